@@ -1,0 +1,3 @@
+export { PeftError } from './peft-error.js';
+export { didYouMean, nearestNames } from './nearest-names.js';
+export { check, show } from './check.js';

@@ -1,0 +1,116 @@
+/**
+ * Names and shapes of the kernels that an engine may provide for its tfjs backend (`tf.registerKernel`).
+ * Where a backend has none, the operation's reference in plain tfjs ops runs instead; a test holds the two together.
+ *
+ * Axes: N tokens of a packed batch, B sequences, D model width, H heads, F feed-forward width, V vocabulary, P extra keys.
+ * All tensors are float32 and row-major. `offsets` is `Int32Array [B+1]`, sequence b being rows `offsets[b] … offsets[b+1]`.
+ * Outputs are listed in order; an output whose `need…` attribute is false may be a tensor of shape `[0]`.
+ */
+import type { Tensor } from '@tensorflow/tfjs';
+
+export type ActivationName = 'gelu' | 'gelu_tanh' | 'gelu_quick' | 'relu' | 'relu_squared' | 'silu' | 'tanh' | 'sigmoid' | 'leaky_relu';
+
+/** What `attention` was asked to do beside its tensors. Sequence b of the queries attends to sequence b of the keys. */
+export interface AttentionAttributes {
+  readonly queryOffsets: Int32Array; // [B+1]
+  readonly keyOffsets: Int32Array; // [B+1]
+  readonly heads: number; // H
+  /** Heads of keys and values; query head h reads key head floor(h / (H / keyValueHeads)). */
+  readonly keyValueHeads: number;
+  /** Scores are multiplied by it. */
+  readonly scale: number;
+  /**
+   * Query i of a sequence sees keys j ≤ i + (Tk − Tq), so that with a cache the last query sees everything. Extra keys are
+   * always seen.
+   */
+  readonly causal: boolean;
+  /** With `causal`: also j > i + (Tk − Tq) − window. Without: |i − j| ≤ window / 2 (ModernBERT). 0: none. */
+  readonly window: number;
+  /** Scores become softCap·tanh(score/softCap) (Gemma 2). 0: none. */
+  readonly softCap: number;
+  /**
+   * With a `bias` input `[H, S]`: the score of (i, j) gains bias[h, biasIndex[j − i + biasOrigin]], j − i being clipped to the table;
+   * i counts from the start of the keys (i + Tk − Tq). Extra keys gain nothing.
+   */
+  readonly biasIndex?: Int32Array;
+  readonly biasOrigin?: number;
+  /** Dropout of the probabilities. */
+  readonly dropout?: DropoutAttributes;
+  /** Number of extra keys and values that every sequence sees, 0 without. */
+  readonly extra: number; // P
+}
+
+/** Element i is dropped where `randomUniform(key, i) < rate`, the others are divided by 1 − rate. See `counter-random.ts`. */
+export interface DropoutAttributes {
+  readonly rate: number;
+  /** Two 32-bit words that name the stream. */
+  readonly key: readonly [number, number];
+}
+
+/**
+ * DeBERTa's disentangled attention (He et al. 2021, eq. 4) without padding:
+ * score(i,j) = scale·( q_i·k_j + [c2p] q_i·pk_{δ(i,j)} + [p2c] k_j·pq_{δ(j,i)} ), with
+ * δ(i,j) = clamp(relativeIndex[i − j + relativeOrigin], 0, S−1) over the S rows of the position tables, i − j clipped to the table of indices.
+ */
+export interface DisentangledAttributes {
+  readonly offsets: Int32Array; // [B+1]
+  readonly heads: number; // H
+  readonly scale: number;
+  /** Row of the position tables for the distance query − key: `relativeIndex[distance + relativeOrigin]`. For c2p as is; for p2c see `disentangled-attention.ts`. */
+  readonly contentToPositionIndex: Int32Array; // [2·maxDistance+1]
+  readonly positionToContentIndex: Int32Array; // [2·maxDistance+1]
+  readonly relativeOrigin: number;
+  readonly dropout?: DropoutAttributes;
+}
+
+/** inputs → attributes → outputs of each kernel. */
+export interface PeftKernels {
+  /** y = (x−μ)/√(σ²+ε)·γ + β. Outputs y `[N,D]`, mean `[N]`, inverseStd `[N]`. */
+  PeftLayerNorm: { inputs: 'x' | 'gamma' | 'beta'; attributes: { epsilon: number } };
+  /** Outputs dx, dgamma, dbeta. */
+  PeftLayerNormGradient: { inputs: 'x' | 'gamma' | 'mean' | 'inverseStd' | 'dy'; attributes: { needGamma: boolean; needBeta: boolean; needX: boolean } };
+  /** y = x/√(mean(x²)+ε)·(γ+gammaOffset). Outputs y, inverseRms `[N]`. */
+  PeftRmsNorm: { inputs: 'x' | 'gamma'; attributes: { epsilon: number; gammaOffset: number } };
+  /** Outputs dx, dgamma. */
+  PeftRmsNormGradient: { inputs: 'x' | 'gamma' | 'inverseRms' | 'dy'; attributes: { gammaOffset: number; needGamma: boolean; needX: boolean } };
+  /** y = f(x). One output. */
+  PeftActivation: { inputs: 'x'; attributes: { kind: ActivationName } };
+  /** dx = dy·f′(x). One output. */
+  PeftActivationGradient: { inputs: 'x' | 'dy'; attributes: { kind: ActivationName } };
+  /** y = f(gate)·up. One output. */
+  PeftGatedActivation: { inputs: 'gate' | 'up'; attributes: { kind: ActivationName } };
+  /** Outputs dgate, dup. */
+  PeftGatedActivationGradient: { inputs: 'gate' | 'up' | 'dy'; attributes: { kind: ActivationName } };
+  /** q `[Nq, H·E]`, k, v `[Nk, Hkv·E]`, optional bias `[H,S]`, extraKeys, extraValues `[P, Hkv·E]`. Outputs y `[Nq, H·E]`, logSumExp `[Nq, H]`. */
+  PeftAttention: { inputs: 'q' | 'k' | 'v' | 'bias' | 'extraKeys' | 'extraValues'; attributes: AttentionAttributes };
+  /** Inputs as above plus y, logSumExp, dy. Outputs dq, dk, dv, dbias, dextraKeys, dextraValues (`[0]` where the input is absent or needBias is false). */
+  PeftAttentionGradient: { inputs: 'q' | 'k' | 'v' | 'bias' | 'extraKeys' | 'extraValues' | 'y' | 'logSumExp' | 'dy'; attributes: AttentionAttributes & { needBias: boolean } };
+  /** q, k, v `[N, H·E]`, positionKeys and positionQueries `[S, H·E]` (either may be absent). Outputs y `[N,H·E]`, logSumExp `[N,H]`. */
+  PeftDisentangledAttention: { inputs: 'q' | 'k' | 'v' | 'positionKeys' | 'positionQueries'; attributes: DisentangledAttributes };
+  /** Inputs as above plus y, logSumExp, dy. Outputs dq, dk, dv, dpositionKeys, dpositionQueries (`[0]` where not needed). */
+  PeftDisentangledAttentionGradient: { inputs: 'q' | 'k' | 'v' | 'positionKeys' | 'positionQueries' | 'y' | 'logSumExp' | 'dy'; attributes: DisentangledAttributes & { needPositionKeys: boolean; needPositionQueries: boolean } };
+  /**
+   * Rotary positions on x `[N, heads·E]`: within a head, pair (i, i+R/2) for i < R/2, R = 2·cos.shape[1] ≤ E; the rest passes through.
+   * a' = a·cos − b·sin, b' = b·cos + a·sin at row `positions[n]` of cos, sin `[T, R/2]`. `inverse` negates sin (the gradient). One output.
+   */
+  PeftRope: { inputs: 'x' | 'cos' | 'sin'; attributes: { positions: Int32Array; heads: number; inverse: boolean } };
+  /** y_i = x_i·keep_i/(1−rate). One output; also its own gradient. */
+  PeftDropout: { inputs: 'x'; attributes: DropoutAttributes };
+  /** y = x ⊙ scale, x `[N,D]`, scale `[D]`. One output. */
+  PeftScaleColumns: { inputs: 'x' | 'scale'; attributes: object };
+  /** Outputs dx = dy ⊙ scale, dscale = Σ_n x·dy `[D]`. */
+  PeftScaleColumnsGradient: { inputs: 'x' | 'scale' | 'dy'; attributes: { needX: boolean; needScale: boolean } };
+  /** Σ_n x[n] `[D]` (bias gradient). One output. */
+  PeftSumRows: { inputs: 'x'; attributes: object };
+  /** Per-row loss logSumExp − logit[label], 0 where label is −100. logits `[N,V]`. Outputs loss `[N]`, logSumExp `[N]`. */
+  PeftCrossEntropy: { inputs: 'logits'; attributes: { labels: Int32Array } };
+  /** dlogits = (softmax − onehot)·dloss. dloss `[N]`. One output. */
+  PeftCrossEntropyGradient: { inputs: 'logits' | 'logSumExp' | 'dloss'; attributes: { labels: Int32Array } };
+  /** y[n] = x[rows[n]]. x `[M,D]`. One output. */
+  PeftGatherRows: { inputs: 'x'; attributes: { rows: Int32Array } };
+  /** y[rows[n]] += x[n], y `[size, D]`, in order of n. One output. */
+  PeftScatterAddRows: { inputs: 'x'; attributes: { rows: Int32Array; size: number } };
+}
+
+export type KernelName = keyof PeftKernels;
+export type KernelInputs<K extends KernelName> = Partial<Record<PeftKernels[K]['inputs'], Tensor>>;
