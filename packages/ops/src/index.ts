@@ -1,1 +1,13 @@
-export {};
+export { checkpoint } from './checkpoint.js';
+export { mix32, randomKey, randomNormal, randomUniform, type RandomKey } from './counter-random.js';
+export { decodeFloat32, encodeBfloat16 } from './decode-float32.js';
+export { differentiable, type GradientCall } from './differentiable.js';
+export { embed } from './embed.js';
+export type { Engine, FreezeOptions, FrozenWeight, NestedAbsmax, QuantizedParts, WeightFormat } from './engine.js';
+export { freezeTensor, isFrozenTensor } from './frozen-tensor.js';
+export { checkRows, gatherRows, scatterAddRows } from './gather-rows.js';
+export { hasKernel, runKernel, withReferenceKernels } from './kernel.js';
+export type { ActivationName, AttentionAttributes, DisentangledAttributes, DropoutAttributes, KernelInputs, KernelName, PeftKernels } from './kernels.js';
+export { isFrozenWeight, linear, type Weight } from './linear.js';
+export { sumRows } from './sum-rows.js';
+export { memorySource, STORED_BYTES, type StoredDtype, type TensorSource } from './tensor-source.js';

@@ -1,0 +1,13 @@
+/** Embedding: y[n] = W[ids[n]] with W `[V, D]`, y `[N, D]`. A trainable W has dW[ids[n]] += dy[n]. */
+import type { Tensor2D } from '@tensorflow/tfjs';
+import { freezeTensor } from './frozen-tensor.js';
+import { gatherRows } from './gather-rows.js';
+import { isFrozenWeight, type Weight } from './linear.js';
+
+/**
+ * @param ids `[N]`, each in [0, V). @throws PEFT_TOKEN_ID_RANGE for an id outside.
+ * @returns `[N, D]`, owned by the enclosing scope; frozen when the weight is.
+ */
+export function embed(weight: Weight, ids: Int32Array): Tensor2D {
+  return isFrozenWeight(weight) ? freezeTensor(weight.engine.gather(weight, ids)) : gatherRows(weight, ids);
+}

@@ -1,0 +1,32 @@
+/** Runs an engine's kernel where the current backend has one, else the reference. */
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor } from '@tensorflow/tfjs';
+import type { KernelInputs, KernelName, PeftKernels } from './kernels.js';
+
+let referenceDepth = 0;
+
+/** Whether the current tfjs backend provides the kernel. */
+export function hasKernel(name: KernelName): boolean {
+  return referenceDepth === 0 && tf.getKernel(name, tf.getBackend()) !== undefined;
+}
+
+/**
+ * The kernel's outputs when the current backend has it, else those of `reference`.
+ * @returns tensors of the enclosing tidy scope.
+ */
+export function runKernel<K extends KernelName>(name: K, inputs: KernelInputs<K>, attributes: PeftKernels[K]['attributes'], reference: () => Tensor[]): Tensor[] {
+  if (!hasKernel(name)) return reference();
+  const present = Object.fromEntries(Object.entries(inputs).filter(([, tensor]) => tensor !== undefined)) as Record<string, Tensor>;
+  const outputs = tf.engine().runKernel(name, present, attributes as never) as Tensor | Tensor[];
+  return Array.isArray(outputs) ? outputs : [outputs];
+}
+
+/** Runs `body` with every operation computed by its reference, whatever the backend offers: the slow twin, for tests. */
+export function withReferenceKernels<T>(body: () => T): T {
+  referenceDepth += 1;
+  try {
+    return body();
+  } finally {
+    referenceDepth -= 1;
+  }
+}
