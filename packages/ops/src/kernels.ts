@@ -10,7 +10,12 @@ import type { Tensor } from '@tensorflow/tfjs';
 
 export type ActivationName = 'gelu' | 'gelu_tanh' | 'gelu_quick' | 'relu' | 'relu_squared' | 'silu' | 'tanh' | 'sigmoid' | 'leaky_relu';
 
-/** What `attention` was asked to do beside its tensors. Sequence b of the queries attends to sequence b of the keys. */
+/**
+ * What `attention` was asked to do beside its tensors. Sequence b of the queries attends to sequence b of the keys.
+ * Below, j counts the keys of a sequence from 0 and i its queries on the same axis: the last query stands at the last key,
+ * i = query number + Tk − Tq. Every query sees at least one key (`attention` checks it).
+ * score(i,j) = softCap(scale·q_i·k_j) + bias; y = dropout(softmax(score))·v; logSumExp is over the scores, before dropout.
+ */
 export interface AttentionAttributes {
   readonly queryOffsets: Int32Array; // [B+1]
   readonly keyOffsets: Int32Array; // [B+1]
@@ -19,22 +24,22 @@ export interface AttentionAttributes {
   readonly keyValueHeads: number;
   /** Scores are multiplied by it. */
   readonly scale: number;
-  /**
-   * Query i of a sequence sees keys j ≤ i + (Tk − Tq), so that with a cache the last query sees everything. Extra keys are
-   * always seen.
-   */
+  /** Only keys j ≤ i are seen (so with a cache the last query sees everything). Extra keys are always seen. */
   readonly causal: boolean;
-  /** With `causal`: also j > i + (Tk − Tq) − window. Without: |i − j| ≤ window / 2 (ModernBERT). 0: none. */
+  /** With `causal`: also j > i − window. Without: |i − j| ≤ window / 2 (ModernBERT). Extra keys are always seen. 0: none. */
   readonly window: number;
-  /** Scores become softCap·tanh(score/softCap) (Gemma 2). 0: none. */
+  /** Scaled products become softCap·tanh(product/softCap), before the bias (Gemma 2). 0: none. */
   readonly softCap: number;
   /**
-   * With a `bias` input `[H, S]`: the score of (i, j) gains bias[h, biasIndex[j − i + biasOrigin]], j − i being clipped to the table;
-   * i counts from the start of the keys (i + Tk − Tq). Extra keys gain nothing.
+   * With a `bias` input `[H, S]`: the score of (i, j) gains bias[h, biasIndex[j − i + biasOrigin]], the index j − i + biasOrigin being
+   * clipped to the table. Extra keys gain nothing.
    */
   readonly biasIndex?: Int32Array;
   readonly biasOrigin?: number;
-  /** Dropout of the probabilities. */
+  /**
+   * Dropout of the probabilities. That of query row n (in the whole packed batch), head h and column c is element
+   * (n·H + h)·L + c modulo 2³², c counting the extra keys first and then the sequence's keys, L = P + the longest Tk of the batch.
+   */
   readonly dropout?: DropoutAttributes;
   /** Number of extra keys and values that every sequence sees, 0 without. */
   readonly extra: number; // P
@@ -49,17 +54,19 @@ export interface DropoutAttributes {
 
 /**
  * DeBERTa's disentangled attention (He et al. 2021, eq. 4) without padding:
- * score(i,j) = scale·( q_i·k_j + [c2p] q_i·pk_{δ(i,j)} + [p2c] k_j·pq_{δ(j,i)} ), with
- * δ(i,j) = clamp(relativeIndex[i − j + relativeOrigin], 0, S−1) over the S rows of the position tables, i − j clipped to the table of indices.
+ * score(i,j) = scale·( q_i·k_j + [c2p] q_i·pk_{c(i−j)} + [p2c] k_j·pq_{p(i−j)} ), with
+ * c(d) = contentToPositionIndex[d + relativeOrigin], p(d) = positionToContentIndex[d + relativeOrigin]. Both tables are read at the
+ * distance query − key (what the paper writes δ(j,i) is in the table's values), d + relativeOrigin being clipped to the table.
  */
 export interface DisentangledAttributes {
   readonly offsets: Int32Array; // [B+1]
   readonly heads: number; // H
   readonly scale: number;
-  /** Row of the position tables for the distance query − key: `relativeIndex[distance + relativeOrigin]`. For c2p as is; for p2c see `disentangled-attention.ts`. */
+  /** Rows of the position tables, each in [0, S). */
   readonly contentToPositionIndex: Int32Array; // [2·maxDistance+1]
   readonly positionToContentIndex: Int32Array; // [2·maxDistance+1]
   readonly relativeOrigin: number;
+  /** Dropout of the probabilities, numbered as in `AttentionAttributes` with P = 0. */
   readonly dropout?: DropoutAttributes;
 }
 
