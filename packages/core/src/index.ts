@@ -1,1 +1,16 @@
-export {};
+export { PeftError } from '@peft/errors';
+export { Adapter, attachAdapter, type Attachment, type AttachOptions, type OwnedParameter, type WeightHost } from './adapter.js';
+export { architectureFor, defineArchitecture, type Architecture, type ModelBatch, type ModelOutput } from './architecture.js';
+export { compose, override, token, type App, type Bind, type Module, type Resolver, type Token } from './container.js';
+export { combineMethods, definePeftMethod } from './define-peft-method.js';
+export * from './events.js';
+export { constant, kaimingUniform, normal, ones, uniform, values, xavierUniform, zeros, type Initializer } from './initializers.js';
+export { adapterCounts, describeModel, loadModel, Model, type ModelOptions } from './model.js';
+export { parameterCount, parameterSites, siteAt, type HeadOptions, type ModelDescription, type ParameterSpec } from './model-description.js';
+export { BASE_ADAPTER, ModelRun, type RunHost, type RunOptions } from './model-run.js';
+export * from './peft-method.js';
+export { pool } from './pooled-head.js';
+export { randomWeights } from './random-weights.js';
+export { SITE_KINDS, type AttentionSite, type EmbeddingSite, type LinearSite, type NormSite, type ParameterSite, type SequenceSite, type Site, type SiteKind, type SiteOf, type SublayerSite } from './sites.js';
+export { COMMON_KEYS, fullMatch, isInModules, matchesSuffix, selectSites, type CommonConfig, type SelectOptions, type TargetSelection } from './target-selection.js';
+export { loadWeights, type LoadWeightsOptions, type ModelWeights, type WeightStore } from './weights.js';

@@ -1,0 +1,218 @@
+/** One adapter: a method's parameters and what it put on each site, on a model or on a bare description. */
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor, Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
+import { PeftError } from '@peft/errors';
+import { randomKey, type FrozenWeight } from '@peft/ops';
+import type { Initializer } from './initializers.js';
+import { parameterSites, type ModelDescription } from './model-description.js';
+import type { AdapterParameter, AttachContext, MethodPart, MethodSpec, ParameterOptions, SiteAdapters, SiteHandle } from './peft-method.js';
+import type { Site, SiteKind } from './sites.js';
+import { isInModules, selectSites } from './target-selection.js';
+
+/** Base tensors as an adapter needs them while it attaches. */
+export interface WeightHost {
+  /** float32 copy of a base parameter in its logical shape; the caller disposes. */
+  readBase(parameterName: string): Tensor;
+  /** Makes a frozen weight of the engine from a matrix; disposes `weight`. */
+  freezeMatrix(parameterName: string, weight: Tensor2D): FrozenWeight;
+}
+
+/** A parameter with its place on disk. */
+export interface OwnedParameter extends AdapterParameter {
+  readonly trainable: boolean;
+  readonly saved: boolean;
+  /** `new`: made by the method. `unfrozen`: a copy of the base parameter of the same name. */
+  readonly origin: 'new' | 'unfrozen';
+  readonly method: string;
+  /** The site it belongs to. */
+  readonly site?: Site;
+  dispose(): void;
+}
+
+export interface Attachment<K extends SiteKind = SiteKind> { readonly site: Site; readonly method: string; readonly adapter: SiteAdapters[K] }
+
+export interface AttachOptions {
+  /** Seed of the initialisers. Default 0. */
+  readonly seed?: number;
+  /** Targets of a foreign file need not all match. Default true (every pattern must). */
+  readonly strict?: boolean;
+}
+
+export class Adapter {
+  readonly parameters = new Map<string, OwnedParameter>();
+  /** What stands on a site: `<kind> <path>` → outermost last. */
+  readonly attachments = new Map<string, Attachment[]>();
+  readonly replaced = new Map<string, FrozenWeight>();
+  readonly stepHooks: ((step: number) => void)[] = [];
+  readonly extraLosses: (() => Tensor)[] = [];
+
+  constructor(readonly name: string, readonly spec: MethodSpec, readonly description: ModelDescription) {}
+
+  /** Adapters on a site, innermost first. */
+  at<K extends SiteKind>(kind: K, path: string): readonly Attachment<K>[] {
+    return (this.attachments.get(`${kind} ${path}`) ?? []) as Attachment<K>[];
+  }
+
+  /** The trained copy of a base parameter, if the adapter has one. */
+  unfrozen(parameterName: string): OwnedParameter | undefined {
+    const found = this.parameters.get(parameterName);
+    return found?.origin === 'unfrozen' ? found : undefined;
+  }
+
+  /** Sites that carry something of this adapter. */
+  get wrappedSites(): Site[] {
+    return [...new Set([...this.attachments.values()].flat().map(({ site }) => site))];
+  }
+
+  dispose(): void {
+    for (const parameter of this.parameters.values()) parameter.dispose();
+    for (const weight of this.replaced.values()) weight.dispose();
+    this.parameters.clear();
+    this.attachments.clear();
+    this.replaced.clear();
+  }
+}
+
+/**
+ * Puts a method on a model, or on a bare description (`host` undefined) to learn its sites and counts.
+ * On failure nothing is left behind.
+ *
+ * @throws PEFT_TARGET_NOT_FOUND, PEFT_METHOD_UNSUPPORTED, and what the method's attach functions throw.
+ */
+export function attachAdapter(name: string, spec: MethodSpec, description: ModelDescription, host: WeightHost | undefined, options: AttachOptions = {}): Adapter {
+  const adapter = new Adapter(name, spec, description);
+  try {
+    for (const part of spec.parts) attachPart(adapter, part, host, options);
+    for (const parameter of modulesToSave(spec, description)) unfreeze(adapter, host, parameter, 'modulesToSave');
+    return adapter;
+  } catch (error) {
+    adapter.dispose();
+    throw error;
+  }
+}
+
+function attachPart(adapter: Adapter, part: MethodPart, host: WeightHost | undefined, options: AttachOptions): void {
+  const { method, config, common } = part;
+  const kinds = Object.keys(method.attach) as SiteKind[];
+  const { description } = adapter;
+  const all = [...description.sites, ...(kinds.includes('parameter') ? parameterSites(description) : [])];
+  const defaults = common.targets === undefined ? method.defaultTargets(description, config as never) : {};
+  const sites = selectSites({ ...description, sites: all }, { ...defaults, ...common }, { owner: method.name, kinds, modulesToSave: savedModules(adapter.spec, description), strict: options.strict ?? true });
+  if (sites.length === 0) {
+    throw new PeftError('PEFT_METHOD_UNSUPPORTED', `${method.name}: ${description.modelType} has no ${kinds.join(' or ')} site to attach to.`, { hint: 'choose another method, or name targets; peft inspect MODEL --sites lists what the model has' });
+  }
+  for (const site of sites) {
+    const attach = method.attach[site.kind] as ((site: SiteHandle<SiteKind>, config: unknown, context: AttachContext) => SiteAdapters[SiteKind]) | undefined;
+    const context = createContext(adapter, part, site, host, options.seed ?? 0);
+    const made = attach?.(withWeights(site, adapter, host), config, context);
+    if (made === undefined) continue;
+    const key = `${site.kind} ${site.path}`;
+    adapter.attachments.set(key, [...(adapter.attachments.get(key) ?? []), { site, method: method.name, adapter: made }]);
+  }
+}
+
+function createContext(adapter: Adapter, part: MethodPart, site: Site, host: WeightHost | undefined, seed: number): AttachContext {
+  const method = part.method.name;
+  const key = (purpose: string) => randomKey(seed, adapter.name, method, site.path, purpose);
+  const create = (name: string, shape: readonly number[], init: Initializer, options: ParameterOptions, owner: Site | undefined): OwnedParameter => {
+    if (adapter.parameters.has(name)) throw new PeftError('PEFT_PARAMETER_TWICE', `${method}: the parameter "${name}" exists already in adapter "${adapter.name}".`, { hint: 'two methods of one adapter claim the same name on disk' });
+    const made = ownParameter(name, shape, () => init(shape, owner ? key(name) : randomKey(seed, adapter.name, method, name)), host, { ...options, method, origin: 'new', site: owner });
+    adapter.parameters.set(name, made);
+    return made;
+  };
+  return {
+    description: adapter.description,
+    param: (name, shape, init, options = {}) => create(site.path ? `${site.path}.${name}` : name, shape, init, options, site),
+    sharedParam: (name, shape, init, options = {}) => adapter.parameters.get(name) ?? create(name, shape, init, options, undefined),
+    unfreeze: (parameterName) => unfreeze(adapter, host, parameterName, method, site),
+    replaceWeight: (change) => {
+      if (!host || site.kind !== 'linear') return;
+      const changed = tf.tidy(() => change((adapter.replaced.get(site.weight) ? dequantize(adapter.replaced.get(site.weight)!) : host.readBase(site.weight)) as Tensor2D));
+      adapter.replaced.get(site.weight)?.dispose();
+      adapter.replaced.set(site.weight, host.freezeMatrix(site.weight, changed));
+    },
+    onStep: (hook) => void adapter.stepHooks.push(hook),
+    extraLoss: (term) => void adapter.extraLosses.push(term),
+    randomKey: key,
+  };
+}
+
+const dequantize = (weight: FrozenWeight): Tensor => weight.engine.dequantize(weight);
+
+function withWeights(site: Site, adapter: Adapter, host: WeightHost | undefined): SiteHandle<SiteKind> {
+  const needHost = (): WeightHost => host ?? noWeights(site.path);
+  return {
+    ...site,
+    dequantizedWeight: () => {
+      if (site.kind !== 'linear' && site.kind !== 'embedding') throw new PeftError('PEFT_SITE_KIND', `${site.path}: a ${site.kind} site has no weight matrix.`);
+      const replaced = adapter.replaced.get(site.weight);
+      return (replaced ? dequantize(replaced) : needHost().readBase(site.weight)) as Tensor2D;
+    },
+    bias: () => {
+      if (!('bias' in site) || typeof site.bias !== 'string') return undefined;
+      return (adapter.unfrozen(site.bias)?.value ?? needHost().readBase(site.bias)) as Tensor1D;
+    },
+  } as SiteHandle<SiteKind>;
+}
+
+function unfreeze(adapter: Adapter, host: WeightHost | undefined, parameterName: string, method: string, site?: Site): OwnedParameter {
+  const existing = adapter.parameters.get(parameterName);
+  if (existing) return existing;
+  const spec = adapter.description.parameters.find(({ name }) => name === parameterName);
+  if (!spec) throw new PeftError('PEFT_PARAMETER_UNKNOWN', `${method}: ${adapter.description.modelType} has no parameter "${parameterName}".`);
+  const read = (): Float32Array => {
+    const base = host!.readBase(parameterName);
+    const values = base.dataSync() as Float32Array; // a copy of a base tensor is made once, while attaching
+    base.dispose();
+    return Float32Array.from(values);
+  };
+  const made = ownParameter(parameterName, spec.shape, read, host, { method, origin: 'unfrozen', site });
+  adapter.parameters.set(parameterName, made);
+  return made;
+}
+
+let nextVariable = 0;
+
+function ownParameter(name: string, shape: readonly number[], fill: () => Float32Array, host: WeightHost | undefined, options: ParameterOptions & Pick<OwnedParameter, 'method' | 'origin'> & { site: Site | undefined }): OwnedParameter {
+  let variable: Variable | undefined;
+  if (host) {
+    const initial = tf.tensor(fill(), [...shape], 'float32');
+    variable = tf.variable(initial, options.trainable ?? true, `peft/${(nextVariable += 1)}/${name}`, 'float32');
+    initial.dispose();
+  }
+  return {
+    name,
+    shape,
+    method: options.method,
+    origin: options.origin,
+    trainable: options.trainable ?? true,
+    saved: options.saved ?? true,
+    ...(options.site && { site: options.site }),
+    get value() {
+      return variable ?? noWeights(name);
+    },
+    dispose: () => {
+      variable?.dispose();
+      variable = undefined;
+    },
+  };
+}
+
+function noWeights(name: string): never {
+  throw new PeftError('PEFT_MODEL_WITHOUT_WEIGHTS', `${name}: its value was asked for on a description without weights.`, { hint: 'load the model first' });
+}
+
+function savedModules(spec: MethodSpec, description: ModelDescription): readonly string[] {
+  const asked = spec.parts.map(({ common }) => common.modulesToSave).filter((modules) => modules !== undefined);
+  return asked.length ? [...new Set(asked.flat())] : description.headModules;
+}
+
+function modulesToSave(spec: MethodSpec, description: ModelDescription): string[] {
+  const modules = savedModules(spec, description);
+  for (const module of modules) {
+    if (!description.parameters.some(({ name }) => isInModules(name, [module])) && !description.headModules.includes(module)) {
+      throw new PeftError('PEFT_TARGET_NOT_FOUND', `modulesToSave: no module "${module}" in ${description.modelType}.`, { hint: 'list the modules with: peft inspect MODEL --sites' });
+    }
+  }
+  return description.parameters.filter(({ name }) => isInModules(name, modules)).map(({ name }) => name);
+}

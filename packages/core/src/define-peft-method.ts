@@ -1,0 +1,32 @@
+/** Turns a definition into a method that can be called with its options. */
+import { PeftError } from '@peft/errors';
+import type { MethodName, MethodPart, MethodSpec, PeftConfigs, PeftMethod, PeftMethodDefinition } from './peft-method.js';
+import { COMMON_KEYS, parseCommonConfig, type CommonConfig } from './target-selection.js';
+
+/**
+ * Makes a method out of its definition.
+ *
+ * @returns a function `(options) => MethodSpec` that also carries the definition's fields.
+ */
+export function definePeftMethod<Name extends MethodName>(definition: PeftMethodDefinition<Name>): PeftMethod<Name> {
+  const call = (config: Partial<PeftConfigs[Name]> & CommonConfig = {}): MethodSpec => ({ name: definition.name, parts: [configure(definition, config)] });
+  return Object.freeze(Object.defineProperties(call, Object.getOwnPropertyDescriptors({ ...definition }))) as PeftMethod<Name>;
+}
+
+function configure<Name extends MethodName>(definition: PeftMethodDefinition<Name>, input: Partial<PeftConfigs[Name]> & CommonConfig): MethodPart {
+  const entries = Object.entries(input);
+  const common = Object.fromEntries(entries.filter(([key]) => COMMON_KEYS.includes(key)));
+  const own = Object.fromEntries(entries.filter(([key]) => !COMMON_KEYS.includes(key))) as Partial<PeftConfigs[Name]>;
+  return Object.freeze({ method: definition as unknown as PeftMethodDefinition<MethodName>, config: definition.parseConfig(own), common: parseCommonConfig(definition.name, common) });
+}
+
+/**
+ * Several methods as one adapter: `combineMethods('ia3_bias', ia3(), bitfit())`. On a site that several take, the later wraps
+ * the earlier.
+ * @throws PEFT_METHOD_EMPTY for no method.
+ */
+export function combineMethods(name: string, ...specs: readonly MethodSpec[]): MethodSpec {
+  const parts = specs.flatMap((spec) => spec.parts);
+  if (parts.length === 0) throw new PeftError('PEFT_METHOD_EMPTY', `${name}: a combination needs at least one method.`);
+  return Object.freeze({ name, parts });
+}

@@ -1,0 +1,209 @@
+/** One forward pass: what an architecture calls to reach weights and whatever is attached to its sites. */
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import { PeftError } from '@peft/errors';
+import { checkpoint, dropout, embed, gatherRows, insertRows, layerNorm, linear, randomKey, rmsNorm, scatterAddRows, type FrozenWeight, type Weight } from '@peft/ops';
+import type { Adapter } from './adapter.js';
+import { siteAt, type ModelDescription } from './model-description.js';
+import type { AdapterCall, SublayerCall } from './peft-method.js';
+import type { SiteKind } from './sites.js';
+
+/** `__base__` in an assignment: no adapter. */
+export const BASE_ADAPTER = '__base__';
+
+export interface RunOptions {
+  /** Dropout is live. Default false. */
+  readonly training?: boolean;
+  /** Names the dropout streams: seed, step, micro-batch. Default [0]. */
+  readonly randomParts?: readonly (number | string)[];
+  /** Blocks that keep only their inputs for the backward pass: all, none, or those of these numbers. Default none. */
+  readonly checkpointing?: boolean | ReadonlySet<number>;
+  /** Return the embeddings and each block's output. Default false. */
+  readonly hiddenStates?: boolean;
+  /** An adapter's name per sequence (`__base__` for none) instead of the active ones. */
+  readonly assignment?: readonly string[];
+}
+
+/** What a run reads of its model. */
+export interface RunHost {
+  readonly description: ModelDescription;
+  /** Adapters in force, innermost first. */
+  readonly active: readonly Adapter[];
+  adapter(name: string): Adapter;
+  baseWeight(name: string): FrozenWeight | Tensor;
+}
+
+export class ModelRun {
+  readonly training: boolean;
+  readonly wantsHiddenStates: boolean;
+  /** Sequence layouts seen, to find the sequence of a row. */
+  readonly #layouts: Int32Array[] = [];
+  /** Adapters in force at this moment. */
+  #scope: readonly Adapter[];
+
+  constructor(readonly host: RunHost, readonly options: RunOptions = {}) {
+    this.training = options.training ?? false;
+    this.wantsHiddenStates = options.hiddenStates ?? false;
+    this.#scope = options.assignment ? [] : host.active;
+  }
+
+  get description(): ModelDescription {
+    return this.host.description;
+  }
+
+  /** Makes a layout known to batches that mix adapters. */
+  useLayout(offsets: Int32Array): void {
+    this.#layouts.push(offsets);
+  }
+
+  /** y = x·Wᵀ + b of a linear site with whatever is attached. x `[N, in]`, y `[N, out]`. */
+  linear(path: string, x: Tensor2D): Tensor2D {
+    const site = siteAt(this.description, 'linear', path);
+    const base = (input: Tensor2D): Tensor2D => linear(input, this.matrix(site.weight), site.bias === undefined ? undefined : (this.vector(site.bias) as Tensor1D));
+    return this.#grouped(x, (rows) =>
+      this.#attached('linear', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), base)(rows));
+  }
+
+  /** The norm of a norm site. @param gammaOffset added to γ (Gemma: 1). */
+  norm(path: string, x: Tensor2D, epsilon: number, gammaOffset = 0): Tensor2D {
+    const site = siteAt(this.description, 'norm', path);
+    const base = (input: Tensor2D): Tensor2D => {
+      const gamma = this.vector(site.weight) as Tensor1D;
+      const beta = site.bias === undefined ? undefined : (this.vector(site.bias) as Tensor1D);
+      return site.variant === 'layer' ? layerNorm(input, gamma, beta, epsilon) : rmsNorm(input, gamma, epsilon, { gammaOffset });
+    };
+    return this.#grouped(x, (rows) =>
+      this.#attached('norm', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), base)(rows));
+  }
+
+  /** Rows of an embedding site. ids `[N]`, result `[N, D]`. */
+  embed(path: string, ids: Int32Array): Tensor2D {
+    const site = siteAt(this.description, 'embedding', path);
+    const base = (input: Int32Array): Tensor2D => embed(this.matrix(site.weight), input);
+    const run = (input: Int32Array): Tensor2D =>
+      this.#attached('embedding', path).reduce<(input: Int32Array) => Tensor2D>((inner, { adapter, owner }) => (some) => adapter.forward(some, inner, this.#call(owner, path)), base)(input);
+    if (!this.options.assignment) return run(ids);
+    return this.#groups(ids.length).map(({ rows, adapters }) => scatterAddRows(this.#within(adapters, () => run(ids.filter((_, n) => rows.includes(n)))), rows, ids.length)).reduce((sum, part) => tf.add(sum, part));
+  }
+
+  /** Logits x·Eᵀ of an output layer tied to an embedding, with the adapters of that embedding. */
+  tiedOutput(path: string, x: Tensor2D): Tensor2D {
+    const site = siteAt(this.description, 'embedding', path);
+    const base = (input: Tensor2D): Tensor2D => linear(input, this.matrix(site.weight));
+    return this.#attached('embedding', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter }) => (input) => (adapter.forwardOutput ? adapter.forwardOutput(input, inner) : inner(input)), base)(x);
+  }
+
+  /** Extra keys and values that adapters give an attention site, each `[P, keyValueHeads·headSize]`, or undefined. */
+  extraKeyValues(path: string, hidden: Tensor2D, offsets: Int32Array): { keys: Tensor2D; values: Tensor2D } | undefined {
+    if (this.options.assignment && this.options.assignment.some((name) => name !== BASE_ADAPTER && this.host.adapter(name).at('attention', path).length)) {
+      throw new PeftError('PEFT_MIXED_BATCH', `${path}: a batch that mixes adapters cannot hold one with extra keys and values.`, { hint: 'run its rows in a batch of their own' });
+    }
+    const parts = this.#attached('attention', path).map(({ adapter, owner }) => adapter.extend({ ...this.#call(owner, path), hidden, offsets }));
+    if (parts.length === 0) return undefined;
+    return { keys: tf.concat(parts.map(({ keys }) => keys), 0), values: tf.concat(parts.map(({ values }) => values), 0) };
+  }
+
+  /**
+   * Closes a residual branch: norm(residual + output), or what adapters make of it.
+   * @param call.norm the norm after the residual, absent in pre-norm models.
+   */
+  sublayer(path: string, call: Pick<SublayerCall, 'input' | 'output' | 'residual' | 'offsets'> & { readonly norm?: (x: Tensor2D) => Tensor2D }): Tensor2D {
+    const { norm } = call;
+    const base = (output: Tensor2D): Tensor2D => {
+      const sum = tf.add<Tensor2D>(call.residual, output);
+      return norm ? norm(sum) : sum;
+    };
+    return this.#attached('sublayer', path).reduce<(output: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (output) => adapter.forward({ ...this.#call(owner, path), ...call, output, norm, close: inner }), base)(call.output);
+  }
+
+  /** Puts the adapters' virtual tokens in front of each sequence. x `[N, D]` → `[N + B·P, D]` with its new layout. */
+  sequence(path: string, x: Tensor2D, offsets: Int32Array): { x: Tensor2D; offsets: Int32Array; extra: number } {
+    let result = { x, offsets, extra: 0 };
+    for (const { adapter, owner } of this.#attached('sequence', path)) {
+      const prefix = adapter.prefix(this.#call(owner, path));
+      const inserted = insertRows(result.x, result.offsets, prefix);
+      result = { x: inserted.x, offsets: inserted.offsets, extra: result.extra + prefix.shape[0] };
+    }
+    this.useLayout(result.offsets);
+    return result;
+  }
+
+  /** A small base tensor as it is (a bias, a table of relative positions), unfrozen where an adapter trains it. */
+  vector(name: string): Tensor {
+    return this.#resolve(name) as Tensor;
+  }
+
+  /** A matrix or table, unfrozen where an adapter trains it. */
+  matrix(name: string): Weight {
+    return this.#resolve(name) as Weight;
+  }
+
+  /** Runs one block: a tidy scope, recomputed in the backward pass where checkpointing says so. */
+  layer(index: number, inputs: readonly Tensor2D[], block: (...inputs: Tensor2D[]) => Tensor2D): Tensor2D {
+    const { checkpointing = false } = this.options;
+    const scope = this.#scope;
+    const scoped = (...tensors: Tensor[]): Tensor2D => this.#within(scope, () => block(...(tensors as Tensor2D[])));
+    const keepsInputsOnly = typeof checkpointing === 'boolean' ? checkpointing : checkpointing.has(index);
+    return keepsInputsOnly ? checkpoint(inputs, scoped) : tf.tidy(() => scoped(...inputs));
+  }
+
+  /** Dropout of the model's own, live in training only. The stream is named by `path`. */
+  dropout(path: string, x: Tensor2D, rate: number): Tensor2D {
+    return this.training && rate > 0 ? dropout(x, rate, this.randomKey(path)) : x;
+  }
+
+  /** The key of a random stream of this run. */
+  randomKey(...parts: readonly (number | string)[]): readonly [number, number] {
+    return randomKey(...(this.options.randomParts ?? [0]), ...parts);
+  }
+
+  #call(owner: Adapter, path: string): AdapterCall {
+    return {
+      training: this.training,
+      dropout: (x, rate, purpose = 'dropout') => (this.training && rate > 0 ? dropout(x, rate, this.randomKey(owner.name, path, purpose)) : x),
+    };
+  }
+
+  #attached<K extends SiteKind>(kind: K, path: string) {
+    return this.#scope.flatMap((owner) => owner.at(kind, path).map(({ adapter, method }) => ({ adapter: adapter!, method, owner })));
+  }
+
+  #resolve(name: string): FrozenWeight | Tensor {
+    for (let i = this.#scope.length - 1; i >= 0; i -= 1) {
+      const adapter = this.#scope[i]!;
+      const found = adapter.unfrozen(name)?.value ?? adapter.replaced.get(name);
+      if (found) return found;
+    }
+    return this.host.baseWeight(name);
+  }
+
+  #within<T>(adapters: readonly Adapter[], body: () => T): T {
+    const outer = this.#scope;
+    this.#scope = adapters;
+    try {
+      return body();
+    } finally {
+      this.#scope = outer;
+    }
+  }
+
+  #grouped(x: Tensor2D, run: (x: Tensor2D) => Tensor2D): Tensor2D {
+    if (!this.options.assignment) return run(x);
+    const total = x.shape[0];
+    return this.#groups(total).map(({ rows, adapters }) => scatterAddRows(this.#within(adapters, () => run(gatherRows(x, rows))), rows, total)).reduce((sum, part) => tf.add(sum, part));
+  }
+
+  /** Rows of each adapter of the assignment, for a tensor of `total` rows: tokens of a known layout, or one row per sequence. */
+  #groups(total: number): { rows: Int32Array; adapters: readonly Adapter[] }[] {
+    const assignment = this.options.assignment!;
+    const offsets = total === assignment.length ? undefined : this.#layouts.findLast((layout) => layout.at(-1) === total && layout.length === assignment.length + 1);
+    if (total !== assignment.length && !offsets) {
+      throw new PeftError('PEFT_MIXED_BATCH', `a batch of ${assignment.length} sequences that mixes adapters met a tensor of ${total} rows of unknown layout.`, { hint: 'give one adapter name per sequence' });
+    }
+    return [...new Set(assignment)].map((name) => ({
+      adapters: name === BASE_ADAPTER ? [] : [this.host.adapter(name)],
+      rows: Int32Array.from(assignment.flatMap((other, b) => (other !== name ? [] : offsets ? Array.from({ length: offsets[b + 1]! - offsets[b]! }, (_, t) => offsets[b]! + t) : [b]))),
+    }));
+  }
+}
+

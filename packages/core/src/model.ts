@@ -1,0 +1,253 @@
+/** A model: an architecture, its base weights in an engine's hands, and the adapters on it. */
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
+import { didYouMean, PeftError } from '@peft/errors';
+import { memorySource, type Engine, type FrozenWeight } from '@peft/ops';
+import { attachAdapter, type Adapter, type AttachOptions, type OwnedParameter, type WeightHost } from './adapter.js';
+import type { Architecture, ModelBatch, ModelOutput } from './architecture.js';
+import { parameterCount, type HeadOptions, type ModelDescription } from './model-description.js';
+import { BASE_ADAPTER, ModelRun, type RunHost, type RunOptions } from './model-run.js';
+import type { MethodSpec } from './peft-method.js';
+import { describePooled, forwardPooled } from './pooled-head.js';
+import { isFrozen, loadWeights, type LoadWeightsOptions, type ModelWeights, type WeightStore } from './weights.js';
+
+export interface ModelOptions extends LoadWeightsOptions {
+  /** Default `{ kind: 'none' }`: the bare backbone. */
+  readonly head?: HeadOptions;
+}
+
+/** The description of an architecture under a config, with its head. @throws PEFT_MODEL_HEAD for a head it lacks */
+export function describeModel<Config>(architecture: Architecture<Config>, config: Config, head: HeadOptions = { kind: 'none' }): ModelDescription {
+  if (head.kind === 'pooled-linear') return describePooled(architecture, config, head);
+  if (head.kind !== 'none' && !architecture.heads.includes(head.kind)) {
+    throw new PeftError('PEFT_MODEL_HEAD', `${architecture.family}: there is no "${head.kind}" head.`, { hint: `it has ${['none', 'pooled-linear', ...architecture.heads].join(', ')}` });
+  }
+  return architecture.describe(config, head);
+}
+
+/**
+ * Loads a model. The caller disposes it.
+ *
+ * @param configJson the parsed `config.json`.
+ * @param store its tensors; may be closed afterwards unless the engine maps the file.
+ * @throws PEFT_MODEL_CONFIG, PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE
+ */
+export function loadModel<Config>(architecture: Architecture<Config>, configJson: Readonly<Record<string, unknown>>, store: WeightStore, engine: Engine, options: ModelOptions = {}): Model {
+  const config = architecture.parseConfig(configJson);
+  const description = describeModel(architecture, config, options.head);
+  return new Model(architecture as Architecture<unknown>, config, configJson, description, loadWeights(description, store, engine, options), engine);
+}
+
+export class Model {
+  readonly #adapters = new Map<string, Adapter>();
+  #active: readonly string[] = [];
+  #merged: { readonly names: readonly string[]; readonly weights: ReadonlyMap<string, FrozenWeight | Tensor> } | undefined;
+  #isDisposed = false;
+
+  /** Use {@link loadModel}. */
+  constructor(
+    readonly architecture: Architecture<unknown>,
+    readonly config: unknown,
+    readonly configJson: Readonly<Record<string, unknown>>,
+    readonly description: ModelDescription,
+    readonly weights: ModelWeights,
+    readonly engine: Engine,
+  ) {}
+
+  get adapterNames(): readonly string[] {
+    return [...this.#adapters.keys()];
+  }
+
+  /** Names of the adapters in force, innermost first. */
+  get activeAdapters(): readonly string[] {
+    return this.#active;
+  }
+
+  /** Adapters folded into the weights, if any. */
+  get mergedAdapters(): readonly string[] {
+    return this.#merged?.names ?? [];
+  }
+
+  /**
+   * Puts an adapter on the model and makes it the active one.
+   * @throws PEFT_ADAPTER_NAME when the name is taken or not a plain word, PEFT_TARGET_NOT_FOUND
+   */
+  addAdapter(name: string, spec: MethodSpec, options: AttachOptions = {}): Adapter {
+    if (!/^[A-Za-z0-9][\w-]*$/.test(name) || name === BASE_ADAPTER) throw new PeftError('PEFT_ADAPTER_NAME', `an adapter's name is letters, digits, "_" and "-", got ${JSON.stringify(name)}.`);
+    if (this.#adapters.has(name)) throw new PeftError('PEFT_ADAPTER_NAME', `there is an adapter "${name}" already.`, { hint: 'delete it first, or choose another name' });
+    this.#refuseMerged('add an adapter');
+    const adapter = attachAdapter(name, spec, this.description, this.#weightHost(), options);
+    this.#adapters.set(name, adapter);
+    this.#active = [name];
+    return adapter;
+  }
+
+  /** @throws PEFT_ADAPTER_UNKNOWN with the nearest names */
+  adapter(name: string): Adapter {
+    const found = this.#adapters.get(name);
+    if (!found) throw new PeftError('PEFT_ADAPTER_UNKNOWN', `there is no adapter "${name}".`, { hint: `${didYouMean(name, this.#adapters.keys())} The model has: ${this.adapterNames.join(', ') || 'none'}.`.trim() });
+    return found;
+  }
+
+  /** Puts adapters in force, the later around the earlier; none for the bare model. */
+  setActiveAdapters(...names: readonly string[]): void {
+    for (const name of names) this.adapter(name);
+    this.#refuseMerged('change the active adapters');
+    this.#active = [...new Set(names)];
+  }
+
+  /** Runs `body` on the bare model. */
+  withAdaptersDisabled<T>(body: () => T): T {
+    const outer = this.#active;
+    const merged = this.#merged;
+    this.#active = [];
+    this.#merged = undefined;
+    try {
+      return body();
+    } finally {
+      this.#active = outer;
+      this.#merged = merged;
+    }
+  }
+
+  deleteAdapter(name: string): void {
+    const adapter = this.adapter(name);
+    this.#refuseMerged('delete an adapter');
+    this.#active = this.#active.filter((other) => other !== name);
+    this.#adapters.delete(name);
+    adapter.dispose();
+  }
+
+  /** Trainable parameters of the active adapters, in the order in which they were made. */
+  trainables(): OwnedParameter[] {
+    return this.#active.flatMap((name) => [...this.adapter(name).parameters.values()].filter(({ trainable }) => trainable));
+  }
+
+  /** Elements that train, and elements in all: the base model plus what the active adapters added. */
+  parameterCounts(): { readonly trainable: number; readonly total: number } {
+    return adapterCounts(this.description, this.#active.map((name) => this.adapter(name)));
+  }
+
+  /**
+   * Runs the model on a packed batch.
+   * @returns tensors of the enclosing tidy scope: call it inside `tf.tidy`, or dispose them.
+   */
+  forward(batch: ModelBatch, options: RunOptions = {}): ModelOutput & { readonly pooled?: Tensor2D } {
+    if (this.#isDisposed) throw new PeftError('PEFT_MODEL_DISPOSED', 'the model was disposed of.', { hint: 'load it again' });
+    const run = new ModelRun(this.#runHost(), options);
+    run.useLayout(batch.offsets);
+    if (batch.decoder) run.useLayout(batch.decoder.offsets);
+    const { head } = this.description;
+    return head.kind === 'pooled-linear' ? forwardPooled(this.architecture, run, this.config, batch, head) : this.architecture.forward(run, this.config, batch);
+  }
+
+  /**
+   * Folds adapters into copies of the weights; the base is kept, so that `unmergeAdapters` is exact.
+   * @throws PEFT_MERGE_INEXACT when a method cannot be merged
+   */
+  mergeAdapters(...names: readonly string[]): void {
+    this.#refuseMerged('merge');
+    const chosen = names.length ? names : this.#active;
+    const weights = new Map<string, FrozenWeight | Tensor>();
+    try {
+      for (const name of chosen) mergeOne(this.adapter(name), weights, (parameter) => this.weights.get(parameter), this.#weightHost());
+    } catch (error) {
+      for (const weight of weights.values()) weight.dispose();
+      throw error;
+    }
+    this.#merged = { names: chosen, weights };
+  }
+
+  /** Takes merged adapters out again: the base weights are the very bytes from before. */
+  unmergeAdapters(): void {
+    for (const weight of this.#merged?.weights.values() ?? []) weight.dispose();
+    this.#merged = undefined;
+  }
+
+  /** float32 values of a parameter in force: merged, else base; the caller disposes. */
+  readParameter(name: string): Tensor {
+    const merged = this.#merged?.weights.get(name);
+    return merged ? readTensor(merged) : this.#weightHost().readBase(name);
+  }
+
+  /** Frees base weights and adapters. The engine stays. */
+  dispose(): void {
+    if (this.#isDisposed) return;
+    this.unmergeAdapters();
+    for (const adapter of this.#adapters.values()) adapter.dispose();
+    this.#adapters.clear();
+    this.#active = [];
+    this.weights.dispose();
+    this.#isDisposed = true;
+  }
+
+  #refuseMerged(what: string): void {
+    if (this.#merged) throw new PeftError('PEFT_ADAPTER_MERGED', `cannot ${what} while ${this.#merged.names.join(', ')} is merged.`, { hint: 'call unmergeAdapters() first' });
+  }
+
+  #runHost(): RunHost {
+    const merged = this.#merged;
+    return {
+      description: this.description,
+      active: merged ? [] : this.#active.map((name) => this.adapter(name)),
+      adapter: (name) => this.adapter(name),
+      baseWeight: (name) => merged?.weights.get(name) ?? this.weights.get(name),
+    };
+  }
+
+  #weightHost(): WeightHost {
+    return {
+      readBase: (name) => readTensor(this.weights.get(name)),
+      freezeMatrix: (name, weight) => freezeChanged(name, weight, this.engine),
+    };
+  }
+}
+
+/** Counts on a description and adapters put on it, with or without weights. */
+export function adapterCounts(description: ModelDescription, adapters: readonly Adapter[]): { readonly trainable: number; readonly total: number } {
+  const parameters = adapters.flatMap((adapter) => [...adapter.parameters.values()]);
+  const size = ({ shape }: OwnedParameter) => shape.reduce((product, length) => product * length, 1);
+  const sum = (list: readonly OwnedParameter[]) => list.reduce((total, parameter) => total + size(parameter), 0);
+  return { trainable: sum(parameters.filter(({ trainable }) => trainable)), total: parameterCount(description) + sum(parameters.filter(({ origin }) => origin === 'new')) };
+}
+
+const readTensor = (weight: FrozenWeight | Tensor): Tensor => (isFrozen(weight) ? weight.engine.dequantize(weight) : tf.clone(weight));
+
+/** A changed matrix is kept in float32, whatever the base's format. Disposes `weight`. */
+function freezeChanged(name: string, weight: Tensor2D, engine: Engine): FrozenWeight {
+  const values = Float32Array.from(weight.dataSync()); // once per merged or replaced matrix
+  const { shape } = weight;
+  weight.dispose();
+  return engine.freeze(memorySource(name, shape, values), { format: 'f32' });
+}
+
+function mergeOne(adapter: Adapter, merged: Map<string, FrozenWeight | Tensor>, base: (name: string) => FrozenWeight | Tensor, host: WeightHost): void {
+  const current = (name: string): Tensor => {
+    const found = merged.get(name) ?? adapter.unfrozen(name)?.value ?? adapter.replaced.get(name) ?? base(name);
+    return readTensor(found);
+  };
+  const keep = (name: string, value: Tensor) => {
+    merged.get(name)?.dispose();
+    const isMatrix = adapter.description.parameters.find((spec) => spec.name === name)!.use !== 'vector';
+    merged.set(name, isMatrix ? host.freezeMatrix(name, value as Tensor2D) : tf.keep(value));
+  };
+  for (const parameter of adapter.parameters.values()) if (parameter.origin === 'unfrozen' && !merged.has(parameter.name)) keep(parameter.name, readTensor(parameter.value));
+  for (const attachment of [...adapter.attachments.values()].flat()) mergeSite(attachment, current, keep);
+}
+
+function mergeSite({ site, method, adapter }: { readonly site: Adapter['wrappedSites'][number]; readonly method: string; readonly adapter: unknown }, current: (name: string) => Tensor, keep: (name: string, value: Tensor) => void): void {
+  const merge = (adapter as { merge?: (value: never) => unknown }).merge?.bind(adapter);
+  if (!merge || (site.kind !== 'linear' && site.kind !== 'norm' && site.kind !== 'embedding')) {
+    throw new PeftError('PEFT_MERGE_INEXACT', `${method}: what it does at ${site.path} cannot be merged into the weights.`, { hint: 'keep the adapter beside the model' });
+  }
+  if (site.kind === 'embedding') {
+    keep(site.weight, tf.tidy(() => merge(current(site.weight) as never) as Tensor));
+    return;
+  }
+  const result = tf.tidy(() => {
+    const made = merge({ weight: current(site.weight), ...(site.bias !== undefined && { bias: current(site.bias) }) } as never) as { weight: Tensor; bias?: Tensor };
+    return { weight: made.weight, ...(made.bias && { bias: made.bias }) };
+  });
+  keep(site.weight, result.weight);
+  if (result.bias && site.bias !== undefined) keep(site.bias, result.bias);
+}

@@ -1,0 +1,152 @@
+/**
+ * The seam between methods and models. A method is a value: which kinds of sites it can attach to, its options, and a
+ * function per kind that makes an adapter for one site. It never sees an architecture.
+ */
+import type { Tensor, Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
+import type { RandomKey } from '@peft/ops';
+import type { Initializer } from './initializers.js';
+import type { ModelDescription } from './model-description.js';
+import type { Site, SiteKind, SiteOf } from './sites.js';
+import type { CommonConfig, TargetSelection } from './target-selection.js';
+
+/** Open map of method name → options; a method's package adds to it by declaration merging. */
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type
+export interface PeftConfigs {}
+export type MethodName = keyof PeftConfigs & string;
+
+/** A trainable of an adapter. Its variable exists only on a model with weights. */
+export interface AdapterParameter {
+  /** `<site path>.<name>`, or `<name>` when it belongs to no site. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** @throws PEFT_MODEL_WITHOUT_WEIGHTS on a bare description. */
+  readonly value: Variable;
+}
+
+export interface ParameterOptions {
+  /** Saved and loaded, never trained (VeRA's projections). Default true. */
+  readonly trainable?: boolean;
+  /** Left out of the file. Default true. */
+  readonly saved?: boolean;
+}
+
+/** What a method may ask for while it attaches. Core names, owns, saves and disposes all of it. */
+export interface AttachContext {
+  readonly description: ModelDescription;
+  /** A new parameter of this site; `name` is its name on disk after the site's path (`lora_A.weight`). */
+  param(name: string, shape: readonly number[], init: Initializer, options?: ParameterOptions): AdapterParameter;
+  /** A new parameter that all sites of the adapter share: the first caller's shape and values count. */
+  sharedParam(name: string, shape: readonly number[], init: Initializer, options?: ParameterOptions): AdapterParameter;
+  /** Lets an existing base parameter train; the adapter trains a copy, which counts while it is active. */
+  unfreeze(parameterName: string): AdapterParameter;
+  /**
+   * Replaces this site's base weight while the adapter exists (PiSSA): the function gets W `[out, in]` and returns the new one.
+   * It runs before any `param` initialiser that reads the weight afterwards.
+   */
+  replaceWeight(change: (weight: Tensor2D) => Tensor2D): void;
+  /** Runs after each optimiser step. */
+  onStep(hook: (step: number) => void): void;
+  /** Added to the training loss of each micro-batch, weighted by `1 / microBatches` so that a step adds it once. */
+  extraLoss(term: () => Tensor): void;
+  /** A random stream that names adapter, site and `purpose`. */
+  randomKey(purpose: string): RandomKey;
+}
+
+/** A linear site on a loaded model. */
+export interface SiteWeights {
+  /** The base weight as float32 `[out, in]`, without adapters; the caller disposes. Throws on a bare description. */
+  dequantizedWeight(): Tensor2D;
+  /** The bias in force, or undefined. */
+  bias(): Tensor1D | undefined;
+}
+export type SiteHandle<K extends SiteKind> = SiteOf<K> & SiteWeights;
+
+export interface MergedLinear { readonly weight: Tensor2D; readonly bias?: Tensor1D }
+
+export interface LinearAdapter {
+  /** x `[N, in]` → y `[N, out]`; `base` runs the map underneath, bias included. `call` has what only a running model knows. */
+  forward(x: Tensor2D, base: (x: Tensor2D) => Tensor2D, call: AdapterCall): Tensor2D;
+  /** W, b → those of the merged map. Present only where merging is exact. Runs in a tidy scope. */
+  merge?(base: MergedLinear): MergedLinear;
+  /** Multiplies the adapter's strength, where it has one. */
+  rescale?(factor: number): void;
+}
+export interface NormAdapter {
+  forward(x: Tensor2D, base: (x: Tensor2D) => Tensor2D, call: AdapterCall): Tensor2D;
+  /** γ, β → those of the merged norm. */
+  merge?(base: { weight: Tensor1D; bias?: Tensor1D }): { weight: Tensor1D; bias?: Tensor1D };
+}
+export interface EmbeddingAdapter {
+  forward(ids: Int32Array, base: (ids: Int32Array) => Tensor2D, call: AdapterCall): Tensor2D;
+  merge?(table: Tensor2D): Tensor2D;
+  /** When the table is tied to the output layer: the logits' part. */
+  forwardOutput?(x: Tensor2D, base: (x: Tensor2D) => Tensor2D): Tensor2D;
+}
+export interface AttentionAdapter {
+  /** Keys and values `[P, keyValueHeads·headSize]` that every sequence sees. @param hidden what the attention read `[N, D]` */
+  extend(call: AdapterCall & { readonly hidden: Tensor2D; readonly offsets: Int32Array }): { keys: Tensor2D; values: Tensor2D; scaleValues?: Tensor };
+}
+/** A residual branch on its way out. */
+export interface SublayerCall extends AdapterCall {
+  /** What the branch read. */
+  readonly input: Tensor2D;
+  /** What the branch made, before the residual is added. */
+  readonly output: Tensor2D;
+  readonly residual: Tensor2D;
+  readonly offsets: Int32Array;
+  /** The norm after the residual, in post-norm models. */
+  readonly norm: ((x: Tensor2D) => Tensor2D) | undefined;
+  /** What closes the branch: norm(residual + output), or the adapter underneath. */
+  close(output: Tensor2D): Tensor2D;
+}
+export interface SublayerAdapter { forward(call: SublayerCall): Tensor2D }
+export interface SequenceAdapter {
+  /** Virtual tokens `[P, D]` to put in front of every sequence. */
+  prefix(call: AdapterCall): Tensor2D;
+}
+
+/** What an adapter may know of the run it takes part in. */
+export interface AdapterCall {
+  readonly training: boolean;
+  /** Dropout of `x` in a stream of the adapter's own; the identity outside training. */
+  dropout(x: Tensor2D, rate: number, purpose?: string): Tensor2D;
+}
+
+export interface SiteAdapters {
+  linear: LinearAdapter;
+  norm: NormAdapter;
+  embedding: EmbeddingAdapter;
+  attention: AttentionAdapter;
+  sublayer: SublayerAdapter;
+  sequence: SequenceAdapter;
+  parameter: undefined;
+}
+
+/** `undefined`: nothing stands in the way of the forward pass (a bias was unfrozen, say). */
+export type AttachFunction<K extends SiteKind, Config> = (site: SiteHandle<K>, config: Config, context: AttachContext) => SiteAdapters[K] | undefined;
+
+export interface PeftMethodDefinition<Name extends MethodName> {
+  readonly name: Name;
+  /** `peft_type` in adapter_config.json, absent where PEFT has no such method. */
+  readonly peftType?: string;
+  readonly paper?: { readonly title: string; readonly url: string };
+  /** Fills defaults, rejects bad values. Options common to all methods (targets …) were taken out before. */
+  parseConfig(input: Partial<PeftConfigs[Name]>): PeftConfigs[Name];
+  /** Which sites to take when the user names none. */
+  defaultTargets(description: ModelDescription, config: PeftConfigs[Name]): TargetSelection;
+  /** A function per kind of site that it can attach to. */
+  readonly attach: { readonly [K in SiteKind]?: AttachFunction<K, PeftConfigs[Name]> };
+  /** Its options in adapter_config.json's words, without the common keys; and back. Present when `peftType` is. */
+  toPeftConfig?(config: PeftConfigs[Name], sites: readonly Site[]): Record<string, unknown>;
+  fromPeftConfig?(json: Readonly<Record<string, unknown>>): Partial<PeftConfigs[Name]>;
+}
+
+/** Options of one method, checked, ready to be put on a model. */
+export interface MethodPart { readonly method: PeftMethodDefinition<MethodName>; readonly config: unknown; readonly common: CommonConfig }
+/** One method with its options, or a combination of several; outermost last. */
+export interface MethodSpec { readonly name: string; readonly parts: readonly MethodPart[] }
+
+/** A method: call it with options to get a spec for `model.addAdapter`. */
+export interface PeftMethod<Name extends MethodName> extends PeftMethodDefinition<Name> {
+  (config?: Partial<PeftConfigs[Name]> & CommonConfig): MethodSpec;
+}

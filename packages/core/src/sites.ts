@@ -1,0 +1,86 @@
+/**
+ * Sites: the places of a model where a method can attach. A model is a list of them plus a forward pass that consults
+ * what is attached. The kinds are few and closed.
+ */
+
+interface SiteBase {
+  /** The checkpoint's own module path, `deberta.encoder.layer.0.attention.self.query_proj`. */
+  readonly path: string;
+  /** What it does, in words common to all families: `attention.query`, `ffn.up`, `embedding.word` … */
+  readonly role: string;
+  /** Index of the block that it belongs to, absent outside blocks. */
+  readonly layer?: number;
+}
+
+/** A frozen affine map y = x·Wᵀ + b. */
+export interface LinearSite extends SiteBase {
+  readonly kind: 'linear';
+  readonly inFeatures: number;
+  readonly outFeatures: number;
+  /** Name of the parameter W, logical shape `[out, in]`. */
+  readonly weight: string;
+  readonly bias?: string;
+  /** The checkpoint stores W as `[in, out]` (GPT-2). */
+  readonly transposed?: boolean;
+  /** The model's output layer, which `all-linear` leaves out. */
+  readonly isOutputHead?: boolean;
+}
+
+/** A layer norm or RMS norm over the last axis. */
+export interface NormSite extends SiteBase {
+  readonly kind: 'norm';
+  readonly size: number;
+  readonly variant: 'layer' | 'rms';
+  readonly weight: string;
+  readonly bias?: string;
+}
+
+/** A table of rows by id. */
+export interface EmbeddingSite extends SiteBase {
+  readonly kind: 'embedding';
+  readonly rows: number;
+  readonly size: number;
+  readonly weight: string;
+}
+
+/** An attention whose keys and values can be extended. */
+export interface AttentionSite extends SiteBase {
+  readonly kind: 'attention';
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headSize: number;
+  /** Which attention of which stack: a prefix is made per stack. */
+  readonly stack: 'encoder' | 'decoder' | 'cross';
+  /** Index among the attentions of its stack. */
+  readonly index: number;
+}
+
+/** A residual branch: what it read, what it made, and what closes it. */
+export interface SublayerSite extends SiteBase {
+  readonly kind: 'sublayer';
+  readonly size: number;
+  /** `attention`, `cross-attention` or `ffn`. */
+  readonly branch: 'attention' | 'cross-attention' | 'ffn';
+  readonly stack: 'encoder' | 'decoder';
+}
+
+/** The start of a stack, where virtual tokens can be put in front. */
+export interface SequenceSite extends SiteBase {
+  readonly kind: 'sequence';
+  readonly size: number;
+  readonly stack: 'encoder' | 'decoder';
+  /** The embedding site whose rows the tokens come from. */
+  readonly embedding: string;
+}
+
+/** A named base tensor that can be unfrozen. */
+export interface ParameterSite extends SiteBase {
+  readonly kind: 'parameter';
+  readonly shape: readonly number[];
+}
+
+export type Site = LinearSite | NormSite | EmbeddingSite | AttentionSite | SublayerSite | SequenceSite | ParameterSite;
+export type SiteKind = Site['kind'];
+export type SiteOf<K extends SiteKind> = Extract<Site, { kind: K }>;
+
+export const SITE_KINDS: readonly SiteKind[] = Object.freeze(['linear', 'norm', 'embedding', 'attention', 'sublayer', 'sequence', 'parameter'] as const);

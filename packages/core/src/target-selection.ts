@@ -1,0 +1,135 @@
+/** Which sites a method takes: Hugging Face PEFT's rules on paths, or roles. */
+import { didYouMean, nearestNames, PeftError, show } from '@peft/errors';
+import type { ModelDescription } from './model-description.js';
+import type { Site, SiteKind } from './sites.js';
+
+/** Options that every method has. */
+export interface CommonConfig {
+  /**
+   * Module names: a list (each equal to a path or to the end of one after a dot), a string (a regular expression that must match a
+   * whole path), `'all-linear'` (every linear site but the output head), or roles.
+   */
+  readonly targets?: readonly string[] | string | { readonly roles: readonly string[] };
+  /** Left out again; list or regular expression as in `targets`. */
+  readonly excludeModules?: readonly string[] | string;
+  /** Only these blocks; with `targets` as a list. */
+  readonly layersToTransform?: readonly number[] | number;
+  /** Name of the list of blocks in a path (`layer`, `h`), where the first number is not the block's. */
+  readonly layersPattern?: readonly string[] | string;
+  /** Modules trained whole and saved with the adapter; default: the head's. They win over targets. */
+  readonly modulesToSave?: readonly string[];
+}
+export type TargetSelection = Pick<CommonConfig, 'targets' | 'excludeModules' | 'layersToTransform' | 'layersPattern'>;
+export const COMMON_KEYS: readonly string[] = Object.freeze(['targets', 'excludeModules', 'layersToTransform', 'layersPattern', 'modulesToSave']);
+
+export interface SelectOptions {
+  /** Who asks, for messages. */
+  readonly owner: string;
+  readonly kinds: readonly SiteKind[];
+  readonly modulesToSave?: readonly string[];
+  /** A pattern of a list that matches nothing is an error (default), or fine as long as another matches (files of others). */
+  readonly strict?: boolean;
+}
+
+/**
+ * The sites of `kinds` that a selection takes, in the model's order.
+ * @throws PEFT_TARGET_NOT_FOUND when nothing matches, or one of several patterns matches nothing; names the nearest.
+ */
+export function selectSites(description: ModelDescription, selection: TargetSelection, options: SelectOptions): Site[] {
+  const candidates = description.sites.filter((site) => options.kinds.includes(site.kind));
+  const { targets } = selection;
+  if (targets === undefined) return candidates.filter((site) => isAllowed(site, selection, options));
+  const patterns = typeof targets === 'string' || !isList(targets) ? [] : [...new Set(targets)];
+  const used = new Set<string>();
+  const chosen = candidates.filter((site) => {
+    const hits = matchTargets(site, targets, patterns);
+    for (const hit of hits) used.add(hit);
+    return hits.length > 0 && isAllowed(site, selection, options);
+  });
+  const unused = patterns.filter((pattern) => !used.has(pattern) && !(options.modulesToSave ?? []).includes(pattern));
+  if (chosen.length === 0 || (options.strict !== false && unused.length > 0)) throw notFound(description, candidates, targets, unused, options);
+  return chosen;
+}
+
+/** PEFT's list rule: the whole path, or its end after a dot. */
+export function matchesSuffix(path: string, name: string): boolean {
+  return path === name || path.endsWith(`.${name}`);
+}
+
+/** Whether a path lies in one of the modules (`classifier` takes `classifier` and `classifier.dense`). */
+export function isInModules(path: string, modules: readonly string[]): boolean {
+  return modules.some((name) => path === name || path.startsWith(`${name}.`) || path.endsWith(`.${name}`) || path.includes(`.${name}.`));
+}
+
+function matchTargets(site: Site, targets: NonNullable<CommonConfig['targets']>, patterns: readonly string[]): string[] {
+  if (targets === 'all-linear') return site.kind === 'linear' && !site.isOutputHead ? ['all-linear'] : [];
+  if (typeof targets === 'string') return fullMatch(targets).test(site.path) ? [targets] : [];
+  if (!isList(targets)) return targets.roles.filter((role) => site.role === role);
+  return patterns.filter((pattern) => matchesSuffix(site.path, pattern));
+}
+
+function isAllowed(site: Site, selection: TargetSelection, options: SelectOptions): boolean {
+  if (options.modulesToSave && isInModules(site.path, options.modulesToSave)) return false;
+  const { excludeModules, layersToTransform } = selection;
+  if (excludeModules !== undefined) {
+    if (typeof excludeModules === 'string' ? fullMatch(excludeModules).test(site.path) : excludeModules.some((name) => matchesSuffix(site.path, name))) return false;
+  }
+  if (layersToTransform === undefined) return true;
+  const wanted = typeof layersToTransform === 'number' ? [layersToTransform] : layersToTransform;
+  const index = layerIndex(site.path, selection.layersPattern);
+  return index !== undefined && wanted.includes(index);
+}
+
+/** The block's number in a path: the first `.<name>.<number>.`, or the one after the given name. */
+function layerIndex(path: string, layersPattern: CommonConfig['layersPattern']): number | undefined {
+  const names = layersPattern === undefined ? [] : typeof layersPattern === 'string' ? [layersPattern] : layersPattern;
+  const patterns = names.length ? names.map((name) => new RegExp(`.*\\.${name}\\.(\\d+)\\.`)) : [/.*?\.[^.]*\.(\d+)\./];
+  for (const pattern of patterns) {
+    const match = pattern.exec(`.${path}.`);
+    if (match) return Number(match[1]);
+  }
+  return undefined;
+}
+
+const isList = (targets: NonNullable<CommonConfig['targets']>): targets is readonly string[] => Array.isArray(targets);
+
+/** Python's `re.fullmatch`. @throws PEFT_TARGET_PATTERN */
+export function fullMatch(pattern: string): RegExp {
+  try {
+    return new RegExp(`^(?:${pattern.replaceAll('(?P<', '(?<')})$`, 'u');
+  } catch (cause) {
+    throw new PeftError('PEFT_TARGET_PATTERN', `targets: ${JSON.stringify(pattern)} is not a regular expression (${(cause as Error).message}).`, { hint: 'a string must match whole paths; write a list to match their ends', cause });
+  }
+}
+
+function notFound(description: ModelDescription, candidates: readonly Site[], targets: NonNullable<CommonConfig['targets']>, unused: readonly string[], options: SelectOptions): PeftError {
+  const wanted = unused.length ? unused : typeof targets === 'string' ? [targets] : isList(targets) ? targets : targets.roles;
+  const ends = candidates.flatMap(({ path, role }) => {
+    const words = path.split('.').filter((word) => !/^\d+$/.test(word));
+    return [words.at(-1)!, words.slice(-2).join('.'), words.slice(-3).join('.'), role];
+  });
+  const near = wanted.map((name) => didYouMean(name, ends)).find((text) => text !== '') ?? `Known names: ${nearestNames('', new Set(ends.filter((_, i) => i % 4 === 0)), 20).join(', ') || [...new Set(ends.filter((_, i) => i % 4 === 0))].slice(0, 20).join(', ')}.`;
+  return new PeftError('PEFT_TARGET_NOT_FOUND', `${options.owner}: no ${options.kinds.join(' or ')} site matches ${wanted.map((name) => JSON.stringify(name)).join(', ')} in ${description.modelType} (${candidates.length} sites).`, {
+    hint: `${near} List them with: peft inspect MODEL --sites`,
+  });
+}
+
+/** Checks the common options. @throws PEFT_CONFIG_INVALID */
+export function parseCommonConfig(owner: string, input: CommonConfig): CommonConfig {
+  const invalid = (field: string, must: string, value: unknown): never => {
+    throw new PeftError('PEFT_CONFIG_INVALID', `${owner}: ${field} must be ${must}, got ${show(value)}.`);
+  };
+  const strings = (value: unknown): boolean => Array.isArray(value) && value.every((item) => typeof item === 'string');
+  const { targets, excludeModules, layersToTransform, layersPattern, modulesToSave } = input;
+  if (targets !== undefined && typeof targets !== 'string' && !strings(targets) && !(typeof targets === 'object' && targets !== null && 'roles' in targets && strings(targets.roles))) invalid('targets', "a list of names, a regular expression, 'all-linear' or { roles }", targets);
+  if (Array.isArray(targets) && targets.length === 0) invalid('targets', 'a list of at least one name', targets);
+  if (excludeModules !== undefined && typeof excludeModules !== 'string' && !strings(excludeModules)) invalid('excludeModules', 'a list of names or a regular expression', excludeModules);
+  if (layersToTransform !== undefined) {
+    const list = typeof layersToTransform === 'number' ? [layersToTransform] : layersToTransform;
+    if (!Array.isArray(list) || !list.every((index) => Number.isInteger(index) && index >= 0)) invalid('layersToTransform', 'a block number or a list of them', layersToTransform);
+    if (typeof targets === 'string' && targets !== 'all-linear') invalid('layersToTransform', 'absent when targets is a regular expression', layersToTransform);
+  }
+  if (layersPattern !== undefined && typeof layersPattern !== 'string' && !strings(layersPattern)) invalid('layersPattern', 'a name or a list of names', layersPattern);
+  if (modulesToSave !== undefined && !strings(modulesToSave)) invalid('modulesToSave', 'a list of module names', modulesToSave);
+  return Object.freeze({ ...input });
+}
