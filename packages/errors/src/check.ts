@@ -12,7 +12,22 @@ export function show(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
-export const check = {
+/** Written out because TypeScript asks for it where a call narrows its argument. */
+export interface Checks {
+  positiveInteger(owner: string, field: string, value: unknown): asserts value is number;
+  nonNegativeInteger(owner: string, field: string, value: unknown): asserts value is number;
+  positive(owner: string, field: string, value: unknown): asserts value is number;
+  finite(owner: string, field: string, value: unknown): asserts value is number;
+  /** In [0, 1). */
+  probability(owner: string, field: string, value: unknown): asserts value is number;
+  boolean(owner: string, field: string, value: unknown): asserts value is boolean;
+  string(owner: string, field: string, value: unknown): asserts value is string;
+  oneOf<const T extends string>(owner: string, field: string, value: unknown, allowed: readonly T[]): asserts value is T;
+  /** Every key of `value` is a known one; an unknown one is an error that names the nearest. */
+  knownKeys(owner: string, value: object, known: readonly string[]): void;
+}
+
+export const check: Checks = {
   positiveInteger(owner: string, field: string, value: unknown): asserts value is number {
     if (!Number.isSafeInteger(value) || (value as number) <= 0) fail(owner, field, 'a positive integer', value);
   },
