@@ -1,1 +1,10 @@
-export {};
+export { type TensorStore } from './tensor-store.js';
+export { openCheckpoint, ADAPTER_WEIGHT_FILES, WEIGHT_FILES } from './safetensors/open-checkpoint.js';
+export { openSafetensors } from './safetensors/open-safetensors.js';
+export { type NewTensor, type WritableTensor, writeSafetensors, type WriteSafetensorsOptions } from './safetensors/write-safetensors.js';
+export { writeCheckpoint, type WriteCheckpointOptions } from './safetensors/write-checkpoint.js';
+export { openTorchFile } from './torch-file/open-torch-file.js';
+export { decodeValues, encodeValues, readFloat32, readTensor, type ReadTensor, type StorableValues, type TensorValues, type ValuesOf } from './tensor-values.js';
+export { type JsonObject, readJsonObject } from './files/json-file.js';
+export { type ModelFolder, readModelConfig, readModelFolder, readTokenizerFiles, SENTENCE_PIECE_FILES, type TokenizerFiles } from './files/model-folder.js';
+export { type FileContent, refuseFull, writeFileAtomic, writeFolderAtomic } from './files/write-file-atomic.js';
