@@ -1,0 +1,71 @@
+/**
+ * The tfjs backend of the native engine: tfjs's plain CPU backend with its tensors in pooled, aligned memory.
+ *
+ * Reading a tensor's values copies them, since the memory is used again as soon as the tensor is disposed of.
+ */
+import type { DataType, TensorInfo } from '@tensorflow/tfjs';
+import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
+import { PeftError } from '@peft/errors';
+import type { NativeBinding } from './binding.js';
+import { BufferPool } from './buffer-pool.js';
+
+export const NATIVE_BACKEND = 'native';
+
+type DataId = TensorInfo['dataId'];
+
+export class NativeBackend extends MathBackendCPU {
+  readonly pool: BufferPool;
+  /** Products inside attention use bf16 operands. */
+  bf16 = false;
+
+  constructor(readonly binding: NativeBinding) {
+    super();
+    this.pool = new BufferPool((byteLength) => binding.allocate(byteLength));
+    (this as unknown as { firstUse: boolean }).firstUse = false; // tfjs's advice to install tfjs-node does not apply
+  }
+
+  /** The float32 values of a tensor, as they lie in memory. */
+  values(tensor: TensorInfo): Float32Array {
+    const values = this.data.get(tensor.dataId as never)?.values;
+    if (!(values instanceof Float32Array)) throw new PeftError('PEFT_NATIVE_DTYPE', `native: a kernel needs float32 values, got a ${tensor.dtype} tensor of shape [${tensor.shape.join(', ')}].`, { hint: 'cast it with tf.cast(x, "float32")' });
+    return values;
+  }
+
+  /** A new tensor of uninitialised float32 values, and those values. */
+  create(shape: readonly number[]): { readonly info: TensorInfo; readonly values: Float32Array } {
+    const values = this.pool.take(shape.reduce((product, size) => product * size, 1));
+    return { info: this.makeTensorInfo([...shape], 'float32', values), values };
+  }
+
+  override readSync(dataId: DataId): ReturnType<MathBackendCPU['readSync']> {
+    const values = super.readSync(dataId as never);
+    return values instanceof Float32Array && this.pool.owns(values) ? values.slice() : values;
+  }
+
+  override disposeData(dataId: DataId, force = false): boolean {
+    if (!this.data.has(dataId as never)) return true;
+    const { values } = this.data.get(dataId as never);
+    const isGone = super.disposeData(dataId as never, force);
+    if (isGone && values instanceof Float32Array && this.pool.owns(values)) this.pool.give(values);
+    return isGone;
+  }
+
+  /** Copies values that another tensor's memory was lent to (a slice, say), so that each tensor owns its own. */
+  separate(output: TensorInfo, inputs: readonly TensorInfo[]): void {
+    const data = this.data.get(output.dataId as never);
+    const { values } = data;
+    if (!(values instanceof Float32Array) || !this.pool.owns(values)) return;
+    if (inputs.some(({ dataId }) => dataId === output.dataId)) return;
+    data.values = values.slice();
+  }
+
+  override memory(): { unreliable: boolean; reasons: string[] } {
+    return { unreliable: false, reasons: [] };
+  }
+
+  override dispose(): void {
+    this.pool.clear();
+  }
+}
+
+export const isFloat = (tensor: { readonly dtype: DataType }): boolean => tensor.dtype === 'float32';

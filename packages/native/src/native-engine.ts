@@ -1,0 +1,191 @@
+/** The native engine: frozen weights in the checkpoint's own bytes, products and kernels in C++. */
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import { check, PeftError } from '@peft/errors';
+import { decodeFloat32, type Engine, type FreezeOptions, type FrozenWeight, type QuantizedParts, type StoredDtype, type TensorSource, type WeightFormat } from '@peft/ops';
+import { loadBinding, type NativeBinding, type WeightHandle } from './binding.js';
+import { registerActivations } from './kernels/activations.js';
+import { registerAttention } from './kernels/attention.js';
+import { registerElementwise } from './kernels/elementwise.js';
+import { registerNorms } from './kernels/norms.js';
+import { registerProducts } from './kernels/products.js';
+import { inheritKernels } from './kernels/register.js';
+import { registerRows } from './kernels/rows.js';
+import { registerShapes } from './kernels/shapes.js';
+import { NATIVE_BACKEND, NativeBackend } from './native-backend.js';
+
+export interface NativeEngineOptions {
+  /** Operands of the products. Default `bfloat16` where the processor has instructions for it, else `float32`. */
+  readonly precision?: 'bfloat16' | 'float32';
+  /** Default: `PEFT_NUM_THREADS`, else all cores. Holds for the process. Results do not depend on it. */
+  readonly threads?: number;
+}
+
+const AS_STORED: Partial<Record<StoredDtype, 'f32' | 'f16' | 'bf16'>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
+
+/**
+ * Makes the engine. Registers its tfjs backend `native` the first time.
+ * @throws PEFT_NATIVE_UNAVAILABLE when the addon cannot be loaded
+ */
+export function createNativeEngine(options: NativeEngineOptions = {}): Engine & { readonly backend: NativeBackend } {
+  if (options.precision !== undefined) check.oneOf('native', 'precision', options.precision, ['bfloat16', 'float32']);
+  if (options.threads !== undefined) check.positiveInteger('native', 'threads', options.threads);
+  const binding = loadBinding();
+  if (options.threads !== undefined) binding.setThreads(options.threads);
+  registerBackend(binding);
+  const info = binding.info();
+  const precision = options.precision ?? (info.bf16 ? 'bfloat16' : 'float32');
+  return new NativeEngine(binding, precision);
+}
+
+function registerBackend(binding: NativeBinding): void {
+  if (tf.engine().registryFactory[NATIVE_BACKEND]) return;
+  tf.registerBackend(NATIVE_BACKEND, () => new NativeBackend(binding));
+  inheritKernels();
+  registerProducts();
+  registerElementwise((name) => tf.getKernel(name, 'cpu') !== undefined);
+  registerShapes();
+  registerNorms();
+  registerActivations();
+  registerAttention();
+  registerRows();
+}
+
+class NativeWeight implements FrozenWeight {
+  #handle: WeightHandle | undefined;
+  readonly shape: readonly number[];
+  readonly format: WeightFormat;
+  readonly byteLength: number;
+
+  constructor(readonly engine: NativeEngine, readonly name: string, handle: WeightHandle) {
+    this.#handle = handle;
+    const { rows, columns, format, byteLength } = engine.binding.weightInfo(handle);
+    this.shape = [rows, columns];
+    this.format = format;
+    this.byteLength = byteLength;
+  }
+
+  get handle(): WeightHandle {
+    if (!this.#handle) throw new PeftError('PEFT_WEIGHT_DISPOSED', `${this.name}: the weight was disposed of.`, { hint: 'load the model again' });
+    return this.#handle;
+  }
+
+  get isDisposed(): boolean {
+    return this.#handle === undefined;
+  }
+
+  dispose(): void {
+    if (!this.#handle) return;
+    this.engine.binding.weightFree(this.#handle);
+    this.#handle = undefined;
+  }
+}
+
+class NativeEngine implements Engine {
+  readonly name = 'native';
+  readonly backendName = NATIVE_BACKEND;
+
+  constructor(readonly binding: NativeBinding, readonly precision: 'bfloat16' | 'float32') {}
+
+  get description(): string {
+    const { instructionSet, threads } = this.binding.info();
+    return `native (${instructionSet}, ${threads} thread${threads === 1 ? '' : 's'}, ${this.precision})`;
+  }
+
+  get backend(): NativeBackend {
+    return tf.findBackend(NATIVE_BACKEND) as unknown as NativeBackend;
+  }
+
+  async activate(): Promise<void> {
+    await tf.setBackend(NATIVE_BACKEND);
+    this.backend.bf16 = this.precision === 'bfloat16';
+  }
+
+  freeze(source: TensorSource, options: FreezeOptions = {}): FrozenWeight {
+    const stored = this.#stored(source, options.transposed ?? false);
+    const format = options.format ?? this.binding.weightInfo(stored).format;
+    if (format === this.binding.weightInfo(stored).format) return new NativeWeight(this, source.name, stored);
+    try {
+      return new NativeWeight(this, source.name, this.binding.weightConvert(stored, format, options.blockSize ?? 64, options.doubleQuantization ?? false));
+    } finally {
+      this.binding.weightFree(stored);
+    }
+  }
+
+  freezeQuantized(parts: QuantizedParts): FrozenWeight {
+    const [rows, columns] = matrixShape(parts.name, parts.shape);
+    const { absmax } = parts;
+    const nested = absmax instanceof Float32Array ? undefined : absmax;
+    const handle = this.binding.weightFromParts(
+      parts.format, rows, columns, false, parts.blockSize ?? 0, parts.packed, nested ? null : (absmax as Float32Array),
+      nested?.codes ?? null, nested?.map ?? null, nested?.nestedAbsmax ?? null, nested?.nestedBlockSize ?? 0, nested?.offset ?? 0,
+    );
+    return new NativeWeight(this, parts.name, handle);
+  }
+
+  linear(x: Tensor2D, weight: FrozenWeight, bias?: Tensor1D): Tensor2D {
+    const own = this.#own(weight);
+    const [rows, columns] = own.shape as [number, number];
+    if (x.shape[1] !== columns) throw shapeError(own.name, 'linear', `[N, ${columns}]`, x.shape);
+    const { backend } = this;
+    const y = backend.create([x.shape[0], rows]);
+    this.binding.linear(own.handle, backend.values(x), bias ? backend.values(bias) : null, y.values, x.shape[0], this.precision === 'bfloat16');
+    return tf.engine().makeTensorFromTensorInfo(y.info) as Tensor2D;
+  }
+
+  linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D {
+    const own = this.#own(weight);
+    const [rows, columns] = own.shape as [number, number];
+    if (dy.shape[1] !== rows) throw shapeError(own.name, 'linearInputGradient', `[N, ${rows}]`, dy.shape);
+    const { backend } = this;
+    const dx = backend.create([dy.shape[0], columns]);
+    this.binding.linearInputGradient(own.handle, backend.values(dy), dx.values, dy.shape[0], this.precision === 'bfloat16');
+    return tf.engine().makeTensorFromTensorInfo(dx.info) as Tensor2D;
+  }
+
+  gather(weight: FrozenWeight, ids: Int32Array): Tensor2D {
+    const own = this.#own(weight);
+    const [rows, columns] = own.shape as [number, number];
+    const outside = ids.findIndex((id) => id < 0 || id >= rows);
+    if (outside >= 0) throw new PeftError('PEFT_TOKEN_ID_RANGE', `embed: index ${ids[outside]} at position ${outside} is outside the ${rows} rows of ${own.name}.`, { hint: 'the tokenizer and the model are probably not a pair, or a text is longer than the model allows' });
+    const y = this.backend.create([ids.length, columns]);
+    this.binding.weightGather(own.handle, ids, y.values);
+    return tf.engine().makeTensorFromTensorInfo(y.info) as Tensor2D;
+  }
+
+  dequantize(weight: FrozenWeight): Tensor {
+    const own = this.#own(weight);
+    const y = this.backend.create(own.shape);
+    this.binding.weightDequantize(own.handle, y.values);
+    return tf.engine().makeTensorFromTensorInfo(y.info);
+  }
+
+  dispose(): void {
+    this.backend.pool.clear();
+  }
+
+  #own(weight: FrozenWeight): NativeWeight {
+    if (!(weight instanceof NativeWeight) || weight.engine.binding !== this.binding) throw new PeftError('PEFT_WEIGHT_ENGINE', `${weight.name}: the weight belongs to the engine "${weight.engine.name}", not to this one.`, { hint: 'load the model with the engine that runs it' });
+    return weight;
+  }
+
+  /** The weight in its stored format: mapped where the file holds it as it is, else copied; other types become float32. */
+  #stored(source: TensorSource, transposed: boolean): WeightHandle {
+    const [first, second] = matrixShape(source.name, source.shape);
+    const [rows, columns] = transposed ? [second, first] : [first, second];
+    const format = AS_STORED[source.dtype];
+    if (format && source.file) return this.binding.weightFromFile(source.file.path, source.file.byteOffset, format, rows, columns, transposed);
+    if (format) return this.binding.weightFromBytes(source.read(), format, rows, columns, transposed);
+    const values = decodeFloat32(source.read(), source.dtype);
+    return this.binding.weightFromBytes(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), 'f32', rows, columns, transposed);
+  }
+}
+
+function matrixShape(name: string, shape: readonly number[]): [number, number] {
+  if (shape.length !== 2) throw new PeftError('PEFT_WEIGHT_SHAPE', `${name}: a frozen weight has two axes, got [${shape.join(', ')}].`);
+  return [shape[0]!, shape[1]!];
+}
+
+function shapeError(name: string, operation: string, expected: string, got: readonly number[]): PeftError {
+  return new PeftError('PEFT_SHAPE_MISMATCH', `${operation}: ${name} takes ${expected}, got [${got.join(', ')}].`);
+}
