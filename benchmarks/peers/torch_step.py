@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Times training steps of a random-weight model with PyTorch + transformers: the peer of `npm run bench:step`.
+
+Takes the same arguments and prints the same JSON line. The methods are AutoGluon's: IA3 vectors or LoRA matrices on the linear layers
+that its filter names, trainable parameters by its patterns, one linear head on the first token, AdamW.
+"""
+import argparse
+import json
+import os
+import re
+import resource
+import statistics
+import sys
+import time
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arch", required=True, help="a config.json, or a folder that holds one")
+    parser.add_argument("--method", default="ia3_bias")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--length", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--engine", default="torch", choices=["torch"])
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"], help="bfloat16: CPU autocast")
+    parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing")
+    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def main():
+    arguments = parse_arguments()
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        sys.exit(f"torch_step: {error}. Install torch and transformers to measure the peer.")
+    torch.manual_seed(0)
+    torch.set_num_threads(arguments.threads)
+    path = arguments.arch
+    if os.path.isdir(path):
+        path = os.path.join(path, "config.json")
+    with open(path) as file:
+        raw = json.load(file)
+    config = transformers.AutoConfig.for_model(**raw)
+    if raw["model_type"] in ("t5", "mt5"):
+        model = transformers.T5EncoderModel(config) if raw["model_type"] == "t5" else transformers.MT5EncoderModel(config)
+    else:
+        model = transformers.AutoModel.from_config(config, attn_implementation="eager" if raw["model_type"].startswith("deberta") else "sdpa")
+    model = model.float()
+    head = torch.nn.Linear(config.hidden_size, 2)
+    trainable = make_trainable(torch, model, arguments.method, arguments.rank) + list(head.parameters())
+    if arguments.checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.get_input_embeddings().register_forward_hook(lambda _module, _inputs, output: output.requires_grad_(True))
+    model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    optimizer = torch.optim.AdamW(trainable, lr=3e-3, eps=1e-6, weight_decay=1e-3)
+    ids = torch.randint(5, config.vocab_size, (arguments.batch, arguments.length))
+    labels = torch.arange(arguments.batch) % 2
+    mask = torch.ones_like(ids)
+    seconds, loss = [], None
+    for _ in range(arguments.steps + 1):
+        start = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "bfloat16"):
+            hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
+            logits = head(hidden)
+        loss = torch.nn.functional.cross_entropy(logits.float(), labels)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trainable, 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        seconds.append(time.perf_counter() - start)
+    median = statistics.median(seconds[1:])  # the first step warms up
+    report = {
+        "engine": f"torch {torch.__version__}",
+        "precision": arguments.precision,
+        "tokensPerSecond": arguments.batch * arguments.length / median,
+        "secondsPerStep": median,
+        "peakRssBytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "loss": loss.item(),
+        "trainableParameters": sum(p.numel() for p in trainable),
+    }
+    print(json.dumps(report))
+
+
+def make_trainable(torch, model, method, rank):
+    """Wraps and freezes as AutoGluon does; returns the parameters that train."""
+    targets = [re.compile(p) for p in ("query", "value", "^q$", "^v$", "^k$", "^o$")]
+    kind = "ia3" if method.startswith("ia3") else "lora" if method.startswith("lora") else None
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    added = []
+    if kind:
+        for parent in list(model.modules()):
+            for name, child in list(parent.named_children()):
+                if isinstance(child, torch.nn.Linear) and any(p.match(name) for p in targets):
+                    setattr(parent, name, Wrapped.make(torch, child, kind, rank, added))
+    norms = {id(p) for m in model.modules() if isinstance(m, torch.nn.LayerNorm) for p in m.parameters()}
+    for name, parameter in model.named_parameters():
+        wants_bias = method.endswith("_bias") or method.endswith("_norm") or method in ("bit_fit", "norm_fit")
+        wants_norm = method.endswith("_norm") or method == "norm_fit"
+        if (wants_bias and re.match(".*bias*.", name)) or (wants_norm and id(parameter) in norms) or any(part in name for part in ("pooler", "final_layer_norm")):
+            parameter.requires_grad_(True)
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+class Wrapped:
+    """A linear layer with an IA3 vector on its output, or LoRA beside it."""
+
+    @staticmethod
+    def make(torch, linear, kind, rank, added):
+        class Module(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.base = linear
+                if kind == "ia3":
+                    self.lora_b = torch.nn.Parameter(torch.ones(linear.out_features))
+                else:
+                    self.lora_a = torch.nn.Parameter(torch.randn(rank, linear.in_features) / rank)
+                    self.lora_b = torch.nn.Parameter(torch.zeros(linear.out_features, rank))
+
+            @property
+            def weight(self):
+                return self.base.weight
+
+            def forward(self, x):
+                y = self.base(x)
+                return y * self.lora_b if kind == "ia3" else y + (x @ self.lora_a.T) @ self.lora_b.T
+
+        module = Module()
+        added.append(module)
+        return module
+
+
+if __name__ == "__main__":
+    main()
