@@ -9,7 +9,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Variable } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import { isFrozenTensor } from './frozen-tensor.js';
+import { freezeTensor, isFrozenTensor } from './frozen-tensor.js';
 
 interface TapeNode { readonly inputs: Record<string, Tensor>; readonly saved?: Tensor[] }
 interface TapeState { activeTape: TapeNode[] | null; gradientDepth: number; kernelDepth: number }
@@ -25,17 +25,24 @@ const engineOf = (): TapeEngine => tf.engine() as unknown as TapeEngine;
  * @param inputs every tensor that the block reads, save variables and frozen tensors, which it may capture.
  * @param block pure in its inputs and the variables it captures; may run twice.
  * @returns the block's result, owned by the enclosing scope.
- * @throws PEFT_CHECKPOINT_CAPTURE when the block captures a tensor that is neither a variable nor frozen.
+ * @throws PEFT_CHECKPOINT_CAPTURE when the block captures a float32 tensor that is neither a variable nor frozen.
  */
 export function checkpoint<T extends Tensor>(inputs: readonly Tensor[], block: (...inputs: Tensor[]) => T): T {
   const { state } = engineOf();
   if (state.gradientDepth === 0 || state.kernelDepth > 0) return tf.tidy(() => block(...inputs));
   const { value, variables } = runAndFindVariables(inputs, block);
+  if (inputs.includes(value)) return value; // nothing was computed
   const open = inputs.map((input, i) => ({ input, i })).filter(({ input }) => !isFrozenTensor(input));
   if (open.length === 0 && variables.length === 0) return value;
   const run = tf.customGrad((...args: unknown[]) => {
     (args.at(-1) as (tensors: Tensor[]) => void)([...inputs]);
-    return { value, gradFunc: (dy: Tensor, saved: Tensor[]) => recomputeGradients(block, saved, open.map(({ i }) => i), variables, dy) };
+    return {
+      value,
+      gradFunc: (dy: Tensor, saved: Tensor[]) => {
+        saved.forEach((copy, i) => isFrozenTensor(inputs[i]!) && freezeTensor(copy));
+        return recomputeGradients(block, saved, open.map(({ i }) => i), variables, dy);
+      },
+    };
   });
   return run(...open.map(({ input }) => input), ...variables) as T;
 }
@@ -52,7 +59,7 @@ function runAndFindVariables<T extends Tensor>(inputs: readonly Tensor[], block:
     for (const node of state.activeTape ?? []) {
       for (const input of Object.values(node.inputs)) {
         if (input instanceof tf.Variable) variables.add(input);
-        else if (input.id < firstOwnId && !allowed.has(input) && !isFrozenTensor(input)) throw captured(input);
+        else if (input.id < firstOwnId && input.dtype === 'float32' && !allowed.has(input) && !isFrozenTensor(input)) throw captured(input);
       }
     }
     return { value, variables: [...variables] };

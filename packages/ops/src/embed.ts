@@ -1,6 +1,6 @@
 /** Embedding: y[n] = W[ids[n]] with W `[V, D]`, y `[N, D]`. A trainable W has dW[ids[n]] += dy[n]. */
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { freezeTensor } from './frozen-tensor.js';
+import { differentiable } from './differentiable.js';
 import { gatherRows } from './gather-rows.js';
 import { isFrozenWeight, type Weight } from './linear.js';
 
@@ -9,5 +9,6 @@ import { isFrozenWeight, type Weight } from './linear.js';
  * @returns `[N, D]`, owned by the enclosing scope; frozen when the weight is.
  */
 export function embed(weight: Weight, ids: Int32Array): Tensor2D {
-  return isFrozenWeight(weight) ? freezeTensor(weight.engine.gather(weight, ids)) : gatherRows(weight, ids);
+  if (!isFrozenWeight(weight)) return gatherRows(weight, ids);
+  return differentiable<never, Tensor2D>({}, () => weight.engine.gather(weight, ids), () => ({}));
 }

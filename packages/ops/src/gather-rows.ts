@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
+import { copyRows } from './copy-rows.js';
 import { differentiable } from './differentiable.js';
 import { runKernel } from './kernel.js';
 
@@ -11,13 +12,14 @@ export function gatherRows(x: Tensor2D, rows: Int32Array): Tensor2D {
   checkRows(rows, size);
   return differentiable<'x', Tensor2D>(
     { x },
-    () => runKernel('PeftGatherRows', { x }, { rows }, () => [tf.gather(x, tf.tensor1d(rows, 'int32'))])[0]!,
+    () => runKernel('PeftGatherRows', { x }, { rows }, () => [copyRows(x, rows)])[0]!,
     ({ dy }) => ({ x: scatterAddRows(dy as Tensor2D, rows, size) }),
   );
 }
 
-/** y[rows[n]] += x[n] in order of n; y `[size, D]`. Its gradient gathers. */
+/** y[rows[n]] += x[n] in order of n; y `[size, D]`. Its gradient gathers. @throws PEFT_TOKEN_ID_RANGE */
 export function scatterAddRows(x: Tensor2D, rows: Int32Array, size: number): Tensor2D {
+  checkRows(rows, size);
   return differentiable<'x', Tensor2D>(
     { x },
     () => runKernel('PeftScatterAddRows', { x }, { rows, size }, () => [referenceScatter(x, rows, size)])[0]!,
@@ -37,6 +39,7 @@ function referenceScatter(x: Tensor, rows: Int32Array, size: number): Tensor {
   return tf.tensor2d(out, [size, width]);
 }
 
+/** @throws PEFT_TOKEN_ID_RANGE when a row is outside [0, size). */
 export function checkRows(rows: Int32Array, size: number): void {
   for (let n = 0; n < rows.length; n += 1) {
     if (rows[n]! < 0 || rows[n]! >= size) {

@@ -8,6 +8,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { differentiable } from './differentiable.js';
 import type { FrozenWeight } from './engine.js';
+import { product } from './product.js';
 import { sumRows } from './sum-rows.js';
 
 /** A base weight in an engine's hands, or a tensor (trainable unless marked frozen). */
@@ -30,15 +31,18 @@ export function linear(x: Tensor2D, weight: Weight, bias?: Tensor1D): Tensor2D {
   }
   return differentiable<'x' | 'weight' | 'bias', Tensor2D>(
     { x, weight, bias },
-    (save) => {
-      save([x, weight]);
-      const y = tf.matMul(x, weight, false, true);
+    (save, needs) => {
+      save([...(needs.x ? [weight] : []), ...(needs.weight ? [x] : [])]);
+      const y = product(x, weight, false, true);
       return bias ? tf.add(y, bias) : y;
     },
-    ({ dy, saved: [savedX, savedWeight], needs }) => ({
-      ...(needs.x && { x: tf.matMul(dy as Tensor2D, savedWeight as Tensor2D) }),
-      ...(needs.weight && { weight: tf.matMul(dy as Tensor2D, savedX as Tensor2D, true, false) }),
-      ...(needs.bias && { bias: sumRows(dy) }),
-    }),
+    ({ dy, saved, needs }) => {
+      const [first, second] = saved as Tensor2D[];
+      return {
+        ...(needs.x && { x: product(dy as Tensor2D, first!) }),
+        ...(needs.weight && { weight: product(dy as Tensor2D, (needs.x ? second : first)!, true, false) }),
+        ...(needs.bias && { bias: sumRows(dy) }),
+      };
+    },
   );
 }

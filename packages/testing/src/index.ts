@@ -1,1 +1,3 @@
-export {};
+export { compareGradients, expectGradients, type GradientCheckOptions, type GradientComparison } from './numeric-gradient.js';
+export { seededTensor, seededValues } from './seeded-tensor.js';
+export { toBeAllclose, type Numbers, type Tolerance } from './to-be-allclose.js';

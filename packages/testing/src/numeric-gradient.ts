@@ -1,0 +1,54 @@
+/** Compares an operation's gradient with central differences. */
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor } from '@tensorflow/tfjs';
+import { seededTensor } from './seeded-tensor.js';
+
+export interface GradientComparison {
+  /** For a message: `input 1, element 3`. */
+  readonly at: string;
+  readonly analytic: number;
+  readonly numeric: number;
+}
+
+export interface GradientCheckOptions {
+  /** First of the two step widths; the second is half of it. Default 0.02. */
+  readonly step?: number;
+  /** Elements of each input that are tried, evenly spaced. Default 24. */
+  readonly samples?: number;
+  readonly seed?: number;
+}
+
+/**
+ * d/dx of L = Σ f(x) ⊙ r for a seeded random r, by `tf.grads` and by differences extrapolated from two step widths (error
+ * O(step⁴); L is summed in float64). Frozen inputs must not be among `inputs`.
+ *
+ * @returns the pair of each tried element; compare with a tolerance of about 1e-3 · (1 + |numeric|).
+ */
+export function compareGradients(f: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[], { step = 0.02, samples = 24, seed = 1 }: GradientCheckOptions = {}): GradientComparison[] {
+  return tf.tidy(() => {
+    const r = seededTensor(seed, f(...inputs).shape);
+    const weights = r.dataSync();
+    const loss = (...xs: Tensor[]) => tf.tidy(() => f(...xs).dataSync().reduce((sum, y, i) => sum + y * weights[i]!, 0));
+    const gradients = tf.grads((...xs: Tensor[]) => tf.sum(tf.mul(f(...xs), r)))(inputs as Tensor[]);
+    const pairs: GradientComparison[] = [];
+    inputs.forEach((input, n) => {
+      const values = input.dataSync().slice();
+      const analytic = gradients[n]!.dataSync();
+      const moved = (i: number, by: number) => tf.tidy(() => loss(...inputs.map((x, m) => (m === n ? tf.tensor(Float32Array.from(values, (v, k) => (k === i ? v + by : v)), x.shape) : x))));
+      const slope = (i: number, by: number) => (moved(i, by) - moved(i, -by)) / (Math.fround(values[i]! + by) - Math.fround(values[i]! - by));
+      const stride = Math.max(1, Math.floor(values.length / samples));
+      for (let i = 0; i < values.length; i += stride) {
+        pairs.push({ at: `input ${n}, element ${i}`, analytic: analytic[i]!, numeric: (4 * slope(i, step / 2) - slope(i, step)) / 3 });
+      }
+    });
+    return pairs;
+  });
+}
+
+/** Throws an error that names the worst element when a pair differs by more than `tolerance · (1 + |numeric|)`. */
+export function expectGradients(f: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[], { tolerance = 2e-3, ...options }: GradientCheckOptions & { tolerance?: number } = {}): void {
+  const pairs = compareGradients(f, inputs, options);
+  const error = ({ analytic, numeric }: GradientComparison) => Math.abs(analytic - numeric) / (1 + Math.abs(numeric));
+  const worst = pairs.reduce((a, b) => (error(b) > error(a) || Number.isNaN(error(b)) ? b : a));
+  if (!(error(worst) <= tolerance)) throw new Error(`gradient at ${worst.at}: ${worst.analytic}, but by central differences ${worst.numeric}`);
+}
