@@ -1,0 +1,93 @@
+/**
+ * AdamW, Adam with decoupled weight decay, as PyTorch computes it.
+ *
+ * θ ← θ·(1 − lr·λ); m ← m + (g − m)(1 − β₁); v ← β₂v + (1 − β₂)g²; θ ← θ − lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε)
+ *
+ * @see Loshchilov & Hutter 2019, Decoupled Weight Decay Regularization, algorithm 2
+ */
+import { check } from '@peft/errors';
+import { defineOptimizer, elementwise, type ElementwiseKernel, type UpdateContext } from './define-optimizer.js';
+import type { Optimizer } from './optimizer.js';
+import type { SlotSpec } from './state-store.js';
+
+export interface AdamOptions {
+  /** Memory of the first moment, in [0, 1). Default 0.9. */
+  readonly beta1?: number;
+  /** Memory of the second moment, in [0, 1). Default 0.999. */
+  readonly beta2?: number;
+  /** Default 1e-8. AutoGluon uses 1e-6. */
+  readonly epsilon?: number;
+}
+
+/** AdamW with all defaults filled in, for a kernel of an engine. */
+export type AdamKernelFactory = (options: Required<AdamOptions>) => ElementwiseKernel;
+
+export interface AdamwOptions extends AdamOptions {
+  /** An engine's faster arithmetic for the same formula; its arrays are `[m, v]`. Default: a loop in JavaScript. */
+  readonly kernel?: AdamKernelFactory;
+}
+
+/**
+ * AdamW. State per parameter: `exp_avg` and `exp_avg_sq`, 8 bytes an element.
+ * @throws PEFT_CONFIG_INVALID for an option out of range.
+ */
+export function adamw({ kernel = decoupledAdam, ...options }: AdamwOptions = {}): Optimizer {
+  return defineOptimizer({ name: 'adamw', slots: adamSlots('exp_avg', 'exp_avg_sq'), updateParameter: elementwise(kernel(adamDefaults('adamw', options))) });
+}
+
+/**
+ * Adam with weight decay added to the gradient (L2): g ← g + λθ before the moments, otherwise as AdamW.
+ * @throws PEFT_CONFIG_INVALID for an option out of range.
+ * @see Kingma & Ba 2015, algorithm 1
+ */
+export function adam(options: AdamOptions = {}): Optimizer {
+  return defineOptimizer({ name: 'adam', slots: adamSlots('exp_avg', 'exp_avg_sq'), updateParameter: elementwise(coupledAdam(adamDefaults('adam', options))) });
+}
+
+export function adamDefaults(owner: string, { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 }: AdamOptions): Required<AdamOptions> {
+  check.probability(owner, 'beta1', beta1);
+  check.probability(owner, 'beta2', beta2);
+  check.positive(owner, 'epsilon', epsilon);
+  return { beta1, beta2, epsilon };
+}
+
+export function adamSlots(first: string, second: string): (shape: readonly number[]) => SlotSpec[] {
+  return (shape) => [
+    { name: first, dtype: 'F32', shape, span: 1 },
+    { name: second, dtype: 'F32', shape, span: 1 },
+  ];
+}
+
+/** AdamW's arithmetic; arrays `[m, v]`. */
+export const decoupledAdam: AdamKernelFactory = ({ beta1, beta2, epsilon }) => (values, gradient, arrays, context) => {
+  const [m, v] = arrays as [Float32Array, Float32Array];
+  const { gradientScale } = context;
+  const { stepSize, rootCorrection, shrink } = adamCoefficients(beta1, beta2, context);
+  for (let i = 0; i < values.length; i += 1) {
+    const g = Math.fround(gradient[i]! * gradientScale);
+    const first = m[i]! + (g - m[i]!) * (1 - beta1);
+    const second = beta2 * v[i]! + (1 - beta2) * g * g;
+    m[i] = first;
+    v[i] = second;
+    values[i] = values[i]! * shrink - (stepSize * first) / (Math.sqrt(second) / rootCorrection + epsilon);
+  }
+};
+
+const coupledAdam: AdamKernelFactory = ({ beta1, beta2, epsilon }) => (values, gradient, arrays, context) => {
+  const [m, v] = arrays as [Float32Array, Float32Array];
+  const { gradientScale, weightDecay } = context;
+  const { stepSize, rootCorrection } = adamCoefficients(beta1, beta2, context);
+  for (let i = 0; i < values.length; i += 1) {
+    const g = Math.fround(gradient[i]! * gradientScale) + weightDecay * values[i]!;
+    const first = m[i]! + (g - m[i]!) * (1 - beta1);
+    const second = beta2 * v[i]! + (1 - beta2) * g * g;
+    m[i] = first;
+    v[i] = second;
+    values[i] = values[i]! - (stepSize * first) / (Math.sqrt(second) / rootCorrection + epsilon);
+  }
+};
+
+/** lr/(1 − β₁ᵗ), √(1 − β₂ᵗ) and 1 − lr·λ. */
+export function adamCoefficients(beta1: number, beta2: number, { step, learningRate, weightDecay }: UpdateContext): { stepSize: number; rootCorrection: number; shrink: number } {
+  return { stepSize: learningRate / (1 - beta1 ** step), rootCorrection: Math.sqrt(1 - beta2 ** step), shrink: 1 - learningRate * weightDecay };
+}
