@@ -1,0 +1,126 @@
+/**
+ * Times training steps of a random-weight model: `npm run bench:step -- --arch FILE_OR_NAME --method ia3_bias --batch 8 --length 128 --steps 4 --engine NAME --json`.
+ *
+ * The work of `peers/torch_step.py` with the same arguments: a backbone with one linear head on the first token, AdamW, clipping.
+ */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import * as tf from '@tensorflow/tfjs';
+import { architectureFor, describeModel, loadModel, randomWeights } from '@peft/core';
+import { architectures } from '@peft/models';
+import { createNativeEngine } from '@peft/native';
+import { crossEntropy, type Engine } from '@peft/ops';
+import { adamw, clipByGlobalNorm } from '@peft/optim';
+import { createPortableEngine } from '@peft/portable';
+import { autogluonMethod } from '@peft/predictor';
+
+const ENGINES: Record<string, (precision: 'float32' | 'bfloat16') => Promise<Engine> | Engine> = {
+  native: (precision) => createNativeEngine({ precision }),
+  portable: () => createPortableEngine(),
+};
+
+const { values: options } = parseArgs({
+  options: {
+    arch: { type: 'string' }, method: { type: 'string', default: 'ia3_bias' }, batch: { type: 'string', default: '8' }, length: { type: 'string', default: '128' },
+    lengths: { type: 'string' }, steps: { type: 'string', default: '4' }, engine: { type: 'string', default: 'native' }, precision: { type: 'string', default: 'bfloat16' },
+    quantization: { type: 'string' }, 'double-quantization': { type: 'boolean', default: false }, checkpointing: { type: 'boolean', default: false }, 'stored-dtype': { type: 'string', default: 'BF16' },
+    json: { type: 'boolean', default: false }, help: { type: 'boolean', default: false }, profile: { type: 'boolean', default: false },
+  },
+});
+if (options.help || !options.arch) {
+  console.log('bench:step --arch CONFIG_JSON_OR_FOLDER [--method ia3_bias] [--batch 8] [--length 128] [--steps 4] [--engine native|portable] [--precision bfloat16|float32] [--quantization nf4|fp4|int8] [--double-quantization] [--checkpointing] [--stored-dtype BF16|F32] [--profile] [--json]');
+  process.exit(options.help ? 0 : 2);
+}
+
+const config = JSON.parse(readFileSync(configPath(options.arch), 'utf8')) as Record<string, unknown>;
+const makeEngine = ENGINES[options.engine];
+if (!makeEngine) throw new Error(`bench:step: --engine must be one of ${Object.keys(ENGINES).join(', ')}, got ${options.engine}`);
+const engine = await makeEngine(options.precision as 'float32' | 'bfloat16');
+await engine.activate();
+const architecture = architectureFor(config['model_type'], architectures as never);
+const head = { kind: 'pooled-linear', outputs: 2 } as const;
+const description = describeModel(architecture, architecture.parseConfig(config), head);
+const quantization = options.quantization ? { format: options.quantization as 'nf4', doubleQuantization: options['double-quantization'] } : undefined;
+const model = loadModel(architecture, config, randomWeights(description, { dtype: options['stored-dtype'] as 'BF16' }), engine, { head, ...(quantization && { quantization }) });
+model.addAdapter('default', autogluonMethod(options.method));
+const counts = model.parameterCounts();
+
+const [batchSize, length] = [Number(options.batch), Number(options.length)];
+const offsets = Int32Array.from({ length: batchSize + 1 }, (_, b) => b * length);
+const inputIds = Int32Array.from({ length: batchSize * length }, (_, n) => 5 + ((n * 7919) % (description.vocabularySize - 5)));
+const labels = Int32Array.from({ length: batchSize }, (_, b) => b % 2);
+const parameters = model.trainables().map(({ name, value }) => ({ name, variable: value, group: { learningRateScale: 1, weightDecay: 1e-3 } }));
+const optimizer = adamw({ epsilon: 1e-6 });
+const state = optimizer.init(parameters);
+const seconds: number[] = [];
+let loss = Number.NaN;
+let peakRssBytes = 0;
+const sampler = setInterval(() => (peakRssBytes = Math.max(peakRssBytes, process.memoryUsage.rss())), 20);
+
+for (let step = 0; step <= Number(options.steps); step += 1) {
+  const start = performance.now();
+  const variables = parameters.map(({ variable }) => variable);
+  const { value, grads } = tf.tidy(() =>
+    tf.variableGrads(() => tf.tidy(() => crossEntropy(model.forward({ inputIds, offsets }, { training: false, checkpointing: options.checkpointing }).logits!, labels).mean().asScalar()), variables),
+  );
+  loss = value.dataSync()[0]!;
+  const gradients = Object.fromEntries(parameters.map(({ name, variable }) => [name, grads[variable.name]!]));
+  const { gradientScale } = clipByGlobalNorm(gradients, 1);
+  optimizer.update(parameters, gradients, state, { learningRate: 3e-3, gradientScale });
+  tf.dispose([value, grads]);
+  seconds.push((performance.now() - start) / 1e3);
+  peakRssBytes = Math.max(peakRssBytes, process.memoryUsage.rss());
+  await new Promise((resolve) => setImmediate(resolve));
+}
+clearInterval(sampler);
+if (options.profile) await profile();
+const timed = seconds.slice(1).sort((a, b) => a - b); // the first step warms up
+const secondsPerStep = timed[Math.floor(timed.length / 2)]!;
+const report = { engine: engine.description, precision: engine.precision, tokensPerSecond: (batchSize * length) / secondsPerStep, secondsPerStep, peakRssBytes: Math.max(peakRssBytes, process.resourceUsage().maxRSS * 1024), loss, trainableParameters: counts.trainable, totalParameters: counts.total };
+console.log(options.json ? JSON.stringify(report) : Object.entries(report).map(([name, value]) => `${name.padEnd(20)} ${value}`).join('\n'));
+state.dispose();
+model.dispose();
+engine.dispose();
+
+function configPath(arch: string): string {
+  if (!existsSync(arch)) throw new Error(`bench:step: --arch: there is no file or folder ${arch}`);
+  return statSync(arch).isDirectory() ? join(arch, 'config.json') : arch;
+}
+
+/** Milliseconds per kernel of one more step. */
+async function profile(): Promise<void> {
+  const spent = new Map<string, { ms: number; calls: number }>();
+  const run = tf.engine().runKernel.bind(tf.engine());
+  const timedRun = (name: string, ...rest: unknown[]) => {
+    const start = performance.now();
+    try {
+      return (run as (...args: unknown[]) => unknown)(name, ...rest);
+    } finally {
+      const entry = spent.get(name) ?? { ms: 0, calls: 0 };
+      spent.set(name, { ms: entry.ms + performance.now() - start, calls: entry.calls + 1 });
+    }
+  };
+  const patched = tf.engine() as unknown as { runKernel: unknown };
+  const timedMethod = (name: 'linear' | 'linearInputGradient' | 'gather') => {
+    const original = (engine[name] as (...args: unknown[]) => unknown).bind(engine);
+    (engine as unknown as Record<string, unknown>)[name] = (...args: unknown[]) => {
+      const start = performance.now();
+      try {
+        return original(...args);
+      } finally {
+        const entry = spent.get(name) ?? { ms: 0, calls: 0 };
+        spent.set(name, { ms: entry.ms + performance.now() - start, calls: entry.calls + 1 });
+      }
+    };
+  };
+  patched.runKernel = timedRun;
+  for (const name of ['linear', 'linearInputGradient', 'gather'] as const) timedMethod(name);
+  const start = performance.now();
+  const { value, grads } = tf.variableGrads(() => tf.tidy(() => crossEntropy(model.forward({ inputIds, offsets }, { checkpointing: options.checkpointing }).logits!, labels).mean().asScalar()), parameters.map(({ variable }) => variable));
+  value.dataSync();
+  const total = performance.now() - start;
+  tf.dispose([value, grads]);
+  console.error(`forward and backward ${total.toFixed(0)} ms`);
+  for (const [name, { ms, calls }] of [...spent].sort((a, b) => b[1].ms - a[1].ms).slice(0, 20)) console.error(`${name.padEnd(36)} ${ms.toFixed(1).padStart(9)} ms ${String(calls).padStart(6)} calls`);
+}
