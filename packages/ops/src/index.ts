@@ -1,10 +1,13 @@
 export { activate } from './activation.js';
 export { activationNamed } from './activation-named.js';
+export { attention, type AttentionOptions } from './attention.js';
 export { checkpoint } from './checkpoint.js';
 export { mix32, randomKey, randomNormal, randomUniform, type RandomKey } from './counter-random.js';
 export { crossEntropy, IGNORED_LABEL, type CrossEntropyOptions } from './cross-entropy.js';
+export { debertaRelativeIndices, debertaTableRows, type DebertaPositions, type RelativeIndices } from './deberta-relative-indices.js';
 export { decodeFloat32, encodeBfloat16, encodeFloat16 } from './decode-float32.js';
 export { differentiable, type GradientCall, type Needs, type Save } from './differentiable.js';
+export { disentangledAttention, type DisentangledOptions } from './disentangled-attention.js';
 export { dropout } from './dropout.js';
 export { embed } from './embed.js';
 export type { Engine, FreezeOptions, FrozenWeight, NestedAbsmax, QuantizedParts, WeightFormat } from './engine.js';
@@ -16,6 +19,7 @@ export type { ActivationName, AttentionAttributes, DisentangledAttributes, Dropo
 export { layerNorm } from './layer-norm.js';
 export { isFrozenWeight, linear, type Weight } from './linear.js';
 export { linearCrossEntropy, type LinearCrossEntropyOptions } from './linear-cross-entropy.js';
+export { checkOffsets, longestSequence, offsetsOf, positionsOf } from './offsets.js';
 export { product } from './product.js';
 export { rmsNorm } from './rms-norm.js';
 export { scaleColumns } from './scale-columns.js';

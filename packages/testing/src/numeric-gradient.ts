@@ -25,24 +25,31 @@ export interface GradientCheckOptions {
  * @returns the pair of each tried element; compare with a tolerance of about 1e-3 · (1 + |numeric|).
  */
 export function compareGradients(f: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[], { step = 0.02, samples = 24, seed = 1 }: GradientCheckOptions = {}): GradientComparison[] {
-  return tf.tidy(() => {
+  const pairs: GradientComparison[] = [];
+  tf.tidy(() => {
     const r = seededTensor(seed, f(...inputs).shape);
     const weights = r.dataSync();
-    const loss = (...xs: Tensor[]) => tf.tidy(() => f(...xs).dataSync().reduce((sum, y, i) => sum + y * weights[i]!, 0));
+    const loss = (...xs: Tensor[]): number => {
+      let sum = 0;
+      tf.tidy(() => f(...xs).dataSync().forEach((y, i) => (sum += y * weights[i]!)));
+      return sum;
+    };
     const gradients = tf.grads((...xs: Tensor[]) => tf.sum(tf.mul(f(...xs), r)))(inputs as Tensor[]);
-    const pairs: GradientComparison[] = [];
     inputs.forEach((input, n) => {
       const values = input.dataSync().slice();
       const analytic = gradients[n]!.dataSync();
-      const moved = (i: number, by: number) => tf.tidy(() => loss(...inputs.map((x, m) => (m === n ? tf.tensor(Float32Array.from(values, (v, k) => (k === i ? v + by : v)), x.shape) : x))));
+      const moved = (i: number, by: number): number => {
+        const changed = Float32Array.from(values, (v, k) => (k === i ? v + by : v));
+        return loss(...inputs.map((x, m) => (m === n ? tf.tensor(changed, x.shape) : x)));
+      };
       const slope = (i: number, by: number) => (moved(i, by) - moved(i, -by)) / (Math.fround(values[i]! + by) - Math.fround(values[i]! - by));
       const stride = Math.max(1, Math.floor(values.length / samples));
       for (let i = 0; i < values.length; i += stride) {
         pairs.push({ at: `input ${n}, element ${i}`, analytic: analytic[i]!, numeric: (4 * slope(i, step / 2) - slope(i, step)) / 3 });
       }
     });
-    return pairs;
   });
+  return pairs;
 }
 
 /** Throws an error that names the worst element when a pair differs by more than `tolerance · (1 + |numeric|)`. */

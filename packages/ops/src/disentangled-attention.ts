@@ -1,0 +1,84 @@
+/**
+ * DeBERTa's disentangled attention (He et al. 2021, eq. 4) over a packed batch, as `DisentangledSelfAttention` of Hugging Face's
+ * DeBERTa-v2 computes it:
+ *
+ *   score(i,j) = scale·( q_i·k_j + q_i·pk_{c(i−j)} + k_j·pq_{p(i−j)} ), scale = 1/√(E·(1 + number of position terms))
+ *
+ * pk and pq are the projected relative embeddings `[S, H·E]` (either may be absent: `pos_att_type`), c and p their row for the
+ * distance query − key, from {@link debertaRelativeIndices}. With `share_att_key` the model projects the table by the key and
+ * query projections themselves; that is no matter of this operation. The gradient computes the probabilities again from logΣexp.
+ */
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
+import { check, PeftError } from '@peft/errors';
+import type { RelativeIndices } from './deberta-relative-indices.js';
+import { differentiable } from './differentiable.js';
+import { referenceDisentangled, referenceDisentangledGradient } from './disentangled-reference.js';
+import { runKernel } from './kernel.js';
+import type { DisentangledAttributes, DropoutAttributes } from './kernels.js';
+import { checkOffsets } from './offsets.js';
+
+export interface DisentangledOptions {
+  readonly offsets: Int32Array; // [B+1]
+  /** H */
+  readonly heads: number;
+  /** `[S, H·E]`; content to position. */
+  readonly positionKeys?: Tensor2D;
+  /** `[S, H·E]`; position to content. */
+  readonly positionQueries?: Tensor2D;
+  readonly indices: RelativeIndices;
+  /** Default 1/√(E·(1 + number of position tables)). */
+  readonly scale?: number;
+  /** Of the probabilities. */
+  readonly dropout?: DropoutAttributes;
+}
+
+type Input = 'q' | 'k' | 'v' | 'positionKeys' | 'positionQueries';
+
+/**
+ * @param q `[N, H·E]`. @param k `[N, H·E]`. @param v `[N, H·E]`.
+ * @returns `[N, H·E]`, owned by the enclosing scope.
+ * @throws PEFT_ATTENTION_SHAPE when the shapes or indices do not fit; PEFT_OFFSETS_INVALID.
+ */
+export function disentangledAttention(q: Tensor2D, k: Tensor2D, v: Tensor2D, options: DisentangledOptions): Tensor2D {
+  const { positionKeys, positionQueries } = options;
+  const attributes = attributesOf(q, k, v, options);
+  const inputs: Record<Input, Tensor | undefined> = { q, k, v, positionKeys, positionQueries };
+  const names = (Object.keys(inputs) as Input[]).filter((name) => inputs[name]);
+  return differentiable<Input, Tensor2D>(
+    inputs,
+    (save) => {
+      const [y, logSumExp] = runKernel('PeftDisentangledAttention', inputs, attributes, () => referenceDisentangled(inputs, attributes));
+      save([y!, logSumExp!, ...names.map((name) => inputs[name]!)]);
+      return y!;
+    },
+    ({ dy, saved: [y, logSumExp, ...rest], needs }) => {
+      const kept = Object.fromEntries(names.map((name, i) => [name, rest[i]!])) as Partial<Record<Input, Tensor>>;
+      const all = { ...kept, y: y!, logSumExp: logSumExp!, dy };
+      const need = { ...attributes, needPositionKeys: needs.positionKeys, needPositionQueries: needs.positionQueries };
+      const gradients = runKernel('PeftDisentangledAttentionGradient', all, need, () => referenceDisentangledGradient(all, need));
+      return Object.fromEntries((Object.keys(inputs) as Input[]).map((name, i) => [name, gradients[i]!]).filter(([name]) => needs[name as Input]));
+    },
+  );
+}
+
+function attributesOf(q: Tensor2D, k: Tensor2D, v: Tensor2D, { offsets, heads, positionKeys, positionQueries, indices, scale, dropout }: DisentangledOptions): DisentangledAttributes {
+  check.positiveInteger('disentangledAttention', 'heads', heads);
+  if (dropout) check.probability('disentangledAttention', 'dropout.rate', dropout.rate);
+  const [rows, width] = q.shape;
+  const size = width / heads;
+  if (!Number.isInteger(size)) throw shapeError(`a width of ${width} does not divide into ${heads} heads`);
+  for (const [name, x] of Object.entries({ k, v })) if (x.shape[0] !== rows || x.shape[1] !== width) throw shapeError(`${name} has shape [${x.shape.join(', ')}], but q is [${rows}, ${width}]`);
+  const tables = { positionKeys: [positionKeys, indices.contentToPositionIndex], positionQueries: [positionQueries, indices.positionToContentIndex] } as const;
+  for (const [name, [table, index]] of Object.entries(tables)) {
+    if (!table) continue;
+    if (table.shape[1] !== width) throw shapeError(`${name} has shape [${table.shape.join(', ')}], but q is [${rows}, ${width}]`);
+    if (index.some((row) => row < 0 || row >= table.shape[0])) throw shapeError(`an index points outside the ${table.shape[0]} rows of ${name}`);
+  }
+  checkOffsets('disentangledAttention', offsets, rows);
+  const terms = 1 + (positionKeys ? 1 : 0) + (positionQueries ? 1 : 0);
+  return { offsets, heads, scale: scale ?? 1 / Math.sqrt(size * terms), ...indices, ...(dropout && dropout.rate > 0 && { dropout }) };
+}
+
+function shapeError(problem: string): PeftError {
+  return new PeftError('PEFT_ATTENTION_SHAPE', `disentangledAttention: ${problem}.`, { hint: 'q, k and v are [N, H·E], the position tables [S, H·E]' });
+}
