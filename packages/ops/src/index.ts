@@ -1,5 +1,5 @@
-export { activate } from './activation.js';
 export { activationNamed } from './activation-named.js';
+export { activate } from './activation.js';
 export { attention, type AttentionOptions } from './attention.js';
 export { checkpoint } from './checkpoint.js';
 export { mix32, randomKey, randomNormal, randomUniform, type RandomKey } from './counter-random.js';
@@ -14,14 +14,20 @@ export type { Engine, FreezeOptions, FrozenWeight, NestedAbsmax, QuantizedParts,
 export { freezeTensor, isFrozenTensor } from './frozen-tensor.js';
 export { gatedActivation } from './gated-activation.js';
 export { checkRows, gatherRows, scatterAddRows } from './gather-rows.js';
+export { insertRows, type InsertedRows } from './insert-rows.js';
 export { hasKernel, runKernel, withReferenceKernels } from './kernel.js';
 export type { ActivationName, AttentionAttributes, DisentangledAttributes, DropoutAttributes, KernelInputs, KernelName, PeftKernels } from './kernels.js';
 export { layerNorm } from './layer-norm.js';
-export { isFrozenWeight, linear, type Weight } from './linear.js';
 export { linearCrossEntropy, type LinearCrossEntropyOptions } from './linear-cross-entropy.js';
+export { isFrozenWeight, linear, type Weight } from './linear.js';
+export { meanPool } from './mean-pool.js';
 export { checkOffsets, longestSequence, offsetsOf, positionsOf } from './offsets.js';
 export { product } from './product.js';
+export { relativePositionBuckets, type RelativeBucketOptions } from './relative-position-buckets.js';
 export { rmsNorm } from './rms-norm.js';
+export { ropeFrequencies, type RopeFrequencies, type RopeFrequencyOptions, type RopeScaling } from './rope-frequencies.js';
+export { ropeTables, type RopeTableOptions, type RopeTables } from './rope-tables.js';
+export { rope } from './rope.js';
 export { scaleColumns } from './scale-columns.js';
 export { sumRows } from './sum-rows.js';
 export { memorySource, STORED_BYTES, type StoredDtype, type TensorSource } from './tensor-source.js';
