@@ -1,0 +1,193 @@
+/** The settings of a fit: AutoGluon's keys with their defaults, its older names, and checks. */
+import { didYouMean, PeftError, show } from '@peft/errors';
+
+/** Every setting by its dotted key. */
+export interface Hyperparameters {
+  /** Folder or hub id of the checkpoint. */
+  'model.hf_text.checkpoint_name': string;
+  /** `cls`: first token. `mean`: mean over tokens. */
+  'model.hf_text.pooling_mode': 'cls' | 'mean';
+  /** Tokens of a row at most, special ones included. */
+  'model.hf_text.max_text_len': number;
+  /** Recompute each block in the backward pass. `auto`: when the batch would not fit. */
+  'model.hf_text.gradient_checkpointing': boolean | 'auto';
+  /** Read weights tensor by tensor. Always so here; accepted for AutoGluon's sake. */
+  'model.hf_text.low_cpu_mem_usage': boolean;
+  /** AutoGluon's word-level augmentation, which this toolkit does not have: only 0. */
+  'model.hf_text.text_trivial_aug_maxscale': number;
+  /** The class whose probability `roc_auc` and `f1` look at; default the last in sorted order. */
+  'data.pos_label': string | number | boolean | null;
+  /** Method: `bit_fit`, `norm_fit`, `lora`, `lora_bias`, `lora_norm`, `ia3`, `ia3_bias`, `ia3_norm`, `ia3_lora` …; null trains everything. */
+  'optim.peft': string | null;
+  'optim.lora.r': number;
+  'optim.lora.alpha': number;
+  /** Prefix regular expressions on the names of layers that LoRA and IA3 wrap. */
+  'optim.lora.filter': readonly string[];
+  'optim.lora.module_filter': readonly string[] | null;
+  'optim.optim_type': 'adamw' | 'adam' | 'sgd' | 'adafactor';
+  'optim.lr': number;
+  'optim.weight_decay': number;
+  /** Each layer further from the head has its rate multiplied by it. */
+  'optim.lr_decay': number;
+  'optim.lr_choice': 'layerwise_decay' | 'two_stages' | 'single_stage';
+  'optim.lr_mult': number;
+  'optim.lr_schedule': 'cosine_decay' | 'polynomial_decay' | 'linear_decay' | 'multi_step' | 'constant';
+  /** Last rate of `polynomial_decay`. */
+  'optim.end_lr': number;
+  /** Fraction of the steps below 1, else their number. */
+  'optim.warmup_steps': number;
+  'optim.max_epochs': number;
+  /** −1: no limit. */
+  'optim.max_steps': number;
+  'optim.patience': number;
+  /** Validation every so many epochs (below or at 1), else every so many micro-batches. */
+  'optim.val_check_interval': number;
+  'optim.gradient_clip_val': number;
+  'optim.top_k': number;
+  'optim.top_k_average_method': 'greedy_soup' | 'uniform_soup' | 'best';
+  'optim.label_smoothing': number;
+  'optim.log_every_n_steps': number;
+  /** Rows per optimiser step. */
+  'env.batch_size': number;
+  /** Rows per forward pass. */
+  'env.per_gpu_batch_size': number;
+  /** Rows per forward pass of evaluation and prediction, times `per_gpu_batch_size`. */
+  'env.inference_batch_size_ratio': number;
+  /** `auto`: the engine's default. `32`: float32. `bf16` and AutoGluon's `16-mixed`: bfloat16 products with float32 accumulation. */
+  'env.precision': 'auto' | 'bf16' | '32';
+  'env.engine': 'auto' | 'native' | 'portable' | 'tensorflow';
+  /** Threads of the native engine; 0: all cores. */
+  'env.num_threads': number;
+  'env.seed': number;
+}
+export type HyperparameterKey = keyof Hyperparameters;
+
+interface Setting { readonly default: unknown; readonly check: (value: unknown) => string | undefined; readonly convert?: (value: unknown) => unknown }
+
+const number = (least: number, most = Number.POSITIVE_INFINITY, integer = false) => (value: unknown): string | undefined =>
+  typeof value === 'number' && value >= least && value <= most && (!integer || Number.isInteger(value)) ? undefined : `${integer ? 'an integer' : 'a number'} ${Number.isFinite(most) ? `from ${least} to ${most}` : `of at least ${least}`}`;
+const positive = (value: unknown): string | undefined => (typeof value === 'number' && value > 0 && Number.isFinite(value) ? undefined : 'a number > 0');
+const oneOf = (...allowed: readonly unknown[]) => (value: unknown): string | undefined => (allowed.includes(value) ? undefined : `one of ${allowed.map(String).join(', ')}`);
+const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? undefined : 'a string');
+const names = (value: unknown): string | undefined => (Array.isArray(value) && value.every((item) => typeof item === 'string') ? undefined : 'a list of strings');
+const orNull = (check: Setting['check']) => (value: unknown): string | undefined => (value === null ? undefined : check(value) && `${check(value)} or null`);
+const PRECISIONS: Readonly<Record<string, string>> = { auto: 'auto', '32': '32', '32-true': '32', bf16: 'bf16', 'bf16-mixed': 'bf16', 'bf16-true': 'bf16', '16': 'bf16', '16-mixed': 'bf16' };
+
+const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.freeze({
+  'model.hf_text.checkpoint_name': { default: 'google/electra-base-discriminator', check: text },
+  'model.hf_text.pooling_mode': { default: 'cls', check: oneOf('cls', 'mean') },
+  'model.hf_text.max_text_len': { default: 512, check: number(4, 1e6, true) },
+  'model.hf_text.gradient_checkpointing': { default: 'auto', check: oneOf(true, false, 'auto') },
+  'model.hf_text.low_cpu_mem_usage': { default: false, check: oneOf(true, false) },
+  'model.hf_text.text_trivial_aug_maxscale': { default: 0, check: oneOf(0) },
+  'data.pos_label': { default: null, check: (value) => (value === null || ['string', 'number', 'boolean'].includes(typeof value) ? undefined : 'a label or null') },
+  'optim.peft': { default: null, check: orNull(text) },
+  'optim.lora.r': { default: 8, check: number(1, 4096, true) },
+  'optim.lora.alpha': { default: 8, check: positive },
+  'optim.lora.filter': { default: ['query', 'value', '^q$', '^v$', '^k$', '^o$'], check: names },
+  'optim.lora.module_filter': { default: null, check: orNull(names) },
+  'optim.optim_type': { default: 'adamw', check: oneOf('adamw', 'adam', 'sgd', 'adafactor') },
+  'optim.lr': { default: 1e-4, check: positive },
+  'optim.weight_decay': { default: 1e-3, check: number(0) },
+  'optim.lr_decay': { default: 0.9, check: (value) => (typeof value === 'number' && value > 0 && value <= 1 ? undefined : 'a number in (0, 1]') },
+  'optim.lr_choice': { default: 'layerwise_decay', check: oneOf('layerwise_decay', 'two_stages', 'single_stage') },
+  'optim.lr_mult': { default: 1, check: positive },
+  'optim.lr_schedule': { default: 'cosine_decay', check: oneOf('cosine_decay', 'polynomial_decay', 'linear_decay', 'multi_step', 'constant') },
+  'optim.end_lr': { default: 0, check: number(0) },
+  'optim.warmup_steps': { default: 0.1, check: number(0) },
+  'optim.max_epochs': { default: 20, check: number(1, 1e6, true) },
+  'optim.max_steps': { default: -1, check: number(-1, 1e9, true) },
+  'optim.patience': { default: 10, check: number(1, 1e9, true) },
+  'optim.val_check_interval': { default: 0.5, check: positive },
+  'optim.gradient_clip_val': { default: 1, check: positive },
+  'optim.top_k': { default: 3, check: number(1, 100, true) },
+  'optim.top_k_average_method': { default: 'greedy_soup', check: oneOf('greedy_soup', 'uniform_soup', 'best') },
+  'optim.label_smoothing': { default: 0, check: number(0, 0.999) },
+  'optim.log_every_n_steps': { default: 10, check: number(1, 1e9, true) },
+  'env.batch_size': { default: 128, check: number(1, 1e6, true) },
+  'env.per_gpu_batch_size': { default: 8, check: number(1, 1e6, true) },
+  'env.inference_batch_size_ratio': { default: 4, check: positive },
+  'env.precision': { default: 'auto', check: (value) => (String(value) in PRECISIONS ? undefined : `one of ${Object.keys(PRECISIONS).join(', ')}`), convert: (value) => PRECISIONS[String(value)] },
+  'env.engine': { default: 'auto', check: oneOf('auto', 'native', 'portable', 'tensorflow') },
+  'env.num_threads': { default: 0, check: number(0, 256, true) },
+  'env.seed': { default: 0, check: number(0, 4294967295, true) },
+});
+
+export const HYPERPARAMETER_KEYS = Object.freeze(Object.keys(SETTINGS)) as readonly HyperparameterKey[];
+
+/** AutoGluon's older names and what they are called now. */
+const OLDER_KEYS: Readonly<Record<string, HyperparameterKey>> = Object.freeze({
+  'env.eval_batch_size_ratio': 'env.inference_batch_size_ratio',
+  'optim.efficient_finetune': 'optim.peft',
+  'optim.learning_rate': 'optim.lr',
+  'optim.lora.module_filters': 'optim.lora.module_filter',
+  'env.per_device_batch_size': 'env.per_gpu_batch_size',
+});
+
+/** `optimization.x` was renamed to `optim.x`, beside the names above. */
+function currentKey(key: string): string {
+  const renamed = key.startsWith('optimization.') ? `optim.${key.slice('optimization.'.length)}` : key;
+  return OLDER_KEYS[renamed] ?? renamed;
+}
+
+/** Values of the presets that differ from the defaults. */
+export const PRESETS: Readonly<Record<string, Partial<Hyperparameters>>> = Object.freeze({
+  default: {},
+  high_quality: {},
+  medium_quality: { 'model.hf_text.checkpoint_name': 'google/electra-small-discriminator', 'optim.lr': 4e-4 },
+  best_quality: { 'model.hf_text.checkpoint_name': 'microsoft/deberta-v3-base', 'env.per_gpu_batch_size': 1 },
+  multilingual: { 'model.hf_text.checkpoint_name': 'microsoft/mdeberta-v3-base', 'optim.top_k': 1, 'env.per_gpu_batch_size': 4 },
+});
+
+/** What a user may write: dotted keys, nested objects, or `"a=b c=d"`. */
+export type HyperparameterInput = Readonly<Record<string, unknown>> | readonly string[] | string;
+
+/**
+ * Defaults, then the preset, then the given values, checked.
+ * @throws PEFT_PRESET_UNKNOWN, PEFT_HYPERPARAMETER_UNKNOWN with the nearest key, PEFT_HYPERPARAMETER_INVALID, PEFT_HYPERPARAMETER_TWICE
+ */
+export function resolveHyperparameters(input: HyperparameterInput = {}, preset = 'default'): Hyperparameters {
+  if (!Object.hasOwn(PRESETS, preset)) throw new PeftError('PEFT_PRESET_UNKNOWN', `presets: ${JSON.stringify(preset)} is not one of ${Object.keys(PRESETS).join(', ')}.`, { hint: didYouMean(preset, Object.keys(PRESETS)) });
+  const resolved: Record<string, unknown> = Object.fromEntries(HYPERPARAMETER_KEYS.map((key) => [key, SETTINGS[key].default]));
+  Object.assign(resolved, PRESETS[preset]);
+  const given = new Map<string, string>();
+  for (const [written, value] of flatten(input)) {
+    const key = currentKey(written);
+    const setting = SETTINGS[key as HyperparameterKey] as Setting | undefined;
+    if (!setting || !Object.hasOwn(SETTINGS, key)) throw new PeftError('PEFT_HYPERPARAMETER_UNKNOWN', `hyperparameters: there is no setting ${JSON.stringify(written)}.`, { hint: didYouMean(key, HYPERPARAMETER_KEYS) || 'list them with: peft fit --help' });
+    if (given.has(key)) throw new PeftError('PEFT_HYPERPARAMETER_TWICE', `hyperparameters: ${given.get(key)} and ${written} are the same setting.`, { hint: 'give one of them' });
+    const must = setting.check(value);
+    if (must) throw new PeftError('PEFT_HYPERPARAMETER_INVALID', `hyperparameters: ${written} must be ${must}, got ${show(value)}.`, key === 'model.hf_text.text_trivial_aug_maxscale' ? { hint: 'text augmentation is not available; leave it out' } : {});
+    given.set(key, written);
+    resolved[key] = setting.convert ? setting.convert(value) : value;
+  }
+  return Object.freeze(resolved) as unknown as Hyperparameters;
+}
+
+function* flatten(input: HyperparameterInput, prefix = ''): Generator<[string, unknown]> {
+  if (typeof input === 'string' || Array.isArray(input)) {
+    const words = typeof input === 'string' ? input.split(/\s+/).filter(Boolean) : (input as readonly string[]);
+    for (const word of words) {
+      const at = word.indexOf('=');
+      if (at <= 0) throw new PeftError('PEFT_HYPERPARAMETER_INVALID', `hyperparameters: ${JSON.stringify(word)} is not of the form key=value.`);
+      yield [word.slice(0, at), parseScalar(word.slice(at + 1))];
+    }
+    return;
+  }
+  for (const [key, value] of Object.entries(input)) {
+    const path = prefix ? `${prefix}.${key}` : key;
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) yield* flatten(value as Record<string, unknown>, path);
+    else yield [path, value];
+  }
+}
+
+/** `3e-3`, `true`, `null`, `[a,b]` as JSON where it is JSON, else the text itself. */
+export function parseScalar(text: string): unknown {
+  if (text === 'True' || text === 'False') return text === 'True';
+  if (text === 'None') return null;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return text;
+  }
+}
