@@ -1,0 +1,35 @@
+/** Early stopping over validation checks, as Lightning's EarlyStopping: patience counts checks, not epochs. */
+
+export type Direction = 'max' | 'min';
+
+export interface EarlyStoppingOptions {
+  readonly direction: Direction;
+  /** Checks without an improvement after which the run stops. Default: never. */
+  readonly patience?: number;
+  /** An improvement must exceed the best by more than it. Default 0. */
+  readonly minDelta?: number;
+  /** Stop as soon as a score is better than it. Default: never. */
+  readonly stoppingThreshold?: number;
+}
+
+/** JSON-safe; goes into checkpoints. */
+export interface EarlyStoppingState {
+  readonly best?: number;
+  readonly checksSinceBest: number;
+}
+
+export const START_OF_EARLY_STOPPING: EarlyStoppingState = Object.freeze({ checksSinceBest: 0 });
+
+/** Whether `score` beats `other`; a NaN never does, and anything beats a NaN. */
+export function isBetter(score: number, other: number, direction: Direction): boolean {
+  if (Number.isNaN(other)) return !Number.isNaN(score);
+  return direction === 'max' ? score > other : score < other;
+}
+
+/** Takes in the score of a check. `stop` says why the run should stop, if it should. */
+export function observeScore(state: EarlyStoppingState, score: number, { direction, patience = Infinity, minDelta = 0, stoppingThreshold }: EarlyStoppingOptions): { readonly state: EarlyStoppingState; readonly stop?: 'patience' | 'threshold' } {
+  const improved = !Number.isNaN(score) && (state.best === undefined || isBetter(direction === 'max' ? score - minDelta : score + minDelta, state.best, direction));
+  const next: EarlyStoppingState = improved ? { best: score, checksSinceBest: 0 } : { ...state, checksSinceBest: state.checksSinceBest + 1 };
+  if (stoppingThreshold !== undefined && isBetter(score, stoppingThreshold, direction)) return { state: next, stop: 'threshold' };
+  return next.checksSinceBest >= patience ? { state: next, stop: 'patience' } : { state: next };
+}

@@ -1,0 +1,63 @@
+/**
+ * Gradients of one optimiser step, summed over its micro-batches:
+ *
+ *   g = Σ_m ∇[ Σ_{i∈m} loss_i / count + extra / M ]
+ *
+ * count is that of the whole batch and M its number of micro-batches, so that any split of a batch gives the same sum.
+ */
+import * as tf from '@tensorflow/tfjs';
+import type { Scalar, Tensor, Variable } from '@tensorflow/tfjs';
+import type { OwnedParameter } from '@peft/core';
+
+export interface GradientAccumulator {
+  /**
+   * Adds the gradient of a scalar. Parameters that it does not depend on get none.
+   * @param loss runs on the tape; its tensors are freed.
+   * @returns the scalar's value.
+   */
+  add(loss: () => Scalar): number;
+  /** The sums so far by parameter name; valid until the next `reset`. */
+  readonly gradients: Readonly<Record<string, Float32Array>>;
+  reset(): void;
+}
+
+/** Buffers live as long as the accumulator and are reused step by step. No tensor is left behind. */
+export function createGradientAccumulator(parameters: readonly { readonly key: string; readonly parameter: OwnedParameter }[]): GradientAccumulator {
+  const buffers = new Map<string, Float32Array>();
+  const variables = parameters.map(({ parameter }) => parameter.value);
+  const keys = new Map<string, string>(parameters.map(({ key }, i) => [variables[i]!.name, key]));
+  let gradients: Record<string, Float32Array> = {};
+  return {
+    get gradients() {
+      return gradients;
+    },
+    reset: () => {
+      gradients = {};
+    },
+    add: (loss) => {
+      const { value, grads } = differentiate(loss, variables);
+      try {
+        for (const [variableName, gradient] of Object.entries(grads)) {
+          const key = keys.get(variableName)!;
+          const values = gradient.dataSync<'float32'>(); // the optimiser computes on numbers, so they have to come here
+          const sum = gradients[key];
+          if (sum) values.forEach((part, i) => (sum[i]! += part));
+          else {
+            const buffer = buffers.get(key) ?? new Float32Array(values.length);
+            buffer.set(values);
+            buffers.set(key, buffer);
+            gradients[key] = buffer;
+          }
+        }
+        return value.dataSync()[0]!; // the loss is shown, and a NaN must be seen before the update
+      } finally {
+        tf.dispose([value, ...Object.values(grads)]);
+      }
+    },
+  };
+}
+
+/** As `tf.variableGrads`, in a scope of its own. */
+function differentiate(loss: () => Scalar, variables: Variable[]): { value: Scalar; grads: Record<string, Tensor> } {
+  return tf.tidy(() => tf.variableGrads(loss, variables) as { value: Scalar; grads: Record<string, Tensor> });
+}

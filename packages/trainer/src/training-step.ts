@@ -1,0 +1,76 @@
+/** One optimiser step: the gradients of its micro-batches, clipping, the update, the methods' hooks. */
+import * as tf from '@tensorflow/tfjs';
+import type { Scalar, Tensor } from '@tensorflow/tfjs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { AdapterParameter, ModelBatch } from '@peft/core';
+import { clipByGlobalNorm, globalNorm, nonFiniteGradients } from '@peft/optim';
+import { chooseCheckpointing } from './checkpointing-choice.js';
+import type { RunContext } from './run-context.js';
+import { forwardTask } from './task.js';
+import { splitIntoMicroBatches } from './training-data.js';
+
+export interface StepSize {
+  readonly examples: number;
+  readonly tokens: number;
+}
+
+export type StepOutcome =
+  | ({ readonly kind: 'updated'; /** Mean over what the task counts, extra losses added. */ readonly loss: number; readonly gradientNorm: number } & StepSize)
+  /** Nothing was changed. */
+  | ({ readonly kind: 'left-out'; readonly cause: 'no-labels' | 'not-finite'; readonly what: string } & StepSize)
+  | { readonly kind: 'aborted' };
+
+/** Does the step after `state.step` steps on these examples. Yields to the event loop after each micro-batch. */
+export async function runStep<B extends ModelBatch>(run: RunContext<B>, indices: ArrayLike<number>): Promise<StepOutcome> {
+  const { request, accumulator, state } = run;
+  const batches: B[] = [];
+  for (const part of splitIntoMicroBatches(indices, request.data.lengths, run.options)) batches.push(await request.data.pack(part));
+  const size = { examples: indices.length, tokens: batches.reduce((sum, { inputIds }) => sum + inputIds.length, 0) };
+  const count = batches.reduce((sum, batch) => sum + request.task.count(batch), 0);
+  if (count === 0) return { kind: 'left-out', cause: 'no-labels', what: 'no example of the batch has a label', ...size };
+  accumulator.reset();
+  let loss = 0;
+  for (const [m, batch] of batches.entries()) {
+    if (request.signal?.aborted) return { kind: 'aborted' };
+    loss += accumulator.add(() => scaledLoss(run, batch, count, m, batches.length));
+    run.memory.sample();
+    await nextTurn();
+  }
+  if (!Number.isFinite(loss)) return { kind: 'left-out', cause: 'not-finite', what: `the loss is ${loss}`, ...size };
+  const { norm, gradientScale } = clip(run);
+  if (!Number.isFinite(norm)) return { kind: 'left-out', cause: 'not-finite', what: `the gradient of ${nonFiniteGradients(accumulator.gradients).slice(0, 3).join(', ')} is not finite`, ...size };
+  request.optimizer.update(run.trainables, accumulator.gradients, run.optimizerState, { learningRate: request.schedule(state.step), gradientScale });
+  runHooks(run as RunContext);
+  return { kind: 'updated', loss, gradientNorm: norm, ...size };
+}
+
+/** Σ loss / count + extra losses / M, the micro-batch's share of the step's loss. */
+function scaledLoss<B extends ModelBatch>(run: RunContext<B>, batch: B, count: number, microBatch: number, microBatches: number): Scalar {
+  const { model, options, request, state } = run;
+  const output = forwardTask(request.task, model, batch, {
+    training: options.dropout,
+    randomParts: [options.seed, state.step, microBatch],
+    checkpointing: chooseCheckpointing(options.gradientCheckpointing, model.description, batch.inputIds.length),
+  });
+  const extras = model.activeAdapters.flatMap((name) => model.adapter(name).extraLosses.map((term) => tf.div(tf.reshape(term(), []), microBatches)));
+  return extras.reduce((sum, extra) => tf.add(sum, extra), tf.div(request.task.loss(output, batch), count)) as Scalar;
+}
+
+/** Tells methods that asked for it about the update. What they make in passing is freed. */
+function runHooks({ model, accumulator, owned, state }: Pick<RunContext, 'model' | 'accumulator' | 'owned' | 'state'>): void {
+  const adapters = model.activeAdapters.map((name) => model.adapter(name)).filter(({ stepHooks }) => stepHooks.length > 0);
+  if (adapters.length === 0) return;
+  const keys = new Map<unknown, string>(owned.map(({ key, parameter }) => [parameter, key]));
+  tf.tidy(() => {
+    const gradient = (parameter: AdapterParameter): Tensor | undefined => {
+      const values = accumulator.gradients[keys.get(parameter) ?? ''];
+      return values && tf.tensor(values.slice(), [...parameter.shape], 'float32');
+    };
+    for (const { stepHooks } of adapters) for (const hook of stepHooks) hook({ step: state.step + 1, gradient });
+  });
+}
+
+function clip({ options, accumulator }: RunContext): { norm: number; gradientScale: number } {
+  if (options.maxGradientNorm === null) return { norm: globalNorm(accumulator.gradients), gradientScale: 1 };
+  return clipByGlobalNorm(accumulator.gradients, options.maxGradientNorm);
+}
