@@ -48,7 +48,7 @@ function withDefaults(options: AdafactorOptions): Settings {
   check.positive('adafactor', 'epsilon1', epsilon1);
   check.positive('adafactor', 'epsilon2', epsilon2);
   check.positive('adafactor', 'clipThreshold', clipThreshold);
-  check.positive('adafactor', '-decayRate', -decayRate);
+  if (!(decayRate < 0 && Number.isFinite(decayRate))) throw new PeftError('PEFT_CONFIG_INVALID', `adafactor: decayRate must be a number < 0, got ${decayRate}.`);
   if (beta1 !== undefined) check.probability('adafactor', 'beta1', beta1);
   check.boolean('adafactor', 'scaleParameter', scaleParameter);
   check.boolean('adafactor', 'relativeStep', relativeStep);

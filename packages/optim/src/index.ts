@@ -10,7 +10,7 @@ export { adam8bit, adamw8bit, lion8bit, momentum8bit, type EightBitOptions } fro
 export { clipByGlobalNorm, globalNorm, nonFiniteGradients, type Clipping } from './gradients.js';
 export { layerIds, TEXT_LAYER_PATTERNS, type LayerIdOptions, type LayerIds } from './layer-ids.js';
 export { lion, type LionOptions } from './lion.js';
-export { type InitOptions, type Optimizer, type OptimizerState, type UpdateOptions } from './optimizer.js';
+export { stateBytes, type InitOptions, type Optimizer, type OptimizerState, type UpdateOptions } from './optimizer.js';
 export { PageFile } from './page-file.js';
 export { pagedStateStore, type PagedStateOptions } from './paged-state-store.js';
 export { isDecayed, layerwiseGroups, loraPlusGroups, singleRateGroups, twoStageGroups, type GroupOptions, type LoraPlusOptions } from './parameter-groups.js';

@@ -38,7 +38,9 @@ export function lionKernel({ beta1, beta2 }: Required<LionOptions>): Elementwise
     for (let i = 0; i < values.length; i += 1) {
       const g = Math.fround(gradient[i]! * gradientScale);
       const m = momentum[i]!;
-      values[i] = values[i]! * shrink - learningRate * Math.sign(m * beta1 + g * (1 - beta1));
+      const direction = m * beta1 + g * (1 - beta1);
+      const sign = direction === 0 ? 0 : direction / Math.abs(direction); // without a branch that guesses wrong half the time
+      values[i] = values[i]! * shrink - learningRate * sign;
       momentum[i] = m * beta2 + g * (1 - beta2);
     }
   };

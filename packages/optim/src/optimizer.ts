@@ -1,6 +1,6 @@
 /** The optimiser seam: two functions over named parameters, `init` and `update`. All state is in the value that `init` returns. */
 import type { Gradients, TrainableParameter } from './parameter.js';
-import type { StateStore } from './state-store.js';
+import { slotBytes, type SlotSpec, type StateStore } from './state-store.js';
 
 /** Everything an optimiser remembers between updates. Save it with `stateTensors`, bring it back with `restoreState`. */
 export interface OptimizerState {
@@ -37,6 +37,8 @@ export interface InitOptions {
 export interface Optimizer {
   /** For instance `adamw_8bit`. */
   readonly name: string;
+  /** The state of a parameter of that shape. */
+  slots(shape: readonly number[]): readonly SlotSpec[];
   /** Zeroed state for the parameters. @throws PEFT_OPTIM_DTYPE for a variable that is not float32, PEFT_OPTIM_PARAMETER_DUPLICATE. */
   init(parameters: readonly TrainableParameter[], options?: InitOptions): OptimizerState;
   /**
@@ -45,4 +47,11 @@ export interface Optimizer {
    * for a parameter that `init` never saw, PEFT_OPTIM_STATE_MISMATCH for the state of another optimiser; all before anything is changed.
    */
   update(parameters: readonly TrainableParameter[], gradients: Gradients, state: OptimizerState, options: UpdateOptions): void;
+}
+
+/** Bytes of state for parameters of these shapes, before any is made: for a memory plan. */
+export function stateBytes(optimizer: Optimizer, shapes: Iterable<readonly number[]>): number {
+  let bytes = 0;
+  for (const shape of shapes) for (const slot of optimizer.slots(shape)) bytes += slotBytes(slot);
+  return bytes;
 }
