@@ -31,3 +31,4 @@ export { rope } from './rope.js';
 export { scaleColumns } from './scale-columns.js';
 export { sumRows } from './sum-rows.js';
 export { memorySource, STORED_BYTES, type StoredDtype, type TensorSource } from './tensor-source.js';
+export * from './quantization/index.js';

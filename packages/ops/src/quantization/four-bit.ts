@@ -1,0 +1,49 @@
+/**
+ * bitsandbytes' 4-bit weights: w_i ≈ book[code_i]·absmax[⌊i/blockSize⌋] over the elements in row order, two codes a byte, the even
+ * element in the high nibble. An odd tail is padded with the code of 0.
+ */
+import { check, PeftError } from '@peft/errors';
+import { quantizeBlocks } from './block-quantizer.js';
+import { codeBook, NF4, type FourBitFormat } from './code-books.js';
+
+export interface FourBitWeight {
+  /** ⌈n/2⌉ bytes. */
+  readonly packed: Uint8Array;
+  /** Largest magnitude of each block. */
+  readonly absmax: Float32Array;
+}
+
+const ZERO_CODE = { nf4: 7, fp4: 0 } as const;
+
+/** FP4's codes by ascending value, without the second zero. */
+const FP4_ASCENDING = [11, 10, 13, 12, 15, 14, 9, 0, 1, 6, 7, 4, 5, 2, 3] as const;
+
+/** @param blockSize a power of two from 32 to 4096. @throws PEFT_CONFIG_INVALID */
+export function quantize4Bit(values: Float32Array, format: FourBitFormat, blockSize: number): FourBitWeight {
+  checkBlockSize(blockSize);
+  const ascending = format === 'nf4' ? NF4 : FP4_ASCENDING.map((code) => codeBook('fp4')[code]!);
+  const { places, absmax } = quantizeBlocks(values, blockSize, ascending);
+  const code = (i: number): number => (i >= values.length ? ZERO_CODE[format] : format === 'nf4' ? places[i]! : FP4_ASCENDING[places[i]!]!);
+  const packed = Uint8Array.from({ length: Math.ceil(values.length / 2) }, (_, i) => (code(2 * i) << 4) | code(2 * i + 1));
+  return { packed, absmax };
+}
+
+/** Elements `first` … `first + count − 1`. @param absmax of each block, already expanded. */
+export function dequantize4Bit(packed: Uint8Array, absmax: Float32Array, format: FourBitFormat, blockSize: number, count: number, first = 0): Float32Array {
+  const book = Float32Array.from(codeBook(format));
+  const values = new Float32Array(count);
+  for (let n = 0; n < count; n += 1) {
+    const i = first + n;
+    const byte = packed[i >> 1]!;
+    values[n] = book[i & 1 ? byte & 15 : byte >> 4]! * absmax[Math.floor(i / blockSize)]!;
+  }
+  return values;
+}
+
+/** @throws PEFT_CONFIG_INVALID */
+export function checkBlockSize(blockSize: number): void {
+  check.positiveInteger('quantization', 'blockSize', blockSize);
+  if (blockSize < 32 || blockSize > 4096 || !Number.isInteger(Math.log2(blockSize))) {
+    throw new PeftError('PEFT_CONFIG_INVALID', `quantization: blockSize must be 32, 64, 128, … 4096, got ${blockSize}.`);
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * Row-wise int8 weights as bitsandbytes' LLM.int8() stores them: w_ri ≈ code_ri·absmax_r/127. The weight is rounded to float16 first,
+ * as bitsandbytes does. (The product here keeps its inputs in floating point, so nothing is split off for outliers.)
+ */
+import { decodeFloat32, encodeFloat16 } from '../decode-float32.js';
+
+export interface Int8Weight {
+  /** Signed bytes, row-major. */
+  readonly packed: Uint8Array;
+  /** Largest magnitude of each row (`SCB`). */
+  readonly absmax: Float32Array;
+}
+
+/** @param values row-major `[rows, columns]`. */
+export function quantizeInt8Rows(values: Float32Array, rows: number): Int8Weight {
+  const halves = decodeFloat32(new Uint8Array(encodeFloat16(values).buffer), 'F16');
+  const columns = values.length / rows;
+  const codes = new Int8Array(values.length);
+  const absmax = new Float32Array(rows);
+  for (let r = 0; r < rows; r += 1) {
+    const row = halves.subarray(r * columns, (r + 1) * columns);
+    const largest = row.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+    absmax[r] = largest;
+    const factor = largest > 0 ? Math.fround(127 / largest) : 0;
+    row.forEach((value, i) => (codes[r * columns + i] = roundHalfEven(Math.fround(value * factor))));
+  }
+  return { packed: new Uint8Array(codes.buffer), absmax };
+}
+
+/** Rows `firstRow` … `firstRow + rows − 1`, row-major. */
+export function dequantizeInt8Rows(packed: Uint8Array, absmax: Float32Array, columns: number, rows: number, firstRow = 0): Float32Array {
+  const codes = new Int8Array(packed.buffer, packed.byteOffset, packed.byteLength);
+  const values = new Float32Array(rows * columns);
+  for (let r = 0; r < rows; r += 1) {
+    const scale = Math.fround(absmax[firstRow + r]! * Math.fround(1 / 127));
+    for (let i = 0; i < columns; i += 1) values[r * columns + i] = codes[(firstRow + r) * columns + i]! * scale;
+  }
+  return values;
+}
+
+function roundHalfEven(value: number): number {
+  const rounded = Math.round(value);
+  return Math.abs(value % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
+}
