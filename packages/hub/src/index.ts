@@ -8,3 +8,6 @@ export { decodeValues, encodeValues, readFloat32, readTensor, type ReadTensor, t
 export { type JsonObject, readJsonObject } from './files/json-file.js';
 export { type ModelFolder, readModelConfig, readModelFolder, readTokenizerFiles, SENTENCE_PIECE_FILES, type TokenizerFiles } from './files/model-folder.js';
 export { type FileContent, refuseFull, writeFileAtomic, writeFolderAtomic } from './files/write-file-atomic.js';
+export { type DownloadProgress, resolveModel, type ResolveModelOptions } from './download/resolve-model.js';
+export { type ModelFileKind, selectModelFiles, type SelectedFiles } from './download/model-files.js';
+export { type HubEnvironment, hubEnvironment } from './download/hub-environment.js';

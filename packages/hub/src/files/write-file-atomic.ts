@@ -115,4 +115,5 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-const temporaryName = (path: string): string => join(dirname(resolve(path)), `.${basename(resolve(path))}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`);
+/** A fresh name beside `path`. */
+export const temporaryName = (path: string): string => join(dirname(resolve(path)), `.${basename(resolve(path))}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`);

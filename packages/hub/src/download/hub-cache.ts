@@ -1,0 +1,81 @@
+/**
+ * The cache on disk, in the layout of Python's `huggingface_hub`, so that both share it:
+ * `models--org--name/refs/<revision>` holds a commit, `snapshots/<commit>/<file>` links to `blobs/<etag>`.
+ */
+import { lstat, mkdir, readFile, readdir, readlink, rename, stat, symlink, link } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { readCheckpointIndex } from '../safetensors/checkpoint-index.js';
+import { temporaryName, writeFileAtomic } from '../files/write-file-atomic.js';
+import { type ModelFileKind, selectModelFiles } from './model-files.js';
+
+/** The folder of one model in the cache. */
+export class ModelCache {
+  readonly #folder: string;
+
+  /** @param name `org/model` or `model`, checked before. */
+  constructor(cacheDir: string, name: string) {
+    this.#folder = join(cacheDir, `models--${name.replace('/', '--')}`);
+  }
+
+  snapshot(commit: string): string {
+    return join(this.#folder, 'snapshots', commit);
+  }
+
+  blob(etag: string): string {
+    return join(this.#folder, 'blobs', etag);
+  }
+
+  /** The commit that the revision was when it was last downloaded. */
+  async commitOf(revision: string): Promise<string | undefined> {
+    if (isCommit(revision)) return revision;
+    try {
+      const commit = (await readFile(join(this.#folder, 'refs', revision), 'utf8')).trim();
+      return isCommit(commit) ? commit : undefined;
+    } catch (error) {
+      if (['ENOENT', 'ENOTDIR', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+      throw error;
+    }
+  }
+
+  async setCommit(revision: string, commit: string): Promise<void> {
+    if (!isCommit(revision)) await writeFileAtomic(join(this.#folder, 'refs', revision), commit);
+  }
+
+  /** Kinds of files that the snapshot lacks, wholly or in part. */
+  async missingKinds(commit: string, kinds: readonly ModelFileKind[]): Promise<ModelFileKind[]> {
+    const folder = this.snapshot(commit);
+    const names: string[] = [];
+    for (const name of await readdir(folder).catch(() => [])) if (await isFile(join(folder, name))) names.push(name);
+    const { missing, index } = selectModelFiles(names, kinds);
+    if (!index) return [...missing];
+    const { shards } = readCheckpointIndex(join(folder, index));
+    return shards.every((shard) => names.includes(shard)) ? [...missing] : [...missing, 'weights'];
+  }
+
+  /** Makes the blob appear as a file of the snapshot: a relative link, or a second name of it where links are not allowed. */
+  async linkFile(commit: string, name: string, etag: string): Promise<void> {
+    const path = join(this.snapshot(commit), name);
+    const target = relative(dirname(path), this.blob(etag));
+    if ((await readlink(path).catch(() => undefined)) === target) return;
+    await mkdir(dirname(path), { recursive: true });
+    const temporary = temporaryName(path);
+    try {
+      await symlink(target, temporary);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error; // Windows without developer mode
+      await link(this.blob(etag), temporary);
+    }
+    await rename(temporary, path);
+  }
+}
+
+/** A full Git commit, which never changes its content. */
+export const isCommit = (revision: string): boolean => /^[0-9a-f]{40}$/.test(revision);
+
+/** The size of a file, or undefined where there is none. */
+export async function sizeOf(path: string): Promise<number | undefined> {
+  const found = await lstat(path).catch(() => undefined);
+  return found?.isFile() ? found.size : undefined;
+}
+
+const isFile = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined))?.isFile() ?? false; // follows links
