@@ -1,6 +1,6 @@
 /** A file that is read by position, a span at a time, and never whole. */
 import { PeftError } from '@peft/errors';
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 /** Node refuses to read 2 GiB or more in one call. */
@@ -13,20 +13,23 @@ export class ReadOnlyFile {
   readonly size: number;
   #descriptor: number | undefined;
 
-  /** @throws PEFT_FILE_OPEN when the path is missing, no ordinary file or not readable. */
+  /**
+   * @throws PEFT_FILE_OPEN the path is missing, no ordinary file or not readable.
+   * @throws PEFT_FILE_LFS_POINTER the file is the stand-in that Git leaves where Git LFS is not installed.
+   */
   constructor(path: string) {
     this.path = resolve(path);
     try {
+      if (!statSync(this.path).isFile()) throw new Error('it is not a file'); // a pipe would wait for ever when opened
       this.#descriptor = openSync(this.path, 'r');
     } catch (cause) {
       throw new PeftError('PEFT_FILE_OPEN', `hub: cannot open ${this.path}: ${cause instanceof Error ? cause.message : String(cause)}.`, { hint: 'Check the path and the permissions.', cause });
     }
-    const stat = fstatSync(this.#descriptor);
-    if (!stat.isFile()) {
-      this.close();
-      throw new PeftError('PEFT_FILE_OPEN', `hub: ${this.path} is not a file.`);
-    }
-    this.size = stat.size;
+    this.size = fstatSync(this.#descriptor).size;
+    const isPointer = this.size < 1024 && Buffer.from(this.read(0, Math.min(this.size, 40))).toString('latin1').startsWith('version https://git-lfs.github.com/spec/');
+    if (!isPointer) return;
+    this.close();
+    throw new PeftError('PEFT_FILE_LFS_POINTER', `hub: ${this.path} is a pointer of Git LFS, not the file itself.`, { hint: 'Run "git lfs install" and "git lfs pull" in the repository, or download the file from the hub.' });
   }
 
   /**

@@ -1,4 +1,5 @@
-import { truncateSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -52,6 +53,22 @@ describe('openSafetensors', () => {
     expect(await errorCode(() => source.read())).toBe('PEFT_STORE_CLOSED');
   });
 
+  test('reads the end of a file of 5 GB without reading the rest', () => {
+    const copy = join(temporaryFolder(), 'large.safetensors');
+    const header = Buffer.from(JSON.stringify({ first: { dtype: 'U8', shape: [5_000_000_000], data_offsets: [0, 5_000_000_000] }, last: { dtype: 'F32', shape: [2], data_offsets: [5_000_000_000, 5_000_000_008] } }));
+    const prefix = Buffer.alloc(8);
+    prefix.writeBigUInt64LE(BigInt(header.length));
+    writeFileSync(copy, Buffer.concat([prefix, header]));
+    truncateSync(copy, 8 + header.length + 5_000_000_008); // a hole takes no room on the disk
+    const file = openSync(copy, 'r+');
+    writeSync(file, Float32Array.of(1, 2), 0, 8, 8 + header.length + 5_000_000_000);
+    closeSync(file);
+    const store = openSafetensors(copy);
+    expect(store.get('last')!.read()).toEqual(new Uint8Array(Float32Array.of(1, 2).buffer));
+    expect(store.get('first')!.read(4_999_999_999)).toEqual(Uint8Array.of(0));
+    store.close();
+  });
+
   test('names what is wrong with a file that is missing, cut or no safetensors file', async () => {
     const folder = temporaryFolder();
     const whole = await readFile(path);
@@ -65,6 +82,8 @@ describe('openSafetensors', () => {
     expect(await open(whole.subarray(0, 100))).toBe('PEFT_SAFETENSORS_HEADER');
     expect(await open(whole.subarray(0, whole.length - 1))).toBe('PEFT_SAFETENSORS_OFFSETS');
     expect(await open(Buffer.concat([whole, Buffer.alloc(1)]))).toBe('PEFT_SAFETENSORS_OFFSETS');
-    expect(await open(Buffer.from('version https://git-lfs.github.com/spec/v1\n'))).toBe('PEFT_SAFETENSORS_HEADER');
+    expect(await open(Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:…\n'))).toBe('PEFT_FILE_LFS_POINTER');
+    execFileSync('mkfifo', [join(folder, 'pipe.safetensors')]);
+    expect(await errorCode(() => openSafetensors(join(folder, 'pipe.safetensors')))).toBe('PEFT_FILE_OPEN');
   });
 });
