@@ -1,18 +1,21 @@
 /** One adapter: a method's parameters and what it put on each site, on a model or on a bare description. */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
-import { PeftError } from '@peft/errors';
-import { randomKey, type FrozenWeight } from '@peft/ops';
+import { didYouMean, PeftError } from '@peft/errors';
+import { embed, linear, randomKey, type FrozenWeight, type Weight } from '@peft/ops';
 import type { Initializer } from './initializers.js';
 import { parameterSites, type ModelDescription } from './model-description.js';
-import type { AdapterParameter, AttachContext, MethodPart, MethodSpec, ParameterOptions, SiteAdapters, SiteHandle } from './peft-method.js';
+import type { AdapterParameter, AttachContext, MethodPart, MethodSpec, ParameterOptions, SiteAdapters, SiteHandle, StepCall, UnfreezeOptions } from './peft-method.js';
 import type { Site, SiteKind } from './sites.js';
-import { isInModules, selectSites } from './target-selection.js';
+import { isInModules, selectSites, type TargetSelection } from './target-selection.js';
 
 /** Base tensors as an adapter needs them while it attaches. */
 export interface WeightHost {
   /** float32 copy of a base parameter in its logical shape; the caller disposes. */
   readBase(parameterName: string): Tensor;
+  /** A base matrix or vector itself, owned by the model. */
+  matrix(parameterName: string): Weight;
+  vector(parameterName: string): Tensor;
   /** Makes a frozen weight of the engine from a matrix; disposes `weight`. */
   freezeMatrix(parameterName: string, weight: Tensor2D): FrozenWeight;
 }
@@ -23,28 +26,41 @@ export interface OwnedParameter extends AdapterParameter {
   readonly saved: boolean;
   /** `new`: made by the method. `unfrozen`: a copy of the base parameter of the same name. */
   readonly origin: 'new' | 'unfrozen';
+  /** The method that asked for it, `modulesToSave`, or `file` for one that a loaded file brought along. */
   readonly method: string;
   /** The site it belongs to. */
   readonly site?: Site;
+  /** Its path in the file, where that is not `name`. */
+  readonly savedAs?: string;
   dispose(): void;
 }
 
 export interface Attachment<K extends SiteKind = SiteKind> { readonly site: Site; readonly method: string; readonly adapter: SiteAdapters[K] }
 
+/** The sites that one part of a combination took, also those where nothing stands in the way of the forward pass. */
+export interface AttachedPart { readonly part: MethodPart; readonly sites: readonly Site[] }
+
 export interface AttachOptions {
   /** Seed of the initialisers. Default 0. */
   readonly seed?: number;
-  /** Targets of a foreign file need not all match. Default true (every pattern must). */
+  /** Every pattern of the targets must match, and every module to save must exist. Default true; a foreign file need not. */
   readonly strict?: boolean;
+  /** Base parameters to unfreeze beside what the methods ask for (`ia3_bias` as a file has it). */
+  readonly alsoUnfreeze?: readonly string[];
 }
 
 export class Adapter {
   readonly parameters = new Map<string, OwnedParameter>();
   /** What stands on a site: `<kind> <path>` → outermost last. */
   readonly attachments = new Map<string, Attachment[]>();
+  /** Base weights that a method changed (PiSSA), by parameter name. */
   readonly replaced = new Map<string, FrozenWeight>();
-  readonly stepHooks: ((step: number) => void)[] = [];
+  /** To be run after each optimiser step. */
+  readonly stepHooks: ((call: StepCall) => void)[] = [];
+  /** Each added to the loss of a step. */
   readonly extraLosses: (() => Tensor)[] = [];
+  /** One for each part of `spec`, in its order. */
+  readonly parts: AttachedPart[] = [];
 
   constructor(readonly name: string, readonly spec: MethodSpec, readonly description: ModelDescription) {}
 
@@ -83,7 +99,8 @@ export function attachAdapter(name: string, spec: MethodSpec, description: Model
   const adapter = new Adapter(name, spec, description);
   try {
     for (const part of spec.parts) attachPart(adapter, part, host, options);
-    for (const parameter of modulesToSave(spec, description)) unfreeze(adapter, host, parameter, 'modulesToSave');
+    for (const parameter of modulesToSave(spec, description, options.strict ?? true)) unfreeze(adapter, host, parameter, 'modulesToSave');
+    for (const parameter of options.alsoUnfreeze ?? []) unfreeze(adapter, host, parameter, 'file');
     return adapter;
   } catch (error) {
     adapter.dispose();
@@ -92,15 +109,9 @@ export function attachAdapter(name: string, spec: MethodSpec, description: Model
 }
 
 function attachPart(adapter: Adapter, part: MethodPart, host: WeightHost | undefined, options: AttachOptions): void {
-  const { method, config, common } = part;
-  const kinds = Object.keys(method.attach) as SiteKind[];
-  const { description } = adapter;
-  const all = [...description.sites, ...(kinds.includes('parameter') ? parameterSites(description) : [])];
-  const defaults = common.targets === undefined ? method.defaultTargets(description, config as never) : {};
-  const sites = selectSites({ ...description, sites: all }, { ...defaults, ...common }, { owner: method.name, kinds, modulesToSave: savedModules(adapter.spec, description), strict: options.strict ?? true });
-  if (sites.length === 0) {
-    throw new PeftError('PEFT_METHOD_UNSUPPORTED', `${method.name}: ${description.modelType} has no ${kinds.join(' or ')} site to attach to.`, { hint: 'choose another method, or name targets; peft inspect MODEL --sites lists what the model has' });
-  }
+  const { method, config } = part;
+  const sites = sitesOf(adapter, part, options.strict ?? true);
+  adapter.parts.push({ part, sites });
   for (const site of sites) {
     const attach = method.attach[site.kind] as ((site: SiteHandle<SiteKind>, config: unknown, context: AttachContext) => SiteAdapters[SiteKind]) | undefined;
     const context = createContext(adapter, part, site, host, options.seed ?? 0);
@@ -109,6 +120,21 @@ function attachPart(adapter: Adapter, part: MethodPart, host: WeightHost | undef
     const key = `${site.kind} ${site.path}`;
     adapter.attachments.set(key, [...(adapter.attachments.get(key) ?? []), { site, method: method.name, adapter: made }]);
   }
+}
+
+/** The sites that a part takes: its targets or the method's default ones, and what it takes beside them. */
+function sitesOf({ spec, description }: Adapter, { method, config, common }: MethodPart, strict: boolean): readonly Site[] {
+  const kinds = Object.keys(method.attach) as SiteKind[];
+  const candidates = [...description.sites, ...(kinds.includes('parameter') ? parameterSites(description) : [])];
+  const isDefault = common.targets === undefined;
+  const { optional = false, ...defaults } = isDefault ? method.defaultTargets(description, config as never) : {};
+  const select = (selection: TargetSelection, isStrict: boolean): readonly Site[] =>
+    Array.isArray(selection.targets) && selection.targets.length === 0 ? [] : selectSites({ ...description, sites: candidates }, selection, { owner: method.name, kinds, modulesToSave: savedModules(spec, description), strict: isStrict, optional });
+  const chosen = new Set([...select({ ...defaults, ...common }, strict && !isDefault), ...select({ targets: method.extraTargets?.(config as never, description) ?? [] }, strict)]);
+  if (chosen.size === 0 && !optional) {
+    throw new PeftError('PEFT_METHOD_UNSUPPORTED', `${method.name}: ${description.modelType} has no ${kinds.join(' or ')} site to attach to.`, { hint: 'choose another method, or name targets; peft inspect MODEL --sites lists what the model has' });
+  }
+  return candidates.filter((site) => chosen.has(site));
 }
 
 function createContext(adapter: Adapter, part: MethodPart, site: Site, host: WeightHost | undefined, seed: number): AttachContext {
@@ -124,7 +150,7 @@ function createContext(adapter: Adapter, part: MethodPart, site: Site, host: Wei
     description: adapter.description,
     param: (name, shape, init, options = {}) => create(site.path ? `${site.path}.${name}` : name, shape, init, options, site),
     sharedParam: (name, shape, init, options = {}) => adapter.parameters.get(name) ?? create(name, shape, init, options, undefined),
-    unfreeze: (parameterName) => unfreeze(adapter, host, parameterName, method, site),
+    unfreeze: (parameterName, options) => unfreeze(adapter, host, parameterName, method, site, options),
     replaceWeight: (change) => {
       if (!host || site.kind !== 'linear') return;
       const changed = tf.tidy(() => change((adapter.replaced.get(site.weight) ? dequantize(adapter.replaced.get(site.weight)!) : host.readBase(site.weight)) as Tensor2D));
@@ -150,14 +176,26 @@ function withWeights(site: Site, adapter: Adapter, host: WeightHost | undefined)
     },
     bias: () => {
       if (!('bias' in site) || typeof site.bias !== 'string') return undefined;
-      return (adapter.unfrozen(site.bias)?.value ?? needHost().readBase(site.bias)) as Tensor1D;
+      return (adapter.unfrozen(site.bias)?.value ?? needHost().vector(site.bias)) as Tensor1D;
+    },
+    baseRows: (ids) => {
+      if (site.kind !== 'embedding') throw new PeftError('PEFT_SITE_KIND', `${site.path}: a ${site.kind} site has no rows.`);
+      return embed(needHost().matrix(site.weight), ids);
+    },
+    product: (x) => {
+      if (site.kind !== 'linear') throw new PeftError('PEFT_SITE_KIND', `${site.path}: a ${site.kind} site has no weight to multiply with.`);
+      return linear(x, adapter.replaced.get(site.weight) ?? needHost().matrix(site.weight));
     },
   } as SiteHandle<SiteKind>;
 }
 
-function unfreeze(adapter: Adapter, host: WeightHost | undefined, parameterName: string, method: string, site?: Site): OwnedParameter {
+function unfreeze(adapter: Adapter, host: WeightHost | undefined, parameterName: string, method: string, site?: Site, options: UnfreezeOptions = {}): OwnedParameter {
+  const savedAs = options.savedAs === undefined || !site ? undefined : `${site.path}.${options.savedAs}`;
   const existing = adapter.parameters.get(parameterName);
-  if (existing) return existing;
+  if (existing) {
+    if (savedAs !== undefined && existing.savedAs === undefined) Object.assign(existing, { savedAs });
+    return existing;
+  }
   const spec = adapter.description.parameters.find(({ name }) => name === parameterName);
   if (!spec) throw new PeftError('PEFT_PARAMETER_UNKNOWN', `${method}: ${adapter.description.modelType} has no parameter "${parameterName}".`);
   const read = (): Float32Array => {
@@ -166,14 +204,14 @@ function unfreeze(adapter: Adapter, host: WeightHost | undefined, parameterName:
     base.dispose();
     return Float32Array.from(values);
   };
-  const made = ownParameter(parameterName, spec.shape, read, host, { method, origin: 'unfrozen', site });
+  const made = ownParameter(parameterName, spec.shape, read, host, { method, origin: 'unfrozen', site, trainable: options.trainable ?? true, savedAs });
   adapter.parameters.set(parameterName, made);
   return made;
 }
 
 let nextVariable = 0;
 
-function ownParameter(name: string, shape: readonly number[], fill: () => Float32Array, host: WeightHost | undefined, options: ParameterOptions & Pick<OwnedParameter, 'method' | 'origin'> & { site: Site | undefined }): OwnedParameter {
+function ownParameter(name: string, shape: readonly number[], fill: () => Float32Array, host: WeightHost | undefined, options: ParameterOptions & Pick<OwnedParameter, 'method' | 'origin'> & { site: Site | undefined; savedAs?: string | undefined }): OwnedParameter {
   let variable: Variable | undefined;
   if (host) {
     const initial = tf.tensor(fill(), [...shape], 'float32');
@@ -188,6 +226,7 @@ function ownParameter(name: string, shape: readonly number[], fill: () => Float3
     trainable: options.trainable ?? true,
     saved: options.saved ?? true,
     ...(options.site && { site: options.site }),
+    ...(options.savedAs !== undefined && { savedAs: options.savedAs }),
     get value() {
       return variable ?? noWeights(name);
     },
@@ -202,17 +241,21 @@ function noWeights(name: string): never {
   throw new PeftError('PEFT_MODEL_WITHOUT_WEIGHTS', `${name}: its value was asked for on a description without weights.`, { hint: 'load the model first' });
 }
 
-function savedModules(spec: MethodSpec, description: ModelDescription): readonly string[] {
+/** What `modulesToSave` names together with the head's modules, as PEFT adds them; an empty list means none at all. */
+export function savedModules(spec: MethodSpec, description: ModelDescription): readonly string[] {
   const asked = spec.parts.map(({ common }) => common.modulesToSave).filter((modules) => modules !== undefined);
-  return asked.length ? [...new Set(asked.flat())] : description.headModules;
+  if (asked.some((modules) => modules.length === 0)) return [];
+  return [...new Set([...asked.flat(), ...description.headModules])];
 }
 
-function modulesToSave(spec: MethodSpec, description: ModelDescription): string[] {
+function modulesToSave(spec: MethodSpec, description: ModelDescription, strict: boolean): string[] {
   const modules = savedModules(spec, description);
-  for (const module of modules) {
+  for (const module of strict ? modules : []) {
     if (!description.parameters.some(({ name }) => isInModules(name, [module])) && !description.headModules.includes(module)) {
-      throw new PeftError('PEFT_TARGET_NOT_FOUND', `modulesToSave: no module "${module}" in ${description.modelType}.`, { hint: 'list the modules with: peft inspect MODEL --sites' });
+      throw new PeftError('PEFT_TARGET_NOT_FOUND', `modulesToSave: no module "${module}" in ${description.modelType}.`, { hint: `${didYouMean(module, moduleNames(description))} List the modules with: peft inspect MODEL --sites`.trim() });
     }
   }
   return description.parameters.filter(({ name }) => isInModules(name, modules)).map(({ name }) => name);
 }
+
+const moduleNames = (description: ModelDescription): Set<string> => new Set(description.parameters.flatMap(({ name }) => name.split('.').slice(0, -1).filter((word) => !/^\d+$/.test(word))));

@@ -9,12 +9,12 @@ import { COMMON_KEYS, parseCommonConfig, type CommonConfig } from './target-sele
  * @returns a function `(options) => MethodSpec` that also carries the definition's fields.
  */
 export function definePeftMethod<Name extends MethodName>(definition: PeftMethodDefinition<Name>): PeftMethod<Name> {
-  const call = (config: Partial<PeftConfigs[Name]> & CommonConfig = {}): MethodSpec => ({ name: definition.name, parts: [configure(definition, config)] });
+  const call = (config: Partial<PeftConfigs[Name]> & CommonConfig = {}): MethodSpec => Object.freeze({ name: definition.name, parts: Object.freeze([configure(definition, config)]) });
   return Object.freeze(Object.defineProperties(call, Object.getOwnPropertyDescriptors({ ...definition }))) as PeftMethod<Name>;
 }
 
 function configure<Name extends MethodName>(definition: PeftMethodDefinition<Name>, input: Partial<PeftConfigs[Name]> & CommonConfig): MethodPart {
-  const entries = Object.entries(input);
+  const entries = Object.entries(input).filter(([, value]) => value !== undefined);
   const common = Object.fromEntries(entries.filter(([key]) => COMMON_KEYS.includes(key)));
   const own = Object.fromEntries(entries.filter(([key]) => !COMMON_KEYS.includes(key))) as Partial<PeftConfigs[Name]>;
   return Object.freeze({ method: definition as unknown as PeftMethodDefinition<MethodName>, config: definition.parseConfig(own), common: parseCommonConfig(definition.name, common) });
@@ -28,5 +28,5 @@ function configure<Name extends MethodName>(definition: PeftMethodDefinition<Nam
 export function combineMethods(name: string, ...specs: readonly MethodSpec[]): MethodSpec {
   const parts = specs.flatMap((spec) => spec.parts);
   if (parts.length === 0) throw new PeftError('PEFT_METHOD_EMPTY', `${name}: a combination needs at least one method.`);
-  return Object.freeze({ name, parts });
+  return Object.freeze({ name, parts: Object.freeze(parts) });
 }

@@ -6,7 +6,7 @@ import { checkpoint, dropout, embed, gatherRows, insertRows, layerNorm, linear, 
 import type { Adapter } from './adapter.js';
 import { siteAt, type ModelDescription } from './model-description.js';
 import type { AdapterCall, SublayerCall } from './peft-method.js';
-import type { SiteKind } from './sites.js';
+import type { AttentionSite, SiteKind, SiteOf } from './sites.js';
 
 /** `__base__` in an assignment: no adapter. */
 export const BASE_ADAPTER = '__base__';
@@ -20,8 +20,20 @@ export interface RunOptions {
   readonly checkpointing?: boolean | ReadonlySet<number>;
   /** Return the embeddings and each block's output. Default false. */
   readonly hiddenStates?: boolean;
+  /** Rows of `hidden` whose token logits are made: all (default), none, or these (the last of each sequence, the labelled ones). */
+  readonly logitRows?: 'all' | 'none' | Int32Array;
   /** An adapter's name per sequence (`__base__` for none) instead of the active ones. */
   readonly assignment?: readonly string[];
+}
+
+/** Keys and values of one adapter at an attention site. */
+export interface ExtraKeyValues {
+  readonly keys: Tensor2D;
+  readonly values: Tensor2D;
+  /** `[B·P, …]`: P rows for each sequence in turn. */
+  readonly perSequence: boolean;
+  /** They stand in for tokens in front of the sequence. */
+  readonly isPast: boolean;
 }
 
 /** What a run reads of its model. */
@@ -40,11 +52,14 @@ export class ModelRun {
   readonly #layouts: Int32Array[] = [];
   /** Adapters in force at this moment. */
   #scope: readonly Adapter[];
+  /** The rows at hand belong to no sequence. */
+  #isShared = false;
 
   constructor(readonly host: RunHost, readonly options: RunOptions = {}) {
     this.training = options.training ?? false;
     this.wantsHiddenStates = options.hiddenStates ?? false;
     this.#scope = options.assignment ? [] : host.active;
+    if (options.assignment) refuseUnmixable(host, options.assignment);
   }
 
   get description(): ModelDescription {
@@ -60,7 +75,7 @@ export class ModelRun {
   linear(path: string, x: Tensor2D): Tensor2D {
     const site = siteAt(this.description, 'linear', path);
     const base = (input: Tensor2D): Tensor2D => linear(input, this.matrix(site.weight), site.bias === undefined ? undefined : (this.vector(site.bias) as Tensor1D));
-    return this.#grouped(x, (rows) =>
+    return this.#grouped(site, x, (rows) =>
       this.#attached('linear', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), base)(rows));
   }
 
@@ -72,7 +87,7 @@ export class ModelRun {
       const beta = site.bias === undefined ? undefined : (this.vector(site.bias) as Tensor1D);
       return site.variant === 'layer' ? layerNorm(input, gamma, beta, epsilon) : rmsNorm(input, gamma, epsilon, { gammaOffset });
     };
-    return this.#grouped(x, (rows) =>
+    return this.#grouped(site, x, (rows) =>
       this.#attached('norm', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), base)(rows));
   }
 
@@ -82,25 +97,49 @@ export class ModelRun {
     const base = (input: Int32Array): Tensor2D => embed(this.matrix(site.weight), input);
     const run = (input: Int32Array): Tensor2D =>
       this.#attached('embedding', path).reduce<(input: Int32Array) => Tensor2D>((inner, { adapter, owner }) => (some) => adapter.forward(some, inner, this.#call(owner, path)), base)(input);
-    if (!this.options.assignment) return run(ids);
-    return this.#groups(ids.length).map(({ rows, adapters }) => scatterAddRows(this.#within(adapters, () => run(ids.filter((_, n) => rows.includes(n)))), rows, ids.length)).reduce((sum, part) => tf.add(sum, part));
+    if (!this.options.assignment || this.#isShared) return this.#shared(site, () => run(ids));
+    return this.#groups(ids.length).map(({ rows, adapters }) => scatterAddRows(this.#within(adapters, () => run(rows.map((n) => ids[n]!))), rows, ids.length)).reduce((sum, part) => tf.add(sum, part));
   }
 
-  /** Logits x·Eᵀ of an output layer tied to an embedding, with the adapters of that embedding. */
-  tiedOutput(path: string, x: Tensor2D): Tensor2D {
-    const site = siteAt(this.description, 'embedding', path);
-    const base = (input: Tensor2D): Tensor2D => linear(input, this.matrix(site.weight));
-    return this.#attached('embedding', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter }) => (input) => (adapter.forwardOutput ? adapter.forwardOutput(input, inner) : inner(input)), base)(x);
+  /**
+   * The output layer of a language model, x·Wᵀ + b. Where it is tied to an embedding (its weight is the embedding's) what is attached to
+   * that embedding has its say, too.
+   */
+  outputLayer(path: string, x: Tensor2D): Tensor2D {
+    const site = siteAt(this.description, 'linear', path);
+    const { weight, bias } = site;
+    const tied = this.#embeddingOf(weight);
+    if (!tied) return this.linear(path, x);
+    const base = (input: Tensor2D): Tensor2D => linear(input, this.matrix(weight), bias === undefined ? undefined : (this.vector(bias) as Tensor1D));
+    return this.#grouped(site, x, (rows) => {
+      const output = this.#attached('embedding', tied).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter }) => (input) => (adapter.forwardOutput ? adapter.forwardOutput(input, inner) : inner(input)), base);
+      return this.#attached('linear', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), output)(rows);
+    });
   }
 
-  /** Extra keys and values that adapters give an attention site, each `[P, keyValueHeads·headSize]`, or undefined. */
-  extraKeyValues(path: string, hidden: Tensor2D, offsets: Int32Array): { keys: Tensor2D; values: Tensor2D } | undefined {
-    if (this.options.assignment && this.options.assignment.some((name) => name !== BASE_ADAPTER && this.host.adapter(name).at('attention', path).length)) {
-      throw new PeftError('PEFT_MIXED_BATCH', `${path}: a batch that mixes adapters cannot hold one with extra keys and values.`, { hint: 'run its rows in a batch of their own' });
-    }
-    const parts = this.#attached('attention', path).map(({ adapter, owner }) => adapter.extend({ ...this.#call(owner, path), hidden, offsets }));
-    if (parts.length === 0) return undefined;
-    return { keys: tf.concat(parts.map(({ keys }) => keys), 0), values: tf.concat(parts.map(({ values }) => values), 0) };
+  /** Weight and bias of an output layer, for a loss that never makes its logits; undefined where an adapter stands on it. */
+  plainOutputLayer(path: string): { readonly weight: Weight; readonly bias?: Tensor1D } | undefined {
+    const { weight, bias } = siteAt(this.description, 'linear', path);
+    const tied = this.#embeddingOf(weight);
+    const isChanged = this.options.assignment !== undefined || this.#attached('linear', path).length > 0 || (tied !== undefined && this.#attached('embedding', tied).some(({ adapter }) => adapter.forwardOutput));
+    return isChanged ? undefined : { weight: this.matrix(weight), ...(bias !== undefined && { bias: this.vector(bias) as Tensor1D }) };
+  }
+
+  /**
+   * What adapters give an attention site: keys and values `[P, keyValueHeads·headSize]` beside the sequences, and those that stand in for
+   * `past` tokens in front of them; `[B·P, …]` where they differ by sequence.
+   */
+  extraKeyValues(path: string, hidden: Tensor2D, offsets: Int32Array): readonly ExtraKeyValues[] {
+    return this.#attached('attention', path).map(({ adapter, owner }) => {
+      const { keys, values, perSequence = false } = adapter.extend({ ...this.#call(owner, path), hidden, offsets });
+      return { keys, values, perSequence, isPast: (adapter.pastLength ?? 0) > 0 };
+    });
+  }
+
+  /** Tokens that adapters pretend stand in front of every sequence of a stack: positions start there. */
+  pastLength(stack: AttentionSite['stack']): number {
+    const first = this.description.sites.find((site) => site.kind === 'attention' && site.stack === stack);
+    return first ? this.#attached('attention', first.path).reduce((sum, { adapter }) => sum + (adapter.pastLength ?? 0), 0) : 0;
   }
 
   /**
@@ -126,6 +165,17 @@ export class ModelRun {
     }
     this.useLayout(result.offsets);
     return result;
+  }
+
+  /** Runs `body` on rows that belong to no sequence, but to all of them (a table of relative positions). */
+  sharedRows<T>(body: () => T): T {
+    const outer = this.#isShared;
+    this.#isShared = true;
+    try {
+      return body();
+    } finally {
+      this.#isShared = outer;
+    }
   }
 
   /** A small base tensor as it is (a bias, a table of relative positions), unfrozen where an adapter trains it. */
@@ -155,6 +205,11 @@ export class ModelRun {
   /** The key of a random stream of this run. */
   randomKey(...parts: readonly (number | string)[]): readonly [number, number] {
     return randomKey(...(this.options.randomParts ?? [0]), ...parts);
+  }
+
+  /** Path of the embedding that reads a parameter. */
+  #embeddingOf(parameter: string): string | undefined {
+    return this.description.sites.find((site) => site.kind === 'embedding' && site.weight === parameter)?.path;
   }
 
   #call(owner: Adapter, path: string): AdapterCall {
@@ -187,10 +242,18 @@ export class ModelRun {
     }
   }
 
-  #grouped(x: Tensor2D, run: (x: Tensor2D) => Tensor2D): Tensor2D {
-    if (!this.options.assignment) return run(x);
+  #grouped(site: SiteOf<'linear' | 'norm'>, x: Tensor2D, run: (x: Tensor2D) => Tensor2D): Tensor2D {
+    if (!this.options.assignment || this.#isShared) return this.#shared(site, () => run(x));
     const total = x.shape[0];
     return this.#groups(total).map(({ rows, adapters }) => scatterAddRows(this.#within(adapters, () => run(gatherRows(x, rows))), rows, total)).reduce((sum, part) => tf.add(sum, part));
+  }
+
+  /** In a batch that mixes adapters, rows that all sequences share pass only where no adapter changes anything. */
+  #shared<T>(site: SiteOf<'linear' | 'norm' | 'embedding'>, run: () => T): T {
+    const parameters = [site.weight, ...('bias' in site && site.bias !== undefined ? [site.bias] : [])];
+    const owner = [...new Set(this.options.assignment ?? [])].find((name) => name !== BASE_ADAPTER && (this.host.adapter(name).at(site.kind, site.path).length > 0 || parameters.some((parameter) => this.host.adapter(name).unfrozen(parameter))));
+    if (owner !== undefined) throw new PeftError('PEFT_MIXED_BATCH', `${site.path}: adapter "${owner}" changes what all sequences of the batch share there.`, { hint: 'run its rows in a batch of their own' });
+    return run();
   }
 
   /** Rows of each adapter of the assignment, for a tensor of `total` rows: tokens of a known layout, or one row per sequence. */
@@ -207,3 +270,14 @@ export class ModelRun {
   }
 }
 
+/** Rows of a batch can be told apart at linear, norm and embedding sites only. @throws PEFT_MIXED_BATCH */
+function refuseUnmixable(host: RunHost, assignment: readonly string[]): void {
+  const { sites } = host.description;
+  for (const name of new Set(assignment)) {
+    if (name === BASE_ADAPTER) continue;
+    const adapter = host.adapter(name);
+    const atSites = new Set(sites.flatMap((site) => (site.kind === 'linear' || site.kind === 'norm' || site.kind === 'embedding' ? [site.weight, 'bias' in site ? site.bias : undefined] : [])));
+    const where = adapter.wrappedSites.find(({ kind }) => kind === 'attention' || kind === 'sublayer' || kind === 'sequence')?.path ?? [...adapter.parameters.values()].find(({ origin, name: parameter }) => origin === 'unfrozen' && !atSites.has(parameter))?.name;
+    if (where !== undefined) throw new PeftError('PEFT_MIXED_BATCH', `adapter "${name}" changes ${where}, where the rows of a batch cannot be told apart.`, { hint: 'run its rows in a batch of their own' });
+  }
+}

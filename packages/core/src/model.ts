@@ -33,7 +33,8 @@ export function describeModel<Config>(architecture: Architecture<Config>, config
  * @throws PEFT_MODEL_CONFIG, PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE
  */
 export function loadModel<Config>(architecture: Architecture<Config>, configJson: Readonly<Record<string, unknown>>, store: WeightStore, engine: Engine, options: ModelOptions = {}): Model {
-  const config = architecture.parseConfig(configJson);
+  const parsed = architecture.parseConfig(configJson);
+  const config = architecture.settle ? architecture.settle(parsed, store) : parsed;
   const description = describeModel(architecture, config, options.head);
   return new Model(architecture as Architecture<unknown>, config, configJson, description, loadWeights(description, store, engine, options), engine);
 }
@@ -132,7 +133,7 @@ export class Model {
    * Runs the model on a packed batch.
    * @returns tensors of the enclosing tidy scope: call it inside `tf.tidy`, or dispose them.
    */
-  forward(batch: ModelBatch, options: RunOptions = {}): ModelOutput & { readonly pooled?: Tensor2D } {
+  forward(batch: ModelBatch, options: RunOptions = {}): ModelOutput {
     if (this.#isDisposed) throw new PeftError('PEFT_MODEL_DISPOSED', 'the model was disposed of.', { hint: 'load it again' });
     const run = new ModelRun(this.#runHost(), options);
     run.useLayout(batch.offsets);
@@ -150,7 +151,7 @@ export class Model {
     const chosen = names.length ? names : this.#active;
     const weights = new Map<string, FrozenWeight | Tensor>();
     try {
-      for (const name of chosen) mergeOne(this.adapter(name), weights, (parameter) => this.weights.get(parameter), this.#weightHost());
+      mergeInto(weights, chosen.map((name) => this.adapter(name)), (parameter) => this.weights.get(parameter), this.#weightHost());
     } catch (error) {
       for (const weight of weights.values()) weight.dispose();
       throw error;
@@ -198,6 +199,8 @@ export class Model {
   #weightHost(): WeightHost {
     return {
       readBase: (name) => readTensor(this.weights.get(name)),
+      matrix: (name) => this.weights.get(name) as FrozenWeight,
+      vector: (name) => this.weights.get(name) as Tensor,
       freezeMatrix: (name, weight) => freezeChanged(name, weight, this.engine),
     };
   }
@@ -221,18 +224,20 @@ function freezeChanged(name: string, weight: Tensor2D, engine: Engine): FrozenWe
   return engine.freeze(memorySource(name, shape, values), { format: 'f32' });
 }
 
-function mergeOne(adapter: Adapter, merged: Map<string, FrozenWeight | Tensor>, base: (name: string) => FrozenWeight | Tensor, host: WeightHost): void {
-  const current = (name: string): Tensor => {
-    const found = merged.get(name) ?? adapter.unfrozen(name)?.value ?? adapter.replaced.get(name) ?? base(name);
-    return readTensor(found);
-  };
+/** Unfrozen parameters first (the outermost adapter's counts, as in the forward pass), then what stands on the sites, innermost first. */
+function mergeInto(merged: Map<string, FrozenWeight | Tensor>, adapters: readonly Adapter[], base: (name: string) => FrozenWeight | Tensor, host: WeightHost): void {
+  const current = (name: string): Tensor => readTensor(merged.get(name) ?? base(name));
   const keep = (name: string, value: Tensor) => {
+    const isMatrix = adapters[0]!.description.parameters.find((spec) => spec.name === name)!.use !== 'vector';
+    const made = isMatrix ? host.freezeMatrix(name, value as Tensor2D) : tf.keep(value);
     merged.get(name)?.dispose();
-    const isMatrix = adapter.description.parameters.find((spec) => spec.name === name)!.use !== 'vector';
-    merged.set(name, isMatrix ? host.freezeMatrix(name, value as Tensor2D) : tf.keep(value));
+    merged.set(name, made);
   };
-  for (const parameter of adapter.parameters.values()) if (parameter.origin === 'unfrozen' && !merged.has(parameter.name)) keep(parameter.name, readTensor(parameter.value));
-  for (const attachment of [...adapter.attachments.values()].flat()) mergeSite(attachment, current, keep);
+  for (const adapter of adapters) {
+    for (const parameter of adapter.parameters.values()) if (parameter.origin === 'unfrozen') keep(parameter.name, readTensor(parameter.value));
+    for (const [name, weight] of adapter.replaced) keep(name, readTensor(weight));
+  }
+  for (const adapter of adapters) for (const attachment of [...adapter.attachments.values()].flat()) mergeSite(attachment, current, keep);
 }
 
 function mergeSite({ site, method, adapter }: { readonly site: Adapter['wrappedSites'][number]; readonly method: string; readonly adapter: unknown }, current: (name: string) => Tensor, keep: (name: string, value: Tensor) => void): void {
@@ -246,6 +251,7 @@ function mergeSite({ site, method, adapter }: { readonly site: Adapter['wrappedS
   }
   const result = tf.tidy(() => {
     const made = merge({ weight: current(site.weight), ...(site.bias !== undefined && { bias: current(site.bias) }) } as never) as { weight: Tensor; bias?: Tensor };
+    if (made.bias && site.bias === undefined) throw new PeftError('PEFT_MERGE_INEXACT', `${method}: it adds a bias at ${site.path}, which has none to merge it into.`, { hint: 'keep the adapter beside the model' });
     return { weight: made.weight, ...(made.bias && { bias: made.bias }) };
   });
   keep(site.weight, result.weight);

@@ -30,6 +30,21 @@ export interface ParameterOptions {
   readonly saved?: boolean;
 }
 
+export interface UnfreezeOptions {
+  /** Kept and saved with the adapter but not trained. Default true. */
+  readonly trainable?: boolean;
+  /** Its name on disk after the site's path (LN tuning: `ln_tuning_layers.weight`). Default: the base parameter's own name. */
+  readonly savedAs?: string;
+}
+
+/** An optimiser step that was just taken. */
+export interface StepCall {
+  /** Counts from 1. */
+  readonly step: number;
+  /** The gradient that the step used, before clipping; undefined for a parameter that had none. Owned by the trainer. */
+  gradient(parameter: AdapterParameter): Tensor | undefined;
+}
+
 /** What a method may ask for while it attaches. Core names, owns, saves and disposes all of it. */
 export interface AttachContext {
   readonly description: ModelDescription;
@@ -38,26 +53,30 @@ export interface AttachContext {
   /** A new parameter that all sites of the adapter share: the first caller's shape and values count. */
   sharedParam(name: string, shape: readonly number[], init: Initializer, options?: ParameterOptions): AdapterParameter;
   /** Lets an existing base parameter train; the adapter trains a copy, which counts while it is active. */
-  unfreeze(parameterName: string): AdapterParameter;
+  unfreeze(parameterName: string, options?: UnfreezeOptions): AdapterParameter;
   /**
    * Replaces this site's base weight while the adapter exists (PiSSA): the function gets W `[out, in]` and returns the new one.
    * It runs before any `param` initialiser that reads the weight afterwards.
    */
   replaceWeight(change: (weight: Tensor2D) => Tensor2D): void;
   /** Runs after each optimiser step. */
-  onStep(hook: (step: number) => void): void;
+  onStep(hook: (call: StepCall) => void): void;
   /** Added to the training loss of each micro-batch, weighted by `1 / microBatches` so that a step adds it once. */
   extraLoss(term: () => Tensor): void;
   /** A random stream that names adapter, site and `purpose`. */
   randomKey(purpose: string): RandomKey;
 }
 
-/** A linear site on a loaded model. */
+/** A site on a loaded model; each of these throws PEFT_MODEL_WITHOUT_WEIGHTS on a bare description. */
 export interface SiteWeights {
-  /** The base weight as float32 `[out, in]`, without adapters; the caller disposes. Throws on a bare description. */
+  /** The base weight as float32 `[out, in]` or `[rows, D]`, without adapters; the caller disposes. */
   dequantizedWeight(): Tensor2D;
-  /** The bias in force, or undefined. */
+  /** The bias in force (the base's, or this adapter's trained copy), owned by the model; undefined where there is none. */
   bias(): Tensor1D | undefined;
+  /** x·Wᵀ on the base weight in the engine's hands, without bias and adapters: x `[N, in]` → `[N, out]`. */
+  product(x: Tensor2D): Tensor2D;
+  /** Rows of the base table `[N, D]`; the caller disposes. */
+  baseRows(ids: Int32Array): Tensor2D;
 }
 export type SiteHandle<K extends SiteKind> = SiteOf<K> & SiteWeights;
 
@@ -81,10 +100,21 @@ export interface EmbeddingAdapter {
   merge?(table: Tensor2D): Tensor2D;
   /** When the table is tied to the output layer: the logits' part. */
   forwardOutput?(x: Tensor2D, base: (x: Tensor2D) => Tensor2D): Tensor2D;
+  /** Multiplies the adapter's strength, where it has one. */
+  rescale?(factor: number): void;
 }
 export interface AttentionAdapter {
-  /** Keys and values `[P, keyValueHeads·headSize]` that every sequence sees. @param hidden what the attention read `[N, D]` */
-  extend(call: AdapterCall & { readonly hidden: Tensor2D; readonly offsets: Int32Array }): { keys: Tensor2D; values: Tensor2D; scaleValues?: Tensor };
+  /**
+   * P, when the extra keys stand in for P tokens in front of each sequence, as a key-value cache would (PEFT's prefix): positions then
+   * start at P, and masks, windows and relative biases count them. Default 0: they stand beside the sequence, without positions, and
+   * every query sees them (the paper's and adapter-hub's prefix).
+   */
+  readonly pastLength?: number;
+  /**
+   * Keys and values `[P, keyValueHeads·headSize]` that every sequence sees, or `[B·P, …]`, P rows for each sequence in turn, with
+   * `perSequence`. @param hidden what the attention read `[N, D]`
+   */
+  extend(call: AdapterCall & { readonly hidden: Tensor2D; readonly offsets: Int32Array }): { readonly keys: Tensor2D; readonly values: Tensor2D; readonly perSequence?: boolean };
 }
 /** A residual branch on its way out. */
 export interface SublayerCall extends AdapterCall {
@@ -132,13 +162,34 @@ export interface PeftMethodDefinition<Name extends MethodName> {
   readonly paper?: { readonly title: string; readonly url: string };
   /** Fills defaults, rejects bad values. Options common to all methods (targets …) were taken out before. */
   parseConfig(input: Partial<PeftConfigs[Name]>): PeftConfigs[Name];
-  /** Which sites to take when the user names none. */
-  defaultTargets(description: ModelDescription, config: PeftConfigs[Name]): TargetSelection;
+  /** Module names that it takes beside the targets (rows of an embedding that train with LoRA). */
+  extraTargets?(config: PeftConfigs[Name], description: ModelDescription): readonly string[];
+  /** Which sites to take when the user names none; `optional`: that there are none is no error. */
+  defaultTargets(description: ModelDescription, config: PeftConfigs[Name]): TargetSelection & { readonly optional?: boolean };
   /** A function per kind of site that it can attach to. */
   readonly attach: { readonly [K in SiteKind]?: AttachFunction<K, PeftConfigs[Name]> };
   /** Its options in adapter_config.json's words, without the common keys; and back. Present when `peftType` is. */
-  toPeftConfig?(config: PeftConfigs[Name], sites: readonly Site[]): Record<string, unknown>;
+  toPeftConfig?(config: PeftConfigs[Name], context: PeftConfigContext): Record<string, unknown>;
   fromPeftConfig?(json: Readonly<Record<string, unknown>>): Partial<PeftConfigs[Name]>;
+  /**
+   * PEFT's layout of the tensors' names: `tuner` (default) puts `base_model.model.` before all of them; `prompt` writes the method's
+   * own bare (`prompt_embeddings`) and `base_model.` before a head's.
+   */
+  readonly peftLayout?: 'tuner' | 'prompt';
+  /**
+   * What the file holds in place of the method's own parameters, by name in the file without prefix, where that is computed from
+   * them (P-tuning saves what its encoder makes). The caller disposes of the tensors.
+   */
+  fileTensors?(config: PeftConfigs[Name], context: PeftConfigContext): Map<string, Tensor>;
+}
+
+/** An attached method, as what writes its files sees it. */
+export interface PeftConfigContext {
+  readonly description: ModelDescription;
+  /** Sites that it took. */
+  readonly sites: readonly Site[];
+  /** The adapter's parameters by name. */
+  readonly parameters: ReadonlyMap<string, AdapterParameter>;
 }
 
 /** Options of one method, checked, ready to be put on a model. */

@@ -1,5 +1,5 @@
 /** Which sites a method takes: Hugging Face PEFT's rules on paths, or roles. */
-import { didYouMean, nearestNames, PeftError, show } from '@peft/errors';
+import { didYouMean, PeftError, show } from '@peft/errors';
 import type { ModelDescription } from './model-description.js';
 import type { Site, SiteKind } from './sites.js';
 
@@ -16,7 +16,7 @@ export interface CommonConfig {
   readonly layersToTransform?: readonly number[] | number;
   /** Name of the list of blocks in a path (`layer`, `h`), where the first number is not the block's. */
   readonly layersPattern?: readonly string[] | string;
-  /** Modules trained whole and saved with the adapter; default: the head's. They win over targets. */
+  /** Modules trained whole and saved with the adapter, beside the head's; an empty list: not even the head's. They win over targets. */
   readonly modulesToSave?: readonly string[];
 }
 export type TargetSelection = Pick<CommonConfig, 'targets' | 'excludeModules' | 'layersToTransform' | 'layersPattern'>;
@@ -29,6 +29,8 @@ export interface SelectOptions {
   readonly modulesToSave?: readonly string[];
   /** A pattern of a list that matches nothing is an error (default), or fine as long as another matches (files of others). */
   readonly strict?: boolean;
+  /** That nothing matches is fine. Default false. */
+  readonly optional?: boolean;
 }
 
 /**
@@ -47,7 +49,7 @@ export function selectSites(description: ModelDescription, selection: TargetSele
     return hits.length > 0 && isAllowed(site, selection, options);
   });
   const unused = patterns.filter((pattern) => !used.has(pattern) && !(options.modulesToSave ?? []).includes(pattern));
-  if (chosen.length === 0 || (options.strict !== false && unused.length > 0)) throw notFound(description, candidates, targets, unused, options);
+  if ((chosen.length === 0 && !options.optional) || (options.strict !== false && unused.length > 0)) throw notFound(description, candidates, targets, unused, options);
   return chosen;
 }
 
@@ -83,7 +85,7 @@ function isAllowed(site: Site, selection: TargetSelection, options: SelectOption
 /** The block's number in a path: the first `.<name>.<number>.`, or the one after the given name. */
 function layerIndex(path: string, layersPattern: CommonConfig['layersPattern']): number | undefined {
   const names = layersPattern === undefined ? [] : typeof layersPattern === 'string' ? [layersPattern] : layersPattern;
-  const patterns = names.length ? names.map((name) => new RegExp(`.*\\.${name}\\.(\\d+)\\.`)) : [/.*?\.[^.]*\.(\d+)\./];
+  const patterns = names.length ? names.map((name) => pythonPattern('layersPattern', `.*\\.${name}\\.(\\d+)\\.`)) : [/.*?\.[^.]*\.(\d+)\./];
   for (const pattern of patterns) {
     const match = pattern.exec(`.${path}.`);
     if (match) return Number(match[1]);
@@ -94,11 +96,14 @@ function layerIndex(path: string, layersPattern: CommonConfig['layersPattern']):
 const isList = (targets: NonNullable<CommonConfig['targets']>): targets is readonly string[] => Array.isArray(targets);
 
 /** Python's `re.fullmatch`. @throws PEFT_TARGET_PATTERN */
-export function fullMatch(pattern: string): RegExp {
+export const fullMatch = (pattern: string): RegExp => pythonPattern('targets', `^(?:${pattern})$`);
+
+/** Python's spelling of a regular expression in JavaScript's: named groups and the end of the text. */
+function pythonPattern(field: string, pattern: string): RegExp {
   try {
-    return new RegExp(`^(?:${pattern.replaceAll('(?P<', '(?<')})$`, 'u');
+    return new RegExp(pattern.replaceAll('(?P<', '(?<').replace(/\(\?P=(\w+)\)/g, '\\k<$1>').replaceAll('\\Z', '$'));
   } catch (cause) {
-    throw new PeftError('PEFT_TARGET_PATTERN', `targets: ${JSON.stringify(pattern)} is not a regular expression (${(cause as Error).message}).`, { hint: 'a string must match whole paths; write a list to match their ends', cause });
+    throw new PeftError('PEFT_TARGET_PATTERN', `${field}: ${JSON.stringify(pattern)} is not a regular expression (${(cause as Error).message}).`, { hint: 'a string must match whole paths; write a list to match their ends', cause });
   }
 }
 
@@ -108,7 +113,8 @@ function notFound(description: ModelDescription, candidates: readonly Site[], ta
     const words = path.split('.').filter((word) => !/^\d+$/.test(word));
     return [words.at(-1)!, words.slice(-2).join('.'), words.slice(-3).join('.'), role];
   });
-  const near = wanted.map((name) => didYouMean(name, ends)).find((text) => text !== '') ?? `Known names: ${nearestNames('', new Set(ends.filter((_, i) => i % 4 === 0)), 20).join(', ') || [...new Set(ends.filter((_, i) => i % 4 === 0))].slice(0, 20).join(', ')}.`;
+  const names = [...new Set(candidates.map(({ path, role }) => (typeof targets === 'object' && !isList(targets) ? role : path.split('.').at(-1)!)))];
+  const near = wanted.map((name) => didYouMean(name, ends)).find((text) => text !== '') ?? `Names there: ${names.slice(0, 20).join(', ')}.`;
   return new PeftError('PEFT_TARGET_NOT_FOUND', `${options.owner}: no ${options.kinds.join(' or ')} site matches ${wanted.map((name) => JSON.stringify(name)).join(', ')} in ${description.modelType} (${candidates.length} sites).`, {
     hint: `${near} List them with: peft inspect MODEL --sites`,
   });

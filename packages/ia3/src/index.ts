@@ -1,1 +1,2 @@
-export {};
+export { ia3, type Ia3Config } from './ia3.js';
+export { IA3_DEFAULT_ROLES, IA3_DEFAULT_TARGETS } from './ia3-targets.js';

@@ -1,0 +1,59 @@
+/**
+ * BitFit: trains the biases that a model has and nothing else; optionally the norms, too. Ben Zaken et al. 2022, "BitFit:
+ * Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models".
+ *
+ * A bias is what its name says, by AutoGluon's regular expression `.*bias*.`: any parameter whose name has "bia" with at
+ * least one character after it. T5's `relative_attention_bias.weight` is one.
+ */
+import { definePeftMethod, type ModelDescription, type TargetSelection } from '@peft/core';
+import { check, PeftError, show } from '@peft/errors';
+
+export interface BitFitConfig {
+  /** Train the biases. Default true. */
+  readonly biases: boolean;
+  /** Also train every parameter of the norms: none, layer norms, or RMS norms as well. Default `none`. */
+  readonly norms: 'none' | 'layer' | 'all';
+  /** Also train parameters whose name contains one of these. Default none. */
+  readonly also: readonly string[];
+}
+
+declare module '@peft/core' {
+  interface PeftConfigs { bitfit: BitFitConfig }
+}
+
+const BIAS_NAME = /^.*bias*..*$/;
+
+/**
+ * The BitFit method: no new parameters, so that merging is exact.
+ *
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY; on a model without biases PEFT_METHOD_UNSUPPORTED.
+ */
+export const bitfit = definePeftMethod({
+  name: 'bitfit',
+  paper: { title: 'BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models', url: 'https://arxiv.org/abs/2106.10199' },
+
+  parseConfig(input): BitFitConfig {
+    check.knownKeys('bitfit', input, ['biases', 'norms', 'also']);
+    const { biases = true, norms = 'none', also = [] } = input;
+    check.boolean('bitfit', 'biases', biases);
+    check.oneOf('bitfit', 'norms', norms, ['none', 'layer', 'all']);
+    if (!Array.isArray(also) || !also.every((word) => typeof word === 'string' && word !== '')) throw new PeftError('PEFT_CONFIG_INVALID', `bitfit: also must be a list of words, got ${show(also)}.`);
+    if (!biases && norms === 'none' && also.length === 0) throw new PeftError('PEFT_CONFIG_INVALID', 'bitfit: there is nothing to train without biases and norms.', { hint: "set biases: true, norms: 'layer' or also: ['pooler']" });
+    return { biases, norms, also };
+  },
+
+  defaultTargets: (description, config): TargetSelection & { optional?: boolean } => ({ targets: namesOf(description, config), optional: !config.biases && config.norms === 'none' }),
+
+  attach: {
+    parameter(site, _config, context) {
+      context.unfreeze(site.path);
+      return undefined;
+    },
+  },
+});
+
+function namesOf(description: ModelDescription, { biases, norms, also }: BitFitConfig): string[] {
+  return description.parameters
+    .filter(({ name, norm }) => (biases && BIAS_NAME.test(name)) || (norm && (norms === 'all' || norms === norm)) || also.some((word) => name.includes(word)))
+    .map(({ name }) => name);
+}

@@ -1,0 +1,34 @@
+/** Rows of an embedding that train while the others stay: y[n] = Δ[k] where ids[n] is the k-th of the rows, W[ids[n]] elsewhere. */
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
+import { PeftError } from '@peft/errors';
+import { gatherRows } from '@peft/ops';
+import type { AttachContext, EmbeddingAdapter, SiteHandle } from './peft-method.js';
+
+/**
+ * @param rows ids of the rows, each once.
+ * @param name of the parameter Δ `[rows, D]` on disk; it starts as a copy of the base's rows.
+ * @throws PEFT_CONFIG_INVALID when the table has no such row, or one is named twice.
+ */
+export function trainableRows(site: SiteHandle<'embedding'>, rows: readonly number[], context: AttachContext, name: string): EmbeddingAdapter {
+  const bad = rows.find((row, k) => !Number.isInteger(row) || row < 0 || row >= site.rows || rows.indexOf(row) !== k);
+  if (bad !== undefined || rows.length === 0) {
+    throw new PeftError('PEFT_CONFIG_INVALID', `${site.path}: trainable rows must be different integers in [0, ${site.rows}), got ${bad ?? 'none'}.`);
+  }
+  const place = new Map(rows.map((row, k) => [row, k]));
+  const trained = context.param(name, [rows.length, site.size], () => {
+    const base = site.baseRows(Int32Array.from(rows));
+    const values = Float32Array.from(base.dataSync()); // once, while attaching
+    base.dispose();
+    return values;
+  });
+  /** Row n of `x`, or the trained row that takes its place. */
+  const replaced = (x: Tensor2D, ids: ArrayLike<number>): Tensor2D => {
+    const from = Int32Array.from({ length: ids.length }, (_, n) => (place.has(ids[n]!) ? ids.length + place.get(ids[n]!)! : n));
+    return gatherRows(tf.concat([x, trained.value as Tensor2D], 0), from);
+  };
+  return {
+    forward: (ids, base) => replaced(base(ids), ids),
+    merge: (table) => replaced(table, Array.from({ length: site.rows }, (_, row) => row)),
+  };
+}

@@ -1,0 +1,50 @@
+/** LoRA as a method: which sites it takes, what it puts on each, and its options in PEFT's words. */
+import { definePeftMethod, matchesSuffix, trainableRows, type ModelDescription, type TargetSelection } from '@peft/core';
+import { parseLoraConfig, type LoraConfig } from './lora-config.js';
+import { doraLinear } from './dora.js';
+import { loraEmbedding } from './lora-embedding.js';
+import { loraLinear, makeMatrices } from './lora-linear.js';
+import { fromPeftLoraConfig, toPeftLoraConfig } from './lora-peft-config.js';
+import { LORA_DEFAULT_ROLES, LORA_DEFAULT_TARGETS } from './lora-targets.js';
+
+declare module '@peft/core' {
+  interface PeftConfigs { lora: LoraConfig }
+}
+
+/**
+ * The LoRA method: `lora({ rank: 8, alpha: 16, targets: ['query', 'value'] })`.
+ *
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
+ */
+export const lora = definePeftMethod({
+  name: 'lora',
+  peftType: 'LORA',
+  paper: { title: 'LoRA: Low-Rank Adaptation of Large Language Models', url: 'https://arxiv.org/abs/2106.09685' },
+  parseConfig: parseLoraConfig,
+  defaultTargets: ({ modelType }): TargetSelection => ({ targets: LORA_DEFAULT_TARGETS[modelType] ?? LORA_DEFAULT_ROLES }),
+  extraTargets: (config, description) => Object.keys(tokenRows(config, description)),
+
+  attach: {
+    linear(site, config, context) {
+      if (config.bias === 'lora_only' && site.bias !== undefined) context.unfreeze(site.bias);
+      if (config.bias === 'all') for (const { name } of context.description.parameters) if (name.includes('bias')) context.unfreeze(name);
+      const matrices = makeMatrices(site, config, context);
+      return config.dora ? doraLinear(site, matrices, config.dropout, context) : loraLinear(matrices, config.dropout);
+    },
+    embedding(site, config, context) {
+      const rows = Object.entries(tokenRows(config, context.description)).find(([name]) => matchesSuffix(site.path, name))?.[1];
+      return rows ? trainableRows(site, rows, context, 'token_adapter.trainable_tokens_delta') : loraEmbedding(site, config, context);
+    },
+  },
+
+  toPeftConfig: toPeftLoraConfig,
+  fromPeftConfig: fromPeftLoraConfig,
+});
+
+function tokenRows({ trainableTokens = {} }: LoraConfig, { sites }: ModelDescription): Readonly<Record<string, readonly number[]>> {
+  if (!isList(trainableTokens)) return trainableTokens;
+  const words = sites.find(({ kind, role }) => kind === 'embedding' && role === 'embedding.word');
+  return { [words?.path ?? 'word embedding']: trainableTokens };
+}
+
+const isList = (tokens: NonNullable<LoraConfig['trainableTokens']>): tokens is readonly number[] => Array.isArray(tokens);
