@@ -19,10 +19,18 @@ export function createDecoder(json: ComponentJson | null | undefined): (tokens: 
 function createStep(json: ComponentJson): (tokens: readonly string[]) => readonly string[] {
   if (json.type === 'ByteLevel') return (tokens) => [decodeByteLevel(tokens)];
   if (json.type === 'ByteFallback') return decodeByteFallback;
+  if (json.type === 'Metaspace') return metaspace(json);
   try {
     const decoder = new SequenceDecoder({ type: 'Sequence', decoders: [json] });
     return (tokens) => (tokens.length === 0 ? [] : decoder.decode_chain([...tokens]));
   } catch {
     throw unsupportedComponent('decoder', json.type);
   }
+}
+
+/** Marks become spaces; those of the first token vanish, all of them, unless none is put in front when encoding. */
+function metaspace(json: ComponentJson): (tokens: readonly string[]) => readonly string[] {
+  const mark = String(json.replacement ?? '▁');
+  const never = json.prepend_scheme === 'never' || (json.prepend_scheme === undefined && json.add_prefix_space === false);
+  return (tokens) => tokens.map((token, i) => token.replaceAll(mark, i === 0 && !never ? '' : ' '));
 }

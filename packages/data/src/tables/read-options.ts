@@ -1,0 +1,39 @@
+/** Options of `readTable`, and what its readers share. */
+import { PeftError } from '@peft/errors';
+
+export type TableFormat = 'csv' | 'tsv' | 'jsonl' | 'json' | 'parquet';
+
+export interface ReadTableOptions {
+  /** Default: by the ending of the path. */
+  readonly format?: TableFormat;
+  /** CSV and TSV: whether the first line names the columns. Default `'auto'`: looks at the cells; with `columns`, whether it repeats them. */
+  readonly header?: 'auto' | boolean;
+  /** CSV and TSV: names of the columns, replacing a header. Without header and names they are `0`, `1`, … */
+  readonly columns?: readonly string[];
+  /** CSV and TSV: what separates cells. Default `,` and tab. */
+  readonly delimiter?: string;
+  /** CSV and TSV: whether `"` quotes a cell. Default true. */
+  readonly quotes?: boolean;
+  /** CSV and TSV: columns that stay texts even where all cells are numbers. */
+  readonly texts?: readonly string[];
+  /** Read only the first rows. */
+  readonly limit?: number;
+  /** Longest cell allowed, in UTF-16 units. Default 1,000,000. */
+  readonly maximumCellLength?: number;
+}
+
+export const DEFAULT_CELL_LENGTH = 1_000_000;
+
+/** @returns the error for a file that cannot be understood. */
+export function unreadable(path: string, what: string, options: { hint?: string; cause?: unknown } = {}): PeftError {
+  return new PeftError('PEFT_TABLE_UNREADABLE', `data: ${path}: ${what}`, options);
+}
+
+/** @throws PEFT_CELL_TOO_LARGE naming the place. */
+export function checkCellLength(cell: unknown, place: () => string, limit: number): void {
+  if (typeof cell === 'string' && cell.length > limit) {
+    throw new PeftError('PEFT_CELL_TOO_LARGE', `data: ${place()} has ${cell.length} characters, more than ${limit}.`, {
+      hint: 'Check the quotes around it, or raise maximumCellLength.',
+    });
+  }
+}

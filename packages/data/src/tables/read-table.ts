@@ -1,0 +1,50 @@
+/** Reads a table from a file. */
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { basename, dirname, extname } from 'node:path';
+import { check, didYouMean, PeftError, show } from '@peft/errors';
+import { readDelimited } from './read-delimited.js';
+import { readJson, readJsonLines } from './read-json.js';
+import type { ReadTableOptions, TableFormat } from './read-options.js';
+import { readParquet } from './read-parquet.js';
+import type { Table } from './table.js';
+
+const FORMATS: Readonly<Record<string, TableFormat>> = {
+  '.csv': 'csv', '.tsv': 'tsv', '.tab': 'tsv', '.jsonl': 'jsonl', '.ndjson': 'jsonl', '.json': 'json', '.parquet': 'parquet', '.pq': 'parquet',
+};
+const OPTIONS = ['format', 'header', 'columns', 'delimiter', 'quotes', 'texts', 'limit', 'maximumCellLength'];
+
+/**
+ * Reads a CSV, TSV, JSON Lines, JSON or Parquet file. CSV, TSV and JSON Lines are read as streams, so that only the cells are held in memory.
+ *
+ * @throws PEFT_FILE_MISSING, PEFT_TABLE_FORMAT_UNKNOWN, PEFT_TABLE_EMPTY, PEFT_TABLE_ROW_RAGGED, PEFT_TABLE_UNREADABLE, PEFT_CELL_TOO_LARGE,
+ * PEFT_COLUMN_DUPLICATE, PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
+ */
+export async function readTable(path: string, options: ReadTableOptions = {}): Promise<Table> {
+  check.knownKeys('data', options, OPTIONS);
+  if (options.limit !== undefined) check.positiveInteger('data', 'limit', options.limit);
+  if (options.maximumCellLength !== undefined) check.positiveInteger('data', 'maximumCellLength', options.maximumCellLength);
+  if (!existsSync(path) || !statSync(path).isFile()) throw missing(path);
+  const format = options.format ?? FORMATS[extname(path).toLowerCase()];
+  switch (format) {
+    case 'csv':
+      return readDelimited(path, options.delimiter ?? ',', options);
+    case 'tsv':
+      return readDelimited(path, options.delimiter ?? '\t', options);
+    case 'jsonl':
+      return readJsonLines(path, options);
+    case 'json':
+      return readJson(path, options);
+    case 'parquet':
+      return readParquet(path, options);
+    default:
+      throw new PeftError('PEFT_TABLE_FORMAT_UNKNOWN', `data: ${path} does not end in a known format (${Object.keys(FORMATS).join(', ')}), got format ${show(options.format)}.`, {
+        hint: 'Rename it or give the option format.',
+      });
+  }
+}
+
+function missing(path: string): PeftError {
+  const folder = dirname(path);
+  const near = existsSync(folder) && statSync(folder).isDirectory() ? didYouMean(basename(path), readdirSync(folder)) : `There is no folder ${folder} either.`;
+  return new PeftError('PEFT_FILE_MISSING', `data: there is no file ${path}.`, near ? { hint: near } : {});
+}

@@ -1,0 +1,60 @@
+/** Tokenises the text columns of a table into examples that are ready to be packed. */
+import { check } from '@peft/errors';
+import { packBatch, type PackedBatch } from '../batches/packed-batch.js';
+import type { Table } from '../tables/table.js';
+import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
+import { joinTexts, joinTokens, type JoinOptions } from './join-texts.js';
+
+export interface TokenizeOptions extends JoinOptions {
+  /** Stops between rows. */
+  readonly signal?: AbortSignal;
+}
+
+/** All rows of a table as tokens, packed into flat arrays. */
+export interface TokenizedTable {
+  readonly rows: number;
+  /** Tokens of each row `[rows]`. */
+  readonly lengths: Int32Array;
+  /** The given rows as one batch; labels are those of these rows. */
+  batch(rows: ArrayLike<number>, labels?: Int32Array | Float32Array): PackedBatch;
+}
+
+const ROWS_PER_TURN = 256;
+
+/**
+ * Each row's texts are tokenised without special tokens, trimmed and joined (`joinTexts`). A missing cell is the empty text, a number or
+ * boolean its usual spelling. Yields to the event loop every 256 rows.
+ *
+ * @throws PEFT_COLUMN_MISSING, PEFT_COLUMN_NESTED, PEFT_TOKENIZER_SPECIAL_MISSING; the signal's reason when aborted.
+ */
+export async function tokenizeTable(table: Table, columns: readonly string[], tokenizer: TextTokenizer, options: TokenizeOptions): Promise<TokenizedTable> {
+  check.positiveInteger('data', 'number of text columns', columns.length);
+  const tokens = joinTokens(tokenizer);
+  const texts = columns.map((name) => table.column(name));
+  const ids: Int32Array[] = [];
+  const typeIds: Int32Array[] = [];
+  for (let row = 0; row < table.rows; row += 1) {
+    if (row % ROWS_PER_TURN === 0) {
+      if (row > 0) await new Promise((resolve) => setImmediate(resolve));
+      options.signal?.throwIfAborted();
+    }
+    const joined = joinTexts(texts.map((cells) => tokenizer.ids(cells[row] === null ? '' : String(cells[row]))), tokens, options);
+    ids.push(Int32Array.from(joined.ids));
+    typeIds.push(Int32Array.from(joined.typeIds));
+  }
+  const withTypes = (options.segments ?? 1) > 1;
+  return {
+    rows: table.rows,
+    lengths: Int32Array.from(ids, (each) => each.length),
+    batch: (rows, labels) =>
+      packBatch(
+        Array.from(rows, (row) => ({
+          inputIds: ids[row]!,
+          row,
+          ...(withTypes ? { tokenTypeIds: typeIds[row]! } : {}),
+          ...(labels ? { label: labels[row]! } : {}),
+        })),
+        labels instanceof Float32Array ? 'float32' : 'int32',
+      ),
+  };
+}
