@@ -1,0 +1,65 @@
+/**
+ * AutoGluon's values of `optim.peft` as combinations of methods: what each wraps and trains.
+ *
+ * Wrapped are linear layers whose own name (the last part of the path) matches one of the filter's regular expressions from its
+ * start; trained are what was added, `bias` everything named so, `norm` the layer norms' parameters beside that. Whatever lies
+ * after the blocks (head, pooler, final norm) trains always.
+ */
+import { bitfit } from '@peft/bitfit';
+import { combineMethods, type MethodSpec } from '@peft/core';
+import { check, PeftError, show } from '@peft/errors';
+import { ia3 } from '@peft/ia3';
+import { lora } from '@peft/lora';
+
+/** `ia3_lora` scales the output of a LoRA layer; `bit_fit` and `norm_fit` add nothing. */
+export const AUTOGLUON_METHODS = Object.freeze(['bit_fit', 'norm_fit', 'lora', 'lora_bias', 'lora_norm', 'ia3', 'ia3_bias', 'ia3_norm', 'ia3_lora', 'ia3_lora_bias', 'ia3_lora_norm'] as const);
+export type AutogluonMethod = (typeof AUTOGLUON_METHODS)[number];
+
+export interface AutogluonMethodOptions {
+  /** `optim.lora.r`. Default 8. */
+  readonly rank?: number;
+  /** `optim.lora.alpha`. Default 8. */
+  readonly alpha?: number;
+  /** `optim.lora.filter`: regular expressions for the start of a layer's own name. Default queries and values, and T5's q, k, v, o. */
+  readonly filter?: readonly string[];
+  /** `optim.lora.module_filter`: regular expressions for the start of the path of the module around it. Default any. */
+  readonly moduleFilter?: readonly string[] | null;
+}
+
+export const AUTOGLUON_FILTER: readonly string[] = Object.freeze(['query', 'value', '^q$', '^v$', '^k$', '^o$']);
+
+/** Parameters after the blocks have AutoGluon's layer id 0, which trains whatever the value says. */
+const ALWAYS_TRAINED: readonly string[] = Object.freeze(['head', 'pooler', 'ln_f', 'final_layer_norm']);
+
+/**
+ * The combination that a value stands for, named after it.
+ *
+ * @throws PEFT_CONFIG_INVALID for an unknown value (the nearest is named), a bad rank, alpha or filter.
+ */
+export function autogluonMethod(value: AutogluonMethod, options: AutogluonMethodOptions = {}): MethodSpec {
+  check.oneOf('optim.peft', 'the value', value, AUTOGLUON_METHODS);
+  const { rank = 8, alpha = 8, filter = AUTOGLUON_FILTER, moduleFilter = null } = options;
+  const words = value.split('_');
+  const targets = layerPattern(filter, moduleFilter);
+  return combineMethods(
+    value,
+    ...(words.includes('lora') ? [lora({ rank, alpha, targets })] : []),
+    ...(words.includes('ia3') ? [ia3({ targets, feedforwardModules: [] })] : []),
+    bitfit({ biases: ['bit', 'bias', 'norm'].some((word) => words.includes(word)), norms: words.includes('norm') ? 'layer' : 'none', also: ALWAYS_TRAINED }),
+  );
+}
+
+/** One regular expression for whole paths. In a filter, `^` is the start and `$` the end of the layer's own name. */
+function layerPattern(filter: readonly string[], moduleFilter: readonly string[] | null): string {
+  const own = filter.map((pattern) => oneOf('filter', pattern, '[^.]*')).join('|');
+  if (own === '') throw new PeftError('PEFT_CONFIG_INVALID', 'optim.lora.filter must name at least one layer, got [].');
+  const around = moduleFilter?.length ? `(?:${moduleFilter.map((pattern) => oneOf('module_filter', pattern, '.*')).join('|')})\\.` : '(?:.*\\.)?';
+  return `${around}(?:${own})`;
+}
+
+/** A pattern that matches from the start of a text, as one for the whole text. */
+function oneOf(field: string, pattern: string, rest: string): string {
+  if (typeof pattern !== 'string' || pattern === '') throw new PeftError('PEFT_CONFIG_INVALID', `optim.lora.${field} must hold regular expressions, got ${show(pattern)}.`);
+  const body = pattern.replace(/^\^/, '');
+  return body.endsWith('$') && !body.endsWith('\\$') ? body.slice(0, -1) : `${body}${rest}`;
+}
