@@ -1,5 +1,5 @@
 /** Mean negative log probability of the true class. */
-import { checkInput, type Metric } from './metric.js';
+import { checkInput, type Metric, type MetricInput } from './metric.js';
 
 /**
  * −mean log p[label], p clipped to [ε, 1 − ε] with the ε of the array's type (2⁻²³ for Float32Array, else 2⁻⁵²), as scikit-learn does.
@@ -10,7 +10,7 @@ export const logLoss: Metric = Object.freeze({
   greaterIsBetter: false,
   optimum: 0,
   needs: 'probabilities' as const,
-  compute(input) {
+  compute(input: MetricInput) {
     const n = checkInput('log_loss', input, 'probabilities');
     const { labels, predictions, classCount = 2 } = input;
     const epsilon = predictions instanceof Float32Array ? 2 ** -23 : 2 ** -52;
