@@ -1,8 +1,10 @@
 /** The seam between model families and everything else. */
 import { didYouMean, PeftError } from '@peft/errors';
-import type { Tensor2D } from '@tensorflow/tfjs';
+import type { Weight } from '@peft/ops';
+import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { HeadOptions, ModelDescription } from './model-description.js';
 import type { ModelRun } from './model-run.js';
+import type { WeightStore } from './weights.js';
 
 /** Token ids of a packed batch: sequence b is `inputIds[offsets[b] … offsets[b+1]]`. */
 export interface ModelBatch {
@@ -22,13 +24,26 @@ export interface ModelOutput {
   readonly hidden: Tensor2D;
   /** Layout of `hidden`; virtual tokens are counted. */
   readonly offsets: Int32Array;
-  /** Embeddings and each block's output, when asked for. */
+  /** Embeddings and each block's output, the last one being `hidden`, when asked for. */
   readonly hiddenStates?: readonly Tensor2D[];
-  /** `[B, C]` for a classification of sequences, `[N, C]` or `[N, V]` for one of tokens. */
+  /** `[B, C]` for a classification of sequences, `[N, C]` for one of tokens, `[N, V]` (or as many rows as asked for) of a language model. */
   readonly logits?: Tensor2D;
+  /** How logits come from `hidden`, where no adapter stands on the output layer: softCap·tanh(z/softCap), z = scale·h·Wᵀ + b. */
+  readonly outputLayer?: OutputLayer;
+  /** `[B, D]`: output of the model's own pooler (BERT), or what a pooled head read. */
+  readonly pooled?: Tensor2D;
   /** Last hidden state of the encoder, in an encoder-decoder. */
   readonly encoderHidden?: Tensor2D;
   readonly encoderOffsets?: Int32Array;
+  readonly encoderHiddenStates?: readonly Tensor2D[];
+}
+
+export interface OutputLayer {
+  readonly weight: Weight; // [V, D]
+  readonly bias?: Tensor1D; // [V]
+  readonly scale: number;
+  /** 0: none. */
+  readonly softCap: number;
 }
 
 /** A model family. `Config` is its parsed `config.json`. */
@@ -40,6 +55,8 @@ export interface Architecture<Config = unknown> {
   readonly heads: readonly HeadOptions['kind'][];
   /** Checks and fills defaults as transformers does. @throws PEFT_MODEL_CONFIG */
   parseConfig(json: Readonly<Record<string, unknown>>): Config;
+  /** Fills in what the config leaves open and the checkpoint tells (whether T5's output layer is tied). Runs before `describe`. */
+  settle?(config: Config, store: WeightStore): Config;
   describe(config: Config, head: HeadOptions): ModelDescription;
   /** Runs the model. Tensors of the result belong to the enclosing tidy scope. */
   forward(run: ModelRun, config: Config, batch: ModelBatch): ModelOutput;

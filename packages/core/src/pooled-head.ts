@@ -25,7 +25,7 @@ export function describePooled<Config>(architecture: Architecture<Config>, confi
 }
 
 /** logits `[B, C]` = pooled·Wᵀ + b. Virtual tokens in front count as tokens, as in PEFT. */
-export function forwardPooled<Config>(architecture: Architecture<Config>, run: ModelRun, config: Config, batch: ModelBatch, head: PooledHead): ModelOutput & { readonly pooled: Tensor2D } {
+export function forwardPooled<Config>(architecture: Architecture<Config>, run: ModelRun, config: Config, batch: ModelBatch, head: PooledHead): ModelOutput {
   const output = architecture.forward(run, config, batch);
   const pooled = pool(output, head.pooling ?? 'first');
   return { ...output, pooled, logits: run.linear('head', pooled) };

@@ -1,0 +1,91 @@
+/** Builds a model's description: sites and the parameters that they read, in the order of the calls. */
+import { normal, ones, zeros, type Initializer, type LinearSite, type ModelDescription, type ParameterSpec, type Site, type SiteOf } from '@peft/core';
+
+type Rest<K extends 'attention' | 'sublayer' | 'sequence'> = Omit<SiteOf<K>, 'kind' | 'path'>;
+
+export interface LinearOptions {
+  readonly role: string;
+  /** `[out, in]`. */
+  readonly shape: readonly [number, number];
+  readonly layer?: number;
+  /** Default true. */
+  readonly bias?: boolean;
+  readonly transposed?: boolean;
+  readonly isOutputHead?: boolean;
+  /** Fills a weight that the checkpoint lacks with N(0, fresh²), its bias with 0. */
+  readonly fresh?: number;
+  /** It reads this parameter of another module instead of one of its own. */
+  readonly tiedTo?: string;
+}
+
+export interface NormOptions {
+  readonly role: string;
+  readonly size: number;
+  readonly layer?: number;
+  /** Default true for a layer norm; an RMS norm has none. */
+  readonly bias?: boolean;
+  /** Made fresh (γ = 1, β = 0) where the checkpoint lacks it. */
+  readonly fresh?: boolean;
+}
+
+export class DescriptionBuilder {
+  readonly #parameters: ParameterSpec[] = [];
+  readonly #sites: Site[] = [];
+
+  embedding(path: string, { role, rows, size, layer, aliases, fresh }: { readonly role: string; readonly rows: number; readonly size: number; readonly layer?: number; readonly aliases?: readonly string[]; readonly fresh?: number }): void {
+    const weight = `${path}.weight`;
+    this.#parameters.push({ name: weight, shape: [rows, size], use: 'table', ...(aliases && { aliases }), ...(fresh !== undefined && { init: normal(fresh) }) });
+    this.#sites.push({ kind: 'embedding', path, role, rows, size, weight, ...(layer !== undefined && { layer }) });
+  }
+
+  linear(path: string, { role, shape, layer, bias = true, transposed, isOutputHead, fresh, tiedTo }: LinearOptions): void {
+    const weight = tiedTo ?? `${path}.weight`;
+    if (!tiedTo) this.#parameters.push({ name: weight, shape, use: 'matrix', ...(transposed && { transposed }), ...(fresh !== undefined && { init: normal(fresh) }) });
+    if (bias) this.#parameters.push({ name: `${path}.bias`, shape: [shape[0]], use: 'vector', ...(fresh !== undefined && { init: zeros }) });
+    const site: LinearSite = {
+      kind: 'linear', path, role, inFeatures: shape[1], outFeatures: shape[0], weight,
+      ...(bias && { bias: `${path}.bias` }), ...(transposed && { transposed }), ...(isOutputHead && { isOutputHead }), ...(layer !== undefined && { layer }),
+    };
+    this.#sites.push(site);
+  }
+
+  /** Old checkpoints call γ and β `gamma` and `beta`. */
+  layerNorm(path: string, options: NormOptions): void {
+    this.#norm(path, options, 'layer', options.bias ?? true);
+  }
+
+  rmsNorm(path: string, options: NormOptions): void {
+    this.#norm(path, options, 'rms', false);
+  }
+
+  /** A tensor that is used as it is and belongs to no site. */
+  tensor(name: string, shape: readonly number[], init?: Initializer): void {
+    this.#parameters.push({ name, shape, use: 'vector', ...(init && { init }) });
+  }
+
+  attention(path: string, rest: Rest<'attention'>): void {
+    this.#sites.push({ kind: 'attention', path, ...rest });
+  }
+
+  sublayer(path: string, rest: Rest<'sublayer'>): void {
+    this.#sites.push({ kind: 'sublayer', path, ...rest });
+  }
+
+  sequence(path: string, rest: Rest<'sequence'>): void {
+    this.#sites.push({ kind: 'sequence', path, ...rest });
+  }
+
+  build(rest: Omit<ModelDescription, 'parameters' | 'sites'>): ModelDescription {
+    return { ...rest, parameters: this.#parameters, sites: this.#sites };
+  }
+
+  #norm(path: string, { role, size, layer, fresh }: NormOptions, variant: 'layer' | 'rms', bias: boolean): void {
+    const add = (name: string, old: string, init: Initializer) => this.#parameters.push({ name: `${path}.${name}`, shape: [size], use: 'vector', norm: variant, ...(variant === 'layer' && { aliases: [`${path}.${old}`] }), ...(fresh && { init }) });
+    add('weight', 'gamma', ones);
+    if (bias) add('bias', 'beta', zeros);
+    this.#sites.push({ kind: 'norm', path, role, size, variant, weight: `${path}.weight`, ...(bias && { bias: `${path}.bias` }), ...(layer !== undefined && { layer }) });
+  }
+}
+
+/** `path` in a module called `prefix`; the bare path without one. */
+export const within = (prefix: string, path: string): string => (prefix ? `${prefix}.${path}` : path);

@@ -1,0 +1,29 @@
+/** The start of a stack: rows of the word embedding, virtual tokens in front of them, and where each token stands. */
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
+import { freezeTensor, isFrozenTensor, positionsOf } from '@peft/ops';
+import type { AttentionSite, ModelRun } from '@peft/core';
+
+export interface EmbeddedTokens {
+  readonly x: Tensor2D; // [N, D]
+  readonly offsets: Int32Array;
+  /** Position of each row in its sequence. */
+  readonly positions: Int32Array;
+  /** Virtual tokens in front of each sequence; with any, the caller's positions and token types count for nothing, as in PEFT. */
+  readonly extra: number;
+}
+
+/** @param path the embedding site. @param sequencePath the sequence site. */
+export function embedTokens(run: ModelRun, paths: { readonly embedding: string; readonly sequence: string; readonly stack: AttentionSite['stack'] }, tokens: { readonly inputIds: Int32Array; readonly offsets: Int32Array; readonly inputsEmbeds?: Tensor2D; readonly positionIds?: Int32Array }): EmbeddedTokens {
+  const rows = tokens.inputsEmbeds ?? run.embed(paths.embedding, tokens.inputIds);
+  const { x, offsets, extra } = run.sequence(paths.sequence, rows, tokens.offsets);
+  const past = run.pastLength(paths.stack);
+  const given = extra === 0 && past === 0 ? tokens.positionIds : undefined;
+  return { x, offsets, extra, positions: given ?? positionsOf(offsets, past) };
+}
+
+/** Sum of tensors of one shape; frozen where all of them are, so that nothing is kept for a gradient nobody asks for. */
+export function sum(...terms: readonly Tensor2D[]): Tensor2D {
+  const total = terms.reduce((left, right) => tf.add(left, right));
+  return terms.every(isFrozenTensor) && terms.length > 1 ? freezeTensor(total) : total;
+}

@@ -1,0 +1,188 @@
+/** Models: hidden states, logits, loss, gradients of a whole model; a second head on the same body; token ids; greedy generation. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs';
+import type { Scalar, Tensor, Tensor2D, Variable } from '@tensorflow/tfjs';
+import { architectureFor, loadModel, type HeadOptions, type Model, type ModelBatch, type ModelOutput, type RunOptions, type WeightStore } from '@peft/core';
+import { openCheckpoint } from '@peft/hub';
+import { architectures } from '@peft/models';
+import { crossEntropy, gatherRows, memorySource } from '@peft/ops';
+import { loadTokenizer } from '@peft/data';
+import { Comparison } from '../comparison.js';
+import { readGoldenCase, type GoldenCase, type GoldenContext, type GoldenResult } from '../golden-case.js';
+import { nextLabels, packBatch, packRows, unpackRows, type PaddedBatch } from '../packed.js';
+
+type Task = 'seqcls' | 'causal' | 'seq2seq';
+interface ModelCase {
+  readonly task: Task;
+  readonly batch: PaddedBatch & { readonly labels: readonly number[] | readonly (readonly number[])[] };
+  readonly gradient_weights: readonly string[];
+  readonly sequence_classification?: { readonly num_labels: number; readonly labels: readonly number[] };
+  readonly generation?: { readonly input_ids: number[][]; readonly attention_mask: number[][]; readonly max_new_tokens: number; readonly pad_token_id: number; readonly eos_token_id: number | readonly number[] };
+  readonly tokenizer?: TokenizerCases;
+}
+interface TokenizerCases {
+  readonly single: readonly { readonly text: string; readonly input_ids: readonly number[] }[];
+  readonly pairs?: readonly { readonly text: string; readonly pair: string; readonly max_length: number | null; readonly input_ids: readonly number[]; readonly token_type_ids?: readonly number[] }[];
+  readonly truncated?: { readonly text: string; readonly max_length: number; readonly input_ids: readonly number[] };
+}
+
+export async function check(folder: string, { engine }: GoldenContext): Promise<GoldenResult> {
+  const golden = readGoldenCase(folder);
+  const json = golden.json as unknown as ModelCase;
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>;
+  if (!architectures.some(({ modelTypes }) => modelTypes.includes(config['model_type'] as string))) return { status: 'unsupported', detail: `model_type ${String(config['model_type'])}` };
+  const comparison = new Comparison(golden);
+  const store = openCheckpoint(folder);
+  const open = (head: HeadOptions, extra?: WeightStore) => loadModel(architectureFor(config['model_type'], architectures), config, extra ?? store, engine, { head });
+  try {
+    withModel(open(headOf(json, store)), (model) => {
+      checkForward(comparison, json, model);
+      checkGradients(comparison, json, model);
+      if (json.generation) checkGeneration(comparison, json, model, config);
+    });
+    if (comparison.has('pooler_output')) withModel(open({ kind: 'none' }), (model) => tf.tidy(() => comparison.tensor('pooler_output', model.forward(packBatch(json.batch)).pooled!.dataSync())));
+    if (comparison.has('seqcls.logits')) {
+      const { num_labels: outputs, labels } = json.sequence_classification!;
+      withModel(open({ kind: 'sequence-classification', outputs }, withHeadWeights(store, comparison)), (model) =>
+        tf.tidy(() => {
+          const logits = model.forward(packBatch(json.batch)).logits!;
+          comparison.tensor('seqcls.logits', logits.dataSync());
+          comparison.tensor('seqcls.loss', tf.mean(crossEntropy(logits, Int32Array.from(labels))).dataSync());
+        }),
+      );
+    }
+  } finally {
+    store.close();
+  }
+  if (json.tokenizer && existsSync(join(folder, 'tokenizer.json'))) checkTokens(comparison, folder, json.tokenizer);
+  return comparison.result();
+}
+
+function withModel(model: Model, body: (model: Model) => void): void {
+  try {
+    body(model);
+  } finally {
+    model.dispose();
+  }
+}
+
+function headOf({ task }: ModelCase, store: WeightStore): HeadOptions {
+  if (task === 'causal') return { kind: 'causal-lm' };
+  if (task === 'seq2seq') return { kind: 'seq2seq-lm' };
+  const output = ['classifier.out_proj.weight', 'classifier.weight', 'score.weight'].map((name) => store.get(name)).find(Boolean);
+  return { kind: 'sequence-classification', outputs: output!.shape[0]! };
+}
+
+/** The checkpoint with the case's own head on top. */
+function withHeadWeights(store: WeightStore, comparison: Comparison): WeightStore {
+  const prefix = 'seqcls.weight.';
+  const names = comparison.names(prefix);
+  comparison.input(...names);
+  const extra = new Map(names.map((name) => [name.slice(prefix.length), comparison.golden.tensors.get(name)!]));
+  return {
+    names: () => [...store.names(), ...extra.keys()],
+    get: (name) => (extra.has(name) ? memorySource(name, extra.get(name)!.shape, Float32Array.from(extra.get(name)!.values)) : store.get(name)),
+  };
+}
+
+interface Inputs {
+  readonly batch: ModelBatch;
+  readonly labels: Int32Array;
+  /** Where tokens stand in padded tensors, of the encoder or only stack, and of the decoder. */
+  readonly mask: readonly (readonly number[])[];
+  readonly decoderMask?: readonly (readonly number[])[];
+}
+
+function inputsOf({ task, batch }: ModelCase, golden: GoldenCase): Inputs {
+  const packed = packBatch(batch);
+  const mask = batch.attention_mask;
+  if (task === 'seqcls') return { batch: packed, labels: Int32Array.from(batch.labels as number[]), mask };
+  const rows = batch.labels as readonly (readonly number[])[];
+  if (task === 'causal') return { batch: packed, labels: nextLabels(packRows(rows, mask).values, packed.offsets), mask };
+  const decoderMask = rows.map((row) => row.map((label) => (label === -100 ? 0 : 1)));
+  const { values: labels, offsets } = packRows(rows, decoderMask);
+  const { shape, values } = golden.tensors.get('decoder_input_ids')!;
+  const padded = Array.from({ length: shape[0]! }, (_, b) => [...values.subarray(b * shape[1]!, (b + 1) * shape[1]!)]);
+  return { batch: { ...packed, decoder: { inputIds: packRows(padded, decoderMask).values, offsets } }, labels, mask, decoderMask };
+}
+
+/** Mean over the labelled rows. */
+function lossOf(output: ModelOutput, labels: Int32Array): Scalar {
+  return tf.div(tf.sum(crossEntropy(output.logits!, labels)), labels.filter((label) => label !== -100).length) as Scalar;
+}
+
+function checkForward(comparison: Comparison, json: ModelCase, model: Model): void {
+  const { batch, labels, mask, decoderMask } = inputsOf(json, comparison.golden);
+  tf.tidy(() => {
+    const output = model.forward(batch, { hiddenStates: true });
+    const padded = (tensor: Tensor, of: readonly (readonly number[])[]) => unpackRows(tensor.dataSync(), tensor.shape[1]!, of);
+    if (decoderMask) {
+      comparison.input('decoder_input_ids');
+      output.encoderHiddenStates!.forEach((state, i) => comparison.tensor(`encoder_hidden_states.${i}`, padded(state, mask)));
+      output.hiddenStates!.forEach((state, i) => comparison.tensor(`decoder_hidden_states.${i}`, padded(state, decoderMask)));
+    } else {
+      output.hiddenStates!.forEach((state, i) => comparison.tensor(`hidden_states.${i}`, padded(state, mask)));
+      if (comparison.has('last_hidden_state')) comparison.tensor('last_hidden_state', padded(output.hidden, mask));
+    }
+    comparison.tensor('logits', json.task === 'seqcls' ? output.logits!.dataSync() : padded(output.logits!, decoderMask ?? mask));
+    comparison.tensor('loss', lossOf(output, labels).dataSync());
+  });
+}
+
+/** Gradients of weights in one pass, those of the embeddings' rows in another, which recomputes its blocks. */
+function checkGradients(comparison: Comparison, json: ModelCase, model: Model): void {
+  const { batch, labels, mask, decoderMask } = inputsOf(json, comparison.golden);
+  const adapter = model.addAdapter('golden', { name: 'gradients', parts: [] }, { alsoUnfreeze: json.gradient_weights });
+  const variables = json.gradient_weights.map((name) => adapter.unfrozen(name)!.value);
+  const gradients = gradientsOf(model, batch, labels, variables);
+  json.gradient_weights.forEach((name, i) => comparison.tensor(`grad.weight.${name}`, gradients[i]!.dataSync()));
+  tf.dispose(gradients);
+  model.deleteAdapter('golden');
+
+  const rows = (ids: Int32Array): Variable => tf.tidy(() => tf.variable(gatherRows(table as Tensor2D, ids)));
+  const table = model.readParameter(model.description.sites.find((site) => site.kind === 'embedding' && site.role === 'embedding.word')!.path + '.weight');
+  const inputs = rows(batch.inputIds);
+  const targets = batch.decoder && rows(batch.decoder.inputIds);
+  const embedded: ModelBatch = { ...batch, inputsEmbeds: inputs as unknown as Tensor2D, ...(targets && { decoder: { ...batch.decoder!, inputsEmbeds: targets as unknown as Tensor2D } }) };
+  const [dinputs, dtargets] = gradientsOf(model, embedded, labels, targets ? [inputs, targets] : [inputs], { checkpointing: true });
+  comparison.tensor('grad.inputs_embeds', unpackRows(dinputs!.dataSync(), inputs.shape[1]!, mask));
+  if (targets) comparison.tensor('grad.decoder_inputs_embeds', unpackRows(dtargets!.dataSync(), inputs.shape[1]!, decoderMask!));
+  tf.dispose([table, inputs, targets, dinputs, dtargets].filter((tensor) => tensor !== undefined));
+}
+
+function gradientsOf(model: Model, batch: ModelBatch, labels: Int32Array, variables: readonly Variable[], options: RunOptions = {}): Tensor[] {
+  const { value, grads } = tf.tidy(() => tf.variableGrads(() => tf.tidy(() => lossOf(model.forward(batch, options), labels)), [...variables]));
+  value.dispose();
+  return variables.map((variable) => grads[variable.name]!);
+}
+
+/** Greedy continuation, every step from the start. */
+function checkGeneration(comparison: Comparison, json: ModelCase, model: Model, config: Readonly<Record<string, unknown>>): void {
+  const { input_ids, attention_mask, max_new_tokens, pad_token_id, eos_token_id } = json.generation!;
+  const prompts = input_ids.map((row, b) => row.filter((_, t) => attention_mask[b]![t] === 1));
+  const isDecoder = json.task === 'causal';
+  const made: number[][] = prompts.map(() => (isDecoder ? [] : [Number(config['decoder_start_token_id'] ?? 0)]));
+  const ends = [eos_token_id].flat();
+  const isDone = prompts.map(() => false);
+  for (let step = 0; step < max_new_tokens && !isDone.every(Boolean); step += 1) {
+    const next = tf.tidy(() => {
+      const encoder = packRows(isDecoder ? prompts.map((prompt, b) => [...prompt, ...made[b]!]) : prompts);
+      const decoder = isDecoder ? encoder : packRows(made);
+      const batch = { inputIds: encoder.values, offsets: encoder.offsets, ...(!isDecoder && { decoder: { inputIds: decoder.values, offsets: decoder.offsets } }) };
+      return tf.argMax(model.forward(batch, { logitRows: decoder.offsets.slice(1).map((end) => end - 1) }).logits!, 1).dataSync();
+    });
+    made.forEach((row, b) => {
+      row.push(isDone[b] ? pad_token_id : next[b]!);
+      isDone[b] ||= ends.includes(next[b]!);
+    });
+  }
+  comparison.tensor('generate.greedy', made.flatMap((row, b) => (isDecoder ? [...input_ids[b]!, ...row] : row)));
+}
+
+function checkTokens(comparison: Comparison, folder: string, { single, pairs = [], truncated }: TokenizerCases): void {
+  const tokenizer = loadTokenizer(folder);
+  for (const { text, input_ids } of single) comparison.equal(`ids of ${JSON.stringify(text)}`, [...tokenizer.encode(text).ids], input_ids);
+  for (const { text, pair, max_length, input_ids } of pairs) comparison.equal(`ids of a pair, at most ${max_length ?? 'all'}`, [...tokenizer.encode(text, { pair, ...(max_length !== null && { maxLength: max_length }) }).ids], input_ids);
+  if (truncated) comparison.equal(`ids of at most ${truncated.max_length}`, [...tokenizer.encode(truncated.text, { maxLength: truncated.max_length }).ids], truncated.input_ids);
+}
