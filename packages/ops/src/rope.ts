@@ -24,20 +24,29 @@ export function rope(x: Tensor2D, { cos, sin }: RopeTables, positions: Int32Arra
   if (positions.length !== rows) throw ropeError(`${positions.length} positions were given for ${rows} rows`);
   const outside = positions.find((position) => position < 0 || position >= cos.shape[0]);
   if (outside !== undefined) throw ropeError(`position ${outside} is outside the ${cos.shape[0]} rows of the tables`);
-  const turn = (input: Tensor2D, inverse: boolean) => runKernel('PeftRope', { x: input, cos, sin }, { positions, heads, inverse }, () => [referenceRope(input, cos, sin, positions, heads, inverse)])[0]!;
-  return differentiable<'x', Tensor2D>({ x }, () => turn(x, false), ({ dy }) => ({ x: turn(dy as Tensor2D, true) }));
+  const turn = (input: Tensor2D, c: Tensor2D, s: Tensor2D, inverse: boolean) =>
+    runKernel('PeftRope', { x: input, cos: c, sin: s }, { positions, heads, inverse }, () => [referenceRope(input, c, s, positions, heads, inverse)])[0]!;
+  return differentiable<'x', Tensor2D>(
+    { x },
+    (save) => {
+      save([cos, sin]);
+      return turn(x, cos, sin, false);
+    },
+    ({ dy, saved: [c, s] }) => ({ x: turn(dy as Tensor2D, c as Tensor2D, s as Tensor2D, true) }),
+  );
 }
 
 function referenceRope(x: Tensor2D, cos: Tensor2D, sin: Tensor2D, positions: Int32Array, heads: number, inverse: boolean): Tensor {
   const [rows, width] = x.shape;
   const half = cos.shape[1];
   const size = width / heads;
-  const [a, b, rest] = tf.split(tf.reshape(x, [rows, heads, size]), [half, half, size - 2 * half], 2) as [Tensor3D, Tensor3D, Tensor3D];
+  const rest = size - 2 * half;
+  const [a, b, passed] = tf.split(tf.reshape(x, [rows, heads, size]), rest > 0 ? [half, half, rest] : [half, half], 2) as Tensor3D[];
   const angleRows = (table: Tensor2D) => tf.expandDims(copyRows(table, positions), 1); // [N, 1, R/2]
   const c = angleRows(cos);
   const s = inverse ? tf.neg(angleRows(sin)) : angleRows(sin);
-  const turned = [tf.sub(tf.mul(a, c), tf.mul(b, s)), tf.add(tf.mul(b, c), tf.mul(a, s))];
-  return tf.reshape(tf.concat(size > 2 * half ? [...turned, rest] : turned, 2), [rows, width]);
+  const turned = [tf.sub(tf.mul(a!, c), tf.mul(b!, s)), tf.add(tf.mul(b!, c), tf.mul(a!, s))];
+  return tf.reshape(tf.concat(passed ? [...turned, passed] : turned, 2), [rows, width]);
 }
 
 function ropeError(problem: string): PeftError {

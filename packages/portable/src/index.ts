@@ -1,1 +1,1 @@
-export {};
+export { createPortableEngine, type PortableEngineOptions } from './portable-engine.js';

@@ -2,3 +2,5 @@ export { fixtureTensors, type FixtureTensor } from './fixture-tensors.js';
 export { compareGradients, expectGradients, type GradientCheckOptions, type GradientComparison } from './numeric-gradient.js';
 export { seededTensor, seededValues } from './seeded-tensor.js';
 export { toBeAllclose, type Numbers, type Tolerance } from './to-be-allclose.js';
+export { describeEngine, type EngineContractOptions } from './describe-engine.js';
+export { describeKernels } from './describe-kernels.js';

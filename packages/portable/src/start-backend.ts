@@ -1,0 +1,40 @@
+/** Starts the tfjs backend that the portable engine computes on. */
+import * as tf from '@tensorflow/tfjs';
+import { PeftError } from '@peft/errors';
+
+export type PortableBackend = 'wasm' | 'cpu';
+
+export interface StartedBackend {
+  readonly name: PortableBackend;
+  /** For people: what it runs on, and why not on wasm. */
+  readonly description: string;
+}
+
+/**
+ * Loads and starts `wanted`; without it wasm, or plain JavaScript where wasm cannot start. The current backend stays as it is.
+ * @throws PEFT_BACKEND_UNAVAILABLE when `wanted` is wasm and it cannot start.
+ */
+export async function startBackend(wanted?: PortableBackend): Promise<StartedBackend> {
+  if (wanted === 'cpu') return { name: 'cpu', description: 'plain JavaScript' };
+  try {
+    await import('@tensorflow/tfjs-backend-wasm'); // registers itself
+    await tryStart('wasm');
+    const simd = await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT');
+    return { name: 'wasm', description: `wasm${simd ? ' with SIMD' : ''}, 1 thread` };
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    if (wanted === 'wasm') {
+      throw new PeftError('PEFT_BACKEND_UNAVAILABLE', `portable: the wasm backend did not start: ${reason}`, { hint: "install @tensorflow/tfjs-backend-wasm, or use createPortableEngine({ backend: 'cpu' })", cause });
+    }
+    return { name: 'cpu', description: `plain JavaScript; wasm did not start: ${reason}` };
+  }
+}
+
+async function tryStart(name: PortableBackend): Promise<void> {
+  const before = tf.engine().backendName;
+  try {
+    if (!(await tf.setBackend(name))) throw new Error(`tfjs could not start its backend "${name}"`);
+  } finally {
+    if (before && before !== name) await tf.setBackend(before);
+  }
+}
