@@ -1,0 +1,26 @@
+/** The `peft` command: parses the line, runs the command, says what went wrong. */
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { addInspect } from './commands/inspect.js';
+import { reportError } from './report-error.js';
+import type { Terminal } from './terminal.js';
+
+/** Runs a command line (without `node peft`). @returns the exit code */
+export async function runCommandLine(argv: readonly string[], terminal: Terminal): Promise<number> {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+  const program = new Command('peft')
+    .description('Fine-tunes Hugging Face transformers on this machine, without Python.')
+    .version(version)
+    .showSuggestionAfterError()
+    .showHelpAfterError('(peft COMMAND --help lists the options)')
+    .configureOutput({ writeOut: (text) => terminal.out(text.trimEnd()), writeErr: (text) => terminal.err(text.trimEnd()) })
+    .exitOverride();
+  addInspect(program, terminal);
+  for (const command of program.commands) command.copyInheritedSettings(program);
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return 0;
+  } catch (error) {
+    return reportError(error, terminal, argv.includes('--json'));
+  }
+}

@@ -1,0 +1,55 @@
+/** The methods that a command knows by name: ours, AutoGluon's combinations, and those of plug-ins. */
+import { pathToFileURL } from 'node:url';
+import { resolve } from 'node:path';
+import { bitfit, lnTuning } from '@peft/bitfit';
+import type { MethodSpec, PeftMethod } from '@peft/core';
+import { check, didYouMean, PeftError } from '@peft/errors';
+import { ia3 } from '@peft/ia3';
+import { lora } from '@peft/lora';
+import { AUTOGLUON_METHODS, autogluonMethod, type AutogluonMethod } from '@peft/predictor';
+
+/** A method of any name. */
+export type AnyMethod = PeftMethod<never>;
+
+/** Ours under their own names. AutoGluon's `lora` and `ia3` are `lora` and `ia3` without options. */
+export const OWN_METHODS: readonly AnyMethod[] = Object.freeze([lora, ia3, bitfit, lnTuning] as unknown as AnyMethod[]);
+
+/**
+ * The methods that plug-in modules export: every exported value that `definePeftMethod` made.
+ * @throws PEFT_PLUGIN_LOAD when a file cannot be imported, PEFT_PLUGIN_EMPTY when it exports no method
+ */
+export async function loadPlugins(paths: readonly string[]): Promise<AnyMethod[]> {
+  const methods: AnyMethod[] = [];
+  for (const path of paths) {
+    const specifier = path.startsWith('.') || path.startsWith('/') || /\.[cm]?[jt]s$/.test(path) ? pathToFileURL(resolve(path)).href : path;
+    let exported: Record<string, unknown>;
+    try {
+      exported = (await import(specifier)) as Record<string, unknown>;
+    } catch (cause) {
+      throw new PeftError('PEFT_PLUGIN_LOAD', `--plugin ${path}: ${(cause as Error).message}`, { hint: 'give the path of a module, or the name of an installed package', cause });
+    }
+    const found = new Set(Object.values(exported).filter(isMethod));
+    if (found.size === 0) throw new PeftError('PEFT_PLUGIN_EMPTY', `--plugin ${path}: it exports ${Object.keys(exported).join(', ') || 'nothing'}, none of which definePeftMethod made.`);
+    methods.push(...found);
+  }
+  return methods;
+}
+
+const isMethod = (value: unknown): value is AnyMethod => typeof value === 'function' && 'attach' in value && 'parseConfig' in value;
+
+/**
+ * The spec of a method by name: `ia3_bias`, `lora`, a plug-in's. Options go to the method's own parser.
+ * @throws PEFT_METHOD_UNKNOWN with the nearest name
+ */
+export function methodNamed(name: string, options: Readonly<Record<string, unknown>>, plugins: readonly AnyMethod[]): MethodSpec {
+  const methods = [...plugins, ...OWN_METHODS];
+  const isAutogluon = (AUTOGLUON_METHODS as readonly string[]).includes(name);
+  const own = methods.find((method) => method.name === name);
+  if (isAutogluon && (Object.keys(options).length === 0 || !own)) {
+    check.knownKeys(name, options, ['rank', 'alpha', 'filter', 'moduleFilter']);
+    return autogluonMethod(name as AutogluonMethod, options);
+  }
+  if (own) return own(options as never);
+  const names = [...new Set([...methods.map((method) => method.name as string), ...AUTOGLUON_METHODS])];
+  throw new PeftError('PEFT_METHOD_UNKNOWN', `there is no method ${JSON.stringify(name)}.`, { hint: `${didYouMean(name, names)} Known: ${names.join(', ')}. A third party's is loaded with --plugin.`.trim() });
+}
