@@ -15,6 +15,8 @@ export interface ModelBatch {
   readonly positionIds?: Int32Array; // [N]
   /** Replaces the word embeddings' rows. */
   readonly inputsEmbeds?: Tensor2D; // [N, D]
+  /** The encoder's result of an earlier run on the same input, to go on decoding from. */
+  readonly encoded?: { readonly hidden: Tensor2D; readonly offsets: Int32Array };
   /** The decoder's side of an encoder-decoder. */
   readonly decoder?: { readonly inputIds: Int32Array; readonly offsets: Int32Array; readonly inputsEmbeds?: Tensor2D };
 }

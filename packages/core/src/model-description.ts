@@ -40,7 +40,7 @@ export interface ModelDescription {
   readonly vocabularySize: number;
   /** Blocks of each stack. */
   readonly layers: { readonly encoder: number; readonly decoder: number };
-  /** Longest input in tokens, absent where positions are relative without a bound. */
+  /** Longest input in tokens that the model was made for, absent where there is no bound. */
   readonly maxPositions?: number;
   /** In the order in which the reference implementation lists them. */
   readonly parameters: readonly ParameterSpec[];

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import { checkpoint, dropout, embed, gatherRows, insertRows, layerNorm, linear, randomKey, rmsNorm, scatterAddRows, type FrozenWeight, type Weight } from '@peft/ops';
+import { checkpoint, dropout, embed, freezeTensor, gatherRows, insertRows, layerNorm, linear, randomKey, rmsNorm, scatterAddRows, type FrozenWeight, type Weight } from '@peft/ops';
 import type { Adapter } from './adapter.js';
 import { siteAt, type ModelDescription } from './model-description.js';
 import type { AdapterCall, SublayerCall } from './peft-method.js';
@@ -43,6 +43,8 @@ export interface RunHost {
   readonly active: readonly Adapter[];
   adapter(name: string): Adapter;
   baseWeight(name: string): FrozenWeight | Tensor;
+  /** Tables that outlive the run; the model disposes them. */
+  readonly constants: Map<string, readonly Tensor[]>;
 }
 
 export class ModelRun {
@@ -186,6 +188,15 @@ export class ModelRun {
   /** A matrix or table, unfrozen where an adapter trains it. */
   matrix(name: string): Weight {
     return this.#resolve(name) as Weight;
+  }
+
+  /** Frozen tensors that depend on `key` alone (rotary tables): made once, kept and disposed by the model. */
+  constants(key: string, make: () => readonly Tensor[]): readonly Tensor[] {
+    const found = this.host.constants.get(key);
+    if (found) return found;
+    const made = make().map((tensor) => tf.keep(freezeTensor(tensor)));
+    this.host.constants.set(key, made);
+    return made;
   }
 
   /** Runs one block: a tidy scope, recomputed in the backward pass where checkpointing says so. */

@@ -43,6 +43,8 @@ export class Model {
   readonly #adapters = new Map<string, Adapter>();
   #active: readonly string[] = [];
   #merged: { readonly names: readonly string[]; readonly weights: ReadonlyMap<string, FrozenWeight | Tensor> } | undefined;
+  /** Tables that a forward pass made once for all. */
+  readonly #constants = new Map<string, readonly Tensor[]>();
   #isDisposed = false;
 
   /** Use {@link loadModel}. */
@@ -121,7 +123,7 @@ export class Model {
 
   /** Trainable parameters of the active adapters, in the order in which they were made. */
   trainables(): OwnedParameter[] {
-    return this.#active.flatMap((name) => [...this.adapter(name).parameters.values()].filter(({ trainable }) => trainable));
+    return this.#active.map((name) => this.adapter(name)).flatMap(trainablesOf);
   }
 
   /** Elements that train, and elements in all: the base model plus what the active adapters added. */
@@ -171,6 +173,11 @@ export class Model {
     return merged ? readTensor(merged) : this.#weightHost().readBase(name);
   }
 
+  /** float32 values of a base parameter, whatever is merged or trained; the caller disposes. */
+  readBaseParameter(name: string): Tensor {
+    return readTensor(this.weights.get(name));
+  }
+
   /** Frees base weights and adapters. The engine stays. */
   dispose(): void {
     if (this.#isDisposed) return;
@@ -179,6 +186,8 @@ export class Model {
     this.#adapters.clear();
     this.#active = [];
     this.weights.dispose();
+    for (const tensors of this.#constants.values()) tf.dispose([...tensors]);
+    this.#constants.clear();
     this.#isDisposed = true;
   }
 
@@ -193,6 +202,7 @@ export class Model {
       active: merged ? [] : this.#active.map((name) => this.adapter(name)),
       adapter: (name) => this.adapter(name),
       baseWeight: (name) => merged?.weights.get(name) ?? this.weights.get(name),
+      constants: this.#constants,
     };
   }
 
@@ -206,13 +216,15 @@ export class Model {
   }
 }
 
-/** Counts on a description and adapters put on it, with or without weights. */
+/** Counts on a description and adapters put on it, with or without weights. What a method keeps without training it counts as nothing. */
 export function adapterCounts(description: ModelDescription, adapters: readonly Adapter[]): { readonly trainable: number; readonly total: number } {
-  const parameters = adapters.flatMap((adapter) => [...adapter.parameters.values()]);
   const size = ({ shape }: OwnedParameter) => shape.reduce((product, length) => product * length, 1);
   const sum = (list: readonly OwnedParameter[]) => list.reduce((total, parameter) => total + size(parameter), 0);
-  return { trainable: sum(parameters.filter(({ trainable }) => trainable)), total: parameterCount(description) + sum(parameters.filter(({ origin }) => origin === 'new')) };
+  const added = adapters.flatMap((adapter) => [...adapter.parameters.values()]).filter(({ origin, trainable }) => origin === 'new' && trainable);
+  return { trainable: sum(adapters.flatMap(trainablesOf)), total: parameterCount(description) + sum(added) };
 }
+
+const trainablesOf = (adapter: Adapter): OwnedParameter[] => (adapter.isTrainable ? [...adapter.parameters.values()].filter(({ trainable }) => trainable) : []);
 
 const readTensor = (weight: FrozenWeight | Tensor): Tensor => (isFrozen(weight) ? weight.engine.dequantize(weight) : tf.clone(weight));
 
