@@ -17,6 +17,8 @@ export interface OpenCheckpoint extends Checkpoint {
 }
 
 export interface CheckpointStore {
+  /** Called when a run begins. @throws PEFT_CHECKPOINT_WRITE when it is certain that nothing could be saved */
+  prepare?(): Promise<void>;
   /**
    * Saves a checkpoint, whole or not at all; one of the same step is replaced.
    * @returns where it is, for people.

@@ -12,8 +12,8 @@ import type { Task } from './task.js';
 
 /** A packed batch with a class number per sequence. */
 export interface ClassificationBatch extends ModelBatch {
-  /** `[B]`, each in [0, C), or −100 for a sequence that does not count. Needed for the loss, not for predictions. */
-  readonly labels?: Int32Array;
+  /** int32 `[B]`, each in [0, C), or −100 for a sequence that does not count. Needed for the loss, not for predictions. */
+  readonly labels?: Int32Array | Float32Array;
 }
 
 export interface ClassificationOptions {
@@ -54,8 +54,8 @@ export function logitsOf(task: string, output: ModelOutput, outputs: number): Te
 }
 
 function labelsOf({ labels, offsets }: ClassificationBatch): Int32Array {
-  if (!labels || labels.length !== offsets.length - 1) {
-    throw new PeftError('PEFT_TASK_LABELS', `classification: a batch of ${offsets.length - 1} sequences has ${labels ? `${labels.length} labels` : 'no labels'}.`, { hint: 'pack one class number per sequence with the batch' });
+  if (!(labels instanceof Int32Array) || labels.length !== offsets.length - 1) {
+    throw new PeftError('PEFT_TASK_LABELS', `classification: a batch of ${offsets.length - 1} sequences has ${labels ? `${labels.length} labels of type ${labels.constructor.name}` : 'no labels'}.`, { hint: 'pack one class number per sequence with the batch, in an Int32Array' });
   }
   return labels;
 }

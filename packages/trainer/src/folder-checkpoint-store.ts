@@ -2,8 +2,8 @@
  * Checkpoints on disk: a folder `checkpoint-<step>` each, written under a temporary name, flushed and renamed, with
  * `parameters.safetensors`, `optimizer.safetensors` and `trainer_state.json`.
  */
-import { readdir, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { access, constants, readdir, rm } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { PeftError } from '@peft/errors';
 import { openSafetensors, readJsonObject, writeFileAtomic, writeFolderAtomic, writeSafetensors, type TensorStore } from '@peft/hub';
 import type { TensorSource } from '@peft/ops';
@@ -14,6 +14,13 @@ import { parseRunState } from './run-state.js';
 export function folderCheckpointStore(folder: string): CheckpointStore {
   const pathOf = (step: number): string => join(resolve(folder), `checkpoint-${step}`);
   return {
+    prepare: async () => {
+      try {
+        await requireWritable(resolve(folder));
+      } catch (cause) {
+        throw writeError(resolve(folder), cause);
+      }
+    },
     save: async (checkpoint) => {
       const path = pathOf(checkpoint.state.step);
       try {
@@ -63,6 +70,17 @@ async function entriesOf(folder: string): Promise<string[]> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
+  }
+}
+
+/** Asks of the folder, or of the nearest one above it that exists, whether it may be written. */
+async function requireWritable(folder: string): Promise<void> {
+  try {
+    await readdir(folder);
+    await access(folder, constants.W_OK | constants.X_OK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(folder) === folder) throw error;
+    await requireWritable(dirname(folder));
   }
 }
 

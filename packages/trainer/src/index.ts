@@ -18,8 +18,9 @@ export { averageParameters, greedySoup, uniformSoup, type ParameterValues, type 
 export { forwardTask, type Task } from './task.js';
 export { enterTop, rankTop, type ScoredCheckpoint } from './top-checkpoints.js';
 export { plannedSteps, train, type TrainResult } from './train.js';
+export { classificationScore, regressionScore, type ClassificationScoreOptions } from './scores.js';
 export { SELECTIONS, type Selection, type TrainOptions, type ValidationOptions } from './train-options.js';
 export { CHECKPOINT_STORE, CLOCK, ENGINE, EVENT_BUS, RANDOM_SEED, TRAINER, trainerModule, type Trainer, type TrainerModuleOptions } from './trainer-module.js';
-export { splitIntoMicroBatches, type BatchOrder, type MicroBatchLimits, type TrainingData } from './training-data.js';
+export { createBatchOrder, tableData, type BatchOrder, type TrainingData } from './training-data.js';
 export { isCheckDue, type RunPosition, type ValidationInterval } from './validation-schedule.js';
 export type { SelectedWeights } from './weight-selection.js';

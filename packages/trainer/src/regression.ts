@@ -1,45 +1,39 @@
-/**
- * Regression: squared error on standardised labels. loss = Σ_b (ŷ_b − (y_b − μ)/σ)², ŷ = the single logit.
- * A prediction is ŷ·σ + μ, in the labels' own unit.
- */
+/** Regression: squared error on standardised labels z = (y − μ)/σ. loss = Σ_b (ŷ_b − z_b)², ŷ = the single logit `[B, 1]`. */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar } from '@tensorflow/tfjs';
 import type { ModelBatch } from '@peft/core';
-import { check, PeftError } from '@peft/errors';
+import type { LabelScaler } from '@peft/data';
+import { PeftError } from '@peft/errors';
 import { logitsOf } from './classification.js';
 import type { Task } from './task.js';
 
 /** A packed batch with a number per sequence. */
 export interface RegressionBatch extends ModelBatch {
-  /** `[B]`, in the labels' own unit. Needed for the loss, not for predictions. */
-  readonly targets?: Float32Array | Float64Array;
+  /** z `[B]`, as `LabelScaler.encode` gives them. Needed for the loss, not for predictions. */
+  readonly labels?: Int32Array | Float32Array;
 }
 
 export interface RegressionOptions {
-  /** μ of the training labels. Default 0. */
-  readonly mean?: number;
-  /** σ of the training labels, as scikit-learn's StandardScaler has it (divided by n). Default 1. */
-  readonly standardDeviation?: number;
+  /** μ and σ of the training labels; predictions are ŷ·σ + μ. Default: 0 and 1. */
+  readonly scaler?: Pick<LabelScaler, 'mean' | 'deviation'>;
 }
 
-/** The task of predicting a number. @throws PEFT_CONFIG_INVALID for σ ≤ 0; the loss PEFT_TASK_LABELS, PEFT_TASK_HEAD */
-export function regression({ mean = 0, standardDeviation = 1 }: RegressionOptions = {}): Task<RegressionBatch, number> {
-  check.finite('regression', 'mean', mean);
-  check.positive('regression', 'standardDeviation', standardDeviation);
+/** The task of predicting a number. A prediction is in the labels' own unit. @throws the loss PEFT_TASK_LABELS, PEFT_TASK_HEAD */
+export function regression({ scaler: { mean, deviation } = { mean: 0, deviation: 1 } }: RegressionOptions = {}): Task<RegressionBatch, number> {
   return Object.freeze<Task<RegressionBatch, number>>({
     name: 'regression',
-    settings: { mean, standardDeviation },
+    settings: { mean, deviation },
     count: ({ offsets }) => offsets.length - 1,
     loss: (output, batch) => {
-      const standardised = Float32Array.from(targetsOf(batch), (value) => (value - mean) / standardDeviation);
-      return tf.sum(tf.square(tf.sub(tf.reshape(logitsOf('regression', output, 1), [standardised.length]), tf.tensor1d(standardised)))) as Scalar;
+      const labels = labelsOf(batch);
+      return tf.sum(tf.square(tf.sub(tf.reshape(logitsOf('regression', output, 1), [labels.length]), tf.tensor1d(labels)))) as Scalar;
     },
-    predict: (output) => Array.from(logitsOf('regression', output, 1).dataSync<'float32'>(), (value) => value * standardDeviation + mean), // [B]: a prediction is a number
+    predict: (output) => Array.from(logitsOf('regression', output, 1).dataSync<'float32'>(), (value) => value * deviation + mean), // [B]: a prediction is a number
   });
 }
 
-function targetsOf({ targets, offsets }: RegressionBatch): Float32Array | Float64Array {
-  const wrong = !targets ? 'no targets' : targets.length !== offsets.length - 1 ? `${targets.length} targets` : targets.every((value) => Number.isFinite(value)) ? undefined : 'a target that is no finite number';
-  if (wrong) throw new PeftError('PEFT_TASK_LABELS', `regression: a batch of ${offsets.length - 1} sequences has ${wrong}.`, { hint: 'pack one finite number per sequence with the batch' });
-  return targets!;
+function labelsOf({ labels, offsets }: RegressionBatch): Float32Array {
+  const wrong = !(labels instanceof Float32Array) ? 'no float32 labels' : labels.length !== offsets.length - 1 ? `${labels.length} labels` : labels.every((value) => Number.isFinite(value)) ? undefined : 'a label that is no finite number';
+  if (wrong) throw new PeftError('PEFT_TASK_LABELS', `regression: a batch of ${offsets.length - 1} sequences has ${wrong}.`, { hint: 'pack one standardised number per sequence with the batch, in a Float32Array' });
+  return labels as Float32Array;
 }

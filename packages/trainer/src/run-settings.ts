@@ -1,10 +1,9 @@
 /** What must be equal for a run to be resumed exactly: named values, their hash, and the names of those that differ. */
 import { createHash } from 'node:crypto';
+import type { Tensor } from '@tensorflow/tfjs';
 import { parameterCount, type Model } from '@peft/core';
 import { PeftError, show } from '@peft/errors';
-import type { OptimizerState, TrainableParameter } from '@peft/optim';
-import { isFrozenTensor } from '@peft/ops';
-import type { LearningRateSchedule } from '@peft/optim';
+import type { LearningRateSchedule, OptimizerState, TrainableParameter } from '@peft/optim';
 import type { TrainingData } from './training-data.js';
 
 /** Names and values, JSON-safe. Long lists go in as hashes. */
@@ -15,27 +14,39 @@ export function hashSettings(value: unknown): string {
   return createHash('sha256').update(sortedJson(value)).digest('hex');
 }
 
-/** The model's part: type, sizes, a hash over its small base tensors (which differ between any two checkpoints), and the active adapters. */
+/** The model's part: type, sizes, a probe of its base weights, and the active adapters. */
 export function modelSettings(model: Model): RunSettings {
   const { description } = model;
-  const vectors = createHash('sha256');
-  for (const { name, use } of description.parameters) {
-    if (use !== 'vector') continue;
-    const value = model.weights.get(name);
-    // Read once per run: a few hundred short vectors.
-    if (!('engine' in value) && isFrozenTensor(value)) vectors.update(name).update(new Uint8Array(value.dataSync<'float32'>().slice().buffer));
-  }
   return {
     'model type': description.modelType,
     'model parameters': parameterCount(description),
     'model shapes': hashSettings(description.parameters.map(({ name, shape }) => [name, shape])),
-    'base weights': vectors.digest('hex'),
+    'base weights': probeWeights(model),
     'task head': description.head,
     adapters: model.activeAdapters.map((name) => {
       const { spec, parameters } = model.adapter(name);
       return { name, methods: spec.parts.map(({ method, config }) => ({ name: method.name, config })), parameters: hashSettings([...parameters.values()].map(({ name: parameter, shape, trainable }) => [parameter, shape, trainable])) };
     }),
   };
+}
+
+/** A hash over all small base tensors and four rows of each table, which tells checkpoints apart without reading all of them. */
+function probeWeights({ description, weights }: Model): string {
+  const hash = createHash('sha256');
+  const add = (name: string, tensor: Tensor): void => {
+    hash.update(name).update(new Uint8Array(tensor.dataSync<'float32'>().slice().buffer)); // read once per run
+  };
+  for (const { name, use, shape } of description.parameters) {
+    const weight = weights.get(name);
+    if (!('engine' in weight)) add(name, weight);
+    else if (use === 'table') {
+      const last = shape[0]! - 1;
+      const rows = weight.engine.gather(weight, Int32Array.of(0, Math.floor(last / 3), Math.floor((2 * last) / 3), last));
+      add(name, rows);
+      rows.dispose();
+    }
+  }
+  return hash.digest('hex');
 }
 
 /** The optimiser's part: its name, the groups and the schedule, which is probed at the steps 0, 1, 2, 4, 8 … 2¹⁹. */

@@ -2,7 +2,6 @@
 import { check, PeftError } from '@peft/errors';
 import type { Direction } from './early-stopping.js';
 import type { NonFiniteOptions } from './non-finite-guard.js';
-import type { MicroBatchLimits } from './training-data.js';
 import type { ValidationInterval } from './validation-schedule.js';
 
 export interface ValidationOptions extends ValidationInterval {
@@ -22,7 +21,7 @@ export interface ValidationOptions extends ValidationInterval {
 export const SELECTIONS = Object.freeze(['greedy-soup', 'uniform-soup', 'best', 'last'] as const);
 export type Selection = (typeof SELECTIONS)[number];
 
-export interface TrainOptions extends MicroBatchLimits {
+export interface TrainOptions {
   /** Passes over the data. Default 1, or no limit when `maxSteps` is given. */
   readonly epochs?: number;
   /** Optimiser steps at most. */
@@ -63,13 +62,13 @@ export interface ResolvedOptions extends TrainOptions {
   readonly gradientCheckpointing: boolean | 'auto' | ReadonlySet<number>;
 }
 
-const KEYS: readonly (keyof TrainOptions)[] = ['epochs', 'maxSteps', 'microBatchSize', 'maxTokensPerMicroBatch', 'maxGradientNorm', 'gradientCheckpointing', 'dropout', 'seed', 'nonFinite', 'validation', 'checkpointEverySteps', 'topK', 'select', 'timeLimitMs', 'resume', 'settings'];
+const KEYS: readonly (keyof TrainOptions)[] = ['epochs', 'maxSteps', 'maxGradientNorm', 'gradientCheckpointing', 'dropout', 'seed', 'nonFinite', 'validation', 'checkpointEverySteps', 'topK', 'select', 'timeLimitMs', 'resume', 'settings'];
 
 /** Fills defaults. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
 export function resolveOptions(options: TrainOptions, canEvaluate: boolean): ResolvedOptions {
   check.knownKeys('trainer', options, KEYS);
   const { validation, nonFinite } = options;
-  for (const key of ['epochs', 'maxSteps', 'microBatchSize', 'maxTokensPerMicroBatch', 'checkpointEverySteps'] as const) if (options[key] !== undefined) check.positiveInteger('trainer', key, options[key]);
+  for (const key of ['epochs', 'maxSteps', 'checkpointEverySteps'] as const) if (options[key] !== undefined) check.positiveInteger('trainer', key, options[key]);
   for (const key of ['topK', 'seed'] as const) if (options[key] !== undefined) check.nonNegativeInteger('trainer', key, options[key]);
   if (options.maxGradientNorm !== undefined && options.maxGradientNorm !== null) check.positive('trainer', 'maxGradientNorm', options.maxGradientNorm);
   if (options.timeLimitMs !== undefined) check.positive('trainer', 'timeLimitMs', options.timeLimitMs);

@@ -43,6 +43,7 @@ const PLAIN_GROUP: ParameterGroup = Object.freeze({ learningRateScale: 1, weight
 export async function train<B extends ModelBatch>(request: TrainRequest<B>): Promise<TrainResult> {
   const run = createRun(request);
   try {
+    await run.store?.prepare?.();
     const resumedAtStep = await stepToResume(run.store, run.options.resume);
     if (resumedAtStep !== undefined) await restoreCheckpoint(run as RunContext, resumedAtStep);
     emitStart(run as RunContext, resumedAtStep);
@@ -113,8 +114,8 @@ function createRun<B extends ModelBatch>(request: TrainRequest<B>): RunContext<B
 
 /** What decides a step's gradient beside model, optimiser and data. */
 function lossSettings({ task, order }: Pick<TrainRequest, 'order'> & { readonly task: { readonly name: string; readonly settings?: unknown } }, options: ResolvedOptions): Record<string, unknown> {
-  const { microBatchSize = null, maxTokensPerMicroBatch = null, maxGradientNorm, dropout, seed, nonFinite = {}, validation = null, topK } = options;
-  return { task: task.name, 'task settings': task.settings ?? {}, 'batch order': order.settings, microBatchSize, maxTokensPerMicroBatch, maxGradientNorm, dropout, seed, nonFinite, validation, topK };
+  const { maxGradientNorm, dropout, seed, nonFinite = {}, validation = null, topK } = options;
+  return { task: task.name, 'task settings': task.settings ?? {}, 'batch order': order.settings, maxGradientNorm, dropout, seed, nonFinite, validation, topK };
 }
 
 function emitStart(run: RunContext, resumedAtStep: number | undefined): void {

@@ -1,23 +1,20 @@
 import { describe, expect, it } from 'vitest';
-import { splitIntoMicroBatches } from './training-data.js';
+import { createBatchOrder } from './training-data.js';
 
-const lengths = [5, 3, 9, 1, 1, 1];
+describe('the order of a run', () => {
+  const lengths = [5, 3, 9, 1, 1, 1, 4];
 
-describe('splitting a batch', () => {
-  it('keeps to a number of examples', () => {
-    expect(splitIntoMicroBatches([0, 1, 2, 3, 4], lengths, { microBatchSize: 2 })).toEqual([[0, 1], [2, 3], [4]]);
+  it('is the same whenever it is asked for, and another in each epoch', () => {
+    const order = createBatchOrder({ lengths, batchSize: 3, seed: 1 });
+    const first = order.batches(0);
+    const second = order.batches(1);
+    expect(createBatchOrder({ lengths, batchSize: 3, seed: 1 }).batches(0)).toEqual(first);
+    expect(order.batches(0)).toEqual(first);
+    expect(second).not.toEqual(first);
+    for (const epoch of [first, second]) expect(epoch.flatMap((batch) => batch.flatMap((rows) => [...rows])).sort()).toEqual([0, 1, 2, 3, 4, 5, 6]);
   });
 
-  it('keeps to a number of tokens and gives a longer example a part of its own', () => {
-    expect(splitIntoMicroBatches([0, 1, 2, 3, 4, 5], lengths, { maxTokensPerMicroBatch: 8 })).toEqual([[0, 1], [2], [3, 4, 5]]);
-  });
-
-  it('keeps to both, and to the order given', () => {
-    expect(splitIntoMicroBatches(Int32Array.of(5, 4, 3, 0), lengths, { microBatchSize: 2, maxTokensPerMicroBatch: 5 })).toEqual([[5, 4], [3], [0]]);
-  });
-
-  it('leaves a batch whole without limits', () => {
-    expect(splitIntoMicroBatches([3, 1], lengths, {})).toEqual([[3, 1]]);
-    expect(splitIntoMicroBatches([], lengths, {})).toEqual([]);
+  it('says what decides it, without the lengths', () => {
+    expect(createBatchOrder({ lengths, batchSize: 3, microBatchSize: 2, seed: 1 }).settings).toEqual({ batchSize: 3, microBatchSize: 2, seed: 1 });
   });
 });

@@ -1,44 +1,36 @@
-/** What the loop asks of its data: lengths to plan by, batches by number, and the order of a run as a pure function of the epoch. */
+/** What the loop asks of its data: lengths to plan by, batches by row, and the order of a run as a pure function of the epoch. */
 import type { ModelBatch } from '@peft/core';
+import { createBatchPlan, type BatchPlanOptions, type PackedBatch, type PlannedBatch, type TokenizedTable } from '@peft/data';
 
-/** Examples that can be packed into batches. */
+/** Rows that can be packed into batches. */
 export interface TrainingData<B extends ModelBatch = ModelBatch> {
-  /** Tokens of each example. Its length is the number of examples. */
+  /** Tokens of each row. Its length is the number of rows. */
   readonly lengths: ArrayLike<number>;
-  /** Packs these examples, in this order, with their labels. */
-  pack(indices: readonly number[]): B | Promise<B>;
+  /** Packs these rows, in this order, with their labels. */
+  pack(rows: Int32Array): B | Promise<B>;
 }
 
-/** Which examples make each optimiser step. A pure function of the epoch, so that a resumed run sees the same order. */
+/** Which rows make each optimiser step. A pure function of the epoch, so that a resumed run sees the same order. */
 export interface BatchOrder {
-  /** The effective batches of an epoch, each a list of example numbers. */
-  batches(epoch: number): readonly ArrayLike<number>[];
-  /** What decides the order (batch size, seed …); a resumed run must have the same. */
+  /** The steps of an epoch, each the rows of its micro-batches. */
+  batches(epoch: number): readonly PlannedBatch[];
+  /** What decides the order (batch size, seed …), JSON-safe; a resumed run must have the same. */
   readonly settings: Readonly<Record<string, unknown>>;
 }
 
-/** Limits of what the model computes at once. */
-export interface MicroBatchLimits {
-  /** Examples per micro-batch. Default: no limit. */
-  readonly microBatchSize?: number;
-  /** Tokens per micro-batch; a longer example has one of its own. Default: no limit. */
-  readonly maxTokensPerMicroBatch?: number;
+/** A tokenised table with its labels (class ids, or scaled numbers), one per row of the table. */
+export function tableData(table: TokenizedTable, labels?: Int32Array | Float32Array): TrainingData<PackedBatch> {
+  return { lengths: table.lengths, pack: (rows) => table.batch(rows, labels) };
 }
 
-/** Splits examples into runs within the limits, in the order given; no run is empty. */
-export function splitIntoMicroBatches(indices: ArrayLike<number>, lengths: ArrayLike<number>, { microBatchSize = Infinity, maxTokensPerMicroBatch = Infinity }: MicroBatchLimits): number[][] {
-  const parts: number[][] = [];
-  let tokens = 0;
-  for (const index of Array.from(indices)) {
-    const length = lengths[index]!;
-    const current = parts.at(-1);
-    if (!current || current.length >= microBatchSize || tokens + length > maxTokensPerMicroBatch) {
-      parts.push([index]);
-      tokens = length;
-    } else {
-      current.push(index);
-      tokens += length;
-    }
-  }
-  return parts;
+/** An order by `@peft/data`'s batch plan: every row once an epoch. @throws PEFT_CONFIG_INVALID for sizes that are not positive integers */
+export function createBatchOrder(options: Omit<BatchPlanOptions, 'epoch'>): BatchOrder {
+  const { lengths: _lengths, ...settings } = options;
+  let last: { readonly epoch: number; readonly batches: readonly PlannedBatch[] } | undefined;
+  const batches = (epoch: number): readonly PlannedBatch[] => {
+    if (last?.epoch !== epoch) last = { epoch, batches: createBatchPlan({ ...options, epoch }) };
+    return last.batches;
+  };
+  batches(0);
+  return { settings, batches };
 }

@@ -3,11 +3,11 @@ import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor } from '@tensorflow/tfjs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { AdapterParameter, ModelBatch } from '@peft/core';
+import type { PlannedBatch } from '@peft/data';
 import { clipByGlobalNorm, globalNorm, nonFiniteGradients } from '@peft/optim';
 import { chooseCheckpointing } from './checkpointing-choice.js';
 import type { RunContext } from './run-context.js';
 import { forwardTask } from './task.js';
-import { splitIntoMicroBatches } from './training-data.js';
 
 export interface StepSize {
   readonly examples: number;
@@ -20,12 +20,12 @@ export type StepOutcome =
   | ({ readonly kind: 'left-out'; readonly cause: 'no-labels' | 'not-finite'; readonly what: string } & StepSize)
   | { readonly kind: 'aborted' };
 
-/** Does the step after `state.step` steps on these examples. Yields to the event loop after each micro-batch. */
-export async function runStep<B extends ModelBatch>(run: RunContext<B>, indices: ArrayLike<number>): Promise<StepOutcome> {
+/** Does the step after `state.step` steps on these rows, micro-batch by micro-batch. Yields to the event loop after each micro-batch. */
+export async function runStep<B extends ModelBatch>(run: RunContext<B>, parts: PlannedBatch): Promise<StepOutcome> {
   const { request, accumulator, state } = run;
   const batches: B[] = [];
-  for (const part of splitIntoMicroBatches(indices, request.data.lengths, run.options)) batches.push(await request.data.pack(part));
-  const size = { examples: indices.length, tokens: batches.reduce((sum, { inputIds }) => sum + inputIds.length, 0) };
+  for (const rows of parts) batches.push(await request.data.pack(rows));
+  const size = { examples: parts.reduce((sum, { length }) => sum + length, 0), tokens: batches.reduce((sum, { inputIds }) => sum + inputIds.length, 0) };
   const count = batches.reduce((sum, batch) => sum + request.task.count(batch), 0);
   if (count === 0) return { kind: 'left-out', cause: 'no-labels', what: 'no example of the batch has a label', ...size };
   accumulator.reset();
