@@ -1,4 +1,5 @@
 /** Reads CSV and TSV files. */
+import { Readable } from 'node:stream';
 import { PeftError, show } from '@peft/errors';
 import { CsvError, parse } from 'csv-parse';
 import { looksLikeHeader } from './detect-header.js';
@@ -70,20 +71,9 @@ async function* records(path: string, delimiter: string, { quotes = true, maximu
     max_record_size: 64 * maximumCellLength,
     info: true,
   });
-  const feed = (async () => {
-    try {
-      for await (const text of readText(path)) {
-        if (parser.destroyed) return;
-        if (!parser.write(text)) await new Promise<void>((resolve) => {
-          parser.once('drain', resolve);
-          parser.once('close', resolve);
-        });
-      }
-      parser.end();
-    } catch (error) {
-      parser.destroy(error as Error);
-    }
-  })();
+  const source = Readable.from(readText(path));
+  source.on('error', (error) => parser.destroy(error));
+  source.pipe(parser);
   try {
     for await (const each of parser) yield each as Record;
   } catch (error) {
@@ -98,7 +88,7 @@ async function* records(path: string, delimiter: string, { quotes = true, maximu
       hint: quote ? 'Close it, or read with quotes: false if quotes are plain text.' : undefined, cause: error,
     });
   } finally {
+    source.destroy();
     parser.destroy();
-    await feed;
   }
 }
