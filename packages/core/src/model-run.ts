@@ -81,7 +81,7 @@ export class ModelRun {
       this.#attached('linear', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), base)(rows));
   }
 
-  /** The norm of a norm site. @param gammaOffset added to γ (Gemma: 1). */
+  /** The norm of a norm site. x `[N, D]`, or `[N, H·D]`, where each of H heads is normed on its own. @param gammaOffset added to γ (Gemma: 1). */
   norm(path: string, x: Tensor2D, epsilon: number, gammaOffset = 0): Tensor2D {
     const site = siteAt(this.description, 'norm', path);
     const base = (input: Tensor2D): Tensor2D => {
@@ -89,8 +89,11 @@ export class ModelRun {
       const beta = site.bias === undefined ? undefined : (this.vector(site.bias) as Tensor1D);
       return site.variant === 'layer' ? layerNorm(input, gamma, beta, epsilon) : rmsNorm(input, gamma, epsilon, { gammaOffset });
     };
-    return this.#grouped(site, x, (rows) =>
-      this.#attached('norm', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), base)(rows));
+    return this.#grouped(site, x, (rows) => {
+      const isWhole = rows.shape[1] === site.size;
+      const normed = this.#attached('norm', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), base)(isWhole ? rows : (tf.reshape(rows, [-1, site.size]) as Tensor2D));
+      return isWhole ? normed : (tf.reshape(normed, rows.shape) as Tensor2D);
+    });
   }
 
   /** Rows of an embedding site. ids `[N]`, result `[N, D]`. */

@@ -5,3 +5,8 @@ export { electra, type ElectraConfig } from './electra.js';
 export { roberta, type RobertaConfig } from './roberta.js';
 export { type BertEncoderConfig } from './bert-encoder.js';
 export { t5, type T5Config } from './t5.js';
+export { type DecoderConfig } from './decoder-config.js';
+export { llama } from './llama.js';
+export { mistral } from './mistral.js';
+export { qwen2 } from './qwen2.js';
+export { qwen3 } from './qwen3.js';
