@@ -32,6 +32,8 @@ export interface OwnedParameter extends AdapterParameter {
   readonly site?: Site;
   /** Its path in the file, where that is not `name`. */
   readonly savedAs?: string;
+  /** Whether its values are other than those it was made with. */
+  hasChanged(): boolean;
   dispose(): void;
 }
 
@@ -49,6 +51,14 @@ export interface AttachOptions {
   readonly alsoUnfreeze?: readonly string[];
 }
 
+/** What a loaded file holds beside parameters. */
+export interface AdapterSource {
+  /** Its adapter_config.json. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Keys that repeat a trained parameter, or a base one, under another name. */
+  readonly copies: ReadonlyMap<string, { readonly of: 'trained' | 'base'; readonly parameter: string }>;
+}
+
 export class Adapter {
   readonly parameters = new Map<string, OwnedParameter>();
   /** What stands on a site: `<kind> <path>` → outermost last. */
@@ -61,6 +71,10 @@ export class Adapter {
   readonly extraLosses: (() => Tensor)[] = [];
   /** One for each part of `spec`, in its order. */
   readonly parts: AttachedPart[] = [];
+  /** Its parameters take part in training. */
+  isTrainable = true;
+  /** Where it was loaded from, to be written again as it was. */
+  source: AdapterSource | undefined;
 
   constructor(readonly name: string, readonly spec: MethodSpec, readonly description: ModelDescription) {}
 
@@ -174,7 +188,7 @@ function withWeights(site: Site, adapter: Adapter, host: WeightHost | undefined)
       const replaced = adapter.replaced.get(site.weight);
       return (replaced ? dequantize(replaced) : needHost().readBase(site.weight)) as Tensor2D;
     },
-    bias: () => {
+    biasInForce: () => {
       if (!('bias' in site) || typeof site.bias !== 'string') return undefined;
       return (adapter.unfrozen(site.bias)?.value ?? needHost().vector(site.bias)) as Tensor1D;
     },
@@ -213,8 +227,11 @@ let nextVariable = 0;
 
 function ownParameter(name: string, shape: readonly number[], fill: () => Float32Array, host: WeightHost | undefined, options: ParameterOptions & Pick<OwnedParameter, 'method' | 'origin'> & { site: Site | undefined; savedAs?: string | undefined }): OwnedParameter {
   let variable: Variable | undefined;
+  let start = 0;
   if (host) {
-    const initial = tf.tensor(fill(), [...shape], 'float32');
+    const values = fill();
+    start = fingerprint(values);
+    const initial = tf.tensor(values, [...shape], 'float32');
     variable = tf.variable(initial, options.trainable ?? true, `peft/${(nextVariable += 1)}/${name}`, 'float32');
     initial.dispose();
   }
@@ -230,11 +247,20 @@ function ownParameter(name: string, shape: readonly number[], fill: () => Float3
     get value() {
       return variable ?? noWeights(name);
     },
+    hasChanged: () => variable !== undefined && fingerprint(variable.dataSync() as Float32Array) !== start,
     dispose: () => {
       variable?.dispose();
       variable = undefined;
     },
   };
+}
+
+/** FNV-1a of the values' bits. */
+function fingerprint(values: Float32Array): number {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < bits.length; i += 1) hash = Math.imul(hash ^ bits[i]!, 0x01000193);
+  return hash;
 }
 
 function noWeights(name: string): never {

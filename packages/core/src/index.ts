@@ -1,5 +1,10 @@
 export { PeftError } from '@peft/errors';
-export { Adapter, attachAdapter, savedModules, type AttachedPart, type Attachment, type AttachOptions, type OwnedParameter, type WeightHost } from './adapter.js';
+export { Adapter, attachAdapter, savedModules, type AdapterSource, type AttachedPart, type Attachment, type AttachOptions, type OwnedParameter, type WeightHost } from './adapter.js';
+export { loadAdapter, saveAdapter, type LoadAdapterOptions, type LoadedAdapter, type SaveAdapterOptions } from './adapter-files.js';
+export { adapterCard, type AdapterCard } from './adapter-files-card.js';
+export { peftFormat } from './adapter-files-peft.js';
+export { peftTypeOf } from './adapter-files-peft-config.js';
+export { type AdapterAbout, type AdapterConfigJson, type AdapterFormat, type AnyMethod, type FileKey } from './adapter-format.js';
 export { architectureFor, defineArchitecture, type Architecture, type ModelBatch, type ModelOutput, type OutputLayer } from './architecture.js';
 export { compose, override, token, type App, type Bind, type Module, type Resolver, type Token } from './container.js';
 export { combineMethods, definePeftMethod } from './define-peft-method.js';

@@ -3,11 +3,11 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { didYouMean, PeftError } from '@peft/errors';
 import { memorySource, type Engine, type FrozenWeight } from '@peft/ops';
-import { attachAdapter, type Adapter, type AttachOptions, type OwnedParameter, type WeightHost } from './adapter.js';
+import { attachAdapter, type Adapter, type Attachment, type AttachOptions, type OwnedParameter, type WeightHost } from './adapter.js';
 import type { Architecture, ModelBatch, ModelOutput } from './architecture.js';
 import { parameterCount, type HeadOptions, type ModelDescription } from './model-description.js';
 import { BASE_ADAPTER, ModelRun, type RunHost, type RunOptions } from './model-run.js';
-import type { MethodSpec } from './peft-method.js';
+import type { MethodSpec, SiteAdapters } from './peft-method.js';
 import { describePooled, forwardPooled } from './pooled-head.js';
 import { isFrozen, loadWeights, type LoadWeightsOptions, type ModelWeights, type WeightStore } from './weights.js';
 
@@ -249,7 +249,19 @@ function mergeInto(merged: Map<string, FrozenWeight | Tensor>, adapters: readonl
     for (const parameter of adapter.parameters.values()) if (parameter.origin === 'unfrozen') keep(parameter.name, readTensor(parameter.value));
     for (const [name, weight] of adapter.replaced) keep(name, readTensor(weight));
   }
-  for (const adapter of adapters) for (const attachment of [...adapter.attachments.values()].flat()) mergeSite(attachment, current, keep);
+  for (const adapter of adapters) {
+    for (const attachment of [...adapter.attachments.values()].flat()) {
+      refuseTied(adapter.description, attachment);
+      mergeSite(attachment, current, keep);
+    }
+  }
+}
+
+/** A table that the output layer reads, too, must not change unless the adapter changes the output as well. */
+function refuseTied({ sites }: ModelDescription, { site, method, adapter }: Attachment): void {
+  if (site.kind !== 'embedding' || (adapter as SiteAdapters['embedding']).forwardOutput) return;
+  const output = sites.find((other) => other.kind === 'linear' && other.weight === site.weight);
+  if (output) throw new PeftError('PEFT_MERGE_INEXACT', `${method}: ${site.path} is also the weight of ${output.path}, which would change with it.`, { hint: 'keep the adapter beside the model' });
 }
 
 function mergeSite({ site, method, adapter }: { readonly site: Adapter['wrappedSites'][number]; readonly method: string; readonly adapter: unknown }, current: (name: string) => Tensor, keep: (name: string, value: Tensor) => void): void {

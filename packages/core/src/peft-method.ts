@@ -4,6 +4,7 @@
  */
 import type { Tensor, Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
 import type { RandomKey } from '@peft/ops';
+import type { AdapterFormat } from './adapter-format.js';
 import type { Initializer } from './initializers.js';
 import type { ModelDescription } from './model-description.js';
 import type { Site, SiteKind, SiteOf } from './sites.js';
@@ -39,7 +40,7 @@ export interface UnfreezeOptions {
 
 /** An optimiser step that was just taken. */
 export interface StepCall {
-  /** Counts from 1. */
+  /** Counts from 0. */
   readonly step: number;
   /** The gradient that the step used, before clipping; undefined for a parameter that had none. Owned by the trainer. */
   gradient(parameter: AdapterParameter): Tensor | undefined;
@@ -72,7 +73,7 @@ export interface SiteWeights {
   /** The base weight as float32 `[out, in]` or `[rows, D]`, without adapters; the caller disposes. */
   dequantizedWeight(): Tensor2D;
   /** The bias in force (the base's, or this adapter's trained copy), owned by the model; undefined where there is none. */
-  bias(): Tensor1D | undefined;
+  biasInForce(): Tensor1D | undefined;
   /** x·Wᵀ on the base weight in the engine's hands, without bias and adapters: x `[N, in]` → `[N, out]`. */
   product(x: Tensor2D): Tensor2D;
   /** Rows of the base table `[N, D]`; the caller disposes. */
@@ -171,6 +172,10 @@ export interface PeftMethodDefinition<Name extends MethodName> {
   /** Its options in adapter_config.json's words, without the common keys; and back. Present when `peftType` is. */
   toPeftConfig?(config: PeftConfigs[Name], context: PeftConfigContext): Record<string, unknown>;
   fromPeftConfig?(json: Readonly<Record<string, unknown>>): Partial<PeftConfigs[Name]>;
+  /** Common options that PEFT's config of this method has. Default: `target_modules`, `exclude_modules`, `modules_to_save`. */
+  readonly peftCommonKeys?: readonly PeftCommonKey[];
+  /** The layout of its files, where that is not PEFT's. */
+  readonly format?: AdapterFormat;
   /**
    * PEFT's layout of the tensors' names: `tuner` (default) puts `base_model.model.` before all of them; `prompt` writes the method's
    * own bare (`prompt_embeddings`) and `base_model.` before a head's.
@@ -182,6 +187,8 @@ export interface PeftMethodDefinition<Name extends MethodName> {
    */
   fileTensors?(config: PeftConfigs[Name], context: PeftConfigContext): Map<string, Tensor>;
 }
+
+export type PeftCommonKey = 'target_modules' | 'exclude_modules' | 'layers_to_transform' | 'layers_pattern' | 'modules_to_save';
 
 /** An attached method, as what writes its files sees it. */
 export interface PeftConfigContext {

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import { gatherRows } from '@peft/ops';
+import { gatherRows, linear } from '@peft/ops';
 import type { AttachContext, EmbeddingAdapter, SiteHandle } from './peft-method.js';
 
 /**
@@ -29,6 +29,12 @@ export function trainableRows(site: SiteHandle<'embedding'>, rows: readonly numb
   };
   return {
     forward: (ids, base) => replaced(base(ids), ids),
+    /** Columns of the logits of a tied output layer, replaced by x·Δᵀ. */
+    forwardOutput(x, base) {
+      const columns = tf.oneHot(tf.tensor1d([...rows], 'int32'), site.rows).cast('float32') as Tensor2D; // [rows, V], 1 where Δ takes the place
+      const kept = tf.sub(1, tf.sum(columns, 0)); // [V]
+      return tf.add(tf.mul(base(x), kept), tf.matMul(linear(x, trained.value as Tensor2D), columns));
+    },
     merge: (table) => replaced(table, Array.from({ length: site.rows }, (_, row) => row)),
   };
 }

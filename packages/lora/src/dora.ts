@@ -41,7 +41,7 @@ export function doraLinear(site: SiteHandle<'linear'>, matrices: LoraMatrices, d
         const added = tf.add<Tensor2D>(site.product(dropped), lowRank(dropped, matrices));
         return tf.add(base(x), tf.sub(scaleColumns(added, gain), site.product(dropped)));
       }
-      const bias = site.bias();
+      const bias = site.biasInForce();
       const y = base(x);
       const turned = scaleColumns(tf.add(bias ? tf.sub<Tensor2D>(y, bias) : y, lowRank(x, matrices)), gain);
       return bias ? tf.add(turned, bias) : turned;

@@ -19,6 +19,7 @@ declare module '@peft/core' {
 export const lora = definePeftMethod({
   name: 'lora',
   peftType: 'LORA',
+  peftCommonKeys: ['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save'],
   paper: { title: 'LoRA: Low-Rank Adaptation of Large Language Models', url: 'https://arxiv.org/abs/2106.09685' },
   parseConfig: parseLoraConfig,
   defaultTargets: ({ modelType }): TargetSelection => ({ targets: LORA_DEFAULT_TARGETS[modelType] ?? LORA_DEFAULT_ROLES }),

@@ -1,0 +1,116 @@
+/** Adapters as folders: `adapter_config.json`, the weights and a model card, in Hugging Face PEFT's layout or a method's own. */
+import { statSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { PeftError } from '@peft/errors';
+import { openCheckpoint, readJsonObject, writeFileAtomic, writeFolderAtomic, writeSafetensors, type TensorStore } from '@peft/hub';
+import type { Adapter } from './adapter.js';
+import { adapterCard, type AdapterCard } from './adapter-files-card.js';
+import { peftFormat } from './adapter-files-peft.js';
+import { adapterTensors, assignTensors, planTensors } from './adapter-files-tensors.js';
+import type { AdapterAbout, AdapterConfigJson, AdapterFormat, AnyMethod } from './adapter-format.js';
+import { adapterCounts, type Model } from './model.js';
+
+export interface SaveAdapterOptions extends AdapterAbout, Pick<AdapterCard, 'results' | 'language' | 'license'> {
+  /** Replace what the folder holds. Default false. */
+  readonly overwrite?: boolean;
+  /** Write an adapter whose parameters are still those that it was made with. Default false. */
+  readonly allowUntrained?: boolean;
+  /** Default: the method's own, else PEFT's. */
+  readonly format?: AdapterFormat;
+}
+
+export interface LoadAdapterOptions {
+  /** What to call it. Default `default`. */
+  readonly name?: string;
+  /** The methods that a file may name. */
+  readonly methods: readonly AnyMethod[];
+  /** Whether it takes part in training. Default false. */
+  readonly isTrainable?: boolean;
+}
+
+export interface LoadedAdapter {
+  readonly adapter: Adapter;
+  /** Sentences about what the file says and this version does not know. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Writes an adapter: all of the folder or none of it.
+ *
+ * @throws PEFT_ADAPTER_UNKNOWN, PEFT_FOLDER_NOT_EMPTY
+ * @throws PEFT_ADAPTER_EMPTY it has no parameters. @throws PEFT_ADAPTER_UNTRAINED none has changed since it was made.
+ * @throws PEFT_ADAPTER_NOT_FINITE a value is infinite or no number.
+ */
+export async function saveAdapter(model: Model, adapterName: string, folder: string, options: SaveAdapterOptions = {}): Promise<void> {
+  const adapter = model.adapter(adapterName);
+  const parameters = [...adapter.parameters.values()].filter(({ saved }) => saved);
+  if (parameters.length === 0) throw new PeftError('PEFT_ADAPTER_EMPTY', `adapter "${adapterName}" has no parameters to save.`);
+  if (!options.allowUntrained && !parameters.some((parameter) => parameter.hasChanged())) {
+    throw new PeftError('PEFT_ADAPTER_UNTRAINED', `adapter "${adapterName}" was never trained: each of its ${parameters.length} parameters is as it was made.`, { hint: 'train it first, or pass allowUntrained: true' });
+  }
+  const format = options.format ?? adapter.parts.map(({ part }) => part.method.format).find((own) => own !== undefined) ?? peftFormat;
+  const tensors = adapterTensors(model, adapter, format);
+  const config = format.writeConfig(adapter, options);
+  const card = adapterCard(adapter, { ...adapterCounts(model.description, [adapter]), ...options });
+  await writeFolderAtomic(folder, async (temporary) => {
+    await writeFileAtomic(join(temporary, 'adapter_config.json'), sortedJson(config));
+    await writeSafetensors(join(temporary, format.weightFiles.find((name) => name.endsWith('.safetensors'))!), tensors);
+    await writeFileAtomic(join(temporary, 'README.md'), card);
+  }, { replace: options.overwrite ?? false });
+}
+
+/**
+ * Reads an adapter and puts it on the model as the active one; on failure the model is as before.
+ *
+ * @throws PEFT_ADAPTER_MISSING no such folder, config or weights. @throws PEFT_METHOD_UNKNOWN, PEFT_CONFIG_UNSUPPORTED
+ * @throws PEFT_ADAPTER_MISMATCH it is for another model. @throws PEFT_ADAPTER_INCOMPLETE a tensor is missing.
+ */
+export async function loadAdapter(model: Model, folder: string, options: LoadAdapterOptions): Promise<LoadedAdapter> {
+  const config = readConfig(folder);
+  const formats = [peftFormat, ...new Set(options.methods.map(({ format }) => format).filter((format) => format !== undefined))];
+  const format = formats.find((candidate) => candidate.recognises(config));
+  if (!format) throw new PeftError('PEFT_METHOD_UNKNOWN', `${folder}: adapter_config.json is of none of the formats at hand (${formats.map(({ name }) => name).join(', ')}).`, { hint: "pass the method's package to loadAdapter" });
+  const store = openWeights(folder, format);
+  try {
+    const spec = format.readSpec(config, options.methods, model.description);
+    const plan = planTensors(model, spec, format, store, basename(resolve(folder)));
+    const known = new Set([...Object.keys(format.writeConfig(plan.dry, {})), 'runtime_config']);
+    const warnings = Object.keys(config).filter((key) => !known.has(key)).map((key) => `${basename(resolve(folder))}: adapter_config.json has the unknown option ${JSON.stringify(key)}, which is ignored.`);
+    const name = options.name ?? 'default';
+    const active = model.activeAdapters;
+    const adapter = model.addAdapter(name, spec, { strict: false, alsoUnfreeze: plan.extra });
+    try {
+      assignTensors(model, adapter, plan, store);
+    } catch (error) {
+      model.deleteAdapter(name);
+      model.setActiveAdapters(...active);
+      throw error;
+    }
+    adapter.isTrainable = options.isTrainable ?? false;
+    adapter.source = { config, copies: plan.copies };
+    return { adapter, warnings };
+  } finally {
+    store.close();
+  }
+}
+
+function readConfig(folder: string): AdapterConfigJson {
+  const config = readJsonObject(join(folder, 'adapter_config.json'));
+  if (!config) throw new PeftError('PEFT_ADAPTER_MISSING', `${resolve(folder)} holds no adapter_config.json.`, { hint: 'an adapter folder has it beside its weights; PEFT puts adapters with names of their own into subfolders' });
+  return config;
+}
+
+function openWeights(folder: string, format: AdapterFormat): TensorStore {
+  const file = format.weightFiles.map((name) => join(folder, name)).find((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
+  if (!file) throw new PeftError('PEFT_ADAPTER_MISSING', `${resolve(folder)} holds none of ${format.weightFiles.join(', ')}.`, { hint: 'fetch or write the adapter again' });
+  return openCheckpoint(file);
+}
+
+/** As Python writes it: keys sorted, two spaces, only ASCII. */
+const sortedJson = (value: unknown): string => JSON.stringify(sorted(value), null, 2).replace(/[\u0080-\uffff]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, item]) => [key, sorted(item)]));
+}

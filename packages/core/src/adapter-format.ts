@@ -1,0 +1,42 @@
+/** The seam between adapters and the layouts of their files: how a config becomes a spec, and a parameter a key. */
+import type { Adapter, OwnedParameter } from './adapter.js';
+import type { ModelDescription } from './model-description.js';
+import type { MethodName, MethodSpec, PeftMethodDefinition } from './peft-method.js';
+
+/** Any method. */
+export type AnyMethod = PeftMethodDefinition<MethodName>;
+export type AdapterConfigJson = Readonly<Record<string, unknown>>;
+
+/** What is said about an adapter beside its parameters. */
+export interface AdapterAbout {
+  /** Name or path of the base model. */
+  readonly baseModel?: string;
+  readonly revision?: string;
+}
+
+/** What a key of a file stands for. */
+export type FileKey =
+  | { readonly of: 'parameter'; readonly name: string }
+  /** A second copy of a trained parameter or of a base one, which is written again but never read. */
+  | { readonly of: 'trained' | 'base'; readonly name: string }
+  | undefined;
+
+export interface AdapterFormat {
+  readonly name: string;
+  /** Names of the weight file; the first is the one that is written. */
+  readonly weightFiles: readonly string[];
+  /** Whether an adapter_config.json is of this format. */
+  recognises(config: AdapterConfigJson): boolean;
+  /** What to attach. @throws PEFT_METHOD_UNKNOWN when the methods at hand lack the file's */
+  readSpec(config: AdapterConfigJson, methods: readonly AnyMethod[], description: ModelDescription): MethodSpec;
+  /** adapter_config.json. */
+  writeConfig(adapter: Adapter, about: AdapterAbout): Record<string, unknown>;
+  /** Key of a parameter. */
+  keyOf(adapter: Adapter, parameter: OwnedParameter): string;
+  /** Key of a tensor that a method computes for the file (`fileTensors`). */
+  keyOfTensor(adapter: Adapter, name: string): string;
+  /** The parameter that a key names (`savedAs` or `name`), whatever adapter it belongs to; undefined for a key of no such form. */
+  readKey(key: string): FileKey;
+  /** Base parameters that the format stores beside the adapter's own, by key. */
+  baseCopies?(adapter: Adapter): ReadonlyMap<string, string>;
+}

@@ -1,0 +1,79 @@
+/** The tasks of the cases: which head a model gets, how a padded batch becomes a packed one, what is compared, and its loss. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs';
+import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
+import { architectureFor, loadModel, type HeadOptions, type Model, type ModelBatch, type ModelOutput } from '@peft/core';
+import { openCheckpoint } from '@peft/hub';
+import { architectures } from '@peft/models';
+import { crossEntropy, gatherRows, type Engine } from '@peft/ops';
+import { nextLabels, packBatch, packRows, unpackRows, type PaddedBatch } from './packed.js';
+
+export type Task = 'seqcls' | 'causal' | 'seq2seq' | 'encoder';
+export type TaskBatch = PaddedBatch & { readonly labels?: readonly number[] | readonly (readonly number[])[] };
+
+type Mask = readonly (readonly number[])[];
+export interface PackedTask {
+  readonly batch: ModelBatch;
+  readonly labels: Int32Array;
+  /** Where the compared rows stand in padded tensors; none for one row per sequence. */
+  readonly mask: Mask | undefined;
+}
+
+/** Whether there is a family for the model of a folder. */
+export function isKnownModel(folder: string): boolean {
+  const { model_type: type } = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as { model_type: string };
+  return architectures.some(({ modelTypes }) => modelTypes.includes(type));
+}
+
+/** Loads a model for a task; an encoder alone for `encoder`. The caller disposes it. */
+export function openModel(folder: string, task: Task, engine: Engine): Model {
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>;
+  const store = openCheckpoint(folder);
+  try {
+    return loadModel(architectureFor(config['model_type'], architectures), config, store, engine, { head: headOf(task, (name) => store.get(name)?.shape) });
+  } finally {
+    store.close();
+  }
+}
+
+function headOf(task: Task, shapeOf: (name: string) => readonly number[] | undefined): HeadOptions {
+  if (task === 'causal') return { kind: 'causal-lm' };
+  if (task === 'seq2seq') return { kind: 'seq2seq-lm' };
+  if (task === 'encoder') return { kind: 'none' };
+  const outputs = ['classifier.out_proj.weight', 'classifier.weight', 'score.weight'].map(shapeOf).find((shape) => shape !== undefined)![0]!;
+  return { kind: 'sequence-classification', outputs };
+}
+
+/** @param startId the decoder's first token. */
+export function packTask(task: Task, batch: TaskBatch, startId = 0): PackedTask {
+  const packed = packBatch(batch);
+  const mask = batch.attention_mask;
+  if (task === 'encoder') return { batch: packed, labels: new Int32Array(), mask };
+  if (task === 'seqcls') return { batch: packed, labels: Int32Array.from(batch.labels as number[]), mask: undefined };
+  const rows = batch.labels as readonly (readonly number[])[];
+  if (task === 'causal') return { batch: packed, labels: nextLabels(packRows(rows, mask).values, packed.offsets), mask };
+  const decoderMask = rows.map((row) => row.map((label) => (label === -100 ? 0 : 1)));
+  const { values: labels, offsets } = packRows(rows, decoderMask);
+  const shifted = packRows(rows.map((row) => [startId, ...row.slice(0, -1)]), decoderMask);
+  return { batch: { ...packed, decoder: { inputIds: shifted.values, offsets } }, labels, mask: decoderMask };
+}
+
+/** What is compared: logits, or an encoder's last state, of the padded batch. @param extra virtual tokens in front of each row. */
+export function comparedOf(task: Task, output: ModelOutput, { mask }: PackedTask, extra = 0): ArrayLike<number> {
+  const rows = (task === 'encoder' ? output.hidden : output.logits!) as Tensor2D;
+  return mask ? unpackRows(rows.dataSync(), rows.shape[1], mask.map((row) => [...new Array<number>(extra).fill(1), ...row])) : rows.dataSync();
+}
+
+/** Mean over the labelled rows; of an encoder the mean square of its last state. @param extra virtual tokens in front of each row of logits. */
+export function taskLoss(task: Task, output: ModelOutput, { labels, batch }: PackedTask, extra = 0): Scalar {
+  if (task === 'encoder') return tf.mean(tf.square(output.hidden));
+  const offsets = batch.decoder?.offsets ?? batch.offsets;
+  const rows = extra === 0 || task === 'seqcls' ? output.logits! : gatherRows(output.logits!, tokenRows(offsets, extra));
+  return tf.div(tf.sum(crossEntropy(rows, labels)), labels.filter((label) => label !== -100).length) as Scalar;
+}
+
+/** Rows of the real tokens where each sequence has `extra` virtual ones in front. */
+function tokenRows(offsets: Int32Array, extra: number): Int32Array {
+  return Int32Array.from(Array.from(offsets.slice(0, -1)).flatMap((start, b) => Array.from({ length: offsets[b + 1]! - start }, (_, t) => start + (b + 1) * extra + t)));
+}
