@@ -1,7 +1,8 @@
 /**
  * Runs golden cases against the toolkit: `npm run test:golden -- --fixtures DIR [--only PATTERN] [--engine NAME]`.
  *
- * Every folder below DIR with a `case.json` is a case; its `section` names the file in `sections/` that checks it. Ends with exit code 1
+ * Every folder below DIR with a `case.json` is a case; its `section` names the file in `sections/` that checks it. A folder with AutoGluon's
+ * tables (`counts.json`, `layer_ids.json`) is one, too. Ends with exit code 1
  * when a case failed, and 2 when there was none.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -41,11 +42,16 @@ process.exit(counts.failed ? 1 : 0);
 
 function caseFolders(folder: string): string[] {
   const entries = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name).sort();
-  return [...(existsSync(join(folder, 'case.json')) ? [folder] : []), ...entries.flatMap((name) => caseFolders(join(folder, name)))];
+  return [...(existsSync(join(folder, 'case.json')) || hasTables(folder) ? [folder] : []), ...entries.flatMap((name) => caseFolders(join(folder, name)))];
+}
+
+/** The autogluon section also has tables of its own beside its cases. */
+function hasTables(folder: string): boolean {
+  return ['counts.json', 'layer_ids.json'].some((name) => existsSync(join(folder, name)));
 }
 
 async function checkCase(folder: string, context: GoldenContext): Promise<GoldenResult> {
-  const { section } = JSON.parse(readFileSync(join(folder, 'case.json'), 'utf8')) as { section?: string };
+  const { section } = hasTables(folder) ? { section: 'autogluon' } : (JSON.parse(readFileSync(join(folder, 'case.json'), 'utf8')) as { section?: string });
   const file = fileURLToPath(new URL(`sections/${section}.ts`, import.meta.url));
   if (!section || !/^[\w-]+$/.test(section) || !existsSync(file)) return { status: 'unsupported', detail: `there is no check of section "${section}"` };
   const before = tf.memory().numTensors;

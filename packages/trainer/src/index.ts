@@ -1,3 +1,4 @@
+export { adapterLayerIds, layerwiseDecay, singleRate, twoStages, type AdapterGroupOptions, type AdapterGroups } from './adapter-groups.js';
 export type { Checkpoint, CheckpointStore, OpenCheckpoint } from './checkpoint-store.js';
 export { activationBytes, chooseCheckpointing } from './checkpointing-choice.js';
 export { classification, type ClassificationBatch, type ClassificationOptions } from './classification.js';
