@@ -53,13 +53,63 @@ describe.each(Object.keys(families))('the tokenizer of %s', (family) => {
   });
 });
 
-describe('loadTokenizer', () => {
-  const withFiles = (files: Record<string, string>) => {
-    const folder = mkdtempSync(join(scratch, 'case-'));
-    for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
-    return folder;
-  };
+const withFiles = (files: Record<string, string | Uint8Array>) => {
+  const folder = mkdtempSync(join(scratch, 'case-'));
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
+  return folder;
+};
+const fixture = (family: string, name: string) => readFileSync(join(root, family, name));
 
+describe('without tokenizer.json', () => {
+  it.each([
+    ['deberta-v2', 'spm.model'],
+    ['xlm-roberta', 'sentencepiece.bpe.model'],
+    ['t5', 'spiece.model'],
+    ['mistral', 'tokenizer.model'],
+    ['bert', 'vocab.txt'],
+    ['electra', 'vocab.txt'],
+  ])('%s is built from %s, with equal ids', (family, name) => {
+    const names = ['tokenizer_config.json', 'config.json', name];
+    const tokenizer = loadTokenizer(withFiles(Object.fromEntries(names.map((each) => [each, fixture(family, each)]))));
+    const { ids, decoded, pairs } = families[family]!;
+    expect(texts.map((text) => tokenizer.encode(text).ids)).toEqual(ids);
+    expect(ids.map((each) => tokenizer.decode(each))).toEqual(decoded);
+    for (const { text, pair, maxLength, ...expected } of pairs) expect(tokenizer.encode(text, { pair, maxLength })).toEqual(expected);
+    const golden = JSON.parse(fixture(family, 'case.json').toString()) as { tokenizer: FixtureTokenizer };
+    for (const { text, input_ids } of golden.tokenizer.single) expect(tokenizer.encode(text).ids).toEqual(input_ids);
+    expect(tokenizer.specialIds).toEqual(loadTokenizer(join(root, family)).specialIds);
+  });
+
+  it('gpt2 is built from vocab.json and merges.txt, with equal ids', () => {
+    const json = JSON.parse(fixture('gpt2', 'tokenizer.json').toString()) as { model: { vocab: Record<string, number>; merges: [string, string][] } };
+    const vocab = { ...json.model.vocab, '<|endoftext|>': 459 };
+    const merges = json.model.merges.map((pair) => (Array.isArray(pair) ? pair.join(' ') : pair));
+    const folder = withFiles({ 'vocab.json': JSON.stringify(vocab), 'merges.txt': ['#version: 0.2', ...merges, ''].join('\n'), 'config.json': '{"model_type": "gpt2"}' });
+    expect(texts.map((text) => loadTokenizer(folder).encode(text).ids)).toEqual(families.gpt2!.ids);
+  });
+
+  it('deberta-v2 takes the mask from added_tokens.json, and its specials without any configuration', () => {
+    const folder = withFiles({ 'spm.model': fixture('deberta-v2', 'spm.model'), 'config.json': '{"model_type": "deberta-v2"}', 'added_tokens.json': '{"[MASK]": 703}' });
+    const tokenizer = loadTokenizer(folder);
+    expect(tokenizer.specialIds).toMatchObject({ cls: 1, sep: 2, pad: 0, mask: 703, unk: 3 });
+    expect(tokenizer.ids('[MASK]')).toEqual([703]);
+    expect(tokenizer.vocabularySize).toBe(704);
+  });
+
+  it('a model file that is cut off or no model is an error', () => {
+    const config = '{"model_type": "t5"}';
+    const whole = fixture('t5', 'spiece.model');
+    for (const bytes of [whole.subarray(0, 5000), Uint8Array.of(0x0a, 0xff, 0xff, 0xff, 0x7f), Uint8Array.of(0xff), new Uint8Array(0), Uint8Array.of(0x0f)]) {
+      expect(() => loadTokenizer(withFiles({ 'spiece.model': bytes, 'config.json': config }))).toThrowError(expect.objectContaining({ code: 'PEFT_TOKENIZER_INVALID' }));
+    }
+    expect(() => loadTokenizer(withFiles({ 'spiece.model': whole, 'config.json': '{"model_type": "reformer"}' }))).toThrowError(
+      expect.objectContaining({ code: 'PEFT_TOKENIZER_UNSUPPORTED', message: expect.stringContaining('unigram SentencePiece model of the family "reformer"') }),
+    );
+    expect(() => loadTokenizer(withFiles({ 'vocab.txt': 'a\nb\n', 'config.json': '{"model_type": "bert"}' }))).toThrowError(/has no special token "\[CLS\]"/);
+  });
+});
+
+describe('loadTokenizer', () => {
   it('reads special tokens and the length limit from the configuration', () => {
     const tokenizer = loadTokenizer(join(root, 'deberta-v2'));
     expect(tokenizer.specialIds).toEqual({ cls: 1, sep: 2, pad: 0, eos: 2, bos: 1, mask: 700, unk: 3 });

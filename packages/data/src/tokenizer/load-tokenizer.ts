@@ -3,15 +3,22 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PeftError } from '@peft/errors';
 import { invalidTokenizer } from './component-error.js';
-import { specialTokens, tokenizerFamily } from './special-tokens.js';
+import { convertSentencePiece } from './convert-sentencepiece.js';
+import { convertByteLevel, convertVocabularyText } from './convert-vocabulary.js';
+import { parseSentencePieceModel } from './sentencepiece-model.js';
+import { specialTokens, tokenizerFamily, type SpecialTokens } from './special-tokens.js';
 import { createTextTokenizer, type TextTokenizer } from './text-tokenizer.js';
 import type { TokenizerConfigJson, TokenizerJson } from './tokenizer-json.js';
 
 /** Lengths above this are the libraries' way of writing "no limit". */
 const NO_LIMIT = 1e9;
 
+/** SentencePiece models by the names that families give them. */
+const SENTENCEPIECE_FILES = ['spm.model', 'sentencepiece.bpe.model', 'spiece.model', 'tokenizer.model', 'sentencepiece.model'];
+
 /**
- * Loads the tokeniser of a checkpoint folder from `tokenizer.json`, with `tokenizer_config.json` beside it.
+ * Loads the tokeniser of a checkpoint folder: from `tokenizer.json`, or where there is none from a SentencePiece model, `vocab.txt`, or
+ * `vocab.json` with `merges.txt`. `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json` and `config.json` are read where they are.
  *
  * @throws PEFT_TOKENIZER_MISSING if the folder has none of these files, PEFT_TOKENIZER_INVALID or PEFT_TOKENIZER_UNSUPPORTED for what they hold.
  */
@@ -20,13 +27,27 @@ export function loadTokenizer(folder: string): TextTokenizer {
   const map = (readJson(folder, 'special_tokens_map.json') ?? {}) as Record<string, unknown>;
   const modelConfig = (readJson(folder, 'config.json') ?? {}) as { model_type?: string };
   const family = tokenizerFamily(config, modelConfig.model_type);
-  const json = readJson(folder, 'tokenizer.json') as TokenizerJson | undefined;
-  if (!json) {
-    throw new PeftError('PEFT_TOKENIZER_MISSING', `data: ${folder} has no tokenizer.json.`, { hint: 'Copy the tokenizer files of the checkpoint into the folder.' });
-  }
+  const special = specialTokens(config, map, family);
+  const json = (readJson(folder, 'tokenizer.json') as TokenizerJson | undefined) ?? convertOldFiles(folder, family, config, special);
   if (typeof json !== 'object' || typeof json.model !== 'object' || json.model === null) throw invalidTokenizer(`tokenizer.json in ${folder} has no "model".`);
   const limit = config.model_max_length;
-  return createTextTokenizer(json, specialTokens(config, map, family), typeof limit === 'number' && limit > 0 && limit < NO_LIMIT ? limit : Number.POSITIVE_INFINITY);
+  return createTextTokenizer(json, special, typeof limit === 'number' && limit > 0 && limit < NO_LIMIT ? limit : Number.POSITIVE_INFINITY);
+}
+
+function convertOldFiles(folder: string, family: string, config: TokenizerConfigJson, special: SpecialTokens): TokenizerJson {
+  const sentencePiece = SENTENCEPIECE_FILES.map((name) => join(folder, name)).find(existsSync);
+  if (sentencePiece) {
+    const added = (readJson(folder, 'added_tokens.json') ?? {}) as Record<string, number>;
+    return convertSentencePiece(parseSentencePieceModel(readFileSync(sentencePiece), sentencePiece), family, config, special, added);
+  }
+  const text = join(folder, 'vocab.txt');
+  if (existsSync(text)) return convertVocabularyText(readFileSync(text, 'utf8'), family, config, special);
+  const merges = join(folder, 'merges.txt');
+  const vocabulary = readJson(folder, 'vocab.json') as Record<string, number> | undefined;
+  if (vocabulary && existsSync(merges)) return convertByteLevel(vocabulary, readFileSync(merges, 'utf8'), family, config, special);
+  throw new PeftError('PEFT_TOKENIZER_MISSING', `data: ${folder} has no tokenizer: neither tokenizer.json nor ${SENTENCEPIECE_FILES.join(', ')}, vocab.txt, or vocab.json with merges.txt.`, {
+    hint: 'Copy the tokenizer files of the checkpoint into the folder.',
+  });
 }
 
 function readJson(folder: string, name: string): unknown {
