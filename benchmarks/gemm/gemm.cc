@@ -1,4 +1,4 @@
-// Our products beside oneDNN's, same machine, same run. Arguments: [threads].
+// Our products beside oneDNN's, same machine, same run. Arguments: [threads [M N K]].
 // oneDNN gets its best case: weights reordered beforehand to the layout it asks for, activations already bf16 for bf16.
 #include <oneapi/dnnl/dnnl.hpp>
 
@@ -85,6 +85,7 @@ int main(int argc, char** argv) {
                                {256, 4096, 4096}, {512, 768, 768}, {512, 768, 3072}, {1024, 768, 768}, {1024, 3072, 768}, {1024, 768, 3072}, {4096, 3072, 768}, {4096, 768, 3072}};
   for (const auto& shape : shapes) {
     int64_t m = shape[0], n = shape[1], k = shape[2];
+    if (argc > 4 && (m != std::atoll(argv[2]) || n != std::atoll(argv[3]) || k != std::atoll(argv[4]))) continue;
     std::vector<float> x(m * std::max(k, n)), w(n * k), y(m * std::max(k, n));
     for (float& value : x) value = static_cast<float>(drand48() - 0.5);
     for (float& value : w) value = static_cast<float>(drand48() - 0.5);

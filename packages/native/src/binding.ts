@@ -96,8 +96,8 @@ export interface AttentionOptions {
   readonly biasColumns: number;
   readonly extra: number; // P
   /**
-   * 0: none. The probabilities are numbered over sequences, then `[H, Tq, P + Tk]` row-major within one (extra keys first):
-   * Σ over earlier sequences of H·Tq·(P+Tk), + (h·Tq + i)·(P+Tk) + j, low 32 bits.
+   * 0: none. The probability of query row n (of all), head h and key column j (extra keys first) has the number
+   * (n·H + h)·L + j, low 32 bits, L being P + the longest key sequence of the batch.
    */
   readonly dropoutRate: number;
   readonly dropoutKey0: number;

@@ -1,0 +1,7 @@
+#include "exports.h"
+
+namespace peft {
+
+void exportAttention(Exports&) {}
+
+}  // namespace peft

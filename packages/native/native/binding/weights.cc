@@ -1,0 +1,240 @@
+// Frozen weights: a JavaScript object wraps a box whose weight is null once freed.
+#include <cmath>
+#include <cstring>
+#include <memory>
+
+#include "../weights/weight.h"
+#include "exports.h"
+
+namespace peft {
+namespace {
+
+struct Box {
+  std::unique_ptr<Weight> weight;
+  int64_t accounted = 0;  // bytes that the garbage collector was told of
+};
+
+const napi_type_tag kTag = {0x8a1c53f0d7e24b69u, 0xb3a97c5e10f84d2eu};
+
+void release(napi_env env, Box& box) {
+  box.weight.reset();
+  int64_t total = 0;
+  if (box.accounted) napi_adjust_external_memory(env, -box.accounted, &total);
+  box.accounted = 0;
+}
+
+napi_value wrap(const Arguments& a, std::unique_ptr<Weight> weight) {
+  auto box = std::make_unique<Box>();
+  const int64_t bytes = weight->file ? 0 : weight->byteLength();
+  box->weight = std::move(weight);
+  napi_value object;
+  napi_create_object(a.env(), &object);
+  auto finalize = [](napi_env env, void* data, void*) {
+    std::unique_ptr<Box> owned(static_cast<Box*>(data));
+    release(env, *owned);
+  };
+  if (napi_wrap(a.env(), object, box.get(), finalize, nullptr, nullptr) != napi_ok) throw std::bad_alloc();
+  Box* owned = box.release();
+  napi_type_tag_object(a.env(), object, &kTag);
+  int64_t total = 0;
+  owned->accounted = bytes;
+  napi_adjust_external_memory(a.env(), bytes, &total);
+  return object;
+}
+
+Box& boxOf(const Arguments& a, size_t index) {
+  bool tagged = false;
+  napi_valuetype type = napi_undefined;
+  napi_typeof(a.env(), a.value(index), &type);
+  if (type == napi_object) napi_check_object_type_tag(a.env(), a.value(index), &kTag, &tagged);
+  void* data = nullptr;
+  if (!tagged || napi_unwrap(a.env(), a.value(index), &data) != napi_ok) a.fail("weight must be a weight handle");
+  return *static_cast<Box*>(data);
+}
+
+const Weight& weightOf(const Arguments& a, size_t index) {
+  const Box& box = boxOf(a, index);
+  if (!box.weight) a.fail("the weight was freed");
+  return *box.weight;
+}
+
+constexpr std::initializer_list<const char*> kFormats = {"f32", "f16", "bf16", "int8", "nf4", "fp4"};
+
+Format plainFormat(const Arguments& a, size_t index) { return static_cast<Format>(a.choice(index, "format", {"f32", "f16", "bf16"})); }
+
+WeightShape shapeOf(const Arguments& a, size_t index) {
+  WeightShape shape{a.size(index, "rows"), a.size(index + 1, "columns"), a.boolean(index + 2, "transposed")};
+  product(shape.rows, shape.columns);
+  return shape;
+}
+
+int64_t blockSizeOf(const Arguments& a, size_t index) {
+  const int64_t size = a.size(index, "blockSize", 32, 4096);
+  if (size & (size - 1)) a.fail("blockSize must be a power of two, got " + std::to_string(size));
+  return size;
+}
+
+napi_value fromFile(const Arguments& a) {
+  const std::string path = a.text(0, "path");
+  const int64_t offset = a.size(1, "byteOffset");
+  const Format format = plainFormat(a, 2);
+  return wrap(a, weightFromFile(path, offset, format, shapeOf(a, 3)));
+}
+
+napi_value fromBytes(const Arguments& a) {
+  const Format format = plainFormat(a, 1);
+  const WeightShape shape = shapeOf(a, 2);
+  return wrap(a, weightFromBytes(a.bytes(0, "bytes", storedBytes(format, shape.elements())), format, shape));
+}
+
+napi_value fromParts(const Arguments& a) {
+  auto weight = std::make_unique<Weight>();
+  const int chosen = a.choice(0, "format", {"nf4", "fp4", "int8"});
+  weight->format = chosen == 0 ? Format::nf4 : chosen == 1 ? Format::fp4 : Format::int8;
+  weight->shape = shapeOf(a, 1);
+  const int64_t elements = weight->shape.elements();
+  int64_t maxima = weight->shape.rows;
+  if (weight->format == Format::int8) {
+    if (weight->shape.transposed) a.fail("an int8 weight must not be transposed");
+  } else {
+    weight->blockSize = blockSizeOf(a, 4);
+    maxima = (elements + weight->blockSize - 1) / weight->blockSize;
+  }
+  const int64_t length = weight->dataBytes();
+  const uint8_t* packed = a.bytes(5, "packed", length);
+  const float* absmax = a.optionalFloats(6, "absmax", maxima);
+  if (absmax) {
+    weight->maxima.assign(absmax, absmax + maxima);
+  } else {
+    if (weight->format == Format::int8) a.fail("absmax is missing");
+    weight->nestedBlockSize = a.size(10, "nestedBlockSize", 1);
+    const uint8_t* codes = a.bytes(7, "absmaxCodes", maxima);
+    const float* map = a.floats(8, "nestedMap", 256);
+    const int64_t groups = (maxima + weight->nestedBlockSize - 1) / weight->nestedBlockSize;
+    const float* nested = a.floats(9, "nestedAbsmax", groups);
+    weight->offset = a.finite(11, "nestedOffset");
+    weight->codes.assign(codes, codes + maxima);
+    weight->map.assign(map, map + 256);
+    weight->nested.assign(nested, nested + groups);
+  }
+  weight->bytes = allocateBytes(length);
+  if (length > 0) std::memcpy(weight->bytes.get(), packed, static_cast<size_t>(length));
+  return wrap(a, std::move(weight));
+}
+
+napi_value convert(const Arguments& a) {
+  const Weight& source = weightOf(a, 0);
+  const Format format = static_cast<Format>(a.choice(1, "format", kFormats));
+  const bool fourBit = format == Format::nf4 || format == Format::fp4;
+  const int64_t blockSize = fourBit ? blockSizeOf(a, 2) : 64;
+  const bool doubleQuantization = a.boolean(3, "doubleQuantization");
+  if (format == Format::int8 && source.shape.transposed) a.fail("a transposed weight cannot become int8");
+  return wrap(a, convertWeight(source, format, blockSize, fourBit && doubleQuantization));
+}
+
+napi_value infoOf(const Arguments& a) {
+  const Weight& weight = weightOf(a, 0);
+  napi_env env = a.env();
+  napi_value result;
+  napi_create_object(env, &result);
+  auto put = [&](const char* name, napi_value value) { napi_set_named_property(env, result, name, value); };
+  put("format", jsText(env, *(kFormats.begin() + static_cast<int>(weight.format))));
+  put("rows", jsNumber(env, static_cast<double>(weight.shape.rows)));
+  put("columns", jsNumber(env, static_cast<double>(weight.shape.columns)));
+  put("transposed", jsBoolean(env, weight.shape.transposed));
+  put("blockSize", jsNumber(env, static_cast<double>(weight.blockSize)));
+  put("doubleQuantization", jsBoolean(env, weight.nestedBlockSize > 0));
+  put("byteLength", jsNumber(env, static_cast<double>(weight.byteLength())));
+  put("mapped", jsBoolean(env, weight.file != nullptr));
+  return result;
+}
+
+template <class T>
+napi_value copyOf(napi_env env, napi_typedarray_type type, const T* data, size_t count) {
+  napi_value buffer, array;
+  void* memory = nullptr;
+  if (napi_create_arraybuffer(env, count * sizeof(T), &memory, &buffer) != napi_ok) throw std::bad_alloc();
+  if (count > 0) std::memcpy(memory, data, count * sizeof(T));
+  napi_create_typedarray(env, type, count, buffer, 0, &array);
+  return array;
+}
+
+napi_value parts(const Arguments& a) {
+  const Weight& weight = weightOf(a, 0);
+  if (weight.format != Format::int8 && weight.format != Format::nf4 && weight.format != Format::fp4) a.fail("only a quantised weight has parts");
+  napi_env env = a.env();
+  napi_value result;
+  napi_create_object(env, &result);
+  auto put = [&](const char* name, napi_value value) { napi_set_named_property(env, result, name, value); };
+  put("packed", copyOf(env, napi_uint8_array, weight.data(), static_cast<size_t>(weight.dataBytes())));
+  if (weight.nestedBlockSize == 0) {
+    put("absmax", copyOf(env, napi_float32_array, weight.maxima.data(), weight.maxima.size()));
+  } else {
+    put("absmaxCodes", copyOf(env, napi_uint8_array, weight.codes.data(), weight.codes.size()));
+    put("nestedMap", copyOf(env, napi_float32_array, weight.map.data(), weight.map.size()));
+    put("nestedAbsmax", copyOf(env, napi_float32_array, weight.nested.data(), weight.nested.size()));
+    put("nestedBlockSize", jsNumber(env, static_cast<double>(weight.nestedBlockSize)));
+    put("nestedOffset", jsNumber(env, weight.offset));
+  }
+  return result;
+}
+
+napi_value freeWeight(const Arguments& a) {
+  release(a.env(), boxOf(a, 0));
+  return nullptr;
+}
+
+napi_value dequantize(const Arguments& a) {
+  const Weight& weight = weightOf(a, 0);
+  dequantizeWeight(weight, a.floats(1, "out", weight.shape.elements()));
+  return nullptr;
+}
+
+napi_value gather(const Arguments& a) {
+  const Weight& weight = weightOf(a, 0);
+  const int64_t count = a.length(1, "ids");
+  const int32_t* ids = a.integers(1, "ids", count);
+  float* out = a.floats(2, "out", product(count, weight.shape.columns));
+  for (int64_t i = 0; i < count; i++) {
+    if (ids[i] < 0 || ids[i] >= weight.shape.rows) a.fail("id " + std::to_string(ids[i]) + " is outside the " + std::to_string(weight.shape.rows) + " rows");
+  }
+  gatherWeight(weight, ids, count, out);
+  return nullptr;
+}
+
+napi_value linear(const Arguments& a) {
+  const Weight& weight = weightOf(a, 0);
+  const int64_t n = a.size(4, "n");
+  const float* x = a.floats(1, "x", product(n, weight.shape.columns));
+  const float* bias = a.optionalFloats(2, "bias", weight.shape.rows);
+  float* y = a.floats(3, "y", product(n, weight.shape.rows));
+  weightForward(weight, x, bias, y, n, a.boolean(5, "bf16"));
+  return nullptr;
+}
+
+napi_value linearInputGradient(const Arguments& a) {
+  const Weight& weight = weightOf(a, 0);
+  const int64_t n = a.size(3, "n");
+  const float* dy = a.floats(1, "dy", product(n, weight.shape.rows));
+  float* dx = a.floats(2, "dx", product(n, weight.shape.columns));
+  weightBackward(weight, dy, dx, n, a.boolean(4, "bf16"));
+  return nullptr;
+}
+
+}  // namespace
+
+void exportWeights(Exports& exports) {
+  exports.push_back({"weightFromFile", call<fromFile>});
+  exports.push_back({"weightFromBytes", call<fromBytes>});
+  exports.push_back({"weightFromParts", call<fromParts>});
+  exports.push_back({"weightConvert", call<convert>});
+  exports.push_back({"weightInfo", call<infoOf>});
+  exports.push_back({"weightParts", call<parts>});
+  exports.push_back({"weightFree", call<freeWeight>});
+  exports.push_back({"weightDequantize", call<dequantize>});
+  exports.push_back({"weightGather", call<gather>});
+  exports.push_back({"linear", call<linear>});
+  exports.push_back({"linearInputGradient", call<linearInputGradient>});
+}
+
+}  // namespace peft

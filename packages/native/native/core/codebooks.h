@@ -1,0 +1,16 @@
+// The values of the 4-bit codes (bitsandbytes), code order.
+#pragma once
+
+namespace peft {
+
+/** Dettmers et al. 2023, appendix E: quantiles of the normal distribution, zero exact. */
+alignas(64) static const float kNf4Values[16] = {
+    -1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,
+    0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f, 0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
+
+/** A sign bit and a 3-bit magnitude of {0, 0.0625, 8, 12, 4, 6, 2, 3}/12. */
+alignas(64) static const float kFp4Values[16] = {
+    0.0f, 0.0625f / 12.0f, 8.0f / 12.0f, 12.0f / 12.0f, 4.0f / 12.0f, 6.0f / 12.0f, 2.0f / 12.0f, 3.0f / 12.0f,
+    -0.0f, -0.0625f / 12.0f, -8.0f / 12.0f, -12.0f / 12.0f, -4.0f / 12.0f, -6.0f / 12.0f, -2.0f / 12.0f, -3.0f / 12.0f};
+
+}  // namespace peft

@@ -1,0 +1,10 @@
+// What the processor and the operating system support.
+#pragma once
+
+namespace peft {
+
+bool cpuHasAvx2();        // AVX2, FMA, F16C
+bool cpuHasAvx512();      // F, BW, DQ, VL
+bool cpuHasAvx512Bf16();  // and BF16
+
+}  // namespace peft

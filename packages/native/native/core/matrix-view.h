@@ -1,0 +1,39 @@
+// A matrix of any stored format, as the products read it. Owns nothing.
+#pragma once
+#include <cstdint>
+
+namespace peft {
+
+enum class Format : int { f32 = 0, f16 = 1, bf16 = 2, int8 = 3, nf4 = 4, fp4 = 5 };
+
+/**
+ * data: f32, f16, bf16, int8: element (r, c) at r·stride + c. nf4, fp4: element i = r·stride + c in byte i/2, even i in the high nibble.
+ * scale: int8: row maximum [rows]. nf4, fp4: maximum of block i >> blockShift; with double quantisation null, and then
+ * maximum = map[codes[block]]·nested[block / nestedBlockSize] + offset.
+ */
+struct MatrixView {
+  Format format = Format::f32;
+  const void* data = nullptr;
+  int64_t stride = 0;  // elements from row to row
+  const float* scale = nullptr;
+  int blockShift = 6;         // blocks of 2^blockShift elements, 32 … 4096
+  const uint8_t* codes = nullptr;
+  const float* map = nullptr;  // [256]
+  const float* nested = nullptr;
+  int64_t nestedBlockSize = 256;
+  float offset = 0;
+};
+
+static inline MatrixView denseView(const float* data, int64_t stride) {
+  MatrixView view;
+  view.data = data;
+  view.stride = stride;
+  return view;
+}
+
+static inline float blockMaximum(const MatrixView& view, int64_t block) {
+  if (view.scale) return view.scale[block];
+  return view.map[view.codes[block]] * view.nested[block / view.nestedBlockSize] + view.offset;
+}
+
+}  // namespace peft

@@ -1,0 +1,183 @@
+#include "product.h"
+
+#include <algorithm>
+#include <atomic>
+#include <thread>
+
+#include "../core/arena.h"
+#include "../core/dispatch.h"
+#include "../core/thread-pool.h"
+
+namespace peft {
+namespace {
+
+constexpr int64_t kSharedBytes = int64_t{24} << 20;  // of the operand packed whole, at a time
+constexpr int64_t kPrivateRows = 112;                // of S that a task packs itself
+constexpr int64_t kPrivateColumns = 256;             // of V
+constexpr int64_t kSharedColumns = 1024;             // and of the other operand that it takes
+constexpr int64_t kSharedRows = 512;
+constexpr int64_t kWorkWorthSharing = 1 << 18;       // multiply-adds
+
+int64_t ceilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/** Cuts `total` into `count` blocks of nearly equal numbers of units, the larger ones first (threads take them in order). */
+struct Blocks {
+  Blocks(int64_t total, int64_t target, int64_t unit, int64_t multiple = 1) : unit_(unit), total_(total), units_(ceilDivide(total, unit)) {
+    count = ceilDivide(units_, std::max<int64_t>(target / unit, 1));
+    count = std::min(ceilDivide(count, multiple) * multiple, units_);
+    size = ceilDivide(units_, count) * unit;
+  }
+  int64_t begin(int64_t i) const { return (units_ / count * i + std::min(i, units_ % count)) * unit_; }
+  int64_t length(int64_t i) const { return std::min(total_, begin(i + 1)) - begin(i); }
+
+  int64_t count;
+  int64_t size;  // of the largest
+
+ private:
+  int64_t unit_, total_, units_;
+};
+
+struct Runner {
+  const Product& p;
+  const ProductKernels& k;
+  bool here;
+  int64_t words, passes, passWords;
+
+  Runner(const Product& product, bool sequential)
+      : p(product), k(product.bf16 ? kernels().bf16 : kernels().f32), here(sequential || product.rows * product.columns * product.depth < kWorkWorthSharing) {
+    words = ceilDivide(p.depth, k.elementsPerWord);
+    passes = std::max<int64_t>(ceilDivide(words, kPassWords), 1);
+    passWords = std::clamp<int64_t>(ceilDivide(ceilDivide(words, passes), 16) * 16, 1, kPassWords);
+    passes = std::max<int64_t>(ceilDivide(words, passWords), 1);
+  }
+
+  /** All of `pack`, then all of `compute`; one launch, in which tiles wait for the last packing. */
+  template <class Pack, class Compute>
+  void phases(int64_t packs, Pack&& pack, int64_t tasks, Compute&& compute) const {
+    if (here) {
+      for (int64_t i = 0; i < packs; i++) pack(i);
+      for (int64_t i = 0; i < tasks; i++) compute(i);
+      return;
+    }
+    std::atomic<int64_t> packed{0};
+    parallel(packs + tasks, [&](int64_t task) {
+      if (task < packs) {
+        pack(task);
+        packed.fetch_add(1, std::memory_order_release);
+        return;
+      }
+      for (int spins = 0; packed.load(std::memory_order_acquire) < packs; spins++)
+        if (spins > 1000) std::this_thread::yield();
+      compute(task - packs);
+    });
+  }
+
+  int64_t wordsOf(int64_t pass) const { return std::min(passWords, words - pass * passWords); }
+  int64_t depthBegin(int64_t pass) const { return pass * passWords * k.elementsPerWord; }
+  int64_t depthOf(int64_t pass) const { return std::min(passWords * k.elementsPerWord, p.depth - depthBegin(pass)); }
+
+  /** Blocks of the operand that tasks pack: a few for each thread where the work allows. */
+  Blocks privateBlocks(int64_t total, int64_t most, int64_t sharedBlocks, int64_t unit) const {
+    if (here) return Blocks(total, most, unit);
+    const int64_t wanted = ceilDivide(int64_t{4} * threadCount(), sharedBlocks);
+    return Blocks(total, std::min(most, total / wanted), unit, sharedBlocks % threadCount() == 0 ? 1 : threadCount());
+  }
+
+  /** V packed whole, S by the tasks. Layout of shared V: [pass][panel][words][tileColumns]. */
+  void shareV() const {
+    const int64_t width = k.tileColumns;
+    const int64_t chunk = std::max(kSharedColumns, kSharedBytes / (words * 4) / width * width);
+    for (int64_t chunk0 = 0; chunk0 < p.columns; chunk0 += chunk) {
+      const int64_t columns = std::min(chunk, p.columns - chunk0);
+      const int64_t padded = ceilDivide(columns, width) * width;
+      const Blocks vBlocks(columns, kSharedColumns, width);
+      const Blocks sBlocks = privateBlocks(p.rows, kPrivateRows, vBlocks.count, k.tileRows);
+      uint32_t* shared = scratch<uint32_t>(Scratch::kSharedV, padded * words);
+      auto panel = [&](int64_t pass, int64_t column) { return shared + pass * passWords * padded + column * wordsOf(pass); };
+      const Blocks packBlocks(columns, width, width);
+      auto pack = [&](int64_t task) {
+        const int64_t pass = task / packBlocks.count, block = task % packBlocks.count, column = packBlocks.begin(block);
+        k.packV(p.v, p.vTransposed, chunk0 + column, packBlocks.length(block), depthBegin(pass), depthOf(pass), panel(pass, column),
+                scratch<uint32_t>(Scratch::kDecode, packScratchWords(packBlocks.size)));
+      };
+      auto compute = [&](int64_t task) {
+        const int64_t s = task % sBlocks.count, v = task / sBlocks.count;
+        const int64_t row = sBlocks.begin(s), rows = sBlocks.length(s), column = vBlocks.begin(v);
+        uint32_t* packed = scratch<uint32_t>(Scratch::kTaskS, sBlocks.size * kStrideWords);
+        uint32_t* spare = scratch<uint32_t>(Scratch::kDecode, packScratchWords(sBlocks.size));
+        float* sums = scratch<float>(Scratch::kTile, sBlocks.size * vBlocks.size);
+        for (int64_t pass = 0; pass < passes; pass++) {
+          k.packS(p.s, p.sTransposed, row, rows, depthBegin(pass), depthOf(pass), packed, spare);
+          k.multiply(rows, vBlocks.length(v), wordsOf(pass), packed, panel(pass, column), sums, sBlocks.size, pass > 0);
+        }
+        finish(sums, sBlocks.size, row, rows, chunk0 + column, vBlocks.length(v));
+      };
+      phases(passes * packBlocks.count, pack, sBlocks.count * vBlocks.count, compute);
+    }
+  }
+
+  /** S packed whole, V by the tasks. Layout of shared S: [pass][rows][kStrideWords]. */
+  void shareS() const {
+    const int64_t width = k.tileColumns;
+    const int64_t chunk = std::max(kSharedRows, kSharedBytes / (passes * kStrideWords * 4));
+    for (int64_t chunk0 = 0; chunk0 < p.rows; chunk0 += chunk) {
+      const int64_t rows = std::min(chunk, p.rows - chunk0);
+      const Blocks sBlocks(rows, kSharedRows, k.tileRows);
+      const Blocks vBlocks = privateBlocks(p.columns, kPrivateColumns, sBlocks.count, width);
+      uint32_t* shared = scratch<uint32_t>(Scratch::kSharedS, passes * rows * kStrideWords);
+      auto packedRow = [&](int64_t pass, int64_t row) { return shared + (pass * rows + row) * kStrideWords; };
+      const Blocks packBlocks(rows, 64, 16);
+      auto pack = [&](int64_t task) {
+        const int64_t pass = task / packBlocks.count, block = task % packBlocks.count, row = packBlocks.begin(block);
+        k.packS(p.s, p.sTransposed, chunk0 + row, packBlocks.length(block), depthBegin(pass), depthOf(pass), packedRow(pass, row),
+                scratch<uint32_t>(Scratch::kDecode, packScratchWords(packBlocks.size)));
+      };
+      auto compute = [&](int64_t task) {
+        const int64_t v = task % vBlocks.count, s = task / vBlocks.count;
+        const int64_t row = sBlocks.begin(s), column = vBlocks.begin(v), columns = vBlocks.length(v);
+        uint32_t* packed = scratch<uint32_t>(Scratch::kTaskV, vBlocks.size * passWords);
+        uint32_t* spare = scratch<uint32_t>(Scratch::kDecode, packScratchWords(vBlocks.size));
+        float* sums = scratch<float>(Scratch::kTile, sBlocks.size * vBlocks.size);
+        for (int64_t pass = 0; pass < passes; pass++) {
+          k.packV(p.v, p.vTransposed, column, columns, depthBegin(pass), depthOf(pass), packed, spare);
+          k.multiply(sBlocks.length(s), columns, wordsOf(pass), packedRow(pass, row), packed, sums, sBlocks.size, pass > 0);
+        }
+        finish(sums, sBlocks.size, chunk0 + row, sBlocks.length(s), column, columns);
+      };
+      phases(passes * packBlocks.count, pack, sBlocks.count * vBlocks.count, compute);
+    }
+  }
+
+  void finish(const float* sums, int64_t sumRows, int64_t row, int64_t rows, int64_t column, int64_t columns) const {
+    if (p.outTransposed) {
+      k.storeTransposed(sums, sumRows, rows, columns, p.out + column * p.outStride + row, p.outStride, p.bias ? p.bias + row : nullptr, p.accumulate);
+    } else {
+      k.store(sums, sumRows, rows, columns, p.out + row * p.outStride + column, p.outStride, p.bias ? p.bias + column : nullptr, p.accumulate);
+    }
+  }
+
+  /** depth 0: the bias alone. */
+  void biasOnly() const {
+    if (p.accumulate && !p.bias) return;
+    for (int64_t s = 0; s < p.rows; s++)
+      for (int64_t v = 0; v < p.columns; v++) {
+        float& out = p.outTransposed ? p.out[v * p.outStride + s] : p.out[s * p.outStride + v];
+        out = (p.accumulate ? out : 0.0f) + (p.bias ? p.bias[p.outTransposed ? s : v] : 0.0f);
+      }
+  }
+
+  void run() const {
+    if (p.rows == 0 || p.columns == 0) return;
+    if (p.depth == 0) biasOnly();
+    else if (p.shareS) shareS();
+    else shareV();
+  }
+};
+
+}  // namespace
+
+void multiply(const Product& product) { Runner(product, false).run(); }
+
+void multiplyHere(const Product& product) { Runner(product, true).run(); }
+
+}  // namespace peft

@@ -1,0 +1,31 @@
+// One matrix product over packed operands, by all threads or by the calling one.
+#pragma once
+#include <cstdint>
+#include "../core/matrix-view.h"
+
+namespace peft {
+
+/** out = S·Vᵀ (+ bias), see core/product-kernels.h. The order of every sum depends on `depth` alone. */
+struct Product {
+  int64_t rows = 0;     // of S
+  int64_t columns = 0;  // of V
+  int64_t depth = 0;    // k
+  MatrixView s;
+  bool sTransposed = false;  // stored [k, rows]
+  MatrixView v;
+  bool vTransposed = false;  // stored [columns, k]
+  /** Which operand is packed whole before the tiles start; the other is packed by each task, and should be the frozen one. */
+  bool shareS = false;
+  float* out = nullptr;
+  int64_t outStride = 0;
+  bool outTransposed = false;   // out[v·stride + s]
+  const float* bias = nullptr;  // [columns], or [rows] when outTransposed
+  bool accumulate = false;
+  bool bf16 = false;
+};
+
+void multiply(const Product& product);
+/** The same by the calling thread alone; may be called from a task. */
+void multiplyHere(const Product& product);
+
+}  // namespace peft

@@ -1,0 +1,139 @@
+// A run of stored elements of one row as float32, or rounded to bf16.
+// 4-bit values are code value · block maximum, rounded once to the type asked for.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#include "../core/codebooks.h"
+#include "../core/half.h"
+#include "../core/matrix-view.h"
+
+namespace peft::PEFT_ISA {
+
+/** Rounded to the nearest bf16, lower half of the word zero. */
+inline vf roundToBf16(vf a) {
+  vi b = bits(a);
+  return fromBits((b + seti(0x7fff) + (shr<16>(b) & seti(1))) & seti(static_cast<int32_t>(0xffff0000u)));
+}
+
+/** 2·W bf16 numbers: a, then b. */
+inline void storeBf16(uint16_t* p, vf a, vf b) {
+#ifdef PEFT_HAS_BF16
+  _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(b.v, a.v));
+#else
+  storeU16(p, shr<16>(bits(roundToBf16(a))));
+  storeU16(p + W, shr<16>(bits(roundToBf16(b))));
+#endif
+}
+
+inline vf loadBf16(const uint16_t* p) { return fromBits(shl<16>(loadU16(p))); }
+
+/** Receives decoded elements as float32. */
+struct FloatSink {
+  using Element = float;
+  static void two(float* out, vf a, vf b) { store(out, a); store(out + W, b); }
+  static void one(float* out, float a) { *out = a; }
+  static void pairs(float* out, vf even, vf odd) { storeInterleaved(out, even, odd); }
+  static vf tableEntry(vf a) { return a; }
+};
+
+/** Receives decoded elements as bf16. */
+struct BfloatSink {
+  using Element = uint16_t;
+  static void two(uint16_t* out, vf a, vf b) { storeBf16(out, a, b); }
+  static void one(uint16_t* out, float a) { *out = floatToBfloat(a); }
+  static void pairs(uint16_t* out, vf even, vf odd) { storei(out, shr<16>(bits(even)) | bits(odd)); }
+  static vf tableEntry(vf a) { return roundToBf16(a); }
+};
+
+/** `loadLanes(i)` gives elements i … i+W−1 of the run, `loadOne(i)` one. */
+template <class Sink, class LoadLanes, class LoadOne>
+inline void decodeDense(int64_t count, typename Sink::Element* out, LoadLanes loadLanes, LoadOne loadOne) {
+  int64_t i = 0;
+  for (; i + 2 * W <= count; i += 2 * W) Sink::two(out + i, loadLanes(i), loadLanes(i + W));
+  for (; i < count; i++) Sink::one(out + i, loadOne(i));
+}
+
+#ifdef PEFT_HAS_BF16
+/** `count` elements of one block, a multiple of 32 from an even one on: the block's 16 values are scaled, rounded and looked up by 16-bit lanes. */
+inline void decodeBlockToBf16(const uint8_t* bytes, __m512 values, float maximumOfBlock, int64_t count, uint16_t* out) {
+  const __m256i rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(values, _mm512_set1_ps(maximumOfBlock)));
+  const __m512i table = _mm512_broadcast_i64x4(rounded);  // twice, so that bit 4 of an index does not matter
+  for (int64_t i = 0; i < count; i += 32, out += 32) {
+    const __m512i byte = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + (i >> 1))));
+    const __m512i index = _mm512_or_si512(_mm512_srli_epi32(byte, 4), _mm512_slli_epi32(byte, 16));
+    _mm512_storeu_si512(out, _mm512_permutexvar_epi16(index, table));
+  }
+}
+#endif
+
+template <class Sink>
+inline void decodeFourBit(const MatrixView& view, int64_t first, int64_t count, typename Sink::Element* out) {
+  const float* values = view.format == Format::nf4 ? kNf4Values : kFp4Values;
+  const uint8_t* bytes = static_cast<const uint8_t*>(view.data);
+  const Table16 plain = table16(values);
+  const int64_t end = first + count;
+  int64_t i = first, block = first >> view.blockShift;
+  auto one = [&](float maximumOfBlock) {
+    const int code = i & 1 ? bytes[i >> 1] & 15 : bytes[i >> 1] >> 4;
+    Sink::one(out++, values[code] * maximumOfBlock);
+    i++;
+  };
+  for (; i < end; block++) {
+    const int64_t blockEnd = (block + 1) << view.blockShift < end ? (block + 1) << view.blockShift : end;
+    const float maximumOfBlock = blockMaximum(view, block);
+    if (i & 1) one(maximumOfBlock);
+    const int64_t whole = (blockEnd - i) / (2 * W) * (2 * W);
+    if (whole > 0) {
+#ifdef PEFT_HAS_BF16
+      if constexpr (sizeof(typename Sink::Element) == 2) {
+        decodeBlockToBf16(bytes + (i >> 1), plain.v, maximumOfBlock, whole, out);
+        i += whole;
+        out += whole;
+      } else
+#endif
+      {
+        const vf scale = set(maximumOfBlock);
+        const Table16 table = map(plain, [&](vf entry) { return Sink::tableEntry(entry * scale); });
+        for (const int64_t stop = i + whole; i < stop; i += 2 * W, out += 2 * W) {
+          const vi byte = loadU8(bytes + (i >> 1));
+          Sink::pairs(out, look(table, shr<4>(byte)), look(table, byte));
+        }
+      }
+    }
+    while (i < blockEnd) one(maximumOfBlock);
+  }
+}
+
+/** out[i] = element (row, column + i), i < count; the run stays in the row. */
+template <class Sink>
+inline void decodeRun(const MatrixView& view, int64_t row, int64_t column, int64_t count, typename Sink::Element* out) {
+  const int64_t first = row * view.stride + column;
+  switch (view.format) {
+    case Format::f32: {
+      const float* p = static_cast<const float*>(view.data) + first;
+      decodeDense<Sink>(count, out, [&](int64_t i) { return load(p + i); }, [&](int64_t i) { return p[i]; });
+      break;
+    }
+    case Format::f16: {
+      const uint16_t* p = static_cast<const uint16_t*>(view.data) + first;
+      decodeDense<Sink>(count, out, [&](int64_t i) { return loadF16(p + i); }, [&](int64_t i) { return halfToFloat(p[i]); });
+      break;
+    }
+    case Format::bf16: {
+      const uint16_t* p = static_cast<const uint16_t*>(view.data) + first;
+      if constexpr (sizeof(typename Sink::Element) == 2) std::memcpy(out, p, static_cast<size_t>(count) * 2);
+      else decodeDense<Sink>(count, out, [&](int64_t i) { return loadBf16(p + i); }, [&](int64_t i) { return bfloatToFloat(p[i]); });
+      break;
+    }
+    case Format::int8: {
+      const int8_t* p = static_cast<const int8_t*>(view.data) + first;
+      const float factor = view.scale[row] / 127.0f;
+      decodeDense<Sink>(count, out, [&](int64_t i) { return toFloat(loadI8(p + i)) * set(factor); }, [&](int64_t i) { return static_cast<float>(p[i]) * factor; });
+      break;
+    }
+    case Format::nf4:
+    case Format::fp4: decodeFourBit<Sink>(view, first, count, out); break;
+  }
+}
+
+}  // namespace peft::PEFT_ISA

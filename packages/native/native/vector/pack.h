@@ -1,0 +1,120 @@
+// Packing of the operands of a product, see core/product-kernels.h for the layouts.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#include "../core/product-kernels.h"
+#include "decode.h"
+#include "transpose.h"
+
+namespace peft::PEFT_ISA {
+
+/** Float32 operands, one element a word. */
+struct FloatWords {
+  static constexpr int kPerWord = 1;
+  using Sink = FloatSink;
+
+  /** The row k as words; points into the matrix where it can, else into `scratch`. */
+  struct Row {
+    const uint32_t* words;
+    Row(const MatrixView& view, int64_t k, bool, int64_t column, int64_t count, uint32_t* scratch) {
+      if (view.format == Format::f32) {
+        words = static_cast<const uint32_t*>(view.data) + k * view.stride + column;
+      } else {
+        decodeRun<Sink>(view, k, column, count, reinterpret_cast<float*>(scratch));
+        words = scratch;
+      }
+    }
+    vi at(int64_t i) const { return loadi(words + i); }
+    uint32_t oneAt(int64_t i) const { return words[i]; }
+  };
+};
+
+/** bf16 operands, two a word. */
+struct BfloatWords {
+  static constexpr int kPerWord = 2;
+  using Sink = BfloatSink;
+
+  /** Rows k and k+1 (zeros where k is the `last`), element pairs as words. */
+  struct Row {
+    const uint16_t* even;
+    const uint16_t* odd;
+    Row(const MatrixView& view, int64_t k, bool last, int64_t column, int64_t count, uint32_t* scratch) {
+      uint16_t* space = reinterpret_cast<uint16_t*>(scratch);
+      const int64_t half = (count + 31) / 32 * 32;
+      even = read(view, k, column, count, space);
+      if (last) std::memset(space + half, 0, static_cast<size_t>(half) * 2);
+      odd = last ? space + half : read(view, k + 1, column, count, space + half);
+    }
+    static const uint16_t* read(const MatrixView& view, int64_t k, int64_t column, int64_t count, uint16_t* space) {
+      if (view.format == Format::bf16) return static_cast<const uint16_t*>(view.data) + k * view.stride + column;
+      decodeRun<Sink>(view, k, column, count, space);
+      return space;
+    }
+    vi at(int64_t i) const { return loadU16(even + i) | shl<16>(loadU16(odd + i)); }
+    uint32_t oneAt(int64_t i) const { return even[i] | static_cast<uint32_t>(odd[i]) << 16; }
+  };
+};
+
+/** Row `row` of `view`, elements [k0, k0+count), as words. */
+template <class Words>
+inline void packRun(const MatrixView& view, int64_t row, int64_t k0, int64_t count, uint32_t* words) {
+  auto* out = reinterpret_cast<typename Words::Sink::Element*>(words);
+  decodeRun<typename Words::Sink>(view, row, k0, count, out);
+  if (Words::kPerWord == 2 && (count & 1)) out[count] = 0;
+}
+
+template <class Words>
+void packS(const MatrixView& view, bool transposed, int64_t row0, int64_t rows, int64_t k0, int64_t count, uint32_t* packed, uint32_t* scratch) {
+  if (!transposed) {
+    for (int64_t i = 0; i < rows; i++) packRun<Words>(view, row0 + i, k0, count, packed + i * kStrideWords);
+    return;
+  }
+  const int64_t words = (count + Words::kPerWord - 1) / Words::kPerWord;
+  uint32_t* spare = scratch + W * rows;
+  for (int64_t w = 0; w < words; w += W) {
+    const int64_t height = words - w < W ? words - w : W;
+    for (int64_t i = 0; i < height; i++) {
+      const int64_t k = (w + i) * Words::kPerWord;
+      const typename Words::Row row(view, k0 + k, k + 1 == count, row0, rows, spare);
+      uint32_t* to = scratch + i * rows;
+      int64_t r = 0;
+      for (; r + W <= rows; r += W) storei(to + r, row.at(r));
+      for (; r < rows; r++) to[r] = row.oneAt(r);
+    }
+    transposeWords(scratch, rows, height, rows, packed + w, kStrideWords);
+  }
+}
+
+template <class Words>
+void packV(const MatrixView& view, bool transposed, int64_t column0, int64_t columns, int64_t k0, int64_t count, uint32_t* packed, uint32_t* scratch) {
+  constexpr int64_t width = W * kTileVectors;
+  const int64_t words = (count + Words::kPerWord - 1) / Words::kPerWord;
+  if (!transposed) {
+    const int64_t whole = columns / width * width;
+    for (int64_t w = 0; w < words; w++) {
+      const int64_t k = w * Words::kPerWord;
+      const typename Words::Row row(view, k0 + k, k + 1 == count, column0, columns, scratch);
+      uint32_t* to = packed + w * width;
+      for (int64_t c = 0; c < whole; c += width, to += words * width)
+        for (int64_t i = 0; i < width; i += W) storei(to + i, row.at(c + i));
+      if (whole < columns)
+        for (int64_t i = 0; i < width; i++) to[i] = whole + i < columns ? row.oneAt(whole + i) : 0;
+    }
+    return;
+  }
+  for (int64_t c = 0; c < columns; c += width, packed += words * width) {
+    const int64_t height = columns - c < width ? columns - c : width;
+    const uint32_t* rows = scratch;
+    int64_t stride = kStrideWords;
+    if (Words::kPerWord == 1 && view.format == Format::f32) {
+      rows = static_cast<const uint32_t*>(view.data) + (column0 + c) * view.stride + k0;
+      stride = view.stride;
+    } else {
+      for (int64_t i = 0; i < height; i++) packRun<Words>(view, column0 + c + i, k0, count, scratch + i * kStrideWords);
+    }
+    if (height < width) std::memset(packed, 0, static_cast<size_t>(words * width) * 4);
+    transposeWords(rows, stride, height, words, packed, width);
+  }
+}
+
+}  // namespace peft::PEFT_ISA

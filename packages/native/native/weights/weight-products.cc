@@ -1,0 +1,60 @@
+// Products with a frozen weight. Both directions read the same bytes; which operand fills the vectors depends on how they lie:
+//   contraction along stored rows' elements (y = x·Wᵀ of [out, in]): the weight is broadcast, the activations fill vectors;
+//   contraction over stored rows (dx = dy·W): the weight's rows fill vectors.
+#include "../gemm/product.h"
+#include "../gemm/vector-product.h"
+#include "weight.h"
+
+namespace peft {
+namespace {
+
+/** out [n, stored rows] = x·storedᵀ. */
+void alongRows(const Weight& weight, const float* x, const float* bias, float* out, int64_t n, bool bf16) {
+  if (n <= kVectorProductRows) {
+    vectorProduct(weight.view(), weight.shape.storedRows(), weight.shape.storedColumns(), x, n, bias, out);
+    return;
+  }
+  Product p;
+  p.rows = weight.shape.storedRows();
+  p.columns = n;
+  p.depth = weight.shape.storedColumns();
+  p.s = weight.view();
+  p.v = denseView(x, p.depth);
+  p.vTransposed = true;
+  p.out = out;
+  p.outStride = p.rows;
+  p.outTransposed = true;
+  p.bias = bias;
+  p.bf16 = bf16;
+  multiply(p);
+}
+
+/** out [n, stored columns] = x·stored. */
+void overRows(const Weight& weight, const float* x, const float* bias, float* out, int64_t n, bool bf16) {
+  Product p;
+  p.rows = n;
+  p.columns = weight.shape.storedColumns();
+  p.depth = weight.shape.storedRows();
+  p.s = denseView(x, p.depth);
+  p.shareS = true;
+  p.v = weight.view();
+  p.out = out;
+  p.outStride = p.columns;
+  p.bias = bias;
+  p.bf16 = bf16;
+  multiply(p);
+}
+
+}  // namespace
+
+void weightForward(const Weight& weight, const float* x, const float* bias, float* y, int64_t n, bool bf16) {
+  if (weight.shape.transposed) overRows(weight, x, bias, y, n, bf16);
+  else alongRows(weight, x, bias, y, n, bf16);
+}
+
+void weightBackward(const Weight& weight, const float* dy, float* dx, int64_t n, bool bf16) {
+  if (weight.shape.transposed) alongRows(weight, dy, nullptr, dx, n, bf16);
+  else overRows(weight, dy, nullptr, dx, n, bf16);
+}
+
+}  // namespace peft

@@ -1,0 +1,66 @@
+// A base weight that does not train: its bytes, where they came from, and what they mean.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "../core/matrix-view.h"
+#include "mapped-file.h"
+
+namespace peft {
+
+/** Logical shape [rows, columns]; stored [columns, rows] when `transposed`. */
+struct WeightShape {
+  int64_t rows, columns;
+  bool transposed;
+
+  int64_t storedRows() const { return transposed ? columns : rows; }
+  int64_t storedColumns() const { return transposed ? rows : columns; }
+  int64_t elements() const { return rows * columns; }
+};
+
+struct Weight {
+  WeightShape shape{};
+  Format format = Format::f32;
+  int64_t blockSize = 0;  // of nf4, fp4
+  std::unique_ptr<MappedFile> file;
+  std::shared_ptr<uint8_t> bytes;  // when not mapped; 64-byte aligned
+  std::vector<float> maxima;       // of blocks (nf4, fp4 without codes) or rows (int8)
+  std::vector<uint8_t> codes;      // double quantisation: 8-bit maxima
+  std::vector<float> map;          // [256]
+  std::vector<float> nested;
+  int64_t nestedBlockSize = 0;
+  float offset = 0;
+
+  /** Rows and columns as stored. */
+  MatrixView view() const;
+  int64_t byteLength() const;
+  /** Bytes of `data` alone. */
+  int64_t dataBytes() const;
+  const uint8_t* data() const { return file ? file->data() : bytes.get(); }
+};
+
+/** Bytes that `elements` take. */
+int64_t storedBytes(Format format, int64_t elements);
+
+/** Uninitialised, 64-byte aligned. */
+std::shared_ptr<uint8_t> allocateBytes(int64_t count);
+
+std::unique_ptr<Weight> weightFromFile(const std::string& path, int64_t offset, Format format, WeightShape shape);
+std::unique_ptr<Weight> weightFromBytes(const uint8_t* bytes, Format format, WeightShape shape);
+std::unique_ptr<Weight> convertWeight(const Weight& source, Format format, int64_t blockSize, bool doubleQuantization);
+
+/** out [rows, columns], logical. */
+void dequantizeWeight(const Weight& weight, float* out);
+/** out[i] = row ids[i]; ids are inside. */
+void gatherWeight(const Weight& weight, const int32_t* ids, int64_t count, float* out);
+/** y [n, rows] = x [n, columns]·Wᵀ + bias. */
+void weightForward(const Weight& weight, const float* x, const float* bias, float* y, int64_t n, bool bf16);
+/** dx [n, columns] = dy [n, rows]·W. */
+void weightBackward(const Weight& weight, const float* dy, float* dx, int64_t n, bool bf16);
+
+/** Blocks of 256 of `maxima` minus their mean, as codes of the signed dynamic map. */
+void quantizeMaxima(Weight& weight);
+
+}  // namespace peft

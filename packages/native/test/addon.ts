@@ -1,0 +1,40 @@
+/** The addon for tests: each suite runs once for every set of instructions that the processor has. */
+import { describe } from 'vitest';
+import { loadBinding, type InstructionSet, type NativeBinding } from '../src/binding.js';
+
+export const addon: NativeBinding | undefined = (() => {
+  try {
+    return loadBinding();
+  } catch {
+    return undefined;
+  }
+})();
+
+/** What is reported where the addon was not compiled. */
+const title = addon ? '' : ' (skipped: the addon was not compiled)';
+
+/** Runs a suite for each set of instructions. */
+export function describeEachSet(name: string, suite: (native: NativeBinding, set: InstructionSet) => void): void {
+  for (const set of addon?.info().instructionSets ?? ['portable' as const]) {
+    describe.skipIf(!addon)(`${name} with ${set}${title}`, () => suite(addon!, set));
+  }
+}
+
+/** Seeded uniform numbers in [−1, 1). */
+export function randomFloats(length: number, seed: number, scale = 1): Float32Array {
+  let state = (seed * 2654435761 + 1) >>> 0;
+  return Float32Array.from({ length }, () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return ((state >>> 8) / 2 ** 23 - 1) * scale;
+  });
+}
+
+/** The largest |a − b|, relative to 1 + |b|. NaN counts as infinitely far. */
+export function distance(actual: ArrayLike<number>, expected: ArrayLike<number>, length = expected.length): number {
+  let worst = 0;
+  for (let i = 0; i < length; i += 1) {
+    const difference = Object.is(actual[i], expected[i]) ? 0 : Math.abs(actual[i]! - expected[i]!) / (1 + Math.abs(expected[i]!));
+    if (!(difference <= worst)) worst = Number.isNaN(difference) ? Infinity : difference;
+  }
+  return worst;
+}
