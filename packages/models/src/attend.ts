@@ -22,10 +22,12 @@ export interface AttendOptions extends Pick<AttentionOptions, 'heads' | 'keyValu
  */
 export function attend(run: ModelRun, path: string, q: Tensor2D, k: Tensor2D, v: Tensor2D, options: AttendOptions): Tensor2D {
   const { offsets, hidden, dropoutRate = 0, ...rest } = options;
-  let layout = { keys: k, values: v, offsets: options.keyOffsets ?? offsets };
+  let layout = attendedKeys(run, path, k, v, options);
   const beside: ExtraKeyValues[] = [];
-  for (const extra of run.extraKeyValues(path, hidden, offsets)) {
-    if (extra.isPast || extra.perSequence) layout = inFront(path, extra, layout, options);
+  const extras = run.extraKeyValues(path, hidden, offsets);
+  if (extras.some(({ perSequence, isPast }) => perSequence && !isPast) && ((options.window ?? 0) > 0 || options.bias)) return sequenceWise(run, path, q, k, v, options, extras);
+  for (const extra of extras) {
+    if (extra.isPast || extra.perSequence) layout = inFront(extra, layout);
     else beside.push(extra);
   }
   return attention(q, layout.keys, layout.values, {
@@ -37,11 +39,40 @@ export function attend(run: ModelRun, path: string, q: Tensor2D, k: Tensor2D, v:
   });
 }
 
+interface KeyLayout { readonly keys: Tensor2D; readonly values: Tensor2D; readonly offsets: Int32Array }
+
+/** Keys and values without those of padding. */
+function attendedKeys(run: ModelRun, path: string, keys: Tensor2D, values: Tensor2D, { offsets, keyOffsets, causal = false, window = 0, bias }: AttendOptions): KeyLayout {
+  const seen = run.attended(keyOffsets ?? offsets);
+  if (!seen) return { keys, values, offsets: keyOffsets ?? offsets };
+  if (causal || window > 0 || bias) throw new PeftError('PEFT_BATCH_PADDING', `${path}: padding rows do not go with an attention that counts positions.`, { hint: 'leave the padding out' });
+  return { keys: gatherRows(keys, seen.rows), values: gatherRows(values, seen.rows), offsets: seen.offsets };
+}
+
+/** Extra keys that differ by sequence, without positions, beside an attention that has them: one sequence at a time. */
+function sequenceWise(run: ModelRun, path: string, q: Tensor2D, k: Tensor2D, v: Tensor2D, options: AttendOptions, extras: readonly ExtraKeyValues[]): Tensor2D {
+  const { offsets, keyOffsets = offsets, hidden: _, dropoutRate = 0, ...rest } = options;
+  if (extras.some(({ isPast }) => isPast)) throw new PeftError('PEFT_ATTENTION_EXTRA', `${path}: keys that differ by sequence and keys that stand for earlier tokens cannot be in one attention with a window or relative biases.`, { hint: 'use one of the two prefixes' });
+  const rows = (x: Tensor2D, start: number, end: number): Tensor2D => tf.slice(x, [start, 0], [end - start, -1]);
+  const of = (which: 'keys' | 'values', b: number): Tensor2D =>
+    tf.concat(extras.map((extra) => {
+      const length = extra.perSequence ? extra[which].shape[0] / (offsets.length - 1) : extra[which].shape[0];
+      return extra.perSequence ? rows(extra[which], b * length, (b + 1) * length) : extra[which];
+    }), 0);
+  return tf.concat(Array.from(offsets.slice(0, -1), (start, b) => {
+    const [end, keyStart, keyEnd] = [offsets[b + 1]!, keyOffsets[b]!, keyOffsets[b + 1]!];
+    return attention(rows(q, start, end), rows(k, keyStart, keyEnd), rows(v, keyStart, keyEnd), {
+      ...rest,
+      queryOffsets: Int32Array.of(0, end - start),
+      keyOffsets: Int32Array.of(0, keyEnd - keyStart),
+      extra: { keys: of('keys', b), values: of('values', b) },
+      ...(run.training && dropoutRate > 0 && { dropout: { rate: dropoutRate, key: run.randomKey(path, 'attention', b) } }),
+    });
+  }), 0);
+}
+
 /** Puts P rows of extra keys and values in front of each sequence. Queries keep standing at the last keys. */
-function inFront(path: string, extra: ExtraKeyValues, { keys, values, offsets }: { keys: Tensor2D; values: Tensor2D; offsets: Int32Array }, { window = 0, bias }: AttendOptions): { keys: Tensor2D; values: Tensor2D; offsets: Int32Array } {
-  if (!extra.isPast && (window > 0 || bias)) {
-    throw new PeftError('PEFT_ATTENTION_EXTRA', `${path}: keys that differ by sequence cannot stand beside an attention with a window or relative biases.`, { hint: 'use a prefix without gate here' });
-  }
+function inFront(extra: ExtraKeyValues, { keys, values, offsets }: KeyLayout): KeyLayout {
   const sequences = offsets.length - 1;
   const extraRows = extra.keys.shape[0];
   const length = extra.perSequence ? extraRows / sequences : extraRows;

@@ -68,6 +68,7 @@ export const debertaV2 = defineArchitecture<DebertaConfig>({
     model.layerNorm(at('embeddings.LayerNorm'), { role: 'norm.embedding', size: D });
     for (let layer = 0; layer < config.layers; layer += 1) {
       const block = at(`encoder.layer.${layer}`);
+      model.attention(`${block}.attention.self`, { role: 'attention', layer, heads: config.heads, keyValueHeads: config.heads, headSize: D / config.heads, stack: 'encoder', index: layer, besideOnly: true });
       for (const part of ['query', 'key', 'value']) model.linear(`${block}.attention.self.${part}_proj`, { role: `attention.${part}`, shape: [D, D], layer });
       if (relative && !config.sharesProjections) {
         if (config.contentToPosition) model.linear(`${block}.attention.self.pos_key_proj`, { role: 'attention.position-key', shape: [D, D], layer });

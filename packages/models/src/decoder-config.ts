@@ -52,6 +52,8 @@ export interface DecoderDefaults {
   readonly maxPositions: number;
   readonly isTied: boolean;
   readonly theta?: number;
+  readonly epsilon?: number;
+  readonly paddingId?: number;
   readonly activation?: string;
   readonly activationField?: string;
 }
@@ -75,7 +77,7 @@ export function parseDecoderConfig(config: ConfigReader, defaults: DecoderDefaul
     headSize,
     feedForwardSize: config.size('intermediate_size', defaults.feedForwardSize),
     activation: config.activation(defaults.activationField ?? 'hidden_act', defaults.activation ?? 'silu'),
-    epsilon: config.positive('rms_norm_eps', 1e-6),
+    epsilon: config.positive('rms_norm_eps', defaults.epsilon ?? 1e-6),
     maxPositions,
     rope: parseRope(config, { headSize, maxPositions, theta: defaults.theta ?? 10_000 }),
     isTied: config.flag('tie_word_embeddings', defaults.isTied),
@@ -86,7 +88,7 @@ export function parseDecoderConfig(config: ConfigReader, defaults: DecoderDefaul
     windows: Array.from({ length: layers }, () => 0),
     normsQueryKey: false,
     isFused: false,
-    paddingId: config.tokenId('pad_token_id'),
+    paddingId: 'pad_token_id' in config.json ? config.tokenId('pad_token_id') : defaults.paddingId,
     initializerRange: config.positive('initializer_range', 0.02),
   };
 }

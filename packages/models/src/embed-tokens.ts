@@ -13,13 +13,22 @@ export interface EmbeddedTokens {
   readonly extra: number;
 }
 
-/** @param path the embedding site. @param sequencePath the sequence site. */
-export function embedTokens(run: ModelRun, paths: { readonly embedding: string; readonly sequence: string; readonly stack: AttentionSite['stack'] }, tokens: { readonly inputIds: Int32Array; readonly offsets: Int32Array; readonly inputsEmbeds?: Tensor2D; readonly positionIds?: Int32Array }): EmbeddedTokens {
-  const rows = tokens.inputsEmbeds ?? run.embed(paths.embedding, tokens.inputIds);
+/**
+ * @param paths the embedding site, the sequence site and the stack that it starts.
+ * @param scale of the embedding's rows, virtual tokens and given embeddings apart (Gemma: √D).
+ */
+export function embedTokens(run: ModelRun, paths: { readonly embedding: string; readonly sequence: string; readonly stack: AttentionSite['stack'] }, tokens: { readonly inputIds: Int32Array; readonly offsets: Int32Array; readonly inputsEmbeds?: Tensor2D; readonly positionIds?: Int32Array }, scale = 1): EmbeddedTokens {
+  const rows = tokens.inputsEmbeds ?? scaled(run.embed(paths.embedding, tokens.inputIds), scale);
   const { x, offsets, extra } = run.sequence(paths.sequence, rows, tokens.offsets);
   const past = run.pastLength(paths.stack);
   const given = extra === 0 && past === 0 ? tokens.positionIds : undefined;
   return { x, offsets, extra, positions: given ?? positionsOf(offsets, past) };
+}
+
+function scaled(rows: Tensor2D, scale: number): Tensor2D {
+  if (scale === 1) return rows;
+  const product = tf.mul<Tensor2D>(rows, scale);
+  return isFrozenTensor(rows) ? freezeTensor(product) : product;
 }
 
 /** Sum of tensors of one shape; frozen where all of them are, so that nothing is kept for a gradient nobody asks for. */

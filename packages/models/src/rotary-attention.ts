@@ -66,7 +66,7 @@ export function ropeTablesFor(run: ModelRun, config: Pick<DecoderConfig, 'headSi
   const needed = positions.reduce((most, position) => Math.max(most, position + 1), longestSequence(offsets));
   const kind = scaling?.['rope_type'] ?? scaling?.['type'];
   const length = kind === 'dynamic' ? needed : 2 ** Math.ceil(Math.log2(Math.max(needed, 64)));
-  const [cos, sin] = run.constants(`rope ${theta} ${length} ${JSON.stringify(scaling ?? null)}`, () => {
+  const [cos, sin] = run.constants(`rope ${theta} ${partial} ${length} ${JSON.stringify(scaling ?? null)}`, () => {
     const tables = ropeTables({ headSize: config.headSize, length, theta, partialRotaryFactor: partial, scaling, maxPositions: config.maxPositions });
     return [tables.cos, tables.sin];
   });

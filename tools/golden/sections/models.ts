@@ -136,11 +136,12 @@ function checkGradients(comparison: Comparison, json: ModelCase, model: Model): 
   const adapter = model.addAdapter('golden', { name: 'gradients', parts: [] }, { alsoUnfreeze: json.gradient_weights });
   const variables = json.gradient_weights.map((name) => adapter.unfrozen(name)!.value);
   const gradients = gradientsOf(model, batch, labels, variables);
-  json.gradient_weights.forEach((name, i) => comparison.tensor(`grad.weight.${name}`, gradients[i]!.dataSync()));
+  json.gradient_weights.forEach((name, i) => tf.tidy(() => comparison.tensor(`grad.weight.${name}`, asStored(model, name, gradients[i]!).dataSync())));
   tf.dispose(gradients);
   model.deleteAdapter('golden');
 
-  const rows = (ids: Int32Array): Variable => tf.tidy(() => tf.variable(gatherRows(table as Tensor2D, ids)));
+  const scale = model.description.modelType.startsWith('gemma') ? Math.sqrt(model.description.hiddenSize) : 1; // its embedding module scales
+  const rows = (ids: Int32Array): Variable => tf.tidy(() => tf.variable(tf.mul(gatherRows(table as Tensor2D, ids), scale)));
   const table = model.readParameter(model.description.sites.find((site) => site.kind === 'embedding' && site.role === 'embedding.word')!.path + '.weight');
   const inputs = rows(batch.inputIds);
   const targets = batch.decoder && rows(batch.decoder.inputIds);
@@ -150,6 +151,9 @@ function checkGradients(comparison: Comparison, json: ModelCase, model: Model): 
   if (targets) comparison.tensor('grad.decoder_inputs_embeds', unpackRows(dtargets!.dataSync(), inputs.shape[1]!, decoderMask!));
   tf.dispose([table, inputs, targets, dinputs, dtargets].filter((tensor) => tensor !== undefined));
 }
+
+/** GPT-2's checkpoints store linear weights as `[in, out]`. */
+const asStored = (model: Model, name: string, tensor: Tensor): Tensor => (model.description.parameters.find((spec) => spec.name === name)!.transposed ? tf.transpose(tensor) : tensor);
 
 function gradientsOf(model: Model, batch: ModelBatch, labels: Int32Array, variables: readonly Variable[], options: RunOptions = {}): Tensor[] {
   const { value, grads } = tf.tidy(() => tf.variableGrads(() => tf.tidy(() => lossOf(model.forward(batch, options), labels)), [...variables]));
