@@ -47,7 +47,7 @@ function registerBackend(binding: NativeBinding): void {
   registerShapes();
   registerNorms();
   registerActivations();
-  registerAttention();
+  if ('attention' in binding) registerAttention();
   registerRows();
 }
 
@@ -102,8 +102,9 @@ class NativeEngine implements Engine {
   }
 
   freeze(source: TensorSource, options: FreezeOptions = {}): FrozenWeight {
-    const stored = this.#stored(source, options.transposed ?? false);
-    const format = options.format ?? this.binding.weightInfo(stored).format;
+    const asStored = this.#stored(source, options.transposed ?? false);
+    const format = options.format ?? this.binding.weightInfo(asStored).format;
+    const stored = options.transposed && isQuantized(format) ? this.#turned(asStored) : asStored;
     if (format === this.binding.weightInfo(stored).format) return new NativeWeight(this, source.name, stored);
     try {
       return new NativeWeight(this, source.name, this.binding.weightConvert(stored, format, options.blockSize ?? 64, options.doubleQuantization ?? false));
@@ -169,6 +170,18 @@ class NativeEngine implements Engine {
     return weight;
   }
 
+  /** A weight stored as `[in, out]` in the order `[out, in]`, in which it is quantised (as transformers does with Conv1D). Frees the given one. */
+  #turned(weight: WeightHandle): WeightHandle {
+    try {
+      const { rows, columns } = this.binding.weightInfo(weight);
+      const values = new Float32Array(rows * columns);
+      this.binding.weightDequantize(weight, values);
+      return this.binding.weightFromBytes(new Uint8Array(values.buffer), 'f32', rows, columns, false);
+    } finally {
+      this.binding.weightFree(weight);
+    }
+  }
+
   /** The weight in its stored format: mapped where the file holds it as it is, else copied; other types become float32. */
   #stored(source: TensorSource, transposed: boolean): WeightHandle {
     const [first, second] = matrixShape(source.name, source.shape);
@@ -180,6 +193,8 @@ class NativeEngine implements Engine {
     return this.binding.weightFromBytes(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), 'f32', rows, columns, transposed);
   }
 }
+
+const isQuantized = (format: WeightFormat): boolean => format === 'int8' || format === 'nf4' || format === 'fp4';
 
 function matrixShape(name: string, shape: readonly number[]): [number, number] {
   if (shape.length !== 2) throw new PeftError('PEFT_WEIGHT_SHAPE', `${name}: a frozen weight has two axes, got [${shape.join(', ')}].`);

@@ -4,10 +4,11 @@ import { register, sizeOf, type KernelCall } from './register.js';
 
 export function registerNorms(): void {
   register<{ epsilon: number }>('PeftLayerNorm', ({ inputs, attributes, backend }) => {
-    const { x, gamma, beta } = inputs as Record<'x' | 'gamma' | 'beta', TensorInfo>;
+    const { x, gamma, beta } = inputs as Record<'x' | 'gamma', TensorInfo> & { readonly beta?: TensorInfo };
     const [n, d] = rowsOf(x);
+    const shift = beta ? backend.values(beta) : new Float32Array(d); // ModernBERT's norms have none
     const [y, mean, inverseStd] = [backend.create(x.shape), backend.create([n]), backend.create([n])];
-    backend.binding.layerNorm(backend.values(x), backend.values(gamma), backend.values(beta), y.values, mean.values, inverseStd.values, n, d, attributes.epsilon);
+    backend.binding.layerNorm(backend.values(x), backend.values(gamma), shift, y.values, mean.values, inverseStd.values, n, d, attributes.epsilon);
     return [y.info, mean.info, inverseStd.info];
   });
   register<{ needGamma: boolean; needBeta: boolean; needX: boolean }>('PeftLayerNormGradient', ({ inputs, attributes, backend }) => {

@@ -29,17 +29,15 @@ export function registerShapes(): void {
       return undefined;
     });
   }
-  for (const [name, input, axisName, logarithm] of [['Softmax', 'logits', 'dim', false], ['LogSoftmax', 'logits', 'axis', true]] as const) {
-    override<Record<string, number>>(name, ({ inputs, attributes, backend }) => {
-      const x = inputs[input]!;
-      const axis = attributes[axisName] ?? -1;
-      if (!isFloat(x) || (axis !== -1 && axis !== x.shape.length - 1)) return undefined;
-      const y = backend.create(x.shape);
-      const columns = x.shape.at(-1) ?? 1;
-      backend.binding.softmax(backend.values(x), y.values, columns ? y.values.length / columns : 0, columns, logarithm);
-      return y.info;
-    });
-  }
+  override<{ dim: number }>('Softmax', ({ inputs, attributes, backend }) => {
+    const x = inputs['logits']!;
+    const axis = attributes.dim ?? -1;
+    if (!isFloat(x) || (axis !== -1 && axis !== x.shape.length - 1)) return undefined;
+    const y = backend.create(x.shape);
+    const columns = x.shape.at(-1) ?? 1;
+    backend.binding.softmax(backend.values(x), y.values, columns ? y.values.length / columns : 0, columns, false);
+    return y.info;
+  });
   override<{ perm: number[] }>('Transpose', ({ inputs, attributes, backend }) => {
     const x = inputs['x']!;
     if (!isFloat(x)) return undefined;
