@@ -4,7 +4,7 @@ import type { Tensor, Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
 import { didYouMean, PeftError } from '@peft/errors';
 import { embed, linear, randomKey, type FrozenWeight, type Weight } from '@peft/ops';
 import type { Initializer } from './initializers.js';
-import { parameterSites, type ModelDescription } from './model-description.js';
+import { parameterSites, siteAt, type ModelDescription } from './model-description.js';
 import type { AdapterParameter, AttachContext, MethodPart, MethodSpec, ParameterOptions, SiteAdapters, SiteHandle, StepCall, UnfreezeOptions } from './peft-method.js';
 import type { Site, SiteKind } from './sites.js';
 import { isInModules, selectSites, type TargetSelection } from './target-selection.js';
@@ -193,8 +193,9 @@ function withWeights(site: Site, adapter: Adapter, host: WeightHost | undefined)
       return (adapter.unfrozen(site.bias)?.value ?? needHost().vector(site.bias)) as Tensor1D;
     },
     baseRows: (ids) => {
-      if (site.kind !== 'embedding') throw new PeftError('PEFT_SITE_KIND', `${site.path}: a ${site.kind} site has no rows.`);
-      return embed(needHost().matrix(site.weight), ids);
+      if (site.kind !== 'embedding' && site.kind !== 'sequence') throw new PeftError('PEFT_SITE_KIND', `${site.path}: a ${site.kind} site has no rows.`);
+      const table = site.kind === 'embedding' ? site : siteAt(adapter.description, 'embedding', site.embedding);
+      return embed(needHost().matrix(table.weight), ids);
     },
     product: (x) => {
       if (site.kind !== 'linear') throw new PeftError('PEFT_SITE_KIND', `${site.path}: a ${site.kind} site has no weight to multiply with.`);

@@ -13,6 +13,11 @@ export interface ModelBatch {
   readonly tokenTypeIds?: Int32Array; // [N]
   /** Position of each token; default 0, 1, … within its sequence. */
   readonly positionIds?: Int32Array; // [N]
+  /**
+   * 1 at rows that are computed and that nothing attends to: what padding is in implementations that pad. Only to reproduce those,
+   * where a result depends on it (the gates of adapter-hub's UniPELT are means over padding, too).
+   */
+  readonly padding?: Uint8Array; // [N]
   /** Replaces the word embeddings' rows. */
   readonly inputsEmbeds?: Tensor2D; // [N, D]
   /** The encoder's result of an earlier run on the same input, to go on decoding from. */

@@ -51,7 +51,10 @@ export class ModelRun {
   readonly training: boolean;
   readonly wantsHiddenStates: boolean;
   /** Sequence layouts seen, to find the sequence of a row. */
-  readonly #layouts: Int32Array[] = [];
+  #layouts: readonly Int32Array[] = [];
+  /** Layout of what cross attention reads. */
+  #memory: Int32Array | undefined;
+  #padding: { readonly flags: Uint8Array; readonly offsets: Int32Array } | undefined;
   /** Adapters in force at this moment. */
   #scope: readonly Adapter[];
   /** The rows at hand belong to no sequence. */
@@ -70,7 +73,24 @@ export class ModelRun {
 
   /** Makes a layout known to batches that mix adapters. */
   useLayout(offsets: Int32Array): void {
-    this.#layouts.push(offsets);
+    this.#layouts = [...this.#layouts, offsets];
+  }
+
+  /** Marks rows that are computed but not attended to. @param flags 1 for padding, `[N]` */
+  usePadding(flags: Uint8Array, offsets: Int32Array): void {
+    this.#padding = { flags, offsets };
+  }
+
+  /**
+   * Rows that attention sees and their layout, where some rows are padding; undefined where all are seen.
+   * @throws PEFT_BATCH_PADDING in a layout other than the batch's.
+   */
+  attended(offsets: Int32Array): { readonly rows: Int32Array; readonly offsets: Int32Array } | undefined {
+    if (!this.#padding) return undefined;
+    const { flags, offsets: own } = this.#padding;
+    if (!isSameLayout(offsets, own)) throw new PeftError('PEFT_BATCH_PADDING', 'a batch with padding rows met sequences of another layout.', { hint: 'padding works in encoders, without virtual tokens; leave it out' });
+    const rows = Int32Array.from(flags.keys()).filter((n) => flags[n] === 0);
+    return { rows, offsets: offsets.map((offset) => rows.filter((row) => row < offset).length) };
   }
 
   /** y = x·Wᵀ + b of a linear site with whatever is attached. x `[N, in]`, y `[N, out]`. */
@@ -103,7 +123,7 @@ export class ModelRun {
     const run = (input: Int32Array): Tensor2D =>
       this.#attached('embedding', path).reduce<(input: Int32Array) => Tensor2D>((inner, { adapter, owner }) => (some) => adapter.forward(some, inner, this.#call(owner, path)), base)(input);
     if (!this.options.assignment || this.#isShared) return this.#shared(site, () => run(ids));
-    return this.#groups(ids.length).map(({ rows, adapters }) => scatterAddRows(this.#within(adapters, () => run(rows.map((n) => ids[n]!))), rows, ids.length)).reduce((sum, part) => tf.add(sum, part));
+    return this.#groups(path, ids.length).map(({ rows, adapters }) => scatterAddRows(this.#within(adapters, () => run(rows.map((n) => ids[n]!))), rows, ids.length)).reduce((sum, part) => tf.add(sum, part));
   }
 
   /**
@@ -153,11 +173,13 @@ export class ModelRun {
    */
   sublayer(path: string, call: Pick<SublayerCall, 'input' | 'output' | 'residual' | 'offsets'> & { readonly norm?: (x: Tensor2D) => Tensor2D }): Tensor2D {
     const { norm } = call;
-    const base = (output: Tensor2D): Tensor2D => {
+    const base: SublayerCall['close'] = (output, { bare = false } = {}) => {
+      if (bare) return output;
       const sum = tf.add<Tensor2D>(call.residual, output);
       return norm ? norm(sum) : sum;
     };
-    return this.#attached('sublayer', path).reduce<(output: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (output) => adapter.forward({ ...this.#call(owner, path), ...call, output, norm, close: inner }), base)(call.output);
+    // The innermost adapter is the first to get the branch's output, and the outermost closes.
+    return this.#attached('sublayer', path).reduceRight<SublayerCall['close']>((next, { adapter, owner }) => (output) => adapter.forward({ ...this.#call(owner, path), ...call, output, norm, close: next }), base)(call.output);
   }
 
   /** Puts the adapters' virtual tokens in front of each sequence. x `[N, D]` → `[N + B·P, D]` with its new layout. */
@@ -169,6 +191,7 @@ export class ModelRun {
       result = { x: inserted.x, offsets: inserted.offsets, extra: result.extra + prefix.shape[0] };
     }
     this.useLayout(result.offsets);
+    if (siteAt(this.description, 'sequence', path).stack === 'encoder') this.#memory = result.offsets;
     return result;
   }
 
@@ -205,8 +228,8 @@ export class ModelRun {
   /** Runs one block: a tidy scope, recomputed in the backward pass where checkpointing says so. */
   layer(index: number, inputs: readonly Tensor2D[], block: (...inputs: Tensor2D[]) => Tensor2D): Tensor2D {
     const { checkpointing = false } = this.options;
-    const scope = this.#scope;
-    const scoped = (...tensors: Tensor[]): Tensor2D => this.#within(scope, () => block(...(tensors as Tensor2D[])));
+    const [scope, layouts] = [this.#scope, this.#layouts];
+    const scoped = (...tensors: Tensor[]): Tensor2D => this.#within(scope, () => block(...(tensors as Tensor2D[])), layouts);
     const keepsInputsOnly = typeof checkpointing === 'boolean' ? checkpointing : checkpointing.has(index);
     return keepsInputsOnly ? checkpoint(inputs, scoped) : tf.tidy(() => scoped(...inputs));
   }
@@ -230,7 +253,20 @@ export class ModelRun {
     return {
       training: this.training,
       dropout: (x, rate, purpose = 'dropout') => (this.training && rate > 0 ? dropout(x, rate, this.randomKey(owner.name, path, purpose)) : x),
+      layout: (rows) => this.#layoutOf(path, rows),
     };
+  }
+
+  /** The current stack's layout comes last; keys and values of cross attention are the encoder's rows. */
+  #layoutOf(path: string, rows: number): Int32Array {
+    const found = this.#candidate(path, rows);
+    if (!found || this.#isShared || this.options.assignment) throw new PeftError('PEFT_LAYOUT_UNKNOWN', `${path}: the sequences of a tensor of ${rows} rows are not known.`, { hint: 'a gate is a mean over the tokens of a sequence: it works on tokens alone, and not in a batch that mixes adapters' });
+    return found;
+  }
+
+  #candidate(path: string, rows: number): Int32Array | undefined {
+    const readsMemory = this.description.sites.some((site) => site.path === path && /^cross\.attention\.(key|value)$/.test(site.role));
+    return readsMemory && this.#memory?.at(-1) === rows ? this.#memory : this.#layouts.findLast((layout) => layout.at(-1) === rows);
   }
 
   #attached<K extends SiteKind>(kind: K, path: string) {
@@ -246,20 +282,20 @@ export class ModelRun {
     return this.host.baseWeight(name);
   }
 
-  #within<T>(adapters: readonly Adapter[], body: () => T): T {
-    const outer = this.#scope;
-    this.#scope = adapters;
+  #within<T>(adapters: readonly Adapter[], body: () => T, layouts = this.#layouts): T {
+    const [outer, outerLayouts] = [this.#scope, this.#layouts];
+    [this.#scope, this.#layouts] = [adapters, layouts];
     try {
       return body();
     } finally {
-      this.#scope = outer;
+      [this.#scope, this.#layouts] = [outer, outerLayouts];
     }
   }
 
   #grouped(site: SiteOf<'linear' | 'norm'>, x: Tensor2D, run: (x: Tensor2D) => Tensor2D): Tensor2D {
     if (!this.options.assignment || this.#isShared) return this.#shared(site, () => run(x));
     const total = x.shape[0];
-    return this.#groups(total).map(({ rows, adapters }) => scatterAddRows(this.#within(adapters, () => run(gatherRows(x, rows))), rows, total)).reduce((sum, part) => tf.add(sum, part));
+    return this.#groups(site.path, total).map(({ rows, adapters }) => scatterAddRows(this.#within(adapters, () => run(gatherRows(x, rows))), rows, total)).reduce((sum, part) => tf.add(sum, part));
   }
 
   /** In a batch that mixes adapters, rows that all sequences share pass only where no adapter changes anything. */
@@ -271,10 +307,10 @@ export class ModelRun {
   }
 
   /** Rows of each adapter of the assignment, for a tensor of `total` rows: tokens of a known layout, or one row per sequence. */
-  #groups(total: number): { rows: Int32Array; adapters: readonly Adapter[] }[] {
+  #groups(path: string, total: number): { rows: Int32Array; adapters: readonly Adapter[] }[] {
     const assignment = this.options.assignment!;
-    const offsets = total === assignment.length ? undefined : this.#layouts.findLast((layout) => layout.at(-1) === total && layout.length === assignment.length + 1);
-    if (total !== assignment.length && !offsets) {
+    const offsets = total === assignment.length ? undefined : this.#candidate(path, total);
+    if (total !== assignment.length && offsets?.length !== assignment.length + 1) {
       throw new PeftError('PEFT_MIXED_BATCH', `a batch of ${assignment.length} sequences that mixes adapters met a tensor of ${total} rows of unknown layout.`, { hint: 'give one adapter name per sequence' });
     }
     return [...new Set(assignment)].map((name) => ({
@@ -283,6 +319,8 @@ export class ModelRun {
     }));
   }
 }
+
+const isSameLayout = (a: Int32Array, b: Int32Array): boolean => a.length === b.length && a.every((offset, i) => offset === b[i]);
 
 /** Rows of a batch can be told apart at linear, norm and embedding sites only. @throws PEFT_MIXED_BATCH */
 function refuseUnmixable(host: RunHost, assignment: readonly string[]): void {

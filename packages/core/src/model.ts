@@ -139,6 +139,7 @@ export class Model {
     if (this.#isDisposed) throw new PeftError('PEFT_MODEL_DISPOSED', 'the model was disposed of.', { hint: 'load it again' });
     const run = new ModelRun(this.#runHost(), options);
     run.useLayout(batch.offsets);
+    if (batch.padding) run.usePadding(batch.padding, batch.offsets);
     if (batch.decoder) run.useLayout(batch.decoder.offsets);
     const { head } = this.description;
     return head.kind === 'pooled-linear' ? forwardPooled(this.architecture, run, this.config, batch, head) : this.architecture.forward(run, this.config, batch);

@@ -76,7 +76,7 @@ export interface SiteWeights {
   biasInForce(): Tensor1D | undefined;
   /** x·Wᵀ on the base weight in the engine's hands, without bias and adapters: x `[N, in]` → `[N, out]`. */
   product(x: Tensor2D): Tensor2D;
-  /** Rows of the base table `[N, D]`; the caller disposes. */
+  /** Rows of the base table `[N, D]`, of a sequence site those of its embedding; the caller disposes. */
   baseRows(ids: Int32Array): Tensor2D;
 }
 export type SiteHandle<K extends SiteKind> = SiteOf<K> & SiteWeights;
@@ -127,8 +127,11 @@ export interface SublayerCall extends AdapterCall {
   readonly offsets: Int32Array;
   /** The norm after the residual, in post-norm models. */
   readonly norm: ((x: Tensor2D) => Tensor2D) | undefined;
-  /** What closes the branch: norm(residual + output), or the adapter underneath. */
-  close(output: Tensor2D): Tensor2D;
+  /**
+   * What comes next: the adapter around this one, else what closes the branch, norm(residual + output). `bare`: the last
+   * adapter's output is the result, without residual and norm.
+   */
+  close(output: Tensor2D, options?: { readonly bare?: boolean }): Tensor2D;
 }
 export interface SublayerAdapter { forward(call: SublayerCall): Tensor2D }
 export interface SequenceAdapter {
@@ -141,6 +144,11 @@ export interface AdapterCall {
   readonly training: boolean;
   /** Dropout of `x` in a stream of the adapter's own; the identity outside training. */
   dropout(x: Tensor2D, rate: number, purpose?: string): Tensor2D;
+  /**
+   * Where the sequences of a tensor with that many rows begin and end, `[B+1]`.
+   * @throws PEFT_LAYOUT_UNKNOWN when its rows are not the tokens of a batch, or the batch mixes adapters.
+   */
+  layout(rows: number): Int32Array;
 }
 
 export interface SiteAdapters {

@@ -53,6 +53,8 @@ export interface AttentionSite extends SiteBase {
   readonly stack: 'encoder' | 'decoder' | 'cross';
   /** Index among the attentions of its stack. */
   readonly index: number;
+  /** Keys can stand beside the sequence, but not for tokens in front of it (the original has no key-value cache). Default false. */
+  readonly besideOnly?: boolean;
 }
 
 /** A residual branch: what it read, what it made, and what closes it. */

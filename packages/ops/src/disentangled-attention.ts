@@ -8,11 +8,13 @@
  * distance query − key, from {@link debertaRelativeIndices}. With `share_att_key` the model projects the table by the key and
  * query projections themselves; that is no matter of this operation. The gradient computes the probabilities again from logΣexp.
  */
+import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { check, PeftError } from '@peft/errors';
 import type { RelativeIndices } from './deberta-relative-indices.js';
 import { differentiable } from './differentiable.js';
 import { referenceDisentangled, referenceDisentangledGradient } from './disentangled-reference.js';
+import { joinAttention, joinAttentionGradient, type BesideKeys } from './join-attention.js';
 import { runKernel } from './kernel.js';
 import type { DisentangledAttributes, DropoutAttributes } from './kernels.js';
 import { checkOffsets } from './offsets.js';
@@ -28,11 +30,16 @@ export interface DisentangledOptions {
   readonly indices: RelativeIndices;
   /** Default 1/√(E·(1 + number of position tables)). */
   readonly scale?: number;
-  /** Of the probabilities. */
+  /** Of the probabilities, save those of extra keys. */
   readonly dropout?: DropoutAttributes;
+  /**
+   * Keys and values `[P, H·E]` without positions that every query sees, or `[B·P, H·E]`, P rows for each sequence in turn, with
+   * `perSequence`. Their scores are scale·q·k.
+   */
+  readonly extra?: { readonly keys: Tensor2D; readonly values: Tensor2D; readonly perSequence?: boolean };
 }
 
-type Input = 'q' | 'k' | 'v' | 'positionKeys' | 'positionQueries';
+type Input = 'q' | 'k' | 'v' | 'positionKeys' | 'positionQueries' | 'extraKeys' | 'extraValues';
 
 /**
  * @param q `[N, H·E]`. @param k `[N, H·E]`. @param v `[N, H·E]`.
@@ -40,28 +47,36 @@ type Input = 'q' | 'k' | 'v' | 'positionKeys' | 'positionQueries';
  * @throws PEFT_ATTENTION_SHAPE when the shapes or indices do not fit; PEFT_OFFSETS_INVALID.
  */
 export function disentangledAttention(q: Tensor2D, k: Tensor2D, v: Tensor2D, options: DisentangledOptions): Tensor2D {
-  const { positionKeys, positionQueries } = options;
+  const { positionKeys, positionQueries, extra, offsets } = options;
   const attributes = attributesOf(q, k, v, options);
-  const inputs: Record<Input, Tensor | undefined> = { q, k, v, positionKeys, positionQueries };
+  const own = { q, k, v, positionKeys, positionQueries };
+  const inputs: Record<Input, Tensor | undefined> = { ...own, extraKeys: extra?.keys, extraValues: extra?.values };
   const names = (Object.keys(inputs) as Input[]).filter((name) => inputs[name]);
+  const beside = (keys: Tensor, values: Tensor): BesideKeys => ({ keys, values, offsets: extra?.perSequence ? offsets : undefined });
   return differentiable<Input, Tensor2D>(
     inputs,
     (save) => {
-      const [y, logSumExp] = runKernel('PeftDisentangledAttention', inputs, attributes, () => referenceDisentangled(inputs, attributes));
+      const parts = runKernel('PeftDisentangledAttention', own, attributes, () => referenceDisentangled(own, attributes)) as [Tensor, Tensor];
+      const [y, logSumExp] = extra ? joinAttention(q, ...parts, beside(extra.keys, extra.values), attributes) : parts;
       save([y!, logSumExp!, ...names.map((name) => inputs[name]!)]);
       return y!;
     },
     ({ dy, saved: [y, logSumExp, ...rest], needs }) => {
-      const kept = Object.fromEntries(names.map((name, i) => [name, rest[i]!])) as Partial<Record<Input, Tensor>>;
+      const { extraKeys, extraValues, ...kept } = Object.fromEntries(names.map((name, i) => [name, rest[i]!])) as Partial<Record<Input, Tensor>>;
       const all = { ...kept, y: y!, logSumExp: logSumExp!, dy };
       const need = { ...attributes, needPositionKeys: needs.positionKeys, needPositionQueries: needs.positionQueries };
       const gradients = runKernel('PeftDisentangledAttentionGradient', all, need, () => referenceDisentangledGradient(all, need));
-      return Object.fromEntries((Object.keys(inputs) as Input[]).map((name, i) => [name, gradients[i]!]).filter(([name]) => needs[name as Input]));
+      const made = Object.fromEntries(Object.keys(own).map((name, i) => [name, gradients[i]!])) as Partial<Record<Input, Tensor>>;
+      if (extraKeys && extraValues) {
+        const { dq, dKeys, dValues } = joinAttentionGradient(kept.q!, y!, logSumExp!, dy, beside(extraKeys, extraValues), attributes);
+        Object.assign(made, { q: tf.add(made.q!, dq), extraKeys: dKeys, extraValues: dValues });
+      }
+      return Object.fromEntries(Object.entries(made).filter(([name]) => needs[name as Input]));
     },
   );
 }
 
-function attributesOf(q: Tensor2D, k: Tensor2D, v: Tensor2D, { offsets, heads, positionKeys, positionQueries, indices, scale, dropout }: DisentangledOptions): DisentangledAttributes {
+function attributesOf(q: Tensor2D, k: Tensor2D, v: Tensor2D, { offsets, heads, positionKeys, positionQueries, indices, scale, dropout, extra }: DisentangledOptions): DisentangledAttributes {
   check.positiveInteger('disentangledAttention', 'heads', heads);
   if (dropout) check.probability('disentangledAttention', 'dropout.rate', dropout.rate);
   const [rows, width] = q.shape;
@@ -75,6 +90,10 @@ function attributesOf(q: Tensor2D, k: Tensor2D, v: Tensor2D, { offsets, heads, p
     if (index.some((row) => row < 0 || row >= table.shape[0])) throw shapeError(`an index points outside the ${table.shape[0]} rows of ${name}`);
   }
   checkOffsets('disentangledAttention', offsets, rows);
+  if (extra) {
+    for (const [name, x] of Object.entries({ keys: extra.keys, values: extra.values })) if (x.shape[0] !== extra.keys.shape[0] || x.shape[1] !== width) throw shapeError(`extra.${name} has shape [${x.shape.join(', ')}], but q is [${rows}, ${width}]`);
+    if (extra.perSequence && extra.keys.shape[0] % (offsets.length - 1) !== 0) throw shapeError(`${extra.keys.shape[0]} extra keys do not divide among ${offsets.length - 1} sequences`);
+  }
   const terms = 1 + (positionKeys ? 1 : 0) + (positionQueries ? 1 : 0);
   return { offsets, heads, scale: scale ?? 1 / Math.sqrt(size * terms), ...indices, ...(dropout && dropout.rate > 0 && { dropout }) };
 }
