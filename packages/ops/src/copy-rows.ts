@@ -5,13 +5,17 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
 
-/** y[n] = x[rows[n]] along the first axis. A fresh tensor, owned by the enclosing scope. */
-export function copyRows<T extends Tensor>(x: T, rows: Int32Array): T {
+/** y[n] = x[rows[n]] along the first axis, `fill` where rows[n] is −1. A fresh tensor, owned by the enclosing scope. */
+export function copyRows<T extends Tensor>(x: T, rows: Int32Array, fill = 0): T {
   const [, ...inner] = x.shape;
   const width = inner.reduce((size, axis) => size * axis, 1);
   const values = x.dataSync() as Float32Array;
   const out = new Float32Array(rows.length * width);
-  for (let n = 0; n < rows.length; n += 1) out.set(values.subarray(rows[n]! * width, (rows[n]! + 1) * width), n * width);
+  for (let n = 0; n < rows.length; n += 1) {
+    const row = rows[n]!;
+    if (row >= 0) out.set(values.subarray(row * width, (row + 1) * width), n * width);
+    else if (fill !== 0) out.fill(fill, n * width, (n + 1) * width);
+  }
   return tf.tensor(out, [rows.length, ...inner], 'float32') as T;
 }
 

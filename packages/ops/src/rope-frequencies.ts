@@ -6,6 +6,7 @@
  *   dynamic  θ·(factor·T/L − (factor − 1))^(R/(R − 2)) in place of θ where the length T exceeds L (NTK by parts of the batch's length)
  *   llama3   f where the wavelength 2π/f is below L/high, f/factor above L/low, between them a blend (Llama 3.1)
  *   yarn     a blend of f and f/factor by the number of turns within L, with attention factor 0.1·ln(factor) + 1 (Peng et al. 2023)
+ *   longrope f_i/short_i, where T exceeds L f_i/long_i, with attention factor √(1 + ln(factor)/ln(L)) (Ding et al. 2024; Phi-3)
  *
  * L is `original_max_position_embeddings`, or the model's `max_position_embeddings`.
  */
@@ -20,9 +21,9 @@ export interface RopeFrequencyOptions {
   /** `rope_theta` */
   readonly theta: number;
   readonly scaling?: RopeScaling | null;
-  /** `max_position_embeddings`; needed by dynamic, and by yarn and llama3 without an original length. */
+  /** `max_position_embeddings`; needed by dynamic, by yarn and llama3 without an original length, by longrope without a factor. */
   readonly maxPositions?: number;
-  /** T, for dynamic. */
+  /** T, for dynamic and longrope. */
   readonly length?: number;
 }
 
@@ -32,9 +33,9 @@ export interface RopeFrequencies {
   readonly attentionFactor: number;
 }
 
-const TYPES = ['default', 'linear', 'dynamic', 'llama3', 'yarn'] as const;
+const TYPES = ['default', 'linear', 'dynamic', 'llama3', 'yarn', 'longrope'] as const;
 
-/** @throws PEFT_CONFIG_INVALID for a scaling type that is not known (longrope among them), or a number that is missing. */
+/** @throws PEFT_CONFIG_INVALID for a scaling type that is not known, or a number that is missing. */
 export function ropeFrequencies({ rotarySize, theta, scaling, maxPositions, length = 0 }: RopeFrequencyOptions): RopeFrequencies {
   check.positiveInteger('rope', 'rotarySize', rotarySize);
   check.positive('rope', 'theta', theta);
@@ -62,6 +63,7 @@ export function ropeFrequencies({ rotarySize, theta, scaling, maxPositions, leng
       return { frequencies: plain.map(llama3(number('factor'), number('low_freq_factor'), number('high_freq_factor'), original)), attentionFactor: 1 };
     }
     case 'yarn': return yarn(plain, theta, rotarySize, number, maxPositions, scaling!);
+    case 'longrope': return longrope(theta, rotarySize, number, maxPositions, scaling!, length);
   }
 }
 
@@ -76,6 +78,18 @@ function llama3(factor: number, low: number, high: number, original: number): (f
     const blend = (original / wavelength - low) / (high - low);
     return ((1 - blend) * f) / factor + blend * f;
   };
+}
+
+function longrope(theta: number, size: number, number: (key: string, fallback?: number) => number, maxPositions: number | undefined, scaling: RopeScaling, length: number): RopeFrequencies {
+  const original = number('original_max_position_embeddings');
+  const factor = number('factor', maxPositions === undefined ? undefined : maxPositions / original);
+  const key = length > original ? 'long_factor' : 'short_factor';
+  const stretch = scaling[key];
+  if (!Array.isArray(stretch) || stretch.length !== size / 2 || !stretch.every((each) => typeof each === 'number' && each > 0)) throw new PeftError('PEFT_CONFIG_INVALID', `rope: ${key} of longrope scaling must be a list of ${size / 2} numbers > 0, got ${show(stretch)}.`);
+  const f = Math.fround;
+  const frequencies = Float32Array.from({ length: size / 2 }, (_, i) => 1 / f(f(stretch[i] as number) * f(theta ** f((2 * i) / size))));
+  const attentionFactor = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original));
+  return { frequencies, attentionFactor: number('attention_factor', attentionFactor) };
 }
 
 function yarn(plain: Float32Array, theta: number, size: number, number: (key: string, fallback?: number) => number, maxPositions: number | undefined, scaling: RopeScaling): RopeFrequencies {

@@ -79,7 +79,7 @@ describe('ropeFrequencies', () => {
   });
 
   test('a scaling that is not known or lacks a number is named', () => {
-    expect(() => ropeFrequencies({ ...plain, scaling: { rope_type: 'longrope' } })).toThrow(/rope_type must be one of default, linear, dynamic, llama3, yarn, got "longrope"/);
+    expect(() => ropeFrequencies({ ...plain, scaling: { rope_type: 'longer' } })).toThrow(/rope_type must be one of default, linear, dynamic, llama3, yarn, longrope, got "longer"/);
     expect(() => ropeFrequencies({ ...plain, scaling: { rope_type: 'linear' } })).toThrow('rope: factor of linear scaling must be a number, got undefined.');
   });
 });

@@ -1,63 +1,77 @@
 /**
- * Sequences of equal length side by side, so that the references of attention can compute each group as one batched product:
- * a batch of 32 short texts has a dozen different lengths, and most of tfjs's time for small tensors is per call.
+ * Sequences of similar length side by side, so that the references of attention can compute each group as one batched product:
+ * most of tfjs's time for small tensors is per call, and 32 short texts have two dozen different lengths. A group's sequences are
+ * filled up to its longest one with rows of zeros, which its callers hide. Only the references do so, and inside one operation.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
 import { copyRows } from './copy-rows.js';
 
-/** G sequences of Tq queries and Tk keys. In grouped order they are rows `queryStart` … + G·Tq and `keyStart` … + G·Tk. */
+/** Lengths that differ by less share a group. */
+const LENGTH_STEP = 16;
+
+/** G sequences of up to Tq queries and Tk keys. In grouped order they are rows `queryStart` … + G·Tq and `keyStart` … + G·Tk. */
 export interface SequenceGroup {
   readonly sequences: readonly number[];
+  /** Tq and Tk of the longest. */
   readonly queryLength: number;
   readonly keyLength: number;
+  /** Tk − Tq of each of them, where positions matter. */
+  readonly offset: number;
+  /** Tk of each. */
+  readonly keyLengths: readonly number[];
   readonly queryStart: number;
   readonly keyStart: number;
 }
 
 export interface SequenceGroups {
   readonly groups: readonly SequenceGroup[];
-  /** Row of the batch that comes n-th in grouped order; undefined when the batch is in that order. */
-  readonly queryRows: Int32Array | undefined;
-  readonly keyRows: Int32Array | undefined;
+  readonly queries: GroupedRows;
+  readonly keys: GroupedRows;
 }
 
-export function groupSequences(queryOffsets: Int32Array, keyOffsets: Int32Array): SequenceGroups {
-  const byLength = new Map<string, number[]>();
+/** Which row of the batch comes n-th in grouped order, −1 for a row of zeros; undefined when the batch is in that order. */
+export type GroupedRows = Int32Array | undefined;
+
+/** @param withPositions Tk − Tq is the same in a group: masks and biases look at distances. */
+export function groupSequences(queryOffsets: Int32Array, keyOffsets: Int32Array, withPositions: boolean): SequenceGroups {
   const length = (offsets: Int32Array, b: number) => offsets[b + 1]! - offsets[b]!;
+  const similar = new Map<string, number[]>();
   for (let b = 0; b + 1 < queryOffsets.length; b += 1) {
-    const key = `${length(queryOffsets, b)},${length(keyOffsets, b)}`;
-    const same = byLength.get(key);
-    if (same) same.push(b);
-    else byLength.set(key, [b]);
+    const [queries, keys] = [length(queryOffsets, b), length(keyOffsets, b)];
+    const name = [Math.ceil(queries / LENGTH_STEP), Math.ceil(keys / LENGTH_STEP), withPositions ? keys - queries : ''].join();
+    const group = similar.get(name);
+    if (group) group.push(b);
+    else similar.set(name, [b]);
   }
   let queryStart = 0;
   let keyStart = 0;
-  const groups = [...byLength.values()].map((sequences) => {
-    const group = { sequences, queryLength: length(queryOffsets, sequences[0]!), keyLength: length(keyOffsets, sequences[0]!), queryStart, keyStart };
-    queryStart += sequences.length * group.queryLength;
-    keyStart += sequences.length * group.keyLength;
+  const groups = [...similar.values()].map((sequences): SequenceGroup => {
+    const keyLengths = sequences.map((b) => length(keyOffsets, b));
+    const keyLength = Math.max(...keyLengths);
+    const queryLength = Math.max(...sequences.map((b) => length(queryOffsets, b)));
+    const group = { sequences, queryLength, keyLength, offset: length(keyOffsets, sequences[0]!) - length(queryOffsets, sequences[0]!), keyLengths, queryStart, keyStart };
+    queryStart += sequences.length * queryLength;
+    keyStart += sequences.length * keyLength;
     return group;
   });
-  return { groups, queryRows: rowsInOrder(groups, queryOffsets), keyRows: rowsInOrder(groups, keyOffsets) };
+  return { groups, queries: groupedRows(groups, queryOffsets, 'queryLength'), keys: groupedRows(groups, keyOffsets, 'keyLength') };
 }
 
-function rowsInOrder(groups: readonly SequenceGroup[], offsets: Int32Array): Int32Array | undefined {
-  const rows = new Int32Array(offsets.at(-1)!);
-  let at = 0;
-  for (const b of groups.flatMap(({ sequences }) => sequences)) for (let n = offsets[b]!; n < offsets[b + 1]!; n += 1) rows[at++] = n;
-  return rows.every((row, n) => row === n) ? undefined : rows;
+function groupedRows(groups: readonly SequenceGroup[], offsets: Int32Array, length: 'queryLength' | 'keyLength'): GroupedRows {
+  const rows = groups.flatMap((group) => group.sequences.flatMap((b) => Array.from({ length: group[length] }, (_, t) => (offsets[b]! + t < offsets[b + 1]! ? offsets[b]! + t : -1))));
+  return rows.every((row, n) => row === n) ? undefined : Int32Array.from(rows);
 }
 
-/** x in grouped order. */
-export const toGroupedOrder = <T extends Tensor>(x: T, rows: Int32Array | undefined): T => (rows ? copyRows(x, rows) : x);
+/** x in grouped order. @param fill what added rows hold. */
+export const toGroupedOrder = <T extends Tensor>(x: T, rows: GroupedRows, fill = 0): T => (rows ? copyRows(x, rows, fill) : x);
 
 /** Parts of the groups, one after another in grouped order, back in the order of the batch. */
-export function fromGroupedOrder<T extends Tensor>(parts: readonly T[], rows: Int32Array | undefined): T {
+export function fromGroupedOrder<T extends Tensor>(parts: readonly T[], rows: GroupedRows): T {
   const grouped = parts.length === 1 ? parts[0]! : (tf.concat(parts as T[], 0) as T);
   if (!rows) return grouped;
-  const places = new Int32Array(rows.length);
-  rows.forEach((row, n) => (places[row] = n));
+  const places = new Int32Array(rows.reduce((count, row) => count + (row >= 0 ? 1 : 0), 0));
+  rows.forEach((row, n) => row >= 0 && (places[row] = n));
   return copyRows(grouped, places);
 }
 

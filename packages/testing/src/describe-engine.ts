@@ -1,4 +1,7 @@
 /** The contract that every engine passes: products with frozen weights of every format, and each kernel against its reference. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import {
@@ -131,8 +134,28 @@ export function describeEngine(name: string, createEngine: () => Engine | Promis
       });
     });
 
+    part('files', () => {
+      test('a weight that lies in a file, at any place, is the same as one from memory', () => {
+        const folder = mkdtempSync(join(tmpdir(), 'peft-engine-'));
+        try {
+          const values = seededValues('file', 30 * 20);
+          for (const [dtype, words] of [['F32', values], ['BF16', encodeBfloat16(values)]] as const) {
+            const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+            const path = join(folder, dtype);
+            writeFileSync(path, Buffer.concat([Buffer.alloc(12), bytes, Buffer.alloc(5)]));
+            const read = (at = 0, length = bytes.byteLength - at) => Uint8Array.from(readFileSync(path).subarray(12 + at, 12 + at + length));
+            const weight = freeze({ name: dtype, dtype, shape: [30, 20], byteLength: bytes.byteLength, file: { path, byteOffset: 12 }, read });
+            checkWeight(engine, weight, decodeFloat32(bytes, dtype), 4);
+            weight.dispose();
+          }
+        } finally {
+          rmSync(folder, { recursive: true });
+        }
+      });
+    });
+
     part('gradients', () => {
-      test('linear gives its input and bias gradients, alone and within checkpointed products', () => {
+      test('linear gives its input and bias gradients, with a bias and a frozen weight', () => {
         const weight = freeze(memorySource('w', [5, 7], seededValues('w', 35)));
         const matrix = tf.tensor2d(seededValues('w', 35), [5, 7]);
         const inputs = [seededTensor<Tensor2D>('x', [4, 7]), seededTensor<Tensor1D>('b', [5])];

@@ -1,0 +1,278 @@
+/** The contract that every PEFT method passes, on a tiny model of each shape. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
+import { adapterCounts, attachAdapter, BASE_ADAPTER, loadAdapter, saveAdapter, type Adapter, type AnyMethod, type CommonConfig, type MethodName, type MethodSpec, type Model, type PeftConfigs, type PeftMethod, type RunOptions } from '@peft/core';
+import { PeftError } from '@peft/errors';
+import { crossEntropy, type Engine } from '@peft/ops';
+import { createPortableEngine } from '@peft/portable';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { seededTensor } from './seeded-tensor.js';
+import { tinyModels, type TinyModel } from './tiny-models.js';
+import { toBeAllclose } from './to-be-allclose.js';
+
+export interface MethodCase<Name extends MethodName> {
+  /** What is special, `rank-stabilised`. */
+  readonly title: string;
+  readonly options?: Partial<PeftConfigs[Name]> & CommonConfig;
+  /** Shapes of models that it works on. Default: all. */
+  readonly on?: readonly TinyModel['name'][];
+  /** A fresh adapter changes nothing. Default true. */
+  readonly identityAtStart?: boolean;
+  /** Merging gives the same function. Default true; where false it must be refused. */
+  readonly merges?: boolean;
+  /** One batch can hold sequences with and without it. Default true; where false it must be refused. */
+  readonly mixes?: boolean;
+  /** Parameters whose gradient is zero by their nature (a key's bias under softmax). */
+  readonly withoutGradient?: RegExp;
+}
+
+export interface MethodContractOptions<Name extends MethodName> {
+  /** Options that must be refused, each with a part of the message. */
+  readonly badOptions?: readonly { readonly options: Readonly<Record<string, unknown>>; readonly message: string | RegExp }[];
+  /** Other methods that its files may name, when it is a combination. */
+  readonly methods?: readonly AnyMethod[];
+  /** Makes the spec, when calling the method does not. */
+  readonly spec?: (options: MethodCase<Name>['options']) => MethodSpec;
+  /** Default: the portable engine. */
+  readonly createEngine?: () => Engine | Promise<Engine>;
+}
+
+/** Float32 sums in another order. */
+const CLOSE = { absolute: 2e-5, relative: 2e-5 };
+
+/**
+ * Declares the contract's tests for each case on each shape: identity at the start, gradients (against differences of the loss) at
+ * every parameter, frozen weights untouched, merging, files, several adapters, mixed batches, and nothing left behind.
+ */
+export function describePeftMethod<Name extends MethodName>(method: PeftMethod<Name>, cases: readonly MethodCase<Name>[], options: MethodContractOptions<Name> = {}): void {
+  const methods = [method as unknown as AnyMethod, ...(options.methods ?? [])];
+  const makeSpec = options.spec ?? ((given: MethodCase<Name>['options']) => method(given ?? {}));
+  describe(`method contract: ${method.name}`, () => {
+    let engine: Engine;
+    beforeAll(async () => {
+      expect.extend({ toBeAllclose });
+      engine = await (options.createEngine ?? createPortableEngine)();
+      await engine.activate();
+    });
+    afterAll(() => engine.dispose());
+
+    for (const each of cases) {
+      for (const tiny of tinyModels().filter(({ name }) => each.on?.includes(name) ?? true)) {
+        describe(`${each.title}, on the ${tiny.name}`, () => declareCase(each, tiny, () => makeSpec(each.options), methods, () => engine));
+      }
+    }
+    for (const { options: bad, message } of options.badOptions ?? []) {
+      test(`refuses ${JSON.stringify(bad)}`, () => {
+        expect(() => method(bad as never)).toThrow(PeftError);
+        expect(() => method(bad as never)).toThrow(message);
+      });
+    }
+    test('names the options that it knows when given another', () => {
+      expect(() => method({ noSuchOption: 1 } as never)).toThrow(/unknown option "noSuchOption"/);
+    });
+  });
+}
+
+function declareCase<Name extends MethodName>(each: MethodCase<Name>, tiny: TinyModel, makeSpec: () => MethodSpec, methods: readonly AnyMethod[], engine: () => Engine): void {
+  let model: Model;
+  let tensors = 0;
+  beforeEach(() => {
+    tensors = tf.memory().numTensors;
+    model = tiny.open(engine());
+  });
+  afterEach(() => {
+    model.dispose();
+    expect(tf.memory().numTensors, 'tensors left behind').toBe(tensors);
+  });
+  const logits = (of: Model = model, run?: RunOptions): Float32Array => tf.tidy(() => of.forward(tiny.batch, run).logits!.dataSync<'float32'>().slice());
+  const add = (name: string, seed?: number): Adapter => {
+    const adapter = model.addAdapter(name, makeSpec(), { seed: seed ?? 0 });
+    if (seed !== undefined) disturb(adapter, seed);
+    return adapter;
+  };
+
+  if (each.identityAtStart ?? true) {
+    test('changes nothing at the start', () => {
+      const before = logits();
+      add('a');
+      expect(logits()).toBeAllclose(before, CLOSE);
+    });
+  }
+
+  test('changes something once it has trained', () => {
+    const before = logits();
+    add('a', 1);
+    expect(distance(logits(), before)).toBeGreaterThan(1e-3);
+  });
+
+  test('makes on a bare description what it makes on a model', () => {
+    const dry = attachAdapter('a', makeSpec(), model.description, undefined);
+    const adapter = add('a');
+    expect([...dry.parameters.keys()]).toEqual([...adapter.parameters.keys()]);
+    expect(adapterCounts(model.description, [dry])).toEqual(model.parameterCounts());
+    expect(model.parameterCounts().trainable).toBeGreaterThan(0);
+  });
+
+  test('starts the same for the same seed', () => {
+    const first = valuesOf(add('a'));
+    model.deleteAdapter('a');
+    expect(valuesOf(add('a'))).toEqual(first);
+  });
+
+  test('has the gradient of its loss at every parameter, also with checkpointing', () => {
+    add('a', 2);
+    const { gradients } = lossAndGradients(model, tiny);
+    const again = lossAndGradients(model, tiny, { checkpointing: true });
+    for (const { name, value } of model.trainables()) {
+      const gradient = gradients.get(name)!;
+      expect(again.gradients.get(name)!, name).toBeAllclose(gradient, CLOSE);
+      const norm = Math.hypot(...gradient);
+      if (each.withoutGradient?.test(name)) continue;
+      expect(norm, `norm of the gradient of ${name}`).toBeGreaterThan(1e-6);
+      expect(slope(model, tiny, value, gradient, norm), `slope along ${name}`).toBeAllclose([norm], { absolute: 2e-3, relative: 0.03 });
+    }
+  });
+
+  test('learns, and leaves the frozen weights byte for byte as they were', () => {
+    const before = baseValues(model);
+    add('a', 3);
+    const { loss } = lossAndGradients(model, tiny);
+    for (let step = 0; step < 5; step += 1) descend(model, tiny);
+    expect(lossAndGradients(model, tiny).loss).toBeLessThan(loss);
+    expect(baseValues(model)).toEqual(before);
+  });
+
+  if (each.merges ?? true) {
+    test('merged, computes the same; unmerged, is what it was to the last bit', () => {
+      add('a', 4);
+      const active = logits();
+      model.mergeAdapters();
+      expect(logits()).toBeAllclose(active, { absolute: 1e-4, relative: 1e-4 });
+      model.unmergeAdapters();
+      expect(logits()).toEqual(active);
+    });
+  } else {
+    test('refuses to be merged, and stays as it was', () => {
+      add('a', 4);
+      const active = logits();
+      expect(() => model.mergeAdapters()).toThrow(expect.objectContaining({ code: 'PEFT_MERGE_INEXACT' }));
+      expect(logits()).toEqual(active);
+    });
+  }
+
+  test('is the same after saving and loading, and saved again the same bytes', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'peft-contract-'));
+    const other = tiny.open(engine());
+    try {
+      add('a', 5);
+      const active = logits();
+      await saveAdapter(model, 'a', join(folder, 'first'));
+      const { adapter, warnings } = await loadAdapter(other, join(folder, 'first'), { name: 'a', methods, isTrainable: true });
+      expect(warnings).toEqual([]);
+      expect(logits(other)).toEqual(active);
+      expect(adapterCounts(other.description, [adapter]).trainable).toBeGreaterThan(0);
+      await saveAdapter(other, 'a', join(folder, 'second'), { allowUntrained: true });
+      const files = readdirSync(join(folder, 'first')).filter((name) => name !== 'README.md');
+      expect(files).toContain('adapter_config.json');
+      for (const file of files) expect(readFileSync(join(folder, 'second', file)).equals(readFileSync(join(folder, 'first', file))), file).toBe(true);
+      await expect(saveAdapter(other, 'a', join(folder, 'third', 'a'))).rejects.toMatchObject({ code: 'PEFT_ADAPTER_UNTRAINED' });
+    } finally {
+      other.dispose();
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  test('keeps two adapters on one model apart', () => {
+    const bare = logits();
+    add('a', 6);
+    const a = logits();
+    add('b', 7);
+    const b = logits();
+    expect(distance(a, b)).toBeGreaterThan(1e-4);
+    model.setActiveAdapters('a');
+    expect(logits()).toEqual(a);
+    descend(model, tiny);
+    model.setActiveAdapters('b');
+    expect(logits()).toEqual(b);
+    expect(model.withAdaptersDisabled(() => logits())).toEqual(bare);
+    model.deleteAdapter('b');
+    expect(logits()).toEqual(bare);
+  });
+
+  const mixes = each.mixes ?? true;
+  test(mixes ? 'in one batch with another adapter and none, computes what each does alone' : 'refuses a batch that mixes adapters', () => {
+    add('a', 8);
+    add('b', 9);
+    const assignment = ['b', BASE_ADAPTER, 'a'];
+    if (!mixes) return void expect(() => logits(model, { assignment })).toThrow(expect.objectContaining({ code: 'PEFT_MIXED_BATCH' }));
+    const mixed = logits(model, { assignment });
+    const width = mixed.length / tiny.logitOffsets.at(-1)!;
+    assignment.forEach((name, b) => {
+      model.setActiveAdapters(...(name === BASE_ADAPTER ? [] : [name]));
+      const rows = (values: Float32Array) => values.slice(tiny.logitOffsets[b]! * width, tiny.logitOffsets[b + 1]! * width);
+      expect(rows(mixed), `sequence ${b}`).toBeAllclose(rows(logits()), CLOSE);
+    });
+  });
+}
+
+/** Moves every trainable parameter off its start. */
+function disturb(adapter: Adapter, seed: number): void {
+  for (const { name, value, shape, trainable } of adapter.parameters.values()) {
+    if (!trainable) continue;
+    const noise = seededTensor(`${seed} ${name}`, shape, 0.15);
+    const moved = tf.add(value, noise);
+    value.assign(moved);
+    tf.dispose([noise, moved]);
+  }
+}
+
+const valuesOf = (adapter: Adapter): number[][] => [...adapter.parameters.values()].map(({ value }) => [...value.dataSync()]);
+
+function baseValues(model: Model): number[][] {
+  return model.description.parameters.map(({ name }) => {
+    const tensor = model.readBaseParameter(name);
+    const values = [...tensor.dataSync()];
+    tensor.dispose();
+    return values;
+  });
+}
+
+function lossOf(model: Model, tiny: TinyModel, run?: RunOptions): Tensor {
+  const loss = tf.mean(crossEntropy(model.forward(tiny.batch, run).logits as Tensor2D, tiny.labels));
+  const extra = model.activeAdapters.flatMap((name) => model.adapter(name).extraLosses.map((term) => term()));
+  return extra.length ? tf.addN([loss, ...extra]) : loss;
+}
+
+function lossAndGradients(model: Model, tiny: TinyModel, run?: RunOptions): { loss: number; gradients: Map<string, Float32Array> } {
+  return tf.tidy(() => {
+    const trained = model.trainables();
+    const { value, grads } = tf.variableGrads(() => lossOf(model, tiny, run).asScalar(), trained.map(({ value: variable }) => variable));
+    return { loss: value.dataSync()[0]!, gradients: new Map(trained.map(({ name, value: variable }) => [name, grads[variable.name]!.dataSync<'float32'>().slice()])) };
+  });
+}
+
+/** One step of plain gradient descent. */
+function descend(model: Model, tiny: TinyModel): void {
+  const { gradients } = lossAndGradients(model, tiny);
+  for (const { name, value } of model.trainables()) tf.tidy(() => value.assign(tf.sub(value, tf.mul(tf.tensor(gradients.get(name)!, value.shape), 0.02))));
+}
+
+/** Difference quotient of the loss along the gradient's direction; equals its norm. */
+function slope(model: Model, tiny: TinyModel, variable: Tensor & { assign(value: Tensor): void }, gradient: Float32Array, norm: number): number[] {
+  const step = 1e-2;
+  const original = tf.clone(variable);
+  const at = (factor: number): number =>
+    tf.tidy(() => {
+      variable.assign(tf.add(original, tf.mul(tf.tensor(gradient, variable.shape), factor / norm)));
+      return lossOf(model, tiny).dataSync()[0]!;
+    });
+  const value = (at(step) - at(-step)) / (2 * step);
+  variable.assign(original);
+  original.dispose();
+  return [value];
+}
+
+const distance = (a: Float32Array, b: Float32Array): number => Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
