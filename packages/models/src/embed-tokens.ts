@@ -18,6 +18,7 @@ export interface EmbeddedTokens {
  * @param scale of the embedding's rows, virtual tokens and given embeddings apart (Gemma: √D).
  */
 export function embedTokens(run: ModelRun, paths: { readonly embedding: string; readonly sequence: string; readonly stack: AttentionSite['stack'] }, tokens: { readonly inputIds: Int32Array; readonly offsets: Int32Array; readonly inputsEmbeds?: Tensor2D; readonly positionIds?: Int32Array }, scale = 1): EmbeddedTokens {
+  run.useLayout(tokens.offsets);
   const rows = tokens.inputsEmbeds ?? scaled(run.embed(paths.embedding, tokens.inputIds), scale);
   const { x, offsets, extra } = run.sequence(paths.sequence, rows, tokens.offsets);
   const past = run.pastLength(paths.stack);

@@ -58,17 +58,25 @@ function project(run: ModelRun, path: string, { isFused, heads, keyValueHeads, h
   return tf.split(run.linear(`${path}.qkv_proj`, x), [heads * headSize, keyValueHeads * headSize, keyValueHeads * headSize], 1) as [Tensor2D, Tensor2D, Tensor2D];
 }
 
-/**
- * Rotary tables for a batch, kept by the model for the next one. They are made for a power of two of positions; dynamic scaling depends on
- * the very length, so its tables are made for each.
- */
+/** Rotary tables for a batch, kept by the model for the next one. */
 export function ropeTablesFor(run: ModelRun, config: Pick<DecoderConfig, 'headSize' | 'maxPositions'>, { theta, scaling, partial }: RopeConfig, positions: Int32Array, offsets: Int32Array): RopeTables {
-  const needed = positions.reduce((most, position) => Math.max(most, position + 1), longestSequence(offsets));
-  const kind = scaling?.['rope_type'] ?? scaling?.['type'];
-  const length = kind === 'dynamic' ? needed : 2 ** Math.ceil(Math.log2(Math.max(needed, 64)));
+  const length = tableLength(positions.reduce((most, position) => Math.max(most, position + 1), longestSequence(offsets)), scaling, config.maxPositions);
   const [cos, sin] = run.constants(`rope ${theta} ${partial} ${length} ${JSON.stringify(scaling ?? null)}`, () => {
     const tables = ropeTables({ headSize: config.headSize, length, theta, partialRotaryFactor: partial, scaling, maxPositions: config.maxPositions });
     return [tables.cos, tables.sin];
   });
   return { cos: cos as Tensor2D, sin: sin as Tensor2D };
+}
+
+/**
+ * A power of two of positions. Where the scaling asks whether the batch is longer than the original length, the table stays on the batch's
+ * side of it; beyond, dynamic scaling depends on the very length.
+ */
+function tableLength(needed: number, scaling: RopeConfig['scaling'], maxPositions: number): number {
+  const rounded = 2 ** Math.ceil(Math.log2(Math.max(needed, 64)));
+  const kind = scaling?.['rope_type'] ?? scaling?.['type'];
+  if (kind !== 'dynamic' && kind !== 'longrope') return rounded;
+  const original = Number(scaling!['original_max_position_embeddings'] ?? maxPositions);
+  if (needed <= original) return Math.min(rounded, original);
+  return kind === 'dynamic' ? needed : rounded;
 }
