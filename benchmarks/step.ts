@@ -65,7 +65,7 @@ for (let step = 0; step <= Number(options.steps); step += 1) {
     tf.variableGrads(() => tf.tidy(() => crossEntropy(model.forward({ inputIds, offsets }, { training: false, checkpointing: options.checkpointing }).logits!, labels).mean().asScalar()), variables),
   );
   loss = value.dataSync()[0]!;
-  const gradients = Object.fromEntries(parameters.map(({ name, variable }) => [name, grads[variable.name]!]));
+  const gradients = Object.fromEntries(parameters.flatMap(({ name, variable }) => (grads[variable.name] ? [[name, grads[variable.name]!]] : []))); // a pooler that the head does not read has none
   const { gradientScale } = clipByGlobalNorm(gradients, 1);
   optimizer.update(parameters, gradients, state, { learningRate: 3e-3, gradientScale });
   tf.dispose([value, grads]);
