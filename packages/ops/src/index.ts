@@ -29,6 +29,7 @@ export { ropeFrequencies, type RopeFrequencies, type RopeFrequencyOptions, type 
 export { ropeTables, type RopeTableOptions, type RopeTables } from './rope-tables.js';
 export { rope } from './rope.js';
 export { scaleColumns } from './scale-columns.js';
+export { sequenceGate, sequencesOfRows, spreadOverTokens } from './sequence-gate.js';
 export { sumRows } from './sum-rows.js';
 export { memorySource, STORED_BYTES, type StoredDtype, type TensorSource } from './tensor-source.js';
 export * from './quantization/index.js';
