@@ -8,12 +8,14 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor, Variable } from '@tensorflow/tfjs';
 import type { OwnedParameter } from '@peft/core';
+import { PeftError } from '@peft/errors';
 
 export interface GradientAccumulator {
   /**
    * Adds the gradient of a scalar. Parameters that it does not depend on get none.
    * @param loss runs on the tape; its tensors are freed.
    * @returns the scalar's value.
+   * @throws PEFT_TRAIN_NO_GRADIENT when it depends on none of them
    */
   add(loss: () => Scalar): number;
   /** The sums so far by parameter name; valid until the next `reset`. */
@@ -41,7 +43,7 @@ export function createGradientAccumulator(parameters: readonly { readonly key: s
           const key = keys.get(variableName)!;
           const values = gradient.dataSync<'float32'>(); // the optimiser computes on numbers, so they have to come here
           const sum = gradients[key];
-          if (sum) values.forEach((part, i) => (sum[i]! += part));
+          if (sum) for (let i = 0; i < values.length; i += 1) sum[i]! += values[i]!;
           else {
             const buffer = buffers.get(key) ?? new Float32Array(values.length);
             buffer.set(values);
@@ -59,5 +61,10 @@ export function createGradientAccumulator(parameters: readonly { readonly key: s
 
 /** As `tf.variableGrads`, in a scope of its own. */
 function differentiate(loss: () => Scalar, variables: Variable[]): { value: Scalar; grads: Record<string, Tensor> } {
-  return tf.tidy(() => tf.variableGrads(loss, variables) as { value: Scalar; grads: Record<string, Tensor> });
+  try {
+    return tf.tidy(() => tf.variableGrads(loss, variables) as { value: Scalar; grads: Record<string, Tensor> });
+  } catch (cause) {
+    if (!(cause instanceof Error && cause.message.startsWith('Cannot find a connection'))) throw cause;
+    throw new PeftError('PEFT_TRAIN_NO_GRADIENT', 'trainer: the loss depends on none of the trainable parameters.', { hint: 'the adapter may sit on a part of the model that the task does not read: look at its sites, and at the head', cause });
+  }
 }

@@ -2,7 +2,7 @@
 import type { Tensor } from '@tensorflow/tfjs';
 import type { Model, ModelBatch, OwnedParameter, TrainEvent, TrainEventBus } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import type { LearningRateSchedule, Optimizer, OptimizerState, ParameterGroup, TrainableParameter } from '@peft/optim';
+import type { LearningRateSchedule, Optimizer, OptimizerState, ParameterGroup, StateStore, TrainableParameter } from '@peft/optim';
 import type { CheckpointStore } from './checkpoint-store.js';
 import type { Clock } from './clock.js';
 import type { Evaluate } from './evaluation.js';
@@ -24,6 +24,8 @@ export interface TrainRequest<B extends ModelBatch = ModelBatch> {
   readonly order: BatchOrder;
   readonly optimizer: Optimizer;
   readonly schedule: LearningRateSchedule;
+  /** Where the optimiser's state lives (`pagedStateStore` of @peft/optim, say); the run disposes it. Default: memory. */
+  readonly stateStore?: StateStore;
   /** Each parameter's share of the learning rate and its weight decay. Default: the plain rate, no decay. */
   readonly group?: (parameter: OwnedParameter) => ParameterGroup;
   readonly options?: TrainOptions;

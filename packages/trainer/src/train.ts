@@ -37,7 +37,7 @@ const PLAIN_GROUP: ParameterGroup = Object.freeze({ learningRateScale: 1, weight
  * Trains the active adapters of a model. Afterwards the model has the selected weights; when the run was aborted, those of the
  * last step. No tensor is left behind. The caller keeps the model, the bus and the store.
  *
- * @throws PEFT_TRAIN_NOTHING_TRAINABLE, PEFT_TRAIN_NO_DATA, PEFT_TRAIN_NOT_FINITE, PEFT_CHECKPOINT_WRITE, PEFT_CHECKPOINT_SETTINGS,
+ * @throws PEFT_TRAIN_NOTHING_TRAINABLE, PEFT_TRAIN_NO_GRADIENT, PEFT_TRAIN_NO_DATA, PEFT_TRAIN_NOT_FINITE, PEFT_CHECKPOINT_WRITE, PEFT_CHECKPOINT_SETTINGS,
  * PEFT_CHECKPOINT_EXISTS, PEFT_CONFIG_INVALID, and what task, data and evaluation throw; `run/ended` says `failed` then.
  */
 export async function train<B extends ModelBatch>(request: TrainRequest<B>): Promise<TrainResult> {
@@ -47,11 +47,12 @@ export async function train<B extends ModelBatch>(request: TrainRequest<B>): Pro
     const resumedAtStep = await stepToResume(run.store, run.options.resume);
     if (resumedAtStep !== undefined) await restoreCheckpoint(run as RunContext, resumedAtStep);
     emitStart(run as RunContext, resumedAtStep);
-    const reason = await loop(run);
-    const selected = reason === 'aborted' ? { steps: [] } : await selectWeights(run as RunContext);
+    const ended = await loop(run);
+    const selected = ended === 'aborted' ? undefined : await selectWeights(run as RunContext);
+    const reason = selected ? ended : 'aborted';
     const end = { step: run.state.step, durationMs: run.clock.now() - run.startedAtMs, peakMemoryBytes: run.memory.peakBytes };
     run.emit({ type: 'run/ended', reason, ...end });
-    return { reason, ...end, selected, ...(run.state.best && { best: run.state.best }) };
+    return { reason, ...end, selected: selected ?? { steps: [] }, ...(run.state.best && { best: run.state.best }) };
   } catch (error) {
     const shown = { code: error instanceof PeftError ? error.code : 'ERROR', message: error instanceof Error ? error.message : String(error) };
     run.emit({ type: 'run/ended', reason: 'failed', step: run.state.step, durationMs: run.clock.now() - run.startedAtMs, peakMemoryBytes: run.memory.peakBytes, error: shown });
@@ -74,7 +75,7 @@ function createRun<B extends ModelBatch>(request: TrainRequest<B>): RunContext<B
   const trained = owned.filter(({ parameter }) => parameter.trainable);
   const trainables = trained.map(({ key, parameter }) => ({ name: key, variable: parameter.value, group: request.group?.(parameter) ?? PLAIN_GROUP }));
   if (request.data.lengths.length === 0 || request.order.batches(0).length === 0) throw new PeftError('PEFT_TRAIN_NO_DATA', 'trainer: there is no example to train on.', { hint: 'check the table and its filters' });
-  const optimizerState = optimizer.init(trainables);
+  const optimizerState = optimizer.init(trainables, request.stateStore ? { store: request.stateStore } : {});
   const settings = jsonSafe({ ...modelSettings(model), ...optimizerSettings(optimizerState, trainables, schedule), ...dataSettings(request.data), ...lossSettings(request, options), ...options.settings });
   return {
     request,
@@ -144,10 +145,10 @@ async function loop<B extends ModelBatch>(run: RunContext<B>): Promise<TrainResu
     const isEpochDone = state.stepInEpoch >= batches.length;
     const isDone = state.step >= options.maxSteps || (isEpochDone && state.epoch + 1 >= options.epochs);
     const isOutOfTime = !isDone && run.clock.now() - run.startedAtMs > (options.timeLimitMs ?? Infinity);
-    const isAborted = !(await afterStep(run as RunContext, batches.length, isDone || isOutOfTime)) || request.signal?.aborted === true;
-    if (isAborted && !isDone) return abort(run as RunContext);
+    const isChecked = await afterStep(run as RunContext, batches.length, isDone || isOutOfTime);
+    if (!isChecked || request.signal?.aborted) return abort(run as RunContext);
     if (run.state.stopped) return 'stopped-early';
-    if (isDone) return isAborted ? abort(run as RunContext) : 'completed';
+    if (isDone) return 'completed';
     if (isOutOfTime) {
       run.emit({ type: 'run/warned', code: 'PEFT_TRAIN_TIME_LIMIT', message: `the time limit of ${options.timeLimitMs} ms has passed after step ${state.step}; the run ends here.` });
       return 'stopped-early';

@@ -28,6 +28,7 @@ export async function runStep<B extends ModelBatch>(run: RunContext<B>, parts: P
   const size = { examples: parts.reduce((sum, { length }) => sum + length, 0), tokens: batches.reduce((sum, { inputIds }) => sum + inputIds.length, 0) };
   const count = batches.reduce((sum, batch) => sum + request.task.count(batch), 0);
   if (count === 0) return { kind: 'left-out', cause: 'no-labels', what: 'no example of the batch has a label', ...size };
+  await run.optimizerState.store.prefetch();
   accumulator.reset();
   let loss = 0;
   for (const [m, batch] of batches.entries()) {

@@ -11,15 +11,28 @@ export interface SelectedWeights {
   readonly score?: number;
 }
 
-/** Puts the selected weights into the model. Without a scored checkpoint it keeps the last ones. */
-export async function selectWeights(run: RunContext): Promise<SelectedWeights> {
+/**
+ * Puts the selected weights into the model. Without a scored checkpoint it keeps the last ones.
+ * @returns undefined when the run was aborted meanwhile; the model has the last weights then.
+ */
+export async function selectWeights(run: RunContext): Promise<SelectedWeights | undefined> {
+  try {
+    return await select(run);
+  } catch (error) {
+    if (!run.request.signal?.aborted) throw error;
+    await restoreAllParameters(run, run.state.step);
+    return undefined;
+  }
+}
+
+async function select(run: RunContext): Promise<SelectedWeights> {
   const { options, store } = run;
-  const { validation, select } = options;
-  if (select === 'last' || !validation || !store) return { steps: [] };
+  const { validation } = options;
+  if (options.select === 'last' || !validation || !store) return { steps: [] };
   const ranked = await present(run, rankTop(run.state.top, validation.direction));
   if (ranked.length === 0) return { steps: [] };
   await restoreAllParameters(run, ranked[0]!.step);
-  const soup = await chosenSoup(run, select === 'best' ? ranked.slice(0, 1) : ranked);
+  const soup = await chosenSoup(run, options.select === 'best' ? ranked.slice(0, 1) : ranked);
   assignParameters(run.owned, soup.parameters);
   return { steps: soup.steps, ...(soup.score !== undefined && { score: soup.score }) };
 }

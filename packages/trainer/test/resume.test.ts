@@ -74,6 +74,20 @@ describe('a run that is aborted and resumed', () => {
     expect((await trainPart(store)).bytes).toEqual(whole.bytes);
   });
 
+  it('has its last weights when it was aborted while the soup was made, and its soup when it is resumed', async () => {
+    const store = memoryCheckpointStore();
+    const whole = await trainPart(store);
+    const model = await tinyModel();
+    const { evaluate, validation } = tinyValidation(model);
+    const controller = new AbortController();
+    const { request } = tinyRun(model, { store, signal: controller.signal, options: { validation, topK: 2, resume: true }, evaluate: (signal) => (controller.abort(), evaluate(signal)) });
+    expect(await train(request)).toMatchObject({ reason: 'aborted', step: 12, selected: { steps: [] } });
+    const last = await store.open(12);
+    expect(adapterBytes(model)).toEqual(Object.fromEntries(last.parameters.map(({ name, read }) => [name.slice('default/'.length), Buffer.from(read()).toString('hex')])));
+    model.dispose();
+    expect((await trainPart(store)).bytes).toEqual(whole.bytes);
+  });
+
   it('ends at once, with the same weights, when it was over already', async () => {
     const store = folderCheckpointStore(folder);
     const whole = await trainPart(store);

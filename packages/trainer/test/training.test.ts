@@ -230,6 +230,15 @@ describe('a run', () => {
     model.dispose();
   });
 
+  it('says so when the loss depends on nothing that trains', async () => {
+    const before = tf.memory().numTensors;
+    const model = await tinyModel();
+    const task = { ...classification({ classes: 2 }), loss: () => tf.scalar(1) };
+    await expect(train(tinyRun(model, { task }).request)).rejects.toMatchObject({ code: 'PEFT_TRAIN_NO_GRADIENT' });
+    model.dispose();
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
   it('adds the extra losses of adapters once a step and calls their hooks with the gradient', async () => {
     const losses: number[][] = [];
     for (const limits of [{ microBatchSize: 4 }, { microBatchSize: 1 }]) {
