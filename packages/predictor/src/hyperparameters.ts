@@ -70,7 +70,10 @@ const positive = (value: unknown): string | undefined => (typeof value === 'numb
 const oneOf = (...allowed: readonly unknown[]) => (value: unknown): string | undefined => (allowed.includes(value) ? undefined : `one of ${allowed.map(String).join(', ')}`);
 const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? undefined : 'a string');
 const names = (value: unknown): string | undefined => (Array.isArray(value) && value.every((item) => typeof item === 'string') ? undefined : 'a list of strings');
-const orNull = (check: Setting['check']) => (value: unknown): string | undefined => (value === null ? undefined : check(value) && `${check(value)} or null`);
+const orNull = (check: Setting['check']) => (value: unknown): string | undefined => {
+  const must = value === null ? undefined : check(value);
+  return must && `${must} or null`;
+};
 const PRECISIONS: Readonly<Record<string, string>> = { auto: 'auto', '32': '32', '32-true': '32', bf16: 'bf16', 'bf16-mixed': 'bf16', 'bf16-true': 'bf16', '16': 'bf16', '16-mixed': 'bf16' };
 
 const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.freeze({
@@ -88,15 +91,15 @@ const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.freeze({
   'optim.lora.module_filter': { default: null, check: orNull(names) },
   'optim.optim_type': { default: 'adamw', check: oneOf('adamw', 'adam', 'sgd', 'adafactor') },
   'optim.lr': { default: 1e-4, check: positive },
-  'optim.weight_decay': { default: 1e-3, check: number(0) },
+  'optim.weight_decay': { default: 1e-3, check: number(0, 1e6) },
   'optim.lr_decay': { default: 0.9, check: (value) => (typeof value === 'number' && value > 0 && value <= 1 ? undefined : 'a number in (0, 1]') },
   'optim.lr_choice': { default: 'layerwise_decay', check: oneOf('layerwise_decay', 'two_stages', 'single_stage') },
   'optim.lr_mult': { default: 1, check: positive },
   'optim.lr_schedule': { default: 'cosine_decay', check: oneOf('cosine_decay', 'polynomial_decay', 'linear_decay', 'multi_step', 'constant') },
-  'optim.end_lr': { default: 0, check: number(0) },
-  'optim.warmup_steps': { default: 0.1, check: number(0) },
+  'optim.end_lr': { default: 0, check: number(0, 1e6) },
+  'optim.warmup_steps': { default: 0.1, check: (value) => (typeof value === 'number' && value >= 0 && (value < 1 || Number.isInteger(value)) ? undefined : 'a share of the steps in [0, 1), or a number of steps') },
   'optim.max_epochs': { default: 20, check: number(1, 1e6, true) },
-  'optim.max_steps': { default: -1, check: number(-1, 1e9, true) },
+  'optim.max_steps': { default: -1, check: (value) => (value === -1 ? undefined : number(1, 1e9, true)(value) && 'a positive integer, or -1 for no limit') },
   'optim.patience': { default: 10, check: number(1, 1e9, true) },
   'optim.val_check_interval': { default: 0.5, check: positive },
   'optim.gradient_clip_val': { default: 1, check: positive },
@@ -107,7 +110,7 @@ const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.freeze({
   'env.batch_size': { default: 128, check: number(1, 1e6, true) },
   'env.per_gpu_batch_size': { default: 8, check: number(1, 1e6, true) },
   'env.inference_batch_size_ratio': { default: 4, check: positive },
-  'env.precision': { default: 'auto', check: (value) => (String(value) in PRECISIONS ? undefined : `one of ${Object.keys(PRECISIONS).join(', ')}`), convert: (value) => PRECISIONS[String(value)] },
+  'env.precision': { default: 'auto', check: (value) => (Object.hasOwn(PRECISIONS, String(value)) ? undefined : `one of ${Object.keys(PRECISIONS).join(', ')}`), convert: (value) => PRECISIONS[String(value)] },
   'env.engine': { default: 'auto', check: oneOf('auto', 'native', 'portable', 'tensorflow') },
   'env.num_threads': { default: 0, check: number(0, 256, true) },
   'env.seed': { default: 0, check: number(0, 4294967295, true) },
@@ -144,24 +147,39 @@ export type HyperparameterInput = Readonly<Record<string, unknown>> | readonly s
 
 /**
  * Defaults, then the preset, then the given values, checked.
+ * @param inputs later ones win.
  * @throws PEFT_PRESET_UNKNOWN, PEFT_HYPERPARAMETER_UNKNOWN with the nearest key, PEFT_HYPERPARAMETER_INVALID, PEFT_HYPERPARAMETER_TWICE
  */
-export function resolveHyperparameters(input: HyperparameterInput = {}, preset = 'default'): Hyperparameters {
+export function resolveHyperparameters(inputs: HyperparameterInput | readonly HyperparameterInput[] = {}, preset = 'default'): Hyperparameters {
   if (!Object.hasOwn(PRESETS, preset)) throw new PeftError('PEFT_PRESET_UNKNOWN', `presets: ${JSON.stringify(preset)} is not one of ${Object.keys(PRESETS).join(', ')}.`, { hint: didYouMean(preset, Object.keys(PRESETS)) });
-  const resolved: Record<string, unknown> = Object.fromEntries(HYPERPARAMETER_KEYS.map((key) => [key, SETTINGS[key].default]));
-  Object.assign(resolved, PRESETS[preset]);
+  const defaults = Object.fromEntries(HYPERPARAMETER_KEYS.map((key) => [key, SETTINGS[key].default]));
+  return overrideHyperparameters({ ...defaults, ...PRESETS[preset] } as unknown as Hyperparameters, inputs);
+}
+
+/** Settings with some of them replaced, checked. @throws as {@link resolveHyperparameters} */
+export function overrideHyperparameters(settings: Hyperparameters, inputs: HyperparameterInput | readonly HyperparameterInput[]): Hyperparameters {
+  const list = isInputList(inputs) ? inputs : [inputs];
+  return Object.freeze(Object.assign({ ...settings }, ...list.map(checkedValues)) as Hyperparameters);
+}
+
+/** A list of texts is one input. */
+const isInputList = (inputs: HyperparameterInput | readonly HyperparameterInput[]): inputs is readonly HyperparameterInput[] => Array.isArray(inputs) && inputs.some((input) => typeof input !== 'string');
+
+/** The given values by their present keys. */
+function checkedValues(input: HyperparameterInput): Partial<Hyperparameters> {
+  const values: Record<string, unknown> = {};
   const given = new Map<string, string>();
   for (const [written, value] of flatten(input)) {
     const key = currentKey(written);
-    const setting = SETTINGS[key as HyperparameterKey] as Setting | undefined;
-    if (!setting || !Object.hasOwn(SETTINGS, key)) throw new PeftError('PEFT_HYPERPARAMETER_UNKNOWN', `hyperparameters: there is no setting ${JSON.stringify(written)}.`, { hint: didYouMean(key, HYPERPARAMETER_KEYS) || 'list them with: peft fit --help' });
+    if (!Object.hasOwn(SETTINGS, key)) throw new PeftError('PEFT_HYPERPARAMETER_UNKNOWN', `hyperparameters: there is no setting ${JSON.stringify(written)}.`, { hint: didYouMean(key, HYPERPARAMETER_KEYS) || 'list them with: peft fit --help' });
     if (given.has(key)) throw new PeftError('PEFT_HYPERPARAMETER_TWICE', `hyperparameters: ${given.get(key)} and ${written} are the same setting.`, { hint: 'give one of them' });
-    const must = setting.check(value);
+    const { check: problemOf, convert } = SETTINGS[key as HyperparameterKey];
+    const must = problemOf(value);
     if (must) throw new PeftError('PEFT_HYPERPARAMETER_INVALID', `hyperparameters: ${written} must be ${must}, got ${show(value)}.`, key === 'model.hf_text.text_trivial_aug_maxscale' ? { hint: 'text augmentation is not available; leave it out' } : {});
     given.set(key, written);
-    resolved[key] = setting.convert ? setting.convert(value) : value;
+    values[key] = convert ? convert(value) : value;
   }
-  return Object.freeze(resolved) as unknown as Hyperparameters;
+  return values;
 }
 
 function* flatten(input: HyperparameterInput, prefix = ''): Generator<[string, unknown]> {

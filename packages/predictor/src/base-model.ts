@@ -1,0 +1,123 @@
+/** The base model of a predictor: its files, what tells it from others, and the model made of it. */
+import { createHash } from 'node:crypto';
+import { copyFile, constants, mkdir, readdir } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { architectureFor, loadModel, type Architecture, type HeadOptions, type Model, type TrainEvent } from '@peft/core';
+import { loadTokenizer, type TextTokenizer } from '@peft/data';
+import { openCheckpoint, readJsonObject, readModelConfig, selectModelFiles, type JsonObject, type ResolveModelOptions, type TensorStore } from '@peft/hub';
+import type { Engine } from '@peft/ops';
+
+export interface BaseModel {
+  /** Hub id, or the absolute path of a folder. */
+  readonly reference: string;
+  /** The hub's commit, where it came from the hub. */
+  readonly revision: string | undefined;
+  /** Where the weights lie. */
+  readonly folder: string;
+  /** Where config and tokenizer files lie. */
+  readonly filesFolder: string;
+  readonly config: JsonObject;
+  readonly architecture: Architecture<unknown>;
+  readonly tokenizer: TextTokenizer;
+  /** sha256 that tells its weights from others'. */
+  readonly fingerprint: string;
+}
+
+type WithoutBase<E> = E extends TrainEvent ? Omit<E, 'runId' | 'atMs'> : never;
+/** An event without what every event has. */
+export type EventBody = WithoutBase<TrainEvent>;
+
+export interface OpenBaseOptions {
+  readonly resolver: (name: string, options: ResolveModelOptions) => Promise<string>;
+  readonly architectures: readonly Architecture<never>[];
+  readonly revision?: string | undefined;
+  /** Where config and tokenizer files lie, when not with the weights. */
+  readonly filesFolder?: string | undefined;
+  readonly emit: (event: EventBody) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Finds a model, downloading what is missing, and reads all but its weights.
+ * @throws PEFT_MODEL_FOLDER, PEFT_HUB_…, PEFT_MODEL_TYPE, PEFT_TOKENIZER_MISSING, PEFT_CHECKPOINT_MISSING, PEFT_SAFETENSORS_…
+ */
+export async function openBaseModel(reference: string, { resolver, architectures, revision, filesFolder, emit, signal }: OpenBaseOptions): Promise<BaseModel> {
+  const shown = new Map<string, number>();
+  const folder = await resolver(reference, {
+    ...(revision !== undefined && { revision }),
+    ...(signal && { signal }),
+    onProgress: ({ file, fileDoneBytes, fileTotalBytes }) => {
+      const percent = Math.floor((100 * fileDoneBytes) / Math.max(1, fileTotalBytes));
+      if (shown.get(file) === percent) return;
+      shown.set(file, percent);
+      emit({ type: 'download/progressed', file, loadedBytes: fileDoneBytes, totalBytes: fileTotalBytes });
+    },
+  });
+  const files = filesFolder ?? folder;
+  const config = readModelConfig(files);
+  const commit = commitOf(folder);
+  return {
+    reference: commit === undefined ? resolve(folder) : reference,
+    folder,
+    filesFolder: files,
+    revision: commit,
+    config,
+    architecture: architectureFor(config['model_type'], architectures),
+    tokenizer: loadTokenizer(files),
+    fingerprint: withStore(folder, fingerprintOf),
+  };
+}
+
+/** Of a folder in the hub's cache, `models--…/snapshots/<commit>`. */
+function commitOf(folder: string): string | undefined {
+  const isSnapshot = basename(dirname(folder)) === 'snapshots' && basename(dirname(dirname(folder))).startsWith('models--');
+  return isSnapshot ? basename(folder) : undefined;
+}
+
+export function withStore<T>(folder: string, use: (store: TensorStore) => T): T {
+  const store = openCheckpoint(folder);
+  try {
+    return use(store);
+  } finally {
+    store.close();
+  }
+}
+
+const PROBED_BYTES = 4096;
+
+/** sha256 over names, types, shapes and the first 4 KiB of each tensor, in the order of the names: quick for any size. */
+export function fingerprintOf(store: Pick<TensorStore, 'names' | 'get'>): string {
+  const hash = createHash('sha256');
+  for (const name of store.names().sort()) {
+    const source = store.get(name)!;
+    hash.update(JSON.stringify([name, source.dtype, source.shape])).update(source.read(0, Math.min(PROBED_BYTES, source.byteLength)));
+  }
+  return hash.digest('hex');
+}
+
+/** The model in an engine's hands. The caller disposes. */
+export function loadBaseModel(base: BaseModel, engine: Engine, options: { readonly head: HeadOptions; readonly seed: number; readonly emit: (event: EventBody) => void }): Model {
+  return withStore(base.folder, (store) => {
+    let percent = -1;
+    return loadModel(base.architecture, base.config, store, engine, {
+      head: options.head,
+      seed: options.seed,
+      onProgress: ({ loadedBytes, totalBytes }) => {
+        const now = Math.floor((100 * loadedBytes) / Math.max(1, totalBytes));
+        if (now !== percent) options.emit({ type: 'weights/loaded', loadedBytes, totalBytes });
+        percent = now;
+      },
+    });
+  });
+}
+
+/** Copies config and tokenizer files into a folder, and the weights where wanted. */
+export async function copyModelFiles({ folder, filesFolder }: Pick<BaseModel, 'folder' | 'filesFolder'>, target: string, withWeights: boolean): Promise<void> {
+  await mkdir(target, { recursive: true });
+  const copy = (from: string, names: Iterable<string>): Promise<void[]> => Promise.all([...new Set(names)].map((name) => copyFile(join(from, name), join(target, name), constants.COPYFILE_FICLONE)));
+  await copy(filesFolder, selectModelFiles(await readdir(filesFolder), ['config', 'tokenizer']).files);
+  if (!withWeights) return;
+  const { files, index } = selectModelFiles(await readdir(folder), ['weights']);
+  const shards = index === undefined ? [] : (Object.values((readJsonObject(join(folder, index))?.['weight_map'] ?? {}) as object) as string[]).map((name) => basename(name));
+  await copy(folder, [...files, ...shards]);
+}

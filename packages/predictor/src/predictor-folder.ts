@@ -1,0 +1,90 @@
+/**
+ * The folder of a predictor.
+ *
+ *   predictor.json   label, classes, settings, scores; written last, so that a folder with it is whole
+ *   adapter/         the trained parameters in PEFT's layout
+ *   model/           config and tokenizer of the base model, and its weights in a standalone folder
+ *   checkpoints/     only while a fit runs, or after it was interrupted
+ *   logs/            of whoever logs there; left alone
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync } from 'node:fs';
+import { readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
+import { saveAdapter } from '@peft/core';
+import { PeftError } from '@peft/errors';
+import { ADAPTER_WEIGHT_FILES, refuseFull, writeFileAtomic, writeFolderAtomic } from '@peft/hub';
+import { copyModelFiles } from './base-model.js';
+import { formatRecord, type PredictorRecord } from './predictor-record.js';
+import { ADAPTER, type PredictorState } from './predictor-state.js';
+
+export const RECORD_FILE = 'predictor.json';
+export const ADAPTER_FOLDER = 'adapter';
+export const MODEL_FOLDER = 'model';
+export const CHECKPOINT_FOLDER = 'checkpoints';
+const LOG_FOLDER = 'logs';
+/** A whole predictor that is about to be moved into its place. */
+const STAGED_FOLDER = '.staged';
+
+/**
+ * That a fit may write into the folder.
+ * @param owner this predictor was saved there already: its files may be replaced.
+ * @throws PEFT_FOLDER_NOT_EMPTY for a folder that holds other things, PEFT_RUN_COMPLETE when a finished predictor is to be resumed
+ */
+export async function checkOutputFolder(path: string, { resume, owner }: { readonly resume: boolean; readonly owner: boolean }): Promise<void> {
+  if (!resume && !owner) return refuseFull(path);
+  const own = [RECORD_FILE, ADAPTER_FOLDER, MODEL_FOLDER, CHECKPOINT_FOLDER, LOG_FOLDER, STAGED_FOLDER];
+  const entries = await readdir(path).catch((error: NodeJS.ErrnoException): string[] => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  const foreign = entries.filter((name) => !own.includes(name) && !/^\..*\.tmp$/.test(name));
+  if (foreign.length) throw new PeftError('PEFT_FOLDER_NOT_EMPTY', `predictor: ${resolve(path)} holds what no predictor wrote: ${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ', …' : ''}.`, { hint: 'choose another folder, or move these files away' });
+  if (resume && !owner && entries.includes(RECORD_FILE)) {
+    throw new PeftError('PEFT_RUN_COMPLETE', `predictor: the run in ${resolve(path)} is complete, there is nothing to resume.`, { hint: 'load it with PeftPredictor.load, or choose another folder for a new run' });
+  }
+}
+
+/** Writes a predictor into a folder that is missing or empty: whole or not at all. @throws PEFT_FOLDER_NOT_EMPTY */
+export async function writePredictor(path: string, state: PredictorState, label: string, standalone: boolean): Promise<void> {
+  await writeFolderAtomic(path, (temporary) => fill(temporary, state, label, standalone));
+}
+
+/**
+ * Ends a fit in its folder. The new files are complete on the disk before the first old one goes, and the checkpoints go last: a
+ * process that is killed in between can resume.
+ */
+export async function finishPredictor(path: string, state: PredictorState, label: string, standalone: boolean): Promise<void> {
+  const staged = join(path, STAGED_FOLDER);
+  const isBaseHere = !relative(resolve(path), resolve(state.base.folder)).startsWith('..');
+  await writeFolderAtomic(staged, (temporary) => fill(temporary, state, label, standalone || isBaseHere), { replace: true });
+  await rm(join(path, RECORD_FILE), { force: true });
+  for (const name of [ADAPTER_FOLDER, MODEL_FOLDER, RECORD_FILE]) {
+    await rm(join(path, name), { recursive: true, force: true });
+    await rename(join(staged, name), join(path, name));
+  }
+  await rmdir(staged);
+  await rm(join(path, CHECKPOINT_FOLDER), { recursive: true, force: true });
+}
+
+async function fill(folder: string, state: PredictorState, label: string, standalone: boolean): Promise<void> {
+  const { model, base, metric, problem, settings, texts, fileColumns, method, summary } = state;
+  const results = { rows: summary.trainingRows, [`${metric.name} (validation)`]: summary.validationScore };
+  await saveAdapter(model, ADAPTER, join(folder, ADAPTER_FOLDER), { baseModel: base.reference, ...(base.revision !== undefined && { revision: base.revision }), allowUntrained: true, results });
+  await copyModelFiles(base, join(folder, MODEL_FOLDER), standalone);
+  const record: PredictorRecord = {
+    label, problem: problem.record, metric: metric.name, texts, fileColumns, settings, method, summary,
+    base: { reference: base.reference, revision: base.revision, fingerprint: base.fingerprint, isIncluded: standalone },
+    adapterHash: await adapterHash(folder),
+  };
+  await writeFileAtomic(join(folder, RECORD_FILE), formatRecord(record));
+}
+
+/** sha256 of the adapter's weights in a predictor's folder. @throws PEFT_ADAPTER_MISSING */
+export async function adapterHash(folder: string): Promise<string> {
+  const path = ADAPTER_WEIGHT_FILES.map((name) => join(folder, ADAPTER_FOLDER, name)).find((candidate) => existsSync(candidate));
+  if (!path) throw new PeftError('PEFT_ADAPTER_MISSING', `predictor: ${resolve(folder, ADAPTER_FOLDER)} has no weights.`, { hint: 'the folder is not whole: copy it again, or train again' });
+  const hash = createHash('sha256');
+  for await (const bytes of createReadStream(path)) hash.update(bytes as Buffer);
+  return hash.digest('hex');
+}

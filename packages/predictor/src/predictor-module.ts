@@ -1,0 +1,46 @@
+/** What a predictor is composed of, each part replaceable: `new PeftPredictor({ label, modules: [(bind) => bind(CLOCK, () => mine)] })`. */
+import { createTrainEventBus, token, type AnyMethod, type Architecture, type MethodSpec, type Module } from '@peft/core';
+import { METRICS, type Metric } from '@peft/data';
+import { bitfit, lnTuning } from '@peft/bitfit';
+import { resolveModel, type ResolveModelOptions } from '@peft/hub';
+import { ia3 } from '@peft/ia3';
+import { lora } from '@peft/lora';
+import { architectures } from '@peft/models';
+import { CLOCK, EVENT_BUS, folderCheckpointStore, memoryCheckpointStore, systemClock, train, TRAINER, type CheckpointStore, type Trainer } from '@peft/trainer';
+import { autogluonMethod, type AutogluonMethod, type AutogluonMethodOptions } from './autogluon-methods.js';
+import { chooseEngine, type EngineChoice, type EngineRequest } from './engine-choice.js';
+import { fullFineTuning } from './full-fine-tuning.js';
+
+/** Model families that a checkpoint may be of. */
+export const ARCHITECTURES = token<readonly Architecture<never>[]>('the architectures');
+/** What a value of `optim.peft` stands for; null is full fine-tuning. */
+export const NAMED_METHOD = token<(value: string | null, options: AutogluonMethodOptions) => MethodSpec>('the methods by name');
+/** Methods that a saved adapter may name. */
+export const ADAPTER_METHODS = token<readonly AnyMethod[]>('the methods of saved adapters');
+/** Metrics that may be named. */
+export const PREDICTOR_METRICS = token<readonly Metric[]>('the metrics');
+/** Makes and activates an engine, which the predictor disposes. */
+export const ENGINE_CHOOSER = token<(request: EngineRequest) => Promise<EngineChoice>>('the choice of the engine');
+/** From a folder or hub id to a folder. */
+export const MODEL_RESOLVER = token<(name: string, options: ResolveModelOptions) => Promise<string>>('the resolver of models');
+/** Where a run's checkpoints go; without a folder, memory. */
+export const CHECKPOINT_STORES = token<(folder: string | undefined) => CheckpointStore>('the checkpoint stores');
+
+/** The methods of this toolkit that a saved predictor may name without a module of the user's. */
+const OWN_METHODS = Object.freeze([lora, ia3, bitfit, lnTuning, fullFineTuning]) as unknown as readonly AnyMethod[];
+
+/** Binds the tokens above and the trainer's {@link EVENT_BUS}, {@link CLOCK} and {@link TRAINER}. */
+export function predictorModule(onListenerError?: (error: unknown) => void): Module {
+  return (bind) => {
+    bind(ARCHITECTURES, () => architectures);
+    bind(NAMED_METHOD, () => (value, options) => (value === null ? fullFineTuning() : autogluonMethod(value as AutogluonMethod, options)));
+    bind(ADAPTER_METHODS, () => OWN_METHODS);
+    bind(PREDICTOR_METRICS, () => METRICS);
+    bind(ENGINE_CHOOSER, () => chooseEngine);
+    bind(MODEL_RESOLVER, () => resolveModel);
+    bind(CHECKPOINT_STORES, () => (folder) => (folder === undefined ? memoryCheckpointStore() : folderCheckpointStore(folder)));
+    bind(EVENT_BUS, () => createTrainEventBus(onListenerError));
+    bind(CLOCK, () => systemClock);
+    bind(TRAINER, ({ get }): Trainer => (request) => train({ bus: get(EVENT_BUS), clock: get(CLOCK), ...request }));
+  };
+}

@@ -1,0 +1,31 @@
+/** What a fitted predictor is made of. */
+import type { Model } from '@peft/core';
+import type { Metric } from '@peft/data';
+import type { Engine } from '@peft/ops';
+import type { BaseModel } from './base-model.js';
+import type { Hyperparameters } from './hyperparameters.js';
+import type { FitSummary } from './predictor-types.js';
+import type { Problem } from './problem.js';
+import type { TextSettings } from './text-columns.js';
+
+/** The adapter's name on the model and in messages. */
+export const ADAPTER = 'default';
+
+export interface PredictorState {
+  readonly engine: Engine;
+  readonly model: Model;
+  readonly base: BaseModel;
+  readonly problem: Problem;
+  readonly metric: Metric;
+  readonly settings: Hyperparameters;
+  readonly texts: TextSettings;
+  readonly fileColumns: readonly string[] | undefined;
+  /** What was trained, for instance `ia3_bias`. */
+  readonly method: string;
+  readonly summary: FitSummary;
+}
+
+export function disposeState({ model, engine }: Pick<PredictorState, 'model' | 'engine'>): void {
+  model.dispose();
+  engine.dispose();
+}
