@@ -27,6 +27,8 @@ export interface MethodCase<Name extends MethodName> {
   readonly mixes?: boolean;
   /** Parameters whose gradient is zero by their nature (a key's bias under softmax). */
   readonly withoutGradient?: RegExp;
+  /** Its gradient is the loss's. Default true; false where a method leaves a part out on purpose (DoRA's norms). */
+  readonly exactGradient?: boolean;
 }
 
 export interface MethodContractOptions<Name extends MethodName> {
@@ -41,7 +43,7 @@ export interface MethodContractOptions<Name extends MethodName> {
 }
 
 /** Float32 sums in another order. */
-const CLOSE = { absolute: 2e-5, relative: 2e-5 };
+const CLOSE = { atol: 2e-5, rtol: 2e-5 };
 
 /**
  * Declares the contract's tests for each case on each shape: identity at the start, gradients (against differences of the loss) at
@@ -132,7 +134,7 @@ function declareCase<Name extends MethodName>(each: MethodCase<Name>, tiny: Tiny
       const norm = Math.hypot(...gradient);
       if (each.withoutGradient?.test(name)) continue;
       expect(norm, `norm of the gradient of ${name}`).toBeGreaterThan(1e-6);
-      expect(slope(model, tiny, value, gradient, norm), `slope along ${name}`).toBeAllclose([norm], { absolute: 2e-3, relative: 0.03 });
+      if (each.exactGradient ?? true) expect(slope(model, tiny, value, gradient, norm), `slope along ${name}`).toBeAllclose([norm], { atol: 2e-3, rtol: 0.03 });
     }
   });
 
@@ -150,7 +152,7 @@ function declareCase<Name extends MethodName>(each: MethodCase<Name>, tiny: Tiny
       add('a', 4);
       const active = logits();
       model.mergeAdapters();
-      expect(logits()).toBeAllclose(active, { absolute: 1e-4, relative: 1e-4 });
+      expect(logits()).toBeAllclose(active, { atol: 1e-4, rtol: 1e-4 });
       model.unmergeAdapters();
       expect(logits()).toEqual(active);
     });
@@ -174,11 +176,12 @@ function declareCase<Name extends MethodName>(each: MethodCase<Name>, tiny: Tiny
       expect(warnings).toEqual([]);
       expect(logits(other)).toEqual(active);
       expect(adapterCounts(other.description, [adapter]).trainable).toBeGreaterThan(0);
-      await saveAdapter(other, 'a', join(folder, 'second'), { allowUntrained: true });
+      await saveAdapter(other, 'a', join(folder, 'second'));
       const files = readdirSync(join(folder, 'first')).filter((name) => name !== 'README.md');
       expect(files).toContain('adapter_config.json');
       for (const file of files) expect(readFileSync(join(folder, 'second', file)).equals(readFileSync(join(folder, 'first', file))), file).toBe(true);
-      await expect(saveAdapter(other, 'a', join(folder, 'third', 'a'))).rejects.toMatchObject({ code: 'PEFT_ADAPTER_UNTRAINED' });
+      add('fresh');
+      await expect(saveAdapter(model, 'fresh', join(folder, 'third'))).rejects.toMatchObject({ code: 'PEFT_ADAPTER_UNTRAINED' });
     } finally {
       other.dispose();
       rmSync(folder, { recursive: true, force: true });
@@ -247,11 +250,11 @@ function lossOf(model: Model, tiny: TinyModel, run?: RunOptions): Tensor {
 }
 
 function lossAndGradients(model: Model, tiny: TinyModel, run?: RunOptions): { loss: number; gradients: Map<string, Float32Array> } {
-  return tf.tidy(() => {
-    const trained = model.trainables();
-    const { value, grads } = tf.variableGrads(() => lossOf(model, tiny, run).asScalar(), trained.map(({ value: variable }) => variable));
-    return { loss: value.dataSync()[0]!, gradients: new Map(trained.map(({ name, value: variable }) => [name, grads[variable.name]!.dataSync<'float32'>().slice()])) };
-  });
+  const trained = model.trainables();
+  const { value, grads } = tf.tidy(() => tf.variableGrads(() => tf.tidy(() => lossOf(model, tiny, run).asScalar()), trained.map(({ value: variable }) => variable)));
+  const result = { loss: value.dataSync()[0]!, gradients: new Map(trained.map(({ name, value: variable }) => [name, grads[variable.name]!.dataSync<'float32'>().slice()])) };
+  tf.dispose([value, grads]);
+  return result;
 }
 
 /** One step of plain gradient descent. */
@@ -260,16 +263,16 @@ function descend(model: Model, tiny: TinyModel): void {
   for (const { name, value } of model.trainables()) tf.tidy(() => value.assign(tf.sub(value, tf.mul(tf.tensor(gradients.get(name)!, value.shape), 0.02))));
 }
 
-/** Difference quotient of the loss along the gradient's direction; equals its norm. */
+/** Difference quotient of the loss along the gradient's direction, to fourth order; equals the gradient's norm. */
 function slope(model: Model, tiny: TinyModel, variable: Tensor & { assign(value: Tensor): void }, gradient: Float32Array, norm: number): number[] {
-  const step = 1e-2;
+  const step = 4e-3;
   const original = tf.clone(variable);
   const at = (factor: number): number =>
     tf.tidy(() => {
       variable.assign(tf.add(original, tf.mul(tf.tensor(gradient, variable.shape), factor / norm)));
       return lossOf(model, tiny).dataSync()[0]!;
     });
-  const value = (at(step) - at(-step)) / (2 * step);
+  const value = (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step);
   variable.assign(original);
   original.dispose();
   return [value];

@@ -20,10 +20,8 @@ export function quantizeBlocks(values: Float32Array, blockSize: number, sorted: 
     absmax[block] = largest;
     const divisor = Math.max(largest, TINY);
     const inverse = Math.fround(1 / divisor);
-    for (let i = start; i < end; i += 1) {
-      const quotient = Math.fround(end - start === blockSize ? values[i]! * inverse : values[i]! / divisor);
-      places[i] = countBelow(middles, quotient);
-    }
+    const isWhole = end - start === blockSize;
+    for (let i = start; i < end; i += 1) places[i] = countBelow(middles, Math.fround(isWhole ? values[i]! * inverse : values[i]! / divisor));
   }
   return { places, absmax };
 }

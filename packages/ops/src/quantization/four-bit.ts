@@ -23,8 +23,9 @@ export function quantize4Bit(values: Float32Array, format: FourBitFormat, blockS
   checkBlockSize(blockSize);
   const ascending = format === 'nf4' ? NF4 : FP4_ASCENDING.map((code) => codeBook('fp4')[code]!);
   const { places, absmax } = quantizeBlocks(values, blockSize, ascending);
-  const code = (i: number): number => (i >= values.length ? ZERO_CODE[format] : format === 'nf4' ? places[i]! : FP4_ASCENDING[places[i]!]!);
-  const packed = Uint8Array.from({ length: Math.ceil(values.length / 2) }, (_, i) => (code(2 * i) << 4) | code(2 * i + 1));
+  if (format === 'fp4') for (let i = 0; i < places.length; i += 1) places[i] = FP4_ASCENDING[places[i]!]!;
+  const packed = new Uint8Array(Math.ceil(values.length / 2));
+  for (let i = 0; i < packed.length; i += 1) packed[i] = (places[2 * i]! << 4) | (places[2 * i + 1] ?? ZERO_CODE[format]);
   return { packed, absmax };
 }
 
@@ -32,10 +33,15 @@ export function quantize4Bit(values: Float32Array, format: FourBitFormat, blockS
 export function dequantize4Bit(packed: Uint8Array, absmax: Float32Array, format: FourBitFormat, blockSize: number, count: number, first = 0): Float32Array {
   const book = Float32Array.from(codeBook(format));
   const values = new Float32Array(count);
-  for (let n = 0; n < count; n += 1) {
-    const i = first + n;
-    const byte = packed[i >> 1]!;
-    values[n] = book[i & 1 ? byte & 15 : byte >> 4]! * absmax[Math.floor(i / blockSize)]!;
+  for (let n = 0; n < count; ) {
+    const block = Math.floor((first + n) / blockSize);
+    const scale = absmax[block]!;
+    const end = Math.min(count, (block + 1) * blockSize - first);
+    for (; n < end; n += 1) {
+      const i = first + n;
+      const byte = packed[i >>> 1]!;
+      values[n] = book[i & 1 ? byte & 15 : byte >> 4]! * scale;
+    }
   }
   return values;
 }

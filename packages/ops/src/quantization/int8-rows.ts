@@ -18,11 +18,12 @@ export function quantizeInt8Rows(values: Float32Array, rows: number): Int8Weight
   const codes = new Int8Array(values.length);
   const absmax = new Float32Array(rows);
   for (let r = 0; r < rows; r += 1) {
-    const row = halves.subarray(r * columns, (r + 1) * columns);
-    const largest = row.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+    const start = r * columns;
+    let largest = 0;
+    for (let i = 0; i < columns; i += 1) largest = Math.max(largest, Math.abs(halves[start + i]!));
     absmax[r] = largest;
     const factor = largest > 0 ? Math.fround(127 / largest) : 0;
-    row.forEach((value, i) => (codes[r * columns + i] = roundHalfEven(Math.fround(value * factor))));
+    for (let i = 0; i < columns; i += 1) codes[start + i] = roundHalfEven(Math.fround(halves[start + i]! * factor));
   }
   return { packed: new Uint8Array(codes.buffer), absmax };
 }
@@ -38,7 +39,5 @@ export function dequantizeInt8Rows(packed: Uint8Array, absmax: Float32Array, col
   return values;
 }
 
-function roundHalfEven(value: number): number {
-  const rounded = Math.round(value);
-  return Math.abs(value % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
-}
+/** float64 has no fraction bits left at 1.5·2⁵², so adding that rounds to the nearest integer, ties to even. */
+const roundHalfEven = (value: number): number => value + 0x18000000000000 - 0x18000000000000;
