@@ -52,14 +52,15 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
 
 /** Rank and scaling of a module. */
 export function strengthAt(path: string, config: Pick<LoraConfig, 'rank' | 'alpha' | 'rankStabilized' | 'rankPattern' | 'alphaPattern'>): { readonly rank: number; readonly scaling: number } {
-  const rank = atPath(path, config.rankPattern) ?? config.rank;
-  const alpha = atPath(path, config.alphaPattern) ?? config.alpha;
+  const rank = valueAt(path, config.rankPattern) ?? config.rank;
+  const alpha = valueAt(path, config.alphaPattern) ?? config.alpha;
   return { rank, scaling: alpha / (config.rankStabilized ? Math.sqrt(rank) : rank) };
 }
 
 const patternFor = (key: string): RegExp => fullMatch(`(?:.*\\.)?(?:${key})`);
 
-function atPath(path: string, pattern: Readonly<Record<string, number>>): number | undefined {
+/** The value of the first key that matches a path. */
+export function valueAt(path: string, pattern: Readonly<Record<string, number>>): number | undefined {
   const key = Object.keys(pattern).find((candidate) => patternFor(candidate).test(path));
   return key === undefined ? undefined : pattern[key];
 }

@@ -1,7 +1,7 @@
 /** LoRA's options in adapter_config.json, both ways. */
-import type { PeftConfigContext } from '@peft/core';
+import type { PeftConfigContext, Site } from '@peft/core';
 import { PeftError, show } from '@peft/errors';
-import type { LoraConfig } from './lora-config.js';
+import { valueAt, type LoraConfig } from './lora-config.js';
 import { loraInitializer } from './lora-init.js';
 
 /** Every key that PEFT writes for LoRA beside the common ones; those that it has and this package does not are off. */
@@ -17,8 +17,8 @@ export function toPeftLoraConfig(config: LoraConfig, { sites }: PeftConfigContex
     use_dora: config.dora,
     lora_bias: config.loraBias,
     init_lora_weights: loraInitializer(config.init).peftValue,
-    rank_pattern: config.rankPattern,
-    alpha_pattern: config.alphaPattern,
+    rank_pattern: sortedPattern(config.rankPattern, sites),
+    alpha_pattern: sortedPattern(config.alphaPattern, sites),
     trainable_token_indices: config.trainableTokens ?? null,
     loftq_config: {},
     eva_config: null,
@@ -29,6 +29,16 @@ export function toPeftLoraConfig(config: LoraConfig, { sites }: PeftConfigContex
     ensure_weight_tying: false,
     qalora_group_size: 16,
   };
+}
+
+/** In a file the keys are sorted, and the first that matches counts: where that would change a value, each path has its own key. */
+function sortedPattern(pattern: Readonly<Record<string, number>>, sites: readonly Site[]): Readonly<Record<string, number>> {
+  const sorted = Object.fromEntries(Object.entries(pattern).sort(([a], [b]) => (a < b ? -1 : 1)));
+  if (sites.every(({ path }) => valueAt(path, sorted) === valueAt(path, pattern))) return pattern;
+  return Object.fromEntries(sites.flatMap(({ path }) => {
+    const value = valueAt(path, pattern);
+    return value === undefined ? [] : [[path.replaceAll('.', '\\.'), value]];
+  }));
 }
 
 /** @throws PEFT_CONFIG_UNSUPPORTED when the file asks for something that would compute other numbers. */

@@ -1,0 +1,41 @@
+import { describePeftMethod } from '@peft/testing';
+import { lora } from './lora.js';
+
+const withoutGradient = /attention\.self\.key\.bias$/;
+const allLinear = { targets: 'all-linear', rank: 3 } as const;
+
+describePeftMethod(
+  lora,
+  [
+    { title: 'by default' },
+    { title: 'on every linear layer', options: { ...allLinear, alpha: 5 } },
+    { title: 'rank-stabilised', options: { rank: 5, alpha: 3, rankStabilized: true } },
+    { title: 'with DoRA', options: { ...allLinear, dora: true }, exactGradient: false },
+    { title: 'with a bias of its own', options: { rank: 2, loraBias: true }, on: ['encoder'] },
+    { title: 'with a bias where the layer has none', options: { rank: 2, loraBias: true }, on: ['decoder'], merges: false },
+    { title: "with the targets' biases", options: { rank: 2, bias: 'lora_only' } },
+    { title: 'with all biases', options: { rank: 2, bias: 'all' }, on: ['encoder', 'decoder'], withoutGradient },
+    { title: 'gaussian', options: { init: 'gaussian' } },
+    { title: 'random on both sides', options: { init: 'random' }, identityAtStart: false },
+    { title: 'with ranks and strengths by module', options: { rankPattern: { 'layers?\\.1\\..*': 2, 'block.*q': 4 }, alphaPattern: { '.*value|.*v_proj|.*\\.v': 3 } } },
+    { title: 'on the word embedding', options: { rank: 2, targets: { roles: ['embedding.word', 'attention.query'] } } },
+    { title: 'with token rows', options: { rank: 2, trainableTokens: [6, 13, 3] } },
+    { title: 'with modules saved whole', options: { rank: 2, modulesToSave: ['embeddings.LayerNorm'] }, on: ['encoder'] },
+    { title: 'with dropout, which is off outside training', options: { rank: 2, dropout: 0.4 } },
+    { title: 'with DoRA and dropout', options: { rank: 2, dora: true, dropout: 0.4 }, exactGradient: false },
+    { title: 'in one block', options: { rank: 2, targets: ['query', 'value'], layersToTransform: 1 }, on: ['encoder'] },
+  ],
+  {
+    badOptions: [
+      { options: { rank: 0 }, message: 'lora: rank must be a positive integer, got 0.' },
+      { options: { alpha: Number.NaN }, message: 'lora: alpha must be a number > 0, got NaN.' },
+      { options: { dropout: 1 }, message: 'lora: dropout must be a number in [0, 1), got 1.' },
+      { options: { bias: 'some' }, message: 'lora: bias must be one of none, all, lora_only, got "some".' },
+      { options: { init: 'gausian' }, message: 'Did you mean "gaussian"' },
+      { options: { dora: true, loraBias: true }, message: 'lora: dora and loraBias exclude each other' },
+      { options: { rankPattern: { q: 0 } }, message: 'lora: rankPattern["q"] must be a positive integer, got 0.' },
+      { options: { rankPattern: { '(': 2 } }, message: 'is not a regular expression' },
+      { options: { trainableTokens: [-1] }, message: 'lora: trainableTokens must be a list of token ids' },
+    ],
+  },
+);
