@@ -135,6 +135,11 @@ export interface NativeBinding {
   setThreads(count: number): void;
   /** Uninitialised memory, aligned to 64 bytes. Freed when collected. */
   allocate(byteLength: number): ArrayBuffer;
+  /**
+   * Gives the physical memory of a buffer of {@link allocate} back to the system; its content is lost, the buffer stays usable.
+   * Buffers below a megabyte stay as they are. Never call it with a buffer of another origin.
+   */
+  discard(buffer: ArrayBuffer): void;
   /** Does nothing; what a call costs. */
   nothing(x: F32): void;
 

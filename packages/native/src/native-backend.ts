@@ -20,7 +20,7 @@ export class NativeBackend extends MathBackendCPU {
 
   constructor(readonly binding: NativeBinding) {
     super();
-    this.pool = new BufferPool((byteLength) => binding.allocate(byteLength));
+    this.pool = new BufferPool(binding);
     (this as unknown as { firstUse: boolean }).firstUse = false; // tfjs's advice to install tfjs-node does not apply
   }
 

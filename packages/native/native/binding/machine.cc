@@ -1,3 +1,4 @@
+#include "../core/pages.h"
 #include "../core/aligned.h"
 #include "../core/dispatch.h"
 #include "../core/thread-pool.h"
@@ -38,16 +39,34 @@ napi_value setThreads(const Arguments& a) {
   return nullptr;
 }
 
+/** From this size on memory comes in pages of its own, which `discard` can give back. */
+constexpr size_t kPagesFrom = size_t{1} << 20;
+
 napi_value allocate(const Arguments& a) {
-  const int64_t bytes = a.size(0, "byteLength", 0, int64_t{1} << 33);
-  void* memory = alignedAllocate(static_cast<size_t>(bytes));
+  const size_t bytes = static_cast<size_t>(a.size(0, "byteLength", 0, int64_t{1} << 33));
+  void* memory = bytes >= kPagesFrom ? allocatePages(bytes) : alignedAllocate(bytes);
+  auto release = [](napi_env, void* data, void* hint) {
+    const size_t size = reinterpret_cast<size_t>(hint);
+    if (size >= kPagesFrom) freePages(data, size);
+    else alignedFree(data);
+  };
   napi_value buffer;
-  auto release = [](napi_env, void* data, void*) { alignedFree(data); };
-  if (napi_create_external_arraybuffer(a.env(), memory, static_cast<size_t>(bytes), release, nullptr, &buffer) != napi_ok) {
-    alignedFree(memory);
+  if (napi_create_external_arraybuffer(a.env(), memory, bytes, release, reinterpret_cast<void*>(bytes), &buffer) != napi_ok) {
+    release(a.env(), memory, reinterpret_cast<void*>(bytes));
     throw std::bad_alloc();
   }
   return buffer;
+}
+
+napi_value discard(const Arguments& a) {
+  void* memory = nullptr;
+  size_t bytes = 0;
+  bool isBuffer = false;
+  napi_is_arraybuffer(a.env(), a.value(0), &isBuffer);
+  if (!isBuffer) a.fail("buffer must be an ArrayBuffer of allocate");
+  napi_get_arraybuffer_info(a.env(), a.value(0), &memory, &bytes);
+  if (bytes >= kPagesFrom) discardPages(memory, bytes);
+  return nullptr;
 }
 
 napi_value nothing(const Arguments& a) {
@@ -62,6 +81,7 @@ void exportMachine(Exports& exports) {
   exports.push_back({"setInstructionSet", call<setInstructions>});
   exports.push_back({"setThreads", call<setThreads>});
   exports.push_back({"allocate", call<allocate>});
+  exports.push_back({"discard", call<discard>});
   exports.push_back({"nothing", call<nothing>});
 }
 
