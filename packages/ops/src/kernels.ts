@@ -8,6 +8,7 @@
  */
 import type { Tensor } from '@tensorflow/tfjs';
 
+/** Formulas: `activation.ts`; leaky_relu's slope below zero is 0.01. */
 export type ActivationName = 'gelu' | 'gelu_tanh' | 'gelu_quick' | 'relu' | 'relu_squared' | 'silu' | 'tanh' | 'sigmoid' | 'leaky_relu';
 
 /**
