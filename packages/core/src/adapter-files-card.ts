@@ -30,7 +30,7 @@ export function adapterCard(adapter: Adapter, card: AdapterCard): string {
     '---', ...head, '---', '',
     `# ${adapter.name}`, '',
     `An adapter${baseModel ? ` for \`${baseModel}\`` : ''}: ${adapter.spec.name}, ${card.trainable.toLocaleString('en')} trainable of ${card.total.toLocaleString('en')} parameters (${((100 * card.trainable) / card.total).toFixed(4)} %).`, '',
-    ...(results.length ? ['| | |', '|---|---|', ...results.map(([name, value]) => `| ${name} | ${typeof value === 'number' ? Number(value.toPrecision(6)) : value} |`), ''] : []),
+    ...(results.length ? ['| Result | |', '|---|---|', ...results.map(([name, value]) => `| ${name} | ${typeof value === 'number' ? Number(value.toPrecision(6)) : value} |`), ''] : []),
   ].join('\n');
 }
 
