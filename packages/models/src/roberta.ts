@@ -34,18 +34,16 @@ export const roberta = defineArchitecture<RobertaConfig>({
     const model = new DescriptionBuilder();
     const prefix = prefixOf(head);
     const embeddings = within(prefix, 'embeddings');
+    const isHeadFirst = config.modelType === 'xlm-roberta'; // the order in which transformers lists it
+    if (isHeadFirst) describeHead(model, config, head);
     model.sequence(`${embeddings}.word_embeddings`, { role: 'sequence', size: D, stack: 'encoder', embedding: `${embeddings}.word_embeddings` });
     model.embedding(`${embeddings}.word_embeddings`, { role: 'embedding.word', rows: config.vocabularySize, size: D });
-    model.embedding(`${embeddings}.position_embeddings`, { role: 'embedding.position', rows: config.positions, size: D });
     model.embedding(`${embeddings}.token_type_embeddings`, { role: 'embedding.token-type', rows: config.tokenTypes, size: D });
     model.layerNorm(`${embeddings}.LayerNorm`, { role: 'norm.embedding', size: D });
+    model.embedding(`${embeddings}.position_embeddings`, { role: 'embedding.position', rows: config.positions, size: D });
     describeBertEncoder(model, prefix, config);
     if (isBare(head)) model.linear('pooler.dense', { role: 'pooler', shape: [D, D], fresh });
-    if (head.kind === 'sequence-classification') {
-      model.linear('classifier.dense', { role: 'head.dense', shape: [D, D], fresh });
-      model.linear('classifier.out_proj', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
-    }
-    if (head.kind === 'token-classification') model.linear('classifier', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
+    if (!isHeadFirst) describeHead(model, config, head);
     return model.build({
       modelType: config.modelType, head, hiddenSize: D, vocabularySize: config.vocabularySize, layers: { encoder: config.layers, decoder: 0 },
       maxPositions: config.positions - config.paddingId - 1, headModules: isBare(head) ? [] : ['classifier'], basePrefix: 'roberta',
@@ -66,6 +64,14 @@ export const roberta = defineArchitecture<RobertaConfig>({
     return { ...output, logits: run.linear('classifier.out_proj', run.dropout('classifier.out_proj', dense, config.classifierDropout)) };
   },
 });
+
+function describeHead(model: DescriptionBuilder, { hiddenSize: D, initializerRange: fresh }: RobertaConfig, head: HeadOptions): void {
+  if (head.kind === 'sequence-classification') {
+    model.linear('classifier.dense', { role: 'head.dense', shape: [D, D], fresh });
+    model.linear('classifier.out_proj', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
+  }
+  if (head.kind === 'token-classification') model.linear('classifier', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
+}
 
 const prefixOf = (head: HeadOptions): string => (isBare(head) ? '' : 'roberta');
 

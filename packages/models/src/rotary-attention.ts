@@ -44,7 +44,7 @@ export interface RotaryAttentionOptions {
 
 /** @param x what the attention reads, normed `[N, D]`. @returns `[N, D]` */
 export function rotaryAttention(run: ModelRun, path: string, config: DecoderConfig, x: Tensor2D, { offsets, positions, tables, window, scale, softCap, gammaOffset = 0 }: RotaryAttentionOptions): Tensor2D {
-  const { heads, keyValueHeads, headSize } = config;
+  const { heads, keyValueHeads } = config;
   const [q, k, v] = project(run, path, config, x);
   const normed = (name: string, rows: Tensor2D): Tensor2D => (config.normsQueryKey ? run.norm(`${path}.${name}`, rows, config.epsilon, gammaOffset) : rows);
   const context = attend(run, path, rope(normed('q_norm', q), tables, positions, heads), rope(normed('k_norm', k), tables, positions, keyValueHeads), v, {

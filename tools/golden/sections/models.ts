@@ -17,6 +17,8 @@ interface ModelCase {
   readonly task: Task;
   readonly batch: PaddedBatch & { readonly labels: readonly number[] | readonly (readonly number[])[] };
   readonly gradient_weights: readonly string[];
+  /** In the order in which the reference lists them. */
+  readonly parameter_names?: readonly string[];
   readonly sequence_classification?: { readonly num_labels: number; readonly labels: readonly number[] };
   readonly generation?: { readonly input_ids: number[][]; readonly attention_mask: number[][]; readonly max_new_tokens: number; readonly pad_token_id: number; readonly eos_token_id: number | readonly number[] };
   readonly tokenizer?: TokenizerCases;
@@ -37,6 +39,7 @@ export async function check(folder: string, { engine }: GoldenContext): Promise<
   const open = (head: HeadOptions, extra?: WeightStore) => loadModel(architectureFor(config['model_type'], architectures), config, extra ?? store, engine, { head });
   try {
     withModel(open(headOf(json, store)), (model) => {
+      if (json.parameter_names) comparison.equal('parameter names', model.description.parameters.map(({ name }) => name), json.parameter_names);
       checkForward(comparison, json, model);
       checkGradients(comparison, json, model);
       if (json.generation) checkGeneration(comparison, json, model, config);
