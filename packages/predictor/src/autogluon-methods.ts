@@ -34,6 +34,7 @@ const ALWAYS_TRAINED: readonly string[] = Object.freeze(['head', 'pooler', 'ln_f
 /**
  * The combination that a value stands for, named after it.
  *
+ * Where a filter is given and matches no layer, attaching throws PEFT_TARGET_NOT_FOUND; where the default one does, nothing is wrapped.
  * @throws PEFT_CONFIG_INVALID for an unknown value (the nearest is named), a bad rank, alpha or filter.
  */
 export function autogluonMethod(value: AutogluonMethod, options: AutogluonMethodOptions = {}): MethodSpec {
@@ -41,12 +42,20 @@ export function autogluonMethod(value: AutogluonMethod, options: AutogluonMethod
   const { rank = 8, alpha = 8, filter = AUTOGLUON_FILTER, moduleFilter = null } = options;
   const words = value.split('_');
   const targets = layerPattern(filter, moduleFilter);
+  const isDefault = options.filter === undefined && moduleFilter === null;
+  const wrapping = (spec: MethodSpec): MethodSpec => (isDefault ? withOptionalTargets(spec, targets) : spec);
   return combineMethods(
     value,
-    ...(words.includes('lora') ? [lora({ rank, alpha, targets })] : []),
-    ...(words.includes('ia3') ? [ia3({ targets, feedforwardModules: [] })] : []),
+    ...(words.includes('lora') ? [wrapping(lora({ rank, alpha, targets }))] : []),
+    ...(words.includes('ia3') ? [wrapping(ia3({ targets, feedforwardModules: [] }))] : []),
     bitfit({ biases: ['bit', 'bias', 'norm'].some((word) => words.includes(word)), norms: words.includes('norm') ? 'layer' : 'none', also: ALWAYS_TRAINED }),
   );
+}
+
+/** The default filter fits no layer of some families (DistilBERT): then only what trains anyway does, as in AutoGluon. */
+function withOptionalTargets(spec: MethodSpec, targets: string): MethodSpec {
+  const parts = spec.parts.map(({ method, config, common: { targets: _, ...common } }) => ({ method: { ...method, defaultTargets: () => ({ targets, optional: true }) }, config, common }));
+  return { ...spec, parts };
 }
 
 /** One regular expression for whole paths. In a filter, `^` is the start and `$` the end of the layer's own name. */

@@ -4,6 +4,7 @@ import type { Adapter, App, Model } from '@peft/core';
 import { getMetric, defaultMetric, holdoutSplit, inferProblemType, type Cell, type Metric, type ProblemType, type Table } from '@peft/data';
 import { check, PeftError, show } from '@peft/errors';
 import { CLOCK, createBatchOrder, createEvaluator, tableData, TRAINER, type CheckpointStore, type TrainResult } from '@peft/trainer';
+import { AUTOGLUON_FILTER } from './autogluon-methods.js';
 import { loadBaseModel, openBaseModel, type BaseModel, type EventBody } from './base-model.js';
 import { overrideHyperparameters, resolveHyperparameters, type HyperparameterInput, type HyperparameterKey, type Hyperparameters } from './hyperparameters.js';
 import { learningRateGroups } from './learning-rate-groups.js';
@@ -58,7 +59,9 @@ export async function fitPredictor(request: FitRequest): Promise<PredictorState>
   try {
     model = loadBaseModel(base, engine, { head: { kind: 'pooled-linear', outputs: data.problem.outputs, pooling: settings['model.hf_text.pooling_mode'] === 'mean' ? 'mean' : 'first' }, seed: settings['env.seed'], emit: request.emit });
     const spec = options.method ?? methodOf(request.app, settings);
-    model.addAdapter(ADAPTER, spec, { seed: settings['env.seed'] });
+    const { parts, wrappedSites } = model.addAdapter(ADAPTER, spec, { seed: settings['env.seed'] });
+    const idle = parts.filter(({ part, sites }) => sites.length === 0 && part.method.attach.linear).map(({ part }) => part.method.name as string);
+    if (idle.length && wrappedSites.length === 0) request.emit({ type: 'run/warned', code: 'PEFT_NOTHING_WRAPPED', message: `${idle.join(' and ')} found no layer to stand on in this ${model.description.modelType}: little more than the head trains.`, hint: 'name its layers with optim.lora.filter; peft inspect MODEL --sites lists them' });
     const texts = textSettings(data.columns, settings['model.hf_text.max_text_len'], base.config, base.tokenizer);
     return await trainOn(request, settings, data, { engine, model, base, texts, fileColumns: options.columns, method: spec.name });
   } catch (error) {
@@ -86,7 +89,7 @@ function methodOf(app: App, settings: Hyperparameters) {
   return app.get(NAMED_METHOD)(settings['optim.peft'], {
     rank: settings['optim.lora.r'],
     alpha: settings['optim.lora.alpha'],
-    filter: settings['optim.lora.filter'],
+    ...(settings['optim.lora.filter'].join() !== AUTOGLUON_FILTER.join() && { filter: settings['optim.lora.filter'] }),
     moduleFilter: settings['optim.lora.module_filter'],
   });
 }

@@ -130,7 +130,7 @@ const OLDER_KEYS: Readonly<Record<string, HyperparameterKey>> = Object.freeze({
 /** `optimization.x` was renamed to `optim.x`, beside the names above. */
 function currentKey(key: string): string {
   const renamed = key.startsWith('optimization.') ? `optim.${key.slice('optimization.'.length)}` : key;
-  return OLDER_KEYS[renamed] ?? renamed;
+  return Object.hasOwn(OLDER_KEYS, renamed) ? OLDER_KEYS[renamed]! : renamed;
 }
 
 /** Values of the presets that differ from the defaults. */
@@ -143,7 +143,7 @@ export const PRESETS: Readonly<Record<string, Partial<Hyperparameters>>> = Objec
 });
 
 /** What a user may write: dotted keys, nested objects, or `"a=b c=d"`. */
-export type HyperparameterInput = Readonly<Record<string, unknown>> | readonly string[] | string;
+export type HyperparameterInput = Partial<Hyperparameters> | Readonly<Record<string, unknown>> | readonly string[] | string;
 
 /**
  * Defaults, then the preset, then the given values, checked.

@@ -45,16 +45,21 @@ export async function checkOutputFolder(path: string, { resume, owner }: { reado
   }
 }
 
-/** Writes a predictor into a folder that is missing or empty: whole or not at all. @throws PEFT_FOLDER_NOT_EMPTY */
+/** Writes a predictor into a folder that is missing or empty: whole or not at all. @throws PEFT_FOLDER_NOT_EMPTY, PEFT_PREDICTOR_WRITE */
 export async function writePredictor(path: string, state: PredictorState, label: string, standalone: boolean): Promise<void> {
-  await writeFolderAtomic(path, (temporary) => fill(temporary, state, label, standalone));
+  await explained(path, 'nothing was left behind', () => writeFolderAtomic(path, (temporary) => fill(temporary, state, label, standalone)));
 }
 
 /**
  * Ends a fit in its folder. The new files are complete on the disk before the first old one goes, and the checkpoints go last: a
  * process that is killed in between can resume.
+ * @throws PEFT_PREDICTOR_WRITE; the checkpoints are kept then
  */
 export async function finishPredictor(path: string, state: PredictorState, label: string, standalone: boolean): Promise<void> {
+  await explained(path, 'the checkpoints are kept, go on with fit(…, { resume: true })', () => placePredictor(path, state, label, standalone));
+}
+
+async function placePredictor(path: string, state: PredictorState, label: string, standalone: boolean): Promise<void> {
   const staged = join(path, STAGED_FOLDER);
   const isBaseHere = !relative(resolve(path), resolve(state.base.folder)).startsWith('..');
   await writeFolderAtomic(staged, (temporary) => fill(temporary, state, label, standalone || isBaseHere), { replace: true });
@@ -65,6 +70,15 @@ export async function finishPredictor(path: string, state: PredictorState, label
   }
   await rmdir(staged);
   await rm(join(path, CHECKPOINT_FOLDER), { recursive: true, force: true });
+}
+
+async function explained(path: string, hint: string, write: () => Promise<void>): Promise<void> {
+  try {
+    await write();
+  } catch (cause) {
+    if (cause instanceof PeftError) throw cause;
+    throw new PeftError('PEFT_PREDICTOR_WRITE', `predictor: ${resolve(path)} could not be written: ${(cause as Error).message}.`, { hint: `make room or correct the permissions; ${hint}`, cause });
+  }
 }
 
 async function fill(folder: string, state: PredictorState, label: string, standalone: boolean): Promise<void> {

@@ -36,7 +36,7 @@ export function predictorModule(onListenerError?: (error: unknown) => void): Mod
     bind(NAMED_METHOD, () => (value, options) => (value === null ? fullFineTuning() : autogluonMethod(value as AutogluonMethod, options)));
     bind(ADAPTER_METHODS, () => OWN_METHODS);
     bind(PREDICTOR_METRICS, () => METRICS);
-    bind(ENGINE_CHOOSER, () => chooseEngine);
+    bind(ENGINE_CHOOSER, () => (request) => chooseEngine(request));
     bind(MODEL_RESOLVER, () => resolveModel);
     bind(CHECKPOINT_STORES, () => (folder) => (folder === undefined ? memoryCheckpointStore() : folderCheckpointStore(folder)));
     bind(EVENT_BUS, () => createTrainEventBus(onListenerError));

@@ -1,0 +1,54 @@
+import { PeftError } from '@peft/errors';
+import type { Engine } from '@peft/ops';
+import { createPortableEngine } from '@peft/portable';
+import * as tf from '@tensorflow/tfjs';
+import { describe, expect, it } from 'vitest';
+import { chooseEngine, type EngineMakers } from './engine-choice.js';
+
+const portable = () => createPortableEngine({ backend: 'cpu' });
+const noAddon = () => Promise.reject(new PeftError('PEFT_NATIVE_UNAVAILABLE', 'native: the addon is not built.', { hint: 'build it' }));
+
+describe('the choice of the engine', () => {
+  it('is the engine asked for, and activates it', async () => {
+    const { engine, warning } = await chooseEngine({ name: 'portable' }, { portable });
+    expect(engine.name).toBe('portable');
+    expect(tf.getBackend()).toBe(engine.backendName);
+    expect(warning).toBeUndefined();
+    engine.dispose();
+  });
+
+  it('falls back from native to portable with one warning that says why', async () => {
+    const { engine, warning } = await chooseEngine({}, { native: noAddon, portable });
+    expect(engine.name).toBe('portable');
+    expect(warning).toEqual({
+      code: 'PEFT_ENGINE_FALLBACK',
+      message: 'the portable engine (float32) takes over, which is slower: native: the addon is not built.',
+      hint: expect.stringContaining('build-native') as string,
+    });
+    engine.dispose();
+  });
+
+  it('does not fall back where the engine was asked for by name', async () => {
+    await expect(chooseEngine({ name: 'native' }, { native: noAddon, portable })).rejects.toMatchObject({ code: 'PEFT_ENGINE_UNAVAILABLE', message: expect.stringContaining('the addon is not built') as string });
+    await expect(chooseEngine({ name: 'tensorflow' }, { portable })).rejects.toMatchObject({ code: 'PEFT_ENGINE_UNAVAILABLE', message: expect.stringContaining('has portable') as string });
+    await expect(chooseEngine({ name: 'cuda' as never })).rejects.toMatchObject({ code: 'PEFT_CONFIG_INVALID' });
+  });
+
+  it('does not hide a bad option behind a fallback', async () => {
+    const native: EngineMakers['native'] = () => Promise.reject(new PeftError('PEFT_CONFIG_INVALID', 'native: threads must be a positive integer, got -1.'));
+    await expect(chooseEngine({ threads: -1 }, { native, portable })).rejects.toMatchObject({ code: 'PEFT_CONFIG_INVALID' });
+  });
+
+  it('says when a precision cannot be had', async () => {
+    const { engine, warning } = await chooseEngine({ name: 'portable', precision: 'bfloat16' }, { portable });
+    expect(warning?.code).toBe('PEFT_ENGINE_PRECISION');
+    engine.dispose();
+  });
+
+  it('disposes an engine that cannot be activated', async () => {
+    let isDisposed = false;
+    const broken = { name: 'portable', activate: () => Promise.reject(new Error('no backend')), dispose: () => (isDisposed = true) } as unknown as Engine;
+    await expect(chooseEngine({ name: 'portable' }, { portable: () => Promise.resolve(broken) })).rejects.toMatchObject({ code: 'PEFT_ENGINE_UNAVAILABLE' });
+    expect(isDisposed).toBe(true);
+  });
+});
