@@ -1,6 +1,7 @@
 // The functions that exist once for each set of instructions. What each computes is said where it is defined, in vector/.
 #pragma once
 #include "adamw-step.h"
+#include "attention-tile.h"
 #include "operation-codes.h"
 #include "product-kernels.h"
 
@@ -48,6 +49,8 @@ struct KernelTable {
   void (*softmaxGradientRow)(const float* y, const float* dy, float* dx, int64_t n, bool logarithmic);
   float (*logSumExpRow)(const float* x, int64_t n);
   void (*probabilityRow)(const float* x, float logSumExp, float factor, float* y, int64_t n);
+
+  AttentionKernels attention;  // attention-rows.h
 
   // rope.h, adamw.h
   void (*ropeRow)(const float* x, const float* cos, const float* sin, float* y, int64_t heads, int64_t size, int64_t half, float direction);

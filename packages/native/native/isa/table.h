@@ -3,6 +3,7 @@
 #include "../core/kernel-table.h"
 #include "../vector/activations.h"
 #include "../vector/adamw.h"
+#include "../vector/attention-rows.h"
 #include "../vector/norms.h"
 #include "../vector/quantize.h"
 #include "../vector/rope.h"
@@ -43,6 +44,7 @@ inline KernelTable makeTable() {
   t.softmaxGradientRow = softmaxGradientRow;
   t.logSumExpRow = logSumExpRow;
   t.probabilityRow = probabilityRow;
+  t.attention = {attentionForward, attentionBackward, scaleSumRows};
   t.ropeRow = ropeRow;
   t.adamWRun = adamWRun;
   return t;

@@ -1,0 +1,156 @@
+// With P the probabilities and δ_i = dy_i·y_i: dP = dy·Vᵀ, dS = P∘(dP − δ)·scale, dQ = dS·K, dK = dSᵀ·Q, dV = Pᵀ·dy.
+// One task takes a sequence and a key head, so that it alone adds to its parts of dq, dk and dv. What sequences share (bias,
+// extra keys) is summed per sequence, then over sequences in order.
+#include <vector>
+
+#include "../core/thread-pool.h"
+#include "blocks.h"
+
+namespace peft {
+namespace {
+
+class BackwardTask {
+ public:
+  BackwardTask(const AttentionProblem& problem, const AttentionGradients& gradients, int64_t longestKeys, int64_t sequence, int64_t keyHead, float* dbias, float* dextraKeys, float* dextraValues)
+      : p(problem), g(gradients), products(problem.bf16, std::max(kKeyBlock, problem.headSize)), longestKeys_(longestKeys), sequence_(sequence), keyHead_(keyHead), dbias_(dbias), dextraKeys_(dextraKeys), dextraValues_(dextraValues) {
+    const int64_t size = p.headSize, head32 = products.padded(size), keys32 = products.padded(kKeyBlock), rows = kQueryBlock;
+    Parts parts(Scratch::kAttentionA, 2 * keys32 * size + kKeyBlock * head32 + 2 * rows * kStrideWords + 2 * rows * head32 + 2 * rows * keys32 + 3 * rows * kStrideWords + kKeyBlock * kStrideWords +
+                                          rows * head32 + 2 * kKeyBlock * head32 + 2 * (kQueryBlock + kKeyBlock));
+    keysT = parts.words(keys32 * size);
+    valuesT = parts.words(keys32 * size);
+    keysN = parts.words(kKeyBlock * head32);
+    queryRows = parts.words(rows * kStrideWords);
+    dyRows = parts.words(rows * kStrideWords);
+    queryColumns = parts.words(rows * head32);
+    dyColumns = parts.words(rows * head32);
+    scores = parts.floats(rows * keys32);
+    dp = parts.floats(rows * keys32);
+    probabilities = parts.floats(rows * kStrideWords);
+    ds = parts.floats(rows * kStrideWords);
+    packedRows = parts.words(rows * kStrideWords);
+    packedColumns = parts.words(kKeyBlock * kStrideWords);
+    dqSums = parts.floats(rows * head32);
+    dkSums = parts.floats(kKeyBlock * head32);
+    dvSums = parts.floats(kKeyBlock * head32);
+    biasLine = parts.floats(kQueryBlock + kKeyBlock);
+    biasGradient = parts.floats(kQueryBlock + kKeyBlock);
+  }
+
+  void run() {
+    const int64_t size = p.headSize, group = p.heads / p.keyValueHeads;
+    const int64_t queries = p.queryOffsets[sequence_ + 1] - p.queryOffsets[sequence_], keys = p.keyOffsets[sequence_ + 1] - p.keyOffsets[sequence_];
+    const int64_t queryRow = p.queryOffsets[sequence_];
+    for (int64_t n = 0; n < queries; n++) kernels().fillRun(g.dq + (queryRow + n) * p.queryWidth() + keyHead_ * group * size, group * size, 0.0f);
+    for (const KeyBlock& block : keyBlocks(p, keys)) {
+      loadKeys(block);
+      bool started = false;
+      for (int64_t head = keyHead_ * group; head < (keyHead_ + 1) * group; head++)
+        for (int64_t begin = 0; begin < queries; begin += kQueryBlock) started |= tile(block, head, begin, std::min(kQueryBlock, queries - begin), started);
+      storeKeys(block, started);
+    }
+  }
+
+ private:
+  const float* at(const float* own, const float* extra, const KeyBlock& block) const {
+    const int64_t row = block.extra ? block.begin : p.keyOffsets[sequence_] + block.begin;
+    return (block.extra ? extra : own) + row * p.keyWidth() + keyHead_ * p.headSize;
+  }
+
+  void loadKeys(const KeyBlock& block) {
+    const float *k = at(p.k, p.extraKeys, block), *v = at(p.v, p.extraValues, block);
+    products.packColumnsTransposed(k, p.keyWidth(), block.columns, p.headSize, keysT);
+    products.packColumnsTransposed(v, p.keyWidth(), block.columns, p.headSize, valuesT);
+    products.packColumns(k, p.keyWidth(), p.headSize, block.columns, keysN);
+  }
+
+  /** Adds what one tile gives to dq, dkSums, dvSums. False: nothing of it is seen. */
+  bool tile(const KeyBlock& block, int64_t head, int64_t begin, int64_t rows, bool accumulate) {
+    const KernelTable& table = kernels();
+    const int64_t size = p.headSize, width = p.queryWidth(), columns = block.columns;
+    const int64_t queryRow = p.queryOffsets[sequence_] + begin, offset = queryRow * width + head * size;
+    const TileBounds bounds(p, sequence_, begin, rows);
+    ScoreTile tile = scoreTile(p, block, rows, queryRow, head, longestKeys_, scores);
+    if (!bounds.see(block, tile)) return false;
+    products.packRows(p.q + offset, width, rows, size, queryRows);
+    products.packRows(g.dy + offset, width, rows, size, dyRows);
+    products.packColumns(p.q + offset, width, size, rows, queryColumns);
+    products.packColumns(g.dy + offset, width, size, rows, dyColumns);
+    float delta[kQueryBlock];
+    for (int64_t r = 0; r < rows; r++) delta[r] = table.dot(g.dy + offset + r * width, g.y + offset + r * width, size);
+    products.multiply(rows, columns, size, queryRows, keysT, scores, rows, false);
+    products.multiply(rows, columns, size, dyRows, valuesT, dp, rows, false);
+    layBias(p, head, block, bounds, tile, biasLine);
+    float* line = nullptr;
+    if (dbias_ && tile.bias) {
+      table.fillRun(biasGradient, rows + columns - 1, 0.0f);
+      line = biasGradient + rows - 1;
+    }
+    table.attention.backward(tile, dp, g.logSumExp + queryRow * p.heads + head, p.heads, delta, probabilities, ds, line);
+    if (line) addBias(head, block, bounds, rows);
+    products.multiply(rows, size, columns, products.rowsOf(ds, rows, columns, packedRows), keysN, dqSums, rows, false);
+    products.k.store(dqSums, rows, rows, size, g.dq + offset, width, nullptr, true);
+    products.packRowsTransposed(ds, kStrideWords, columns, rows, packedColumns);
+    products.multiply(columns, size, rows, packedColumns, queryColumns, dkSums, kKeyBlock, accumulate);
+    products.packRowsTransposed(probabilities, kStrideWords, columns, rows, packedColumns);
+    products.multiply(columns, size, rows, packedColumns, dyColumns, dvSums, kKeyBlock, accumulate);
+    return true;
+  }
+
+  void addBias(int64_t head, const KeyBlock& block, const TileBounds& bounds, int64_t rows) {
+    const int64_t shift = block.begin - bounds.firstPosition();
+    for (int64_t i = 0; i < rows + block.columns - 1; i++) dbias_[head * p.biasColumns + biasColumn(p, i - (rows - 1) + shift)] += biasGradient[i];
+  }
+
+  void storeKeys(const KeyBlock& block, bool started) {
+    const int64_t size = p.headSize, width = p.keyWidth(), column = keyHead_ * size;
+    if (!started) {
+      std::fill(dkSums, dkSums + kKeyBlock * products.padded(size), 0.0f);
+      std::fill(dvSums, dvSums + kKeyBlock * products.padded(size), 0.0f);
+    }
+    const int64_t row = block.extra ? block.begin : p.keyOffsets[sequence_] + block.begin;
+    float* dk = (block.extra ? dextraKeys_ : g.dk) + row * width + column;
+    float* dv = (block.extra ? dextraValues_ : g.dv) + row * width + column;
+    products.k.store(dkSums, kKeyBlock, block.columns, size, dk, width, nullptr, false);
+    products.k.store(dvSums, kKeyBlock, block.columns, size, dv, width, nullptr, false);
+  }
+
+  const AttentionProblem& p;
+  const AttentionGradients& g;
+  const TileProducts products;
+  const int64_t longestKeys_, sequence_, keyHead_;
+  float *dbias_, *dextraKeys_, *dextraValues_;  // this sequence's parts
+  uint32_t *keysT, *valuesT, *keysN, *queryRows, *dyRows, *queryColumns, *dyColumns, *packedRows, *packedColumns;
+  float *scores, *dp, *probabilities, *ds, *dqSums, *dkSums, *dvSums, *biasLine, *biasGradient;
+};
+
+/** out = Σ parts in order; parts [count][length]. */
+void addParts(const float* parts, int64_t count, int64_t length, float* out) {
+  parallelRanges(length, 4096, 16, [&](int64_t begin, int64_t end) {
+    kernels().fillRun(out + begin, end - begin, 0.0f);
+    for (int64_t i = 0; i < count; i++) kernels().addRun(parts + i * length + begin, out + begin, end - begin);
+  });
+}
+
+}  // namespace
+
+void attentionBackward(const AttentionProblem& p, const AttentionGradients& g) {
+  if (p.headSize == 0) return;
+  const int64_t longestKeys = longest(p.keyOffsets, p.sequences);
+  const int64_t biasSize = g.dbias ? p.heads * p.biasColumns : 0, extraSize = p.extra * p.keyWidth();
+  Parts parts(Scratch::kAttentionPartial, p.sequences * (biasSize + 2 * extraSize));
+  float* dbias = parts.floats(p.sequences * biasSize);
+  float* dextraKeys = parts.floats(p.sequences * extraSize);
+  float* dextraValues = parts.floats(p.sequences * extraSize);
+  std::fill(dbias, dbias + p.sequences * biasSize, 0.0f);
+  parallel(p.sequences * p.keyValueHeads, [&](int64_t task) {
+    const int64_t sequence = task / p.keyValueHeads;
+    BackwardTask(p, g, longestKeys, sequence, task % p.keyValueHeads, biasSize > 0 ? dbias + sequence * biasSize : nullptr, dextraKeys + sequence * extraSize, dextraValues + sequence * extraSize).run();
+  });
+  if (biasSize > 0) addParts(dbias, p.sequences, biasSize, g.dbias);
+  if (extraSize > 0) {
+    addParts(dextraKeys, p.sequences, extraSize, g.dextraKeys);
+    addParts(dextraValues, p.sequences, extraSize, g.dextraValues);
+  }
+}
+
+}  // namespace peft
