@@ -43,7 +43,7 @@ const head = { kind: 'pooled-linear', outputs: 2 } as const;
 const description = describeModel(architecture, architecture.parseConfig(config), head);
 const quantization = options.quantization ? { format: options.quantization as 'nf4', doubleQuantization: options['double-quantization'] } : undefined;
 const model = loadModel(architecture, config, randomWeights(description, { dtype: options['stored-dtype'] as 'BF16' }), engine, { head, ...(quantization && { quantization }) });
-model.addAdapter('default', autogluonMethod(options.method));
+model.addAdapter('default', autogluonMethod(options.method as Parameters<typeof autogluonMethod>[0]));
 const counts = model.parameterCounts();
 
 const [batchSize, length] = [Number(options.batch), Number(options.length)];

@@ -1,7 +1,10 @@
 /** The `peft` command: parses the line, runs the command, says what went wrong. */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { addEvaluate } from './commands/evaluate.js';
+import { addFit } from './commands/fit.js';
 import { addInspect } from './commands/inspect.js';
+import { addPredict } from './commands/predict.js';
 import { reportError } from './report-error.js';
 import type { Terminal } from './terminal.js';
 
@@ -15,6 +18,9 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
     .showHelpAfterError('(peft COMMAND --help lists the options)')
     .configureOutput({ writeOut: (text) => terminal.out(text.trimEnd()), writeErr: (text) => terminal.err(text.trimEnd()) })
     .exitOverride();
+  addFit(program, terminal);
+  addEvaluate(program, terminal);
+  addPredict(program, terminal);
   addInspect(program, terminal);
   for (const command of program.commands) command.copyInheritedSettings(program);
   try {

@@ -1,0 +1,43 @@
+/** `peft evaluate`: scores a saved model on labelled tables. */
+import type { Command } from 'commander';
+import { ENGINE_NAMES, PeftPredictor, type EngineName } from '@peft/predictor';
+import { check } from '@peft/errors';
+import { table } from '../format.js';
+import { names, readInput } from '../read-input.js';
+import type { Terminal } from '../terminal.js';
+
+interface EvaluateFlags { readonly metrics?: string[]; readonly columns?: string[]; readonly header?: boolean; readonly engine: string; readonly json?: boolean }
+
+export function addEvaluate(program: Command, terminal: Terminal): void {
+  program
+    .command('evaluate')
+    .summary('score a saved model on labelled tables')
+    .description('Scores a model that `peft fit` saved on tables with labels.')
+    .argument('<folder>', 'the saved model')
+    .argument('<tables...>', 'CSV, TSV, JSON Lines or Parquet')
+    .option('--metrics <names...>', 'accuracy, roc_auc, log_loss, f1, f1_macro, mcc, rmse, mae, r2, spearmanr …; default: the one of the fit')
+    .option('--columns <names...>', 'names of the columns of files without a header')
+    .option('--header', 'the first line names the columns (default: found from the cells)')
+    .option('--no-header', 'the first line is data')
+    .option('--engine <name>', `auto, ${ENGINE_NAMES.join(', ')}`, 'auto')
+    .option('--json', 'print one JSON object')
+    .action(async (folder: string, tables: string[], flags: EvaluateFlags, command: Command) => terminal.out(await evaluate(folder, tables, flags, command, terminal)));
+}
+
+async function evaluate(folder: string, paths: readonly string[], flags: EvaluateFlags, command: Command, terminal: Terminal): Promise<string> {
+  check.oneOf('evaluate', '--engine', flags.engine, ['auto', ...ENGINE_NAMES] as ('auto' | EngineName)[]);
+  const predictor = await PeftPredictor.load(folder, { engine: flags.engine as 'auto', signal: terminal.signal });
+  try {
+    const columns = names(flags.columns);
+    const metrics = names(flags.metrics);
+    const results = [];
+    for (const path of paths) {
+      const data = columns || command.getOptionValueSource('header') === 'cli' ? await readInput(path, { ...(columns && { columns }), ...(flags.header !== undefined && command.getOptionValueSource('header') === 'cli' && { header: flags.header }) }) : path;
+      results.push({ data: path, scores: await predictor.evaluate(data, { signal: terminal.signal, ...(metrics && { metrics }) }), ...(typeof data !== 'string' && { rows: data.rows }) });
+    }
+    if (flags.json) return JSON.stringify({ folder, results });
+    return table([['table', ...Object.keys(results[0]!.scores)], ...results.map(({ data, scores }) => [data, ...Object.values(scores).map((score) => score.toFixed(4))])]);
+  } finally {
+    predictor.dispose();
+  }
+}
