@@ -59,7 +59,7 @@ function keptOf(loaded: AdapterConfigJson, made: Record<string, unknown>): Recor
 
 function partConfig(adapter: Adapter, { part, sites }: AttachedPart): Record<string, unknown> {
   const { method, config, common } = part;
-  const context = { description: adapter.description, sites, parameters: adapter.parameters };
+  const context = { description: adapter.description, sites, parameters: adapter.parameters, shared: adapter.shared };
   const keys = method.peftCommonKeys ?? DEFAULT_COMMON_KEYS;
   const own = method.toPeftConfig?.(config as never, context) ?? { ...(config as object) };
   const all: Record<PeftCommonKey, unknown> = {

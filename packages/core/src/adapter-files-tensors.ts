@@ -6,7 +6,9 @@ import { readFloat32, type NewTensor, type TensorStore } from '@peft/hub';
 import { attachAdapter, type Adapter, type AdapterSource, type OwnedParameter } from './adapter.js';
 import type { AdapterFormat, FileKey } from './adapter-format.js';
 import type { Model } from './model.js';
+import type { ModelDescription } from './model-description.js';
 import type { MethodSpec } from './peft-method.js';
+import { isInModules } from './target-selection.js';
 
 /** Where the tensors of a file go. */
 export interface FilePlan {
@@ -35,7 +37,7 @@ export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFo
   for (const { part, sites } of adapter.parts) {
     if (!part.method.fileTensors) continue;
     computed.add(part.method.name);
-    for (const [name, tensor] of part.method.fileTensors(part.config as never, { description: adapter.description, sites, parameters: adapter.parameters })) {
+    for (const [name, tensor] of part.method.fileTensors(part.config as never, { description: adapter.description, sites, parameters: adapter.parameters, shared: adapter.shared })) {
       add(format.keyOfTensor(adapter, name), tensor.shape, valuesOf(tensor));
       tensor.dispose();
     }
@@ -74,9 +76,10 @@ export function planTensors(model: Model, spec: MethodSpec, format: AdapterForma
   const extra: string[] = [];
   const copies = new Map<string, { of: 'trained' | 'base'; parameter: string }>();
   const problems: string[] = [];
-  for (const key of store.names()) {
+  const keys = store.names();
+  for (const key of keys) {
     const { shape } = store.get(key)!;
-    const read = format.readKey(key);
+    const read = format.readKey(key, { adapter: dry, keys });
     const name = read && variants(read.name, description.basePrefix).find((variant) => expected.has(variant) || base.has(variant));
     const wanted = name === undefined ? undefined : (expected.get(name)?.name ?? name);
     if (read === undefined || wanted === undefined) problems.push(`${key} [${shape.join(', ')}] has no place`);
@@ -87,7 +90,8 @@ export function planTensors(model: Model, spec: MethodSpec, format: AdapterForma
       else place(key, read, wanted);
     }
   }
-  const missing = [...expected.values()].filter(({ name }) => !places.has(name)).map((parameter) => format.keyOf(dry, parameter));
+  const isWhole = (parameter: OwnedParameter) => format.head === undefined || !isHeadParameter(description, parameter) || [...places.keys()].some((name) => isInModules(name, description.headModules));
+  const missing = [...expected.values()].filter((parameter) => !places.has(parameter.name) && isWhole(parameter)).map((parameter) => format.keyOf(dry, parameter));
   if (problems.length) {
     throw new PeftError('PEFT_ADAPTER_MISMATCH', `${where} does not fit this ${description.modelType}: ${list(problems, '; ')}${missing.length ? `; ${missing.length} tensors are missing` : ''}.`, { hint: "it was made for another model, or for another head: adapter_config.json's base_model_name_or_path and task_type say which" });
   }
@@ -95,6 +99,7 @@ export function planTensors(model: Model, spec: MethodSpec, format: AdapterForma
   return { places, extra, copies, dry };
 
   function place(key: string, read: NonNullable<FileKey>, wanted: string): void {
+    if (read.of === 'repeat') return;
     if (read.of !== 'parameter') copies.set(key, { of: read.of, parameter: wanted });
     else if (!dry.parameters.has(wanted) && equalsBase(model, wanted, store, key)) copies.set(key, { of: 'base', parameter: wanted });
     else {
@@ -103,6 +108,9 @@ export function planTensors(model: Model, spec: MethodSpec, format: AdapterForma
     }
   }
 }
+
+/** Whether a parameter belongs to the head, which some formats store apart. */
+export const isHeadParameter = ({ headModules }: ModelDescription, { origin, name }: Pick<OwnedParameter, 'origin' | 'name'>): boolean => origin === 'unfrozen' && isInModules(name, headModules);
 
 /** Copies the file's values into the parameters. */
 export function assignTensors(model: Model, adapter: Adapter, plan: FilePlan, store: TensorStore): void {

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
 import { didYouMean, PeftError } from '@peft/errors';
-import { embed, linear, randomKey, type FrozenWeight, type Weight } from '@peft/ops';
+import { embed, freezeTensor, linear, randomKey, type FrozenWeight, type Weight } from '@peft/ops';
 import type { Initializer } from './initializers.js';
 import { parameterSites, siteAt, type ModelDescription } from './model-description.js';
 import type { AdapterParameter, AttachContext, MethodPart, MethodSpec, ParameterOptions, SiteAdapters, SiteHandle, StepCall, UnfreezeOptions } from './peft-method.js';
@@ -71,6 +71,8 @@ export class Adapter {
   readonly extraLosses: (() => Tensor)[] = [];
   /** One for each part of `spec`, in its order. */
   readonly parts: AttachedPart[] = [];
+  /** State that the sites of a method share, by name. */
+  readonly shared = new Map<string, unknown>();
   /** Its parameters take part in training. */
   isTrainable = true;
   /** Where it was loaded from, to be written again as it was. */
@@ -128,7 +130,7 @@ function attachPart(adapter: Adapter, part: MethodPart, host: WeightHost | undef
   adapter.parts.push({ part, sites });
   for (const site of sites) {
     const attach = method.attach[site.kind] as ((site: SiteHandle<SiteKind>, config: unknown, context: AttachContext) => SiteAdapters[SiteKind]) | undefined;
-    const context = createContext(adapter, part, site, host, options.seed ?? 0);
+    const context = createContext(adapter, part, sites, site, host, options.seed ?? 0);
     const made = attach?.(withWeights(site, adapter, host), config, context);
     if (made === undefined) continue;
     const key = `${site.kind} ${site.path}`;
@@ -151,7 +153,7 @@ function sitesOf({ spec, description }: Adapter, { method, config, common }: Met
   return candidates.filter((site) => chosen.has(site));
 }
 
-function createContext(adapter: Adapter, part: MethodPart, site: Site, host: WeightHost | undefined, seed: number): AttachContext {
+function createContext(adapter: Adapter, part: MethodPart, sites: readonly Site[], site: Site, host: WeightHost | undefined, seed: number): AttachContext {
   const method = part.method.name;
   const key = (purpose: string) => randomKey(seed, adapter.name, method, site.path, purpose);
   const create = (name: string, shape: readonly number[], init: Initializer, options: ParameterOptions, owner: Site | undefined): OwnedParameter => {
@@ -162,6 +164,11 @@ function createContext(adapter: Adapter, part: MethodPart, site: Site, host: Wei
   };
   return {
     description: adapter.description,
+    sites,
+    shared: <T>(name: string, make: () => T): T => {
+      if (!adapter.shared.has(name)) adapter.shared.set(name, make());
+      return adapter.shared.get(name) as T;
+    },
     param: (name, shape, init, options = {}) => create(site.path ? `${site.path}.${name}` : name, shape, init, options, site),
     sharedParam: (name, shape, init, options = {}) => adapter.parameters.get(name) ?? create(name, shape, init, options, undefined),
     unfreeze: (parameterName, options) => unfreeze(adapter, host, parameterName, method, site, options),
@@ -234,6 +241,7 @@ function ownParameter(name: string, shape: readonly number[], fill: () => Float3
     start = fingerprint(values);
     const initial = tf.tensor(values, [...shape], 'float32');
     variable = tf.variable(initial, options.trainable ?? true, `peft/${(nextVariable += 1)}/${name}`, 'float32');
+    if (options.trainable === false) freezeTensor(variable);
     initial.dispose();
   }
   return {

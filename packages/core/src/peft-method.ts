@@ -4,6 +4,7 @@
  */
 import type { Tensor, Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
 import type { RandomKey } from '@peft/ops';
+import type { Adapter } from './adapter.js';
 import type { AdapterFormat } from './adapter-format.js';
 import type { Initializer } from './initializers.js';
 import type { ModelDescription } from './model-description.js';
@@ -40,15 +41,19 @@ export interface UnfreezeOptions {
 
 /** An optimiser step that was just taken. */
 export interface StepCall {
-  /** Counts from 0. */
+  /** Counts from 1. */
   readonly step: number;
-  /** The gradient that the step used, before clipping; undefined for a parameter that had none. Owned by the trainer. */
+  /** The gradient that the step used, after clipping; undefined for a parameter that had none. Owned by the trainer. */
   gradient(parameter: AdapterParameter): Tensor | undefined;
 }
 
 /** What a method may ask for while it attaches. Core names, owns, saves and disposes all of it. */
 export interface AttachContext {
   readonly description: ModelDescription;
+  /** All sites that the method takes, this one among them. */
+  readonly sites: readonly Site[];
+  /** What the sites of this adapter share: made by the first that asks, and there for `fileTensors` and `toPeftConfig`, too. */
+  shared<T>(name: string, make: () => T): T;
   /** A new parameter of this site; `name` is its name on disk after the site's path (`lora_A.weight`). */
   param(name: string, shape: readonly number[], init: Initializer, options?: ParameterOptions): AdapterParameter;
   /** A new parameter that all sites of the adapter share: the first caller's shape and values count. */
@@ -149,6 +154,8 @@ export interface AdapterCall {
    * @throws PEFT_LAYOUT_UNKNOWN when its rows are not the tokens of a batch, or the batch mixes adapters.
    */
   layout(rows: number): Int32Array;
+  /** Another adapter of the model, for one that combines several. @throws PEFT_ADAPTER_UNKNOWN */
+  adapter(name: string): Adapter;
 }
 
 export interface SiteAdapters {
@@ -184,6 +191,8 @@ export interface PeftMethodDefinition<Name extends MethodName> {
   readonly peftCommonKeys?: readonly PeftCommonKey[];
   /** The layout of its files, where that is not PEFT's. */
   readonly format?: AdapterFormat;
+  /** How it appears in adapter-hub's files, where that library has it. */
+  readonly adapterHub?: AdapterHubMapping<PeftConfigs[Name]>;
   /**
    * PEFT's layout of the tensors' names: `tuner` (default) puts `base_model.model.` before all of them; `prompt` writes the method's
    * own bare (`prompt_embeddings`) and `base_model.` before a head's.
@@ -196,6 +205,19 @@ export interface PeftMethodDefinition<Name extends MethodName> {
   fileTensors?(config: PeftConfigs[Name], context: PeftConfigContext): Map<string, Tensor>;
 }
 
+/** A method in the words of the adapter-hub library. */
+export interface AdapterHubMapping<Config> {
+  /** Its part of adapter_config.json. */
+  toConfig(config: Config, context: PeftConfigContext): Record<string, unknown>;
+  /** Back, with `targets` where the method has no default ones; undefined for a config of another method. @param file.version of the library */
+  fromConfig(json: Readonly<Record<string, unknown>> | string, file: { readonly description: ModelDescription; readonly keys: readonly string[]; readonly version: string }): (Partial<Config> & CommonConfig) | undefined;
+  /**
+   * Key of a parameter within the module that holds it, `*` standing for the adapter's name: `loras.*.lora_A`.
+   * @param name of the parameter after its site's path, or the whole name of a shared one.
+   */
+  key(name: string, config: Config): string;
+}
+
 export type PeftCommonKey = 'target_modules' | 'exclude_modules' | 'layers_to_transform' | 'layers_pattern' | 'modules_to_save';
 
 /** An attached method, as what writes its files sees it. */
@@ -205,6 +227,8 @@ export interface PeftConfigContext {
   readonly sites: readonly Site[];
   /** The adapter's parameters by name. */
   readonly parameters: ReadonlyMap<string, AdapterParameter>;
+  /** What `AttachContext.shared` made, by name. */
+  readonly shared: ReadonlyMap<string, unknown>;
 }
 
 /** Options of one method, checked, ready to be put on a model. */

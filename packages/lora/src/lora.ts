@@ -1,5 +1,5 @@
 /** LoRA as a method: which sites it takes, what it puts on each, and its options in PEFT's words. */
-import { definePeftMethod, matchesSuffix, trainableRows, type ModelDescription, type TargetSelection } from '@peft/core';
+import { definePeftMethod, matchesSuffix, trainableRows, unfreezeBiases, type ModelDescription, type TargetSelection } from '@peft/core';
 import { parseLoraConfig, type LoraConfig } from './lora-config.js';
 import { doraLinear } from './dora.js';
 import { loraEmbedding } from './lora-embedding.js';
@@ -27,8 +27,7 @@ export const lora = definePeftMethod({
 
   attach: {
     linear(site, config, context) {
-      if (config.bias === 'lora_only' && site.bias !== undefined) context.unfreeze(site.bias);
-      if (config.bias === 'all') for (const { name } of context.description.parameters) if (name.includes('bias')) context.unfreeze(name);
+      unfreezeBiases(config.bias, site, context);
       const matrices = makeMatrices(site, config, context);
       return config.dora ? doraLinear(site, matrices, config.dropout, context) : loraLinear(matrices, config.dropout);
     },

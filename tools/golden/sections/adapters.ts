@@ -99,7 +99,7 @@ function compareMerged(comparison: Comparison, model: Model, name: string): void
 async function checkStart({ folder, comparison, open }: Check): Promise<void> {
   await withModel(open, async (model) => {
     const config = JSON.parse(readFileSync(join(folder, 'adapter_config.json'), 'utf8')) as Record<string, unknown>;
-    const adapter = model.addAdapter('fresh', peftFormat.readSpec(config, methods, model.description), { strict: false });
+    const adapter = model.addAdapter('fresh', peftFormat.readSpec(config, methods, model.description, []), { strict: false });
     for (const [name, weight] of adapter.replaced) tf.tidy(() => comparison.tensor(`base_after_init.${name}`, weight.engine.dequantize(weight).dataSync()));
     for (const { site, adapter: attached } of [...adapter.attachments.values()].flat()) {
       if (site.kind !== 'linear') continue;
@@ -125,7 +125,7 @@ async function checkTraining(each: Check): Promise<void> {
       comparison.number(`loss of step ${step}`, loss, record.loss[step]!, record.atol_loss);
       comparison.number(`gradient norm of step ${step}`, globalNorm(gradients), record.grad_norm[step]!, record.atol_grad_norm);
       optimizer.update(parameters, gradients, state, { learningRate: lr, gradientScale: maximumNorm === null ? 1 : clipByGlobalNorm(gradients, maximumNorm).gradientScale });
-      for (const hook of adapter.stepHooks) hook({ step, gradient: ({ name }) => gradients[name] });
+      for (const hook of adapter.stepHooks) hook({ step: step + 1, gradient: ({ name }) => gradients[name] });
       tf.dispose(gradients);
     }
     state.dispose();

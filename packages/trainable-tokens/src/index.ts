@@ -1,0 +1,1 @@
+export { trainableTokens, type TrainableTokensConfig } from './trainable-tokens.js';

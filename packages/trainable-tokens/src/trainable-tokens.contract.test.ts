@@ -1,0 +1,10 @@
+import { describePeftMethod } from '@peft/testing';
+import { trainableTokens } from './trainable-tokens.js';
+
+describePeftMethod(trainableTokens, [{ title: 'three rows', options: { tokenIndices: [6, 3, 13] } }], {
+  badOptions: [
+    { options: {}, message: 'trainable-tokens: tokenIndices must be a list of token ids, got undefined.' },
+    { options: { tokenIndices: [] }, message: 'trainable-tokens: tokenIndices must be a list of token ids, got [].' },
+    { options: { tokenIndices: [1.5] }, message: 'trainable-tokens: tokenIndices must be a list of token ids, got [1.5].' },
+  ],
+});

@@ -1,0 +1,43 @@
+/**
+ * Trainable tokens: some rows of an embedding train, the others stay.
+ *
+ *   y[n] = Δ[k] where ids[n] is the k-th of the rows, E[ids[n]] elsewhere      Δ `[rows, D]`, starting as a copy of E's rows
+ *
+ * For tokens that were added to a vocabulary. An output layer that is tied to the embedding uses the trained rows, too.
+ */
+import { definePeftMethod, trainableRows, type TargetSelection } from '@peft/core';
+import { check, PeftError, show } from '@peft/errors';
+
+export interface TrainableTokensConfig {
+  /** Ids of the rows, each once. */
+  readonly tokenIndices: readonly number[];
+}
+
+declare module '@peft/core' {
+  interface PeftConfigs { 'trainable-tokens': TrainableTokensConfig }
+}
+
+/**
+ * The method: `trainableTokens({ tokenIndices: [32000, 32001] })` trains these rows of the word embedding. Merging is exact.
+ *
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
+ */
+export const trainableTokens = definePeftMethod({
+  name: 'trainable-tokens',
+  peftType: 'TRAINABLE_TOKENS',
+  peftCommonKeys: ['target_modules'],
+
+  parseConfig(input): TrainableTokensConfig {
+    check.knownKeys('trainable-tokens', input, ['tokenIndices']);
+    const { tokenIndices } = input;
+    if (!Array.isArray(tokenIndices) || tokenIndices.length === 0 || !tokenIndices.every((id) => Number.isInteger(id) && id >= 0)) {
+      throw new PeftError('PEFT_CONFIG_INVALID', `trainable-tokens: tokenIndices must be a list of token ids, got ${show(tokenIndices)}.`);
+    }
+    return { tokenIndices };
+  },
+
+  defaultTargets: (): TargetSelection => ({ targets: { roles: ['embedding.word'] } }),
+  attach: { embedding: (site, { tokenIndices }, context) => trainableRows(site, tokenIndices, context, 'trainable_tokens_delta') },
+  toPeftConfig: ({ tokenIndices }) => ({ init_weights: true, token_indices: tokenIndices }),
+  fromPeftConfig: (json) => ({ tokenIndices: json['token_indices'] as number[] }),
+});

@@ -1,0 +1,40 @@
+/**
+ * The Mersenne Twister MT19937 (Matsumoto and Nishimura 1998), and PyTorch's uniform numbers from it: VeRA's projections come from a
+ * seed alone, so that a file may leave them out.
+ */
+
+const N = 624;
+const M = 397;
+
+/** 32-bit numbers of the generator seeded with `seed`, as `torch.Generator().manual_seed(seed)` on a CPU. */
+export function mersenneTwister(seed: number): () => number {
+  const state = new Uint32Array(N);
+  state[0] = seed >>> 0;
+  for (let i = 1; i < N; i += 1) state[i] = Math.imul(1812433253, state[i - 1]! ^ (state[i - 1]! >>> 30)) + i;
+  let next = N;
+  return () => {
+    if (next === N) {
+      refill(state);
+      next = 0;
+    }
+    let y = state[next]!;
+    next += 1;
+    y ^= y >>> 11;
+    y ^= (y << 7) & 0x9d2c5680;
+    y ^= (y << 15) & 0xefc60000;
+    return (y ^ (y >>> 18)) >>> 0;
+  };
+}
+
+function refill(state: Uint32Array): void {
+  for (let i = 0; i < N; i += 1) {
+    const y = (state[i]! & 0x80000000) | (state[(i + 1) % N]! & 0x7fffffff);
+    state[i] = state[(i + M) % N]! ^ (y >>> 1) ^ (y & 1 ? 0x9908b0df : 0);
+  }
+}
+
+/** `count` numbers of U(low, high) as PyTorch's `uniform_` fills a float32 tensor: 24 bits each. */
+export function torchUniform(random: () => number, count: number, low: number, high: number): Float32Array {
+  const range = Math.fround(high - low);
+  return Float32Array.from({ length: count }, () => Math.fround(Math.fround((random() & 0xffffff) * 2 ** -24) * range) + low);
+}
