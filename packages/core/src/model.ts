@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { didYouMean, PeftError } from '@peft/errors';
+import { quantizedStore } from '@peft/hub';
 import { memorySource, type Engine, type FrozenWeight } from '@peft/ops';
 import { attachAdapter, type Adapter, type Attachment, type AttachOptions, type OwnedParameter, type WeightHost } from './adapter.js';
 import type { Architecture, ModelBatch, ModelOutput } from './architecture.js';
@@ -29,14 +30,15 @@ export function describeModel<Config>(architecture: Architecture<Config>, config
  * Loads a model. The caller disposes it.
  *
  * @param configJson the parsed `config.json`.
- * @param store its tensors; may be closed afterwards unless the engine maps the file.
- * @throws PEFT_MODEL_CONFIG, PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE
+ * @param store its tensors, also those that bitsandbytes quantised (`quantization_config`); may be closed afterwards unless the engine maps the file.
+ * @throws PEFT_MODEL_CONFIG, PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE, PEFT_QUANTIZATION_METHOD, PEFT_QUANTIZATION_CONFIG, PEFT_QUANTIZED_PARTS
  */
 export function loadModel<Config>(architecture: Architecture<Config>, configJson: Readonly<Record<string, unknown>>, store: WeightStore, engine: Engine, options: ModelOptions = {}): Model {
   const parsed = architecture.parseConfig(configJson);
   const config = architecture.settle ? architecture.settle(parsed, store) : parsed;
   const description = describeModel(architecture, config, options.head);
-  return new Model(architecture as Architecture<unknown>, config, configJson, description, loadWeights(description, store, engine, options), engine);
+  const weights = loadWeights(description, store.quantized ? store : quantizedStore(store, configJson['quantization_config']), engine, options);
+  return new Model(architecture as Architecture<unknown>, config, configJson, description, weights, engine);
 }
 
 export class Model {

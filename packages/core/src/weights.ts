@@ -2,15 +2,16 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import { decodeFloat32, freezeTensor, memorySource, randomKey, type Engine, type FreezeOptions, type FrozenWeight, type QuantizedParts, type TensorSource } from '@peft/ops';
+import type { QuantizedSource } from '@peft/hub';
+import { decodeFloat32, freezeTensor, memorySource, randomKey, type Engine, type FreezeOptions, type FrozenWeight, type TensorSource } from '@peft/ops';
 import type { ModelDescription, ParameterSpec } from './model-description.js';
 
 /** Stored tensors by name: a checkpoint, or values in memory. */
 export interface WeightStore {
   names(): Iterable<string>;
   get(name: string): TensorSource | undefined;
-  /** The parts of a tensor that is stored quantised, when it is. */
-  quantized?(name: string): QuantizedParts | undefined;
+  /** The tensor where it is stored quantised; `get` then gives nothing of use. See `quantizedStore` of @peft/hub. */
+  quantized?(name: string): QuantizedSource | undefined;
 }
 
 export interface LoadWeightsOptions {
@@ -47,14 +48,14 @@ export function loadWeights(description: ModelDescription, store: WeightStore, e
     if (missing.length) throw missingWeights(description, missing, store);
     const heads = new Set(description.sites.flatMap((site) => (site.kind === 'linear' && site.isOutputHead ? [site.weight] : [])));
     const linears = new Set(description.sites.flatMap((site) => (site.kind === 'linear' ? [site.weight] : [])));
-    const totalBytes = description.parameters.reduce((sum, spec) => sum + (findName(spec, description, store)?.source?.byteLength ?? 0), 0);
+    const totalBytes = description.parameters.reduce((sum, spec) => sum + storedBytes(findName(spec, description, store)), 0);
     let loadedBytes = 0;
     for (const spec of description.parameters) {
       const found = findName(spec, description, store);
       if (!found) fresh.push(spec.name);
       const quantizable = linears.has(spec.name) && !heads.has(spec.name) && !(options.quantization?.skipModules ?? []).some((module) => spec.name.includes(module));
-      loaded.set(spec.name, found?.quantized ? engine.freezeQuantized(found.quantized) : freezeOne(spec, found?.source ?? freshSource(spec, options.seed ?? 0), engine, quantizable ? options.quantization : undefined));
-      loadedBytes += found?.source?.byteLength ?? 0;
+      loaded.set(spec.name, found?.quantized ? freezeQuantized(spec, found.quantized, engine) : freezeOne(spec, found?.source ?? freshSource(spec, options.seed ?? 0), engine, quantizable ? options.quantization : undefined));
+      loadedBytes += storedBytes(found);
       options.onProgress?.({ name: spec.name, loadedBytes, totalBytes });
     }
   } catch (error) {
@@ -68,14 +69,25 @@ export function loadWeights(description: ModelDescription, store: WeightStore, e
 
 function freezeOne(spec: ParameterSpec, source: TensorSource, engine: Engine, quantization: LoadWeightsOptions['quantization']): FrozenWeight | Tensor {
   const stored = spec.transposed ? [...spec.shape].reverse() : spec.shape;
-  if (source.shape.length !== stored.length || source.shape.some((size, i) => size !== stored[i])) {
-    throw new PeftError('PEFT_WEIGHT_SHAPE', `${source.name}: the checkpoint holds [${source.shape.join(', ')}], the config asks for [${stored.join(', ')}].`, { hint: 'config.json and the weights are not of the same model' });
-  }
+  checkShape(source, stored);
   if (spec.use === 'vector') return freezeTensor(tf.tensor(Float32Array.from(decodeFloat32(source.read(), source.dtype)), [...spec.shape], 'float32'));
   return engine.freeze(source, { ...(spec.transposed && { transposed: true }), ...quantization });
 }
 
-interface Found { readonly source?: TensorSource; readonly quantized?: QuantizedParts }
+/** In its logical order, also where the plain checkpoint stores `[in, out]`: bitsandbytes turns it before. */
+function freezeQuantized(spec: ParameterSpec, source: QuantizedSource, engine: Engine): FrozenWeight {
+  checkShape(source, spec.shape);
+  return engine.freezeQuantized(source.read());
+}
+
+function checkShape({ name, shape }: Pick<TensorSource, 'name' | 'shape'>, expected: readonly number[]): void {
+  if (shape.length === expected.length && shape.every((size, i) => size === expected[i])) return;
+  throw new PeftError('PEFT_WEIGHT_SHAPE', `${name}: the checkpoint holds [${shape.join(', ')}], the config asks for [${expected.join(', ')}].`, { hint: 'config.json and the weights are not of the same model' });
+}
+
+interface Found { readonly source?: TensorSource; readonly quantized?: QuantizedSource }
+
+const storedBytes = (found: Found | undefined): number => (found?.quantized ?? found?.source)?.byteLength ?? 0;
 
 /** The checkpoint may carry the class prefix (`bert.`) or lack it. */
 function findName(spec: ParameterSpec, description: ModelDescription, store: WeightStore): Found | undefined {
@@ -83,7 +95,7 @@ function findName(spec: ParameterSpec, description: ModelDescription, store: Wei
   for (const name of [spec.name, ...(spec.aliases ?? [])]) {
     const variants = [name, ...(prefix ? [name.startsWith(`${prefix}.`) ? name.slice(prefix.length + 1) : `${prefix}.${name}`] : [])];
     for (const variant of variants) {
-      const quantized = spec.use === 'matrix' ? store.quantized?.(variant) : undefined;
+      const quantized = spec.use === 'vector' ? undefined : store.quantized?.(variant);
       if (quantized) return { quantized };
       const source = store.get(variant);
       if (source) return { source };

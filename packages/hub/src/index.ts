@@ -3,6 +3,9 @@ export { openCheckpoint, ADAPTER_WEIGHT_FILES, WEIGHT_FILES } from './safetensor
 export { openSafetensors } from './safetensors/open-safetensors.js';
 export { type NewTensor, type WritableTensor, writeSafetensors, type WriteSafetensorsOptions } from './safetensors/write-safetensors.js';
 export { writeCheckpoint, type WriteCheckpointOptions } from './safetensors/write-checkpoint.js';
+export { type BitsAndBytesConfig, bitsAndBytesConfigJson, readQuantizationConfig } from './bitsandbytes/quantization-config.js';
+export { quantizedStore, type QuantizedSource } from './bitsandbytes/quantized-store.js';
+export { quantizedTensors } from './bitsandbytes/quantized-tensors.js';
 export { openTorchFile } from './torch-file/open-torch-file.js';
 export { decodeValues, encodeValues, readFloat32, readTensor, type ReadTensor, type StorableValues, type TensorValues, type ValuesOf } from './tensor-values.js';
 export { type JsonObject, readJsonObject } from './files/json-file.js';

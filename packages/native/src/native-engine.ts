@@ -124,6 +124,15 @@ class NativeEngine implements Engine {
     return new NativeWeight(this, parts.name, handle);
   }
 
+  quantizedParts(weight: FrozenWeight): QuantizedParts {
+    const { handle } = this.#own(weight);
+    const { format, rows, columns, blockSize } = this.binding.weightInfo(handle);
+    if (format !== 'int8' && format !== 'nf4' && format !== 'fp4') throw new PeftError('PEFT_WEIGHT_FORMAT', `native: ${weight.name} is stored as ${format}, which has no quantised parts.`);
+    const { packed, absmax, absmaxCodes, nestedMap, nestedAbsmax, nestedBlockSize, nestedOffset } = this.binding.weightParts(handle);
+    const scales = absmax ?? { codes: absmaxCodes!, map: nestedMap!, nestedAbsmax: nestedAbsmax!, nestedBlockSize: nestedBlockSize!, offset: nestedOffset! };
+    return { name: weight.name, format, shape: [rows, columns], packed, absmax: scales, ...(format !== 'int8' && { blockSize }) };
+  }
+
   linear(x: Tensor2D, weight: FrozenWeight, bias?: Tensor1D): Tensor2D {
     const own = this.#own(weight);
     const [rows, columns] = own.shape as [number, number];

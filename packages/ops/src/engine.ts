@@ -73,6 +73,8 @@ export interface Engine {
   /** Makes a frozen weight from stored bytes. `PEFT_WEIGHT_FORMAT` when the engine lacks the format. */
   freeze(source: TensorSource, options?: FreezeOptions): FrozenWeight;
   freezeQuantized(parts: QuantizedParts): FrozenWeight;
+  /** The parts of an `int8`, `nf4` or `fp4` weight, to be written to a file. `PEFT_WEIGHT_FORMAT` for one of another format. */
+  quantizedParts(weight: FrozenWeight): QuantizedParts;
   /** y = x·Wᵀ + b. x `[N, in]`, b `[out]`, y `[N, out]`; the caller disposes y. */
   linear(x: Tensor2D, weight: FrozenWeight, bias?: Tensor1D): Tensor2D;
   /** dx = dy·W. dy `[N, out]`, dx `[N, in]`; the caller disposes dx. */

@@ -52,6 +52,12 @@ class PortableEngine implements Engine {
     return new PortableWeight(this, parts.name, matrixShape(parts.name, parts.shape), storeParts(parts));
   }
 
+  quantizedParts(weight: FrozenWeight): QuantizedParts {
+    const { parts } = this.#own(weight);
+    if (!parts) throw new PeftError('PEFT_WEIGHT_FORMAT', `portable: ${weight.name} is stored as ${weight.format}, which has no quantised parts.`);
+    return { ...parts, name: weight.name };
+  }
+
   linear(x: Tensor2D, weight: FrozenWeight, bias?: Tensor1D): Tensor2D {
     const own = this.#own(weight);
     if (x.shape[1] !== own.shape[1]) throw shapeError(own, 'linear', own.shape[1], x.shape);

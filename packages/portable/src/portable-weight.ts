@@ -1,7 +1,7 @@
 /** A frozen weight of the portable engine: stored bytes, and for products a float32 matrix on the backend. */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import type { Engine, FrozenWeight, WeightFormat } from '@peft/ops';
+import type { Engine, FrozenWeight, QuantizedParts, WeightFormat } from '@peft/ops';
 import { transpose, type StoredWeight } from './stored-weight.js';
 
 /**
@@ -25,6 +25,10 @@ export class PortableWeight implements FrozenWeight {
 
   get isDisposed(): boolean {
     return this.#isDisposed;
+  }
+
+  get parts(): QuantizedParts | undefined {
+    return this.#stored?.parts;
   }
 
   /** Rows `first` … `first + count − 1` in float32, row-major. */

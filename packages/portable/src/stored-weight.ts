@@ -13,6 +13,8 @@ export interface StoredWeight {
   rows(first: number, count: number): Float32Array;
   /** The bytes themselves, where they are an `[in, out]` matrix. */
   readonly transposed?: Float32Array;
+  /** What a quantised weight is made of. */
+  readonly parts?: QuantizedParts;
 }
 
 const PLAIN: Partial<Record<StoredDtype, WeightFormat>> = { F16: 'f16', BF16: 'bf16' };
@@ -77,13 +79,14 @@ function quantize(name: string, values: Float32Array, format: WeightFormat, rows
 }
 
 /** Packed codes stay packed; the block maxima are expanded once. */
-function quantizedWeight({ format, shape, packed, absmax, blockSize = 64 }: QuantizedParts): StoredWeight {
+function quantizedWeight(parts: QuantizedParts): StoredWeight {
+  const { format, shape, packed, absmax, blockSize = 64 } = parts;
   const columns = shape[1]!;
   const scales = absmax instanceof Float32Array ? absmax : expandAbsmax(absmax);
   const byteLength = packed.byteLength + (absmax instanceof Float32Array ? absmax.byteLength : absmax.codes.byteLength + absmax.nestedAbsmax.byteLength + absmax.map.byteLength + 4);
   const rows = (first: number, count: number) =>
     format === 'int8' ? dequantizeInt8Rows(packed, scales, columns, count, first) : dequantize4Bit(packed, scales, format, blockSize, count * columns, first * columns);
-  return { format, byteLength, rows };
+  return { format, byteLength, rows, parts };
 }
 
 function checkParts({ name, format, shape, packed, absmax, blockSize = 64 }: QuantizedParts): void {

@@ -112,6 +112,25 @@ export function describeEngine(name: string, createEngine: () => Engine | Promis
         }
       });
 
+      test.each(['nf4', 'fp4', 'int8'] as const)('%s parts can be read again as they were', (format) => {
+        const values = seededValues('parts', 33 * 47);
+        for (const nested of format === 'int8' ? [false] : [false, true]) {
+          const parts = quantizedParts(values, 33, format, 64, nested);
+          const weight = engine.freezeQuantized(parts);
+          const { packed, absmax, ...read } = engine.quantizedParts(weight);
+          expect(read).toEqual({ name: parts.name, format, shape: [33, 47], ...(format !== 'int8' && { blockSize: 64 }) });
+          expect([...packed]).toEqual([...parts.packed]);
+          expect(absmax).toEqual(parts.absmax);
+          weight.dispose();
+        }
+      });
+
+      test('a weight in another format has none', () => {
+        const weight = freeze(memorySource('w', [4, 4], seededValues('w', 16)));
+        expect(() => engine.quantizedParts(weight)).toThrow('has no quantised parts');
+        weight.dispose();
+      });
+
       test('parts that do not fit together are refused', () => {
         const parts = quantizedParts(seededValues('parts', 64 * 4), 64, 'nf4', 64, false);
         expect(() => engine.freezeQuantized({ ...parts, packed: parts.packed.subarray(1) })).toThrow();
