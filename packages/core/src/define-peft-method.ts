@@ -13,6 +13,9 @@ export function definePeftMethod<Name extends MethodName>(definition: PeftMethod
   return Object.freeze(Object.defineProperties(call, Object.getOwnPropertyDescriptors({ ...definition }))) as PeftMethod<Name>;
 }
 
+/** A spec of a method that is known by its definition alone. @throws what the method's `parseConfig` throws */
+export const specOf = (method: PeftMethodDefinition<MethodName>, options: object): MethodSpec => Object.freeze({ name: method.name, parts: Object.freeze([configure(method, options)]) });
+
 function configure<Name extends MethodName>(definition: PeftMethodDefinition<Name>, input: Partial<PeftConfigs[Name]> & CommonConfig): MethodPart {
   const entries = Object.entries(input).filter(([, value]) => value !== undefined);
   const common = Object.fromEntries(entries.filter(([key]) => COMMON_KEYS.includes(key)));

@@ -254,6 +254,7 @@ export class ModelRun {
       training: this.training,
       dropout: (x, rate, purpose = 'dropout') => (this.training && rate > 0 ? dropout(x, rate, this.randomKey(owner.name, path, purpose)) : x),
       layout: (rows) => this.#layoutOf(path, rows),
+      adapter: (name) => this.host.adapter(name),
     };
   }
 
