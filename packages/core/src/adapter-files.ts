@@ -86,7 +86,7 @@ export async function loadAdapter(model: Model, folder: string, options: LoadAda
   if (!format || !config) throw new PeftError('PEFT_METHOD_UNKNOWN', `${folder}: adapter_config.json is of none of the formats at hand (${formats.map(({ name }) => name).join(', ')}).`, { hint: "pass the method's package to loadAdapter" });
   const store = openWeights(folder, format);
   try {
-    const spec = format.readSpec(config, options.methods, model.description, store.names());
+    const spec = options.spec ?? format.readSpec(config, options.methods, model.description, store.names());
     const plan = planTensors(model, spec, format, store, basename(resolve(folder)));
     const known = new Set([...Object.keys(format.writeConfig(plan.dry, {})), 'runtime_config']);
     const warnings = Object.keys(config).filter((key) => !known.has(key)).map((key) => `${basename(resolve(folder))}: adapter_config.json has the unknown option ${JSON.stringify(key)}, which is ignored.`);

@@ -4,6 +4,7 @@ import { copyFile, constants, mkdir, readdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { architectureFor, loadModel, type Architecture, type HeadOptions, type Model, type TrainEvent } from '@peft/core';
 import { loadTokenizer, type TextTokenizer } from '@peft/data';
+import { PeftError } from '@peft/errors';
 import { openCheckpoint, readJsonObject, readModelConfig, selectModelFiles, type JsonObject, type ResolveModelOptions, type TensorStore } from '@peft/hub';
 import type { Engine } from '@peft/ops';
 
@@ -111,11 +112,13 @@ export function loadBaseModel(base: BaseModel, engine: Engine, options: { readon
   });
 }
 
-/** Copies config and tokenizer files into a folder, and the weights where wanted. */
+/** Copies config and tokenizer files into a folder, and the weights where wanted. @throws PEFT_PREDICTOR_WRITE when they are gone */
 export async function copyModelFiles({ folder, filesFolder }: Pick<BaseModel, 'folder' | 'filesFolder'>, target: string, withWeights: boolean): Promise<void> {
   await mkdir(target, { recursive: true });
   const copy = (from: string, names: Iterable<string>): Promise<void[]> => Promise.all([...new Set(names)].map((name) => copyFile(join(from, name), join(target, name), constants.COPYFILE_FICLONE)));
-  await copy(filesFolder, selectModelFiles(await readdir(filesFolder), ['config', 'tokenizer']).files);
+  const small = selectModelFiles(await readdir(filesFolder), ['config', 'tokenizer']);
+  if (small.missing.length) throw new PeftError('PEFT_PREDICTOR_WRITE', `predictor: ${filesFolder} has no ${small.missing.join(' and ')} any more.`, { hint: 'the base model must stay where it is until the predictor is saved' });
+  await copy(filesFolder, small.files);
   if (!withWeights) return;
   const { files, index } = selectModelFiles(await readdir(folder), ['weights']);
   const shards = index === undefined ? [] : (Object.values((readJsonObject(join(folder, index))?.['weight_map'] ?? {}) as object) as string[]).map((name) => basename(name));

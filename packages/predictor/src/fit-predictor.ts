@@ -4,11 +4,11 @@ import type { Adapter, App, Model } from '@peft/core';
 import { getMetric, defaultMetric, holdoutSplit, inferProblemType, type Cell, type Metric, type ProblemType, type Table } from '@peft/data';
 import { check, PeftError, show } from '@peft/errors';
 import { CLOCK, createBatchOrder, createEvaluator, tableData, TRAINER, type CheckpointStore, type TrainResult } from '@peft/trainer';
-import { AUTOGLUON_FILTER } from './autogluon-methods.js';
 import { loadBaseModel, openBaseModel, type BaseModel, type EventBody } from './base-model.js';
 import { overrideHyperparameters, resolveHyperparameters, type HyperparameterInput, type HyperparameterKey, type Hyperparameters } from './hyperparameters.js';
 import { learningRateGroups } from './learning-rate-groups.js';
-import { ARCHITECTURES, MODEL_RESOLVER, NAMED_METHOD, PREDICTOR_METRICS } from './predictor-module.js';
+import { namedMethod } from './named-method.js';
+import { ARCHITECTURES, MODEL_RESOLVER, PREDICTOR_METRICS } from './predictor-module.js';
 import { ADAPTER, disposeState, type PredictorState } from './predictor-state.js';
 import type { FitOptions, FitSummary, PredictorData, PredictorOptions } from './predictor-types.js';
 import { checkMetric, fitProblem, labelsOf, type Problem } from './problem.js';
@@ -58,12 +58,12 @@ export async function fitPredictor(request: FitRequest): Promise<PredictorState>
   let model: Model | undefined;
   try {
     model = loadBaseModel(base, engine, { head: { kind: 'pooled-linear', outputs: data.problem.outputs, pooling: settings['model.hf_text.pooling_mode'] === 'mean' ? 'mean' : 'first' }, seed: settings['env.seed'], emit: request.emit });
-    const spec = options.method ?? methodOf(request.app, settings);
+    const spec = options.method ?? namedMethod(request.app, settings);
     const { parts, wrappedSites } = model.addAdapter(ADAPTER, spec, { seed: settings['env.seed'] });
     const idle = parts.filter(({ part, sites }) => sites.length === 0 && part.method.attach.linear).map(({ part }) => part.method.name as string);
     if (idle.length && wrappedSites.length === 0) request.emit({ type: 'run/warned', code: 'PEFT_NOTHING_WRAPPED', message: `${idle.join(' and ')} found no layer to stand on in this ${model.description.modelType}: little more than the head trains.`, hint: 'name its layers with optim.lora.filter; peft inspect MODEL --sites lists them' });
     const texts = textSettings(data.columns, settings['model.hf_text.max_text_len'], base.config, base.tokenizer);
-    return await trainOn(request, settings, data, { engine, model, base, texts, fileColumns: options.columns, method: spec.name });
+    return await trainOn(request, settings, data, { engine, model, base, texts, fileColumns: options.columns, method: spec.name, isNamedMethod: options.method === undefined });
   } catch (error) {
     if (model) disposeState({ model, engine });
     else engine.dispose();
@@ -84,20 +84,10 @@ function fitSettings({ predictor, options, previous }: FitRequest): Hyperparamet
   return settings;
 }
 
-/** @throws PEFT_CONFIG_INVALID with the nearest name */
-function methodOf(app: App, settings: Hyperparameters) {
-  return app.get(NAMED_METHOD)(settings['optim.peft'], {
-    rank: settings['optim.lora.r'],
-    alpha: settings['optim.lora.alpha'],
-    ...(settings['optim.lora.filter'].join() !== AUTOGLUON_FILTER.join() && { filter: settings['optim.lora.filter'] }),
-    moduleFilter: settings['optim.lora.module_filter'],
-  });
-}
-
 async function prepareData(request: FitRequest, settings: Hyperparameters): Promise<FitData> {
   const { predictor: { label }, options, previous } = request;
   const seed = settings['env.seed'];
-  if (!options.method) methodOf(request.app, settings);
+  if (!options.method) namedMethod(request.app, settings);
   if (options.sample !== undefined) check.positiveInteger('fit', 'sample', options.sample);
   const whole = await readTrainingData(request.data, options);
   labelsOf(whole.column(label), label, whole.source);
@@ -136,7 +126,7 @@ function openBase({ app, options, emit }: FitRequest, settings: Hyperparameters)
   return openBaseModel(settings['model.hf_text.checkpoint_name'], { resolver: app.get(MODEL_RESOLVER), architectures: app.get(ARCHITECTURES), emit, signal: options.signal });
 }
 
-type FitModel = Pick<PredictorState, 'engine' | 'model' | 'base' | 'texts' | 'fileColumns' | 'method'>;
+type FitModel = Pick<PredictorState, 'engine' | 'model' | 'base' | 'texts' | 'fileColumns' | 'method' | 'isNamedMethod'>;
 
 async function trainOn(request: FitRequest, settings: Hyperparameters, data: FitData, parts: FitModel): Promise<PredictorState> {
   const { app, options, emit, store, runId } = request;

@@ -8,6 +8,7 @@ import { readJsonObject } from '@peft/hub';
 import { loadBaseModel, openBaseModel, type BaseModel, type EventBody } from './base-model.js';
 import type { EngineName } from './engine-choice.js';
 import { overrideHyperparameters } from './hyperparameters.js';
+import { namedMethod } from './named-method.js';
 import { adapterHash, ADAPTER_FOLDER, CHECKPOINT_FOLDER, MODEL_FOLDER, RECORD_FILE } from './predictor-folder.js';
 import { ADAPTER_METHODS, ARCHITECTURES, MODEL_RESOLVER, PREDICTOR_METRICS } from './predictor-module.js';
 import { parseRecord, type PredictorRecord } from './predictor-record.js';
@@ -34,14 +35,14 @@ export async function readPredictor(path: string, app: App, emit: (event: EventB
   try {
     const model = loadBaseModel(base, engine, { head: { kind: 'pooled-linear', outputs: problem.outputs, pooling: settings['model.hf_text.pooling_mode'] === 'mean' ? 'mean' : 'first' }, seed: 0, emit });
     try {
-      const { warnings } = await loadAdapter(model, join(path, ADAPTER_FOLDER), { name: ADAPTER, methods: app.get(ADAPTER_METHODS), isTrainable: true });
+      const { warnings } = await loadAdapter(model, join(path, ADAPTER_FOLDER), { name: ADAPTER, methods: app.get(ADAPTER_METHODS), isTrainable: true, ...(record.isNamedMethod && { spec: namedMethod(app, settings) }) });
       for (const message of warnings) emit({ type: 'run/warned', code: 'PEFT_ADAPTER_CONFIG', message });
     } catch (error) {
       model.dispose();
       throw error;
     }
-    const { texts, fileColumns, method, summary } = record;
-    return { label: record.label, state: { engine, model, base, problem, metric, settings, texts, fileColumns, method, summary } };
+    const { texts, fileColumns, method, isNamedMethod, summary } = record;
+    return { label: record.label, state: { engine, model, base, problem, metric, settings, texts, fileColumns, method, isNamedMethod, summary } };
   } catch (error) {
     engine.dispose();
     throw error;

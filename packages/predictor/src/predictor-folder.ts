@@ -82,12 +82,12 @@ async function explained(path: string, hint: string, write: () => Promise<void>)
 }
 
 async function fill(folder: string, state: PredictorState, label: string, standalone: boolean): Promise<void> {
-  const { model, base, metric, problem, settings, texts, fileColumns, method, summary } = state;
+  const { model, base, metric, problem, settings, texts, fileColumns, method, isNamedMethod, summary } = state;
   const results = { rows: summary.trainingRows, [`${metric.name} (validation)`]: summary.validationScore };
   await saveAdapter(model, ADAPTER, join(folder, ADAPTER_FOLDER), { baseModel: base.reference, ...(base.revision !== undefined && { revision: base.revision }), allowUntrained: true, results });
   await copyModelFiles(base, join(folder, MODEL_FOLDER), standalone);
   const record: PredictorRecord = {
-    label, problem: problem.record, metric: metric.name, texts, fileColumns, settings, method, summary,
+    label, problem: problem.record, metric: metric.name, texts, fileColumns, settings, method, isNamedMethod, summary,
     base: { reference: base.reference, revision: base.revision, fingerprint: base.fingerprint, isIncluded: standalone },
     adapterHash: await adapterHash(folder),
   };

@@ -19,6 +19,8 @@ export interface PredictorRecord {
   readonly fileColumns: readonly string[] | undefined;
   readonly settings: Hyperparameters;
   readonly method: string;
+  /** The method is what `optim.peft` says, not one given as a value. */
+  readonly isNamedMethod: boolean;
   readonly base: {
     readonly reference: string;
     readonly revision: string | undefined;
@@ -54,6 +56,7 @@ export function parseRecord(json: JsonObject, where: string): PredictorRecord {
     fileColumns: json['fileColumns'] === undefined ? undefined : read.texts('fileColumns'),
     settings: overrideHyperparameters(resolveHyperparameters(), [settings]),
     method: read.text('method'),
+    isNamedMethod: read.truth('isNamedMethod'),
     base: {
       reference: base.text('reference'),
       revision: base.value['revision'] === undefined ? undefined : base.text('revision'),

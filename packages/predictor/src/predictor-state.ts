@@ -22,6 +22,8 @@ export interface PredictorState {
   readonly fileColumns: readonly string[] | undefined;
   /** What was trained, for instance `ia3_bias`. */
   readonly method: string;
+  /** The method is what `optim.peft` says, not one given as a value. */
+  readonly isNamedMethod: boolean;
   readonly summary: FitSummary;
 }
 
