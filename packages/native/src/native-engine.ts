@@ -47,7 +47,7 @@ function registerBackend(binding: NativeBinding): void {
   registerShapes();
   registerNorms();
   registerActivations();
-  if ('attention' in binding) registerAttention();
+  registerAttention();
   registerRows();
 }
 
