@@ -1,0 +1,92 @@
+/**
+ * OFT: the features that a layer reads are rotated, block by block. Qiu et al. 2023, "Controlling Text-to-Image Diffusion by Orthogonal
+ * Finetuning"; rotations of the input as in Qiu et al. 2025, "Orthogonal Finetuning Made Scalable":
+ *
+ *   y = base(x·R),  R = blockdiag(R₁ … R_n),  R_i = Cayley(Q_i)       x `[N, in]`, Q_i skew-symmetric `[S, S]`
+ *
+ * The parameter is the upper triangle of each Q_i: `oft_R.weight [n, S(S−1)/2]`, zero at the start.
+ */
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs';
+import { definePeftMethod, normal, unfreezeBiases, zeros, type AdapterCall, type LinearAdapter, type TargetSelection } from '@peft/core';
+import { cayleyExact, cayleySeries, skewSymmetric } from './cayley.js';
+import { blocksOf, fromPeftOftConfig, parseOftConfig, toPeftOftConfig, type OftConfig } from './oft-config.js';
+
+declare module '@peft/core' {
+  interface PeftConfigs { oft: OftConfig }
+}
+
+/** Modules that PEFT takes by default, by `model_type`; elsewhere queries and values. */
+export const OFT_DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>> = Object.freeze({
+  bert: ['query', 'value'],
+  roberta: ['query', 'value'],
+  'xlm-roberta': ['query', 'value'],
+  electra: ['query', 'value'],
+  'deberta-v2': ['query_proj', 'value_proj'],
+  t5: ['q', 'v'],
+  mt5: ['q', 'v'],
+  llama: ['q_proj', 'v_proj'],
+  mistral: ['q_proj', 'v_proj'],
+  qwen2: ['q_proj', 'v_proj'],
+});
+
+/** The OFT method: `oft({ blockSize: 32 })`. Merging is exact. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
+export const oft = definePeftMethod({
+  name: 'oft',
+  peftType: 'OFT',
+  peftCommonKeys: ['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save'],
+  paper: { title: 'Controlling Text-to-Image Diffusion by Orthogonal Finetuning', url: 'https://arxiv.org/abs/2306.07280' },
+  parseConfig: parseOftConfig,
+  defaultTargets: ({ modelType }): TargetSelection => ({ targets: OFT_DEFAULT_TARGETS[modelType] ?? { roles: ['attention.query', 'attention.value'] } }),
+
+  attach: {
+    linear(site, config, context): LinearAdapter {
+      unfreezeBiases(config.bias, site, context);
+      const { count, size } = blocksOf(site.inFeatures, config);
+      const vectors = context.param('oft_R.weight', [config.blockShare ? 1 : count, (size * (size - 1)) / 2], config.initWeights ? zeros : normal(0.1));
+      const rotations = (): Tensor3D => {
+        if (config.constrained) project(vectors.value, config.epsilon);
+        const skew = skewSymmetric(vectors.value as unknown as Tensor2D, size);
+        const made = config.cayleyNeumann ? cayleySeries(skew, config.neumannTerms) : cayleyExact(skew);
+        return config.blockShare ? (tf.tile(made, [count, 1, 1]) as Tensor3D) : made;
+      };
+      return {
+        forward: (x, base, call) => base(rotate(x, leaveOut(rotations(), config, call))),
+        merge: ({ weight, bias }) => ({ weight: rotate(weight, tf.transpose(rotations(), [0, 2, 1])), ...(bias && { bias }) }),
+      };
+    },
+  },
+
+  toPeftConfig: toPeftOftConfig,
+  fromPeftConfig: fromPeftOftConfig,
+});
+
+/** Each block of columns of x `[N, n·S]` times its matrix of `[n, S, S]`. */
+function rotate(x: Tensor2D, matrices: Tensor3D): Tensor2D {
+  const [count, size] = matrices.shape;
+  const blocks = tf.transpose(tf.reshape(x, [-1, count, size]) as Tensor3D, [1, 0, 2]); // [n, N, S]
+  return tf.reshape(tf.transpose(tf.matMul(blocks, matrices), [1, 0, 2]), [-1, count * size]);
+}
+
+/** In training, some blocks are the identity instead. */
+function leaveOut(matrices: Tensor3D, { moduleDropout, blockShare }: OftConfig, call: AdapterCall): Tensor3D {
+  if (!call.training || moduleDropout === 0 || blockShare) return matrices;
+  const kept = tf.reshape(tf.mul(call.dropout(tf.ones([1, matrices.shape[0]]), moduleDropout, 'module-dropout'), 1 - moduleDropout), [-1, 1, 1]);
+  return tf.add(tf.mul(matrices, kept), tf.mul(tf.expandDims(tf.eye(matrices.shape[1]), 0), tf.sub(1, kept)));
+}
+
+/** COFT: shortens Q where its Frobenius norm, √2 times the vector's length, exceeds ε/√n. In place, off the tape, on few values. */
+function project(vectors: Variable, epsilon: number): void {
+  const [count, length] = vectors.shape as [number, number];
+  const limit = epsilon / Math.sqrt(count);
+  const values = vectors.dataSync<'float32'>().slice();
+  let isChanged = false;
+  for (let block = 0; block < count; block += 1) {
+    const row = values.subarray(block * length, (block + 1) * length);
+    const norm = Math.SQRT2 * Math.hypot(...row);
+    if (norm <= limit) continue;
+    isChanged = true;
+    for (let i = 0; i < length; i += 1) row[i]! *= limit / norm;
+  }
+  if (isChanged) tf.tidy(() => vectors.assign(tf.tensor2d(values, [count, length])));
+}
