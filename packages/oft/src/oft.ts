@@ -84,7 +84,7 @@ function project(vectors: Variable, epsilon: number): void {
   for (let block = 0; block < count; block += 1) {
     const row = values.subarray(block * length, (block + 1) * length);
     const norm = Math.SQRT2 * Math.hypot(...row);
-    if (norm <= limit) continue;
+    if (norm <= limit * (1 + 1e-6)) continue; // rounding of the last time
     isChanged = true;
     for (let i = 0; i < length; i += 1) row[i]! *= limit / norm;
   }
