@@ -10,10 +10,12 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** What a package may import that the table leaves out: a method. */
 /** Package → packages of ours that its sources may import. */
 const LAYERS = JSON.parse(readFileSync(join(root, 'tools/import-layers.json'), 'utf8'));
-const METHOD_LAYER = ["errors", "ops", "core"];
+/** What a package may import that the table leaves out: a method. */
+const METHOD_LAYER = ['errors', 'ops', 'core'];
+/** A peer dependency of a package is one of those that use the package, too, so that there is one copy of it. */
+const PEER = '@tensorflow/tfjs';
 
 const problems = [];
 for (const name of readdirSync(join(root, 'packages')).sort()) {
@@ -35,7 +37,10 @@ for (const name of readdirSync(join(root, 'packages')).sort()) {
       if (packageName !== `@peft/${name}` && !declared.has(packageName)) problems.push(`${relative(root, file)}: ${packageName} is not among the dependencies of packages/${name}/package.json`);
     }
   }
+  const inherits = [...declared].some((dependency) => dependency.startsWith('@peft/') && PEER in (manifestOf(dependency).peerDependencies ?? {}));
+  if (inherits && !declared.has(PEER)) problems.push(`packages/${name}/package.json: a dependency has the peer ${PEER}, so it must be a peer here, too`);
   for (const dependency of declared) {
+    if (dependency === PEER && inherits) continue;
     if (!imported.has(dependency) && !(manifest.peft?.usedOutsideSource ?? []).includes(dependency)) problems.push(`packages/${name}/package.json: ${dependency} is declared and never imported`);
   }
 }
@@ -43,9 +48,12 @@ for (const problem of problems) console.error(problem);
 console.log(problems.length ? `${problems.length} imports break the layers` : 'imports point down only');
 process.exit(problems.length ? 1 : 0);
 
+function manifestOf(packageName) {
+  return JSON.parse(readFileSync(join(root, 'packages', packageName.slice(6), 'package.json'), 'utf8'));
+}
+
 function manifestExports(packageName, specifier) {
-  const manifest = JSON.parse(readFileSync(join(root, 'packages', packageName.slice(6), 'package.json'), 'utf8'));
-  return Object.hasOwn(manifest.exports, `.${specifier.slice(packageName.length)}`);
+  return Object.hasOwn(manifestOf(packageName).exports, `.${specifier.slice(packageName.length)}`);
 }
 
 function* sourceFiles(folder) {

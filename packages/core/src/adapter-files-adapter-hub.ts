@@ -11,6 +11,7 @@ import type { AdapterAbout, AdapterConfigJson, AdapterFormat, AnyMethod } from '
 import { hubModelClass, hubPlace } from './adapter-hub-places.js';
 import { combineMethods, specOf } from './define-peft-method.js';
 import type { ModelDescription } from './model-description.js';
+import type { CommonConfig } from './target-selection.js';
 
 /** The version of the library whose files these are. */
 const VERSION = 'adapters.1.2.0';
@@ -129,9 +130,9 @@ function partConfig(adapter: Adapter, attached: AttachedPart): Record<string, un
   const { part: { method, config, common }, sites } = attached;
   const made = mappingOf(attached).toConfig(config as never, { description: adapter.description, sites, parameters: adapter.parameters, shared: adapter.shared });
   if (common.targets !== undefined || common.excludeModules !== undefined || common.layersToTransform !== undefined) {
-    const read = method.adapterHub!.fromConfig(made, { description: adapter.description, keys: [], version: VERSION });
-    const again = read && method.defaultTargets(adapter.description, method.parseConfig(withoutTargets(read)) as never);
-    const paths = (read as { targets?: unknown } | undefined)?.targets ?? again?.targets;
+    const read = method.adapterHub!.fromConfig(made, { description: adapter.description, keys: [], version: VERSION }) as CommonConfig | undefined;
+    const again = read && method.defaultTargets(adapter.description, method.parseConfig(withoutTargets(read) as never) as never);
+    const paths = read?.targets ?? again?.targets;
     const isSame = Array.isArray(paths) && paths.length === sites.length && sites.every(({ path }) => paths.includes(path));
     if (!isSame) throw new PeftError('PEFT_FORMAT_UNSUPPORTED', `${method.name as string}: adapter-hub's config cannot say which ${sites.length} sites it takes.`, { hint: "leave targets, excludeModules and layersToTransform out, or save it in PEFT's layout" });
   }

@@ -14,7 +14,7 @@ export function definePeftMethod<Name extends MethodName>(definition: PeftMethod
 }
 
 /** A spec of a method that is known by its definition alone. @throws what the method's `parseConfig` throws */
-export const specOf = (method: PeftMethodDefinition<MethodName>, options: object): MethodSpec => Object.freeze({ name: method.name, parts: Object.freeze([configure(method, options)]) });
+export const specOf = (method: PeftMethodDefinition<MethodName>, options: object): MethodSpec => Object.freeze({ name: method.name, parts: Object.freeze([configure(method, options as never)]) });
 
 function configure<Name extends MethodName>(definition: PeftMethodDefinition<Name>, input: Partial<PeftConfigs[Name]> & CommonConfig): MethodPart {
   const entries = Object.entries(input).filter(([, value]) => value !== undefined);

@@ -21,8 +21,8 @@ export function createUnigramModel(json: ComponentJson): TokenModel {
   if (!Array.isArray(vocabulary) || vocabulary.length === 0 || vocabulary.some((pair) => !Array.isArray(pair) || typeof pair[0] !== 'string' || typeof pair[1] !== 'number')) {
     throw invalidTokenizer('the vocabulary of the Unigram tokenizer must be a list of [piece, score].');
   }
-  const unknownId = json.unk_id as number | null | undefined;
-  if (unknownId != null && !(Number.isInteger(unknownId) && unknownId >= 0 && unknownId < vocabulary.length)) {
+  const unknownId = (json.unk_id as number | null | undefined) ?? undefined;
+  if (unknownId !== undefined && !(Number.isInteger(unknownId) && unknownId >= 0 && unknownId < vocabulary.length)) {
     throw invalidTokenizer(`the Unigram tokenizer's unk_id ${String(unknownId)} lies outside its ${vocabulary.length} pieces.`);
   }
   const pieces = vocabulary.map(([piece]) => piece);
@@ -41,7 +41,7 @@ export function createUnigramModel(json: ComponentJson): TokenModel {
       }
       if (byteIds) {
         ids.push(...Array.from(new TextEncoder().encode(text.slice(start, end)), (byte) => byteIds[byte]!));
-      } else if (unknownId != null) {
+      } else if (unknownId !== undefined) {
         ids.push(unknownId);
       } else {
         throw invalidTokenizer(`the Unigram tokenizer has no token for ${JSON.stringify(text.slice(start, end))} and no unknown token.`);
