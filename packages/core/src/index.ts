@@ -18,9 +18,10 @@ export { parameterCount, parameterSites, siteAt, type HeadOptions, type ModelDes
 export { BASE_ADAPTER, ModelRun, type ExtraKeyValues, type RunHost, type RunOptions } from './model-run.js';
 export * from './peft-method.js';
 export { pool } from './pooled-head.js';
+export { quantizableWeights } from './quantizable.js';
 export { randomWeights } from './random-weights.js';
 export { SITE_KINDS, type AttentionSite, type EmbeddingSite, type LinearSite, type NormSite, type ParameterSite, type SequenceSite, type Site, type SiteKind, type SiteOf, type SublayerSite } from './sites.js';
 export { COMMON_KEYS, fullMatch, isInModules, matchesSuffix, selectSites, type CommonConfig, type SelectOptions, type TargetSelection } from './target-selection.js';
 export { unfreezeBiases } from './unfreeze-biases.js';
 export { trainableRows } from './trainable-rows.js';
-export { loadWeights, type LoadWeightsOptions, type ModelWeights, type WeightStore } from './weights.js';
+export { loadWeights, type LoadWeightsOptions, type ModelWeights, type WeightQuantization, type WeightStore } from './weights.js';

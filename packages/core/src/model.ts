@@ -148,10 +148,12 @@ export class Model {
   }
 
   /**
-   * Folds adapters into copies of the weights; the base is kept, so that `unmergeAdapters` is exact.
+   * Folds adapters into copies of the weights; the base is kept, so that `unmergeAdapters` is exact. What is merged into a quantised
+   * weight is its dequantised values, in float32: exact beside this base, not beside the weights it was quantised from.
+   * @returns what to tell the user: that quantised weights were merged into.
    * @throws PEFT_MERGE_INEXACT when a method cannot be merged
    */
-  mergeAdapters(...names: readonly string[]): void {
+  mergeAdapters(...names: readonly string[]): { readonly warnings: readonly string[] } {
     this.#refuseMerged('merge');
     const chosen = names.length ? names : this.#active;
     const weights = new Map<string, FrozenWeight | Tensor>();
@@ -162,6 +164,8 @@ export class Model {
       throw error;
     }
     this.#merged = { names: chosen, weights };
+    const quantized = [...weights.keys()].filter((name) => isQuantized(this.weights.get(name)));
+    return { warnings: quantized.length ? [`merged into dequantised weights: ${quantized.length} of the base were quantised and are float32 now (${quantized[0]}${quantized.length > 1 ? ' …' : ''}). They carry the base's rounding; merge into the unquantised checkpoint for the best weights.`] : [] };
   }
 
   /** Takes merged adapters out again: the base weights are the very bytes from before. */
@@ -228,6 +232,8 @@ export function adapterCounts(description: ModelDescription, adapters: readonly 
 }
 
 const trainablesOf = (adapter: Adapter): OwnedParameter[] => (adapter.isTrainable ? [...adapter.parameters.values()].filter(({ trainable }) => trainable) : []);
+
+const isQuantized = (weight: FrozenWeight | Tensor): boolean => isFrozen(weight) && (weight.format === 'nf4' || weight.format === 'fp4' || weight.format === 'int8');
 
 const readTensor = (weight: FrozenWeight | Tensor): Tensor => (isFrozen(weight) ? weight.engine.dequantize(weight) : tf.clone(weight));
 

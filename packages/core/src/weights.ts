@@ -5,6 +5,7 @@ import { PeftError } from '@peft/errors';
 import type { QuantizedSource } from '@peft/hub';
 import { decodeFloat32, freezeTensor, memorySource, randomKey, type Engine, type FreezeOptions, type FrozenWeight, type TensorSource } from '@peft/ops';
 import type { ModelDescription, ParameterSpec } from './model-description.js';
+import { quantizableWeights } from './quantizable.js';
 
 /** Stored tensors by name: a checkpoint, or values in memory. */
 export interface WeightStore {
@@ -14,9 +15,16 @@ export interface WeightStore {
   quantized?(name: string): QuantizedSource | undefined;
 }
 
+/** How the matrices of linear sites are quantised while loading; what else a model has stays as it is. */
+export interface WeightQuantization extends Pick<FreezeOptions, 'blockSize' | 'doubleQuantization'> {
+  readonly format: 'nf4' | 'fp4' | 'int8';
+  /** Modules to keep as they are, beside the head: whole paths, or their ends. */
+  readonly skipModules?: readonly string[];
+}
+
 export interface LoadWeightsOptions {
-  /** Quantise the matrices of linear sites while loading. */
-  readonly quantization?: Pick<FreezeOptions, 'blockSize' | 'doubleQuantization'> & { readonly format: 'nf4' | 'fp4' | 'int8'; /** Modules kept as they are; default: the output head. */ readonly skipModules?: readonly string[] };
+  /** Quantise the matrices of linear sites while loading. Those that the checkpoint stores quantised stay as they are. */
+  readonly quantization?: WeightQuantization;
   /** Seed of parameters that the checkpoint lacks (a fresh head). Default 0. */
   readonly seed?: number;
   readonly onProgress?: (progress: { readonly name: string; readonly loadedBytes: number; readonly totalBytes: number }) => void;
@@ -46,15 +54,13 @@ export function loadWeights(description: ModelDescription, store: WeightStore, e
   try {
     const missing = description.parameters.filter((spec) => !spec.init && !findName(spec, description, store));
     if (missing.length) throw missingWeights(description, missing, store);
-    const heads = new Set(description.sites.flatMap((site) => (site.kind === 'linear' && site.isOutputHead ? [site.weight] : [])));
-    const linears = new Set(description.sites.flatMap((site) => (site.kind === 'linear' ? [site.weight] : [])));
+    const quantizable = options.quantization ? quantizableWeights(description, options.quantization.skipModules) : new Set<string>();
     const totalBytes = description.parameters.reduce((sum, spec) => sum + storedBytes(findName(spec, description, store)), 0);
     let loadedBytes = 0;
     for (const spec of description.parameters) {
       const found = findName(spec, description, store);
       if (!found) fresh.push(spec.name);
-      const quantizable = linears.has(spec.name) && !heads.has(spec.name) && !(options.quantization?.skipModules ?? []).some((module) => spec.name.includes(module));
-      loaded.set(spec.name, found?.quantized ? freezeQuantized(spec, found.quantized, engine) : freezeOne(spec, found?.source ?? freshSource(spec, options.seed ?? 0), engine, quantizable ? options.quantization : undefined));
+      loaded.set(spec.name, found?.quantized ? freezeQuantized(spec, found.quantized, engine) : freezeOne(spec, found?.source ?? freshSource(spec, options.seed ?? 0), engine, quantizable.has(spec.name) ? options.quantization : undefined));
       loadedBytes += storedBytes(found);
       options.onProgress?.({ name: spec.name, loadedBytes, totalBytes });
     }
@@ -67,12 +73,14 @@ export function loadWeights(description: ModelDescription, store: WeightStore, e
   return { fresh, byteLength, dispose, get: (name) => loaded.get(name) ?? unknownWeight(name) };
 }
 
-function freezeOne(spec: ParameterSpec, source: TensorSource, engine: Engine, quantization: LoadWeightsOptions['quantization']): FrozenWeight | Tensor {
+function freezeOne(spec: ParameterSpec, source: TensorSource, engine: Engine, quantization: WeightQuantization | undefined): FrozenWeight | Tensor {
   const stored = spec.transposed ? [...spec.shape].reverse() : spec.shape;
   checkShape(source, stored);
   if (spec.use === 'vector') return freezeTensor(tf.tensor(Float32Array.from(decodeFloat32(source.read(), source.dtype)), [...spec.shape], 'float32'));
-  return engine.freeze(source, { ...(spec.transposed && { transposed: true }), ...quantization });
+  return engine.freeze(source, { ...(spec.transposed && { transposed: true }), ...(quantization && freezeOptions(quantization)) });
 }
+
+const freezeOptions = ({ format, blockSize, doubleQuantization }: WeightQuantization): FreezeOptions => ({ format, ...(blockSize !== undefined && { blockSize }), ...(doubleQuantization !== undefined && { doubleQuantization }) });
 
 /** In its logical order, also where the plain checkpoint stores `[in, out]`: bitsandbytes turns it before. */
 function freezeQuantized(spec: ParameterSpec, source: QuantizedSource, engine: Engine): FrozenWeight {
