@@ -6,13 +6,13 @@
   'target_defaults': {
     'cflags_cc!': ['-fno-exceptions', '-std=gnu++17', '-std=gnu++20', '-fno-rtti', '-O2'],
     'cflags!': ['-O2'],
-    'cflags_cc': ['-std=c++20', '-fexceptions', '-Wall', '-Wextra', '-Wno-unused-parameter', '-fno-strict-aliasing', '-fno-math-errno', '-fno-trapping-math', '-fvisibility=hidden'],
+    'cflags_cc': ['-std=c++20', '-fexceptions', '-Wall', '-Wextra', '-Wno-unused-parameter', '-fno-strict-aliasing', '-ffp-contract=off', '-fno-math-errno', '-fno-trapping-math', '-fvisibility=hidden'],
     'xcode_settings': {
       'CLANG_CXX_LANGUAGE_STANDARD': 'c++20',
       'GCC_ENABLE_CPP_EXCEPTIONS': 'YES',
       'GCC_OPTIMIZATION_LEVEL': '3',
       'MACOSX_DEPLOYMENT_TARGET': '11.0',
-      'OTHER_CPLUSPLUSFLAGS': ['-fno-strict-aliasing', '-fno-math-errno', '-fvisibility=hidden'],
+      'OTHER_CPLUSPLUSFLAGS': ['-fno-strict-aliasing', '-ffp-contract=off', '-fno-math-errno', '-fvisibility=hidden'],
     },
     'msvs_settings': {'VCCLCompilerTool': {'AdditionalOptions': ['/std:c++20'], 'ExceptionHandling': 1}},
     'conditions': [

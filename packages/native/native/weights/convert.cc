@@ -43,9 +43,10 @@ std::vector<float> signedDynamicMap() {
   for (int i = 0; i < 7; i++) {
     const int steps = 1 << i;
     const float power = static_cast<float>(std::pow(10.0, i - 6));
-    auto point = [&](int j) {  // torch.linspace in float32: from both ends
-      const float step = (1.0f - 0.1f) / static_cast<float>(steps);
-      return j < (steps + 1) / 2 ? 0.1f + step * static_cast<float>(j) : 1.0f - step * static_cast<float>(steps - j);
+    const float step = (1.0f - 0.1f) / static_cast<float>(steps);
+    auto point = [&](int j) {  // as torch.linspace: counted from the nearer end, each point rounded once
+      const double low = 0.1f, width = step;
+      return static_cast<float>(2 * j < steps + 1 ? low + width * j : 1.0 - width * (steps - j));
     };
     for (int j = 0; j < steps; j++) {
       const float middle = (point(j) + point(j + 1)) / 2.0f;
