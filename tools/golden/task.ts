@@ -18,6 +18,10 @@ export interface PackedTask {
   readonly labels: Int32Array;
   /** Where the compared rows stand in padded tensors; none for one row per sequence. */
   readonly mask: Mask | undefined;
+  /** The first label of each sequence of a causal model, which a virtual token in front would predict. */
+  readonly firstLabels?: Int32Array;
+  /** Virtual tokens in front of each row. Default 0. */
+  readonly extra?: number;
 }
 
 /** Whether there is a family for the model of a folder. */
@@ -52,28 +56,33 @@ export function packTask(task: Task, batch: TaskBatch, startId = 0): PackedTask 
   if (task === 'encoder') return { batch: packed, labels: new Int32Array(), mask };
   if (task === 'seqcls') return { batch: packed, labels: Int32Array.from(batch.labels as number[]), mask: undefined };
   const rows = batch.labels as readonly (readonly number[])[];
-  if (task === 'causal') return { batch: packed, labels: nextLabels(packRows(rows, mask).values, packed.offsets), mask };
+  if (task === 'causal') return { batch: packed, labels: nextLabels(packRows(rows, mask).values, packed.offsets), firstLabels: Int32Array.from(rows, (row) => row[0]!), mask };
   const decoderMask = rows.map((row) => row.map((label) => (label === -100 ? 0 : 1)));
   const { values: labels, offsets } = packRows(rows, decoderMask);
   const shifted = packRows(rows.map((row) => [startId, ...row.slice(0, -1)]), decoderMask);
   return { batch: { ...packed, decoder: { inputIds: shifted.values, offsets } }, labels, mask: decoderMask };
 }
 
-/** What is compared: logits, or an encoder's last state, of the padded batch. @param extra virtual tokens in front of each row. */
-export function comparedOf(task: Task, output: ModelOutput, { mask }: PackedTask, extra = 0): ArrayLike<number> {
+/** What is compared: logits, or an encoder's last state, of the padded batch. */
+export function comparedOf(task: Task, output: ModelOutput, { mask, extra = 0 }: PackedTask): ArrayLike<number> {
   const rows = (task === 'encoder' ? output.hidden : output.logits!) as Tensor2D;
   return mask ? unpackRows(rows.dataSync(), rows.shape[1], mask.map((row) => [...new Array<number>(extra).fill(1), ...row])) : rows.dataSync();
 }
 
-/** Mean over the labelled rows; of an encoder the mean square of its last state. @param extra virtual tokens in front of each row of logits. */
-export function taskLoss(task: Task, output: ModelOutput, { labels, batch }: PackedTask, extra = 0): Scalar {
+/** Mean over the labelled rows; of an encoder the mean square of its last state. */
+export function taskLoss(task: Task, output: ModelOutput, { labels, firstLabels, batch, extra = 0 }: PackedTask): Scalar {
   if (task === 'encoder') return tf.mean(tf.square(output.hidden));
-  const offsets = batch.decoder?.offsets ?? batch.offsets;
-  const rows = extra === 0 || task === 'seqcls' ? output.logits! : gatherRows(output.logits!, tokenRows(offsets, extra));
-  return tf.div(tf.sum(crossEntropy(rows, labels)), labels.filter((label) => label !== -100).length) as Scalar;
+  const wanted = extra === 0 ? labels : withVirtual(labels, firstLabels, batch.offsets, extra);
+  return tf.div(tf.sum(crossEntropy(output.logits!, wanted)), wanted.filter((label) => label !== -100).length) as Scalar;
 }
 
-/** Rows of the real tokens where each sequence has `extra` virtual ones in front. */
-function tokenRows(offsets: Int32Array, extra: number): Int32Array {
-  return Int32Array.from(Array.from(offsets.slice(0, -1)).flatMap((start, b) => Array.from({ length: offsets[b + 1]! - start }, (_, t) => start + (b + 1) * extra + t)));
+/** Labels of rows with virtual tokens in front, the last of which has the first token as its next. */
+function withVirtual(labels: Int32Array, firstLabels: Int32Array | undefined, offsets: Int32Array, extra: number): Int32Array {
+  const out = new Int32Array(labels.length + (offsets.length - 1) * extra).fill(-100);
+  for (let b = 0; b + 1 < offsets.length; b += 1) {
+    const start = offsets[b]! + (b + 1) * extra;
+    out[start - 1] = firstLabels?.[b] ?? -100;
+    out.set(labels.subarray(offsets[b]!, offsets[b + 1]!), start);
+  }
+  return out;
 }

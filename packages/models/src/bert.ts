@@ -55,8 +55,7 @@ const prefixOf = (head: HeadOptions): string => (isBare(head) ? '' : 'bert');
 
 function embed(run: ModelRun, path: string, config: BertEncoderConfig, batch: ModelBatch): Pick<ModelOutput, 'offsets'> & { x: ModelOutput['hidden'] } {
   const word = `${path}.word_embeddings`;
-  const { x, offsets, positions, extra } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
-  const types = (extra === 0 ? batch.tokenTypeIds : undefined) ?? new Int32Array(x.shape[0]);
-  const embedded = sum(x, run.embed(`${path}.token_type_embeddings`, types), run.embed(`${path}.position_embeddings`, positions)); // [N, D]
+  const { x, offsets, positions, tokenTypes } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
+  const embedded = sum(x, run.embed(`${path}.token_type_embeddings`, tokenTypes), run.embed(`${path}.position_embeddings`, positions)); // [N, D]
   return { x: run.dropout(path, run.norm(`${path}.LayerNorm`, embedded, config.epsilon), config.hiddenDropout), offsets };
 }

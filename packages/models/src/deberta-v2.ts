@@ -168,10 +168,10 @@ function parse(config: ConfigReader): DebertaConfig {
 
 function embed(run: ModelRun, path: string, config: DebertaConfig, batch: ModelBatch): { x: Tensor2D; offsets: Int32Array } {
   const word = `${path}.word_embeddings`;
-  const { x, offsets, positions, extra } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
+  const { x, offsets, positions, tokenTypes } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
   const terms = [x];
   if (config.hasAbsolutePositions) terms.push(run.embed(`${path}.position_embeddings`, positions));
-  if (config.tokenTypes > 0) terms.push(run.embed(`${path}.token_type_embeddings`, (extra === 0 ? batch.tokenTypeIds : undefined) ?? new Int32Array(x.shape[0])));
+  if (config.tokenTypes > 0) terms.push(run.embed(`${path}.token_type_embeddings`, tokenTypes));
   const embedded = sum(...terms);
   const wide = config.embeddingSize === config.hiddenSize ? embedded : run.linear(`${path}.embed_proj`, embedded); // [N, D]
   return { x: run.dropout(path, run.norm(`${path}.LayerNorm`, wide, config.epsilon), config.hiddenDropout), offsets };

@@ -68,9 +68,8 @@ const prefixOf = (head: HeadOptions): string => (isBare(head) ? '' : 'electra');
 function embed(run: ModelRun, prefix: string, config: ElectraConfig, batch: ModelBatch): { x: Tensor2D; offsets: Int32Array } {
   const path = within(prefix, 'embeddings');
   const word = `${path}.word_embeddings`;
-  const { x, offsets, positions, extra } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
-  const types = (extra === 0 ? batch.tokenTypeIds : undefined) ?? new Int32Array(x.shape[0]);
-  const embedded = sum(x, run.embed(`${path}.token_type_embeddings`, types), run.embed(`${path}.position_embeddings`, positions)); // [N, embeddingSize]
+  const { x, offsets, positions, tokenTypes } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
+  const embedded = sum(x, run.embed(`${path}.token_type_embeddings`, tokenTypes), run.embed(`${path}.position_embeddings`, positions)); // [N, embeddingSize]
   const normed = run.dropout(path, run.norm(`${path}.LayerNorm`, embedded, config.epsilon), config.hiddenDropout);
   return { x: config.embeddingSize === config.hiddenSize ? normed : run.linear(within(prefix, 'embeddings_project'), normed), offsets };
 }

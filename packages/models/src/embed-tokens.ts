@@ -9,21 +9,31 @@ export interface EmbeddedTokens {
   readonly offsets: Int32Array;
   /** Position of each row in its sequence. */
   readonly positions: Int32Array;
-  /** Virtual tokens in front of each sequence; with any, the caller's positions and token types count for nothing, as in PEFT. */
+  /** Virtual tokens in front of each sequence; with any, the caller's positions count for nothing, as in PEFT. */
   readonly extra: number;
+  /** Type of each row, 0 for virtual tokens and where the caller gave none. */
+  readonly tokenTypes: Int32Array;
 }
 
 /**
  * @param paths the embedding site, the sequence site and the stack that it starts.
  * @param scale of the embedding's rows, virtual tokens and given embeddings apart (Gemma: √D).
  */
-export function embedTokens(run: ModelRun, paths: { readonly embedding: string; readonly sequence: string; readonly stack: AttentionSite['stack'] }, tokens: { readonly inputIds: Int32Array; readonly offsets: Int32Array; readonly inputsEmbeds?: Tensor2D; readonly positionIds?: Int32Array }, scale = 1): EmbeddedTokens {
+export function embedTokens(run: ModelRun, paths: { readonly embedding: string; readonly sequence: string; readonly stack: AttentionSite['stack'] }, tokens: { readonly inputIds: Int32Array; readonly offsets: Int32Array; readonly inputsEmbeds?: Tensor2D; readonly positionIds?: Int32Array; readonly tokenTypeIds?: Int32Array }, scale = 1): EmbeddedTokens {
   run.useLayout(tokens.offsets);
   const rows = tokens.inputsEmbeds ?? scaled(run.embed(paths.embedding, tokens.inputIds), scale);
   const { x, offsets, extra } = run.sequence(paths.sequence, rows, tokens.offsets);
   const past = run.pastLength(paths.stack);
   const given = extra === 0 && past === 0 ? tokens.positionIds : undefined;
-  return { x, offsets, extra, positions: given ?? positionsOf(offsets, past) };
+  return { x, offsets, extra, positions: given ?? positionsOf(offsets, past), tokenTypes: behindVirtual(tokens.tokenTypeIds, tokens.offsets, offsets, extra) };
+}
+
+/** Values of the tokens with zeros for the virtual ones in front of each sequence. */
+function behindVirtual(values: Int32Array | undefined, offsets: Int32Array, longer: Int32Array, extra: number): Int32Array {
+  if (values && extra === 0) return values;
+  const out = new Int32Array(longer.at(-1)!);
+  if (values) for (let b = 0; b + 1 < offsets.length; b += 1) out.set(values.subarray(offsets[b]!, offsets[b + 1]!), longer[b]! + extra);
+  return out;
 }
 
 function scaled(rows: Tensor2D, scale: number): Tensor2D {

@@ -77,10 +77,9 @@ const prefixOf = (head: HeadOptions): string => (isBare(head) ? '' : 'roberta');
 
 function embed(run: ModelRun, path: string, config: RobertaConfig, batch: ModelBatch): { x: Tensor2D; offsets: Int32Array } {
   const word = `${path}.word_embeddings`;
-  const { x, offsets, positions, extra } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
+  const { x, offsets, positions, extra, tokenTypes } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
   const rows = batch.positionIds && extra === 0 ? batch.positionIds : shifted(positions, config.paddingId, extra === 0 && !batch.inputsEmbeds ? batch : undefined);
-  const types = (extra === 0 ? batch.tokenTypeIds : undefined) ?? new Int32Array(x.shape[0]);
-  const embedded = sum(x, run.embed(`${path}.token_type_embeddings`, types), run.embed(`${path}.position_embeddings`, rows)); // [N, D]
+  const embedded = sum(x, run.embed(`${path}.token_type_embeddings`, tokenTypes), run.embed(`${path}.position_embeddings`, rows)); // [N, D]
   return { x: run.dropout(path, run.norm(`${path}.LayerNorm`, embedded, config.epsilon), config.hiddenDropout), offsets };
 }
 

@@ -1,1 +1,4 @@
-export {};
+export { attentionPrefix, type AttentionPrefixConfig } from './attention-prefix.js';
+export { prefixTuning, type PrefixTuningConfig } from './prefix-tuning.js';
+export { promptTuning, type PromptTuningConfig } from './prompt-tuning.js';
+export { pTuning, type PTuningConfig } from './p-tuning.js';

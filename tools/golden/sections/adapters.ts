@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
-import { loadAdapter, peftFormat, peftTypeOf, saveAdapter, type Adapter, type LinearAdapter, type Model, type RunOptions } from '@peft/core';
+import { loadAdapter, peftFormat, peftTypeOf, saveAdapter, type Adapter, type LinearAdapter, type Model, type OwnedParameter, type RunOptions } from '@peft/core';
 import { openSafetensors, readFloat32 } from '@peft/hub';
 import { adamw, clipByGlobalNorm, globalNorm } from '@peft/optim';
 import { Comparison } from '../comparison.js';
 import { readGoldenCase, type GoldenContext, type GoldenResult } from '../golden-case.js';
 import { methods } from '../methods.js';
+import { parameterOf, startPrompt, virtualTokens } from '../prompt-start.js';
 import { comparedOf, isKnownModel, openModel, packTask, taskLoss, type PackedTask, type Task, type TaskBatch } from '../task.js';
 
 interface AdapterCase {
@@ -20,7 +21,9 @@ interface AdapterCase {
   readonly adapter_names?: readonly string[];
   readonly training?: { readonly lr: number; readonly betas: readonly [number, number]; readonly eps: number; readonly weight_decay: number; readonly max_grad_norm: number | null; readonly steps: number; readonly batches: readonly TaskBatch[] };
 }
-interface TrainRecord { readonly loss: readonly number[]; readonly grad_norm: readonly number[]; readonly trainable_parameters: number; readonly atol_loss: number; readonly atol_grad_norm: number }
+interface TrainRecord { readonly loss: readonly number[]; readonly grad_norm: readonly number[]; readonly trainable_parameters: number; readonly atol_loss: number; readonly atol_grad_norm: number; readonly rank_pattern?: RankPattern }
+/** AdaLoRA's kept directions by `<path>.lora_E`. */
+type RankPattern = Readonly<Record<string, readonly boolean[]>>;
 
 /** One case, with what all of its checks need. */
 interface Check { readonly folder: string; readonly json: AdapterCase; readonly comparison: Comparison; readonly open: () => Model; readonly pack: (batch: TaskBatch) => PackedTask }
@@ -32,9 +35,9 @@ export async function check(folder: string, { fixtures, engine }: GoldenContext)
   if (!isKnownModel(base)) return { status: 'unsupported', detail: `the model ${json.base}` };
   const type = peftTypeIn(folder);
   if (!methods.some((method) => peftTypeOf(method) === type)) return { status: 'unsupported', detail: `the method ${type}` };
-  if (json.kind === 'prompt' || json.kind === 'weighted') return { status: 'unsupported', detail: `cases of kind "${json.kind}"` };
+  if (json.kind === 'weighted') return { status: 'unsupported', detail: `cases of kind "${json.kind}"` };
   const startId = Number((JSON.parse(readFileSync(join(base, 'config.json'), 'utf8')) as Record<string, unknown>)['decoder_start_token_id'] ?? 0);
-  const each: Check = { folder, json, comparison: new Comparison(golden), open: () => openModel(base, json.task, engine), pack: (batch) => packTask(json.task, batch, startId) };
+  const each: Check = { folder, json, comparison: new Comparison(golden), open: () => openModel(base, json.task, engine), pack: (batch) => ({ ...packTask(json.task, batch, startId), extra: virtualTokens(folder, json.task) }) };
   if (json.kind === 'mixed_batch') await checkMixed(each);
   else {
     await checkForward(each);
@@ -61,9 +64,9 @@ async function withModel(open: () => Model, body: (model: Model) => Promise<void
 
 async function checkForward({ folder, json, comparison, open, pack }: Check): Promise<void> {
   const packed = pack(json.batch);
-  const compare = (model: Model, name: string) => tf.tidy(() => comparison.tensor(name, comparedOf(json.task, model.forward(packed.batch), packed)));
+  const compare = (model: Model, name: string, batch = packed) => tf.tidy(() => comparison.tensor(name, comparedOf(json.task, model.forward(batch.batch), batch)));
   await withModel(open, async (model) => {
-    if (comparison.has('logits_base')) compare(model, 'logits_base');
+    if (comparison.has('logits_base')) compare(model, 'logits_base', { ...packed, extra: 0 });
     const { warnings } = await loadAdapter(model, folder, { methods });
     comparison.equal('warnings', warnings, []);
     compare(model, 'logits');
@@ -113,7 +116,7 @@ async function checkTraining(each: Check): Promise<void> {
   const { lr, betas, eps, weight_decay: weightDecay, max_grad_norm: maximumNorm, steps, batches } = json.training!;
   const record = JSON.parse(readFileSync(join(folder, 'train.json'), 'utf8')) as TrainRecord;
   await withModel(open, async (model) => {
-    const { adapter } = await loadAdapter(model, folder, { methods, isTrainable: true });
+    const adapter = json.kind === 'prompt' ? startPrompt(model, folder) : (await loadAdapter(model, folder, { methods, isTrainable: true })).adapter;
     comparison.equal('trainable parameters', model.parameterCounts().trainable, json.kind === 'ia3_bias' ? model.parameterCounts().trainable : record.trainable_parameters);
     const trained = model.trainables();
     const parameters = trained.map(({ name, value: variable }) => ({ name, variable, group: { learningRateScale: 1, weightDecay } }));
@@ -121,7 +124,7 @@ async function checkTraining(each: Check): Promise<void> {
     const state = optimizer.init(parameters);
     for (let step = 0; step < steps; step += 1) {
       const { loss, gradients } = gradientsOf(model, adapter, json.task, pack(batches[step % batches.length]!));
-      if (step === 0) compareGradients(comparison, adapter, gradients);
+      if (step === 0) json.kind === 'prompt' ? compareByName(comparison, 'grad0.', ({ name }) => gradients[name]!, adapter) : compareGradients(comparison, adapter, gradients, record.rank_pattern);
       comparison.number(`loss of step ${step}`, loss, record.loss[step]!, record.atol_loss);
       comparison.number(`gradient norm of step ${step}`, globalNorm(gradients), record.grad_norm[step]!, record.atol_grad_norm);
       optimizer.update(parameters, gradients, state, { learningRate: lr, gradientScale: maximumNorm === null ? 1 : clipByGlobalNorm(gradients, maximumNorm).gradientScale });
@@ -133,7 +136,9 @@ async function checkTraining(each: Check): Promise<void> {
       const packed = pack(json.batch);
       tf.tidy(() => comparison.tensor('logits_trained', comparedOf(json.task, model.forward(packed.batch), packed)));
     }
-    await withSaved(model, (tensors) => {
+    if (json.kind === 'prompt') compareByName(comparison, 'trained_parameter.', ({ value }) => value, adapter);
+    await withSaved(model, (tensors, place) => {
+      if (record.rank_pattern) comparison.equal('rank_pattern', comparablePattern(place), Object.entries(record.rank_pattern).sort());
       for (const [key, values] of tensors) if (comparison.has(`trained.${key}`) || json.kind !== 'ia3_bias') comparison.tensor(`trained.${key}`, values);
     });
   });
@@ -149,10 +154,22 @@ function gradientsOf(model: Model, adapter: Adapter, task: Task, packed: PackedT
   return { loss, gradients: Object.fromEntries(trained.map(({ name, value: variable }) => [name, grads[variable.name] ?? tf.zerosLike(variable)])) };
 }
 
-function compareGradients(comparison: Comparison, adapter: Adapter, gradients: Readonly<Record<string, Tensor>>): void {
+/** AdaLoRA's are expected for the directions that were kept in the end. */
+function compareGradients(comparison: Comparison, adapter: Adapter, gradients: Readonly<Record<string, Tensor>>, pattern: RankPattern = {}): void {
   const places = new Map([...adapter.parameters.values()].filter(({ trainable }) => trainable).map((parameter) => [peftFormat.keyOf(adapter, parameter), parameter.name]));
   for (const [key, { of, parameter }] of adapter.source!.copies) if (of === 'trained') places.set(key, parameter);
-  for (const [key, name] of places) comparison.tensor(`grad0.${key}`, gradients[name]!.dataSync());
+  for (const [key, name] of places) comparison.tensor(`grad0.${key}`, keptOf(gradients[name]!, name, pattern));
+}
+
+function keptOf(gradient: Tensor, name: string, pattern: RankPattern): ArrayLike<number> {
+  const kept = pattern[name.replace(/lora_[AB]$/, 'lora_E')];
+  if (!kept) return gradient.dataSync();
+  const indices = kept.flatMap((isKept, i) => (isKept ? [i] : []));
+  return tf.tidy(() => (indices.length === 0 ? [] : tf.gather(gradient, indices, name.endsWith('lora_B') ? 1 : 0).dataSync()));
+}
+
+function compareByName(comparison: Comparison, prefix: string, valueOf: (parameter: OwnedParameter) => Tensor, adapter: Adapter): void {
+  for (const name of comparison.names(prefix)) comparison.tensor(name, valueOf(parameterOf(adapter, name.slice(prefix.length))).dataSync());
 }
 
 /** A loaded adapter is written with the same keys, shapes, values and config. */
@@ -193,6 +210,8 @@ function comparableConfig(folder: string): unknown {
   const sets = ['target_modules', 'feedforward_modules', 'exclude_modules'];
   return Object.entries(config).map(([key, value]) => [key, sets.includes(key) && Array.isArray(value) ? [...value].sort() : value]).sort(([a], [b]) => ((a as string) < (b as string) ? -1 : 1));
 }
+
+const comparablePattern = (folder: string): unknown => Object.entries((JSON.parse(readFileSync(join(folder, 'adapter_config.json'), 'utf8')) as { rank_pattern: RankPattern }).rank_pattern).sort();
 
 async function checkMixed({ folder, json, comparison, open, pack }: Check): Promise<void> {
   await withModel(open, async (model) => {

@@ -1,0 +1,100 @@
+/**
+ * Prompt tuning (Lester et al. 2021): P learned rows in front of each sequence, x' = [e_1 … e_P, x_1 … x_T]; in an encoder-decoder in
+ * front of both stacks. PEFT calls it PROMPT_TUNING.
+ */
+import type { Tensor2D } from '@tensorflow/tfjs';
+import { definePeftMethod, normal, zeros, type AttachContext, type Initializer, type SiteHandle } from '@peft/core';
+import { check, PeftError, show } from '@peft/errors';
+import { randomUniform } from '@peft/ops';
+import { ownRows, peftModelWords, tokenTargets, totalTokens } from './virtual-tokens.js';
+
+export interface PromptTuningConfig {
+  /** P. Default 20. */
+  readonly virtualTokens: number;
+  /** Start as N(0, 1), as the embeddings of a text, or as those of tokens drawn from the vocabulary. Default `random`. */
+  readonly init: 'random' | 'text' | 'vocabulary';
+  /** The text of `init: 'text'`, kept for the file. */
+  readonly initText?: string;
+  /** Its token ids; repeated or cut to fit. */
+  readonly initTokenIds?: readonly number[];
+  /** Name or path of the tokenizer of `initText`, kept for the file. */
+  readonly tokenizer?: string;
+  /** The rows come from a file, so that they need no start. Default false. */
+  readonly isLoaded: boolean;
+}
+
+declare module '@peft/core' {
+  interface PeftConfigs { 'prompt-tuning': PromptTuningConfig }
+}
+
+const OWNER = 'prompt-tuning';
+const HUB_INITS = { random: 'RANDOM', text: 'TEXT', vocabulary: 'SAMPLE_VOCAB' } as const;
+
+/**
+ * The prompt tuning method: `promptTuning({ virtualTokens: 8, init: 'text', initText, initTokenIds: tokenizer.encode(initText).ids })`.
+ *
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
+ */
+export const promptTuning = definePeftMethod({
+  name: OWNER,
+  peftType: 'PROMPT_TUNING',
+  peftLayout: 'prompt',
+  peftCommonKeys: ['modules_to_save'],
+  paper: { title: 'The Power of Scale for Parameter-Efficient Prompt Tuning', url: 'https://arxiv.org/abs/2104.08691' },
+
+  parseConfig(input): PromptTuningConfig {
+    check.knownKeys(OWNER, input, ['virtualTokens', 'init', 'initText', 'initTokenIds', 'tokenizer', 'isLoaded']);
+    const { virtualTokens = 20, init = 'random', initText, initTokenIds, tokenizer, isLoaded = false } = input;
+    check.positiveInteger(OWNER, 'virtualTokens', virtualTokens);
+    check.oneOf(OWNER, 'init', init, ['random', 'text', 'vocabulary']);
+    check.boolean(OWNER, 'isLoaded', isLoaded);
+    if (initText !== undefined) check.string(OWNER, 'initText', initText);
+    if (tokenizer !== undefined) check.string(OWNER, 'tokenizer', tokenizer);
+    if (initTokenIds !== undefined && !(Array.isArray(initTokenIds) && initTokenIds.length > 0 && initTokenIds.every((id) => Number.isInteger(id) && id >= 0))) throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: initTokenIds must be a list of at least one token id, got ${show(initTokenIds)}.`);
+    if (init === 'text' && !initTokenIds && !isLoaded) throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: init 'text' needs initTokenIds.`, { hint: 'pass the ids that the tokenizer makes of the text: initTokenIds: tokenizer.encode(text).ids' });
+    return Object.freeze({ virtualTokens, init, isLoaded, ...(initText !== undefined && { initText }), ...(initTokenIds && { initTokenIds }), ...(tokenizer !== undefined && { tokenizer }) });
+  },
+
+  defaultTargets: tokenTargets,
+
+  attach: {
+    sequence(site, config, context) {
+      const table = context.sharedParam('prompt_embeddings', [totalTokens(context, config.virtualTokens), site.size], startOf(site, config, context.description.vocabularySize));
+      return { prefix: () => ownRows(table.value as Tensor2D, site, context, config.virtualTokens) };
+    },
+  },
+
+  toPeftConfig(config, context) {
+    const [site] = context.sites.filter(({ kind }) => kind === 'sequence');
+    return {
+      ...peftModelWords(context, config.virtualTokens, (site as { size: number }).size),
+      prompt_tuning_init: HUB_INITS[config.init],
+      prompt_tuning_init_text: config.initText ?? null,
+      tokenizer_kwargs: null,
+      tokenizer_name_or_path: config.tokenizer ?? null,
+    };
+  },
+
+  fromPeftConfig(json) {
+    const init = (Object.keys(HUB_INITS) as (keyof typeof HUB_INITS)[]).find((name) => HUB_INITS[name] === json['prompt_tuning_init']);
+    return {
+      virtualTokens: json['num_virtual_tokens'] as number,
+      isLoaded: true,
+      ...(init && { init }),
+      ...(typeof json['prompt_tuning_init_text'] === 'string' && { initText: json['prompt_tuning_init_text'] }),
+      ...(typeof json['tokenizer_name_or_path'] === 'string' && { tokenizer: json['tokenizer_name_or_path'] }),
+    };
+  },
+});
+
+function startOf(site: SiteHandle<'sequence'>, { init, initTokenIds, isLoaded }: PromptTuningConfig, vocabularySize: number): Initializer {
+  if (isLoaded) return zeros;
+  if (init === 'random') return normal(1);
+  return (shape, key) => {
+    const ids = Int32Array.from({ length: shape[0]! }, (_, p) => (init === 'text' ? initTokenIds![p % initTokenIds!.length]! : Math.floor(randomUniform(key, p) * vocabularySize)));
+    const rows = site.baseRows(ids);
+    const values = Float32Array.from(rows.dataSync()); // once, while attaching
+    rows.dispose();
+    return values;
+  };
+}

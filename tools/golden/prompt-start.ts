@@ -1,0 +1,43 @@
+/** Prompt methods train from parameters that their files leave out: a case stores them by the reference's parameter names. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs';
+import { peftTypeOf, specOf, type Adapter, type Model, type OwnedParameter } from '@peft/core';
+import { openSafetensors, readFloat32 } from '@peft/hub';
+import { methods } from './methods.js';
+import type { Task } from './task.js';
+
+/** Virtual tokens whose logits come first: of a decoder, not of the encoder in front of one. */
+export function virtualTokens(folder: string, task: Task): number {
+  if (task !== 'causal') return 0;
+  const path = join(folder, 'adapter_config.json');
+  if (!existsSync(path)) return 0;
+  const { peft_type: type, num_virtual_tokens: count } = JSON.parse(readFileSync(path, 'utf8')) as { peft_type: string; num_virtual_tokens?: number };
+  return type === 'PROMPT_TUNING' || type === 'P_TUNING' ? count! : 0;
+}
+
+/** Puts the method on the model with its network, at the start that the case gives. */
+export function startPrompt(model: Model, folder: string): Adapter {
+  const json = JSON.parse(readFileSync(join(folder, 'adapter_config.json'), 'utf8')) as Record<string, unknown>;
+  const method = methods.find((each) => peftTypeOf(each) === json['peft_type'])!;
+  const { init: _, ...options } = { ...method.fromPeftConfig!(json), isLoaded: false } as Record<string, unknown>;
+  const adapter = model.addAdapter('default', specOf(method, options));
+  const store = openSafetensors(join(folder, 'train_start.safetensors'));
+  try {
+    for (const name of store.names()) {
+      const { value } = parameterOf(adapter, name);
+      tf.tidy(() => value.assign(tf.tensor(readFloat32(store.get(name)!), value.shape)));
+    }
+  } finally {
+    store.close();
+  }
+  return adapter;
+}
+
+/** Our parameter of a reference's name. */
+export function parameterOf(adapter: Adapter, name: string): OwnedParameter {
+  const own = name.replace('prompt_encoder.default.', 'prompt_encoder.').replace(/^base_model\.(.+)\.modules_to_save\.default\./, '$1.');
+  const found = adapter.parameters.get(own) ?? (own === 'prompt_encoder.embedding.weight' ? adapter.parameters.get('prompt_embeddings') : undefined);
+  if (!found) throw new Error(`no parameter of ours is ${name}; there are ${[...adapter.parameters.keys()].join(', ')}`);
+  return found;
+}
