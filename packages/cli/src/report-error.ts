@@ -6,8 +6,8 @@ import type { Terminal } from './terminal.js';
 /** Exit codes: 1 the work failed, 2 the command line is wrong, 130 stopped by Ctrl-C. */
 export function reportError(error: unknown, terminal: Terminal, asJson: boolean): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  if (terminal.signal.aborted && (error as Error).name === 'AbortError') {
-    terminal.err('stopped');
+  if (terminal.signal.aborted && ((error as Error).name === 'AbortError' || (error as PeftError).code === 'PEFT_RUN_ABORTED')) {
+    terminal.err(error instanceof PeftError ? error.message : 'stopped');
     return 130;
   }
   const code = error instanceof PeftError ? error.code : ((error as { code?: string }).code ?? 'ERROR');

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { ENGINE_NAMES, PeftPredictor, type EngineName } from '@peft/predictor';
 import { check } from '@peft/errors';
 import { table } from '../format.js';
-import { names, readInput } from '../read-input.js';
+import { names, readingFlags } from '../names.js';
 import type { Terminal } from '../terminal.js';
 
 interface EvaluateFlags { readonly metrics?: string[]; readonly columns?: string[]; readonly header?: boolean; readonly engine: string; readonly json?: boolean }
@@ -28,15 +28,11 @@ async function evaluate(folder: string, paths: readonly string[], flags: Evaluat
   check.oneOf('evaluate', '--engine', flags.engine, ['auto', ...ENGINE_NAMES] as ('auto' | EngineName)[]);
   const predictor = await PeftPredictor.load(folder, { engine: flags.engine as 'auto', signal: terminal.signal });
   try {
-    const columns = names(flags.columns);
     const metrics = names(flags.metrics);
     const results = [];
-    for (const path of paths) {
-      const data = columns || command.getOptionValueSource('header') === 'cli' ? await readInput(path, { ...(columns && { columns }), ...(flags.header !== undefined && command.getOptionValueSource('header') === 'cli' && { header: flags.header }) }) : path;
-      results.push({ data: path, scores: await predictor.evaluate(data, { signal: terminal.signal, ...(metrics && { metrics }) }), ...(typeof data !== 'string' && { rows: data.rows }) });
-    }
+    for (const path of paths) results.push({ table: path, scores: await predictor.evaluate(path, { ...readingFlags(flags, command), signal: terminal.signal, ...(metrics && { metrics }) }) });
     if (flags.json) return JSON.stringify({ folder, results });
-    return table([['table', ...Object.keys(results[0]!.scores)], ...results.map(({ data, scores }) => [data, ...Object.values(scores).map((score) => score.toFixed(4))])]);
+    return table([['table', ...Object.keys(results[0]!.scores)], ...results.map((result) => [result.table, ...Object.values(result.scores).map((score) => score.toFixed(4))])]);
   } finally {
     predictor.dispose();
   }

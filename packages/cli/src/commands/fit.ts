@@ -7,7 +7,7 @@ import { createJsonlLog, createTensorBoardLog } from '@peft/trainer';
 import { bytes, count, duration, table } from '../format.js';
 import { loadPlugins, methodNamed } from '../method-set.js';
 import { createProgress } from '../progress.js';
-import { names, readInput } from '../read-input.js';
+import { names } from '../names.js';
 import { readRunFile, type RunFile } from '../run-file.js';
 import type { Terminal } from '../terminal.js';
 
@@ -72,7 +72,7 @@ async function fit(trainArgument: string | undefined, flags: FitFlags, command: 
   const seed = flags.seed === undefined ? file.seed : integer('--seed', flags.seed);
   const text = names(flags.text) ?? file.text;
   const columns = names(flags.columns) ?? file.columns;
-  const reading = { label, ...(columns && { columns }), ...(header !== undefined && { header }), ...(text && { text }) };
+  const reading = { ...(columns && { columns }), ...(header !== undefined && { header }) };
   const sample = flags.sample === undefined ? file.sample : integer('--sample', flags.sample);
   const plugins = await loadPlugins([...(file.plugins ?? []), ...(flags.plugin ?? [])]);
   const hyperparameters = settings(flags, file, seed);
@@ -85,10 +85,8 @@ async function fit(trainArgument: string | undefined, flags: FitFlags, command: 
   const metric = flags.metric ?? file.metric;
   const timeLimitSeconds = flags.timeLimit === undefined ? file.timeLimitSeconds : positive('--time-limit', flags.timeLimit);
   const presets = flags.presets ?? file.presets;
-  const data = await readInput(train, reading);
-  const tuning = flags.tune ?? file.tune;
-  const tuningData = tuning === undefined ? undefined : await readInput(tuning, reading);
-  const tests = await Promise.all((flags.test ?? file.test ?? []).map(async (path) => ({ path, data: await readInput(path, reading) })));
+  const tuningData = flags.tune ?? file.tune;
+  const tests = flags.test ?? file.test ?? [];
 
   const predictor = new PeftPredictor({ label, path: output, ...(problemType !== undefined && { problemType: problemType as 'binary' }), ...(metric !== undefined && { evalMetric: metric }), onListenerError: (error) => terminal.err(`warning: a listener failed: ${(error as Error).message}`) });
   const progress = createProgress(terminal);
@@ -96,19 +94,19 @@ async function fit(trainArgument: string | undefined, flags: FitFlags, command: 
   const sinks = [...(flags.quiet || flags.json ? [warningsOnly(terminal)] : [progress.listen]), ...logs];
   for (const sink of sinks) predictor.listen(sink);
   try {
-    await predictor.fit(data, {
+    await predictor.fit(train, {
       hyperparameters, signal: terminal.signal, standalone: flags.standalone, resume: flags.resume ?? false,
       ...(presets !== undefined && { presets }), ...(spec && { method: spec }), ...(tuningData && { tuningData }), ...(sample !== undefined && { sample }), ...(seed !== undefined && { seed }), ...(timeLimitSeconds !== undefined && { timeLimitSeconds }),
-      ...(text && { columnTypes: Object.fromEntries(text.map((column) => [column, 'text' as const])) }),
+      ...reading, ...(text && { textColumns: text }),
     });
     progress.stop();
     const scores = [];
-    for (const test of tests) scores.push({ data: test.path, rows: test.data.rows, scores: await predictor.evaluate(test.data, { signal: terminal.signal }) });
+    for (const test of tests) scores.push({ table: test, scores: await predictor.evaluate(test, { ...reading, signal: terminal.signal }) });
     const summary = predictor.fitSummary();
     if (flags.json) return JSON.stringify({ ...summary, output, tests: scores });
     return [
       `${summary.metric} ${summary.validationScore.toFixed(4)} on ${count(summary.validationRows)} validation rows, after ${count(summary.steps)} steps in ${duration(summary.trainingSeconds)} (${bytes(summary.peakMemoryBytes)} at most)`,
-      ...(scores.length ? ['', table([['test', 'rows', ...Object.keys(scores[0]!.scores)], ...scores.map((entry) => [entry.data, entry.rows, ...Object.values(entry.scores).map((score) => score.toFixed(4))])]), ''] : []),
+      ...(scores.length ? ['', table([['test', ...Object.keys(scores[0]!.scores)], ...scores.map((entry) => [entry.table, ...Object.values(entry.scores).map((score) => score.toFixed(4))])]), ''] : []),
       `saved to ${output}; use it with: peft predict ${output} TABLE`,
     ].join('\n');
   } finally {

@@ -3,9 +3,9 @@ import type { Command } from 'commander';
 import { tableFromRows, type Table } from '@peft/data';
 import { check, PeftError } from '@peft/errors';
 import { writeFileAtomic } from '@peft/hub';
-import { ENGINE_NAMES, PeftPredictor, type EngineName } from '@peft/predictor';
+import { ENGINE_NAMES, PeftPredictor, type EngineName, type ReadOptions } from '@peft/predictor';
 import { count } from '../format.js';
-import { names, readInput } from '../read-input.js';
+import { readingFlags } from '../names.js';
 import type { Terminal } from '../terminal.js';
 
 interface PredictFlags { readonly text?: string[]; readonly columns?: string[]; readonly header?: boolean; readonly probabilities?: boolean; readonly embeddings?: boolean; readonly output?: string; readonly engine: string; readonly json?: boolean }
@@ -37,8 +37,8 @@ async function predict(folder: string, path: string | undefined, flags: PredictF
   if ((path === undefined) === (flags.text === undefined)) throw new PeftError('PEFT_OPTION_MISSING', 'predict: give either a table or --text.', { hint: 'peft predict FOLDER --text "a sentence"' });
   const predictor = await PeftPredictor.load(folder, { engine: flags.engine as 'auto', signal: terminal.signal });
   try {
-    const data = flags.text ? textRows(flags.text, predictor) : await tableOf(path!, flags, command);
-    const rows = await predictedRows(predictor, data, flags, terminal);
+    const data = flags.text ? textRows(flags.text, predictor) : path!;
+    const rows = await predictedRows(predictor, data, flags.embeddings ?? false, flags.probabilities ?? false, { ...readingFlags(flags, command), signal: terminal.signal });
     const lines = flags.json || flags.output !== undefined || flags.embeddings ? rows.map((row) => JSON.stringify(row)) : rows.map((row) => ('probabilities' in row ? `${row.label}\t${Object.entries(row.probabilities as Record<string, number>).map(([name, value]) => `${name}=${value.toFixed(4)}`).join(' ')}` : String(row.label)));
     if (flags.output === undefined) return lines.join('\n');
     await writeFileAtomic(flags.output, `${lines.join('\n')}\n`);
@@ -48,12 +48,6 @@ async function predict(folder: string, path: string | undefined, flags: PredictF
   }
 }
 
-async function tableOf(path: string, flags: PredictFlags, command: Command): Promise<Table | string> {
-  const columns = names(flags.columns);
-  const isHeaderGiven = command.getOptionValueSource('header') === 'cli';
-  return columns || isHeaderGiven ? readInput(path, { ...(columns && { columns }), ...(isHeaderGiven && flags.header !== undefined && { header: flags.header }) }) : path;
-}
-
 /** @throws PEFT_OPTION_INVALID for a model of several text columns */
 function textRows(texts: readonly string[], predictor: PeftPredictor): Table {
   const { textColumns } = predictor;
@@ -61,11 +55,10 @@ function textRows(texts: readonly string[], predictor: PeftPredictor): Table {
   return tableFromRows(texts.map((text) => ({ [textColumns[0]!]: text })), '--text');
 }
 
-async function predictedRows(predictor: PeftPredictor, data: Table | string, flags: PredictFlags, terminal: Terminal): Promise<Record<string, unknown>[]> {
-  const { signal } = terminal;
-  if (flags.embeddings) return (await predictor.extractEmbedding(data, { signal })).map((embedding) => ({ embedding: Array.from(embedding) }));
-  const labels = await predictor.predict(data, { signal });
-  if (!flags.probabilities) return labels.map((label) => ({ label }));
-  const probabilities = await predictor.predictProba(data, { signal });
-  return labels.map((label, row) => ({ label, probabilities: Object.fromEntries((predictor.classLabels ?? []).map((name, c) => [String(name), (probabilities[row] as ArrayLike<number>)[c]!])) }));
+async function predictedRows(predictor: PeftPredictor, data: Table | string, embeddings: boolean, probabilities: boolean, reading: ReadOptions): Promise<Record<string, unknown>[]> {
+  if (embeddings) return (await predictor.extractEmbedding(data, reading)).map((embedding) => ({ embedding: Array.from(embedding) }));
+  const labels = await predictor.predict(data, reading);
+  if (!probabilities) return labels.map((label) => ({ label }));
+  const rows = await predictor.predictProba(data, reading);
+  return labels.map((label, row) => ({ label, probabilities: Object.fromEntries((predictor.classLabels ?? []).map((name, c) => [String(name), (rows[row] as ArrayLike<number>)[c]!])) }));
 }
