@@ -25,15 +25,23 @@ export function attend(run: ModelRun, path: string, q: Tensor2D, k: Tensor2D, v:
   let layout = attendedKeys(run, path, k, v, options);
   const beside: ExtraKeyValues[] = [];
   const extras = run.extraKeyValues(path, hidden, offsets);
-  if (extras.some(({ perSequence, isPast }) => perSequence && !isPast) && ((options.window ?? 0) > 0 || options.bias)) return sequenceWise(run, path, q, k, v, options, extras);
+  if (extras.some(({ perSequence, isPast }) => perSequence && !isPast) && (options.window ?? 0) > 0) return sequenceWise(run, path, q, k, v, options, extras);
+  let shift = 0;
   for (const extra of extras) {
-    if (extra.isPast || extra.perSequence) layout = inFront(extra, layout);
-    else beside.push(extra);
+    if (!extra.isPast && !extra.perSequence && !options.bias) {
+      beside.push(extra);
+      continue;
+    }
+    const extended = inFront(extra, layout);
+    // As in adapter-hub, relative positions count keys beside the sequence in front of its own keys, and not in front of its queries.
+    if (!extra.isPast) shift += extended.offsets[1]! - layout.offsets[1]!;
+    layout = extended;
   }
   return attention(q, layout.keys, layout.values, {
     ...rest,
     queryOffsets: offsets,
     keyOffsets: layout.offsets,
+    ...(options.bias && shift > 0 && { bias: { ...options.bias, origin: options.bias.origin + shift } }),
     ...(beside.length > 0 && { extra: { keys: tf.concat(beside.map(({ keys }) => keys), 0), values: tf.concat(beside.map(({ values }) => values), 0) } }),
     ...(run.training && dropoutRate > 0 && { dropout: { rate: dropoutRate, key: run.randomKey(path, 'attention') } }),
   });
@@ -49,10 +57,10 @@ function attendedKeys(run: ModelRun, path: string, keys: Tensor2D, values: Tenso
   return { keys: gatherRows(keys, seen.rows), values: gatherRows(values, seen.rows), offsets: seen.offsets };
 }
 
-/** Extra keys that differ by sequence, without positions, beside an attention that has them: one sequence at a time. */
+/** Extra keys that differ by sequence beside an attention with a window: one sequence at a time. */
 function sequenceWise(run: ModelRun, path: string, q: Tensor2D, k: Tensor2D, v: Tensor2D, options: AttendOptions, extras: readonly ExtraKeyValues[]): Tensor2D {
   const { offsets, keyOffsets = offsets, hidden: _, dropoutRate = 0, ...rest } = options;
-  if (extras.some(({ isPast }) => isPast)) throw new PeftError('PEFT_ATTENTION_EXTRA', `${path}: keys that differ by sequence and keys that stand for earlier tokens cannot be in one attention with a window or relative biases.`, { hint: 'use one of the two prefixes' });
+  if (extras.some(({ isPast }) => isPast)) throw new PeftError('PEFT_ATTENTION_EXTRA', `${path}: keys that differ by sequence and keys that stand for earlier tokens cannot be in one attention with a window.`, { hint: 'use one of the two prefixes' });
   const rows = (x: Tensor2D, start: number, end: number): Tensor2D => tf.slice(x, [start, 0], [end - start, -1]);
   const of = (which: 'keys' | 'values', b: number): Tensor2D =>
     tf.concat(extras.map((extra) => {
