@@ -26,6 +26,8 @@ export interface FitRequest {
   readonly previous: PredictorState | undefined;
   readonly store: CheckpointStore;
   readonly runId: string;
+  /** When the fit was called. */
+  readonly startedAtMs: number;
   readonly emit: (event: EventBody) => void;
 }
 
@@ -48,6 +50,15 @@ interface FitData {
  * @throws PEFT_RUN_ABORTED and what its parts throw
  */
 export async function fitPredictor(request: FitRequest): Promise<PredictorState> {
+  try {
+    return await prepareAndTrain(request);
+  } catch (error) {
+    const { signal } = request.options;
+    throw signal?.aborted && error === signal.reason ? abortedError(request, 0) : error;
+  }
+}
+
+async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
   const { previous, options } = request;
   const settings = fitSettings(request);
   const data = await prepareData(request, settings);
@@ -129,10 +140,9 @@ function openBase({ app, options, emit }: FitRequest, settings: Hyperparameters)
 type FitModel = Pick<PredictorState, 'engine' | 'model' | 'base' | 'texts' | 'fileColumns' | 'method' | 'isNamedMethod'>;
 
 async function trainOn(request: FitRequest, settings: Hyperparameters, data: FitData, parts: FitModel): Promise<PredictorState> {
-  const { app, options, emit, store, runId } = request;
+  const { app, options, emit, store, runId, startedAtMs } = request;
   const { model, base, texts, engine } = parts;
   const { problem, metric, train, validation } = data;
-  const startedAtMs = app.get(CLOCK).now();
   const adapter = model.adapter(ADAPTER);
   const tokens = await tokenizeRows(train, texts, base.tokenizer, options.signal);
   const validationTokens = await tokenizeRows(validation, texts, base.tokenizer, options.signal);

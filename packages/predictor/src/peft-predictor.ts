@@ -88,11 +88,12 @@ export class PeftPredictor {
     check.knownKeys('fit', options, FIT_KEYS);
     return this.#alone(async () => {
       const { path, label } = this.#options;
+      const startedAtMs = this.#app.get(CLOCK).now();
       if (path !== undefined) await checkOutputFolder(path, { resume: options.resume ?? false, owner: this.#isSaved });
       const runId = randomUUID();
       const store = this.#app.get(CHECKPOINT_STORES)(path === undefined ? undefined : join(path, CHECKPOINT_FOLDER));
       await this.#state?.engine.activate();
-      const state = await fitPredictor({ app: this.#app, predictor: this.#options, data: train, options, previous: this.#state, store, runId, emit: this.#emitter(runId) });
+      const state = await fitPredictor({ app: this.#app, predictor: this.#options, data: train, options, previous: this.#state, store, runId, startedAtMs, emit: this.#emitter(runId) });
       this.#state = state;
       if (path !== undefined) {
         await finishPredictor(path, state, label, options.standalone ?? true);

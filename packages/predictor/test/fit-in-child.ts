@@ -2,11 +2,12 @@
 import { PeftPredictor } from '../src/index.js';
 import { QUICK, quickRows } from './quick.js';
 
+const say = (line: string): boolean => process.stdout.write(`${line}\n`);
 const predictor = new PeftPredictor({ label: 'topic', path: process.argv[2]!, evalMetric: 'log_loss', hyperparameters: QUICK });
 predictor.listen((event) => {
-  if (event.type === 'run/started') console.log(`started at ${event.resumedAtStep ?? 0}`);
-  if (event.type === 'step/completed') console.log(`step ${event.step}`);
+  if (event.type === 'run/started') say(`started at ${event.resumedAtStep ?? 0}`);
+  if (event.type === 'step/completed') say(`step ${event.step}`);
 });
 await predictor.fit(quickRows(40), { resume: true });
-console.log('fitted');
+say('fitted');
 predictor.dispose();

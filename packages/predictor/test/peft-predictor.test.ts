@@ -1,12 +1,16 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Module } from '@peft/core';
 import { tableFromRows, type Metric } from '@peft/data';
+import { PeftError } from '@peft/errors';
 import { openCheckpoint } from '@peft/hub';
 import { lora } from '@peft/lora';
+import { createPortableEngine } from '@peft/portable';
+import { CLOCK } from '@peft/trainer';
 import * as tf from '@tensorflow/tfjs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { PeftPredictor } from '../src/index.js';
+import { chooseEngine, ENGINE_CHOOSER, PeftPredictor } from '../src/index.js';
 import { MODEL, QUICK, quickPredictor, quickRows } from './quick.js';
 
 let folder: string;
@@ -133,7 +137,7 @@ describe('other problems', () => {
   it('numbers: root mean squared error, in the labels\' own unit', async () => {
     const path = join(folder, 'numbers');
     const rows = quickRows(30).map(({ topic, text }, i) => ({ topic: (topic === 'sports' ? 1000 : 2000) + i, text }));
-    const { predictor } = quickPredictor({ path, hyperparameters: { 'optim.max_epochs': 4 } });
+    const { predictor } = quickPredictor({ path, hyperparameters: { 'optim.max_epochs': 4, 'optim.val_check_interval': 1 } });
     await predictor.fit(rows, { tuningData: rows });
     expect(predictor.problemType).toBe('regression');
     expect(predictor.evalMetricName).toBe('root_mean_squared_error');
@@ -194,6 +198,45 @@ describe('a metric of one\'s own', () => {
     expect(events.find(({ type }) => type === 'evaluation/completed')).toMatchObject({ metrics: { mean_first: expect.any(Number) as number } });
     expect(predictor.evalMetricName).toBe('mean_first');
     predictor.dispose();
+  });
+});
+
+describe('files', () => {
+  it('without a header have the columns that they were given, later ones too, unless they have a header of their own', async () => {
+    const rows = quickRows(20);
+    const write = (name: string, lines: readonly string[]): string => {
+      writeFileSync(join(folder, name), `${lines.join('\n')}\n`);
+      return join(folder, name);
+    };
+    const plain = write('train.tsv', rows.map(({ topic, text }) => `${topic}\t${text}`));
+    const turned = write('turned.tsv', ['text\ttopic', ...rows.map(({ topic, text }) => `${text}\t${topic}`)]);
+    const bare = write('bare.tsv', rows.map(({ text }) => text));
+    const path = join(folder, 'saved');
+    const { predictor } = quickPredictor({ path, hyperparameters: { 'optim.max_steps': 1 } });
+    await predictor.fit(plain, { columns: ['topic', 'text'] });
+    const wanted = await predictor.predictProba(rows);
+    predictor.dispose();
+    const loaded = await PeftPredictor.load(path, { engine: 'portable' });
+    expect(await loaded.predictProba(plain)).toEqual(wanted);
+    expect(await loaded.predictProba(turned)).toEqual(wanted);
+    expect(await loaded.predictProba(bare, { columns: ['text'] })).toEqual(wanted);
+    expect(await loaded.evaluate(plain)).toEqual(await loaded.evaluate(turned));
+    loaded.dispose();
+  });
+});
+
+describe('parts of one\'s own', () => {
+  it('stand in for the toolkit\'s: a clock, and an engine that falls back with one warning', async () => {
+    const noAddon = () => Promise.reject(new PeftError('PEFT_NATIVE_UNAVAILABLE', 'native: the addon is not built.'));
+    const modules: Module[] = [
+      (bind) => bind(CLOCK, () => ({ now: () => 42 })),
+      (bind) => bind(ENGINE_CHOOSER, () => (request) => chooseEngine(request, { native: noAddon, portable: () => createPortableEngine() })),
+    ];
+    const { predictor, events } = quickPredictor({ modules, hyperparameters: { 'env.engine': 'auto', 'optim.max_steps': 1 } });
+    await predictor.fit(quickRows(20));
+    predictor.dispose();
+    expect(new Set(events.map(({ atMs }) => atMs))).toEqual(new Set([42]));
+    expect(events.filter(({ type }) => type === 'run/warned')).toMatchObject([{ code: 'PEFT_ENGINE_FALLBACK' }]);
   });
 });
 

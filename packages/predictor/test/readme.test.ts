@@ -16,7 +16,7 @@ it('the example of the README runs as it is written', async () => {
     symlinkSync(here('../../../node_modules'), join(folder, 'node_modules'));
     symlinkSync(MODEL, join(folder, 'model'));
     writeFileSync(join(folder, 'package.json'), '{"type": "module"}');
-    writeFileSync(join(folder, 'train.csv'), csv(quickRows(60, 3)));
+    writeFileSync(join(folder, 'train.csv'), csv(quickRows(30, 3)));
     writeFileSync(join(folder, 'test.csv'), csv(quickRows(12, 3)));
     writeFileSync(join(folder, 'example.ts'), /```ts\n([\s\S]*?)```/.exec(readFileSync(here('../README.md'), 'utf8'))![1]!);
     const { stdout } = await promisify(execFile)(process.execPath, ['--conditions=@peft/source', '--import', 'tsx', 'example.ts'], { cwd: folder });

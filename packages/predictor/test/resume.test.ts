@@ -58,6 +58,14 @@ describe('a fit that is stopped', () => {
     expect((await fit(path, { resume: true })).error).toMatchObject({ code: 'PEFT_RUN_COMPLETE' });
   });
 
+  it('leaves nothing behind when it is stopped before it began', async () => {
+    const path = join(folder, 'unborn');
+    const { predictor } = quickPredictor({ path, ...OPTIONS });
+    await expect(predictor.fit(quickRows(40), { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'PEFT_RUN_ABORTED' });
+    expect(existsSync(path)).toBe(false);
+    predictor.dispose();
+  });
+
   it('starts afresh when it had not come to a checkpoint', async () => {
     const path = join(folder, 'early');
     mkdirSync(join(path, 'checkpoints'), { recursive: true });
