@@ -4,22 +4,22 @@ import { PeftError, show } from '@peft/errors';
 import { valueAt, type LoraConfig } from './lora-config.js';
 import { loraInitializer } from './lora-init.js';
 
-/** Every key that PEFT writes for LoRA beside the common ones; those that it has and this package does not are off. */
-export function toPeftLoraConfig(config: LoraConfig, { sites }: PeftConfigContext): Record<string, unknown> {
+/** Every key that PEFT writes for LoRA and methods made from it, beside the common ones, at its default; what this package lacks is off. */
+export function loraPeftKeys(sites: readonly Site[]): Record<string, unknown> {
   return {
     ...Object.fromEntries(UNSUPPORTED.map(({ key, off }) => [key, off])),
-    r: config.rank,
-    lora_alpha: config.alpha,
-    lora_dropout: config.dropout,
+    r: 8,
+    lora_alpha: 8,
+    lora_dropout: 0,
     fan_in_fan_out: sites.some((site) => site.kind === 'linear' && site.transposed),
-    bias: config.bias,
-    use_rslora: config.rankStabilized,
-    use_dora: config.dora,
-    lora_bias: config.loraBias,
-    init_lora_weights: loraInitializer(config.init).peftValue,
-    rank_pattern: sortedPattern(config.rankPattern, sites),
-    alpha_pattern: sortedPattern(config.alphaPattern, sites),
-    trainable_token_indices: config.trainableTokens ?? null,
+    bias: 'none',
+    use_rslora: false,
+    use_dora: false,
+    lora_bias: false,
+    init_lora_weights: true,
+    rank_pattern: {},
+    alpha_pattern: {},
+    trainable_token_indices: null,
     loftq_config: {},
     eva_config: null,
     corda_config: null,
@@ -28,6 +28,23 @@ export function toPeftLoraConfig(config: LoraConfig, { sites }: PeftConfigContex
     megatron_core: 'megatron.core',
     ensure_weight_tying: false,
     qalora_group_size: 16,
+  };
+}
+
+export function toPeftLoraConfig(config: LoraConfig, { sites }: PeftConfigContext): Record<string, unknown> {
+  return {
+    ...loraPeftKeys(sites),
+    r: config.rank,
+    lora_alpha: config.alpha,
+    lora_dropout: config.dropout,
+    bias: config.bias,
+    use_rslora: config.rankStabilized,
+    use_dora: config.dora,
+    lora_bias: config.loraBias,
+    init_lora_weights: loraInitializer(config.init).peftValue,
+    rank_pattern: sortedPattern(config.rankPattern, sites),
+    alpha_pattern: sortedPattern(config.alphaPattern, sites),
+    trainable_token_indices: config.trainableTokens ?? null,
   };
 }
 

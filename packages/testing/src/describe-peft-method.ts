@@ -42,6 +42,9 @@ export interface MethodContractOptions<Name extends MethodName> {
   readonly createEngine?: () => Engine | Promise<Engine>;
 }
 
+/** Parameters of a case whose gradient is compared with differences of the loss; the others' lengths and checkpointing are checked. */
+const MAXIMUM_SLOPES = 12;
+
 /** Float32 sums in another order. */
 const CLOSE = { atol: 2e-5, rtol: 2e-5 };
 
@@ -128,16 +131,22 @@ function declareCase<Name extends MethodName>(each: MethodCase<Name>, tiny: Tiny
     add('a', 2);
     const { gradients } = lossAndGradients(model, tiny);
     const again = lossAndGradients(model, tiny, { checkpointing: true });
-    for (const { name, value } of model.trainables()) {
+    const trained = model.trainables();
+    const stride = Math.ceil(trained.length / MAXIMUM_SLOPES);
+    for (const [i, { name, value }] of trained.entries()) {
       const gradient = gradients.get(name)!;
       expect(again.gradients.get(name)!, name).toBeAllclose(gradient, CLOSE);
+      if (each.withoutGradient?.test(name) || value.size === 0) continue;
       const norm = Math.hypot(...gradient);
-      if (each.withoutGradient?.test(name)) continue;
       expect(norm, `norm of the gradient of ${name}`).toBeGreaterThan(1e-6);
-      if (each.exactGradient === false) continue;
-      // A short step where the loss bends, a long one where it is flat and rounding shows.
-      const nearest = [4e-3, 1e-3, 3e-4].map((step) => slope(model, tiny, value, gradient, norm, step)).reduce((best, found) => (Math.abs(found - norm) < Math.abs(best - norm) ? found : best));
-      expect(nearest, `slope along ${name}`).toBeAllclose(norm, { atol: 2e-3, rtol: 0.03 });
+      if (each.exactGradient === false || i % stride > 0) continue;
+      // A long step where the loss is flat and rounding shows, a short one where it bends.
+      let found = Number.NaN;
+      for (const step of [4e-3, 1e-3, 3e-4]) {
+        found = slope(model, tiny, value, gradient, norm, step);
+        if (Math.abs(found - norm) <= 2e-3 + 0.03 * norm) break;
+      }
+      expect(found, `slope along ${name}`).toBeAllclose(norm, { atol: 2e-3, rtol: 0.03 });
     }
   });
 

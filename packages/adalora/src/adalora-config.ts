@@ -1,0 +1,105 @@
+/** The options of AdaLoRA, their defaults and checks, and PEFT's words for them. */
+import type { PeftConfigContext } from '@peft/core';
+import { check, PeftError } from '@peft/errors';
+import { loraPeftKeys } from '@peft/lora';
+import type { RankAllocator } from './rank-allocator.js';
+
+export interface AdaloraConfig {
+  /** Ranks of a layer at the start. Default 12. */
+  readonly initialRank: number;
+  /** Ranks of a layer in the end, on average. Default 8. */
+  readonly targetRank: number;
+  /** α: the update is scaled by α over the initial rank. Default 8. */
+  readonly alpha: number;
+  /** Share of the inputs that training drops, in [0, 1). Default 0. */
+  readonly dropout: number;
+  /** Optimiser steps of the whole run. */
+  readonly totalSteps: number;
+  /** Steps before the first rank goes. Default 0. */
+  readonly initialSteps: number;
+  /** Steps at the end in which the ranks stay. Default 0. */
+  readonly finalSteps: number;
+  /** Steps between two allocations. Default 1. */
+  readonly interval: number;
+  /** Memory of the sensitivity, in (0, 1). Default 0.85. */
+  readonly beta1: number;
+  /** Memory of its uncertainty, in (0, 1). Default 0.85. */
+  readonly beta2: number;
+  /** Weight of the term that keeps A and B orthogonal. Default 0.5. */
+  readonly orthogonalWeight: number;
+  /** Start at zero, so that nothing changes at first. `false`: N(0, 1), for tests. Default true. */
+  readonly initWeights: boolean;
+  /** Which biases of the model train, too. Default `none`. */
+  readonly bias: 'none' | 'all' | 'lora_only';
+  /** Which directions a pruned adapter kept, by `<path>.lora_E`; its parameters have the kept ones alone. */
+  readonly rankPattern?: Readonly<Record<string, readonly boolean[]>>;
+}
+
+const KEYS: readonly (keyof AdaloraConfig)[] = ['initialRank', 'targetRank', 'alpha', 'dropout', 'totalSteps', 'initialSteps', 'finalSteps', 'interval', 'beta1', 'beta2', 'orthogonalWeight', 'initWeights', 'bias', 'rankPattern'];
+
+/** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
+export function parseAdaloraConfig(input: Partial<AdaloraConfig>): AdaloraConfig {
+  check.knownKeys('adalora', input, KEYS);
+  const { initialRank = 12, targetRank = 8, alpha = 8, dropout = 0, totalSteps, initialSteps = 0, finalSteps = 0, interval = 1, beta1 = 0.85, beta2 = 0.85, orthogonalWeight = 0.5, initWeights = true, bias = 'none', rankPattern } = input;
+  check.positiveInteger('adalora', 'initialRank', initialRank);
+  check.positiveInteger('adalora', 'targetRank', targetRank);
+  check.positive('adalora', 'alpha', alpha);
+  check.probability('adalora', 'dropout', dropout);
+  check.positiveInteger('adalora', 'totalSteps', totalSteps);
+  check.nonNegativeInteger('adalora', 'initialSteps', initialSteps);
+  check.nonNegativeInteger('adalora', 'finalSteps', finalSteps);
+  check.positiveInteger('adalora', 'interval', interval);
+  for (const [name, beta] of [['beta1', beta1], ['beta2', beta2]] as const) {
+    check.probability('adalora', name, beta);
+    check.positive('adalora', name, beta);
+  }
+  check.positive('adalora', 'orthogonalWeight', orthogonalWeight);
+  check.boolean('adalora', 'initWeights', initWeights);
+  check.oneOf('adalora', 'bias', bias, ['none', 'all', 'lora_only']);
+  if (initialSteps >= totalSteps - finalSteps) {
+    throw new PeftError('PEFT_CONFIG_INVALID', `adalora: no step is left to allocate ranks in: ${initialSteps} initial and ${finalSteps} final of ${totalSteps} steps.`, { hint: 'lower initialSteps or finalSteps, or train longer' });
+  }
+  return Object.freeze({ initialRank, targetRank, alpha, dropout, totalSteps, initialSteps, finalSteps, interval, beta1, beta2, orthogonalWeight, initWeights, bias, ...(rankPattern && { rankPattern }) });
+}
+
+export function toPeftAdaloraConfig(config: AdaloraConfig, context: PeftConfigContext): Record<string, unknown> {
+  const allocator = context.shared.get('adalora') as RankAllocator | undefined;
+  return {
+    ...loraPeftKeys(context.sites),
+    r: 8,
+    lora_alpha: config.alpha,
+    lora_dropout: config.dropout,
+    bias: config.bias,
+    init_lora_weights: config.initWeights,
+    init_r: config.initialRank,
+    target_r: config.targetRank,
+    total_step: config.totalSteps,
+    tinit: config.initialSteps,
+    tfinal: config.finalSteps,
+    deltaT: config.interval,
+    beta1: config.beta1,
+    beta2: config.beta2,
+    orth_reg_weight: config.orthogonalWeight,
+    rank_pattern: allocator?.rankPattern ?? config.rankPattern ?? null,
+  };
+}
+
+export function fromPeftAdaloraConfig(json: Readonly<Record<string, unknown>>): Partial<AdaloraConfig> {
+  const known = {
+    initialRank: json['init_r'],
+    targetRank: json['target_r'],
+    alpha: json['lora_alpha'],
+    dropout: json['lora_dropout'],
+    totalSteps: json['total_step'],
+    initialSteps: json['tinit'],
+    finalSteps: json['tfinal'],
+    interval: json['deltaT'],
+    beta1: json['beta1'],
+    beta2: json['beta2'],
+    orthogonalWeight: json['orth_reg_weight'],
+    initWeights: json['init_lora_weights'] === undefined ? undefined : json['init_lora_weights'] !== false,
+    bias: json['bias'],
+    rankPattern: json['rank_pattern'] ?? undefined,
+  } as Partial<AdaloraConfig>;
+  return Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,91 @@
+/**
+ * Which directions of all layers stay: importance by sensitivity and its uncertainty, smoothed over steps, and a budget that shrinks
+ * with the cube of the time left. Zhang et al. 2023, eqs. 8 to 12:
+ *
+ *   I = |w·∇w|,  Ī ← β₁·Ī + (1−β₁)·I,  Ū ← β₂·Ū + (1−β₂)·|I − Ī|,  s = Ī·Ū
+ *   score of direction i = s(E_i) + mean_j s(A_ij) + mean_j s(B_ji)
+ */
+import * as tf from '@tensorflow/tfjs';
+import type { AdapterParameter, StepCall } from '@peft/core';
+import type { AdaloraConfig } from './adalora-config.js';
+
+/** A layer's triplet: A `[r, in]`, E `[r, 1]`, B `[out, r]`. */
+export interface Triplet { readonly path: string; readonly a: AdapterParameter; readonly e: AdapterParameter; readonly b: AdapterParameter }
+
+interface Importance { readonly sensitivity: Float32Array; readonly uncertainty: Float32Array }
+
+export class RankAllocator {
+  readonly triplets: Triplet[] = [];
+  /** Kept directions by `<path>.lora_E`, once ranks were allocated. */
+  rankPattern: Record<string, boolean[]> | undefined;
+  readonly #importance = new Map<AdapterParameter, Importance>();
+
+  constructor(readonly config: AdaloraConfig) {}
+
+  /** After an optimiser step. Steps count from 1; PEFT counts them from 0. */
+  update({ step: count, gradient }: StepCall): void {
+    const { totalSteps, finalSteps } = this.config;
+    const step = count - 1;
+    const lastAllocation = totalSteps - finalSteps;
+    if (step > lastAllocation) return this.#mask();
+    if (step < lastAllocation) for (const { a, e, b } of this.triplets) for (const parameter of [a, e, b]) this.#observe(parameter, gradient(parameter));
+    const { budget, isDue } = this.#schedule(step);
+    if (isDue || step === lastAllocation) this.#allocate(budget);
+    if (step === lastAllocation) this.#importance.clear();
+  }
+
+  #observe(parameter: AdapterParameter, gradient: tf.Tensor | undefined): void {
+    if (!gradient) return;
+    const { beta1, beta2 } = this.config;
+    const [values, slopes] = [parameter.value.dataSync(), gradient.dataSync()]; // once a step; the scores are sorted here
+    const seen = this.#importance.get(parameter) ?? { sensitivity: new Float32Array(values.length), uncertainty: new Float32Array(values.length) };
+    this.#importance.set(parameter, seen);
+    for (let i = 0; i < values.length; i += 1) {
+      const now = Math.abs(values[i]! * slopes[i]!);
+      seen.sensitivity[i] = beta1 * seen.sensitivity[i]! + (1 - beta1) * now;
+      seen.uncertainty[i] = beta2 * seen.uncertainty[i]! + (1 - beta2) * Math.abs(now - seen.sensitivity[i]!);
+    }
+  }
+
+  #schedule(step: number): { budget: number; isDue: boolean } {
+    const { initialSteps, finalSteps, totalSteps, initialRank, targetRank, interval } = this.config;
+    const [first, last] = [initialRank * this.triplets.length, targetRank * this.triplets.length];
+    if (step <= initialSteps) return { budget: first, isDue: false };
+    if (step > totalSteps - finalSteps) return { budget: last, isDue: true };
+    const left = 1 - (step - initialSteps) / (totalSteps - finalSteps - initialSteps);
+    return { budget: Math.trunc((first - last) * left ** 3 + last), isDue: step % interval === 0 };
+  }
+
+  #allocate(budget: number): void {
+    const scores = this.triplets.map((triplet) => this.#scoresOf(triplet));
+    const all = scores.flatMap((list) => [...list]).sort((a, b) => a - b);
+    const dropped = all.length - budget;
+    const threshold = dropped > 0 ? all[dropped - 1]! : Number.NEGATIVE_INFINITY;
+    this.rankPattern = Object.fromEntries(this.triplets.map(({ path }, i) => [`${path}.lora_E`, [...scores[i]!].map((score) => score > threshold)]));
+    this.#mask();
+  }
+
+  #scoresOf({ a, e, b }: Triplet): Float32Array {
+    const rank = e.shape[0]!;
+    const [columns, rows] = [a.shape[1]!, b.shape[0]!];
+    const score = (parameter: AdapterParameter, i: number): number => {
+      const seen = this.#importance.get(parameter);
+      return seen ? seen.sensitivity[i]! * seen.uncertainty[i]! : 0;
+    };
+    return Float32Array.from({ length: rank }, (_, i) => {
+      let [sumA, sumB] = [0, 0];
+      for (let j = 0; j < columns; j += 1) sumA += score(a, i * columns + j);
+      for (let j = 0; j < rows; j += 1) sumB += score(b, j * rank + i);
+      return score(e, i) + sumA / columns + sumB / rows;
+    });
+  }
+
+  /** Sets the singular values of dropped directions to zero. */
+  #mask(): void {
+    for (const { path, e } of this.triplets) {
+      const kept = this.rankPattern?.[`${path}.lora_E`];
+      if (!kept?.includes(false)) continue;
+      tf.tidy(() => e.value.assign(tf.mul(e.value, tf.tensor2d(kept.map(Number), [kept.length, 1]))));
+    }
+  }
+}
