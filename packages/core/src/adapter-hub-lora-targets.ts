@@ -16,7 +16,7 @@ export interface HubLoraTargets {
 export function fromHubTargets(json: Readonly<Record<string, unknown>>, description: ModelDescription): readonly string[] {
   const { selfattn_lora: selfattn = true, intermediate_lora: intermediate = false, output_lora: output = false, attn_matrices: matrices = [], leave_out: leaveOut = [] } = json as Partial<HubLoraTargets>;
   const wanted = { selfattn, intermediate, output };
-  if (selfattn && description.sites.some(({ role }) => role === 'attention.qkv')) throw new PeftError('PEFT_CONFIG_UNSUPPORTED', `adapter-hub: a LoRA on ${description.modelType}'s fused attention matrix is not supported.`, { hint: "use a LoRA of PEFT's" });
+  if (selfattn && description.sites.some(({ role }) => role === 'attention.query_key_value')) throw new PeftError('PEFT_CONFIG_UNSUPPORTED', `adapter-hub: a LoRA on ${description.modelType}'s fused attention matrix is not supported.`, { hint: "use a LoRA of PEFT's" });
   return description.sites.flatMap((site) => {
     const linear = hubLinear(site, description);
     return linear && wanted[linear.location] && (linear.matrix === undefined || matrices.includes(linear.matrix)) && !leaveOut.includes(linear.layer) ? [site.path] : [];

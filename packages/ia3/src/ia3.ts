@@ -12,6 +12,7 @@ import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { definePeftMethod, fullMatch, normal, ones, type LinearAdapter, type ModelDescription, type Site, type TargetSelection } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { scaleColumns } from '@peft/ops';
+import { ia3Hub } from './ia3-hub.js';
 import { IA3_DEFAULT_ROLES, IA3_DEFAULT_TARGETS } from './ia3-targets.js';
 
 export interface Ia3Config {
@@ -78,6 +79,8 @@ export const ia3 = definePeftMethod({
     const { feedforward_modules: feedforward, init_ia3_weights: initWeights } = json;
     return { ...(feedforward !== null && feedforward !== undefined && { feedforwardModules: feedforward as readonly string[] }), ...(initWeights !== undefined && { initWeights: initWeights as boolean }) };
   },
+
+  adapterHub: ia3Hub,
 });
 
 function isFeedforward(site: Site, { feedforwardModules }: Ia3Config, description: ModelDescription): boolean {

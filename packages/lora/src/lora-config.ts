@@ -18,6 +18,8 @@ export interface LoraConfig {
   readonly dora: boolean;
   /** The low-rank path has a bias of its own. Default false. */
   readonly loraBias: boolean;
+  /** A gate per sequence in place of α/r (UniPELT); cannot be merged, and PEFT has no such thing. Default false. */
+  readonly gating: boolean;
   /** How A and B start: `default`, `gaussian`, `random`, `pissa`, `pissa_niter_16`, `olora`, or a function of one's own. */
   readonly init: string | LoraInitializer;
   /** Ranks of modules whose path is the key or ends with it after a dot; the key is a regular expression. The first that matches counts. */
@@ -28,12 +30,12 @@ export interface LoraConfig {
   readonly trainableTokens?: Readonly<Record<string, readonly number[]>> | readonly number[];
 }
 
-const KEYS: readonly (keyof LoraConfig)[] = ['rank', 'alpha', 'dropout', 'bias', 'rankStabilized', 'dora', 'loraBias', 'init', 'rankPattern', 'alphaPattern', 'trainableTokens'];
+const KEYS: readonly (keyof LoraConfig)[] = ['rank', 'alpha', 'dropout', 'bias', 'rankStabilized', 'dora', 'loraBias', 'gating', 'init', 'rankPattern', 'alphaPattern', 'trainableTokens'];
 
 /** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
 export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
   check.knownKeys('lora', input, KEYS);
-  const { rank = 8, alpha = 8, dropout = 0, bias = 'none', rankStabilized = false, dora = false, loraBias = false, init = 'default', rankPattern = {}, alphaPattern = {}, trainableTokens } = input;
+  const { rank = 8, alpha = 8, dropout = 0, bias = 'none', rankStabilized = false, dora = false, loraBias = false, gating = false, init = 'default', rankPattern = {}, alphaPattern = {}, trainableTokens } = input;
   check.positiveInteger('lora', 'rank', rank);
   check.positive('lora', 'alpha', alpha);
   check.probability('lora', 'dropout', dropout);
@@ -41,13 +43,15 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
   check.boolean('lora', 'rankStabilized', rankStabilized);
   check.boolean('lora', 'dora', dora);
   check.boolean('lora', 'loraBias', loraBias);
+  check.boolean('lora', 'gating', gating);
   loraInitializer(init);
   if (dora && loraBias) throw new PeftError('PEFT_CONFIG_INVALID', 'lora: dora and loraBias exclude each other, got both.', { hint: 'leave out one of them' });
+  if (gating && (dora || loraBias || rankStabilized)) throw new PeftError('PEFT_CONFIG_INVALID', 'lora: gating goes with plain LoRA alone, without dora, loraBias and rankStabilized.', { hint: 'leave out one of them' });
   for (const [key, value] of Object.entries(rankPattern)) check.positiveInteger('lora', `rankPattern[${JSON.stringify(key)}]`, value);
   for (const [key, value] of Object.entries(alphaPattern)) check.positive('lora', `alphaPattern[${JSON.stringify(key)}]`, value);
   for (const key of [...Object.keys(rankPattern), ...Object.keys(alphaPattern)]) patternFor(key);
   if (trainableTokens !== undefined) checkTokens(trainableTokens);
-  return Object.freeze({ rank, alpha, dropout, bias, rankStabilized, dora, loraBias, init, rankPattern, alphaPattern, ...(trainableTokens !== undefined && { trainableTokens }) });
+  return Object.freeze({ rank, alpha, dropout, bias, rankStabilized, dora, loraBias, gating, init, rankPattern, alphaPattern, ...(trainableTokens !== undefined && { trainableTokens }) });
 }
 
 /** Rank and scaling of a module. */

@@ -2,7 +2,9 @@
 import { definePeftMethod, matchesSuffix, trainableRows, unfreezeBiases, type ModelDescription, type TargetSelection } from '@peft/core';
 import { parseLoraConfig, type LoraConfig } from './lora-config.js';
 import { doraLinear } from './dora.js';
+import { gatedLora } from './gated-lora.js';
 import { loraEmbedding } from './lora-embedding.js';
+import { loraHub } from './lora-hub.js';
 import { loraLinear, makeMatrices } from './lora-linear.js';
 import { fromPeftLoraConfig, toPeftLoraConfig } from './lora-peft-config.js';
 import { LORA_DEFAULT_ROLES, LORA_DEFAULT_TARGETS } from './lora-targets.js';
@@ -29,6 +31,7 @@ export const lora = definePeftMethod({
     linear(site, config, context) {
       unfreezeBiases(config.bias, site, context);
       const matrices = makeMatrices(site, config, context);
+      if (config.gating) return gatedLora(site, matrices, config.dropout, context);
       return config.dora ? doraLinear(site, matrices, config.dropout, context) : loraLinear(matrices, config.dropout);
     },
     embedding(site, config, context) {
@@ -39,6 +42,7 @@ export const lora = definePeftMethod({
 
   toPeftConfig: toPeftLoraConfig,
   fromPeftConfig: fromPeftLoraConfig,
+  adapterHub: loraHub,
 });
 
 function tokenRows({ trainableTokens = {} }: LoraConfig, { sites }: ModelDescription): Readonly<Record<string, readonly number[]>> {
