@@ -18,12 +18,12 @@ class BackwardTask {
       : p(problem), tables(positionTables), g(gradients), products(problem.bf16, std::max(2 * kSquareBlock, problem.headSize)), longest_(longestSequence), head_(head), dkeys_(dkeys), dqueries_(dqueries) {
     const int64_t size = p.headSize, head32 = products.padded(size), keys32 = products.padded(kSquareBlock), block = kSquareBlock;
     Parts parts(Scratch::kAttentionA, 2 * keys32 * size + 3 * block * head32 + 2 * block * head32 + 7 * block * kStrideWords + block * keys32 + 2 * (block * kGradientStride + 2 * kPad) + 4 * block * head32 +
-                                          2 * block * head32 + 16 * head32 + 16 * kStrideWords + DisentangledScores::floats(products));
+                                          2 * block * head32 + 16 * head32 + kPad * kStrideWords + DisentangledScores::floats(products));
     queryRows = parts.words(block * kStrideWords);
     keyRows = parts.words(block * kStrideWords);
     dyRows = parts.words(block * kStrideWords);
     packed = parts.words(block * kStrideWords);
-    shifted = parts.words(16 * kStrideWords);
+    shifted = parts.words(kPad * kStrideWords);
     keysT = parts.words(keys32 * size);
     valuesT = parts.words(keys32 * size);
     keyColumns = parts.words(block * head32);
@@ -110,14 +110,18 @@ class BackwardTask {
       }
     }
     if (!positionGradient) return;
-    for (int64_t i = 0; i < span; i += step) {
-      const int64_t height = std::min(step, span - i);
-      const int64_t from = std::max<int64_t>(0, rows - height - i) / each * each, to = std::min(rows, rows - 1 - i + columns);  // rows that have these positions
-      products.packRowsTransposed(element(from, i), kGradientStride + 1, height, to - from, shifted);
-      for (int64_t c = 0; c < size; c += panel) {
-        products.multiply(height, std::min(panel, size - c), to - from, shifted, content + c * rowWords + from / each * panel, positionSums + c * step, step, false);
+    for (int64_t begin = 0; begin < span; begin += kPanelsAtOnce * step) {
+      const int64_t packedRows = std::min(kPanelsAtOnce * step, span - begin);
+      const int64_t first = std::max<int64_t>(0, rows - packedRows - begin) / each * each, last = std::min(rows, rows - 1 - begin + columns);  // rows that have these positions
+      products.packRowsTransposed(element(first, begin), kGradientStride + 1, packedRows, last - first, shifted);
+      for (int64_t i = begin; i < begin + packedRows; i += step) {
+        const int64_t height = std::min(step, span - i);
+        const int64_t from = std::max<int64_t>(first, (rows - height - i) / each * each), to = std::min(last, rows - 1 - i + columns);
+        for (int64_t c = 0; c < size; c += panel) {
+          products.multiply(height, std::min(panel, size - c), to - from, shifted + (i - begin) * kStrideWords + (from - first) / each, content + c * rowWords + from / each * panel, positionSums + c * step, step, false);
+        }
+        products.k.store(positionSums, step, height, size, positionGradient + (lowest + i) * size, size, nullptr, true);
       }
-      products.k.store(positionSums, step, height, size, positionGradient + (lowest + i) * size, size, nullptr, true);
     }
   }
 

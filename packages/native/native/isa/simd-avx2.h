@@ -17,9 +17,9 @@ inline __m256i firstLanes(int64_t n) {
 }
 
 inline vf load(const float* p) { return {_mm256_loadu_ps(p)}; }
-inline vf loadn(const float* p, int64_t n) { return {_mm256_maskload_ps(p, firstLanes(n))}; }
+inline vf loadn(const float* p, int64_t n) { return n >= W ? load(p) : vf{_mm256_maskload_ps(p, firstLanes(n))}; }
 inline void store(float* p, vf a) { _mm256_storeu_ps(p, a.v); }
-inline void storen(float* p, vf a, int64_t n) { _mm256_maskstore_ps(p, firstLanes(n), a.v); }
+inline void storen(float* p, vf a, int64_t n) { n >= W ? store(p, a) : _mm256_maskstore_ps(p, firstLanes(n), a.v); }
 inline vi loadi(const void* p) { return {_mm256_loadu_si256(static_cast<const __m256i*>(p))}; }
 inline vi loadin(const void* p, int64_t n) { return {_mm256_maskload_epi32(static_cast<const int*>(p), firstLanes(n))}; }
 inline void storei(void* p, vi a) { _mm256_storeu_si256(static_cast<__m256i*>(p), a.v); }

@@ -15,9 +15,9 @@ inline __mmask16 firstLanes(int64_t n) { return n >= W ? 0xffff : static_cast<__
 
 // --- memory; the …n forms touch n lanes only (0 … W), the others read as 0 ---
 inline vf load(const float* p) { return {_mm512_loadu_ps(p)}; }
-inline vf loadn(const float* p, int64_t n) { return {_mm512_maskz_loadu_ps(firstLanes(n), p)}; }
+inline vf loadn(const float* p, int64_t n) { return n >= W ? load(p) : vf{_mm512_maskz_loadu_ps(firstLanes(n), p)}; }
 inline void store(float* p, vf a) { _mm512_storeu_ps(p, a.v); }
-inline void storen(float* p, vf a, int64_t n) { _mm512_mask_storeu_ps(p, firstLanes(n), a.v); }
+inline void storen(float* p, vf a, int64_t n) { n >= W ? store(p, a) : _mm512_mask_storeu_ps(p, firstLanes(n), a.v); }
 inline vi loadi(const void* p) { return {_mm512_loadu_si512(p)}; }
 inline vi loadin(const void* p, int64_t n) { return {_mm512_maskz_loadu_epi32(firstLanes(n), p)}; }
 inline void storei(void* p, vi a) { _mm512_storeu_si512(p, a.v); }

@@ -16,9 +16,9 @@ struct vm { uint32x4_t v; };
 inline size_t laneBytes(int64_t n) { return n <= 0 ? 0 : 4 * static_cast<size_t>(n < W ? n : W); }
 
 inline vf load(const float* p) { return {vld1q_f32(p)}; }
-inline vf loadn(const float* p, int64_t n) { float t[W] = {}; std::memcpy(t, p, laneBytes(n)); return {vld1q_f32(t)}; }
+inline vf loadn(const float* p, int64_t n) { if (n >= W) return load(p); float t[W] = {}; std::memcpy(t, p, laneBytes(n)); return {vld1q_f32(t)}; }
 inline void store(float* p, vf a) { vst1q_f32(p, a.v); }
-inline void storen(float* p, vf a, int64_t n) { float t[W]; vst1q_f32(t, a.v); std::memcpy(p, t, laneBytes(n)); }
+inline void storen(float* p, vf a, int64_t n) { if (n >= W) return store(p, a); float t[W]; vst1q_f32(t, a.v); std::memcpy(p, t, laneBytes(n)); }
 inline vi loadi(const void* p) { uint32_t t[W]; std::memcpy(t, p, sizeof t); return {vld1q_u32(t)}; }
 inline vi loadin(const void* p, int64_t n) { uint32_t t[W] = {}; std::memcpy(t, p, laneBytes(n)); return {vld1q_u32(t)}; }
 inline void storei(void* p, vi a) { uint32_t t[W]; vst1q_u32(t, a.v); std::memcpy(p, t, sizeof t); }

@@ -16,9 +16,9 @@ struct vm { bool v[W]; };
 #define PEFT_LANES for (int l = 0; l < W; l++)
 
 inline vf load(const float* p) { vf r; std::memcpy(r.v, p, sizeof r.v); return r; }
-inline vf loadn(const float* p, int64_t n) { vf r; PEFT_LANES r.v[l] = l < n ? p[l] : 0.0f; return r; }
+inline vf loadn(const float* p, int64_t n) { if (n >= W) return load(p); vf r; PEFT_LANES r.v[l] = l < n ? p[l] : 0.0f; return r; }
 inline void store(float* p, vf a) { std::memcpy(p, a.v, sizeof a.v); }
-inline void storen(float* p, vf a, int64_t n) { for (int l = 0; l < W && l < n; l++) p[l] = a.v[l]; }
+inline void storen(float* p, vf a, int64_t n) { if (n >= W) return store(p, a); for (int l = 0; l < W && l < n; l++) p[l] = a.v[l]; }
 inline vi loadi(const void* p) { vi r; std::memcpy(r.v, p, sizeof r.v); return r; }
 inline vi loadin(const void* p, int64_t n) { vi r{}; if (n > 0) std::memcpy(r.v, p, 4 * static_cast<size_t>(n < W ? n : W)); return r; }
 inline void storei(void* p, vi a) { std::memcpy(p, a.v, sizeof a.v); }

@@ -25,6 +25,17 @@ inline void storeBf16(uint16_t* p, vf a, vf b) {
 #endif
 }
 
+/** The first n < 2·W of them. */
+inline void storeBf16Rest(uint16_t* p, vf a, vf b, int64_t n) {
+#ifdef PEFT_HAS_BF16
+  _mm512_mask_storeu_epi16(p, static_cast<__mmask32>((uint64_t{1} << n) - 1), (__m512i)_mm512_cvtne2ps_pbh(b.v, a.v));
+#else
+  uint16_t rest[2 * W];
+  storeBf16(rest, a, b);
+  std::memcpy(p, rest, static_cast<size_t>(n) * 2);
+#endif
+}
+
 inline vf loadBf16(const uint16_t* p) { return fromBits(shl<16>(loadU16(p))); }
 
 /** Receives decoded elements as float32. */
@@ -45,12 +56,17 @@ struct BfloatSink {
   static vf tableEntry(vf a) { return roundToBf16(a); }
 };
 
-/** `loadLanes(i)` gives elements i … i+W−1 of the run, `loadOne(i)` one. */
-template <class Sink, class LoadLanes, class LoadOne>
-inline void decodeDense(int64_t count, typename Sink::Element* out, LoadLanes loadLanes, LoadOne loadOne) {
+/** `convert(p)` reads W stored elements as float32 lanes. The rest of a run goes through a copy, so that nothing is read past its end. */
+template <class Sink, class Stored, class Convert>
+inline void decodeDense(const Stored* p, int64_t count, typename Sink::Element* out, Convert convert) {
   int64_t i = 0;
-  for (; i + 2 * W <= count; i += 2 * W) Sink::two(out + i, loadLanes(i), loadLanes(i + W));
-  for (; i < count; i++) Sink::one(out + i, loadOne(i));
+  for (; i + 2 * W <= count; i += 2 * W) Sink::two(out + i, convert(p + i), convert(p + i + W));
+  if (i == count) return;
+  Stored rest[2 * W] = {};
+  typename Sink::Element decoded[2 * W];
+  std::memcpy(rest, p + i, static_cast<size_t>(count - i) * sizeof(Stored));
+  Sink::two(decoded, convert(rest), convert(rest + W));
+  std::memcpy(out + i, decoded, static_cast<size_t>(count - i) * sizeof(decoded[0]));
 }
 
 #ifdef PEFT_HAS_BF16
@@ -111,24 +127,25 @@ inline void decodeRun(const MatrixView& view, int64_t row, int64_t column, int64
   switch (view.format) {
     case Format::f32: {
       const float* p = static_cast<const float*>(view.data) + first;
-      decodeDense<Sink>(count, out, [&](int64_t i) { return load(p + i); }, [&](int64_t i) { return p[i]; });
+      if constexpr (sizeof(typename Sink::Element) == 4) {
+        std::memcpy(out, p, static_cast<size_t>(count) * 4);
+      } else {
+        int64_t i = 0;
+        for (; i + 2 * W <= count; i += 2 * W) Sink::two(out + i, load(p + i), load(p + i + W));
+        if (i < count) storeBf16Rest(out + i, loadn(p + i, count - i), count - i > W ? loadn(p + i + W, count - i - W) : zero(), count - i);
+      }
       break;
     }
-    case Format::f16: {
-      const uint16_t* p = static_cast<const uint16_t*>(view.data) + first;
-      decodeDense<Sink>(count, out, [&](int64_t i) { return loadF16(p + i); }, [&](int64_t i) { return halfToFloat(p[i]); });
+    case Format::f16:
+      decodeDense<Sink>(static_cast<const uint16_t*>(view.data) + first, count, out, [](const uint16_t* p) { return loadF16(p); });
       break;
-    }
-    case Format::bf16: {
-      const uint16_t* p = static_cast<const uint16_t*>(view.data) + first;
-      if constexpr (sizeof(typename Sink::Element) == 2) std::memcpy(out, p, static_cast<size_t>(count) * 2);
-      else decodeDense<Sink>(count, out, [&](int64_t i) { return loadBf16(p + i); }, [&](int64_t i) { return bfloatToFloat(p[i]); });
+    case Format::bf16:
+      if constexpr (sizeof(typename Sink::Element) == 2) std::memcpy(out, static_cast<const uint16_t*>(view.data) + first, static_cast<size_t>(count) * 2);
+      else decodeDense<Sink>(static_cast<const uint16_t*>(view.data) + first, count, out, [](const uint16_t* p) { return loadBf16(p); });
       break;
-    }
     case Format::int8: {
-      const int8_t* p = static_cast<const int8_t*>(view.data) + first;
-      const float factor = view.scale[row] / 127.0f;
-      decodeDense<Sink>(count, out, [&](int64_t i) { return toFloat(loadI8(p + i)) * set(factor); }, [&](int64_t i) { return static_cast<float>(p[i]) * factor; });
+      const vf factor = set(view.scale[row] / 127.0f);
+      decodeDense<Sink>(static_cast<const int8_t*>(view.data) + first, count, out, [&](const int8_t* p) { return toFloat(loadI8(p)) * factor; });
       break;
     }
     case Format::nf4:
