@@ -1,25 +1,43 @@
 /** The methods that a command knows by name: ours, AutoGluon's combinations, and those of plug-ins. */
 import { pathToFileURL } from 'node:url';
 import { resolve } from 'node:path';
+import { adalora } from '@peft/adalora';
+import { adapter, adapterFusion, adapterPlus, compacter, compacterPlusPlus, houlsby, invertibleAdapter, parallelAdapter, pfeiffer, scaledParallelAdapter } from '@peft/adapter';
 import { bitfit, lnTuning } from '@peft/bitfit';
-import type { MethodSpec, PeftMethod } from '@peft/core';
+import type { AnyMethod, MethodSpec, Module } from '@peft/core';
 import { check, didYouMean, PeftError } from '@peft/errors';
 import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
-import { AUTOGLUON_METHODS, autogluonMethod, type AutogluonMethod } from '@peft/predictor';
+import { loha, lokr } from '@peft/lycoris';
+import { mam, unipelt } from '@peft/mam';
+import { oft } from '@peft/oft';
+import { AUTOGLUON_METHODS, autogluonMethod, withMethods, type AutogluonMethod } from '@peft/predictor';
+import { attentionPrefix, prefixTuning, promptTuning, pTuning } from '@peft/prompt-tuning';
+import { trainableTokens } from '@peft/trainable-tokens';
+import { vera } from '@peft/vera';
 
-/** A method of any name. */
-export type AnyMethod = PeftMethod<never>;
+/** A method that can be called with its options. */
+export type NamedMethod = AnyMethod & ((options?: never) => MethodSpec);
 
 /** Ours under their own names. AutoGluon's `lora` and `ia3` are `lora` and `ia3` without options. */
-export const OWN_METHODS: readonly AnyMethod[] = Object.freeze([lora, ia3, bitfit, lnTuning] as unknown as AnyMethod[]);
+const OWN_METHODS: readonly NamedMethod[] = Object.freeze([
+  lora, ia3, bitfit, lnTuning, adapter, adapterFusion, attentionPrefix, prefixTuning, promptTuning, pTuning, adalora, vera, loha, lokr, oft, trainableTokens,
+]);
+
+/** Named settings and unions of the methods above. */
+const COMBINATIONS: Readonly<Record<string, (options?: never) => MethodSpec>> = Object.freeze({
+  houlsby, pfeiffer, parallel: parallelAdapter, 'scaled-parallel': scaledParallelAdapter, compacter, 'compacter++': compacterPlusPlus, invertible: invertibleAdapter, 'adapter-plus': adapterPlus, mam, unipelt,
+});
+
+/** Composes a predictor that knows all of our methods and those of plug-ins, so that it can load what they trained. */
+export const methodModules = (plugins: readonly NamedMethod[]): readonly Module[] => [withMethods(...plugins, ...OWN_METHODS)];
 
 /**
  * The methods that plug-in modules export: every exported value that `definePeftMethod` made.
  * @throws PEFT_PLUGIN_LOAD when a file cannot be imported, PEFT_PLUGIN_EMPTY when it exports no method
  */
-export async function loadPlugins(paths: readonly string[]): Promise<AnyMethod[]> {
-  const methods: AnyMethod[] = [];
+export async function loadPlugins(paths: readonly string[]): Promise<NamedMethod[]> {
+  const methods: NamedMethod[] = [];
   for (const path of paths) {
     const specifier = path.startsWith('.') || path.startsWith('/') || /\.[cm]?[jt]s$/.test(path) ? pathToFileURL(resolve(path)).href : path;
     let exported: Record<string, unknown>;
@@ -35,13 +53,13 @@ export async function loadPlugins(paths: readonly string[]): Promise<AnyMethod[]
   return methods;
 }
 
-const isMethod = (value: unknown): value is AnyMethod => typeof value === 'function' && 'attach' in value && 'parseConfig' in value;
+const isMethod = (value: unknown): value is NamedMethod => typeof value === 'function' && 'attach' in value && 'parseConfig' in value;
 
 /**
- * The spec of a method by name: `ia3_bias`, `lora`, a plug-in's. Options go to the method's own parser.
+ * The spec of a method by name: `ia3_bias`, `lora`, `houlsby`, a plug-in's. Options go to the method's own parser.
  * @throws PEFT_METHOD_UNKNOWN with the nearest name
  */
-export function methodNamed(name: string, options: Readonly<Record<string, unknown>>, plugins: readonly AnyMethod[]): MethodSpec {
+export function methodNamed(name: string, options: Readonly<Record<string, unknown>>, plugins: readonly NamedMethod[]): MethodSpec {
   const methods = [...plugins, ...OWN_METHODS];
   const isAutogluon = (AUTOGLUON_METHODS as readonly string[]).includes(name);
   const own = methods.find((method) => method.name === name);
@@ -50,6 +68,7 @@ export function methodNamed(name: string, options: Readonly<Record<string, unkno
     return autogluonMethod(name as AutogluonMethod, options);
   }
   if (own) return own(options as never);
-  const names = [...new Set([...methods.map((method) => method.name as string), ...AUTOGLUON_METHODS])];
+  if (Object.hasOwn(COMBINATIONS, name)) return COMBINATIONS[name]!(options as never);
+  const names = [...new Set([...methods.map((method) => method.name as string), ...Object.keys(COMBINATIONS), ...AUTOGLUON_METHODS])];
   throw new PeftError('PEFT_METHOD_UNKNOWN', `there is no method ${JSON.stringify(name)}.`, { hint: `${didYouMean(name, names)} Known: ${names.join(', ')}. A third party's is loaded with --plugin.`.trim() });
 }

@@ -168,8 +168,11 @@ export interface SiteAdapters {
   parameter: undefined;
 }
 
-/** `undefined`: nothing stands in the way of the forward pass (a bias was unfrozen, say). */
-export type AttachFunction<K extends SiteKind, Config> = (site: SiteHandle<K>, config: Config, context: AttachContext) => SiteAdapters[K] | undefined;
+/**
+ * `undefined`: nothing stands in the way of the forward pass (a bias was unfrozen, say). Written as a method, so that every method is an
+ * `AnyMethod`, whatever its options.
+ */
+export type AttachFunction<K extends SiteKind, Config> = { attach(site: SiteHandle<K>, config: Config, context: AttachContext): SiteAdapters[K] | undefined }['attach'];
 
 export interface PeftMethodDefinition<Name extends MethodName> {
   readonly name: Name;

@@ -4,7 +4,7 @@ export { fullFineTuning, type FullFineTuningConfig } from './full-fine-tuning.js
 export { HYPERPARAMETER_KEYS, overrideHyperparameters, parseScalar, PRESETS, resolveHyperparameters, type HyperparameterInput, type HyperparameterKey, type Hyperparameters } from './hyperparameters.js';
 export { learningRateGroups, type LearningRateGroups } from './learning-rate-groups.js';
 export { PeftPredictor } from './peft-predictor.js';
-export { ADAPTER_METHODS, ARCHITECTURES, CHECKPOINT_STORES, ENGINE_CHOOSER, MODEL_RESOLVER, NAMED_METHOD, PREDICTOR_METRICS, predictorModule } from './predictor-module.js';
+export { ADAPTER_METHODS, ARCHITECTURES, CHECKPOINT_STORES, ENGINE_CHOOSER, MODEL_RESOLVER, NAMED_METHOD, PREDICTOR_METRICS, predictorModule, withMethods } from './predictor-module.js';
 export type {
   EvaluateOptions, FitOptions, FitSummary, LoadOptions, PredictorData, PredictorOptions, ProbabilityOptions, ReadOptions, SaveOptions, ScoredPredictions, Scores,
 } from './predictor-types.js';

@@ -1,5 +1,5 @@
 /** What a predictor is composed of, each part replaceable: `new PeftPredictor({ label, modules: [(bind) => bind(CLOCK, () => mine)] })`. */
-import { createTrainEventBus, token, type AnyMethod, type Architecture, type MethodSpec, type Module } from '@peft/core';
+import { createTrainEventBus, override, token, type AnyMethod, type Architecture, type MethodSpec, type Module } from '@peft/core';
 import { METRICS, type Metric } from '@peft/data';
 import { bitfit, lnTuning } from '@peft/bitfit';
 import { resolveModel, type ResolveModelOptions } from '@peft/hub';
@@ -28,6 +28,9 @@ export const CHECKPOINT_STORES = token<(folder: string | undefined) => Checkpoin
 
 /** The methods of this toolkit that a saved predictor may name without a module of the user's. */
 const OWN_METHODS = Object.freeze([lora, ia3, bitfit, lnTuning, fullFineTuning]) as unknown as readonly AnyMethod[];
+
+/** A module that makes further methods known to saved predictors: `new PeftPredictor({ label, modules: [withMethods(ssf)] })`. */
+export const withMethods = (...methods: readonly AnyMethod[]): Module => override((bind) => bind(ADAPTER_METHODS, () => [...methods, ...OWN_METHODS]));
 
 /** Binds the tokens above and the trainer's {@link EVENT_BUS}, {@link CLOCK} and {@link TRAINER}. */
 export function predictorModule(onListenerError?: (error: unknown) => void): Module {

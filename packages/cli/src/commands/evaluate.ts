@@ -3,10 +3,11 @@ import type { Command } from 'commander';
 import { ENGINE_NAMES, PeftPredictor, type EngineName } from '@peft/predictor';
 import { check } from '@peft/errors';
 import { table } from '../format.js';
+import { loadPlugins, methodModules } from '../method-set.js';
 import { names, readingFlags } from '../names.js';
 import type { Terminal } from '../terminal.js';
 
-interface EvaluateFlags { readonly metrics?: string[]; readonly columns?: string[]; readonly header?: boolean; readonly engine: string; readonly json?: boolean }
+interface EvaluateFlags { readonly metrics?: string[]; readonly columns?: string[]; readonly header?: boolean; readonly engine: string; readonly plugin: readonly string[]; readonly json?: boolean }
 
 export function addEvaluate(program: Command, terminal: Terminal): void {
   program
@@ -20,13 +21,14 @@ export function addEvaluate(program: Command, terminal: Terminal): void {
     .option('--header', 'the first line names the columns (default: found from the cells)')
     .option('--no-header', 'the first line is data')
     .option('--engine <name>', `auto, ${ENGINE_NAMES.join(', ')}`, 'auto')
+    .option('--plugin <module...>', 'modules that export further methods', [])
     .option('--json', 'print one JSON object')
     .action(async (folder: string, tables: string[], flags: EvaluateFlags, command: Command) => terminal.out(await evaluate(folder, tables, flags, command, terminal)));
 }
 
 async function evaluate(folder: string, paths: readonly string[], flags: EvaluateFlags, command: Command, terminal: Terminal): Promise<string> {
   check.oneOf('evaluate', '--engine', flags.engine, ['auto', ...ENGINE_NAMES] as ('auto' | EngineName)[]);
-  const predictor = await PeftPredictor.load(folder, { engine: flags.engine as 'auto', signal: terminal.signal });
+  const predictor = await PeftPredictor.load(folder, { engine: flags.engine as 'auto', signal: terminal.signal, modules: methodModules(await loadPlugins(flags.plugin)) });
   try {
     const metrics = names(flags.metrics);
     const results = [];

@@ -5,7 +5,7 @@ import { check, PeftError } from '@peft/errors';
 import { ENGINE_NAMES, parseScalar, PeftPredictor, PRESETS, type EngineName } from '@peft/predictor';
 import { createJsonlLog, createTensorBoardLog } from '@peft/trainer';
 import { bytes, count, duration, table } from '../format.js';
-import { loadPlugins, methodNamed } from '../method-set.js';
+import { loadPlugins, methodModules, methodNamed } from '../method-set.js';
 import { createProgress } from '../progress.js';
 import { names } from '../names.js';
 import { readRunFile, type RunFile } from '../run-file.js';
@@ -88,7 +88,7 @@ async function fit(trainArgument: string | undefined, flags: FitFlags, command: 
   const tuningData = flags.tune ?? file.tune;
   const tests = flags.test ?? file.test ?? [];
 
-  const predictor = new PeftPredictor({ label, path: output, ...(problemType !== undefined && { problemType: problemType as 'binary' }), ...(metric !== undefined && { evalMetric: metric }), onListenerError: (error) => terminal.err(`warning: a listener failed: ${(error as Error).message}`) });
+  const predictor = new PeftPredictor({ label, path: output, modules: methodModules(plugins), ...(problemType !== undefined && { problemType: problemType as 'binary' }), ...(metric !== undefined && { evalMetric: metric }), onListenerError: (error) => terminal.err(`warning: a listener failed: ${(error as Error).message}`) });
   const progress = createProgress(terminal);
   const logs = [flags.log === undefined ? undefined : createJsonlLog(flags.log), flags.tensorboard === undefined ? undefined : createTensorBoardLog(flags.tensorboard)].filter((log) => log !== undefined);
   const sinks = [...(flags.quiet || flags.json ? [warningsOnly(terminal)] : [progress.listen]), ...logs];

@@ -5,10 +5,11 @@ import { check, PeftError } from '@peft/errors';
 import { writeFileAtomic } from '@peft/hub';
 import { ENGINE_NAMES, PeftPredictor, type EngineName, type ReadOptions } from '@peft/predictor';
 import { count } from '../format.js';
+import { loadPlugins, methodModules } from '../method-set.js';
 import { readingFlags } from '../names.js';
 import type { Terminal } from '../terminal.js';
 
-interface PredictFlags { readonly text?: string[]; readonly columns?: string[]; readonly header?: boolean; readonly probabilities?: boolean; readonly embeddings?: boolean; readonly output?: string; readonly engine: string; readonly json?: boolean }
+interface PredictFlags { readonly text?: string[]; readonly columns?: string[]; readonly header?: boolean; readonly probabilities?: boolean; readonly embeddings?: boolean; readonly output?: string; readonly engine: string; readonly plugin: readonly string[]; readonly json?: boolean }
 
 export function addPredict(program: Command, terminal: Terminal): void {
   program
@@ -25,6 +26,7 @@ export function addPredict(program: Command, terminal: Terminal): void {
     .option('-e, --embeddings', 'the pooled hidden state instead of a label')
     .option('-o, --output <file>', 'write JSON Lines here instead of printing')
     .option('--engine <name>', `auto, ${ENGINE_NAMES.join(', ')}`, 'auto')
+    .option('--plugin <module...>', 'modules that export further methods', [])
     .option('--json', 'print JSON Lines')
     .action(async (folder: string, path: string | undefined, flags: PredictFlags, command: Command) => {
       const text = await predict(folder, path, flags, command, terminal);
@@ -35,7 +37,7 @@ export function addPredict(program: Command, terminal: Terminal): void {
 async function predict(folder: string, path: string | undefined, flags: PredictFlags, command: Command, terminal: Terminal): Promise<string> {
   check.oneOf('predict', '--engine', flags.engine, ['auto', ...ENGINE_NAMES] as ('auto' | EngineName)[]);
   if ((path === undefined) === (flags.text === undefined)) throw new PeftError('PEFT_OPTION_MISSING', 'predict: give either a table or --text.', { hint: 'peft predict FOLDER --text "a sentence"' });
-  const predictor = await PeftPredictor.load(folder, { engine: flags.engine as 'auto', signal: terminal.signal });
+  const predictor = await PeftPredictor.load(folder, { engine: flags.engine as 'auto', signal: terminal.signal, modules: methodModules(await loadPlugins(flags.plugin)) });
   try {
     const data = flags.text ? textRows(flags.text, predictor) : path!;
     const rows = await predictedRows(predictor, data, flags.embeddings ?? false, flags.probabilities ?? false, { ...readingFlags(flags, command), signal: terminal.signal });
