@@ -2,6 +2,7 @@
 import type { PeftConfigContext, Site } from '@peft/core';
 import { PeftError, show } from '@peft/errors';
 import { valueAt, type LoraConfig } from './lora-config.js';
+import { loftqInit } from './lora-decompositions.js';
 import { loraInitializer } from './lora-init.js';
 
 /** Every key that PEFT writes for LoRA and methods made from it, beside the common ones, at its default; what this package lacks is off. */
@@ -32,6 +33,7 @@ export function loraPeftKeys(sites: readonly Site[]): Record<string, unknown> {
 }
 
 export function toPeftLoraConfig(config: LoraConfig, { sites }: PeftConfigContext): Record<string, unknown> {
+  if (config.gating) throw new PeftError('PEFT_FORMAT_UNSUPPORTED', 'lora: PEFT has no gates.', { hint: "save it in adapter-hub's layout: format: adapterHubFormat" });
   return {
     ...loraPeftKeys(sites),
     r: config.rank,
@@ -42,6 +44,7 @@ export function toPeftLoraConfig(config: LoraConfig, { sites }: PeftConfigContex
     use_dora: config.dora,
     lora_bias: config.loraBias,
     init_lora_weights: loraInitializer(config.init).peftValue,
+    ...loraInitializer(config.init).peftConfig,
     rank_pattern: sortedPattern(config.rankPattern, sites),
     alpha_pattern: sortedPattern(config.alphaPattern, sites),
     trainable_token_indices: config.trainableTokens ?? null,
@@ -72,7 +75,7 @@ export function fromPeftLoraConfig(json: Readonly<Record<string, unknown>>): Par
     rankStabilized: json['use_rslora'] as boolean,
     dora: json['use_dora'] as boolean,
     loraBias: json['lora_bias'] as boolean,
-    init: initFromPeft(json['init_lora_weights']),
+    init: initFromPeft(json['init_lora_weights'], json['loftq_config']),
     rankPattern: (json['rank_pattern'] ?? {}) as LoraConfig['rankPattern'],
     alphaPattern: (json['alpha_pattern'] ?? {}) as LoraConfig['alphaPattern'],
     trainableTokens: (json['trainable_token_indices'] ?? undefined) as LoraConfig['trainableTokens'],
@@ -89,13 +92,14 @@ const UNSUPPORTED: readonly { readonly key: string; readonly off: unknown }[] = 
 /** These only choose start values, which the file replaces. */
 const START_ONLY = ['orthogonal', 'eva'];
 
-function initFromPeft(value: unknown): LoraConfig['init'] | undefined {
+function initFromPeft(value: unknown, loftq: unknown): LoraConfig['init'] | undefined {
   if (value === undefined || value === null || value === true) return value === true ? 'default' : undefined;
   if (value === false) return 'random';
   if (typeof value === 'string' && START_ONLY.includes(value)) return { name: value, peftValue: value, start: () => ({ a: (shape) => new Float32Array(size(shape)), b: (shape) => new Float32Array(size(shape)) }) };
   if (value === 'corda' || value === 'lora_ga') {
     throw new PeftError('PEFT_CONFIG_UNSUPPORTED', `lora: the adapter was started with init_lora_weights ${show(value)}, which changed the base model's weights.`, { hint: 'convert it in Python: save_pretrained(path, path_initial_model_for_weight_conversion=…)' });
   }
+  if (value === 'loftq') return loftqInit((loftq as { loftq_iter?: number } | null)?.loftq_iter ?? 1);
   return value as string;
 }
 
