@@ -1,1 +1,2 @@
-export {};
+export { mam, type MamOptions } from './mam.js';
+export { unipelt, type UniPeltOptions } from './unipelt.js';
