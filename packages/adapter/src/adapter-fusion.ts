@@ -9,7 +9,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { adapterHubFormat, definePeftMethod, hubAbout, hubPlace, normal, specOf, zeros, type AdapterFormat, type AttachContext, type Initializer, type SiteHandle, type SublayerAdapter, type SublayerCall, type TargetSelection } from '@peft/core';
+import { adapterHubFormat, definePeftMethod, hubAbout, hubHeadModules, hubPlace, normal, specOf, zeros, type AdapterFormat, type AttachContext, type Initializer, type SiteHandle, type SublayerAdapter, type SublayerCall, type TargetSelection } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { linear } from '@peft/ops';
 import { isBottleneck, type BottleneckSublayer } from './bottleneck-sublayer.js';
@@ -60,7 +60,7 @@ const fusionFormat: AdapterFormat = Object.freeze({
     const flags = FLAGS.flatMap((flag) => (HUB_NAMES[flag] in json ? [[flag, Boolean(json[HUB_NAMES[flag]])]] : []));
     const targets = description.sites.filter((site) => site.kind === 'sublayer' && keys.some((key) => key.includes(`${hubPlace('adapter_fusion_layer', site, description)}adapter_fusion_layer.`))).map(({ path }) => path);
     const adapters = Array.isArray(config['adapter_names']) ? config['adapter_names'] : String(config['adapter_names'] ?? config['name']).split(',');
-    return specOf(adapterFusion as never, { ...Object.fromEntries(flags), adapters, dropoutProb: json['dropout_prob'] ?? 0, ...(targets.length > 0 && { targets }) });
+    return specOf(adapterFusion as never, { ...Object.fromEntries(flags), adapters, dropoutProb: json['dropout_prob'] ?? 0, modulesToSave: hubHeadModules(description), ...(targets.length > 0 && { targets }) });
   },
   writeConfig(adapter, about) {
     const { adapters, dropoutProb, ...flags } = adapter.parts[0]!.part.config as FusionConfig;

@@ -33,6 +33,7 @@ export const adapterHubFormat: AdapterFormat = Object.freeze({
   head: Object.freeze({
     weightFiles: Object.freeze(['model_head.safetensors', 'pytorch_model_head.bin']),
     configFile: 'head_config.json',
+    modules: hubHeadModules,
     writeConfig: ({ description }, about) => ({
       ...hubAbout(description, about),
       config: null,
@@ -120,7 +121,7 @@ function mappingOf({ part: { method } }: AttachedPart): NonNullable<AnyMethod['a
 function partSpec(json: AdapterConfigJson | string, file: AdapterConfigJson, methods: readonly AnyMethod[], description: ModelDescription, keys: readonly string[]) {
   for (const method of methods) {
     const options = method.adapterHub?.fromConfig(json, { description, keys, version: String(file['version'] ?? '') });
-    if (options !== undefined) return specOf(method, options);
+    if (options !== undefined) return specOf(method, { ...options, ...(isMoreThan(hubHeadModules(description), description.headModules) && { modulesToSave: hubHeadModules(description) }) });
   }
   const known = methods.filter(({ adapterHub }) => adapterHub).map(({ name }) => name as string);
   throw new PeftError('PEFT_METHOD_UNKNOWN', `adapter-hub: none of the methods at hand (${known.join(', ') || 'none'}) reads the config ${show(json)}.`, { hint: "pass the method's package to loadAdapter" });
@@ -143,6 +144,14 @@ function withoutTargets(options: object): object {
   const { targets: _, ...rest } = options as { targets?: unknown };
   return rest;
 }
+
+/** Every module of a classification head, as the library has it: what lies outside the bare model (DeBERTa's pooler, too). */
+export function hubHeadModules({ head, basePrefix, parameters, headModules }: ModelDescription): readonly string[] {
+  if (!('outputs' in head) || head.kind === 'pooled-linear' || !basePrefix) return headModules;
+  return [...new Set(parameters.map(({ name }) => name.split('.')[0]!).filter((module) => module !== basePrefix))];
+}
+
+const isMoreThan = (modules: readonly string[], known: readonly string[]): boolean => modules.some((module) => !known.includes(module));
 
 /** transformers' names for labels that have none. */
 function labelsOf({ head }: ModelDescription): Record<string, number> | null {

@@ -90,7 +90,8 @@ export function planTensors(model: Model, spec: MethodSpec, format: AdapterForma
       else place(key, read, wanted);
     }
   }
-  const isWhole = (parameter: OwnedParameter) => format.head === undefined || !isHeadParameter(description, parameter) || [...places.keys()].some((name) => isInModules(name, description.headModules));
+  const hasHead = [...expected.values()].some((parameter) => places.has(parameter.name) && isHeadParameter(format, description, parameter));
+  const isWhole = (parameter: OwnedParameter) => hasHead || !isHeadParameter(format, description, parameter);
   const missing = [...expected.values()].filter((parameter) => !places.has(parameter.name) && isWhole(parameter)).map((parameter) => format.keyOf(dry, parameter));
   if (problems.length) {
     throw new PeftError('PEFT_ADAPTER_MISMATCH', `${where} does not fit this ${description.modelType}: ${list(problems, '; ')}${missing.length ? `; ${missing.length} tensors are missing` : ''}.`, { hint: "it was made for another model, or for another head: adapter_config.json's base_model_name_or_path and task_type say which" });
@@ -109,8 +110,9 @@ export function planTensors(model: Model, spec: MethodSpec, format: AdapterForma
   }
 }
 
-/** Whether a parameter belongs to the head, which some formats store apart. */
-export const isHeadParameter = ({ headModules }: ModelDescription, { origin, name }: Pick<OwnedParameter, 'origin' | 'name'>): boolean => origin === 'unfrozen' && isInModules(name, headModules);
+/** Whether a parameter belongs to the head and the format stores that apart. */
+export const isHeadParameter = ({ head }: AdapterFormat, description: ModelDescription, { origin, name }: Pick<OwnedParameter, 'origin' | 'name'>): boolean =>
+  head !== undefined && origin === 'unfrozen' && isInModules(name, head.modules(description));
 
 /** Copies the file's values into the parameters. */
 export function assignTensors(model: Model, adapter: Adapter, plan: FilePlan, store: TensorStore): void {

@@ -57,7 +57,7 @@ export async function saveAdapter(model: Model, adapterName: string, folder: str
   const format = options.format ?? adapter.parts.map(({ part }) => part.method.format).find((own) => own !== undefined) ?? peftFormat;
   const tensors = adapterTensors(model, adapter, format);
   const config = format.writeConfig(adapter, options);
-  const headKeys = new Set(format.head ? parameters.filter((parameter) => isHeadParameter(model.description, parameter)).map((parameter) => format.keyOf(adapter, parameter)) : []);
+  const headKeys = new Set(parameters.filter((parameter) => isHeadParameter(format, model.description, parameter)).map((parameter) => format.keyOf(adapter, parameter)));
   const safetensors = (names: readonly string[]) => names.find((name) => name.endsWith('.safetensors'))!;
   const card = adapterCard(adapter, { ...adapterCounts(model.description, [adapter]), ...options });
   await writeFolderAtomic(folder, async (temporary) => {

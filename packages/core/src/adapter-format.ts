@@ -46,7 +46,13 @@ export interface AdapterFormat {
   /** The parameter that a key names (`savedAs` or `name`), whatever adapter it belongs to; undefined for a key of no such form. */
   readKey(key: string, file: { readonly adapter: Adapter; readonly keys: readonly string[] }): FileKey;
   /** The model's head in files of its own, which a folder may lack. Default: with the adapter. */
-  readonly head?: { readonly weightFiles: readonly string[]; readonly configFile: string; writeConfig(adapter: Adapter, about: AdapterAbout): Record<string, unknown> };
+  readonly head?: {
+    readonly weightFiles: readonly string[];
+    readonly configFile: string;
+    writeConfig(adapter: Adapter, about: AdapterAbout): Record<string, unknown>;
+    /** Modules that it consists of. */
+    modules(description: ModelDescription): readonly string[];
+  };
   /** Base parameters that the format stores beside the adapter's own, by key. */
   baseCopies?(adapter: Adapter): ReadonlyMap<string, string>;
 }

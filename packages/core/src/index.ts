@@ -2,7 +2,7 @@ export { PeftError } from '@peft/errors';
 export { Adapter, attachAdapter, savedModules, type AdapterSource, type AttachedPart, type Attachment, type AttachOptions, type OwnedParameter, type WeightHost } from './adapter.js';
 export { loadAdapter, saveAdapter, type LoadAdapterOptions, type LoadedAdapter, type SaveAdapterOptions } from './adapter-files.js';
 export { adapterCard, type AdapterCard } from './adapter-files-card.js';
-export { adapterHubFormat, hubAbout } from './adapter-files-adapter-hub.js';
+export { adapterHubFormat, hubAbout, hubHeadModules } from './adapter-files-adapter-hub.js';
 export { peftFormat } from './adapter-files-peft.js';
 export { fromHubTargets, toHubTargets, type HubLoraTargets } from './adapter-hub-lora-targets.js';
 export { hubPlace, hubPrefixName } from './adapter-hub-places.js';
