@@ -66,8 +66,8 @@ inline uint32_t toIntChecked(float a) {
 inline vi roundToInt(vf a) { vi r; PEFT_LANES r.v[l] = toIntChecked(std::nearbyint(a.v[l])); return r; }
 inline vi truncateToInt(vf a) { vi r; PEFT_LANES r.v[l] = toIntChecked(a.v[l]); return r; }
 inline vf toFloat(vi a) { vf r; PEFT_LANES r.v[l] = static_cast<float>(static_cast<int32_t>(a.v[l])); return r; }
-inline vi bits(vf a) { vi r; std::memcpy(r.v, a.v, sizeof r.v); return r; }
-inline vf fromBits(vi a) { vf r; std::memcpy(r.v, a.v, sizeof r.v); return r; }
+inline vi bits(vf a) { vi r; PEFT_LANES r.v[l] = floatToBits(a.v[l]); return r; }
+inline vf fromBits(vi a) { vf r; PEFT_LANES r.v[l] = bitsToFloat(a.v[l]); return r; }
 
 struct Table16 { float v[16]; };
 inline Table16 table16(const float* p) { Table16 t; std::memcpy(t.v, p, sizeof t.v); return t; }
