@@ -1,3 +1,4 @@
+export { combineLora, COMBINATIONS, type Combination, type CombineLoraOptions } from './combine-lora.js';
 export { lora } from './lora.js';
 export { fastPissaInit, loftqInit, oloraInit, pissaInit } from './lora-decompositions.js';
 export { type LoraConfig, strengthAt } from './lora-config.js';

@@ -27,13 +27,20 @@ export function makeMatrices(site: SiteHandle<'linear'>, config: LoraConfig, con
   };
 }
 
+const known = new WeakMap<LinearAdapter, LoraMatrices>();
+
+/** The matrices of an adapter that {@link loraLinear} made without a bias. */
+export const matricesOf = (adapter: LinearAdapter): LoraMatrices | undefined => known.get(adapter);
+
 /** @returns the adapter of a linear site. */
 export function loraLinear(matrices: LoraMatrices, dropout: number): LinearAdapter {
-  return {
+  const adapter: LinearAdapter = {
     forward: (x, base, call) => tf.add(base(x), lowRank(call.dropout(x, dropout), matrices)),
     merge: (base) => mergeLowRank(base, matrices),
     rescale: (factor) => void (matrices.scaling *= factor),
   };
+  if (!matrices.bias) known.set(adapter, matrices);
+  return adapter;
 }
 
 /** s·(x·Aᵀ·Bᵀ + c). x `[N, in]` → `[N, out]`; the scaling is applied to the narrow `[N, r]`. */

@@ -69,10 +69,12 @@ function tridiagonal(a: Float64Array[]): { diagonal: Float64Array; below: Float6
 /** T = Z·Λ·Zᵀ; the rows of `vectors` are turned with it. `below[i]` stands below `diagonal[i]`. */
 function diagonalize(diagonal: Float64Array, below: Float64Array, vectors: readonly Float64Array[]): void {
   const n = diagonal.length;
+  // Against the largest value: a matrix of low rank is nothing but rounding beyond it.
+  const negligible = Number.EPSILON * diagonal.reduce((most, value, i) => Math.max(most, Math.abs(value) + Math.abs(below[i]!)), 0);
   for (let low = 0; low < n; low += 1) {
     for (let sweep = 0; ; sweep += 1) {
       let high = low;
-      while (high + 1 < n && Math.abs(below[high]!) > Number.EPSILON * (Math.abs(diagonal[high]!) + Math.abs(diagonal[high + 1]!))) high += 1;
+      while (high + 1 < n && Math.abs(below[high]!) > negligible) high += 1;
       if (high === low) break;
       if (sweep === MAXIMUM_SWEEPS) throw new PeftError('PEFT_EIGEN_DIVERGED', 'lora: the singular values of a weight were not found.', { hint: 'the weight probably holds values that are not finite' });
       qlStep(diagonal, below, vectors, low, high);

@@ -51,6 +51,12 @@ describe('truncatedSvd', () => {
   });
 });
 
+it('truncatedSvd copes with a matrix of low rank', () => {
+  const [u, v] = [random(40, 3), random(30, 3, 2)];
+  const w = u.map((row) => Float64Array.from(v, (other) => row.reduce((sum, value, k) => sum + value * other[k]!, 0)));
+  expect(worst(rebuilt(truncatedSvd(w, 3)), w)).toBeLessThan(1e-10);
+});
+
 it('randomizedSvd comes close where values fall off', () => {
   const [u, v] = [random(30, 4), random(40, 4, 2)];
   const w = u.map((row) => Float64Array.from(v, (other) => row.reduce((sum, value, k) => sum + value * other[k]! * 10 ** -k, 0)));

@@ -40,8 +40,8 @@ export function truncatedSvd(w: Rows, rank: number): Svd {
 export function randomizedSvd(w: Rows, rank: number, iterations: number, seed = 0): Svd {
   const columns = w[0]!.length;
   const key = randomKey(seed, 'randomized-svd');
-  let right = Array.from({ length: Math.min(rank, w.length, columns) }, (_, k) => Float64Array.from({ length: columns }, (_value, j) => randomNormal(key, k * columns + j)));
-  let left = orthonormal(right.map((v) => times(w, v)));
+  let right: Float64Array[] = Array.from({ length: Math.min(rank, w.length, columns) }, (_, k) => Float64Array.from({ length: columns }, (_value, j) => randomNormal(key, k * columns + j)));
+  let left: Float64Array[] = orthonormal(right.map((v) => times(w, v)));
   for (let round = 0; round < iterations; round += 1) {
     right = orthonormal(left.map((u) => timesTransposed(w, u)));
     left = orthonormal(right.map((v) => times(w, v)));

@@ -7,6 +7,7 @@ import type { Tensor } from '@tensorflow/tfjs';
 import { loadAdapter, peftFormat, peftTypeOf, saveAdapter, type Adapter, type LinearAdapter, type Model, type OwnedParameter, type RunOptions } from '@peft/core';
 import { openSafetensors, readFloat32 } from '@peft/hub';
 import { adamw, clipByGlobalNorm, globalNorm } from '@peft/optim';
+import { combineLora, type Combination } from '@peft/lora';
 import { Comparison } from '../comparison.js';
 import { readGoldenCase, type GoldenContext, type GoldenResult } from '../golden-case.js';
 import { methods } from '../methods.js';
@@ -19,6 +20,7 @@ interface AdapterCase {
   readonly task: Task;
   readonly batch: TaskBatch;
   readonly adapter_names?: readonly string[];
+  readonly combinations?: Readonly<Record<string, { readonly weights: readonly number[]; readonly combination_type: Combination; readonly svd_rank?: number; readonly density?: number; readonly majority_sign_method?: 'total' | 'frequency' }>>;
   readonly training?: { readonly lr: number; readonly betas: readonly [number, number]; readonly eps: number; readonly weight_decay: number; readonly max_grad_norm: number | null; readonly steps: number; readonly batches: readonly TaskBatch[] };
 }
 interface TrainRecord { readonly loss: readonly number[]; readonly grad_norm: readonly number[]; readonly trainable_parameters: number; readonly atol_loss: number; readonly atol_grad_norm: number; readonly rank_pattern?: RankPattern }
@@ -35,10 +37,10 @@ export async function check(folder: string, { fixtures, engine }: GoldenContext)
   if (!isKnownModel(base)) return { status: 'unsupported', detail: `the model ${json.base}` };
   const type = peftTypeIn(folder);
   if (!methods.some((method) => peftTypeOf(method) === type)) return { status: 'unsupported', detail: `the method ${type}` };
-  if (json.kind === 'weighted') return { status: 'unsupported', detail: `cases of kind "${json.kind}"` };
   const startId = Number((JSON.parse(readFileSync(join(base, 'config.json'), 'utf8')) as Record<string, unknown>)['decoder_start_token_id'] ?? 0);
   const each: Check = { folder, json, comparison: new Comparison(golden), open: () => openModel(base, json.task, engine), pack: (batch) => ({ ...packTask(json.task, batch, startId), extra: virtualTokens(folder, json.task) }) };
   if (json.kind === 'mixed_batch') await checkMixed(each);
+  else if (json.kind === 'weighted') await checkWeighted(each);
   else {
     await checkForward(each);
     if (json.kind === 'svd_init') await checkStart(each);
@@ -218,5 +220,37 @@ async function checkMixed({ folder, json, comparison, open, pack }: Check): Prom
     for (const name of ['a', 'b']) await loadAdapter(model, join(folder, name), { name, methods });
     const packed = pack(json.batch);
     tf.tidy(() => comparison.tensor('logits', comparedOf(json.task, model.forward(packed.batch, { assignment: json.adapter_names! }), packed)));
+  });
+}
+
+async function checkWeighted({ folder, json, comparison, open, pack }: Check): Promise<void> {
+  await withModel(open, async (model) => {
+    const packed = pack(json.batch);
+    const compare = (name: string) => tf.tidy(() => comparison.tensor(`logits.${name}`, comparedOf(json.task, model.forward(packed.batch), packed)));
+    for (const name of ['a', 'b']) {
+      await loadAdapter(model, join(folder, name), { name, methods });
+      compare(name);
+    }
+    model.setActiveAdapters('a', 'b');
+    compare('both_active');
+    for (const [name, options] of Object.entries(json.combinations!)) {
+      const masks = comparison.names(`mask.${name}.`).sort((x, y) => Number(x.split('.').at(-1)) - Number(y.split('.').at(-1)));
+      comparison.input(...masks);
+      let drawn = 0;
+      const adapter = combineLora(model, ['a', 'b'], name, {
+        weights: options.weights,
+        combination: options.combination_type,
+        ...(options.svd_rank !== undefined && { rank: options.svd_rank }),
+        ...(options.density !== undefined && { density: options.density }),
+        ...(options.majority_sign_method && { majoritySign: options.majority_sign_method }),
+        ...(masks.length > 0 && { keep: () => comparison.golden.tensors.get(masks[(drawn += 1) - 1]!)!.values }),
+      });
+      compare(name);
+      for (const { site, adapter: attached } of [...adapter.attachments.values()].flat()) {
+        if (site.kind !== 'linear' || !comparison.has(`delta.${name}.${site.path}`)) continue;
+        tf.tidy(() => comparison.tensor(`delta.${name}.${site.path}`, (attached as LinearAdapter).merge!({ weight: tf.zeros([site.outFeatures, site.inFeatures]) }).weight.dataSync()));
+      }
+      model.deleteAdapter(name);
+    }
   });
 }
