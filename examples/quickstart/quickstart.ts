@@ -4,7 +4,7 @@
  *
  *     npm run quickstart                                  saves into a temporary folder
  *     npm run quickstart -- my-folder --engine portable   saves into my-folder
- *     npm run quickstart -- --rows 40                     for a quick look, on the first rows of each file
+ *     npm run quickstart -- --rows 64                     for a quick look, on the first rows of each file
  */
 import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -50,7 +50,7 @@ console.log(`\nmodel and adapter: ${path}`);
 predictor.dispose();
 
 function printProgress(event: TrainEvent): void {
-  if (event.type === 'run/started') console.log(`${event.method}: ${event.trainableParameters} of ${event.totalParameters} parameters train, engine ${event.engine}, ${event.plannedSteps} steps`);
+  if (event.type === 'run/started') console.log(`${event.method}: ${event.trainableParameters.toLocaleString('en')} of ${event.totalParameters.toLocaleString('en')} parameters train, engine ${event.engine}, ${event.plannedSteps} steps`);
   if (event.type === 'step/completed' && event.step % 10 === 0) console.log(`step ${event.step}  loss ${event.loss.toFixed(3)}  ${Math.round((1000 * event.tokens) / event.durationMs)} tokens/s`);
   if (event.type === 'evaluation/completed') console.log(`step ${event.step}  validation ${Object.entries(event.metrics).map(([name, value]) => `${name} ${value.toFixed(3)}`).join('  ')}${event.isBest ? '  (best so far)' : ''}`);
   if (event.type === 'run/warned') console.log(`warning: ${event.message}`);

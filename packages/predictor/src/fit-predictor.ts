@@ -100,6 +100,7 @@ async function prepareData(request: FitRequest, settings: Hyperparameters): Prom
   const seed = settings['env.seed'];
   if (!options.method) namedMethod(request.app, settings);
   if (options.sample !== undefined) check.positiveInteger('fit', 'sample', options.sample);
+  if (options.timeLimitSeconds !== undefined) check.positive('fit', 'timeLimitSeconds', options.timeLimitSeconds);
   const whole = await readTrainingData(request.data, options);
   labelsOf(whole.column(label), label, whole.source);
   const given = options.sample === undefined ? whole : whole.sample(options.sample, seed);
