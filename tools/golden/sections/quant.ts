@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { loadAdapter, peftFormat, type Model } from '@peft/core';
 import { openSafetensors, readFloat32, readTensor } from '@peft/hub';
-import { codeBook, dequantize4Bit, dequantizeBlockwise, dynamicMap, expandAbsmax, memorySource, quantizeBlockwise, quantizeInt8Rows, type Engine, type QuantizedParts } from '@peft/ops';
+import { codeBook, dequantize4Bit, dequantizeBlockwise, dynamicMap, expandAbsmax, quantizeBlockwise, quantizeInt8Rows, type Engine, type QuantizedParts, type TensorSource } from '@peft/ops';
 import { adamw, clipByGlobalNorm, globalNorm } from '@peft/optim';
 import { saveQuantized } from '@peft/qlora';
 import { Comparison } from '../comparison.js';
@@ -95,10 +95,7 @@ function compareRounded(comparison: Comparison, name: string, actual: Float32Arr
 /** The weight as the engine holds it; the rest of LLM.int8() from the same row-wise rounding of the activations. */
 function checkInt8(comparison: Comparison, folder: string, engine: Engine): void {
   const inputs = openSafetensors(join(folder, 'inputs.safetensors'));
-  const [weight, activation, bias] = ['weight', 'activation', 'bias'].map((name) => inputs.get(name)!) as [ReturnType<typeof get>, ReturnType<typeof get>, ReturnType<typeof get>];
-  function get(name: string) {
-    return inputs.get(name)!;
-  }
+  const [weight, activation, bias] = ['weight', 'activation', 'bias'].map((name) => inputs.get(name)!) as [TensorSource, TensorSource, TensorSource];
   const frozen = engine.freeze(weight, { format: 'int8' });
   const { packed, absmax } = engine.quantizedParts(frozen) as QuantizedParts & { absmax: Float32Array };
   comparison.tensor('weight.int8', new Int8Array(packed.buffer, packed.byteOffset, packed.length));
