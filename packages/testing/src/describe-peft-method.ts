@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { adapterCounts, attachAdapter, BASE_ADAPTER, loadAdapter, saveAdapter, type Adapter, type AnyMethod, type CommonConfig, type MethodName, type MethodSpec, type Model, type PeftConfigs, type PeftMethod, type RunOptions } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { crossEntropy, type Engine } from '@peft/ops';
+import { crossEntropy, gatherRows, type Engine } from '@peft/ops';
 import { createPortableEngine } from '@peft/portable';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { seededTensor } from './seeded-tensor.js';
@@ -92,7 +92,7 @@ function declareCase<Name extends MethodName>(each: MethodCase<Name>, tiny: Tiny
     model.dispose();
     expect(tf.memory().numTensors, 'tensors left behind').toBe(tensors);
   });
-  const logits = (of: Model = model, run?: RunOptions): Float32Array => tf.tidy(() => of.forward(tiny.batch, run).logits!.dataSync<'float32'>().slice());
+  const logits = (of: Model = model, run?: RunOptions): Float32Array => tf.tidy(() => logitsOf(of, tiny, run).dataSync<'float32'>().slice());
   const add = (name: string, seed?: number): Adapter => {
     const adapter = model.addAdapter(name, makeSpec(), { seed: seed ?? 0 });
     if (seed !== undefined) disturb(adapter, seed);
@@ -255,8 +255,16 @@ function baseValues(model: Model): number[][] {
   });
 }
 
+/** Logits of the batch's own rows: virtual tokens in front have logits, too. */
+function logitsOf(model: Model, { batch, logitOffsets }: TinyModel, run?: RunOptions): Tensor2D {
+  const { logits, offsets } = model.forward(batch, run);
+  if (logits!.shape[0] === logitOffsets.at(-1)) return logits!;
+  const rows = Array.from(logitOffsets.slice(0, -1)).flatMap((start, b) => Array.from({ length: logitOffsets[b + 1]! - start }, (_, t) => offsets[b + 1]! - (logitOffsets[b + 1]! - start) + t));
+  return gatherRows(logits!, Int32Array.from(rows));
+}
+
 function lossOf(model: Model, tiny: TinyModel, run?: RunOptions): Tensor {
-  const loss = tf.mean(crossEntropy(model.forward(tiny.batch, run).logits as Tensor2D, tiny.labels));
+  const loss = tf.mean(crossEntropy(logitsOf(model, tiny, run), tiny.labels));
   const extra = model.activeAdapters.flatMap((name) => model.adapter(name).extraLosses.map((term) => term()));
   return extra.length ? tf.addN([loss, ...extra]) : loss;
 }
