@@ -2,13 +2,13 @@ import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs';
 import { describe, expect, it } from 'vitest';
-import { ENGINE_NAMES, openEngine } from '../engines.js';
+import { openEngine } from '../engines.js';
 import { check } from './quant.js';
 
 const fixtures = fileURLToPath(new URL('../../../packages/testing/fixtures/', import.meta.url));
 const cases = readdirSync(`${fixtures}quant`).filter((name) => existsSync(`${fixtures}quant/${name}/case.json`));
 const isBuilt = existsSync(fileURLToPath(new URL('../../../packages/native/build/Release/peft_native.node', import.meta.url)));
-const engines = ENGINE_NAMES.filter((name) => name !== 'native' || isBuilt);
+const engines = ['portable', ...(isBuilt ? ['native'] : [])];
 
 describe.each(engines)("bitsandbytes' checkpoints on the %s engine compute, train and are written as in Python", (name) => {
   it.each(cases)('%s', async (golden) => {
