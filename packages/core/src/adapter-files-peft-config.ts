@@ -83,7 +83,8 @@ function targetModules({ description }: Adapter, { method, config, common }: Met
 function modulesToSave({ description }: Adapter, { modulesToSave: asked }: CommonConfig): readonly string[] | null {
   const isClassifier = ['sequence-classification', 'token-classification'].includes(description.head.kind);
   if (asked?.length === 0) return null;
-  return isClassifier ? [...(asked ?? []), ...CLASSIFIER_MODULES] : (asked ?? null);
+  const other = description.headModules.filter((module) => !CLASSIFIER_MODULES.includes(module));
+  return isClassifier ? [...(asked ?? []), ...other, ...CLASSIFIER_MODULES] : (asked ?? null);
 }
 
 /** @throws PEFT_METHOD_UNKNOWN, PEFT_CONFIG_INVALID and what the method's own reader throws. */

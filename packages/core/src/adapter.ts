@@ -7,7 +7,7 @@ import type { Initializer } from './initializers.js';
 import { parameterSites, siteAt, type ModelDescription } from './model-description.js';
 import type { AdapterParameter, AttachContext, MethodPart, MethodSpec, ParameterOptions, SiteAdapters, SiteHandle, StepCall, UnfreezeOptions } from './peft-method.js';
 import type { Site, SiteKind } from './sites.js';
-import { isInModules, selectSites, type TargetSelection } from './target-selection.js';
+import { selectSites, type TargetSelection } from './target-selection.js';
 
 /** Base tensors as an adapter needs them while it attaches. */
 export interface WeightHost {
@@ -286,11 +286,17 @@ export function savedModules(spec: MethodSpec, description: ModelDescription): r
 function modulesToSave(spec: MethodSpec, description: ModelDescription, strict: boolean): string[] {
   const modules = savedModules(spec, description);
   for (const module of strict ? modules : []) {
-    if (!description.parameters.some(({ name }) => isInModules(name, [module])) && !description.headModules.includes(module)) {
+    if (!description.parameters.some(({ name }) => isSaved(name, [module])) && !description.headModules.includes(module)) {
       throw new PeftError('PEFT_TARGET_NOT_FOUND', `modulesToSave: no module "${module}" in ${description.modelType}.`, { hint: `${didYouMean(module, moduleNames(description))} List the modules with: peft inspect MODEL --sites`.trim() });
     }
   }
-  return description.parameters.filter(({ name }) => isInModules(name, modules)).map(({ name }) => name);
+  return description.parameters.filter(({ name }) => isSaved(name, modules)).map(({ name }) => name);
+}
+
+/** PEFT's rule: a module whose path ends with the name, also within a word (`classifier` takes `pre_classifier`). */
+function isSaved(parameterName: string, modules: readonly string[]): boolean {
+  const words = parameterName.split('.').slice(0, -1);
+  return words.some((_, i) => modules.some((module) => words.slice(0, i + 1).join('.').endsWith(module)));
 }
 
 const moduleNames = (description: ModelDescription): Set<string> => new Set(description.parameters.flatMap(({ name }) => name.split('.').slice(0, -1).filter((word) => !/^\d+$/.test(word))));
