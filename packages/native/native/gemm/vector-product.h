@@ -6,7 +6,7 @@
 namespace peft {
 
 /** Up to this many rows of x the product goes this way. */
-constexpr int64_t kVectorProductRows = 4;
+constexpr int64_t kVectorProductRows = 2;
 
 /** y [n, rows] = x [n, columns]·Wᵀ + bias, W [rows, columns]. Operands stay float32. */
 void vectorProduct(const MatrixView& w, int64_t rows, int64_t columns, const float* x, int64_t n, const float* bias, float* y);
