@@ -5,9 +5,12 @@
  *   H_i = I − τ_i·v_i·v_iᵀ, v_i = e_i + what stands below the diagonal in column i, τ_i = 2/‖v_i‖²
  *
  * B `[D, D]` is orthogonal and fixed. At the start the matrix is −1 on its diagonal and 0 elsewhere, so that R is B's first r columns.
+ *
+ * Differs from torch in training: what a step does to the diagonal is taken back. Nothing can be learned there, while weight decay would
+ * bring −1 to −0.999…, whose integer part is 0, and so wipe out a row of R.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor2D, Variable } from '@tensorflow/tfjs';
 import { kaimingUniform, type AttachContext, type Initializer } from '@peft/core';
 import { product } from '@peft/ops';
 
@@ -15,9 +18,12 @@ import { product } from '@peft/ops';
 export function orthogonalProjection(name: string, rank: number, width: number, context: AttachContext): () => Tensor2D {
   const original = context.param(`${name}.parametrizations.weight.original`, [rank, width], minusIdentity);
   const base = context.param(`${name}.parametrizations.weight.0.base`, [width, width], orthogonalStart(rank), { trainable: false });
+  let before: readonly number[] | undefined;
+  context.onStep(() => before && setDiagonal(original.value, before));
   return () => {
     const matrix = original.value as Tensor2D;
-    const columns = tf.matMul(base.value as Tensor2D, scaledHouseholder(tf.transpose(matrix) as Tensor2D, diagonal(matrix, rank)));
+    before = diagonalOf(matrix);
+    const columns = tf.matMul(base.value as Tensor2D, scaledHouseholder(tf.transpose(matrix) as Tensor2D, before.map(Math.trunc)));
     return tf.transpose(columns) as Tensor2D;
   };
 }
@@ -36,10 +42,15 @@ export function scaledHouseholder(matrix: Tensor2D, signs: readonly number[]): T
   return tf.mul(result, tf.tensor2d([...signs], [1, rank]));
 }
 
-/** The integer parts of the diagonal: they are no part of what is learned. */
-function diagonal(matrix: Tensor2D, rank: number): number[] {
-  const values = matrix.dataSync(); // r numbers, read in each pass
-  return Array.from({ length: rank }, (_, i) => Math.trunc(values[i * matrix.shape[1] + i]!));
+function diagonalOf(matrix: Tensor2D): number[] {
+  const values = matrix.dataSync(); // r rows, read in each pass
+  return Array.from({ length: matrix.shape[0] }, (_, i) => values[i * matrix.shape[1] + i]!);
+}
+
+function setDiagonal(matrix: Variable, diagonal: readonly number[]): void {
+  const values = Float32Array.from(matrix.dataSync());
+  diagonal.forEach((value, i) => (values[i * matrix.shape[1]! + i] = value));
+  tf.tidy(() => matrix.assign(tf.tensor(values, matrix.shape)));
 }
 
 const mask = (rows: number, columns: number, value: (row: number, column: number) => number): Tensor2D => tf.tensor2d(Float32Array.from({ length: rows * columns }, (_, i) => value(Math.floor(i / columns), i % columns)), [rows, columns]);
