@@ -1,0 +1,108 @@
+/** Adapters written here give the same logits in Python's PEFT. Runs where Python has torch, transformers and peft. */
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import * as tf from '@tensorflow/tfjs';
+import { adalora } from '@peft/adalora';
+import { bitfit, lnTuning } from '@peft/bitfit';
+import { combineMethods, saveAdapter, type MethodSpec } from '@peft/core';
+import { ia3 } from '@peft/ia3';
+import { lora } from '@peft/lora';
+import { loha, lokr } from '@peft/lycoris';
+import { oft } from '@peft/oft';
+import type { Engine } from '@peft/ops';
+import { prefixTuning, promptTuning, pTuning } from '@peft/prompt-tuning';
+import { seededTensor, toBeAllclose } from '@peft/testing';
+import { trainableTokens } from '@peft/trainable-tokens';
+import { vera } from '@peft/vera';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openEngine } from '../golden/engines.js';
+import { openModel, packTask, type Task, type TaskBatch } from '../golden/task.js';
+
+const python = process.env['PEFT_PYTHON'] ?? 'python3';
+const probe = spawnSync(python, ['-c', 'import torch, transformers, peft; print(peft.__version__)'], { encoding: 'utf8' });
+const isAvailable = probe.status === 0;
+const fixtures = fileURLToPath(new URL('../../packages/testing/fixtures/', import.meta.url));
+
+const CASES: readonly { readonly name: string; readonly model: string; readonly task: Task; readonly spec: () => MethodSpec }[] = [
+  { name: 'LoRA', model: 'bert', task: 'seqcls', spec: () => lora({ rank: 4, alpha: 6 }) },
+  { name: 'LoRA with rsLoRA, patterns and biases', model: 'bert', task: 'seqcls', spec: () => lora({ rank: 4, rankStabilized: true, bias: 'all', rankPattern: { key: 2 }, targets: ['query', 'key'] }) },
+  { name: 'DoRA', model: 'deberta-v2', task: 'seqcls', spec: () => lora({ rank: 2, dora: true }) },
+  { name: 'LoRA from PiSSA', model: 'llama', task: 'causal', spec: () => lora({ rank: 2, init: 'pissa', targets: ['q_proj'] }) },
+  { name: 'LoRA on the embedding', model: 'llama', task: 'causal', spec: () => lora({ rank: 2, targets: ['embed_tokens', 'v_proj'] }) },
+  { name: 'LoRA with token rows', model: 'llama', task: 'causal', spec: () => lora({ rank: 2, targets: ['q_proj'], trainableTokens: { embed_tokens: [7, 9] } }) },
+  { name: 'LoRA on T5', model: 't5', task: 'seq2seq', spec: () => lora({ rank: 2 }) },
+  { name: 'IA3', model: 'bert', task: 'seqcls', spec: () => ia3() },
+  { name: 'IA3 with all biases', model: 'deberta-v2', task: 'seqcls', spec: () => combineMethods('ia3_bias', ia3({ targets: ['query_proj', 'value_proj'], feedforwardModules: [] }), bitfit()) },
+  { name: 'LoRA with all biases, as AutoGluon has it', model: 'bert', task: 'seqcls', spec: () => combineMethods('lora_bias', lora({ rank: 2 }), bitfit()) },
+  { name: 'norm tuning', model: 'llama', task: 'causal', spec: () => lnTuning() },
+  { name: 'AdaLoRA', model: 'bert', task: 'seqcls', spec: () => adalora({ initialRank: 4, targetRank: 2, totalSteps: 10 }) },
+  { name: 'VeRA', model: 'llama', task: 'causal', spec: () => vera({ rank: 8 }) },
+  { name: 'VeRA without its projections', model: 'llama', task: 'causal', spec: () => vera({ rank: 8, saveProjection: false }) },
+  { name: 'LoHa', model: 'bert', task: 'seqcls', spec: () => loha({ rank: 2 }) },
+  { name: 'LoKr', model: 'bert', task: 'seqcls', spec: () => lokr({ rank: 2, decomposeBoth: true, decomposeFactor: 4 }) },
+  { name: 'OFT', model: 'llama', task: 'causal', spec: () => oft({ blockSize: 8 }) },
+  { name: 'trainable tokens', model: 'llama', task: 'causal', spec: () => trainableTokens({ tokenIndices: [5, 7], targets: ['embed_tokens'] }) },
+  { name: 'prompt tuning', model: 'llama', task: 'causal', spec: () => promptTuning({ virtualTokens: 3 }) },
+  { name: 'P-tuning', model: 'bert', task: 'seqcls', spec: () => pTuning({ virtualTokens: 3 }) },
+  { name: 'prefix tuning', model: 'llama', task: 'causal', spec: () => prefixTuning({ virtualTokens: 3 }) },
+];
+
+const ids = [[4, 9, 7, 21, 5], [8, 6, 30, 0, 0]];
+const mask = [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]];
+const batchFor = (task: Task): TaskBatch => ({ input_ids: ids, attention_mask: mask, labels: task === 'seqcls' ? [0, 1] : ids.map((row, b) => row.map((id, t) => (mask[b]![t] ? id : -100))) });
+
+describe.skipIf(!isAvailable)(isAvailable ? `PEFT ${probe.stdout.trim()} loads` : `PEFT loads our adapters (skipped: ${python} has no torch, transformers and peft)`, () => {
+  let engine: Engine;
+  let folder: string;
+  let answers: { readonly values: number[] }[];
+  const ours: Float32Array[] = [];
+  beforeAll(async () => {
+    expect.extend({ toBeAllclose });
+    engine = await openEngine('portable');
+    folder = mkdtempSync(join(tmpdir(), 'peft-python-'));
+    const requests = [];
+    for (const [i, { model: name, task, spec }] of CASES.entries()) {
+      const model = openModel(join(fixtures, 'models', name), task, engine);
+      for (const parameter of model.addAdapter('a', spec()).parameters.values()) {
+        if (!parameter.trainable) continue;
+        const noise = seededTensor(parameter.name, parameter.shape, 0.1);
+        tf.tidy(() => parameter.value.assign(tf.add(parameter.value, noise)));
+        noise.dispose();
+      }
+      const adapter = join(folder, String(i));
+      await saveAdapter(model, 'a', adapter);
+      const startId = Number((JSON.parse(readFileSync(join(fixtures, 'models', name, 'config.json'), 'utf8')) as Record<string, unknown>)['decoder_start_token_id'] ?? 0);
+      ours.push(tf.tidy(() => model.forward(packTask(task, batchFor(task), startId).batch).logits!.dataSync<'float32'>().slice()));
+      model.dispose();
+      requests.push({ model: join(fixtures, 'models', name), adapter, task, ...batchFor(task) });
+    }
+    writeFileSync(join(folder, 'requests.json'), JSON.stringify(requests));
+    const run = spawnSync(python, [fileURLToPath(new URL('peft_logits.py', import.meta.url)), join(folder, 'requests.json')], { encoding: 'utf8', maxBuffer: 2 ** 28 });
+    if (run.status !== 0) throw new Error(run.stderr);
+    answers = JSON.parse(run.stdout.trim().split('\n').at(-1)!) as typeof answers;
+  }, 600_000);
+  afterAll(() => {
+    rmSync(folder, { recursive: true, force: true });
+    engine.dispose();
+  });
+
+  it.each(CASES.map(({ name, model, task }, i) => ({ name, model, task, i })))('$name on $model', ({ task, i }) => {
+    const theirs = answers[i]!.values;
+    const width = task === 'seqcls' ? theirs.length / ids.length : undefined;
+    expect(ours[i]!).toBeAllclose(width ? theirs : unpadded(theirs, ours[i]!.length), { atol: 1e-4, rtol: 1e-4 });
+  });
+});
+
+/** Rows of real tokens; virtual ones in front count as real. */
+function unpadded(values: readonly number[], size: number): number[] {
+  const padded = mask.flat().filter((isToken) => !isToken).length;
+  const width = (values.length - size) / padded;
+  const length = values.length / width / mask.length;
+  return mask.flatMap((row, b) => {
+    const real = length - row.filter((isToken) => !isToken).length;
+    return values.slice(b * length * width, (b * length + real) * width);
+  });
+}
