@@ -35,6 +35,8 @@ export interface ModelOutput {
   readonly hiddenStates?: readonly Tensor2D[];
   /** `[B, C]` for a classification of sequences, `[N, C]` for one of tokens, `[N, V]` (or as many rows as asked for) of a language model. */
   readonly logits?: Tensor2D;
+  /** Logits of these rows of `hidden`, `[rows, V]` of a language model, adapters on the output layer counted. */
+  readonly logitsOf?: (rows: Int32Array) => Tensor2D;
   /** How logits come from `hidden`, where no adapter stands on the output layer: softCap·tanh(z/softCap), z = scale·h·Wᵀ + b. */
   readonly outputLayer?: OutputLayer;
   /** `[B, D]`: output of the model's own pooler (BERT), or what a pooled head read. */

@@ -2,8 +2,9 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import { checkpoint, dropout, embed, freezeTensor, gatherRows, insertRows, layerNorm, linear, randomKey, rmsNorm, scatterAddRows, type FrozenWeight, type Weight } from '@peft/ops';
+import { checkpoint, dropout, embed, freezeTensor, gatherRows, insertRows, layerNorm, linear, positionsOf, randomKey, rmsNorm, scatterAddRows, type FrozenWeight, type Weight } from '@peft/ops';
 import type { Adapter } from './adapter.js';
+import type { KeyValueCache, KeyValues } from './key-value-cache.js';
 import { siteAt, type ModelDescription } from './model-description.js';
 import type { AdapterCall, SublayerCall } from './peft-method.js';
 import type { AttentionSite, SiteKind, SiteOf } from './sites.js';
@@ -20,10 +21,15 @@ export interface RunOptions {
   readonly checkpointing?: boolean | ReadonlySet<number>;
   /** Return the embeddings and each block's output. Default false. */
   readonly hiddenStates?: boolean;
-  /** Rows of `hidden` whose token logits are made: all (default), none, or these (the last of each sequence, the labelled ones). */
-  readonly logitRows?: 'all' | 'none' | Int32Array;
+  /** Rows of `hidden` whose token logits are made: all (default), none, the last of each sequence, or these (the labelled ones). */
+  readonly logitRows?: 'all' | 'none' | 'last' | Int32Array;
   /** An adapter's name per sequence (`__base__` for none) instead of the active ones. */
   readonly assignment?: readonly string[];
+  /**
+   * What the decoder read before: the batch holds the tokens that follow, and its sequences stand behind those of the cache, which grows
+   * by them. An encoder-decoder also needs `batch.encoded` from the second run on.
+   */
+  readonly cache?: KeyValueCache;
 }
 
 /** Keys and values of one adapter at an attention site. */
@@ -64,11 +70,22 @@ export class ModelRun {
     this.training = options.training ?? false;
     this.wantsHiddenStates = options.hiddenStates ?? false;
     this.#scope = options.assignment ? [] : host.active;
+    if (options.cache && this.training) throw new PeftError('PEFT_CACHE_TRAINING', 'a run that trains cannot go on from a cache.', { hint: 'leave out options.cache, or options.training' });
     if (options.assignment) refuseUnmixable(host, options.assignment);
   }
 
   get description(): ModelDescription {
     return this.host.description;
+  }
+
+  /** Last row of each sequence of the stack at hand. */
+  get lastRows(): Int32Array {
+    return this.#layouts.at(-1)!.slice(1).map((end) => end - 1);
+  }
+
+  /** The cache, where it takes part in a stack: not in an encoder, which reads everything at once. */
+  cacheOf(stack: AttentionSite['stack']): KeyValueCache | undefined {
+    return stack === 'encoder' ? undefined : this.options.cache;
   }
 
   /** Makes a layout known to batches that mix adapters. */
@@ -157,6 +174,7 @@ export class ModelRun {
   extraKeyValues(path: string, hidden: Tensor2D, offsets: Int32Array): readonly ExtraKeyValues[] {
     return this.#attached('attention', path).map(({ adapter, owner }) => {
       const { keys, values, perSequence = false } = adapter.extend({ ...this.#call(owner, path), hidden, offsets });
+      if (perSequence && this.cacheOf(siteAt(this.description, 'attention', path).stack)) throw looksAtSequences(path);
       return { keys, values, perSequence, isPast: (adapter.pastLength ?? 0) > 0 };
     });
   }
@@ -165,6 +183,29 @@ export class ModelRun {
   pastLength(stack: AttentionSite['stack']): number {
     const first = this.description.sites.find((site) => site.kind === 'attention' && site.stack === stack);
     return first ? this.#attached('attention', first.path).reduce((sum, { adapter }) => sum + (adapter.pastLength ?? 0), 0) : 0;
+  }
+
+  /** Position of each row of a stack `[N]`: behind what a cache holds, else behind the tokens that adapters pretend. */
+  positions(stack: AttentionSite['stack'], offsets: Int32Array): Int32Array {
+    const cached = this.cacheOf(stack)?.lengths;
+    const positions = positionsOf(offsets, cached ? 0 : this.pastLength(stack));
+    cached?.forEach((length, b) => positions.subarray(offsets[b]!, offsets[b + 1]!).forEach((position, t, own) => (own[t] = position + length)));
+    return positions;
+  }
+
+  /** Keys and values of an attention with those of the cache in front, which keeps them all. */
+  withCached(path: string, added: KeyValues): KeyValues {
+    return this.cacheOf(siteAt(this.description, 'attention', path).stack)?.extend(path, added) ?? added;
+  }
+
+  /** Whether the cache holds rows of an attention: those that stand in front of a sequence are among them. */
+  isContinued(path: string): boolean {
+    return this.cacheOf(siteAt(this.description, 'attention', path).stack)?.holds(path) ?? false;
+  }
+
+  /** Keys and values of cross attention: made in the first run with a cache only. @param offsets layout of what they are made of */
+  remember(path: string, offsets: Int32Array, make: () => readonly [Tensor2D, Tensor2D]): readonly [Tensor2D, Tensor2D] {
+    return this.options.cache ? this.options.cache.remember(path, offsets, make) : make();
   }
 
   /**
@@ -185,13 +226,15 @@ export class ModelRun {
   /** Puts the adapters' virtual tokens in front of each sequence. x `[N, D]` → `[N + B·P, D]` with its new layout. */
   sequence(path: string, x: Tensor2D, offsets: Int32Array): { x: Tensor2D; offsets: Int32Array; extra: number } {
     let result = { x, offsets, extra: 0 };
-    for (const { adapter, owner } of this.#attached('sequence', path)) {
+    const { stack } = siteAt(this.description, 'sequence', path);
+    const isContinued = this.cacheOf(stack)?.lengths !== undefined; // they are in the cache
+    for (const { adapter, owner } of isContinued ? [] : this.#attached('sequence', path)) {
       const prefix = adapter.prefix(this.#call(owner, path));
       const inserted = insertRows(result.x, result.offsets, prefix);
       result = { x: inserted.x, offsets: inserted.offsets, extra: result.extra + prefix.shape[0] };
     }
     this.useLayout(result.offsets);
-    if (siteAt(this.description, 'sequence', path).stack === 'encoder') this.#memory = result.offsets;
+    if (stack === 'encoder') this.#memory = result.offsets;
     return result;
   }
 
@@ -261,6 +304,7 @@ export class ModelRun {
   /** The current stack's layout comes last; keys and values of cross attention are the encoder's rows. */
   #layoutOf(path: string, rows: number): Int32Array {
     const found = this.#candidate(path, rows);
+    if (this.options.cache && found !== this.#memory) throw looksAtSequences(path);
     if (!found || this.#isShared || this.options.assignment) throw new PeftError('PEFT_LAYOUT_UNKNOWN', `${path}: the sequences of a tensor of ${rows} rows are not known.`, { hint: 'a gate is a mean over the tokens of a sequence: it works on tokens alone, and not in a batch that mixes adapters' });
     return found;
   }
@@ -320,6 +364,9 @@ export class ModelRun {
     }));
   }
 }
+
+const looksAtSequences = (path: string): PeftError =>
+  new PeftError('PEFT_CACHE_ADAPTER', `${path}: an adapter there looks at whole sequences (a gate), and a run with a cache has only the new tokens.`, { hint: 'generate with cache: false' });
 
 const isSameLayout = (a: Int32Array, b: Int32Array): boolean => a.length === b.length && a.every((offset, i) => offset === b[i]);
 

@@ -1,9 +1,9 @@
-/** Attention at a site: what adapters extend it by, the causal mask, relative biases and dropout, over packed sequences. */
+/** Attention at a site: what adapters extend it by, cached keys, the causal mask, relative biases and dropout, over packed sequences. */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 import { attention, gatherRows, type AttentionOptions } from '@peft/ops';
-import type { ExtraKeyValues, ModelRun } from '@peft/core';
+import type { ExtraKeyValues, KeyValues, ModelRun } from '@peft/core';
 
 export interface AttendOptions extends Pick<AttentionOptions, 'heads' | 'keyValueHeads' | 'scale' | 'causal' | 'window' | 'softCap' | 'bias'> {
   /** Rows of the queries' sequences. */
@@ -26,15 +26,18 @@ export function attend(run: ModelRun, path: string, q: Tensor2D, k: Tensor2D, v:
   const beside: ExtraKeyValues[] = [];
   const extras = run.extraKeyValues(path, hidden, offsets);
   if (extras.some(({ perSequence, isPast }) => perSequence && !isPast) && (options.window ?? 0) > 0) return sequenceWise(run, path, q, k, v, options, extras);
+  if (!run.isContinued(path)) for (const extra of extras) if (extra.isPast) layout = inFront(extra, layout); // else they are in the cache
+  if (!options.keyOffsets) layout = run.withCached(path, layout);
   let shift = 0;
   for (const extra of extras) {
-    if (!extra.isPast && !extra.perSequence && !options.bias) {
+    if (extra.isPast) continue;
+    if (!extra.perSequence && !options.bias) {
       beside.push(extra);
       continue;
     }
     const extended = inFront(extra, layout);
     // As in adapter-hub, relative positions count keys beside the sequence in front of its own keys, and not in front of its queries.
-    if (!extra.isPast) shift += extended.offsets[1]! - layout.offsets[1]!;
+    shift += extended.offsets[1]! - layout.offsets[1]!;
     layout = extended;
   }
   return attention(q, layout.keys, layout.values, {
@@ -47,10 +50,8 @@ export function attend(run: ModelRun, path: string, q: Tensor2D, k: Tensor2D, v:
   });
 }
 
-interface KeyLayout { readonly keys: Tensor2D; readonly values: Tensor2D; readonly offsets: Int32Array }
-
 /** Keys and values without those of padding. */
-function attendedKeys(run: ModelRun, path: string, keys: Tensor2D, values: Tensor2D, { offsets, keyOffsets, causal = false, window = 0, bias }: AttendOptions): KeyLayout {
+function attendedKeys(run: ModelRun, path: string, keys: Tensor2D, values: Tensor2D, { offsets, keyOffsets, causal = false, window = 0, bias }: AttendOptions): KeyValues {
   const seen = run.attended(keyOffsets ?? offsets);
   if (!seen) return { keys, values, offsets: keyOffsets ?? offsets };
   if (causal || window > 0 || bias) throw new PeftError('PEFT_BATCH_PADDING', `${path}: padding rows do not go with an attention that counts positions.`, { hint: 'leave the padding out' });
@@ -80,7 +81,7 @@ function sequenceWise(run: ModelRun, path: string, q: Tensor2D, k: Tensor2D, v: 
 }
 
 /** Puts P rows of extra keys and values in front of each sequence. Queries keep standing at the last keys. */
-function inFront(extra: ExtraKeyValues, { keys, values, offsets }: KeyLayout): KeyLayout {
+function inFront(extra: ExtraKeyValues, { keys, values, offsets }: KeyValues): KeyValues {
   const sequences = offsets.length - 1;
   const extraRows = extra.keys.shape[0];
   const length = extra.perSequence ? extraRows / sequences : extraRows;

@@ -1,7 +1,7 @@
 /** The start of a stack: rows of the word embedding, virtual tokens in front of them, and where each token stands. */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { freezeTensor, isFrozenTensor, positionsOf } from '@peft/ops';
+import { freezeTensor, isFrozenTensor } from '@peft/ops';
 import type { AttentionSite, ModelRun } from '@peft/core';
 
 export interface EmbeddedTokens {
@@ -23,9 +23,8 @@ export function embedTokens(run: ModelRun, paths: { readonly embedding: string; 
   run.useLayout(tokens.offsets);
   const rows = tokens.inputsEmbeds ?? scaled(run.embed(paths.embedding, tokens.inputIds), scale);
   const { x, offsets, extra } = run.sequence(paths.sequence, rows, tokens.offsets);
-  const past = run.pastLength(paths.stack);
-  const given = extra === 0 && past === 0 ? tokens.positionIds : undefined;
-  return { x, offsets, extra, positions: given ?? positionsOf(offsets, past), tokenTypes: behindVirtual(tokens.tokenTypeIds, tokens.offsets, offsets, extra) };
+  const given = extra === 0 && run.pastLength(paths.stack) === 0 ? tokens.positionIds : undefined;
+  return { x, offsets, extra, positions: given ?? run.positions(paths.stack, offsets), tokenTypes: behindVirtual(tokens.tokenTypeIds, tokens.offsets, offsets, extra) };
 }
 
 /** Values of the tokens with zeros for the virtual ones in front of each sequence. */

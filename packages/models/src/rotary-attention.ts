@@ -61,6 +61,7 @@ function project(run: ModelRun, path: string, { isFused, heads, keyValueHeads, h
 /** Rotary tables for a batch, kept by the model for the next one. */
 export function ropeTablesFor(run: ModelRun, config: Pick<DecoderConfig, 'headSize' | 'maxPositions'>, { theta, scaling, partial }: RopeConfig, positions: Int32Array, offsets: Int32Array): RopeTables {
   const length = tableLength(positions.reduce((most, position) => Math.max(most, position + 1), longestSequence(offsets)), scaling, config.maxPositions);
+  if (followsLength(scaling)) run.cacheOf('decoder')?.pin(`rotary angles ${theta} ${partial}, for a length of`, anglesOf(length, scaling, config.maxPositions));
   const [cos, sin] = run.constants(`rope ${theta} ${partial} ${length} ${JSON.stringify(scaling ?? null)}`, () => {
     const tables = ropeTables({ headSize: config.headSize, length, theta, partialRotaryFactor: partial, scaling, maxPositions: config.maxPositions });
     return [tables.cos, tables.sin];
@@ -74,9 +75,19 @@ export function ropeTablesFor(run: ModelRun, config: Pick<DecoderConfig, 'headSi
  */
 function tableLength(needed: number, scaling: RopeConfig['scaling'], maxPositions: number): number {
   const rounded = 2 ** Math.ceil(Math.log2(Math.max(needed, 64)));
-  const kind = scaling?.['rope_type'] ?? scaling?.['type'];
-  if (kind !== 'dynamic' && kind !== 'longrope') return rounded;
-  const original = Number(scaling!['original_max_position_embeddings'] ?? maxPositions);
+  if (!followsLength(scaling)) return rounded;
+  const original = originalLength(scaling, maxPositions);
   if (needed <= original) return Math.min(rounded, original);
-  return kind === 'dynamic' ? needed : rounded;
+  return kindOf(scaling) === 'dynamic' ? needed : rounded;
+}
+
+const kindOf = (scaling: RopeConfig['scaling']): unknown => scaling?.['rope_type'] ?? scaling?.['type'];
+/** Whether the angle of a position depends on how long the batch is. */
+const followsLength = (scaling: RopeConfig['scaling']): boolean => kindOf(scaling) === 'dynamic' || kindOf(scaling) === 'longrope';
+const originalLength = (scaling: RopeConfig['scaling'], maxPositions: number): number => Number(scaling?.['original_max_position_embeddings'] ?? maxPositions);
+
+/** Lengths with the same angles. */
+function anglesOf(length: number, scaling: RopeConfig['scaling'], maxPositions: number): string {
+  const original = originalLength(scaling, maxPositions);
+  return length <= original ? `up to ${original}` : kindOf(scaling) === 'dynamic' ? String(length) : `over ${original}`;
 }

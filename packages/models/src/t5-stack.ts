@@ -82,7 +82,9 @@ function runBlock(run: ModelRun, block: string, config: T5Config, x: Tensor2D, o
     return run.sublayer(module, { input: normed, output: run.dropout(module, make(normed), dropout), residual: input, offsets });
   };
   const attention = (module: string, normed: Tensor2D, memory: Tensor2D, options: Pick<AttentionOptions, 'bias' | 'causal' | 'keyOffsets'>): Tensor2D => {
-    const [q, k, v] = [run.linear(`${module}.q`, normed), run.linear(`${module}.k`, memory), run.linear(`${module}.v`, memory)];
+    const q = run.linear(`${module}.q`, normed);
+    const project = (): readonly [Tensor2D, Tensor2D] => [run.linear(`${module}.k`, memory), run.linear(`${module}.v`, memory)];
+    const [k, v] = options.keyOffsets ? run.remember(module, options.keyOffsets, project) : project();
     return run.linear(`${module}.o`, attend(run, module, q, k, v, { offsets, heads, scale: 1, hidden: normed, dropoutRate: dropout, ...options }));
   };
   const attended = branch(`${block}.0`, x, (normed) => attention(`${block}.0.SelfAttention`, normed, normed, { bias, causal: encoded !== undefined }));

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor, Tensor2D, Variable } from '@tensorflow/tfjs';
 import { architectureFor, loadModel, type HeadOptions, type Model, type ModelBatch, type ModelOutput, type RunOptions, type WeightStore } from '@peft/core';
+import { generate } from '@peft/generation';
 import { openCheckpoint } from '@peft/hub';
 import { architectures } from '@peft/models';
 import { crossEntropy, gatherRows, memorySource } from '@peft/ops';
@@ -38,16 +39,16 @@ export async function check(folder: string, { engine }: GoldenContext): Promise<
   const store = openCheckpoint(folder);
   const open = (head: HeadOptions, extra?: WeightStore) => loadModel(architectureFor(config['model_type'], architectures), config, extra ?? store, engine, { head });
   try {
-    withModel(open(headOf(json, store)), (model) => {
+    await withModel(open(headOf(json, store)), async (model) => {
       if (json.parameter_names) comparison.equal('parameter names', model.description.parameters.map(({ name }) => name), json.parameter_names);
       checkForward(comparison, json, model);
       checkGradients(comparison, json, model);
-      if (json.generation) checkGeneration(comparison, json, model, config);
+      if (json.generation) await checkGeneration(comparison, json, model, config);
     });
-    if (comparison.has('pooler_output')) withModel(open({ kind: 'none' }), (model) => tf.tidy(() => comparison.tensor('pooler_output', model.forward(packBatch(json.batch)).pooled!.dataSync())));
+    if (comparison.has('pooler_output')) await withModel(open({ kind: 'none' }), (model) => tf.tidy(() => comparison.tensor('pooler_output', model.forward(packBatch(json.batch)).pooled!.dataSync())));
     if (comparison.has('seqcls.logits')) {
       const { num_labels: outputs, labels } = json.sequence_classification!;
-      withModel(open({ kind: 'sequence-classification', outputs }, withHeadWeights(store, comparison)), (model) =>
+      await withModel(open({ kind: 'sequence-classification', outputs }, withHeadWeights(store, comparison)), (model) =>
         tf.tidy(() => {
           const logits = model.forward(packBatch(json.batch)).logits!;
           comparison.tensor('seqcls.logits', logits.dataSync());
@@ -62,9 +63,9 @@ export async function check(folder: string, { engine }: GoldenContext): Promise<
   return comparison.result();
 }
 
-function withModel(model: Model, body: (model: Model) => void): void {
+async function withModel(model: Model, body: (model: Model) => void | Promise<void>): Promise<void> {
   try {
-    body(model);
+    await body(model);
   } finally {
     model.dispose();
   }
@@ -164,27 +165,29 @@ function gradientsOf(model: Model, batch: ModelBatch, labels: Int32Array, variab
   return variables.map((variable) => grads[variable.name]!);
 }
 
-/** Greedy continuation, every step from the start. */
-function checkGeneration(comparison: Comparison, json: ModelCase, model: Model, config: Readonly<Record<string, unknown>>): void {
+/**
+ * Greedy continuation with and without a cache, batched and alone: all four must be the reference's, token for token. With rotary angles that
+ * follow the longest text of the batch only the batch can be.
+ */
+async function checkGeneration(comparison: Comparison, json: ModelCase, model: Model, config: Readonly<Record<string, unknown>>): Promise<void> {
   const { input_ids, attention_mask, max_new_tokens, pad_token_id, eos_token_id } = json.generation!;
   const prompts = input_ids.map((row, b) => row.filter((_, t) => attention_mask[b]![t] === 1));
   const isDecoder = json.task === 'causal';
-  const made: number[][] = prompts.map(() => (isDecoder ? [] : [Number(config['decoder_start_token_id'] ?? 0)]));
-  const ends = [eos_token_id].flat();
-  const isDone = prompts.map(() => false);
-  for (let step = 0; step < max_new_tokens && !isDone.every(Boolean); step += 1) {
-    const next = tf.tidy(() => {
-      const encoder = packRows(isDecoder ? prompts.map((prompt, b) => [...prompt, ...made[b]!]) : prompts);
-      const decoder = isDecoder ? encoder : packRows(made);
-      const batch = { inputIds: encoder.values, offsets: encoder.offsets, ...(!isDecoder && { decoder: { inputIds: decoder.values, offsets: decoder.offsets } }) };
-      return tf.argMax(model.forward(batch, { logitRows: decoder.offsets.slice(1).map((end) => end - 1) }).logits!, 1).dataSync();
-    });
-    made.forEach((row, b) => {
-      row.push(isDone[b] ? pad_token_id : next[b]!);
-      isDone[b] ||= ends.includes(next[b]!);
-    });
+  const startIds = [Number(config['decoder_start_token_id'] ?? 0)];
+  for (const cache of [true, false]) {
+    const options = { maxNewTokens: max_new_tokens, endIds: [eos_token_id].flat(), startIds, cache };
+    const ways = [await generate(model, prompts, options)];
+    if (!/longrope|dynamic/.test(JSON.stringify(config))) {
+      const alone = [];
+      for (const prompt of prompts) alone.push(...(await generate(model, [prompt], options)));
+      ways.push(alone);
+    }
+    for (const made of ways) {
+      const longest = Math.max(...made.map(({ ids }) => ids.length));
+      const padded = made.map(({ ids }) => [...ids, ...new Array<number>(longest - ids.length).fill(pad_token_id)]);
+      comparison.tensor('generate.greedy', padded.flatMap((row, b) => (isDecoder ? [...input_ids[b]!, ...row] : [...startIds, ...row])));
+    }
   }
-  comparison.tensor('generate.greedy', made.flatMap((row, b) => (isDecoder ? [...input_ids[b]!, ...row] : row)));
 }
 
 function checkTokens(comparison: Comparison, folder: string, { single, pairs = [], truncated }: TokenizerCases): void {

@@ -1,0 +1,125 @@
+/**
+ * Keys and values of the tokens that a decoder has read, attention by attention, so that the tokens to come cost no more than their own
+ * rows. What cross attention reads is made once.
+ *
+ * Rows are packed: sequence b is rows offsets[b] … offsets[b+1], virtual tokens and those that a prefix stands for counted.
+ */
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
+import { PeftError } from '@peft/errors';
+import { gatherRows, offsetsOf } from '@peft/ops';
+
+/** Keys and values `[N, Hkv·E]` of packed sequences. */
+export interface KeyValues {
+  readonly keys: Tensor2D;
+  readonly values: Tensor2D;
+  readonly offsets: Int32Array; // [B+1]
+}
+
+export class KeyValueCache {
+  readonly #past = new Map<string, KeyValues>();
+  readonly #memory = new Map<string, KeyValues>();
+  readonly #pinned = new Map<string, string>();
+  /** Which of the first run's sequences each one goes on from. */
+  #origins: Int32Array | undefined;
+
+  /** Rows of each sequence so far `[B]`, undefined before the first run. */
+  get lengths(): Int32Array | undefined {
+    const [first] = this.#past.values();
+    return first && Int32Array.from({ length: first.offsets.length - 1 }, (_, b) => first.offsets[b + 1]! - first.offsets[b]!);
+  }
+
+  /** Whether an attention's rows are in it. */
+  holds(path: string): boolean {
+    return this.#past.has(path);
+  }
+
+  get byteLength(): number {
+    return [...this.#past.values(), ...this.#memory.values()].reduce((sum, { keys, values }) => sum + 4 * (keys.size + values.size), 0);
+  }
+
+  /** Puts new rows behind those of an attention. @returns all of them, owned by the cache until its next change. */
+  extend(path: string, added: KeyValues): KeyValues {
+    const past = this.#past.get(path);
+    const joined = past ? join(past, added) : added;
+    this.#origins ??= Int32Array.from({ length: added.offsets.length - 1 }, (_, b) => b);
+    this.#past.set(path, keep(joined));
+    if (past) tf.dispose([past.keys, past.values]);
+    return joined;
+  }
+
+  /** What cross attention reads: `make` runs the first time only. @returns tensors that the cache owns. */
+  remember(path: string, offsets: Int32Array, make: () => readonly [Tensor2D, Tensor2D]): readonly [Tensor2D, Tensor2D] {
+    const known = this.#memory.get(path);
+    if (known) return [known.keys, known.values];
+    const [keys, values] = make();
+    this.#memory.set(path, keep({ keys, values, offsets }));
+    return [keys, values];
+  }
+
+  /**
+   * Says what the cached rows depend on beside their tokens (rotary angles that follow the length).
+   * @throws PEFT_CACHE_STALE when it is no longer what it was: the sequences have to be read again, with a new cache.
+   */
+  pin(name: string, value: string): void {
+    const pinned = this.#pinned.get(name);
+    if (pinned !== undefined && pinned !== value) throw new PeftError('PEFT_CACHE_STALE', `the cached keys were made with ${name} ${pinned}, which is ${value} now.`, { hint: 'read the sequences again from their start, with a new cache' });
+    this.#pinned.set(name, value);
+  }
+
+  /** Keeps these sequences in this order; one may repeat (beams). */
+  select(sequences: Int32Array): void {
+    const origins = this.#origins;
+    if (!origins || sequences.every((b, i) => b === i && sequences.length === origins.length)) return;
+    this.#origins = sequences.map((b) => origins[b]!);
+    replace(this.#past, sequences);
+    const isSameMemory = sequences.length === origins.length && this.#origins.every((origin, i) => origin === origins[i]);
+    if (!isSameMemory) replace(this.#memory, sequences);
+  }
+
+  dispose(): void {
+    for (const entries of [this.#past, this.#memory]) {
+      for (const { keys, values } of entries.values()) tf.dispose([keys, values]);
+      entries.clear();
+    }
+    this.#pinned.clear();
+    this.#origins = undefined;
+  }
+}
+
+function keep(entry: KeyValues): KeyValues {
+  tf.keep(entry.keys);
+  tf.keep(entry.values);
+  return entry;
+}
+
+function replace(entries: Map<string, KeyValues>, sequences: Int32Array): void {
+  for (const [path, { keys, values, offsets }] of entries) {
+    const rows = rowsOf(offsets, sequences);
+    const chosen = offsetsOf(Array.from(sequences, (b) => offsets[b + 1]! - offsets[b]!));
+    entries.set(path, keep(tf.tidy(() => ({ keys: tf.keep(gatherRows(keys, rows)), values: tf.keep(gatherRows(values, rows)), offsets: chosen }))));
+    tf.dispose([keys, values]);
+  }
+}
+
+/** Rows of these sequences, one after another. */
+export function rowsOf(offsets: Int32Array, sequences: Int32Array): Int32Array {
+  return Int32Array.from([...sequences].flatMap((b) => Array.from({ length: offsets[b + 1]! - offsets[b]! }, (_, t) => offsets[b]! + t)));
+}
+
+/** Each sequence's new rows behind its old ones. */
+function join(past: KeyValues, added: KeyValues): KeyValues {
+  const sequences = past.offsets.length - 1;
+  if (added.offsets.length - 1 !== sequences) throw new PeftError('PEFT_CACHE_SEQUENCES', `the cache holds ${sequences} sequences, the batch goes on with ${added.offsets.length - 1}.`, { hint: 'select the sequences that go on' });
+  const first = past.offsets[sequences]!;
+  const both = (which: 'keys' | 'values'): Tensor2D => tf.concat([past[which], added[which]], 0);
+  if (sequences === 1) return { keys: both('keys'), values: both('values'), offsets: Int32Array.of(0, first + added.offsets[1]!) };
+  const rows = new Int32Array(first + added.offsets[sequences]!);
+  const offsets = new Int32Array(sequences + 1);
+  for (let b = 0, n = 0; b < sequences; b += 1) {
+    for (let row = past.offsets[b]!; row < past.offsets[b + 1]!; row += 1) rows[n++] = row;
+    for (let row = added.offsets[b]!; row < added.offsets[b + 1]!; row += 1) rows[n++] = first + row;
+    offsets[b + 1] = n;
+  }
+  return { keys: gatherRows(both('keys'), rows), values: gatherRows(both('values'), rows), offsets };
+}

@@ -1,0 +1,85 @@
+/** The next token of one sequence from its logits: the likeliest, or one drawn at random among the likely. */
+import { randomKey, randomUniform } from '@peft/ops';
+import type { ResolvedGeneration } from './generation-options.js';
+
+type Sampling = Pick<ResolvedGeneration, 'temperature' | 'topK' | 'topP'>;
+
+/** Tokens that may be drawn, with their probabilities, which sum to 1. */
+export interface TokenDistribution {
+  readonly ids: readonly number[];
+  readonly probabilities: readonly number[];
+}
+
+/** Index of the largest logit, of equal ones the first. */
+export function likeliest(logits: Float32Array): number {
+  let best = 0;
+  for (let id = 1; id < logits.length; id += 1) if (logits[id]! > logits[best]!) best = id;
+  return best;
+}
+
+/**
+ * p = softmax(logits/temperature) over the `topK` likeliest tokens and those as likely as the last of them, then over the fewest of these,
+ * likeliest first, whose sum reaches `topP`.
+ */
+export function tokenDistribution(logits: Float32Array, { temperature, topK, topP }: Sampling): TokenDistribution {
+  const least = topK > 0 && topK < logits.length ? kthLargest(logits, topK) : Number.NEGATIVE_INFINITY;
+  const largest = logits[likeliest(logits)]!;
+  let total = 0;
+  const weights = Float64Array.from(logits, (logit) => {
+    const weight = logit >= least ? Math.exp((logit - largest) / temperature) : 0;
+    total += weight;
+    return weight;
+  });
+  // Tokens of at most (1 − topP)/V each have no more than 1 − topP together: they are left out before anything is sorted.
+  const cut = topP < 1 ? (total * (1 - topP)) / logits.length : 0;
+  let ids: number[] = [];
+  weights.forEach((weight, id) => weight > cut && ids.push(id));
+  if (topP < 1) {
+    ids.sort((a, b) => weights[b]! - weights[a]! || a - b);
+    let kept = 0;
+    for (let sum = 0; kept < ids.length && (kept === 0 || sum < topP * total); kept += 1) sum += weights[ids[kept]!]!;
+    ids = ids.slice(0, kept);
+  }
+  const mass = ids.reduce((sum, id) => sum + weights[id]!, 0);
+  return { ids, probabilities: ids.map((id) => weights[id]! / mass) };
+}
+
+/** The token of the uniform number `u` in [0, 1). */
+export function drawToken({ ids, probabilities }: TokenDistribution, u: number): number {
+  let sum = 0;
+  for (let i = 0; i < ids.length; i += 1) {
+    sum += probabilities[i]!;
+    if (u < sum) return ids[i]!;
+  }
+  return ids.at(-1)!;
+}
+
+/** @param prompt and `step` name the random number, so that it does not depend on what shares the batch. */
+export function chooseToken(logits: Float32Array, options: Sampling & Pick<ResolvedGeneration, 'seed'>, prompt: number, step: number): number {
+  if (options.temperature === 0) return likeliest(logits);
+  return drawToken(tokenDistribution(logits, options), randomUniform(randomKey(options.seed, 'generate', prompt), step));
+}
+
+/** Changes the logits of tokens that stand in the text: z/penalty where z > 0, else z·penalty. */
+export function penalizeRepetition(logits: Float32Array, text: Iterable<number>, penalty: number): void {
+  if (penalty === 1) return;
+  for (const id of new Set(text)) logits[id] = logits[id]! > 0 ? logits[id]! / penalty : logits[id]! * penalty;
+}
+
+/** The k-th largest value, by a heap of the k largest so far with the least on top. */
+function kthLargest(values: Float32Array, k: number): number {
+  const heap = Float32Array.from(values.subarray(0, k)).sort(); // ascending order is a heap
+  for (let i = k; i < values.length; i += 1) {
+    const value = values[i]!;
+    if (!(value > heap[0]!)) continue;
+    let at = 0;
+    for (let child = 1; child < k; child = 2 * at + 1) {
+      if (child + 1 < k && heap[child + 1]! < heap[child]!) child += 1;
+      if (heap[child]! >= value) break;
+      heap[at] = heap[child]!;
+      at = child;
+    }
+    heap[at] = value;
+  }
+  return heap[0]!;
+}

@@ -1,0 +1,74 @@
+/** Texts in, texts out: tokenising, stop strings and streaming around `generate`. */
+import type { Model } from '@peft/core';
+import type { TextTokenizer } from '@peft/data';
+import { check, PeftError, show } from '@peft/errors';
+import { generate } from './generate.js';
+import type { Generated, GenerationOptions } from './generation-options.js';
+import { isEncoderDecoder } from './sequence-reader.js';
+import { TextStream } from './text-stream.js';
+
+export interface GeneratedText extends Generated {
+  /** Without special tokens, and without the stop string that ended it. */
+  readonly text: string;
+}
+
+export interface TextGenerationOptions extends Omit<GenerationOptions, 'onToken'> {
+  /** The text ends before any of these. */
+  readonly stopStrings?: readonly string[];
+  /** Prompts that are computed at once. Default 16. */
+  readonly batchSize?: number;
+  /** Told of each piece of text as soon as it is certain; not with beams. */
+  readonly onText?: (piece: { readonly prompt: number; readonly text: string }) => void;
+}
+
+/** A text, or token ids that are taken as they are. */
+export type Prompt = string | readonly number[];
+
+/**
+ * Writes on after each prompt, or, with an encoder-decoder, what it makes of it. See {@link generate}.
+ * @throws what `generate` throws; PEFT_CONFIG_INVALID for stop strings with beams
+ */
+export async function generateTexts(model: Model, tokenizer: TextTokenizer, prompts: readonly Prompt[], options: TextGenerationOptions = {}): Promise<GeneratedText[]> {
+  const { stopStrings = [], batchSize = 16, onText, adapters, ...rest } = options;
+  check.positiveInteger('generation', 'batchSize', batchSize);
+  const bad = stopStrings.find((stop) => typeof stop !== 'string' || stop === '');
+  if (bad !== undefined) throw new PeftError('PEFT_CONFIG_INVALID', `generation: a stop string must be a text that is not empty, got ${show(bad)}.`);
+  const isStreamed = (rest.beams ?? 1) === 1;
+  if (!isStreamed && (stopStrings.length > 0 || onText)) throw new PeftError('PEFT_CONFIG_INVALID', 'generation: beam search writes no text before its end, so it takes neither stop strings nor onText.', { hint: 'leave out beams' });
+  const isPair = isEncoderDecoder(model);
+  const ids = prompts.map((prompt) => (typeof prompt === 'string' ? promptIds(prompt, tokenizer, isPair, rest.endIds ?? []) : prompt));
+  const results: GeneratedText[] = [];
+  for (let first = 0; first < ids.length; first += batchSize) {
+    const streams = ids.slice(first, first + batchSize).map(() => new TextStream(tokenizer, stopStrings));
+    const texts = streams.map(() => '');
+    const hand = (prompt: number, text: string): void => {
+      if (text === '') return;
+      texts[prompt] += text;
+      onText?.({ prompt: first + prompt, text });
+    };
+    const made = await generate(model, ids.slice(first, first + batchSize), {
+      ...rest,
+      ...(adapters && { adapters: adapters.slice(first, first + batchSize) }),
+      ...(isStreamed && {
+        onToken: ({ prompt, id }) => {
+          const { text, isStopped } = streams[prompt]!.push(id);
+          hand(prompt, text);
+          return isStopped;
+        },
+      }),
+    });
+    made.forEach((result, b) => {
+      if (!isStreamed) return void results.push({ ...result, text: tokenizer.decode(result.ids) });
+      if (result.finishReason !== 'stop') hand(b, streams[b]!.end().text);
+      results.push({ ...result, text: texts[b]! });
+    });
+  }
+  return results;
+}
+
+/** With the special tokens that the tokenizer puts around a text; a decoder goes on, so one that ends the text is left out. */
+function promptIds(text: string, tokenizer: TextTokenizer, isPair: boolean, endIds: readonly number[]): readonly number[] {
+  const ids = [...tokenizer.encode(text).ids];
+  if (!isPair) while (ids.length > 1 && endIds.includes(ids.at(-1)!) && ids.at(-1) !== tokenizer.specialIds.bos) ids.pop();
+  return ids;
+}

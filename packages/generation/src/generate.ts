@@ -1,0 +1,69 @@
+/** Goes on from prompts, token by token, all of them in one batch. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Model } from '@peft/core';
+import { PeftError } from '@peft/errors';
+import { searchBeams } from './beam-search.js';
+import { chooseToken, penalizeRepetition } from './choose-token.js';
+import { resolveGeneration, type Generated, type GenerationOptions, type ResolvedGeneration } from './generation-options.js';
+import { isEncoderDecoder, SequenceReader } from './sequence-reader.js';
+
+/**
+ * Generates after token ids. Prompts of any lengths share a batch without padding; what comes out for one does not depend on the others.
+ * A text that has ended leaves the batch. No tensor is left behind.
+ *
+ * @param prompts token ids: what a decoder goes on from, or what the encoder of an encoder-decoder reads.
+ * @returns one result per prompt, in their order.
+ * @throws PEFT_GENERATION_HEAD, PEFT_GENERATION_PROMPT, PEFT_CONFIG_INVALID; PEFT_CACHE_ADAPTER for adapters that look at whole
+ *   sequences, which need `cache: false`; the signal's reason when aborted.
+ */
+export async function generate(model: Model, prompts: readonly (readonly number[])[], options: GenerationOptions = {}): Promise<Generated[]> {
+  const resolved = resolveGeneration(options, prompts.length);
+  const empty = prompts.findIndex(({ length }) => length === 0);
+  if (empty >= 0) throw new PeftError('PEFT_GENERATION_PROMPT', `generation: prompt ${empty} has no tokens.`, { hint: 'start it with the tokenizer\'s begin token' });
+  const isPair = isEncoderDecoder(model);
+  if (prompts.length === 0) return [];
+  const starts = isPair ? prompts.map(() => resolved.startIds) : prompts;
+  const reader = new SequenceReader(model, isPair ? prompts : undefined, resolved);
+  try {
+    return await (resolved.beams > 1 ? searchBeams(reader, starts, resolved) : goOn(reader, starts, resolved));
+  } finally {
+    reader.dispose();
+  }
+}
+
+interface Text {
+  readonly prompt: number;
+  /** What stood there before, and what was made. */
+  readonly tokens: number[];
+  readonly made: number[];
+}
+
+async function goOn(reader: SequenceReader, starts: readonly (readonly number[])[], options: ResolvedGeneration): Promise<Generated[]> {
+  const results = new Array<Generated>(starts.length);
+  let running: Text[] = starts.map((start, prompt) => ({ prompt, tokens: [...start], made: [] }));
+  for (let step = 0; running.length > 0; step += 1) {
+    options.signal?.throwIfAborted();
+    const logits = reader.next(running.map(({ tokens }) => tokens));
+    const going: number[] = [];
+    running.forEach((text, b) => {
+      penalizeRepetition(logits[b]!, text.tokens, options.repetitionPenalty);
+      const reason = append(text, chooseToken(logits[b]!, options, text.prompt, step), options);
+      if (reason) results[text.prompt] = { ids: text.made, finishReason: reason };
+      else going.push(b);
+    });
+    if (going.length < running.length && going.length > 0) reader.select(Int32Array.from(going));
+    running = going.map((b) => running[b]!);
+    await nextTurn();
+  }
+  return results;
+}
+
+/** @returns why the text ends here, if it does */
+function append({ prompt, tokens, made }: Text, id: number, { endIds, maxNewTokens, onToken }: ResolvedGeneration): Generated['finishReason'] | undefined {
+  tokens.push(id);
+  made.push(id);
+  const isStopped = onToken?.({ prompt, id, count: made.length }) === true;
+  if (endIds.includes(id)) return 'end';
+  if (isStopped) return 'stop';
+  return made.length >= maxNewTokens ? 'length' : undefined;
+}

@@ -1,0 +1,96 @@
+/** How to go on from a prompt. */
+import { check, PeftError } from '@peft/errors';
+
+/** What comes out of one prompt. */
+export interface Generated {
+  /** New tokens, an end token that closed them included. */
+  readonly ids: readonly number[];
+  /** An end token, a stop string, or as many tokens as were asked for. */
+  readonly finishReason: 'end' | 'stop' | 'length';
+  /** Beam search: Σ ln p / length^lengthPenalty. */
+  readonly score?: number;
+}
+
+/** A token that was just made. */
+export interface TokenEvent {
+  /** Which prompt. */
+  readonly prompt: number;
+  readonly id: number;
+  /** How many tokens of that prompt there are now. */
+  readonly count: number;
+}
+
+export interface GenerationOptions {
+  /** Tokens per prompt at most. Default 128. */
+  readonly maxNewTokens?: number;
+  /** Tokens that end a text. Default: none. See `generationDefaults`. */
+  readonly endIds?: readonly number[];
+  /** What the decoder of an encoder-decoder starts with. Default [0]. */
+  readonly startIds?: readonly number[];
+  /** Logits are divided by it before a token is drawn; 0 takes the likeliest. Default 0, or 1 where `topK` or `topP` is given. */
+  readonly temperature?: number;
+  /** Draw among that many likeliest tokens (and those as likely as the last of them). Default: all. */
+  readonly topK?: number;
+  /** Draw among the likeliest tokens that together reach this probability, in (0, 1]. Default 1. */
+  readonly topP?: number;
+  /** Logits of tokens that stand in the text already are divided by it where positive, else multiplied (Keskar et al. 2019). Default 1. */
+  readonly repetitionPenalty?: number;
+  /** Width of the beam search; 1 for none. Default 1. */
+  readonly beams?: number;
+  /** Exponent of the length that a beam's score is divided by. Default 1. */
+  readonly lengthPenalty?: number;
+  /** Ends a beam search once there are `beams` finished texts; false: once a better one is unlikely; `never`: once it is impossible. Default false. */
+  readonly earlyStopping?: boolean | 'never';
+  /** Names the random numbers. Default 0. */
+  readonly seed?: number;
+  /** Keep keys and values of what was read. Default true; false reads each text again for every token. */
+  readonly cache?: boolean;
+  /** An adapter's name per prompt (`__base__` for none) instead of the active ones. */
+  readonly adapters?: readonly string[];
+  /** The promise rejects with its reason after the present token. */
+  readonly signal?: AbortSignal;
+  /** Told of each token as it is made; not with beams. True ends that prompt's text (`stop`). */
+  readonly onToken?: (token: TokenEvent) => boolean | void;
+}
+
+/** Options with their defaults. */
+export interface ResolvedGeneration extends Required<Omit<GenerationOptions, 'signal' | 'onToken' | 'adapters' | 'topK'>> {
+  /** 0: all. */
+  readonly topK: number;
+  readonly adapters: readonly string[] | undefined;
+  readonly signal: AbortSignal | undefined;
+  readonly onToken: GenerationOptions['onToken'];
+}
+
+const OWNER = 'generation';
+const KEYS: readonly (keyof GenerationOptions)[] = ['maxNewTokens', 'endIds', 'startIds', 'temperature', 'topK', 'topP', 'repetitionPenalty', 'beams', 'lengthPenalty', 'earlyStopping', 'seed', 'cache', 'adapters', 'signal', 'onToken'];
+
+/** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
+export function resolveGeneration(options: GenerationOptions, prompts: number): ResolvedGeneration {
+  check.knownKeys(OWNER, options, KEYS);
+  const { maxNewTokens = 128, endIds = [], startIds = [0], topK = 0, topP = 1, repetitionPenalty = 1, beams = 1, lengthPenalty = 1, earlyStopping = false, seed = 0, cache = true, adapters, signal, onToken } = options;
+  const isDrawn = options.topK !== undefined || options.topP !== undefined;
+  const { temperature = isDrawn ? 1 : 0 } = options;
+  check.positiveInteger(OWNER, 'maxNewTokens', maxNewTokens);
+  for (const id of endIds) check.nonNegativeInteger(OWNER, 'endIds', id);
+  for (const id of startIds) check.nonNegativeInteger(OWNER, 'startIds', id);
+  check.finite(OWNER, 'temperature', temperature);
+  if (temperature < 0) fail(`temperature must be at least 0, got ${temperature}`);
+  check.nonNegativeInteger(OWNER, 'topK', topK);
+  check.positive(OWNER, 'topP', topP);
+  if (topP > 1) fail(`topP must be in (0, 1], got ${topP}`);
+  check.positive(OWNER, 'repetitionPenalty', repetitionPenalty);
+  check.positiveInteger(OWNER, 'beams', beams);
+  check.finite(OWNER, 'lengthPenalty', lengthPenalty);
+  check.finite(OWNER, 'seed', seed);
+  check.boolean(OWNER, 'cache', cache);
+  if (earlyStopping !== 'never') check.boolean(OWNER, 'earlyStopping', earlyStopping);
+  if (beams > 1 && temperature > 0) fail(`${beams} beams and a temperature of ${temperature} were asked for`, 'beam search takes the likeliest texts: leave out temperature, topK and topP');
+  if (beams > 1 && onToken) fail('beam search has no token until its end, so onToken cannot be told of any', 'leave out onToken, or beams');
+  if (adapters && adapters.length !== prompts) fail(`${adapters.length} adapters were named for ${prompts} prompts`, 'give one per prompt, "__base__" for none');
+  return { maxNewTokens, endIds, startIds, temperature, topK, topP, repetitionPenalty, beams, lengthPenalty, earlyStopping, seed, cache, adapters, signal, onToken };
+}
+
+function fail(what: string, hint?: string): never {
+  throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: ${what}.`, hint === undefined ? {} : { hint });
+}
