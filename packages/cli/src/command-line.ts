@@ -1,10 +1,12 @@
 /** The `peft` command: parses the line, runs the command, says what went wrong. */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { addDoctor } from './commands/doctor.js';
 import { addEvaluate } from './commands/evaluate.js';
 import { addFit } from './commands/fit.js';
 import { addInspect } from './commands/inspect.js';
 import { addPredict } from './commands/predict.js';
+import { addSetup } from './commands/setup.js';
 import { reportError } from './report-error.js';
 import type { Terminal } from './terminal.js';
 
@@ -22,6 +24,8 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
   addEvaluate(program, terminal);
   addPredict(program, terminal);
   addInspect(program, terminal);
+  addSetup(program, terminal);
+  addDoctor(program, terminal);
   for (const command of program.commands) command.copyInheritedSettings(program);
   try {
     await program.parseAsync([...argv], { from: 'user' });

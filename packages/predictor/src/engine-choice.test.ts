@@ -39,6 +39,27 @@ describe('the choice of the engine', () => {
     await expect(chooseEngine({ threads: -1 }, { native, portable })).rejects.toMatchObject({ code: 'PEFT_CONFIG_INVALID' });
   });
 
+  it('is tensorflow where a GPU works with it, and says why', async () => {
+    const asked: (boolean | undefined)[] = [];
+    const tensorflow: EngineMakers['tensorflow'] = (_request, needsGpu) => {
+      asked.push(needsGpu);
+      return portable(); // stands in for it: no GPU is needed to test the choice
+    };
+    const { engine, reason, warning } = await chooseEngine({}, { tensorflow, native: noAddon, portable }, () => Promise.resolve({ card: 'NVIDIA L4', hasLibrary: true }));
+    expect({ asked, reason, warning }).toEqual({ asked: [true], reason: 'NVIDIA L4 works with it', warning: undefined });
+    engine.dispose();
+  });
+
+  it('is native where a GPU cannot be used, with a warning that names the card and the reason', async () => {
+    const tensorflow: EngineMakers['tensorflow'] = () => Promise.reject(new PeftError('PEFT_GPU_CUDA', "tensorflow: NVIDIA's driver 470.1 is older than CUDA 12."));
+    const { engine, warning } = await chooseEngine({}, { tensorflow, native: portable, portable }, () => Promise.resolve({ card: 'NVIDIA L4', hasLibrary: true }));
+    expect(warning).toMatchObject({ code: 'PEFT_ENGINE_GPU_UNUSED', message: "NVIDIA L4 is not used: tensorflow: NVIDIA's driver 470.1 is older than CUDA 12." });
+    engine.dispose();
+    const without = await chooseEngine({}, { tensorflow, native: portable }, () => Promise.resolve({ card: 'NVIDIA L4', hasLibrary: false }));
+    expect(without.warning?.message).toBe('NVIDIA L4 is not used: no TensorFlow library with CUDA is set up');
+    without.engine.dispose();
+  });
+
   it('says when a precision cannot be had', async () => {
     const { engine, warning } = await chooseEngine({ name: 'portable', precision: 'bfloat16' }, { portable });
     expect(warning?.code).toBe('PEFT_ENGINE_PRECISION');

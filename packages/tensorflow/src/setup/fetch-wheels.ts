@@ -1,0 +1,75 @@
+/** Has pip fetch wheels, and npm the scripts of tfjs-node: both know the user's registries, proxies and mirrors. */
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { PeftError } from '@peft/errors';
+import { offline } from './download.js';
+import { lastLines, runCommand } from './run-command.js';
+import { parseWheelName } from './wheel-name.js';
+
+export interface FetchOptions {
+  readonly folder: string;
+  readonly signal?: AbortSignal | undefined;
+  readonly onBytes?: (done: number, total: number | undefined) => void;
+}
+
+/** The wheel's interpreter is never used, so it is one that every TensorFlow since 2.12 was built for. */
+const PYTHON_VERSION = '3.11';
+const PYTHONS = process.platform === 'win32' ? ['py', 'python'] : ['python3', 'python'];
+const NO_NETWORK = /Failed to establish a new connection|Temporary failure in name resolution|Network is unreachable|getaddrinfo|ConnectTimeout|Read timed out|Connection refused|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|NameResolutionError/i;
+
+/** A wheel that was fetched before. */
+export function fetchedWheel(folder: string, name: string, version?: string): string | undefined {
+  const files = existsSync(folder) ? readdirSync(folder) : [];
+  const found = files.find((file) => {
+    const wheel = parseWheelName(file);
+    return wheel?.package === name && (version === undefined || wheel.version === version);
+  });
+  return found && join(folder, found);
+}
+
+/** @returns the path of the wheel. @throws PEFT_SETUP_OFFLINE, PEFT_SETUP_VERSION, PEFT_SETUP_TOOLS without pip */
+export async function fetchWheel(name: string, version: string | undefined, { folder, signal, onBytes }: FetchOptions): Promise<string> {
+  const known = fetchedWheel(folder, name, version);
+  if (known) return known;
+  mkdirSync(folder, { recursive: true });
+  const python = await findPip(signal);
+  const requirement = version ? `${name}==${version}` : name;
+  const onLine = (line: string): void => {
+    const [, done, total] = /^Progress (\d+) of (\d+)/.exec(line) ?? [];
+    if (done) onBytes?.(Number(done), Number(total));
+  };
+  const progress = python.version >= 24.1 ? ['--progress-bar', 'raw'] : ['--progress-bar', 'off'];
+  const args = ['-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '--python-version', PYTHON_VERSION, '--disable-pip-version-check', ...progress, '--dest', folder, requirement];
+  const { status, output } = await runCommand(python.program, args, { signal, onLine, env: { ...process.env, PIP_RESUME_RETRIES: '5' } });
+  const fetched = fetchedWheel(folder, name, version);
+  if (status === 0 && fetched) return fetched;
+  if (NO_NETWORK.test(output)) throw offline(requirement, 'pip found no network');
+  if (/No matching distribution|Could not find a version/.test(output)) {
+    const [, versions = ''] = /from versions: ([^)]*)\)/.exec(output) ?? [];
+    throw new PeftError('PEFT_SETUP_VERSION', `setup: pip found no wheel of ${requirement} for this machine${versions && versions !== 'none' ? `; there are ${versions.split(', ').slice(-6).join(', ')}` : ''}.`, { hint: 'choose a version with --tensorflow, or name a wheel or archive with --from' });
+  }
+  throw new PeftError('PEFT_SETUP_DOWNLOAD', `setup: pip could not fetch ${requirement}:\n${lastLines(output)}`, { hint: 'fetch it yourself and name it with --from' });
+}
+
+/** @returns the path of the tarball. @throws PEFT_SETUP_OFFLINE, PEFT_SETUP_TOOLS without npm */
+export async function fetchTfjsNode(version: string, { folder, signal }: FetchOptions): Promise<string> {
+  const path = join(folder, `tensorflow-tfjs-node-${version}.tgz`);
+  if (existsSync(path)) return path;
+  mkdirSync(folder, { recursive: true });
+  const npm = process.env['npm_execpath'];
+  const [program, first] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
+  const { status, output, errorCode } = await runCommand(program, [...first, 'pack', '--silent', `@tensorflow/tfjs-node@${version}`, '--pack-destination', folder], { signal, cwd: folder });
+  if (status === 0 && existsSync(path)) return path;
+  if (errorCode === 'ENOENT') throw new PeftError('PEFT_SETUP_TOOLS', 'setup: npm was not found, which fetches tfjs-node.', { hint: `fetch it elsewhere with: npm pack @tensorflow/tfjs-node@${version}   and name the file with --tfjs-node` });
+  if (NO_NETWORK.test(output)) throw offline(`@tensorflow/tfjs-node@${version}`, 'npm found no network');
+  throw new PeftError('PEFT_SETUP_DOWNLOAD', `setup: npm could not fetch @tensorflow/tfjs-node@${version}:\n${lastLines(output)}`, { hint: 'fetch it yourself and name it with --tfjs-node' });
+}
+
+async function findPip(signal: AbortSignal | undefined): Promise<{ program: string; version: number }> {
+  for (const program of PYTHONS) {
+    const { status, stdout } = await runCommand(program, ['-m', 'pip', '--version'], { signal });
+    const [, version] = /^pip (\d+\.\d+)/.exec(stdout) ?? [];
+    if (status === 0 && version) return { program, version: Number(version) };
+  }
+  throw new PeftError('PEFT_SETUP_TOOLS', 'setup: Python with pip was not found, which fetches the TensorFlow wheel.', { hint: 'install it (Debian: apt-get install python3-pip), or name a wheel or archive of TensorFlow with --from' });
+}
