@@ -8,7 +8,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { definePeftMethod, normal, unfreezeBiases, zeros, type AdapterParameter, type AttachContext, type LinearAdapter, type PeftConfigContext, type SiteHandle, type TargetSelection } from '@peft/core';
+import { definePeftMethod, normal, queryValueTargets, unfreezeBiases, zeros, type AdapterParameter, type AttachContext, type LinearAdapter, type PeftConfigContext, type SiteHandle, type TargetSelection } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { linear, scaleColumns } from '@peft/ops';
 import { fromPeftAdaloraConfig, parseAdaloraConfig, toPeftAdaloraConfig, type AdaloraConfig } from './adalora-config.js';
@@ -18,16 +18,12 @@ declare module '@peft/core' {
   interface PeftConfigs { adalora: AdaloraConfig }
 }
 
-/** Modules that PEFT takes by default, by `model_type`; elsewhere queries and values. */
+/** Families where PEFT's AdaLoRA takes more than LoRA; elsewhere queries and values. */
 export const ADALORA_DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>> = Object.freeze({
-  bert: ['query', 'value'],
   roberta: ['query', 'key', 'value', 'dense'],
   'deberta-v2': ['query_proj', 'key_proj', 'value_proj', 'dense'],
   t5: ['q', 'k', 'v', 'o', 'wi', 'wo'],
   mt5: ['q', 'k', 'v', 'o', 'wi_0', 'wi_1', 'wo'],
-  gpt2: ['c_attn'],
-  llama: ['q_proj', 'v_proj'],
-  qwen2: ['q_proj', 'v_proj'],
 });
 
 /** The AdaLoRA method: `adalora({ initialRank: 12, targetRank: 8, totalSteps: 1000 })`. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
@@ -37,7 +33,7 @@ export const adalora = definePeftMethod({
   peftCommonKeys: ['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save'],
   paper: { title: 'AdaLoRA: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning', url: 'https://arxiv.org/abs/2303.10512' },
   parseConfig: parseAdaloraConfig,
-  defaultTargets: ({ modelType }): TargetSelection => ({ targets: ADALORA_DEFAULT_TARGETS[modelType] ?? { roles: ['attention.query', 'attention.value'] } }),
+  defaultTargets: ({ modelType }): TargetSelection => (ADALORA_DEFAULT_TARGETS[modelType] ? { targets: ADALORA_DEFAULT_TARGETS[modelType] } : queryValueTargets(modelType)),
 
   attach: {
     linear(site, config, context): LinearAdapter {

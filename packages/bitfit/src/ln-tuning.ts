@@ -12,12 +12,16 @@ declare module '@peft/core' {
   interface PeftConfigs { 'ln-tuning': LnTuningConfig }
 }
 
+const GEMMA = ['input_layernorm', 'post_attention_layernorm', 'pre_feedforward_layernorm', 'post_feedforward_layernorm', 'norm'];
+
 /** Norms that PEFT takes by default, by `model_type`; in other families it asks for names, and here every norm is taken. */
 export const LN_TUNING_DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>> = Object.freeze({
   t5: ['layer_norm', 'final_layer_norm'],
   mt5: ['layer_norm', 'final_layer_norm'],
   llama: ['input_layernorm', 'post_attention_layernorm', 'norm'],
   mistral: ['input_layernorm', 'post_attention_layernorm', 'norm'],
+  gemma2: GEMMA,
+  gemma3_text: GEMMA,
   qwen2: ['post_attention_layernorm'],
   qwen3: ['post_attention_layernorm'],
   gpt2: ['ln_1', 'ln_2', 'ln_f'],

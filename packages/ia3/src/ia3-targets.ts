@@ -18,9 +18,11 @@ export const IA3_DEFAULT_TARGETS: Readonly<Record<string, DefaultTargets>> = Obj
   gpt2: { targets: ['c_attn', 'mlp.c_proj'], feedforward: ['mlp.c_proj'] },
   llama: LLAMA_LIKE,
   mistral: LLAMA_LIKE,
+  gemma2: QWEN_LIKE,
+  gemma3_text: QWEN_LIKE,
   qwen2: QWEN_LIKE,
   qwen3: QWEN_LIKE,
 });
 
 /** What stands in for the table in families that it lacks: keys, values, and the input of the second feed-forward matrix. */
-export const IA3_DEFAULT_ROLES = Object.freeze({ roles: ['attention.key', 'attention.value', 'ffn.down'] as const, feedforward: 'ffn.down' });
+export const IA3_DEFAULT_ROLES = Object.freeze({ roles: ['attention.key', 'attention.value', 'attention.query_key_value', 'cross.attention.key', 'cross.attention.value', 'ffn.down'] as const, feedforward: 'ffn.down' });

@@ -3,5 +3,4 @@ export { lora } from './lora.js';
 export { fastPissaInit, loftqInit, oloraInit, pissaInit } from './lora-decompositions.js';
 export { type LoraConfig, strengthAt } from './lora-config.js';
 export { defaultInit, gaussianInit, type LoraInitCall, type LoraInitializer, randomInit } from './lora-init.js';
-export { LORA_DEFAULT_ROLES, LORA_DEFAULT_TARGETS } from './lora-targets.js';
 export { loraPeftKeys } from './lora-peft-config.js';

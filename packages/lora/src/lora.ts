@@ -1,5 +1,5 @@
 /** LoRA as a method: which sites it takes, what it puts on each, and its options in PEFT's words. */
-import { definePeftMethod, matchesSuffix, trainableRows, unfreezeBiases, type ModelDescription, type TargetSelection } from '@peft/core';
+import { definePeftMethod, matchesSuffix, queryValueTargets, trainableRows, unfreezeBiases, type ModelDescription, type TargetSelection } from '@peft/core';
 import { parseLoraConfig, type LoraConfig } from './lora-config.js';
 import { doraLinear } from './dora.js';
 import { gatedLora } from './gated-lora.js';
@@ -7,7 +7,6 @@ import { loraEmbedding } from './lora-embedding.js';
 import { loraHub } from './lora-hub.js';
 import { loraLinear, makeMatrices } from './lora-linear.js';
 import { fromPeftLoraConfig, toPeftLoraConfig } from './lora-peft-config.js';
-import { LORA_DEFAULT_ROLES, LORA_DEFAULT_TARGETS } from './lora-targets.js';
 
 declare module '@peft/core' {
   interface PeftConfigs { lora: LoraConfig }
@@ -24,7 +23,7 @@ export const lora = definePeftMethod({
   peftCommonKeys: ['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save'],
   paper: { title: 'LoRA: Low-Rank Adaptation of Large Language Models', url: 'https://arxiv.org/abs/2106.09685' },
   parseConfig: parseLoraConfig,
-  defaultTargets: ({ modelType }): TargetSelection => ({ targets: LORA_DEFAULT_TARGETS[modelType] ?? LORA_DEFAULT_ROLES }),
+  defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
   extraTargets: (config, description) => Object.keys(tokenRows(config, description)),
 
   attach: {

@@ -6,10 +6,10 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { definePeftMethod, normal, zeros, type TargetSelection } from '@peft/core';
+import { definePeftMethod, normal, queryValueTargets, zeros, type TargetSelection } from '@peft/core';
 import { check } from '@peft/errors';
 import { linear } from '@peft/ops';
-import { dropUpdate, fromPeftLycorisConfig, LYCORIS_COMMON_KEYS, LYCORIS_DEFAULT_TARGETS, LYCORIS_KEYS, parseLycorisConfig, strengthOf, toPeftLycorisConfig, type LycorisConfig } from './lycoris-config.js';
+import { dropUpdate, fromPeftLycorisConfig, LYCORIS_COMMON_KEYS, LYCORIS_KEYS, parseLycorisConfig, strengthOf, toPeftLycorisConfig, type LycorisConfig } from './lycoris-config.js';
 
 export type LohaConfig = LycorisConfig;
 
@@ -29,7 +29,7 @@ export const loha = definePeftMethod({
     return Object.freeze(parseLycorisConfig('loha', input));
   },
 
-  defaultTargets: (): TargetSelection => LYCORIS_DEFAULT_TARGETS,
+  defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
 
   attach: {
     linear(site, config, context) {

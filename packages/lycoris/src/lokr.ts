@@ -8,11 +8,11 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs';
-import { definePeftMethod, kaimingUniform, zeros, type AdapterParameter, type AttachContext, type SiteHandle, type TargetSelection } from '@peft/core';
+import { definePeftMethod, kaimingUniform, queryValueTargets, zeros, type AdapterParameter, type AttachContext, type SiteHandle, type TargetSelection } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { linear } from '@peft/ops';
 import { factorization } from './factorization.js';
-import { dropUpdate, fromPeftLycorisConfig, LYCORIS_COMMON_KEYS, LYCORIS_DEFAULT_TARGETS, LYCORIS_KEYS, parseLycorisConfig, strengthOf, toPeftLycorisConfig, type LycorisConfig } from './lycoris-config.js';
+import { dropUpdate, fromPeftLycorisConfig, LYCORIS_COMMON_KEYS, LYCORIS_KEYS, parseLycorisConfig, strengthOf, toPeftLycorisConfig, type LycorisConfig } from './lycoris-config.js';
 
 export interface LokrConfig extends LycorisConfig {
   /** The small matrix is low-rank, too, where that saves parameters. Default false. */
@@ -43,7 +43,7 @@ export const lokr = definePeftMethod({
     return Object.freeze({ ...parseLycorisConfig('lokr', input), decomposeBoth, decomposeFactor, rankDropoutScale });
   },
 
-  defaultTargets: (): TargetSelection => LYCORIS_DEFAULT_TARGETS,
+  defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
 
   attach: {
     linear(site, config, context) {

@@ -24,9 +24,6 @@ export interface LycorisConfig {
 export const LYCORIS_KEYS: readonly (keyof LycorisConfig)[] = ['rank', 'alpha', 'rankDropout', 'moduleDropout', 'initWeights', 'rankPattern', 'alphaPattern'];
 export const LYCORIS_COMMON_KEYS = ['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save'] as const;
 
-/** Modules taken by default. PEFT has no table for these methods, so that a file always names its targets. */
-export const LYCORIS_DEFAULT_TARGETS = Object.freeze({ targets: Object.freeze({ roles: Object.freeze(['attention.query', 'attention.value']) }) });
-
 /** @throws PEFT_CONFIG_INVALID */
 export function parseLycorisConfig(owner: string, input: Partial<LycorisConfig>): LycorisConfig {
   const { rank = 8, alpha = 8, rankDropout = 0, moduleDropout = 0, initWeights = true, rankPattern = {}, alphaPattern = {} } = input;

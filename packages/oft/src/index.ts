@@ -1,3 +1,3 @@
 export { cayleyExact, cayleySeries, skewSymmetric } from './cayley.js';
-export { oft, OFT_DEFAULT_TARGETS } from './oft.js';
+export { oft } from './oft.js';
 export { blocksOf, type OftConfig } from './oft-config.js';

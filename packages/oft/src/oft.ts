@@ -8,27 +8,13 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs';
-import { definePeftMethod, normal, unfreezeBiases, zeros, type AdapterCall, type LinearAdapter, type TargetSelection } from '@peft/core';
+import { definePeftMethod, normal, queryValueTargets, unfreezeBiases, zeros, type AdapterCall, type LinearAdapter, type TargetSelection } from '@peft/core';
 import { cayleyExact, cayleySeries, skewSymmetric } from './cayley.js';
 import { blocksOf, fromPeftOftConfig, parseOftConfig, toPeftOftConfig, type OftConfig } from './oft-config.js';
 
 declare module '@peft/core' {
   interface PeftConfigs { oft: OftConfig }
 }
-
-/** Modules that PEFT takes by default, by `model_type`; elsewhere queries and values. */
-export const OFT_DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>> = Object.freeze({
-  bert: ['query', 'value'],
-  roberta: ['query', 'value'],
-  'xlm-roberta': ['query', 'value'],
-  electra: ['query', 'value'],
-  'deberta-v2': ['query_proj', 'value_proj'],
-  t5: ['q', 'v'],
-  mt5: ['q', 'v'],
-  llama: ['q_proj', 'v_proj'],
-  mistral: ['q_proj', 'v_proj'],
-  qwen2: ['q_proj', 'v_proj'],
-});
 
 /** The OFT method: `oft({ blockSize: 32 })`. Merging is exact. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
 export const oft = definePeftMethod({
@@ -37,7 +23,7 @@ export const oft = definePeftMethod({
   peftCommonKeys: ['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save'],
   paper: { title: 'Controlling Text-to-Image Diffusion by Orthogonal Finetuning', url: 'https://arxiv.org/abs/2306.07280' },
   parseConfig: parseOftConfig,
-  defaultTargets: ({ modelType }): TargetSelection => ({ targets: OFT_DEFAULT_TARGETS[modelType] ?? { roles: ['attention.query', 'attention.value'] } }),
+  defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
 
   attach: {
     linear(site, config, context): LinearAdapter {

@@ -1,3 +1,3 @@
-export { vera, VERA_DEFAULT_TARGETS } from './vera.js';
+export { vera } from './vera.js';
 export { type VeraConfig } from './vera-config.js';
 export { mersenneTwister, torchUniform } from './mersenne-twister.js';

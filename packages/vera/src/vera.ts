@@ -8,7 +8,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { constant, definePeftMethod, normal, ones, unfreezeBiases, zeros, type AdapterParameter, type AttachContext, type TargetSelection } from '@peft/core';
+import { constant, definePeftMethod, normal, ones, queryValueTargets, unfreezeBiases, zeros, type AdapterParameter, type AttachContext, type TargetSelection } from '@peft/core';
 import { freezeTensor, linear, scaleColumns } from '@peft/ops';
 import { mersenneTwister, torchUniform } from './mersenne-twister.js';
 import { fromPeftVeraConfig, parseVeraConfig, toPeftVeraConfig, type VeraConfig } from './vera-config.js';
@@ -17,21 +17,6 @@ declare module '@peft/core' {
   interface PeftConfigs { vera: VeraConfig }
 }
 
-/** Modules that PEFT takes by default, by `model_type`; elsewhere queries and values. */
-export const VERA_DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>> = Object.freeze({
-  bert: ['query', 'value'],
-  roberta: ['query', 'value'],
-  'xlm-roberta': ['query', 'value'],
-  electra: ['query', 'value'],
-  'deberta-v2': ['query_proj', 'value_proj'],
-  t5: ['q', 'v'],
-  mt5: ['q', 'v'],
-  gpt2: ['c_attn'],
-  llama: ['q_proj', 'v_proj'],
-  mistral: ['q_proj', 'v_proj'],
-  qwen2: ['q_proj', 'v_proj'],
-});
-
 /** The VeRA method: `vera({ rank: 256 })`. Merging is exact. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
 export const vera = definePeftMethod({
   name: 'vera',
@@ -39,7 +24,7 @@ export const vera = definePeftMethod({
   peftCommonKeys: ['target_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save'],
   paper: { title: 'VeRA: Vector-based Random Matrix Adaptation', url: 'https://arxiv.org/abs/2310.11454' },
   parseConfig: parseVeraConfig,
-  defaultTargets: ({ modelType }): TargetSelection => ({ targets: VERA_DEFAULT_TARGETS[modelType] ?? { roles: ['attention.query', 'attention.value'] } }),
+  defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
 
   attach: {
     linear(site, config, context) {
