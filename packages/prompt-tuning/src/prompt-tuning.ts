@@ -3,7 +3,7 @@
  * front of both stacks. PEFT calls it PROMPT_TUNING.
  */
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { definePeftMethod, normal, zeros, type AttachContext, type Initializer, type SiteHandle } from '@peft/core';
+import { definePeftMethod, normal, zeros, type Initializer, type SiteHandle } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { randomUniform } from '@peft/ops';
 import { ownRows, peftModelWords, tokenTargets, totalTokens } from './virtual-tokens.js';
