@@ -1,0 +1,106 @@
+/** Installs the packed packages into an empty folder and uses them as strangers do: from ESM, CommonJS and strict TypeScript. */
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import ts from 'typescript';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { packAll, packageFolders, readManifest } from './pack.js';
+import { furnish, readmeExample } from './readme-examples.js';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const folders = packageFolders(root);
+/** Packages that are no methods; the examples of their READMEs are run by tests of their own. */
+const OTHERS = ['cli', 'core', 'create-method', 'data', 'errors', 'generation', 'hub', 'layers', 'memory-plan', 'models', 'native', 'ops', 'optim', 'portable', 'predictor', 'studio', 'tensorflow', 'testing', 'trainer', 'webgpu'];
+const methods = folders.filter((folder) => !OTHERS.includes(folder));
+
+let work: string;
+/** Where everything was installed. */
+let project: string;
+
+beforeAll(async () => {
+  work = realpathSync(mkdtempSync(join(tmpdir(), 'peft-packed-')));
+  const tarballs = await packAll(root, work);
+  project = join(work, 'project');
+  mkdirSync(project);
+  const dependencies = Object.fromEntries([...tarballs].map(([name, path]) => [name, `file:${path}`]));
+  const { devDependencies: { '@tensorflow/tfjs': tfjs } } = readManifest(root) as unknown as { devDependencies: Record<string, string> };
+  writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'a-project-of-a-user', private: true, type: 'module', dependencies: { ...dependencies, '@tensorflow/tfjs': tfjs } }));
+  await run('npm', ['install', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: project, maxBuffer: 1 << 26 });
+}, 400_000);
+afterAll(() => rmSync(work, { recursive: true, force: true }));
+
+const node = async (...words: string[]): Promise<string> => (await run(process.execPath, words, { cwd: project, maxBuffer: 1 << 26 })).stdout;
+
+test('each package holds its build, its types and a README, and no sources or tests', () => {
+  for (const folder of folders) {
+    const { name } = readManifest(join(root, 'packages', folder));
+    const installed = join(project, 'node_modules', name);
+    expect(existsSync(join(installed, 'README.md')), `${name}: README.md`).toBe(true);
+    const files = readdirSync(installed, { recursive: true }) as string[];
+    expect(files.filter((file) => /(^|[/\\])(src|test|fixtures)[/\\]|\.test\./.test(file)), name).toEqual([]);
+    if (!readManifest(installed).files.includes('dist')) continue;
+    expect(files, name).toEqual(expect.arrayContaining(['dist/index.js', 'dist/index.d.ts'].map((file) => join(file))));
+  }
+});
+
+test('there is one copy of TensorFlow.js', () => {
+  const copies = (readdirSync(join(project, 'node_modules'), { recursive: true }) as string[]).filter((path) => /@tensorflow[/\\]tfjs-core[/\\]package\.json$/.test(path));
+  expect(copies).toHaveLength(1);
+});
+
+const importable = () => folders.map((folder) => readManifest(join(root, 'packages', folder)).name).filter((name) => name !== '@peft/create-method');
+
+test('an ESM program imports every package', async () => {
+  writeFileSync(join(project, 'all.mjs'), `for (const name of ${JSON.stringify(importable())}) console.log(name, Object.keys(await import(name)).length);`);
+  const lines = (await node('all.mjs')).trim().split('\n');
+  expect(lines.map((line) => line.split(' ')[0])).toEqual(importable());
+  expect(lines.filter((line) => line.endsWith(' 0'))).toEqual([]);
+});
+
+test('a CommonJS program requires every package, and shares its instance of TensorFlow.js', async () => {
+  const names = importable().filter((name) => name !== '@peft/testing'); // vitest refuses to be required
+  writeFileSync(join(project, 'all.cjs'), `
+    for (const name of ${JSON.stringify(names)}) require(name);
+    const tf = require('@tensorflow/tfjs');
+    require('@peft/portable').createPortableEngine().then(async (engine) => {
+      await engine.activate();
+      console.log(tf.getBackend(), require('@peft/lora').lora({ rank: 4 }).name);
+      engine.dispose();
+    });`);
+  expect((await node('--no-warnings', 'all.cjs')).trim()).toMatch(/^\w+ lora$/);
+});
+
+test('the command runs', async () => {
+  const { stdout } = await run(process.execPath, [join(project, 'node_modules/@peft/cli/bin/peft.mjs'), 'inspect', join(root, 'packages/testing/fixtures/models/bert/config.json'), '--method', 'lora'], { cwd: project });
+  expect(stdout).toMatch(/lora: [\d,]+ trainable of [\d,]+ parameters/);
+});
+
+test('strict TypeScript accepts the types, the examples and a CommonJS module, and no misspelt option', () => {
+  const at = join(project, 'types');
+  mkdirSync(at);
+  writeFileSync(join(at, 'all.ts'), importable().map((name, i) => `import * as package${i} from '${name}';\nexport { package${i} };\n`).join(''));
+  writeFileSync(join(at, 'common.cts'), "import lora = require('@peft/lora');\nimport type { MethodSpec } from '@peft/core';\nexport const spec: MethodSpec = lora.lora({ rank: 4 });\n");
+  writeFileSync(join(at, 'misspelt.ts'), "import { lora } from '@peft/lora';\n// @ts-expect-error no such option\nlora({ rnak: 4 });\n");
+  for (const folder of methods) writeFileSync(join(at, `${folder}.ts`), `${readmeExample(root, folder) ?? ''}\nexport {};\n`);
+  const files = readdirSync(at).map((file) => join(at, file));
+  const program = ts.createProgram(files, { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext, strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, skipLibCheck: false, noEmit: true, types: ['node'], typeRoots: [join(root, 'node_modules/@types')] });
+  // TensorFlow.js's own declarations do not pass; ours and the user's must.
+  const faults = ts.getPreEmitDiagnostics(program).filter(({ file }) => !file || file.fileName.startsWith(at) || file.fileName.includes('/@peft/'));
+  expect(ts.formatDiagnostics(faults, { getCurrentDirectory: () => project, getCanonicalFileName: (name) => name, getNewLine: () => '\n' })).toBe('');
+});
+
+describe('the example of the README', () => {
+  test.for(methods.filter((folder) => readmeExample(root, folder) !== undefined))('of %s runs', async (folder) => {
+    const example = readmeExample(root, folder);
+    const at = join(project, 'examples', folder);
+    furnish(root, at);
+    const { outputText } = ts.transpileModule(example!, { compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext } });
+    writeFileSync(join(at, 'example.mjs'), outputText);
+    const { stdout } = await run(process.execPath, ['example.mjs'], { cwd: at, maxBuffer: 1 << 26 });
+    expect(stdout.trim(), 'an example shows something').not.toBe('');
+  });
+});
