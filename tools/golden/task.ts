@@ -6,7 +6,7 @@ import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
 import { architectureFor, loadModel, type HeadOptions, type Model, type ModelBatch, type ModelOutput } from '@peft/core';
 import { openCheckpoint } from '@peft/hub';
 import { architectures } from '@peft/models';
-import { crossEntropy, gatherRows, type Engine } from '@peft/ops';
+import { crossEntropy, type Engine } from '@peft/ops';
 import { nextLabels, packBatch, packRows, unpackRows, type PaddedBatch } from './packed.js';
 
 export type Task = 'seqcls' | 'causal' | 'seq2seq' | 'encoder';

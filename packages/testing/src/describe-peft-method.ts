@@ -43,7 +43,7 @@ export interface MethodContractOptions<Name extends MethodName> {
 }
 
 /** Parameters of a case whose gradient is compared with differences of the loss; the others' lengths and checkpointing are checked. */
-const MAXIMUM_SLOPES = 12;
+const MAXIMUM_SLOPES = 6;
 
 /** Float32 sums in another order. */
 const CLOSE = { atol: 2e-5, rtol: 2e-5 };

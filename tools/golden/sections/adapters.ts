@@ -126,7 +126,8 @@ async function checkTraining(each: Check): Promise<void> {
     const state = optimizer.init(parameters);
     for (let step = 0; step < steps; step += 1) {
       const { loss, gradients } = gradientsOf(model, adapter, json.task, pack(batches[step % batches.length]!));
-      if (step === 0) json.kind === 'prompt' ? compareByName(comparison, 'grad0.', ({ name }) => gradients[name]!, adapter) : compareGradients(comparison, adapter, gradients, record.rank_pattern);
+      if (step === 0 && json.kind === 'prompt') compareByName(comparison, 'grad0.', ({ name }) => gradients[name]!, adapter);
+      else if (step === 0) compareGradients(comparison, adapter, gradients, record.rank_pattern);
       comparison.number(`loss of step ${step}`, loss, record.loss[step]!, record.atol_loss);
       comparison.number(`gradient norm of step ${step}`, globalNorm(gradients), record.grad_norm[step]!, record.atol_grad_norm);
       optimizer.update(parameters, gradients, state, { learningRate: lr, gradientScale: maximumNorm === null ? 1 : clipByGlobalNorm(gradients, maximumNorm).gradientScale });
