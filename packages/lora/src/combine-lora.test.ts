@@ -70,8 +70,8 @@ describe('combineLora', () => {
     add('a');
     add('b', { rank: 3 });
     add('dora', { dora: true });
-    add('head', { modulesToSave: ['norm'] });
-    add('head2', { modulesToSave: ['norm'] });
+    add('head', { modulesToSave: ['model.norm'] });
+    add('head2', { modulesToSave: ['model.norm'] });
     expect(() => combine(['a'], { weights: [1, 2] })).toThrow('a combination of 1 adapters needs as many finite weights, got [1, 2]');
     expect(() => combine(['a', 'b'], { weights: [1, 1], combination: 'linear' })).toThrow('"linear" needs equal ranks, got 2, 3.');
     expect(() => combine(['a', 'dora'], { weights: [1, 1] })).toThrow('adapter "dora" cannot be combined: it has lora at');
