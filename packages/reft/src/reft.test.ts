@@ -82,7 +82,7 @@ describe('ReFT', () => {
     const { open, batch } = tinyModels()[0]!;
     const model = open(engine);
     model.addAdapter('a', loReft());
-    expect(() => tf.tidy(() => model.forward(batch, { assignment: ['a', BASE_ADAPTER, 'a'] }))).toThrow(expect.objectContaining({ code: 'PEFT_MIXED_BATCH' }));
+    expect(() => tf.tidy(() => void model.forward(batch, { assignment: ['a', BASE_ADAPTER, 'a'] }))).toThrow(expect.objectContaining({ code: 'PEFT_MIXED_BATCH' }));
     model.dispose();
   });
 });
