@@ -123,7 +123,7 @@ struct Runner {
     for (int64_t chunk0 = 0; chunk0 < p.rows; chunk0 += chunk) {
       const int64_t rows = std::min(chunk, p.rows - chunk0);
       const Blocks sBlocks(rows, kSharedRows, k.tileRows);
-      const Blocks vBlocks = privateBlocks(p.columns, kPrivateColumns, sBlocks.count, width);
+      const Blocks vBlocks = privateBlocks(p.columns, kPrivateColumns, sBlocks.count, 2 * width);  // whole blocks of 64 for 4-bit weights
       uint32_t* shared = scratch<uint32_t>(Scratch::kSharedS, passes * rows * kStrideWords);
       auto packedRow = [&](int64_t pass, int64_t row) { return shared + (pass * rows + row) * kStrideWords; };
       const Blocks packBlocks(rows, 64, 16);

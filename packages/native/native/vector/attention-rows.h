@@ -15,7 +15,8 @@ constexpr int64_t kPanel = W * kTileVectors;
 /** Where vector c of row r lies in sums. */
 inline const float* inSums(const float* sums, int64_t sumRows, int64_t r, int64_t c) { return sums + c / kPanel * sumRows * kPanel + r * kPanel + c % kPanel; }
 
-/** One row of a tile. Columns [from, to) are seen. */
+/** One row of a tile. Columns [from, to) are seen. `plain`: scaled products alone, all seen, no dropout. */
+template <bool plain>
 struct ScoreRow {
   const ScoreTile& tile;
   int64_t r, from, to;
@@ -38,12 +39,13 @@ struct ScoreRow {
 
   vf scaled(int64_t c) const {
     vf z = load(inSums(tile.products, tile.productRows, r, c));
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2 && !plain; i++)
       if (tile.additions[i]) z = z + load(tile.additions[i] + r * tile.additionStrides[i] + c);
     return z * scale;
   }
 
   vf score(int64_t c) const {
+    if constexpr (plain) return scaled(c);
     vf z = tile.softCap > 0 ? cap * capped(c) : scaled(c);
     if (tile.bias) z = z + loadn(tile.bias + c - r, tile.columns - c);
     return z;
@@ -70,10 +72,15 @@ struct ScoreRow {
   }
 };
 
-inline void attentionForward(const ScoreTile& tile, float* p, float* maximumOf, float* total, float* rescale) {
+inline bool isPlain(const ScoreTile& t) {
+  return !t.additions[0] && !t.additions[1] && !t.bias && t.softCap <= 0 && t.rate <= 0 && t.seenFrom <= -kUnlimited && t.seenTo >= kUnlimited;
+}
+
+template <bool plain>
+void forwardRows(const ScoreTile& tile, float* p, float* maximumOf, float* total, float* rescale) {
   const vf lowest = fromBits(seti(static_cast<int32_t>(0xff800000u)));
   for (int64_t r = 0; r < tile.rows; r++, p += kStrideWords) {
-    const ScoreRow row(tile, r);
+    const ScoreRow<plain> row(tile, r);
     row.clearOutside(p);
     vf most = lowest;
     if (row.from < row.to) {
@@ -97,17 +104,18 @@ inline void attentionForward(const ScoreTile& tile, float* p, float* maximumOf, 
       for (int64_t c = row.begin(); c < row.end(); c += W) {
         const vf e = expNegative(load(p + c) - base);
         sumOfRow = sumOfRow + e;
-        store(p + c, tile.rate > 0 ? e * row.dropout(c) : e);
+        store(p + c, !plain && tile.rate > 0 ? e * row.dropout(c) : e);
       }
     }
     total[r] = total[r] * rescale[r] + sum(sumOfRow);
   }
 }
 
-inline void attentionBackward(const ScoreTile& tile, const float* dp, const float* logSumExp, int64_t rowStride, const float* delta, float* p, float* ds, float* biasGradient) {
+template <bool plain>
+void backwardRows(const ScoreTile& tile, const float* dp, const float* logSumExp, int64_t rowStride, const float* delta, float* p, float* ds, float* biasGradient) {
   const vf one = set(1.0f);
   for (int64_t r = 0; r < tile.rows; r++, p += kStrideWords, ds += kStrideWords) {
-    const ScoreRow row(tile, r);
+    const ScoreRow<plain> row(tile, r);
     row.clearOutside(p);
     row.clearOutside(ds);
     if (row.from >= row.to) continue;
@@ -117,7 +125,7 @@ inline void attentionBackward(const ScoreTile& tile, const float* dp, const floa
       const vf probability = row.masked(expNegative(row.score(c) - shift), c, zero());
       vf gradient = load(inSums(dp, tile.productRows, r, c));
       vf dropped = probability;
-      if (tile.rate > 0) {
+      if (!plain && tile.rate > 0) {
         const vf factor = row.dropout(c);
         gradient = gradient * factor;
         dropped = probability * factor;
@@ -129,13 +137,23 @@ inline void attentionBackward(const ScoreTile& tile, const float* dp, const floa
         float* to = biasGradient + c - r;
         storen(to, loadn(to, lanes) + gradient, lanes);
       }
-      if (tile.softCap > 0) {
+      if (!plain && tile.softCap > 0) {
         const vf t = row.capped(c);
         gradient = gradient * (one - t * t);
       }
       store(ds + c, gradient * row.scale);
     }
   }
+}
+
+inline void attentionForward(const ScoreTile& tile, float* p, float* maximumOf, float* total, float* rescale) {
+  if (isPlain(tile)) forwardRows<true>(tile, p, maximumOf, total, rescale);
+  else forwardRows<false>(tile, p, maximumOf, total, rescale);
+}
+
+inline void attentionBackward(const ScoreTile& tile, const float* dp, const float* logSumExp, int64_t rowStride, const float* delta, float* p, float* ds, float* biasGradient) {
+  if (isPlain(tile)) backwardRows<true>(tile, dp, logSumExp, rowStride, delta, p, ds, nullptr);
+  else backwardRows<false>(tile, dp, logSumExp, rowStride, delta, p, ds, biasGradient);
 }
 
 inline void scaleSumRows(float* sums, int64_t sumRows, int64_t rows, int64_t columns, const float* factor) {

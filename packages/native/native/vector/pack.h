@@ -8,6 +8,19 @@
 
 namespace peft::PEFT_ISA {
 
+#ifdef PEFT_HAS_BF16
+/** a0 b0 a1 b1 … of 32 16-bit elements each. */
+inline void storeZipped(uint32_t* to, __m512i a, __m512i b) {
+  const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+  const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
+  _mm512_storeu_si512(to, _mm512_permutex2var_epi16(a, low, b));
+  _mm512_storeu_si512(to + 16, _mm512_permutex2var_epi16(a, high, b));
+}
+#endif
+
+/** Words of one row of a packed panel of V. */
+constexpr int64_t kPanelWords = W * kTileVectors;
+
 /** Float32 operands, one element a word. */
 struct FloatWords {
   static constexpr int kPerWord = 1;
@@ -26,6 +39,10 @@ struct FloatWords {
     }
     vi at(int64_t i) const { return loadi(words + i); }
     uint32_t oneAt(int64_t i) const { return words[i]; }
+    /** Words i … i + kPanelWords − 1. */
+    void copyPanel(int64_t i, uint32_t* to) const {
+      for (int64_t j = 0; j < kPanelWords; j += W) storei(to + j, at(i + j));
+    }
   };
 };
 
@@ -52,6 +69,14 @@ struct BfloatWords {
     }
     vi at(int64_t i) const { return loadU16(even + i) | shl<16>(loadU16(odd + i)); }
     uint32_t oneAt(int64_t i) const { return even[i] | static_cast<uint32_t>(odd[i]) << 16; }
+    void copyPanel(int64_t i, uint32_t* to) const {
+#ifdef PEFT_HAS_BF16
+      static_assert(kPanelWords == 32);
+      storeZipped(to, _mm512_loadu_si512(even + i), _mm512_loadu_si512(odd + i));
+#else
+      for (int64_t j = 0; j < kPanelWords; j += W) storei(to + j, at(i + j));
+#endif
+    }
   };
 };
 
@@ -85,18 +110,53 @@ void packS(const MatrixView& view, bool transposed, int64_t row0, int64_t rows, 
   }
 }
 
+#ifdef PEFT_HAS_BF16
+/** Whether rows start at block boundaries and a panel of two lies in one block, as for `packFourBitColumns`. */
+inline bool hasWholeBlocks(const MatrixView& view, int64_t column0, int64_t columns) {
+  const int64_t mask = (int64_t{1} << view.blockShift) - 1;
+  return (view.format == Format::nf4 || view.format == Format::fp4) && view.blockShift >= 6 && (view.stride & mask) == 0 && (column0 & 63) == 0 && (columns & 63) == 0;
+}
+
+/** packV of a 4-bit matrix [k, columns] with whole blocks: two rows are looked up and interleaved in registers. */
+inline void packFourBitColumns(const MatrixView& view, int64_t column0, int64_t columns, int64_t k0, int64_t count, uint32_t* packed) {
+  const __m512 values = _mm512_load_ps(view.format == Format::nf4 ? kNf4Values : kFp4Values);
+  const int64_t words = (count + 1) / 2;
+  const uint8_t* bytes = static_cast<const uint8_t*>(view.data);
+  auto tableOf = [&](int64_t element) {
+    return _mm512_broadcast_i64x4((__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(values, _mm512_set1_ps(blockMaximum(view, element >> view.blockShift)))));
+  };
+  auto lookUp = [&](int64_t element, __m512i table) {
+    const __m512i byte = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + (element >> 1))));
+    return _mm512_permutexvar_epi16(_mm512_or_si512(_mm512_srli_epi32(byte, 4), _mm512_slli_epi32(byte, 16)), table);
+  };
+  for (int64_t w = 0; w < words; w++) {
+    const int64_t even = (k0 + 2 * w) * view.stride + column0, odd = even + view.stride;
+    const bool last = 2 * w + 1 == count;
+    for (int64_t c = 0; c < columns; c += 64) {
+      const __m512i evenTable = tableOf(even + c), oddTable = last ? _mm512_setzero_si512() : tableOf(odd + c);
+      for (int64_t i = c; i < c + 64; i += 32) {
+        const __m512i a = lookUp(even + i, evenTable), b = last ? _mm512_setzero_si512() : lookUp(odd + i, oddTable);
+        storeZipped(packed + i * words + w * 32, a, b);
+      }
+    }
+  }
+}
+#endif
+
 template <class Words>
 void packV(const MatrixView& view, bool transposed, int64_t column0, int64_t columns, int64_t k0, int64_t count, uint32_t* packed, uint32_t* scratch) {
-  constexpr int64_t width = W * kTileVectors;
+  constexpr int64_t width = kPanelWords;
   const int64_t words = (count + Words::kPerWord - 1) / Words::kPerWord;
+#ifdef PEFT_HAS_BF16
+  if (Words::kPerWord == 2 && !transposed && hasWholeBlocks(view, column0, columns)) return packFourBitColumns(view, column0, columns, k0, count, packed);
+#endif
   if (!transposed) {
     const int64_t whole = columns / width * width;
     for (int64_t w = 0; w < words; w++) {
       const int64_t k = w * Words::kPerWord;
       const typename Words::Row row(view, k0 + k, k + 1 == count, column0, columns, scratch);
       uint32_t* to = packed + w * width;
-      for (int64_t c = 0; c < whole; c += width, to += words * width)
-        for (int64_t i = 0; i < width; i += W) storei(to + i, row.at(c + i));
+      for (int64_t c = 0; c < whole; c += width, to += words * width) row.copyPanel(c, to);
       if (whole < columns)
         for (int64_t i = 0; i < width; i++) to[i] = whole + i < columns ? row.oneAt(whole + i) : 0;
     }
