@@ -28,3 +28,6 @@ export { packBatch, type Example, type PackedBatch } from './batches/packed-batc
 export { defaultMetric, getMetric, METRICS } from './metrics/get-metric.js';
 export { checkInput, undefinedMetric, type Metric, type MetricInput } from './metrics/metric.js';
 export { mostProbable, scoreProbabilities, type ProbabilityScoreInput } from './metrics/score-probabilities.js';
+export { entitiesOf, entityF1, entityPrecision, entityRecall, type Entity, type TagMetric } from './metrics/entity-metrics.js';
+export { perplexity, type TokenLoss } from './metrics/perplexity.js';
+export { getTextMetric, TEXT_METRICS, type References, type TextMetric } from './metrics/text-metric.js';
