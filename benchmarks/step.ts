@@ -14,10 +14,12 @@ import { crossEntropy, type Engine } from '@peft/ops';
 import { adamw, clipByGlobalNorm } from '@peft/optim';
 import { createPortableEngine } from '@peft/portable';
 import { autogluonMethod } from '@peft/predictor';
+import { createTensorflowEngine } from '@peft/tensorflow';
 
 const ENGINES: Record<string, (precision: 'float32' | 'bfloat16') => Promise<Engine> | Engine> = {
   native: (precision) => createNativeEngine({ precision }),
   portable: () => createPortableEngine(),
+  tensorflow: (precision) => createTensorflowEngine({ precision }),
 };
 
 const { values: options } = parseArgs({
@@ -29,7 +31,7 @@ const { values: options } = parseArgs({
   },
 });
 if (options.help || !options.arch) {
-  console.log('bench:step --arch CONFIG_JSON_OR_FOLDER [--method ia3_bias] [--batch 8] [--length 128] [--steps 4] [--engine native|portable] [--precision bfloat16|float32] [--quantization nf4|fp4|int8] [--double-quantization] [--checkpointing] [--stored-dtype BF16|F32] [--profile] [--json]');
+  console.log('bench:step --arch CONFIG_JSON_OR_FOLDER [--method ia3_bias] [--batch 8] [--length 128] [--steps 4] [--engine native|portable|tensorflow] [--precision bfloat16|float32] [--quantization nf4|fp4|int8] [--double-quantization] [--checkpointing] [--stored-dtype BF16|F32] [--profile] [--json]');
   process.exit(options.help ? 0 : 2);
 }
 

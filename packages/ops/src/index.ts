@@ -8,13 +8,14 @@ export { debertaRelativeIndices, debertaTableRows, type DebertaPositions, type R
 export { decodeFloat32, encodeBfloat16, encodeFloat16 } from './decode-float32.js';
 export { differentiable, type GradientCall, type Needs, type Save } from './differentiable.js';
 export { disentangledAttention, type DisentangledOptions } from './disentangled-attention.js';
-export { dropout } from './dropout.js';
+export { dropout, dropoutFactors } from './dropout.js';
 export { embed } from './embed.js';
 export type { Engine, FreezeOptions, FrozenWeight, NestedAbsmax, QuantizedParts, WeightFormat } from './engine.js';
 export { freezeTensor, isFrozenTensor } from './frozen-tensor.js';
 export { gatedActivation } from './gated-activation.js';
 export { checkRows, gatherRows, scatterAddRows } from './gather-rows.js';
 export { insertRows, type InsertedRows } from './insert-rows.js';
+export { gradientsOf, variableGradients } from './gradients.js';
 export { hasKernel, runKernel, withReferenceKernels } from './kernel.js';
 export type { ActivationName, AttentionAttributes, DisentangledAttributes, DropoutAttributes, KernelInputs, KernelName, PeftKernels } from './kernels.js';
 export { layerNorm } from './layer-norm.js';
@@ -30,6 +31,7 @@ export { ropeTables, type RopeTableOptions, type RopeTables } from './rope-table
 export { rope } from './rope.js';
 export { scaleColumns } from './scale-columns.js';
 export { sequenceGate, sequencesOfRows, spreadOverTokens } from './sequence-gate.js';
+export { groupSequences, joinHeads, splitHeads, type GroupedRows, type SequenceGroup } from './sequence-groups.js';
 export { sumRows } from './sum-rows.js';
 export { memorySource, STORED_BYTES, type StoredDtype, type TensorSource } from './tensor-source.js';
 export * from './quantization/index.js';

@@ -14,6 +14,6 @@ export function gpuProblem(probe: GpuProbe, build: 'cpu' | 'cuda' | undefined): 
   if (visibleGpus(probe).length === 0) return new PeftError('PEFT_GPU_HIDDEN', `tensorflow: CUDA_VISIBLE_DEVICES is ${JSON.stringify(visible)}, which hides ${names}.`, { hint: 'unset it, or set it to the number of the card to use, 0 for the first' });
   if (build === 'cpu') return new PeftError('PEFT_GPU_LIBRARY', `tensorflow: ${names} is here, but the TensorFlow library is the one for CPUs.`, { hint: 'run: peft setup tensorflow --device cuda' });
   const [{ driver }] = gpus as [(typeof gpus)[number]];
-  if (Number.parseInt(driver, 10) < CUDA_12_DRIVER) return new PeftError('PEFT_GPU_CUDA', `tensorflow: NVIDIA's driver ${driver} is older than CUDA 12, which TensorFlow was built for.`, { hint: `install driver ${CUDA_12_DRIVER} or newer, or set up a TensorFlow for CUDA 11: peft setup tensorflow --device cuda --tensorflow 2.14.1` });
+  if (Number.parseInt(driver, 10) < CUDA_12_DRIVER) return new PeftError('PEFT_GPU_CUDA', `tensorflow: NVIDIA's driver ${driver} is older than CUDA 12, which TensorFlow was built for.`, { hint: `install driver ${CUDA_12_DRIVER} or newer` });
   return new PeftError('PEFT_GPU_CUDA', `tensorflow: ${names} is here with driver ${driver}, but TensorFlow could not load the CUDA libraries that it was built for.`, { hint: 'run: peft setup tensorflow --device cuda   (fetches them beside the library); TF_CPP_MIN_LOG_LEVEL=0 shows which is missing' });
 }

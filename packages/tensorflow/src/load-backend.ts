@@ -78,6 +78,6 @@ export function loadError(path: string, cause: Error): PeftError {
   const library = /(\S+?): cannot open shared object file|Library not loaded: (\S+)/.exec(reason)?.slice(1).find(Boolean) ?? '';
   if (/cuda|cudnn|cublas|cufft|nccl|nvidia/i.test(library)) return new PeftError('PEFT_GPU_CUDA', `tensorflow: the CUDA library ${library} was not found.`, { hint: 'run: peft setup tensorflow --device cuda   (fetches the CUDA libraries that this TensorFlow was built for)', cause });
   if (library) return new PeftError('PEFT_TENSORFLOW_INCOMPLETE', `tensorflow: ${library}, which ${path} needs, was not found.`, { hint: 'run: peft setup tensorflow', cause });
-  if (/GLIBC(XX)?_/.test(reason)) return new PeftError('PEFT_TENSORFLOW_LOAD', `tensorflow: the library was built for a newer system than this one: ${reason}`, { hint: 'set up an older TensorFlow: peft setup tensorflow --tensorflow 2.15.1', cause });
+  if (/GLIBC(XX)?_/.test(reason)) return new PeftError('PEFT_TENSORFLOW_LOAD', `tensorflow: the library was built for a newer system than this one: ${reason}`, { hint: 'use a newer system, or set up an older TensorFlow: peft setup tensorflow --tensorflow VERSION', cause });
   return new PeftError('PEFT_TENSORFLOW_LOAD', `tensorflow: ${path} could not be loaded: ${reason}`, { hint: 'run: peft setup tensorflow', cause });
 }

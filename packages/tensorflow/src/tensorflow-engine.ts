@@ -51,7 +51,7 @@ class LibraryEngine implements TensorflowEngine {
 
   async activate(): Promise<void> {
     await tf.setBackend(TENSORFLOW_BACKEND);
-    registerKernels(this.library, this.precision);
+    registerKernels();
   }
 
   freeze(source: TensorSource, options: FreezeOptions = {}): FrozenWeight {

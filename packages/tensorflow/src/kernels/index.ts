@@ -1,4 +1,15 @@
-/** The operations that the engine computes with kernels of its own. */
-import type { Device } from '../device.js';
+/** The operations that have kernels of their own here; every other runs by its reference, op by op on the device. */
+import { registerAttention } from './attention.js';
+import { registerDisentangledAttention } from './disentangled-attention.js';
+import { registerRows } from './rows.js';
 
-export function registerKernels(_library: Device, _precision: 'bfloat16' | 'float32'): void {}
+let isDone = false;
+
+/** Once per process. */
+export function registerKernels(): void {
+  if (isDone) return;
+  isDone = true;
+  registerAttention();
+  registerDisentangledAttention();
+  registerRows();
+}

@@ -22,7 +22,7 @@ export async function compileBinding(folder: string, signal?: AbortSignal): Prom
     throw new PeftError('PEFT_SETUP_TOOLS', 'setup: a C++ compiler, make or Python is missing, which compile the addon.', { hint: 'Debian: apt-get install g++ make python3; macOS: xcode-select --install' });
   }
   if (/(ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|network)/i.test(output) && headers.length === 0) throw offline("Node's headers", 'node-gyp found no network');
-  throw new PeftError('PEFT_SETUP_COMPILE', `setup: tfjs-node's addon could not be compiled against this TensorFlow:\n${lastLines(output, 25)}`, { hint: 'try another TensorFlow with --tensorflow (2.15 to 2.21 have the headers that it needs)' });
+  throw new PeftError('PEFT_SETUP_COMPILE', `setup: tfjs-node's addon could not be compiled against this TensorFlow:\n${lastLines(output, 25)}`, { hint: 'try another TensorFlow with --tensorflow (2.21.0 is known to work)' });
 }
 
 /** The names to link against, most complete first. @throws PEFT_SETUP_ARCHIVE when there is no library */
