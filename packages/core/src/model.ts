@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { didYouMean, PeftError } from '@peft/errors';
 import { quantizedStore } from '@peft/hub';
-import { memorySource, type Engine, type FrozenWeight } from '@peft/ops';
+import { freezeTensor, memorySource, type Engine, type FrozenWeight } from '@peft/ops';
 import { attachAdapter, type Adapter, type Attachment, type AttachOptions, type OwnedParameter, type WeightHost } from './adapter.js';
 import type { Architecture, ModelBatch, ModelOutput } from './architecture.js';
 import { parameterCount, type HeadOptions, type ModelDescription } from './model-description.js';
@@ -41,10 +41,26 @@ export function loadModel<Config>(architecture: Architecture<Config>, configJson
   return new Model(architecture as Architecture<unknown>, config, configJson, description, weights, engine);
 }
 
+export interface AdapterStatus {
+  readonly name: string;
+  readonly methods: readonly string[];
+  readonly isActive: boolean;
+  readonly isMerged: boolean;
+  readonly isTrainable: boolean;
+  /** Sites where it stands in the forward pass. */
+  readonly sites: number;
+  /** Elements that it adds to the model. */
+  readonly parameters: number;
+  /** Elements that train, the model's own among them. */
+  readonly trainableParameters: number;
+}
+
 export class Model {
   readonly #adapters = new Map<string, Adapter>();
   #active: readonly string[] = [];
   #merged: { readonly names: readonly string[]; readonly weights: ReadonlyMap<string, FrozenWeight | Tensor> } | undefined;
+  /** Weights that adapters were folded into for good. */
+  readonly #folded = new Map<string, FrozenWeight | Tensor>();
   /** Tables that a forward pass made once for all. */
   readonly #constants = new Map<string, readonly Tensor[]>();
   #isDisposed = false;
@@ -158,13 +174,13 @@ export class Model {
     const chosen = names.length ? names : this.#active;
     const weights = new Map<string, FrozenWeight | Tensor>();
     try {
-      mergeInto(weights, chosen.map((name) => this.adapter(name)), (parameter) => this.weights.get(parameter), this.#weightHost());
+      mergeInto(weights, chosen.map((name) => this.adapter(name)), (parameter) => this.#base(parameter), this.#weightHost());
     } catch (error) {
       for (const weight of weights.values()) weight.dispose();
       throw error;
     }
     this.#merged = { names: chosen, weights };
-    const quantized = [...weights.keys()].filter((name) => isQuantized(this.weights.get(name)));
+    const quantized = [...weights.keys()].filter((name) => isQuantized(this.#base(name)));
     return { warnings: quantized.length ? [`merged into dequantised weights: ${quantized.length} of the base were quantised and are float32 now (${quantized[0]}${quantized.length > 1 ? ' …' : ''}). They carry the base's rounding; merge into the unquantised checkpoint for the best weights.`] : [] };
   }
 
@@ -172,6 +188,51 @@ export class Model {
   unmergeAdapters(): void {
     for (const weight of this.#merged?.weights.values() ?? []) weight.dispose();
     this.#merged = undefined;
+  }
+
+  /**
+   * Makes merged weights the base and deletes all adapters; new ones go on top.
+   * @returns what `mergeAdapters` returns. @throws PEFT_MERGE_INEXACT; nothing has changed then.
+   */
+  mergeAndUnload(...names: readonly string[]): { readonly warnings: readonly string[] } {
+    const result = this.mergeAdapters(...names);
+    for (const [name, weight] of this.#merged!.weights) {
+      this.#folded.get(name)?.dispose();
+      this.#folded.set(name, isFrozen(weight) ? weight : freezeTensor(weight));
+    }
+    this.#merged = undefined;
+    for (const name of this.adapterNames) this.deleteAdapter(name);
+    return result;
+  }
+
+  /**
+   * Multiplies an adapter's strength (LoRA's scaling) at every site.
+   * @throws PEFT_ADAPTER_SCALE when its methods have no strength to change
+   */
+  rescaleAdapter(name: string, factor: number): void {
+    const attached = [...this.adapter(name).attachments.values()].flat();
+    const scales = attached.flatMap(({ adapter }) => (adapter && 'rescale' in adapter && adapter.rescale ? [adapter] : []));
+    if (!Number.isFinite(factor) || scales.length === 0) {
+      throw new PeftError('PEFT_ADAPTER_SCALE', Number.isFinite(factor) ? `adapter "${name}" has no strength to multiply.` : `an adapter's strength must be multiplied by a finite number, got ${factor}.`, { hint: 'LoRA and its relatives have one' });
+    }
+    for (const adapter of scales) (adapter as { rescale(by: number): void }).rescale(factor);
+  }
+
+  /** A line for each adapter. */
+  adapterStatus(): readonly AdapterStatus[] {
+    return this.adapterNames.map((name) => {
+      const adapter = this.adapter(name);
+      return {
+        name,
+        methods: [...new Set(adapter.parts.map(({ part }) => part.method.name as string))],
+        isActive: this.#active.includes(name),
+        isMerged: this.mergedAdapters.includes(name),
+        isTrainable: adapter.isTrainable,
+        sites: adapter.wrappedSites.length,
+        parameters: adapterCounts(this.description, [adapter]).total - parameterCount(this.description),
+        trainableParameters: adapterCounts(this.description, [adapter]).trainable,
+      };
+    });
   }
 
   /** float32 values of a parameter in force: merged, else base; the caller disposes. */
@@ -182,7 +243,7 @@ export class Model {
 
   /** float32 values of a base parameter, whatever is merged or trained; the caller disposes. */
   readBaseParameter(name: string): Tensor {
-    return readTensor(this.weights.get(name));
+    return readTensor(this.#base(name));
   }
 
   /** Frees base weights and adapters. The engine stays. */
@@ -192,10 +253,16 @@ export class Model {
     for (const adapter of this.#adapters.values()) adapter.dispose();
     this.#adapters.clear();
     this.#active = [];
+    for (const weight of this.#folded.values()) weight.dispose();
+    this.#folded.clear();
     this.weights.dispose();
     for (const tensors of this.#constants.values()) tf.dispose([...tensors]);
     this.#constants.clear();
     this.#isDisposed = true;
+  }
+
+  #base(name: string): FrozenWeight | Tensor {
+    return this.#folded.get(name) ?? this.weights.get(name);
   }
 
   #refuseMerged(what: string): void {
@@ -208,16 +275,16 @@ export class Model {
       description: this.description,
       active: merged ? [] : this.#active.map((name) => this.adapter(name)),
       adapter: (name) => this.adapter(name),
-      baseWeight: (name) => merged?.weights.get(name) ?? this.weights.get(name),
+      baseWeight: (name) => merged?.weights.get(name) ?? this.#base(name),
       constants: this.#constants,
     };
   }
 
   #weightHost(): WeightHost {
     return {
-      readBase: (name) => readTensor(this.weights.get(name)),
-      matrix: (name) => this.weights.get(name) as FrozenWeight,
-      vector: (name) => this.weights.get(name) as Tensor,
+      readBase: (name) => readTensor(this.#base(name)),
+      matrix: (name) => this.#base(name) as FrozenWeight,
+      vector: (name) => this.#base(name) as Tensor,
       freezeMatrix: (name, weight) => freezeChanged(name, weight, this.engine),
     };
   }
