@@ -52,7 +52,7 @@ test('there is one copy of TensorFlow.js', () => {
   expect(copies).toHaveLength(1);
 });
 
-const importable = () => folders.map((folder) => readManifest(join(root, 'packages', folder)).name).filter((name) => name !== '@peft/create-method');
+const importable = () => folders.map((folder) => readManifest(join(root, 'packages', folder)).name);
 
 test('an ESM program imports every package', async () => {
   writeFileSync(join(project, 'all.mjs'), `for (const name of ${JSON.stringify(importable())}) console.log(name, Object.keys(await import(name)).length);`);
@@ -79,6 +79,12 @@ test('the command runs', async () => {
   expect(stdout).toMatch(/lora: [\d,]+ trainable of [\d,]+ parameters/);
 });
 
+test('npm create @peft/method writes a package that builds on the installed ones', async () => {
+  await node('node_modules/@peft/create-method/bin/create-method.mjs', '--name', 'my-gate', '--kind', 'linear');
+  await node(join(root, 'node_modules/typescript/bin/tsc'), '-p', 'my-gate/tsconfig.build.json', '--typeRoots', join(root, 'node_modules/@types'));
+  expect((await node('--input-type=module', '--eval', "console.log((await import('./my-gate/dist/index.js')).myGate().name)")).trim()).toBe('my-gate');
+});
+
 test('strict TypeScript accepts the types, the examples and a CommonJS module, and no misspelt option', () => {
   const at = join(project, 'types');
   mkdirSync(at);
@@ -94,8 +100,9 @@ test('strict TypeScript accepts the types, the examples and a CommonJS module, a
 });
 
 describe('the example of the README', () => {
-  test.for(methods.filter((folder) => readmeExample(root, folder) !== undefined))('of %s runs', async (folder) => {
+  test.for(methods)('of %s runs', async (folder) => {
     const example = readmeExample(root, folder);
+    expect(example, `packages/${folder}/README.md has no \`\`\`ts example`).toBeDefined();
     const at = join(project, 'examples', folder);
     furnish(root, at);
     const { outputText } = ts.transpileModule(example!, { compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext } });

@@ -1,0 +1,5 @@
+---
+"{{package}}": minor
+---
+
+The PEFT method {{name}}

@@ -1,0 +1,1 @@
+export { {{camel}}, type {{pascal}}Config } from './{{name}}.js';

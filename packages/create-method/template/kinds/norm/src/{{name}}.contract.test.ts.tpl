@@ -1,0 +1,11 @@
+import { describePeftMethod } from '@peft/testing';
+import { {{camel}} } from './{{name}}.js';
+
+describePeftMethod(
+  {{camel}},
+  [
+    { title: 'on every norm' },
+    { title: 'with noise', options: { noise: 0.1 }, identityAtStart: false },
+  ],
+  { badOptions: [{ options: { noise: Number.NaN }, message: '{{name}}: noise must be' }] },
+);
