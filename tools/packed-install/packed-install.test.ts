@@ -41,7 +41,7 @@ test('each package holds its build, its types and a README, and no sources or te
     const installed = join(project, 'node_modules', name);
     expect(existsSync(join(installed, 'README.md')), `${name}: README.md`).toBe(true);
     const files = readdirSync(installed, { recursive: true }) as string[];
-    expect(files.filter((file) => /(^|[/\\])(src|test|fixtures)[/\\]|\.test\./.test(file)), name).toEqual([]);
+    expect(files.filter((file) => !file.startsWith('template') && /(^|[/\\])(src|test|fixtures)[/\\]|\.test\./.test(file)), name).toEqual([]);
     if (!readManifest(installed).files.includes('dist')) continue;
     expect(files, name).toEqual(expect.arrayContaining(['dist/index.js', 'dist/index.d.ts'].map((file) => join(file))));
   }
