@@ -55,7 +55,7 @@ export const adapterHubFormat: AdapterFormat = Object.freeze({
   writeConfig(adapter, about) {
     const [first, ...rest] = adapter.parts.map((part) => partConfig(adapter, part));
     const made = { ...hubAbout(adapter.description, about), config: rest.length === 0 ? first : { architecture: 'union', configs: [first, ...rest] }, name: adapter.name };
-    return adapter.source ? { ...made, ...adapter.source.config, name: adapter.name } : made;
+    return adapter.source?.format === 'adapter-hub' ? { ...made, ...adapter.source.config, name: adapter.name } : made;
   },
 
   keyOf: (adapter, parameter) => hubKey(adapter, parameter),

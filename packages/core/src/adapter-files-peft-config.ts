@@ -40,7 +40,7 @@ export function writePeftConfig(adapter: Adapter, about: AdapterAbout): Record<s
     task_type: TASK_TYPES[adapter.description.head.kind],
   };
   const config = written ? { ...general, ...partConfig(adapter, written) } : { ...general, architecture: 'union', configs: adapter.parts.map((part) => partConfig(adapter, part)) };
-  return adapter.source ? { ...adapter.source.config, ...config, ...keptOf(adapter.source.config, config) } : config;
+  return adapter.source?.format === 'peft' ? { ...adapter.source.config, ...config, ...keptOf(adapter.source.config, config) } : config;
 }
 
 /** The part whose config stands for the whole: the others make no parameters of their own. */

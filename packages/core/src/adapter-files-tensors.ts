@@ -44,12 +44,13 @@ export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFo
   }
   for (const parameter of adapter.parameters.values()) {
     if (!parameter.saved || (parameter.origin === 'new' && computed.has(parameter.method))) continue;
-    const { shape, values } = toFile(model, parameter.name, parameter.value);
-    add(format.keyOf(adapter, parameter), shape, values);
+    const key = format.keyOf(adapter, parameter);
+    const { shape, values } = toFile(isTurned(model, format, parameter.name, key), parameter.value);
+    add(key, shape, values);
   }
   for (const [key, { of, name }] of copiesOf(adapter, format)) {
     const source = of === 'trained' ? tf.clone(adapter.parameters.get(name)!.value) : model.readBaseParameter(name);
-    const { shape, values } = toFile(model, name, source);
+    const { shape, values } = toFile(isTurned(model, format, name, key), source);
     source.dispose();
     add(key, shape, values);
   }
@@ -59,7 +60,7 @@ export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFo
 function copiesOf(adapter: Adapter, format: AdapterFormat): Map<string, { of: 'trained' | 'base'; name: string }> {
   const copies = new Map<string, { of: 'trained' | 'base'; name: string }>();
   for (const [key, name] of format.baseCopies?.(adapter) ?? []) copies.set(key, { of: 'base', name });
-  for (const [key, { of, parameter }] of adapter.source?.copies ?? []) copies.set(key, { of, name: parameter });
+  for (const [key, { of, parameter }] of adapter.source?.format === format.name ? adapter.source.copies : []) copies.set(key, { of, name: parameter });
   return copies;
 }
 
@@ -85,7 +86,8 @@ export function planTensors(model: Model, spec: MethodSpec, format: AdapterForma
     if (read === undefined || wanted === undefined) problems.push(`${key} [${shape.join(', ')}] has no place`);
     else if (read.of === 'parameter' && places.has(wanted)) problems.push(`${key} and ${places.get(wanted)} are one parameter`);
     else {
-      const size = fileShape(model, wanted, expected.get(name!)?.shape ?? base.get(wanted)!.shape);
+      const logical = expected.get(name!)?.shape ?? base.get(wanted)!.shape;
+      const size = isTurned(model, format, wanted, key) ? [...logical].reverse() : logical;
       if (size.length !== shape.length || size.some((length, axis) => length !== shape[axis])) problems.push(`${key} has the shape [${shape.join(', ')}], the model asks for [${size.join(', ')}]`);
       else place(key, read, wanted);
     }
@@ -102,7 +104,7 @@ export function planTensors(model: Model, spec: MethodSpec, format: AdapterForma
   function place(key: string, read: NonNullable<FileKey>, wanted: string): void {
     if (read.of === 'repeat') return;
     if (read.of !== 'parameter') copies.set(key, { of: read.of, parameter: wanted });
-    else if (!dry.parameters.has(wanted) && equalsBase(model, wanted, store, key)) copies.set(key, { of: 'base', parameter: wanted });
+    else if (!dry.parameters.has(wanted) && equalsBase(model, format, wanted, store, key)) copies.set(key, { of: 'base', parameter: wanted });
     else {
       places.set(wanted, key);
       if (!dry.parameters.has(wanted)) extra.push(wanted);
@@ -115,10 +117,10 @@ export const isHeadParameter = ({ head }: AdapterFormat, description: ModelDescr
   head !== undefined && origin === 'unfrozen' && isInModules(name, head.modules(description));
 
 /** Copies the file's values into the parameters. */
-export function assignTensors(model: Model, adapter: Adapter, plan: FilePlan, store: TensorStore): void {
+export function assignTensors(model: Model, adapter: Adapter, format: AdapterFormat, plan: FilePlan, store: TensorStore): void {
   for (const [name, key] of plan.places) {
     const parameter = adapter.parameters.get(name)!;
-    const values = fromFile(model, parameter, readFloat32(store.get(key)!));
+    const values = fromFile(isTurned(model, format, name, key), parameter, readFloat32(store.get(key)!));
     parameter.value.assign(values);
     values.dispose();
   }
@@ -140,28 +142,28 @@ function variants(name: string, prefix: string): string[] {
 }
 
 /** A whole table that PEFT stores beside an adapter although it never changed. Vectors (`ia3_bias`) were trained. */
-function equalsBase(model: Model, name: string, store: TensorStore, key: string): boolean {
+function equalsBase(model: Model, format: AdapterFormat, name: string, store: TensorStore, key: string): boolean {
   if (model.description.parameters.find((spec) => spec.name === name)!.use === 'vector') return false;
   const base = model.readBaseParameter(name);
-  const { values } = toFile(model, name, base);
+  const { values } = toFile(isTurned(model, format, name, key), base);
   base.dispose();
   const stored = readFloat32(store.get(key)!);
   return values.every((value, i) => Object.is(value, stored[i]) || value === stored[i]);
 }
 
-const isTransposed = (model: Model, name: string): boolean => model.description.parameters.some((spec) => spec.name === name && spec.transposed === true);
-const fileShape = (model: Model, name: string, shape: readonly number[]): readonly number[] => (isTransposed(model, name) ? [...shape].reverse() : shape);
+/** Whether a file holds the transpose: the checkpoint does, or the format has its matrices that way round. */
+const isTurned = (model: Model, format: AdapterFormat, name: string, key: string): boolean => model.description.parameters.some((spec) => spec.name === name && spec.transposed === true) !== (format.isTransposed?.(key) ?? false);
 
-function toFile(model: Model, name: string, tensor: Tensor): { shape: readonly number[]; values: Float32Array } {
-  if (!isTransposed(model, name)) return { shape: tensor.shape, values: valuesOf(tensor) };
+function toFile(isTurnedRound: boolean, tensor: Tensor): { shape: readonly number[]; values: Float32Array } {
+  if (!isTurnedRound) return { shape: tensor.shape, values: valuesOf(tensor) };
   const turned = tf.transpose(tensor);
   const values = valuesOf(turned);
   turned.dispose();
   return { shape: turned.shape, values };
 }
 
-function fromFile(model: Model, { name, shape }: OwnedParameter, values: Float32Array): Tensor {
-  return isTransposed(model, name) ? tf.tidy(() => tf.transpose(tf.tensor(values, [...shape].reverse()))) : tf.tensor(values, [...shape], 'float32');
+function fromFile(isTurnedRound: boolean, { shape }: OwnedParameter, values: Float32Array): Tensor {
+  return isTurnedRound ? tf.tidy(() => tf.transpose(tf.tensor(values, [...shape].reverse()))) : tf.tensor(values, [...shape], 'float32');
 }
 
 /** A copy: files are written seldom. */

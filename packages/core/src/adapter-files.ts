@@ -28,6 +28,8 @@ export interface LoadAdapterOptions {
   readonly name?: string;
   /** The methods that a file may name. */
   readonly methods: readonly AnyMethod[];
+  /** Formats beside PEFT's, adapter-hub's and those of the methods. */
+  readonly formats?: readonly AdapterFormat[];
   /** What to attach, where it is known more exactly than the file says (a combination whose parts the file does not name). */
   readonly spec?: MethodSpec;
   /** Whether it takes part in training. Default false. */
@@ -78,7 +80,7 @@ export async function saveAdapter(model: Model, adapterName: string, folder: str
  * @throws PEFT_ADAPTER_MISMATCH it is for another model. @throws PEFT_ADAPTER_INCOMPLETE a tensor is missing.
  */
 export async function loadAdapter(model: Model, folder: string, options: LoadAdapterOptions): Promise<LoadedAdapter> {
-  const formats = [...new Set([peftFormat, adapterHubFormat, ...options.methods.map(({ format }) => format).filter((format) => format !== undefined)])];
+  const formats = [...new Set([peftFormat, adapterHubFormat, ...(options.formats ?? []), ...options.methods.map(({ format }) => format).filter((format) => format !== undefined)])];
   const configs = formats.map((candidate) => readJsonObject(join(folder, candidate.configFile ?? CONFIG_FILE)));
   if (configs.every((found) => found === undefined)) throw new PeftError('PEFT_ADAPTER_MISSING', `${resolve(folder)} holds no adapter_config.json.`, { hint: 'an adapter folder has it beside its weights; PEFT puts adapters with names of their own into subfolders' });
   const at = formats.findIndex((candidate, i) => configs[i] && candidate.recognises(configs[i]));
@@ -89,19 +91,19 @@ export async function loadAdapter(model: Model, folder: string, options: LoadAda
     const spec = options.spec ?? format.readSpec(config, options.methods, model.description, store.names());
     const plan = planTensors(model, spec, format, store, basename(resolve(folder)));
     const known = new Set([...Object.keys(format.writeConfig(plan.dry, {})), 'runtime_config']);
-    const warnings = Object.keys(config).filter((key) => !known.has(key)).map((key) => `${basename(resolve(folder))}: adapter_config.json has the unknown option ${JSON.stringify(key)}, which is ignored.`);
+    const warnings = Object.keys(config).filter((key) => !format.hasOpenConfig && !known.has(key)).map((key) => `${basename(resolve(folder))}: adapter_config.json has the unknown option ${JSON.stringify(key)}, which is ignored.`);
     const name = options.name ?? plainName(format.adapterName?.(config)) ?? 'default';
     const active = model.activeAdapters;
     const adapter = model.addAdapter(name, spec, { strict: false, alsoUnfreeze: plan.extra });
     try {
-      assignTensors(model, adapter, plan, store);
+      assignTensors(model, adapter, format, plan, store);
     } catch (error) {
       model.deleteAdapter(name);
       model.setActiveAdapters(...active);
       throw error;
     }
     adapter.isTrainable = options.isTrainable ?? false;
-    adapter.source = { config, copies: plan.copies };
+    adapter.source = { format: format.name, config, copies: plan.copies };
     return { adapter, warnings };
   } finally {
     store.close();

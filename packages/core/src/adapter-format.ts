@@ -45,6 +45,10 @@ export interface AdapterFormat {
   keyOfTensor(adapter: Adapter, name: string): string;
   /** The parameter that a key names (`savedAs` or `name`), whatever adapter it belongs to; undefined for a key of no such form. */
   readKey(key: string, file: { readonly adapter: Adapter; readonly keys: readonly string[] }): FileKey;
+  /** Whether a key's matrix is the transpose of the parameter. Default: never. */
+  isTransposed?(key: string): boolean;
+  /** Its config says more than the adapter's options (a whole run's), which is no reason to warn. Default false. */
+  readonly hasOpenConfig?: boolean;
   /** The model's head in files of its own, which a folder may lack. Default: with the adapter. */
   readonly head?: {
     readonly weightFiles: readonly string[];

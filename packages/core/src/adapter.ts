@@ -53,6 +53,8 @@ export interface AttachOptions {
 
 /** What a loaded file holds beside parameters. */
 export interface AdapterSource {
+  /** Name of the file's format. */
+  readonly format: string;
   /** Its adapter_config.json. */
   readonly config: Readonly<Record<string, unknown>>;
   /** Keys that repeat a trained parameter, or a base one, under another name. */
