@@ -22,6 +22,15 @@ export { maximumTextLength, type PositionConfig } from './texts/maximum-text-len
 export { tokenizeTable, type TokenizedTable, type TokenizeOptions } from './texts/tokenize-table.js';
 export { trimLengths } from './texts/trim-lengths.js';
 
+export { createChatTemplate, loadChatTemplate, type ChatMessage, type ChatTemplate, type RenderOptions } from './chat/chat-template.js';
+export { chatData, type ChatOptions } from './sequences/chat-data.js';
+export { completionData, type Completion, type CompletionOptions } from './sequences/completion-data.js';
+export { pairData, type PairBatch, type PairOptions, type TextPairRow } from './sequences/pair-data.js';
+export { plainTextData, type PlainTextOptions } from './sequences/plain-text-data.js';
+export { textGroupData, type TextGroupOptions } from './sequences/text-group-data.js';
+export { tokenData, type LabelledTokens, type TokenBatch, type TokenData } from './sequences/token-data.js';
+export { tagsOf, wordData, type TaggedWords, type WordBatch, type WordOptions } from './sequences/word-data.js';
+
 export { createBatchPlan, createEvaluationPlan, restoreOrder, type BatchPlanOptions, type EvaluationPlanOptions, type PlannedBatch } from './batches/batch-plan.js';
 export { packBatch, type Example, type PackedBatch } from './batches/packed-batch.js';
 

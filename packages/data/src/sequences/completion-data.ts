@@ -1,0 +1,57 @@
+/** Prompts with the text that is to follow, for a causal language model: the loss counts what follows only. */
+import { check, PeftError } from '@peft/errors';
+import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
+import { eachRow } from './each-row.js';
+import { endTokenOf, specialAround } from './special-around.js';
+import { NO_LABEL, tokenData, type LabelledTokens, type TokenData } from './token-data.js';
+
+export interface Completion {
+  readonly prompt: string;
+  readonly completion: string;
+}
+
+export interface CompletionOptions {
+  /** Tokens of a row at most; what is longer loses its end. */
+  readonly maxLength: number;
+  /** Closes each completion. Default: the tokenizer's end token. */
+  readonly endId?: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Prompt and completion are tokenised as one text, so that the model sees what it would see when it writes; the completion begins with the
+ * first token that differs from those of the prompt alone. Rows whose prompt leaves no room are left out.
+ *
+ * @throws PEFT_CONFIG_INVALID, PEFT_TOKENIZER_SPECIAL_MISSING, PEFT_DATA_INVALID when no row is left
+ */
+export async function completionData(rows: readonly Completion[], tokenizer: TextTokenizer, { maxLength, endId = endTokenOf(tokenizer), signal }: CompletionOptions): Promise<TokenData> {
+  check.positiveInteger('data', 'maxLength', maxLength);
+  const { before } = specialAround(tokenizer);
+  return keepLabelled(
+    await eachRow(rows, ({ prompt, completion }) => {
+      const whole = [...before, ...tokenizer.ids(prompt + completion), endId];
+      return labelFrom(whole, [[sharedLength(whole, [...before, ...tokenizer.ids(prompt)]), whole.length]], maxLength);
+    }, signal),
+  );
+}
+
+/** How many tokens two texts have in common at their start. */
+export function sharedLength(a: readonly number[], b: readonly number[]): number {
+  let length = 0;
+  while (length < a.length && length < b.length && a[length] === b[length]) length += 1;
+  return length;
+}
+
+/** The first `maxLength` tokens, those in the ranges `[start, end)` labelled with their own ids. */
+export function labelFrom(ids: readonly number[], ranges: readonly (readonly [number, number])[], maxLength: number): LabelledTokens {
+  const inputIds = ids.slice(0, maxLength);
+  return { inputIds, labels: inputIds.map((id, i) => (ranges.some(([start, end]) => i >= start && i < end) ? id : NO_LABEL)) };
+}
+
+/** Rows that have something to predict: a first token has nothing in front of it. @throws PEFT_DATA_INVALID when no row is left */
+export function keepLabelled(rows: readonly LabelledTokens[]): TokenData {
+  const isLabelled = ({ labels }: LabelledTokens): boolean => Array.from(labels).some((label, i) => i > 0 && label !== NO_LABEL);
+  const skipped = [...rows.keys()].filter((row) => !isLabelled(rows[row]!));
+  if (skipped.length === rows.length) throw new PeftError('PEFT_DATA_INVALID', `data: none of the ${rows.length} rows has an answer within the first tokens that are kept.`, { hint: 'raise maxLength, or look whether prompts and answers are in the right columns' });
+  return tokenData(rows.filter(isLabelled).map((row) => [row]), skipped);
+}

@@ -1,0 +1,52 @@
+/** Pairs of texts for an encoder-decoder: the encoder reads the source, the decoder learns to write the target. */
+import { check } from '@peft/errors';
+import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
+import { eachRow } from './each-row.js';
+import { ends, joined, type TokenData } from './token-data.js';
+
+export interface TextPairRow {
+  readonly source: string;
+  /** Missing where there is nothing to learn from. */
+  readonly target?: string;
+}
+
+export interface PairOptions {
+  readonly maxSourceLength: number;
+  readonly maxTargetLength: number;
+  /** What the decoder starts with: the config's `decoder_start_token_id`. */
+  readonly startId: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A batch of pairs. The decoder reads the target shifted right behind the start token. */
+export interface PairBatch {
+  readonly inputIds: Int32Array; // [N]
+  readonly offsets: Int32Array; // [B+1]
+  readonly decoder: { readonly inputIds: Int32Array; readonly offsets: Int32Array }; // [M], [B+1]
+  /** What each token of the decoder has to be followed by. */
+  readonly tokenLabels: Int32Array; // [M]
+  readonly rows: Int32Array; // [B]
+}
+
+/** Both texts with the special tokens of the tokenizer, cut at their end, which keeps these. @throws PEFT_CONFIG_INVALID */
+export async function pairData(rows: readonly TextPairRow[], tokenizer: TextTokenizer, { maxSourceLength, maxTargetLength, startId, signal }: PairOptions): Promise<TokenData<PairBatch>> {
+  check.nonNegativeInteger('data', 'startId', startId);
+  const pairs = await eachRow(rows, ({ source, target = '' }) => ({ source: tokenizer.encode(source, { maxLength: maxSourceLength }).ids, target: tokenizer.encode(target, { maxLength: maxTargetLength }).ids }), signal);
+  const skipped = [...pairs.keys()].filter((row) => pairs[row]!.source.length === 0 || pairs[row]!.target.length === 0);
+  const kept = pairs.filter((_, row) => !skipped.includes(row));
+  return Object.freeze<TokenData<PairBatch>>({
+    lengths: Int32Array.from(kept, ({ source, target }) => source.length + target.length),
+    skipped,
+    pack(chosen) {
+      const batch = Array.from(chosen, (row) => kept[row]!);
+      const shifted = batch.map(({ target }) => [startId, ...target.slice(0, -1)]);
+      return {
+        inputIds: joined(batch.map(({ source }) => source)),
+        offsets: ends(batch.map(({ source }) => source.length)),
+        decoder: { inputIds: joined(shifted), offsets: ends(shifted.map(({ length }) => length)) },
+        tokenLabels: joined(batch.map(({ target }) => target)),
+        rows: Int32Array.from(chosen),
+      };
+    },
+  });
+}

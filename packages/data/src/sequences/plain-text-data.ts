@@ -1,0 +1,63 @@
+/** Plain texts for a causal language model, every token to be predicted from those before it in its own text. */
+import { check } from '@peft/errors';
+import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
+import { eachRow } from './each-row.js';
+import { endTokenOf, specialAround } from './special-around.js';
+import { NO_LABEL, tokenData, type LabelledTokens, type TokenData } from './token-data.js';
+
+export interface PlainTextOptions {
+  /** Tokens of a row at most, at least 2. */
+  readonly maxLength: number;
+  /** Fill rows with as many whole texts as go in, which still see only themselves. False: a row per text, or per piece of a long one. Default true. */
+  readonly packing?: boolean;
+  /** Closes each text. Default: the tokenizer's end token. */
+  readonly endId?: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Each text begins with the tokens that the tokenizer puts there and ends with its end token. A longer one is cut into pieces; each begins
+ * with the last token of the one before, so that every token but the first is predicted once.
+ *
+ * @throws PEFT_CONFIG_INVALID, PEFT_TOKENIZER_SPECIAL_MISSING
+ */
+export async function plainTextData(texts: readonly string[], tokenizer: TextTokenizer, { maxLength, packing = true, endId = endTokenOf(tokenizer), signal }: PlainTextOptions): Promise<TokenData> {
+  check.positiveInteger('data', 'maxLength - 1', maxLength - 1);
+  const { before } = specialAround(tokenizer);
+  const skipped: number[] = [];
+  const pieces = (
+    await eachRow(texts, (text, row) => {
+      const own = tokenizer.ids(text);
+      if (own.length === 0) skipped.push(row);
+      return own.length === 0 ? [] : cut([...before, ...own, endId], maxLength);
+    }, signal)
+  ).flat();
+  return tokenData(packing ? fill(pieces, maxLength) : pieces.map((piece) => [piece]), skipped);
+}
+
+function cut(ids: readonly number[], maxLength: number): LabelledTokens[] {
+  const pieces: LabelledTokens[] = [];
+  for (let start = 0; start + 1 < ids.length; start += maxLength - 1) {
+    const piece = ids.slice(start, start + maxLength);
+    pieces.push({ inputIds: piece, labels: [NO_LABEL, ...piece.slice(1)] });
+  }
+  return pieces;
+}
+
+/** Rows of at most `maxLength` tokens: each piece, the longest first, goes into the row that it fills best. */
+function fill(pieces: readonly LabelledTokens[], maxLength: number): LabelledTokens[][] {
+  const rows: LabelledTokens[][] = [];
+  /** Rows by the tokens that still fit. */
+  const byRoom = Array.from({ length: maxLength + 1 }, (): LabelledTokens[][] => []);
+  const order = [...pieces.keys()].sort((a, b) => pieces[b]!.inputIds.length - pieces[a]!.inputIds.length || a - b);
+  for (const i of order) {
+    const { length } = pieces[i]!.inputIds;
+    let room = length;
+    while (room < maxLength && byRoom[room]!.length === 0) room += 1;
+    let row = byRoom[room]!.pop();
+    if (!row) rows.push((row = []));
+    row.push(pieces[i]!);
+    byRoom[room - length]!.push(row);
+  }
+  return rows;
+}
