@@ -120,7 +120,7 @@ function mappingOf({ part: { method } }: AttachedPart): NonNullable<AnyMethod['a
 
 function partSpec(json: AdapterConfigJson | string, file: AdapterConfigJson, methods: readonly AnyMethod[], description: ModelDescription, keys: readonly string[]) {
   for (const method of methods) {
-    const options: object | undefined = method.adapterHub?.fromConfig(json, { description, keys, version: String(file['version'] ?? '') });
+    const options = method.adapterHub?.fromConfig(json, { description, keys, version: String(file['version'] ?? '') }) as object | undefined;
     if (options !== undefined) return specOf(method, { ...options, ...(isMoreThan(hubHeadModules(description), description.headModules) && { modulesToSave: hubHeadModules(description) }) });
   }
   const known = methods.filter(({ adapterHub }) => adapterHub).map(({ name }) => name as string);
