@@ -135,15 +135,16 @@ async function checkTraining(each: Check): Promise<void> {
       tf.dispose(gradients);
     }
     state.dispose();
-    if (comparison.has('logits_trained')) {
-      const packed = pack(json.batch);
-      tf.tidy(() => comparison.tensor('logits_trained', comparedOf(json.task, model.forward(packed.batch), packed)));
-    }
+    // Before another forward pass: constrained rotations are shortened there.
     if (json.kind === 'prompt') compareByName(comparison, 'trained_parameter.', ({ value }) => value, adapter);
     await withSaved(model, (tensors, place) => {
       if (record.rank_pattern) comparison.equal('rank_pattern', comparablePattern(place), Object.entries(record.rank_pattern).sort());
       for (const [key, values] of tensors) if (comparison.has(`trained.${key}`) || json.kind !== 'ia3_bias') comparison.tensor(`trained.${key}`, values);
     });
+    if (comparison.has('logits_trained')) {
+      const packed = pack(json.batch);
+      tf.tidy(() => comparison.tensor('logits_trained', comparedOf(json.task, model.forward(packed.batch), packed)));
+    }
   });
 }
 
