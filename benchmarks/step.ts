@@ -10,7 +10,7 @@ import * as tf from '@tensorflow/tfjs';
 import { architectureFor, describeModel, loadModel, randomWeights } from '@peft/core';
 import { architectures } from '@peft/models';
 import { createNativeEngine } from '@peft/native';
-import { crossEntropy, type Engine } from '@peft/ops';
+import { crossEntropy, variableGradients, type Engine } from '@peft/ops';
 import { adamw, clipByGlobalNorm } from '@peft/optim';
 import { createPortableEngine } from '@peft/portable';
 import { autogluonMethod } from '@peft/predictor';
@@ -63,8 +63,8 @@ const sampler = setInterval(() => (peakRssBytes = Math.max(peakRssBytes, process
 for (let step = 0; step <= Number(options.steps); step += 1) {
   const start = performance.now();
   const variables = parameters.map(({ variable }) => variable);
-  const { value, grads } = tf.tidy(() =>
-    tf.variableGrads(() => tf.tidy(() => crossEntropy(model.forward({ inputIds, offsets }, { training: false, checkpointing: options.checkpointing }).logits!, labels).mean().asScalar()), variables),
+  const { value, gradients: grads } = tf.tidy(() =>
+    variableGradients(() => tf.tidy(() => crossEntropy(model.forward({ inputIds, offsets }, { training: false, checkpointing: options.checkpointing }).logits!, labels).mean().asScalar()), variables),
   );
   loss = value.dataSync()[0]!;
   const gradients = Object.fromEntries(parameters.flatMap(({ name, variable }) => (grads[variable.name] ? [[name, grads[variable.name]!]] : []))); // a pooler that the head does not read has none
@@ -119,7 +119,7 @@ async function profile(): Promise<void> {
   patched.runKernel = timedRun;
   for (const name of ['linear', 'linearInputGradient', 'gather'] as const) timedMethod(name);
   const start = performance.now();
-  const { value, grads } = tf.variableGrads(() => tf.tidy(() => crossEntropy(model.forward({ inputIds, offsets }, { checkpointing: options.checkpointing }).logits!, labels).mean().asScalar()), parameters.map(({ variable }) => variable));
+  const { value, gradients: grads } = variableGradients(() => tf.tidy(() => crossEntropy(model.forward({ inputIds, offsets }, { checkpointing: options.checkpointing }).logits!, labels).mean().asScalar()), parameters.map(({ variable }) => variable));
   value.dataSync();
   const total = performance.now() - start;
   tf.dispose([value, grads]);

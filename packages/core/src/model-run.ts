@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import { checkpoint, dropout, embed, freezeTensor, gatherRows, insertRows, layerNorm, linear, positionsOf, randomKey, rmsNorm, scatterAddRows, type FrozenWeight, type Weight } from '@peft/ops';
+import { add, checkpoint, dropout, embed, freezeTensor, gatherRows, insertRows, layerNorm, linear, positionsOf, randomKey, rmsNorm, scatterAddRows, type FrozenWeight, type Weight } from '@peft/ops';
 import type { Adapter } from './adapter.js';
 import type { KeyValueCache, KeyValues } from './key-value-cache.js';
 import { siteAt, type ModelDescription } from './model-description.js';
@@ -114,8 +114,8 @@ export class ModelRun {
   linear(path: string, x: Tensor2D): Tensor2D {
     const site = siteAt(this.description, 'linear', path);
     const base = (input: Tensor2D): Tensor2D => linear(input, this.matrix(site.weight), site.bias === undefined ? undefined : (this.vector(site.bias) as Tensor1D));
-    return this.#grouped(site, x, (rows) =>
-      this.#attached('linear', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), base)(rows));
+    return tf.tidy(() => this.#grouped(site, x, (rows) =>
+      this.#attached('linear', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), base)(rows)));
   }
 
   /** The norm of a norm site. x `[N, D]`, or `[N, H·D]`, where each of H heads is normed on its own. @param gammaOffset added to γ (Gemma: 1). */
@@ -216,11 +216,11 @@ export class ModelRun {
     const { norm } = call;
     const base: SublayerCall['close'] = (output, { bare = false } = {}) => {
       if (bare) return output;
-      const sum = tf.add<Tensor2D>(call.residual, output);
+      const sum = add(call.residual, output);
       return norm ? norm(sum) : sum;
     };
     // The innermost adapter is the first to get the branch's output, and the outermost closes.
-    return this.#attached('sublayer', path).reduceRight<SublayerCall['close']>((next, { adapter, owner }) => (output) => adapter.forward({ ...this.#call(owner, path), ...call, output, norm, close: next }), base)(call.output);
+    return tf.tidy(() => this.#attached('sublayer', path).reduceRight<SublayerCall['close']>((next, { adapter, owner }) => (output) => adapter.forward({ ...this.#call(owner, path), ...call, output, norm, close: next }), base)(call.output));
   }
 
   /** Puts the adapters' virtual tokens in front of each sequence. x `[N, D]` → `[N + B·P, D]` with its new layout. */

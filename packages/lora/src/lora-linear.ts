@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { zeros, type AdapterParameter, type AttachContext, type LinearAdapter, type MergedLinear, type SiteHandle } from '@peft/core';
-import { linear } from '@peft/ops';
+import { add, linear } from '@peft/ops';
 import { strengthAt, type LoraConfig } from './lora-config.js';
 import { loraInitializer } from './lora-init.js';
 
@@ -35,7 +35,7 @@ export const matricesOf = (adapter: LinearAdapter): LoraMatrices | undefined => 
 /** @returns the adapter of a linear site. */
 export function loraLinear(matrices: LoraMatrices, dropout: number): LinearAdapter {
   const adapter: LinearAdapter = {
-    forward: (x, base, call) => tf.add(base(x), lowRank(call.dropout(x, dropout), matrices)),
+    forward: (x, base, call) => add(base(x), lowRank(call.dropout(x, dropout), matrices)),
     merge: (base) => mergeLowRank(base, matrices),
     rescale: (factor) => void (matrices.scaling *= factor),
   };

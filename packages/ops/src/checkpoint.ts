@@ -10,13 +10,11 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Variable } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 import { freezeTensor, isFrozenTensor } from './frozen-tensor.js';
+import { gradientsOf } from './gradients.js';
 
 interface TapeNode { readonly inputs: Record<string, Tensor>; readonly saved?: Tensor[] }
 interface TapeState { activeTape: TapeNode[] | null; gradientDepth: number; kernelDepth: number }
-interface TapeEngine {
-  readonly state: TapeState;
-  gradients(f: () => Tensor, xs: Tensor[], dy: Tensor, allowNoGradients: boolean): { value: Tensor; grads: (Tensor | undefined)[] };
-}
+interface TapeEngine { readonly state: TapeState }
 const engineOf = (): TapeEngine => tf.engine() as unknown as TapeEngine;
 
 /**
@@ -74,9 +72,9 @@ function recomputeGradients(block: (...inputs: Tensor[]) => Tensor, inputs: Tens
   const outerTape = engine.state.activeTape;
   try {
     const targets = [...open.map((i) => inputs[i]!), ...variables];
-    const { value, grads } = engine.gradients(() => block(...inputs), targets, dy, true);
+    const { value, gradients } = gradientsOf(() => block(...inputs), targets, dy);
     value.dispose();
-    return grads.map((gradient, i) => gradient ?? tf.zerosLike(targets[i]!));
+    return gradients.map((gradient, i) => gradient ?? tf.zerosLike(targets[i]!));
   } finally {
     engine.state.activeTape = outerTape;
   }

@@ -9,6 +9,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor, Variable } from '@tensorflow/tfjs';
 import type { OwnedParameter } from '@peft/core';
 import { PeftError } from '@peft/errors';
+import { variableGradients } from '@peft/ops';
 
 export interface GradientAccumulator {
   /**
@@ -37,9 +38,9 @@ export function createGradientAccumulator(parameters: readonly { readonly key: s
       gradients = {};
     },
     add: (loss) => {
-      const { value, grads } = differentiate(loss, variables);
+      const { value, gradients: made } = differentiate(loss, variables);
       try {
-        for (const [variableName, gradient] of Object.entries(grads)) {
+        for (const [variableName, gradient] of Object.entries(made)) {
           const key = keys.get(variableName)!;
           const values = gradient.dataSync<'float32'>(); // the optimiser computes on numbers, so they have to come here
           const sum = gradients[key];
@@ -53,18 +54,18 @@ export function createGradientAccumulator(parameters: readonly { readonly key: s
         }
         return value.dataSync()[0]!; // the loss is shown, and a NaN must be seen before the update
       } finally {
-        tf.dispose([value, ...Object.values(grads)]);
+        tf.dispose([value, ...Object.values(made)]);
       }
     },
   };
 }
 
-/** As `tf.variableGrads`, in a scope of its own. */
-function differentiate(loss: () => Scalar, variables: Variable[]): { value: Scalar; grads: Record<string, Tensor> } {
+/** In a scope of its own. */
+function differentiate(loss: () => Scalar, variables: Variable[]): { value: Scalar; gradients: Record<string, Tensor> } {
   try {
-    return tf.tidy(() => tf.variableGrads(loss, variables) as { value: Scalar; grads: Record<string, Tensor> });
+    return tf.tidy(() => variableGradients(loss, variables));
   } catch (cause) {
-    if (!(cause instanceof Error && cause.message.startsWith('Cannot find a connection'))) throw cause;
+    if (!(cause instanceof PeftError && cause.code === 'PEFT_GRADIENT_NONE')) throw cause;
     throw new PeftError('PEFT_TRAIN_NO_GRADIENT', 'trainer: the loss depends on none of the trainable parameters.', { hint: 'the adapter may sit on a part of the model that the task does not read: look at its sites, and at the head', cause });
   }
 }
