@@ -1,4 +1,4 @@
-export { createTensorflowEngine, type TensorflowEngine, type TensorflowEngineOptions } from './tensorflow-engine.js';
+export { createTensorflowEngine, type DeviceMemory, type TensorflowEngine, type TensorflowEngineOptions } from './tensorflow-engine.js';
 export type { DeviceDescription } from './device-description.js';
 export { cacheFolder } from './cache-folder.js';
 export { probeGpus, visibleGpus, type Gpu, type GpuProbe } from './gpu-probe.js';

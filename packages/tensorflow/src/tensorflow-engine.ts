@@ -6,6 +6,7 @@ import type { Engine, FreezeOptions, FrozenWeight, QuantizedParts, TensorSource 
 import { TYPE } from './binding.js';
 import { Device } from './device.js';
 import { describeDevice, hasFastBfloat16, type DeviceDescription } from './device-description.js';
+import { probeGpus, visibleGpus } from './gpu-probe.js';
 import { registerKernels } from './kernels/index.js';
 import { loadBackend, TENSORFLOW_BACKEND, type LoadOptions } from './load-backend.js';
 import { storeParts, storeSource } from './store-weight.js';
@@ -21,6 +22,16 @@ export interface TensorflowEngineOptions extends LoadOptions {
 /** What the engine computes on. */
 export interface TensorflowEngine extends Engine {
   readonly device: DeviceDescription;
+  /** What is on the device now. */
+  memory(): DeviceMemory;
+}
+
+export interface DeviceMemory {
+  /** Tensors that TensorFlow holds: weights, variables, activations. */
+  readonly tensors: number;
+  /** Of the card, whoever uses it, as nvidia-smi says; undefined on a CPU. TensorFlow takes memory as it is needed and keeps it. */
+  readonly totalBytes?: number;
+  readonly freeBytes?: number;
 }
 
 /**
@@ -97,6 +108,11 @@ class LibraryEngine implements TensorflowEngine {
 
   dequantize(weight: FrozenWeight): Tensor {
     return wholeWeight(this.#own(weight));
+  }
+
+  memory(): DeviceMemory {
+    const card = this.device.kind === 'gpu' ? visibleGpus(probeGpus())[0] : undefined;
+    return { tensors: this.library.binding.getNumOfTensors(), ...(card && { totalBytes: card.totalBytes, freeBytes: card.freeBytes }) };
   }
 
   dispose(): void {

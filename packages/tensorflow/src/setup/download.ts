@@ -1,8 +1,6 @@
 /** Downloads a file, going on where an earlier attempt stopped. */
-import { createWriteStream, existsSync, promises as fs } from 'node:fs';
+import { existsSync, promises as fs } from 'node:fs';
 import { basename, join } from 'node:path';
-import { Readable, Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { PeftError } from '@peft/errors';
 
 export interface DownloadOptions {
@@ -29,16 +27,18 @@ export async function download(url: string, folder: string, { onBytes, signal }:
   const length = Number(response.headers.get('content-length'));
   const total = length > 0 ? length + (resumed ? have : 0) : undefined;
   let done = resumed ? have : 0;
-  const count = new Transform({
-    transform(chunk: Buffer, _encoding, next) {
+  const file = await fs.open(partial, resumed ? 'a' : 'w');
+  try {
+    for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) { // each is written before the next is asked for, so that nothing received is lost
+      await file.write(chunk);
       done += chunk.length;
       onBytes?.(done, total);
-      next(null, chunk);
-    },
-  });
-  await pipeline(Readable.fromWeb(response.body as never), count, createWriteStream(partial, { flags: resumed ? 'a' : 'w' }), signal ? { signal } : {}).catch((cause: Error) => {
+    }
+  } catch (cause) {
     throw signal?.aborted ? cause : offline(url, `the connection broke after ${done} bytes`, cause);
-  });
+  } finally {
+    await file.close();
+  }
   if (total !== undefined && done !== total) throw offline(url, `the connection ended after ${done} of ${total} bytes`);
   await fs.rename(partial, target);
   return target;

@@ -17,23 +17,23 @@ const PYTHON_VERSION = '3.11';
 const PYTHONS = process.platform === 'win32' ? ['py', 'python'] : ['python3', 'python'];
 const NO_NETWORK = /Failed to establish a new connection|Temporary failure in name resolution|Network is unreachable|getaddrinfo|ConnectTimeout|Read timed out|Connection refused|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|NameResolutionError/i;
 
-/** A wheel that was fetched before. */
-export function fetchedWheel(folder: string, name: string, version?: string): string | undefined {
+/** A wheel that was fetched before. @param requirement a name, with `==VERSION` or with bounds that any fetched version is taken to keep */
+export function fetchedWheel(folder: string, requirement: string): string | undefined {
   const files = existsSync(folder) ? readdirSync(folder) : [];
+  const [, name, version] = /^([\w-]+)(?:==([\w.]+)$)?/.exec(requirement) ?? [];
   const found = files.find((file) => {
     const wheel = parseWheelName(file);
-    return wheel?.package === name && (version === undefined || wheel.version === version);
+    return wheel !== undefined && wheel.package === name && (version === undefined || wheel.version === version);
   });
   return found && join(folder, found);
 }
 
 /** @returns the path of the wheel. @throws PEFT_SETUP_OFFLINE, PEFT_SETUP_VERSION, PEFT_SETUP_TOOLS without pip */
-export async function fetchWheel(name: string, version: string | undefined, { folder, signal, onBytes }: FetchOptions): Promise<string> {
-  const known = fetchedWheel(folder, name, version);
+export async function fetchWheel(requirement: string, { folder, signal, onBytes }: FetchOptions): Promise<string> {
+  const known = fetchedWheel(folder, requirement);
   if (known) return known;
   mkdirSync(folder, { recursive: true });
   const python = await findPip(signal);
-  const requirement = version ? `${name}==${version}` : name;
   const onLine = (line: string): void => {
     const [, done, total] = /^Progress (\d+) of (\d+)/.exec(line) ?? [];
     if (done) onBytes?.(Number(done), Number(total));
@@ -41,7 +41,7 @@ export async function fetchWheel(name: string, version: string | undefined, { fo
   const progress = python.version >= 24.1 ? ['--progress-bar', 'raw'] : ['--progress-bar', 'off'];
   const args = ['-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '--python-version', PYTHON_VERSION, '--disable-pip-version-check', ...progress, '--dest', folder, requirement];
   const { status, output } = await runCommand(python.program, args, { signal, onLine, env: { ...process.env, PIP_RESUME_RETRIES: '5' } });
-  const fetched = fetchedWheel(folder, name, version);
+  const fetched = fetchedWheel(folder, requirement);
   if (status === 0 && fetched) return fetched;
   if (NO_NETWORK.test(output)) throw offline(requirement, 'pip found no network');
   if (/No matching distribution|Could not find a version/.test(output)) {

@@ -121,10 +121,10 @@ async function placeLibrary(setup: Setup): Promise<void> {
     return;
   }
   const name = device === 'cpu' ? 'tensorflow-cpu' : 'tensorflow';
-  if (!fetchedWheel(downloads, name, version) || device === 'cuda') await ask(setup, `TensorFlow ${version} with pip (${device === 'cpu' ? 'about 270 MB' : "and NVIDIA's CUDA libraries, some gigabytes"})`);
+  if (!fetchedWheel(downloads, `${name}==${version}`) || device === 'cuda') await ask(setup, `TensorFlow ${version} with pip (${device === 'cpu' ? 'about 270 MB' : "and NVIDIA's CUDA libraries, some gigabytes"})`);
   setup.report(`fetching ${name} ${version}`);
-  await unpackOnce(setup, await fetchWheel(name, version, fetchOptions(setup, `fetching ${name} ${version}`)), tensorflowFiles);
-  if (device === 'cuda') for (const [library, own] of cudaRequirements(partial)) await unpackOnce(setup, await fetchWheel(library, own, fetchOptions(setup, `fetching ${library}`)), cudaFiles);
+  await unpackOnce(setup, await fetchWheel(`${name}==${version}`, fetchOptions(setup, `fetching ${name} ${version}`)), tensorflowFiles);
+  if (device === 'cuda') for (const library of cudaRequirements(partial)) await unpackOnce(setup, await fetchWheel(library, fetchOptions(setup, `fetching ${library}`)), cudaFiles);
 }
 
 async function placeScripts(setup: Setup): Promise<void> {
@@ -181,10 +181,10 @@ function findInstalledScripts(): string | undefined {
   return found.find(({ scripts }) => existsSync(join(scripts, 'binding')))?.scripts;
 }
 
-/** NVIDIA's packages that the wheel names for its extra `and-cuda`, with their versions. */
-export function cudaRequirements(folder: string): [string, string | undefined][] {
+/** NVIDIA's packages that the wheel names for its extra `and-cuda`, as pip wants them. */
+export function cudaRequirements(folder: string): string[] {
   const metadata = readFileSync(join(folder, 'METADATA'), 'utf8');
-  return [...metadata.matchAll(/^Requires-Dist: (nvidia-[\w-]+)\s*(?:\(?([^;)]*)\)?)?\s*;.*extra == ["']and-cuda["']/gm)].map(([, name, constraint = '']) => [name!, /==\s*([\w.]+)/.exec(constraint)?.[1]]);
+  return [...metadata.matchAll(/^Requires-Dist: (nvidia-[\w-]+)\s*\(?([^;()]*?)\)?\s*;.*extra == ["']and-cuda["']/gm)].map(([, name, constraint]) => `${name}${constraint!.replace(/\s/g, '')}`);
 }
 
 async function ask({ confirm }: Setup, what: string): Promise<void> {
