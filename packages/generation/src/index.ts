@@ -4,3 +4,4 @@ export { generateTexts, type GeneratedText, type Prompt, type TextGenerationOpti
 export { generationDefaults, samplingDefaults, type GenerationSources } from './generation-defaults.js';
 export type { Generated, GenerationOptions, TokenEvent } from './generation-options.js';
 export { TextStream, type TextPiece } from './text-stream.js';
+export { createTextEvaluator, type TextEvaluation, type TextEvaluatorOptions } from './text-evaluator.js';

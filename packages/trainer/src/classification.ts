@@ -42,12 +42,16 @@ export function classification({ classes, labelSmoothing = 0 }: ClassificationOp
   });
 }
 
-/** The model's logits. @throws PEFT_TASK_HEAD unless they are `[B, outputs]` */
-export function logitsOf(task: string, output: ModelOutput, outputs: number): Tensor2D {
+/** What logits are of, and which heads make them. */
+export interface LogitKind { readonly unit: string; readonly kinds: readonly string[] }
+const PER_SEQUENCE: LogitKind = { unit: 'sequence', kinds: ['pooled-linear', 'sequence-classification'] };
+
+/** The model's logits. @throws PEFT_TASK_HEAD unless they are `[…, outputs]` */
+export function logitsOf(task: string, output: ModelOutput, outputs: number, { unit, kinds }: LogitKind = PER_SEQUENCE): Tensor2D {
   const { logits } = output;
   if (!logits || logits.shape[1] !== outputs) {
-    throw new PeftError('PEFT_TASK_HEAD', `${task}: the model gives ${logits ? `logits of shape [${logits.shape.join(', ')}]` : 'no logits'}, ${outputs} per sequence are needed.`, {
-      hint: `load the model with head: { kind: 'pooled-linear', outputs: ${outputs} } or { kind: 'sequence-classification', outputs: ${outputs} }`,
+    throw new PeftError('PEFT_TASK_HEAD', `${task}: the model gives ${logits ? `logits of shape [${logits.shape.join(', ')}]` : 'no logits'}, ${outputs} per ${unit} are needed.`, {
+      hint: `load the model with ${kinds.map((kind, i) => `${i === 0 ? 'head: ' : ''}{ kind: '${kind}', outputs: ${outputs} }`).join(' or ')}`,
     });
   }
   return logits;

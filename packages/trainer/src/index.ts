@@ -1,9 +1,11 @@
 export { adapterLayerIds, layerwiseDecay, singleRate, twoStages, type AdapterGroupOptions, type AdapterGroups } from './adapter-groups.js';
+export { causalLanguageModel, type CausalBatch } from './causal-language-model.js';
 export type { Checkpoint, CheckpointStore, OpenCheckpoint } from './checkpoint-store.js';
 export { activationBytes, chooseCheckpointing } from './checkpointing-choice.js';
 export { classification, type ClassificationBatch, type ClassificationOptions } from './classification.js';
 export { systemClock, type Clock } from './clock.js';
 export { observeScore, START_OF_EARLY_STOPPING, type Direction, type EarlyStoppingOptions, type EarlyStoppingState } from './early-stopping.js';
+export { embeddings, type EmbeddingBatch, type EmbeddingsOptions } from './embeddings.js';
 export { createEvaluator, type Evaluate, type Evaluation, type EvaluatorOptions } from './evaluation.js';
 export { folderCheckpointStore, openCheckpointFolder } from './folder-checkpoint-store.js';
 export { createJsonlLog } from './listeners/jsonl-log.js';
@@ -15,11 +17,13 @@ export { regression, type RegressionBatch, type RegressionOptions } from './regr
 export type { TrainRequest } from './run-context.js';
 export type { RunSettings } from './run-settings.js';
 export type { RunState } from './run-state.js';
+export { seq2seqLanguageModel, type Seq2SeqBatch } from './seq2seq-language-model.js';
 export { averageParameters, greedySoup, uniformSoup, type ParameterValues, type SoupResult } from './soup.js';
 export { forwardTask, type Task } from './task.js';
+export { tokenClassification, type TokenClassificationBatch, type TokenClassificationOptions } from './token-classification.js';
 export { enterTop, rankTop, type ScoredCheckpoint } from './top-checkpoints.js';
 export { plannedSteps, train, type TrainResult } from './train.js';
-export { classificationScore, regressionScore, type ClassificationScoreOptions } from './scores.js';
+export { classificationScore, perplexityScore, regressionScore, retrievalScore, tagScore, type ClassificationScoreOptions } from './scores.js';
 export { SELECTIONS, type Selection, type TrainOptions, type ValidationOptions } from './train-options.js';
 export { CHECKPOINT_STORE, CLOCK, ENGINE, EVENT_BUS, RANDOM_SEED, TRAINER, trainerModule, type Trainer, type TrainerModuleOptions } from './trainer-module.js';
 export { createBatchOrder, tableData, type BatchOrder, type TrainingData } from './training-data.js';

@@ -1,0 +1,65 @@
+/**
+ * Embeddings of texts by contrast (InfoNCE, van den Oord et al. 2018; in-batch negatives as in SimCSE and sentence-transformers): an anchor
+ * is to be nearer to its own text than to all others of the batch,
+ *
+ *   loss = Σ_r −ln( e^{s(a_r, c_r)/τ} / Σ_j e^{s(a_r, c_j)/τ} ), s the cosine, c_1 … c_R the positives, c_R+1 … the negatives of all rows.
+ *
+ * The others are those that are computed at once: unlike other losses, this one depends on how a batch is split into micro-batches.
+ */
+import * as tf from '@tensorflow/tfjs';
+import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
+import { pool, type ModelBatch, type ModelOutput } from '@peft/core';
+import type { TokenBatch } from '@peft/data';
+import { check, PeftError } from '@peft/errors';
+import { crossEntropy, gatherRows } from '@peft/ops';
+import type { Task } from './task.js';
+
+/** A packed batch of groups of texts: anchor, positive, negatives. */
+export type EmbeddingBatch = ModelBatch & Pick<TokenBatch, 'exampleOffsets'>;
+
+export interface EmbeddingsOptions {
+  /** τ. Default 0.05. */
+  readonly temperature?: number;
+  /** Mean of the tokens' states, or the first or last of them. Default `mean`. */
+  readonly pooling?: 'mean' | 'first' | 'last';
+  /** Scale embeddings to length 1, so that s is the cosine. Default true. */
+  readonly normalize?: boolean;
+  /** Also ask which anchor a positive belongs to; the loss is the mean of both. Default false. */
+  readonly symmetric?: boolean;
+}
+
+const NAME = 'embeddings';
+const SMALLEST_SQUARE = 1e-24;
+
+/** The task of embedding texts. A prediction is the embeddings `[D]` of an example's texts. @throws PEFT_CONFIG_INVALID; the loss PEFT_TASK_LABELS */
+export function embeddings({ temperature = 0.05, pooling = 'mean', normalize = true, symmetric = false }: EmbeddingsOptions = {}): Task<EmbeddingBatch, readonly Float32Array[]> {
+  check.positive(NAME, 'temperature', temperature);
+  check.oneOf(NAME, 'pooling', pooling, ['mean', 'first', 'last']);
+  check.boolean(NAME, 'normalize', normalize);
+  check.boolean(NAME, 'symmetric', symmetric);
+  const embed = (output: ModelOutput): Tensor2D => {
+    const pooled = pooling === 'last' ? gatherRows(output.hidden, output.offsets.slice(1).map((end) => end - 1)) : pool(output, pooling);
+    return normalize ? (tf.div(pooled, tf.sqrt(tf.add(tf.sum(tf.square(pooled), 1, true), SMALLEST_SQUARE))) as Tensor2D) : pooled;
+  };
+  return Object.freeze<Task<EmbeddingBatch, readonly Float32Array[]>>({
+    name: NAME,
+    settings: { temperature, pooling, normalize, symmetric },
+    count: ({ exampleOffsets }) => exampleOffsets.length - 1,
+    loss(output, { exampleOffsets }) {
+      const size = exampleOffsets[1]! - exampleOffsets[0]!;
+      if (size < 2) throw new PeftError('PEFT_TASK_LABELS', `${NAME}: an example has ${size} text, an anchor and a text like it are needed.`, { hint: 'make the data with textGroupData of @peft/data' });
+      const all = embed(output);
+      const column = (i: number): Tensor2D => gatherRows(all, exampleOffsets.slice(0, -1).map((start) => start + i));
+      const [anchors, positives] = [column(0), column(1)];
+      const candidates = tf.concat([positives, ...Array.from({ length: size - 2 }, (_, i) => column(i + 2))], 0) as Tensor2D;
+      const own = Int32Array.from({ length: anchors.shape[0] }, (_, r) => r);
+      const cost = (from: Tensor2D, to: Tensor2D): Scalar => tf.sum(crossEntropy(tf.div(tf.matMul(from, to, false, true), temperature), own)) as Scalar;
+      return symmetric ? tf.div(tf.add(cost(anchors, candidates), cost(positives, anchors)), 2) : cost(anchors, candidates);
+    },
+    predict(output, { exampleOffsets }) {
+      const width = output.hidden.shape[1];
+      const values = tf.tidy(() => embed(output).dataSync<'float32'>()); // [B, D]: a prediction is made of numbers
+      return Array.from(exampleOffsets.slice(1), (end, r) => Array.from({ length: end - exampleOffsets[r]! }, (_, i) => values.slice((exampleOffsets[r]! + i) * width, (exampleOffsets[r]! + i + 1) * width)));
+    },
+  });
+}

@@ -1,0 +1,49 @@
+/**
+ * The loss of a language model, −ln p of each labelled token, without the logits of all others: the output layer is applied to the labelled
+ * rows alone, a chunk at a time, and again for the gradient (`linearCrossEntropy`). Where an adapter stands on the output layer the logits
+ * of the labelled rows are made at once.
+ */
+import * as tf from '@tensorflow/tfjs';
+import type { Scalar, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { ModelOutput } from '@peft/core';
+import { PeftError } from '@peft/errors';
+import { crossEntropy, IGNORED_LABEL, linearCrossEntropy } from '@peft/ops';
+
+/** Which rows of `hidden` have to give which token. */
+export interface Targets {
+  readonly rows: Int32Array;
+  readonly labels: Int32Array;
+}
+
+/** Σ of what the targets cost, of the enclosing tidy scope. @throws PEFT_TASK_HEAD when the model is no language model */
+export const targetLoss = (task: string, output: ModelOutput, targets: Targets): Scalar => tf.sum(lossesOf(task, output, targets).losses) as Scalar;
+
+/** What each target costs. @throws PEFT_TASK_HEAD */
+export function targetLosses(task: string, output: ModelOutput, targets: Targets): Float32Array {
+  return tf.tidy(() => {
+    const { losses, places } = lossesOf(task, output, targets);
+    const values = losses.dataSync<'float32'>(); // a prediction is made of numbers
+    return Float32Array.from(places, (place) => values[place]!);
+  });
+}
+
+/** Losses, 0 where nothing is asked for, and where each target's is. */
+function lossesOf(task: string, output: ModelOutput, { rows, labels }: Targets): { readonly losses: Tensor1D; readonly places: Iterable<number> } {
+  const { hidden, outputLayer, logitsOf } = output;
+  if (!outputLayer && !logitsOf) {
+    throw new PeftError('PEFT_TASK_HEAD', `${task}: the model has no output layer over the vocabulary.`, { hint: "load it with head: { kind: 'causal-lm' }, or { kind: 'seq2seq-lm' } for an encoder-decoder" });
+  }
+  if (!outputLayer) return { losses: rows.length === 0 ? noLoss(hidden) : crossEntropy(logitsOf!(rows), labels), places: rows.keys() };
+  const { weight, bias, scale, softCap } = outputLayer;
+  const all = new Int32Array(hidden.shape[0]).fill(IGNORED_LABEL);
+  rows.forEach((row, i) => (all[row] = labels[i]!));
+  return { losses: linearCrossEntropy(hidden, weight, all, { scale, softCap, ...(bias && { bias }) }), places: rows };
+}
+
+/** 0, from a model that has nothing to answer for. `[1]` */
+export const noLoss = (hidden: Tensor2D): Tensor1D => tf.mul(tf.reshape(tf.sum(hidden), [1]), 0) as Tensor1D;
+
+/** Row of `hidden` of the first token of each sequence: virtual tokens stand in front of it. */
+export function firstRows(output: Pick<ModelOutput, 'offsets'>, offsets: Int32Array): Int32Array {
+  return Int32Array.from({ length: offsets.length - 1 }, (_, b) => output.offsets[b + 1]! - (offsets[b + 1]! - offsets[b]!));
+}
