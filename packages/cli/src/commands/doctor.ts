@@ -37,7 +37,7 @@ async function examine(json: boolean): Promise<string> {
     `Node ${machine.node} on ${machine.platform}`,
     machine.gpus.length > 0 ? machine.gpus.map((gpu, n) => `GPU ${n}: ${gpu.name}, ${bytes(gpu.freeBytes)} of ${bytes(gpu.totalBytes)} free, driver ${gpu.driver}, compute capability ${gpu.computeCapability}`).join('\n') : 'no NVIDIA GPU (nvidia-smi lists none)',
     '',
-    ...engines.flatMap(({ engine, description, problem, hint }) => [description ? `✓ ${description}` : `✗ ${engine}: ${problem}`, ...(description && problem ? [`    ${problem}`] : []), ...(hint ? [`    ${hint}`] : [])]),
+    ...engines.flatMap(({ engine, description, problem, hint }) => [description ? `✓ ${description}` : `✗ ${problem!.startsWith(`${engine}:`) ? problem : `${engine}: ${problem}`}`, ...(description && problem ? [`    ${problem}`] : []), ...(hint ? [`    ${hint}`] : [])]),
     '',
     ...[...found.map(({ source, scripts, tfjsNodeVersion }) => `tfjs-node ${tfjsNodeVersion} (${source}) in ${scripts}`), ...problems],
     `auto takes ${choice.engine}: ${choice.reason}`,

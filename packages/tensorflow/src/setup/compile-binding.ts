@@ -12,7 +12,7 @@ const LIBRARIES = 'site/tensorflow';
 
 /** @param folder with `site/tensorflow` and `tfjs-node`. @throws PEFT_SETUP_COMPILE, PEFT_SETUP_TOOLS, PEFT_SETUP_OFFLINE */
 export async function compileBinding(folder: string, signal?: AbortSignal): Promise<void> {
-  writeFileSync(join(folder, 'binding.gyp'), `${JSON.stringify(gypFile(libraryFiles(join(folder, LIBRARIES))), null, 2)}\n`);
+  writeFileSync(join(folder, 'binding.gyp'), `${JSON.stringify(gypFile(libraryFiles(join(folder, LIBRARIES)), cudaLibraries(folder)), null, 2)}\n`);
   const nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
   const prefix = resolve(dirname(process.execPath), '..');
   const headers = existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? [`--nodedir=${prefix}`] : []; // else node-gyp downloads them
@@ -33,7 +33,19 @@ export function libraryFiles(folder: string): string[] {
   return wanted.filter((file) => file !== undefined);
 }
 
-function gypFile(libraries: readonly string[]): object {
+/** What TensorFlow opens by name when it looks for a GPU. The addon is linked to them, so that they are in the process by then, wherever they lie. */
+const CUDA_LIBRARY = /^lib(cudart|cublas|cublasLt|cufft|curand|cusolver|cusparse|cudnn|cupti|nccl|nvrtc|nvJitLink)\.so\.\d+$/;
+
+/** Those of NVIDIA's wheels, relative to the setup's folder. */
+export function cudaLibraries(folder: string): string[] {
+  const root = join(folder, 'site', 'nvidia');
+  const packages = existsSync(root) ? readdirSync(root).sort() : [];
+  return packages.flatMap((name) => (existsSync(join(root, name, 'lib')) ? readdirSync(join(root, name, 'lib')).filter((file) => CUDA_LIBRARY.test(file)).sort().map((file) => `site/nvidia/${name}/lib/${file}`) : []));
+}
+
+function gypFile(libraries: readonly string[], cuda: readonly string[]): object {
+  const folders = [LIBRARIES, ...new Set(cuda.map((path) => path.slice(0, path.lastIndexOf('/'))))];
+  const names = [...libraries, ...cuda.map((path) => path.slice(path.lastIndexOf('/') + 1))];
   return {
     targets: [{
       target_name: 'tfjs_binding',
@@ -41,7 +53,7 @@ function gypFile(libraries: readonly string[]): object {
       include_dirs: [`${LIBRARIES}/include`],
       defines: ['NAPI_VERSION=8'],
       conditions: [
-        ["OS=='linux'", { libraries: [`-Wl,-rpath,\\$$ORIGIN/../../${LIBRARIES}`, ...libraries.map((file) => `-l:${file}`)], library_dirs: [`<(module_root_dir)/${LIBRARIES}`] }],
+        ["OS=='linux'", { libraries: [...folders.map((path) => `-Wl,-rpath,\\$$ORIGIN/../../${path}`), '-Wl,--no-as-needed', ...names.map((file) => `-l:${file}`)], library_dirs: folders.map((path) => `<(module_root_dir)/${path}`) }],
         ["OS=='mac'", { libraries: libraries.map((file) => `<(module_root_dir)/${LIBRARIES}/${file}`), xcode_settings: { OTHER_LDFLAGS: [`-Wl,-rpath,@loader_path/../../${LIBRARIES}`] } }],
       ],
     }],
