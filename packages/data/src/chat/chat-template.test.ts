@@ -28,10 +28,7 @@ describe('a chat template', () => {
     const folder = mkdtempSync(join(tmpdir(), 'peft-chat-'));
     onTestFinished(() => rmSync(folder, { recursive: true }));
     const text = (name?: string) => loadChatTemplate(folder, tokenizer, name).render([{ role: 'user', content: 'x' }]);
-    expect(() => text()).toThrowErrorMatchingInlineSnapshot(`
-      [PeftError: data: /tmp/peft-chat-lzMJyi has no chat template.
-        hint: a model that was not trained to chat has none: write one with createChatTemplate, or use prompts and completions]
-    `);
+    expect(() => text()).toThrow(`data: ${folder} has no chat template.\n  hint: a model that was not trained to chat has none: write one with createChatTemplate, or use prompts and completions`);
     writeFileSync(join(folder, 'tokenizer_config.json'), JSON.stringify({ chat_template: [{ name: 'default', template: 'plain {{ messages[0].content }}' }, { name: 'tool_use', template: 'tools' }] }));
     expect([text(), text('tool_use')]).toEqual(['plain x', 'tools']);
     expect(() => text('tools')).toThrow('Did you mean "tool_use"');
