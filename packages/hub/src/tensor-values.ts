@@ -1,7 +1,6 @@
 /** Stored bytes to numbers and back. Bytes are little-endian, as is every machine that Node supports but one. */
 import { PeftError } from '@peft/errors';
-import { decodeFloat32, encodeBfloat16, type StoredDtype, type TensorSource } from '@peft/ops';
-import { encodeFloat16 } from './float16.js';
+import { decodeFloat32, encodeBfloat16, encodeFloat16, type StoredDtype, type TensorSource } from '@peft/ops';
 
 /** What `readTensor` gives for each dtype; half-precision numbers widen to float32, which is exact. */
 export interface ValuesOf {

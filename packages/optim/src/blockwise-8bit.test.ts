@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { blockQuantizer } from './blockwise-8bit.js';
-import { dynamicMap } from './dynamic-map.js';
+import { dynamicMap } from '@peft/ops';
 
 const sha256 = (values: Float32Array): string => createHash('sha256').update(new Uint8Array(values.buffer)).digest('hex');
 

@@ -7,10 +7,10 @@
  * @see Dettmers et al. 2022, 8-bit Optimizers via Block-wise Quantization
  */
 import { check } from '@peft/errors';
+import { dynamicMap } from '@peft/ops';
 import { adamCoefficients, adamDefaults, decoupledAdam, type AdamOptions } from './adamw.js';
 import { blockQuantizer, STATE_BLOCK } from './blockwise-8bit.js';
 import { defineOptimizer, elementwise, type ElementwiseKernel } from './define-optimizer.js';
-import { dynamicMap } from './dynamic-map.js';
 import { lionDefaults, lionKernel, type LionOptions } from './lion.js';
 import type { Optimizer } from './optimizer.js';
 import { momentumKernel } from './sgd.js';

@@ -5,7 +5,6 @@ export { blockQuantizer, STATE_BLOCK, type BlockQuantizer } from './blockwise-8b
 export { createOptimizer, OPTIMIZER_NAMES, type OptimizerName, type OptimizerOptions } from './create-optimizer.js';
 export { createSchedule, SCHEDULE_NAMES, type ScheduleName, type ScheduleOptions } from './create-schedule.js';
 export { defineOptimizer, elementwise, type ElementwiseKernel, type OptimizerRule, type ParameterState, type UpdateContext } from './define-optimizer.js';
-export { dynamicMap } from './dynamic-map.js';
 export { adam8bit, adamw8bit, lion8bit, momentum8bit, type EightBitOptions } from './eight-bit.js';
 export { clipByGlobalNorm, globalNorm, nonFiniteGradients, type Clipping } from './gradients.js';
 export { layerIds, TEXT_LAYER_PATTERNS, type LayerIdOptions, type LayerIds } from './layer-ids.js';

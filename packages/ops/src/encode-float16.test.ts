@@ -1,7 +1,6 @@
-import { decodeFloat32 } from '@peft/ops';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { encodeFloat16 } from './float16.js';
+import { decodeFloat32, encodeFloat16 } from './decode-float32.js';
 
 const words = Uint16Array.from({ length: 65536 }, (_, i) => i);
 const values = decodeFloat32(new Uint8Array(words.buffer), 'F16'); // value of every word
