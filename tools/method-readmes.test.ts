@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-const PACKAGES = ['core', 'lora', 'ia3', 'bitfit', 'vera', 'lycoris', 'oft', 'adalora', 'trainable-tokens', 'adapter', 'prompt-tuning', 'mam', 'reft'];
+const PACKAGES = ['core', 'lora', 'ia3', 'bitfit', 'vera', 'lycoris', 'oft', 'adalora', 'trainable-tokens', 'adapter', 'prompt-tuning', 'mam', 'reft', 'layers'];
 const read = (name: string): { code: string; output: string } => {
   const readme = readFileSync(new URL(`../packages/${name}/README.md`, import.meta.url), 'utf8');
   return { code: /```ts\n([\s\S]*?)```/.exec(readme)![1]!, output: /```text\n([\s\S]*?)```/.exec(readme)![1]! };

@@ -1,0 +1,31 @@
+/** What this package reads of a tfjs layer beyond its public types. Fields are tested before they are used, so that bundles with a copy of tfjs work, too. */
+import type { Tensor } from '@tensorflow/tfjs';
+
+export interface LayerWeight {
+  readonly shape: readonly (number | null)[];
+  readonly originalName: string;
+  trainable: boolean;
+  read(): Tensor;
+  write(value: Tensor): unknown;
+}
+
+export interface TfLayer {
+  readonly name: string;
+  readonly weights: LayerWeight[];
+  readonly trainableWeights: LayerWeight[];
+  readonly losses: (() => Tensor)[];
+  getClassName(): string;
+  call(inputs: Tensor | Tensor[], kwargs: Readonly<Record<string, unknown>>): Tensor | Tensor[];
+  /** Layers of a nested model. */
+  readonly layers?: TfLayer[];
+  readonly [field: string]: unknown;
+}
+
+export const isLayer = (value: unknown): value is TfLayer =>
+  typeof value === 'object' && value !== null && typeof (value as TfLayer).getClassName === 'function' && typeof (value as TfLayer).call === 'function' && Array.isArray((value as { inboundNodes?: unknown }).inboundNodes);
+
+/** Layers that a layer is made of: those of a nested model, or what an attention or a wrapper holds in its fields. */
+export function innerLayers(layer: TfLayer): TfLayer[] {
+  if (Array.isArray(layer.layers)) return layer.layers;
+  return [...new Set(Object.values(layer).flatMap((value) => (Array.isArray(value) ? value : [value])).filter(isLayer))];
+}
