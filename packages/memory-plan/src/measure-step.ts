@@ -1,0 +1,162 @@
+/**
+ * Runs one micro-batch of training, forward and backward, on tensors that have sizes and no values, and says what lived at the most.
+ *
+ * It is the model's own code, with the adapters' and the tape's, so that whatever an operation saves is counted, of any family and method.
+ */
+import * as tf from '@tensorflow/tfjs';
+import type { Scalar, Variable } from '@tensorflow/tfjs';
+import { describeModel, loadWeights, Model, type Architecture, type HeadOptions, type MethodSpec, type ModelBatch, type ModelDescription, type ModelOutput, type OwnedParameter, type RunOptions, type WeightQuantization } from '@peft/core';
+import { PeftError } from '@peft/errors';
+import { crossEntropy, linearCrossEntropy, variableGradients } from '@peft/ops';
+import type { SizingKind } from './register-sizing-kernels.js';
+import { SizingEngine, type SizingWeight } from './sizing-engine.js';
+import { sizesStore, type PlannedDtype } from './sizes-store.js';
+import { withoutValues } from './without-values.js';
+
+/** How the model runs and what its loss is; the defaults fit the head. */
+export interface PlannedTask {
+  forward?(model: Model, batch: ModelBatch, options: RunOptions): ModelOutput;
+  loss(output: ModelOutput, batch: ModelBatch): Scalar;
+}
+
+export interface MeasureRequest {
+  readonly architecture: Architecture<never>;
+  /** The parsed config.json. */
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly head: HeadOptions;
+  /** What trains; absent: the model only runs. */
+  readonly method?: MethodSpec;
+  /** Type of an ordinary checkpoint's tensors. */
+  readonly storedDtype: PlannedDtype;
+  /** Quantised while loading. */
+  readonly quantization?: WeightQuantization;
+  /** The checkpoint's own quantisation. */
+  readonly storedQuantization?: WeightQuantization;
+  /** Whether the engine has a kernel for each operation. */
+  readonly kind: SizingKind;
+  readonly task?: PlannedTask;
+}
+
+/** One micro-batch. */
+export interface PlannedBatch {
+  readonly sequences: number;
+  /** Tokens of each. */
+  readonly length: number;
+  /** Tokens of each sequence of an encoder-decoder's decoder. Default: `length`. */
+  readonly decoderLength?: number;
+}
+
+export type Checkpointing = boolean | ReadonlySet<number>;
+
+export interface MeasuredModel {
+  readonly description: ModelDescription;
+  readonly trainables: readonly OwnedParameter[];
+  /** Values of the base and of what trains. */
+  readonly parameters: number;
+  /** Of the base, as the engine keeps it once it ran. */
+  weightBytes(): number;
+  /** What the adapter added or copied, float32. */
+  readonly adapterBytes: number;
+  /** The most that lives at once beside weights and adapters, in one micro-batch; tables that the model keeps are in it. */
+  measure(batch: PlannedBatch, checkpointing: Checkpointing): { readonly peakBytes: number };
+  dispose(): void;
+}
+
+/** Makes the model without values. The current tfjs backend stays what it is. @throws what describing the model and attaching the method throw */
+export function sizeModel(request: MeasureRequest): MeasuredModel {
+  const engine = new SizingEngine(request.kind);
+  return onBackend(engine.backendName, () => {
+    const parsed = request.architecture.parseConfig(request.config);
+    const description = describeModel(request.architecture, parsed, request.head);
+    const weights = loadWeights(description, sizesStore(description, request.storedDtype, request.storedQuantization), engine, request.quantization ? { quantization: request.quantization } : {});
+    const model = new Model(request.architecture as unknown as Architecture<unknown>, parsed, request.config, description, weights, engine);
+    const afterWeights = engine.backend.livingBytes;
+    try {
+      const adapter = request.method && model.addAdapter('plan', withoutValues(request.method), { strict: false });
+      const beforeRuns = engine.backend.livingBytes;
+      const peaks = new Map<string, number>();
+      const replaced = [...(adapter?.replaced.values() ?? [])].reduce((sum, weight) => sum + (weight as SizingWeight).residentBytes, 0);
+      return {
+        description,
+        trainables: model.trainables(),
+        parameters: model.parameterCounts().total,
+        adapterBytes: beforeRuns - afterWeights + replaced,
+        weightBytes: () => description.parameters.reduce((sum, { name }) => sum + bytesOf(weights.get(name)), 0),
+        measure: (batch, checkpointing) => {
+          const key = JSON.stringify([batch.sequences, batch.length, batch.decoderLength, typeof checkpointing === 'boolean' ? checkpointing : [...checkpointing]]);
+          const peakBytes = peaks.get(key) ?? onBackend(engine.backendName, () => measure(model, engine, request, batch, checkpointing) - beforeRuns);
+          peaks.set(key, peakBytes);
+          return { peakBytes };
+        },
+        dispose: () => onBackend(engine.backendName, () => model.dispose()),
+      };
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+  });
+}
+
+const bytesOf = (weight: ReturnType<Model['weights']['get']>): number => ('engine' in weight ? (weight as SizingWeight).residentBytes : weight.size * 4);
+
+function measure(model: Model, engine: SizingEngine, { task, head }: MeasureRequest, planned: PlannedBatch, checkpointing: Checkpointing): number {
+  const { backend } = engine;
+  const batch = batchOf(model.description, planned);
+  const { forward = defaultForward(head), loss = defaultLoss } = task ?? {};
+  const variables = model.trainables().map(({ value }) => value);
+  const run = (): Scalar => loss(forward(model, batch, { training: true, checkpointing }), batch);
+  backend.resetPeak();
+  if (variables.length === 0) tf.tidy(() => void run());
+  else differentiate(run, variables);
+  const { peakBytes } = backend;
+  backend.resetPeak();
+  return peakBytes;
+}
+
+/** As the training loop does it. */
+function differentiate(run: () => Scalar, variables: Variable[]): void {
+  try {
+    const { value, gradients } = tf.tidy(() => variableGradients(run, variables));
+    tf.dispose([value, gradients]);
+  } catch (cause) {
+    if (!(cause instanceof PeftError) || cause.code !== 'PEFT_GRADIENT_NONE') throw cause;
+    throw new PeftError('PEFT_TRAIN_NO_GRADIENT', 'memory plan: the loss depends on none of the trainable parameters.', { hint: 'the method may sit on a part of the model that the head does not read', cause });
+  }
+}
+
+/** Sequences of equal length, with ids that no family treats as padding. */
+function batchOf({ vocabularySize, head }: ModelDescription, { sequences, length, decoderLength = length }: PlannedBatch): ModelBatch {
+  const side = (tokens: number) => ({
+    inputIds: Int32Array.from({ length: sequences * tokens }, (_, n) => Math.min(vocabularySize - 1, 5 + (n % 7))),
+    offsets: Int32Array.from({ length: sequences + 1 }, (_, b) => b * tokens),
+  });
+  return { ...side(length), ...(head.kind === 'seq2seq-lm' && { decoder: side(decoderLength) }) };
+}
+
+/** A language model's loss takes its logits chunk by chunk. */
+const defaultForward = (head: HeadOptions) => (model: Model, batch: ModelBatch, options: RunOptions): ModelOutput => model.forward(batch, isLanguageModel(head) ? { ...options, logitRows: 'none' } : options);
+
+const isLanguageModel = ({ kind }: HeadOptions): boolean => kind === 'causal-lm' || kind === 'seq2seq-lm' || kind === 'masked-lm';
+
+function defaultLoss(output: ModelOutput): Scalar {
+  const { hidden, outputLayer, logits, logitsOf } = output;
+  const labels = (rows: number) => new Int32Array(rows).fill(1);
+  if (outputLayer && !logits) {
+    const { weight, bias, scale, softCap } = outputLayer;
+    return tf.sum(linearCrossEntropy(hidden, weight, labels(hidden.shape[0]), { scale, softCap, ...(bias && { bias }) })) as Scalar;
+  }
+  const made = logits ?? logitsOf?.(Int32Array.from({ length: hidden.shape[0] }, (_, n) => n));
+  return (made ? tf.sum(crossEntropy(made, labels(made.shape[0]).map((label) => Math.min(label, made.shape[1] - 1)))) : tf.sum(tf.square(hidden))) as Scalar;
+}
+
+/** Backends of ours start at once, so that nothing else runs in between. */
+function onBackend<T>(name: string, body: () => T): T {
+  const outer = tf.getBackend();
+  if (outer !== name) void tf.setBackend(name);
+  if (tf.getBackend() !== name) throw new Error(`the tfjs backend ${name} did not start`);
+  try {
+    return body();
+  } finally {
+    if (outer && outer !== name) void tf.setBackend(outer);
+  }
+}

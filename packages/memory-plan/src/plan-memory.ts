@@ -1,0 +1,162 @@
+/**
+ * The memory plan of a training run: what the process holds at its peak, before anything is loaded.
+ *
+ * peak = runtime + weights + adapters + gradients + optimiser state + max(activations, update), where activations are what lives in one
+ * micro-batch's forward and backward pass (`measure-step.ts` runs them without values) and update is what the optimiser's step needs
+ * for the largest parameter while no activation lives. Precision of the products does not enter: activations are float32 in all of them.
+ */
+import type { Architecture, HeadOptions, MethodSpec, WeightQuantization } from '@peft/core';
+import { quantizableWeights } from '@peft/core';
+import { check } from '@peft/errors';
+import { STORED_BYTES } from '@peft/ops';
+import { adamw, stateBytes, type Optimizer } from '@peft/optim';
+import { machineMemory, type MachineMemory } from './machine-memory.js';
+import { sizeModel, type Checkpointing, type MeasuredModel, type PlannedBatch, type PlannedTask } from './measure-step.js';
+import type { SizingKind } from './register-sizing-kernels.js';
+import type { PlannedDtype } from './sizes-store.js';
+
+/** How a run uses memory, beside its model. */
+export interface RunSettings {
+  /** One micro-batch: what is in memory at once. Default: 1 sequence of 128 tokens. */
+  readonly batch?: PlannedBatch;
+  /** Blocks that keep only their inputs. Default none. */
+  readonly checkpointing?: Checkpointing;
+  /** Default AdamW. */
+  readonly optimizer?: Optimizer;
+  /** Bytes of optimiser state that stay in memory; the rest lies in a file. Default: all. */
+  readonly residentStateBytes?: number;
+  /** Quantise the base while loading. */
+  readonly quantization?: WeightQuantization;
+}
+
+export interface PlanRequest extends RunSettings {
+  readonly architecture: Architecture<never>;
+  /** The parsed config.json; no weights are needed. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Default `{ kind: 'none' }`. */
+  readonly head?: HeadOptions;
+  /** What trains; without one the model only runs. */
+  readonly method?: MethodSpec;
+  /** Type of the checkpoint's tensors. Default: config.json's `dtype` or `torch_dtype`, else float32. */
+  readonly storedDtype?: PlannedDtype;
+  /** The checkpoint is quantised already (`quantization_config`); its linear maps stay as they are. */
+  readonly storedQuantization?: WeightQuantization;
+  /** Whose memory: the native engine has a kernel for each operation, the portable one has not. Default `native`. */
+  readonly engine?: 'native' | 'portable';
+  readonly task?: PlannedTask;
+  /** Default: this machine's. */
+  readonly machine?: MachineMemory;
+}
+
+/** Bytes of each part. JSON-safe. */
+export interface MemoryPlan {
+  readonly modelType: string;
+  readonly parameters: number;
+  readonly trainableParameters: number;
+  readonly weightBytes: number;
+  readonly adapterBytes: number;
+  readonly gradientBytes: number;
+  readonly optimizerStateBytes: number;
+  /** In a page file, where the state is paged. */
+  readonly pagedStateBytes: number;
+  readonly activationBytes: number;
+  /** What an optimiser step needs beside its state. */
+  readonly updateBytes: number;
+  /** Node, the libraries and the engine's own scratch memory. */
+  readonly runtimeBytes: number;
+  /** While the weights are read: those that are there, and one tensor more. */
+  readonly loadingPeakBytes: number;
+  readonly peakBytes: number;
+  readonly machine: MachineMemory;
+  /** Whether the peak stays below what the machine has to give. */
+  readonly fits: boolean;
+}
+
+/** Measured: resident memory of a process with the engine and all packages loaded and one product computed, and what a run's bookkeeping adds. */
+const RUNTIME_BYTES: Readonly<Record<'native' | 'portable', number>> = Object.freeze({ native: 240e6, portable: 260e6 });
+
+const DTYPES: Readonly<Record<string, PlannedDtype>> = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' };
+
+/** A model whose plans are made: several settings share what does not depend on them. */
+export interface Planner {
+  readonly blocks: number;
+  plan(settings: RunSettings): MemoryPlan;
+  dispose(): void;
+}
+
+/**
+ * Plans one run.
+ *
+ * @throws PEFT_CONFIG_INVALID, PEFT_MODEL_CONFIG, PEFT_MODEL_HEAD, PEFT_TARGET_NOT_FOUND and what else describing model and method throws
+ * @example
+ * const plan = planMemory({ architecture: llama, config, head: { kind: 'causal-lm' }, method: lora(), batch: { sequences: 4, length: 512 } });
+ * console.log(formatPlan(plan));
+ */
+export function planMemory(request: PlanRequest): MemoryPlan {
+  const planner = createPlanner(request);
+  try {
+    return planner.plan(request);
+  } finally {
+    planner.dispose();
+  }
+}
+
+/** Settings in the request are left out of account: they come with each plan. */
+export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Planner {
+  const { architecture, config, head = { kind: 'none' }, method, engine = 'native', storedQuantization, task, machine = machineMemory() } = request;
+  check.oneOf('memory plan', 'engine', engine, ['native', 'portable']);
+  const kind: SizingKind = engine === 'native' ? 'kernels' : 'references';
+  const storedDtype = request.storedDtype ?? DTYPES[String(config['dtype'] ?? config['torch_dtype'])] ?? 'F32';
+  const models = new Map<string, MeasuredModel>();
+  const modelFor = (quantization: WeightQuantization | undefined): MeasuredModel => {
+    const key = JSON.stringify(quantization ?? null);
+    const found = models.get(key) ?? sizeModel({ architecture, config, head, storedDtype, kind, ...(method && { method }), ...(quantization && { quantization }), ...(storedQuantization && { storedQuantization }), ...(task && { task }) });
+    models.set(key, found);
+    return found;
+  };
+  const { description } = modelFor(undefined);
+  return {
+    blocks: description.layers.encoder + description.layers.decoder,
+    plan: (settings) => planFor(modelFor(settings.quantization), settings, { engine, storedDtype, machine }),
+    dispose: () => {
+      for (const model of models.values()) model.dispose();
+      models.clear();
+    },
+  };
+}
+
+interface Fixed { readonly engine: 'native' | 'portable'; readonly storedDtype: PlannedDtype; readonly machine: MachineMemory }
+
+function planFor(model: MeasuredModel, settings: RunSettings, { engine, storedDtype, machine }: Fixed): MemoryPlan {
+  const runtimeBytes = RUNTIME_BYTES[engine];
+  const { batch = { sequences: 1, length: 128 }, checkpointing = false, optimizer = adamw(), residentStateBytes = Infinity } = settings;
+  check.positiveInteger('memory plan', 'batch.sequences', batch.sequences);
+  check.positiveInteger('memory plan', 'batch.length', batch.length);
+  const { description, trainables, adapterBytes } = model;
+  const activationBytes = model.measure(batch, checkpointing).peakBytes;
+  const weights = model.weightBytes();
+  const sizes = trainables.map(({ shape }) => shape.reduce((product, size) => product * size, 1));
+  const trainable = sizes.reduce((sum, size) => sum + size, 0);
+  const state = stateBytes(optimizer, trainables.map(({ shape }) => shape));
+  const optimizerStateBytes = Math.min(state, residentStateBytes);
+  const updateBytes = 2 * 4 * sizes.reduce((largest, size) => Math.max(largest, size), 0); // a parameter's values are read, changed, and written anew
+  const gradientBytes = 4 * trainable;
+  const held = runtimeBytes + weights + adapterBytes + gradientBytes + optimizerStateBytes;
+  const loadingPeakBytes = runtimeBytes + weights + passingBytes(model, settings.quantization, storedDtype, engine);
+  const peakBytes = Math.max(held + Math.max(activationBytes, updateBytes), loadingPeakBytes);
+  return {
+    modelType: description.modelType,
+    parameters: model.parameters,
+    trainableParameters: trainable,
+    weightBytes: weights, adapterBytes, gradientBytes, optimizerStateBytes, pagedStateBytes: state - optimizerStateBytes, activationBytes, updateBytes, runtimeBytes, loadingPeakBytes, peakBytes,
+    machine,
+    fits: peakBytes <= machine.usableBytes,
+  };
+}
+
+/** The largest tensor that is read to be changed: into 4 bits, say. The native engine takes plain ones where they lie in the file. */
+function passingBytes({ description }: MeasuredModel, quantization: WeightQuantization | undefined, storedDtype: PlannedDtype, engine: 'native' | 'portable'): number {
+  const changed = quantization ? quantizableWeights(description, quantization.skipModules) : undefined;
+  const passing = description.parameters.filter(({ name, use }) => use !== 'vector' && (engine === 'portable' || changed?.has(name)));
+  return passing.reduce((most, { shape }) => Math.max(most, shape.reduce((product, size) => product * size, STORED_BYTES[storedDtype])), 0);
+}

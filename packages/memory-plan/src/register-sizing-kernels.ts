@@ -1,0 +1,48 @@
+/** Registers the two sizing backends: one whose engine has kernels of its own, and one that runs the references. */
+import * as tf from '@tensorflow/tfjs';
+import type { KernelConfig, TensorInfo } from '@tensorflow/tfjs';
+import { KERNEL_SHAPES, type Made, type ShapeRule } from './kernel-shapes.js';
+import { PEFT_KERNEL_SHAPES } from './peft-kernel-shapes.js';
+import { SizingBackend } from './sizing-backend.js';
+
+/** `kernels`: the engine computes each operation in one kernel. `references`: in plain tfjs operations. */
+export type SizingKind = 'kernels' | 'references';
+
+export const backendNameOf = (kind: SizingKind): string => `peft-sizes-${kind}`;
+
+/** Registers what is not registered yet. */
+export function registerSizingBackend(kind: SizingKind): string {
+  const name = backendNameOf(kind);
+  if (tf.engine().registryFactory[name]) return name;
+  tf.registerBackend(name, () => new SizingBackend(), -1);
+  const rules = { ...KERNEL_SHAPES, ...(kind === 'kernels' ? PEFT_KERNEL_SHAPES : {}) };
+  for (const [kernelName, rule] of Object.entries(rules)) tf.registerKernel({ kernelName, backendName: name, kernelFunc: byRule(rule) });
+  for (const kernel of tf.getKernelsForBackend('cpu')) if (!(kernel.kernelName in rules)) tf.registerKernel({ ...kernel, backendName: name, kernelFunc: byZeros(kernel) });
+  return name;
+}
+
+function byRule(rule: ShapeRule): KernelConfig['kernelFunc'] {
+  return ({ inputs, attrs, backend }) => {
+    const sizes = backend as SizingBackend;
+    const make = ({ shape, dtype = 'float32', shares }: Made): TensorInfo => (shares ? sizes.share(shares, shape, dtype) : sizes.create(shape, dtype));
+    const made = rule(inputs as Record<string, TensorInfo>, (attrs ?? {}) as Record<string, unknown>);
+    return isList(made) ? made.map(make) : make(made);
+  };
+}
+
+const isList = (made: Made | readonly Made[]): made is readonly Made[] => Array.isArray(made);
+
+/** A rare kernel's shapes, found by running it on zeros. */
+function byZeros(kernel: KernelConfig): KernelConfig['kernelFunc'] {
+  return ({ inputs, attrs, backend }) => {
+    const cpu = tf.findBackend('cpu') as tf.MathBackendCPU;
+    const sizes = backend as SizingBackend;
+    const zeros = (tensor: TensorInfo): TensorInfo => ({ ...tensor, dataId: cpu.write(sizes.readSync(tensor.dataId) as never, tensor.shape, tensor.dtype) });
+    const given = Object.fromEntries(Object.entries(inputs).map(([name, value]) => [name, Array.isArray(value) ? (value as TensorInfo[]).map(zeros) : zeros(value as TensorInfo)]));
+    const made = kernel.kernelFunc({ inputs: given as never, backend: cpu, ...(attrs && { attrs }) });
+    const outputs = Array.isArray(made) ? made : [made];
+    const sized = outputs.map(({ shape, dtype }) => sizes.create(shape, dtype));
+    for (const tensor of [...outputs, ...Object.values(given).flat()]) cpu.disposeData(tensor.dataId, true);
+    return Array.isArray(made) ? sized : sized[0]!;
+  };
+}

@@ -1,0 +1,127 @@
+/** An engine that computes nothing: its weights know their size, its products make tensors without values. */
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import { PeftError } from '@peft/errors';
+import type { Engine, FreezeOptions, FrozenWeight, QuantizedParts, StoredDtype, TensorSource, WeightFormat } from '@peft/ops';
+import { backendNameOf, registerSizingBackend, type SizingKind } from './register-sizing-kernels.js';
+import type { SizingBackend } from './sizing-backend.js';
+
+const PLAIN_BYTES = { f32: 4, f16: 2, bf16: 2 } as const;
+const AS_STORED: Partial<Record<StoredDtype, WeightFormat>> = { F16: 'f16', BF16: 'bf16' };
+const NESTED_BLOCK = 256;
+
+/** How a quantised weight's maxima are kept. */
+export interface QuantizedSize { readonly format: WeightFormat; readonly blockSize?: number; readonly doubleQuantization?: boolean }
+
+/** Bytes of a matrix `[rows, columns]` in a format. nf4, fp4: ½ a weight and 4 (or 1 + 4/256) a block; int8: 1 a weight and 4 a row. */
+export function weightBytes(rows: number, columns: number, { format, blockSize = 64, doubleQuantization = false }: QuantizedSize): number {
+  const elements = rows * columns;
+  if (format === 'int8') return elements + 4 * rows;
+  if (format !== 'nf4' && format !== 'fp4') return elements * PLAIN_BYTES[format];
+  const blocks = Math.ceil(elements / blockSize);
+  return Math.ceil(elements / 2) + (doubleQuantization ? blocks + 4 * Math.ceil(blocks / NESTED_BLOCK) + 4 * 256 : 4 * blocks);
+}
+
+export class SizingWeight implements FrozenWeight {
+  isDisposed = false;
+  /** What products and row reads made of it: the engine of references keeps a float32 matrix from the first product on. */
+  readonly uses = { product: false, rows: false };
+
+  constructor(readonly engine: Engine, readonly name: string, readonly shape: readonly number[], readonly size: QuantizedSize, readonly kind: SizingKind) {}
+
+  get format(): WeightFormat {
+    return this.size.format;
+  }
+
+  get isQuantized(): boolean {
+    return this.format === 'nf4' || this.format === 'fp4' || this.format === 'int8';
+  }
+
+  get byteLength(): number {
+    return weightBytes(this.shape[0]!, this.shape[1]!, this.size);
+  }
+
+  /** Bytes that the weight takes after it was used as it was. */
+  get residentBytes(): number {
+    const [rows, columns] = this.shape as [number, number];
+    if (this.kind === 'kernels' || this.isQuantized || !this.uses.product) return this.byteLength;
+    return 4 * rows * columns + (this.uses.rows ? this.byteLength : 0);
+  }
+
+  dispose(): void {
+    this.isDisposed = true;
+  }
+}
+
+export class SizingEngine implements Engine {
+  readonly name = 'sizing';
+  readonly precision = 'float32';
+  readonly description: string;
+  readonly backendName: string;
+
+  constructor(readonly kind: SizingKind) {
+    this.backendName = registerSizingBackend(kind);
+    this.description = `sizes only (${kind})`;
+  }
+
+  get backend(): SizingBackend {
+    return tf.findBackend(this.backendName) as unknown as SizingBackend;
+  }
+
+  async activate(): Promise<void> {
+    await tf.setBackend(backendNameOf(this.kind));
+  }
+
+  freeze(source: TensorSource, { format, transposed = false, blockSize, doubleQuantization }: FreezeOptions = {}): FrozenWeight {
+    const shape = transposed ? [...source.shape].reverse() : [...source.shape];
+    return new SizingWeight(this, source.name, shape, { format: format ?? AS_STORED[source.dtype] ?? 'f32', ...(blockSize !== undefined && { blockSize }), ...(doubleQuantization !== undefined && { doubleQuantization }) }, this.kind);
+  }
+
+  freezeQuantized({ name, shape, format, blockSize, absmax }: QuantizedParts): FrozenWeight {
+    return new SizingWeight(this, name, shape, { format, doubleQuantization: !(absmax instanceof Float32Array), ...(blockSize !== undefined && { blockSize }) }, this.kind);
+  }
+
+  quantizedParts(weight: FrozenWeight): QuantizedParts {
+    throw new PeftError('PEFT_WEIGHT_FORMAT', `${weight.name}: a plan has no values.`);
+  }
+
+  linear(x: Tensor2D, weight: FrozenWeight, bias?: Tensor1D): Tensor2D {
+    const own = this.#use(weight, 'product');
+    if (this.kind === 'kernels') return this.#tensor([x.shape[0], own.shape[0]!]);
+    return tf.tidy(() => {
+      if (own.isQuantized) this.#tensor(own.shape);
+      const y = this.#tensor([x.shape[0], own.shape[0]!]);
+      return bias ? tf.add(y, bias) : y;
+    });
+  }
+
+  linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D {
+    const own = this.#use(weight, 'product');
+    return tf.tidy(() => {
+      if (this.kind === 'references' && own.isQuantized) this.#tensor(own.shape);
+      return this.#tensor([dy.shape[0], own.shape[1]!]);
+    });
+  }
+
+  gather(weight: FrozenWeight, ids: Int32Array): Tensor2D {
+    return this.#tensor([ids.length, this.#use(weight, 'rows').shape[1]!]);
+  }
+
+  dequantize(weight: FrozenWeight): Tensor {
+    return this.#tensor(weight.shape);
+  }
+
+  dispose(): void {
+    // Nothing is held.
+  }
+
+  #use(weight: FrozenWeight, what: keyof SizingWeight['uses']): SizingWeight {
+    const own = weight as SizingWeight;
+    own.uses[what] = true;
+    return own;
+  }
+
+  #tensor(shape: readonly number[]): Tensor2D {
+    return tf.engine().makeTensorFromTensorInfo(this.backend.create(shape)) as Tensor2D;
+  }
+}
