@@ -1,6 +1,5 @@
 /** Adapters written here give the same logits in Python's PEFT. Runs where Python has torch, transformers and peft. */
-import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,10 +19,8 @@ import { vera } from '@peft/vera';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openEngine } from '../golden/engines.js';
 import { openModel, packTask, type Task, type TaskBatch } from '../golden/task.js';
+import { askPeft, hasPeft, peftTitle } from './python-peft.js';
 
-const python = process.env['PEFT_PYTHON'] ?? 'python3';
-const probe = spawnSync(python, ['-c', 'import torch, transformers, peft; print(peft.__version__)'], { encoding: 'utf8' });
-const isAvailable = probe.status === 0;
 const fixtures = fileURLToPath(new URL('../../packages/testing/fixtures/', import.meta.url));
 
 const CASES: readonly { readonly name: string; readonly model: string; readonly task: Task; readonly spec: () => MethodSpec }[] = [
@@ -54,10 +51,10 @@ const ids = [[4, 9, 7, 21, 5], [8, 6, 30, 0, 0]];
 const mask = [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]];
 const batchFor = (task: Task): TaskBatch => ({ input_ids: ids, attention_mask: mask, labels: task === 'seqcls' ? [0, 1] : ids.map((row, b) => row.map((id, t) => (mask[b]![t] ? id : -100))) });
 
-describe.skipIf(!isAvailable)(isAvailable ? `PEFT ${probe.stdout.trim()} loads` : `PEFT loads our adapters (skipped: ${python} has no torch, transformers and peft)`, () => {
+describe.skipIf(!hasPeft)(peftTitle('our adapters load'), () => {
   let engine: Engine;
   let folder: string;
-  let answers: { readonly values: number[] }[];
+  let answers: { readonly values: readonly number[] }[];
   const ours: Float32Array[] = [];
   beforeAll(async () => {
     expect.extend({ toBeAllclose });
@@ -79,10 +76,7 @@ describe.skipIf(!isAvailable)(isAvailable ? `PEFT ${probe.stdout.trim()} loads` 
       model.dispose();
       requests.push({ model: join(fixtures, 'models', name), adapter, task, ...batchFor(task) });
     }
-    writeFileSync(join(folder, 'requests.json'), JSON.stringify(requests));
-    const run = spawnSync(python, [fileURLToPath(new URL('peft_logits.py', import.meta.url)), join(folder, 'requests.json')], { encoding: 'utf8', maxBuffer: 2 ** 28 });
-    if (run.status !== 0) throw new Error(run.stderr);
-    answers = JSON.parse(run.stdout.trim().split('\n').at(-1)!) as typeof answers;
+    answers = askPeft('peft_logits.py', requests);
   }, 600_000);
   afterAll(() => {
     rmSync(folder, { recursive: true, force: true });
