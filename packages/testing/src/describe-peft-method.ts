@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
-import { adapterCounts, attachAdapter, BASE_ADAPTER, loadAdapter, saveAdapter, type Adapter, type AnyMethod, type CommonConfig, type MethodName, type MethodSpec, type Model, type PeftConfigs, type PeftMethod, type RunOptions } from '@peft/core';
+import { adapterCounts, attachAdapter, BASE_ADAPTER, loadAdapter, saveAdapter, type Adapter, type AnyMethod, type CommonConfig, type LoadWeightsOptions, type MethodName, type MethodSpec, type Model, type PeftConfigs, type PeftMethod, type RunOptions } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { crossEntropy, gatherRows, type Engine } from '@peft/ops';
 import { createPortableEngine } from '@peft/portable';
@@ -38,6 +38,8 @@ export interface MethodContractOptions<Name extends MethodName> {
   readonly methods?: readonly AnyMethod[];
   /** Makes the spec, when calling the method does not. */
   readonly spec?: (options: MethodCase<Name>['options']) => MethodSpec;
+  /** How the models are loaded (on a quantised base, say). */
+  readonly load?: LoadWeightsOptions;
   /** Default: the portable engine. */
   readonly createEngine?: () => Engine | Promise<Engine>;
 }
@@ -66,7 +68,7 @@ export function describePeftMethod<Name extends MethodName>(method: PeftMethod<N
 
     for (const each of cases) {
       for (const tiny of tinyModels().filter(({ name }) => each.on?.includes(name) ?? true)) {
-        describe(`${each.title}, on the ${tiny.name}`, () => declareCase(each, tiny, () => makeSpec(each.options), methods, () => engine));
+        describe(`${each.title}, on the ${tiny.name}`, () => declareCase(each, { ...tiny, open: (on) => tiny.open(on, options.load) }, () => makeSpec(each.options), methods, () => engine));
       }
     }
     for (const { options: bad, message } of options.badOptions ?? []) {

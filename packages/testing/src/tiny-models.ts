@@ -1,5 +1,5 @@
 /** Three tiny models with random weights, one of each shape: what the method contract runs on. */
-import { describeModel, loadModel, type Architecture, type HeadOptions, type Model, type ModelBatch, type ModelDescription, type WeightStore } from '@peft/core';
+import { describeModel, loadModel, type Architecture, type HeadOptions, type LoadWeightsOptions, type Model, type ModelBatch, type ModelDescription, type WeightStore } from '@peft/core';
 import { bert, llama, t5 } from '@peft/models';
 import { memorySource, type Engine } from '@peft/ops';
 import { seededValues } from './seeded-tensor.js';
@@ -7,7 +7,7 @@ import { seededValues } from './seeded-tensor.js';
 export interface TinyModel {
   readonly name: 'encoder' | 'encoder-decoder' | 'decoder';
   /** Makes the model anew, the same each time; the caller disposes it. */
-  open(engine: Engine): Model;
+  open(engine: Engine, options?: LoadWeightsOptions): Model;
   readonly batch: ModelBatch;
   /** A class per row of the logits. */
   readonly labels: Int32Array;
@@ -35,8 +35,8 @@ export function tinyModels(): readonly TinyModel[] {
   ];
 }
 
-function opener<Config>(architecture: Architecture<Config>, json: Readonly<Record<string, unknown>>, head: HeadOptions): (engine: Engine) => Model {
-  return (engine) => loadModel(architecture, json, randomStore(describeModel(architecture, architecture.parseConfig(json), head)), engine, { head });
+function opener<Config>(architecture: Architecture<Config>, json: Readonly<Record<string, unknown>>, head: HeadOptions): TinyModel['open'] {
+  return (engine, options) => loadModel(architecture, json, randomStore(describeModel(architecture, architecture.parseConfig(json), head)), engine, { head, ...options });
 }
 
 /** Norms about 1, everything else about 0: no parameter is at a value where a wrong formula would not show. */
