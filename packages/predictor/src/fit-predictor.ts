@@ -1,21 +1,21 @@
 /** One fit: from data and settings to a trained model. */
 import { createHash } from 'node:crypto';
 import type { Adapter, App, Model } from '@peft/core';
-import { getMetric, defaultMetric, holdoutSplit, inferProblemType, type Cell, type Metric, type ProblemType, type Table } from '@peft/data';
+import { holdoutSplit, type Table } from '@peft/data';
 import { check, PeftError, show } from '@peft/errors';
-import { CLOCK, createBatchOrder, createEvaluator, tableData, TRAINER, type CheckpointStore, type TrainResult } from '@peft/trainer';
+import { CLOCK, createBatchOrder, TRAINER, type CheckpointStore, type TrainResult } from '@peft/trainer';
 import { loadBaseModel, openBaseModel, type BaseModel, type EventBody } from './base-model.js';
+import { chooseTask } from './choose-task.js';
 import { overrideHyperparameters, resolveHyperparameters, type HyperparameterInput, type HyperparameterKey, type Hyperparameters } from './hyperparameters.js';
 import { learningRateGroups } from './learning-rate-groups.js';
 import { namedMethod } from './named-method.js';
 import { ARCHITECTURES, MODEL_RESOLVER, PREDICTOR_METRICS } from './predictor-module.js';
 import { ADAPTER, disposeState, type PredictorState } from './predictor-state.js';
 import type { FitOptions, FitSummary, PredictorData, PredictorOptions } from './predictor-types.js';
-import { checkMetric, fitProblem, labelsOf, type Problem } from './problem.js';
 import { readTrainingData } from './read-data.js';
 import { optimizerOf, runSizes, scheduleOf, trainOptionsOf } from './run-plan.js';
 import { startEngine } from './start-engine.js';
-import { chooseTextColumns, textSettings, tokenizeRows } from './text-columns.js';
+import type { PredictorTask, TaskTools, WatchedMetric } from './tasks/predictor-task.js';
 
 export interface FitRequest {
   readonly app: App;
@@ -37,11 +37,8 @@ const FIXED: readonly HyperparameterKey[] = Object.freeze(['model.hf_text.checkp
 interface FitData {
   readonly train: Table;
   readonly validation: Table;
-  readonly trainLabels: readonly Cell[];
-  readonly validationLabels: readonly Cell[];
-  readonly problem: Problem;
-  readonly metric: Metric;
-  readonly columns: readonly string[];
+  readonly task: PredictorTask;
+  readonly metric: WatchedMetric;
 }
 
 /**
@@ -68,13 +65,12 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
   const engine = await startEngine(request.app, settings, request.emit);
   let model: Model | undefined;
   try {
-    model = loadBaseModel(base, engine, { head: { kind: 'pooled-linear', outputs: data.problem.outputs, pooling: settings['model.hf_text.pooling_mode'] === 'mean' ? 'mean' : 'first' }, seed: settings['env.seed'], emit: request.emit });
-    const spec = options.method ?? namedMethod(request.app, settings);
+    model = loadBaseModel(base, engine, { head: data.task.head(settings), seed: settings['env.seed'], emit: request.emit });
+    const spec = options.method ?? namedMethod(request.app, settings, data.task.name);
     const { parts, wrappedSites } = model.addAdapter(ADAPTER, spec, { seed: settings['env.seed'] });
     const idle = parts.filter(({ part, sites }) => sites.length === 0 && part.method.attach.linear).map(({ part }) => part.method.name as string);
     if (idle.length && wrappedSites.length === 0) request.emit({ type: 'run/warned', code: 'PEFT_NOTHING_WRAPPED', message: `${idle.join(' and ')} found no layer to stand on in this ${model.description.modelType}: little more than the head trains.`, hint: 'name its layers with optim.lora.filter; peft inspect MODEL --sites lists them' });
-    const texts = textSettings(data.columns, settings['model.hf_text.max_text_len'], base.config, base.tokenizer);
-    return await trainOn(request, settings, data, { engine, model, base, texts, fileColumns: options.columns, method: spec.name, isNamedMethod: options.method === undefined });
+    return await trainOn(request, settings, data, { engine, model, base, fileColumns: options.columns, method: spec.name, isNamedMethod: options.method === undefined });
   } catch (error) {
     if (model) disposeState({ model, engine });
     else engine.dispose();
@@ -85,8 +81,8 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
 function fitSettings({ predictor, options, previous }: FitRequest): Hyperparameters {
   const inputs: HyperparameterInput[] = [options.hyperparameters ?? {}, options.seed === undefined ? {} : { 'env.seed': options.seed }];
   const preset = options.presets ?? predictor.presets;
-  if (!previous) return resolveHyperparameters([predictor.hyperparameters ?? {}, ...inputs], preset);
-  const settings = options.presets === undefined ? overrideHyperparameters(previous.settings, inputs) : resolveHyperparameters([predictor.hyperparameters ?? {}, ...inputs], preset);
+  if (!previous) return resolveHyperparameters([predictor.hyperparameters ?? {}, ...inputs], preset, predictor.task);
+  const settings = options.presets === undefined ? overrideHyperparameters(previous.settings, inputs) : resolveHyperparameters([predictor.hyperparameters ?? {}, ...inputs], preset, predictor.task);
   const changed = FIXED.filter((key) => JSON.stringify(settings[key]) !== JSON.stringify(previous.settings[key]));
   if (changed.length || options.method) {
     const [key] = changed;
@@ -96,83 +92,65 @@ function fitSettings({ predictor, options, previous }: FitRequest): Hyperparamet
 }
 
 async function prepareData(request: FitRequest, settings: Hyperparameters): Promise<FitData> {
-  const { predictor: { label }, options, previous } = request;
+  const { app, predictor, options, previous, emit } = request;
   const seed = settings['env.seed'];
-  if (!options.method) namedMethod(request.app, settings);
+  if (!options.method) namedMethod(app, settings, predictor.task);
   if (options.sample !== undefined) check.positiveInteger('fit', 'sample', options.sample);
   if (options.timeLimitSeconds !== undefined) check.positive('fit', 'timeLimitSeconds', options.timeLimitSeconds);
   const whole = await readTrainingData(request.data, options);
-  labelsOf(whole.column(label), label, whole.source);
   const given = options.sample === undefined ? whole : whole.sample(options.sample, seed);
   const tuning = options.tuningData === undefined ? undefined : await readTrainingData(options.tuningData, options);
-  const { type, columns } = previous ? { type: previous.problem.type, columns: previous.texts.columns } : chooseProblem(request, given, tuning);
-  const problem = previous?.problem ?? fitProblem(type, given.column(label), settings['data.pos_label']);
-  const { train, validation } = tuning ? { train: given, validation: tuning } : split(given, label, problem, seed, options.holdoutFraction);
-  const metric = metricOf(request, problem.type);
-  const validationLabels = labelsOf(validation.column(label), label, validation.source);
-  checkMetric(metric, problem, validationLabels);
-  for (const column of columns) for (const table of [train, validation]) table.column(column);
-  return { train, validation, trainLabels: train.column(label), validationLabels, problem, metric, columns };
+  const warn = (message: string): void => emit({ type: 'run/warned', code: 'PEFT_COLUMN_TYPE', message, hint: "say what a column is with columnTypes: { COLUMN: 'text' }" });
+  const task = previous?.task ?? chooseTask({ predictor, options, settings, table: given, validation: tuning, metrics: app.get(PREDICTOR_METRICS), warn });
+  const metric = predictor.evalMetric === undefined ? (previous?.metric ?? task.metric(undefined)) : task.metric(predictor.evalMetric);
+  task.checkRows(given, []);
+  const { train, validation } = tuning ? { train: given, validation: tuning } : split(given, task, seed, options.holdoutFraction);
+  task.checkRows(validation, [metric]);
+  return { train, validation, task, metric };
 }
 
-function chooseProblem({ predictor, options, emit }: FitRequest, table: Table, validation: Table | undefined): { readonly type: ProblemType; readonly columns: readonly string[] } {
-  const { label, problemType } = predictor;
-  const type = inferProblemType(table, label, { ...(validation && { validation }), ...(problemType !== undefined && { given: problemType }) });
-  const { columnTypes, textColumns } = options;
-  const { columns, warnings } = chooseTextColumns(table, { label, ...(validation && { validation }), ...(columnTypes && { columnTypes }), ...(textColumns && { textColumns }) });
-  for (const message of warnings) emit({ type: 'run/warned', code: 'PEFT_COLUMN_TYPE', message, hint: "say what a column is with columnTypes: { COLUMN: 'text' }" });
-  return { type, columns };
-}
-
-function split(table: Table, label: string, problem: Problem, seed: number, fraction: number | undefined): { readonly train: Table; readonly validation: Table } {
-  const rows = holdoutSplit(table.rows, { seed, ...(fraction !== undefined && { fraction }), ...(problem.type !== 'regression' && { classes: problem.encode(table.column(label)) }) });
+function split(table: Table, task: PredictorTask, seed: number, fraction: number | undefined): { readonly train: Table; readonly validation: Table } {
+  const classes = task.strata?.(table);
+  const rows = holdoutSplit(table.rows, { seed, ...(fraction !== undefined && { fraction }), ...(classes && { classes }) });
   return { train: table.select(rows.train), validation: table.select(rows.validation) };
-}
-
-function metricOf({ app, predictor: { evalMetric }, previous }: FitRequest, type: ProblemType): Metric {
-  if (evalMetric === undefined) return previous?.metric ?? defaultMetric(type);
-  return typeof evalMetric === 'string' ? getMetric(evalMetric, app.get(PREDICTOR_METRICS)) : evalMetric;
 }
 
 function openBase({ app, options, emit }: FitRequest, settings: Hyperparameters): Promise<BaseModel> {
   return openBaseModel(settings['model.hf_text.checkpoint_name'], { resolver: app.get(MODEL_RESOLVER), architectures: app.get(ARCHITECTURES), emit, signal: options.signal });
 }
 
-type FitModel = Pick<PredictorState, 'engine' | 'model' | 'base' | 'texts' | 'fileColumns' | 'method' | 'isNamedMethod'>;
+type FitModel = Pick<PredictorState, 'engine' | 'model' | 'base' | 'fileColumns' | 'method' | 'isNamedMethod'>;
 
-async function trainOn(request: FitRequest, settings: Hyperparameters, data: FitData, parts: FitModel): Promise<PredictorState> {
+async function trainOn(request: FitRequest, settings: Hyperparameters, fitData: FitData, parts: FitModel): Promise<PredictorState> {
   const { app, options, emit, store, runId, startedAtMs } = request;
-  const { model, base, texts, engine } = parts;
-  const { problem, metric, train, validation } = data;
-  const adapter = model.adapter(ADAPTER);
-  const tokens = await tokenizeRows(train, texts, base.tokenizer, options.signal);
-  const validationTokens = await tokenizeRows(validation, texts, base.tokenizer, options.signal);
-  const labels = problem.encode(data.trainLabels);
-  const { microBatchSize, batchSize, evaluationBatchSize } = runSizes(settings);
-  const order = createBatchOrder({ lengths: tokens.lengths, batchSize, microBatchSize, seed: settings['env.seed'] });
-  const task = problem.task({ labelSmoothing: settings['optim.label_smoothing'] });
-  const evaluate = createEvaluator({ model, task, data: tableData(validationTokens, problem.encode(data.validationLabels)) as never, score: problem.scorer([metric], data.validationLabels), batchSize: evaluationBatchSize });
-  const groups = groupsOf(adapter, settings, emit);
+  const { model, base } = parts;
+  const { task, metric, train, validation } = fitData;
+  const tools: TaskTools = { model, base, settings, signal: options.signal };
+  const data = await task.examples(train, tools);
+  const score = await task.scorer(validation, [metric], tools);
+  const { microBatchSize, batchSize } = runSizes(settings);
+  const order = createBatchOrder({ lengths: data.lengths, batchSize, microBatchSize, seed: settings['env.seed'] });
+  const groups = groupsOf(model.adapter(ADAPTER), settings, emit);
   const timeLimitMs = options.timeLimitSeconds === undefined ? undefined : Math.max(1, options.timeLimitSeconds * 1000 - (app.get(CLOCK).now() - startedAtMs));
   const result = await app.get(TRAINER)({
-    model, task, order, evaluate, store, runId,
-    data: tableData(tokens, labels) as never,
+    model, task: task.loss(settings) as never, order, evaluate: score, store, runId,
+    data: data as never,
     optimizer: optimizerOf(settings['optim.optim_type']),
-    schedule: scheduleOf(train.rows, settings),
+    schedule: scheduleOf(data.lengths.length, settings),
     group: groups.group,
     options: {
       ...trainOptionsOf(settings, metric),
       seed: settings['env.seed'],
       resume: options.resume ?? false,
-      settings: dataFingerprints(data, texts.columns, request.predictor.label),
+      settings: dataFingerprints(fitData),
       ...(timeLimitMs !== undefined && { timeLimitMs }),
     },
     ...(options.signal && { signal: options.signal }),
   });
   if (result.reason === 'aborted') throw abortedError(request, result.step);
-  const score = result.selected.score ?? result.best?.score ?? (await evaluate(options.signal)).metrics[metric.name]!;
-  const summary = summaryOf(result, score, data, model, parts.method, (app.get(CLOCK).now() - startedAtMs) / 1000);
-  return { ...parts, engine, problem, metric, settings, summary };
+  const validationScore = result.selected.score ?? result.best?.score ?? (await score(options.signal)).metrics[metric.name]!;
+  const summary = summaryOf(result, validationScore, fitData, model, parts.method, (app.get(CLOCK).now() - startedAtMs) / 1000);
+  return { ...parts, task, metric, settings, summary };
 }
 
 function groupsOf({ description, parameters }: Adapter, settings: Hyperparameters, emit: FitRequest['emit']) {
@@ -182,10 +160,10 @@ function groupsOf({ description, parameters }: Adapter, settings: Hyperparameter
 }
 
 /** A resumed run must see the same data. */
-function dataFingerprints({ train, validation }: FitData, columns: readonly string[], label: string): Record<string, string> {
+function dataFingerprints({ train, validation, task }: FitData): Record<string, string> {
   const hash = (table: Table): string => {
     const made = createHash('sha256');
-    for (const column of [...columns, label]) made.update(JSON.stringify([column, table.column(column)]));
+    for (const column of task.columns) made.update(JSON.stringify([column, table.values(column)]));
     return made.digest('hex');
   };
   return { 'training data': hash(train), 'validation data': hash(validation) };

@@ -1,5 +1,6 @@
 /** The settings of a fit: AutoGluon's keys with their defaults, its older names, and checks. */
 import { didYouMean, PeftError, show } from '@peft/errors';
+import type { TaskName } from './tasks/task-names.js';
 
 /** Every setting by its dotted key. */
 export interface Hyperparameters {
@@ -9,12 +10,16 @@ export interface Hyperparameters {
   'model.hf_text.pooling_mode': 'cls' | 'mean';
   /** Tokens of a row at most, special ones included. */
   'model.hf_text.max_text_len': number;
+  /** Tokens of a target at most, and of a text that is written for scores and predictions. */
+  'model.hf_text.max_target_len': number;
   /** Recompute each block in the backward pass. `auto`: when the batch would not fit. */
   'model.hf_text.gradient_checkpointing': boolean | 'auto';
   /** Read weights tensor by tensor. Always so here; accepted for AutoGluon's sake. */
   'model.hf_text.low_cpu_mem_usage': boolean;
   /** AutoGluon's word-level augmentation, which this toolkit does not have: only 0. */
   'model.hf_text.text_trivial_aug_maxscale': number;
+  /** Which of the assistant's turns of a conversation are learnt: all, or the last. */
+  'data.chat_answers': 'all' | 'last';
   /** The class whose probability `roc_auc` and `f1` look at; default the last in sorted order. */
   'data.pos_label': string | number | boolean | null;
   /** Method: `bit_fit`, `norm_fit`, `lora`, `lora_bias`, `lora_norm`, `ia3`, `ia3_bias`, `ia3_norm`, `ia3_lora` …; null trains everything. */
@@ -80,9 +85,11 @@ const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.freeze({
   'model.hf_text.checkpoint_name': { default: 'google/electra-base-discriminator', check: text },
   'model.hf_text.pooling_mode': { default: 'cls', check: oneOf('cls', 'mean') },
   'model.hf_text.max_text_len': { default: 512, check: number(4, 1e6, true) },
+  'model.hf_text.max_target_len': { default: 128, check: number(1, 1e6, true) },
   'model.hf_text.gradient_checkpointing': { default: 'auto', check: oneOf(true, false, 'auto') },
   'model.hf_text.low_cpu_mem_usage': { default: false, check: oneOf(true, false) },
   'model.hf_text.text_trivial_aug_maxscale': { default: 0, check: oneOf(0) },
+  'data.chat_answers': { default: 'all', check: oneOf('all', 'last') },
   'data.pos_label': { default: null, check: (value) => (value === null || ['string', 'number', 'boolean'].includes(typeof value) ? undefined : 'a label or null') },
   'optim.peft': { default: null, check: orNull(text) },
   'optim.lora.r': { default: 8, check: number(1, 4096, true) },
@@ -142,18 +149,28 @@ export const PRESETS: Readonly<Record<string, Partial<Hyperparameters>>> = Objec
   multilingual: { 'model.hf_text.checkpoint_name': 'microsoft/mdeberta-v3-base', 'optim.top_k': 1, 'env.per_gpu_batch_size': 4 },
 });
 
+/** Values of the tasks that differ from the defaults: AutoGluon's are for whole rows. */
+const LANGUAGE_MODEL: Partial<Hyperparameters> = Object.freeze({
+  'optim.peft': 'lora', 'optim.lr': 2e-4, 'optim.lr_choice': 'single_stage', 'optim.max_epochs': 3, 'optim.top_k': 1, 'optim.top_k_average_method': 'best', 'env.batch_size': 16, 'env.per_gpu_batch_size': 4,
+});
+export const TASK_DEFAULTS: Readonly<Partial<Record<TaskName, Partial<Hyperparameters>>>> = Object.freeze({
+  'causal-lm': { ...LANGUAGE_MODEL, 'model.hf_text.checkpoint_name': 'HuggingFaceTB/SmolLM2-135M-Instruct' },
+  seq2seq: { ...LANGUAGE_MODEL, 'model.hf_text.checkpoint_name': 'google/flan-t5-small', 'optim.lr': 1e-3 },
+  embeddings: { ...LANGUAGE_MODEL, 'model.hf_text.checkpoint_name': 'sentence-transformers/all-MiniLM-L6-v2', 'model.hf_text.pooling_mode': 'mean', 'env.batch_size': 32, 'env.per_gpu_batch_size': 32, 'env.inference_batch_size_ratio': 1 },
+});
+
 /** What a user may write: dotted keys, nested objects, or `"a=b c=d"`. */
 export type HyperparameterInput = Partial<Hyperparameters> | Readonly<Record<string, unknown>> | readonly string[] | string;
 
 /**
- * Defaults, then the preset, then the given values, checked.
+ * Defaults, then the task's, then the preset's, then the given values, checked.
  * @param inputs later ones win.
  * @throws PEFT_PRESET_UNKNOWN, PEFT_HYPERPARAMETER_UNKNOWN with the nearest key, PEFT_HYPERPARAMETER_INVALID, PEFT_HYPERPARAMETER_TWICE
  */
-export function resolveHyperparameters(inputs: HyperparameterInput | readonly HyperparameterInput[] = {}, preset = 'default'): Hyperparameters {
+export function resolveHyperparameters(inputs: HyperparameterInput | readonly HyperparameterInput[] = {}, preset = 'default', task?: TaskName): Hyperparameters {
   if (!Object.hasOwn(PRESETS, preset)) throw new PeftError('PEFT_PRESET_UNKNOWN', `presets: ${JSON.stringify(preset)} is not one of ${Object.keys(PRESETS).join(', ')}.`, { hint: didYouMean(preset, Object.keys(PRESETS)) });
   const defaults = Object.fromEntries(HYPERPARAMETER_KEYS.map((key) => [key, SETTINGS[key].default]));
-  return overrideHyperparameters({ ...defaults, ...PRESETS[preset] } as unknown as Hyperparameters, inputs);
+  return overrideHyperparameters({ ...defaults, ...(task && TASK_DEFAULTS[task]), ...PRESETS[preset] } as unknown as Hyperparameters, inputs);
 }
 
 /** Settings with some of them replaced, checked. @throws as {@link resolveHyperparameters} */

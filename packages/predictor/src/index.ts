@@ -1,11 +1,14 @@
 export { AUTOGLUON_FILTER, AUTOGLUON_METHODS, autogluonMethod, type AutogluonMethod, type AutogluonMethodOptions } from './autogluon-methods.js';
 export { chooseEngine, ENGINE_NAMES, type EngineChoice, type EngineName, type EngineRequest } from './engine-choice.js';
 export { fullFineTuning, type FullFineTuningConfig } from './full-fine-tuning.js';
-export { HYPERPARAMETER_KEYS, overrideHyperparameters, parseScalar, PRESETS, resolveHyperparameters, type HyperparameterInput, type HyperparameterKey, type Hyperparameters } from './hyperparameters.js';
+export { HYPERPARAMETER_KEYS, overrideHyperparameters, parseScalar, PRESETS, resolveHyperparameters, TASK_DEFAULTS, type HyperparameterInput, type HyperparameterKey, type Hyperparameters } from './hyperparameters.js';
 export { learningRateGroups, type LearningRateGroups } from './learning-rate-groups.js';
 export { PeftPredictor } from './peft-predictor.js';
 export { ADAPTER_METHODS, ARCHITECTURES, CHECKPOINT_STORES, ENGINE_CHOOSER, MODEL_RESOLVER, NAMED_METHOD, PREDICTOR_METRICS, predictorModule, withMethods } from './predictor-module.js';
+export type { ColumnRoles } from './tasks/column-roles.js';
+export type { WritingOptions } from './tasks/predictor-task.js';
+export { isTableTask, TASK_NAMES, type TaskName } from './tasks/task-names.js';
 export type {
-  EvaluateOptions, FitOptions, FitSummary, LoadOptions, PredictorData, PredictorOptions, ProbabilityOptions, ReadOptions, SaveOptions, ScoredPredictions, Scores,
+  EvaluateOptions, FitOptions, FitSummary, LoadOptions, PredictOptions, PredictorData, PredictorOptions, ProbabilityOptions, ReadOptions, SaveOptions, ScoredPredictions, Scores,
 } from './predictor-types.js';
 export { runSizes, scheduledSteps, type RunSizes } from './run-plan.js';

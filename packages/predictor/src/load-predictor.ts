@@ -2,7 +2,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { loadAdapter, type App } from '@peft/core';
-import { getMetric } from '@peft/data';
 import { PeftError } from '@peft/errors';
 import { readJsonObject } from '@peft/hub';
 import { loadBaseModel, openBaseModel, type BaseModel, type EventBody } from './base-model.js';
@@ -14,35 +13,35 @@ import { ADAPTER_METHODS, ARCHITECTURES, MODEL_RESOLVER, PREDICTOR_METRICS } fro
 import { parseRecord, type PredictorRecord } from './predictor-record.js';
 import { ADAPTER, type PredictorState } from './predictor-state.js';
 import type { LoadOptions } from './predictor-types.js';
-import { restoreProblem } from './problem.js';
 import { startEngine } from './start-engine.js';
+import { restoreTask } from './tasks/task-record.js';
 
 /**
  * @throws PEFT_PREDICTOR_MISSING, PEFT_PREDICTOR_INVALID, PEFT_PREDICTOR_VERSION
  * @throws PEFT_ADAPTER_MISMATCH the adapter or the base model is not the one that was saved.
  * @throws what opening the base model, the adapter and the engine throw; nothing stays allocated then.
  */
-export async function readPredictor(path: string, app: App, emit: (event: EventBody) => void, options: LoadOptions): Promise<{ readonly label: string; readonly state: PredictorState }> {
+export async function readPredictor(path: string, app: App, emit: (event: EventBody) => void, options: LoadOptions): Promise<PredictorState> {
   const record = readRecord(path);
   if ((await adapterHash(path)) !== record.adapterHash) {
     throw new PeftError('PEFT_ADAPTER_MISMATCH', `predictor: ${resolve(path, ADAPTER_FOLDER)} does not hold the adapter that ${RECORD_FILE} was saved with.`, { hint: 'a file was damaged or exchanged: copy the whole folder again' });
   }
-  const problem = restoreProblem(record.problem);
-  const metric = getMetric(record.metric, app.get(PREDICTOR_METRICS));
+  const task = restoreTask(record.task, app.get(PREDICTOR_METRICS));
+  const metric = task.metric(record.metric);
   const base = await openRecordedBase(path, record, app, emit, options);
   const settings = overrideHyperparameters(record.settings, [engineSettings(options)]);
   const engine = await startEngine(app, settings, emit);
   try {
-    const model = loadBaseModel(base, engine, { head: { kind: 'pooled-linear', outputs: problem.outputs, pooling: settings['model.hf_text.pooling_mode'] === 'mean' ? 'mean' : 'first' }, seed: 0, emit });
+    const model = loadBaseModel(base, engine, { head: task.head(settings), seed: 0, emit });
     try {
-      const { warnings } = await loadAdapter(model, join(path, ADAPTER_FOLDER), { name: ADAPTER, methods: app.get(ADAPTER_METHODS), isTrainable: true, ...(record.isNamedMethod && { spec: namedMethod(app, settings) }) });
+      const { warnings } = await loadAdapter(model, join(path, ADAPTER_FOLDER), { name: ADAPTER, methods: app.get(ADAPTER_METHODS), isTrainable: true, ...(record.isNamedMethod && { spec: namedMethod(app, settings, task.name) }) });
       for (const message of warnings) emit({ type: 'run/warned', code: 'PEFT_ADAPTER_CONFIG', message });
     } catch (error) {
       model.dispose();
       throw error;
     }
-    const { texts, fileColumns, method, isNamedMethod, summary } = record;
-    return { label: record.label, state: { engine, model, base, problem, metric, settings, texts, fileColumns, method, isNamedMethod, summary } };
+    const { fileColumns, method, isNamedMethod, summary } = record;
+    return { engine, model, base, task, metric, settings, fileColumns, method, isNamedMethod, summary };
   } catch (error) {
     engine.dispose();
     throw error;

@@ -1,27 +1,29 @@
 /** Data in, model out: the class that applications and the command line use. */
 import { randomUUID } from 'node:crypto';
 import { join, resolve } from 'node:path';
-import { compose, override, type App, type ModelBatch, type TrainEvent, type TrainEventBus } from '@peft/core';
-import { getMetric, type Label, type Metric, type ProblemType, type Table } from '@peft/data';
+import { compose, override, type App, type TrainEvent, type TrainEventBus } from '@peft/core';
+import type { Label, Metric, ProblemType, Table } from '@peft/data';
 import { check, PeftError } from '@peft/errors';
-import { CLOCK, EVENT_BUS, predict, tableData, type Task } from '@peft/trainer';
+import { CLOCK, EVENT_BUS } from '@peft/trainer';
 import type { EventBody } from './base-model.js';
+import { checkTaskOptions } from './choose-task.js';
 import { fitPredictor } from './fit-predictor.js';
 import { readPredictor } from './load-predictor.js';
 import { checkOutputFolder, CHECKPOINT_FOLDER, finishPredictor, writePredictor } from './predictor-folder.js';
-import { CHECKPOINT_STORES, PREDICTOR_METRICS, predictorModule } from './predictor-module.js';
+import { CHECKPOINT_STORES, predictorModule } from './predictor-module.js';
 import { disposeState, type PredictorState } from './predictor-state.js';
-import type { EvaluateOptions, FitOptions, FitSummary, LoadOptions, PredictorData, PredictorOptions, ProbabilityOptions, ReadOptions, SaveOptions, ScoredPredictions, Scores } from './predictor-types.js';
-import { checkMetric, labelsOf, type RowPrediction } from './problem.js';
+import type { EvaluateOptions, FitOptions, FitSummary, LoadOptions, PredictOptions, PredictorData, PredictorOptions, ProbabilityOptions, ReadOptions, SaveOptions, ScoredPredictions, Scores } from './predictor-types.js';
 import { readNewData } from './read-data.js';
-import { runSizes } from './run-plan.js';
-import { tokenizeRows } from './text-columns.js';
+import type { TaskTools, WatchedMetric } from './tasks/predictor-task.js';
+import type { TableTask } from './tasks/table-task.js';
+import { isTableTask, type TaskName } from './tasks/task-names.js';
 
 const FIT_KEYS: readonly (keyof FitOptions)[] = ['presets', 'hyperparameters', 'tuningData', 'holdoutFraction', 'columns', 'header', 'textColumns', 'columnTypes', 'sample', 'timeLimitSeconds', 'seed', 'resume', 'standalone', 'signal', 'method'];
-const PREDICTOR_KEYS: readonly (keyof PredictorOptions)[] = ['label', 'path', 'problemType', 'evalMetric', 'presets', 'hyperparameters', 'modules', 'onListenerError'];
+const PREDICTOR_KEYS: readonly (keyof PredictorOptions)[] = ['task', 'label', 'columnRoles', 'path', 'problemType', 'evalMetric', 'presets', 'hyperparameters', 'modules', 'onListenerError'];
 
 /**
- * Fine-tunes a text model on a table and predicts with it, in the manner of AutoGluon's MultiModalPredictor.
+ * Fine-tunes a text model on a table and predicts with it, in the manner of AutoGluon's MultiModalPredictor: labels of rows, numbers, tags of
+ * words, texts, embeddings.
  *
  * One call at a time; `dispose` frees the model.
  */
@@ -38,7 +40,7 @@ export class PeftPredictor {
   /** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
   constructor(options: PredictorOptions) {
     check.knownKeys('PeftPredictor', options, PREDICTOR_KEYS);
-    check.string('PeftPredictor', 'label', options.label);
+    checkTaskOptions(options);
     this.#options = options;
     this.#app = compose(predictorModule(options.onListenerError), ...(options.modules ?? []).map(override));
     this.#bus = this.#app.get(EVENT_BUS);
@@ -55,8 +57,9 @@ export class PeftPredictor {
     const predictor = new PeftPredictor({ label: 'unknown until it is read', ...parts });
     if (onEvent) predictor.listen(onEvent);
     try {
-      const { label, state } = await readPredictor(path, predictor.#app, predictor.#emitter(), options);
-      predictor.#options = { label, path, ...parts };
+      const state = await readPredictor(path, predictor.#app, predictor.#emitter(), options);
+      const { task } = state;
+      predictor.#options = { task: task.name, ...('label' in task && { label: task.label as string }), path, ...parts };
       predictor.#state = state;
       predictor.#isSaved = true;
       return predictor;
@@ -87,7 +90,7 @@ export class PeftPredictor {
   async fit(train: PredictorData, options: FitOptions = {}): Promise<this> {
     check.knownKeys('fit', options, FIT_KEYS);
     return this.#alone(async () => {
-      const { path, label } = this.#options;
+      const { path } = this.#options;
       const startedAtMs = this.#app.get(CLOCK).now();
       if (path !== undefined) await checkOutputFolder(path, { resume: options.resume ?? false, owner: this.#isSaved });
       const runId = randomUUID();
@@ -96,7 +99,7 @@ export class PeftPredictor {
       const state = await fitPredictor({ app: this.#app, predictor: this.#options, data: train, options, previous: this.#state, store, runId, startedAtMs, emit: this.#emitter(runId) });
       this.#state = state;
       if (path !== undefined) {
-        await finishPredictor(path, state, label, options.standalone ?? true);
+        await finishPredictor(path, state, options.standalone ?? true);
         this.#isSaved = true;
       }
       return this;
@@ -107,26 +110,36 @@ export class PeftPredictor {
    * Scores new rows by the predictor's metric, or others.
    * @throws PEFT_LABEL_UNKNOWN for a label that training did not have, PEFT_COLUMN_MISSING, PEFT_METRIC_UNKNOWN, PEFT_METRIC_UNDEFINED
    */
-  evaluate(data: PredictorData, options: EvaluateOptions & { readonly returnPredictions: true }): Promise<ScoredPredictions>;
+  evaluate<P = Label>(data: PredictorData, options: EvaluateOptions & { readonly returnPredictions: true }): Promise<ScoredPredictions<P>>;
   evaluate(data: PredictorData, options?: EvaluateOptions & { readonly returnPredictions?: false }): Promise<Scores>;
-  async evaluate(data: PredictorData, options: EvaluateOptions = {}): Promise<Scores | ScoredPredictions> {
-    check.knownKeys('evaluate', options, ['metrics', 'returnPredictions', 'columns', 'header', 'signal']);
-    const { problem } = this.#fitted('evaluate');
-    const named = [options.metrics ?? this.#fitted('evaluate').metric].flat().map((metric) => this.#metric(metric));
+  async evaluate(data: PredictorData, options: EvaluateOptions = {}): Promise<Scores | ScoredPredictions<unknown>> {
+    check.knownKeys('evaluate', options, ['metrics', 'writing', 'returnPredictions', 'columns', 'header', 'signal']);
+    const { task, metric: own } = this.#fitted('evaluate');
+    const named = [options.metrics ?? own].flat().map((given) => ({ name: typeof given === 'string' ? given : given.name, metric: given === own ? own : task.metric(given as string | Metric) }));
+    const metrics = named.map(({ metric }): WatchedMetric => metric);
     const table = await this.#read(data, options);
-    const labels = labelsOf(table.column(this.#options.label), this.#options.label, table.source);
-    problem.encode(labels);
-    for (const { metric } of named) checkMetric(metric, problem, labels);
-    const rows = await this.#run(table, options.signal);
-    const scores = Object.fromEntries(named.map(({ name, metric }) => [name, problem.scorer([metric], labels)(rows)[metric.name]!]));
-    return options.returnPredictions ? { scores, predictions: rows.map((row) => problem.decode(row)) } : scores;
+    task.checkRows(table, metrics);
+    return this.#computing(options.signal, async (tools) => {
+      const made = await (await task.scorer(table, metrics, tools, options.writing))(options.signal);
+      const scores = Object.fromEntries(named.map(({ name, metric }) => [name, made.metrics[metric.name]!]));
+      return options.returnPredictions ? { scores, predictions: made.predictions ?? (await task.predict(table, tools, options.writing)) } : scores;
+    });
   }
 
-  /** The label of each row: the most probable class in the training data's own words, or a number. */
-  async predict(data: PredictorData, options: ReadOptions = {}): Promise<Label[]> {
-    check.knownKeys('predict', options, ['columns', 'header', 'signal']);
-    const rows = await this.#run(await this.#read(data, options), options.signal);
-    return rows.map((row) => this.#fitted('predict').problem.decode(row));
+  /**
+   * A prediction per row: the most probable label in the training data's own words, or a number; of `token-classification` a list of tags,
+   * of `causal-lm` and `seq2seq` a text, of `embeddings` a `Float32Array`.
+   */
+  async predict<P = Label>(data: PredictorData, options: PredictOptions = {}): Promise<P[]> {
+    check.knownKeys('predict', options, ['writing', 'columns', 'header', 'signal']);
+    const { task } = this.#fitted('predict');
+    const table = await this.#read(data, options);
+    return this.#computing(options.signal, async (tools) => [...(await task.predict(table, tools, options.writing))] as P[]);
+  }
+
+  /** A table of texts that were given as they are, for `predict`. @throws PEFT_DATA_INVALID where a row has several text columns */
+  rowsOfTexts(texts: readonly string[]): Table {
+    return this.#fitted('rowsOfTexts').task.rowsOfTexts(texts);
   }
 
   /**
@@ -137,24 +150,29 @@ export class PeftPredictor {
   predictProba(data: PredictorData, options?: ProbabilityOptions & { readonly asMulticlass?: true }): Promise<Float64Array[]>;
   async predictProba(data: PredictorData, options: ProbabilityOptions = {}): Promise<Float64Array[] | number[]> {
     check.knownKeys('predictProba', options, ['asMulticlass', 'columns', 'header', 'signal']);
-    const { problem } = this.#fitted('predictProba');
+    const task = this.#tableTask('predictProba', 'probabilities');
+    const { problem } = task;
     if (problem.type === 'regression') throw new PeftError('PEFT_PROBLEM_TYPE', 'predictor: a regression predicts numbers, which have no probabilities.', { hint: 'use predict' });
     const { positiveClass } = problem;
     if (options.asMulticlass === false && positiveClass === undefined) throw new PeftError('PEFT_PROBLEM_TYPE', `predictor: asMulticlass: false needs two classes or a positive one, there are ${problem.classes.length}.`, { hint: 'leave it out, or set data.pos_label' });
-    const rows = (await this.#run(await this.#read(data, options), options.signal)) as Float64Array[];
-    return options.asMulticlass === false ? rows.map((row) => row[positiveClass!]!) : rows;
+    const table = await this.#read(data, options);
+    const rows = (await this.#computing(options.signal, (tools) => task.outputs(table, tools))) as Float64Array[];
+    return options.asMulticlass === false ? rows.map((row) => row[positiveClass!]!) : [...rows];
   }
 
-  /** What the head reads of each row: the hidden state of its first token (or the mean over tokens) `[rows][D]`. */
+  /** What the head reads of each row: the hidden state of its first token (or the mean over tokens) `[rows][D]`. @throws PEFT_PROBLEM_TYPE for tasks without such */
   async extractEmbedding(data: PredictorData, options: ReadOptions = {}): Promise<Float32Array[]> {
     check.knownKeys('extractEmbedding', options, ['columns', 'header', 'signal']);
-    return this.#run(await this.#read(data, options), options.signal, EMBEDDING);
+    if (this.#fitted('extractEmbedding').task.name === 'embeddings') return this.predict<Float32Array>(data, options);
+    const task = this.#tableTask('extractEmbedding', 'an embedding of whole rows');
+    const table = await this.#read(data, options);
+    return this.#computing(options.signal, async (tools) => [...(await task.embed(table, tools))]);
   }
 
   /** Writes the predictor into a folder that is missing or empty. @throws PEFT_FOLDER_NOT_EMPTY */
   async save(path: string, { standalone = true }: SaveOptions = {}): Promise<void> {
     const state = this.#fitted('save');
-    await this.#alone(() => writePredictor(path, state, this.#options.label, standalone));
+    await this.#alone(() => writePredictor(path, state, standalone));
   }
 
   /** How the last fit went. */
@@ -162,7 +180,13 @@ export class PeftPredictor {
     return this.#fitted('fitSummary').summary;
   }
 
-  get label(): string {
+  /** What is learnt; undefined before the labels have told. */
+  get task(): TaskName | undefined {
+    return this.#state?.task.name ?? this.#options.task;
+  }
+
+  /** Column that is predicted, of classification and regression. */
+  get label(): string | undefined {
     return this.#options.label;
   }
 
@@ -186,29 +210,30 @@ export class PeftPredictor {
     return (this.totalParameters * 4) / 1e6;
   }
 
-  /** By class id; undefined for numbers. */
+  /** By class id; undefined for numbers, and for tasks without classes of rows. */
   get classLabels(): readonly Label[] | undefined {
-    const { problem } = this.#fitted('classLabels');
-    return problem.type === 'regression' ? undefined : problem.classes;
+    const { problem } = this.#fitted('classLabels').task;
+    return problem === undefined || problem.type === 'regression' ? undefined : problem.classes;
   }
 
   /** The class that binary metrics look at. */
   get positiveClass(): Label | undefined {
-    const { problem } = this.#fitted('positiveClass');
-    return problem.positiveClass === undefined ? undefined : problem.classes[problem.positiveClass];
+    const { problem } = this.#fitted('positiveClass').task;
+    return problem?.positiveClass === undefined ? undefined : problem.classes[problem.positiveClass];
   }
 
-  get problemType(): ProblemType {
-    return this.#fitted('problemType').problem.type;
+  /** Of classification and regression. */
+  get problemType(): ProblemType | undefined {
+    return this.#fitted('problemType').task.problem?.type;
   }
 
   get evalMetricName(): string {
     return this.#fitted('evalMetricName').metric.name;
   }
 
-  /** Columns that are learnt from. */
+  /** Columns that new rows need. */
   get textColumns(): readonly string[] {
-    return this.#fitted('textColumns').texts.columns;
+    return this.#fitted('textColumns').task.inputs;
   }
 
   /** Frees model and engine and ends `events$`. */
@@ -220,15 +245,18 @@ export class PeftPredictor {
     this.#app.dispose();
   }
 
-  async #run<P = RowPrediction>(table: Table, signal: AbortSignal | undefined, task?: Task<never, P>): Promise<P[]> {
-    const { model, engine, base, texts, problem, settings } = this.#fitted('predict');
+  async #computing<T>(signal: AbortSignal | undefined, body: (tools: TaskTools) => Promise<T>): Promise<T> {
+    const { model, base, settings, engine } = this.#fitted('predict');
     return this.#alone(async () => {
       await engine.activate();
-      const tokens = await tokenizeRows(table, texts, base.tokenizer, signal);
-      const chosen = task ?? (problem.task({ labelSmoothing: 0 }) as unknown as Task<never, P>);
-      const { predictions } = await predict(model, chosen, tableData(tokens) as never, { batchSize: runSizes(settings).evaluationBatchSize, ...(signal && { signal }) });
-      return [...predictions];
+      return body({ model, base, settings, signal });
     });
+  }
+
+  #tableTask(what: string, thing: string): TableTask {
+    const { task } = this.#fitted(what);
+    if (isTableTask(task.name)) return task as TableTask;
+    throw new PeftError('PEFT_PROBLEM_TYPE', `predictor: ${task.name} has no ${thing.replace(/^an? /, '')}.`, { hint: 'use predict' });
   }
 
   #emitter(runId: string = randomUUID()): (event: EventBody) => void {
@@ -236,12 +264,8 @@ export class PeftPredictor {
   }
 
   #read(data: PredictorData, options: ReadOptions): Promise<Table> {
-    const { texts, fileColumns } = this.#fitted('predict');
-    return readNewData(data, { textColumns: texts.columns, fileColumns }, options);
-  }
-
-  #metric(metric: string | Metric): { readonly name: string; readonly metric: Metric } {
-    return typeof metric === 'string' ? { name: metric, metric: getMetric(metric, this.#app.get(PREDICTOR_METRICS)) } : { name: metric.name, metric };
+    const { task, fileColumns } = this.#fitted('predict');
+    return readNewData(data, { textColumns: task.inputs, fileColumns }, options);
   }
 
   #fitted(what: string): PredictorState {
@@ -266,17 +290,3 @@ export class PeftPredictor {
     }
   }
 }
-
-/** The pooled hidden state as a prediction. */
-const EMBEDDING: Task<never, Float32Array> = Object.freeze({
-  name: 'embedding',
-  count: ({ offsets }: ModelBatch) => offsets.length - 1,
-  loss: () => {
-    throw new PeftError('PEFT_TASK_LABELS', 'embedding: it has no loss.');
-  },
-  predict: ({ pooled }: Parameters<Task['predict']>[0]) => {
-    const values = pooled!.dataSync<'float32'>(); // [B, D]: what was asked for
-    const width = pooled!.shape[1];
-    return Array.from({ length: pooled!.shape[0] }, (_, b) => values.slice(b * width, (b + 1) * width));
-  },
-});

@@ -1,7 +1,7 @@
 /**
  * The folder of a predictor.
  *
- *   predictor.json   label, classes, settings, scores; written last, so that a folder with it is whole
+ *   predictor.json   task, columns, classes, settings, scores; written last, so that a folder with it is whole
  *   adapter/         the trained parameters in PEFT's layout
  *   model/           config and tokenizer of the base model, and its weights in a standalone folder
  *   checkpoints/     only while a fit runs, or after it was interrupted
@@ -46,8 +46,8 @@ export async function checkOutputFolder(path: string, { resume, owner }: { reado
 }
 
 /** Writes a predictor into a folder that is missing or empty: whole or not at all. @throws PEFT_FOLDER_NOT_EMPTY, PEFT_PREDICTOR_WRITE */
-export async function writePredictor(path: string, state: PredictorState, label: string, standalone: boolean): Promise<void> {
-  await explained(path, 'nothing was left behind', () => writeFolderAtomic(path, (temporary) => fill(temporary, state, label, standalone)));
+export async function writePredictor(path: string, state: PredictorState, standalone: boolean): Promise<void> {
+  await explained(path, 'nothing was left behind', () => writeFolderAtomic(path, (temporary) => fill(temporary, state, standalone)));
 }
 
 /**
@@ -55,14 +55,14 @@ export async function writePredictor(path: string, state: PredictorState, label:
  * process that is killed in between can resume.
  * @throws PEFT_PREDICTOR_WRITE; the checkpoints are kept then
  */
-export async function finishPredictor(path: string, state: PredictorState, label: string, standalone: boolean): Promise<void> {
-  await explained(path, 'the checkpoints are kept, go on with fit(…, { resume: true })', () => placePredictor(path, state, label, standalone));
+export async function finishPredictor(path: string, state: PredictorState, standalone: boolean): Promise<void> {
+  await explained(path, 'the checkpoints are kept, go on with fit(…, { resume: true })', () => placePredictor(path, state, standalone));
 }
 
-async function placePredictor(path: string, state: PredictorState, label: string, standalone: boolean): Promise<void> {
+async function placePredictor(path: string, state: PredictorState, standalone: boolean): Promise<void> {
   const staged = join(path, STAGED_FOLDER);
   const isBaseHere = !relative(resolve(path), resolve(state.base.folder)).startsWith('..');
-  await writeFolderAtomic(staged, (temporary) => fill(temporary, state, label, standalone || isBaseHere), { replace: true });
+  await writeFolderAtomic(staged, (temporary) => fill(temporary, state, standalone || isBaseHere), { replace: true });
   await rm(join(path, RECORD_FILE), { force: true });
   for (const name of [ADAPTER_FOLDER, MODEL_FOLDER, RECORD_FILE]) {
     await rm(join(path, name), { recursive: true, force: true });
@@ -81,13 +81,13 @@ async function explained(path: string, hint: string, write: () => Promise<void>)
   }
 }
 
-async function fill(folder: string, state: PredictorState, label: string, standalone: boolean): Promise<void> {
-  const { model, base, metric, problem, settings, texts, fileColumns, method, isNamedMethod, summary } = state;
+async function fill(folder: string, state: PredictorState, standalone: boolean): Promise<void> {
+  const { model, base, metric, task, settings, fileColumns, method, isNamedMethod, summary } = state;
   const results = { rows: summary.trainingRows, [`${metric.name} (validation)`]: summary.validationScore };
   await saveAdapter(model, ADAPTER, join(folder, ADAPTER_FOLDER), { baseModel: base.reference, ...(base.revision !== undefined && { revision: base.revision }), allowUntrained: true, results });
   await copyModelFiles(base, join(folder, MODEL_FOLDER), standalone);
   const record: PredictorRecord = {
-    label, problem: problem.record, metric: metric.name, texts, fileColumns, settings, method, isNamedMethod, summary,
+    task: task.record, metric: metric.name, fileColumns, settings, method, isNamedMethod, summary,
     base: { reference: base.reference, revision: base.revision, fingerprint: base.fingerprint, isIncluded: standalone },
     adapterHash: await adapterHash(folder),
   };

@@ -10,11 +10,12 @@ import { CLOCK, EVENT_BUS, folderCheckpointStore, memoryCheckpointStore, systemC
 import { autogluonMethod, type AutogluonMethod, type AutogluonMethodOptions } from './autogluon-methods.js';
 import { chooseEngine, type EngineChoice, type EngineRequest } from './engine-choice.js';
 import { fullFineTuning } from './full-fine-tuning.js';
+import { isTableTask, type TaskName } from './tasks/task-names.js';
 
 /** Model families that a checkpoint may be of. */
 export const ARCHITECTURES = token<readonly Architecture<never>[]>('the architectures');
 /** What a value of `optim.peft` stands for; null is full fine-tuning. */
-export const NAMED_METHOD = token<(value: string | null, options: AutogluonMethodOptions) => MethodSpec>('the methods by name');
+export const NAMED_METHOD = token<(value: string | null, options: AutogluonMethodOptions, task?: TaskName) => MethodSpec>('the methods by name');
 /** Methods that a saved adapter may name. */
 export const ADAPTER_METHODS = token<readonly AnyMethod[]>('the methods of saved adapters');
 /** Metrics that may be named. */
@@ -32,11 +33,18 @@ const OWN_METHODS = Object.freeze([lora, ia3, bitfit, lnTuning, fullFineTuning])
 /** A module that makes further methods known to saved predictors: `new PeftPredictor({ label, modules: [withMethods(ssf)] })`. */
 export const withMethods = (...methods: readonly AnyMethod[]): Module => override((bind) => bind(ADAPTER_METHODS, () => [...methods, ...OWN_METHODS]));
 
+/** AutoGluon's layers fit encoders alone: language models and embeddings take PEFT's, unless a filter is given. */
+function ownMethod(value: string, { rank, alpha, filter, moduleFilter }: AutogluonMethodOptions, task: TaskName | undefined): MethodSpec | undefined {
+  if (isTableTask(task) || task === 'token-classification' || filter || moduleFilter) return undefined;
+  if (value === 'lora') return lora({ ...(rank !== undefined && { rank }), ...(alpha !== undefined && { alpha }) });
+  return value === 'ia3' ? ia3() : undefined;
+}
+
 /** Binds the tokens above and the trainer's {@link EVENT_BUS}, {@link CLOCK} and {@link TRAINER}. */
 export function predictorModule(onListenerError?: (error: unknown) => void): Module {
   return (bind) => {
     bind(ARCHITECTURES, () => architectures);
-    bind(NAMED_METHOD, () => (value, options) => (value === null ? fullFineTuning() : autogluonMethod(value as AutogluonMethod, options)));
+    bind(NAMED_METHOD, () => (value, options, task) => (value === null ? fullFineTuning() : (ownMethod(value, options, task) ?? autogluonMethod(value as AutogluonMethod, options))));
     bind(ADAPTER_METHODS, () => OWN_METHODS);
     bind(PREDICTOR_METRICS, () => METRICS);
     bind(ENGINE_CHOOSER, () => (request) => chooseEngine(request));

@@ -5,16 +5,16 @@ import type { JsonObject } from '@peft/hub';
 import { overrideHyperparameters, resolveHyperparameters, type Hyperparameters } from './hyperparameters.js';
 import type { FitSummary } from './predictor-types.js';
 import type { ProblemRecord } from './problem.js';
-import type { TextSettings } from './text-columns.js';
+import { isTableTask, TASK_NAMES, type TaskName } from './tasks/task-names.js';
+import { TASK_ROLES } from './tasks/column-roles.js';
+import type { TaskRecord } from './tasks/task-record.js';
 
 export const RECORD_FORMAT = 'peft-predictor';
-export const RECORD_VERSION = 1;
+export const RECORD_VERSION = 2;
 
 export interface PredictorRecord {
-  readonly label: string;
-  readonly problem: ProblemRecord;
+  readonly task: TaskRecord;
   readonly metric: string;
-  readonly texts: TextSettings;
   /** Names of the columns of the training file, which had no header. */
   readonly fileColumns: readonly string[] | undefined;
   readonly settings: Hyperparameters;
@@ -45,14 +45,11 @@ export function parseRecord(json: JsonObject, where: string): PredictorRecord {
   if (json['version'] !== RECORD_VERSION) {
     throw new PeftError('PEFT_PREDICTOR_VERSION', `predictor: ${where} has version ${show(json['version'])}, this toolkit reads ${RECORD_VERSION}.`, { hint: 'load it with the version of @peft/predictor that saved it, or a newer one' });
   }
-  const texts = read.object('texts');
   const base = read.object('base');
   const settings = read.object('settings').value;
   return {
-    label: read.text('label'),
-    problem: parseProblem(read.object('problem')),
+    task: parseTask(read.object('task')),
     metric: read.text('metric'),
-    texts: { columns: texts.texts('columns'), maxLength: texts.count('maxLength', 1), segments: texts.count('segments', 1) },
     fileColumns: json['fileColumns'] === undefined ? undefined : read.texts('fileColumns'),
     settings: overrideHyperparameters(resolveHyperparameters(), [settings]),
     method: read.text('method'),
@@ -66,6 +63,29 @@ export function parseRecord(json: JsonObject, where: string): PredictorRecord {
     adapterHash: read.hash('adapterHash'),
     summary: parseSummary(read.object('summary')),
   };
+}
+
+function parseTask(read: Reader): TaskRecord {
+  const name = read.value['name'] as TaskName;
+  if (!TASK_NAMES.includes(name)) return read.fail('name', `one of ${TASK_NAMES.join(', ')}`);
+  if (isTableTask(name)) {
+    const problem = parseProblem(read.object('problem'));
+    if ((problem.type === 'regression') !== (name === 'regression')) read.fail('name', `that of a ${problem.type} problem`);
+    return { name: name as 'classification', label: read.text('label'), texts: read.texts('texts'), problem };
+  }
+  const columns = parseColumns(name as keyof typeof TASK_ROLES, read.object('columns'), read);
+  if (name !== 'token-classification') return { name: name as 'causal-lm', columns };
+  const tags = read.texts('tags');
+  if (tags.length < 2 || new Set(tags).size !== tags.length) read.fail('tags', 'a list of different tags');
+  return { name, columns, tags };
+}
+
+/** One of the task's sets of roles, each with a column. */
+function parseColumns(name: keyof typeof TASK_ROLES, { value, text }: Reader, read: Reader): Readonly<Record<string, string>> {
+  const sets: readonly (readonly string[])[] = TASK_ROLES[name];
+  const isWhole = (set: readonly string[]): boolean => set.every((role) => role.endsWith('?') || Object.hasOwn(value, role)) && Object.keys(value).every((role) => set.includes(role) || set.includes(`${role}?`));
+  if (!sets.some(isWhole)) return read.fail('columns', `columns of ${sets.map((set) => set.join(', ')).join('; or ')}`);
+  return Object.fromEntries(Object.keys(value).map((role) => [role, text(role)]));
 }
 
 function parseProblem(read: Reader): ProblemRecord {

@@ -1,12 +1,10 @@
 /** What a fitted predictor is made of. */
 import type { Model } from '@peft/core';
-import type { Metric } from '@peft/data';
 import type { Engine } from '@peft/ops';
 import type { BaseModel } from './base-model.js';
 import type { Hyperparameters } from './hyperparameters.js';
 import type { FitSummary } from './predictor-types.js';
-import type { Problem } from './problem.js';
-import type { TextSettings } from './text-columns.js';
+import type { PredictorTask, WatchedMetric } from './tasks/predictor-task.js';
 
 /** The adapter's name on the model and in messages. */
 export const ADAPTER = 'default';
@@ -15,10 +13,9 @@ export interface PredictorState {
   readonly engine: Engine;
   readonly model: Model;
   readonly base: BaseModel;
-  readonly problem: Problem;
-  readonly metric: Metric;
+  readonly task: PredictorTask;
+  readonly metric: WatchedMetric;
   readonly settings: Hyperparameters;
-  readonly texts: TextSettings;
   readonly fileColumns: readonly string[] | undefined;
   /** What was trained, for instance `ia3_bias`. */
   readonly method: string;

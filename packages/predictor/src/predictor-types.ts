@@ -3,18 +3,28 @@ import type { MethodSpec, Module, TrainEvent } from '@peft/core';
 import type { ColumnType, Label, Metric, ProblemType, Table } from '@peft/data';
 import type { EngineName } from './engine-choice.js';
 import type { HyperparameterInput } from './hyperparameters.js';
+import type { ColumnRoles } from './tasks/column-roles.js';
+import type { WritingOptions } from './tasks/predictor-task.js';
+import type { TaskName } from './tasks/task-names.js';
 
-/** A file (CSV, TSV, JSON Lines, JSON, Parquet), a table, or rows as objects. */
+/** A file (CSV, TSV, JSON Lines, JSON, Parquet, plain text), a table, or rows as objects. */
 export type PredictorData = string | Table | readonly object[];
 
 export interface PredictorOptions {
-  /** Column to be predicted. */
-  readonly label: string;
+  /** What is to be learnt. Default: `classification` or `regression`, found from the labels. */
+  readonly task?: TaskName;
+  /** Column to be predicted, of classification and regression. */
+  readonly label?: string;
+  /** Which columns the other tasks read, where they have other names: `{ prompt: 'instruction', completion: 'output' }`. */
+  readonly columnRoles?: ColumnRoles;
   /** Folder that a fit saves into; it must be empty or missing. Without one nothing is written until `save`. */
   readonly path?: string;
   /** Default: found from the labels. */
   readonly problemType?: ProblemType | 'classification';
-  /** Watched while training and the default of `evaluate`. Default `roc_auc` for two classes, `accuracy` for more, `root_mean_squared_error` for numbers. */
+  /**
+   * Watched while training and the default of `evaluate`. Default `roc_auc` for two classes, `accuracy` for more, `root_mean_squared_error` for
+   * numbers, `entity_f1` for tags, `perplexity` for language models, `mean_reciprocal_rank` for embeddings.
+   */
   readonly evalMetric?: string | Metric;
   /** Named set of hyperparameters; a fit may name another. Default `default`. */
   readonly presets?: string;
@@ -70,14 +80,21 @@ export interface ReadOptions {
 export interface EvaluateOptions extends ReadOptions {
   /** Metrics or their names. Default: the predictor's metric. */
   readonly metrics?: string | Metric | readonly (string | Metric)[];
+  /** How texts are written, where a metric compares them. Default: greedy. */
+  readonly writing?: WritingOptions;
   /** Also return the predictions. Default false. */
   readonly returnPredictions?: boolean;
+}
+
+export interface PredictOptions extends ReadOptions {
+  /** How language models write. Default: greedy, at most `model.hf_text.max_target_len` tokens. */
+  readonly writing?: WritingOptions;
 }
 
 /** Scores by the metrics' names as they were given. */
 export type Scores = Readonly<Record<string, number>>;
 
-export interface ScoredPredictions { readonly scores: Scores; readonly predictions: readonly Label[] }
+export interface ScoredPredictions<P = Label> { readonly scores: Scores; readonly predictions: readonly P[] }
 
 export interface ProbabilityOptions extends ReadOptions {
   /** False, for two classes: the probability of the positive class alone. Default true. */

@@ -1,8 +1,8 @@
 /** From settings to what the trainer is given: batches, optimiser, schedule, validation. */
-import type { Metric } from '@peft/data';
 import { autogluonSchedule, autogluonWarmupSteps, constantSchedule, createOptimizer, type LearningRateSchedule, type Optimizer } from '@peft/optim';
 import type { Selection, TrainOptions, ValidationOptions } from '@peft/trainer';
 import type { Hyperparameters } from './hyperparameters.js';
+import type { WatchedMetric } from './tasks/predictor-task.js';
 
 export interface RunSizes {
   /** Rows of a forward pass. */
@@ -54,7 +54,7 @@ const SELECTIONS: Readonly<Record<Hyperparameters['optim.top_k_average_method'],
 const STOPPING_MARGIN = 1e-7;
 
 /** Options of `train` that the settings decide. */
-export function trainOptionsOf(settings: Hyperparameters, metric: Metric): TrainOptions & { readonly validation: ValidationOptions } {
+export function trainOptionsOf(settings: Hyperparameters, metric: WatchedMetric): TrainOptions & { readonly validation: ValidationOptions } {
   const { batchSize, microBatchSize } = runSizes(settings);
   const interval = settings['optim.val_check_interval'];
   return {

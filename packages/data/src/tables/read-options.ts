@@ -1,7 +1,7 @@
 /** Options of `readTable`, and what its readers share. */
 import { PeftError } from '@peft/errors';
 
-export type TableFormat = 'csv' | 'tsv' | 'jsonl' | 'json' | 'parquet';
+export type TableFormat = 'csv' | 'tsv' | 'jsonl' | 'json' | 'parquet' | 'text' | 'conll';
 
 export interface ReadTableOptions {
   /** Default: by the ending of the path. */

@@ -163,3 +163,18 @@ describe('Parquet', () => {
     expect(await failure('b.parquet', '')).toContain('PEFT_TABLE_UNREADABLE');
   });
 });
+
+describe('plain text', () => {
+  it('has paragraphs between blank lines, or else lines', async () => {
+    expect(await read('a.txt', 'One text\nof two lines.\n\n\nAnother.\r\n')).toEqual({ text: ['One text\nof two lines.', 'Another.'] });
+    expect(await read('a.txt', 'One.\nTwo.\nThree.')).toEqual({ text: ['One.', 'Two.', 'Three.'] });
+    expect(await read('a.txt', 'One.\nTwo.\nThree.', { limit: 2 })).toEqual({ text: ['One.', 'Two.'] });
+    expect(await failure('a.txt', '\n \n')).toMatch(/^PEFT_TABLE_EMPTY/);
+  });
+
+  it('of CoNLL has a word and its tag per line', async () => {
+    const file = '-DOCSTART- -X- O O\n\nAda NNP B-NP B-PER\nwrites VBZ B-VP O\n\n# sent_id = 2\nLondon\tB-LOC\n';
+    expect(await read('a.conll', file)).toEqual({ tokens: [['Ada', 'writes'], ['London']], tags: [['B-PER', 'O'], ['B-LOC']] });
+    expect(await failure('a.conll', 'Ada B-PER\nwrites\n')).toContain('line 2 must have a word and its tag, got "writes"');
+  });
+});

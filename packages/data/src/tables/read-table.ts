@@ -6,15 +6,16 @@ import { readDelimited } from './read-delimited.js';
 import { readJson, readJsonLines } from './read-json.js';
 import type { ReadTableOptions, TableFormat } from './read-options.js';
 import { readParquet } from './read-parquet.js';
+import { readPlainText, readTaggedWords } from './read-plain-text.js';
 import type { Table } from './table.js';
 
 const FORMATS: Readonly<Record<string, TableFormat>> = {
-  '.csv': 'csv', '.tsv': 'tsv', '.tab': 'tsv', '.jsonl': 'jsonl', '.ndjson': 'jsonl', '.json': 'json', '.parquet': 'parquet', '.pq': 'parquet',
+  '.csv': 'csv', '.tsv': 'tsv', '.tab': 'tsv', '.jsonl': 'jsonl', '.ndjson': 'jsonl', '.json': 'json', '.parquet': 'parquet', '.pq': 'parquet', '.txt': 'text', '.conll': 'conll',
 };
 const OPTIONS = ['format', 'header', 'columns', 'delimiter', 'quotes', 'texts', 'limit', 'maximumCellLength'];
 
 /**
- * Reads a CSV, TSV, JSON Lines, JSON or Parquet file. CSV, TSV and JSON Lines are read as streams, so that only the cells are held in memory.
+ * Reads a CSV, TSV, JSON Lines, JSON, Parquet, plain text or CoNLL file. CSV, TSV and JSON Lines are read as streams, so that only the cells are held in memory.
  *
  * @throws PEFT_FILE_MISSING, PEFT_TABLE_FORMAT_UNKNOWN, PEFT_TABLE_EMPTY, PEFT_TABLE_ROW_RAGGED, PEFT_TABLE_UNREADABLE, PEFT_CELL_TOO_LARGE,
  * PEFT_COLUMN_DUPLICATE, PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
@@ -36,6 +37,10 @@ export async function readTable(path: string, options: ReadTableOptions = {}): P
       return readJson(path, options);
     case 'parquet':
       return readParquet(path, options);
+    case 'text':
+      return readPlainText(path, options);
+    case 'conll':
+      return readTaggedWords(path, options);
     default:
       throw new PeftError('PEFT_TABLE_FORMAT_UNKNOWN', `data: ${path} does not end in a known format (${Object.keys(FORMATS).join(', ')}), got format ${show(options.format)}.`, {
         hint: 'Rename it or give the option format.',

@@ -1,0 +1,17 @@
+/** The pooled hidden state as a prediction. */
+import type { ModelBatch, ModelOutput } from '@peft/core';
+import { PeftError } from '@peft/errors';
+import type { Task } from '@peft/trainer';
+
+export const EMBEDDING: Task<never, Float32Array> = Object.freeze({
+  name: 'embedding',
+  count: ({ offsets }: ModelBatch) => offsets.length - 1,
+  loss: () => {
+    throw new PeftError('PEFT_TASK_LABELS', 'embedding: it has no loss.');
+  },
+  predict: ({ pooled }: ModelOutput) => {
+    const values = pooled!.dataSync<'float32'>(); // [B, D]: what was asked for
+    const width = pooled!.shape[1];
+    return Array.from({ length: pooled!.shape[0] }, (_, b) => values.slice(b * width, (b + 1) * width));
+  },
+});

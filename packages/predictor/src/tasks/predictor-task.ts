@@ -1,0 +1,59 @@
+/** The seam between a predictor and what it predicts: columns in, head and loss of the model, scores, predictions. One file per task. */
+import type { HeadOptions, Model } from '@peft/core';
+import type { Metric, Table } from '@peft/data';
+import type { TextGenerationOptions } from '@peft/generation';
+import type { Evaluation, Task, TrainingData } from '@peft/trainer';
+import type { BaseModel } from '../base-model.js';
+import type { Hyperparameters } from '../hyperparameters.js';
+import type { Problem } from '../problem.js';
+import type { TaskName } from './task-names.js';
+import type { TaskRecord } from './task-record.js';
+
+/** What tells the best of several checkpoints. */
+export type WatchedMetric = Pick<Metric, 'name' | 'greaterIsBetter' | 'optimum'>;
+
+/** The model and what belongs to it, when a task computes. */
+export interface TaskTools {
+  readonly model: Model;
+  readonly base: BaseModel;
+  readonly settings: Hyperparameters;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How texts are written by tasks that write. */
+export type WritingOptions = Pick<TextGenerationOptions, 'maxNewTokens' | 'temperature' | 'topK' | 'topP' | 'repetitionPenalty' | 'beams' | 'lengthPenalty' | 'seed' | 'stopStrings' | 'batchSize' | 'onText'>;
+
+/** Scores of labelled rows, by the metrics' own names and `loss`, and what was predicted where that came along. */
+export interface TaskEvaluation extends Evaluation {
+  readonly predictions?: readonly unknown[];
+}
+
+/** A task whose columns (and classes) are known. */
+export interface PredictorTask {
+  readonly name: TaskName;
+  /** What a saved predictor needs to make it again. JSON-safe. */
+  readonly record: TaskRecord;
+  /** Columns that training rows have. */
+  readonly columns: readonly string[];
+  /** Columns that new rows need. */
+  readonly inputs: readonly string[];
+  /** Of classes and numbers. */
+  readonly problem?: Problem;
+  head(settings: Hyperparameters): HeadOptions;
+  /** The trainer's side of it. */
+  loss(settings: Hyperparameters): Task<never, unknown>;
+  /** Labelled rows, ready to be packed. */
+  examples(table: Table, tools: TaskTools): Promise<TrainingData<never>>;
+  /** The metric of that name, or the task's own. @throws PEFT_METRIC_UNKNOWN */
+  metric(given: string | Metric | undefined): WatchedMetric;
+  /** That labels and metric go together, before anything is computed. @throws PEFT_METRIC_…, PEFT_LABEL_…, PEFT_DATA_INVALID */
+  checkRows(table: Table, metrics: readonly WatchedMetric[]): void;
+  /** Prepares labelled rows to be scored, as often as one likes. */
+  scorer(table: Table, metrics: readonly WatchedMetric[], tools: TaskTools, writing?: WritingOptions): Promise<(signal?: AbortSignal) => Promise<TaskEvaluation>>;
+  /** One prediction per row. */
+  predict(table: Table, tools: TaskTools, writing?: WritingOptions): Promise<readonly unknown[]>;
+  /** Rows of texts that were given as they are. @throws PEFT_DATA_INVALID when the task needs more than one text a row */
+  rowsOfTexts(texts: readonly string[]): Table;
+  /** Class of each row, where a split is to keep the classes' shares. */
+  strata?(table: Table): ArrayLike<number> | undefined;
+}
