@@ -5,6 +5,7 @@ import { addDoctor } from './commands/doctor.js';
 import { addEvaluate } from './commands/evaluate.js';
 import { addFit } from './commands/fit.js';
 import { addInspect } from './commands/inspect.js';
+import { addPlan } from './commands/plan.js';
 import { addPredict } from './commands/predict.js';
 import { addSetup } from './commands/setup.js';
 import { reportError } from './report-error.js';
@@ -24,6 +25,7 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
   addEvaluate(program, terminal);
   addPredict(program, terminal);
   addInspect(program, terminal);
+  addPlan(program, terminal);
   addSetup(program, terminal);
   addDoctor(program, terminal);
   for (const command of program.commands) command.copyInheritedSettings(program);

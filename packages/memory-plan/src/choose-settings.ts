@@ -18,6 +18,8 @@ export interface Suggestion {
   readonly fits: boolean;
 }
 
+/** The share of the peak that a measure has to take away to be suggested. */
+const WORTH_SAYING = 0.001;
 /** Tokens below which products no longer use a processor well. */
 const EFFICIENT_TOKENS = 512;
 const NF4: WeightQuantization = Object.freeze({ format: 'nf4', blockSize: 64, doubleQuantization: true });
@@ -36,7 +38,7 @@ export const firstBlocks = (count: number): ReadonlySet<number> => new Set(Array
 export function suggestSettings(request: PlanRequest): Suggestion[] {
   return withPlanner(request, (planner) => {
     const before = planner.plan(request).peakBytes;
-    return measures(planner, request, request).map((measure) => judge(planner, measure)).filter(({ peakBytes }) => peakBytes < before);
+    return measures(planner, request, request).map((measure) => judge(planner, measure)).filter(({ peakBytes }) => peakBytes < before * (1 - WORTH_SAYING));
   });
 }
 
@@ -132,7 +134,7 @@ function measures(planner: Planner, request: PlanRequest, current: RunSettings, 
   const name = optimizer?.name ?? 'adamw';
   if (request.method && residentStateBytes === undefined) found.push({ kind: 'paged-optimizer', text: 'optimiser state in a page file', isExact: true, settings: { ...settings, residentStateBytes: 64e6 } });
   if (request.method && EIGHT_BIT[name]) found.push({ kind: '8-bit-optimizer', text: `the optimiser ${EIGHT_BIT[name]!().name}`, isExact: false, settings: { ...settings, optimizer: EIGHT_BIT[name]!() } });
-  if (!quantization && !request.storedQuantization) found.push({ kind: 'quantization', text: 'the base in NF4 with double quantisation', isExact: false, settings: { ...settings, quantization: NF4 } });
+  if (!quantization && !planner.isStoredQuantized) found.push({ kind: 'quantization', text: 'the base in NF4 with double quantisation', isExact: false, settings: { ...settings, quantization: NF4 } });
   return found;
 }
 

@@ -13,9 +13,11 @@ export function formatPlan(plan: MemoryPlan): string {
     ['weights', plan.weightBytes],
     ['adapters', plan.adapterBytes, `${plan.trainableParameters.toLocaleString('en-US')} of ${plan.parameters.toLocaleString('en-US')} parameters train`],
     ['gradients', plan.gradientBytes],
-    ['optimiser state', plan.optimizerStateBytes, plan.pagedStateBytes > 0 ? `and ${gigabytes(plan.pagedStateBytes)} in a page file` : undefined] as readonly [string, number, string?],
+    plan.pagedStateBytes > 0 ? ['optimiser state', plan.optimizerStateBytes, `and ${gigabytes(plan.pagedStateBytes)} in a page file`] : ['optimiser state', plan.optimizerStateBytes],
     ['activations', plan.activationBytes, 'of one micro-batch'],
     ['runtime', plan.runtimeBytes],
+    ...(plan.updateBytes > plan.activationBytes ? [['update', plan.updateBytes, 'in the optimiser step, when no activation lives'] as const] : []),
+    ...(plan.peakBytes === plan.loadingPeakBytes ? [['loading', plan.loadingPeakBytes, 'weights, and the tensor that is being read'] as const] : []),
     ['peak', plan.peakBytes, `${gigabytes(plan.machine.usableBytes)} of ${gigabytes(plan.machine.totalBytes)} are free: ${plan.fits ? 'it fits' : 'it does not fit'}`],
   ];
   return rows.map(([name, bytes, note]) => `${name.padEnd(16)} ${gigabytes(bytes).padStart(9)}${note ? `   ${note}` : ''}`).join('\n');

@@ -20,7 +20,7 @@ export interface PlannedTask {
 }
 
 export interface MeasureRequest {
-  readonly architecture: Architecture<never>;
+  readonly architecture: Architecture<never> | Architecture<unknown>;
   /** The parsed config.json. */
   readonly config: Readonly<Record<string, unknown>>;
   readonly head: HeadOptions;

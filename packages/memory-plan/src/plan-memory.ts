@@ -8,6 +8,7 @@
 import type { Architecture, HeadOptions, MethodSpec, WeightQuantization } from '@peft/core';
 import { quantizableWeights } from '@peft/core';
 import { check } from '@peft/errors';
+import { readQuantizationConfig } from '@peft/hub';
 import { STORED_BYTES } from '@peft/ops';
 import { adamw, stateBytes, type Optimizer } from '@peft/optim';
 import { machineMemory, type MachineMemory } from './machine-memory.js';
@@ -30,7 +31,7 @@ export interface RunSettings {
 }
 
 export interface PlanRequest extends RunSettings {
-  readonly architecture: Architecture<never>;
+  readonly architecture: Architecture<never> | Architecture<unknown>;
   /** The parsed config.json; no weights are needed. */
   readonly config: Readonly<Record<string, unknown>>;
   /** Default `{ kind: 'none' }`. */
@@ -39,7 +40,7 @@ export interface PlanRequest extends RunSettings {
   readonly method?: MethodSpec;
   /** Type of the checkpoint's tensors. Default: config.json's `dtype` or `torch_dtype`, else float32. */
   readonly storedDtype?: PlannedDtype;
-  /** The checkpoint is quantised already (`quantization_config`); its linear maps stay as they are. */
+  /** The checkpoint is quantised already; its linear maps stay as they are. Default: config.json's `quantization_config`. */
   readonly storedQuantization?: WeightQuantization;
   /** Whose memory: the native engine has a kernel for each operation, the portable one has not. Default `native`. */
   readonly engine?: 'native' | 'portable';
@@ -80,6 +81,8 @@ const DTYPES: Readonly<Record<string, PlannedDtype>> = { float32: 'F32', float16
 /** A model whose plans are made: several settings share what does not depend on them. */
 export interface Planner {
   readonly blocks: number;
+  /** Whether the checkpoint itself is quantised. */
+  readonly isStoredQuantized: boolean;
   plan(settings: RunSettings): MemoryPlan;
   dispose(): void;
 }
@@ -103,7 +106,7 @@ export function planMemory(request: PlanRequest): MemoryPlan {
 
 /** Settings in the request are left out of account: they come with each plan. */
 export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Planner {
-  const { architecture, config, head = { kind: 'none' }, method, engine = 'native', storedQuantization, task, machine = machineMemory() } = request;
+  const { architecture, config, head = { kind: 'none' }, method, engine = 'native', storedQuantization = readQuantizationConfig(config['quantization_config']), task, machine = machineMemory() } = request;
   check.oneOf('memory plan', 'engine', engine, ['native', 'portable']);
   const kind: SizingKind = engine === 'native' ? 'kernels' : 'references';
   const storedDtype = request.storedDtype ?? DTYPES[String(config['dtype'] ?? config['torch_dtype'])] ?? 'F32';
@@ -116,6 +119,7 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
   };
   const { description } = modelFor(undefined);
   return {
+    isStoredQuantized: storedQuantization !== undefined,
     blocks: description.layers.encoder + description.layers.decoder,
     plan: (settings) => planFor(modelFor(settings.quantization), settings, { engine, storedDtype, machine }),
     dispose: () => {
