@@ -81,7 +81,7 @@ function register(triplet: Parameters, path: string, config: AdaloraConfig, cont
   if (config.targetRank > config.initialRank) throw new PeftError('PEFT_CONFIG_INVALID', `adalora: targetRank must be at most initialRank, got ${config.targetRank} over ${config.initialRank}.`);
   const allocator = context.shared('adalora', () => {
     const made = new RankAllocator(config);
-    if (!config.rankPattern) context.onStep((call) => made.update(call));
+    if (!config.rankPattern) context.onStep((call) => made.update(call), made);
     context.extraLoss(() => orthogonalLoss(made, config.orthogonalWeight));
     return made;
   });
@@ -102,7 +102,7 @@ function keptTensors(_config: AdaloraConfig, { shared }: PeftConfigContext): Map
   const allocator = shared.get('adalora') as RankAllocator;
   const tensors = new Map<string, Tensor>();
   for (const { path, a, e, b } of allocator.triplets) {
-    const pattern = allocator.rankPattern?.[`${path}.lora_E`];
+    const pattern = allocator.keptPattern()?.[`${path}.lora_E`];
     const kept = pattern?.includes(false) ? tf.tensor1d(pattern.flatMap((isKept, i) => (isKept ? [i] : [])), 'int32') : undefined;
     for (const [name, parameter, axis] of [['lora_A', a, 0], ['lora_E', e, 0], ['lora_B', b, 1]] as const) {
       tensors.set(`${path}.${name}`, kept ? tf.gather(parameter.value, kept, axis) : tf.clone(parameter.value));

@@ -5,7 +5,7 @@ import { didYouMean, PeftError } from '@peft/errors';
 import { embed, freezeTensor, linear, randomKey, type FrozenWeight, type Weight } from '@peft/ops';
 import type { Initializer } from './initializers.js';
 import { parameterSites, siteAt, type ModelDescription } from './model-description.js';
-import type { AdapterParameter, AttachContext, MethodPart, MethodSpec, ParameterOptions, SiteAdapters, SiteHandle, StepCall, UnfreezeOptions } from './peft-method.js';
+import type { AdapterParameter, AttachContext, MethodPart, MethodSpec, ParameterOptions, SiteAdapters, SiteHandle, StepCall, StepMemory, UnfreezeOptions } from './peft-method.js';
 import type { Site, SiteKind } from './sites.js';
 import { selectSites, type TargetSelection } from './target-selection.js';
 
@@ -69,6 +69,8 @@ export class Adapter {
   readonly replaced = new Map<string, FrozenWeight>();
   /** To be run after each optimiser step. */
   readonly stepHooks: ((call: StepCall) => void)[] = [];
+  /** What the hooks remember between steps. */
+  readonly stepMemories: StepMemory[] = [];
   /** Each added to the loss of a step. */
   readonly extraLosses: (() => Tensor)[] = [];
   /** One for each part of `spec`, in its order. */
@@ -180,7 +182,10 @@ function createContext(adapter: Adapter, part: MethodPart, sites: readonly Site[
       adapter.replaced.get(site.weight)?.dispose();
       adapter.replaced.set(site.weight, host.freezeMatrix(site.weight, changed));
     },
-    onStep: (hook) => void adapter.stepHooks.push(hook),
+    onStep: (hook, memory) => {
+      adapter.stepHooks.push(hook);
+      if (memory) adapter.stepMemories.push(memory);
+    },
     extraLoss: (term) => void adapter.extraLosses.push(term),
     randomKey: key,
   };

@@ -47,6 +47,14 @@ export interface StepCall {
   gradient(parameter: AdapterParameter): Tensor | undefined;
 }
 
+/** What a hook remembers from step to step, for checkpoints: a run that goes on from one remembers it, too. */
+export interface StepMemory {
+  /** Numbers by name. */
+  save(): Readonly<Record<string, Float32Array>>;
+  /** @param values what `save` gave; of a run that had nothing to remember yet, none */
+  restore(values: Readonly<Record<string, Float32Array>>): void;
+}
+
 /** What a method may ask for while it attaches. Core names, owns, saves and disposes all of it. */
 export interface AttachContext {
   readonly description: ModelDescription;
@@ -65,8 +73,8 @@ export interface AttachContext {
    * It runs before any `param` initialiser that reads the weight afterwards.
    */
   replaceWeight(change: (weight: Tensor2D) => Tensor2D): void;
-  /** Runs after each optimiser step. */
-  onStep(hook: (call: StepCall) => void): void;
+  /** Runs after each optimiser step. A hook that remembers something between steps says what, or a resumed run differs. */
+  onStep(hook: (call: StepCall) => void, memory?: StepMemory): void;
   /** Added to the training loss of each micro-batch, weighted by `1 / microBatches` so that a step adds it once. */
   extraLoss(term: () => Tensor): void;
   /** A random stream that names adapter, site and `purpose`. */

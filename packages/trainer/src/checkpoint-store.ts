@@ -5,7 +5,7 @@ import type { RunState } from './run-state.js';
 /** Everything that a run needs to go on exactly: parameters, optimiser, position. */
 export interface Checkpoint {
   readonly state: RunState;
-  /** Every parameter of the active adapters, `<adapter>/<name>`. */
+  /** Every parameter of the active adapters, `<adapter>/<name>`, and what their hooks remember, `<adapter>//<number>/<name>`. */
   readonly parameters: readonly TensorSource[];
   /** The optimiser's state as named tensors. */
   readonly optimizer: readonly TensorSource[];

@@ -8,6 +8,7 @@ import type { Checkpoint, CheckpointStore } from './checkpoint-store.js';
 import { areFinite, valuesOf, type KeyedParameter, type RunContext } from './run-context.js';
 import { requireSameSettings } from './run-settings.js';
 import type { ParameterValues } from './soup.js';
+import { hookMemory, restoreHookMemory } from './step-hooks.js';
 
 /**
  * Saves the run as it is and forgets the checkpoints that are neither among the best nor the last.
@@ -32,10 +33,10 @@ export function requireFinite({ owned, state }: Pick<RunContext, 'owned' | 'stat
   throw new PeftError('PEFT_TRAIN_NOT_FINITE', `trainer: ${names.length} parameters are no longer finite after step ${state.step}, among them ${names.slice(0, 3).join(', ')}.`, { hint: 'lower the learning rate or the gradient norm; the last checkpoint is from before' });
 }
 
-function checkpointOf({ owned, optimizerState, state, clock, startedAtMs, request }: RunContext): Checkpoint {
+function checkpointOf({ model, owned, optimizerState, state, clock, startedAtMs, request }: RunContext): Checkpoint {
   return {
     state: { ...state, elapsedMs: state.elapsedMs + (clock.now() - startedAtMs), learningRate: request.schedule(state.step) },
-    parameters: owned.map(({ key, parameter }) => memorySource(key, parameter.shape, valuesOf(parameter.value))),
+    parameters: [...owned.map(({ key, parameter }) => memorySource(key, parameter.shape, valuesOf(parameter.value))), ...hookMemory(model)],
     optimizer: stateTensors(optimizerState),
   };
 }
@@ -60,6 +61,7 @@ export async function restoreCheckpoint(run: RunContext, step: number): Promise<
     const values = parameterValues(saved.parameters, run.owned, step);
     restoreState(run.optimizerState, saved.optimizer);
     assignParameters(run.owned, values);
+    restoreHookMemory(run.model, saved.parameters);
     run.state = { ...saved.state, engine: run.state.engine };
     run.savedStep = step;
     if (saved.state.engine !== run.state.engine) {

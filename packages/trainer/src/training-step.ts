@@ -1,12 +1,13 @@
 /** One optimiser step: the gradients of its micro-batches, clipping, the update, the methods' hooks. */
 import * as tf from '@tensorflow/tfjs';
-import type { Scalar, Tensor } from '@tensorflow/tfjs';
+import type { Scalar } from '@tensorflow/tfjs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { AdapterParameter, ModelBatch } from '@peft/core';
+import type { ModelBatch } from '@peft/core';
 import type { PlannedBatch } from '@peft/data';
 import { clipByGlobalNorm, globalNorm, nonFiniteGradients } from '@peft/optim';
 import { chooseCheckpointing } from './checkpointing-choice.js';
 import type { RunContext } from './run-context.js';
+import { runHooks } from './step-hooks.js';
 import { forwardTask } from './task.js';
 
 export interface StepSize {
@@ -41,7 +42,7 @@ export async function runStep<B extends ModelBatch>(run: RunContext<B>, parts: P
   const { norm, gradientScale } = clip(run);
   if (!Number.isFinite(norm)) return { kind: 'left-out', cause: 'not-finite', what: `the gradient of ${nonFiniteGradients(accumulator.gradients).slice(0, 3).join(', ')} is not finite`, ...size };
   request.optimizer.update(run.trainables, accumulator.gradients, run.optimizerState, { learningRate: request.schedule(state.step), gradientScale });
-  runHooks(run as RunContext);
+  runHooks(run as RunContext, gradientScale);
   return { kind: 'updated', loss, gradientNorm: norm, ...size };
 }
 
@@ -55,20 +56,6 @@ function scaledLoss<B extends ModelBatch>(run: RunContext<B>, batch: B, count: n
   });
   const extras = model.activeAdapters.flatMap((name) => model.adapter(name).extraLosses.map((term) => tf.div(tf.reshape(term(), []), microBatches)));
   return extras.reduce((sum, extra) => tf.add(sum, extra), tf.div(request.task.loss(output, batch), count)) as Scalar;
-}
-
-/** Tells methods that asked for it about the update. What they make in passing is freed. */
-function runHooks({ model, accumulator, owned, state }: Pick<RunContext, 'model' | 'accumulator' | 'owned' | 'state'>): void {
-  const adapters = model.activeAdapters.map((name) => model.adapter(name)).filter(({ stepHooks }) => stepHooks.length > 0);
-  if (adapters.length === 0) return;
-  const keys = new Map<unknown, string>(owned.map(({ key, parameter }) => [parameter, key]));
-  tf.tidy(() => {
-    const gradient = (parameter: AdapterParameter): Tensor | undefined => {
-      const values = accumulator.gradients[keys.get(parameter) ?? ''];
-      return values && tf.tensor(values.slice(), [...parameter.shape], 'float32');
-    };
-    for (const { stepHooks } of adapters) for (const hook of stepHooks) hook({ step: state.step + 1, gradient });
-  });
 }
 
 function clip({ options, accumulator }: RunContext): { norm: number; gradientScale: number } {

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs';
+import { adalora } from '@peft/adalora';
+import { saveAdapter } from '@peft/core';
 import { adamw, cosineSchedule, lion } from '@peft/optim';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { classification, folderCheckpointStore, memoryCheckpointStore, predict, train, type CheckpointStore, type TrainOptions } from '../src/index.js';
@@ -49,6 +51,29 @@ describe('a run that is aborted and resumed', () => {
       expect(rest.events[0]).toMatchObject({ type: 'run/started', resumedAtStep: abortAt });
       expect(rest.result).toMatchObject({ reason: 'completed', step: 12, best: whole.result.best!, selected: whole.result.selected });
       expect(rest.bytes, `aborted at ${abortAt}`).toEqual(whole.bytes);
+    }
+  });
+
+  it('does so with a method that remembers more than its parameters', async () => {
+    const method = () => adalora({ initialRank: 3, targetRank: 1, totalSteps: 12, initialSteps: 1, finalSteps: 3, targets: { roles: ['attention.query', 'attention.value'] } });
+    let adapters = 0;
+    const run = async (store: CheckpointStore, abortAt?: number) => {
+      const model = await tinyModel('bert', method());
+      const controller = new AbortController();
+      const { request } = tinyRun(model, { store, signal: controller.signal, options: { resume: true } });
+      request.bus!.listen((event) => event.type === 'step/completed' && event.step === abortAt && controller.abort());
+      await train(request);
+      const place = join(folder, `adapter-${(adapters += 1)}`);
+      await saveAdapter(model, 'default', place);
+      model.dispose();
+      return ['adapter_config.json', 'adapter_model.safetensors'].map((file) => readFileSync(join(place, file), 'latin1'));
+    };
+    const whole = await run(memoryCheckpointStore());
+    expect(whole[0]).toContain('false'); // some directions were dropped
+    for (const abortAt of [2, 6, 10]) {
+      const store = folderCheckpointStore(join(folder, `adalora-at-${abortAt}`));
+      await run(store, abortAt);
+      expect(await run(store), `aborted at ${abortAt}`).toEqual(whole);
     }
   });
 

@@ -239,6 +239,21 @@ describe('a run', () => {
     expect(tf.memory().numTensors).toBe(before);
   });
 
+  it('shows hooks the gradients as they were clipped', async () => {
+    for (const maxGradientNorm of [null, 0.01]) {
+      const model = await tinyModel();
+      const adapter = model.adapter('default');
+      const norms: number[] = [];
+      adapter.stepHooks.push(({ gradient }) => norms.push(Math.hypot(...[...adapter.parameters.values()].flatMap((parameter) => [...(gradient(parameter)?.dataSync() ?? [])]))));
+      const { request, events } = tinyRun(model, { options: { maxSteps: 2, maxGradientNorm } });
+      await train(request);
+      // What events tell is the norm before clipping.
+      steps(events).forEach(({ gradientNorm }, i) => expect(norms[i]).toBeCloseTo(maxGradientNorm ?? gradientNorm, 5));
+      expect(steps(events).every(({ gradientNorm }) => gradientNorm > 0.02)).toBe(true);
+      model.dispose();
+    }
+  });
+
   it('adds the extra losses of adapters once a step and calls their hooks with the gradient', async () => {
     const losses: number[][] = [];
     for (const limits of [{ microBatchSize: 4 }, { microBatchSize: 1 }]) {

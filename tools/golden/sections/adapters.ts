@@ -130,8 +130,9 @@ async function checkTraining(each: Check): Promise<void> {
       else if (step === 0) compareGradients(comparison, adapter, gradients, record.rank_pattern);
       comparison.number(`loss of step ${step}`, loss, record.loss[step]!, record.atol_loss);
       comparison.number(`gradient norm of step ${step}`, globalNorm(gradients), record.grad_norm[step]!, record.atol_grad_norm);
-      optimizer.update(parameters, gradients, state, { learningRate: lr, gradientScale: maximumNorm === null ? 1 : clipByGlobalNorm(gradients, maximumNorm).gradientScale });
-      for (const hook of adapter.stepHooks) hook({ step: step + 1, gradient: ({ name }) => gradients[name] });
+      const gradientScale = maximumNorm === null ? 1 : clipByGlobalNorm(gradients, maximumNorm).gradientScale;
+      optimizer.update(parameters, gradients, state, { learningRate: lr, gradientScale });
+      tf.tidy(() => adapter.stepHooks.forEach((hook) => hook({ step: step + 1, gradient: ({ name }) => gradients[name] && tf.mul(gradients[name], gradientScale) })));
       tf.dispose(gradients);
     }
     state.dispose();
