@@ -133,8 +133,8 @@ export interface NativeBinding {
   setInstructionSet(name: InstructionSet): void;
   /** Threads of the whole process, 1 … 256; 0 for the default (`PEFT_NUM_THREADS`, else all cores). Results do not depend on it. */
   setThreads(count: number): void;
-  /** Uninitialised memory, aligned to 64 bytes. Freed when collected. */
-  allocate(byteLength: number): ArrayBuffer;
+  /** Uninitialised memory, aligned to 64 bytes, of which `usedBytes` will be used at first. Freed when collected. */
+  allocate(byteLength: number, usedBytes: number): ArrayBuffer;
   /**
    * Gives the physical memory of a buffer of {@link allocate} back to the system; its content is lost, the buffer stays usable.
    * Buffers below a megabyte stay as they are. Never call it with a buffer of another origin.

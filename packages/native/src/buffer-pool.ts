@@ -2,18 +2,22 @@
  * Aligned buffers for tensors, reused without zeroing, so that a training loop neither allocates nor collects garbage.
  *
  * A buffer's address range is rounded up generously (large ones to a power of two), so that batches of other lengths find one
- * that fits; only what a tensor touches takes memory. Resting buffers give their memory back when living and resting ones together
- * exceed the highest living total so far.
+ * that fits; only what a tensor touches takes memory. Resting buffers give their memory back, and keep their addresses, when living
+ * and resting ones together exceed the highest living total so far by a sixteenth: without that margin the sizes that a forward and
+ * a backward pass want in turn would push each other out in every step.
  */
 const SMALLEST_BYTES = 256;
 /** From here on sizes are powers of two and memory comes page by page. */
 const PAGED_FROM_BYTES = 2 ** 20;
+/** Resting memory beyond the highest living total, as a share of that. */
+const MARGIN = 1 / 16;
 
 export interface BufferPoolUsage { readonly livingBytes: number; readonly restingBytes: number; readonly peakLivingBytes: number }
 
 /** What the pool needs of the addon. */
 export interface BufferSource {
-  allocate(byteLength: number): ArrayBuffer;
+  /** `usedBytes` of it will be used at first. */
+  allocate(byteLength: number, usedBytes: number): ArrayBuffer;
   discard(buffer: ArrayBuffer): void;
 }
 
@@ -48,7 +52,9 @@ export class BufferPool {
   take(length: number): Float32Array {
     const bytes = length * 4;
     const size = blockSize(bytes);
-    const block = this.#reuse(size) ?? this.#fresh(size, bytes);
+    const block = this.#resting.get(size)?.pop() ?? this.#fresh(size, bytes);
+    this.#restingBytes -= block.touchedBytes;
+    if (bytes > block.touchedBytes) this.#makeRoom(bytes);
     block.usedBytes = bytes;
     block.touchedBytes = Math.max(block.touchedBytes, bytes);
     this.#livingBytes += bytes;
@@ -71,38 +77,37 @@ export class BufferPool {
     this.#restingBytes += block.touchedBytes;
   }
 
-  /** Lets every resting block go. */
+  /** Lets every resting block go, its addresses included. */
   clear(): void {
-    this.#letGo(this.#restingBytes);
+    this.#giveBack(this.#restingBytes);
     this.#resting.clear();
-  }
-
-  #reuse(size: number): Block | undefined {
-    const found = this.#resting.get(size)?.pop();
-    if (found) this.#restingBytes -= found.touchedBytes;
-    return found;
+    this.#restingBytes = 0;
   }
 
   #fresh(size: number, bytes: number): Block {
-    const excess = this.#livingBytes + this.#restingBytes + bytes - this.#peakLivingBytes;
-    if (excess > 0) this.#letGo(Math.min(excess, this.#restingBytes));
-    const block: Block = { buffer: this.source.allocate(size), touchedBytes: 0, usedBytes: 0 };
+    const block: Block = { buffer: this.source.allocate(size, bytes), touchedBytes: 0, usedBytes: 0 };
     this.#blocks.set(block.buffer, block);
     return block;
   }
 
-  /** Gives `bytes` of resting memory back to the system, largest blocks first. The addresses go when they are collected. */
-  #letGo(bytes: number): void {
+  /** Before `bytes` of a block join the living ones. */
+  #makeRoom(bytes: number): void {
+    const excess = this.#livingBytes + this.#restingBytes + bytes - this.#peakLivingBytes * (1 + MARGIN);
+    if (excess > 0 && this.#restingBytes > 0) this.#giveBack(excess);
+  }
+
+  /** Gives at least `bytes` of resting memory back to the system where there is so much, largest blocks first. */
+  #giveBack(bytes: number): void {
     let freed = 0;
     for (const size of [...this.#resting.keys()].sort((a, b) => b - a)) {
-      const list = this.#resting.get(size)!;
-      while (list.length > 0 && freed < bytes) {
-        const block = list.pop()!;
+      if (size < PAGED_FROM_BYTES) break;
+      for (const block of this.#resting.get(size)!) { // the longest resting one first
+        if (freed >= bytes) break;
+        if (block.touchedBytes === 0) continue;
         this.source.discard(block.buffer);
         freed += block.touchedBytes;
+        block.touchedBytes = 0;
       }
-      if (list.length === 0) this.#resting.delete(size);
-      if (freed >= bytes) break;
     }
     this.#restingBytes -= freed;
   }

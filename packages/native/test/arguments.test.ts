@@ -99,9 +99,9 @@ describe.skipIf(!addon)('the addon', () => {
   });
 
   test('hands out aligned memory that arrays can be laid over', () => {
-    const buffer = native.allocate(1000);
+    const buffer = native.allocate(1000, 1000);
     expect(buffer.byteLength).toBe(1000);
     expect(new Float32Array(buffer).fill(1)[249]).toBe(1);
-    expect(native.allocate(0).byteLength).toBe(0);
+    expect(native.allocate(0, 0).byteLength).toBe(0);
   });
 });

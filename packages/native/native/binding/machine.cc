@@ -39,16 +39,13 @@ napi_value setThreads(const Arguments& a) {
   return nullptr;
 }
 
-/** From this size on memory comes in pages of its own, which `discard` can give back. */
-constexpr size_t kPagesFrom = size_t{1} << 20;
-
 napi_value allocate(const Arguments& a) {
   const size_t bytes = static_cast<size_t>(a.size(0, "byteLength", 0, int64_t{1} << 33));
+  const size_t used = static_cast<size_t>(a.size(1, "usedBytes", 0, static_cast<int64_t>(bytes)));
   void* memory = bytes >= kPagesFrom ? allocatePages(bytes) : alignedAllocate(bytes);
+  if (bytes >= kPagesFrom) preferLargePages(memory, used);
   auto release = [](napi_env, void* data, void* hint) {
-    const size_t size = reinterpret_cast<size_t>(hint);
-    if (size >= kPagesFrom) freePages(data, size);
-    else alignedFree(data);
+    freeMemory(data, reinterpret_cast<size_t>(hint));
   };
   napi_value buffer;
   if (napi_create_external_arraybuffer(a.env(), memory, bytes, release, reinterpret_cast<void*>(bytes), &buffer) != napi_ok) {

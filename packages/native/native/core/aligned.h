@@ -34,28 +34,4 @@ inline void alignedFree(void* memory) {
 #endif
 }
 
-/** A grow-only block; growing drops the content. */
-class AlignedBlock {
- public:
-  AlignedBlock() = default;
-  AlignedBlock(const AlignedBlock&) = delete;
-  AlignedBlock& operator=(const AlignedBlock&) = delete;
-  ~AlignedBlock() { alignedFree(memory_); }
-
-  void* reserve(size_t bytes) {
-    if (bytes > capacity_) {
-      alignedFree(memory_);
-      memory_ = nullptr;
-      capacity_ = 0;
-      memory_ = alignedAllocate(bytes);
-      capacity_ = bytes;
-    }
-    return memory_;
-  }
-
- private:
-  void* memory_ = nullptr;
-  size_t capacity_ = 0;
-};
-
 }  // namespace peft

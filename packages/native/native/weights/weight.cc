@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstring>
 
-#include "../core/aligned.h"
+#include "../core/pages.h"
 #include "../core/arena.h"
 #include "../core/dispatch.h"
 #include "../core/thread-pool.h"
@@ -23,7 +23,8 @@ int64_t storedBytes(Format format, int64_t elements) {
 }
 
 std::shared_ptr<uint8_t> allocateBytes(int64_t count) {
-  return std::shared_ptr<uint8_t>(static_cast<uint8_t*>(alignedAllocate(static_cast<size_t>(count))), [](uint8_t* p) { alignedFree(p); });
+  const size_t bytes = static_cast<size_t>(count);
+  return std::shared_ptr<uint8_t>(static_cast<uint8_t*>(allocateMemory(bytes)), [bytes](uint8_t* p) { freeMemory(p, bytes); });
 }
 
 MatrixView Weight::view() const {
