@@ -1,9 +1,11 @@
 /** The `peft` command: parses the line, runs the command, says what went wrong. */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { addChat } from './commands/chat.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEvaluate } from './commands/evaluate.js';
 import { addFit } from './commands/fit.js';
+import { addGenerate } from './commands/generate.js';
 import { addInspect } from './commands/inspect.js';
 import { addPlan } from './commands/plan.js';
 import { addPredict } from './commands/predict.js';
@@ -24,6 +26,8 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
   addFit(program, terminal);
   addEvaluate(program, terminal);
   addPredict(program, terminal);
+  addGenerate(program, terminal);
+  addChat(program, terminal);
   addInspect(program, terminal);
   addPlan(program, terminal);
   addSetup(program, terminal);

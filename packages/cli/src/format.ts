@@ -32,3 +32,9 @@ export function table(rows: readonly (readonly (string | number)[])[]): string {
   const line = (row: readonly string[]): string => row.map((cell, column) => (isNumber(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!))).join('  ').trimEnd();
   return [line(cells[0]!), widths.map((width) => '─'.repeat(width)).join('  '), ...cells.slice(1).map(line)].join('\n');
 }
+
+/** What trains and what a model takes, as AutoGluon's summary has it: 4 bytes an element, in units of 10⁶ bytes. */
+export function modelSummary(trainable: number, total: number): string {
+  const megabytes = ((4 * total) / 1e6).toLocaleString('en-US', { minimumFractionDigits: 3, maximumFractionDigits: 3 });
+  return table([['parameters', ''], ['trainable', trainable], ['non-trainable', total - trainable], ['total', total], ['size in float32 (MB)', megabytes]]);
+}

@@ -11,7 +11,7 @@ import { lora } from '@peft/lora';
 import { loha, lokr } from '@peft/lycoris';
 import { mam, unipelt } from '@peft/mam';
 import { oft } from '@peft/oft';
-import { AUTOGLUON_METHODS, autogluonMethod, withMethods, type AutogluonMethod } from '@peft/predictor';
+import { AUTOGLUON_METHODS, autogluonMethod, isTableTask, withMethods, type AutogluonMethod, type TaskName } from '@peft/predictor';
 import { attentionPrefix, prefixTuning, promptTuning, pTuning } from '@peft/prompt-tuning';
 import { trainableTokens } from '@peft/trainable-tokens';
 import { vera } from '@peft/vera';
@@ -57,13 +57,15 @@ const isMethod = (value: unknown): value is NamedMethod => typeof value === 'fun
 
 /**
  * The spec of a method by name: `ia3_bias`, `lora`, `houlsby`, a plug-in's. Options go to the method's own parser.
+ * @param task language models and embeddings take the methods' own layers, where AutoGluon's are for encoders.
  * @throws PEFT_METHOD_UNKNOWN with the nearest name
  */
-export function methodNamed(name: string, options: Readonly<Record<string, unknown>>, plugins: readonly NamedMethod[]): MethodSpec {
+export function methodNamed(name: string, options: Readonly<Record<string, unknown>>, plugins: readonly NamedMethod[], task?: TaskName): MethodSpec {
   const methods = [...plugins, ...OWN_METHODS];
   const isAutogluon = (AUTOGLUON_METHODS as readonly string[]).includes(name);
   const own = methods.find((method) => method.name === name);
-  if (isAutogluon && (Object.keys(options).length === 0 || !own)) {
+  const isAutogluonTask = isTableTask(task) || task === 'token-classification';
+  if (isAutogluon && ((isAutogluonTask && Object.keys(options).length === 0) || !own)) {
     check.knownKeys(name, options, ['rank', 'alpha', 'filter', 'moduleFilter']);
     return autogluonMethod(name as AutogluonMethod, options);
   }

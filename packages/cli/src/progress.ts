@@ -1,7 +1,7 @@
 /** Shows a run's events: a bar that redraws itself on a terminal, plain lines elsewhere. */
 import { MultiBar, Presets, type SingleBar } from 'cli-progress';
 import type { TrainEvent } from '@peft/core';
-import { bytes, count, duration } from './format.js';
+import { bytes, count, duration, modelSummary } from './format.js';
 import type { Terminal } from './terminal.js';
 
 /** A plain line for the first, the last and every so many steps. */
@@ -39,6 +39,7 @@ export function createProgress(terminal: Terminal): { readonly listen: (event: T
       case 'run/started':
         Object.assign(seen, { startedAtMs: event.atMs, plannedSteps: event.plannedSteps, firstStep: event.resumedAtStep ?? 0 });
         say(`${event.method} on ${event.modelType}: ${count(event.trainableParameters)} trainable of ${count(event.totalParameters)} parameters (${((100 * event.trainableParameters) / event.totalParameters).toPrecision(3)} %), ${event.engine}`);
+        say(modelSummary(event.trainableParameters, event.totalParameters));
         say(event.resumedAtStep === undefined ? `${event.plannedSteps} steps in ${event.plannedEpochs} epochs` : `resumed after step ${event.resumedAtStep} of ${event.plannedSteps}`);
         bar = bars?.create(event.plannedSteps, seen.firstStep, { loss: '…', speed: '…', left: '…' });
         return;

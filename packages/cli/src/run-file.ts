@@ -6,10 +6,13 @@ import { parseDocument } from 'yaml';
 
 /** Keys of a run file. Paths are relative to the file. */
 export interface RunFile {
+  readonly task?: string;
   readonly train?: string;
   readonly tune?: string;
   readonly test?: readonly string[];
   readonly label?: string;
+  /** Which columns a task reads: `{ prompt: question, completion: answer }`. */
+  readonly map?: Readonly<Record<string, string>>;
   readonly text?: readonly string[];
   readonly columns?: readonly string[];
   readonly header?: boolean;
@@ -28,7 +31,7 @@ export interface RunFile {
   readonly plugins?: readonly string[];
 }
 
-export const RUN_FILE_KEYS: readonly (keyof RunFile)[] = Object.freeze(['train', 'tune', 'test', 'label', 'text', 'columns', 'header', 'sample', 'output', 'model', 'method', 'methodOptions', 'presets', 'problemType', 'metric', 'engine', 'seed', 'timeLimitSeconds', 'hyperparameters', 'plugins']);
+export const RUN_FILE_KEYS: readonly (keyof RunFile)[] = Object.freeze(['task', 'train', 'tune', 'test', 'label', 'map', 'text', 'columns', 'header', 'sample', 'output', 'model', 'method', 'methodOptions', 'presets', 'problemType', 'metric', 'engine', 'seed', 'timeLimitSeconds', 'hyperparameters', 'plugins']);
 
 /** @throws PEFT_RUN_FILE when it cannot be read or is no mapping, PEFT_CONFIG_UNKNOWN_KEY with the nearest key */
 export function readRunFile(path: string): RunFile {

@@ -1,10 +1,17 @@
-/** What a command may do to the outside: print, and be told to stop. */
+/** What a command may do to the outside: print, read, and be told to stop. */
+import { createInterface } from 'node:readline';
 
 export interface Terminal {
-  /** Results. */
+  /** Results, a line each. */
   out(text: string): void;
+  /** A piece of a result, without a line end. */
+  write(text: string): void;
   /** Progress, warnings and errors. */
   err(text: string): void;
+  /** Lines of standard input until it ends; `prompt` is shown before each on a terminal. */
+  lines(prompt: string): AsyncIterable<string>;
+  /** From now on Ctrl-C calls this, instead of aborting the signal. @returns what gives Ctrl-C its meaning back */
+  onInterrupt(handler: () => void): () => void;
   /** Whether progress may redraw its line. */
   readonly isInteractive: boolean;
   readonly columns: number;
@@ -15,16 +22,40 @@ export interface Terminal {
 /** The process's own terminal. The first Ctrl-C asks the run to stop with a checkpoint, the second ends the process. */
 export function processTerminal(): Terminal {
   const controller = new AbortController();
-  process.on('SIGINT', () => {
+  let handler: (() => void) | undefined;
+  const interrupt = (): void => {
+    if (handler) return handler();
     if (controller.signal.aborted) process.exit(130);
     process.stderr.write('\nstopping after this step; press Ctrl-C again to end at once\n');
     controller.abort();
-  });
+  };
+  process.on('SIGINT', interrupt);
   return {
     out: (text) => void process.stdout.write(`${text}\n`),
+    write: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(`${text}\n`),
+    lines: (prompt) => inputLines(prompt, interrupt),
+    onInterrupt(own) {
+      handler = own;
+      return () => (handler = undefined);
+    },
     isInteractive: process.stderr.isTTY === true,
     columns: process.stderr.columns ?? 80,
     signal: controller.signal,
   };
+}
+
+async function* inputLines(prompt: string, interrupt: () => void): AsyncGenerator<string> {
+  const isTerminal = process.stdin.isTTY === true;
+  const reader = createInterface({ input: process.stdin, output: process.stdout, terminal: isTerminal, prompt });
+  reader.on('SIGINT', interrupt); // on a terminal the reader sees Ctrl-C first
+  try {
+    if (isTerminal) reader.prompt();
+    for await (const line of reader) {
+      yield line;
+      if (isTerminal) reader.prompt();
+    }
+  } finally {
+    reader.close();
+  }
 }

@@ -5,13 +5,28 @@ export interface FakeTerminal extends Terminal {
   readonly printed: string[];
   readonly complained: string[];
   abort(): void;
+  /** Presses Ctrl-C. */
+  interrupt(): void;
 }
 
-export function fakeTerminal(): FakeTerminal {
+/** @param typed lines of standard input. */
+export function fakeTerminal(typed: readonly string[] = []): FakeTerminal {
   const controller = new AbortController();
   const printed: string[] = [];
   const complained: string[] = [];
-  return { printed, complained, out: (text) => void printed.push(text), err: (text) => void complained.push(text), isInteractive: false, columns: 80, signal: controller.signal, abort: () => controller.abort() };
+  let handler: (() => void) | undefined;
+  return {
+    printed, complained, out: (text) => void printed.push(text), write: (text) => void printed.push(text), err: (text) => void complained.push(text), isInteractive: false, columns: 80, signal: controller.signal,
+    abort: () => controller.abort(),
+    interrupt: () => (handler ? handler() : controller.abort()),
+    onInterrupt(own) {
+      handler = own;
+      return () => (handler = undefined);
+    },
+    async* lines() {
+      yield* typed;
+    },
+  };
 }
 
 /** Runs a command line. */

@@ -2,6 +2,7 @@ export { AUTOGLUON_FILTER, AUTOGLUON_METHODS, autogluonMethod, type AutogluonMet
 export { chooseEngine, ENGINE_NAMES, type EngineChoice, type EngineName, type EngineRequest } from './engine-choice.js';
 export { fullFineTuning, type FullFineTuningConfig } from './full-fine-tuning.js';
 export { HYPERPARAMETER_KEYS, overrideHyperparameters, parseScalar, PRESETS, resolveHyperparameters, TASK_DEFAULTS, type HyperparameterInput, type HyperparameterKey, type Hyperparameters } from './hyperparameters.js';
+export { loadLanguageModel, type LanguageModel, type LanguageModelOptions } from './language-model.js';
 export { learningRateGroups, type LearningRateGroups } from './learning-rate-groups.js';
 export { PeftPredictor } from './peft-predictor.js';
 export { ADAPTER_METHODS, ARCHITECTURES, CHECKPOINT_STORES, ENGINE_CHOOSER, MODEL_RESOLVER, NAMED_METHOD, PREDICTOR_METRICS, predictorModule, withMethods } from './predictor-module.js';

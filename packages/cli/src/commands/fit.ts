@@ -1,8 +1,8 @@
-/** `peft fit`: fine-tunes a model on a table and saves it. */
+/** `peft fit`: fine-tunes a model on a file of examples and saves it. */
 import type { Command } from 'commander';
 import type { TrainEvent } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
-import { ENGINE_NAMES, parseScalar, PeftPredictor, PRESETS, type EngineName } from '@peft/predictor';
+import { ENGINE_NAMES, isTableTask, parseScalar, PeftPredictor, PRESETS, TASK_NAMES, type EngineName, type TaskName } from '@peft/predictor';
 import { createJsonlLog, createTensorBoardLog } from '@peft/trainer';
 import { bytes, count, duration, table } from '../format.js';
 import { loadPlugins, methodModules, methodNamed } from '../method-set.js';
@@ -12,7 +12,7 @@ import { readRunFile, type RunFile } from '../run-file.js';
 import type { Terminal } from '../terminal.js';
 
 interface FitFlags {
-  readonly config?: string; readonly label?: string; readonly text?: string[]; readonly columns?: string[]; readonly header?: boolean; readonly tune?: string; readonly test?: string[]; readonly sample?: string;
+  readonly config?: string; readonly task?: string; readonly map: string[]; readonly label?: string; readonly text?: string[]; readonly columns?: string[]; readonly header?: boolean; readonly tune?: string; readonly test?: string[]; readonly sample?: string;
   readonly output?: string; readonly model?: string; readonly method?: string; readonly option: string[]; readonly presets?: string; readonly set: string[]; readonly epochs?: string; readonly learningRate?: string; readonly batchSize?: string;
   readonly problemType?: string; readonly metric?: string; readonly engine?: string; readonly precision?: string; readonly threads?: string; readonly seed?: string; readonly timeLimit?: string; readonly resume?: boolean; readonly standalone: boolean;
   readonly plugin?: string[]; readonly log?: string; readonly tensorboard?: string; readonly json?: boolean; readonly quiet?: boolean;
@@ -24,11 +24,13 @@ const SETTING_FLAGS: readonly (readonly [keyof FitFlags, string])[] = [['epochs'
 export function addFit(program: Command, terminal: Terminal): void {
   program
     .command('fit')
-    .summary('fine-tune a model on a table of texts and labels')
-    .description('Fine-tunes a model on a table (CSV, TSV, JSON Lines, Parquet) and saves model, adapter and scores into a folder.')
-    .argument('[train]', 'the training table')
+    .summary('fine-tune a model on a file of examples')
+    .description('Fine-tunes a model on a table (CSV, TSV, JSON Lines, Parquet) or text file and saves model, adapter and scores into a folder.')
+    .argument('[train]', 'the training examples')
     .option('-c, --config <file>', 'a run file (YAML): train, tune, label, model, method, hyperparameters …; flags win over it')
-    .option('-l, --label <column>', 'the column to predict')
+    .option('--task <name>', `${TASK_NAMES.join(', ')}; default: classification or regression, by the labels`)
+    .option('-l, --label <column>', 'the column to predict (classification, regression)')
+    .option('--map <role=column...>', 'columns of the other tasks: text; prompt, completion; messages (causal-lm), source, target (seq2seq), tokens, tags (token-classification), anchor, positive, negative (embeddings)', [])
     .option('-t, --text <column...>', 'the text columns; default: every column that holds texts')
     .option('--columns <names...>', 'names of the columns of a file without a header: --columns label,text')
     .option('--header', 'the first line names the columns (default: found from the cells)')
@@ -46,7 +48,7 @@ export function addFit(program: Command, terminal: Terminal): void {
     .option('--learning-rate <number>', 'learning rate (optim.lr)')
     .option('--batch-size <rows>', 'rows per optimiser step (env.batch_size)')
     .option('--problem-type <type>', 'binary, multiclass or regression; default: found from the labels')
-    .option('--metric <name>', 'metric to watch: accuracy, roc_auc, f1, mcc, rmse …')
+    .option('--metric <name>', 'metric to watch: accuracy, roc_auc, f1, mcc, rmse …; entity_f1; perplexity, rougeL, bleu, exact_match; mean_reciprocal_rank')
     .option('--engine <name>', `auto, ${ENGINE_NAMES.join(', ')}`)
     .option('--precision <name>', 'auto, bf16 or 32')
     .option('--threads <number>', 'threads of the native engine; 0: all cores')
@@ -59,13 +61,16 @@ export function addFit(program: Command, terminal: Terminal): void {
     .option('--tensorboard <folder>', 'write event files for TensorBoard')
     .option('-q, --quiet', 'no progress')
     .option('--json', 'print one JSON object at the end')
-    .addHelpText('after', '\nExamples:\n  peft fit train.tsv --columns label,text --label label --model ./model --method ia3_bias --output out\n  peft fit -c run.yaml --epochs 3\n\nCtrl-C stops after the present step with a checkpoint; the same command with --resume goes on.')
+    .addHelpText('after', '\nExamples:\n  peft fit train.tsv --columns label,text --label label --model ./model --method ia3_bias --output out\n  peft fit chats.jsonl --task causal-lm --model ./model --method lora --option rank=16 --output out\n  peft fit pairs.jsonl --task seq2seq --map source=facts target=text --model google/flan-t5-small --output out\n  peft fit -c run.yaml --epochs 3\n\nCtrl-C stops after the present step with a checkpoint; the same command with --resume goes on.')
     .action(async (train: string | undefined, flags: FitFlags, command: Command) => terminal.out(await fit(train, flags, command, terminal)));
 }
 
 async function fit(trainArgument: string | undefined, flags: FitFlags, command: Command, terminal: Terminal): Promise<string> {
   const file: RunFile = flags.config === undefined ? {} : readRunFile(flags.config);
-  const label = flags.label ?? file.label ?? missing('--label', 'the column to predict');
+  const task = (flags.task ?? file.task) as TaskName | undefined;
+  if (task !== undefined) check.oneOf('fit', '--task', task, TASK_NAMES);
+  const label = flags.label ?? file.label ?? (isTableTask(task) ? missing('--label', 'the column to predict') : undefined);
+  const columnRoles = { ...file.map, ...roles(flags.map) };
   const train = trainArgument ?? file.train ?? missing('TRAIN', 'the training table');
   const output = flags.output ?? file.output ?? missing('--output', 'the folder for the model');
   const header = command.getOptionValueSource('header') === 'cli' ? flags.header : file.header;
@@ -79,7 +84,7 @@ async function fit(trainArgument: string | undefined, flags: FitFlags, command: 
   const methodOptions = { ...file.methodOptions, ...pairs('--option', flags.option) };
   const method = flags.method ?? file.method;
   if (method === undefined && Object.keys(methodOptions).length > 0) missing('--method', 'the method whose options these are');
-  const spec = method === undefined ? undefined : methodNamed(method, methodOptions, plugins);
+  const spec = method === undefined ? undefined : methodNamed(method, methodOptions, plugins, task);
   const problemType = flags.problemType ?? file.problemType;
   if (problemType !== undefined) check.oneOf('fit', '--problem-type', problemType, ['binary', 'multiclass', 'regression']);
   const metric = flags.metric ?? file.metric;
@@ -88,7 +93,7 @@ async function fit(trainArgument: string | undefined, flags: FitFlags, command: 
   const tuningData = flags.tune ?? file.tune;
   const tests = flags.test ?? file.test ?? [];
 
-  const predictor = new PeftPredictor({ label, path: output, modules: methodModules(plugins), ...(problemType !== undefined && { problemType: problemType as 'binary' }), ...(metric !== undefined && { evalMetric: metric }), onListenerError: (error) => terminal.err(`warning: a listener failed: ${(error as Error).message}`) });
+  const predictor = new PeftPredictor({ path: output, ...(task !== undefined && { task }), ...(label !== undefined && { label }), ...(Object.keys(columnRoles).length > 0 && { columnRoles }), modules: methodModules(plugins), ...(problemType !== undefined && { problemType: problemType as 'binary' }), ...(metric !== undefined && { evalMetric: metric }), onListenerError: (error) => terminal.err(`warning: a listener failed: ${(error as Error).message}`) });
   const progress = createProgress(terminal);
   const logs = [flags.log === undefined ? undefined : createJsonlLog(flags.log), flags.tensorboard === undefined ? undefined : createTensorBoardLog(flags.tensorboard)].filter((log) => log !== undefined);
   const sinks = [...(flags.quiet || flags.json ? [warningsOnly(terminal)] : [progress.listen]), ...logs];
@@ -103,11 +108,11 @@ async function fit(trainArgument: string | undefined, flags: FitFlags, command: 
     const scores = [];
     for (const test of tests) scores.push({ table: test, scores: await predictor.evaluate(test, { ...reading, signal: terminal.signal }) });
     const summary = predictor.fitSummary();
-    if (flags.json) return JSON.stringify({ ...summary, output, tests: scores });
+    if (flags.json) return JSON.stringify({ ...summary, modelSizeMegabytes: predictor.modelSizeMegabytes, output, tests: scores });
     return [
       `${summary.metric} ${summary.validationScore.toFixed(4)} on ${count(summary.validationRows)} validation rows, after ${count(summary.steps)} steps in ${duration(summary.trainingSeconds)} (${bytes(summary.peakMemoryBytes)} at most)`,
       ...(scores.length ? ['', table([['test', ...Object.keys(scores[0]!.scores)], ...scores.map((entry) => [entry.table, ...Object.values(entry.scores).map((score) => score.toFixed(4))])]), ''] : []),
-      `saved to ${output}; use it with: peft predict ${output} TABLE`,
+      `saved to ${output}; use it with: ${task === 'causal-lm' || task === 'seq2seq' ? `peft generate ${output} --prompt TEXT` : `peft predict ${output} TABLE`}`,
     ].join('\n');
   } finally {
     progress.stop();
@@ -140,6 +145,9 @@ function settings(flags: FitFlags, file: RunFile, seed: number | undefined): Rec
 function flat(value: Readonly<Record<string, unknown>>, prefix = ''): Record<string, unknown> {
   return Object.fromEntries(Object.entries(value).flatMap(([key, inner]) => (typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? Object.entries(flat(inner as Record<string, unknown>, `${prefix}${key}.`)) : [[`${prefix}${key}`, inner]])));
 }
+
+/** `prompt=question` as `{ prompt: 'question' }`. */
+const roles = (words: readonly string[]): Record<string, string> => Object.fromEntries(Object.entries(pairs('--map', words)).map(([role, column]) => [role, String(column)]));
 
 function pairs(flag: string, words: readonly string[]): Record<string, unknown> {
   return Object.fromEntries(words.map((word) => {

@@ -16,7 +16,7 @@ afterEach(() => {
 
 async function peft(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
   const [out, err]: [string[], string[]] = [[], []];
-  const code = await runCommandLine(argv, { out: (text) => out.push(text), err: (text) => err.push(text), isInteractive: false, columns: 80, signal: new AbortController().signal });
+  const code = await runCommandLine(argv, { out: (text) => out.push(text), err: (text) => err.push(text), write: (text) => out.push(text), lines: async function* () { /* nothing is typed */ }, onInterrupt: () => () => undefined, isInteractive: false, columns: 80, signal: new AbortController().signal });
   return { code, out: out.join('\n'), err: err.join('\n') };
 }
 
