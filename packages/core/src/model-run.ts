@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import { add, checkpoint, dropout, embed, freezeTensor, gatherRows, insertRows, layerNorm, linear, positionsOf, randomKey, rmsNorm, scatterAddRows, type FrozenWeight, type Weight } from '@peft/ops';
+import { activate, add, checkpoint, dropout, embed, freezeTensor, gatherRows, insertRows, layerNorm, linear, linearActivated, positionsOf, randomKey, rmsNorm, scatterAddRows, type ActivationName, type FrozenWeight, type Weight } from '@peft/ops';
 import type { Adapter } from './adapter.js';
 import type { KeyValueCache, KeyValues } from './key-value-cache.js';
 import { siteAt, type ModelDescription } from './model-description.js';
@@ -110,12 +110,17 @@ export class ModelRun {
     return { rows, offsets: offsets.map((offset) => rows.filter((row) => row < offset).length) };
   }
 
-  /** y = x·Wᵀ + b of a linear site with whatever is attached. x `[N, in]`, y `[N, out]`. */
-  linear(path: string, x: Tensor2D): Tensor2D {
+  /** y = x·Wᵀ + b of a linear site with whatever is attached, and `activation` of that. x `[N, in]`, y `[N, out]`. */
+  linear(path: string, x: Tensor2D, activation?: ActivationName): Tensor2D {
     const site = siteAt(this.description, 'linear', path);
-    const base = (input: Tensor2D): Tensor2D => linear(input, this.matrix(site.weight), site.bias === undefined ? undefined : (this.vector(site.bias) as Tensor1D));
-    return tf.tidy(() => this.#grouped(site, x, (rows) =>
-      this.#attached('linear', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), base)(rows)));
+    const weight = () => this.matrix(site.weight);
+    const bias = () => (site.bias === undefined ? undefined : (this.vector(site.bias) as Tensor1D));
+    return tf.tidy(() => this.#grouped(site, x, (rows) => {
+      const attached = this.#attached('linear', path);
+      if (activation && attached.length === 0) return linearActivated(activation, rows, weight(), bias());
+      const y = attached.reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), (input) => linear(input, weight(), bias()))(rows);
+      return activation ? activate(activation, y) : y;
+    }));
   }
 
   /** The norm of a norm site. x `[N, D]`, or `[N, H·D]`, where each of H heads is normed on its own. @param gammaOffset added to γ (Gemma: 1). */

@@ -4,7 +4,7 @@
  *   a = LN(x + dropout(W_o·attention(x))), y = LN(a + dropout(W_2·f(W_1·a)))
  */
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { activate, type ActivationName } from '@peft/ops';
+import type { ActivationName } from '@peft/ops';
 import type { ModelRun } from '@peft/core';
 import { attend } from './attend.js';
 import { headSizeOf, type ConfigReader } from './config-reader.js';
@@ -94,5 +94,5 @@ function runBlock(run: ModelRun, block: string, config: BertEncoderConfig, x: Te
       norm: (y) => run.norm(`${block}.${module}.LayerNorm`, y, epsilon),
     });
   const attended = close('attention.output', x, context);
-  return close('output', attended, activate(config.activation, run.linear(`${block}.intermediate.dense`, attended))); // [N, F] inside
+  return close('output', attended, run.linear(`${block}.intermediate.dense`, attended, config.activation)); // [N, F] inside
 }

@@ -3,7 +3,6 @@
  *
  *   x = dropout(LN(E_word[id] + E_type[segment] + E_position[t]))
  */
-import { activate } from '@peft/ops';
 import { defineArchitecture, type HeadOptions, type ModelBatch, type ModelOutput, type ModelRun } from '@peft/core';
 import { describeBertEncoder, parseBertConfig, runBertEncoder, type BertEncoderConfig } from './bert-encoder.js';
 import { firstRows, isBare } from './classification-head.js';
@@ -42,7 +41,7 @@ export const bert = defineArchitecture<BertEncoderConfig>({
     const { x, offsets } = embed(run, within(prefix, 'embeddings'), config, batch);
     const states = runBertEncoder(run, prefix, config, x, offsets);
     const hidden = states.at(-1)!;
-    const pool = () => activate('tanh', run.linear(within(prefix, 'pooler.dense'), firstRows(hidden, offsets))); // [B, D]
+    const pool = () => run.linear(within(prefix, 'pooler.dense'), firstRows(hidden, offsets), 'tanh'); // [B, D]
     const output: ModelOutput = { hidden, offsets, ...(run.wantsHiddenStates && { hiddenStates: states }) };
     if (head.kind === 'none') return { ...output, pooled: pool() };
     if (head.kind === 'pooled-linear') return output;

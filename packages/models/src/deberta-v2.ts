@@ -188,7 +188,7 @@ function runBlock(run: ModelRun, block: string, config: DebertaConfig, x: Tensor
       norm: (y) => run.norm(`${block}.${module}.LayerNorm`, y, epsilon),
     });
   const attended = close('attention.output', x, disentangled(run, `${block}.attention.self`, config, x, table, offsets));
-  return close('output', attended, activate(config.activation, run.linear(`${block}.intermediate.dense`, attended))); // [N, F] inside
+  return close('output', attended, run.linear(`${block}.intermediate.dense`, attended, config.activation)); // [N, F] inside
 }
 
 function joinConvolution(run: ModelRun, path: string, { convolution, epsilon, hiddenDropout }: DebertaConfig, x: Tensor2D, made: Tensor2D, offsets: Int32Array): Tensor2D {
@@ -197,5 +197,5 @@ function joinConvolution(run: ModelRun, path: string, { convolution, epsilon, hi
 }
 
 function pool(run: ModelRun, config: DebertaConfig, hidden: Tensor2D, offsets: Int32Array): Tensor2D {
-  return activate(config.poolerActivation, run.linear('pooler.dense', run.dropout('pooler', firstRows(hidden, offsets), config.poolerDropout))); // [B, D]
+  return run.linear('pooler.dense', run.dropout('pooler', firstRows(hidden, offsets), config.poolerDropout), config.poolerActivation); // [B, D]
 }

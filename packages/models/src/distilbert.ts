@@ -1,6 +1,6 @@
 /** DistilBERT (Sanh et al. 2019): BERT's post-norm encoder without segments and pooler; its classification head is W·relu(W_pre·h₀). */
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { activate, type ActivationName } from '@peft/ops';
+import type { ActivationName } from '@peft/ops';
 import { defineArchitecture, type HeadOptions, type ModelOutput, type ModelRun } from '@peft/core';
 import { attend } from './attend.js';
 import { firstRows, isBare } from './classification-head.js';
@@ -92,7 +92,7 @@ export const distilbert = defineArchitecture<DistilbertConfig>({
     const output: ModelOutput = { hidden, offsets, ...(run.wantsHiddenStates && { hiddenStates: states }) };
     if (isBare(head)) return output;
     if (head.kind === 'token-classification') return { ...output, logits: run.linear('classifier', run.dropout('classifier', hidden, config.dropout)) };
-    const features = activate('relu', run.linear('pre_classifier', firstRows(hidden, offsets))); // [B, D]
+    const features = run.linear('pre_classifier', firstRows(hidden, offsets), 'relu'); // [B, D]
     return { ...output, logits: run.linear('classifier', run.dropout('classifier', features, config.classifierDropout)) };
   },
 });
@@ -106,6 +106,6 @@ function runBlock(run: ModelRun, block: string, config: DistilbertConfig, x: Ten
   const close = (module: string, norm: string, input: Tensor2D, output: Tensor2D): Tensor2D =>
     run.sublayer(`${block}.${module}`, { input, output, residual: input, offsets, norm: (y) => run.norm(`${block}.${norm}`, y, EPSILON) });
   const attended = close('attention', 'sa_layer_norm', x, run.linear(`${block}.attention.out_lin`, context));
-  const inner = activate(config.activation, run.linear(`${block}.ffn.lin1`, attended)); // [N, F]
+  const inner = run.linear(`${block}.ffn.lin1`, attended, config.activation); // [N, F]
   return close('ffn', 'output_layer_norm', attended, run.dropout(`${block}.ffn`, run.linear(`${block}.ffn.lin2`, inner), config.dropout));
 }

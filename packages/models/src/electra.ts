@@ -2,7 +2,6 @@
  * ELECTRA's discriminator (Clark et al. 2020): BERT's encoder on embeddings that may be narrower than the model and are projected to it;
  * its classification head is W_out·gelu(W_dense·h₀).
  */
-import { activate } from '@peft/ops';
 import { defineArchitecture, type HeadOptions, type ModelBatch, type ModelOutput, type ModelRun } from '@peft/core';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { describeBertEncoder, parseBertConfig, runBertEncoder, type BertEncoderConfig } from './bert-encoder.js';
@@ -58,7 +57,7 @@ export const electra = defineArchitecture<ElectraConfig>({
     const output: ModelOutput = { hidden, offsets, ...(run.wantsHiddenStates && { hiddenStates: states }) };
     if (isBare(head)) return output;
     if (head.kind === 'token-classification') return { ...output, logits: run.linear('classifier', run.dropout('classifier', hidden, config.classifierDropout)) };
-    const dense = activate('gelu', run.linear('classifier.dense', run.dropout('classifier.dense', firstRows(hidden, offsets), config.classifierDropout))); // [B, D]
+    const dense = run.linear('classifier.dense', run.dropout('classifier.dense', firstRows(hidden, offsets), config.classifierDropout), 'gelu'); // [B, D]
     return { ...output, logits: run.linear('classifier.out_proj', run.dropout('classifier.out_proj', dense, config.classifierDropout)) };
   },
 });

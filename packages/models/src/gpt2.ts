@@ -4,7 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { activate, gatherRows, type ActivationName } from '@peft/ops';
+import { gatherRows, type ActivationName } from '@peft/ops';
 import { defineArchitecture, type HeadOptions, type ModelOutput, type ModelRun } from '@peft/core';
 import { attend } from './attend.js';
 import { isBare, lastTokenRows } from './classification-head.js';
@@ -132,5 +132,5 @@ function runBlock(run: ModelRun, block: string, config: Gpt2Config, layer: numbe
     const [q, k, v] = tf.split(run.linear(`${block}.attn.c_attn`, normed), 3, 1) as [Tensor2D, Tensor2D, Tensor2D]; // each [N, D]
     return run.linear(`${block}.attn.c_proj`, attend(run, `${block}.attn`, q, k, v, { offsets, heads, scale, causal: true, hidden: normed, dropoutRate: config.attentionDropout }));
   });
-  return branch('mlp', 'ln_2', attended, (normed) => run.linear(`${block}.mlp.c_proj`, activate(config.activation, run.linear(`${block}.mlp.c_fc`, normed))));
+  return branch('mlp', 'ln_2', attended, (normed) => run.linear(`${block}.mlp.c_proj`, run.linear(`${block}.mlp.c_fc`, normed, config.activation)));
 }

@@ -6,7 +6,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { activate, gatedActivation, meanPool, rope, type ActivationName, type RopeTables } from '@peft/ops';
+import { gatedActivation, meanPool, rope, type ActivationName, type RopeTables } from '@peft/ops';
 import { defineArchitecture, type HeadOptions, type ModelOutput, type ModelRun } from '@peft/core';
 import { attend } from './attend.js';
 import { firstRows, isBare } from './classification-head.js';
@@ -96,7 +96,7 @@ export const modernbert = defineArchitecture<ModernbertConfig>({
     const output: ModelOutput = { hidden, offsets, ...(run.wantsHiddenStates && { hiddenStates: [...states, hidden] }) };
     if (isBare(head)) return output;
     const pooled = head.kind === 'token-classification' ? hidden : config.classifierPooling === 'mean' ? meanPool(hidden, offsets) : firstRows(hidden, offsets);
-    const features = run.norm('head.norm', activate(config.classifierActivation, run.linear('head.dense', pooled)), config.epsilon);
+    const features = run.norm('head.norm', run.linear('head.dense', pooled, config.classifierActivation), config.epsilon);
     return { ...output, logits: run.linear('classifier', run.dropout('classifier', features, config.classifierDropout)) };
   },
 });

@@ -2,7 +2,6 @@
  * RoBERTa (Liu et al. 2019) and XLM-R (Conneau et al. 2020): BERT's encoder with positions that start after the padding id, and a
  * classification head of its own on the first token: W_out·tanh(W_dense·h₀).
  */
-import { activate } from '@peft/ops';
 import { defineArchitecture, type HeadOptions, type ModelBatch, type ModelOutput, type ModelRun } from '@peft/core';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { describeBertEncoder, parseBertConfig, runBertEncoder, type BertEncoderConfig } from './bert-encoder.js';
@@ -58,9 +57,9 @@ export const roberta = defineArchitecture<RobertaConfig>({
     const hidden = states.at(-1)!;
     const output: ModelOutput = { hidden, offsets, ...(run.wantsHiddenStates && { hiddenStates: states }) };
     if (head.kind === 'pooled-linear') return output;
-    if (head.kind === 'none') return { ...output, pooled: activate('tanh', run.linear('pooler.dense', firstRows(hidden, offsets))) };
+    if (head.kind === 'none') return { ...output, pooled: run.linear('pooler.dense', firstRows(hidden, offsets), 'tanh') };
     if (head.kind === 'token-classification') return { ...output, logits: run.linear('classifier', run.dropout('classifier', hidden, config.classifierDropout)) };
-    const dense = activate('tanh', run.linear('classifier.dense', run.dropout('classifier.dense', firstRows(hidden, offsets), config.classifierDropout))); // [B, D]
+    const dense = run.linear('classifier.dense', run.dropout('classifier.dense', firstRows(hidden, offsets), config.classifierDropout), 'tanh'); // [B, D]
     return { ...output, logits: run.linear('classifier.out_proj', run.dropout('classifier.out_proj', dense, config.classifierDropout)) };
   },
 });

@@ -5,7 +5,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { activate, freezeTensor, gatedActivation, isFrozenTensor, relativePositionBuckets, type AttentionOptions } from '@peft/ops';
+import { freezeTensor, gatedActivation, isFrozenTensor, relativePositionBuckets, type AttentionOptions } from '@peft/ops';
 import type { ModelBatch, ModelRun } from '@peft/core';
 import { attend } from './attend.js';
 import type { DescriptionBuilder } from './describe.js';
@@ -95,6 +95,6 @@ function runBlock(run: ModelRun, block: string, config: T5Config, x: Tensor2D, o
 
 /** W_o·dropout(f(W_i·x)), or W_o·dropout(f(W_0·x) ⊙ W_1·x) */
 function feedForward(run: ModelRun, path: string, { isGated, activation, dropout }: T5Config, x: Tensor2D): Tensor2D {
-  const inner = isGated ? gatedActivation(activation, run.linear(`${path}.wi_0`, x), run.linear(`${path}.wi_1`, x)) : activate(activation, run.linear(`${path}.wi`, x)); // [N, F]
+  const inner = isGated ? gatedActivation(activation, run.linear(`${path}.wi_0`, x), run.linear(`${path}.wi_1`, x)) : run.linear(`${path}.wi`, x, activation); // [N, F]
   return run.linear(`${path}.wo`, run.dropout(path, inner, dropout));
 }

@@ -4,7 +4,7 @@
  *
  * Bare, it is the encoder alone. With an unscaled output layer logits are h·Wᵀ, else h·Wᵀ/√D.
  */
-import { activate, gatherRows, type ActivationName } from '@peft/ops';
+import { gatherRows, type ActivationName } from '@peft/ops';
 import { defineArchitecture, type HeadOptions, type ModelBatch, type ModelOutput, type ModelRun, type WeightStore } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { isBare } from './classification-head.js';
@@ -161,6 +161,6 @@ function classify(run: ModelRun, config: T5Config, batch: ModelBatch, { hidden, 
     if (end < 0) throw new PeftError('PEFT_END_TOKEN_MISSING', `T5: sequence ${b} has no end token (id ${config.endId}) for the classification head to read.`, { hint: 'tokenise with special tokens, also when truncating' });
     return offsets[b + 1]! - (batch.offsets[b + 1]! - batch.offsets[b]!) + end; // behind virtual tokens
   });
-  const dense = activate('tanh', run.linear('classification_head.dense', run.dropout('classification_head.dense', gatherRows(hidden, rows), config.classifierDropout)));
+  const dense = run.linear('classification_head.dense', run.dropout('classification_head.dense', gatherRows(hidden, rows), config.classifierDropout), 'tanh');
   return run.linear('classification_head.out_proj', run.dropout('classification_head.out_proj', dense, config.classifierDropout));
 }

@@ -167,6 +167,8 @@ export interface NativeBinding {
   weightGather(weight: WeightHandle, ids: Int32Array, out: F32): void;
   /** y = x·Wᵀ + bias. x `[N, columns]`, bias `[rows]` or null, y `[N, rows]`. */
   linear(weight: WeightHandle, x: F32, bias: F32 | null, y: F32, n: number, bf16: boolean): void;
+  /** y = f(x·Wᵀ + bias), `kind` being one of `ACTIVATION`; `sums` `[N, rows]` receives x·Wᵀ + bias unless it is null. */
+  linearActivated(weight: WeightHandle, x: F32, bias: F32 | null, kind: number, y: F32, sums: F32 | null, n: number, bf16: boolean): void;
   /** dx = dy·W. dy `[N, rows]`, dx `[N, columns]`. */
   linearInputGradient(weight: WeightHandle, dy: F32, dx: F32, n: number, bf16: boolean): void;
 

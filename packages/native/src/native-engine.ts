@@ -2,8 +2,8 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { check, PeftError } from '@peft/errors';
-import { decodeFloat32, type Engine, type FreezeOptions, type FrozenWeight, type QuantizedParts, type StoredDtype, type TensorSource, type WeightFormat } from '@peft/ops';
-import { loadBinding, type NativeBinding, type WeightHandle } from './binding.js';
+import { decodeFloat32, type ActivationName, type Engine, type FreezeOptions, type FrozenWeight, type QuantizedParts, type StoredDtype, type TensorSource, type WeightFormat } from '@peft/ops';
+import { ACTIVATION, loadBinding, type NativeBinding, type WeightHandle } from './binding.js';
 import { registerActivations } from './kernels/activations.js';
 import { registerAttention } from './kernels/attention.js';
 import { registerElementwise } from './kernels/elementwise.js';
@@ -135,12 +135,21 @@ class NativeEngine implements Engine {
 
   linear(x: Tensor2D, weight: FrozenWeight, bias?: Tensor1D): Tensor2D {
     const own = this.#own(weight);
-    const [rows, columns] = own.shape as [number, number];
-    if (x.shape[1] !== columns) throw shapeError(own.name, 'linear', `[N, ${columns}]`, x.shape);
     const { backend } = this;
-    const y = backend.create([x.shape[0], rows]);
+    const y = backend.create(outputShape(own, x));
     this.binding.linear(own.handle, backend.values(x), bias ? backend.values(bias) : null, y.values, x.shape[0], this.precision === 'bfloat16');
     return tf.engine().makeTensorFromTensorInfo(y.info) as Tensor2D;
+  }
+
+  linearActivated(x: Tensor2D, weight: FrozenWeight, bias: Tensor1D | undefined, kind: ActivationName, keepSums: boolean): { y: Tensor2D; sums?: Tensor2D } {
+    const own = this.#own(weight);
+    const { backend } = this;
+    const shape = outputShape(own, x);
+    const y = backend.create(shape);
+    const sums = keepSums ? backend.create(shape) : undefined;
+    this.binding.linearActivated(own.handle, backend.values(x), bias ? backend.values(bias) : null, ACTIVATION[kind], y.values, sums?.values ?? null, x.shape[0], this.precision === 'bfloat16');
+    const tensor = ({ info }: typeof y) => tf.engine().makeTensorFromTensorInfo(info) as Tensor2D;
+    return { y: tensor(y), ...(sums && { sums: tensor(sums) }) };
   }
 
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D {
@@ -208,6 +217,13 @@ const isQuantized = (format: WeightFormat): boolean => format === 'int8' || form
 function matrixShape(name: string, shape: readonly number[]): [number, number] {
   if (shape.length !== 2) throw new PeftError('PEFT_WEIGHT_SHAPE', `${name}: a frozen weight has two axes, got [${shape.join(', ')}].`);
   return [shape[0]!, shape[1]!];
+}
+
+/** `[N, out]` of a product. */
+function outputShape({ name, shape }: NativeWeight, x: Tensor2D): [number, number] {
+  const [rows, columns] = shape as [number, number];
+  if (x.shape[1] !== columns) throw shapeError(name, 'linear', `[N, ${columns}]`, x.shape);
+  return [x.shape[0], rows];
 }
 
 function shapeError(name: string, operation: string, expected: string, got: readonly number[]): PeftError {

@@ -42,7 +42,7 @@ describeEachSet('a product', (native, set) => {
 
   test('of the activations with a frozen weight equals the product with the dequantised weight, both ways', () => {
     const formats = fc.constantFrom('f32', 'f16', 'bf16', 'int8', 'nf4', 'fp4') as fc.Arbitrary<'f32' | 'f16' | 'bf16' | 'int8' | 'nf4' | 'fp4'>;
-    fc.assert(fc.property(size, size, depth, formats, fc.boolean(), fc.boolean(), fc.constantFrom(32, 64, 256), fc.boolean(), fc.boolean(), seed, (n, rows, columns, format, transposed, double, blockSize, bf16, withBias, s) => {
+    fc.assert(fc.property(size, size, depth, formats, fc.boolean(), fc.boolean(), fc.constantFrom(32, 64, 256), fc.boolean(), fc.boolean(), fc.integer({ min: 0, max: 8 }), seed, (n, rows, columns, format, transposed, double, blockSize, bf16, withBias, kind, s) => {
       const stored = transposed && format !== 'int8';
       const source = native.weightFromBytes(new Uint8Array(randomFloats(rows * columns, s).buffer), 'f32', rows, columns, stored);
       const weight = native.weightConvert(source, format, blockSize, double);
@@ -55,6 +55,13 @@ describeEachSet('a product', (native, set) => {
       const dx = new Float32Array(n * columns).fill(NaN);
       native.linear(weight, x, bias, y, n, bf16);
       native.linearInputGradient(weight, dy, dx, n, bf16);
+      for (const sums of [new Float32Array(n * rows).fill(NaN), null]) {
+        const [activated, separate] = [new Float32Array(n * rows).fill(NaN), new Float32Array(n * rows)];
+        native.linearActivated(weight, x, bias, kind, activated, sums, n, bf16);
+        native.activation(kind, y, separate, separate.length);
+        expect(activated).toEqual(separate); // to the last bit
+        if (sums) expect(sums).toEqual(y);
+      }
       const expected = reference(n, rows, columns, (i, k) => x[i * columns + k]!, (k, j) => w[j * columns + k]!);
       expected.forEach((value, i) => (expected[i] = value + (bias?.[i % rows] ?? 0)));
       expect(distance(y, expected)).toBeLessThan(tolerance(bf16, columns));

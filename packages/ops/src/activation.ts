@@ -18,10 +18,13 @@ export function activate<T extends Tensor = Tensor2D>(kind: ActivationName, x: T
       save([x]);
       return runKernel('PeftActivation', { x }, { kind }, () => [referenceActivation(kind, x)])[0]!;
     },
-    ({ dy, saved: [savedX] }) => ({
-      x: runKernel('PeftActivationGradient', { x: savedX!, dy }, { kind }, () => [tf.mul(dy, referenceDerivative(kind, savedX!))])[0]!,
-    }),
+    ({ dy, saved: [savedX] }) => ({ x: activationGradient(kind, savedX!, dy) }),
   );
+}
+
+/** dx = dy ⊙ f′(x), any shape. */
+export function activationGradient(kind: ActivationName, x: Tensor, dy: Tensor): Tensor {
+  return runKernel('PeftActivationGradient', { x, dy }, { kind }, () => [tf.mul(dy, referenceDerivative(kind, x))])[0]!;
 }
 
 const cubic = (x: Tensor): Tensor => tf.mul(x, tf.add(tf.mul(tf.square(x), 0.044715), 1)); // x + 0.044715x³

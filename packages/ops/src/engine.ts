@@ -6,6 +6,7 @@
  * one faster by registering a tfjs kernel of the name in `kernels.ts` for its backend.
  */
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { ActivationName } from './kernels.js';
 import type { TensorSource } from './tensor-source.js';
 
 /** How a frozen weight's elements are stored. */
@@ -77,6 +78,11 @@ export interface Engine {
   quantizedParts(weight: FrozenWeight): QuantizedParts;
   /** y = x·Wᵀ + b. x `[N, in]`, b `[out]`, y `[N, out]`; the caller disposes y. */
   linear(x: Tensor2D, weight: FrozenWeight, bias?: Tensor1D): Tensor2D;
+  /**
+   * y = f(x·Wᵀ + b) in one pass, and the sums x·Wᵀ + b where `keepSums` asks for them (both `[N, out]`; the caller disposes). Optional:
+   * without it the product and the activation run one after the other.
+   */
+  linearActivated?(x: Tensor2D, weight: FrozenWeight, bias: Tensor1D | undefined, kind: ActivationName, keepSums: boolean): { readonly y: Tensor2D; readonly sums?: Tensor2D };
   /** dx = dy·W. dy `[N, out]`, dx `[N, in]`; the caller disposes dx. */
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D;
   /** Rows of an embedding: y[n] = W[ids[n]]. y `[N, D]`; the caller disposes. `PEFT_TOKEN_ID_RANGE` for an id outside. */

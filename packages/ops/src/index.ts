@@ -20,6 +20,7 @@ export { gradientsOf, variableGradients } from './gradients.js';
 export { hasKernel, runKernel, withReferenceKernels } from './kernel.js';
 export type { ActivationName, AttentionAttributes, DisentangledAttributes, DropoutAttributes, KernelInputs, KernelName, PeftKernels } from './kernels.js';
 export { layerNorm } from './layer-norm.js';
+export { linearActivated } from './linear-activated.js';
 export { linearCrossEntropy, type LinearCrossEntropyOptions } from './linear-cross-entropy.js';
 export { isFrozenWeight, linear, type Weight } from './linear.js';
 export { meanPool } from './mean-pool.js';

@@ -212,6 +212,18 @@ napi_value linear(const Arguments& a) {
   return nullptr;
 }
 
+napi_value linearActivated(const Arguments& a) {
+  const Weight& weight = weightOf(a, 0);
+  const int64_t n = a.size(6, "n"), length = product(n, weight.shape.rows);
+  const float* x = a.floats(1, "x", product(n, weight.shape.columns));
+  const float* bias = a.optionalFloats(2, "bias", weight.shape.rows);
+  const Activation kind = static_cast<Activation>(a.size(3, "kind", 0, static_cast<int>(Activation::count) - 1));
+  float* y = a.floats(4, "y", length);
+  const Epilogue epilogue = {kind, a.optionalFloats(5, "sums", length)};
+  weightForward(weight, x, bias, y, n, a.boolean(7, "bf16"), &epilogue);
+  return nullptr;
+}
+
 napi_value linearInputGradient(const Arguments& a) {
   const Weight& weight = weightOf(a, 0);
   const int64_t n = a.size(3, "n");
@@ -234,6 +246,7 @@ void exportWeights(Exports& exports) {
   exports.push_back({"weightDequantize", call<dequantize>});
   exports.push_back({"weightGather", call<gather>});
   exports.push_back({"linear", call<linear>});
+  exports.push_back({"linearActivated", call<linearActivated>});
   exports.push_back({"linearInputGradient", call<linearInputGradient>});
 }
 

@@ -149,21 +149,26 @@ struct Runner {
   }
 
   void finish(const float* sums, int64_t sumRows, int64_t row, int64_t rows, int64_t column, int64_t columns) const {
-    if (p.outTransposed) {
-      k.storeTransposed(sums, sumRows, rows, columns, p.out + column * p.outStride + row, p.outStride, p.bias ? p.bias + row : nullptr, p.accumulate);
-    } else {
-      k.store(sums, sumRows, rows, columns, p.out + row * p.outStride + column, p.outStride, p.bias ? p.bias + column : nullptr, p.accumulate);
-    }
+    const int64_t begin = p.outTransposed ? column * p.outStride + row : row * p.outStride + column;
+    float* out = (p.epilogue && p.epilogue->sums ? p.epilogue->sums : p.out) + begin;
+    if (p.outTransposed) k.storeTransposed(sums, sumRows, rows, columns, out, p.outStride, p.bias ? p.bias + row : nullptr, p.accumulate);
+    else k.store(sums, sumRows, rows, columns, out, p.outStride, p.bias ? p.bias + column : nullptr, p.accumulate);
+    if (p.epilogue) activate(out, p.out + begin, p.outTransposed ? columns : rows, p.outTransposed ? rows : columns);
+  }
+
+  void activate(const float* from, float* to, int64_t rows, int64_t columns) const {
+    for (int64_t r = 0; r < rows; r++) kernels().activationRun(p.epilogue->kind, from + r * p.outStride, to + r * p.outStride, columns);
   }
 
   /** depth 0: the bias alone. */
   void biasOnly() const {
-    if (p.accumulate && !p.bias) return;
+    float* sums = p.epilogue && p.epilogue->sums ? p.epilogue->sums : p.out;
     for (int64_t s = 0; s < p.rows; s++)
       for (int64_t v = 0; v < p.columns; v++) {
-        float& out = p.outTransposed ? p.out[v * p.outStride + s] : p.out[s * p.outStride + v];
+        float& out = sums[p.outTransposed ? v * p.outStride + s : s * p.outStride + v];
         out = (p.accumulate ? out : 0.0f) + (p.bias ? p.bias[p.outTransposed ? s : v] : 0.0f);
       }
+    if (p.epilogue) activate(sums, p.out, p.outTransposed ? p.columns : p.rows, p.outTransposed ? p.rows : p.columns);
   }
 
   void run() const {

@@ -2,8 +2,15 @@
 #pragma once
 #include <cstdint>
 #include "../core/matrix-view.h"
+#include "../core/operation-codes.h"
 
 namespace peft {
+
+/** What is made of each block of sums while it is in the cache: out = f(sums + bias). */
+struct Epilogue {
+  Activation kind;
+  float* sums;  // as `out`: where sums + bias are kept, or null
+};
 
 /** out = S·Vᵀ (+ bias), see core/product-kernels.h. The order of every sum depends on `depth` alone. */
 struct Product {
@@ -21,6 +28,7 @@ struct Product {
   bool outTransposed = false;   // out[v·stride + s]
   const float* bias = nullptr;  // [columns], or [rows] when outTransposed
   bool accumulate = false;
+  const Epilogue* epilogue = nullptr;
   bool bf16 = false;
 };
 

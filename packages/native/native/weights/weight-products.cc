@@ -1,6 +1,7 @@
 // Products with a frozen weight. Both directions read the same bytes; which operand fills the vectors depends on how they lie:
 //   contraction along stored rows' elements (y = x·Wᵀ of [out, in]): the weight is broadcast, the activations fill vectors;
 //   contraction over stored rows (dx = dy·W): the weight's rows fill vectors.
+#include "../core/dispatch.h"
 #include "../gemm/product.h"
 #include "../gemm/vector-product.h"
 #include "weight.h"
@@ -9,9 +10,11 @@ namespace peft {
 namespace {
 
 /** out [n, stored rows] = x·storedᵀ. */
-void alongRows(const Weight& weight, const float* x, const float* bias, float* out, int64_t n, bool bf16) {
+void alongRows(const Weight& weight, const float* x, const float* bias, float* out, int64_t n, bool bf16, const Epilogue* epilogue = nullptr) {
   if (n <= kVectorProductRows) {
-    vectorProduct(weight.view(), weight.shape.storedRows(), weight.shape.storedColumns(), x, n, bias, out);
+    float* sums = epilogue && epilogue->sums ? epilogue->sums : out;
+    vectorProduct(weight.view(), weight.shape.storedRows(), weight.shape.storedColumns(), x, n, bias, sums);
+    if (epilogue) kernels().activationRun(epilogue->kind, sums, out, n * weight.shape.storedRows());
     return;
   }
   Product p;
@@ -26,11 +29,12 @@ void alongRows(const Weight& weight, const float* x, const float* bias, float* o
   p.outTransposed = true;
   p.bias = bias;
   p.bf16 = bf16;
+  p.epilogue = epilogue;
   multiply(p);
 }
 
 /** out [n, stored columns] = x·stored. */
-void overRows(const Weight& weight, const float* x, const float* bias, float* out, int64_t n, bool bf16) {
+void overRows(const Weight& weight, const float* x, const float* bias, float* out, int64_t n, bool bf16, const Epilogue* epilogue = nullptr) {
   Product p;
   p.rows = n;
   p.columns = weight.shape.storedColumns();
@@ -42,14 +46,15 @@ void overRows(const Weight& weight, const float* x, const float* bias, float* ou
   p.outStride = p.columns;
   p.bias = bias;
   p.bf16 = bf16;
+  p.epilogue = epilogue;
   multiply(p);
 }
 
 }  // namespace
 
-void weightForward(const Weight& weight, const float* x, const float* bias, float* y, int64_t n, bool bf16) {
-  if (weight.shape.transposed) overRows(weight, x, bias, y, n, bf16);
-  else alongRows(weight, x, bias, y, n, bf16);
+void weightForward(const Weight& weight, const float* x, const float* bias, float* y, int64_t n, bool bf16, const Epilogue* epilogue) {
+  if (weight.shape.transposed) overRows(weight, x, bias, y, n, bf16, epilogue);
+  else alongRows(weight, x, bias, y, n, bf16, epilogue);
 }
 
 void weightBackward(const Weight& weight, const float* dy, float* dx, int64_t n, bool bf16) {

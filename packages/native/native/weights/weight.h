@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../core/matrix-view.h"
+#include "../gemm/product.h"
 #include "mapped-file.h"
 
 namespace peft {
@@ -55,8 +56,8 @@ std::unique_ptr<Weight> convertWeight(const Weight& source, Format format, int64
 void dequantizeWeight(const Weight& weight, float* out);
 /** out[i] = row ids[i]; ids are inside. */
 void gatherWeight(const Weight& weight, const int32_t* ids, int64_t count, float* out);
-/** y [n, rows] = x [n, columns]·Wᵀ + bias. */
-void weightForward(const Weight& weight, const float* x, const float* bias, float* y, int64_t n, bool bf16);
+/** y [n, rows] = x [n, columns]·Wᵀ + bias, or what the epilogue makes of it. */
+void weightForward(const Weight& weight, const float* x, const float* bias, float* y, int64_t n, bool bf16, const Epilogue* epilogue = nullptr);
 /** dx [n, columns] = dy [n, rows]·W. */
 void weightBackward(const Weight& weight, const float* dy, float* dx, int64_t n, bool bf16);
 
