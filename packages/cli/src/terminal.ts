@@ -8,8 +8,8 @@ export interface Terminal {
   write(text: string): void;
   /** Progress, warnings and errors. */
   err(text: string): void;
-  /** Lines of standard input until it ends; `prompt` is shown before each on a terminal. */
-  lines(prompt: string): AsyncIterable<string>;
+  /** Lines of standard input until it ends or the signal is aborted; `prompt` is shown before each on a terminal. */
+  lines(prompt: string, signal: AbortSignal): AsyncIterable<string>;
   /** From now on Ctrl-C calls this, instead of aborting the signal. @returns what gives Ctrl-C its meaning back */
   onInterrupt(handler: () => void): () => void;
   /** Whether progress may redraw its line. */
@@ -34,7 +34,7 @@ export function processTerminal(): Terminal {
     out: (text) => void process.stdout.write(`${text}\n`),
     write: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(`${text}\n`),
-    lines: (prompt) => inputLines(prompt, interrupt),
+    lines: (prompt, signal) => inputLines(prompt, signal, interrupt),
     onInterrupt(own) {
       handler = own;
       return () => (handler = undefined);
@@ -45,14 +45,21 @@ export function processTerminal(): Terminal {
   };
 }
 
-async function* inputLines(prompt: string, interrupt: () => void): AsyncGenerator<string> {
+async function* inputLines(prompt: string, signal: AbortSignal, interrupt: () => void): AsyncGenerator<string> {
   const isTerminal = process.stdin.isTTY === true;
   const reader = createInterface({ input: process.stdin, output: process.stdout, terminal: isTerminal, prompt });
-  reader.on('SIGINT', interrupt); // on a terminal the reader sees Ctrl-C first
+  let isWaiting = true;
+  reader.on('SIGINT', () => { // on a terminal the reader sees Ctrl-C first
+    interrupt();
+    if (isWaiting && !signal.aborted) reader.prompt();
+  });
+  signal.addEventListener('abort', () => reader.close());
   try {
     if (isTerminal) reader.prompt();
     for await (const line of reader) {
+      isWaiting = false;
       yield line;
+      isWaiting = true;
       if (isTerminal) reader.prompt();
     }
   } finally {

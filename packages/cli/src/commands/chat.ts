@@ -83,16 +83,11 @@ class Conversation {
     });
     try {
       this.terminal.err('Type a message; /help lists commands, /exit leaves.');
-      const lines = this.terminal.lines('> ')[Symbol.asyncIterator]();
-      const left = new Promise<IteratorResult<string>>((resolve) => leave.signal.addEventListener('abort', () => resolve({ done: true, value: undefined })));
-      for (;;) {
-        const next = await Promise.race([lines.next(), left]);
-        if (next.done) break;
+      for await (const line of this.terminal.lines('> ', leave.signal)) {
         isAskedToLeave = false;
-        await this.#take(next.value.trim());
+        await this.#take(line.trim());
         if (this.#isOver) break;
       }
-      if (leave.signal.aborted || this.#isOver) void lines.return?.();
     } finally {
       release();
     }
