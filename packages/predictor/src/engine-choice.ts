@@ -58,7 +58,7 @@ export async function chooseEngine(request: EngineRequest = {}, makers: EngineMa
   const native = await attempt('native', request, makers);
   if (!('problem' in native)) return { ...native, reason: gpu ? `the GPU ${gpu.card} cannot be used` : 'no GPU is here, and this is the fastest engine on a CPU', ...(unused && { warning: unused }) };
   const engine = await make('portable', request, makers);
-  const warning = { code: 'PEFT_ENGINE_FALLBACK', message: `the portable engine (float32) takes over, which is slower: ${native.problem}`, hint: 'build the native engine with: node tools/build-native.mjs (needs a C++20 compiler)' };
+  const warning = { code: 'PEFT_ENGINE_FALLBACK', message: `the portable engine (float32) takes over, which is slower: ${native.problem}`, hint: 'compile the native engine (needs a C++20 compiler) with: npx peft-native-build, in a clone of the repository node tools/build-native.mjs' };
   return { engine, reason: `the native engine cannot run: ${native.problem}`, warning };
 }
 

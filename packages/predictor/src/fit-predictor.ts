@@ -176,7 +176,7 @@ function abortedError({ predictor: { path }, options: { signal } }: FitRequest, 
 function summaryOf(result: TrainResult, score: number, { metric, train, validation }: FitData, model: Model, method: string, trainingSeconds: number): FitSummary {
   const { trainable, total } = model.parameterCounts();
   return Object.freeze({
-    metric: metric.name, validationScore: score, trainingSeconds, steps: result.step, reason: result.reason as FitSummary['reason'], averagedSteps: result.selected.steps, trainingRows: train.rows, validationRows: validation.rows,
-    peakMemoryBytes: result.peakMemoryBytes, method, trainableParameters: trainable, totalParameters: total,
+    metric: metric.name, validationScore: score, ...(result.loss !== undefined && { trainingLoss: result.loss }), trainingSeconds, steps: result.step, reason: result.reason as FitSummary['reason'], averagedSteps: result.selected.steps, trainingRows: train.rows, validationRows: validation.rows,
+    peakMemoryBytes: result.peakMemoryBytes, method, engine: `${model.engine.name} (${model.engine.precision})`, trainableParameters: trainable, totalParameters: total,
   });
 }

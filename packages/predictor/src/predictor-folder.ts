@@ -17,6 +17,7 @@ import { ADAPTER_WEIGHT_FILES, refuseFull, writeFileAtomic, writeFolderAtomic } 
 import { copyModelFiles } from './base-model.js';
 import { formatRecord, type PredictorRecord } from './predictor-record.js';
 import { ADAPTER, type PredictorState } from './predictor-state.js';
+import { runSizes } from './run-plan.js';
 
 export const RECORD_FILE = 'predictor.json';
 export const ADAPTER_FOLDER = 'adapter';
@@ -83,8 +84,7 @@ async function explained(path: string, hint: string, write: () => Promise<void>)
 
 async function fill(folder: string, state: PredictorState, standalone: boolean): Promise<void> {
   const { model, base, metric, task, settings, fileColumns, method, isNamedMethod, summary } = state;
-  const results = { rows: summary.trainingRows, [`${metric.name} (validation)`]: summary.validationScore };
-  await saveAdapter(model, ADAPTER, join(folder, ADAPTER_FOLDER), { baseModel: base.reference, ...(base.revision !== undefined && { revision: base.revision }), allowUntrained: true, results });
+  await saveAdapter(model, ADAPTER, join(folder, ADAPTER_FOLDER), { baseModel: base.reference, ...(base.revision !== undefined && { revision: base.revision }), allowUntrained: true, results: cardResults(state) });
   await copyModelFiles(base, join(folder, MODEL_FOLDER), standalone);
   const record: PredictorRecord = {
     task: task.record, metric: metric.name, fileColumns, settings, method, isNamedMethod, summary,
@@ -92,6 +92,23 @@ async function fill(folder: string, state: PredictorState, standalone: boolean):
     adapterHash: await adapterHash(folder),
   };
   await writeFileAtomic(join(folder, RECORD_FILE), formatRecord(record));
+}
+
+/** What the model card tells of the run. */
+function cardResults({ metric, summary, settings }: PredictorState): Record<string, string | number> {
+  return {
+    'training rows': summary.trainingRows,
+    'validation rows': summary.validationRows,
+    [`${metric.name} (validation)`]: summary.validationScore,
+    ...(summary.trainingLoss !== undefined && { 'training loss (last epoch)': summary.trainingLoss }),
+    'optimiser steps': summary.steps,
+    'learning rate': settings['optim.lr'],
+    'batch size': runSizes(settings).batchSize,
+    seed: settings['env.seed'],
+    ...(summary.engine !== undefined && { engine: summary.engine }),
+    'training time': `${summary.trainingSeconds.toFixed(1)} s`,
+    'peak memory': `${Math.round(summary.peakMemoryBytes / 1e6)} MB`,
+  };
 }
 
 /** sha256 of the adapter's weights in a predictor's folder. @throws PEFT_ADAPTER_MISSING */

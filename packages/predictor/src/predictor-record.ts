@@ -108,8 +108,8 @@ function parseSummary(read: Reader): FitSummary {
   const averaged = read.value['averagedSteps'];
   if (!Array.isArray(averaged) || !averaged.every((step) => Number.isSafeInteger(step) && step > 0)) return read.fail('averagedSteps', 'a list of steps');
   return {
-    metric: read.text('metric'), validationScore: read.number('validationScore'), trainingSeconds: read.number('trainingSeconds'), steps: read.count('steps', 0), reason, averagedSteps: averaged as number[],
-    trainingRows: read.count('trainingRows', 1), validationRows: read.count('validationRows', 1), peakMemoryBytes: read.number('peakMemoryBytes'), method: read.text('method'),
+    metric: read.text('metric'), validationScore: read.number('validationScore'), ...(read.value['trainingLoss'] !== undefined && { trainingLoss: read.number('trainingLoss') }), trainingSeconds: read.number('trainingSeconds'), steps: read.count('steps', 0), reason, averagedSteps: averaged as number[],
+    trainingRows: read.count('trainingRows', 1), validationRows: read.count('validationRows', 1), peakMemoryBytes: read.number('peakMemoryBytes'), method: read.text('method'), ...(read.value['engine'] !== undefined && { engine: read.text('engine') }),
     trainableParameters: read.count('trainableParameters', 0), totalParameters: read.count('totalParameters', 0),
   };
 }

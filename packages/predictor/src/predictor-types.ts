@@ -124,6 +124,8 @@ export interface FitSummary {
   readonly metric: string;
   /** On the validation rows, of the weights that the model has now. */
   readonly validationScore: number;
+  /** Mean over the last epoch's steps; absent when a resumed run had no step left. */
+  readonly trainingLoss?: number;
   readonly trainingSeconds: number;
   /** Optimiser steps done. */
   readonly steps: number;
@@ -135,6 +137,8 @@ export interface FitSummary {
   readonly peakMemoryBytes: number;
   /** Method that was trained, for instance `ia3_bias`. */
   readonly method: string;
+  /** What computed it, `native (bf16)`. */
+  readonly engine?: string;
   readonly trainableParameters: number;
   readonly totalParameters: number;
 }

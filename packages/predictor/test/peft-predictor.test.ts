@@ -41,6 +41,8 @@ describe('a predictor of two classes', () => {
     const summary = predictor.fitSummary();
     expect(summary).toMatchObject({ metric: 'log_loss', steps: 8, reason: 'completed', trainingRows: 32, validationRows: 8, method: 'ia3_bias' });
     expect(summary.validationScore).toBeLessThan(Math.log(2)); // of a guess
+    const lastEpoch = events.flatMap((event) => (event.type === 'step/completed' && event.epoch === 1 ? [event.loss] : []));
+    expect(summary.trainingLoss).toBeCloseTo(lastEpoch.reduce((sum, loss) => sum + loss, 0) / lastEpoch.length, 12);
     // Checked at the middle and the end of both epochs of 4 steps.
     expect(events.flatMap((event) => (event.type === 'evaluation/completed' ? [event.step] : []))).toEqual([2, 4, 6, 8]);
     expect(summary.averagedSteps.every((step) => [2, 4, 6, 8].includes(step))).toBe(true);
@@ -58,6 +60,9 @@ describe('a predictor of two classes', () => {
     expect(embeddings.map(({ length }) => length)).toEqual([256, 256, 256]);
 
     expect(readdirSync(path).sort()).toEqual(['adapter', 'model', 'predictor.json']);
+    const card = readFileSync(join(path, 'adapter', 'README.md'), 'utf8');
+    for (const [name, value] of [['training rows', 32], ['validation rows', 8], ['log_loss (validation)', Number(summary.validationScore.toPrecision(6))], ['training loss (last epoch)', Number(summary.trainingLoss!.toPrecision(6))], ['optimiser steps', 8], ['engine', summary.engine]]) expect(card).toContain(`| ${name} | ${value} |`);
+    expect(card).toContain(`${predictor.trainableParameters.toLocaleString('en')} trainable of ${predictor.totalParameters.toLocaleString('en')} parameters`);
     const copy = join(folder, 'copy');
     await predictor.save(copy, { standalone: false });
     expect(readdirSync(join(copy, 'model'))).not.toContain('model.safetensors');

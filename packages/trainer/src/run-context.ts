@@ -67,6 +67,8 @@ export interface RunContext<B extends ModelBatch = ModelBatch> {
   state: RunState;
   /** The step of the newest checkpoint that this call wrote or read. */
   savedStep: number | undefined;
+  /** Losses of the steps that this call did in the present epoch. */
+  epochLosses: number[];
 }
 
 type WithoutBase<E> = E extends TrainEvent ? Omit<E, 'runId' | 'atMs'> : never;

@@ -23,6 +23,8 @@ export interface TrainResult {
   readonly reason: Exclude<RunEnded['reason'], 'failed'>;
   /** Optimiser steps done. */
   readonly step: number;
+  /** Mean loss of the steps that this call did in its last epoch; none when it did no step. */
+  readonly loss?: number;
   /** The best validation check. */
   readonly best?: { readonly step: number; readonly score: number };
   /** What the model has now. */
@@ -50,9 +52,10 @@ export async function train<B extends ModelBatch>(request: TrainRequest<B>): Pro
     const ended = await loop(run);
     const selected = ended === 'aborted' ? undefined : await selectWeights(run as RunContext);
     const reason = selected ? ended : 'aborted';
+    const loss = run.epochLosses.reduce((sum, value) => sum + value, 0) / run.epochLosses.length;
     const end = { step: run.state.step, durationMs: run.clock.now() - run.startedAtMs, peakMemoryBytes: run.memory.peakBytes };
     run.emit({ type: 'run/ended', reason, ...end });
-    return { reason, ...end, selected: selected ?? { steps: [] }, ...(run.state.best && { best: run.state.best }) };
+    return { reason, ...end, ...(run.epochLosses.length > 0 && { loss }), selected: selected ?? { steps: [] }, ...(run.state.best && { best: run.state.best }) };
   } catch (error) {
     const shown = { code: error instanceof PeftError ? error.code : 'ERROR', message: error instanceof Error ? error.message : String(error) };
     run.emit({ type: 'run/ended', reason: 'failed', step: run.state.step, durationMs: run.clock.now() - run.startedAtMs, peakMemoryBytes: run.memory.peakBytes, error: shown });
@@ -92,6 +95,7 @@ function createRun<B extends ModelBatch>(request: TrainRequest<B>): RunContext<B
     startedAtMs: clock.now(),
     emit: (event: EventBody) => bus?.emit({ runId, atMs: clock.now(), ...event }),
     savedStep: undefined,
+    epochLosses: [],
     state: {
       version: 1,
       step: 0,
@@ -177,6 +181,8 @@ function recordStep(run: RunContext, outcome: Exclude<StepOutcome, { kind: 'abor
   let nonFinite = state.nonFinite;
   if (outcome.kind === 'updated') {
     nonFinite = { ...nonFinite, consecutive: 0 };
+    if (state.stepInEpoch === 0) run.epochLosses = [];
+    run.epochLosses.push(outcome.loss);
     run.emit({ type: 'step/completed', step, epoch: state.epoch, loss: outcome.loss, learningRate: request.schedule(state.step), gradientNorm: outcome.gradientNorm, tokens, examples, durationMs: run.clock.now() - startedAtMs });
   } else if (outcome.cause === 'not-finite') {
     nonFinite = observeNonFinite(nonFinite, step, outcome.what, options.nonFinite);
