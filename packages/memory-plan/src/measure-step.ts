@@ -55,6 +55,7 @@ export interface MeasuredModel {
   readonly parameters: number;
   /** Of the base, as the engine keeps it once it ran. */
   weightBytes(): number;
+  weightBytesOf(name: string): number;
   /** What the adapter added or copied, float32. */
   readonly adapterBytes: number;
   /** The most that lives at once beside weights and adapters, in one micro-batch; tables that the model keeps are in it. */
@@ -82,6 +83,7 @@ export function sizeModel(request: MeasureRequest): MeasuredModel {
         parameters: model.parameterCounts().total,
         adapterBytes: beforeRuns - afterWeights + replaced,
         weightBytes: () => description.parameters.reduce((sum, { name }) => sum + bytesOf(weights.get(name)), 0),
+        weightBytesOf: (name) => bytesOf(weights.get(name)),
         measure: (batch, checkpointing) => {
           const key = JSON.stringify([batch.sequences, batch.length, batch.decoderLength, typeof checkpointing === 'boolean' ? checkpointing : [...checkpointing]]);
           const peakBytes = peaks.get(key) ?? onBackend(engine.backendName, () => measure(model, engine, request, batch, checkpointing) - beforeRuns);

@@ -45,6 +45,10 @@ export interface PlanRequest extends RunSettings {
   /** Whose memory: the native engine has a kernel for each operation, the portable one has not. Default `native`. */
   readonly engine?: 'native' | 'portable';
   readonly task?: PlannedTask;
+  /** Whether the weights lie in files, which the native engine maps where they stay as they are. Default true. */
+  readonly hasFiles?: boolean;
+  /** What the process takes without model and run. Default: what a fresh process with the engine loaded was measured to take. */
+  readonly runtimeBytes?: number;
   /** Default: this machine's. */
   readonly machine?: MachineMemory;
 }
@@ -106,7 +110,7 @@ export function planMemory(request: PlanRequest): MemoryPlan {
 
 /** Settings in the request are left out of account: they come with each plan. */
 export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Planner {
-  const { architecture, config, head = { kind: 'none' }, method, engine = 'native', storedQuantization = readQuantizationConfig(config['quantization_config']), task, machine = machineMemory() } = request;
+  const { architecture, config, head = { kind: 'none' }, method, engine = 'native', storedQuantization = readQuantizationConfig(config['quantization_config']), task, machine = machineMemory(), hasFiles = true, runtimeBytes = RUNTIME_BYTES[engine] } = request;
   check.oneOf('memory plan', 'engine', engine, ['native', 'portable']);
   const kind: SizingKind = engine === 'native' ? 'kernels' : 'references';
   const storedDtype = request.storedDtype ?? DTYPES[String(config['dtype'] ?? config['torch_dtype'])] ?? 'F32';
@@ -121,7 +125,7 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
   return {
     isStoredQuantized: storedQuantization !== undefined,
     blocks: description.layers.encoder + description.layers.decoder,
-    plan: (settings) => planFor(modelFor(settings.quantization), settings, { engine, storedDtype, machine }),
+    plan: (settings) => planFor(modelFor(settings.quantization), settings, { engine, storedDtype, machine, hasFiles, runtimeBytes }),
     dispose: () => {
       for (const model of models.values()) model.dispose();
       models.clear();
@@ -129,10 +133,10 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
   };
 }
 
-interface Fixed { readonly engine: 'native' | 'portable'; readonly storedDtype: PlannedDtype; readonly machine: MachineMemory }
+interface Fixed { readonly engine: 'native' | 'portable'; readonly storedDtype: PlannedDtype; readonly machine: MachineMemory; readonly hasFiles: boolean; readonly runtimeBytes: number }
 
-function planFor(model: MeasuredModel, settings: RunSettings, { engine, storedDtype, machine }: Fixed): MemoryPlan {
-  const runtimeBytes = RUNTIME_BYTES[engine];
+function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): MemoryPlan {
+  const { machine, runtimeBytes } = fixed;
   const { batch = { sequences: 1, length: 128 }, checkpointing = false, optimizer = adamw(), residentStateBytes = Infinity } = settings;
   check.positiveInteger('memory plan', 'batch.sequences', batch.sequences);
   check.positiveInteger('memory plan', 'batch.length', batch.length);
@@ -146,7 +150,7 @@ function planFor(model: MeasuredModel, settings: RunSettings, { engine, storedDt
   const updateBytes = 2 * 4 * sizes.reduce((largest, size) => Math.max(largest, size), 0); // a parameter's values are read, changed, and written anew
   const gradientBytes = 4 * trainable;
   const held = runtimeBytes + weights + adapterBytes + gradientBytes + optimizerStateBytes;
-  const loadingPeakBytes = runtimeBytes + weights + passingBytes(model, settings.quantization, storedDtype, engine);
+  const loadingPeakBytes = runtimeBytes + loadingBytes(model, settings.quantization, fixed);
   const peakBytes = Math.max(held + Math.max(activationBytes, updateBytes), loadingPeakBytes);
   return {
     modelType: description.modelType,
@@ -158,9 +162,15 @@ function planFor(model: MeasuredModel, settings: RunSettings, { engine, storedDt
   };
 }
 
-/** The largest tensor that is read to be changed: into 4 bits, say. The native engine takes plain ones where they lie in the file. */
-function passingBytes({ description }: MeasuredModel, quantization: WeightQuantization | undefined, storedDtype: PlannedDtype, engine: 'native' | 'portable'): number {
+/** The most that lives while the weights come one by one: those that are there and the one that is read, unless the engine maps it from its file. */
+function loadingBytes({ description, weightBytesOf }: MeasuredModel, quantization: WeightQuantization | undefined, { storedDtype, engine, hasFiles }: Fixed): number {
   const changed = quantization ? quantizableWeights(description, quantization.skipModules) : undefined;
-  const passing = description.parameters.filter(({ name, use }) => use !== 'vector' && (engine === 'portable' || changed?.has(name)));
-  return passing.reduce((most, { shape }) => Math.max(most, shape.reduce((product, size) => product * size, STORED_BYTES[storedDtype])), 0);
+  let there = 0;
+  let most = 0;
+  for (const { name, use, shape } of description.parameters) {
+    there += weightBytesOf(name);
+    const passes = use !== 'vector' && (engine === 'portable' || !hasFiles || changed?.has(name));
+    most = Math.max(most, there + (passes ? shape.reduce((product, size) => product * size, STORED_BYTES[storedDtype]) : 0));
+  }
+  return most;
 }
