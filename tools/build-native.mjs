@@ -1,8 +1,9 @@
 /**
- * Compiles the addon of @peft/native: `node tools/build-native.mjs [--optional] [--sanitize]`.
+ * Compiles the addon of @peft/native: `node tools/build-native.mjs [--optional] [--sanitize | --prebuilt]`.
  *
  * --optional: where it cannot be compiled, say why in one paragraph and succeed (the portable engine takes over).
  * --sanitize: into packages/native/build/sanitize, with address and undefined-behaviour checks.
+ * --prebuilt: for a release: the C++ library is linked in, so that the addon runs on older systems.
  * PEFT_SKIP_NATIVE_BUILD=1 with --optional: do nothing.
  */
 import { spawnSync } from 'node:child_process';
@@ -15,6 +16,7 @@ import { fileURLToPath } from 'node:url';
 const options = new Set(process.argv.slice(2));
 const optional = options.has('--optional');
 const sanitize = options.has('--sanitize');
+const definitions = [...(sanitize ? ['-Dsanitize=1'] : []), ...(options.has('--prebuilt') ? ['-Dprebuilt=1'] : [])];
 const folder = fileURLToPath(new URL('../packages/native', import.meta.url));
 
 function give(reason, details = '') {
@@ -47,7 +49,7 @@ function sanitizeFolder() {
 const cwd = sanitize ? sanitizeFolder() : folder;
 const run = (command) => spawnSync(
   process.execPath,
-  [nodeGyp, command, ...(command === 'configure' ? [] : [`--jobs=${availableParallelism()}`]), ...(hasHeaders ? [`--nodedir=${prefix}`] : []), ...(command === 'configure' && sanitize ? ['--', '-Dsanitize=1'] : [])],
+  [nodeGyp, command, ...(command === 'configure' ? [] : [`--jobs=${availableParallelism()}`]), ...(hasHeaders ? [`--nodedir=${prefix}`] : []), ...(command === 'configure' && definitions.length > 0 ? ['--', ...definitions] : [])],
   { cwd, encoding: 'utf8' },
 );
 

@@ -2,6 +2,7 @@
 {
   'variables': {
     'sanitize%': 0,
+    'prebuilt%': 0,
   },
   'target_defaults': {
     'cflags_cc!': ['-fno-exceptions', '-std=gnu++17', '-std=gnu++20', '-fno-rtti', '-O2'],
@@ -36,6 +37,7 @@
       'conditions': [
         ['target_arch=="x64"', {'dependencies': ['avx2', 'avx512', 'avx512bf16'], 'defines': ['PEFT_COMPILED_AVX512BF16']}],
         ['target_arch=="arm64"', {'dependencies': ['neon']}],
+        ['OS=="linux" and prebuilt==1', {'ldflags': ['-static-libstdc++', '-static-libgcc']}],
         ['OS=="linux"', {'ldflags': ['-Wl,-z,nodelete', '-Wl,--exclude-libs,ALL']}],
       ],
     },

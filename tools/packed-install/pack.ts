@@ -36,6 +36,13 @@ export async function packAll(root: string, work: string): Promise<Map<string, s
   return new Map(Object.values(packed).map(({ name, filename }) => [name, join(work, 'tarballs', filename.replace('@', '').replace('/', '-'))]));
 }
 
+/** @returns path of the tarball of a folder. */
+export async function packFolder(folder: string, work: string): Promise<string> {
+  const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', join(work, 'tarballs'), folder]);
+  const [{ filename }] = Object.values(JSON.parse(stdout) as Readonly<Record<string, { filename: string }>>) as [{ filename: string }];
+  return join(work, 'tarballs', filename.replace('@', '').replace('/', '-'));
+}
+
 /** All packages in one program: as the build of each, in a fifth of the time. Types are checked elsewhere. */
 async function compile(root: string, work: string, folders: readonly string[]): Promise<void> {
   const config = {

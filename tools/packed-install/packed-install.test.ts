@@ -1,13 +1,14 @@
 /** Installs the packed packages into an empty folder and uses them as strangers do: from ESM, CommonJS and strict TypeScript. */
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { packAll, packageFolders, readManifest } from './pack.js';
+import { makePlatformPackage } from '../native-release.js';
+import { packAll, packageFolders, packFolder, readManifest } from './pack.js';
 import { furnish, readmeExample } from './readme-examples.js';
 
 const run = promisify(execFile);
@@ -20,16 +21,19 @@ const methods = folders.filter((folder) => !OTHERS.includes(folder));
 let work: string;
 /** Where everything was installed. */
 let project: string;
+const platformPackage = `@peft/native-${process.platform}-${process.arch}`;
+const isCompiled = existsSync(join(root, 'packages/native/build/Release/peft_native.node'));
 
 beforeAll(async () => {
   work = realpathSync(mkdtempSync(join(tmpdir(), 'peft-packed-')));
   const tarballs = await packAll(root, work);
+  if (isCompiled) tarballs.set(platformPackage, await packFolder(makePlatformPackage(join(work, 'platform')), work));
   project = join(work, 'project');
   mkdirSync(project);
   const dependencies = Object.fromEntries([...tarballs].map(([name, path]) => [name, `file:${path}`]));
   const { devDependencies: { '@tensorflow/tfjs': tfjs } } = readManifest(root) as unknown as { devDependencies: Record<string, string> };
   writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'a-project-of-a-user', private: true, type: 'module', dependencies: { ...dependencies, '@tensorflow/tfjs': tfjs } }));
-  await run('npm', ['install', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: project, maxBuffer: 1 << 26 });
+  await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund'], { cwd: project, maxBuffer: 1 << 26 });
 }, 400_000);
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
@@ -77,6 +81,16 @@ test('a CommonJS program requires every package, and shares its instance of Tens
 test('the command runs', async () => {
   const { stdout } = await run(process.execPath, [join(project, 'node_modules/@peft/cli/bin/peft.mjs'), 'inspect', join(root, 'packages/testing/fixtures/models/bert/config.json'), '--method', 'lora'], { cwd: project });
   expect(stdout).toMatch(/lora: [\d,]+ trainable of [\d,]+ parameters/);
+});
+
+test.skipIf(!isCompiled)('the native engine comes with the package of the platform; without it the error says what to type', async () => {
+  const program = ['--no-warnings', '--input-type=module', '--eval', "import { createNativeEngine } from '@peft/native'; try { console.log(createNativeEngine().description); } catch (error) { console.log(error.code, error.hint); }"];
+  expect(await node(...program)).toMatch(/^native \(/);
+  expect(readdirSync(join(project, 'node_modules/@peft/native'))).not.toContain('build');
+  const installed = join(project, 'node_modules', platformPackage);
+  renameSync(installed, `${installed}.away`);
+  expect(await node(...program)).toMatch(/^PEFT_NATIVE_UNAVAILABLE .*npx peft-native-build/);
+  renameSync(`${installed}.away`, installed);
 });
 
 test('npm create @peft/method writes a package that builds on the installed ones', async () => {

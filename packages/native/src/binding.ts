@@ -270,7 +270,7 @@ export interface NativeBinding {
   ): void;
 }
 
-/** Where an addon may lie, first match wins: `PEFT_NATIVE_ADDON`, this package's own build. */
+/** Where an addon may lie, first match wins: `PEFT_NATIVE_ADDON`, this package's own build. After them comes the prebuilt package of the platform. */
 function candidates(): string[] {
   const own = fileURLToPath(new URL('../build/Release/peft_native.node', import.meta.url));
   return process.env['PEFT_NATIVE_ADDON'] ? [process.env['PEFT_NATIVE_ADDON']] : [own];
@@ -285,7 +285,7 @@ let loaded: NativeBinding | undefined;
 export function loadBinding(): NativeBinding {
   if (loaded) return loaded;
   const require = createRequire(import.meta.url);
-  const hint = 'build it with: node tools/build-native.mjs (needs a C++20 compiler), or use the portable engine.';
+  const hint = 'compile it (needs a C++20 compiler) with: npx peft-native-build, in a clone of the repository node tools/build-native.mjs; or use the portable engine.';
   for (const path of [...candidates(), `@peft/native-${process.platform}-${process.arch}`]) {
     if (path.endsWith('.node') && !existsSync(path)) continue;
     try {
