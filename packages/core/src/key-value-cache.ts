@@ -7,7 +7,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import { gatherRows, offsetsOf } from '@peft/ops';
+import { appendRows, gatherRows, offsetsOf } from '@peft/ops';
 
 /** Keys and values `[N, Hkv·E]` of packed sequences. */
 export interface KeyValues {
@@ -107,19 +107,10 @@ export function rowsOf(offsets: Int32Array, sequences: Int32Array): Int32Array {
   return Int32Array.from([...sequences].flatMap((b) => Array.from({ length: offsets[b + 1]! - offsets[b]! }, (_, t) => offsets[b]! + t)));
 }
 
-/** Each sequence's new rows behind its old ones. */
+/** Each sequence's new rows behind its old ones, whose memory they go on in where the engine can. */
 function join(past: KeyValues, added: KeyValues): KeyValues {
   const sequences = past.offsets.length - 1;
   if (added.offsets.length - 1 !== sequences) throw new PeftError('PEFT_CACHE_SEQUENCES', `the cache holds ${sequences} sequences, the batch goes on with ${added.offsets.length - 1}.`, { hint: 'select the sequences that go on' });
-  const first = past.offsets[sequences]!;
-  const both = (which: 'keys' | 'values'): Tensor2D => tf.concat([past[which], added[which]], 0);
-  if (sequences === 1) return { keys: both('keys'), values: both('values'), offsets: Int32Array.of(0, first + added.offsets[1]!) };
-  const rows = new Int32Array(first + added.offsets[sequences]!);
-  const offsets = new Int32Array(sequences + 1);
-  for (let b = 0, n = 0; b < sequences; b += 1) {
-    for (let row = past.offsets[b]!; row < past.offsets[b + 1]!; row += 1) rows[n++] = row;
-    for (let row = added.offsets[b]!; row < added.offsets[b + 1]!; row += 1) rows[n++] = first + row;
-    offsets[b + 1] = n;
-  }
-  return { keys: gatherRows(both('keys'), rows), values: gatherRows(both('values'), rows), offsets };
+  const both = (which: 'keys' | 'values'): Tensor2D => appendRows(past[which], past.offsets, added[which], added.offsets);
+  return { keys: both('keys'), values: both('values'), offsets: past.offsets.map((offset, b) => offset + added.offsets[b]!) };
 }

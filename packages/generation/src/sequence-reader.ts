@@ -75,10 +75,11 @@ export class SequenceReader {
 
   #run(sequences: readonly Tokens[]): Float32Array[] {
     const fresh = packed(this.#read.length ? sequences.map((sequence, b) => sequence.slice(this.#read[b]!)) : sequences);
-    const logits = tf.tidy(() => {
+    let logits!: Float32Array; // not the scope's result: tfjs looks for tensors in that, number by number
+    tf.tidy(() => {
       const output = this.model.forward(this.#batch(fresh), { logitRows: 'last', ...(this.#cache && { cache: this.#cache }), ...(this.#adapters && { assignment: this.#adapters }) });
       if (this.#sources && !this.#encoded) this.#encoded = { hidden: tf.keep(output.encoderHidden!), offsets: output.encoderOffsets! };
-      return output.logits!.dataSync<'float32'>(); // the next token is chosen on the host
+      logits = output.logits!.dataSync<'float32'>(); // the next token is chosen on the host
     });
     if (this.#cache) this.#read = sequences.map(({ length }) => length);
     const width = logits.length / sequences.length;

@@ -27,6 +27,7 @@ export const PEFT_KERNEL_SHAPES: Readonly<Record<KernelName, ShapeRule>> = Objec
   PeftSumRows: ({ x }) => ({ shape: [x!.shape.at(-1) ?? 1] }),
   PeftCrossEntropy: ({ logits }) => [{ shape: [rows(logits!)] }, { shape: [rows(logits!)] }],
   PeftCrossEntropyGradient: ({ logits }) => like(logits!),
+  PeftAppendRows: ({ x, added }) => ({ shape: [x!.shape[0]! + added!.shape[0]!, ...x!.shape.slice(1)] }),
   PeftGatherRows: ({ x }, { rows: chosen }) => ({ shape: [(chosen as Int32Array).length, ...x!.shape.slice(1)] }),
   PeftScatterAddRows: ({ x }, { size }) => ({ shape: [size as number, ...x!.shape.slice(1)] }),
 });

@@ -62,6 +62,11 @@ export class BufferPool {
     return new Float32Array(block.buffer, 0, length);
   }
 
+  /** Elements that the buffer of an array of {@link take} was asked for. */
+  capacityOf(array: { readonly buffer: ArrayBufferLike }): number {
+    return (this.#blocks.get(array.buffer)?.usedBytes ?? 0) / 4;
+  }
+
   owns(array: { readonly buffer: ArrayBufferLike }): boolean {
     return this.#blocks.has(array.buffer);
   }

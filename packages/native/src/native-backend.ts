@@ -37,6 +37,18 @@ export class NativeBackend extends MathBackendCPU {
     return { info: this.makeTensorInfo([...shape], 'float32', values), values };
   }
 
+  /**
+   * The memory of a tensor that nobody reads any more, for another one of `length` elements that begins alike; the tensor has none left.
+   * Undefined where others share it, or there is not enough of it.
+   */
+  takeOver(tensor: TensorInfo, length: number): Float32Array | undefined {
+    const data = this.data.get(tensor.dataId as never) as { values: unknown; refCount?: number };
+    const { values, refCount } = data;
+    if (refCount !== 1 || !(values instanceof Float32Array) || !this.pool.owns(values) || this.pool.capacityOf(values) < length) return undefined;
+    data.values = new Float32Array(0);
+    return new Float32Array(values.buffer, 0, length);
+  }
+
   override readSync(dataId: DataId): ReturnType<MathBackendCPU['readSync']> {
     const values = super.readSync(dataId as never);
     return values instanceof Float32Array && this.pool.owns(values) ? values.slice() : values;

@@ -10,6 +10,7 @@ import { registerElementwise } from './kernels/elementwise.js';
 import { registerNorms } from './kernels/norms.js';
 import { registerProducts } from './kernels/products.js';
 import { inheritKernels } from './kernels/register.js';
+import { registerAppendRows } from './kernels/append-rows.js';
 import { registerRows } from './kernels/rows.js';
 import { registerShapes } from './kernels/shapes.js';
 import { NATIVE_BACKEND, NativeBackend } from './native-backend.js';
@@ -49,6 +50,7 @@ function registerBackend(binding: NativeBinding): void {
   registerActivations();
   registerAttention();
   registerRows();
+  registerAppendRows();
 }
 
 class NativeWeight implements FrozenWeight {

@@ -14,6 +14,7 @@ export { embed } from './embed.js';
 export type { Engine, FreezeOptions, FrozenWeight, NestedAbsmax, QuantizedParts, WeightFormat } from './engine.js';
 export { freezeTensor, isFrozenTensor } from './frozen-tensor.js';
 export { gatedActivation } from './gated-activation.js';
+export { appendRows } from './append-rows.js';
 export { checkRows, gatherRows, scatterAddRows } from './gather-rows.js';
 export { insertRows, type InsertedRows } from './insert-rows.js';
 export { gradientsOf, variableGradients } from './gradients.js';

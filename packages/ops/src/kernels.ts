@@ -118,6 +118,8 @@ export interface PeftKernels {
   PeftGatherRows: { inputs: 'x'; attributes: { rows: Int32Array } };
   /** y[rows[n]] += x[n], y `[size, D]`, in order of n. One output. */
   PeftScatterAddRows: { inputs: 'x'; attributes: { rows: Int32Array; size: number } };
+  /** Sequence b of y: sequence b of x, then of added. x `[M,D]` may be written over. One output `[M+N,D]`. */
+  PeftAppendRows: { inputs: 'x' | 'added'; attributes: { offsets: Int32Array; addedOffsets: Int32Array } };
 }
 
 export type KernelName = keyof PeftKernels;

@@ -1,5 +1,6 @@
 #include "../core/thread-pool.h"
 #include "blocks.h"
+#include "single-query.h"
 
 namespace peft {
 namespace {
@@ -49,6 +50,7 @@ void forwardBlock(const AttentionProblem& p, const QueryBlock& block, int64_t he
 
 void attentionForward(const AttentionProblem& p, float* y, float* logSumExp) {
   if (p.headSize == 0) return;
+  if (hasSingleQueries(p)) return singleQueryAttention(p, y, logSumExp);
   const std::vector<QueryBlock> blocks = queryBlocks(p.queryOffsets, p.sequences);
   const int64_t longestKeys = longest(p.keyOffsets, p.sequences);
   parallel(static_cast<int64_t>(blocks.size()) * p.heads, [&](int64_t task) {

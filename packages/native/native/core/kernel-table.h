@@ -52,6 +52,11 @@ struct KernelTable {
 
   AttentionKernels attention;  // attention-rows.h
 
+  // single-query.h
+  void (*queryKeys)(const float* q, int64_t group, const float* k, int64_t keyStride, int64_t keys, int64_t size, float* scores, int64_t scoreStride);
+  void (*weighValues)(const float* p, int64_t weightStride, int64_t group, const float* v, int64_t valueStride, int64_t keys, int64_t size, float* out);
+  float (*dotBfloat)(const uint16_t* w, const float* x, int64_t n);
+
   // rope.h, adamw.h
   void (*ropeRow)(const float* x, const float* cos, const float* sin, float* y, int64_t heads, int64_t size, int64_t half, float direction);
   void (*adamWRun)(const AdamWStep& step, float* p, const float* gradient, float* m, float* v, int64_t n);

@@ -7,6 +7,7 @@
 #include "../vector/norms.h"
 #include "../vector/quantize.h"
 #include "../vector/rope.h"
+#include "../vector/single-query.h"
 #include "../vector/softmax.h"
 #include "product-table.h"
 
@@ -45,6 +46,9 @@ inline KernelTable makeTable() {
   t.logSumExpRow = logSumExpRow;
   t.probabilityRow = probabilityRow;
   t.attention = {attentionForward, attentionBackward, scaleSumRows};
+  t.queryKeys = queryKeys;
+  t.weighValues = weighValues;
+  t.dotBfloat = dotBfloat;
   t.ropeRow = ropeRow;
   t.adamWRun = adamWRun;
   return t;
