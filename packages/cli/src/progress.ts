@@ -36,6 +36,8 @@ export function createProgress(terminal: Terminal): { readonly listen: (event: T
         seen.lastDownload = tenth;
         return;
       }
+      case 'memory/planned':
+        return say(`memory: ${bytes(event.peakBytes)} planned, ${bytes(event.usableBytes)} to be had${event.changes.length ? `; with ${event.changes.join(', ')}` : ''}`);
       case 'run/started':
         Object.assign(seen, { startedAtMs: event.atMs, plannedSteps: event.plannedSteps, firstStep: event.resumedAtStep ?? 0 });
         say(`${event.method} on ${event.modelType}: ${count(event.trainableParameters)} trainable of ${count(event.totalParameters)} parameters (${((100 * event.trainableParameters) / event.totalParameters).toPrecision(3)} %), ${event.engine}`);

@@ -4,6 +4,7 @@ import { filter, Subject, type Observable, type OperatorFunction, type Subscript
 interface EventBase { readonly runId: string; /** Milliseconds since 1970. */ readonly atMs: number }
 
 export interface RunStarted extends EventBase { readonly type: 'run/started'; readonly modelType: string; readonly method: string; readonly engine: string; readonly trainableParameters: number; readonly totalParameters: number; readonly plannedSteps: number; readonly plannedEpochs: number; readonly resumedAtStep?: number }
+export interface MemoryPlanned extends EventBase { readonly type: 'memory/planned'; /** What the process will hold at the most. */ readonly peakBytes: number; /** What it may have. */ readonly usableBytes: number; /** What was switched on to fit, for people. */ readonly changes: readonly string[] }
 export interface WeightsLoaded extends EventBase { readonly type: 'weights/loaded'; readonly loadedBytes: number; readonly totalBytes: number }
 export interface DownloadProgressed extends EventBase { readonly type: 'download/progressed'; readonly file: string; readonly loadedBytes: number; readonly totalBytes: number }
 export interface StepCompleted extends EventBase { readonly type: 'step/completed'; readonly step: number; readonly epoch: number; /** Mean over the examples of the step. */ readonly loss: number; readonly learningRate: number; /** Total L2 norm before clipping. */ readonly gradientNorm: number; readonly tokens: number; readonly examples: number; readonly durationMs: number }
@@ -12,7 +13,7 @@ export interface CheckpointSaved extends EventBase { readonly type: 'checkpoint/
 export interface RunWarned extends EventBase { readonly type: 'run/warned'; readonly code: string; readonly message: string; readonly hint?: string }
 export interface RunEnded extends EventBase { readonly type: 'run/ended'; readonly reason: 'completed' | 'stopped-early' | 'aborted' | 'failed'; readonly step: number; readonly durationMs: number; readonly peakMemoryBytes: number; readonly error?: { readonly code: string; readonly message: string } }
 
-export type TrainEvent = RunStarted | WeightsLoaded | DownloadProgressed | StepCompleted | EvaluationCompleted | CheckpointSaved | RunWarned | RunEnded;
+export type TrainEvent = RunStarted | MemoryPlanned | WeightsLoaded | DownloadProgressed | StepCompleted | EvaluationCompleted | CheckpointSaved | RunWarned | RunEnded;
 export type TrainEventOf<T extends TrainEvent['type']> = Extract<TrainEvent, { type: T }>;
 
 /** Passes on only events of these types, typed. */

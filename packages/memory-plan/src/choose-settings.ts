@@ -48,15 +48,17 @@ export function suggestSettings(request: PlanRequest): Suggestion[] {
  * state, NF4 for the base.
  *
  * @param options.exact only measures that change nothing but the time. Default false.
+ * @param options.allowed the measures that may be taken. Default: all.
  * @throws PEFT_MEMORY_INSUFFICIENT with the plan when nothing helps.
  */
-export function chooseSettings(request: PlanRequest, options: { readonly exact?: boolean } = {}): { readonly settings: RunSettings; readonly plan: MemoryPlan; readonly applied: readonly Suggestion[] } {
+export function chooseSettings(request: PlanRequest, options: { readonly exact?: boolean; readonly allowed?: readonly Suggestion['kind'][] } = {}): { readonly settings: RunSettings; readonly plan: MemoryPlan; readonly applied: readonly Suggestion[] } {
   return withPlanner(request, (planner) => {
     let settings = settingsOf(request);
     let plan = planner.plan(settings);
     const applied: Suggestion[] = [];
     for (const [kind, smallestBatch] of ORDER) {
       if (plan.fits) break;
+      if (options.allowed && !options.allowed.includes(kind)) continue;
       const measure = measures(planner, request, settings, smallestBatch).find((each) => each.kind === kind && (each.isExact || !options.exact));
       if (!measure) continue;
       const judged = judge(planner, measure);
@@ -65,7 +67,7 @@ export function chooseSettings(request: PlanRequest, options: { readonly exact?:
       settings = judged.settings;
       plan = planner.plan(settings);
     }
-    if (!plan.fits) throw insufficient(plan);
+    if (!plan.fits) throw insufficient(plan, measures(planner, request, settings).map((measure) => judge(planner, measure)));
     return withoutNeedless(planner, request, settings, plan, applied);
   });
 }
@@ -92,8 +94,8 @@ const SETTING_OF = { 'micro-batch': 'batch', checkpointing: 'checkpointing', 'pa
 
 /** As it was asked for. */
 function withUndone(settings: RunSettings, request: RunSettings, kind: Suggestion['kind']): RunSettings {
-  const key = SETTING_OF[kind];
-  return settingsOf({ ...settings, [key]: request[key] } as RunSettings);
+  const keys: readonly (keyof RunSettings)[] = kind === 'micro-batch' ? ['batch', 'evaluationBatch'] : [SETTING_OF[kind]];
+  return settingsOf({ ...settings, ...Object.fromEntries(keys.map((key) => [key, request[key]])) } as RunSettings);
 }
 
 /** @throws PEFT_MEMORY_INSUFFICIENT when the plan does not fit. */
@@ -120,7 +122,14 @@ function measures(planner: Planner, request: PlanRequest, current: RunSettings, 
   const { batch = { sequences: 1, length: 128 }, checkpointing = false, optimizer, residentStateBytes, quantization } = settings;
   const fits = (changed: RunSettings): boolean => planner.plan(changed).fits;
   const found: Measure[] = [];
-  if (batch.sequences > 1) {
+  const { smallerBatches } = request;
+  if (smallerBatches) {
+    const current = smallerBatches.findIndex((each) => each.batch!.sequences >= batch.sequences);
+    const list = current === -1 ? smallerBatches : smallerBatches.slice(0, current);
+    const smallest = smallestBatch === 'one' ? 0 : Math.max(0, list.findIndex((each) => each.batch!.sequences * each.batch!.length >= EFFICIENT_TOKENS));
+    const chosen = list[largestThatFits(smallest, list.length - 1, (index) => fits({ ...settings, ...list[index]! }))];
+    if (chosen) found.push({ kind: 'micro-batch', text: `micro-batches of ${chosen.batch!.sequences} instead of ${batch.sequences} sequences`, isExact: true, settings: { ...settings, ...chosen } });
+  } else if (batch.sequences > 1) {
     const smallest = smallestBatch === 'one' ? 1 : Math.min(batch.sequences, Math.ceil(EFFICIENT_TOKENS / batch.length));
     const withSequences = (sequences: number): RunSettings => ({ ...settings, batch: { ...batch, sequences } });
     const sequences = largestThatFits(smallest, batch.sequences, (count) => fits(withSequences(count)));
@@ -149,8 +158,8 @@ function largestThatFits(low: number, high: number, holds: (value: number) => bo
   return best;
 }
 
-function settingsOf({ batch, checkpointing, optimizer, residentStateBytes, quantization }: RunSettings): RunSettings {
-  return { ...(batch && { batch }), ...(checkpointing !== undefined && { checkpointing }), ...(optimizer && { optimizer }), ...(residentStateBytes !== undefined && { residentStateBytes }), ...(quantization && { quantization }) };
+function settingsOf({ batch, evaluationBatch, checkpointing, optimizer, residentStateBytes, quantization }: RunSettings): RunSettings {
+  return { ...(batch && { batch }), ...(evaluationBatch && { evaluationBatch }), ...(checkpointing !== undefined && { checkpointing }), ...(optimizer && { optimizer }), ...(residentStateBytes !== undefined && { residentStateBytes }), ...(quantization && { quantization }) };
 }
 
 function withPlanner<T>(request: PlanRequest, body: (planner: Planner) => T): T {

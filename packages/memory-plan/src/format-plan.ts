@@ -16,6 +16,7 @@ export function formatPlan(plan: MemoryPlan): string {
     plan.pagedStateBytes > 0 ? ['optimiser state', plan.optimizerStateBytes, `and ${gigabytes(plan.pagedStateBytes)} in a page file`] : ['optimiser state', plan.optimizerStateBytes],
     ['activations', plan.activationBytes, 'of one micro-batch'],
     ['runtime', plan.runtimeBytes],
+    ...(plan.evaluationBytes > plan.activationBytes ? [['evaluation', plan.evaluationBytes, 'of one batch without gradients, when no activation lives'] as const] : []),
     ...(plan.updateBytes > plan.activationBytes ? [['update', plan.updateBytes, 'in the optimiser step, when no activation lives'] as const] : []),
     ...(plan.peakBytes === plan.loadingPeakBytes ? [['loading', plan.loadingPeakBytes, 'weights, and the tensor that is being read'] as const] : []),
     ['peak', plan.peakBytes, `${gigabytes(plan.machine.usableBytes)} of ${gigabytes(plan.machine.totalBytes)} are free: ${plan.fits ? 'it fits' : 'it does not fit'}`],

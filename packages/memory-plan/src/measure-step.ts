@@ -13,7 +13,7 @@ import { SizingEngine, type SizingWeight } from './sizing-engine.js';
 import { sizesStore, type PlannedDtype } from './sizes-store.js';
 import { withoutValues } from './without-values.js';
 
-/** How the model runs and what its loss is; the defaults fit the head. */
+/** How the model runs and what its loss is, a task of @peft/trainer, say. Without one both fit the head; a task without `forward` runs the model as it is. */
 export interface PlannedTask {
   forward?(model: Model, batch: ModelBatch, options: RunOptions): ModelOutput;
   loss(output: ModelOutput, batch: ModelBatch): Scalar;
@@ -44,6 +44,8 @@ export interface PlannedBatch {
   readonly length: number;
   /** Tokens of each sequence of an encoder-decoder's decoder. Default: `length`. */
   readonly decoderLength?: number;
+  /** The batch itself, with what the task's loss reads; the sizes above then only name it. */
+  readonly packed?: ModelBatch;
 }
 
 export type Checkpointing = boolean | ReadonlySet<number>;
@@ -60,6 +62,8 @@ export interface MeasuredModel {
   readonly adapterBytes: number;
   /** The most that lives at once beside weights and adapters, in one micro-batch; tables that the model keeps are in it. */
   measure(batch: PlannedBatch, checkpointing: Checkpointing): { readonly peakBytes: number };
+  /** The same of a forward pass without gradients. */
+  measureForward(batch: PlannedBatch): { readonly peakBytes: number };
   dispose(): void;
 }
 
@@ -76,6 +80,12 @@ export function sizeModel(request: MeasureRequest): MeasuredModel {
       const adapter = request.method && model.addAdapter('plan', withoutValues(request.method), { strict: false });
       const beforeRuns = engine.backend.livingBytes;
       const peaks = new Map<string, number>();
+      const remembered = ({ sequences, length, decoderLength, packed }: PlannedBatch, what: unknown, run: () => number): { readonly peakBytes: number } => {
+        const key = JSON.stringify([sequences, length, decoderLength, packed && [...packed.offsets], what]);
+        const peakBytes = peaks.get(key) ?? onBackend(engine.backendName, run) - beforeRuns;
+        peaks.set(key, peakBytes);
+        return { peakBytes };
+      };
       const replaced = [...(adapter?.replaced.values() ?? [])].reduce((sum, weight) => sum + (weight as SizingWeight).residentBytes, 0);
       return {
         description,
@@ -84,12 +94,8 @@ export function sizeModel(request: MeasureRequest): MeasuredModel {
         adapterBytes: beforeRuns - afterWeights + replaced,
         weightBytes: () => description.parameters.reduce((sum, { name }) => sum + bytesOf(weights.get(name)), 0),
         weightBytesOf: (name) => bytesOf(weights.get(name)),
-        measure: (batch, checkpointing) => {
-          const key = JSON.stringify([batch.sequences, batch.length, batch.decoderLength, typeof checkpointing === 'boolean' ? checkpointing : [...checkpointing]]);
-          const peakBytes = peaks.get(key) ?? onBackend(engine.backendName, () => measure(model, engine, request, batch, checkpointing) - beforeRuns);
-          peaks.set(key, peakBytes);
-          return { peakBytes };
-        },
+        measure: (batch, checkpointing) => remembered(batch, typeof checkpointing === 'boolean' ? checkpointing : [...checkpointing], () => measure(model, engine, request, batch, checkpointing)),
+        measureForward: (batch) => remembered(batch, 'forward', () => measureForward(model, engine, request, batch)),
         dispose: () => onBackend(engine.backendName, () => model.dispose()),
       };
     } catch (error) {
@@ -101,15 +107,28 @@ export function sizeModel(request: MeasureRequest): MeasuredModel {
 
 const bytesOf = (weight: ReturnType<Model['weights']['get']>): number => ('engine' in weight ? (weight as SizingWeight).residentBytes : weight.size * 4);
 
-function measure(model: Model, engine: SizingEngine, { task, head }: MeasureRequest, planned: PlannedBatch, checkpointing: Checkpointing): number {
-  const { backend } = engine;
-  const batch = batchOf(model.description, planned);
-  const { forward = defaultForward(head), loss = defaultLoss } = task ?? {};
+function measure(model: Model, engine: SizingEngine, request: MeasureRequest, planned: PlannedBatch, checkpointing: Checkpointing): number {
   const variables = model.trainables().map(({ value }) => value);
-  const run = (): Scalar => loss(forward(model, batch, { training: true, checkpointing }), batch);
+  if (variables.length === 0) return measureForward(model, engine, request, planned);
+  const run = lossOf(model, request, planned, { training: true, checkpointing });
+  return peakOf(engine, () => differentiate(run, variables));
+}
+
+function measureForward(model: Model, engine: SizingEngine, request: MeasureRequest, planned: PlannedBatch): number {
+  const run = lossOf(model, request, planned, {});
+  return peakOf(engine, () => tf.tidy(() => void run()));
+}
+
+function lossOf(model: Model, { task, head }: MeasureRequest, planned: PlannedBatch, options: RunOptions): () => Scalar {
+  const batch = planned.packed ?? batchOf(model.description, planned);
+  const forward = task?.forward ?? (task ? (each: Model, packed: ModelBatch, given: RunOptions) => each.forward(packed, given) : defaultForward(head));
+  const loss = task?.loss ?? defaultLoss;
+  return () => loss.call(task, forward.call(task, model, batch, options), batch);
+}
+
+function peakOf({ backend }: SizingEngine, run: () => void): number {
   backend.resetPeak();
-  if (variables.length === 0) tf.tidy(() => void run());
-  else differentiate(run, variables);
+  run();
   const { peakBytes } = backend;
   backend.resetPeak();
   return peakBytes;

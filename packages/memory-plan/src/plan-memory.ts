@@ -1,8 +1,8 @@
 /**
  * The memory plan of a training run: what the process holds at its peak, before anything is loaded.
  *
- * peak = runtime + weights + adapters + gradients + optimiser state + max(activations, update), where activations are what lives in one
- * micro-batch's forward and backward pass (`measure-step.ts` runs them without values) and update is what the optimiser's step needs
+ * peak = runtime + weights + adapters + gradients + optimiser state + max(activations, evaluation, update), where activations are what lives in one
+ * micro-batch's forward and backward pass (`measure-step.ts` runs them without values), evaluation the same of a forward pass alone, and update is what the optimiser's step needs
  * for the largest parameter while no activation lives. Precision of the products does not enter: activations are float32 in all of them.
  */
 import type { Architecture, HeadOptions, MethodSpec, WeightQuantization } from '@peft/core';
@@ -20,6 +20,8 @@ import type { PlannedDtype } from './sizes-store.js';
 export interface RunSettings {
   /** One micro-batch: what is in memory at once. Default: 1 sequence of 128 tokens. */
   readonly batch?: PlannedBatch;
+  /** What is computed at once without gradients, when the run is scored. Default: nothing. */
+  readonly evaluationBatch?: PlannedBatch;
   /** Blocks that keep only their inputs. Default none. */
   readonly checkpointing?: Checkpointing;
   /** Default AdamW. */
@@ -45,6 +47,8 @@ export interface PlanRequest extends RunSettings {
   /** Whose memory: the native engine has a kernel for each operation, the portable one has not. Default `native`. */
   readonly engine?: 'native' | 'portable';
   readonly task?: PlannedTask;
+  /** Micro-batches that may be taken instead, smallest first. Default: fewer sequences of the same length. */
+  readonly smallerBatches?: readonly Pick<RunSettings, 'batch' | 'evaluationBatch'>[];
   /** Whether the weights lie in files, which the native engine maps where they stay as they are. Default true. */
   readonly hasFiles?: boolean;
   /** What the process takes without model and run. Default: what a fresh process with the engine loaded was measured to take. */
@@ -65,6 +69,8 @@ export interface MemoryPlan {
   /** In a page file, where the state is paged. */
   readonly pagedStateBytes: number;
   readonly activationBytes: number;
+  /** Of a forward pass without gradients, when the run is scored. */
+  readonly evaluationBytes: number;
   /** What an optimiser step needs beside its state. */
   readonly updateBytes: number;
   /** Node, the libraries and the engine's own scratch memory. */
@@ -142,6 +148,7 @@ function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): Mem
   check.positiveInteger('memory plan', 'batch.length', batch.length);
   const { description, trainables, adapterBytes } = model;
   const activationBytes = model.measure(batch, checkpointing).peakBytes;
+  const evaluationBytes = settings.evaluationBatch ? model.measureForward(settings.evaluationBatch).peakBytes : 0;
   const weights = model.weightBytes();
   const sizes = trainables.map(({ shape }) => shape.reduce((product, size) => product * size, 1));
   const trainable = sizes.reduce((sum, size) => sum + size, 0);
@@ -151,12 +158,12 @@ function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): Mem
   const gradientBytes = 4 * trainable;
   const held = runtimeBytes + weights + adapterBytes + gradientBytes + optimizerStateBytes;
   const loadingPeakBytes = runtimeBytes + loadingBytes(model, settings.quantization, fixed);
-  const peakBytes = Math.max(held + Math.max(activationBytes, updateBytes), loadingPeakBytes);
+  const peakBytes = Math.max(held + Math.max(activationBytes, evaluationBytes, updateBytes), loadingPeakBytes);
   return {
     modelType: description.modelType,
     parameters: model.parameters,
     trainableParameters: trainable,
-    weightBytes: weights, adapterBytes, gradientBytes, optimizerStateBytes, pagedStateBytes: state - optimizerStateBytes, activationBytes, updateBytes, runtimeBytes, loadingPeakBytes, peakBytes,
+    weightBytes: weights, adapterBytes, gradientBytes, optimizerStateBytes, pagedStateBytes: state - optimizerStateBytes, activationBytes, evaluationBytes, updateBytes, runtimeBytes, loadingPeakBytes, peakBytes,
     machine,
     fits: peakBytes <= machine.usableBytes,
   };

@@ -36,6 +36,7 @@ const isList = (made: Made | readonly Made[]): made is readonly Made[] => Array.
 function byZeros(kernel: KernelConfig): KernelConfig['kernelFunc'] {
   return ({ inputs, attrs, backend }) => {
     const cpu = tf.findBackend('cpu') as tf.MathBackendCPU;
+    (cpu as unknown as { firstUse: boolean }).firstUse = false; // tfjs's advice to install tfjs-node does not apply
     const sizes = backend as SizingBackend;
     const zeros = (tensor: TensorInfo): TensorInfo => ({ ...tensor, dataId: cpu.write(sizes.readSync(tensor.dataId) as never, tensor.shape, tensor.dtype) });
     const given = Object.fromEntries(Object.entries(inputs).map(([name, value]) => [name, Array.isArray(value) ? (value as TensorInfo[]).map(zeros) : zeros(value as TensorInfo)]));

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { copyFile, constants, mkdir, readdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { architectureFor, loadModel, type Architecture, type HeadOptions, type Model, type TrainEvent } from '@peft/core';
+import { architectureFor, loadModel, type Architecture, type HeadOptions, type Model, type TrainEvent, type WeightQuantization } from '@peft/core';
 import { loadTokenizer, type TextTokenizer } from '@peft/data';
 import { PeftError } from '@peft/errors';
 import { openCheckpoint, readJsonObject, readModelConfig, selectModelFiles, type JsonObject, type ResolveModelOptions, type TensorStore } from '@peft/hub';
@@ -97,12 +97,13 @@ export function fingerprintOf(store: Pick<TensorStore, 'names' | 'get'>): string
 }
 
 /** The model in an engine's hands. The caller disposes. */
-export function loadBaseModel(base: BaseModel, engine: Engine, options: { readonly head: HeadOptions; readonly seed: number; readonly emit: (event: EventBody) => void }): Model {
+export function loadBaseModel(base: BaseModel, engine: Engine, options: { readonly head: HeadOptions; readonly seed: number; readonly quantization?: WeightQuantization | undefined; readonly emit: (event: EventBody) => void }): Model {
   return withStore(base.folder, (store) => {
     let percent = -1;
     return loadModel(base.architecture, base.config, store, engine, {
       head: options.head,
       seed: options.seed,
+      ...(options.quantization && { quantization: options.quantization }),
       onProgress: ({ loadedBytes, totalBytes }) => {
         const now = Math.floor((100 * loadedBytes) / Math.max(1, totalBytes));
         if (now !== percent) options.emit({ type: 'weights/loaded', loadedBytes, totalBytes });

@@ -3,17 +3,18 @@ import { createHash } from 'node:crypto';
 import type { Adapter, App, Model } from '@peft/core';
 import { holdoutSplit, type Table } from '@peft/data';
 import { check, PeftError, show } from '@peft/errors';
-import { CLOCK, createBatchOrder, TRAINER, type CheckpointStore, type TrainResult } from '@peft/trainer';
+import { CLOCK, createBatchOrder, TRAINER, type CheckpointStore, type TrainingData, type TrainResult } from '@peft/trainer';
 import { loadBaseModel, openBaseModel, type BaseModel, type EventBody } from './base-model.js';
 import { chooseTask } from './choose-task.js';
 import { overrideHyperparameters, resolveHyperparameters, type HyperparameterInput, type HyperparameterKey, type Hyperparameters } from './hyperparameters.js';
+import { planFit, quantizationOf, type FitMemory } from './fit-memory.js';
 import { learningRateGroups } from './learning-rate-groups.js';
 import { namedMethod } from './named-method.js';
 import { ARCHITECTURES, MODEL_RESOLVER, PREDICTOR_METRICS } from './predictor-module.js';
 import { ADAPTER, disposeState, type PredictorState } from './predictor-state.js';
 import type { FitOptions, FitSummary, PredictorData, PredictorOptions } from './predictor-types.js';
 import { readTrainingData } from './read-data.js';
-import { optimizerOf, runSizes, scheduleOf, trainOptionsOf } from './run-plan.js';
+import { optimizerOf, runSizes, scheduleOf, stateStoreOf, trainOptionsOf } from './run-plan.js';
 import { startEngine } from './start-engine.js';
 import type { PredictorTask, TaskTools, WatchedMetric } from './tasks/predictor-task.js';
 
@@ -32,7 +33,7 @@ export interface FitRequest {
 }
 
 /** What a further fit cannot change. */
-const FIXED: readonly HyperparameterKey[] = Object.freeze(['model.hf_text.checkpoint_name', 'model.hf_text.pooling_mode', 'model.hf_text.max_text_len', 'data.pos_label', 'optim.peft', 'optim.lora.r', 'optim.lora.alpha', 'optim.lora.filter', 'optim.lora.module_filter', 'env.engine', 'env.precision']);
+const FIXED: readonly HyperparameterKey[] = Object.freeze(['model.hf_text.checkpoint_name', 'model.hf_text.pooling_mode', 'model.hf_text.max_text_len', 'data.pos_label', 'optim.peft', 'optim.lora.r', 'optim.lora.alpha', 'optim.lora.filter', 'optim.lora.module_filter', 'model.hf_text.quantization', 'env.engine', 'env.precision']);
 
 interface FitData {
   readonly train: Table;
@@ -60,17 +61,19 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
   const settings = fitSettings(request);
   const data = await prepareData(request, settings);
   options.signal?.throwIfAborted();
-  if (previous) return trainOn(request, settings, data, previous);
+  if (previous) return trainOn(request, { settings }, data, await examplesOf(request, settings, data, previous.base), previous);
   const base = await openBase(request, settings);
   const engine = await startEngine(request.app, settings, request.emit);
   let model: Model | undefined;
   try {
-    model = loadBaseModel(base, engine, { head: data.task.head(settings), seed: settings['env.seed'], emit: request.emit });
     const spec = options.method ?? namedMethod(request.app, settings, data.task.name);
+    const examples = await examplesOf(request, settings, data, base);
+    const memory = await planFit({ app: request.app, settings, base, engine, task: data.task, spec, data: examples, emit: request.emit });
+    model = loadBaseModel(base, engine, { head: data.task.head(settings), seed: settings['env.seed'], quantization: quantizationOf(memory.settings), emit: request.emit });
     const { parts, wrappedSites } = model.addAdapter(ADAPTER, spec, { seed: settings['env.seed'] });
     const idle = parts.filter(({ part, sites }) => sites.length === 0 && part.method.attach.linear).map(({ part }) => part.method.name as string);
     if (idle.length && wrappedSites.length === 0) request.emit({ type: 'run/warned', code: 'PEFT_NOTHING_WRAPPED', message: `${idle.join(' and ')} found no layer to stand on in this ${model.description.modelType}: little more than the head trains.`, hint: 'name its layers with optim.lora.filter; peft inspect MODEL --sites lists them' });
-    return await trainOn(request, settings, data, { engine, model, base, fileColumns: options.columns, method: spec.name, isNamedMethod: options.method === undefined });
+    return await trainOn(request, memory, data, examples, { engine, model, base, fileColumns: options.columns, method: spec.name, isNamedMethod: options.method === undefined });
   } catch (error) {
     if (model) disposeState({ model, engine });
     else engine.dispose();
@@ -82,7 +85,8 @@ function fitSettings({ predictor, options, previous }: FitRequest): Hyperparamet
   const inputs: HyperparameterInput[] = [options.hyperparameters ?? {}, options.seed === undefined ? {} : { 'env.seed': options.seed }];
   const preset = options.presets ?? predictor.presets;
   if (!previous) return resolveHyperparameters([predictor.hyperparameters ?? {}, ...inputs], preset, predictor.task);
-  const settings = options.presets === undefined ? overrideHyperparameters(previous.settings, inputs) : resolveHyperparameters([predictor.hyperparameters ?? {}, ...inputs], preset, predictor.task);
+  const asked = options.presets === undefined ? overrideHyperparameters(previous.settings, inputs) : resolveHyperparameters([predictor.hyperparameters ?? {}, ...inputs], preset, predictor.task);
+  const settings = asked['model.hf_text.quantization'] === 'auto' ? overrideHyperparameters(asked, { 'model.hf_text.quantization': previous.settings['model.hf_text.quantization'] }) : asked;
   const changed = FIXED.filter((key) => JSON.stringify(settings[key]) !== JSON.stringify(previous.settings[key]));
   if (changed.length || options.method) {
     const [key] = changed;
@@ -121,12 +125,13 @@ function openBase({ app, options, emit }: FitRequest, settings: Hyperparameters)
 
 type FitModel = Pick<PredictorState, 'engine' | 'model' | 'base' | 'fileColumns' | 'method' | 'isNamedMethod'>;
 
-async function trainOn(request: FitRequest, settings: Hyperparameters, fitData: FitData, parts: FitModel): Promise<PredictorState> {
+const examplesOf = ({ options: { signal } }: FitRequest, settings: Hyperparameters, { task, train }: FitData, base: BaseModel): Promise<TrainingData<never>> => task.examples(train, { base, settings, signal });
+
+async function trainOn(request: FitRequest, { settings, checkpointing, plan }: FitMemory, fitData: FitData, data: TrainingData<never>, parts: FitModel): Promise<PredictorState> {
   const { app, options, emit, store, runId, startedAtMs } = request;
   const { model, base } = parts;
-  const { task, metric, train, validation } = fitData;
+  const { task, metric, validation } = fitData;
   const tools: TaskTools = { model, base, settings, signal: options.signal };
-  const data = await task.examples(train, tools);
   const score = await task.scorer(validation, [metric], tools);
   const { microBatchSize, batchSize } = runSizes(settings);
   const order = createBatchOrder({ lengths: data.lengths, batchSize, microBatchSize, seed: settings['env.seed'] });
@@ -137,9 +142,11 @@ async function trainOn(request: FitRequest, settings: Hyperparameters, fitData: 
     data: data as never,
     optimizer: optimizerOf(settings['optim.optim_type']),
     schedule: scheduleOf(data.lengths.length, settings),
+    ...stateStoreOf(settings),
     group: groups.group,
     options: {
       ...trainOptionsOf(settings, metric),
+      ...(checkpointing !== undefined && { gradientCheckpointing: checkpointing }),
       seed: settings['env.seed'],
       resume: options.resume ?? false,
       settings: dataFingerprints(fitData),
@@ -150,7 +157,7 @@ async function trainOn(request: FitRequest, settings: Hyperparameters, fitData: 
   if (result.reason === 'aborted') throw abortedError(request, result.step);
   const validationScore = result.selected.score ?? result.best?.score ?? (await score(options.signal)).metrics[metric.name]!;
   const summary = summaryOf(result, validationScore, fitData, model, parts.method, (app.get(CLOCK).now() - startedAtMs) / 1000);
-  return { ...parts, task, metric, settings, summary };
+  return { ...parts, task, metric, settings, summary: plan ? { ...summary, plannedPeakBytes: plan.peakBytes } : summary };
 }
 
 function groupsOf({ description, parameters }: Adapter, settings: Hyperparameters, emit: FitRequest['emit']) {

@@ -14,6 +14,11 @@ export interface Hyperparameters {
   'model.hf_text.max_target_len': number;
   /** Recompute each block in the backward pass. `auto`: when the batch would not fit. */
   'model.hf_text.gradient_checkpointing': boolean | 'auto';
+  /**
+   * Quantise the linear maps of the base while it is read: `nf4`, `fp4` (double quantisation) or `int8`; what trains stays float32. `auto`:
+   * `nf4` when the run would not fit the memory without. null: as the checkpoint is.
+   */
+  'model.hf_text.quantization': 'nf4' | 'fp4' | 'int8' | 'auto' | null;
   /** Read weights tensor by tensor. Always so here; accepted for AutoGluon's sake. */
   'model.hf_text.low_cpu_mem_usage': boolean;
   /** AutoGluon's word-level augmentation, which this toolkit does not have: only 0. */
@@ -29,7 +34,10 @@ export interface Hyperparameters {
   /** Prefix regular expressions on the names of layers that LoRA and IA3 wrap. */
   'optim.lora.filter': readonly string[];
   'optim.lora.module_filter': readonly string[] | null;
-  'optim.optim_type': 'adamw' | 'adam' | 'sgd' | 'adafactor';
+  /** `…_8bit` keep their state in 8 bits. */
+  'optim.optim_type': 'adamw' | 'adam' | 'sgd' | 'adafactor' | 'lion' | 'adamw_8bit' | 'adam_8bit' | 'lion_8bit';
+  /** Megabytes of optimiser state that stay in memory; the rest lies in a page file in the system's temporary folder. null: all. */
+  'optim.resident_state_mb': number | null;
   'optim.lr': number;
   'optim.weight_decay': number;
   /** Each layer further from the head has its rate multiplied by it. */
@@ -54,8 +62,8 @@ export interface Hyperparameters {
   'optim.log_every_n_steps': number;
   /** Rows per optimiser step. */
   'env.batch_size': number;
-  /** Rows per forward pass. */
-  'env.per_gpu_batch_size': number;
+  /** Rows per forward pass. `auto`: 8, or as many as fit the memory. */
+  'env.per_gpu_batch_size': number | 'auto';
   /** Rows per forward pass of evaluation and prediction, times `per_gpu_batch_size`. */
   'env.inference_batch_size_ratio': number;
   /** `auto`: the engine's default. `32`: float32. `bf16` and AutoGluon's `16-mixed`: bfloat16 products with float32 accumulation. */
@@ -63,6 +71,8 @@ export interface Hyperparameters {
   'env.engine': 'auto' | 'native' | 'portable' | 'tensorflow';
   /** Threads of the native engine; 0: all cores. */
   'env.num_threads': number;
+  /** Gigabytes that the process may take. null: what is free on the machine. */
+  'env.memory_gb': number | null;
   'env.seed': number;
 }
 export type HyperparameterKey = keyof Hyperparameters;
@@ -87,6 +97,7 @@ const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.freeze({
   'model.hf_text.max_text_len': { default: 512, check: number(4, 1e6, true) },
   'model.hf_text.max_target_len': { default: 128, check: number(1, 1e6, true) },
   'model.hf_text.gradient_checkpointing': { default: 'auto', check: oneOf(true, false, 'auto') },
+  'model.hf_text.quantization': { default: null, check: oneOf('nf4', 'fp4', 'int8', 'auto', null) },
   'model.hf_text.low_cpu_mem_usage': { default: false, check: oneOf(true, false) },
   'model.hf_text.text_trivial_aug_maxscale': { default: 0, check: oneOf(0) },
   'data.chat_answers': { default: 'all', check: oneOf('all', 'last') },
@@ -96,7 +107,8 @@ const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.freeze({
   'optim.lora.alpha': { default: 8, check: positive },
   'optim.lora.filter': { default: ['query', 'value', '^q$', '^v$', '^k$', '^o$'], check: names },
   'optim.lora.module_filter': { default: null, check: orNull(names) },
-  'optim.optim_type': { default: 'adamw', check: oneOf('adamw', 'adam', 'sgd', 'adafactor') },
+  'optim.optim_type': { default: 'adamw', check: oneOf('adamw', 'adam', 'sgd', 'adafactor', 'lion', 'adamw_8bit', 'adam_8bit', 'lion_8bit') },
+  'optim.resident_state_mb': { default: null, check: orNull(number(0)) },
   'optim.lr': { default: 1e-4, check: positive },
   'optim.weight_decay': { default: 1e-3, check: number(0, 1e6) },
   'optim.lr_decay': { default: 0.9, check: (value) => (typeof value === 'number' && value > 0 && value <= 1 ? undefined : 'a number in (0, 1]') },
@@ -115,11 +127,12 @@ const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.freeze({
   'optim.label_smoothing': { default: 0, check: number(0, 0.999) },
   'optim.log_every_n_steps': { default: 10, check: number(1, 1e9, true) },
   'env.batch_size': { default: 128, check: number(1, 1e6, true) },
-  'env.per_gpu_batch_size': { default: 8, check: number(1, 1e6, true) },
+  'env.per_gpu_batch_size': { default: 8, check: (value) => (value === 'auto' ? undefined : number(1, 1e6, true)(value) && 'a positive integer or auto') },
   'env.inference_batch_size_ratio': { default: 4, check: positive },
   'env.precision': { default: 'auto', check: (value) => (Object.hasOwn(PRECISIONS, String(value)) ? undefined : `one of ${Object.keys(PRECISIONS).join(', ')}`), convert: (value) => PRECISIONS[String(value)] },
   'env.engine': { default: 'auto', check: oneOf('auto', 'native', 'portable', 'tensorflow') },
   'env.num_threads': { default: 0, check: number(0, 256, true) },
+  'env.memory_gb': { default: null, check: orNull(positive) },
   'env.seed': { default: 0, check: number(0, 4294967295, true) },
 });
 

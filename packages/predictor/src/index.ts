@@ -5,7 +5,7 @@ export { HYPERPARAMETER_KEYS, overrideHyperparameters, parseScalar, PRESETS, res
 export { loadLanguageModel, type LanguageModel, type LanguageModelOptions } from './language-model.js';
 export { learningRateGroups, type LearningRateGroups } from './learning-rate-groups.js';
 export { PeftPredictor } from './peft-predictor.js';
-export { ADAPTER_METHODS, ARCHITECTURES, CHECKPOINT_STORES, ENGINE_CHOOSER, MODEL_RESOLVER, NAMED_METHOD, PREDICTOR_METRICS, predictorModule, withMethods } from './predictor-module.js';
+export { ADAPTER_METHODS, ARCHITECTURES, CHECKPOINT_STORES, ENGINE_CHOOSER, MACHINE_MEMORY, MODEL_RESOLVER, NAMED_METHOD, PREDICTOR_METRICS, predictorModule, withMethods } from './predictor-module.js';
 export type { ColumnRoles } from './tasks/column-roles.js';
 export type { WritingOptions } from './tasks/predictor-task.js';
 export { isTableTask, TASK_NAMES, type TaskName } from './tasks/task-names.js';

@@ -7,6 +7,7 @@ import { readJsonObject } from '@peft/hub';
 import { loadBaseModel, openBaseModel, type BaseModel, type EventBody } from './base-model.js';
 import type { EngineName } from './engine-choice.js';
 import { overrideHyperparameters } from './hyperparameters.js';
+import { quantizationOf } from './fit-memory.js';
 import { namedMethod } from './named-method.js';
 import { adapterHash, ADAPTER_FOLDER, CHECKPOINT_FOLDER, MODEL_FOLDER, RECORD_FILE } from './predictor-folder.js';
 import { ADAPTER_METHODS, ARCHITECTURES, MODEL_RESOLVER, PREDICTOR_METRICS } from './predictor-module.js';
@@ -32,7 +33,7 @@ export async function readPredictor(path: string, app: App, emit: (event: EventB
   const settings = overrideHyperparameters(record.settings, [engineSettings(options)]);
   const engine = await startEngine(app, settings, emit);
   try {
-    const model = loadBaseModel(base, engine, { head: task.head(settings), seed: 0, emit });
+    const model = loadBaseModel(base, engine, { head: task.head(settings), seed: 0, quantization: quantizationOf(settings), emit });
     try {
       const { warnings } = await loadAdapter(model, join(path, ADAPTER_FOLDER), { name: ADAPTER, methods: app.get(ADAPTER_METHODS), isTrainable: true, ...(record.isNamedMethod && { spec: namedMethod(app, settings, task.name) }) });
       for (const message of warnings) emit({ type: 'run/warned', code: 'PEFT_ADAPTER_CONFIG', message });

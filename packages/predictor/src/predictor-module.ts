@@ -5,6 +5,7 @@ import { bitfit, lnTuning } from '@peft/bitfit';
 import { resolveModel, type ResolveModelOptions } from '@peft/hub';
 import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
+import { machineMemory, type MachineMemory } from '@peft/memory-plan';
 import { architectures } from '@peft/models';
 import { CLOCK, EVENT_BUS, folderCheckpointStore, memoryCheckpointStore, systemClock, train, TRAINER, type CheckpointStore, type Trainer } from '@peft/trainer';
 import { autogluonMethod, type AutogluonMethod, type AutogluonMethodOptions } from './autogluon-methods.js';
@@ -24,6 +25,8 @@ export const PREDICTOR_METRICS = token<readonly Metric[]>('the metrics');
 export const ENGINE_CHOOSER = token<(request: EngineRequest) => Promise<EngineChoice>>('the choice of the engine');
 /** From a folder or hub id to a folder. */
 export const MODEL_RESOLVER = token<(name: string, options: ResolveModelOptions) => Promise<string>>('the resolver of models');
+/** What the machine has, and what of it is free. */
+export const MACHINE_MEMORY = token<() => MachineMemory>('the memory of the machine');
 /** Where a run's checkpoints go; without a folder, memory. */
 export const CHECKPOINT_STORES = token<(folder: string | undefined) => CheckpointStore>('the checkpoint stores');
 
@@ -49,6 +52,7 @@ export function predictorModule(onListenerError?: (error: unknown) => void): Mod
     bind(PREDICTOR_METRICS, () => METRICS);
     bind(ENGINE_CHOOSER, () => (request) => chooseEngine(request));
     bind(MODEL_RESOLVER, () => resolveModel);
+    bind(MACHINE_MEMORY, () => machineMemory);
     bind(CHECKPOINT_STORES, () => (folder) => (folder === undefined ? memoryCheckpointStore() : folderCheckpointStore(folder)));
     bind(EVENT_BUS, () => createTrainEventBus(onListenerError));
     bind(CLOCK, () => systemClock);

@@ -109,7 +109,7 @@ function parseSummary(read: Reader): FitSummary {
   if (!Array.isArray(averaged) || !averaged.every((step) => Number.isSafeInteger(step) && step > 0)) return read.fail('averagedSteps', 'a list of steps');
   return {
     metric: read.text('metric'), validationScore: read.number('validationScore'), ...(read.value['trainingLoss'] !== undefined && { trainingLoss: read.number('trainingLoss') }), trainingSeconds: read.number('trainingSeconds'), steps: read.count('steps', 0), reason, averagedSteps: averaged as number[],
-    trainingRows: read.count('trainingRows', 1), validationRows: read.count('validationRows', 1), peakMemoryBytes: read.number('peakMemoryBytes'), method: read.text('method'), ...(read.value['engine'] !== undefined && { engine: read.text('engine') }),
+    trainingRows: read.count('trainingRows', 1), validationRows: read.count('validationRows', 1), peakMemoryBytes: read.number('peakMemoryBytes'), ...(read.value['plannedPeakBytes'] !== undefined && { plannedPeakBytes: read.number('plannedPeakBytes') }), method: read.text('method'), ...(read.value['engine'] !== undefined && { engine: read.text('engine') }),
     trainableParameters: read.count('trainableParameters', 0), totalParameters: read.count('totalParameters', 0),
   };
 }

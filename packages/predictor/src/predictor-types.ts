@@ -135,6 +135,8 @@ export interface FitSummary {
   readonly trainingRows: number;
   readonly validationRows: number;
   readonly peakMemoryBytes: number;
+  /** What was planned before; absent where the engine's memory cannot be planned and in a further fit. */
+  readonly plannedPeakBytes?: number;
   /** Method that was trained, for instance `ia3_bias`. */
   readonly method: string;
   /** What computed it, `native (bf16)`. */

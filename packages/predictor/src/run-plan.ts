@@ -1,5 +1,5 @@
 /** From settings to what the trainer is given: batches, optimiser, schedule, validation. */
-import { autogluonSchedule, autogluonWarmupSteps, constantSchedule, createOptimizer, type LearningRateSchedule, type Optimizer } from '@peft/optim';
+import { autogluonSchedule, autogluonWarmupSteps, constantSchedule, createOptimizer, pagedStateStore, type LearningRateSchedule, type Optimizer, type StateStore } from '@peft/optim';
 import type { Selection, TrainOptions, ValidationOptions } from '@peft/trainer';
 import type { Hyperparameters } from './hyperparameters.js';
 import type { WatchedMetric } from './tasks/predictor-task.js';
@@ -13,12 +13,16 @@ export interface RunSizes {
   readonly evaluationBatchSize: number;
 }
 
+/** Of a forward pass, where `auto` has not been decided otherwise. */
+const DEFAULT_ROWS = 8;
+
 /** `batch_size` is made of ⌊batch_size / per_gpu_batch_size⌋ micro-batches, at least one. */
 export function runSizes(settings: Hyperparameters): RunSizes {
   const wanted = settings['env.batch_size'];
-  const microBatchSize = Math.min(settings['env.per_gpu_batch_size'], wanted);
+  const rows = settings['env.per_gpu_batch_size'] === 'auto' ? DEFAULT_ROWS : settings['env.per_gpu_batch_size'];
+  const microBatchSize = Math.min(rows, wanted);
   const accumulated = Math.max(1, Math.floor(wanted / microBatchSize));
-  return { microBatchSize, batchSize: accumulated * microBatchSize, evaluationBatchSize: Math.max(1, Math.round(settings['env.per_gpu_batch_size'] * settings['env.inference_batch_size_ratio'])) };
+  return { microBatchSize, batchSize: accumulated * microBatchSize, evaluationBatchSize: Math.max(1, Math.round(rows * settings['env.inference_batch_size_ratio'])) };
 }
 
 /** T of the schedule: ⌊micro-batches of an epoch · epochs / accumulated⌋, whatever `max_steps` says. */
@@ -44,9 +48,15 @@ export function optimizerOf(name: Hyperparameters['optim.optim_type']): Optimize
       return createOptimizer('sgd', { momentum: 0.9 });
     case 'adafactor':
       return createOptimizer('adafactor', { scaleParameter: true, relativeStep: false });
-    case 'adam':
-      return createOptimizer('adam');
+    default:
+      return createOptimizer(name);
   }
+}
+
+/** Paged, where not all of the state may stay in memory. */
+export function stateStoreOf(settings: Hyperparameters): { readonly stateStore?: StateStore } {
+  const megabytes = settings['optim.resident_state_mb'] ?? null;
+  return megabytes === null ? {} : { stateStore: pagedStateStore({ residentBytes: Math.round(megabytes * 1e6) }) };
 }
 
 const SELECTIONS: Readonly<Record<Hyperparameters['optim.top_k_average_method'], Selection>> = { greedy_soup: 'greedy-soup', uniform_soup: 'uniform-soup', best: 'best' };

@@ -110,7 +110,7 @@ async function fit(trainArgument: string | undefined, flags: FitFlags, command: 
     const summary = predictor.fitSummary();
     if (flags.json) return JSON.stringify({ ...summary, modelSizeMegabytes: predictor.modelSizeMegabytes, output, tests: scores });
     return [
-      `${summary.metric} ${summary.validationScore.toFixed(4)} on ${count(summary.validationRows)} validation rows, after ${count(summary.steps)} steps in ${duration(summary.trainingSeconds)} (${bytes(summary.peakMemoryBytes)} at most)`,
+      `${summary.metric} ${summary.validationScore.toFixed(4)} on ${count(summary.validationRows)} validation rows, after ${count(summary.steps)} steps in ${duration(summary.trainingSeconds)} (${bytes(summary.peakMemoryBytes)} at most${summary.plannedPeakBytes === undefined ? '' : `, ${bytes(summary.plannedPeakBytes)} planned`})`,
       ...(scores.length ? ['', table([['test', ...Object.keys(scores[0]!.scores)], ...scores.map((entry) => [entry.table, ...Object.values(entry.scores).map((score) => score.toFixed(4))])]), ''] : []),
       `saved to ${output}; use it with: ${task === 'causal-lm' || task === 'seq2seq' ? `peft generate ${output} --prompt TEXT` : `peft predict ${output} TABLE`}`,
     ].join('\n');

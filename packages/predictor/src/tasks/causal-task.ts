@@ -4,7 +4,7 @@ import { PeftError, show } from '@peft/errors';
 import type { Prompt } from '@peft/generation';
 import { causalLanguageModel, type Task } from '@peft/trainer';
 import { textsOf, type ColumnRoles } from './column-roles.js';
-import type { PredictorTask, TaskTools } from './predictor-task.js';
+import type { DataTools, PredictorTask } from './predictor-task.js';
 import { textLength } from './text-length.js';
 import { isTextMetric, languageMetric, languageScorer, writeTexts } from './write-texts.js';
 
@@ -14,9 +14,9 @@ interface CausalFormat {
   readonly input: string;
   /** @throws PEFT_DATA_INVALID */
   check(table: Table): void;
-  examples(table: Table, tools: TaskTools): Promise<TokenData>;
+  examples(table: Table, tools: DataTools): Promise<TokenData>;
   /** What the model writes on. */
-  prompts(table: Table, tools: TaskTools): readonly Prompt[];
+  prompts(table: Table, tools: DataTools): readonly Prompt[];
   /** What it should write; missing where there is no such thing. */
   references?(table: Table): readonly string[];
 }
@@ -92,8 +92,8 @@ const conversations = (column: string): CausalFormat => ({
     }),
 });
 
-const signalOf = ({ signal }: TaskTools) => ({ ...(signal && { signal }) });
-const templateOf = ({ base: { filesFolder, tokenizer } }: TaskTools) => loadChatTemplate(filesFolder, tokenizer);
+const signalOf = ({ signal }: DataTools) => ({ ...(signal && { signal }) });
+const templateOf = ({ base: { filesFolder, tokenizer } }: DataTools) => loadChatTemplate(filesFolder, tokenizer);
 /** Without the answer at the end, which the model is to write. */
 const untilAnswer = (messages: readonly ChatMessage[]): readonly ChatMessage[] => (messages.at(-1)?.role === 'assistant' ? messages.slice(0, -1) : messages);
 

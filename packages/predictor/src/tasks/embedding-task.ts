@@ -5,7 +5,7 @@ import { embeddings, predict, retrievalScore, type Task } from '@peft/trainer';
 import type { Hyperparameters } from '../hyperparameters.js';
 import { runSizes } from '../run-plan.js';
 import { textsOf, type ColumnRoles } from './column-roles.js';
-import type { PredictorTask, TaskTools, WatchedMetric } from './predictor-task.js';
+import type { DataTools, PredictorTask, TaskTools, WatchedMetric } from './predictor-task.js';
 import { textLength } from './text-length.js';
 
 const METRICS: readonly WatchedMetric[] = ['mean_reciprocal_rank', 'top1'].map((name) => Object.freeze({ name, greaterIsBetter: true, optimum: 1 }));
@@ -16,7 +16,7 @@ export function embeddingTask(columns: ColumnRoles): PredictorTask {
   const [anchor] = all as [string];
   const taskOf = (settings: Hyperparameters): Task<never, readonly Float32Array[]> =>
     embeddings({ pooling: settings['model.hf_text.pooling_mode'] === 'mean' ? 'mean' : 'first' }) as unknown as Task<never, readonly Float32Array[]>;
-  const groups = (table: Table, of: readonly string[], tools: TaskTools): Promise<TokenData> => {
+  const groups = (table: Table, of: readonly string[], tools: DataTools): Promise<TokenData> => {
     const texts = of.map((column) => textsOf(table, column));
     return textGroupData(Array.from({ length: table.rows }, (_, row) => texts.map((column) => column[row]!)), tools.base.tokenizer, { maxLength: textLength(tools), ...(tools.signal && { signal: tools.signal }) });
   };

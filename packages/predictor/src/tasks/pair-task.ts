@@ -2,7 +2,7 @@
 import { pairData, tableFromRows, type PairBatch, type Table, type TokenData, type TokenLoss } from '@peft/data';
 import { seq2seqLanguageModel, type Task } from '@peft/trainer';
 import { textsOf, type ColumnRoles } from './column-roles.js';
-import type { PredictorTask, TaskTools } from './predictor-task.js';
+import type { DataTools, PredictorTask } from './predictor-task.js';
 import { textLength } from './text-length.js';
 import { isTextMetric, languageMetric, languageScorer, tokenEnds, writeTexts } from './write-texts.js';
 
@@ -10,7 +10,7 @@ import { isTextMetric, languageMetric, languageScorer, tokenEnds, writeTexts } f
 export function pairTask(columns: ColumnRoles): PredictorTask {
   const [source, target] = [columns['source']!, columns['target']!];
   const task = seq2seqLanguageModel() as unknown as Task<never, TokenLoss>;
-  const examples = (table: Table, tools: TaskTools): Promise<TokenData<PairBatch>> => {
+  const examples = (table: Table, tools: DataTools): Promise<TokenData<PairBatch>> => {
     const wanted = textsOf(table, target);
     const { signal, settings, base } = tools;
     return pairData(textsOf(table, source).map((text, row) => ({ source: text, target: wanted[row]! })), base.tokenizer, {

@@ -12,12 +12,16 @@ import type { TaskRecord } from './task-record.js';
 /** What tells the best of several checkpoints. */
 export type WatchedMetric = Pick<Metric, 'name' | 'greaterIsBetter' | 'optimum'>;
 
-/** The model and what belongs to it, when a task computes. */
-export interface TaskTools {
-  readonly model: Model;
+/** What a task reads rows with, before there is a model. */
+export interface DataTools {
   readonly base: BaseModel;
   readonly settings: Hyperparameters;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** The model and what belongs to it, when a task computes. */
+export interface TaskTools extends DataTools {
+  readonly model: Model;
 }
 
 /** How texts are written by tasks that write. */
@@ -43,7 +47,7 @@ export interface PredictorTask {
   /** The trainer's side of it. */
   loss(settings: Hyperparameters): Task<never, unknown>;
   /** Labelled rows, ready to be packed. */
-  examples(table: Table, tools: TaskTools): Promise<TrainingData<never>>;
+  examples(table: Table, tools: DataTools): Promise<TrainingData<never>>;
   /** The metric of that name, or the task's own. @throws PEFT_METRIC_UNKNOWN */
   metric(given: string | Metric | undefined): WatchedMetric;
   /** That labels and metric go together, before anything is computed. @throws PEFT_METRIC_…, PEFT_LABEL_…, PEFT_DATA_INVALID */

@@ -6,7 +6,7 @@ import { checkMetric, labelsOf, type Problem, type RowPrediction } from '../prob
 import { runSizes } from '../run-plan.js';
 import { textSettings, tokenizeRows } from '../text-columns.js';
 import { EMBEDDING } from './pooled-embedding.js';
-import type { PredictorTask, TaskTools } from './predictor-task.js';
+import type { DataTools, PredictorTask, TaskTools } from './predictor-task.js';
 
 /** The task of whole rows, which also has probabilities and embeddings. */
 export interface TableTask extends PredictorTask {
@@ -21,7 +21,7 @@ export interface TableTask extends PredictorTask {
 /** @param texts columns that are learnt from, in the table's order. @param metrics that may be named. */
 export function tableTask(label: string, texts: readonly string[], problem: Problem, metrics: readonly Metric[]): TableTask {
   const loss = (labelSmoothing: number) => problem.task({ labelSmoothing });
-  const tokens = (table: Table, { base, settings, signal }: TaskTools) => tokenizeRows(table, textSettings(texts, settings['model.hf_text.max_text_len'], base.config, base.tokenizer), base.tokenizer, signal);
+  const tokens = (table: Table, { base, settings, signal }: DataTools) => tokenizeRows(table, textSettings(texts, settings['model.hf_text.max_text_len'], base.config, base.tokenizer), base.tokenizer, signal);
   const labels = (table: Table): readonly Cell[] => labelsOf(table.column(label), label, table.source);
   const run = async <P>(table: Table, task: Task<never, P>, tools: TaskTools): Promise<readonly P[]> => {
     const { predictions } = await predict(tools.model, task, tableData(await tokens(table, tools)) as never, { batchSize: runSizes(tools.settings).evaluationBatchSize, ...(tools.signal && { signal: tools.signal }) });

@@ -4,7 +4,7 @@ import { didYouMean, PeftError, show } from '@peft/errors';
 import { predict, tagScore, tokenClassification, type Task } from '@peft/trainer';
 import { runSizes } from '../run-plan.js';
 import { listsOf, type ColumnRoles } from './column-roles.js';
-import type { PredictorTask, TaskTools } from './predictor-task.js';
+import type { DataTools, PredictorTask, TaskTools } from './predictor-task.js';
 import { textLength } from './text-length.js';
 
 const TAG_METRICS: readonly TagMetric[] = [entityF1, entityPrecision, entityRecall];
@@ -23,7 +23,7 @@ export function fitTagTask(columns: ColumnRoles, table: Table): PredictorTask {
 export function tagTask(columns: ColumnRoles, tags: readonly string[]): PredictorTask {
   const [words, wanted] = [columns['tokens']!, columns['tags']!];
   const task = tokenClassification({ classes: tags.length }) as unknown as Task<never, Int32Array>;
-  const data = (table: Table, tools: TaskTools, isLabelled: boolean): Promise<TokenData<WordBatch>> => {
+  const data = (table: Table, tools: DataTools, isLabelled: boolean): Promise<TokenData<WordBatch>> => {
     const labels = isLabelled ? listsOf(table, wanted) : undefined;
     const rows = listsOf(table, words).map((row, i) => ({ words: row, ...(labels && { tags: labels[i]! }) }));
     return wordData(rows, tools.base.tokenizer, { maxLength: textLength(tools), tags, ...(tools.signal && { signal: tools.signal }) });

@@ -1,0 +1,67 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { override, type Module, type TrainEvent } from '@peft/core';
+import { afterEach, describe, expect, test } from 'vitest';
+import { MACHINE_MEMORY, PeftPredictor } from '../src/index.js';
+import { quickPredictor, quickRows } from './quick.js';
+
+const rows = quickRows(24);
+const folders: string[] = [];
+afterEach(() => folders.splice(0).forEach((folder) => rmSync(folder, { recursive: true })));
+
+const planned = (events: readonly TrainEvent[]) => events.find((event) => event.type === 'memory/planned');
+/** A machine with so much free beside what the process has. */
+const machine = (usableBytes: number): Module => override((bind) => bind(MACHINE_MEMORY, () => () => ({ totalBytes: 1e12, usableBytes })));
+const SHORT = { 'optim.max_epochs': 1 };
+
+describe('a fit and its memory', () => {
+  test('is planned before the weights are read, and the summary has what was planned beside what it took', async () => {
+    const { predictor, events } = quickPredictor({ hyperparameters: SHORT });
+    await predictor.fit(rows);
+    const { peakMemoryBytes, plannedPeakBytes } = predictor.fitSummary();
+    expect(events.findIndex(({ type }) => type === 'memory/planned')).toBeLessThan(events.findIndex(({ type }) => type === 'weights/loaded'));
+    expect(planned(events)).toMatchObject({ peakBytes: plannedPeakBytes, changes: [] });
+    expect(plannedPeakBytes! / peakMemoryBytes).toBeGreaterThan(0.75); // a test's process has grown before; bench:memory and the child's test compare closely
+    expect(plannedPeakBytes! / peakMemoryBytes).toBeLessThan(1.35);
+    predictor.dispose();
+  });
+
+  test('is refused with the plan and what would help, before the weights are read', async () => {
+    const { predictor, events } = quickPredictor({ hyperparameters: { 'env.memory_gb': 0.01, 'model.hf_text.gradient_checkpointing': false } });
+    await expect(predictor.fit(rows)).rejects.toMatchObject({ code: 'PEFT_MEMORY_INSUFFICIENT', message: expect.stringMatching(/the run would take .*\nweights .*\n.*it does not fit/s), hint: expect.stringContaining('take a smaller model') });
+    expect(events.some(({ type }) => type === 'weights/loaded')).toBe(false);
+    predictor.dispose();
+  });
+
+  test('takes smaller micro-batches and a quantised base where they were left to it, and the saved predictor is quantised again', async () => {
+    const path = mkdtempSync(join(tmpdir(), 'peft-memory-'));
+    folders.push(path);
+    const asked = { ...SHORT, 'model.hf_text.quantization': 'auto', 'env.per_gpu_batch_size': 'auto' } as const;
+    const { predictor, events } = quickPredictor({ path, modules: [machine((await neededBytes(asked)) - 2e6)], hyperparameters: asked });
+    await predictor.fit(rows);
+    const { changes } = planned(events)!;
+    expect(changes).not.toEqual([]);
+    const before = await predictor.predict(rows);
+    predictor.dispose();
+    const loaded = await PeftPredictor.load(path, { engine: 'portable' });
+    expect(await loaded.predict(rows)).toEqual(before);
+    loaded.dispose();
+  });
+
+  test('trains on a base in NF4 with 8-bit state of which little stays in memory', async () => {
+    const { predictor } = quickPredictor({ hyperparameters: { ...SHORT, 'model.hf_text.quantization': 'nf4', 'optim.optim_type': 'adamw_8bit', 'optim.resident_state_mb': 0, 'optim.peft': 'lora' } });
+    await predictor.fit(rows);
+    expect(predictor.fitSummary().steps).toBeGreaterThan(0);
+    predictor.dispose();
+  });
+});
+
+/** What the run takes beside what the process has. */
+async function neededBytes(hyperparameters: object): Promise<number> {
+  const { predictor, events } = quickPredictor({ modules: [machine(1e12)], hyperparameters });
+  await predictor.fit(rows);
+  predictor.dispose();
+  const { peakBytes, usableBytes } = planned(events)!;
+  return peakBytes - (usableBytes - 1e12);
+}
