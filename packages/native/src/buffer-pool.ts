@@ -11,6 +11,8 @@ const SMALLEST_BYTES = 256;
 const PAGED_FROM_BYTES = 2 ** 20;
 /** Resting memory beyond the highest living total, as a share of that. */
 const MARGIN = 1 / 16;
+/** Resting memory of small blocks that is kept in any case: what batches of other lengths leave behind would else be made anew each time. */
+const SMALL_REST_BYTES = 2 ** 26;
 
 export interface BufferPoolUsage { readonly livingBytes: number; readonly restingBytes: number; readonly peakLivingBytes: number }
 
@@ -101,11 +103,15 @@ export class BufferPool {
     if (excess > 0 && this.#restingBytes > 0) this.#giveBack(excess);
   }
 
-  /** Gives at least `bytes` of resting memory back to the system where there is so much, largest blocks first. */
+  /** Gives at least `bytes` of resting memory back to the system where there is so much, largest blocks first. Small blocks go with their addresses. */
   #giveBack(bytes: number): void {
     let freed = 0;
     for (const size of [...this.#resting.keys()].sort((a, b) => b - a)) {
-      if (size < PAGED_FROM_BYTES) break;
+      if (size < PAGED_FROM_BYTES) {
+        const list = this.#resting.get(size)!;
+        while (list.length > 0 && freed < bytes - SMALL_REST_BYTES) freed += list.shift()!.touchedBytes;
+        continue;
+      }
       for (const block of this.#resting.get(size)!) { // the longest resting one first
         if (freed >= bytes) break;
         if (block.touchedBytes === 0) continue;

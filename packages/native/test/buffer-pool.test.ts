@@ -58,3 +58,13 @@ test('what rests without memory counts nothing, and clearing lets everything go'
   pool.take(floats(8));
   expect(counts.allocated).toBe(3);
 });
+
+test('small blocks of many sizes do not pile up: 64 MB of them may rest beyond the highest living total', () => {
+  const { pool } = countedPool();
+  for (let round = 0; round < 60; round += 1) { // batches of other lengths: 40 tensors of a size of their own, up to a megabyte
+    const living = Array.from({ length: 40 }, () => pool.take(50_000 + 3_300 * round));
+    const { livingBytes, restingBytes, peakLivingBytes } = pool.usage;
+    expect(livingBytes + restingBytes).toBeLessThanOrEqual(peakLivingBytes * (1 + 1 / 16) + 64 * MEGABYTE);
+    for (const array of living) pool.give(array);
+  }
+});

@@ -31,8 +31,8 @@ interface Parts {
   readonly emit: (event: EventBody) => void;
 }
 
-/** What a process that trains takes beside what it had before: compiled code, scratch memory of the kernels, bookkeeping. */
-const GROWTH_BYTES = 90e6;
+/** What a process that trains takes beside what it had before: compiled code, scratch memory of the kernels, small tensors' memory that rests, bookkeeping. */
+const GROWTH_BYTES = 150e6;
 /** Epochs whose longest micro-batch is looked for. */
 const EPOCHS_SEEN = 2;
 
@@ -89,7 +89,7 @@ async function requestOf({ app, settings, base, task, spec, data }: Parts, engin
 function machineFor(app: App, settings: Hyperparameters, residentBytes: number): MachineMemory {
   const gigabytes = settings['env.memory_gb'];
   const { totalBytes, usableBytes } = app.get(MACHINE_MEMORY)();
-  return { totalBytes, usableBytes: gigabytes === null ? usableBytes + residentBytes : gigabytes * 1e9 };
+  return gigabytes === null ? { totalBytes, usableBytes: usableBytes + residentBytes } : { totalBytes: gigabytes * 1e9, usableBytes: gigabytes * 1e9 };
 }
 
 /** The micro-batch with the most tokens, and the longest rows that are scored at once. */
@@ -123,14 +123,15 @@ function decided(settings: Hyperparameters, chosen: RunSettings = {}): Hyperpara
 }
 
 /** The refusal with what would help in the words of a fit. */
-function inSettings({ code, message }: PeftError, request: PlanRequest, settings: Hyperparameters): PeftError {
+function inSettings(error: PeftError, request: PlanRequest, settings: Hyperparameters): PeftError {
   const open = leftOpen(settings);
   const words = [
     ...(open.includes('micro-batch') || runSizes(settings).microBatchSize === 1 ? [] : ['env.per_gpu_batch_size=auto']),
     ...(open.includes('checkpointing') || request.checkpointing === true ? [] : ['model.hf_text.gradient_checkpointing=auto']),
     ...(open.includes('quantization') || request.quantization || request.config['quantization_config'] ? [] : ['model.hf_text.quantization=auto']),
   ];
-  return new PeftError(code, message, { hint: words.length > 0 && fitsWith(request) ? `it would fit with ${words.join(' ')}` : 'take a smaller model, shorter texts (model.hf_text.max_text_len), smaller batches (env.per_gpu_batch_size), or a machine with more memory' });
+  const message = error.message.split('\n  hint: ')[0]!;
+  return new PeftError(error.code, message, { hint: words.length > 0 && fitsWith(request) ? `it would fit with ${words.join(' ')}` : 'take a smaller model, shorter texts (model.hf_text.max_text_len), smaller batches (env.per_gpu_batch_size), or a machine with more memory' });
 }
 
 /** Whether anything at all makes it fit. */
