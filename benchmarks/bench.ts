@@ -2,7 +2,7 @@
  * Ours and the peers' figures in one run on one machine: `npm run bench [-- --steps 4 --only bert --write]`.
  *
  * (a) products against oneDNN where `libdnnl-dev` is installed; (b) training steps against PyTorch + transformers where a Python has them
- * (`PEFT_PYTHON`, default `python3`). `--write` keeps the tables with date, machine and commit in benchmarks/results/.
+ * (`PEFT_PYTHON`, default `python3`); (c) an epoch over texts of real lengths against the transformers Trainer. `--no-products`, `--no-epochs` leave parts out. `--write` keeps the tables with date, machine and commit in benchmarks/results/.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util';
 interface StepReport { readonly engine: string; readonly precision: string; readonly tokensPerSecond: number; readonly secondsPerStep: number; readonly peakRssBytes: number; readonly loss: number }
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const { values: options } = parseArgs({ options: { steps: { type: 'string', default: '4' }, only: { type: 'string', default: '' }, write: { type: 'boolean', default: false }, 'no-products': { type: 'boolean', default: false } } });
+const { values: options } = parseArgs({ options: { steps: { type: 'string', default: '4' }, only: { type: 'string', default: '' }, write: { type: 'boolean', default: false }, 'no-products': { type: 'boolean', default: false }, 'no-epochs': { type: 'boolean', default: false } } });
 const python = process.env['PEFT_PYTHON'] ?? 'python3';
 const configs = fileURLToPath(new URL('../packages/testing/fixtures/autogluon/configs/', import.meta.url));
 
@@ -38,6 +38,10 @@ for (const name of CASES) {
   for (const { precision, report: peer } of peers) say(row(name, 'PyTorch', precision, peer, speedOf));
   for (const precision of OURS) say(row(name, 'ours (native)', precision, report(process.execPath, ['tools/run-source.mjs', 'benchmarks/step.ts', ...shape, '--engine', 'native', '--precision', precision]), speedOf));
 }
+if (hasPeer && !options['no-epochs']) {
+  say('', '## An epoch over the 701 English sentences of SIB-200, ia3_bias, batches of 32', '', '| model | side | s/epoch | tokens/s | peak memory | times as fast |', '|---|---|---|---|---|---|');
+  for (const name of CASES.filter((each) => /bert/.test(each))) epochRows(name).forEach((line) => say(line));
+}
 if (options.write) {
   const folder = new URL('results/', import.meta.url);
   const date = new Date().toISOString().slice(0, 10);
@@ -45,6 +49,14 @@ if (options.write) {
   const path = new URL(`${date}-${number}.md`, folder);
   writeFileSync(path, `# Benchmarks of ${date}\n\n${lines.join('\n')}\n`);
   console.log(`\nwritten to ${fileURLToPath(path)}`);
+}
+
+function epochRows(name: string): string[] {
+  const last = run(process.execPath, ['tools/run-source.mjs', 'benchmarks/epoch.ts', '--arch', `${configs}${name}`, '--peer', '--json']).trim().split('\n').at(-1) ?? '';
+  if (!last.startsWith('{')) return [`| ${name} | failed | | | | |`];
+  const { ours, theirs, ratio } = JSON.parse(last) as { ratio: number } & Record<'ours' | 'theirs', { seconds: number; tokensPerSecond: number; peakRssBytes: number }>;
+  const line = (side: string, { seconds, tokensPerSecond, peakRssBytes }: typeof ours, faster: string) => `| ${name} | ${side} | ${seconds.toFixed(1)} | ${tokensPerSecond.toFixed(0)} | ${(peakRssBytes / 1e9).toFixed(2)} GB | ${faster} |`;
+  return [line('transformers Trainer, float32, padded', theirs, ''), line('ours (native), bfloat16, packed', ours, ratio.toFixed(2))];
 }
 
 function say(...text: string[]): void {

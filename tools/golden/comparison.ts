@@ -1,5 +1,5 @@
 /** Collects differences between computed and expected tensors of one case. */
-import type { GoldenCase, GoldenResult } from './golden-case.js';
+import type { GoldenCase, GoldenContext, GoldenResult } from './golden-case.js';
 
 interface Difference { readonly name: string; readonly error: number; readonly tolerance: number }
 
@@ -8,7 +8,7 @@ export class Comparison {
   readonly #problems: string[] = [];
   readonly #seen = new Set<string>();
 
-  constructor(readonly golden: GoldenCase) {}
+  constructor(readonly golden: GoldenCase, private readonly onCompared?: GoldenContext['onCompared']) {}
 
   has(name: string): boolean {
     return this.golden.tensors.has(name);
@@ -25,6 +25,7 @@ export class Comparison {
     this.#seen.add(name);
     if (!expected) return void this.#problems.push(`${name}: nothing is expected of that name`);
     if (actual.length !== expected.values.length) return void this.#problems.push(`${name}: ${actual.length} values, expected ${expected.values.length} as [${expected.shape.join(', ')}]`);
+    this.onCompared?.(name, actual, expected.values);
     let error = 0;
     for (let i = 0; i < expected.values.length; i += 1) {
       const difference = Math.abs(actual[i]! - expected.values[i]!);

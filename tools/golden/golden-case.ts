@@ -9,6 +9,8 @@ export interface GoldenContext {
   readonly fixtures: string;
   /** Active. */
   readonly engine: Engine;
+  /** Told of every tensor that is compared. */
+  readonly onCompared?: (name: string, actual: ArrayLike<number>, expected: ArrayLike<number>) => void;
 }
 
 export interface GoldenResult {

@@ -21,7 +21,8 @@ export function startPrompt(model: Model, folder: string): Adapter {
   const json = JSON.parse(readFileSync(join(folder, 'adapter_config.json'), 'utf8')) as Record<string, unknown>;
   const method = methods.find((each) => peftTypeOf(each) === json['peft_type'])!;
   const { init: _, ...options } = { ...method.fromPeftConfig!(json), isLoaded: false } as Record<string, unknown>;
-  const adapter = model.addAdapter('default', specOf(method, options));
+  const modules = json['modules_to_save'] as readonly string[] | null;
+  const adapter = model.addAdapter('default', specOf(method, { ...options, ...(modules && { modulesToSave: modules }) }), { strict: false });
   const store = openSafetensors(join(folder, 'train_start.safetensors'));
   try {
     for (const name of store.names()) {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
-import { loadAdapter, peftFormat, peftTypeOf, saveAdapter, type Adapter, type LinearAdapter, type Model, type OwnedParameter, type RunOptions } from '@peft/core';
+import { loadAdapter, peftFormat, peftTypeOf, saveAdapter, type Adapter, type LinearAdapter, type LinearSite, type Model, type OwnedParameter, type RunOptions } from '@peft/core';
 import { openSafetensors, readFloat32 } from '@peft/hub';
 import { adamw, clipByGlobalNorm, globalNorm } from '@peft/optim';
 import { combineLora, type Combination } from '@peft/lora';
@@ -94,9 +94,8 @@ function compareMerged(comparison: Comparison, model: Model, name: string): void
   const named = name.slice('merged.'.length);
   // A tied output layer's weight is the embedding's.
   const parameter = parameters.some((spec) => spec.name === named) ? named : sites.flatMap((site) => (site.kind === 'linear' && `${site.path}.weight` === named ? [site.weight] : []))[0]!;
-  const isTransposed = parameters.find((spec) => spec.name === parameter)?.transposed;
   const value = model.readParameter(parameter);
-  tf.tidy(() => comparison.tensor(name, (isTransposed ? tf.transpose(value) : value).dataSync()));
+  tf.tidy(() => comparison.tensor(name, asStored(model, parameter, value).dataSync()));
   value.dispose();
 }
 
@@ -105,10 +104,10 @@ async function checkStart({ folder, comparison, open }: Check): Promise<void> {
   await withModel(open, async (model) => {
     const config = JSON.parse(readFileSync(join(folder, 'adapter_config.json'), 'utf8')) as Record<string, unknown>;
     const adapter = model.addAdapter('fresh', peftFormat.readSpec(config, methods, model.description, []), { strict: false });
-    for (const [name, weight] of adapter.replaced) tf.tidy(() => comparison.tensor(`base_after_init.${name}`, weight.engine.dequantize(weight).dataSync()));
+    for (const [name, weight] of adapter.replaced) tf.tidy(() => comparison.tensor(`base_after_init.${name}`, asStored(model, name, weight.engine.dequantize(weight)).dataSync()));
     for (const { site, adapter: attached } of [...adapter.attachments.values()].flat()) {
       if (site.kind !== 'linear') continue;
-      tf.tidy(() => comparison.tensor(`init_delta.${site.path}`, (attached as LinearAdapter).merge!({ weight: tf.zeros([site.outFeatures, site.inFeatures]) }).weight.dataSync()));
+      tf.tidy(() => comparison.tensor(`init_delta.${site.path}`, deltaOf(model, site, attached as LinearAdapter)));
     }
   });
 }
@@ -159,10 +158,16 @@ function gradientsOf(model: Model, adapter: Adapter, task: Task, packed: PackedT
   return { loss, gradients: Object.fromEntries(trained.map(({ name, value: variable }) => [name, grads[variable.name] ?? tf.zerosLike(variable)])) };
 }
 
+/** What an adapter adds to a weight, as the checkpoint stores that. */
+const deltaOf = (model: Model, { weight, inFeatures, outFeatures }: LinearSite, adapter: LinearAdapter): ArrayLike<number> => asStored(model, weight, adapter.merge!({ weight: tf.zeros([outFeatures, inFeatures]) }).weight).dataSync();
+
+/** GPT-2's matrices are stored as `[in, out]`. */
+const asStored = (model: Model, parameter: string, value: Tensor): Tensor => (model.description.parameters.find((spec) => spec.name === parameter)?.transposed ? tf.transpose(value) : value);
+
 /** AdaLoRA's are expected for the directions that were kept in the end. */
 function compareGradients(comparison: Comparison, adapter: Adapter, gradients: Readonly<Record<string, Tensor>>, pattern: RankPattern = {}): void {
   const places = new Map([...adapter.parameters.values()].filter(({ trainable }) => trainable).map((parameter) => [peftFormat.keyOf(adapter, parameter), parameter.name]));
-  for (const [key, { of, parameter }] of adapter.source!.copies) if (of === 'trained') places.set(key, parameter);
+  for (const [key, { of, parameter }] of adapter.source!.copies) if (of === 'trained' && comparison.has(`grad0.${key}`)) places.set(key, parameter);
   for (const [key, name] of places) comparison.tensor(`grad0.${key}`, keptOf(gradients[name]!, name, pattern));
 }
 
@@ -251,7 +256,7 @@ async function checkWeighted({ folder, json, comparison, open, pack }: Check): P
       compare(name);
       for (const { site, adapter: attached } of [...adapter.attachments.values()].flat()) {
         if (site.kind !== 'linear' || !comparison.has(`delta.${name}.${site.path}`)) continue;
-        tf.tidy(() => comparison.tensor(`delta.${name}.${site.path}`, (attached as LinearAdapter).merge!({ weight: tf.zeros([site.outFeatures, site.inFeatures]) }).weight.dataSync()));
+        tf.tidy(() => comparison.tensor(`delta.${name}.${site.path}`, deltaOf(model, site, attached as LinearAdapter)));
       }
       model.deleteAdapter(name);
     }

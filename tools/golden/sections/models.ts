@@ -30,12 +30,12 @@ interface TokenizerCases {
   readonly truncated?: { readonly text: string; readonly max_length: number; readonly input_ids: readonly number[] };
 }
 
-export async function check(folder: string, { engine }: GoldenContext): Promise<GoldenResult> {
+export async function check(folder: string, { engine, onCompared }: GoldenContext): Promise<GoldenResult> {
   const golden = readGoldenCase(folder);
   const json = golden.json as unknown as ModelCase;
   const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>;
   if (!architectures.some(({ modelTypes }) => modelTypes.includes(config['model_type'] as string))) return { status: 'unsupported', detail: `model_type ${String(config['model_type'])}` };
-  const comparison = new Comparison(golden);
+  const comparison = new Comparison(golden, onCompared);
   const store = openCheckpoint(folder);
   const open = (head: HeadOptions, extra?: WeightStore) => loadModel(architectureFor(config['model_type'], architectures), config, extra ?? store, engine, { head });
   try {
