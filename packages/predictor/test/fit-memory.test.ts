@@ -22,8 +22,7 @@ describe('a fit and its memory', () => {
     const { peakMemoryBytes, plannedPeakBytes } = predictor.fitSummary();
     expect(events.findIndex(({ type }) => type === 'memory/planned')).toBeLessThan(events.findIndex(({ type }) => type === 'weights/loaded'));
     expect(planned(events)).toMatchObject({ peakBytes: plannedPeakBytes, changes: [] });
-    expect(plannedPeakBytes! / peakMemoryBytes).toBeGreaterThan(0.75); // a test's process has grown before; bench:memory and the child's test compare closely
-    expect(plannedPeakBytes! / peakMemoryBytes).toBeLessThan(1.35);
+    expect(Math.abs(plannedPeakBytes! - peakMemoryBytes)).toBeLessThan(250e6); // a run this small lies within what a process is allowed to grow by; bench:memory compares real ones
     predictor.dispose();
   });
 
