@@ -80,7 +80,7 @@ export function toPeftAdaloraConfig(config: AdaloraConfig, context: PeftConfigCo
     beta1: config.beta1,
     beta2: config.beta2,
     orth_reg_weight: config.orthogonalWeight,
-    rank_pattern: allocator?.keptPattern() ?? config.rankPattern ?? null,
+    rank_pattern: allocator?.rankPattern ?? config.rankPattern ?? null,
   };
 }
 

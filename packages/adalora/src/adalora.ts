@@ -30,7 +30,7 @@ export const ADALORA_DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>
 export const adalora = definePeftMethod({
   name: 'adalora',
   peftType: 'ADALORA',
-  peftCommonKeys: ['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save'],
+  peftCommonKeys: ['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save', 'ensure_weight_tying'],
   paper: { title: 'AdaLoRA: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning', url: 'https://arxiv.org/abs/2303.10512' },
   parseConfig: parseAdaloraConfig,
   defaultTargets: ({ modelType }): TargetSelection => (ADALORA_DEFAULT_TARGETS[modelType] ? { targets: ADALORA_DEFAULT_TARGETS[modelType] } : queryValueTargets(modelType)),
@@ -102,7 +102,7 @@ function keptTensors(_config: AdaloraConfig, { shared }: PeftConfigContext): Map
   const allocator = shared.get('adalora') as RankAllocator;
   const tensors = new Map<string, Tensor>();
   for (const { path, a, e, b } of allocator.triplets) {
-    const pattern = allocator.keptPattern()?.[`${path}.lora_E`];
+    const pattern = allocator.rankPattern?.[`${path}.lora_E`];
     const kept = pattern?.includes(false) ? tf.tensor1d(pattern.flatMap((isKept, i) => (isKept ? [i] : [])), 'int32') : undefined;
     for (const [name, parameter, axis] of [['lora_A', a, 0], ['lora_E', e, 0], ['lora_B', b, 1]] as const) {
       tensors.set(`${path}.${name}`, kept ? tf.gather(parameter.value, kept, axis) : tf.clone(parameter.value));

@@ -17,7 +17,7 @@ interface Importance { readonly sensitivity: Float32Array; readonly uncertainty:
 export class RankAllocator implements StepMemory {
   readonly triplets: Triplet[] = [];
   /** Kept directions by `<path>.lora_E`, once ranks were allocated. */
-  #rankPattern: Readonly<Record<string, readonly boolean[]>> | undefined;
+  rankPattern: Readonly<Record<string, readonly boolean[]>> | undefined;
   readonly #importance = new Map<AdapterParameter, Importance>();
 
   constructor(readonly config: AdaloraConfig) {}
@@ -34,22 +34,9 @@ export class RankAllocator implements StepMemory {
     if (step === lastAllocation) this.#importance.clear();
   }
 
-  /**
-   * Directions to keep in a file by `<path>.lora_E`: those of the last allocation, and any that is not zero (weights of an earlier step, or a
-   * mean of several); undefined before ranks were allocated.
-   */
-  keptPattern(): Readonly<Record<string, readonly boolean[]>> | undefined {
-    const pattern = this.#rankPattern;
-    if (!pattern) return undefined;
-    return Object.fromEntries(this.triplets.map(({ path, e }) => {
-      const values = e.value.dataSync(); // r numbers a layer, once a file
-      return [`${path}.lora_E`, pattern[`${path}.lora_E`]!.map((isKept, i) => isKept || values[i] !== 0)];
-    }));
-  }
-
   save(): Record<string, Float32Array> {
     const importance = [...this.#importance].flatMap(([{ name }, { sensitivity, uncertainty }]) => [[`${name} sensitivity`, sensitivity], [`${name} uncertainty`, uncertainty]] as const);
-    const kept = Object.entries(this.#rankPattern ?? {}).map(([name, pattern]) => [`${name} kept`, Float32Array.from(pattern, Number)] as const);
+    const kept = Object.entries(this.rankPattern ?? {}).map(([name, pattern]) => [`${name} kept`, Float32Array.from(pattern, Number)] as const);
     return Object.fromEntries([...importance, ...kept]);
   }
 
@@ -60,7 +47,7 @@ export class RankAllocator implements StepMemory {
       if (sensitivity && uncertainty) this.#importance.set(parameter, { sensitivity: sensitivity.slice(), uncertainty: uncertainty.slice() });
     }
     const kept = this.triplets.flatMap(({ e }) => (values[`${e.name} kept`] ? [[e.name, Array.from(values[`${e.name} kept`]!, Boolean)] as const] : []));
-    this.#rankPattern = kept.length > 0 ? Object.fromEntries(kept) : undefined;
+    this.rankPattern = kept.length > 0 ? Object.fromEntries(kept) : undefined;
   }
 
   #observe(parameter: AdapterParameter, gradient: tf.Tensor | undefined): void {
@@ -90,7 +77,7 @@ export class RankAllocator implements StepMemory {
     const all = scores.flatMap((list) => [...list]).sort((a, b) => a - b);
     const dropped = all.length - budget;
     const threshold = dropped > 0 ? all[dropped - 1]! : Number.NEGATIVE_INFINITY;
-    this.#rankPattern = Object.fromEntries(this.triplets.map(({ path }, i) => [`${path}.lora_E`, [...scores[i]!].map((score) => score > threshold)]));
+    this.rankPattern = Object.fromEntries(this.triplets.map(({ path }, i) => [`${path}.lora_E`, [...scores[i]!].map((score) => score > threshold)]));
     this.#mask();
   }
 
@@ -112,7 +99,7 @@ export class RankAllocator implements StepMemory {
   /** Sets the singular values of dropped directions to zero. */
   #mask(): void {
     for (const { path, e } of this.triplets) {
-      const kept = this.#rankPattern?.[`${path}.lora_E`];
+      const kept = this.rankPattern?.[`${path}.lora_E`];
       if (!kept?.includes(false)) continue;
       tf.tidy(() => e.value.assign(tf.mul(e.value, tf.tensor2d(kept.map(Number), [kept.length, 1]))));
     }

@@ -68,6 +68,7 @@ function partConfig(adapter: Adapter, { part, sites }: AttachedPart): Record<str
     layers_to_transform: common.layersToTransform ?? null,
     layers_pattern: common.layersPattern ?? null,
     modules_to_save: modulesToSave(adapter, common),
+    ensure_weight_tying: common.ensureWeightTying ?? false,
   };
   return { peft_type: peftTypeOf(method), ...Object.fromEntries(keys.map((key) => [key, all[key]])), ...own };
 }
@@ -112,6 +113,7 @@ function readPart(json: AdapterConfigJson, whole: AdapterConfigJson, methods: re
     ...(value('exclude_modules') !== undefined && { excludeModules: value<string[]>('exclude_modules')! }),
     ...(value('layers_to_transform') !== undefined && { layersToTransform: value<number[]>('layers_to_transform')! }),
     ...(layersPattern?.length && { layersPattern }),
+    ...(value('ensure_weight_tying') === true && { ensureWeightTying: true }),
     modulesToSave: ((keys.includes('modules_to_save') ? json['modules_to_save'] : whole['modules_to_save']) ?? []) as string[],
   });
   const config = method.fromPeftConfig ? method.fromPeftConfig(json) : ownOptions(json);
@@ -119,5 +121,5 @@ function readPart(json: AdapterConfigJson, whole: AdapterConfigJson, methods: re
 }
 
 /** Options of a method that PEFT lacks are written as they are. */
-const GENERAL_KEYS = ['peft_type', 'auto_mapping', 'base_model_name_or_path', 'inference_mode', 'peft_version', 'revision', 'task_type', 'architecture', 'configs', 'runtime_config', 'target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save'];
+const GENERAL_KEYS = ['peft_type', 'auto_mapping', 'base_model_name_or_path', 'inference_mode', 'peft_version', 'revision', 'task_type', 'architecture', 'configs', 'runtime_config', 'target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save', 'ensure_weight_tying'];
 const ownOptions = (json: AdapterConfigJson): Record<string, unknown> => Object.fromEntries(Object.entries(json).filter(([key]) => !GENERAL_KEYS.includes(key)));

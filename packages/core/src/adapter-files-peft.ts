@@ -30,14 +30,16 @@ export const peftFormat: AdapterFormat = Object.freeze({
 
   readKey(key): FileKey {
     const path = key.startsWith('base_model.model.') ? key.slice('base_model.model.'.length) : key.startsWith('base_model.') ? key.slice('base_model.'.length) : key;
-    const copy = /^(.+)\.(modules_to_save\.[^.]+|original_module)\.(.+)$/.exec(path);
+    const copy = /^(.+)\.(modules_to_save(?:\.[^.]+)?|original_module)\.(.+)$/.exec(path);
     if (copy) return { of: copy[2] === 'original_module' ? 'base' : 'trained', name: `${copy[1]}.${copy[3]}` };
     return { of: 'parameter', name: path.replace('.base_layer.', '.') };
   },
 
   baseCopies(adapter) {
-    const sites = adapter.wrappedSites.filter(({ path }) => EMBEDDING_MODULES.includes(path.split('.').at(-1)!) && ![...adapter.parameters.keys()].some((name) => name.startsWith(path) && name.endsWith('trainable_tokens_delta')));
-    return new Map(sites.flatMap((site) => ('weight' in site ? [[`base_model.model.${insideWrapper(adapter, site.weight)}`, site.weight]] : [])));
+    const own = [...adapter.parameters.keys()];
+    const isStoredWhole = (path: string) => own.some((name) => name === `${path}.weight` || (name.startsWith(`${path}.`) && name.endsWith('trainable_tokens_delta')));
+    const sites = adapter.wrappedSites.filter(({ path }) => EMBEDDING_MODULES.includes(path.split('.').at(-1)!) && !isStoredWhole(path));
+    return new Map(sites.flatMap((site) => ('weight' in site ? [[`base_model.model.${insideWrapper(adapter, `${site.path}.weight`)}`, site.weight]] : [])));
   },
 } satisfies AdapterFormat);
 

@@ -9,6 +9,7 @@ import type { Model } from './model.js';
 import type { ModelDescription } from './model-description.js';
 import type { MethodSpec } from './peft-method.js';
 import { isInModules } from './target-selection.js';
+import { tiedOutputs, type TiedOutput } from './tied-output.js';
 
 /** Where the tensors of a file go. */
 export interface FilePlan {
@@ -78,18 +79,25 @@ export function planTensors(model: Model, spec: MethodSpec, format: AdapterForma
   const copies = new Map<string, { of: 'trained' | 'base'; parameter: string }>();
   const problems: string[] = [];
   const keys = store.names();
+  const outputs = tiedOutputs(description);
   for (const key of keys) {
     const { shape } = store.get(key)!;
     const read = format.readKey(key, { adapter: dry, keys });
-    const name = read && variants(read.name, description.basePrefix).find((variant) => expected.has(variant) || base.has(variant));
+    const isKnown = (candidate: string) => expected.has(candidate) || base.has(candidate);
+    const own = read && variants(read.name, description.basePrefix).find(isKnown);
+    const tied = read && own === undefined ? variants(read.name, description.basePrefix).map((variant) => sharedName(variant, outputs)).find((candidate) => candidate !== undefined && isKnown(candidate)) : undefined;
+    const name = own ?? tied;
     const wanted = name === undefined ? undefined : (expected.get(name)?.name ?? name);
     if (read === undefined || wanted === undefined) problems.push(`${key} [${shape.join(', ')}] has no place`);
-    else if (read.of === 'parameter' && places.has(wanted)) problems.push(`${key} and ${places.get(wanted)} are one parameter`);
+    else if (read.of === 'parameter' && tied === undefined && places.has(wanted)) problems.push(`${key} and ${places.get(wanted)} are one parameter`);
     else {
       const logical = expected.get(name!)?.shape ?? base.get(wanted)!.shape;
       const size = isTurned(model, format, wanted, key) ? [...logical].reverse() : logical;
       if (size.length !== shape.length || size.some((length, axis) => length !== shape[axis])) problems.push(`${key} has the shape [${shape.join(', ')}], the model asks for [${size.join(', ')}]`);
-      else place(key, read, wanted);
+      else if (tied === undefined) place(key, read, wanted);
+      else if (dry.parameters.has(wanted)) copies.set(key, { of: 'trained', parameter: wanted });
+      else if (equalsBase(model, format, wanted, store, key)) copies.set(key, { of: 'base', parameter: wanted });
+      else problems.push(`${key} differs from ${wanted}, which it is tied to`);
     }
   }
   const hasHead = [...expected.values()].some((parameter) => places.has(parameter.name) && isHeadParameter(format, description, parameter));
@@ -133,6 +141,12 @@ function attachFor(model: Model, spec: MethodSpec, store: TensorStore, where: st
     if (!(cause instanceof PeftError) || cause.code !== 'PEFT_TARGET_NOT_FOUND') throw cause;
     throw new PeftError('PEFT_ADAPTER_MISMATCH', `${where} does not fit this ${model.description.modelType}: ${cause.message.split('\n')[0]} Its tensors are named ${list(store.names(), ', ')}.`, { hint: 'it was made for another model', cause });
   }
+}
+
+/** What belongs to an output layer is the embedding's whose table it reads: the file has it twice. */
+function sharedName(name: string, outputs: readonly TiedOutput[]): string | undefined {
+  const tied = outputs.find(({ output }) => name.startsWith(`${output.path}.`));
+  return tied && `${tied.embedding.path}${name.slice(tied.output.path.length)}`;
 }
 
 /** With and without the class prefix (`bert.`), since a bare model lacks it. */

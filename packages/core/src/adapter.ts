@@ -8,6 +8,7 @@ import { parameterSites, siteAt, type ModelDescription } from './model-descripti
 import type { AdapterParameter, AttachContext, MethodPart, MethodSpec, ParameterOptions, SiteAdapters, SiteHandle, StepCall, StepMemory, UnfreezeOptions } from './peft-method.js';
 import type { Site, SiteKind } from './sites.js';
 import { selectSites, type TargetSelection } from './target-selection.js';
+import { tiedOutputs, untiedOutput } from './tied-output.js';
 
 /** Base tensors as an adapter needs them while it attaches. */
 export interface WeightHost {
@@ -95,6 +96,16 @@ export class Adapter {
     return found?.origin === 'unfrozen' ? found : undefined;
   }
 
+  /** Whether a module saved whole stays one with the output layer that reads its table. */
+  get tiesWeights(): boolean {
+    return this.spec.parts.some(({ common }) => common.ensureWeightTying === true);
+  }
+
+  /** Whether the trained copy of an embedding's table leaves the output layer that reads it as it was. */
+  isEmbeddingOnly(parameterName: string): boolean {
+    return this.unfrozen(parameterName)?.method === MODULES_TO_SAVE && !this.tiesWeights && tiedOutputs(this.description).some(({ output }) => output.weight === parameterName);
+  }
+
   /** Sites that carry something of this adapter. */
   get wrappedSites(): Site[] {
     return [...new Set([...this.attachments.values()].flat().map(({ site }) => site))];
@@ -119,12 +130,36 @@ export function attachAdapter(name: string, spec: MethodSpec, description: Model
   const adapter = new Adapter(name, spec, description);
   try {
     for (const part of spec.parts) attachPart(adapter, part, host, options);
-    for (const parameter of modulesToSave(spec, description, options.strict ?? true)) unfreeze(adapter, host, parameter, 'modulesToSave');
+    for (const parameter of modulesToSave(spec, description, options.strict ?? true)) unfreeze(adapter, host, parameter, MODULES_TO_SAVE);
+    saveTiedOutputs(adapter, host);
     for (const parameter of options.alsoUnfreeze ?? []) unfreeze(adapter, host, parameter, 'file');
     return adapter;
   } catch (error) {
     adapter.dispose();
     throw error;
+  }
+}
+
+/** The `method` of parameters that `modulesToSave` asked for. */
+const MODULES_TO_SAVE = 'modulesToSave';
+
+/** An output layer among the modules to save that reads an embedding's table gets a weight of its own, or trains that table. */
+function saveTiedOutputs(adapter: Adapter, host: WeightHost | undefined): void {
+  const { spec, description } = adapter;
+  const modules = savedModules(spec, description);
+  for (const { output, embedding } of tiedOutputs(description)) {
+    if (adapter.tiesWeights && adapter.at('embedding', embedding.path).some(({ adapter: attached }) => !attached.forwardOutput)) {
+      throw new PeftError('PEFT_CONFIG_UNSUPPORTED', `ensureWeightTying: what stands on ${embedding.path} does not go on to ${output.path}.`, { hint: 'it goes with modulesToSave and token rows' });
+    }
+    if (!isSaved(`${output.path}.weight`, modules)) continue;
+    if (adapter.tiesWeights) {
+      unfreeze(adapter, host, output.weight, MODULES_TO_SAVE);
+      continue;
+    }
+    const name = `${output.path}.weight`;
+    const parameter = ownParameter(name, [output.outFeatures, output.inFeatures], () => baseValues(host!, output.weight), host, { method: MODULES_TO_SAVE, origin: 'new', site: output });
+    adapter.parameters.set(name, parameter);
+    adapter.attachments.set(`linear ${output.path}`, [{ site: output, method: MODULES_TO_SAVE, adapter: untiedOutput(() => parameter.value) }]);
   }
 }
 
@@ -227,15 +262,17 @@ function unfreeze(adapter: Adapter, host: WeightHost | undefined, parameterName:
   }
   const spec = adapter.description.parameters.find(({ name }) => name === parameterName);
   if (!spec) throw new PeftError('PEFT_PARAMETER_UNKNOWN', `${method}: ${adapter.description.modelType} has no parameter "${parameterName}".`);
-  const read = (): Float32Array => {
-    const base = host!.readBase(parameterName);
-    const values = base.dataSync() as Float32Array; // a copy of a base tensor is made once, while attaching
-    base.dispose();
-    return Float32Array.from(values);
-  };
-  const made = ownParameter(parameterName, spec.shape, read, host, { method, origin: 'unfrozen', site, trainable: options.trainable ?? true, savedAs });
+  const made = ownParameter(parameterName, spec.shape, () => baseValues(host!, parameterName), host, { method, origin: 'unfrozen', site, trainable: options.trainable ?? true, savedAs });
   adapter.parameters.set(parameterName, made);
   return made;
+}
+
+/** A copy of a base tensor, made once, while attaching. */
+function baseValues(host: WeightHost, parameterName: string): Float32Array {
+  const base = host.readBase(parameterName);
+  const values = Float32Array.from(base.dataSync());
+  base.dispose();
+  return values;
 }
 
 let nextVariable = 0;
@@ -293,7 +330,7 @@ export function savedModules(spec: MethodSpec, description: ModelDescription): r
 function modulesToSave(spec: MethodSpec, description: ModelDescription, strict: boolean): string[] {
   const modules = savedModules(spec, description);
   for (const module of strict ? modules : []) {
-    if (!description.parameters.some(({ name }) => isSaved(name, [module])) && !description.headModules.includes(module)) {
+    if (!description.parameters.some(({ name }) => isSaved(name, [module])) && !description.headModules.includes(module) && !tiedOutputs(description).some(({ output }) => isSaved(`${output.path}.weight`, [module]))) {
       throw new PeftError('PEFT_TARGET_NOT_FOUND', `modulesToSave: no module "${module}" in ${description.modelType}.`, { hint: `${didYouMean(module, moduleNames(description))} List the modules with: peft inspect MODEL --sites`.trim() });
     }
   }

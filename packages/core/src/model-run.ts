@@ -157,7 +157,7 @@ export class ModelRun {
     const { weight, bias } = site;
     const tied = this.#embeddingOf(weight);
     if (!tied) return this.linear(path, x);
-    const base = (input: Tensor2D): Tensor2D => linear(input, this.matrix(weight), bias === undefined ? undefined : (this.vector(bias) as Tensor1D));
+    const base = (input: Tensor2D): Tensor2D => linear(input, this.#outputMatrix(weight), bias === undefined ? undefined : (this.vector(bias) as Tensor1D));
     return this.#grouped(site, x, (rows) => {
       const output = this.#attached('embedding', tied).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter }) => (input) => (adapter.forwardOutput ? adapter.forwardOutput(input, inner) : inner(input)), base);
       return this.#attached('linear', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), output)(rows);
@@ -169,7 +169,7 @@ export class ModelRun {
     const { weight, bias } = siteAt(this.description, 'linear', path);
     const tied = this.#embeddingOf(weight);
     const isChanged = this.options.assignment !== undefined || this.#attached('linear', path).length > 0 || (tied !== undefined && this.#attached('embedding', tied).some(({ adapter }) => adapter.forwardOutput));
-    return isChanged ? undefined : { weight: this.matrix(weight), ...(bias !== undefined && { bias: this.vector(bias) as Tensor1D }) };
+    return isChanged ? undefined : { weight: this.#outputMatrix(weight), ...(bias !== undefined && { bias: this.vector(bias) as Tensor1D }) };
   }
 
   /**
@@ -330,6 +330,12 @@ export class ModelRun {
       if (found) return found;
     }
     return this.host.baseWeight(name);
+  }
+
+  /** The weight of an output layer: not a trained copy that is the embedding's alone. */
+  #outputMatrix(name: string): Weight {
+    const outer = this.#scope;
+    return (outer.some((adapter) => adapter.isEmbeddingOnly(name)) ? this.#within(outer.filter((adapter) => !adapter.isEmbeddingOnly(name)), () => this.#resolve(name)) : this.#resolve(name)) as Weight;
   }
 
   #within<T>(adapters: readonly Adapter[], body: () => T, layouts = this.#layouts): T {

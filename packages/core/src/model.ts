@@ -322,7 +322,11 @@ function mergeInto(merged: Map<string, FrozenWeight | Tensor>, adapters: readonl
     merged.set(name, made);
   };
   for (const adapter of adapters) {
-    for (const parameter of adapter.parameters.values()) if (parameter.origin === 'unfrozen') keep(parameter.name, readTensor(parameter.value));
+    for (const { origin, name, value } of adapter.parameters.values()) {
+      if (origin !== 'unfrozen') continue;
+      if (adapter.isEmbeddingOnly(name)) throw new PeftError('PEFT_MERGE_INEXACT', `modulesToSave: ${name} is also the weight of the output layer, which keeps the base's values.`, { hint: 'keep the adapter beside the model, or train it with ensureWeightTying: true' });
+      keep(name, readTensor(value));
+    }
     for (const [name, weight] of adapter.replaced) keep(name, readTensor(weight));
   }
   for (const adapter of adapters) {

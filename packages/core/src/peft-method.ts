@@ -229,7 +229,7 @@ export interface AdapterHubMapping<Config> {
   key(name: string, config: Config): string;
 }
 
-export type PeftCommonKey = 'target_modules' | 'exclude_modules' | 'layers_to_transform' | 'layers_pattern' | 'modules_to_save';
+export type PeftCommonKey = 'target_modules' | 'exclude_modules' | 'layers_to_transform' | 'layers_pattern' | 'modules_to_save' | 'ensure_weight_tying';
 
 /** An attached method, as what writes its files sees it. */
 export interface PeftConfigContext {

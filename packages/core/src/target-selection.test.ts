@@ -38,6 +38,10 @@ describe('selectSites follows PEFT', () => {
     expect(select({ targets: '(?P<stack>model)\\.layers\\.1\\.self_attn\\.q_proj\\Z' })).toEqual(['model.layers.1.self_attn.q_proj']);
   });
 
+  it("understands Python's flags at the start", () => {
+    expect(select({ targets: '(?i)MODEL\\.Layers\\.1\\..*Q_proj' })).toEqual(['model.layers.1.self_attn.q_proj']);
+  });
+
   it('leaves the output head out of all-linear', () => {
     expect(select({ targets: 'all-linear' })).toEqual(blocks.map(({ path }) => path));
   });

@@ -18,9 +18,14 @@ export interface CommonConfig {
   readonly layersPattern?: readonly string[] | string;
   /** Modules trained whole and saved with the adapter, beside the head's; an empty list: not even the head's. They win over targets. */
   readonly modulesToSave?: readonly string[];
+  /**
+   * An embedding in `modulesToSave` whose table is the output layer's, too, stays one with it. Default false: the trained copy is the
+   * embedding's alone, or the output layer's, and the other keeps the base's values, as in PEFT.
+   */
+  readonly ensureWeightTying?: boolean;
 }
 export type TargetSelection = Pick<CommonConfig, 'targets' | 'excludeModules' | 'layersToTransform' | 'layersPattern'>;
-export const COMMON_KEYS: readonly string[] = Object.freeze(['targets', 'excludeModules', 'layersToTransform', 'layersPattern', 'modulesToSave']);
+export const COMMON_KEYS: readonly string[] = Object.freeze(['targets', 'excludeModules', 'layersToTransform', 'layersPattern', 'modulesToSave', 'ensureWeightTying']);
 
 export interface SelectOptions {
   /** Who asks, for messages. */
@@ -96,12 +101,14 @@ function layerIndex(path: string, layersPattern: CommonConfig['layersPattern']):
 const isList = (targets: NonNullable<CommonConfig['targets']>): targets is readonly string[] => Array.isArray(targets);
 
 /** Python's `re.fullmatch`. @throws PEFT_TARGET_PATTERN */
-export const fullMatch = (pattern: string): RegExp => pythonPattern('targets', `^(?:${pattern})$`);
+export const fullMatch = (pattern: string): RegExp => pythonPattern('targets', pattern, true);
 
-/** Python's spelling of a regular expression in JavaScript's: named groups and the end of the text. */
-function pythonPattern(field: string, pattern: string): RegExp {
+/** Python's spelling of a regular expression in JavaScript's: named groups, start and end of the text, and flags at the start (`(?i)`). */
+function pythonPattern(field: string, pattern: string, isWhole = false): RegExp {
   try {
-    return new RegExp(pattern.replaceAll('(?P<', '(?<').replace(/\(\?P=(\w+)\)/g, '\\k<$1>').replaceAll('\\Z', '$'));
+    const [flags = '', letters = ''] = /^\(\?([ims]+)\)/.exec(pattern) ?? [];
+    const body = pattern.slice(flags.length).replaceAll('(?P<', '(?<').replace(/\(\?P=(\w+)\)/g, '\\k<$1>').replaceAll('\\Z', '$').replaceAll('\\A', '^');
+    return new RegExp(isWhole ? `^(?:${body})$` : body, letters);
   } catch (cause) {
     throw new PeftError('PEFT_TARGET_PATTERN', `${field}: ${JSON.stringify(pattern)} is not a regular expression (${(cause as Error).message}).`, { hint: 'a string must match whole paths; write a list to match their ends', cause });
   }
@@ -126,7 +133,7 @@ export function parseCommonConfig(owner: string, input: CommonConfig): CommonCon
     throw new PeftError('PEFT_CONFIG_INVALID', `${owner}: ${field} must be ${must}, got ${show(value)}.`);
   };
   const strings = (value: unknown): boolean => Array.isArray(value) && value.every((item) => typeof item === 'string');
-  const { targets, excludeModules, layersToTransform, layersPattern, modulesToSave } = input;
+  const { targets, excludeModules, layersToTransform, layersPattern, modulesToSave, ensureWeightTying } = input;
   if (targets !== undefined && typeof targets !== 'string' && !strings(targets) && !(typeof targets === 'object' && targets !== null && 'roles' in targets && strings(targets.roles))) invalid('targets', "a list of names, a regular expression, 'all-linear' or { roles }", targets);
   if (Array.isArray(targets) && targets.length === 0) invalid('targets', 'a list of at least one name', targets);
   if (excludeModules !== undefined && typeof excludeModules !== 'string' && !strings(excludeModules)) invalid('excludeModules', 'a list of names or a regular expression', excludeModules);
@@ -137,5 +144,6 @@ export function parseCommonConfig(owner: string, input: CommonConfig): CommonCon
   }
   if (layersPattern !== undefined && typeof layersPattern !== 'string' && !strings(layersPattern)) invalid('layersPattern', 'a name or a list of names', layersPattern);
   if (modulesToSave !== undefined && !strings(modulesToSave)) invalid('modulesToSave', 'a list of module names', modulesToSave);
+  if (ensureWeightTying !== undefined && typeof ensureWeightTying !== 'boolean') invalid('ensureWeightTying', 'true or false', ensureWeightTying);
   return Object.freeze({ ...input });
 }

@@ -1,7 +1,7 @@
 /** A new LoRA adapter out of several: weighted sums of their matrices or of their updates. */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import type { Adapter, LinearSite, Model, OwnedParameter } from '@peft/core';
+import type { Adapter, EmbeddingSite, LinearSite, Model, OwnedParameter } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import { randomKey, randomUniform } from '@peft/ops';
 import { lora } from './lora.js';
@@ -36,7 +36,7 @@ export interface CombineLoraOptions {
  * Puts a combination of LoRA adapters on the model as a new one, active, with α = r. Its sites are those that any of them has. Whole
  * modules that one adapter alone trained are copied.
  *
- * @throws PEFT_CONFIG_INVALID for bad options. @throws PEFT_ADAPTER_COMBINE adapters that are no plain LoRA of linear layers, have unequal
+ * @throws PEFT_CONFIG_INVALID for bad options. @throws PEFT_ADAPTER_COMBINE adapters that are no plain LoRA, have unequal
  * ranks where the combination needs equal ones, or train the same module.
  */
 export function combineLora(model: Model, adapterNames: readonly string[], newName: string, options: CombineLoraOptions): Adapter {
@@ -46,7 +46,7 @@ export function combineLora(model: Model, adapterNames: readonly string[], newNa
   if (adapters.length === 0 || weights.length !== adapters.length || !weights.every(Number.isFinite)) throw new PeftError('PEFT_CONFIG_INVALID', `lora: a combination of ${adapters.length} adapters needs as many finite weights, got [${weights.join(', ')}].`);
   const needsDensity = combination.startsWith('ties') || combination.startsWith('dare') || combination.startsWith('magnitude');
   if (needsDensity) checkDensity(options.density ?? Number.NaN);
-  const sites = linearSites(model, adapters);
+  const sites = lowRankSites(model, adapters);
   const ranks = new Map(sites.map((site) => [site, rankOf(site, adapters, combination, options.rank)]));
   const copied = wholeModules(adapters);
   const [first] = ranks.values();
@@ -73,28 +73,33 @@ export function combineLora(model: Model, adapterNames: readonly string[], newNa
 /** `ties_svd` → `ties`; `svd` and `cat` sum. */
 const kindOf = (combination: Combination): ArithmeticOptions['kind'] => (combination === 'svd' || combination === 'cat' ? 'linear' : (combination.replace(/_svd$/, '') as ArithmeticOptions['kind']));
 
-function at(adapter: Adapter, site: LinearSite): LoraMatrices | undefined {
-  const attached = adapter.at('linear', site.path);
+type LowRankSite = LinearSite | EmbeddingSite;
+
+function at(adapter: Adapter, site: LowRankSite): LoraMatrices | undefined {
+  const attached = adapter.at(site.kind, site.path);
   return attached.length === 1 ? matricesOf(attached[0]!.adapter) : undefined;
 }
 
-function linearSites(model: Model, adapters: readonly Adapter[]): LinearSite[] {
+function lowRankSites(model: Model, adapters: readonly Adapter[]): LowRankSite[] {
   for (const adapter of adapters) {
-    const other = [...adapter.attachments.values()].flat().find(({ site, adapter: attached }) => site.kind !== 'linear' || !matricesOf(attached as never));
-    if (other || adapter.wrappedSites.length === 0) throw new PeftError('PEFT_ADAPTER_COMBINE', `adapter "${adapter.name}" cannot be combined: ${other ? `it has ${other.method} at ${other.site.path}` : 'it stands on no site'}.`, { hint: 'plain LoRA on linear layers can; merge other adapters into the model' });
+    const other = [...adapter.attachments.values()].flat().find(({ adapter: attached }) => !attached || !matricesOf(attached));
+    if (other || adapter.wrappedSites.length === 0) throw new PeftError('PEFT_ADAPTER_COMBINE', `adapter "${adapter.name}" cannot be combined: ${other ? `it has ${other.method} at ${other.site.path}` : 'it stands on no site'}.`, { hint: 'plain LoRA can; merge other adapters into the model' });
   }
-  return model.description.sites.filter((site): site is LinearSite => site.kind === 'linear' && adapters.some((adapter) => at(adapter, site) !== undefined));
+  return model.description.sites.filter((site): site is LowRankSite => (site.kind === 'linear' || site.kind === 'embedding') && adapters.some((adapter) => at(adapter, site) !== undefined));
 }
 
-function rankOf(site: LinearSite, adapters: readonly Adapter[], combination: Combination, wanted: number | undefined): number {
+/** B·A is `[out, in]`; of an embedding `[D, V]`. */
+const sizesOf = (site: LowRankSite): readonly [number, number] => (site.kind === 'linear' ? [site.outFeatures, site.inFeatures] : [site.size, site.rows]);
+
+function rankOf(site: LowRankSite, adapters: readonly Adapter[], combination: Combination, wanted: number | undefined): number {
   const ranks = adapters.map((adapter) => at(adapter, site)?.a.shape[0]).filter((rank) => rank !== undefined);
   if (combination === 'cat') return ranks.reduce((sum, rank) => sum + rank, 0);
-  if (combination.endsWith('svd')) return Math.min(wanted ?? Math.max(...ranks), site.inFeatures, site.outFeatures);
+  if (combination.endsWith('svd')) return Math.min(wanted ?? Math.max(...ranks), ...sizesOf(site));
   if (new Set(ranks).size > 1) throw new PeftError('PEFT_ADAPTER_COMBINE', `${site.path}: "${combination}" needs equal ranks, got ${ranks.join(', ')}.`, { hint: 'use cat or svd' });
   return ranks[0]!;
 }
 
-const patternOf = (ranks: ReadonlyMap<LinearSite, number>, usual: number): Record<string, number> => Object.fromEntries([...ranks].filter(([, rank]) => rank !== usual).map(([{ path }, rank]) => [path.replaceAll('.', '\\.'), rank]));
+const patternOf = (ranks: ReadonlyMap<LowRankSite, number>, usual: number): Record<string, number> => Object.fromEntries([...ranks].filter(([, rank]) => rank !== usual).map(([{ path }, rank]) => [path.replaceAll('.', '\\.'), rank]));
 
 function wholeModules(adapters: readonly Adapter[]): OwnedParameter[] {
   const found = new Map<string, OwnedParameter>();
@@ -116,7 +121,7 @@ const randomKeeper = (seed: number, density: number): ArithmeticOptions['keep'] 
   };
 };
 
-function fill(site: LinearSite, made: Adapter, adapters: readonly Adapter[], weights: readonly number[], combination: Combination, arithmetic: ArithmeticOptions, rank: number): void {
+function fill(site: LowRankSite, made: Adapter, adapters: readonly Adapter[], weights: readonly number[], combination: Combination, arithmetic: ArithmeticOptions, rank: number): void {
   const terms = adapters.flatMap((adapter, i) => {
     const matrices = at(adapter, site);
     return matrices ? [{ matrices, weight: weights[i]! }] : [];
@@ -129,9 +134,10 @@ function fill(site: LinearSite, made: Adapter, adapters: readonly Adapter[], wei
     } else if (combination.endsWith('svd')) {
       const deltas = terms.map(({ matrices }) => tf.mul(tf.matMul(matrices.b.value as Tensor2D, matrices.a.value as Tensor2D), matrices.scaling).dataSync<'float32'>());
       const sum = combineTensors(deltas, terms.map(({ weight }) => weight), arithmetic);
-      const { values, left, right } = truncatedSvd(rowsOf(sum, site.outFeatures, site.inFeatures), rank);
-      a.value.assign(tf.tensor2d(right.map((v) => [...v]), [rank, site.inFeatures]));
-      b.value.assign(tf.transpose(tf.tensor2d(left.map((u, k) => Array.from(u, (value) => value * values[k]!)), [rank, site.outFeatures])));
+      const [height, width] = sizesOf(site);
+      const { values, left, right } = truncatedSvd(rowsOf(sum, height, width), rank);
+      a.value.assign(tf.tensor2d(right.map((v) => [...v]), [rank, width]));
+      b.value.assign(tf.transpose(tf.tensor2d(left.map((u, k) => Array.from(u, (value) => value * values[k]!)), [rank, height])));
     } else {
       // The sign of a weight goes to A alone.
       const roots = terms.map(({ weight, matrices }) => Math.sqrt(Math.abs(weight) * matrices.scaling));

@@ -15,7 +15,7 @@ import { lowRank, type LoraMatrices } from './lora-linear.js';
 
 /** @returns the adapter of a linear site; makes `lora_magnitude_vector [out]`. */
 export function doraLinear(site: SiteHandle<'linear'>, matrices: LoraMatrices, dropout: number, context: AttachContext): LinearAdapter {
-  const squares = context.param('row_squares', [site.outFeatures], () => valuesOf(() => tf.tidy(() => {
+  const squares = context.param('row_squares', [site.outFeatures], () => startValues(() => tf.tidy(() => {
     const weight = site.dequantizedWeight();
     const sums = tf.sum(tf.square(weight), 1);
     weight.dispose();
@@ -31,7 +31,7 @@ export function doraLinear(site: SiteHandle<'linear'>, matrices: LoraMatrices, d
       const own = tf.sum(tf.mul(tf.matMul(b, linear(a, a)), b), 1); // B_o·(A·Aᵀ)·B_oᵀ
       return tf.sqrt(tf.maximum(tf.addN([squares.value as Tensor1D, tf.mul(cross, 2 * s), tf.mul(own, s * s)] as Tensor1D[]), 0));
     }), () => ({}));
-  const magnitude = context.param('lora_magnitude_vector', [site.outFeatures], () => valuesOf(rowNorms));
+  const magnitude = context.param('lora_magnitude_vector', [site.outFeatures], () => startValues(rowNorms));
   return {
     forward(x, base, call) {
       const gain = tf.div<Tensor1D>(magnitude.value, rowNorms());
@@ -56,7 +56,7 @@ export function doraLinear(site: SiteHandle<'linear'>, matrices: LoraMatrices, d
 }
 
 /** A start value is read once, while attaching. */
-function valuesOf(make: () => Tensor1D): Float32Array {
+export function startValues(make: () => Tensor1D): Float32Array {
   const tensor = make();
   const values = Float32Array.from(tensor.dataSync());
   tensor.dispose();

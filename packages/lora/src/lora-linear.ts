@@ -8,8 +8,8 @@ import { loraInitializer } from './lora-init.js';
 
 /** The parameters of one site and the strength of their product. */
 export interface LoraMatrices {
-  readonly a: AdapterParameter; // [r, in]
-  readonly b: AdapterParameter; // [out, r]
+  readonly a: AdapterParameter; // [r, in], of an embedding [r, V]
+  readonly b: AdapterParameter; // [out, r], of an embedding [D, r]
   readonly bias?: AdapterParameter; // [out]
   /** s. */
   scaling: number;
@@ -27,10 +27,13 @@ export function makeMatrices(site: SiteHandle<'linear'>, config: LoraConfig, con
   };
 }
 
-const known = new WeakMap<LinearAdapter, LoraMatrices>();
+const known = new WeakMap<object, LoraMatrices>();
 
-/** The matrices of an adapter that {@link loraLinear} made without a bias. */
-export const matricesOf = (adapter: LinearAdapter): LoraMatrices | undefined => known.get(adapter);
+/** The matrices of an adapter that is nothing but their product. */
+export const matricesOf = (adapter: object): LoraMatrices | undefined => known.get(adapter);
+
+/** Says that an adapter is nothing but s·B·A. */
+export const rememberMatrices = (adapter: object, matrices: LoraMatrices): void => void known.set(adapter, matrices);
 
 /** @returns the adapter of a linear site. */
 export function loraLinear(matrices: LoraMatrices, dropout: number): LinearAdapter {
@@ -39,7 +42,7 @@ export function loraLinear(matrices: LoraMatrices, dropout: number): LinearAdapt
     merge: (base) => mergeLowRank(base, matrices),
     rescale: (factor) => void (matrices.scaling *= factor),
   };
-  if (!matrices.bias) known.set(adapter, matrices);
+  if (!matrices.bias) rememberMatrices(adapter, matrices);
   return adapter;
 }
 

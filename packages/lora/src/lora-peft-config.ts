@@ -27,7 +27,6 @@ export function loraPeftKeys(sites: readonly Site[]): Record<string, unknown> {
     lora_ga_config: null,
     megatron_config: null,
     megatron_core: 'megatron.core',
-    ensure_weight_tying: false,
     qalora_group_size: 16,
   };
 }

@@ -24,6 +24,8 @@ describePeftMethod(
     { title: 'random on both sides', options: { init: 'random' }, identityAtStart: false },
     { title: 'with ranks and strengths by module', options: { rankPattern: { 'layers?\\.1\\..*': 2, 'block.*q': 4 }, alphaPattern: { '.*value|.*v_proj|.*\\.v': 3 } } },
     { title: 'on the word embedding', options: { rank: 2, targets: { roles: ['embedding.word', 'attention.query'] } } },
+    { title: 'with DoRA on the word embedding', options: { rank: 2, dora: true, targets: { roles: ['embedding.word', 'attention.query'] } }, exactGradient: false, on: ['encoder', 'decoder'] },
+    { title: 'with token rows of the output layer', options: { rank: 2, trainableTokens: { lm_head: [4, 2] } }, on: ['decoder'] },
     { title: 'with token rows', options: { rank: 2, trainableTokens: [6, 13, 3] } },
     { title: 'with modules saved whole', options: { rank: 2, modulesToSave: ['embeddings.LayerNorm'] }, on: ['encoder'] },
     { title: 'with dropout, which is off outside training', options: { rank: 2, dropout: 0.4 } },

@@ -1,9 +1,10 @@
 /** LoRA as a method: which sites it takes, what it puts on each, and its options in PEFT's words. */
-import { definePeftMethod, matchesSuffix, queryValueTargets, trainableRows, unfreezeBiases, type ModelDescription, type TargetSelection } from '@peft/core';
+import { definePeftMethod, matchesSuffix, queryValueTargets, trainableOutputRows, trainableRows, unfreezeBiases, type ModelDescription, type TargetSelection } from '@peft/core';
 import { parseLoraConfig, type LoraConfig } from './lora-config.js';
+import { doraEmbedding } from './dora-embedding.js';
 import { doraLinear } from './dora.js';
 import { gatedLora } from './gated-lora.js';
-import { loraEmbedding } from './lora-embedding.js';
+import { loraEmbedding, makeEmbeddingMatrices } from './lora-embedding.js';
 import { loraHub } from './lora-hub.js';
 import { loraLinear, makeMatrices } from './lora-linear.js';
 import { fromPeftLoraConfig, toPeftLoraConfig } from './lora-peft-config.js';
@@ -20,7 +21,7 @@ declare module '@peft/core' {
 export const lora = definePeftMethod({
   name: 'lora',
   peftType: 'LORA',
-  peftCommonKeys: ['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save'],
+  peftCommonKeys: ['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save', 'ensure_weight_tying'],
   paper: { title: 'LoRA: Low-Rank Adaptation of Large Language Models', url: 'https://arxiv.org/abs/2106.09685' },
   parseConfig: parseLoraConfig,
   defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
@@ -28,14 +29,18 @@ export const lora = definePeftMethod({
 
   attach: {
     linear(site, config, context) {
+      const rows = rowsAt(site.path, config, context.description);
+      if (rows) return trainableOutputRows(site, rows, context, 'token_adapter.trainable_tokens_delta');
       unfreezeBiases(config.bias, site, context);
       const matrices = makeMatrices(site, config, context);
       if (config.gating) return gatedLora(site, matrices, config.dropout, context);
       return config.dora ? doraLinear(site, matrices, config.dropout, context) : loraLinear(matrices, config.dropout);
     },
     embedding(site, config, context) {
-      const rows = Object.entries(tokenRows(config, context.description)).find(([name]) => matchesSuffix(site.path, name))?.[1];
-      return rows ? trainableRows(site, rows, context, 'token_adapter.trainable_tokens_delta') : loraEmbedding(site, config, context);
+      const rows = rowsAt(site.path, config, context.description);
+      if (rows) return trainableRows(site, rows, context, 'token_adapter.trainable_tokens_delta');
+      const matrices = makeEmbeddingMatrices(site, config, context);
+      return config.dora ? doraEmbedding(site, matrices, context) : loraEmbedding(matrices);
     },
   },
 
@@ -43,6 +48,8 @@ export const lora = definePeftMethod({
   fromPeftConfig: fromPeftLoraConfig,
   adapterHub: loraHub,
 });
+
+const rowsAt = (path: string, config: LoraConfig, description: ModelDescription): readonly number[] | undefined => Object.entries(tokenRows(config, description)).find(([name]) => matchesSuffix(path, name))?.[1];
 
 function tokenRows({ trainableTokens = {} }: LoraConfig, { sites }: ModelDescription): Readonly<Record<string, readonly number[]>> {
   if (!isList(trainableTokens)) return trainableTokens;

@@ -13,7 +13,7 @@ import { check } from '@peft/errors';
 import { activate } from '@peft/ops';
 import { sharedLinear } from './linear-layer.js';
 import { bidirectionalLstm } from './lstm.js';
-import { ownRows, peftModelWords, tokenTargets, totalTokens } from './virtual-tokens.js';
+import { ownRows, peftModelWords, stacksIn, tokenTargets, totalTokens } from './virtual-tokens.js';
 
 export interface PTuningConfig {
   /** P. Default 20. */
@@ -28,6 +28,8 @@ export interface PTuningConfig {
   readonly encoderDropout: number;
   /** The rows come from a file, without the network. Default false. */
   readonly isLoaded: boolean;
+  /** Stacks that the file's rows are for: 1, or 2 of an encoder-decoder. Default: what PEFT makes. */
+  readonly stacks?: number;
 }
 
 declare module '@peft/core' {
@@ -54,15 +56,16 @@ export const pTuning = definePeftMethod({
   paper: { title: 'GPT Understands, Too', url: 'https://arxiv.org/abs/2103.10385' },
 
   parseConfig(input): PTuningConfig {
-    check.knownKeys(OWNER, input, ['virtualTokens', 'encoder', 'encoderHiddenSize', 'encoderLayers', 'encoderDropout', 'isLoaded']);
-    const { virtualTokens = 20, encoder = 'mlp', encoderHiddenSize, encoderLayers = 2, encoderDropout = 0, isLoaded = false } = input;
+    check.knownKeys(OWNER, input, ['virtualTokens', 'encoder', 'encoderHiddenSize', 'encoderLayers', 'encoderDropout', 'isLoaded', 'stacks']);
+    const { virtualTokens = 20, encoder = 'mlp', encoderHiddenSize, encoderLayers = 2, encoderDropout = 0, isLoaded = false, stacks } = input;
     check.positiveInteger(OWNER, 'virtualTokens', virtualTokens);
     check.oneOf(OWNER, 'encoder', encoder, ['mlp', 'lstm']);
     if (encoderHiddenSize !== undefined) check.positiveInteger(OWNER, 'encoderHiddenSize', encoderHiddenSize);
     check.positiveInteger(OWNER, 'encoderLayers', encoderLayers);
     check.probability(OWNER, 'encoderDropout', encoderDropout);
     check.boolean(OWNER, 'isLoaded', isLoaded);
-    return Object.freeze({ virtualTokens, encoder, encoderLayers, encoderDropout, isLoaded, ...(encoderHiddenSize !== undefined && { encoderHiddenSize }) });
+    if (stacks !== undefined) check.positiveInteger(OWNER, 'stacks', stacks);
+    return Object.freeze({ virtualTokens, encoder, encoderLayers, encoderDropout, isLoaded, ...(stacks !== undefined && { stacks }), ...(encoderHiddenSize !== undefined && { encoderHiddenSize }) });
   },
 
   defaultTargets: tokenTargets,
@@ -79,7 +82,7 @@ export const pTuning = definePeftMethod({
   toPeftConfig(config, context) {
     const { size } = context.sites.find(({ kind }) => kind === 'sequence') as { size: number };
     return {
-      ...peftModelWords(context, config.virtualTokens, size),
+      ...peftModelWords(context, config, size),
       encoder_dropout: config.encoderDropout,
       encoder_hidden_size: config.encoderHiddenSize ?? size,
       encoder_num_layers: config.encoderLayers,
@@ -90,6 +93,7 @@ export const pTuning = definePeftMethod({
   fromPeftConfig: (json) => ({
     virtualTokens: json['num_virtual_tokens'] as number,
     isLoaded: true,
+    ...stacksIn(json),
     ...(typeof json['encoder_reparameterization_type'] === 'string' && { encoder: json['encoder_reparameterization_type'].toLowerCase() as 'mlp' | 'lstm' }),
     ...(typeof json['encoder_hidden_size'] === 'number' && { encoderHiddenSize: json['encoder_hidden_size'] }),
     ...(typeof json['encoder_num_layers'] === 'number' && { encoderLayers: json['encoder_num_layers'] }),
@@ -98,8 +102,8 @@ export const pTuning = definePeftMethod({
 });
 
 /** @param width D. @returns the virtual tokens `[P·stacks, D]`. */
-function makeNetwork(width: number, { virtualTokens, encoder, encoderHiddenSize: size = width, encoderLayers, encoderDropout, isLoaded }: PTuningConfig, context: AttachContext): PromptNetwork {
-  const shape = [totalTokens(context, virtualTokens), width];
+function makeNetwork(width: number, { virtualTokens, stacks, encoder, encoderHiddenSize: size = width, encoderLayers, encoderDropout, isLoaded }: PTuningConfig, context: AttachContext): PromptNetwork {
+  const shape = [totalTokens(context, { virtualTokens, ...(stacks !== undefined && { stacks }) }), width];
   if (isLoaded) {
     const table = context.sharedParam(TABLE, shape, zeros);
     return () => table.value as Tensor2D;

@@ -92,7 +92,7 @@ export const prefixTuning = definePeftMethod({
     const [site] = attentionSites(context.sites);
     const width = keyWidth(site!);
     return {
-      ...peftModelWords(context, config.virtualTokens, width, site!.keyValueHeads),
+      ...peftModelWords(context, config, width, site!.keyValueHeads),
       encoder_hidden_size: config.encoderHiddenSize ?? width,
       init_weights: config.initWeights ?? null,
       prefix_projection: config.prefixProjection,

@@ -6,7 +6,7 @@ import type { Tensor2D } from '@tensorflow/tfjs';
 import { definePeftMethod, normal, zeros, type Initializer, type SiteHandle } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { randomUniform } from '@peft/ops';
-import { ownRows, peftModelWords, tokenTargets, totalTokens } from './virtual-tokens.js';
+import { ownRows, peftModelWords, stacksIn, tokenTargets, totalTokens } from './virtual-tokens.js';
 
 export interface PromptTuningConfig {
   /** P. Default 20. */
@@ -21,6 +21,10 @@ export interface PromptTuningConfig {
   readonly tokenizer?: string;
   /** The rows come from a file, so that they need no start. Default false. */
   readonly isLoaded: boolean;
+  /** Stacks that the file's rows are for: 1, or 2 of an encoder-decoder. Default: what PEFT makes. */
+  readonly stacks?: number;
+  /** Options of the tokenizer of `initText`, kept for the file. */
+  readonly tokenizerOptions?: Readonly<Record<string, unknown>>;
 }
 
 declare module '@peft/core' {
@@ -43,23 +47,24 @@ export const promptTuning = definePeftMethod({
   paper: { title: 'The Power of Scale for Parameter-Efficient Prompt Tuning', url: 'https://arxiv.org/abs/2104.08691' },
 
   parseConfig(input): PromptTuningConfig {
-    check.knownKeys(OWNER, input, ['virtualTokens', 'init', 'initText', 'initTokenIds', 'tokenizer', 'isLoaded']);
-    const { virtualTokens = 20, init = 'random', initText, initTokenIds, tokenizer, isLoaded = false } = input;
+    check.knownKeys(OWNER, input, ['virtualTokens', 'init', 'initText', 'initTokenIds', 'tokenizer', 'isLoaded', 'stacks', 'tokenizerOptions']);
+    const { virtualTokens = 20, init = 'random', initText, initTokenIds, tokenizer, isLoaded = false, stacks, tokenizerOptions } = input;
     check.positiveInteger(OWNER, 'virtualTokens', virtualTokens);
     check.oneOf(OWNER, 'init', init, ['random', 'text', 'vocabulary']);
     check.boolean(OWNER, 'isLoaded', isLoaded);
+    if (stacks !== undefined) check.positiveInteger(OWNER, 'stacks', stacks);
     if (initText !== undefined) check.string(OWNER, 'initText', initText);
     if (tokenizer !== undefined) check.string(OWNER, 'tokenizer', tokenizer);
     if (initTokenIds !== undefined && !(Array.isArray(initTokenIds) && initTokenIds.length > 0 && initTokenIds.every((id) => Number.isInteger(id) && id >= 0))) throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: initTokenIds must be a list of at least one token id, got ${show(initTokenIds)}.`);
     if (init === 'text' && !initTokenIds && !isLoaded) throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: init 'text' needs initTokenIds.`, { hint: 'pass the ids that the tokenizer makes of the text: initTokenIds: tokenizer.encode(text).ids' });
-    return Object.freeze({ virtualTokens, init, isLoaded, ...(initText !== undefined && { initText }), ...(initTokenIds && { initTokenIds }), ...(tokenizer !== undefined && { tokenizer }) });
+    return Object.freeze({ virtualTokens, init, isLoaded, ...(stacks !== undefined && { stacks }), ...(tokenizerOptions && { tokenizerOptions }), ...(initText !== undefined && { initText }), ...(initTokenIds && { initTokenIds }), ...(tokenizer !== undefined && { tokenizer }) });
   },
 
   defaultTargets: tokenTargets,
 
   attach: {
     sequence(site, config, context) {
-      const table = context.sharedParam('prompt_embeddings', [totalTokens(context, config.virtualTokens), site.size], startOf(site, config, context.description.vocabularySize));
+      const table = context.sharedParam('prompt_embeddings', [totalTokens(context, config), site.size], startOf(site, config, context.description.vocabularySize));
       return { prefix: () => ownRows(table.value as Tensor2D, site, context, config.virtualTokens) };
     },
   },
@@ -67,10 +72,10 @@ export const promptTuning = definePeftMethod({
   toPeftConfig(config, context) {
     const [site] = context.sites.filter(({ kind }) => kind === 'sequence');
     return {
-      ...peftModelWords(context, config.virtualTokens, (site as { size: number }).size),
+      ...peftModelWords(context, config, (site as { size: number }).size),
       prompt_tuning_init: HUB_INITS[config.init],
       prompt_tuning_init_text: config.initText ?? null,
-      tokenizer_kwargs: null,
+      tokenizer_kwargs: config.tokenizerOptions ?? null,
       tokenizer_name_or_path: config.tokenizer ?? null,
     };
   },
@@ -80,8 +85,10 @@ export const promptTuning = definePeftMethod({
     return {
       virtualTokens: json['num_virtual_tokens'] as number,
       isLoaded: true,
+      ...stacksIn(json),
       ...(init && { init }),
       ...(typeof json['prompt_tuning_init_text'] === 'string' && { initText: json['prompt_tuning_init_text'] }),
+      ...(typeof json['tokenizer_kwargs'] === 'object' && json['tokenizer_kwargs'] !== null && { tokenizerOptions: json['tokenizer_kwargs'] as Record<string, unknown> }),
       ...(typeof json['tokenizer_name_or_path'] === 'string' && { tokenizer: json['tokenizer_name_or_path'] }),
     };
   },

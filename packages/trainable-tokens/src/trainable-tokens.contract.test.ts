@@ -1,7 +1,10 @@
 import { describePeftMethod } from '@peft/testing';
 import { trainableTokens } from './trainable-tokens.js';
 
-describePeftMethod(trainableTokens, [{ title: 'three rows', options: { tokenIndices: [6, 3, 13] } }], {
+describePeftMethod(trainableTokens, [
+  { title: 'three rows', options: { tokenIndices: [6, 3, 13] } },
+  { title: 'also of the output layer', options: { tokenIndices: [6, 3, 13], targets: ['embed_tokens', 'lm_head'] }, on: ['decoder'] },
+], {
   badOptions: [
     { options: {}, message: 'trainable-tokens: tokenIndices must be a list of token ids, got undefined.' },
     { options: { tokenIndices: [] }, message: 'trainable-tokens: tokenIndices must be a list of token ids, got [].' },

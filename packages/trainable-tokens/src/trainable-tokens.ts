@@ -3,9 +3,10 @@
  *
  *   y[n] = Δ[k] where ids[n] is the k-th of the rows, E[ids[n]] elsewhere      Δ `[rows, D]`, starting as a copy of E's rows
  *
- * For tokens that were added to a vocabulary. An output layer that is tied to the embedding uses the trained rows, too.
+ * For tokens that were added to a vocabulary. An output layer that is tied to the embedding uses the trained rows, too; the rows of one
+ * with a weight of its own train when it is among the targets.
  */
-import { definePeftMethod, trainableRows, type TargetSelection } from '@peft/core';
+import { definePeftMethod, trainableOutputRows, trainableRows, type TargetSelection } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 
 export interface TrainableTokensConfig {
@@ -37,7 +38,10 @@ export const trainableTokens = definePeftMethod({
   },
 
   defaultTargets: (): TargetSelection => ({ targets: { roles: ['embedding.word'] } }),
-  attach: { embedding: (site, { tokenIndices }, context) => trainableRows(site, tokenIndices, context, 'trainable_tokens_delta') },
+  attach: {
+    embedding: (site, { tokenIndices }, context) => trainableRows(site, tokenIndices, context, 'trainable_tokens_delta'),
+    linear: (site, { tokenIndices }, context) => trainableOutputRows(site, tokenIndices, context, 'trainable_tokens_delta'),
+  },
   toPeftConfig: ({ tokenIndices }) => ({ init_weights: true, token_indices: tokenIndices }),
   fromPeftConfig: (json) => ({ tokenIndices: json['token_indices'] as number[] }),
 });

@@ -72,9 +72,15 @@ export async function restoreCheckpoint(run: RunContext, step: number): Promise<
   }
 }
 
-/** Puts all parameters of a checkpoint into the model, also those that do not train; the optimiser and the position stay. */
+/** Puts all parameters of a checkpoint into the model, also those that do not train, and what hooks remember; the optimiser and the position stay. */
 export async function restoreAllParameters(run: RunContext, step: number): Promise<void> {
-  assignParameters(run.owned, await loadValues(run, step, run.owned));
+  const saved = await run.store!.open(step);
+  try {
+    assignParameters(run.owned, parameterValues(saved.parameters, run.owned, step));
+    restoreHookMemory(run.model, saved.parameters);
+  } finally {
+    saved.close();
+  }
 }
 
 /** Values of a checkpoint's trainable parameters. */

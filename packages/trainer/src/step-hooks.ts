@@ -33,6 +33,9 @@ export function hookMemory(model: Model): TensorSource[] {
   return activeOf(model).flatMap((adapter) => adapter.stepMemories.flatMap((memory, i) => Object.entries(memory.save()).map(([name, values]) => memorySource(`${prefixOf(adapter, i)}${name}`, [values.length], values))));
 }
 
+/** Weights that are the mean of several steps are those of no step: what hooks remember of one (which ranks to drop) does not fit them. */
+export const forgetHookMemory = (model: Model): void => restoreHookMemory(model, []);
+
 /** Gives the hooks back what a checkpoint remembers. */
 export function restoreHookMemory(model: Model, saved: readonly TensorSource[]): void {
   for (const adapter of activeOf(model)) {

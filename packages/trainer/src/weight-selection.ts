@@ -1,6 +1,7 @@
 /** Which weights the model keeps when a run ends: the last, the best, or a mean of the best. */
 import type { RunContext } from './run-context.js';
 import { assignParameters, loadTrainables, restoreAllParameters } from './run-checkpoints.js';
+import { forgetHookMemory } from './step-hooks.js';
 import { greedySoup, uniformSoup, type SoupResult } from './soup.js';
 import { rankTop, type ScoredCheckpoint } from './top-checkpoints.js';
 
@@ -34,6 +35,7 @@ async function select(run: RunContext): Promise<SelectedWeights> {
   await restoreAllParameters(run, ranked[0]!.step);
   const soup = await chosenSoup(run, options.select === 'best' ? ranked.slice(0, 1) : ranked);
   assignParameters(run.owned, soup.parameters);
+  if (soup.steps.length > 1) forgetHookMemory(run.model);
   return { steps: soup.steps, ...(soup.score !== undefined && { score: soup.score }) };
 }
 
