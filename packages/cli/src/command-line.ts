@@ -7,6 +7,7 @@ import { addEvaluate } from './commands/evaluate.js';
 import { addFit } from './commands/fit.js';
 import { addGenerate } from './commands/generate.js';
 import { addInspect } from './commands/inspect.js';
+import { addMethods } from './commands/methods.js';
 import { addPlan } from './commands/plan.js';
 import { addPredict } from './commands/predict.js';
 import { addSetup } from './commands/setup.js';
@@ -29,6 +30,7 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
   addGenerate(program, terminal);
   addChat(program, terminal);
   addInspect(program, terminal);
+  addMethods(program, terminal);
   addPlan(program, terminal);
   addSetup(program, terminal);
   addDoctor(program, terminal);

@@ -13,6 +13,8 @@ import { mam, unipelt } from '@peft/mam';
 import { oft } from '@peft/oft';
 import { AUTOGLUON_METHODS, autogluonMethod, isTableTask, withMethods, type AutogluonMethod, type TaskName } from '@peft/predictor';
 import { attentionPrefix, prefixTuning, promptTuning, pTuning } from '@peft/prompt-tuning';
+import { PAPER_QUANTIZATION, qlora, type QloraOptions } from '@peft/qlora';
+import { diReft, loReft, noReft, reft } from '@peft/reft';
 import { trainableTokens } from '@peft/trainable-tokens';
 import { vera } from '@peft/vera';
 
@@ -21,13 +23,57 @@ export type NamedMethod = AnyMethod & ((options?: never) => MethodSpec);
 
 /** Ours under their own names. AutoGluon's `lora` and `ia3` are `lora` and `ia3` without options. */
 const OWN_METHODS: readonly NamedMethod[] = Object.freeze([
-  lora, ia3, bitfit, lnTuning, adapter, adapterFusion, attentionPrefix, prefixTuning, promptTuning, pTuning, adalora, vera, loha, lokr, oft, trainableTokens,
+  lora, ia3, bitfit, lnTuning, adapter, adapterFusion, attentionPrefix, prefixTuning, promptTuning, pTuning, adalora, vera, loha, lokr, oft, trainableTokens, reft,
 ]);
 
 /** Named settings and unions of the methods above. */
 const COMBINATIONS: Readonly<Record<string, (options?: never) => MethodSpec>> = Object.freeze({
   houlsby, pfeiffer, parallel: parallelAdapter, 'scaled-parallel': scaledParallelAdapter, compacter, 'compacter++': compacterPlusPlus, invertible: invertibleAdapter, 'adapter-plus': adapterPlus, mam, unipelt,
+  loreft: loReft, noreft: noReft, direft: diReft, qlora: ({ quantization: _, ...options }: QloraFlags = {}) => qlora(options).method,
 });
+
+/** On the command line a quantisation is the name of its format. */
+type QloraFlags = Omit<QloraOptions, 'quantization'> & { readonly quantization?: string };
+
+/**
+ * Settings that belong to a method: QLoRA's base in 4 bits, `--option quantization=fp4` for another format.
+ * @throws PEFT_CONFIG_INVALID for no such format
+ */
+export function methodSettings(name: string | undefined, options: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  if (name !== 'qlora') return {};
+  const { quantization = PAPER_QUANTIZATION.format } = options;
+  check.oneOf('qlora', 'quantization', quantization as string, ['nf4', 'fp4', 'int8']);
+  return { 'model.hf_text.quantization': quantization };
+}
+
+/** A line about a method. */
+export interface MethodLine {
+  readonly name: string;
+  /** Methods that it is made of, where that is not itself. */
+  readonly parts: readonly string[];
+  /** Whose files it is written in. */
+  readonly files: 'PEFT' | 'adapter-hub' | 'its own';
+  readonly paper?: { readonly title: string; readonly url: string };
+}
+
+/** Every name that {@link methodNamed} knows. */
+export function listMethods(plugins: readonly NamedMethod[]): MethodLine[] {
+  const methods = [...plugins, ...OWN_METHODS].map((method): MethodLine => ({ name: method.name, parts: [], files: filesOf([method]), ...(method.paper && { paper: method.paper }) }));
+  const made = [...Object.entries(COMBINATIONS).map(([name, make]) => [name, make()] as const), ...AUTOGLUON_METHODS.map((name) => [name, autogluonMethod(name)] as const)];
+  const known = new Set(methods.map(({ name }) => name));
+  const combined = made.filter(([name]) => !known.has(name)).map(([name, { parts }]): MethodLine => {
+    const of = parts.map(({ method }) => method as AnyMethod);
+    const paper = of.length === 1 ? of[0]!.paper : undefined;
+    return { name, parts: of.map((method) => method.name), files: filesOf(of), ...(paper && { paper }) };
+  });
+  return [...methods, ...combined];
+}
+
+/** A union with one method of PEFT's is written as that; PEFT has no unions of two. */
+function filesOf(methods: readonly AnyMethod[]): MethodLine['files'] {
+  if (methods.some(({ format }) => format?.name.startsWith('adapter-hub'))) return 'adapter-hub';
+  return new Set(methods.flatMap(({ peftType }) => peftType ?? [])).size === 1 ? 'PEFT' : 'its own';
+}
 
 /** Composes a predictor that knows all of our methods and those of plug-ins, so that it can load what they trained. */
 export const methodModules = (plugins: readonly NamedMethod[]): readonly Module[] => [withMethods(...plugins, ...OWN_METHODS)];

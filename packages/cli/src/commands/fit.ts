@@ -5,7 +5,7 @@ import { check, PeftError } from '@peft/errors';
 import { ENGINE_NAMES, isTableTask, parseScalar, PeftPredictor, PRESETS, TASK_NAMES, type EngineName, type TaskName } from '@peft/predictor';
 import { createJsonlLog, createTensorBoardLog } from '@peft/trainer';
 import { bytes, count, duration, table } from '../format.js';
-import { loadPlugins, methodModules, methodNamed } from '../method-set.js';
+import { loadPlugins, methodModules, methodNamed, methodSettings } from '../method-set.js';
 import { createProgress } from '../progress.js';
 import { names } from '../names.js';
 import { readRunFile, type RunFile } from '../run-file.js';
@@ -40,7 +40,7 @@ export function addFit(program: Command, terminal: Terminal): void {
     .option('--sample <rows>', 'train on that many rows, drawn by the seed')
     .option('-o, --output <folder>', 'where the model goes; must be empty or new')
     .option('-m, --model <name>', 'checkpoint: a folder or a hub id; default: the preset\'s')
-    .option('--method <name>', 'ia3_bias, lora, bit_fit, … ; default: the setting optim.peft')
+    .option('--method <name>', 'ia3_bias, lora, qlora … ; peft methods lists them; default: the setting optim.peft')
     .option('--option <key=value...>', 'options of the method: rank=16 targets=all-linear', [])
     .option('--presets <name>', `one of ${Object.keys(PRESETS).join(', ')}`)
     .option('-s, --set <key=value...>', 'settings: optim.lr=3e-3 optim.lr_decay=0.9 env.batch_size=32 …', [])
@@ -80,9 +80,9 @@ async function fit(trainArgument: string | undefined, flags: FitFlags, command: 
   const reading = { ...(columns && { columns }), ...(header !== undefined && { header }) };
   const sample = flags.sample === undefined ? file.sample : integer('--sample', flags.sample);
   const plugins = await loadPlugins([...(file.plugins ?? []), ...(flags.plugin ?? [])]);
-  const hyperparameters = settings(flags, file, seed);
   const methodOptions = { ...file.methodOptions, ...pairs('--option', flags.option) };
   const method = flags.method ?? file.method;
+  const hyperparameters = { ...methodSettings(method, methodOptions), ...settings(flags, file, seed) };
   if (method === undefined && Object.keys(methodOptions).length > 0) missing('--method', 'the method whose options these are');
   const spec = method === undefined ? undefined : methodNamed(method, methodOptions, plugins, task);
   const problemType = flags.problemType ?? file.problemType;
