@@ -53,7 +53,7 @@ function onlyPeftPart({ parts, parameters }: Adapter): AttachedPart | undefined 
 
 /** What a loaded file said and a config made anew cannot know better. */
 function keptOf(loaded: AdapterConfigJson, made: Record<string, unknown>): Record<string, unknown> {
-  const kept = ['auto_mapping', 'base_model_name_or_path', 'inference_mode', 'modules_to_save', 'peft_version', 'revision', 'task_type', 'target_modules', 'feedforward_modules', 'fan_in_fan_out', 'layers_pattern', 'layers_to_transform', 'exclude_modules'];
+  const kept = ['auto_mapping', 'base_model_name_or_path', 'inference_mode', 'modules_to_save', 'peft_version', 'revision', 'task_type', 'target_modules', 'feedforward_modules', 'fan_in_fan_out', 'layers_pattern', 'layers_to_transform', 'exclude_modules', 'num_attention_heads', 'num_layers'];
   return Object.fromEntries(kept.filter((key) => key in loaded && key in made).map((key) => [key, loaded[key]]));
 }
 
