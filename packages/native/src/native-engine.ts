@@ -8,6 +8,7 @@ import { registerActivations } from './kernels/activations.js';
 import { registerAttention } from './kernels/attention.js';
 import { registerElementwise } from './kernels/elementwise.js';
 import { registerNorms } from './kernels/norms.js';
+import { registerOptimizer } from './kernels/optimizer.js';
 import { registerProducts } from './kernels/products.js';
 import { inheritKernels } from './kernels/register.js';
 import { registerAppendRows } from './kernels/append-rows.js';
@@ -50,6 +51,7 @@ function registerBackend(binding: NativeBinding): void {
   registerActivations();
   registerAttention();
   registerRows();
+  registerOptimizer();
   registerAppendRows();
 }
 

@@ -31,7 +31,7 @@ describe.skipIf(!addon)('the addon', () => {
     expect(() => native.weightFromBytes(new Uint8Array(8), 'f64' as 'f32', 1, 1, false)).toThrow('format must be one of f32, f16, bf16, got "f64"');
     expect(() => native.matmul(f(4), f(4), f(8), 2, 2, 2, 2, false, false, Int32Array.of(0, 0), Int32Array.of(0, 1), false, false)).toThrow('b needs 8 elements, got 4');
     expect(() => native.matmul(f(4), f(4), f(8), 2, 2, 2, 2, false, false, Int32Array.of(0, -1), null, false, false)).toThrow('batchA has a negative entry');
-    expect(() => native.adamW([f(2)], [f(1)], [f(2)], [f(2)], new Float64Array(1), new Float64Array(1), 0.9, 0.99, 1e-8, 1, 1)).toThrow('tensor 0 has 2 parameters, but gradients, m or v are shorter');
+    expect(() => native.adamW([f(2)], [f(1)], [f(2)], [f(2)], new Float64Array(1), new Float64Array(1), new Float64Array(1), 0.9, 0.99, 1e-8, 1)).toThrow('tensor 0 has 2 parameters, but gradients, m or v are shorter');
   });
 
   test('refuses what is not a weight, and detached memory', () => {

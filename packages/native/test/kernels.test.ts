@@ -249,7 +249,7 @@ function checkAdamW(native: NativeBinding): void {
   for (let step = 1; step <= 4; step += 1) {
     const g = make(10 * step, 2);
     expect(native.l2Norm(g)).toBeCloseTo(Math.sqrt(g.reduce((total, values) => total + values.reduce((s, x) => s + x * x, 0), 0)), 6);
-    native.adamW(p, g, m, v, rates, decays, 0.9, 0.99, 1e-8, step, 0.5);
+    native.adamW(p, g, m, v, rates.map((rate) => rate / (1 - 0.9 ** step)), rates.map(() => Math.sqrt(1 - 0.99 ** step)), rates.map((rate, i) => 1 - rate * decays[i]!), 0.9, 0.99, 1e-8, 0.5);
     state.forEach((t, i) => t.p.forEach((value, j) => {
       const gradient = g[i]![j]! * 0.5;
       t.m[j] = 0.9 * t.m[j]! + 0.1 * gradient;

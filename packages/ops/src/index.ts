@@ -1,6 +1,7 @@
 export { activationNamed } from './activation-named.js';
 export { activate } from './activation.js';
 export { add } from './add.js';
+export { arrayKernel, type PeftArrayKernels } from './array-kernels.js';
 export { attention, type AttentionOptions } from './attention.js';
 export { checkpoint } from './checkpoint.js';
 export { mix32, randomKey, randomNormal, randomUniform, type RandomKey } from './counter-random.js';

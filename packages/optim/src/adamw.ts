@@ -6,6 +6,7 @@
  * @see Loshchilov & Hutter 2019, Decoupled Weight Decay Regularization, algorithm 2
  */
 import { check } from '@peft/errors';
+import { arrayKernel } from '@peft/ops';
 import { defineOptimizer, elementwise, type ElementwiseKernel, type UpdateContext } from './define-optimizer.js';
 import type { Optimizer } from './optimizer.js';
 import type { SlotSpec } from './state-store.js';
@@ -19,20 +20,14 @@ export interface AdamOptions {
   readonly epsilon?: number;
 }
 
-/** AdamW with all defaults filled in, for a kernel of an engine. */
-export type AdamKernelFactory = (options: Required<AdamOptions>) => ElementwiseKernel;
-
-export interface AdamwOptions extends AdamOptions {
-  /** An engine's faster arithmetic for the same formula; its arrays are `[m, v]`. Default: a loop in JavaScript. */
-  readonly kernel?: AdamKernelFactory;
-}
+type AdamKernelFactory = (options: Required<AdamOptions>) => ElementwiseKernel;
 
 /**
  * AdamW. State per parameter: `exp_avg` and `exp_avg_sq`, 8 bytes an element.
  * @throws PEFT_CONFIG_INVALID for an option out of range.
  */
-export function adamw({ kernel = decoupledAdam, ...options }: AdamwOptions = {}): Optimizer {
-  return defineOptimizer({ name: 'adamw', slots: adamSlots('exp_avg', 'exp_avg_sq'), updateParameter: elementwise(kernel(adamDefaults('adamw', options))) });
+export function adamw(options: AdamOptions = {}): Optimizer {
+  return defineOptimizer({ name: 'adamw', slots: adamSlots('exp_avg', 'exp_avg_sq'), updateParameter: elementwise(decoupledAdam(adamDefaults('adamw', options))) });
 }
 
 /**
@@ -58,11 +53,13 @@ export function adamSlots(first: string, second: string): (shape: readonly numbe
   ];
 }
 
-/** AdamW's arithmetic; arrays `[m, v]`. */
+/** AdamW's arithmetic, by the engine's kernel where there is one; arrays `[m, v]`. */
 export const decoupledAdam: AdamKernelFactory = ({ beta1, beta2, epsilon }) => (values, gradient, arrays, context) => {
   const [m, v] = arrays as [Float32Array, Float32Array];
   const { gradientScale } = context;
   const { stepSize, rootCorrection, shrink } = adamCoefficients(beta1, beta2, context);
+  const kernel = arrayKernel('PeftAdamW');
+  if (kernel) return kernel({ values, gradient, m, v, stepSize, rootCorrection, shrink, beta1, beta2, epsilon, gradientScale });
   for (let i = 0; i < values.length; i += 1) {
     const g = Math.fround(gradient[i]! * gradientScale);
     const first = m[i]! + (g - m[i]!) * (1 - beta1);

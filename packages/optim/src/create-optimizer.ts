@@ -29,7 +29,7 @@ type Table = { readonly [K in OptimizerName]: { readonly make: (options?: Optimi
 const ADAM = ['beta1', 'beta2', 'epsilon'] as const;
 
 const TABLE: Table = {
-  adamw: { make: adamw, keys: [...ADAM, 'kernel'] },
+  adamw: { make: adamw, keys: ADAM },
   adam: { make: adam, keys: ADAM },
   sgd: { make: sgd, keys: ['momentum', 'nesterov'] },
   lion: { make: lion, keys: ['beta1', 'beta2'] },

@@ -4,8 +4,8 @@
  * The arithmetic is a loop over Float32Array, not tfjs ops: trainables are many and small, and one AdamW step is about twelve
  * tfjs kernels for each of them. Measured on two cores of an AMD EPYC, the 122,882 IA3 and bias values of mDeBERTa-v3-base in 124
  * tensors: 1.2 ms a step this way on tfjs' cpu backend and 1.7 ms on wasm, 25 ms and 10 ms with their kernels. Intermediate values
- * are float64, stored values float32, so a step gives the same bytes on every backend. An engine with something faster passes it
- * as `kernel` (see `adamw`).
+ * are float64, stored values float32, so a step gives the same bytes on every backend. An engine may offer
+ * something faster that gives those bytes, too (`PeftArrayKernels` of @peft/ops).
  */
 import { check, didYouMean, PeftError } from '@peft/errors';
 import * as tf from '@tensorflow/tfjs';

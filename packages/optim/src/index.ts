@@ -1,5 +1,5 @@
 export { adafactor, type AdafactorOptions } from './adafactor.js';
-export { adam, adamw, type AdamKernelFactory, type AdamOptions, type AdamwOptions } from './adamw.js';
+export { adam, adamw, type AdamOptions } from './adamw.js';
 export { AUTOGLUON_SCHEDULES, autogluonSchedule, autogluonWarmupSteps, type AutogluonScheduleName, type AutogluonScheduleOptions } from './autogluon-schedule.js';
 export { blockQuantizer, STATE_BLOCK, type BlockQuantizer } from './blockwise-8bit.js';
 export { createOptimizer, OPTIMIZER_NAMES, type OptimizerName, type OptimizerOptions } from './create-optimizer.js';

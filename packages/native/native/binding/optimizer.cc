@@ -47,19 +47,15 @@ napi_value adamW(const Arguments& a) {
       a.fail("tensor " + std::to_string(i) + " has " + std::to_string(length) + " parameters, but gradients, m or v are shorter");
     }
   }
-  const double* rates = a.doubles(4, "learningRates", static_cast<int64_t>(count));
-  const double* decays = a.doubles(5, "weightDecays", static_cast<int64_t>(count));
-  const double beta1 = a.number(6, "beta1"), beta2 = a.number(7, "beta2"), epsilon = a.number(8, "epsilon");
-  const double step = static_cast<double>(a.size(9, "step", 1));
-  const double scale = a.number(10, "gradientScale");
+  const auto perTensor = [&](size_t index, const char* name) { return a.doubles(index, name, static_cast<int64_t>(count)); };
+  const double *stepSizes = perTensor(4, "stepSizes"), *rootCorrections = perTensor(5, "rootCorrections"), *shrinks = perTensor(6, "shrinks");
+  const double beta1 = a.number(7, "beta1"), beta2 = a.number(8, "beta2"), epsilon = a.number(9, "epsilon"), scale = a.number(10, "gradientScale");
   if (!(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1)) a.fail("beta1 and beta2 must be at least 0 and below 1");
-  const double correction1 = 1 - std::pow(beta1, step), correction2 = 1 - std::pow(beta2, step);
   const std::vector<Piece> pieces = piecesOf(parameters);
   parallel(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
     const Piece& piece = pieces[static_cast<size_t>(i)];
     const size_t t = piece.array;
-    const AdamWStep values = {static_cast<float>(1 - rates[t] * decays[t]), static_cast<float>(beta1), static_cast<float>(beta2), static_cast<float>(scale),
-                              static_cast<float>(rates[t] / correction1), static_cast<float>(1 / std::sqrt(correction2)), static_cast<float>(epsilon)};
+    const AdamWStep values = {shrinks[t], stepSizes[t], 1 - beta1, beta2, 1 - beta2, rootCorrections[t], epsilon, scale};
     kernels().adamWRun(values, parameters[t].data + piece.begin, gradients[t].data + piece.begin, m[t].data + piece.begin, v[t].data + piece.begin, piece.length);
   });
   return nullptr;
