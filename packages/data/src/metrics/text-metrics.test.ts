@@ -15,6 +15,14 @@ describe('metrics of texts', () => {
     for (const { predictions, references, expected } of texts) expect(getTextMetric(name).compute(predictions, references), predictions.join(' | ')).toBeCloseTo(expected[name]!, 9);
   });
 
+  it('ROUGE is what its paper calculates by hand', () => {
+    // Lin 2004, section 3: the reference "police killed the gunman" and three sentences, with β = 1.
+    const scores = (name: string) => ['police kill the gunman', 'the gunman kill police', 'the gunman police killed'].map((sentence) => getTextMetric(name).compute([sentence], ['police killed the gunman']));
+    expect(scores('rougeL')).toEqual([3 / 4, 2 / 4, 2 / 4]);
+    expect(scores('rouge2').map((score) => Number(score.toFixed(12)))).toEqual([1 / 3, 1 / 3, 2 / 3].map((score) => Number(score.toFixed(12)))); // runs shared of 3: {the gunman}, the same, and {police killed} beside it
+    expect(scores('rouge1')).toEqual([3 / 4, 3 / 4, 1]);
+  });
+
   it('are best for equal texts', () => {
     const equal = ['a cat sat on the mat', 'no dog did 1,000.5 things'];
     for (const metric of TEXT_METRICS) expect(metric.compute(equal, equal), metric.name).toBeCloseTo(metric.optimum, 9);
