@@ -8,7 +8,7 @@ import { adalora } from '@peft/adalora';
 import { bitfit, lnTuning } from '@peft/bitfit';
 import { combineMethods, saveAdapter, type MethodSpec } from '@peft/core';
 import { ia3 } from '@peft/ia3';
-import { lora } from '@peft/lora';
+import { lora, savePlainLora } from '@peft/lora';
 import { loha, lokr } from '@peft/lycoris';
 import { oft } from '@peft/oft';
 import type { Engine } from '@peft/ops';
@@ -23,11 +23,18 @@ import { askPeft, hasPeft, peftTitle } from './python-peft.js';
 
 const fixtures = fileURLToPath(new URL('../../packages/testing/fixtures/', import.meta.url));
 
-const CASES: readonly { readonly name: string; readonly model: string; readonly task: Task; readonly spec: () => MethodSpec }[] = [
+const CASES: readonly { readonly name: string; readonly model: string; readonly task: Task; readonly spec: () => MethodSpec; readonly save?: typeof saveAdapter }[] = [
   { name: 'LoRA', model: 'bert', task: 'seqcls', spec: () => lora({ rank: 4, alpha: 6 }) },
   { name: 'LoRA with rsLoRA, patterns and biases', model: 'bert', task: 'seqcls', spec: () => lora({ rank: 4, rankStabilized: true, bias: 'all', rankPattern: { key: 2 }, targets: ['query', 'key'] }) },
   { name: 'DoRA', model: 'deberta-v2', task: 'seqcls', spec: () => lora({ rank: 2, dora: true }) },
   { name: 'LoRA from PiSSA', model: 'llama', task: 'causal', spec: () => lora({ rank: 2, init: 'pissa', targets: ['q_proj'] }) },
+  { name: 'PiSSA as ordinary LoRA', model: 'llama', task: 'causal', spec: () => lora({ rank: 2, alpha: 3, init: 'pissa', targets: ['q_proj', 'down_proj'] }), save: savePlainLora },
+  { name: 'rank-stabilised OLoRA as ordinary LoRA', model: 'bert', task: 'seqcls', spec: () => lora({ rank: 2, rankStabilized: true, init: 'olora' }), save: savePlainLora },
+  { name: 'DoRA on the embedding', model: 'llama', task: 'causal', spec: () => lora({ rank: 2, dora: true, targets: ['embed_tokens', 'v_proj'] }) },
+  { name: 'LoRA with a whole embedding that is tied', model: 'gpt2', task: 'causal', spec: () => lora({ rank: 2, modulesToSave: ['wte'] }) },
+  { name: 'LoRA with a whole output layer that is tied', model: 'qwen2', task: 'causal', spec: () => lora({ rank: 2, modulesToSave: ['lm_head'] }) },
+  { name: 'LoRA with a whole embedding that stays tied', model: 'qwen2', task: 'causal', spec: () => lora({ rank: 2, modulesToSave: ['embed_tokens'], ensureWeightTying: true }) },
+  { name: 'trainable tokens that are tied', model: 'gpt2', task: 'causal', spec: () => trainableTokens({ tokenIndices: [5, 7] }) },
   { name: 'LoRA on the embedding', model: 'llama', task: 'causal', spec: () => lora({ rank: 2, targets: ['embed_tokens', 'v_proj'] }) },
   { name: 'LoRA with token rows', model: 'llama', task: 'causal', spec: () => lora({ rank: 2, targets: ['q_proj'], trainableTokens: { embed_tokens: [7, 9] } }) },
   { name: 'LoRA on T5', model: 't5', task: 'seq2seq', spec: () => lora({ rank: 2 }) },
@@ -61,7 +68,7 @@ describe.skipIf(!hasPeft)(peftTitle('our adapters load'), () => {
     engine = await openEngine('portable');
     folder = mkdtempSync(join(tmpdir(), 'peft-python-'));
     const requests = [];
-    for (const [i, { model: name, task, spec }] of CASES.entries()) {
+    for (const [i, { model: name, task, spec, save = saveAdapter }] of CASES.entries()) {
       const model = openModel(join(fixtures, 'models', name), task, engine);
       for (const parameter of model.addAdapter('a', spec()).parameters.values()) {
         if (!parameter.trainable) continue;
@@ -70,7 +77,7 @@ describe.skipIf(!hasPeft)(peftTitle('our adapters load'), () => {
         noise.dispose();
       }
       const adapter = join(folder, String(i));
-      await saveAdapter(model, 'a', adapter);
+      await save(model, 'a', adapter);
       const startId = Number((JSON.parse(readFileSync(join(fixtures, 'models', name, 'config.json'), 'utf8')) as Record<string, unknown>)['decoder_start_token_id'] ?? 0);
       ours.push(tf.tidy(() => model.forward(packTask(task, batchFor(task), startId).batch).logits!.dataSync<'float32'>().slice()));
       model.dispose();

@@ -8,6 +8,7 @@
 import type { Adapter, OwnedParameter } from './adapter.js';
 import type { AdapterFormat, FileKey } from './adapter-format.js';
 import { readPeftSpec, writePeftConfig } from './adapter-files-peft-config.js';
+import { tiedOutputs } from './tied-output.js';
 
 /** Modules whose whole weight PEFT stores beside an adapter on them. */
 const EMBEDDING_MODULES = ['embed_tokens', 'lm_head'];
@@ -34,6 +35,9 @@ export const peftFormat: AdapterFormat = Object.freeze({
     if (copy) return { of: copy[2] === 'original_module' ? 'base' : 'trained', name: `${copy[1]}.${copy[3]}` };
     return { of: 'parameter', name: path.replace('.base_layer.', '.') };
   },
+
+  /** A whole table that stays tied to an output layer stands under that layer's name, too; PEFT asks for both. */
+  trainedCopies: (adapter) => new Map(adapter.tiesWeights ? tiedOutputs(adapter.description).flatMap(({ output }) => (adapter.unfrozen(output.weight) ? [[`base_model.model.${output.path}.weight`, output.weight]] : [])) : []),
 
   baseCopies(adapter) {
     const own = [...adapter.parameters.keys()];

@@ -61,6 +61,7 @@ export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFo
 function copiesOf(adapter: Adapter, format: AdapterFormat): Map<string, { of: 'trained' | 'base'; name: string }> {
   const copies = new Map<string, { of: 'trained' | 'base'; name: string }>();
   for (const [key, name] of format.baseCopies?.(adapter) ?? []) copies.set(key, { of: 'base', name });
+  for (const [key, name] of format.trainedCopies?.(adapter) ?? []) copies.set(key, { of: 'trained', name });
   for (const [key, { of, parameter }] of adapter.source?.format === format.name ? adapter.source.copies : []) copies.set(key, { of, name: parameter });
   return copies;
 }

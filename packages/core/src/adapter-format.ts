@@ -57,6 +57,8 @@ export interface AdapterFormat {
     /** Modules that it consists of. */
     modules(description: ModelDescription): readonly string[];
   };
+  /** Trained parameters that the format stores a second time, by key. */
+  trainedCopies?(adapter: Adapter): ReadonlyMap<string, string>;
   /** Base parameters that the format stores beside the adapter's own, by key. */
   baseCopies?(adapter: Adapter): ReadonlyMap<string, string>;
 }

@@ -73,7 +73,7 @@ describe('an output layer that reads the table of the embedding', () => {
     const place = join(folder, title.replaceAll(' ', '-'));
     await saveAdapter(model, 'a', place);
     const file = openSafetensors(join(place, 'adapter_model.safetensors'));
-    expect(file.names().filter((key) => !key.includes('lora_'))).toEqual([`base_model.model.${trained}`]);
+    expect(file.names().filter((key) => !key.includes('lora_'))).toEqual([...(merges ? [`base_model.model.${OUTPUT}`] : []), `base_model.model.${trained}`]);
     file.close();
     const other = open(true);
     const { warnings } = await loadAdapter(other, place, { methods: [lora] });

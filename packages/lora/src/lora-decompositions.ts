@@ -20,19 +20,20 @@ const BLOCK_SIZE = 64;
 interface Factors { readonly a: Float32Array; readonly b: Float32Array }
 
 /** PiSSA by the exact singular values. */
-export const pissaInit: LoraInitializer = Object.freeze({ name: 'pissa', peftValue: 'pissa', start: (call: LoraInitCall) => takingOver(call, (w, { rank, scaling }) => balanced(truncatedSvd(w, rank), scaling)) });
+export const pissaInit: LoraInitializer = Object.freeze({ name: 'pissa', peftValue: 'pissa', takesOver: true, start: (call: LoraInitCall) => takingOver(call, (w, { rank, scaling }) => balanced(truncatedSvd(w, rank), scaling)) });
 
 /** PiSSA by `iterations` rounds of subspace iteration: for wide layers, where the exact values take minutes. @throws PEFT_CONFIG_INVALID */
 export function fastPissaInit(iterations: number): LoraInitializer {
   check.positiveInteger('lora', "the rounds of init 'pissa_niter_…'", iterations);
   const name = `pissa_niter_${iterations}`;
-  return Object.freeze({ name, peftValue: name, start: (call: LoraInitCall) => takingOver(call, (w, { rank, scaling }) => balanced(randomizedSvd(w, rank, iterations), scaling)) });
+  return Object.freeze({ name, peftValue: name, takesOver: true, start: (call: LoraInitCall) => takingOver(call, (w, { rank, scaling }) => balanced(randomizedSvd(w, rank, iterations), scaling)) });
 }
 
 /** OLoRA. */
 export const oloraInit: LoraInitializer = Object.freeze({
   name: 'olora',
   peftValue: 'olora',
+  takesOver: true,
   start: (call: LoraInitCall) =>
     takingOver(call, (w, { rank }) => {
       const { q, r } = truncatedQr(w, rank);

@@ -18,6 +18,8 @@ export interface LoraInitializer {
   readonly peftValue: boolean | string;
   /** What else adapter_config.json says of it. */
   readonly peftConfig?: Readonly<Record<string, unknown>>;
+  /** The start's product s·B·A was taken out of the base weight. Default false. */
+  readonly takesOver?: boolean;
   /** Chooses the start values; may change the base weight through `context.replaceWeight`. */
   start(call: LoraInitCall): { readonly a: Initializer; readonly b: Initializer };
 }

@@ -1,7 +1,7 @@
 /** LoRA on a linear map: y = base(x) + s·(drop(x)·Aᵀ·Bᵀ + c) with A `[r, in]`, B `[out, r]`, c `[out]` or none. Hu et al. 2021, eq. 3. */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { zeros, type AdapterParameter, type AttachContext, type LinearAdapter, type MergedLinear, type SiteHandle } from '@peft/core';
+import { zeros, type AdapterParameter, type AttachContext, type Initializer, type LinearAdapter, type MergedLinear, type SiteHandle } from '@peft/core';
 import { add, linear } from '@peft/ops';
 import { strengthAt, type LoraConfig } from './lora-config.js';
 import { loraInitializer } from './lora-init.js';
@@ -18,14 +18,26 @@ export interface LoraMatrices {
 /** Makes A and B (and c) of a site under the names that PEFT gives them. */
 export function makeMatrices(site: SiteHandle<'linear'>, config: LoraConfig, context: AttachContext): LoraMatrices {
   const { rank, scaling } = strengthAt(site.path, config);
-  const start = loraInitializer(config.init).start({ site, rank, scaling, context });
+  const initializer = loraInitializer(config.init);
+  const start = initializer.start({ site, rank, scaling, context });
+  const made: { a?: Float32Array; b?: Float32Array } = {};
+  const kept = (name: 'a' | 'b'): Initializer => (initializer.takesOver ? (shape, key) => (made[name] = start[name](shape, key).slice()) : start[name]);
+  const a = context.param('lora_A.weight', [rank, site.inFeatures], kept('a'));
+  const b = context.param('lora_B.weight', [site.outFeatures, rank], kept('b'));
+  if (made.a && made.b) starts.set(a, { a: made.a, b: made.b });
   return {
-    a: context.param('lora_A.weight', [rank, site.inFeatures], start.a),
-    b: context.param('lora_B.weight', [site.outFeatures, rank], start.b),
+    a,
+    b,
     ...(config.loraBias && { bias: context.param('lora_B.bias', [site.outFeatures], zeros) }),
     scaling,
   };
 }
+
+/** Start values that were taken out of the base weight, by the parameter A. */
+const starts = new WeakMap<AdapterParameter, { readonly a: Float32Array; readonly b: Float32Array }>();
+
+/** What A `[r, in]` and B `[out, r]` started from, where that was taken out of the base weight. @param a the parameter A */
+export const startOf = (a: AdapterParameter | undefined): { readonly a: Float32Array; readonly b: Float32Array } | undefined => a && starts.get(a);
 
 const known = new WeakMap<object, LoraMatrices>();
 

@@ -7,7 +7,7 @@ import type { Tensor } from '@tensorflow/tfjs';
 import { loadAdapter, peftFormat, peftTypeOf, saveAdapter, type Adapter, type LinearAdapter, type LinearSite, type Model, type OwnedParameter, type RunOptions } from '@peft/core';
 import { openSafetensors, readFloat32 } from '@peft/hub';
 import { adamw, clipByGlobalNorm, globalNorm } from '@peft/optim';
-import { combineLora, type Combination } from '@peft/lora';
+import { combineLora, toPlainLora, type Combination } from '@peft/lora';
 import { Comparison } from '../comparison.js';
 import { readGoldenCase, type GoldenContext, type GoldenResult } from '../golden-case.js';
 import { methods } from '../methods.js';
@@ -84,6 +84,12 @@ async function checkForward({ folder, json, comparison, open, pack }: Check): Pr
   if (comparison.has('logits_converted')) {
     await withModel(open, async (model) => {
       await loadAdapter(model, join(folder, 'converted'), { methods });
+      compare(model, 'logits_converted');
+    });
+    // Ours from the adapter itself, on its own base.
+    await withModel(open, async (model) => {
+      await loadAdapter(model, folder, { methods });
+      toPlainLora(model, 'default', 'plain');
       compare(model, 'logits_converted');
     });
   }
