@@ -9,6 +9,9 @@
 #else
 #include <dlfcn.h>
 #endif
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 namespace peft {
 namespace {
@@ -24,8 +27,19 @@ void keepLoaded() {
 #endif
 }
 
+/**
+ * Buffers from a megabyte on, JavaScript's too, come in pages of their own, which go back when they are freed. Left alone glibc raises that
+ * limit up to 32 MB as soon as it frees one, and tensors that pass through while a model loads leave holes in a heap that never shrinks.
+ */
+void giveLargeBuffersBack() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 1 << 20);
+#endif
+}
+
 napi_value initialize(napi_env env, napi_value exports) {
   keepLoaded();
+  giveLargeBuffersBack();
   try {
     Exports functions;
     exportMachine(functions);
