@@ -39,22 +39,24 @@ struct Found {
 
 class SingleQueries {
  public:
-  SingleQueries(const AttentionProblem& p) : p_(p), runs_(runsOf(p)), found_(scratch<float>(Scratch::kAttentionShared, static_cast<int64_t>(runs_.size()) * p.heads * (p.headSize + 2))) {}
+  SingleQueries(const AttentionProblem& p)
+      : p_(p), runs_(runsOf(p)), parts_(partsOf(static_cast<int64_t>(runs_.size()), p.keyValueHeads)), found_(scratch<float>(Scratch::kAttentionShared, static_cast<int64_t>(runs_.size()) * p.heads * (p.headSize + 2))) {}
 
-  int64_t tasks() const { return static_cast<int64_t>(runs_.size()) * p_.keyValueHeads; }
+  int64_t tasks() const { return static_cast<int64_t>(runs_.size()) * parts_; }
 
-  /** One run of keys for the query heads that share a key head. */
+  /** One run of keys for a part of the heads. */
   void find(int64_t task) const {
     const KernelTable& table = kernels();
-    const int64_t index = task / p_.keyValueHeads, keyHead = task % p_.keyValueHeads;
+    const int64_t index = task / parts_, part = task % parts_;
+    const int64_t keyHead = p_.keyValueHeads * part / parts_, keyHeads = p_.keyValueHeads * (part + 1) / parts_ - keyHead;
     const Run& run = runs_[static_cast<size_t>(index)];
     const int64_t group = p_.heads / p_.keyValueHeads, size = p_.headSize, width = p_.keyWidth(), firstHead = keyHead * group;
     const int64_t row = run.isExtra ? run.begin : p_.keyOffsets[run.sequence] + run.begin;
     const float* k = (run.isExtra ? p_.extraKeys : p_.k) + row * width + keyHead * size;
     const float* v = (run.isExtra ? p_.extraValues : p_.v) + row * width + keyHead * size;
-    float* scores = scratch<float>(Scratch::kAttentionA, group * kRun);
-    table.queryKeys(p_.q + p_.queryOffsets[run.sequence] * p_.queryWidth() + firstHead * size, group, k, width, run.length, size, scores, kRun);
-    for (int64_t g = 0; g < group; g++) {
+    float* scores = scratch<float>(Scratch::kAttentionA, keyHeads * group * kRun);
+    table.queryKeys(p_.q + p_.queryOffsets[run.sequence] * p_.queryWidth() + firstHead * size, keyHeads, group, k, width, run.length, size, scores, kRun);
+    for (int64_t g = 0; g < keyHeads * group; g++) {
       float* line = scores + g * kRun;
       toScores(run, firstHead + g, line);
       const Found found = of(index, firstHead + g);
@@ -62,7 +64,9 @@ class SingleQueries {
       table.probabilityRow(line, *found.largest, 1.0f, line, run.length);
       *found.total = table.reduceRun(Reduction::sum, line, run.length);
     }
-    table.weighValues(scores, kRun, group, v, width, run.length, size, of(index, firstHead).values);
+    float* values = of(index, firstHead).values;
+    std::fill(values, values + keyHeads * group * size, 0.0f);
+    table.weighValues(scores, kRun, keyHeads, group, v, width, run.length, size, values);
   }
 
   /** Puts the runs of one query head together. */
@@ -91,6 +95,9 @@ class SingleQueries {
   }
 
  private:
+  /** Heads are shared out only where the runs alone do not keep every thread busy: a run is read best as it lies. */
+  static int64_t partsOf(int64_t runs, int64_t keyValueHeads) { return runs == 0 ? 1 : std::clamp<int64_t>((2 * threadCount() + runs - 1) / runs, 1, keyValueHeads); }
+
   /** Values of a group of heads lie next to each other: [runs][H·(size + 2)], values first. */
   Found of(int64_t index, int64_t head) const {
     float* base = found_ + index * p_.heads * (p_.headSize + 2);
@@ -116,6 +123,7 @@ class SingleQueries {
 
   const AttentionProblem& p_;
   std::vector<Run> runs_;
+  int64_t parts_;
   float* found_;
 };
 

@@ -53,8 +53,8 @@ struct KernelTable {
   AttentionKernels attention;  // attention-rows.h
 
   // single-query.h
-  void (*queryKeys)(const float* q, int64_t group, const float* k, int64_t keyStride, int64_t keys, int64_t size, float* scores, int64_t scoreStride);
-  void (*weighValues)(const float* p, int64_t weightStride, int64_t group, const float* v, int64_t valueStride, int64_t keys, int64_t size, float* out);
+  void (*queryKeys)(const float* q, int64_t heads, int64_t group, const float* k, int64_t keyStride, int64_t keys, int64_t size, float* scores, int64_t scoreStride);
+  void (*weighValues)(const float* p, int64_t weightStride, int64_t heads, int64_t group, const float* v, int64_t valueStride, int64_t keys, int64_t size, float* out);
   float (*dotBfloat)(const uint16_t* w, const float* x, int64_t n);
 
   // rope.h, adamw.h
