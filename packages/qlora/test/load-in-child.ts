@@ -25,7 +25,7 @@ const before = kilobytes('VmRSS') * 1024;
 const model = loadModel(llama, config, store, engine, { head: { kind: 'causal-lm' }, ...(format === 'none' ? {} : quantizedBase({ format })) });
 const peak = kilobytes('VmHWM') * 1024;
 const after = kilobytes('VmRSS') * 1024;
-console.log(JSON.stringify({ addedPeak: peak - before, added: after - before, weights: model.weights.byteLength }));
+process.stdout.write(`${JSON.stringify({ addedPeak: peak - before, added: after - before, weights: model.weights.byteLength })}\n`);
 model.dispose();
 store.close();
 engine.dispose();

@@ -6,6 +6,7 @@ import type { ParameterGroup } from '@peft/optim';
 import { systemClock } from './clock.js';
 import { isBetter, observeScore, START_OF_EARLY_STOPPING } from './early-stopping.js';
 import { createGradientAccumulator } from './gradient-accumulator.js';
+import { namedMemoryError } from './memory-exhausted.js';
 import { memoryCheckpointStore } from './memory-checkpoint-store.js';
 import { NO_NON_FINITE, observeNonFinite } from './non-finite-guard.js';
 import { keyedParameters, type EventBody, type RunContext, type TrainRequest } from './run-context.js';
@@ -40,7 +41,7 @@ const PLAIN_GROUP: ParameterGroup = Object.freeze({ learningRateScale: 1, weight
  * last step. No tensor is left behind. The caller keeps the model, the bus and the store.
  *
  * @throws PEFT_TRAIN_NOTHING_TRAINABLE, PEFT_TRAIN_NO_GRADIENT, PEFT_TRAIN_NO_DATA, PEFT_TRAIN_NOT_FINITE, PEFT_CHECKPOINT_WRITE, PEFT_CHECKPOINT_SETTINGS,
- * PEFT_CHECKPOINT_EXISTS, PEFT_CONFIG_INVALID, and what task, data and evaluation throw; `run/ended` says `failed` then.
+ * PEFT_CHECKPOINT_EXISTS, PEFT_CONFIG_INVALID, PEFT_MEMORY_EXHAUSTED, PEFT_PAGE_FILE_DISK_FULL, PEFT_PAGE_FILE_MISSING, PEFT_PAGE_FILE_CORRUPT, and what task, data and evaluation throw; `run/ended` says `failed` then.
  */
 export async function train<B extends ModelBatch>(request: TrainRequest<B>): Promise<TrainResult> {
   const run = createRun(request);
@@ -56,7 +57,8 @@ export async function train<B extends ModelBatch>(request: TrainRequest<B>): Pro
     const end = { step: run.state.step, durationMs: run.clock.now() - run.startedAtMs, peakMemoryBytes: run.memory.peakBytes };
     run.emit({ type: 'run/ended', reason, ...end });
     return { reason, ...end, ...(run.epochLosses.length > 0 && { loss }), selected: selected ?? { steps: [] }, ...(run.state.best && { best: run.state.best }) };
-  } catch (error) {
+  } catch (cause) {
+    const error = namedMemoryError(cause, run.savedStep);
     const shown = { code: error instanceof PeftError ? error.code : 'ERROR', message: error instanceof Error ? error.message : String(error) };
     run.emit({ type: 'run/ended', reason: 'failed', step: run.state.step, durationMs: run.clock.now() - run.startedAtMs, peakMemoryBytes: run.memory.peakBytes, error: shown });
     throw error;
