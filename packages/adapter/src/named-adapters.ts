@@ -1,12 +1,12 @@
 /** The forms of bottleneck adapters that have names. */
-import type { CommonConfig, MethodSpec } from '@peft/core';
+import type { CommonConfig } from '@peft/core';
 import { adapter } from './adapter.js';
 import type { BottleneckConfig } from './bottleneck-config.js';
 import { NAMED_ADAPTERS } from './named-configs.js';
 
 type Options = Partial<BottleneckConfig> & CommonConfig;
 
-const named = (name: string) => (options: Options = {}): MethodSpec => adapter({ ...NAMED_ADAPTERS[name], ...options });
+const named = (name: string) => (options: Options = {}): ReturnType<typeof adapter> => adapter({ ...NAMED_ADAPTERS[name], ...options });
 
 /** After the feed-forward network, 1/16 of the width (Pfeiffer et al. 2020); the default. */
 export const pfeiffer = named('pfeiffer');

@@ -4,6 +4,7 @@ import type { Weight } from '@peft/ops';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { HeadOptions, ModelDescription } from './model-description.js';
 import type { ModelRun } from './model-run.js';
+import type { SiteKind } from './sites.js';
 import type { WeightStore } from './weights.js';
 
 /** Token ids of a packed batch: sequence b is `inputIds[offsets[b] … offsets[b+1]]`. */
@@ -55,13 +56,15 @@ export interface OutputLayer {
   readonly softCap: number;
 }
 
-/** A model family. `Config` is its parsed `config.json`. */
-export interface Architecture<Config = unknown> {
+/** A model family. `Config` is its parsed `config.json`; `Kinds` the kinds of sites that its models have. */
+export interface Architecture<Config = unknown, Kinds extends SiteKind = SiteKind> {
   readonly family: string;
   /** `model_type` values of `config.json` that it reads. */
   readonly modelTypes: readonly string[];
   /** Kinds of heads that it has beside `none` and `pooled-linear`, which core adds to any family. */
   readonly heads: readonly HeadOptions['kind'][];
+  /** Kinds of sites that its models have, where not all: a method that finds none of its own there does not compile. */
+  readonly siteKinds?: readonly Kinds[];
   /** Checks and fills defaults as transformers does. @throws PEFT_MODEL_CONFIG */
   parseConfig(json: Readonly<Record<string, unknown>>): Config;
   /** Fills in what the config leaves open and the checkpoint tells (whether T5's output layer is tied). Runs before `describe`. */
@@ -71,7 +74,7 @@ export interface Architecture<Config = unknown> {
   forward(run: ModelRun, config: Config, batch: ModelBatch): ModelOutput;
 }
 
-export const defineArchitecture = <Config>(architecture: Architecture<Config>): Architecture<Config> => Object.freeze(architecture);
+export const defineArchitecture = <Config, Kinds extends SiteKind = SiteKind>(architecture: Architecture<Config, Kinds>): Architecture<Config, Kinds> => Object.freeze(architecture);
 
 /** The architecture that reads `model_type`. @throws PEFT_MODEL_TYPE with the nearest known types */
 export function architectureFor(modelType: unknown, architectures: readonly Architecture<never>[]): Architecture<unknown> {

@@ -14,7 +14,7 @@ export { combineMethods, definePeftMethod, specOf } from './define-peft-method.j
 export * from './events.js';
 export { constant, kaimingUniform, normal, ones, uniform, values, xavierUniform, zeros, type Initializer } from './initializers.js';
 export { KeyValueCache, rowsOf, type KeyValues } from './key-value-cache.js';
-export { adapterCounts, describeModel, loadModel, Model, type AdapterStatus, type ModelOptions } from './model.js';
+export { adapterCounts, describeModel, loadModel, Model, type AdapterStatus, type ModelOptions, type ModelWith } from './model.js';
 export { parameterCount, parameterSites, siteAt, type HeadOptions, type ModelDescription, type ParameterSpec } from './model-description.js';
 export { BASE_ADAPTER, ModelRun, type ExtraKeyValues, type RunHost, type RunOptions } from './model-run.js';
 export * from './peft-method.js';

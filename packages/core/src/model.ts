@@ -8,8 +8,9 @@ import { attachAdapter, type Adapter, type Attachment, type AttachOptions, type 
 import type { Architecture, ModelBatch, ModelOutput } from './architecture.js';
 import { parameterCount, type HeadOptions, type ModelDescription } from './model-description.js';
 import { BASE_ADAPTER, ModelRun, type RunHost, type RunOptions } from './model-run.js';
-import type { MethodSpec, SiteAdapters } from './peft-method.js';
+import type { FittingSpec, MethodSpec, SiteAdapters } from './peft-method.js';
 import { describePooled, forwardPooled } from './pooled-head.js';
+import type { SiteKind } from './sites.js';
 import { isFrozen, loadWeights, type LoadWeightsOptions, type ModelWeights, type WeightStore } from './weights.js';
 
 export interface ModelOptions extends LoadWeightsOptions {
@@ -33,12 +34,12 @@ export function describeModel<Config>(architecture: Architecture<Config>, config
  * @param store its tensors, also those that bitsandbytes quantised (`quantization_config`); may be closed afterwards unless the engine maps the file.
  * @throws PEFT_MODEL_CONFIG, PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE, PEFT_QUANTIZATION_METHOD, PEFT_QUANTIZATION_CONFIG, PEFT_QUANTIZED_PARTS
  */
-export function loadModel<Config>(architecture: Architecture<Config>, configJson: Readonly<Record<string, unknown>>, store: WeightStore, engine: Engine, options: ModelOptions = {}): Model {
+export function loadModel<Config, Kinds extends SiteKind = SiteKind>(architecture: Architecture<Config, Kinds>, configJson: Readonly<Record<string, unknown>>, store: WeightStore, engine: Engine, options: ModelOptions = {}): ModelWith<Kinds> {
   const parsed = architecture.parseConfig(configJson);
   const config = architecture.settle ? architecture.settle(parsed, store) : parsed;
   const description = describeModel(architecture, config, options.head);
   const weights = loadWeights(description, store.quantized ? store : quantizedStore(store, configJson['quantization_config']), engine, options);
-  return new Model(architecture as Architecture<unknown>, config, configJson, description, weights, engine);
+  return new Model(architecture as unknown as Architecture<unknown>, config, configJson, description, weights, engine) as ModelWith<Kinds>;
 }
 
 export interface AdapterStatus {
@@ -288,6 +289,11 @@ export class Model {
       freezeMatrix: (name, weight) => freezeChanged(name, weight, this.engine),
     };
   }
+}
+
+/** A model that is known to have sites of these kinds alone: a method that finds none of its own does not compile. */
+export interface ModelWith<Kinds extends SiteKind> extends Model {
+  addAdapter<Needs extends SiteKind>(name: string, spec: MethodSpec<Needs> & FittingSpec<Needs, Kinds>, options?: AttachOptions): Adapter;
 }
 
 /** Counts on a description and adapters put on it, with or without weights. What a method keeps without training it counts as nothing. */

@@ -244,10 +244,20 @@ export interface PeftConfigContext {
 
 /** Options of one method, checked, ready to be put on a model. */
 export interface MethodPart { readonly method: PeftMethodDefinition<MethodName>; readonly config: unknown; readonly common: CommonConfig }
-/** One method with its options, or a combination of several; outermost last. */
-export interface MethodSpec { readonly name: string; readonly parts: readonly MethodPart[] }
+/** One method with its options, or a combination of several; outermost last. `Kinds`: what it can stand on. */
+export interface MethodSpec<Kinds extends SiteKind = SiteKind> {
+  readonly name: string;
+  readonly parts: readonly MethodPart[];
+  /** In types alone: kinds of sites that it can attach to. */
+  readonly kinds?: Kinds;
+}
+
+/** A spec that has something to stand on in a model with sites of the kinds `Has`; any other does not compile. */
+export type FittingSpec<Kinds extends SiteKind, Has extends SiteKind> = [Extract<Kinds, Has>] extends [never]
+  ? { readonly 'the model has no site of the kinds that this method attaches to': Kinds }
+  : MethodSpec<Kinds>;
 
 /** A method: call it with options to get a spec for `model.addAdapter`. */
-export interface PeftMethod<Name extends MethodName> extends PeftMethodDefinition<Name> {
-  (config?: Partial<PeftConfigs[Name]> & CommonConfig): MethodSpec;
+export interface PeftMethod<Name extends MethodName, Kinds extends SiteKind = SiteKind> extends PeftMethodDefinition<Name> {
+  (config?: Partial<PeftConfigs[Name]> & CommonConfig): MethodSpec<Kinds>;
 }

@@ -1,2 +1,2 @@
-export { PeftLayers, type PeftLayersOptions } from './peft-layers.js';
+export { PeftLayers, type LayerKind, type PeftLayersOptions } from './peft-layers.js';
 export { peft } from './peft.js';

@@ -1,7 +1,7 @@
 /** Adapters on a tfjs layers model. Core holds them as it does on its own models; here are the layers' calls and what trains. */
 import * as tf from '@tensorflow/tfjs';
 import type { LayersModel, Optimizer, Tensor } from '@tensorflow/tfjs';
-import { defineArchitecture, loadAdapter, Model, saveAdapter, type Adapter, type AttachOptions, type LoadAdapterOptions, type LoadedAdapter, type MethodSpec, type ModelBatch, type ModelOutput, type ModelRun, type OwnedParameter, type SaveAdapterOptions, type Site } from '@peft/core';
+import { defineArchitecture, loadAdapter, Model, saveAdapter, type Adapter, type AttachOptions, type FittingSpec, type LoadAdapterOptions, type LoadedAdapter, type MethodSpec, type ModelBatch, type ModelOutput, type ModelRun, type OwnedParameter, type SaveAdapterOptions, type Site, type SiteKind } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { freezeTensor } from '@peft/ops';
 import { makeDifferentiable } from './differentiable-attention.js';
@@ -14,6 +14,9 @@ export interface PeftLayersOptions {
   /** Layers that every adapter trains whole, a fresh classifier say; left out of `all-linear`. Default none. */
   readonly headLayers?: readonly string[];
 }
+
+/** Kinds of sites that a layers model has: no virtual tokens, no residual branches. */
+export type LayerKind = 'linear' | 'norm' | 'embedding' | 'parameter';
 
 type OptimizerWithState = Optimizer & { readonly iterations: number };
 
@@ -70,9 +73,9 @@ export class PeftLayers {
    * Puts a further adapter on the model and makes it the active one.
    * @throws PEFT_ADAPTER_NAME, PEFT_TARGET_NOT_FOUND; PEFT_METHOD_UNSUPPORTED for a method that needs the gradients of each step (AdaLoRA)
    */
-  addAdapter(name: string, method: MethodSpec, options: AttachOptions = {}): Adapter {
+  addAdapter<Kinds extends SiteKind>(name: string, method: MethodSpec<Kinds> & FittingSpec<Kinds, LayerKind>, options: AttachOptions = {}): Adapter {
     const active = this.core.activeAdapters;
-    tf.tidy(() => void this.core.addAdapter(name, method, options));
+    tf.tidy(() => void this.core.addAdapter(name, method as MethodSpec, options));
     const adapter = this.core.adapter(name);
     if (adapter.stepHooks.length > 0) {
       this.core.deleteAdapter(name);

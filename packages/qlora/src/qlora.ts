@@ -16,7 +16,7 @@ export interface QloraOptions extends Partial<LoraConfig>, CommonConfig {
 
 /** What a model is loaded with, and what is put on it. */
 export interface Qlora {
-  readonly method: MethodSpec;
+  readonly method: MethodSpec<'linear' | 'embedding'>;
   /** For `loadModel`. */
   readonly load: Required<Pick<LoadWeightsOptions, 'quantization'>>;
 }

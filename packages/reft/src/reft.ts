@@ -74,11 +74,11 @@ export const reft = definePeftMethod({
 
 type Options = Partial<ReftConfig> & CommonConfig;
 /** With orthonormal rows. */
-export const loReft = (options: Options = {}): MethodSpec => reft(options);
+export const loReft = (options: Options = {}): MethodSpec<'sublayer'> => reft(options);
 /** Without. */
-export const noReft = (options: Options = {}): MethodSpec => reft({ ...NAMED['noreft'], ...options });
+export const noReft = (options: Options = {}): MethodSpec<'sublayer'> => reft({ ...NAMED['noreft'], ...options });
 /** Adds to the states without taking their projection out. */
-export const diReft = (options: Options = {}): MethodSpec => reft({ ...NAMED['direft'], ...options });
+export const diReft = (options: Options = {}): MethodSpec<'sublayer'> => reft({ ...NAMED['direft'], ...options });
 
 /** A decoder's blocks count on from the encoder's. */
 const blockNumber = ({ layer = 0, stack }: SublayerSite, { layers }: ModelDescription): number => layer + (stack === 'decoder' ? layers.encoder : 0);
