@@ -55,7 +55,9 @@ struct KernelTable {
   // single-query.h
   void (*queryKeys)(const float* q, int64_t heads, int64_t group, const float* k, int64_t keyStride, int64_t keys, int64_t size, float* scores, int64_t scoreStride);
   void (*weighValues)(const float* p, int64_t weightStride, int64_t heads, int64_t group, const float* v, int64_t valueStride, int64_t keys, int64_t size, float* out);
-  float (*dotBfloat)(const uint16_t* w, const float* x, int64_t n);
+
+  // bfloat-dot.h
+  void (*bfloatDots)(const uint16_t* w, const float* x, int64_t rows, int64_t stride, int64_t n, float* out);
 
   // rope.h, adamw.h
   void (*ropeRow)(const float* x, const float* cos, const float* sin, float* y, int64_t heads, int64_t size, int64_t half, float direction);

@@ -34,6 +34,9 @@ struct ProductKernels {
   /** sums = (accumulate ? sums : 0) + S·V for rows × columns. `sumRows` is the distance of sum panels in rows. */
   void (*multiply)(int64_t rows, int64_t columns, int64_t words, const uint32_t* s, const uint32_t* v, float* sums, int64_t sumRows, bool accumulate);
 
+  /** The same into rows of a matrix, out[s·stride + v]; `columns` are whole panels. */
+  void (*multiplyInto)(int64_t rows, int64_t columns, int64_t words, const uint32_t* s, const uint32_t* v, float* out, int64_t stride, bool accumulate);
+
   /** out[s·stride + v] (+)= sums + bias[v]. */
   void (*store)(const float* sums, int64_t sumRows, int64_t rows, int64_t columns, float* out, int64_t stride, const float* bias, bool accumulate);
 

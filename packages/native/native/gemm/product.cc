@@ -11,7 +11,7 @@
 namespace peft {
 namespace {
 
-constexpr int64_t kSharedBytes = int64_t{24} << 20;  // of the operand packed whole, at a time
+constexpr int64_t kSharedBytes = int64_t{8} << 20;  // of the operand packed whole, at a time
 constexpr int64_t kPrivateRows = 112;                // of S that a task packs itself
 constexpr int64_t kPrivateColumns = 256;             // of V
 constexpr int64_t kSharedColumns = 1024;             // and of the other operand that it takes
@@ -105,12 +105,12 @@ struct Runner {
         const int64_t row = sBlocks.begin(s), rows = sBlocks.length(s), column = vBlocks.begin(v);
         uint32_t* packed = scratch<uint32_t>(Scratch::kTaskS, sBlocks.size * kStrideWords);
         uint32_t* spare = scratch<uint32_t>(Scratch::kDecode, packScratchWords(sBlocks.size));
-        float* sums = scratch<float>(Scratch::kTile, sBlocks.size * vBlocks.size);
+        const Target target(*this, sBlocks.size, row, rows, chunk0 + column, vBlocks.length(v), sBlocks.size * vBlocks.size);
         for (int64_t pass = 0; pass < passes; pass++) {
           k.packS(p.s, p.sTransposed, row, rows, depthBegin(pass), depthOf(pass), packed, spare);
-          k.multiply(rows, vBlocks.length(v), wordsOf(pass), packed, panel(pass, column), sums, sBlocks.size, pass > 0);
+          target.multiply(wordsOf(pass), packed, panel(pass, column), pass > 0);
         }
-        finish(sums, sBlocks.size, row, rows, chunk0 + column, vBlocks.length(v));
+        target.finish();
       };
       phases(passes * packBlocks.count, pack, sBlocks.count * vBlocks.count, compute);
     }
@@ -137,16 +137,39 @@ struct Runner {
         const int64_t row = sBlocks.begin(s), column = vBlocks.begin(v), columns = vBlocks.length(v);
         uint32_t* packed = scratch<uint32_t>(Scratch::kTaskV, vBlocks.size * passWords);
         uint32_t* spare = scratch<uint32_t>(Scratch::kDecode, packScratchWords(vBlocks.size));
-        float* sums = scratch<float>(Scratch::kTile, sBlocks.size * vBlocks.size);
+        const Target target(*this, sBlocks.size, chunk0 + row, sBlocks.length(s), column, columns, sBlocks.size * vBlocks.size);
         for (int64_t pass = 0; pass < passes; pass++) {
           k.packV(p.v, p.vTransposed, column, columns, depthBegin(pass), depthOf(pass), packed, spare);
-          k.multiply(sBlocks.length(s), columns, wordsOf(pass), packedRow(pass, row), packed, sums, sBlocks.size, pass > 0);
+          target.multiply(wordsOf(pass), packedRow(pass, row), packed, pass > 0);
         }
-        finish(sums, sBlocks.size, chunk0 + row, sBlocks.length(s), column, columns);
+        target.finish();
       };
       phases(passes * packBlocks.count, pack, sBlocks.count * vBlocks.count, compute);
     }
   }
+
+  /** Where the sums of a block of S and V go: into `out` as it is where nothing is to be done to them, else into scratch first. */
+  struct Target {
+    const Runner& r;
+    int64_t sumRows, row, rows, column, columns;
+    bool direct;
+    float* sums;
+
+    Target(const Runner& runner, int64_t rowsOfSums, int64_t row0, int64_t rowCount, int64_t column0, int64_t columnCount, int64_t room)
+        : r(runner), sumRows(rowsOfSums), row(row0), rows(rowCount), column(column0), columns(columnCount) {
+      direct = !r.p.outTransposed && !r.p.bias && !r.p.accumulate && !r.p.epilogue && columns % r.k.tileColumns == 0;
+      sums = direct ? r.p.out + row * r.p.outStride + column : scratch<float>(Scratch::kTile, room);
+    }
+
+    void multiply(int64_t words, const uint32_t* s, const uint32_t* v, bool accumulate) const {
+      if (direct) r.k.multiplyInto(rows, columns, words, s, v, sums, r.p.outStride, accumulate);
+      else r.k.multiply(rows, columns, words, s, v, sums, sumRows, accumulate);
+    }
+
+    void finish() const {
+      if (!direct) r.finish(sums, sumRows, row, rows, column, columns);
+    }
+  };
 
   void finish(const float* sums, int64_t sumRows, int64_t row, int64_t rows, int64_t column, int64_t columns) const {
     const int64_t begin = p.outTransposed ? column * p.outStride + row : row * p.outStride + column;

@@ -15,12 +15,10 @@ void vectorProduct(const MatrixView& w, int64_t rows, int64_t columns, const flo
   parallelRanges(rows, std::max<int64_t>(1, 65536 / std::max<int64_t>(columns, 1)), 1, [&](int64_t begin, int64_t end) {
     float* decoded = scratch<float>(Scratch::kDecode, kRun);
     for (int64_t r = begin; r < end; r++) {
-      if (n == 1 && w.format == Format::bf16) {
-        y[r] = table.dotBfloat(static_cast<const uint16_t*>(w.data) + r * w.stride, x, columns) + (bias ? bias[r] : 0.0f);
-        continue;
-      }
       float sums[kVectorProductRows] = {};
-      for (int64_t c = 0; c < columns; c += kRun) {
+      const bool isBfloat = w.format == Format::bf16;
+      if (isBfloat) table.bfloatDots(static_cast<const uint16_t*>(w.data) + r * w.stride, x, n, columns, columns, sums);
+      for (int64_t c = 0; c < columns && !isBfloat; c += kRun) {
         const int64_t count = std::min(kRun, columns - c);
         const float* run = static_cast<const float*>(w.data) + r * w.stride + c;
         if (w.format != Format::f32) {

@@ -4,6 +4,7 @@
 #include "../vector/activations.h"
 #include "../vector/adamw.h"
 #include "../vector/attention-rows.h"
+#include "../vector/bfloat-dot.h"
 #include "../vector/norms.h"
 #include "../vector/quantize.h"
 #include "../vector/rope.h"
@@ -48,7 +49,7 @@ inline KernelTable makeTable() {
   t.attention = {attentionForward, attentionBackward, scaleSumRows};
   t.queryKeys = queryKeys;
   t.weighValues = weighValues;
-  t.dotBfloat = dotBfloat;
+  t.bfloatDots = bfloatDots;
   t.ropeRow = ropeRow;
   t.adamWRun = adamWRun;
   return t;

@@ -1,8 +1,6 @@
 // Attention of one query per head, as in generation: bound by reading keys and values, each of which is read once for the heads that share it.
 #pragma once
 #include <cstdint>
-#include "../core/half.h"
-#include "decode.h"
 #include "map.h"
 
 namespace peft::PEFT_ISA {
@@ -43,18 +41,6 @@ inline void weighValues(const float* p, int64_t weightStride, int64_t heads, int
       }
     }
   }
-}
-
-/** Σ w·x of stored bf16 numbers w. */
-inline float dotBfloat(const uint16_t* w, const float* x, int64_t n) {
-  vf sums[4] = {zero(), zero(), zero(), zero()};
-  int64_t i = 0;
-  for (; i + 4 * W <= n; i += 4 * W)
-    for (int j = 0; j < 4; j++) sums[j] = fma(loadBf16(w + i + j * W), load(x + i + j * W), sums[j]);
-  float rest = 0;
-  for (; i + W <= n; i += W) sums[0] = fma(loadBf16(w + i), load(x + i), sums[0]);
-  for (; i < n; i++) rest += bfloatToFloat(w[i]) * x[i];
-  return sum((sums[0] + sums[1]) + (sums[2] + sums[3])) + rest;
 }
 
 }  // namespace peft::PEFT_ISA

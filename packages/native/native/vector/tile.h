@@ -7,10 +7,8 @@
 
 #if defined(__GNUC__)
 #define PEFT_UNROLL _Pragma("GCC unroll 16")
-#define PEFT_PREFETCH(p) __builtin_prefetch(p)
 #else
 #define PEFT_UNROLL
-#define PEFT_PREFETCH(p) ((void)(p))
 #endif
 
 namespace peft::PEFT_ISA {
@@ -33,9 +31,9 @@ struct BfloatDot {
 };
 #endif
 
-/** sums [rows][kTileVectors·W], of which the first `vectors` vectors of a row. */
+/** `vectors` vectors of `rows` rows of sums, `stride` apart. */
 template <class Dot, int rows, int vectors>
-void tile(int64_t words, const uint32_t* s, const uint32_t* v, float* sums, bool accumulate) {
+void tile(int64_t words, const uint32_t* s, const uint32_t* v, float* sums, int64_t stride, bool accumulate) {
   vf total[rows][vectors];
   PEFT_UNROLL
   for (int i = 0; i < rows; i++)
@@ -58,12 +56,12 @@ void tile(int64_t words, const uint32_t* s, const uint32_t* v, float* sums, bool
   for (int i = 0; i < rows; i++)
     PEFT_UNROLL
     for (int j = 0; j < vectors; j++) {
-      float* p = sums + i * kTileVectors * W + j * W;
+      float* p = sums + i * stride + j * W;
       store(p, accumulate ? total[i][j] + load(p) : total[i][j]);
     }
 }
 
-using TileFunction = void (*)(int64_t, const uint32_t*, const uint32_t*, float*, bool);
+using TileFunction = void (*)(int64_t, const uint32_t*, const uint32_t*, float*, int64_t, bool);
 
 template <class Dot, int rows>
 inline TileFunction tileOf(int64_t wantedRows, int64_t wantedVectors) {
@@ -74,15 +72,14 @@ inline TileFunction tileOf(int64_t wantedRows, int64_t wantedVectors) {
 
 /** All rows against one panel of V. */
 template <class Dot, int vectors>
-inline void multiplyPanel(int64_t rows, int64_t words, const uint32_t* s, const uint32_t* v, float* sums, bool accumulate) {
-  constexpr int64_t width = W * kTileVectors;
-  for (; rows >= kTileRows; rows -= kTileRows, s += kTileRows * kStrideWords, sums += kTileRows * width) tile<Dot, kTileRows, vectors>(words, s, v, sums, accumulate);
-  if (rows > 0) tileOf<Dot, kTileRows>(rows, vectors)(words, s, v, sums, accumulate);
+inline void multiplyPanel(int64_t rows, int64_t words, const uint32_t* s, const uint32_t* v, float* sums, int64_t stride, bool accumulate) {
+  for (; rows >= kTileRows; rows -= kTileRows, s += kTileRows * kStrideWords, sums += kTileRows * stride) tile<Dot, kTileRows, vectors>(words, s, v, sums, stride, accumulate);
+  if (rows > 0) tileOf<Dot, kTileRows>(rows, vectors)(words, s, v, sums, stride, accumulate);
 }
 
-/** The operand with more columns or rows is walked once; the smaller one stays in the cache. */
+/** The operand with more columns or rows is walked once; the smaller one stays in the cache. Panels of sums lie `panelStride` apart, rows `rowStride`. */
 template <class Dot>
-void multiply(int64_t rows, int64_t columns, int64_t words, const uint32_t* s, const uint32_t* v, float* sums, int64_t sumRows, bool accumulate) {
+inline void multiplyPanels(int64_t rows, int64_t columns, int64_t words, const uint32_t* s, const uint32_t* v, float* sums, int64_t panelStride, int64_t rowStride, bool accumulate) {
   constexpr int64_t width = W * kTileVectors;
   const int64_t step = rows > columns ? kTileRows : rows;
   for (int64_t r = 0; r < rows; r += step) {
@@ -90,11 +87,22 @@ void multiply(int64_t rows, int64_t columns, int64_t words, const uint32_t* s, c
     for (int64_t c = 0; c < columns; c += width) {
       const uint32_t* rowsOfS = s + r * kStrideWords;
       const uint32_t* panel = v + c * words;
-      float* target = sums + c * sumRows + r * width;
-      if (columns - c > W) multiplyPanel<Dot, kTileVectors>(height, words, rowsOfS, panel, target, accumulate);
-      else multiplyPanel<Dot, 1>(height, words, rowsOfS, panel, target, accumulate);
+      float* target = sums + c / width * panelStride + r * rowStride;
+      if (columns - c > W) multiplyPanel<Dot, kTileVectors>(height, words, rowsOfS, panel, target, rowStride, accumulate);
+      else multiplyPanel<Dot, 1>(height, words, rowsOfS, panel, target, rowStride, accumulate);
     }
   }
+}
+
+template <class Dot>
+void multiply(int64_t rows, int64_t columns, int64_t words, const uint32_t* s, const uint32_t* v, float* sums, int64_t sumRows, bool accumulate) {
+  constexpr int64_t width = W * kTileVectors;
+  multiplyPanels<Dot>(rows, columns, words, s, v, sums, sumRows * width, width, accumulate);
+}
+
+template <class Dot>
+void multiplyInto(int64_t rows, int64_t columns, int64_t words, const uint32_t* s, const uint32_t* v, float* out, int64_t stride, bool accumulate) {
+  multiplyPanels<Dot>(rows, columns, words, s, v, out, W * kTileVectors, stride, accumulate);
 }
 
 inline void storeSums(const float* sums, int64_t sumRows, int64_t rows, int64_t columns, float* out, int64_t stride, const float* bias, bool accumulate) {
