@@ -30,23 +30,23 @@ export function isKnownModel(folder: string): boolean {
   return architectures.some(({ modelTypes }) => modelTypes.includes(type));
 }
 
-/** Loads a model for a task; an encoder alone for `encoder`. The caller disposes it. */
-export function openModel(folder: string, task: Task, engine: Engine): Model {
+/** Loads a model for a task; an encoder alone for `encoder`. The caller disposes it. @param outputs of a head that the checkpoint lacks */
+export function openModel(folder: string, task: Task, engine: Engine, outputs?: number): Model {
   const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>;
   const store = openCheckpoint(folder);
   try {
-    return loadModel(architectureFor(config['model_type'], architectures), config, store, engine, { head: headOf(task, (name) => store.get(name)?.shape) });
+    return loadModel(architectureFor(config['model_type'], architectures), config, store, engine, { head: headOf(task, (name) => store.get(name)?.shape, outputs) });
   } finally {
     store.close();
   }
 }
 
-function headOf(task: Task, shapeOf: (name: string) => readonly number[] | undefined): HeadOptions {
+function headOf(task: Task, shapeOf: (name: string) => readonly number[] | undefined, outputs: number | undefined): HeadOptions {
   if (task === 'causal') return { kind: 'causal-lm' };
   if (task === 'seq2seq') return { kind: 'seq2seq-lm' };
   if (task === 'encoder') return { kind: 'none' };
-  const outputs = ['classifier.out_proj.weight', 'classifier.weight', 'score.weight'].map(shapeOf).find((shape) => shape !== undefined)![0]!;
-  return { kind: 'sequence-classification', outputs };
+  const stored = ['classifier.out_proj.weight', 'classifier.weight', 'score.weight'].map(shapeOf).find((shape) => shape !== undefined)?.[0];
+  return { kind: 'sequence-classification', outputs: stored ?? outputs ?? 2 };
 }
 
 /** @param startId the decoder's first token. */

@@ -23,7 +23,7 @@ interface AdapterCase {
   readonly combinations?: Readonly<Record<string, { readonly weights: readonly number[]; readonly combination_type: Combination; readonly svd_rank?: number; readonly density?: number; readonly majority_sign_method?: 'total' | 'frequency' }>>;
   readonly training?: { readonly lr: number; readonly betas: readonly [number, number]; readonly eps: number; readonly weight_decay: number; readonly max_grad_norm: number | null; readonly steps: number; readonly batches: readonly TaskBatch[] };
 }
-interface TrainRecord { readonly loss: readonly number[]; readonly grad_norm: readonly number[]; readonly trainable_parameters: number; readonly atol_loss: number; readonly atol_grad_norm: number; readonly rank_pattern?: RankPattern }
+interface TrainRecord { readonly loss: readonly number[]; readonly grad_norm: readonly number[]; readonly trainable_parameters: number; readonly atol_loss: number; readonly atol_grad_norm: number; readonly rank_pattern?: RankPattern | null }
 /** AdaLoRA's kept directions by `<path>.lora_E`. */
 type RankPattern = Readonly<Record<string, readonly boolean[]>>;
 
@@ -38,7 +38,7 @@ export async function check(folder: string, { fixtures, engine }: GoldenContext)
   const type = peftTypeIn(folder);
   if (!methods.some((method) => peftTypeOf(method) === type)) return { status: 'unsupported', detail: `the method ${type}` };
   const startId = Number((JSON.parse(readFileSync(join(base, 'config.json'), 'utf8')) as Record<string, unknown>)['decoder_start_token_id'] ?? 0);
-  const each: Check = { folder, json, comparison: new Comparison(golden), open: () => openModel(base, json.task, engine), pack: (batch) => ({ ...packTask(json.task, batch, startId), extra: virtualTokens(folder, json.task) }) };
+  const each: Check = { folder, json, comparison: new Comparison(golden), open: () => openModel(base, json.task, engine, outputsIn(folder)), pack: (batch) => ({ ...packTask(json.task, batch, startId), extra: virtualTokens(folder, json.task) }) };
   if (json.kind === 'mixed_batch') await checkMixed(each);
   else if (json.kind === 'weighted') await checkWeighted(each);
   else {
@@ -48,6 +48,18 @@ export async function check(folder: string, { fixtures, engine }: GoldenContext)
     await checkWritten(each);
   }
   return each.comparison.result();
+}
+
+/** Classes of a head that the adapter brings along for a checkpoint without one. */
+function outputsIn(folder: string): number | undefined {
+  const path = join(folder, 'adapter_model.safetensors');
+  if (!existsSync(path)) return undefined;
+  const store = openSafetensors(path);
+  try {
+    return store.names().flatMap((name) => (/(^|\.)(score|classifier)\.weight$/.test(name) ? [store.get(name)!.shape[0]!] : []))[0];
+  } finally {
+    store.close();
+  }
 }
 
 function peftTypeIn(folder: string): string {
@@ -132,7 +144,7 @@ async function checkTraining(each: Check): Promise<void> {
     for (let step = 0; step < steps; step += 1) {
       const { loss, gradients } = gradientsOf(model, adapter, json.task, pack(batches[step % batches.length]!));
       if (step === 0 && json.kind === 'prompt') compareByName(comparison, 'grad0.', ({ name }) => gradients[name]!, adapter);
-      else if (step === 0) compareGradients(comparison, adapter, gradients, record.rank_pattern);
+      else if (step === 0) compareGradients(comparison, adapter, gradients, record.rank_pattern ?? {});
       comparison.number(`loss of step ${step}`, loss, record.loss[step]!, record.atol_loss);
       comparison.number(`gradient norm of step ${step}`, globalNorm(gradients), record.grad_norm[step]!, record.atol_grad_norm);
       const gradientScale = maximumNorm === null ? 1 : clipByGlobalNorm(gradients, maximumNorm).gradientScale;
@@ -171,7 +183,7 @@ const deltaOf = (model: Model, { weight, inFeatures, outFeatures }: LinearSite, 
 const asStored = (model: Model, parameter: string, value: Tensor): Tensor => (model.description.parameters.find((spec) => spec.name === parameter)?.transposed ? tf.transpose(value) : value);
 
 /** AdaLoRA's are expected for the directions that were kept in the end. */
-function compareGradients(comparison: Comparison, adapter: Adapter, gradients: Readonly<Record<string, Tensor>>, pattern: RankPattern = {}): void {
+function compareGradients(comparison: Comparison, adapter: Adapter, gradients: Readonly<Record<string, Tensor>>, pattern: RankPattern): void {
   const places = new Map([...adapter.parameters.values()].filter(({ trainable }) => trainable).map((parameter) => [peftFormat.keyOf(adapter, parameter), parameter.name]));
   for (const [key, { of, parameter }] of adapter.source!.copies) if (of === 'trained' && comparison.has(`grad0.${key}`)) places.set(key, parameter);
   for (const [key, name] of places) comparison.tensor(`grad0.${key}`, keptOf(gradients[name]!, name, pattern));
