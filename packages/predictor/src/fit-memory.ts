@@ -1,10 +1,10 @@
 /** What a fit does about memory before anything is loaded: it plans the run, decides what was left to it, and refuses what cannot fit. */
 import type { App, MethodSpec, WeightQuantization } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { chooseSettings, type MachineMemory, type MemoryPlan, type PlannedTask, type PlanRequest, type RunSettings, type Suggestion } from '@peft/memory-plan';
+import { chooseSettings, storedDtypeOf, type MachineMemory, type MemoryPlan, type PlannedTask, type PlanRequest, type RunSettings, type Suggestion } from '@peft/memory-plan';
 import type { Engine } from '@peft/ops';
 import { createBatchOrder, type TrainingData } from '@peft/trainer';
-import type { BaseModel, EventBody } from './base-model.js';
+import { withStore, type BaseModel, type EventBody } from './base-model.js';
 import { overrideHyperparameters, type Hyperparameters } from './hyperparameters.js';
 import { MACHINE_MEMORY } from './predictor-module.js';
 import { optimizerOf, runSizes } from './run-plan.js';
@@ -70,6 +70,7 @@ async function requestOf({ app, settings, base, task, spec, data }: Parts, engin
   const residentMegabytes = settings['optim.resident_state_mb'];
   const quantization = quantizationOf(settings);
   const checkpointing = settings['model.hf_text.gradient_checkpointing'];
+  const storedDtype = withStore(base.folder, storedDtypeOf);
   const residentBytes = process.memoryUsage.rss();
   return {
     architecture: base.architecture, config: base.config, head: task.head(settings), method: spec, engine,
@@ -80,6 +81,7 @@ async function requestOf({ app, settings, base, task, spec, data }: Parts, engin
     optimizer: optimizerOf(settings['optim.optim_type']),
     ...(await batchesOf(settings, data)),
     ...(smaller.length && { smallerBatches: await Promise.all(smaller.map((rows) => batchesOf({ ...settings, 'env.per_gpu_batch_size': rows }, data))) }),
+    ...(storedDtype && { storedDtype }),
     ...(quantization && { quantization }),
     ...(residentMegabytes !== null && { residentStateBytes: residentMegabytes * 1e6 }),
   };

@@ -1,10 +1,11 @@
 /** `peft plan`: how much memory a training run would take, and what makes it fit. Needs no weights. */
 import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { architectureFor, type HeadOptions, type WeightQuantization } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
-import { readModelConfig, resolveModel } from '@peft/hub';
-import { chooseSettings, firstBlocks, formatPlan, gigabytes, machineMemory, planMemory, suggestSettings, type PlanRequest, type RunSettings, type Suggestion } from '@peft/memory-plan';
+import { openCheckpoint, readModelConfig, resolveModel, WEIGHT_FILES } from '@peft/hub';
+import { chooseSettings, firstBlocks, formatPlan, gigabytes, machineMemory, planMemory, storedDtypeOf, suggestSettings, type PlanRequest, type RunSettings, type Suggestion } from '@peft/memory-plan';
 import { architectures } from '@peft/models';
 import { createOptimizer, OPTIMIZER_NAMES, type OptimizerName } from '@peft/optim';
 import { parseScalar } from '@peft/predictor';
@@ -41,7 +42,7 @@ export function addPlan(program: Command, terminal: Terminal): void {
     .option('--base <format>', 'quantise the base while loading: nf4, fp4 or int8')
     .option('--block-size <weights>', 'weights that share a maximum; default 64')
     .option('--no-double-quantization', 'keep the maxima in float32')
-    .option('--dtype <name>', `type of the checkpoint: ${Object.keys(DTYPES).join(', ')}; default: as config.json says`)
+    .option('--dtype <name>', `type of the checkpoint: ${Object.keys(DTYPES).join(', ')}; default: as the weights are, or config.json says`)
     .option('--engine <name>', 'native, portable', 'native')
     .option('--memory <size>', 'what the machine has to give (16GB); default: what is free on this one')
     .option('--exact', 'suggest only what changes nothing but the time')
@@ -72,6 +73,7 @@ async function requestOf(model: string, flags: PlanFlags, terminal: Terminal): P
   check.oneOf('plan', '--engine', flags.engine, ['native', 'portable']);
   check.oneOf('plan', '--optimizer', flags.optimizer, OPTIMIZER_NAMES);
   if (flags.dtype !== undefined) check.oneOf('plan', '--dtype', flags.dtype, Object.keys(DTYPES));
+  const dtype = flags.dtype === undefined ? dtypeOfWeights(model) : DTYPES[flags.dtype as keyof typeof DTYPES];
   const settings: RunSettings = {
     batch: { sequences: integer('--batch', flags.batch), length: integer('--length', flags.length), ...(flags.decoderLength !== undefined && { decoderLength: integer('--decoder-length', flags.decoderLength) }) },
     checkpointing: typeof flags.checkpointing === 'string' && flags.checkpointing !== 'all' ? firstBlocks(integer('--checkpointing', flags.checkpointing)) : flags.checkpointing !== undefined,
@@ -83,10 +85,21 @@ async function requestOf(model: string, flags: PlanFlags, terminal: Terminal): P
   const given = flags.memory === undefined ? undefined : byteCount('plan', '--memory', flags.memory);
   return {
     architecture: architectureFor(config['model_type'], architectures), config, head: headOf(flags), method: methodNamed(flags.method, options(flags.option), await loadPlugins(flags.plugin)), engine: flags.engine as 'native',
-    ...(flags.dtype !== undefined && { storedDtype: DTYPES[flags.dtype as keyof typeof DTYPES] }),
+    ...(dtype && { storedDtype: dtype }),
     machine: given === undefined ? free : { totalBytes: given, usableBytes: given },
     ...settings,
   };
+}
+
+/** Where weights lie beside config.json. */
+function dtypeOfWeights(model: string): 'F32' | 'F16' | 'BF16' | undefined {
+  if (!existsSync(model) || !WEIGHT_FILES.some((file) => existsSync(join(model, file)))) return undefined;
+  const store = openCheckpoint(model);
+  try {
+    return storedDtypeOf(store);
+  } finally {
+    store.close();
+  }
 }
 
 function settingsThatFit(request: PlanRequest, exact: boolean): ReturnType<typeof chooseSettings> | undefined {
