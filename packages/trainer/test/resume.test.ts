@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs';
 import { adalora } from '@peft/adalora';
-import { saveAdapter } from '@peft/core';
+import { loadAdapter, saveAdapter } from '@peft/core';
 import { adamw, cosineSchedule, lion } from '@peft/optim';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { classification, folderCheckpointStore, memoryCheckpointStore, predict, train, type CheckpointStore, type TrainOptions } from '../src/index.js';
@@ -75,6 +75,26 @@ describe('a run that is aborted and resumed', () => {
       await run(store, abortAt);
       expect(await run(store), `aborted at ${abortAt}`).toEqual(whole);
     }
+  });
+
+  it.each(['best', 'uniform-soup'] as const)('writes the weights that %s chose whole, whatever ranks were dropped since', async (select) => {
+    const method = () => adalora({ initialRank: 3, targetRank: 1, totalSteps: 12, initialSteps: 1, finalSteps: 3, targets: { roles: ['attention.query', 'attention.value'] } });
+    const model = await tinyModel('bert', method());
+    const { evaluate, validation } = tinyValidation(model, 0.2);
+    let checks = 0;
+    // Early checks win: no ranks were dropped then.
+    const declining = async (signal?: AbortSignal) => ({ ...(await evaluate(signal)), metrics: { accuracy: 1 - (checks += 1) / 100 } });
+    const { request } = tinyRun(model, { evaluate: declining, options: { validation, topK: 2, select } });
+    const { selected } = await train(request);
+    expect(Math.max(...selected.steps)).toBeLessThan(6);
+    const data = tinyData();
+    const before = await predict(model, classification({ classes: 2 }), data);
+    await saveAdapter(model, 'default', join(folder, select));
+    model.deleteAdapter('default');
+    await loadAdapter(model, join(folder, select), { methods: [adalora] });
+    const after = await predict(model, classification({ classes: 2 }), data);
+    expect(after.predictions.map((row) => [...row])).toEqual(before.predictions.map((row) => [...row]));
+    model.dispose();
   });
 
   it('gives up the step that it was in, and does it again', async () => {
