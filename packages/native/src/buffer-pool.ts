@@ -8,7 +8,7 @@
  */
 const SMALLEST_BYTES = 256;
 /** From here on sizes are powers of two and memory comes page by page. */
-const PAGED_FROM_BYTES = 2 ** 20;
+const PAGED_FROM_BYTES = 2 ** 16;
 /** Resting memory beyond the highest living total, as a share of that. */
 const MARGIN = 1 / 16;
 /** Resting memory of small blocks that is kept in any case: what batches of other lengths leave behind would else be made anew each time. */

@@ -61,10 +61,21 @@ test('what rests without memory counts nothing, and clearing lets everything go'
 
 test('small blocks of many sizes do not pile up: 64 MB of them may rest beyond the highest living total', () => {
   const { pool } = countedPool();
-  for (let round = 0; round < 60; round += 1) { // batches of other lengths: 40 tensors of a size of their own, up to a megabyte
-    const living = Array.from({ length: 40 }, () => pool.take(50_000 + 3_300 * round));
+  for (let round = 0; round < 20; round += 1) { // batches of other lengths: 2,000 tensors of a size of their own, 12 to 58 KB
+    const living = Array.from({ length: 2000 }, () => pool.take(3_000 + 600 * round));
     const { livingBytes, restingBytes, peakLivingBytes } = pool.usage;
     expect(livingBytes + restingBytes).toBeLessThanOrEqual(peakLivingBytes * (1 + 1 / 16) + 64 * MEGABYTE);
     for (const array of living) pool.give(array);
   }
+});
+
+test('batches of many lengths share blocks from 64 KB on and stay within the bound', () => {
+  const { pool, counts } = countedPool();
+  for (let round = 0; round < 60; round += 1) {
+    const living = Array.from({ length: 40 }, () => pool.take(200_000 - 2_300 * round)); // 800 KB, then shorter
+    const { livingBytes, restingBytes, peakLivingBytes } = pool.usage;
+    expect(livingBytes + restingBytes).toBeLessThanOrEqual(peakLivingBytes * (1 + 1 / 16));
+    for (const array of living) pool.give(array);
+  }
+  expect(counts.allocated).toBeLessThanOrEqual(4 * 40); // classes of 1 MB, 512 KB and 256 KB
 });

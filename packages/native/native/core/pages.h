@@ -13,7 +13,7 @@ void freePages(void* memory, size_t bytes);
 void discardPages(void* memory, size_t bytes);
 
 /** From this size on memory comes in pages of its own. */
-constexpr size_t kPagesFrom = size_t{1} << 20;
+constexpr size_t kPagesFrom = size_t{1} << 16;
 
 /** `bytes` bytes of memory that will all be used, aligned to 64, not initialised. Throws std::bad_alloc. */
 void* allocateMemory(size_t bytes);
