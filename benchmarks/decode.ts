@@ -1,6 +1,6 @@
 /**
- * Times greedy decoding of a random-weight model at batch 1 and says how much of the memory's bandwidth it uses:
- * `npm run bench:decode -- [--arch benchmarks/configs/llama-3.2-1b.json] [--prompt 64] [--tokens 32] [--threads 2] [--json]`.
+ * Times greedy decoding of a random-weight model and says how much of the memory's bandwidth it uses:
+ * `npm run bench:decode -- [--arch benchmarks/configs/llama-3.2-1b.json] [--prompt 64] [--tokens 32] [--batch 1] [--threads 2] [--json]`.
  *
  * Each token reads every weight once (of the embedding table only the output layer's use of it), and the cached keys and values:
  * used share = tokens/s · bytes per token / bandwidth, the bandwidth being that of a plain streaming read on as many threads
@@ -19,12 +19,12 @@ import { createNativeEngine } from '@peft/native';
 
 const { values: options } = parseArgs({
   options: {
-    arch: { type: 'string', default: 'benchmarks/configs/llama-3.2-1b.json' }, prompt: { type: 'string', default: '64' }, tokens: { type: 'string', default: '32' }, threads: { type: 'string' },
+    arch: { type: 'string', default: 'benchmarks/configs/llama-3.2-1b.json' }, prompt: { type: 'string', default: '64' }, tokens: { type: 'string', default: '32' }, batch: { type: 'string', default: '1' }, threads: { type: 'string' },
     precision: { type: 'string', default: 'bfloat16' }, quantization: { type: 'string' }, json: { type: 'boolean', default: false }, help: { type: 'boolean', default: false },
   },
 });
 if (options.help) {
-  console.log('bench:decode [--arch CONFIG_JSON] [--prompt 64] [--tokens 32] [--threads N] [--precision bfloat16|float32] [--quantization nf4|int8] [--json]');
+  console.log('bench:decode [--arch CONFIG_JSON] [--prompt 64] [--tokens 32] [--batch 1] [--threads N] [--precision bfloat16|float32] [--quantization nf4|int8] [--json]');
   process.exit(0);
 }
 
@@ -40,13 +40,14 @@ const model = loadModel(architecture, config, randomWeights(description, { dtype
 
 const prompt = Array.from({ length: Number(options.prompt) }, (_, n) => 5 + ((n * 7919) % (description.vocabularySize - 5)));
 const times: number[] = [];
-await generate(model, [prompt], { maxNewTokens: Number(options.tokens) + 1, onToken: () => void times.push(performance.now()) });
+const prompts = Array.from({ length: Number(options.batch) }, (_, b) => prompt.map((id) => id + b));
+await generate(model, prompts, { maxNewTokens: Number(options.tokens) + 1, onToken: (token) => void (token.prompt === 0 && times.push(performance.now())) });
 const bandwidth = Math.max(bandwidthBefore, readBandwidth(threads)); // of a machine that others share it changes from minute to minute
 const steps = times.slice(1).map((time, i) => time - times[i]!).sort((a, b) => a - b);
 const median = steps[Math.floor(steps.length / 2)]! / 1e3;
 const weightBytes = readBytes();
 const result = {
-  arch: options.arch, threads, precision: options.precision, promptTokens: prompt.length, tokens: steps.length, medianMsPerToken: median * 1e3, tokensPerSecond: 1 / median,
+  arch: options.arch, threads, precision: options.precision, promptTokens: prompt.length, tokens: steps.length, medianMsPerToken: median * 1e3, batch: prompts.length, tokensPerSecond: prompts.length / median,
   megabytesPerToken: weightBytes / 1e6, gigabytesPerSecond: weightBytes / median / 1e9, bandwidthGigabytesPerSecond: bandwidth, usedShare: weightBytes / median / 1e9 / bandwidth,
 };
 console.log(options.json ? JSON.stringify(result) : `${result.tokensPerSecond.toFixed(2)} tokens/s (median of ${steps.length} tokens after a prompt of ${prompt.length}), ${result.gigabytesPerSecond.toFixed(1)} of ${bandwidth.toFixed(1)} GB/s that ${threads} threads can read: ${(100 * result.usedShare).toFixed(0)} %`);
@@ -60,7 +61,7 @@ function readBytes(): number {
   const weights = description.parameters.filter(({ name }) => isRead.has(name)).reduce((sum, { shape }) => sum + (shape.reduce((product, size) => product * size, 1) * bits) / 8, 0);
   const length = prompt.length + Number(options.tokens) / 2;
   const attentions = description.sites.filter((site) => site.kind === 'attention');
-  return weights + attentions.reduce((sum, { keyValueHeads, headSize }) => sum + 2 * 4 * length * keyValueHeads * headSize, 0);
+  return weights + prompts.length * attentions.reduce((sum, { keyValueHeads, headSize }) => sum + 2 * 4 * length * keyValueHeads * headSize, 0);
 }
 
 function readBandwidth(count: number): number {

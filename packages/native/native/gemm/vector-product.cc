@@ -16,7 +16,7 @@ void vectorProduct(const MatrixView& w, int64_t rows, int64_t columns, const flo
     float* decoded = scratch<float>(Scratch::kDecode, kRun);
     for (int64_t r = begin; r < end; r++) {
       float sums[kVectorProductRows] = {};
-      const bool isBfloat = w.format == Format::bf16;
+      const bool isBfloat = w.format == Format::bf16;  // multiplied as it is stored
       if (isBfloat) table.bfloatDots(static_cast<const uint16_t*>(w.data) + r * w.stride, x, n, columns, columns, sums);
       for (int64_t c = 0; c < columns && !isBfloat; c += kRun) {
         const int64_t count = std::min(kRun, columns - c);
