@@ -110,6 +110,17 @@ describe('a causal language model', () => {
     loaded.dispose();
   });
 
+  it('names the setting for templates that rewrite earlier turns', async () => {
+    const model = join(folder, 'rewriting');
+    cpSync(fixture('llama'), model, { recursive: true });
+    writeFileSync(join(model, 'chat_template.jinja'), "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] if loop.last else '…' }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}");
+    const long = chats.map(({ messages }) => ({ messages: [...messages, ...messages] }));
+    const settings = { 'model.hf_text.checkpoint_name': model, 'optim.max_steps': 1 };
+    const { predictor } = predictorOf('causal-lm', 'llama', { hyperparameters: settings });
+    await expect(fitted(predictor, long)).rejects.toMatchObject({ code: 'PEFT_CHAT_TURNS', message: expect.stringContaining('--set data.chat_answers=last') as string });
+    predictor.dispose();
+  });
+
   it('says what is missing for conversations without a chat template', async () => {
     const { predictor } = predictorOf('causal-lm', 'llama', { path: join(folder, 'x') });
     const before = tf.memory().numTensors;

@@ -69,7 +69,7 @@ async function fit(trainArgument: string | undefined, flags: FitFlags, command: 
   const file: RunFile = flags.config === undefined ? {} : readRunFile(flags.config);
   const task = (flags.task ?? file.task) as TaskName | undefined;
   if (task !== undefined) check.oneOf('fit', '--task', task, TASK_NAMES);
-  const label = flags.label ?? file.label ?? (isTableTask(task) ? missing('--label', 'the column to predict') : undefined);
+  const label = flags.label ?? file.label ?? (isTableTask(task) ? missing('--label', 'the column to predict (or --task causal-lm, seq2seq … for what is not told by a label)') : undefined);
   const columnRoles = { ...file.map, ...roles(flags.map) };
   const train = trainArgument ?? file.train ?? missing('TRAIN', 'the training table');
   const output = flags.output ?? file.output ?? missing('--output', 'the folder for the model');

@@ -79,7 +79,7 @@ const conversations = (column: string): CausalFormat => ({
   input: column,
   check: (table) => void conversationsOf(table, column),
   examples: (table, tools) =>
-    chatData(conversationsOf(table, column), tools.base.tokenizer, templateOf(tools), { maxLength: textLength(tools), answers: tools.settings['data.chat_answers'], ...signalOf(tools) }),
+    chatData(conversationsOf(table, column), tools.base.tokenizer, templateOf(tools), { maxLength: textLength(tools), answers: tools.settings['data.chat_answers'], ...signalOf(tools) }).catch(withSetting),
   prompts(table, tools) {
     const template = templateOf(tools);
     return conversationsOf(table, column).map((messages) => tools.base.tokenizer.ids(template.render(untilAnswer(messages), { addGenerationPrompt: true })));
@@ -91,6 +91,12 @@ const conversations = (column: string): CausalFormat => ({
       throw new PeftError('PEFT_DATA_INVALID', `predictor: conversation ${row} of ${table.source} does not end with an answer of the assistant to compare with.`, { hint: 'end each conversation with the wanted answer, or score by perplexity' });
     }),
 });
+
+/** How the way out that the error names is written as a setting. */
+function withSetting(error: unknown): never {
+  if (!(error instanceof PeftError) || error.code !== 'PEFT_CHAT_TURNS') throw error;
+  throw new PeftError(error.code, error.message.split('\n')[0]!, { hint: 'train on the last answer of each conversation: data.chat_answers=last (CLI: --set data.chat_answers=last)', cause: error });
+}
 
 const signalOf = ({ signal }: DataTools) => ({ ...(signal && { signal }) });
 const templateOf = ({ base: { filesFolder, tokenizer } }: DataTools) => loadChatTemplate(filesFolder, tokenizer);
