@@ -19,7 +19,7 @@ export { parameterCount, parameterSites, siteAt, type HeadOptions, type ModelDes
 export { BASE_ADAPTER, ModelRun, type ExtraKeyValues, type RunHost, type RunOptions } from './model-run.js';
 export * from './peft-method.js';
 export { pool } from './pooled-head.js';
-export { quantizableWeights } from './quantizable.js';
+export { convertedWeights, quantizableWeights } from './quantizable.js';
 export { QUERY_VALUE_TARGETS, queryValueTargets } from './query-value-targets.js';
 export { randomWeights } from './random-weights.js';
 export { SITE_KINDS, type AttentionSite, type EmbeddingSite, type LinearSite, type NormSite, type ParameterSite, type SequenceSite, type Site, type SiteKind, type SiteOf, type SublayerSite } from './sites.js';

@@ -5,7 +5,7 @@ import { PeftError } from '@peft/errors';
 import type { QuantizedSource } from '@peft/hub';
 import { decodeFloat32, freezeTensor, memorySource, randomKey, type Engine, type FreezeOptions, type FrozenWeight, type TensorSource } from '@peft/ops';
 import type { ModelDescription, ParameterSpec } from './model-description.js';
-import { quantizableWeights } from './quantizable.js';
+import { convertedWeights } from './quantizable.js';
 
 /** Stored tensors by name: a checkpoint, or values in memory. */
 export interface WeightStore {
@@ -15,15 +15,18 @@ export interface WeightStore {
   quantized?(name: string): QuantizedSource | undefined;
 }
 
-/** How the matrices of linear sites are quantised while loading; what else a model has stays as it is. */
+/**
+ * What the base's matrices become while loading: `nf4`, `fp4` and `int8` are for those of linear sites (see `quantizableWeights`), `bf16` and `f16`
+ * for all. What else a model has stays as it is.
+ */
 export interface WeightQuantization extends Pick<FreezeOptions, 'blockSize' | 'doubleQuantization'> {
-  readonly format: 'nf4' | 'fp4' | 'int8';
+  readonly format: 'nf4' | 'fp4' | 'int8' | 'bf16' | 'f16';
   /** Modules to keep as they are, beside the head: whole paths, or their ends. */
   readonly skipModules?: readonly string[];
 }
 
 export interface LoadWeightsOptions {
-  /** Quantise the matrices of linear sites while loading. Those that the checkpoint stores quantised stay as they are. */
+  /** Quantise or round matrices while loading. Those that the checkpoint stores quantised stay as they are. */
   readonly quantization?: WeightQuantization;
   /** Seed of parameters that the checkpoint lacks (a fresh head). Default 0. */
   readonly seed?: number;
@@ -54,7 +57,7 @@ export function loadWeights(description: ModelDescription, store: WeightStore, e
   try {
     const missing = description.parameters.filter((spec) => !spec.init && !findName(spec, description, store));
     if (missing.length) throw missingWeights(description, missing, store);
-    const quantizable = options.quantization ? quantizableWeights(description, options.quantization.skipModules) : new Set<string>();
+    const quantizable = options.quantization ? convertedWeights(description, options.quantization) : new Set<string>();
     const totalBytes = description.parameters.reduce((sum, spec) => sum + storedBytes(findName(spec, description, store)), 0);
     let loadedBytes = 0;
     for (const spec of description.parameters) {

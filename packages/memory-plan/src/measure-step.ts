@@ -10,7 +10,7 @@ import { PeftError } from '@peft/errors';
 import { crossEntropy, linearCrossEntropy, variableGradients } from '@peft/ops';
 import type { SizingKind } from './register-sizing-kernels.js';
 import { SizingEngine, type SizingWeight } from './sizing-engine.js';
-import { sizesStore, type PlannedDtype } from './sizes-store.js';
+import { sizesStore, type PlannedDtype, type StoredQuantization } from './sizes-store.js';
 import { withoutValues } from './without-values.js';
 
 /** How the model runs and what its loss is, a task of @peft/trainer, say. Without one both fit the head; a task without `forward` runs the model as it is. */
@@ -31,7 +31,7 @@ export interface MeasureRequest {
   /** Quantised while loading. */
   readonly quantization?: WeightQuantization;
   /** The checkpoint's own quantisation. */
-  readonly storedQuantization?: WeightQuantization;
+  readonly storedQuantization?: StoredQuantization;
   /** Whether the engine has a kernel for each operation. */
   readonly kind: SizingKind;
   readonly task?: PlannedTask;

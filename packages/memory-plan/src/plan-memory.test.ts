@@ -16,7 +16,7 @@ const DEBERTA = { model_type: 'deberta-v2', vocab_size: 400, hidden_size: 96, in
 const T5 = { model_type: 't5', vocab_size: 400, d_model: 128, d_kv: 32, num_heads: 4, d_ff: 256, num_layers: 3, num_decoder_layers: 3, feed_forward_proj: 'gated-gelu', tie_word_embeddings: false };
 const BERT = { model_type: 'bert', vocab_size: 400, hidden_size: 128, num_hidden_layers: 3, num_attention_heads: 4, intermediate_size: 256, max_position_embeddings: 256, type_vocab_size: 2, hidden_dropout_prob: 0.1, attention_probs_dropout_prob: 0.1 };
 const classes: HeadOptions = { kind: 'pooled-linear', outputs: 2 };
-const NF4: WeightQuantization = { format: 'nf4', doubleQuantization: true };
+const NF4 = { format: 'nf4', doubleQuantization: true } as const;
 
 const familyOf = (config: { model_type: string }): Architecture<never> => architectureFor(config.model_type, architectures as never) as never;
 const machine = (usableBytes: number) => ({ totalBytes: 32e9, usableBytes });
@@ -120,6 +120,8 @@ describe('a plan', () => {
     const paged = planMemory({ ...request, residentStateBytes: 1000 });
     expect([paged.optimizerStateBytes, paged.pagedStateBytes]).toEqual([1000, plain.optimizerStateBytes - 1000]);
     expect(planMemory({ ...request, quantization: NF4 }).weightBytes).toBeLessThan(plain.weightBytes);
+    const narrow = (format: 'bf16' | 'f32') => planMemory({ ...request, config: LLAMA, storedDtype: 'F32', ...(format === 'bf16' && { quantization: { format } }) }).weightBytes;
+    expect(narrow('bf16')).toBeLessThan(0.51 * narrow('f32'));
     expect(planMemory({ ...request, storedQuantization: NF4 }).weightBytes).toBe(planMemory({ ...request, quantization: NF4 }).weightBytes);
   });
 

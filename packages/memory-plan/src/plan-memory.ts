@@ -5,8 +5,7 @@
  * micro-batch's forward and backward pass (`measure-step.ts` runs them without values), evaluation the same of a forward pass alone, and update is what the optimiser's step needs
  * for the largest parameter while no activation lives. Precision of the products does not enter: activations are float32 in all of them.
  */
-import type { Architecture, HeadOptions, MethodSpec, WeightQuantization } from '@peft/core';
-import { quantizableWeights } from '@peft/core';
+import { convertedWeights, type Architecture, type HeadOptions, type MethodSpec, type WeightQuantization } from '@peft/core';
 import { check } from '@peft/errors';
 import { readQuantizationConfig } from '@peft/hub';
 import { STORED_BYTES } from '@peft/ops';
@@ -14,7 +13,7 @@ import { adamw, stateBytes, type Optimizer } from '@peft/optim';
 import { machineMemory, type MachineMemory } from './machine-memory.js';
 import { sizeModel, type Checkpointing, type MeasuredModel, type PlannedBatch, type PlannedTask } from './measure-step.js';
 import type { SizingKind } from './register-sizing-kernels.js';
-import type { PlannedDtype } from './sizes-store.js';
+import type { PlannedDtype, StoredQuantization } from './sizes-store.js';
 
 /** How a run uses memory, beside its model. */
 export interface RunSettings {
@@ -43,7 +42,7 @@ export interface PlanRequest extends RunSettings {
   /** Type of the checkpoint's tensors. Default: config.json's `dtype` or `torch_dtype`, else float32. */
   readonly storedDtype?: PlannedDtype;
   /** The checkpoint is quantised already; its linear maps stay as they are. Default: config.json's `quantization_config`. */
-  readonly storedQuantization?: WeightQuantization;
+  readonly storedQuantization?: StoredQuantization;
   /** Whose memory: the native engine has a kernel for each operation, the portable one has not. Default `native`. */
   readonly engine?: 'native' | 'portable';
   readonly task?: PlannedTask;
@@ -171,7 +170,7 @@ function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): Mem
 
 /** The most that lives while the weights come one by one: those that are there and the one that is read, unless the engine maps it from its file. */
 function loadingBytes({ description, weightBytesOf }: MeasuredModel, quantization: WeightQuantization | undefined, { storedDtype, engine, hasFiles }: Fixed): number {
-  const changed = quantization ? quantizableWeights(description, quantization.skipModules) : undefined;
+  const changed = quantization ? convertedWeights(description, quantization) : undefined;
   let there = 0;
   let most = 0;
   for (const { name, use, shape } of description.parameters) {

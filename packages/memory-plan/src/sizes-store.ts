@@ -2,6 +2,9 @@
 import { quantizableWeights, type ModelDescription, type WeightQuantization, type WeightStore } from '@peft/core';
 import { STORED_BYTES, type TensorSource } from '@peft/ops';
 
+/** How a checkpoint's linear maps are stored, where they are quantised. */
+export type StoredQuantization = WeightQuantization & { readonly format: 'nf4' | 'fp4' | 'int8' };
+
 /** Of which type an ordinary checkpoint's tensors are. */
 export type PlannedDtype = 'F32' | 'F16' | 'BF16';
 
@@ -9,7 +12,7 @@ export type PlannedDtype = 'F32' | 'F16' | 'BF16';
  * @param stored how the checkpoint has its linear maps, when they are quantised in the file.
  * Vectors are read as zeros; matrices are never read.
  */
-export function sizesStore(description: ModelDescription, dtype: PlannedDtype, stored?: WeightQuantization): WeightStore {
+export function sizesStore(description: ModelDescription, dtype: PlannedDtype, stored?: StoredQuantization): WeightStore {
   const specs = new Map(description.parameters.map((spec) => [spec.name, spec]));
   const packed = stored ? quantizableWeights(description, stored.skipModules) : new Set<string>();
   const source = (name: string): TensorSource | undefined => {

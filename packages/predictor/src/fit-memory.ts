@@ -61,7 +61,7 @@ export async function planFit(parts: Parts): Promise<FitMemory> {
 export function quantizationOf(settings: Hyperparameters): WeightQuantization | undefined {
   const format = settings['model.hf_text.quantization'] ?? 'auto'; // folders of earlier versions do not have it
   if (format === 'auto') return undefined;
-  return format === 'int8' ? { format } : { format, doubleQuantization: true };
+  return format === 'nf4' || format === 'fp4' ? { format, doubleQuantization: true } : { format };
 }
 
 async function requestOf({ app, settings, base, task, spec, data }: Parts, engine: 'native' | 'portable'): Promise<PlanRequest> {

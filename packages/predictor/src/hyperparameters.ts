@@ -15,10 +15,10 @@ export interface Hyperparameters {
   /** Recompute each block in the backward pass. `auto`: when the batch would not fit. */
   'model.hf_text.gradient_checkpointing': boolean | 'auto';
   /**
-   * Quantise the linear maps of the base while it is read: `nf4`, `fp4` (double quantisation) or `int8`; what trains stays float32. `auto`:
-   * `nf4` when the run would not fit the memory without. null: as the checkpoint is.
+   * Quantise the linear maps of the base while it is read: `nf4`, `fp4` (double quantisation) or `int8`; or round all of its matrices: `bf16`, `f16`.
+   * What trains stays float32. `auto`: `nf4` when the run would not fit the memory without. null: as the checkpoint is.
    */
-  'model.hf_text.quantization': 'nf4' | 'fp4' | 'int8' | 'auto' | null;
+  'model.hf_text.quantization': 'nf4' | 'fp4' | 'int8' | 'bf16' | 'f16' | 'auto' | null;
   /** Read weights tensor by tensor. Always so here; accepted for AutoGluon's sake. */
   'model.hf_text.low_cpu_mem_usage': boolean;
   /** AutoGluon's word-level augmentation, which this toolkit does not have: only 0. */
@@ -97,7 +97,7 @@ const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.freeze({
   'model.hf_text.max_text_len': { default: 512, check: number(4, 1e6, true) },
   'model.hf_text.max_target_len': { default: 128, check: number(1, 1e6, true) },
   'model.hf_text.gradient_checkpointing': { default: 'auto', check: oneOf(true, false, 'auto') },
-  'model.hf_text.quantization': { default: null, check: oneOf('nf4', 'fp4', 'int8', 'auto', null) },
+  'model.hf_text.quantization': { default: null, check: oneOf('nf4', 'fp4', 'int8', 'bf16', 'f16', 'auto', null) },
   'model.hf_text.low_cpu_mem_usage': { default: false, check: oneOf(true, false) },
   'model.hf_text.text_trivial_aug_maxscale': { default: 0, check: oneOf(0) },
   'data.chat_answers': { default: 'all', check: oneOf('all', 'last') },

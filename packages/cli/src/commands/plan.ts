@@ -39,7 +39,7 @@ export function addPlan(program: Command, terminal: Terminal): void {
     .option('--checkpointing [blocks]', 'blocks that keep only their inputs: all, or the first so many')
     .option('--optimizer <name>', OPTIMIZER_NAMES.join(', '), 'adamw')
     .option('--resident <size>', 'what of the optimiser state stays in memory (64MB); the rest lies in a page file')
-    .option('--base <format>', 'quantise the base while loading: nf4, fp4 or int8')
+    .option('--base <format>', 'quantise the base while loading: nf4, fp4 or int8; or round it: bf16 or f16')
     .option('--block-size <weights>', 'weights that share a maximum; default 64')
     .option('--no-double-quantization', 'keep the maxima in float32')
     .option('--dtype <name>', `type of the checkpoint: ${Object.keys(DTYPES).join(', ')}; default: as the weights are, or config.json says`)
@@ -125,8 +125,8 @@ function flagOf(kind: Suggestion['kind'], { batch, checkpointing, optimizer, res
 const toJson = ({ kind, text, isExact, peakBytes, fits, settings }: Suggestion) => ({ kind, text, isExact, peakBytes, fits, flag: flagOf(kind, settings) });
 
 function quantizationOf(format: string, { blockSize, doubleQuantization }: PlanFlags): WeightQuantization {
-  check.oneOf('plan', '--base', format, ['nf4', 'fp4', 'int8']);
-  return { format, ...(format !== 'int8' && { doubleQuantization }), ...(blockSize !== undefined && { blockSize: integer('--block-size', blockSize) }) } as WeightQuantization;
+  check.oneOf('plan', '--base', format, ['nf4', 'fp4', 'int8', 'bf16', 'f16']);
+  return { format, ...((format === 'nf4' || format === 'fp4') && { doubleQuantization }), ...(blockSize !== undefined && { blockSize: integer('--block-size', blockSize) }) } as WeightQuantization;
 }
 
 function headOf({ head, outputs }: PlanFlags): HeadOptions {
