@@ -71,7 +71,7 @@ describe('optimisers by name', () => {
     `);
     expect(() => createOptimizer('adamw', { eps: 1 } as object)).toThrowErrorMatchingInlineSnapshot(`
       [PeftError: adamw: unknown option "eps".
-        hint: Did you mean "epsilon"? Known options: beta1, beta2, epsilon, kernel]
+        hint: Did you mean "epsilon"? Known options: beta1, beta2, epsilon]
     `);
     expect(() => createOptimizer('adamw', { beta1: 1 })).toThrowErrorMatchingInlineSnapshot(`[PeftError: adamw: beta1 must be a number in [0, 1), got 1.]`);
     expect(() => createOptimizer('sgd', { nesterov: true })).toThrowErrorMatchingInlineSnapshot(`
