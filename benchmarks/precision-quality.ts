@@ -35,7 +35,7 @@ async function run(precision: 'bf16' | '32', seed: number): Promise<{ loss: numb
     await predictor.fit(training, {
       tuningData: dev,
       seed,
-      hyperparameters: { 'model.hf_text.checkpoint_name': here('model'), 'optim.peft': 'ia3_bias', 'model.hf_text.max_text_len': 32, 'optim.lr': 2e-2, 'optim.max_epochs': 3, 'optim.val_check_interval': 1, 'env.batch_size': 16, 'env.engine': 'native', 'env.precision': precision },
+      hyperparameters: { 'model.hf_text.checkpoint_name': here('model'), 'optim.peft': 'ia3_bias', 'model.hf_text.max_text_len': 64, 'optim.lr': 5e-3, 'optim.max_epochs': 3, 'optim.val_check_interval': 1, 'env.batch_size': 16, 'env.engine': 'native', 'env.precision': precision },
     });
     const accuracies: number[] = [];
     for (const test of tests) accuracies.push((await predictor.evaluate(test))['accuracy']!);

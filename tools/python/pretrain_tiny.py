@@ -1,20 +1,22 @@
 """Pre-trains the small multilingual encoder of the example: DeBERTa-v2 as mDeBERTa-v3, on sentences and translations.
 
-Everything is learnt with one question: which of the batch belongs to this sentence, its translation or a sentence that
-stood near it (InfoNCE with in-batch negatives, as LaBSE, Feng et al. 2020)? Translations put languages into one space;
+Nearly everything is learnt by one question: which of the batch is this sentence's translation, or the continuation of its
+document (InfoNCE with in-batch negatives, as LaBSE, Feng et al. 2020)? Translations put languages into one space;
 sentences of one document share a topic.
 
  1. tokenizer: Unigram with NFKC and Metaspace.
- 2. bag: the embedding table and the first layer's attention of the first token alone, all other parameters left out. It
-    sees millions of tokens a minute, because everything but a weighted sum is computed once per token of the vocabulary.
- 3. encoder: all layers, started so that the first token's state is exactly the bag's; InfoNCE on both sentences of a
-    pair, one of them with masked tokens, which are predicted as well (of the tokens of the batch and a sample).
+ 2. bag: the embedding table and the first layer's attention of the first token alone, all else left out. It reads
+    hundreds of thousands of tokens a second, because everything but a weighted sum is computed once per token of the
+    vocabulary. After a tenth of its time on translations it tells which neighbouring lines come from one document.
+ 3. encoder: all layers, started so that the first token's state is nearly the bag's. Its vectors of sentences with masked
+    tokens are to find the bag's vectors of translations and documents; the masked tokens are predicted as well (among the
+    tokens of the batch and a sample).
 
 Corpus folder: mono.<lang>.txt.xz (a sentence per line, neighbours mostly of one document) and parallel.tsv.xz (lang1,
 lang2, text1, text2, likewise). Output folder: config.json, model.safetensors (bf16), tokenizer.json,
 tokenizer_config.json, training.json. Work folder: state to go on from after an interruption; stages done are kept.
 
-    python pretrain_tiny.py --corpus DIR --work DIR --out DIR --bag-minutes 8 --minutes 75 --threads 2
+    python pretrain_tiny.py --corpus DIR --work DIR --out DIR --bag-minutes 20 --minutes 13 --threads 2
 
 Needs torch, transformers, tokenizers, safetensors, numpy.
 """
@@ -117,10 +119,10 @@ def load_packed(args):
 # ---------------------------------------------------------------- which pairs are asked for
 
 class Sampler:
-    """Draws batches of row pairs: translations, neighbours of one language, neighbours across a pair's languages."""
+    """Draws batches of row pairs: translations, a sentence and the next ones of its document, a sentence and the translations of the next ones."""
 
-    def __init__(self, packed, pair_languages, related, seed):
-        self.packed, self.random = packed, np.random.default_rng(seed)
+    def __init__(self, packed, pair_languages, related, reach, seed):
+        self.packed, self.reach, self.random = packed, reach, np.random.default_rng(seed)
         self.left, self.right = packed["left"], packed["right"]
         self.languages = sorted(set(related) - {"left"})
         enough = (np.diff(self.left.offsets) > 4) & (np.diff(self.right.offsets) > 4)
@@ -142,13 +144,16 @@ class Sampler:
         name = self.random.choice(self.languages, p=self.share)
         texts, starts = self.packed[name], self.related[name]
         chosen = self.random.choice(starts, count, replace=len(starts) < count)
-        other = (chosen + self.random.integers(1, 4, count)).clip(max=len(texts) - 1)
-        return [texts[i] for i in chosen], [texts[i] for i in other], chosen // 4
+        return [texts[i] for i in chosen], following(texts, chosen, self.reach), chosen // 8
 
     def across(self, count):
         chosen = self.random.choice(self.related["left"], count)
-        other = (chosen + self.random.integers(1, 3, count)).clip(max=len(self.right) - 1)
-        return [self.left[i] for i in chosen], [self.right[i] for i in other], chosen // 4
+        return [self.left[i] for i in chosen], following(self.right, chosen, self.reach), chosen // 8
+
+
+def following(texts, chosen, reach):
+    """The next `reach` rows of each chosen one, joined."""
+    return [texts.ids[texts.offsets[min(i + 1, len(texts) - 1)]:texts.offsets[min(i + 1 + reach, len(texts))]] for i in chosen]
 
 
 def related_starts(vector_of, packed, documents, threshold=0.12, window=24):
@@ -175,6 +180,8 @@ def related_starts(vector_of, packed, documents, threshold=0.12, window=24):
         begin = texts.ids[np.minimum(texts.offsets[:-1, None] + [[1, 2]], len(texts.ids) - 1)].astype(np.int64) @ [65536, 1]
         in_order = np.convolve(begin[:-1] == begin[1:], np.ones(window) / window, "same") > 0.25  # lists sorted by the alphabet
         result[name] = np.flatnonzero((smooth > threshold) & long_enough & ~in_order)
+        if len(result[name]) == 0:
+            raise SystemExit(f"no neighbouring rows of {name} are alike: give --bag-minutes time, or leave {name} out of --documents")
         print(f"neighbours {name}: {len(result[name])} of {len(texts)} rows", np.percentile(smooth, [10, 25, 50, 75, 90]).round(3), flush=True)
     return result
 
@@ -472,8 +479,8 @@ def mask_rows(rows, rate, vocab_size, generator):
     return noisy, targets
 
 
-def train_encoder(model, sampler, args, report):
-    """Ranking on every step; one side of the pair has masked tokens. Goes on from the work folder's state if there is one."""
+def train_encoder(model, bag, sampler, args, report):
+    """Every step ranks the bag's vectors of translations or documents for the encoder's of sentences with masked tokens. Goes on from the work folder's state if there is one."""
     kept = f"{args.work}/state.pt"
     inner = [p for n, p in model.named_parameters() if "word_embeddings" not in n]
     optimizer = torch.optim.AdamW([
@@ -499,13 +506,13 @@ def train_encoder(model, sampler, args, report):
             group["lr"] = group["base"] * min(1, (done["step"] + 1) / 50) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
         kind = kinds[sampler.random.choice(3, p=shares)]
         a, b, chosen = getattr(sampler, kind)(args.batch)
-        if sampler.random.random() < 0.5:
+        if kind == "translations" and sampler.random.random() < 0.5:
             a, b = b, a
         noisy, targets = mask_rows(a, args.masked, model.config.vocab_size, sampler.random)
-        nothing = (np.zeros(0, np.int64), np.zeros(0, np.uint16))
-        run = model.run([*noisy, *b], targets + [nothing] * len(b), workers, groups=4 * len(workers))
-        vectors = F.normalize(run.first, dim=-1)
-        ranked, hit = ranking_loss(vectors[:len(a)], vectors[len(a):], chosen, args.temperature)
+        run = model.run(noisy, targets, workers, groups=4 * len(workers))
+        with torch.no_grad():
+            wanted = F.normalize(bag(b), dim=-1)
+        ranked, hit = ranking_loss(F.normalize(run.first, dim=-1), wanted, chosen, args.temperature)
         others = sampler.packed["left"].ids[sampler.random.integers(0, len(sampler.packed["left"].ids), 1500)]
         masked = model.masked_loss(run, np.concatenate([others[others > MASK], sampler.random.integers(5, model.config.vocab_size, 1500)]))
         optimizer.zero_grad(set_to_none=True)
@@ -513,7 +520,7 @@ def train_encoder(model, sampler, args, report):
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         done["step"] += 1
-        done["tokens"] += sum(map(len, a)) + sum(map(len, b))
+        done["tokens"] += sum(map(len, a))
         done["seconds"] = clock.seconds()
         seen[kind].append((ranked.item(), hit)), seen["masked"].append((masked.item(), 0))
         if done["step"] % 25 == 0:
@@ -534,7 +541,7 @@ def save(model, bag_done, done, args):
     half = DebertaV2Model(model.config)
     half.load_state_dict(model.body.state_dict())
     half.to(torch.bfloat16).save_pretrained(args.out)
-    Tokenizer.from_file(f"{args.work}/tokenizer.json").save(f"{args.out}/tokenizer.json")
+    Tokenizer.from_file(f"{args.work}/tokenizer.json").save(f"{args.out}/tokenizer.json", pretty=False)
     parameters = sum(p.numel() for p in model.body.parameters())
     json.dump({"tokenizer_class": "DebertaV2TokenizerFast", "model_max_length": LENGTH, "cls_token": "[CLS]", "sep_token": "[SEP]",
                "pad_token": "[PAD]", "unk_token": "[UNK]", "mask_token": "[MASK]", "bos_token": "[CLS]", "eos_token": "[SEP]"},
@@ -550,21 +557,22 @@ def main():
     ap.add_argument("--corpus", required=True)
     ap.add_argument("--work", required=True)
     ap.add_argument("--out", required=True)
-    ap.add_argument("--bag-minutes", type=float, default=10)
-    ap.add_argument("--minutes", type=float, default=60, help="for the encoder")
+    ap.add_argument("--bag-minutes", type=float, default=20)
+    ap.add_argument("--minutes", type=float, default=13, help="for the encoder")
     ap.add_argument("--hidden", type=int, default=256)
     ap.add_argument("--layers", type=int, default=3)
     ap.add_argument("--heads", type=int, default=4)
     ap.add_argument("--vocab", type=int, default=32000)
     ap.add_argument("--length", type=int, default=64, help="tokens of a text")
     ap.add_argument("--documents", nargs="+", default=["en", "de", "ja", "es", "zh"], help="languages whose neighbouring lines come from one document")
-    ap.add_argument("--mix", nargs=3, type=float, default=[0.45, 0.38, 0.17], help="shares of translations, neighbours, neighbours across languages")
+    ap.add_argument("--mix", nargs=3, type=float, default=[0.3, 0.48, 0.22], help="shares of translations, neighbours, neighbours across languages")
+    ap.add_argument("--reach", type=int, default=8, help="sentences of a document that are asked for")
     ap.add_argument("--bag-batch", type=int, default=2048)
     ap.add_argument("--bag-lr", type=float, default=4e-3)
-    ap.add_argument("--bag-temperature", type=float, default=0.1)
+    ap.add_argument("--bag-temperature", type=float, default=0.15)
     ap.add_argument("--bag-drop", type=float, default=0.1)
-    ap.add_argument("--batch", type=int, default=128)
-    ap.add_argument("--lr", type=float, default=1e-3)
+    ap.add_argument("--batch", type=int, default=256)
+    ap.add_argument("--lr", type=float, default=5e-4)
     ap.add_argument("--table-rate", type=float, default=0.3, help="learning rate of the embedding table, times --lr")
     ap.add_argument("--temperature", type=float, default=0.1)
     ap.add_argument("--masked", type=float, default=0.15)
@@ -598,10 +606,10 @@ def main():
         bag.load_state_dict(state["bag"])
         bag_done, related = state["done"], state["related"]
     else:
-        sampler = Sampler(packed, pair_languages, {"left": np.arange(2)}, args.seed)
+        sampler = Sampler(packed, pair_languages, {"left": np.arange(2)}, args.reach, args.seed)
         first = train_bag(bag, lambda: sampler.translations(args.bag_batch), args.bag_minutes * 0.1, args.bag_lr, args.bag_temperature, args.bag_drop, lambda step, seconds: None)
         related = related_starts(bag.vectors, packed, args.documents)
-        sampler = Sampler(packed, pair_languages, related, args.seed + 1)
+        sampler = Sampler(packed, pair_languages, related, args.reach, args.seed + 1)
         shares = np.array(args.mix) / sum(args.mix)
 
         def draw():
@@ -621,7 +629,7 @@ def main():
         report(model.vectors)
         save(model, bag_done, done, args)
 
-    done = train_encoder(model, Sampler(packed, pair_languages, related, args.seed + 2), args, report_and_save)
+    done = train_encoder(model, bag, Sampler(packed, pair_languages, related, args.reach, args.seed + 2), args, report_and_save)
     report_and_save(done)
 
 

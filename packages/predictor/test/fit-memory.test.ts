@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { override, type Module, type TrainEvent } from '@peft/core';
 import { afterEach, describe, expect, test } from 'vitest';
 import { MACHINE_MEMORY, PeftPredictor } from '../src/index.js';
-import { quickPredictor, quickRows } from './quick.js';
+import { quickPredictor, quickRows, type QuickRow } from './quick.js';
 
 const rows = quickRows(24);
 const folders: string[] = [];
@@ -36,9 +36,11 @@ describe('a fit and its memory', () => {
   test('takes smaller micro-batches and a quantised base where they were left to it, and the saved predictor is quantised again', async () => {
     const path = mkdtempSync(join(tmpdir(), 'peft-memory-'));
     folders.push(path);
-    const asked = { ...SHORT, 'model.hf_text.quantization': 'auto', 'env.per_gpu_batch_size': 'auto' } as const;
-    const { predictor, events } = quickPredictor({ path, modules: [machine((await neededBytes(asked)) - 2e6)], hyperparameters: asked });
-    await predictor.fit(rows);
+    // Texts so long that a step takes more than reading the table of embeddings, of which no setting takes less.
+    const long = quickRows(16).map(({ topic, text }) => ({ topic, text: Array<string>(8).fill(text).join(' ') }));
+    const asked = { ...SHORT, 'model.hf_text.max_text_len': 64, 'env.batch_size': 16, 'model.hf_text.quantization': 'auto', 'env.per_gpu_batch_size': 'auto' } as const;
+    const { predictor, events } = quickPredictor({ path, modules: [machine((await neededBytes(asked, long)) - 2e6)], hyperparameters: asked });
+    await predictor.fit(long);
     const { changes } = planned(events)!;
     expect(changes).not.toEqual([]);
     const before = await predictor.predict(rows);
@@ -57,7 +59,7 @@ describe('a fit and its memory', () => {
 });
 
 /** What the run takes beside what the process has. */
-async function neededBytes(hyperparameters: object): Promise<number> {
+async function neededBytes(hyperparameters: object, rows: readonly QuickRow[]): Promise<number> {
   const { predictor, events } = quickPredictor({ modules: [machine(1e12)], hyperparameters });
   await predictor.fit(rows);
   predictor.dispose();
