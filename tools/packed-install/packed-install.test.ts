@@ -15,7 +15,7 @@ const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const folders = packageFolders(root);
 /** Packages that are no methods; the examples of their READMEs are run by tests of their own. */
-const OTHERS = ['cli', 'core', 'create-method', 'data', 'errors', 'generation', 'hub', 'layers', 'memory-plan', 'models', 'native', 'ops', 'optim', 'portable', 'predictor', 'studio', 'tensorflow', 'testing', 'trainer', 'webgpu'];
+const OTHERS = ['cli', 'core', 'create-method', 'data', 'errors', 'generation', 'hub', 'layers', 'memory-plan', 'models', 'native', 'ops', 'optim', 'portable', 'predictor', 'tensorflow', 'testing', 'trainer'];
 const methods = folders.filter((folder) => !OTHERS.includes(folder));
 
 let work: string;
