@@ -27,7 +27,7 @@ it('the commands run', () => {
   const script = `set -e\nnpx() { shift; "${process.execPath}" "${join(root, 'packages/cli/bin/peft.mjs')}" "$@"; }\n${blocks('sh').join('echo ======\n')}`;
   const printed = execFileSync('bash', ['-c', script], { cwd: folder, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).split('======\n');
   const lastLines = printed.map((text) => text.trim().split('\n').at(-1)!);
-  expect(lastLines[0]).toMatch(/^\w+\t(\w+(\/\w+)?=[\d.]+ ?)+$/); // a topic and the probability of each
+  expect(lastLines[0]).toMatch(/^[\w/]+\t([\w/]+=[\d.]+ ?){7}$/); // a topic and the probability of each of the seven, among them science/technology
   expect(lastLines[1]!.split(' ')).toHaveLength(3); // a tag per word
   expect(printed[2]).toMatch(/perplexity [\d.]+ on 1 validation rows/);
   expect(printed[3]).toMatch(/rougeL +bleu +perplexity/);
