@@ -37,7 +37,8 @@ describe.skipIf(reason !== undefined)(reason === undefined ? 'on the native engi
     { title, options: { rank: 3 } },
     { title: 'with DoRA', options: { rank: 3, dora: true, targets: 'all-linear' }, exactGradient: false },
     { title: 'rank-stabilised, from the singular values', options: { rank: 2, alpha: 3, rankStabilized: true, init: 'pissa' } },
-    { title: 'on the word embedding, with token rows', options: { rank: 2, targets: { roles: ['embedding.word', 'attention.query'] } } },
+    { title: 'on the word embedding', options: { rank: 2, targets: { roles: ['embedding.word', 'attention.query'] } }, on: ['encoder', 'decoder'] },
+    { title: 'on the embeddings of two stacks, which read one table', options: { rank: 2, targets: { roles: ['embedding.word', 'attention.query'] } }, on: ['encoder-decoder'], merges: false },
   ], options);
   describePeftMethod(lora, [{ title: 'QLoRA', options: { rank: 2 } }], { ...options, load: qlora().load, spec: (given) => qlora(given).method });
   describePeftMethod(ia3, [{ title }], options);

@@ -8,6 +8,7 @@
 import type { Adapter, OwnedParameter } from './adapter.js';
 import type { AdapterFormat, FileKey } from './adapter-format.js';
 import { readPeftSpec, writePeftConfig } from './adapter-files-peft-config.js';
+import { tiedEmbeddings } from './tied-embeddings.js';
 import { tiedOutputs } from './tied-output.js';
 
 /** Modules whose whole weight PEFT stores beside an adapter on them. */
@@ -41,8 +42,9 @@ export const peftFormat: AdapterFormat = Object.freeze({
 
   baseCopies(adapter) {
     const own = [...adapter.parameters.keys()];
+    const readers = new Set(tiedEmbeddings(adapter.description).map(({ reader }) => reader.path)); // PEFT looks at the module that holds the table alone
     const isStoredWhole = (path: string) => own.some((name) => name === `${path}.weight` || (name.startsWith(`${path}.`) && name.endsWith('trainable_tokens_delta')));
-    const sites = adapter.wrappedSites.filter(({ path }) => EMBEDDING_MODULES.includes(path.split('.').at(-1)!) && !isStoredWhole(path));
+    const sites = adapter.wrappedSites.filter(({ path }) => EMBEDDING_MODULES.includes(path.split('.').at(-1)!) && !isStoredWhole(path) && !readers.has(path));
     return new Map(sites.flatMap((site) => ('weight' in site ? [[`base_model.model.${insideWrapper(adapter, `${site.path}.weight`)}`, site.weight]] : [])));
   },
 } satisfies AdapterFormat);

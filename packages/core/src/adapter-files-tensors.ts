@@ -9,7 +9,8 @@ import type { Model } from './model.js';
 import type { ModelDescription } from './model-description.js';
 import type { MethodSpec } from './peft-method.js';
 import { isInModules } from './target-selection.js';
-import { tiedOutputs, type TiedOutput } from './tied-output.js';
+import { tiedEmbeddings } from './tied-embeddings.js';
+import { tiedOutputs } from './tied-output.js';
 
 /** Where the tensors of a file go. */
 export interface FilePlan {
@@ -80,13 +81,13 @@ export function planTensors(model: Model, spec: MethodSpec, format: AdapterForma
   const copies = new Map<string, { of: 'trained' | 'base'; parameter: string }>();
   const problems: string[] = [];
   const keys = store.names();
-  const outputs = tiedOutputs(description);
+  const readers: readonly TableReader[] = [...tiedOutputs(description).map(({ output, embedding }) => ({ path: output.path, embedding: embedding.path })), ...tiedEmbeddings(description).map(({ reader, embedding }) => ({ path: reader.path, embedding: embedding.path }))];
   for (const key of keys) {
     const { shape } = store.get(key)!;
     const read = format.readKey(key, { adapter: dry, keys });
     const isKnown = (candidate: string) => expected.has(candidate) || base.has(candidate);
     const own = read && variants(read.name, description.basePrefix).find(isKnown);
-    const tied = read && own === undefined ? variants(read.name, description.basePrefix).map((variant) => sharedName(variant, outputs)).find((candidate) => candidate !== undefined && isKnown(candidate)) : undefined;
+    const tied = read && own === undefined ? variants(read.name, description.basePrefix).map((variant) => sharedName(variant, readers)).find((candidate) => candidate !== undefined && isKnown(candidate)) : undefined;
     const name = own ?? tied;
     const wanted = name === undefined ? undefined : (expected.get(name)?.name ?? name);
     if (read === undefined || wanted === undefined) problems.push(`${key} [${shape.join(', ')}] has no place`);
@@ -144,10 +145,12 @@ function attachFor(model: Model, spec: MethodSpec, store: TensorStore, where: st
   }
 }
 
-/** What belongs to an output layer is the embedding's whose table it reads: the file has it twice. */
-function sharedName(name: string, outputs: readonly TiedOutput[]): string | undefined {
-  const tied = outputs.find(({ output }) => name.startsWith(`${output.path}.`));
-  return tied && `${tied.embedding.path}${name.slice(tied.output.path.length)}`;
+interface TableReader { readonly path: string; readonly embedding: string }
+
+/** What belongs to an output layer, or to an embedding, that reads another's table is the other's: the file has it twice. */
+function sharedName(name: string, readers: readonly TableReader[]): string | undefined {
+  const tied = readers.find(({ path }) => name.startsWith(`${path}.`));
+  return tied && `${tied.embedding}${name.slice(tied.path.length)}`;
 }
 
 /** With and without the class prefix (`bert.`), since a bare model lacks it. */

@@ -8,6 +8,7 @@ import { parameterSites, siteAt, type ModelDescription } from './model-descripti
 import type { AdapterParameter, AttachContext, MethodPart, MethodSpec, ParameterOptions, SiteAdapters, SiteHandle, StepCall, StepMemory, UnfreezeOptions } from './peft-method.js';
 import type { Site, SiteKind } from './sites.js';
 import { selectSites, type TargetSelection } from './target-selection.js';
+import { tiedEmbeddings, untiedEmbedding } from './tied-embeddings.js';
 import { tiedOutputs, untiedOutput } from './tied-output.js';
 
 /** Base tensors as an adapter needs them while it attaches. */
@@ -101,9 +102,10 @@ export class Adapter {
     return this.spec.parts.some(({ common }) => common.ensureWeightTying === true);
   }
 
-  /** Whether the trained copy of an embedding's table leaves the output layer that reads it as it was. */
+  /** Whether the trained copy of an embedding's table leaves the output layer and the embeddings that read it as they were. */
   isEmbeddingOnly(parameterName: string): boolean {
-    return this.unfrozen(parameterName)?.method === MODULES_TO_SAVE && !this.tiesWeights && tiedOutputs(this.description).some(({ output }) => output.weight === parameterName);
+    const readers = [...tiedOutputs(this.description).map(({ output }) => output), ...tiedEmbeddings(this.description).map(({ reader }) => reader)];
+    return this.unfrozen(parameterName)?.method === MODULES_TO_SAVE && !this.tiesWeights && readers.some(({ weight }) => weight === parameterName);
   }
 
   /** Sites that carry something of this adapter. */
@@ -132,6 +134,8 @@ export function attachAdapter(name: string, spec: MethodSpec, description: Model
     for (const part of spec.parts) attachPart(adapter, part, host, options);
     for (const parameter of modulesToSave(spec, description, options.strict ?? true)) unfreeze(adapter, host, parameter, MODULES_TO_SAVE);
     saveTiedOutputs(adapter, host);
+    saveTiedEmbeddings(adapter, host);
+    if (options.strict ?? true) refuseUnread(adapter);
     for (const parameter of options.alsoUnfreeze ?? []) unfreeze(adapter, host, parameter, 'file');
     return adapter;
   } catch (error) {
@@ -160,6 +164,37 @@ function saveTiedOutputs(adapter: Adapter, host: WeightHost | undefined): void {
     const parameter = ownParameter(name, [output.outFeatures, output.inFeatures], () => baseValues(host!, output.weight), host, { method: MODULES_TO_SAVE, origin: 'new', site: output });
     adapter.parameters.set(name, parameter);
     adapter.attachments.set(`linear ${output.path}`, [{ site: output, method: MODULES_TO_SAVE, adapter: untiedOutput(() => parameter.value) }]);
+  }
+}
+
+/** An embedding among the modules to save that reads another one's table gets a table of its own, or trains that one. */
+function saveTiedEmbeddings(adapter: Adapter, host: WeightHost | undefined): void {
+  const { spec, description } = adapter;
+  const modules = savedModules(spec, description);
+  for (const { reader, embedding } of tiedEmbeddings(description)) {
+    const name = `${reader.path}.weight`;
+    if (adapter.tiesWeights && adapter.at('embedding', reader.path).length > 0) {
+      throw new PeftError('PEFT_CONFIG_UNSUPPORTED', `ensureWeightTying: what stands on ${reader.path} does not go on to all that read the table of ${embedding.path}.`, { hint: 'it goes with modulesToSave and token rows' });
+    }
+    if (!isSaved(name, modules)) continue;
+    if (adapter.tiesWeights) {
+      unfreeze(adapter, host, reader.weight, MODULES_TO_SAVE);
+      continue;
+    }
+    const parameter = ownParameter(name, [reader.rows, reader.size], () => baseValues(host!, reader.weight), host, { method: MODULES_TO_SAVE, origin: 'new', site: reader });
+    adapter.parameters.set(name, parameter);
+    adapter.attachments.set(`embedding ${reader.path}`, [{ site: reader, method: MODULES_TO_SAVE, adapter: untiedEmbedding(() => parameter.value) }]);
+  }
+}
+
+/** A module that only holds a table for others, which what is attached to it never reaches, would train nothing. */
+function refuseUnread(adapter: Adapter): void {
+  const tied = tiedEmbeddings(adapter.description);
+  for (const { embedding } of tied) {
+    const unread = adapter.at('embedding', embedding.path).find(({ adapter: attached }) => !attached.forwardOutput)?.method ?? (adapter.isEmbeddingOnly(embedding.weight) ? MODULES_TO_SAVE : undefined);
+    if (unread === undefined) continue;
+    const readers = tied.flatMap(({ reader, embedding: { path } }) => (path === embedding.path ? [reader.path] : []));
+    throw new PeftError('PEFT_CONFIG_UNSUPPORTED', `${unread}: ${embedding.path} only holds the table that ${readers.join(' and ')} ${readers.length > 1 ? 'read' : 'reads'}; what stands there changes nothing.`, { hint: `name ${readers.join(' or ')} instead` });
   }
 }
 
@@ -330,7 +365,7 @@ export function savedModules(spec: MethodSpec, description: ModelDescription): r
 function modulesToSave(spec: MethodSpec, description: ModelDescription, strict: boolean): string[] {
   const modules = savedModules(spec, description);
   for (const module of strict ? modules : []) {
-    if (!description.parameters.some(({ name }) => isSaved(name, [module])) && !description.headModules.includes(module) && !tiedOutputs(description).some(({ output }) => isSaved(`${output.path}.weight`, [module]))) {
+    if (!description.parameters.some(({ name }) => isSaved(name, [module])) && !description.headModules.includes(module) && ![...tiedOutputs(description).map(({ output }) => output), ...tiedEmbeddings(description).map(({ reader }) => reader)].some(({ path }) => isSaved(`${path}.weight`, [module]))) {
       throw new PeftError('PEFT_TARGET_NOT_FOUND', `modulesToSave: no module "${module}" in ${description.modelType}.`, { hint: `${didYouMean(module, moduleNames(description))} List the modules with: peft inspect MODEL --sites`.trim() });
     }
   }

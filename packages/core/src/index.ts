@@ -24,6 +24,7 @@ export { QUERY_VALUE_TARGETS, queryValueTargets } from './query-value-targets.js
 export { randomWeights } from './random-weights.js';
 export { SITE_KINDS, type AttentionSite, type EmbeddingSite, type LinearSite, type NormSite, type ParameterSite, type SequenceSite, type Site, type SiteKind, type SiteOf, type SublayerSite } from './sites.js';
 export { COMMON_KEYS, fullMatch, isInModules, matchesSuffix, selectSites, type CommonConfig, type SelectOptions, type TargetSelection } from './target-selection.js';
+export { tiedEmbeddings, wordTables, type TiedEmbedding } from './tied-embeddings.js';
 export { unfreezeBiases } from './unfreeze-biases.js';
 export { trainableOutputRows, trainableRows } from './trainable-rows.js';
 export { loadWeights, type LoadWeightsOptions, type ModelWeights, type WeightQuantization, type WeightStore } from './weights.js';

@@ -141,9 +141,9 @@ export class ModelRun {
   /** Rows of an embedding site. ids `[N]`, result `[N, D]`. */
   embed(path: string, ids: Int32Array): Tensor2D {
     const site = siteAt(this.description, 'embedding', path);
-    const base = (input: Int32Array): Tensor2D => embed(this.matrix(site.weight), input);
+    const base = (input: Int32Array): Tensor2D => embed(site.tiedTo === undefined ? this.matrix(site.weight) : this.#tiedMatrix(site.weight), input);
     const run = (input: Int32Array): Tensor2D =>
-      this.#attached('embedding', path).reduce<(input: Int32Array) => Tensor2D>((inner, { adapter, owner }) => (some) => adapter.forward(some, inner, this.#call(owner, path)), base)(input);
+      [...this.#followed(site), ...this.#attached('embedding', path)].reduce<(input: Int32Array) => Tensor2D>((inner, { adapter, owner }) => (some) => adapter.forward(some, inner, this.#call(owner, path)), base)(input);
     if (!this.options.assignment || this.#isShared) return this.#shared(site, () => run(ids));
     return this.#groups(path, ids.length).map(({ rows, adapters }) => scatterAddRows(this.#within(adapters, () => run(rows.map((n) => ids[n]!))), rows, ids.length)).reduce((sum, part) => tf.add(sum, part));
   }
@@ -157,7 +157,7 @@ export class ModelRun {
     const { weight, bias } = site;
     const tied = this.#embeddingOf(weight);
     if (!tied) return this.linear(path, x);
-    const base = (input: Tensor2D): Tensor2D => linear(input, this.#outputMatrix(weight), bias === undefined ? undefined : (this.vector(bias) as Tensor1D));
+    const base = (input: Tensor2D): Tensor2D => linear(input, this.#tiedMatrix(weight), bias === undefined ? undefined : (this.vector(bias) as Tensor1D));
     return this.#grouped(site, x, (rows) => {
       const output = this.#attached('embedding', tied).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter }) => (input) => (adapter.forwardOutput ? adapter.forwardOutput(input, inner) : inner(input)), base);
       return this.#attached('linear', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), output)(rows);
@@ -169,7 +169,7 @@ export class ModelRun {
     const { weight, bias } = siteAt(this.description, 'linear', path);
     const tied = this.#embeddingOf(weight);
     const isChanged = this.options.assignment !== undefined || this.#attached('linear', path).length > 0 || (tied !== undefined && this.#attached('embedding', tied).some(({ adapter }) => adapter.forwardOutput));
-    return isChanged ? undefined : { weight: this.#outputMatrix(weight), ...(bias !== undefined && { bias: this.vector(bias) as Tensor1D }) };
+    return isChanged ? undefined : { weight: this.#tiedMatrix(weight), ...(bias !== undefined && { bias: this.vector(bias) as Tensor1D }) };
   }
 
   /**
@@ -292,6 +292,11 @@ export class ModelRun {
     return randomKey(...(this.options.randomParts ?? [0]), ...parts);
   }
 
+  /** What goes along with the table that an embedding reads from another. */
+  #followed({ tiedTo }: SiteOf<'embedding'>) {
+    return tiedTo === undefined ? [] : this.#attached('embedding', tiedTo).filter(({ adapter }) => adapter.forwardOutput);
+  }
+
   /** Path of the embedding that reads a parameter. */
   #embeddingOf(parameter: string): string | undefined {
     return this.description.sites.find((site) => site.kind === 'embedding' && site.weight === parameter)?.path;
@@ -332,8 +337,8 @@ export class ModelRun {
     return this.host.baseWeight(name);
   }
 
-  /** The weight of an output layer: not a trained copy that is the embedding's alone. */
-  #outputMatrix(name: string): Weight {
+  /** The weight of what reads an embedding's table: not a trained copy that is the embedding's alone. */
+  #tiedMatrix(name: string): Weight {
     const outer = this.#scope;
     return (outer.some((adapter) => adapter.isEmbeddingOnly(name)) ? this.#within(outer.filter((adapter) => !adapter.isEmbeddingOnly(name)), () => this.#resolve(name)) : this.#resolve(name)) as Weight;
   }
@@ -357,7 +362,7 @@ export class ModelRun {
   /** In a batch that mixes adapters, rows that all sequences share pass only where no adapter changes anything. */
   #shared<T>(site: SiteOf<'linear' | 'norm' | 'embedding'>, run: () => T): T {
     const parameters = [site.weight, ...('bias' in site && site.bias !== undefined ? [site.bias] : [])];
-    const owner = [...new Set(this.options.assignment ?? [])].find((name) => name !== BASE_ADAPTER && (this.host.adapter(name).at(site.kind, site.path).length > 0 || parameters.some((parameter) => this.host.adapter(name).unfrozen(parameter))));
+    const owner = [...new Set(this.options.assignment ?? [])].find((name) => name !== BASE_ADAPTER && (this.host.adapter(name).at(site.kind, site.path).length > 0 || ('tiedTo' in site && site.tiedTo !== undefined && this.host.adapter(name).at('embedding', site.tiedTo).length > 0) || parameters.some((parameter) => this.host.adapter(name).unfrozen(parameter))));
     if (owner !== undefined) throw new PeftError('PEFT_MIXED_BATCH', `${site.path}: adapter "${owner}" changes what all sequences of the batch share there.`, { hint: 'run its rows in a batch of their own' });
     return run();
   }

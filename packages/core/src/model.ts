@@ -330,7 +330,7 @@ function mergeInto(merged: Map<string, FrozenWeight | Tensor>, adapters: readonl
   for (const adapter of adapters) {
     for (const { origin, name, value } of adapter.parameters.values()) {
       if (origin !== 'unfrozen') continue;
-      if (adapter.isEmbeddingOnly(name)) throw new PeftError('PEFT_MERGE_INEXACT', `modulesToSave: ${name} is also the weight of the output layer, which keeps the base's values.`, { hint: 'keep the adapter beside the model, or train it with ensureWeightTying: true' });
+      if (adapter.isEmbeddingOnly(name)) throw new PeftError('PEFT_MERGE_INEXACT', `modulesToSave: ${name} is also the weight of another layer, which keeps the base's values.`, { hint: 'keep the adapter beside the model, or train it with ensureWeightTying: true' });
       keep(name, readTensor(value));
     }
     for (const [name, weight] of adapter.replaced) keep(name, readTensor(weight));
@@ -343,11 +343,11 @@ function mergeInto(merged: Map<string, FrozenWeight | Tensor>, adapters: readonl
   }
 }
 
-/** A table that the output layer reads, too, must not change unless the adapter changes the output as well. */
+/** A table that the output layer or another embedding reads, too, must not change unless the adapter goes along to all of them. */
 function refuseTied({ sites }: ModelDescription, { site, method, adapter }: Attachment): void {
-  if (site.kind !== 'embedding' || (adapter as SiteAdapters['embedding']).forwardOutput) return;
-  const output = sites.find((other) => other.kind === 'linear' && other.weight === site.weight);
-  if (output) throw new PeftError('PEFT_MERGE_INEXACT', `${method}: ${site.path} is also the weight of ${output.path}, which would change with it.`, { hint: 'keep the adapter beside the model' });
+  if (site.kind !== 'embedding' || (site.tiedTo === undefined && (adapter as SiteAdapters['embedding']).forwardOutput)) return;
+  const other = sites.find((reader) => (reader.kind === 'linear' || reader.kind === 'embedding') && reader.weight === site.weight && reader.path !== site.path && reader.path !== site.tiedTo);
+  if (other) throw new PeftError('PEFT_MERGE_INEXACT', `${method}: ${site.path} is also the weight of ${other.path}, which would change with it.`, { hint: 'keep the adapter beside the model' });
 }
 
 function mergeSite({ site, method, adapter }: { readonly site: Adapter['wrappedSites'][number]; readonly method: string; readonly adapter: unknown }, current: (name: string) => Tensor, keep: (name: string, value: Tensor) => void): void {

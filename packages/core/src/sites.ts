@@ -41,6 +41,11 @@ export interface EmbeddingSite extends SiteBase {
   readonly rows: number;
   readonly size: number;
   readonly weight: string;
+  /**
+   * Path of the embedding whose table it reads (T5's `encoder.embed_tokens` reads that of `shared`). The other only holds the table: of
+   * what is attached there, its readers follow what goes along with the table (`forwardOutput`).
+   */
+  readonly tiedTo?: string;
 }
 
 /** An attention whose keys and values can be extended. */

@@ -1,5 +1,5 @@
 /** LoRA as a method: which sites it takes, what it puts on each, and its options in PEFT's words. */
-import { definePeftMethod, matchesSuffix, queryValueTargets, trainableOutputRows, trainableRows, unfreezeBiases, type ModelDescription, type TargetSelection } from '@peft/core';
+import { definePeftMethod, matchesSuffix, queryValueTargets, trainableOutputRows, trainableRows, unfreezeBiases, wordTables, type ModelDescription, type TargetSelection } from '@peft/core';
 import { parseLoraConfig, type LoraConfig } from './lora-config.js';
 import { doraEmbedding } from './dora-embedding.js';
 import { doraLinear } from './dora.js';
@@ -51,10 +51,9 @@ export const lora = definePeftMethod({
 
 const rowsAt = (path: string, config: LoraConfig, description: ModelDescription): readonly number[] | undefined => Object.entries(tokenRows(config, description)).find(([name]) => matchesSuffix(path, name))?.[1];
 
-function tokenRows({ trainableTokens = {} }: LoraConfig, { sites }: ModelDescription): Readonly<Record<string, readonly number[]>> {
+function tokenRows({ trainableTokens = {} }: LoraConfig, description: ModelDescription): Readonly<Record<string, readonly number[]>> {
   if (!isList(trainableTokens)) return trainableTokens;
-  const words = sites.find(({ kind, role }) => kind === 'embedding' && role === 'embedding.word');
-  return { [words?.path ?? 'word embedding']: trainableTokens };
+  return { [wordTables(description)[0] ?? 'word embedding']: trainableTokens };
 }
 
 const isList = (tokens: NonNullable<LoraConfig['trainableTokens']>): tokens is readonly number[] => Array.isArray(tokens);

@@ -32,10 +32,11 @@ export class DescriptionBuilder {
   readonly #parameters: ParameterSpec[] = [];
   readonly #sites: Site[] = [];
 
-  embedding(path: string, { role, rows, size, layer, aliases, fresh }: { readonly role: string; readonly rows: number; readonly size: number; readonly layer?: number; readonly aliases?: readonly string[]; readonly fresh?: number }): void {
-    const weight = `${path}.weight`;
-    this.#parameters.push({ name: weight, shape: [rows, size], use: 'table', ...(aliases && { aliases }), ...(fresh !== undefined && { init: normal(fresh) }) });
-    this.#sites.push({ kind: 'embedding', path, role, rows, size, weight, ...(layer !== undefined && { layer }) });
+  /** @param options.tiedTo path of the embedding whose table it reads instead of one of its own. */
+  embedding(path: string, { role, rows, size, layer, aliases, fresh, tiedTo }: { readonly role: string; readonly rows: number; readonly size: number; readonly layer?: number; readonly aliases?: readonly string[]; readonly fresh?: number; readonly tiedTo?: string }): void {
+    const weight = `${tiedTo ?? path}.weight`;
+    if (tiedTo === undefined) this.#parameters.push({ name: weight, shape: [rows, size], use: 'table', ...(aliases && { aliases }), ...(fresh !== undefined && { init: normal(fresh) }) });
+    this.#sites.push({ kind: 'embedding', path, role, rows, size, weight, ...(layer !== undefined && { layer }), ...(tiedTo !== undefined && { tiedTo }) });
   }
 
   linear(path: string, { role, shape, layer, bias = true, transposed, isOutputHead, fresh, tiedTo }: LinearOptions): void {

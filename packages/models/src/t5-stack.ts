@@ -14,12 +14,14 @@ import type { T5Config } from './t5.js';
 
 type StackName = 'encoder' | 'decoder';
 export type T5Tokens = Pick<ModelBatch, 'inputIds' | 'offsets' | 'inputsEmbeds'>;
-interface StackPaths { readonly path: string; readonly embedding: string; readonly stack: StackName }
+interface StackPaths { readonly path: string; readonly stack: StackName }
 
-export function describeT5Stack(model: DescriptionBuilder, path: string, embedding: string, config: T5Config, stack: StackName): void {
-  const { hiddenSize: D, feedForwardSize: F, heads, headSize, isGated } = config;
+/** @param shared path of the embedding whose table the stack reads. */
+export function describeT5Stack(model: DescriptionBuilder, path: string, shared: string, config: T5Config, stack: StackName): void {
+  const { hiddenSize: D, vocabularySize: V, feedForwardSize: F, heads, headSize, isGated } = config;
   const inner = heads * headSize;
-  model.sequence(`${path}.embed_tokens`, { role: 'sequence', size: D, stack, embedding });
+  model.embedding(`${path}.embed_tokens`, { role: 'embedding.word', rows: V, size: D, tiedTo: shared });
+  model.sequence(`${path}.embed_tokens`, { role: 'sequence', size: D, stack, embedding: shared });
   const attention = (module: string, layer: number, kind: 'attention' | 'cross.attention') => {
     model.attention(module, { role: kind, layer, heads, keyValueHeads: heads, headSize, stack: kind === 'attention' ? stack : 'cross', index: layer });
     for (const [name, part] of [['q', 'query'], ['k', 'key'], ['v', 'value']] as const) model.linear(`${module}.${name}`, { role: `${kind}.${part}`, shape: [inner, D], bias: false, layer });
@@ -52,7 +54,7 @@ export function describeT5Stack(model: DescriptionBuilder, path: string, embeddi
 /** @returns each state, the last one normed, and the layout with virtual tokens. */
 export function runT5Stack(run: ModelRun, paths: StackPaths, config: T5Config, tokens: T5Tokens, encoded?: ModelBatch['encoded']): { readonly states: Tensor2D[]; readonly offsets: Int32Array } {
   const { path, stack } = paths;
-  const { x, offsets } = embedTokens(run, { embedding: paths.embedding, sequence: `${path}.embed_tokens`, stack }, tokens);
+  const { x, offsets } = embedTokens(run, { embedding: `${path}.embed_tokens`, sequence: `${path}.embed_tokens`, stack }, tokens);
   const bias = relativeBias(run, paths, config);
   const states = [run.dropout(`${path}.embed_tokens`, x, config.dropout)];
   const [layers, first] = stack === 'encoder' ? [config.encoderLayers, 0] : [config.decoderLayers, config.encoderLayers];

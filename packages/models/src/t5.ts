@@ -52,7 +52,7 @@ export const t5 = defineArchitecture<T5Config>({
     const prefix = prefixOf(head);
     const hasDecoder = usesDecoder(head);
     const shared = within(prefix, 'shared');
-    model.embedding(shared, { role: 'embedding.word', rows: V, size: D, aliases: ['encoder.embed_tokens.weight', 'decoder.embed_tokens.weight'] });
+    model.embedding(shared, { role: 'embedding.table', rows: V, size: D, aliases: ['encoder.embed_tokens.weight', 'decoder.embed_tokens.weight'] });
     describeT5Stack(model, within(prefix, 'encoder'), shared, config, 'encoder');
     if (hasDecoder) describeT5Stack(model, within(prefix, 'decoder'), shared, config, 'decoder');
     const fresh = config.initializerFactor / Math.sqrt(D);
@@ -71,7 +71,7 @@ export const t5 = defineArchitecture<T5Config>({
   forward(run, config, batch) {
     const { head } = run.description;
     const prefix = prefixOf(head);
-    const stack = (name: 'encoder' | 'decoder', tokens: T5Tokens, encoded?: ModelBatch['encoded']) => runT5Stack(run, { path: within(prefix, name), embedding: within(prefix, 'shared'), stack: name }, config, tokens, encoded);
+    const stack = (name: 'encoder' | 'decoder', tokens: T5Tokens, encoded?: ModelBatch['encoded']) => runT5Stack(run, { path: within(prefix, name), stack: name }, config, tokens, encoded);
     const encoder = batch.encoded ? undefined : stack('encoder', batch);
     const encoded = batch.encoded ?? { hidden: encoder!.states.at(-1)!, offsets: encoder!.offsets };
     if (!usesDecoder(head)) {

@@ -3,10 +3,11 @@
  *
  *   y[n] = Δ[k] where ids[n] is the k-th of the rows, E[ids[n]] elsewhere      Δ `[rows, D]`, starting as a copy of E's rows
  *
- * For tokens that were added to a vocabulary. An output layer that is tied to the embedding uses the trained rows, too; the rows of one
+ * For tokens that were added to a vocabulary. By default all that read the table follow; in T5 one stack's rows train alone when its
+ * `embed_tokens` is the target. An output layer that is tied to the embedding uses the trained rows, too; the rows of one
  * with a weight of its own train when it is among the targets.
  */
-import { definePeftMethod, trainableOutputRows, trainableRows, type TargetSelection } from '@peft/core';
+import { definePeftMethod, trainableOutputRows, trainableRows, wordTables, type TargetSelection } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 
 export interface TrainableTokensConfig {
@@ -37,7 +38,7 @@ export const trainableTokens = definePeftMethod({
     return { tokenIndices };
   },
 
-  defaultTargets: (): TargetSelection => ({ targets: { roles: ['embedding.word'] } }),
+  defaultTargets: (description): TargetSelection => ({ targets: wordTables(description) }),
   attach: {
     embedding: (site, { tokenIndices }, context) => trainableRows(site, tokenIndices, context, 'trainable_tokens_delta'),
     linear: (site, { tokenIndices }, context) => trainableOutputRows(site, tokenIndices, context, 'trainable_tokens_delta'),

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor, Tensor2D, Variable } from '@tensorflow/tfjs';
-import { architectureFor, loadModel, type HeadOptions, type Model, type ModelBatch, type ModelOutput, type RunOptions, type WeightStore } from '@peft/core';
+import { architectureFor, loadModel, type EmbeddingSite, type HeadOptions, type Model, type ModelBatch, type ModelOutput, type RunOptions, type WeightStore } from '@peft/core';
 import { generate } from '@peft/generation';
 import { openCheckpoint } from '@peft/hub';
 import { architectures } from '@peft/models';
@@ -146,7 +146,7 @@ function checkGradients(comparison: Comparison, json: ModelCase, model: Model): 
 
   const scale = model.description.modelType.startsWith('gemma') ? Math.sqrt(model.description.hiddenSize) : 1; // its embedding module scales
   const rows = (ids: Int32Array): Variable => tf.tidy(() => tf.variable(tf.mul(gatherRows(table as Tensor2D, ids), scale)));
-  const table = model.readParameter(model.description.sites.find((site) => site.kind === 'embedding' && site.role === 'embedding.word')!.path + '.weight');
+  const table = model.readParameter(model.description.sites.find((site): site is EmbeddingSite => site.kind === 'embedding' && site.role === 'embedding.word')!.weight);
   const inputs = rows(batch.inputIds);
   const targets = batch.decoder && rows(batch.decoder.inputIds);
   const embedded: ModelBatch = { ...batch, inputsEmbeds: inputs as unknown as Tensor2D, ...(targets && { decoder: { ...batch.decoder!, inputsEmbeds: targets as unknown as Tensor2D } }) };
