@@ -7,9 +7,12 @@
  */
 import { check } from '@peft/errors';
 import { arrayKernel } from '@peft/ops';
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor, Tensor1D } from '@tensorflow/tfjs';
 import { defineOptimizer, elementwise, type ElementwiseKernel, type UpdateContext } from './define-optimizer.js';
 import type { Optimizer } from './optimizer.js';
 import type { SlotSpec } from './state-store.js';
+import type { TensorRule } from './tensor-rule.js';
 
 export interface AdamOptions {
   /** Memory of the first moment, in [0, 1). Default 0.9. */
@@ -27,7 +30,8 @@ type AdamKernelFactory = (options: Required<AdamOptions>) => ElementwiseKernel;
  * @throws PEFT_CONFIG_INVALID for an option out of range.
  */
 export function adamw(options: AdamOptions = {}): Optimizer {
-  return defineOptimizer({ name: 'adamw', slots: adamSlots('exp_avg', 'exp_avg_sq'), updateParameter: elementwise(decoupledAdam(adamDefaults('adamw', options))) });
+  const settings = adamDefaults('adamw', options);
+  return defineOptimizer({ name: 'adamw', slots: adamSlots('exp_avg', 'exp_avg_sq'), updateParameter: elementwise(decoupledAdam(settings)), tensors: decoupledAdamTensors(settings) });
 }
 
 /**
@@ -36,7 +40,8 @@ export function adamw(options: AdamOptions = {}): Optimizer {
  * @see Kingma & Ba 2015, algorithm 1
  */
 export function adam(options: AdamOptions = {}): Optimizer {
-  return defineOptimizer({ name: 'adam', slots: adamSlots('exp_avg', 'exp_avg_sq'), updateParameter: elementwise(coupledAdam(adamDefaults('adam', options))) });
+  const settings = adamDefaults('adam', options);
+  return defineOptimizer({ name: 'adam', slots: adamSlots('exp_avg', 'exp_avg_sq'), updateParameter: elementwise(coupledAdam(settings)), tensors: coupledAdamTensors(settings) });
 }
 
 export function adamDefaults(owner: string, { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 }: AdamOptions): Required<AdamOptions> {
@@ -87,4 +92,33 @@ const coupledAdam: AdamKernelFactory = ({ beta1, beta2, epsilon }) => (values, g
 /** lr/(1 − β₁ᵗ), √(1 − β₂ᵗ) and 1 − lr·λ. */
 export function adamCoefficients(beta1: number, beta2: number, { step, learningRate, weightDecay }: UpdateContext): { stepSize: number; rootCorrection: number; shrink: number } {
   return { stepSize: learningRate / (1 - beta1 ** step), rootCorrection: Math.sqrt(1 - beta2 ** step), shrink: 1 - learningRate * weightDecay };
+}
+
+const decoupledAdamTensors = ({ beta1, beta2, epsilon }: Required<AdamOptions>): TensorRule<AdamCoefficient | 'shrink'> => ({
+  coefficients: (context) => ({ ...adamCoefficients(beta1, beta2, context), newFirst: 1 - beta1, beta2, newSecond: 1 - beta2, epsilon }),
+  update(values, gradient, slots, numbers) {
+    const { first, second, change } = moments(gradient, slots, numbers);
+    return { values: tf.sub(tf.mul(values, numbers.shrink), change), slots: [first, second] };
+  },
+});
+
+const coupledAdamTensors = ({ beta1, beta2, epsilon }: Required<AdamOptions>): TensorRule<AdamCoefficient | 'weightDecay'> => ({
+  coefficients: (context) => {
+    const { stepSize, rootCorrection } = adamCoefficients(beta1, beta2, context);
+    return { stepSize, rootCorrection, weightDecay: context.weightDecay, newFirst: 1 - beta1, beta2, newSecond: 1 - beta2, epsilon };
+  },
+  update(values, gradient, slots, numbers) {
+    const { first, second, change } = moments(tf.add(gradient, tf.mul(values, numbers.weightDecay)), slots, numbers);
+    return { values: tf.sub(values, change), slots: [first, second] };
+  },
+});
+
+type AdamCoefficient = 'stepSize' | 'rootCorrection' | 'newFirst' | 'beta2' | 'newSecond' | 'epsilon';
+
+/** New moments, and what is taken from the values. */
+function moments(gradient: Tensor1D, slots: readonly Tensor1D[], { stepSize, rootCorrection, newFirst, beta2, newSecond, epsilon }: Readonly<Record<AdamCoefficient, Tensor>>): Record<'first' | 'second' | 'change', Tensor1D> {
+  const [m, v] = slots as [Tensor1D, Tensor1D];
+  const first = tf.add<Tensor1D>(m, tf.mul(tf.sub(gradient, m), newFirst));
+  const second = tf.add<Tensor1D>(tf.mul(v, beta2), tf.mul(tf.square(gradient), newSecond));
+  return { first, second, change: tf.div(tf.mul(first, stepSize), tf.add(tf.div(tf.sqrt(second), rootCorrection), epsilon)) };
 }

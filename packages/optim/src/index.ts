@@ -5,11 +5,13 @@ export { blockQuantizer, STATE_BLOCK, type BlockQuantizer } from './blockwise-8b
 export { createOptimizer, OPTIMIZER_NAMES, type OptimizerName, type OptimizerOptions } from './create-optimizer.js';
 export { createSchedule, SCHEDULE_NAMES, type ScheduleName, type ScheduleOptions } from './create-schedule.js';
 export { defineOptimizer, elementwise, type ElementwiseKernel, type OptimizerRule, type ParameterState, type UpdateContext } from './define-optimizer.js';
+export { assertRunsOnDevice, deviceStateStore, type DeviceStateOptions, type DeviceStateStore, type StatePages } from './device-state-store.js';
 export { adam8bit, adamw8bit, lion8bit, momentum8bit, type EightBitOptions } from './eight-bit.js';
 export { clipByGlobalNorm, globalNorm, nonFiniteGradients, type Clipping } from './gradients.js';
 export { layerIds, TEXT_LAYER_PATTERNS, type LayerIdOptions, type LayerIds } from './layer-ids.js';
 export { lion, type LionOptions } from './lion.js';
 export { stateBytes, type InitOptions, type Optimizer, type OptimizerState, type UpdateOptions } from './optimizer.js';
+export { type PageSegments, type Segment } from './page-layout.js';
 export { PageFile } from './page-file.js';
 export { pagedStateStore, type PagedStateOptions } from './paged-state-store.js';
 export { isDecayed, layerwiseGroups, loraPlusGroups, singleRateGroups, twoStageGroups, type GroupOptions, type LoraPlusOptions } from './parameter-groups.js';
@@ -30,4 +32,5 @@ export {
 export { sgd, type SgdOptions } from './sgd.js';
 export { memoryStateStore, type ParameterSlots, type RangeVisitor, type SlotSpec, type StateArray, type StateStore } from './state-store.js';
 export { restoreState, stateTensors } from './state-tensors.js';
+export { type TensorRule } from './tensor-rule.js';
 export { warmupStableDecaySchedule, type PhaseShape, type WarmupStableDecayOptions } from './warmup-stable-decay-schedule.js';

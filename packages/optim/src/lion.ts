@@ -6,8 +6,11 @@
  * @see Chen et al. 2023, Symbolic Discovery of Optimization Algorithms, algorithm 2
  */
 import { check } from '@peft/errors';
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor1D } from '@tensorflow/tfjs';
 import { defineOptimizer, elementwise, type ElementwiseKernel } from './define-optimizer.js';
 import type { Optimizer } from './optimizer.js';
+import type { TensorRule } from './tensor-rule.js';
 
 export interface LionOptions {
   /** Interpolation for the step's direction, in [0, 1). Default 0.9. */
@@ -21,7 +24,8 @@ export interface LionOptions {
  * @throws PEFT_CONFIG_INVALID for an option out of range.
  */
 export function lion(options: LionOptions = {}): Optimizer {
-  return defineOptimizer({ name: 'lion', slots: (shape) => [{ name: 'state1', dtype: 'F32', shape, span: 1 }], updateParameter: elementwise(lionKernel(lionDefaults('lion', options))) });
+  const settings = lionDefaults('lion', options);
+  return defineOptimizer({ name: 'lion', slots: (shape) => [{ name: 'state1', dtype: 'F32', shape, span: 1 }], updateParameter: elementwise(lionKernel(settings)), tensors: lionTensors(settings) });
 }
 
 export function lionDefaults(owner: string, { beta1 = 0.9, beta2 = 0.99 }: LionOptions): Required<LionOptions> {
@@ -45,3 +49,13 @@ export function lionKernel({ beta1, beta2 }: Required<LionOptions>): Elementwise
     }
   };
 }
+
+/** Where β₁m and (1 − β₁)g all but cancel, rounding decides the sign: such an element moves the other way than in float64. */
+const lionTensors = ({ beta1, beta2 }: Required<LionOptions>): TensorRule<'shrink' | 'learningRate' | 'beta1' | 'new1' | 'beta2' | 'new2'> => ({
+  coefficients: ({ learningRate, weightDecay }) => ({ shrink: 1 - learningRate * weightDecay, learningRate, beta1, new1: 1 - beta1, beta2, new2: 1 - beta2 }),
+  update(values, gradient, slots, { shrink, learningRate, ...betas }) {
+    const [m] = slots as [Tensor1D];
+    const sign = tf.sign(tf.add(tf.mul(m, betas.beta1), tf.mul(gradient, betas.new1)));
+    return { values: tf.sub(tf.mul(values, shrink), tf.mul(sign, learningRate)), slots: [tf.add(tf.mul(m, betas.beta2), tf.mul(gradient, betas.new2))] };
+  },
+});

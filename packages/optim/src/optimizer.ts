@@ -39,7 +39,13 @@ export interface Optimizer {
   readonly name: string;
   /** The state of a parameter of that shape. */
   slots(shape: readonly number[]): readonly SlotSpec[];
-  /** Zeroed state for the parameters. @throws PEFT_OPTIM_DTYPE for a variable that is not float32, PEFT_OPTIM_PARAMETER_DUPLICATE. */
+  /** Whether its state may lie on a device (`deviceStateStore`); its arithmetic is there in tensor operations, too. Default false. */
+  readonly runsOnDevice?: boolean;
+  /**
+   * Zeroed state for the parameters.
+   * @throws PEFT_OPTIM_DTYPE for a variable that is not float32, PEFT_OPTIM_PARAMETER_DUPLICATE, PEFT_OPTIM_DEVICE_UNSUPPORTED for a store on a device
+   * when the optimiser computes on the host alone.
+   */
   init(parameters: readonly TrainableParameter[], options?: InitOptions): OptimizerState;
   /**
    * One step for every parameter that has a gradient; the others, their state and their step count stay as they are.

@@ -6,8 +6,11 @@
  * @see Sutskever et al. 2013, On the importance of initialization and momentum in deep learning
  */
 import { check, PeftError } from '@peft/errors';
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor1D } from '@tensorflow/tfjs';
 import { defineOptimizer, elementwise, type ElementwiseKernel } from './define-optimizer.js';
 import type { Optimizer } from './optimizer.js';
+import type { TensorRule } from './tensor-rule.js';
 
 export interface SgdOptions {
   /** μ in [0, 1). Default 0: no momentum and no state. */
@@ -31,9 +34,10 @@ export function sgd({ momentum = 0, nesterov = false }: SgdOptions = {}): Optimi
       updateParameter(values, gradient, _state, { gradientScale, learningRate, weightDecay }) {
         for (let i = 0; i < values.length; i += 1) values[i] = values[i]! - learningRate * (Math.fround(gradient[i]! * gradientScale) + weightDecay * values[i]!);
       },
+      tensors: plainTensors,
     });
   }
-  return defineOptimizer({ name: 'sgd', slots: (shape) => [{ name: 'momentum_buffer', dtype: 'F32', shape, span: 1 }], updateParameter: elementwise(momentumKernel(momentum, nesterov)) });
+  return defineOptimizer({ name: 'sgd', slots: (shape) => [{ name: 'momentum_buffer', dtype: 'F32', shape, span: 1 }], updateParameter: elementwise(momentumKernel(momentum, nesterov)), tensors: momentumTensors(momentum, nesterov) });
 }
 
 /** Arrays `[b]`. The first step takes the gradient because b starts as zeros. */
@@ -48,3 +52,18 @@ export function momentumKernel(momentum: number, nesterov: boolean): Elementwise
     }
   };
 }
+
+const plainTensors: TensorRule<'learningRate' | 'weightDecay'> = {
+  coefficients: ({ learningRate, weightDecay }) => ({ learningRate, weightDecay }),
+  update: (values, gradient, _slots, { learningRate, weightDecay }) => ({ values: tf.sub(values, tf.mul(tf.add(gradient, tf.mul(values, weightDecay)), learningRate)), slots: [] }),
+};
+
+const momentumTensors = (momentum: number, nesterov: boolean): TensorRule<'learningRate' | 'weightDecay' | 'momentum'> => ({
+  coefficients: ({ learningRate, weightDecay }) => ({ learningRate, weightDecay, momentum }),
+  update(values, gradient, slots, numbers) {
+    const [buffer] = slots as [Tensor1D];
+    const g = tf.add<Tensor1D>(gradient, tf.mul(values, numbers.weightDecay));
+    const b = tf.add<Tensor1D>(tf.mul(buffer, numbers.momentum), g);
+    return { values: tf.sub(values, tf.mul(nesterov ? tf.add(g, tf.mul(b, numbers.momentum)) : b, numbers.learningRate)), slots: [b] };
+  },
+});

@@ -3,6 +3,8 @@
  * store decides what is in memory. The one in this file keeps everything there, `paged-state-store.ts` does not.
  */
 import { PeftError } from '@peft/errors';
+import type { StatePages } from './device-state-store.js';
+import type { ParameterGroup } from './parameter.js';
 
 /** One array of state that belongs to a parameter. It starts as zeros. */
 export interface SlotSpec {
@@ -22,6 +24,8 @@ export interface ParameterSlots {
   /** Elements of the parameter. */
   readonly elements: number;
   readonly slots: readonly SlotSpec[];
+  /** Of the parameter. A store may keep a group together. */
+  readonly group?: ParameterGroup;
 }
 
 export type StateArray = Float32Array | Uint8Array;
@@ -35,7 +39,7 @@ export type RangeVisitor = (start: number, end: number, arrays: readonly StateAr
 export interface StateStore {
   /** Bytes of all slots. */
   readonly totalBytes: number;
-  /** Bytes of them that memory holds (buffers included). */
+  /** Bytes of them that memory holds (buffers included); the device's memory where there are `pages`. */
   readonly residentBytes: number;
   /** Makes zeroed slots; called once, by `init`. @throws PEFT_OPTIM_PARAMETER_DUPLICATE, PEFT_OPTIM_STORE_TAKEN the second time. */
   declare(declarations: readonly ParameterSlots[]): void;
@@ -50,6 +54,8 @@ export interface StateStore {
   visit(parameter: string, access: 'read' | 'write', visitor: RangeVisitor, only?: { readonly start: number; readonly end: number }): void;
   /** Brings what the next update needs first into memory, off the main thread where the store can. Worth awaiting before a backward pass. */
   prefetch(): Promise<void>;
+  /** There when the state lies on a device: updates are tensor operations on its pages then (`deviceStateStore`). */
+  readonly pages?: StatePages;
   /** Frees the state. Idempotent. */
   dispose(): void;
 }
