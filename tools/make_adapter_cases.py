@@ -24,6 +24,10 @@ CASES = {
     "lora_t5_embed_tokens": ("t5", "seq2seq", peft.LoraConfig, dict(r=2, lora_alpha=4, target_modules=["embed_tokens"])),
     "tokens_t5_decoder": ("t5", "seq2seq", peft.TrainableTokensConfig, dict(token_indices=[1, 18, 37], target_modules=["decoder.embed_tokens"])),
     "tokens_t5_shared": ("t5", "seq2seq", peft.TrainableTokensConfig, dict(token_indices=[1, 18, 37])),
+    "prompt_llama_classifier": ("llama", "seqcls", peft.PromptTuningConfig, dict(num_virtual_tokens=3)),
+    "ptuning_gpt2_classifier": ("gpt2", "seqcls", peft.PromptEncoderConfig, dict(num_virtual_tokens=2, encoder_hidden_size=12)),
+    "prompt_mistral_classifier": ("mistral", "seqcls", peft.PromptTuningConfig, dict(num_virtual_tokens=2)),
+    "prefix_gpt2_classifier": ("gpt2", "seqcls", peft.PrefixTuningConfig, dict(num_virtual_tokens=3)),
 }
 
 

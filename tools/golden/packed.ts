@@ -18,6 +18,17 @@ export function packBatch(batch: PaddedBatch): ModelBatch {
   return { inputIds, offsets, ...(batch.token_type_ids && { tokenTypeIds: packRows(batch.token_type_ids, batch.attention_mask).values }) };
 }
 
+/** All columns, with flags for those whose mask is 0: where a result depends on padding. */
+export function keepPadding(batch: PaddedBatch): ModelBatch {
+  const length = batch.input_ids[0]!.length;
+  return {
+    inputIds: Int32Array.from(batch.input_ids.flat()),
+    offsets: Int32Array.from({ length: batch.input_ids.length + 1 }, (_, b) => b * length),
+    padding: Uint8Array.from(batch.attention_mask.flat(), (isToken) => 1 - isToken),
+    ...(batch.token_type_ids && { tokenTypeIds: Int32Array.from(batch.token_type_ids.flat()) }),
+  };
+}
+
 /** Rows `[N, D]` at the places of the mask's ones in `[B, T, D]`, the rest 0. */
 export function unpackRows(values: ArrayLike<number>, width: number, mask: readonly (readonly number[])[]): Float32Array {
   const length = mask[0]!.length;

@@ -2,8 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import { peftTypeOf, specOf, type Adapter, type Model, type OwnedParameter } from '@peft/core';
+import { architectureFor, describeModel, peftTypeOf, specOf, type Adapter, type Model, type OwnedParameter } from '@peft/core';
 import { openSafetensors, readFloat32 } from '@peft/hub';
+import { architectures } from '@peft/models';
 import { methods } from './methods.js';
 import type { Task } from './task.js';
 
@@ -14,6 +15,16 @@ export function virtualTokens(folder: string, task: Task): number {
   if (!existsSync(path)) return 0;
   const { peft_type: type, num_virtual_tokens: count } = JSON.parse(readFileSync(path, 'utf8')) as { peft_type: string; num_virtual_tokens?: number };
   return type === 'PROMPT_TUNING' || type === 'P_TUNING' ? count! : 0;
+}
+
+/** Whether the head of a causal classifier reads the last column, padding or not: PEFT gives it embeddings, in which it cannot tell. */
+export function readsPadding(folder: string, task: Task, model: string): boolean {
+  const path = join(folder, 'adapter_config.json');
+  if (task !== 'seqcls' || !existsSync(path)) return false;
+  const { peft_type: type } = JSON.parse(readFileSync(path, 'utf8')) as { peft_type: string };
+  const config = JSON.parse(readFileSync(join(model, 'config.json'), 'utf8')) as Record<string, unknown>;
+  const architecture = architectureFor(config['model_type'], architectures);
+  return (type === 'PROMPT_TUNING' || type === 'P_TUNING') && describeModel(architecture, architecture.parseConfig(config)).layers.encoder === 0;
 }
 
 /** Puts the method on the model with its network, at the start that the case gives. */

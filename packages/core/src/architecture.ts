@@ -16,7 +16,8 @@ export interface ModelBatch {
   readonly positionIds?: Int32Array; // [N]
   /**
    * 1 at rows that are computed and that nothing attends to: what padding is in implementations that pad. Only to reproduce those,
-   * where a result depends on it (the gates of adapter-hub's UniPELT are means over padding, too).
+   * where a result depends on it (the gates of adapter-hub's UniPELT are means over padding, too; a causal classifier behind PEFT's prompts
+   * reads the last column).
    */
   readonly padding?: Uint8Array; // [N]
   /** Replaces the word embeddings' rows. */

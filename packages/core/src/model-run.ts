@@ -105,7 +105,7 @@ export class ModelRun {
   attended(offsets: Int32Array): { readonly rows: Int32Array; readonly offsets: Int32Array } | undefined {
     if (!this.#padding) return undefined;
     const { flags, offsets: own } = this.#padding;
-    if (!isSameLayout(offsets, own)) throw new PeftError('PEFT_BATCH_PADDING', 'a batch with padding rows met sequences of another layout.', { hint: 'padding works in encoders, without virtual tokens; leave it out' });
+    if (!isSameLayout(offsets, own)) throw new PeftError('PEFT_BATCH_PADDING', 'a batch with padding rows met sequences of another layout.', { hint: 'padding works in a stack that reads the batch itself; leave it out' });
     const rows = Int32Array.from(flags.keys()).filter((n) => flags[n] === 0);
     return { rows, offsets: offsets.map((offset) => rows.filter((row) => row < offset).length) };
   }
@@ -239,6 +239,12 @@ export class ModelRun {
       result = { x: inserted.x, offsets: inserted.offsets, extra: result.extra + prefix.shape[0] };
     }
     this.useLayout(result.offsets);
+    if (result.extra > 0 && this.#padding && isSameLayout(offsets, this.#padding.offsets)) {
+      const { flags } = this.#padding;
+      const longer = new Uint8Array(result.x.shape[0]); // virtual tokens are no padding
+      for (let b = 0; b + 1 < offsets.length; b += 1) longer.set(flags.subarray(offsets[b]!, offsets[b + 1]!), result.offsets[b]! + result.extra);
+      this.usePadding(longer, result.offsets);
+    }
     if (stack === 'encoder') this.#memory = result.offsets;
     return result;
   }

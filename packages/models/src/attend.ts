@@ -22,6 +22,8 @@ export interface AttendOptions extends Pick<AttentionOptions, 'heads' | 'keyValu
  */
 export function attend(run: ModelRun, path: string, q: Tensor2D, k: Tensor2D, v: Tensor2D, options: AttendOptions): Tensor2D {
   const { offsets, hidden, dropoutRate = 0, ...rest } = options;
+  const seen = options.causal && !options.keyOffsets ? run.attended(offsets) : undefined;
+  if (seen) return causalWithPadding(run, path, q, k, v, options, seen);
   let layout = attendedKeys(run, path, k, v, options);
   const beside: ExtraKeyValues[] = [];
   const extras = run.extraKeyValues(path, hidden, offsets);
@@ -56,6 +58,43 @@ function attendedKeys(run: ModelRun, path: string, keys: Tensor2D, values: Tenso
   if (!seen) return { keys, values, offsets: keyOffsets ?? offsets };
   if (causal || window > 0 || bias) throw new PeftError('PEFT_BATCH_PADDING', `${path}: padding rows do not go with an attention that counts positions.`, { hint: 'leave the padding out' });
   return { keys: gatherRows(keys, seen.rows), values: gatherRows(values, seen.rows), offsets: seen.offsets };
+}
+
+/**
+ * Tokens as if there was no padding; each row of padding sees the tokens in front of it, in the window, and neither itself nor others.
+ * @param seen rows that are tokens, and their layout.
+ */
+function causalWithPadding(run: ModelRun, path: string, q: Tensor2D, k: Tensor2D, v: Tensor2D, options: AttendOptions, seen: { readonly rows: Int32Array; readonly offsets: Int32Array }): Tensor2D {
+  const { offsets, hidden, dropoutRate = 0, window = 0, bias, ...rest } = options;
+  const refuse = (why: string): never => {
+    throw new PeftError('PEFT_BATCH_PADDING', `${path}: ${why}.`, { hint: 'leave the padding out' });
+  };
+  if (bias) refuse('padding rows do not go with an attention that counts positions');
+  if (run.extraKeyValues(path, hidden, offsets).length > 0) refuse('padding rows do not go with keys in front of a sequence or beside it');
+  if (run.cacheOf('decoder')) refuse('padding rows do not go with a cache');
+  const [paddingRows, keyRows, keyOffsets]: [number[], number[], number[]] = [[], [], [0]];
+  for (let b = 0; b + 1 < offsets.length; b += 1) {
+    const tokens = seen.rows.subarray(seen.offsets[b], seen.offsets[b + 1]);
+    for (let row = offsets[b]!; row < offsets[b + 1]!; row += 1) {
+      if (tokens.includes(row)) continue;
+      const visible = tokens.filter((token) => token < row && (window === 0 || token > row - window));
+      if (visible.length === 0) refuse(`no token is in front of the padding in row ${row}, or in its window`);
+      paddingRows.push(row);
+      keyRows.push(...visible);
+      keyOffsets.push(keyRows.length);
+    }
+  }
+  const attendRows = (queries: Int32Array, queryOffsets: Int32Array, keys: Int32Array, offsetsOfKeys: Int32Array, causal: boolean): Tensor2D =>
+    attention(gatherRows(q, queries), gatherRows(k, keys), gatherRows(v, keys), {
+      ...rest, queryOffsets, keyOffsets: offsetsOfKeys, causal, window: causal ? window : 0,
+      ...(run.training && dropoutRate > 0 && { dropout: { rate: dropoutRate, key: run.randomKey(path, 'attention', causal ? 'tokens' : 'padding') } }),
+    });
+  const tokens = attendRows(seen.rows, seen.offsets, seen.rows, seen.offsets, true);
+  if (paddingRows.length === 0) return tokens;
+  const padding = attendRows(Int32Array.from(paddingRows), Int32Array.from(keyOffsets.keys()), Int32Array.from(keyRows), Int32Array.from(keyOffsets), false);
+  const places = new Int32Array(q.shape[0]);
+  [...seen.rows, ...paddingRows].forEach((row, place) => (places[row] = place));
+  return gatherRows(tf.concat([tokens, padding], 0), places);
 }
 
 /** Extra keys that differ by sequence beside an attention with a window: one sequence at a time. */

@@ -2,8 +2,9 @@
 import * as tf from '@tensorflow/tfjs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { describeModel, loadModel, randomWeights, type Architecture, type HeadOptions, type Model } from '@peft/core';
-import { bert, debertaV2, llama, roberta } from '@peft/models';
+import { bert, debertaV2, llama, mistral, roberta } from '@peft/models';
 import type { Engine } from '@peft/ops';
+import { prefixTuning, promptTuning } from '@peft/prompt-tuning';
 import { toBeAllclose } from '@peft/testing';
 import { openEngine } from '../../../tools/golden/engines.js';
 
@@ -42,10 +43,46 @@ describe('padding rows', () => {
     });
   });
 
-  test.each([['llama', llama, { kind: 'causal-lm' }], ['deberta-v2', debertaV2, { kind: 'none' }]] as const)('are refused where attention counts positions (%s)', (modelType, architecture, head) => {
+  test('change nothing for the tokens of a causal model, and read the tokens in front alone', () => {
+    withModel(llama, { model_type: 'llama', pad_token_id: PAD, ...SIZES }, { kind: 'none' }, (model) => {
+      const alone = model.forward(tokens).hidden.arraySync() as number[][];
+      const states = model.forward(padded).hidden.arraySync() as number[][];
+      expect(states.filter((_, n) => padded.padding[n] === 0)).toBeAllclose(alone, { atol: 1e-5 });
+      // What other padding stands between is nothing to the last row.
+      const other = model.forward({ ...padded, inputIds: padded.inputIds.map((id, n) => (n === 7 || n === 8 ? 13 : id)) }).hidden.arraySync() as number[][];
+      expect(other[9]!).toBeAllclose(states[9]!, { atol: 1e-6 });
+      const changed = model.forward({ ...padded, inputIds: padded.inputIds.map((id, n) => (n === 6 ? 13 : id)) }).hidden.arraySync() as number[][];
+      expect(changed[9]!).not.toBeAllclose(states[9]!, { atol: 1e-3 });
+    });
+  });
+
+  test('stand behind virtual tokens, and are what a causal classifier then reads', () => {
+    withModel(llama, { model_type: 'llama', pad_token_id: PAD, ...SIZES }, { kind: 'sequence-classification', outputs: 2 }, (model) => {
+      model.addAdapter('prompt', promptTuning({ virtualTokens: 2 }));
+      const score = model.forward(padded);
+      expect(score.offsets).toEqual(Int32Array.of(0, 7, 14));
+      const weight = tf.transpose(model.readParameter('score.weight')) as tf.Tensor2D;
+      expect(score.logits!).toBeAllclose((tf.matMul(tf.gather(score.hidden, [6, 13]), weight) as tf.Tensor2D).arraySync(), { atol: 1e-5 });
+      expect(score.logits!.arraySync()).not.toBeAllclose(model.forward(tokens).logits!.arraySync(), { atol: 1e-3 });
+    });
+  });
+
+  test('are refused where attention counts positions', () => {
     const relative = { relative_attention: true, pos_att_type: ['c2p'], position_buckets: 4 };
-    withModel(architecture as Architecture<unknown>, { model_type: modelType, ...SIZES, ...relative }, head, (model) => {
+    withModel(debertaV2, { model_type: 'deberta-v2', ...SIZES, ...relative }, { kind: 'none' }, (model) => {
       expect(() => model.forward(padded)).toThrow(expect.objectContaining({ code: 'PEFT_BATCH_PADDING' }));
+    });
+  });
+
+  test('are refused where there is nothing for them to see, and with keys in front of a sequence', () => {
+    const refused = (message: RegExp) => expect.objectContaining({ code: 'PEFT_BATCH_PADDING', message: expect.stringMatching(message) as unknown });
+    withModel(mistral, { model_type: 'mistral', sliding_window: 2, num_key_value_heads: 3, ...SIZES }, { kind: 'none' }, (model) => {
+      expect(() => model.forward(padded)).toThrow(refused(/no token is in front of the padding in row 8, or in its window/));
+    });
+    withModel(llama, { model_type: 'llama', ...SIZES }, { kind: 'none' }, (model) => {
+      expect(() => model.forward({ inputIds: Int32Array.of(PAD, 5), offsets: Int32Array.of(0, 2), padding: Uint8Array.of(1, 0) })).toThrow(refused(/no token is in front of the padding in row 0/));
+      model.addAdapter('prefix', prefixTuning({ virtualTokens: 2 }));
+      expect(() => model.forward(padded)).toThrow(refused(/keys in front of a sequence/));
     });
   });
 });

@@ -11,7 +11,8 @@ import { combineLora, toPlainLora, type Combination } from '@peft/lora';
 import { Comparison } from '../comparison.js';
 import { readGoldenCase, type GoldenContext, type GoldenResult } from '../golden-case.js';
 import { methods } from '../methods.js';
-import { parameterOf, startPrompt, virtualTokens } from '../prompt-start.js';
+import { keepPadding } from '../packed.js';
+import { parameterOf, readsPadding, startPrompt, virtualTokens } from '../prompt-start.js';
 import { comparedOf, isKnownModel, openModel, packTask, taskLoss, type PackedTask, type Task, type TaskBatch } from '../task.js';
 
 interface AdapterCase {
@@ -38,7 +39,8 @@ export async function check(folder: string, { fixtures, engine }: GoldenContext)
   const type = peftTypeIn(folder);
   if (!methods.some((method) => peftTypeOf(method) === type)) return { status: 'unsupported', detail: `the method ${type}` };
   const startId = Number((JSON.parse(readFileSync(join(base, 'config.json'), 'utf8')) as Record<string, unknown>)['decoder_start_token_id'] ?? 0);
-  const each: Check = { folder, json, comparison: new Comparison(golden), open: () => openModel(base, json.task, engine, outputsIn(folder)), pack: (batch) => ({ ...packTask(json.task, batch, startId), extra: virtualTokens(folder, json.task) }) };
+  const keepsPadding = readsPadding(folder, json.task, base);
+  const each: Check = { folder, json, comparison: new Comparison(golden), open: () => openModel(base, json.task, engine, outputsIn(folder)), pack: (batch) => ({ ...packTask(json.task, batch, startId), ...(keepsPadding && { batch: keepPadding(batch) }), extra: virtualTokens(folder, json.task) }) };
   if (json.kind === 'mixed_batch') await checkMixed(each);
   else if (json.kind === 'weighted') await checkWeighted(each);
   else {

@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
-import { adapterHubFormat, loadAdapter, PeftError, saveAdapter, type Adapter, type Model, type ModelBatch, type OwnedParameter } from '@peft/core';
+import { adapterHubFormat, loadAdapter, PeftError, saveAdapter, type Adapter, type Model, type OwnedParameter } from '@peft/core';
 import { openSafetensors, readFloat32 } from '@peft/hub';
 import { adamw, clipByGlobalNorm, globalNorm } from '@peft/optim';
 import { Comparison } from '../comparison.js';
 import { readGoldenCase, type GoldenContext, type GoldenResult } from '../golden-case.js';
 import { methods } from '../methods.js';
+import { keepPadding } from '../packed.js';
 import { comparedOf, isKnownModel, openModel, packTask, taskLoss, type PackedTask, type Task, type TaskBatch } from '../task.js';
 
 interface BottleneckCase {
@@ -36,7 +37,7 @@ export async function check(folder: string, { fixtures, engine }: GoldenContext)
   const hasGates = /"use_gating":true/.test(JSON.stringify(json.config));
   const pack = (batch: TaskBatch): PackedTask => {
     const packed = packTask(json.task, batch, startId);
-    return hasGates && json.task === 'seqcls' ? { ...packed, batch: withPadding(batch) } : packed;
+    return hasGates && json.task === 'seqcls' ? { ...packed, batch: keepPadding(batch) } : packed; // the library's gates are means over padding, too
   };
   const each: Check = { folder, json, comparison: new Comparison(golden), open: () => openModel(base, json.task, engine), pack };
   try {
@@ -47,17 +48,6 @@ export async function check(folder: string, { fixtures, engine }: GoldenContext)
     throw error;
   }
   return each.comparison.result();
-}
-
-/** adapter-hub's gates are means over padding, too. */
-function withPadding(batch: TaskBatch): ModelBatch {
-  const length = batch.input_ids[0]!.length;
-  return {
-    inputIds: Int32Array.from(batch.input_ids.flat()),
-    offsets: Int32Array.from({ length: batch.input_ids.length + 1 }, (_, b) => b * length),
-    padding: Uint8Array.from(batch.attention_mask.flat(), (isToken) => 1 - isToken),
-    ...(batch.token_type_ids && { tokenTypeIds: Int32Array.from(batch.token_type_ids.flat()) }),
-  };
 }
 
 async function withModel(open: () => Model, body: (model: Model) => Promise<void>): Promise<void> {
