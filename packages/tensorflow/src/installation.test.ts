@@ -18,6 +18,7 @@ const complete = (): void => {
   place('home/current.json', '{"folder":"2.21.0-cpu"}');
   place('home/2.21.0-cpu/setup.json', record());
   place('home/2.21.0-cpu/build/Release/tfjs_binding.node');
+  place('home/2.21.0-cpu/build/Release/peft_kernels.node');
   place('home/2.21.0-cpu/tfjs-node/dist/nodejs_kernel_backend.js');
 };
 const search = () => findInstallations(join(folder, 'home'), [join(folder, 'application')]);
@@ -38,7 +39,7 @@ describe('finding TensorFlow', () => {
     complete();
     rmSync(join(folder, 'home/2.21.0-cpu/build'), { recursive: true });
     place('application/node_modules/@tensorflow/tfjs-node/package.json', '{"version":"4.22.0"}');
-    expect(search()).toEqual({ found: [], problems: [expect.stringMatching(/is incomplete: .*tfjs_binding\.node is missing/), expect.stringContaining('@tensorflow/tfjs-node 4.22.0 is installed, but')] });
+    expect(search()).toEqual({ found: [], problems: [expect.stringMatching(/is incomplete: .*tfjs_binding\.node, .*peft_kernels\.node is missing/), expect.stringContaining('@tensorflow/tfjs-node 4.22.0 is installed, but')] });
     complete();
     place('home/2.21.0-cpu/setup.json', record('plan9-mips'));
     expect(search().problems[0]).toMatch(/was made for plan9-mips, this is /);

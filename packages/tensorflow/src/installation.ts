@@ -12,6 +12,8 @@ export interface Installation {
   readonly scripts: string;
   /** The compiled `tfjs_binding.node`. */
   readonly binding: string;
+  /** This package's compiled kernels for CPUs; only a setup of ours has them. */
+  readonly kernels: string | undefined;
   /** What the library was built for; undefined where only loading tells. */
   readonly build: 'cpu' | 'cuda' | undefined;
   readonly tfjsNodeVersion: string;
@@ -37,6 +39,7 @@ export const RECORD_FILE = 'setup.json';
 /** In the cache folder: `{ "folder": "2.21.0-cpu" }`, the setup in use. */
 export const CURRENT_FILE = 'current.json';
 export const BINDING_FILE = join('build', 'Release', 'tfjs_binding.node');
+export const KERNELS_FILE = join('build', 'Release', 'peft_kernels.node');
 export const SCRIPTS_FOLDER = 'tfjs-node';
 const SCRIPT = join('dist', 'nodejs_kernel_backend.js');
 const PACKAGES = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
@@ -55,7 +58,7 @@ export function findInstallations(home: string = cacheFolder(), from: readonly s
       if (!scripts || seen.has(scripts)) continue;
       seen.add(scripts);
       const binding = installedBinding(scripts);
-      if (binding) found.push({ source: 'installed', scripts, binding, build: name.endsWith('-gpu') ? 'cuda' : 'cpu', tfjsNodeVersion: versionOf(scripts) });
+      if (binding) found.push({ source: 'installed', scripts, binding, kernels: undefined, build: name.endsWith('-gpu') ? 'cuda' : 'cpu', tfjsNodeVersion: versionOf(scripts) });
       else problems.push(`${name} ${versionOf(scripts)} is installed, but its library was not downloaded or its addon not compiled`);
     }
   }
@@ -69,8 +72,8 @@ export function readSetup(home: string): Installation | string | undefined {
   if (typeof current.folder !== 'string' || !/^[\w.+-]+$/.test(current.folder)) return `${join(home, CURRENT_FILE)} names no folder`;
   const folder = join(home, current.folder);
   const record = readJson<SetupRecord>(join(folder, RECORD_FILE));
-  const installation: Installation = { source: 'setup', scripts: join(folder, SCRIPTS_FOLDER), binding: join(folder, BINDING_FILE), build: record?.build, tfjsNodeVersion: record?.tfjsNode ?? '' };
-  const missing = [...(record ? [] : [RECORD_FILE]), ...[join(installation.scripts, SCRIPT), installation.binding].filter((path) => !existsSync(path))];
+  const installation: Installation = { source: 'setup', scripts: join(folder, SCRIPTS_FOLDER), binding: join(folder, BINDING_FILE), kernels: join(folder, KERNELS_FILE), build: record?.build, tfjsNodeVersion: record?.tfjsNode ?? '' };
+  const missing = [...(record ? [] : [RECORD_FILE]), ...[join(installation.scripts, SCRIPT), installation.binding, join(folder, KERNELS_FILE)].filter((path) => !existsSync(path))];
   if (missing.length > 0) return `the setup in ${folder} is incomplete: ${missing.join(', ')} is missing`;
   const platform = `${process.platform}-${process.arch}`;
   if (record!.platform !== platform) return `the setup in ${folder} was made for ${record!.platform}, this is ${platform}`;

@@ -1,5 +1,6 @@
 /** Loads TensorFlow's library once per process and registers tfjs-node's backend. */
 import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
 import * as tf from '@tensorflow/tfjs';
 import { check, PeftError } from '@peft/errors';
 import { withNamedErrors, type TensorflowBackend, type TensorflowBinding } from './binding.js';
@@ -11,6 +12,8 @@ export const TENSORFLOW_BACKEND = 'tensorflow';
 export interface LoadOptions {
   /** Threads of TensorFlow's CPU kernels, fixed when the library is loaded. Default: all cores. */
   readonly threads?: number;
+  /** Default true: on a CPU this package's kernels compute what takes them one pass over memory. False: TensorFlow's own do everything, as on a GPU. Fixed as well. */
+  readonly fusedKernels?: boolean;
 }
 
 export interface LoadedBackend {
@@ -19,16 +22,22 @@ export interface LoadedBackend {
   readonly version: string;
   /** Undefined where the application had loaded tfjs-node itself. */
   readonly installation: Installation | undefined;
+  /** Whether TensorFlow knows this package's kernels: on a CPU, with a library that `peft setup tensorflow` made. */
+  readonly hasKernels: boolean;
 }
 
-let loaded: (LoadedBackend & { readonly threads: number | undefined }) | undefined;
+let loaded: (LoadedBackend & { readonly threads: number | undefined; readonly fusedKernels: boolean }) | undefined;
 
-/** @throws PEFT_TENSORFLOW_MISSING, PEFT_TENSORFLOW_INCOMPLETE, PEFT_TENSORFLOW_LOAD; PEFT_CONFIG_INVALID for threads that come too late */
-export function loadBackend({ threads }: LoadOptions = {}): LoadedBackend {
+/** @throws PEFT_TENSORFLOW_MISSING, PEFT_TENSORFLOW_INCOMPLETE, PEFT_TENSORFLOW_LOAD; PEFT_CONFIG_INVALID for options that come too late */
+export function loadBackend({ threads, fusedKernels }: LoadOptions = {}): LoadedBackend {
   if (threads !== undefined) check.positiveInteger('tensorflow', 'threads', threads);
-  loaded ??= { ...(registered() ?? load(threads)), threads };
+  if (fusedKernels !== undefined) check.boolean('tensorflow', 'fusedKernels', fusedKernels);
+  loaded ??= { ...(registered() ?? load(threads, fusedKernels ?? true)), threads, fusedKernels: fusedKernels ?? true };
   if (threads !== undefined && loaded.threads !== threads) {
     throw new PeftError('PEFT_CONFIG_INVALID', `tensorflow: threads is ${threads}, but TensorFlow was loaded with ${loaded.threads ?? 'all cores'} in this process.`, { hint: 'give the number when the engine is first made, or start a process for each' });
+  }
+  if (fusedKernels !== undefined && loaded.fusedKernels !== fusedKernels) {
+    throw new PeftError('PEFT_CONFIG_INVALID', `tensorflow: fusedKernels is ${fusedKernels}, but TensorFlow was loaded with ${!fusedKernels} in this process.`, { hint: 'say it when the engine is first made, or start a process for each' });
   }
   return loaded;
 }
@@ -38,10 +47,10 @@ function registered(): LoadedBackend | undefined {
   if (!tf.engine().registryFactory[TENSORFLOW_BACKEND]) return undefined;
   const backend = tf.findBackend(TENSORFLOW_BACKEND) as unknown as TensorflowBackend;
   backend.binding = withNamedErrors(backend.binding);
-  return { backend, version: backend.binding.TF_Version, installation: undefined };
+  return { backend, version: backend.binding.TF_Version, installation: undefined, hasKernels: false };
 }
 
-function load(threads: number | undefined): LoadedBackend {
+function load(threads: number | undefined, fusedKernels: boolean): LoadedBackend {
   const { found, problems } = findInstallations();
   const installation = found[0];
   if (!installation) {
@@ -54,7 +63,7 @@ function load(threads: number | undefined): LoadedBackend {
   scripts.registerKernels();
   const backend = scripts.createBackend(binding, installation.build === 'cuda' ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node');
   tf.registerBackend(TENSORFLOW_BACKEND, () => backend as unknown as tf.KernelBackend, 0); // nothing switches to it by itself
-  return { backend, version: binding.TF_Version, installation };
+  return { backend, version: binding.TF_Version, installation, hasKernels: fusedKernels && loadKernels(installation, backend, threads) };
 }
 
 /** Read by the library when it is loaded; what the user has set stays. */
@@ -69,6 +78,17 @@ function loadBinding(installation: Installation): TensorflowBinding {
     return createRequire(import.meta.url)(installation.binding) as TensorflowBinding;
   } catch (cause) {
     throw loadError(installation.binding, cause as Error);
+  }
+}
+
+/** The kernels compute on CPUs only: on a GPU TensorFlow's own serve. */
+function loadKernels({ kernels }: Installation, { isUsingGpuDevice }: TensorflowBackend, threads: number | undefined): boolean {
+  if (kernels === undefined || isUsingGpuDevice) return false;
+  try {
+    (createRequire(import.meta.url)(kernels) as { register(threads: number): void }).register(threads ?? availableParallelism());
+    return true;
+  } catch (cause) {
+    throw loadError(kernels, cause as Error);
   }
 }
 

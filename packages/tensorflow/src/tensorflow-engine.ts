@@ -2,9 +2,9 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { check, PeftError } from '@peft/errors';
-import type { Engine, FreezeOptions, FrozenWeight, QuantizedParts, TensorSource } from '@peft/ops';
+import type { ActivationName, Engine, FreezeOptions, FrozenWeight, QuantizedParts, TensorSource } from '@peft/ops';
 import { TYPE } from './binding.js';
-import { Device } from './device.js';
+import { Device, type AnyTensor, type RawTensor } from './device.js';
 import { describeDevice, hasFastBfloat16, type DeviceDescription } from './device-description.js';
 import { probeGpus, visibleGpus } from './gpu-probe.js';
 import { registerKernels } from './kernels/index.js';
@@ -41,20 +41,22 @@ export interface DeviceMemory {
  *   PEFT_GPU_MISSING, PEFT_GPU_DRIVER, PEFT_GPU_CUDA with `requireGpu`; PEFT_CONFIG_INVALID
  */
 export async function createTensorflowEngine(options: TensorflowEngineOptions = {}): Promise<TensorflowEngine> {
-  check.knownKeys('tensorflow', options, ['precision', 'requireGpu', 'threads']);
+  check.knownKeys('tensorflow', options, ['precision', 'requireGpu', 'threads', 'fusedKernels']);
   if (options.precision !== undefined) check.oneOf('tensorflow', 'precision', options.precision, ['bfloat16', 'float32']);
   if (options.requireGpu !== undefined) check.boolean('tensorflow', 'requireGpu', options.requireGpu);
-  const { backend, version } = loadBackend({ ...(options.threads !== undefined && { threads: options.threads }) });
+  const { backend, version, hasKernels } = loadBackend(options);
   const description = describeDevice(backend.isUsingGpuDevice, version);
   if (options.requireGpu && !backend.isUsingGpuDevice) throw description.gpuProblem ?? new PeftError('PEFT_GPU_MISSING', 'tensorflow: TensorFlow sees no GPU.', { hint: 'run: peft doctor' });
-  return new LibraryEngine(new Device(backend), options.precision ?? (hasFastBfloat16(description) ? 'bfloat16' : 'float32'), description);
+  return new LibraryEngine(new Device(backend), options.precision ?? (hasFastBfloat16(description) ? 'bfloat16' : 'float32'), description, hasKernels);
 }
 
 class LibraryEngine implements TensorflowEngine {
   readonly name = 'tensorflow';
   readonly backendName = TENSORFLOW_BACKEND;
 
-  constructor(readonly library: Device, readonly precision: 'bfloat16' | 'float32', readonly device: DeviceDescription) {}
+  constructor(readonly library: Device, readonly precision: 'bfloat16' | 'float32', readonly device: DeviceDescription, readonly hasKernels: boolean) {
+    if (!hasKernels) this.linearActivated = undefined;
+  }
 
   get description(): string {
     return `tensorflow ${this.device.tensorflowVersion} (${this.device.name}, ${this.precision})`;
@@ -62,7 +64,7 @@ class LibraryEngine implements TensorflowEngine {
 
   async activate(): Promise<void> {
     await tf.setBackend(TENSORFLOW_BACKEND);
-    registerKernels();
+    registerKernels(this.hasKernels ? this.library : undefined);
   }
 
   freeze(source: TensorSource, options: FreezeOptions = {}): FrozenWeight {
@@ -83,15 +85,32 @@ class LibraryEngine implements TensorflowEngine {
     const own = this.#own(weight);
     if (x.shape[1] !== own.shape[1]) throw shapeError(own, 'linear', own.shape[1], x.shape);
     return this.library.scope(() => {
-      const y = this.#product(x, own, true);
+      if (this.hasKernels && bias) {
+        const { y, sums } = this.#ended(this.#product(x, own, true), bias, 'none', false);
+        sums.dispose();
+        return y;
+      }
+      const y = this.#floats(this.#product(x, own, true));
       return this.library.toTensor<Tensor2D>(bias ? this.library.run('BiasAdd', { T: { type: TYPE.float32 }, data_format: 'NHWC' }, [y, bias]) : y);
     });
   }
 
+  /** Only where the library has this package's kernels; elsewhere undefined, and the product and the activation run one after the other. */
+  linearActivated? = (x: Tensor2D, weight: FrozenWeight, bias: Tensor1D | undefined, kind: ActivationName, keepSums: boolean): { y: Tensor2D; sums?: Tensor2D } => {
+    const own = this.#own(weight);
+    if (x.shape[1] !== own.shape[1]) throw shapeError(own, 'linear', own.shape[1], x.shape);
+    return this.library.scope(() => {
+      const { y, sums } = this.#ended(this.#product(x, own, true), bias, kind, keepSums);
+      if (keepSums) return { y, sums };
+      sums.dispose();
+      return { y };
+    });
+  };
+
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D {
     const own = this.#own(weight);
     if (dy.shape[1] !== own.shape[0]) throw shapeError(own, 'linearInputGradient', own.shape[0], dy.shape);
-    return this.library.scope(() => this.library.toTensor<Tensor2D>(this.#product(dy, own, false)));
+    return this.library.scope(() => this.library.toTensor<Tensor2D>(this.#floats(this.#product(dy, own, false))));
   }
 
   gather(weight: FrozenWeight, ids: Int32Array): Tensor2D {
@@ -119,12 +138,27 @@ class LibraryEngine implements TensorflowEngine {
     // Weights free themselves; the library and its memory belong to the process.
   }
 
-  /** x·Wᵀ where `byColumns`, else x·W, in float32. The operands have the engine's precision; a product in bfloat16 is rounded to it once. */
-  #product(x: Tensor2D, weight: TensorflowWeight, byColumns: boolean) {
+  get #type(): number {
+    return this.precision === 'bfloat16' ? TYPE.bfloat16 : TYPE.float32;
+  }
+
+  /** x·Wᵀ where `byColumns`, else x·W. Operands and result have the engine's precision; a product in bfloat16 is rounded to it once. */
+  #product(x: Tensor2D, weight: TensorflowWeight, byColumns: boolean): RawTensor {
     const { library } = this;
-    const type = this.precision === 'bfloat16' ? TYPE.bfloat16 : TYPE.float32;
-    const { values, transposed } = weight.matrix(type);
-    return library.cast(library.matMul(library.cast(x, TYPE.float32, type), values, type, false, byColumns !== transposed), type, TYPE.float32);
+    const { values, transposed } = weight.matrix(this.#type);
+    return library.matMul(library.cast(x, TYPE.float32, this.#type), values, this.#type, false, byColumns !== transposed);
+  }
+
+  #floats(product: RawTensor): AnyTensor {
+    return this.library.cast(product, this.#type, TYPE.float32);
+  }
+
+  /** z = product + bias and y = f(z) in float32, in one pass. */
+  #ended(product: RawTensor, bias: Tensor1D | undefined, kind: ActivationName | 'none', keepSums: boolean): { y: Tensor2D; sums: Tensor2D } {
+    const { library } = this;
+    const attributes = { T: { type: this.#type }, kind, keep_sums: keepSums };
+    const [y, sums] = library.runAll('PeftProductEnd', attributes, [product, bias ?? library.floats(new Float32Array(0))], 2).map((raw) => library.toTensor<Tensor2D>(raw)) as [Tensor2D, Tensor2D];
+    return { y, sums };
   }
 
   #own(weight: FrozenWeight): TensorflowWeight {

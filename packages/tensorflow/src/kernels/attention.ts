@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
 import { joinHeads, splitHeads, type AttentionAttributes, type SequenceGroup } from '@peft/ops';
 import { nothing, register, type Inputs } from './register.js';
+import { scoreExponentials, scoreGradient, scoreProbabilities } from './scores.js';
 import { fromGrouped, HIDDEN, lengthMask, NO_ROW, skew, tileBatch, tileDropout, toGrouped, unskew, type Tile, type TiledBatch } from './tiles.js';
 
 export function registerAttention(): void {
@@ -19,12 +20,9 @@ export function forward(inputs: Inputs<'PeftAttention'>, attributes: AttentionAt
   const parts = batch.parts.map(({ group, tiles }) => tf.tidy(() => {
     const { q, k, v } = batch.tensorsOf(group);
     const rows = tiles.map((tile) => tf.tidy(() => {
-      const scores = batch.scoresOf(tile, q, k).scores;
-      const largest = tf.max(scores, 3, true);
-      const e = tf.exp(tf.sub(scores, largest));
-      const total = tf.sum(e, 3, true); // [G, H, tq, 1]
+      const [e, total, logSumExp] = scoreExponentials(batch.scoresOf(tile, q, k).scores); // the sums [G, H, tq, 1]
       const sums = unfold(tf.matMul(fold(withDropout(e, batch.dropoutOf(tile)), attributes), v), attributes);
-      return [tf.div(sums, total), tf.add(tf.log(total), largest)];
+      return [tf.div(sums, total), logSumExp];
     }));
     return [0, 1].map((i) => rowsOf(together(rows.map((row) => row[i]!), 2)));
   }));
@@ -44,12 +42,12 @@ export function gradient(inputs: Inputs<'PeftAttentionGradient'>, attributes: At
     const [dyHeads, deltas, sums] = [dyRows, delta, logSumExp].map((x) => queryHeads(x, group, heads)) as [Tensor, Tensor, Tensor]; // [G, H, Tq, ·]
     const rows = tiles.map((tile) => tf.tidy(() => {
       const { scores, capped } = batch.scoresOf(tile, q, k);
-      const probabilities = tf.exp(tf.sub(scores, rowsOfTile(sums, tile)));
+      const probabilities = scoreProbabilities(scores, rowsOfTile(sums, tile));
       const factors = batch.dropoutOf(tile);
       const dyTile = fold(rowsOfTile(dyHeads, tile), attributes);
       const dv = tf.matMul(fold(withDropout(probabilities, factors), attributes), dyTile, true, false);
       const dProbabilities = withDropout(unfold(tf.matMul(dyTile, v, false, true), attributes), factors);
-      const dScores = tf.mul(probabilities, tf.sub(dProbabilities, rowsOfTile(deltas, tile)));
+      const dScores = scoreGradient(probabilities, dProbabilities, rowsOfTile(deltas, tile));
       const dProducts = fold(capped ? tf.mul(dScores, tf.sub(1, tf.square(tf.div(capped, softCap)))) : dScores, attributes);
       const dq = tf.mul(unfold(tf.matMul(dProducts, k), attributes), scale);
       const dk = tf.matMul(dProducts, fold(rowsOfTile(q, tile), attributes), true, false); // q holds the scale

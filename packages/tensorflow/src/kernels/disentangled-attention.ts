@@ -7,6 +7,7 @@ import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import type { DisentangledAttributes, SequenceGroup } from '@peft/ops';
 import { queryHeads, rowsOf, rowsOfTile, together } from './attention.js';
 import { nothing, register, type Inputs } from './register.js';
+import { scoreExponentials, scoreGradient, scoreProbabilities } from './scores.js';
 import { fromGrouped, lengthMask, NO_ROW, skew, tileBatch, tileDropout, toGrouped, unskew, type Tile } from './tiles.js';
 
 type GradientAttributes = DisentangledAttributes & { needPositionKeys: boolean; needPositionQueries: boolean };
@@ -22,11 +23,8 @@ export function forward(inputs: Inputs<'PeftDisentangledAttention'>, attributes:
   const parts = batch.parts.map(({ group, tiles }) => tf.tidy(() => {
     const { q, k, v } = batch.tensorsOf(group);
     const rows = tiles.map((tile) => tf.tidy(() => {
-      const scores = batch.scoresOf(tile, q, k);
-      const largest = tf.max(scores, 3, true);
-      const e = tf.exp(tf.sub(scores, largest));
-      const total = tf.sum(e, 3, true);
-      return [tf.div(tf.matMul(batch.withDropout(tile, e), v), total), tf.add(tf.log(total), largest)];
+      const [e, total, logSumExp] = scoreExponentials(batch.scoresOf(tile, q, k));
+      return [tf.div(tf.matMul(batch.withDropout(tile, e), v), total), logSumExp];
     }));
     return [0, 1].map((i) => rowsOf(together(rows.map((row) => row[i]!), 2)));
   }));
@@ -44,10 +42,10 @@ export function gradient(inputs: Inputs<'PeftDisentangledAttentionGradient'>, at
     const { q, k, v } = batch.tensorsOf(group);
     const [dyHeads, deltas, sums] = [dyRows, delta, logSumExp].map((x) => queryHeads(x, group, heads)) as [Tensor, Tensor, Tensor];
     const rows = tiles.map((tile) => tf.tidy(() => {
-      const probabilities = tf.exp(tf.sub(batch.scoresOf(tile, q, k), rowsOfTile(sums, tile)));
+      const probabilities = scoreProbabilities(batch.scoresOf(tile, q, k), rowsOfTile(sums, tile));
       const [qTile, dyTile] = [rowsOfTile(q, tile), rowsOfTile(dyHeads, tile)];
       const dProbabilities = batch.withDropout(tile, tf.matMul(dyTile, v, false, true));
-      const dScores = tf.mul(tf.mul(probabilities, tf.sub(dProbabilities, rowsOfTile(deltas, tile))), scale); // of the unscaled sum
+      const dScores = tf.mul(scoreGradient(probabilities, dProbabilities, rowsOfTile(deltas, tile)), scale); // of the unscaled sum
       const keySide = batch.keyTermGradient(tile, dScores, qTile, needPositionKeys);
       const querySide = batch.queryTermGradient(tile, dScores, k, needPositionQueries);
       return [
