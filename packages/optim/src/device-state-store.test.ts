@@ -183,7 +183,7 @@ describe('what computes on the host alone is refused, and nothing is made', () =
     const tensors = tf.memory().numTensors;
     const parameters = start();
     const init = (): unknown => optimizer.init(parameters, { store: deviceStateStore() });
-    expect(init).toThrow(expect.objectContaining({ code: 'PEFT_OPTIM_DEVICE_UNSUPPORTED', message: `${name}: the state cannot lie on the device: this optimiser computes on the host alone.\n  hint: Keep the state on the host (memoryStateStore, pagedStateStore), or take adamw, adam, sgd or lion.` }));
+    expect(init).toThrow(expect.objectContaining({ code: 'PEFT_OPTIM_DEVICE_UNSUPPORTED', message: `${name}: the state cannot lie on the device: this optimiser computes on the host alone.\n  hint: Keep the state on the host (memoryStateStore, pagedStateStore; optim.state_device=host), or take adamw, adam, sgd or lion.` }));
     tf.dispose(parameters.map(({ variable }) => variable));
     expect(tf.memory().numTensors).toBe(tensors);
   });
@@ -192,7 +192,7 @@ describe('what computes on the host alone is refused, and nothing is made', () =
     const odd = defineOptimizer({ name: 'odd', slots: () => [{ name: 'mean', dtype: 'F32', shape: [1], span: 'whole' }], updateParameter: () => {}, tensors: { coefficients: () => ({}), update: (values) => ({ values, slots: [] }) } });
     expect(() => odd.init(start(), { store: deviceStateStore() })).toThrowErrorMatchingInlineSnapshot(`
       [PeftError: optim: the state cannot lie on the device: the state of "p0" is not 1 float32 for each element.
-        hint: Keep the state on the host (memoryStateStore, pagedStateStore), or take adamw, adam, sgd or lion.]
+        hint: Keep the state on the host (memoryStateStore, pagedStateStore; optim.state_device=host), or take adamw, adam, sgd or lion.]
     `);
   });
 

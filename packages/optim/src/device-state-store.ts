@@ -194,4 +194,4 @@ export function assertRunsOnDevice({ name, runsOnDevice }: { readonly name: stri
 }
 
 const deviceUnsupported = (owner: string, problem: string): PeftError =>
-  new PeftError('PEFT_OPTIM_DEVICE_UNSUPPORTED', `${owner}: the state cannot lie on the device: ${problem}.`, { hint: 'Keep the state on the host (memoryStateStore, pagedStateStore), or take adamw, adam, sgd or lion.' });
+  new PeftError('PEFT_OPTIM_DEVICE_UNSUPPORTED', `${owner}: the state cannot lie on the device: ${problem}.`, { hint: 'Keep the state on the host (memoryStateStore, pagedStateStore; optim.state_device=host), or take adamw, adam, sgd or lion.' });

@@ -14,7 +14,7 @@ import { ARCHITECTURES, MODEL_RESOLVER, PREDICTOR_METRICS } from './predictor-mo
 import { ADAPTER, disposeState, type PredictorState } from './predictor-state.js';
 import type { FitOptions, FitSummary, PredictorData, PredictorOptions } from './predictor-types.js';
 import { readTrainingData } from './read-data.js';
-import { optimizerOf, runSizes, scheduleOf, stateStoreOf, trainOptionsOf } from './run-plan.js';
+import { optimizerOf, requireStatePlace, runSizes, scheduleOf, stateStoreOf, trainOptionsOf } from './run-plan.js';
 import { startEngine } from './start-engine.js';
 import type { PredictorTask, TaskTools, WatchedMetric } from './tasks/predictor-task.js';
 
@@ -59,6 +59,7 @@ export async function fitPredictor(request: FitRequest): Promise<PredictorState>
 async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
   const { previous, options } = request;
   const settings = fitSettings(request);
+  requireStatePlace(settings);
   const data = await prepareData(request, settings);
   options.signal?.throwIfAborted();
   if (previous) return trainOn(request, { settings }, data, await examplesOf(request, settings, data, previous.base), previous);

@@ -36,7 +36,15 @@ export interface Hyperparameters {
   'optim.lora.module_filter': readonly string[] | null;
   /** `…_8bit` keep their state in 8 bits. */
   'optim.optim_type': 'adamw' | 'adam' | 'sgd' | 'adafactor' | 'lion' | 'adamw_8bit' | 'adam_8bit' | 'lion_8bit';
-  /** Megabytes of optimiser state that stay in memory; the rest lies in a page file in the system's temporary folder. null: all. */
+  /**
+   * Where AdamW, Adam, SGD and Lion keep their state and compute: in host memory, or on the engine's device, a GPU for instance. The others are on
+   * the host alone.
+   */
+  'optim.state_device': 'host' | 'device';
+  /**
+   * Megabytes of optimiser state that stay in memory; the rest lies in a page file in the system's temporary folder. With `state_device` they stay on
+   * the device, and the rest lies in host memory. null: all.
+   */
   'optim.resident_state_mb': number | null;
   'optim.lr': number;
   'optim.weight_decay': number;
@@ -108,6 +116,7 @@ const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.freeze({
   'optim.lora.filter': { default: ['query', 'value', '^q$', '^v$', '^k$', '^o$'], check: names },
   'optim.lora.module_filter': { default: null, check: orNull(names) },
   'optim.optim_type': { default: 'adamw', check: oneOf('adamw', 'adam', 'sgd', 'adafactor', 'lion', 'adamw_8bit', 'adam_8bit', 'lion_8bit') },
+  'optim.state_device': { default: 'host', check: oneOf('host', 'device') },
   'optim.resident_state_mb': { default: null, check: orNull(number(0)) },
   'optim.lr': { default: 1e-4, check: positive },
   'optim.weight_decay': { default: 1e-3, check: number(0, 1e6) },

@@ -1,7 +1,7 @@
 import { getMetric } from '@peft/data';
 import { describe, expect, it } from 'vitest';
 import { resolveHyperparameters } from './hyperparameters.js';
-import { optimizerOf, runSizes, scheduledSteps, scheduleOf, trainOptionsOf } from './run-plan.js';
+import { optimizerOf, requireStatePlace, runSizes, scheduledSteps, scheduleOf, stateStoreOf, trainOptionsOf } from './run-plan.js';
 
 const settings = (input: object, preset?: string) => resolveHyperparameters(input, preset);
 
@@ -46,6 +46,21 @@ describe('the plan of a run', () => {
 
   it('reads an interval above 1 as micro-batches', () => {
     expect(trainOptionsOf(settings({ 'optim.val_check_interval': 40, 'env.batch_size': 32, 'env.per_gpu_batch_size': 4 }), getMetric('accuracy')).validation).toMatchObject({ everySteps: 5 });
+  });
+
+  it('keeps optimiser state where it is told: in memory, in a page file, on the device', () => {
+    const store = (input: object) => stateStoreOf(settings(input)).stateStore;
+    expect(store({})).toBeUndefined();
+    expect(store({ 'optim.resident_state_mb': 5 })).toMatchObject({ residentBytes: 0 });
+    expect(store({ 'optim.resident_state_mb': 5 })).not.toHaveProperty('pages');
+    for (const megabytes of [null, 0, 0.5]) expect(store({ 'optim.state_device': 'device', 'optim.resident_state_mb': megabytes })).toHaveProperty('pages');
+    expect(() => settings({ 'optim.state_device': 'gpu' })).toThrow(/optim.state_device must be one of host, device, got "gpu"/);
+  });
+
+  it('refuses the device for an optimiser that computes on the host alone', () => {
+    for (const name of ['adamw', 'adam', 'sgd', 'lion']) expect(() => requireStatePlace(settings({ 'optim.state_device': 'device', 'optim.optim_type': name }))).not.toThrow();
+    for (const name of ['adamw_8bit', 'lion_8bit', 'adafactor']) expect(() => requireStatePlace(settings({ 'optim.state_device': 'device', 'optim.optim_type': name }))).toThrow(expect.objectContaining({ code: 'PEFT_OPTIM_DEVICE_UNSUPPORTED' }));
+    expect(() => requireStatePlace(settings({ 'optim.optim_type': 'adamw_8bit' }))).not.toThrow();
   });
 
   it('makes every optimiser', () => {

@@ -1,5 +1,5 @@
 /** From settings to what the trainer is given: batches, optimiser, schedule, validation. */
-import { autogluonSchedule, autogluonWarmupSteps, constantSchedule, createOptimizer, pagedStateStore, type LearningRateSchedule, type Optimizer, type StateStore } from '@peft/optim';
+import { assertRunsOnDevice, autogluonSchedule, autogluonWarmupSteps, constantSchedule, createOptimizer, deviceStateStore, pagedStateStore, type LearningRateSchedule, type Optimizer, type StateStore } from '@peft/optim';
 import type { Selection, TrainOptions, ValidationOptions } from '@peft/trainer';
 import type { Hyperparameters } from './hyperparameters.js';
 import type { WatchedMetric } from './tasks/predictor-task.js';
@@ -53,10 +53,17 @@ export function optimizerOf(name: Hyperparameters['optim.optim_type']): Optimize
   }
 }
 
-/** Paged, where not all of the state may stay in memory. */
+/** Paged, where not all of the state may stay in memory or on the device. */
 export function stateStoreOf(settings: Hyperparameters): { readonly stateStore?: StateStore } {
-  const megabytes = settings['optim.resident_state_mb'] ?? null;
-  return megabytes === null ? {} : { stateStore: pagedStateStore({ residentBytes: Math.round(megabytes * 1e6) }) };
+  const megabytes = settings['optim.resident_state_mb'] ?? null; // folders of earlier versions have neither
+  const budget = megabytes === null ? {} : { residentBytes: Math.round(megabytes * 1e6) };
+  if (settings['optim.state_device'] === 'device') return { stateStore: deviceStateStore(budget) };
+  return budget.residentBytes === undefined ? {} : { stateStore: pagedStateStore(budget) };
+}
+
+/** @throws PEFT_OPTIM_DEVICE_UNSUPPORTED when the state is to lie on a device and the optimiser computes on the host alone */
+export function requireStatePlace(settings: Hyperparameters): void {
+  if (settings['optim.state_device'] === 'device') assertRunsOnDevice(optimizerOf(settings['optim.optim_type']));
 }
 
 const SELECTIONS: Readonly<Record<Hyperparameters['optim.top_k_average_method'], Selection>> = { greedy_soup: 'greedy-soup', uniform_soup: 'uniform-soup', best: 'best' };
