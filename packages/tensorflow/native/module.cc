@@ -23,6 +23,7 @@ napi_value registerKernels(napi_env env, napi_callback_info info) {
     std::call_once(registered, [threads] {
       peft::setThreads(threads);
       peft::defineActivations();
+      peft::defineDistances();
       peft::defineNorms();
       peft::defineRows();
       peft::defineScores();

@@ -187,6 +187,7 @@ void define(const char* name, const Signature& signature) {
 }
 
 void defineActivations();
+void defineDistances();
 void defineNorms();
 void defineRows();
 void defineScores();

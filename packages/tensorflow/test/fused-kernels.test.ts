@@ -5,6 +5,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { createTensorflowEngine } from '@peft/tensorflow';
+import { distanceScores, keyTermGradient, queryTermGradient } from '../src/kernels/distances.js';
 import { scoreExponentials, scoreGradient, scoreProbabilities } from '../src/kernels/scores.js';
 import { missingLibrary } from './missing-library.js';
 
@@ -48,7 +49,7 @@ describe.skipIf(reason)(`the kernels of this package${reason ? ` (skipped: ${rea
   });
 
   test('are there', () => {
-    for (const name of ['PeftActivationGradient', 'PeftLayerNorm', 'PeftScoreExponentials']) expect(tf.getKernel(name, 'tensorflow')).toBeDefined();
+    for (const name of ['PeftActivationGradient', 'PeftLayerNorm', 'PeftScoreExponentials', 'PeftDistanceScores']) expect(tf.getKernel(name, 'tensorflow')).toBeDefined();
     expect(engine.linearActivated).toBeDefined();
   });
 
@@ -66,6 +67,21 @@ describe.skipIf(reason)(`the kernels of this package${reason ? ` (skipped: ${rea
       expect(p).toBeAllclose(tf.softmax(scores), { atol: 1e-6, rtol: 1e-5 });
       expect(scoreGradient(p, dp, delta)).toBeAllclose(tf.mul(p, tf.sub(dp, delta)), { atol: 1e-6, rtol: 1e-6 });
     });
+  });
+
+  test.each([[1, 1], [5, 40], [40, 5], [37, 150]])('position terms by distance for %i queries and %i keys, and their gradients', async (rows, columns) => {
+    const width = rows + columns - 1;
+    const shaped = (seed: string, a: number, b: number) => seededTensor(seed, [2, 3, a, b]);
+    const run = async (backend: string): Promise<Float32Array[]> => {
+      await tf.setBackend(backend);
+      return tf.tidy(() => {
+        const [products, keys, queries] = [shaped('p', rows, columns), shaped('k', rows, width), shaped('q', columns, width)];
+        const all = [distanceScores(products, keys, queries, 0.3), distanceScores(products, keys, undefined, 0.3), distanceScores(products, undefined, queries, 0.3), keyTermGradient(products), queryTermGradient(products)];
+        return all.map((tensor) => tensor.dataSync<'float32'>().slice());
+      });
+    };
+    const [got, wanted] = [await run('tensorflow'), await run('cpu')];
+    got.forEach((array, i) => expect(tf.tensor1d(array)).toBeAllclose(tf.tensor1d(wanted[i]!), { atol: 1e-6, rtol: 1e-6 }));
   });
 
   test.each(ACTIVATIONS)('%s far out, at zero and of no number', async (kind) => {
@@ -100,7 +116,7 @@ describe.skipIf(reason)(`the kernels of this package${reason ? ` (skipped: ${rea
   test('a refusal names what does not fit', async () => {
     await tf.setBackend('tensorflow');
     tf.tidy(() => {
-      expect(() => tf.engine().runKernel('PeftScoreProbabilities', { scores: matrix('x'), logSumExp: vector('s') })).toThrow(/log_sum_exp has 517 elements, and 331 are needed/);
+      expect(() => scoreProbabilities(matrix('x'), vector('s'))).toThrow(/log_sum_exp has 517 elements, and 331 are needed/);
     });
   });
 });

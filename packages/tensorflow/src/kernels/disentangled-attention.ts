@@ -6,9 +6,10 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import type { DisentangledAttributes, SequenceGroup } from '@peft/ops';
 import { queryHeads, rowsOf, rowsOfTile, together } from './attention.js';
+import { distanceScores, keyTermGradient, queryTermGradient } from './distances.js';
 import { nothing, register, type Inputs } from './register.js';
 import { scoreExponentials, scoreGradient, scoreProbabilities } from './scores.js';
-import { fromGrouped, lengthMask, NO_ROW, skew, tileBatch, tileDropout, toGrouped, unskew, type Tile } from './tiles.js';
+import { fromGrouped, lengthMask, NO_ROW, tileBatch, tileDropout, toGrouped, type Tile } from './tiles.js';
 
 type GradientAttributes = DisentangledAttributes & { needPositionKeys: boolean; needPositionQueries: boolean };
 
@@ -46,8 +47,8 @@ export function gradient(inputs: Inputs<'PeftDisentangledAttentionGradient'>, at
       const [qTile, dyTile] = [rowsOfTile(q, tile), rowsOfTile(dyHeads, tile)];
       const dProbabilities = batch.withDropout(tile, tf.matMul(dyTile, v, false, true));
       const dScores = tf.mul(scoreGradient(probabilities, dProbabilities, rowsOfTile(deltas, tile)), scale); // of the unscaled sum
-      const keySide = batch.keyTermGradient(tile, dScores, qTile, needPositionKeys);
-      const querySide = batch.queryTermGradient(tile, dScores, k, needPositionQueries);
+      const keySide = batch.keySideGradient(tile, dScores, qTile, needPositionKeys);
+      const querySide = batch.querySideGradient(tile, dScores, k, needPositionQueries);
       return [
         plus(tf.matMul(dScores, k), keySide?.content), plus(tf.matMul(dScores, qTile, true, false), querySide?.content), tf.matMul(batch.withDropout(tile, probabilities), dyTile, true, false),
         keySide?.table ?? nothing(), querySide?.table ?? nothing(),
@@ -86,29 +87,29 @@ function tiled(inputs: Inputs<'PeftDisentangledAttention'>, attributes: Disentan
     withDropout: (tile: Tile, x: Tensor) => (dropout ? tf.mul(x, tileDropout(tile, dropout, heads, tile.group.keyLength, longest, offsets)) : x),
     /** `[G, H, tq, T]` */
     scoresOf: (tile: Tile, queries: Tensor, keys: Tensor): Tensor => {
-      const { group: { keyLength }, count } = tile;
+      const { count } = tile;
       const rows = rowsOfTile(queries, tile);
-      let sum: Tensor = tf.matMul(rows, keys, false, true);
-      if (positionKeys) sum = tf.add(sum, skewHeads(tf.matMul(rows, headsOfTable(positionKeys, keyRows(tile)), false, true), keyLength));
-      if (positionQueries) {
-        const blocks = keyBlocks(tile).map((block) => skewHeads(tf.matMul(block.of(keys), headsOfTable(positionQueries, queryRows(tile, block)), false, true), count));
-        sum = tf.add(sum, tf.transpose(together(blocks, 2), [0, 1, 3, 2]));
-      }
+      const products = tf.matMul(rows, keys, false, true);
+      const keyTerms = positionKeys && tf.matMul(rows, headsOfTable(positionKeys, keyRows(tile)), false, true);
+      const blocks = keyBlocks(tile).map((block) => {
+        const queryTerms = positionQueries && tf.matMul(block.of(keys), headsOfTable(positionQueries, queryRows(tile, block)), false, true);
+        return distanceScores(block.columnsOf(products), keyTerms && block.columnsOf(keyTerms, count - 1), queryTerms, scale);
+      });
+      const scores = together(blocks, 3);
       const mask = lengthMask(tile.group, 0);
-      const scaled = tf.mul(sum, scale);
-      return mask ? tf.add(scaled, mask) : scaled;
+      return mask ? tf.add(scores, mask) : scores;
     },
-    keyTermGradient: (tile: Tile, dScores: Tensor, rows: Tensor, needTable: boolean) => {
+    keySideGradient: (tile: Tile, dScores: Tensor, rows: Tensor, needTable: boolean) => {
       if (!positionKeys) return undefined;
       const index = keyRows(tile);
-      const dR = unskewHeads(dScores);
+      const dR = keyTermGradient(dScores);
       return { content: tf.matMul(dR, headsOfTable(positionKeys, index)), table: needTable ? tableGradient(dR, rows, positionKeys, index) : undefined };
     },
-    queryTermGradient: (tile: Tile, dScores: Tensor, keys: Tensor, needTable: boolean) => {
+    querySideGradient: (tile: Tile, dScores: Tensor, keys: Tensor, needTable: boolean) => {
       if (!positionQueries) return undefined;
       const parts = keyBlocks(tile).map((block) => {
         const index = queryRows(tile, block);
-        const dR = unskewHeads(tf.transpose(tf.slice(dScores, [0, 0, 0, block.start], [-1, -1, -1, block.length]), [0, 1, 3, 2])); // [G, H, tk, M]
+        const dR = queryTermGradient(block.columnsOf(dScores)); // [G, H, tk, M]
         return { content: tf.matMul(dR, headsOfTable(positionQueries, index)), table: needTable ? tableGradient(dR, block.of(keys), positionQueries, index) : undefined };
       });
       return { content: together(parts.map(({ content }) => content), 2), table: needTable ? tf.addN(parts.map(({ table }) => table!)) : undefined };
@@ -121,25 +122,21 @@ interface KeyBlock {
   readonly length: number;
   /** Its keys of `[G, H, T, E]`. */
   of(keys: Tensor): Tensor;
+  /** Its columns of `[G, H, tq, T]`, and so many more of something wider. */
+  columnsOf(scores: Tensor, more?: number): Tensor;
 }
 
 /** All keys at once where the tile has all queries, else blocks as long as the tile, so that a block's products stay as large as the tile's. */
 function keyBlocks({ group: { keyLength }, count }: Tile): KeyBlock[] {
   return Array.from({ length: Math.ceil(keyLength / count) }, (_, n) => {
     const [start, length] = [n * count, Math.min(count, keyLength - n * count)];
-    return { start, length, of: (keys) => (length === keyLength ? keys : tf.slice(keys, [0, 0, start, 0], [-1, -1, length, -1])) };
+    const isAll = length === keyLength;
+    return {
+      start, length,
+      of: (keys) => (isAll ? keys : tf.slice(keys, [0, 0, start, 0], [-1, -1, length, -1])),
+      columnsOf: (scores, more = 0) => (isAll ? scores : tf.slice(scores, [0, 0, 0, start], [-1, -1, -1, length + more])),
+    };
   });
-}
-
-/** {@link skew} for each head: `[G, H, rows, M]` → `[G, H, rows, columns]`. */
-function skewHeads(x: Tensor, columns: number): Tensor {
-  const [groups, heads, rows, width] = x.shape as [number, number, number, number];
-  return tf.reshape(skew(tf.reshape(x, [groups * heads, rows, width]), rows, columns), [groups, heads, rows, columns]);
-}
-
-function unskewHeads(d: Tensor): Tensor {
-  const [groups, heads, rows, columns] = d.shape as [number, number, number, number];
-  return tf.reshape(unskew(tf.reshape(d, [groups * heads, rows, columns])), [groups, heads, rows, rows + columns - 1]);
 }
 
 const plus = (x: Tensor, y: Tensor | undefined): Tensor => (y ? tf.add(x, y) : x);

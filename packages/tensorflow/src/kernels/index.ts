@@ -3,8 +3,8 @@ import type { Device } from '../device.js';
 import { registerAttention } from './attention.js';
 import { registerDisentangledAttention } from './disentangled-attention.js';
 import { registerFused } from './fused.js';
+import { registerOwnKernels } from './own-kernel.js';
 import { registerRows } from './rows.js';
-import { registerScores } from './scores.js';
 
 let isDone = false;
 
@@ -17,5 +17,5 @@ export function registerKernels(fused: Device | undefined): void {
   registerRows();
   if (!fused) return;
   registerFused(fused);
-  registerScores(fused);
+  registerOwnKernels(fused);
 }
