@@ -173,7 +173,8 @@ describe("adapter-hub's files", () => {
   });
 
   it('say which LoRA and IA3 they cannot express', async () => {
-    await expect(save(lora({ rank: 2, dora: true }), 'a')).rejects.toThrow("lora: adapter-hub's config has no word for dora.\n  hint: save it in PEFT's layout");
+    await expect(save(lora({ rank: 2, rankStabilized: true }), 'e')).rejects.toThrow("lora: adapter-hub's config has no word for rankStabilized.\n  hint: save it in PEFT's layout");
+    await expect(save(lora({ rank: 2, dora: true }), 'a')).rejects.toThrow("lora: adapter-hub's DoRA computes something else where a target has a bias (bert.encoder.layer.0.attention.self.query).\n  hint: save it in PEFT's layout");
     await expect(save(lora({ rank: 2, targets: ['layer.0.attention.self.query', 'layer.1.attention.self.value'] }), 'b')).rejects.toThrow("adapter-hub: its config cannot say that bert.encoder.layer.0.attention.self.value is left out.");
     await expect(save(ia3(), 'c')).rejects.toThrow('ia3: adapter-hub scales outputs alone, and bert.encoder.layer.0.attention.output.dense is scaled at its input.');
     await expect(save(houlsby({ reductionFactor: 3, layersToTransform: [0], targets: ['output'] }), 'd')).rejects.toThrow("adapter: adapter-hub's config cannot say which 2 sites it takes.");

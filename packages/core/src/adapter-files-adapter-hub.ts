@@ -58,6 +58,9 @@ export const adapterHubFormat: AdapterFormat = Object.freeze({
     return adapter.source?.format === 'adapter-hub' ? { ...made, ...adapter.source.config, name: adapter.name } : made;
   },
 
+  /** DoRA's lengths are the weight of a linear map from one feature. */
+  fileShape: (key, shape) => (/\.loras\.[^.]+\.m\.weight$/.test(key) ? [...shape, 1] : shape),
+
   keyOf: (adapter, parameter) => hubKey(adapter, parameter),
   keyOfTensor: (_, name) => name,
 

@@ -48,7 +48,7 @@ export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFo
     if (!parameter.saved || (parameter.origin === 'new' && computed.has(parameter.method))) continue;
     const key = format.keyOf(adapter, parameter);
     const { shape, values } = toFile(isTurned(model, format, parameter.name, key), parameter.value);
-    add(key, shape, values);
+    add(key, format.fileShape?.(key, shape) ?? shape, values);
   }
   for (const [key, { of, name }] of copiesOf(adapter, format)) {
     const source = of === 'trained' ? tf.clone(adapter.parameters.get(name)!.value) : model.readBaseParameter(name);
@@ -94,7 +94,8 @@ export function planTensors(model: Model, spec: MethodSpec, format: AdapterForma
     else if (read.of === 'parameter' && tied === undefined && places.has(wanted)) problems.push(`${key} and ${places.get(wanted)} are one parameter`);
     else {
       const logical = expected.get(name!)?.shape ?? base.get(wanted)!.shape;
-      const size = isTurned(model, format, wanted, key) ? [...logical].reverse() : logical;
+      const turned = isTurned(model, format, wanted, key) ? [...logical].reverse() : logical;
+      const size = format.fileShape?.(key, turned) ?? turned;
       if (size.length !== shape.length || size.some((length, axis) => length !== shape[axis])) problems.push(`${key} has the shape [${shape.join(', ')}], the model asks for [${size.join(', ')}]`);
       else if (tied === undefined) place(key, read, wanted);
       else if (dry.parameters.has(wanted)) copies.set(key, { of: 'trained', parameter: wanted });

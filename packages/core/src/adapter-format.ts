@@ -47,6 +47,8 @@ export interface AdapterFormat {
   readKey(key: string, file: { readonly adapter: Adapter; readonly keys: readonly string[] }): FileKey;
   /** Whether a key's matrix is the transpose of the parameter. Default: never. */
   isTransposed?(key: string): boolean;
+  /** Shape of a parameter in the file, where that has axes of length 1 besides. Default: its own. */
+  fileShape?(key: string, shape: readonly number[]): readonly number[];
   /** Its config says more than the adapter's options (a whole run's), which is no reason to warn. Default false. */
   readonly hasOpenConfig?: boolean;
   /** The model's head in files of its own, which a folder may lack. Default: with the adapter. */
