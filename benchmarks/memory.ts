@@ -1,5 +1,5 @@
 /**
- * Planned against actual peak memory, each configuration in a process of its own: `npm run bench:memory [-- --only flan --steps 2]`.
+ * Planned against actual peak memory, each configuration in a process of its own: `npm run bench:memory [-- --only FLAN --steps 2 --engine tensorflow]`.
  *
  * Random weights of the real shapes. The actual peak is what the system says that the process held at the most, loading included.
  */
@@ -11,7 +11,7 @@ interface Report { readonly peakRssBytes: number; readonly plannedPeakBytes: num
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const configs = 'packages/testing/fixtures/autogluon/configs/';
-const { values: options } = parseArgs({ options: { only: { type: 'string', default: '' }, steps: { type: 'string', default: '2' } } });
+const { values: options } = parseArgs({ options: { only: { type: 'string', default: '' }, steps: { type: 'string', default: '2' }, engine: { type: 'string', default: 'native' } } });
 
 /** Name → arguments of `bench:step`. */
 const CASES: readonly (readonly [string, string])[] = [
@@ -27,7 +27,7 @@ const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(2)} GB`;
 console.log('| configuration | weights | planned peak | actual peak | planned ÷ actual |\n|---|---|---|---|---|');
 for (const [name, words] of CASES) {
   if (!name.includes(options.only)) continue;
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['tools/run-source.mjs', 'benchmarks/step.ts', ...words.split(' '), '--steps', options.steps, '--json'], { cwd: root, encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['tools/run-source.mjs', 'benchmarks/step.ts', ...words.split(' '), '--steps', options.steps, '--engine', options.engine, '--json'], { cwd: root, encoding: 'utf8' });
   if (status !== 0) throw new Error(`${name}: ${stderr.trim().split('\n').at(-1)}`);
   const { peakRssBytes, plannedPeakBytes, weightBytes } = JSON.parse(stdout.trim().split('\n').at(-1)!) as Report;
   console.log(`| ${name} | ${gigabytes(weightBytes)} | ${gigabytes(plannedPeakBytes)} | ${gigabytes(peakRssBytes)} | ${(plannedPeakBytes / peakRssBytes).toFixed(2)} |`);

@@ -88,8 +88,7 @@ clearInterval(sampler);
 if (options.profile) await profile();
 const timed = seconds.slice(1).sort((a, b) => a - b); // the first step warms up
 const secondsPerStep = timed[Math.floor(timed.length / 2)]!;
-const canPlan = options.engine !== 'tensorflow'; // whose memory is not ours to count
-const plannedPeakBytes = canPlan ? planMemory({ architecture: architecture as never, config, head, method, batch: { sequences: batchSize, length }, checkpointing: options.checkpointing, optimizer, storedDtype: options['stored-dtype'] as 'BF16', engine: options.engine as 'native', hasFiles: false, ...(quantization && { quantization }) }).peakBytes : undefined;
+const plannedPeakBytes = planMemory({ architecture: architecture as never, config, head, method, batch: { sequences: batchSize, length }, checkpointing: options.checkpointing, optimizer, storedDtype: options['stored-dtype'] as 'BF16', engine: options.engine as 'native', precision: options.precision as 'bfloat16', hasFiles: false, ...(quantization && { quantization }) }).peakBytes;
 const report = { engine: engine.description, precision: engine.precision, tokensPerSecond: (batchSize * length) / secondsPerStep, secondsPerStep, peakRssBytes: Math.max(peakRssBytes, loadingPeakRssBytes), plannedPeakBytes, trainingPeakRssBytes: peakRssBytes, loadingPeakRssBytes, weightBytes: model.weights.byteLength, loss, trainableParameters: counts.trainable, totalParameters: counts.total };
 console.log(options.json ? JSON.stringify(report) : Object.entries(report).map(([name, value]) => `${name.padEnd(20)} ${value}`).join('\n'));
 state.dispose();

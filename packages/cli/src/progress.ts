@@ -37,7 +37,7 @@ export function createProgress(terminal: Terminal): { readonly listen: (event: T
         return;
       }
       case 'memory/planned':
-        return say(`memory: ${bytes(event.peakBytes)} planned, ${bytes(event.usableBytes)} to be had${event.changes.length ? `; with ${event.changes.join(', ')}` : ''}`);
+        return say(`memory: ${event.gpu ? `${bytes(event.gpu.peakBytes)} planned on ${event.gpu.name}, ${bytes(event.gpu.usableBytes)} to be had, and beside it ` : ''}${bytes(event.peakBytes)} planned, ${bytes(event.usableBytes)} to be had${event.changes.length ? `; with ${event.changes.join(', ')}` : ''}`);
       case 'run/started':
         Object.assign(seen, { startedAtMs: event.atMs, plannedSteps: event.plannedSteps, firstStep: event.resumedAtStep ?? 0 });
         say(`${event.method} on ${event.modelType}: ${count(event.trainableParameters)} trainable of ${count(event.totalParameters)} parameters (${((100 * event.trainableParameters) / event.totalParameters).toPrecision(3)} %), ${event.engine}`);

@@ -1,8 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { byteCount } from '../src/byte-count.js';
 import { peft } from './fake-terminal.js';
 
@@ -47,6 +47,21 @@ describe('peft plan', () => {
     writeFileSync(join(folder, 'config.json'), JSON.stringify(json));
     const [quantised, plain] = [await peft('plan', join(folder, 'config.json'), '--json'), await peft('plan', config('bert-base-uncased'), '--base', 'nf4', '--no-double-quantization', '--json')];
     expect(JSON.parse(quantised.out).plan.weightBytes).toBe(JSON.parse(plain.out).plan.weightBytes);
+  });
+
+  test('plans for a card that it is told of, and for the one that nvidia-smi lists', async () => {
+    const line = ['plan', config('bert-base-uncased'), '--engine', 'tensorflow', '--memory', '16GB'];
+    const { out } = await peft(...line, '--gpu', '1GB', '--batch', '32');
+    expect(out).toMatch(/^on a card with 1\.00 GB\nweights/);
+    expect(out).toMatch(/peak .* 900 MB of 1\.00 GB are free: it does not fit\n\nin the machine's memory\noptimiser state/);
+    vi.stubEnv('PEFT_TENSORFLOW_HOME', folder); // no library is set up here, so nothing says that it is one for CPUs
+    expect((await peft(...line)).out).not.toContain('on ');
+    writeFileSync(join(folder, 'nvidia-smi'), '#!/bin/sh\necho "NVIDIA L4, 8.9, 23034, 22500, 550.54.15"\n', { mode: 0o755 });
+    vi.stubEnv('PATH', `${folder}${delimiter}${process.env['PATH']}`);
+    expect((await peft(...line)).out).toMatch(/^on NVIDIA L4\n.*21\.2 GB of 24\.2 GB are free: it fits/s); // nine tenths of 22,500 MiB
+    expect((await peft(...line, '--gpu', 'none')).out).toMatch(/^weights/);
+    vi.unstubAllEnvs();
+    expect((await peft('plan', config('bert-base-uncased'), '--gpu', '8GB')).err).toContain('--gpu is for --engine tensorflow, got --engine native');
   });
 
   test('names what is wrong with a flag, and the nearest word for a typo', async () => {

@@ -2,6 +2,7 @@
 import type { WeightQuantization } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { adamw8bit, lion8bit, momentum8bit, type Optimizer } from '@peft/optim';
+import type { MachineMemory } from './machine-memory.js';
 import type { Checkpointing } from './measure-step.js';
 import { createPlanner, type MemoryPlan, type Planner, type PlanRequest, type RunSettings } from './plan-memory.js';
 import { formatPlan, gigabytes } from './format-plan.js';
@@ -14,6 +15,7 @@ export interface Suggestion {
   /** Whether the run computes the same with it. */
   readonly isExact: boolean;
   readonly settings: RunSettings;
+  /** Of the process; of the card, where a GPU computes. */
   readonly peakBytes: number;
   readonly fits: boolean;
 }
@@ -37,8 +39,8 @@ export const firstBlocks = (count: number): ReadonlySet<number> => new Set(Array
  */
 export function suggestSettings(request: PlanRequest): Suggestion[] {
   return withPlanner(request, (planner) => {
-    const before = planner.plan(request).peakBytes;
-    return measures(planner, request, request).map((measure) => judge(planner, measure)).filter(({ peakBytes }) => peakBytes < before * (1 - WORTH_SAYING));
+    const before = planner.plan(request);
+    return measures(planner, request, request).filter(({ settings }) => isLighter(planner.plan(settings), before, WORTH_SAYING)).map((measure) => judge(planner, measure));
   });
 }
 
@@ -61,11 +63,11 @@ export function chooseSettings(request: PlanRequest, options: { readonly exact?:
       if (options.allowed && !options.allowed.includes(kind)) continue;
       const measure = measures(planner, request, settings, smallestBatch).find((each) => each.kind === kind && (each.isExact || !options.exact));
       if (!measure) continue;
-      const judged = judge(planner, measure);
-      if (judged.peakBytes >= plan.peakBytes) continue;
-      applied.push(judged);
-      settings = judged.settings;
-      plan = planner.plan(settings);
+      const lighter = planner.plan(measure.settings);
+      if (!isLighter(lighter, plan)) continue;
+      applied.push(judge(planner, measure));
+      settings = measure.settings;
+      plan = lighter;
     }
     if (!plan.fits) throw insufficient(plan, measures(planner, request, settings).map((measure) => judge(planner, measure)));
     return withoutNeedless(planner, request, settings, plan, applied);
@@ -85,7 +87,7 @@ function withoutNeedless(planner: Planner, request: PlanRequest, settings: RunSe
     const lighter = measure.kind === 'micro-batch' || measure.kind === 'checkpointing' ? measures(planner, request, without).find(({ kind }) => kind === measure.kind) : undefined;
     const judged = lighter && judge(planner, lighter);
     if (judged?.fits) [settings, plan] = [judged.settings, planner.plan(judged.settings)];
-    kept.unshift({ ...measure, ...(judged?.fits && { text: judged.text }), settings, peakBytes: plan.peakBytes, fits: true });
+    kept.unshift({ ...measure, ...(judged?.fits && { text: judged.text }), settings, peakBytes: decisivePeak(plan), fits: true });
   }
   return { settings, plan, applied: kept };
 }
@@ -105,15 +107,30 @@ export function requireFit(plan: MemoryPlan, suggestions: readonly Suggestion[] 
 
 function insufficient(plan: MemoryPlan, suggestions: readonly Suggestion[] = []): PeftError {
   const fitting = suggestions.filter(({ fits }) => fits);
-  const hint = fitting.length ? `it would fit with ${fitting.map(({ text }) => text).join(', or ')}` : 'take a smaller model, shorter texts, or a machine with more memory';
-  return new PeftError('PEFT_MEMORY_INSUFFICIENT', `memory plan: the run would take ${gigabytes(plan.peakBytes)}, and ${gigabytes(plan.machine.usableBytes)} of ${gigabytes(plan.machine.totalBytes)} are free.\n${formatPlan(plan)}`, { hint });
+  const hint = fitting.length ? `it would fit with ${fitting.map(({ text }) => text).join(', or ')}` : `take a smaller model, shorter texts, or a ${plan.gpu && !plan.gpu.fits ? 'card' : 'machine'} with more memory`;
+  const { peakBytes, memory } = budgetsOf(plan).find(isOver) ?? budgetsOf(plan)[0]!;
+  const where = plan.gpu && memory !== plan.machine ? ` on ${plan.gpu.name}` : '';
+  return new PeftError('PEFT_MEMORY_INSUFFICIENT', `memory plan: the run would take ${gigabytes(peakBytes)}${where}, and ${gigabytes(memory.usableBytes)} of ${gigabytes(memory.totalBytes)} are free.\n${formatPlan(plan)}`, { hint });
+}
+
+interface Budget { readonly peakBytes: number; readonly memory: MachineMemory }
+
+/** The card first, where there is one. */
+const budgetsOf = ({ gpu, peakBytes, machine }: MemoryPlan): Budget[] => [...(gpu ? [gpu] : []), { peakBytes, memory: machine }];
+const decisivePeak = ({ gpu, peakBytes }: MemoryPlan): number => (gpu ?? { peakBytes }).peakBytes;
+const isOver = ({ peakBytes, memory }: Budget): boolean => peakBytes > memory.usableBytes;
+
+/** Whether it takes less by `share` of what matters: what was over its budget, or all if nothing was; and puts nothing else over. */
+function isLighter(after: MemoryPlan, before: MemoryPlan, share = 0): boolean {
+  const pairs = budgetsOf(before).map((budget, i) => [budget, budgetsOf(after)[i]!] as const);
+  return pairs.some(([was, is]) => (before.fits || isOver(was)) && is.peakBytes < was.peakBytes * (1 - share)) && pairs.every(([was, is]) => isOver(was) || !isOver(is));
 }
 
 type Measure = Pick<Suggestion, 'kind' | 'text' | 'isExact' | 'settings'>;
 
 function judge(planner: Planner, measure: Measure): Suggestion {
-  const { peakBytes, fits } = planner.plan(measure.settings);
-  return { ...measure, peakBytes, fits };
+  const plan = planner.plan(measure.settings);
+  return { ...measure, peakBytes: decisivePeak(plan), fits: plan.fits };
 }
 
 /** @param smallestBatch how far micro-batches go down: to one sequence, or to as many as keep the products efficient. */
@@ -141,7 +158,7 @@ function measures(planner: Planner, request: PlanRequest, current: RunSettings, 
     if (count > 0) found.push({ kind: 'checkpointing', text: `gradient checkpointing of ${count === planner.blocks ? 'all' : `the first ${count} of ${planner.blocks}`} blocks`, isExact: true, settings: withBlocks(count) });
   }
   const name = optimizer?.name ?? 'adamw';
-  if (request.method && residentStateBytes === undefined) found.push({ kind: 'paged-optimizer', text: 'optimiser state in a page file', isExact: true, settings: { ...settings, residentStateBytes: 64e6 } });
+  if (request.method && residentStateBytes === undefined) found.push({ kind: 'paged-optimizer', text: request.optimizerStateOn === 'device' ? "optimiser state in the machine's memory" : 'optimiser state in a page file', isExact: true, settings: { ...settings, residentStateBytes: 64e6 } });
   if (request.method && EIGHT_BIT[name]) found.push({ kind: '8-bit-optimizer', text: `the optimiser ${EIGHT_BIT[name]!().name}`, isExact: false, settings: { ...settings, optimizer: EIGHT_BIT[name]!() } });
   if (!quantization && !planner.isStoredQuantized) found.push({ kind: 'quantization', text: 'the base in NF4 with double quantisation', isExact: false, settings: { ...settings, quantization: NF4 } });
   return found;

@@ -34,6 +34,8 @@ export interface MeasureRequest {
   readonly storedQuantization?: StoredQuantization;
   /** Whether the engine has a kernel for each operation. */
   readonly kind: SizingKind;
+  /** Of the products. Default float32. */
+  readonly precision?: 'float32' | 'bfloat16';
   readonly task?: PlannedTask;
 }
 
@@ -58,6 +60,7 @@ export interface MeasuredModel {
   /** Of the base, as the engine keeps it once it ran. */
   weightBytes(): number;
   weightBytesOf(name: string): number;
+  isQuantized(name: string): boolean;
   /** What the adapter added or copied, float32. */
   readonly adapterBytes: number;
   /** The most that lives at once beside weights and adapters, in one micro-batch; tables that the model keeps are in it. */
@@ -69,7 +72,7 @@ export interface MeasuredModel {
 
 /** Makes the model without values. The current tfjs backend stays what it is. @throws what describing the model and attaching the method throw */
 export function sizeModel(request: MeasureRequest): MeasuredModel {
-  const engine = new SizingEngine(request.kind);
+  const engine = new SizingEngine(request.kind, request.precision);
   return onBackend(engine.backendName, () => {
     const parsed = request.architecture.parseConfig(request.config);
     const description = describeModel(request.architecture, parsed, request.head);
@@ -94,6 +97,10 @@ export function sizeModel(request: MeasureRequest): MeasuredModel {
         adapterBytes: beforeRuns - afterWeights + replaced,
         weightBytes: () => description.parameters.reduce((sum, { name }) => sum + bytesOf(weights.get(name)), 0),
         weightBytesOf: (name) => bytesOf(weights.get(name)),
+        isQuantized: (name) => {
+          const weight = weights.get(name);
+          return 'engine' in weight && (weight as SizingWeight).isQuantized;
+        },
         measure: (batch, checkpointing) => remembered(batch, typeof checkpointing === 'boolean' ? checkpointing : [...checkpointing], () => measure(model, engine, request, batch, checkpointing)),
         measureForward: (batch) => remembered(batch, 'forward', () => measureForward(model, engine, request, batch)),
         dispose: () => onBackend(engine.backendName, () => model.dispose()),

@@ -3,17 +3,21 @@
  *
  * peak = runtime + weights + adapters + gradients + optimiser state + max(activations, evaluation, update), where activations are what lives in one
  * micro-batch's forward and backward pass (`measure-step.ts` runs them without values), evaluation the same of a forward pass alone, and update is what the optimiser's step needs
- * for the largest parameter while no activation lives. Precision of the products does not enter: activations are float32 in all of them.
+ * for the largest parameter while no activation lives. Activations are float32, whatever the precision of the products.
+ * With a GPU there are two such sums, one for the card and one for the process: see `gpu-plan.ts`.
  */
 import { convertedWeights, type Architecture, type HeadOptions, type MethodSpec, type WeightQuantization } from '@peft/core';
-import { check } from '@peft/errors';
+import { check, PeftError } from '@peft/errors';
 import { readQuantizationConfig } from '@peft/hub';
 import { STORED_BYTES } from '@peft/ops';
 import { adamw, stateBytes, type Optimizer } from '@peft/optim';
+import { gpuPlan, type GpuPlan, type LoadingBytes, type PlannedGpu } from './gpu-plan.js';
 import { machineMemory, type MachineMemory } from './machine-memory.js';
 import { sizeModel, type Checkpointing, type MeasuredModel, type PlannedBatch, type PlannedTask } from './measure-step.js';
 import type { SizingKind } from './register-sizing-kernels.js';
 import type { PlannedDtype, StoredQuantization } from './sizes-store.js';
+
+export type PlannedEngine = 'native' | 'portable' | 'tensorflow';
 
 /** How a run uses memory, beside its model. */
 export interface RunSettings {
@@ -25,7 +29,7 @@ export interface RunSettings {
   readonly checkpointing?: Checkpointing;
   /** Default AdamW. */
   readonly optimizer?: Optimizer;
-  /** Bytes of optimiser state that stay in memory; the rest lies in a file. Default: all. */
+  /** Bytes of optimiser state that stay in memory (on the GPU, where the state is there); the rest lies in a file (in the machine's memory). Default: all. */
   readonly residentStateBytes?: number;
   /** Quantise the base while loading. */
   readonly quantization?: WeightQuantization;
@@ -43,8 +47,16 @@ export interface PlanRequest extends RunSettings {
   readonly storedDtype?: PlannedDtype;
   /** The checkpoint is quantised already; its linear maps stay as they are. Default: config.json's `quantization_config`. */
   readonly storedQuantization?: StoredQuantization;
-  /** Whose memory: the native engine has a kernel for each operation, the portable one has not. Default `native`. */
-  readonly engine?: 'native' | 'portable';
+  /** Whose memory: the native engine has a kernel for each operation, the tensorflow one for some, the portable one for none. Default `native`. */
+  readonly engine?: PlannedEngine;
+  /** Of the products on the tensorflow engine, which converts operands that are stored otherwise. Default float32; elsewhere it takes no memory. */
+  readonly precision?: 'float32' | 'bfloat16';
+  /** The card that the tensorflow engine computes on: the model then lies there. Default: none, it computes in the machine's memory. */
+  readonly gpu?: PlannedGpu;
+  /** Whether the tensorflow engine has the kernels that `peft setup tensorflow` compiles for CPUs. Default: without a GPU. */
+  readonly compiledKernels?: boolean;
+  /** Where the optimiser keeps its state. Default `host`; `device` is the GPU, where there is one. */
+  readonly optimizerStateOn?: 'host' | 'device';
   readonly task?: PlannedTask;
   /** Micro-batches that may be taken instead, smallest first. Default: fewer sequences of the same length. */
   readonly smallerBatches?: readonly Pick<RunSettings, 'batch' | 'evaluationBatch'>[];
@@ -65,7 +77,7 @@ export interface MemoryPlan {
   readonly adapterBytes: number;
   readonly gradientBytes: number;
   readonly optimizerStateBytes: number;
-  /** In a page file, where the state is paged. */
+  /** In a page file, where the state is paged; in the machine's memory, where the rest is on a GPU. */
   readonly pagedStateBytes: number;
   readonly activationBytes: number;
   /** Of a forward pass without gradients, when the run is scored. */
@@ -76,14 +88,20 @@ export interface MemoryPlan {
   readonly runtimeBytes: number;
   /** While the weights are read: those that are there, and one tensor more. */
   readonly loadingPeakBytes: number;
+  /** Of the process, in the machine's memory. */
   readonly peakBytes: number;
   readonly machine: MachineMemory;
-  /** Whether the peak stays below what the machine has to give. */
+  /** What lies on the GPU, where one computes. */
+  readonly gpu?: GpuPlan;
+  /** Whether the peak stays below what the machine has to give, and that of the GPU below what the card has. */
   readonly fits: boolean;
 }
 
-/** Measured: resident memory of a process with the engine and all packages loaded and one product computed, and what a run's bookkeeping adds. */
-const RUNTIME_BYTES: Readonly<Record<'native' | 'portable', number>> = Object.freeze({ native: 240e6, portable: 260e6 });
+/** Measured: resident memory of a process with the engine and all packages loaded and one product computed (0.51 GB with TensorFlow), and what a run adds: bookkeeping, and freed tensors that the C library keeps. */
+const RUNTIME_BYTES: Readonly<Record<PlannedEngine, number>> = Object.freeze({ native: 240e6, portable: 260e6, tensorflow: 600e6 });
+/** Assumed: CUDA's libraries are large, and no machine with a card was measured. */
+const GPU_HOST_RUNTIME_BYTES = 2.5e9;
+const KINDS = Object.freeze({ native: 'kernels', portable: 'references' } as const);
 
 const DTYPES: Readonly<Record<string, PlannedDtype>> = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' };
 
@@ -115,14 +133,16 @@ export function planMemory(request: PlanRequest): MemoryPlan {
 
 /** Settings in the request are left out of account: they come with each plan. */
 export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Planner {
-  const { architecture, config, head = { kind: 'none' }, method, engine = 'native', storedQuantization = readQuantizationConfig(config['quantization_config']), task, machine = machineMemory(), hasFiles = true, runtimeBytes = RUNTIME_BYTES[engine] } = request;
-  check.oneOf('memory plan', 'engine', engine, ['native', 'portable']);
-  const kind: SizingKind = engine === 'native' ? 'kernels' : 'references';
+  const { architecture, config, head = { kind: 'none' }, method, engine = 'native', storedQuantization = readQuantizationConfig(config['quantization_config']), task, machine = machineMemory(), hasFiles = true, gpu, compiledKernels = !gpu, optimizerStateOn = 'host', runtimeBytes = gpu ? GPU_HOST_RUNTIME_BYTES : RUNTIME_BYTES[engine] } = request;
+  check.oneOf('memory plan', 'engine', engine, ['native', 'portable', 'tensorflow']);
+  if (gpu && engine !== 'tensorflow') throw new PeftError('PEFT_CONFIG_INVALID', `memory plan: gpu is given, and the ${engine} engine computes on the CPU.`, { hint: "leave gpu out, or set engine to 'tensorflow'" });
+  check.oneOf('memory plan', 'optimizerStateOn', optimizerStateOn, ['host', 'device']);
+  const kind: SizingKind = engine !== 'tensorflow' ? KINDS[engine] : compiledKernels ? 'tensorflow-compiled' : 'tensorflow';
   const storedDtype = request.storedDtype ?? DTYPES[String(config['dtype'] ?? config['torch_dtype'])] ?? 'F32';
   const models = new Map<string, MeasuredModel>();
   const modelFor = (quantization: WeightQuantization | undefined): MeasuredModel => {
     const key = JSON.stringify(quantization ?? null);
-    const found = models.get(key) ?? sizeModel({ architecture, config, head, storedDtype, kind, ...(method && { method }), ...(quantization && { quantization }), ...(storedQuantization && { storedQuantization }), ...(task && { task }) });
+    const found = models.get(key) ?? sizeModel({ architecture, config, head, storedDtype, kind, ...(request.precision && { precision: request.precision }), ...(method && { method }), ...(quantization && { quantization }), ...(storedQuantization && { storedQuantization }), ...(task && { task }) });
     models.set(key, found);
     return found;
   };
@@ -130,7 +150,7 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
   return {
     isStoredQuantized: storedQuantization !== undefined,
     blocks: description.layers.encoder + description.layers.decoder,
-    plan: (settings) => planFor(modelFor(settings.quantization), settings, { engine, storedDtype, machine, hasFiles, runtimeBytes }),
+    plan: (settings) => planFor(modelFor(settings.quantization), settings, { engine, storedDtype, machine, hasFiles, runtimeBytes, gpu, optimizerStateOn }),
     dispose: () => {
       for (const model of models.values()) model.dispose();
       models.clear();
@@ -138,7 +158,7 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
   };
 }
 
-interface Fixed { readonly engine: 'native' | 'portable'; readonly storedDtype: PlannedDtype; readonly machine: MachineMemory; readonly hasFiles: boolean; readonly runtimeBytes: number }
+interface Fixed { readonly engine: PlannedEngine; readonly storedDtype: PlannedDtype; readonly machine: MachineMemory; readonly hasFiles: boolean; readonly runtimeBytes: number; readonly gpu: PlannedGpu | undefined; readonly optimizerStateOn: 'host' | 'device' }
 
 function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): MemoryPlan {
   const { machine, runtimeBytes } = fixed;
@@ -152,31 +172,32 @@ function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): Mem
   const sizes = trainables.map(({ shape }) => shape.reduce((product, size) => product * size, 1));
   const trainable = sizes.reduce((sum, size) => sum + size, 0);
   const state = stateBytes(optimizer, trainables.map(({ shape }) => shape));
-  const optimizerStateBytes = Math.min(state, residentStateBytes);
+  const hasOneMemory = fixed.optimizerStateOn === 'device' && !fixed.gpu; // pages that leave the device stay where they are
+  const optimizerStateBytes = hasOneMemory ? state : Math.min(state, residentStateBytes);
   const updateBytes = 2 * 4 * sizes.reduce((largest, size) => Math.max(largest, size), 0); // a parameter's values are read, changed, and written anew
   const gradientBytes = 4 * trainable;
-  const held = runtimeBytes + weights + adapterBytes + gradientBytes + optimizerStateBytes;
-  const loadingPeakBytes = runtimeBytes + loadingBytes(model, settings.quantization, fixed);
-  const peakBytes = Math.max(held + Math.max(activationBytes, evaluationBytes, updateBytes), loadingPeakBytes);
-  return {
-    modelType: description.modelType,
-    parameters: model.parameters,
-    trainableParameters: trainable,
-    weightBytes: weights, adapterBytes, gradientBytes, optimizerStateBytes, pagedStateBytes: state - optimizerStateBytes, activationBytes, evaluationBytes, updateBytes, runtimeBytes, loadingPeakBytes, peakBytes,
-    machine,
-    fits: peakBytes <= machine.usableBytes,
-  };
+  const parts = { weightBytes: weights, adapterBytes, gradientBytes, optimizerStateBytes, pagedStateBytes: state - optimizerStateBytes, activationBytes, evaluationBytes, updateBytes };
+  const loading = loadingBytes(model, settings.quantization, fixed);
+  const plan = { modelType: description.modelType, parameters: model.parameters, trainableParameters: trainable, ...parts, runtimeBytes, machine };
+  if (fixed.gpu) {
+    const { peakBytes, loadingPeakBytes, gpu } = gpuPlan(fixed.gpu, { ...parts, runtimeBytes, loadingBytes: loading, optimizerStateOn: fixed.optimizerStateOn });
+    return { ...plan, loadingPeakBytes, peakBytes, gpu, fits: peakBytes <= machine.usableBytes && gpu.fits };
+  }
+  const loadingPeakBytes = runtimeBytes + loading.most;
+  const peakBytes = Math.max(runtimeBytes + weights + adapterBytes + gradientBytes + optimizerStateBytes + Math.max(activationBytes, evaluationBytes, updateBytes), loadingPeakBytes);
+  return { ...plan, loadingPeakBytes, peakBytes, fits: peakBytes <= machine.usableBytes };
 }
 
 /** The most that lives while the weights come one by one: those that are there and the one that is read, unless the engine maps it from its file. */
-function loadingBytes({ description, weightBytesOf }: MeasuredModel, quantization: WeightQuantization | undefined, { storedDtype, engine, hasFiles }: Fixed): number {
+function loadingBytes({ description, weightBytesOf, isQuantized }: MeasuredModel, quantization: WeightQuantization | undefined, { storedDtype, engine, hasFiles }: Fixed): LoadingBytes {
   const changed = quantization ? convertedWeights(description, quantization) : undefined;
-  let there = 0;
-  let most = 0;
+  let [there, most, largest, packed] = [0, 0, 0, 0];
   for (const { name, use, shape } of description.parameters) {
     there += weightBytesOf(name);
-    const passes = use !== 'vector' && (engine === 'portable' || !hasFiles || changed?.has(name));
-    most = Math.max(most, there + (passes ? shape.reduce((product, size) => product * size, STORED_BYTES[storedDtype]) : 0));
+    if (isQuantized(name)) packed += weightBytesOf(name);
+    const passes = use !== 'vector' && (engine !== 'native' || !hasFiles || changed?.has(name));
+    const bytes = passes ? shape.reduce((product, size) => product * size, STORED_BYTES[storedDtype]) : 0;
+    [most, largest] = [Math.max(most, there + bytes), Math.max(largest, bytes)];
   }
-  return most;
+  return { most, largest, packed };
 }

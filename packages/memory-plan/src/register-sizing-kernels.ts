@@ -1,12 +1,15 @@
-/** Registers the two sizing backends: one whose engine has kernels of its own, and one that runs the references. */
+/** Registers the sizing backends: one whose engine has a kernel for each operation, one that runs the references, and one between the two. */
 import * as tf from '@tensorflow/tfjs';
 import type { KernelConfig, TensorInfo } from '@tensorflow/tfjs';
 import { KERNEL_SHAPES, type Made, type ShapeRule } from './kernel-shapes.js';
 import { PEFT_KERNEL_SHAPES } from './peft-kernel-shapes.js';
 import { SizingBackend } from './sizing-backend.js';
+import { tensorflowKernels, type TensorflowKernel } from './tensorflow-kernel-shapes.js';
 
-/** `kernels`: the engine computes each operation in one kernel. `references`: in plain tfjs operations. */
-export type SizingKind = 'kernels' | 'references';
+/** `kernels`: the engine computes each operation in one kernel. `references`: in plain tfjs operations. `tensorflow`: some in kernels made of TensorFlow's operations; `tensorflow-compiled`: with those for CPUs. */
+export type SizingKind = 'kernels' | 'references' | 'tensorflow' | 'tensorflow-compiled';
+
+export const isTensorflow = (kind: SizingKind): boolean => kind.startsWith('tensorflow');
 
 export const backendNameOf = (kind: SizingKind): string => `peft-sizes-${kind}`;
 
@@ -17,6 +20,7 @@ export function registerSizingBackend(kind: SizingKind): string {
   tf.registerBackend(name, () => new SizingBackend(), -1);
   const rules = { ...KERNEL_SHAPES, ...(kind === 'kernels' ? PEFT_KERNEL_SHAPES : {}) };
   for (const [kernelName, rule] of Object.entries(rules)) tf.registerKernel({ kernelName, backendName: name, kernelFunc: byRule(rule) });
+  if (isTensorflow(kind)) for (const [kernelName, kernel] of Object.entries(tensorflowKernels(kind === 'tensorflow-compiled'))) tf.registerKernel({ kernelName, backendName: name, kernelFunc: withHeld(kernel) });
   for (const kernel of tf.getKernelsForBackend('cpu')) if (!(kernel.kernelName in rules)) tf.registerKernel({ ...kernel, backendName: name, kernelFunc: byZeros(kernel) });
   return name;
 }
@@ -27,6 +31,14 @@ function byRule(rule: ShapeRule): KernelConfig['kernelFunc'] {
     const make = ({ shape, dtype = 'float32', shares }: Made): TensorInfo => (shares ? sizes.share(shares, shape, dtype) : sizes.create(shape, dtype));
     const made = rule(inputs as Record<string, TensorInfo>, (attrs ?? {}) as Record<string, unknown>);
     return isList(made) ? made.map(make) : make(made);
+  };
+}
+
+function withHeld({ shapes, heldElements }: TensorflowKernel): KernelConfig['kernelFunc'] {
+  const run = byRule(shapes);
+  return (call) => {
+    (call.backend as SizingBackend).pass(4 * heldElements(call.inputs as Record<string, TensorInfo>, (call.attrs ?? {}) as Record<string, unknown>));
+    return run(call);
   };
 }
 

@@ -37,6 +37,11 @@ export class SizingBackend extends tf.KernelBackend {
     return { dataId, shape: [...shape], dtype };
   }
 
+  /** Bytes that live for the duration of an operation. */
+  pass(bytes: number): void {
+    this.#peakBytes = Math.max(this.#peakBytes, this.#livingBytes + bytes);
+  }
+
   /** The same values under another shape. */
   share({ dataId }: TensorInfo, shape: readonly number[], dtype: DataType): TensorInfo {
     this.incRef(dataId);

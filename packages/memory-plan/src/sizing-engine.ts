@@ -3,8 +3,9 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 import type { Engine, FreezeOptions, FrozenWeight, QuantizedParts, StoredDtype, TensorSource, WeightFormat } from '@peft/ops';
-import { backendNameOf, registerSizingBackend, type SizingKind } from './register-sizing-kernels.js';
+import { backendNameOf, isTensorflow, registerSizingBackend, type SizingKind } from './register-sizing-kernels.js';
 import type { SizingBackend } from './sizing-backend.js';
+import { matrixPassing, rowsPassing } from './tensorflow-weight-passing.js';
 
 const PLAIN_BYTES = { f32: 4, f16: 2, bf16: 2 } as const;
 const AS_STORED: Partial<Record<StoredDtype, WeightFormat>> = { F16: 'f16', BF16: 'bf16' };
@@ -44,7 +45,7 @@ export class SizingWeight implements FrozenWeight {
   /** Bytes that the weight takes after it was used as it was. */
   get residentBytes(): number {
     const [rows, columns] = this.shape as [number, number];
-    if (this.kind === 'kernels' || this.isQuantized || !this.uses.product) return this.byteLength;
+    if (this.kind !== 'references' || this.isQuantized || !this.uses.product) return this.byteLength;
     return 4 * rows * columns + (this.uses.rows ? this.byteLength : 0);
   }
 
@@ -55,13 +56,13 @@ export class SizingWeight implements FrozenWeight {
 
 export class SizingEngine implements Engine {
   readonly name = 'sizing';
-  readonly precision = 'float32';
   readonly description: string;
   readonly backendName: string;
 
-  constructor(readonly kind: SizingKind) {
+  constructor(readonly kind: SizingKind, readonly precision: 'float32' | 'bfloat16' = 'float32') {
     this.backendName = registerSizingBackend(kind);
     this.description = `sizes only (${kind})`;
+    if (kind !== 'tensorflow-compiled') this.linearActivated = undefined;
   }
 
   get backend(): SizingBackend {
@@ -87,7 +88,8 @@ export class SizingEngine implements Engine {
 
   linear(x: Tensor2D, weight: FrozenWeight, bias?: Tensor1D): Tensor2D {
     const own = this.#use(weight, 'product');
-    if (this.kind === 'kernels') return this.#tensor([x.shape[0], own.shape[0]!]);
+    if (isTensorflow(this.kind)) this.#passProduct(x, own, own.shape[0]!, bias ? 'bias' : 'alone');
+    if (this.kind !== 'references') return this.#tensor([x.shape[0], own.shape[0]!]);
     return tf.tidy(() => {
       if (own.isQuantized) this.#tensor(own.shape);
       const y = this.#tensor([x.shape[0], own.shape[0]!]);
@@ -95,8 +97,16 @@ export class SizingEngine implements Engine {
     });
   }
 
+  linearActivated? = (x: Tensor2D, weight: FrozenWeight, _bias: Tensor1D | undefined, _kind: unknown, keepSums: boolean): { y: Tensor2D; sums?: Tensor2D } => {
+    const own = this.#use(weight, 'product');
+    const shape = [x.shape[0], own.shape[0]!];
+    this.#passProduct(x, own, own.shape[0]!, keepSums ? 'activation and sums' : 'activation');
+    return { y: this.#tensor(shape), ...(keepSums && { sums: this.#tensor(shape) }) };
+  };
+
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D {
     const own = this.#use(weight, 'product');
+    if (isTensorflow(this.kind)) this.#passProduct(dy, own, own.shape[1]!, 'alone');
     return tf.tidy(() => {
       if (this.kind === 'references' && own.isQuantized) this.#tensor(own.shape);
       return this.#tensor([dy.shape[0], own.shape[1]!]);
@@ -104,15 +114,27 @@ export class SizingEngine implements Engine {
   }
 
   gather(weight: FrozenWeight, ids: Int32Array): Tensor2D {
-    return this.#tensor([ids.length, this.#use(weight, 'rows').shape[1]!]);
+    const own = this.#use(weight, 'rows');
+    if (isTensorflow(this.kind)) this.backend.pass(rowsPassing(own, ids.length));
+    return this.#tensor([ids.length, own.shape[1]!]);
   }
 
   dequantize(weight: FrozenWeight): Tensor {
+    if (isTensorflow(this.kind)) this.backend.pass(matrixPassing(weight as SizingWeight, 'float32').most + 4 * weight.shape[0]! * weight.shape[1]!);
     return this.#tensor(weight.shape);
   }
 
   dispose(): void {
     // Nothing is held.
+  }
+
+  /** Operands of the product's type, the product in it, and what is made of it in float32. */
+  #passProduct(x: Tensor2D, weight: SizingWeight, width: number, end: 'alone' | 'bias' | 'activation' | 'activation and sums'): void {
+    const narrow = this.precision === 'bfloat16' ? 2 : 0;
+    const isCompiled = this.kind === 'tensorflow-compiled' && end !== 'alone';
+    const perResult = isCompiled ? (narrow || 4) + (end === 'activation and sums' ? 8 : 4) : narrow + (end === 'bias' ? 8 : 4);
+    const { most, left } = matrixPassing(weight, this.precision);
+    this.backend.pass(Math.max(most, left + narrow * x.size + x.shape[0] * width * perResult)); // the weight first
   }
 
   #use(weight: FrozenWeight, what: keyof SizingWeight['uses']): SizingWeight {

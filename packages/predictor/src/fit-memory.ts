@@ -1,9 +1,11 @@
 /** What a fit does about memory before anything is loaded: it plans the run, decides what was left to it, and refuses what cannot fit. */
 import type { App, MethodSpec, WeightQuantization } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { chooseSettings, storedDtypeOf, type MachineMemory, type MemoryPlan, type PlannedTask, type PlanRequest, type RunSettings, type Suggestion } from '@peft/memory-plan';
+import { chooseSettings, storedDtypeOf, type MachineMemory, type MemoryPlan, type PlannedEngine, type PlannedTask, type PlanRequest, type RunSettings, type Suggestion } from '@peft/memory-plan';
 import type { Engine } from '@peft/ops';
+import type { TensorflowEngine } from '@peft/tensorflow';
 import { createBatchOrder, type TrainingData } from '@peft/trainer';
+import * as tf from '@tensorflow/tfjs';
 import { withStore, type BaseModel, type EventBody } from './base-model.js';
 import { overrideHyperparameters, type Hyperparameters } from './hyperparameters.js';
 import { MACHINE_MEMORY } from './predictor-module.js';
@@ -15,7 +17,7 @@ export interface FitMemory {
   readonly settings: Hyperparameters;
   /** Blocks that keep only their inputs; absent: as the settings say. */
   readonly checkpointing?: boolean | ReadonlySet<number>;
-  /** Absent where the engine's memory is not this process's own, or the method cannot be planned. */
+  /** Absent where nobody knows what a GPU has, or the method cannot be planned. */
   readonly plan?: MemoryPlan;
 }
 
@@ -31,8 +33,13 @@ interface Parts {
   readonly emit: (event: EventBody) => void;
 }
 
+/** What the tensorflow engine may be asked; others' engines of that name may not be. */
+type WithDevice = Engine & Partial<Pick<TensorflowEngine, 'device' | 'memory'>>;
+
 /** What a process that trains takes beside what it had before: compiled code, scratch memory of the kernels, small tensors' memory that rests, bookkeeping. */
 const GROWTH_BYTES = 150e6;
+/** What CUDA takes of a card at the first products, beside what it has by then. Assumed: no card was measured. */
+const GPU_GROWTH_BYTES = 0.3e9;
 /** Epochs whose longest micro-batch is looked for. */
 const EPOCHS_SEEN = 2;
 
@@ -42,12 +49,16 @@ const EPOCHS_SEEN = 2;
  */
 export async function planFit(parts: Parts): Promise<FitMemory> {
   const { settings, engine, emit } = parts;
-  if (engine.name !== 'native' && engine.name !== 'portable') return { settings: decided(settings) };
-  const request = await requestOf(parts, engine.name);
+  if (!isPlanned(engine)) return { settings: decided(settings) };
+  const request = await requestOf(parts, engine);
+  if (!request) {
+    emit({ type: 'run/warned', code: 'PEFT_MEMORY_UNPLANNED', message: 'the memory of this run could not be planned: nvidia-smi does not say what the card has', hint: 'the run goes on without' });
+    return { settings: decided(settings) };
+  }
   try {
     const chosen = chooseSettings(request, { allowed: leftOpen(settings) });
     const { plan, applied } = chosen;
-    emit({ type: 'memory/planned', peakBytes: plan.peakBytes, usableBytes: plan.machine.usableBytes, changes: applied.map(({ text }) => text) });
+    emit({ type: 'memory/planned', peakBytes: plan.peakBytes, usableBytes: plan.machine.usableBytes, changes: applied.map(({ text }) => text), ...(plan.gpu && { gpu: { name: plan.gpu.name, peakBytes: plan.gpu.peakBytes, usableBytes: plan.gpu.memory.usableBytes } }) });
     return { settings: decided(settings, chosen.settings), plan, ...(settings['model.hf_text.gradient_checkpointing'] === 'auto' && { checkpointing: chosen.settings.checkpointing ?? false }) };
   } catch (error) {
     if (error instanceof PeftError && error.code === 'PEFT_MEMORY_INSUFFICIENT') throw inSettings(error, request, settings);
@@ -64,7 +75,12 @@ export function quantizationOf(settings: Hyperparameters): WeightQuantization | 
   return format === 'nf4' || format === 'fp4' ? { format, doubleQuantization: true } : { format };
 }
 
-async function requestOf({ app, settings, base, task, spec, data }: Parts, engine: 'native' | 'portable'): Promise<PlanRequest> {
+const isPlanned = (engine: Engine): engine is Engine & { readonly name: PlannedEngine } => ['native', 'portable', 'tensorflow'].includes(engine.name);
+
+/** undefined where nobody knows what a GPU has. */
+async function requestOf({ app, settings, base, task, spec, data }: Parts, engine: Engine & { readonly name: PlannedEngine }): Promise<PlanRequest | undefined> {
+  const device = await deviceOf(engine);
+  if (device === 'unknown') return undefined;
   const sizes = [1, 2, 4, 8, 16, 32, 64, 128].filter((rows) => rows < runSizes(settings).microBatchSize);
   const smaller = settings['env.per_gpu_batch_size'] === 'auto' ? sizes : [];
   const residentMegabytes = settings['optim.resident_state_mb'];
@@ -73,7 +89,7 @@ async function requestOf({ app, settings, base, task, spec, data }: Parts, engin
   const storedDtype = withStore(base.folder, storedDtypeOf);
   const residentBytes = process.memoryUsage.rss();
   return {
-    architecture: base.architecture, config: base.config, head: task.head(settings), method: spec, engine,
+    architecture: base.architecture, config: base.config, head: task.head(settings), method: spec, engine: engine.name, ...device, optimizerStateOn: settings['optim.state_device'],
     task: task.loss(settings) as unknown as PlannedTask,
     runtimeBytes: residentBytes + GROWTH_BYTES,
     machine: machineFor(app, settings, residentBytes),
@@ -85,6 +101,18 @@ async function requestOf({ app, settings, base, task, spec, data }: Parts, engin
     ...(quantization && { quantization }),
     ...(residentMegabytes !== null && { residentStateBytes: residentMegabytes * 1e6 }),
   };
+}
+
+/** Whose kernels and whose memory, for the tensorflow engine. */
+async function deviceOf(engine: WithDevice): Promise<Pick<PlanRequest, 'precision' | 'compiledKernels' | 'gpu'> | 'unknown'> {
+  const { name, precision, backendName, device } = engine;
+  if (name !== 'tensorflow') return {};
+  const kernels = { precision, compiledKernels: tf.getKernel('PeftActivation', backendName) !== undefined };
+  if (device?.kind !== 'gpu') return kernels;
+  if (!device.gpu) return 'unknown';
+  const { gpuMemory } = await import('@peft/tensorflow');
+  const freeBytes = Math.max(device.gpu.freeBytes, engine.memory?.().freeBytes ?? 0); // what this process took since then is its own
+  return { ...kernels, gpu: { ...gpuMemory({ ...device.gpu, freeBytes }), runtimeBytes: GPU_GROWTH_BYTES } };
 }
 
 /** What the process may have in all: what is free, and what it has already. */

@@ -1,9 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { override, type Module, type TrainEvent } from '@peft/core';
+import { override, type MemoryPlanned, type Module, type TrainEvent } from '@peft/core';
+import type { Engine } from '@peft/ops';
+import { createPortableEngine } from '@peft/portable';
 import { afterEach, describe, expect, test } from 'vitest';
-import { MACHINE_MEMORY, PeftPredictor } from '../src/index.js';
+import { ENGINE_CHOOSER, MACHINE_MEMORY, PeftPredictor } from '../src/index.js';
 import { quickPredictor, quickRows, type QuickRow } from './quick.js';
 
 const rows = quickRows(24);
@@ -54,6 +56,39 @@ describe('a fit and its memory', () => {
     const { predictor } = quickPredictor({ hyperparameters: { ...SHORT, 'model.hf_text.quantization': 'nf4', 'optim.optim_type': 'adamw_8bit', 'optim.resident_state_mb': 0, 'optim.peft': 'lora' } });
     await predictor.fit(rows);
     expect(predictor.fitSummary().steps).toBeGreaterThan(0);
+    predictor.dispose();
+  });
+});
+
+describe('a fit on a card', () => {
+  /** The portable engine under the other's name, with a card of so much free memory as nvidia-smi might say. */
+  const card = (freeBytes: number, isListed = true): Module => override((bind) => bind(ENGINE_CHOOSER, () => async () => {
+    const engine = await createPortableEngine();
+    await engine.activate();
+    const gpu = { name: 'NVIDIA L4', computeCapability: 8.9, totalBytes: 24e9, freeBytes, driver: '550.54.15' };
+    const device = { kind: 'gpu', name: gpu.name, tensorflowVersion: '2.21.0', ...(isListed && { gpu }) } as const;
+    return { engine: Object.defineProperties(engine as Engine, { name: { value: 'tensorflow' }, device: { value: device }, memory: { value: () => ({ tensors: 0 }) } }), reason: 'a stand-in' };
+  }));
+
+  test('is planned for the card and for the machine', async () => {
+    const { predictor, events } = quickPredictor({ modules: [card(20e9)], hyperparameters: { ...SHORT, 'env.engine': 'tensorflow' } });
+    await predictor.fit(rows);
+    expect(planned(events)).toMatchObject({ gpu: { name: 'NVIDIA L4', usableBytes: 18e9 }, peakBytes: predictor.fitSummary().plannedPeakBytes });
+    expect((planned(events) as MemoryPlanned).gpu!.peakBytes).toBeGreaterThan(0.3e9); // what CUDA was assumed to take is in it
+    predictor.dispose();
+  });
+
+  test('is refused where the card has not enough, before the weights are read', async () => {
+    const { predictor, events } = quickPredictor({ modules: [card(0.2e9)], hyperparameters: { ...SHORT, 'env.engine': 'tensorflow' } });
+    await expect(predictor.fit(rows)).rejects.toMatchObject({ code: 'PEFT_MEMORY_INSUFFICIENT', message: expect.stringMatching(/ on NVIDIA L4, and 180 MB of 24\.0 GB are free/) });
+    expect(events.some(({ type }) => type === 'weights/loaded')).toBe(false);
+    predictor.dispose();
+  });
+
+  test('goes on unplanned, and says so, where nobody knows what the card has', async () => {
+    const { predictor, events } = quickPredictor({ modules: [card(0, false)], hyperparameters: { ...SHORT, 'env.engine': 'tensorflow' } });
+    await predictor.fit(rows);
+    expect(events).toContainEqual(expect.objectContaining({ type: 'run/warned', code: 'PEFT_MEMORY_UNPLANNED' }));
     predictor.dispose();
   });
 });

@@ -11,15 +11,17 @@ export interface DeviceDescription {
   /** The card's name, or `CPU, 8 threads`. */
   readonly name: string;
   readonly tensorflowVersion: string;
-  /** The card in use. */
+  /** The card in use, as it was when this process first used it: TensorFlow keeps what it takes from then on. */
   readonly gpu?: Gpu;
   /** Where the CPU computes: why no GPU does. */
   readonly gpuProblem?: PeftError;
 }
 
+let firstSeen: Gpu | undefined;
+
 export function describeDevice(isGpu: boolean, tensorflowVersion: string): DeviceDescription {
   const probe = probeGpus();
-  const gpu = visibleGpus(probe)[0];
+  const gpu = (firstSeen ??= visibleGpus(probe)[0]);
   if (isGpu) return { kind: 'gpu', name: gpu?.name ?? 'GPU', tensorflowVersion, ...(gpu && { gpu }) };
   const threads = Number(process.env['TF_NUM_INTRAOP_THREADS']) || cpus().length;
   return { kind: 'cpu', name: `CPU, ${threads} thread${threads === 1 ? '' : 's'}`, tensorflowVersion, gpuProblem: gpuProblem(probe, findInstallations().found[0]?.build) };

@@ -40,7 +40,8 @@ export class TensorflowWeight implements FrozenWeight {
   matrix(type: number): { readonly values: AnyTensor; readonly transposed: boolean } {
     const stored = this.#alive();
     if (stored.kind === 'plain') return { values: this.device.cast(stored.values, stored.values.type, type), transposed: stored.transposed };
-    return { values: this.device.cast(this.#dequantized(stored), TYPE.float32, type), transposed: false };
+    const { device } = this;
+    return { values: device.scope(() => device.cast(device.scope(() => this.#dequantized(stored)), TYPE.float32, type)), transposed: false }; // what it took is freed before the product
   }
 
   /** Rows `ids` in float32, `[N, in]`. */
@@ -103,7 +104,7 @@ export class TensorflowWeight implements FrozenWeight {
   #scaledBlocks(packed: RawTensor, absmax: RawTensor, blockSize: number, count: number): RawTensor {
     const { device } = this;
     // A pair of float32 values is gathered as one element of 64 bits.
-    const pairs = this.#gather(pairTable(device, this.format as 'nf4' | 'fp4'), device.cast(packed, TYPE.uint8, TYPE.int32) as RawTensor);
+    const pairs = device.scope(() => this.#gather(pairTable(device, this.format as 'nf4' | 'fp4'), device.cast(packed, TYPE.uint8, TYPE.int32) as RawTensor));
     const values = device.reshape(device.run('Bitcast', { T: { type: COMPLEX64 }, type: FLOAT }, [pairs]), [-1]);
     const blocks = Math.ceil(count / blockSize);
     const missing = blocks * blockSize - values.shape[0]!;

@@ -5,10 +5,11 @@ import type { Command } from 'commander';
 import { architectureFor, type HeadOptions, type WeightQuantization } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import { openCheckpoint, readModelConfig, resolveModel, WEIGHT_FILES } from '@peft/hub';
-import { chooseSettings, firstBlocks, formatPlan, gigabytes, machineMemory, planMemory, storedDtypeOf, suggestSettings, type PlanRequest, type RunSettings, type Suggestion } from '@peft/memory-plan';
+import { chooseSettings, firstBlocks, formatPlan, gigabytes, machineMemory, planMemory, storedDtypeOf, suggestSettings, type MemoryPlan, type PlannedEngine, type PlanRequest, type RunSettings, type Suggestion } from '@peft/memory-plan';
 import { architectures } from '@peft/models';
 import { createOptimizer, OPTIMIZER_NAMES, type OptimizerName } from '@peft/optim';
 import { parseScalar } from '@peft/predictor';
+import { findInstallations, gpuMemory, hasFastBfloat16, probeGpus, visibleGpuMemory, visibleGpus } from '@peft/tensorflow';
 import { table } from '../format.js';
 import { loadPlugins, methodNamed } from '../method-set.js';
 import { byteCount } from '../byte-count.js';
@@ -17,7 +18,7 @@ import type { Terminal } from '../terminal.js';
 interface PlanFlags {
   readonly method: string; readonly option: readonly string[]; readonly plugin: readonly string[]; readonly head: string; readonly outputs: string;
   readonly batch: string; readonly length: string; readonly decoderLength?: string; readonly checkpointing?: boolean | string; readonly optimizer: string; readonly resident?: string;
-  readonly base?: string; readonly blockSize?: string; readonly doubleQuantization: boolean; readonly dtype?: string; readonly engine: string; readonly memory?: string; readonly exact?: boolean; readonly json?: boolean;
+  readonly base?: string; readonly blockSize?: string; readonly doubleQuantization: boolean; readonly dtype?: string; readonly engine: string; readonly precision?: string; readonly gpu?: string; readonly memory?: string; readonly exact?: boolean; readonly json?: boolean;
 }
 
 const HEADS = ['pooled-linear', 'none', 'sequence-classification', 'token-classification', 'masked-lm', 'causal-lm', 'seq2seq-lm'] as const;
@@ -43,12 +44,14 @@ export function addPlan(program: Command, terminal: Terminal): void {
     .option('--block-size <weights>', 'weights that share a maximum; default 64')
     .option('--no-double-quantization', 'keep the maxima in float32')
     .option('--dtype <name>', `type of the checkpoint: ${Object.keys(DTYPES).join(', ')}; default: as the weights are, or config.json says`)
-    .option('--engine <name>', 'native, portable', 'native')
+    .option('--engine <name>', 'native, portable, tensorflow', 'native')
+    .option('--precision <name>', 'of the products on tensorflow: float32, bfloat16; default: what that engine takes here')
+    .option('--gpu <size>', 'the memory of the card that tensorflow computes on (24GB), or none; default: the card that nvidia-smi lists')
     .option('--memory <size>', 'what the machine has to give (16GB); default: what is free on this one')
     .option('--exact', 'suggest only what changes nothing but the time')
     .option('--plugin <module...>', 'modules that export further methods', [])
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExamples:\n  peft plan microsoft/mdeberta-v3-base --method ia3_bias --batch 8 --length 128\n  peft plan ./llama/config.json --head causal-lm --method lora --option rank=16 targets=all-linear --batch 1 --length 512 --base nf4 --optimizer adamw_8bit --memory 8GB')
+    .addHelpText('after', '\nExamples:\n  peft plan microsoft/mdeberta-v3-base --method ia3_bias --batch 8 --length 128\n  peft plan ./llama/config.json --head causal-lm --method lora --option rank=16 targets=all-linear --batch 1 --length 512 --base nf4 --optimizer adamw_8bit --memory 8GB\n  peft plan bert-base-uncased --engine tensorflow --gpu 16GB')
     .action(async (model: string, flags: PlanFlags) => terminal.out(await plan(model, flags, terminal)));
 }
 
@@ -57,20 +60,20 @@ async function plan(model: string, flags: PlanFlags, terminal: Terminal): Promis
   const made = planMemory(request);
   const suggestions = made.fits ? [] : suggestSettings(request).filter(({ isExact }) => isExact || !flags.exact);
   const chosen = made.fits ? undefined : settingsThatFit(request, flags.exact ?? false);
-  if (flags.json) return JSON.stringify({ plan: made, suggestions: suggestions.map(toJson), chosen: chosen ? { peakBytes: chosen.plan.peakBytes, flags: chosen.applied.map(({ kind }) => flagOf(kind, chosen.settings)) } : null });
+  if (flags.json) return JSON.stringify({ plan: made, suggestions: suggestions.map(toJson), chosen: chosen ? { peakBytes: peakOf(chosen.plan), flags: chosen.applied.map(({ kind }) => flagOf(kind, chosen.settings)) } : null });
   if (made.fits) return formatPlan(made);
   const flagsOf = ({ kind, settings }: Suggestion): string => flagOf(kind, settings);
   return [
     formatPlan(made),
     ...(suggestions.length ? [table([['what would help', 'flag', 'peak', 'fits'], ...suggestions.map((each) => [each.text, flagsOf(each), gigabytes(each.peakBytes), each.fits ? 'yes' : 'no'])])] : []),
-    chosen ? `It fits (${gigabytes(chosen.plan.peakBytes)}) with ${chosen.applied.map(({ kind }) => flagOf(kind, chosen.settings)).join(' ')}` : 'Nothing makes it fit: take a smaller model, shorter texts, or a machine with more memory.',
+    chosen ? `It fits (${gigabytes(peakOf(chosen.plan))}) with ${chosen.applied.map(({ kind }) => flagOf(kind, chosen.settings)).join(' ')}` : `Nothing makes it fit: take a smaller model, shorter texts, or a ${made.gpu && !made.gpu.fits ? 'card' : 'machine'} with more memory.`,
   ].join('\n\n');
 }
 
 async function requestOf(model: string, flags: PlanFlags, terminal: Terminal): Promise<PlanRequest> {
   const file = existsSync(model) && statSync(model).isFile() ? model : await resolveModel(model, { files: ['config'], signal: terminal.signal });
   const config = readModelConfig(file);
-  check.oneOf('plan', '--engine', flags.engine, ['native', 'portable']);
+  check.oneOf('plan', '--engine', flags.engine, ['native', 'portable', 'tensorflow']);
   check.oneOf('plan', '--optimizer', flags.optimizer, OPTIMIZER_NAMES);
   if (flags.dtype !== undefined) check.oneOf('plan', '--dtype', flags.dtype, Object.keys(DTYPES));
   const dtype = flags.dtype === undefined ? dtypeOfWeights(model) : DTYPES[flags.dtype as keyof typeof DTYPES];
@@ -84,11 +87,27 @@ async function requestOf(model: string, flags: PlanFlags, terminal: Terminal): P
   const free = machineMemory();
   const given = flags.memory === undefined ? undefined : byteCount('plan', '--memory', flags.memory);
   return {
-    architecture: architectureFor(config['model_type'], architectures), config, head: headOf(flags), method: methodNamed(flags.method, options(flags.option), await loadPlugins(flags.plugin)), engine: flags.engine as 'native',
+    architecture: architectureFor(config['model_type'], architectures), config, head: headOf(flags), method: methodNamed(flags.method, options(flags.option), await loadPlugins(flags.plugin)), engine: flags.engine as PlannedEngine, ...deviceOf(flags),
     ...(dtype && { storedDtype: dtype }),
     machine: given === undefined ? free : { totalBytes: given, usableBytes: given },
     ...settings,
   };
+}
+
+/** The tensorflow engine's: which precision it takes, and on which card it computes, if any. */
+function deviceOf({ engine, precision, gpu: asked }: PlanFlags): Pick<PlanRequest, 'precision' | 'gpu' | 'compiledKernels'> {
+  if (engine !== 'tensorflow') {
+    const flag = precision !== undefined ? '--precision' : asked !== undefined ? '--gpu' : undefined;
+    if (flag) throw new PeftError('PEFT_OPTION_INVALID', `plan: ${flag} is for --engine tensorflow, got --engine ${engine}.`, { hint: `leave ${flag} out, or say --engine tensorflow` });
+    return {};
+  }
+  if (precision !== undefined) check.oneOf('plan', '--precision', precision, ['float32', 'bfloat16']);
+  const [probe, [library]] = [probeGpus(), findInstallations().found];
+  const listed = asked === undefined ? visibleGpuMemory(probe, library?.build) : undefined;
+  const size = asked === undefined || asked === 'none' ? undefined : byteCount('plan', '--gpu', asked);
+  const gpu = size === undefined ? listed : gpuMemory({ name: `a card with ${gigabytes(size)}`, totalBytes: size, freeBytes: size });
+  const isFast = size !== undefined || hasFastBfloat16(listed ? { kind: 'gpu', gpu: visibleGpus(probe)[0]! } : { kind: 'cpu' });
+  return { precision: (precision as 'float32' | undefined) ?? (isFast ? 'bfloat16' : 'float32'), ...(gpu ? { gpu } : { compiledKernels: !library || library.kernels !== undefined }) };
 }
 
 /** Where weights lie beside config.json. */
@@ -110,6 +129,9 @@ function settingsThatFit(request: PlanRequest, exact: boolean): ReturnType<typeo
     throw error;
   }
 }
+
+/** Of the card, where one computes. */
+const peakOf = ({ gpu, peakBytes }: MemoryPlan): number => (gpu ?? { peakBytes }).peakBytes;
 
 /** A measure as this command's own flag. */
 function flagOf(kind: Suggestion['kind'], { batch, checkpointing, optimizer, residentStateBytes }: RunSettings): string {

@@ -1,0 +1,74 @@
+/**
+ * Two budgets: what lies on a GPU, and what the process keeps in the machine's memory meanwhile.
+ *
+ * GPU: its runtime + weights + adapters + gradients + max(activations, evaluation), or while it loads, the weights and the one that is converted.
+ * Machine: runtime + optimiser state + max(what the update reads back, the tensor that is read from a file, twice) + quantised weights and adapters,
+ * whose first copies TensorFlow keeps beside those that it made on the card.
+ */
+import type { MachineMemory } from './machine-memory.js';
+
+/** A card, and what a run may take of it. */
+export interface PlannedGpu extends MachineMemory {
+  readonly name: string;
+  /** What CUDA and TensorFlow take of it that is not in use yet. Default 0.7 GB: assumed, no card was measured. */
+  readonly runtimeBytes?: number;
+}
+
+export interface GpuPlan {
+  readonly name: string;
+  readonly runtimeBytes: number;
+  /** Of the optimiser state, what lies on the card. */
+  readonly optimizerStateBytes: number;
+  /** In the machine's memory: what TensorFlow keeps of what was uploaded as it is. */
+  readonly hostCopyBytes: number;
+  readonly loadingPeakBytes: number;
+  readonly peakBytes: number;
+  readonly memory: MachineMemory;
+  readonly fits: boolean;
+}
+
+/** While the weights come one by one. */
+export interface LoadingBytes {
+  /** Those that are there and the one that is read, unless the engine maps that from its file. */
+  readonly most: number;
+  /** The largest of those that are read. */
+  readonly largest: number;
+  /** Of quantised weights as they are kept. */
+  readonly packed: number;
+}
+
+export interface GpuParts {
+  readonly weightBytes: number;
+  readonly adapterBytes: number;
+  readonly gradientBytes: number;
+  readonly optimizerStateBytes: number;
+  readonly pagedStateBytes: number;
+  readonly activationBytes: number;
+  readonly evaluationBytes: number;
+  readonly updateBytes: number;
+  /** Of the process. */
+  readonly runtimeBytes: number;
+  readonly loadingBytes: LoadingBytes;
+  readonly optimizerStateOn: 'host' | 'device';
+}
+
+const GPU_RUNTIME_BYTES = 0.7e9;
+/** Seven pages of 8 MiB: see `deviceStateStore` of `@peft/optim`. */
+const PAGE_UPDATE_BYTES = 7 * 2 ** 23;
+
+export function gpuPlan({ name, totalBytes, usableBytes, runtimeBytes = GPU_RUNTIME_BYTES }: PlannedGpu, parts: GpuParts): { readonly gpu: GpuPlan; readonly peakBytes: number; readonly loadingPeakBytes: number } {
+  const { weightBytes, adapterBytes, gradientBytes, activationBytes, evaluationBytes, updateBytes, loadingBytes, optimizerStateOn } = parts;
+  const isOnCard = optimizerStateOn === 'device';
+  const optimizerStateBytes = isOnCard ? parts.optimizerStateBytes : 0;
+  const onCard = runtimeBytes + weightBytes + adapterBytes + gradientBytes + optimizerStateBytes + Math.max(activationBytes, evaluationBytes, isOnCard ? PAGE_UPDATE_BYTES : 0);
+  const gpuLoading = runtimeBytes + loadingBytes.most;
+  const gpuPeak = Math.max(onCard, gpuLoading);
+  const hostCopyBytes = loadingBytes.packed + adapterBytes;
+  const inProcess = parts.runtimeBytes + hostCopyBytes + (isOnCard ? parts.pagedStateBytes : parts.optimizerStateBytes) + (isOnCard ? 0 : updateBytes);
+  const loadingPeakBytes = parts.runtimeBytes + loadingBytes.packed + 2 * loadingBytes.largest;
+  return {
+    gpu: { name, runtimeBytes, optimizerStateBytes, hostCopyBytes, loadingPeakBytes: gpuLoading, peakBytes: gpuPeak, memory: { totalBytes, usableBytes }, fits: gpuPeak <= usableBytes },
+    peakBytes: Math.max(inProcess, loadingPeakBytes),
+    loadingPeakBytes,
+  };
+}
