@@ -1,4 +1,4 @@
-/** The examples of the methods' READMEs run as they are written and print what the READMEs say. */
+/** The examples of the READMEs of core, the methods and what they check their options with run as they are written and print what the READMEs say. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-const PACKAGES = ['core', 'lora', 'ia3', 'bitfit', 'vera', 'lycoris', 'oft', 'adalora', 'trainable-tokens', 'adapter', 'prompt-tuning', 'mam', 'reft', 'layers'];
+const PACKAGES = ['errors', 'core', 'lora', 'ia3', 'bitfit', 'vera', 'lycoris', 'oft', 'adalora', 'trainable-tokens', 'adapter', 'prompt-tuning', 'mam', 'reft', 'layers'];
 const read = (name: string): { code: string; output: string } => {
   const readme = readFileSync(new URL(`../packages/${name}/README.md`, import.meta.url), 'utf8');
   return { code: /```ts\n([\s\S]*?)```/.exec(readme)![1]!, output: /```text\n([\s\S]*?)```/.exec(readme)![1]! };
