@@ -115,10 +115,11 @@ const coupledAdamTensors = ({ beta1, beta2, epsilon }: Required<AdamOptions>): T
 
 type AdamCoefficient = 'stepSize' | 'rootCorrection' | 'newFirst' | 'beta2' | 'newSecond' | 'epsilon';
 
-/** New moments, and what is taken from the values. */
+/** New moments, and what is taken from the values. What comes in between goes at once: a page's memory on the device is a multiple of what lives. */
 function moments(gradient: Tensor1D, slots: readonly Tensor1D[], { stepSize, rootCorrection, newFirst, beta2, newSecond, epsilon }: Readonly<Record<AdamCoefficient, Tensor>>): Record<'first' | 'second' | 'change', Tensor1D> {
   const [m, v] = slots as [Tensor1D, Tensor1D];
-  const first = tf.add<Tensor1D>(m, tf.mul(tf.sub(gradient, m), newFirst));
-  const second = tf.add<Tensor1D>(tf.mul(v, beta2), tf.mul(tf.square(gradient), newSecond));
-  return { first, second, change: tf.div(tf.mul(first, stepSize), tf.add(tf.div(tf.sqrt(second), rootCorrection), epsilon)) };
+  const first = tf.tidy(() => tf.add<Tensor1D>(m, tf.mul(tf.sub(gradient, m), newFirst)));
+  const second = tf.tidy(() => tf.add<Tensor1D>(tf.mul(v, beta2), tf.mul(tf.square(gradient), newSecond)));
+  const denominator = tf.tidy(() => tf.add(tf.div(tf.sqrt(second), rootCorrection), epsilon));
+  return { first, second, change: tf.tidy(() => tf.div(tf.mul(first, stepSize), denominator)) };
 }

@@ -140,6 +140,21 @@ describe('state on a device', () => {
     `);
   });
 
+  test.each([['adamw', adamw(), 44], ['adam', createOptimizer('adam'), 48], ['momentum', sgd({ momentum: 0.9 }), 40], ['lion', lion(), 32]] as const)('%s takes in passing what one page takes, however many there are', async (_name, optimizer, bytesPerElement) => {
+    const passing = async (pages: number): Promise<number> => {
+      const slots = optimizer.slots([1]).length;
+      const parameters = Array.from({ length: 64 * pages }, (_, i) => ({ name: `v${i}`, variable: tf.tidy(() => tf.variable(tf.zeros([64]))), group: groups[0]! }));
+      const state = optimizer.init(parameters, { store: deviceStateStore({ residentBytes: 0, pageBytes: 4096 * 4 * slots }) });
+      const { peakBytes } = await tf.profile(() => optimizer.update(parameters, Object.fromEntries(parameters.map(({ name }) => [name, new Float32Array(64)])), state, { learningRate: 1, gradientScale: 0.5 }));
+      const before = tf.memory().numBytes; // nothing is left over, so this is what was there
+      tf.dispose(parameters.map(({ variable }) => variable));
+      return peakBytes - before;
+    };
+    const [one, many] = [await passing(1), await passing(5)];
+    expect(one).toBeLessThanOrEqual(4096 * bytesPerElement + 64);
+    expect(many).toBeLessThanOrEqual(4096 * (bytesPerElement + 4 * optimizer.slots([1]).length) + 64); // the next page is there, too
+  });
+
   test('survives a tidy around init and update', () => {
     const parameters = start();
     const store = deviceStateStore(small(90_000));

@@ -55,7 +55,7 @@ const lionTensors = ({ beta1, beta2 }: Required<LionOptions>): TensorRule<'shrin
   coefficients: ({ learningRate, weightDecay }) => ({ shrink: 1 - learningRate * weightDecay, learningRate, beta1, new1: 1 - beta1, beta2, new2: 1 - beta2 }),
   update(values, gradient, slots, { shrink, learningRate, ...betas }) {
     const [m] = slots as [Tensor1D];
-    const sign = tf.sign(tf.add(tf.mul(m, betas.beta1), tf.mul(gradient, betas.new1)));
-    return { values: tf.sub(tf.mul(values, shrink), tf.mul(sign, learningRate)), slots: [tf.add(tf.mul(m, betas.beta2), tf.mul(gradient, betas.new2))] };
+    const change = tf.tidy(() => tf.mul(tf.sign(tf.add(tf.mul(m, betas.beta1), tf.mul(gradient, betas.new1))), learningRate));
+    return { values: tf.tidy(() => tf.sub(tf.mul(values, shrink), change)), slots: [tf.tidy(() => tf.add(tf.mul(m, betas.beta2), tf.mul(gradient, betas.new2)))] };
   },
 });

@@ -33,7 +33,7 @@ export function updatePages(rule: TensorRule, pages: StatePages, touched: Readon
   try {
     pages.visit(touched, (segments, slots) => {
       const values = sideBySide(segments.map((segment) => valuesOf(segment, touched)));
-      const gradient = scaled(gradientOf(segments, touched), touched, scalars.get);
+      const gradient = tf.tidy(() => scaled(gradientOf(segments, touched), touched, scalars.get));
       const mask = maskOf(segments, touched);
       const made = rule.update(values, gradient, slots, coefficientsOf(segments, numbers, scalars.get));
       const kept = mask ? { values: tf.where<Tensor1D>(mask, made.values, values), slots: made.slots.map((slot, i) => tf.where<Tensor1D>(mask, slot, slots[i]!)) } : made;
