@@ -4,11 +4,10 @@ import { join } from 'node:path';
 import { loadAdapter, saveAdapter, type AnyMethod, type Model } from '@peft/core';
 import type { Engine } from '@peft/ops';
 import { crossEntropy } from '@peft/ops';
-import { createPortableEngine } from '@peft/portable';
-import { seededTensor, tinyModels, toBeAllclose } from '@peft/testing';
+import { moveParameters, tinyModels, toBeAllclose, useModel, usePortableEngine } from '@peft/testing';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { adapter } from './adapter.js';
 import { adapterFusion } from './adapter-fusion.js';
 
@@ -20,27 +19,13 @@ const methods = [adapter, adapterFusion] as unknown as readonly AnyMethod[];
 describe('AdapterFusion', () => {
   let engine: Engine;
   let model: Model;
-  let tensors = 0;
-  beforeAll(async () => {
-    engine = await createPortableEngine();
-    await engine.activate();
-  });
-  afterAll(() => engine.dispose());
-  beforeEach(() => {
-    tensors = tf.memory().numTensors;
-    model = open(engine);
+  usePortableEngine((active) => (engine = active));
+  useModel(() => open(engine), (made) => {
+    model = made;
     for (const [i, name] of ['first', 'second'].entries()) move(name, adapter({ reductionFactor: 3 }), i);
   });
-  afterEach(() => {
-    model.dispose();
-    expect(tf.memory().numTensors, 'tensors left behind').toBe(tensors);
-  });
 
-  function move(name: string, spec: ReturnType<typeof adapter>, seed: number): void {
-    for (const { name: parameter, value, origin } of model.addAdapter(name, spec).parameters.values()) {
-      if (origin === 'new') tf.tidy(() => value.assign(tf.add(value, seededTensor(`${seed} ${parameter}`, value.shape, 0.3))));
-    }
-  }
+  const move = (name: string, spec: ReturnType<typeof adapter>, seed: number) => moveParameters(model.addAdapter(name, spec), seed, 0.3, ({ origin }) => origin === 'new');
   const logits = () => tf.tidy(() => model.forward(batch).logits!.dataSync().slice());
   const fuse = (names = ['first', 'second']) => model.addAdapter('fusion', adapterFusion({ adapters: names }));
 

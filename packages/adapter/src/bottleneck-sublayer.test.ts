@@ -1,28 +1,20 @@
 import type { Adapter, Model } from '@peft/core';
-import { createPortableEngine } from '@peft/portable';
 import type { Engine } from '@peft/ops';
-import { seededTensor, tinyModels, toBeAllclose } from '@peft/testing';
+import { moveParameters, tinyModels, toBeAllclose, usePortableEngine } from '@peft/testing';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { adapter } from './adapter.js';
 import { adapterPlus, houlsby, parallelAdapter } from './named-adapters.js';
 import { kroneckerSum } from './phm-projection.js';
 
 expect.extend({ toBeAllclose });
 
-function move(on: Adapter, seed: number): Adapter {
-  for (const { name, value, origin } of on.parameters.values()) if (origin === 'new') tf.tidy(() => value.assign(tf.add(value, seededTensor(`${seed} ${name}`, value.shape, 0.3))));
-  return on;
-}
+const move = (on: Adapter, seed: number): Adapter => moveParameters(on, seed, 0.3, ({ origin }) => origin === 'new');
 
 describe('bottlenecks on residual branches', () => {
   let engine: Engine;
-  beforeAll(async () => {
-    engine = await createPortableEngine();
-    await engine.activate();
-  });
-  afterAll(() => engine.dispose());
+  usePortableEngine((active) => (engine = active));
   const logits = (model: Model) => tf.tidy(() => model.forward(tinyModels()[0]!.batch).logits!.dataSync().slice());
 
   it('stack in the order in which they are made active: the first gets the branch\'s output first', () => {

@@ -11,9 +11,8 @@ import type { Engine } from '@peft/ops';
 import { createPortableEngine } from '@peft/portable';
 import { attentionPrefix } from '@peft/prompt-tuning';
 import { loReft } from '@peft/reft';
-import { tinyModels } from '@peft/testing';
-import * as tf from '@tensorflow/tfjs';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { tinyModels, useModel, usePortableEngine, useTemporaryFolder } from '@peft/testing';
+import { describe, expect, it } from 'vitest';
 import { attachAdapter } from './adapter.js';
 import { loadAdapter, saveAdapter } from './adapter-files.js';
 import { adapterHubFormat } from './adapter-files-adapter-hub.js';
@@ -77,22 +76,9 @@ describe("adapter-hub's files", () => {
   let engine: Engine;
   let model: Model;
   let folder: string;
-  let tensors = 0;
-  beforeAll(async () => {
-    engine = await createPortableEngine();
-    await engine.activate();
-  });
-  afterAll(() => engine.dispose());
-  beforeEach(() => {
-    tensors = tf.memory().numTensors;
-    folder = mkdtempSync(join(tmpdir(), 'peft-hub-'));
-    model = tinyModels()[0]!.open(engine);
-  });
-  afterEach(() => {
-    rmSync(folder, { recursive: true, force: true });
-    model.dispose();
-    expect(tf.memory().numTensors, 'tensors left behind').toBe(tensors);
-  });
+  usePortableEngine((active) => (engine = active));
+  useTemporaryFolder((path) => (folder = path));
+  useModel(() => tinyModels()[0]!.open(engine), (made) => (model = made));
   const save = (spec: MethodSpec, name = 'demo') => {
     model.addAdapter(name, spec);
     return saveAdapter(model, name, join(folder, name), { allowUntrained: true, baseModel: 'base', format: adapterHubFormat });

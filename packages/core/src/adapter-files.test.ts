@@ -1,5 +1,4 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { bitfit } from '@peft/bitfit';
@@ -7,9 +6,8 @@ import { openSafetensors, writeSafetensors, type NewTensor } from '@peft/hub';
 import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
 import type { Engine } from '@peft/ops';
-import { createPortableEngine } from '@peft/portable';
-import { seededTensor, tinyModels } from '@peft/testing';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { moveParameters, tinyModels, useModel, usePortableEngine, useTemporaryFolder } from '@peft/testing';
+import { describe, expect, it } from 'vitest';
 import { loadAdapter, saveAdapter } from './adapter-files.js';
 import type { AnyMethod } from './adapter-format.js';
 import { combineMethods } from './define-peft-method.js';
@@ -23,30 +21,11 @@ describe('adapter files', () => {
   let engine: Engine;
   let folder: string;
   let model: Model;
-  let tensors: number;
-  beforeAll(async () => {
-    engine = await createPortableEngine();
-    await engine.activate();
-  });
-  beforeEach(() => {
-    tensors = tf.memory().numTensors;
-    folder = mkdtempSync(join(tmpdir(), 'peft-files-'));
-    model = encoder!.open(engine);
-  });
-  afterEach(() => {
-    model.dispose();
-    rmSync(folder, { recursive: true, force: true });
-    expect(tf.memory().numTensors).toBe(tensors);
-  });
-  afterAll(() => engine.dispose());
+  usePortableEngine((active) => (engine = active));
+  useTemporaryFolder((path) => (folder = path));
+  useModel(() => encoder!.open(engine), (made) => (model = made));
 
-  const train = (spec: MethodSpec, name = 'a') => {
-    for (const parameter of model.addAdapter(name, spec).parameters.values()) {
-      const noise = seededTensor(parameter.name, parameter.shape, 0.1);
-      tf.tidy(() => parameter.value.assign(tf.add(parameter.value, noise)));
-      noise.dispose();
-    }
-  };
+  const train = (spec: MethodSpec, name = 'a') => moveParameters(model.addAdapter(name, spec), 'a', 0.1, () => true);
   const saved = async (spec: MethodSpec): Promise<string> => {
     train(spec);
     const place = join(folder, 'saved');

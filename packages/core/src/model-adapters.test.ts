@@ -3,9 +3,8 @@ import { bitfit } from '@peft/bitfit';
 import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
 import type { Engine } from '@peft/ops';
-import { createPortableEngine } from '@peft/portable';
-import { seededTensor, tinyModels, toBeAllclose } from '@peft/testing';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { moveParameters, tinyModels, useModel, usePortableEngine } from '@peft/testing';
+import { describe, expect, it } from 'vitest';
 import { attachAdapter } from './adapter.js';
 import { combineMethods, definePeftMethod } from './define-peft-method.js';
 import { zeros } from './initializers.js';
@@ -17,31 +16,11 @@ const encoder = tinyModels()[0]!;
 describe('adapters on a model', () => {
   let engine: Engine;
   let model: Model;
-  let tensors: number;
-  beforeAll(async () => {
-    expect.extend({ toBeAllclose });
-    engine = await createPortableEngine();
-    await engine.activate();
-  });
-  beforeEach(() => {
-    tensors = tf.memory().numTensors;
-    model = encoder.open(engine);
-  });
-  afterEach(() => {
-    model.dispose();
-    expect(tf.memory().numTensors).toBe(tensors);
-  });
-  afterAll(() => engine.dispose());
+  usePortableEngine((active) => (engine = active));
+  useModel(() => encoder.open(engine), (made) => (model = made));
 
   const logits = () => tf.tidy(() => model.forward(encoder.batch).logits!.dataSync<'float32'>().slice());
-  const add = (name: string, spec: MethodSpec) => {
-    for (const { value, shape, trainable } of model.addAdapter(name, spec).parameters.values()) {
-      if (!trainable) continue;
-      const noise = seededTensor(name + value.name.replace(/\d+/, ''), shape, 0.2);
-      tf.tidy(() => value.assign(tf.add(value, noise)));
-      noise.dispose();
-    }
-  };
+  const add = (name: string, spec: MethodSpec) => moveParameters(model.addAdapter(name, spec), name, 0.2);
 
   it('stack: two LoRA at once add their updates, in any order', () => {
     const bare = logits();

@@ -1,5 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
@@ -7,10 +5,9 @@ import { openSafetensors } from '@peft/hub';
 import { lora } from '@peft/lora';
 import { t5 } from '@peft/models';
 import type { Engine } from '@peft/ops';
-import { createPortableEngine } from '@peft/portable';
-import { seededValues, toBeAllclose } from '@peft/testing';
+import { seededValues, usePortableEngine, useTemporaryFolder } from '@peft/testing';
 import { trainableTokens } from '@peft/trainable-tokens';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { loadAdapter, saveAdapter } from './adapter-files.js';
 import type { ModelBatch } from './architecture.js';
 import { describeModel, loadModel, type Model } from './model.js';
@@ -27,16 +24,8 @@ const BATCH: ModelBatch = { inputIds: Int32Array.of(1, 4, 2, 7, 3), offsets: Int
 describe('embeddings that read the table of another', () => {
   let engine: Engine;
   let folder: string;
-  beforeAll(async () => {
-    expect.extend({ toBeAllclose });
-    engine = await createPortableEngine();
-    await engine.activate();
-    folder = mkdtempSync(join(tmpdir(), 'peft-tied-embeddings-'));
-  });
-  afterAll(() => {
-    rmSync(folder, { recursive: true, force: true });
-    engine.dispose();
-  });
+  usePortableEngine((active) => (engine = active));
+  useTemporaryFolder((path) => (folder = path));
 
   /** Tied: without an output layer of its own. */
   const open = (head: HeadOptions = SEQ2SEQ): Model => {

@@ -1,14 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { openSafetensors } from '@peft/hub';
 import { lora } from '@peft/lora';
 import { llama } from '@peft/models';
 import { memorySource, type Engine } from '@peft/ops';
-import { createPortableEngine } from '@peft/portable';
-import { seededValues, toBeAllclose } from '@peft/testing';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { seededValues, usePortableEngine, useTemporaryFolder } from '@peft/testing';
+import { describe, expect, it } from 'vitest';
 import { loadAdapter, saveAdapter } from './adapter-files.js';
 import { describeModel, loadModel, type Model } from './model.js';
 import type { WeightStore } from './weights.js';
@@ -33,16 +30,8 @@ function store(isTied: boolean, seeds: Readonly<Record<string, string>> = {}): W
 describe('an output layer that reads the table of the embedding', () => {
   let engine: Engine;
   let folder: string;
-  beforeAll(async () => {
-    expect.extend({ toBeAllclose });
-    engine = await createPortableEngine();
-    await engine.activate();
-    folder = mkdtempSync(join(tmpdir(), 'peft-tied-'));
-  });
-  afterAll(() => {
-    rmSync(folder, { recursive: true, force: true });
-    engine.dispose();
-  });
+  usePortableEngine((active) => (engine = active));
+  useTemporaryFolder((path) => (folder = path));
   const open = (isTied: boolean, seeds?: Readonly<Record<string, string>>): Model => loadModel(llama, { ...CONFIG, tie_word_embeddings: isTied }, store(isTied, seeds), engine, { head: { kind: 'causal-lm' } });
   const logits = (model: Model): Float32Array => tf.tidy(() => model.forward(BATCH).logits!.dataSync<'float32'>().slice());
   /** Trains nothing but gives the saved table other values. */

@@ -1,9 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Model } from '@peft/core';
 import type { Engine } from '@peft/ops';
-import { createPortableEngine } from '@peft/portable';
-import { seededTensor, tinyModels, toBeAllclose } from '@peft/testing';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { seededTensor, tinyModels, useModel, usePortableEngine } from '@peft/testing';
+import { describe, expect, it } from 'vitest';
 import { combineLora, type CombineLoraOptions } from './combine-lora.js';
 import { lora, type LoraConfig } from './index.js';
 
@@ -12,21 +11,8 @@ const decoder = tinyModels()[2]!;
 describe('combineLora', () => {
   let engine: Engine;
   let model: Model;
-  let tensors: number;
-  beforeAll(async () => {
-    expect.extend({ toBeAllclose });
-    engine = await createPortableEngine();
-    await engine.activate();
-  });
-  beforeEach(() => {
-    tensors = tf.memory().numTensors;
-    model = decoder.open(engine);
-  });
-  afterEach(() => {
-    model.dispose();
-    expect(tf.memory().numTensors).toBe(tensors);
-  });
-  afterAll(() => engine.dispose());
+  usePortableEngine((active) => (engine = active));
+  useModel(() => decoder.open(engine), (made) => (model = made));
 
   const add = (name: string, options: Partial<LoraConfig> & { modulesToSave?: string[] } = {}) => {
     for (const parameter of model.addAdapter(name, lora({ rank: 2, alpha: 3, ...options })).parameters.values()) {

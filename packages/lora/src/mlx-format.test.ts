@@ -1,13 +1,11 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { loadAdapter, saveAdapter, type AnyMethod, type Model } from '@peft/core';
 import { openSafetensors, readFloat32, writeSafetensors } from '@peft/hub';
 import type { Engine } from '@peft/ops';
-import { createPortableEngine } from '@peft/portable';
-import { seededValues, tinyModels, toBeAllclose } from '@peft/testing';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { seededValues, tinyModels, useModel, usePortableEngine, useTemporaryFolder } from '@peft/testing';
+import { describe, expect, it } from 'vitest';
 import { lora, mlxFormat } from './index.js';
 
 const decoder = tinyModels()[2]!;
@@ -17,23 +15,9 @@ describe("MLX-LM's adapters", () => {
   let engine: Engine;
   let model: Model;
   let folder: string;
-  let tensors: number;
-  beforeAll(async () => {
-    expect.extend({ toBeAllclose });
-    engine = await createPortableEngine();
-    await engine.activate();
-  });
-  beforeEach(() => {
-    tensors = tf.memory().numTensors;
-    model = decoder.open(engine);
-    folder = mkdtempSync(join(tmpdir(), 'peft-mlx-'));
-  });
-  afterEach(() => {
-    model.dispose();
-    rmSync(folder, { recursive: true });
-    expect(tf.memory().numTensors).toBe(tensors);
-  });
-  afterAll(() => engine.dispose());
+  usePortableEngine((active) => (engine = active));
+  useTemporaryFolder((path) => (folder = path));
+  useModel(() => decoder.open(engine), (made) => (model = made));
 
   const logits = () => tf.tidy(() => model.forward(decoder.batch).logits!.dataSync<'float32'>().slice());
 

@@ -1,14 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { combineMethods, loadAdapter, type LinearAdapter, type MethodSpec, type Model } from '@peft/core';
 import { bitfit } from '@peft/bitfit';
 import type { Engine } from '@peft/ops';
-import { createPortableEngine } from '@peft/portable';
-import { seededTensor, tinyModels, toBeAllclose } from '@peft/testing';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { moveParameters, tinyModels, useModel, usePortableEngine, useTemporaryFolder } from '@peft/testing';
+import { describe, expect, it } from 'vitest';
 import { lora } from './lora.js';
 import { savePlainLora, toPlainLora } from './plain-lora.js';
 
@@ -18,35 +16,12 @@ describe('an adapter that took its start out of the base weights, as ordinary Lo
   let engine: Engine;
   let model: Model;
   let folder: string;
-  let tensors: number;
-  beforeAll(async () => {
-    expect.extend({ toBeAllclose });
-    engine = await createPortableEngine();
-    await engine.activate();
-    folder = mkdtempSync(join(tmpdir(), 'peft-plain-'));
-  });
-  beforeEach(() => {
-    tensors = tf.memory().numTensors;
-    model = encoder.open(engine);
-  });
-  afterEach(() => {
-    model.dispose();
-    expect(tf.memory().numTensors).toBe(tensors);
-  });
-  afterAll(() => {
-    rmSync(folder, { recursive: true, force: true });
-    engine.dispose();
-  });
+  usePortableEngine((active) => (engine = active));
+  useTemporaryFolder((path) => (folder = path));
+  useModel(() => encoder.open(engine), (made) => (model = made));
 
   const logits = (of: Model = model) => tf.tidy(() => of.forward(encoder.batch).logits!.dataSync<'float32'>().slice());
-  const add = (spec: MethodSpec): void => {
-    for (const { name, value, shape, trainable } of model.addAdapter('a', spec).parameters.values()) {
-      if (!trainable) continue;
-      const noise = seededTensor(name, shape, 0.1);
-      tf.tidy(() => value.assign(tf.add(value, noise)));
-      noise.dispose();
-    }
-  };
+  const add = (spec: MethodSpec) => moveParameters(model.addAdapter('a', spec), 'a', 0.1);
 
   it.each<{ title: string; spec: () => MethodSpec }>([
     { title: 'PiSSA', spec: () => lora({ rank: 2, alpha: 3, init: 'pissa' }) },

@@ -1,18 +1,13 @@
 import { attachAdapter } from '@peft/core';
-import { tinyModels } from '@peft/testing';
-import { createPortableEngine } from '@peft/portable';
+import { tinyModels, usePortableEngine } from '@peft/testing';
 import type { Engine } from '@peft/ops';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { mam } from './mam.js';
 import { unipelt } from './unipelt.js';
 
 describe('unions', () => {
   let engine: Engine;
-  beforeAll(async () => {
-    engine = await createPortableEngine();
-    await engine.activate();
-  });
-  afterAll(() => engine.dispose());
+  usePortableEngine((active) => (engine = active));
 
   it('have the options of the originals', () => {
     const [prefix, adapter] = mam().parts.map(({ config }) => config);

@@ -1,10 +1,9 @@
 import { attachAdapter, describeModel, loadModel, randomWeights, type HeadOptions, type Model } from '@peft/core';
 import { debertaV2, t5 } from '@peft/models';
-import { createPortableEngine } from '@peft/portable';
 import type { Engine } from '@peft/ops';
-import { tinyModels, toBeAllclose } from '@peft/testing';
+import { tinyModels, toBeAllclose, usePortableEngine } from '@peft/testing';
 import * as tf from '@tensorflow/tfjs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { attentionPrefix } from './attention-prefix.js';
 import { prefixTuning } from './prefix-tuning.js';
 import { promptTuning } from './prompt-tuning.js';
@@ -19,11 +18,7 @@ const deberta = describeModel(debertaV2, debertaV2.parseConfig({ model_type: 'de
 
 describe('prompts and prefixes', () => {
   let engine: Engine;
-  beforeAll(async () => {
-    engine = await createPortableEngine();
-    await engine.activate();
-  });
-  afterAll(() => engine.dispose());
+  usePortableEngine((active) => (engine = active));
 
   it('start at the embeddings of a text, repeated or cut to fit', () => {
     const model = tinyModels()[2]!.open(engine);

@@ -1,10 +1,9 @@
 import { BASE_ADAPTER, type Adapter } from '@peft/core';
-import { createPortableEngine } from '@peft/portable';
-import { expectGradients, seededTensor, tinyModels, toBeAllclose } from '@peft/testing';
+import { expectGradients, seededTensor, tinyModels, toBeAllclose, usePortableEngine } from '@peft/testing';
 import type { Engine } from '@peft/ops';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { scaledHouseholder } from './orthogonal-projection.js';
 import { diReft, loReft } from './reft.js';
 
@@ -14,11 +13,7 @@ const parameterOf = (adapter: Adapter, end: string) => [...adapter.parameters.va
 
 describe('ReFT', () => {
   let engine: Engine;
-  beforeAll(async () => {
-    engine = await createPortableEngine();
-    await engine.activate();
-  });
-  afterAll(() => engine.dispose());
+  usePortableEngine((active) => (engine = active));
 
   it('makes orthonormal columns of any matrix', () => {
     tf.tidy(() => {

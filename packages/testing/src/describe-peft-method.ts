@@ -9,7 +9,7 @@ import { PeftError } from '@peft/errors';
 import { crossEntropy, gatherRows, type Engine } from '@peft/ops';
 import { createPortableEngine } from '@peft/portable';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { seededTensor } from './seeded-tensor.js';
+import { moveParameters } from './set-up.js';
 import { tinyModels, type TinyModel } from './tiny-models.js';
 import { toBeAllclose } from './to-be-allclose.js';
 
@@ -97,7 +97,7 @@ function declareCase<Name extends MethodName>(each: MethodCase<Name>, tiny: Tiny
   const logits = (of: Model = model, run?: RunOptions): Float32Array => tf.tidy(() => logitsOf(of, tiny, run).dataSync<'float32'>().slice());
   const add = (name: string, seed?: number): Adapter => {
     const adapter = model.addAdapter(name, makeSpec(), { seed: seed ?? 0 });
-    if (seed !== undefined) disturb(adapter, seed);
+    if (seed !== undefined) moveParameters(adapter, seed, 0.15);
     return adapter;
   };
 
@@ -236,16 +236,6 @@ function declareCase<Name extends MethodName>(each: MethodCase<Name>, tiny: Tiny
 }
 
 /** Moves every trainable parameter off its start. */
-function disturb(adapter: Adapter, seed: number): void {
-  for (const { name, value, shape, trainable } of adapter.parameters.values()) {
-    if (!trainable) continue;
-    const noise = seededTensor(`${seed} ${name}`, shape, 0.15);
-    const moved = tf.add(value, noise);
-    value.assign(moved);
-    tf.dispose([noise, moved]);
-  }
-}
-
 const valuesOf = (adapter: Adapter): number[][] => [...adapter.parameters.values()].map(({ value }) => [...value.dataSync()]);
 
 function baseValues(model: Model): number[][] {
