@@ -1,27 +1,9 @@
 /** Prompt methods against numbers of Hugging Face PEFT: logits, six training steps from the networks' start, files. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import type { Engine } from '@peft/ops';
-import * as tf from '@tensorflow/tfjs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openEngine } from '../../../tools/golden/engines.js';
+import { describeGolden, FIXTURES } from '../../../tools/golden/describe-golden.js';
 import { check } from '../../../tools/golden/sections/adapters.js';
 
-const FIXTURES = fileURLToPath(new URL('../../testing/fixtures', import.meta.url));
 const folders = readdirSync(join(FIXTURES, 'adapters')).filter((name) => existsSync(join(FIXTURES, 'adapters', name, 'train_start.safetensors')));
 
-describe('prompts and prefixes agree with PEFT in logits, loss, gradients, training and files', () => {
-  let engine: Engine;
-  beforeAll(async () => {
-    engine = await openEngine('portable');
-  });
-  afterAll(() => engine.dispose());
-
-  test.each(folders)('%s', async (folder) => {
-    const before = tf.memory().numTensors;
-    const { status, detail } = await check(join(FIXTURES, 'adapters', folder), { fixtures: FIXTURES, engine });
-    expect(`${status}: ${detail}`).toMatch(/^passed/);
-    expect(tf.memory().numTensors).toBe(before);
-  });
-});
+describeGolden('prompts and prefixes agree with PEFT in logits, loss, gradients, training and files', 'adapters', folders, check);

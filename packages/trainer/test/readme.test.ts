@@ -1,14 +1,7 @@
-import { execFileSync } from 'node:child_process';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { runReadmeExample } from '../../../tools/readme-example.js';
 
-test("the README's example prints what the README says", () => {
-  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
-  const [, code] = /```ts\n([\s\S]*?)```/.exec(readme)!;
-  const [, output] = /```text\n([\s\S]*?)```/.exec(readme)!;
-  const path = fileURLToPath(new URL(`./readme-example.${process.pid}.tmp.mts`, import.meta.url));
-  onTestFinished(() => rmSync(path, { force: true }));
-  writeFileSync(path, code!);
-  expect(execFileSync(process.execPath, ['--conditions=@peft/source', '--import', 'tsx', path], { encoding: 'utf8' }).replace(/^[^]*?(?=completed)/, '')).toBe(output);
+test("the README's example prints what the README says", async () => {
+  const { printed, promised } = await runReadmeExample('trainer', { inRepository: true });
+  expect(printed.replace(/^[^]*?(?=completed)/, '')).toBe(promised);
 });
