@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs';
 import { adalora } from '@peft/adalora';
 import { loadAdapter, saveAdapter } from '@peft/core';
-import { adamw, cosineSchedule, lion } from '@peft/optim';
+import { adamw, cosineSchedule, deviceStateStore, lion, type StateStore } from '@peft/optim';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { classification, folderCheckpointStore, memoryCheckpointStore, predict, train, type CheckpointStore, type TrainOptions } from '../src/index.js';
 import { adapterBytes, mixedMethod, tinyData, tinyModel, tinyOrder, tinyRun, tinyValidation } from './tiny-run.js';
@@ -18,7 +18,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Trains a fresh model, with validation and soup, until `abortAt` steps are done or to the end. */
-async function trainPart(store: CheckpointStore, { abortAt, inMicroBatch = false, ...options }: TrainOptions & { abortAt?: number; inMicroBatch?: boolean } = {}) {
+async function trainPart(store: CheckpointStore, { abortAt, inMicroBatch = false, stateStore, ...options }: TrainOptions & { abortAt?: number; inMicroBatch?: boolean; stateStore?: StateStore } = {}) {
   const model = await tinyModel();
   const { evaluate, validation } = tinyValidation(model);
   const controller = new AbortController();
@@ -28,6 +28,7 @@ async function trainPart(store: CheckpointStore, { abortAt, inMicroBatch = false
     store,
     evaluate,
     signal: controller.signal,
+    ...(stateStore && { stateStore }),
     ...(inMicroBatch && { data: { ...data, pack: (indices) => ((packed += 1) === 3 * abortAt! && setImmediate(() => controller.abort()), data.pack(indices)) } }),
     options: { validation, topK: 2, resume: true, ...options },
   });
@@ -52,6 +53,18 @@ describe('a run that is aborted and resumed', () => {
       expect(rest.result).toMatchObject({ reason: 'completed', step: 12, best: whole.result.best!, selected: whole.result.selected });
       expect(rest.bytes, `aborted at ${abortAt}`).toEqual(whole.bytes);
     }
+  });
+
+  it('does so with optimiser state that is paged between device and host, and leaves no tensor behind', async () => {
+    const paged = (): StateStore => deviceStateStore({ residentBytes: 4096, pageBytes: 1024 });
+    const whole = await trainPart(memoryCheckpointStore(), { stateStore: paged() });
+    const tensors = tf.memory().numTensors;
+    const store = folderCheckpointStore(join(folder, 'on-device'));
+    await trainPart(store, { abortAt: 5, stateStore: paged() });
+    const rest = await trainPart(store, { stateStore: paged() });
+    expect(rest.events[0]).toMatchObject({ type: 'run/started', resumedAtStep: 5 });
+    expect(rest.bytes).toEqual(whole.bytes);
+    expect(tf.memory().numTensors).toBe(tensors);
   });
 
   it('does so with a method that remembers more than its parameters', async () => {
