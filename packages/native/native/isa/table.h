@@ -4,10 +4,10 @@
 #include "../vector/activations.h"
 #include "../vector/adamw.h"
 #include "../vector/attention-rows.h"
-#include "../vector/bfloat-dot.h"
 #include "../vector/norms.h"
 #include "../vector/quantize.h"
 #include "../vector/rope.h"
+#include "../vector/row-dots.h"
 #include "../vector/single-query.h"
 #include "../vector/softmax.h"
 #include "product-table.h"
@@ -49,7 +49,9 @@ inline KernelTable makeTable() {
   t.attention = {attentionForward, attentionBackward, scaleSumRows};
   t.queryKeys = queryKeys;
   t.weighValues = weighValues;
-  t.bfloatDots = bfloatDots;
+  t.bfloatRowDots = rowDots<uint16_t>;
+  t.halfRowDots = halfRowDots;
+  t.floatRowDots = rowDots<float>;
   t.ropeRow = ropeRow;
   t.adamWRun = adamWRun;
   return t;

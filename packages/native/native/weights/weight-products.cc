@@ -11,7 +11,7 @@ namespace {
 
 /** out [n, stored rows] = x·storedᵀ. */
 void alongRows(const Weight& weight, const float* x, const float* bias, float* out, int64_t n, bool bf16, const Epilogue* epilogue = nullptr) {
-  if (n <= kVectorProductRows) {
+  if (n <= vectorProductRows(weight.view().format)) {
     float* sums = epilogue && epilogue->sums ? epilogue->sums : out;
     vectorProduct(weight.view(), weight.shape.storedRows(), weight.shape.storedColumns(), x, n, bias, sums);
     if (epilogue) kernels().activationRun(epilogue->kind, sums, out, n * weight.shape.storedRows());
