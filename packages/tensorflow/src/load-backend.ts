@@ -63,7 +63,7 @@ function load(threads: number | undefined, fusedKernels: boolean): LoadedBackend
   scripts.registerKernels();
   const backend = scripts.createBackend(binding, installation.build === 'cuda' ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node');
   tf.registerBackend(TENSORFLOW_BACKEND, () => backend as unknown as tf.KernelBackend, 0); // nothing switches to it by itself
-  return { backend, version: binding.TF_Version, installation, hasKernels: fusedKernels && loadKernels(installation, backend, threads) };
+  return { backend, version: binding.TF_Version, installation, hasKernels: fusedKernels && loadKernels(installation, backend) };
 }
 
 /** Read by the library when it is loaded; what the user has set stays. */
@@ -82,10 +82,11 @@ function loadBinding(installation: Installation): TensorflowBinding {
 }
 
 /** The kernels compute on CPUs only: on a GPU TensorFlow's own serve. */
-function loadKernels({ kernels }: Installation, { isUsingGpuDevice }: TensorflowBackend, threads: number | undefined): boolean {
+function loadKernels({ kernels }: Installation, { isUsingGpuDevice }: TensorflowBackend): boolean {
   if (kernels === undefined || isUsingGpuDevice) return false;
+  const threads = Number(process.env['TF_NUM_INTRAOP_THREADS']) || availableParallelism();
   try {
-    (createRequire(import.meta.url)(kernels) as { register(threads: number): void }).register(threads ?? availableParallelism());
+    (createRequire(import.meta.url)(kernels) as { register(threads: number): void }).register(Math.min(Math.max(1, Math.trunc(threads)), 256));
     return true;
   } catch (cause) {
     throw loadError(kernels, cause as Error);
