@@ -20,6 +20,11 @@ CLASSES = dict(seqcls=transformers.AutoModelForSequenceClassification, causal=tr
 
 # name: family, task, config, whether the six steps are taken
 CASES = {
+    "prompt_bert": ("bert", "seqcls", adapters.PromptTuningConfig(prompt_length=3), True),
+    "prompt_electra": ("electra", "seqcls", adapters.PromptTuningConfig(prompt_length=2), True),
+    "prompt_xlmr": ("xlm-roberta", "seqcls", adapters.PromptTuningConfig(prompt_length=1), True),
+    "prompt_distilbert": ("distilbert", "seqcls", adapters.PromptTuningConfig(prompt_length=2), True),
+    "prompt_deberta": ("deberta-v2", "seqcls", adapters.PromptTuningConfig(prompt_length=3), True),
     "dora_llama": ("llama", "causal", adapters.DoRAConfig(r=3, alpha=3, attn_matrices=["q", "k", "v"], intermediate_lora=True), False),
 }
 
@@ -67,8 +72,9 @@ def make(case, fixtures, out):
     head = {name: parameter.detach().contiguous() for name, parameter in trainable.items() if name not in own and task == "seqcls"}
     if head:
         save_file(head, folder / "head.safetensors", metadata={"format": "pt"})
-    batch = make_batch(generator, model.config, task, (9, 6))
-    batches = [make_batch(generator, model.config, task, lengths) for lengths in ((8, 5), (7, 3), (4, 9))]
+    # With other attention than ELECTRA's, the library lets the rows of a prompt see padding: rows of one length there.
+    is_even = isinstance(config, adapters.PromptTuningConfig) and family != "electra"
+    batch, *batches = (make_batch(generator, model.config, task, (max(lengths),) * 2 if is_even else lengths) for lengths in ((9, 6), (8, 5), (7, 3), (4, 9)))
     with torch.no_grad():
         output = run(model, batch)
         expected = dict(logits=compared(output, batch), loss=output.loss)

@@ -12,7 +12,7 @@ import { loha, lokr } from '@peft/lycoris';
 import { mam, unipelt } from '@peft/mam';
 import { oft } from '@peft/oft';
 import { AUTOGLUON_METHODS, autogluonMethod, isTableTask, withMethods, type AutogluonMethod, type TaskName } from '@peft/predictor';
-import { attentionPrefix, prefixTuning, promptTuning, pTuning } from '@peft/prompt-tuning';
+import { attentionPrefix, embeddedPrompt, prefixTuning, promptTuning, pTuning } from '@peft/prompt-tuning';
 import { PAPER_QUANTIZATION, qlora, type QloraOptions } from '@peft/qlora';
 import { diReft, loReft, noReft, reft } from '@peft/reft';
 import { trainableTokens } from '@peft/trainable-tokens';
@@ -23,7 +23,7 @@ export type NamedMethod = AnyMethod & ((options?: never) => MethodSpec);
 
 /** Ours under their own names. AutoGluon's `lora` and `ia3` are `lora` and `ia3` without options. */
 const OWN_METHODS: readonly NamedMethod[] = Object.freeze([
-  lora, ia3, bitfit, lnTuning, adapter, adapterFusion, attentionPrefix, prefixTuning, promptTuning, pTuning, adalora, vera, loha, lokr, oft, trainableTokens, reft,
+  lora, ia3, bitfit, lnTuning, adapter, adapterFusion, attentionPrefix, embeddedPrompt, prefixTuning, promptTuning, pTuning, adalora, vera, loha, lokr, oft, trainableTokens, reft,
 ]);
 
 /** Named settings and unions of the methods above. */

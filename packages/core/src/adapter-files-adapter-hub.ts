@@ -17,7 +17,7 @@ import type { CommonConfig } from './target-selection.js';
 const VERSION = 'adapters.1.2.0';
 
 /** Words that stand in front of an adapter's name in a key. */
-const OWNERS = ['adapters', 'loras', 'refts', 'prefix_tunings', 'prefix_gates', 'invertible_adapters', 'shared_parameters', 'adapter_fusion_layer'];
+const OWNERS = ['adapters', 'loras', 'refts', 'prefix_tunings', 'prefix_gates', 'prompt_tunings', 'invertible_adapters', 'shared_parameters', 'adapter_fusion_layer'];
 const NAMED = new RegExp(`(^|\\.)(${OWNERS.join('|')})\\.([^.]+)\\.`);
 
 /** Other names for the same tensor, from modules that hold another's parts. */

@@ -41,6 +41,8 @@ export function hubPlace(word: string, site: Site | undefined, description: Mode
       return `${site.path}.prefix_tuning.`;
     case 'prefix_tunings':
       return `${base}prefix_tuning.`;
+    case 'prompt_tunings':
+      return `${base}prompt_tuning.`;
     case 'invertible_adapters':
       return description.layers.encoder > 0 && description.layers.decoder > 0 ? `${base}encoder.` : base;
     case 'shared_parameters':

@@ -71,7 +71,7 @@ export interface SublayerSite extends SiteBase {
   readonly stack: 'encoder' | 'decoder';
 }
 
-/** The start of a stack, where virtual tokens can be put in front. */
+/** The start of a stack, where virtual tokens can be put in front: of the word embeddings' rows, or of what positions and a norm make of them (role `sequence.embedded`). */
 export interface SequenceSite extends SiteBase {
   readonly kind: 'sequence';
   readonly size: number;

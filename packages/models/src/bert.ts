@@ -26,6 +26,7 @@ export const bert = defineArchitecture<BertEncoderConfig>({
     model.embedding(`${embeddings}.position_embeddings`, { role: 'embedding.position', rows: config.positions, size: D });
     model.embedding(`${embeddings}.token_type_embeddings`, { role: 'embedding.token-type', rows: config.tokenTypes, size: D });
     model.layerNorm(`${embeddings}.LayerNorm`, { role: 'norm.embedding', size: D });
+    model.sequence(embeddings, { role: 'sequence.embedded', size: D, stack: 'encoder', embedding: `${embeddings}.word_embeddings` });
     describeBertEncoder(model, prefix, config);
     if (head.kind !== 'token-classification') model.linear(within(prefix, 'pooler.dense'), { role: 'pooler', shape: [D, D], fresh });
     if ('outputs' in head && !isBare(head)) model.linear('classifier', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
@@ -56,5 +57,5 @@ function embed(run: ModelRun, path: string, config: BertEncoderConfig, batch: Mo
   const word = `${path}.word_embeddings`;
   const { x, offsets, positions, tokenTypes } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
   const embedded = sum(x, run.embed(`${path}.token_type_embeddings`, tokenTypes), run.embed(`${path}.position_embeddings`, positions)); // [N, D]
-  return { x: run.dropout(path, run.norm(`${path}.LayerNorm`, embedded, config.epsilon), config.hiddenDropout), offsets };
+  return run.sequence(path, run.dropout(path, run.norm(`${path}.LayerNorm`, embedded, config.epsilon), config.hiddenDropout), offsets);
 }

@@ -66,6 +66,7 @@ export const debertaV2 = defineArchitecture<DebertaConfig>({
     if (config.tokenTypes > 0) model.embedding(at('embeddings.token_type_embeddings'), { role: 'embedding.token-type', rows: config.tokenTypes, size: embeddingSize });
     if (embeddingSize !== D) model.linear(at('embeddings.embed_proj'), { role: 'embedding.projection', shape: [D, embeddingSize], bias: false });
     model.layerNorm(at('embeddings.LayerNorm'), { role: 'norm.embedding', size: D });
+    model.sequence(at('embeddings'), { role: 'sequence.embedded', size: D, stack: 'encoder', embedding: at('embeddings.word_embeddings') });
     for (let layer = 0; layer < config.layers; layer += 1) {
       const block = at(`encoder.layer.${layer}`);
       model.attention(`${block}.attention.self`, { role: 'attention', layer, heads: config.heads, keyValueHeads: config.heads, headSize: D / config.heads, stack: 'encoder', index: layer, besideOnly: true });
@@ -174,7 +175,7 @@ function embed(run: ModelRun, path: string, config: DebertaConfig, batch: ModelB
   if (config.tokenTypes > 0) terms.push(run.embed(`${path}.token_type_embeddings`, tokenTypes));
   const embedded = sum(...terms);
   const wide = config.embeddingSize === config.hiddenSize ? embedded : run.linear(`${path}.embed_proj`, embedded); // [N, D]
-  return { x: run.dropout(path, run.norm(`${path}.LayerNorm`, wide, config.epsilon), config.hiddenDropout), offsets };
+  return run.sequence(path, run.dropout(path, run.norm(`${path}.LayerNorm`, wide, config.epsilon), config.hiddenDropout), offsets);
 }
 
 function runBlock(run: ModelRun, block: string, config: DebertaConfig, x: Tensor2D, table: Tensor2D | undefined, offsets: Int32Array): Tensor2D {

@@ -58,6 +58,7 @@ export const distilbert = defineArchitecture<DistilbertConfig>({
     model.embedding(`${embeddings}.word_embeddings`, { role: 'embedding.word', rows: config.vocabularySize, size: D });
     model.embedding(`${embeddings}.position_embeddings`, { role: 'embedding.position', rows: config.positions, size: D });
     model.layerNorm(`${embeddings}.LayerNorm`, { role: 'norm.embedding', size: D });
+    model.sequence(embeddings, { role: 'sequence.embedded', size: D, stack: 'encoder', embedding: `${embeddings}.word_embeddings` });
     for (let layer = 0; layer < config.layers; layer += 1) {
       const block = within(prefix, `transformer.layer.${layer}`);
       model.attention(`${block}.attention`, { role: 'attention', layer, heads, keyValueHeads: heads, headSize: D / heads, stack: 'encoder', index: layer });
@@ -82,9 +83,10 @@ export const distilbert = defineArchitecture<DistilbertConfig>({
     const prefix = prefixOf(head);
     const embeddings = within(prefix, 'embeddings');
     const word = `${embeddings}.word_embeddings`;
-    const { x, offsets, positions } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
-    const embedded = sum(x, run.embed(`${embeddings}.position_embeddings`, positions));
-    const states = [run.dropout(embeddings, run.norm(`${embeddings}.LayerNorm`, embedded, EPSILON), config.dropout)];
+    const tokens = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
+    const embedded = sum(tokens.x, run.embed(`${embeddings}.position_embeddings`, tokens.positions));
+    const { x, offsets } = run.sequence(embeddings, run.dropout(embeddings, run.norm(`${embeddings}.LayerNorm`, embedded, EPSILON), config.dropout), tokens.offsets);
+    const states = [x];
     for (let layer = 0; layer < config.layers; layer += 1) {
       states.push(run.layer(layer, [states.at(-1)!], (input) => runBlock(run, within(prefix, `transformer.layer.${layer}`), config, input, offsets)));
     }

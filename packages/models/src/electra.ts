@@ -35,6 +35,7 @@ export const electra = defineArchitecture<ElectraConfig>({
     model.embedding(`${embeddings}.position_embeddings`, { role: 'embedding.position', rows: config.positions, size: embeddingSize });
     model.embedding(`${embeddings}.token_type_embeddings`, { role: 'embedding.token-type', rows: config.tokenTypes, size: embeddingSize });
     model.layerNorm(`${embeddings}.LayerNorm`, { role: 'norm.embedding', size: embeddingSize });
+    model.sequence(embeddings, { role: 'sequence.embedded', size: embeddingSize, stack: 'encoder', embedding: `${embeddings}.word_embeddings` });
     if (embeddingSize !== D) model.linear(within(prefix, 'embeddings_project'), { role: 'embedding.projection', shape: [D, embeddingSize] });
     describeBertEncoder(model, prefix, config);
     if (head.kind === 'sequence-classification') {
@@ -69,6 +70,6 @@ function embed(run: ModelRun, prefix: string, config: ElectraConfig, batch: Mode
   const word = `${path}.word_embeddings`;
   const { x, offsets, positions, tokenTypes } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
   const embedded = sum(x, run.embed(`${path}.token_type_embeddings`, tokenTypes), run.embed(`${path}.position_embeddings`, positions)); // [N, embeddingSize]
-  const normed = run.dropout(path, run.norm(`${path}.LayerNorm`, embedded, config.epsilon), config.hiddenDropout);
-  return { x: config.embeddingSize === config.hiddenSize ? normed : run.linear(within(prefix, 'embeddings_project'), normed), offsets };
+  const normed = run.sequence(path, run.dropout(path, run.norm(`${path}.LayerNorm`, embedded, config.epsilon), config.hiddenDropout), offsets);
+  return { x: config.embeddingSize === config.hiddenSize ? normed.x : run.linear(within(prefix, 'embeddings_project'), normed.x), offsets: normed.offsets };
 }

@@ -39,6 +39,7 @@ export const roberta = defineArchitecture<RobertaConfig>({
     model.embedding(`${embeddings}.word_embeddings`, { role: 'embedding.word', rows: config.vocabularySize, size: D });
     model.embedding(`${embeddings}.token_type_embeddings`, { role: 'embedding.token-type', rows: config.tokenTypes, size: D });
     model.layerNorm(`${embeddings}.LayerNorm`, { role: 'norm.embedding', size: D });
+    model.sequence(embeddings, { role: 'sequence.embedded', size: D, stack: 'encoder', embedding: `${embeddings}.word_embeddings` });
     model.embedding(`${embeddings}.position_embeddings`, { role: 'embedding.position', rows: config.positions, size: D });
     describeBertEncoder(model, prefix, config);
     if (isBare(head)) model.linear('pooler.dense', { role: 'pooler', shape: [D, D], fresh });
@@ -79,7 +80,7 @@ function embed(run: ModelRun, path: string, config: RobertaConfig, batch: ModelB
   const { x, offsets, positions, extra, tokenTypes } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
   const rows = batch.positionIds && extra === 0 ? batch.positionIds : shifted(positions, config.paddingId, extra === 0 && !batch.inputsEmbeds ? batch : undefined);
   const embedded = sum(x, run.embed(`${path}.token_type_embeddings`, tokenTypes), run.embed(`${path}.position_embeddings`, rows)); // [N, D]
-  return { x: run.dropout(path, run.norm(`${path}.LayerNorm`, embedded, config.epsilon), config.hiddenDropout), offsets };
+  return run.sequence(path, run.dropout(path, run.norm(`${path}.LayerNorm`, embedded, config.epsilon), config.hiddenDropout), offsets);
 }
 
 /** Position t is row t + paddingId + 1; a padding token within a text stands at row paddingId and does not count. */

@@ -1,5 +1,6 @@
 import { describePeftMethod } from '@peft/testing';
 import { attentionPrefix } from './attention-prefix.js';
+import { embeddedPrompt } from './embedded-prompt.js';
 import { prefixTuning } from './prefix-tuning.js';
 import { promptTuning } from './prompt-tuning.js';
 import { pTuning } from './p-tuning.js';
@@ -19,6 +20,22 @@ describePeftMethod(
       { options: { init: 'text' }, message: "prompt-tuning: init 'text' needs initTokenIds." },
       { options: { init: 'txt' }, message: 'prompt-tuning: init must be one of random, text, vocabulary, got "txt".' },
       { options: { initTokenIds: [] }, message: 'prompt-tuning: initTokenIds must be a list of at least one token id, got [].' },
+    ],
+  },
+);
+
+describePeftMethod(
+  embeddedPrompt,
+  [
+    { title: 'from uniform rows', options: { promptLength: 3 }, on: ['encoder'], ...PROMPT },
+    { title: 'from a text', options: { promptLength: 3, init: 'text', initText: 'good?', initTokenIds: [5, 2] }, on: ['encoder'], ...PROMPT },
+  ],
+  {
+    badOptions: [
+      { options: { promptLength: 0 }, message: 'embedded-prompt: promptLength must be a positive integer, got 0.' },
+      { options: { init: 'text' }, message: "embedded-prompt: init 'text' needs initTokenIds." },
+      { options: { init: 'random' }, message: 'embedded-prompt: init must be one of uniform, text, got "random".' },
+      { options: { initRange: -1 }, message: 'embedded-prompt: initRange must be a number > 0, got -1.' },
     ],
   },
 );

@@ -5,6 +5,7 @@ import { tinyModels, toBeAllclose, usePortableEngine } from '@peft/testing';
 import * as tf from '@tensorflow/tfjs';
 import { describe, expect, it } from 'vitest';
 import { attentionPrefix } from './attention-prefix.js';
+import { embeddedPrompt } from './embedded-prompt.js';
 import { prefixTuning } from './prefix-tuning.js';
 import { promptTuning } from './prompt-tuning.js';
 import { pTuning } from './p-tuning.js';
@@ -33,6 +34,33 @@ describe('prompts and prefixes', () => {
     expect(start(3)).toEqual([rows[4], rows[9], rows[4]]);
     expect(start(1)).toEqual([rows[4]]);
     model.dispose();
+  });
+
+  it('behind the embeddings are for encoders, from uniform rows or those of a text', () => {
+    const model = tinyModels()[0]!.open(engine);
+    const values = (options: Parameters<typeof embeddedPrompt>[0]) => {
+      const { value } = model.addAdapter('a', embeddedPrompt(options)).parameters.get('bert.embeddings.prompt_embedding.weight')!;
+      const rows = value.arraySync() as number[][];
+      model.deleteAdapter('a');
+      return rows;
+    };
+    const drawn = values({ promptLength: 40, initRange: 0.25 }).flat();
+    expect(Math.max(...drawn.map(Math.abs))).toBeLessThanOrEqual(0.25);
+    expect(Math.max(...drawn.map(Math.abs))).toBeGreaterThan(0.2);
+    const table = tf.tidy(() => model.readBaseParameter('bert.embeddings.word_embeddings.weight').arraySync() as number[][]);
+    expect(values({ promptLength: 3, init: 'text', initTokenIds: [4, 9] })).toEqual([table[4], table[9], table[4]]);
+    model.dispose();
+    for (const other of tinyModels().slice(1).map((tiny) => tiny.open(engine))) {
+      expect(() => other.addAdapter('a', embeddedPrompt())).toThrow(expect.objectContaining({ code: 'PEFT_METHOD_UNSUPPORTED' }));
+      expect(() => other.addAdapter('a', embeddedPrompt({ targets: ['embed_tokens'] }))).toThrow('embedded-prompt: ');
+      other.dispose();
+    }
+  });
+
+  it("behind the embeddings are read from adapter-hub's config, as far as it says what they are", () => {
+    const read = (json: Record<string, unknown>) => embeddedPrompt.adapterHub!.fromConfig({ architecture: 'prompt_tuning', ...json }, { description: deberta, keys: [], version: 'adapters.1.2.0' });
+    expect(read({ prompt_length: 4, prompt_init: 'from_string', prompt_init_text: 'good?', combine: 'prefix' })).toEqual({ promptLength: 4, init: 'text', initText: 'good?', isLoaded: true });
+    expect(() => read({ combine: 'prefix_after_bos' })).toThrow('embedded-prompt: adapter_config.json sets combine to "prefix_after_bos"; only "prefix" is supported.');
   });
 
   it('start at rows of the vocabulary', () => {
