@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -33,6 +33,12 @@ describe('finding TensorFlow', () => {
       place(`application/node_modules/@tensorflow/${name}/lib/napi-v8/tfjs_binding.node`);
     }
     expect(search().found.map(({ source, build, tfjsNodeVersion }) => [source, build, tfjsNodeVersion])).toEqual([['setup', 'cpu', '4.22.0'], ['installed', 'cuda', '4.22.0'], ['installed', 'cpu', '4.22.0']]);
+  });
+
+  test('takes the former setup where a new one was killed while it took its place', () => {
+    complete();
+    renameSync(join(folder, 'home/2.21.0-cpu'), join(folder, 'home/2.21.0-cpu.former'));
+    expect(search().found[0]?.binding).toBe(join(folder, 'home/2.21.0-cpu.former/build/Release/tfjs_binding.node'));
   });
 
   test('says what is wrong with a half-finished setup, one of another machine, and a package whose install script failed', () => {

@@ -70,7 +70,8 @@ export function readSetup(home: string): Installation | string | undefined {
   const current = readJson<{ folder?: string }>(join(home, CURRENT_FILE));
   if (!current) return undefined;
   if (typeof current.folder !== 'string' || !/^[\w.+-]+$/.test(current.folder)) return `${join(home, CURRENT_FILE)} names no folder`;
-  const folder = join(home, current.folder);
+  const named = join(home, current.folder);
+  const folder = !existsSync(named) && existsSync(`${named}.former`) ? `${named}.former` : named; // a setup was killed while it took its place
   const record = readJson<SetupRecord>(join(folder, RECORD_FILE));
   const installation: Installation = { source: 'setup', scripts: join(folder, SCRIPTS_FOLDER), binding: join(folder, BINDING_FILE), kernels: join(folder, KERNELS_FILE), build: record?.build, tfjsNodeVersion: record?.tfjsNode ?? '' };
   const missing = [...(record ? [] : [RECORD_FILE]), ...[join(installation.scripts, SCRIPT), installation.binding, join(folder, KERNELS_FILE)].filter((path) => !existsSync(path))];

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setupTensorflow, type SetupOptions } from '@peft/tensorflow';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { download } from '../src/setup/download.js';
+import { writeError } from '../src/setup/no-space.js';
 import { cudaRequirements } from '../src/setup/setup-tensorflow.js';
 import { cudaFiles, tensorflowFiles, tfjsNodeFiles, unpack } from '../src/setup/unpack.js';
 import { tarFile, zipFile } from './archives.js';
@@ -121,8 +122,16 @@ describe('a setup', () => {
     former();
     await expect(setUp({ from: [place('other.whl', zipFile({ 'numpy/core.so': 'x' }))], tfjsNode: tfjsNode() })).rejects.toMatchObject({ code: 'PEFT_SETUP_ARCHIVE', message: expect.stringContaining('nothing in') as string });
     await expect(setUp({ from: [join(folder, 'none.whl')] })).rejects.toMatchObject({ code: 'PEFT_SETUP_ARCHIVE', message: expect.stringContaining('there is no file') as string });
+    await expect(setUp({ from: [folder] })).rejects.toMatchObject({ code: 'PEFT_SETUP_ARCHIVE', message: expect.stringContaining('is not an installed tensorflow package') as string });
+    await expect(setUp({ from: [place('a-2.21.0-py3-none-any.whl', zipFile({ 'tensorflow/libtensorflow_cc.so.2': 'x' }))], tfjsNode: folder })).rejects.toMatchObject({ code: 'PEFT_SETUP_ARCHIVE', message: expect.stringContaining('it has no package.json, dist, binding') as string });
     expect(current()).toContain('2.20.0-cpu');
     expect(existsSync(join(folder, 'home', '2.20.0-cpu'))).toBe(true);
+  });
+
+  test('that may not write says where, and what else to choose', async () => {
+    writeFileSync(join(folder, 'file'), '');
+    await expect(setUp({ home: join(folder, 'file', 'home') })).rejects.toMatchObject({ code: 'PEFT_SETUP_FOLDER', hint: expect.stringContaining('PEFT_TENSORFLOW_HOME') as string });
+    expect(writeError('/home/me', Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' }))).toMatchObject({ code: 'PEFT_SETUP_SPACE', message: expect.stringContaining('/home/me') as string });
   });
 
   test('that cannot be compiled says why, and leaves the former one in use', async () => {

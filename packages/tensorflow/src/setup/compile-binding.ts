@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PeftError } from '@peft/errors';
 import { BINDING_FILE, KERNELS_FILE } from '../installation.js';
-import { offline } from './download.js';
+import { NO_SPACE, noSpace } from './no-space.js';
 import { lastLines, runCommand } from './run-command.js';
 
 /** Relative to the setup's folder, so that it may be moved. */
@@ -24,11 +24,19 @@ export async function compileBinding(folder: string, signal?: AbortSignal): Prom
   const headers = existsSync(join(prefix, 'include', 'node', 'node_api.h')) ? [`--nodedir=${prefix}`] : []; // else node-gyp downloads them
   const { status, output } = await runCommand(process.execPath, [nodeGyp, 'rebuild', '--jobs=2', ...headers], { cwd: folder, signal });
   if (status === 0 && [BINDING_FILE, KERNELS_FILE].every((file) => existsSync(join(folder, file)))) return;
-  if (/not found: make|make: not found|find Python|No Xcode|(g\+\+|c\+\+|clang\+\+): (not found|No such file)/i.test(output)) {
-    throw new PeftError('PEFT_SETUP_TOOLS', 'setup: a C++ compiler, make or Python is missing, which compile the addon.', { hint: 'Debian: apt-get install g++ make python3; macOS: xcode-select --install' });
+  throw compileError(output, folder, headers.length > 0);
+}
+
+/** What node-gyp's words mean. @param hasHeaders whether Node's headers were there, which it downloads otherwise */
+export function compileError(output: string, folder: string, hasHeaders: boolean): PeftError {
+  if (/not found: make|make: not found|ERR! find Python|No Xcode|(g\+\+|c\+\+|clang\+\+): (not found|No such file)/i.test(output)) {
+    return new PeftError('PEFT_SETUP_TOOLS', 'setup: a C++ compiler, make or Python is missing, which compile the addon.', { hint: 'Debian: apt-get install g++ make python3; macOS: xcode-select --install' });
   }
-  if (/(ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|network)/i.test(output) && headers.length === 0) throw offline("Node's headers", 'node-gyp found no network');
-  throw new PeftError('PEFT_SETUP_COMPILE', `setup: the addons could not be compiled against this TensorFlow:\n${lastLines(output, 25)}`, { hint: 'try another TensorFlow with --tensorflow (2.21.0 is known to work)' });
+  if (NO_SPACE.test(output)) return noSpace(folder);
+  if (!hasHeaders && /(ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|network)/i.test(output)) {
+    return new PeftError('PEFT_SETUP_OFFLINE', "setup: Node's headers could not be fetched: node-gyp found no network.", { hint: 'run the same command again when there is a network, with a Node that came with its headers (the archives of nodejs.org), or with npm_config_nodedir naming a folder that has include/node' });
+  }
+  return new PeftError('PEFT_SETUP_COMPILE', `setup: the addons could not be compiled against this TensorFlow:\n${lastLines(output, 25)}`, { hint: 'try another TensorFlow with --tensorflow (2.21.0 is known to work)' });
 }
 
 /** The names to link against, most complete first. @throws PEFT_SETUP_ARCHIVE when there is no library */

@@ -1,8 +1,9 @@
 /** Has pip fetch wheels, and npm the scripts of tfjs-node: both know the user's registries, proxies and mirrors. */
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { PeftError } from '@peft/errors';
 import { offline } from './download.js';
+import { NO_SPACE, noSpace } from './no-space.js';
 import { lastLines, runCommand } from './run-command.js';
 import { parseWheelName } from './wheel-name.js';
 
@@ -32,17 +33,19 @@ export function fetchedWheel(folder: string, requirement: string): string | unde
 export async function fetchWheel(requirement: string, { folder, signal, onBytes }: FetchOptions): Promise<string> {
   const known = fetchedWheel(folder, requirement);
   if (known) return known;
-  mkdirSync(folder, { recursive: true });
+  const incoming = incomingFolder(folder);
   const python = await findPip(signal);
   const onLine = (line: string): void => {
     const [, done, total] = /^Progress (\d+) of (\d+)/.exec(line) ?? [];
     if (done) onBytes?.(Number(done), Number(total));
   };
   const progress = python.version >= 24.1 ? ['--progress-bar', 'raw'] : ['--progress-bar', 'off'];
-  const args = ['-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '--python-version', PYTHON_VERSION, '--disable-pip-version-check', ...progress, '--dest', folder, requirement];
+  const args = ['-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '--python-version', PYTHON_VERSION, '--disable-pip-version-check', ...progress, '--dest', incoming, requirement];
   const { status, output } = await runCommand(python.program, args, { signal, onLine, env: { ...process.env, PIP_RESUME_RETRIES: '5' } });
-  const fetched = fetchedWheel(folder, requirement);
-  if (status === 0 && fetched) return fetched;
+  const fetched = status === 0 ? fetchedWheel(incoming, requirement) : undefined;
+  if (fetched) return taken(fetched, folder);
+  rmSync(incoming, { recursive: true, force: true });
+  if (NO_SPACE.test(output)) throw noSpace(folder);
   if (NO_NETWORK.test(output)) throw offline(requirement, 'pip found no network');
   if (/No matching distribution|Could not find a version/.test(output)) {
     const [, versions = ''] = /from versions: ([^)]*)\)/.exec(output) ?? [];
@@ -53,16 +56,33 @@ export async function fetchWheel(requirement: string, { folder, signal, onBytes 
 
 /** @returns the path of the tarball. @throws PEFT_SETUP_OFFLINE, PEFT_SETUP_TOOLS without npm */
 export async function fetchTfjsNode(version: string, { folder, signal }: FetchOptions): Promise<string> {
-  const path = join(folder, `tensorflow-tfjs-node-${version}.tgz`);
-  if (existsSync(path)) return path;
-  mkdirSync(folder, { recursive: true });
+  const file = `tensorflow-tfjs-node-${version}.tgz`;
+  if (existsSync(join(folder, file))) return join(folder, file);
+  const incoming = incomingFolder(folder);
   const npm = process.env['npm_execpath'];
   const [program, first] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
-  const { status, output, errorCode } = await runCommand(program, [...first, 'pack', '--silent', `@tensorflow/tfjs-node@${version}`, '--pack-destination', folder], { signal, cwd: folder });
-  if (status === 0 && existsSync(path)) return path;
+  const { status, output, errorCode } = await runCommand(program, [...first, 'pack', '--silent', `@tensorflow/tfjs-node@${version}`, '--pack-destination', incoming], { signal, cwd: incoming });
+  if (status === 0 && existsSync(join(incoming, file))) return taken(join(incoming, file), folder);
   if (errorCode === 'ENOENT') throw new PeftError('PEFT_SETUP_TOOLS', 'setup: npm was not found, which fetches tfjs-node.', { hint: `fetch it elsewhere with: npm pack @tensorflow/tfjs-node@${version}   and name the file with --tfjs-node` });
+  rmSync(incoming, { recursive: true, force: true });
+  if (NO_SPACE.test(output)) throw noSpace(folder);
   if (NO_NETWORK.test(output)) throw offline(`@tensorflow/tfjs-node@${version}`, 'npm found no network');
   throw new PeftError('PEFT_SETUP_DOWNLOAD', `setup: npm could not fetch @tensorflow/tfjs-node@${version}:\n${lastLines(output)}`, { hint: 'fetch it yourself and name it with --tfjs-node' });
+}
+
+/** Empty; what is written here may be half a file. */
+function incomingFolder(folder: string): string {
+  const incoming = join(folder, 'incoming');
+  rmSync(incoming, { recursive: true, force: true });
+  mkdirSync(incoming, { recursive: true });
+  return incoming;
+}
+
+/** From there on it is known to be whole. */
+function taken(path: string, folder: string): string {
+  const target = join(folder, basename(path));
+  renameSync(path, target);
+  return target;
 }
 
 async function findPip(signal: AbortSignal | undefined): Promise<{ program: string; version: number }> {

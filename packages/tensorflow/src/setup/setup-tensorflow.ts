@@ -15,6 +15,7 @@ import { BINDING_FILE, CURRENT_FILE, findInstallations, KERNELS_FILE, readJson, 
 import { compileBinding } from './compile-binding.js';
 import { download } from './download.js';
 import { fetchedWheel, fetchTfjsNode, fetchWheel } from './fetch-wheels.js';
+import { writeError } from './no-space.js';
 import { selfTest } from './self-test.js';
 import { cudaFiles, tensorflowFiles, tfjsNodeFiles, unpack, type Choice } from './unpack.js';
 import { checkWheelPlatform, parseWheelName } from './wheel-name.js';
@@ -64,11 +65,19 @@ interface Setup extends Omit<SetupOptions, 'home' | 'device' | 'version' | 'from
 
 /**
  * @returns what was set up; it is in use from now on.
- * @throws PEFT_SETUP_PLATFORM, PEFT_SETUP_SPACE, PEFT_SETUP_DECLINED, PEFT_SETUP_OFFLINE, PEFT_SETUP_VERSION, PEFT_SETUP_WHEEL, PEFT_SETUP_ARCHIVE,
+ * @throws PEFT_SETUP_PLATFORM, PEFT_SETUP_SPACE, PEFT_SETUP_FOLDER, PEFT_SETUP_DECLINED, PEFT_SETUP_OFFLINE, PEFT_SETUP_VERSION, PEFT_SETUP_WHEEL, PEFT_SETUP_ARCHIVE,
  *   PEFT_SETUP_TOOLS, PEFT_SETUP_COMPILE, PEFT_SETUP_SELF_TEST; PEFT_GPU_DRIVER, PEFT_GPU_CUDA, PEFT_GPU_MISSING for `cuda`. What was set up before stays in use then.
  */
 export async function setupTensorflow(options: SetupOptions): Promise<SetupResult> {
   const setup = withDefaults(options);
+  try {
+    return await setUp(setup);
+  } catch (error) {
+    throw writeError(setup.home, error);
+  }
+}
+
+async function setUp(setup: Setup): Promise<SetupResult> {
   checkMachine(setup);
   mkdirSync(setup.partial, { recursive: true });
   await placeLibrary(setup);
@@ -133,7 +142,10 @@ async function placeScripts(setup: Setup): Promise<void> {
   const given = tfjsNode ?? installed;
   if (given && existsSync(given) && statSync(given).isDirectory()) {
     rmSync(join(partial, SCRIPTS_FOLDER), { recursive: true, force: true });
-    for (const part of ['package.json', 'dist', 'binding']) cpSync(join(given, part), join(partial, SCRIPTS_FOLDER, part), { recursive: true });
+    const parts = ['package.json', 'dist', 'binding'];
+    const missing = parts.filter((part) => !existsSync(join(given, part)));
+    if (missing.length > 0) throw new PeftError('PEFT_SETUP_ARCHIVE', `setup: the folder ${resolve(given)} is not tfjs-node: it has no ${missing.join(', ')}.`, { hint: 'leave --tfjs-node out: npm fetches the right one' });
+    for (const part of parts) cpSync(join(given, part), join(partial, SCRIPTS_FOLDER, part), { recursive: true });
   } else {
     if (!tfjsNode && !existsSync(join(downloads, `tensorflow-tfjs-node-${TFJS_NODE}.tgz`))) await ask(setup, `@tensorflow/tfjs-node ${TFJS_NODE} with npm (0.3 MB)`);
     const archive = tfjsNode ? await localFile(setup, tfjsNode) : await fetchTfjsNode(TFJS_NODE, fetchOptions(setup, 'fetching tfjs-node'));
@@ -166,6 +178,7 @@ async function localFile(setup: Setup, source: string): Promise<string> {
   }
   const path = resolve(source);
   if (!existsSync(path)) throw new PeftError('PEFT_SETUP_ARCHIVE', `setup: there is no file ${path}.`, { hint: 'check the path' });
+  if (statSync(path).isDirectory()) throw new PeftError('PEFT_SETUP_ARCHIVE', `setup: the folder ${path} is not an installed tensorflow package with its library and headers.`, { hint: 'name the folder tensorflow in site-packages, a wheel, or an archive' });
   return path;
 }
 
@@ -198,9 +211,11 @@ function fetchOptions({ downloads, signal, report }: Setup, step: string) {
 /** From here on this setup is in use; until the last line the former one is. */
 function putInPlace({ home, partial }: Setup): string {
   const folder = partial.slice(0, -'.partial'.length);
-  const former = `${folder}.former`;
-  rmSync(former, { recursive: true, force: true });
-  if (existsSync(folder)) renameSync(folder, former);
+  const former = `${folder}.former`; // in use while there is no `folder`
+  if (existsSync(folder)) {
+    rmSync(former, { recursive: true, force: true });
+    renameSync(folder, former);
+  }
   try {
     renameSync(partial, folder);
   } catch (error) {

@@ -104,4 +104,4 @@ function largeSizes(extra: Buffer, sizes: readonly number[]): number[] {
   return [...sizes];
 }
 
-export const damaged = (path: string, problem: string): PeftError => new PeftError('PEFT_SETUP_ARCHIVE', `setup: ${path} cannot be unpacked: ${problem}.`, { hint: 'delete it and run the setup again' });
+export const damaged = (path: string, problem: string): PeftError => new PeftError('PEFT_SETUP_ARCHIVE', `setup: ${path} cannot be unpacked: ${problem}.`, { hint: 'fetch it again; --from takes wheels and libtensorflow archives (.tar.gz), --tfjs-node a tarball from npm' });
