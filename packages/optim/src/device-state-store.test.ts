@@ -1,4 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
+import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { adafactor } from './adafactor.js';
 import { adamw } from './adamw.js';
@@ -155,6 +156,27 @@ describe('state on a device', () => {
     expect(many).toBeLessThanOrEqual(4096 * (bytesPerElement + 4 * optimizer.slots([1]).length) + 64); // the next page is there, too
   });
 
+  test('gives the same bits whatever the sizes, the groups, the pages, the budget and the gradients that are missing', () => {
+    const parameter = fc.record({ size: fc.oneof(fc.nat(20), fc.integer({ min: 250, max: 1100 })), group: fc.nat(2), isMissingAt: fc.nat(4) });
+    const run = (specs: readonly { size: number; group: number; isMissingAt: number }[], options: DeviceStateOptions): number[] => {
+      const parameters = specs.map(({ size, group }, i) => ({ name: `p${i}`, variable: tf.tidy(() => tf.variable(tf.tensor1d(noise(i, size)))), group: { learningRateScale: 1 / (1 + group), weightDecay: group / 10 } }));
+      const state = adamw().init(parameters, { store: deviceStateStore(options) });
+      for (let t = 0; t < 3; t += 1) update(adamw(), parameters, gradientsOf(parameters, t, parameters.filter((_, i) => specs[i]!.isMissingAt === t).map(({ name }) => name)), state);
+      const values = parameters.flatMap(({ variable }) => [...variable.dataSync()]);
+      state.dispose();
+      tf.dispose(parameters.map(({ variable }) => variable));
+      return values;
+    };
+    const before = tf.memory().numTensors;
+    fc.assert(
+      fc.property(fc.array(parameter, { maxLength: 8 }), fc.integer({ min: 1, max: 9000 }), fc.nat(40_000), (specs, pageBytes, residentBytes) => {
+        expect(run(specs, { pageBytes, residentBytes })).toEqual(run(specs, {}));
+      }),
+      { seed: 5, numRuns: 40 },
+    );
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
   test('survives a tidy around init and update', () => {
     const parameters = start();
     const store = deviceStateStore(small(90_000));
@@ -209,6 +231,26 @@ describe('what computes on the host alone is refused, and nothing is made', () =
       [PeftError: optim: the state cannot lie on the device: the state of "p0" is not 1 float32 for each element.
         hint: Keep the state on the host (memoryStateStore, pagedStateStore; optim.state_device=host), or take adamw, adam, sgd or lion.]
     `);
+  });
+
+  test('state for which the device has no room', () => {
+    const parameters = start();
+    const tensors = tf.memory().numTensors;
+    const fill = tf.getKernel('Fill', 'cpu');
+    let calls = 0;
+    const kernelFunc: typeof fill.kernelFunc = (call) => {
+      if ((calls += 1) > 3) throw new RangeError('no room');
+      return fill.kernelFunc(call);
+    };
+    tf.unregisterKernel('Fill', 'cpu');
+    tf.registerKernel({ ...fill, kernelFunc });
+    try {
+      expect(() => adamw().init(parameters, { store: deviceStateStore(small()) })).toThrow('no room');
+      expect(tf.memory().numTensors).toBe(tensors);
+    } finally {
+      tf.unregisterKernel('Fill', 'cpu');
+      tf.registerKernel(fill);
+    }
   });
 
   test('a second state in one store, two parameters of one name, a budget that is no number', () => {

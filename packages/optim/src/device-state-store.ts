@@ -15,7 +15,7 @@ import { assertUnique, slotBytes, stateDisposed, storeTaken, unknownParameter, u
 export interface DeviceStateOptions {
   /** Bytes of state that may lie on the device, the pages that pass through it included; those are there in any case. Default: all. */
   readonly residentBytes?: number;
-  /** Bytes of a page. An update takes some seven times as much on the device for what it computes in passing (AdamW). Default 8 MiB. */
+  /** Bytes of a page. An update takes about five times as much on the device for what it computes in passing (AdamW). Default 8 MiB. */
   readonly pageBytes?: number;
 }
 
@@ -83,10 +83,15 @@ export function deviceStateStore({ residentBytes: budget = Number.MAX_SAFE_INTEG
       const resident = left >= 0;
       return { segments, length, resident, tensors: undefined, host: resident ? undefined : zeros(slots, length), changed: false };
     });
-    for (const page of pages) {
-      if (page.resident) page.tensors = Array.from({ length: slots }, () => tf.keep(tf.fill<tf.Rank.R1>([page.length], 0)));
-      for (const segment of page.segments) places.get(segment.parameter)!.push({ page, segment });
-    }
+    for (const page of pages) for (const segment of page.segments) places.get(segment.parameter)!.push({ page, segment });
+    for (const page of pages) if (page.resident) page.tensors = tf.tidy(() => Array.from({ length: slots }, () => tf.fill<tf.Rank.R1>([page.length], 0)).map((tensor) => tf.keep(tensor)));
+  };
+  const dispose = (): void => {
+    for (const page of pages) tf.dispose((page.tensors ?? []) as Tensor1D[]);
+    pages = [];
+    declared = [];
+    places.clear();
+    disposed = true;
   };
 
   return {
@@ -106,7 +111,12 @@ export function deviceStateStore({ residentBytes: budget = Number.MAX_SAFE_INTEG
       taken = true;
       declared = declarations;
       for (const { parameter } of declarations) places.set(parameter, []);
-      makePages();
+      try {
+        makePages();
+      } catch (error) {
+        dispose(); // nobody else can: there is no state yet
+        throw error;
+      }
     },
     declarations: () => declared,
     whole: (parameter, slot) => (placesOf(parameter), unknownSlot(parameter, slot)),
@@ -144,13 +154,7 @@ export function deviceStateStore({ residentBytes: budget = Number.MAX_SAFE_INTEG
         }
       },
     },
-    dispose() {
-      for (const page of pages) tf.dispose((page.tensors ?? []) as Tensor1D[]);
-      pages = [];
-      declared = [];
-      places.clear();
-      disposed = true;
-    },
+    dispose,
   };
 }
 
