@@ -109,7 +109,7 @@ async function deviceOf(engine: WithDevice): Promise<Pick<PlanRequest, 'precisio
   if (name !== 'tensorflow') return {};
   const kernels = { precision, compiledKernels: tf.getKernel('PeftActivation', backendName) !== undefined };
   if (device?.kind !== 'gpu') return kernels;
-  if (!device.gpu) return 'unknown';
+  if (!device.gpu || !Number.isFinite(device.gpu.freeBytes)) return 'unknown';
   const { gpuMemory } = await import('@peft/tensorflow');
   const freeBytes = Math.max(device.gpu.freeBytes, engine.memory?.().freeBytes ?? 0); // what this process took since then is its own
   return { ...kernels, gpu: { ...gpuMemory({ ...device.gpu, freeBytes }), runtimeBytes: GPU_GROWTH_BYTES } };

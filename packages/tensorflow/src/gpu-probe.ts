@@ -7,6 +7,7 @@ export interface Gpu {
   readonly name: string;
   /** 8.0 and above multiply bfloat16. */
   readonly computeCapability: number;
+  /** NaN where the card has no memory of its own and nvidia-smi says `[N/A]`. */
   readonly totalBytes: number;
   readonly freeBytes: number;
   readonly driver: string;
@@ -19,13 +20,17 @@ export interface GpuProbe {
   readonly cardOnBus: boolean;
   /** `CUDA_VISIBLE_DEVICES`, undefined when not set. */
   readonly visible: string | undefined;
+  /** What nvidia-smi said when it failed. */
+  readonly problem?: string;
 }
 
 const FIELDS = ['name', 'compute_cap', 'memory.total', 'memory.free', 'driver_version'] as const;
 
 export function probeGpus(): GpuProbe {
-  const { stdout, status } = spawnSync('nvidia-smi', [`--query-gpu=${FIELDS.join(',')}`, '--format=csv,noheader,nounits'], { encoding: 'utf8', timeout: 10_000, windowsHide: true });
-  return { gpus: status === 0 ? parseGpus(stdout) : [], cardOnBus: nvidiaOnBus(), visible: process.env['CUDA_VISIBLE_DEVICES'] };
+  const { stdout, stderr, status } = spawnSync('nvidia-smi', [`--query-gpu=${FIELDS.join(',')}`, '--format=csv,noheader,nounits'], { encoding: 'utf8', timeout: 10_000, windowsHide: true });
+  const said = `${stdout}\n${stderr}`.trim().split('\n')[0];
+  const problem = status === 0 || status === null || said === 'No devices were found' ? undefined : said; // null: there is no nvidia-smi, or it did not answer
+  return { gpus: status === 0 ? parseGpus(stdout) : [], cardOnBus: nvidiaOnBus(), visible: process.env['CUDA_VISIBLE_DEVICES'], ...(problem && { problem }) };
 }
 
 /** Lines of `nvidia-smi --query-gpu … --format=csv,noheader,nounits`, memory in MiB. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { hasFastBfloat16 } from './device-description.js';
-import { gpuProblem } from './gpu-problem.js';
+import { cudaProblem, gpuProblem } from './gpu-problem.js';
 import { parseGpus, visibleGpus } from './gpu-probe.js';
 
 const L4 = { name: 'NVIDIA L4', computeCapability: 8.9, totalBytes: 23034 * 2 ** 20, freeBytes: 22500 * 2 ** 20, driver: '550.54.15' };
@@ -23,6 +23,7 @@ describe('a GPU that is not used', () => {
   test.each([
     ['there is none', { gpus: [], cardOnBus: false, visible: undefined }, 'cuda', 'PEFT_GPU_MISSING'],
     ['no driver runs it', { gpus: [], cardOnBus: true, visible: undefined }, 'cuda', 'PEFT_GPU_DRIVER'],
+    ['its driver fails', { gpus: [], cardOnBus: true, visible: undefined, problem: 'Failed to initialize NVML: Driver/library version mismatch' }, 'cuda', 'PEFT_GPU_DRIVER'],
     ['it is hidden', { ...probe, visible: '' }, 'cuda', 'PEFT_GPU_HIDDEN'],
     ['the library is for CPUs', probe, 'cpu', 'PEFT_GPU_LIBRARY'],
     ['the driver is too old', { ...probe, gpus: [{ ...L4, driver: '470.82.01' }] }, 'cuda', 'PEFT_GPU_CUDA'],
@@ -42,6 +43,16 @@ describe('a GPU that is not used', () => {
       "tensorflow: NVIDIA L4 is here, but the TensorFlow library is the one for CPUs.
         hint: run: peft setup tensorflow --device cuda"
     `);
+  });
+});
+
+describe('a library for CUDA', () => {
+  test('is fetched where a card can run it, whether or not it is hidden now', () => {
+    expect(cudaProblem(probe)).toBeUndefined();
+    expect(cudaProblem({ ...probe, visible: '-1' })).toBeUndefined();
+    expect(cudaProblem({ ...probe, gpus: [{ ...L4, driver: '470.82.01' }] })?.code).toBe('PEFT_GPU_CUDA');
+    expect(cudaProblem({ ...probe, gpus: [], cardOnBus: false })?.code).toBe('PEFT_GPU_MISSING');
+    expect(cudaProblem({ ...probe, gpus: [], problem: 'Failed to initialize NVML' })?.message).toContain('nvidia-smi says: Failed to initialize NVML');
   });
 });
 

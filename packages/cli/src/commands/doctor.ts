@@ -35,7 +35,7 @@ async function examine(json: boolean): Promise<string> {
   if (json) return JSON.stringify({ ...machine, engines, auto: choice, tensorflow });
   return [
     `Node ${machine.node} on ${machine.platform}`,
-    machine.gpus.length > 0 ? machine.gpus.map((gpu, n) => `GPU ${n}: ${gpu.name}, ${bytes(gpu.freeBytes)} of ${bytes(gpu.totalBytes)} free, driver ${gpu.driver}, compute capability ${gpu.computeCapability}`).join('\n') : 'no NVIDIA GPU (nvidia-smi lists none)',
+    machine.gpus.length > 0 ? machine.gpus.map((gpu, n) => `GPU ${n}: ${gpu.name}, ${Number.isFinite(gpu.totalBytes) ? `${bytes(gpu.freeBytes)} of ${bytes(gpu.totalBytes)} free, ` : ''}driver ${gpu.driver}, compute capability ${gpu.computeCapability}`).join('\n') : 'no NVIDIA GPU (nvidia-smi lists none)',
     '',
     ...engines.flatMap(({ engine, description, problem, hint }) => [description ? `✓ ${description}` : `✗ ${problem!.startsWith(`${engine}:`) ? problem : `${engine}: ${problem}`}`, ...(description && problem ? [`    ${problem}`] : []), ...(hint ? [`    ${hint}`] : [])]),
     '',

@@ -61,7 +61,7 @@ export async function fetchTfjsNode(version: string, { folder, signal }: FetchOp
   const incoming = incomingFolder(folder);
   const npm = process.env['npm_execpath'];
   const [program, first] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
-  const { status, output, errorCode } = await runCommand(program, [...first, 'pack', '--silent', `@tensorflow/tfjs-node@${version}`, '--pack-destination', incoming], { signal, cwd: incoming });
+  const { status, output, errorCode } = await runCommand(program, [...first, 'pack', '--loglevel=error', `@tensorflow/tfjs-node@${version}`, '--pack-destination', incoming], { signal, cwd: incoming });
   if (status === 0 && existsSync(join(incoming, file))) return taken(join(incoming, file), folder);
   if (errorCode === 'ENOENT') throw new PeftError('PEFT_SETUP_TOOLS', 'setup: npm was not found, which fetches tfjs-node.', { hint: `fetch it elsewhere with: npm pack @tensorflow/tfjs-node@${version}   and name the file with --tfjs-node` });
   rmSync(incoming, { recursive: true, force: true });

@@ -9,7 +9,7 @@ import { cpSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, re
 import { basename, dirname, join, resolve } from 'node:path';
 import { check, PeftError } from '@peft/errors';
 import { cacheFolder } from '../cache-folder.js';
-import { gpuProblem } from '../gpu-problem.js';
+import { cudaProblem, gpuProblem } from '../gpu-problem.js';
 import { probeGpus } from '../gpu-probe.js';
 import { BINDING_FILE, CURRENT_FILE, findInstallations, KERNELS_FILE, readJson, RECORD_FILE, SCRIPTS_FOLDER, type SetupRecord } from '../installation.js';
 import { compileBinding } from './compile-binding.js';
@@ -109,7 +109,8 @@ function withDefaults(options: SetupOptions): Setup {
 function checkMachine({ device, home, partial }: Setup): void {
   if (process.platform !== 'linux' && process.platform !== 'darwin') throw new PeftError('PEFT_SETUP_PLATFORM', `setup: there is no setup for ${process.platform} yet.`, { hint: 'on Windows use WSL, or install @tensorflow/tfjs-node itself' });
   if (device === 'cuda' && process.platform !== 'linux') throw new PeftError('PEFT_SETUP_PLATFORM', `setup: TensorFlow has no CUDA library for ${process.platform}.`, { hint: 'use --device cpu' });
-  if (device === 'cuda' && probeGpus().gpus.length === 0) throw gpuProblem(probeGpus(), 'cuda');
+  const problem = device === 'cuda' ? cudaProblem(probeGpus()) : undefined;
+  if (problem) throw problem;
   mkdirSync(home, { recursive: true });
   const { bavail, bsize } = statfsSync(home);
   const needed = NEEDED_BYTES[device];
