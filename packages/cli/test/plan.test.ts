@@ -64,6 +64,19 @@ describe('peft plan', () => {
     expect((await peft('plan', config('bert-base-uncased'), '--gpu', '8GB')).err).toContain('--gpu is for --engine tensorflow, got --engine native');
   });
 
+  test('puts optimiser state on the card, as far as it may stay there', async () => {
+    const line = ['plan', config('bert-base-uncased'), '--engine', 'tensorflow', '--gpu', '24GB', '--memory', '16GB', '--method', 'lora', '--option', 'rank=64', 'targets=all-linear', '--json'];
+    const planned = async (...flags: string[]) => JSON.parse((await peft(...line, ...flags)).out).plan;
+    const [host, device, part] = [await planned(), await planned('--state-device', 'device'), await planned('--state-device', 'device', '--resident', '10MB')];
+    const state = 8 * host.trainableParameters;
+    expect([host, device, part].map(({ gpu }) => gpu.optimizerStateBytes)).toEqual([0, state, 10e6]);
+    expect(part.pagedStateBytes).toBe(state - 10e6);
+    expect(device.gpu.peakBytes - host.gpu.peakBytes).toBe(state);
+    expect(device.gpu.peakBytes - part.gpu.peakBytes).toBe(state - 10e6);
+    expect((await peft(...line, '--state-device', 'card')).err).toContain('--state-device must be one of host, device, got "card"');
+    expect((await peft(...line, '--state-device', 'device', '--optimizer', 'adamw_8bit')).err).toContain('PEFT_OPTIM_DEVICE_UNSUPPORTED');
+  });
+
   test('names what is wrong with a flag, and the nearest word for a typo', async () => {
     const line = ['plan', config('bert-base-uncased')];
     expect((await peft(...line, '--memory', 'much')).err).toContain('plan: --memory must be a size such as 16GB or 512MB, got "much".');

@@ -7,7 +7,7 @@ import { check, PeftError } from '@peft/errors';
 import { openCheckpoint, readModelConfig, resolveModel, WEIGHT_FILES } from '@peft/hub';
 import { chooseSettings, firstBlocks, formatPlan, gigabytes, machineMemory, planMemory, storedDtypeOf, suggestSettings, type MemoryPlan, type PlannedEngine, type PlanRequest, type RunSettings, type Suggestion } from '@peft/memory-plan';
 import { architectures } from '@peft/models';
-import { createOptimizer, OPTIMIZER_NAMES, type OptimizerName } from '@peft/optim';
+import { assertRunsOnDevice, createOptimizer, OPTIMIZER_NAMES, type OptimizerName } from '@peft/optim';
 import { parseScalar } from '@peft/predictor';
 import { findInstallations, gpuMemory, hasFastBfloat16, probeGpus, visibleGpuMemory, visibleGpus } from '@peft/tensorflow';
 import { table } from '../format.js';
@@ -17,7 +17,7 @@ import type { Terminal } from '../terminal.js';
 
 interface PlanFlags {
   readonly method: string; readonly option: readonly string[]; readonly plugin: readonly string[]; readonly head: string; readonly outputs: string;
-  readonly batch: string; readonly length: string; readonly decoderLength?: string; readonly checkpointing?: boolean | string; readonly optimizer: string; readonly resident?: string;
+  readonly batch: string; readonly length: string; readonly decoderLength?: string; readonly checkpointing?: boolean | string; readonly optimizer: string; readonly resident?: string; readonly stateDevice: string;
   readonly base?: string; readonly blockSize?: string; readonly doubleQuantization: boolean; readonly dtype?: string; readonly engine: string; readonly precision?: string; readonly gpu?: string; readonly memory?: string; readonly exact?: boolean; readonly json?: boolean;
 }
 
@@ -40,6 +40,7 @@ export function addPlan(program: Command, terminal: Terminal): void {
     .option('--checkpointing [blocks]', 'blocks that keep only their inputs: all, or the first so many')
     .option('--optimizer <name>', OPTIMIZER_NAMES.join(', '), 'adamw')
     .option('--resident <size>', 'what of the optimiser state stays in memory (64MB); the rest lies in a page file')
+    .option('--state-device <place>', 'where the optimiser state lies: host, or device (the card: --resident stays there, the rest in memory)', 'host')
     .option('--base <format>', 'quantise the base while loading: nf4, fp4 or int8; or round it: bf16 or f16')
     .option('--block-size <weights>', 'weights that share a maximum; default 64')
     .option('--no-double-quantization', 'keep the maxima in float32')
@@ -75,12 +76,15 @@ async function requestOf(model: string, flags: PlanFlags, terminal: Terminal): P
   const config = readModelConfig(file);
   check.oneOf('plan', '--engine', flags.engine, ['native', 'portable', 'tensorflow']);
   check.oneOf('plan', '--optimizer', flags.optimizer, OPTIMIZER_NAMES);
+  check.oneOf('plan', '--state-device', flags.stateDevice, ['host', 'device']);
+  const optimizer = createOptimizer(flags.optimizer as OptimizerName);
+  if (flags.stateDevice === 'device') assertRunsOnDevice(optimizer);
   if (flags.dtype !== undefined) check.oneOf('plan', '--dtype', flags.dtype, Object.keys(DTYPES));
   const dtype = flags.dtype === undefined ? dtypeOfWeights(model) : DTYPES[flags.dtype as keyof typeof DTYPES];
   const settings: RunSettings = {
     batch: { sequences: integer('--batch', flags.batch), length: integer('--length', flags.length), ...(flags.decoderLength !== undefined && { decoderLength: integer('--decoder-length', flags.decoderLength) }) },
     checkpointing: typeof flags.checkpointing === 'string' && flags.checkpointing !== 'all' ? firstBlocks(integer('--checkpointing', flags.checkpointing)) : flags.checkpointing !== undefined,
-    optimizer: createOptimizer(flags.optimizer as OptimizerName),
+    optimizer,
     ...(flags.resident !== undefined && { residentStateBytes: byteCount('plan', '--resident', flags.resident) }),
     ...(flags.base !== undefined && { quantization: quantizationOf(flags.base, flags) }),
   };
@@ -89,6 +93,7 @@ async function requestOf(model: string, flags: PlanFlags, terminal: Terminal): P
   return {
     architecture: architectureFor(config['model_type'], architectures), config, head: headOf(flags), method: methodNamed(flags.method, options(flags.option), await loadPlugins(flags.plugin)), engine: flags.engine as PlannedEngine, ...deviceOf(flags),
     ...(dtype && { storedDtype: dtype }),
+    optimizerStateOn: flags.stateDevice as 'host' | 'device',
     machine: given === undefined ? free : { totalBytes: given, usableBytes: given },
     ...settings,
   };
