@@ -159,7 +159,7 @@ function measures(planner: Planner, request: PlanRequest, current: RunSettings, 
   }
   const name = optimizer?.name ?? 'adamw';
   if (request.method && residentStateBytes === undefined) found.push({ kind: 'paged-optimizer', text: request.optimizerStateOn === 'device' ? "optimiser state in the machine's memory" : 'optimiser state in a page file', isExact: true, settings: { ...settings, residentStateBytes: 64e6 } });
-  if (request.method && EIGHT_BIT[name]) found.push({ kind: '8-bit-optimizer', text: `the optimiser ${EIGHT_BIT[name]!().name}`, isExact: false, settings: { ...settings, optimizer: EIGHT_BIT[name]!() } });
+  if (request.method && EIGHT_BIT[name] && request.optimizerStateOn !== 'device') found.push({ kind: '8-bit-optimizer', text: `the optimiser ${EIGHT_BIT[name]!().name}`, isExact: false, settings: { ...settings, optimizer: EIGHT_BIT[name]!() } });
   if (!quantization && !planner.isStoredQuantized) found.push({ kind: 'quantization', text: 'the base in NF4 with double quantisation', isExact: false, settings: { ...settings, quantization: NF4 } });
   return found;
 }

@@ -174,6 +174,8 @@ describe('a plan for a GPU', () => {
     expect(host.gpu!.optimizerStateBytes).toBe(0);
     expect(device.gpu!.optimizerStateBytes).toBe(100_000);
     expect(device.pagedStateBytes).toBe(host.optimizerStateBytes - 100_000);
+    const tight = { ...request, optimizerStateOn: 'device', gpu: { ...gpu, usableBytes: planMemory({ ...request, optimizerStateOn: 'device' }).gpu!.peakBytes - 1 } } as const;
+    expect(suggestSettings(tight).map(({ kind }) => kind)).not.toContain('8-bit-optimizer'); // which computes on the host
     expect(formatPlan(device)).toMatch(/optimiser state +100\.0 kB {3}and [\d.]+ MB in the machine's memory/);
   });
 
