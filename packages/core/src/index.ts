@@ -16,7 +16,8 @@ export { constant, kaimingUniform, normal, ones, uniform, values, xavierUniform,
 export { KeyValueCache, rowsOf, type KeyValues } from './key-value-cache.js';
 export { adapterCounts, describeModel, loadModel, Model, type AdapterStatus, type ModelOptions, type ModelWith } from './model.js';
 export { parameterCount, parameterSites, siteAt, type HeadOptions, type ModelDescription, type ParameterSpec } from './model-description.js';
-export { BASE_ADAPTER, ModelRun, type ExtraKeyValues, type RunHost, type RunOptions } from './model-run.js';
+export { BASE_ADAPTER } from './mixed-batch.js';
+export { ModelRun, type ExtraKeyValues, type RunHost, type RunOptions } from './model-run.js';
 export * from './peft-method.js';
 export { pool } from './pooled-head.js';
 export { convertedWeights, quantizableWeights } from './quantizable.js';

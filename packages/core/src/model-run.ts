@@ -5,12 +5,10 @@ import { PeftError } from '@peft/errors';
 import { activate, add, checkpoint, dropout, embed, freezeTensor, gatherRows, insertRows, layerNorm, linear, linearActivated, positionsOf, randomKey, rmsNorm, scatterAddRows, type ActivationName, type FrozenWeight, type Weight } from '@peft/ops';
 import type { Adapter } from './adapter.js';
 import type { KeyValueCache, KeyValues } from './key-value-cache.js';
+import { BASE_ADAPTER, refuseUnmixable } from './mixed-batch.js';
 import { siteAt, type ModelDescription } from './model-description.js';
 import type { AdapterCall, SublayerCall } from './peft-method.js';
 import type { AttentionSite, SiteKind, SiteOf } from './sites.js';
-
-/** `__base__` in an assignment: no adapter. */
-export const BASE_ADAPTER = '__base__';
 
 export interface RunOptions {
   /** Dropout is live. Default false. */
@@ -391,15 +389,3 @@ const looksAtSequences = (path: string): PeftError =>
   new PeftError('PEFT_CACHE_ADAPTER', `${path}: an adapter there looks at whole sequences (a gate), and a run with a cache has only the new tokens.`, { hint: 'generate with cache: false' });
 
 const isSameLayout = (a: Int32Array, b: Int32Array): boolean => a.length === b.length && a.every((offset, i) => offset === b[i]);
-
-/** Rows of a batch can be told apart at linear, norm and embedding sites only. @throws PEFT_MIXED_BATCH */
-function refuseUnmixable(host: RunHost, assignment: readonly string[]): void {
-  const { sites } = host.description;
-  for (const name of new Set(assignment)) {
-    if (name === BASE_ADAPTER) continue;
-    const adapter = host.adapter(name);
-    const atSites = new Set(sites.flatMap((site) => (site.kind === 'linear' || site.kind === 'norm' || site.kind === 'embedding' ? [site.weight, 'bias' in site ? site.bias : undefined] : [])));
-    const where = adapter.wrappedSites.find(({ kind }) => kind === 'attention' || kind === 'sublayer' || kind === 'sequence')?.path ?? [...adapter.parameters.values()].find(({ origin, name: parameter }) => origin === 'unfrozen' && !atSites.has(parameter))?.name;
-    if (where !== undefined) throw new PeftError('PEFT_MIXED_BATCH', `adapter "${name}" changes ${where}, where the rows of a batch cannot be told apart.`, { hint: 'run its rows in a batch of their own' });
-  }
-}

@@ -7,7 +7,8 @@ import { freezeTensor, memorySource, type Engine, type FrozenWeight } from '@pef
 import { attachAdapter, type Adapter, type Attachment, type AttachOptions, type OwnedParameter, type WeightHost } from './adapter.js';
 import type { Architecture, ModelBatch, ModelOutput } from './architecture.js';
 import { parameterCount, type HeadOptions, type ModelDescription } from './model-description.js';
-import { BASE_ADAPTER, ModelRun, type RunHost, type RunOptions } from './model-run.js';
+import { BASE_ADAPTER } from './mixed-batch.js';
+import { ModelRun, type RunHost, type RunOptions } from './model-run.js';
 import type { FittingSpec, MethodSpec, SiteAdapters } from './peft-method.js';
 import { describePooled, forwardPooled } from './pooled-head.js';
 import type { SiteKind } from './sites.js';
