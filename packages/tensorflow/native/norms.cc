@@ -2,14 +2,12 @@
 #include <cmath>
 
 #include "parallel.h"
+#include "row-sums.h"
 #include "tensorflow-kernels.h"
 #include "vector-math.h"
 
 namespace peft {
 namespace {
-
-/** Pieces of rows whose partial sums of dγ and dβ are kept apart and added in order, so that threads change no bit. */
-constexpr int64_t kRowsOfSum = 64;
 
 struct Matrix {
   int64_t rows, width;
@@ -75,24 +73,15 @@ PEFT_VECTORISED void rmsNormInputRows(const float* __restrict x, const float* __
   }
 }
 
-/** The sums over all rows, by pieces. */
+/** dγ and dβ, either null where not wanted: both in one pass over the rows. */
 void scaleGradients(const float* x, const float* mean, const float* inverse, const float* dy, float* dgamma, float* dbeta, Matrix m) {
-  const int64_t pieces = (m.rows + kRowsOfSum - 1) / kRowsOfSum;
-  const int64_t sums = (dgamma ? 1 : 0) + (dbeta ? 1 : 0);
-  std::vector<float> partial(static_cast<size_t>(pieces * sums * m.width), 0.0f);
-  forRanges(m.rows, kRowsOfSum, [&](int64_t begin, int64_t end) {
-    float* own = partial.data() + begin / kRowsOfSum * sums * m.width;
-    scaleGradientRows(x + begin * m.width, mean ? mean + begin : nullptr, inverse + begin, dy + begin * m.width, dgamma ? own : nullptr, dbeta ? own + (sums - 1) * m.width : nullptr, end - begin, m.width);
+  const int64_t betaAt = dgamma ? m.width : 0;
+  std::vector<float> total(static_cast<size_t>(betaAt + (dbeta ? m.width : 0)));
+  sumPieces(m.rows, static_cast<int64_t>(total.size()), total.data(), [&](int64_t begin, int64_t end, float* sums) {
+    scaleGradientRows(x + begin * m.width, mean ? mean + begin : nullptr, inverse + begin, dy + begin * m.width, dgamma ? sums : nullptr, dbeta ? sums + betaAt : nullptr, end - begin, m.width);
   });
-  for (float* target : {dgamma, dbeta}) {
-    if (!target) continue;
-    const int64_t offset = target == dbeta ? (sums - 1) * m.width : 0;
-    for (int64_t i = 0; i < m.width; i++) {
-      float total = 0.0f;
-      for (int64_t piece = 0; piece < pieces; piece++) total += partial[static_cast<size_t>(piece * sums * m.width + offset + i)];
-      target[i] = total;
-    }
-  }
+  if (dgamma) std::copy_n(total.data(), m.width, dgamma);
+  if (dbeta) std::copy_n(total.data() + betaAt, m.width, dbeta);
 }
 
 /** y = (x−μ)/√(σ²+ε)·γ + β; a beta of no elements is none. */

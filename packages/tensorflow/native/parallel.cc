@@ -11,7 +11,7 @@ namespace {
 
 /**
  * One loop at a time. Its fields belong to the mutex, so a late worker sees either the whole of a loop or nothing of it. Between loops workers
- * sleep: TensorFlow's own threads want the cores, and waiting awake for half a millisecond cost a tenth of a step.
+ * sleep: TensorFlow's own threads want the cores, and waiting awake for 25,000 pauses cost a tenth of a step.
  */
 class Pool {
  public:

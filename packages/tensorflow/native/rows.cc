@@ -1,13 +1,12 @@
 // What is done to whole rows: the end of a product (bias, activation), sums over rows, IA3's column factors.
 #include "activations.h"
 #include "parallel.h"
+#include "row-sums.h"
 #include "tensorflow-kernels.h"
 #include "vector-math.h"
 
 namespace peft {
 namespace {
-
-constexpr int64_t kRowsOfSum = 64;
 
 /** sums = product + bias in float32, for rows of a product in float32 or bfloat16. `bias` may be null. */
 PEFT_VECTORISED void addBiasRows(const float* __restrict product, const float* __restrict bias, float* __restrict sums, int64_t rows, int64_t width) {
@@ -39,16 +38,6 @@ PEFT_VECTORISED void scaleGradientRows(const float* __restrict x, const float* _
       for (int64_t i = 0; i < width; i++) sums[i] += x[i] * dy[i];
     }
   }
-}
-
-/** Runs body(begin, end, sums of the piece) and adds up the pieces' sums in order, so that threads change no bit. */
-template <class Body>
-void sumPieces(int64_t rows, int64_t width, float* total, const Body& body) {
-  const int64_t pieces = (rows + kRowsOfSum - 1) / kRowsOfSum;
-  std::vector<float> partial(static_cast<size_t>(pieces * width), 0.0f);
-  forRanges(rows, kRowsOfSum, [&](int64_t begin, int64_t end) { body(begin, end, partial.data() + begin / kRowsOfSum * width); });
-  std::fill(total, total + width, 0.0f);
-  addRows(partial.data(), total, pieces, width);
 }
 
 /** z = product + bias, y = f(z); z is given out only with `keep_sums`. Of a product in float32 or bfloat16; kind `none` gives z alone, as y. */

@@ -85,11 +85,7 @@ class LibraryEngine implements TensorflowEngine {
     const own = this.#own(weight);
     if (x.shape[1] !== own.shape[1]) throw shapeError(own, 'linear', own.shape[1], x.shape);
     return this.library.scope(() => {
-      if (this.hasKernels && bias) {
-        const { y, sums } = this.#ended(this.#product(x, own, true), bias, 'none', false);
-        sums.dispose();
-        return y;
-      }
+      if (this.hasKernels && bias) return this.#ended(this.#product(x, own, true), bias, 'none', false).y;
       const y = this.#floats(this.#product(x, own, true));
       return this.library.toTensor<Tensor2D>(bias ? this.library.run('BiasAdd', { T: { type: TYPE.float32 }, data_format: 'NHWC' }, [y, bias]) : y);
     });
@@ -99,12 +95,7 @@ class LibraryEngine implements TensorflowEngine {
   linearActivated? = (x: Tensor2D, weight: FrozenWeight, bias: Tensor1D | undefined, kind: ActivationName, keepSums: boolean): { y: Tensor2D; sums?: Tensor2D } => {
     const own = this.#own(weight);
     if (x.shape[1] !== own.shape[1]) throw shapeError(own, 'linear', own.shape[1], x.shape);
-    return this.library.scope(() => {
-      const { y, sums } = this.#ended(this.#product(x, own, true), bias, kind, keepSums);
-      if (keepSums) return { y, sums };
-      sums.dispose();
-      return { y };
-    });
+    return this.library.scope(() => this.#ended(this.#product(x, own, true), bias, kind, keepSums));
   };
 
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D {
@@ -153,12 +144,12 @@ class LibraryEngine implements TensorflowEngine {
     return this.library.cast(product, this.#type, TYPE.float32);
   }
 
-  /** z = product + bias and y = f(z) in float32, in one pass. */
-  #ended(product: RawTensor, bias: Tensor1D | undefined, kind: ActivationName | 'none', keepSums: boolean): { y: Tensor2D; sums: Tensor2D } {
+  /** z = product + bias and y = f(z) in float32, in one pass; z where `keepSums` asks for it. */
+  #ended(product: RawTensor, bias: Tensor1D | undefined, kind: ActivationName | 'none', keepSums: boolean): { y: Tensor2D; sums?: Tensor2D } {
     const { library } = this;
     const attributes = { T: { type: this.#type }, kind, keep_sums: keepSums };
-    const [y, sums] = library.runAll('PeftProductEnd', attributes, [product, bias ?? library.floats(new Float32Array(0))], 2).map((raw) => library.toTensor<Tensor2D>(raw)) as [Tensor2D, Tensor2D];
-    return { y, sums };
+    const [y, sums] = library.runAll('PeftProductEnd', attributes, [product, bias ?? library.floats(new Float32Array(0))], 2) as [RawTensor, RawTensor];
+    return { y: library.toTensor(y), ...(keepSums && { sums: library.toTensor<Tensor2D>(sums) }) }; // else it goes with the scope
   }
 
   #own(weight: FrozenWeight): TensorflowWeight {

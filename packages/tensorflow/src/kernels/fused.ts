@@ -1,7 +1,7 @@
 /** Activations, norms and sums over rows by this package's own kernels for CPUs (the folder `native`), each one pass over memory. */
 import type { Tensor } from '@tensorflow/tfjs';
 import type { Attributes, Device } from '../device.js';
-import { register, type Inputs } from './register.js';
+import { nothing, register } from './register.js';
 
 export function registerFused(device: Device): void {
   const run = (name: string, attributes: Attributes, inputs: readonly Tensor[], outputs: number): Tensor[] =>
@@ -11,8 +11,7 @@ export function registerFused(device: Device): void {
   register('PeftActivationGradient', ({ x, dy }, { kind }) => run('PeftActivationGradient', { kind }, [x!, dy!], 1));
   register('PeftGatedActivation', ({ gate, up }, { kind }) => run('PeftGatedActivation', { kind }, [gate!, up!], 1));
   register('PeftGatedActivationGradient', ({ gate, up, dy }, { kind }) => run('PeftGatedActivationGradient', { kind }, [gate!, up!, dy!], 2));
-  register('PeftLayerNorm', ({ x, gamma, beta }: Inputs<'PeftLayerNorm'>, { epsilon }) =>
-    device.scope(() => device.runAll('PeftLayerNorm', { epsilon: { float: epsilon } }, [x!, gamma!, beta ?? device.floats(new Float32Array(0))], 3).map((raw) => device.toTensor(raw))));
+  register('PeftLayerNorm', ({ x, gamma, beta }, { epsilon }) => run('PeftLayerNorm', { epsilon: { float: epsilon } }, [x!, gamma!, beta ?? nothing()], 3));
   register('PeftLayerNormGradient', ({ x, gamma, mean, inverseStd, dy }, { needX, needGamma, needBeta }) =>
     run('PeftLayerNormGradient', { need_x: needX, need_gamma: needGamma, need_beta: needBeta }, [x!, gamma!, mean!, inverseStd!, dy!], 3));
   register('PeftRmsNorm', ({ x, gamma }, { epsilon, gammaOffset }) => run('PeftRmsNorm', { epsilon: { float: epsilon }, gamma_offset: { float: gammaOffset } }, [x!, gamma!], 2));

@@ -16,5 +16,5 @@ export function register<K extends KernelName>(name: K, run: (inputs: Inputs<K>,
   });
 }
 
-/** The gradient of an input that is absent or not asked for. */
+/** An input that is absent, and the gradient of one that is absent or not asked for. */
 export const nothing = (): Tensor => tf.zeros([0]);
