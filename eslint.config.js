@@ -12,5 +12,5 @@ export default tseslint.config(
       'no-console': 'error',
     },
   },
-  { files: ['packages/cli/**', 'packages/native/bin/**', 'tools/**', 'benchmarks/**', 'examples/**', '**/*.test.ts'], rules: { 'no-console': 'off' } },
+  { files: ['packages/cli/**', 'packages/engines/native/bin/**', 'tools/**', 'benchmarks/**', 'examples/**', '**/*.test.ts'], rules: { 'no-console': 'off' } },
 );

@@ -1,9 +1,10 @@
-/** Writes the package.json, tsconfig.json and README.md of a new package: `node tools/make-package.mjs NAME "DESCRIPTION" [dependency…]`. */
+/** Writes the package.json, tsconfig.json and README.md of a new package: `node tools/make-package.mjs [methods/ | engines/]NAME "DESCRIPTION" [dependency…]`. */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 
-const [name, description, ...dependencies] = process.argv.slice(2);
-const folder = new URL(`../packages/${name}/`, import.meta.url);
-if (existsSync(new URL('package.json', folder))) throw new Error(`packages/${name} exists`);
+const [place, description, ...dependencies] = process.argv.slice(2);
+const name = place.split('/').at(-1);
+const folder = new URL(`../packages/${place}/`, import.meta.url);
+if (existsSync(new URL('package.json', folder))) throw new Error(`packages/${place} exists`);
 mkdirSync(new URL('src/', folder), { recursive: true });
 const versions = { '@tensorflow/tfjs': '^4.22.0' };
 const own = dependencies.filter((d) => d.startsWith('@peft/'));
@@ -20,6 +21,6 @@ const manifest = {
 };
 const json = (value) => `${JSON.stringify(value, null, 2)}\n`;
 writeFileSync(new URL('package.json', folder), json(manifest));
-writeFileSync(new URL('tsconfig.json', folder), json({ extends: '../../tsconfig.base.json', compilerOptions: { rootDir: 'src', outDir: 'dist' }, include: ['src'], exclude: ['**/*.test.ts'] }));
+writeFileSync(new URL('tsconfig.json', folder), json({ extends: `${'../'.repeat(place.split('/').length + 1)}tsconfig.base.json`, compilerOptions: { rootDir: 'src', outDir: 'dist' }, include: ['src'], exclude: ['**/*.test.ts'] }));
 if (!existsSync(new URL('README.md', folder))) writeFileSync(new URL('README.md', folder), `# @peft/${name}\n\n${description}.\n`);
 if (!existsSync(new URL('src/index.ts', folder))) writeFileSync(new URL('src/index.ts', folder), 'export {};\n');

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
-const sources = fileURLToPath(new URL('../../packages/native/native', import.meta.url));
+const sources = fileURLToPath(new URL('../../packages/engines/native/cpp', import.meta.url));
 const compiler = process.env.CXX ?? 'c++';
 const common = ['-std=c++20', '-O3', '-fno-strict-aliasing', '-ffp-contract=off', '-fno-math-errno', '-fno-trapping-math', `-I${sources}`];
 const avx2 = ['-mavx2', '-mfma', '-mf16c'];

@@ -6,7 +6,7 @@ import { loadBinding } from '@peft/native';
 import { measureBfloatError, modelCases } from './bfloat16.js';
 
 const fixtures = fileURLToPath(new URL('../../packages/testing/fixtures', import.meta.url));
-const hasBfloat16 = existsSync(fileURLToPath(new URL('../../packages/native/build/Release/peft_native.node', import.meta.url))) && loadBinding().info().bf16;
+const hasBfloat16 = existsSync(fileURLToPath(new URL('../../packages/engines/native/build/Release/peft_native.node', import.meta.url))) && loadBinding().info().bf16;
 
 // bf16 rounds each operand by at most 2⁻⁹ = 0.2 %; a few layers add that up. T5's softmax has no 1/√d and sharpens it.
 describe.skipIf(!hasBfloat16)("the native engine's bf16 mode stays near the float32 values of the golden cases (skipped: no bf16 instructions or no addon)", () => {

@@ -1,8 +1,9 @@
 /** Packs every package as `npm publish` would, without touching the working tree: one compilation, then `npm pack` of copies. */
 import { execFile } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { promisify } from 'node:util';
+import { packageFolders } from '../packages.mjs';
 
 const run = promisify(execFile);
 
@@ -18,18 +19,17 @@ export interface Manifest {
 
 export const readManifest = (folder: string): Manifest => JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest;
 
-/** Names of the folders of all packages that are published. */
-export const packageFolders = (root: string): string[] =>
-  readdirSync(join(root, 'packages')).filter((folder) => existsSync(join(root, 'packages', folder, 'package.json')) && !readManifest(join(root, 'packages', folder)).private).sort();
+/** Folders of all packages that are published, relative to the root. */
+export const publishedFolders = (root: string): string[] => packageFolders(root).filter((folder) => !readManifest(join(root, folder)).private);
 
 /**
  * @param work an empty folder.
  * @returns package name → path of its tarball.
  */
 export async function packAll(root: string, work: string): Promise<Map<string, string>> {
-  const folders = packageFolders(root);
+  const folders = publishedFolders(root);
   await compile(root, work, folders);
-  for (const folder of folders) stage(join(root, 'packages', folder), join(work, 'stage', folder), join(work, 'compiled', folder, 'src'));
+  for (const folder of folders) stage(join(root, folder), join(work, 'stage', folder), join(work, 'compiled', relative('packages', folder), 'src'));
   mkdirSync(join(work, 'tarballs'));
   const { stdout } = await run('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', join(work, 'tarballs'), ...folders.map((folder) => `./${folder}`)], { cwd: join(work, 'stage'), maxBuffer: 1 << 28 });
   const packed = JSON.parse(stdout) as readonly { name: string; filename: string }[] | Readonly<Record<string, { name: string; filename: string }>>;
@@ -48,7 +48,7 @@ async function compile(root: string, work: string, folders: readonly string[]): 
   const config = {
     extends: join(root, 'tsconfig.base.json'),
     compilerOptions: { customConditions: ['@peft/source'], rootDir: join(root, 'packages'), outDir: join(work, 'compiled'), typeRoots: [join(root, 'node_modules/@types')], noEmitOnError: false },
-    include: folders.map((folder) => join(root, 'packages', folder, 'src')),
+    include: folders.map((folder) => join(root, folder, 'src')),
     exclude: [join(root, 'packages/**/*.test.ts')],
   };
   writeFileSync(join(work, 'tsconfig.json'), JSON.stringify(config));

@@ -2,27 +2,26 @@
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { makePlatformPackage } from '../native-release.js';
-import { packAll, packageFolders, packFolder, readManifest } from './pack.js';
+import { makePlatformPackage } from '../native/native-release.js';
+import { isMethodFolder } from '../packages.mjs';
+import { packAll, packFolder, publishedFolders, readManifest } from './pack.js';
 import { furnish, readmeExample } from './readme-examples.js';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const folders = packageFolders(root);
-/** Packages that are no methods; the examples of their READMEs are run by tests of their own. */
-const OTHERS = ['cli', 'core', 'create-method', 'data', 'errors', 'generation', 'hub', 'layers', 'memory-plan', 'models', 'native', 'ops', 'optim', 'portable', 'predictor', 'tensorflow', 'testing', 'trainer'];
-const methods = folders.filter((folder) => !OTHERS.includes(folder));
+const folders = publishedFolders(root);
+const methods = folders.filter(isMethodFolder);
 
 let work: string;
 /** Where everything was installed. */
 let project: string;
 const platformPackage = `@peft/native-${process.platform}-${process.arch}`;
-const isCompiled = existsSync(join(root, 'packages/native/build/Release/peft_native.node'));
+const isCompiled = existsSync(join(root, 'packages/engines/native/build/Release/peft_native.node'));
 
 beforeAll(async () => {
   work = realpathSync(mkdtempSync(join(tmpdir(), 'peft-packed-')));
@@ -41,7 +40,7 @@ const node = async (...words: string[]): Promise<string> => (await run(process.e
 
 test('each package holds its build, its types and a README, and no sources or tests', () => {
   for (const folder of folders) {
-    const { name } = readManifest(join(root, 'packages', folder));
+    const { name } = readManifest(join(root, folder));
     const installed = join(project, 'node_modules', name);
     expect(existsSync(join(installed, 'README.md')), `${name}: README.md`).toBe(true);
     const files = readdirSync(installed, { recursive: true }) as string[];
@@ -56,7 +55,7 @@ test('there is one copy of TensorFlow.js', () => {
   expect(copies).toHaveLength(1);
 });
 
-const importable = () => folders.map((folder) => readManifest(join(root, 'packages', folder)).name);
+const importable = () => folders.map((folder) => readManifest(join(root, folder)).name);
 
 test('an ESM program imports every package', async () => {
   writeFileSync(join(project, 'all.mjs'), `for (const name of ${JSON.stringify(importable())}) console.log(name, Object.keys(await import(name)).length);`);
@@ -105,7 +104,7 @@ test('strict TypeScript accepts the types, the examples and a CommonJS module, a
   writeFileSync(join(at, 'all.ts'), importable().map((name, i) => `import * as package${i} from '${name}';\nexport { package${i} };\n`).join(''));
   writeFileSync(join(at, 'common.cts'), "import lora = require('@peft/lora');\nimport type { MethodSpec } from '@peft/core';\nexport const spec: MethodSpec = lora.lora({ rank: 4 });\n");
   writeFileSync(join(at, 'misspelt.ts'), "import { lora } from '@peft/lora';\n// @ts-expect-error no such option\nlora({ rnak: 4 });\n");
-  for (const folder of methods) writeFileSync(join(at, `${folder}.ts`), `${readmeExample(root, folder) ?? ''}\nexport {};\n`);
+  for (const folder of methods) writeFileSync(join(at, `${basename(folder)}.ts`), `${readmeExample(root, folder) ?? ''}\nexport {};\n`);
   const files = readdirSync(at).map((file) => join(at, file));
   const program = ts.createProgram(files, { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext, strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, skipLibCheck: false, noEmit: true, types: ['node'], typeRoots: [join(root, 'node_modules/@types')] });
   // TensorFlow.js's own declarations do not pass; ours and the user's must.
@@ -116,8 +115,8 @@ test('strict TypeScript accepts the types, the examples and a CommonJS module, a
 describe('the example of the README', () => {
   test.for(methods)('of %s runs', async (folder) => {
     const example = readmeExample(root, folder);
-    expect(example, `packages/${folder}/README.md has no \`\`\`ts example`).toBeDefined();
-    const at = join(project, 'examples', folder);
+    expect(example, `${folder}/README.md has no \`\`\`ts example`).toBeDefined();
+    const at = join(project, 'examples', basename(folder));
     furnish(root, at);
     const { outputText } = ts.transpileModule(example!, { compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext } });
     writeFileSync(join(at, 'example.mjs'), outputText);

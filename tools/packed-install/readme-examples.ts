@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 /** The first example in TypeScript of a package's README; undefined where it has none. */
 export function readmeExample(root: string, folder: string): string | undefined {
-  return /^```ts\n([\s\S]*?)^```/m.exec(readFileSync(join(root, 'packages', folder, 'README.md'), 'utf8'))?.[1];
+  return /^```ts\n([\s\S]*?)^```/m.exec(readFileSync(join(root, folder, 'README.md'), 'utf8'))?.[1];
 }
 
 /** What the examples name: a small checkpoint `./model`, and tables of texts with their topics. */

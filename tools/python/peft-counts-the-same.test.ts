@@ -1,7 +1,7 @@
 /** The counts of docs/trainable-parameters.md are those of Python's PEFT, on models without weights. */
 import { peftFormat } from '@peft/core';
 import { describe, expect, it } from 'vitest';
-import { attachedTo, COUNTED_METHODS, COUNTED_MODELS, trainableCount } from '../count-parameters.js';
+import { attachedTo, COUNTED_METHODS, COUNTED_MODELS, trainableCount } from '../checks/count-parameters.js';
 import { askPeft, hasPeft, peftTitle } from './python-peft.js';
 
 /** PEFT has no default targets for it there; it gets ours. */

@@ -11,8 +11,8 @@ import { addMethods } from './commands/methods.js';
 import { addPlan } from './commands/plan.js';
 import { addPredict } from './commands/predict.js';
 import { addSetup } from './commands/setup.js';
-import { reportError } from './report-error.js';
-import type { Terminal } from './terminal.js';
+import { reportError } from './terminal/report-error.js';
+import type { Terminal } from './terminal/terminal.js';
 
 /** Runs a command line (without `node peft`). @returns the exit code */
 export async function runCommandLine(argv: readonly string[], terminal: Terminal): Promise<number> {

@@ -1,2 +1,2 @@
 export { runCommandLine } from './command-line.js';
-export { processTerminal, type Terminal } from './terminal.js';
+export { processTerminal, type Terminal } from './terminal/terminal.js';

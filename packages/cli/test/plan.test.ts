@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test, vi } from 'vitest';
-import { byteCount } from '../src/byte-count.js';
+import { byteCount } from '../src/terminal/byte-count.js';
 import { peft } from './fake-terminal.js';
 
 const config = (name: string) => fileURLToPath(new URL(`../../testing/fixtures/autogluon/configs/${name}/config.json`, import.meta.url));

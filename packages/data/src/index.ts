@@ -12,7 +12,7 @@ export { permutation, sampleRows } from './sampling/permutation.js';
 export { restoreRandom, seededRandom, type RandomSeed, type RandomState, type SeededRandom } from './sampling/seeded-random.js';
 
 export { loadTokenizer } from './tokenizer/load-tokenizer.js';
-export type { TokenSequence } from './tokenizer/post-processors.js';
+export type { TokenSequence } from './tokenizer/components/post-processors.js';
 export type { SpecialTokenName, SpecialTokens } from './tokenizer/special-tokens.js';
 export { createTextTokenizer, type EncodeOptions, type TextTokenizer } from './tokenizer/text-tokenizer.js';
 export type { TokenizerJson } from './tokenizer/tokenizer-json.js';
@@ -36,7 +36,7 @@ export { packBatch, type Example, type PackedBatch } from './batches/packed-batc
 
 export { defaultMetric, getMetric, METRICS } from './metrics/get-metric.js';
 export { checkInput, undefinedMetric, type Metric, type MetricInput } from './metrics/metric.js';
-export { mostProbable, scoreProbabilities, type ProbabilityScoreInput } from './metrics/score-probabilities.js';
-export { entitiesOf, entityF1, entityPrecision, entityRecall, type Entity, type TagMetric } from './metrics/entity-metrics.js';
-export { perplexity, type TokenLoss } from './metrics/perplexity.js';
-export { getTextMetric, TEXT_METRICS, type References, type TextMetric } from './metrics/text-metric.js';
+export { mostProbable, scoreProbabilities, type ProbabilityScoreInput } from './metrics/classes/score-probabilities.js';
+export { entitiesOf, entityF1, entityPrecision, entityRecall, type Entity, type TagMetric } from './metrics/classes/entity-metrics.js';
+export { perplexity, type TokenLoss } from './metrics/texts/perplexity.js';
+export { getTextMetric, TEXT_METRICS, type References, type TextMetric } from './metrics/texts/text-metric.js';

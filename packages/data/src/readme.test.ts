@@ -2,7 +2,7 @@ import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { runReadmeExample } from '../../../tools/readme-example.js';
+import { runReadmeExample } from '../../../tools/checks/readme-example.js';
 
 const MODEL = fileURLToPath(new URL('../../testing/fixtures/models/deberta-v2', import.meta.url));
 

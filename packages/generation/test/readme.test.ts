@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { runReadmeExample } from '../../../tools/readme-example.js';
+import { runReadmeExample } from '../../../tools/checks/readme-example.js';
 
 test("the README's example prints what the README says", async () => {
   const { printed, promised } = await runReadmeExample('generation', { inRepository: true });

@@ -1,21 +1,21 @@
-export { adafactor, type AdafactorOptions } from './adafactor.js';
-export { adam, adamw, type AdamOptions } from './adamw.js';
-export { AUTOGLUON_SCHEDULES, autogluonSchedule, autogluonWarmupSteps, type AutogluonScheduleName, type AutogluonScheduleOptions } from './autogluon-schedule.js';
-export { blockQuantizer, STATE_BLOCK, type BlockQuantizer } from './blockwise-8bit.js';
-export { createOptimizer, OPTIMIZER_NAMES, type OptimizerName, type OptimizerOptions } from './create-optimizer.js';
-export { createSchedule, SCHEDULE_NAMES, type ScheduleName, type ScheduleOptions } from './create-schedule.js';
-export { defineOptimizer, elementwise, type ElementwiseKernel, type OptimizerRule, type ParameterState, type UpdateContext } from './define-optimizer.js';
-export { assertRunsOnDevice, deviceStateStore, type DeviceStateOptions, type DeviceStateStore, type StatePages } from './device-state-store.js';
-export { adam8bit, adamw8bit, lion8bit, momentum8bit, type EightBitOptions } from './eight-bit.js';
-export { clipByGlobalNorm, globalNorm, nonFiniteGradients, type Clipping } from './gradients.js';
-export { layerIds, TEXT_LAYER_PATTERNS, type LayerIdOptions, type LayerIds } from './layer-ids.js';
-export { lion, type LionOptions } from './lion.js';
-export { stateBytes, type InitOptions, type Optimizer, type OptimizerState, type UpdateOptions } from './optimizer.js';
-export { type PageSegments, type Segment } from './page-layout.js';
-export { PageFile } from './page-file.js';
-export { pagedStateStore, type PagedStateOptions } from './paged-state-store.js';
-export { isDecayed, layerwiseGroups, loraPlusGroups, singleRateGroups, twoStageGroups, type GroupOptions, type LoraPlusOptions } from './parameter-groups.js';
-export { type Gradients, type ParameterGroup, type TrainableParameter } from './parameter.js';
+export { adafactor, type AdafactorOptions } from './rules/adafactor.js';
+export { adam, adamw, type AdamOptions } from './rules/adamw.js';
+export { AUTOGLUON_SCHEDULES, autogluonSchedule, autogluonWarmupSteps, type AutogluonScheduleName, type AutogluonScheduleOptions } from './schedules/autogluon-schedule.js';
+export { blockQuantizer, STATE_BLOCK, type BlockQuantizer } from './state/blockwise-8bit.js';
+export { createOptimizer, OPTIMIZER_NAMES, type OptimizerName, type OptimizerOptions } from './rules/create-optimizer.js';
+export { createSchedule, SCHEDULE_NAMES, type ScheduleName, type ScheduleOptions } from './schedules/create-schedule.js';
+export { defineOptimizer, elementwise, type ElementwiseKernel, type OptimizerRule, type ParameterState, type UpdateContext } from './rules/define-optimizer.js';
+export { assertRunsOnDevice, deviceStateStore, type DeviceStateOptions, type DeviceStateStore, type StatePages } from './state/device-state-store.js';
+export { adam8bit, adamw8bit, lion8bit, momentum8bit, type EightBitOptions } from './state/eight-bit.js';
+export { clipByGlobalNorm, globalNorm, nonFiniteGradients, type Clipping } from './parameters/gradients.js';
+export { layerIds, TEXT_LAYER_PATTERNS, type LayerIdOptions, type LayerIds } from './parameters/layer-ids.js';
+export { lion, type LionOptions } from './rules/lion.js';
+export { stateBytes, type InitOptions, type Optimizer, type OptimizerState, type UpdateOptions } from './rules/optimizer.js';
+export { type PageSegments, type Segment } from './state/page-layout.js';
+export { PageFile } from './state/page-file.js';
+export { pagedStateStore, type PagedStateOptions } from './state/paged-state-store.js';
+export { isDecayed, layerwiseGroups, loraPlusGroups, singleRateGroups, twoStageGroups, type GroupOptions, type LoraPlusOptions } from './parameters/parameter-groups.js';
+export { type Gradients, type ParameterGroup, type TrainableParameter } from './parameters/parameter.js';
 export {
   constantSchedule,
   cosineSchedule,
@@ -28,9 +28,9 @@ export {
   type ConstantOptions,
   type DecayOptions,
   type LearningRateSchedule,
-} from './schedules.js';
-export { sgd, type SgdOptions } from './sgd.js';
-export { memoryStateStore, type ParameterSlots, type RangeVisitor, type SlotSpec, type StateArray, type StateStore } from './state-store.js';
-export { restoreState, stateTensors } from './state-tensors.js';
-export { type TensorRule } from './tensor-rule.js';
-export { warmupStableDecaySchedule, type PhaseShape, type WarmupStableDecayOptions } from './warmup-stable-decay-schedule.js';
+} from './schedules/schedules.js';
+export { sgd, type SgdOptions } from './rules/sgd.js';
+export { memoryStateStore, type ParameterSlots, type RangeVisitor, type SlotSpec, type StateArray, type StateStore } from './state/state-store.js';
+export { restoreState, stateTensors } from './state/state-tensors.js';
+export { type TensorRule } from './rules/tensor-rule.js';
+export { warmupStableDecaySchedule, type PhaseShape, type WarmupStableDecayOptions } from './schedules/warmup-stable-decay-schedule.js';

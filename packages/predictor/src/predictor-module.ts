@@ -8,9 +8,9 @@ import { lora } from '@peft/lora';
 import { machineMemory, type MachineMemory } from '@peft/memory-plan';
 import { architectures } from '@peft/models';
 import { CLOCK, EVENT_BUS, folderCheckpointStore, memoryCheckpointStore, systemClock, train, TRAINER, type CheckpointStore, type Trainer } from '@peft/trainer';
-import { autogluonMethod, type AutogluonMethod, type AutogluonMethodOptions } from './autogluon-methods.js';
-import { chooseEngine, type EngineChoice, type EngineRequest } from './engine-choice.js';
-import { fullFineTuning } from './full-fine-tuning.js';
+import { autogluonMethod, type AutogluonMethod, type AutogluonMethodOptions } from './methods/autogluon-methods.js';
+import { chooseEngine, type EngineChoice, type EngineRequest } from './engine/engine-choice.js';
+import { fullFineTuning } from './methods/full-fine-tuning.js';
 import { isTableTask, type TaskName } from './tasks/task-names.js';
 
 /** Model families that a checkpoint may be of. */

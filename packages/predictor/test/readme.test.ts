@@ -1,7 +1,7 @@
 import { readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { runReadmeExample } from '../../../tools/readme-example.js';
+import { runReadmeExample } from '../../../tools/checks/readme-example.js';
 import { MODEL, quickRows } from './quick.js';
 
 const csv = (rows: ReturnType<typeof quickRows>): string => ['topic,text', ...rows.map(({ topic, text }) => `${topic},${text}`)].join('\n');

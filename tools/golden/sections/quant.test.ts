@@ -7,7 +7,7 @@ import { check } from './quant.js';
 
 const fixtures = fileURLToPath(new URL('../../../packages/testing/fixtures/', import.meta.url));
 const cases = readdirSync(`${fixtures}quant`).filter((name) => existsSync(`${fixtures}quant/${name}/case.json`));
-const isBuilt = existsSync(fileURLToPath(new URL('../../../packages/native/build/Release/peft_native.node', import.meta.url)));
+const isBuilt = existsSync(fileURLToPath(new URL('../../../packages/engines/native/build/Release/peft_native.node', import.meta.url)));
 const engines = ['portable', ...(isBuilt ? ['native'] : [])];
 
 describe.each(engines)("bitsandbytes' checkpoints on the %s engine compute, train and are written as in Python", (name) => {

@@ -4,10 +4,10 @@ import { check, didYouMean, PeftError } from '@peft/errors';
 import { generateTexts } from '@peft/generation';
 import { ENGINE_NAMES, loadLanguageModel, type EngineName, type LanguageModel } from '@peft/predictor';
 import type { Command } from 'commander';
-import { loadingShown } from '../loading-shown.js';
+import { loadingShown } from '../terminal/loading-shown.js';
 import { loadPlugins, methodModules } from '../method-set.js';
-import type { Terminal } from '../terminal.js';
-import { addWritingFlags, writingOptions, type WritingFlags } from '../writing-flags.js';
+import type { Terminal } from '../terminal/terminal.js';
+import { addWritingFlags, writingOptions, type WritingFlags } from '../options/writing-flags.js';
 
 interface ChatFlags extends WritingFlags { readonly adapter?: string; readonly system?: string; readonly sampling: boolean; readonly engine: string; readonly precision?: string; readonly plugin: readonly string[] }
 

@@ -3,8 +3,8 @@ import type { Command } from 'commander';
 import { PeftError } from '@peft/errors';
 import { chooseEngine, ENGINE_NAMES, type EngineName } from '@peft/predictor';
 import { cacheFolder, findInstallations, probeGpus } from '@peft/tensorflow';
-import { bytes } from '../format.js';
-import type { Terminal } from '../terminal.js';
+import { bytes } from '../terminal/format.js';
+import type { Terminal } from '../terminal/terminal.js';
 
 interface EngineReport {
   readonly engine: EngineName;

@@ -2,11 +2,11 @@
 import type { Command } from 'commander';
 import { ENGINE_NAMES, PeftPredictor, type EngineName } from '@peft/predictor';
 import { check } from '@peft/errors';
-import { table } from '../format.js';
+import { table } from '../terminal/format.js';
 import { loadPlugins, methodModules } from '../method-set.js';
-import { names, readingFlags } from '../names.js';
-import { addWritingFlags, writingOptions, type WritingFlags } from '../writing-flags.js';
-import type { Terminal } from '../terminal.js';
+import { names, readingFlags } from '../options/names.js';
+import { addWritingFlags, writingOptions, type WritingFlags } from '../options/writing-flags.js';
+import type { Terminal } from '../terminal/terminal.js';
 
 interface EvaluateFlags extends WritingFlags { readonly metrics?: string[]; readonly columns?: string[]; readonly header?: boolean; readonly engine: string; readonly plugin: readonly string[]; readonly json?: boolean }
 

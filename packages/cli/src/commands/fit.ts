@@ -4,12 +4,12 @@ import type { TrainEvent } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import { ENGINE_NAMES, isTableTask, parseScalar, PeftPredictor, PRESETS, TASK_NAMES, type EngineName, type TaskName } from '@peft/predictor';
 import { createJsonlLog, createTensorBoardLog } from '@peft/trainer';
-import { bytes, count, duration, table } from '../format.js';
+import { bytes, count, duration, table } from '../terminal/format.js';
 import { loadPlugins, methodModules, methodNamed, methodSettings } from '../method-set.js';
-import { createProgress } from '../progress.js';
-import { names } from '../names.js';
-import { readRunFile, type RunFile } from '../run-file.js';
-import type { Terminal } from '../terminal.js';
+import { createProgress } from '../terminal/progress.js';
+import { names } from '../options/names.js';
+import { readRunFile, type RunFile } from '../options/run-file.js';
+import type { Terminal } from '../terminal/terminal.js';
 
 interface FitFlags {
   readonly config?: string; readonly task?: string; readonly map: string[]; readonly label?: string; readonly text?: string[]; readonly columns?: string[]; readonly header?: boolean; readonly tune?: string; readonly test?: string[]; readonly sample?: string;

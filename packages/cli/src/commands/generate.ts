@@ -6,11 +6,11 @@ import { generateTexts, type GeneratedText } from '@peft/generation';
 import { writeFileAtomic } from '@peft/hub';
 import { ENGINE_NAMES, loadLanguageModel, type EngineName, type LanguageModel } from '@peft/predictor';
 import type { Command } from 'commander';
-import { count } from '../format.js';
+import { count } from '../terminal/format.js';
 import { loadPlugins, methodModules } from '../method-set.js';
-import type { Terminal } from '../terminal.js';
-import { loadingShown } from '../loading-shown.js';
-import { addWritingFlags, unescaped, writingOptions, type WritingFlags } from '../writing-flags.js';
+import type { Terminal } from '../terminal/terminal.js';
+import { loadingShown } from '../terminal/loading-shown.js';
+import { addWritingFlags, unescaped, writingOptions, type WritingFlags } from '../options/writing-flags.js';
 
 interface GenerateFlags extends WritingFlags {
   readonly adapter?: string; readonly prompt?: readonly string[]; readonly file?: string; readonly column?: string; readonly chat?: boolean; readonly system?: string; readonly sampling?: boolean; readonly stream?: boolean;

@@ -6,9 +6,9 @@ import { readModelConfig, resolveModel } from '@peft/hub';
 import { architectures } from '@peft/models';
 import { parseScalar } from '@peft/predictor';
 import { existsSync, statSync } from 'node:fs';
-import { bytes, count, table } from '../format.js';
+import { bytes, count, table } from '../terminal/format.js';
 import { loadPlugins, methodNamed } from '../method-set.js';
-import type { Terminal } from '../terminal.js';
+import type { Terminal } from '../terminal/terminal.js';
 
 interface InspectOptions { readonly method: readonly string[]; readonly option: readonly string[]; readonly head: string; readonly outputs: string; readonly sites?: boolean | string; readonly parameters?: boolean; readonly plugin: readonly string[]; readonly json?: boolean }
 

@@ -10,10 +10,10 @@ import { architectures } from '@peft/models';
 import { assertRunsOnDevice, createOptimizer, OPTIMIZER_NAMES, type OptimizerName } from '@peft/optim';
 import { parseScalar } from '@peft/predictor';
 import { findInstallations, gpuMemory, hasFastBfloat16, probeGpus, visibleGpuMemory, visibleGpus } from '@peft/tensorflow';
-import { table } from '../format.js';
+import { table } from '../terminal/format.js';
 import { loadPlugins, methodNamed } from '../method-set.js';
-import { byteCount } from '../byte-count.js';
-import type { Terminal } from '../terminal.js';
+import { byteCount } from '../terminal/byte-count.js';
+import type { Terminal } from '../terminal/terminal.js';
 
 interface PlanFlags {
   readonly method: string; readonly option: readonly string[]; readonly plugin: readonly string[]; readonly head: string; readonly outputs: string;

@@ -4,11 +4,11 @@ import type { Table } from '@peft/data';
 import { check, PeftError } from '@peft/errors';
 import { writeFileAtomic } from '@peft/hub';
 import { ENGINE_NAMES, PeftPredictor, type EngineName, type PredictOptions } from '@peft/predictor';
-import { count } from '../format.js';
+import { count } from '../terminal/format.js';
 import { loadPlugins, methodModules } from '../method-set.js';
-import { readingFlags } from '../names.js';
-import type { Terminal } from '../terminal.js';
-import { addWritingFlags, writingOptions, type WritingFlags } from '../writing-flags.js';
+import { readingFlags } from '../options/names.js';
+import type { Terminal } from '../terminal/terminal.js';
+import { addWritingFlags, writingOptions, type WritingFlags } from '../options/writing-flags.js';
 
 interface PredictFlags extends WritingFlags { readonly text?: string[]; readonly columns?: string[]; readonly header?: boolean; readonly probabilities?: boolean; readonly embeddings?: boolean; readonly output?: string; readonly engine: string; readonly plugin: readonly string[]; readonly json?: boolean }
 

@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { check } from '@peft/errors';
 import { cacheFolder, DEFAULT_TENSORFLOW, setupTensorflow } from '@peft/tensorflow';
-import type { Terminal } from '../terminal.js';
+import type { Terminal } from '../terminal/terminal.js';
 
 interface SetupFlags { readonly device?: string; readonly tensorflow?: string; readonly from: readonly string[]; readonly tfjsNode?: string; readonly yes?: boolean; readonly json?: boolean }
 

@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { loadTokenizer } from '../tokenizer/load-tokenizer.js';
 import { createChatTemplate, loadChatTemplate, type ChatMessage } from './chat-template.js';
 
-/** Made by transformers' apply_chat_template: tools/make_sequence_cases.py. */
+/** Made by transformers' apply_chat_template: tools/cases/make_sequence_cases.py. */
 const { templates, chats } = JSON.parse(readFileSync(new URL('../sequences/sequence-cases.json', import.meta.url), 'utf8')) as {
   templates: Record<string, string>;
   chats: { template: string; messages: ChatMessage[]; addGenerationPrompt: boolean; variables: Record<string, unknown>; text: string }[];

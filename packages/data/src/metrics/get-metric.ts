@@ -1,10 +1,10 @@
 /** Finds metrics by name. */
 import { didYouMean, PeftError, show } from '@peft/errors';
 import type { ProblemType } from '../columns/problem-type.js';
-import { accuracy, balancedAccuracy, f1Metrics, matthewsCorrelation, precisionMetrics, recallMetrics } from './class-metrics.js';
-import { logLoss } from './log-loss.js';
+import { accuracy, balancedAccuracy, f1Metrics, matthewsCorrelation, precisionMetrics, recallMetrics } from './classes/class-metrics.js';
+import { logLoss } from './classes/log-loss.js';
 import type { Metric } from './metric.js';
-import { multiclassRocAucMetrics, rocAuc } from './roc-auc.js';
+import { multiclassRocAucMetrics, rocAuc } from './classes/roc-auc.js';
 import { meanAbsoluteError, meanSquaredError, medianAbsoluteError, pearson, r2, rootMeanSquaredError, spearman } from './value-metrics.js';
 
 /** All metrics of this package. Others are joined by passing `[...METRICS, mine]` to `getMetric`. */

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { defaultMetric, getMetric, METRICS } from './get-metric.js';
 import type { Metric } from './metric.js';
-import { mostProbable, scoreProbabilities } from './score-probabilities.js';
+import { mostProbable, scoreProbabilities } from './classes/score-probabilities.js';
 
 interface Case {
   readonly name: string;

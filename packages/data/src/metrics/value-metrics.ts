@@ -1,6 +1,6 @@
 /** Metrics of predicted numbers, as scikit-learn and SciPy compute them. */
 import { checkInput, undefinedMetric, type Metric, type MetricInput } from './metric.js';
-import { averageRanks } from './ranks.js';
+import { averageRanks } from './classes/ranks.js';
 
 const valueMetric = (name: string, aliases: readonly string[], optimum: 0 | 1, compute: (labels: ArrayLike<number>, predictions: ArrayLike<number>, n: number) => number): Metric =>
   Object.freeze({

@@ -11,7 +11,7 @@ import { textGroupData } from './text-group-data.js';
 import type { TokenBatch } from './token-data.js';
 import { tagsOf, wordData } from './word-data.js';
 
-/** Made by transformers and tokenizers: tools/make_sequence_cases.py. */
+/** Made by transformers and tokenizers: tools/cases/make_sequence_cases.py. */
 const cases = JSON.parse(readFileSync(new URL('./sequence-cases.json', import.meta.url), 'utf8')) as {
   templates: Record<string, string>;
   words: { tokenizer: string; words: string[]; ids: number[]; starts: number[] }[];

@@ -5,7 +5,7 @@
  *   f₁ </s> f₂ </s> …              tokenisers with an end token only, such as T5's
  */
 import { check, PeftError } from '@peft/errors';
-import type { TokenSequence } from '../tokenizer/post-processors.js';
+import type { TokenSequence } from '../tokenizer/components/post-processors.js';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { trimLengths } from './trim-lengths.js';
 

@@ -2,8 +2,8 @@
  * Added tokens: strings such as `[MASK]` that are found in the text before anything else and have ids of their own. Those with
  * `normalized` are looked for in the normalised text, the others in the raw text; the longest at the leftmost place counts.
  */
-import type { Normalizer } from './normalizers.js';
-import { StringTrie } from './string-trie.js';
+import type { Normalizer } from './components/normalizers.js';
+import { StringTrie } from './models/string-trie.js';
 import type { AddedTokenJson } from './tokenizer-json.js';
 
 /** A stretch of text to be tokenised, or the id of an added token. */

@@ -2,10 +2,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PeftError } from '@peft/errors';
-import { invalidTokenizer } from './component-error.js';
-import { convertSentencePiece } from './convert-sentencepiece.js';
-import { convertByteLevel, convertVocabularyText } from './convert-vocabulary.js';
-import { parseSentencePieceModel } from './sentencepiece-model.js';
+import { invalidTokenizer } from './components/component-error.js';
+import { convertSentencePiece } from './conversion/convert-sentencepiece.js';
+import { convertByteLevel, convertVocabularyText } from './conversion/convert-vocabulary.js';
+import { parseSentencePieceModel } from './conversion/sentencepiece-model.js';
 import { specialTokens, tokenizerFamily, type SpecialTokens } from './special-tokens.js';
 import { createTextTokenizer, type TextTokenizer } from './text-tokenizer.js';
 import type { TokenizerConfigJson, TokenizerJson } from './tokenizer-json.js';

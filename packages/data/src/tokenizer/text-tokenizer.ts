@@ -1,12 +1,12 @@
 /** A tokeniser of one checkpoint: texts to token ids and back, exactly as the `tokenizers` library runs the same `tokenizer.json`. */
 import { check } from '@peft/errors';
 import { createSectioner } from './added-tokens.js';
-import { createDecoder } from './decoders.js';
-import { createNormalizer } from './normalizers.js';
-import { createPostProcessor, type TokenSequence } from './post-processors.js';
-import { createPreTokenizer } from './pre-tokenizers.js';
+import { createDecoder } from './components/decoders.js';
+import { createNormalizer } from './components/normalizers.js';
+import { createPostProcessor, type TokenSequence } from './components/post-processors.js';
+import { createPreTokenizer } from './components/pre-tokenizers.js';
 import type { SpecialTokenName, SpecialTokens } from './special-tokens.js';
-import { createModel } from './token-models.js';
+import { createModel } from './models/token-models.js';
 import type { TokenizerJson } from './tokenizer-json.js';
 import { truncatePair } from './truncate-pair.js';
 

@@ -2,7 +2,7 @@
  * Row-wise int8 weights as bitsandbytes' LLM.int8() stores them: w_ri ≈ code_ri·absmax_r/127. The weight is rounded to float16 first,
  * as bitsandbytes does. (The product here keeps its inputs in floating point, so nothing is split off for outliers.)
  */
-import { decodeFloat32, encodeFloat16 } from '../decode-float32.js';
+import { decodeFloat32, encodeFloat16 } from '../weights/decode-float32.js';
 
 export interface Int8Weight {
   /** Signed bytes, row-major. */

@@ -2,8 +2,8 @@
 import { tableFromRows, textGroupData, type Table, type TokenData } from '@peft/data';
 import { didYouMean, PeftError, show } from '@peft/errors';
 import { embeddings, predict, retrievalScore, type Task } from '@peft/trainer';
-import type { Hyperparameters } from '../hyperparameters.js';
-import { runSizes } from '../run-plan.js';
+import type { Hyperparameters } from '../settings/hyperparameters.js';
+import { runSizes } from '../fit/run-plan.js';
 import { textsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools, PredictorTask, TaskTools, WatchedMetric } from './predictor-task.js';
 import { textLength } from './text-length.js';

@@ -3,9 +3,9 @@ import type { HeadOptions, Model } from '@peft/core';
 import type { Metric, Table } from '@peft/data';
 import type { TextGenerationOptions } from '@peft/generation';
 import type { Evaluation, Task, TrainingData } from '@peft/trainer';
-import type { BaseModel } from '../base-model.js';
-import type { Hyperparameters } from '../hyperparameters.js';
-import type { Problem } from '../problem.js';
+import type { BaseModel } from '../model/base-model.js';
+import type { Hyperparameters } from '../settings/hyperparameters.js';
+import type { Problem } from '../settings/problem.js';
 import type { TaskName } from './task-names.js';
 import type { TaskRecord } from './task-record.js';
 

@@ -2,9 +2,9 @@
 import { defaultMetric, getMetric, tableFromRows, type Cell, type Metric, type Table } from '@peft/data';
 import { PeftError } from '@peft/errors';
 import { predict, tableData, type Task } from '@peft/trainer';
-import { checkMetric, labelsOf, type Problem, type RowPrediction } from '../problem.js';
-import { runSizes } from '../run-plan.js';
-import { textSettings, tokenizeRows } from '../text-columns.js';
+import { checkMetric, labelsOf, type Problem, type RowPrediction } from '../settings/problem.js';
+import { runSizes } from '../fit/run-plan.js';
+import { textSettings, tokenizeRows } from '../data/text-columns.js';
 import { EMBEDDING } from './pooled-embedding.js';
 import type { DataTools, PredictorTask, TaskTools } from './predictor-task.js';
 

@@ -2,7 +2,7 @@
 import { entityF1, entityPrecision, entityRecall, tableFromRows, tagsOf, wordData, type Table, type TagMetric, type TokenData, type WordBatch } from '@peft/data';
 import { didYouMean, PeftError, show } from '@peft/errors';
 import { predict, tagScore, tokenClassification, type Task } from '@peft/trainer';
-import { runSizes } from '../run-plan.js';
+import { runSizes } from '../fit/run-plan.js';
 import { listsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools, PredictorTask, TaskTools } from './predictor-task.js';
 import { textLength } from './text-length.js';

@@ -1,6 +1,6 @@
 /** A task as `predictor.json` holds it, and made again from it. */
 import type { Metric } from '@peft/data';
-import { restoreProblem, type ProblemRecord } from '../problem.js';
+import { restoreProblem, type ProblemRecord } from '../settings/problem.js';
 import { causalTask } from './causal-task.js';
 import type { ColumnRoles } from './column-roles.js';
 import { embeddingTask } from './embedding-task.js';

@@ -5,7 +5,7 @@ import { PeftError } from '@peft/errors';
 import { generateTexts, generationDefaults, type Prompt } from '@peft/generation';
 import { readJsonObject } from '@peft/hub';
 import { perplexityScore, predict, type Task, type TrainingData } from '@peft/trainer';
-import { runSizes } from '../run-plan.js';
+import { runSizes } from '../fit/run-plan.js';
 import type { TaskEvaluation, TaskTools, WatchedMetric, WritingOptions } from './predictor-task.js';
 
 export const PERPLEXITY: WatchedMetric = Object.freeze({ name: 'perplexity', greaterIsBetter: false, optimum: 1 });

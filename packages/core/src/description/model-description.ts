@@ -1,0 +1,73 @@
+/** What a model is before any weight is read: its parameters and its sites. */
+import { PeftError } from '@peft/errors';
+import type { Initializer } from '../method/initializers.js';
+import type { ParameterSite, Site, SiteKind, SiteOf } from './sites.js';
+
+/** A tensor of the checkpoint. */
+export interface ParameterSpec {
+  /** The checkpoint's own name. */
+  readonly name: string;
+  /** Logical shape; `[out, in]` for a linear weight also where the file stores `[in, out]`. */
+  readonly shape: readonly number[];
+  /** `matrix` and `table` are frozen by the engine; a `vector` (any small tensor that is used as it is) is a plain tensor. */
+  readonly use: 'matrix' | 'table' | 'vector';
+  readonly transposed?: boolean;
+  /** How to fill it when the checkpoint lacks it (a fresh head). Without, a missing tensor is an error. */
+  readonly init?: Initializer;
+  /** Other names under which checkpoints store it, tried in order. */
+  readonly aliases?: readonly string[];
+  /** It belongs to a norm: no weight decay, and "norm" tuning unfreezes it. */
+  readonly norm?: 'layer' | 'rms';
+}
+
+/** What sits on top of the backbone. */
+export type HeadOptions =
+  | { readonly kind: 'none' }
+  /** One linear layer on the pooled (first or mean) hidden state, as AutoGluon has it. */
+  | { readonly kind: 'pooled-linear'; readonly outputs: number; readonly pooling?: 'first' | 'mean' }
+  /** The family's own classification head, Hugging Face names. */
+  | { readonly kind: 'sequence-classification'; readonly outputs: number }
+  | { readonly kind: 'token-classification'; readonly outputs: number }
+  | { readonly kind: 'masked-lm' }
+  | { readonly kind: 'causal-lm' }
+  | { readonly kind: 'seq2seq-lm' };
+
+export interface ModelDescription {
+  readonly modelType: string;
+  readonly head: HeadOptions;
+  /** D. */
+  readonly hiddenSize: number;
+  readonly vocabularySize: number;
+  /** Blocks of each stack. */
+  readonly layers: { readonly encoder: number; readonly decoder: number };
+  /** Longest input in tokens that the model was made for, absent where there is no bound. */
+  readonly maxPositions?: number;
+  /** In the order in which the reference implementation lists them. */
+  readonly parameters: readonly ParameterSpec[];
+  readonly sites: readonly Site[];
+  /** Modules of the head that every adapter trains and saves (`classifier`, `score`). */
+  readonly headModules: readonly string[];
+  /** Name in checkpoints that lack or have the class prefix (`bert.`). */
+  readonly basePrefix: string;
+}
+
+/** Every parameter as a site of kind `parameter`; its path is the parameter's name. */
+export function parameterSites(description: ModelDescription): ParameterSite[] {
+  const layers = new Map(description.sites.map((site) => [site.path, site.layer]));
+  return description.parameters.map(({ name, shape, norm }) => {
+    const layer = layers.get(name.slice(0, name.lastIndexOf('.')));
+    return { kind: 'parameter', path: name, role: norm ? `norm.${norm}` : 'parameter', shape, ...(layer !== undefined && { layer }) };
+  });
+}
+
+/** The site of a kind at a path. @throws PEFT_SITE_UNKNOWN */
+export function siteAt<K extends SiteKind>(description: ModelDescription, kind: K, path: string): SiteOf<K> {
+  const site = description.sites.find((candidate) => candidate.kind === kind && candidate.path === path);
+  if (!site) throw new PeftError('PEFT_SITE_UNKNOWN', `${description.modelType}: there is no ${kind} site "${path}".`, { hint: 'the forward pass and the list of sites of the architecture disagree' });
+  return site as SiteOf<K>;
+}
+
+/** Number of base parameters (elements). */
+export function parameterCount(description: ModelDescription): number {
+  return description.parameters.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+}

@@ -1,0 +1,152 @@
+/** Adapters as folders: `adapter_config.json`, the weights and a model card, in Hugging Face PEFT's layout or a method's own. */
+import { statSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
+import { PeftError } from '@peft/errors';
+import { openCheckpoint, readJsonObject, writeFileAtomic, writeFolderAtomic, writeSafetensors, type TensorStore } from '@peft/hub';
+import type { Adapter } from '../adapter/adapter.js';
+import { adapterCard, type AdapterCard } from './adapter-card.js';
+import { adapterHubFormat } from './adapter-hub-format.js';
+import { peftFormat } from './peft-format.js';
+import { adapterTensors, assignTensors, isHeadParameter, planTensors } from './adapter-tensors.js';
+import type { AdapterAbout, AdapterFormat, AnyMethod } from './adapter-format.js';
+import { adapterCounts, type Model } from '../model/model.js';
+import type { MethodSpec } from '../method/peft-method.js';
+
+const CONFIG_FILE = 'adapter_config.json';
+
+export interface SaveAdapterOptions extends AdapterAbout, Pick<AdapterCard, 'results' | 'language' | 'license'> {
+  /** Replace what the folder holds. Default false. */
+  readonly overwrite?: boolean;
+  /** Write an adapter whose parameters are still those that it was made with. Default false. */
+  readonly allowUntrained?: boolean;
+  /** Default: the method's own, else PEFT's. */
+  readonly format?: AdapterFormat;
+}
+
+export interface LoadAdapterOptions {
+  /** What to call it. Default: what its file calls it, or `default`. */
+  readonly name?: string;
+  /** The methods that a file may name. */
+  readonly methods: readonly AnyMethod[];
+  /** Formats beside PEFT's, adapter-hub's and those of the methods. */
+  readonly formats?: readonly AdapterFormat[];
+  /** What to attach, where it is known more exactly than the file says (a combination whose parts the file does not name). */
+  readonly spec?: MethodSpec;
+  /** Whether it takes part in training. Default false. */
+  readonly isTrainable?: boolean;
+}
+
+export interface LoadedAdapter {
+  readonly adapter: Adapter;
+  /** Sentences about what the file says and this version does not know. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Writes an adapter: all of the folder or none of it.
+ *
+ * @throws PEFT_ADAPTER_UNKNOWN, PEFT_FOLDER_NOT_EMPTY
+ * @throws PEFT_ADAPTER_EMPTY it has no parameters. @throws PEFT_ADAPTER_UNTRAINED none has changed since it was made.
+ * @throws PEFT_ADAPTER_NOT_FINITE a value is infinite or no number.
+ */
+export async function saveAdapter(model: Model, adapterName: string, folder: string, options: SaveAdapterOptions = {}): Promise<void> {
+  const adapter = model.adapter(adapterName);
+  const parameters = [...adapter.parameters.values()].filter(({ saved }) => saved);
+  if (parameters.length === 0) throw new PeftError('PEFT_ADAPTER_EMPTY', `adapter "${adapterName}" has no parameters to save.`);
+  if (!options.allowUntrained && !parameters.some((parameter) => parameter.hasChanged())) {
+    throw new PeftError('PEFT_ADAPTER_UNTRAINED', `adapter "${adapterName}" was never trained: each of its ${parameters.length} parameters is as it was made.`, { hint: 'train it first, or pass allowUntrained: true' });
+  }
+  const format = options.format ?? adapter.parts.map(({ part }) => part.method.format).find((own) => own !== undefined) ?? peftFormat;
+  const tensors = adapterTensors(model, adapter, format);
+  const config = format.writeConfig(adapter, options);
+  const headKeys = new Set(parameters.filter((parameter) => isHeadParameter(format, model.description, parameter)).map((parameter) => format.keyOf(adapter, parameter)));
+  const safetensors = (names: readonly string[]) => names.find((name) => name.endsWith('.safetensors'))!;
+  const card = adapterCard(adapter, { ...adapterCounts(model.description, [adapter]), ...options });
+  await writeFolderAtomic(folder, async (temporary) => {
+    await writeFileAtomic(join(temporary, format.configFile ?? CONFIG_FILE), sortedJson(config, format.floatKeys));
+    await writeSafetensors(join(temporary, safetensors(format.weightFiles)), tensors.filter(({ name }) => !headKeys.has(name)));
+    if (format.head && headKeys.size > 0) {
+      await writeFileAtomic(join(temporary, format.head.configFile), sortedJson(format.head.writeConfig(adapter, options)));
+      await writeSafetensors(join(temporary, safetensors(format.head.weightFiles)), tensors.filter(({ name }) => headKeys.has(name)));
+    }
+    await writeFileAtomic(join(temporary, 'README.md'), card);
+  }, { replace: options.overwrite ?? false });
+}
+
+/**
+ * Reads an adapter and puts it on the model as the active one; on failure the model is as before.
+ *
+ * @throws PEFT_ADAPTER_MISSING no such folder, config or weights. @throws PEFT_METHOD_UNKNOWN, PEFT_CONFIG_UNSUPPORTED
+ * @throws PEFT_ADAPTER_MISMATCH it is for another model. @throws PEFT_ADAPTER_INCOMPLETE a tensor is missing.
+ */
+export async function loadAdapter(model: Model, folder: string, options: LoadAdapterOptions): Promise<LoadedAdapter> {
+  const formats = [...new Set([peftFormat, adapterHubFormat, ...(options.formats ?? []), ...options.methods.map(({ format }) => format).filter((format) => format !== undefined)])];
+  const configs = formats.map((candidate) => readJsonObject(join(folder, candidate.configFile ?? CONFIG_FILE)));
+  if (configs.every((found) => found === undefined)) throw new PeftError('PEFT_ADAPTER_MISSING', `${resolve(folder)} holds no adapter_config.json.`, { hint: 'an adapter folder has it beside its weights; PEFT puts adapters with names of their own into subfolders' });
+  const at = formats.findIndex((candidate, i) => configs[i] && candidate.recognises(configs[i]));
+  const [format, config] = [formats[at], configs[at]];
+  if (!format || !config) throw new PeftError('PEFT_METHOD_UNKNOWN', `${folder}: adapter_config.json is of none of the formats at hand (${formats.map(({ name }) => name).join(', ')}).`, { hint: "pass the method's package to loadAdapter" });
+  const store = openWeights(folder, format);
+  try {
+    const spec = options.spec ?? format.readSpec(config, options.methods, model.description, store.names());
+    const plan = planTensors(model, spec, format, store, basename(resolve(folder)));
+    const known = new Set([...Object.keys(format.writeConfig(plan.dry, {})), 'runtime_config']);
+    const warnings = Object.keys(config).filter((key) => !format.hasOpenConfig && !known.has(key)).map((key) => `${basename(resolve(folder))}: adapter_config.json has the unknown option ${JSON.stringify(key)}, which is ignored.`);
+    const name = options.name ?? plainName(format.adapterName?.(config)) ?? 'default';
+    const active = model.activeAdapters;
+    const adapter = model.addAdapter(name, spec, { strict: false, alsoUnfreeze: plan.extra });
+    try {
+      assignTensors(model, adapter, format, plan, store);
+    } catch (error) {
+      model.deleteAdapter(name);
+      model.setActiveAdapters(...active);
+      throw error;
+    }
+    adapter.isTrainable = options.isTrainable ?? false;
+    adapter.source = { format: format.name, config, copies: plan.copies };
+    return { adapter, warnings };
+  } finally {
+    store.close();
+  }
+}
+
+/** A name that a model takes. */
+const plainName = (name: string | undefined): string | undefined => (name !== undefined && /^[A-Za-z0-9][\w-]*$/.test(name) ? name : undefined);
+
+/** The weights, and those of the head where the format stores them apart and the folder has them. */
+function openWeights(folder: string, format: AdapterFormat): TensorStore {
+  const find = (names: readonly string[]) => names.map((name) => join(folder, name)).find((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
+  const file = find(format.weightFiles);
+  if (!file) throw new PeftError('PEFT_ADAPTER_MISSING', `${resolve(folder)} holds none of ${format.weightFiles.join(', ')}.`, { hint: 'fetch or write the adapter again' });
+  const store = openCheckpoint(file);
+  const headFile = format.head && find(format.head.weightFiles);
+  if (!headFile) return store;
+  try {
+    return joined(store, openCheckpoint(headFile));
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+}
+
+function joined(first: TensorStore, second: TensorStore): TensorStore {
+  return {
+    names: () => [...first.names(), ...second.names()],
+    get: (name) => first.get(name) ?? second.get(name),
+    metadata: first.metadata,
+    close: () => {
+      first.close();
+      second.close();
+    },
+  };
+}
+
+/** As Python writes it: keys sorted, two spaces, only ASCII. */
+const sortedJson = (value: unknown, floatKeys: readonly string[] = []): string =>
+  JSON.stringify(sorted(value), null, 2).replace(/^( *"([^"]+)": -?\d+)(,?)$/gm, (line, number: string, key: string, comma: string) => (floatKeys.includes(key) ? `${number}.0${comma}` : line)).replace(/[\u0080-\uffff]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, item]) => [key, sorted(item)]));
+}

@@ -1,0 +1,370 @@
+/** A model: an architecture, its base weights in an engine's hands, and the adapters on it. */
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
+import { didYouMean, PeftError } from '@peft/errors';
+import { quantizedStore } from '@peft/hub';
+import { freezeTensor, memorySource, type Engine, type FrozenWeight } from '@peft/ops';
+import { attachAdapter, type Adapter, type Attachment, type AttachOptions, type OwnedParameter, type WeightHost } from '../adapter/adapter.js';
+import type { Architecture, ModelBatch, ModelOutput } from '../description/architecture.js';
+import { parameterCount, type HeadOptions, type ModelDescription } from '../description/model-description.js';
+import { BASE_ADAPTER } from '../adapter/mixed-batch.js';
+import { ModelRun, type RunHost, type RunOptions } from './model-run.js';
+import type { FittingSpec, MethodSpec, SiteAdapters } from '../method/peft-method.js';
+import { describePooled, forwardPooled } from './pooled-head.js';
+import type { SiteKind } from '../description/sites.js';
+import { isFrozen, loadWeights, type LoadWeightsOptions, type ModelWeights, type WeightStore } from './weights.js';
+
+export interface ModelOptions extends LoadWeightsOptions {
+  /** Default `{ kind: 'none' }`: the bare backbone. */
+  readonly head?: HeadOptions;
+}
+
+/** The description of an architecture under a config, with its head. @throws PEFT_MODEL_HEAD for a head it lacks */
+export function describeModel<Config>(architecture: Architecture<Config>, config: Config, head: HeadOptions = { kind: 'none' }): ModelDescription {
+  if (head.kind === 'pooled-linear') return describePooled(architecture, config, head);
+  if (head.kind !== 'none' && !architecture.heads.includes(head.kind)) {
+    throw new PeftError('PEFT_MODEL_HEAD', `${architecture.family}: there is no "${head.kind}" head.`, { hint: `it has ${['none', 'pooled-linear', ...architecture.heads].join(', ')}` });
+  }
+  return architecture.describe(config, head);
+}
+
+/**
+ * Loads a model. The caller disposes it.
+ *
+ * @param configJson the parsed `config.json`.
+ * @param store its tensors, also those that bitsandbytes quantised (`quantization_config`); may be closed afterwards unless the engine maps the file.
+ * @throws PEFT_MODEL_CONFIG, PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE, PEFT_QUANTIZATION_METHOD, PEFT_QUANTIZATION_CONFIG, PEFT_QUANTIZED_PARTS
+ */
+export function loadModel<Config, Kinds extends SiteKind = SiteKind>(architecture: Architecture<Config, Kinds>, configJson: Readonly<Record<string, unknown>>, store: WeightStore, engine: Engine, options: ModelOptions = {}): ModelWith<Kinds> {
+  const parsed = architecture.parseConfig(configJson);
+  const config = architecture.settle ? architecture.settle(parsed, store) : parsed;
+  const description = describeModel(architecture, config, options.head);
+  const weights = loadWeights(description, store.quantized ? store : quantizedStore(store, configJson['quantization_config']), engine, options);
+  return new Model(architecture as unknown as Architecture<unknown>, config, configJson, description, weights, engine) as ModelWith<Kinds>;
+}
+
+export interface AdapterStatus {
+  readonly name: string;
+  readonly methods: readonly string[];
+  readonly isActive: boolean;
+  readonly isMerged: boolean;
+  readonly isTrainable: boolean;
+  /** Sites where it stands in the forward pass. */
+  readonly sites: number;
+  /** Elements that it adds to the model. */
+  readonly parameters: number;
+  /** Elements that train, the model's own among them. */
+  readonly trainableParameters: number;
+}
+
+export class Model {
+  readonly #adapters = new Map<string, Adapter>();
+  #active: readonly string[] = [];
+  #merged: { readonly names: readonly string[]; readonly weights: ReadonlyMap<string, FrozenWeight | Tensor> } | undefined;
+  /** Weights that adapters were folded into for good. */
+  readonly #folded = new Map<string, FrozenWeight | Tensor>();
+  /** Tables that a forward pass made once for all. */
+  readonly #constants = new Map<string, readonly Tensor[]>();
+  #isDisposed = false;
+
+  /** Use {@link loadModel}. */
+  constructor(
+    readonly architecture: Architecture<unknown>,
+    readonly config: unknown,
+    readonly configJson: Readonly<Record<string, unknown>>,
+    readonly description: ModelDescription,
+    readonly weights: ModelWeights,
+    readonly engine: Engine,
+  ) {}
+
+  get adapterNames(): readonly string[] {
+    return [...this.#adapters.keys()];
+  }
+
+  /** Names of the adapters in force, innermost first. */
+  get activeAdapters(): readonly string[] {
+    return this.#active;
+  }
+
+  /** Adapters folded into the weights, if any. */
+  get mergedAdapters(): readonly string[] {
+    return this.#merged?.names ?? [];
+  }
+
+  /**
+   * Puts an adapter on the model and makes it the active one.
+   * @throws PEFT_ADAPTER_NAME when the name is taken or not a plain word, PEFT_TARGET_NOT_FOUND
+   */
+  addAdapter(name: string, spec: MethodSpec, options: AttachOptions = {}): Adapter {
+    if (!/^[A-Za-z0-9][\w-]*$/.test(name) || name === BASE_ADAPTER) throw new PeftError('PEFT_ADAPTER_NAME', `an adapter's name is letters, digits, "_" and "-", got ${JSON.stringify(name)}.`);
+    if (this.#adapters.has(name)) throw new PeftError('PEFT_ADAPTER_NAME', `there is an adapter "${name}" already.`, { hint: 'delete it first, or choose another name' });
+    this.#refuseMerged('add an adapter');
+    const adapter = attachAdapter(name, spec, this.description, this.#weightHost(), options);
+    this.#adapters.set(name, adapter);
+    this.#active = [name];
+    return adapter;
+  }
+
+  /** @throws PEFT_ADAPTER_UNKNOWN with the nearest names */
+  adapter(name: string): Adapter {
+    const found = this.#adapters.get(name);
+    if (!found) throw new PeftError('PEFT_ADAPTER_UNKNOWN', `there is no adapter "${name}".`, { hint: `${didYouMean(name, this.#adapters.keys())} The model has: ${this.adapterNames.join(', ') || 'none'}.`.trim() });
+    return found;
+  }
+
+  /** Puts adapters in force, the later around the earlier; none for the bare model. */
+  setActiveAdapters(...names: readonly string[]): void {
+    for (const name of names) this.adapter(name);
+    this.#refuseMerged('change the active adapters');
+    this.#active = [...new Set(names)];
+  }
+
+  /** Runs `body` on the bare model. */
+  withAdaptersDisabled<T>(body: () => T): T {
+    const outer = this.#active;
+    const merged = this.#merged;
+    this.#active = [];
+    this.#merged = undefined;
+    try {
+      return body();
+    } finally {
+      this.#active = outer;
+      this.#merged = merged;
+    }
+  }
+
+  deleteAdapter(name: string): void {
+    const adapter = this.adapter(name);
+    this.#refuseMerged('delete an adapter');
+    this.#active = this.#active.filter((other) => other !== name);
+    this.#adapters.delete(name);
+    adapter.dispose();
+  }
+
+  /** Trainable parameters of the active adapters, in the order in which they were made. */
+  trainables(): OwnedParameter[] {
+    return this.#active.map((name) => this.adapter(name)).flatMap(trainablesOf);
+  }
+
+  /** Elements that train, and elements in all: the base model plus what the active adapters added. */
+  parameterCounts(): { readonly trainable: number; readonly total: number } {
+    return adapterCounts(this.description, this.#active.map((name) => this.adapter(name)));
+  }
+
+  /**
+   * Runs the model on a packed batch.
+   * @returns tensors of the enclosing tidy scope: call it inside `tf.tidy`, or dispose them.
+   */
+  forward(batch: ModelBatch, options: RunOptions = {}): ModelOutput {
+    if (this.#isDisposed) throw new PeftError('PEFT_MODEL_DISPOSED', 'the model was disposed of.', { hint: 'load it again' });
+    const run = new ModelRun(this.#runHost(), options);
+    run.useLayout(batch.offsets);
+    if (batch.padding) run.usePadding(batch.padding, batch.offsets);
+    if (batch.decoder) run.useLayout(batch.decoder.offsets);
+    const { head } = this.description;
+    return head.kind === 'pooled-linear' ? forwardPooled(this.architecture, run, this.config, batch, head) : this.architecture.forward(run, this.config, batch);
+  }
+
+  /**
+   * Folds adapters into copies of the weights; the base is kept, so that `unmergeAdapters` is exact. What is merged into a quantised
+   * weight is its dequantised values, in float32: exact beside this base, not beside the weights it was quantised from.
+   * @returns what to tell the user: that quantised weights were merged into.
+   * @throws PEFT_MERGE_INEXACT when a method cannot be merged
+   */
+  mergeAdapters(...names: readonly string[]): { readonly warnings: readonly string[] } {
+    this.#refuseMerged('merge');
+    const chosen = names.length ? names : this.#active;
+    const weights = new Map<string, FrozenWeight | Tensor>();
+    try {
+      mergeInto(weights, chosen.map((name) => this.adapter(name)), (parameter) => this.#base(parameter), this.#weightHost());
+    } catch (error) {
+      for (const weight of weights.values()) weight.dispose();
+      throw error;
+    }
+    this.#merged = { names: chosen, weights };
+    const quantized = [...weights.keys()].filter((name) => isQuantized(this.#base(name)));
+    return { warnings: quantized.length ? [`merged into dequantised weights: ${quantized.length} of the base were quantised and are float32 now (${quantized[0]}${quantized.length > 1 ? ' …' : ''}). They carry the base's rounding; merge into the unquantised checkpoint for the best weights.`] : [] };
+  }
+
+  /** Takes merged adapters out again: the base weights are the very bytes from before. */
+  unmergeAdapters(): void {
+    for (const weight of this.#merged?.weights.values() ?? []) weight.dispose();
+    this.#merged = undefined;
+  }
+
+  /**
+   * Makes merged weights the base and deletes all adapters; new ones go on top.
+   * @returns what `mergeAdapters` returns. @throws PEFT_MERGE_INEXACT; nothing has changed then.
+   */
+  mergeAndUnload(...names: readonly string[]): { readonly warnings: readonly string[] } {
+    const result = this.mergeAdapters(...names);
+    for (const [name, weight] of this.#merged!.weights) {
+      this.#folded.get(name)?.dispose();
+      this.#folded.set(name, isFrozen(weight) ? weight : freezeTensor(weight));
+    }
+    this.#merged = undefined;
+    for (const name of this.adapterNames) this.deleteAdapter(name);
+    return result;
+  }
+
+  /**
+   * Multiplies an adapter's strength (LoRA's scaling) at every site.
+   * @throws PEFT_ADAPTER_SCALE when its methods have no strength to change
+   */
+  rescaleAdapter(name: string, factor: number): void {
+    const attached = [...this.adapter(name).attachments.values()].flat();
+    const scales = attached.flatMap(({ adapter }) => (adapter && 'rescale' in adapter && adapter.rescale ? [adapter] : []));
+    if (!Number.isFinite(factor) || scales.length === 0) {
+      throw new PeftError('PEFT_ADAPTER_SCALE', Number.isFinite(factor) ? `adapter "${name}" has no strength to multiply.` : `an adapter's strength must be multiplied by a finite number, got ${factor}.`, { hint: 'LoRA and its relatives have one' });
+    }
+    for (const adapter of scales) (adapter as { rescale(by: number): void }).rescale(factor);
+  }
+
+  /** A line for each adapter. */
+  adapterStatus(): readonly AdapterStatus[] {
+    return this.adapterNames.map((name) => {
+      const adapter = this.adapter(name);
+      return {
+        name,
+        methods: [...new Set(adapter.parts.map(({ part }) => part.method.name as string))],
+        isActive: this.#active.includes(name),
+        isMerged: this.mergedAdapters.includes(name),
+        isTrainable: adapter.isTrainable,
+        sites: adapter.wrappedSites.length,
+        parameters: adapterCounts(this.description, [adapter]).total - parameterCount(this.description),
+        trainableParameters: adapterCounts(this.description, [adapter]).trainable,
+      };
+    });
+  }
+
+  /** float32 values of a parameter in force: merged, else base; the caller disposes. */
+  readParameter(name: string): Tensor {
+    const merged = this.#merged?.weights.get(name);
+    return merged ? readTensor(merged) : this.#weightHost().readBase(name);
+  }
+
+  /** float32 values of a base parameter, whatever is merged or trained; the caller disposes. */
+  readBaseParameter(name: string): Tensor {
+    return readTensor(this.#base(name));
+  }
+
+  /** Frees base weights and adapters. The engine stays. */
+  dispose(): void {
+    if (this.#isDisposed) return;
+    this.unmergeAdapters();
+    for (const adapter of this.#adapters.values()) adapter.dispose();
+    this.#adapters.clear();
+    this.#active = [];
+    for (const weight of this.#folded.values()) weight.dispose();
+    this.#folded.clear();
+    this.weights.dispose();
+    for (const tensors of this.#constants.values()) tf.dispose([...tensors]);
+    this.#constants.clear();
+    this.#isDisposed = true;
+  }
+
+  #base(name: string): FrozenWeight | Tensor {
+    return this.#folded.get(name) ?? this.weights.get(name);
+  }
+
+  #refuseMerged(what: string): void {
+    if (this.#merged) throw new PeftError('PEFT_ADAPTER_MERGED', `cannot ${what} while ${this.#merged.names.join(', ')} is merged.`, { hint: 'call unmergeAdapters() first' });
+  }
+
+  #runHost(): RunHost {
+    const merged = this.#merged;
+    return {
+      description: this.description,
+      active: merged ? [] : this.#active.map((name) => this.adapter(name)),
+      adapter: (name) => this.adapter(name),
+      baseWeight: (name) => merged?.weights.get(name) ?? this.#base(name),
+      constants: this.#constants,
+    };
+  }
+
+  #weightHost(): WeightHost {
+    return {
+      readBase: (name) => readTensor(this.#base(name)),
+      matrix: (name) => this.#base(name) as FrozenWeight,
+      vector: (name) => this.#base(name) as Tensor,
+      freezeMatrix: (name, weight) => freezeChanged(name, weight, this.engine),
+    };
+  }
+}
+
+/** A model that is known to have sites of these kinds alone: a method that finds none of its own does not compile. */
+export interface ModelWith<Kinds extends SiteKind> extends Model {
+  addAdapter<Needs extends SiteKind>(name: string, spec: MethodSpec<Needs> & FittingSpec<Needs, Kinds>, options?: AttachOptions): Adapter;
+}
+
+/** Counts on a description and adapters put on it, with or without weights. What a method keeps without training it counts as nothing. */
+export function adapterCounts(description: ModelDescription, adapters: readonly Adapter[]): { readonly trainable: number; readonly total: number } {
+  const size = ({ shape }: OwnedParameter) => shape.reduce((product, length) => product * length, 1);
+  const sum = (list: readonly OwnedParameter[]) => list.reduce((total, parameter) => total + size(parameter), 0);
+  const added = adapters.flatMap((adapter) => [...adapter.parameters.values()]).filter(({ origin, trainable }) => origin === 'new' && trainable);
+  return { trainable: sum(adapters.flatMap(trainablesOf)), total: parameterCount(description) + sum(added) };
+}
+
+const trainablesOf = (adapter: Adapter): OwnedParameter[] => (adapter.isTrainable ? [...adapter.parameters.values()].filter(({ trainable }) => trainable) : []);
+
+const isQuantized = (weight: FrozenWeight | Tensor): boolean => isFrozen(weight) && (weight.format === 'nf4' || weight.format === 'fp4' || weight.format === 'int8');
+
+const readTensor = (weight: FrozenWeight | Tensor): Tensor => (isFrozen(weight) ? weight.engine.dequantize(weight) : tf.clone(weight));
+
+/** A changed matrix is kept in float32, whatever the base's format. Disposes `weight`. */
+function freezeChanged(name: string, weight: Tensor2D, engine: Engine): FrozenWeight {
+  const values = Float32Array.from(weight.dataSync()); // once per merged or replaced matrix
+  const { shape } = weight;
+  weight.dispose();
+  return engine.freeze(memorySource(name, shape, values), { format: 'f32' });
+}
+
+/** Unfrozen parameters first (the outermost adapter's counts, as in the forward pass), then what stands on the sites, innermost first. */
+function mergeInto(merged: Map<string, FrozenWeight | Tensor>, adapters: readonly Adapter[], base: (name: string) => FrozenWeight | Tensor, host: WeightHost): void {
+  const current = (name: string): Tensor => readTensor(merged.get(name) ?? base(name));
+  const keep = (name: string, value: Tensor) => {
+    const isMatrix = adapters[0]!.description.parameters.find((spec) => spec.name === name)!.use !== 'vector';
+    const made = isMatrix ? host.freezeMatrix(name, value as Tensor2D) : tf.keep(value);
+    merged.get(name)?.dispose();
+    merged.set(name, made);
+  };
+  for (const adapter of adapters) {
+    for (const { origin, name, value } of adapter.parameters.values()) {
+      if (origin !== 'unfrozen') continue;
+      if (adapter.isEmbeddingOnly(name)) throw new PeftError('PEFT_MERGE_INEXACT', `modulesToSave: ${name} is also the weight of another layer, which keeps the base's values.`, { hint: 'keep the adapter beside the model, or train it with ensureWeightTying: true' });
+      keep(name, readTensor(value));
+    }
+    for (const [name, weight] of adapter.replaced) keep(name, readTensor(weight));
+  }
+  for (const adapter of adapters) {
+    for (const attachment of [...adapter.attachments.values()].flat()) {
+      refuseTied(adapter.description, attachment);
+      mergeSite(attachment, current, keep);
+    }
+  }
+}
+
+/** A table that the output layer or another embedding reads, too, must not change unless the adapter goes along to all of them. */
+function refuseTied({ sites }: ModelDescription, { site, method, adapter }: Attachment): void {
+  if (site.kind !== 'embedding' || (site.tiedTo === undefined && (adapter as SiteAdapters['embedding']).forwardOutput)) return;
+  const other = sites.find((reader) => (reader.kind === 'linear' || reader.kind === 'embedding') && reader.weight === site.weight && reader.path !== site.path && reader.path !== site.tiedTo);
+  if (other) throw new PeftError('PEFT_MERGE_INEXACT', `${method}: ${site.path} is also the weight of ${other.path}, which would change with it.`, { hint: 'keep the adapter beside the model' });
+}
+
+function mergeSite({ site, method, adapter }: { readonly site: Adapter['wrappedSites'][number]; readonly method: string; readonly adapter: unknown }, current: (name: string) => Tensor, keep: (name: string, value: Tensor) => void): void {
+  const merge = (adapter as { merge?: (value: never) => unknown }).merge?.bind(adapter);
+  if (!merge || (site.kind !== 'linear' && site.kind !== 'norm' && site.kind !== 'embedding')) {
+    throw new PeftError('PEFT_MERGE_INEXACT', `${method}: what it does at ${site.path} cannot be merged into the weights.`, { hint: 'keep the adapter beside the model' });
+  }
+  if (site.kind === 'embedding') {
+    keep(site.weight, tf.tidy(() => merge(current(site.weight) as never) as Tensor));
+    return;
+  }
+  const result = tf.tidy(() => {
+    const made = merge({ weight: current(site.weight), ...(site.bias !== undefined && { bias: current(site.bias) }) } as never) as { weight: Tensor; bias?: Tensor };
+    if (made.bias && site.bias === undefined) throw new PeftError('PEFT_MERGE_INEXACT', `${method}: it adds a bias at ${site.path}, which has none to merge it into.`, { hint: 'keep the adapter beside the model' });
+    return { weight: made.weight, ...(made.bias && { bias: made.bias }) };
+  });
+  keep(site.weight, result.weight);
+  if (result.bias && site.bias !== undefined) keep(site.bias, result.bias);
+}

@@ -1,0 +1,203 @@
+/**
+ * The memory plan of a training run: what the process holds at its peak, before anything is loaded.
+ *
+ * peak = runtime + weights + adapters + gradients + optimiser state + max(activations, evaluation, update), where activations are what lives in one
+ * micro-batch's forward and backward pass (`measure-step.ts` runs them without values), evaluation the same of a forward pass alone, and update is what the optimiser's step needs
+ * for the largest parameter while no activation lives. Activations are float32, whatever the precision of the products.
+ * With a GPU there are two such sums, one for the card and one for the process: see `gpu-plan.ts`.
+ */
+import { convertedWeights, type Architecture, type HeadOptions, type MethodSpec, type WeightQuantization } from '@peft/core';
+import { check, PeftError } from '@peft/errors';
+import { readQuantizationConfig } from '@peft/hub';
+import { STORED_BYTES } from '@peft/ops';
+import { adamw, stateBytes, type Optimizer } from '@peft/optim';
+import { gpuPlan, type GpuPlan, type LoadingBytes, type PlannedGpu } from './gpu-plan.js';
+import { machineMemory, type MachineMemory } from './machine-memory.js';
+import { sizeModel, type Checkpointing, type MeasuredModel, type PlannedBatch, type PlannedTask } from '../sizing/measure-step.js';
+import type { SizingKind } from '../sizing/register-sizing-kernels.js';
+import type { PlannedDtype, StoredQuantization } from '../sizing/sizes-store.js';
+
+export type PlannedEngine = 'native' | 'portable' | 'tensorflow';
+
+/** How a run uses memory, beside its model. */
+export interface RunSettings {
+  /** One micro-batch: what is in memory at once. Default: 1 sequence of 128 tokens. */
+  readonly batch?: PlannedBatch;
+  /** What is computed at once without gradients, when the run is scored. Default: nothing. */
+  readonly evaluationBatch?: PlannedBatch;
+  /** Blocks that keep only their inputs. Default none. */
+  readonly checkpointing?: Checkpointing;
+  /** Default AdamW. */
+  readonly optimizer?: Optimizer;
+  /** Bytes of optimiser state that stay in memory (on the GPU, where the state is there); the rest lies in a file (in the machine's memory). Default: all. */
+  readonly residentStateBytes?: number;
+  /** Quantise the base while loading. */
+  readonly quantization?: WeightQuantization;
+}
+
+export interface PlanRequest extends RunSettings {
+  readonly architecture: Architecture<never> | Architecture<unknown>;
+  /** The parsed config.json; no weights are needed. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Default `{ kind: 'none' }`. */
+  readonly head?: HeadOptions;
+  /** What trains; without one the model only runs. */
+  readonly method?: MethodSpec;
+  /** Type of the checkpoint's tensors. Default: config.json's `dtype` or `torch_dtype`, else float32. */
+  readonly storedDtype?: PlannedDtype;
+  /** The checkpoint is quantised already; its linear maps stay as they are. Default: config.json's `quantization_config`. */
+  readonly storedQuantization?: StoredQuantization;
+  /** Whose memory: the native engine has a kernel for each operation, the tensorflow one for some, the portable one for none. Default `native`. */
+  readonly engine?: PlannedEngine;
+  /** Of the products on the tensorflow engine, which converts operands that are stored otherwise. Default float32; elsewhere it takes no memory. */
+  readonly precision?: 'float32' | 'bfloat16';
+  /** The card that the tensorflow engine computes on: the model then lies there. Default: none, it computes in the machine's memory. */
+  readonly gpu?: PlannedGpu;
+  /** Whether the tensorflow engine has the kernels that `peft setup tensorflow` compiles for CPUs. Default: without a GPU. */
+  readonly compiledKernels?: boolean;
+  /** Where the optimiser keeps its state. Default `host`; `device` is the GPU, where there is one. */
+  readonly optimizerStateOn?: 'host' | 'device';
+  readonly task?: PlannedTask;
+  /** Micro-batches that may be taken instead, smallest first. Default: fewer sequences of the same length. */
+  readonly smallerBatches?: readonly Pick<RunSettings, 'batch' | 'evaluationBatch'>[];
+  /** Whether the weights lie in files, which the native engine maps where they stay as they are. Default true. */
+  readonly hasFiles?: boolean;
+  /** What the process takes without model and run. Default: what a fresh process with the engine loaded was measured to take. */
+  readonly runtimeBytes?: number;
+  /** Default: this machine's. */
+  readonly machine?: MachineMemory;
+}
+
+/** Bytes of each part. JSON-safe. */
+export interface MemoryPlan {
+  readonly modelType: string;
+  readonly parameters: number;
+  readonly trainableParameters: number;
+  readonly weightBytes: number;
+  readonly adapterBytes: number;
+  readonly gradientBytes: number;
+  readonly optimizerStateBytes: number;
+  /** In a page file, where the state is paged; in the machine's memory, where the rest is on a GPU. */
+  readonly pagedStateBytes: number;
+  readonly activationBytes: number;
+  /** Of a forward pass without gradients, when the run is scored. */
+  readonly evaluationBytes: number;
+  /** What an optimiser step needs beside its state. */
+  readonly updateBytes: number;
+  /** Node, the libraries and the engine's own scratch memory. */
+  readonly runtimeBytes: number;
+  /** While the weights are read: those that are there, and one tensor more. */
+  readonly loadingPeakBytes: number;
+  /** Of the process, in the machine's memory. */
+  readonly peakBytes: number;
+  readonly machine: MachineMemory;
+  /** What lies on the GPU, where one computes. */
+  readonly gpu?: GpuPlan;
+  /** Whether the peak stays below what the machine has to give, and that of the GPU below what the card has. */
+  readonly fits: boolean;
+}
+
+/** Measured: resident memory of a process with the engine and all packages loaded and one product computed (0.51 GB with TensorFlow), and what a run adds: bookkeeping, and freed tensors that the C library keeps. */
+const RUNTIME_BYTES: Readonly<Record<PlannedEngine, number>> = Object.freeze({ native: 240e6, portable: 260e6, tensorflow: 600e6 });
+/** Assumed: CUDA's libraries are large, and no machine with a card was measured. */
+const GPU_HOST_RUNTIME_BYTES = 2.5e9;
+const KINDS = Object.freeze({ native: 'kernels', portable: 'references' } as const);
+
+const DTYPES: Readonly<Record<string, PlannedDtype>> = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' };
+
+/** A model whose plans are made: several settings share what does not depend on them. */
+export interface Planner {
+  readonly blocks: number;
+  /** Whether the checkpoint itself is quantised. */
+  readonly isStoredQuantized: boolean;
+  plan(settings: RunSettings): MemoryPlan;
+  dispose(): void;
+}
+
+/**
+ * Plans one run.
+ *
+ * @throws PEFT_CONFIG_INVALID, PEFT_MODEL_CONFIG, PEFT_MODEL_HEAD, PEFT_TARGET_NOT_FOUND and what else describing model and method throws
+ * @example
+ * const plan = planMemory({ architecture: llama, config, head: { kind: 'causal-lm' }, method: lora(), batch: { sequences: 4, length: 512 } });
+ * console.log(formatPlan(plan));
+ */
+export function planMemory(request: PlanRequest): MemoryPlan {
+  const planner = createPlanner(request);
+  try {
+    return planner.plan(request);
+  } finally {
+    planner.dispose();
+  }
+}
+
+/** Settings in the request are left out of account: they come with each plan. */
+export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Planner {
+  const { architecture, config, head = { kind: 'none' }, method, engine = 'native', storedQuantization = readQuantizationConfig(config['quantization_config']), task, machine = machineMemory(), hasFiles = true, gpu, compiledKernels = !gpu, optimizerStateOn = 'host', runtimeBytes = gpu ? GPU_HOST_RUNTIME_BYTES : RUNTIME_BYTES[engine] } = request;
+  check.oneOf('memory plan', 'engine', engine, ['native', 'portable', 'tensorflow']);
+  if (gpu && engine !== 'tensorflow') throw new PeftError('PEFT_CONFIG_INVALID', `memory plan: gpu is given, and the ${engine} engine computes on the CPU.`, { hint: "leave gpu out, or set engine to 'tensorflow'" });
+  check.oneOf('memory plan', 'optimizerStateOn', optimizerStateOn, ['host', 'device']);
+  const kind: SizingKind = engine !== 'tensorflow' ? KINDS[engine] : compiledKernels ? 'tensorflow-compiled' : 'tensorflow';
+  const storedDtype = request.storedDtype ?? DTYPES[String(config['dtype'] ?? config['torch_dtype'])] ?? 'F32';
+  const models = new Map<string, MeasuredModel>();
+  const modelFor = (quantization: WeightQuantization | undefined): MeasuredModel => {
+    const key = JSON.stringify(quantization ?? null);
+    const found = models.get(key) ?? sizeModel({ architecture, config, head, storedDtype, kind, ...(request.precision && { precision: request.precision }), ...(method && { method }), ...(quantization && { quantization }), ...(storedQuantization && { storedQuantization }), ...(task && { task }) });
+    models.set(key, found);
+    return found;
+  };
+  const { description } = modelFor(undefined);
+  return {
+    isStoredQuantized: storedQuantization !== undefined,
+    blocks: description.layers.encoder + description.layers.decoder,
+    plan: (settings) => planFor(modelFor(settings.quantization), settings, { engine, storedDtype, machine, hasFiles, runtimeBytes, gpu, optimizerStateOn }),
+    dispose: () => {
+      for (const model of models.values()) model.dispose();
+      models.clear();
+    },
+  };
+}
+
+interface Fixed { readonly engine: PlannedEngine; readonly storedDtype: PlannedDtype; readonly machine: MachineMemory; readonly hasFiles: boolean; readonly runtimeBytes: number; readonly gpu: PlannedGpu | undefined; readonly optimizerStateOn: 'host' | 'device' }
+
+function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): MemoryPlan {
+  const { machine, runtimeBytes } = fixed;
+  const { batch = { sequences: 1, length: 128 }, checkpointing = false, optimizer = adamw(), residentStateBytes = Infinity } = settings;
+  check.positiveInteger('memory plan', 'batch.sequences', batch.sequences);
+  check.positiveInteger('memory plan', 'batch.length', batch.length);
+  const { description, trainables, adapterBytes } = model;
+  const activationBytes = model.measure(batch, checkpointing).peakBytes;
+  const evaluationBytes = settings.evaluationBatch ? model.measureForward(settings.evaluationBatch).peakBytes : 0;
+  const weights = model.weightBytes();
+  const sizes = trainables.map(({ shape }) => shape.reduce((product, size) => product * size, 1));
+  const trainable = sizes.reduce((sum, size) => sum + size, 0);
+  const state = stateBytes(optimizer, trainables.map(({ shape }) => shape));
+  const hasOneMemory = fixed.optimizerStateOn === 'device' && !fixed.gpu; // pages that leave the device stay where they are
+  const optimizerStateBytes = hasOneMemory ? state : Math.min(state, residentStateBytes);
+  const updateBytes = 2 * 4 * sizes.reduce((largest, size) => Math.max(largest, size), 0); // a parameter's values are read, changed, and written anew
+  const gradientBytes = 4 * trainable;
+  const parts = { weightBytes: weights, adapterBytes, gradientBytes, optimizerStateBytes, pagedStateBytes: state - optimizerStateBytes, activationBytes, evaluationBytes, updateBytes };
+  const loading = loadingBytes(model, settings.quantization, fixed);
+  const plan = { modelType: description.modelType, parameters: model.parameters, trainableParameters: trainable, ...parts, runtimeBytes, machine };
+  if (fixed.gpu) {
+    const { peakBytes, loadingPeakBytes, gpu } = gpuPlan(fixed.gpu, { ...parts, runtimeBytes, loadingBytes: loading, optimizerStateOn: fixed.optimizerStateOn });
+    return { ...plan, loadingPeakBytes, peakBytes, gpu, fits: peakBytes <= machine.usableBytes && gpu.fits };
+  }
+  const loadingPeakBytes = runtimeBytes + loading.most;
+  const peakBytes = Math.max(runtimeBytes + weights + adapterBytes + gradientBytes + optimizerStateBytes + Math.max(activationBytes, evaluationBytes, updateBytes), loadingPeakBytes);
+  return { ...plan, loadingPeakBytes, peakBytes, fits: peakBytes <= machine.usableBytes };
+}
+
+/** The most that lives while the weights come one by one: those that are there and the one that is read, unless the engine maps it from its file. */
+function loadingBytes({ description, weightBytesOf, isQuantized }: MeasuredModel, quantization: WeightQuantization | undefined, { storedDtype, engine, hasFiles }: Fixed): LoadingBytes {
+  const changed = quantization ? convertedWeights(description, quantization) : undefined;
+  let [there, most, largest, packed] = [0, 0, 0, 0];
+  for (const { name, use, shape } of description.parameters) {
+    there += weightBytesOf(name);
+    if (isQuantized(name)) packed += weightBytesOf(name);
+    const passes = use !== 'vector' && (engine !== 'native' || !hasFiles || changed?.has(name));
+    const bytes = passes ? shape.reduce((product, size) => product * size, STORED_BYTES[storedDtype]) : 0;
+    [most, largest] = [Math.max(most, there + bytes), Math.max(largest, bytes)];
+  }
+  return { most, largest, packed };
+}

@@ -1,0 +1,77 @@
+/** The options of LoRA, their defaults and checks. */
+import { fullMatch } from '@peft/core';
+import { check, PeftError, show } from '@peft/errors';
+import { loraInitializer, type LoraInitializer } from './variants/lora-init.js';
+
+export interface LoraConfig {
+  /** r: width of the low-rank path. Default 8. */
+  readonly rank: number;
+  /** α: the low-rank path is scaled by α/r. Default: 8. */
+  readonly alpha: number;
+  /** Share of the inputs of the low-rank path that training drops, in [0, 1). Default 0. */
+  readonly dropout: number;
+  /** Which biases of the model train, too: none, all, or those of the targets. Default `none`. */
+  readonly bias: 'none' | 'all' | 'lora_only';
+  /** rsLoRA: scale by α/√r. Default false. */
+  readonly rankStabilized: boolean;
+  /** DoRA: a learned length for each row of the weight, beside its direction. Default false. */
+  readonly dora: boolean;
+  /** The low-rank path has a bias of its own. Default false. */
+  readonly loraBias: boolean;
+  /** A gate per sequence in place of α/r (UniPELT); cannot be merged, and PEFT has no such thing. Default false. */
+  readonly gating: boolean;
+  /** How A and B start: `default`, `gaussian`, `random`, `pissa`, `pissa_niter_16`, `olora`, `loftq`, or a function of one's own. */
+  readonly init: string | LoraInitializer;
+  /** Ranks of modules whose path is the key or ends with it after a dot; the key is a regular expression. The first that matches counts. */
+  readonly rankPattern: Readonly<Record<string, number>>;
+  /** α of such modules. */
+  readonly alphaPattern: Readonly<Record<string, number>>;
+  /** Rows of embeddings to train whole, by module name; a bare list means the word embedding. */
+  readonly trainableTokens?: Readonly<Record<string, readonly number[]>> | readonly number[];
+}
+
+const KEYS: readonly (keyof LoraConfig)[] = ['rank', 'alpha', 'dropout', 'bias', 'rankStabilized', 'dora', 'loraBias', 'gating', 'init', 'rankPattern', 'alphaPattern', 'trainableTokens'];
+
+/** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
+export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
+  check.knownKeys('lora', input, KEYS);
+  const { rank = 8, alpha = 8, dropout = 0, bias = 'none', rankStabilized = false, dora = false, loraBias = false, gating = false, init = 'default', rankPattern = {}, alphaPattern = {}, trainableTokens } = input;
+  check.positiveInteger('lora', 'rank', rank);
+  check.positive('lora', 'alpha', alpha);
+  check.probability('lora', 'dropout', dropout);
+  check.oneOf('lora', 'bias', bias, ['none', 'all', 'lora_only']);
+  check.boolean('lora', 'rankStabilized', rankStabilized);
+  check.boolean('lora', 'dora', dora);
+  check.boolean('lora', 'loraBias', loraBias);
+  check.boolean('lora', 'gating', gating);
+  loraInitializer(init);
+  if (dora && loraBias) throw new PeftError('PEFT_CONFIG_INVALID', 'lora: dora and loraBias exclude each other, got both.', { hint: 'leave out one of them' });
+  if (gating && (dora || loraBias || rankStabilized)) throw new PeftError('PEFT_CONFIG_INVALID', 'lora: gating goes with plain LoRA alone, without dora, loraBias and rankStabilized.', { hint: 'leave out one of them' });
+  for (const [key, value] of Object.entries(rankPattern)) check.positiveInteger('lora', `rankPattern[${JSON.stringify(key)}]`, value);
+  for (const [key, value] of Object.entries(alphaPattern)) check.positive('lora', `alphaPattern[${JSON.stringify(key)}]`, value);
+  for (const key of [...Object.keys(rankPattern), ...Object.keys(alphaPattern)]) patternFor(key);
+  if (trainableTokens !== undefined) checkTokens(trainableTokens);
+  return Object.freeze({ rank, alpha, dropout, bias, rankStabilized, dora, loraBias, gating, init, rankPattern, alphaPattern, ...(trainableTokens !== undefined && { trainableTokens }) });
+}
+
+/** Rank and scaling of a module. */
+export function strengthAt(path: string, config: Pick<LoraConfig, 'rank' | 'alpha' | 'rankStabilized' | 'rankPattern' | 'alphaPattern'>): { readonly rank: number; readonly scaling: number } {
+  const rank = valueAt(path, config.rankPattern) ?? config.rank;
+  const alpha = valueAt(path, config.alphaPattern) ?? config.alpha;
+  return { rank, scaling: alpha / (config.rankStabilized ? Math.sqrt(rank) : rank) };
+}
+
+const patternFor = (key: string): RegExp => fullMatch(`(?:.*\\.)?(?:${key})`);
+
+/** The value of the first key that matches a path. */
+export function valueAt(path: string, pattern: Readonly<Record<string, number>>): number | undefined {
+  const key = Object.keys(pattern).find((candidate) => patternFor(candidate).test(path));
+  return key === undefined ? undefined : pattern[key];
+}
+
+function checkTokens(tokens: NonNullable<LoraConfig['trainableTokens']>): void {
+  const lists = Array.isArray(tokens) ? [tokens] : typeof tokens === 'object' && tokens !== null ? Object.values(tokens) : [undefined];
+  if (!lists.every((list) => Array.isArray(list) && list.length > 0 && list.every((id) => Number.isInteger(id) && id >= 0))) {
+    throw new PeftError('PEFT_CONFIG_INVALID', `lora: trainableTokens must be a list of token ids, or one for each module name, got ${show(tokens)}.`);
+  }
+}

@@ -1,0 +1,51 @@
+/** How the matrices A `[r, in]` and B `[out, r]` of LoRA start. */
+import { kaimingUniform, normal, zeros, type AttachContext, type Initializer, type SiteHandle } from '@peft/core';
+import { didYouMean, PeftError, show } from '@peft/errors';
+import { fastPissaInit, loftqInit, oloraInit, pissaInit } from '../decompositions/lora-decompositions.js';
+
+/** What an initialiser may look at. */
+export interface LoraInitCall {
+  readonly site: SiteHandle<'linear'>;
+  readonly rank: number;
+  /** What the product B·A is multiplied with. */
+  readonly scaling: number;
+  readonly context: AttachContext;
+}
+
+export interface LoraInitializer {
+  readonly name: string;
+  /** `init_lora_weights` in adapter_config.json. */
+  readonly peftValue: boolean | string;
+  /** What else adapter_config.json says of it. */
+  readonly peftConfig?: Readonly<Record<string, unknown>>;
+  /** The start's product s·B·A was taken out of the base weight. Default false. */
+  readonly takesOver?: boolean;
+  /** Chooses the start values; may change the base weight through `context.replaceWeight`. */
+  start(call: LoraInitCall): { readonly a: Initializer; readonly b: Initializer };
+}
+
+/** A kaiming-uniform (a = √5), B zero: the identity at the start. */
+export const defaultInit: LoraInitializer = Object.freeze({ name: 'default', peftValue: true, start: () => ({ a: kaimingUniform, b: zeros }) });
+/** A ~ N(0, 1/r²), B zero, as in the paper's code for diffusion models. */
+export const gaussianInit: LoraInitializer = Object.freeze({ name: 'gaussian', peftValue: 'gaussian', start: ({ rank }: LoraInitCall) => ({ a: normal(1 / rank), b: zeros }) });
+/** A and B both random, so that the adapter does something at once: for tests. */
+export const randomInit: LoraInitializer = Object.freeze({ name: 'random', peftValue: false, start: () => ({ a: kaimingUniform, b: kaimingUniform }) });
+
+const NAMED: Readonly<Record<string, () => LoraInitializer>> = {
+  default: () => defaultInit,
+  gaussian: () => gaussianInit,
+  random: () => randomInit,
+  pissa: () => pissaInit,
+  olora: () => oloraInit,
+  loftq: () => loftqInit(),
+};
+
+/** The initialiser of that name (`pissa_niter_16` for 16 rounds), or the given one itself. @throws PEFT_CONFIG_INVALID */
+export function loraInitializer(init: string | LoraInitializer): LoraInitializer {
+  if (typeof init === 'object' && init !== null && typeof init.start === 'function') return init;
+  const rounds = typeof init === 'string' ? /^pissa_niter_(\d+)$/.exec(init)?.[1] : undefined;
+  if (rounds !== undefined) return fastPissaInit(Number(rounds));
+  if (typeof init === 'string' && Object.hasOwn(NAMED, init)) return NAMED[init]!();
+  const names = [...Object.keys(NAMED), 'pissa_niter_16'];
+  throw new PeftError('PEFT_CONFIG_INVALID', `lora: init must be one of ${names.join(', ')} or an initialiser, got ${show(init)}.`, typeof init === 'string' ? { hint: didYouMean(init, names) || 'pass { name, peftValue, start } for one of your own' } : {});
+}

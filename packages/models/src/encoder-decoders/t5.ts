@@ -1,0 +1,166 @@
+/**
+ * T5 (Raffel et al. 2020): v1.0, v1.1, FLAN-T5 and mT5. Pre-norm blocks with RMS norms and no biases; positions are relative, a bias of the
+ * attention scores that the first block of each stack owns and all share; scores are not scaled by the width of a head.
+ *
+ * Bare, it is the encoder alone. With an unscaled output layer logits are h·Wᵀ, else h·Wᵀ/√D.
+ */
+import { gatherRows, type ActivationName } from '@peft/ops';
+import { defineArchitecture, type HeadOptions, type ModelBatch, type ModelOutput, type ModelRun, type WeightStore } from '@peft/core';
+import { PeftError } from '@peft/errors';
+import { isBare } from '../parts/classification-head.js';
+import { readConfig, type ConfigJson, type ConfigReader } from '../description/config-reader.js';
+import { DescriptionBuilder, within } from '../description/describe.js';
+import { languageModelOutput } from '../parts/lm-head.js';
+import { describeT5Stack, runT5Stack, type T5Tokens } from './t5-stack.js';
+
+export interface T5Config {
+  readonly modelType: string;
+  readonly vocabularySize: number; // V
+  readonly hiddenSize: number; // D
+  readonly headSize: number; // E
+  readonly heads: number; // H
+  readonly feedForwardSize: number; // F
+  readonly encoderLayers: number;
+  readonly decoderLayers: number;
+  readonly relativeBuckets: number;
+  readonly relativeDistance: number;
+  readonly activation: ActivationName;
+  readonly isGated: boolean;
+  readonly dropout: number;
+  readonly classifierDropout: number;
+  readonly epsilon: number;
+  /** The output layer is the embedding. */
+  readonly isTied: boolean;
+  readonly scalesOutput: boolean;
+  readonly decoderStartId: number;
+  readonly endId: number;
+  readonly initializerFactor: number;
+}
+
+export const t5 = defineArchitecture<T5Config>({
+  family: 'T5',
+  modelTypes: ['t5', 'mt5'],
+  heads: ['seq2seq-lm', 'sequence-classification', 'token-classification'],
+  parseConfig: (json: ConfigJson) => parse(readConfig('T5', json)),
+
+  /** transformers 5 calls every T5 tied; whether it is shows in the file: a separate `lm_head.weight` that differs. */
+  settle: (config, store) => ({ ...config, isTied: !hasOwnOutputLayer(store) }),
+
+  describe(config, head) {
+    const { hiddenSize: D, vocabularySize: V } = config;
+    const model = new DescriptionBuilder();
+    const prefix = prefixOf(head);
+    const hasDecoder = usesDecoder(head);
+    const shared = within(prefix, 'shared');
+    model.embedding(shared, { role: 'embedding.table', rows: V, size: D, aliases: ['encoder.embed_tokens.weight', 'decoder.embed_tokens.weight'] });
+    describeT5Stack(model, within(prefix, 'encoder'), shared, config, 'encoder');
+    if (hasDecoder) describeT5Stack(model, within(prefix, 'decoder'), shared, config, 'decoder');
+    const fresh = config.initializerFactor / Math.sqrt(D);
+    if (head.kind === 'seq2seq-lm') model.linear('lm_head', { role: 'head', shape: [V, D], bias: false, isOutputHead: true, ...(config.isTied && { tiedTo: shared + '.weight' }) });
+    if (head.kind === 'sequence-classification') {
+      model.linear('classification_head.dense', { role: 'head.dense', shape: [D, D], fresh });
+      model.linear('classification_head.out_proj', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
+    }
+    if (head.kind === 'token-classification') model.linear('classifier', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
+    return model.build({
+      modelType: config.modelType, head, hiddenSize: D, vocabularySize: V, layers: { encoder: config.encoderLayers, decoder: hasDecoder ? config.decoderLayers : 0 },
+      headModules: head.kind === 'sequence-classification' ? ['classification_head'] : head.kind === 'token-classification' ? ['classifier'] : [], basePrefix: prefix || 'transformer',
+    });
+  },
+
+  forward(run, config, batch) {
+    const { head } = run.description;
+    const prefix = prefixOf(head);
+    const stack = (name: 'encoder' | 'decoder', tokens: T5Tokens, encoded?: ModelBatch['encoded']) => runT5Stack(run, { path: within(prefix, name), stack: name }, config, tokens, encoded);
+    const encoder = batch.encoded ? undefined : stack('encoder', batch);
+    const encoded = batch.encoded ?? { hidden: encoder!.states.at(-1)!, offsets: encoder!.offsets };
+    if (!usesDecoder(head)) {
+      const output: ModelOutput = { ...encoded, ...(run.wantsHiddenStates && encoder && { hiddenStates: encoder.states }) };
+      return isBare(head) ? output : { ...output, logits: run.linear('classifier', run.dropout('classifier', encoded.hidden, config.classifierDropout)) };
+    }
+    const decoder = stack('decoder', decoderTokens(config, head, batch), encoded);
+    const hidden = decoder.states.at(-1)!;
+    const output: ModelOutput = {
+      hidden, offsets: decoder.offsets, encoderHidden: encoded.hidden, encoderOffsets: encoded.offsets,
+      ...(run.wantsHiddenStates && { hiddenStates: decoder.states, ...(encoder && { encoderHiddenStates: encoder.states }) }),
+    };
+    if (head.kind === 'seq2seq-lm') return { ...output, ...languageModelOutput(run, 'lm_head', hidden, { scale: config.scalesOutput ? 1 / Math.sqrt(config.hiddenSize) : 1 }) };
+    return { ...output, logits: classify(run, config, batch, output) };
+  },
+});
+
+const prefixOf = (head: HeadOptions): string => (head.kind === 'sequence-classification' || head.kind === 'token-classification' ? 'transformer' : '');
+const usesDecoder = (head: HeadOptions): boolean => head.kind === 'seq2seq-lm' || head.kind === 'sequence-classification';
+
+function parse(config: ConfigReader): T5Config {
+  const { json } = config;
+  const isMultilingual = json['model_type'] === 'mt5';
+  const encoderLayers = config.size('num_layers', isMultilingual ? 8 : 6);
+  const isTied = config.flag('tie_word_embeddings', !isMultilingual);
+  return {
+    modelType: String(json['model_type'] ?? 't5'),
+    vocabularySize: config.size('vocab_size', isMultilingual ? 250112 : 32128),
+    hiddenSize: config.size('d_model', 512),
+    headSize: config.size('d_kv', 64),
+    heads: config.size('num_heads', isMultilingual ? 6 : 8),
+    feedForwardSize: config.size('d_ff', isMultilingual ? 1024 : 2048),
+    encoderLayers,
+    decoderLayers: config.size('num_decoder_layers', encoderLayers),
+    relativeBuckets: config.size('relative_attention_num_buckets', 32),
+    relativeDistance: config.size('relative_attention_max_distance', 128),
+    ...feedForward(config, isMultilingual ? 'gated-gelu' : 'relu'),
+    dropout: config.rate('dropout_rate', 0.1),
+    classifierDropout: config.rate('classifier_dropout', 0),
+    epsilon: config.positive('layer_norm_epsilon', 1e-6),
+    isTied: isTied && config.flag('scale_decoder_outputs', true),
+    scalesOutput: !isMultilingual && config.flag('scale_decoder_outputs', isTied),
+    decoderStartId: config.tokenId('decoder_start_token_id') ?? config.tokenId('pad_token_id') ?? 0,
+    endId: config.tokenId('eos_token_id') ?? 1,
+    initializerFactor: config.positive('initializer_factor', 1),
+  };
+}
+
+/** `relu`, `gated-gelu` (which means the tanh form), `gated-silu` … */
+function feedForward(config: ConfigReader, fallback: string): Pick<T5Config, 'activation' | 'isGated'> {
+  const value = config.json['feed_forward_proj'] ?? fallback;
+  const [first, second, ...more] = typeof value === 'string' ? value.split('-') : [];
+  if (!first || more.length || (second !== undefined && first !== 'gated')) config.refuse('feed_forward_proj', value, 'an activation or "gated-" and an activation');
+  const isGated = second !== undefined;
+  const name = value === 'gated-gelu' ? 'gelu_new' : (second ?? first);
+  return { activation: readConfig(config.family, { feed_forward_proj: name }).activation('feed_forward_proj'), isGated };
+}
+
+/** Whether the file holds an output layer other than the embedding; read piece by piece, since they differ at once or are a copy. */
+function hasOwnOutputLayer(store: WeightStore): boolean {
+  const output = store.get('lm_head.weight');
+  const embedding = store.get('shared.weight');
+  if (!output || !embedding) return output !== undefined;
+  if (output.byteLength !== embedding.byteLength || output.dtype !== embedding.dtype) return true;
+  const piece = 1 << 20;
+  for (let offset = 0; offset < output.byteLength; offset += piece) {
+    const length = Math.min(piece, output.byteLength - offset);
+    if (Buffer.compare(output.read(offset, length), embedding.read(offset, length)) !== 0) return true;
+  }
+  return false;
+}
+
+/** The decoder's tokens: given, or for a classification the input's own, shifted right behind the start token. */
+function decoderTokens(config: T5Config, head: HeadOptions, batch: ModelBatch): T5Tokens {
+  if (head.kind !== 'sequence-classification') {
+    if (!batch.decoder) throw new PeftError('PEFT_DECODER_MISSING', 'T5: the batch has no tokens for the decoder.', { hint: 'set batch.decoder to the targets shifted right behind the start token' });
+    return batch.decoder;
+  }
+  const inputIds = batch.inputIds.map((_, n) => (batch.offsets.includes(n) ? config.decoderStartId : batch.inputIds[n - 1]!));
+  return { inputIds, offsets: batch.offsets };
+}
+
+/** W_out·tanh(W_dense·h) of the decoder's state at the last end token. `[B, C]` */
+function classify(run: ModelRun, config: T5Config, batch: ModelBatch, { hidden, offsets }: ModelOutput): ModelOutput['hidden'] {
+  const rows = Int32Array.from({ length: offsets.length - 1 }, (_, b) => {
+    const end = batch.inputIds.subarray(batch.offsets[b]!, batch.offsets[b + 1]!).lastIndexOf(config.endId);
+    if (end < 0) throw new PeftError('PEFT_END_TOKEN_MISSING', `T5: sequence ${b} has no end token (id ${config.endId}) for the classification head to read.`, { hint: 'tokenise with special tokens, also when truncating' });
+    return offsets[b + 1]! - (batch.offsets[b + 1]! - batch.offsets[b]!) + end; // behind virtual tokens
+  });
+  const dense = run.linear('classification_head.dense', run.dropout('classification_head.dense', gatherRows(hidden, rows), config.classifierDropout), 'tanh');
+  return run.linear('classification_head.out_proj', run.dropout('classification_head.out_proj', dense, config.classifierDropout));
+}

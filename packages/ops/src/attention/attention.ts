@@ -1,0 +1,111 @@
+/**
+ * Scaled dot-product attention (Vaswani et al. 2017) over a packed batch, each sequence to itself or to its partner:
+ *
+ *   y_i = Σ_j p_ij·v_j, p_i = dropout(softmax_j(score(i,j))), score(i,j) = cap(scale·q_i·k_j) + bias(j − i)
+ *
+ * Masks (causal, window), grouped key heads, extra keys that every sequence sees (prefix tuning) and relative biases (T5) are
+ * defined in `AttentionAttributes`. Only logΣexp of each query's scores is kept; the gradient computes the probabilities again:
+ * with δ_i = dy_i·y_i, dscore_ij = p_ij·(dy_i·v_j − δ_i), dq = scale·dscore·k, dk = scale·dscoreᵀ·q, dv = pᵀ·dy.
+ */
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
+import { check, PeftError } from '@peft/errors';
+import { referenceAttention, referenceAttentionGradient } from './attention-reference.js';
+import { differentiable } from '../tape/differentiable.js';
+import { runKernel } from '../tape/kernel.js';
+import type { AttentionAttributes, DropoutAttributes } from '../tape/kernels.js';
+import { checkOffsets } from '../positions/offsets.js';
+
+export interface AttentionOptions {
+  /** `[B+1]` rows of q. */
+  readonly queryOffsets: Int32Array;
+  /** `[B+1]` rows of k and v. Default: `queryOffsets` (self-attention). */
+  readonly keyOffsets?: Int32Array;
+  /** H */
+  readonly heads: number;
+  /** Default H. Query head h reads key head floor(h·keyValueHeads/H). */
+  readonly keyValueHeads?: number;
+  /** Default 1/√E, E the width of a head. */
+  readonly scale?: number;
+  /** Query i sees keys j ≤ i, counted so that the last query stands at the last key. Default false. */
+  readonly causal?: boolean;
+  /** Causal: keys j > i − window are seen. Otherwise: |i − j| ≤ window/2. Default 0: no window. */
+  readonly window?: number;
+  /** Scaled products z become softCap·tanh(z/softCap). Default 0: none. */
+  readonly softCap?: number;
+  /** The score of (i, j) gains values[h, index[j − i + origin]], clipped to the ends of `index`; values `[H, S]`. */
+  readonly bias?: { readonly values: Tensor2D; readonly index: Int32Array; readonly origin: number };
+  /** Keys and values `[P, Hkv·E]` that every query of every sequence sees, before its own. */
+  readonly extra?: { readonly keys: Tensor2D; readonly values: Tensor2D };
+  /** Of the probabilities. */
+  readonly dropout?: DropoutAttributes;
+}
+
+type Input = 'q' | 'k' | 'v' | 'bias' | 'extraKeys' | 'extraValues';
+
+/**
+ * @param q `[Nq, H·E]`. @param k `[Nk, Hkv·E]`. @param v `[Nk, Hkv·E]`.
+ * @returns `[Nq, H·E]`, owned by the enclosing scope.
+ * @throws PEFT_ATTENTION_SHAPE when shapes, heads and offsets do not fit together; PEFT_OFFSETS_INVALID.
+ */
+export function attention(q: Tensor2D, k: Tensor2D, v: Tensor2D, options: AttentionOptions): Tensor2D {
+  const attributes = attributesOf(q, k, v, options);
+  const { bias, extra } = options;
+  const inputs: Record<Input, Tensor | undefined> = { q, k, v, bias: bias?.values, extraKeys: extra?.keys, extraValues: extra?.values };
+  const names = (Object.keys(inputs) as Input[]).filter((name) => inputs[name]);
+  return differentiable<Input, Tensor2D>(
+    inputs,
+    (save) => {
+      const [y, logSumExp] = runKernel('PeftAttention', inputs, attributes, () => referenceAttention(inputs, attributes));
+      save([y!, logSumExp!, ...names.map((name) => inputs[name]!)]);
+      return y!;
+    },
+    ({ dy, saved: [y, logSumExp, ...rest], needs }) => {
+      const kept = Object.fromEntries(names.map((name, i) => [name, rest[i]!])) as Partial<Record<Input, Tensor>>;
+      const all = { ...kept, y: y!, logSumExp: logSumExp!, dy };
+      const gradients = runKernel('PeftAttentionGradient', all, { ...attributes, needBias: needs.bias }, () => referenceAttentionGradient(all, attributes, needs.bias));
+      return Object.fromEntries((Object.keys(inputs) as Input[]).map((name, i) => [name, gradients[i]!]).filter(([name]) => needs[name as Input]));
+    },
+  );
+}
+
+function attributesOf(q: Tensor2D, k: Tensor2D, v: Tensor2D, options: AttentionOptions): AttentionAttributes {
+  const { queryOffsets, keyOffsets = queryOffsets, heads, keyValueHeads = heads, causal = false, window = 0, softCap = 0, bias, extra, dropout } = options;
+  check.positiveInteger('attention', 'heads', heads);
+  check.positiveInteger('attention', 'keyValueHeads', keyValueHeads);
+  const size = q.shape[1] / heads;
+  const { scale = 1 / Math.sqrt(size) } = options;
+  const fits = (name: string, tensor: Tensor2D, shape: readonly [number | undefined, number]) => {
+    if (tensor.shape.length !== 2 || (shape[0] !== undefined && tensor.shape[0] !== shape[0]) || tensor.shape[1] !== shape[1]) {
+      throw shapeError(`${name} has shape [${tensor.shape.join(', ')}], but q is [${q.shape.join(', ')}] with ${heads} heads and ${keyValueHeads} key heads`);
+    }
+  };
+  if (!Number.isInteger(size) || heads % keyValueHeads !== 0) throw shapeError(`a width of ${q.shape[1]}, ${heads} heads and ${keyValueHeads} key heads do not divide`);
+  fits('k', k, [undefined, keyValueHeads * size]);
+  fits('v', v, [k.shape[0], keyValueHeads * size]);
+  if (extra) {
+    fits('extra.keys', extra.keys, [undefined, keyValueHeads * size]);
+    fits('extra.values', extra.values, [extra.keys.shape[0], keyValueHeads * size]);
+  }
+  if (bias && bias.values.shape[0] !== heads) throw shapeError(`bias has ${bias.values.shape[0]} rows for ${heads} heads`);
+  if (bias && bias.index.some((entry) => entry < 0 || entry >= bias.values.shape[1])) throw shapeError(`an entry of bias.index is outside the ${bias.values.shape[1]} columns of bias.values`);
+  if (dropout) check.probability('attention', 'dropout.rate', dropout.rate);
+  checkOffsets('attention', queryOffsets, q.shape[0]);
+  checkOffsets('attention', keyOffsets, k.shape[0]);
+  if (keyOffsets.length !== queryOffsets.length) throw shapeError(`${queryOffsets.length - 1} sequences of queries, ${keyOffsets.length - 1} of keys`);
+  if (causal || window > 0) {
+    for (let b = 1; b < queryOffsets.length; b += 1) {
+      const [queries, keys] = [queryOffsets[b]! - queryOffsets[b - 1]!, keyOffsets[b]! - keyOffsets[b - 1]!];
+      if (queries > keys) throw shapeError(`sequence ${b - 1} has ${queries} queries and ${keys} keys, so under this mask a query would see nothing`);
+    }
+  }
+  return {
+    queryOffsets, keyOffsets, heads, keyValueHeads, scale, causal, window, softCap,
+    ...(bias && { biasIndex: bias.index, biasOrigin: bias.origin }),
+    ...(dropout && dropout.rate > 0 && { dropout }),
+    extra: extra?.keys.shape[0] ?? 0,
+  };
+}
+
+function shapeError(problem: string): PeftError {
+  return new PeftError('PEFT_ATTENTION_SHAPE', `attention: ${problem}.`, { hint: 'q is [Nq, H·E], k and v [Nk, Hkv·E], and H is a multiple of Hkv' });
+}

@@ -1,0 +1,54 @@
+/**
+ * Virtual rows in front of every sequence (prompt tuning): the P rows of `prefix` come before the rows of each of the B sequences.
+ * Gradient: dx takes its own rows of dy, dprefix_p = Σ_b dy at row p of sequence b.
+ */
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
+import { PeftError } from '@peft/errors';
+import { differentiable } from '../tape/differentiable.js';
+import { gatherRows } from './gather-rows.js';
+import { checkOffsets } from '../positions/offsets.js';
+import { sumRows } from './sum-rows.js';
+
+export interface InsertedRows {
+  /** `[N + B·P, D]`, owned by the enclosing scope. */
+  readonly x: Tensor2D;
+  /** `[B+1]`, of the longer sequences. */
+  readonly offsets: Int32Array;
+  /** `[N]`: where row n of the input is now. */
+  readonly ownRows: Int32Array;
+}
+
+/**
+ * @param x `[N, D]`. @param offsets `[B+1]`. @param prefix `[P, D]`.
+ * @throws PEFT_OFFSETS_INVALID; PEFT_PREFIX_SHAPE when the prefix is not as wide as x.
+ */
+export function insertRows(x: Tensor2D, offsets: Int32Array, prefix: Tensor2D): InsertedRows {
+  const [rows, width] = x.shape;
+  const [count, prefixWidth] = prefix.shape;
+  checkOffsets('insertRows', offsets, rows);
+  if (prefixWidth !== width) throw new PeftError('PEFT_PREFIX_SHAPE', `insertRows: the prefix is ${prefixWidth} wide, the sequences ${width}.`, { hint: 'the adapter was probably made for another model' });
+  const longer = offsets.map((offset, b) => offset + b * count);
+  const source = new Int32Array(rows + (offsets.length - 1) * count); // rows of [prefix; x]
+  const ownRows = new Int32Array(rows);
+  const prefixRows: number[] = []; // those of one sequence after another
+  for (let b = 0; b + 1 < offsets.length; b += 1) {
+    for (let p = 0; p < count; p += 1) {
+      source[longer[b]! + p] = p;
+      prefixRows.push(longer[b]! + p);
+    }
+    for (let n = offsets[b]!; n < offsets[b + 1]!; n += 1) {
+      ownRows[n] = n + (b + 1) * count;
+      source[ownRows[n]!] = count + n;
+    }
+  }
+  const inserted = differentiable<'x' | 'prefix', Tensor2D>(
+    { x, prefix },
+    () => gatherRows(tf.concat([prefix, x], 0), source),
+    ({ dy, needs }) => ({
+      ...(needs.x && { x: gatherRows(dy as Tensor2D, ownRows) }),
+      ...(needs.prefix && { prefix: tf.reshape(sumRows(tf.reshape(gatherRows(dy as Tensor2D, Int32Array.from(prefixRows)), [offsets.length - 1, count * width])), [count, width]) }),
+    }),
+  );
+  return { x: inserted, offsets: longer, ownRows };
+}

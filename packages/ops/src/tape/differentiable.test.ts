@@ -1,0 +1,62 @@
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor } from '@tensorflow/tfjs';
+import { seededTensor } from '@peft/testing';
+import { expect, test } from 'vitest';
+import { onEachBackend } from '../../test/on-each-backend.js';
+import { differentiable } from './differentiable.js';
+import { freezeTensor, isFrozenTensor } from '../weights/frozen-tensor.js';
+
+const product = (x: Tensor, y: Tensor, asked: string[] = []) =>
+  differentiable<'x' | 'y'>(
+    { x, y },
+    (save) => {
+      save([x, y]);
+      return tf.mul(x, y);
+    },
+    ({ dy, saved: [a, b], needs }) => {
+      asked.push(Object.entries(needs).filter(([, need]) => need).map(([name]) => name).join());
+      return { ...(needs.x && { x: tf.mul(tf.mul(dy, b!), 1) }), ...(needs.y && { y: tf.mul(dy, a!) }) };
+    },
+  );
+
+onEachBackend('differentiable', () => {
+  test('asks for the gradients of inputs that are not frozen, and of no others', () => {
+    const [x, y] = [seededTensor('x', [3]), freezeTensor(seededTensor('y', [3]))];
+    const asked: string[] = [];
+    expect([...tf.grad((a) => product(a, y, asked))(x).dataSync()]).toEqual([...y.dataSync()]);
+    expect(asked).toEqual(['x']);
+  });
+
+  test('a result of frozen inputs is frozen, leaves nothing on the tape and keeps nothing', () => {
+    const [x, y] = [freezeTensor(seededTensor('x', [3])), freezeTensor(seededTensor('y', [3]))];
+    const w = seededTensor('w', [3]);
+    const gradient = tf.grad((a) => {
+      const before = tf.memory().numTensors;
+      const z = product(x, y);
+      expect(isFrozenTensor(z)).toBe(true);
+      expect(tf.memory().numTensors).toBe(before + 1);
+      return tf.mul(a, z);
+    })(w);
+    expect(gradient).toBeAllclose(tf.mul(x, y));
+  });
+
+  test('a gradient that is dy itself, or the same tensor twice, may be added to others', () => {
+    const sum = (x: Tensor, y: Tensor) => differentiable<'x' | 'y'>({ x, y }, () => tf.add(x, y), ({ dy }) => ({ x: dy, y: dy }));
+    const [x, y] = [seededTensor('x', [3]), seededTensor('y', [3])];
+    const [dx, dy] = tf.grads((a, b) => sum(sum(a!, b!), sum(a!, tf.square(a!))))([x, y]);
+    expect(dx!).toBeAllclose([...x.dataSync()].map((value) => 2 + 2 * value), { atol: 1e-6 });
+    expect([...dy!.dataSync()]).toEqual([1, 1, 1]);
+  });
+
+  test('a second derivative is right, too', () => {
+    const x = tf.tensor1d([2, 3]);
+    const cube = (a: Tensor) => tf.sum(product(product(a, a), a));
+    expect([...tf.grad((a) => tf.sum(tf.grad(cube)(a)))(x).dataSync()]).toEqual([12, 18]); // (x³)″ = 6x
+  });
+
+  test('a gradient that is missing is an error of the operation', () => {
+    const broken = (x: Tensor) => differentiable<'x'>({ x }, () => tf.square(x), () => ({}));
+    expect(() => tf.tidy(() => tf.grad(broken)(tf.ones([2])))).toThrow('returned no gradient for its input "x"');
+    tf.disposeVariables();
+  });
+});

@@ -1,0 +1,94 @@
+/**
+ * The seam between the operations and what computes them.
+ *
+ * An engine is a tfjs backend (activations are ordinary float32 tfjs tensors on it) plus products with frozen weights,
+ * which never become tfjs variables. Every other operation runs on any tfjs backend by its reference; an engine makes
+ * one faster by registering a tfjs kernel of the name in `kernels.ts` for its backend.
+ */
+import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { ActivationName } from '../tape/kernels.js';
+import type { TensorSource } from './tensor-source.js';
+
+/** How a frozen weight's elements are stored. */
+export type WeightFormat = 'f32' | 'f16' | 'bf16' | 'int8' | 'nf4' | 'fp4';
+
+/**
+ * An opaque handle of a base weight that does not train, made and owned by an engine.
+ * `shape` is the logical one: `[out, in]` for a linear map (also when the file stores `[in, out]`), `[rows, D]` for an embedding.
+ */
+export interface FrozenWeight {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly format: WeightFormat;
+  /** Bytes that the weight occupies; a memory-mapped one counts its mapped bytes. */
+  readonly byteLength: number;
+  readonly engine: Engine;
+  readonly isDisposed: boolean;
+  dispose(): void;
+}
+
+export interface FreezeOptions {
+  /** Stored form; default: what the source has (`F32`→`f32`, `F16`→`f16`, `BF16`→`bf16`, `F64`→`f32`). */
+  readonly format?: WeightFormat;
+  /** The source stores `[in, out]` (GPT-2's Conv1D). */
+  readonly transposed?: boolean;
+  /** Elements per block of `nf4` and `fp4`: 32, 64, … 4096. Default 64. */
+  readonly blockSize?: number;
+  /** Quantise the block maxima of `nf4`/`fp4` to 8 bits, too. Default false. */
+  readonly doubleQuantization?: boolean;
+}
+
+/** The parts of an already quantised weight, as bitsandbytes stores them. */
+export interface QuantizedParts {
+  readonly name: string;
+  readonly format: 'nf4' | 'fp4' | 'int8';
+  /** Logical shape `[out, in]`. */
+  readonly shape: readonly number[];
+  /** 4-bit: two codes a byte, even element in the high nibble. int8: one signed byte an element. */
+  readonly packed: Uint8Array;
+  /** 4-bit: maximum of each block, or its 8-bit form. int8: maximum of each row (`SCB`). */
+  readonly absmax: Float32Array | NestedAbsmax;
+  readonly blockSize?: number;
+}
+
+/** Double quantisation: `absmax[i] = map[codes[i]] * nestedAbsmax[floor(i / nestedBlockSize)] + offset`. */
+export interface NestedAbsmax {
+  readonly codes: Uint8Array;
+  readonly map: Float32Array; // [256]
+  readonly nestedAbsmax: Float32Array;
+  readonly nestedBlockSize: number;
+  readonly offset: number;
+}
+
+export interface Engine {
+  /** `portable`, `native`, `tensorflow`, or a third party's. */
+  readonly name: string;
+  /** The tfjs backend that activations live on. Active after `activate()`. */
+  readonly backendName: string;
+  /** Precision of the products' operands; accumulation, norms, softmax, loss and optimiser are float32 always. */
+  readonly precision: 'float32' | 'bfloat16';
+  /** One line for people: device, instruction set, threads. */
+  readonly description: string;
+  /** Makes the engine's tfjs backend the current one. */
+  activate(): Promise<void>;
+  /** Makes a frozen weight from stored bytes. `PEFT_WEIGHT_FORMAT` when the engine lacks the format. */
+  freeze(source: TensorSource, options?: FreezeOptions): FrozenWeight;
+  freezeQuantized(parts: QuantizedParts): FrozenWeight;
+  /** The parts of an `int8`, `nf4` or `fp4` weight, to be written to a file. `PEFT_WEIGHT_FORMAT` for one of another format. */
+  quantizedParts(weight: FrozenWeight): QuantizedParts;
+  /** y = x·Wᵀ + b. x `[N, in]`, b `[out]`, y `[N, out]`; the caller disposes y. */
+  linear(x: Tensor2D, weight: FrozenWeight, bias?: Tensor1D): Tensor2D;
+  /**
+   * y = f(x·Wᵀ + b) in one pass, and the sums x·Wᵀ + b where `keepSums` asks for them (both `[N, out]`; the caller disposes). Optional:
+   * without it the product and the activation run one after the other.
+   */
+  linearActivated?(x: Tensor2D, weight: FrozenWeight, bias: Tensor1D | undefined, kind: ActivationName, keepSums: boolean): { readonly y: Tensor2D; readonly sums?: Tensor2D };
+  /** dx = dy·W. dy `[N, out]`, dx `[N, in]`; the caller disposes dx. */
+  linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D;
+  /** Rows of an embedding: y[n] = W[ids[n]]. y `[N, D]`; the caller disposes. `PEFT_TOKEN_ID_RANGE` for an id outside. */
+  gather(weight: FrozenWeight, ids: Int32Array): Tensor2D;
+  /** The weight as a float32 tensor of its logical shape; the caller disposes. */
+  dequantize(weight: FrozenWeight): Tensor;
+  /** Frees what the engine holds besides weights. Weights still alive then are an error of their owner. */
+  dispose(): void;
+}

@@ -1,0 +1,111 @@
+/** A model that writes, opened for use: a checkpoint with an adapter if wanted, or what a predictor saved. */
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { compose, loadAdapter, override, type App, type Model } from '@peft/core';
+import { loadChatTemplate, type ChatTemplate, type TextTokenizer } from '@peft/data';
+import { check, PeftError } from '@peft/errors';
+import { generationDefaults, samplingDefaults, type GenerationOptions } from '@peft/generation';
+import { readJsonObject } from '@peft/hub';
+import type { Engine } from '@peft/ops';
+import { CLOCK, EVENT_BUS } from '@peft/trainer';
+import { loadBaseModel, openBaseModel, type BaseModel, type EventBody } from './base-model.js';
+import { overrideHyperparameters, resolveHyperparameters } from '../settings/hyperparameters.js';
+import { readPredictor } from '../folder/load-predictor.js';
+import { RECORD_FILE } from '../folder/predictor-folder.js';
+import { ADAPTER_METHODS, ARCHITECTURES, MODEL_RESOLVER, predictorModule } from '../predictor-module.js';
+import { ADAPTER } from './predictor-state.js';
+import type { LoadOptions } from '../settings/predictor-types.js';
+import { startEngine } from '../engine/start-engine.js';
+
+export interface LanguageModel {
+  readonly model: Model;
+  readonly tokenizer: TextTokenizer;
+  /** The base model's `config.json`. */
+  readonly config: Readonly<Record<string, unknown>>;
+  /** Tokens that end a text, and those that the decoder of an encoder-decoder starts with. */
+  readonly ends: Required<Pick<GenerationOptions, 'endIds' | 'startIds'>>;
+  /** How the checkpoint's makers draw tokens; empty where they say nothing. */
+  readonly sampling: ReturnType<typeof samplingDefaults>;
+  /** The checkpoint's own. @throws PEFT_CHAT_TEMPLATE_MISSING */
+  chatTemplate(): ChatTemplate;
+  /** Frees model and engine. */
+  dispose(): void;
+}
+
+export interface LanguageModelOptions extends Pick<LoadOptions, 'engine' | 'precision' | 'threads' | 'signal' | 'onEvent' | 'modules' | 'onListenerError'> {
+  /** Folder of an adapter for the model. */
+  readonly adapter?: string;
+}
+
+/**
+ * @param reference a folder or hub id of a checkpoint with a causal or encoder-decoder language model, or a folder that `PeftPredictor` saved.
+ * @throws PEFT_MODEL_HEAD when the family writes no text, PEFT_CONFIG_INVALID, and what opening models, adapters and predictors throws;
+ *   nothing stays allocated then
+ */
+export async function loadLanguageModel(reference: string, options: LanguageModelOptions = {}): Promise<LanguageModel> {
+  check.knownKeys('loadLanguageModel', options, ['engine', 'precision', 'threads', 'signal', 'onEvent', 'modules', 'onListenerError', 'adapter']);
+  const app = compose(predictorModule(options.onListenerError), ...(options.modules ?? []).map(override));
+  if (options.onEvent) app.get(EVENT_BUS).listen(options.onEvent);
+  const runId = randomUUID();
+  const emit = (event: EventBody): void => app.get(EVENT_BUS).emit({ runId, atMs: app.get(CLOCK).now(), ...event });
+  try {
+    const opened = existsSync(join(reference, RECORD_FILE)) ? await openPredictor(reference, app, emit, options) : await openCheckpoint(reference, app, emit, options);
+    return languageModel(opened, app);
+  } catch (error) {
+    app.dispose();
+    throw error;
+  }
+}
+
+interface Opened { readonly model: Model; readonly engine: Engine; readonly base: BaseModel }
+
+async function openPredictor(path: string, app: App, emit: (event: EventBody) => void, { adapter, ...options }: LanguageModelOptions): Promise<Opened> {
+  if (adapter !== undefined) throw new PeftError('PEFT_CONFIG_INVALID', `predictor: ${path} was saved with an adapter of its own, so that ${adapter} cannot be put on it.`, { hint: 'give the base model with the adapter, or the saved folder alone' });
+  const state = await readPredictor(path, app, emit, options);
+  if (state.task.name === 'causal-lm' || state.task.name === 'seq2seq') return state;
+  state.model.dispose();
+  state.engine.dispose();
+  throw new PeftError('PEFT_MODEL_HEAD', `predictor: ${path} was trained for ${state.task.name}, which writes no text.`, { hint: 'use it with peft predict, or give a language model' });
+}
+
+async function openCheckpoint(reference: string, app: App, emit: (event: EventBody) => void, { adapter, engine: name, precision, threads, signal }: LanguageModelOptions): Promise<Opened> {
+  const base = await openBaseModel(reference, { resolver: app.get(MODEL_RESOLVER), architectures: app.get(ARCHITECTURES), emit, signal });
+  const heads = base.architecture.heads;
+  const kind = heads.includes('seq2seq-lm') ? 'seq2seq-lm' : 'causal-lm';
+  const settings = overrideHyperparameters(resolveHyperparameters(), [{ ...(name && { 'env.engine': name }), ...(precision && { 'env.precision': precision }), ...(threads !== undefined && { 'env.num_threads': threads }) }]);
+  const engine = await startEngine(app, settings, emit);
+  let model: Model | undefined;
+  try {
+    model = loadBaseModel(base, engine, { head: { kind }, seed: 0, emit });
+    if (adapter !== undefined) {
+      const { warnings } = await loadAdapter(model, adapter, { name: ADAPTER, methods: app.get(ADAPTER_METHODS) });
+      for (const message of warnings) emit({ type: 'run/warned', code: 'PEFT_ADAPTER_CONFIG', message });
+    }
+    return { model, engine, base };
+  } catch (error) {
+    model?.dispose();
+    engine.dispose();
+    throw error;
+  }
+}
+
+function languageModel({ model, engine, base: { config, filesFolder, tokenizer } }: Opened, app: App): LanguageModel {
+  const generationConfig = readJsonObject(join(filesFolder, 'generation_config.json'));
+  let isDisposed = false;
+  return Object.freeze<LanguageModel>({
+    model,
+    tokenizer,
+    config,
+    ends: generationDefaults({ config, generationConfig, tokenizer }),
+    sampling: samplingDefaults(generationConfig),
+    chatTemplate: () => loadChatTemplate(filesFolder, tokenizer),
+    dispose() {
+      if (isDisposed) return;
+      isDisposed = true;
+      model.dispose();
+      engine.dispose();
+      app.dispose();
+    },
+  });
+}

@@ -1,0 +1,146 @@
+/** What goes into a predictor and what comes out of it. */
+import type { MethodSpec, Module, TrainEvent } from '@peft/core';
+import type { ColumnType, Label, Metric, ProblemType, Table } from '@peft/data';
+import type { EngineName } from '../engine/engine-choice.js';
+import type { HyperparameterInput } from './hyperparameters.js';
+import type { ColumnRoles } from '../tasks/column-roles.js';
+import type { WritingOptions } from '../tasks/predictor-task.js';
+import type { TaskName } from '../tasks/task-names.js';
+
+/** A file (CSV, TSV, JSON Lines, JSON, Parquet, plain text), a table, or rows as objects. */
+export type PredictorData = string | Table | readonly object[];
+
+export interface PredictorOptions {
+  /** What is to be learnt. Default: `classification` or `regression`, found from the labels. */
+  readonly task?: TaskName;
+  /** Column to be predicted, of classification and regression. */
+  readonly label?: string;
+  /** Which columns the other tasks read, where they have other names: `{ prompt: 'instruction', completion: 'output' }`. */
+  readonly columnRoles?: ColumnRoles;
+  /** Folder that a fit saves into; it must be empty or missing. Without one nothing is written until `save`. */
+  readonly path?: string;
+  /** Default: found from the labels. */
+  readonly problemType?: ProblemType | 'classification';
+  /**
+   * Watched while training and the default of `evaluate`. Default `roc_auc` for two classes, `accuracy` for more, `root_mean_squared_error` for
+   * numbers, `entity_f1` for tags, `perplexity` for language models, `mean_reciprocal_rank` for embeddings.
+   */
+  readonly evalMetric?: string | Metric;
+  /** Named set of hyperparameters; a fit may name another. Default `default`. */
+  readonly presets?: string;
+  /** Settings of every fit; those given to a fit win. */
+  readonly hyperparameters?: HyperparameterInput;
+  /** Replace parts: bind the tokens of `predictorModule` (architectures, methods, metrics, engine, clock, event bus …). */
+  readonly modules?: readonly Module[];
+  /** Told of what a listener of the events threw. Default: nobody. */
+  readonly onListenerError?: (error: unknown) => void;
+}
+
+export interface FitOptions {
+  readonly presets?: string;
+  readonly hyperparameters?: HyperparameterInput;
+  /** Validation data. Default: a part of the training data is held out. */
+  readonly tuningData?: PredictorData;
+  /** Part of the training rows to hold out, in (0, 1). Default: as AutoGluon, 10 to 20 % of few rows, 1 to 10 % of many. */
+  readonly holdoutFraction?: number;
+  /** Names of the columns of files without a header. */
+  readonly columns?: readonly string[];
+  /** Whether the first line of CSV and TSV files names the columns. Default: found from the cells. */
+  readonly header?: boolean;
+  /** Columns to learn from, joined in the table's order. Default: all that hold texts. */
+  readonly textColumns?: readonly string[];
+  /** Types of columns that should not be guessed, `{ comment: 'text' }`. */
+  readonly columnTypes?: Readonly<Record<string, ColumnType>>;
+  /** Train on that many rows, drawn by the seed before anything is held out. */
+  readonly sample?: number;
+  /** Ends the training after its first step past it. */
+  readonly timeLimitSeconds?: number;
+  /** Decides sample, split, order, dropout and fresh weights. Default: `env.seed`, 0. */
+  readonly seed?: number;
+  /** Go on with an interrupted run in the same folder; afresh when it had not come to a checkpoint. Default false. */
+  readonly resume?: boolean;
+  /** Copy the base model's weights into the saved folder. Default true. */
+  readonly standalone?: boolean;
+  /** Ends the run after the present micro-batch, with a checkpoint to resume from; `fit` then throws PEFT_RUN_ABORTED. */
+  readonly signal?: AbortSignal;
+  /** Any PEFT method; wins over `optim.peft`. */
+  readonly method?: MethodSpec;
+}
+
+/** How a file of new data is read. */
+export interface ReadOptions {
+  /** Names of the columns of a file without a header. Default: as in training, where the file has no header with the texts' columns. */
+  readonly columns?: readonly string[];
+  /** Whether the first line of a CSV or TSV file names the columns. Default: found from the cells. */
+  readonly header?: boolean;
+  /** Rejects with its reason once aborted. */
+  readonly signal?: AbortSignal;
+}
+
+export interface EvaluateOptions extends ReadOptions {
+  /** Metrics or their names. Default: the predictor's metric. */
+  readonly metrics?: string | Metric | readonly (string | Metric)[];
+  /** How texts are written, where a metric compares them. Default: greedy. */
+  readonly writing?: WritingOptions;
+  /** Also return the predictions. Default false. */
+  readonly returnPredictions?: boolean;
+}
+
+export interface PredictOptions extends ReadOptions {
+  /** How language models write. Default: greedy, at most `model.hf_text.max_target_len` tokens. */
+  readonly writing?: WritingOptions;
+}
+
+/** Scores by the metrics' names as they were given. */
+export type Scores = Readonly<Record<string, number>>;
+
+export interface ScoredPredictions<P = Label> { readonly scores: Scores; readonly predictions: readonly P[] }
+
+export interface ProbabilityOptions extends ReadOptions {
+  /** False, for two classes: the probability of the positive class alone. Default true. */
+  readonly asMulticlass?: boolean;
+}
+
+export interface SaveOptions {
+  /** Copy the base model's weights too, so that the folder needs nothing else. Default true. */
+  readonly standalone?: boolean;
+}
+
+export interface LoadOptions extends Pick<PredictorOptions, 'modules' | 'onListenerError'> {
+  /** Default `auto`: the best that works here. */
+  readonly engine?: 'auto' | EngineName;
+  readonly precision?: 'auto' | '32' | 'bf16';
+  /** Threads of the native engine. Default: all cores. */
+  readonly threads?: number;
+  /** Folder or hub id of the base model, where it moved since a save with `standalone: false`. */
+  readonly baseModel?: string;
+  /** Told of downloads, loading and warnings; goes on listening to the predictor. */
+  readonly onEvent?: (event: TrainEvent) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** How the last fit went. JSON-safe. */
+export interface FitSummary {
+  readonly metric: string;
+  /** On the validation rows, of the weights that the model has now. */
+  readonly validationScore: number;
+  /** Mean over the last epoch's steps; absent when a resumed run had no step left. */
+  readonly trainingLoss?: number;
+  readonly trainingSeconds: number;
+  /** Optimiser steps done. */
+  readonly steps: number;
+  readonly reason: 'completed' | 'stopped-early';
+  /** Checkpoints (by step) whose mean the weights are. */
+  readonly averagedSteps: readonly number[];
+  readonly trainingRows: number;
+  readonly validationRows: number;
+  readonly peakMemoryBytes: number;
+  /** What was planned before; absent where the engine's memory cannot be planned and in a further fit. */
+  readonly plannedPeakBytes?: number;
+  /** Method that was trained, for instance `ia3_bias`. */
+  readonly method: string;
+  /** What computed it, `native (bf16)`. */
+  readonly engine?: string;
+  readonly trainableParameters: number;
+  readonly totalParameters: number;
+}

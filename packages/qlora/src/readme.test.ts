@@ -1,7 +1,0 @@
-import { expect, it } from 'vitest';
-import { runReadmeExample } from '../../../tools/readme-example.js';
-
-it('the example of the README runs as it is written and prints what it says', async () => {
-  const { printed, promised } = await runReadmeExample('qlora');
-  expect(printed.slice(printed.indexOf('{ trainable')).trim()).toBe(promised!.trim());
-});

@@ -1,0 +1,58 @@
+/** Where a run is: everything beside tensors that it needs to go on exactly. JSON-safe. */
+import { PeftError } from '@peft/errors';
+import type { EarlyStoppingState } from '../validation/early-stopping.js';
+import type { NonFiniteState } from '../step/non-finite-guard.js';
+import type { RunSettings } from '../run/run-settings.js';
+import type { ScoredCheckpoint } from './top-checkpoints.js';
+
+export interface RunState {
+  readonly version: 1;
+  /** Optimiser steps done, those left out for a NaN included. */
+  readonly step: number;
+  /** Epochs done before the present one. */
+  readonly epoch: number;
+  /** Batches of the present epoch's order that are done. */
+  readonly stepInEpoch: number;
+  readonly examples: number;
+  readonly tokens: number;
+  /** Time spent so far, resumed parts added up. */
+  readonly elapsedMs: number;
+  /** The step whose validation check was the last; 0 before the first. */
+  readonly lastCheckStep: number;
+  readonly earlyStopping: EarlyStoppingState;
+  /** The best `topK` checkpoints, in order of time. */
+  readonly top: readonly ScoredCheckpoint[];
+  /** The best check of all. */
+  readonly best?: ScoredCheckpoint;
+  /** Set once early stopping has ended the run: a resumed run ends again. */
+  readonly stopped?: 'patience' | 'threshold';
+  readonly nonFinite: NonFiniteState;
+  /**
+   * Names every random stream of the run with the step and the number of the micro-batch: the streams are functions of these,
+   * so nothing else has to be kept.
+   */
+  readonly seed: number;
+  /** The learning rate of the step to come. */
+  readonly learningRate: number;
+  readonly engine: string;
+  readonly settings: RunSettings;
+  /** sha256 of `settings`. */
+  readonly settingsHash: string;
+}
+
+/** Checks what was read from a file. @throws PEFT_CHECKPOINT_DAMAGED naming what is wrong */
+export function parseRunState(value: unknown, where: string): RunState {
+  const fail = (problem: string): never => {
+    throw new PeftError('PEFT_CHECKPOINT_DAMAGED', `trainer: ${where}: ${problem}.`, { hint: 'resume from another checkpoint, or start again' });
+  };
+  if (typeof value !== 'object' || value === null) return fail('it is not an object');
+  const state = value as Record<string, unknown>;
+  if (state['version'] !== 1) fail(`version ${JSON.stringify(state['version'])} is not 1`);
+  for (const key of ['step', 'epoch', 'stepInEpoch', 'examples', 'tokens', 'elapsedMs', 'lastCheckStep', 'seed']) {
+    if (typeof state[key] !== 'number' || !(state[key] >= 0)) fail(`${key} must be a number of at least 0, got ${JSON.stringify(state[key])}`);
+  }
+  for (const key of ['earlyStopping', 'nonFinite', 'settings']) if (typeof state[key] !== 'object' || state[key] === null) fail(`${key} is missing`);
+  const top = state['top'];
+  if (!Array.isArray(top) || !top.every((entry: Partial<ScoredCheckpoint> | null) => typeof entry?.step === 'number' && typeof entry.score === 'number')) fail('top is not a list of steps and scores');
+  return value as RunState;
+}

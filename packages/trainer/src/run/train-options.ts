@@ -1,0 +1,106 @@
+/** Options of a run, with their defaults. */
+import { check, PeftError } from '@peft/errors';
+import type { Direction } from '../validation/early-stopping.js';
+import type { NonFiniteOptions } from '../step/non-finite-guard.js';
+import type { ValidationInterval } from '../validation/validation-schedule.js';
+
+export interface ValidationOptions extends ValidationInterval {
+  /** The metric of `evaluate`'s result that is watched. */
+  readonly metric: string;
+  /** Whether more (`max`) or less (`min`) is better. */
+  readonly direction: Direction;
+  /** Checks without an improvement after which the run stops. Default: never. */
+  readonly patience?: number;
+  /** An improvement must exceed the best by more than it. Default 0. */
+  readonly minDelta?: number;
+  /** The run stops as soon as the metric is better than it. Default: never. */
+  readonly stoppingThreshold?: number;
+}
+
+/** Which weights the model has at the end. */
+export const SELECTIONS = Object.freeze(['greedy-soup', 'uniform-soup', 'best', 'last'] as const);
+export type Selection = (typeof SELECTIONS)[number];
+
+export interface TrainOptions {
+  /** Passes over the data. Default 1, or no limit when `maxSteps` is given. */
+  readonly epochs?: number;
+  /** Optimiser steps at most. */
+  readonly maxSteps?: number;
+  /** Gradients are scaled down to this global L2 norm; `null` for no clipping. Default 1. */
+  readonly maxGradientNorm?: number | null;
+  /** Blocks that keep only their inputs for the backward pass: all, none, those of these numbers, or all when memory is short (default). */
+  readonly gradientCheckpointing?: boolean | 'auto' | ReadonlySet<number>;
+  /** Whether dropout is live. Default true. */
+  readonly dropout?: boolean;
+  /** Names the random streams of dropout. Default 0. */
+  readonly seed?: number;
+  readonly nonFinite?: NonFiniteOptions;
+  /** Needed with `evaluate`. Without an interval it checks at the end of each epoch. */
+  readonly validation?: ValidationOptions;
+  /** Checkpoints are saved after each check (without validation: each epoch) and every so many steps. Default: no further ones. */
+  readonly checkpointEverySteps?: number;
+  /** How many of the best checkpoints are kept beside the last. Default 3. */
+  readonly topK?: number;
+  /** Default `greedy-soup` with validation, else `last`. */
+  readonly select?: Selection;
+  /** The run stops after the first step past it. Counts from the call, also when resumed. */
+  readonly timeLimitMs?: number;
+  /** Go on from the newest checkpoint of the store, or from that of a step; start afresh when it has none. Default false: the store must be empty. */
+  readonly resume?: boolean | number;
+  /** Further settings that a resumed run must share (the optimiser's, the tokenizer's …), shown by name when they differ. JSON-safe. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+}
+
+export interface ResolvedOptions extends TrainOptions {
+  readonly epochs: number;
+  readonly maxSteps: number;
+  readonly maxGradientNorm: number | null;
+  readonly dropout: boolean;
+  readonly seed: number;
+  readonly topK: number;
+  readonly select: Selection;
+  readonly gradientCheckpointing: boolean | 'auto' | ReadonlySet<number>;
+}
+
+const KEYS: readonly (keyof TrainOptions)[] = ['epochs', 'maxSteps', 'maxGradientNorm', 'gradientCheckpointing', 'dropout', 'seed', 'nonFinite', 'validation', 'checkpointEverySteps', 'topK', 'select', 'timeLimitMs', 'resume', 'settings'];
+
+/** Fills defaults. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
+export function resolveOptions(options: TrainOptions, canEvaluate: boolean): ResolvedOptions {
+  check.knownKeys('trainer', options, KEYS);
+  const { validation, nonFinite } = options;
+  for (const key of ['epochs', 'maxSteps', 'checkpointEverySteps'] as const) if (options[key] !== undefined) check.positiveInteger('trainer', key, options[key]);
+  for (const key of ['topK', 'seed'] as const) if (options[key] !== undefined) check.nonNegativeInteger('trainer', key, options[key]);
+  if (options.maxGradientNorm !== undefined && options.maxGradientNorm !== null) check.positive('trainer', 'maxGradientNorm', options.maxGradientNorm);
+  if (options.timeLimitMs !== undefined) check.positive('trainer', 'timeLimitMs', options.timeLimitMs);
+  if (options.select !== undefined) check.oneOf('trainer', 'select', options.select, SELECTIONS);
+  if (nonFinite?.maxConsecutive !== undefined) check.positiveInteger('trainer', 'nonFinite.maxConsecutive', nonFinite.maxConsecutive);
+  if (nonFinite?.action !== undefined) check.oneOf('trainer', 'nonFinite.action', nonFinite.action, ['skip', 'stop']);
+  if (validation) checkValidation(validation);
+  if (canEvaluate !== (validation !== undefined)) {
+    throw new PeftError('PEFT_CONFIG_INVALID', `trainer: ${canEvaluate ? 'evaluate is given without options.validation' : 'options.validation is given without evaluate'}.`, { hint: 'give both, for instance validation: { metric: "accuracy", direction: "max", everyEpochs: 0.5 }' });
+  }
+  if (!validation && (options.select ?? 'last') !== 'last') throw new PeftError('PEFT_CONFIG_INVALID', `trainer: select "${options.select}" needs a validation to rank checkpoints by.`, { hint: 'give evaluate and options.validation, or select "last"' });
+  return {
+    ...options,
+    epochs: options.epochs ?? (options.maxSteps === undefined ? 1 : Infinity),
+    maxSteps: options.maxSteps ?? Infinity,
+    maxGradientNorm: options.maxGradientNorm === undefined ? 1 : options.maxGradientNorm,
+    dropout: options.dropout ?? true,
+    seed: options.seed ?? 0,
+    topK: options.topK ?? 3,
+    select: options.select ?? (validation ? 'greedy-soup' : 'last'),
+    gradientCheckpointing: options.gradientCheckpointing ?? 'auto',
+    ...(validation && { validation: { ...validation, ...(validation.everySteps === undefined && validation.everyEpochs === undefined && { everyEpochs: 1 }) } }),
+  };
+}
+
+function checkValidation(validation: ValidationOptions): void {
+  check.knownKeys('trainer', validation, ['metric', 'direction', 'patience', 'minDelta', 'stoppingThreshold', 'everySteps', 'everyEpochs']);
+  check.string('trainer', 'validation.metric', validation.metric);
+  check.oneOf('trainer', 'validation.direction', validation.direction, ['max', 'min']);
+  if (validation.everySteps !== undefined) check.positiveInteger('trainer', 'validation.everySteps', validation.everySteps);
+  if (validation.everyEpochs !== undefined) check.positive('trainer', 'validation.everyEpochs', validation.everyEpochs);
+  if (validation.patience !== undefined) check.positiveInteger('trainer', 'validation.patience', validation.patience);
+  if (validation.minDelta !== undefined) check.finite('trainer', 'validation.minDelta', validation.minDelta);
+  if (validation.stoppingThreshold !== undefined) check.finite('trainer', 'validation.stoppingThreshold', validation.stoppingThreshold);
+}

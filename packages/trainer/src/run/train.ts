@@ -1,0 +1,243 @@
+/** The training loop. */
+import { randomUUID } from 'node:crypto';
+import type { ModelBatch, RunEnded } from '@peft/core';
+import { PeftError } from '@peft/errors';
+import type { ParameterGroup } from '@peft/optim';
+import { systemClock } from './clock.js';
+import { isBetter, observeScore, START_OF_EARLY_STOPPING } from '../validation/early-stopping.js';
+import { createGradientAccumulator } from '../step/gradient-accumulator.js';
+import { namedMemoryError } from '../step/memory-exhausted.js';
+import { memoryCheckpointStore } from '../checkpoints/memory-checkpoint-store.js';
+import { NO_NON_FINITE, observeNonFinite } from '../step/non-finite-guard.js';
+import { keyedParameters, type EventBody, type RunContext, type TrainRequest } from './run-context.js';
+import { requireFinite, restoreCheckpoint, saveCheckpoint, stepToResume } from '../checkpoints/run-checkpoints.js';
+import { watchMemory } from './run-memory.js';
+import { dataSettings, hashSettings, jsonSafe, modelSettings, optimizerSettings } from './run-settings.js';
+import { enterTop } from '../checkpoints/top-checkpoints.js';
+import { resolveOptions, type ResolvedOptions, type TrainOptions } from './train-options.js';
+import type { BatchOrder } from '../validation/training-data.js';
+import { runStep, type StepOutcome } from '../step/training-step.js';
+import { isCheckDue } from '../validation/validation-schedule.js';
+import { selectWeights, type SelectedWeights } from '../checkpoints/weight-selection.js';
+
+export interface TrainResult {
+  readonly reason: Exclude<RunEnded['reason'], 'failed'>;
+  /** Optimiser steps done. */
+  readonly step: number;
+  /** Mean loss of the steps that this call did in its last epoch; none when it did no step. */
+  readonly loss?: number;
+  /** The best validation check. */
+  readonly best?: { readonly step: number; readonly score: number };
+  /** What the model has now. */
+  readonly selected: SelectedWeights;
+  readonly durationMs: number;
+  readonly peakMemoryBytes: number;
+}
+
+const PLAIN_GROUP: ParameterGroup = Object.freeze({ learningRateScale: 1, weightDecay: 0 });
+
+/**
+ * Trains the active adapters of a model. Afterwards the model has the selected weights; when the run was aborted, those of the
+ * last step. No tensor is left behind. The caller keeps the model, the bus and the store.
+ *
+ * @throws PEFT_TRAIN_NOTHING_TRAINABLE, PEFT_TRAIN_NO_GRADIENT, PEFT_TRAIN_NO_DATA, PEFT_TRAIN_NOT_FINITE, PEFT_CHECKPOINT_WRITE, PEFT_CHECKPOINT_SETTINGS,
+ * PEFT_CHECKPOINT_EXISTS, PEFT_CONFIG_INVALID, PEFT_MEMORY_EXHAUSTED, PEFT_PAGE_FILE_DISK_FULL, PEFT_PAGE_FILE_MISSING, PEFT_PAGE_FILE_CORRUPT, and what task, data and evaluation throw; `run/ended` says `failed` then.
+ */
+export async function train<B extends ModelBatch>(request: TrainRequest<B>): Promise<TrainResult> {
+  const run = createRun(request);
+  try {
+    await run.store?.prepare?.();
+    const resumedAtStep = await stepToResume(run.store, run.options.resume);
+    if (resumedAtStep !== undefined) await restoreCheckpoint(run as RunContext, resumedAtStep);
+    emitStart(run as RunContext, resumedAtStep);
+    const ended = await loop(run);
+    const selected = ended === 'aborted' ? undefined : await selectWeights(run as RunContext);
+    const reason = selected ? ended : 'aborted';
+    const loss = run.epochLosses.reduce((sum, value) => sum + value, 0) / run.epochLosses.length;
+    const end = { step: run.state.step, durationMs: run.clock.now() - run.startedAtMs, peakMemoryBytes: run.memory.peakBytes };
+    run.emit({ type: 'run/ended', reason, ...end });
+    return { reason, ...end, ...(run.epochLosses.length > 0 && { loss }), selected: selected ?? { steps: [] }, ...(run.state.best && { best: run.state.best }) };
+  } catch (cause) {
+    const error = namedMemoryError(cause, run.savedStep);
+    const shown = { code: error instanceof PeftError ? error.code : 'ERROR', message: error instanceof Error ? error.message : String(error) };
+    run.emit({ type: 'run/ended', reason: 'failed', step: run.state.step, durationMs: run.clock.now() - run.startedAtMs, peakMemoryBytes: run.memory.peakBytes, error: shown });
+    throw error;
+  } finally {
+    run.optimizerState.dispose();
+  }
+}
+
+/** Optimiser steps of a run that nothing ends early; schedules need it. */
+export function plannedSteps(order: BatchOrder, options: Pick<TrainOptions, 'epochs' | 'maxSteps'>): number {
+  const epochs = options.epochs ?? (options.maxSteps === undefined ? 1 : Infinity);
+  return Math.min(options.maxSteps ?? Infinity, epochs * order.batches(0).length);
+}
+
+function createRun<B extends ModelBatch>(request: TrainRequest<B>): RunContext<B> {
+  const { model, clock = systemClock, optimizer, schedule, bus, runId = randomUUID() } = request;
+  const options = resolveOptions(request.options ?? {}, request.evaluate !== undefined);
+  const owned = keyedParameters(model);
+  const trained = owned.filter(({ parameter }) => parameter.trainable);
+  const trainables = trained.map(({ key, parameter }) => ({ name: key, variable: parameter.value, group: request.group?.(parameter) ?? PLAIN_GROUP }));
+  if (request.data.lengths.length === 0 || request.order.batches(0).length === 0) throw new PeftError('PEFT_TRAIN_NO_DATA', 'trainer: there is no example to train on.', { hint: 'check the table and its filters' });
+  const optimizerState = optimizer.init(trainables, request.stateStore ? { store: request.stateStore } : {});
+  const settings = jsonSafe({ ...modelSettings(model), ...optimizerSettings(optimizerState, trainables, schedule), ...dataSettings(request.data), ...lossSettings(request, options), ...options.settings });
+  return {
+    request,
+    options,
+    model,
+    owned,
+    trainables,
+    optimizerState,
+    accumulator: createGradientAccumulator(trained),
+    store: request.store ?? (options.select === 'last' ? undefined : memoryCheckpointStore()),
+    settings,
+    clock,
+    memory: watchMemory(),
+    startedAtMs: clock.now(),
+    emit: (event: EventBody) => bus?.emit({ runId, atMs: clock.now(), ...event }),
+    savedStep: undefined,
+    epochLosses: [],
+    state: {
+      version: 1,
+      step: 0,
+      epoch: 0,
+      stepInEpoch: 0,
+      examples: 0,
+      tokens: 0,
+      elapsedMs: 0,
+      lastCheckStep: 0,
+      earlyStopping: START_OF_EARLY_STOPPING,
+      top: [],
+      nonFinite: NO_NON_FINITE,
+      seed: options.seed,
+      learningRate: schedule(0),
+      engine: `${model.engine.name} (${model.engine.precision})`,
+      settings,
+      settingsHash: hashSettings(settings),
+    },
+  };
+}
+
+/** What decides a step's gradient beside model, optimiser and data. */
+function lossSettings({ task, order }: Pick<TrainRequest, 'order'> & { readonly task: { readonly name: string; readonly settings?: unknown } }, options: ResolvedOptions): Record<string, unknown> {
+  const { maxGradientNorm, dropout, seed, nonFinite = {}, validation = null, topK } = options;
+  return { task: task.name, 'task settings': task.settings ?? {}, 'batch order': order.settings, maxGradientNorm, dropout, seed, nonFinite, validation, topK };
+}
+
+function emitStart(run: RunContext, resumedAtStep: number | undefined): void {
+  const { model, options, request } = run;
+  const { trainable, total } = model.parameterCounts();
+  const stepsPerEpoch = request.order.batches(0).length;
+  const planned = Math.min(options.maxSteps, options.epochs * stepsPerEpoch);
+  run.emit({
+    type: 'run/started',
+    modelType: model.description.modelType,
+    method: model.activeAdapters.map((name) => model.adapter(name).spec.name).join(' + '),
+    engine: run.state.engine,
+    trainableParameters: trainable,
+    totalParameters: total,
+    plannedSteps: planned,
+    plannedEpochs: Math.ceil(planned / stepsPerEpoch),
+    ...(resumedAtStep !== undefined && { resumedAtStep }),
+  });
+}
+
+async function loop<B extends ModelBatch>(run: RunContext<B>): Promise<TrainResult['reason']> {
+  const { request, options } = run;
+  let batches = request.order.batches(run.state.epoch);
+  for (;;) {
+    const { state } = run;
+    const isEpochDone = state.stepInEpoch >= batches.length;
+    const isDone = state.step >= options.maxSteps || (isEpochDone && state.epoch + 1 >= options.epochs);
+    const isOutOfTime = !isDone && run.clock.now() - run.startedAtMs > (options.timeLimitMs ?? Infinity);
+    const isChecked = await afterStep(run as RunContext, batches.length, isDone || isOutOfTime);
+    if (!isChecked || request.signal?.aborted) return abort(run as RunContext);
+    if (run.state.stopped) return 'stopped-early';
+    if (isDone) return 'completed';
+    if (isOutOfTime) {
+      run.emit({ type: 'run/warned', code: 'PEFT_TRAIN_TIME_LIMIT', message: `the time limit of ${options.timeLimitMs} ms has passed after step ${state.step}; the run ends here.` });
+      return 'stopped-early';
+    }
+    if (isEpochDone) {
+      run.state = { ...run.state, epoch: state.epoch + 1, stepInEpoch: 0 };
+      batches = request.order.batches(run.state.epoch);
+      continue;
+    }
+    const startedAtMs = run.clock.now();
+    const outcome = await runStep(run, batches[state.stepInEpoch]!);
+    if (outcome.kind === 'aborted') return abort(run as RunContext);
+    recordStep(run as RunContext, outcome, startedAtMs);
+  }
+}
+
+async function abort(run: RunContext): Promise<'aborted'> {
+  if (run.savedStep !== run.state.step) await saveCheckpoint(run);
+  return 'aborted';
+}
+
+function recordStep(run: RunContext, outcome: Exclude<StepOutcome, { kind: 'aborted' }>, startedAtMs: number): void {
+  const { state, request, options } = run;
+  const { examples, tokens } = outcome;
+  const step = state.step + 1;
+  let nonFinite = state.nonFinite;
+  if (outcome.kind === 'updated') {
+    nonFinite = { ...nonFinite, consecutive: 0 };
+    if (state.stepInEpoch === 0) run.epochLosses = [];
+    run.epochLosses.push(outcome.loss);
+    run.emit({ type: 'step/completed', step, epoch: state.epoch, loss: outcome.loss, learningRate: request.schedule(state.step), gradientNorm: outcome.gradientNorm, tokens, examples, durationMs: run.clock.now() - startedAtMs });
+  } else if (outcome.cause === 'not-finite') {
+    nonFinite = observeNonFinite(nonFinite, step, outcome.what, options.nonFinite);
+    run.emit({ type: 'run/warned', code: 'PEFT_TRAIN_NOT_FINITE', message: `step ${step} was left out: ${outcome.what}.`, hint: 'a lower learning rate may help if it happens often' });
+  } else {
+    run.emit({ type: 'run/warned', code: 'PEFT_TRAIN_NO_LABELS', message: `step ${step} was left out: ${outcome.what}.` });
+  }
+  run.state = { ...state, step, stepInEpoch: state.stepInEpoch + 1, examples: state.examples + examples, tokens: state.tokens + tokens, nonFinite };
+}
+
+/** Validation and checkpoint where they are due. A second call after the same step does nothing. @returns false when the evaluation was aborted */
+async function afterStep(run: RunContext, stepsPerEpoch: number, isLast: boolean): Promise<boolean> {
+  const { state, options } = run;
+  if (state.step === 0 || state.lastCheckStep === state.step) return true;
+  const { validation, checkpointEverySteps } = options;
+  if (validation && (isLast || isCheckDue({ ...state, stepsPerEpoch }, validation))) return validate(run);
+  const isEpochEnd = !validation && (state.stepInEpoch >= stepsPerEpoch || isLast);
+  const isInterval = checkpointEverySteps !== undefined && state.step % checkpointEverySteps === 0;
+  if ((isEpochEnd || isInterval) && run.savedStep !== state.step) await saveCheckpoint(run);
+  return true;
+}
+
+async function validate(run: RunContext): Promise<boolean> {
+  const { state, options, request } = run;
+  const validation = options.validation!;
+  requireFinite(run);
+  const startedAtMs = run.clock.now();
+  const evaluation = await request.evaluate!(request.signal).catch((error: unknown) => {
+    if (request.signal?.aborted) return undefined;
+    throw error;
+  });
+  if (!evaluation) return false;
+  run.memory.sample();
+  const { metrics, examples } = evaluation;
+  const score = watchedScore(metrics, validation.metric);
+  const isBest = !Number.isNaN(score) && (state.best === undefined || isBetter(score, state.best.score, validation.direction));
+  const stopping = observeScore(state.earlyStopping, score, validation);
+  run.state = {
+    ...state,
+    lastCheckStep: state.step,
+    earlyStopping: stopping.state,
+    top: enterTop(state.top, { step: state.step, score }, options.topK, validation.direction),
+    ...(isBest && { best: { step: state.step, score } }),
+    ...(stopping.stop && { stopped: stopping.stop }),
+  };
+  run.emit({ type: 'evaluation/completed', step: state.step, epoch: state.epoch, metrics, examples, durationMs: run.clock.now() - startedAtMs, isBest });
+  await saveCheckpoint(run);
+  return true;
+}
+
+/** @throws PEFT_TRAIN_METRIC when `evaluate` gave no such metric */
+function watchedScore(metrics: Readonly<Record<string, number>>, name: string): number {
+  const score = metrics[name];
+  if (score === undefined) throw new PeftError('PEFT_TRAIN_METRIC', `trainer: the validation watches ${JSON.stringify(name)}, evaluate gave ${Object.keys(metrics).join(', ') || 'nothing'}.`, { hint: 'name one of them in options.validation.metric' });
+  return Number.isFinite(score) ? score : Number.NaN;
+}

@@ -1,0 +1,58 @@
+/** Runs a model over rows: packed batches of like lengths, results in the rows' own order. */
+import * as tf from '@tensorflow/tfjs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Model, ModelBatch } from '@peft/core';
+import { createEvaluationPlan } from '@peft/data';
+import { forwardTask, type Task } from '../tasks/task.js';
+import type { TrainingData } from './training-data.js';
+
+export interface PredictOptions {
+  /** Rows that are computed at once. Default: as many as there are. */
+  readonly batchSize?: number;
+  /** Tokens that are computed at once. Default 4096 without `batchSize`, else no limit. */
+  readonly maxTokensPerBatch?: number;
+  /** Also sum the task's loss; the rows need labels. Default false. */
+  readonly withLoss?: boolean;
+  /** Stops after the present batch: the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Told after each batch. */
+  readonly onProgress?: (progress: { readonly examples: number; readonly totalExamples: number }) => void;
+}
+
+export interface Predictions<P> {
+  /** One per row, in the data's order. */
+  readonly predictions: readonly P[];
+  /** Mean loss, with `withLoss`. */
+  readonly loss?: number;
+}
+
+const DEFAULT_BATCH_TOKENS = 4096;
+
+/**
+ * Predicts every row. Batches hold rows of like lengths, longest first, so that memory runs out at once or not at all; since
+ * nothing is padded, the result does not depend on what shares a batch.
+ * @throws PEFT_CONFIG_INVALID for limits that are not positive integers
+ */
+export async function predict<B extends ModelBatch, P>(model: Model, task: Task<B, P>, data: TrainingData<B>, options: PredictOptions = {}): Promise<Predictions<P>> {
+  const { signal, batchSize, withLoss = false } = options;
+  const totalExamples = data.lengths.length;
+  const maxTokensPerBatch = options.maxTokensPerBatch ?? (batchSize === undefined ? DEFAULT_BATCH_TOKENS : undefined);
+  const predictions = new Array<P>(totalExamples);
+  const sum = { loss: 0, count: 0, examples: 0 };
+  for (const rows of createEvaluationPlan({ lengths: data.lengths, batchSize: batchSize ?? Math.max(1, totalExamples), ...(maxTokensPerBatch !== undefined && { maxTokensPerBatch }) })) {
+    signal?.throwIfAborted();
+    const batch = await data.pack(rows);
+    tf.tidy(() => {
+      const output = forwardTask(task, model, batch, {});
+      task.predict(output, batch).forEach((prediction, i) => (predictions[rows[i]!] = prediction));
+      if (!withLoss) return;
+      sum.loss += task.loss(output, batch).dataSync()[0]!; // a number per batch, to be added in float64
+      sum.count += task.count(batch);
+    });
+    sum.examples += rows.length;
+    options.onProgress?.({ examples: sum.examples, totalExamples });
+    await nextTurn();
+  }
+  signal?.throwIfAborted();
+  return { predictions, ...(withLoss && { loss: sum.loss / sum.count }) };
+}

@@ -1,0 +1,69 @@
+/**
+ * Fails when a package imports one that lies above or beside it: `node tools/checks/check-imports.mjs`.
+ *
+ * Each package names here what it may import. Tests may also import what they test with. Declared dependencies and
+ * imports must agree, so that a packed package installs what it needs.
+ */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { folderOf, packageFolders, ROOT as root } from '../packages.mjs';
+
+/** Package → packages of ours that its sources may import. */
+const LAYERS = JSON.parse(readFileSync(join(root, 'tools/checks/import-layers.json'), 'utf8'));
+/** What a package may import that the table leaves out: a method. */
+const METHOD_LAYER = ['errors', 'ops', 'core'];
+/** A peer dependency of a package is one of those that use the package, too, so that there is one copy of it. */
+const PEER = '@tensorflow/tfjs';
+
+const problems = [];
+for (const place of packageFolders()) {
+  const folder = join(root, place);
+  const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  const name = manifest.name.slice('@peft/'.length);
+  const allowed = LAYERS[name] ?? METHOD_LAYER;
+  const declared = new Set(Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies, ...manifest.optionalDependencies }));
+  const imported = new Set();
+  for (const file of sourceFiles(join(folder, 'src'))) {
+    if (/\.test(-d)?\.ts$/.test(file)) continue;
+    for (const specifier of specifiersOf(file)) {
+      if (specifier.startsWith('.') || specifier.startsWith('node:')) continue;
+      const packageName = specifier.split('/').slice(0, specifier.startsWith('@') ? 2 : 1).join('/');
+      imported.add(packageName);
+      if (packageName.startsWith('@peft/') && packageName !== `@peft/${name}` && !allowed.includes(packageName.slice(6))) {
+        problems.push(`${relative(root, file)}: ${name} must not import ${packageName} (allowed: ${allowed.join(', ')})`);
+      }
+      if (specifier.startsWith('@peft/') && specifier.split('/').length > 2 && !manifestExports(packageName, specifier)) problems.push(`${relative(root, file)}: import ${packageName}, not the inner path ${specifier}`);
+      if (packageName !== `@peft/${name}` && !declared.has(packageName)) problems.push(`${relative(root, file)}: ${packageName} is not among the dependencies of ${place}/package.json`);
+    }
+  }
+  const inherits = [...declared].some((dependency) => dependency.startsWith('@peft/') && PEER in (manifestOf(dependency).peerDependencies ?? {}));
+  if (inherits && !declared.has(PEER)) problems.push(`${place}/package.json: a dependency has the peer ${PEER}, so it must be a peer here, too`);
+  for (const dependency of declared) {
+    if (dependency === PEER && inherits) continue;
+    if (!imported.has(dependency) && !(manifest.peft?.usedOutsideSource ?? []).includes(dependency)) problems.push(`${place}/package.json: ${dependency} is declared and never imported`);
+  }
+}
+for (const problem of problems) console.error(problem);
+console.log(problems.length ? `${problems.length} imports break the layers` : 'imports point down only');
+process.exit(problems.length ? 1 : 0);
+
+function manifestOf(packageName) {
+  return JSON.parse(readFileSync(join(root, folderOf(packageName), 'package.json'), 'utf8'));
+}
+
+function manifestExports(packageName, specifier) {
+  return Object.hasOwn(manifestOf(packageName).exports, `.${specifier.slice(packageName.length)}`);
+}
+
+function* sourceFiles(folder) {
+  for (const entry of readdirSync(folder)) {
+    const path = join(folder, entry);
+    if (statSync(path).isDirectory()) yield* sourceFiles(path);
+    else if (/\.(ts|mts)$/.test(entry)) yield path;
+  }
+}
+
+function* specifiersOf(file) {
+  const text = readFileSync(file, 'utf8').replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
+  for (const match of text.matchAll(/(?:^|[\s;])(?:import|export)\s+(?:[^'"`;]*?\sfrom\s+)?['"]([^'"]+)['"]|(?:^|[^\w.])import\(\s*['"]([^'"]+)['"]\s*\)/gm)) yield match[1] ?? match[2];
+}
