@@ -1,20 +1,30 @@
 /**
  * Formats the C++ of the engines with clang-format: `node tools/format-cpp.mjs [--check]`.
  *
- * Where clang-format is not installed it says so and succeeds. CLANG_FORMAT names another program.
+ * Versions of clang-format differ in details: where another than VERSION is installed, or none, it says so and succeeds.
+ * CLANG_FORMAT names another program.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from './packages.mjs';
 
-const FOLDERS = ['packages/engines/native/cpp', 'packages/engines/tensorflow/cpp', 'benchmarks/gemm'];
+const FOLDERS = [
+  'packages/engines/native/cpp',
+  'packages/engines/tensorflow/cpp',
+  'benchmarks/gemm',
+];
+/** Major version that the sources are formatted with: Debian 12's. */
+const VERSION = 14;
 const program = process.env.CLANG_FORMAT ?? 'clang-format';
 const check = process.argv.includes('--check');
 
 const { status: found, stdout } = spawnSync(program, ['--version'], { encoding: 'utf8' });
-if (found !== 0) {
-  console.log(`The C++ was not ${check ? 'checked' : 'formatted'}: ${program} is not installed.`);
+const version = found === 0 ? Number(/version (\d+)\./.exec(stdout)?.[1]) : undefined;
+if (version !== VERSION) {
+  const reason =
+    version === undefined ? 'is not installed' : `is version ${version}, not ${VERSION}`;
+  console.log(`The C++ was not ${check ? 'checked' : 'formatted'}: ${program} ${reason}.`);
   process.exit(0);
 }
 
