@@ -6,11 +6,27 @@ export default tseslint.config(
   {
     rules: {
       '@typescript-eslint/no-non-null-assertion': 'off',
-      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_', caughtErrorsIgnorePattern: '^_' }],
-      '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'inline-type-imports', disallowTypeAnnotations: false }],
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { argsIgnorePattern: '^_', varsIgnorePattern: '^_', caughtErrorsIgnorePattern: '^_' },
+      ],
+      '@typescript-eslint/consistent-type-imports': [
+        'error',
+        { fixStyle: 'inline-type-imports', disallowTypeAnnotations: false },
+      ],
       eqeqeq: ['error', 'always'],
       'no-console': 'error',
     },
   },
-  { files: ['packages/cli/**', 'packages/engines/native/bin/**', 'tools/**', 'benchmarks/**', 'examples/**', '**/*.test.ts'], rules: { 'no-console': 'off' } },
+  {
+    files: [
+      'packages/cli/**',
+      'packages/engines/native/bin/**',
+      'tools/**',
+      'benchmarks/**',
+      'examples/**',
+      '**/*.test.ts',
+    ],
+    rules: { 'no-console': 'off' },
+  },
 );

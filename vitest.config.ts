@@ -2,9 +2,19 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   resolve: { conditions: ['@peft/source'] },
-  ssr: { resolve: { conditions: ['@peft/source', 'node', 'import', 'default'], externalConditions: ['@peft/source', 'node', 'import', 'default'] } },
+  ssr: {
+    resolve: {
+      conditions: ['@peft/source', 'node', 'import', 'default'],
+      externalConditions: ['@peft/source', 'node', 'import', 'default'],
+    },
+  },
   test: {
-    include: ['packages/**/{src,test}/**/*.test.ts', 'examples/*/**/*.test.ts', 'tools/**/*.test.ts', 'benchmarks/**/*.test.ts'],
+    include: [
+      'packages/**/{src,test}/**/*.test.ts',
+      'examples/*/**/*.test.ts',
+      'tools/**/*.test.ts',
+      'benchmarks/**/*.test.ts',
+    ],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     pool: 'forks',

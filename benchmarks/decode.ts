@@ -19,12 +19,21 @@ import { createNativeEngine } from '@peft/native';
 
 const { values: options } = parseArgs({
   options: {
-    arch: { type: 'string', default: 'benchmarks/configs/llama-3.2-1b.json' }, prompt: { type: 'string', default: '64' }, tokens: { type: 'string', default: '32' }, batch: { type: 'string', default: '1' }, threads: { type: 'string' },
-    precision: { type: 'string', default: 'bfloat16' }, quantization: { type: 'string' }, json: { type: 'boolean', default: false }, help: { type: 'boolean', default: false },
+    arch: { type: 'string', default: 'benchmarks/configs/llama-3.2-1b.json' },
+    prompt: { type: 'string', default: '64' },
+    tokens: { type: 'string', default: '32' },
+    batch: { type: 'string', default: '1' },
+    threads: { type: 'string' },
+    precision: { type: 'string', default: 'bfloat16' },
+    quantization: { type: 'string' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
   },
 });
 if (options.help) {
-  console.log('bench:decode [--arch CONFIG_JSON] [--prompt 64] [--tokens 32] [--batch 1] [--threads N] [--precision bfloat16|float32] [--quantization nf4|int8] [--json]');
+  console.log(
+    'bench:decode [--arch CONFIG_JSON] [--prompt 64] [--tokens 32] [--batch 1] [--threads N] [--precision bfloat16|float32] [--quantization nf4|int8] [--json]',
+  );
   process.exit(0);
 }
 
@@ -36,39 +45,96 @@ const config = JSON.parse(readFileSync(options.arch, 'utf8')) as Record<string, 
 const architecture = architectureFor(config['model_type'], architectures as never);
 const head = { kind: 'causal-lm' } as const;
 const description = describeModel(architecture, architecture.parseConfig(config), head);
-const model = loadModel(architecture, config, randomWeights(description, { dtype: 'BF16' }), engine, { head, ...(options.quantization && { quantization: { format: options.quantization as 'nf4' } }) });
+const model = loadModel(
+  architecture,
+  config,
+  randomWeights(description, { dtype: 'BF16' }),
+  engine,
+  {
+    head,
+    ...(options.quantization && { quantization: { format: options.quantization as 'nf4' } }),
+  },
+);
 
-const prompt = Array.from({ length: Number(options.prompt) }, (_, n) => 5 + ((n * 7919) % (description.vocabularySize - 5)));
+const prompt = Array.from(
+  { length: Number(options.prompt) },
+  (_, n) => 5 + ((n * 7919) % (description.vocabularySize - 5)),
+);
 const times: number[] = [];
 const prompts = Array.from({ length: Number(options.batch) }, (_, b) => prompt.map((id) => id + b));
-await generate(model, prompts, { maxNewTokens: Number(options.tokens) + 1, onToken: (token) => void (token.prompt === 0 && times.push(performance.now())) });
+await generate(model, prompts, {
+  maxNewTokens: Number(options.tokens) + 1,
+  onToken: (token) => void (token.prompt === 0 && times.push(performance.now())),
+});
 const bandwidth = Math.max(bandwidthBefore, readBandwidth(threads)); // of a machine that others share it changes from minute to minute
-const steps = times.slice(1).map((time, i) => time - times[i]!).sort((a, b) => a - b);
+const steps = times
+  .slice(1)
+  .map((time, i) => time - times[i]!)
+  .sort((a, b) => a - b);
 const median = steps[Math.floor(steps.length / 2)]! / 1e3;
 const weightBytes = readBytes();
 const result = {
-  arch: options.arch, threads, precision: options.precision, promptTokens: prompt.length, tokens: steps.length, medianMsPerToken: median * 1e3, batch: prompts.length, tokensPerSecond: prompts.length / median,
-  megabytesPerToken: weightBytes / 1e6, gigabytesPerSecond: weightBytes / median / 1e9, bandwidthGigabytesPerSecond: bandwidth, usedShare: weightBytes / median / 1e9 / bandwidth,
+  arch: options.arch,
+  threads,
+  precision: options.precision,
+  promptTokens: prompt.length,
+  tokens: steps.length,
+  medianMsPerToken: median * 1e3,
+  batch: prompts.length,
+  tokensPerSecond: prompts.length / median,
+  megabytesPerToken: weightBytes / 1e6,
+  gigabytesPerSecond: weightBytes / median / 1e9,
+  bandwidthGigabytesPerSecond: bandwidth,
+  usedShare: weightBytes / median / 1e9 / bandwidth,
 };
-console.log(options.json ? JSON.stringify(result) : `${result.tokensPerSecond.toFixed(2)} tokens/s (median of ${steps.length} tokens after a prompt of ${prompt.length}), ${result.gigabytesPerSecond.toFixed(1)} of ${bandwidth.toFixed(1)} GB/s that ${threads} threads can read: ${(100 * result.usedShare).toFixed(0)} %`);
+console.log(
+  options.json
+    ? JSON.stringify(result)
+    : `${result.tokensPerSecond.toFixed(2)} tokens/s (median of ${steps.length} tokens after a prompt of ${prompt.length}), ${result.gigabytesPerSecond.toFixed(1)} of ${bandwidth.toFixed(1)} GB/s that ${threads} threads can read: ${(100 * result.usedShare).toFixed(0)} %`,
+);
 model.dispose();
 engine.dispose();
 
 /** Weights of the linear layers and norms, and the keys and values of a text of middle length. */
 function readBytes(): number {
-  const isRead = new Set(description.sites.flatMap((site) => (site.kind === 'linear' || site.kind === 'norm' ? [site.weight] : [])));
+  const isRead = new Set(
+    description.sites.flatMap((site) =>
+      site.kind === 'linear' || site.kind === 'norm' ? [site.weight] : [],
+    ),
+  );
   const bits = options.quantization === undefined ? 16 : options.quantization === 'int8' ? 8 : 4.5;
-  const weights = description.parameters.filter(({ name }) => isRead.has(name)).reduce((sum, { shape }) => sum + (shape.reduce((product, size) => product * size, 1) * bits) / 8, 0);
+  const weights = description.parameters
+    .filter(({ name }) => isRead.has(name))
+    .reduce(
+      (sum, { shape }) => sum + (shape.reduce((product, size) => product * size, 1) * bits) / 8,
+      0,
+    );
   const length = prompt.length + Number(options.tokens) / 2;
   const attentions = description.sites.filter((site) => site.kind === 'attention');
-  return weights + prompts.length * attentions.reduce((sum, { keyValueHeads, headSize }) => sum + 2 * 4 * length * keyValueHeads * headSize, 0);
+  return (
+    weights +
+    prompts.length *
+      attentions.reduce(
+        (sum, { keyValueHeads, headSize }) => sum + 2 * 4 * length * keyValueHeads * headSize,
+        0,
+      )
+  );
 }
 
 function readBandwidth(count: number): number {
   const folder = mkdtempSync(join(tmpdir(), 'bandwidth-'));
   try {
-    execFileSync('c++', ['-O3', '-march=native', '-pthread', fileURLToPath(new URL('decode/bandwidth.cc', import.meta.url)), '-o', join(folder, 'bandwidth')]);
-    return Number(execFileSync(join(folder, 'bandwidth'), [String(count), '2000', '5'], { encoding: 'utf8' }));
+    execFileSync('c++', [
+      '-O3',
+      '-march=native',
+      '-pthread',
+      fileURLToPath(new URL('decode/bandwidth.cc', import.meta.url)),
+      '-o',
+      join(folder, 'bandwidth'),
+    ]);
+    return Number(
+      execFileSync(join(folder, 'bandwidth'), [String(count), '2000', '5'], { encoding: 'utf8' }),
+    );
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

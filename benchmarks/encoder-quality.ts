@@ -13,7 +13,8 @@ import { parseArgs } from 'node:util';
 import { readTable } from '@peft/data';
 import { PeftPredictor } from '@peft/predictor';
 
-const here = (path: string): string => fileURLToPath(new URL(`../examples/quickstart/${path}`, import.meta.url));
+const here = (path: string): string =>
+  fileURLToPath(new URL(`../examples/quickstart/${path}`, import.meta.url));
 const { values: options } = parseArgs({
   options: {
     model: { type: 'string', default: here('model') },
@@ -29,7 +30,8 @@ const { values: options } = parseArgs({
     engine: { type: 'string', default: 'auto' },
   },
 });
-const table = (language: string, split: string) => readTable(join(options.data, `${language}_${split}.tsv`), { columns: ['topic', 'text'] });
+const table = (language: string, split: string) =>
+  readTable(join(options.data, `${language}_${split}.tsv`), { columns: ['topic', 'text'] });
 const languages = options.languages.split(',');
 const [training, dev] = [await table('en', 'train'), await table('en', 'dev')];
 const scored = await Promise.all(languages.map((language) => table(language, options.split)));
@@ -39,10 +41,20 @@ for (let seed = 0; seed < Number(options.seeds); seed += 1) {
   runs.push(await run(seed));
   show(`seed ${seed}`, runs[seed]!);
 }
-show('mean', languages.map((_, i) => runs.reduce((sum, accuracies) => sum + accuracies[i]!, 0) / runs.length));
+show(
+  'mean',
+  languages.map((_, i) => runs.reduce((sum, accuracies) => sum + accuracies[i]!, 0) / runs.length),
+);
 
 function show(title: string, accuracies: readonly number[]): void {
-  console.log([options.method, options.split, title, ...languages.map((language, i) => `${language} ${accuracies[i]!.toFixed(3)}`)].join('   '));
+  console.log(
+    [
+      options.method,
+      options.split,
+      title,
+      ...languages.map((language, i) => `${language} ${accuracies[i]!.toFixed(3)}`),
+    ].join('   '),
+  );
 }
 
 async function run(seed: number): Promise<number[]> {

@@ -10,7 +10,13 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar } from '@tensorflow/tfjs';
-import { architectureFor, describeModel, loadModel, randomWeights, type HeadOptions } from '@peft/core';
+import {
+  architectureFor,
+  describeModel,
+  loadModel,
+  randomWeights,
+  type HeadOptions,
+} from '@peft/core';
 import { lora } from '@peft/lora';
 import { planMemory } from '@peft/memory-plan';
 import { architectures } from '@peft/models';
@@ -29,45 +35,100 @@ const ENGINES: Record<string, (precision: 'float32' | 'bfloat16') => Promise<Eng
 
 const { values: options } = parseArgs({
   options: {
-    arch: { type: 'string' }, method: { type: 'string', default: 'ia3_bias' }, batch: { type: 'string', default: '8' }, length: { type: 'string', default: '128' },
-    lengths: { type: 'string' }, steps: { type: 'string', default: '4' }, engine: { type: 'string', default: 'native' }, precision: { type: 'string', default: 'bfloat16' },
-    quantization: { type: 'string' }, 'double-quantization': { type: 'boolean', default: false }, checkpointing: { type: 'boolean', default: false }, 'stored-dtype': { type: 'string', default: 'BF16' },
-    head: { type: 'string', default: 'pooled-linear' }, rank: { type: 'string' }, targets: { type: 'string' }, optimizer: { type: 'string', default: 'adamw' },
-    json: { type: 'boolean', default: false }, help: { type: 'boolean', default: false }, profile: { type: 'boolean', default: false },
+    arch: { type: 'string' },
+    method: { type: 'string', default: 'ia3_bias' },
+    batch: { type: 'string', default: '8' },
+    length: { type: 'string', default: '128' },
+    lengths: { type: 'string' },
+    steps: { type: 'string', default: '4' },
+    engine: { type: 'string', default: 'native' },
+    precision: { type: 'string', default: 'bfloat16' },
+    quantization: { type: 'string' },
+    'double-quantization': { type: 'boolean', default: false },
+    checkpointing: { type: 'boolean', default: false },
+    'stored-dtype': { type: 'string', default: 'BF16' },
+    head: { type: 'string', default: 'pooled-linear' },
+    rank: { type: 'string' },
+    targets: { type: 'string' },
+    optimizer: { type: 'string', default: 'adamw' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+    profile: { type: 'boolean', default: false },
   },
 });
 if (options.help || !options.arch) {
-  console.log('bench:step --arch CONFIG_JSON_OR_FOLDER [--method ia3_bias] [--batch 8] [--length 128] [--steps 4] [--engine native|portable|tensorflow] [--precision bfloat16|float32] [--quantization nf4|fp4|int8] [--double-quantization] [--checkpointing] [--head pooled-linear|causal-lm] [--rank 16 --targets all-linear] [--optimizer adamw|adamw_8bit|…] [--stored-dtype BF16|F32] [--profile] [--json]');
+  console.log(
+    'bench:step --arch CONFIG_JSON_OR_FOLDER [--method ia3_bias] [--batch 8] [--length 128] [--steps 4] [--engine native|portable|tensorflow] [--precision bfloat16|float32] [--quantization nf4|fp4|int8] [--double-quantization] [--checkpointing] [--head pooled-linear|causal-lm] [--rank 16 --targets all-linear] [--optimizer adamw|adamw_8bit|…] [--stored-dtype BF16|F32] [--profile] [--json]',
+  );
   process.exit(options.help ? 0 : 2);
 }
 
-const config = JSON.parse(readFileSync(configPath(options.arch), 'utf8')) as Record<string, unknown>;
+const config = JSON.parse(readFileSync(configPath(options.arch), 'utf8')) as Record<
+  string,
+  unknown
+>;
 const makeEngine = ENGINES[options.engine];
-if (!makeEngine) throw new Error(`bench:step: --engine must be one of ${Object.keys(ENGINES).join(', ')}, got ${options.engine}`);
+if (!makeEngine)
+  throw new Error(
+    `bench:step: --engine must be one of ${Object.keys(ENGINES).join(', ')}, got ${options.engine}`,
+  );
 const engine = await makeEngine(options.precision as 'float32' | 'bfloat16');
 await engine.activate();
 const architecture = architectureFor(config['model_type'], architectures as never);
-const head: HeadOptions = options.head === 'causal-lm' ? { kind: 'causal-lm' } : { kind: 'pooled-linear', outputs: 2 };
-const method = options.rank || options.targets ? lora({ ...(options.rank && { rank: Number(options.rank), alpha: Number(options.rank) }), ...(options.targets && { targets: options.targets === 'all-linear' ? 'all-linear' : options.targets.split(',') }) }) : autogluonMethod(options.method as Parameters<typeof autogluonMethod>[0]);
+const head: HeadOptions =
+  options.head === 'causal-lm' ? { kind: 'causal-lm' } : { kind: 'pooled-linear', outputs: 2 };
+const method =
+  options.rank || options.targets
+    ? lora({
+        ...(options.rank && { rank: Number(options.rank), alpha: Number(options.rank) }),
+        ...(options.targets && {
+          targets: options.targets === 'all-linear' ? 'all-linear' : options.targets.split(','),
+        }),
+      })
+    : autogluonMethod(options.method as Parameters<typeof autogluonMethod>[0]);
 const description = describeModel(architecture, architecture.parseConfig(config), head);
-const quantization = options.quantization ? { format: options.quantization as 'nf4', doubleQuantization: options['double-quantization'] } : undefined;
-const model = loadModel(architecture, config, randomWeights(description, { dtype: options['stored-dtype'] as 'BF16' }), engine, { head, ...(quantization && { quantization }) });
+const quantization = options.quantization
+  ? { format: options.quantization as 'nf4', doubleQuantization: options['double-quantization'] }
+  : undefined;
+const model = loadModel(
+  architecture,
+  config,
+  randomWeights(description, { dtype: options['stored-dtype'] as 'BF16' }),
+  engine,
+  { head, ...(quantization && { quantization }) },
+);
 model.addAdapter('default', method);
 const counts = model.parameterCounts();
 
 const [batchSize, length] = [Number(options.batch), Number(options.length)];
 const offsets = Int32Array.from({ length: batchSize + 1 }, (_, b) => b * length);
-const inputIds = Int32Array.from({ length: batchSize * length }, (_, n) => 5 + ((n * 7919) % (description.vocabularySize - 5)));
-const labels = head.kind === 'causal-lm' ? inputIds.map((_, n) => inputIds[n + 1] ?? -100) : Int32Array.from({ length: batchSize }, (_, b) => b % 2);
-const parameters = model.trainables().map(({ name, value }) => ({ name, variable: value, group: { learningRateScale: 1, weightDecay: 1e-3 } }));
-const optimizer = options.optimizer === 'adamw' ? adamw({ epsilon: 1e-6 }) : createOptimizer(options.optimizer as OptimizerName);
+const inputIds = Int32Array.from(
+  { length: batchSize * length },
+  (_, n) => 5 + ((n * 7919) % (description.vocabularySize - 5)),
+);
+const labels =
+  head.kind === 'causal-lm'
+    ? inputIds.map((_, n) => inputIds[n + 1] ?? -100)
+    : Int32Array.from({ length: batchSize }, (_, b) => b % 2);
+const parameters = model.trainables().map(({ name, value }) => ({
+  name,
+  variable: value,
+  group: { learningRateScale: 1, weightDecay: 1e-3 },
+}));
+const optimizer =
+  options.optimizer === 'adamw'
+    ? adamw({ epsilon: 1e-6 })
+    : createOptimizer(options.optimizer as OptimizerName);
 const state = optimizer.init(parameters);
 const seconds: number[] = [];
 let loss = Number.NaN;
 const loadingPeakRssBytes = process.resourceUsage().maxRSS * 1024;
 collectGarbage(); // the random weights were made in JavaScript; a checkpoint's are not
 let peakRssBytes = 0;
-const sampler = setInterval(() => (peakRssBytes = Math.max(peakRssBytes, process.memoryUsage.rss())), 20);
+const sampler = setInterval(
+  () => (peakRssBytes = Math.max(peakRssBytes, process.memoryUsage.rss())),
+  20,
+);
 
 for (let step = 0; step <= Number(options.steps); step += 1) {
   const start = performance.now();
@@ -76,7 +137,11 @@ for (let step = 0; step <= Number(options.steps); step += 1) {
     variableGradients(() => tf.tidy(meanLoss), variables),
   );
   loss = value.dataSync()[0]!;
-  const gradients = Object.fromEntries(parameters.flatMap(({ name, variable }) => (grads[variable.name] ? [[name, grads[variable.name]!]] : []))); // a pooler that the head does not read has none
+  const gradients = Object.fromEntries(
+    parameters.flatMap(({ name, variable }) =>
+      grads[variable.name] ? [[name, grads[variable.name]!]] : [],
+    ),
+  ); // a pooler that the head does not read has none
   const { gradientScale } = clipByGlobalNorm(gradients, 1);
   optimizer.update(parameters, gradients, state, { learningRate: 3e-3, gradientScale });
   tf.dispose([value, grads]);
@@ -88,9 +153,41 @@ clearInterval(sampler);
 if (options.profile) await profile();
 const timed = seconds.slice(1).sort((a, b) => a - b); // the first step warms up
 const secondsPerStep = timed[Math.floor(timed.length / 2)]!;
-const plannedPeakBytes = planMemory({ architecture: architecture as never, config, head, method, batch: { sequences: batchSize, length }, checkpointing: options.checkpointing, optimizer, storedDtype: options['stored-dtype'] as 'BF16', engine: options.engine as 'native', precision: options.precision as 'bfloat16', hasFiles: false, ...(quantization && { quantization }) }).peakBytes;
-const report = { engine: engine.description, precision: engine.precision, tokensPerSecond: (batchSize * length) / secondsPerStep, secondsPerStep, peakRssBytes: Math.max(peakRssBytes, loadingPeakRssBytes), plannedPeakBytes, trainingPeakRssBytes: peakRssBytes, loadingPeakRssBytes, weightBytes: model.weights.byteLength, loss, trainableParameters: counts.trainable, totalParameters: counts.total };
-console.log(options.json ? JSON.stringify(report) : Object.entries(report).map(([name, value]) => `${name.padEnd(20)} ${value}`).join('\n'));
+const plannedPeakBytes = planMemory({
+  architecture: architecture as never,
+  config,
+  head,
+  method,
+  batch: { sequences: batchSize, length },
+  checkpointing: options.checkpointing,
+  optimizer,
+  storedDtype: options['stored-dtype'] as 'BF16',
+  engine: options.engine as 'native',
+  precision: options.precision as 'bfloat16',
+  hasFiles: false,
+  ...(quantization && { quantization }),
+}).peakBytes;
+const report = {
+  engine: engine.description,
+  precision: engine.precision,
+  tokensPerSecond: (batchSize * length) / secondsPerStep,
+  secondsPerStep,
+  peakRssBytes: Math.max(peakRssBytes, loadingPeakRssBytes),
+  plannedPeakBytes,
+  trainingPeakRssBytes: peakRssBytes,
+  loadingPeakRssBytes,
+  weightBytes: model.weights.byteLength,
+  loss,
+  trainableParameters: counts.trainable,
+  totalParameters: counts.total,
+};
+console.log(
+  options.json
+    ? JSON.stringify(report)
+    : Object.entries(report)
+        .map(([name, value]) => `${name.padEnd(20)} ${value}`)
+        .join('\n'),
+);
 state.dispose();
 model.dispose();
 engine.dispose();
@@ -98,9 +195,20 @@ engine.dispose();
 /** Of the head, or over the vocabulary, whose logits are made chunk by chunk. */
 function meanLoss(): Scalar {
   const { checkpointing } = options;
-  if (head.kind !== 'causal-lm') return crossEntropy(model.forward({ inputIds, offsets }, { checkpointing }).logits!, labels).mean().asScalar();
-  const { hidden, outputLayer } = model.forward({ inputIds, offsets }, { checkpointing, logitRows: 'none' });
-  return linearCrossEntropy(hidden, outputLayer!.weight, labels, { scale: outputLayer!.scale, softCap: outputLayer!.softCap }).mean().asScalar();
+  if (head.kind !== 'causal-lm')
+    return crossEntropy(model.forward({ inputIds, offsets }, { checkpointing }).logits!, labels)
+      .mean()
+      .asScalar();
+  const { hidden, outputLayer } = model.forward(
+    { inputIds, offsets },
+    { checkpointing, logitRows: 'none' },
+  );
+  return linearCrossEntropy(hidden, outputLayer!.weight, labels, {
+    scale: outputLayer!.scale,
+    softCap: outputLayer!.softCap,
+  })
+    .mean()
+    .asScalar();
 }
 
 function collectGarbage(): void {
@@ -142,10 +250,16 @@ async function profile(): Promise<void> {
   patched.runKernel = timedRun;
   for (const name of ['linear', 'linearInputGradient', 'gather'] as const) timedMethod(name);
   const start = performance.now();
-  const { value, gradients: grads } = variableGradients(() => tf.tidy(meanLoss), parameters.map(({ variable }) => variable));
+  const { value, gradients: grads } = variableGradients(
+    () => tf.tidy(meanLoss),
+    parameters.map(({ variable }) => variable),
+  );
   value.dataSync();
   const total = performance.now() - start;
   tf.dispose([value, grads]);
   console.error(`forward and backward ${total.toFixed(0)} ms`);
-  for (const [name, { ms, calls }] of [...spent].sort((a, b) => b[1].ms - a[1].ms).slice(0, 20)) console.error(`${name.padEnd(36)} ${ms.toFixed(1).padStart(9)} ms ${String(calls).padStart(6)} calls`);
+  for (const [name, { ms, calls }] of [...spent].sort((a, b) => b[1].ms - a[1].ms).slice(0, 20))
+    console.error(
+      `${name.padEnd(36)} ${ms.toFixed(1).padStart(9)} ms ${String(calls).padStart(6)} calls`,
+    );
 }

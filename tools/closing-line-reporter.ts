@@ -13,6 +13,8 @@ export default class ClosingLineReporter implements Reporter {
       }
       if (failedHere === 0 && module.state() === 'failed') counts.failed += 1; // the file itself could not be loaded
     }
-    console.log(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped + counts.pending} skipped`);
+    console.log(
+      `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped + counts.pending} skipped`,
+    );
   }
 }

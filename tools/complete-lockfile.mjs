@@ -13,16 +13,31 @@ const lock = JSON.parse(readFileSync(path, 'utf8'));
 const added = [];
 for (const [place, entry] of Object.entries(lock.packages)) {
   for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
-    const match = /-(darwin|freebsd|linux|win32)-(arm64|x64|arm)(?:-(gnu|musl|gnueabihf|msvc))?$/.exec(name);
-    if (!match || lock.packages[`node_modules/${name}`] || lock.packages[`${place}/node_modules/${name}`]) continue;
+    const match =
+      /-(darwin|freebsd|linux|win32)-(arm64|x64|arm)(?:-(gnu|musl|gnueabihf|msvc))?$/.exec(name);
+    if (
+      !match ||
+      lock.packages[`node_modules/${name}`] ||
+      lock.packages[`${place}/node_modules/${name}`]
+    )
+      continue;
     const [, system, processor, library] = match;
     lock.packages[`node_modules/${name}`] = {
-      version, ...(entry.dev && { dev: true }), optional: true, os: [system], cpu: [processor],
-      ...(system === 'linux' && (library === 'musl' || library === 'gnu') && { libc: [library === 'musl' ? 'musl' : 'glibc'] }),
+      version,
+      ...(entry.dev && { dev: true }),
+      optional: true,
+      os: [system],
+      cpu: [processor],
+      ...(system === 'linux' &&
+        (library === 'musl' || library === 'gnu') && {
+          libc: [library === 'musl' ? 'musl' : 'glibc'],
+        }),
     };
     added.push(`${name}@${version}`);
   }
 }
-lock.packages = Object.fromEntries(Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
+lock.packages = Object.fromEntries(
+  Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)),
+);
 writeFileSync(path, `${JSON.stringify(lock, null, 2)}\n`);
 console.log(added.length ? `added ${added.join(', ')}` : 'nothing is missing');

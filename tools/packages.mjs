@@ -8,7 +8,8 @@ export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 /** Folders below packages/ that hold packages and are none themselves. */
 export const GROUPS = ['engines', 'methods'];
 
-const readManifest = (folder) => JSON.parse(readFileSync(join(ROOT, folder, 'package.json'), 'utf8'));
+const readManifest = (folder) =>
+  JSON.parse(readFileSync(join(ROOT, folder, 'package.json'), 'utf8'));
 
 /**
  * @param {string} [root] another copy of the repository.

@@ -1,5 +1,6 @@
 // Our products beside oneDNN's, same machine, same run. Arguments: [threads [M N K]].
-// oneDNN gets its best case: weights reordered beforehand to the layout it asks for, activations already bf16 for bf16.
+// oneDNN gets its best case: weights reordered beforehand to the layout it asks for, activations
+// already bf16 for bf16.
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include <omp.h>
@@ -39,13 +40,17 @@ double speed(double flop, const std::function<void()>& body) {
 }
 
 /** y[M,N] = x[M,K]·w[N,K]ᵀ. */
-double oneDnn(int64_t m, int64_t n, int64_t k, bool bf16, std::vector<float>& x, std::vector<float>& w, std::vector<float>& y) {
+double oneDnn(int64_t m, int64_t n, int64_t k, bool bf16, std::vector<float>& x,
+              std::vector<float>& w, std::vector<float>& y) {
   auto type = bf16 ? memory::data_type::bf16 : memory::data_type::f32;
   using tag = memory::format_tag;
-  memory::desc plainX({m, k}, memory::data_type::f32, tag::ab), plainW({k, n}, memory::data_type::f32, tag::ba);
+  memory::desc plainX({m, k}, memory::data_type::f32, tag::ab),
+      plainW({k, n}, memory::data_type::f32, tag::ba);
   memory::desc out({m, n}, memory::data_type::f32, tag::ab);
-  dnnl::matmul::primitive_desc description({memory::desc({m, k}, type, tag::ab), memory::desc({k, n}, type, tag::any), out}, engine);
-  memory sourceX(plainX, engine, x.data()), sourceW(plainW, engine, w.data()), target(out, engine, y.data());
+  dnnl::matmul::primitive_desc description(
+      {memory::desc({m, k}, type, tag::ab), memory::desc({k, n}, type, tag::any), out}, engine);
+  memory sourceX(plainX, engine, x.data()), sourceW(plainW, engine, w.data()),
+      target(out, engine, y.data());
   memory xs(description.src_desc(), engine), ws(description.weights_desc(), engine);
   dnnl::reorder(sourceX, xs).execute(stream, sourceX, xs);
   dnnl::reorder(sourceW, ws).execute(stream, sourceW, ws);
@@ -62,7 +67,8 @@ struct Weights {
   std::vector<float> maxima;
 };
 
-peft::MatrixView view(const Weights& weights, const std::vector<float>& w, peft::Format format, int64_t k) {
+peft::MatrixView view(const Weights& weights, const std::vector<float>& w, peft::Format format,
+                      int64_t k) {
   peft::MatrixView view = peft::denseView(w.data(), k);
   view.format = format;
   if (format == peft::Format::bf16) view.data = weights.bf16.data();
@@ -79,17 +85,27 @@ int main(int argc, char** argv) {
   int threads = argc > 1 ? std::atoi(argv[1]) : 0;
   peft::setThreadCount(threads);
   omp_set_num_threads(peft::threadCount());
-  std::printf("instructions %s, threads %d; GFLOP/s, in brackets the ratio to oneDNN of that precision; forward / input gradient\n", peft::instructionSet().c_str(), peft::threadCount());
-  std::printf("%-18s %9s %9s | %-15s %-15s | %-15s %-15s | %-15s\n", "M x N x K", "dnnl bf16", "dnnl f32", "bf16 weights", "  gradient", "nf4 weights", "  gradient", "f32");
-  const int64_t shapes[][3] = {{1, 2048, 2048}, {16, 768, 768}, {40, 2048, 2048}, {64, 768, 768}, {64, 3072, 768}, {64, 4096, 4096}, {128, 768, 768}, {128, 5120, 2048}, {256, 768, 768},
-                               {256, 4096, 4096}, {512, 768, 768}, {512, 768, 3072}, {1024, 768, 768}, {1024, 3072, 768}, {1024, 768, 3072}, {4096, 3072, 768}, {4096, 768, 3072}};
+  std::printf(
+      "instructions %s, threads %d; GFLOP/s, in brackets the ratio to oneDNN of that precision; "
+      "forward / input gradient\n",
+      peft::instructionSet().c_str(), peft::threadCount());
+  std::printf("%-18s %9s %9s | %-15s %-15s | %-15s %-15s | %-15s\n", "M x N x K", "dnnl bf16",
+              "dnnl f32", "bf16 weights", "  gradient", "nf4 weights", "  gradient", "f32");
+  const int64_t shapes[][3] = {
+      {1, 2048, 2048},   {16, 768, 768},   {40, 2048, 2048},  {64, 768, 768},    {64, 3072, 768},
+      {64, 4096, 4096},  {128, 768, 768},  {128, 5120, 2048}, {256, 768, 768},   {256, 4096, 4096},
+      {512, 768, 768},   {512, 768, 3072}, {1024, 768, 768},  {1024, 3072, 768}, {1024, 768, 3072},
+      {4096, 3072, 768}, {4096, 768, 3072}};
   for (const auto& shape : shapes) {
     int64_t m = shape[0], n = shape[1], k = shape[2];
-    if (argc > 4 && (m != std::atoll(argv[2]) || n != std::atoll(argv[3]) || k != std::atoll(argv[4]))) continue;
+    if (argc > 4 &&
+        (m != std::atoll(argv[2]) || n != std::atoll(argv[3]) || k != std::atoll(argv[4])))
+      continue;
     std::vector<float> x(m * std::max(k, n)), w(n * k), y(m * std::max(k, n));
     for (float& value : x) value = static_cast<float>(drand48() - 0.5);
     for (float& value : w) value = static_cast<float>(drand48() - 0.5);
-    Weights weights{std::vector<uint16_t>(n * k), std::vector<uint8_t>(n * k / 2), std::vector<float>(n * k / 64, 0.5f)};
+    Weights weights{std::vector<uint16_t>(n * k), std::vector<uint8_t>(n * k / 2),
+                    std::vector<float>(n * k / 64, 0.5f)};
     for (size_t i = 0; i < w.size(); i++) weights.bf16[i] = peft::floatToBfloat(w[i]);
     for (uint8_t& value : weights.nf4) value = static_cast<uint8_t>(lrand48());
     double dnnlBf16 = oneDnn(m, n, k, true, x, w, y), dnnlF32 = oneDnn(m, n, k, false, x, w, y);
@@ -109,7 +125,9 @@ int main(int argc, char** argv) {
     };
     char name[64];
     std::snprintf(name, sizeof name, "%ld x %ld x %ld", long(m), long(n), long(k));
-    auto cell = [](double value, double reference) { std::printf(" %7.1f (%4.2f) ", value, value / reference); };
+    auto cell = [](double value, double reference) {
+      std::printf(" %7.1f (%4.2f) ", value, value / reference);
+    };
     std::printf("%-18s %9.1f %9.1f |", name, dnnlBf16, dnnlF32);
     cell(forward(peft::Format::bf16, true), dnnlBf16);
     cell(gradient(peft::Format::bf16, true), dnnlBf16);

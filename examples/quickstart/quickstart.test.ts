@@ -12,15 +12,34 @@ it('the quickstart trains, scores three languages, and saves a predictor that lo
   try {
     const path = join(folder, 'topics');
     const script = fileURLToPath(new URL('quickstart.ts', import.meta.url));
-    const { stdout } = await promisify(execFile)(process.execPath, ['--conditions=@peft/source', '--import', 'tsx', script, path, '--rows', '64']);
+    const { stdout } = await promisify(execFile)(process.execPath, [
+      '--conditions=@peft/source',
+      '--import',
+      'tsx',
+      script,
+      path,
+      '--rows',
+      '64',
+    ]);
     expect(stdout).toMatch(/^ia3_bias: [\d,]+ of [\d,]+ parameters train, engine /);
-    const table = stdout.slice(stdout.indexOf('language')).trim().split('\n').map((line) => line.trim().split(/ {2,}/));
-    expect(table.slice(1, 4).map(([language]) => language)).toEqual(['English', 'German', 'Japanese']);
+    const table = stdout
+      .slice(stdout.indexOf('language'))
+      .trim()
+      .split('\n')
+      .map((line) => line.trim().split(/ {2,}/));
+    expect(table.slice(1, 4).map(([language]) => language)).toEqual([
+      'English',
+      'German',
+      'Japanese',
+    ]);
     // 64 rows each, so that accuracies are multiples of 1/64.
-    for (const [, accuracy] of table.slice(1, 4)) expect(Number(accuracy) * 64).toBeCloseTo(Math.round(Number(accuracy) * 64), 1);
+    for (const [, accuracy] of table.slice(1, 4))
+      expect(Number(accuracy) * 64).toBeCloseTo(Math.round(Number(accuracy) * 64), 1);
     expect(readdirSync(path).sort()).toEqual(['adapter', 'model', 'predictor.json']);
     const predictor = await PeftPredictor.load(path);
-    expect(predictor.classLabels).toContain(String((await predictor.predict([{ text: 'Der Verein gewann das Spiel.' }]))[0]));
+    expect(predictor.classLabels).toContain(
+      String((await predictor.predict([{ text: 'Der Verein gewann das Spiel.' }]))[0]),
+    );
     predictor.dispose();
   } finally {
     rmSync(folder, { recursive: true });

@@ -21,10 +21,23 @@ describePeftMethod(
   [
     { title: 'where every layer has a bias', on: ['encoder'], withoutGradient },
     { title: 'where none has', on: ['encoder-decoder', 'decoder'], merges: false, withoutGradient },
-    { title: 'with noise at the start', options: { standardDeviation: 0.02 }, on: ['encoder'], identityAtStart: false, withoutGradient },
-    { title: 'on queries alone', options: { targets: { roles: ['attention.query'] } }, merges: false, on: ['decoder'] },
+    {
+      title: 'with noise at the start',
+      options: { standardDeviation: 0.02 },
+      on: ['encoder'],
+      identityAtStart: false,
+      withoutGradient,
+    },
+    {
+      title: 'on queries alone',
+      options: { targets: { roles: ['attention.query'] } },
+      merges: false,
+      on: ['decoder'],
+    },
   ],
-  { badOptions: [{ options: { standardDeviation: -1 }, message: 'ssf: standardDeviation must be' }] },
+  {
+    badOptions: [{ options: { standardDeviation: -1 }, message: 'ssf: standardDeviation must be' }],
+  },
 );
 
 test('is a method in at most 60 lines', () => {
@@ -33,10 +46,16 @@ test('is a method in at most 60 lines', () => {
 
 describe('in the toolkit', () => {
   let folder: string;
-  const rows = Array.from({ length: 24 }, (_, i) => ({ topic: i % 2 ? 'sports' : 'health', text: i % 2 ? `the team won match ${i}` : `the doctor saw patient ${i}` }));
+  const rows = Array.from({ length: 24 }, (_, i) => ({
+    topic: i % 2 ? 'sports' : 'health',
+    text: i % 2 ? `the team won match ${i}` : `the doctor saw patient ${i}`,
+  }));
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'peft-ssf-'));
-    writeFileSync(join(folder, 'train.tsv'), rows.map(({ topic, text }) => `${topic}\t${text}\n`).join(''));
+    writeFileSync(
+      join(folder, 'train.tsv'),
+      rows.map(({ topic, text }) => `${topic}\t${text}\n`).join(''),
+    );
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -44,36 +63,117 @@ describe('in the toolkit', () => {
     const registered = withMethods(ssf);
     const path = join(folder, 'predictor');
     const predictor = new PeftPredictor({ label: 'topic', path, modules: [registered] });
-    const settings = { 'model.hf_text.checkpoint_name': MODEL, 'optim.max_epochs': 1, 'optim.lr': 1e-2, 'env.batch_size': 8, 'env.engine': 'portable' };
+    const settings = {
+      'model.hf_text.checkpoint_name': MODEL,
+      'optim.max_epochs': 1,
+      'optim.lr': 1e-2,
+      'env.batch_size': 8,
+      'env.engine': 'portable',
+    };
     await predictor.fit(rows, { method: ssf(), hyperparameters: settings });
     const expected = await predictor.predictProba(rows.slice(0, 4));
     predictor.dispose();
-    expect(JSON.parse(readFileSync(join(path, 'adapter', 'adapter_config.json'), 'utf8'))).toMatchObject({ peft_type: 'SSF', standardDeviation: 0 });
+    expect(
+      JSON.parse(readFileSync(join(path, 'adapter', 'adapter_config.json'), 'utf8')),
+    ).toMatchObject({ peft_type: 'SSF', standardDeviation: 0 });
 
     const loaded = await PeftPredictor.load(path, { engine: 'portable', modules: [registered] });
     expect(await loaded.predictProba(rows.slice(0, 4))).toEqual(expected);
     loaded.dispose();
-    await expect(PeftPredictor.load(path, { engine: 'portable' })).rejects.toMatchObject({ code: 'PEFT_METHOD_UNKNOWN' });
+    await expect(PeftPredictor.load(path, { engine: 'portable' })).rejects.toMatchObject({
+      code: 'PEFT_METHOD_UNKNOWN',
+    });
   });
 
-  const peft = (...words: string[]) => execFileSync(process.execPath, [here('../../packages/cli/bin/peft.mjs'), ...words], { cwd: folder, encoding: 'utf8' });
+  const peft = (...words: string[]) =>
+    execFileSync(process.execPath, [here('../../packages/cli/bin/peft.mjs'), ...words], {
+      cwd: folder,
+      encoding: 'utf8',
+    });
 
   test('is counted by peft inspect --plugin', () => {
-    const report = JSON.parse(peft('inspect', join(MODEL, 'config.json'), '--method', 'ssf', '--plugin', PLUGIN, '--head', 'none', '--json')) as { methods: { method: string; trainable: number }[]; layers: { encoder: number } };
-    const { num_hidden_layers: layers, hidden_size: width, intermediate_size: inner } = JSON.parse(readFileSync(join(MODEL, 'config.json'), 'utf8')) as Record<'num_hidden_layers' | 'hidden_size' | 'intermediate_size', number>;
+    const report = JSON.parse(
+      peft(
+        'inspect',
+        join(MODEL, 'config.json'),
+        '--method',
+        'ssf',
+        '--plugin',
+        PLUGIN,
+        '--head',
+        'none',
+        '--json',
+      ),
+    ) as { methods: { method: string; trainable: number }[]; layers: { encoder: number } };
+    const {
+      num_hidden_layers: layers,
+      hidden_size: width,
+      intermediate_size: inner,
+    } = JSON.parse(readFileSync(join(MODEL, 'config.json'), 'utf8')) as Record<
+      'num_hidden_layers' | 'hidden_size' | 'intermediate_size',
+      number
+    >;
     // γ and β of query, key, value, attention output and both feed-forward maps.
-    expect(report.methods).toMatchObject([{ method: 'ssf', trainable: layers * 2 * (5 * width + inner) }]);
+    expect(report.methods).toMatchObject([
+      { method: 'ssf', trainable: layers * 2 * (5 * width + inner) },
+    ]);
   });
 
   test('is trained by peft fit --plugin, and used by peft predict --plugin', () => {
-    const summary = JSON.parse(peft('fit', 'train.tsv', '--columns', 'topic,text', '--label', 'topic', '--model', MODEL, '--method', 'ssf', '--plugin', PLUGIN, '--epochs', '1', '--batch-size', '8', '--engine', 'portable', '--output', 'fitted', '--json')) as { steps: number };
+    const summary = JSON.parse(
+      peft(
+        'fit',
+        'train.tsv',
+        '--columns',
+        'topic,text',
+        '--label',
+        'topic',
+        '--model',
+        MODEL,
+        '--method',
+        'ssf',
+        '--plugin',
+        PLUGIN,
+        '--epochs',
+        '1',
+        '--batch-size',
+        '8',
+        '--engine',
+        'portable',
+        '--output',
+        'fitted',
+        '--json',
+      ),
+    ) as { steps: number };
     expect(summary.steps).toBeGreaterThan(0);
-    const lines = peft('predict', 'fitted', '--text', 'the team won', '--plugin', PLUGIN, '--engine', 'portable', '--json').trim().split('\n');
+    const lines = peft(
+      'predict',
+      'fitted',
+      '--text',
+      'the team won',
+      '--plugin',
+      PLUGIN,
+      '--engine',
+      'portable',
+      '--json',
+    )
+      .trim()
+      .split('\n');
     expect(['sports', 'health']).toContain((JSON.parse(lines[0]!) as { label: string }).label);
   });
 
   test('is unknown to the command without --plugin, which says so', () => {
-    const { status, stderr } = spawnSync(process.execPath, [here('../../packages/cli/bin/peft.mjs'), 'inspect', join(MODEL, 'config.json'), '--method', 'ssf'], { encoding: 'utf8' });
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [
+        here('../../packages/cli/bin/peft.mjs'),
+        'inspect',
+        join(MODEL, 'config.json'),
+        '--method',
+        'ssf',
+      ],
+      { encoding: 'utf8' },
+    );
     expect(status).not.toBe(0);
     expect(stderr).toContain('there is no method "ssf"');
     expect(stderr).toContain('--plugin');

@@ -26,7 +26,11 @@ export const ssf: PeftMethod<'ssf'> = definePeftMethod<'ssf'>({
   parseConfig: (input) => {
     check.knownKeys('ssf', input, ['standardDeviation']);
     const { standardDeviation = 0 } = input;
-    if (!(standardDeviation >= 0)) throw new PeftError('PEFT_CONFIG_INVALID', `ssf: standardDeviation must be a number >= 0, got ${standardDeviation}.`);
+    if (!(standardDeviation >= 0))
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        `ssf: standardDeviation must be a number >= 0, got ${standardDeviation}.`,
+      );
     return { standardDeviation };
   },
   defaultTargets: () => ({ targets: 'all-linear' }),

@@ -21,30 +21,64 @@ for (const place of packageFolders()) {
   const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
   const name = manifest.name.slice('@peft/'.length);
   const allowed = LAYERS[name] ?? METHOD_LAYER;
-  const declared = new Set(Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies, ...manifest.optionalDependencies }));
+  const declared = new Set(
+    Object.keys({
+      ...manifest.dependencies,
+      ...manifest.peerDependencies,
+      ...manifest.optionalDependencies,
+    }),
+  );
   const imported = new Set();
   for (const file of sourceFiles(join(folder, 'src'))) {
     if (/\.test(-d)?\.ts$/.test(file)) continue;
     for (const specifier of specifiersOf(file)) {
       if (specifier.startsWith('.') || specifier.startsWith('node:')) continue;
-      const packageName = specifier.split('/').slice(0, specifier.startsWith('@') ? 2 : 1).join('/');
+      const packageName = specifier
+        .split('/')
+        .slice(0, specifier.startsWith('@') ? 2 : 1)
+        .join('/');
       imported.add(packageName);
-      if (packageName.startsWith('@peft/') && packageName !== `@peft/${name}` && !allowed.includes(packageName.slice(6))) {
-        problems.push(`${relative(root, file)}: ${name} must not import ${packageName} (allowed: ${allowed.join(', ')})`);
+      if (
+        packageName.startsWith('@peft/') &&
+        packageName !== `@peft/${name}` &&
+        !allowed.includes(packageName.slice(6))
+      ) {
+        problems.push(
+          `${relative(root, file)}: ${name} must not import ${packageName} (allowed: ${allowed.join(', ')})`,
+        );
       }
-      if (specifier.startsWith('@peft/') && specifier.split('/').length > 2 && !manifestExports(packageName, specifier)) problems.push(`${relative(root, file)}: import ${packageName}, not the inner path ${specifier}`);
-      if (packageName !== `@peft/${name}` && !declared.has(packageName)) problems.push(`${relative(root, file)}: ${packageName} is not among the dependencies of ${place}/package.json`);
+      if (
+        specifier.startsWith('@peft/') &&
+        specifier.split('/').length > 2 &&
+        !manifestExports(packageName, specifier)
+      )
+        problems.push(
+          `${relative(root, file)}: import ${packageName}, not the inner path ${specifier}`,
+        );
+      if (packageName !== `@peft/${name}` && !declared.has(packageName))
+        problems.push(
+          `${relative(root, file)}: ${packageName} is not among the dependencies of ${place}/package.json`,
+        );
     }
   }
-  const inherits = [...declared].some((dependency) => dependency.startsWith('@peft/') && PEER in (manifestOf(dependency).peerDependencies ?? {}));
-  if (inherits && !declared.has(PEER)) problems.push(`${place}/package.json: a dependency has the peer ${PEER}, so it must be a peer here, too`);
+  const inherits = [...declared].some(
+    (dependency) =>
+      dependency.startsWith('@peft/') && PEER in (manifestOf(dependency).peerDependencies ?? {}),
+  );
+  if (inherits && !declared.has(PEER))
+    problems.push(
+      `${place}/package.json: a dependency has the peer ${PEER}, so it must be a peer here, too`,
+    );
   for (const dependency of declared) {
     if (dependency === PEER && inherits) continue;
-    if (!imported.has(dependency) && !(manifest.peft?.usedOutsideSource ?? []).includes(dependency)) problems.push(`${place}/package.json: ${dependency} is declared and never imported`);
+    if (!imported.has(dependency) && !(manifest.peft?.usedOutsideSource ?? []).includes(dependency))
+      problems.push(`${place}/package.json: ${dependency} is declared and never imported`);
   }
 }
 for (const problem of problems) console.error(problem);
-console.log(problems.length ? `${problems.length} imports break the layers` : 'imports point down only');
+console.log(
+  problems.length ? `${problems.length} imports break the layers` : 'imports point down only',
+);
 process.exit(problems.length ? 1 : 0);
 
 function manifestOf(packageName) {
@@ -64,6 +98,11 @@ function* sourceFiles(folder) {
 }
 
 function* specifiersOf(file) {
-  const text = readFileSync(file, 'utf8').replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
-  for (const match of text.matchAll(/(?:^|[\s;])(?:import|export)\s+(?:[^'"`;]*?\sfrom\s+)?['"]([^'"]+)['"]|(?:^|[^\w.])import\(\s*['"]([^'"]+)['"]\s*\)/gm)) yield match[1] ?? match[2];
+  const text = readFileSync(file, 'utf8')
+    .replace(/\/\*[\s\S]*?\*\//g, '')
+    .replace(/^\s*\/\/.*$/gm, '');
+  for (const match of text.matchAll(
+    /(?:^|[\s;])(?:import|export)\s+(?:[^'"`;]*?\sfrom\s+)?['"]([^'"]+)['"]|(?:^|[^\w.])import\(\s*['"]([^'"]+)['"]\s*\)/gm,
+  ))
+    yield match[1] ?? match[2];
 }

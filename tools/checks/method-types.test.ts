@@ -15,7 +15,9 @@ const invalid = expect.objectContaining({ code: 'PEFT_CONFIG_INVALID' });
 
 test('names of options are checked by the compiler, and at run time with the nearest names', () => {
   // @ts-expect-error no such option
-  expect(() => lora({ rnak: 8 })).toThrow('lora: unknown option "rnak".\n  hint: Did you mean "rank"');
+  expect(() => lora({ rnak: 8 })).toThrow(
+    'lora: unknown option "rnak".\n  hint: Did you mean "rank"',
+  );
   // @ts-expect-error no such option
   expect(() => lora({ target_modules: ['query'] })).toThrow(unknown);
   // @ts-expect-error no such option
@@ -48,7 +50,9 @@ test('values of options are checked by the compiler and at run time', () => {
   // @ts-expect-error neither names nor roles
   expect(() => lora({ targets: 3 })).toThrow(invalid);
   // @ts-expect-error not true or false
-  expect(() => lora({ modulesToSave: ['embed_tokens'], ensureWeightTying: 'yes' })).toThrow(invalid);
+  expect(() => lora({ modulesToSave: ['embed_tokens'], ensureWeightTying: 'yes' })).toThrow(
+    invalid,
+  );
   // @ts-expect-error not one of the words
   expect(() => bitfit({ norms: 'rms' })).toThrow(invalid);
   // @ts-expect-error not a list

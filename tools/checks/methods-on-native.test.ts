@@ -30,50 +30,151 @@ const SMALL = { reductionFactor: 3 };
 /** Not a sum or product with the base's weights: nothing to merge, and no row of a batch without it. */
 const APART = { identityAtStart: false, merges: false, mixes: false } as const;
 const prefix = { prefixLength: 2, bottleneckSize: 4 };
-const union = { ...options, methods: [attentionPrefix, adapter, lora] as unknown as readonly AnyMethod[] };
+const union = {
+  ...options,
+  methods: [attentionPrefix, adapter, lora] as unknown as readonly AnyMethod[],
+};
 
-describe.skipIf(reason !== undefined)(reason === undefined ? 'on the native engine' : `on the native engine (skipped: ${reason})`, () => {
-  describePeftMethod(lora, [
-    { title, options: { rank: 3 } },
-    { title: 'with DoRA', options: { rank: 3, dora: true, targets: 'all-linear' }, exactGradient: false },
-    { title: 'rank-stabilised, from the singular values', options: { rank: 2, alpha: 3, rankStabilized: true, init: 'pissa' } },
-    { title: 'on the word embedding', options: { rank: 2, targets: { roles: ['embedding.word', 'attention.query'] } }, on: ['encoder', 'decoder'] },
-    { title: 'on the embeddings of two stacks, which read one table', options: { rank: 2, targets: { roles: ['embedding.word', 'attention.query'] } }, on: ['encoder-decoder'], merges: false },
-  ], options);
-  describePeftMethod(lora, [{ title: 'QLoRA', options: { rank: 2 } }], { ...options, load: qlora().load, spec: (given) => qlora(given).method });
-  describePeftMethod(ia3, [{ title }], options);
-  describePeftMethod(bitfit, [
-    { title, options: { norms: 'layer' }, on: ['encoder'], withoutGradient: /key\.bias$/ },
-    { title: "T5's table of relative positions, which a batch shares", on: ['encoder-decoder'], mixes: false },
-    { title: 'norms of any kind', options: { biases: false, norms: 'all' }, on: ['encoder-decoder', 'decoder'] },
-  ], options);
-  describePeftMethod(lnTuning, [{ title }], options);
-  describePeftMethod(adapter, [
-    { title: "as Houlsby's", options: { ...NAMED_ADAPTERS['houlsby'], ...SMALL }, ...APART },
-    { title: "as Pfeiffer's", options: { ...NAMED_ADAPTERS['pfeiffer'], ...SMALL }, ...APART },
-    { title: 'parallel', options: { ...NAMED_ADAPTERS['parallel'], ...SMALL }, ...APART, identityAtStart: true },
-    { title: 'parallel with a learned scale', options: { ...NAMED_ADAPTERS['scaled_parallel'], ...SMALL }, ...APART, identityAtStart: true },
-    { title: 'compacter', options: { ...NAMED_ADAPTERS['compacter'], ...SMALL, phmDim: 2 }, ...APART },
-    { title: 'invertible', options: { ...NAMED_ADAPTERS['seq_bn_inv'], ...SMALL }, ...APART },
-  ], options);
-  describePeftMethod(promptTuning, [{ title, options: { virtualTokens: 3 }, ...APART }], options);
-  describePeftMethod(pTuning, [
-    { title, options: { virtualTokens: 3, encoderHiddenSize: 5 }, ...APART },
-    { title: 'with an LSTM', options: { virtualTokens: 3, encoder: 'lstm', encoderHiddenSize: 4 }, ...APART },
-  ], options);
-  describePeftMethod(prefixTuning, [
-    { title, options: { virtualTokens: 3 }, ...APART },
-    { title: 'projected', options: { virtualTokens: 3, prefixProjection: true, encoderHiddenSize: 5 }, ...APART },
-  ], options);
-  describePeftMethod(attentionPrefix, [{ title, options: prefix, ...APART }], options);
-  describePeftMethod(adapter, [{ title: 'MAM', ...APART }], { ...union, spec: () => mam({ prefix, adapter: SMALL }) });
-  describePeftMethod(lora, [{ title: 'UniPELT', ...APART }], { ...union, spec: () => unipelt({ prefix, adapter: SMALL, lora: { rank: 2 } }) });
-  describePeftMethod(adalora, [{ title, options: { initialRank: 3, targetRank: 2, totalSteps: 10 } }], options);
-  describePeftMethod(vera, [{ title, options: { rank: 4 } }], options);
-  describePeftMethod(loha, [{ title, options: { rank: 2 } }], options);
-  describePeftMethod(lokr, [{ title, options: { rank: 2 } }], options);
-  describePeftMethod(oft, [{ title, options: { blockSize: 4 } }], options);
-  // LoReFT's gradients are tested apart: only the integer part of a diagonal counts, and off its start that is 0 here and there.
-  describePeftMethod(reft, [{ title, options: { dropout: 0, rank: 2, prefixPositions: 2, suffixPositions: 1 }, ...APART, withoutGradient: /units/ }], options);
-  describePeftMethod(trainableTokens, [{ title, options: { tokenIndices: [6, 3, 13] } }], options);
-});
+describe.skipIf(reason !== undefined)(
+  reason === undefined ? 'on the native engine' : `on the native engine (skipped: ${reason})`,
+  () => {
+    describePeftMethod(
+      lora,
+      [
+        { title, options: { rank: 3 } },
+        {
+          title: 'with DoRA',
+          options: { rank: 3, dora: true, targets: 'all-linear' },
+          exactGradient: false,
+        },
+        {
+          title: 'rank-stabilised, from the singular values',
+          options: { rank: 2, alpha: 3, rankStabilized: true, init: 'pissa' },
+        },
+        {
+          title: 'on the word embedding',
+          options: { rank: 2, targets: { roles: ['embedding.word', 'attention.query'] } },
+          on: ['encoder', 'decoder'],
+        },
+        {
+          title: 'on the embeddings of two stacks, which read one table',
+          options: { rank: 2, targets: { roles: ['embedding.word', 'attention.query'] } },
+          on: ['encoder-decoder'],
+          merges: false,
+        },
+      ],
+      options,
+    );
+    describePeftMethod(lora, [{ title: 'QLoRA', options: { rank: 2 } }], {
+      ...options,
+      load: qlora().load,
+      spec: (given) => qlora(given).method,
+    });
+    describePeftMethod(ia3, [{ title }], options);
+    describePeftMethod(
+      bitfit,
+      [
+        { title, options: { norms: 'layer' }, on: ['encoder'], withoutGradient: /key\.bias$/ },
+        {
+          title: "T5's table of relative positions, which a batch shares",
+          on: ['encoder-decoder'],
+          mixes: false,
+        },
+        {
+          title: 'norms of any kind',
+          options: { biases: false, norms: 'all' },
+          on: ['encoder-decoder', 'decoder'],
+        },
+      ],
+      options,
+    );
+    describePeftMethod(lnTuning, [{ title }], options);
+    describePeftMethod(
+      adapter,
+      [
+        { title: "as Houlsby's", options: { ...NAMED_ADAPTERS['houlsby'], ...SMALL }, ...APART },
+        { title: "as Pfeiffer's", options: { ...NAMED_ADAPTERS['pfeiffer'], ...SMALL }, ...APART },
+        {
+          title: 'parallel',
+          options: { ...NAMED_ADAPTERS['parallel'], ...SMALL },
+          ...APART,
+          identityAtStart: true,
+        },
+        {
+          title: 'parallel with a learned scale',
+          options: { ...NAMED_ADAPTERS['scaled_parallel'], ...SMALL },
+          ...APART,
+          identityAtStart: true,
+        },
+        {
+          title: 'compacter',
+          options: { ...NAMED_ADAPTERS['compacter'], ...SMALL, phmDim: 2 },
+          ...APART,
+        },
+        { title: 'invertible', options: { ...NAMED_ADAPTERS['seq_bn_inv'], ...SMALL }, ...APART },
+      ],
+      options,
+    );
+    describePeftMethod(promptTuning, [{ title, options: { virtualTokens: 3 }, ...APART }], options);
+    describePeftMethod(
+      pTuning,
+      [
+        { title, options: { virtualTokens: 3, encoderHiddenSize: 5 }, ...APART },
+        {
+          title: 'with an LSTM',
+          options: { virtualTokens: 3, encoder: 'lstm', encoderHiddenSize: 4 },
+          ...APART,
+        },
+      ],
+      options,
+    );
+    describePeftMethod(
+      prefixTuning,
+      [
+        { title, options: { virtualTokens: 3 }, ...APART },
+        {
+          title: 'projected',
+          options: { virtualTokens: 3, prefixProjection: true, encoderHiddenSize: 5 },
+          ...APART,
+        },
+      ],
+      options,
+    );
+    describePeftMethod(attentionPrefix, [{ title, options: prefix, ...APART }], options);
+    describePeftMethod(adapter, [{ title: 'MAM', ...APART }], {
+      ...union,
+      spec: () => mam({ prefix, adapter: SMALL }),
+    });
+    describePeftMethod(lora, [{ title: 'UniPELT', ...APART }], {
+      ...union,
+      spec: () => unipelt({ prefix, adapter: SMALL, lora: { rank: 2 } }),
+    });
+    describePeftMethod(
+      adalora,
+      [{ title, options: { initialRank: 3, targetRank: 2, totalSteps: 10 } }],
+      options,
+    );
+    describePeftMethod(vera, [{ title, options: { rank: 4 } }], options);
+    describePeftMethod(loha, [{ title, options: { rank: 2 } }], options);
+    describePeftMethod(lokr, [{ title, options: { rank: 2 } }], options);
+    describePeftMethod(oft, [{ title, options: { blockSize: 4 } }], options);
+    // LoReFT's gradients are tested apart: only the integer part of a diagonal counts, and off its start that is 0 here and there.
+    describePeftMethod(
+      reft,
+      [
+        {
+          title,
+          options: { dropout: 0, rank: 2, prefixPositions: 2, suffixPositions: 1 },
+          ...APART,
+          withoutGradient: /units/,
+        },
+      ],
+      options,
+    );
+    describePeftMethod(
+      trainableTokens,
+      [{ title, options: { tokenIndices: [6, 3, 13] } }],
+      options,
+    );
+  },
+);

@@ -1,6 +1,14 @@
 /** The commands and the program of docs/tasks.md run as they are written. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,13 +16,18 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const page = readFileSync(join(root, 'docs/tasks.md'), 'utf8');
-const blocks = (language: string): string[] => [...page.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, 'g'))].map(([, code]) => code!);
+const blocks = (language: string): string[] =>
+  [...page.matchAll(new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``, 'g'))].map(
+    ([, code]) => code!,
+  );
 const fixture = (name: string): string => join(root, 'packages/testing/fixtures/models', name);
-const CHAT_TEMPLATE = "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+const CHAT_TEMPLATE =
+  "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
 
 const folder = mkdtempSync(join(tmpdir(), 'peft-task-docs-'));
 beforeAll(() => {
-  for (const name of ['node_modules', 'examples']) symlinkSync(join(root, name), join(folder, name));
+  for (const name of ['node_modules', 'examples'])
+    symlinkSync(join(root, name), join(folder, name));
   mkdirSync(join(folder, 'out'));
   cpSync(fixture('llama'), join(folder, 'out/llama'), { recursive: true });
   cpSync(fixture('t5'), join(folder, 'out/t5'), { recursive: true });
@@ -25,7 +38,11 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 it('the commands run', () => {
   const script = `set -e\nnpx() { shift; "${process.execPath}" "${join(root, 'packages/cli/bin/peft.mjs')}" "$@"; }\n${blocks('sh').join('echo ======\n')}`;
-  const printed = execFileSync('bash', ['-c', script], { cwd: folder, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).split('======\n');
+  const printed = execFileSync('bash', ['-c', script], {
+    cwd: folder,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+  }).split('======\n');
   const lastLines = printed.map((text) => text.trim().split('\n').at(-1)!);
   expect(lastLines[0]).toMatch(/^[\w/]+\t([\w/]+=[\d.]+ ?){7}$/); // a topic and the probability of each of the seven, among them science/technology
   expect(lastLines[1]!.split(' ')).toHaveLength(3); // a tag per word
@@ -35,11 +52,17 @@ it('the commands run', () => {
 });
 
 it('the program runs', () => {
-  const rows = Array.from({ length: 8 }, (_, i) => JSON.stringify({ question: `Who is ${i}?`, answer: ' A number.' })).join('\n');
+  const rows = Array.from({ length: 8 }, (_, i) =>
+    JSON.stringify({ question: `Who is ${i}?`, answer: ' A number.' }),
+  ).join('\n');
   writeFileSync(join(folder, 'answers.jsonl'), rows);
   writeFileSync(join(folder, 'test.jsonl'), rows);
   symlinkSync(join(folder, 'out/llama'), join(folder, 'llama'));
   writeFileSync(join(folder, 'program.ts'), blocks('ts')[0]!);
-  const printed = execFileSync(process.execPath, ['--conditions=@peft/source', '--import', 'tsx', 'program.ts'], { cwd: folder, encoding: 'utf8' });
+  const printed = execFileSync(
+    process.execPath,
+    ['--conditions=@peft/source', '--import', 'tsx', 'program.ts'],
+    { cwd: folder, encoding: 'utf8' },
+  );
   expect(printed).toMatch(/\{ perplexity: [\d.]+, rougeL: [\d.]+ \}/);
 });

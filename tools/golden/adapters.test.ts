@@ -4,7 +4,15 @@ import { join } from 'node:path';
 import { describeGolden, FIXTURES } from './describe-golden.js';
 import { check } from './sections/adapters.js';
 
-const inFolder = (name: string, file: string): boolean => existsSync(join(FIXTURES, 'adapters', name, file));
-const folders = readdirSync(join(FIXTURES, 'adapters')).filter((name) => inFolder(name, 'case.json') && !inFolder(name, 'train_start.safetensors'));
+const inFolder = (name: string, file: string): boolean =>
+  existsSync(join(FIXTURES, 'adapters', name, file));
+const folders = readdirSync(join(FIXTURES, 'adapters')).filter(
+  (name) => inFolder(name, 'case.json') && !inFolder(name, 'train_start.safetensors'),
+);
 
-describeGolden('adapters agree with PEFT in logits, merged and active, loss, gradients, training and files', 'adapters', folders, check);
+describeGolden(
+  'adapters agree with PEFT in logits, merged and active, loss, gradients, training and files',
+  'adapters',
+  folders,
+  check,
+);

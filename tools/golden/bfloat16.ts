@@ -26,7 +26,9 @@ export interface BfloatError {
 }
 
 export function modelCases(fixtures: string): string[] {
-  return readdirSync(join(fixtures, 'models')).filter((name) => existsSync(join(fixtures, 'models', name, 'case.json')));
+  return readdirSync(join(fixtures, 'models')).filter((name) =>
+    existsSync(join(fixtures, 'models', name, 'case.json')),
+  );
 }
 
 /** Runs one case in bf16 mode. The native engine must be there. */
@@ -35,11 +37,17 @@ export async function measureBfloatError(fixtures: string, family: string): Prom
   await engine.activate();
   const errors = new Map<string, number>();
   try {
-    await check(join(fixtures, 'models', family), { fixtures, engine, onCompared: (name, actual, expected) => errors.set(name, Math.max(errors.get(name) ?? 0, distance(actual, expected))) });
+    await check(join(fixtures, 'models', family), {
+      fixtures,
+      engine,
+      onCompared: (name, actual, expected) =>
+        errors.set(name, Math.max(errors.get(name) ?? 0, distance(actual, expected))),
+    });
   } finally {
     engine.dispose();
   }
-  const of = (pattern: RegExp) => [...errors].filter(([name]) => pattern.test(name)).map(([, error]) => error);
+  const of = (pattern: RegExp) =>
+    [...errors].filter(([name]) => pattern.test(name)).map(([, error]) => error);
   const gradients = of(/^grad\./).sort((a, b) => a - b);
   const tokens = errors.get('generate.greedy');
   return {
@@ -68,21 +76,38 @@ export function errorTable(rows: readonly BfloatError[]): string {
   return [
     '| model | last hidden state | logits | loss | gradients, median | gradients, largest | greedy tokens |',
     '|---|---|---|---|---|---|---|',
-    ...rows.map((row) => `| ${row.family} | ${percent(row.hidden)} | ${percent(row.logits)} | ${percent(row.loss)} | ${percent(row.gradientMedian)} | ${percent(row.gradientLargest)} | ${row.tokens === undefined ? '' : row.tokens ? 'equal' : 'differ'} |`),
+    ...rows.map(
+      (row) =>
+        `| ${row.family} | ${percent(row.hidden)} | ${percent(row.logits)} | ${percent(row.loss)} | ${percent(row.gradientMedian)} | ${percent(row.gradientLargest)} | ${row.tokens === undefined ? '' : row.tokens ? 'equal' : 'differ'} |`,
+    ),
   ].join('\n');
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { fixtures: { type: 'string', default: fileURLToPath(new URL('../../packages/testing/fixtures', import.meta.url)) }, write: { type: 'string' } } });
+  const { values } = parseArgs({
+    options: {
+      fixtures: {
+        type: 'string',
+        default: fileURLToPath(new URL('../../packages/testing/fixtures', import.meta.url)),
+      },
+      write: { type: 'string' },
+    },
+  });
   const rows: BfloatError[] = [];
-  for (const family of modelCases(values.fixtures)) rows.push(await measureBfloatError(values.fixtures, family));
+  for (const family of modelCases(values.fixtures))
+    rows.push(await measureBfloatError(values.fixtures, family));
   const table = errorTable(rows);
   console.log(table);
   if (!values.write) return;
   const page = readFileSync(values.write, 'utf8');
-  const [before, after] = ['<!-- errors -->', '<!-- /errors -->'].map((mark) => page.indexOf(mark)) as [number, number];
+  const [before, after] = ['<!-- errors -->', '<!-- /errors -->'].map((mark) =>
+    page.indexOf(mark),
+  ) as [number, number];
   if (before < 0 || after < before) throw new Error(`${values.write} has no place for the table`);
-  writeFileSync(values.write, `${page.slice(0, before)}<!-- errors -->\n${table}\n${page.slice(after)}`);
+  writeFileSync(
+    values.write,
+    `${page.slice(0, before)}<!-- errors -->\n${table}\n${page.slice(after)}`,
+  );
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main();

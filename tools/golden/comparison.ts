@@ -1,14 +1,21 @@
 /** Collects differences between computed and expected tensors of one case. */
 import type { GoldenCase, GoldenContext, GoldenResult } from './golden-case.js';
 
-interface Difference { readonly name: string; readonly error: number; readonly tolerance: number }
+interface Difference {
+  readonly name: string;
+  readonly error: number;
+  readonly tolerance: number;
+}
 
 export class Comparison {
   readonly #differences: Difference[] = [];
   readonly #problems: string[] = [];
   readonly #seen = new Set<string>();
 
-  constructor(readonly golden: GoldenCase, private readonly onCompared?: GoldenContext['onCompared']) {}
+  constructor(
+    readonly golden: GoldenCase,
+    private readonly onCompared?: GoldenContext['onCompared'],
+  ) {}
 
   has(name: string): boolean {
     return this.golden.tensors.has(name);
@@ -24,7 +31,10 @@ export class Comparison {
     const expected = this.golden.tensors.get(name);
     this.#seen.add(name);
     if (!expected) return void this.#problems.push(`${name}: nothing is expected of that name`);
-    if (actual.length !== expected.values.length) return void this.#problems.push(`${name}: ${actual.length} values, expected ${expected.values.length} as [${expected.shape.join(', ')}]`);
+    if (actual.length !== expected.values.length)
+      return void this.#problems.push(
+        `${name}: ${actual.length} values, expected ${expected.values.length} as [${expected.shape.join(', ')}]`,
+      );
     this.onCompared?.(name, actual, expected.values);
     let error = 0;
     for (let i = 0; i < expected.values.length; i += 1) {
@@ -37,7 +47,11 @@ export class Comparison {
   /** Compares a number that is not in the tensor file. */
   number(name: string, actual: number, expected: number, tolerance: number): void {
     const error = Math.abs(actual - expected);
-    this.#differences.push({ name, error: Number.isNaN(error) ? Number.POSITIVE_INFINITY : error, tolerance });
+    this.#differences.push({
+      name,
+      error: Number.isNaN(error) ? Number.POSITIVE_INFINITY : error,
+      tolerance,
+    });
   }
 
   /** Compares lists, names or settings exactly. */
@@ -60,12 +74,33 @@ export class Comparison {
   result(): GoldenResult {
     const missing = [...this.golden.tensors.keys()].filter((name) => !this.#seen.has(name));
     const failures = this.#differences.filter(({ error, tolerance }) => error > tolerance);
-    const describe = ({ name, error, tolerance }: Difference) => `${name} ${error.toExponential(1)} of ${tolerance}`;
-    const problems = [...this.#problems, ...failures.sort((a, b) => b.error - a.error).map(describe), ...(missing.length ? [`not compared: ${missing.join(', ')}`] : [])];
-    if (problems.length) return { status: 'failed', detail: problems.slice(0, 6).join('; ') + (problems.length > 6 ? `; and ${problems.length - 6} more` : '') };
-    const worst = this.#differences.reduce<Difference | undefined>((best, each) => (!best || each.error / (each.tolerance || 1) > best.error / (best.tolerance || 1) ? each : best), undefined);
-    return { status: 'passed', detail: `${this.#differences.length} compared${worst ? `, worst ${describe(worst)}` : ''}` };
+    const describe = ({ name, error, tolerance }: Difference) =>
+      `${name} ${error.toExponential(1)} of ${tolerance}`;
+    const problems = [
+      ...this.#problems,
+      ...failures.sort((a, b) => b.error - a.error).map(describe),
+      ...(missing.length ? [`not compared: ${missing.join(', ')}`] : []),
+    ];
+    if (problems.length)
+      return {
+        status: 'failed',
+        detail:
+          problems.slice(0, 6).join('; ') +
+          (problems.length > 6 ? `; and ${problems.length - 6} more` : ''),
+      };
+    const worst = this.#differences.reduce<Difference | undefined>(
+      (best, each) =>
+        !best || each.error / (each.tolerance || 1) > best.error / (best.tolerance || 1)
+          ? each
+          : best,
+      undefined,
+    );
+    return {
+      status: 'passed',
+      detail: `${this.#differences.length} compared${worst ? `, worst ${describe(worst)}` : ''}`,
+    };
   }
 }
 
-const cut = (text: string | undefined): string => (text === undefined ? 'nothing' : text.length > 120 ? `${text.slice(0, 117)}...` : text);
+const cut = (text: string | undefined): string =>
+  text === undefined ? 'nothing' : text.length > 120 ? `${text.slice(0, 117)}...` : text;

@@ -10,7 +10,12 @@ import type { GoldenSection } from './golden-case.js';
 export const FIXTURES = fileURLToPath(new URL('../../packages/testing/fixtures', import.meta.url));
 
 /** @param folders names of the cases below `section` */
-export function describeGolden(title: string, section: string, folders: readonly string[], check: GoldenSection['check']): void {
+export function describeGolden(
+  title: string,
+  section: string,
+  folders: readonly string[],
+  check: GoldenSection['check'],
+): void {
   describe(title, () => {
     let engine: Engine;
     beforeAll(async () => {
@@ -20,7 +25,10 @@ export function describeGolden(title: string, section: string, folders: readonly
 
     test.each(folders)('%s', async (folder) => {
       const before = tf.memory().numTensors;
-      const { status, detail } = await check(join(FIXTURES, section, folder), { fixtures: FIXTURES, engine });
+      const { status, detail } = await check(join(FIXTURES, section, folder), {
+        fixtures: FIXTURES,
+        engine,
+      });
       expect(`${status}: ${detail}`).toMatch(/^passed/);
       expect(tf.memory().numTensors).toBe(before);
     });

@@ -4,7 +4,8 @@ import type { Engine } from '@peft/ops';
 const ENGINES: Readonly<Record<string, () => Promise<Engine>>> = {
   portable: async () => (await import('@peft/portable')).createPortableEngine(),
   native: async () => (await import('@peft/native')).createNativeEngine({ precision: 'float32' }),
-  tensorflow: async () => (await import('@peft/tensorflow')).createTensorflowEngine({ precision: 'float32' }),
+  tensorflow: async () =>
+    (await import('@peft/tensorflow')).createTensorflowEngine({ precision: 'float32' }),
 };
 
 export const ENGINE_NAMES: readonly string[] = Object.keys(ENGINES);

@@ -10,7 +10,11 @@ export interface GoldenContext {
   /** Active. */
   readonly engine: Engine;
   /** Told of every tensor that is compared. */
-  readonly onCompared?: (name: string, actual: ArrayLike<number>, expected: ArrayLike<number>) => void;
+  readonly onCompared?: (
+    name: string,
+    actual: ArrayLike<number>,
+    expected: ArrayLike<number>,
+  ) => void;
 }
 
 export interface GoldenResult {
@@ -46,16 +50,34 @@ interface Expected {
 
 /** Reads a case with all of its expected tensors. */
 export function readGoldenCase(folder: string): GoldenCase {
-  const json = JSON.parse(readFileSync(join(folder, 'case.json'), 'utf8')) as Record<string, unknown>;
+  const json = JSON.parse(readFileSync(join(folder, 'case.json'), 'utf8')) as Record<
+    string,
+    unknown
+  >;
   const expected = (json['expected'] ?? {}) as Expected;
   const path = join(folder, expected.file ?? 'expected.safetensors');
-  return { folder, section: String(json['section']), json, tensors: existsSync(path) ? readTensors(path, expected) : new Map() };
+  return {
+    folder,
+    section: String(json['section']),
+    json,
+    tensors: existsSync(path) ? readTensors(path, expected) : new Map(),
+  };
 }
 
 /** Tolerance of a tensor: its own, else that of the first pattern that matches (`*` stands for anything). */
-export function toleranceOf(name: string, { tensors = {}, atol_for: own = {} }: Expected): number | null | undefined {
+export function toleranceOf(
+  name: string,
+  { tensors = {}, atol_for: own = {} }: Expected,
+): number | null | undefined {
   if (own[name] !== undefined) return own[name];
-  const pattern = Object.keys(tensors).find((each) => new RegExp(`^${each.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&')).join('.*')}$`).test(name));
+  const pattern = Object.keys(tensors).find((each) =>
+    new RegExp(
+      `^${each
+        .split('*')
+        .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
+        .join('.*')}$`,
+    ).test(name),
+  );
   return pattern === undefined ? undefined : tensors[pattern]!.atol;
 }
 
@@ -66,8 +88,16 @@ function readTensors(path: string, expected: Expected): Map<string, GoldenTensor
       store.names().map((name) => {
         const { shape, values } = readTensor(store.get(name)!);
         const tolerance = toleranceOf(name, expected);
-        if (tolerance === undefined) throw new Error(`${path}: no pattern of case.json gives a tolerance for "${name}"`);
-        return [name, { shape, values: Float64Array.from(values as Iterable<number | bigint>, Number), tolerance }];
+        if (tolerance === undefined)
+          throw new Error(`${path}: no pattern of case.json gives a tolerance for "${name}"`);
+        return [
+          name,
+          {
+            shape,
+            values: Float64Array.from(values as Iterable<number | bigint>, Number),
+            tolerance,
+          },
+        ];
       }),
     );
   } finally {

@@ -8,14 +8,28 @@ export interface PaddedBatch {
 }
 
 /** Keeps the positions whose mask is 1 (default: all). */
-export function packRows(rows: readonly (readonly number[])[], mask?: readonly (readonly number[])[]): { values: Int32Array; offsets: Int32Array } {
+export function packRows(
+  rows: readonly (readonly number[])[],
+  mask?: readonly (readonly number[])[],
+): { values: Int32Array; offsets: Int32Array } {
   const kept = rows.map((row, b) => row.filter((_, t) => (mask ? mask[b]![t] === 1 : true)));
-  return { values: Int32Array.from(kept.flat()), offsets: Int32Array.from(kept.reduce<number[]>((ends, row) => [...ends, ends.at(-1)! + row.length], [0])) };
+  return {
+    values: Int32Array.from(kept.flat()),
+    offsets: Int32Array.from(
+      kept.reduce<number[]>((ends, row) => [...ends, ends.at(-1)! + row.length], [0]),
+    ),
+  };
 }
 
 export function packBatch(batch: PaddedBatch): ModelBatch {
   const { values: inputIds, offsets } = packRows(batch.input_ids, batch.attention_mask);
-  return { inputIds, offsets, ...(batch.token_type_ids && { tokenTypeIds: packRows(batch.token_type_ids, batch.attention_mask).values }) };
+  return {
+    inputIds,
+    offsets,
+    ...(batch.token_type_ids && {
+      tokenTypeIds: packRows(batch.token_type_ids, batch.attention_mask).values,
+    }),
+  };
 }
 
 /** All columns, with flags for those whose mask is 0: where a result depends on padding. */
@@ -30,7 +44,11 @@ export function keepPadding(batch: PaddedBatch): ModelBatch {
 }
 
 /** Rows `[N, D]` at the places of the mask's ones in `[B, T, D]`, the rest 0. */
-export function unpackRows(values: ArrayLike<number>, width: number, mask: readonly (readonly number[])[]): Float32Array {
+export function unpackRows(
+  values: ArrayLike<number>,
+  width: number,
+  mask: readonly (readonly number[])[],
+): Float32Array {
   const length = mask[0]!.length;
   const out = new Float32Array(mask.length * length * width);
   let n = 0;
@@ -41,13 +59,15 @@ export function unpackRows(values: ArrayLike<number>, width: number, mask: reado
       n += 1;
     }),
   );
-  if (n * width !== values.length) throw new Error(`${values.length} values for ${n} tokens of width ${width}`);
+  if (n * width !== values.length)
+    throw new Error(`${values.length} values for ${n} tokens of width ${width}`);
   return out;
 }
 
 /** Labels of a causal language model for packed rows: each row's is the next token's, the last has none (−100). */
 export function nextLabels(labels: Int32Array, offsets: Int32Array): Int32Array {
   const shifted = new Int32Array(labels.length).fill(-100);
-  for (let b = 0; b + 1 < offsets.length; b += 1) for (let n = offsets[b]!; n + 1 < offsets[b + 1]!; n += 1) shifted[n] = labels[n + 1]!;
+  for (let b = 0; b + 1 < offsets.length; b += 1)
+    for (let n = offsets[b]!; n + 1 < offsets[b + 1]!; n += 1) shifted[n] = labels[n + 1]!;
   return shifted;
 }

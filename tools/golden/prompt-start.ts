@@ -2,7 +2,15 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import { architectureFor, describeModel, peftTypeOf, specOf, type Adapter, type Model, type OwnedParameter } from '@peft/core';
+import {
+  architectureFor,
+  describeModel,
+  peftTypeOf,
+  specOf,
+  type Adapter,
+  type Model,
+  type OwnedParameter,
+} from '@peft/core';
 import { openSafetensors, readFloat32 } from '@peft/hub';
 import { architectures } from '@peft/models';
 import { methods } from './methods.js';
@@ -13,7 +21,10 @@ export function virtualTokens(folder: string, task: Task): number {
   if (task !== 'causal') return 0;
   const path = join(folder, 'adapter_config.json');
   if (!existsSync(path)) return 0;
-  const { peft_type: type, num_virtual_tokens: count } = JSON.parse(readFileSync(path, 'utf8')) as { peft_type: string; num_virtual_tokens?: number };
+  const { peft_type: type, num_virtual_tokens: count } = JSON.parse(readFileSync(path, 'utf8')) as {
+    peft_type: string;
+    num_virtual_tokens?: number;
+  };
   return type === 'PROMPT_TUNING' || type === 'P_TUNING' ? count! : 0;
 }
 
@@ -22,18 +33,34 @@ export function readsPadding(folder: string, task: Task, model: string): boolean
   const path = join(folder, 'adapter_config.json');
   if (task !== 'seqcls' || !existsSync(path)) return false;
   const { peft_type: type } = JSON.parse(readFileSync(path, 'utf8')) as { peft_type: string };
-  const config = JSON.parse(readFileSync(join(model, 'config.json'), 'utf8')) as Record<string, unknown>;
+  const config = JSON.parse(readFileSync(join(model, 'config.json'), 'utf8')) as Record<
+    string,
+    unknown
+  >;
   const architecture = architectureFor(config['model_type'], architectures);
-  return (type === 'PROMPT_TUNING' || type === 'P_TUNING') && describeModel(architecture, architecture.parseConfig(config)).layers.encoder === 0;
+  return (
+    (type === 'PROMPT_TUNING' || type === 'P_TUNING') &&
+    describeModel(architecture, architecture.parseConfig(config)).layers.encoder === 0
+  );
 }
 
 /** Puts the method on the model with its network, at the start that the case gives. */
 export function startPrompt(model: Model, folder: string): Adapter {
-  const json = JSON.parse(readFileSync(join(folder, 'adapter_config.json'), 'utf8')) as Record<string, unknown>;
+  const json = JSON.parse(readFileSync(join(folder, 'adapter_config.json'), 'utf8')) as Record<
+    string,
+    unknown
+  >;
   const method = methods.find((each) => peftTypeOf(each) === json['peft_type'])!;
-  const { init: _, ...options } = { ...method.fromPeftConfig!(json), isLoaded: false } as Record<string, unknown>;
+  const { init: _, ...options } = { ...method.fromPeftConfig!(json), isLoaded: false } as Record<
+    string,
+    unknown
+  >;
   const modules = json['modules_to_save'] as readonly string[] | null;
-  const adapter = model.addAdapter('default', specOf(method, { ...options, ...(modules && { modulesToSave: modules }) }), { strict: false });
+  const adapter = model.addAdapter(
+    'default',
+    specOf(method, { ...options, ...(modules && { modulesToSave: modules }) }),
+    { strict: false },
+  );
   const store = openSafetensors(join(folder, 'train_start.safetensors'));
   try {
     for (const name of store.names()) {
@@ -48,8 +75,17 @@ export function startPrompt(model: Model, folder: string): Adapter {
 
 /** Our parameter of a reference's name. */
 export function parameterOf(adapter: Adapter, name: string): OwnedParameter {
-  const own = name.replace('prompt_encoder.default.', 'prompt_encoder.').replace(/^base_model\.(.+)\.modules_to_save\.default\./, '$1.');
-  const found = adapter.parameters.get(own) ?? (own === 'prompt_encoder.embedding.weight' ? adapter.parameters.get('prompt_embeddings') : undefined);
-  if (!found) throw new Error(`no parameter of ours is ${name}; there are ${[...adapter.parameters.keys()].join(', ')}`);
+  const own = name
+    .replace('prompt_encoder.default.', 'prompt_encoder.')
+    .replace(/^base_model\.(.+)\.modules_to_save\.default\./, '$1.');
+  const found =
+    adapter.parameters.get(own) ??
+    (own === 'prompt_encoder.embedding.weight'
+      ? adapter.parameters.get('prompt_embeddings')
+      : undefined);
+  if (!found)
+    throw new Error(
+      `no parameter of ours is ${name}; there are ${[...adapter.parameters.keys()].join(', ')}`,
+    );
   return found;
 }

@@ -14,7 +14,14 @@ import { ENGINE_NAMES, openEngine } from './engines.js';
 import type { GoldenContext, GoldenResult, GoldenSection } from './golden-case.js';
 
 const USAGE = `usage: npm run test:golden -- --fixtures DIR [--only PATTERN] [--engine ${ENGINE_NAMES.join('|')}]`;
-const { values: options } = parseArgs({ options: { fixtures: { type: 'string' }, only: { type: 'string' }, engine: { type: 'string', default: 'portable' }, help: { type: 'boolean', default: false } } });
+const { values: options } = parseArgs({
+  options: {
+    fixtures: { type: 'string' },
+    only: { type: 'string' },
+    engine: { type: 'string', default: 'portable' },
+    help: { type: 'boolean', default: false },
+  },
+});
 if (options.help || !options.fixtures) {
   console.log(USAGE);
   process.exit(options.help ? 0 : 2);
@@ -37,12 +44,20 @@ for (const folder of folders) {
   console.log(`${status.padEnd(11)} ${relative(fixtures, folder)}  ${detail}`);
 }
 engine.dispose();
-console.log(`${counts.passed} passed, ${counts.failed} failed${counts.unsupported ? ` (${counts.unsupported} unsupported, skipped)` : ''}`);
+console.log(
+  `${counts.passed} passed, ${counts.failed} failed${counts.unsupported ? ` (${counts.unsupported} unsupported, skipped)` : ''}`,
+);
 process.exit(counts.failed ? 1 : 0);
 
 function caseFolders(folder: string): string[] {
-  const entries = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map(({ name }) => name).sort();
-  return [...(existsSync(join(folder, 'case.json')) || hasTables(folder) ? [folder] : []), ...entries.flatMap((name) => caseFolders(join(folder, name)))];
+  const entries = readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+    .sort();
+  return [
+    ...(existsSync(join(folder, 'case.json')) || hasTables(folder) ? [folder] : []),
+    ...entries.flatMap((name) => caseFolders(join(folder, name))),
+  ];
 }
 
 /** The autogluon section also has tables of its own beside its cases. */
@@ -51,16 +66,27 @@ function hasTables(folder: string): boolean {
 }
 
 async function checkCase(folder: string, context: GoldenContext): Promise<GoldenResult> {
-  const { section } = hasTables(folder) ? { section: 'autogluon' } : (JSON.parse(readFileSync(join(folder, 'case.json'), 'utf8')) as { section?: string });
+  const { section } = hasTables(folder)
+    ? { section: 'autogluon' }
+    : (JSON.parse(readFileSync(join(folder, 'case.json'), 'utf8')) as { section?: string });
   const file = fileURLToPath(new URL(`sections/${section}.ts`, import.meta.url));
-  if (!section || !/^[\w-]+$/.test(section) || !existsSync(file)) return { status: 'unsupported', detail: `there is no check of section "${section}"` };
+  if (!section || !/^[\w-]+$/.test(section) || !existsSync(file))
+    return { status: 'unsupported', detail: `there is no check of section "${section}"` };
   const before = tf.memory().numTensors;
   try {
     const { check } = (await import(`./sections/${section}.js`)) as GoldenSection;
     const result = await check(folder, context);
     const leaked = tf.memory().numTensors - before;
-    return leaked === 0 || result.status !== 'passed' ? result : { status: 'failed', detail: `${leaked} tensors were left over` };
+    return leaked === 0 || result.status !== 'passed'
+      ? result
+      : { status: 'failed', detail: `${leaked} tensors were left over` };
   } catch (error) {
-    return { status: 'failed', detail: (error instanceof Error ? (error.stack ?? error.message) : String(error)).split('\n').slice(0, 4).join(' | ') };
+    return {
+      status: 'failed',
+      detail: (error instanceof Error ? (error.stack ?? error.message) : String(error))
+        .split('\n')
+        .slice(0, 4)
+        .join(' | '),
+    };
   }
 }

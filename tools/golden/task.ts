@@ -3,14 +3,23 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
-import { architectureFor, loadModel, type HeadOptions, type Model, type ModelBatch, type ModelOutput } from '@peft/core';
+import {
+  architectureFor,
+  loadModel,
+  type HeadOptions,
+  type Model,
+  type ModelBatch,
+  type ModelOutput,
+} from '@peft/core';
 import { openCheckpoint } from '@peft/hub';
 import { architectures } from '@peft/models';
 import { crossEntropy, type Engine } from '@peft/ops';
 import { nextLabels, packBatch, packRows, unpackRows, type PaddedBatch } from './packed.js';
 
 export type Task = 'seqcls' | 'causal' | 'seq2seq' | 'encoder';
-export type TaskBatch = PaddedBatch & { readonly labels?: readonly number[] | readonly (readonly number[])[] };
+export type TaskBatch = PaddedBatch & {
+  readonly labels?: readonly number[] | readonly (readonly number[])[];
+};
 
 type Mask = readonly (readonly number[])[];
 export interface PackedTask {
@@ -26,26 +35,39 @@ export interface PackedTask {
 
 /** Whether there is a family for the model of a folder. */
 export function isKnownModel(folder: string): boolean {
-  const { model_type: type } = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as { model_type: string };
+  const { model_type: type } = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as {
+    model_type: string;
+  };
   return architectures.some(({ modelTypes }) => modelTypes.includes(type));
 }
 
 /** Loads a model for a task; an encoder alone for `encoder`. The caller disposes it. @param outputs of a head that the checkpoint lacks */
 export function openModel(folder: string, task: Task, engine: Engine, outputs?: number): Model {
-  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>;
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<
+    string,
+    unknown
+  >;
   const store = openCheckpoint(folder);
   try {
-    return loadModel(architectureFor(config['model_type'], architectures), config, store, engine, { head: headOf(task, (name) => store.get(name)?.shape, outputs) });
+    return loadModel(architectureFor(config['model_type'], architectures), config, store, engine, {
+      head: headOf(task, (name) => store.get(name)?.shape, outputs),
+    });
   } finally {
     store.close();
   }
 }
 
-function headOf(task: Task, shapeOf: (name: string) => readonly number[] | undefined, outputs: number | undefined): HeadOptions {
+function headOf(
+  task: Task,
+  shapeOf: (name: string) => readonly number[] | undefined,
+  outputs: number | undefined,
+): HeadOptions {
   if (task === 'causal') return { kind: 'causal-lm' };
   if (task === 'seq2seq') return { kind: 'seq2seq-lm' };
   if (task === 'encoder') return { kind: 'none' };
-  const stored = ['classifier.out_proj.weight', 'classifier.weight', 'score.weight'].map(shapeOf).find((shape) => shape !== undefined)?.[0];
+  const stored = ['classifier.out_proj.weight', 'classifier.weight', 'score.weight']
+    .map(shapeOf)
+    .find((shape) => shape !== undefined)?.[0];
   return { kind: 'sequence-classification', outputs: stored ?? outputs ?? 2 };
 }
 
@@ -54,30 +76,66 @@ export function packTask(task: Task, batch: TaskBatch, startId = 0): PackedTask 
   const packed = packBatch(batch);
   const mask = batch.attention_mask;
   if (task === 'encoder') return { batch: packed, labels: new Int32Array(), mask };
-  if (task === 'seqcls') return { batch: packed, labels: Int32Array.from(batch.labels as number[]), mask: undefined };
+  if (task === 'seqcls')
+    return { batch: packed, labels: Int32Array.from(batch.labels as number[]), mask: undefined };
   const rows = batch.labels as readonly (readonly number[])[];
-  if (task === 'causal') return { batch: packed, labels: nextLabels(packRows(rows, mask).values, packed.offsets), firstLabels: Int32Array.from(rows, (row) => row[0]!), mask };
+  if (task === 'causal')
+    return {
+      batch: packed,
+      labels: nextLabels(packRows(rows, mask).values, packed.offsets),
+      firstLabels: Int32Array.from(rows, (row) => row[0]!),
+      mask,
+    };
   const decoderMask = rows.map((row) => row.map((label) => (label === -100 ? 0 : 1)));
   const { values: labels, offsets } = packRows(rows, decoderMask);
-  const shifted = packRows(rows.map((row) => [startId, ...row.slice(0, -1)]), decoderMask);
-  return { batch: { ...packed, decoder: { inputIds: shifted.values, offsets } }, labels, mask: decoderMask };
+  const shifted = packRows(
+    rows.map((row) => [startId, ...row.slice(0, -1)]),
+    decoderMask,
+  );
+  return {
+    batch: { ...packed, decoder: { inputIds: shifted.values, offsets } },
+    labels,
+    mask: decoderMask,
+  };
 }
 
 /** What is compared: logits, or an encoder's last state, of the padded batch. */
-export function comparedOf(task: Task, output: ModelOutput, { mask, extra = 0 }: PackedTask): ArrayLike<number> {
+export function comparedOf(
+  task: Task,
+  output: ModelOutput,
+  { mask, extra = 0 }: PackedTask,
+): ArrayLike<number> {
   const rows = (task === 'encoder' ? output.hidden : output.logits!) as Tensor2D;
-  return mask ? unpackRows(rows.dataSync(), rows.shape[1], mask.map((row) => [...new Array<number>(extra).fill(1), ...row])) : rows.dataSync();
+  return mask
+    ? unpackRows(
+        rows.dataSync(),
+        rows.shape[1],
+        mask.map((row) => [...new Array<number>(extra).fill(1), ...row]),
+      )
+    : rows.dataSync();
 }
 
 /** Mean over the labelled rows; of an encoder the mean square of its last state. */
-export function taskLoss(task: Task, output: ModelOutput, { labels, firstLabels, batch, extra = 0 }: PackedTask): Scalar {
+export function taskLoss(
+  task: Task,
+  output: ModelOutput,
+  { labels, firstLabels, batch, extra = 0 }: PackedTask,
+): Scalar {
   if (task === 'encoder') return tf.mean(tf.square(output.hidden));
   const wanted = extra === 0 ? labels : withVirtual(labels, firstLabels, batch.offsets, extra);
-  return tf.div(tf.sum(crossEntropy(output.logits!, wanted)), wanted.filter((label) => label !== -100).length) as Scalar;
+  return tf.div(
+    tf.sum(crossEntropy(output.logits!, wanted)),
+    wanted.filter((label) => label !== -100).length,
+  ) as Scalar;
 }
 
 /** Labels of rows with virtual tokens in front, the last of which has the first token as its next. */
-function withVirtual(labels: Int32Array, firstLabels: Int32Array | undefined, offsets: Int32Array, extra: number): Int32Array {
+function withVirtual(
+  labels: Int32Array,
+  firstLabels: Int32Array | undefined,
+  offsets: Int32Array,
+  extra: number,
+): Int32Array {
   const out = new Int32Array(labels.length + (offsets.length - 1) * extra).fill(-100);
   for (let b = 0; b + 1 < offsets.length; b += 1) {
     const start = offsets[b]! + (b + 1) * extra;

@@ -16,7 +16,10 @@ import { fileURLToPath } from 'node:url';
 const options = new Set(process.argv.slice(2));
 const optional = options.has('--optional');
 const sanitize = options.has('--sanitize');
-const definitions = [...(sanitize ? ['-Dsanitize=1'] : []), ...(options.has('--prebuilt') ? ['-Dprebuilt=1'] : [])];
+const definitions = [
+  ...(sanitize ? ['-Dsanitize=1'] : []),
+  ...(options.has('--prebuilt') ? ['-Dprebuilt=1'] : []),
+];
 const folder = fileURLToPath(new URL('../../packages/engines/native', import.meta.url));
 
 function give(reason, details = '') {
@@ -42,23 +45,40 @@ try {
 function sanitizeFolder() {
   const target = join(folder, 'build', 'sanitize');
   mkdirSync(target, { recursive: true });
-  for (const name of ['cpp', 'binding.gyp']) if (!existsSync(join(target, name))) symlinkSync(join(folder, name), join(target, name));
+  for (const name of ['cpp', 'binding.gyp'])
+    if (!existsSync(join(target, name))) symlinkSync(join(folder, name), join(target, name));
   return target;
 }
 
 const cwd = sanitize ? sanitizeFolder() : folder;
-const run = (command) => spawnSync(
-  process.execPath,
-  [nodeGyp, command, ...(command === 'configure' ? [] : [`--jobs=${availableParallelism()}`]), ...(hasHeaders ? [`--nodedir=${prefix}`] : []), ...(command === 'configure' && definitions.length > 0 ? ['--', ...definitions] : [])],
-  { cwd, encoding: 'utf8' },
-);
+const run = (command) =>
+  spawnSync(
+    process.execPath,
+    [
+      nodeGyp,
+      command,
+      ...(command === 'configure' ? [] : [`--jobs=${availableParallelism()}`]),
+      ...(hasHeaders ? [`--nodedir=${prefix}`] : []),
+      ...(command === 'configure' && definitions.length > 0 ? ['--', ...definitions] : []),
+    ],
+    { cwd, encoding: 'utf8' },
+  );
 
 const started = performance.now();
 for (const command of ['configure', 'build']) {
   const { status, stdout, stderr, error } = run(command);
   if (status === 0) continue;
   const output = `${stdout ?? ''}${stderr ?? ''}`;
-  if (/not found: make|make: not found|`make` failed.*ENOENT|find Python|find Visual Studio|No Xcode|not found: python/i.test(output) || /(g\+\+|c\+\+|clang\+\+): (not found|No such file)/.test(output)) give('the build tools are missing', '');
-  give(`node-gyp ${command} failed${error ? `: ${error.message}` : ''}`, output.split('\n').slice(-40).join('\n'));
+  if (
+    /not found: make|make: not found|`make` failed.*ENOENT|find Python|find Visual Studio|No Xcode|not found: python/i.test(
+      output,
+    ) ||
+    /(g\+\+|c\+\+|clang\+\+): (not found|No such file)/.test(output)
+  )
+    give('the build tools are missing', '');
+  give(
+    `node-gyp ${command} failed${error ? `: ${error.message}` : ''}`,
+    output.split('\n').slice(-40).join('\n'),
+  );
 }
 console.log(`@peft/native was compiled in ${Math.round((performance.now() - started) / 1000)} s.`);

@@ -7,14 +7,32 @@
  * `stamp` refuses while a platform is missing, of another version or without its file; `--allow-missing linux-arm64,…` names exceptions.
  */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 /** What releases are built for; `.github/workflows/release.yml` has a job for each. */
-export const PLATFORMS = Object.freeze(['linux-x64', 'linux-arm64', 'darwin-x64', 'darwin-arm64', 'win32-x64']);
-interface Manifest { readonly name: string; readonly version: string; readonly license: string; readonly engines: Readonly<Record<string, string>> }
+export const PLATFORMS = Object.freeze([
+  'linux-x64',
+  'linux-arm64',
+  'darwin-x64',
+  'darwin-arm64',
+  'win32-x64',
+]);
+interface Manifest {
+  readonly name: string;
+  readonly version: string;
+  readonly license: string;
+  readonly engines: Readonly<Record<string, string>>;
+}
 
 const ADDON = 'peft_native.node';
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -26,27 +44,56 @@ function write(path: string, value: object): void {
 }
 
 /** @returns the folder of the package. */
-export function makePlatformPackage(out: string, { platform = process.platform as string, arch = process.arch as string, addon = join(root, 'packages/engines/native/build/Release', ADDON) } = {}): string {
+export function makePlatformPackage(
+  out: string,
+  {
+    platform = process.platform as string,
+    arch = process.arch as string,
+    addon = join(root, 'packages/engines/native/build/Release', ADDON),
+  } = {},
+): string {
   const name = `${platform}-${arch}`;
-  if (!existsSync(addon)) throw new Error(`there is no compiled addon at ${addon}: run node tools/native/build-native.mjs first`);
-  if (platform === process.platform && arch === process.arch) execFileSync(process.execPath, ['--eval', `require(${JSON.stringify(addon)}).info()`], { stdio: 'pipe' }); // it must load before it is shipped
+  if (!existsSync(addon))
+    throw new Error(
+      `there is no compiled addon at ${addon}: run node tools/native/build-native.mjs first`,
+    );
+  if (platform === process.platform && arch === process.arch)
+    execFileSync(process.execPath, ['--eval', `require(${JSON.stringify(addon)}).info()`], {
+      stdio: 'pipe',
+    }); // it must load before it is shipped
   const { version, license, engines } = read(join(root, 'packages/engines/native/package.json'));
   const folder = join(out, `native-${name}`);
   mkdirSync(folder, { recursive: true });
   copyFileSync(addon, join(folder, ADDON));
   copyFileSync(join(root, 'LICENSE'), join(folder, 'LICENSE'));
   write(join(folder, 'package.json'), {
-    name: `@peft/native-${name}`, version, description: `The compiled addon of @peft/native for ${name}`, license, engines,
-    os: [platform], cpu: [arch], ...(platform === 'linux' && { libc: ['glibc'] }), main: ADDON, files: [ADDON],
+    name: `@peft/native-${name}`,
+    version,
+    description: `The compiled addon of @peft/native for ${name}`,
+    license,
+    engines,
+    os: [platform],
+    cpu: [arch],
+    ...(platform === 'linux' && { libc: ['glibc'] }),
+    main: ADDON,
+    files: [ADDON],
   });
-  writeFileSync(join(folder, 'README.md'), `# @peft/native-${name}\n\nThe compiled addon of @peft/native for ${name}. npm installs it together with that package; nobody needs to name it.\n`);
+  writeFileSync(
+    join(folder, 'README.md'),
+    `# @peft/native-${name}\n\nThe compiled addon of @peft/native for ${name}. npm installs it together with that package; nobody needs to name it.\n`,
+  );
   return folder;
 }
 
 /** @returns what @peft/native's manifest is to list. */
-export function platformDependencies(packages: string, version: string, allowMissing: readonly string[] = []): Record<string, string> {
+export function platformDependencies(
+  packages: string,
+  version: string,
+  allowMissing: readonly string[] = [],
+): Record<string, string> {
   const unknown = allowMissing.filter((name) => !PLATFORMS.includes(name));
-  if (unknown.length > 0) throw new Error(`--allow-missing: ${unknown.join(', ')} is none of ${PLATFORMS.join(', ')}`);
+  if (unknown.length > 0)
+    throw new Error(`--allow-missing: ${unknown.join(', ')} is none of ${PLATFORMS.join(', ')}`);
   const faults: string[] = [];
   const dependencies: Record<string, string> = {};
   for (const name of PLATFORMS) {
@@ -56,7 +103,8 @@ export function platformDependencies(packages: string, version: string, allowMis
       continue;
     }
     const manifest = read(join(folder, 'package.json'));
-    if (manifest.version !== version) faults.push(`${name}: version ${manifest.version} instead of ${version}`);
+    if (manifest.version !== version)
+      faults.push(`${name}: version ${manifest.version} instead of ${version}`);
     else if (!existsSync(join(folder, ADDON))) faults.push(`${name}: ${ADDON} is missing`);
     else dependencies[manifest.name] = version;
   }
@@ -65,16 +113,34 @@ export function platformDependencies(packages: string, version: string, allowMis
 }
 
 function main(): void {
-  const { positionals: [command], values } = parseArgs({ allowPositionals: true, options: { out: { type: 'string' }, packages: { type: 'string' }, 'allow-missing': { type: 'string' } } });
+  const {
+    positionals: [command],
+    values,
+  } = parseArgs({
+    allowPositionals: true,
+    options: {
+      out: { type: 'string' },
+      packages: { type: 'string' },
+      'allow-missing': { type: 'string' },
+    },
+  });
   if (command === 'platform' && values.out) return console.log(makePlatformPackage(values.out));
   if (command === 'stamp' && values.packages) {
     const path = join(root, 'packages/engines/native/package.json');
     const manifest = read(path);
-    const optionalDependencies = platformDependencies(values.packages, manifest.version, values['allow-missing']?.split(','));
+    const optionalDependencies = platformDependencies(
+      values.packages,
+      manifest.version,
+      values['allow-missing']?.split(','),
+    );
     write(path, { ...manifest, optionalDependencies });
-    return console.log(`@peft/native ${manifest.version} takes one of ${Object.keys(optionalDependencies).join(', ')}`);
+    return console.log(
+      `@peft/native ${manifest.version} takes one of ${Object.keys(optionalDependencies).join(', ')}`,
+    );
   }
-  throw new Error('say either: platform --out DIR, or: stamp --packages DIR [--allow-missing NAMES]');
+  throw new Error(
+    'say either: platform --out DIR, or: stamp --packages DIR [--allow-missing NAMES]',
+  );
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -17,21 +17,48 @@ function fail(message) {
 }
 
 if (process.platform !== 'linux') fail(`works on Linux only, this is ${process.platform}.`);
-if (spawnSync(process.execPath, [join(root, 'tools/native/build-native.mjs'), '--sanitize'], { stdio: 'inherit' }).status !== 0) fail('the addon was not compiled.');
+if (
+  spawnSync(process.execPath, [join(root, 'tools/native/build-native.mjs'), '--sanitize'], {
+    stdio: 'inherit',
+  }).status !== 0
+)
+  fail('the addon was not compiled.');
 
 /** The sanitiser has to be loaded before Node. */
-const runtimes = ['libasan.so', 'libubsan.so'].map((name) => spawnSync(process.env.CXX ?? 'g++', [`-print-file-name=${name}`], { encoding: 'utf8' }).stdout?.trim()).filter((path) => path && isAbsolute(path) && existsSync(path));
-if (runtimes.length === 0) fail(`${process.env.CXX ?? 'g++'} has no libasan.so; install the compiler's sanitiser libraries.`);
+const runtimes = ['libasan.so', 'libubsan.so']
+  .map((name) =>
+    spawnSync(process.env.CXX ?? 'g++', [`-print-file-name=${name}`], {
+      encoding: 'utf8',
+    }).stdout?.trim(),
+  )
+  .filter((path) => path && isAbsolute(path) && existsSync(path));
+if (runtimes.length === 0)
+  fail(
+    `${process.env.CXX ?? 'g++'} has no libasan.so; install the compiler's sanitiser libraries.`,
+  );
 
-const { status } = spawnSync(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--testTimeout=600000', '--hookTimeout=600000', ...process.argv.slice(2)], {
-  cwd: root,
-  stdio: 'inherit',
-  env: {
-    ...process.env,
-    LD_PRELOAD: runtimes.join(':'),
-    PEFT_NATIVE_ADDON: join(root, 'packages/engines/native/build/sanitize/build/Release/peft_native.node'),
-    ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=1',
-    UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
+const { status } = spawnSync(
+  process.execPath,
+  [
+    join(root, 'node_modules/vitest/vitest.mjs'),
+    'run',
+    '--testTimeout=600000',
+    '--hookTimeout=600000',
+    ...process.argv.slice(2),
+  ],
+  {
+    cwd: root,
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      LD_PRELOAD: runtimes.join(':'),
+      PEFT_NATIVE_ADDON: join(
+        root,
+        'packages/engines/native/build/sanitize/build/Release/peft_native.node',
+      ),
+      ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=1',
+      UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
+    },
   },
-});
+);
 process.exit(status ?? 1);

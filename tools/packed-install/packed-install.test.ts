@@ -1,6 +1,15 @@
 /** Installs the packed packages into an empty folder and uses them as strangers do: from ESM, CommonJS and strict TypeScript. */
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -26,17 +35,37 @@ const isCompiled = existsSync(join(root, 'packages/engines/native/build/Release/
 beforeAll(async () => {
   work = realpathSync(mkdtempSync(join(tmpdir(), 'peft-packed-')));
   const tarballs = await packAll(root, work);
-  if (isCompiled) tarballs.set(platformPackage, await packFolder(makePlatformPackage(join(work, 'platform')), work));
+  if (isCompiled)
+    tarballs.set(
+      platformPackage,
+      await packFolder(makePlatformPackage(join(work, 'platform')), work),
+    );
   project = join(work, 'project');
   mkdirSync(project);
-  const dependencies = Object.fromEntries([...tarballs].map(([name, path]) => [name, `file:${path}`]));
-  const { devDependencies: { '@tensorflow/tfjs': tfjs } } = readManifest(root) as unknown as { devDependencies: Record<string, string> };
-  writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'a-project-of-a-user', private: true, type: 'module', dependencies: { ...dependencies, '@tensorflow/tfjs': tfjs } }));
-  await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund'], { cwd: project, maxBuffer: 1 << 26 });
+  const dependencies = Object.fromEntries(
+    [...tarballs].map(([name, path]) => [name, `file:${path}`]),
+  );
+  const {
+    devDependencies: { '@tensorflow/tfjs': tfjs },
+  } = readManifest(root) as unknown as { devDependencies: Record<string, string> };
+  writeFileSync(
+    join(project, 'package.json'),
+    JSON.stringify({
+      name: 'a-project-of-a-user',
+      private: true,
+      type: 'module',
+      dependencies: { ...dependencies, '@tensorflow/tfjs': tfjs },
+    }),
+  );
+  await run('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund'], {
+    cwd: project,
+    maxBuffer: 1 << 26,
+  });
 }, 400_000);
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
-const node = async (...words: string[]): Promise<string> => (await run(process.execPath, words, { cwd: project, maxBuffer: 1 << 26 })).stdout;
+const node = async (...words: string[]): Promise<string> =>
+  (await run(process.execPath, words, { cwd: project, maxBuffer: 1 << 26 })).stdout;
 
 test('each package holds its build, its types and a README, and no sources or tests', () => {
   for (const folder of folders) {
@@ -44,21 +73,34 @@ test('each package holds its build, its types and a README, and no sources or te
     const installed = join(project, 'node_modules', name);
     expect(existsSync(join(installed, 'README.md')), `${name}: README.md`).toBe(true);
     const files = readdirSync(installed, { recursive: true }) as string[];
-    expect(files.filter((file) => !file.startsWith('template') && /(^|[/\\])(src|test|fixtures)[/\\]|\.test\./.test(file)), name).toEqual([]);
+    expect(
+      files.filter(
+        (file) =>
+          !file.startsWith('template') && /(^|[/\\])(src|test|fixtures)[/\\]|\.test\./.test(file),
+      ),
+      name,
+    ).toEqual([]);
     if (!readManifest(installed).files.includes('dist')) continue;
-    expect(files, name).toEqual(expect.arrayContaining(['dist/index.js', 'dist/index.d.ts'].map((file) => join(file))));
+    expect(files, name).toEqual(
+      expect.arrayContaining(['dist/index.js', 'dist/index.d.ts'].map((file) => join(file))),
+    );
   }
 });
 
 test('there is one copy of TensorFlow.js', () => {
-  const copies = (readdirSync(join(project, 'node_modules'), { recursive: true }) as string[]).filter((path) => /@tensorflow[/\\]tfjs-core[/\\]package\.json$/.test(path));
+  const copies = (
+    readdirSync(join(project, 'node_modules'), { recursive: true }) as string[]
+  ).filter((path) => /@tensorflow[/\\]tfjs-core[/\\]package\.json$/.test(path));
   expect(copies).toHaveLength(1);
 });
 
 const importable = () => folders.map((folder) => readManifest(join(root, folder)).name);
 
 test('an ESM program imports every package', async () => {
-  writeFileSync(join(project, 'all.mjs'), `for (const name of ${JSON.stringify(importable())}) console.log(name, Object.keys(await import(name)).length);`);
+  writeFileSync(
+    join(project, 'all.mjs'),
+    `for (const name of ${JSON.stringify(importable())}) console.log(name, Object.keys(await import(name)).length);`,
+  );
   const lines = (await node('all.mjs')).trim().split('\n');
   expect(lines.map((line) => line.split(' ')[0])).toEqual(importable());
   expect(lines.filter((line) => line.endsWith(' 0'))).toEqual([]);
@@ -66,50 +108,127 @@ test('an ESM program imports every package', async () => {
 
 test('a CommonJS program requires every package, and shares its instance of TensorFlow.js', async () => {
   const names = importable().filter((name) => name !== '@peft/testing'); // vitest refuses to be required
-  writeFileSync(join(project, 'all.cjs'), `
+  writeFileSync(
+    join(project, 'all.cjs'),
+    `
     for (const name of ${JSON.stringify(names)}) require(name);
     const tf = require('@tensorflow/tfjs');
     require('@peft/portable').createPortableEngine().then(async (engine) => {
       await engine.activate();
       console.log(tf.getBackend(), require('@peft/lora').lora({ rank: 4 }).name);
       engine.dispose();
-    });`);
+    });`,
+  );
   expect((await node('--no-warnings', 'all.cjs')).trim()).toMatch(/^\w+ lora$/);
 });
 
 test('the command runs', async () => {
-  const { stdout } = await run(process.execPath, [join(project, 'node_modules/@peft/cli/bin/peft.mjs'), 'inspect', join(root, 'packages/testing/fixtures/models/bert/config.json'), '--method', 'lora'], { cwd: project });
+  const { stdout } = await run(
+    process.execPath,
+    [
+      join(project, 'node_modules/@peft/cli/bin/peft.mjs'),
+      'inspect',
+      join(root, 'packages/testing/fixtures/models/bert/config.json'),
+      '--method',
+      'lora',
+    ],
+    { cwd: project },
+  );
   expect(stdout).toMatch(/lora: [\d,]+ trainable of [\d,]+ parameters/);
 });
 
-test.skipIf(!isCompiled)('the native engine comes with the package of the platform; without it the error says what to type', async () => {
-  const program = ['--no-warnings', '--input-type=module', '--eval', "import { createNativeEngine } from '@peft/native'; try { console.log(createNativeEngine().description); } catch (error) { console.log(error.code, error.hint); }"];
-  expect(await node(...program)).toMatch(/^native \(/);
-  expect(readdirSync(join(project, 'node_modules/@peft/native'))).not.toContain('build');
-  const installed = join(project, 'node_modules', platformPackage);
-  renameSync(installed, `${installed}.away`);
-  expect(await node(...program)).toMatch(/^PEFT_NATIVE_UNAVAILABLE .*npx peft-native-build/);
-  renameSync(`${installed}.away`, installed);
-});
+test.skipIf(!isCompiled)(
+  'the native engine comes with the package of the platform; without it the error says what to type',
+  async () => {
+    const program = [
+      '--no-warnings',
+      '--input-type=module',
+      '--eval',
+      "import { createNativeEngine } from '@peft/native'; try { console.log(createNativeEngine().description); } catch (error) { console.log(error.code, error.hint); }",
+    ];
+    expect(await node(...program)).toMatch(/^native \(/);
+    expect(readdirSync(join(project, 'node_modules/@peft/native'))).not.toContain('build');
+    const installed = join(project, 'node_modules', platformPackage);
+    renameSync(installed, `${installed}.away`);
+    expect(await node(...program)).toMatch(/^PEFT_NATIVE_UNAVAILABLE .*npx peft-native-build/);
+    renameSync(`${installed}.away`, installed);
+  },
+);
 
 test('npm create @peft/method writes a package that builds on the installed ones', async () => {
-  await node('node_modules/@peft/create-method/bin/create-method.mjs', '--name', 'my-gate', '--kind', 'linear');
-  await node(join(root, 'node_modules/typescript/bin/tsc'), '-p', 'my-gate/tsconfig.build.json', '--typeRoots', join(root, 'node_modules/@types'));
-  expect((await node('--input-type=module', '--eval', "console.log((await import('./my-gate/dist/index.js')).myGate().name)")).trim()).toBe('my-gate');
+  await node(
+    'node_modules/@peft/create-method/bin/create-method.mjs',
+    '--name',
+    'my-gate',
+    '--kind',
+    'linear',
+  );
+  await node(
+    join(root, 'node_modules/typescript/bin/tsc'),
+    '-p',
+    'my-gate/tsconfig.build.json',
+    '--typeRoots',
+    join(root, 'node_modules/@types'),
+  );
+  expect(
+    (
+      await node(
+        '--input-type=module',
+        '--eval',
+        "console.log((await import('./my-gate/dist/index.js')).myGate().name)",
+      )
+    ).trim(),
+  ).toBe('my-gate');
 });
 
 test('strict TypeScript accepts the types, the examples and a CommonJS module, and no misspelt option', () => {
   const at = join(project, 'types');
   mkdirSync(at);
-  writeFileSync(join(at, 'all.ts'), importable().map((name, i) => `import * as package${i} from '${name}';\nexport { package${i} };\n`).join(''));
-  writeFileSync(join(at, 'common.cts'), "import lora = require('@peft/lora');\nimport type { MethodSpec } from '@peft/core';\nexport const spec: MethodSpec = lora.lora({ rank: 4 });\n");
-  writeFileSync(join(at, 'misspelt.ts'), "import { lora } from '@peft/lora';\n// @ts-expect-error no such option\nlora({ rnak: 4 });\n");
-  for (const folder of methods) writeFileSync(join(at, `${basename(folder)}.ts`), `${readmeExample(root, folder) ?? ''}\nexport {};\n`);
+  writeFileSync(
+    join(at, 'all.ts'),
+    importable()
+      .map((name, i) => `import * as package${i} from '${name}';\nexport { package${i} };\n`)
+      .join(''),
+  );
+  writeFileSync(
+    join(at, 'common.cts'),
+    "import lora = require('@peft/lora');\nimport type { MethodSpec } from '@peft/core';\nexport const spec: MethodSpec = lora.lora({ rank: 4 });\n",
+  );
+  writeFileSync(
+    join(at, 'misspelt.ts'),
+    "import { lora } from '@peft/lora';\n// @ts-expect-error no such option\nlora({ rnak: 4 });\n",
+  );
+  for (const folder of methods)
+    writeFileSync(
+      join(at, `${basename(folder)}.ts`),
+      `${readmeExample(root, folder) ?? ''}\nexport {};\n`,
+    );
   const files = readdirSync(at).map((file) => join(at, file));
-  const program = ts.createProgram(files, { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.NodeNext, moduleResolution: ts.ModuleResolutionKind.NodeNext, strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, skipLibCheck: false, noEmit: true, types: ['node'], typeRoots: [join(root, 'node_modules/@types')] });
+  const program = ts.createProgram(files, {
+    target: ts.ScriptTarget.ES2022,
+    module: ts.ModuleKind.NodeNext,
+    moduleResolution: ts.ModuleResolutionKind.NodeNext,
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    skipLibCheck: false,
+    noEmit: true,
+    types: ['node'],
+    typeRoots: [join(root, 'node_modules/@types')],
+  });
   // TensorFlow.js's own declarations do not pass; ours and the user's must.
-  const faults = ts.getPreEmitDiagnostics(program).filter(({ file }) => !file || file.fileName.startsWith(at) || file.fileName.includes('/@peft/'));
-  expect(ts.formatDiagnostics(faults, { getCurrentDirectory: () => project, getCanonicalFileName: (name) => name, getNewLine: () => '\n' })).toBe('');
+  const faults = ts
+    .getPreEmitDiagnostics(program)
+    .filter(
+      ({ file }) => !file || file.fileName.startsWith(at) || file.fileName.includes('/@peft/'),
+    );
+  expect(
+    ts.formatDiagnostics(faults, {
+      getCurrentDirectory: () => project,
+      getCanonicalFileName: (name) => name,
+      getNewLine: () => '\n',
+    }),
+  ).toBe('');
 });
 
 describe('the example of the README', () => {
@@ -118,9 +237,14 @@ describe('the example of the README', () => {
     expect(example, `${folder}/README.md has no \`\`\`ts example`).toBeDefined();
     const at = join(project, 'examples', basename(folder));
     furnish(root, at);
-    const { outputText } = ts.transpileModule(example!, { compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext } });
+    const { outputText } = ts.transpileModule(example!, {
+      compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
+    });
     writeFileSync(join(at, 'example.mjs'), outputText);
-    const { stdout } = await run(process.execPath, ['example.mjs'], { cwd: at, maxBuffer: 1 << 26 });
+    const { stdout } = await run(process.execPath, ['example.mjs'], {
+      cwd: at,
+      maxBuffer: 1 << 26,
+    });
     expect(stdout.trim(), 'an example shows something').not.toBe('');
   });
 });

@@ -23,44 +23,190 @@ import { askPeft, hasPeft, peftTitle } from './python-peft.js';
 
 const fixtures = fileURLToPath(new URL('../../packages/testing/fixtures/', import.meta.url));
 
-const CASES: readonly { readonly name: string; readonly model: string; readonly task: Task; readonly spec: () => MethodSpec; readonly save?: typeof saveAdapter }[] = [
+const CASES: readonly {
+  readonly name: string;
+  readonly model: string;
+  readonly task: Task;
+  readonly spec: () => MethodSpec;
+  readonly save?: typeof saveAdapter;
+}[] = [
   { name: 'LoRA', model: 'bert', task: 'seqcls', spec: () => lora({ rank: 4, alpha: 6 }) },
-  { name: 'LoRA with rsLoRA, patterns and biases', model: 'bert', task: 'seqcls', spec: () => lora({ rank: 4, rankStabilized: true, bias: 'all', rankPattern: { key: 2 }, targets: ['query', 'key'] }) },
+  {
+    name: 'LoRA with rsLoRA, patterns and biases',
+    model: 'bert',
+    task: 'seqcls',
+    spec: () =>
+      lora({
+        rank: 4,
+        rankStabilized: true,
+        bias: 'all',
+        rankPattern: { key: 2 },
+        targets: ['query', 'key'],
+      }),
+  },
   { name: 'DoRA', model: 'deberta-v2', task: 'seqcls', spec: () => lora({ rank: 2, dora: true }) },
-  { name: 'LoRA from PiSSA', model: 'llama', task: 'causal', spec: () => lora({ rank: 2, init: 'pissa', targets: ['q_proj'] }) },
-  { name: 'PiSSA as ordinary LoRA', model: 'llama', task: 'causal', spec: () => lora({ rank: 2, alpha: 3, init: 'pissa', targets: ['q_proj', 'down_proj'] }), save: savePlainLora },
-  { name: 'rank-stabilised OLoRA as ordinary LoRA', model: 'bert', task: 'seqcls', spec: () => lora({ rank: 2, rankStabilized: true, init: 'olora' }), save: savePlainLora },
-  { name: 'DoRA on the embedding', model: 'llama', task: 'causal', spec: () => lora({ rank: 2, dora: true, targets: ['embed_tokens', 'v_proj'] }) },
-  { name: 'LoRA with a whole embedding that is tied', model: 'gpt2', task: 'causal', spec: () => lora({ rank: 2, modulesToSave: ['wte'] }) },
-  { name: 'LoRA with a whole output layer that is tied', model: 'qwen2', task: 'causal', spec: () => lora({ rank: 2, modulesToSave: ['lm_head'] }) },
-  { name: 'LoRA with a whole embedding that stays tied', model: 'qwen2', task: 'causal', spec: () => lora({ rank: 2, modulesToSave: ['embed_tokens'], ensureWeightTying: true }) },
-  { name: 'trainable tokens that are tied', model: 'gpt2', task: 'causal', spec: () => trainableTokens({ tokenIndices: [5, 7] }) },
-  { name: 'LoRA on the embedding', model: 'llama', task: 'causal', spec: () => lora({ rank: 2, targets: ['embed_tokens', 'v_proj'] }) },
-  { name: 'LoRA with token rows', model: 'llama', task: 'causal', spec: () => lora({ rank: 2, targets: ['q_proj'], trainableTokens: { embed_tokens: [7, 9] } }) },
+  {
+    name: 'LoRA from PiSSA',
+    model: 'llama',
+    task: 'causal',
+    spec: () => lora({ rank: 2, init: 'pissa', targets: ['q_proj'] }),
+  },
+  {
+    name: 'PiSSA as ordinary LoRA',
+    model: 'llama',
+    task: 'causal',
+    spec: () => lora({ rank: 2, alpha: 3, init: 'pissa', targets: ['q_proj', 'down_proj'] }),
+    save: savePlainLora,
+  },
+  {
+    name: 'rank-stabilised OLoRA as ordinary LoRA',
+    model: 'bert',
+    task: 'seqcls',
+    spec: () => lora({ rank: 2, rankStabilized: true, init: 'olora' }),
+    save: savePlainLora,
+  },
+  {
+    name: 'DoRA on the embedding',
+    model: 'llama',
+    task: 'causal',
+    spec: () => lora({ rank: 2, dora: true, targets: ['embed_tokens', 'v_proj'] }),
+  },
+  {
+    name: 'LoRA with a whole embedding that is tied',
+    model: 'gpt2',
+    task: 'causal',
+    spec: () => lora({ rank: 2, modulesToSave: ['wte'] }),
+  },
+  {
+    name: 'LoRA with a whole output layer that is tied',
+    model: 'qwen2',
+    task: 'causal',
+    spec: () => lora({ rank: 2, modulesToSave: ['lm_head'] }),
+  },
+  {
+    name: 'LoRA with a whole embedding that stays tied',
+    model: 'qwen2',
+    task: 'causal',
+    spec: () => lora({ rank: 2, modulesToSave: ['embed_tokens'], ensureWeightTying: true }),
+  },
+  {
+    name: 'trainable tokens that are tied',
+    model: 'gpt2',
+    task: 'causal',
+    spec: () => trainableTokens({ tokenIndices: [5, 7] }),
+  },
+  {
+    name: 'LoRA on the embedding',
+    model: 'llama',
+    task: 'causal',
+    spec: () => lora({ rank: 2, targets: ['embed_tokens', 'v_proj'] }),
+  },
+  {
+    name: 'LoRA with token rows',
+    model: 'llama',
+    task: 'causal',
+    spec: () => lora({ rank: 2, targets: ['q_proj'], trainableTokens: { embed_tokens: [7, 9] } }),
+  },
   { name: 'LoRA on T5', model: 't5', task: 'seq2seq', spec: () => lora({ rank: 2 }) },
-  { name: 'LoRA on the embeddings of both stacks', model: 't5', task: 'seq2seq', spec: () => lora({ rank: 2, targets: ['embed_tokens', 'v'] }) },
-  { name: 'LoRA with the whole embedding of one stack', model: 't5', task: 'seq2seq', spec: () => lora({ rank: 2, modulesToSave: ['decoder.embed_tokens'] }) },
-  { name: 'LoRA with token rows of one stack', model: 't5', task: 'seq2seq', spec: () => lora({ rank: 2, trainableTokens: { 'encoder.embed_tokens': [4, 9] } }) },
-  { name: 'trainable tokens of both stacks and the output layer', model: 't5', task: 'seq2seq', spec: () => trainableTokens({ tokenIndices: [4, 9] }) },
+  {
+    name: 'LoRA on the embeddings of both stacks',
+    model: 't5',
+    task: 'seq2seq',
+    spec: () => lora({ rank: 2, targets: ['embed_tokens', 'v'] }),
+  },
+  {
+    name: 'LoRA with the whole embedding of one stack',
+    model: 't5',
+    task: 'seq2seq',
+    spec: () => lora({ rank: 2, modulesToSave: ['decoder.embed_tokens'] }),
+  },
+  {
+    name: 'LoRA with token rows of one stack',
+    model: 't5',
+    task: 'seq2seq',
+    spec: () => lora({ rank: 2, trainableTokens: { 'encoder.embed_tokens': [4, 9] } }),
+  },
+  {
+    name: 'trainable tokens of both stacks and the output layer',
+    model: 't5',
+    task: 'seq2seq',
+    spec: () => trainableTokens({ tokenIndices: [4, 9] }),
+  },
   { name: 'IA3', model: 'bert', task: 'seqcls', spec: () => ia3() },
-  { name: 'IA3 with all biases', model: 'deberta-v2', task: 'seqcls', spec: () => combineMethods('ia3_bias', ia3({ targets: ['query_proj', 'value_proj'], feedforwardModules: [] }), bitfit()) },
-  { name: 'LoRA with all biases, as AutoGluon has it', model: 'bert', task: 'seqcls', spec: () => combineMethods('lora_bias', lora({ rank: 2 }), bitfit()) },
+  {
+    name: 'IA3 with all biases',
+    model: 'deberta-v2',
+    task: 'seqcls',
+    spec: () =>
+      combineMethods(
+        'ia3_bias',
+        ia3({ targets: ['query_proj', 'value_proj'], feedforwardModules: [] }),
+        bitfit(),
+      ),
+  },
+  {
+    name: 'LoRA with all biases, as AutoGluon has it',
+    model: 'bert',
+    task: 'seqcls',
+    spec: () => combineMethods('lora_bias', lora({ rank: 2 }), bitfit()),
+  },
   { name: 'norm tuning', model: 'llama', task: 'causal', spec: () => lnTuning() },
-  { name: 'AdaLoRA', model: 'bert', task: 'seqcls', spec: () => adalora({ initialRank: 4, targetRank: 2, totalSteps: 10 }) },
+  {
+    name: 'AdaLoRA',
+    model: 'bert',
+    task: 'seqcls',
+    spec: () => adalora({ initialRank: 4, targetRank: 2, totalSteps: 10 }),
+  },
   { name: 'VeRA', model: 'llama', task: 'causal', spec: () => vera({ rank: 8 }) },
-  { name: 'VeRA without its projections', model: 'llama', task: 'causal', spec: () => vera({ rank: 8, saveProjection: false }) },
+  {
+    name: 'VeRA without its projections',
+    model: 'llama',
+    task: 'causal',
+    spec: () => vera({ rank: 8, saveProjection: false }),
+  },
   { name: 'LoHa', model: 'bert', task: 'seqcls', spec: () => loha({ rank: 2 }) },
-  { name: 'LoKr', model: 'bert', task: 'seqcls', spec: () => lokr({ rank: 2, decomposeBoth: true, decomposeFactor: 4 }) },
+  {
+    name: 'LoKr',
+    model: 'bert',
+    task: 'seqcls',
+    spec: () => lokr({ rank: 2, decomposeBoth: true, decomposeFactor: 4 }),
+  },
   { name: 'OFT', model: 'llama', task: 'causal', spec: () => oft({ blockSize: 8 }) },
-  { name: 'trainable tokens', model: 'llama', task: 'causal', spec: () => trainableTokens({ tokenIndices: [5, 7], targets: ['embed_tokens'] }) },
-  { name: 'prompt tuning', model: 'llama', task: 'causal', spec: () => promptTuning({ virtualTokens: 3 }) },
+  {
+    name: 'trainable tokens',
+    model: 'llama',
+    task: 'causal',
+    spec: () => trainableTokens({ tokenIndices: [5, 7], targets: ['embed_tokens'] }),
+  },
+  {
+    name: 'prompt tuning',
+    model: 'llama',
+    task: 'causal',
+    spec: () => promptTuning({ virtualTokens: 3 }),
+  },
   { name: 'P-tuning', model: 'bert', task: 'seqcls', spec: () => pTuning({ virtualTokens: 3 }) },
-  { name: 'prefix tuning', model: 'llama', task: 'causal', spec: () => prefixTuning({ virtualTokens: 3 }) },
+  {
+    name: 'prefix tuning',
+    model: 'llama',
+    task: 'causal',
+    spec: () => prefixTuning({ virtualTokens: 3 }),
+  },
 ];
 
-const ids = [[4, 9, 7, 21, 5], [8, 6, 30, 0, 0]];
-const mask = [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]];
-const batchFor = (task: Task): TaskBatch => ({ input_ids: ids, attention_mask: mask, labels: task === 'seqcls' ? [0, 1] : ids.map((row, b) => row.map((id, t) => (mask[b]![t] ? id : -100))) });
+const ids = [
+  [4, 9, 7, 21, 5],
+  [8, 6, 30, 0, 0],
+];
+const mask = [
+  [1, 1, 1, 1, 1],
+  [1, 1, 1, 0, 0],
+];
+const batchFor = (task: Task): TaskBatch => ({
+  input_ids: ids,
+  attention_mask: mask,
+  labels:
+    task === 'seqcls' ? [0, 1] : ids.map((row, b) => row.map((id, t) => (mask[b]![t] ? id : -100))),
+});
 
 describe.skipIf(!hasPeft)(peftTitle('our adapters load'), () => {
   let engine: Engine;
@@ -77,8 +223,22 @@ describe.skipIf(!hasPeft)(peftTitle('our adapters load'), () => {
       moveParameters(model.addAdapter('a', spec()), 'a', 0.1);
       const adapter = join(folder, String(i));
       await save(model, 'a', adapter);
-      const startId = Number((JSON.parse(readFileSync(join(fixtures, 'models', name, 'config.json'), 'utf8')) as Record<string, unknown>)['decoder_start_token_id'] ?? 0);
-      ours.push(tf.tidy(() => model.forward(packTask(task, batchFor(task), startId).batch).logits!.dataSync<'float32'>().slice()));
+      const startId = Number(
+        (
+          JSON.parse(readFileSync(join(fixtures, 'models', name, 'config.json'), 'utf8')) as Record<
+            string,
+            unknown
+          >
+        )['decoder_start_token_id'] ?? 0,
+      );
+      ours.push(
+        tf.tidy(() =>
+          model
+            .forward(packTask(task, batchFor(task), startId).batch)
+            .logits!.dataSync<'float32'>()
+            .slice(),
+        ),
+      );
       model.dispose();
       requests.push({ model: join(fixtures, 'models', name), adapter, task, ...batchFor(task) });
     }
@@ -89,11 +249,17 @@ describe.skipIf(!hasPeft)(peftTitle('our adapters load'), () => {
     engine.dispose();
   });
 
-  it.each(CASES.map(({ name, model, task }, i) => ({ name, model, task, i })))('$name on $model', ({ task, i }) => {
-    const theirs = answers[i]!.values;
-    const width = task === 'seqcls' ? theirs.length / ids.length : undefined;
-    expect(ours[i]!).toBeAllclose(width ? theirs : unpadded(theirs, ours[i]!.length), { atol: 1e-4, rtol: 1e-4 });
-  });
+  it.each(CASES.map(({ name, model, task }, i) => ({ name, model, task, i })))(
+    '$name on $model',
+    ({ task, i }) => {
+      const theirs = answers[i]!.values;
+      const width = task === 'seqcls' ? theirs.length / ids.length : undefined;
+      expect(ours[i]!).toBeAllclose(width ? theirs : unpadded(theirs, ours[i]!.length), {
+        atol: 1e-4,
+        rtol: 1e-4,
+      });
+    },
+  );
 });
 
 /** Rows of real tokens; virtual ones in front count as real. */

@@ -6,8 +6,19 @@ import { fileURLToPath } from 'node:url';
 
 const source = new URL('../src/main.ts', import.meta.url);
 if (existsSync(source)) {
-  const child = spawn(process.execPath, ['--conditions=@peft/source', '--import', import.meta.resolve('tsx'), fileURLToPath(source), ...process.argv.slice(2)], { stdio: 'inherit' });
-  for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => signal === 'SIGTERM' && child.kill(signal)); // a terminal sends SIGINT to both
+  const child = spawn(
+    process.execPath,
+    [
+      '--conditions=@peft/source',
+      '--import',
+      import.meta.resolve('tsx'),
+      fileURLToPath(source),
+      ...process.argv.slice(2),
+    ],
+    { stdio: 'inherit' },
+  );
+  for (const signal of ['SIGINT', 'SIGTERM'])
+    process.on(signal, () => signal === 'SIGTERM' && child.kill(signal)); // a terminal sends SIGINT to both
   child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)));
 } else {
   await import('../dist/main.js');

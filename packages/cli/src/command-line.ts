@@ -16,13 +16,18 @@ import type { Terminal } from './terminal/terminal.js';
 
 /** Runs a command line (without `node peft`). @returns the exit code */
 export async function runCommandLine(argv: readonly string[], terminal: Terminal): Promise<number> {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+  const { version } = JSON.parse(
+    readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+  ) as { version: string };
   const program = new Command('peft')
     .description('Fine-tunes Hugging Face transformers on this machine, without Python.')
     .version(version)
     .showSuggestionAfterError()
     .showHelpAfterError('(peft COMMAND --help lists the options)')
-    .configureOutput({ writeOut: (text) => terminal.out(text.trimEnd()), writeErr: (text) => terminal.err(text.trimEnd()) })
+    .configureOutput({
+      writeOut: (text) => terminal.out(text.trimEnd()),
+      writeErr: (text) => terminal.err(text.trimEnd()),
+    })
     .exitOverride();
   addFit(program, terminal);
   addEvaluate(program, terminal);

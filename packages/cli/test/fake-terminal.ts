@@ -16,21 +16,30 @@ export function fakeTerminal(typed: readonly string[] = []): FakeTerminal {
   const complained: string[] = [];
   let handler: (() => void) | undefined;
   return {
-    printed, complained, out: (text) => void printed.push(text), write: (text) => void printed.push(text), err: (text) => void complained.push(text), isInteractive: false, columns: 80, signal: controller.signal,
+    printed,
+    complained,
+    out: (text) => void printed.push(text),
+    write: (text) => void printed.push(text),
+    err: (text) => void complained.push(text),
+    isInteractive: false,
+    columns: 80,
+    signal: controller.signal,
     abort: () => controller.abort(),
     interrupt: () => (handler ? handler() : controller.abort()),
     onInterrupt(own) {
       handler = own;
       return () => (handler = undefined);
     },
-    async* lines() {
+    async *lines() {
       yield* typed;
     },
   };
 }
 
 /** Runs a command line. */
-export async function peft(...words: readonly string[]): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
+export async function peft(
+  ...words: readonly string[]
+): Promise<{ readonly code: number; readonly out: string; readonly err: string }> {
   const terminal = fakeTerminal();
   const code = await runCommandLine(words, terminal);
   return { code, out: terminal.printed.join('\n'), err: terminal.complained.join('\n') };

@@ -1,21 +1,88 @@
 export { PeftError } from '@peft/errors';
-export { Adapter, attachAdapter, savedModules, type AdapterSource, type AttachedPart, type Attachment, type AttachOptions, type OwnedParameter, type WeightHost } from './adapter/adapter.js';
-export { loadAdapter, saveAdapter, type LoadAdapterOptions, type LoadedAdapter, type SaveAdapterOptions } from './files/adapter-files.js';
+export {
+  Adapter,
+  attachAdapter,
+  savedModules,
+  type AdapterSource,
+  type AttachedPart,
+  type Attachment,
+  type AttachOptions,
+  type OwnedParameter,
+  type WeightHost,
+} from './adapter/adapter.js';
+export {
+  loadAdapter,
+  saveAdapter,
+  type LoadAdapterOptions,
+  type LoadedAdapter,
+  type SaveAdapterOptions,
+} from './files/adapter-files.js';
 export { adapterCard, type AdapterCard } from './files/adapter-card.js';
 export { adapterHubFormat, hubAbout, hubHeadModules } from './files/adapter-hub-format.js';
 export { peftFormat } from './files/peft-format.js';
-export { fromHubTargets, toHubTargets, type HubLoraTargets } from './files/adapter-hub-lora-targets.js';
+export {
+  fromHubTargets,
+  toHubTargets,
+  type HubLoraTargets,
+} from './files/adapter-hub-lora-targets.js';
 export { hubPlace, hubPrefixName } from './files/adapter-hub-places.js';
 export { peftTypeOf } from './files/peft-config.js';
-export { type AdapterAbout, type AdapterConfigJson, type AdapterFormat, type AnyMethod, type FileKey } from './files/adapter-format.js';
-export { architectureFor, defineArchitecture, type Architecture, type ModelBatch, type ModelOutput, type OutputLayer } from './description/architecture.js';
-export { compose, override, token, type App, type Bind, type Module, type Resolver, type Token } from './app/container.js';
+export {
+  type AdapterAbout,
+  type AdapterConfigJson,
+  type AdapterFormat,
+  type AnyMethod,
+  type FileKey,
+} from './files/adapter-format.js';
+export {
+  architectureFor,
+  defineArchitecture,
+  type Architecture,
+  type ModelBatch,
+  type ModelOutput,
+  type OutputLayer,
+} from './description/architecture.js';
+export {
+  compose,
+  override,
+  token,
+  type App,
+  type Bind,
+  type Module,
+  type Resolver,
+  type Token,
+} from './app/container.js';
 export { combineMethods, definePeftMethod, specOf } from './method/define-peft-method.js';
 export * from './app/events.js';
-export { constant, kaimingUniform, normal, ones, uniform, values, xavierUniform, zeros, type Initializer } from './method/initializers.js';
+export {
+  constant,
+  kaimingUniform,
+  normal,
+  ones,
+  uniform,
+  values,
+  xavierUniform,
+  zeros,
+  type Initializer,
+} from './method/initializers.js';
 export { KeyValueCache, rowsOf, type KeyValues } from './model/key-value-cache.js';
-export { adapterCounts, describeModel, loadModel, Model, type AdapterStatus, type ModelOptions, type ModelWith } from './model/model.js';
-export { parameterCount, parameterSites, siteAt, type HeadOptions, type ModelDescription, type ParameterSpec } from './description/model-description.js';
+export {
+  adapterCounts,
+  describeModel,
+  loadModel,
+  Model,
+  type AdapterStatus,
+  type ModelOptions,
+  type ModelWith,
+} from './model/model.js';
+export {
+  parameterCount,
+  parameterSites,
+  siteAt,
+  type HeadOptions,
+  type ModelDescription,
+  type ParameterSpec,
+} from './description/model-description.js';
 export { BASE_ADAPTER } from './adapter/mixed-batch.js';
 export { ModelRun, type ExtraKeyValues, type RunHost, type RunOptions } from './model/model-run.js';
 export * from './method/peft-method.js';
@@ -23,9 +90,36 @@ export { pool } from './model/pooled-head.js';
 export { convertedWeights, quantizableWeights } from './description/quantizable.js';
 export { QUERY_VALUE_TARGETS, queryValueTargets } from './description/query-value-targets.js';
 export { randomWeights } from './model/random-weights.js';
-export { SITE_KINDS, type AttentionSite, type EmbeddingSite, type LinearSite, type NormSite, type ParameterSite, type SequenceSite, type Site, type SiteKind, type SiteOf, type SublayerSite } from './description/sites.js';
-export { COMMON_KEYS, fullMatch, isInModules, matchesSuffix, selectSites, type CommonConfig, type SelectOptions, type TargetSelection } from './description/target-selection.js';
+export {
+  SITE_KINDS,
+  type AttentionSite,
+  type EmbeddingSite,
+  type LinearSite,
+  type NormSite,
+  type ParameterSite,
+  type SequenceSite,
+  type Site,
+  type SiteKind,
+  type SiteOf,
+  type SublayerSite,
+} from './description/sites.js';
+export {
+  COMMON_KEYS,
+  fullMatch,
+  isInModules,
+  matchesSuffix,
+  selectSites,
+  type CommonConfig,
+  type SelectOptions,
+  type TargetSelection,
+} from './description/target-selection.js';
 export { tiedEmbeddings, wordTables, type TiedEmbedding } from './description/tied-embeddings.js';
 export { unfreezeBiases } from './method/unfreeze-biases.js';
 export { trainableOutputRows, trainableRows } from './method/trainable-rows.js';
-export { loadWeights, type LoadWeightsOptions, type ModelWeights, type WeightQuantization, type WeightStore } from './model/weights.js';
+export {
+  loadWeights,
+  type LoadWeightsOptions,
+  type ModelWeights,
+  type WeightQuantization,
+  type WeightStore,
+} from './model/weights.js';

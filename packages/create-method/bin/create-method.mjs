@@ -6,7 +6,17 @@ import { fileURLToPath } from 'node:url';
 
 const source = new URL('../src/main.ts', import.meta.url);
 if (existsSync(source)) {
-  const child = spawn(process.execPath, ['--conditions=@peft/source', '--import', import.meta.resolve('tsx'), fileURLToPath(source), ...process.argv.slice(2)], { stdio: 'inherit' });
+  const child = spawn(
+    process.execPath,
+    [
+      '--conditions=@peft/source',
+      '--import',
+      import.meta.resolve('tsx'),
+      fileURLToPath(source),
+      ...process.argv.slice(2),
+    ],
+    { stdio: 'inherit' },
+  );
   child.on('exit', (code) => process.exit(code ?? 1));
 } else {
   await import('../dist/main.js');

@@ -36,7 +36,9 @@ export async function runCreateMethod(argv: readonly string[], console: Console)
   try {
     flags = parse(argv);
   } catch (error) {
-    console.err(`error PEFT_OPTION_INVALID: ${(error as Error).message}\n  hint: npm create @peft/method -- --help lists the options`);
+    console.err(
+      `error PEFT_OPTION_INVALID: ${(error as Error).message}\n  hint: npm create @peft/method -- --help lists the options`,
+    );
     return 2;
   }
   if (flags.values.help) {
@@ -44,9 +46,16 @@ export async function runCreateMethod(argv: readonly string[], console: Console)
     return 0;
   }
   try {
-    const name = flags.values.name ?? flags.positionals[0] ?? (await answered(console, 'Name of the method (my-method): ', '--name'));
+    const name =
+      flags.values.name ??
+      flags.positionals[0] ??
+      (await answered(console, 'Name of the method (my-method): ', '--name'));
     checkName(name);
-    const kind = flags.values.kind ?? (flags.values.name === undefined ? await console.ask(`What does it attach to (${KINDS.join(', ')})? [linear] `) : undefined);
+    const kind =
+      flags.values.kind ??
+      (flags.values.name === undefined
+        ? await console.ask(`What does it attach to (${KINDS.join(', ')})? [linear] `)
+        : undefined);
     const { folder, files } = createMethod({
       name,
       kind: (kind || 'linear') as MethodKind,
@@ -54,7 +63,9 @@ export async function runCreateMethod(argv: readonly string[], console: Console)
       ...(flags.values.package !== undefined && { packageName: flags.values.package }),
     });
     const at = relative(process.cwd(), folder) || '.';
-    console.out(`${name}: ${files.length} files in ${at}\n\n  cd ${at}\n  npm install\n  npm test          # the contract that every method passes, on three models\n\nThe formula is in src/${name}.ts, the cases in src/${name}.contract.test.ts.`);
+    console.out(
+      `${name}: ${files.length} files in ${at}\n\n  cd ${at}\n  npm install\n  npm test          # the contract that every method passes, on three models\n\nThe formula is in src/${name}.ts, the cases in src/${name}.contract.test.ts.`,
+    );
     return 0;
   } catch (error) {
     if (!(error instanceof PeftError)) throw error;
@@ -64,10 +75,22 @@ export async function runCreateMethod(argv: readonly string[], console: Console)
 }
 
 const parse = (argv: readonly string[]) =>
-  parseArgs({ args: [...argv], allowPositionals: true, options: { name: { type: 'string' }, kind: { type: 'string' }, folder: { type: 'string' }, package: { type: 'string' }, help: { type: 'boolean', short: 'h' } } });
+  parseArgs({
+    args: [...argv],
+    allowPositionals: true,
+    options: {
+      name: { type: 'string' },
+      kind: { type: 'string' },
+      folder: { type: 'string' },
+      package: { type: 'string' },
+      help: { type: 'boolean', short: 'h' },
+    },
+  });
 
 async function answered(console: Console, question: string, flag: string): Promise<string> {
   const answer = await console.ask(question);
   if (answer) return answer.trim();
-  throw new PeftError('PEFT_OPTION_MISSING', `create-method: ${flag} is needed.`, { hint: 'npm create @peft/method -- --name my-method --kind linear' });
+  throw new PeftError('PEFT_OPTION_MISSING', `create-method: ${flag} is needed.`, {
+    hint: 'npm create @peft/method -- --name my-method --kind linear',
+  });
 }

@@ -14,4 +14,8 @@ async function ask(question: string): Promise<string | undefined> {
   }
 }
 
-process.exitCode = await runCreateMethod(process.argv.slice(2), { out: (text) => void stdout.write(`${text}\n`), err: (text) => void process.stderr.write(`${text}\n`), ask });
+process.exitCode = await runCreateMethod(process.argv.slice(2), {
+  out: (text) => void stdout.write(`${text}\n`),
+  err: (text) => void process.stderr.write(`${text}\n`),
+  ask,
+});

@@ -1,6 +1,16 @@
 /** Writes a package of every kind, compiles them against the workspace, and runs their contracts. */
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,39 +41,111 @@ describe('the packages that it writes', () => {
   const all = (): string => join(folder, 'all');
   beforeAll(() => {
     mkdirSync(all());
-    for (const kind of KINDS) createMethod({ name: `my-${kind}`, kind, folder: join(all(), `my-${kind}`) });
+    for (const kind of KINDS)
+      createMethod({ name: `my-${kind}`, kind, folder: join(all(), `my-${kind}`) });
     symlinkSync(join(root, 'node_modules'), join(all(), 'node_modules'));
   });
 
   test('have source, contract, README, changeset and settings, and no word of the template left', () => {
     const at = join(all(), 'my-linear');
-    const files = (readdirSync(at, { recursive: true }) as string[]).filter((path) => /\.\w+$|^\.gitignore$/.test(path) && path !== '.changeset').sort();
-    expect(files).toEqual(['.changeset/config.json', '.changeset/first.md', '.gitignore', 'README.md', 'package.json', 'src/index.ts', 'src/my-linear.contract.test.ts', 'src/my-linear.ts', 'tsconfig.build.json', 'tsconfig.json', 'vitest.config.ts']);
-    for (const file of files) expect(readFileSync(join(at, file), 'utf8'), file).not.toMatch(/\{\{|\}\}[^'`;)]/);
-    const manifest = JSON.parse(readFileSync(join(at, 'package.json'), 'utf8')) as { name: string; dependencies: Record<string, string> };
+    const files = (readdirSync(at, { recursive: true }) as string[])
+      .filter((path) => /\.\w+$|^\.gitignore$/.test(path) && path !== '.changeset')
+      .sort();
+    expect(files).toEqual([
+      '.changeset/config.json',
+      '.changeset/first.md',
+      '.gitignore',
+      'README.md',
+      'package.json',
+      'src/index.ts',
+      'src/my-linear.contract.test.ts',
+      'src/my-linear.ts',
+      'tsconfig.build.json',
+      'tsconfig.json',
+      'vitest.config.ts',
+    ]);
+    for (const file of files)
+      expect(readFileSync(join(at, file), 'utf8'), file).not.toMatch(/\{\{|\}\}[^'`;)]/);
+    const manifest = JSON.parse(readFileSync(join(at, 'package.json'), 'utf8')) as {
+      name: string;
+      dependencies: Record<string, string>;
+    };
     expect(manifest.name).toBe('peft-my-linear');
-    const { version } = JSON.parse(readFileSync(join(root, 'packages/core/package.json'), 'utf8')) as { version: string };
+    const { version } = JSON.parse(
+      readFileSync(join(root, 'packages/core/package.json'), 'utf8'),
+    ) as { version: string };
     expect(manifest.dependencies['@peft/core']).toBe(`^${version}`);
-    expect(readFileSync(join(at, '.changeset/first.md'), 'utf8')).toContain('"peft-my-linear": minor');
+    expect(readFileSync(join(at, '.changeset/first.md'), 'utf8')).toContain(
+      '"peft-my-linear": minor',
+    );
   });
 
   test('compile under their own strict settings', async () => {
-    const { compilerOptions } = JSON.parse(readFileSync(join(all(), 'my-linear/tsconfig.json'), 'utf8')) as { compilerOptions: object };
-    writeFileSync(join(all(), 'tsconfig.json'), JSON.stringify({ compilerOptions: { ...compilerOptions, customConditions: ['@peft/source'] }, include: ['*/src'] }));
-    const { stdout } = await run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', all()]).catch((error: { stdout: string }) => error);
+    const { compilerOptions } = JSON.parse(
+      readFileSync(join(all(), 'my-linear/tsconfig.json'), 'utf8'),
+    ) as { compilerOptions: object };
+    writeFileSync(
+      join(all(), 'tsconfig.json'),
+      JSON.stringify({
+        compilerOptions: { ...compilerOptions, customConditions: ['@peft/source'] },
+        include: ['*/src'],
+      }),
+    );
+    const { stdout } = await run(process.execPath, [
+      join(root, 'node_modules/typescript/bin/tsc'),
+      '-p',
+      all(),
+    ]).catch((error: { stdout: string }) => error);
     expect(stdout.split('\n').filter((text) => /^my-/.test(text))).toEqual([]);
   });
 
   test('pass the contract of methods', { timeout: 400_000 }, async () => {
     writeFileSync(join(all(), 'package.json'), '{ "type": "module" }');
     const conditions = ['@peft/source', 'node', 'import', 'default'];
-    writeFileSync(join(all(), 'vitest.config.ts'), `export default { resolve: { conditions: ['@peft/source'] }, ssr: { resolve: { conditions: ${JSON.stringify(conditions)}, externalConditions: ${JSON.stringify(conditions)} } }, test: { include: ['*/src/**/*.test.ts'], testTimeout: 120000, maxWorkers: 2 } };`);
+    writeFileSync(
+      join(all(), 'vitest.config.ts'),
+      `export default { resolve: { conditions: ['@peft/source'] }, ssr: { resolve: { conditions: ${JSON.stringify(conditions)}, externalConditions: ${JSON.stringify(conditions)} } }, test: { include: ['*/src/**/*.test.ts'], testTimeout: 120000, maxWorkers: 2 } };`,
+    );
     const report = join(all(), 'report.json');
-    await run(process.execPath, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--root', all(), '--reporter', 'json', '--outputFile', report], { env: { ...process.env, VITEST: undefined, VITEST_POOL_ID: undefined, VITEST_WORKER_ID: undefined }, maxBuffer: 1 << 26 }).catch((error: { stderr?: string }) => {
+    await run(
+      process.execPath,
+      [
+        join(root, 'node_modules/vitest/vitest.mjs'),
+        'run',
+        '--root',
+        all(),
+        '--reporter',
+        'json',
+        '--outputFile',
+        report,
+      ],
+      {
+        env: {
+          ...process.env,
+          VITEST: undefined,
+          VITEST_POOL_ID: undefined,
+          VITEST_WORKER_ID: undefined,
+        },
+        maxBuffer: 1 << 26,
+      },
+    ).catch((error: { stderr?: string }) => {
       if (!existsSync(report)) throw new Error(error.stderr);
     });
-    const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as { testResults: { name: string; message: string; assertionResults: { status: string; fullName: string; failureMessages: string[] }[] }[] };
-    const failures = testResults.flatMap(({ message, assertionResults }) => [...(message && assertionResults.length === 0 ? [message] : []), ...assertionResults.filter(({ status }) => status !== 'passed').map(({ fullName, failureMessages }) => `${fullName}: ${failureMessages[0]?.slice(0, 300)}`)]);
+    const { testResults } = JSON.parse(readFileSync(report, 'utf8')) as {
+      testResults: {
+        name: string;
+        message: string;
+        assertionResults: { status: string; fullName: string; failureMessages: string[] }[];
+      }[];
+    };
+    const failures = testResults.flatMap(({ message, assertionResults }) => [
+      ...(message && assertionResults.length === 0 ? [message] : []),
+      ...assertionResults
+        .filter(({ status }) => status !== 'passed')
+        .map(
+          ({ fullName, failureMessages }) => `${fullName}: ${failureMessages[0]?.slice(0, 300)}`,
+        ),
+    ]);
     expect(failures).toEqual([]);
     expect(testResults).toHaveLength(KINDS.length);
   });
@@ -72,10 +154,21 @@ describe('the packages that it writes', () => {
 describe('npm create @peft/method', () => {
   test('asks nothing when it is told everything', async () => {
     const at = join(folder, 'told');
-    const { code, questions, out } = await line(['--name', 'my-method', '--kind', 'norm', '--folder', at, '--package', '@me/my-method']);
+    const { code, questions, out } = await line([
+      '--name',
+      'my-method',
+      '--kind',
+      'norm',
+      '--folder',
+      at,
+      '--package',
+      '@me/my-method',
+    ]);
     expect({ code, questions }).toEqual({ code: 0, questions: [] });
     expect(out).toContain('npm test');
-    expect(JSON.parse(readFileSync(join(at, 'package.json'), 'utf8'))).toMatchObject({ name: '@me/my-method' });
+    expect(JSON.parse(readFileSync(join(at, 'package.json'), 'utf8'))).toMatchObject({
+      name: '@me/my-method',
+    });
   });
 
   test('asks for the name and the kind', async () => {
@@ -105,7 +198,10 @@ describe('npm create @peft/method', () => {
   test.for([
     [['--name', 'MyMethod'], 'lower-case words joined by hyphens, got "MyMethod"'],
     [['--name', 'delete'], '"delete" is taken'],
-    [['--name', 'my-method', '--kind', 'conv'], 'the kind must be one of linear, norm, embedding, attention, sublayer, sequence, parameter, got "conv"'],
+    [
+      ['--name', 'my-method', '--kind', 'conv'],
+      'the kind must be one of linear, norm, embedding, attention, sublayer, sequence, parameter, got "conv"',
+    ],
     [['--name', 'my-method', '--package', 'My Package'], '"My Package" is no name for a package'],
     [['--nmae', 'x'], "Unknown option '--nmae'"],
   ] as const)('refuses %j', async ([words, message]) => {

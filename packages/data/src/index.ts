@@ -2,41 +2,127 @@ export { readTable } from './tables/read-table.js';
 export type { ReadTableOptions, TableFormat } from './tables/read-options.js';
 export { tableFromColumns, tableFromRows, type Cell, type Table } from './tables/table.js';
 
-export { inferColumnTypes, type ColumnType, type ColumnTypeOptions } from './columns/column-types.js';
-export { fitLabelEncoder, restoreLabelEncoder, type Label, type LabelEncoder } from './columns/label-encoder.js';
-export { fitLabelScaler, numericLabels, restoreLabelScaler, type LabelScaler } from './columns/label-scaler.js';
-export { inferProblemType, type ProblemType, type ProblemTypeOptions } from './columns/problem-type.js';
+export {
+  inferColumnTypes,
+  type ColumnType,
+  type ColumnTypeOptions,
+} from './columns/column-types.js';
+export {
+  fitLabelEncoder,
+  restoreLabelEncoder,
+  type Label,
+  type LabelEncoder,
+} from './columns/label-encoder.js';
+export {
+  fitLabelScaler,
+  numericLabels,
+  restoreLabelScaler,
+  type LabelScaler,
+} from './columns/label-scaler.js';
+export {
+  inferProblemType,
+  type ProblemType,
+  type ProblemTypeOptions,
+} from './columns/problem-type.js';
 
-export { holdoutFraction, holdoutSplit, type Holdout, type HoldoutOptions } from './sampling/holdout-split.js';
+export {
+  holdoutFraction,
+  holdoutSplit,
+  type Holdout,
+  type HoldoutOptions,
+} from './sampling/holdout-split.js';
 export { permutation, sampleRows } from './sampling/permutation.js';
-export { restoreRandom, seededRandom, type RandomSeed, type RandomState, type SeededRandom } from './sampling/seeded-random.js';
+export {
+  restoreRandom,
+  seededRandom,
+  type RandomSeed,
+  type RandomState,
+  type SeededRandom,
+} from './sampling/seeded-random.js';
 
 export { loadTokenizer } from './tokenizer/load-tokenizer.js';
 export type { TokenSequence } from './tokenizer/components/post-processors.js';
 export type { SpecialTokenName, SpecialTokens } from './tokenizer/special-tokens.js';
-export { createTextTokenizer, type EncodeOptions, type TextTokenizer } from './tokenizer/text-tokenizer.js';
+export {
+  createTextTokenizer,
+  type EncodeOptions,
+  type TextTokenizer,
+} from './tokenizer/text-tokenizer.js';
 export type { TokenizerJson } from './tokenizer/tokenizer-json.js';
 
 export { joinTexts, joinTokens, type JoinOptions, type JoinTokens } from './texts/join-texts.js';
 export { maximumTextLength, type PositionConfig } from './texts/maximum-text-length.js';
-export { tokenizeTable, type TokenizedTable, type TokenizeOptions } from './texts/tokenize-table.js';
+export {
+  tokenizeTable,
+  type TokenizedTable,
+  type TokenizeOptions,
+} from './texts/tokenize-table.js';
 export { trimLengths } from './texts/trim-lengths.js';
 
-export { createChatTemplate, loadChatTemplate, type ChatMessage, type ChatTemplate, type RenderOptions } from './chat/chat-template.js';
+export {
+  createChatTemplate,
+  loadChatTemplate,
+  type ChatMessage,
+  type ChatTemplate,
+  type RenderOptions,
+} from './chat/chat-template.js';
 export { chatData, type ChatOptions } from './sequences/chat-data.js';
-export { completionData, type Completion, type CompletionOptions } from './sequences/completion-data.js';
-export { pairData, type PairBatch, type PairOptions, type TextPairRow } from './sequences/pair-data.js';
+export {
+  completionData,
+  type Completion,
+  type CompletionOptions,
+} from './sequences/completion-data.js';
+export {
+  pairData,
+  type PairBatch,
+  type PairOptions,
+  type TextPairRow,
+} from './sequences/pair-data.js';
 export { plainTextData, type PlainTextOptions } from './sequences/plain-text-data.js';
 export { textGroupData, type TextGroupOptions } from './sequences/text-group-data.js';
-export { tokenData, type LabelledTokens, type TokenBatch, type TokenData } from './sequences/token-data.js';
-export { tagsOf, wordData, type TaggedWords, type WordBatch, type WordOptions } from './sequences/word-data.js';
+export {
+  tokenData,
+  type LabelledTokens,
+  type TokenBatch,
+  type TokenData,
+} from './sequences/token-data.js';
+export {
+  tagsOf,
+  wordData,
+  type TaggedWords,
+  type WordBatch,
+  type WordOptions,
+} from './sequences/word-data.js';
 
-export { createBatchPlan, createEvaluationPlan, restoreOrder, type BatchPlanOptions, type EvaluationPlanOptions, type PlannedBatch } from './batches/batch-plan.js';
+export {
+  createBatchPlan,
+  createEvaluationPlan,
+  restoreOrder,
+  type BatchPlanOptions,
+  type EvaluationPlanOptions,
+  type PlannedBatch,
+} from './batches/batch-plan.js';
 export { packBatch, type Example, type PackedBatch } from './batches/packed-batch.js';
 
 export { defaultMetric, getMetric, METRICS } from './metrics/get-metric.js';
 export { checkInput, undefinedMetric, type Metric, type MetricInput } from './metrics/metric.js';
-export { mostProbable, scoreProbabilities, type ProbabilityScoreInput } from './metrics/classes/score-probabilities.js';
-export { entitiesOf, entityF1, entityPrecision, entityRecall, type Entity, type TagMetric } from './metrics/classes/entity-metrics.js';
+export {
+  mostProbable,
+  scoreProbabilities,
+  type ProbabilityScoreInput,
+} from './metrics/classes/score-probabilities.js';
+export {
+  entitiesOf,
+  entityF1,
+  entityPrecision,
+  entityRecall,
+  type Entity,
+  type TagMetric,
+} from './metrics/classes/entity-metrics.js';
 export { perplexity, type TokenLoss } from './metrics/texts/perplexity.js';
-export { getTextMetric, TEXT_METRICS, type References, type TextMetric } from './metrics/texts/text-metric.js';
+export {
+  getTextMetric,
+  TEXT_METRICS,
+  type References,
+  type TextMetric,
+} from './metrics/texts/text-metric.js';

@@ -10,7 +10,13 @@ it('the example of the README runs as it is written', async () => {
   const { printed } = await runReadmeExample('data', {
     prepare: (folder) => {
       cpSync(MODEL, join(folder, 'mdeberta-v3-base'), { recursive: true });
-      writeFileSync(join(folder, 'en_train.tsv'), Array.from({ length: 60 }, (_, i) => `${i % 3 ? 'good' : 'poor'}\tThis is review number ${i}.\n`).join(''));
+      writeFileSync(
+        join(folder, 'en_train.tsv'),
+        Array.from(
+          { length: 60 },
+          (_, i) => `${i % 3 ? 'good' : 'poor'}\tThis is review number ${i}.\n`,
+        ).join(''),
+      );
     },
   });
   const lines = printed.trim().split('\n');

@@ -3,12 +3,18 @@ import { didYouMean } from './nearest-names.js';
 import { PeftError } from './peft-error.js';
 
 const fail = (owner: string, field: string, must: string, value: unknown): never => {
-  throw new PeftError('PEFT_CONFIG_INVALID', `${owner}: ${field} must be ${must}, got ${show(value)}.`);
+  throw new PeftError(
+    'PEFT_CONFIG_INVALID',
+    `${owner}: ${field} must be ${must}, got ${show(value)}.`,
+  );
 };
 
 /** How a value is shown in a message: JSON where possible, cut at 80 characters. */
 export function show(value: unknown): string {
-  const text = typeof value === 'string' || typeof value === 'object' ? (JSON.stringify(value) ?? String(value)) : String(value);
+  const text =
+    typeof value === 'string' || typeof value === 'object'
+      ? (JSON.stringify(value) ?? String(value))
+      : String(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
@@ -22,27 +28,37 @@ export interface Checks {
   probability(owner: string, field: string, value: unknown): asserts value is number;
   boolean(owner: string, field: string, value: unknown): asserts value is boolean;
   string(owner: string, field: string, value: unknown): asserts value is string;
-  oneOf<const T extends string>(owner: string, field: string, value: unknown, allowed: readonly T[]): asserts value is T;
+  oneOf<const T extends string>(
+    owner: string,
+    field: string,
+    value: unknown,
+    allowed: readonly T[],
+  ): asserts value is T;
   /** Every key of `value` is a known one; an unknown one is an error that names the nearest. */
   knownKeys(owner: string, value: object, known: readonly string[]): void;
 }
 
 export const check: Checks = {
   positiveInteger(owner: string, field: string, value: unknown): asserts value is number {
-    if (!Number.isSafeInteger(value) || (value as number) <= 0) fail(owner, field, 'a positive integer', value);
+    if (!Number.isSafeInteger(value) || (value as number) <= 0)
+      fail(owner, field, 'a positive integer', value);
   },
   nonNegativeInteger(owner: string, field: string, value: unknown): asserts value is number {
-    if (!Number.isSafeInteger(value) || (value as number) < 0) fail(owner, field, 'an integer of at least 0', value);
+    if (!Number.isSafeInteger(value) || (value as number) < 0)
+      fail(owner, field, 'an integer of at least 0', value);
   },
   positive(owner: string, field: string, value: unknown): asserts value is number {
-    if (typeof value !== 'number' || !(value > 0) || !Number.isFinite(value)) fail(owner, field, 'a number > 0', value);
+    if (typeof value !== 'number' || !(value > 0) || !Number.isFinite(value))
+      fail(owner, field, 'a number > 0', value);
   },
   finite(owner: string, field: string, value: unknown): asserts value is number {
-    if (typeof value !== 'number' || !Number.isFinite(value)) fail(owner, field, 'a finite number', value);
+    if (typeof value !== 'number' || !Number.isFinite(value))
+      fail(owner, field, 'a finite number', value);
   },
   /** In [0, 1). */
   probability(owner: string, field: string, value: unknown): asserts value is number {
-    if (typeof value !== 'number' || !(value >= 0 && value < 1)) fail(owner, field, 'a number in [0, 1)', value);
+    if (typeof value !== 'number' || !(value >= 0 && value < 1))
+      fail(owner, field, 'a number in [0, 1)', value);
   },
   boolean(owner: string, field: string, value: unknown): asserts value is boolean {
     if (typeof value !== 'boolean') fail(owner, field, 'true or false', value);
@@ -50,17 +66,30 @@ export const check: Checks = {
   string(owner: string, field: string, value: unknown): asserts value is string {
     if (typeof value !== 'string') fail(owner, field, 'a string', value);
   },
-  oneOf<const T extends string>(owner: string, field: string, value: unknown, allowed: readonly T[]): asserts value is T {
+  oneOf<const T extends string>(
+    owner: string,
+    field: string,
+    value: unknown,
+    allowed: readonly T[],
+  ): asserts value is T {
     if (!allowed.includes(value as T)) {
       const near = typeof value === 'string' ? didYouMean(value, allowed) : '';
-      throw new PeftError('PEFT_CONFIG_INVALID', `${owner}: ${field} must be one of ${allowed.join(', ')}, got ${show(value)}.`, near ? { hint: near } : {});
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        `${owner}: ${field} must be one of ${allowed.join(', ')}, got ${show(value)}.`,
+        near ? { hint: near } : {},
+      );
     }
   },
   /** Every key of `value` is a known one; an unknown one is an error that names the nearest. */
   knownKeys(owner: string, value: object, known: readonly string[]): void {
     for (const key of Object.keys(value)) {
       if (!known.includes(key)) {
-        throw new PeftError('PEFT_CONFIG_UNKNOWN_KEY', `${owner}: unknown option ${JSON.stringify(key)}.`, { hint: `${didYouMean(key, known)} Known options: ${known.join(', ')}`.trim() });
+        throw new PeftError(
+          'PEFT_CONFIG_UNKNOWN_KEY',
+          `${owner}: unknown option ${JSON.stringify(key)}.`,
+          { hint: `${didYouMean(key, known)} Known options: ${known.join(', ')}`.trim() },
+        );
       }
     }
   },

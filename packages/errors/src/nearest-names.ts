@@ -14,9 +14,15 @@ export function nearestNames(name: string, candidates: Iterable<string>, count =
     const tail = lower.slice(-Math.max(wanted.length, 1));
     const distance = Math.min(editDistance(wanted, lower), editDistance(wanted, tail) + 0.5);
     const score = contains ? Math.min(distance, 0.5) : distance;
-    if (score <= 0.6 * Math.max(wanted.length, Math.min(lower.length, wanted.length + 2))) scored.push({ candidate, score });
+    if (score <= 0.6 * Math.max(wanted.length, Math.min(lower.length, wanted.length + 2)))
+      scored.push({ candidate, score });
   }
-  scored.sort((a, b) => a.score - b.score || a.candidate.length - b.candidate.length || (a.candidate < b.candidate ? -1 : 1));
+  scored.sort(
+    (a, b) =>
+      a.score - b.score ||
+      a.candidate.length - b.candidate.length ||
+      (a.candidate < b.candidate ? -1 : 1),
+  );
   return scored.slice(0, count).map(({ candidate }) => candidate);
 }
 
@@ -36,7 +42,8 @@ function editDistance(a: string, b: string): number {
     for (let j = 1; j <= b.length; j += 1) {
       const same = a[i - 1] === b[j - 1] ? 0 : 1;
       let best = Math.min(last[j]! + 1, row[j - 1]! + 1, last[j - 1]! + same);
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]) best = Math.min(best, beforeLast[j - 2]! + 1);
+      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
+        best = Math.min(best, beforeLast[j - 2]! + 1);
       row.push(best);
     }
     beforeLast = last;

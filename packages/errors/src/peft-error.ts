@@ -11,7 +11,10 @@ export class PeftError extends Error {
    * @param options.cause the error underneath, if any.
    */
   constructor(code: string, message: string, options: { hint?: string; cause?: unknown } = {}) {
-    super(options.hint ? `${message}\n  hint: ${options.hint}` : message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(
+      options.hint ? `${message}\n  hint: ${options.hint}` : message,
+      options.cause === undefined ? undefined : { cause: options.cause },
+    );
     this.name = 'PeftError';
     this.code = code;
     this.hint = options.hint;

@@ -16,7 +16,11 @@ interface Beam {
   readonly isEnded: boolean;
 }
 
-interface Finished { readonly tokens: readonly number[]; readonly score: number; readonly isEnded: boolean }
+interface Finished {
+  readonly tokens: readonly number[];
+  readonly score: number;
+  readonly isEnded: boolean;
+}
 
 /** One prompt's search. */
 interface Search {
@@ -27,18 +31,34 @@ interface Search {
 }
 
 /** @param starts what each text starts with. @returns the best text of each */
-export async function searchBeams(reader: SequenceReader, starts: readonly (readonly number[])[], options: ResolvedGeneration): Promise<Generated[]> {
+export async function searchBeams(
+  reader: SequenceReader,
+  starts: readonly (readonly number[])[],
+  options: ResolvedGeneration,
+): Promise<Generated[]> {
   const results = new Array<Generated>(starts.length);
-  let searches = starts.map((start, prompt): Search => ({ prompt, startLength: start.length, running: [{ tokens: start, sum: 0, from: 0, isEnded: false }], finished: [] }));
+  let searches = starts.map((start, prompt): Search => ({
+    prompt,
+    startLength: start.length,
+    running: [{ tokens: start, sum: 0, from: 0, isEnded: false }],
+    finished: [],
+  }));
   for (let length = 1; searches.length > 0; length += 1) {
     options.signal?.throwIfAborted();
-    const logits = reader.next(searches.flatMap(({ running }) => running.map(({ tokens }) => tokens)));
+    const logits = reader.next(
+      searches.flatMap(({ running }) => running.map(({ tokens }) => tokens)),
+    );
     let row = 0;
     const rows: number[] = [];
     const going: Search[] = [];
     for (const search of searches) {
       const firstRow = row;
-      const candidates = continuations(search, logits.slice(row, row + search.running.length), length, options);
+      const candidates = continuations(
+        search,
+        logits.slice(row, row + search.running.length),
+        length,
+        options,
+      );
       row += search.running.length;
       finish(search, candidates, length, options);
       search.running = candidates.filter(({ isEnded }) => !isEnded).slice(0, options.beams);
@@ -57,7 +77,12 @@ export async function searchBeams(reader: SequenceReader, starts: readonly (read
 }
 
 /** The best (ends + 1)·K of all texts that are one token longer, at least 2·K. */
-function continuations({ running }: Search, logits: readonly Float32Array[], length: number, { endIds, beams, repetitionPenalty, maxNewTokens }: ResolvedGeneration): Beam[] {
+function continuations(
+  { running }: Search,
+  logits: readonly Float32Array[],
+  length: number,
+  { endIds, beams, repetitionPenalty, maxNewTokens }: ResolvedGeneration,
+): Beam[] {
   const kept = Math.max(2, 1 + endIds.length) * beams;
   const best: { readonly sum: number; readonly from: number; readonly id: number }[] = [];
   running.forEach(({ tokens, sum }, from) => {
@@ -72,21 +97,46 @@ function continuations({ running }: Search, logits: readonly Float32Array[], len
       if (best.length > kept) best.pop();
     }
   });
-  return best.map(({ sum, from, id }) => ({ tokens: [...running[from]!.tokens, id], sum, from, isEnded: endIds.includes(id) || length >= maxNewTokens }));
+  return best.map(({ sum, from, id }) => ({
+    tokens: [...running[from]!.tokens, id],
+    sum,
+    from,
+    isEnded: endIds.includes(id) || length >= maxNewTokens,
+  }));
 }
 
 /** Takes the ended ones of the first K candidates among the K best finished texts. */
-function finish(search: Search, candidates: readonly Beam[], length: number, { beams, lengthPenalty, endIds }: ResolvedGeneration): void {
-  const ended = candidates.slice(0, beams).filter(({ isEnded }) => isEnded).map(({ tokens, sum }) => ({ tokens, score: sum / length ** lengthPenalty, isEnded: endIds.includes(tokens.at(-1)!) }));
-  search.finished = [...search.finished, ...ended].sort((a, b) => b.score - a.score).slice(0, beams);
+function finish(
+  search: Search,
+  candidates: readonly Beam[],
+  length: number,
+  { beams, lengthPenalty, endIds }: ResolvedGeneration,
+): void {
+  const ended = candidates
+    .slice(0, beams)
+    .filter(({ isEnded }) => isEnded)
+    .map(({ tokens, sum }) => ({
+      tokens,
+      score: sum / length ** lengthPenalty,
+      isEnded: endIds.includes(tokens.at(-1)!),
+    }));
+  search.finished = [...search.finished, ...ended]
+    .sort((a, b) => b.score - a.score)
+    .slice(0, beams);
 }
 
 /** Whether nothing better is to come. */
-function isDone({ running, finished }: Search, length: number, { beams, maxNewTokens, earlyStopping, lengthPenalty }: ResolvedGeneration): boolean {
+function isDone(
+  { running, finished }: Search,
+  length: number,
+  { beams, maxNewTokens, earlyStopping, lengthPenalty }: ResolvedGeneration,
+): boolean {
   if (length >= maxNewTokens || running.length === 0) return true;
   if (finished.length < beams) return false;
   if (earlyStopping === true) return true;
-  const best = running[0]!.sum / (earlyStopping === 'never' && lengthPenalty > 0 ? maxNewTokens : length) ** lengthPenalty;
+  const best =
+    running[0]!.sum /
+    (earlyStopping === 'never' && lengthPenalty > 0 ? maxNewTokens : length) ** lengthPenalty;
   return !(best > finished.at(-1)!.score);
 }
 

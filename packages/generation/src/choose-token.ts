@@ -21,8 +21,12 @@ export function likeliest(logits: Float32Array): number {
  * p = softmax(logits/temperature) over the `topK` likeliest tokens and those as likely as the last of them, then over the fewest of these,
  * likeliest first, whose sum reaches `topP`.
  */
-export function tokenDistribution(logits: Float32Array, { temperature, topK, topP }: Sampling): TokenDistribution {
-  const least = topK > 0 && topK < logits.length ? kthLargest(logits, topK) : Number.NEGATIVE_INFINITY;
+export function tokenDistribution(
+  logits: Float32Array,
+  { temperature, topK, topP }: Sampling,
+): TokenDistribution {
+  const least =
+    topK > 0 && topK < logits.length ? kthLargest(logits, topK) : Number.NEGATIVE_INFINITY;
   const largest = logits[likeliest(logits)]!;
   let total = 0;
   const weights = Float64Array.from(logits, (logit) => {
@@ -37,7 +41,8 @@ export function tokenDistribution(logits: Float32Array, { temperature, topK, top
   if (topP < 1) {
     ids.sort((a, b) => weights[b]! - weights[a]! || a - b);
     let kept = 0;
-    for (let sum = 0; kept < ids.length && (kept === 0 || sum < topP * total); kept += 1) sum += weights[ids[kept]!]!;
+    for (let sum = 0; kept < ids.length && (kept === 0 || sum < topP * total); kept += 1)
+      sum += weights[ids[kept]!]!;
     ids = ids.slice(0, kept);
   }
   const mass = ids.reduce((sum, id) => sum + weights[id]!, 0);
@@ -55,15 +60,28 @@ export function drawToken({ ids, probabilities }: TokenDistribution, u: number):
 }
 
 /** @param prompt and `step` name the random number, so that it does not depend on what shares the batch. */
-export function chooseToken(logits: Float32Array, options: Sampling & Pick<ResolvedGeneration, 'seed'>, prompt: number, step: number): number {
+export function chooseToken(
+  logits: Float32Array,
+  options: Sampling & Pick<ResolvedGeneration, 'seed'>,
+  prompt: number,
+  step: number,
+): number {
   if (options.temperature === 0) return likeliest(logits);
-  return drawToken(tokenDistribution(logits, options), randomUniform(randomKey(options.seed, 'generate', prompt), step));
+  return drawToken(
+    tokenDistribution(logits, options),
+    randomUniform(randomKey(options.seed, 'generate', prompt), step),
+  );
 }
 
 /** Changes the logits of tokens that stand in the text: z/penalty where z > 0, else z·penalty. */
-export function penalizeRepetition(logits: Float32Array, text: Iterable<number>, penalty: number): void {
+export function penalizeRepetition(
+  logits: Float32Array,
+  text: Iterable<number>,
+  penalty: number,
+): void {
   if (penalty === 1) return;
-  for (const id of new Set(text)) logits[id] = logits[id]! > 0 ? logits[id]! / penalty : logits[id]! * penalty;
+  for (const id of new Set(text))
+    logits[id] = logits[id]! > 0 ? logits[id]! / penalty : logits[id]! * penalty;
 }
 
 /** The k-th largest value, by a heap of the k largest so far with the least on top. */

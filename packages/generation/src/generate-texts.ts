@@ -28,18 +28,36 @@ export type Prompt = string | readonly number[];
  * Writes on after each prompt, or, with an encoder-decoder, what it makes of it. See {@link generate}.
  * @throws what `generate` throws; PEFT_CONFIG_INVALID for stop strings with beams
  */
-export async function generateTexts(model: Model, tokenizer: TextTokenizer, prompts: readonly Prompt[], options: TextGenerationOptions = {}): Promise<GeneratedText[]> {
+export async function generateTexts(
+  model: Model,
+  tokenizer: TextTokenizer,
+  prompts: readonly Prompt[],
+  options: TextGenerationOptions = {},
+): Promise<GeneratedText[]> {
   const { stopStrings = [], batchSize = 16, onText, adapters, ...rest } = options;
   check.positiveInteger('generation', 'batchSize', batchSize);
   const bad = stopStrings.find((stop) => typeof stop !== 'string' || stop === '');
-  if (bad !== undefined) throw new PeftError('PEFT_CONFIG_INVALID', `generation: a stop string must be a text that is not empty, got ${show(bad)}.`);
+  if (bad !== undefined)
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `generation: a stop string must be a text that is not empty, got ${show(bad)}.`,
+    );
   const isStreamed = (rest.beams ?? 1) === 1;
-  if (!isStreamed && (stopStrings.length > 0 || onText)) throw new PeftError('PEFT_CONFIG_INVALID', 'generation: beam search writes no text before its end, so it takes neither stop strings nor onText.', { hint: 'leave out beams' });
+  if (!isStreamed && (stopStrings.length > 0 || onText))
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      'generation: beam search writes no text before its end, so it takes neither stop strings nor onText.',
+      { hint: 'leave out beams' },
+    );
   const isPair = isEncoderDecoder(model);
-  const ids = prompts.map((prompt) => (typeof prompt === 'string' ? promptIds(prompt, tokenizer, isPair, rest.endIds ?? []) : prompt));
+  const ids = prompts.map((prompt) =>
+    typeof prompt === 'string' ? promptIds(prompt, tokenizer, isPair, rest.endIds ?? []) : prompt,
+  );
   const results: GeneratedText[] = [];
   for (let first = 0; first < ids.length; first += batchSize) {
-    const streams = ids.slice(first, first + batchSize).map(() => new TextStream(tokenizer, stopStrings));
+    const streams = ids
+      .slice(first, first + batchSize)
+      .map(() => new TextStream(tokenizer, stopStrings));
     const texts = streams.map(() => '');
     const hand = (prompt: number, text: string): void => {
       if (text === '') return;
@@ -67,8 +85,19 @@ export async function generateTexts(model: Model, tokenizer: TextTokenizer, prom
 }
 
 /** With the special tokens that the tokenizer puts around a text; a decoder goes on, so one that ends the text is left out. */
-function promptIds(text: string, tokenizer: TextTokenizer, isPair: boolean, endIds: readonly number[]): readonly number[] {
+function promptIds(
+  text: string,
+  tokenizer: TextTokenizer,
+  isPair: boolean,
+  endIds: readonly number[],
+): readonly number[] {
   const ids = [...tokenizer.encode(text).ids];
-  if (!isPair) while (ids.length > 1 && endIds.includes(ids.at(-1)!) && ids.at(-1) !== tokenizer.specialIds.bos) ids.pop();
+  if (!isPair)
+    while (
+      ids.length > 1 &&
+      endIds.includes(ids.at(-1)!) &&
+      ids.at(-1) !== tokenizer.specialIds.bos
+    )
+      ids.pop();
   return ids;
 }

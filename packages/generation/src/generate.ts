@@ -4,7 +4,12 @@ import type { Model } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { searchBeams } from './beam-search.js';
 import { chooseToken, penalizeRepetition } from './choose-token.js';
-import { resolveGeneration, type Generated, type GenerationOptions, type ResolvedGeneration } from './generation-options.js';
+import {
+  resolveGeneration,
+  type Generated,
+  type GenerationOptions,
+  type ResolvedGeneration,
+} from './generation-options.js';
 import { isEncoderDecoder, SequenceReader } from './sequence-reader.js';
 
 /**
@@ -16,16 +21,25 @@ import { isEncoderDecoder, SequenceReader } from './sequence-reader.js';
  * @throws PEFT_GENERATION_HEAD, PEFT_GENERATION_PROMPT, PEFT_CONFIG_INVALID; PEFT_CACHE_ADAPTER for adapters that look at whole
  *   sequences, which need `cache: false`; the signal's reason when aborted.
  */
-export async function generate(model: Model, prompts: readonly (readonly number[])[], options: GenerationOptions = {}): Promise<Generated[]> {
+export async function generate(
+  model: Model,
+  prompts: readonly (readonly number[])[],
+  options: GenerationOptions = {},
+): Promise<Generated[]> {
   const resolved = resolveGeneration(options, prompts.length);
   const empty = prompts.findIndex(({ length }) => length === 0);
-  if (empty >= 0) throw new PeftError('PEFT_GENERATION_PROMPT', `generation: prompt ${empty} has no tokens.`, { hint: 'start it with the tokenizer\'s begin token' });
+  if (empty >= 0)
+    throw new PeftError('PEFT_GENERATION_PROMPT', `generation: prompt ${empty} has no tokens.`, {
+      hint: "start it with the tokenizer's begin token",
+    });
   const isPair = isEncoderDecoder(model);
   if (prompts.length === 0) return [];
   const starts = isPair ? prompts.map(() => resolved.startIds) : prompts;
   const reader = new SequenceReader(model, isPair ? prompts : undefined, resolved);
   try {
-    return await (resolved.beams > 1 ? searchBeams(reader, starts, resolved) : goOn(reader, starts, resolved));
+    return await (resolved.beams > 1
+      ? searchBeams(reader, starts, resolved)
+      : goOn(reader, starts, resolved));
   } finally {
     reader.dispose();
   }
@@ -38,7 +52,11 @@ interface Text {
   readonly made: number[];
 }
 
-async function goOn(reader: SequenceReader, starts: readonly (readonly number[])[], options: ResolvedGeneration): Promise<Generated[]> {
+async function goOn(
+  reader: SequenceReader,
+  starts: readonly (readonly number[])[],
+  options: ResolvedGeneration,
+): Promise<Generated[]> {
   const results = new Array<Generated>(starts.length);
   let running: Text[] = starts.map((start, prompt) => ({ prompt, tokens: [...start], made: [] }));
   for (let step = 0; running.length > 0; step += 1) {
@@ -59,7 +77,11 @@ async function goOn(reader: SequenceReader, starts: readonly (readonly number[])
 }
 
 /** @returns why the text ends here, if it does */
-function append({ prompt, tokens, made }: Text, id: number, { endIds, maxNewTokens, onToken }: ResolvedGeneration): Generated['finishReason'] | undefined {
+function append(
+  { prompt, tokens, made }: Text,
+  id: number,
+  { endIds, maxNewTokens, onToken }: ResolvedGeneration,
+): Generated['finishReason'] | undefined {
   tokens.push(id);
   made.push(id);
   const isStopped = onToken?.({ prompt, id, count: made.length }) === true;

@@ -16,24 +16,48 @@ export interface GenerationSources {
  * End and start tokens by `generation_config.json`, else `config.json`, else the tokenizer. How to choose tokens is not taken from the
  * checkpoint: evaluation must not depend on it; `samplingDefaults` gives that.
  */
-export function generationDefaults({ config, generationConfig = {}, tokenizer }: GenerationSources): Required<Pick<GenerationOptions, 'endIds' | 'startIds'>> {
-  const first = (name: string): number[] => [generationConfig[name], config[name]].map(tokenIds).find(({ length }) => length > 0) ?? [];
+export function generationDefaults({
+  config,
+  generationConfig = {},
+  tokenizer,
+}: GenerationSources): Required<Pick<GenerationOptions, 'endIds' | 'startIds'>> {
+  const first = (name: string): number[] =>
+    [generationConfig[name], config[name]].map(tokenIds).find(({ length }) => length > 0) ?? [];
   const ends = first('eos_token_id');
   const own = tokenizer?.specialIds.eos;
-  const starts = [first('decoder_start_token_id'), first('pad_token_id')].find(({ length }) => length > 0) ?? [0];
-  return { endIds: ends.length > 0 ? ends : own === undefined ? [] : [own], startIds: starts.slice(0, 1) };
+  const starts = [first('decoder_start_token_id'), first('pad_token_id')].find(
+    ({ length }) => length > 0,
+  ) ?? [0];
+  return {
+    endIds: ends.length > 0 ? ends : own === undefined ? [] : [own],
+    startIds: starts.slice(0, 1),
+  };
 }
 
 /** How the checkpoint's makers would draw tokens: temperature, top-k, top-p and repetition penalty of `generation_config.json`. */
-export function samplingDefaults(generationConfig: Json = {}): Pick<GenerationOptions, 'temperature' | 'topK' | 'topP' | 'repetitionPenalty'> {
+export function samplingDefaults(
+  generationConfig: Json = {},
+): Pick<GenerationOptions, 'temperature' | 'topK' | 'topP' | 'repetitionPenalty'> {
   const number = (name: string, isValid: (value: number) => boolean) => {
     const value = generationConfig[name];
     return typeof value === 'number' && isValid(value) ? value : undefined;
   };
   const penalty = number('repetition_penalty', (value) => value > 0);
   const isDrawn = generationConfig['do_sample'] === true;
-  const [temperature, topK, topP] = isDrawn ? [number('temperature', (value) => value > 0) ?? 1, number('top_k', (value) => Number.isInteger(value) && value >= 0), number('top_p', (value) => value > 0 && value <= 1)] : [];
-  return { ...(temperature !== undefined && { temperature }), ...(topK !== undefined && { topK }), ...(topP !== undefined && { topP }), ...(penalty !== undefined && { repetitionPenalty: penalty }) };
+  const [temperature, topK, topP] = isDrawn
+    ? [
+        number('temperature', (value) => value > 0) ?? 1,
+        number('top_k', (value) => Number.isInteger(value) && value >= 0),
+        number('top_p', (value) => value > 0 && value <= 1),
+      ]
+    : [];
+  return {
+    ...(temperature !== undefined && { temperature }),
+    ...(topK !== undefined && { topK }),
+    ...(topP !== undefined && { topP }),
+    ...(penalty !== undefined && { repetitionPenalty: penalty }),
+  };
 }
 
-const tokenIds = (value: unknown): number[] => [value].flat().filter((id): id is number => Number.isSafeInteger(id) && (id as number) >= 0);
+const tokenIds = (value: unknown): number[] =>
+  [value].flat().filter((id): id is number => Number.isSafeInteger(id) && (id as number) >= 0);

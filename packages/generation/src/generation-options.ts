@@ -54,7 +54,9 @@ export interface GenerationOptions {
 }
 
 /** Options with their defaults. */
-export interface ResolvedGeneration extends Required<Omit<GenerationOptions, 'signal' | 'onToken' | 'adapters' | 'topK'>> {
+export interface ResolvedGeneration extends Required<
+  Omit<GenerationOptions, 'signal' | 'onToken' | 'adapters' | 'topK'>
+> {
   /** 0: all. */
   readonly topK: number;
   readonly adapters: readonly string[] | undefined;
@@ -63,12 +65,43 @@ export interface ResolvedGeneration extends Required<Omit<GenerationOptions, 'si
 }
 
 const OWNER = 'generation';
-const KEYS: readonly (keyof GenerationOptions)[] = ['maxNewTokens', 'endIds', 'startIds', 'temperature', 'topK', 'topP', 'repetitionPenalty', 'beams', 'lengthPenalty', 'earlyStopping', 'seed', 'cache', 'adapters', 'signal', 'onToken'];
+const KEYS: readonly (keyof GenerationOptions)[] = [
+  'maxNewTokens',
+  'endIds',
+  'startIds',
+  'temperature',
+  'topK',
+  'topP',
+  'repetitionPenalty',
+  'beams',
+  'lengthPenalty',
+  'earlyStopping',
+  'seed',
+  'cache',
+  'adapters',
+  'signal',
+  'onToken',
+];
 
 /** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
 export function resolveGeneration(options: GenerationOptions, prompts: number): ResolvedGeneration {
   check.knownKeys(OWNER, options, KEYS);
-  const { maxNewTokens = 128, endIds = [], startIds = [0], topK = 0, topP = 1, repetitionPenalty = 1, beams = 1, lengthPenalty = 1, earlyStopping = false, seed = 0, cache = true, adapters, signal, onToken } = options;
+  const {
+    maxNewTokens = 128,
+    endIds = [],
+    startIds = [0],
+    topK = 0,
+    topP = 1,
+    repetitionPenalty = 1,
+    beams = 1,
+    lengthPenalty = 1,
+    earlyStopping = false,
+    seed = 0,
+    cache = true,
+    adapters,
+    signal,
+    onToken,
+  } = options;
   const isDrawn = options.topK !== undefined || options.topP !== undefined;
   const { temperature = isDrawn ? 1 : 0 } = options;
   check.positiveInteger(OWNER, 'maxNewTokens', maxNewTokens);
@@ -85,12 +118,44 @@ export function resolveGeneration(options: GenerationOptions, prompts: number): 
   check.finite(OWNER, 'seed', seed);
   check.boolean(OWNER, 'cache', cache);
   if (earlyStopping !== 'never') check.boolean(OWNER, 'earlyStopping', earlyStopping);
-  if (beams > 1 && temperature > 0) fail(`${beams} beams and a temperature of ${temperature} were asked for`, 'beam search takes the likeliest texts: leave out temperature, topK and topP');
-  if (beams > 1 && onToken) fail('beam search has no token until its end, so onToken cannot be told of any', 'leave out onToken, or beams');
-  if (adapters && adapters.length !== prompts) fail(`${adapters.length} adapters were named for ${prompts} prompts`, 'give one per prompt, "__base__" for none');
-  return { maxNewTokens, endIds, startIds, temperature, topK, topP, repetitionPenalty, beams, lengthPenalty, earlyStopping, seed, cache, adapters, signal, onToken };
+  if (beams > 1 && temperature > 0)
+    fail(
+      `${beams} beams and a temperature of ${temperature} were asked for`,
+      'beam search takes the likeliest texts: leave out temperature, topK and topP',
+    );
+  if (beams > 1 && onToken)
+    fail(
+      'beam search has no token until its end, so onToken cannot be told of any',
+      'leave out onToken, or beams',
+    );
+  if (adapters && adapters.length !== prompts)
+    fail(
+      `${adapters.length} adapters were named for ${prompts} prompts`,
+      'give one per prompt, "__base__" for none',
+    );
+  return {
+    maxNewTokens,
+    endIds,
+    startIds,
+    temperature,
+    topK,
+    topP,
+    repetitionPenalty,
+    beams,
+    lengthPenalty,
+    earlyStopping,
+    seed,
+    cache,
+    adapters,
+    signal,
+    onToken,
+  };
 }
 
 function fail(what: string, hint?: string): never {
-  throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: ${what}.`, hint === undefined ? {} : { hint });
+  throw new PeftError(
+    'PEFT_CONFIG_INVALID',
+    `${OWNER}: ${what}.`,
+    hint === undefined ? {} : { hint },
+  );
 }

@@ -1,7 +1,27 @@
-export { chooseToken, drawToken, likeliest, penalizeRepetition, tokenDistribution, type TokenDistribution } from './choose-token.js';
+export {
+  chooseToken,
+  drawToken,
+  likeliest,
+  penalizeRepetition,
+  tokenDistribution,
+  type TokenDistribution,
+} from './choose-token.js';
 export { generate } from './generate.js';
-export { generateTexts, type GeneratedText, type Prompt, type TextGenerationOptions } from './generate-texts.js';
-export { generationDefaults, samplingDefaults, type GenerationSources } from './generation-defaults.js';
+export {
+  generateTexts,
+  type GeneratedText,
+  type Prompt,
+  type TextGenerationOptions,
+} from './generate-texts.js';
+export {
+  generationDefaults,
+  samplingDefaults,
+  type GenerationSources,
+} from './generation-defaults.js';
 export type { Generated, GenerationOptions, TokenEvent } from './generation-options.js';
 export { TextStream, type TextPiece } from './text-stream.js';
-export { createTextEvaluator, type TextEvaluation, type TextEvaluatorOptions } from './text-evaluator.js';
+export {
+  createTextEvaluator,
+  type TextEvaluation,
+  type TextEvaluatorOptions,
+} from './text-evaluator.js';

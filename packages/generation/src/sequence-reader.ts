@@ -26,9 +26,17 @@ export class SequenceReader {
    * @param sources the encoder's sequences, of an encoder-decoder.
    * @throws PEFT_GENERATION_HEAD when the model is not a language model
    */
-  constructor(readonly model: Model, sources: readonly Tokens[] | undefined, options: ReaderOptions) {
+  constructor(
+    readonly model: Model,
+    sources: readonly Tokens[] | undefined,
+    options: ReaderOptions,
+  ) {
     const isPair = isEncoderDecoder(model);
-    if (isPair !== (sources !== undefined)) throw new PeftError('PEFT_GENERATION_SOURCES', `generation: ${isPair ? 'an encoder-decoder needs sequences for its encoder' : 'a decoder has no encoder to give sequences to'}.`);
+    if (isPair !== (sources !== undefined))
+      throw new PeftError(
+        'PEFT_GENERATION_SOURCES',
+        `generation: ${isPair ? 'an encoder-decoder needs sequences for its encoder' : 'a decoder has no encoder to give sequences to'}.`,
+      );
     this.#sources = sources;
     this.#adapters = options.adapters;
     this.#cache = options.cache ? new KeyValueCache() : undefined;
@@ -59,9 +67,17 @@ export class SequenceReader {
     this.#adapters = this.#adapters && pick(this.#adapters);
     const before = this.#sources;
     this.#sources = before && pick(before);
-    if (!this.#encoded || (before?.length === chosen.length && this.#sources!.every((source, b) => source === before[b]))) return;
+    if (
+      !this.#encoded ||
+      (before?.length === chosen.length &&
+        this.#sources!.every((source, b) => source === before[b]))
+    )
+      return;
     const { hidden, offsets } = this.#encoded;
-    this.#encoded = { hidden: tf.keep(gatherRows(hidden, rowsOf(offsets, chosen))), offsets: offsetsOf(Array.from(chosen, (b) => offsets[b + 1]! - offsets[b]!)) };
+    this.#encoded = {
+      hidden: tf.keep(gatherRows(hidden, rowsOf(offsets, chosen))),
+      offsets: offsetsOf(Array.from(chosen, (b) => offsets[b + 1]! - offsets[b]!)),
+    };
     hidden.dispose();
   }
 
@@ -74,11 +90,20 @@ export class SequenceReader {
   }
 
   #run(sequences: readonly Tokens[]): Float32Array[] {
-    const fresh = packed(this.#read.length ? sequences.map((sequence, b) => sequence.slice(this.#read[b]!)) : sequences);
+    const fresh = packed(
+      this.#read.length
+        ? sequences.map((sequence, b) => sequence.slice(this.#read[b]!))
+        : sequences,
+    );
     let logits!: Float32Array; // not the scope's result: tfjs looks for tensors in that, number by number
     tf.tidy(() => {
-      const output = this.model.forward(this.#batch(fresh), { logitRows: 'last', ...(this.#cache && { cache: this.#cache }), ...(this.#adapters && { assignment: this.#adapters }) });
-      if (this.#sources && !this.#encoded) this.#encoded = { hidden: tf.keep(output.encoderHidden!), offsets: output.encoderOffsets! };
+      const output = this.model.forward(this.#batch(fresh), {
+        logitRows: 'last',
+        ...(this.#cache && { cache: this.#cache }),
+        ...(this.#adapters && { assignment: this.#adapters }),
+      });
+      if (this.#sources && !this.#encoded)
+        this.#encoded = { hidden: tf.keep(output.encoderHidden!), offsets: output.encoderOffsets! };
       logits = output.logits!.dataSync<'float32'>(); // the next token is chosen on the host
     });
     if (this.#cache) this.#read = sequences.map(({ length }) => length);
@@ -88,7 +113,11 @@ export class SequenceReader {
 
   #batch(fresh: Pick<ModelBatch, 'inputIds' | 'offsets'>): ModelBatch {
     if (!this.#sources) return fresh;
-    return { ...packed(this.#sources), decoder: fresh, ...(this.#encoded && { encoded: this.#encoded }) };
+    return {
+      ...packed(this.#sources),
+      decoder: fresh,
+      ...(this.#encoded && { encoded: this.#encoded }),
+    };
   }
 }
 
@@ -96,7 +125,16 @@ export class SequenceReader {
 export function isEncoderDecoder({ description: { head, modelType } }: Model): boolean {
   if (head.kind === 'seq2seq-lm') return true;
   if (head.kind === 'causal-lm') return false;
-  throw new PeftError('PEFT_GENERATION_HEAD', `generation: this ${modelType} has the head "${head.kind}", which writes no text.`, { hint: "load it with head: { kind: 'causal-lm' }, or { kind: 'seq2seq-lm' } for an encoder-decoder" });
+  throw new PeftError(
+    'PEFT_GENERATION_HEAD',
+    `generation: this ${modelType} has the head "${head.kind}", which writes no text.`,
+    {
+      hint: "load it with head: { kind: 'causal-lm' }, or { kind: 'seq2seq-lm' } for an encoder-decoder",
+    },
+  );
 }
 
-const packed = (rows: readonly Tokens[]): Pick<ModelBatch, 'inputIds' | 'offsets'> => ({ inputIds: Int32Array.from(rows.flat()), offsets: offsetsOf(rows.map(({ length }) => length)) });
+const packed = (rows: readonly Tokens[]): Pick<ModelBatch, 'inputIds' | 'offsets'> => ({
+  inputIds: Int32Array.from(rows.flat()),
+  offsets: offsetsOf(rows.map(({ length }) => length)),
+});

@@ -20,10 +20,26 @@ export interface TextEvaluation {
 }
 
 /** @throws PEFT_METRIC_UNKNOWN; the evaluation what `generateTexts` and the metrics throw */
-export function createTextEvaluator({ model, tokenizer, prompts, references, metrics, ...options }: TextEvaluatorOptions): (signal?: AbortSignal) => Promise<TextEvaluation> {
-  const found = metrics.map((metric) => (typeof metric === 'string' ? getTextMetric(metric) : metric));
+export function createTextEvaluator({
+  model,
+  tokenizer,
+  prompts,
+  references,
+  metrics,
+  ...options
+}: TextEvaluatorOptions): (signal?: AbortSignal) => Promise<TextEvaluation> {
+  const found = metrics.map((metric) =>
+    typeof metric === 'string' ? getTextMetric(metric) : metric,
+  );
   return async (signal) => {
-    const texts = (await generateTexts(model, tokenizer, prompts, { ...options, ...(signal && { signal }) })).map(({ text }) => text);
-    return { metrics: Object.fromEntries(found.map((metric) => [metric.name, metric.compute(texts, references)])), examples: texts.length };
+    const texts = (
+      await generateTexts(model, tokenizer, prompts, { ...options, ...(signal && { signal }) })
+    ).map(({ text }) => text);
+    return {
+      metrics: Object.fromEntries(
+        found.map((metric) => [metric.name, metric.compute(texts, references)]),
+      ),
+      examples: texts.length,
+    };
   };
 }

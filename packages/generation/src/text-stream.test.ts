@@ -2,10 +2,18 @@ import { describe, expect, test } from 'vitest';
 import { fixtureTokenizer } from '../test/fixture-models.js';
 import { TextStream } from './text-stream.js';
 
-const TEXTS = ['Love it 😍👍🏽 5/5 ⭐ naïve café ½', '音質はとても良いですが、充電に時間がかかります。', 'Der Kühlschrank läuft leise – für diesen Preis völlig in Ordnung!'];
+const TEXTS = [
+  'Love it 😍👍🏽 5/5 ⭐ naïve café ½',
+  '音質はとても良いですが、充電に時間がかかります。',
+  'Der Kühlschrank läuft leise – für diesen Preis völlig in Ordnung!',
+];
 
 /** The pieces of a text, and whether it was stopped. */
-function pieces(tokenizer: ReturnType<typeof fixtureTokenizer>, text: string, stopStrings: readonly string[] = []): { readonly texts: string[]; readonly isStopped: boolean } {
+function pieces(
+  tokenizer: ReturnType<typeof fixtureTokenizer>,
+  text: string,
+  stopStrings: readonly string[] = [],
+): { readonly texts: string[]; readonly isStopped: boolean } {
   const stream = new TextStream(tokenizer, stopStrings);
   const texts: string[] = [];
   for (const id of tokenizer.ids(text)) {
@@ -17,20 +25,28 @@ function pieces(tokenizer: ReturnType<typeof fixtureTokenizer>, text: string, st
 }
 
 describe('a stream of text', () => {
-  test.each(['llama', 'mistral', 'gpt2', 't5', 'qwen3'])('is the whole text in pieces, none of which cuts a character in two (%s)', (name) => {
-    const tokenizer = fixtureTokenizer(name);
-    for (const text of TEXTS) {
-      const { texts } = pieces(tokenizer, text);
-      expect(texts.join('')).toBe(tokenizer.decode(tokenizer.ids(text)));
-      expect(texts.filter((piece) => piece !== '').length).toBeGreaterThan(5);
-      expect(texts.some((piece) => piece.includes('\ufffd'))).toBe(tokenizer.decode(tokenizer.ids(text)).includes('\ufffd'));
-    }
-  });
+  test.each(['llama', 'mistral', 'gpt2', 't5', 'qwen3'])(
+    'is the whole text in pieces, none of which cuts a character in two (%s)',
+    (name) => {
+      const tokenizer = fixtureTokenizer(name);
+      for (const text of TEXTS) {
+        const { texts } = pieces(tokenizer, text);
+        expect(texts.join('')).toBe(tokenizer.decode(tokenizer.ids(text)));
+        expect(texts.filter((piece) => piece !== '').length).toBeGreaterThan(5);
+        expect(texts.some((piece) => piece.includes('\ufffd'))).toBe(
+          tokenizer.decode(tokenizer.ids(text)).includes('\ufffd'),
+        );
+      }
+    },
+  );
 
   test('ends before a stop string that lies across tokens, and never shows a part of it', () => {
     const tokenizer = fixtureTokenizer('llama');
     for (const stop of ['zeit', '###', ' 12\n\n']) {
-      const { texts, isStopped } = pieces(tokenizer, `one two ze ## 1 12 ${stop} three`, ['never there', stop]);
+      const { texts, isStopped } = pieces(tokenizer, `one two ze ## 1 12 ${stop} three`, [
+        'never there',
+        stop,
+      ]);
       expect(texts.join('')).toBe('one two ze ## 1 12 ');
       expect(isStopped).toBe(true);
     }

@@ -24,7 +24,10 @@ export class TextStream {
   /** Decoded, and held back. */
   #held = '';
 
-  constructor(readonly tokenizer: Pick<TextTokenizer, 'decode'>, readonly stopStrings: readonly string[] = []) {}
+  constructor(
+    readonly tokenizer: Pick<TextTokenizer, 'decode'>,
+    readonly stopStrings: readonly string[] = [],
+  ) {}
 
   push(id: number): TextPiece {
     this.#tokens.push(id);
@@ -60,6 +63,7 @@ export class TextStream {
 
 /** Length of the longest end of `text` that `stop` begins with. */
 function overlap(text: string, stop: string): number {
-  for (let length = Math.min(text.length, stop.length - 1); length > 0; length -= 1) if (text.endsWith(stop.slice(0, length))) return length;
+  for (let length = Math.min(text.length, stop.length - 1); length > 0; length -= 1)
+    if (text.endsWith(stop.slice(0, length))) return length;
   return 0;
 }

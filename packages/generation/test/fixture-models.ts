@@ -13,13 +13,19 @@ const FIXTURES = fileURLToPath(new URL('../../testing/fixtures/models', import.m
 /** The caller disposes it. */
 export function openFixture(name: string, engine: Engine, isPair = /t5/.test(name)): Model {
   const folder = join(FIXTURES, name);
-  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>;
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<
+    string,
+    unknown
+  >;
   const store = openCheckpoint(folder);
   try {
-    return loadModel(architectureFor(config['model_type'], architectures), config, store, engine, { head: { kind: isPair ? 'seq2seq-lm' : 'causal-lm' } });
+    return loadModel(architectureFor(config['model_type'], architectures), config, store, engine, {
+      head: { kind: isPair ? 'seq2seq-lm' : 'causal-lm' },
+    });
   } finally {
     store.close();
   }
 }
 
-export const fixtureTokenizer = (name: string): TextTokenizer => loadTokenizer(join(FIXTURES, name));
+export const fixtureTokenizer = (name: string): TextTokenizer =>
+  loadTokenizer(join(FIXTURES, name));

@@ -1,16 +1,58 @@
 export { type TensorStore } from './tensor-store.js';
-export { openCheckpoint, ADAPTER_WEIGHT_FILES, WEIGHT_FILES } from './safetensors/open-checkpoint.js';
+export {
+  openCheckpoint,
+  ADAPTER_WEIGHT_FILES,
+  WEIGHT_FILES,
+} from './safetensors/open-checkpoint.js';
 export { openSafetensors } from './safetensors/open-safetensors.js';
-export { type NewTensor, type WritableTensor, writeSafetensors, type WriteSafetensorsOptions } from './safetensors/write-safetensors.js';
+export {
+  type NewTensor,
+  type WritableTensor,
+  writeSafetensors,
+  type WriteSafetensorsOptions,
+} from './safetensors/write-safetensors.js';
 export { writeCheckpoint, type WriteCheckpointOptions } from './safetensors/write-checkpoint.js';
-export { type BitsAndBytesConfig, bitsAndBytesConfigJson, readQuantizationConfig } from './bitsandbytes/quantization-config.js';
+export {
+  type BitsAndBytesConfig,
+  bitsAndBytesConfigJson,
+  readQuantizationConfig,
+} from './bitsandbytes/quantization-config.js';
 export { quantizedStore, type QuantizedSource } from './bitsandbytes/quantized-store.js';
 export { quantizedTensors } from './bitsandbytes/quantized-tensors.js';
 export { openTorchFile } from './torch-file/open-torch-file.js';
-export { decodeValues, encodeValues, readFloat32, readTensor, type ReadTensor, type StorableValues, type TensorValues, type ValuesOf } from './tensor-values.js';
+export {
+  decodeValues,
+  encodeValues,
+  readFloat32,
+  readTensor,
+  type ReadTensor,
+  type StorableValues,
+  type TensorValues,
+  type ValuesOf,
+} from './tensor-values.js';
 export { type JsonObject, readJsonObject } from './files/json-file.js';
-export { type ModelFolder, readModelConfig, readModelFolder, readTokenizerFiles, SENTENCE_PIECE_FILES, type TokenizerFiles } from './files/model-folder.js';
-export { type FileContent, refuseFull, writeFileAtomic, writeFolderAtomic } from './files/write-file-atomic.js';
-export { type DownloadProgress, resolveModel, type ResolveModelOptions } from './download/resolve-model.js';
-export { type ModelFileKind, selectModelFiles, type SelectedFiles } from './download/model-files.js';
+export {
+  type ModelFolder,
+  readModelConfig,
+  readModelFolder,
+  readTokenizerFiles,
+  SENTENCE_PIECE_FILES,
+  type TokenizerFiles,
+} from './files/model-folder.js';
+export {
+  type FileContent,
+  refuseFull,
+  writeFileAtomic,
+  writeFolderAtomic,
+} from './files/write-file-atomic.js';
+export {
+  type DownloadProgress,
+  resolveModel,
+  type ResolveModelOptions,
+} from './download/resolve-model.js';
+export {
+  type ModelFileKind,
+  selectModelFiles,
+  type SelectedFiles,
+} from './download/model-files.js';
 export { type HubEnvironment, hubEnvironment } from './download/hub-environment.js';

@@ -15,12 +15,22 @@ export interface TensorStore {
 }
 
 /** A store over sources that are known already. */
-export function storeOf(sources: ReadonlyMap<string, TensorSource>, metadata: Readonly<Record<string, string>>, close: () => void): TensorStore {
+export function storeOf(
+  sources: ReadonlyMap<string, TensorSource>,
+  metadata: Readonly<Record<string, string>>,
+  close: () => void,
+): TensorStore {
   return { names: () => [...sources.keys()], get: (name) => sources.get(name), metadata, close };
 }
 
 /** A source whose elements lie in a file in row-major order from `byteOffset`. */
-export function fileSource(file: ReadOnlyFile, name: string, dtype: StoredDtype, shape: readonly number[], byteOffset: number): TensorSource {
+export function fileSource(
+  file: ReadOnlyFile,
+  name: string,
+  dtype: StoredDtype,
+  shape: readonly number[],
+  byteOffset: number,
+): TensorSource {
   const total = shape.reduce((product, size) => product * size, STORED_BYTES[dtype]);
   return Object.freeze({
     name,
@@ -37,7 +47,16 @@ export function fileSource(file: ReadOnlyFile, name: string, dtype: StoredDtype,
 
 /** @throws PEFT_TENSOR_RANGE the span is no part of the tensor. */
 export function checkSpan(name: string, start: number, length: number, total: number): void {
-  if (!Number.isSafeInteger(start) || !Number.isSafeInteger(length) || start < 0 || length < 0 || start + length > total) {
-    throw new PeftError('PEFT_TENSOR_RANGE', `hub: bytes ${start} to ${start + length} were asked of tensor ${JSON.stringify(name)}, which has ${total}.`);
+  if (
+    !Number.isSafeInteger(start) ||
+    !Number.isSafeInteger(length) ||
+    start < 0 ||
+    length < 0 ||
+    start + length > total
+  ) {
+    throw new PeftError(
+      'PEFT_TENSOR_RANGE',
+      `hub: bytes ${start} to ${start + length} were asked of tensor ${JSON.stringify(name)}, which has ${total}.`,
+    );
   }
 }

@@ -1,6 +1,12 @@
 /** Stored bytes to numbers and back. Bytes are little-endian, as is every machine that Node supports but one. */
 import { PeftError } from '@peft/errors';
-import { decodeFloat32, encodeBfloat16, encodeFloat16, type StoredDtype, type TensorSource } from '@peft/ops';
+import {
+  decodeFloat32,
+  encodeBfloat16,
+  encodeFloat16,
+  type StoredDtype,
+  type TensorSource,
+} from '@peft/ops';
 
 /** What `readTensor` gives for each dtype; half-precision numbers widen to float32, which is exact. */
 export interface ValuesOf {
@@ -20,11 +26,21 @@ export interface ValuesOf {
 export type TensorValues = ValuesOf[StoredDtype];
 
 /** A tensor in memory; a switch over `dtype` narrows `values`. */
-export type ReadTensor = { [D in StoredDtype]: { readonly dtype: D; readonly shape: readonly number[]; readonly values: ValuesOf[D] } }[StoredDtype];
+export type ReadTensor = {
+  [D in StoredDtype]: {
+    readonly dtype: D;
+    readonly shape: readonly number[];
+    readonly values: ValuesOf[D];
+  };
+}[StoredDtype];
 
 /** Reads a whole tensor, every value exact. */
 export function readTensor(source: TensorSource): ReadTensor {
-  return { dtype: source.dtype, shape: source.shape, values: decodeValues(source.dtype, source.read()) } as ReadTensor;
+  return {
+    dtype: source.dtype,
+    shape: source.shape,
+    values: decodeValues(source.dtype, source.read()),
+  } as ReadTensor;
 }
 
 /**
@@ -63,7 +79,8 @@ function aligned(bytes: Uint8Array, size: number): [ArrayBufferLike, number, num
 }
 
 /** Values that can be stored: raw bytes for any dtype, or an array of numbers. */
-export type StorableValues = Float64Array | Float32Array | BigInt64Array | Int32Array | Int16Array | Int8Array | Uint8Array;
+export type StorableValues =
+  Float64Array | Float32Array | BigInt64Array | Int32Array | Int16Array | Int8Array | Uint8Array;
 
 /**
  * The stored bytes of values: a Uint8Array counts as the bytes themselves; a Float32Array is widened to F64 or rounded to
@@ -78,7 +95,14 @@ export function encodeValues(dtype: StoredDtype, values: StorableValues): Uint8A
     if (dtype === 'BF16') return bytesOf(encodeBfloat16(values));
     if (dtype === 'F64') return bytesOf(Float64Array.from(values));
   }
-  if (arrayDtypes.get(values.constructor) !== dtype) throw new PeftError('PEFT_TENSOR_DTYPE', `hub: a ${values.constructor.name} cannot be stored as ${dtype}.`, { hint: 'Pass the array of that dtype, a Float32Array for any float dtype, or raw bytes as a Uint8Array.' });
+  if (arrayDtypes.get(values.constructor) !== dtype)
+    throw new PeftError(
+      'PEFT_TENSOR_DTYPE',
+      `hub: a ${values.constructor.name} cannot be stored as ${dtype}.`,
+      {
+        hint: 'Pass the array of that dtype, a Float32Array for any float dtype, or raw bytes as a Uint8Array.',
+      },
+    );
   return bytesOf(values);
 }
 
@@ -91,4 +115,5 @@ const arrayDtypes = new Map<unknown, StoredDtype>([
   [Int8Array, 'I8'],
 ]);
 
-const bytesOf = (values: ArrayBufferView): Uint8Array => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+const bytesOf = (values: ArrayBufferView): Uint8Array =>
+  new Uint8Array(values.buffer, values.byteOffset, values.byteLength);

@@ -1,8 +1,29 @@
-export { chooseSettings, firstBlocks, requireFit, suggestSettings, type Suggestion } from './plan/choose-settings.js';
+export {
+  chooseSettings,
+  firstBlocks,
+  requireFit,
+  suggestSettings,
+  type Suggestion,
+} from './plan/choose-settings.js';
 export { formatPlan, gigabytes } from './plan/format-plan.js';
 export type { GpuPlan, PlannedGpu } from './plan/gpu-plan.js';
 export { machineMemory, type MachineMemory } from './plan/machine-memory.js';
-export { type Checkpointing, type MeasuredModel, type MeasureRequest, type PlannedBatch, type PlannedTask, sizeModel } from './sizing/measure-step.js';
-export { createPlanner, type MemoryPlan, planMemory, type Planner, type PlannedEngine, type PlanRequest, type RunSettings } from './plan/plan-memory.js';
+export {
+  type Checkpointing,
+  type MeasuredModel,
+  type MeasureRequest,
+  type PlannedBatch,
+  type PlannedTask,
+  sizeModel,
+} from './sizing/measure-step.js';
+export {
+  createPlanner,
+  type MemoryPlan,
+  planMemory,
+  type Planner,
+  type PlannedEngine,
+  type PlanRequest,
+  type RunSettings,
+} from './plan/plan-memory.js';
 export { storedDtypeOf } from './sizing/stored-dtype.js';
 export { weightBytes } from './sizing/sizing-engine.js';

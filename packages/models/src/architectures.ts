@@ -16,9 +16,21 @@ import { qwen3 } from './decoders/qwen3.js';
 import { roberta } from './encoders/roberta.js';
 import { t5 } from './encoder-decoders/t5.js';
 
-const list = (...families: readonly object[]): readonly Architecture<never>[] => Object.freeze(families as Architecture<never>[]);
+const list = (...families: readonly object[]): readonly Architecture<never>[] =>
+  Object.freeze(families as Architecture<never>[]);
 
 /** Encoders: the models of the multilingual and text presets. */
 export const encoderArchitectures = list(bert, roberta, electra, debertaV2, distilbert, modernbert);
 
-export const architectures = list(...encoderArchitectures, t5, llama, mistral, qwen2, qwen3, gpt2, gemma2, gemma3, phi3);
+export const architectures = list(
+  ...encoderArchitectures,
+  t5,
+  llama,
+  mistral,
+  qwen2,
+  qwen3,
+  gpt2,
+  gemma2,
+  gemma3,
+  phi3,
+);

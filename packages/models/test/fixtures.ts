@@ -5,8 +5,14 @@ import { fileURLToPath } from 'node:url';
 
 export const FIXTURES = fileURLToPath(new URL('../../testing/fixtures', import.meta.url));
 
-export const modelFolders: readonly string[] = readdirSync(join(FIXTURES, 'models'), { withFileTypes: true })
+export const modelFolders: readonly string[] = readdirSync(join(FIXTURES, 'models'), {
+  withFileTypes: true,
+})
   .filter((entry) => entry.isDirectory())
   .map(({ name }) => name);
 
-export const readConfigJson = (folder: string): Record<string, unknown> => JSON.parse(readFileSync(join(FIXTURES, folder, 'config.json'), 'utf8')) as Record<string, unknown>;
+export const readConfigJson = (folder: string): Record<string, unknown> =>
+  JSON.parse(readFileSync(join(FIXTURES, folder, 'config.json'), 'utf8')) as Record<
+    string,
+    unknown
+  >;

@@ -3,4 +3,9 @@ import { describeGolden } from '../../../tools/golden/describe-golden.js';
 import { check } from '../../../tools/golden/sections/models.js';
 import { modelFolders } from './fixtures.js';
 
-describeGolden('models agree with transformers in states, logits, loss, gradients and greedy text', 'models', modelFolders, check);
+describeGolden(
+  'models agree with transformers in states, logits, loss, gradients and greedy text',
+  'models',
+  modelFolders,
+  check,
+);

@@ -22,7 +22,10 @@ afterAll(() => engine.dispose());
 function logits(config: Record<string, unknown>, rename: (name: string) => string): number[] {
   const checkpoint = openCheckpoint(join(FIXTURES, 'models/gemma3'));
   const own = new Map(checkpoint.names().map((name) => [rename(name), name]));
-  const store: WeightStore = { names: () => own.keys(), get: (name) => (own.has(name) ? checkpoint.get(own.get(name)!) : undefined) };
+  const store: WeightStore = {
+    names: () => own.keys(),
+    get: (name) => (own.has(name) ? checkpoint.get(own.get(name)!) : undefined),
+  };
   const model = loadModel(gemma3, config, store, engine, { head: { kind: 'causal-lm' } });
   const values = Array.from(tf.tidy(() => model.forward(batch).logits!.dataSync<'float32'>()));
   model.dispose();
@@ -34,12 +37,21 @@ it('computes the same from older and newer names of the tensors', () => {
   const expected = logits(text, (name) => name);
   expect(expected).toHaveLength(5 * (text['vocab_size'] as number));
   expect(logits(whole, (name) => `language_model.${name}`)).toEqual(expected);
-  expect(logits(whole, (name) => name.replace(/^model\./, 'model.language_model.'))).toEqual(expected);
+  expect(logits(whole, (name) => name.replace(/^model\./, 'model.language_model.'))).toEqual(
+    expected,
+  );
 });
 
 it('has the paths of the text model, and says so when there is no text_config', () => {
-  const description = describeModel(gemma3, gemma3.parseConfig(whole), { kind: 'pooled-linear', outputs: 3 });
+  const description = describeModel(gemma3, gemma3.parseConfig(whole), {
+    kind: 'pooled-linear',
+    outputs: 3,
+  });
   expect(description.modelType).toBe('gemma3');
-  expect(description.sites.map(({ path }) => path)).toEqual(expect.arrayContaining(['layers.0.self_attn.q_proj', 'head']));
-  expect(() => gemma3.parseConfig({ model_type: 'gemma3' })).toThrow(/text_config must be an object/);
+  expect(description.sites.map(({ path }) => path)).toEqual(
+    expect.arrayContaining(['layers.0.self_attn.q_proj', 'head']),
+  );
+  expect(() => gemma3.parseConfig({ model_type: 'gemma3' })).toThrow(
+    /text_config must be an object/,
+  );
 });

@@ -4,15 +4,36 @@ export { add } from './activations/add.js';
 export { arrayKernel, type PeftArrayKernels } from './tape/array-kernels.js';
 export { attention, type AttentionOptions } from './attention/attention.js';
 export { checkpoint } from './tape/checkpoint.js';
-export { mix32, randomKey, randomNormal, randomUniform, type RandomKey } from './random/counter-random.js';
+export {
+  mix32,
+  randomKey,
+  randomNormal,
+  randomUniform,
+  type RandomKey,
+} from './random/counter-random.js';
 export { crossEntropy, IGNORED_LABEL, type CrossEntropyOptions } from './losses/cross-entropy.js';
-export { debertaRelativeIndices, debertaTableRows, type DebertaPositions, type RelativeIndices } from './attention/deberta-relative-indices.js';
+export {
+  debertaRelativeIndices,
+  debertaTableRows,
+  type DebertaPositions,
+  type RelativeIndices,
+} from './attention/deberta-relative-indices.js';
 export { decodeFloat32, encodeBfloat16, encodeFloat16 } from './weights/decode-float32.js';
 export { differentiable, type GradientCall, type Needs, type Save } from './tape/differentiable.js';
-export { disentangledAttention, type DisentangledOptions } from './attention/disentangled-attention.js';
+export {
+  disentangledAttention,
+  type DisentangledOptions,
+} from './attention/disentangled-attention.js';
 export { dropout, dropoutFactors } from './random/dropout.js';
 export { embed } from './rows/embed.js';
-export type { Engine, FreezeOptions, FrozenWeight, NestedAbsmax, QuantizedParts, WeightFormat } from './weights/engine.js';
+export type {
+  Engine,
+  FreezeOptions,
+  FrozenWeight,
+  NestedAbsmax,
+  QuantizedParts,
+  WeightFormat,
+} from './weights/engine.js';
 export { freezeTensor, isFrozenTensor } from './weights/frozen-tensor.js';
 export { gatedActivation } from './activations/gated-activation.js';
 export { appendRows } from './rows/append-rows.js';
@@ -20,22 +41,52 @@ export { checkRows, gatherRows, scatterAddRows } from './rows/gather-rows.js';
 export { insertRows, type InsertedRows } from './rows/insert-rows.js';
 export { gradientsOf, variableGradients } from './tape/gradients.js';
 export { hasKernel, runKernel, withReferenceKernels } from './tape/kernel.js';
-export type { ActivationName, AttentionAttributes, DisentangledAttributes, DropoutAttributes, KernelInputs, KernelName, PeftKernels } from './tape/kernels.js';
+export type {
+  ActivationName,
+  AttentionAttributes,
+  DisentangledAttributes,
+  DropoutAttributes,
+  KernelInputs,
+  KernelName,
+  PeftKernels,
+} from './tape/kernels.js';
 export { layerNorm } from './norms/layer-norm.js';
 export { linearActivated } from './products/linear-activated.js';
-export { linearCrossEntropy, type LinearCrossEntropyOptions } from './losses/linear-cross-entropy.js';
+export {
+  linearCrossEntropy,
+  type LinearCrossEntropyOptions,
+} from './losses/linear-cross-entropy.js';
 export { isFrozenWeight, linear, type Weight } from './products/linear.js';
 export { meanPool } from './rows/mean-pool.js';
 export { checkOffsets, longestSequence, offsetsOf, positionsOf } from './positions/offsets.js';
 export { product } from './products/product.js';
-export { relativePositionBuckets, type RelativeBucketOptions } from './attention/relative-position-buckets.js';
+export {
+  relativePositionBuckets,
+  type RelativeBucketOptions,
+} from './attention/relative-position-buckets.js';
 export { rmsNorm } from './norms/rms-norm.js';
-export { ropeFrequencies, type RopeFrequencies, type RopeFrequencyOptions, type RopeScaling } from './positions/rope-frequencies.js';
+export {
+  ropeFrequencies,
+  type RopeFrequencies,
+  type RopeFrequencyOptions,
+  type RopeScaling,
+} from './positions/rope-frequencies.js';
 export { ropeTables, type RopeTableOptions, type RopeTables } from './positions/rope-tables.js';
 export { rope } from './positions/rope.js';
 export { scaleColumns } from './rows/scale-columns.js';
 export { sequenceGate, sequencesOfRows, spreadOverTokens } from './rows/sequence-gate.js';
-export { groupSequences, joinHeads, splitHeads, type GroupedRows, type SequenceGroup } from './attention/sequence-groups.js';
+export {
+  groupSequences,
+  joinHeads,
+  splitHeads,
+  type GroupedRows,
+  type SequenceGroup,
+} from './attention/sequence-groups.js';
 export { sumRows } from './rows/sum-rows.js';
-export { memorySource, STORED_BYTES, type StoredDtype, type TensorSource } from './weights/tensor-source.js';
+export {
+  memorySource,
+  STORED_BYTES,
+  type StoredDtype,
+  type TensorSource,
+} from './weights/tensor-source.js';
 export * from './quantization/index.js';

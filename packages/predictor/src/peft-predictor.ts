@@ -9,17 +9,62 @@ import type { EventBody } from './model/base-model.js';
 import { checkTaskOptions } from './fit/choose-task.js';
 import { fitPredictor } from './fit/fit-predictor.js';
 import { readPredictor } from './folder/load-predictor.js';
-import { checkOutputFolder, CHECKPOINT_FOLDER, finishPredictor, writePredictor } from './folder/predictor-folder.js';
+import {
+  checkOutputFolder,
+  CHECKPOINT_FOLDER,
+  finishPredictor,
+  writePredictor,
+} from './folder/predictor-folder.js';
 import { CHECKPOINT_STORES, predictorModule } from './predictor-module.js';
 import { disposeState, type PredictorState } from './model/predictor-state.js';
-import type { EvaluateOptions, FitOptions, FitSummary, LoadOptions, PredictOptions, PredictorData, PredictorOptions, ProbabilityOptions, ReadOptions, SaveOptions, ScoredPredictions, Scores } from './settings/predictor-types.js';
+import type {
+  EvaluateOptions,
+  FitOptions,
+  FitSummary,
+  LoadOptions,
+  PredictOptions,
+  PredictorData,
+  PredictorOptions,
+  ProbabilityOptions,
+  ReadOptions,
+  SaveOptions,
+  ScoredPredictions,
+  Scores,
+} from './settings/predictor-types.js';
 import { readNewData } from './data/read-data.js';
 import type { TaskTools, WatchedMetric } from './tasks/predictor-task.js';
 import type { TableTask } from './tasks/table-task.js';
 import { isTableTask, type TaskName } from './tasks/task-names.js';
 
-const FIT_KEYS: readonly (keyof FitOptions)[] = ['presets', 'hyperparameters', 'tuningData', 'holdoutFraction', 'columns', 'header', 'textColumns', 'columnTypes', 'sample', 'timeLimitSeconds', 'seed', 'resume', 'standalone', 'signal', 'method'];
-const PREDICTOR_KEYS: readonly (keyof PredictorOptions)[] = ['task', 'label', 'columnRoles', 'path', 'problemType', 'evalMetric', 'presets', 'hyperparameters', 'modules', 'onListenerError'];
+const FIT_KEYS: readonly (keyof FitOptions)[] = [
+  'presets',
+  'hyperparameters',
+  'tuningData',
+  'holdoutFraction',
+  'columns',
+  'header',
+  'textColumns',
+  'columnTypes',
+  'sample',
+  'timeLimitSeconds',
+  'seed',
+  'resume',
+  'standalone',
+  'signal',
+  'method',
+];
+const PREDICTOR_KEYS: readonly (keyof PredictorOptions)[] = [
+  'task',
+  'label',
+  'columnRoles',
+  'path',
+  'problemType',
+  'evalMetric',
+  'presets',
+  'hyperparameters',
+  'modules',
+  'onListenerError',
+];
 
 /**
  * Fine-tunes a text model on a table and predicts with it, in the manner of AutoGluon's MultiModalPredictor: labels of rows, numbers, tags of
@@ -42,7 +87,10 @@ export class PeftPredictor {
     check.knownKeys('PeftPredictor', options, PREDICTOR_KEYS);
     checkTaskOptions(options);
     this.#options = options;
-    this.#app = compose(predictorModule(options.onListenerError), ...(options.modules ?? []).map(override));
+    this.#app = compose(
+      predictorModule(options.onListenerError),
+      ...(options.modules ?? []).map(override),
+    );
     this.#bus = this.#app.get(EVENT_BUS);
   }
 
@@ -51,7 +99,16 @@ export class PeftPredictor {
    * @throws PEFT_PREDICTOR_MISSING, PEFT_PREDICTOR_INVALID, PEFT_ADAPTER_MISMATCH, and what reading models and adapters throws
    */
   static async load(path: string, options: LoadOptions = {}): Promise<PeftPredictor> {
-    check.knownKeys('PeftPredictor.load', options, ['engine', 'precision', 'threads', 'baseModel', 'signal', 'onEvent', 'modules', 'onListenerError']);
+    check.knownKeys('PeftPredictor.load', options, [
+      'engine',
+      'precision',
+      'threads',
+      'baseModel',
+      'signal',
+      'onEvent',
+      'modules',
+      'onListenerError',
+    ]);
     const { modules, onListenerError, onEvent } = options;
     const parts = { ...(modules && { modules }), ...(onListenerError && { onListenerError }) };
     const predictor = new PeftPredictor({ label: 'unknown until it is read', ...parts });
@@ -59,7 +116,12 @@ export class PeftPredictor {
     try {
       const state = await readPredictor(path, predictor.#app, predictor.#emitter(), options);
       const { task } = state;
-      predictor.#options = { task: task.name, ...('label' in task && { label: task.label as string }), path, ...parts };
+      predictor.#options = {
+        task: task.name,
+        ...('label' in task && { label: task.label as string }),
+        path,
+        ...parts,
+      };
       predictor.#state = state;
       predictor.#isSaved = true;
       return predictor;
@@ -92,11 +154,24 @@ export class PeftPredictor {
     return this.#alone(async () => {
       const { path } = this.#options;
       const startedAtMs = this.#app.get(CLOCK).now();
-      if (path !== undefined) await checkOutputFolder(path, { resume: options.resume ?? false, owner: this.#isSaved });
+      if (path !== undefined)
+        await checkOutputFolder(path, { resume: options.resume ?? false, owner: this.#isSaved });
       const runId = randomUUID();
-      const store = this.#app.get(CHECKPOINT_STORES)(path === undefined ? undefined : join(path, CHECKPOINT_FOLDER));
+      const store = this.#app.get(CHECKPOINT_STORES)(
+        path === undefined ? undefined : join(path, CHECKPOINT_FOLDER),
+      );
       await this.#state?.engine.activate();
-      const state = await fitPredictor({ app: this.#app, predictor: this.#options, data: train, options, previous: this.#state, store, runId, startedAtMs, emit: this.#emitter(runId) });
+      const state = await fitPredictor({
+        app: this.#app,
+        predictor: this.#options,
+        data: train,
+        options,
+        previous: this.#state,
+        store,
+        runId,
+        startedAtMs,
+        emit: this.#emitter(runId),
+      });
       this.#state = state;
       if (path !== undefined) {
         await finishPredictor(path, state, options.standalone ?? true);
@@ -110,19 +185,47 @@ export class PeftPredictor {
    * Scores new rows by the predictor's metric, or others.
    * @throws PEFT_LABEL_UNKNOWN for a label that training did not have, PEFT_COLUMN_MISSING, PEFT_METRIC_UNKNOWN, PEFT_METRIC_UNDEFINED
    */
-  evaluate<P = Label>(data: PredictorData, options: EvaluateOptions & { readonly returnPredictions: true }): Promise<ScoredPredictions<P>>;
-  evaluate(data: PredictorData, options?: EvaluateOptions & { readonly returnPredictions?: false }): Promise<Scores>;
-  async evaluate(data: PredictorData, options: EvaluateOptions = {}): Promise<Scores | ScoredPredictions<unknown>> {
-    check.knownKeys('evaluate', options, ['metrics', 'writing', 'returnPredictions', 'columns', 'header', 'signal']);
+  evaluate<P = Label>(
+    data: PredictorData,
+    options: EvaluateOptions & { readonly returnPredictions: true },
+  ): Promise<ScoredPredictions<P>>;
+  evaluate(
+    data: PredictorData,
+    options?: EvaluateOptions & { readonly returnPredictions?: false },
+  ): Promise<Scores>;
+  async evaluate(
+    data: PredictorData,
+    options: EvaluateOptions = {},
+  ): Promise<Scores | ScoredPredictions<unknown>> {
+    check.knownKeys('evaluate', options, [
+      'metrics',
+      'writing',
+      'returnPredictions',
+      'columns',
+      'header',
+      'signal',
+    ]);
     const { task, metric: own } = this.#fitted('evaluate');
-    const named = [options.metrics ?? own].flat().map((given) => ({ name: typeof given === 'string' ? given : given.name, metric: given === own ? own : task.metric(given as string | Metric) }));
+    const named = [options.metrics ?? own].flat().map((given) => ({
+      name: typeof given === 'string' ? given : given.name,
+      metric: given === own ? own : task.metric(given as string | Metric),
+    }));
     const metrics = named.map(({ metric }): WatchedMetric => metric);
     const table = await this.#read(data, options);
     task.checkRows(table, metrics);
     return this.#computing(options.signal, async (tools) => {
-      const made = await (await task.scorer(table, metrics, tools, options.writing))(options.signal);
-      const scores = Object.fromEntries(named.map(({ name, metric }) => [name, made.metrics[metric.name]!]));
-      return options.returnPredictions ? { scores, predictions: made.predictions ?? (await task.predict(table, tools, options.writing)) } : scores;
+      const made = await (
+        await task.scorer(table, metrics, tools, options.writing)
+      )(options.signal);
+      const scores = Object.fromEntries(
+        named.map(({ name, metric }) => [name, made.metrics[metric.name]!]),
+      );
+      return options.returnPredictions
+        ? {
+            scores,
+            predictions: made.predictions ?? (await task.predict(table, tools, options.writing)),
+          }
+        : scores;
     });
   }
 
@@ -134,7 +237,10 @@ export class PeftPredictor {
     check.knownKeys('predict', options, ['writing', 'columns', 'header', 'signal']);
     const { task } = this.#fitted('predict');
     const table = await this.#read(data, options);
-    return this.#computing(options.signal, async (tools) => [...(await task.predict(table, tools, options.writing))] as P[]);
+    return this.#computing(
+      options.signal,
+      async (tools) => [...(await task.predict(table, tools, options.writing))] as P[],
+    );
   }
 
   /** A table of texts that were given as they are, for `predict`. @throws PEFT_DATA_INVALID where a row has several text columns */
@@ -146,24 +252,46 @@ export class PeftPredictor {
    * Probabilities of each row in the order of `classLabels`, or, with `asMulticlass: false` for two classes, of the positive class.
    * @throws PEFT_PROBLEM_TYPE for numbers
    */
-  predictProba(data: PredictorData, options: ProbabilityOptions & { readonly asMulticlass: false }): Promise<number[]>;
-  predictProba(data: PredictorData, options?: ProbabilityOptions & { readonly asMulticlass?: true }): Promise<Float64Array[]>;
-  async predictProba(data: PredictorData, options: ProbabilityOptions = {}): Promise<Float64Array[] | number[]> {
+  predictProba(
+    data: PredictorData,
+    options: ProbabilityOptions & { readonly asMulticlass: false },
+  ): Promise<number[]>;
+  predictProba(
+    data: PredictorData,
+    options?: ProbabilityOptions & { readonly asMulticlass?: true },
+  ): Promise<Float64Array[]>;
+  async predictProba(
+    data: PredictorData,
+    options: ProbabilityOptions = {},
+  ): Promise<Float64Array[] | number[]> {
     check.knownKeys('predictProba', options, ['asMulticlass', 'columns', 'header', 'signal']);
     const task = this.#tableTask('predictProba', 'probabilities');
     const { problem } = task;
-    if (problem.type === 'regression') throw new PeftError('PEFT_PROBLEM_TYPE', 'predictor: a regression predicts numbers, which have no probabilities.', { hint: 'use predict' });
+    if (problem.type === 'regression')
+      throw new PeftError(
+        'PEFT_PROBLEM_TYPE',
+        'predictor: a regression predicts numbers, which have no probabilities.',
+        { hint: 'use predict' },
+      );
     const { positiveClass } = problem;
-    if (options.asMulticlass === false && positiveClass === undefined) throw new PeftError('PEFT_PROBLEM_TYPE', `predictor: asMulticlass: false needs two classes or a positive one, there are ${problem.classes.length}.`, { hint: 'leave it out, or set data.pos_label' });
+    if (options.asMulticlass === false && positiveClass === undefined)
+      throw new PeftError(
+        'PEFT_PROBLEM_TYPE',
+        `predictor: asMulticlass: false needs two classes or a positive one, there are ${problem.classes.length}.`,
+        { hint: 'leave it out, or set data.pos_label' },
+      );
     const table = await this.#read(data, options);
-    const rows = (await this.#computing(options.signal, (tools) => task.outputs(table, tools))) as Float64Array[];
+    const rows = (await this.#computing(options.signal, (tools) =>
+      task.outputs(table, tools),
+    )) as Float64Array[];
     return options.asMulticlass === false ? rows.map((row) => row[positiveClass!]!) : [...rows];
   }
 
   /** What the head reads of each row: the hidden state of its first token (or the mean over tokens) `[rows][D]`. @throws PEFT_PROBLEM_TYPE for tasks without such */
   async extractEmbedding(data: PredictorData, options: ReadOptions = {}): Promise<Float32Array[]> {
     check.knownKeys('extractEmbedding', options, ['columns', 'header', 'signal']);
-    if (this.#fitted('extractEmbedding').task.name === 'embeddings') return this.predict<Float32Array>(data, options);
+    if (this.#fitted('extractEmbedding').task.name === 'embeddings')
+      return this.predict<Float32Array>(data, options);
     const task = this.#tableTask('extractEmbedding', 'an embedding of whole rows');
     const table = await this.#read(data, options);
     return this.#computing(options.signal, async (tools) => [...(await task.embed(table, tools))]);
@@ -219,7 +347,9 @@ export class PeftPredictor {
   /** The class that binary metrics look at. */
   get positiveClass(): Label | undefined {
     const { problem } = this.#fitted('positiveClass').task;
-    return problem?.positiveClass === undefined ? undefined : problem.classes[problem.positiveClass];
+    return problem?.positiveClass === undefined
+      ? undefined
+      : problem.classes[problem.positiveClass];
   }
 
   /** Of classification and regression. */
@@ -245,7 +375,10 @@ export class PeftPredictor {
     this.#app.dispose();
   }
 
-  async #computing<T>(signal: AbortSignal | undefined, body: (tools: TaskTools) => Promise<T>): Promise<T> {
+  async #computing<T>(
+    signal: AbortSignal | undefined,
+    body: (tools: TaskTools) => Promise<T>,
+  ): Promise<T> {
     const { model, base, settings, engine } = this.#fitted('predict');
     return this.#alone(async () => {
       await engine.activate();
@@ -256,7 +389,11 @@ export class PeftPredictor {
   #tableTask(what: string, thing: string): TableTask {
     const { task } = this.#fitted(what);
     if (isTableTask(task.name)) return task as TableTask;
-    throw new PeftError('PEFT_PROBLEM_TYPE', `predictor: ${task.name} has no ${thing.replace(/^an? /, '')}.`, { hint: 'use predict' });
+    throw new PeftError(
+      'PEFT_PROBLEM_TYPE',
+      `predictor: ${task.name} has no ${thing.replace(/^an? /, '')}.`,
+      { hint: 'use predict' },
+    );
   }
 
   #emitter(runId: string = randomUUID()): (event: EventBody) => void {
@@ -271,17 +408,25 @@ export class PeftPredictor {
   #fitted(what: string): PredictorState {
     this.#refuseDisposed();
     if (this.#state) return this.#state;
-    throw new PeftError('PEFT_PREDICTOR_NOT_FITTED', `predictor: ${what} needs a trained model.`, { hint: 'call fit first, or PeftPredictor.load' });
+    throw new PeftError('PEFT_PREDICTOR_NOT_FITTED', `predictor: ${what} needs a trained model.`, {
+      hint: 'call fit first, or PeftPredictor.load',
+    });
   }
 
   #refuseDisposed(): void {
-    if (this.#isDisposed) throw new PeftError('PEFT_PREDICTOR_DISPOSED', 'predictor: it was disposed of.', { hint: 'load it again' });
+    if (this.#isDisposed)
+      throw new PeftError('PEFT_PREDICTOR_DISPOSED', 'predictor: it was disposed of.', {
+        hint: 'load it again',
+      });
   }
 
   /** @throws PEFT_PREDICTOR_BUSY while another call runs */
   async #alone<T>(body: () => Promise<T>): Promise<T> {
     this.#refuseDisposed();
-    if (this.#isBusy) throw new PeftError('PEFT_PREDICTOR_BUSY', 'predictor: another call is still running.', { hint: 'await one call before the next' });
+    if (this.#isBusy)
+      throw new PeftError('PEFT_PREDICTOR_BUSY', 'predictor: another call is still running.', {
+        hint: 'await one call before the next',
+      });
     this.#isBusy = true;
     try {
       return await body();

@@ -1,5 +1,13 @@
 /** What a predictor is composed of, each part replaceable: `new PeftPredictor({ label, modules: [(bind) => bind(CLOCK, () => mine)] })`. */
-import { createTrainEventBus, override, token, type AnyMethod, type Architecture, type MethodSpec, type Module } from '@peft/core';
+import {
+  createTrainEventBus,
+  override,
+  token,
+  type AnyMethod,
+  type Architecture,
+  type MethodSpec,
+  type Module,
+} from '@peft/core';
 import { METRICS, type Metric } from '@peft/data';
 import { bitfit, lnTuning } from '@peft/bitfit';
 import { resolveModel, type ResolveModelOptions } from '@peft/hub';
@@ -7,8 +15,22 @@ import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
 import { machineMemory, type MachineMemory } from '@peft/memory-plan';
 import { architectures } from '@peft/models';
-import { CLOCK, EVENT_BUS, folderCheckpointStore, memoryCheckpointStore, systemClock, train, TRAINER, type CheckpointStore, type Trainer } from '@peft/trainer';
-import { autogluonMethod, type AutogluonMethod, type AutogluonMethodOptions } from './methods/autogluon-methods.js';
+import {
+  CLOCK,
+  EVENT_BUS,
+  folderCheckpointStore,
+  memoryCheckpointStore,
+  systemClock,
+  train,
+  TRAINER,
+  type CheckpointStore,
+  type Trainer,
+} from '@peft/trainer';
+import {
+  autogluonMethod,
+  type AutogluonMethod,
+  type AutogluonMethodOptions,
+} from './methods/autogluon-methods.js';
 import { chooseEngine, type EngineChoice, type EngineRequest } from './engine/engine-choice.js';
 import { fullFineTuning } from './methods/full-fine-tuning.js';
 import { isTableTask, type TaskName } from './tasks/task-names.js';
@@ -16,30 +38,50 @@ import { isTableTask, type TaskName } from './tasks/task-names.js';
 /** Model families that a checkpoint may be of. */
 export const ARCHITECTURES = token<readonly Architecture<never>[]>('the architectures');
 /** What a value of `optim.peft` stands for; null is full fine-tuning. */
-export const NAMED_METHOD = token<(value: string | null, options: AutogluonMethodOptions, task?: TaskName) => MethodSpec>('the methods by name');
+export const NAMED_METHOD =
+  token<(value: string | null, options: AutogluonMethodOptions, task?: TaskName) => MethodSpec>(
+    'the methods by name',
+  );
 /** Methods that a saved adapter may name. */
 export const ADAPTER_METHODS = token<readonly AnyMethod[]>('the methods of saved adapters');
 /** Metrics that may be named. */
 export const PREDICTOR_METRICS = token<readonly Metric[]>('the metrics');
 /** Makes and activates an engine, which the predictor disposes. */
-export const ENGINE_CHOOSER = token<(request: EngineRequest) => Promise<EngineChoice>>('the choice of the engine');
+export const ENGINE_CHOOSER = token<(request: EngineRequest) => Promise<EngineChoice>>(
+  'the choice of the engine',
+);
 /** From a folder or hub id to a folder. */
-export const MODEL_RESOLVER = token<(name: string, options: ResolveModelOptions) => Promise<string>>('the resolver of models');
+export const MODEL_RESOLVER =
+  token<(name: string, options: ResolveModelOptions) => Promise<string>>('the resolver of models');
 /** What the machine has, and what of it is free. */
 export const MACHINE_MEMORY = token<() => MachineMemory>('the memory of the machine');
 /** Where a run's checkpoints go; without a folder, memory. */
-export const CHECKPOINT_STORES = token<(folder: string | undefined) => CheckpointStore>('the checkpoint stores');
+export const CHECKPOINT_STORES =
+  token<(folder: string | undefined) => CheckpointStore>('the checkpoint stores');
 
 /** The methods of this toolkit that a saved predictor may name without a module of the user's. */
-const OWN_METHODS = Object.freeze([lora, ia3, bitfit, lnTuning, fullFineTuning]) as unknown as readonly AnyMethod[];
+const OWN_METHODS = Object.freeze([
+  lora,
+  ia3,
+  bitfit,
+  lnTuning,
+  fullFineTuning,
+]) as unknown as readonly AnyMethod[];
 
 /** A module that makes further methods known to saved predictors: `new PeftPredictor({ label, modules: [withMethods(ssf)] })`. */
-export const withMethods = (...methods: readonly AnyMethod[]): Module => override((bind) => bind(ADAPTER_METHODS, () => [...methods, ...OWN_METHODS]));
+export const withMethods = (...methods: readonly AnyMethod[]): Module =>
+  override((bind) => bind(ADAPTER_METHODS, () => [...methods, ...OWN_METHODS]));
 
 /** AutoGluon's layers fit encoders alone: language models and embeddings take PEFT's, unless a filter is given. */
-function ownMethod(value: string, { rank, alpha, filter, moduleFilter }: AutogluonMethodOptions, task: TaskName | undefined): MethodSpec | undefined {
-  if (isTableTask(task) || task === 'token-classification' || filter || moduleFilter) return undefined;
-  if (value === 'lora') return lora({ ...(rank !== undefined && { rank }), ...(alpha !== undefined && { alpha }) });
+function ownMethod(
+  value: string,
+  { rank, alpha, filter, moduleFilter }: AutogluonMethodOptions,
+  task: TaskName | undefined,
+): MethodSpec | undefined {
+  if (isTableTask(task) || task === 'token-classification' || filter || moduleFilter)
+    return undefined;
+  if (value === 'lora')
+    return lora({ ...(rank !== undefined && { rank }), ...(alpha !== undefined && { alpha }) });
   return value === 'ia3' ? ia3() : undefined;
 }
 
@@ -47,15 +89,30 @@ function ownMethod(value: string, { rank, alpha, filter, moduleFilter }: Autoglu
 export function predictorModule(onListenerError?: (error: unknown) => void): Module {
   return (bind) => {
     bind(ARCHITECTURES, () => architectures);
-    bind(NAMED_METHOD, () => (value, options, task) => (value === null ? fullFineTuning() : (ownMethod(value, options, task) ?? autogluonMethod(value as AutogluonMethod, options))));
+    bind(
+      NAMED_METHOD,
+      () => (value, options, task) =>
+        value === null
+          ? fullFineTuning()
+          : (ownMethod(value, options, task) ?? autogluonMethod(value as AutogluonMethod, options)),
+    );
     bind(ADAPTER_METHODS, () => OWN_METHODS);
     bind(PREDICTOR_METRICS, () => METRICS);
     bind(ENGINE_CHOOSER, () => (request) => chooseEngine(request));
     bind(MODEL_RESOLVER, () => resolveModel);
     bind(MACHINE_MEMORY, () => machineMemory);
-    bind(CHECKPOINT_STORES, () => (folder) => (folder === undefined ? memoryCheckpointStore() : folderCheckpointStore(folder)));
+    bind(
+      CHECKPOINT_STORES,
+      () => (folder) =>
+        folder === undefined ? memoryCheckpointStore() : folderCheckpointStore(folder),
+    );
     bind(EVENT_BUS, () => createTrainEventBus(onListenerError));
     bind(CLOCK, () => systemClock);
-    bind(TRAINER, ({ get }): Trainer => (request) => train({ bus: get(EVENT_BUS), clock: get(CLOCK), ...request }));
+    bind(
+      TRAINER,
+      ({ get }): Trainer =>
+        (request) =>
+          train({ bus: get(EVENT_BUS), clock: get(CLOCK), ...request }),
+    );
   };
 }

@@ -6,12 +6,33 @@ import { PeftPredictor, type PredictorOptions } from '../src/index.js';
 export const MODEL = fileURLToPath(new URL('../../../examples/quickstart/model', import.meta.url));
 export const DATA = fileURLToPath(new URL('../../../examples/quickstart/data', import.meta.url));
 
-export interface QuickRow { readonly topic: string | number; readonly text: string }
+export interface QuickRow {
+  readonly topic: string | number;
+  readonly text: string;
+}
 
 const WORDS: Readonly<Record<string, readonly string[]>> = {
-  sports: ['the team won the match', 'the coach praised the players', 'fans watched the final game', 'a goal in the last minute', 'the runner broke the record'],
-  health: ['the doctor treated the patient', 'a vaccine against the virus', 'the hospital reported new cases', 'nurses care for the sick', 'the medicine lowers the fever'],
-  travel: ['the train leaves at noon', 'tourists visit the old castle', 'the hotel lies by the beach', 'book a flight to the island', 'the museum opens in the morning'],
+  sports: [
+    'the team won the match',
+    'the coach praised the players',
+    'fans watched the final game',
+    'a goal in the last minute',
+    'the runner broke the record',
+  ],
+  health: [
+    'the doctor treated the patient',
+    'a vaccine against the virus',
+    'the hospital reported new cases',
+    'nurses care for the sick',
+    'the medicine lowers the fever',
+  ],
+  travel: [
+    'the train leaves at noon',
+    'tourists visit the old castle',
+    'the hotel lies by the beach',
+    'book a flight to the island',
+    'the museum opens in the morning',
+  ],
 };
 
 /** `rows` rows of the first `classes` topics in turn; with a number after each text all texts differ. */
@@ -36,8 +57,15 @@ export const QUICK = Object.freeze({
   'env.engine': 'portable',
 });
 
-export function quickPredictor(options: Partial<PredictorOptions> = {}): { readonly predictor: PeftPredictor; readonly events: TrainEvent[] } {
-  const predictor = new PeftPredictor({ label: 'topic', ...options, hyperparameters: { ...QUICK, ...(options.hyperparameters as object | undefined) } });
+export function quickPredictor(options: Partial<PredictorOptions> = {}): {
+  readonly predictor: PeftPredictor;
+  readonly events: TrainEvent[];
+} {
+  const predictor = new PeftPredictor({
+    label: 'topic',
+    ...options,
+    hyperparameters: { ...QUICK, ...(options.hyperparameters as object | undefined) },
+  });
   const events: TrainEvent[] = [];
   predictor.listen((event) => events.push(event));
   return { predictor, events };

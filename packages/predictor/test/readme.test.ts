@@ -4,7 +4,8 @@ import { expect, it } from 'vitest';
 import { runReadmeExample } from '../../../tools/checks/readme-example.js';
 import { MODEL, quickRows } from './quick.js';
 
-const csv = (rows: ReturnType<typeof quickRows>): string => ['topic,text', ...rows.map(({ topic, text }) => `${topic},${text}`)].join('\n');
+const csv = (rows: ReturnType<typeof quickRows>): string =>
+  ['topic,text', ...rows.map(({ topic, text }) => `${topic},${text}`)].join('\n');
 
 it('the example of the README runs as it is written', async () => {
   let written: string[] = [];

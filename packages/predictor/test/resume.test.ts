@@ -1,5 +1,14 @@
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,15 +23,34 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const adapterOf = (path: string): Buffer => readFileSync(join(path, 'adapter/adapter_model.safetensors'));
+const adapterOf = (path: string): Buffer =>
+  readFileSync(join(path, 'adapter/adapter_model.safetensors'));
 const OPTIONS = { evalMetric: 'log_loss' };
 
 /** Fits into `path`; stops after a step, if asked to. */
-async function fit(path: string, { stopAt, resume = false, rows = quickRows(40), hyperparameters = {} }: { stopAt?: number; resume?: boolean; rows?: ReturnType<typeof quickRows>; hyperparameters?: object } = {}) {
+async function fit(
+  path: string,
+  {
+    stopAt,
+    resume = false,
+    rows = quickRows(40),
+    hyperparameters = {},
+  }: {
+    stopAt?: number;
+    resume?: boolean;
+    rows?: ReturnType<typeof quickRows>;
+    hyperparameters?: object;
+  } = {},
+) {
   const { predictor, events } = quickPredictor({ path, ...OPTIONS, hyperparameters });
   const controller = new AbortController();
-  predictor.listen((event) => event.type === 'step/completed' && event.step === stopAt && controller.abort());
-  const error: unknown = await predictor.fit(rows, { resume, signal: controller.signal }).then(() => undefined, (reason: unknown) => reason);
+  predictor.listen(
+    (event) => event.type === 'step/completed' && event.step === stopAt && controller.abort(),
+  );
+  const error: unknown = await predictor.fit(rows, { resume, signal: controller.signal }).then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
   predictor.dispose();
   return { events, error };
 }
@@ -35,12 +63,20 @@ describe('a fit that is stopped', () => {
     for (const stopAt of [1, 5]) {
       const path = join(folder, `at-${stopAt}`);
       const stopped = await fit(path, { stopAt });
-      expect(stopped.error).toMatchObject({ code: 'PEFT_RUN_ABORTED', message: expect.stringContaining(`after step ${stopAt}`) as string });
+      expect(stopped.error).toMatchObject({
+        code: 'PEFT_RUN_ABORTED',
+        message: expect.stringContaining(`after step ${stopAt}`) as string,
+      });
       expect(readdirSync(path)).toEqual(['checkpoints']);
-      await expect(PeftPredictor.load(path)).rejects.toMatchObject({ code: 'PEFT_PREDICTOR_MISSING', message: expect.stringContaining('resume: true') as string });
+      await expect(PeftPredictor.load(path)).rejects.toMatchObject({
+        code: 'PEFT_PREDICTOR_MISSING',
+        message: expect.stringContaining('resume: true') as string,
+      });
       const resumed = await fit(path, { resume: true });
       expect(resumed.error).toBeUndefined();
-      expect(resumed.events.find(({ type }) => type === 'run/started')).toMatchObject({ resumedAtStep: stopAt });
+      expect(resumed.events.find(({ type }) => type === 'run/started')).toMatchObject({
+        resumedAtStep: stopAt,
+      });
       expect(readdirSync(path).sort()).toEqual(['adapter', 'model', 'predictor.json']);
       expect(adapterOf(path).equals(adapterOf(whole)), `stopped at ${stopAt}`).toBe(true);
     }
@@ -51,9 +87,19 @@ describe('a fit that is stopped', () => {
     const path = join(folder, 'run');
     await fit(path, { stopAt: 2 });
     expect((await fit(path)).error).toMatchObject({ code: 'PEFT_FOLDER_NOT_EMPTY' });
-    const other = quickRows(40).map((row, i) => (i === 0 ? { ...row, text: row.text.replace('team', 'mate') } : row));
-    expect((await fit(path, { resume: true, rows: other })).error).toMatchObject({ code: 'PEFT_CHECKPOINT_SETTINGS', message: expect.stringContaining('data') as string });
-    expect((await fit(path, { resume: true, hyperparameters: { 'optim.lr': 1 } })).error).toMatchObject({ code: 'PEFT_CHECKPOINT_SETTINGS', message: expect.stringContaining('learning-rate') as string });
+    const other = quickRows(40).map((row, i) =>
+      i === 0 ? { ...row, text: row.text.replace('team', 'mate') } : row,
+    );
+    expect((await fit(path, { resume: true, rows: other })).error).toMatchObject({
+      code: 'PEFT_CHECKPOINT_SETTINGS',
+      message: expect.stringContaining('data') as string,
+    });
+    expect(
+      (await fit(path, { resume: true, hyperparameters: { 'optim.lr': 1 } })).error,
+    ).toMatchObject({
+      code: 'PEFT_CHECKPOINT_SETTINGS',
+      message: expect.stringContaining('learning-rate') as string,
+    });
     expect((await fit(path, { resume: true })).error).toBeUndefined();
     expect((await fit(path, { resume: true })).error).toMatchObject({ code: 'PEFT_RUN_COMPLETE' });
   });
@@ -61,7 +107,9 @@ describe('a fit that is stopped', () => {
   it('leaves nothing behind when it is stopped before it began', async () => {
     const path = join(folder, 'unborn');
     const { predictor } = quickPredictor({ path, ...OPTIONS });
-    await expect(predictor.fit(quickRows(40), { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'PEFT_RUN_ABORTED' });
+    await expect(
+      predictor.fit(quickRows(40), { signal: AbortSignal.abort() }),
+    ).rejects.toMatchObject({ code: 'PEFT_RUN_ABORTED' });
     expect(existsSync(path)).toBe(false);
     predictor.dispose();
   });
@@ -69,7 +117,10 @@ describe('a fit that is stopped', () => {
   it('starts afresh when it had not come to a checkpoint', async () => {
     const path = join(folder, 'early');
     mkdirSync(join(path, 'checkpoints'), { recursive: true });
-    const { error, events } = await fit(path, { resume: true, hyperparameters: { 'optim.max_steps': 1 } });
+    const { error, events } = await fit(path, {
+      resume: true,
+      hyperparameters: { 'optim.max_steps': 1 },
+    });
     expect(error).toBeUndefined();
     expect(events.find(({ type }) => type === 'run/started')).not.toHaveProperty('resumedAtStep');
   });
@@ -78,17 +129,30 @@ describe('a fit that is stopped', () => {
     const { predictor } = quickPredictor({ path: folder, ...OPTIONS });
     const rows = quickRows(40);
     const controller = new AbortController();
-    const subscription = predictor.listen((event) => event.type === 'step/completed' && event.step === 3 && controller.abort());
-    await expect(predictor.fit(rows, { signal: controller.signal })).rejects.toMatchObject({ code: 'PEFT_RUN_ABORTED' });
+    const subscription = predictor.listen(
+      (event) => event.type === 'step/completed' && event.step === 3 && controller.abort(),
+    );
+    await expect(predictor.fit(rows, { signal: controller.signal })).rejects.toMatchObject({
+      code: 'PEFT_RUN_ABORTED',
+    });
     expect(() => predictor.fitSummary()).toThrow();
     subscription.unsubscribe();
     await predictor.fit(rows, { resume: true });
     expect(predictor.fitSummary().steps).toBe(8);
 
     const again = new AbortController();
-    predictor.listen((event) => event.type === 'step/completed' && event.step === 3 && again.abort());
-    await expect(predictor.fit(rows, { signal: again.signal })).rejects.toMatchObject({ code: 'PEFT_RUN_ABORTED' });
-    expect(readdirSync(folder).sort()).toEqual(['adapter', 'checkpoints', 'model', 'predictor.json']);
+    predictor.listen(
+      (event) => event.type === 'step/completed' && event.step === 3 && again.abort(),
+    );
+    await expect(predictor.fit(rows, { signal: again.signal })).rejects.toMatchObject({
+      code: 'PEFT_RUN_ABORTED',
+    });
+    expect(readdirSync(folder).sort()).toEqual([
+      'adapter',
+      'checkpoints',
+      'model',
+      'predictor.json',
+    ]);
     predictor.dispose();
     const loaded = await PeftPredictor.load(folder, { engine: 'portable' });
     await loaded.fit(rows, { resume: true });
@@ -103,18 +167,31 @@ describe('a fit whose result cannot be written', () => {
     const model = join(folder, 'model');
     const path = join(folder, 'run');
     cpSync(MODEL, model, { recursive: true });
-    const { predictor } = quickPredictor({ path, ...OPTIONS, hyperparameters: { 'model.hf_text.checkpoint_name': model } });
+    const { predictor } = quickPredictor({
+      path,
+      ...OPTIONS,
+      hyperparameters: { 'model.hf_text.checkpoint_name': model },
+    });
     predictor.listen(({ type }) => {
       if (type !== 'run/ended') return;
       rmSync(join(model, 'tokenizer.json'));
       mkdirSync(join(path, 'logs'));
       writeFileSync(join(path, 'logs/events.jsonl'), '{}\n');
     });
-    await expect(predictor.fit(quickRows(40))).rejects.toMatchObject({ code: 'PEFT_PREDICTOR_WRITE' });
+    await expect(predictor.fit(quickRows(40))).rejects.toMatchObject({
+      code: 'PEFT_PREDICTOR_WRITE',
+    });
     predictor.dispose();
     expect(readdirSync(path).sort()).toEqual(['checkpoints', 'logs']);
     cpSync(join(MODEL, 'tokenizer.json'), join(model, 'tokenizer.json'));
-    expect((await fit(path, { resume: true, hyperparameters: { 'model.hf_text.checkpoint_name': model } })).error).toBeUndefined();
+    expect(
+      (
+        await fit(path, {
+          resume: true,
+          hyperparameters: { 'model.hf_text.checkpoint_name': model },
+        })
+      ).error,
+    ).toBeUndefined();
     expect(readdirSync(path).sort()).toEqual(['adapter', 'logs', 'model', 'predictor.json']);
   });
 });
@@ -124,12 +201,26 @@ describe('a fit whose process is killed', () => {
     const script = fileURLToPath(new URL('fit-in-child.ts', import.meta.url));
     const run = (path: string, killAfter?: number) =>
       new Promise<string>((resolve) => {
-        const child = spawn(process.execPath, ['--conditions=@peft/source', '--import', 'tsx', script, path, ...(killAfter === undefined ? [] : [String(killAfter)])], { stdio: ['ignore', 'pipe', 'inherit'] });
+        const child = spawn(
+          process.execPath,
+          [
+            '--conditions=@peft/source',
+            '--import',
+            'tsx',
+            script,
+            path,
+            ...(killAfter === undefined ? [] : [String(killAfter)]),
+          ],
+          { stdio: ['ignore', 'pipe', 'inherit'] },
+        );
         let output = '';
         child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
         child.on('close', (_code, signal) => resolve(`${output}${signal ?? ''}`));
       });
-    const [whole, killed] = ['whole', 'killed'].map((name) => join(folder, name)) as [string, string];
+    const [whole, killed] = ['whole', 'killed'].map((name) => join(folder, name)) as [
+      string,
+      string,
+    ];
     expect(await run(whole)).toBe('started at 0\nfitted\n');
     expect(await run(killed, 5)).toBe('started at 0\nSIGKILL');
     expect(readdirSync(killed)).toEqual(['checkpoints']);

@@ -5,8 +5,27 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import {
-  activate, decodeFloat32, dequantize4Bit, dequantizeInt8Rows, embed, encodeBfloat16, encodeFloat16, expandAbsmax, linear, memorySource, nestAbsmax, quantize4Bit, quantizeInt8Rows,
-  linearActivated, variableGradients, type Engine, type FreezeOptions, type FrozenWeight, type QuantizedParts, type TensorSource, type WeightFormat,
+  activate,
+  decodeFloat32,
+  dequantize4Bit,
+  dequantizeInt8Rows,
+  embed,
+  encodeBfloat16,
+  encodeFloat16,
+  expandAbsmax,
+  linear,
+  memorySource,
+  nestAbsmax,
+  quantize4Bit,
+  quantizeInt8Rows,
+  linearActivated,
+  variableGradients,
+  type Engine,
+  type FreezeOptions,
+  type FrozenWeight,
+  type QuantizedParts,
+  type TensorSource,
+  type WeightFormat,
 } from '@peft/ops';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { describeKernels } from './describe-kernels.js';
@@ -21,7 +40,13 @@ export interface EngineContractOptions {
 const FORMATS: readonly WeightFormat[] = ['f32', 'f16', 'bf16', 'int8', 'nf4', 'fp4'];
 
 /** N, in, out: one element, one row, tails of every vector width, and a size of several blocks. */
-const SHAPES = [[1, 1, 1], [1, 5, 3], [3, 17, 33], [7, 64, 40], [33, 130, 67]] as const;
+const SHAPES = [
+  [1, 1, 1],
+  [1, 5, 3],
+  [3, 17, 33],
+  [7, 64, 40],
+  [33, 130, 67],
+] as const;
 
 /**
  * Declares the contract's tests. A product's error is bounded by that of a float32 (or bfloat16) sum against the float64 product of the
@@ -29,8 +54,15 @@ const SHAPES = [[1, 1, 1], [1, 5, 3], [3, 17, 33], [7, 64, 40], [33, 130, 67]] a
  *
  * @param createEngine called once, before the first test; the engine is disposed of after the last.
  */
-export function describeEngine(name: string, createEngine: () => Engine | Promise<Engine>, { skip = {} }: EngineContractOptions = {}): void {
-  const part = (title: string, body: () => void) => (skip[title] === undefined ? describe(title, body) : describe.skip(`${title} (skipped: ${skip[title]})`, body));
+export function describeEngine(
+  name: string,
+  createEngine: () => Engine | Promise<Engine>,
+  { skip = {} }: EngineContractOptions = {},
+): void {
+  const part = (title: string, body: () => void) =>
+    skip[title] === undefined
+      ? describe(title, body)
+      : describe.skip(`${title} (skipped: ${skip[title]})`, body);
 
   describe(`engine contract: ${name}`, () => {
     let engine: Engine;
@@ -52,7 +84,8 @@ export function describeEngine(name: string, createEngine: () => Engine | Promis
       engine.dispose();
       await tf.setBackend('cpu');
     });
-    const freeze = (source: TensorSource, options?: FreezeOptions): FrozenWeight => engine.freeze(source, options);
+    const freeze = (source: TensorSource, options?: FreezeOptions): FrozenWeight =>
+      engine.freeze(source, options);
 
     test('says what it is, and its backend is the current one once activated', () => {
       expect(engine.name).toMatch(/^[a-z]/);
@@ -63,24 +96,37 @@ export function describeEngine(name: string, createEngine: () => Engine | Promis
 
     for (const format of FORMATS) {
       part(`format ${format}`, () => {
-        test.each(SHAPES)('products, rows and values of %i × %i → %i are those of the stored values', (rows, width, out) => {
-          const values = seededValues(`w${width}x${out}`, width * out);
-          const weight = freeze(memorySource('w', [out, width], values), { format });
-          checkWeight(engine, weight, storedValues(values, out, format), rows);
-          weight.dispose();
-        });
+        test.each(SHAPES)(
+          'products, rows and values of %i × %i → %i are those of the stored values',
+          (rows, width, out) => {
+            const values = seededValues(`w${width}x${out}`, width * out);
+            const weight = freeze(memorySource('w', [out, width], values), { format });
+            checkWeight(engine, weight, storedValues(values, out, format), rows);
+            weight.dispose();
+          },
+        );
 
         test('a weight stored as [in, out] is the same weight', () => {
           const [rows, width, out] = [4, 37, 21];
           const values = seededValues('conv1d', width * out);
-          const weight = freeze(memorySource('w', [width, out], transposed(values, width, out)), { format, transposed: true });
+          const weight = freeze(memorySource('w', [width, out], transposed(values, width, out)), {
+            format,
+            transposed: true,
+          });
           checkWeight(engine, weight, storedValues(values, out, format), rows);
           weight.dispose();
         });
 
         test('has its logical shape and format, and counts its bytes', () => {
-          const weight = freeze(memorySource('a.weight', [64, 64], seededValues('b', 4096)), { format });
-          expect({ name: weight.name, shape: [...weight.shape], format: weight.format, isDisposed: weight.isDisposed }).toEqual({ name: 'a.weight', shape: [64, 64], format, isDisposed: false });
+          const weight = freeze(memorySource('a.weight', [64, 64], seededValues('b', 4096)), {
+            format,
+          });
+          expect({
+            name: weight.name,
+            shape: [...weight.shape],
+            format: weight.format,
+            isDisposed: weight.isDisposed,
+          }).toEqual({ name: 'a.weight', shape: [64, 64], format, isDisposed: false });
           expect(weight.engine).toBe(engine);
           const bits = { f32: 32, f16: 16, bf16: 16, int8: 8, nf4: 4, fp4: 4 }[format];
           expect(weight.byteLength).toBeGreaterThanOrEqual((4096 * bits) / 8);
@@ -90,56 +136,101 @@ export function describeEngine(name: string, createEngine: () => Engine | Promis
       });
     }
 
-    test.each(['gelu', 'relu', 'tanh'] as const)('a product and %s in one are the two one after the other, gradients included', (kind) => {
-      const [rows, width, out] = [7, 65, 43];
-      const weight = freeze(memorySource('w', [out, width], seededValues('activated', width * out)), { format: 'f32' });
-      const run = (body: (x: Tensor2D, bias: Tensor1D) => Tensor2D) => {
-        const [x, bias] = [tf.variable(seededTensor('x', [rows, width])), tf.variable(seededTensor('bias', [out]))] as [tf.Variable, tf.Variable];
-        const y = tf.keep(tf.tidy(() => body(x as Tensor2D, bias as Tensor1D)));
-        const { value, gradients } = variableGradients(() => tf.tidy(() => tf.sum(tf.square(body(x as Tensor2D, bias as Tensor1D))).asScalar()), [x, bias]);
-        const result = [y, value, gradients[x.name]!, gradients[bias.name]!].map((tensor) => Array.from(tensor.dataSync()));
-        tf.dispose([y, value, gradients, x, bias]);
-        return result;
-      };
-      expect(run((x, bias) => linearActivated(kind, x, weight, bias))).toEqual(run((x, bias) => activate(kind, linear(x, weight, bias))));
-      expect(linearActivated(kind, seededTensor('x', [rows, width]) as Tensor2D, weight).shape).toEqual([rows, out]);
-      weight.dispose();
-    });
+    test.each(['gelu', 'relu', 'tanh'] as const)(
+      'a product and %s in one are the two one after the other, gradients included',
+      (kind) => {
+        const [rows, width, out] = [7, 65, 43];
+        const weight = freeze(
+          memorySource('w', [out, width], seededValues('activated', width * out)),
+          { format: 'f32' },
+        );
+        const run = (body: (x: Tensor2D, bias: Tensor1D) => Tensor2D) => {
+          const [x, bias] = [
+            tf.variable(seededTensor('x', [rows, width])),
+            tf.variable(seededTensor('bias', [out])),
+          ] as [tf.Variable, tf.Variable];
+          const y = tf.keep(tf.tidy(() => body(x as Tensor2D, bias as Tensor1D)));
+          const { value, gradients } = variableGradients(
+            () =>
+              tf.tidy(() => tf.sum(tf.square(body(x as Tensor2D, bias as Tensor1D))).asScalar()),
+            [x, bias],
+          );
+          const result = [y, value, gradients[x.name]!, gradients[bias.name]!].map((tensor) =>
+            Array.from(tensor.dataSync()),
+          );
+          tf.dispose([y, value, gradients, x, bias]);
+          return result;
+        };
+        expect(run((x, bias) => linearActivated(kind, x, weight, bias))).toEqual(
+          run((x, bias) => activate(kind, linear(x, weight, bias))),
+        );
+        expect(
+          linearActivated(kind, seededTensor('x', [rows, width]) as Tensor2D, weight).shape,
+        ).toEqual([rows, out]);
+        weight.dispose();
+      },
+    );
 
     for (const format of ['nf4', 'fp4'] as const) {
       part(`format ${format} with other blocks`, () => {
-        test.each([[32, false], [128, true], [256, false], [64, true], [4096, true]])('of %i, maxima quantised: %s', (blockSize, doubleQuantization) => {
+        test.each([
+          [32, false],
+          [128, true],
+          [256, false],
+          [64, true],
+          [4096, true],
+        ])('of %i, maxima quantised: %s', (blockSize, doubleQuantization) => {
           const values = seededValues('blocks', 45 * 70);
-          const weight = freeze(memorySource('w', [45, 70], values), { format, blockSize, doubleQuantization });
-          checkWeight(engine, weight, storedValues(values, 45, format, blockSize, doubleQuantization), 5);
+          const weight = freeze(memorySource('w', [45, 70], values), {
+            format,
+            blockSize,
+            doubleQuantization,
+          });
+          checkWeight(
+            engine,
+            weight,
+            storedValues(values, 45, format, blockSize, doubleQuantization),
+            5,
+          );
           weight.dispose();
         });
       });
     }
 
     part('quantised checkpoints', () => {
-      test.each(['nf4', 'fp4', 'int8'] as const)('%s parts give the values they stand for', (format) => {
-        const values = seededValues('parts', 33 * 47);
-        for (const nested of format === 'int8' ? [false] : [false, true]) {
-          const parts = quantizedParts(values, 33, format, 64, nested);
-          const weight = engine.freezeQuantized(parts);
-          checkWeight(engine, weight, storedValues(values, 33, format, 64, nested), 6);
-          weight.dispose();
-        }
-      });
+      test.each(['nf4', 'fp4', 'int8'] as const)(
+        '%s parts give the values they stand for',
+        (format) => {
+          const values = seededValues('parts', 33 * 47);
+          for (const nested of format === 'int8' ? [false] : [false, true]) {
+            const parts = quantizedParts(values, 33, format, 64, nested);
+            const weight = engine.freezeQuantized(parts);
+            checkWeight(engine, weight, storedValues(values, 33, format, 64, nested), 6);
+            weight.dispose();
+          }
+        },
+      );
 
-      test.each(['nf4', 'fp4', 'int8'] as const)('%s parts can be read again as they were', (format) => {
-        const values = seededValues('parts', 33 * 47);
-        for (const nested of format === 'int8' ? [false] : [false, true]) {
-          const parts = quantizedParts(values, 33, format, 64, nested);
-          const weight = engine.freezeQuantized(parts);
-          const { packed, absmax, ...read } = engine.quantizedParts(weight);
-          expect(read).toEqual({ name: parts.name, format, shape: [33, 47], ...(format !== 'int8' && { blockSize: 64 }) });
-          expect([...packed]).toEqual([...parts.packed]);
-          expect(absmax).toEqual(parts.absmax);
-          weight.dispose();
-        }
-      });
+      test.each(['nf4', 'fp4', 'int8'] as const)(
+        '%s parts can be read again as they were',
+        (format) => {
+          const values = seededValues('parts', 33 * 47);
+          for (const nested of format === 'int8' ? [false] : [false, true]) {
+            const parts = quantizedParts(values, 33, format, 64, nested);
+            const weight = engine.freezeQuantized(parts);
+            const { packed, absmax, ...read } = engine.quantizedParts(weight);
+            expect(read).toEqual({
+              name: parts.name,
+              format,
+              shape: [33, 47],
+              ...(format !== 'int8' && { blockSize: 64 }),
+            });
+            expect([...packed]).toEqual([...parts.packed]);
+            expect(absmax).toEqual(parts.absmax);
+            weight.dispose();
+          }
+        },
+      );
 
       test('a weight in another format has none', () => {
         const weight = freeze(memorySource('w', [4, 4], seededValues('w', 16)));
@@ -149,7 +240,9 @@ export function describeEngine(name: string, createEngine: () => Engine | Promis
 
       test('parts that do not fit together are refused', () => {
         const parts = quantizedParts(seededValues('parts', 64 * 4), 64, 'nf4', 64, false);
-        expect(() => engine.freezeQuantized({ ...parts, packed: parts.packed.subarray(1) })).toThrow();
+        expect(() =>
+          engine.freezeQuantized({ ...parts, packed: parts.packed.subarray(1) }),
+        ).toThrow();
         expect(() => engine.freezeQuantized({ ...parts, absmax: new Float32Array(1) })).toThrow();
       });
     });
@@ -162,7 +255,13 @@ export function describeEngine(name: string, createEngine: () => Engine | Promis
       ] as const)('%s keeps its values as %s', (dtype, format, encode) => {
         const words = encode(seededValues('stored', 6 * 10));
         const bytes = new Uint8Array(words.buffer);
-        const weight = freeze({ name: 'w', dtype, shape: [6, 10], byteLength: bytes.byteLength, read: (at = 0, length = bytes.byteLength - at) => bytes.slice(at, at + length) });
+        const weight = freeze({
+          name: 'w',
+          dtype,
+          shape: [6, 10],
+          byteLength: bytes.byteLength,
+          read: (at = 0, length = bytes.byteLength - at) => bytes.slice(at, at + length),
+        });
         expect(weight.format).toBe(format);
         checkWeight(engine, weight, decodeFloat32(bytes, dtype), 3);
         weight.dispose();
@@ -174,12 +273,23 @@ export function describeEngine(name: string, createEngine: () => Engine | Promis
         const folder = mkdtempSync(join(tmpdir(), 'peft-engine-'));
         try {
           const values = seededValues('file', 30 * 20);
-          for (const [dtype, words] of [['F32', values], ['BF16', encodeBfloat16(values)]] as const) {
+          for (const [dtype, words] of [
+            ['F32', values],
+            ['BF16', encodeBfloat16(values)],
+          ] as const) {
             const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
             const path = join(folder, dtype);
             writeFileSync(path, Buffer.concat([Buffer.alloc(12), bytes, Buffer.alloc(5)]));
-            const read = (at = 0, length = bytes.byteLength - at) => Uint8Array.from(readFileSync(path).subarray(12 + at, 12 + at + length));
-            const weight = freeze({ name: dtype, dtype, shape: [30, 20], byteLength: bytes.byteLength, file: { path, byteOffset: 12 }, read });
+            const read = (at = 0, length = bytes.byteLength - at) =>
+              Uint8Array.from(readFileSync(path).subarray(12 + at, 12 + at + length));
+            const weight = freeze({
+              name: dtype,
+              dtype,
+              shape: [30, 20],
+              byteLength: bytes.byteLength,
+              file: { path, byteOffset: 12 },
+              read,
+            });
             checkWeight(engine, weight, decodeFloat32(bytes, dtype), 4);
             weight.dispose();
           }
@@ -195,8 +305,14 @@ export function describeEngine(name: string, createEngine: () => Engine | Promis
         const matrix = tf.tensor2d(seededValues('w', 35), [5, 7]);
         const inputs = [seededTensor<Tensor2D>('x', [4, 7]), seededTensor<Tensor1D>('b', [5])];
         const dy = seededTensor('dy', [4, 5]);
-        const [dx, db] = tf.grads((x, b) => linear(x as Tensor2D, weight, b as Tensor1D))(inputs, dy);
-        const tolerance = { atol: 1e-5 + (engine.precision === 'bfloat16' ? 2e-2 * 5 : 0), rtol: 1e-4 };
+        const [dx, db] = tf.grads((x, b) => linear(x as Tensor2D, weight, b as Tensor1D))(
+          inputs,
+          dy,
+        );
+        const tolerance = {
+          atol: 1e-5 + (engine.precision === 'bfloat16' ? 2e-2 * 5 : 0),
+          rtol: 1e-4,
+        };
         expect(dx!).toBeAllclose(tf.matMul(dy as Tensor2D, matrix), tolerance);
         expect(db!).toBeAllclose(tf.sum(dy, 0), { atol: 1e-5 });
         weight.dispose();
@@ -206,15 +322,27 @@ export function describeEngine(name: string, createEngine: () => Engine | Promis
     part('errors', () => {
       test('a width that does not fit, a row that does not exist and a weight that is gone are named', () => {
         const weight = freeze(memorySource('a.weight', [5, 7], seededValues('w', 35)));
-        expect(() => engine.linear(tf.zeros([2, 6]), weight)).toThrow(expect.objectContaining({ code: 'PEFT_SHAPE_MISMATCH' }));
-        expect(() => engine.linearInputGradient(tf.zeros([2, 7]), weight)).toThrow(expect.objectContaining({ code: 'PEFT_SHAPE_MISMATCH' }));
-        expect(() => embed(weight, Int32Array.of(0, 5))).toThrow(expect.objectContaining({ code: 'PEFT_TOKEN_ID_RANGE' }));
-        expect(() => embed(weight, Int32Array.of(-1))).toThrow(expect.objectContaining({ code: 'PEFT_TOKEN_ID_RANGE' }));
+        expect(() => engine.linear(tf.zeros([2, 6]), weight)).toThrow(
+          expect.objectContaining({ code: 'PEFT_SHAPE_MISMATCH' }),
+        );
+        expect(() => engine.linearInputGradient(tf.zeros([2, 7]), weight)).toThrow(
+          expect.objectContaining({ code: 'PEFT_SHAPE_MISMATCH' }),
+        );
+        expect(() => embed(weight, Int32Array.of(0, 5))).toThrow(
+          expect.objectContaining({ code: 'PEFT_TOKEN_ID_RANGE' }),
+        );
+        expect(() => embed(weight, Int32Array.of(-1))).toThrow(
+          expect.objectContaining({ code: 'PEFT_TOKEN_ID_RANGE' }),
+        );
         weight.dispose();
         weight.dispose(); // twice is once
         expect(weight.isDisposed).toBe(true);
-        expect(() => engine.linear(tf.zeros([2, 7]), weight)).toThrow(expect.objectContaining({ code: 'PEFT_WEIGHT_DISPOSED' }));
-        expect(() => freeze(memorySource('v', [4], new Float32Array(4)))).toThrow(expect.objectContaining({ code: 'PEFT_WEIGHT_SHAPE' }));
+        expect(() => engine.linear(tf.zeros([2, 7]), weight)).toThrow(
+          expect.objectContaining({ code: 'PEFT_WEIGHT_DISPOSED' }),
+        );
+        expect(() => freeze(memorySource('v', [4], new Float32Array(4)))).toThrow(
+          expect.objectContaining({ code: 'PEFT_WEIGHT_SHAPE' }),
+        );
       });
     });
 
@@ -223,12 +351,20 @@ export function describeEngine(name: string, createEngine: () => Engine | Promis
 }
 
 /** Products both ways, a gather with repeats, and all values. */
-function checkWeight(engine: Engine, weight: FrozenWeight, stored: Float32Array, rows: number): void {
+function checkWeight(
+  engine: Engine,
+  weight: FrozenWeight,
+  stored: Float32Array,
+  rows: number,
+): void {
   const [out, width] = weight.shape as [number, number];
   const exact = { atol: 1e-6, rtol: 1e-6 }; // expanding the maxima rounds once
   expect(engine.dequantize(weight)).toBeAllclose(tf.tensor2d(stored, [out, width]), exact);
   const ids = Int32Array.from({ length: 9 }, (_, n) => (n * 5) % out);
-  expect(engine.gather(weight, ids)).toBeAllclose([...ids].flatMap((id) => [...stored.slice(id * width, (id + 1) * width)]), exact);
+  expect(engine.gather(weight, ids)).toBeAllclose(
+    [...ids].flatMap((id) => [...stored.slice(id * width, (id + 1) * width)]),
+    exact,
+  );
   const x = seededValues('x', rows * width);
   const bias = seededValues('bias', out);
   const dy = seededValues('dy', rows * out);
@@ -239,12 +375,27 @@ function checkWeight(engine: Engine, weight: FrozenWeight, stored: Float32Array,
   expect(plain.shape).toEqual([rows, out]);
   expect(gradient.shape).toEqual([rows, width]);
   expectProduct(engine, plain.dataSync(), forward);
-  expectProduct(engine, withBias.dataSync(), forward.map((entry, n) => ({ ...entry, value: entry.value + bias[n % out]! })));
-  expectProduct(engine, gradient.dataSync(), slowProduct(dy, stored, rows, out, width, (i, o) => o * width + i));
+  expectProduct(
+    engine,
+    withBias.dataSync(),
+    forward.map((entry, n) => ({ ...entry, value: entry.value + bias[n % out]! })),
+  );
+  expectProduct(
+    engine,
+    gradient.dataSync(),
+    slowProduct(dy, stored, rows, out, width, (i, o) => o * width + i),
+  );
 }
 
 /** Σ in float64 of x[n, k]·w[at(m, k)] and of the magnitudes, which bound the rounding error. */
-function slowProduct(x: Float32Array, w: Float32Array, rows: number, inner: number, outer: number, at: (outer: number, inner: number) => number): { value: number; size: number }[] {
+function slowProduct(
+  x: Float32Array,
+  w: Float32Array,
+  rows: number,
+  inner: number,
+  outer: number,
+  at: (outer: number, inner: number) => number,
+): { value: number; size: number }[] {
   return Array.from({ length: rows * outer }, (_, n) => {
     let [value, size] = [0, 0];
     for (let k = 0; k < inner; k += 1) {
@@ -257,35 +408,71 @@ function slowProduct(x: Float32Array, w: Float32Array, rows: number, inner: numb
 }
 
 /** Both operands rounded (2⁻⁸ each with bfloat16), float32 sums. */
-function expectProduct(engine: Engine, got: ArrayLike<number>, wanted: { value: number; size: number }[]): void {
+function expectProduct(
+  engine: Engine,
+  got: ArrayLike<number>,
+  wanted: { value: number; size: number }[],
+): void {
   const unit = engine.precision === 'bfloat16' ? 2 ** -7 : 2 ** -20;
-  const worst = wanted.reduce((found, { value, size }, n) => Math.max(found, Math.abs(got[n]! - value) / (unit * size + 1e-6)), 0);
+  const worst = wanted.reduce(
+    (found, { value, size }, n) =>
+      Math.max(found, Math.abs(got[n]! - value) / (unit * size + 1e-6)),
+    0,
+  );
   expect(worst, 'error of a product in units of its bound').toBeLessThanOrEqual(1);
   expect(Number.isNaN(worst)).toBe(false);
 }
 
 /** What a format keeps of the values. */
-function storedValues(values: Float32Array, rows: number, format: WeightFormat, blockSize = 64, nested = false): Float32Array {
+function storedValues(
+  values: Float32Array,
+  rows: number,
+  format: WeightFormat,
+  blockSize = 64,
+  nested = false,
+): Float32Array {
   switch (format) {
-    case 'f32': return values;
-    case 'f16': return decodeFloat32(new Uint8Array(encodeFloat16(values).buffer), 'F16');
-    case 'bf16': return decodeFloat32(new Uint8Array(encodeBfloat16(values).buffer), 'BF16');
+    case 'f32':
+      return values;
+    case 'f16':
+      return decodeFloat32(new Uint8Array(encodeFloat16(values).buffer), 'F16');
+    case 'bf16':
+      return decodeFloat32(new Uint8Array(encodeBfloat16(values).buffer), 'BF16');
     case 'int8': {
       const { packed, absmax } = quantizeInt8Rows(values, rows);
       return dequantizeInt8Rows(packed, absmax, values.length / rows, rows);
     }
     default: {
       const { packed, absmax } = quantize4Bit(values, format, blockSize);
-      return dequantize4Bit(packed, nested ? expandAbsmax(nestAbsmax(absmax)) : absmax, format, blockSize, values.length);
+      return dequantize4Bit(
+        packed,
+        nested ? expandAbsmax(nestAbsmax(absmax)) : absmax,
+        format,
+        blockSize,
+        values.length,
+      );
     }
   }
 }
 
-function quantizedParts(values: Float32Array, rows: number, format: 'nf4' | 'fp4' | 'int8', blockSize: number, nested: boolean): QuantizedParts {
+function quantizedParts(
+  values: Float32Array,
+  rows: number,
+  format: 'nf4' | 'fp4' | 'int8',
+  blockSize: number,
+  nested: boolean,
+): QuantizedParts {
   const shape = [rows, values.length / rows];
   if (format === 'int8') return { name: 'w', format, shape, ...quantizeInt8Rows(values, rows) };
   const { packed, absmax } = quantize4Bit(values, format, blockSize);
-  return { name: 'w', format, shape, packed, absmax: nested ? nestAbsmax(absmax) : absmax, blockSize };
+  return {
+    name: 'w',
+    format,
+    shape,
+    packed,
+    absmax: nested ? nestAbsmax(absmax) : absmax,
+    blockSize,
+  };
 }
 
 /** `[out, in]` → `[in, out]` */

@@ -4,7 +4,23 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
-import { adapterCounts, attachAdapter, BASE_ADAPTER, loadAdapter, saveAdapter, type Adapter, type AnyMethod, type CommonConfig, type LoadWeightsOptions, type MethodName, type MethodSpec, type Model, type PeftConfigs, type PeftMethod, type RunOptions } from '@peft/core';
+import {
+  adapterCounts,
+  attachAdapter,
+  BASE_ADAPTER,
+  loadAdapter,
+  saveAdapter,
+  type Adapter,
+  type AnyMethod,
+  type CommonConfig,
+  type LoadWeightsOptions,
+  type MethodName,
+  type MethodSpec,
+  type Model,
+  type PeftConfigs,
+  type PeftMethod,
+  type RunOptions,
+} from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { crossEntropy, gatherRows, type Engine } from '@peft/ops';
 import { createPortableEngine } from '@peft/portable';
@@ -33,7 +49,10 @@ export interface MethodCase<Name extends MethodName> {
 
 export interface MethodContractOptions<Name extends MethodName> {
   /** Options that must be refused, each with a part of the message. */
-  readonly badOptions?: readonly { readonly options: Readonly<Record<string, unknown>>; readonly message: string | RegExp }[];
+  readonly badOptions?: readonly {
+    readonly options: Readonly<Record<string, unknown>>;
+    readonly message: string | RegExp;
+  }[];
   /** Other methods that its files may name, when it is a combination. */
   readonly methods?: readonly AnyMethod[];
   /** Makes the spec, when calling the method does not. */
@@ -54,7 +73,11 @@ const CLOSE = { atol: 2e-5, rtol: 2e-5 };
  * Declares the contract's tests for each case on each shape: identity at the start, gradients (against differences of the loss) at
  * every parameter, frozen weights untouched, merging, files, several adapters, mixed batches, and nothing left behind.
  */
-export function describePeftMethod<Name extends MethodName>(method: PeftMethod<Name>, cases: readonly MethodCase<Name>[], options: MethodContractOptions<Name> = {}): void {
+export function describePeftMethod<Name extends MethodName>(
+  method: PeftMethod<Name>,
+  cases: readonly MethodCase<Name>[],
+  options: MethodContractOptions<Name> = {},
+): void {
   const methods = [method as unknown as AnyMethod, ...(options.methods ?? [])];
   const makeSpec = options.spec ?? ((given: MethodCase<Name>['options']) => method(given ?? {}));
   describe(`method contract: ${method.name}`, () => {
@@ -68,7 +91,14 @@ export function describePeftMethod<Name extends MethodName>(method: PeftMethod<N
 
     for (const each of cases) {
       for (const tiny of tinyModels().filter(({ name }) => each.on?.includes(name) ?? true)) {
-        describe(`${each.title}, on the ${tiny.name}`, () => declareCase(each, { ...tiny, open: (on) => tiny.open(on, options.load) }, () => makeSpec(each.options), methods, () => engine));
+        describe(`${each.title}, on the ${tiny.name}`, () =>
+          declareCase(
+            each,
+            { ...tiny, open: (on) => tiny.open(on, options.load) },
+            () => makeSpec(each.options),
+            methods,
+            () => engine,
+          ));
       }
     }
     for (const { options: bad, message } of options.badOptions ?? []) {
@@ -83,7 +113,13 @@ export function describePeftMethod<Name extends MethodName>(method: PeftMethod<N
   });
 }
 
-function declareCase<Name extends MethodName>(each: MethodCase<Name>, tiny: TinyModel, makeSpec: () => MethodSpec, methods: readonly AnyMethod[], engine: () => Engine): void {
+function declareCase<Name extends MethodName>(
+  each: MethodCase<Name>,
+  tiny: TinyModel,
+  makeSpec: () => MethodSpec,
+  methods: readonly AnyMethod[],
+  engine: () => Engine,
+): void {
   let model: Model;
   let tensors = 0;
   beforeEach(() => {
@@ -94,7 +130,8 @@ function declareCase<Name extends MethodName>(each: MethodCase<Name>, tiny: Tiny
     model.dispose();
     expect(tf.memory().numTensors, 'tensors left behind').toBe(tensors);
   });
-  const logits = (of: Model = model, run?: RunOptions): Float32Array => tf.tidy(() => logitsOf(of, tiny, run).dataSync<'float32'>().slice());
+  const logits = (of: Model = model, run?: RunOptions): Float32Array =>
+    tf.tidy(() => logitsOf(of, tiny, run).dataSync<'float32'>().slice());
   const add = (name: string, seed?: number): Adapter => {
     const adapter = model.addAdapter(name, makeSpec(), { seed: seed ?? 0 });
     if (seed !== undefined) moveParameters(adapter, seed, 0.15);
@@ -174,7 +211,9 @@ function declareCase<Name extends MethodName>(each: MethodCase<Name>, tiny: Tiny
     test('refuses to be merged, and stays as it was', () => {
       add('a', 4);
       const active = logits();
-      expect(() => model.mergeAdapters()).toThrow(expect.objectContaining({ code: 'PEFT_MERGE_INEXACT' }));
+      expect(() => model.mergeAdapters()).toThrow(
+        expect.objectContaining({ code: 'PEFT_MERGE_INEXACT' }),
+      );
       expect(logits()).toEqual(active);
     });
   }
@@ -186,16 +225,28 @@ function declareCase<Name extends MethodName>(each: MethodCase<Name>, tiny: Tiny
       add('a', 5);
       const active = logits();
       await saveAdapter(model, 'a', join(folder, 'first'));
-      const { adapter, warnings } = await loadAdapter(other, join(folder, 'first'), { name: 'a', methods, isTrainable: true });
+      const { adapter, warnings } = await loadAdapter(other, join(folder, 'first'), {
+        name: 'a',
+        methods,
+        isTrainable: true,
+      });
       expect(warnings).toEqual([]);
       expect(logits(other)).toEqual(active);
       expect(adapterCounts(other.description, [adapter]).trainable).toBeGreaterThan(0);
       await saveAdapter(other, 'a', join(folder, 'second'));
       const files = readdirSync(join(folder, 'first')).filter((name) => name !== 'README.md');
       expect(files).toContain('adapter_config.json');
-      for (const file of files) expect(readFileSync(join(folder, 'second', file)).equals(readFileSync(join(folder, 'first', file))), file).toBe(true);
+      for (const file of files)
+        expect(
+          readFileSync(join(folder, 'second', file)).equals(
+            readFileSync(join(folder, 'first', file)),
+          ),
+          file,
+        ).toBe(true);
       add('fresh');
-      await expect(saveAdapter(model, 'fresh', join(folder, 'third'))).rejects.toMatchObject({ code: 'PEFT_ADAPTER_UNTRAINED' });
+      await expect(saveAdapter(model, 'fresh', join(folder, 'third'))).rejects.toMatchObject({
+        code: 'PEFT_ADAPTER_UNTRAINED',
+      });
     } finally {
       other.dispose();
       rmSync(folder, { recursive: true, force: true });
@@ -220,23 +271,33 @@ function declareCase<Name extends MethodName>(each: MethodCase<Name>, tiny: Tiny
   });
 
   const mixes = each.mixes ?? true;
-  test(mixes ? 'in one batch with another adapter and none, computes what each does alone' : 'refuses a batch that mixes adapters', () => {
-    add('a', 8);
-    add('b', 9);
-    const assignment = ['b', BASE_ADAPTER, 'a'];
-    if (!mixes) return void expect(() => logits(model, { assignment })).toThrow(expect.objectContaining({ code: 'PEFT_MIXED_BATCH' }));
-    const mixed = logits(model, { assignment });
-    const width = mixed.length / tiny.logitOffsets.at(-1)!;
-    assignment.forEach((name, b) => {
-      model.setActiveAdapters(...(name === BASE_ADAPTER ? [] : [name]));
-      const rows = (values: Float32Array) => values.slice(tiny.logitOffsets[b]! * width, tiny.logitOffsets[b + 1]! * width);
-      expect(rows(mixed), `sequence ${b}`).toBeAllclose(rows(logits()), CLOSE);
-    });
-  });
+  test(
+    mixes
+      ? 'in one batch with another adapter and none, computes what each does alone'
+      : 'refuses a batch that mixes adapters',
+    () => {
+      add('a', 8);
+      add('b', 9);
+      const assignment = ['b', BASE_ADAPTER, 'a'];
+      if (!mixes)
+        return void expect(() => logits(model, { assignment })).toThrow(
+          expect.objectContaining({ code: 'PEFT_MIXED_BATCH' }),
+        );
+      const mixed = logits(model, { assignment });
+      const width = mixed.length / tiny.logitOffsets.at(-1)!;
+      assignment.forEach((name, b) => {
+        model.setActiveAdapters(...(name === BASE_ADAPTER ? [] : [name]));
+        const rows = (values: Float32Array) =>
+          values.slice(tiny.logitOffsets[b]! * width, tiny.logitOffsets[b + 1]! * width);
+        expect(rows(mixed), `sequence ${b}`).toBeAllclose(rows(logits()), CLOSE);
+      });
+    },
+  );
 }
 
 /** Moves every trainable parameter off its start. */
-const valuesOf = (adapter: Adapter): number[][] => [...adapter.parameters.values()].map(({ value }) => [...value.dataSync()]);
+const valuesOf = (adapter: Adapter): number[][] =>
+  [...adapter.parameters.values()].map(({ value }) => [...value.dataSync()]);
 
 function baseValues(model: Model): number[][] {
   return model.description.parameters.map(({ name }) => {
@@ -251,20 +312,44 @@ function baseValues(model: Model): number[][] {
 function logitsOf(model: Model, { batch, logitOffsets }: TinyModel, run?: RunOptions): Tensor2D {
   const { logits, offsets } = model.forward(batch, run);
   if (logits!.shape[0] === logitOffsets.at(-1)) return logits!;
-  const rows = Array.from(logitOffsets.slice(0, -1)).flatMap((start, b) => Array.from({ length: logitOffsets[b + 1]! - start }, (_, t) => offsets[b + 1]! - (logitOffsets[b + 1]! - start) + t));
+  const rows = Array.from(logitOffsets.slice(0, -1)).flatMap((start, b) =>
+    Array.from(
+      { length: logitOffsets[b + 1]! - start },
+      (_, t) => offsets[b + 1]! - (logitOffsets[b + 1]! - start) + t,
+    ),
+  );
   return gatherRows(logits!, Int32Array.from(rows));
 }
 
 function lossOf(model: Model, tiny: TinyModel, run?: RunOptions): Tensor {
   const loss = tf.mean(crossEntropy(logitsOf(model, tiny, run), tiny.labels));
-  const extra = model.activeAdapters.flatMap((name) => model.adapter(name).extraLosses.map((term) => term()));
+  const extra = model.activeAdapters.flatMap((name) =>
+    model.adapter(name).extraLosses.map((term) => term()),
+  );
   return extra.length ? tf.addN([loss, ...extra]) : loss;
 }
 
-function lossAndGradients(model: Model, tiny: TinyModel, run?: RunOptions): { loss: number; gradients: Map<string, Float32Array> } {
+function lossAndGradients(
+  model: Model,
+  tiny: TinyModel,
+  run?: RunOptions,
+): { loss: number; gradients: Map<string, Float32Array> } {
   const trained = model.trainables();
-  const { value, grads } = tf.tidy(() => tf.variableGrads(() => tf.tidy(() => lossOf(model, tiny, run).asScalar()), trained.map(({ value: variable }) => variable)));
-  const result = { loss: value.dataSync()[0]!, gradients: new Map(trained.map(({ name, value: variable }) => [name, grads[variable.name]!.dataSync<'float32'>().slice()])) };
+  const { value, grads } = tf.tidy(() =>
+    tf.variableGrads(
+      () => tf.tidy(() => lossOf(model, tiny, run).asScalar()),
+      trained.map(({ value: variable }) => variable),
+    ),
+  );
+  const result = {
+    loss: value.dataSync()[0]!,
+    gradients: new Map(
+      trained.map(({ name, value: variable }) => [
+        name,
+        grads[variable.name]!.dataSync<'float32'>().slice(),
+      ]),
+    ),
+  };
   tf.dispose([value, grads]);
   return result;
 }
@@ -272,11 +357,21 @@ function lossAndGradients(model: Model, tiny: TinyModel, run?: RunOptions): { lo
 /** One step of plain gradient descent. */
 function descend(model: Model, tiny: TinyModel): void {
   const { gradients } = lossAndGradients(model, tiny);
-  for (const { name, value } of model.trainables()) tf.tidy(() => value.assign(tf.sub(value, tf.mul(tf.tensor(gradients.get(name)!, value.shape), 0.02))));
+  for (const { name, value } of model.trainables())
+    tf.tidy(() =>
+      value.assign(tf.sub(value, tf.mul(tf.tensor(gradients.get(name)!, value.shape), 0.02))),
+    );
 }
 
 /** Difference quotient of the loss along the gradient's direction, to fourth order; equals the gradient's norm. */
-function slope(model: Model, tiny: TinyModel, variable: Tensor & { assign(value: Tensor): void }, gradient: Float32Array, norm: number, step: number): number {
+function slope(
+  model: Model,
+  tiny: TinyModel,
+  variable: Tensor & { assign(value: Tensor): void },
+  gradient: Float32Array,
+  norm: number,
+  step: number,
+): number {
   const original = tf.clone(variable);
   const at = (factor: number): number =>
     tf.tidy(() => {
@@ -289,4 +384,5 @@ function slope(model: Model, tiny: TinyModel, variable: Tensor & { assign(value:
   return value;
 }
 
-const distance = (a: Float32Array, b: Float32Array): number => Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));
+const distance = (a: Float32Array, b: Float32Array): number =>
+  Math.max(...a.map((value, i) => Math.abs(value - b[i]!)));

@@ -24,17 +24,27 @@ export interface GradientCheckOptions {
  *
  * @returns the pair of each tried element; compare with a tolerance of about 1e-3 · (1 + |numeric|).
  */
-export function compareGradients(f: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[], { step = 0.02, samples = 24, seed = 1 }: GradientCheckOptions = {}): GradientComparison[] {
+export function compareGradients(
+  f: (...inputs: Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  { step = 0.02, samples = 24, seed = 1 }: GradientCheckOptions = {},
+): GradientComparison[] {
   const pairs: GradientComparison[] = [];
   tf.tidy(() => {
     const r = seededTensor(seed, f(...inputs).shape);
     const weights = r.dataSync();
     const loss = (...xs: Tensor[]): number => {
       let sum = 0;
-      tf.tidy(() => f(...xs).dataSync().forEach((y, i) => (sum += y * weights[i]!)));
+      tf.tidy(() =>
+        f(...xs)
+          .dataSync()
+          .forEach((y, i) => (sum += y * weights[i]!)),
+      );
       return sum;
     };
-    const gradients = tf.grads((...xs: Tensor[]) => tf.sum(tf.mul(f(...xs), r)))(inputs as Tensor[]);
+    const gradients = tf.grads((...xs: Tensor[]) => tf.sum(tf.mul(f(...xs), r)))(
+      inputs as Tensor[],
+    );
     inputs.forEach((input, n) => {
       const values = input.dataSync().slice();
       const analytic = gradients[n]!.dataSync();
@@ -42,10 +52,16 @@ export function compareGradients(f: (...inputs: Tensor[]) => Tensor, inputs: rea
         const changed = Float32Array.from(values, (v, k) => (k === i ? v + by : v));
         return loss(...inputs.map((x, m) => (m === n ? tf.tensor(changed, x.shape) : x)));
       };
-      const slope = (i: number, by: number) => (moved(i, by) - moved(i, -by)) / (Math.fround(values[i]! + by) - Math.fround(values[i]! - by));
+      const slope = (i: number, by: number) =>
+        (moved(i, by) - moved(i, -by)) /
+        (Math.fround(values[i]! + by) - Math.fround(values[i]! - by));
       const stride = Math.max(1, Math.floor(values.length / samples));
       for (let i = 0; i < values.length; i += stride) {
-        pairs.push({ at: `input ${n}, element ${i}`, analytic: analytic[i]!, numeric: (4 * slope(i, step / 2) - slope(i, step)) / 3 });
+        pairs.push({
+          at: `input ${n}, element ${i}`,
+          analytic: analytic[i]!,
+          numeric: (4 * slope(i, step / 2) - slope(i, step)) / 3,
+        });
       }
     });
   });
@@ -53,9 +69,17 @@ export function compareGradients(f: (...inputs: Tensor[]) => Tensor, inputs: rea
 }
 
 /** Throws an error that names the worst element when a pair differs by more than `tolerance · (1 + |numeric|)`. */
-export function expectGradients(f: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[], { tolerance = 2e-3, ...options }: GradientCheckOptions & { tolerance?: number } = {}): void {
+export function expectGradients(
+  f: (...inputs: Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  { tolerance = 2e-3, ...options }: GradientCheckOptions & { tolerance?: number } = {},
+): void {
   const pairs = compareGradients(f, inputs, options);
-  const error = ({ analytic, numeric }: GradientComparison) => Math.abs(analytic - numeric) / (1 + Math.abs(numeric));
+  const error = ({ analytic, numeric }: GradientComparison) =>
+    Math.abs(analytic - numeric) / (1 + Math.abs(numeric));
   const worst = pairs.reduce((a, b) => (error(b) > error(a) || Number.isNaN(error(b)) ? b : a));
-  if (!(error(worst) <= tolerance)) throw new Error(`gradient at ${worst.at}: ${worst.analytic}, but by central differences ${worst.numeric}`);
+  if (!(error(worst) <= tolerance))
+    throw new Error(
+      `gradient at ${worst.at}: ${worst.analytic}, but by central differences ${worst.numeric}`,
+    );
 }

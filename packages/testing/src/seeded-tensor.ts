@@ -4,8 +4,20 @@ import type { Tensor } from '@tensorflow/tfjs';
 import { randomKey, randomNormal } from '@peft/ops';
 
 /** Normal numbers of standard deviation `scale`, the same for the same seed and shape. The caller disposes. */
-export function seededTensor<T extends Tensor = Tensor>(seed: number | string, shape: readonly number[], scale = 1): T {
-  return tf.tensor(seededValues(seed, shape.reduce((size, axis) => size * axis, 1), scale), shape as number[], 'float32') as T;
+export function seededTensor<T extends Tensor = Tensor>(
+  seed: number | string,
+  shape: readonly number[],
+  scale = 1,
+): T {
+  return tf.tensor(
+    seededValues(
+      seed,
+      shape.reduce((size, axis) => size * axis, 1),
+      scale,
+    ),
+    shape as number[],
+    'float32',
+  ) as T;
 }
 
 /** `count` normal numbers of standard deviation `scale`. */

@@ -12,10 +12,16 @@ describe('set-up', () => {
   let engine: Engine;
   let model: Model;
   let folder: string;
-  const seen: { readonly models: Model[]; readonly folders: string[] } = { models: [], folders: [] };
+  const seen: { readonly models: Model[]; readonly folders: string[] } = {
+    models: [],
+    folders: [],
+  };
   usePortableEngine((active) => (engine = active));
   useTemporaryFolder((path) => (folder = path));
-  useModel(() => tinyModels()[0]!.open(engine), (made) => (model = made));
+  useModel(
+    () => tinyModels()[0]!.open(engine),
+    (made) => (model = made),
+  );
 
   it.each([1, 2])('gives test %i a model and an empty folder of its own', (nth) => {
     expect(readdirSync(folder)).toEqual([]);
@@ -27,7 +33,10 @@ describe('set-up', () => {
   });
 
   it('moves what an adapter trains, the same for the same seed, and nothing else', () => {
-    const values = (name: string) => new Map([...model.adapter(name).parameters].map(([key, { value }]) => [key, [...value.dataSync()]]));
+    const values = (name: string) =>
+      new Map(
+        [...model.adapter(name).parameters].map(([key, { value }]) => [key, [...value.dataSync()]]),
+      );
     model.addAdapter('a', vera({ rank: 3, modulesToSave: [] }));
     const start = values('a');
     moveParameters(model.adapter('a'), 1, 0.1);
@@ -40,7 +49,16 @@ describe('set-up', () => {
     moveParameters(model.addAdapter('a', vera({ rank: 3, modulesToSave: [] })), 1, 0.1);
     expect(values('a')).toEqual(moved);
     model.deleteAdapter('a');
-    moveParameters(model.addAdapter('a', lora({ rank: 2, modulesToSave: [] })), 1, 0.1, () => false);
-    expect([...values('a')].filter(([key]) => key.endsWith('lora_B.weight')).every(([, each]) => each.every((value) => value === 0))).toBe(true);
+    moveParameters(
+      model.addAdapter('a', lora({ rank: 2, modulesToSave: [] })),
+      1,
+      0.1,
+      () => false,
+    );
+    expect(
+      [...values('a')]
+        .filter(([key]) => key.endsWith('lora_B.weight'))
+        .every(([, each]) => each.every((value) => value === 0)),
+    ).toBe(true);
   });
 });

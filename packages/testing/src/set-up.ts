@@ -54,7 +54,12 @@ export function useTemporaryFolder(assign: (folder: string) => void): void {
  * Moves parameters of an adapter away from where they start, by seeded normal numbers, as if it had been trained.
  * @param scale standard deviation. @param which default: those that train. @returns the adapter
  */
-export function moveParameters(adapter: Adapter, seed: number | string, scale: number, which: (parameter: OwnedParameter) => boolean = ({ trainable }) => trainable): Adapter {
+export function moveParameters(
+  adapter: Adapter,
+  seed: number | string,
+  scale: number,
+  which: (parameter: OwnedParameter) => boolean = ({ trainable }) => trainable,
+): Adapter {
   for (const parameter of adapter.parameters.values()) {
     if (!which(parameter)) continue;
     const { name, value, shape } = parameter;

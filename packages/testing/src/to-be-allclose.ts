@@ -15,13 +15,22 @@ export type Numbers = Tensor | ArrayLike<number> | readonly Numbers[] | number;
  * For `expect.extend({ toBeAllclose })`: compares shapes where both sides are tensors, then every element; a failure names the worst.
  * NaN equals NaN, an infinity equals itself.
  */
-export function toBeAllclose(actual: Numbers, expected: Numbers, { atol = 1e-6, rtol = 1e-5 }: Tolerance = {}): { pass: boolean; message: () => string } {
+export function toBeAllclose(
+  actual: Numbers,
+  expected: Numbers,
+  { atol = 1e-6, rtol = 1e-5 }: Tolerance = {},
+): { pass: boolean; message: () => string } {
   if (isTensor(actual) && isTensor(expected) && actual.shape.join() !== expected.shape.join()) {
-    return { pass: false, message: () => `shapes differ: got [${actual.shape.join(', ')}], expected [${expected.shape.join(', ')}]` };
+    return {
+      pass: false,
+      message: () =>
+        `shapes differ: got [${actual.shape.join(', ')}], expected [${expected.shape.join(', ')}]`,
+    };
   }
   const got = flatten(actual);
   const wanted = flatten(expected);
-  if (got.length !== wanted.length) return { pass: false, message: () => `got ${got.length} numbers, expected ${wanted.length}` };
+  if (got.length !== wanted.length)
+    return { pass: false, message: () => `got ${got.length} numbers, expected ${wanted.length}` };
   let worst = -1;
   let worstExcess = 0;
   let failures = 0;
@@ -46,12 +55,17 @@ function excessOf(got: number, wanted: number, atol: number, rtol: number): numb
   return Number.isFinite(excess) ? Math.max(0, excess) : Number.POSITIVE_INFINITY;
 }
 
-const isTensor = (numbers: Numbers): numbers is Tensor => typeof numbers === 'object' && 'dataSync' in numbers;
+const isTensor = (numbers: Numbers): numbers is Tensor =>
+  typeof numbers === 'object' && 'dataSync' in numbers;
 
 function flatten(numbers: Numbers): ArrayLike<number> {
   if (typeof numbers === 'number') return [numbers];
   if (isTensor(numbers)) return numbers.dataSync(); // a test waits for its values
-  return ArrayBuffer.isView(numbers) ? (numbers as unknown as ArrayLike<number>) : (Array.from(numbers as ArrayLike<Numbers>).flatMap((item) => (typeof item === 'number' ? item : Array.from(flatten(item)))));
+  return ArrayBuffer.isView(numbers)
+    ? (numbers as unknown as ArrayLike<number>)
+    : Array.from(numbers as ArrayLike<Numbers>).flatMap((item) =>
+        typeof item === 'number' ? item : Array.from(flatten(item)),
+      );
 }
 
 declare module 'vitest' {

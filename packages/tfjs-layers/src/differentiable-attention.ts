@@ -8,7 +8,13 @@ interface Attention extends TfLayer {
   readonly attentionAxes: readonly number[];
   readonly dropoutLayer: { apply(x: Tensor, kwargs: object): Tensor };
   maskedSoftmax(scores: Tensor, mask?: Tensor): Tensor;
-  computeAttention(query: Tensor, key: Tensor, value: Tensor, mask?: Tensor, training?: boolean): [Tensor, Tensor];
+  computeAttention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask?: Tensor,
+    training?: boolean,
+  ): [Tensor, Tensor];
 }
 
 /**
@@ -20,11 +26,20 @@ export function makeDifferentiable(layer: TfLayer): () => void {
   const original = attention.computeAttention.bind(attention);
   const byHeads = (x: Tensor): Tensor4D => tf.transpose(x as Tensor4D, [0, 2, 1, 3]); // [B, T, H, E] ↔ [B, H, T, E]
   const computeAttention: Attention['computeAttention'] = (query, key, value, mask, training) => {
-    if (query.rank !== 4 || attention.attentionAxes.join() !== '1') return original(query, key, value, mask, training);
+    if (query.rank !== 4 || attention.attentionAxes.join() !== '1')
+      return original(query, key, value, mask, training);
     return tf.tidy((): [Tensor, Tensor] => {
-      const scores = tf.matMul(byHeads(tf.mul(query, 1 / Math.sqrt(attention.keyDim))), byHeads(key), false, true); // [B, H, T, S]
+      const scores = tf.matMul(
+        byHeads(tf.mul(query, 1 / Math.sqrt(attention.keyDim))),
+        byHeads(key),
+        false,
+        true,
+      ); // [B, H, T, S]
       const shares = attention.maskedSoftmax(scores, mask);
-      return [byHeads(tf.matMul(attention.dropoutLayer.apply(shares, { training }), byHeads(value))), shares];
+      return [
+        byHeads(tf.matMul(attention.dropoutLayer.apply(shares, { training }), byHeads(value))),
+        shares,
+      ];
     });
   };
   Object.assign(attention, { computeAttention });

@@ -22,10 +22,20 @@ export interface TfLayer {
 }
 
 export const isLayer = (value: unknown): value is TfLayer =>
-  typeof value === 'object' && value !== null && typeof (value as TfLayer).getClassName === 'function' && typeof (value as TfLayer).call === 'function' && Array.isArray((value as { inboundNodes?: unknown }).inboundNodes);
+  typeof value === 'object' &&
+  value !== null &&
+  typeof (value as TfLayer).getClassName === 'function' &&
+  typeof (value as TfLayer).call === 'function' &&
+  Array.isArray((value as { inboundNodes?: unknown }).inboundNodes);
 
 /** Layers that a layer is made of: those of a nested model, or what an attention or a wrapper holds in its fields. */
 export function innerLayers(layer: TfLayer): TfLayer[] {
   if (Array.isArray(layer.layers)) return layer.layers;
-  return [...new Set(Object.values(layer).flatMap((value) => (Array.isArray(value) ? value : [value])).filter(isLayer))];
+  return [
+    ...new Set(
+      Object.values(layer)
+        .flatMap((value) => (Array.isArray(value) ? value : [value]))
+        .filter(isLayer),
+    ),
+  ];
 }

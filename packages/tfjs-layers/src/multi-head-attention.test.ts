@@ -14,7 +14,7 @@ beforeAll(async () => {
   await tf.setBackend('cpu');
 });
 
-test('an attention\'s projections are sites, and train under model.fit', async () => {
+test("an attention's projections are sites, and train under model.fit", async () => {
   const attention = new MultiHeadAttention({ numHeads: 2, keyDim: 3, name: 'attention' });
   /** Self-attention with the attention inside, as a layer of one's own. */
   class SelfAttention extends layers.Layer {
@@ -30,18 +30,32 @@ test('an attention\'s projections are sites, and train under model.fit', async (
       return 'SelfAttention';
     }
   }
-  const model = sequential({ layers: [layers.dense({ units: 6, inputShape: [4, 5], name: 'in' }), new SelfAttention({ name: 'self' }), layers.flatten(), layers.dense({ units: 2, activation: 'softmax', name: 'classes' })] });
+  const model = sequential({
+    layers: [
+      layers.dense({ units: 6, inputShape: [4, 5], name: 'in' }),
+      new SelfAttention({ name: 'self' }),
+      layers.flatten(),
+      layers.dense({ units: 2, activation: 'softmax', name: 'classes' }),
+    ],
+  });
   const x = seededTensor('x', [3, 4, 5]);
   const predict = (): number[] => tf.tidy(() => [...(model.predict(x) as Tensor).dataSync()]);
   const before = predict(); // the attention makes its weights when it first runs
 
   const adapted = peft(model, lora({ rank: 2 })); // queries and values, found by their roles
-  expect(adapted.core.adapter('default').wrappedSites.map(({ path }) => path)).toEqual(['self.attention.query', 'self.attention.value']);
+  expect(adapted.core.adapter('default').wrappedSites.map(({ path }) => path)).toEqual([
+    'self.attention.query',
+    'self.attention.value',
+  ]);
   expect(adapted.parameterCounts().trainable).toBe(2 * 2 * (6 + 6));
   expect(predict()).toBeAllclose(before, { atol: 1e-6, rtol: 1e-5 });
 
   model.compile({ optimizer: tf.train.adam(0.05), loss: 'categoricalCrossentropy' });
-  const y = tf.tensor2d([[1, 0], [0, 1], [1, 0]]);
+  const y = tf.tensor2d([
+    [1, 0],
+    [0, 1],
+    [1, 0],
+  ]);
   const { history } = await model.fit(x, y, { epochs: 5, verbose: 0 });
   expect(history['loss']!.at(-1)).toBeLessThan(history['loss']![0] as number);
   const active = predict();

@@ -25,7 +25,14 @@ export function patchesOf(layer: TfLayer, input: Tensor): Patches {
   const channels = image.shape[3];
   const size = height * width * channels;
   const reader = tf.reshape(tf.eye(size), [height, width, channels, size]) as Tensor4D;
-  const read = tf.conv2d(image, reader, strides, layer['padding'] === 'same' ? 'same' : 'valid', 'NHWC', dilation);
+  const read = tf.conv2d(
+    image,
+    reader,
+    strides,
+    layer['padding'] === 'same' ? 'same' : 'valid',
+    'NHWC',
+    dilation,
+  );
   const [batch, rows, columns] = read.shape;
   return {
     rows: tf.reshape(read, [-1, size]),

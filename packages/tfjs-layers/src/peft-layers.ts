@@ -1,7 +1,25 @@
 /** Adapters on a tfjs layers model. Core holds them as it does on its own models; here are the layers' calls and what trains. */
 import * as tf from '@tensorflow/tfjs';
 import type { LayersModel, Optimizer, Tensor } from '@tensorflow/tfjs';
-import { defineArchitecture, loadAdapter, Model, saveAdapter, type Adapter, type AttachOptions, type FittingSpec, type LoadAdapterOptions, type LoadedAdapter, type MethodSpec, type ModelBatch, type ModelOutput, type ModelRun, type OwnedParameter, type SaveAdapterOptions, type Site, type SiteKind } from '@peft/core';
+import {
+  defineArchitecture,
+  loadAdapter,
+  Model,
+  saveAdapter,
+  type Adapter,
+  type AttachOptions,
+  type FittingSpec,
+  type LoadAdapterOptions,
+  type LoadedAdapter,
+  type MethodSpec,
+  type ModelBatch,
+  type ModelOutput,
+  type ModelRun,
+  type OwnedParameter,
+  type SaveAdapterOptions,
+  type Site,
+  type SiteKind,
+} from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { freezeTensor } from '@peft/ops';
 import { makeDifferentiable } from './differentiable-attention.js';
@@ -29,7 +47,9 @@ interface TfModel extends TfLayer {
 }
 
 /** One layer's part of a forward pass, for core to make a run of. */
-interface LayerBatch extends ModelBatch { readonly body: (run: ModelRun) => Tensor }
+interface LayerBatch extends ModelBatch {
+  readonly body: (run: ModelRun) => Tensor;
+}
 
 const architecture = defineArchitecture({
   family: 'tfjs-layers',
@@ -39,7 +59,10 @@ const architecture = defineArchitecture({
   describe(): never {
     throw new PeftError('PEFT_MODEL_CONFIG', 'tfjs-layers: a layers model describes itself.');
   },
-  forward: (run, _config, batch): ModelOutput => ({ hidden: (batch as LayerBatch).body(run) as never, offsets: batch.offsets }),
+  forward: (run, _config, batch): ModelOutput => ({
+    hidden: (batch as LayerBatch).body(run) as never,
+    offsets: batch.offsets,
+  }),
 });
 
 export class PeftLayers {
@@ -52,19 +75,42 @@ export class PeftLayers {
   #isDisposed = false;
 
   /** Use `peft`. */
-  constructor(readonly model: LayersModel, { headLayers = [] }: PeftLayersOptions = {}) {
-    if (wrapped.has(model)) throw new PeftError('PEFT_LAYERS_TWICE', `layers: ${model.name} carries adapters already.`, { hint: 'add another with addAdapter on what peft() returned' });
+  constructor(
+    readonly model: LayersModel,
+    { headLayers = [] }: PeftLayersOptions = {},
+  ) {
+    if (wrapped.has(model))
+      throw new PeftError('PEFT_LAYERS_TWICE', `layers: ${model.name} carries adapters already.`, {
+        hint: 'add another with addAdapter on what peft() returned',
+      });
     const described = describeLayers(model as unknown as TfLayer, headLayers);
     const engine = createLayersEngine();
     const views: Tensor[] = [];
-    const weights = new Map([...described.weights].map(([name, { spec, weight }]) => [name, spec.use === 'vector' ? vectorOf(spec.shape, weight, views) : engine.view(name, spec.shape, spec.transposed ?? false, () => weight.read())]));
+    const weights = new Map(
+      [...described.weights].map(([name, { spec, weight }]) => [
+        name,
+        spec.use === 'vector'
+          ? vectorOf(spec.shape, weight, views)
+          : engine.view(name, spec.shape, spec.transposed ?? false, () => weight.read()),
+      ]),
+    );
     this.#described = described;
-    this.core = new Model(architecture, {}, { model_type: 'tfjs-layers' }, described.description, {
-      get: (name) => weights.get(name)!,
-      fresh: [],
-      byteLength: described.description.parameters.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 4), 0),
-      dispose: () => tf.dispose(views), // the rest is the layers'
-    }, engine);
+    this.core = new Model(
+      architecture,
+      {},
+      { model_type: 'tfjs-layers' },
+      described.description,
+      {
+        get: (name) => weights.get(name)!,
+        fresh: [],
+        byteLength: described.description.parameters.reduce(
+          (sum, { shape }) => sum + shape.reduce((product, size) => product * size, 4),
+          0,
+        ),
+        dispose: () => tf.dispose(views), // the rest is the layers'
+      },
+      engine,
+    );
     wrapped.add(model);
     this.#wrap();
   }
@@ -73,14 +119,22 @@ export class PeftLayers {
    * Puts a further adapter on the model and makes it the active one.
    * @throws PEFT_ADAPTER_NAME, PEFT_TARGET_NOT_FOUND; PEFT_METHOD_UNSUPPORTED for a method that needs the gradients of each step (AdaLoRA)
    */
-  addAdapter<Kinds extends SiteKind>(name: string, method: MethodSpec<Kinds> & FittingSpec<Kinds, LayerKind>, options: AttachOptions = {}): Adapter {
+  addAdapter<Kinds extends SiteKind>(
+    name: string,
+    method: MethodSpec<Kinds> & FittingSpec<Kinds, LayerKind>,
+    options: AttachOptions = {},
+  ): Adapter {
     const active = this.core.activeAdapters;
     tf.tidy(() => void this.core.addAdapter(name, method as MethodSpec, options));
     const adapter = this.core.adapter(name);
     if (adapter.stepHooks.length > 0) {
       this.core.deleteAdapter(name);
       this.core.setActiveAdapters(...active);
-      throw new PeftError('PEFT_METHOD_UNSUPPORTED', `${method.name}: it works on the gradients of each step, which model.fit does not tell.`, { hint: 'choose another method, or train with @peft/trainer' });
+      throw new PeftError(
+        'PEFT_METHOD_UNSUPPORTED',
+        `${method.name}: it works on the gradients of each step, which model.fit does not tell.`,
+        { hint: 'choose another method, or train with @peft/trainer' },
+      );
     }
     this.#refreshTraining();
     return adapter;
@@ -113,12 +167,25 @@ export class PeftLayers {
    */
   mergeAndUnload(): LayersModel {
     const adapters = this.core.activeAdapters.map((name) => this.core.adapter(name));
-    const changed = new Set(adapters.flatMap((adapter) => [...[...adapter.parameters.values()].filter(({ origin }) => origin === 'unfrozen').map(({ name }) => name), ...adapter.replaced.keys(), ...adapter.wrappedSites.flatMap(parametersOf)]));
+    const changed = new Set(
+      adapters.flatMap((adapter) => [
+        ...[...adapter.parameters.values()]
+          .filter(({ origin }) => origin === 'unfrozen')
+          .map(({ name }) => name),
+        ...adapter.replaced.keys(),
+        ...adapter.wrappedSites.flatMap(parametersOf),
+      ]),
+    );
     if (this.core.mergedAdapters.length === 0) this.merge();
     for (const name of changed) {
       const { spec, weight } = this.#described.weights.get(name)!;
       const logical = this.core.readParameter(name);
-      tf.tidy(() => void weight.write(tf.reshape(spec.transposed ? tf.transpose(logical) : logical, weight.shape as number[])));
+      tf.tidy(
+        () =>
+          void weight.write(
+            tf.reshape(spec.transposed ? tf.transpose(logical) : logical, weight.shape as number[]),
+          ),
+      );
       logical.dispose();
     }
     this.dispose();
@@ -126,7 +193,10 @@ export class PeftLayers {
   }
 
   /** Writes an adapter in PEFT's layout, or its method's own. @throws what `saveAdapter` of @peft/core throws */
-  async save(folder: string, options: SaveAdapterOptions & { readonly name?: string } = {}): Promise<void> {
+  async save(
+    folder: string,
+    options: SaveAdapterOptions & { readonly name?: string } = {},
+  ): Promise<void> {
     const { name = this.core.activeAdapters[0] ?? 'default', ...rest } = options;
     await saveAdapter(this.core, name, folder, rest);
   }
@@ -155,8 +225,12 @@ export class PeftLayers {
 
   #wrap(): void {
     const sites = new Map(this.#described.description.sites.map((site) => [site.path, site]));
-    const containers = [this.model as unknown as TfModel, (this.model as unknown as TfModel).model].filter((part) => part !== undefined);
-    for (const part of containers) this.#replace(part, 'weights', () => snapshots.get(part)!, snapshotOf(part));
+    const containers = [
+      this.model as unknown as TfModel,
+      (this.model as unknown as TfModel).model,
+    ].filter((part) => part !== undefined);
+    for (const part of containers)
+      this.#replace(part, 'weights', () => snapshots.get(part)!, snapshotOf(part));
     for (const { path, layer } of this.#described.layers) {
       if (Array.isArray(layer.layers)) {
         this.#replace(layer, 'weights', () => snapshots.get(layer)!, snapshotOf(layer));
@@ -183,8 +257,15 @@ export class PeftLayers {
         const input = Array.isArray(inputs) ? inputs[0]! : inputs;
         this.#calls += 1;
         const offsets = Int32Array.of(0, Math.max(1, input.shape[0] ?? 1));
-        const batch: LayerBatch = { inputIds: new Int32Array(0), offsets, body: (run) => callWithAdapters(site, layer, input, run) };
-        return this.core.forward(batch, { training: kwargs?.['training'] === true, randomParts: [this.#calls] }).hidden as Tensor;
+        const batch: LayerBatch = {
+          inputIds: new Int32Array(0),
+          offsets,
+          body: (run) => callWithAdapters(site, layer, input, run),
+        };
+        return this.core.forward(batch, {
+          training: kwargs?.['training'] === true,
+          randomParts: [this.#calls],
+        }).hidden as Tensor;
       });
     };
     Object.assign(layer, { call });
@@ -196,7 +277,13 @@ export class PeftLayers {
     if (this.core.mergedAdapters.length > 0) return true;
     return this.core.activeAdapters.some((name) => {
       const adapter = this.core.adapter(name);
-      return adapter.at(site.kind, site.path).length > 0 || parametersOf(site).some((parameter) => adapter.unfrozen(parameter) !== undefined || adapter.replaced.has(parameter));
+      return (
+        adapter.at(site.kind, site.path).length > 0 ||
+        parametersOf(site).some(
+          (parameter) =>
+            adapter.unfrozen(parameter) !== undefined || adapter.replaced.has(parameter),
+        )
+      );
     });
   }
 
@@ -204,19 +291,26 @@ export class PeftLayers {
   #trainablesAt(path: string): LayerWeight[] {
     if (this.core.mergedAdapters.length > 0) return [];
     const first = this.#described.layers.find(({ layer }) => !Array.isArray(layer.layers))!.path;
-    return this.core.trainables().filter((parameter) => (this.#ownerOf(parameter) ?? first) === path).map(asLayerWeight);
+    return this.core
+      .trainables()
+      .filter((parameter) => (this.#ownerOf(parameter) ?? first) === path)
+      .map(asLayerWeight);
   }
 
   #ownerOf({ site, origin, name }: OwnedParameter): string | undefined {
     const path = origin === 'unfrozen' ? name.slice(0, name.lastIndexOf('.')) : site?.path;
-    const owners = this.#described.layers.filter((placed) => path === placed.path || path?.startsWith(`${placed.path}.`));
+    const owners = this.#described.layers.filter(
+      (placed) => path === placed.path || path?.startsWith(`${placed.path}.`),
+    );
     // The layer that the model itself lists: an attention answers for its projections.
     return owners.find(({ layer }) => !Array.isArray(layer.layers))?.path;
   }
 
   #lossesAt(path: string): (() => Tensor)[] {
     const first = this.#described.layers.find(({ layer }) => !Array.isArray(layer.layers))!.path;
-    return path === first ? this.core.activeAdapters.flatMap((name) => [...this.core.adapter(name).extraLosses]) : [];
+    return path === first
+      ? this.core.activeAdapters.flatMap((name) => [...this.core.adapter(name).extraLosses])
+      : [];
   }
 
   #replace(target: TfLayer, field: string, get: () => unknown, snapshot?: LayerWeight[]): void {
@@ -236,9 +330,14 @@ export class PeftLayers {
     if (!optimizer) return;
     inner.collectedTrainableWeights = inner.trainableWeights;
     if (optimizer.iterations === 0) return;
-    const fresh = (optimizer.constructor as unknown as { fromConfig(cls: unknown, config: unknown): OptimizerWithState }).fromConfig(optimizer.constructor, optimizer.getConfig());
+    const fresh = (
+      optimizer.constructor as unknown as {
+        fromConfig(cls: unknown, config: unknown): OptimizerWithState;
+      }
+    ).fromConfig(optimizer.constructor, optimizer.getConfig());
     if (inner.isOptimizerOwned) optimizer.dispose();
-    for (const part of new Set([inner, outer])) Object.assign(part, { optimizer_: fresh, isOptimizerOwned: true }); // a sequence's own setter sets the inner model's alone
+    for (const part of new Set([inner, outer]))
+      Object.assign(part, { optimizer_: fresh, isOptimizerOwned: true }); // a sequence's own setter sets the inner model's alone
   }
 }
 
@@ -256,9 +355,18 @@ function vectorOf(shape: readonly number[], weight: LayerWeight, views: Tensor[]
   return freezeTensor(view);
 }
 
-const parametersOf = (site: Site): string[] => ('weight' in site ? [site.weight, ...('bias' in site && site.bias !== undefined ? [site.bias] : [])] : []);
+const parametersOf = (site: Site): string[] =>
+  'weight' in site
+    ? [site.weight, ...('bias' in site && site.bias !== undefined ? [site.bias] : [])]
+    : [];
 
 /** An adapter's parameter in the clothes of a layer's weight. */
 function asLayerWeight({ name, shape, value }: OwnedParameter): LayerWeight {
-  return { originalName: name, shape, trainable: true, read: () => value, write: (made) => value.assign(made as never) };
+  return {
+    originalName: name,
+    shape,
+    trainable: true,
+    read: () => value,
+    write: (made) => value.assign(made as never),
+  };
 }

@@ -26,7 +26,13 @@ function textModel(): tf.LayersModel {
   const model = tf.sequential({
     layers: [
       tf.layers.embedding({ inputDim: 11, outputDim: 6, inputLength: 5, name: 'words' }),
-      tf.layers.conv1d({ filters: 7, kernelSize: 3, padding: 'same', activation: 'tanh', name: 'window' }),
+      tf.layers.conv1d({
+        filters: 7,
+        kernelSize: 3,
+        padding: 'same',
+        activation: 'tanh',
+        name: 'window',
+      }),
       tf.layers.layerNormalization({ name: 'norm' }),
       tf.layers.dense({ units: 8, activation: 'relu', name: 'hidden' }),
       tf.layers.flatten(),
@@ -37,26 +43,64 @@ function textModel(): tf.LayersModel {
   return model;
 }
 
-const image = (strides: number, padding: 'same' | 'valid', dilationRate: number): tf.LayersModel => {
-  const model = tf.sequential({ layers: [tf.layers.conv2d({ inputShape: [6, 5, 2], filters: 4, kernelSize: [3, 2], strides, padding, dilationRate, name: 'conv' }), tf.layers.flatten(), tf.layers.dense({ units: 3, activation: 'softmax', name: 'classes' })] });
+const image = (
+  strides: number,
+  padding: 'same' | 'valid',
+  dilationRate: number,
+): tf.LayersModel => {
+  const model = tf.sequential({
+    layers: [
+      tf.layers.conv2d({
+        inputShape: [6, 5, 2],
+        filters: 4,
+        kernelSize: [3, 2],
+        strides,
+        padding,
+        dilationRate,
+        name: 'conv',
+      }),
+      tf.layers.flatten(),
+      tf.layers.dense({ units: 3, activation: 'softmax', name: 'classes' }),
+    ],
+  });
   fill(model);
   return model;
 };
 
 /** Weights that are seeded, and none of them at a special value. */
 function fill(model: tf.LayersModel): void {
-  tf.tidy(() => model.setWeights(model.getWeights().map((weight, i) => tf.add(seededTensor(`weight ${i}`, weight.shape, 0.4), 0.1))));
+  tf.tidy(() =>
+    model.setWeights(
+      model
+        .getWeights()
+        .map((weight, i) => tf.add(seededTensor(`weight ${i}`, weight.shape, 0.4), 0.1)),
+    ),
+  );
 }
 
-const WORDS = [[1, 4, 2, 0, 9], [3, 3, 10, 5, 6], [7, 1, 8, 2, 0], [5, 6, 4, 10, 3]];
-const LABELS = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]];
-const predict = (model: tf.LayersModel, input: tf.Tensor = tf.tensor2d(WORDS, undefined, 'int32')): number[] => {
+const WORDS = [
+  [1, 4, 2, 0, 9],
+  [3, 3, 10, 5, 6],
+  [7, 1, 8, 2, 0],
+  [5, 6, 4, 10, 3],
+];
+const LABELS = [
+  [1, 0, 0],
+  [0, 1, 0],
+  [0, 0, 1],
+  [1, 0, 0],
+];
+const predict = (
+  model: tf.LayersModel,
+  input: tf.Tensor = tf.tensor2d(WORDS, undefined, 'int32'),
+): number[] => {
   const output = model.predict(input) as tf.Tensor;
   const values = [...output.dataSync()];
   tf.dispose([output, input]);
   return values;
 };
-const base = (model: tf.LayersModel): number[][] => model.getWeights().map((weight) => [...weight.dataSync()]);
+const base = (model: tf.LayersModel): number[][] =>
+  model.getWeights().map((weight) => [...weight.dataSync()]);
 async function fit(model: tf.LayersModel, epochs = 4): Promise<number[]> {
   const [x, y] = [tf.tensor2d(WORDS, undefined, 'int32'), tf.tensor2d(LABELS)];
   const { history } = await model.fit(x, y, { epochs, batchSize: 4, shuffle: false, verbose: 0 });
@@ -66,12 +110,18 @@ async function fit(model: tf.LayersModel, epochs = 4): Promise<number[]> {
 
 const METHODS: readonly (readonly [title: string, make: () => MethodSpec])[] = [
   ['LoRA on every linear layer', () => lora({ rank: 2, targets: 'all-linear' })],
-  ['LoRA on the embedding and one dense layer', () => lora({ rank: 2, targets: ['words', 'hidden'] })],
+  [
+    'LoRA on the embedding and one dense layer',
+    () => lora({ rank: 2, targets: ['words', 'hidden'] }),
+  ],
   ['DoRA', () => lora({ rank: 2, dora: true, targets: ['hidden', 'window'] })],
   ['IA3', () => ia3({ targets: ['hidden', 'window'], feedforwardModules: ['hidden'] })],
   ['BitFit', () => bitfit()],
   ['norm tuning', () => lnTuning()],
-  ['LoRA with a whole layer', () => lora({ rank: 2, targets: ['window'], modulesToSave: ['classes'] })],
+  [
+    'LoRA with a whole layer',
+    () => lora({ rank: 2, targets: ['window'], modulesToSave: ['classes'] }),
+  ],
 ];
 
 describe.for(METHODS)('%s', ([, make]) => {
@@ -90,7 +140,12 @@ describe.for(METHODS)('%s', ([, make]) => {
     const before = base(model);
     const adapted = peft(model, make());
     model.compile({ optimizer: 'adam', loss: 'categoricalCrossentropy' });
-    expect(model.trainableWeights.reduce((sum, { shape }) => sum + tf.util.sizeFromShape(shape as number[]), 0)).toBe(adapted.parameterCounts().trainable);
+    expect(
+      model.trainableWeights.reduce(
+        (sum, { shape }) => sum + tf.util.sizeFromShape(shape as number[]),
+        0,
+      ),
+    ).toBe(adapted.parameterCounts().trainable);
     const losses = await fit(model);
     expect(losses.at(-1)).toBeLessThan(losses[0]!);
     expect(base(model)).toEqual(before);
@@ -127,13 +182,19 @@ describe('an adapted model', () => {
     const folder = mkdtempSync(join(tmpdir(), 'peft-layers-'));
     try {
       const model = textModel();
-      const adapted = peft(model, lora({ rank: 2, targets: ['words', 'window', 'hidden'], modulesToSave: ['classes'] }));
+      const adapted = peft(
+        model,
+        lora({ rank: 2, targets: ['words', 'window', 'hidden'], modulesToSave: ['classes'] }),
+      );
       model.compile({ optimizer: 'sgd', loss: 'categoricalCrossentropy' });
       await fit(model, 2);
       await adapted.save(join(folder, 'adapter'));
       const other = textModel();
       const again = peft(other, lora({ rank: 1, targets: ['hidden'] }));
-      const { warnings } = await again.load(join(folder, 'adapter'), { name: 'loaded', methods: [lora] });
+      const { warnings } = await again.load(join(folder, 'adapter'), {
+        name: 'loaded',
+        methods: [lora],
+      });
       expect(warnings).toEqual([]);
       expect(predict(other)).toEqual(predict(model));
       for (const part of [adapted, again, model, other]) part.dispose();
@@ -147,10 +208,14 @@ describe('an adapted model', () => {
     const plain = base(model);
     const adapted = peft(model, lora({ rank: 2, targets: 'all-linear' }));
     let names: string[] = [];
-    await model.save(tf.io.withSaveHandler(({ weightSpecs }) => {
-      names = weightSpecs!.map(({ name }) => name);
-      return Promise.resolve({ modelArtifactsInfo: { dateSaved: new Date(0), modelTopologyType: 'JSON' as const } });
-    }));
+    await model.save(
+      tf.io.withSaveHandler(({ weightSpecs }) => {
+        names = weightSpecs!.map(({ name }) => name);
+        return Promise.resolve({
+          modelArtifactsInfo: { dateSaved: new Date(0), modelTopologyType: 'JSON' as const },
+        });
+      }),
+    );
     expect(names).toHaveLength(plain.length);
     expect(names.join()).not.toContain('lora');
     adapted.dispose();
@@ -160,7 +225,9 @@ describe('an adapted model', () => {
   test('keeps two adapters apart', async () => {
     const model = textModel();
     const bare = predict(model);
-    const adapted = peft(model, lora({ rank: 2, init: 'random', targets: ['hidden'] }), { name: 'a' });
+    const adapted = peft(model, lora({ rank: 2, init: 'random', targets: ['hidden'] }), {
+      name: 'a',
+    });
     const a = predict(model);
     adapted.addAdapter('b', ia3({ targets: ['hidden'], feedforwardModules: [] }));
     expect(predict(model)).toBeAllclose(bare, { atol: 1e-6 });
@@ -171,18 +238,32 @@ describe('an adapted model', () => {
     model.dispose();
   });
 
-  test.for([[1, 'same', 1], [2, 'valid', 1], [1, 'valid', 2], [2, 'same', 1]] as const)('convolves with strides %i, padding %s, dilation %i', ([strides, padding, dilation]) => {
-    const model = image(strides, padding, dilation);
-    const input = () => seededTensor('image', [2, 6, 5, 2]);
-    const before = predict(model, input());
-    const adapted = peft(model, lora({ rank: 2, targets: ['conv'] }));
-    expect(predict(model, input())).toBeAllclose(before, { atol: 1e-6, rtol: 1e-5 });
-    adapted.dispose();
-    model.dispose();
-  });
+  test.for([
+    [1, 'same', 1],
+    [2, 'valid', 1],
+    [1, 'valid', 2],
+    [2, 'same', 1],
+  ] as const)(
+    'convolves with strides %i, padding %s, dilation %i',
+    ([strides, padding, dilation]) => {
+      const model = image(strides, padding, dilation);
+      const input = () => seededTensor('image', [2, 6, 5, 2]);
+      const before = predict(model, input());
+      const adapted = peft(model, lora({ rank: 2, targets: ['conv'] }));
+      expect(predict(model, input())).toBeAllclose(before, { atol: 1e-6, rtol: 1e-5 });
+      adapted.dispose();
+      model.dispose();
+    },
+  );
 
   test('leaves the averages of a batch normalisation as they are', async () => {
-    const model = tf.sequential({ layers: [tf.layers.dense({ units: 4, inputShape: [5], name: 'hidden' }), tf.layers.batchNormalization(), tf.layers.dense({ units: 3, activation: 'softmax' })] });
+    const model = tf.sequential({
+      layers: [
+        tf.layers.dense({ units: 4, inputShape: [5], name: 'hidden' }),
+        tf.layers.batchNormalization(),
+        tf.layers.dense({ units: 3, activation: 'softmax' }),
+      ],
+    });
     const adapted = peft(model, lora({ rank: 2, targets: ['hidden'] }));
     model.compile({ optimizer: 'sgd', loss: 'categoricalCrossentropy' });
     const before = base(model);
@@ -204,14 +285,18 @@ describe('peft refuses', () => {
   test('a second time on one model', () => {
     const model = textModel();
     const adapted = peft(model, lora({ targets: ['hidden'] }));
-    expect(() => peft(model, lora({ targets: ['hidden'] }))).toThrow(expect.objectContaining({ code: 'PEFT_LAYERS_TWICE' }));
+    expect(() => peft(model, lora({ targets: ['hidden'] }))).toThrow(
+      expect.objectContaining({ code: 'PEFT_LAYERS_TWICE' }),
+    );
     adapted.dispose();
     model.dispose();
   });
 
   test('a method that asks for the gradients of each step', () => {
     const model = textModel();
-    expect(() => peft(model, adalora({ targets: ['hidden'], totalSteps: 10 }))).toThrow(expect.objectContaining({ code: 'PEFT_METHOD_UNSUPPORTED' }));
+    expect(() => peft(model, adalora({ targets: ['hidden'], totalSteps: 10 }))).toThrow(
+      expect.objectContaining({ code: 'PEFT_METHOD_UNSUPPORTED' }),
+    );
     model.dispose();
   });
 

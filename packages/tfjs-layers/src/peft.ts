@@ -12,7 +12,11 @@ import { PeftLayers, type LayerKind, type PeftLayersOptions } from './peft-layer
  *
  * @throws PEFT_LAYERS_NOT_BUILT, PEFT_TARGET_NOT_FOUND, PEFT_METHOD_UNSUPPORTED; the model is as before then.
  */
-export function peft<Kinds extends SiteKind>(model: LayersModel, method: MethodSpec<Kinds> & FittingSpec<Kinds, LayerKind>, options: PeftLayersOptions & { readonly name?: string; readonly seed?: number } = {}): PeftLayers {
+export function peft<Kinds extends SiteKind>(
+  model: LayersModel,
+  method: MethodSpec<Kinds> & FittingSpec<Kinds, LayerKind>,
+  options: PeftLayersOptions & { readonly name?: string; readonly seed?: number } = {},
+): PeftLayers {
   const { name = 'default', seed = 0, ...rest } = options;
   const layers = new PeftLayers(model, rest);
   try {

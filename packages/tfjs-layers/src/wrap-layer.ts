@@ -14,7 +14,10 @@ export function callWithAdapters(site: Site, layer: TfLayer, input: Tensor, run:
       return tf.reshape(run.embed(site.path, ids), [...input.shape, site.size]);
     }
     case 'norm':
-      return tf.reshape(run.norm(site.path, tf.reshape(input, [-1, site.size]), layer['epsilon'] as number), input.shape);
+      return tf.reshape(
+        run.norm(site.path, tf.reshape(input, [-1, site.size]), layer['epsilon'] as number),
+        input.shape,
+      );
     case 'linear':
       return activated(layer, linear(site.path, site.inFeatures, layer, input, run));
     default:
@@ -22,7 +25,13 @@ export function callWithAdapters(site: Site, layer: TfLayer, input: Tensor, run:
   }
 }
 
-function linear(path: string, inFeatures: number, layer: TfLayer, input: Tensor, run: ModelRun): Tensor {
+function linear(
+  path: string,
+  inFeatures: number,
+  layer: TfLayer,
+  input: Tensor,
+  run: ModelRun,
+): Tensor {
   const kind = layer.getClassName();
   if (kind === 'Conv1D' || kind === 'Conv2D') {
     const { rows, restore } = patchesOf(layer, input);

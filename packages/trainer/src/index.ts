@@ -1,13 +1,42 @@
-export { adapterLayerIds, layerwiseDecay, singleRate, twoStages, type AdapterGroupOptions, type AdapterGroups } from './step/adapter-groups.js';
+export {
+  adapterLayerIds,
+  layerwiseDecay,
+  singleRate,
+  twoStages,
+  type AdapterGroupOptions,
+  type AdapterGroups,
+} from './step/adapter-groups.js';
 export { causalLanguageModel, type CausalBatch } from './tasks/causal-language-model.js';
-export type { Checkpoint, CheckpointStore, OpenCheckpoint } from './checkpoints/checkpoint-store.js';
+export type {
+  Checkpoint,
+  CheckpointStore,
+  OpenCheckpoint,
+} from './checkpoints/checkpoint-store.js';
 export { activationBytes, chooseCheckpointing } from './step/checkpointing-choice.js';
-export { classification, type ClassificationBatch, type ClassificationOptions } from './tasks/classification.js';
+export {
+  classification,
+  type ClassificationBatch,
+  type ClassificationOptions,
+} from './tasks/classification.js';
 export { systemClock, type Clock } from './run/clock.js';
-export { observeScore, START_OF_EARLY_STOPPING, type Direction, type EarlyStoppingOptions, type EarlyStoppingState } from './validation/early-stopping.js';
+export {
+  observeScore,
+  START_OF_EARLY_STOPPING,
+  type Direction,
+  type EarlyStoppingOptions,
+  type EarlyStoppingState,
+} from './validation/early-stopping.js';
 export { embeddings, type EmbeddingBatch, type EmbeddingsOptions } from './tasks/embeddings.js';
-export { createEvaluator, type Evaluate, type Evaluation, type EvaluatorOptions } from './validation/evaluation.js';
-export { folderCheckpointStore, openCheckpointFolder } from './checkpoints/folder-checkpoint-store.js';
+export {
+  createEvaluator,
+  type Evaluate,
+  type Evaluation,
+  type EvaluatorOptions,
+} from './validation/evaluation.js';
+export {
+  folderCheckpointStore,
+  openCheckpointFolder,
+} from './checkpoints/folder-checkpoint-store.js';
 export { createJsonlLog } from './listeners/jsonl-log.js';
 export { createTensorBoardLog } from './listeners/tensorboard-log.js';
 export { memoryCheckpointStore } from './checkpoints/memory-checkpoint-store.js';
@@ -18,14 +47,55 @@ export type { TrainRequest } from './run/run-context.js';
 export type { RunSettings } from './run/run-settings.js';
 export type { RunState } from './checkpoints/run-state.js';
 export { seq2seqLanguageModel, type Seq2SeqBatch } from './tasks/seq2seq-language-model.js';
-export { averageParameters, greedySoup, uniformSoup, type ParameterValues, type SoupResult } from './checkpoints/soup.js';
+export {
+  averageParameters,
+  greedySoup,
+  uniformSoup,
+  type ParameterValues,
+  type SoupResult,
+} from './checkpoints/soup.js';
 export { forwardTask, type Task } from './tasks/task.js';
-export { tokenClassification, type TokenClassificationBatch, type TokenClassificationOptions } from './tasks/token-classification.js';
+export {
+  tokenClassification,
+  type TokenClassificationBatch,
+  type TokenClassificationOptions,
+} from './tasks/token-classification.js';
 export { enterTop, rankTop, type ScoredCheckpoint } from './checkpoints/top-checkpoints.js';
 export { plannedSteps, train, type TrainResult } from './run/train.js';
-export { classificationScore, perplexityScore, regressionScore, retrievalScore, tagScore, type ClassificationScoreOptions } from './validation/scores.js';
-export { SELECTIONS, type Selection, type TrainOptions, type ValidationOptions } from './run/train-options.js';
-export { CHECKPOINT_STORE, CLOCK, ENGINE, EVENT_BUS, RANDOM_SEED, TRAINER, trainerModule, type Trainer, type TrainerModuleOptions } from './run/trainer-module.js';
-export { createBatchOrder, tableData, type BatchOrder, type TrainingData } from './validation/training-data.js';
-export { isCheckDue, type RunPosition, type ValidationInterval } from './validation/validation-schedule.js';
+export {
+  classificationScore,
+  perplexityScore,
+  regressionScore,
+  retrievalScore,
+  tagScore,
+  type ClassificationScoreOptions,
+} from './validation/scores.js';
+export {
+  SELECTIONS,
+  type Selection,
+  type TrainOptions,
+  type ValidationOptions,
+} from './run/train-options.js';
+export {
+  CHECKPOINT_STORE,
+  CLOCK,
+  ENGINE,
+  EVENT_BUS,
+  RANDOM_SEED,
+  TRAINER,
+  trainerModule,
+  type Trainer,
+  type TrainerModuleOptions,
+} from './run/trainer-module.js';
+export {
+  createBatchOrder,
+  tableData,
+  type BatchOrder,
+  type TrainingData,
+} from './validation/training-data.js';
+export {
+  isCheckDue,
+  type RunPosition,
+  type ValidationInterval,
+} from './validation/validation-schedule.js';
 export type { SelectedWeights } from './checkpoints/weight-selection.js';

@@ -12,11 +12,22 @@ const [folder, failure] = process.argv.slice(2) as [string, 'full' | 'memory'];
 const { request } = pagedRun(await tinyModel(), folder);
 request.bus!.listen((event) => {
   if (event.type !== 'checkpoint/saved' || event.step !== 4) return;
-  if (failure === 'full') limit('fsize', 4096); // writing a page at or behind it fails as on a full disk
+  if (failure === 'full')
+    limit('fsize', 4096); // writing a page at or behind it fails as on a full disk
   else limit('data', dataBytes() + 2 ** 26);
 });
 /** As planned, but for a step that needs hundreds of megabytes. */
-const huge: BatchOrder = { ...request.order, batches: (epoch) => request.order.batches(epoch).map((parts, i) => (failure === 'memory' && epoch === 0 && i === 5 ? [Int32Array.from({ length: 30_000 }, (_, n) => n % 24)] : parts)) };
+const huge: BatchOrder = {
+  ...request.order,
+  batches: (epoch) =>
+    request.order
+      .batches(epoch)
+      .map((parts, i) =>
+        failure === 'memory' && epoch === 0 && i === 5
+          ? [Int32Array.from({ length: 30_000 }, (_, n) => n % 24)]
+          : parts,
+      ),
+};
 
 try {
   await train({ ...request, order: huge });
@@ -26,7 +37,11 @@ try {
 }
 
 function limit(resource: string, value: number): void {
-  const { status, stderr } = spawnSync('prlimit', ['--pid', String(process.pid), `--${resource}=${value}:${value}`], { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(
+    'prlimit',
+    ['--pid', String(process.pid), `--${resource}=${value}:${value}`],
+    { encoding: 'utf8' },
+  );
   if (status !== 0) throw new Error(stderr);
 }
 

@@ -16,7 +16,10 @@ const hasLimits = process.platform === 'linux' && spawnSync('prlimit', ['--versi
 const isSanitized = (process.env['LD_PRELOAD'] ?? '').includes('libasan');
 
 /** Runs in a folder, from its last checkpoint if it has one. @returns the adapter's bytes and where it began */
-async function run(folder: string, afterStep4: () => void = () => undefined): Promise<{ readonly bytes: Record<string, string>; readonly startedAt: number }> {
+async function run(
+  folder: string,
+  afterStep4: () => void = () => undefined,
+): Promise<{ readonly bytes: Record<string, string>; readonly startedAt: number }> {
   const model = await tinyModel();
   try {
     const { request } = pagedRun(model, folder);
@@ -34,7 +37,14 @@ async function run(folder: string, afterStep4: () => void = () => undefined): Pr
 
 const inChild = async (folder: string, failure: string): Promise<string> => {
   const script = fileURLToPath(new URL('fail-in-child.ts', import.meta.url));
-  const { stdout } = await promisify(execFile)(process.execPath, ['--conditions=@peft/source', '--import', 'tsx', script, folder, failure]);
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    '--conditions=@peft/source',
+    '--import',
+    'tsx',
+    script,
+    folder,
+    failure,
+  ]);
   return stdout;
 };
 
@@ -47,11 +57,14 @@ describe('a machine that fails in the middle of a run ends it with a named error
     expect(await run(folder)).toEqual({ bytes: whole, startedAt: step });
     expect(readdirSync(join(folder, 'pages'))).toEqual([]);
   };
-  const pageFile = (folder: string): string => join(folder, 'pages', readdirSync(join(folder, 'pages'))[0]!);
+  const pageFile = (folder: string): string =>
+    join(folder, 'pages', readdirSync(join(folder, 'pages'))[0]!);
 
   test('the page file was removed', async () => {
     const folder = join(root, 'removed');
-    await expect(run(folder, () => rmSync(pageFile(folder)))).rejects.toMatchObject({ code: 'PEFT_PAGE_FILE_MISSING' });
+    await expect(run(folder, () => rmSync(pageFile(folder)))).rejects.toMatchObject({
+      code: 'PEFT_PAGE_FILE_MISSING',
+    });
     await expectWholeAt(folder, 4);
   });
 
@@ -66,15 +79,25 @@ describe('a machine that fails in the middle of a run ends it with a named error
     await expectWholeAt(folder, 4);
   });
 
-  test.skipIf(!hasLimits)('the disk under the page file is full (a limit on the size of files; Linux only)', async () => {
-    const folder = join(root, 'full');
-    expect(await inChild(folder, 'full')).toMatch(/^PEFT_PAGE_FILE_DISK_FULL\noptim: there is no room for the page file .*: EFBIG: file too large, write\./);
-    await expectWholeAt(folder, 4);
-  });
+  test.skipIf(!hasLimits)(
+    'the disk under the page file is full (a limit on the size of files; Linux only)',
+    async () => {
+      const folder = join(root, 'full');
+      expect(await inChild(folder, 'full')).toMatch(
+        /^PEFT_PAGE_FILE_DISK_FULL\noptim: there is no room for the page file .*: EFBIG: file too large, write\./,
+      );
+      await expectWholeAt(folder, 4);
+    },
+  );
 
-  test.skipIf(!hasLimits || isSanitized)('the memory is used up (a limit on the data of the process; Linux only, not under a sanitiser)', async () => {
-    const folder = join(root, 'memory');
-    expect(await inChild(folder, 'memory')).toMatch(/^PEFT_MEMORY_EXHAUSTED\ntrainer: the memory ran out \(.*\)\.\n {2}hint: the checkpoint of step 4 is whole: resume from it;/);
-    await expectWholeAt(folder, 4);
-  });
+  test.skipIf(!hasLimits || isSanitized)(
+    'the memory is used up (a limit on the data of the process; Linux only, not under a sanitiser)',
+    async () => {
+      const folder = join(root, 'memory');
+      expect(await inChild(folder, 'memory')).toMatch(
+        /^PEFT_MEMORY_EXHAUSTED\ntrainer: the memory ran out \(.*\)\.\n {2}hint: the checkpoint of step 4 is whole: resume from it;/,
+      );
+      await expectWholeAt(folder, 4);
+    },
+  );
 });

@@ -7,4 +7,12 @@ import { tinyRun, type TinyRun } from './tiny-run.js';
 
 /** Pages go into `folder/pages`, checkpoints into `folder/checkpoints`. */
 export const pagedRun = (model: Model, folder: string): TinyRun =>
-  tinyRun(model, { store: folderCheckpointStore(join(folder, 'checkpoints')), stateStore: pagedStateStore({ residentBytes: 0, pageBytes: 2048, directory: join(folder, 'pages') }), options: { checkpointEverySteps: 2, resume: true } });
+  tinyRun(model, {
+    store: folderCheckpointStore(join(folder, 'checkpoints')),
+    stateStore: pagedStateStore({
+      residentBytes: 0,
+      pageBytes: 2048,
+      directory: join(folder, 'pages'),
+    }),
+    options: { checkpointEverySteps: 2, resume: true },
+  });

@@ -1,6 +1,15 @@
 import { compose, override, type TrainEvent } from '@peft/core';
 import { describe, expect, it } from 'vitest';
-import { CHECKPOINT_STORE, CLOCK, ENGINE, EVENT_BUS, memoryCheckpointStore, RANDOM_SEED, TRAINER, trainerModule } from '../src/index.js';
+import {
+  CHECKPOINT_STORE,
+  CLOCK,
+  ENGINE,
+  EVENT_BUS,
+  memoryCheckpointStore,
+  RANDOM_SEED,
+  TRAINER,
+  trainerModule,
+} from '../src/index.js';
 import { tinyEngine, tinyModel, tinyRun } from './tiny-run.js';
 
 describe('the trainer as a module', () => {
@@ -18,7 +27,13 @@ describe('the trainer as a module', () => {
     const { bus: _bus, ...request } = tinyRun(model, { options: { maxSteps: 2 } }).request;
     const result = await app.get(TRAINER)(request);
     expect(result).toMatchObject({ reason: 'completed', step: 2, durationMs: 0 });
-    expect(events.map(({ type }) => type)).toEqual(['run/started', 'step/completed', 'step/completed', 'checkpoint/saved', 'run/ended']);
+    expect(events.map(({ type }) => type)).toEqual([
+      'run/started',
+      'step/completed',
+      'step/completed',
+      'checkpoint/saved',
+      'run/ended',
+    ]);
     expect(events.every(({ atMs }) => atMs === 1234)).toBe(true);
     expect(await store.steps()).toEqual([2]);
     expect((await store.open(2)).state.seed).toBe(5);

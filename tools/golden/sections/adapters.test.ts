@@ -7,7 +7,9 @@ import { openEngine } from '../engines.js';
 import { check } from './adapters.js';
 
 const fixtures = fileURLToPath(new URL('../../../packages/testing/fixtures/', import.meta.url));
-const cases = readdirSync(`${fixtures}adapters`).filter((name) => existsSync(`${fixtures}adapters/${name}/case.json`));
+const cases = readdirSync(`${fixtures}adapters`).filter((name) =>
+  existsSync(`${fixtures}adapters/${name}/case.json`),
+);
 
 describe('adapters that PEFT saved compute, merge, train and are written as in PEFT', () => {
   let engine: Engine;

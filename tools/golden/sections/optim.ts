@@ -1,7 +1,12 @@
 /** Optimisers' trajectories; tables of learning rates lie beside them and are checked with each case. */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { passes, readScheduleTables, runOptimCase, scheduleOf } from '../../../packages/optim/test/optim-case.js';
+import {
+  passes,
+  readScheduleTables,
+  runOptimCase,
+  scheduleOf,
+} from '../../../packages/optim/test/optim-case.js';
 import type { GoldenResult } from '../golden-case.js';
 
 /** float64 on both sides. */
@@ -14,16 +19,31 @@ export function check(folder: string): Promise<GoldenResult> {
   const tables = join(dirname(folder), 'schedules.json');
   const wrong = existsSync(tables) && !checkedTables.has(tables) ? wrongRates(tables) : [];
   checkedTables.add(tables);
-  const problems = [...failures.map(({ name, worst, atol }) => `${name} ${worst.toExponential(1)} of ${atol}`), ...wrong];
-  if (problems.length > 0) return Promise.resolve({ status: 'failed', detail: problems.slice(0, 6).join('; ') });
-  const worst = Math.max(...comparisons.filter(({ equalCodes }) => equalCodes === undefined).map((comparison) => comparison.worst));
-  return Promise.resolve({ status: 'passed', detail: `${comparisons.length} compared, worst ${worst.toExponential(1)}` });
+  const problems = [
+    ...failures.map(({ name, worst, atol }) => `${name} ${worst.toExponential(1)} of ${atol}`),
+    ...wrong,
+  ];
+  if (problems.length > 0)
+    return Promise.resolve({ status: 'failed', detail: problems.slice(0, 6).join('; ') });
+  const worst = Math.max(
+    ...comparisons
+      .filter(({ equalCodes }) => equalCodes === undefined)
+      .map((comparison) => comparison.worst),
+  );
+  return Promise.resolve({
+    status: 'passed',
+    detail: `${comparisons.length} compared, worst ${worst.toExponential(1)}`,
+  });
 }
 
 function wrongRates(path: string): string[] {
   return readScheduleTables(path).flatMap((table) => {
     const schedule = scheduleOf(table);
-    const step = table.values.findIndex((value, i) => !(Math.abs(schedule(i) - value) <= SCHEDULE_TOLERANCE));
-    return step < 0 ? [] : [`${table.name} at step ${step}: ${schedule(step)} instead of ${table.values[step]}`];
+    const step = table.values.findIndex(
+      (value, i) => !(Math.abs(schedule(i) - value) <= SCHEDULE_TOLERANCE),
+    );
+    return step < 0
+      ? []
+      : [`${table.name} at step ${step}: ${schedule(step)} instead of ${table.values[step]}`];
   });
 }

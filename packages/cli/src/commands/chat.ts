@@ -2,21 +2,33 @@
 import type { ChatMessage } from '@peft/data';
 import { check, didYouMean, PeftError } from '@peft/errors';
 import { generateTexts } from '@peft/generation';
-import { ENGINE_NAMES, loadLanguageModel, type EngineName, type LanguageModel } from '@peft/predictor';
+import {
+  ENGINE_NAMES,
+  loadLanguageModel,
+  type EngineName,
+  type LanguageModel,
+} from '@peft/predictor';
 import type { Command } from 'commander';
 import { loadingShown } from '../terminal/loading-shown.js';
 import { loadPlugins, methodModules } from '../method-set.js';
 import type { Terminal } from '../terminal/terminal.js';
 import { addWritingFlags, writingOptions, type WritingFlags } from '../options/writing-flags.js';
 
-interface ChatFlags extends WritingFlags { readonly adapter?: string; readonly system?: string; readonly sampling: boolean; readonly engine: string; readonly precision?: string; readonly plugin: readonly string[] }
+interface ChatFlags extends WritingFlags {
+  readonly adapter?: string;
+  readonly system?: string;
+  readonly sampling: boolean;
+  readonly engine: string;
+  readonly precision?: string;
+  readonly plugin: readonly string[];
+}
 
 const DEFAULT_TOKENS = 512;
 const COMMANDS: Readonly<Record<string, string>> = Object.freeze({
   '/reset': 'forget the conversation',
   '/retry': 'answer the last question again, with other random numbers',
   '/undo': 'take the last question and its answer back',
-  '/system': 'TEXT: the system\'s turn before the conversation; alone: none. Starts afresh',
+  '/system': "TEXT: the system's turn before the conversation; alone: none. Starts afresh",
   '/history': 'show the conversation',
   '/help': 'these commands',
   '/exit': 'leave (also Ctrl-D)',
@@ -26,31 +38,57 @@ export function addChat(program: Command, terminal: Terminal): void {
   const command = program
     .command('chat')
     .summary('talk to a model in the terminal')
-    .description('A conversation with a model, by its own chat template. Ctrl-C stops an answer; /help lists what else can be typed.')
-    .argument('<model>', 'a folder or hub id of a checkpoint with a chat template, or a folder that fit saved')
-    .option('-a, --adapter <folder>', 'an adapter for it, in PEFT\'s layout')
-    .option('--system <text>', 'the system\'s turn before the conversation')
-    .option('--no-sampling', 'take the likeliest token each time (default: as the checkpoint\'s makers would, generation_config.json)');
+    .description(
+      'A conversation with a model, by its own chat template. Ctrl-C stops an answer; /help lists what else can be typed.',
+    )
+    .argument(
+      '<model>',
+      'a folder or hub id of a checkpoint with a chat template, or a folder that fit saved',
+    )
+    .option('-a, --adapter <folder>', "an adapter for it, in PEFT's layout")
+    .option('--system <text>', "the system's turn before the conversation")
+    .option(
+      '--no-sampling',
+      "take the likeliest token each time (default: as the checkpoint's makers would, generation_config.json)",
+    );
   addWritingFlags(command, 'streamed')
     .option('--engine <name>', `auto, ${ENGINE_NAMES.join(', ')}`, 'auto')
     .option('--precision <name>', 'auto, bf16 or 32')
     .option('--plugin <module...>', 'modules that export further methods', [])
-    .addHelpText('after', `\nIn the conversation:\n${help()}\n\nExamples:\n  peft chat ./out\n  peft chat HuggingFaceTB/SmolLM2-135M-Instruct --adapter ./out/adapter --system "Answer in one sentence."\n  echo "Who are you?" | peft chat ./out`)
+    .addHelpText(
+      'after',
+      `\nIn the conversation:\n${help()}\n\nExamples:\n  peft chat ./out\n  peft chat HuggingFaceTB/SmolLM2-135M-Instruct --adapter ./out/adapter --system "Answer in one sentence."\n  echo "Who are you?" | peft chat ./out`,
+    )
     .action(async (model: string, flags: ChatFlags) => chat(model, flags, terminal));
 }
 
-const help = (): string => Object.entries(COMMANDS).map(([name, meaning]) => `  ${name.padEnd(9)} ${meaning}`).join('\n');
+const help = (): string =>
+  Object.entries(COMMANDS)
+    .map(([name, meaning]) => `  ${name.padEnd(9)} ${meaning}`)
+    .join('\n');
 
 async function chat(reference: string, flags: ChatFlags, terminal: Terminal): Promise<void> {
-  check.oneOf('chat', '--engine', flags.engine, ['auto', ...ENGINE_NAMES] as ('auto' | EngineName)[]);
-  if (flags.precision !== undefined) check.oneOf('chat', '--precision', flags.precision, ['auto', 'bf16', '32']);
+  check.oneOf('chat', '--engine', flags.engine, ['auto', ...ENGINE_NAMES] as (
+    'auto' | EngineName
+  )[]);
+  if (flags.precision !== undefined)
+    check.oneOf('chat', '--precision', flags.precision, ['auto', 'bf16', '32']);
   const writing = writingOptions('chat', flags);
   const language = await loadLanguageModel(reference, {
-    engine: flags.engine as 'auto', signal: terminal.signal, modules: methodModules(await loadPlugins(flags.plugin)), onEvent: loadingShown(terminal),
-    ...(flags.adapter !== undefined && { adapter: flags.adapter }), ...(flags.precision !== undefined && { precision: flags.precision as 'auto' }),
+    engine: flags.engine as 'auto',
+    signal: terminal.signal,
+    modules: methodModules(await loadPlugins(flags.plugin)),
+    onEvent: loadingShown(terminal),
+    ...(flags.adapter !== undefined && { adapter: flags.adapter }),
+    ...(flags.precision !== undefined && { precision: flags.precision as 'auto' }),
   });
   try {
-    const conversation = new Conversation(language, { maxNewTokens: DEFAULT_TOKENS, ...(flags.sampling && language.sampling), ...writing }, terminal, flags.system);
+    const conversation = new Conversation(
+      language,
+      { maxNewTokens: DEFAULT_TOKENS, ...(flags.sampling && language.sampling), ...writing },
+      terminal,
+      flags.system,
+    );
     await conversation.run();
   } finally {
     language.dispose();
@@ -66,7 +104,12 @@ class Conversation {
   /** Ends the conversation. */
   #isOver = false;
 
-  constructor(readonly language: LanguageModel, readonly options: NonNullable<Parameters<typeof generateTexts>[3]>, readonly terminal: Terminal, public system: string | undefined) {
+  constructor(
+    readonly language: LanguageModel,
+    readonly options: NonNullable<Parameters<typeof generateTexts>[3]>,
+    readonly terminal: Terminal,
+    public system: string | undefined,
+  ) {
     this.#template = language.chatTemplate();
     this.#seed = options.seed ?? 0;
   }
@@ -112,9 +155,17 @@ class Conversation {
       case '/system':
         this.system = rest.join(' ').trim() || undefined;
         this.#messages = [];
-        return this.terminal.err(this.system === undefined ? '(no system turn; the conversation starts afresh)' : '(the conversation starts afresh)');
+        return this.terminal.err(
+          this.system === undefined
+            ? '(no system turn; the conversation starts afresh)'
+            : '(the conversation starts afresh)',
+        );
       case '/history':
-        return this.terminal.err(this.#turns().map(({ role, content }) => `${role}: ${content}`).join('\n') || '(nothing was said)');
+        return this.terminal.err(
+          this.#turns()
+            .map(({ role, content }) => `${role}: ${content}`)
+            .join('\n') || '(nothing was said)',
+        );
       case '/undo':
         this.#messages = this.#messages.slice(0, this.#lastQuestion());
         return this.terminal.err('(the last question is taken back)');
@@ -124,7 +175,9 @@ class Conversation {
         this.#seed += 1;
         return this.#answer();
       default:
-        return this.terminal.err(`(there is no command ${name}. ${didYouMean(name!, Object.keys(COMMANDS))} /help lists them.)`);
+        return this.terminal.err(
+          `(there is no command ${name}. ${didYouMean(name!, Object.keys(COMMANDS))} /help lists them.)`,
+        );
     }
   }
 
@@ -134,9 +187,14 @@ class Conversation {
     let text = '';
     this.#answering = new AbortController();
     try {
-      const prompt = tokenizer.ids(this.#template.render(this.#turns(), { addGenerationPrompt: true }));
+      const prompt = tokenizer.ids(
+        this.#template.render(this.#turns(), { addGenerationPrompt: true }),
+      );
       await generateTexts(model, tokenizer, [prompt], {
-        ...ends, ...this.options, seed: this.#seed, signal: this.#answering.signal,
+        ...ends,
+        ...this.options,
+        seed: this.#seed,
+        signal: this.#answering.signal,
         onText: (piece) => {
           text += piece.text;
           this.terminal.write(piece.text);
@@ -158,11 +216,17 @@ class Conversation {
   }
 
   #turns(): ChatMessage[] {
-    return [...(this.system === undefined ? [] : [{ role: 'system', content: this.system }]), ...this.#messages];
+    return [
+      ...(this.system === undefined ? [] : [{ role: 'system', content: this.system }]),
+      ...this.#messages,
+    ];
   }
 
   /** Index of the last question, 0 when nothing was asked. */
   #lastQuestion(): number {
-    return Math.max(0, this.#messages.findLastIndex(({ role }) => role === 'user'));
+    return Math.max(
+      0,
+      this.#messages.findLastIndex(({ role }) => role === 'user'),
+    );
   }
 }

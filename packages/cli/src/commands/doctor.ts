@@ -18,28 +18,57 @@ export function addDoctor(program: Command, terminal: Terminal): void {
   program
     .command('doctor')
     .summary('print which engines work here, and what to do about those that do not')
-    .description('Starts each engine once and prints its version and device, or why it does not run and what to type.')
+    .description(
+      'Starts each engine once and prints its version and device, or why it does not run and what to type.',
+    )
     .option('--json', 'print one JSON object')
     .action(async ({ json = false }: { json?: boolean }) => terminal.out(await examine(json)));
 }
 
 async function examine(json: boolean): Promise<string> {
-  const machine = { node: process.versions.node, platform: `${process.platform}-${process.arch}`, gpus: probeGpus().gpus };
+  const machine = {
+    node: process.versions.node,
+    platform: `${process.platform}-${process.arch}`,
+    gpus: probeGpus().gpus,
+  };
   const engines: EngineReport[] = [];
   for (const name of [...ENGINE_NAMES].sort()) engines.push(await examineEngine(name));
   const auto = await chooseEngine();
-  const choice = { engine: auto.engine.name, reason: auto.reason, ...(auto.warning && { warning: auto.warning.message }) };
+  const choice = {
+    engine: auto.engine.name,
+    reason: auto.reason,
+    ...(auto.warning && { warning: auto.warning.message }),
+  };
   auto.engine.dispose();
   const { found, problems } = findInstallations();
   const tensorflow = { folder: cacheFolder(), found, problems };
   if (json) return JSON.stringify({ ...machine, engines, auto: choice, tensorflow });
   return [
     `Node ${machine.node} on ${machine.platform}`,
-    machine.gpus.length > 0 ? machine.gpus.map((gpu, n) => `GPU ${n}: ${gpu.name}, ${Number.isFinite(gpu.totalBytes) ? `${bytes(gpu.freeBytes)} of ${bytes(gpu.totalBytes)} free, ` : ''}driver ${gpu.driver}, compute capability ${gpu.computeCapability}`).join('\n') : 'no NVIDIA GPU (nvidia-smi lists none)',
+    machine.gpus.length > 0
+      ? machine.gpus
+          .map(
+            (gpu, n) =>
+              `GPU ${n}: ${gpu.name}, ${Number.isFinite(gpu.totalBytes) ? `${bytes(gpu.freeBytes)} of ${bytes(gpu.totalBytes)} free, ` : ''}driver ${gpu.driver}, compute capability ${gpu.computeCapability}`,
+          )
+          .join('\n')
+      : 'no NVIDIA GPU (nvidia-smi lists none)',
     '',
-    ...engines.flatMap(({ engine, description, problem, hint }) => [description ? `✓ ${description}` : `✗ ${problem!.startsWith(`${engine}:`) ? problem : `${engine}: ${problem}`}`, ...(description && problem ? [`    ${problem}`] : []), ...(hint ? [`    ${hint}`] : [])]),
+    ...engines.flatMap(({ engine, description, problem, hint }) => [
+      description
+        ? `✓ ${description}`
+        : `✗ ${problem!.startsWith(`${engine}:`) ? problem : `${engine}: ${problem}`}`,
+      ...(description && problem ? [`    ${problem}`] : []),
+      ...(hint ? [`    ${hint}`] : []),
+    ]),
     '',
-    ...[...found.map(({ source, scripts, tfjsNodeVersion }) => `tfjs-node ${tfjsNodeVersion} (${source}) in ${scripts}`), ...problems],
+    ...[
+      ...found.map(
+        ({ source, scripts, tfjsNodeVersion }) =>
+          `tfjs-node ${tfjsNodeVersion} (${source}) in ${scripts}`,
+      ),
+      ...problems,
+    ],
     `auto takes ${choice.engine}: ${choice.reason}`,
   ].join('\n');
 }
@@ -47,7 +76,9 @@ async function examine(json: boolean): Promise<string> {
 async function examineEngine(name: EngineName): Promise<EngineReport> {
   try {
     const { engine } = await chooseEngine({ name });
-    const { description, device } = engine as typeof engine & { readonly device?: { readonly gpuProblem?: PeftError } };
+    const { description, device } = engine as typeof engine & {
+      readonly device?: { readonly gpuProblem?: PeftError };
+    };
     engine.dispose();
     return { engine: name, description, ...(device?.gpuProblem && reasonOf(device.gpuProblem)) };
   } catch (error) {

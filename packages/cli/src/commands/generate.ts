@@ -4,17 +4,38 @@ import { readTable } from '@peft/data';
 import { check, PeftError } from '@peft/errors';
 import { generateTexts, type GeneratedText } from '@peft/generation';
 import { writeFileAtomic } from '@peft/hub';
-import { ENGINE_NAMES, loadLanguageModel, type EngineName, type LanguageModel } from '@peft/predictor';
+import {
+  ENGINE_NAMES,
+  loadLanguageModel,
+  type EngineName,
+  type LanguageModel,
+} from '@peft/predictor';
 import type { Command } from 'commander';
 import { count } from '../terminal/format.js';
 import { loadPlugins, methodModules } from '../method-set.js';
 import type { Terminal } from '../terminal/terminal.js';
 import { loadingShown } from '../terminal/loading-shown.js';
-import { addWritingFlags, unescaped, writingOptions, type WritingFlags } from '../options/writing-flags.js';
+import {
+  addWritingFlags,
+  unescaped,
+  writingOptions,
+  type WritingFlags,
+} from '../options/writing-flags.js';
 
 interface GenerateFlags extends WritingFlags {
-  readonly adapter?: string; readonly prompt?: readonly string[]; readonly file?: string; readonly column?: string; readonly chat?: boolean; readonly system?: string; readonly sampling?: boolean; readonly stream?: boolean;
-  readonly output?: string; readonly engine: string; readonly precision?: string; readonly plugin: readonly string[]; readonly json?: boolean;
+  readonly adapter?: string;
+  readonly prompt?: readonly string[];
+  readonly file?: string;
+  readonly column?: string;
+  readonly chat?: boolean;
+  readonly system?: string;
+  readonly sampling?: boolean;
+  readonly stream?: boolean;
+  readonly output?: string;
+  readonly engine: string;
+  readonly precision?: string;
+  readonly plugin: readonly string[];
+  readonly json?: boolean;
 }
 
 export function addGenerate(program: Command, terminal: Terminal): void {
@@ -23,13 +44,16 @@ export function addGenerate(program: Command, terminal: Terminal): void {
     .summary('let a language model write on after prompts')
     .description('Writes on after prompts (or, with an encoder-decoder, what it makes of them).')
     .argument('<model>', 'a folder or hub id of a checkpoint, or a folder that fit saved')
-    .option('-a, --adapter <folder>', 'an adapter for it, in PEFT\'s layout')
+    .option('-a, --adapter <folder>', "an adapter for it, in PEFT's layout")
     .option('-p, --prompt <text...>', 'prompts; \\n is a line end')
-    .option('-f, --file <file>', 'prompts from a file: .txt (paragraphs, or lines), or the column "prompt" of a table; - is standard input as one prompt')
+    .option(
+      '-f, --file <file>',
+      'prompts from a file: .txt (paragraphs, or lines), or the column "prompt" of a table; - is standard input as one prompt',
+    )
     .option('--column <name>', 'the column of --file that holds the prompts')
-    .option('--chat', 'ask each prompt as a user\'s turn, by the checkpoint\'s chat template')
-    .option('--system <text>', 'with --chat: the system\'s turn before it')
-    .option('--sampling', 'draw tokens as the checkpoint\'s makers would (generation_config.json)');
+    .option('--chat', "ask each prompt as a user's turn, by the checkpoint's chat template")
+    .option('--system <text>', "with --chat: the system's turn before it")
+    .option('--sampling', "draw tokens as the checkpoint's makers would (generation_config.json)");
   addWritingFlags(command)
     .option('--stream', 'print the text as it is written (one prompt at a time)')
     .option('-o, --output <file>', 'write JSON Lines here instead of printing')
@@ -37,21 +61,45 @@ export function addGenerate(program: Command, terminal: Terminal): void {
     .option('--precision <name>', 'auto, bf16 or 32')
     .option('--plugin <module...>', 'modules that export further methods', [])
     .option('--json', 'print JSON Lines: prompt, text, tokens, finishReason')
-    .addHelpText('after', '\nExamples:\n  peft generate ./llama --prompt "The capital of France is" --max-new-tokens 20\n  peft generate ./llama --adapter ./out/adapter --file prompts.jsonl --temperature 0.7 --top-p 0.9 --seed 1 --json\n  peft generate google/flan-t5-small --prompt "Translate to German: Good morning." --beams 4')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  peft generate ./llama --prompt "The capital of France is" --max-new-tokens 20\n  peft generate ./llama --adapter ./out/adapter --file prompts.jsonl --temperature 0.7 --top-p 0.9 --seed 1 --json\n  peft generate google/flan-t5-small --prompt "Translate to German: Good morning." --beams 4',
+    )
     .action(async (model: string, flags: GenerateFlags) => generateCommand(model, flags, terminal));
 }
 
-async function generateCommand(reference: string, flags: GenerateFlags, terminal: Terminal): Promise<void> {
-  check.oneOf('generate', '--engine', flags.engine, ['auto', ...ENGINE_NAMES] as ('auto' | EngineName)[]);
-  if (flags.precision !== undefined) check.oneOf('generate', '--precision', flags.precision, ['auto', 'bf16', '32']);
-  if ((flags.prompt === undefined) === (flags.file === undefined)) throw new PeftError('PEFT_OPTION_MISSING', 'generate: give either --prompt or --file.', { hint: 'peft generate MODEL --prompt "Once upon a time"' });
-  if (flags.system !== undefined && !flags.chat) throw new PeftError('PEFT_OPTION_INVALID', 'generate: --system needs --chat.');
-  if (flags.stream && (flags.json || flags.output !== undefined)) throw new PeftError('PEFT_OPTION_INVALID', 'generate: --stream prints text, which does not go with --json or --output.');
+async function generateCommand(
+  reference: string,
+  flags: GenerateFlags,
+  terminal: Terminal,
+): Promise<void> {
+  check.oneOf('generate', '--engine', flags.engine, ['auto', ...ENGINE_NAMES] as (
+    'auto' | EngineName
+  )[]);
+  if (flags.precision !== undefined)
+    check.oneOf('generate', '--precision', flags.precision, ['auto', 'bf16', '32']);
+  if ((flags.prompt === undefined) === (flags.file === undefined))
+    throw new PeftError('PEFT_OPTION_MISSING', 'generate: give either --prompt or --file.', {
+      hint: 'peft generate MODEL --prompt "Once upon a time"',
+    });
+  if (flags.system !== undefined && !flags.chat)
+    throw new PeftError('PEFT_OPTION_INVALID', 'generate: --system needs --chat.');
+  if (flags.stream && (flags.json || flags.output !== undefined))
+    throw new PeftError(
+      'PEFT_OPTION_INVALID',
+      'generate: --stream prints text, which does not go with --json or --output.',
+    );
   const writing = writingOptions('generate', flags);
-  const prompts = flags.prompt ? flags.prompt.map(unescaped) : await promptsOf(flags.file!, flags.column);
+  const prompts = flags.prompt
+    ? flags.prompt.map(unescaped)
+    : await promptsOf(flags.file!, flags.column);
   const language = await loadLanguageModel(reference, {
-    engine: flags.engine as 'auto', signal: terminal.signal, modules: methodModules(await loadPlugins(flags.plugin)), onEvent: loadingShown(terminal),
-    ...(flags.adapter !== undefined && { adapter: flags.adapter }), ...(flags.precision !== undefined && { precision: flags.precision as 'auto' }),
+    engine: flags.engine as 'auto',
+    signal: terminal.signal,
+    modules: methodModules(await loadPlugins(flags.plugin)),
+    onEvent: loadingShown(terminal),
+    ...(flags.adapter !== undefined && { adapter: flags.adapter }),
+    ...(flags.precision !== undefined && { precision: flags.precision as 'auto' }),
   });
   try {
     const options = { ...(flags.sampling && language.sampling), ...writing };
@@ -64,16 +112,38 @@ async function generateCommand(reference: string, flags: GenerateFlags, terminal
 
 type Options = Parameters<typeof generateTexts>[3];
 
-async function stream(prompts: readonly string[], language: LanguageModel, options: Options, flags: GenerateFlags, terminal: Terminal): Promise<void> {
+async function stream(
+  prompts: readonly string[],
+  language: LanguageModel,
+  options: Options,
+  flags: GenerateFlags,
+  terminal: Terminal,
+): Promise<void> {
   for (const prompt of prompts) {
     if (prompts.length > 1) terminal.out(`--- ${prompt.replaceAll('\n', '\\n')}`);
-    await generateTexts(language.model, language.tokenizer, [promptOf(prompt, language, flags)], { ...language.ends, ...options, signal: terminal.signal, onText: ({ text }) => terminal.write(text) });
+    await generateTexts(language.model, language.tokenizer, [promptOf(prompt, language, flags)], {
+      ...language.ends,
+      ...options,
+      signal: terminal.signal,
+      onText: ({ text }) => terminal.write(text),
+    });
     terminal.write('\n');
   }
 }
 
-async function print(prompts: readonly string[], language: LanguageModel, options: Options, flags: GenerateFlags, terminal: Terminal): Promise<void> {
-  const made = await generateTexts(language.model, language.tokenizer, prompts.map((prompt) => promptOf(prompt, language, flags)), { ...language.ends, ...options, signal: terminal.signal });
+async function print(
+  prompts: readonly string[],
+  language: LanguageModel,
+  options: Options,
+  flags: GenerateFlags,
+  terminal: Terminal,
+): Promise<void> {
+  const made = await generateTexts(
+    language.model,
+    language.tokenizer,
+    prompts.map((prompt) => promptOf(prompt, language, flags)),
+    { ...language.ends, ...options, signal: terminal.signal },
+  );
   const lines = made.map((result, i) => JSON.stringify(rowOf(prompts[i]!, result)));
   if (flags.output !== undefined) {
     await writeFileAtomic(flags.output, `${lines.join('\n')}\n`);
@@ -81,16 +151,40 @@ async function print(prompts: readonly string[], language: LanguageModel, option
     return;
   }
   made.forEach(({ text }, i) => {
-    if (!flags.json && prompts.length > 1) terminal.out(`--- ${prompts[i]!.replaceAll('\n', '\\n')}`);
+    if (!flags.json && prompts.length > 1)
+      terminal.out(`--- ${prompts[i]!.replaceAll('\n', '\\n')}`);
     terminal.out(flags.json ? lines[i]! : text);
   });
 }
 
-const rowOf = (prompt: string, { text, ids, finishReason, score }: GeneratedText): Record<string, unknown> => ({ prompt, text, tokens: ids.length, finishReason, ...(score !== undefined && { score }) });
+const rowOf = (
+  prompt: string,
+  { text, ids, finishReason, score }: GeneratedText,
+): Record<string, unknown> => ({
+  prompt,
+  text,
+  tokens: ids.length,
+  finishReason,
+  ...(score !== undefined && { score }),
+});
 
-function promptOf(text: string, language: LanguageModel, { chat, system }: GenerateFlags): string | readonly number[] {
+function promptOf(
+  text: string,
+  language: LanguageModel,
+  { chat, system }: GenerateFlags,
+): string | readonly number[] {
   if (!chat) return text;
-  return language.tokenizer.ids(language.chatTemplate().render([...(system === undefined ? [] : [{ role: 'system', content: system }]), { role: 'user', content: text }], { addGenerationPrompt: true }));
+  return language.tokenizer.ids(
+    language
+      .chatTemplate()
+      .render(
+        [
+          ...(system === undefined ? [] : [{ role: 'system', content: system }]),
+          { role: 'user', content: text },
+        ],
+        { addGenerationPrompt: true },
+      ),
+  );
 }
 
 /** @throws PEFT_COLUMN_MISSING, PEFT_OPTION_INVALID and what reading throws */
@@ -99,7 +193,11 @@ async function promptsOf(path: string, column: string | undefined): Promise<stri
   const table = await readTable(path);
   const chosen = column ?? ['prompt', 'text', 'source'].find((name) => table.has(name)) ?? 'prompt';
   return table.column(chosen).map((cell, row) => {
-    if (cell === null) throw new PeftError('PEFT_OPTION_INVALID', `generate: row ${row} of ${path} has no prompt in the column ${JSON.stringify(chosen)}.`);
+    if (cell === null)
+      throw new PeftError(
+        'PEFT_OPTION_INVALID',
+        `generate: row ${row} of ${path} has no prompt in the column ${JSON.stringify(chosen)}.`,
+      );
     return String(cell);
   });
 }

@@ -1,6 +1,15 @@
 /** `peft inspect`: what a model is made of, and what a method would train on it. Needs no weights. */
 import type { Command } from 'commander';
-import { adapterCounts, architectureFor, attachAdapter, describeModel, parameterCount, type HeadOptions, type ModelDescription, type Site } from '@peft/core';
+import {
+  adapterCounts,
+  architectureFor,
+  attachAdapter,
+  describeModel,
+  parameterCount,
+  type HeadOptions,
+  type ModelDescription,
+  type Site,
+} from '@peft/core';
 import { check } from '@peft/errors';
 import { readModelConfig, resolveModel } from '@peft/hub';
 import { architectures } from '@peft/models';
@@ -10,42 +19,122 @@ import { bytes, count, table } from '../terminal/format.js';
 import { loadPlugins, methodNamed } from '../method-set.js';
 import type { Terminal } from '../terminal/terminal.js';
 
-interface InspectOptions { readonly method: readonly string[]; readonly option: readonly string[]; readonly head: string; readonly outputs: string; readonly sites?: boolean | string; readonly parameters?: boolean; readonly plugin: readonly string[]; readonly json?: boolean }
+interface InspectOptions {
+  readonly method: readonly string[];
+  readonly option: readonly string[];
+  readonly head: string;
+  readonly outputs: string;
+  readonly sites?: boolean | string;
+  readonly parameters?: boolean;
+  readonly plugin: readonly string[];
+  readonly json?: boolean;
+}
 
-const HEADS = ['pooled-linear', 'none', 'sequence-classification', 'token-classification', 'masked-lm', 'causal-lm', 'seq2seq-lm'] as const;
+const HEADS = [
+  'pooled-linear',
+  'none',
+  'sequence-classification',
+  'token-classification',
+  'masked-lm',
+  'causal-lm',
+  'seq2seq-lm',
+] as const;
 
 export function addInspect(program: Command, terminal: Terminal): void {
   program
     .command('inspect')
     .summary('print sites and parameter counts of a model, and what a method trains')
-    .description('Prints what a model is made of and what methods would train on it. A config.json is enough: no weights are read.')
+    .description(
+      'Prints what a model is made of and what methods would train on it. A config.json is enough: no weights are read.',
+    )
     .argument('<model>', 'a folder, a config.json, or a hub id such as microsoft/mdeberta-v3-base')
     .option('-m, --method <name...>', 'methods to count: ia3_bias, lora, …', [])
-    .option('-o, --option <key=value...>', 'options of the method: rank=16 targets=\'["query","value"]\'', [])
+    .option(
+      '-o, --option <key=value...>',
+      'options of the method: rank=16 targets=\'["query","value"]\'',
+      [],
+    )
     .option('--head <kind>', `what sits on the backbone: ${HEADS.join(', ')}`, 'pooled-linear')
     .option('--outputs <number>', 'classes of the head', '2')
-    .option('--sites [filter]', 'list the sites, all or those whose path, kind or role contains the filter')
+    .option(
+      '--sites [filter]',
+      'list the sites, all or those whose path, kind or role contains the filter',
+    )
     .option('--parameters', 'list the parameters with their shapes')
     .option('--plugin <module...>', 'modules that export further methods', [])
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExamples:\n  peft inspect microsoft/mdeberta-v3-base --method ia3_bias lora\n  peft inspect ./model --sites attention.query\n  peft inspect ./model --method lora --option rank=16 targets=all-linear')
-    .action(async (model: string, options: InspectOptions) => terminal.out(await inspect(model, options, terminal)));
+    .addHelpText(
+      'after',
+      '\nExamples:\n  peft inspect microsoft/mdeberta-v3-base --method ia3_bias lora\n  peft inspect ./model --sites attention.query\n  peft inspect ./model --method lora --option rank=16 targets=all-linear',
+    )
+    .action(async (model: string, options: InspectOptions) =>
+      terminal.out(await inspect(model, options, terminal)),
+    );
 }
 
-async function inspect(model: string, options: InspectOptions, terminal: Terminal): Promise<string> {
+async function inspect(
+  model: string,
+  options: InspectOptions,
+  terminal: Terminal,
+): Promise<string> {
   const json = readModelConfig(await configOf(model, terminal));
   const architecture = architectureFor(json['model_type'], architectures);
   const description = describeModel(architecture, architecture.parseConfig(json), headOf(options));
   const plugins = await loadPlugins(options.plugin);
-  const methodOptions = Object.fromEntries(options.option.map((word) => [word.slice(0, word.indexOf('=')), parseScalar(word.slice(word.indexOf('=') + 1))]));
+  const methodOptions = Object.fromEntries(
+    options.option.map((word) => [
+      word.slice(0, word.indexOf('=')),
+      parseScalar(word.slice(word.indexOf('=') + 1)),
+    ]),
+  );
   const methods = options.method.map((name) => {
-    const adapter = attachAdapter('inspect', methodNamed(name, methodOptions, plugins), description, undefined);
+    const adapter = attachAdapter(
+      'inspect',
+      methodNamed(name, methodOptions, plugins),
+      description,
+      undefined,
+    );
     const { trainable, total } = adapterCounts(description, [adapter]);
-    return { method: name, trainable, total, percent: (100 * trainable) / total, wrappedSites: adapter.wrappedSites.length, sizeMegabytes: Number(((total * 4) / 1e6).toFixed(3)) };
+    return {
+      method: name,
+      trainable,
+      total,
+      percent: (100 * trainable) / total,
+      wrappedSites: adapter.wrappedSites.length,
+      sizeMegabytes: Number(((total * 4) / 1e6).toFixed(3)),
+    };
   });
-  const sites = options.sites === undefined ? undefined : description.sites.filter((site) => matches(site, options.sites!));
-  if (options.json) return JSON.stringify({ modelType: description.modelType, head: description.head, layers: description.layers, hiddenSize: description.hiddenSize, vocabularySize: description.vocabularySize, parameters: parameterCount(description), methods, ...(sites && { sites }), ...(options.parameters && { parameterList: description.parameters.map(({ name, shape }) => ({ name, shape })) }) });
-  return [overview(description), ...(methods.length ? [methodLines(methods)] : []), ...(sites ? [siteTable(sites)] : []), ...(options.parameters ? [table([['parameter', 'shape'], ...description.parameters.map(({ name, shape }) => [name, `[${shape.join(', ')}]`])])] : [])].join('\n\n');
+  const sites =
+    options.sites === undefined
+      ? undefined
+      : description.sites.filter((site) => matches(site, options.sites!));
+  if (options.json)
+    return JSON.stringify({
+      modelType: description.modelType,
+      head: description.head,
+      layers: description.layers,
+      hiddenSize: description.hiddenSize,
+      vocabularySize: description.vocabularySize,
+      parameters: parameterCount(description),
+      methods,
+      ...(sites && { sites }),
+      ...(options.parameters && {
+        parameterList: description.parameters.map(({ name, shape }) => ({ name, shape })),
+      }),
+    });
+  return [
+    overview(description),
+    ...(methods.length ? [methodLines(methods)] : []),
+    ...(sites ? [siteTable(sites)] : []),
+    ...(options.parameters
+      ? [
+          table([
+            ['parameter', 'shape'],
+            ...description.parameters.map(({ name, shape }) => [name, `[${shape.join(', ')}]`]),
+          ]),
+        ]
+      : []),
+  ].join('\n\n');
 }
 
 /** The file to read: a local path as it is, else the hub's config.json. */
@@ -58,12 +147,21 @@ function headOf({ head, outputs }: InspectOptions): HeadOptions {
   check.oneOf('inspect', '--head', head, HEADS);
   const number = Number(outputs);
   check.positiveInteger('inspect', '--outputs', number);
-  return head === 'pooled-linear' || head === 'sequence-classification' || head === 'token-classification' ? { kind: head, outputs: number } : { kind: head };
+  return head === 'pooled-linear' ||
+    head === 'sequence-classification' ||
+    head === 'token-classification'
+    ? { kind: head, outputs: number }
+    : { kind: head };
 }
 
 function overview(description: ModelDescription): string {
   const total = parameterCount(description);
-  const stacks = [description.layers.encoder && `${description.layers.encoder} encoder`, description.layers.decoder && `${description.layers.decoder} decoder`].filter(Boolean).join(' and ');
+  const stacks = [
+    description.layers.encoder && `${description.layers.encoder} encoder`,
+    description.layers.decoder && `${description.layers.decoder} decoder`,
+  ]
+    .filter(Boolean)
+    .join(' and ');
   const kinds = new Map<string, number>();
   for (const { kind } of description.sites) kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
   return [
@@ -73,24 +171,49 @@ function overview(description: ModelDescription): string {
   ].join('\n');
 }
 
-function methodLines(methods: readonly { method: string; trainable: number; total: number; percent: number; wrappedSites: number; sizeMegabytes: number }[]): string {
-  return methods.map(({ method, trainable, total, percent, wrappedSites, sizeMegabytes }) => `${method}: ${count(trainable)} trainable of ${count(total)} parameters (${percent.toPrecision(3)} %), ${wrappedSites} sites wrapped, ${sizeMegabytes.toLocaleString('en-US', { minimumFractionDigits: 3 })} MB in float32`).join('\n');
+function methodLines(
+  methods: readonly {
+    method: string;
+    trainable: number;
+    total: number;
+    percent: number;
+    wrappedSites: number;
+    sizeMegabytes: number;
+  }[],
+): string {
+  return methods
+    .map(
+      ({ method, trainable, total, percent, wrappedSites, sizeMegabytes }) =>
+        `${method}: ${count(trainable)} trainable of ${count(total)} parameters (${percent.toPrecision(3)} %), ${wrappedSites} sites wrapped, ${sizeMegabytes.toLocaleString('en-US', { minimumFractionDigits: 3 })} MB in float32`,
+    )
+    .join('\n');
 }
 
 function siteTable(sites: readonly Site[]): string {
   if (sites.length === 0) return 'no site matches';
   const size = (site: Site): string => {
     switch (site.kind) {
-      case 'linear': return `${site.inFeatures} → ${site.outFeatures}`;
-      case 'embedding': return `${site.rows} × ${site.size}`;
-      case 'attention': return `${site.heads} heads of ${site.headSize}${site.keyValueHeads === site.heads ? '' : `, ${site.keyValueHeads} for keys`}`;
-      case 'parameter': return `[${site.shape.join(', ')}]`;
-      default: return String(site.size);
+      case 'linear':
+        return `${site.inFeatures} → ${site.outFeatures}`;
+      case 'embedding':
+        return `${site.rows} × ${site.size}`;
+      case 'attention':
+        return `${site.heads} heads of ${site.headSize}${site.keyValueHeads === site.heads ? '' : `, ${site.keyValueHeads} for keys`}`;
+      case 'parameter':
+        return `[${site.shape.join(', ')}]`;
+      default:
+        return String(site.size);
     }
   };
-  return table([['kind', 'role', 'path', 'size'], ...sites.map((site) => [site.kind, site.role, site.path, size(site)])]);
+  return table([
+    ['kind', 'role', 'path', 'size'],
+    ...sites.map((site) => [site.kind, site.role, site.path, size(site)]),
+  ]);
 }
 
 function matches(site: Site, filter: boolean | string): boolean {
-  return filter === true || [site.path, site.kind, site.role].some((text) => text.includes(String(filter)));
+  return (
+    filter === true ||
+    [site.path, site.kind, site.role].some((text) => text.includes(String(filter)))
+  );
 }

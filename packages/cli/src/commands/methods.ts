@@ -8,12 +8,29 @@ export function addMethods(program: Command, terminal: Terminal): void {
   program
     .command('methods')
     .summary('list the methods that a model can be fine-tuned with')
-    .description('Lists the names that --method takes: what each is made of, whose files it is written in, and its paper. Their options are in the READMEs of their packages; a misspelt one is answered with those there are.')
+    .description(
+      'Lists the names that --method takes: what each is made of, whose files it is written in, and its paper. Their options are in the READMEs of their packages; a misspelt one is answered with those there are.',
+    )
     .option('--plugin <module...>', 'modules that export further methods')
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExamples:\n  peft methods\n  peft inspect bert-base-uncased --method reft --option rank=4   # what it would train')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  peft methods\n  peft inspect bert-base-uncased --method reft --option rank=4   # what it would train',
+    )
     .action(async ({ plugin = [], json = false }: { plugin?: string[]; json?: boolean }) => {
       const methods = listMethods(await loadPlugins(plugin));
-      terminal.out(json ? JSON.stringify({ methods }) : table([['method', 'made of', 'files', 'paper'], ...methods.map(({ name, parts, files, paper }) => [name, parts.join(' + '), files, paper?.title ?? ''])]));
+      terminal.out(
+        json
+          ? JSON.stringify({ methods })
+          : table([
+              ['method', 'made of', 'files', 'paper'],
+              ...methods.map(({ name, parts, files, paper }) => [
+                name,
+                parts.join(' + '),
+                files,
+                paper?.title ?? '',
+              ]),
+            ]),
+      );
     });
 }

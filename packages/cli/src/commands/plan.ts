@@ -5,74 +5,195 @@ import type { Command } from 'commander';
 import { architectureFor, type HeadOptions, type WeightQuantization } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import { openCheckpoint, readModelConfig, resolveModel, WEIGHT_FILES } from '@peft/hub';
-import { chooseSettings, firstBlocks, formatPlan, gigabytes, machineMemory, planMemory, storedDtypeOf, suggestSettings, type MemoryPlan, type PlannedEngine, type PlanRequest, type RunSettings, type Suggestion } from '@peft/memory-plan';
+import {
+  chooseSettings,
+  firstBlocks,
+  formatPlan,
+  gigabytes,
+  machineMemory,
+  planMemory,
+  storedDtypeOf,
+  suggestSettings,
+  type MemoryPlan,
+  type PlannedEngine,
+  type PlanRequest,
+  type RunSettings,
+  type Suggestion,
+} from '@peft/memory-plan';
 import { architectures } from '@peft/models';
-import { assertRunsOnDevice, createOptimizer, OPTIMIZER_NAMES, type OptimizerName } from '@peft/optim';
+import {
+  assertRunsOnDevice,
+  createOptimizer,
+  OPTIMIZER_NAMES,
+  type OptimizerName,
+} from '@peft/optim';
 import { parseScalar } from '@peft/predictor';
-import { findInstallations, gpuMemory, hasFastBfloat16, probeGpus, visibleGpuMemory, visibleGpus } from '@peft/tensorflow';
+import {
+  findInstallations,
+  gpuMemory,
+  hasFastBfloat16,
+  probeGpus,
+  visibleGpuMemory,
+  visibleGpus,
+} from '@peft/tensorflow';
 import { table } from '../terminal/format.js';
 import { loadPlugins, methodNamed } from '../method-set.js';
 import { byteCount } from '../terminal/byte-count.js';
 import type { Terminal } from '../terminal/terminal.js';
 
 interface PlanFlags {
-  readonly method: string; readonly option: readonly string[]; readonly plugin: readonly string[]; readonly head: string; readonly outputs: string;
-  readonly batch: string; readonly length: string; readonly decoderLength?: string; readonly checkpointing?: boolean | string; readonly optimizer: string; readonly resident?: string; readonly stateDevice: string;
-  readonly base?: string; readonly blockSize?: string; readonly doubleQuantization: boolean; readonly dtype?: string; readonly engine: string; readonly precision?: string; readonly gpu?: string; readonly memory?: string; readonly exact?: boolean; readonly json?: boolean;
+  readonly method: string;
+  readonly option: readonly string[];
+  readonly plugin: readonly string[];
+  readonly head: string;
+  readonly outputs: string;
+  readonly batch: string;
+  readonly length: string;
+  readonly decoderLength?: string;
+  readonly checkpointing?: boolean | string;
+  readonly optimizer: string;
+  readonly resident?: string;
+  readonly stateDevice: string;
+  readonly base?: string;
+  readonly blockSize?: string;
+  readonly doubleQuantization: boolean;
+  readonly dtype?: string;
+  readonly engine: string;
+  readonly precision?: string;
+  readonly gpu?: string;
+  readonly memory?: string;
+  readonly exact?: boolean;
+  readonly json?: boolean;
 }
 
-const HEADS = ['pooled-linear', 'none', 'sequence-classification', 'token-classification', 'masked-lm', 'causal-lm', 'seq2seq-lm'] as const;
+const HEADS = [
+  'pooled-linear',
+  'none',
+  'sequence-classification',
+  'token-classification',
+  'masked-lm',
+  'causal-lm',
+  'seq2seq-lm',
+] as const;
 const DTYPES = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
 
 export function addPlan(program: Command, terminal: Terminal): void {
   program
     .command('plan')
     .summary('say how much memory a training run takes, and what makes it fit')
-    .description('Prints weights, adapters, gradients, optimiser state, activations and the peak of a training run, beside what the machine has, and what to switch on to fit. A config.json is enough: no weights are read.')
+    .description(
+      'Prints weights, adapters, gradients, optimiser state, activations and the peak of a training run, beside what the machine has, and what to switch on to fit. A config.json is enough: no weights are read.',
+    )
     .argument('<model>', 'a folder, a config.json, or a hub id such as microsoft/mdeberta-v3-base')
     .option('-m, --method <name>', 'ia3_bias, lora, …', 'ia3_bias')
     .option('-o, --option <key=value...>', 'options of the method: rank=16 targets=all-linear', [])
     .option('-b, --batch <sequences>', 'sequences of a micro-batch', '8')
     .option('-l, --length <tokens>', 'tokens of each sequence', '128')
-    .option('--decoder-length <tokens>', 'tokens of each sequence of the decoder; default: --length')
+    .option(
+      '--decoder-length <tokens>',
+      'tokens of each sequence of the decoder; default: --length',
+    )
     .option('--head <kind>', `what sits on the backbone: ${HEADS.join(', ')}`, 'pooled-linear')
     .option('--outputs <number>', 'classes of the head', '2')
-    .option('--checkpointing [blocks]', 'blocks that keep only their inputs: all, or the first so many')
+    .option(
+      '--checkpointing [blocks]',
+      'blocks that keep only their inputs: all, or the first so many',
+    )
     .option('--optimizer <name>', OPTIMIZER_NAMES.join(', '), 'adamw')
-    .option('--resident <size>', 'what of the optimiser state stays in memory (64MB); the rest lies in a page file')
-    .option('--state-device <place>', 'where the optimiser state lies: host, or device (the card: --resident stays there, the rest in memory)', 'host')
-    .option('--base <format>', 'quantise the base while loading: nf4, fp4 or int8; or round it: bf16 or f16')
+    .option(
+      '--resident <size>',
+      'what of the optimiser state stays in memory (64MB); the rest lies in a page file',
+    )
+    .option(
+      '--state-device <place>',
+      'where the optimiser state lies: host, or device (the card: --resident stays there, the rest in memory)',
+      'host',
+    )
+    .option(
+      '--base <format>',
+      'quantise the base while loading: nf4, fp4 or int8; or round it: bf16 or f16',
+    )
     .option('--block-size <weights>', 'weights that share a maximum; default 64')
     .option('--no-double-quantization', 'keep the maxima in float32')
-    .option('--dtype <name>', `type of the checkpoint: ${Object.keys(DTYPES).join(', ')}; default: as the weights are, or config.json says`)
+    .option(
+      '--dtype <name>',
+      `type of the checkpoint: ${Object.keys(DTYPES).join(', ')}; default: as the weights are, or config.json says`,
+    )
     .option('--engine <name>', 'native, portable, tensorflow', 'native')
-    .option('--precision <name>', 'of the products on tensorflow: float32, bfloat16; default: what that engine takes here')
-    .option('--gpu <size>', 'the memory of the card that tensorflow computes on (24GB), or none; default: the card that nvidia-smi lists')
-    .option('--memory <size>', 'what the machine has to give (16GB); default: what is free on this one')
+    .option(
+      '--precision <name>',
+      'of the products on tensorflow: float32, bfloat16; default: what that engine takes here',
+    )
+    .option(
+      '--gpu <size>',
+      'the memory of the card that tensorflow computes on (24GB), or none; default: the card that nvidia-smi lists',
+    )
+    .option(
+      '--memory <size>',
+      'what the machine has to give (16GB); default: what is free on this one',
+    )
     .option('--exact', 'suggest only what changes nothing but the time')
     .option('--plugin <module...>', 'modules that export further methods', [])
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExamples:\n  peft plan microsoft/mdeberta-v3-base --method ia3_bias --batch 8 --length 128\n  peft plan ./llama/config.json --head causal-lm --method lora --option rank=16 targets=all-linear --batch 1 --length 512 --base nf4 --optimizer adamw_8bit --memory 8GB\n  peft plan bert-base-uncased --engine tensorflow --gpu 16GB')
-    .action(async (model: string, flags: PlanFlags) => terminal.out(await plan(model, flags, terminal)));
+    .addHelpText(
+      'after',
+      '\nExamples:\n  peft plan microsoft/mdeberta-v3-base --method ia3_bias --batch 8 --length 128\n  peft plan ./llama/config.json --head causal-lm --method lora --option rank=16 targets=all-linear --batch 1 --length 512 --base nf4 --optimizer adamw_8bit --memory 8GB\n  peft plan bert-base-uncased --engine tensorflow --gpu 16GB',
+    )
+    .action(async (model: string, flags: PlanFlags) =>
+      terminal.out(await plan(model, flags, terminal)),
+    );
 }
 
 async function plan(model: string, flags: PlanFlags, terminal: Terminal): Promise<string> {
   const request = await requestOf(model, flags, terminal);
   const made = planMemory(request);
-  const suggestions = made.fits ? [] : suggestSettings(request).filter(({ isExact }) => isExact || !flags.exact);
+  const suggestions = made.fits
+    ? []
+    : suggestSettings(request).filter(({ isExact }) => isExact || !flags.exact);
   const chosen = made.fits ? undefined : settingsThatFit(request, flags.exact ?? false);
-  if (flags.json) return JSON.stringify({ plan: made, suggestions: suggestions.map(toJson), chosen: chosen ? { peakBytes: peakOf(chosen.plan), flags: chosen.applied.map(({ kind }) => flagOf(kind, chosen.settings)) } : null });
+  if (flags.json)
+    return JSON.stringify({
+      plan: made,
+      suggestions: suggestions.map(toJson),
+      chosen: chosen
+        ? {
+            peakBytes: peakOf(chosen.plan),
+            flags: chosen.applied.map(({ kind }) => flagOf(kind, chosen.settings)),
+          }
+        : null,
+    });
   if (made.fits) return formatPlan(made);
   const flagsOf = ({ kind, settings }: Suggestion): string => flagOf(kind, settings);
   return [
     formatPlan(made),
-    ...(suggestions.length ? [table([['what would help', 'flag', 'peak', 'fits'], ...suggestions.map((each) => [each.text, flagsOf(each), gigabytes(each.peakBytes), each.fits ? 'yes' : 'no'])])] : []),
-    chosen ? `It fits (${gigabytes(peakOf(chosen.plan))}) with ${chosen.applied.map(({ kind }) => flagOf(kind, chosen.settings)).join(' ')}` : `Nothing makes it fit: take a smaller model, shorter texts, or a ${made.gpu && !made.gpu.fits ? 'card' : 'machine'} with more memory.`,
+    ...(suggestions.length
+      ? [
+          table([
+            ['what would help', 'flag', 'peak', 'fits'],
+            ...suggestions.map((each) => [
+              each.text,
+              flagsOf(each),
+              gigabytes(each.peakBytes),
+              each.fits ? 'yes' : 'no',
+            ]),
+          ]),
+        ]
+      : []),
+    chosen
+      ? `It fits (${gigabytes(peakOf(chosen.plan))}) with ${chosen.applied.map(({ kind }) => flagOf(kind, chosen.settings)).join(' ')}`
+      : `Nothing makes it fit: take a smaller model, shorter texts, or a ${made.gpu && !made.gpu.fits ? 'card' : 'machine'} with more memory.`,
   ].join('\n\n');
 }
 
-async function requestOf(model: string, flags: PlanFlags, terminal: Terminal): Promise<PlanRequest> {
-  const file = existsSync(model) && statSync(model).isFile() ? model : await resolveModel(model, { files: ['config'], signal: terminal.signal });
+async function requestOf(
+  model: string,
+  flags: PlanFlags,
+  terminal: Terminal,
+): Promise<PlanRequest> {
+  const file =
+    existsSync(model) && statSync(model).isFile()
+      ? model
+      : await resolveModel(model, { files: ['config'], signal: terminal.signal });
   const config = readModelConfig(file);
   check.oneOf('plan', '--engine', flags.engine, ['native', 'portable', 'tensorflow']);
   check.oneOf('plan', '--optimizer', flags.optimizer, OPTIMIZER_NAMES);
@@ -80,18 +201,36 @@ async function requestOf(model: string, flags: PlanFlags, terminal: Terminal): P
   const optimizer = createOptimizer(flags.optimizer as OptimizerName);
   if (flags.stateDevice === 'device') assertRunsOnDevice(optimizer);
   if (flags.dtype !== undefined) check.oneOf('plan', '--dtype', flags.dtype, Object.keys(DTYPES));
-  const dtype = flags.dtype === undefined ? dtypeOfWeights(model) : DTYPES[flags.dtype as keyof typeof DTYPES];
+  const dtype =
+    flags.dtype === undefined ? dtypeOfWeights(model) : DTYPES[flags.dtype as keyof typeof DTYPES];
   const settings: RunSettings = {
-    batch: { sequences: integer('--batch', flags.batch), length: integer('--length', flags.length), ...(flags.decoderLength !== undefined && { decoderLength: integer('--decoder-length', flags.decoderLength) }) },
-    checkpointing: typeof flags.checkpointing === 'string' && flags.checkpointing !== 'all' ? firstBlocks(integer('--checkpointing', flags.checkpointing)) : flags.checkpointing !== undefined,
+    batch: {
+      sequences: integer('--batch', flags.batch),
+      length: integer('--length', flags.length),
+      ...(flags.decoderLength !== undefined && {
+        decoderLength: integer('--decoder-length', flags.decoderLength),
+      }),
+    },
+    checkpointing:
+      typeof flags.checkpointing === 'string' && flags.checkpointing !== 'all'
+        ? firstBlocks(integer('--checkpointing', flags.checkpointing))
+        : flags.checkpointing !== undefined,
     optimizer,
-    ...(flags.resident !== undefined && { residentStateBytes: byteCount('plan', '--resident', flags.resident) }),
+    ...(flags.resident !== undefined && {
+      residentStateBytes: byteCount('plan', '--resident', flags.resident),
+    }),
     ...(flags.base !== undefined && { quantization: quantizationOf(flags.base, flags) }),
   };
   const free = machineMemory();
-  const given = flags.memory === undefined ? undefined : byteCount('plan', '--memory', flags.memory);
+  const given =
+    flags.memory === undefined ? undefined : byteCount('plan', '--memory', flags.memory);
   return {
-    architecture: architectureFor(config['model_type'], architectures), config, head: headOf(flags), method: methodNamed(flags.method, options(flags.option), await loadPlugins(flags.plugin)), engine: flags.engine as PlannedEngine, ...deviceOf(flags),
+    architecture: architectureFor(config['model_type'], architectures),
+    config,
+    head: headOf(flags),
+    method: methodNamed(flags.method, options(flags.option), await loadPlugins(flags.plugin)),
+    engine: flags.engine as PlannedEngine,
+    ...deviceOf(flags),
     ...(dtype && { storedDtype: dtype }),
     optimizerStateOn: flags.stateDevice as 'host' | 'device',
     machine: given === undefined ? free : { totalBytes: given, usableBytes: given },
@@ -100,24 +239,45 @@ async function requestOf(model: string, flags: PlanFlags, terminal: Terminal): P
 }
 
 /** The tensorflow engine's: which precision it takes, and on which card it computes, if any. */
-function deviceOf({ engine, precision, gpu: asked }: PlanFlags): Pick<PlanRequest, 'precision' | 'gpu' | 'compiledKernels'> {
+function deviceOf({
+  engine,
+  precision,
+  gpu: asked,
+}: PlanFlags): Pick<PlanRequest, 'precision' | 'gpu' | 'compiledKernels'> {
   if (engine !== 'tensorflow') {
-    const flag = precision !== undefined ? '--precision' : asked !== undefined ? '--gpu' : undefined;
-    if (flag) throw new PeftError('PEFT_OPTION_INVALID', `plan: ${flag} is for --engine tensorflow, got --engine ${engine}.`, { hint: `leave ${flag} out, or say --engine tensorflow` });
+    const flag =
+      precision !== undefined ? '--precision' : asked !== undefined ? '--gpu' : undefined;
+    if (flag)
+      throw new PeftError(
+        'PEFT_OPTION_INVALID',
+        `plan: ${flag} is for --engine tensorflow, got --engine ${engine}.`,
+        { hint: `leave ${flag} out, or say --engine tensorflow` },
+      );
     return {};
   }
-  if (precision !== undefined) check.oneOf('plan', '--precision', precision, ['float32', 'bfloat16']);
+  if (precision !== undefined)
+    check.oneOf('plan', '--precision', precision, ['float32', 'bfloat16']);
   const [probe, [library]] = [probeGpus(), findInstallations().found];
   const listed = asked === undefined ? visibleGpuMemory(probe, library?.build) : undefined;
-  const size = asked === undefined || asked === 'none' ? undefined : byteCount('plan', '--gpu', asked);
-  const gpu = size === undefined ? listed : gpuMemory({ name: `a card with ${gigabytes(size)}`, totalBytes: size, freeBytes: size });
-  const isFast = size !== undefined || hasFastBfloat16(listed ? { kind: 'gpu', gpu: visibleGpus(probe)[0]! } : { kind: 'cpu' });
-  return { precision: (precision as 'float32' | undefined) ?? (isFast ? 'bfloat16' : 'float32'), ...(gpu ? { gpu } : { compiledKernels: !library || library.kernels !== undefined }) };
+  const size =
+    asked === undefined || asked === 'none' ? undefined : byteCount('plan', '--gpu', asked);
+  const gpu =
+    size === undefined
+      ? listed
+      : gpuMemory({ name: `a card with ${gigabytes(size)}`, totalBytes: size, freeBytes: size });
+  const isFast =
+    size !== undefined ||
+    hasFastBfloat16(listed ? { kind: 'gpu', gpu: visibleGpus(probe)[0]! } : { kind: 'cpu' });
+  return {
+    precision: (precision as 'float32' | undefined) ?? (isFast ? 'bfloat16' : 'float32'),
+    ...(gpu ? { gpu } : { compiledKernels: !library || library.kernels !== undefined }),
+  };
 }
 
 /** Where weights lie beside config.json. */
 function dtypeOfWeights(model: string): 'F32' | 'F16' | 'BF16' | undefined {
-  if (!existsSync(model) || !WEIGHT_FILES.some((file) => existsSync(join(model, file)))) return undefined;
+  if (!existsSync(model) || !WEIGHT_FILES.some((file) => existsSync(join(model, file))))
+    return undefined;
   const store = openCheckpoint(model);
   try {
     return storedDtypeOf(store);
@@ -126,7 +286,10 @@ function dtypeOfWeights(model: string): 'F32' | 'F16' | 'BF16' | undefined {
   }
 }
 
-function settingsThatFit(request: PlanRequest, exact: boolean): ReturnType<typeof chooseSettings> | undefined {
+function settingsThatFit(
+  request: PlanRequest,
+  exact: boolean,
+): ReturnType<typeof chooseSettings> | undefined {
   try {
     return chooseSettings(request, { exact });
   } catch (error) {
@@ -139,35 +302,69 @@ function settingsThatFit(request: PlanRequest, exact: boolean): ReturnType<typeo
 const peakOf = ({ gpu, peakBytes }: MemoryPlan): number => (gpu ?? { peakBytes }).peakBytes;
 
 /** A measure as this command's own flag. */
-function flagOf(kind: Suggestion['kind'], { batch, checkpointing, optimizer, residentStateBytes }: RunSettings): string {
+function flagOf(
+  kind: Suggestion['kind'],
+  { batch, checkpointing, optimizer, residentStateBytes }: RunSettings,
+): string {
   switch (kind) {
-    case 'micro-batch': return `--batch ${batch!.sequences}`;
-    case 'checkpointing': return checkpointing === true ? '--checkpointing' : `--checkpointing ${(checkpointing as ReadonlySet<number>).size}`;
-    case 'paged-optimizer': return `--resident ${residentStateBytes! / 1e6}MB`;
-    case '8-bit-optimizer': return `--optimizer ${optimizer!.name}`;
-    case 'quantization': return '--base nf4';
+    case 'micro-batch':
+      return `--batch ${batch!.sequences}`;
+    case 'checkpointing':
+      return checkpointing === true
+        ? '--checkpointing'
+        : `--checkpointing ${(checkpointing as ReadonlySet<number>).size}`;
+    case 'paged-optimizer':
+      return `--resident ${residentStateBytes! / 1e6}MB`;
+    case '8-bit-optimizer':
+      return `--optimizer ${optimizer!.name}`;
+    case 'quantization':
+      return '--base nf4';
   }
 }
 
-const toJson = ({ kind, text, isExact, peakBytes, fits, settings }: Suggestion) => ({ kind, text, isExact, peakBytes, fits, flag: flagOf(kind, settings) });
+const toJson = ({ kind, text, isExact, peakBytes, fits, settings }: Suggestion) => ({
+  kind,
+  text,
+  isExact,
+  peakBytes,
+  fits,
+  flag: flagOf(kind, settings),
+});
 
-function quantizationOf(format: string, { blockSize, doubleQuantization }: PlanFlags): WeightQuantization {
+function quantizationOf(
+  format: string,
+  { blockSize, doubleQuantization }: PlanFlags,
+): WeightQuantization {
   check.oneOf('plan', '--base', format, ['nf4', 'fp4', 'int8', 'bf16', 'f16']);
-  return { format, ...((format === 'nf4' || format === 'fp4') && { doubleQuantization }), ...(blockSize !== undefined && { blockSize: integer('--block-size', blockSize) }) } as WeightQuantization;
+  return {
+    format,
+    ...((format === 'nf4' || format === 'fp4') && { doubleQuantization }),
+    ...(blockSize !== undefined && { blockSize: integer('--block-size', blockSize) }),
+  } as WeightQuantization;
 }
 
 function headOf({ head, outputs }: PlanFlags): HeadOptions {
   check.oneOf('plan', '--head', head, HEADS);
   const number = integer('--outputs', outputs);
-  return head === 'pooled-linear' || head === 'sequence-classification' || head === 'token-classification' ? { kind: head, outputs: number } : ({ kind: head } as HeadOptions);
+  return head === 'pooled-linear' ||
+    head === 'sequence-classification' ||
+    head === 'token-classification'
+    ? { kind: head, outputs: number }
+    : ({ kind: head } as HeadOptions);
 }
 
 function options(words: readonly string[]): Record<string, unknown> {
-  return Object.fromEntries(words.map((word) => {
-    const at = word.indexOf('=');
-    if (at <= 0) throw new PeftError('PEFT_OPTION_INVALID', `plan: --option: ${JSON.stringify(word)} is not of the form key=value.`);
-    return [word.slice(0, at), parseScalar(word.slice(at + 1))];
-  }));
+  return Object.fromEntries(
+    words.map((word) => {
+      const at = word.indexOf('=');
+      if (at <= 0)
+        throw new PeftError(
+          'PEFT_OPTION_INVALID',
+          `plan: --option: ${JSON.stringify(word)} is not of the form key=value.`,
+        );
+      return [word.slice(0, at), parseScalar(word.slice(at + 1))];
+    }),
+  );
 }
 
 function integer(flag: string, text: string): number {

@@ -10,15 +10,30 @@ import { readingFlags } from '../options/names.js';
 import type { Terminal } from '../terminal/terminal.js';
 import { addWritingFlags, writingOptions, type WritingFlags } from '../options/writing-flags.js';
 
-interface PredictFlags extends WritingFlags { readonly text?: string[]; readonly columns?: string[]; readonly header?: boolean; readonly probabilities?: boolean; readonly embeddings?: boolean; readonly output?: string; readonly engine: string; readonly plugin: readonly string[]; readonly json?: boolean }
+interface PredictFlags extends WritingFlags {
+  readonly text?: string[];
+  readonly columns?: string[];
+  readonly header?: boolean;
+  readonly probabilities?: boolean;
+  readonly embeddings?: boolean;
+  readonly output?: string;
+  readonly engine: string;
+  readonly plugin: readonly string[];
+  readonly json?: boolean;
+}
 
 export function addPredict(program: Command, terminal: Terminal): void {
   const command = program
     .command('predict')
     .summary('use a saved model on new texts')
-    .description('Predicts what the model was trained for (labels, numbers, tags, texts, embeddings) for the rows of a table, or for texts given as they are.')
+    .description(
+      'Predicts what the model was trained for (labels, numbers, tags, texts, embeddings) for the rows of a table, or for texts given as they are.',
+    )
     .argument('<folder>', 'the saved model')
-    .argument('[table]', 'CSV, TSV, JSON Lines, Parquet or text, with the columns of the fit that are read')
+    .argument(
+      '[table]',
+      'CSV, TSV, JSON Lines, Parquet or text, with the columns of the fit that are read',
+    )
     .option('-t, --text <text...>', 'texts instead of a table')
     .option('--columns <names...>', 'names of the columns of a file without a header')
     .option('--header', 'the first line names the columns (default: found from the cells)')
@@ -30,20 +45,49 @@ export function addPredict(program: Command, terminal: Terminal): void {
     .option('--engine <name>', `auto, ${ENGINE_NAMES.join(', ')}`, 'auto')
     .option('--plugin <module...>', 'modules that export further methods', [])
     .option('--json', 'print JSON Lines')
-    .action(async (folder: string, path: string | undefined, flags: PredictFlags, command: Command) => {
-      const text = await predict(folder, path, flags, command, terminal);
-      if (text !== '') terminal.out(text);
-    });
+    .action(
+      async (folder: string, path: string | undefined, flags: PredictFlags, command: Command) => {
+        const text = await predict(folder, path, flags, command, terminal);
+        if (text !== '') terminal.out(text);
+      },
+    );
 }
 
-async function predict(folder: string, path: string | undefined, flags: PredictFlags, command: Command, terminal: Terminal): Promise<string> {
-  check.oneOf('predict', '--engine', flags.engine, ['auto', ...ENGINE_NAMES] as ('auto' | EngineName)[]);
-  if ((path === undefined) === (flags.text === undefined)) throw new PeftError('PEFT_OPTION_MISSING', 'predict: give either a table or --text.', { hint: 'peft predict FOLDER --text "a sentence"' });
-  const predictor = await PeftPredictor.load(folder, { engine: flags.engine as 'auto', signal: terminal.signal, modules: methodModules(await loadPlugins(flags.plugin)) });
+async function predict(
+  folder: string,
+  path: string | undefined,
+  flags: PredictFlags,
+  command: Command,
+  terminal: Terminal,
+): Promise<string> {
+  check.oneOf('predict', '--engine', flags.engine, ['auto', ...ENGINE_NAMES] as (
+    'auto' | EngineName
+  )[]);
+  if ((path === undefined) === (flags.text === undefined))
+    throw new PeftError('PEFT_OPTION_MISSING', 'predict: give either a table or --text.', {
+      hint: 'peft predict FOLDER --text "a sentence"',
+    });
+  const predictor = await PeftPredictor.load(folder, {
+    engine: flags.engine as 'auto',
+    signal: terminal.signal,
+    modules: methodModules(await loadPlugins(flags.plugin)),
+  });
   try {
     const data = flags.text ? predictor.rowsOfTexts(flags.text) : path!;
-    const rows = await predictedRows(predictor, data, flags.embeddings ?? false, flags.probabilities ?? false, { ...readingFlags(flags, command), signal: terminal.signal, writing: writingOptions('predict', flags) });
-    const lines = rows.map((row) => (flags.json || flags.output !== undefined ? JSON.stringify(row) : shown(row)));
+    const rows = await predictedRows(
+      predictor,
+      data,
+      flags.embeddings ?? false,
+      flags.probabilities ?? false,
+      {
+        ...readingFlags(flags, command),
+        signal: terminal.signal,
+        writing: writingOptions('predict', flags),
+      },
+    );
+    const lines = rows.map((row) =>
+      flags.json || flags.output !== undefined ? JSON.stringify(row) : shown(row),
+    );
     if (flags.output === undefined) return lines.join('\n');
     await writeFileAtomic(flags.output, `${lines.join('\n')}\n`);
     return `${count(lines.length)} rows written to ${flags.output}`;
@@ -54,16 +98,47 @@ async function predict(folder: string, path: string | undefined, flags: PredictF
 
 /** A row for people: embeddings are JSON anyway. */
 function shown(row: Record<string, unknown>): string {
-  if ('probabilities' in row) return `${String(row['label'])}\t${Object.entries(row['probabilities'] as Record<string, number>).map(([name, value]) => `${name}=${value.toFixed(4)}`).join(' ')}`;
+  if ('probabilities' in row)
+    return `${String(row['label'])}\t${Object.entries(
+      row['probabilities'] as Record<string, number>,
+    )
+      .map(([name, value]) => `${name}=${value.toFixed(4)}`)
+      .join(' ')}`;
   if ('tags' in row) return (row['tags'] as readonly string[]).join(' ');
   return 'embedding' in row ? JSON.stringify(row) : String(row['label'] ?? row['text']);
 }
 
-async function predictedRows(predictor: PeftPredictor, data: Table | string, embeddings: boolean, probabilities: boolean, { writing, ...reading }: PredictOptions): Promise<Record<string, unknown>[]> {
-  if (embeddings || predictor.task === 'embeddings') return (await predictor.extractEmbedding(data, reading)).map((embedding) => ({ embedding: Array.from(embedding) }));
+async function predictedRows(
+  predictor: PeftPredictor,
+  data: Table | string,
+  embeddings: boolean,
+  probabilities: boolean,
+  { writing, ...reading }: PredictOptions,
+): Promise<Record<string, unknown>[]> {
+  if (embeddings || predictor.task === 'embeddings')
+    return (await predictor.extractEmbedding(data, reading)).map((embedding) => ({
+      embedding: Array.from(embedding),
+    }));
   const rows = probabilities ? await predictor.predictProba(data, reading) : undefined;
-  const predictions = await predictor.predict<unknown>(data, { ...reading, ...(writing && { writing }) });
-  if (rows) return predictions.map((label, row) => ({ label, probabilities: Object.fromEntries((predictor.classLabels ?? []).map((name, c) => [String(name), (rows[row] as ArrayLike<number>)[c]!])) }));
-  const key = predictor.task === 'token-classification' ? 'tags' : predictor.task === 'causal-lm' || predictor.task === 'seq2seq' ? 'text' : 'label';
+  const predictions = await predictor.predict<unknown>(data, {
+    ...reading,
+    ...(writing && { writing }),
+  });
+  if (rows)
+    return predictions.map((label, row) => ({
+      label,
+      probabilities: Object.fromEntries(
+        (predictor.classLabels ?? []).map((name, c) => [
+          String(name),
+          (rows[row] as ArrayLike<number>)[c]!,
+        ]),
+      ),
+    }));
+  const key =
+    predictor.task === 'token-classification'
+      ? 'tags'
+      : predictor.task === 'causal-lm' || predictor.task === 'seq2seq'
+        ? 'text'
+        : 'label';
   return predictions.map((prediction) => ({ [key]: prediction }));
 }

@@ -16,7 +16,18 @@ afterEach(() => {
 
 async function peft(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
   const [out, err]: [string[], string[]] = [[], []];
-  const code = await runCommandLine(argv, { out: (text) => out.push(text), err: (text) => err.push(text), write: (text) => out.push(text), lines: async function* () { /* nothing is typed */ }, onInterrupt: () => () => undefined, isInteractive: false, columns: 80, signal: new AbortController().signal });
+  const code = await runCommandLine(argv, {
+    out: (text) => out.push(text),
+    err: (text) => err.push(text),
+    write: (text) => out.push(text),
+    lines: async function* () {
+      /* nothing is typed */
+    },
+    onInterrupt: () => () => undefined,
+    isInteractive: false,
+    columns: 80,
+    signal: new AbortController().signal,
+  });
   return { code, out: out.join('\n'), err: err.join('\n') };
 }
 
@@ -29,8 +40,13 @@ describe('peft setup', () => {
 
   test('names what it can set up, and files that are not there', async () => {
     expect((await peft('setup', 'tensorflw')).err).toContain('Did you mean "tensorflow"?');
-    expect((await peft('setup', 'tensorflow', '--device', 'tpu')).err).toContain('--device must be one of cpu, cuda');
-    expect((await peft('setup', 'tensorflow', '--device', 'cpu', '--from', join(folder, 'none.whl'))).err).toContain('there is no file');
+    expect((await peft('setup', 'tensorflow', '--device', 'tpu')).err).toContain(
+      '--device must be one of cpu, cuda',
+    );
+    expect(
+      (await peft('setup', 'tensorflow', '--device', 'cpu', '--from', join(folder, 'none.whl')))
+        .err,
+    ).toContain('there is no file');
     expect((await peft('setup', '--help')).out).toContain('peft setup tensorflow --device cuda');
   });
 });
@@ -41,14 +57,25 @@ describe('peft doctor', () => {
     expect(code).toBe(0);
     expect(out).toMatch(/^Node \d+\.\d+\.\d+ on \w+-\w+\n/);
     expect(out).toMatch(/✓ portable \(wasm|✓ portable \(plain/);
-    expect(out).toContain('✗ tensorflow: no TensorFlow library is set up on this machine.\n    run: peft setup tensorflow');
+    expect(out).toContain(
+      '✗ tensorflow: no TensorFlow library is set up on this machine.\n    run: peft setup tensorflow',
+    );
     expect(out).toMatch(/auto takes \w+: /);
   });
 
   test('says the same in JSON', async () => {
-    const report = JSON.parse((await peft('doctor', '--json')).out) as { engines: { engine: string; description?: string; hint?: string }[]; auto: { engine: string; reason: string } };
-    expect(report.engines.map(({ engine }) => engine)).toEqual(['native', 'portable', 'tensorflow']);
-    expect(report.engines.find(({ engine }) => engine === report.auto.engine)?.description).toBeTruthy();
+    const report = JSON.parse((await peft('doctor', '--json')).out) as {
+      engines: { engine: string; description?: string; hint?: string }[];
+      auto: { engine: string; reason: string };
+    };
+    expect(report.engines.map(({ engine }) => engine)).toEqual([
+      'native',
+      'portable',
+      'tensorflow',
+    ]);
+    expect(
+      report.engines.find(({ engine }) => engine === report.auto.engine)?.description,
+    ).toBeTruthy();
     expect(report.engines[2]).toMatchObject({ hint: 'run: peft setup tensorflow' });
   });
 });

@@ -5,29 +5,57 @@ import { check } from '@peft/errors';
 import { cacheFolder, DEFAULT_TENSORFLOW, setupTensorflow } from '@peft/tensorflow';
 import type { Terminal } from '../terminal/terminal.js';
 
-interface SetupFlags { readonly device?: string; readonly tensorflow?: string; readonly from: readonly string[]; readonly tfjsNode?: string; readonly yes?: boolean; readonly json?: boolean }
+interface SetupFlags {
+  readonly device?: string;
+  readonly tensorflow?: string;
+  readonly from: readonly string[];
+  readonly tfjsNode?: string;
+  readonly yes?: boolean;
+  readonly json?: boolean;
+}
 
 export function addSetup(program: Command, terminal: Terminal): void {
   program
     .command('setup')
     .summary('set up what an engine needs: peft setup tensorflow')
-    .description('Sets up what an engine needs beside npm packages. tensorflow: unpacks a TensorFlow library into a cache folder, compiles the addon of @tensorflow/tfjs-node against it, and tests it. A setup that fails leaves the former one in use; run again, it goes on where it stopped.')
+    .description(
+      'Sets up what an engine needs beside npm packages. tensorflow: unpacks a TensorFlow library into a cache folder, compiles the addon of @tensorflow/tfjs-node against it, and tests it. A setup that fails leaves the former one in use; run again, it goes on where it stopped.',
+    )
     .argument('<engine>', 'tensorflow')
     .option('--device <device>', 'cpu or cuda; default: cuda where nvidia-smi lists a card')
     .option('--tensorflow <version>', `TensorFlow's version, default ${DEFAULT_TENSORFLOW}`)
-    .option('--from <source...>', 'wheels, an official libtensorflow archive, the folder of an installed tensorflow package, or addresses of such files; default: pip fetches', [])
-    .option('--tfjs-node <source>', 'a tarball or folder of @tensorflow/tfjs-node; default: an installed one, else npm fetches it')
+    .option(
+      '--from <source...>',
+      'wheels, an official libtensorflow archive, the folder of an installed tensorflow package, or addresses of such files; default: pip fetches',
+      [],
+    )
+    .option(
+      '--tfjs-node <source>',
+      'a tarball or folder of @tensorflow/tfjs-node; default: an installed one, else npm fetches it',
+    )
     .option('-y, --yes', 'download without asking')
     .option('--json', 'print one JSON object at the end')
-    .addHelpText('after', `\nThe cache folder is ${cacheFolder()}; PEFT_TENSORFLOW_HOME names another.\n\nExamples:\n  peft setup tensorflow\n  peft setup tensorflow --from tensorflow_cpu-${DEFAULT_TENSORFLOW}-cp311-cp311-manylinux_2_27_x86_64.whl --yes\n  peft setup tensorflow --device cuda`)
-    .action(async (engine: string, flags: SetupFlags) => terminal.out(await setUp(engine, flags, terminal)));
+    .addHelpText(
+      'after',
+      `\nThe cache folder is ${cacheFolder()}; PEFT_TENSORFLOW_HOME names another.\n\nExamples:\n  peft setup tensorflow\n  peft setup tensorflow --from tensorflow_cpu-${DEFAULT_TENSORFLOW}-cp311-cp311-manylinux_2_27_x86_64.whl --yes\n  peft setup tensorflow --device cuda`,
+    )
+    .action(async (engine: string, flags: SetupFlags) =>
+      terminal.out(await setUp(engine, flags, terminal)),
+    );
 }
 
-async function setUp(engine: string, { device, tensorflow: version, from, tfjsNode, yes = false, json = false }: SetupFlags, terminal: Terminal): Promise<string> {
+async function setUp(
+  engine: string,
+  { device, tensorflow: version, from, tfjsNode, yes = false, json = false }: SetupFlags,
+  terminal: Terminal,
+): Promise<string> {
   check.oneOf('setup', 'engine', engine, ['tensorflow']);
   if (device !== undefined) check.oneOf('setup', '--device', device, ['cpu', 'cuda']);
   const result = await setupTensorflow({
-    ...(device !== undefined && { device }), ...(version !== undefined && { version }), ...(tfjsNode !== undefined && { tfjsNode }), from,
+    ...(device !== undefined && { device }),
+    ...(version !== undefined && { version }),
+    ...(tfjsNode !== undefined && { tfjsNode }),
+    from,
     confirm: async (question) => yes || ask(question, terminal),
     report: progressLines(terminal),
     signal: terminal.signal,
@@ -50,7 +78,8 @@ async function ask(question: string, { isInteractive, signal }: Terminal): Promi
 function progressLines(terminal: Terminal): (step: string, fraction?: number) => void {
   let last = '';
   return (step, fraction) => {
-    const line = fraction === undefined || fraction === 0 ? step : `${step}: ${Math.floor(fraction * 10)}0 %`;
+    const line =
+      fraction === undefined || fraction === 0 ? step : `${step}: ${Math.floor(fraction * 10)}0 %`;
     if (line !== last && !line.endsWith(': 00 %')) terminal.err(line);
     last = line;
   };

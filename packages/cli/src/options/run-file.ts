@@ -31,7 +31,30 @@ export interface RunFile {
   readonly plugins?: readonly string[];
 }
 
-export const RUN_FILE_KEYS: readonly (keyof RunFile)[] = Object.freeze(['task', 'train', 'tune', 'test', 'label', 'map', 'text', 'columns', 'header', 'sample', 'output', 'model', 'method', 'methodOptions', 'presets', 'problemType', 'metric', 'engine', 'seed', 'timeLimitSeconds', 'hyperparameters', 'plugins']);
+export const RUN_FILE_KEYS: readonly (keyof RunFile)[] = Object.freeze([
+  'task',
+  'train',
+  'tune',
+  'test',
+  'label',
+  'map',
+  'text',
+  'columns',
+  'header',
+  'sample',
+  'output',
+  'model',
+  'method',
+  'methodOptions',
+  'presets',
+  'problemType',
+  'metric',
+  'engine',
+  'seed',
+  'timeLimitSeconds',
+  'hyperparameters',
+  'plugins',
+]);
 
 /** @throws PEFT_RUN_FILE when it cannot be read or is no mapping, PEFT_CONFIG_UNKNOWN_KEY with the nearest key */
 export function readRunFile(path: string): RunFile {
@@ -39,21 +62,31 @@ export function readRunFile(path: string): RunFile {
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new PeftError('PEFT_RUN_FILE', `run file ${path}: it cannot be read (${(cause as { code?: string }).code ?? (cause as Error).message}).`, { cause });
+    throw new PeftError(
+      'PEFT_RUN_FILE',
+      `run file ${path}: it cannot be read (${(cause as { code?: string }).code ?? (cause as Error).message}).`,
+      { cause },
+    );
   }
   const document = parseDocument(text);
   const [problem] = document.errors;
   if (problem) throw new PeftError('PEFT_RUN_FILE', `run file ${path}: ${problem.message}`);
   const value = document.toJS({ maxAliasCount: 100 }) as unknown;
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new PeftError('PEFT_RUN_FILE', `run file ${path}: it must be a mapping of ${RUN_FILE_KEYS.slice(0, 4).join(', ')} …`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new PeftError(
+      'PEFT_RUN_FILE',
+      `run file ${path}: it must be a mapping of ${RUN_FILE_KEYS.slice(0, 4).join(', ')} …`,
+    );
   check.knownKeys(`run file ${path}`, value, RUN_FILE_KEYS);
   return withAbsolutePaths(value as Record<string, unknown>, dirname(resolve(path)));
 }
 
 function withAbsolutePaths(file: Record<string, unknown>, folder: string): RunFile {
-  const absolute = (value: unknown): unknown => (typeof value === 'string' ? resolve(folder, value) : value);
+  const absolute = (value: unknown): unknown =>
+    typeof value === 'string' ? resolve(folder, value) : value;
   const list = (value: unknown): unknown => (value === undefined ? undefined : [value].flat());
-  const isLocal = (value: unknown): boolean => typeof value === 'string' && /^\.{0,2}\//.test(value);
+  const isLocal = (value: unknown): boolean =>
+    typeof value === 'string' && /^\.{0,2}\//.test(value);
   return {
     ...file,
     ...('train' in file && { train: absolute(file['train']) }),
@@ -62,7 +95,11 @@ function withAbsolutePaths(file: Record<string, unknown>, folder: string): RunFi
     ...('test' in file && { test: (list(file['test']) as unknown[]).map(absolute) }),
     ...('text' in file && { text: list(file['text']) }),
     ...('columns' in file && { columns: list(file['columns']) }),
-    ...('plugins' in file && { plugins: (list(file['plugins']) as unknown[]).map((plugin) => (isLocal(plugin) ? absolute(plugin) : plugin)) }),
+    ...('plugins' in file && {
+      plugins: (list(file['plugins']) as unknown[]).map((plugin) =>
+        isLocal(plugin) ? absolute(plugin) : plugin,
+      ),
+    }),
     ...(isLocal(file['model']) && { model: absolute(file['model']) }),
   } as RunFile;
 }

@@ -6,10 +6,16 @@ import type { Terminal } from './terminal.js';
 export function loadingShown(terminal: Terminal): (event: TrainEvent) => void {
   let last = '';
   return (event) => {
-    if (event.type === 'run/warned') terminal.err(`warning ${event.code}: ${event.message}${event.hint ? `\n  hint: ${event.hint}` : ''}`);
+    if (event.type === 'run/warned')
+      terminal.err(
+        `warning ${event.code}: ${event.message}${event.hint ? `\n  hint: ${event.hint}` : ''}`,
+      );
     if (event.type !== 'download/progressed') return;
     const tenth = `${event.file} ${Math.floor((10 * event.loadedBytes) / Math.max(event.totalBytes, 1))}`;
-    if (tenth !== last) terminal.err(`downloading ${event.file} ${bytes(event.loadedBytes)} of ${bytes(event.totalBytes)}`);
+    if (tenth !== last)
+      terminal.err(
+        `downloading ${event.file} ${bytes(event.loadedBytes)} of ${bytes(event.totalBytes)}`,
+      );
     last = tenth;
   };
 }

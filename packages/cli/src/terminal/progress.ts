@@ -8,12 +8,44 @@ import type { Terminal } from './terminal.js';
 const STEPS_PER_LINE = 10;
 
 /** What has been seen so far. */
-interface Progress { startedAtMs: number; plannedSteps: number; firstStep: number; tokens: number; trainedMs: number; examples: number; lastDownload: string }
+interface Progress {
+  startedAtMs: number;
+  plannedSteps: number;
+  firstStep: number;
+  tokens: number;
+  trainedMs: number;
+  examples: number;
+  lastDownload: string;
+}
 
 /** @returns a sink for `bus.listen` or `predictor.listen`, and what ends the bar. */
-export function createProgress(terminal: Terminal): { readonly listen: (event: TrainEvent) => void; readonly stop: () => void } {
-  const seen: Progress = { startedAtMs: 0, plannedSteps: 0, firstStep: 0, tokens: 0, trainedMs: 0, examples: 0, lastDownload: '' };
-  const bars = terminal.isInteractive ? new MultiBar({ format: '{bar} {percentage}% | step {value}/{total} | loss {loss} | {speed} tokens/s | {left} left', hideCursor: true, clearOnComplete: true, stream: process.stderr, barsize: 24, fps: 8 }, Presets.shades_classic) : undefined;
+export function createProgress(terminal: Terminal): {
+  readonly listen: (event: TrainEvent) => void;
+  readonly stop: () => void;
+} {
+  const seen: Progress = {
+    startedAtMs: 0,
+    plannedSteps: 0,
+    firstStep: 0,
+    tokens: 0,
+    trainedMs: 0,
+    examples: 0,
+    lastDownload: '',
+  };
+  const bars = terminal.isInteractive
+    ? new MultiBar(
+        {
+          format:
+            '{bar} {percentage}% | step {value}/{total} | loss {loss} | {speed} tokens/s | {left} left',
+          hideCursor: true,
+          clearOnComplete: true,
+          stream: process.stderr,
+          barsize: 24,
+          fps: 8,
+        },
+        Presets.shades_classic,
+      )
+    : undefined;
   let bar: SingleBar | undefined;
   const say = (text: string): void => (bars ? void bars.log(`${text}\n`) : terminal.err(text));
   const onStep = (event: Extract<TrainEvent, { type: 'step/completed' }>): void => {
@@ -21,10 +53,20 @@ export function createProgress(terminal: Terminal): { readonly listen: (event: T
     seen.trainedMs += event.durationMs;
     const speed = seen.tokens / (seen.trainedMs / 1e3);
     const done = event.step - seen.firstStep;
-    const left = done > 0 ? ((event.atMs - seen.startedAtMs) / done / 1e3) * (seen.plannedSteps - event.step) : Number.NaN;
-    if (bar) bar.update(event.step, { loss: event.loss.toFixed(4), speed: count(speed), left: duration(left) });
+    const left =
+      done > 0
+        ? ((event.atMs - seen.startedAtMs) / done / 1e3) * (seen.plannedSteps - event.step)
+        : Number.NaN;
+    if (bar)
+      bar.update(event.step, {
+        loss: event.loss.toFixed(4),
+        speed: count(speed),
+        left: duration(left),
+      });
     else if (event.step % STEPS_PER_LINE === 0 || event.step === seen.plannedSteps || done === 1) {
-      say(`step ${event.step}/${seen.plannedSteps}  loss ${event.loss.toFixed(4)}  lr ${event.learningRate.toExponential(2)}  ${count(speed)} tokens/s  ${duration(left)} left`);
+      say(
+        `step ${event.step}/${seen.plannedSteps}  loss ${event.loss.toFixed(4)}  lr ${event.learningRate.toExponential(2)}  ${count(speed)} tokens/s  ${duration(left)} left`,
+      );
     }
   };
   const listen = (event: TrainEvent): void => {
@@ -37,18 +79,46 @@ export function createProgress(terminal: Terminal): { readonly listen: (event: T
         return;
       }
       case 'memory/planned':
-        return say(`memory: ${event.gpu ? `${bytes(event.gpu.peakBytes)} planned on ${event.gpu.name}, ${bytes(event.gpu.usableBytes)} to be had, and beside it ` : ''}${bytes(event.peakBytes)} planned, ${bytes(event.usableBytes)} to be had${event.changes.length ? `; with ${event.changes.join(', ')}` : ''}`);
+        return say(
+          `memory: ${event.gpu ? `${bytes(event.gpu.peakBytes)} planned on ${event.gpu.name}, ${bytes(event.gpu.usableBytes)} to be had, and beside it ` : ''}${bytes(event.peakBytes)} planned, ${bytes(event.usableBytes)} to be had${event.changes.length ? `; with ${event.changes.join(', ')}` : ''}`,
+        );
       case 'run/started':
-        Object.assign(seen, { startedAtMs: event.atMs, plannedSteps: event.plannedSteps, firstStep: event.resumedAtStep ?? 0 });
-        say(`${event.method} on ${event.modelType}: ${count(event.trainableParameters)} trainable of ${count(event.totalParameters)} parameters (${((100 * event.trainableParameters) / event.totalParameters).toPrecision(3)} %), ${event.engine}`);
+        Object.assign(seen, {
+          startedAtMs: event.atMs,
+          plannedSteps: event.plannedSteps,
+          firstStep: event.resumedAtStep ?? 0,
+        });
+        say(
+          `${event.method} on ${event.modelType}: ${count(event.trainableParameters)} trainable of ${count(event.totalParameters)} parameters (${((100 * event.trainableParameters) / event.totalParameters).toPrecision(3)} %), ${event.engine}`,
+        );
         say(modelSummary(event.trainableParameters, event.totalParameters));
-        say(event.resumedAtStep === undefined ? `${event.plannedSteps} steps in ${event.plannedEpochs} epochs` : `resumed after step ${event.resumedAtStep} of ${event.plannedSteps}`);
-        bar = bars?.create(event.plannedSteps, seen.firstStep, { loss: '…', speed: '…', left: '…' });
+        say(
+          event.resumedAtStep === undefined
+            ? `${event.plannedSteps} steps in ${event.plannedEpochs} epochs`
+            : `resumed after step ${event.resumedAtStep} of ${event.plannedSteps}`,
+        );
+        bar = bars?.create(event.plannedSteps, seen.firstStep, {
+          loss: '…',
+          speed: '…',
+          left: '…',
+        });
         return;
-      case 'step/completed': return onStep(event);
-      case 'evaluation/completed': return say(`epoch ${event.epoch}, step ${event.step}: ${Object.entries(event.metrics).map(([name, value]) => `${name} ${value.toFixed(4)}`).join('  ')}${event.isBest ? '  (best so far)' : ''}`);
-      case 'run/warned': return say(`warning ${event.code}: ${event.message}${event.hint ? `\n  hint: ${event.hint}` : ''}`);
-      case 'run/ended': return say(`${{ completed: 'done', 'stopped-early': 'stopped early', aborted: 'stopped; go on with --resume', failed: 'failed' }[event.reason]} after step ${event.step}, ${duration(event.durationMs / 1e3)}, at most ${bytes(event.peakMemoryBytes)} of memory`);
+      case 'step/completed':
+        return onStep(event);
+      case 'evaluation/completed':
+        return say(
+          `epoch ${event.epoch}, step ${event.step}: ${Object.entries(event.metrics)
+            .map(([name, value]) => `${name} ${value.toFixed(4)}`)
+            .join('  ')}${event.isBest ? '  (best so far)' : ''}`,
+        );
+      case 'run/warned':
+        return say(
+          `warning ${event.code}: ${event.message}${event.hint ? `\n  hint: ${event.hint}` : ''}`,
+        );
+      case 'run/ended':
+        return say(
+          `${{ completed: 'done', 'stopped-early': 'stopped early', aborted: 'stopped; go on with --resume', failed: 'failed' }[event.reason]} after step ${event.step}, ${duration(event.durationMs / 1e3)}, at most ${bytes(event.peakMemoryBytes)} of memory`,
+        );
       default:
     }
   };

@@ -6,14 +6,19 @@ import type { Terminal } from './terminal.js';
 /** Exit codes: 1 the work failed, 2 the command line is wrong, 130 stopped by Ctrl-C. */
 export function reportError(error: unknown, terminal: Terminal, asJson: boolean): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  if (terminal.signal.aborted && ((error as Error).name === 'AbortError' || (error as PeftError).code === 'PEFT_RUN_ABORTED')) {
+  if (
+    terminal.signal.aborted &&
+    ((error as Error).name === 'AbortError' || (error as PeftError).code === 'PEFT_RUN_ABORTED')
+  ) {
     terminal.err(error instanceof PeftError ? error.message : 'stopped');
     return 130;
   }
-  const code = error instanceof PeftError ? error.code : ((error as { code?: string }).code ?? 'ERROR');
+  const code =
+    error instanceof PeftError ? error.code : ((error as { code?: string }).code ?? 'ERROR');
   const message = error instanceof Error ? error.message : String(error);
   if (asJson) terminal.out(JSON.stringify({ error: { code, message } }));
   terminal.err(`error ${code}: ${message}`);
-  if (!(error instanceof PeftError) && process.env['PEFT_STACK'] && error instanceof Error) terminal.err(error.stack ?? '');
+  if (!(error instanceof PeftError) && process.env['PEFT_STACK'] && error instanceof Error)
+    terminal.err(error.stack ?? '');
   return 1;
 }

@@ -45,11 +45,21 @@ export function processTerminal(): Terminal {
   };
 }
 
-async function* inputLines(prompt: string, signal: AbortSignal, interrupt: () => void): AsyncGenerator<string> {
+async function* inputLines(
+  prompt: string,
+  signal: AbortSignal,
+  interrupt: () => void,
+): AsyncGenerator<string> {
   const isTerminal = process.stdin.isTTY === true;
-  const reader = createInterface({ input: process.stdin, output: process.stdout, terminal: isTerminal, prompt });
+  const reader = createInterface({
+    input: process.stdin,
+    output: process.stdout,
+    terminal: isTerminal,
+    prompt,
+  });
   let isWaiting = true;
-  reader.on('SIGINT', () => { // on a terminal the reader sees Ctrl-C first
+  reader.on('SIGINT', () => {
+    // on a terminal the reader sees Ctrl-C first
     interrupt();
     if (isWaiting && !signal.aborted) reader.prompt();
   });

@@ -11,8 +11,25 @@ export function refuseUnmixable(host: RunHost, assignment: readonly string[]): v
   for (const name of new Set(assignment)) {
     if (name === BASE_ADAPTER) continue;
     const adapter = host.adapter(name);
-    const atSites = new Set(sites.flatMap((site) => (site.kind === 'linear' || site.kind === 'norm' || site.kind === 'embedding' ? [site.weight, 'bias' in site ? site.bias : undefined] : [])));
-    const where = adapter.wrappedSites.find(({ kind }) => kind === 'attention' || kind === 'sublayer' || kind === 'sequence')?.path ?? [...adapter.parameters.values()].find(({ origin, name: parameter }) => origin === 'unfrozen' && !atSites.has(parameter))?.name;
-    if (where !== undefined) throw new PeftError('PEFT_MIXED_BATCH', `adapter "${name}" changes ${where}, where the rows of a batch cannot be told apart.`, { hint: 'run its rows in a batch of their own' });
+    const atSites = new Set(
+      sites.flatMap((site) =>
+        site.kind === 'linear' || site.kind === 'norm' || site.kind === 'embedding'
+          ? [site.weight, 'bias' in site ? site.bias : undefined]
+          : [],
+      ),
+    );
+    const where =
+      adapter.wrappedSites.find(
+        ({ kind }) => kind === 'attention' || kind === 'sublayer' || kind === 'sequence',
+      )?.path ??
+      [...adapter.parameters.values()].find(
+        ({ origin, name: parameter }) => origin === 'unfrozen' && !atSites.has(parameter),
+      )?.name;
+    if (where !== undefined)
+      throw new PeftError(
+        'PEFT_MIXED_BATCH',
+        `adapter "${name}" changes ${where}, where the rows of a batch cannot be told apart.`,
+        { hint: 'run its rows in a batch of their own' },
+      );
   }
 }

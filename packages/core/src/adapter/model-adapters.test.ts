@@ -17,10 +17,15 @@ describe('adapters on a model', () => {
   let engine: Engine;
   let model: Model;
   usePortableEngine((active) => (engine = active));
-  useModel(() => encoder.open(engine), (made) => (model = made));
+  useModel(
+    () => encoder.open(engine),
+    (made) => (model = made),
+  );
 
-  const logits = () => tf.tidy(() => model.forward(encoder.batch).logits!.dataSync<'float32'>().slice());
-  const add = (name: string, spec: MethodSpec) => moveParameters(model.addAdapter(name, spec), name, 0.2);
+  const logits = () =>
+    tf.tidy(() => model.forward(encoder.batch).logits!.dataSync<'float32'>().slice());
+  const add = (name: string, spec: MethodSpec) =>
+    moveParameters(model.addAdapter(name, spec), name, 0.2);
 
   it('stack: two LoRA at once add their updates, in any order', () => {
     const bare = logits();
@@ -30,7 +35,10 @@ describe('adapters on a model', () => {
     const b = logits();
     model.setActiveAdapters('a', 'b');
     const both = logits();
-    expect(both).toBeAllclose(bare.map((value, i) => a[i]! + b[i]! - value), { atol: 1e-5 });
+    expect(both).toBeAllclose(
+      bare.map((value, i) => a[i]! + b[i]! - value),
+      { atol: 1e-5 },
+    );
     model.setActiveAdapters('b', 'a');
     expect(logits()).toBeAllclose(both, { atol: 1e-5 });
     model.mergeAdapters();
@@ -63,7 +71,9 @@ describe('adapters on a model', () => {
     expect(logits()).toBeAllclose(bare, { atol: 1e-6 });
     add('b', ia3());
     expect(() => model.rescaleAdapter('b', 2)).toThrow('adapter "b" has no strength to multiply.');
-    expect(() => model.rescaleAdapter('a', Number.NaN)).toThrow('must be multiplied by a finite number, got NaN.');
+    expect(() => model.rescaleAdapter('a', Number.NaN)).toThrow(
+      'must be multiplied by a finite number, got NaN.',
+    );
   });
 
   it('are listed', () => {
@@ -71,25 +81,55 @@ describe('adapters on a model', () => {
     add('b', combineMethods('ia3_bias', ia3(), bitfit()));
     model.mergeAdapters('b');
     expect(model.adapterStatus()).toEqual([
-      { name: 'a', methods: ['lora'], isActive: false, isMerged: false, isTrainable: true, sites: 4, parameters: 192, trainableParameters: 231 },
-      { name: 'b', methods: ['ia3', 'bitfit'], isActive: true, isMerged: true, isTrainable: true, sites: 8, parameters: 112, trainableParameters: model.adapterStatus()[1]!.trainableParameters },
+      {
+        name: 'a',
+        methods: ['lora'],
+        isActive: false,
+        isMerged: false,
+        isTrainable: true,
+        sites: 4,
+        parameters: 192,
+        trainableParameters: 231,
+      },
+      {
+        name: 'b',
+        methods: ['ia3', 'bitfit'],
+        isActive: true,
+        isMerged: true,
+        isTrainable: true,
+        sites: 8,
+        parameters: 112,
+        trainableParameters: model.adapterStatus()[1]!.trainableParameters,
+      },
     ]);
   });
 
   it('cannot be added, changed or deleted while one is merged', () => {
     add('a', lora());
     model.mergeAdapters();
-    for (const action of [() => model.addAdapter('b', ia3()), () => model.setActiveAdapters(), () => model.deleteAdapter('a'), () => model.mergeAdapters()]) expect(action).toThrow(expect.objectContaining({ code: 'PEFT_ADAPTER_MERGED' }));
+    for (const action of [
+      () => model.addAdapter('b', ia3()),
+      () => model.setActiveAdapters(),
+      () => model.deleteAdapter('a'),
+      () => model.mergeAdapters(),
+    ])
+      expect(action).toThrow(expect.objectContaining({ code: 'PEFT_ADAPTER_MERGED' }));
   });
 
   it.each(['', 'a b', '../up', '__base__', '.x'])('are not called %j', (name) => {
-    expect(() => model.addAdapter(name, lora())).toThrow(expect.objectContaining({ code: 'PEFT_ADAPTER_NAME' }));
+    expect(() => model.addAdapter(name, lora())).toThrow(
+      expect.objectContaining({ code: 'PEFT_ADAPTER_NAME' }),
+    );
   });
 
   it('leave nothing behind when one of several methods fails', () => {
     const inner = tf.memory().numTensors;
-    expect(() => model.addAdapter('a', combineMethods('two', lora(), lora({ targets: ['qery'] })))).toThrow('Did you mean "query"');
-    expect(() => model.addAdapter('a', combineMethods('two', lora(), lora()))).toThrow(expect.objectContaining({ code: 'PEFT_PARAMETER_TWICE' }));
+    expect(() =>
+      model.addAdapter('a', combineMethods('two', lora(), lora({ targets: ['qery'] }))),
+    ).toThrow('Did you mean "query"');
+    expect(() => model.addAdapter('a', combineMethods('two', lora(), lora()))).toThrow(
+      expect.objectContaining({ code: 'PEFT_PARAMETER_TWICE' }),
+    );
     expect(model.adapterNames).toEqual([]);
     expect(tf.memory().numTensors).toBe(inner);
   });
@@ -97,16 +137,22 @@ describe('adapters on a model', () => {
 
 describe('a spec', () => {
   it('takes an undefined option as left out', () => {
-    expect(lora({ rank: 4, targets: undefined } as never).parts[0]!.common).toEqual(lora({ rank: 4 }).parts[0]!.common);
+    expect(lora({ rank: 4, targets: undefined } as never).parts[0]!.common).toEqual(
+      lora({ rank: 4 }).parts[0]!.common,
+    );
   });
 
   it('of no method is refused', () => {
-    expect(() => combineMethods('none')).toThrow(expect.objectContaining({ code: 'PEFT_METHOD_EMPTY' }));
+    expect(() => combineMethods('none')).toThrow(
+      expect.objectContaining({ code: 'PEFT_METHOD_EMPTY' }),
+    );
   });
 });
 
 declare module '@peft/core' {
-  interface PeftConfigs { 'test-gate': { readonly size: number } }
+  interface PeftConfigs {
+    'test-gate': { readonly size: number };
+  }
 }
 
 describe('definePeftMethod', () => {
@@ -124,6 +170,23 @@ describe('definePeftMethod', () => {
     });
     expect([gate.name, typeof gate.attach.norm]).toEqual(['test-gate', 'function']);
     expect(gate({ size: 3 }).parts[0]!.config).toEqual({ size: 3 });
-    expect(() => attachAdapter('a', gate(), { modelType: 'none', head: { kind: 'none' }, hiddenSize: 1, vocabularySize: 1, layers: { encoder: 0, decoder: 0 }, parameters: [], sites: [], headModules: [], basePrefix: '' }, undefined)).toThrow('test-gate: no norm site matches "norm.attention" in none (0 sites).');
+    expect(() =>
+      attachAdapter(
+        'a',
+        gate(),
+        {
+          modelType: 'none',
+          head: { kind: 'none' },
+          hiddenSize: 1,
+          vocabularySize: 1,
+          layers: { encoder: 0, decoder: 0 },
+          parameters: [],
+          sites: [],
+          headModules: [],
+          basePrefix: '',
+        },
+        undefined,
+      ),
+    ).toThrow('test-gate: no norm site matches "norm.attention" in none (0 sites).');
   });
 });

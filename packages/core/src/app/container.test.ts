@@ -8,14 +8,19 @@ const eventsModule: Module = (bind) => bind(EVENTS, () => createTrainEventBus())
 const trainerModule: Module = (bind) =>
   bind(TRAINER, ({ get }) => {
     const bus = get(EVENTS);
-    return { run: () => bus.emit({ type: 'checkpoint/saved', runId: 'r', atMs: 0, step: 3, path: 'x' }) };
+    return {
+      run: () => bus.emit({ type: 'checkpoint/saved', runId: 'r', atMs: 0, step: 3, path: 'x' }),
+    };
   });
 
 test('modules compose, share one bus and complete it when disposed', () => {
   const app = compose(eventsModule, trainerModule);
   const seen: number[] = [];
   let isComplete = false;
-  app.get(EVENTS).events$.pipe(ofType('checkpoint/saved')).subscribe({ next: (event) => seen.push(event.step), complete: () => (isComplete = true) });
+  app
+    .get(EVENTS)
+    .events$.pipe(ofType('checkpoint/saved'))
+    .subscribe({ next: (event) => seen.push(event.step), complete: () => (isComplete = true) });
   app.get(TRAINER).run();
   app.dispose();
   expect(seen).toEqual([3]);
@@ -32,7 +37,12 @@ test('an unbound token names who needed it', () => {
 test('binding twice is an error unless the second overrides', () => {
   expect(() => compose(eventsModule, eventsModule)).toThrow(/bound twice/);
   const silent = createTrainEventBus();
-  expect(compose(eventsModule, override((bind) => bind(EVENTS, () => silent))).get(EVENTS)).toBe(silent);
+  expect(
+    compose(
+      eventsModule,
+      override((bind) => bind(EVENTS, () => silent)),
+    ).get(EVENTS),
+  ).toBe(silent);
 });
 
 test('a cycle is named', () => {

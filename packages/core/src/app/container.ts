@@ -1,6 +1,10 @@
 /** Composition of an application: typed tokens, modules that bind them, one instance each, disposed in reverse. The only file that knows tsyringe. */
 import 'reflect-metadata/lite';
-import { container as root, instancePerContainerCachingFactory, type DependencyContainer } from 'tsyringe';
+import {
+  container as root,
+  instancePerContainerCachingFactory,
+  type DependencyContainer,
+} from 'tsyringe';
 import { PeftError } from '@peft/errors';
 
 declare const typeOf: unique symbol;
@@ -8,12 +12,17 @@ declare const typeOf: unique symbol;
 export type Token<T> = symbol & { readonly [typeOf]?: (value: T) => T };
 export const token = <T>(description: string): Token<T> => Symbol(description) as Token<T>;
 
-export interface Resolver { get<T>(token: Token<T>): T; has(token: Token<unknown>): boolean }
+export interface Resolver {
+  get<T>(token: Token<T>): T;
+  has(token: Token<unknown>): boolean;
+}
 /** Binds tokens to what makes their values. */
 export type Bind = <T>(token: Token<T>, make: (resolver: Resolver) => T) => void;
 /** A module is a function that binds. */
 export type Module = (bind: Bind) => void;
-export interface App extends Resolver { /** Disposes what was made, last made first, each once. */ dispose(): void }
+export interface App extends Resolver {
+  /** Disposes what was made, last made first, each once. */ dispose(): void;
+}
 
 /**
  * Composes modules into an application. Values are made when first asked for, one of each.
@@ -26,8 +35,16 @@ export function compose(...modules: readonly Module[]): App {
   const has = (key: Token<unknown>): boolean => box.isRegistered(key);
   const get = <T>(key: Token<T>): T => {
     const name = key.description ?? 'a token without a name';
-    if (!has(key as Token<unknown>)) throw new PeftError('PEFT_TOKEN_UNBOUND', `Nothing is bound to ${name}${path.length ? ` (needed by ${path.join(' > ')})` : ''}.`, { hint: 'pass the module that provides it to compose(...)' });
-    if (path.includes(name)) throw new PeftError('PEFT_TOKEN_CYCLE', `Cycle: ${[...path, name].join(' > ')}.`, { hint: 'let one of them take what it needs as an argument' });
+    if (!has(key as Token<unknown>))
+      throw new PeftError(
+        'PEFT_TOKEN_UNBOUND',
+        `Nothing is bound to ${name}${path.length ? ` (needed by ${path.join(' > ')})` : ''}.`,
+        { hint: 'pass the module that provides it to compose(...)' },
+      );
+    if (path.includes(name))
+      throw new PeftError('PEFT_TOKEN_CYCLE', `Cycle: ${[...path, name].join(' > ')}.`, {
+        hint: 'let one of them take what it needs as an argument',
+      });
     path.push(name);
     try {
       return box.resolve(key as symbol) as T;
@@ -39,7 +56,10 @@ export function compose(...modules: readonly Module[]): App {
   for (const module of modules) {
     const replaces = overriding.has(module);
     module((key, make) => {
-      if (bindings.has(key) && !replaces) throw new PeftError('PEFT_TOKEN_TWICE', `${key.description} is bound twice.`, { hint: 'remove one of the modules, or wrap the second in override(...)' });
+      if (bindings.has(key) && !replaces)
+        throw new PeftError('PEFT_TOKEN_TWICE', `${key.description} is bound twice.`, {
+          hint: 'remove one of the modules, or wrap the second in override(...)',
+        });
       bindings.set(key, make);
     });
   }
@@ -56,7 +76,8 @@ export function compose(...modules: readonly Module[]): App {
     get,
     has,
     dispose: () => {
-      for (const value of made.splice(0).reverse()) (value as { dispose?(): void } | undefined)?.dispose?.();
+      for (const value of made.splice(0).reverse())
+        (value as { dispose?(): void } | undefined)?.dispose?.();
     },
   };
 }

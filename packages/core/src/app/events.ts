@@ -1,23 +1,102 @@
 /** What happens in a run, as JSON-safe events on an RxJS bus. Everything that shows or stores progress is a listener. */
 import { filter, Subject, type Observable, type OperatorFunction, type Subscription } from 'rxjs';
 
-interface EventBase { readonly runId: string; /** Milliseconds since 1970. */ readonly atMs: number }
+interface EventBase {
+  readonly runId: string;
+  /** Milliseconds since 1970. */ readonly atMs: number;
+}
 
-export interface RunStarted extends EventBase { readonly type: 'run/started'; readonly modelType: string; readonly method: string; readonly engine: string; readonly trainableParameters: number; readonly totalParameters: number; readonly plannedSteps: number; readonly plannedEpochs: number; readonly resumedAtStep?: number }
-export interface MemoryPlanned extends EventBase { readonly type: 'memory/planned'; /** What the process will hold at the most. */ readonly peakBytes: number; /** What it may have. */ readonly usableBytes: number; /** What was switched on to fit, for people. */ readonly changes: readonly string[]; /** The same of the card, where a GPU computes. */ readonly gpu?: { readonly name: string; readonly peakBytes: number; readonly usableBytes: number } }
-export interface WeightsLoaded extends EventBase { readonly type: 'weights/loaded'; readonly loadedBytes: number; readonly totalBytes: number }
-export interface DownloadProgressed extends EventBase { readonly type: 'download/progressed'; readonly file: string; readonly loadedBytes: number; readonly totalBytes: number }
-export interface StepCompleted extends EventBase { readonly type: 'step/completed'; readonly step: number; readonly epoch: number; /** Mean over the examples of the step. */ readonly loss: number; readonly learningRate: number; /** Total L2 norm before clipping. */ readonly gradientNorm: number; readonly tokens: number; readonly examples: number; readonly durationMs: number }
-export interface EvaluationCompleted extends EventBase { readonly type: 'evaluation/completed'; readonly step: number; readonly epoch: number; readonly metrics: Readonly<Record<string, number>>; readonly examples: number; readonly durationMs: number; /** This score is the best so far. */ readonly isBest: boolean }
-export interface CheckpointSaved extends EventBase { readonly type: 'checkpoint/saved'; readonly step: number; readonly path: string; readonly score?: number }
-export interface RunWarned extends EventBase { readonly type: 'run/warned'; readonly code: string; readonly message: string; readonly hint?: string }
-export interface RunEnded extends EventBase { readonly type: 'run/ended'; readonly reason: 'completed' | 'stopped-early' | 'aborted' | 'failed'; readonly step: number; readonly durationMs: number; readonly peakMemoryBytes: number; readonly error?: { readonly code: string; readonly message: string } }
+export interface RunStarted extends EventBase {
+  readonly type: 'run/started';
+  readonly modelType: string;
+  readonly method: string;
+  readonly engine: string;
+  readonly trainableParameters: number;
+  readonly totalParameters: number;
+  readonly plannedSteps: number;
+  readonly plannedEpochs: number;
+  readonly resumedAtStep?: number;
+}
+export interface MemoryPlanned extends EventBase {
+  readonly type: 'memory/planned';
+  /** What the process will hold at the most. */ readonly peakBytes: number;
+  /** What it may have. */ readonly usableBytes: number;
+  /** What was switched on to fit, for people. */ readonly changes: readonly string[];
+  /** The same of the card, where a GPU computes. */ readonly gpu?: {
+    readonly name: string;
+    readonly peakBytes: number;
+    readonly usableBytes: number;
+  };
+}
+export interface WeightsLoaded extends EventBase {
+  readonly type: 'weights/loaded';
+  readonly loadedBytes: number;
+  readonly totalBytes: number;
+}
+export interface DownloadProgressed extends EventBase {
+  readonly type: 'download/progressed';
+  readonly file: string;
+  readonly loadedBytes: number;
+  readonly totalBytes: number;
+}
+export interface StepCompleted extends EventBase {
+  readonly type: 'step/completed';
+  readonly step: number;
+  readonly epoch: number;
+  /** Mean over the examples of the step. */ readonly loss: number;
+  readonly learningRate: number;
+  /** Total L2 norm before clipping. */ readonly gradientNorm: number;
+  readonly tokens: number;
+  readonly examples: number;
+  readonly durationMs: number;
+}
+export interface EvaluationCompleted extends EventBase {
+  readonly type: 'evaluation/completed';
+  readonly step: number;
+  readonly epoch: number;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly examples: number;
+  readonly durationMs: number;
+  /** This score is the best so far. */ readonly isBest: boolean;
+}
+export interface CheckpointSaved extends EventBase {
+  readonly type: 'checkpoint/saved';
+  readonly step: number;
+  readonly path: string;
+  readonly score?: number;
+}
+export interface RunWarned extends EventBase {
+  readonly type: 'run/warned';
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+}
+export interface RunEnded extends EventBase {
+  readonly type: 'run/ended';
+  readonly reason: 'completed' | 'stopped-early' | 'aborted' | 'failed';
+  readonly step: number;
+  readonly durationMs: number;
+  readonly peakMemoryBytes: number;
+  readonly error?: { readonly code: string; readonly message: string };
+}
 
-export type TrainEvent = RunStarted | MemoryPlanned | WeightsLoaded | DownloadProgressed | StepCompleted | EvaluationCompleted | CheckpointSaved | RunWarned | RunEnded;
+export type TrainEvent =
+  | RunStarted
+  | MemoryPlanned
+  | WeightsLoaded
+  | DownloadProgressed
+  | StepCompleted
+  | EvaluationCompleted
+  | CheckpointSaved
+  | RunWarned
+  | RunEnded;
 export type TrainEventOf<T extends TrainEvent['type']> = Extract<TrainEvent, { type: T }>;
 
 /** Passes on only events of these types, typed. */
-export const ofType = <T extends TrainEvent['type']>(...types: readonly T[]): OperatorFunction<TrainEvent, TrainEventOf<T>> => filter((event): event is TrainEventOf<T> => (types as readonly string[]).includes(event.type));
+export const ofType = <T extends TrainEvent['type']>(
+  ...types: readonly T[]
+): OperatorFunction<TrainEvent, TrainEventOf<T>> =>
+  filter((event): event is TrainEventOf<T> => (types as readonly string[]).includes(event.type));
 
 export interface TrainEventBus {
   readonly events$: Observable<TrainEvent>;
@@ -29,7 +108,9 @@ export interface TrainEventBus {
 }
 
 /** @param onSinkError told of what a listener threw. */
-export function createTrainEventBus(onSinkError: (error: unknown) => void = () => undefined): TrainEventBus {
+export function createTrainEventBus(
+  onSinkError: (error: unknown) => void = () => undefined,
+): TrainEventBus {
   const subject = new Subject<TrainEvent>();
   const guard = (sink: (event: TrainEvent) => void) => (event: TrainEvent) => {
     try {

@@ -25,7 +25,11 @@ export interface ModelBatch {
   /** The encoder's result of an earlier run on the same input, to go on decoding from. */
   readonly encoded?: { readonly hidden: Tensor2D; readonly offsets: Int32Array };
   /** The decoder's side of an encoder-decoder. */
-  readonly decoder?: { readonly inputIds: Int32Array; readonly offsets: Int32Array; readonly inputsEmbeds?: Tensor2D };
+  readonly decoder?: {
+    readonly inputIds: Int32Array;
+    readonly offsets: Int32Array;
+    readonly inputsEmbeds?: Tensor2D;
+  };
 }
 
 export interface ModelOutput {
@@ -75,16 +79,25 @@ export interface Architecture<Config = unknown, Kinds extends SiteKind = SiteKin
   forward(run: ModelRun, config: Config, batch: ModelBatch): ModelOutput;
 }
 
-export const defineArchitecture = <Config, Kinds extends SiteKind = SiteKind>(architecture: Architecture<Config, Kinds>): Architecture<Config, Kinds> => Object.freeze(architecture);
+export const defineArchitecture = <Config, Kinds extends SiteKind = SiteKind>(
+  architecture: Architecture<Config, Kinds>,
+): Architecture<Config, Kinds> => Object.freeze(architecture);
 
 /** The architecture that reads `model_type`. @throws PEFT_MODEL_TYPE with the nearest known types */
-export function architectureFor(modelType: unknown, architectures: readonly Architecture<never>[]): Architecture<unknown> {
+export function architectureFor(
+  modelType: unknown,
+  architectures: readonly Architecture<never>[],
+): Architecture<unknown> {
   const known = architectures.flatMap(({ modelTypes }) => modelTypes);
   const found = architectures.find(({ modelTypes }) => modelTypes.includes(modelType as string));
   if (!found) {
-    throw new PeftError('PEFT_MODEL_TYPE', `config.json: model_type ${JSON.stringify(modelType)} is not one of ${known.join(', ')}.`, {
-      hint: `${didYouMean(String(modelType), known)} A family is added by one architecture file: see docs/add-a-model.md.`.trim(),
-    });
+    throw new PeftError(
+      'PEFT_MODEL_TYPE',
+      `config.json: model_type ${JSON.stringify(modelType)} is not one of ${known.join(', ')}.`,
+      {
+        hint: `${didYouMean(String(modelType), known)} A family is added by one architecture file: see docs/add-a-model.md.`.trim(),
+      },
+    );
   }
   return found as unknown as Architecture<unknown>;
 }

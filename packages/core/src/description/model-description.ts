@@ -24,7 +24,11 @@ export interface ParameterSpec {
 export type HeadOptions =
   | { readonly kind: 'none' }
   /** One linear layer on the pooled (first or mean) hidden state, as AutoGluon has it. */
-  | { readonly kind: 'pooled-linear'; readonly outputs: number; readonly pooling?: 'first' | 'mean' }
+  | {
+      readonly kind: 'pooled-linear';
+      readonly outputs: number;
+      readonly pooling?: 'first' | 'mean';
+    }
   /** The family's own classification head, Hugging Face names. */
   | { readonly kind: 'sequence-classification'; readonly outputs: number }
   | { readonly kind: 'token-classification'; readonly outputs: number }
@@ -56,18 +60,38 @@ export function parameterSites(description: ModelDescription): ParameterSite[] {
   const layers = new Map(description.sites.map((site) => [site.path, site.layer]));
   return description.parameters.map(({ name, shape, norm }) => {
     const layer = layers.get(name.slice(0, name.lastIndexOf('.')));
-    return { kind: 'parameter', path: name, role: norm ? `norm.${norm}` : 'parameter', shape, ...(layer !== undefined && { layer }) };
+    return {
+      kind: 'parameter',
+      path: name,
+      role: norm ? `norm.${norm}` : 'parameter',
+      shape,
+      ...(layer !== undefined && { layer }),
+    };
   });
 }
 
 /** The site of a kind at a path. @throws PEFT_SITE_UNKNOWN */
-export function siteAt<K extends SiteKind>(description: ModelDescription, kind: K, path: string): SiteOf<K> {
-  const site = description.sites.find((candidate) => candidate.kind === kind && candidate.path === path);
-  if (!site) throw new PeftError('PEFT_SITE_UNKNOWN', `${description.modelType}: there is no ${kind} site "${path}".`, { hint: 'the forward pass and the list of sites of the architecture disagree' });
+export function siteAt<K extends SiteKind>(
+  description: ModelDescription,
+  kind: K,
+  path: string,
+): SiteOf<K> {
+  const site = description.sites.find(
+    (candidate) => candidate.kind === kind && candidate.path === path,
+  );
+  if (!site)
+    throw new PeftError(
+      'PEFT_SITE_UNKNOWN',
+      `${description.modelType}: there is no ${kind} site "${path}".`,
+      { hint: 'the forward pass and the list of sites of the architecture disagree' },
+    );
   return site as SiteOf<K>;
 }
 
 /** Number of base parameters (elements). */
 export function parameterCount(description: ModelDescription): number {
-  return description.parameters.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+  return description.parameters.reduce(
+    (sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1),
+    0,
+  );
 }

@@ -9,16 +9,36 @@ import type { WeightQuantization } from '../model/weights.js';
  *
  * @param skipModules module names as in `excludeModules`: whole paths, or their ends.
  */
-export function quantizableWeights(description: ModelDescription, skipModules: readonly string[] = []): ReadonlySet<string> {
+export function quantizableWeights(
+  description: ModelDescription,
+  skipModules: readonly string[] = [],
+): ReadonlySet<string> {
   const { sites, headModules } = description;
-  const kept = new Set(sites.flatMap((site) => (site.kind === 'embedding' || (site.kind === 'linear' && site.isOutputHead) ? [site.weight] : [])));
+  const kept = new Set(
+    sites.flatMap((site) =>
+      site.kind === 'embedding' || (site.kind === 'linear' && site.isOutputHead)
+        ? [site.weight]
+        : [],
+    ),
+  );
   const skipped = [...headModules, ...skipModules];
-  return new Set(sites.flatMap((site) => (site.kind === 'linear' && !kept.has(site.weight) && !isInModules(site.path, skipped) ? [site.weight] : [])));
+  return new Set(
+    sites.flatMap((site) =>
+      site.kind === 'linear' && !kept.has(site.weight) && !isInModules(site.path, skipped)
+        ? [site.weight]
+        : [],
+    ),
+  );
 }
 
 /** Names of the weights that `quantization` changes: `quantizableWeights`, or with a 16-bit format every matrix outside `skipModules`. */
-export function convertedWeights(description: ModelDescription, { format, skipModules = [] }: Pick<WeightQuantization, 'format' | 'skipModules'>): ReadonlySet<string> {
+export function convertedWeights(
+  description: ModelDescription,
+  { format, skipModules = [] }: Pick<WeightQuantization, 'format' | 'skipModules'>,
+): ReadonlySet<string> {
   if (format !== 'bf16' && format !== 'f16') return quantizableWeights(description, skipModules);
-  const matrices = description.parameters.filter(({ use, name }) => use !== 'vector' && !isInModules(name.replace(/\.weight$/, ''), skipModules));
+  const matrices = description.parameters.filter(
+    ({ use, name }) => use !== 'vector' && !isInModules(name.replace(/\.weight$/, ''), skipModules),
+  );
   return new Set(matrices.map(({ name }) => name));
 }

@@ -23,5 +23,13 @@ export const QUERY_VALUE_TARGETS: Readonly<Record<string, readonly string[]>> = 
 
 /** PEFT's names where it has the family, else the roles, fused projections among them. */
 export const queryValueTargets = (modelType: string): TargetSelection => ({
-  targets: QUERY_VALUE_TARGETS[modelType] ?? { roles: ['attention.query', 'attention.value', 'attention.query_key_value', 'cross.attention.query', 'cross.attention.value'] },
+  targets: QUERY_VALUE_TARGETS[modelType] ?? {
+    roles: [
+      'attention.query',
+      'attention.value',
+      'attention.query_key_value',
+      'cross.attention.query',
+      'cross.attention.value',
+    ],
+  },
 });

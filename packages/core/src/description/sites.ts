@@ -86,8 +86,23 @@ export interface ParameterSite extends SiteBase {
   readonly shape: readonly number[];
 }
 
-export type Site = LinearSite | NormSite | EmbeddingSite | AttentionSite | SublayerSite | SequenceSite | ParameterSite;
+export type Site =
+  | LinearSite
+  | NormSite
+  | EmbeddingSite
+  | AttentionSite
+  | SublayerSite
+  | SequenceSite
+  | ParameterSite;
 export type SiteKind = Site['kind'];
 export type SiteOf<K extends SiteKind> = Extract<Site, { kind: K }>;
 
-export const SITE_KINDS: readonly SiteKind[] = Object.freeze(['linear', 'norm', 'embedding', 'attention', 'sublayer', 'sequence', 'parameter'] as const);
+export const SITE_KINDS: readonly SiteKind[] = Object.freeze([
+  'linear',
+  'norm',
+  'embedding',
+  'attention',
+  'sublayer',
+  'sequence',
+  'parameter',
+] as const);

@@ -24,8 +24,18 @@ export interface CommonConfig {
    */
   readonly ensureWeightTying?: boolean;
 }
-export type TargetSelection = Pick<CommonConfig, 'targets' | 'excludeModules' | 'layersToTransform' | 'layersPattern'>;
-export const COMMON_KEYS: readonly string[] = Object.freeze(['targets', 'excludeModules', 'layersToTransform', 'layersPattern', 'modulesToSave', 'ensureWeightTying']);
+export type TargetSelection = Pick<
+  CommonConfig,
+  'targets' | 'excludeModules' | 'layersToTransform' | 'layersPattern'
+>;
+export const COMMON_KEYS: readonly string[] = Object.freeze([
+  'targets',
+  'excludeModules',
+  'layersToTransform',
+  'layersPattern',
+  'modulesToSave',
+  'ensureWeightTying',
+]);
 
 export interface SelectOptions {
   /** Who asks, for messages. */
@@ -42,10 +52,15 @@ export interface SelectOptions {
  * The sites of `kinds` that a selection takes, in the model's order.
  * @throws PEFT_TARGET_NOT_FOUND when nothing matches, or one of several patterns matches nothing; names the nearest.
  */
-export function selectSites(description: ModelDescription, selection: TargetSelection, options: SelectOptions): Site[] {
+export function selectSites(
+  description: ModelDescription,
+  selection: TargetSelection,
+  options: SelectOptions,
+): Site[] {
   const candidates = description.sites.filter((site) => options.kinds.includes(site.kind));
   const { targets } = selection;
-  if (targets === undefined) return candidates.filter((site) => isAllowed(site, selection, options));
+  if (targets === undefined)
+    return candidates.filter((site) => isAllowed(site, selection, options));
   const patterns = typeof targets === 'string' || !isList(targets) ? [] : [...new Set(targets)];
   const used = new Set<string>();
   const chosen = candidates.filter((site) => {
@@ -53,8 +68,11 @@ export function selectSites(description: ModelDescription, selection: TargetSele
     for (const hit of hits) used.add(hit);
     return hits.length > 0 && isAllowed(site, selection, options);
   });
-  const unused = patterns.filter((pattern) => !used.has(pattern) && !(options.modulesToSave ?? []).includes(pattern));
-  if ((chosen.length === 0 && !options.optional) || (options.strict !== false && unused.length > 0)) throw notFound(description, candidates, targets, unused, options);
+  const unused = patterns.filter(
+    (pattern) => !used.has(pattern) && !(options.modulesToSave ?? []).includes(pattern),
+  );
+  if ((chosen.length === 0 && !options.optional) || (options.strict !== false && unused.length > 0))
+    throw notFound(description, candidates, targets, unused, options);
   return chosen;
 }
 
@@ -65,11 +83,22 @@ export function matchesSuffix(path: string, name: string): boolean {
 
 /** Whether a path lies in one of the modules (`classifier` takes `classifier` and `classifier.dense`). */
 export function isInModules(path: string, modules: readonly string[]): boolean {
-  return modules.some((name) => path === name || path.startsWith(`${name}.`) || path.endsWith(`.${name}`) || path.includes(`.${name}.`));
+  return modules.some(
+    (name) =>
+      path === name ||
+      path.startsWith(`${name}.`) ||
+      path.endsWith(`.${name}`) ||
+      path.includes(`.${name}.`),
+  );
 }
 
-function matchTargets(site: Site, targets: NonNullable<CommonConfig['targets']>, patterns: readonly string[]): string[] {
-  if (targets === 'all-linear') return site.kind === 'linear' && !site.isOutputHead ? ['all-linear'] : [];
+function matchTargets(
+  site: Site,
+  targets: NonNullable<CommonConfig['targets']>,
+  patterns: readonly string[],
+): string[] {
+  if (targets === 'all-linear')
+    return site.kind === 'linear' && !site.isOutputHead ? ['all-linear'] : [];
   if (typeof targets === 'string') return fullMatch(targets).test(site.path) ? [targets] : [];
   if (!isList(targets)) return targets.roles.filter((role) => site.role === role);
   return patterns.filter((pattern) => matchesSuffix(site.path, pattern));
@@ -79,7 +108,12 @@ function isAllowed(site: Site, selection: TargetSelection, options: SelectOption
   if (options.modulesToSave && isInModules(site.path, options.modulesToSave)) return false;
   const { excludeModules, layersToTransform } = selection;
   if (excludeModules !== undefined) {
-    if (typeof excludeModules === 'string' ? fullMatch(excludeModules).test(site.path) : excludeModules.some((name) => matchesSuffix(site.path, name))) return false;
+    if (
+      typeof excludeModules === 'string'
+        ? fullMatch(excludeModules).test(site.path)
+        : excludeModules.some((name) => matchesSuffix(site.path, name))
+    )
+      return false;
   }
   if (layersToTransform === undefined) return true;
   const wanted = typeof layersToTransform === 'number' ? [layersToTransform] : layersToTransform;
@@ -88,9 +122,19 @@ function isAllowed(site: Site, selection: TargetSelection, options: SelectOption
 }
 
 /** The block's number in a path: the first `.<name>.<number>.`, or the one after the given name. */
-function layerIndex(path: string, layersPattern: CommonConfig['layersPattern']): number | undefined {
-  const names = layersPattern === undefined ? [] : typeof layersPattern === 'string' ? [layersPattern] : layersPattern;
-  const patterns = names.length ? names.map((name) => pythonPattern('layersPattern', `.*\\.${name}\\.(\\d+)\\.`)) : [/.*?\.[^.]*\.(\d+)\./];
+function layerIndex(
+  path: string,
+  layersPattern: CommonConfig['layersPattern'],
+): number | undefined {
+  const names =
+    layersPattern === undefined
+      ? []
+      : typeof layersPattern === 'string'
+        ? [layersPattern]
+        : layersPattern;
+  const patterns = names.length
+    ? names.map((name) => pythonPattern('layersPattern', `.*\\.${name}\\.(\\d+)\\.`))
+    : [/.*?\.[^.]*\.(\d+)\./];
   for (const pattern of patterns) {
     const match = pattern.exec(`.${path}.`);
     if (match) return Number(match[1]);
@@ -98,7 +142,8 @@ function layerIndex(path: string, layersPattern: CommonConfig['layersPattern']):
   return undefined;
 }
 
-const isList = (targets: NonNullable<CommonConfig['targets']>): targets is readonly string[] => Array.isArray(targets);
+const isList = (targets: NonNullable<CommonConfig['targets']>): targets is readonly string[] =>
+  Array.isArray(targets);
 
 /** Python's `re.fullmatch`. @throws PEFT_TARGET_PATTERN */
 export const fullMatch = (pattern: string): RegExp => pythonPattern('targets', pattern, true);
@@ -107,43 +152,113 @@ export const fullMatch = (pattern: string): RegExp => pythonPattern('targets', p
 function pythonPattern(field: string, pattern: string, isWhole = false): RegExp {
   try {
     const [flags = '', letters = ''] = /^\(\?([ims]+)\)/.exec(pattern) ?? [];
-    const body = pattern.slice(flags.length).replaceAll('(?P<', '(?<').replace(/\(\?P=(\w+)\)/g, '\\k<$1>').replaceAll('\\Z', '$').replaceAll('\\A', '^');
+    const body = pattern
+      .slice(flags.length)
+      .replaceAll('(?P<', '(?<')
+      .replace(/\(\?P=(\w+)\)/g, '\\k<$1>')
+      .replaceAll('\\Z', '$')
+      .replaceAll('\\A', '^');
     return new RegExp(isWhole ? `^(?:${body})$` : body, letters);
   } catch (cause) {
-    throw new PeftError('PEFT_TARGET_PATTERN', `${field}: ${JSON.stringify(pattern)} is not a regular expression (${(cause as Error).message}).`, { hint: 'a string must match whole paths; write a list to match their ends', cause });
+    throw new PeftError(
+      'PEFT_TARGET_PATTERN',
+      `${field}: ${JSON.stringify(pattern)} is not a regular expression (${(cause as Error).message}).`,
+      { hint: 'a string must match whole paths; write a list to match their ends', cause },
+    );
   }
 }
 
-function notFound(description: ModelDescription, candidates: readonly Site[], targets: NonNullable<CommonConfig['targets']>, unused: readonly string[], options: SelectOptions): PeftError {
-  const wanted = unused.length ? unused : typeof targets === 'string' ? [targets] : isList(targets) ? targets : targets.roles;
+function notFound(
+  description: ModelDescription,
+  candidates: readonly Site[],
+  targets: NonNullable<CommonConfig['targets']>,
+  unused: readonly string[],
+  options: SelectOptions,
+): PeftError {
+  const wanted = unused.length
+    ? unused
+    : typeof targets === 'string'
+      ? [targets]
+      : isList(targets)
+        ? targets
+        : targets.roles;
   const ends = candidates.flatMap(({ path, role }) => {
     const words = path.split('.').filter((word) => !/^\d+$/.test(word));
     return [words.at(-1)!, words.slice(-2).join('.'), words.slice(-3).join('.'), role];
   });
-  const names = [...new Set(candidates.map(({ path, role }) => (typeof targets === 'object' && !isList(targets) ? role : path.split('.').at(-1)!)))];
-  const near = wanted.map((name) => didYouMean(name, ends)).find((text) => text !== '') ?? `Names there: ${names.slice(0, 20).join(', ')}.`;
-  return new PeftError('PEFT_TARGET_NOT_FOUND', `${options.owner}: no ${options.kinds.join(' or ')} site matches ${wanted.map((name) => JSON.stringify(name)).join(', ')} in ${description.modelType} (${candidates.length} sites).`, {
-    hint: `${near} List them with: peft inspect MODEL --sites`,
-  });
+  const names = [
+    ...new Set(
+      candidates.map(({ path, role }) =>
+        typeof targets === 'object' && !isList(targets) ? role : path.split('.').at(-1)!,
+      ),
+    ),
+  ];
+  const near =
+    wanted.map((name) => didYouMean(name, ends)).find((text) => text !== '') ??
+    `Names there: ${names.slice(0, 20).join(', ')}.`;
+  return new PeftError(
+    'PEFT_TARGET_NOT_FOUND',
+    `${options.owner}: no ${options.kinds.join(' or ')} site matches ${wanted.map((name) => JSON.stringify(name)).join(', ')} in ${description.modelType} (${candidates.length} sites).`,
+    {
+      hint: `${near} List them with: peft inspect MODEL --sites`,
+    },
+  );
 }
 
 /** Checks the common options. @throws PEFT_CONFIG_INVALID */
 export function parseCommonConfig(owner: string, input: CommonConfig): CommonConfig {
   const invalid = (field: string, must: string, value: unknown): never => {
-    throw new PeftError('PEFT_CONFIG_INVALID', `${owner}: ${field} must be ${must}, got ${show(value)}.`);
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `${owner}: ${field} must be ${must}, got ${show(value)}.`,
+    );
   };
-  const strings = (value: unknown): boolean => Array.isArray(value) && value.every((item) => typeof item === 'string');
-  const { targets, excludeModules, layersToTransform, layersPattern, modulesToSave, ensureWeightTying } = input;
-  if (targets !== undefined && typeof targets !== 'string' && !strings(targets) && !(typeof targets === 'object' && targets !== null && 'roles' in targets && strings(targets.roles))) invalid('targets', "a list of names, a regular expression, 'all-linear' or { roles }", targets);
-  if (Array.isArray(targets) && targets.length === 0) invalid('targets', 'a list of at least one name', targets);
-  if (excludeModules !== undefined && typeof excludeModules !== 'string' && !strings(excludeModules)) invalid('excludeModules', 'a list of names or a regular expression', excludeModules);
+  const strings = (value: unknown): boolean =>
+    Array.isArray(value) && value.every((item) => typeof item === 'string');
+  const {
+    targets,
+    excludeModules,
+    layersToTransform,
+    layersPattern,
+    modulesToSave,
+    ensureWeightTying,
+  } = input;
+  if (
+    targets !== undefined &&
+    typeof targets !== 'string' &&
+    !strings(targets) &&
+    !(
+      typeof targets === 'object' &&
+      targets !== null &&
+      'roles' in targets &&
+      strings(targets.roles)
+    )
+  )
+    invalid('targets', "a list of names, a regular expression, 'all-linear' or { roles }", targets);
+  if (Array.isArray(targets) && targets.length === 0)
+    invalid('targets', 'a list of at least one name', targets);
+  if (
+    excludeModules !== undefined &&
+    typeof excludeModules !== 'string' &&
+    !strings(excludeModules)
+  )
+    invalid('excludeModules', 'a list of names or a regular expression', excludeModules);
   if (layersToTransform !== undefined) {
     const list = typeof layersToTransform === 'number' ? [layersToTransform] : layersToTransform;
-    if (!Array.isArray(list) || !list.every((index) => Number.isInteger(index) && index >= 0)) invalid('layersToTransform', 'a block number or a list of them', layersToTransform);
-    if (typeof targets === 'string' && targets !== 'all-linear') invalid('layersToTransform', 'absent when targets is a regular expression', layersToTransform);
+    if (!Array.isArray(list) || !list.every((index) => Number.isInteger(index) && index >= 0))
+      invalid('layersToTransform', 'a block number or a list of them', layersToTransform);
+    if (typeof targets === 'string' && targets !== 'all-linear')
+      invalid(
+        'layersToTransform',
+        'absent when targets is a regular expression',
+        layersToTransform,
+      );
   }
-  if (layersPattern !== undefined && typeof layersPattern !== 'string' && !strings(layersPattern)) invalid('layersPattern', 'a name or a list of names', layersPattern);
-  if (modulesToSave !== undefined && !strings(modulesToSave)) invalid('modulesToSave', 'a list of module names', modulesToSave);
-  if (ensureWeightTying !== undefined && typeof ensureWeightTying !== 'boolean') invalid('ensureWeightTying', 'true or false', ensureWeightTying);
+  if (layersPattern !== undefined && typeof layersPattern !== 'string' && !strings(layersPattern))
+    invalid('layersPattern', 'a name or a list of names', layersPattern);
+  if (modulesToSave !== undefined && !strings(modulesToSave))
+    invalid('modulesToSave', 'a list of module names', modulesToSave);
+  if (ensureWeightTying !== undefined && typeof ensureWeightTying !== 'boolean')
+    invalid('ensureWeightTying', 'true or false', ensureWeightTying);
   return Object.freeze({ ...input });
 }

@@ -18,15 +18,28 @@ export interface TiedEmbedding {
 export function tiedEmbeddings({ sites }: Pick<ModelDescription, 'sites'>): TiedEmbedding[] {
   return sites.flatMap((reader) => {
     if (reader.kind !== 'embedding' || reader.tiedTo === undefined) return [];
-    const embedding = sites.find((site): site is EmbeddingSite => site.kind === 'embedding' && site.path === reader.tiedTo);
+    const embedding = sites.find(
+      (site): site is EmbeddingSite => site.kind === 'embedding' && site.path === reader.tiedTo,
+    );
     return embedding ? [{ reader, embedding }] : [];
   });
 }
 
 /** Paths of the modules that hold the word embeddings' tables (transformers' `get_input_embeddings`). */
 export function wordTables({ sites }: Pick<ModelDescription, 'sites'>): string[] {
-  return [...new Set(sites.flatMap((site) => (site.kind === 'embedding' && site.role === 'embedding.word' ? [site.tiedTo ?? site.path] : [])))];
+  return [
+    ...new Set(
+      sites.flatMap((site) =>
+        site.kind === 'embedding' && site.role === 'embedding.word'
+          ? [site.tiedTo ?? site.path]
+          : [],
+      ),
+    ),
+  ];
 }
 
 /** An embedding with a table of its own in place of the shared one: y[n] = W[ids[n]]. @param table W `[V, D]` */
-export const untiedEmbedding = (table: () => Variable): EmbeddingAdapter => ({ forward: (ids) => embed(table() as unknown as Tensor2D, ids), merge: () => table().clone() as unknown as Tensor2D });
+export const untiedEmbedding = (table: () => Variable): EmbeddingAdapter => ({
+  forward: (ids) => embed(table() as unknown as Tensor2D, ids),
+  merge: () => table().clone() as unknown as Tensor2D,
+});

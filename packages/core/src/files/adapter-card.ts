@@ -19,7 +19,9 @@ export function adapterCard(adapter: Adapter, card: AdapterCard): string {
     ...(baseModel ? [`base_model: ${yaml(baseModel)}`] : []),
     'library_name: peft',
     ...(card.license ? [`license: ${yaml(card.license)}`] : []),
-    ...(card.language?.length ? ['language:', ...card.language.map((language) => `- ${yaml(language)}`)] : []),
+    ...(card.language?.length
+      ? ['language:', ...card.language.map((language) => `- ${yaml(language)}`)]
+      : []),
     'tags:',
     ...(baseModel ? [`- ${yaml(`base_model:adapter:${baseModel}`)}`] : []),
     ...methods.map((method) => `- ${yaml(method)}`),
@@ -27,12 +29,28 @@ export function adapterCard(adapter: Adapter, card: AdapterCard): string {
   ];
   const results = Object.entries(card.results ?? {});
   return [
-    '---', ...head, '---', '',
-    `# ${adapter.name}`, '',
-    `An adapter${baseModel ? ` for \`${baseModel}\`` : ''}: ${adapter.spec.name}, ${card.trainable.toLocaleString('en')} trainable of ${card.total.toLocaleString('en')} parameters (${((100 * card.trainable) / card.total).toFixed(4)} %).`, '',
-    ...(results.length ? ['| Result | |', '|---|---|', ...results.map(([name, value]) => `| ${name} | ${typeof value === 'number' ? Number(value.toPrecision(6)) : value} |`), ''] : []),
+    '---',
+    ...head,
+    '---',
+    '',
+    `# ${adapter.name}`,
+    '',
+    `An adapter${baseModel ? ` for \`${baseModel}\`` : ''}: ${adapter.spec.name}, ${card.trainable.toLocaleString('en')} trainable of ${card.total.toLocaleString('en')} parameters (${((100 * card.trainable) / card.total).toFixed(4)} %).`,
+    '',
+    ...(results.length
+      ? [
+          '| Result | |',
+          '|---|---|',
+          ...results.map(
+            ([name, value]) =>
+              `| ${name} | ${typeof value === 'number' ? Number(value.toPrecision(6)) : value} |`,
+          ),
+          '',
+        ]
+      : []),
   ].join('\n');
 }
 
 /** A YAML scalar; quoted unless it is plainly a word. */
-const yaml = (text: string): string => (/^[A-Za-z][\w/.-]*$/.test(text) ? text : JSON.stringify(text));
+const yaml = (text: string): string =>
+  /^[A-Za-z][\w/.-]*$/.test(text) ? text : JSON.stringify(text);

@@ -2,7 +2,14 @@
 import { statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { PeftError } from '@peft/errors';
-import { openCheckpoint, readJsonObject, writeFileAtomic, writeFolderAtomic, writeSafetensors, type TensorStore } from '@peft/hub';
+import {
+  openCheckpoint,
+  readJsonObject,
+  writeFileAtomic,
+  writeFolderAtomic,
+  writeSafetensors,
+  type TensorStore,
+} from '@peft/hub';
 import type { Adapter } from '../adapter/adapter.js';
 import { adapterCard, type AdapterCard } from './adapter-card.js';
 import { adapterHubFormat } from './adapter-hub-format.js';
@@ -14,7 +21,8 @@ import type { MethodSpec } from '../method/peft-method.js';
 
 const CONFIG_FILE = 'adapter_config.json';
 
-export interface SaveAdapterOptions extends AdapterAbout, Pick<AdapterCard, 'results' | 'language' | 'license'> {
+export interface SaveAdapterOptions
+  extends AdapterAbout, Pick<AdapterCard, 'results' | 'language' | 'license'> {
   /** Replace what the folder holds. Default false. */
   readonly overwrite?: boolean;
   /** Write an adapter whose parameters are still those that it was made with. Default false. */
@@ -49,28 +57,65 @@ export interface LoadedAdapter {
  * @throws PEFT_ADAPTER_EMPTY it has no parameters. @throws PEFT_ADAPTER_UNTRAINED none has changed since it was made.
  * @throws PEFT_ADAPTER_NOT_FINITE a value is infinite or no number.
  */
-export async function saveAdapter(model: Model, adapterName: string, folder: string, options: SaveAdapterOptions = {}): Promise<void> {
+export async function saveAdapter(
+  model: Model,
+  adapterName: string,
+  folder: string,
+  options: SaveAdapterOptions = {},
+): Promise<void> {
   const adapter = model.adapter(adapterName);
   const parameters = [...adapter.parameters.values()].filter(({ saved }) => saved);
-  if (parameters.length === 0) throw new PeftError('PEFT_ADAPTER_EMPTY', `adapter "${adapterName}" has no parameters to save.`);
+  if (parameters.length === 0)
+    throw new PeftError(
+      'PEFT_ADAPTER_EMPTY',
+      `adapter "${adapterName}" has no parameters to save.`,
+    );
   if (!options.allowUntrained && !parameters.some((parameter) => parameter.hasChanged())) {
-    throw new PeftError('PEFT_ADAPTER_UNTRAINED', `adapter "${adapterName}" was never trained: each of its ${parameters.length} parameters is as it was made.`, { hint: 'train it first, or pass allowUntrained: true' });
+    throw new PeftError(
+      'PEFT_ADAPTER_UNTRAINED',
+      `adapter "${adapterName}" was never trained: each of its ${parameters.length} parameters is as it was made.`,
+      { hint: 'train it first, or pass allowUntrained: true' },
+    );
   }
-  const format = options.format ?? adapter.parts.map(({ part }) => part.method.format).find((own) => own !== undefined) ?? peftFormat;
+  const format =
+    options.format ??
+    adapter.parts.map(({ part }) => part.method.format).find((own) => own !== undefined) ??
+    peftFormat;
   const tensors = adapterTensors(model, adapter, format);
   const config = format.writeConfig(adapter, options);
-  const headKeys = new Set(parameters.filter((parameter) => isHeadParameter(format, model.description, parameter)).map((parameter) => format.keyOf(adapter, parameter)));
-  const safetensors = (names: readonly string[]) => names.find((name) => name.endsWith('.safetensors'))!;
+  const headKeys = new Set(
+    parameters
+      .filter((parameter) => isHeadParameter(format, model.description, parameter))
+      .map((parameter) => format.keyOf(adapter, parameter)),
+  );
+  const safetensors = (names: readonly string[]) =>
+    names.find((name) => name.endsWith('.safetensors'))!;
   const card = adapterCard(adapter, { ...adapterCounts(model.description, [adapter]), ...options });
-  await writeFolderAtomic(folder, async (temporary) => {
-    await writeFileAtomic(join(temporary, format.configFile ?? CONFIG_FILE), sortedJson(config, format.floatKeys));
-    await writeSafetensors(join(temporary, safetensors(format.weightFiles)), tensors.filter(({ name }) => !headKeys.has(name)));
-    if (format.head && headKeys.size > 0) {
-      await writeFileAtomic(join(temporary, format.head.configFile), sortedJson(format.head.writeConfig(adapter, options)));
-      await writeSafetensors(join(temporary, safetensors(format.head.weightFiles)), tensors.filter(({ name }) => headKeys.has(name)));
-    }
-    await writeFileAtomic(join(temporary, 'README.md'), card);
-  }, { replace: options.overwrite ?? false });
+  await writeFolderAtomic(
+    folder,
+    async (temporary) => {
+      await writeFileAtomic(
+        join(temporary, format.configFile ?? CONFIG_FILE),
+        sortedJson(config, format.floatKeys),
+      );
+      await writeSafetensors(
+        join(temporary, safetensors(format.weightFiles)),
+        tensors.filter(({ name }) => !headKeys.has(name)),
+      );
+      if (format.head && headKeys.size > 0) {
+        await writeFileAtomic(
+          join(temporary, format.head.configFile),
+          sortedJson(format.head.writeConfig(adapter, options)),
+        );
+        await writeSafetensors(
+          join(temporary, safetensors(format.head.weightFiles)),
+          tensors.filter(({ name }) => headKeys.has(name)),
+        );
+      }
+      await writeFileAtomic(join(temporary, 'README.md'), card);
+    },
+    { replace: options.overwrite ?? false },
+  );
 }
 
 /**
@@ -79,19 +124,50 @@ export async function saveAdapter(model: Model, adapterName: string, folder: str
  * @throws PEFT_ADAPTER_MISSING no such folder, config or weights. @throws PEFT_METHOD_UNKNOWN, PEFT_CONFIG_UNSUPPORTED
  * @throws PEFT_ADAPTER_MISMATCH it is for another model. @throws PEFT_ADAPTER_INCOMPLETE a tensor is missing.
  */
-export async function loadAdapter(model: Model, folder: string, options: LoadAdapterOptions): Promise<LoadedAdapter> {
-  const formats = [...new Set([peftFormat, adapterHubFormat, ...(options.formats ?? []), ...options.methods.map(({ format }) => format).filter((format) => format !== undefined)])];
-  const configs = formats.map((candidate) => readJsonObject(join(folder, candidate.configFile ?? CONFIG_FILE)));
-  if (configs.every((found) => found === undefined)) throw new PeftError('PEFT_ADAPTER_MISSING', `${resolve(folder)} holds no adapter_config.json.`, { hint: 'an adapter folder has it beside its weights; PEFT puts adapters with names of their own into subfolders' });
+export async function loadAdapter(
+  model: Model,
+  folder: string,
+  options: LoadAdapterOptions,
+): Promise<LoadedAdapter> {
+  const formats = [
+    ...new Set([
+      peftFormat,
+      adapterHubFormat,
+      ...(options.formats ?? []),
+      ...options.methods.map(({ format }) => format).filter((format) => format !== undefined),
+    ]),
+  ];
+  const configs = formats.map((candidate) =>
+    readJsonObject(join(folder, candidate.configFile ?? CONFIG_FILE)),
+  );
+  if (configs.every((found) => found === undefined))
+    throw new PeftError(
+      'PEFT_ADAPTER_MISSING',
+      `${resolve(folder)} holds no adapter_config.json.`,
+      {
+        hint: 'an adapter folder has it beside its weights; PEFT puts adapters with names of their own into subfolders',
+      },
+    );
   const at = formats.findIndex((candidate, i) => configs[i] && candidate.recognises(configs[i]));
   const [format, config] = [formats[at], configs[at]];
-  if (!format || !config) throw new PeftError('PEFT_METHOD_UNKNOWN', `${folder}: adapter_config.json is of none of the formats at hand (${formats.map(({ name }) => name).join(', ')}).`, { hint: "pass the method's package to loadAdapter" });
+  if (!format || !config)
+    throw new PeftError(
+      'PEFT_METHOD_UNKNOWN',
+      `${folder}: adapter_config.json is of none of the formats at hand (${formats.map(({ name }) => name).join(', ')}).`,
+      { hint: "pass the method's package to loadAdapter" },
+    );
   const store = openWeights(folder, format);
   try {
-    const spec = options.spec ?? format.readSpec(config, options.methods, model.description, store.names());
+    const spec =
+      options.spec ?? format.readSpec(config, options.methods, model.description, store.names());
     const plan = planTensors(model, spec, format, store, basename(resolve(folder)));
     const known = new Set([...Object.keys(format.writeConfig(plan.dry, {})), 'runtime_config']);
-    const warnings = Object.keys(config).filter((key) => !format.hasOpenConfig && !known.has(key)).map((key) => `${basename(resolve(folder))}: adapter_config.json has the unknown option ${JSON.stringify(key)}, which is ignored.`);
+    const warnings = Object.keys(config)
+      .filter((key) => !format.hasOpenConfig && !known.has(key))
+      .map(
+        (key) =>
+          `${basename(resolve(folder))}: adapter_config.json has the unknown option ${JSON.stringify(key)}, which is ignored.`,
+      );
     const name = options.name ?? plainName(format.adapterName?.(config)) ?? 'default';
     const active = model.activeAdapters;
     const adapter = model.addAdapter(name, spec, { strict: false, alsoUnfreeze: plan.extra });
@@ -111,13 +187,22 @@ export async function loadAdapter(model: Model, folder: string, options: LoadAda
 }
 
 /** A name that a model takes. */
-const plainName = (name: string | undefined): string | undefined => (name !== undefined && /^[A-Za-z0-9][\w-]*$/.test(name) ? name : undefined);
+const plainName = (name: string | undefined): string | undefined =>
+  name !== undefined && /^[A-Za-z0-9][\w-]*$/.test(name) ? name : undefined;
 
 /** The weights, and those of the head where the format stores them apart and the folder has them. */
 function openWeights(folder: string, format: AdapterFormat): TensorStore {
-  const find = (names: readonly string[]) => names.map((name) => join(folder, name)).find((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
+  const find = (names: readonly string[]) =>
+    names
+      .map((name) => join(folder, name))
+      .find((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
   const file = find(format.weightFiles);
-  if (!file) throw new PeftError('PEFT_ADAPTER_MISSING', `${resolve(folder)} holds none of ${format.weightFiles.join(', ')}.`, { hint: 'fetch or write the adapter again' });
+  if (!file)
+    throw new PeftError(
+      'PEFT_ADAPTER_MISSING',
+      `${resolve(folder)} holds none of ${format.weightFiles.join(', ')}.`,
+      { hint: 'fetch or write the adapter again' },
+    );
   const store = openCheckpoint(file);
   const headFile = format.head && find(format.head.weightFiles);
   if (!headFile) return store;
@@ -143,10 +228,21 @@ function joined(first: TensorStore, second: TensorStore): TensorStore {
 
 /** As Python writes it: keys sorted, two spaces, only ASCII. */
 const sortedJson = (value: unknown, floatKeys: readonly string[] = []): string =>
-  JSON.stringify(sorted(value), null, 2).replace(/^( *"([^"]+)": -?\d+)(,?)$/gm, (line, number: string, key: string, comma: string) => (floatKeys.includes(key) ? `${number}.0${comma}` : line)).replace(/[\u0080-\uffff]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  JSON.stringify(sorted(value), null, 2)
+    .replace(/^( *"([^"]+)": -?\d+)(,?)$/gm, (line, number: string, key: string, comma: string) =>
+      floatKeys.includes(key) ? `${number}.0${comma}` : line,
+    )
+    .replace(
+      /[\u0080-\uffff]/g,
+      (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    );
 
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)).map(([key, item]) => [key, sorted(item)]));
+  return Object.fromEntries(
+    Object.entries(value)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, item]) => [key, sorted(item)]),
+  );
 }

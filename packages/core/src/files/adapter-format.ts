@@ -36,7 +36,12 @@ export interface AdapterFormat {
   /** What the file calls the adapter, where it says so. */
   adapterName?(config: AdapterConfigJson): string | undefined;
   /** What to attach. @param keys of the weight file. @throws PEFT_METHOD_UNKNOWN when the methods at hand lack the file's */
-  readSpec(config: AdapterConfigJson, methods: readonly AnyMethod[], description: ModelDescription, keys: readonly string[]): MethodSpec;
+  readSpec(
+    config: AdapterConfigJson,
+    methods: readonly AnyMethod[],
+    description: ModelDescription,
+    keys: readonly string[],
+  ): MethodSpec;
   /** adapter_config.json. */
   writeConfig(adapter: Adapter, about: AdapterAbout): Record<string, unknown>;
   /** Key of a parameter. */
@@ -44,7 +49,10 @@ export interface AdapterFormat {
   /** Key of a tensor that a method computes for the file (`fileTensors`). */
   keyOfTensor(adapter: Adapter, name: string): string;
   /** The parameter that a key names (`savedAs` or `name`), whatever adapter it belongs to; undefined for a key of no such form. */
-  readKey(key: string, file: { readonly adapter: Adapter; readonly keys: readonly string[] }): FileKey;
+  readKey(
+    key: string,
+    file: { readonly adapter: Adapter; readonly keys: readonly string[] },
+  ): FileKey;
   /** Whether a key's matrix is the transpose of the parameter. Default: never. */
   isTransposed?(key: string): boolean;
   /** Shape of a parameter in the file, where that has axes of length 1 besides. Default: its own. */

@@ -3,7 +3,12 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 import { readFloat32, type NewTensor, type TensorStore } from '@peft/hub';
-import { attachAdapter, type Adapter, type AdapterSource, type OwnedParameter } from '../adapter/adapter.js';
+import {
+  attachAdapter,
+  type Adapter,
+  type AdapterSource,
+  type OwnedParameter,
+} from '../adapter/adapter.js';
 import type { AdapterFormat, FileKey } from './adapter-format.js';
 import type { Model } from '../model/model.js';
 import type { ModelDescription } from '../description/model-description.js';
@@ -33,25 +38,41 @@ export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFo
   const computed = new Set<string>();
   const add = (key: string, shape: readonly number[], data: Float32Array) => {
     const bad = data.findIndex((value) => !Number.isFinite(value));
-    if (bad >= 0) throw new PeftError('PEFT_ADAPTER_NOT_FINITE', `adapter "${adapter.name}": ${key} holds ${data[bad]} at position ${bad}.`, { hint: 'training has diverged: lower the learning rate, and load the last good checkpoint' });
+    if (bad >= 0)
+      throw new PeftError(
+        'PEFT_ADAPTER_NOT_FINITE',
+        `adapter "${adapter.name}": ${key} holds ${data[bad]} at position ${bad}.`,
+        {
+          hint: 'training has diverged: lower the learning rate, and load the last good checkpoint',
+        },
+      );
     tensors.push({ name: key, dtype: 'F32', shape, data });
   };
   for (const { part, sites } of adapter.parts) {
     if (!part.method.fileTensors) continue;
     computed.add(part.method.name);
-    for (const [name, tensor] of part.method.fileTensors(part.config as never, { description: adapter.description, sites, parameters: adapter.parameters, shared: adapter.shared })) {
+    for (const [name, tensor] of part.method.fileTensors(part.config as never, {
+      description: adapter.description,
+      sites,
+      parameters: adapter.parameters,
+      shared: adapter.shared,
+    })) {
       add(format.keyOfTensor(adapter, name), tensor.shape, valuesOf(tensor));
       tensor.dispose();
     }
   }
   for (const parameter of adapter.parameters.values()) {
-    if (!parameter.saved || (parameter.origin === 'new' && computed.has(parameter.method))) continue;
+    if (!parameter.saved || (parameter.origin === 'new' && computed.has(parameter.method)))
+      continue;
     const key = format.keyOf(adapter, parameter);
     const { shape, values } = toFile(isTurned(model, format, parameter.name, key), parameter.value);
     add(key, format.fileShape?.(key, shape) ?? shape, values);
   }
   for (const [key, { of, name }] of copiesOf(adapter, format)) {
-    const source = of === 'trained' ? tf.clone(adapter.parameters.get(name)!.value) : model.readBaseParameter(name);
+    const source =
+      of === 'trained'
+        ? tf.clone(adapter.parameters.get(name)!.value)
+        : model.readBaseParameter(name);
     const { shape, values } = toFile(isTurned(model, format, name, key), source);
     source.dispose();
     add(key, shape, values);
@@ -59,11 +80,19 @@ export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFo
   return tensors;
 }
 
-function copiesOf(adapter: Adapter, format: AdapterFormat): Map<string, { of: 'trained' | 'base'; name: string }> {
+function copiesOf(
+  adapter: Adapter,
+  format: AdapterFormat,
+): Map<string, { of: 'trained' | 'base'; name: string }> {
   const copies = new Map<string, { of: 'trained' | 'base'; name: string }>();
-  for (const [key, name] of format.baseCopies?.(adapter) ?? []) copies.set(key, { of: 'base', name });
-  for (const [key, name] of format.trainedCopies?.(adapter) ?? []) copies.set(key, { of: 'trained', name });
-  for (const [key, { of, parameter }] of adapter.source?.format === format.name ? adapter.source.copies : []) copies.set(key, { of, name: parameter });
+  for (const [key, name] of format.baseCopies?.(adapter) ?? [])
+    copies.set(key, { of: 'base', name });
+  for (const [key, name] of format.trainedCopies?.(adapter) ?? [])
+    copies.set(key, { of: 'trained', name });
+  for (const [key, { of, parameter }] of adapter.source?.format === format.name
+    ? adapter.source.copies
+    : [])
+    copies.set(key, { of, name: parameter });
   return copies;
 }
 
@@ -71,51 +100,98 @@ function copiesOf(adapter: Adapter, format: AdapterFormat): Map<string, { of: 't
  * Reads a file's keys against a model, on the bare description: nothing is made yet.
  * @throws PEFT_ADAPTER_MISMATCH a tensor has no place or another shape. @throws PEFT_ADAPTER_INCOMPLETE one is missing.
  */
-export function planTensors(model: Model, spec: MethodSpec, format: AdapterFormat, store: TensorStore, where: string): FilePlan {
+export function planTensors(
+  model: Model,
+  spec: MethodSpec,
+  format: AdapterFormat,
+  store: TensorStore,
+  where: string,
+): FilePlan {
   const { description } = model;
   const dry = attachFor(model, spec, store, where);
-  const expected = new Map([...dry.parameters.values()].filter(({ saved }) => saved).map((parameter) => [parameter.savedAs ?? parameter.name, parameter]));
+  const expected = new Map(
+    [...dry.parameters.values()]
+      .filter(({ saved }) => saved)
+      .map((parameter) => [parameter.savedAs ?? parameter.name, parameter]),
+  );
   const base = new Map(description.parameters.map((parameter) => [parameter.name, parameter]));
   const places = new Map<string, string>();
   const extra: string[] = [];
   const copies = new Map<string, { of: 'trained' | 'base'; parameter: string }>();
   const problems: string[] = [];
   const keys = store.names();
-  const readers: readonly TableReader[] = [...tiedOutputs(description).map(({ output, embedding }) => ({ path: output.path, embedding: embedding.path })), ...tiedEmbeddings(description).map(({ reader, embedding }) => ({ path: reader.path, embedding: embedding.path }))];
+  const readers: readonly TableReader[] = [
+    ...tiedOutputs(description).map(({ output, embedding }) => ({
+      path: output.path,
+      embedding: embedding.path,
+    })),
+    ...tiedEmbeddings(description).map(({ reader, embedding }) => ({
+      path: reader.path,
+      embedding: embedding.path,
+    })),
+  ];
   for (const key of keys) {
     const { shape } = store.get(key)!;
     const read = format.readKey(key, { adapter: dry, keys });
     const isKnown = (candidate: string) => expected.has(candidate) || base.has(candidate);
     const own = read && variants(read.name, description.basePrefix).find(isKnown);
-    const tied = read && own === undefined ? variants(read.name, description.basePrefix).map((variant) => sharedName(variant, readers)).find((candidate) => candidate !== undefined && isKnown(candidate)) : undefined;
+    const tied =
+      read && own === undefined
+        ? variants(read.name, description.basePrefix)
+            .map((variant) => sharedName(variant, readers))
+            .find((candidate) => candidate !== undefined && isKnown(candidate))
+        : undefined;
     const name = own ?? tied;
     const wanted = name === undefined ? undefined : (expected.get(name)?.name ?? name);
-    if (read === undefined || wanted === undefined) problems.push(`${key} [${shape.join(', ')}] has no place`);
-    else if (read.of === 'parameter' && tied === undefined && places.has(wanted)) problems.push(`${key} and ${places.get(wanted)} are one parameter`);
+    if (read === undefined || wanted === undefined)
+      problems.push(`${key} [${shape.join(', ')}] has no place`);
+    else if (read.of === 'parameter' && tied === undefined && places.has(wanted))
+      problems.push(`${key} and ${places.get(wanted)} are one parameter`);
     else {
       const logical = expected.get(name!)?.shape ?? base.get(wanted)!.shape;
       const turned = isTurned(model, format, wanted, key) ? [...logical].reverse() : logical;
       const size = format.fileShape?.(key, turned) ?? turned;
-      if (size.length !== shape.length || size.some((length, axis) => length !== shape[axis])) problems.push(`${key} has the shape [${shape.join(', ')}], the model asks for [${size.join(', ')}]`);
+      if (size.length !== shape.length || size.some((length, axis) => length !== shape[axis]))
+        problems.push(
+          `${key} has the shape [${shape.join(', ')}], the model asks for [${size.join(', ')}]`,
+        );
       else if (tied === undefined) place(key, read, wanted);
       else if (dry.parameters.has(wanted)) copies.set(key, { of: 'trained', parameter: wanted });
-      else if (equalsBase(model, format, wanted, store, key)) copies.set(key, { of: 'base', parameter: wanted });
+      else if (equalsBase(model, format, wanted, store, key))
+        copies.set(key, { of: 'base', parameter: wanted });
       else problems.push(`${key} differs from ${wanted}, which it is tied to`);
     }
   }
-  const hasHead = [...expected.values()].some((parameter) => places.has(parameter.name) && isHeadParameter(format, description, parameter));
-  const isWhole = (parameter: OwnedParameter) => hasHead || !isHeadParameter(format, description, parameter);
-  const missing = [...expected.values()].filter((parameter) => !places.has(parameter.name) && isWhole(parameter)).map((parameter) => format.keyOf(dry, parameter));
+  const hasHead = [...expected.values()].some(
+    (parameter) => places.has(parameter.name) && isHeadParameter(format, description, parameter),
+  );
+  const isWhole = (parameter: OwnedParameter) =>
+    hasHead || !isHeadParameter(format, description, parameter);
+  const missing = [...expected.values()]
+    .filter((parameter) => !places.has(parameter.name) && isWhole(parameter))
+    .map((parameter) => format.keyOf(dry, parameter));
   if (problems.length) {
-    throw new PeftError('PEFT_ADAPTER_MISMATCH', `${where} does not fit this ${description.modelType}: ${list(problems, '; ')}${missing.length ? `; ${missing.length} tensors are missing` : ''}.`, { hint: "it was made for another model, or for another head: adapter_config.json's base_model_name_or_path and task_type say which" });
+    throw new PeftError(
+      'PEFT_ADAPTER_MISMATCH',
+      `${where} does not fit this ${description.modelType}: ${list(problems, '; ')}${missing.length ? `; ${missing.length} tensors are missing` : ''}.`,
+      {
+        hint: "it was made for another model, or for another head: adapter_config.json's base_model_name_or_path and task_type say which",
+      },
+    );
   }
-  if (missing.length) throw new PeftError('PEFT_ADAPTER_INCOMPLETE', `${where} lacks ${missing.length} of ${expected.size} tensors: ${list(missing, ', ')}.`, { hint: 'the file is not whole, or its config is not its own' });
+  if (missing.length)
+    throw new PeftError(
+      'PEFT_ADAPTER_INCOMPLETE',
+      `${where} lacks ${missing.length} of ${expected.size} tensors: ${list(missing, ', ')}.`,
+      { hint: 'the file is not whole, or its config is not its own' },
+    );
   return { places, extra, copies, dry };
 
   function place(key: string, read: NonNullable<FileKey>, wanted: string): void {
     if (read.of === 'repeat') return;
     if (read.of !== 'parameter') copies.set(key, { of: read.of, parameter: wanted });
-    else if (!dry.parameters.has(wanted) && equalsBase(model, format, wanted, store, key)) copies.set(key, { of: 'base', parameter: wanted });
+    else if (!dry.parameters.has(wanted) && equalsBase(model, format, wanted, store, key))
+      copies.set(key, { of: 'base', parameter: wanted });
     else {
       places.set(wanted, key);
       if (!dry.parameters.has(wanted)) extra.push(wanted);
@@ -124,14 +200,28 @@ export function planTensors(model: Model, spec: MethodSpec, format: AdapterForma
 }
 
 /** Whether a parameter belongs to the head and the format stores that apart. */
-export const isHeadParameter = ({ head }: AdapterFormat, description: ModelDescription, { origin, name }: Pick<OwnedParameter, 'origin' | 'name'>): boolean =>
+export const isHeadParameter = (
+  { head }: AdapterFormat,
+  description: ModelDescription,
+  { origin, name }: Pick<OwnedParameter, 'origin' | 'name'>,
+): boolean =>
   head !== undefined && origin === 'unfrozen' && isInModules(name, head.modules(description));
 
 /** Copies the file's values into the parameters. */
-export function assignTensors(model: Model, adapter: Adapter, format: AdapterFormat, plan: FilePlan, store: TensorStore): void {
+export function assignTensors(
+  model: Model,
+  adapter: Adapter,
+  format: AdapterFormat,
+  plan: FilePlan,
+  store: TensorStore,
+): void {
   for (const [name, key] of plan.places) {
     const parameter = adapter.parameters.get(name)!;
-    const values = fromFile(isTurned(model, format, name, key), parameter, readFloat32(store.get(key)!));
+    const values = fromFile(
+      isTurned(model, format, name, key),
+      parameter,
+      readFloat32(store.get(key)!),
+    );
     parameter.value.assign(values);
     values.dispose();
   }
@@ -142,11 +232,18 @@ function attachFor(model: Model, spec: MethodSpec, store: TensorStore, where: st
     return attachAdapter('file', spec, model.description, undefined, { strict: false });
   } catch (cause) {
     if (!(cause instanceof PeftError) || cause.code !== 'PEFT_TARGET_NOT_FOUND') throw cause;
-    throw new PeftError('PEFT_ADAPTER_MISMATCH', `${where} does not fit this ${model.description.modelType}: ${cause.message.split('\n')[0]} Its tensors are named ${list(store.names(), ', ')}.`, { hint: 'it was made for another model', cause });
+    throw new PeftError(
+      'PEFT_ADAPTER_MISMATCH',
+      `${where} does not fit this ${model.description.modelType}: ${cause.message.split('\n')[0]} Its tensors are named ${list(store.names(), ', ')}.`,
+      { hint: 'it was made for another model', cause },
+    );
   }
 }
 
-interface TableReader { readonly path: string; readonly embedding: string }
+interface TableReader {
+  readonly path: string;
+  readonly embedding: string;
+}
 
 /** What belongs to an output layer, or to an embedding, that reads another's table is the other's: the file has it twice. */
 function sharedName(name: string, readers: readonly TableReader[]): string | undefined {
@@ -157,12 +254,22 @@ function sharedName(name: string, readers: readonly TableReader[]): string | und
 /** With and without the class prefix (`bert.`), since a bare model lacks it. */
 function variants(name: string, prefix: string): string[] {
   if (!prefix) return [name];
-  return [name, name.startsWith(`${prefix}.`) ? name.slice(prefix.length + 1) : `${prefix}.${name}`];
+  return [
+    name,
+    name.startsWith(`${prefix}.`) ? name.slice(prefix.length + 1) : `${prefix}.${name}`,
+  ];
 }
 
 /** A whole table that PEFT stores beside an adapter although it never changed. Vectors (`ia3_bias`) were trained. */
-function equalsBase(model: Model, format: AdapterFormat, name: string, store: TensorStore, key: string): boolean {
-  if (model.description.parameters.find((spec) => spec.name === name)!.use === 'vector') return false;
+function equalsBase(
+  model: Model,
+  format: AdapterFormat,
+  name: string,
+  store: TensorStore,
+  key: string,
+): boolean {
+  if (model.description.parameters.find((spec) => spec.name === name)!.use === 'vector')
+    return false;
   const base = model.readBaseParameter(name);
   const { values } = toFile(isTurned(model, format, name, key), base);
   base.dispose();
@@ -171,9 +278,14 @@ function equalsBase(model: Model, format: AdapterFormat, name: string, store: Te
 }
 
 /** Whether a file holds the transpose: the checkpoint does, or the format has its matrices that way round. */
-const isTurned = (model: Model, format: AdapterFormat, name: string, key: string): boolean => model.description.parameters.some((spec) => spec.name === name && spec.transposed === true) !== (format.isTransposed?.(key) ?? false);
+const isTurned = (model: Model, format: AdapterFormat, name: string, key: string): boolean =>
+  model.description.parameters.some((spec) => spec.name === name && spec.transposed === true) !==
+  (format.isTransposed?.(key) ?? false);
 
-function toFile(isTurnedRound: boolean, tensor: Tensor): { shape: readonly number[]; values: Float32Array } {
+function toFile(
+  isTurnedRound: boolean,
+  tensor: Tensor,
+): { shape: readonly number[]; values: Float32Array } {
   if (!isTurnedRound) return { shape: tensor.shape, values: valuesOf(tensor) };
   const turned = tf.transpose(tensor);
   const values = valuesOf(turned);
@@ -182,10 +294,13 @@ function toFile(isTurnedRound: boolean, tensor: Tensor): { shape: readonly numbe
 }
 
 function fromFile(isTurnedRound: boolean, { shape }: OwnedParameter, values: Float32Array): Tensor {
-  return isTurnedRound ? tf.tidy(() => tf.transpose(tf.tensor(values, [...shape].reverse()))) : tf.tensor(values, [...shape], 'float32');
+  return isTurnedRound
+    ? tf.tidy(() => tf.transpose(tf.tensor(values, [...shape].reverse())))
+    : tf.tensor(values, [...shape], 'float32');
 }
 
 /** A copy: files are written seldom. */
 const valuesOf = (tensor: Tensor): Float32Array => Float32Array.from(tensor.dataSync());
 
-const list = (items: readonly string[], separator: string): string => `${items.slice(0, 3).join(separator)}${items.length > 3 ? `${separator}and ${items.length - 3} more` : ''}`;
+const list = (items: readonly string[], separator: string): string =>
+  `${items.slice(0, 3).join(separator)}${items.length > 3 ? `${separator}and ${items.length - 3} more` : ''}`;

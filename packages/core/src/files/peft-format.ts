@@ -17,44 +17,89 @@ const EMBEDDING_MODULES = ['embed_tokens', 'lm_head'];
 export const peftFormat: AdapterFormat = Object.freeze({
   name: 'peft',
   weightFiles: Object.freeze(['adapter_model.safetensors', 'adapter_model.bin']),
-  recognises: (config) => typeof config['peft_type'] === 'string' || config['architecture'] === 'union' && Array.isArray(config['configs']) && config['configs'].every((part) => typeof part?.peft_type === 'string'),
+  recognises: (config) =>
+    typeof config['peft_type'] === 'string' ||
+    (config['architecture'] === 'union' &&
+      Array.isArray(config['configs']) &&
+      config['configs'].every((part) => typeof part?.peft_type === 'string')),
   readSpec: readPeftSpec,
   writeConfig: writePeftConfig,
 
   keyOf(adapter, parameter) {
     const isPrompt = hasPromptLayout(adapter);
-    if (parameter.origin === 'new' && (isPrompt || !parameter.site)) return isPrompt ? parameter.name : `base_model.${parameter.name}`;
-    const path = parameter.savedAs ?? (parameter.origin === 'unfrozen' ? insideWrapper(adapter, parameter.name) : parameter.name);
+    if (parameter.origin === 'new' && (isPrompt || !parameter.site))
+      return isPrompt ? parameter.name : `base_model.${parameter.name}`;
+    const path =
+      parameter.savedAs ??
+      (parameter.origin === 'unfrozen' ? insideWrapper(adapter, parameter.name) : parameter.name);
     return `base_model.${isPrompt ? '' : 'model.'}${path}`;
   },
 
   keyOfTensor: (adapter, name) => (hasPromptLayout(adapter) ? name : `base_model.model.${name}`),
 
   readKey(key): FileKey {
-    const path = key.startsWith('base_model.model.') ? key.slice('base_model.model.'.length) : key.startsWith('base_model.') ? key.slice('base_model.'.length) : key;
+    const path = key.startsWith('base_model.model.')
+      ? key.slice('base_model.model.'.length)
+      : key.startsWith('base_model.')
+        ? key.slice('base_model.'.length)
+        : key;
     const copy = /^(.+)\.(modules_to_save(?:\.[^.]+)?|original_module)\.(.+)$/.exec(path);
-    if (copy) return { of: copy[2] === 'original_module' ? 'base' : 'trained', name: `${copy[1]}.${copy[3]}` };
+    if (copy)
+      return {
+        of: copy[2] === 'original_module' ? 'base' : 'trained',
+        name: `${copy[1]}.${copy[3]}`,
+      };
     return { of: 'parameter', name: path.replace('.base_layer.', '.') };
   },
 
   /** A whole table that stays tied to an output layer stands under that layer's name, too; PEFT asks for both. */
-  trainedCopies: (adapter) => new Map(adapter.tiesWeights ? tiedOutputs(adapter.description).flatMap(({ output }) => (adapter.unfrozen(output.weight) ? [[`base_model.model.${output.path}.weight`, output.weight]] : [])) : []),
+  trainedCopies: (adapter) =>
+    new Map(
+      adapter.tiesWeights
+        ? tiedOutputs(adapter.description).flatMap(({ output }) =>
+            adapter.unfrozen(output.weight)
+              ? [[`base_model.model.${output.path}.weight`, output.weight]]
+              : [],
+          )
+        : [],
+    ),
 
   baseCopies(adapter) {
     const own = [...adapter.parameters.keys()];
     const readers = new Set(tiedEmbeddings(adapter.description).map(({ reader }) => reader.path)); // PEFT looks at the module that holds the table alone
-    const isStoredWhole = (path: string) => own.some((name) => name === `${path}.weight` || (name.startsWith(`${path}.`) && name.endsWith('trainable_tokens_delta')));
-    const sites = adapter.wrappedSites.filter(({ path }) => EMBEDDING_MODULES.includes(path.split('.').at(-1)!) && !isStoredWhole(path) && !readers.has(path));
-    return new Map(sites.flatMap((site) => ('weight' in site ? [[`base_model.model.${insideWrapper(adapter, `${site.path}.weight`)}`, site.weight]] : [])));
+    const isStoredWhole = (path: string) =>
+      own.some(
+        (name) =>
+          name === `${path}.weight` ||
+          (name.startsWith(`${path}.`) && name.endsWith('trainable_tokens_delta')),
+      );
+    const sites = adapter.wrappedSites.filter(
+      ({ path }) =>
+        EMBEDDING_MODULES.includes(path.split('.').at(-1)!) &&
+        !isStoredWhole(path) &&
+        !readers.has(path),
+    );
+    return new Map(
+      sites.flatMap((site) =>
+        'weight' in site
+          ? [[`base_model.model.${insideWrapper(adapter, `${site.path}.weight`)}`, site.weight]]
+          : [],
+      ),
+    );
   },
 } satisfies AdapterFormat);
 
-const hasPromptLayout = ({ parts }: Adapter): boolean => parts.some(({ part }) => part.method.peftLayout === 'prompt');
+const hasPromptLayout = ({ parts }: Adapter): boolean =>
+  parts.some(({ part }) => part.method.peftLayout === 'prompt');
 
 /** `…query.bias` → `…query.base_layer.bias` where something stands on `…query`. */
 function insideWrapper(adapter: Adapter, parameterName: OwnedParameter['name']): string {
   const dot = parameterName.lastIndexOf('.');
   const path = parameterName.slice(0, dot);
-  const isWrapped = adapter.wrappedSites.some((site) => site.path === path && (site.kind === 'linear' || site.kind === 'embedding' || site.kind === 'norm'));
+  const isWrapped = adapter.wrappedSites.some(
+    (site) =>
+      site.path === path &&
+      (site.kind === 'linear' || site.kind === 'embedding' || site.kind === 'norm'),
+  );
   return isWrapped ? `${path}.base_layer${parameterName.slice(dot)}` : parameterName;
 }

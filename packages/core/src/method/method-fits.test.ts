@@ -20,11 +20,29 @@ const perceptron: Architecture<object, 'linear'> = defineArchitecture({
   siteKinds: ['linear'],
   parseConfig: () => ({}),
   describe: (_config, head) => ({
-    modelType: 'perceptron', head, hiddenSize: 3, vocabularySize: 0, layers: { encoder: 0, decoder: 0 }, headModules: [], basePrefix: '',
+    modelType: 'perceptron',
+    head,
+    hiddenSize: 3,
+    vocabularySize: 0,
+    layers: { encoder: 0, decoder: 0 },
+    headModules: [],
+    basePrefix: '',
     parameters: [{ name: 'layer.weight', shape: [2, 3], use: 'matrix' }],
-    sites: [{ kind: 'linear', path: 'layer', role: 'layer', inFeatures: 3, outFeatures: 2, weight: 'layer.weight' }],
+    sites: [
+      {
+        kind: 'linear',
+        path: 'layer',
+        role: 'layer',
+        inFeatures: 3,
+        outFeatures: 2,
+        weight: 'layer.weight',
+      },
+    ],
   }),
-  forward: (run, _config, { inputsEmbeds, offsets }) => ({ hidden: linear(inputsEmbeds!, run.matrix('layer.weight')), offsets }),
+  forward: (run, _config, { inputsEmbeds, offsets }) => ({
+    hidden: linear(inputsEmbeds!, run.matrix('layer.weight')),
+    offsets,
+  }),
 });
 
 let engine: Engine;
@@ -32,7 +50,15 @@ let model: ModelWith<'linear'>;
 beforeAll(async () => {
   engine = await createPortableEngine();
   await engine.activate();
-  model = loadModel(perceptron, {}, { names: () => ['layer.weight'], get: (name) => memorySource(name, [2, 3], new Float32Array(6)) }, engine);
+  model = loadModel(
+    perceptron,
+    {},
+    {
+      names: () => ['layer.weight'],
+      get: (name) => memorySource(name, [2, 3], new Float32Array(6)),
+    },
+    engine,
+  );
 });
 afterAll(() => {
   model.dispose();
@@ -43,7 +69,14 @@ const unsupported = expect.objectContaining({ code: 'PEFT_METHOD_UNSUPPORTED' })
 
 test('a method that has a kind of site there is taken, also one of a combination', () => {
   model.addAdapter('lora', lora({ rank: 1, targets: ['layer'] }));
-  model.addAdapter('both', combineMethods('both', ia3({ targets: ['layer'], feedforwardModules: [] }), lora({ rank: 1, targets: ['layer'] })));
+  model.addAdapter(
+    'both',
+    combineMethods(
+      'both',
+      ia3({ targets: ['layer'], feedforwardModules: [] }),
+      lora({ rank: 1, targets: ['layer'] }),
+    ),
+  );
   expect(model.adapterNames).toEqual(['lora', 'both']);
 });
 

@@ -63,9 +63,19 @@ export interface AttachContext {
   /** What the sites of this adapter share: made by the first that asks, and there for `fileTensors` and `toPeftConfig`, too. */
   shared<T>(name: string, make: () => T): T;
   /** A new parameter of this site; `name` is its name on disk after the site's path (`lora_A.weight`). */
-  param(name: string, shape: readonly number[], init: Initializer, options?: ParameterOptions): AdapterParameter;
+  param(
+    name: string,
+    shape: readonly number[],
+    init: Initializer,
+    options?: ParameterOptions,
+  ): AdapterParameter;
   /** A new parameter that all sites of the adapter share: the first caller's shape and values count. */
-  sharedParam(name: string, shape: readonly number[], init: Initializer, options?: ParameterOptions): AdapterParameter;
+  sharedParam(
+    name: string,
+    shape: readonly number[],
+    init: Initializer,
+    options?: ParameterOptions,
+  ): AdapterParameter;
   /** Lets an existing base parameter train; the adapter trains a copy, which counts while it is active. */
   unfreeze(parameterName: string, options?: UnfreezeOptions): AdapterParameter;
   /**
@@ -94,7 +104,10 @@ export interface SiteWeights {
 }
 export type SiteHandle<K extends SiteKind> = SiteOf<K> & SiteWeights;
 
-export interface MergedLinear { readonly weight: Tensor2D; readonly bias?: Tensor1D }
+export interface MergedLinear {
+  readonly weight: Tensor2D;
+  readonly bias?: Tensor1D;
+}
 
 export interface LinearAdapter {
   /** x `[N, in]` → y `[N, out]`; `base` runs the map underneath, bias included. `call` has what only a running model knows. */
@@ -128,7 +141,11 @@ export interface AttentionAdapter {
    * Keys and values `[P, keyValueHeads·headSize]` that every sequence sees, or `[B·P, …]`, P rows for each sequence in turn, with
    * `perSequence`. @param hidden what the attention read `[N, D]`
    */
-  extend(call: AdapterCall & { readonly hidden: Tensor2D; readonly offsets: Int32Array }): { readonly keys: Tensor2D; readonly values: Tensor2D; readonly perSequence?: boolean };
+  extend(call: AdapterCall & { readonly hidden: Tensor2D; readonly offsets: Int32Array }): {
+    readonly keys: Tensor2D;
+    readonly values: Tensor2D;
+    readonly perSequence?: boolean;
+  };
 }
 /** A residual branch on its way out. */
 export interface SublayerCall extends AdapterCall {
@@ -146,7 +163,9 @@ export interface SublayerCall extends AdapterCall {
    */
   close(output: Tensor2D, options?: { readonly bare?: boolean }): Tensor2D;
 }
-export interface SublayerAdapter { forward(call: SublayerCall): Tensor2D }
+export interface SublayerAdapter {
+  forward(call: SublayerCall): Tensor2D;
+}
 export interface SequenceAdapter {
   /** Virtual tokens `[P, D]` to put in front of every sequence. */
   prefix(call: AdapterCall): Tensor2D;
@@ -180,7 +199,9 @@ export interface SiteAdapters {
  * `undefined`: nothing stands in the way of the forward pass (a bias was unfrozen, say). Written as a method, so that every method is an
  * `AnyMethod`, whatever its options.
  */
-export type AttachFunction<K extends SiteKind, Config> = { attach(site: SiteHandle<K>, config: Config, context: AttachContext): SiteAdapters[K] | undefined }['attach'];
+export type AttachFunction<K extends SiteKind, Config> = {
+  attach(site: SiteHandle<K>, config: Config, context: AttachContext): SiteAdapters[K] | undefined;
+}['attach'];
 
 export interface PeftMethodDefinition<Name extends MethodName> {
   readonly name: Name;
@@ -192,7 +213,10 @@ export interface PeftMethodDefinition<Name extends MethodName> {
   /** Module names that it takes beside the targets (rows of an embedding that train with LoRA). */
   extraTargets?(config: PeftConfigs[Name], description: ModelDescription): readonly string[];
   /** Which sites to take when the user names none; `optional`: that there are none is no error. */
-  defaultTargets(description: ModelDescription, config: PeftConfigs[Name]): TargetSelection & { readonly optional?: boolean };
+  defaultTargets(
+    description: ModelDescription,
+    config: PeftConfigs[Name],
+  ): TargetSelection & { readonly optional?: boolean };
   /** A function per kind of site that it can attach to. */
   readonly attach: { readonly [K in SiteKind]?: AttachFunction<K, PeftConfigs[Name]> };
   /** Its options in adapter_config.json's words, without the common keys; and back. Present when `peftType` is. */
@@ -221,7 +245,14 @@ export interface AdapterHubMapping<Config> {
   /** Its part of adapter_config.json. */
   toConfig(config: Config, context: PeftConfigContext): Record<string, unknown>;
   /** Back, with `targets` where the method has no default ones; undefined for a config of another method. @param file.version of the library */
-  fromConfig(json: Readonly<Record<string, unknown>> | string, file: { readonly description: ModelDescription; readonly keys: readonly string[]; readonly version: string }): (Partial<Config> & CommonConfig) | undefined;
+  fromConfig(
+    json: Readonly<Record<string, unknown>> | string,
+    file: {
+      readonly description: ModelDescription;
+      readonly keys: readonly string[];
+      readonly version: string;
+    },
+  ): (Partial<Config> & CommonConfig) | undefined;
   /**
    * Key of a parameter within the module that holds it, `*` standing for the adapter's name: `loras.*.lora_A`.
    * @param name of the parameter after its site's path, or the whole name of a shared one.
@@ -229,7 +260,13 @@ export interface AdapterHubMapping<Config> {
   key(name: string, config: Config): string;
 }
 
-export type PeftCommonKey = 'target_modules' | 'exclude_modules' | 'layers_to_transform' | 'layers_pattern' | 'modules_to_save' | 'ensure_weight_tying';
+export type PeftCommonKey =
+  | 'target_modules'
+  | 'exclude_modules'
+  | 'layers_to_transform'
+  | 'layers_pattern'
+  | 'modules_to_save'
+  | 'ensure_weight_tying';
 
 /** An attached method, as what writes its files sees it. */
 export interface PeftConfigContext {
@@ -243,7 +280,11 @@ export interface PeftConfigContext {
 }
 
 /** Options of one method, checked, ready to be put on a model. */
-export interface MethodPart { readonly method: PeftMethodDefinition<MethodName>; readonly config: unknown; readonly common: CommonConfig }
+export interface MethodPart {
+  readonly method: PeftMethodDefinition<MethodName>;
+  readonly config: unknown;
+  readonly common: CommonConfig;
+}
 /** One method with its options, or a combination of several; outermost last. `Kinds`: what it can stand on. */
 export interface MethodSpec<Kinds extends SiteKind = SiteKind> {
   readonly name: string;
@@ -253,11 +294,16 @@ export interface MethodSpec<Kinds extends SiteKind = SiteKind> {
 }
 
 /** A spec that has something to stand on in a model with sites of the kinds `Has`; any other does not compile. */
-export type FittingSpec<Kinds extends SiteKind, Has extends SiteKind> = [Extract<Kinds, Has>] extends [never]
+export type FittingSpec<Kinds extends SiteKind, Has extends SiteKind> = [
+  Extract<Kinds, Has>,
+] extends [never]
   ? { readonly 'the model has no site of the kinds that this method attaches to': Kinds }
   : MethodSpec<Kinds>;
 
 /** A method: call it with options to get a spec for `model.addAdapter`. */
-export interface PeftMethod<Name extends MethodName, Kinds extends SiteKind = SiteKind> extends PeftMethodDefinition<Name> {
+export interface PeftMethod<
+  Name extends MethodName,
+  Kinds extends SiteKind = SiteKind,
+> extends PeftMethodDefinition<Name> {
   (config?: Partial<PeftConfigs[Name]> & CommonConfig): MethodSpec<Kinds>;
 }

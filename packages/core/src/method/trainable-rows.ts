@@ -11,7 +11,12 @@ import { tiedOutputs } from '../model/tied-output.js';
  * @param name of the parameter Δ `[rows, D]` on disk; it starts as a copy of the base's rows.
  * @throws PEFT_CONFIG_INVALID when the table has no such row, or one is named twice.
  */
-export function trainableRows(site: SiteHandle<'embedding'>, rows: readonly number[], context: AttachContext, name: string): EmbeddingAdapter {
+export function trainableRows(
+  site: SiteHandle<'embedding'>,
+  rows: readonly number[],
+  context: AttachContext,
+  name: string,
+): EmbeddingAdapter {
   checkRows(site.path, site.rows, rows);
   const place = new Map(rows.map((row, k) => [row, k]));
   const trained = context.param(name, [rows.length, site.size], () => {
@@ -22,18 +27,29 @@ export function trainableRows(site: SiteHandle<'embedding'>, rows: readonly numb
   });
   /** Row n of `x`, or the trained row that takes its place. */
   const replaced = (x: Tensor2D, ids: ArrayLike<number>): Tensor2D => {
-    const from = Int32Array.from({ length: ids.length }, (_, n) => (place.has(ids[n]!) ? ids.length + place.get(ids[n]!)! : n));
+    const from = Int32Array.from({ length: ids.length }, (_, n) =>
+      place.has(ids[n]!) ? ids.length + place.get(ids[n]!)! : n,
+    );
     return gatherRows(tf.concat([x, trained.value as Tensor2D], 0), from);
   };
   return {
     forward: (ids, base) => replaced(base(ids), ids),
     /** Columns of the logits of a tied output layer, replaced by x·Δᵀ. */
     forwardOutput(x, base) {
-      const columns = tf.oneHot(tf.tensor1d([...rows], 'int32'), site.rows).cast('float32') as Tensor2D; // [rows, V], 1 where Δ takes the place
+      const columns = tf
+        .oneHot(tf.tensor1d([...rows], 'int32'), site.rows)
+        .cast('float32') as Tensor2D; // [rows, V], 1 where Δ takes the place
       const kept = tf.sub(1, tf.sum(columns, 0)); // [V]
-      return tf.add(tf.mul(base(x), kept), tf.matMul(linear(x, trained.value as Tensor2D), columns));
+      return tf.add(
+        tf.mul(base(x), kept),
+        tf.matMul(linear(x, trained.value as Tensor2D), columns),
+      );
     },
-    merge: (table) => replaced(table, Array.from({ length: site.rows }, (_, row) => row)),
+    merge: (table) =>
+      replaced(
+        table,
+        Array.from({ length: site.rows }, (_, row) => row),
+      ),
   };
 }
 
@@ -42,8 +58,14 @@ export function trainableRows(site: SiteHandle<'embedding'>, rows: readonly numb
  * embedding, whose rows it reads.
  * @throws PEFT_CONFIG_INVALID as {@link trainableRows}
  */
-export function trainableOutputRows(site: SiteHandle<'linear'>, rows: readonly number[], context: AttachContext, name: string): LinearAdapter | undefined {
-  if (tiedOutputs(context.description).some(({ output }) => output.path === site.path)) return undefined;
+export function trainableOutputRows(
+  site: SiteHandle<'linear'>,
+  rows: readonly number[],
+  context: AttachContext,
+  name: string,
+): LinearAdapter | undefined {
+  if (tiedOutputs(context.description).some(({ output }) => output.path === site.path))
+    return undefined;
   checkRows(site.path, site.outFeatures, rows);
   const trained = context.param(name, [rows.length, site.inFeatures], () => {
     const weight = site.dequantizedWeight();
@@ -51,7 +73,8 @@ export function trainableOutputRows(site: SiteHandle<'linear'>, rows: readonly n
     weight.dispose();
     return values;
   });
-  const columns = (): Tensor2D => tf.oneHot(tf.tensor1d([...rows], 'int32'), site.outFeatures).cast('float32') as Tensor2D; // [rows, out]
+  const columns = (): Tensor2D =>
+    tf.oneHot(tf.tensor1d([...rows], 'int32'), site.outFeatures).cast('float32') as Tensor2D; // [rows, out]
   return {
     forward(x, base) {
       const bias = site.biasInForce();
@@ -64,13 +87,21 @@ export function trainableOutputRows(site: SiteHandle<'linear'>, rows: readonly n
     merge({ weight, bias }) {
       const places = columns();
       const kept = tf.mul(weight, tf.reshape(tf.sub(1, tf.sum(places, 0)), [-1, 1]));
-      return { weight: tf.add(kept, tf.matMul(places, trained.value as Tensor2D, true)), ...(bias && { bias }) };
+      return {
+        weight: tf.add(kept, tf.matMul(places, trained.value as Tensor2D, true)),
+        ...(bias && { bias }),
+      };
     },
   };
 }
 
 function checkRows(path: string, count: number, rows: readonly number[]): void {
-  const bad = rows.find((row, k) => !Number.isInteger(row) || row < 0 || row >= count || rows.indexOf(row) !== k);
+  const bad = rows.find(
+    (row, k) => !Number.isInteger(row) || row < 0 || row >= count || rows.indexOf(row) !== k,
+  );
   if (bad === undefined && rows.length > 0) return;
-  throw new PeftError('PEFT_CONFIG_INVALID', `${path}: trainable rows must be different integers in [0, ${count}), got ${bad ?? 'none'}.`);
+  throw new PeftError(
+    'PEFT_CONFIG_INVALID',
+    `${path}: trainable rows must be different integers in [0, ${count}), got ${bad ?? 'none'}.`,
+  );
 }

@@ -26,7 +26,13 @@ export class KeyValueCache {
   /** Rows of each sequence so far `[B]`, undefined before the first run. */
   get lengths(): Int32Array | undefined {
     const [first] = this.#past.values();
-    return first && Int32Array.from({ length: first.offsets.length - 1 }, (_, b) => first.offsets[b + 1]! - first.offsets[b]!);
+    return (
+      first &&
+      Int32Array.from(
+        { length: first.offsets.length - 1 },
+        (_, b) => first.offsets[b + 1]! - first.offsets[b]!,
+      )
+    );
   }
 
   /** Whether an attention's rows are in it. */
@@ -35,7 +41,10 @@ export class KeyValueCache {
   }
 
   get byteLength(): number {
-    return [...this.#past.values(), ...this.#memory.values()].reduce((sum, { keys, values }) => sum + 4 * (keys.size + values.size), 0);
+    return [...this.#past.values(), ...this.#memory.values()].reduce(
+      (sum, { keys, values }) => sum + 4 * (keys.size + values.size),
+      0,
+    );
   }
 
   /** Puts new rows behind those of an attention. @returns all of them, owned by the cache until its next change. */
@@ -49,7 +58,11 @@ export class KeyValueCache {
   }
 
   /** What cross attention reads: `make` runs the first time only. @returns tensors that the cache owns. */
-  remember(path: string, offsets: Int32Array, make: () => readonly [Tensor2D, Tensor2D]): readonly [Tensor2D, Tensor2D] {
+  remember(
+    path: string,
+    offsets: Int32Array,
+    make: () => readonly [Tensor2D, Tensor2D],
+  ): readonly [Tensor2D, Tensor2D] {
     const known = this.#memory.get(path);
     if (known) return [known.keys, known.values];
     const [keys, values] = make();
@@ -63,17 +76,25 @@ export class KeyValueCache {
    */
   pin(name: string, value: string): void {
     const pinned = this.#pinned.get(name);
-    if (pinned !== undefined && pinned !== value) throw new PeftError('PEFT_CACHE_STALE', `the cached keys were made with ${name} ${pinned}, which is ${value} now.`, { hint: 'read the sequences again from their start, with a new cache' });
+    if (pinned !== undefined && pinned !== value)
+      throw new PeftError(
+        'PEFT_CACHE_STALE',
+        `the cached keys were made with ${name} ${pinned}, which is ${value} now.`,
+        { hint: 'read the sequences again from their start, with a new cache' },
+      );
     this.#pinned.set(name, value);
   }
 
   /** Keeps these sequences in this order; one may repeat (beams). */
   select(sequences: Int32Array): void {
     const origins = this.#origins;
-    if (!origins || sequences.every((b, i) => b === i && sequences.length === origins.length)) return;
+    if (!origins || sequences.every((b, i) => b === i && sequences.length === origins.length))
+      return;
     this.#origins = sequences.map((b) => origins[b]!);
     replace(this.#past, sequences);
-    const isSameMemory = sequences.length === origins.length && this.#origins.every((origin, i) => origin === origins[i]);
+    const isSameMemory =
+      sequences.length === origins.length &&
+      this.#origins.every((origin, i) => origin === origins[i]);
     if (!isSameMemory) replace(this.#memory, sequences);
   }
 
@@ -97,20 +118,43 @@ function replace(entries: Map<string, KeyValues>, sequences: Int32Array): void {
   for (const [path, { keys, values, offsets }] of entries) {
     const rows = rowsOf(offsets, sequences);
     const chosen = offsetsOf(Array.from(sequences, (b) => offsets[b + 1]! - offsets[b]!));
-    entries.set(path, keep(tf.tidy(() => ({ keys: tf.keep(gatherRows(keys, rows)), values: tf.keep(gatherRows(values, rows)), offsets: chosen }))));
+    entries.set(
+      path,
+      keep(
+        tf.tidy(() => ({
+          keys: tf.keep(gatherRows(keys, rows)),
+          values: tf.keep(gatherRows(values, rows)),
+          offsets: chosen,
+        })),
+      ),
+    );
     tf.dispose([keys, values]);
   }
 }
 
 /** Rows of these sequences, one after another. */
 export function rowsOf(offsets: Int32Array, sequences: Int32Array): Int32Array {
-  return Int32Array.from([...sequences].flatMap((b) => Array.from({ length: offsets[b + 1]! - offsets[b]! }, (_, t) => offsets[b]! + t)));
+  return Int32Array.from(
+    [...sequences].flatMap((b) =>
+      Array.from({ length: offsets[b + 1]! - offsets[b]! }, (_, t) => offsets[b]! + t),
+    ),
+  );
 }
 
 /** Each sequence's new rows behind its old ones, whose memory they go on in where the engine can. */
 function join(past: KeyValues, added: KeyValues): KeyValues {
   const sequences = past.offsets.length - 1;
-  if (added.offsets.length - 1 !== sequences) throw new PeftError('PEFT_CACHE_SEQUENCES', `the cache holds ${sequences} sequences, the batch goes on with ${added.offsets.length - 1}.`, { hint: 'select the sequences that go on' });
-  const both = (which: 'keys' | 'values'): Tensor2D => appendRows(past[which], past.offsets, added[which], added.offsets);
-  return { keys: both('keys'), values: both('values'), offsets: past.offsets.map((offset, b) => offset + added.offsets[b]!) };
+  if (added.offsets.length - 1 !== sequences)
+    throw new PeftError(
+      'PEFT_CACHE_SEQUENCES',
+      `the cache holds ${sequences} sequences, the batch goes on with ${added.offsets.length - 1}.`,
+      { hint: 'select the sequences that go on' },
+    );
+  const both = (which: 'keys' | 'values'): Tensor2D =>
+    appendRows(past[which], past.offsets, added[which], added.offsets);
+  return {
+    keys: both('keys'),
+    values: both('values'),
+    offsets: past.offsets.map((offset, b) => offset + added.offsets[b]!),
+  };
 }

@@ -2,7 +2,26 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import { activate, add, checkpoint, dropout, embed, freezeTensor, gatherRows, insertRows, layerNorm, linear, linearActivated, positionsOf, randomKey, rmsNorm, scatterAddRows, type ActivationName, type FrozenWeight, type Weight } from '@peft/ops';
+import {
+  activate,
+  add,
+  checkpoint,
+  dropout,
+  embed,
+  freezeTensor,
+  gatherRows,
+  insertRows,
+  layerNorm,
+  linear,
+  linearActivated,
+  positionsOf,
+  randomKey,
+  rmsNorm,
+  scatterAddRows,
+  type ActivationName,
+  type FrozenWeight,
+  type Weight,
+} from '@peft/ops';
 import type { Adapter } from '../adapter/adapter.js';
 import type { KeyValueCache, KeyValues } from './key-value-cache.js';
 import { BASE_ADAPTER, refuseUnmixable } from '../adapter/mixed-batch.js';
@@ -64,11 +83,17 @@ export class ModelRun {
   /** The rows at hand belong to no sequence. */
   #isShared = false;
 
-  constructor(readonly host: RunHost, readonly options: RunOptions = {}) {
+  constructor(
+    readonly host: RunHost,
+    readonly options: RunOptions = {},
+  ) {
     this.training = options.training ?? false;
     this.wantsHiddenStates = options.hiddenStates ?? false;
     this.#scope = options.assignment ? [] : host.active;
-    if (options.cache && this.training) throw new PeftError('PEFT_CACHE_TRAINING', 'a run that trains cannot go on from a cache.', { hint: 'leave out options.cache, or options.training' });
+    if (options.cache && this.training)
+      throw new PeftError('PEFT_CACHE_TRAINING', 'a run that trains cannot go on from a cache.', {
+        hint: 'leave out options.cache, or options.training',
+      });
     if (options.assignment) refuseUnmixable(host, options.assignment);
   }
 
@@ -78,7 +103,10 @@ export class ModelRun {
 
   /** Last row of each sequence of the stack at hand. */
   get lastRows(): Int32Array {
-    return this.#layouts.at(-1)!.slice(1).map((end) => end - 1);
+    return this.#layouts
+      .at(-1)!
+      .slice(1)
+      .map((end) => end - 1);
   }
 
   /** The cache, where it takes part in a stack: not in an encoder, which reads everything at once. */
@@ -100,10 +128,17 @@ export class ModelRun {
    * Rows that attention sees and their layout, where some rows are padding; undefined where all are seen.
    * @throws PEFT_BATCH_PADDING in a layout other than the batch's.
    */
-  attended(offsets: Int32Array): { readonly rows: Int32Array; readonly offsets: Int32Array } | undefined {
+  attended(
+    offsets: Int32Array,
+  ): { readonly rows: Int32Array; readonly offsets: Int32Array } | undefined {
     if (!this.#padding) return undefined;
     const { flags, offsets: own } = this.#padding;
-    if (!isSameLayout(offsets, own)) throw new PeftError('PEFT_BATCH_PADDING', 'a batch with padding rows met sequences of another layout.', { hint: 'padding works in a stack that reads the batch itself; leave it out' });
+    if (!isSameLayout(offsets, own))
+      throw new PeftError(
+        'PEFT_BATCH_PADDING',
+        'a batch with padding rows met sequences of another layout.',
+        { hint: 'padding works in a stack that reads the batch itself; leave it out' },
+      );
     const rows = Int32Array.from(flags.keys()).filter((n) => flags[n] === 0);
     return { rows, offsets: offsets.map((offset) => rows.filter((row) => row < offset).length) };
   }
@@ -113,12 +148,20 @@ export class ModelRun {
     const site = siteAt(this.description, 'linear', path);
     const weight = () => this.matrix(site.weight);
     const bias = () => (site.bias === undefined ? undefined : (this.vector(site.bias) as Tensor1D));
-    return tf.tidy(() => this.#grouped(site, x, (rows) => {
-      const attached = this.#attached('linear', path);
-      if (activation && attached.length === 0) return linearActivated(activation, rows, weight(), bias());
-      const y = attached.reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), (input) => linear(input, weight(), bias()))(rows);
-      return activation ? activate(activation, y) : y;
-    }));
+    return tf.tidy(() =>
+      this.#grouped(site, x, (rows) => {
+        const attached = this.#attached('linear', path);
+        if (activation && attached.length === 0)
+          return linearActivated(activation, rows, weight(), bias());
+        const y = attached.reduce<(input: Tensor2D) => Tensor2D>(
+          (inner, { adapter, owner }) =>
+            (input) =>
+              adapter.forward(input, inner, this.#call(owner, path)),
+          (input) => linear(input, weight(), bias()),
+        )(rows);
+        return activation ? activate(activation, y) : y;
+      }),
+    );
   }
 
   /** The norm of a norm site. x `[N, D]`, or `[N, H·D]`, where each of H heads is normed on its own. @param gammaOffset added to γ (Gemma: 1). */
@@ -127,11 +170,18 @@ export class ModelRun {
     const base = (input: Tensor2D): Tensor2D => {
       const gamma = this.vector(site.weight) as Tensor1D;
       const beta = site.bias === undefined ? undefined : (this.vector(site.bias) as Tensor1D);
-      return site.variant === 'layer' ? layerNorm(input, gamma, beta, epsilon) : rmsNorm(input, gamma, epsilon, { gammaOffset });
+      return site.variant === 'layer'
+        ? layerNorm(input, gamma, beta, epsilon)
+        : rmsNorm(input, gamma, epsilon, { gammaOffset });
     };
     return this.#grouped(site, x, (rows) => {
       const isWhole = rows.shape[1] === site.size;
-      const normed = this.#attached('norm', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), base)(isWhole ? rows : (tf.reshape(rows, [-1, site.size]) as Tensor2D));
+      const normed = this.#attached('norm', path).reduce<(input: Tensor2D) => Tensor2D>(
+        (inner, { adapter, owner }) =>
+          (input) =>
+            adapter.forward(input, inner, this.#call(owner, path)),
+        base,
+      )(isWhole ? rows : (tf.reshape(rows, [-1, site.size]) as Tensor2D));
       return isWhole ? normed : (tf.reshape(normed, rows.shape) as Tensor2D);
     });
   }
@@ -139,11 +189,30 @@ export class ModelRun {
   /** Rows of an embedding site. ids `[N]`, result `[N, D]`. */
   embed(path: string, ids: Int32Array): Tensor2D {
     const site = siteAt(this.description, 'embedding', path);
-    const base = (input: Int32Array): Tensor2D => embed(site.tiedTo === undefined ? this.matrix(site.weight) : this.#tiedMatrix(site.weight), input);
+    const base = (input: Int32Array): Tensor2D =>
+      embed(
+        site.tiedTo === undefined ? this.matrix(site.weight) : this.#tiedMatrix(site.weight),
+        input,
+      );
     const run = (input: Int32Array): Tensor2D =>
-      [...this.#followed(site), ...this.#attached('embedding', path)].reduce<(input: Int32Array) => Tensor2D>((inner, { adapter, owner }) => (some) => adapter.forward(some, inner, this.#call(owner, path)), base)(input);
+      [...this.#followed(site), ...this.#attached('embedding', path)].reduce<
+        (input: Int32Array) => Tensor2D
+      >(
+        (inner, { adapter, owner }) =>
+          (some) =>
+            adapter.forward(some, inner, this.#call(owner, path)),
+        base,
+      )(input);
     if (!this.options.assignment || this.#isShared) return this.#shared(site, () => run(ids));
-    return this.#groups(path, ids.length).map(({ rows, adapters }) => scatterAddRows(this.#within(adapters, () => run(rows.map((n) => ids[n]!))), rows, ids.length)).reduce((sum, part) => tf.add(sum, part));
+    return this.#groups(path, ids.length)
+      .map(({ rows, adapters }) =>
+        scatterAddRows(
+          this.#within(adapters, () => run(rows.map((n) => ids[n]!))),
+          rows,
+          ids.length,
+        ),
+      )
+      .reduce((sum, part) => tf.add(sum, part));
   }
 
   /**
@@ -155,19 +224,45 @@ export class ModelRun {
     const { weight, bias } = site;
     const tied = this.#embeddingOf(weight);
     if (!tied) return this.linear(path, x);
-    const base = (input: Tensor2D): Tensor2D => linear(input, this.#tiedMatrix(weight), bias === undefined ? undefined : (this.vector(bias) as Tensor1D));
+    const base = (input: Tensor2D): Tensor2D =>
+      linear(
+        input,
+        this.#tiedMatrix(weight),
+        bias === undefined ? undefined : (this.vector(bias) as Tensor1D),
+      );
     return this.#grouped(site, x, (rows) => {
-      const output = this.#attached('embedding', tied).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter }) => (input) => (adapter.forwardOutput ? adapter.forwardOutput(input, inner) : inner(input)), base);
-      return this.#attached('linear', path).reduce<(input: Tensor2D) => Tensor2D>((inner, { adapter, owner }) => (input) => adapter.forward(input, inner, this.#call(owner, path)), output)(rows);
+      const output = this.#attached('embedding', tied).reduce<(input: Tensor2D) => Tensor2D>(
+        (inner, { adapter }) =>
+          (input) =>
+            adapter.forwardOutput ? adapter.forwardOutput(input, inner) : inner(input),
+        base,
+      );
+      return this.#attached('linear', path).reduce<(input: Tensor2D) => Tensor2D>(
+        (inner, { adapter, owner }) =>
+          (input) =>
+            adapter.forward(input, inner, this.#call(owner, path)),
+        output,
+      )(rows);
     });
   }
 
   /** Weight and bias of an output layer, for a loss that never makes its logits; undefined where an adapter stands on it. */
-  plainOutputLayer(path: string): { readonly weight: Weight; readonly bias?: Tensor1D } | undefined {
+  plainOutputLayer(
+    path: string,
+  ): { readonly weight: Weight; readonly bias?: Tensor1D } | undefined {
     const { weight, bias } = siteAt(this.description, 'linear', path);
     const tied = this.#embeddingOf(weight);
-    const isChanged = this.options.assignment !== undefined || this.#attached('linear', path).length > 0 || (tied !== undefined && this.#attached('embedding', tied).some(({ adapter }) => adapter.forwardOutput));
-    return isChanged ? undefined : { weight: this.#tiedMatrix(weight), ...(bias !== undefined && { bias: this.vector(bias) as Tensor1D }) };
+    const isChanged =
+      this.options.assignment !== undefined ||
+      this.#attached('linear', path).length > 0 ||
+      (tied !== undefined &&
+        this.#attached('embedding', tied).some(({ adapter }) => adapter.forwardOutput));
+    return isChanged
+      ? undefined
+      : {
+          weight: this.#tiedMatrix(weight),
+          ...(bias !== undefined && { bias: this.vector(bias) as Tensor1D }),
+        };
   }
 
   /**
@@ -176,29 +271,47 @@ export class ModelRun {
    */
   extraKeyValues(path: string, hidden: Tensor2D, offsets: Int32Array): readonly ExtraKeyValues[] {
     return this.#attached('attention', path).map(({ adapter, owner }) => {
-      const { keys, values, perSequence = false } = adapter.extend({ ...this.#call(owner, path), hidden, offsets });
-      if (perSequence && this.cacheOf(siteAt(this.description, 'attention', path).stack)) throw looksAtSequences(path);
+      const {
+        keys,
+        values,
+        perSequence = false,
+      } = adapter.extend({ ...this.#call(owner, path), hidden, offsets });
+      if (perSequence && this.cacheOf(siteAt(this.description, 'attention', path).stack))
+        throw looksAtSequences(path);
       return { keys, values, perSequence, isPast: (adapter.pastLength ?? 0) > 0 };
     });
   }
 
   /** Tokens that adapters pretend stand in front of every sequence of a stack: positions start there. */
   pastLength(stack: AttentionSite['stack']): number {
-    const first = this.description.sites.find((site) => site.kind === 'attention' && site.stack === stack);
-    return first ? this.#attached('attention', first.path).reduce((sum, { adapter }) => sum + (adapter.pastLength ?? 0), 0) : 0;
+    const first = this.description.sites.find(
+      (site) => site.kind === 'attention' && site.stack === stack,
+    );
+    return first
+      ? this.#attached('attention', first.path).reduce(
+          (sum, { adapter }) => sum + (adapter.pastLength ?? 0),
+          0,
+        )
+      : 0;
   }
 
   /** Position of each row of a stack `[N]`: behind what a cache holds, else behind the tokens that adapters pretend. */
   positions(stack: AttentionSite['stack'], offsets: Int32Array): Int32Array {
     const cached = this.cacheOf(stack)?.lengths;
     const positions = positionsOf(offsets, cached ? 0 : this.pastLength(stack));
-    cached?.forEach((length, b) => positions.subarray(offsets[b]!, offsets[b + 1]!).forEach((position, t, own) => (own[t] = position + length)));
+    cached?.forEach((length, b) =>
+      positions
+        .subarray(offsets[b]!, offsets[b + 1]!)
+        .forEach((position, t, own) => (own[t] = position + length)),
+    );
     return positions;
   }
 
   /** Keys and values of an attention with those of the cache in front, which keeps them all. */
   withCached(path: string, added: KeyValues): KeyValues {
-    return this.cacheOf(siteAt(this.description, 'attention', path).stack)?.extend(path, added) ?? added;
+    return (
+      this.cacheOf(siteAt(this.description, 'attention', path).stack)?.extend(path, added) ?? added
+    );
   }
 
   /** Whether the cache holds rows of an attention: those that stand in front of a sequence are among them. */
@@ -207,7 +320,11 @@ export class ModelRun {
   }
 
   /** Keys and values of cross attention: made in the first run with a cache only. @param offsets layout of what they are made of */
-  remember(path: string, offsets: Int32Array, make: () => readonly [Tensor2D, Tensor2D]): readonly [Tensor2D, Tensor2D] {
+  remember(
+    path: string,
+    offsets: Int32Array,
+    make: () => readonly [Tensor2D, Tensor2D],
+  ): readonly [Tensor2D, Tensor2D] {
     return this.options.cache ? this.options.cache.remember(path, offsets, make) : make();
   }
 
@@ -215,7 +332,12 @@ export class ModelRun {
    * Closes a residual branch: norm(residual + output), or what adapters make of it.
    * @param call.norm the norm after the residual, absent in pre-norm models.
    */
-  sublayer(path: string, call: Pick<SublayerCall, 'input' | 'output' | 'residual' | 'offsets'> & { readonly norm?: (x: Tensor2D) => Tensor2D }): Tensor2D {
+  sublayer(
+    path: string,
+    call: Pick<SublayerCall, 'input' | 'output' | 'residual' | 'offsets'> & {
+      readonly norm?: (x: Tensor2D) => Tensor2D;
+    },
+  ): Tensor2D {
     const { norm } = call;
     const base: SublayerCall['close'] = (output, { bare = false } = {}) => {
       if (bare) return output;
@@ -223,11 +345,22 @@ export class ModelRun {
       return norm ? norm(sum) : sum;
     };
     // The innermost adapter is the first to get the branch's output, and the outermost closes.
-    return tf.tidy(() => this.#attached('sublayer', path).reduceRight<SublayerCall['close']>((next, { adapter, owner }) => (output) => adapter.forward({ ...this.#call(owner, path), ...call, output, norm, close: next }), base)(call.output));
+    return tf.tidy(() =>
+      this.#attached('sublayer', path).reduceRight<SublayerCall['close']>(
+        (next, { adapter, owner }) =>
+          (output) =>
+            adapter.forward({ ...this.#call(owner, path), ...call, output, norm, close: next }),
+        base,
+      )(call.output),
+    );
   }
 
   /** Puts the adapters' virtual tokens in front of each sequence. x `[N, D]` → `[N + B·P, D]` with its new layout. */
-  sequence(path: string, x: Tensor2D, offsets: Int32Array): { x: Tensor2D; offsets: Int32Array; extra: number } {
+  sequence(
+    path: string,
+    x: Tensor2D,
+    offsets: Int32Array,
+  ): { x: Tensor2D; offsets: Int32Array; extra: number } {
     let result = { x, offsets, extra: 0 };
     const { stack } = siteAt(this.description, 'sequence', path);
     const isContinued = this.cacheOf(stack)?.lengths !== undefined; // they are in the cache
@@ -240,7 +373,8 @@ export class ModelRun {
     if (result.extra > 0 && this.#padding && isSameLayout(offsets, this.#padding.offsets)) {
       const { flags } = this.#padding;
       const longer = new Uint8Array(result.x.shape[0]); // virtual tokens are no padding
-      for (let b = 0; b + 1 < offsets.length; b += 1) longer.set(flags.subarray(offsets[b]!, offsets[b + 1]!), result.offsets[b]! + result.extra);
+      for (let b = 0; b + 1 < offsets.length; b += 1)
+        longer.set(flags.subarray(offsets[b]!, offsets[b + 1]!), result.offsets[b]! + result.extra);
       this.usePadding(longer, result.offsets);
     }
     if (stack === 'encoder') this.#memory = result.offsets;
@@ -278,11 +412,17 @@ export class ModelRun {
   }
 
   /** Runs one block: a tidy scope, recomputed in the backward pass where checkpointing says so. */
-  layer(index: number, inputs: readonly Tensor2D[], block: (...inputs: Tensor2D[]) => Tensor2D): Tensor2D {
+  layer(
+    index: number,
+    inputs: readonly Tensor2D[],
+    block: (...inputs: Tensor2D[]) => Tensor2D,
+  ): Tensor2D {
     const { checkpointing = false } = this.options;
     const [scope, layouts] = [this.#scope, this.#layouts];
-    const scoped = (...tensors: Tensor[]): Tensor2D => this.#within(scope, () => block(...(tensors as Tensor2D[])), layouts);
-    const keepsInputsOnly = typeof checkpointing === 'boolean' ? checkpointing : checkpointing.has(index);
+    const scoped = (...tensors: Tensor[]): Tensor2D =>
+      this.#within(scope, () => block(...(tensors as Tensor2D[])), layouts);
+    const keepsInputsOnly =
+      typeof checkpointing === 'boolean' ? checkpointing : checkpointing.has(index);
     return keepsInputsOnly ? checkpoint(inputs, scoped) : tf.tidy(() => scoped(...inputs));
   }
 
@@ -298,18 +438,23 @@ export class ModelRun {
 
   /** What goes along with the table that an embedding reads from another. */
   #followed({ tiedTo }: SiteOf<'embedding'>) {
-    return tiedTo === undefined ? [] : this.#attached('embedding', tiedTo).filter(({ adapter }) => adapter.forwardOutput);
+    return tiedTo === undefined
+      ? []
+      : this.#attached('embedding', tiedTo).filter(({ adapter }) => adapter.forwardOutput);
   }
 
   /** Path of the embedding that reads a parameter. */
   #embeddingOf(parameter: string): string | undefined {
-    return this.description.sites.find((site) => site.kind === 'embedding' && site.weight === parameter)?.path;
+    return this.description.sites.find(
+      (site) => site.kind === 'embedding' && site.weight === parameter,
+    )?.path;
   }
 
   #call(owner: Adapter, path: string): AdapterCall {
     return {
       training: this.training,
-      dropout: (x, rate, purpose = 'dropout') => (this.training && rate > 0 ? dropout(x, rate, this.randomKey(owner.name, path, purpose)) : x),
+      dropout: (x, rate, purpose = 'dropout') =>
+        this.training && rate > 0 ? dropout(x, rate, this.randomKey(owner.name, path, purpose)) : x,
       layout: (rows) => this.#layoutOf(path, rows),
       adapter: (name) => this.host.adapter(name),
     };
@@ -319,17 +464,30 @@ export class ModelRun {
   #layoutOf(path: string, rows: number): Int32Array {
     const found = this.#candidate(path, rows);
     if (this.options.cache && found !== this.#memory) throw looksAtSequences(path);
-    if (!found || this.#isShared || this.options.assignment) throw new PeftError('PEFT_LAYOUT_UNKNOWN', `${path}: the sequences of a tensor of ${rows} rows are not known.`, { hint: 'a gate is a mean over the tokens of a sequence: it works on tokens alone, and not in a batch that mixes adapters' });
+    if (!found || this.#isShared || this.options.assignment)
+      throw new PeftError(
+        'PEFT_LAYOUT_UNKNOWN',
+        `${path}: the sequences of a tensor of ${rows} rows are not known.`,
+        {
+          hint: 'a gate is a mean over the tokens of a sequence: it works on tokens alone, and not in a batch that mixes adapters',
+        },
+      );
     return found;
   }
 
   #candidate(path: string, rows: number): Int32Array | undefined {
-    const readsMemory = this.description.sites.some((site) => site.path === path && /^cross\.attention\.(key|value)$/.test(site.role));
-    return readsMemory && this.#memory?.at(-1) === rows ? this.#memory : this.#layouts.findLast((layout) => layout.at(-1) === rows);
+    const readsMemory = this.description.sites.some(
+      (site) => site.path === path && /^cross\.attention\.(key|value)$/.test(site.role),
+    );
+    return readsMemory && this.#memory?.at(-1) === rows
+      ? this.#memory
+      : this.#layouts.findLast((layout) => layout.at(-1) === rows);
   }
 
   #attached<K extends SiteKind>(kind: K, path: string) {
-    return this.#scope.flatMap((owner) => owner.at(kind, path).map(({ adapter, method }) => ({ adapter: adapter!, method, owner })));
+    return this.#scope.flatMap((owner) =>
+      owner.at(kind, path).map(({ adapter, method }) => ({ adapter: adapter!, method, owner })),
+    );
   }
 
   #resolve(name: string): FrozenWeight | Tensor {
@@ -344,7 +502,14 @@ export class ModelRun {
   /** The weight of what reads an embedding's table: not a trained copy that is the embedding's alone. */
   #tiedMatrix(name: string): Weight {
     const outer = this.#scope;
-    return (outer.some((adapter) => adapter.isEmbeddingOnly(name)) ? this.#within(outer.filter((adapter) => !adapter.isEmbeddingOnly(name)), () => this.#resolve(name)) : this.#resolve(name)) as Weight;
+    return (
+      outer.some((adapter) => adapter.isEmbeddingOnly(name))
+        ? this.#within(
+            outer.filter((adapter) => !adapter.isEmbeddingOnly(name)),
+            () => this.#resolve(name),
+          )
+        : this.#resolve(name)
+    ) as Weight;
   }
 
   #within<T>(adapters: readonly Adapter[], body: () => T, layouts = this.#layouts): T {
@@ -360,14 +525,38 @@ export class ModelRun {
   #grouped(site: SiteOf<'linear' | 'norm'>, x: Tensor2D, run: (x: Tensor2D) => Tensor2D): Tensor2D {
     if (!this.options.assignment || this.#isShared) return this.#shared(site, () => run(x));
     const total = x.shape[0];
-    return this.#groups(site.path, total).map(({ rows, adapters }) => scatterAddRows(this.#within(adapters, () => run(gatherRows(x, rows))), rows, total)).reduce((sum, part) => tf.add(sum, part));
+    return this.#groups(site.path, total)
+      .map(({ rows, adapters }) =>
+        scatterAddRows(
+          this.#within(adapters, () => run(gatherRows(x, rows))),
+          rows,
+          total,
+        ),
+      )
+      .reduce((sum, part) => tf.add(sum, part));
   }
 
   /** In a batch that mixes adapters, rows that all sequences share pass only where no adapter changes anything. */
   #shared<T>(site: SiteOf<'linear' | 'norm' | 'embedding'>, run: () => T): T {
-    const parameters = [site.weight, ...('bias' in site && site.bias !== undefined ? [site.bias] : [])];
-    const owner = [...new Set(this.options.assignment ?? [])].find((name) => name !== BASE_ADAPTER && (this.host.adapter(name).at(site.kind, site.path).length > 0 || ('tiedTo' in site && site.tiedTo !== undefined && this.host.adapter(name).at('embedding', site.tiedTo).length > 0) || parameters.some((parameter) => this.host.adapter(name).unfrozen(parameter))));
-    if (owner !== undefined) throw new PeftError('PEFT_MIXED_BATCH', `${site.path}: adapter "${owner}" changes what all sequences of the batch share there.`, { hint: 'run its rows in a batch of their own' });
+    const parameters = [
+      site.weight,
+      ...('bias' in site && site.bias !== undefined ? [site.bias] : []),
+    ];
+    const owner = [...new Set(this.options.assignment ?? [])].find(
+      (name) =>
+        name !== BASE_ADAPTER &&
+        (this.host.adapter(name).at(site.kind, site.path).length > 0 ||
+          ('tiedTo' in site &&
+            site.tiedTo !== undefined &&
+            this.host.adapter(name).at('embedding', site.tiedTo).length > 0) ||
+          parameters.some((parameter) => this.host.adapter(name).unfrozen(parameter))),
+    );
+    if (owner !== undefined)
+      throw new PeftError(
+        'PEFT_MIXED_BATCH',
+        `${site.path}: adapter "${owner}" changes what all sequences of the batch share there.`,
+        { hint: 'run its rows in a batch of their own' },
+      );
     return run();
   }
 
@@ -376,16 +565,33 @@ export class ModelRun {
     const assignment = this.options.assignment!;
     const offsets = total === assignment.length ? undefined : this.#candidate(path, total);
     if (total !== assignment.length && offsets?.length !== assignment.length + 1) {
-      throw new PeftError('PEFT_MIXED_BATCH', `a batch of ${assignment.length} sequences that mixes adapters met a tensor of ${total} rows of unknown layout.`, { hint: 'give one adapter name per sequence' });
+      throw new PeftError(
+        'PEFT_MIXED_BATCH',
+        `a batch of ${assignment.length} sequences that mixes adapters met a tensor of ${total} rows of unknown layout.`,
+        { hint: 'give one adapter name per sequence' },
+      );
     }
     return [...new Set(assignment)].map((name) => ({
       adapters: name === BASE_ADAPTER ? [] : [this.host.adapter(name)],
-      rows: Int32Array.from(assignment.flatMap((other, b) => (other !== name ? [] : offsets ? Array.from({ length: offsets[b + 1]! - offsets[b]! }, (_, t) => offsets[b]! + t) : [b]))),
+      rows: Int32Array.from(
+        assignment.flatMap((other, b) =>
+          other !== name
+            ? []
+            : offsets
+              ? Array.from({ length: offsets[b + 1]! - offsets[b]! }, (_, t) => offsets[b]! + t)
+              : [b],
+        ),
+      ),
     }));
   }
 }
 
 const looksAtSequences = (path: string): PeftError =>
-  new PeftError('PEFT_CACHE_ADAPTER', `${path}: an adapter there looks at whole sequences (a gate), and a run with a cache has only the new tokens.`, { hint: 'generate with cache: false' });
+  new PeftError(
+    'PEFT_CACHE_ADAPTER',
+    `${path}: an adapter there looks at whole sequences (a gate), and a run with a cache has only the new tokens.`,
+    { hint: 'generate with cache: false' },
+  );
 
-const isSameLayout = (a: Int32Array, b: Int32Array): boolean => a.length === b.length && a.every((offset, i) => offset === b[i]);
+const isSameLayout = (a: Int32Array, b: Int32Array): boolean =>
+  a.length === b.length && a.every((offset, i) => offset === b[i]);

@@ -4,15 +4,32 @@ import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { didYouMean, PeftError } from '@peft/errors';
 import { quantizedStore } from '@peft/hub';
 import { freezeTensor, memorySource, type Engine, type FrozenWeight } from '@peft/ops';
-import { attachAdapter, type Adapter, type Attachment, type AttachOptions, type OwnedParameter, type WeightHost } from '../adapter/adapter.js';
+import {
+  attachAdapter,
+  type Adapter,
+  type Attachment,
+  type AttachOptions,
+  type OwnedParameter,
+  type WeightHost,
+} from '../adapter/adapter.js';
 import type { Architecture, ModelBatch, ModelOutput } from '../description/architecture.js';
-import { parameterCount, type HeadOptions, type ModelDescription } from '../description/model-description.js';
+import {
+  parameterCount,
+  type HeadOptions,
+  type ModelDescription,
+} from '../description/model-description.js';
 import { BASE_ADAPTER } from '../adapter/mixed-batch.js';
 import { ModelRun, type RunHost, type RunOptions } from './model-run.js';
 import type { FittingSpec, MethodSpec, SiteAdapters } from '../method/peft-method.js';
 import { describePooled, forwardPooled } from './pooled-head.js';
 import type { SiteKind } from '../description/sites.js';
-import { isFrozen, loadWeights, type LoadWeightsOptions, type ModelWeights, type WeightStore } from './weights.js';
+import {
+  isFrozen,
+  loadWeights,
+  type LoadWeightsOptions,
+  type ModelWeights,
+  type WeightStore,
+} from './weights.js';
 
 export interface ModelOptions extends LoadWeightsOptions {
   /** Default `{ kind: 'none' }`: the bare backbone. */
@@ -20,10 +37,18 @@ export interface ModelOptions extends LoadWeightsOptions {
 }
 
 /** The description of an architecture under a config, with its head. @throws PEFT_MODEL_HEAD for a head it lacks */
-export function describeModel<Config>(architecture: Architecture<Config>, config: Config, head: HeadOptions = { kind: 'none' }): ModelDescription {
+export function describeModel<Config>(
+  architecture: Architecture<Config>,
+  config: Config,
+  head: HeadOptions = { kind: 'none' },
+): ModelDescription {
   if (head.kind === 'pooled-linear') return describePooled(architecture, config, head);
   if (head.kind !== 'none' && !architecture.heads.includes(head.kind)) {
-    throw new PeftError('PEFT_MODEL_HEAD', `${architecture.family}: there is no "${head.kind}" head.`, { hint: `it has ${['none', 'pooled-linear', ...architecture.heads].join(', ')}` });
+    throw new PeftError(
+      'PEFT_MODEL_HEAD',
+      `${architecture.family}: there is no "${head.kind}" head.`,
+      { hint: `it has ${['none', 'pooled-linear', ...architecture.heads].join(', ')}` },
+    );
   }
   return architecture.describe(config, head);
 }
@@ -35,12 +60,30 @@ export function describeModel<Config>(architecture: Architecture<Config>, config
  * @param store its tensors, also those that bitsandbytes quantised (`quantization_config`); may be closed afterwards unless the engine maps the file.
  * @throws PEFT_MODEL_CONFIG, PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE, PEFT_QUANTIZATION_METHOD, PEFT_QUANTIZATION_CONFIG, PEFT_QUANTIZED_PARTS
  */
-export function loadModel<Config, Kinds extends SiteKind = SiteKind>(architecture: Architecture<Config, Kinds>, configJson: Readonly<Record<string, unknown>>, store: WeightStore, engine: Engine, options: ModelOptions = {}): ModelWith<Kinds> {
+export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
+  architecture: Architecture<Config, Kinds>,
+  configJson: Readonly<Record<string, unknown>>,
+  store: WeightStore,
+  engine: Engine,
+  options: ModelOptions = {},
+): ModelWith<Kinds> {
   const parsed = architecture.parseConfig(configJson);
   const config = architecture.settle ? architecture.settle(parsed, store) : parsed;
   const description = describeModel(architecture, config, options.head);
-  const weights = loadWeights(description, store.quantized ? store : quantizedStore(store, configJson['quantization_config']), engine, options);
-  return new Model(architecture as unknown as Architecture<unknown>, config, configJson, description, weights, engine) as ModelWith<Kinds>;
+  const weights = loadWeights(
+    description,
+    store.quantized ? store : quantizedStore(store, configJson['quantization_config']),
+    engine,
+    options,
+  );
+  return new Model(
+    architecture as unknown as Architecture<unknown>,
+    config,
+    configJson,
+    description,
+    weights,
+    engine,
+  ) as ModelWith<Kinds>;
 }
 
 export interface AdapterStatus {
@@ -60,7 +103,12 @@ export interface AdapterStatus {
 export class Model {
   readonly #adapters = new Map<string, Adapter>();
   #active: readonly string[] = [];
-  #merged: { readonly names: readonly string[]; readonly weights: ReadonlyMap<string, FrozenWeight | Tensor> } | undefined;
+  #merged:
+    | {
+        readonly names: readonly string[];
+        readonly weights: ReadonlyMap<string, FrozenWeight | Tensor>;
+      }
+    | undefined;
   /** Weights that adapters were folded into for good. */
   readonly #folded = new Map<string, FrozenWeight | Tensor>();
   /** Tables that a forward pass made once for all. */
@@ -96,8 +144,15 @@ export class Model {
    * @throws PEFT_ADAPTER_NAME when the name is taken or not a plain word, PEFT_TARGET_NOT_FOUND
    */
   addAdapter(name: string, spec: MethodSpec, options: AttachOptions = {}): Adapter {
-    if (!/^[A-Za-z0-9][\w-]*$/.test(name) || name === BASE_ADAPTER) throw new PeftError('PEFT_ADAPTER_NAME', `an adapter's name is letters, digits, "_" and "-", got ${JSON.stringify(name)}.`);
-    if (this.#adapters.has(name)) throw new PeftError('PEFT_ADAPTER_NAME', `there is an adapter "${name}" already.`, { hint: 'delete it first, or choose another name' });
+    if (!/^[A-Za-z0-9][\w-]*$/.test(name) || name === BASE_ADAPTER)
+      throw new PeftError(
+        'PEFT_ADAPTER_NAME',
+        `an adapter's name is letters, digits, "_" and "-", got ${JSON.stringify(name)}.`,
+      );
+    if (this.#adapters.has(name))
+      throw new PeftError('PEFT_ADAPTER_NAME', `there is an adapter "${name}" already.`, {
+        hint: 'delete it first, or choose another name',
+      });
     this.#refuseMerged('add an adapter');
     const adapter = attachAdapter(name, spec, this.description, this.#weightHost(), options);
     this.#adapters.set(name, adapter);
@@ -108,7 +163,10 @@ export class Model {
   /** @throws PEFT_ADAPTER_UNKNOWN with the nearest names */
   adapter(name: string): Adapter {
     const found = this.#adapters.get(name);
-    if (!found) throw new PeftError('PEFT_ADAPTER_UNKNOWN', `there is no adapter "${name}".`, { hint: `${didYouMean(name, this.#adapters.keys())} The model has: ${this.adapterNames.join(', ') || 'none'}.`.trim() });
+    if (!found)
+      throw new PeftError('PEFT_ADAPTER_UNKNOWN', `there is no adapter "${name}".`, {
+        hint: `${didYouMean(name, this.#adapters.keys())} The model has: ${this.adapterNames.join(', ') || 'none'}.`.trim(),
+      });
     return found;
   }
 
@@ -148,7 +206,10 @@ export class Model {
 
   /** Elements that train, and elements in all: the base model plus what the active adapters added. */
   parameterCounts(): { readonly trainable: number; readonly total: number } {
-    return adapterCounts(this.description, this.#active.map((name) => this.adapter(name)));
+    return adapterCounts(
+      this.description,
+      this.#active.map((name) => this.adapter(name)),
+    );
   }
 
   /**
@@ -156,13 +217,18 @@ export class Model {
    * @returns tensors of the enclosing tidy scope: call it inside `tf.tidy`, or dispose them.
    */
   forward(batch: ModelBatch, options: RunOptions = {}): ModelOutput {
-    if (this.#isDisposed) throw new PeftError('PEFT_MODEL_DISPOSED', 'the model was disposed of.', { hint: 'load it again' });
+    if (this.#isDisposed)
+      throw new PeftError('PEFT_MODEL_DISPOSED', 'the model was disposed of.', {
+        hint: 'load it again',
+      });
     const run = new ModelRun(this.#runHost(), options);
     run.useLayout(batch.offsets);
     if (batch.padding) run.usePadding(batch.padding, batch.offsets);
     if (batch.decoder) run.useLayout(batch.decoder.offsets);
     const { head } = this.description;
-    return head.kind === 'pooled-linear' ? forwardPooled(this.architecture, run, this.config, batch, head) : this.architecture.forward(run, this.config, batch);
+    return head.kind === 'pooled-linear'
+      ? forwardPooled(this.architecture, run, this.config, batch, head)
+      : this.architecture.forward(run, this.config, batch);
   }
 
   /**
@@ -176,14 +242,25 @@ export class Model {
     const chosen = names.length ? names : this.#active;
     const weights = new Map<string, FrozenWeight | Tensor>();
     try {
-      mergeInto(weights, chosen.map((name) => this.adapter(name)), (parameter) => this.#base(parameter), this.#weightHost());
+      mergeInto(
+        weights,
+        chosen.map((name) => this.adapter(name)),
+        (parameter) => this.#base(parameter),
+        this.#weightHost(),
+      );
     } catch (error) {
       for (const weight of weights.values()) weight.dispose();
       throw error;
     }
     this.#merged = { names: chosen, weights };
     const quantized = [...weights.keys()].filter((name) => isQuantized(this.#base(name)));
-    return { warnings: quantized.length ? [`merged into dequantised weights: ${quantized.length} of the base were quantised and are float32 now (${quantized[0]}${quantized.length > 1 ? ' …' : ''}). They carry the base's rounding; merge into the unquantised checkpoint for the best weights.`] : [] };
+    return {
+      warnings: quantized.length
+        ? [
+            `merged into dequantised weights: ${quantized.length} of the base were quantised and are float32 now (${quantized[0]}${quantized.length > 1 ? ' …' : ''}). They carry the base's rounding; merge into the unquantised checkpoint for the best weights.`,
+          ]
+        : [],
+    };
   }
 
   /** Takes merged adapters out again: the base weights are the very bytes from before. */
@@ -213,9 +290,17 @@ export class Model {
    */
   rescaleAdapter(name: string, factor: number): void {
     const attached = [...this.adapter(name).attachments.values()].flat();
-    const scales = attached.flatMap(({ adapter }) => (adapter && 'rescale' in adapter && adapter.rescale ? [adapter] : []));
+    const scales = attached.flatMap(({ adapter }) =>
+      adapter && 'rescale' in adapter && adapter.rescale ? [adapter] : [],
+    );
     if (!Number.isFinite(factor) || scales.length === 0) {
-      throw new PeftError('PEFT_ADAPTER_SCALE', Number.isFinite(factor) ? `adapter "${name}" has no strength to multiply.` : `an adapter's strength must be multiplied by a finite number, got ${factor}.`, { hint: 'LoRA and its relatives have one' });
+      throw new PeftError(
+        'PEFT_ADAPTER_SCALE',
+        Number.isFinite(factor)
+          ? `adapter "${name}" has no strength to multiply.`
+          : `an adapter's strength must be multiplied by a finite number, got ${factor}.`,
+        { hint: 'LoRA and its relatives have one' },
+      );
     }
     for (const adapter of scales) (adapter as { rescale(by: number): void }).rescale(factor);
   }
@@ -231,7 +316,8 @@ export class Model {
         isMerged: this.mergedAdapters.includes(name),
         isTrainable: adapter.isTrainable,
         sites: adapter.wrappedSites.length,
-        parameters: adapterCounts(this.description, [adapter]).total - parameterCount(this.description),
+        parameters:
+          adapterCounts(this.description, [adapter]).total - parameterCount(this.description),
         trainableParameters: adapterCounts(this.description, [adapter]).trainable,
       };
     });
@@ -268,7 +354,12 @@ export class Model {
   }
 
   #refuseMerged(what: string): void {
-    if (this.#merged) throw new PeftError('PEFT_ADAPTER_MERGED', `cannot ${what} while ${this.#merged.names.join(', ')} is merged.`, { hint: 'call unmergeAdapters() first' });
+    if (this.#merged)
+      throw new PeftError(
+        'PEFT_ADAPTER_MERGED',
+        `cannot ${what} while ${this.#merged.names.join(', ')} is merged.`,
+        { hint: 'call unmergeAdapters() first' },
+      );
   }
 
   #runHost(): RunHost {
@@ -294,22 +385,40 @@ export class Model {
 
 /** A model that is known to have sites of these kinds alone: a method that finds none of its own does not compile. */
 export interface ModelWith<Kinds extends SiteKind> extends Model {
-  addAdapter<Needs extends SiteKind>(name: string, spec: MethodSpec<Needs> & FittingSpec<Needs, Kinds>, options?: AttachOptions): Adapter;
+  addAdapter<Needs extends SiteKind>(
+    name: string,
+    spec: MethodSpec<Needs> & FittingSpec<Needs, Kinds>,
+    options?: AttachOptions,
+  ): Adapter;
 }
 
 /** Counts on a description and adapters put on it, with or without weights. What a method keeps without training it counts as nothing. */
-export function adapterCounts(description: ModelDescription, adapters: readonly Adapter[]): { readonly trainable: number; readonly total: number } {
-  const size = ({ shape }: OwnedParameter) => shape.reduce((product, length) => product * length, 1);
-  const sum = (list: readonly OwnedParameter[]) => list.reduce((total, parameter) => total + size(parameter), 0);
-  const added = adapters.flatMap((adapter) => [...adapter.parameters.values()]).filter(({ origin, trainable }) => origin === 'new' && trainable);
-  return { trainable: sum(adapters.flatMap(trainablesOf)), total: parameterCount(description) + sum(added) };
+export function adapterCounts(
+  description: ModelDescription,
+  adapters: readonly Adapter[],
+): { readonly trainable: number; readonly total: number } {
+  const size = ({ shape }: OwnedParameter) =>
+    shape.reduce((product, length) => product * length, 1);
+  const sum = (list: readonly OwnedParameter[]) =>
+    list.reduce((total, parameter) => total + size(parameter), 0);
+  const added = adapters
+    .flatMap((adapter) => [...adapter.parameters.values()])
+    .filter(({ origin, trainable }) => origin === 'new' && trainable);
+  return {
+    trainable: sum(adapters.flatMap(trainablesOf)),
+    total: parameterCount(description) + sum(added),
+  };
 }
 
-const trainablesOf = (adapter: Adapter): OwnedParameter[] => (adapter.isTrainable ? [...adapter.parameters.values()].filter(({ trainable }) => trainable) : []);
+const trainablesOf = (adapter: Adapter): OwnedParameter[] =>
+  adapter.isTrainable ? [...adapter.parameters.values()].filter(({ trainable }) => trainable) : [];
 
-const isQuantized = (weight: FrozenWeight | Tensor): boolean => isFrozen(weight) && (weight.format === 'nf4' || weight.format === 'fp4' || weight.format === 'int8');
+const isQuantized = (weight: FrozenWeight | Tensor): boolean =>
+  isFrozen(weight) &&
+  (weight.format === 'nf4' || weight.format === 'fp4' || weight.format === 'int8');
 
-const readTensor = (weight: FrozenWeight | Tensor): Tensor => (isFrozen(weight) ? weight.engine.dequantize(weight) : tf.clone(weight));
+const readTensor = (weight: FrozenWeight | Tensor): Tensor =>
+  isFrozen(weight) ? weight.engine.dequantize(weight) : tf.clone(weight);
 
 /** A changed matrix is kept in float32, whatever the base's format. Disposes `weight`. */
 function freezeChanged(name: string, weight: Tensor2D, engine: Engine): FrozenWeight {
@@ -320,10 +429,16 @@ function freezeChanged(name: string, weight: Tensor2D, engine: Engine): FrozenWe
 }
 
 /** Unfrozen parameters first (the outermost adapter's counts, as in the forward pass), then what stands on the sites, innermost first. */
-function mergeInto(merged: Map<string, FrozenWeight | Tensor>, adapters: readonly Adapter[], base: (name: string) => FrozenWeight | Tensor, host: WeightHost): void {
+function mergeInto(
+  merged: Map<string, FrozenWeight | Tensor>,
+  adapters: readonly Adapter[],
+  base: (name: string) => FrozenWeight | Tensor,
+  host: WeightHost,
+): void {
   const current = (name: string): Tensor => readTensor(merged.get(name) ?? base(name));
   const keep = (name: string, value: Tensor) => {
-    const isMatrix = adapters[0]!.description.parameters.find((spec) => spec.name === name)!.use !== 'vector';
+    const isMatrix =
+      adapters[0]!.description.parameters.find((spec) => spec.name === name)!.use !== 'vector';
     const made = isMatrix ? host.freezeMatrix(name, value as Tensor2D) : tf.keep(value);
     merged.get(name)?.dispose();
     merged.set(name, made);
@@ -331,7 +446,12 @@ function mergeInto(merged: Map<string, FrozenWeight | Tensor>, adapters: readonl
   for (const adapter of adapters) {
     for (const { origin, name, value } of adapter.parameters.values()) {
       if (origin !== 'unfrozen') continue;
-      if (adapter.isEmbeddingOnly(name)) throw new PeftError('PEFT_MERGE_INEXACT', `modulesToSave: ${name} is also the weight of another layer, which keeps the base's values.`, { hint: 'keep the adapter beside the model, or train it with ensureWeightTying: true' });
+      if (adapter.isEmbeddingOnly(name))
+        throw new PeftError(
+          'PEFT_MERGE_INEXACT',
+          `modulesToSave: ${name} is also the weight of another layer, which keeps the base's values.`,
+          { hint: 'keep the adapter beside the model, or train it with ensureWeightTying: true' },
+        );
       keep(name, readTensor(value));
     }
     for (const [name, weight] of adapter.replaced) keep(name, readTensor(weight));
@@ -346,23 +466,65 @@ function mergeInto(merged: Map<string, FrozenWeight | Tensor>, adapters: readonl
 
 /** A table that the output layer or another embedding reads, too, must not change unless the adapter goes along to all of them. */
 function refuseTied({ sites }: ModelDescription, { site, method, adapter }: Attachment): void {
-  if (site.kind !== 'embedding' || (site.tiedTo === undefined && (adapter as SiteAdapters['embedding']).forwardOutput)) return;
-  const other = sites.find((reader) => (reader.kind === 'linear' || reader.kind === 'embedding') && reader.weight === site.weight && reader.path !== site.path && reader.path !== site.tiedTo);
-  if (other) throw new PeftError('PEFT_MERGE_INEXACT', `${method}: ${site.path} is also the weight of ${other.path}, which would change with it.`, { hint: 'keep the adapter beside the model' });
+  if (
+    site.kind !== 'embedding' ||
+    (site.tiedTo === undefined && (adapter as SiteAdapters['embedding']).forwardOutput)
+  )
+    return;
+  const other = sites.find(
+    (reader) =>
+      (reader.kind === 'linear' || reader.kind === 'embedding') &&
+      reader.weight === site.weight &&
+      reader.path !== site.path &&
+      reader.path !== site.tiedTo,
+  );
+  if (other)
+    throw new PeftError(
+      'PEFT_MERGE_INEXACT',
+      `${method}: ${site.path} is also the weight of ${other.path}, which would change with it.`,
+      { hint: 'keep the adapter beside the model' },
+    );
 }
 
-function mergeSite({ site, method, adapter }: { readonly site: Adapter['wrappedSites'][number]; readonly method: string; readonly adapter: unknown }, current: (name: string) => Tensor, keep: (name: string, value: Tensor) => void): void {
+function mergeSite(
+  {
+    site,
+    method,
+    adapter,
+  }: {
+    readonly site: Adapter['wrappedSites'][number];
+    readonly method: string;
+    readonly adapter: unknown;
+  },
+  current: (name: string) => Tensor,
+  keep: (name: string, value: Tensor) => void,
+): void {
   const merge = (adapter as { merge?: (value: never) => unknown }).merge?.bind(adapter);
   if (!merge || (site.kind !== 'linear' && site.kind !== 'norm' && site.kind !== 'embedding')) {
-    throw new PeftError('PEFT_MERGE_INEXACT', `${method}: what it does at ${site.path} cannot be merged into the weights.`, { hint: 'keep the adapter beside the model' });
+    throw new PeftError(
+      'PEFT_MERGE_INEXACT',
+      `${method}: what it does at ${site.path} cannot be merged into the weights.`,
+      { hint: 'keep the adapter beside the model' },
+    );
   }
   if (site.kind === 'embedding') {
-    keep(site.weight, tf.tidy(() => merge(current(site.weight) as never) as Tensor));
+    keep(
+      site.weight,
+      tf.tidy(() => merge(current(site.weight) as never) as Tensor),
+    );
     return;
   }
   const result = tf.tidy(() => {
-    const made = merge({ weight: current(site.weight), ...(site.bias !== undefined && { bias: current(site.bias) }) } as never) as { weight: Tensor; bias?: Tensor };
-    if (made.bias && site.bias === undefined) throw new PeftError('PEFT_MERGE_INEXACT', `${method}: it adds a bias at ${site.path}, which has none to merge it into.`, { hint: 'keep the adapter beside the model' });
+    const made = merge({
+      weight: current(site.weight),
+      ...(site.bias !== undefined && { bias: current(site.bias) }),
+    } as never) as { weight: Tensor; bias?: Tensor };
+    if (made.bias && site.bias === undefined)
+      throw new PeftError(
+        'PEFT_MERGE_INEXACT',
+        `${method}: it adds a bias at ${site.path}, which has none to merge it into.`,
+        { hint: 'keep the adapter beside the model' },
+      );
     return { weight: made.weight, ...(made.bias && { bias: made.bias }) };
   });
   keep(site.weight, result.weight);

@@ -10,19 +10,40 @@ import { loadAdapter, saveAdapter } from '../files/adapter-files.js';
 import { describeModel, loadModel, type Model } from './model.js';
 import type { WeightStore } from './weights.js';
 
-const CONFIG = { model_type: 'llama', vocab_size: 11, hidden_size: 8, intermediate_size: 12, num_hidden_layers: 1, num_attention_heads: 2, num_key_value_heads: 2, max_position_embeddings: 16 };
+const CONFIG = {
+  model_type: 'llama',
+  vocab_size: 11,
+  hidden_size: 8,
+  intermediate_size: 12,
+  num_hidden_layers: 1,
+  num_attention_heads: 2,
+  num_key_value_heads: 2,
+  max_position_embeddings: 16,
+};
 const BATCH = { inputIds: Int32Array.of(1, 4, 2, 7, 3), offsets: Int32Array.of(0, 3, 5) };
 const [EMBEDDING, OUTPUT] = ['model.embed_tokens.weight', 'lm_head.weight'];
 
 /** Every tensor by its name's seed; a table under another seed where `seeds` says so. */
 function store(isTied: boolean, seeds: Readonly<Record<string, string>> = {}): WeightStore {
-  const specs = new Map(describeModel(llama, llama.parseConfig({ ...CONFIG, tie_word_embeddings: isTied }), { kind: 'causal-lm' }).parameters.map((spec) => [spec.name, spec]));
+  const specs = new Map(
+    describeModel(llama, llama.parseConfig({ ...CONFIG, tie_word_embeddings: isTied }), {
+      kind: 'causal-lm',
+    }).parameters.map((spec) => [spec.name, spec]),
+  );
   return {
     names: () => specs.keys(),
     get(name) {
       const spec = specs.get(name);
       if (!spec) return undefined;
-      return memorySource(name, spec.shape, seededValues(seeds[name] ?? (name === OUTPUT ? EMBEDDING : name), spec.shape.reduce((size, length) => size * length, 1), 0.4));
+      return memorySource(
+        name,
+        spec.shape,
+        seededValues(
+          seeds[name] ?? (name === OUTPUT ? EMBEDDING : name),
+          spec.shape.reduce((size, length) => size * length, 1),
+          0.4,
+        ),
+      );
     },
   };
 }
@@ -32,16 +53,54 @@ describe('an output layer that reads the table of the embedding', () => {
   let folder: string;
   usePortableEngine((active) => (engine = active));
   useTemporaryFolder((path) => (folder = path));
-  const open = (isTied: boolean, seeds?: Readonly<Record<string, string>>): Model => loadModel(llama, { ...CONFIG, tie_word_embeddings: isTied }, store(isTied, seeds), engine, { head: { kind: 'causal-lm' } });
-  const logits = (model: Model): Float32Array => tf.tidy(() => model.forward(BATCH).logits!.dataSync<'float32'>().slice());
+  const open = (isTied: boolean, seeds?: Readonly<Record<string, string>>): Model =>
+    loadModel(llama, { ...CONFIG, tie_word_embeddings: isTied }, store(isTied, seeds), engine, {
+      head: { kind: 'causal-lm' },
+    });
+  const logits = (model: Model): Float32Array =>
+    tf.tidy(() => model.forward(BATCH).logits!.dataSync<'float32'>().slice());
   /** Trains nothing but gives the saved table other values. */
-  const assign = (model: Model, name: string): void => tf.tidy(() => model.adapter('a').parameters.get(name)!.value.assign(tf.tensor2d(seededValues('trained', 88, 0.4), [11, 8])));
+  const assign = (model: Model, name: string): void =>
+    tf.tidy(() =>
+      model
+        .adapter('a')
+        .parameters.get(name)!
+        .value.assign(tf.tensor2d(seededValues('trained', 88, 0.4), [11, 8])),
+    );
 
   it.each([
-    { title: 'keeps its own values when the embedding is saved whole', options: { modulesToSave: ['embed_tokens'] }, trained: EMBEDDING, untied: true, seeds: { [EMBEDDING]: 'trained' }, merges: false },
-    { title: 'saved whole leaves the embedding as it was', options: { modulesToSave: ['lm_head'] }, trained: OUTPUT, untied: true, seeds: { [OUTPUT]: 'trained' }, merges: false },
-    { title: 'trains with the embedding when they stay tied', options: { modulesToSave: ['embed_tokens'], ensureWeightTying: true }, trained: EMBEDDING, untied: false, seeds: { [EMBEDDING]: 'trained' }, merges: true },
-    { title: 'named itself trains the table of both when they stay tied', options: { modulesToSave: ['lm_head'], ensureWeightTying: true }, trained: EMBEDDING, untied: false, seeds: { [EMBEDDING]: 'trained' }, merges: true },
+    {
+      title: 'keeps its own values when the embedding is saved whole',
+      options: { modulesToSave: ['embed_tokens'] },
+      trained: EMBEDDING,
+      untied: true,
+      seeds: { [EMBEDDING]: 'trained' },
+      merges: false,
+    },
+    {
+      title: 'saved whole leaves the embedding as it was',
+      options: { modulesToSave: ['lm_head'] },
+      trained: OUTPUT,
+      untied: true,
+      seeds: { [OUTPUT]: 'trained' },
+      merges: false,
+    },
+    {
+      title: 'trains with the embedding when they stay tied',
+      options: { modulesToSave: ['embed_tokens'], ensureWeightTying: true },
+      trained: EMBEDDING,
+      untied: false,
+      seeds: { [EMBEDDING]: 'trained' },
+      merges: true,
+    },
+    {
+      title: 'named itself trains the table of both when they stay tied',
+      options: { modulesToSave: ['lm_head'], ensureWeightTying: true },
+      trained: EMBEDDING,
+      untied: false,
+      seeds: { [EMBEDDING]: 'trained' },
+      merges: true,
+    },
   ])('$title', async ({ title, options, trained, untied, seeds, merges }) => {
     const before = tf.memory().numTensors;
     const model = open(true);
@@ -57,12 +116,18 @@ describe('an output layer that reads the table of the embedding', () => {
       model.mergeAdapters();
       expect(logits(model)).toBeAllclose(active, { atol: 1e-5 });
       model.unmergeAdapters();
-    } else expect(() => model.mergeAdapters()).toThrow(expect.objectContaining({ code: 'PEFT_MERGE_INEXACT' }));
+    } else
+      expect(() => model.mergeAdapters()).toThrow(
+        expect.objectContaining({ code: 'PEFT_MERGE_INEXACT' }),
+      );
 
     const place = join(folder, title.replaceAll(' ', '-'));
     await saveAdapter(model, 'a', place);
     const file = openSafetensors(join(place, 'adapter_model.safetensors'));
-    expect(file.names().filter((key) => !key.includes('lora_'))).toEqual([...(merges ? [`base_model.model.${OUTPUT}`] : []), `base_model.model.${trained}`]);
+    expect(file.names().filter((key) => !key.includes('lora_'))).toEqual([
+      ...(merges ? [`base_model.model.${OUTPUT}`] : []),
+      `base_model.model.${trained}`,
+    ]);
     file.close();
     const other = open(true);
     const { warnings } = await loadAdapter(other, place, { methods: [lora] });
@@ -74,7 +139,9 @@ describe('an output layer that reads the table of the embedding', () => {
 
   it('is refused as tied where what stands on the embedding does not go on to it', () => {
     const model = open(true);
-    expect(() => model.addAdapter('a', lora({ targets: ['embed_tokens'], ensureWeightTying: true }))).toThrow(expect.objectContaining({ code: 'PEFT_CONFIG_UNSUPPORTED' }));
+    expect(() =>
+      model.addAdapter('a', lora({ targets: ['embed_tokens'], ensureWeightTying: true })),
+    ).toThrow(expect.objectContaining({ code: 'PEFT_CONFIG_UNSUPPORTED' }));
     expect(model.adapterNames).toEqual([]);
     model.dispose();
   });

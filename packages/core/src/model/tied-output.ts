@@ -14,10 +14,14 @@ export interface TiedOutput {
 export function tiedOutputs({ sites }: Pick<ModelDescription, 'sites'>): TiedOutput[] {
   return sites.flatMap((output) => {
     if (output.kind !== 'linear') return [];
-    const embedding = sites.find((site): site is EmbeddingSite => site.kind === 'embedding' && site.weight === output.weight);
+    const embedding = sites.find(
+      (site): site is EmbeddingSite => site.kind === 'embedding' && site.weight === output.weight,
+    );
     return embedding ? [{ output, embedding }] : [];
   });
 }
 
 /** An output layer with a weight of its own in place of the shared one: y = x·Wᵀ. @param weight W `[V, D]` */
-export const untiedOutput = (weight: () => Variable): LinearAdapter => ({ forward: (x) => linear(x, weight() as unknown as Tensor2D) });
+export const untiedOutput = (weight: () => Variable): LinearAdapter => ({
+  forward: (x) => linear(x, weight() as unknown as Tensor2D),
+});

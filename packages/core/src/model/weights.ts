@@ -3,7 +3,16 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 import type { QuantizedSource } from '@peft/hub';
-import { decodeFloat32, freezeTensor, memorySource, randomKey, type Engine, type FreezeOptions, type FrozenWeight, type TensorSource } from '@peft/ops';
+import {
+  decodeFloat32,
+  freezeTensor,
+  memorySource,
+  randomKey,
+  type Engine,
+  type FreezeOptions,
+  type FrozenWeight,
+  type TensorSource,
+} from '@peft/ops';
 import type { ModelDescription, ParameterSpec } from '../description/model-description.js';
 import { convertedWeights } from '../description/quantizable.js';
 
@@ -19,7 +28,10 @@ export interface WeightStore {
  * What the base's matrices become while loading: `nf4`, `fp4` and `int8` are for those of linear sites (see `quantizableWeights`), `bf16` and `f16`
  * for all. What else a model has stays as it is.
  */
-export interface WeightQuantization extends Pick<FreezeOptions, 'blockSize' | 'doubleQuantization'> {
+export interface WeightQuantization extends Pick<
+  FreezeOptions,
+  'blockSize' | 'doubleQuantization'
+> {
   readonly format: 'nf4' | 'fp4' | 'int8' | 'bf16' | 'f16';
   /** Modules to keep as they are, beside the head: whole paths, or their ends. */
   readonly skipModules?: readonly string[];
@@ -30,7 +42,11 @@ export interface LoadWeightsOptions {
   readonly quantization?: WeightQuantization;
   /** Seed of parameters that the checkpoint lacks (a fresh head). Default 0. */
   readonly seed?: number;
-  readonly onProgress?: (progress: { readonly name: string; readonly loadedBytes: number; readonly totalBytes: number }) => void;
+  readonly onProgress?: (progress: {
+    readonly name: string;
+    readonly loadedBytes: number;
+    readonly totalBytes: number;
+  }) => void;
 }
 
 export interface ModelWeights {
@@ -41,13 +57,19 @@ export interface ModelWeights {
   dispose(): void;
 }
 
-export const isFrozen = (weight: FrozenWeight | Tensor): weight is FrozenWeight => 'engine' in weight;
+export const isFrozen = (weight: FrozenWeight | Tensor): weight is FrozenWeight =>
+  'engine' in weight;
 
 /**
  * Reads every parameter of the description, tensor by tensor: at the peak there is the result plus one tensor.
  * @throws PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE; nothing stays allocated then.
  */
-export function loadWeights(description: ModelDescription, store: WeightStore, engine: Engine, options: LoadWeightsOptions = {}): ModelWeights {
+export function loadWeights(
+  description: ModelDescription,
+  store: WeightStore,
+  engine: Engine,
+  options: LoadWeightsOptions = {},
+): ModelWeights {
   const loaded = new Map<string, FrozenWeight | Tensor>();
   const fresh: string[] = [];
   const dispose = () => {
@@ -55,15 +77,32 @@ export function loadWeights(description: ModelDescription, store: WeightStore, e
     loaded.clear();
   };
   try {
-    const missing = description.parameters.filter((spec) => !spec.init && !findName(spec, description, store));
+    const missing = description.parameters.filter(
+      (spec) => !spec.init && !findName(spec, description, store),
+    );
     if (missing.length) throw missingWeights(description, missing, store);
-    const quantizable = options.quantization ? convertedWeights(description, options.quantization) : new Set<string>();
-    const totalBytes = description.parameters.reduce((sum, spec) => sum + storedBytes(findName(spec, description, store)), 0);
+    const quantizable = options.quantization
+      ? convertedWeights(description, options.quantization)
+      : new Set<string>();
+    const totalBytes = description.parameters.reduce(
+      (sum, spec) => sum + storedBytes(findName(spec, description, store)),
+      0,
+    );
     let loadedBytes = 0;
     for (const spec of description.parameters) {
       const found = findName(spec, description, store);
       if (!found) fresh.push(spec.name);
-      loaded.set(spec.name, found?.quantized ? freezeQuantized(spec, found.quantized, engine) : freezeOne(spec, found?.source ?? freshSource(spec, options.seed ?? 0), engine, quantizable.has(spec.name) ? options.quantization : undefined));
+      loaded.set(
+        spec.name,
+        found?.quantized
+          ? freezeQuantized(spec, found.quantized, engine)
+          : freezeOne(
+              spec,
+              found?.source ?? freshSource(spec, options.seed ?? 0),
+              engine,
+              quantizable.has(spec.name) ? options.quantization : undefined,
+            ),
+      );
       loadedBytes += storedBytes(found);
       options.onProgress?.({ name: spec.name, loadedBytes, totalBytes });
     }
@@ -72,39 +111,87 @@ export function loadWeights(description: ModelDescription, store: WeightStore, e
     throw error;
   }
   let byteLength = 0;
-  for (const weight of loaded.values()) byteLength += isFrozen(weight) ? weight.byteLength : weight.size * 4;
+  for (const weight of loaded.values())
+    byteLength += isFrozen(weight) ? weight.byteLength : weight.size * 4;
   return { fresh, byteLength, dispose, get: (name) => loaded.get(name) ?? unknownWeight(name) };
 }
 
-function freezeOne(spec: ParameterSpec, source: TensorSource, engine: Engine, quantization: WeightQuantization | undefined): FrozenWeight | Tensor {
+function freezeOne(
+  spec: ParameterSpec,
+  source: TensorSource,
+  engine: Engine,
+  quantization: WeightQuantization | undefined,
+): FrozenWeight | Tensor {
   const stored = spec.transposed ? [...spec.shape].reverse() : spec.shape;
   checkShape(source, stored);
-  if (spec.use === 'vector') return freezeTensor(tf.tensor(Float32Array.from(decodeFloat32(source.read(), source.dtype)), [...spec.shape], 'float32'));
-  return engine.freeze(source, { ...(spec.transposed && { transposed: true }), ...(quantization && freezeOptions(quantization)) });
+  if (spec.use === 'vector')
+    return freezeTensor(
+      tf.tensor(
+        Float32Array.from(decodeFloat32(source.read(), source.dtype)),
+        [...spec.shape],
+        'float32',
+      ),
+    );
+  return engine.freeze(source, {
+    ...(spec.transposed && { transposed: true }),
+    ...(quantization && freezeOptions(quantization)),
+  });
 }
 
-const freezeOptions = ({ format, blockSize, doubleQuantization }: WeightQuantization): FreezeOptions => ({ format, ...(blockSize !== undefined && { blockSize }), ...(doubleQuantization !== undefined && { doubleQuantization }) });
+const freezeOptions = ({
+  format,
+  blockSize,
+  doubleQuantization,
+}: WeightQuantization): FreezeOptions => ({
+  format,
+  ...(blockSize !== undefined && { blockSize }),
+  ...(doubleQuantization !== undefined && { doubleQuantization }),
+});
 
 /** In its logical order, also where the plain checkpoint stores `[in, out]`: bitsandbytes turns it before. */
-function freezeQuantized(spec: ParameterSpec, source: QuantizedSource, engine: Engine): FrozenWeight {
+function freezeQuantized(
+  spec: ParameterSpec,
+  source: QuantizedSource,
+  engine: Engine,
+): FrozenWeight {
   checkShape(source, spec.shape);
   return engine.freezeQuantized(source.read());
 }
 
-function checkShape({ name, shape }: Pick<TensorSource, 'name' | 'shape'>, expected: readonly number[]): void {
+function checkShape(
+  { name, shape }: Pick<TensorSource, 'name' | 'shape'>,
+  expected: readonly number[],
+): void {
   if (shape.length === expected.length && shape.every((size, i) => size === expected[i])) return;
-  throw new PeftError('PEFT_WEIGHT_SHAPE', `${name}: the checkpoint holds [${shape.join(', ')}], the config asks for [${expected.join(', ')}].`, { hint: 'config.json and the weights are not of the same model' });
+  throw new PeftError(
+    'PEFT_WEIGHT_SHAPE',
+    `${name}: the checkpoint holds [${shape.join(', ')}], the config asks for [${expected.join(', ')}].`,
+    { hint: 'config.json and the weights are not of the same model' },
+  );
 }
 
-interface Found { readonly source?: TensorSource; readonly quantized?: QuantizedSource }
+interface Found {
+  readonly source?: TensorSource;
+  readonly quantized?: QuantizedSource;
+}
 
-const storedBytes = (found: Found | undefined): number => (found?.quantized ?? found?.source)?.byteLength ?? 0;
+const storedBytes = (found: Found | undefined): number =>
+  (found?.quantized ?? found?.source)?.byteLength ?? 0;
 
 /** The checkpoint may carry the class prefix (`bert.`) or lack it. */
-function findName(spec: ParameterSpec, description: ModelDescription, store: WeightStore): Found | undefined {
+function findName(
+  spec: ParameterSpec,
+  description: ModelDescription,
+  store: WeightStore,
+): Found | undefined {
   const prefix = description.basePrefix;
   for (const name of [spec.name, ...(spec.aliases ?? [])]) {
-    const variants = [name, ...(prefix ? [name.startsWith(`${prefix}.`) ? name.slice(prefix.length + 1) : `${prefix}.${name}`] : [])];
+    const variants = [
+      name,
+      ...(prefix
+        ? [name.startsWith(`${prefix}.`) ? name.slice(prefix.length + 1) : `${prefix}.${name}`]
+        : []),
+    ];
     for (const variant of variants) {
       const quantized = spec.use === 'vector' ? undefined : store.quantized?.(variant);
       if (quantized) return { quantized };
@@ -116,13 +203,30 @@ function findName(spec: ParameterSpec, description: ModelDescription, store: Wei
 }
 
 function freshSource(spec: ParameterSpec, seed: number): TensorSource {
-  return memorySource(spec.name, spec.transposed ? [...spec.shape].reverse() : spec.shape, spec.init!(spec.shape, randomKey(seed, 'base', spec.name)));
+  return memorySource(
+    spec.name,
+    spec.transposed ? [...spec.shape].reverse() : spec.shape,
+    spec.init!(spec.shape, randomKey(seed, 'base', spec.name)),
+  );
 }
 
-function missingWeights(description: ModelDescription, missing: readonly ParameterSpec[], store: WeightStore): PeftError {
-  const names = missing.slice(0, 5).map(({ name }) => name).join(', ');
+function missingWeights(
+  description: ModelDescription,
+  missing: readonly ParameterSpec[],
+  store: WeightStore,
+): PeftError {
+  const names = missing
+    .slice(0, 5)
+    .map(({ name }) => name)
+    .join(', ');
   const has = [...store.names()].slice(0, 3).join(', ');
-  return new PeftError('PEFT_WEIGHT_MISSING', `${description.modelType}: the checkpoint lacks ${missing.length} of ${description.parameters.length} tensors: ${names}${missing.length > 5 ? ' …' : ''}.`, { hint: `it has names such as ${has || '(none)'}; config.json and the weights are probably not of the same model` });
+  return new PeftError(
+    'PEFT_WEIGHT_MISSING',
+    `${description.modelType}: the checkpoint lacks ${missing.length} of ${description.parameters.length} tensors: ${names}${missing.length > 5 ? ' …' : ''}.`,
+    {
+      hint: `it has names such as ${has || '(none)'}; config.json and the weights are probably not of the same model`,
+    },
+  );
 }
 
 function unknownWeight(name: string): never {

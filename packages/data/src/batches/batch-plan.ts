@@ -41,14 +41,19 @@ export function createBatchPlan(options: BatchPlanOptions): PlannedBatch[] {
   let order = permutation(lengths.length, [seed, 'batches', epoch]);
   if (groupByLength) {
     const group = batchSize * BATCHES_PER_GROUP;
-    order = Int32Array.from(chunks(order, group).flatMap((rows) => [...longestFirst(rows, lengths)]));
+    order = Int32Array.from(
+      chunks(order, group).flatMap((rows) => [...longestFirst(rows, lengths)]),
+    );
   }
   let batches = chunks(order, batchSize);
   if (groupByLength) {
     // Sorting has put long batches first; only the order of whole batches is drawn again, a short one stays last.
     const whole = batches.filter((rows) => rows.length === batchSize);
     const short = batches.filter((rows) => rows.length < batchSize);
-    batches = [...Array.from(permutation(whole.length, [seed, 'batch order', epoch]), (i) => whole[i]!), ...short];
+    batches = [
+      ...Array.from(permutation(whole.length, [seed, 'batch order', epoch]), (i) => whole[i]!),
+      ...short,
+    ];
   }
   return batches.map((rows) => microBatches(rows, options));
 }
@@ -61,10 +66,19 @@ export interface EvaluationPlanOptions {
 }
 
 /** All rows, longest first, in batches. `restoreOrder` puts results back. */
-export function createEvaluationPlan({ lengths, batchSize, maxTokensPerBatch }: EvaluationPlanOptions): Int32Array[] {
+export function createEvaluationPlan({
+  lengths,
+  batchSize,
+  maxTokensPerBatch,
+}: EvaluationPlanOptions): Int32Array[] {
   check.positiveInteger('data', 'batchSize', batchSize);
   const all = Int32Array.from({ length: lengths.length }, (_, i) => i);
-  return microBatches(all, { lengths, microBatchSize: batchSize, batchSize, ...(maxTokensPerBatch === undefined ? {} : { maxTokensPerMicroBatch: maxTokensPerBatch }) });
+  return microBatches(all, {
+    lengths,
+    microBatchSize: batchSize,
+    batchSize,
+    ...(maxTokensPerBatch === undefined ? {} : { maxTokensPerMicroBatch: maxTokensPerBatch }),
+  });
 }
 
 /**
@@ -73,12 +87,20 @@ export function createEvaluationPlan({ lengths, batchSize, maxTokensPerBatch }: 
  * @param width values per row.
  * @throws PEFT_BATCH_INVALID if they do not fit the plan.
  */
-export function restoreOrder(plan: readonly Int32Array[], results: readonly ArrayLike<number>[], width = 1): Float32Array {
+export function restoreOrder(
+  plan: readonly Int32Array[],
+  results: readonly ArrayLike<number>[],
+  width = 1,
+): Float32Array {
   const total = plan.reduce((sum, rows) => sum + rows.length, 0);
   const ordered = new Float32Array(total * width);
   plan.forEach((rows, b) => {
     const values = results[b];
-    if (values?.length !== rows.length * width) throw new PeftError('PEFT_BATCH_INVALID', `data: batch ${b} of ${rows.length} rows has ${values?.length ?? 'no'} results, not ${rows.length * width}.`);
+    if (values?.length !== rows.length * width)
+      throw new PeftError(
+        'PEFT_BATCH_INVALID',
+        `data: batch ${b} of ${rows.length} rows has ${values?.length ?? 'no'} results, not ${rows.length * width}.`,
+      );
     rows.forEach((row, i) => {
       for (let k = 0; k < width; k += 1) ordered[row * width + k] = values[i * width + k]!;
     });
@@ -86,9 +108,18 @@ export function restoreOrder(plan: readonly Int32Array[], results: readonly Arra
   return ordered;
 }
 
-function microBatches(rows: Int32Array, { lengths, batchSize, microBatchSize = batchSize, maxTokensPerMicroBatch = Number.POSITIVE_INFINITY }: Omit<BatchPlanOptions, 'seed' | 'epoch'>): Int32Array[] {
+function microBatches(
+  rows: Int32Array,
+  {
+    lengths,
+    batchSize,
+    microBatchSize = batchSize,
+    maxTokensPerMicroBatch = Number.POSITIVE_INFINITY,
+  }: Omit<BatchPlanOptions, 'seed' | 'epoch'>,
+): Int32Array[] {
   check.positiveInteger('data', 'microBatchSize', microBatchSize);
-  if (maxTokensPerMicroBatch !== Number.POSITIVE_INFINITY) check.positiveInteger('data', 'maxTokensPerMicroBatch', maxTokensPerMicroBatch);
+  if (maxTokensPerMicroBatch !== Number.POSITIVE_INFINITY)
+    check.positiveInteger('data', 'maxTokensPerMicroBatch', maxTokensPerMicroBatch);
   const result: Int32Array[] = [];
   const sorted = longestFirst(rows, lengths);
   let start = 0;
@@ -112,5 +143,7 @@ function longestFirst(rows: Int32Array, lengths: ArrayLike<number>): Int32Array 
 }
 
 function chunks(rows: Int32Array, size: number): Int32Array[] {
-  return Array.from({ length: Math.ceil(rows.length / size) }, (_, i) => rows.slice(i * size, (i + 1) * size));
+  return Array.from({ length: Math.ceil(rows.length / size) }, (_, i) =>
+    rows.slice(i * size, (i + 1) * size),
+  );
 }

@@ -29,7 +29,10 @@ export interface Example {
  * @param labelType `int32` for class ids, `float32` for numbers.
  * @throws PEFT_BATCH_INVALID for an empty batch, an example without tokens, or examples that do not go together.
  */
-export function packBatch(examples: readonly Example[], labelType: 'int32' | 'float32' = 'int32'): PackedBatch {
+export function packBatch(
+  examples: readonly Example[],
+  labelType: 'int32' | 'float32' = 'int32',
+): PackedBatch {
   const fail = (what: string) => new PeftError('PEFT_BATCH_INVALID', `data: ${what}`);
   if (examples.length === 0) throw fail('a batch needs at least one example.');
   const offsets = new Int32Array(examples.length + 1);
@@ -41,20 +44,31 @@ export function packBatch(examples: readonly Example[], labelType: 'int32' | 'fl
     const result = new Int32Array(offsets[examples.length]!);
     examples.forEach((example, b) => {
       const values = example[key];
-      if (values?.length !== example.inputIds.length) throw fail(`row ${example.row} has ${example.inputIds.length} tokens but ${values?.length ?? 'no'} ${key}.`);
+      if (values?.length !== example.inputIds.length)
+        throw fail(
+          `row ${example.row} has ${example.inputIds.length} tokens but ${values?.length ?? 'no'} ${key}.`,
+        );
       result.set(values, offsets[b]!);
     });
     return result;
   };
   const labelled = examples.filter(({ label }) => label !== undefined).length;
-  if (labelled !== 0 && labelled !== examples.length) throw fail(`${labelled} of ${examples.length} examples have a label.`);
-  const labels = () => (labelType === 'int32' ? Int32Array.from(examples, ({ label }) => label!) : Float32Array.from(examples, ({ label }) => label!));
+  if (labelled !== 0 && labelled !== examples.length)
+    throw fail(`${labelled} of ${examples.length} examples have a label.`);
+  const labels = () =>
+    labelType === 'int32'
+      ? Int32Array.from(examples, ({ label }) => label!)
+      : Float32Array.from(examples, ({ label }) => label!);
   return {
     inputIds: joined('inputIds'),
     offsets,
     rows: Int32Array.from(examples, ({ row }) => row),
-    ...(examples.some((example) => example.tokenTypeIds) ? { tokenTypeIds: joined('tokenTypeIds') } : {}),
-    ...(examples.some((example) => example.positionIds) ? { positionIds: joined('positionIds') } : {}),
+    ...(examples.some((example) => example.tokenTypeIds)
+      ? { tokenTypeIds: joined('tokenTypeIds') }
+      : {}),
+    ...(examples.some((example) => example.positionIds)
+      ? { positionIds: joined('positionIds') }
+      : {}),
     ...(labelled ? { labels: labels() } : {}),
   };
 }

@@ -29,12 +29,27 @@ export interface ChatTemplate {
  * @param tokenizer whose special tokens the template may name (`bos_token` …).
  * @throws PEFT_CHAT_TEMPLATE when it is no Jinja
  */
-export function createChatTemplate(source: string, tokenizer: Pick<TextTokenizer, 'specialIds' | 'idToToken'>): ChatTemplate {
+export function createChatTemplate(
+  source: string,
+  tokenizer: Pick<TextTokenizer, 'specialIds' | 'idToToken'>,
+): ChatTemplate {
   const template = attempt('the chat template cannot be read', () => new Template(source));
-  const special = Object.fromEntries(Object.entries(tokenizer.specialIds).map(([name, id]) => [`${name}_token`, tokenizer.idToToken(id) ?? '']));
+  const special = Object.fromEntries(
+    Object.entries(tokenizer.specialIds).map(([name, id]) => [
+      `${name}_token`,
+      tokenizer.idToToken(id) ?? '',
+    ]),
+  );
   return Object.freeze<ChatTemplate>({
     render: (messages, { addGenerationPrompt = false, variables = {} } = {}) =>
-      attempt('the chat template refuses the conversation', () => template.render({ ...special, ...variables, messages: messages.map((message) => ({ ...message })), add_generation_prompt: addGenerationPrompt })),
+      attempt('the chat template refuses the conversation', () =>
+        template.render({
+          ...special,
+          ...variables,
+          messages: messages.map((message) => ({ ...message })),
+          add_generation_prompt: addGenerationPrompt,
+        }),
+      ),
   });
 }
 
@@ -43,15 +58,34 @@ export function createChatTemplate(source: string, tokenizer: Pick<TextTokenizer
  * @param name which one, where it has several. Default `default`.
  * @throws PEFT_CHAT_TEMPLATE_MISSING, PEFT_CHAT_TEMPLATE
  */
-export function loadChatTemplate(folder: string, tokenizer: Pick<TextTokenizer, 'specialIds' | 'idToToken'>, name = 'default'): ChatTemplate {
-  const file = join(folder, name === 'default' ? 'chat_template.jinja' : join('additional_chat_templates', `${name}.jinja`));
-  if (/^[\w-]+$/.test(name) && existsSync(file)) return createChatTemplate(readFileSync(file, 'utf8'), tokenizer);
-  const named = ['tokenizer_config.json', 'chat_template.json'].map((path) => templatesOf(join(folder, path))).find((templates) => templates.size > 0) ?? new Map<string, string>();
+export function loadChatTemplate(
+  folder: string,
+  tokenizer: Pick<TextTokenizer, 'specialIds' | 'idToToken'>,
+  name = 'default',
+): ChatTemplate {
+  const file = join(
+    folder,
+    name === 'default' ? 'chat_template.jinja' : join('additional_chat_templates', `${name}.jinja`),
+  );
+  if (/^[\w-]+$/.test(name) && existsSync(file))
+    return createChatTemplate(readFileSync(file, 'utf8'), tokenizer);
+  const named =
+    ['tokenizer_config.json', 'chat_template.json']
+      .map((path) => templatesOf(join(folder, path)))
+      .find((templates) => templates.size > 0) ?? new Map<string, string>();
   const source = named.get(name);
   if (source === undefined) {
-    throw new PeftError('PEFT_CHAT_TEMPLATE_MISSING', named.size ? `data: ${folder} has no chat template ${show(name)}.` : `data: ${folder} has no chat template.`, {
-      hint: named.size ? `${didYouMean(name, named.keys())} It has: ${[...named.keys()].join(', ')}.`.trim() : 'a model that was not trained to chat has none: write one with createChatTemplate, or use prompts and completions',
-    });
+    throw new PeftError(
+      'PEFT_CHAT_TEMPLATE_MISSING',
+      named.size
+        ? `data: ${folder} has no chat template ${show(name)}.`
+        : `data: ${folder} has no chat template.`,
+      {
+        hint: named.size
+          ? `${didYouMean(name, named.keys())} It has: ${[...named.keys()].join(', ')}.`.trim()
+          : 'a model that was not trained to chat has none: write one with createChatTemplate, or use prompts and completions',
+      },
+    );
   }
   return createChatTemplate(source, tokenizer);
 }
@@ -59,16 +93,28 @@ export function loadChatTemplate(folder: string, tokenizer: Pick<TextTokenizer, 
 /** By name; a single one is `default`. */
 function templatesOf(path: string): Map<string, string> {
   if (!existsSync(path)) return new Map();
-  const { chat_template: given } = attempt(`${path} is not valid JSON`, () => JSON.parse(readFileSync(path, 'utf8')) as { chat_template?: unknown } | null) ?? {};
+  const { chat_template: given } =
+    attempt(
+      `${path} is not valid JSON`,
+      () => JSON.parse(readFileSync(path, 'utf8')) as { chat_template?: unknown } | null,
+    ) ?? {};
   if (typeof given === 'string') return new Map([['default', given]]);
   if (!Array.isArray(given)) return new Map();
-  return new Map((given as { name?: unknown; template?: unknown }[]).flatMap((entry) => (typeof entry?.name === 'string' && typeof entry.template === 'string' ? [[entry.name, entry.template] as const] : [])));
+  return new Map(
+    (given as { name?: unknown; template?: unknown }[]).flatMap((entry) =>
+      typeof entry?.name === 'string' && typeof entry.template === 'string'
+        ? [[entry.name, entry.template] as const]
+        : [],
+    ),
+  );
 }
 
 function attempt<T>(what: string, run: () => T): T {
   try {
     return run();
   } catch (cause) {
-    throw new PeftError('PEFT_CHAT_TEMPLATE', `data: ${what}: ${(cause as Error).message}`, { cause });
+    throw new PeftError('PEFT_CHAT_TEMPLATE', `data: ${what}: ${(cause as Error).message}`, {
+      cause,
+    });
   }
 }

@@ -27,28 +27,51 @@ const TEXT_SAMPLE = 5000;
  * @returns column → type, in the table's order.
  * @throws PEFT_COLUMN_MISSING if `given` or `label` names an unknown column, PEFT_COLUMN_NESTED for lists and objects.
  */
-export function inferColumnTypes(table: Table, { validation, label, given = {} }: ColumnTypeOptions = {}): Map<string, ColumnType> {
+export function inferColumnTypes(
+  table: Table,
+  { validation, label, given = {} }: ColumnTypeOptions = {},
+): Map<string, ColumnType> {
   for (const [name, type] of Object.entries(given)) {
     table.values(name);
     check.oneOf('data', `column type of ${name}`, type, TYPES);
   }
   if (label !== undefined) table.values(label);
-  return new Map(table.columns.map((name) => [name, Object.hasOwn(given, name) ? given[name]! : inferType(table, name, name === label, validation)]));
+  return new Map(
+    table.columns.map((name) => [
+      name,
+      Object.hasOwn(given, name)
+        ? given[name]!
+        : inferType(table, name, name === label, validation),
+    ]),
+  );
 }
 
-function inferType(table: Table, name: string, isLabel: boolean, validation: Table | undefined): ColumnType {
+function inferType(
+  table: Table,
+  name: string,
+  isLabel: boolean,
+  validation: Table | undefined,
+): ColumnType {
   const cells = table.column(name);
   const distinct = new Set(cells);
   if (distinct.size === 1) return 'null';
   const threshold = Math.min(Math.floor(cells.length * 0.1), isLabel ? 100 : 20);
   const other = validation?.has(name) ? validation.column(name) : [];
   if (distinct.size < threshold && other.every((cell) => distinct.has(cell))) return 'categorical';
-  if ([...cells, ...other].every((cell) => typeof cell !== 'string' || (cell.trim() !== '' && Number.isFinite(Number(cell))))) return 'numerical';
+  if (
+    [...cells, ...other].every(
+      (cell) => typeof cell !== 'string' || (cell.trim() !== '' && Number.isFinite(Number(cell))),
+    )
+  )
+    return 'numerical';
   return isText(cells) ? 'text' : 'categorical';
 }
 
 function isText(cells: readonly unknown[]): boolean {
-  const sample = cells.length > TEXT_SAMPLE ? Array.from(sampleRows(cells.length, TEXT_SAMPLE, 0), (row) => cells[row]) : cells;
+  const sample =
+    cells.length > TEXT_SAMPLE
+      ? Array.from(sampleRows(cells.length, TEXT_SAMPLE, 0), (row) => cells[row])
+      : cells;
   const distinct = new Set(sample);
   if (distinct.size / sample.length <= 0.01) return false;
   const texts = [...distinct].filter((cell): cell is string => typeof cell === 'string');

@@ -5,7 +5,8 @@ import { fitLabelEncoder, restoreLabelEncoder } from './label-encoder.js';
 import { fitLabelScaler, restoreLabelScaler } from './label-scaler.js';
 import { inferProblemType } from './problem-type.js';
 
-const of = (columns: Record<string, readonly unknown[]>) => tableFromColumns(new Map(Object.entries(columns)));
+const of = (columns: Record<string, readonly unknown[]>) =>
+  tableFromColumns(new Map(Object.entries(columns)));
 const repeat = <T>(n: number, at: (i: number) => T) => Array.from({ length: n }, (_, i) => at(i));
 
 describe('column types', () => {
@@ -22,20 +23,37 @@ describe('column types', () => {
 
   it('follow the rules of AutoGluon', () => {
     expect(Object.fromEntries(inferColumnTypes(table))).toEqual({
-      text: 'text', japanese: 'categorical', colour: 'categorical', price: 'numerical', spelled: 'numerical', constant: 'null', nothing: 'null', repeated: 'categorical',
+      text: 'text',
+      japanese: 'categorical',
+      colour: 'categorical',
+      price: 'numerical',
+      spelled: 'numerical',
+      constant: 'null',
+      nothing: 'null',
+      repeated: 'categorical',
     });
   });
 
   it('are taken as given where the user knows better', () => {
     expect(inferColumnTypes(table, { given: { japanese: 'text' } }).get('japanese')).toBe('text');
-    expect(() => inferColumnTypes(table, { given: { japanesse: 'text' } })).toThrowError(/Did you mean "japanese"/);
-    expect(() => inferColumnTypes(table, { given: { japanese: 'txt' as ColumnType } })).toThrowError(/one of text, categorical/);
+    expect(() => inferColumnTypes(table, { given: { japanesse: 'text' } })).toThrowError(
+      /Did you mean "japanese"/,
+    );
+    expect(() =>
+      inferColumnTypes(table, { given: { japanese: 'txt' as ColumnType } }),
+    ).toThrowError(/one of text, categorical/);
   });
 
   it('are not categorical when the validation table has other values', () => {
     const validation = of({ colour: ['a new colour of long name', 'red'] });
-    expect(inferColumnTypes(table.pick(['colour']), { validation }).get('colour')).toBe('categorical'); // by the last rule, no text
-    expect(inferColumnTypes(table.pick(['repeated']), { validation: of({ repeated: ['a tenth text of words'] }) }).get('repeated')).toBe('text');
+    expect(inferColumnTypes(table.pick(['colour']), { validation }).get('colour')).toBe(
+      'categorical',
+    ); // by the last rule, no text
+    expect(
+      inferColumnTypes(table.pick(['repeated']), {
+        validation: of({ repeated: ['a tenth text of words'] }),
+      }).get('repeated'),
+    ).toBe('text');
   });
 });
 
@@ -54,33 +72,70 @@ describe('problem type', () => {
   });
 
   it('is what the user says', () => {
-    expect(inferProblemType(of({ label: [1, 2, 3, 1] }), 'label', { given: 'classification' })).toBe('multiclass');
-    expect(inferProblemType(of({ label: [0, 1, 0] }), 'label', { given: 'regression' })).toBe('regression');
+    expect(
+      inferProblemType(of({ label: [1, 2, 3, 1] }), 'label', { given: 'classification' }),
+    ).toBe('multiclass');
+    expect(inferProblemType(of({ label: [0, 1, 0] }), 'label', { given: 'regression' })).toBe(
+      'regression',
+    );
   });
 
   it.each([
     ['one class', of({ label: [1, 1] }), {}, 'PEFT_LABEL_ONE_CLASS'],
     ['missing labels', of({ label: [1, null] }), {}, 'PEFT_LABEL_MISSING_VALUES'],
-    ['missing labels for validation', of({ label: [1, 0] }), { validation: of({ label: [null] }) }, 'PEFT_LABEL_MISSING_VALUES'],
-    ['three classes called binary', of({ label: [1, 2, 3] }), { given: 'binary' as const }, 'PEFT_PROBLEM_TYPE_MISMATCH'],
-    ['two classes called multiclass', of({ label: [1, 2] }), { given: 'multiclass' as const }, 'PEFT_PROBLEM_TYPE_MISMATCH'],
-    ['texts to be regressed', of({ label: ['a', 'b'] }), { given: 'regression' as const }, 'PEFT_LABEL_NOT_NUMERIC'],
-    ['a kind that is none', of({ label: [1, 2] }), { given: 'ner' as never }, 'PEFT_CONFIG_INVALID'],
+    [
+      'missing labels for validation',
+      of({ label: [1, 0] }),
+      { validation: of({ label: [null] }) },
+      'PEFT_LABEL_MISSING_VALUES',
+    ],
+    [
+      'three classes called binary',
+      of({ label: [1, 2, 3] }),
+      { given: 'binary' as const },
+      'PEFT_PROBLEM_TYPE_MISMATCH',
+    ],
+    [
+      'two classes called multiclass',
+      of({ label: [1, 2] }),
+      { given: 'multiclass' as const },
+      'PEFT_PROBLEM_TYPE_MISMATCH',
+    ],
+    [
+      'texts to be regressed',
+      of({ label: ['a', 'b'] }),
+      { given: 'regression' as const },
+      'PEFT_LABEL_NOT_NUMERIC',
+    ],
+    [
+      'a kind that is none',
+      of({ label: [1, 2] }),
+      { given: 'ner' as never },
+      'PEFT_CONFIG_INVALID',
+    ],
   ])('refuses %s', (_, table, options, code) => {
-    expect(() => inferProblemType(table, 'label', options)).toThrowError(expect.objectContaining({ code }));
+    expect(() => inferProblemType(table, 'label', options)).toThrowError(
+      expect.objectContaining({ code }),
+    );
   });
 });
 
 describe('the label encoder', () => {
   it.each([
-    ['texts by code point', ['b', 'Z', 'a', 'ä', '\u{1f600}', '\uff5e'], ['Z', 'a', 'b', 'ä', '\uff5e', '\u{1f600}']],
+    [
+      'texts by code point',
+      ['b', 'Z', 'a', 'ä', '\u{1f600}', '\uff5e'],
+      ['Z', 'a', 'b', 'ä', '\uff5e', '\u{1f600}'],
+    ],
     ['numbers by value', [10, 9, -1.5], [-1.5, 9, 10]],
     ['booleans', [true, false], [false, true]],
   ])('sorts %s as scikit-learn does', (_, labels, classes) => {
     const encoder = fitLabelEncoder(labels);
     expect(encoder.classes).toEqual(classes);
     expect([...encoder.encode(labels)].map((id) => encoder.decode(id))).toEqual(labels);
-    expect(restoreLabelEncoder(JSON.parse(JSON.stringify(encoder.classes)) as never).encode(labels)).toEqual(encoder.encode(labels));
+    expect(
+      restoreLabelEncoder(JSON.parse(JSON.stringify(encoder.classes)) as never).encode(labels),
+    ).toEqual(encoder.encode(labels));
   });
 
   it('knows a label that another file spells as a text or a number', () => {
@@ -89,7 +144,8 @@ describe('the label encoder', () => {
   });
 
   it('names a label that it was not fitted on', () => {
-    expect(() => fitLabelEncoder(['ham', 'spam']).encode(['ham', 'eggs'])).toThrowErrorMatchingInlineSnapshot(`
+    expect(() => fitLabelEncoder(['ham', 'spam']).encode(['ham', 'eggs']))
+      .toThrowErrorMatchingInlineSnapshot(`
       [PeftError: data: row 1 has the label "eggs", which the training data did not have.
         hint: Known labels: "ham", "spam".]
     `);
@@ -115,7 +171,11 @@ describe('the label scaler', () => {
   });
 
   it('refuses what is no number', () => {
-    expect(() => fitLabelScaler([1, 'many'])).toThrowError(expect.objectContaining({ code: 'PEFT_LABEL_NOT_NUMERIC' }));
-    expect(() => fitLabelScaler([1, null])).toThrowError(expect.objectContaining({ code: 'PEFT_LABEL_NOT_NUMERIC' }));
+    expect(() => fitLabelScaler([1, 'many'])).toThrowError(
+      expect.objectContaining({ code: 'PEFT_LABEL_NOT_NUMERIC' }),
+    );
+    expect(() => fitLabelScaler([1, null])).toThrowError(
+      expect.objectContaining({ code: 'PEFT_LABEL_NOT_NUMERIC' }),
+    );
   });
 });

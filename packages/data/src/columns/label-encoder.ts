@@ -19,16 +19,31 @@ export interface LabelEncoder {
  */
 export function fitLabelEncoder(labels: readonly Cell[]): LabelEncoder {
   const distinct = [...new Set(labels)];
-  if (distinct.includes(null)) throw new PeftError('PEFT_LABEL_MISSING_VALUES', `data: row ${labels.indexOf(null)} has no label.`, { hint: 'Remove rows without a label.' });
+  if (distinct.includes(null))
+    throw new PeftError(
+      'PEFT_LABEL_MISSING_VALUES',
+      `data: row ${labels.indexOf(null)} has no label.`,
+      { hint: 'Remove rows without a label.' },
+    );
   const classes = distinct as Label[];
   if (classes.length < 2) {
-    throw new PeftError('PEFT_LABEL_ONE_CLASS', `data: all ${labels.length} rows have the label ${show(classes[0])}.`, { hint: 'Give rows of at least two classes.' });
+    throw new PeftError(
+      'PEFT_LABEL_ONE_CLASS',
+      `data: all ${labels.length} rows have the label ${show(classes[0])}.`,
+      { hint: 'Give rows of at least two classes.' },
+    );
   }
   const kinds = new Set(classes.map((label) => typeof label));
   if (kinds.size > 1) {
-    throw new PeftError('PEFT_LABEL_MIXED', `data: labels mix ${[...kinds].join(' and ')}s, for instance ${classes.slice(0, 4).map(show).join(', ')}.`, { hint: 'Write all of them the same way.' });
+    throw new PeftError(
+      'PEFT_LABEL_MIXED',
+      `data: labels mix ${[...kinds].join(' and ')}s, for instance ${classes.slice(0, 4).map(show).join(', ')}.`,
+      { hint: 'Write all of them the same way.' },
+    );
   }
-  return restoreLabelEncoder(classes.sort(typeof classes[0] === 'string' ? byCodePoint : (a, b) => Number(a) - Number(b)));
+  return restoreLabelEncoder(
+    classes.sort(typeof classes[0] === 'string' ? byCodePoint : (a, b) => Number(a) - Number(b)),
+  );
 }
 
 /** @param classes as saved from `LabelEncoder.classes`. */
@@ -40,17 +55,26 @@ export function restoreLabelEncoder(classes: readonly Label[]): LabelEncoder {
     classes: Object.freeze([...classes]),
     encode: (labels: readonly Cell[]) =>
       Int32Array.from(labels, (label, row) => {
-        const id = ids.get(label as Label) ?? (label === null ? undefined : spelled.get(String(label)));
+        const id =
+          ids.get(label as Label) ?? (label === null ? undefined : spelled.get(String(label)));
         if (id === undefined) {
-          throw new PeftError('PEFT_LABEL_UNKNOWN', `data: row ${row} has the label ${show(label)}, which the training data did not have.`, {
-            hint: `Known labels: ${classes.slice(0, 20).map(show).join(', ')}${classes.length > 20 ? ', …' : ''}.`,
-          });
+          throw new PeftError(
+            'PEFT_LABEL_UNKNOWN',
+            `data: row ${row} has the label ${show(label)}, which the training data did not have.`,
+            {
+              hint: `Known labels: ${classes.slice(0, 20).map(show).join(', ')}${classes.length > 20 ? ', …' : ''}.`,
+            },
+          );
         }
         return id;
       }),
     decode(id: number) {
       const label = classes[id];
-      if (label === undefined) throw new PeftError('PEFT_LABEL_UNKNOWN', `data: there is no class ${id}, only 0 … ${classes.length - 1}.`);
+      if (label === undefined)
+        throw new PeftError(
+          'PEFT_LABEL_UNKNOWN',
+          `data: there is no class ${id}, only 0 … ${classes.length - 1}.`,
+        );
       return label;
     },
   });

@@ -20,11 +20,18 @@ export function fitLabelScaler(labels: readonly Cell[]): LabelScaler {
   return restoreLabelScaler({ mean, deviation: variance > 0 ? Math.sqrt(variance) : 1 });
 }
 
-export function restoreLabelScaler({ mean, deviation }: { readonly mean: number; readonly deviation: number }): LabelScaler {
+export function restoreLabelScaler({
+  mean,
+  deviation,
+}: {
+  readonly mean: number;
+  readonly deviation: number;
+}): LabelScaler {
   return Object.freeze({
     mean,
     deviation,
-    encode: (labels: readonly Cell[]) => Float32Array.from(numericLabels(labels), (value) => (value - mean) / deviation),
+    encode: (labels: readonly Cell[]) =>
+      Float32Array.from(numericLabels(labels), (value) => (value - mean) / deviation),
     decode: (value: number) => value * deviation + mean,
   });
 }
@@ -32,8 +39,14 @@ export function restoreLabelScaler({ mean, deviation }: { readonly mean: number;
 /** Labels as numbers `[rows]`; texts that spell numbers and booleans count. @throws PEFT_LABEL_NOT_NUMERIC */
 export function numericLabels(labels: readonly Cell[]): Float64Array {
   return Float64Array.from(labels, (label, row) => {
-    const value = label === null || (typeof label === 'string' && label.trim() === '') ? Number.NaN : Number(label);
+    const value =
+      label === null || (typeof label === 'string' && label.trim() === '')
+        ? Number.NaN
+        : Number(label);
     if (Number.isFinite(value)) return value;
-    throw new PeftError('PEFT_LABEL_NOT_NUMERIC', `data: row ${row} has the label ${show(label)}, regression needs numbers.`);
+    throw new PeftError(
+      'PEFT_LABEL_NOT_NUMERIC',
+      `data: row ${row} has the label ${show(label)}, regression needs numbers.`,
+    );
   });
 }

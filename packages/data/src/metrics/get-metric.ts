@@ -1,17 +1,45 @@
 /** Finds metrics by name. */
 import { didYouMean, PeftError, show } from '@peft/errors';
 import type { ProblemType } from '../columns/problem-type.js';
-import { accuracy, balancedAccuracy, f1Metrics, matthewsCorrelation, precisionMetrics, recallMetrics } from './classes/class-metrics.js';
+import {
+  accuracy,
+  balancedAccuracy,
+  f1Metrics,
+  matthewsCorrelation,
+  precisionMetrics,
+  recallMetrics,
+} from './classes/class-metrics.js';
 import { logLoss } from './classes/log-loss.js';
 import type { Metric } from './metric.js';
 import { multiclassRocAucMetrics, rocAuc } from './classes/roc-auc.js';
-import { meanAbsoluteError, meanSquaredError, medianAbsoluteError, pearson, r2, rootMeanSquaredError, spearman } from './value-metrics.js';
+import {
+  meanAbsoluteError,
+  meanSquaredError,
+  medianAbsoluteError,
+  pearson,
+  r2,
+  rootMeanSquaredError,
+  spearman,
+} from './value-metrics.js';
 
 /** All metrics of this package. Others are joined by passing `[...METRICS, mine]` to `getMetric`. */
 export const METRICS: readonly Metric[] = Object.freeze([
-  accuracy, balancedAccuracy, matthewsCorrelation, ...f1Metrics, ...precisionMetrics, ...recallMetrics,
-  rocAuc, ...multiclassRocAucMetrics, logLoss,
-  rootMeanSquaredError, meanSquaredError, meanAbsoluteError, medianAbsoluteError, r2, spearman, pearson,
+  accuracy,
+  balancedAccuracy,
+  matthewsCorrelation,
+  ...f1Metrics,
+  ...precisionMetrics,
+  ...recallMetrics,
+  rocAuc,
+  ...multiclassRocAucMetrics,
+  logLoss,
+  rootMeanSquaredError,
+  meanSquaredError,
+  meanAbsoluteError,
+  medianAbsoluteError,
+  r2,
+  spearman,
+  pearson,
 ]);
 
 /**
@@ -30,5 +58,9 @@ export function getMetric(name: string, metrics: readonly Metric[] = METRICS): M
 
 /** AutoGluon's choice: `roc_auc` for two classes, `accuracy` for more, `root_mean_squared_error` for numbers. */
 export function defaultMetric(problemType: ProblemType): Metric {
-  return problemType === 'binary' ? rocAuc : problemType === 'multiclass' ? accuracy : rootMeanSquaredError;
+  return problemType === 'binary'
+    ? rocAuc
+    : problemType === 'multiclass'
+      ? accuracy
+      : rootMeanSquaredError;
 }

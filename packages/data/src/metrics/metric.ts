@@ -24,18 +24,27 @@ export interface Metric {
 }
 
 /** Checks lengths and class ids; @returns n. */
-export function checkInput(name: string, { labels, predictions, classCount = 2 }: MetricInput, needs: Metric['needs']): number {
+export function checkInput(
+  name: string,
+  { labels, predictions, classCount = 2 }: MetricInput,
+  needs: Metric['needs'],
+): number {
   const n = labels.length;
-  const fail = (what: string) => new PeftError('PEFT_METRIC_INPUT_INVALID', `data: ${name}: ${what}`);
+  const fail = (what: string) =>
+    new PeftError('PEFT_METRIC_INPUT_INVALID', `data: ${name}: ${what}`);
   if (n === 0) throw fail('there are no labels.');
   const wanted = needs === 'probabilities' ? n * classCount : n;
-  if (predictions.length !== wanted) throw fail(`${n} labels need ${wanted} ${needs}, got ${predictions.length}.`);
+  if (predictions.length !== wanted)
+    throw fail(`${n} labels need ${wanted} ${needs}, got ${predictions.length}.`);
   for (let i = 0; i < predictions.length; i += 1) {
     if (!Number.isFinite(predictions[i]!)) throw fail(`prediction ${i} is ${predictions[i]}.`);
   }
   for (let i = 0; i < n; i += 1) {
     const label = labels[i]!;
-    const valid = needs === 'values' ? Number.isFinite(label) : Number.isInteger(label) && label >= 0 && (needs === 'classes' || label < classCount);
+    const valid =
+      needs === 'values'
+        ? Number.isFinite(label)
+        : Number.isInteger(label) && label >= 0 && (needs === 'classes' || label < classCount);
     if (!valid) throw fail(`label ${i} is ${show(label)}.`);
   }
   return n;
@@ -43,5 +52,7 @@ export function checkInput(name: string, { labels, predictions, classCount = 2 }
 
 /** @returns the error for a metric that has no value on this data. */
 export function undefinedMetric(name: string, why: string, hint: string): PeftError {
-  return new PeftError('PEFT_METRIC_UNDEFINED', `data: ${name} is not defined here: ${why}`, { hint });
+  return new PeftError('PEFT_METRIC_UNDEFINED', `data: ${name} is not defined here: ${why}`, {
+    hint,
+  });
 }

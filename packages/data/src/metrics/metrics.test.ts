@@ -12,14 +12,18 @@ interface Case {
   readonly predictions: number[];
   readonly expected: Record<string, number>;
 }
-const { about, cases } = JSON.parse(readFileSync(new URL('metric-cases.json', import.meta.url), 'utf8')) as { about: string; cases: Case[] };
+const { about, cases } = JSON.parse(
+  readFileSync(new URL('metric-cases.json', import.meta.url), 'utf8'),
+) as { about: string; cases: Case[] };
 
 describe(`metrics agree with scikit-learn (${about})`, () => {
   for (const { name, kind, expected, ...input } of cases) {
     for (const [metric, value] of Object.entries(expected)) {
       it(`${metric}: ${name}`, () => {
         expect(getMetric(metric).needs).toBe(kind);
-        expect(Math.abs(getMetric(metric).compute(input) - value)).toBeLessThan(1e-12 * Math.max(1, Math.abs(value)) * (metric === 'log_loss' ? 10 : 1));
+        expect(Math.abs(getMetric(metric).compute(input) - value)).toBeLessThan(
+          1e-12 * Math.max(1, Math.abs(value)) * (metric === 'log_loss' ? 10 : 1),
+        );
       });
     }
   }
@@ -33,8 +37,13 @@ describe(`metrics agree with scikit-learn (${about})`, () => {
 describe('metrics', () => {
   it('clip float32 probabilities at the epsilon of float32', () => {
     // −log 2⁻²³ = 23·log 2
-    expect(getMetric('log_loss').compute({ labels: [1], predictions: Float32Array.of(1, 0) })).toBeCloseTo(23 * Math.log(2), 12);
-    expect(getMetric('log_loss').compute({ labels: [1], predictions: [1, 0] })).toBeCloseTo(52 * Math.log(2), 12);
+    expect(
+      getMetric('log_loss').compute({ labels: [1], predictions: Float32Array.of(1, 0) }),
+    ).toBeCloseTo(23 * Math.log(2), 12);
+    expect(getMetric('log_loss').compute({ labels: [1], predictions: [1, 0] })).toBeCloseTo(
+      52 * Math.log(2),
+      12,
+    );
   });
 
   it('count the positive class that was chosen', () => {
@@ -48,33 +57,69 @@ describe('metrics', () => {
 
   it('turn probabilities into classes for metrics of classes, the first of equal ones', () => {
     expect([...mostProbable([0.5, 0.5, 0.1, 0.9], 2)]).toEqual([0, 1]);
-    expect(scoreProbabilities(getMetric('accuracy'), { labels: [0, 1], probabilities: [0.5, 0.5, 0.1, 0.9], classCount: 2 })).toBe(1);
-    expect(() => scoreProbabilities(getMetric('rmse'), { labels: [0], probabilities: [1, 0], classCount: 2 })).toThrowError(/metric of numbers/);
+    expect(
+      scoreProbabilities(getMetric('accuracy'), {
+        labels: [0, 1],
+        probabilities: [0.5, 0.5, 0.1, 0.9],
+        classCount: 2,
+      }),
+    ).toBe(1);
+    expect(() =>
+      scoreProbabilities(getMetric('rmse'), { labels: [0], probabilities: [1, 0], classCount: 2 }),
+    ).toThrowError(/metric of numbers/);
   });
 
   it('have the names and aliases that people use', () => {
-    for (const [alias, name] of [['acc', 'accuracy'], ['auc', 'roc_auc'], ['RMSE', 'root_mean_squared_error'], ['log-loss', 'log_loss'], ['spearman', 'spearmanr'], ['roc_auc_ovo_macro', 'roc_auc_ovo']] as const) {
+    for (const [alias, name] of [
+      ['acc', 'accuracy'],
+      ['auc', 'roc_auc'],
+      ['RMSE', 'root_mean_squared_error'],
+      ['log-loss', 'log_loss'],
+      ['spearman', 'spearmanr'],
+      ['roc_auc_ovo_macro', 'roc_auc_ovo'],
+    ] as const) {
       expect(getMetric(alias).name).toBe(name);
     }
-    expect(new Set(METRICS.flatMap(({ name, aliases = [] }) => [name, ...aliases])).size).toBe(METRICS.reduce((sum, { aliases = [] }) => sum + 1 + aliases.length, 0));
+    expect(new Set(METRICS.flatMap(({ name, aliases = [] }) => [name, ...aliases])).size).toBe(
+      METRICS.reduce((sum, { aliases = [] }) => sum + 1 + aliases.length, 0),
+    );
   });
 
   it('name the nearest for an unknown one', () => {
-    expect(() => getMetric('acuracy')).toThrowError(expect.objectContaining({ code: 'PEFT_METRIC_UNKNOWN', message: expect.stringContaining('Did you mean "accuracy"') }));
+    expect(() => getMetric('acuracy')).toThrowError(
+      expect.objectContaining({
+        code: 'PEFT_METRIC_UNKNOWN',
+        message: expect.stringContaining('Did you mean "accuracy"'),
+      }),
+    );
   });
 
   it('are joined by those of others', () => {
-    const mine: Metric = { name: 'error_rate', greaterIsBetter: false, optimum: 0, needs: 'classes', compute: (input) => 1 - getMetric('acc').compute(input) };
-    expect(getMetric('error_rate', [...METRICS, mine]).compute({ labels: [0, 1], predictions: [0, 0] })).toBe(0.5);
+    const mine: Metric = {
+      name: 'error_rate',
+      greaterIsBetter: false,
+      optimum: 0,
+      needs: 'classes',
+      compute: (input) => 1 - getMetric('acc').compute(input),
+    };
+    expect(
+      getMetric('error_rate', [...METRICS, mine]).compute({ labels: [0, 1], predictions: [0, 0] }),
+    ).toBe(0.5);
   });
 
   it('are chosen by the kind of problem', () => {
-    expect((['binary', 'multiclass', 'regression'] as const).map((type) => defaultMetric(type).name)).toEqual(['roc_auc', 'accuracy', 'root_mean_squared_error']);
+    expect(
+      (['binary', 'multiclass', 'regression'] as const).map((type) => defaultMetric(type).name),
+    ).toEqual(['roc_auc', 'accuracy', 'root_mean_squared_error']);
   });
 
   it.each([
     ['roc_auc', { labels: [1, 1], predictions: [0, 1, 0, 1] }, 'PEFT_METRIC_UNDEFINED'],
-    ['roc_auc', { labels: [0, 2], predictions: [1, 0, 0, 0, 0, 1], classCount: 3 }, 'PEFT_METRIC_UNDEFINED'],
+    [
+      'roc_auc',
+      { labels: [0, 2], predictions: [1, 0, 0, 0, 0, 1], classCount: 3 },
+      'PEFT_METRIC_UNDEFINED',
+    ],
     ['f1', { labels: [0, 1, 2], predictions: [0, 1, 2] }, 'PEFT_METRIC_UNDEFINED'],
     ['r2', { labels: [1], predictions: [1] }, 'PEFT_METRIC_UNDEFINED'],
     ['pearsonr', { labels: [1, 1], predictions: [1, 2] }, 'PEFT_METRIC_UNDEFINED'],

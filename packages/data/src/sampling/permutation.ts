@@ -15,7 +15,10 @@ export function permutation(n: number, seed: RandomSeed): Int32Array {
 export function sampleRows(n: number, count: number, seed: RandomSeed): Int32Array {
   check.nonNegativeInteger('data', 'n', n);
   check.positiveInteger('data', 'sample', count);
-  if (count > n) throw new PeftError('PEFT_SAMPLE_TOO_LARGE', `data: cannot sample ${count} of ${n} rows.`, { hint: `Ask for at most ${n} rows.` });
+  if (count > n)
+    throw new PeftError('PEFT_SAMPLE_TOO_LARGE', `data: cannot sample ${count} of ${n} rows.`, {
+      hint: `Ask for at most ${n} rows.`,
+    });
   return drawn(n, count, seed).slice(0, count);
 }
 

@@ -17,7 +17,12 @@ describe('the random generator', () => {
     const second = Array.from({ length: 5 }, random.next);
     expect(Array.from({ length: 5 }, restoreRandom(state).next)).toEqual(second);
     expect(Array.from({ length: 5 }, seededRandom([7, 'order', 2]).next)).toEqual(first);
-    for (const other of [seededRandom([7, 'order', 3]), seededRandom([8, 'order', 2]), seededRandom([7, 'orders', 2])]) expect(other.next()).not.toBe(first[0]);
+    for (const other of [
+      seededRandom([7, 'order', 3]),
+      seededRandom([8, 'order', 2]),
+      seededRandom([7, 'orders', 2]),
+    ])
+      expect(other.next()).not.toBe(first[0]);
   });
 
   it('is uniform: mean 1/2, variance 1/12, every integer equally often', () => {
@@ -25,20 +30,29 @@ describe('the random generator', () => {
     const draws = Array.from({ length: 20_000 }, random.uniform);
     const mean = draws.reduce((sum, x) => sum + x, 0) / draws.length;
     expect(Math.abs(mean - 0.5)).toBeLessThan(4 / Math.sqrt(12 * draws.length));
-    expect(Math.abs(draws.reduce((sum, x) => sum + (x - mean) ** 2, 0) / draws.length - 1 / 12)).toBeLessThan(0.003);
+    expect(
+      Math.abs(draws.reduce((sum, x) => sum + (x - mean) ** 2, 0) / draws.length - 1 / 12),
+    ).toBeLessThan(0.003);
     const counts = new Map<number, number>();
     for (let i = 0; i < 7000; i += 1) {
       const value = random.integer(7);
       counts.set(value, (counts.get(value) ?? 0) + 1);
     }
     expect([...counts.keys()].sort()).toEqual([0, 1, 2, 3, 4, 5, 6]);
-    for (const count of counts.values()) expect(Math.abs(count - 1000)).toBeLessThan(5 * Math.sqrt(1000));
+    for (const count of counts.values())
+      expect(Math.abs(count - 1000)).toBeLessThan(5 * Math.sqrt(1000));
   });
 
   it('refuses states and seeds that are none', () => {
-    expect(() => restoreRandom([0, 0, 0, 0])).toThrowError(expect.objectContaining({ code: 'PEFT_RANDOM_STATE_INVALID' }));
-    expect(() => seededRandom(0.5)).toThrowError(expect.objectContaining({ code: 'PEFT_CONFIG_INVALID' }));
-    expect(() => seededRandom(0).integer(0)).toThrowError(expect.objectContaining({ code: 'PEFT_CONFIG_INVALID' }));
+    expect(() => restoreRandom([0, 0, 0, 0])).toThrowError(
+      expect.objectContaining({ code: 'PEFT_RANDOM_STATE_INVALID' }),
+    );
+    expect(() => seededRandom(0.5)).toThrowError(
+      expect.objectContaining({ code: 'PEFT_CONFIG_INVALID' }),
+    );
+    expect(() => seededRandom(0).integer(0)).toThrowError(
+      expect.objectContaining({ code: 'PEFT_CONFIG_INVALID' }),
+    );
   });
 });
 
@@ -62,20 +76,34 @@ describe('permutations and samples', () => {
     expect(rows).toHaveLength(1000);
     expect(new Set(rows).size).toBe(1000);
     expect(Math.max(...rows)).toBeGreaterThan(4900);
-    expect(() => sampleRows(10, 11, 0)).toThrowError(expect.objectContaining({ code: 'PEFT_SAMPLE_TOO_LARGE' }));
+    expect(() => sampleRows(10, 11, 0)).toThrowError(
+      expect.objectContaining({ code: 'PEFT_SAMPLE_TOO_LARGE' }),
+    );
   });
 });
 
 describe('the holdout split', () => {
-  it.each([[200, 0.2], [1000, 0.2], [2500, 0.2], [4000, 0.125], [5000, 0.1], [50_000, 0.05], [1_000_000, 0.01]])('of %d rows takes the part %d', (rows, fraction) => {
+  it.each([
+    [200, 0.2],
+    [1000, 0.2],
+    [2500, 0.2],
+    [4000, 0.125],
+    [5000, 0.1],
+    [50_000, 0.05],
+    [1_000_000, 0.01],
+  ])('of %d rows takes the part %d', (rows, fraction) => {
     expect(holdoutFraction(rows)).toBe(fraction);
   });
 
   it('keeps the share of every class', () => {
-    const classes = Int32Array.from({ length: 1000 }, (_, i) => (i % 10 < 7 ? 0 : i % 10 < 9 ? 1 : 2));
+    const classes = Int32Array.from({ length: 1000 }, (_, i) =>
+      i % 10 < 7 ? 0 : i % 10 < 9 ? 1 : 2,
+    );
     const { train, validation } = holdoutSplit(1000, { seed: 0, classes });
     expect([train.length, validation.length]).toEqual([800, 200]);
-    expect([0, 1, 2].map((each) => validation.filter((row) => classes[row] === each).length)).toEqual([140, 40, 20]);
+    expect(
+      [0, 1, 2].map((each) => validation.filter((row) => classes[row] === each).length),
+    ).toEqual([140, 40, 20]);
     expect(new Set([...train, ...validation]).size).toBe(1000);
     expect(holdoutSplit(1000, { seed: 0, classes }).validation).toEqual(validation);
     expect(holdoutSplit(1000, { seed: 1, classes }).validation).not.toEqual(validation);
@@ -96,8 +124,14 @@ describe('the holdout split', () => {
   });
 
   it('says when nothing can be split', () => {
-    expect(() => holdoutSplit(1, { seed: 0 })).toThrowError(expect.objectContaining({ code: 'PEFT_SPLIT_IMPOSSIBLE' }));
-    expect(() => holdoutSplit(2, { seed: 0, classes: [0, 1] })).toThrowError(expect.objectContaining({ code: 'PEFT_SPLIT_IMPOSSIBLE' }));
-    expect(() => holdoutSplit(9, { seed: 0, fraction: 1 })).toThrowError(expect.objectContaining({ code: 'PEFT_CONFIG_INVALID' }));
+    expect(() => holdoutSplit(1, { seed: 0 })).toThrowError(
+      expect.objectContaining({ code: 'PEFT_SPLIT_IMPOSSIBLE' }),
+    );
+    expect(() => holdoutSplit(2, { seed: 0, classes: [0, 1] })).toThrowError(
+      expect.objectContaining({ code: 'PEFT_SPLIT_IMPOSSIBLE' }),
+    );
+    expect(() => holdoutSplit(9, { seed: 0, fraction: 1 })).toThrowError(
+      expect.objectContaining({ code: 'PEFT_CONFIG_INVALID' }),
+    );
   });
 });

@@ -26,20 +26,33 @@ export function seededRandom(seed: RandomSeed): SeededRandom {
   let word = 0;
   for (const part of typeof seed === 'number' ? [seed] : seed) {
     if (typeof part === 'number') {
-      if (!Number.isSafeInteger(part)) throw new PeftError('PEFT_CONFIG_INVALID', `data: a seed must be an integer, got ${show(part)}.`);
+      if (!Number.isSafeInteger(part))
+        throw new PeftError(
+          'PEFT_CONFIG_INVALID',
+          `data: a seed must be an integer, got ${show(part)}.`,
+        );
       word = mix(mix(word ^ (part | 0)) ^ Math.floor(part / 2 ** 32));
     } else {
       word = mix(word ^ (part.length | 0x40000000));
       for (let i = 0; i < part.length; i += 1) word = mix(word ^ part.charCodeAt(i));
     }
   }
-  return restoreRandom([1, 2, 3, 4].map((i) => mix((word + Math.imul(i, 0x9e3779b9)) | 0)) as unknown as RandomState);
+  return restoreRandom(
+    [1, 2, 3, 4].map((i) => mix((word + Math.imul(i, 0x9e3779b9)) | 0)) as unknown as RandomState,
+  );
 }
 
 /** @throws PEFT_RANDOM_STATE_INVALID if the state is not four 32-bit words, or all of them are 0. */
 export function restoreRandom(state: RandomState): SeededRandom {
-  if (state.length !== 4 || state.some((each) => !Number.isInteger(each) || each < 0 || each > 0xffffffff) || state.every((each) => each === 0)) {
-    throw new PeftError('PEFT_RANDOM_STATE_INVALID', `data: a random state is four 32-bit words, not all 0, got ${show(state)}.`);
+  if (
+    state.length !== 4 ||
+    state.some((each) => !Number.isInteger(each) || each < 0 || each > 0xffffffff) ||
+    state.every((each) => each === 0)
+  ) {
+    throw new PeftError(
+      'PEFT_RANDOM_STATE_INVALID',
+      `data: a random state is four 32-bit words, not all 0, got ${show(state)}.`,
+    );
   }
   let [a, b, c, d] = state.map((each) => each | 0) as [number, number, number, number];
 
@@ -58,7 +71,11 @@ export function restoreRandom(state: RandomState): SeededRandom {
     next,
     uniform: () => ((next() >>> 5) * 2 ** 26 + (next() >>> 6)) * 2 ** -53,
     integer(below) {
-      if (!Number.isInteger(below) || below < 1 || below > 2 ** 32) throw new PeftError('PEFT_CONFIG_INVALID', `data: integer(below) needs 1 … 2^32, got ${show(below)}.`);
+      if (!Number.isInteger(below) || below < 1 || below > 2 ** 32)
+        throw new PeftError(
+          'PEFT_CONFIG_INVALID',
+          `data: integer(below) needs 1 … 2^32, got ${show(below)}.`,
+        );
       const limit = 2 ** 32 - (2 ** 32 % below);
       for (;;) {
         const word = next();

@@ -24,24 +24,48 @@ export interface ChatOptions {
  * @throws PEFT_CHAT_TEMPLATE; PEFT_CHAT_TURNS where the template rewrites earlier turns, so that `answers: 'all'` has no meaning;
  *   PEFT_DATA_INVALID when no row is left
  */
-export async function chatData(conversations: readonly (readonly ChatMessage[])[], tokenizer: TextTokenizer, template: ChatTemplate, { maxLength, answers = 'all', variables = {}, signal }: ChatOptions): Promise<TokenData> {
+export async function chatData(
+  conversations: readonly (readonly ChatMessage[])[],
+  tokenizer: TextTokenizer,
+  template: ChatTemplate,
+  { maxLength, answers = 'all', variables = {}, signal }: ChatOptions,
+): Promise<TokenData> {
   check.positiveInteger('data', 'maxLength', maxLength);
   check.oneOf('data', 'answers', answers, ['all', 'last']);
   return keepLabelled(
-    await eachRow(conversations, (messages, row) => {
-      const whole = template.render(messages, { variables });
-      const ids = tokenizer.ids(whole);
-      const turns = messages.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []));
-      const ranges = (answers === 'all' ? turns : turns.slice(-1)).map((i) => {
-        const question = template.render(messages.slice(0, i), { addGenerationPrompt: true, variables });
-        const answered = template.render(messages.slice(0, i + 1), { variables });
-        if (!whole.startsWith(answered) || !answered.startsWith(question)) throw rewritten(row, i);
-        return [sharedLength(ids, tokenizer.ids(question)), answered.length === whole.length ? ids.length : sharedLength(ids, tokenizer.ids(answered))] as const;
-      });
-      return labelFrom(ids, ranges, maxLength);
-    }, signal),
+    await eachRow(
+      conversations,
+      (messages, row) => {
+        const whole = template.render(messages, { variables });
+        const ids = tokenizer.ids(whole);
+        const turns = messages.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []));
+        const ranges = (answers === 'all' ? turns : turns.slice(-1)).map((i) => {
+          const question = template.render(messages.slice(0, i), {
+            addGenerationPrompt: true,
+            variables,
+          });
+          const answered = template.render(messages.slice(0, i + 1), { variables });
+          if (!whole.startsWith(answered) || !answered.startsWith(question))
+            throw rewritten(row, i);
+          return [
+            sharedLength(ids, tokenizer.ids(question)),
+            answered.length === whole.length
+              ? ids.length
+              : sharedLength(ids, tokenizer.ids(answered)),
+          ] as const;
+        });
+        return labelFrom(ids, ranges, maxLength);
+      },
+      signal,
+    ),
   );
 }
 
 const rewritten = (row: number, turn: number): PeftError =>
-  new PeftError('PEFT_CHAT_TURNS', `data: conversation ${row}: the chat template writes turn ${turn} otherwise when others follow it, or does not begin an answer as it says it does.`, { hint: "train on the last answer of each conversation (answers: 'last'), and give each answer a row of its own" });
+  new PeftError(
+    'PEFT_CHAT_TURNS',
+    `data: conversation ${row}: the chat template writes turn ${turn} otherwise when others follow it, or does not begin an answer as it says it does.`,
+    {
+      hint: "train on the last answer of each conversation (answers: 'last'), and give each answer a row of its own",
+    },
+  );

@@ -24,14 +24,26 @@ export interface CompletionOptions {
  *
  * @throws PEFT_CONFIG_INVALID, PEFT_TOKENIZER_SPECIAL_MISSING, PEFT_DATA_INVALID when no row is left
  */
-export async function completionData(rows: readonly Completion[], tokenizer: TextTokenizer, { maxLength, endId = endTokenOf(tokenizer), signal }: CompletionOptions): Promise<TokenData> {
+export async function completionData(
+  rows: readonly Completion[],
+  tokenizer: TextTokenizer,
+  { maxLength, endId = endTokenOf(tokenizer), signal }: CompletionOptions,
+): Promise<TokenData> {
   check.positiveInteger('data', 'maxLength', maxLength);
   const { before } = specialAround(tokenizer);
   return keepLabelled(
-    await eachRow(rows, ({ prompt, completion }) => {
-      const whole = [...before, ...tokenizer.ids(prompt + completion), endId];
-      return labelFrom(whole, [[sharedLength(whole, [...before, ...tokenizer.ids(prompt)]), whole.length]], maxLength);
-    }, signal),
+    await eachRow(
+      rows,
+      ({ prompt, completion }) => {
+        const whole = [...before, ...tokenizer.ids(prompt + completion), endId];
+        return labelFrom(
+          whole,
+          [[sharedLength(whole, [...before, ...tokenizer.ids(prompt)]), whole.length]],
+          maxLength,
+        );
+      },
+      signal,
+    ),
   );
 }
 
@@ -43,15 +55,33 @@ export function sharedLength(a: readonly number[], b: readonly number[]): number
 }
 
 /** The first `maxLength` tokens, those in the ranges `[start, end)` labelled with their own ids. */
-export function labelFrom(ids: readonly number[], ranges: readonly (readonly [number, number])[], maxLength: number): LabelledTokens {
+export function labelFrom(
+  ids: readonly number[],
+  ranges: readonly (readonly [number, number])[],
+  maxLength: number,
+): LabelledTokens {
   const inputIds = ids.slice(0, maxLength);
-  return { inputIds, labels: inputIds.map((id, i) => (ranges.some(([start, end]) => i >= start && i < end) ? id : NO_LABEL)) };
+  return {
+    inputIds,
+    labels: inputIds.map((id, i) =>
+      ranges.some(([start, end]) => i >= start && i < end) ? id : NO_LABEL,
+    ),
+  };
 }
 
 /** Rows that have something to predict: a first token has nothing in front of it. @throws PEFT_DATA_INVALID when no row is left */
 export function keepLabelled(rows: readonly LabelledTokens[]): TokenData {
-  const isLabelled = ({ labels }: LabelledTokens): boolean => Array.from(labels).some((label, i) => i > 0 && label !== NO_LABEL);
+  const isLabelled = ({ labels }: LabelledTokens): boolean =>
+    Array.from(labels).some((label, i) => i > 0 && label !== NO_LABEL);
   const skipped = [...rows.keys()].filter((row) => !isLabelled(rows[row]!));
-  if (skipped.length === rows.length) throw new PeftError('PEFT_DATA_INVALID', `data: none of the ${rows.length} rows has an answer within the first tokens that are kept.`, { hint: 'raise maxLength, or look whether prompts and answers are in the right columns' });
-  return tokenData(rows.filter(isLabelled).map((row) => [row]), skipped);
+  if (skipped.length === rows.length)
+    throw new PeftError(
+      'PEFT_DATA_INVALID',
+      `data: none of the ${rows.length} rows has an answer within the first tokens that are kept.`,
+      { hint: 'raise maxLength, or look whether prompts and answers are in the right columns' },
+    );
+  return tokenData(
+    rows.filter(isLabelled).map((row) => [row]),
+    skipped,
+  );
 }

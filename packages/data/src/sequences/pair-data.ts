@@ -29,10 +29,23 @@ export interface PairBatch {
 }
 
 /** Both texts with the special tokens of the tokenizer, cut at their end, which keeps these. @throws PEFT_CONFIG_INVALID */
-export async function pairData(rows: readonly TextPairRow[], tokenizer: TextTokenizer, { maxSourceLength, maxTargetLength, startId, signal }: PairOptions): Promise<TokenData<PairBatch>> {
+export async function pairData(
+  rows: readonly TextPairRow[],
+  tokenizer: TextTokenizer,
+  { maxSourceLength, maxTargetLength, startId, signal }: PairOptions,
+): Promise<TokenData<PairBatch>> {
   check.nonNegativeInteger('data', 'startId', startId);
-  const pairs = await eachRow(rows, ({ source, target = '' }) => ({ source: tokenizer.encode(source, { maxLength: maxSourceLength }).ids, target: tokenizer.encode(target, { maxLength: maxTargetLength }).ids }), signal);
-  const skipped = [...pairs.keys()].filter((row) => pairs[row]!.source.length === 0 || pairs[row]!.target.length === 0);
+  const pairs = await eachRow(
+    rows,
+    ({ source, target = '' }) => ({
+      source: tokenizer.encode(source, { maxLength: maxSourceLength }).ids,
+      target: tokenizer.encode(target, { maxLength: maxTargetLength }).ids,
+    }),
+    signal,
+  );
+  const skipped = [...pairs.keys()].filter(
+    (row) => pairs[row]!.source.length === 0 || pairs[row]!.target.length === 0,
+  );
   const kept = pairs.filter((_, row) => !skipped.includes(row));
   return Object.freeze<TokenData<PairBatch>>({
     lengths: Int32Array.from(kept, ({ source, target }) => source.length + target.length),

@@ -21,16 +21,24 @@ export interface PlainTextOptions {
  *
  * @throws PEFT_CONFIG_INVALID, PEFT_TOKENIZER_SPECIAL_MISSING
  */
-export async function plainTextData(texts: readonly string[], tokenizer: TextTokenizer, { maxLength, packing = true, endId = endTokenOf(tokenizer), signal }: PlainTextOptions): Promise<TokenData> {
+export async function plainTextData(
+  texts: readonly string[],
+  tokenizer: TextTokenizer,
+  { maxLength, packing = true, endId = endTokenOf(tokenizer), signal }: PlainTextOptions,
+): Promise<TokenData> {
   check.positiveInteger('data', 'maxLength - 1', maxLength - 1);
   const { before } = specialAround(tokenizer);
   const skipped: number[] = [];
   const pieces = (
-    await eachRow(texts, (text, row) => {
-      const own = tokenizer.ids(text);
-      if (own.length === 0) skipped.push(row);
-      return own.length === 0 ? [] : cut([...before, ...own, endId], maxLength);
-    }, signal)
+    await eachRow(
+      texts,
+      (text, row) => {
+        const own = tokenizer.ids(text);
+        if (own.length === 0) skipped.push(row);
+        return own.length === 0 ? [] : cut([...before, ...own, endId], maxLength);
+      },
+      signal,
+    )
   ).flat();
   return tokenData(packing ? fill(pieces, maxLength) : pieces.map((piece) => [piece]), skipped);
 }
@@ -49,7 +57,9 @@ function fill(pieces: readonly LabelledTokens[], maxLength: number): LabelledTok
   const rows: LabelledTokens[][] = [];
   /** Rows by the tokens that still fit. */
   const byRoom = Array.from({ length: maxLength + 1 }, (): LabelledTokens[][] => []);
-  const order = [...pieces.keys()].sort((a, b) => pieces[b]!.inputIds.length - pieces[a]!.inputIds.length || a - b);
+  const order = [...pieces.keys()].sort(
+    (a, b) => pieces[b]!.inputIds.length - pieces[a]!.inputIds.length || a - b,
+  );
   for (const i of order) {
     const { length } = pieces[i]!.inputIds;
     let room = length;

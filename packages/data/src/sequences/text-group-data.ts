@@ -14,15 +14,32 @@ export interface TextGroupOptions {
  * also single texts.
  * @throws PEFT_DATA_INVALID for groups of unequal sizes or a text without tokens
  */
-export async function textGroupData(groups: readonly (readonly string[])[], tokenizer: TextTokenizer, { maxLength, signal }: TextGroupOptions): Promise<TokenData> {
+export async function textGroupData(
+  groups: readonly (readonly string[])[],
+  tokenizer: TextTokenizer,
+  { maxLength, signal }: TextGroupOptions,
+): Promise<TokenData> {
   const size = groups[0]?.length ?? 0;
-  const rows = await eachRow(groups, (group, row) => {
-    if (group.length !== size || size === 0) throw new PeftError('PEFT_DATA_INVALID', `data: group ${row} has ${group.length} texts, the first has ${size}.`, { hint: 'give each row the same number of texts' });
-    return group.map((text, i) => {
-      const { ids } = tokenizer.encode(text, { maxLength });
-      if (ids.length === 0) throw new PeftError('PEFT_DATA_INVALID', `data: text ${i} of group ${row} has no tokens.`);
-      return { inputIds: ids, labels: ids.map(() => NO_LABEL) };
-    });
-  }, signal);
+  const rows = await eachRow(
+    groups,
+    (group, row) => {
+      if (group.length !== size || size === 0)
+        throw new PeftError(
+          'PEFT_DATA_INVALID',
+          `data: group ${row} has ${group.length} texts, the first has ${size}.`,
+          { hint: 'give each row the same number of texts' },
+        );
+      return group.map((text, i) => {
+        const { ids } = tokenizer.encode(text, { maxLength });
+        if (ids.length === 0)
+          throw new PeftError(
+            'PEFT_DATA_INVALID',
+            `data: text ${i} of group ${row} has no tokens.`,
+          );
+        return { inputIds: ids, labels: ids.map(() => NO_LABEL) };
+      });
+    },
+    signal,
+  );
   return tokenData(rows);
 }

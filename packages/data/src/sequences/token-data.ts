@@ -33,21 +33,36 @@ export interface TokenData<B = TokenBatch> {
 }
 
 /** @param rows the sequences of each row. @param skipped rows of the source that have none. */
-export function tokenData(rows: readonly (readonly LabelledTokens[])[], skipped: readonly number[] = []): TokenData {
+export function tokenData(
+  rows: readonly (readonly LabelledTokens[])[],
+  skipped: readonly number[] = [],
+): TokenData {
   return Object.freeze<TokenData>({
-    lengths: Int32Array.from(rows, (sequences) => sequences.reduce((sum, { inputIds }) => sum + inputIds.length, 0)),
+    lengths: Int32Array.from(rows, (sequences) =>
+      sequences.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
+    ),
     skipped,
-    pack: (chosen) => packTokens(Array.from(chosen, (row) => rows[row]!), Int32Array.from(chosen)),
+    pack: (chosen) =>
+      packTokens(
+        Array.from(chosen, (row) => rows[row]!),
+        Int32Array.from(chosen),
+      ),
   });
 }
 
 /** @throws PEFT_BATCH_INVALID for an empty batch, an empty sequence, or labels of another number than tokens */
-function packTokens(examples: readonly (readonly LabelledTokens[])[], rows: Int32Array): TokenBatch {
+function packTokens(
+  examples: readonly (readonly LabelledTokens[])[],
+  rows: Int32Array,
+): TokenBatch {
   const fail = (what: string) => new PeftError('PEFT_BATCH_INVALID', `data: ${what}`);
   const sequences = examples.flat();
   if (sequences.length === 0) throw fail('a batch needs at least one example.');
-  const bad = sequences.find(({ inputIds, labels }) => inputIds.length === 0 || labels.length !== inputIds.length);
-  if (bad) throw fail(`a sequence has ${bad.inputIds.length} tokens and ${bad.labels.length} labels.`);
+  const bad = sequences.find(
+    ({ inputIds, labels }) => inputIds.length === 0 || labels.length !== inputIds.length,
+  );
+  if (bad)
+    throw fail(`a sequence has ${bad.inputIds.length} tokens and ${bad.labels.length} labels.`);
   return {
     inputIds: joined(sequences.map(({ inputIds }) => inputIds)),
     offsets: ends(sequences.map(({ inputIds }) => inputIds.length)),

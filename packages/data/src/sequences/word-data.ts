@@ -3,7 +3,14 @@ import { check, didYouMean, PeftError, show } from '@peft/errors';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { eachRow } from './each-row.js';
 import { specialAround } from './special-around.js';
-import { ends, joined, NO_LABEL, tokenData, type TokenBatch, type TokenData } from './token-data.js';
+import {
+  ends,
+  joined,
+  NO_LABEL,
+  tokenData,
+  type TokenBatch,
+  type TokenData,
+} from './token-data.js';
 
 export interface TaggedWords {
   readonly words: readonly string[];
@@ -37,33 +44,58 @@ export function tagsOf(rows: readonly TaggedWords[]): string[] {
  * Each word is tokenised on its own, as `is_split_into_words` of transformers does, with the special tokens around all of them.
  * @throws PEFT_TAGS_INVALID for tags that are unknown or not as many as words
  */
-export async function wordData(rows: readonly TaggedWords[], tokenizer: TextTokenizer, { maxLength, tags, signal }: WordOptions): Promise<TokenData<WordBatch>> {
+export async function wordData(
+  rows: readonly TaggedWords[],
+  tokenizer: TextTokenizer,
+  { maxLength, tags, signal }: WordOptions,
+): Promise<TokenData<WordBatch>> {
   const { before, after } = specialAround(tokenizer);
-  check.positiveInteger('data', 'maxLength less the special tokens', maxLength - before.length - after.length);
+  check.positiveInteger(
+    'data',
+    'maxLength less the special tokens',
+    maxLength - before.length - after.length,
+  );
   const space = needsSpace(tokenizer) ? ' ' : '';
   const classes = new Map(tags.map((tag, i) => [tag, i]));
-  const sentences = await eachRow(rows, (sentence, row) => {
-    const ids: number[] = [];
-    const labels: number[] = [];
-    const starts: number[] = [];
-    const wanted = classIds(sentence, row, classes);
-    sentence.words.forEach((word, w) => {
-      const own = tokenizer.ids(space + word).slice(0, maxLength - before.length - after.length - ids.length);
-      starts.push(own.length === 0 ? -1 : before.length + ids.length);
-      ids.push(...own);
-      labels.push(...own.map((_, i) => (i === 0 ? (wanted?.[w] ?? NO_LABEL) : NO_LABEL)));
-    });
-    const none = (some: readonly number[]): number[] => some.map(() => NO_LABEL);
-    return { inputIds: [...before, ...ids, ...after], labels: [...none(before), ...labels, ...none(after)], starts };
-  }, signal);
-  const skipped = [...sentences.keys()].filter((row) => sentences[row]!.starts.every((start) => start < 0));
+  const sentences = await eachRow(
+    rows,
+    (sentence, row) => {
+      const ids: number[] = [];
+      const labels: number[] = [];
+      const starts: number[] = [];
+      const wanted = classIds(sentence, row, classes);
+      sentence.words.forEach((word, w) => {
+        const own = tokenizer
+          .ids(space + word)
+          .slice(0, maxLength - before.length - after.length - ids.length);
+        starts.push(own.length === 0 ? -1 : before.length + ids.length);
+        ids.push(...own);
+        labels.push(...own.map((_, i) => (i === 0 ? (wanted?.[w] ?? NO_LABEL) : NO_LABEL)));
+      });
+      const none = (some: readonly number[]): number[] => some.map(() => NO_LABEL);
+      return {
+        inputIds: [...before, ...ids, ...after],
+        labels: [...none(before), ...labels, ...none(after)],
+        starts,
+      };
+    },
+    signal,
+  );
+  const skipped = [...sentences.keys()].filter((row) =>
+    sentences[row]!.starts.every((start) => start < 0),
+  );
   const kept = sentences.filter((_, row) => !skipped.includes(row));
-  const base = tokenData(kept.map((sentence) => [sentence]), skipped);
+  const base = tokenData(
+    kept.map((sentence) => [sentence]),
+    skipped,
+  );
   return Object.freeze<TokenData<WordBatch>>({
     ...base,
     pack(chosen) {
       const batch = base.pack(chosen);
-      const own = Array.from(chosen, (row, b) => kept[row]!.starts.map((start) => (start < 0 ? -1 : batch.offsets[b]! + start)));
+      const own = Array.from(chosen, (row, b) =>
+        kept[row]!.starts.map((start) => (start < 0 ? -1 : batch.offsets[b]! + start)),
+      );
       return { ...batch, words: joined(own), wordOffsets: ends(own.map(({ length }) => length)) };
     },
   });
@@ -75,12 +107,26 @@ function needsSpace(tokenizer: Pick<TextTokenizer, 'ids'>): boolean {
   return alone.some((id, i) => twice[twice.length - alone.length + i] !== id);
 }
 
-function classIds({ words, tags }: TaggedWords, row: number, classes: ReadonlyMap<string, number>): number[] | undefined {
+function classIds(
+  { words, tags }: TaggedWords,
+  row: number,
+  classes: ReadonlyMap<string, number>,
+): number[] | undefined {
   if (!tags) return undefined;
-  if (tags.length !== words.length) throw new PeftError('PEFT_TAGS_INVALID', `data: row ${row} has ${words.length} words and ${tags.length} tags.`, { hint: 'give each word one tag' });
+  if (tags.length !== words.length)
+    throw new PeftError(
+      'PEFT_TAGS_INVALID',
+      `data: row ${row} has ${words.length} words and ${tags.length} tags.`,
+      { hint: 'give each word one tag' },
+    );
   return tags.map((tag) => {
     const id = classes.get(tag);
-    if (id === undefined) throw new PeftError('PEFT_TAGS_INVALID', `data: row ${row} has the tag ${show(tag)}, which is not among ${[...classes.keys()].join(', ')}.`, { hint: didYouMean(tag, classes.keys()) });
+    if (id === undefined)
+      throw new PeftError(
+        'PEFT_TAGS_INVALID',
+        `data: row ${row} has the tag ${show(tag)}, which is not among ${[...classes.keys()].join(', ')}.`,
+        { hint: didYouMean(tag, classes.keys()) },
+      );
     return id;
   });
 }

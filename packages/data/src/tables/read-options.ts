@@ -25,15 +25,23 @@ export interface ReadTableOptions {
 export const DEFAULT_CELL_LENGTH = 1_000_000;
 
 /** @returns the error for a file that cannot be understood. */
-export function unreadable(path: string, what: string, options: { hint?: string; cause?: unknown } = {}): PeftError {
+export function unreadable(
+  path: string,
+  what: string,
+  options: { hint?: string; cause?: unknown } = {},
+): PeftError {
   return new PeftError('PEFT_TABLE_UNREADABLE', `data: ${path}: ${what}`, options);
 }
 
 /** @throws PEFT_CELL_TOO_LARGE naming the place. */
 export function checkCellLength(cell: unknown, place: () => string, limit: number): void {
   if (typeof cell === 'string' && cell.length > limit) {
-    throw new PeftError('PEFT_CELL_TOO_LARGE', `data: ${place()} has ${cell.length} characters, more than ${limit}.`, {
-      hint: 'Check the quotes around it, or raise maximumCellLength.',
-    });
+    throw new PeftError(
+      'PEFT_CELL_TOO_LARGE',
+      `data: ${place()} has ${cell.length} characters, more than ${limit}.`,
+      {
+        hint: 'Check the quotes around it, or raise maximumCellLength.',
+      },
+    );
   }
 }

@@ -1,5 +1,10 @@
 /** Reads text files without columns: texts, and tagged words in CoNLL's format. */
-import { checkCellLength, DEFAULT_CELL_LENGTH, unreadable, type ReadTableOptions } from './read-options.js';
+import {
+  checkCellLength,
+  DEFAULT_CELL_LENGTH,
+  unreadable,
+  type ReadTableOptions,
+} from './read-options.js';
 import { readLines } from './read-text.js';
 import { tableFromColumns, type Table } from './table.js';
 
@@ -7,10 +12,19 @@ import { tableFromColumns, type Table } from './table.js';
  * A `.txt` file as a table with the column `text`: its paragraphs, which blank lines separate; without blank lines, its lines.
  * @throws PEFT_TABLE_UNREADABLE, PEFT_TABLE_EMPTY, PEFT_CELL_TOO_LARGE
  */
-export async function readPlainText(path: string, { limit = Number.POSITIVE_INFINITY, maximumCellLength = DEFAULT_CELL_LENGTH }: ReadTableOptions): Promise<Table> {
+export async function readPlainText(
+  path: string,
+  { limit = Number.POSITIVE_INFINITY, maximumCellLength = DEFAULT_CELL_LENGTH }: ReadTableOptions,
+): Promise<Table> {
   const blocks = await blocksOf(path);
-  const texts = (blocks.length === 1 ? blocks[0]!.map(({ line }) => line) : blocks.map((lines) => lines.map(({ line }) => line).join('\n'))).slice(0, limit);
-  texts.forEach((text, i) => checkCellLength(text, () => `text ${i} of ${path}`, maximumCellLength));
+  const texts = (
+    blocks.length === 1
+      ? blocks[0]!.map(({ line }) => line)
+      : blocks.map((lines) => lines.map(({ line }) => line).join('\n'))
+  ).slice(0, limit);
+  texts.forEach((text, i) =>
+    checkCellLength(text, () => `text ${i} of ${path}`, maximumCellLength),
+  );
   return tableFromColumns(new Map([['text', texts]]), path);
 }
 
@@ -19,13 +33,36 @@ export async function readPlainText(path: string, { limit = Number.POSITIVE_INFI
  * blank lines between sentences; `-DOCSTART-` lines and lines that begin with `# ` are left out.
  * @throws PEFT_TABLE_UNREADABLE for a line with a single column, PEFT_TABLE_EMPTY
  */
-export async function readTaggedWords(path: string, { limit = Number.POSITIVE_INFINITY }: ReadTableOptions): Promise<Table> {
-  const sentences = (await blocksOf(path)).map((lines) => lines.filter(({ line }) => !line.startsWith('# ') && !line.startsWith('-DOCSTART-')).map(({ line, number }) => {
-    const cells = line.trim().split(/\s+/);
-    if (cells.length < 2) throw unreadable(path, `line ${number} must have a word and its tag, got ${JSON.stringify(line.slice(0, 60))}.`, { hint: 'Write a word, a blank and its tag per line, and a blank line after each sentence.' });
-    return { word: cells[0]!, tag: cells.at(-1)! };
-  })).filter(({ length }) => length > 0).slice(0, limit);
-  return tableFromColumns(new Map([['tokens', sentences.map((sentence) => sentence.map(({ word }) => word))], ['tags', sentences.map((sentence) => sentence.map(({ tag }) => tag))]]), path);
+export async function readTaggedWords(
+  path: string,
+  { limit = Number.POSITIVE_INFINITY }: ReadTableOptions,
+): Promise<Table> {
+  const sentences = (await blocksOf(path))
+    .map((lines) =>
+      lines
+        .filter(({ line }) => !line.startsWith('# ') && !line.startsWith('-DOCSTART-'))
+        .map(({ line, number }) => {
+          const cells = line.trim().split(/\s+/);
+          if (cells.length < 2)
+            throw unreadable(
+              path,
+              `line ${number} must have a word and its tag, got ${JSON.stringify(line.slice(0, 60))}.`,
+              {
+                hint: 'Write a word, a blank and its tag per line, and a blank line after each sentence.',
+              },
+            );
+          return { word: cells[0]!, tag: cells.at(-1)! };
+        }),
+    )
+    .filter(({ length }) => length > 0)
+    .slice(0, limit);
+  return tableFromColumns(
+    new Map([
+      ['tokens', sentences.map((sentence) => sentence.map(({ word }) => word))],
+      ['tags', sentences.map((sentence) => sentence.map(({ tag }) => tag))],
+    ]),
+    path,
+  );
 }
 
 type Line = { readonly line: string; readonly number: number };

@@ -22,51 +22,88 @@ const read = async (name: string, content: string | Uint8Array, options?: ReadTa
 const failure = async (name: string, content: string | Uint8Array, options?: ReadTableOptions) =>
   readTable(file(name, content), options).then(
     () => 'no error',
-    (error: { code?: string; message: string }) => `${error.code}: ${error.message.replaceAll(scratch, '…')}`,
+    (error: { code?: string; message: string }) =>
+      `${error.code}: ${error.message.replaceAll(scratch, '…')}`,
   );
 
 describe('CSV and TSV', () => {
-  const rows = 'sports\tHe had joined three seasons ago, from Sevilla.\nhealth\tScientists announced a "new" tool.\n';
+  const rows =
+    'sports\tHe had joined three seasons ago, from Sevilla.\nhealth\tScientists announced a "new" tool.\n';
 
   it('read a headerless file with the given names', async () => {
     expect(await read('a.tsv', rows, { columns: ['label', 'text'] })).toEqual({
       label: ['sports', 'health'],
-      text: ['He had joined three seasons ago, from Sevilla.', 'Scientists announced a "new" tool.'],
+      text: [
+        'He had joined three seasons ago, from Sevilla.',
+        'Scientists announced a "new" tool.',
+      ],
     });
   });
 
   it('number the columns of a headerless file without names', async () => {
-    expect(Object.keys(await read('a.tsv', '1\tA text of its own.\n0\tAnother.\n'))).toEqual(['0', '1']);
+    expect(Object.keys(await read('a.tsv', '1\tA text of its own.\n0\tAnother.\n'))).toEqual([
+      '0',
+      '1',
+    ]);
     expect(Object.keys(await read('a.tsv', rows, { header: false }))).toEqual(['0', '1']);
   });
 
   it('find a header by themselves, or are told', async () => {
-    expect(await read('a.csv', 'text,label\nGood.,1\nBad.,0\n')).toEqual({ text: ['Good.', 'Bad.'], label: [1, 0] });
-    expect(await read('a.csv', 'a,b\nc,d\n', { header: false })).toEqual({ 0: ['a', 'c'], 1: ['b', 'd'] });
+    expect(await read('a.csv', 'text,label\nGood.,1\nBad.,0\n')).toEqual({
+      text: ['Good.', 'Bad.'],
+      label: [1, 0],
+    });
+    expect(await read('a.csv', 'a,b\nc,d\n', { header: false })).toEqual({
+      0: ['a', 'c'],
+      1: ['b', 'd'],
+    });
     expect(await read('a.csv', '1,2\n3,4\n', { header: true })).toEqual({ 1: [3], 2: [4] });
   });
 
   it('take a first line for data when one of its cells comes again below', async () => {
-    expect(await read('a.csv', 'good,Fine work\nbad,Poor\ngood,Nice\n')).toEqual({ 0: ['good', 'bad', 'good'], 1: ['Fine work', 'Poor', 'Nice'] });
+    expect(await read('a.csv', 'good,Fine work\nbad,Poor\ngood,Nice\n')).toEqual({
+      0: ['good', 'bad', 'good'],
+      1: ['Fine work', 'Poor', 'Nice'],
+    });
   });
 
   it('skip a header that repeats the given names', async () => {
-    expect(await read('a.csv', 'label,text\n1,x\n', { columns: ['label', 'text'] })).toEqual({ label: [1], text: ['x'] });
-    expect(await read('a.csv', 'y,t\n1,x\n', { header: true, columns: ['label', 'text'] })).toEqual({ label: [1], text: ['x'] });
+    expect(await read('a.csv', 'label,text\n1,x\n', { columns: ['label', 'text'] })).toEqual({
+      label: [1],
+      text: ['x'],
+    });
+    expect(await read('a.csv', 'y,t\n1,x\n', { header: true, columns: ['label', 'text'] })).toEqual(
+      { label: [1], text: ['x'] },
+    );
   });
 
   it('understand quotes, a byte order mark, CRLF, empty lines and a missing last line end', async () => {
     const content = '\ufefftext,label\r\n"one, ""two""\r\nthree",a\r\n\r\nsay "hi",b';
-    expect(await read('a.csv', content)).toEqual({ text: ['one, "two"\r\nthree', 'say "hi"'], label: ['a', 'b'] });
-    expect(await read('b.tsv', 'x\ty\n"open\t1\n', { quotes: false, header: true })).toEqual({ x: ['"open'], y: [1] });
+    expect(await read('a.csv', content)).toEqual({
+      text: ['one, "two"\r\nthree', 'say "hi"'],
+      label: ['a', 'b'],
+    });
+    expect(await read('b.tsv', 'x\ty\n"open\t1\n', { quotes: false, header: true })).toEqual({
+      x: ['"open'],
+      y: [1],
+    });
   });
 
   it('type columns of numbers and booleans, and lose nothing', async () => {
-    const content = 'n,b,code,big,mixed,gap\n1,True,007,12345678901234567890,1,\n-2.5e1,false,010,1,x,\nNA,,012,2,NA,\n';
+    const content =
+      'n,b,code,big,mixed,gap\n1,True,007,12345678901234567890,1,\n-2.5e1,false,010,1,x,\nNA,,012,2,NA,\n';
     expect(await read('a.csv', content)).toEqual({
-      n: [1, -25, null], b: [true, false, null], code: ['007', '010', '012'], big: ['12345678901234567890', '1', '2'], mixed: ['1', 'x', 'NA'], gap: [null, null, null],
+      n: [1, -25, null],
+      b: [true, false, null],
+      code: ['007', '010', '012'],
+      big: ['12345678901234567890', '1', '2'],
+      mixed: ['1', 'x', 'NA'],
+      gap: [null, null, null],
     });
-    expect(await read('a.csv', 'n,m\n1,1\n2,2\n', { texts: ['n'] })).toEqual({ n: ['1', '2'], m: [1, 2] });
+    expect(await read('a.csv', 'n,m\n1,1\n2,2\n', { texts: ['n'] })).toEqual({
+      n: ['1', '2'],
+      m: [1, 2],
+    });
   });
 
   it('read only the first rows when asked to, with and without header', async () => {
@@ -92,17 +129,36 @@ describe('CSV and TSV', () => {
     `);
     expect(await failure('e.csv', '')).toContain('PEFT_TABLE_EMPTY: data: …/e.csv is empty.');
     expect(await failure('e.csv', 'text,label\n', { header: true })).toContain('PEFT_TABLE_EMPTY');
-    expect(await failure('d.csv', 'a,a\n1,2\n', { header: true })).toContain('PEFT_COLUMN_DUPLICATE');
-    expect(await failure('n.csv', 'a,b\n1,2\n', { columns: ['x'] })).toContain('PEFT_CONFIG_INVALID: data: 1 column names (x) for …/n.csv, which has 2 columns.');
-    expect(await failure('c.csv', `a,b\n1,${'x'.repeat(200)}\n`, { maximumCellLength: 100 })).toContain('PEFT_CELL_TOO_LARGE: data: cell 1 of line 2 of …/c.csv has 200 characters, more than 100.');
-    expect(await failure('u.csv', Uint8Array.of(0x61, 0xff, 0x62))).toContain('PEFT_TABLE_UNREADABLE: data: …/u.csv: the file is not UTF-8 text.');
-    expect(await failure('o.csv', 'a\n1\n', { colums: ['a'] } as never)).toContain('Did you mean "columns"');
+    expect(await failure('d.csv', 'a,a\n1,2\n', { header: true })).toContain(
+      'PEFT_COLUMN_DUPLICATE',
+    );
+    expect(await failure('n.csv', 'a,b\n1,2\n', { columns: ['x'] })).toContain(
+      'PEFT_CONFIG_INVALID: data: 1 column names (x) for …/n.csv, which has 2 columns.',
+    );
+    expect(
+      await failure('c.csv', `a,b\n1,${'x'.repeat(200)}\n`, { maximumCellLength: 100 }),
+    ).toContain(
+      'PEFT_CELL_TOO_LARGE: data: cell 1 of line 2 of …/c.csv has 200 characters, more than 100.',
+    );
+    expect(await failure('u.csv', Uint8Array.of(0x61, 0xff, 0x62))).toContain(
+      'PEFT_TABLE_UNREADABLE: data: …/u.csv: the file is not UTF-8 text.',
+    );
+    expect(await failure('o.csv', 'a\n1\n', { colums: ['a'] } as never)).toContain(
+      'Did you mean "columns"',
+    );
   });
 
   it('name the nearest file when there is none', async () => {
     file('train.tsv', 'x\ty\n');
-    await expect(readTable(join(scratch, 'trian.tsv'))).rejects.toThrowError(expect.objectContaining({ code: 'PEFT_FILE_MISSING', message: expect.stringContaining('Did you mean "train.tsv"') }));
-    await expect(readTable(join(scratch, 'no/such.tsv'))).rejects.toThrowError(/There is no folder/);
+    await expect(readTable(join(scratch, 'trian.tsv'))).rejects.toThrowError(
+      expect.objectContaining({
+        code: 'PEFT_FILE_MISSING',
+        message: expect.stringContaining('Did you mean "train.tsv"'),
+      }),
+    );
+    await expect(readTable(join(scratch, 'no/such.tsv'))).rejects.toThrowError(
+      /There is no folder/,
+    );
     expect(await failure('a.xlsx', 'x')).toContain('PEFT_TABLE_FORMAT_UNKNOWN');
     expect(await read('a.txt', 'a\tb\n1\t2\n', { format: 'tsv' })).toEqual({ a: [1], b: [2] });
   });
@@ -110,7 +166,9 @@ describe('CSV and TSV', () => {
 
 describe('JSON', () => {
   it('reads objects line by line, a missing key being a missing value', async () => {
-    expect(await read('a.jsonl', '{"text": "x", "label": true}\r\n\n{"text": "y", "n": 2}')).toEqual({ text: ['x', 'y'], label: [true, null], n: [null, 2] });
+    expect(
+      await read('a.jsonl', '{"text": "x", "label": true}\r\n\n{"text": "y", "n": 2}'),
+    ).toEqual({ text: ['x', 'y'], label: [true, null], n: [null, 2] });
   });
 
   it('reads an array of objects', async () => {
@@ -126,11 +184,15 @@ describe('JSON', () => {
   });
 
   it('names the line that is wrong', async () => {
-    expect(await failure('a.jsonl', '{"a": 1}\n{"a": \n')).toContain('PEFT_TABLE_UNREADABLE: data: …/a.jsonl: line 2 is not JSON');
+    expect(await failure('a.jsonl', '{"a": 1}\n{"a": \n')).toContain(
+      'PEFT_TABLE_UNREADABLE: data: …/a.jsonl: line 2 is not JSON',
+    );
     expect(await failure('a.jsonl', '[1]\n')).toContain('line 1 is not an object');
     expect(await failure('a.json', '{"a": [1]}')).toContain('must be an array of objects');
     expect(await failure('a.jsonl', '\n')).toContain('PEFT_TABLE_EMPTY');
-    expect(await failure('a.jsonl', `{"a": "${'x'.repeat(50)}"}`, { maximumCellLength: 10 })).toContain('PEFT_CELL_TOO_LARGE: data: column "a" of line 1');
+    expect(
+      await failure('a.jsonl', `{"a": "${'x'.repeat(50)}"}`, { maximumCellLength: 10 }),
+    ).toContain('PEFT_CELL_TOO_LARGE: data: column "a" of line 1');
   });
 });
 
@@ -159,22 +221,34 @@ describe('Parquet', () => {
   });
 
   it('refuses a file that is none', async () => {
-    expect(await failure('a.parquet', 'PAR1 something PAR1')).toContain('PEFT_TABLE_UNREADABLE: data: …/a.parquet: not a readable Parquet file');
+    expect(await failure('a.parquet', 'PAR1 something PAR1')).toContain(
+      'PEFT_TABLE_UNREADABLE: data: …/a.parquet: not a readable Parquet file',
+    );
     expect(await failure('b.parquet', '')).toContain('PEFT_TABLE_UNREADABLE');
   });
 });
 
 describe('plain text', () => {
   it('has paragraphs between blank lines, or else lines', async () => {
-    expect(await read('a.txt', 'One text\nof two lines.\n\n\nAnother.\r\n')).toEqual({ text: ['One text\nof two lines.', 'Another.'] });
+    expect(await read('a.txt', 'One text\nof two lines.\n\n\nAnother.\r\n')).toEqual({
+      text: ['One text\nof two lines.', 'Another.'],
+    });
     expect(await read('a.txt', 'One.\nTwo.\nThree.')).toEqual({ text: ['One.', 'Two.', 'Three.'] });
-    expect(await read('a.txt', 'One.\nTwo.\nThree.', { limit: 2 })).toEqual({ text: ['One.', 'Two.'] });
+    expect(await read('a.txt', 'One.\nTwo.\nThree.', { limit: 2 })).toEqual({
+      text: ['One.', 'Two.'],
+    });
     expect(await failure('a.txt', '\n \n')).toMatch(/^PEFT_TABLE_EMPTY/);
   });
 
   it('of CoNLL has a word and its tag per line', async () => {
-    const file = '-DOCSTART- -X- O O\n\nAda NNP B-NP B-PER\nwrites VBZ B-VP O\n\n# sent_id = 2\nLondon\tB-LOC\n';
-    expect(await read('a.conll', file)).toEqual({ tokens: [['Ada', 'writes'], ['London']], tags: [['B-PER', 'O'], ['B-LOC']] });
-    expect(await failure('a.conll', 'Ada B-PER\nwrites\n')).toContain('line 2 must have a word and its tag, got "writes"');
+    const file =
+      '-DOCSTART- -X- O O\n\nAda NNP B-NP B-PER\nwrites VBZ B-VP O\n\n# sent_id = 2\nLondon\tB-LOC\n';
+    expect(await read('a.conll', file)).toEqual({
+      tokens: [['Ada', 'writes'], ['London']],
+      tags: [['B-PER', 'O'], ['B-LOC']],
+    });
+    expect(await failure('a.conll', 'Ada B-PER\nwrites\n')).toContain(
+      'line 2 must have a word and its tag, got "writes"',
+    );
   });
 });

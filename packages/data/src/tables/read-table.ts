@@ -10,9 +10,27 @@ import { readPlainText, readTaggedWords } from './read-plain-text.js';
 import type { Table } from './table.js';
 
 const FORMATS: Readonly<Record<string, TableFormat>> = {
-  '.csv': 'csv', '.tsv': 'tsv', '.tab': 'tsv', '.jsonl': 'jsonl', '.ndjson': 'jsonl', '.json': 'json', '.parquet': 'parquet', '.pq': 'parquet', '.txt': 'text', '.conll': 'conll',
+  '.csv': 'csv',
+  '.tsv': 'tsv',
+  '.tab': 'tsv',
+  '.jsonl': 'jsonl',
+  '.ndjson': 'jsonl',
+  '.json': 'json',
+  '.parquet': 'parquet',
+  '.pq': 'parquet',
+  '.txt': 'text',
+  '.conll': 'conll',
 };
-const OPTIONS = ['format', 'header', 'columns', 'delimiter', 'quotes', 'texts', 'limit', 'maximumCellLength'];
+const OPTIONS = [
+  'format',
+  'header',
+  'columns',
+  'delimiter',
+  'quotes',
+  'texts',
+  'limit',
+  'maximumCellLength',
+];
 
 /**
  * Reads a CSV, TSV, JSON Lines, JSON, Parquet, plain text or CoNLL file. CSV, TSV and JSON Lines are read as streams, so that only the cells are held in memory.
@@ -23,7 +41,8 @@ const OPTIONS = ['format', 'header', 'columns', 'delimiter', 'quotes', 'texts', 
 export async function readTable(path: string, options: ReadTableOptions = {}): Promise<Table> {
   check.knownKeys('data', options, OPTIONS);
   if (options.limit !== undefined) check.positiveInteger('data', 'limit', options.limit);
-  if (options.maximumCellLength !== undefined) check.positiveInteger('data', 'maximumCellLength', options.maximumCellLength);
+  if (options.maximumCellLength !== undefined)
+    check.positiveInteger('data', 'maximumCellLength', options.maximumCellLength);
   if (!existsSync(path) || !statSync(path).isFile()) throw missing(path);
   const format = options.format ?? FORMATS[extname(path).toLowerCase()];
   switch (format) {
@@ -42,14 +61,25 @@ export async function readTable(path: string, options: ReadTableOptions = {}): P
     case 'conll':
       return readTaggedWords(path, options);
     default:
-      throw new PeftError('PEFT_TABLE_FORMAT_UNKNOWN', `data: ${path} does not end in a known format (${Object.keys(FORMATS).join(', ')}), got format ${show(options.format)}.`, {
-        hint: 'Rename it or give the option format.',
-      });
+      throw new PeftError(
+        'PEFT_TABLE_FORMAT_UNKNOWN',
+        `data: ${path} does not end in a known format (${Object.keys(FORMATS).join(', ')}), got format ${show(options.format)}.`,
+        {
+          hint: 'Rename it or give the option format.',
+        },
+      );
   }
 }
 
 function missing(path: string): PeftError {
   const folder = dirname(path);
-  const near = existsSync(folder) && statSync(folder).isDirectory() ? didYouMean(basename(path), readdirSync(folder)) : `There is no folder ${folder} either.`;
-  return new PeftError('PEFT_FILE_MISSING', `data: there is no file ${path}.`, near ? { hint: near } : {});
+  const near =
+    existsSync(folder) && statSync(folder).isDirectory()
+      ? didYouMean(basename(path), readdirSync(folder))
+      : `There is no folder ${folder} either.`;
+  return new PeftError(
+    'PEFT_FILE_MISSING',
+    `data: there is no file ${path}.`,
+    near ? { hint: near } : {},
+  );
 }

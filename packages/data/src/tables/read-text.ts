@@ -23,7 +23,8 @@ export async function* readLines(path: string): AsyncGenerator<{ line: string; n
   for await (const text of readText(path)) {
     const lines = (rest + text).split('\n');
     rest = lines.pop()!;
-    for (const line of lines) yield { line: line.endsWith('\r') ? line.slice(0, -1) : line, number: (number += 1) };
+    for (const line of lines)
+      yield { line: line.endsWith('\r') ? line.slice(0, -1) : line, number: (number += 1) };
   }
   if (rest !== '') yield { line: rest, number: number + 1 };
 }

@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { tableFromColumns, tableFromRows } from './table.js';
 
-const table = tableFromRows([{ text: 'a', label: 1 }, { text: 'b', label: 0, extra: [1] }, { text: 'c', label: 1 }]);
+const table = tableFromRows([
+  { text: 'a', label: 1 },
+  { text: 'b', label: 0, extra: [1] },
+  { text: 'c', label: 1 },
+]);
 
 describe('a table', () => {
   it('holds rows by column', () => {
@@ -38,7 +42,17 @@ describe('a table', () => {
   it.each([
     ['no rows', () => tableFromRows([]), 'PEFT_TABLE_EMPTY'],
     ['a row that is no object', () => tableFromRows([1 as never]), 'PEFT_TABLE_INVALID'],
-    ['unequal columns', () => tableFromColumns(new Map([['a', [1]], ['b', [1, 2]]])), 'PEFT_TABLE_INVALID'],
+    [
+      'unequal columns',
+      () =>
+        tableFromColumns(
+          new Map([
+            ['a', [1]],
+            ['b', [1, 2]],
+          ]),
+        ),
+      'PEFT_TABLE_INVALID',
+    ],
     ['lists as cells', () => table.column('extra'), 'PEFT_COLUMN_NESTED'],
     ['a row that is not there', () => table.select([3]), 'PEFT_ROW_MISSING'],
     ['a sample larger than the table', () => table.sample(4, 0), 'PEFT_SAMPLE_TOO_LARGE'],

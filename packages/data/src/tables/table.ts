@@ -32,12 +32,22 @@ export interface Table {
  * @param columns name → cells, all of the same length.
  * @throws PEFT_TABLE_EMPTY without a row or column, PEFT_TABLE_INVALID for unequal lengths.
  */
-export function tableFromColumns(columns: ReadonlyMap<string, readonly unknown[]>, source = 'rows'): Table {
+export function tableFromColumns(
+  columns: ReadonlyMap<string, readonly unknown[]>,
+  source = 'rows',
+): Table {
   const names = [...columns.keys()];
   const rows = columns.get(names[0]!)?.length ?? 0;
-  if (rows === 0) throw new PeftError('PEFT_TABLE_EMPTY', `data: ${source} has no rows.`, { hint: 'Give a table with at least one row of data.' });
+  if (rows === 0)
+    throw new PeftError('PEFT_TABLE_EMPTY', `data: ${source} has no rows.`, {
+      hint: 'Give a table with at least one row of data.',
+    });
   for (const [name, cells] of columns) {
-    if (cells.length !== rows) throw new PeftError('PEFT_TABLE_INVALID', `data: column ${show(name)} of ${source} has ${cells.length} cells, column ${show(names[0])} has ${rows}.`);
+    if (cells.length !== rows)
+      throw new PeftError(
+        'PEFT_TABLE_INVALID',
+        `data: column ${show(name)} of ${source} has ${cells.length} cells, column ${show(names[0])} has ${rows}.`,
+      );
   }
   const values = (name: string): readonly unknown[] => {
     const cells = columns.get(name);
@@ -56,7 +66,10 @@ export function tableFromColumns(columns: ReadonlyMap<string, readonly unknown[]
       const cells = values(name);
       const nested = cells.findIndex((cell) => !isCell(cell));
       if (nested >= 0) {
-        throw new PeftError('PEFT_COLUMN_NESTED', `data: row ${nested} of column ${show(name)} of ${source} is ${show(cells[nested])}, not a text, number or boolean.`);
+        throw new PeftError(
+          'PEFT_COLUMN_NESTED',
+          `data: row ${nested} of column ${show(name)} of ${source} is ${show(cells[nested])}, not a text, number or boolean.`,
+        );
       }
       return cells as readonly Cell[];
     },
@@ -64,11 +77,21 @@ export function tableFromColumns(columns: ReadonlyMap<string, readonly unknown[]
     select(chosen) {
       for (let i = 0; i < chosen.length; i += 1) {
         const row = chosen[i]!;
-        if (!Number.isInteger(row) || row < 0 || row >= rows) throw new PeftError('PEFT_ROW_MISSING', `data: ${source} has ${rows} rows, row ${row} was asked for.`);
+        if (!Number.isInteger(row) || row < 0 || row >= rows)
+          throw new PeftError(
+            'PEFT_ROW_MISSING',
+            `data: ${source} has ${rows} rows, row ${row} was asked for.`,
+          );
       }
-      return tableFromColumns(new Map([...columns].map(([name, cells]) => [name, Array.from(chosen, (row) => cells[row])])), source);
+      return tableFromColumns(
+        new Map(
+          [...columns].map(([name, cells]) => [name, Array.from(chosen, (row) => cells[row])]),
+        ),
+        source,
+      );
     },
-    head: (count = 5) => (count >= rows ? table : table.select(Array.from({ length: Math.max(0, count) }, (_, i) => i))),
+    head: (count = 5) =>
+      count >= rows ? table : table.select(Array.from({ length: Math.max(0, count) }, (_, i) => i)),
     sample: (count, seed) => table.select(sampleRows(rows, count, [seed, 'sample'])),
     pick: (chosen) => tableFromColumns(new Map(chosen.map((name) => [name, values(name)])), source),
   };
@@ -83,7 +106,10 @@ export function tableFromRows(rows: readonly object[], source = 'rows'): Table {
   const columns = new Map<string, unknown[]>();
   rows.forEach((row, i) => {
     if (typeof row !== 'object' || row === null || Array.isArray(row)) {
-      throw new PeftError('PEFT_TABLE_INVALID', `data: row ${i} of ${source} must be an object of columns, got ${show(row)}.`);
+      throw new PeftError(
+        'PEFT_TABLE_INVALID',
+        `data: row ${i} of ${source} must be an object of columns, got ${show(row)}.`,
+      );
     }
     for (const [name, value] of Object.entries(row)) {
       let cells = columns.get(name);
@@ -97,11 +123,17 @@ export function tableFromRows(rows: readonly object[], source = 'rows'): Table {
 /** undefined and NaN count as missing, whole BigInts become numbers where these hold them exactly, dates ISO texts. */
 export function plainValue(value: unknown): unknown {
   if (value === undefined || (typeof value === 'number' && Number.isNaN(value))) return null;
-  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString();
+  if (typeof value === 'bigint')
+    return Number.isSafeInteger(Number(value)) ? Number(value) : value.toString();
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
   return value;
 }
 
 function isCell(value: unknown): value is Cell {
-  return value === null || typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
+  return (
+    value === null ||
+    typeof value === 'string' ||
+    typeof value === 'number' ||
+    typeof value === 'boolean'
+  );
 }

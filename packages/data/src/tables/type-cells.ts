@@ -15,7 +15,9 @@ export function typeCells(texts: readonly string[]): Cell[] {
   if (given.length > 0) {
     if (given.every(isNumber)) return trimmed.map((text) => (isNumber(text) ? Number(text) : null));
     if (given.every((text) => /^(?:true|True|TRUE|false|False|FALSE)$/.test(text))) {
-      return trimmed.map((text) => (text === '' || MISSING.has(text) ? null : text.toLowerCase() === 'true'));
+      return trimmed.map((text) =>
+        text === '' || MISSING.has(text) ? null : text.toLowerCase() === 'true',
+      );
     }
   }
   return texts.map((text) => (text === '' ? null : text));

@@ -30,14 +30,22 @@ export interface JoinTokens {
  * The tokens that join texts: CLS and SEP; else BOS and EOS; else EOS alone.
  * @throws PEFT_TOKENIZER_SPECIAL_MISSING if it has no end of any kind.
  */
-export function joinTokens({ specialIds: { cls, sep, bos, eos } }: Pick<TextTokenizer, 'specialIds'>): JoinTokens {
+export function joinTokens({
+  specialIds: { cls, sep, bos, eos },
+}: Pick<TextTokenizer, 'specialIds'>): JoinTokens {
   if (cls !== undefined && sep !== undefined) return { start: cls, separator: sep, end: sep };
   if (eos === undefined) {
-    throw new PeftError('PEFT_TOKENIZER_SPECIAL_MISSING', 'data: the tokenizer has neither CLS and SEP nor an end-of-sequence token.', {
-      hint: 'Name them in tokenizer_config.json ("cls_token" and "sep_token", or "eos_token").',
-    });
+    throw new PeftError(
+      'PEFT_TOKENIZER_SPECIAL_MISSING',
+      'data: the tokenizer has neither CLS and SEP nor an end-of-sequence token.',
+      {
+        hint: 'Name them in tokenizer_config.json ("cls_token" and "sep_token", or "eos_token").',
+      },
+    );
   }
-  return bos === undefined || bos === eos ? { start: undefined, separator: eos, end: eos } : { start: bos, separator: bos, end: eos };
+  return bos === undefined || bos === eos
+    ? { start: undefined, separator: eos, end: eos }
+    : { start: bos, separator: bos, end: eos };
 }
 
 /**
@@ -45,14 +53,22 @@ export function joinTokens({ specialIds: { cls, sep, bos, eos } }: Pick<TextToke
  * @returns ids and segments `[T]`, T ≤ maxLength.
  * @throws PEFT_CONFIG_INVALID if maxLength leaves no room beside the special tokens.
  */
-export function joinTexts(texts: readonly (readonly number[])[], tokens: JoinTokens, { maxLength, separateTexts = true, segments = 1 }: JoinOptions): TokenSequence {
+export function joinTexts(
+  texts: readonly (readonly number[])[],
+  tokens: JoinTokens,
+  { maxLength, separateTexts = true, segments = 1 }: JoinOptions,
+): TokenSequence {
   check.positiveInteger('data', 'maxLength', maxLength);
   check.positiveInteger('data', 'segments', segments);
   const { start, separator, end } = tokens;
   const separators = separateTexts ? texts.length : 0;
   const closing = separateTexts && texts.length > 0 && separator === end ? 0 : 1;
   const budget = maxLength - (start === undefined ? 0 : 1) - separators - closing;
-  if (budget < 0) throw new PeftError('PEFT_CONFIG_INVALID', `data: maxLength ${maxLength} is too short for ${texts.length} texts and their special tokens.`);
+  if (budget < 0)
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `data: maxLength ${maxLength} is too short for ${texts.length} texts and their special tokens.`,
+    );
   const ids: number[] = [];
   const typeIds: number[] = [];
   const push = (id: number, segment: number) => {
@@ -60,7 +76,10 @@ export function joinTexts(texts: readonly (readonly number[])[], tokens: JoinTok
     typeIds.push(segment);
   };
   if (start !== undefined) push(start, 0);
-  const kept = trimLengths(texts.map((text) => text.length), budget);
+  const kept = trimLengths(
+    texts.map((text) => text.length),
+    budget,
+  );
   texts.forEach((text, i) => {
     for (let t = 0; t < kept[i]!; t += 1) push(text[t]!, i % segments);
     if (separateTexts) push(separator, i % segments);

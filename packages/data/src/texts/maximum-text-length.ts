@@ -10,7 +10,16 @@ export interface PositionConfig {
 }
 
 /** Families that number positions from `pad_token_id` + 1 and so use that many rows of the position table for nothing. */
-const POSITIONS_AFTER_PADDING = new Set(['roberta', 'xlm-roberta', 'xlm-roberta-xl', 'camembert', 'longformer', 'mpnet', 'data2vec-text', 'roberta-prelayernorm']);
+const POSITIONS_AFTER_PADDING = new Set([
+  'roberta',
+  'xlm-roberta',
+  'xlm-roberta-xl',
+  'camembert',
+  'longformer',
+  'mpnet',
+  'data2vec-text',
+  'roberta-prelayernorm',
+]);
 
 /**
  * min(wanted, limit of the model): the tokeniser's `model_max_length` for models with relative positions or none in the configuration, else
@@ -19,12 +28,24 @@ const POSITIONS_AFTER_PADDING = new Set(['roberta', 'xlm-roberta', 'xlm-roberta-
  * @param wanted AutoGluon's `max_text_len`, 512 by default there; undefined or ≤ 0 for the model's own limit.
  * @returns tokens, special ones counted; Infinity if nothing bounds them.
  */
-export function maximumTextLength(wanted: number | undefined, config: PositionConfig, modelMaxLength: number): number {
-  const { model_type = '', max_position_embeddings: positions, relative_attention, position_embedding_type = '', pad_token_id } = config;
+export function maximumTextLength(
+  wanted: number | undefined,
+  config: PositionConfig,
+  modelMaxLength: number,
+): number {
+  const {
+    model_type = '',
+    max_position_embeddings: positions,
+    relative_attention,
+    position_embedding_type = '',
+    pad_token_id,
+  } = config;
   const relative = relative_attention === true || position_embedding_type.includes('relative');
   let limit = modelMaxLength;
   if (!relative && positions !== undefined && positions > 0) {
-    limit = POSITIONS_AFTER_PADDING.has(model_type) ? positions - (pad_token_id ?? 1) - 1 : positions;
+    limit = POSITIONS_AFTER_PADDING.has(model_type)
+      ? positions - (pad_token_id ?? 1) - 1
+      : positions;
   }
   return wanted === undefined || wanted <= 0 ? limit : Math.min(wanted, limit);
 }

@@ -7,7 +7,10 @@ import { maximumTextLength } from './maximum-text-length.js';
 import { tokenizeTable } from './tokenize-table.js';
 import { trimLengths } from './trim-lengths.js';
 
-const tokenizerOf = (family: string) => loadTokenizer(fileURLToPath(new URL(`../../../testing/fixtures/models/${family}`, import.meta.url)));
+const tokenizerOf = (family: string) =>
+  loadTokenizer(
+    fileURLToPath(new URL(`../../../testing/fixtures/models/${family}`, import.meta.url)),
+  );
 const run = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
 
 describe('trimming several texts', () => {
@@ -31,15 +34,29 @@ describe('joining texts', () => {
 
   it('frames one text by the special tokens and gives it the rest of the length', () => {
     expect(joinTexts([run(10, 3)], bert, { maxLength: 512 }).ids).toEqual([1, 10, 11, 12, 2]);
-    expect(joinTexts([run(10, 600)], bert, { maxLength: 512 }).ids.filter((id) => id >= 10)).toHaveLength(510);
-    expect(joinTexts([run(10, 600)], t5, { maxLength: 512 }).ids.filter((id) => id >= 10)).toHaveLength(511);
+    expect(
+      joinTexts([run(10, 600)], bert, { maxLength: 512 }).ids.filter((id) => id >= 10),
+    ).toHaveLength(510);
+    expect(
+      joinTexts([run(10, 600)], t5, { maxLength: 512 }).ids.filter((id) => id >= 10),
+    ).toHaveLength(511);
   });
 
   it('puts a separator after every text, and numbers the segments', () => {
-    expect(joinTexts([[10], [20, 21]], bert, { maxLength: 9, segments: 2 })).toEqual({ ids: [1, 10, 2, 20, 21, 2], typeIds: [0, 0, 0, 1, 1, 1] });
-    expect(joinTexts([[10], [20], [30]], bert, { maxLength: 9, segments: 2 }).typeIds).toEqual([0, 0, 0, 1, 1, 0, 0]);
-    expect(joinTexts([[10], [20]], t5, { maxLength: 9 })).toEqual({ ids: [10, 2, 20, 2], typeIds: [0, 0, 0, 0] });
-    expect(joinTexts([[10], [20]], bert, { maxLength: 9, separateTexts: false }).ids).toEqual([1, 10, 20, 2]);
+    expect(joinTexts([[10], [20, 21]], bert, { maxLength: 9, segments: 2 })).toEqual({
+      ids: [1, 10, 2, 20, 21, 2],
+      typeIds: [0, 0, 0, 1, 1, 1],
+    });
+    expect(joinTexts([[10], [20], [30]], bert, { maxLength: 9, segments: 2 }).typeIds).toEqual([
+      0, 0, 0, 1, 1, 0, 0,
+    ]);
+    expect(joinTexts([[10], [20]], t5, { maxLength: 9 })).toEqual({
+      ids: [10, 2, 20, 2],
+      typeIds: [0, 0, 0, 0],
+    });
+    expect(joinTexts([[10], [20]], bert, { maxLength: 9, separateTexts: false }).ids).toEqual([
+      1, 10, 20, 2,
+    ]);
   });
 
   it('ends with the end token where it is not the separator, still within the length', () => {
@@ -53,11 +70,15 @@ describe('joining texts', () => {
     expect(joinTokens(tokenizerOf('t5'))).toEqual({ start: undefined, separator: 1, end: 1 });
     expect(joinTokens(tokenizerOf('gpt2'))).toEqual({ start: undefined, separator: 459, end: 459 }); // BOS and EOS are one token
     expect(joinTokens(tokenizerOf('llama'))).toEqual({ start: 456, separator: 456, end: 457 });
-    expect(() => joinTokens({ specialIds: { pad: 0 } })).toThrowError(expect.objectContaining({ code: 'PEFT_TOKENIZER_SPECIAL_MISSING' }));
+    expect(() => joinTokens({ specialIds: { pad: 0 } })).toThrowError(
+      expect.objectContaining({ code: 'PEFT_TOKENIZER_SPECIAL_MISSING' }),
+    );
   });
 
   it('says when the length leaves no room', () => {
-    expect(() => joinTexts([[1], [2]], bert, { maxLength: 2 })).toThrowError(/too short for 2 texts/);
+    expect(() => joinTexts([[1], [2]], bert, { maxLength: 2 })).toThrowError(
+      /too short for 2 texts/,
+    );
   });
 });
 
@@ -65,10 +86,28 @@ describe('the longest text', () => {
   it.each([
     ['the position table', 512, { model_type: 'bert', max_position_embeddings: 128 }, 512, 128],
     ['what was asked for', 64, { model_type: 'bert', max_position_embeddings: 128 }, 512, 64],
-    ['the tokeniser for relative positions', 512, { model_type: 'deberta-v2', relative_attention: true, max_position_embeddings: 512 }, 1e30, 512],
-    ['the tokeniser for relative positions, when it is stricter', 512, { model_type: 'deberta-v2', relative_attention: true, max_position_embeddings: 512 }, 64, 64],
+    [
+      'the tokeniser for relative positions',
+      512,
+      { model_type: 'deberta-v2', relative_attention: true, max_position_embeddings: 512 },
+      1e30,
+      512,
+    ],
+    [
+      'the tokeniser for relative positions, when it is stricter',
+      512,
+      { model_type: 'deberta-v2', relative_attention: true, max_position_embeddings: 512 },
+      64,
+      64,
+    ],
     ['the tokeniser without a position table', undefined, { model_type: 't5' }, 512, 512],
-    ['the usable rows of RoBERTa', undefined, { model_type: 'xlm-roberta', max_position_embeddings: 514, pad_token_id: 1 }, 512, 512],
+    [
+      'the usable rows of RoBERTa',
+      undefined,
+      { model_type: 'xlm-roberta', max_position_embeddings: 514, pad_token_id: 1 },
+      512,
+      512,
+    ],
   ])('is bounded by %s', (_, wanted, config, limit, expected) => {
     expect(maximumTextLength(wanted, config, limit)).toBe(expected);
   });
@@ -76,15 +115,27 @@ describe('the longest text', () => {
 
 describe('tokenising a table', () => {
   const tokenizer = tokenizerOf('bert');
-  const table = tableFromRows([{ a: 'Great sound', b: 'yes' }, { a: null, b: 12 }, { a: 'The battery died after two weeks.', b: true }]);
+  const table = tableFromRows([
+    { a: 'Great sound', b: 'yes' },
+    { a: null, b: 12 },
+    { a: 'The battery died after two weeks.', b: true },
+  ]);
 
   it('joins the columns of each row and packs the rows asked for', async () => {
-    const tokenized = await tokenizeTable(table, ['a', 'b'], tokenizer, { maxLength: 64, segments: 2 });
+    const tokenized = await tokenizeTable(table, ['a', 'b'], tokenizer, {
+      maxLength: 64,
+      segments: 2,
+    });
     const batch = tokenized.batch([2, 1], Int32Array.of(5, 6, 7));
     expect(batch.rows).toEqual(Int32Array.of(2, 1));
     expect(batch.labels).toEqual(Int32Array.of(7, 6));
-    expect(batch.offsets).toEqual(Int32Array.of(0, tokenized.lengths[2]!, tokenized.lengths[2]! + tokenized.lengths[1]!));
-    const expected = [...tokenizer.encode('The battery died after two weeks.', { pair: 'true' }).ids, ...tokenizer.encode('', { pair: '12' }).ids];
+    expect(batch.offsets).toEqual(
+      Int32Array.of(0, tokenized.lengths[2]!, tokenized.lengths[2]! + tokenized.lengths[1]!),
+    );
+    const expected = [
+      ...tokenizer.encode('The battery died after two weeks.', { pair: 'true' }).ids,
+      ...tokenizer.encode('', { pair: '12' }).ids,
+    ];
     expect([...batch.inputIds]).toEqual(expected);
     expect(batch.tokenTypeIds).toHaveLength(expected.length);
   });
@@ -96,6 +147,11 @@ describe('tokenising a table', () => {
   });
 
   it('stops when aborted', async () => {
-    await expect(tokenizeTable(table, ['a'], tokenizer, { maxLength: 8, signal: AbortSignal.abort(new Error('stop')) })).rejects.toThrowError('stop');
+    await expect(
+      tokenizeTable(table, ['a'], tokenizer, {
+        maxLength: 8,
+        signal: AbortSignal.abort(new Error('stop')),
+      }),
+    ).rejects.toThrowError('stop');
   });
 });

@@ -27,7 +27,12 @@ const ROWS_PER_TURN = 256;
  *
  * @throws PEFT_COLUMN_MISSING, PEFT_COLUMN_NESTED, PEFT_TOKENIZER_SPECIAL_MISSING; the signal's reason when aborted.
  */
-export async function tokenizeTable(table: Table, columns: readonly string[], tokenizer: TextTokenizer, options: TokenizeOptions): Promise<TokenizedTable> {
+export async function tokenizeTable(
+  table: Table,
+  columns: readonly string[],
+  tokenizer: TextTokenizer,
+  options: TokenizeOptions,
+): Promise<TokenizedTable> {
   check.positiveInteger('data', 'number of text columns', columns.length);
   const tokens = joinTokens(tokenizer);
   const texts = columns.map((name) => table.column(name));
@@ -38,7 +43,11 @@ export async function tokenizeTable(table: Table, columns: readonly string[], to
       if (row > 0) await new Promise((resolve) => setImmediate(resolve));
       options.signal?.throwIfAborted();
     }
-    const joined = joinTexts(texts.map((cells) => tokenizer.ids(cells[row] === null ? '' : String(cells[row]))), tokens, options);
+    const joined = joinTexts(
+      texts.map((cells) => tokenizer.ids(cells[row] === null ? '' : String(cells[row]))),
+      tokens,
+      options,
+    );
     ids.push(Int32Array.from(joined.ids));
     typeIds.push(Int32Array.from(joined.typeIds));
   }

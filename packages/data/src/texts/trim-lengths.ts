@@ -15,7 +15,10 @@ export function trimLengths(lengths: readonly number[], budget: number): number[
       for (const i of open.slice(0, left)) kept[i]! += 1;
       break;
     }
-    const more = Math.min(Math.floor(left / open.length), ...open.map((i) => lengths[i]! - kept[i]!));
+    const more = Math.min(
+      Math.floor(left / open.length),
+      ...open.map((i) => lengths[i]! - kept[i]!),
+    );
     for (const i of open) kept[i]! += more;
     left -= more * open.length;
   }

@@ -7,14 +7,21 @@ import { StringTrie } from './models/string-trie.js';
 import type { AddedTokenJson } from './tokenizer-json.js';
 
 /** A stretch of text to be tokenised, or the id of an added token. */
-export type Section = { readonly text: string; readonly atStart: boolean } | { readonly id: number };
+export type Section =
+  { readonly text: string; readonly atStart: boolean } | { readonly id: number };
 
 const WORD_AT_END = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
 const WORD_AT_START = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 
 /** @returns text → sections in order; the texts among them are normalised and not empty. */
-export function createSectioner(tokens: readonly AddedTokenJson[], normalize: Normalizer): (text: string) => Section[] {
-  const raw = createFinder(tokens.filter((token) => !isNormalized(token)), (content) => content);
+export function createSectioner(
+  tokens: readonly AddedTokenJson[],
+  normalize: Normalizer,
+): (text: string) => Section[] {
+  const raw = createFinder(
+    tokens.filter((token) => !isNormalized(token)),
+    (content) => content,
+  );
   const normalized = createFinder(tokens.filter(isNormalized), normalize);
   return (text) => {
     const sections: Section[] = [];
@@ -24,7 +31,9 @@ export function createSectioner(tokens: readonly AddedTokenJson[], normalize: No
         continue;
       }
       for (const inner of normalized(normalize(part.text))) {
-        sections.push('id' in inner ? inner : { text: inner.text, atStart: part.atStart && inner.atStart });
+        sections.push(
+          'id' in inner ? inner : { text: inner.text, atStart: part.atStart && inner.atStart },
+        );
       }
     }
     return sections;
@@ -35,8 +44,13 @@ function isNormalized(token: AddedTokenJson): boolean {
   return token.normalized ?? !token.special;
 }
 
-function createFinder(tokens: readonly AddedTokenJson[], write: (content: string) => string): (text: string) => Section[] {
-  const known = tokens.map((token) => ({ ...token, content: write(token.content) })).filter((token) => token.content !== '');
+function createFinder(
+  tokens: readonly AddedTokenJson[],
+  write: (content: string) => string,
+): (text: string) => Section[] {
+  const known = tokens
+    .map((token) => ({ ...token, content: write(token.content) }))
+    .filter((token) => token.content !== '');
   if (known.length === 0) return (text) => (text === '' ? [] : [{ text, atStart: true }]);
   const trie = new StringTrie(known.map((token) => token.content));
   const firsts = new Set(known.map((token) => token.content.charCodeAt(0)));
@@ -64,7 +78,8 @@ function createFinder(tokens: readonly AddedTokenJson[], write: (content: string
         continue;
       }
       let from = i;
-      if (token.lstrip) from = Math.max(done, i - /\p{White_Space}*$/u.exec(text.slice(0, i))![0].length);
+      if (token.lstrip)
+        from = Math.max(done, i - /\p{White_Space}*$/u.exec(text.slice(0, i))![0].length);
       let to = stop;
       if (token.rstrip) to += /^\p{White_Space}*/u.exec(text.slice(stop))![0].length;
       pushText(from);

@@ -14,7 +14,13 @@ import type { TokenizerConfigJson, TokenizerJson } from './tokenizer-json.js';
 const NO_LIMIT = 1e9;
 
 /** SentencePiece models by the names that families give them. */
-const SENTENCEPIECE_FILES = ['spm.model', 'sentencepiece.bpe.model', 'spiece.model', 'tokenizer.model', 'sentencepiece.model'];
+const SENTENCEPIECE_FILES = [
+  'spm.model',
+  'sentencepiece.bpe.model',
+  'spiece.model',
+  'tokenizer.model',
+  'sentencepiece.model',
+];
 
 /**
  * Loads the tokeniser of a checkpoint folder: from `tokenizer.json`, or where there is none from a SentencePiece model, `vocab.txt`, or
@@ -28,26 +34,50 @@ export function loadTokenizer(folder: string): TextTokenizer {
   const modelConfig = (readJson(folder, 'config.json') ?? {}) as { model_type?: string };
   const family = tokenizerFamily(config, modelConfig.model_type);
   const special = specialTokens(config, map, family);
-  const json = (readJson(folder, 'tokenizer.json') as TokenizerJson | undefined) ?? convertOldFiles(folder, family, config, special);
-  if (typeof json !== 'object' || typeof json.model !== 'object' || json.model === null) throw invalidTokenizer(`tokenizer.json in ${folder} has no "model".`);
+  const json =
+    (readJson(folder, 'tokenizer.json') as TokenizerJson | undefined) ??
+    convertOldFiles(folder, family, config, special);
+  if (typeof json !== 'object' || typeof json.model !== 'object' || json.model === null)
+    throw invalidTokenizer(`tokenizer.json in ${folder} has no "model".`);
   const limit = config.model_max_length;
-  return createTextTokenizer(json, special, typeof limit === 'number' && limit > 0 && limit < NO_LIMIT ? limit : Number.POSITIVE_INFINITY);
+  return createTextTokenizer(
+    json,
+    special,
+    typeof limit === 'number' && limit > 0 && limit < NO_LIMIT ? limit : Number.POSITIVE_INFINITY,
+  );
 }
 
-function convertOldFiles(folder: string, family: string, config: TokenizerConfigJson, special: SpecialTokens): TokenizerJson {
+function convertOldFiles(
+  folder: string,
+  family: string,
+  config: TokenizerConfigJson,
+  special: SpecialTokens,
+): TokenizerJson {
   const sentencePiece = SENTENCEPIECE_FILES.map((name) => join(folder, name)).find(existsSync);
   if (sentencePiece) {
     const added = (readJson(folder, 'added_tokens.json') ?? {}) as Record<string, number>;
-    return convertSentencePiece(parseSentencePieceModel(readFileSync(sentencePiece), sentencePiece), family, config, special, added);
+    return convertSentencePiece(
+      parseSentencePieceModel(readFileSync(sentencePiece), sentencePiece),
+      family,
+      config,
+      special,
+      added,
+    );
   }
   const text = join(folder, 'vocab.txt');
-  if (existsSync(text)) return convertVocabularyText(readFileSync(text, 'utf8'), family, config, special);
+  if (existsSync(text))
+    return convertVocabularyText(readFileSync(text, 'utf8'), family, config, special);
   const merges = join(folder, 'merges.txt');
   const vocabulary = readJson(folder, 'vocab.json') as Record<string, number> | undefined;
-  if (vocabulary && existsSync(merges)) return convertByteLevel(vocabulary, readFileSync(merges, 'utf8'), family, config, special);
-  throw new PeftError('PEFT_TOKENIZER_MISSING', `data: ${folder} has no tokenizer: neither tokenizer.json nor ${SENTENCEPIECE_FILES.join(', ')}, vocab.txt, or vocab.json with merges.txt.`, {
-    hint: 'Copy the tokenizer files of the checkpoint into the folder.',
-  });
+  if (vocabulary && existsSync(merges))
+    return convertByteLevel(vocabulary, readFileSync(merges, 'utf8'), family, config, special);
+  throw new PeftError(
+    'PEFT_TOKENIZER_MISSING',
+    `data: ${folder} has no tokenizer: neither tokenizer.json nor ${SENTENCEPIECE_FILES.join(', ')}, vocab.txt, or vocab.json with merges.txt.`,
+    {
+      hint: 'Copy the tokenizer files of the checkpoint into the folder.',
+    },
+  );
 }
 
 function readJson(folder: string, name: string): unknown {

@@ -6,28 +6,66 @@ export type SpecialTokens = Partial<Record<SpecialTokenName, string>>;
 
 const NAMES: readonly SpecialTokenName[] = ['cls', 'sep', 'pad', 'eos', 'bos', 'mask', 'unk'];
 
-const BERT: SpecialTokens = { cls: '[CLS]', sep: '[SEP]', pad: '[PAD]', mask: '[MASK]', unk: '[UNK]' };
+const BERT: SpecialTokens = {
+  cls: '[CLS]',
+  sep: '[SEP]',
+  pad: '[PAD]',
+  mask: '[MASK]',
+  unk: '[UNK]',
+};
 const DEBERTA: SpecialTokens = { ...BERT, bos: '[CLS]', eos: '[SEP]' };
-const ROBERTA: SpecialTokens = { cls: '<s>', sep: '</s>', pad: '<pad>', mask: '<mask>', unk: '<unk>', bos: '<s>', eos: '</s>' };
+const ROBERTA: SpecialTokens = {
+  cls: '<s>',
+  sep: '</s>',
+  pad: '<pad>',
+  mask: '<mask>',
+  unk: '<unk>',
+  bos: '<s>',
+  eos: '</s>',
+};
 const GPT2: SpecialTokens = { bos: '<|endoftext|>', eos: '<|endoftext|>', unk: '<|endoftext|>' };
 const T5: SpecialTokens = { eos: '</s>', unk: '<unk>', pad: '<pad>' };
 const LLAMA: SpecialTokens = { bos: '<s>', eos: '</s>', unk: '<unk>' };
 
 /** By tokeniser family, the lower-case start of `tokenizer_class` or of `model_type` without dashes. */
 const DEFAULTS: readonly (readonly [string, SpecialTokens])[] = [
-  ['xlmroberta', ROBERTA], ['xlmr', ROBERTA], ['roberta', ROBERTA], ['camembert', ROBERTA], ['bart', ROBERTA], ['mbart', ROBERTA], ['longformer', ROBERTA],
+  ['xlmroberta', ROBERTA],
+  ['xlmr', ROBERTA],
+  ['roberta', ROBERTA],
+  ['camembert', ROBERTA],
+  ['bart', ROBERTA],
+  ['mbart', ROBERTA],
+  ['longformer', ROBERTA],
   ['mpnet', { ...ROBERTA, unk: '[UNK]' }],
-  ['debertav2', DEBERTA], ['deberta', DEBERTA], ['albert', { ...DEBERTA, pad: '<pad>', unk: '<unk>' }],
-  ['distilbert', BERT], ['electra', BERT], ['mobilebert', BERT], ['bert', BERT], ['convbert', BERT],
-  ['gpt2', GPT2], ['gptneo', GPT2], ['mt5', T5], ['umt5', T5], ['t5', T5],
-  ['qwen2', { eos: '<|endoftext|>', pad: '<|endoftext|>' }], ['qwen3', { eos: '<|endoftext|>', pad: '<|endoftext|>' }],
+  ['debertav2', DEBERTA],
+  ['deberta', DEBERTA],
+  ['albert', { ...DEBERTA, pad: '<pad>', unk: '<unk>' }],
+  ['distilbert', BERT],
+  ['electra', BERT],
+  ['mobilebert', BERT],
+  ['bert', BERT],
+  ['convbert', BERT],
+  ['gpt2', GPT2],
+  ['gptneo', GPT2],
+  ['mt5', T5],
+  ['umt5', T5],
+  ['t5', T5],
+  ['qwen2', { eos: '<|endoftext|>', pad: '<|endoftext|>' }],
+  ['qwen3', { eos: '<|endoftext|>', pad: '<|endoftext|>' }],
   ['gemma', { bos: '<bos>', eos: '<eos>', unk: '<unk>', pad: '<pad>' }],
-  ['llama', LLAMA], ['mistral', LLAMA], ['codellama', LLAMA],
+  ['llama', LLAMA],
+  ['mistral', LLAMA],
+  ['codellama', LLAMA],
 ];
 
 /** The family name that `DEFAULTS` and the converters of old vocabulary files go by, such as `debertav2`. */
-export function tokenizerFamily(config: TokenizerConfigJson, modelType: string | undefined): string {
-  const named = [config.tokenizer_class, modelType].map((name) => (name ?? '').toLowerCase().replace(/[-_]/g, ''));
+export function tokenizerFamily(
+  config: TokenizerConfigJson,
+  modelType: string | undefined,
+): string {
+  const named = [config.tokenizer_class, modelType].map((name) =>
+    (name ?? '').toLowerCase().replace(/[-_]/g, ''),
+  );
   for (const name of named) {
     const found = DEFAULTS.find(([family]) => name.startsWith(family));
     if (found) return found[0];
@@ -40,7 +78,11 @@ export function tokenizerFamily(config: TokenizerConfigJson, modelType: string |
  * @param map `special_tokens_map.json`, read where the former is silent.
  * @param family from `tokenizerFamily`; its defaults fill what both leave out.
  */
-export function specialTokens(config: TokenizerConfigJson, map: Readonly<Record<string, unknown>>, family: string): SpecialTokens {
+export function specialTokens(
+  config: TokenizerConfigJson,
+  map: Readonly<Record<string, unknown>>,
+  family: string,
+): SpecialTokens {
   const defaults = DEFAULTS.find(([name]) => name === family)?.[1] ?? {};
   const result: SpecialTokens = {};
   for (const name of NAMES) {

@@ -42,7 +42,11 @@ export interface TextTokenizer {
  *
  * @throws PEFT_TOKENIZER_UNSUPPORTED or PEFT_TOKENIZER_INVALID, naming the component.
  */
-export function createTextTokenizer(json: TokenizerJson, special: SpecialTokens = {}, modelMaxLength = Number.POSITIVE_INFINITY): TextTokenizer {
+export function createTextTokenizer(
+  json: TokenizerJson,
+  special: SpecialTokens = {},
+  modelMaxLength = Number.POSITIVE_INFINITY,
+): TextTokenizer {
   const added = json.added_tokens ?? [];
   const sections = createSectioner(added, createNormalizer(json.normalizer));
   const preTokenize = createPreTokenizer(json.pre_tokenizer);
@@ -76,7 +80,13 @@ export function createTextTokenizer(json: TokenizerJson, special: SpecialTokens 
     }
     return result;
   };
-  const overheads = [1, 2].map((count) => postProcess(Array.from({ length: count }, () => []), true).ids.length);
+  const overheads = [1, 2].map(
+    (count) =>
+      postProcess(
+        Array.from({ length: count }, () => []),
+        true,
+      ).ids.length,
+  );
 
   return {
     vocabularySize: Math.max(model.size, ...added.map((token) => token.id + 1)),
@@ -89,14 +99,23 @@ export function createTextTokenizer(json: TokenizerJson, special: SpecialTokens 
     encode(text, { pair, addSpecialTokens = true, maxLength } = {}) {
       if (maxLength !== undefined) check.positiveInteger('data', 'maxLength', maxLength);
       const limit = maxLength ?? Number.POSITIVE_INFINITY;
-      let texts: (readonly number[])[] = (pair === undefined ? [text] : [text, pair]).map((each) => idsUntil(each, limit));
-      if (maxLength !== undefined) texts = truncatePair(texts, maxLength - (addSpecialTokens ? overheads[texts.length - 1]! : 0));
+      let texts: (readonly number[])[] = (pair === undefined ? [text] : [text, pair]).map((each) =>
+        idsUntil(each, limit),
+      );
+      if (maxLength !== undefined)
+        texts = truncatePair(
+          texts,
+          maxLength - (addSpecialTokens ? overheads[texts.length - 1]! : 0),
+        );
       return postProcess(texts, addSpecialTokens);
     },
     decode(tokenIds, { skipSpecialTokens = true } = {}) {
       const tokens: string[] = [];
       for (const id of tokenIds) {
-        const token = skipSpecialTokens && allSpecialIds.has(id) ? undefined : (addedTokens.get(id) ?? model.idToToken(id));
+        const token =
+          skipSpecialTokens && allSpecialIds.has(id)
+            ? undefined
+            : (addedTokens.get(id) ?? model.idToToken(id));
         if (token !== undefined) tokens.push(token);
       }
       return decodeTokens(tokens);

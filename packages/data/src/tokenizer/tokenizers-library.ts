@@ -13,7 +13,9 @@ interface Library {
   readonly BPE: new (json: object) => LibraryModel;
   readonly WordPiece: new (json: object) => LibraryModel;
   readonly SplitPreTokenizer: new (json: object) => { readonly pattern: RegExp | null };
-  readonly SequenceDecoder: new (json: object) => { decode_chain(tokens: readonly string[]): string[] };
+  readonly SequenceDecoder: new (json: object) => {
+    decode_chain(tokens: readonly string[]): string[];
+  };
 }
 
 export const { BPE, WordPiece, SplitPreTokenizer, SequenceDecoder } = library as unknown as Library;

@@ -2,7 +2,10 @@
  * Cuts one or two token sequences to a budget, the longer one first (`longest_first` of the `tokenizers` library):
  * with n₁ ≤ n₂ only the second is cut while n₁ + n₂' = budget leaves it the longer one; else both get half, the second the odd token.
  */
-export function truncatePair(texts: readonly (readonly number[])[], budget: number): (readonly number[])[] {
+export function truncatePair(
+  texts: readonly (readonly number[])[],
+  budget: number,
+): (readonly number[])[] {
   const most = Math.max(0, budget);
   if (texts.length < 2) return texts.map((ids) => ids.slice(0, most));
   const [first, second] = texts as [readonly number[], readonly number[]];
@@ -14,5 +17,7 @@ export function truncatePair(texts: readonly (readonly number[])[], budget: numb
     shorter = Math.floor(most / 2);
     longer = shorter + (most % 2);
   }
-  return swapped ? [first.slice(0, longer), second.slice(0, shorter)] : [first.slice(0, shorter), second.slice(0, longer)];
+  return swapped
+    ? [first.slice(0, longer), second.slice(0, shorter)]
+    : [first.slice(0, shorter), second.slice(0, longer)];
 }

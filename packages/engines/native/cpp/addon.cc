@@ -1,4 +1,5 @@
-// The module that Node loads: a table of functions. packages/engines/native/src/binding.ts describes each.
+// The module that Node loads: a table of functions. packages/engines/native/src/binding.ts
+// describes each.
 #include "binding/exports.h"
 
 #ifdef _WIN32
@@ -16,20 +17,24 @@
 namespace peft {
 namespace {
 
-/** The pool's threads run code of this library, so it must stay loaded when the worker that loaded it ends. */
+/** The pool's threads run code of this library, so it must stay loaded when the worker that loaded
+ * it ends. */
 void keepLoaded() {
 #ifdef _WIN32
   HMODULE self;
-  GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS, reinterpret_cast<LPCWSTR>(&keepLoaded), &self);
+  GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
+                     reinterpret_cast<LPCWSTR>(&keepLoaded), &self);
 #else
   Dl_info info;
-  if (dladdr(reinterpret_cast<void*>(&keepLoaded), &info) && info.dli_fname) dlopen(info.dli_fname, RTLD_NOW | RTLD_NODELETE);
+  if (dladdr(reinterpret_cast<void*>(&keepLoaded), &info) && info.dli_fname)
+    dlopen(info.dli_fname, RTLD_NOW | RTLD_NODELETE);
 #endif
 }
 
 /**
- * Buffers from a megabyte on, JavaScript's too, come in pages of their own, which go back when they are freed. Left alone glibc raises that
- * limit up to 32 MB as soon as it frees one, and tensors that pass through while a model loads leave holes in a heap that never shrinks.
+ * Buffers from a megabyte on, JavaScript's too, come in pages of their own, which go back when they
+ * are freed. Left alone glibc raises that limit up to 32 MB as soon as it frees one, and tensors
+ * that pass through while a model loads leave holes in a heap that never shrinks.
  */
 void giveLargeBuffersBack() {
 #ifdef __GLIBC__
@@ -55,7 +60,9 @@ napi_value initialize(napi_env env, napi_value exports) {
     for (const Export& function : functions) {
       napi_value value;
       void* name = const_cast<char*>(function.name);
-      if (napi_create_function(env, function.name, NAPI_AUTO_LENGTH, function.callback, name, &value) != napi_ok) return nullptr;
+      if (napi_create_function(env, function.name, NAPI_AUTO_LENGTH, function.callback, name,
+                               &value) != napi_ok)
+        return nullptr;
       if (napi_set_named_property(env, exports, function.name, value) != napi_ok) return nullptr;
     }
   } catch (...) {
@@ -67,4 +74,6 @@ napi_value initialize(napi_env env, napi_value exports) {
 }  // namespace
 }  // namespace peft
 
-NAPI_MODULE_INIT() { return peft::initialize(env, exports); }
+NAPI_MODULE_INIT() {
+  return peft::initialize(env, exports);
+}

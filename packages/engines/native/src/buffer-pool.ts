@@ -14,7 +14,11 @@ const MARGIN = 1 / 16;
 /** Resting memory of small blocks that is kept in any case: what batches of other lengths leave behind would else be made anew each time. */
 const SMALL_REST_BYTES = 2 ** 26;
 
-export interface BufferPoolUsage { readonly livingBytes: number; readonly restingBytes: number; readonly peakLivingBytes: number }
+export interface BufferPoolUsage {
+  readonly livingBytes: number;
+  readonly restingBytes: number;
+  readonly peakLivingBytes: number;
+}
 
 /** What the pool needs of the addon. */
 export interface BufferSource {
@@ -42,7 +46,11 @@ export class BufferPool {
   constructor(private readonly source: BufferSource) {}
 
   get usage(): BufferPoolUsage {
-    return { livingBytes: this.#livingBytes, restingBytes: this.#restingBytes, peakLivingBytes: this.#peakLivingBytes };
+    return {
+      livingBytes: this.#livingBytes,
+      restingBytes: this.#restingBytes,
+      peakLivingBytes: this.#peakLivingBytes,
+    };
   }
 
   /** Starts the peak anew from what lives now. */
@@ -92,14 +100,19 @@ export class BufferPool {
   }
 
   #fresh(size: number, bytes: number): Block {
-    const block: Block = { buffer: this.source.allocate(size, bytes), touchedBytes: 0, usedBytes: 0 };
+    const block: Block = {
+      buffer: this.source.allocate(size, bytes),
+      touchedBytes: 0,
+      usedBytes: 0,
+    };
     this.#blocks.set(block.buffer, block);
     return block;
   }
 
   /** Before `bytes` of a block join the living ones. */
   #makeRoom(bytes: number): void {
-    const excess = this.#livingBytes + this.#restingBytes + bytes - this.#peakLivingBytes * (1 + MARGIN);
+    const excess =
+      this.#livingBytes + this.#restingBytes + bytes - this.#peakLivingBytes * (1 + MARGIN);
     if (excess > 0 && this.#restingBytes > 0) this.#giveBack(excess);
   }
 
@@ -109,10 +122,12 @@ export class BufferPool {
     for (const size of [...this.#resting.keys()].sort((a, b) => b - a)) {
       if (size < PAGED_FROM_BYTES) {
         const list = this.#resting.get(size)!;
-        while (list.length > 0 && freed < bytes - SMALL_REST_BYTES) freed += list.shift()!.touchedBytes;
+        while (list.length > 0 && freed < bytes - SMALL_REST_BYTES)
+          freed += list.shift()!.touchedBytes;
         continue;
       }
-      for (const block of this.#resting.get(size)!) { // the longest resting one first
+      for (const block of this.#resting.get(size)!) {
+        // the longest resting one first
         if (freed >= bytes) break;
         if (block.touchedBytes === 0) continue;
         this.source.discard(block.buffer);

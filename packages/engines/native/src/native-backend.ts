@@ -27,7 +27,12 @@ export class NativeBackend extends MathBackendCPU {
   /** The float32 values of a tensor, as they lie in memory. */
   values(tensor: TensorInfo): Float32Array {
     const values = this.data.get(tensor.dataId as never)?.values;
-    if (!(values instanceof Float32Array)) throw new PeftError('PEFT_NATIVE_DTYPE', `native: a kernel needs float32 values, got a ${tensor.dtype} tensor of shape [${tensor.shape.join(', ')}].`, { hint: 'cast it with tf.cast(x, "float32")' });
+    if (!(values instanceof Float32Array))
+      throw new PeftError(
+        'PEFT_NATIVE_DTYPE',
+        `native: a kernel needs float32 values, got a ${tensor.dtype} tensor of shape [${tensor.shape.join(', ')}].`,
+        { hint: 'cast it with tf.cast(x, "float32")' },
+      );
     return values;
   }
 
@@ -44,7 +49,13 @@ export class NativeBackend extends MathBackendCPU {
   takeOver(tensor: TensorInfo, length: number): Float32Array | undefined {
     const data = this.data.get(tensor.dataId as never) as { values: unknown; refCount?: number };
     const { values, refCount } = data;
-    if (refCount !== 1 || !(values instanceof Float32Array) || !this.pool.owns(values) || this.pool.capacityOf(values) < length) return undefined;
+    if (
+      refCount !== 1 ||
+      !(values instanceof Float32Array) ||
+      !this.pool.owns(values) ||
+      this.pool.capacityOf(values) < length
+    )
+      return undefined;
     data.values = new Float32Array(0);
     return new Float32Array(values.buffer, 0, length);
   }
@@ -80,4 +91,5 @@ export class NativeBackend extends MathBackendCPU {
   }
 }
 
-export const isFloat = (tensor: { readonly dtype: DataType }): boolean => tensor.dtype === 'float32';
+export const isFloat = (tensor: { readonly dtype: DataType }): boolean =>
+  tensor.dtype === 'float32';

@@ -2,7 +2,17 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { check, PeftError } from '@peft/errors';
-import { decodeFloat32, type ActivationName, type Engine, type FreezeOptions, type FrozenWeight, type QuantizedParts, type StoredDtype, type TensorSource, type WeightFormat } from '@peft/ops';
+import {
+  decodeFloat32,
+  type ActivationName,
+  type Engine,
+  type FreezeOptions,
+  type FrozenWeight,
+  type QuantizedParts,
+  type StoredDtype,
+  type TensorSource,
+  type WeightFormat,
+} from '@peft/ops';
 import { ACTIVATION, loadBinding, type NativeBinding, type WeightHandle } from './binding.js';
 import { registerActivations } from './kernels/activations.js';
 import { registerAttention } from './kernels/attention.js';
@@ -23,14 +33,21 @@ export interface NativeEngineOptions {
   readonly threads?: number;
 }
 
-const AS_STORED: Partial<Record<StoredDtype, 'f32' | 'f16' | 'bf16'>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
+const AS_STORED: Partial<Record<StoredDtype, 'f32' | 'f16' | 'bf16'>> = {
+  F32: 'f32',
+  F16: 'f16',
+  BF16: 'bf16',
+};
 
 /**
  * Makes the engine. Registers its tfjs backend `native` the first time.
  * @throws PEFT_NATIVE_UNAVAILABLE when the addon cannot be loaded
  */
-export function createNativeEngine(options: NativeEngineOptions = {}): Engine & { readonly backend: NativeBackend } {
-  if (options.precision !== undefined) check.oneOf('native', 'precision', options.precision, ['bfloat16', 'float32']);
+export function createNativeEngine(
+  options: NativeEngineOptions = {},
+): Engine & { readonly backend: NativeBackend } {
+  if (options.precision !== undefined)
+    check.oneOf('native', 'precision', options.precision, ['bfloat16', 'float32']);
   if (options.threads !== undefined) check.positiveInteger('native', 'threads', options.threads);
   const binding = loadBinding();
   if (options.threads !== undefined) binding.setThreads(options.threads);
@@ -61,7 +78,11 @@ class NativeWeight implements FrozenWeight {
   readonly format: WeightFormat;
   readonly byteLength: number;
 
-  constructor(readonly engine: NativeEngine, readonly name: string, handle: WeightHandle) {
+  constructor(
+    readonly engine: NativeEngine,
+    readonly name: string,
+    handle: WeightHandle,
+  ) {
     this.#handle = handle;
     const { rows, columns, format, byteLength } = engine.binding.weightInfo(handle);
     this.shape = [rows, columns];
@@ -70,7 +91,10 @@ class NativeWeight implements FrozenWeight {
   }
 
   get handle(): WeightHandle {
-    if (!this.#handle) throw new PeftError('PEFT_WEIGHT_DISPOSED', `${this.name}: the weight was disposed of.`, { hint: 'load the model again' });
+    if (!this.#handle)
+      throw new PeftError('PEFT_WEIGHT_DISPOSED', `${this.name}: the weight was disposed of.`, {
+        hint: 'load the model again',
+      });
     return this.#handle;
   }
 
@@ -89,7 +113,10 @@ class NativeEngine implements Engine {
   readonly name = 'native';
   readonly backendName = NATIVE_BACKEND;
 
-  constructor(readonly binding: NativeBinding, readonly precision: 'bfloat16' | 'float32') {}
+  constructor(
+    readonly binding: NativeBinding,
+    readonly precision: 'bfloat16' | 'float32',
+  ) {}
 
   get description(): string {
     const { instructionSet, threads } = this.binding.info();
@@ -109,9 +136,19 @@ class NativeEngine implements Engine {
     const asStored = this.#stored(source, options.transposed ?? false);
     const format = options.format ?? this.binding.weightInfo(asStored).format;
     const stored = options.transposed && isQuantized(format) ? this.#turned(asStored) : asStored;
-    if (format === this.binding.weightInfo(stored).format) return new NativeWeight(this, source.name, stored);
+    if (format === this.binding.weightInfo(stored).format)
+      return new NativeWeight(this, source.name, stored);
     try {
-      return new NativeWeight(this, source.name, this.binding.weightConvert(stored, format, options.blockSize ?? 64, options.doubleQuantization ?? false));
+      return new NativeWeight(
+        this,
+        source.name,
+        this.binding.weightConvert(
+          stored,
+          format,
+          options.blockSize ?? 64,
+          options.doubleQuantization ?? false,
+        ),
+      );
     } finally {
       this.binding.weightFree(stored);
     }
@@ -122,8 +159,18 @@ class NativeEngine implements Engine {
     const { absmax } = parts;
     const nested = absmax instanceof Float32Array ? undefined : absmax;
     const handle = this.binding.weightFromParts(
-      parts.format, rows, columns, false, parts.blockSize ?? 0, parts.packed, nested ? null : (absmax as Float32Array),
-      nested?.codes ?? null, nested?.map ?? null, nested?.nestedAbsmax ?? null, nested?.nestedBlockSize ?? 0, nested?.offset ?? 0,
+      parts.format,
+      rows,
+      columns,
+      false,
+      parts.blockSize ?? 0,
+      parts.packed,
+      nested ? null : (absmax as Float32Array),
+      nested?.codes ?? null,
+      nested?.map ?? null,
+      nested?.nestedAbsmax ?? null,
+      nested?.nestedBlockSize ?? 0,
+      nested?.offset ?? 0,
     );
     return new NativeWeight(this, parts.name, handle);
   }
@@ -131,27 +178,67 @@ class NativeEngine implements Engine {
   quantizedParts(weight: FrozenWeight): QuantizedParts {
     const { handle } = this.#own(weight);
     const { format, rows, columns, blockSize } = this.binding.weightInfo(handle);
-    if (format !== 'int8' && format !== 'nf4' && format !== 'fp4') throw new PeftError('PEFT_WEIGHT_FORMAT', `native: ${weight.name} is stored as ${format}, which has no quantised parts.`);
-    const { packed, absmax, absmaxCodes, nestedMap, nestedAbsmax, nestedBlockSize, nestedOffset } = this.binding.weightParts(handle);
-    const scales = absmax ?? { codes: absmaxCodes!, map: nestedMap!, nestedAbsmax: nestedAbsmax!, nestedBlockSize: nestedBlockSize!, offset: nestedOffset! };
-    return { name: weight.name, format, shape: [rows, columns], packed, absmax: scales, ...(format !== 'int8' && { blockSize }) };
+    if (format !== 'int8' && format !== 'nf4' && format !== 'fp4')
+      throw new PeftError(
+        'PEFT_WEIGHT_FORMAT',
+        `native: ${weight.name} is stored as ${format}, which has no quantised parts.`,
+      );
+    const { packed, absmax, absmaxCodes, nestedMap, nestedAbsmax, nestedBlockSize, nestedOffset } =
+      this.binding.weightParts(handle);
+    const scales = absmax ?? {
+      codes: absmaxCodes!,
+      map: nestedMap!,
+      nestedAbsmax: nestedAbsmax!,
+      nestedBlockSize: nestedBlockSize!,
+      offset: nestedOffset!,
+    };
+    return {
+      name: weight.name,
+      format,
+      shape: [rows, columns],
+      packed,
+      absmax: scales,
+      ...(format !== 'int8' && { blockSize }),
+    };
   }
 
   linear(x: Tensor2D, weight: FrozenWeight, bias?: Tensor1D): Tensor2D {
     const own = this.#own(weight);
     const { backend } = this;
     const y = backend.create(outputShape(own, x));
-    this.binding.linear(own.handle, backend.values(x), bias ? backend.values(bias) : null, y.values, x.shape[0], this.precision === 'bfloat16');
+    this.binding.linear(
+      own.handle,
+      backend.values(x),
+      bias ? backend.values(bias) : null,
+      y.values,
+      x.shape[0],
+      this.precision === 'bfloat16',
+    );
     return tf.engine().makeTensorFromTensorInfo(y.info) as Tensor2D;
   }
 
-  linearActivated(x: Tensor2D, weight: FrozenWeight, bias: Tensor1D | undefined, kind: ActivationName, keepSums: boolean): { y: Tensor2D; sums?: Tensor2D } {
+  linearActivated(
+    x: Tensor2D,
+    weight: FrozenWeight,
+    bias: Tensor1D | undefined,
+    kind: ActivationName,
+    keepSums: boolean,
+  ): { y: Tensor2D; sums?: Tensor2D } {
     const own = this.#own(weight);
     const { backend } = this;
     const shape = outputShape(own, x);
     const y = backend.create(shape);
     const sums = keepSums ? backend.create(shape) : undefined;
-    this.binding.linearActivated(own.handle, backend.values(x), bias ? backend.values(bias) : null, ACTIVATION[kind], y.values, sums?.values ?? null, x.shape[0], this.precision === 'bfloat16');
+    this.binding.linearActivated(
+      own.handle,
+      backend.values(x),
+      bias ? backend.values(bias) : null,
+      ACTIVATION[kind],
+      y.values,
+      sums?.values ?? null,
+      x.shape[0],
+      this.precision === 'bfloat16',
+    );
     const tensor = ({ info }: typeof y) => tf.engine().makeTensorFromTensorInfo(info) as Tensor2D;
     return { y: tensor(y), ...(sums && { sums: tensor(sums) }) };
   }
@@ -159,10 +246,17 @@ class NativeEngine implements Engine {
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D {
     const own = this.#own(weight);
     const [rows, columns] = own.shape as [number, number];
-    if (dy.shape[1] !== rows) throw shapeError(own.name, 'linearInputGradient', `[N, ${rows}]`, dy.shape);
+    if (dy.shape[1] !== rows)
+      throw shapeError(own.name, 'linearInputGradient', `[N, ${rows}]`, dy.shape);
     const { backend } = this;
     const dx = backend.create([dy.shape[0], columns]);
-    this.binding.linearInputGradient(own.handle, backend.values(dy), dx.values, dy.shape[0], this.precision === 'bfloat16');
+    this.binding.linearInputGradient(
+      own.handle,
+      backend.values(dy),
+      dx.values,
+      dy.shape[0],
+      this.precision === 'bfloat16',
+    );
     return tf.engine().makeTensorFromTensorInfo(dx.info) as Tensor2D;
   }
 
@@ -170,7 +264,14 @@ class NativeEngine implements Engine {
     const own = this.#own(weight);
     const [rows, columns] = own.shape as [number, number];
     const outside = ids.findIndex((id) => id < 0 || id >= rows);
-    if (outside >= 0) throw new PeftError('PEFT_TOKEN_ID_RANGE', `embed: index ${ids[outside]} at position ${outside} is outside the ${rows} rows of ${own.name}.`, { hint: 'the tokenizer and the model are probably not a pair, or a text is longer than the model allows' });
+    if (outside >= 0)
+      throw new PeftError(
+        'PEFT_TOKEN_ID_RANGE',
+        `embed: index ${ids[outside]} at position ${outside} is outside the ${rows} rows of ${own.name}.`,
+        {
+          hint: 'the tokenizer and the model are probably not a pair, or a text is longer than the model allows',
+        },
+      );
     const y = this.backend.create([ids.length, columns]);
     this.binding.weightGather(own.handle, ids, y.values);
     return tf.engine().makeTensorFromTensorInfo(y.info) as Tensor2D;
@@ -188,7 +289,12 @@ class NativeEngine implements Engine {
   }
 
   #own(weight: FrozenWeight): NativeWeight {
-    if (!(weight instanceof NativeWeight) || weight.engine.binding !== this.binding) throw new PeftError('PEFT_WEIGHT_ENGINE', `${weight.name}: the weight belongs to the engine "${weight.engine.name}", not to this one.`, { hint: 'load the model with the engine that runs it' });
+    if (!(weight instanceof NativeWeight) || weight.engine.binding !== this.binding)
+      throw new PeftError(
+        'PEFT_WEIGHT_ENGINE',
+        `${weight.name}: the weight belongs to the engine "${weight.engine.name}", not to this one.`,
+        { hint: 'load the model with the engine that runs it' },
+      );
     return weight;
   }
 
@@ -198,7 +304,13 @@ class NativeEngine implements Engine {
       const { rows, columns } = this.binding.weightInfo(weight);
       const values = new Float32Array(rows * columns);
       this.binding.weightDequantize(weight, values);
-      return this.binding.weightFromBytes(new Uint8Array(values.buffer), 'f32', rows, columns, false);
+      return this.binding.weightFromBytes(
+        new Uint8Array(values.buffer),
+        'f32',
+        rows,
+        columns,
+        false,
+      );
     } finally {
       this.binding.weightFree(weight);
     }
@@ -209,17 +321,37 @@ class NativeEngine implements Engine {
     const [first, second] = matrixShape(source.name, source.shape);
     const [rows, columns] = transposed ? [second, first] : [first, second];
     const format = AS_STORED[source.dtype];
-    if (format && source.file) return this.binding.weightFromFile(source.file.path, source.file.byteOffset, format, rows, columns, transposed);
-    if (format) return this.binding.weightFromBytes(source.read(), format, rows, columns, transposed);
+    if (format && source.file)
+      return this.binding.weightFromFile(
+        source.file.path,
+        source.file.byteOffset,
+        format,
+        rows,
+        columns,
+        transposed,
+      );
+    if (format)
+      return this.binding.weightFromBytes(source.read(), format, rows, columns, transposed);
     const values = decodeFloat32(source.read(), source.dtype);
-    return this.binding.weightFromBytes(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), 'f32', rows, columns, transposed);
+    return this.binding.weightFromBytes(
+      new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+      'f32',
+      rows,
+      columns,
+      transposed,
+    );
   }
 }
 
-const isQuantized = (format: WeightFormat): boolean => format === 'int8' || format === 'nf4' || format === 'fp4';
+const isQuantized = (format: WeightFormat): boolean =>
+  format === 'int8' || format === 'nf4' || format === 'fp4';
 
 function matrixShape(name: string, shape: readonly number[]): [number, number] {
-  if (shape.length !== 2) throw new PeftError('PEFT_WEIGHT_SHAPE', `${name}: a frozen weight has two axes, got [${shape.join(', ')}].`);
+  if (shape.length !== 2)
+    throw new PeftError(
+      'PEFT_WEIGHT_SHAPE',
+      `${name}: a frozen weight has two axes, got [${shape.join(', ')}].`,
+    );
   return [shape[0]!, shape[1]!];
 }
 
@@ -230,6 +362,14 @@ function outputShape({ name, shape }: NativeWeight, x: Tensor2D): [number, numbe
   return [x.shape[0], rows];
 }
 
-function shapeError(name: string, operation: string, expected: string, got: readonly number[]): PeftError {
-  return new PeftError('PEFT_SHAPE_MISMATCH', `${operation}: ${name} takes ${expected}, got [${got.join(', ')}].`);
+function shapeError(
+  name: string,
+  operation: string,
+  expected: string,
+  got: readonly number[],
+): PeftError {
+  return new PeftError(
+    'PEFT_SHAPE_MISMATCH',
+    `${operation}: ${name} takes ${expected}, got [${got.join(', ')}].`,
+  );
 }

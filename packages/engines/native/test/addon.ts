@@ -14,7 +14,10 @@ export const addon: NativeBinding | undefined = (() => {
 const title = addon ? '' : ' (skipped: the addon was not compiled)';
 
 /** Runs a suite for each set of instructions. */
-export function describeEachSet(name: string, suite: (native: NativeBinding, set: InstructionSet) => void): void {
+export function describeEachSet(
+  name: string,
+  suite: (native: NativeBinding, set: InstructionSet) => void,
+): void {
   for (const set of addon?.info().instructionSets ?? ['portable' as const]) {
     describe.skipIf(!addon)(`${name} with ${set}${title}`, () => suite(addon!, set));
   }
@@ -30,10 +33,16 @@ export function randomFloats(length: number, seed: number, scale = 1): Float32Ar
 }
 
 /** The largest |a − b|, relative to 1 + |b|. NaN counts as infinitely far. */
-export function distance(actual: ArrayLike<number>, expected: ArrayLike<number>, length = expected.length): number {
+export function distance(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  length = expected.length,
+): number {
   let worst = 0;
   for (let i = 0; i < length; i += 1) {
-    const difference = Object.is(actual[i], expected[i]) ? 0 : Math.abs(actual[i]! - expected[i]!) / (1 + Math.abs(expected[i]!));
+    const difference = Object.is(actual[i], expected[i])
+      ? 0
+      : Math.abs(actual[i]! - expected[i]!) / (1 + Math.abs(expected[i]!));
     if (!(difference <= worst)) worst = Number.isNaN(difference) ? Infinity : difference;
   }
   return worst;

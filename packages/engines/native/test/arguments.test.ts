@@ -12,71 +12,200 @@ const f = (length: number) => new Float32Array(length);
 
 describe.skipIf(!addon)('the addon', () => {
   test('says which argument is wrong, what it must be and what it was', () => {
-    expect(() => native.layerNorm(f(5), f(3), f(3), f(6), f(2), f(2), 2, 3, 1e-5)).toThrow('native: layerNorm: x needs 6 elements, got 5.');
-    expect(() => native.sumRows([1, 2] as unknown as Float32Array, f(1), 1, 1)).toThrow('native: sumRows: x must be a Float32Array, got an object.');
-    expect(() => native.sumRows(new Float64Array(4) as unknown as Float32Array, f(1), 1, 1)).toThrow('native: sumRows: x must be a Float32Array, got another typed array.');
-    expect(() => native.fill(f(4), -1, 0)).toThrow('native: fill: length must be an integer from 0 to 1099511627776, got -1.');
+    expect(() => native.layerNorm(f(5), f(3), f(3), f(6), f(2), f(2), 2, 3, 1e-5)).toThrow(
+      'native: layerNorm: x needs 6 elements, got 5.',
+    );
+    expect(() => native.sumRows([1, 2] as unknown as Float32Array, f(1), 1, 1)).toThrow(
+      'native: sumRows: x must be a Float32Array, got an object.',
+    );
+    expect(() =>
+      native.sumRows(new Float64Array(4) as unknown as Float32Array, f(1), 1, 1),
+    ).toThrow('native: sumRows: x must be a Float32Array, got another typed array.');
+    expect(() => native.fill(f(4), -1, 0)).toThrow(
+      'native: fill: length must be an integer from 0 to 1099511627776, got -1.',
+    );
     expect(() => native.fill(f(4), NaN, 0)).toThrow('length must be an integer');
     expect(() => native.fill(f(4), 1.5, 0)).toThrow('got 1.500000.');
-    expect(() => native.fill(f(4), '4' as unknown as number, 0)).toThrow('length must be a number, got a string.');
-    expect(() => native.sumRows(f(4), f(4), 2 ** 39, 2 ** 39)).toThrow('native: a shape of 549755813888 by 549755813888 elements is too large.');
-    expect(() => native.gatherRows(f(4), Int32Array.of(0, 2), f(4), 2, 2)).toThrow('row 2 is outside the 2 rows');
-    expect(() => native.crossEntropy(f(4), Int32Array.of(0, 2), f(2), f(2), 2, 2)).toThrow('label 2 of row 1 is outside the 2 classes');
-    expect(() => native.rope(f(4), f(1), f(1), Int32Array.of(0, 1), f(4), 2, 1, 2, 1, false)).toThrow('position 1 is outside the tables of 1 rows');
+    expect(() => native.fill(f(4), '4' as unknown as number, 0)).toThrow(
+      'length must be a number, got a string.',
+    );
+    expect(() => native.sumRows(f(4), f(4), 2 ** 39, 2 ** 39)).toThrow(
+      'native: a shape of 549755813888 by 549755813888 elements is too large.',
+    );
+    expect(() => native.gatherRows(f(4), Int32Array.of(0, 2), f(4), 2, 2)).toThrow(
+      'row 2 is outside the 2 rows',
+    );
+    expect(() => native.crossEntropy(f(4), Int32Array.of(0, 2), f(2), f(2), 2, 2)).toThrow(
+      'label 2 of row 1 is outside the 2 classes',
+    );
+    expect(() =>
+      native.rope(f(4), f(1), f(1), Int32Array.of(0, 1), f(4), 2, 1, 2, 1, false),
+    ).toThrow('position 1 is outside the tables of 1 rows');
     expect(() => native.activation(99, f(1), f(1), 1)).toThrow(argumentError);
-    expect(() => native.dropout(f(1), f(1), 1, 1, 0, 0)).toThrow('rate must be at least 0 and below 1');
-    expect(() => native.setInstructionSet('mmx' as 'avx2')).toThrow('this processor has no instruction set "mmx"');
+    expect(() => native.dropout(f(1), f(1), 1, 1, 0, 0)).toThrow(
+      'rate must be at least 0 and below 1',
+    );
+    expect(() => native.setInstructionSet('mmx' as 'avx2')).toThrow(
+      'this processor has no instruction set "mmx"',
+    );
     expect(() => native.setThreads(257)).toThrow(argumentError);
-    expect(() => native.weightFromBytes(new Uint8Array(7), 'f32', 1, 2, false)).toThrow('bytes needs 8 elements, got 7');
-    expect(() => native.weightFromBytes(new Uint8Array(8), 'f64' as 'f32', 1, 1, false)).toThrow('format must be one of f32, f16, bf16, got "f64"');
-    expect(() => native.matmul(f(4), f(4), f(8), 2, 2, 2, 2, false, false, Int32Array.of(0, 0), Int32Array.of(0, 1), false, false)).toThrow('b needs 8 elements, got 4');
-    expect(() => native.matmul(f(4), f(4), f(8), 2, 2, 2, 2, false, false, Int32Array.of(0, -1), null, false, false)).toThrow('batchA has a negative entry');
-    expect(() => native.adamW([f(2)], [f(1)], [f(2)], [f(2)], new Float64Array(1), new Float64Array(1), new Float64Array(1), 0.9, 0.99, 1e-8, 1)).toThrow('tensor 0 has 2 parameters, but gradients, m or v are shorter');
+    expect(() => native.weightFromBytes(new Uint8Array(7), 'f32', 1, 2, false)).toThrow(
+      'bytes needs 8 elements, got 7',
+    );
+    expect(() => native.weightFromBytes(new Uint8Array(8), 'f64' as 'f32', 1, 1, false)).toThrow(
+      'format must be one of f32, f16, bf16, got "f64"',
+    );
+    expect(() =>
+      native.matmul(
+        f(4),
+        f(4),
+        f(8),
+        2,
+        2,
+        2,
+        2,
+        false,
+        false,
+        Int32Array.of(0, 0),
+        Int32Array.of(0, 1),
+        false,
+        false,
+      ),
+    ).toThrow('b needs 8 elements, got 4');
+    expect(() =>
+      native.matmul(
+        f(4),
+        f(4),
+        f(8),
+        2,
+        2,
+        2,
+        2,
+        false,
+        false,
+        Int32Array.of(0, -1),
+        null,
+        false,
+        false,
+      ),
+    ).toThrow('batchA has a negative entry');
+    expect(() =>
+      native.adamW(
+        [f(2)],
+        [f(1)],
+        [f(2)],
+        [f(2)],
+        new Float64Array(1),
+        new Float64Array(1),
+        new Float64Array(1),
+        0.9,
+        0.99,
+        1e-8,
+        1,
+      ),
+    ).toThrow('tensor 0 has 2 parameters, but gradients, m or v are shorter');
   });
 
   test('refuses what is not a weight, and detached memory', () => {
-    for (const other of [undefined, null, {}, f(3), 7, 'weight', native]) expect(() => native.weightInfo(other as never)).toThrow('weight must be a weight handle');
+    for (const other of [undefined, null, {}, f(3), 7, 'weight', native])
+      expect(() => native.weightInfo(other as never)).toThrow('weight must be a weight handle');
     const x = f(8);
     structuredClone(x, { transfer: [x.buffer] });
     expect(() => native.fill(x, 8, 1)).toThrow('y needs 8 elements, got 0');
   });
 
   test('refuses attention whose offsets, heads or tables do not fit', () => {
-    const options = { queryOffsets: Int32Array.of(0, 2), keyOffsets: Int32Array.of(0, 2), heads: 2, keyValueHeads: 1, headSize: 2, scale: 1, causal: false, window: 0, softCap: 0, biasIndex: null, biasOrigin: 0, biasColumns: 0, extra: 0, dropoutRate: 0, dropoutKey0: 0, dropoutKey1: 0, bf16: false };
-    const run = (changes: object) => native.attention(f(8), f(4), f(4), null, null, null, f(8), f(4), { ...options, ...changes });
+    const options = {
+      queryOffsets: Int32Array.of(0, 2),
+      keyOffsets: Int32Array.of(0, 2),
+      heads: 2,
+      keyValueHeads: 1,
+      headSize: 2,
+      scale: 1,
+      causal: false,
+      window: 0,
+      softCap: 0,
+      biasIndex: null,
+      biasOrigin: 0,
+      biasColumns: 0,
+      extra: 0,
+      dropoutRate: 0,
+      dropoutKey0: 0,
+      dropoutKey1: 0,
+      bf16: false,
+    };
+    const run = (changes: object) =>
+      native.attention(f(8), f(4), f(4), null, null, null, f(8), f(4), { ...options, ...changes });
     expect(() => run({})).not.toThrow();
     expect(() => run({ queryOffsets: Int32Array.of(0, 3) })).toThrow('q needs 12 elements, got 8');
-    expect(() => run({ queryOffsets: Int32Array.of(0, 2, 1) })).toThrow('queryOffsets[2] is less than the one before');
-    expect(() => run({ queryOffsets: Int32Array.of(1, 2) })).toThrow('queryOffsets must start with 0');
-    expect(() => run({ queryOffsets: Int32Array.of(0, 1, 2) })).toThrow('queryOffsets and keyOffsets must be equally long');
+    expect(() => run({ queryOffsets: Int32Array.of(0, 2, 1) })).toThrow(
+      'queryOffsets[2] is less than the one before',
+    );
+    expect(() => run({ queryOffsets: Int32Array.of(1, 2) })).toThrow(
+      'queryOffsets must start with 0',
+    );
+    expect(() => run({ queryOffsets: Int32Array.of(0, 1, 2) })).toThrow(
+      'queryOffsets and keyOffsets must be equally long',
+    );
     expect(() => run({ keyValueHeads: 3 })).toThrow('2 heads cannot share 3 key heads');
     expect(() => run({ extra: 1 })).toThrow('extraKeys must be a Float32Array, got null');
-    expect(() => run({ headSize: 385 })).toThrow('headSize must be an integer from 1 to 384, got 385');
+    expect(() => run({ headSize: 385 })).toThrow(
+      'headSize must be an integer from 1 to 384, got 385',
+    );
     expect(() => run({ scale: undefined })).toThrow('scale must be a number, got undefined');
-    expect(() => native.attention(f(8), f(4), f(4), f(2), null, null, f(8), f(4), { ...options, biasColumns: 1, biasIndex: Int32Array.of(1) })).toThrow('biasIndex[0] is 1, outside the 1 of the table');
+    expect(() =>
+      native.attention(f(8), f(4), f(4), f(2), null, null, f(8), f(4), {
+        ...options,
+        biasColumns: 1,
+        biasIndex: Int32Array.of(1),
+      }),
+    ).toThrow('biasIndex[0] is 1, outside the 1 of the table');
   });
 
   test('survives arguments of any kind to any function', () => {
-    const names = Object.keys(native).filter((name) => !['setThreads', 'setInstructionSet', 'allocate', 'weightFromFile'].includes(name)) as (keyof NativeBinding)[];
+    const names = Object.keys(native).filter(
+      (name) => !['setThreads', 'setInstructionSet', 'allocate', 'weightFromFile'].includes(name),
+    ) as (keyof NativeBinding)[];
     const weight = native.weightFromBytes(new Uint8Array(24), 'f32', 2, 3, false);
     const anything = fc.oneof(
-      { weight: 4, arbitrary: fc.integer({ min: 0, max: 9 }) }, { weight: 4, arbitrary: fc.integer({ min: 0, max: 40 }).map(f) }, fc.boolean(), fc.constant(null), fc.double(), fc.string(),
-      fc.integer({ min: 0, max: 12 }).map((length) => Int32Array.from({ length }, (_, i) => i - 1)), fc.constant(new Uint8Array(64)), fc.constant(new Float64Array(3)), fc.constant([f(3), f(4)]),
-      fc.constant(weight), fc.constantFrom('f32', 'bf16', 'nf4', 'int8'), fc.anything(),
+      { weight: 4, arbitrary: fc.integer({ min: 0, max: 9 }) },
+      { weight: 4, arbitrary: fc.integer({ min: 0, max: 40 }).map(f) },
+      fc.boolean(),
+      fc.constant(null),
+      fc.double(),
+      fc.string(),
+      fc.integer({ min: 0, max: 12 }).map((length) => Int32Array.from({ length }, (_, i) => i - 1)),
+      fc.constant(new Uint8Array(64)),
+      fc.constant(new Float64Array(3)),
+      fc.constant([f(3), f(4)]),
+      fc.constant(weight),
+      fc.constantFrom('f32', 'bf16', 'nf4', 'int8'),
+      fc.anything(),
     );
-    fc.assert(fc.property(fc.constantFrom(...names), fc.array(anything, { maxLength: 17 }), (name, args) => {
-      try {
-        (native[name] as (...list: unknown[]) => unknown)(...args);
-      } catch (error) {
-        if (name === 'weightFree') return;
-        expect(error).toMatchObject({ code: expect.stringMatching(/^PEFT_NATIVE_(ARGUMENT|MEMORY)$/) });
-      }
-    }), { numRuns: 20_000, seed: 9, examples: [['weightInfo', []]] });
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...names),
+        fc.array(anything, { maxLength: 17 }),
+        (name, args) => {
+          try {
+            (native[name] as (...list: unknown[]) => unknown)(...args);
+          } catch (error) {
+            if (name === 'weightFree') return;
+            expect(error).toMatchObject({
+              code: expect.stringMatching(/^PEFT_NATIVE_(ARGUMENT|MEMORY)$/),
+            });
+          }
+        },
+      ),
+      { numRuns: 20_000, seed: 9, examples: [['weightInfo', []]] },
+    );
     native.weightFree(weight);
   });
 
   test('serves two workers and the main thread at once with equal results', async () => {
-    const path = process.env['PEFT_NATIVE_ADDON'] ?? new URL('../build/Release/peft_native.node', import.meta.url).pathname;
+    const path =
+      process.env['PEFT_NATIVE_ADDON'] ??
+      new URL('../build/Release/peft_native.node', import.meta.url).pathname;
     const code = `
       const { parentPort } = require('node:worker_threads');
       const native = require(${JSON.stringify(path)});
@@ -87,11 +216,20 @@ describe.skipIf(!addon)('the addon', () => {
       for (let i = 0; i < 60; i += 1) native.linear(weight, values(n * columns, 0.7), null, y, n, true);
       parentPort.postMessage(y);`;
     const workers = [0, 1].map(() => new Worker(code, { eval: true }));
-    const results = await Promise.all(workers.map(async (worker) => (await once(worker, 'message'))[0] as Float32Array));
+    const results = await Promise.all(
+      workers.map(async (worker) => (await once(worker, 'message'))[0] as Float32Array),
+    );
     await Promise.all(workers.map((worker) => worker.terminate()));
     expect(results[1]).toEqual(results[0]);
-    const values = (n: number, s: number) => Float32Array.from({ length: n }, (_, i) => Math.sin(i * s));
-    const weight = native.weightFromBytes(new Uint8Array(values(128 * 256, 0.3).buffer), 'f32', 128, 256, false);
+    const values = (n: number, s: number) =>
+      Float32Array.from({ length: n }, (_, i) => Math.sin(i * s));
+    const weight = native.weightFromBytes(
+      new Uint8Array(values(128 * 256, 0.3).buffer),
+      'f32',
+      128,
+      256,
+      false,
+    );
     const y = f(96 * 128);
     native.linear(weight, values(96 * 256, 0.7), null, y, 96, true);
     native.weightFree(weight);

@@ -51,7 +51,11 @@ test('what rests without memory counts nothing, and clearing lets everything go'
   pool.give(first);
   const second = pool.take(floats(8)); // the 16 MB must go
   expect(counts.discarded).toBe(1);
-  expect(pool.usage).toEqual({ livingBytes: 8 * MEGABYTE, restingBytes: 0, peakLivingBytes: 16 * MEGABYTE });
+  expect(pool.usage).toEqual({
+    livingBytes: 8 * MEGABYTE,
+    restingBytes: 0,
+    peakLivingBytes: 16 * MEGABYTE,
+  });
   pool.give(second);
   pool.clear();
   expect(pool.usage.restingBytes).toBe(0);
@@ -61,10 +65,13 @@ test('what rests without memory counts nothing, and clearing lets everything go'
 
 test('small blocks of many sizes do not pile up: 64 MB of them may rest beyond the highest living total', () => {
   const { pool } = countedPool();
-  for (let round = 0; round < 20; round += 1) { // batches of other lengths: 2,000 tensors of a size of their own, 12 to 58 KB
+  for (let round = 0; round < 20; round += 1) {
+    // batches of other lengths: 2,000 tensors of a size of their own, 12 to 58 KB
     const living = Array.from({ length: 2000 }, () => pool.take(3_000 + 600 * round));
     const { livingBytes, restingBytes, peakLivingBytes } = pool.usage;
-    expect(livingBytes + restingBytes).toBeLessThanOrEqual(peakLivingBytes * (1 + 1 / 16) + 64 * MEGABYTE);
+    expect(livingBytes + restingBytes).toBeLessThanOrEqual(
+      peakLivingBytes * (1 + 1 / 16) + 64 * MEGABYTE,
+    );
     for (const array of living) pool.give(array);
   }
 });

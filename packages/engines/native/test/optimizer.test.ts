@@ -10,11 +10,24 @@ const LENGTHS = [0, 1, 7, 33, 20_001];
 
 /** Parameters after five updates on the current backend. */
 function train(paged: boolean): number[][] {
-  const parameters = LENGTHS.map((length, i) => ({ name: `p${i}`, variable: tf.tidy(() => tf.variable(tf.tensor1d(randomFloats(length, i, 1)))), group: { learningRateScale: i === 2 ? 0.5 : 1, weightDecay: i / 100 } }));
+  const parameters = LENGTHS.map((length, i) => ({
+    name: `p${i}`,
+    variable: tf.tidy(() => tf.variable(tf.tensor1d(randomFloats(length, i, 1)))),
+    group: { learningRateScale: i === 2 ? 0.5 : 1, weightDecay: i / 100 },
+  }));
   const optimizer = adamw({ beta2: 0.95 });
-  const state = optimizer.init(parameters, { store: paged ? pagedStateStore({ residentBytes: 65_536, pageBytes: 16_384 }) : memoryStateStore() });
+  const state = optimizer.init(parameters, {
+    store: paged
+      ? pagedStateStore({ residentBytes: 65_536, pageBytes: 16_384 })
+      : memoryStateStore(),
+  });
   for (let step = 0; step < 5; step += 1) {
-    const gradients = Object.fromEntries(LENGTHS.map((length, i) => [`p${i}`, randomFloats(length, 100 * step + i, 1e-3 * 10 ** step)]));
+    const gradients = Object.fromEntries(
+      LENGTHS.map((length, i) => [
+        `p${i}`,
+        randomFloats(length, 100 * step + i, 1e-3 * 10 ** step),
+      ]),
+    );
     optimizer.update(parameters, gradients, state, { learningRate: 0.01, gradientScale: 0.37 });
   }
   const values = parameters.map(({ variable }) => Array.from(variable.dataSync()));

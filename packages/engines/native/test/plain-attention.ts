@@ -6,13 +6,26 @@ type Rows = ArrayLike<number>;
 type Score = (i: number, j: number) => number;
 
 /** What one head of one sequence gives; P extra columns come first. */
-interface HeadResult { readonly y: Float64Array; readonly logSumExp: Float64Array; readonly dScore: Float64Array; readonly dValue: Float64Array }
+interface HeadResult {
+  readonly y: Float64Array;
+  readonly logSumExp: Float64Array;
+  readonly dScore: Float64Array;
+  readonly dValue: Float64Array;
+}
 
 /**
  * @param score of query i and column j, −Infinity where hidden. @param value column j, element e. @param factor dropout's, of (i, j).
  * @returns y `[T, E]`, dScore `[T, L]` with respect to the score, dValue `[L, E]`.
  */
-function head(queries: number, columns: number, size: number, score: Score, value: Score, factor: Score, dy: Score): HeadResult {
+function head(
+  queries: number,
+  columns: number,
+  size: number,
+  score: Score,
+  value: Score,
+  factor: Score,
+  dy: Score,
+): HeadResult {
   const y = new Float64Array(queries * size);
   const logSumExp = new Float64Array(queries);
   const dScore = new Float64Array(queries * columns);
@@ -37,24 +50,57 @@ function head(queries: number, columns: number, size: number, score: Score, valu
   return { y, logSumExp, dScore, dValue };
 }
 
-const clipped = (index: Int32Array, at: number) => index[Math.min(Math.max(at, 0), index.length - 1)]!;
-const longest = (offsets: Int32Array) => Math.max(0, ...Array.from(offsets.subarray(1), (end, b) => end - offsets[b]!));
+const clipped = (index: Int32Array, at: number) =>
+  index[Math.min(Math.max(at, 0), index.length - 1)]!;
+const longest = (offsets: Int32Array) =>
+  Math.max(0, ...Array.from(offsets.subarray(1), (end, b) => end - offsets[b]!));
 
-function dropoutOf(options: { dropoutRate: number; dropoutKey0: number; dropoutKey1: number; heads: number }, columns: number): (row: number, h: number, j: number) => number {
+function dropoutOf(
+  options: { dropoutRate: number; dropoutKey0: number; dropoutKey1: number; heads: number },
+  columns: number,
+): (row: number, h: number, j: number) => number {
   const { dropoutRate: rate, dropoutKey0, dropoutKey1, heads } = options;
   if (rate === 0) return () => 1;
-  return (row, h, j) => (randomUniform([dropoutKey0, dropoutKey1], (row * heads + h) * columns + j) >= Math.fround(rate) ? 1 / (1 - rate) : 0);
+  return (row, h, j) =>
+    randomUniform([dropoutKey0, dropoutKey1], (row * heads + h) * columns + j) >= Math.fround(rate)
+      ? 1 / (1 - rate)
+      : 0;
 }
 
-export interface AttentionInputs { readonly q: Rows; readonly k: Rows; readonly v: Rows; readonly bias: Rows | null; readonly extraKeys: Rows | null; readonly extraValues: Rows | null; readonly dy: Rows }
+export interface AttentionInputs {
+  readonly q: Rows;
+  readonly k: Rows;
+  readonly v: Rows;
+  readonly bias: Rows | null;
+  readonly extraKeys: Rows | null;
+  readonly extraValues: Rows | null;
+  readonly dy: Rows;
+}
 
 /** All outputs of `attention` and `attentionGradient`. */
 export function plainAttention(x: AttentionInputs, o: AttentionOptions) {
-  const { heads: H, keyValueHeads: G, headSize: E, extra: P, queryOffsets, keyOffsets, scale, softCap, causal, window } = o;
+  const {
+    heads: H,
+    keyValueHeads: G,
+    headSize: E,
+    extra: P,
+    queryOffsets,
+    keyOffsets,
+    scale,
+    softCap,
+    causal,
+    window,
+  } = o;
   const [nq, nk] = [queryOffsets.at(-1)!, keyOffsets.at(-1)!];
   const out = {
-    y: new Float64Array(nq * H * E), logSumExp: new Float64Array(nq * H), dq: new Float64Array(nq * H * E), dk: new Float64Array(nk * G * E), dv: new Float64Array(nk * G * E),
-    dbias: new Float64Array(H * o.biasColumns), dextraKeys: new Float64Array(P * G * E), dextraValues: new Float64Array(P * G * E),
+    y: new Float64Array(nq * H * E),
+    logSumExp: new Float64Array(nq * H),
+    dq: new Float64Array(nq * H * E),
+    dk: new Float64Array(nk * G * E),
+    dv: new Float64Array(nk * G * E),
+    dbias: new Float64Array(H * o.biasColumns),
+    dextraKeys: new Float64Array(P * G * E),
+    dextraValues: new Float64Array(P * G * E),
   };
   const factorOf = dropoutOf(o, P + longest(keyOffsets));
   for (let b = 0; b + 1 < queryOffsets.length; b += 1) {
@@ -78,10 +124,22 @@ export function plainAttention(x: AttentionInputs, o: AttentionOptions) {
         if (causal) return key <= at && (window === 0 || key > at - window);
         return window === 0 || Math.abs(at - key) <= window / 2;
       };
-      const biasAt = (i: number, j: number) => h * o.biasColumns + clipped(o.biasIndex!, j - P - (i + tk - tq) + o.biasOrigin);
-      const score = (i: number, j: number) => (seen(i, j) ? bend(product(i, j)) + (x.bias && j >= P ? x.bias[biasAt(i, j)]! : 0) : -Infinity);
+      const biasAt = (i: number, j: number) =>
+        h * o.biasColumns + clipped(o.biasIndex!, j - P - (i + tk - tq) + o.biasOrigin);
+      const score = (i: number, j: number) =>
+        seen(i, j)
+          ? bend(product(i, j)) + (x.bias && j >= P ? x.bias[biasAt(i, j)]! : 0)
+          : -Infinity;
       const columns = P + tk;
-      const result = head(tq, columns, E, score, valueAt, (i, j) => factorOf(q0 + i, h, j), (i, e) => x.dy[query(i, e)]!);
+      const result = head(
+        tq,
+        columns,
+        E,
+        score,
+        valueAt,
+        (i, j) => factorOf(q0 + i, h, j),
+        (i, e) => x.dy[query(i, e)]!,
+      );
       for (let i = 0; i < tq; i += 1) {
         out.logSumExp[(q0 + i) * H + h] = result.logSumExp[i]!;
         for (let e = 0; e < E; e += 1) out.y[query(i, e)] = result.y[i * E + e]!;
@@ -96,37 +154,67 @@ export function plainAttention(x: AttentionInputs, o: AttentionOptions) {
           }
         }
       }
-      for (let j = 0; j < columns; j += 1) for (let e = 0; e < E; e += 1) (j < P ? out.dextraValues : out.dv)[own(j, e)]! += result.dValue[j * E + e]!;
+      for (let j = 0; j < columns; j += 1)
+        for (let e = 0; e < E; e += 1)
+          (j < P ? out.dextraValues : out.dv)[own(j, e)]! += result.dValue[j * E + e]!;
     }
   }
   return out;
 }
 
-export interface DisentangledInputs { readonly q: Rows; readonly k: Rows; readonly v: Rows; readonly positionKeys: Rows | null; readonly positionQueries: Rows | null; readonly dy: Rows }
+export interface DisentangledInputs {
+  readonly q: Rows;
+  readonly k: Rows;
+  readonly v: Rows;
+  readonly positionKeys: Rows | null;
+  readonly positionQueries: Rows | null;
+  readonly dy: Rows;
+}
 
 /** All outputs of `disentangledAttention` and its gradient. */
 export function plainDisentangled(x: DisentangledInputs, o: DisentangledOptions) {
   const { heads: H, headSize: E, offsets, scale, positions: S } = o;
   const n = offsets.at(-1)!;
   const make = (length: number) => new Float64Array(length);
-  const out = { y: make(n * H * E), logSumExp: make(n * H), dq: make(n * H * E), dk: make(n * H * E), dv: make(n * H * E), dpositionKeys: make(S * H * E), dpositionQueries: make(S * H * E) };
+  const out = {
+    y: make(n * H * E),
+    logSumExp: make(n * H),
+    dq: make(n * H * E),
+    dk: make(n * H * E),
+    dv: make(n * H * E),
+    dpositionKeys: make(S * H * E),
+    dpositionQueries: make(S * H * E),
+  };
   const factorOf = dropoutOf(o, longest(offsets));
   for (let b = 0; b + 1 < offsets.length; b += 1) {
     const start = offsets[b]!;
     const length = offsets[b + 1]! - start;
     for (let h = 0; h < H; h += 1) {
       const row = (i: number, e: number) => (start + i) * H * E + h * E + e;
-      const keyPosition = (i: number, j: number, e: number) => clipped(o.contentToPositionIndex, i - j + o.relativeOrigin) * H * E + h * E + e;
-      const queryPosition = (i: number, j: number, e: number) => clipped(o.positionToContentIndex, i - j + o.relativeOrigin) * H * E + h * E + e;
+      const keyPosition = (i: number, j: number, e: number) =>
+        clipped(o.contentToPositionIndex, i - j + o.relativeOrigin) * H * E + h * E + e;
+      const queryPosition = (i: number, j: number, e: number) =>
+        clipped(o.positionToContentIndex, i - j + o.relativeOrigin) * H * E + h * E + e;
       const score = (i: number, j: number) => {
         let sum = 0;
         for (let e = 0; e < E; e += 1) {
           const [q, k] = [x.q[row(i, e)]!, x.k[row(j, e)]!];
-          sum += q * k + (x.positionKeys ? q * x.positionKeys[keyPosition(i, j, e)]! : 0) + (x.positionQueries ? k * x.positionQueries[queryPosition(i, j, e)]! : 0);
+          sum +=
+            q * k +
+            (x.positionKeys ? q * x.positionKeys[keyPosition(i, j, e)]! : 0) +
+            (x.positionQueries ? k * x.positionQueries[queryPosition(i, j, e)]! : 0);
         }
         return sum * scale;
       };
-      const result = head(length, length, E, score, (j, e) => x.v[row(j, e)]!, (i, j) => factorOf(start + i, h, j), (i, e) => x.dy[row(i, e)]!);
+      const result = head(
+        length,
+        length,
+        E,
+        score,
+        (j, e) => x.v[row(j, e)]!,
+        (i, j) => factorOf(start + i, h, j),
+        (i, e) => x.dy[row(i, e)]!,
+      );
       for (let i = 0; i < length; i += 1) {
         out.logSumExp[(start + i) * H + h] = result.logSumExp[i]!;
         for (let e = 0; e < E; e += 1) {
@@ -137,8 +225,10 @@ export function plainDisentangled(x: DisentangledInputs, o: DisentangledOptions)
           const d = result.dScore[i * length + j]! * scale;
           for (let e = 0; e < E; e += 1) {
             const [q, k] = [x.q[row(i, e)]!, x.k[row(j, e)]!];
-            out.dq[row(i, e)]! += d * (k + (x.positionKeys ? x.positionKeys[keyPosition(i, j, e)]! : 0));
-            out.dk[row(j, e)]! += d * (q + (x.positionQueries ? x.positionQueries[queryPosition(i, j, e)]! : 0));
+            out.dq[row(i, e)]! +=
+              d * (k + (x.positionKeys ? x.positionKeys[keyPosition(i, j, e)]! : 0));
+            out.dk[row(j, e)]! +=
+              d * (q + (x.positionQueries ? x.positionQueries[queryPosition(i, j, e)]! : 0));
             if (x.positionKeys) out.dpositionKeys[keyPosition(i, j, e)]! += d * q;
             if (x.positionQueries) out.dpositionQueries[queryPosition(i, j, e)]! += d * k;
           }

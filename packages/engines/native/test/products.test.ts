@@ -5,75 +5,158 @@ import type { NativeBinding } from '../src/binding.js';
 import { describeEachSet, distance, randomFloats } from './addon.js';
 
 /** out[i, j] = Σ_k a(i, k)·b(k, j) */
-function reference(m: number, n: number, k: number, a: (i: number, k: number) => number, b: (k: number, j: number) => number): Float64Array {
+function reference(
+  m: number,
+  n: number,
+  k: number,
+  a: (i: number, k: number) => number,
+  b: (k: number, j: number) => number,
+): Float64Array {
   const out = new Float64Array(m * n);
-  for (let i = 0; i < m; i += 1) for (let j = 0; j < n; j += 1) for (let d = 0; d < k; d += 1) out[i * n + j]! += a(i, d) * b(d, j);
+  for (let i = 0; i < m; i += 1)
+    for (let j = 0; j < n; j += 1)
+      for (let d = 0; d < k; d += 1) out[i * n + j]! += a(i, d) * b(d, j);
   return out;
 }
 
 const size = fc.oneof(fc.integer({ min: 0, max: 5 }), fc.integer({ min: 0, max: 70 }));
-const depth = fc.oneof(fc.integer({ min: 0, max: 40 }), fc.constantFrom(64, 383, 384, 385, 769, 1000));
+const depth = fc.oneof(
+  fc.integer({ min: 0, max: 40 }),
+  fc.constantFrom(64, 383, 384, 385, 769, 1000),
+);
 const seed = fc.integer({ min: 0, max: 1e6 });
 
 /** Rounding bf16 operands costs 2⁻⁹ each; the sums stay near √k·2⁻⁸ of products below 1. */
-const tolerance = (bf16: boolean, k: number) => (bf16 ? 0.02 : 1e-5) * Math.max(1, Math.sqrt(k) / 4);
+const tolerance = (bf16: boolean, k: number) =>
+  (bf16 ? 0.02 : 1e-5) * Math.max(1, Math.sqrt(k) / 4);
 
 describeEachSet('a product', (native, set) => {
   beforeAll(() => native.setInstructionSet(set));
 
   test('of two tensors equals the sum of products, transposed, batched and accumulated', () => {
-    fc.assert(fc.property(size, size, depth, fc.integer({ min: 0, max: 3 }), fc.boolean(), fc.boolean(), fc.boolean(), fc.boolean(), seed, (m, n, k, batch, ta, tb, accumulate, bf16, s) => {
-      const a = randomFloats(2 * m * k, s);
-      const b = randomFloats(3 * k * n, s + 1);
-      const c = randomFloats(batch * m * n, s + 2);
-      const before = c.slice();
-      const batchA = Int32Array.from({ length: batch }, (_, i) => i % 2);
-      const batchB = Int32Array.from({ length: batch }, (_, i) => (2 * i + 1) % 3);
-      native.matmul(a, b, c, batch, m, n, k, ta, tb, batchA, batchB, accumulate, bf16);
-      for (let i = 0; i < batch; i += 1) {
-        const left = a.subarray(batchA[i]! * m * k);
-        const right = b.subarray(batchB[i]! * k * n);
-        const expected = reference(m, n, k, (r, d) => left[ta ? d * m + r : r * k + d]!, (d, j) => right[tb ? j * k + d : d * n + j]!);
-        if (accumulate) expected.forEach((value, j) => (expected[j] = value + before[i * m * n + j]!));
-        expect(distance(c.subarray(i * m * n), expected)).toBeLessThan(tolerance(bf16, k));
-      }
-    }), { numRuns: 150, seed: 1 });
+    fc.assert(
+      fc.property(
+        size,
+        size,
+        depth,
+        fc.integer({ min: 0, max: 3 }),
+        fc.boolean(),
+        fc.boolean(),
+        fc.boolean(),
+        fc.boolean(),
+        seed,
+        (m, n, k, batch, ta, tb, accumulate, bf16, s) => {
+          const a = randomFloats(2 * m * k, s);
+          const b = randomFloats(3 * k * n, s + 1);
+          const c = randomFloats(batch * m * n, s + 2);
+          const before = c.slice();
+          const batchA = Int32Array.from({ length: batch }, (_, i) => i % 2);
+          const batchB = Int32Array.from({ length: batch }, (_, i) => (2 * i + 1) % 3);
+          native.matmul(a, b, c, batch, m, n, k, ta, tb, batchA, batchB, accumulate, bf16);
+          for (let i = 0; i < batch; i += 1) {
+            const left = a.subarray(batchA[i]! * m * k);
+            const right = b.subarray(batchB[i]! * k * n);
+            const expected = reference(
+              m,
+              n,
+              k,
+              (r, d) => left[ta ? d * m + r : r * k + d]!,
+              (d, j) => right[tb ? j * k + d : d * n + j]!,
+            );
+            if (accumulate)
+              expected.forEach((value, j) => (expected[j] = value + before[i * m * n + j]!));
+            expect(distance(c.subarray(i * m * n), expected)).toBeLessThan(tolerance(bf16, k));
+          }
+        },
+      ),
+      { numRuns: 150, seed: 1 },
+    );
   });
 
   test('of the activations with a frozen weight equals the product with the dequantised weight, both ways', () => {
-    const formats = fc.constantFrom('f32', 'f16', 'bf16', 'int8', 'nf4', 'fp4') as fc.Arbitrary<'f32' | 'f16' | 'bf16' | 'int8' | 'nf4' | 'fp4'>;
-    fc.assert(fc.property(size, size, depth, formats, fc.boolean(), fc.boolean(), fc.constantFrom(32, 64, 256), fc.boolean(), fc.boolean(), fc.integer({ min: 0, max: 8 }), seed, (n, rows, columns, format, transposed, double, blockSize, bf16, withBias, kind, s) => {
-      const stored = transposed && format !== 'int8';
-      const source = native.weightFromBytes(new Uint8Array(randomFloats(rows * columns, s).buffer), 'f32', rows, columns, stored);
-      const weight = native.weightConvert(source, format, blockSize, double);
-      const w = new Float32Array(rows * columns);
-      native.weightDequantize(weight, w);
-      const x = randomFloats(n * columns, s + 1);
-      const dy = randomFloats(n * rows, s + 2);
-      const bias = withBias ? randomFloats(rows, s + 3) : null;
-      const y = new Float32Array(n * rows).fill(NaN);
-      const dx = new Float32Array(n * columns).fill(NaN);
-      native.linear(weight, x, bias, y, n, bf16);
-      native.linearInputGradient(weight, dy, dx, n, bf16);
-      for (const sums of [new Float32Array(n * rows).fill(NaN), null]) {
-        const [activated, separate] = [new Float32Array(n * rows).fill(NaN), new Float32Array(n * rows)];
-        native.linearActivated(weight, x, bias, kind, activated, sums, n, bf16);
-        native.activation(kind, y, separate, separate.length);
-        expect(activated).toEqual(separate); // to the last bit
-        if (sums) expect(sums).toEqual(y);
-      }
-      const expected = reference(n, rows, columns, (i, k) => x[i * columns + k]!, (k, j) => w[j * columns + k]!);
-      expected.forEach((value, i) => (expected[i] = value + (bias?.[i % rows] ?? 0)));
-      expect(distance(y, expected)).toBeLessThan(tolerance(bf16, columns));
-      expect(distance(dx, reference(n, columns, rows, (i, k) => dy[i * rows + k]!, (k, j) => w[k * columns + j]!))).toBeLessThan(tolerance(bf16, rows));
-      native.weightFree(source);
-      native.weightFree(weight);
-    }), { numRuns: 200, seed: 2 });
+    const formats = fc.constantFrom('f32', 'f16', 'bf16', 'int8', 'nf4', 'fp4') as fc.Arbitrary<
+      'f32' | 'f16' | 'bf16' | 'int8' | 'nf4' | 'fp4'
+    >;
+    fc.assert(
+      fc.property(
+        size,
+        size,
+        depth,
+        formats,
+        fc.boolean(),
+        fc.boolean(),
+        fc.constantFrom(32, 64, 256),
+        fc.boolean(),
+        fc.boolean(),
+        fc.integer({ min: 0, max: 8 }),
+        seed,
+        (n, rows, columns, format, transposed, double, blockSize, bf16, withBias, kind, s) => {
+          const stored = transposed && format !== 'int8';
+          const source = native.weightFromBytes(
+            new Uint8Array(randomFloats(rows * columns, s).buffer),
+            'f32',
+            rows,
+            columns,
+            stored,
+          );
+          const weight = native.weightConvert(source, format, blockSize, double);
+          const w = new Float32Array(rows * columns);
+          native.weightDequantize(weight, w);
+          const x = randomFloats(n * columns, s + 1);
+          const dy = randomFloats(n * rows, s + 2);
+          const bias = withBias ? randomFloats(rows, s + 3) : null;
+          const y = new Float32Array(n * rows).fill(NaN);
+          const dx = new Float32Array(n * columns).fill(NaN);
+          native.linear(weight, x, bias, y, n, bf16);
+          native.linearInputGradient(weight, dy, dx, n, bf16);
+          for (const sums of [new Float32Array(n * rows).fill(NaN), null]) {
+            const [activated, separate] = [
+              new Float32Array(n * rows).fill(NaN),
+              new Float32Array(n * rows),
+            ];
+            native.linearActivated(weight, x, bias, kind, activated, sums, n, bf16);
+            native.activation(kind, y, separate, separate.length);
+            expect(activated).toEqual(separate); // to the last bit
+            if (sums) expect(sums).toEqual(y);
+          }
+          const expected = reference(
+            n,
+            rows,
+            columns,
+            (i, k) => x[i * columns + k]!,
+            (k, j) => w[j * columns + k]!,
+          );
+          expected.forEach((value, i) => (expected[i] = value + (bias?.[i % rows] ?? 0)));
+          expect(distance(y, expected)).toBeLessThan(tolerance(bf16, columns));
+          expect(
+            distance(
+              dx,
+              reference(
+                n,
+                columns,
+                rows,
+                (i, k) => dy[i * rows + k]!,
+                (k, j) => w[k * columns + j]!,
+              ),
+            ),
+          ).toBeLessThan(tolerance(bf16, rows));
+          native.weightFree(source);
+          native.weightFree(weight);
+        },
+      ),
+      { numRuns: 200, seed: 2 },
+    );
   });
 
   test('does not depend on the number of threads, to the last bit', () => {
     const [n, rows, columns] = [150, 300, 800];
-    const weight = native.weightFromBytes(new Uint8Array(randomFloats(rows * columns, 1).buffer), 'f32', rows, columns, false);
+    const weight = native.weightFromBytes(
+      new Uint8Array(randomFloats(rows * columns, 1).buffer),
+      'f32',
+      rows,
+      columns,
+      false,
+    );
     const quantised = native.weightConvert(weight, 'nf4', 64, false);
     const outputs = [1, 2, 3, 7].map((threads) => {
       native.setThreads(threads);
@@ -89,12 +172,22 @@ describeEachSet('a product', (native, set) => {
   });
 
   test('over large shapes is right in spots, with blocks that straddle rows', () => {
-    for (const [n, rows, columns] of [[1030, 70, 900], [70, 1100, 833]] as const) checkSpots(native, n, rows, columns);
+    for (const [n, rows, columns] of [
+      [1030, 70, 900],
+      [70, 1100, 833],
+    ] as const)
+      checkSpots(native, n, rows, columns);
   });
 });
 
 function checkSpots(native: NativeBinding, n: number, rows: number, columns: number): void {
-  const source = native.weightFromBytes(new Uint8Array(randomFloats(rows * columns, 4).buffer), 'f32', rows, columns, false);
+  const source = native.weightFromBytes(
+    new Uint8Array(randomFloats(rows * columns, 4).buffer),
+    'f32',
+    rows,
+    columns,
+    false,
+  );
   const weight = native.weightConvert(source, 'nf4', 64, true);
   const w = new Float32Array(rows * columns);
   native.weightDequantize(weight, w);

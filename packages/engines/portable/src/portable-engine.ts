@@ -2,7 +2,14 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { check, PeftError } from '@peft/errors';
-import { product, type Engine, type FreezeOptions, type FrozenWeight, type QuantizedParts, type TensorSource } from '@peft/ops';
+import {
+  product,
+  type Engine,
+  type FreezeOptions,
+  type FrozenWeight,
+  type QuantizedParts,
+  type TensorSource,
+} from '@peft/ops';
 import { PortableWeight } from './portable-weight.js';
 import { startBackend, type PortableBackend, type StartedBackend } from './start-backend.js';
 import { matrixShape, storeParts, storeSource } from './stored-weight.js';
@@ -24,7 +31,8 @@ export interface PortableEngineOptions {
  */
 export async function createPortableEngine(options: PortableEngineOptions = {}): Promise<Engine> {
   check.knownKeys('portable', options, ['backend']);
-  if (options.backend !== undefined) check.oneOf('portable', 'backend', options.backend, ['wasm', 'cpu']);
+  if (options.backend !== undefined)
+    check.oneOf('portable', 'backend', options.backend, ['wasm', 'cpu']);
   return new PortableEngine(await startBackend(options.backend));
 }
 
@@ -49,12 +57,21 @@ class PortableEngine implements Engine {
   }
 
   freezeQuantized(parts: QuantizedParts): FrozenWeight {
-    return new PortableWeight(this, parts.name, matrixShape(parts.name, parts.shape), storeParts(parts));
+    return new PortableWeight(
+      this,
+      parts.name,
+      matrixShape(parts.name, parts.shape),
+      storeParts(parts),
+    );
   }
 
   quantizedParts(weight: FrozenWeight): QuantizedParts {
     const { parts } = this.#own(weight);
-    if (!parts) throw new PeftError('PEFT_WEIGHT_FORMAT', `portable: ${weight.name} is stored as ${weight.format}, which has no quantised parts.`);
+    if (!parts)
+      throw new PeftError(
+        'PEFT_WEIGHT_FORMAT',
+        `portable: ${weight.name} is stored as ${weight.format}, which has no quantised parts.`,
+      );
     return { ...parts, name: weight.name };
   }
 
@@ -69,8 +86,11 @@ class PortableEngine implements Engine {
 
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D {
     const own = this.#own(weight);
-    if (dy.shape[1] !== own.shape[0]) throw shapeError(own, 'linearInputGradient', own.shape[0], dy.shape);
-    return tf.tidy(() => own.withMatrix((matrix, transposed) => product(dy, matrix, false, transposed)));
+    if (dy.shape[1] !== own.shape[0])
+      throw shapeError(own, 'linearInputGradient', own.shape[0], dy.shape);
+    return tf.tidy(() =>
+      own.withMatrix((matrix, transposed) => product(dy, matrix, false, transposed)),
+    );
   }
 
   gather(weight: FrozenWeight, ids: Int32Array): Tensor2D {
@@ -78,9 +98,13 @@ class PortableEngine implements Engine {
     const [rows, width] = own.shape;
     const outside = ids.findIndex((id) => id < 0 || id >= rows);
     if (outside >= 0) {
-      throw new PeftError('PEFT_TOKEN_ID_RANGE', `embed: index ${ids[outside]} at position ${outside} is outside the ${rows} rows of ${own.name}.`, {
-        hint: 'the tokenizer and the model are probably not a pair, or a text is longer than the model allows',
-      });
+      throw new PeftError(
+        'PEFT_TOKEN_ID_RANGE',
+        `embed: index ${ids[outside]} at position ${outside} is outside the ${rows} rows of ${own.name}.`,
+        {
+          hint: 'the tokenizer and the model are probably not a pair, or a text is longer than the model allows',
+        },
+      );
     }
     const values = new Float32Array(ids.length * width);
     ids.forEach((id, n) => values.set(own.rows(id, 1), n * width));
@@ -98,13 +122,28 @@ class PortableEngine implements Engine {
 
   #own(weight: FrozenWeight): PortableWeight {
     if (!(weight instanceof PortableWeight) || weight.engine !== this) {
-      throw new PeftError('PEFT_WEIGHT_ENGINE', `${weight.name}: the weight belongs to the engine "${weight.engine.name}", not to this one.`, { hint: 'load the model with the engine that runs it' });
+      throw new PeftError(
+        'PEFT_WEIGHT_ENGINE',
+        `${weight.name}: the weight belongs to the engine "${weight.engine.name}", not to this one.`,
+        { hint: 'load the model with the engine that runs it' },
+      );
     }
-    if (weight.isDisposed) throw new PeftError('PEFT_WEIGHT_DISPOSED', `${weight.name}: the weight was disposed of.`, { hint: 'load the model again' });
+    if (weight.isDisposed)
+      throw new PeftError('PEFT_WEIGHT_DISPOSED', `${weight.name}: the weight was disposed of.`, {
+        hint: 'load the model again',
+      });
     return weight;
   }
 }
 
-function shapeError(weight: PortableWeight, operation: string, width: number, got: readonly number[]): PeftError {
-  return new PeftError('PEFT_SHAPE_MISMATCH', `${operation}: ${weight.name} takes [N, ${width}], got [${got.join(', ')}].`);
+function shapeError(
+  weight: PortableWeight,
+  operation: string,
+  width: number,
+  got: readonly number[],
+): PeftError {
+  return new PeftError(
+    'PEFT_SHAPE_MISMATCH',
+    `${operation}: ${weight.name} takes [N, ${width}], got [${got.join(', ')}].`,
+  );
 }

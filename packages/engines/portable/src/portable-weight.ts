@@ -17,7 +17,12 @@ export class PortableWeight implements FrozenWeight {
   #rowsAreRead = false;
   #isDisposed = false;
 
-  constructor(readonly engine: Engine, readonly name: string, readonly shape: readonly [number, number], stored: StoredWeight) {
+  constructor(
+    readonly engine: Engine,
+    readonly name: string,
+    readonly shape: readonly [number, number],
+    stored: StoredWeight,
+  ) {
     this.format = stored.format;
     this.byteLength = stored.byteLength;
     this.#stored = stored;
@@ -45,7 +50,9 @@ export class PortableWeight implements FrozenWeight {
     if (isQuantised) return use(tf.tensor2d(this.#stored!.rows(0, out), [out, width]), false);
     if (!this.#matrix) {
       const stored = this.#stored!;
-      this.#matrix = tf.keep(tf.tensor2d(stored.transposed ?? transpose(stored.rows(0, out), out, width), [width, out]));
+      this.#matrix = tf.keep(
+        tf.tensor2d(stored.transposed ?? transpose(stored.rows(0, out), out, width), [width, out]),
+      );
       if (!this.#rowsAreRead) this.#stored = undefined;
     }
     return use(this.#matrix, true);
@@ -62,6 +69,10 @@ export class PortableWeight implements FrozenWeight {
   #storedAgain(): StoredWeight {
     const [out, width] = this.shape;
     const values = transpose(this.#matrix!.dataSync() as Float32Array, width, out);
-    return { format: this.format, byteLength: this.byteLength, rows: (first, count) => values.slice(first * width, (first + count) * width) };
+    return {
+      format: this.format,
+      byteLength: this.byteLength,
+      rows: (first, count) => values.slice(first * width, (first + count) * width),
+    };
   }
 }

@@ -24,7 +24,14 @@ export async function startBackend(wanted?: PortableBackend): Promise<StartedBac
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     if (wanted === 'wasm') {
-      throw new PeftError('PEFT_BACKEND_UNAVAILABLE', `portable: the wasm backend did not start: ${reason}`, { hint: "install @tensorflow/tfjs-backend-wasm, or use createPortableEngine({ backend: 'cpu' })", cause });
+      throw new PeftError(
+        'PEFT_BACKEND_UNAVAILABLE',
+        `portable: the wasm backend did not start: ${reason}`,
+        {
+          hint: "install @tensorflow/tfjs-backend-wasm, or use createPortableEngine({ backend: 'cpu' })",
+          cause,
+        },
+      );
     }
     return { name: 'cpu', description: `plain JavaScript; wasm did not start: ${reason}` };
   }

@@ -1,8 +1,23 @@
 /** How the portable engine holds a frozen weight's elements, by format, and how it reads rows of them. */
 import { PeftError } from '@peft/errors';
 import {
-  checkBlockSize, codeBook, decodeFloat32, dequantize4Bit, dequantizeInt8Rows, encodeBfloat16, encodeFloat16, expandAbsmax, nestAbsmax, quantize4Bit, quantizeInt8Rows,
-  type FreezeOptions, type NestedAbsmax, type QuantizedParts, type StoredDtype, type TensorSource, type WeightFormat,
+  checkBlockSize,
+  codeBook,
+  decodeFloat32,
+  dequantize4Bit,
+  dequantizeInt8Rows,
+  encodeBfloat16,
+  encodeFloat16,
+  expandAbsmax,
+  nestAbsmax,
+  quantize4Bit,
+  quantizeInt8Rows,
+  type FreezeOptions,
+  type NestedAbsmax,
+  type QuantizedParts,
+  type StoredDtype,
+  type TensorSource,
+  type WeightFormat,
 } from '@peft/ops';
 
 /** The elements of a weight of logical shape `[out, in]`. */
@@ -21,16 +36,38 @@ const PLAIN: Partial<Record<StoredDtype, WeightFormat>> = { F16: 'f16', BF16: 'b
 const DTYPES = { f32: 'F32', f16: 'F16', bf16: 'BF16' } as const;
 
 /** Reads and, where asked for, converts or quantises a source. @throws PEFT_WEIGHT_SHAPE, PEFT_WEIGHT_FORMAT, PEFT_CONFIG_INVALID */
-export function storeSource(source: TensorSource, { format, transposed = false, blockSize = 64, doubleQuantization = false }: FreezeOptions): { stored: StoredWeight; shape: [number, number] } {
+export function storeSource(
+  source: TensorSource,
+  { format, transposed = false, blockSize = 64, doubleQuantization = false }: FreezeOptions,
+): { stored: StoredWeight; shape: [number, number] } {
   const [first, second] = matrixShape(source.name, source.shape);
   const [rows, columns] = transposed ? [second, first] : [first, second];
   const bytes = source.read();
   const asStored = PLAIN[source.dtype] ?? 'f32';
   const wanted = format ?? asStored;
   const plain = wanted === 'f32' || wanted === 'f16' || wanted === 'bf16';
-  if (plain) return { shape: [rows, columns], stored: plainWeight(source.dtype === DTYPES[wanted] ? bytes : encode(decodeFloat32(bytes, source.dtype), wanted), wanted, rows, columns, transposed) };
-  const values = transposed ? transpose(decodeFloat32(bytes, source.dtype), first, second) : decodeFloat32(bytes, source.dtype);
-  return { shape: [rows, columns], stored: quantizedWeight(quantize(source.name, values, wanted, rows, columns, blockSize, doubleQuantization)) };
+  if (plain)
+    return {
+      shape: [rows, columns],
+      stored: plainWeight(
+        source.dtype === DTYPES[wanted]
+          ? bytes
+          : encode(decodeFloat32(bytes, source.dtype), wanted),
+        wanted,
+        rows,
+        columns,
+        transposed,
+      ),
+    };
+  const values = transposed
+    ? transpose(decodeFloat32(bytes, source.dtype), first, second)
+    : decodeFloat32(bytes, source.dtype);
+  return {
+    shape: [rows, columns],
+    stored: quantizedWeight(
+      quantize(source.name, values, wanted, rows, columns, blockSize, doubleQuantization),
+    ),
+  };
 }
 
 /** Takes a weight that is quantised already. @throws PEFT_QUANTIZED_PARTS when its parts do not fit together. */
@@ -41,20 +78,35 @@ export function storeParts(parts: QuantizedParts): StoredWeight {
 
 /** @throws PEFT_WEIGHT_SHAPE */
 export function matrixShape(name: string, shape: readonly number[]): [number, number] {
-  if (shape.length !== 2) throw new PeftError('PEFT_WEIGHT_SHAPE', `${name}: a frozen weight has two axes, got [${shape.join(', ')}].`);
+  if (shape.length !== 2)
+    throw new PeftError(
+      'PEFT_WEIGHT_SHAPE',
+      `${name}: a frozen weight has two axes, got [${shape.join(', ')}].`,
+    );
   return [shape[0]!, shape[1]!];
 }
 
 function encode(values: Float32Array, format: 'f32' | 'f16' | 'bf16'): Uint8Array {
-  const words = format === 'f32' ? values : format === 'f16' ? encodeFloat16(values) : encodeBfloat16(values);
+  const words =
+    format === 'f32' ? values : format === 'f16' ? encodeFloat16(values) : encodeBfloat16(values);
   return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 }
 
 /** The file's own bytes, decoded as they are read. */
-function plainWeight(bytes: Uint8Array, format: 'f32' | 'f16' | 'bf16', rows: number, columns: number, transposed: boolean): StoredWeight {
+function plainWeight(
+  bytes: Uint8Array,
+  format: 'f32' | 'f16' | 'bf16',
+  rows: number,
+  columns: number,
+  transposed: boolean,
+): StoredWeight {
   const dtype = DTYPES[format];
   const elementBytes = bytes.byteLength / (rows * columns);
-  const decodeRows = (first: number, count: number) => decodeFloat32(bytes.subarray(first * columns * elementBytes, (first + count) * columns * elementBytes), dtype);
+  const decodeRows = (first: number, count: number) =>
+    decodeFloat32(
+      bytes.subarray(first * columns * elementBytes, (first + count) * columns * elementBytes),
+      dtype,
+    );
   if (!transposed) return { format, byteLength: bytes.byteLength, rows: decodeRows };
   let whole: Float32Array | undefined;
   return {
@@ -70,12 +122,32 @@ function plainWeight(bytes: Uint8Array, format: 'f32' | 'f16' | 'bf16', rows: nu
   };
 }
 
-function quantize(name: string, values: Float32Array, format: WeightFormat, rows: number, columns: number, blockSize: number, doubleQuantization: boolean): QuantizedParts {
+function quantize(
+  name: string,
+  values: Float32Array,
+  format: WeightFormat,
+  rows: number,
+  columns: number,
+  blockSize: number,
+  doubleQuantization: boolean,
+): QuantizedParts {
   const shape = [rows, columns];
   if (format === 'int8') return { name, format, shape, ...quantizeInt8Rows(values, rows) };
-  if (format !== 'nf4' && format !== 'fp4') throw new PeftError('PEFT_WEIGHT_FORMAT', `portable: ${name} cannot be stored as ${JSON.stringify(format)}.`, { hint: 'formats are f32, f16, bf16, int8, nf4 and fp4' });
+  if (format !== 'nf4' && format !== 'fp4')
+    throw new PeftError(
+      'PEFT_WEIGHT_FORMAT',
+      `portable: ${name} cannot be stored as ${JSON.stringify(format)}.`,
+      { hint: 'formats are f32, f16, bf16, int8, nf4 and fp4' },
+    );
   const { packed, absmax } = quantize4Bit(values, format, blockSize);
-  return { name, format, shape, packed, absmax: doubleQuantization ? nestAbsmax(absmax) : absmax, blockSize };
+  return {
+    name,
+    format,
+    shape,
+    packed,
+    absmax: doubleQuantization ? nestAbsmax(absmax) : absmax,
+    blockSize,
+  };
 }
 
 /** Packed codes stay packed; the block maxima are expanded once. */
@@ -83,9 +155,15 @@ function quantizedWeight(parts: QuantizedParts): StoredWeight {
   const { format, shape, packed, absmax, blockSize = 64 } = parts;
   const columns = shape[1]!;
   const scales = absmax instanceof Float32Array ? absmax : expandAbsmax(absmax);
-  const byteLength = packed.byteLength + (absmax instanceof Float32Array ? absmax.byteLength : absmax.codes.byteLength + absmax.nestedAbsmax.byteLength + absmax.map.byteLength + 4);
+  const byteLength =
+    packed.byteLength +
+    (absmax instanceof Float32Array
+      ? absmax.byteLength
+      : absmax.codes.byteLength + absmax.nestedAbsmax.byteLength + absmax.map.byteLength + 4);
   const rows = (first: number, count: number) =>
-    format === 'int8' ? dequantizeInt8Rows(packed, scales, columns, count, first) : dequantize4Bit(packed, scales, format, blockSize, count * columns, first * columns);
+    format === 'int8'
+      ? dequantizeInt8Rows(packed, scales, columns, count, first)
+      : dequantize4Bit(packed, scales, format, blockSize, count * columns, first * columns);
   return { format, byteLength, rows, parts };
 }
 
@@ -93,12 +171,18 @@ function checkParts({ name, format, shape, packed, absmax, blockSize = 64 }: Qua
   const [rows, columns] = matrixShape(name, shape);
   const elements = rows * columns;
   const fail = (problem: string): never => {
-    throw new PeftError('PEFT_QUANTIZED_PARTS', `portable: ${name} [${rows}, ${columns}] as ${format}: ${problem}.`, { hint: 'the checkpoint is damaged, or was quantised in another way than its config says' });
+    throw new PeftError(
+      'PEFT_QUANTIZED_PARTS',
+      `portable: ${name} [${rows}, ${columns}] as ${format}: ${problem}.`,
+      { hint: 'the checkpoint is damaged, or was quantised in another way than its config says' },
+    );
   };
-  const expect = (what: string, got: number, wanted: number) => got === wanted || fail(`${got} ${what}, expected ${wanted}`);
+  const expect = (what: string, got: number, wanted: number) =>
+    got === wanted || fail(`${got} ${what}, expected ${wanted}`);
   if (format === 'int8') {
     expect('bytes', packed.byteLength, elements);
-    if (!(absmax instanceof Float32Array)) return fail('its row maxima are nested, which only 4-bit formats have');
+    if (!(absmax instanceof Float32Array))
+      return fail('its row maxima are nested, which only 4-bit formats have');
     expect('row maxima', absmax.length, rows);
     return;
   }
@@ -110,7 +194,11 @@ function checkParts({ name, format, shape, packed, absmax, blockSize = 64 }: Qua
   else checkNested(absmax, blocks, expect);
 }
 
-function checkNested({ codes, map, nestedAbsmax, nestedBlockSize }: NestedAbsmax, blocks: number, expect: (what: string, got: number, wanted: number) => void): void {
+function checkNested(
+  { codes, map, nestedAbsmax, nestedBlockSize }: NestedAbsmax,
+  blocks: number,
+  expect: (what: string, got: number, wanted: number) => void,
+): void {
   expect('nested codes', codes.length, blocks);
   expect('values in the nested map', map.length, 256);
   expect('nested maxima', nestedAbsmax.length, Math.ceil(blocks / nestedBlockSize));
@@ -119,6 +207,7 @@ function checkNested({ codes, map, nestedAbsmax, nestedBlockSize }: NestedAbsmax
 /** `[rows, columns]` → `[columns, rows]` */
 export function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
   const out = new Float32Array(values.length);
-  for (let r = 0; r < rows; r += 1) for (let c = 0; c < columns; c += 1) out[c * rows + r] = values[r * columns + c]!;
+  for (let r = 0; r < rows; r += 1)
+    for (let c = 0; c < columns; c += 1) out[c * rows + r] = values[r * columns + c]!;
   return out;
 }

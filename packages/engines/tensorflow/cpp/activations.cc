@@ -7,24 +7,27 @@ namespace peft {
 namespace {
 
 // target_clones does not go with templates, so a macro writes each activation's loops.
-#define PEFT_ACTIVATION_LOOPS(F)                                                                                                              \
-  PEFT_VECTORISED void forward##F(const float* __restrict x, float* __restrict y, int64_t count) {                                            \
-    for (int64_t i = 0; i < count; i++) y[i] = F::both(x[i]).value;                                                                           \
-  }                                                                                                                                           \
-  PEFT_VECTORISED void gradient##F(const float* __restrict x, const float* __restrict dy, float* __restrict dx, int64_t count) {              \
-    for (int64_t i = 0; i < count; i++) dx[i] = dy[i] * F::both(x[i]).derivative;                                                             \
-  }                                                                                                                                           \
-  PEFT_VECTORISED void gated##F(const float* __restrict gate, const float* __restrict up, float* __restrict y, int64_t count) {               \
-    for (int64_t i = 0; i < count; i++) y[i] = F::both(gate[i]).value * up[i];                                                                \
-  }                                                                                                                                           \
-  PEFT_VECTORISED void gatedGradient##F(const float* __restrict gate, const float* __restrict up, const float* __restrict dy,                 \
-                                        float* __restrict dgate, float* __restrict dup, int64_t count) {                                      \
-    for (int64_t i = 0; i < count; i++) {                                                                                                     \
-      const Both f = F::both(gate[i]);                                                                                                        \
-      dgate[i] = dy[i] * up[i] * f.derivative;                                                                                                \
-      dup[i] = dy[i] * f.value;                                                                                                               \
-    }                                                                                                                                         \
-  }                                                                                                                                           \
+#define PEFT_ACTIVATION_LOOPS(F)                                                                   \
+  PEFT_VECTORISED void forward##F(const float* __restrict x, float* __restrict y, int64_t count) { \
+    for (int64_t i = 0; i < count; i++) y[i] = F::both(x[i]).value;                                \
+  }                                                                                                \
+  PEFT_VECTORISED void gradient##F(const float* __restrict x, const float* __restrict dy,          \
+                                   float* __restrict dx, int64_t count) {                          \
+    for (int64_t i = 0; i < count; i++) dx[i] = dy[i] * F::both(x[i]).derivative;                  \
+  }                                                                                                \
+  PEFT_VECTORISED void gated##F(const float* __restrict gate, const float* __restrict up,          \
+                                float* __restrict y, int64_t count) {                              \
+    for (int64_t i = 0; i < count; i++) y[i] = F::both(gate[i]).value * up[i];                     \
+  }                                                                                                \
+  PEFT_VECTORISED void gatedGradient##F(const float* __restrict gate, const float* __restrict up,  \
+                                        const float* __restrict dy, float* __restrict dgate,       \
+                                        float* __restrict dup, int64_t count) {                    \
+    for (int64_t i = 0; i < count; i++) {                                                          \
+      const Both f = F::both(gate[i]);                                                             \
+      dgate[i] = dy[i] * up[i] * f.derivative;                                                     \
+      dup[i] = dy[i] * f.value;                                                                    \
+    }                                                                                              \
+  }                                                                                                \
   constexpr ActivationLoops loops##F{forward##F, gradient##F, gated##F, gatedGradient##F};
 
 PEFT_ACTIVATION_LOOPS(Gelu)
@@ -50,7 +53,9 @@ struct Activation : Activated {
   void compute(Call& call) const {
     const Call::Input x = call.input(0);
     float* y = call.output(0, x.shape);
-    forRanges(x.size(), kPiece, [&](int64_t begin, int64_t end) { loops.forward(x.floats() + begin, y + begin, end - begin); });
+    forRanges(x.size(), kPiece, [&](int64_t begin, int64_t end) {
+      loops.forward(x.floats() + begin, y + begin, end - begin);
+    });
   }
 };
 
@@ -60,7 +65,9 @@ struct ActivationGradient : Activated {
   void compute(Call& call) const {
     const Call::Input x = call.input(0), dy = call.input(1, x.size(), "dy");
     float* dx = call.output(0, x.shape);
-    forRanges(x.size(), kPiece, [&](int64_t begin, int64_t end) { loops.gradient(x.floats() + begin, dy.floats() + begin, dx + begin, end - begin); });
+    forRanges(x.size(), kPiece, [&](int64_t begin, int64_t end) {
+      loops.gradient(x.floats() + begin, dy.floats() + begin, dx + begin, end - begin);
+    });
   }
 };
 
@@ -70,7 +77,9 @@ struct GatedActivation : Activated {
   void compute(Call& call) const {
     const Call::Input gate = call.input(0), up = call.input(1, gate.size(), "up");
     float* y = call.output(0, gate.shape);
-    forRanges(gate.size(), kPiece, [&](int64_t begin, int64_t end) { loops.gated(gate.floats() + begin, up.floats() + begin, y + begin, end - begin); });
+    forRanges(gate.size(), kPiece, [&](int64_t begin, int64_t end) {
+      loops.gated(gate.floats() + begin, up.floats() + begin, y + begin, end - begin);
+    });
   }
 };
 
@@ -78,11 +87,13 @@ struct GatedActivation : Activated {
 struct GatedActivationGradient : Activated {
   using Activated::Activated;
   void compute(Call& call) const {
-    const Call::Input gate = call.input(0), up = call.input(1, gate.size(), "up"), dy = call.input(2, gate.size(), "dy");
+    const Call::Input gate = call.input(0), up = call.input(1, gate.size(), "up"),
+                      dy = call.input(2, gate.size(), "dy");
     float* dgate = call.output(0, gate.shape);
     float* dup = call.output(1, gate.shape);
     forRanges(gate.size(), kPiece, [&](int64_t begin, int64_t end) {
-      loops.gatedGradient(gate.floats() + begin, up.floats() + begin, dy.floats() + begin, dgate + begin, dup + begin, end - begin);
+      loops.gatedGradient(gate.floats() + begin, up.floats() + begin, dy.floats() + begin,
+                          dgate + begin, dup + begin, end - begin);
     });
   }
 };
@@ -104,9 +115,14 @@ const ActivationLoops& activationLoops(const std::string& kind) {
 
 void defineActivations() {
   define<Activation>("PeftActivation", {{"x: float"}, {"y: float"}, {"kind: string"}});
-  define<ActivationGradient>("PeftActivationGradient", {{"x: float", "dy: float"}, {"dx: float"}, {"kind: string"}});
-  define<GatedActivation>("PeftGatedActivation", {{"gate: float", "up: float"}, {"y: float"}, {"kind: string"}});
-  define<GatedActivationGradient>("PeftGatedActivationGradient", {{"gate: float", "up: float", "dy: float"}, {"dgate: float", "dup: float"}, {"kind: string"}});
+  define<ActivationGradient>("PeftActivationGradient",
+                             {{"x: float", "dy: float"}, {"dx: float"}, {"kind: string"}});
+  define<GatedActivation>("PeftGatedActivation",
+                          {{"gate: float", "up: float"}, {"y: float"}, {"kind: string"}});
+  define<GatedActivationGradient>("PeftGatedActivationGradient",
+                                  {{"gate: float", "up: float", "dy: float"},
+                                   {"dgate: float", "dup: float"},
+                                   {"kind: string"}});
 }
 
 }  // namespace peft

@@ -30,7 +30,8 @@ PEFT_INLINE Both swish(float x, float a, float slope) {
 struct GeluTanh {
   PEFT_INLINE static Both both(float x) {
     const float square = x * x;
-    return swish(x, 1.59576912f * x * (square * 0.044715f + 1.0f), 1.59576912f * (square * 0.134145f + 1.0f));
+    return swish(x, 1.59576912f * x * (square * 0.044715f + 1.0f),
+                 1.59576912f * (square * 0.134145f + 1.0f));
   }
 };
 struct GeluQuick {
@@ -61,7 +62,9 @@ struct Sigmoid {
   }
 };
 struct LeakyRelu {
-  PEFT_INLINE static Both both(float x) { return {x > 0.0f ? x : x * 0.01f, x > 0.0f ? 1.0f : 0.01f}; }
+  PEFT_INLINE static Both both(float x) {
+    return {x > 0.0f ? x : x * 0.01f, x > 0.0f ? 1.0f : 0.01f};
+  }
 };
 
 /** Loops over ranges, for one activation. */
@@ -69,7 +72,8 @@ struct ActivationLoops {
   void (*forward)(const float* x, float* y, int64_t count);
   void (*gradient)(const float* x, const float* dy, float* dx, int64_t count);
   void (*gated)(const float* gate, const float* up, float* y, int64_t count);
-  void (*gatedGradient)(const float* gate, const float* up, const float* dy, float* dgate, float* dup, int64_t count);
+  void (*gatedGradient)(const float* gate, const float* up, const float* dy, float* dgate,
+                        float* dup, int64_t count);
 };
 
 /** @throws Refusal for an unknown name */

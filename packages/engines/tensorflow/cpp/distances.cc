@@ -1,7 +1,9 @@
-// Scores that depend on the distance of query and key: DeBERTa's position terms, by distance on the way in and out.
+// Scores that depend on the distance of query and key: DeBERTa's position terms, by distance on the
+// way in and out.
 //
-// Key terms [rows, M], M = rows + columns − 1: element (i, m) belongs to the score of query i and key j = m + i − (rows − 1).
-// Query terms [columns, M]: element (j, m) belongs to the score of key j and query i = m + j − (columns − 1).
+// Key terms [rows, M], M = rows + columns − 1: element (i, m) belongs to the score of query i and
+// key j = m + i − (rows − 1). Query terms [columns, M]: element (j, m) belongs to the score of key
+// j and query i = m + j − (columns − 1).
 #include "parallel.h"
 #include "tensorflow-kernels.h"
 #include "vector-math.h"
@@ -12,7 +14,10 @@ namespace {
 constexpr int64_t kTile = 16;
 
 /** scores = scale·(products + key terms + query terms) of one head; terms may be null. */
-PEFT_VECTORISED void distanceScores(const float* __restrict products, const float* __restrict keyTerms, const float* __restrict queryTerms, float* __restrict scores, int64_t rows, int64_t columns, float scale) {
+PEFT_VECTORISED void distanceScores(const float* __restrict products,
+                                    const float* __restrict keyTerms,
+                                    const float* __restrict queryTerms, float* __restrict scores,
+                                    int64_t rows, int64_t columns, float scale) {
   const int64_t width = rows + columns - 1;
   for (int64_t first = 0; first < rows; first += kTile) {
     const int64_t last = first + kTile < rows ? first + kTile : rows;
@@ -30,9 +35,11 @@ PEFT_VECTORISED void distanceScores(const float* __restrict products, const floa
         float* to = scores + i * columns;
         if (keyTerms) {
           const float* terms = keyTerms + i * width + (rows - 1 - i);
-          for (int64_t j = left; j < right; j++) to[j] = scale * (from[j] + terms[j] + turned[i - first][j - left]);
+          for (int64_t j = left; j < right; j++)
+            to[j] = scale * (from[j] + terms[j] + turned[i - first][j - left]);
         } else {
-          for (int64_t j = left; j < right; j++) to[j] = scale * (from[j] + turned[i - first][j - left]);
+          for (int64_t j = left; j < right; j++)
+            to[j] = scale * (from[j] + turned[i - first][j - left]);
         }
       }
     }
@@ -40,7 +47,8 @@ PEFT_VECTORISED void distanceScores(const float* __restrict products, const floa
 }
 
 /** The scores' gradients in the order of key terms, zero where a distance does not occur. */
-PEFT_VECTORISED void keyDistances(const float* __restrict dscores, float* __restrict dterms, int64_t rows, int64_t columns) {
+PEFT_VECTORISED void keyDistances(const float* __restrict dscores, float* __restrict dterms,
+                                  int64_t rows, int64_t columns) {
   for (int64_t i = 0; i < rows; i++, dscores += columns, dterms += rows + columns - 1) {
     const int64_t before = rows - 1 - i;
     for (int64_t m = 0; m < before; m++) dterms[m] = 0.0f;
@@ -50,7 +58,8 @@ PEFT_VECTORISED void keyDistances(const float* __restrict dscores, float* __rest
 }
 
 /** The same in the order of query terms. */
-PEFT_VECTORISED void queryDistances(const float* __restrict dscores, float* __restrict dterms, int64_t rows, int64_t columns) {
+PEFT_VECTORISED void queryDistances(const float* __restrict dscores, float* __restrict dterms,
+                                    int64_t rows, int64_t columns) {
   const int64_t width = rows + columns - 1;
   for (int64_t j = 0; j < columns; j++) {
     float* to = dterms + j * width;
@@ -63,7 +72,8 @@ PEFT_VECTORISED void queryDistances(const float* __restrict dscores, float* __re
       const int64_t last = first + kTile < rows ? first + kTile : rows;
       float turned[kTile][kTile];
       for (int64_t i = first; i < last; i++) {
-        for (int64_t j = left; j < right; j++) turned[j - left][i - first] = dscores[i * columns + j];
+        for (int64_t j = left; j < right; j++)
+          turned[j - left][i - first] = dscores[i * columns + j];
       }
       for (int64_t j = left; j < right; j++) {
         float* to = dterms + j * width + (columns - 1 - j);
@@ -86,19 +96,25 @@ Heads headsOf(const Call::Input& x) {
   return {Shape(x.shape.begin(), x.shape.end() - 2), x.size() / (rows * columns), rows, columns};
 }
 
-/** products `[…, rows, columns]`, key terms `[…, rows, M]` and query terms `[…, columns, M]`; terms of no elements are none. */
+/** products `[…, rows, columns]`, key terms `[…, rows, M]` and query terms `[…, columns, M]`; terms
+ * of no elements are none. */
 struct DistanceScores {
   explicit DistanceScores(Attributes& attributes) : scale(attributes.real("scale")) {}
   void compute(Call& call) const {
     const Call::Input products = call.input(0), keys = call.input(1), queries = call.input(2);
     const Heads heads = headsOf(products);
     const int64_t width = heads.rows + heads.columns - 1;
-    if (keys.size() != 0 && keys.size() != heads.count * heads.rows * width) throw Refusal("the key terms do not fit the products");
-    if (queries.size() != 0 && queries.size() != heads.count * heads.columns * width) throw Refusal("the query terms do not fit the products");
+    if (keys.size() != 0 && keys.size() != heads.count * heads.rows * width)
+      throw Refusal("the key terms do not fit the products");
+    if (queries.size() != 0 && queries.size() != heads.count * heads.columns * width)
+      throw Refusal("the query terms do not fit the products");
     float* scores = call.output(0, products.shape);
     forPieces(heads.count, [&](int64_t head) {
       const int64_t at = head * heads.rows * heads.columns;
-      distanceScores(products.floats() + at, keys.size() ? keys.floats() + head * heads.rows * width : nullptr, queries.size() ? queries.floats() + head * heads.columns * width : nullptr, scores + at, heads.rows, heads.columns, scale);
+      distanceScores(products.floats() + at,
+                     keys.size() ? keys.floats() + head * heads.rows * width : nullptr,
+                     queries.size() ? queries.floats() + head * heads.columns * width : nullptr,
+                     scores + at, heads.rows, heads.columns, scale);
     });
   }
   float scale;
@@ -110,7 +126,8 @@ struct DistanceGradient {
   void compute(Call& call) const {
     const Call::Input dscores = call.input(0);
     const Heads heads = headsOf(dscores);
-    const int64_t width = heads.rows + heads.columns - 1, lines = ofQueries ? heads.columns : heads.rows;
+    const int64_t width = heads.rows + heads.columns - 1,
+                  lines = ofQueries ? heads.columns : heads.rows;
     Shape shape = heads.outer;
     shape.push_back(lines);
     shape.push_back(width);
@@ -118,8 +135,10 @@ struct DistanceGradient {
     forPieces(heads.count, [&](int64_t head) {
       const float* from = dscores.floats() + head * heads.rows * heads.columns;
       float* to = dterms + head * lines * width;
-      if (ofQueries) queryDistances(from, to, heads.rows, heads.columns);
-      else keyDistances(from, to, heads.rows, heads.columns);
+      if (ofQueries)
+        queryDistances(from, to, heads.rows, heads.columns);
+      else
+        keyDistances(from, to, heads.rows, heads.columns);
     });
   }
   bool ofQueries;
@@ -128,8 +147,12 @@ struct DistanceGradient {
 }  // namespace
 
 void defineDistances() {
-  define<DistanceScores>("PeftDistanceScores", {{"products: float", "key_terms: float", "query_terms: float"}, {"scores: float"}, {"scale: float"}});
-  define<DistanceGradient>("PeftDistanceGradient", {{"dscores: float"}, {"dterms: float"}, {"of_queries: bool"}});
+  define<DistanceScores>("PeftDistanceScores",
+                         {{"products: float", "key_terms: float", "query_terms: float"},
+                          {"scores: float"},
+                          {"scale: float"}});
+  define<DistanceGradient>("PeftDistanceGradient",
+                           {{"dscores: float"}, {"dterms: float"}, {"of_queries: bool"}});
 }
 
 }  // namespace peft

@@ -15,7 +15,8 @@ napi_value registerKernels(napi_env env, napi_callback_info info) {
   size_t count = 1;
   napi_value argument = nullptr;
   int32_t threads = 0;
-  if (napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr) != napi_ok || count < 1 || napi_get_value_int32(env, argument, &threads) != napi_ok || threads < 1 || threads > 1024) {
+  if (napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr) != napi_ok || count < 1 ||
+      napi_get_value_int32(env, argument, &threads) != napi_ok || threads < 1 || threads > 1024) {
     napi_throw_type_error(env, nullptr, "register: threads must be a number from 1 to 1024");
     return nullptr;
   }
@@ -38,6 +39,9 @@ napi_value registerKernels(napi_env env, napi_callback_info info) {
 
 NAPI_MODULE_INIT() {
   napi_value function = nullptr;
-  if (napi_create_function(env, "register", NAPI_AUTO_LENGTH, registerKernels, nullptr, &function) != napi_ok || napi_set_named_property(env, exports, "register", function) != napi_ok) return nullptr;
+  if (napi_create_function(env, "register", NAPI_AUTO_LENGTH, registerKernels, nullptr,
+                           &function) != napi_ok ||
+      napi_set_named_property(env, exports, "register", function) != napi_ok)
+    return nullptr;
   return exports;
 }

@@ -10,8 +10,9 @@ namespace peft {
 namespace {
 
 /**
- * One loop at a time. Its fields belong to the mutex, so a late worker sees either the whole of a loop or nothing of it. Between loops workers
- * sleep: TensorFlow's own threads want the cores, and waiting awake for 25,000 pauses cost a tenth of a step.
+ * One loop at a time. Its fields belong to the mutex, so a late worker sees either the whole of a
+ * loop or nothing of it. Between loops workers sleep: TensorFlow's own threads want the cores, and
+ * waiting awake for 25,000 pauses cost a tenth of a step.
  */
 class Pool {
  public:
@@ -87,8 +88,12 @@ Pool& pool() {
 
 }  // namespace
 
-void setThreads(int count) { pool().start(count); }
+void setThreads(int count) {
+  pool().start(count);
+}
 
-void forPieces(int64_t pieces, const std::function<void(int64_t)>& body) { pool().run(pieces, body); }
+void forPieces(int64_t pieces, const std::function<void(int64_t)>& body) {
+  pool().run(pieces, body);
+}
 
 }  // namespace peft

@@ -16,10 +16,14 @@ void forPieces(int64_t pieces, const std::function<void(int64_t)>& body);
 template <class Body>
 void forRanges(int64_t count, int64_t length, const Body& body) {
   const int64_t pieces = (count + length - 1) / length;
-  forPieces(pieces, [&](int64_t piece) { body(piece * length, std::min(count, (piece + 1) * length)); });
+  forPieces(pieces,
+            [&](int64_t piece) { body(piece * length, std::min(count, (piece + 1) * length)); });
 }
 
-/** Rows of `width` elements in a piece: some ten thousand elements, so that a piece is worth a call and stays in the cache. */
-inline int64_t rowsOfPiece(int64_t width) { return std::max<int64_t>(1, 32768 / std::max<int64_t>(1, width)); }
+/** Rows of `width` elements in a piece: some ten thousand elements, so that a piece is worth a call
+ * and stays in the cache. */
+inline int64_t rowsOfPiece(int64_t width) {
+  return std::max<int64_t>(1, 32768 / std::max<int64_t>(1, width));
+}
 
 }  // namespace peft

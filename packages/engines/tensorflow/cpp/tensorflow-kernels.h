@@ -1,7 +1,7 @@
 // TensorFlow's C interface for kernels, and a thin C++ form of it.
 //
-// The functions are those of tensorflow/c/kernels.h, which a library keeps stable. They are declared here since that header asks for
-// others that an archive of the library need not have.
+// The functions are those of tensorflow/c/kernels.h, which a library keeps stable. They are
+// declared here since that header asks for others that an archive of the library need not have.
 #pragma once
 #include <cstdint>
 #include <initializer_list>
@@ -18,15 +18,22 @@ extern "C" {
 struct TF_KernelBuilder;
 struct TF_OpKernelConstruction;
 struct TF_OpKernelContext;
-TF_KernelBuilder* TF_NewKernelBuilder(const char* op, const char* device, void* (*create)(TF_OpKernelConstruction*), void (*compute)(void*, TF_OpKernelContext*), void (*destroy)(void*));
+TF_KernelBuilder* TF_NewKernelBuilder(const char* op, const char* device,
+                                      void* (*create)(TF_OpKernelConstruction*),
+                                      void (*compute)(void*, TF_OpKernelContext*),
+                                      void (*destroy)(void*));
 void TF_RegisterKernelBuilder(const char* name, TF_KernelBuilder* builder, TF_Status* status);
 void TF_GetInput(TF_OpKernelContext* context, int index, TF_Tensor** tensor, TF_Status* status);
-TF_Tensor* TF_AllocateOutput(TF_OpKernelContext* context, int index, TF_DataType type, const int64_t* dims, int rank, size_t bytes, TF_Status* status);
+TF_Tensor* TF_AllocateOutput(TF_OpKernelContext* context, int index, TF_DataType type,
+                             const int64_t* dims, int rank, size_t bytes, TF_Status* status);
 void TF_OpKernelContext_Failure(TF_OpKernelContext* context, TF_Status* status);
 void TF_OpKernelConstruction_Failure(TF_OpKernelConstruction* construction, TF_Status* status);
-void TF_OpKernelConstruction_GetAttrFloat(TF_OpKernelConstruction* construction, const char* name, float* value, TF_Status* status);
-void TF_OpKernelConstruction_GetAttrBool(TF_OpKernelConstruction* construction, const char* name, unsigned char* value, TF_Status* status);
-void TF_OpKernelConstruction_GetAttrString(TF_OpKernelConstruction* construction, const char* name, char* value, size_t capacity, TF_Status* status);
+void TF_OpKernelConstruction_GetAttrFloat(TF_OpKernelConstruction* construction, const char* name,
+                                          float* value, TF_Status* status);
+void TF_OpKernelConstruction_GetAttrBool(TF_OpKernelConstruction* construction, const char* name,
+                                         unsigned char* value, TF_Status* status);
+void TF_OpKernelConstruction_GetAttrString(TF_OpKernelConstruction* construction, const char* name,
+                                           char* value, size_t capacity, TF_Status* status);
 }
 
 namespace peft {
@@ -82,18 +89,23 @@ class Call {
     status_.check();
     tensors_.push_back(tensor);
     Shape shape(static_cast<size_t>(TF_NumDims(tensor)));
-    for (size_t axis = 0; axis < shape.size(); axis++) shape[axis] = TF_Dim(tensor, static_cast<int>(axis));
+    for (size_t axis = 0; axis < shape.size(); axis++)
+      shape[axis] = TF_Dim(tensor, static_cast<int>(axis));
     return {TF_TensorData(tensor), shape, TF_TensorType(tensor)};
   }
 
   /** @param size elements that the input must have. */
   Input input(int index, int64_t size, const char* name) {
     Input got = input(index);
-    if (got.size() != size) throw Refusal(std::string(name) + " has " + std::to_string(got.size()) + " elements, and " + std::to_string(size) + " are needed");
+    if (got.size() != size)
+      throw Refusal(std::string(name) + " has " + std::to_string(got.size()) + " elements, and " +
+                    std::to_string(size) + " are needed");
     return got;
   }
 
-  float* output(int index, const Shape& shape) { return static_cast<float*>(allocate(index, TF_FLOAT, shape, 4)); }
+  float* output(int index, const Shape& shape) {
+    return static_cast<float*>(allocate(index, TF_FLOAT, shape, 4));
+  }
   /** As `output` where wanted, else a tensor of shape [0] and null. */
   float* outputIf(bool wanted, int index, const Shape& shape) {
     if (wanted) return output(index, shape);
@@ -109,7 +121,9 @@ class Call {
 
  private:
   void* allocate(int index, TF_DataType type, const Shape& shape, int64_t bytes) {
-    TF_Tensor* tensor = TF_AllocateOutput(context_, index, type, shape.data(), static_cast<int>(shape.size()), static_cast<size_t>(elements(shape) * bytes), status_);
+    TF_Tensor* tensor =
+        TF_AllocateOutput(context_, index, type, shape.data(), static_cast<int>(shape.size()),
+                          static_cast<size_t>(elements(shape) * bytes), status_);
     status_.check();
     tensors_.push_back(tensor);
     return TF_TensorData(tensor);
@@ -125,7 +139,9 @@ class Attributes {
  public:
   explicit Attributes(TF_OpKernelConstruction* construction) : construction_(construction) {}
   float real(const char* name) { return read<float>(TF_OpKernelConstruction_GetAttrFloat, name); }
-  bool flag(const char* name) { return read<unsigned char>(TF_OpKernelConstruction_GetAttrBool, name) != 0; }
+  bool flag(const char* name) {
+    return read<unsigned char>(TF_OpKernelConstruction_GetAttrBool, name) != 0;
+  }
   std::string text(const char* name) {
     char value[32] = {};
     Status status;
@@ -151,7 +167,8 @@ struct Signature {
   std::initializer_list<const char*> inputs, outputs, attributes;
 };
 
-/** Makes an operation and its CPU kernel known. `Kernel` is made from `Attributes` and has `void compute(Call&) const`. @throws Refusal */
+/** Makes an operation and its CPU kernel known. `Kernel` is made from `Attributes` and has `void
+ * compute(Call&) const`. @throws Refusal */
 template <class Kernel>
 void define(const char* name, const Signature& signature) {
   TF_OpDefinitionBuilder* operation = TF_NewOpDefinitionBuilder(name);
@@ -180,7 +197,8 @@ void define(const char* name, const Signature& signature) {
       call.fail(error.what());
     }
   };
-  TF_KernelBuilder* kernel = TF_NewKernelBuilder(name, "CPU", create, compute, [](void* made) { delete static_cast<Kernel*>(made); });
+  TF_KernelBuilder* kernel = TF_NewKernelBuilder(
+      name, "CPU", create, compute, [](void* made) { delete static_cast<Kernel*>(made); });
   TF_RegisterKernelBuilder(name, kernel, status);
   status.check();
 }

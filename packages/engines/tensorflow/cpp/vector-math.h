@@ -1,13 +1,17 @@
-// Elementary functions in a form that compilers turn into vector instructions: no branches, no calls. Polynomials were fitted for the
-// intervals named; relative errors stay near 2e-7, erf's absolute error near 1e-7. NaN stays NaN.
+// Elementary functions in a form that compilers turn into vector instructions: no branches, no
+// calls. Polynomials were fitted for the intervals named; relative errors stay near 2e-7, erf's
+// absolute error near 1e-7. NaN stays NaN.
 #pragma once
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 
-// One copy of a loop for each generation of x86-64 vectors, chosen when the library is loaded; elsewhere the compiler's target.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12
-#define PEFT_VECTORISED __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+// One copy of a loop for each generation of x86-64 vectors, chosen when the library is loaded;
+// elsewhere the compiler's target.
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && \
+    __GNUC__ >= 12
+#define PEFT_VECTORISED \
+  __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define PEFT_VECTORISED
 #endif
@@ -38,8 +42,9 @@ PEFT_INLINE float polynomial(float x, const float (&c)[n]) {
 
 /** eˣ for x ≤ 0; 0 below −87. */
 PEFT_INLINE float expNegative(float x) {
-  constexpr float kCoefficients[] = {0.5f, 0.16666576f, 0.041666374f, 0.008363295f, 0.0013941319f};  // |r| ≤ ln 2 / 2
-  constexpr float kRound = 12582912.0f;                                                              // 1.5·2²³: its last bit is worth one
+  constexpr float kCoefficients[] = {0.5f, 0.16666576f, 0.041666374f, 0.008363295f,
+                                     0.0013941319f};  // |r| ≤ ln 2 / 2
+  constexpr float kRound = 12582912.0f;               // 1.5·2²³: its last bit is worth one
   const float clipped = x < -87.3f ? -87.3f : x;
   const float shifted = clipped * 1.44269504f + kRound;
   const float whole = shifted - kRound;
@@ -51,14 +56,17 @@ PEFT_INLINE float expNegative(float x) {
 
 /** erfc t for t ≥ 0.9: exp of a polynomial. */
 PEFT_INLINE float erfcTail(float t) {
-  constexpr float kCoefficients[] = {1.1285449f, 0.63565654f, 0.10520291f, -0.02261201f, 0.0028923007f, -3.606476e-05f, -4.820223e-05f, 5.1508805e-06f};
+  constexpr float kCoefficients[] = {1.1285449f,    0.63565654f,    0.10520291f,    -0.02261201f,
+                                     0.0028923007f, -3.606476e-05f, -4.820223e-05f, 5.1508805e-06f};
   const float clipped = t < 4.0f ? t : 4.0f;
-  return expNegative(-clipped * polynomial(clipped, kCoefficients) - (t * t - clipped * clipped));  // beyond 4 erfc 4·e^{−(t²−16)}, below 2e-8
+  return expNegative(-clipped * polynomial(clipped, kCoefficients) -
+                     (t * t - clipped * clipped));  // beyond 4 erfc 4·e^{−(t²−16)}, below 2e-8
 }
 
 /** The normal distribution function Φ(x) = (1 + erf(x/√2))/2, right in the left tail as well. */
 PEFT_INLINE float normalCdf(float x) {
-  constexpr float kCoefficients[] = {0.12837915f, -0.37612495f, 0.112818025f, -0.026765566f, 0.00499098f, -0.00059768936f};  // |s| ≤ 0.93
+  constexpr float kCoefficients[] = {0.12837915f,   -0.37612495f, 0.112818025f,
+                                     -0.026765566f, 0.00499098f,  -0.00059768936f};  // |s| ≤ 0.93
   const float s = x * 0.70710678f;
   const float t = s < 0.0f ? -s : s;
   const float small = (polynomial(s * s, kCoefficients) * s + s) * 0.5f + 0.5f;
@@ -69,7 +77,9 @@ PEFT_INLINE float normalCdf(float x) {
 }
 
 /** φ(x) = e^{−x²/2}/√(2π) */
-PEFT_INLINE float normalPdf(float x) { return 0.39894228f * expNegative(-0.5f * x * x); }
+PEFT_INLINE float normalPdf(float x) {
+  return 0.39894228f * expNegative(-0.5f * x * x);
+}
 
 /** 1/(1 + e^{−x}) */
 PEFT_INLINE float sigmoid(float x) {
@@ -81,7 +91,8 @@ PEFT_INLINE float sigmoid(float x) {
 
 /** x + x³·Q(x²) for |x| < 0.6, else 1 − 2/(e^{2|x|} + 1) with the sign of x. */
 PEFT_INLINE float hyperbolicTangent(float x) {
-  constexpr float kCoefficients[] = {-0.3333333f, 0.13332932f, -0.053876303f, 0.021121407f, -0.006283606f};
+  constexpr float kCoefficients[] = {-0.3333333f, 0.13332932f, -0.053876303f, 0.021121407f,
+                                     -0.006283606f};
   const float t = x < 0.0f ? -x : x, s = x * x;
   const float small = polynomial(s, kCoefficients) * s * x + x;
   const float e = expNegative(-(t + t));
@@ -107,6 +118,8 @@ PEFT_INLINE float sumOf(int64_t count, const Value& value) {
 }
 
 /** A bfloat16 as the float32 that it is. */
-PEFT_INLINE float fromBfloat16(uint16_t value) { return fromBits(static_cast<uint32_t>(value) << 16); }
+PEFT_INLINE float fromBfloat16(uint16_t value) {
+  return fromBits(static_cast<uint32_t>(value) << 16);
+}
 
 }  // namespace peft

@@ -22,14 +22,25 @@ let firstSeen: Gpu | undefined;
 export function describeDevice(isGpu: boolean, tensorflowVersion: string): DeviceDescription {
   const probe = probeGpus();
   const gpu = (firstSeen ??= visibleGpus(probe)[0]);
-  if (isGpu) return { kind: 'gpu', name: gpu?.name ?? 'GPU', tensorflowVersion, ...(gpu && { gpu }) };
+  if (isGpu)
+    return { kind: 'gpu', name: gpu?.name ?? 'GPU', tensorflowVersion, ...(gpu && { gpu }) };
   const threads = Number(process.env['TF_NUM_INTRAOP_THREADS']) || cpus().length;
-  return { kind: 'cpu', name: `CPU, ${threads} thread${threads === 1 ? '' : 's'}`, tensorflowVersion, gpuProblem: gpuProblem(probe, findInstallations().found[0]?.build) };
+  return {
+    kind: 'cpu',
+    name: `CPU, ${threads} thread${threads === 1 ? '' : 's'}`,
+    tensorflowVersion,
+    gpuProblem: gpuProblem(probe, findInstallations().found[0]?.build),
+  };
 }
 
 /** Whether the device has instructions for products in bfloat16: compute capability 8.0, or AVX-512 BF16 or AMX on Linux. */
-export function hasFastBfloat16({ kind, gpu }: Pick<DeviceDescription, 'kind' | 'gpu'>, cpuFlags: () => string = readCpuFlags): boolean {
-  return kind === 'gpu' ? (gpu?.computeCapability ?? 0) >= 8 : /\b(avx512_bf16|amx_bf16)\b/.test(cpuFlags());
+export function hasFastBfloat16(
+  { kind, gpu }: Pick<DeviceDescription, 'kind' | 'gpu'>,
+  cpuFlags: () => string = readCpuFlags,
+): boolean {
+  return kind === 'gpu'
+    ? (gpu?.computeCapability ?? 0) >= 8
+    : /\b(avx512_bf16|amx_bf16)\b/.test(cpuFlags());
 }
 
 function readCpuFlags(): string {

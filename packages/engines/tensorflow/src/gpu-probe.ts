@@ -27,24 +27,43 @@ export interface GpuProbe {
 const FIELDS = ['name', 'compute_cap', 'memory.total', 'memory.free', 'driver_version'] as const;
 
 export function probeGpus(): GpuProbe {
-  const { stdout, stderr, status } = spawnSync('nvidia-smi', [`--query-gpu=${FIELDS.join(',')}`, '--format=csv,noheader,nounits'], { encoding: 'utf8', timeout: 10_000, windowsHide: true });
+  const { stdout, stderr, status } = spawnSync(
+    'nvidia-smi',
+    [`--query-gpu=${FIELDS.join(',')}`, '--format=csv,noheader,nounits'],
+    { encoding: 'utf8', timeout: 10_000, windowsHide: true },
+  );
   const said = `${stdout}\n${stderr}`.trim().split('\n')[0];
-  const problem = status === 0 || status === null || said === 'No devices were found' ? undefined : said; // null: there is no nvidia-smi, or it did not answer
-  return { gpus: status === 0 ? parseGpus(stdout) : [], cardOnBus: nvidiaOnBus(), visible: process.env['CUDA_VISIBLE_DEVICES'], ...(problem && { problem }) };
+  const problem =
+    status === 0 || status === null || said === 'No devices were found' ? undefined : said; // null: there is no nvidia-smi, or it did not answer
+  return {
+    gpus: status === 0 ? parseGpus(stdout) : [],
+    cardOnBus: nvidiaOnBus(),
+    visible: process.env['CUDA_VISIBLE_DEVICES'],
+    ...(problem && { problem }),
+  };
 }
 
 /** Lines of `nvidia-smi --query-gpu … --format=csv,noheader,nounits`, memory in MiB. */
 export function parseGpus(csv: string): Gpu[] {
-  return csv.split('\n').map((line) => line.split(',').map((field) => field.trim())).filter((fields) => fields.length === FIELDS.length).map(([name, capability, total, free, driver]) => ({
-    name: name!, computeCapability: Number(capability), totalBytes: Number(total) * 2 ** 20, freeBytes: Number(free) * 2 ** 20, driver: driver!,
-  }));
+  return csv
+    .split('\n')
+    .map((line) => line.split(',').map((field) => field.trim()))
+    .filter((fields) => fields.length === FIELDS.length)
+    .map(([name, capability, total, free, driver]) => ({
+      name: name!,
+      computeCapability: Number(capability),
+      totalBytes: Number(total) * 2 ** 20,
+      freeBytes: Number(free) * 2 ** 20,
+      driver: driver!,
+    }));
 }
 
 /** The cards that this process may use, in `nvidia-smi`'s order. */
 export function visibleGpus({ gpus, visible }: GpuProbe): readonly Gpu[] {
   if (visible === undefined) return gpus;
   const chosen = visible.split(',').map((word) => word.trim());
-  if (chosen.some((word) => !/^\d+$/.test(word))) return visible.trim() === '' || visible.trim() === '-1' ? [] : gpus; // cards named by UUID: all are listed
+  if (chosen.some((word) => !/^\d+$/.test(word)))
+    return visible.trim() === '' || visible.trim() === '-1' ? [] : gpus; // cards named by UUID: all are listed
   return chosen.map((word) => gpus[Number(word)]).filter((gpu) => gpu !== undefined);
 }
 
@@ -58,5 +77,7 @@ function nvidiaOnBus(): boolean {
       return '';
     }
   };
-  return readdirSync(devices).some((device) => read(device, 'vendor') === '0x10de' && read(device, 'class').startsWith('0x03'));
+  return readdirSync(devices).some(
+    (device) => read(device, 'vendor') === '0x10de' && read(device, 'class').startsWith('0x03'),
+  );
 }

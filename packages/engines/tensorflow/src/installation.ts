@@ -45,7 +45,10 @@ const SCRIPT = join('dist', 'nodejs_kernel_backend.js');
 const PACKAGES = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
 
 /** @param from folders whose `node_modules` are searched: the application's and this package's. */
-export function findInstallations(home: string = cacheFolder(), from: readonly string[] = [process.cwd(), dirname(fileURLToPath(import.meta.url))]): InstallationSearch {
+export function findInstallations(
+  home: string = cacheFolder(),
+  from: readonly string[] = [process.cwd(), dirname(fileURLToPath(import.meta.url))],
+): InstallationSearch {
   const found: Installation[] = [];
   const problems: string[] = [];
   const setup = readSetup(home);
@@ -58,8 +61,19 @@ export function findInstallations(home: string = cacheFolder(), from: readonly s
       if (!scripts || seen.has(scripts)) continue;
       seen.add(scripts);
       const binding = installedBinding(scripts);
-      if (binding) found.push({ source: 'installed', scripts, binding, kernels: undefined, build: name.endsWith('-gpu') ? 'cuda' : 'cpu', tfjsNodeVersion: versionOf(scripts) });
-      else problems.push(`${name} ${versionOf(scripts)} is installed, but its library was not downloaded or its addon not compiled`);
+      if (binding)
+        found.push({
+          source: 'installed',
+          scripts,
+          binding,
+          kernels: undefined,
+          build: name.endsWith('-gpu') ? 'cuda' : 'cpu',
+          tfjsNodeVersion: versionOf(scripts),
+        });
+      else
+        problems.push(
+          `${name} ${versionOf(scripts)} is installed, but its library was not downloaded or its addon not compiled`,
+        );
     }
   }
   return { found, problems };
@@ -69,15 +83,32 @@ export function findInstallations(home: string = cacheFolder(), from: readonly s
 export function readSetup(home: string): Installation | string | undefined {
   const current = readJson<{ folder?: string }>(join(home, CURRENT_FILE));
   if (!current) return undefined;
-  if (typeof current.folder !== 'string' || !/^[\w.+-]+$/.test(current.folder)) return `${join(home, CURRENT_FILE)} names no folder`;
+  if (typeof current.folder !== 'string' || !/^[\w.+-]+$/.test(current.folder))
+    return `${join(home, CURRENT_FILE)} names no folder`;
   const named = join(home, current.folder);
   const folder = !existsSync(named) && existsSync(`${named}.former`) ? `${named}.former` : named; // a setup was killed while it took its place
   const record = readJson<SetupRecord>(join(folder, RECORD_FILE));
-  const installation: Installation = { source: 'setup', scripts: join(folder, SCRIPTS_FOLDER), binding: join(folder, BINDING_FILE), kernels: join(folder, KERNELS_FILE), build: record?.build, tfjsNodeVersion: record?.tfjsNode ?? '' };
-  const missing = [...(record ? [] : [RECORD_FILE]), ...[join(installation.scripts, SCRIPT), installation.binding, join(folder, KERNELS_FILE)].filter((path) => !existsSync(path))];
-  if (missing.length > 0) return `the setup in ${folder} is incomplete: ${missing.join(', ')} is missing`;
+  const installation: Installation = {
+    source: 'setup',
+    scripts: join(folder, SCRIPTS_FOLDER),
+    binding: join(folder, BINDING_FILE),
+    kernels: join(folder, KERNELS_FILE),
+    build: record?.build,
+    tfjsNodeVersion: record?.tfjsNode ?? '',
+  };
+  const missing = [
+    ...(record ? [] : [RECORD_FILE]),
+    ...[
+      join(installation.scripts, SCRIPT),
+      installation.binding,
+      join(folder, KERNELS_FILE),
+    ].filter((path) => !existsSync(path)),
+  ];
+  if (missing.length > 0)
+    return `the setup in ${folder} is incomplete: ${missing.join(', ')} is missing`;
   const platform = `${process.platform}-${process.arch}`;
-  if (record!.platform !== platform) return `the setup in ${folder} was made for ${record!.platform}, this is ${platform}`;
+  if (record!.platform !== platform)
+    return `the setup in ${folder} was made for ${record!.platform}, this is ${platform}`;
   return installation;
 }
 
@@ -91,10 +122,13 @@ function packageFolder(name: string, from: string): string | undefined {
 
 /** Where tfjs-node's own install script puts the addon. */
 function installedBinding(scripts: string): string | undefined {
-  return [8, 7, 6, 5, 4, 3].map((version) => join(scripts, 'lib', `napi-v${version}`, 'tfjs_binding.node')).find((path) => existsSync(path));
+  return [8, 7, 6, 5, 4, 3]
+    .map((version) => join(scripts, 'lib', `napi-v${version}`, 'tfjs_binding.node'))
+    .find((path) => existsSync(path));
 }
 
-const versionOf = (folder: string): string => readJson<{ version?: string }>(join(folder, 'package.json'))?.version ?? 'of unknown version';
+const versionOf = (folder: string): string =>
+  readJson<{ version?: string }>(join(folder, 'package.json'))?.version ?? 'of unknown version';
 
 export function readJson<T>(path: string): T | undefined {
   try {

@@ -27,7 +27,9 @@ export function loadScripts(folder: string): TfjsNodeScripts {
   return {
     registerKernels: () => void load('./register_all_kernels'),
     createBackend: (binding, packageName) => {
-      const { NodeJSKernelBackend } = load('./nodejs_kernel_backend') as { NodeJSKernelBackend: new (binding: TensorflowBinding, name: string) => TensorflowBackend };
+      const { NodeJSKernelBackend } = load('./nodejs_kernel_backend') as {
+        NodeJSKernelBackend: new (binding: TensorflowBinding, name: string) => TensorflowBackend;
+      };
       return new NodeJSKernelBackend(binding, packageName);
     },
   };
@@ -39,22 +41,46 @@ function loaderOf(root: string): Require {
   const provided: Readonly<Record<string, unknown>> = {
     '@tensorflow/tfjs': tfjs,
     '@tensorflow/tfjs-core': tfjs, // which the former exports whole
-    util: { ...util, isArray: Array.isArray, isNullOrUndefined: (value: unknown) => value === null || value === undefined },
+    util: {
+      ...util,
+      isArray: Array.isArray,
+      isNullOrUndefined: (value: unknown) => value === null || value === undefined,
+    },
   };
   const loaded = new Map<string, { exports: unknown }>();
-  const requireFrom = (folder: string): Require => (request) => {
-    if (Object.hasOwn(provided, request)) return provided[request];
-    if (!request.startsWith('.')) return own(`node:${request}`);
-    if (request.endsWith('/proto/api_pb')) return {};
-    const path = [`${join(folder, request)}.js`, join(folder, request, 'index.js')].find((candidate) => existsSync(candidate));
-    if (!path) throw new PeftError('PEFT_TENSORFLOW_INCOMPLETE', `tensorflow: ${join(folder, request)}.js of tfjs-node is missing.`, { hint: 'run: peft setup tensorflow' });
-    const known = loaded.get(path);
-    if (known) return known.exports;
-    const module = { exports: {} as unknown };
-    loaded.set(path, module);
-    const run = compileFunction(readFileSync(path, 'utf8'), ['exports', 'require', 'module', '__filename', '__dirname'], { filename: path }) as (...args: unknown[]) => void;
-    run.call(module.exports, module.exports, requireFrom(dirname(path)), module, path, dirname(path));
-    return module.exports;
-  };
+  const requireFrom =
+    (folder: string): Require =>
+    (request) => {
+      if (Object.hasOwn(provided, request)) return provided[request];
+      if (!request.startsWith('.')) return own(`node:${request}`);
+      if (request.endsWith('/proto/api_pb')) return {};
+      const path = [`${join(folder, request)}.js`, join(folder, request, 'index.js')].find(
+        (candidate) => existsSync(candidate),
+      );
+      if (!path)
+        throw new PeftError(
+          'PEFT_TENSORFLOW_INCOMPLETE',
+          `tensorflow: ${join(folder, request)}.js of tfjs-node is missing.`,
+          { hint: 'run: peft setup tensorflow' },
+        );
+      const known = loaded.get(path);
+      if (known) return known.exports;
+      const module = { exports: {} as unknown };
+      loaded.set(path, module);
+      const run = compileFunction(
+        readFileSync(path, 'utf8'),
+        ['exports', 'require', 'module', '__filename', '__dirname'],
+        { filename: path },
+      ) as (...args: unknown[]) => void;
+      run.call(
+        module.exports,
+        module.exports,
+        requireFrom(dirname(path)),
+        module,
+        path,
+        dirname(path),
+      );
+      return module.exports;
+    };
   return requireFrom(root);
 }

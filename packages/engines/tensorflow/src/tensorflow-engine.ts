@@ -2,7 +2,14 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { check, PeftError } from '@peft/errors';
-import type { ActivationName, Engine, FreezeOptions, FrozenWeight, QuantizedParts, TensorSource } from '@peft/ops';
+import type {
+  ActivationName,
+  Engine,
+  FreezeOptions,
+  FrozenWeight,
+  QuantizedParts,
+  TensorSource,
+} from '@peft/ops';
 import { TYPE } from './binding.js';
 import { Device, type AnyTensor, type RawTensor } from './device.js';
 import { describeDevice, hasFastBfloat16, type DeviceDescription } from './device-description.js';
@@ -40,21 +47,41 @@ export interface DeviceMemory {
  * @throws PEFT_TENSORFLOW_MISSING, PEFT_TENSORFLOW_INCOMPLETE, PEFT_TENSORFLOW_LOAD when there is no library that runs here;
  *   PEFT_GPU_MISSING, PEFT_GPU_DRIVER, PEFT_GPU_CUDA with `requireGpu`; PEFT_CONFIG_INVALID
  */
-export async function createTensorflowEngine(options: TensorflowEngineOptions = {}): Promise<TensorflowEngine> {
+export async function createTensorflowEngine(
+  options: TensorflowEngineOptions = {},
+): Promise<TensorflowEngine> {
   check.knownKeys('tensorflow', options, ['precision', 'requireGpu', 'threads', 'fusedKernels']);
-  if (options.precision !== undefined) check.oneOf('tensorflow', 'precision', options.precision, ['bfloat16', 'float32']);
-  if (options.requireGpu !== undefined) check.boolean('tensorflow', 'requireGpu', options.requireGpu);
+  if (options.precision !== undefined)
+    check.oneOf('tensorflow', 'precision', options.precision, ['bfloat16', 'float32']);
+  if (options.requireGpu !== undefined)
+    check.boolean('tensorflow', 'requireGpu', options.requireGpu);
   const { backend, version, hasKernels } = loadBackend(options);
   const description = describeDevice(backend.isUsingGpuDevice, version);
-  if (options.requireGpu && !backend.isUsingGpuDevice) throw description.gpuProblem ?? new PeftError('PEFT_GPU_MISSING', 'tensorflow: TensorFlow sees no GPU.', { hint: 'run: peft doctor' });
-  return new LibraryEngine(new Device(backend), options.precision ?? (hasFastBfloat16(description) ? 'bfloat16' : 'float32'), description, hasKernels);
+  if (options.requireGpu && !backend.isUsingGpuDevice)
+    throw (
+      description.gpuProblem ??
+      new PeftError('PEFT_GPU_MISSING', 'tensorflow: TensorFlow sees no GPU.', {
+        hint: 'run: peft doctor',
+      })
+    );
+  return new LibraryEngine(
+    new Device(backend),
+    options.precision ?? (hasFastBfloat16(description) ? 'bfloat16' : 'float32'),
+    description,
+    hasKernels,
+  );
 }
 
 class LibraryEngine implements TensorflowEngine {
   readonly name = 'tensorflow';
   readonly backendName = TENSORFLOW_BACKEND;
 
-  constructor(readonly library: Device, readonly precision: 'bfloat16' | 'float32', readonly device: DeviceDescription, readonly hasKernels: boolean) {
+  constructor(
+    readonly library: Device,
+    readonly precision: 'bfloat16' | 'float32',
+    readonly device: DeviceDescription,
+    readonly hasKernels: boolean,
+  ) {
     if (!hasKernels) this.linearActivated = undefined;
   }
 
@@ -85,14 +112,28 @@ class LibraryEngine implements TensorflowEngine {
     const own = this.#own(weight);
     if (x.shape[1] !== own.shape[1]) throw shapeError(own, 'linear', own.shape[1], x.shape);
     return this.library.scope(() => {
-      if (this.hasKernels && bias) return this.#ended(this.#product(x, own, true), bias, 'none', false).y;
+      if (this.hasKernels && bias)
+        return this.#ended(this.#product(x, own, true), bias, 'none', false).y;
       const y = this.#floats(this.#product(x, own, true));
-      return this.library.toTensor<Tensor2D>(bias ? this.library.run('BiasAdd', { T: { type: TYPE.float32 }, data_format: 'NHWC' }, [y, bias]) : y);
+      return this.library.toTensor<Tensor2D>(
+        bias
+          ? this.library.run('BiasAdd', { T: { type: TYPE.float32 }, data_format: 'NHWC' }, [
+              y,
+              bias,
+            ])
+          : y,
+      );
     });
   }
 
   /** Only where the library has this package's kernels; elsewhere undefined, and the product and the activation run one after the other. */
-  linearActivated? = (x: Tensor2D, weight: FrozenWeight, bias: Tensor1D | undefined, kind: ActivationName, keepSums: boolean): { y: Tensor2D; sums?: Tensor2D } => {
+  linearActivated? = (
+    x: Tensor2D,
+    weight: FrozenWeight,
+    bias: Tensor1D | undefined,
+    kind: ActivationName,
+    keepSums: boolean,
+  ): { y: Tensor2D; sums?: Tensor2D } => {
     const own = this.#own(weight);
     if (x.shape[1] !== own.shape[1]) throw shapeError(own, 'linear', own.shape[1], x.shape);
     return this.library.scope(() => this.#ended(this.#product(x, own, true), bias, kind, keepSums));
@@ -100,8 +141,11 @@ class LibraryEngine implements TensorflowEngine {
 
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D {
     const own = this.#own(weight);
-    if (dy.shape[1] !== own.shape[0]) throw shapeError(own, 'linearInputGradient', own.shape[0], dy.shape);
-    return this.library.scope(() => this.library.toTensor<Tensor2D>(this.#floats(this.#product(dy, own, false))));
+    if (dy.shape[1] !== own.shape[0])
+      throw shapeError(own, 'linearInputGradient', own.shape[0], dy.shape);
+    return this.library.scope(() =>
+      this.library.toTensor<Tensor2D>(this.#floats(this.#product(dy, own, false))),
+    );
   }
 
   gather(weight: FrozenWeight, ids: Int32Array): Tensor2D {
@@ -109,9 +153,13 @@ class LibraryEngine implements TensorflowEngine {
     const [rows] = own.shape;
     const outside = ids.findIndex((id) => id < 0 || id >= rows);
     if (outside >= 0) {
-      throw new PeftError('PEFT_TOKEN_ID_RANGE', `embed: index ${ids[outside]} at position ${outside} is outside the ${rows} rows of ${own.name}.`, {
-        hint: 'the tokenizer and the model are probably not a pair, or a text is longer than the model allows',
-      });
+      throw new PeftError(
+        'PEFT_TOKEN_ID_RANGE',
+        `embed: index ${ids[outside]} at position ${outside} is outside the ${rows} rows of ${own.name}.`,
+        {
+          hint: 'the tokenizer and the model are probably not a pair, or a text is longer than the model allows',
+        },
+      );
     }
     return this.library.scope(() => this.library.toTensor<Tensor2D>(own.rows(ids)));
   }
@@ -122,7 +170,10 @@ class LibraryEngine implements TensorflowEngine {
 
   memory(): DeviceMemory {
     const card = this.device.kind === 'gpu' ? visibleGpus(probeGpus())[0] : undefined;
-    return { tensors: this.library.binding.getNumOfTensors(), ...(card && { totalBytes: card.totalBytes, freeBytes: card.freeBytes }) };
+    return {
+      tensors: this.library.binding.getNumOfTensors(),
+      ...(card && { totalBytes: card.totalBytes, freeBytes: card.freeBytes }),
+    };
   }
 
   dispose(): void {
@@ -137,7 +188,13 @@ class LibraryEngine implements TensorflowEngine {
   #product(x: Tensor2D, weight: TensorflowWeight, byColumns: boolean): RawTensor {
     const { library } = this;
     const { values, transposed } = weight.matrix(this.#type);
-    return library.matMul(library.cast(x, TYPE.float32, this.#type), values, this.#type, false, byColumns !== transposed);
+    return library.matMul(
+      library.cast(x, TYPE.float32, this.#type),
+      values,
+      this.#type,
+      false,
+      byColumns !== transposed,
+    );
   }
 
   #floats(product: RawTensor): AnyTensor {
@@ -145,22 +202,47 @@ class LibraryEngine implements TensorflowEngine {
   }
 
   /** z = product + bias and y = f(z) in float32, in one pass; z where `keepSums` asks for it. */
-  #ended(product: RawTensor, bias: Tensor1D | undefined, kind: ActivationName | 'none', keepSums: boolean): { y: Tensor2D; sums?: Tensor2D } {
+  #ended(
+    product: RawTensor,
+    bias: Tensor1D | undefined,
+    kind: ActivationName | 'none',
+    keepSums: boolean,
+  ): { y: Tensor2D; sums?: Tensor2D } {
     const { library } = this;
     const attributes = { T: { type: this.#type }, kind, keep_sums: keepSums };
-    const [y, sums] = library.runAll('PeftProductEnd', attributes, [product, bias ?? library.floats(new Float32Array(0))], 2) as [RawTensor, RawTensor];
+    const [y, sums] = library.runAll(
+      'PeftProductEnd',
+      attributes,
+      [product, bias ?? library.floats(new Float32Array(0))],
+      2,
+    ) as [RawTensor, RawTensor];
     return { y: library.toTensor(y), ...(keepSums && { sums: library.toTensor<Tensor2D>(sums) }) }; // else it goes with the scope
   }
 
   #own(weight: FrozenWeight): TensorflowWeight {
     if (!(weight instanceof TensorflowWeight) || weight.engine !== this) {
-      throw new PeftError('PEFT_WEIGHT_ENGINE', `${weight.name}: the weight belongs to the engine "${weight.engine.name}", not to this one.`, { hint: 'load the model with the engine that runs it' });
+      throw new PeftError(
+        'PEFT_WEIGHT_ENGINE',
+        `${weight.name}: the weight belongs to the engine "${weight.engine.name}", not to this one.`,
+        { hint: 'load the model with the engine that runs it' },
+      );
     }
-    if (weight.isDisposed) throw new PeftError('PEFT_WEIGHT_DISPOSED', `${weight.name}: the weight was disposed of.`, { hint: 'load the model again' });
+    if (weight.isDisposed)
+      throw new PeftError('PEFT_WEIGHT_DISPOSED', `${weight.name}: the weight was disposed of.`, {
+        hint: 'load the model again',
+      });
     return weight;
   }
 }
 
-function shapeError(weight: TensorflowWeight, operation: string, width: number, got: readonly number[]): PeftError {
-  return new PeftError('PEFT_SHAPE_MISMATCH', `${operation}: ${weight.name} takes [N, ${width}], got [${got.join(', ')}].`);
+function shapeError(
+  weight: TensorflowWeight,
+  operation: string,
+  width: number,
+  got: readonly number[],
+): PeftError {
+  return new PeftError(
+    'PEFT_SHAPE_MISMATCH',
+    `${operation}: ${weight.name} takes [N, ${width}], got [${got.join(', ')}].`,
+  );
 }

@@ -2,7 +2,10 @@
 import { crc32, deflateRawSync, gzipSync } from 'node:zlib';
 
 /** A zip file of deflated entries. @param spoil changes an entry's fields after the fact */
-export function zipFile(files: Readonly<Record<string, string>>, spoil: { crc?: number; size?: number } = {}): Buffer {
+export function zipFile(
+  files: Readonly<Record<string, string>>,
+  spoil: { crc?: number; size?: number } = {},
+): Buffer {
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];
   let offset = 0;
@@ -14,10 +17,17 @@ export function zipFile(files: Readonly<Record<string, string>>, spoil: { crc?: 
     fields.writeUInt32LE(packed.length, 14);
     fields.writeUInt32LE(spoil.size ?? content.length, 18);
     fields.writeUInt16LE(Buffer.byteLength(name), 22);
-    const local = Buffer.concat([Buffer.from('PK\x03\x04', 'latin1'), fields, Buffer.from(name), packed]);
+    const local = Buffer.concat([
+      Buffer.from('PK\x03\x04', 'latin1'),
+      fields,
+      Buffer.from(name),
+      packed,
+    ]);
     const tail = Buffer.alloc(14);
     tail.writeUInt32LE(offset, 10);
-    directory.push(Buffer.concat([Buffer.from('PK\x01\x02\x14\x00', 'latin1'), fields, tail, Buffer.from(name)]));
+    directory.push(
+      Buffer.concat([Buffer.from('PK\x01\x02\x14\x00', 'latin1'), fields, tail, Buffer.from(name)]),
+    );
     parts.push(local);
     offset += local.length;
   }
@@ -41,7 +51,13 @@ export function tarFile(files: Readonly<Record<string, string>>): Buffer {
     header.write(link, 157);
     header.write('ustar\x0000', 257);
     header.fill(' ', 148, 156);
-    header.write(`${header.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, '0')}\0 `, 148);
+    header.write(
+      `${header
+        .reduce((sum, byte) => sum + byte, 0)
+        .toString(8)
+        .padStart(6, '0')}\0 `,
+      148,
+    );
     return [header, content, Buffer.alloc((512 - (content.length % 512)) % 512)];
   });
   return gzipSync(Buffer.concat([...blocks, Buffer.alloc(1024)]));

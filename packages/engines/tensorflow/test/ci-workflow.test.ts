@@ -10,13 +10,20 @@ const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 const workflow = read('.github/workflows/tensorflow.yml');
 const lines = [...workflow.matchAll(/^ +- run: (.+)$/gm)].map(([, line]) => line!);
 /** `a && b || c` as three, each as words. */
-const commands = lines.flatMap((line) => line.split(/\s*(?:&&|\|\|)\s*/)).map((command) => [...command.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!));
-const flagsOf = (words: readonly string[]): string[] => words.filter((word) => word.startsWith('--') && word !== '--');
-const help = (...words: string[]): string => execFileSync(process.execPath, [...words, '--help'], { cwd: root, encoding: 'utf8' });
+const commands = lines
+  .flatMap((line) => line.split(/\s*(?:&&|\|\|)\s*/))
+  .map((command) =>
+    [...command.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!),
+  );
+const flagsOf = (words: readonly string[]): string[] =>
+  words.filter((word) => word.startsWith('--') && word !== '--');
+const help = (...words: string[]): string =>
+  execFileSync(process.execPath, [...words, '--help'], { cwd: root, encoding: 'utf8' });
 
 /** Throws unless the command is one that this repository has. */
 const CHECKS: Readonly<Record<string, (words: readonly string[]) => void>> = {
-  test: ([flag, path]) => expect([flag, path]).toEqual(['-f', '~/.cache/peft/tensorflow/current.json']),
+  test: ([flag, path]) =>
+    expect([flag, path]).toEqual(['-f', '~/.cache/peft/tensorflow/current.json']),
   node: ([file, ...words]) => {
     expect(existsSync(join(root, file!)), file).toBe(true);
     const known = help(file!, words[0]!);
@@ -30,13 +37,16 @@ const CHECKS: Readonly<Record<string, (words: readonly string[]) => void>> = {
   npm: ([verb, name, ...words]) => {
     if (verb === 'ci') return expect(existsSync(join(root, 'package-lock.json'))).toBe(true);
     expect(verb).toBe('run');
-    const script = (JSON.parse(read('package.json')) as { scripts: Record<string, string> }).scripts[name!];
+    const script = (JSON.parse(read('package.json')) as { scripts: Record<string, string> })
+      .scripts[name!];
     expect(script, name).toMatch(/^node /);
     const known = help(...script!.split(' ').slice(1));
     for (const flag of flagsOf(words)) expect(known).toContain(flag);
     expect(known).toContain(words[words.indexOf('--engine') + 1]);
     const fixtures = readdirSync(join(root, words[words.indexOf('--fixtures') + 1]!));
-    expect(fixtures.filter((folder) => new RegExp(words[words.indexOf('--only') + 1]!).test(folder))).toEqual(['adapters', 'models']);
+    expect(
+      fixtures.filter((folder) => new RegExp(words[words.indexOf('--only') + 1]!).test(folder)),
+    ).toEqual(['adapters', 'models']);
   },
 };
 
@@ -46,15 +56,21 @@ describe('the workflow', () => {
     expect(lines.length).toBeGreaterThan(3);
   });
 
-  test.each(commands.map((words) => [words.join(' '), words] as const))('can run: %s', (_line, [program, ...words]) => {
-    expect(Object.keys(CHECKS)).toContain(program);
-    CHECKS[program!]!(words);
-  });
+  test.each(commands.map((words) => [words.join(' '), words] as const))(
+    'can run: %s',
+    (_line, [program, ...words]) => {
+      expect(Object.keys(CHECKS)).toContain(program);
+      CHECKS[program!]!(words);
+    },
+  );
 
   test('keeps a setup until its version or its sources change', () => {
-    const [, version] = /DEFAULT_TENSORFLOW = '([\d.]+)'/.exec(read('packages/engines/tensorflow/src/setup/setup-tensorflow.ts'))!;
+    const [, version] = /DEFAULT_TENSORFLOW = '([\d.]+)'/.exec(
+      read('packages/engines/tensorflow/src/setup/setup-tensorflow.ts'),
+    )!;
     expect(workflow).toContain(`key: tensorflow-${version}-cpu-`);
-    for (const [, folder] of workflow.matchAll(/'([\w/]+)\/\*\*'/g)) expect(existsSync(join(root, folder!)), folder).toBe(true);
+    for (const [, folder] of workflow.matchAll(/'([\w/]+)\/\*\*'/g))
+      expect(existsSync(join(root, folder!)), folder).toBe(true);
   });
 
   test('is what its page says', () => {

@@ -6,6 +6,8 @@ import { missingLibrary } from './missing-library.js';
 
 const reason = missingLibrary();
 for (const precision of ['float32', 'bfloat16'] as const) {
-  if (reason) describe.skip(`engine contract: tensorflow in ${precision} (skipped: ${reason})`, () => undefined);
+  if (reason)
+    describe.skip(`engine contract: tensorflow in ${precision} (skipped: ${reason})`, () =>
+      undefined);
   else describeEngine(`tensorflow in ${precision}`, () => createTensorflowEngine({ precision }));
 }

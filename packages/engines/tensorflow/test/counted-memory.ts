@@ -9,7 +9,17 @@ export interface CountedMemory {
   stop(): void;
 }
 
-const ELEMENT_BYTES: Readonly<Record<number, number>> = { 1: 4, 3: 4, 4: 1, 6: 1, 8: 8, 9: 8, 10: 1, 14: 2, 19: 2 };
+const ELEMENT_BYTES: Readonly<Record<number, number>> = {
+  1: 4,
+  3: 4,
+  4: 1,
+  6: 1,
+  8: 8,
+  9: 8,
+  10: 1,
+  14: 2,
+  19: 2,
+};
 /** Operations whose result has its input's memory. */
 const VIEWS = new Set(['Reshape', 'Bitcast', 'ExpandDims', 'Identity', 'Squeeze']);
 
@@ -24,7 +34,8 @@ export function countMemory(): CountedMemory {
     livingBytes += bytes;
     peakBytes = Math.max(peakBytes, livingBytes);
   };
-  const bytesOf = (shape: readonly number[], type: number): number => shape.reduce((product, size) => product * size, ELEMENT_BYTES[type] ?? 0);
+  const bytesOf = (shape: readonly number[], type: number): number =>
+    shape.reduce((product, size) => product * size, ELEMENT_BYTES[type] ?? 0);
   backend.binding = Object.create(original, {
     createTensor: {
       value: (...args: Parameters<TensorflowBinding['createTensor']>) => {
@@ -56,8 +67,12 @@ export function countMemory(): CountedMemory {
     },
   }) as TensorflowBinding;
   return {
-    get livingBytes() { return livingBytes; },
-    get peakBytes() { return peakBytes; },
+    get livingBytes() {
+      return livingBytes;
+    },
+    get peakBytes() {
+      return peakBytes;
+    },
     resetPeak: () => void (peakBytes = livingBytes),
     stop: () => void (backend.binding = original),
   };

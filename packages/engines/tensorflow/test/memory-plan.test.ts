@@ -13,11 +13,25 @@ const TOLERANCE = 0.15;
 
 describeCountedRuns('with the kernels that the setup compiles', true);
 
-describe.skipIf(reason)(`a plan of a process with TensorFlow${reason ? ` (skipped: ${reason})` : ''}`, () => {
-  test.each(RUNS.slice(0, 3).map((run, number) => [run.title, number] as const))('is near to what it takes for %s', async (_title, number) => {
-    const child = fileURLToPath(new URL('planned-run.ts', import.meta.url));
-    const { stdout } = await promisify(execFile)(process.execPath, ['--conditions=@peft/source', '--import', 'tsx', child, String(number)]);
-    const { plannedPeakBytes, actualPeakBytes } = JSON.parse(stdout.trim().split('\n').at(-1)!) as { plannedPeakBytes: number; actualPeakBytes: number };
-    expect(Math.abs(plannedPeakBytes / actualPeakBytes - 1)).toBeLessThan(TOLERANCE);
-  });
-});
+describe.skipIf(reason)(
+  `a plan of a process with TensorFlow${reason ? ` (skipped: ${reason})` : ''}`,
+  () => {
+    test.each(RUNS.slice(0, 3).map((run, number) => [run.title, number] as const))(
+      'is near to what it takes for %s',
+      async (_title, number) => {
+        const child = fileURLToPath(new URL('planned-run.ts', import.meta.url));
+        const { stdout } = await promisify(execFile)(process.execPath, [
+          '--conditions=@peft/source',
+          '--import',
+          'tsx',
+          child,
+          String(number),
+        ]);
+        const { plannedPeakBytes, actualPeakBytes } = JSON.parse(
+          stdout.trim().split('\n').at(-1)!,
+        ) as { plannedPeakBytes: number; actualPeakBytes: number };
+        expect(Math.abs(plannedPeakBytes / actualPeakBytes - 1)).toBeLessThan(TOLERANCE);
+      },
+    );
+  },
+);

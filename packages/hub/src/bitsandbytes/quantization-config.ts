@@ -19,22 +19,37 @@ export interface BitsAndBytesConfig {
  */
 export function readQuantizationConfig(json: unknown): BitsAndBytesConfig | undefined {
   if (json === undefined || json === null) return undefined;
-  if (typeof json !== 'object' || Array.isArray(json)) throw configError('quantization_config', json, 'an object');
+  if (typeof json !== 'object' || Array.isArray(json))
+    throw configError('quantization_config', json, 'an object');
   const fields = json as Readonly<Record<string, unknown>>;
   const isFourBit = flag(fields, 'load_in_4bit') || flag(fields, '_load_in_4bit');
   const isEightBit = flag(fields, 'load_in_8bit') || flag(fields, '_load_in_8bit');
   const method = fields['quant_method'] ?? (isFourBit || isEightBit ? 'bitsandbytes' : undefined); // early files do not name it
   if (method !== 'bitsandbytes') {
-    throw new PeftError('PEFT_QUANTIZATION_METHOD', `hub: the checkpoint is quantised with ${show(method ?? 'no named method')}, which is not supported.`, {
-      hint: 'bitsandbytes in 4 or 8 bits is; or take the unquantised checkpoint and quantise it while loading',
-    });
+    throw new PeftError(
+      'PEFT_QUANTIZATION_METHOD',
+      `hub: the checkpoint is quantised with ${show(method ?? 'no named method')}, which is not supported.`,
+      {
+        hint: 'bitsandbytes in 4 or 8 bits is; or take the unquantised checkpoint and quantise it while loading',
+      },
+    );
   }
-  if (isFourBit === isEightBit) throw new PeftError('PEFT_QUANTIZATION_CONFIG', `hub: quantization_config asks for ${isFourBit ? 'both load_in_4bit and load_in_8bit' : 'neither load_in_4bit nor load_in_8bit'}.`);
+  if (isFourBit === isEightBit)
+    throw new PeftError(
+      'PEFT_QUANTIZATION_CONFIG',
+      `hub: quantization_config asks for ${isFourBit ? 'both load_in_4bit and load_in_8bit' : 'neither load_in_4bit nor load_in_8bit'}.`,
+    );
   const type = fields['bnb_4bit_quant_type'] ?? 'fp4'; // bitsandbytes' default
-  if (isFourBit && type !== 'nf4' && type !== 'fp4') throw configError('bnb_4bit_quant_type', type, '"nf4" or "fp4"');
+  if (isFourBit && type !== 'nf4' && type !== 'fp4')
+    throw configError('bnb_4bit_quant_type', type, '"nf4" or "fp4"');
   const skipModules = fields['llm_int8_skip_modules'] ?? [];
-  if (!Array.isArray(skipModules) || !skipModules.every((module) => typeof module === 'string')) throw configError('llm_int8_skip_modules', skipModules, 'a list of module names');
-  return { format: isEightBit ? 'int8' : (type as 'nf4'), doubleQuantization: isFourBit && flag(fields, 'bnb_4bit_use_double_quant'), skipModules: skipModules as string[] };
+  if (!Array.isArray(skipModules) || !skipModules.every((module) => typeof module === 'string'))
+    throw configError('llm_int8_skip_modules', skipModules, 'a list of module names');
+  return {
+    format: isEightBit ? 'int8' : (type as 'nf4'),
+    doubleQuantization: isFourBit && flag(fields, 'bnb_4bit_use_double_quant'),
+    skipModules: skipModules as string[],
+  };
 }
 
 function flag(fields: Readonly<Record<string, unknown>>, key: string): boolean {
@@ -43,14 +58,22 @@ function flag(fields: Readonly<Record<string, unknown>>, key: string): boolean {
   return value;
 }
 
-const configError = (field: string, value: unknown, must: string): PeftError => new PeftError('PEFT_QUANTIZATION_CONFIG', `hub: quantization_config: ${field} must be ${must}, got ${show(value)}.`, { hint: 'config.json is damaged' });
+const configError = (field: string, value: unknown, must: string): PeftError =>
+  new PeftError(
+    'PEFT_QUANTIZATION_CONFIG',
+    `hub: quantization_config: ${field} must be ${must}, got ${show(value)}.`,
+    { hint: 'config.json is damaged' },
+  );
 
 /**
  * `quantization_config` as transformers writes it beside a checkpoint in bitsandbytes' layout.
  *
  * @param computeDtype a torch name without `torch.`, `float32` or `bfloat16`.
  */
-export function bitsAndBytesConfigJson(config: BitsAndBytesConfig, computeDtype: string): Readonly<Record<string, unknown>> {
+export function bitsAndBytesConfigJson(
+  config: BitsAndBytesConfig,
+  computeDtype: string,
+): Readonly<Record<string, unknown>> {
   const isEightBit = config.format === 'int8';
   return {
     _load_in_4bit: !isEightBit,

@@ -8,32 +8,82 @@ import { encodeQuantState } from './quant-state.js';
  * @param dtype of the weight before it was quantised, a torch name without `torch.`: what dequantising gives in Python.
  * @param read gives the parts again when their turn to be written comes, so that they need not be kept. Default: they are kept.
  */
-export function quantizedTensors(parts: QuantizedParts, dtype: string, read: () => QuantizedParts = () => parts): NewTensor[] {
+export function quantizedTensors(
+  parts: QuantizedParts,
+  dtype: string,
+  read: () => QuantizedParts = () => parts,
+): NewTensor[] {
   const { name, format, shape, packed, absmax } = parts;
   if (absmax instanceof Float32Array) {
-    const maxima = (suffix: string): NewTensor => ({ name: suffix, dtype: 'F32', shape: [absmax.length], data: () => read().absmax as Float32Array });
+    const maxima = (suffix: string): NewTensor => ({
+      name: suffix,
+      dtype: 'F32',
+      shape: [absmax.length],
+      data: () => read().absmax as Float32Array,
+    });
     if (format === 'int8') {
       const module = name.replace(/\.weight$/, '');
-      return [{ name, dtype: 'I8', shape, data: () => read().packed }, maxima(`${module}.SCB`), { name: `${module}.weight_format`, dtype: 'U8', shape: [], data: Uint8Array.of(0) }];
+      return [
+        { name, dtype: 'I8', shape, data: () => read().packed },
+        maxima(`${module}.SCB`),
+        { name: `${module}.weight_format`, dtype: 'U8', shape: [], data: Uint8Array.of(0) },
+      ];
     }
     return [...fourBit(parts, format, packed.length, dtype, read), maxima(`${name}.absmax`)];
   }
   const nested = () => read().absmax as NestedAbsmax;
   return [
     ...fourBit(parts, format as 'nf4', packed.length, dtype, read),
-    { name: `${name}.absmax`, dtype: 'U8', shape: [absmax.codes.length], data: () => nested().codes },
-    { name: `${name}.nested_absmax`, dtype: 'F32', shape: [absmax.nestedAbsmax.length], data: () => nested().nestedAbsmax },
-    { name: `${name}.nested_quant_map`, dtype: 'F32', shape: [absmax.map.length], data: () => nested().map },
+    {
+      name: `${name}.absmax`,
+      dtype: 'U8',
+      shape: [absmax.codes.length],
+      data: () => nested().codes,
+    },
+    {
+      name: `${name}.nested_absmax`,
+      dtype: 'F32',
+      shape: [absmax.nestedAbsmax.length],
+      data: () => nested().nestedAbsmax,
+    },
+    {
+      name: `${name}.nested_quant_map`,
+      dtype: 'F32',
+      shape: [absmax.map.length],
+      data: () => nested().map,
+    },
   ];
 }
 
 /** What both kinds of block maxima have beside them. */
-function fourBit({ name, shape, absmax, blockSize = 64 }: QuantizedParts, format: 'nf4' | 'fp4', bytes: number, dtype: string, read: () => QuantizedParts): NewTensor[] {
-  const nested = absmax instanceof Float32Array ? {} : { nested: { blockSize: absmax.nestedBlockSize, offset: absmax.offset } };
-  const state = encodeQuantState({ format, shape: [shape[0]!, shape[1]!], blockSize, ...nested }, dtype);
+function fourBit(
+  { name, shape, absmax, blockSize = 64 }: QuantizedParts,
+  format: 'nf4' | 'fp4',
+  bytes: number,
+  dtype: string,
+  read: () => QuantizedParts,
+): NewTensor[] {
+  const nested =
+    absmax instanceof Float32Array
+      ? {}
+      : { nested: { blockSize: absmax.nestedBlockSize, offset: absmax.offset } };
+  const state = encodeQuantState(
+    { format, shape: [shape[0]!, shape[1]!], blockSize, ...nested },
+    dtype,
+  );
   return [
     { name, dtype: 'U8', shape: [bytes, 1], data: () => read().packed },
-    { name: `${name}.quant_map`, dtype: 'F32', shape: [16], data: Float32Array.from(codeBook(format)) },
-    { name: `${name}.quant_state.bitsandbytes__${format}`, dtype: 'U8', shape: [state.length], data: state },
+    {
+      name: `${name}.quant_map`,
+      dtype: 'F32',
+      shape: [16],
+      data: Float32Array.from(codeBook(format)),
+    },
+    {
+      name: `${name}.quant_state.bitsandbytes__${format}`,
+      dtype: 'U8',
+      shape: [state.length],
+      data: state,
+    },
   ];
 }

@@ -46,7 +46,9 @@ export async function downloadBlob(job: BlobDownload): Promise<void> {
       await completePartial(job, `${path}.incomplete`);
       await rename(`${path}.incomplete`, path);
     } catch (error) {
-      const wasFirst = (error as NodeJS.ErrnoException).code === 'ENOENT' && (await sizeOf(path)) === expected.size;
+      const wasFirst =
+        (error as NodeJS.ErrnoException).code === 'ENOENT' &&
+        (await sizeOf(path)) === expected.size;
       if (!wasFirst) throw error; // else another process has renamed the partial file that both were writing
     }
   }
@@ -60,13 +62,14 @@ async function completePartial(job: BlobDownload, partial: string): Promise<void
     await fetchAll(job, partial);
     if (await matches(partial, job.expected)) return;
     await rm(partial, { force: true });
-    if (lastAttempt) throw mismatch(job, `its content is not what the hub lists (hash ${job.expected.etag})`);
+    if (lastAttempt)
+      throw mismatch(job, `its content is not what the hub lists (hash ${job.expected.etag})`);
   }
 }
 
 /** Until the partial file has all bytes. */
 async function fetchAll(job: BlobDownload, partial: string): Promise<void> {
-  for (let failures = 0; ; ) {
+  for (let failures = 0; ;) {
     const before = (await sizeOf(partial)) ?? 0;
     if (before > job.expected.size) await rm(partial);
     else if (before === job.expected.size && before > 0) return;
@@ -74,11 +77,16 @@ async function fetchAll(job: BlobDownload, partial: string): Promise<void> {
       await fetchRest(job, partial, before > job.expected.size ? 0 : before);
       return;
     } catch (error) {
-      if (job.signal?.aborted || (error instanceof PeftError && error.code !== 'PEFT_HUB_STATUS')) throw error;
+      if (job.signal?.aborted || (error instanceof PeftError && error.code !== 'PEFT_HUB_STATUS'))
+        throw error;
       const there = (await sizeOf(partial)) ?? 0;
       failures = there > before ? 1 : failures + 1;
       if (failures > job.retries) throw interrupted(job, there, error);
-      await delay(job.retryDelayMs * 2 ** (failures - 1), undefined, job.signal ? { signal: job.signal } : {});
+      await delay(
+        job.retryDelayMs * 2 ** (failures - 1),
+        undefined,
+        job.signal ? { signal: job.signal } : {},
+      );
     }
   }
 }
@@ -86,7 +94,9 @@ async function fetchAll(job: BlobDownload, partial: string): Promise<void> {
 /** One request for the bytes from `start` on. */
 async function fetchRest(job: BlobDownload, partial: string, start: number): Promise<void> {
   const { expected, url, onBytes } = job;
-  const response = await job.fetch(url, { headers: { 'accept-encoding': 'identity', ...(start > 0 ? { range: `bytes=${start}-` } : {}) } });
+  const response = await job.fetch(url, {
+    headers: { 'accept-encoding': 'identity', ...(start > 0 ? { range: `bytes=${start}-` } : {}) },
+  });
   if (response.status === 416) await rm(partial, { force: true }); // what is there is no beginning of it
   if (!response.ok) {
     await response.body?.cancel();
@@ -96,12 +106,16 @@ async function fetchRest(job: BlobDownload, partial: string, start: number): Pro
   try {
     let at = firstByte(job, response, start);
     for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
-      if (at + chunk.length > expected.size) throw mismatch(job, `it has more than the ${expected.size} bytes that the hub lists`);
-      for (let written = 0; written < chunk.length; ) written += (await file.write(chunk, written, chunk.length - written, at + written)).bytesWritten;
+      if (at + chunk.length > expected.size)
+        throw mismatch(job, `it has more than the ${expected.size} bytes that the hub lists`);
+      for (let written = 0; written < chunk.length;)
+        written += (await file.write(chunk, written, chunk.length - written, at + written))
+          .bytesWritten;
       at += chunk.length;
       onBytes(at);
     }
-    if (at < expected.size) throw new Error(`the connection ended after ${at} of ${expected.size} bytes`);
+    if (at < expected.size)
+      throw new Error(`the connection ended after ${at} of ${expected.size} bytes`);
     await file.sync();
   } finally {
     await file.close();
@@ -111,24 +125,44 @@ async function fetchRest(job: BlobDownload, partial: string, start: number): Pro
 /** Where the answer's bytes belong: a server may ignore the range and send everything. */
 function firstByte(job: BlobDownload, response: Response, start: number): number {
   if (response.status !== 206) return 0;
-  const [, first, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '') ?? [];
+  const [, first, total] =
+    /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(response.headers.get('content-range') ?? '') ?? [];
   if (Number(first) !== start || (total !== '*' && Number(total) !== job.expected.size)) {
-    throw mismatch(job, `bytes from ${start} of ${job.expected.size} were asked for and "${response.headers.get('content-range')}" came`);
+    throw mismatch(
+      job,
+      `bytes from ${start} of ${job.expected.size} were asked for and "${response.headers.get('content-range')}" came`,
+    );
   }
   return start;
 }
 
 /** SHA-256 of the content, or for small files SHA-1 as Git makes it: of "blob <size>\0" and the content. */
 async function matches(path: string, { etag, size }: HubFile): Promise<boolean> {
-  const hash = etag.length === 64 ? createHash('sha256') : createHash('sha1').update(`blob ${size}\0`);
-  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 })) hash.update(chunk as Buffer);
+  const hash =
+    etag.length === 64 ? createHash('sha256') : createHash('sha1').update(`blob ${size}\0`);
+  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 }))
+    hash.update(chunk as Buffer);
   return hash.digest('hex') === etag;
 }
 
 const mismatch = ({ file, request }: BlobDownload, problem: string): PeftError =>
-  new PeftError('PEFT_HUB_MISMATCH', `hub: the file ${file} of ${JSON.stringify(request.name)} was not accepted: ${problem}.`, { hint: `Try again; if it stays so, something between here and ${request.endpoint} changes files.` });
+  new PeftError(
+    'PEFT_HUB_MISMATCH',
+    `hub: the file ${file} of ${JSON.stringify(request.name)} was not accepted: ${problem}.`,
+    {
+      hint: `Try again; if it stays so, something between here and ${request.endpoint} changes files.`,
+    },
+  );
 
-function interrupted({ file, request, expected }: BlobDownload, there: number, cause: unknown): PeftError {
+function interrupted(
+  { file, request, expected }: BlobDownload,
+  there: number,
+  cause: unknown,
+): PeftError {
   if (cause instanceof PeftError) return cause;
-  return new PeftError('PEFT_HUB_INTERRUPTED', `hub: the download of ${file} of ${JSON.stringify(request.name)} stopped after ${there} of ${expected.size} bytes: ${reasonOf(cause)}.`, { hint: 'Run the command again; it goes on from there.', cause });
+  return new PeftError(
+    'PEFT_HUB_INTERRUPTED',
+    `hub: the download of ${file} of ${JSON.stringify(request.name)} stopped after ${there} of ${expected.size} bytes: ${reasonOf(cause)}.`,
+    { hint: 'Run the command again; it goes on from there.', cause },
+  );
 }

@@ -2,7 +2,17 @@
  * The cache on disk, in the layout of Python's `huggingface_hub`, so that both share it:
  * `models--org--name/refs/<revision>` holds a commit, `snapshots/<commit>/<file>` links to `blobs/<etag>`.
  */
-import { lstat, mkdir, readFile, readdir, readlink, rename, stat, symlink, link } from 'node:fs/promises';
+import {
+  lstat,
+  mkdir,
+  readFile,
+  readdir,
+  readlink,
+  rename,
+  stat,
+  symlink,
+  link,
+} from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { readCheckpointIndex } from '../safetensors/checkpoint-index.js';
 import { temporaryName, writeFileAtomic } from '../files/write-file-atomic.js';
@@ -32,7 +42,8 @@ export class ModelCache {
       const commit = (await readFile(join(this.#folder, 'refs', revision), 'utf8')).trim();
       return isCommit(commit) ? commit : undefined;
     } catch (error) {
-      if (['ENOENT', 'ENOTDIR', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+      if (['ENOENT', 'ENOTDIR', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? ''))
+        return undefined;
       throw error;
     }
   }
@@ -45,7 +56,8 @@ export class ModelCache {
   async missingKinds(commit: string, kinds: readonly ModelFileKind[]): Promise<ModelFileKind[]> {
     const folder = this.snapshot(commit);
     const names: string[] = [];
-    for (const name of await readdir(folder).catch(() => [])) if (await isFile(join(folder, name))) names.push(name);
+    for (const name of await readdir(folder).catch(() => []))
+      if (await isFile(join(folder, name))) names.push(name);
     const { missing, index } = selectModelFiles(names, kinds);
     if (!index) return [...missing];
     const { shards } = readCheckpointIndex(join(folder, index));
@@ -78,4 +90,5 @@ export async function sizeOf(path: string): Promise<number | undefined> {
   return found?.isFile() ? found.size : undefined;
 }
 
-const isFile = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined))?.isFile() ?? false; // follows links
+const isFile = async (path: string): Promise<boolean> =>
+  (await stat(path).catch(() => undefined))?.isFile() ?? false; // follows links

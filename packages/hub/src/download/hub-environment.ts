@@ -15,10 +15,16 @@ export interface HubEnvironment {
 }
 
 /** Reads the variables; an empty one counts as not set. */
-export function hubEnvironment(env: Readonly<Record<string, string | undefined>> = process.env): HubEnvironment {
+export function hubEnvironment(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): HubEnvironment {
   const path = (value: string) => resolve(value.replace(/^~(?=$|[\\/])/, homedir()));
   const home = path(env.HF_HOME || join(env.XDG_CACHE_HOME || '~/.cache', 'huggingface'));
-  const token = isOn(env.HF_HUB_DISABLE_IMPLICIT_TOKEN) ? undefined : env.HF_TOKEN?.trim() || env.HUGGING_FACE_HUB_TOKEN?.trim() || tokenFile(env.HF_TOKEN_PATH ? path(env.HF_TOKEN_PATH) : join(home, 'token'));
+  const token = isOn(env.HF_HUB_DISABLE_IMPLICIT_TOKEN)
+    ? undefined
+    : env.HF_TOKEN?.trim() ||
+      env.HUGGING_FACE_HUB_TOKEN?.trim() ||
+      tokenFile(env.HF_TOKEN_PATH ? path(env.HF_TOKEN_PATH) : join(home, 'token'));
   return {
     endpoint: (env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, ''),
     cacheDir: path(env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE || join(home, 'hub')),
@@ -34,7 +40,8 @@ function tokenFile(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8').trim() || undefined;
   } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
+    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      return undefined;
     throw error;
   }
 }

@@ -23,23 +23,46 @@ export interface HubListing {
  * @param signal its own error passes unchanged.
  * @throws PEFT_HUB_UNAUTHORIZED, PEFT_HUB_NOT_FOUND, PEFT_HUB_STATUS, PEFT_HUB_UNREACHABLE, PEFT_HUB_RESPONSE
  */
-export async function listModel(request: HubRequest, fetch: typeof globalThis.fetch, signal?: AbortSignal): Promise<HubListing> {
+export async function listModel(
+  request: HubRequest,
+  fetch: typeof globalThis.fetch,
+  signal?: AbortSignal,
+): Promise<HubListing> {
   const { HubApiError, listFiles, modelInfo } = await import('@huggingface/hub');
   const { name, revision, endpoint: hubUrl } = request;
   const files = new Map<string, HubFile>();
   try {
-    const { sha: commit } = await modelInfo({ name, revision, hubUrl, fetch, additionalFields: ['sha'] });
-    if (typeof commit !== 'string' || !isCommit(commit)) throw responseError(request, 'names no commit');
-    for await (const entry of listFiles({ repo: { type: 'model', name }, revision: commit, hubUrl, fetch })) {
+    const { sha: commit } = await modelInfo({
+      name,
+      revision,
+      hubUrl,
+      fetch,
+      additionalFields: ['sha'],
+    });
+    if (typeof commit !== 'string' || !isCommit(commit))
+      throw responseError(request, 'names no commit');
+    for await (const entry of listFiles({
+      repo: { type: 'model', name },
+      revision: commit,
+      hubUrl,
+      fetch,
+    })) {
       if (entry.type !== 'file') continue;
       const etag = entry.lfs?.oid ?? entry.oid;
-      if (typeof entry.path !== 'string' || !Number.isSafeInteger(entry.size) || entry.size < 0 || !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(etag ?? '')) throw responseError(request, 'lists a file without a name, a size or a hash');
+      if (
+        typeof entry.path !== 'string' ||
+        !Number.isSafeInteger(entry.size) ||
+        entry.size < 0 ||
+        !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(etag ?? '')
+      )
+        throw responseError(request, 'lists a file without a name, a size or a hash');
       files.set(entry.path, { size: entry.size, etag: etag! });
     }
     return { commit, files };
   } catch (error) {
     if (error instanceof PeftError || signal?.aborted) throw error;
-    if (error instanceof HubApiError) throw statusError(request, error.statusCode, 'the model', error);
+    if (error instanceof HubApiError)
+      throw statusError(request, error.statusCode, 'the model', error);
     if (error instanceof SyntaxError) throw responseError(request, 'is no JSON');
     throw unreachableError(request, error);
   }

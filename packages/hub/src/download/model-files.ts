@@ -18,7 +18,10 @@ export interface SelectedFiles {
  * Selects files: of the weights one form (safetensors before a pickle, one file before shards); of the tokenizer
  * `tokenizer.json`, and the vocabulary that it would be made from only where it is missing.
  */
-export function selectModelFiles(names: Iterable<string>, kinds: readonly ModelFileKind[]): SelectedFiles {
+export function selectModelFiles(
+  names: Iterable<string>,
+  kinds: readonly ModelFileKind[],
+): SelectedFiles {
   const there = new Set(names);
   const files: string[] = [];
   const missing: ModelFileKind[] = [];
@@ -32,7 +35,12 @@ export function selectModelFiles(names: Iterable<string>, kinds: readonly ModelF
     if (there.has('tokenizer.json')) take('tokenizer.json');
     else if (vocabularies.some((name) => there.has(name))) take(...vocabularies, 'merges.txt');
     else missing.push('tokenizer');
-    take('tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json', 'chat_template.jinja');
+    take(
+      'tokenizer_config.json',
+      'special_tokens_map.json',
+      'added_tokens.json',
+      'chat_template.jinja',
+    );
   }
   let index: string | undefined;
   if (kinds.includes('weights')) {

@@ -16,9 +16,14 @@ const MAX_JSON_BYTES = 500_000_000;
 export function readJsonObject(path: string): JsonObject | undefined {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat) return undefined;
-  const invalid = (problem: string, cause?: unknown) => new PeftError('PEFT_JSON_INVALID', `hub: ${path} ${problem}.`, { hint: 'Correct the file, or fetch it again.', cause });
+  const invalid = (problem: string, cause?: unknown) =>
+    new PeftError('PEFT_JSON_INVALID', `hub: ${path} ${problem}.`, {
+      hint: 'Correct the file, or fetch it again.',
+      cause,
+    });
   if (!stat.isFile()) throw invalid('is not a file');
-  if (stat.size > MAX_JSON_BYTES) throw invalid(`has ${stat.size} bytes, over the limit of ${MAX_JSON_BYTES}`);
+  if (stat.size > MAX_JSON_BYTES)
+    throw invalid(`has ${stat.size} bytes, over the limit of ${MAX_JSON_BYTES}`);
   let value: unknown;
   try {
     value = parseStrictJson(readFileSync(path));
@@ -26,6 +31,9 @@ export function readJsonObject(path: string): JsonObject | undefined {
     if (!(cause instanceof StrictJsonError)) throw cause;
     throw invalid(`is no valid JSON: ${cause.message}`, cause);
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid(`must hold a JSON object, got ${Array.isArray(value) ? 'a list' : String(value)}`);
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw invalid(
+      `must hold a JSON object, got ${Array.isArray(value) ? 'a list' : String(value)}`,
+    );
   return value as JsonObject;
 }

@@ -13,7 +13,11 @@ describe('readModelFolder', () => {
     expect(folder).toBe(deberta);
     expect(config).toMatchObject({ model_type: 'deberta-v2', vocab_size: 728 });
     expect(generationConfig).toBeUndefined();
-    expect(Object.keys(tokenizerFiles).sort()).toEqual(['sentencePiecePath', 'tokenizerConfig', 'tokenizerJson']);
+    expect(Object.keys(tokenizerFiles).sort()).toEqual([
+      'sentencePiecePath',
+      'tokenizerConfig',
+      'tokenizerJson',
+    ]);
     expect(tokenizerFiles.sentencePiecePath).toBe(join(deberta, 'spm.model'));
     expect(tokenizerFiles.tokenizerJson).toHaveProperty('model.type', 'Unigram');
   });
@@ -21,10 +25,16 @@ describe('readModelFolder', () => {
   test('does with a SentencePiece model or a vocabulary alone', () => {
     const folder = temporaryFolder();
     cpSync(join(fixturePath('models/mistral'), 'tokenizer.model'), join(folder, 'tokenizer.model'));
-    expect(readTokenizerFiles(folder)).toEqual({ tokenizerConfig: {}, sentencePiecePath: join(folder, 'tokenizer.model') });
+    expect(readTokenizerFiles(folder)).toEqual({
+      tokenizerConfig: {},
+      sentencePiecePath: join(folder, 'tokenizer.model'),
+    });
     writeFileSync(join(folder, 'vocab.json'), '{}');
     writeFileSync(join(folder, 'merges.txt'), '');
-    expect(readTokenizerFiles(folder)).toMatchObject({ vocabularyPath: join(folder, 'vocab.json'), mergesPath: join(folder, 'merges.txt') });
+    expect(readTokenizerFiles(folder)).toMatchObject({
+      vocabularyPath: join(folder, 'vocab.json'),
+      mergesPath: join(folder, 'merges.txt'),
+    });
   });
 
   test('reads a bare config.json by its folder or by its name, without a tokenizer or weights', () => {

@@ -34,7 +34,12 @@ export interface ModelFolder {
 }
 
 /** Names of SentencePiece models, the family's own before the general one. */
-export const SENTENCE_PIECE_FILES = Object.freeze(['spm.model', 'spiece.model', 'sentencepiece.bpe.model', 'tokenizer.model'] as const);
+export const SENTENCE_PIECE_FILES = Object.freeze([
+  'spm.model',
+  'spiece.model',
+  'sentencepiece.bpe.model',
+  'tokenizer.model',
+] as const);
 
 /**
  * Reads the configuration and the tokenizer files of a model folder; weights are opened by `openCheckpoint`.
@@ -46,7 +51,12 @@ export const SENTENCE_PIECE_FILES = Object.freeze(['spm.model', 'spiece.model', 
 export function readModelFolder(folder: string): ModelFolder {
   const config = readModelConfig(folder);
   const generationConfig = readJsonObject(join(folder, 'generation_config.json'));
-  return { folder: resolve(folder), config, ...(generationConfig ? { generationConfig } : {}), tokenizerFiles: readTokenizerFiles(folder) };
+  return {
+    folder: resolve(folder),
+    config,
+    ...(generationConfig ? { generationConfig } : {}),
+    tokenizerFiles: readTokenizerFiles(folder),
+  };
 }
 
 /**
@@ -59,7 +69,10 @@ export function readModelConfig(path: string): JsonObject {
   if (stat?.isFile()) return readJsonObject(path)!;
   namesIn(path);
   const config = readJsonObject(join(path, 'config.json'));
-  if (!config) throw new PeftError('PEFT_CONFIG_MISSING', `hub: ${resolve(path)} has no config.json.`, { hint: 'A model folder holds config.json beside its weights, as save_pretrained writes it.' });
+  if (!config)
+    throw new PeftError('PEFT_CONFIG_MISSING', `hub: ${resolve(path)} has no config.json.`, {
+      hint: 'A model folder holds config.json beside its weights, as save_pretrained writes it.',
+    });
   return config;
 }
 
@@ -84,15 +97,23 @@ export function readTokenizerFiles(folder: string): TokenizerFiles {
     chatTemplatePath: path(first('chat_template.jinja')),
   };
   if (!files.tokenizerJson && !files.sentencePiecePath && !files.vocabularyPath) {
-    throw new PeftError('PEFT_TOKENIZER_MISSING', `hub: ${resolve(folder)} has no tokenizer.`, { hint: `Expected tokenizer.json, or one of ${SENTENCE_PIECE_FILES.join(', ')}, vocab.txt, vocab.json. Copy it from the model that the checkpoint was trained from.` });
+    throw new PeftError('PEFT_TOKENIZER_MISSING', `hub: ${resolve(folder)} has no tokenizer.`, {
+      hint: `Expected tokenizer.json, or one of ${SENTENCE_PIECE_FILES.join(', ')}, vocab.txt, vocab.json. Copy it from the model that the checkpoint was trained from.`,
+    });
   }
-  return Object.fromEntries(Object.entries(files).filter(([, value]) => value !== undefined)) as unknown as TokenizerFiles;
+  return Object.fromEntries(
+    Object.entries(files).filter(([, value]) => value !== undefined),
+  ) as unknown as TokenizerFiles;
 }
 
 function namesIn(folder: string): Set<string> {
   try {
     return new Set(readdirSync(folder));
   } catch (cause) {
-    throw new PeftError('PEFT_MODEL_FOLDER', `hub: there is no model folder at ${resolve(folder)}.`, { hint: 'Check the path, or give the name of a model on the hub.', cause });
+    throw new PeftError(
+      'PEFT_MODEL_FOLDER',
+      `hub: there is no model folder at ${resolve(folder)}.`,
+      { hint: 'Check the path, or give the name of a model on the hub.', cause },
+    );
   }
 }

@@ -23,13 +23,27 @@ export class ReadOnlyFile {
       if (!statSync(this.path).isFile()) throw new Error('it is not a file'); // a pipe would wait for ever when opened
       this.#descriptor = openSync(this.path, 'r');
     } catch (cause) {
-      throw new PeftError('PEFT_FILE_OPEN', `hub: cannot open ${this.path}: ${cause instanceof Error ? cause.message : String(cause)}.`, { hint: 'Check the path and the permissions.', cause });
+      throw new PeftError(
+        'PEFT_FILE_OPEN',
+        `hub: cannot open ${this.path}: ${cause instanceof Error ? cause.message : String(cause)}.`,
+        { hint: 'Check the path and the permissions.', cause },
+      );
     }
     this.size = fstatSync(this.#descriptor).size;
-    const isPointer = this.size < 1024 && Buffer.from(this.read(0, Math.min(this.size, 40))).toString('latin1').startsWith('version https://git-lfs.github.com/spec/');
+    const isPointer =
+      this.size < 1024 &&
+      Buffer.from(this.read(0, Math.min(this.size, 40)))
+        .toString('latin1')
+        .startsWith('version https://git-lfs.github.com/spec/');
     if (!isPointer) return;
     this.close();
-    throw new PeftError('PEFT_FILE_LFS_POINTER', `hub: ${this.path} is a pointer of Git LFS, not the file itself.`, { hint: 'Run "git lfs install" and "git lfs pull" in the repository, or download the file from the hub.' });
+    throw new PeftError(
+      'PEFT_FILE_LFS_POINTER',
+      `hub: ${this.path} is a pointer of Git LFS, not the file itself.`,
+      {
+        hint: 'Run "git lfs install" and "git lfs pull" in the repository, or download the file from the hub.',
+      },
+    );
   }
 
   /**
@@ -40,14 +54,37 @@ export class ReadOnlyFile {
    * @throws PEFT_FILE_TRUNCATED the file has become shorter since.
    */
   read(offset: number, length: number): Uint8Array {
-    if (this.#descriptor === undefined) throw new PeftError('PEFT_STORE_CLOSED', `hub: ${this.path} was closed and is read again.`, { hint: 'Close a checkpoint after the last tensor was read.' });
-    if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0 || offset + length > this.size) {
-      throw new PeftError('PEFT_FILE_RANGE', `hub: bytes ${offset} to ${offset + length} were asked of ${this.path}, which has ${this.size}.`);
+    if (this.#descriptor === undefined)
+      throw new PeftError('PEFT_STORE_CLOSED', `hub: ${this.path} was closed and is read again.`, {
+        hint: 'Close a checkpoint after the last tensor was read.',
+      });
+    if (
+      !Number.isSafeInteger(offset) ||
+      !Number.isSafeInteger(length) ||
+      offset < 0 ||
+      length < 0 ||
+      offset + length > this.size
+    ) {
+      throw new PeftError(
+        'PEFT_FILE_RANGE',
+        `hub: bytes ${offset} to ${offset + length} were asked of ${this.path}, which has ${this.size}.`,
+      );
     }
     const bytes = new Uint8Array(length);
-    for (let done = 0; done < length; ) {
-      const count = readSync(this.#descriptor, bytes, done, Math.min(length - done, MAX_READ), offset + done);
-      if (count === 0) throw new PeftError('PEFT_FILE_TRUNCATED', `hub: ${this.path} ended at byte ${offset + done}; it had ${this.size} bytes when it was opened.`, { hint: 'Something shortened the file meanwhile; fetch or write it again.' });
+    for (let done = 0; done < length;) {
+      const count = readSync(
+        this.#descriptor,
+        bytes,
+        done,
+        Math.min(length - done, MAX_READ),
+        offset + done,
+      );
+      if (count === 0)
+        throw new PeftError(
+          'PEFT_FILE_TRUNCATED',
+          `hub: ${this.path} ended at byte ${offset + done}; it had ${this.size} bytes when it was opened.`,
+          { hint: 'Something shortened the file meanwhile; fetch or write it again.' },
+        );
       done += count;
     }
     return bytes;

@@ -25,13 +25,19 @@ describe('parseStrictJson', () => {
     expect(() => parse(text)).toThrow('occurs twice');
   });
 
-  test.each([['{"a":"b","b":"a"}'], ['[{"a":1},{"a":1}]'], ['{"a":{"a":{"a":1}}}'], ['{"a":["a","a"],"b":"\\"a\\":1,"}']])('keeps keys of different objects, and values, apart: %s', (text) => {
+  test.each([
+    ['{"a":"b","b":"a"}'],
+    ['[{"a":1},{"a":1}]'],
+    ['{"a":{"a":{"a":1}}}'],
+    ['{"a":["a","a"],"b":"\\"a\\":1,"}'],
+  ])('keeps keys of different objects, and values, apart: %s', (text) => {
     expect(parse(text)).toEqual(JSON.parse(text));
   });
 
   test('refuses deep nesting, broken text and bytes that are no UTF-8', () => {
     expect(() => parse('['.repeat(1_000_000))).toThrow('nests deeper');
-    for (const text of ['', '{', '{"a":1', '{"a"}', '{"a":1}}', '"\\', '{"\\x":1}']) expect(() => parse(text)).toThrow();
+    for (const text of ['', '{', '{"a":1', '{"a"}', '{"a":1}}', '"\\', '{"\\x":1}'])
+      expect(() => parse(text)).toThrow();
     expect(() => parseStrictJson(Uint8Array.of(0x22, 0xff, 0x22))).toThrow('UTF-8');
   });
 });

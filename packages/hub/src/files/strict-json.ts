@@ -60,7 +60,11 @@ function refuseDuplicateKeys(text: string): void {
         const keys = open.at(-1);
         if (atKey && keys) {
           const key = unescape(text.slice(i, end));
-          if (keys.has(key)) throw new StrictJsonError('duplicate-key', `the key ${JSON.stringify(key)} occurs twice`);
+          if (keys.has(key))
+            throw new StrictJsonError(
+              'duplicate-key',
+              `the key ${JSON.stringify(key)} occurs twice`,
+            );
           keys.add(key);
           atKey = false;
         }
@@ -68,7 +72,8 @@ function refuseDuplicateKeys(text: string): void {
         break;
       }
     }
-    if (open.length > MAX_DEPTH) throw new StrictJsonError('too-deep', `it nests deeper than ${MAX_DEPTH} levels`);
+    if (open.length > MAX_DEPTH)
+      throw new StrictJsonError('too-deep', `it nests deeper than ${MAX_DEPTH} levels`);
   }
 }
 

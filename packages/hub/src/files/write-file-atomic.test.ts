@@ -52,7 +52,8 @@ describe('writeFolderAtomic', () => {
     });
     mkdirSync(join(folder, 'empty'));
     await writeFolderAtomic(join(folder, 'empty'), fill('x'));
-    for (const place of [path, join(folder, 'empty')]) expect(readFileSync(join(place, 'inner', 'file'), 'utf8')).toBe('x');
+    for (const place of [path, join(folder, 'empty')])
+      expect(readFileSync(join(place, 'inner', 'file'), 'utf8')).toBe('x');
     expect(readdirSync(folder).sort()).toEqual(['empty', 'new']);
   });
 
@@ -62,7 +63,9 @@ describe('writeFolderAtomic', () => {
     let called = false;
     const touch = async () => void (called = true);
     expect(await errorCode(() => writeFolderAtomic(folder, touch))).toBe('PEFT_FOLDER_NOT_EMPTY');
-    expect(await errorCode(() => writeFolderAtomic(join(folder, 'file'), touch))).toBe('PEFT_FOLDER_NOT_EMPTY');
+    expect(await errorCode(() => writeFolderAtomic(join(folder, 'file'), touch))).toBe(
+      'PEFT_FOLDER_NOT_EMPTY',
+    );
     expect(called).toBe(false);
   });
 

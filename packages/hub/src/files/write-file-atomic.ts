@@ -39,7 +39,11 @@ export async function writeFileAtomic(path: string, content: FileContent): Promi
  * @param options.replace what stands in the place is removed after the new folder is complete. Default false.
  * @throws PEFT_FOLDER_NOT_EMPTY without `replace`, when the place holds something already; nothing is written then.
  */
-export async function writeFolderAtomic(path: string, fill: (temporaryFolder: string) => Promise<void>, options: { replace?: boolean } = {}): Promise<void> {
+export async function writeFolderAtomic(
+  path: string,
+  fill: (temporaryFolder: string) => Promise<void>,
+  options: { replace?: boolean } = {},
+): Promise<void> {
   const parent = dirname(resolve(path));
   await mkdir(parent, { recursive: true });
   if (!options.replace) await refuseFull(path);
@@ -68,7 +72,12 @@ export async function refuseFull(path: string): Promise<void> {
     if (code !== 'ENOTDIR') throw error;
     entries = [basename(path)];
   }
-  if (entries.length > 0) throw new PeftError('PEFT_FOLDER_NOT_EMPTY', `hub: ${resolve(path)} is not empty (it holds ${entries.slice(0, 3).join(', ')}${entries.length > 3 ? ', …' : ''}).`, { hint: 'Choose another folder, or remove what is there.' });
+  if (entries.length > 0)
+    throw new PeftError(
+      'PEFT_FOLDER_NOT_EMPTY',
+      `hub: ${resolve(path)} is not empty (it holds ${entries.slice(0, 3).join(', ')}${entries.length > 3 ? ', …' : ''}).`,
+      { hint: 'Choose another folder, or remove what is there.' },
+    );
 }
 
 /** The old folder steps aside first, since a rename cannot replace a folder that is not empty. */
@@ -109,11 +118,18 @@ async function syncFolder(folder: string): Promise<void> {
   try {
     await handle.sync();
   } catch (error) {
-    if (!['EINVAL', 'ENOTSUP', 'EPERM', 'EBADF'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    if (
+      !['EINVAL', 'ENOTSUP', 'EPERM', 'EBADF'].includes((error as NodeJS.ErrnoException).code ?? '')
+    )
+      throw error;
   } finally {
     await handle.close();
   }
 }
 
 /** A fresh name beside `path`. */
-export const temporaryName = (path: string): string => join(dirname(resolve(path)), `.${basename(resolve(path))}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`);
+export const temporaryName = (path: string): string =>
+  join(
+    dirname(resolve(path)),
+    `.${basename(resolve(path))}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`,
+  );

@@ -9,10 +9,20 @@ import { readCheckpointIndex, shardPaths } from './checkpoint-index.js';
 import { openSafetensors } from './open-safetensors.js';
 
 /** Files that hold weights, in order of preference: safetensors before pickles, one file before shards. */
-export const WEIGHT_FILES = Object.freeze(['model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin', 'pytorch_model.bin.index.json'] as const);
+export const WEIGHT_FILES = Object.freeze([
+  'model.safetensors',
+  'model.safetensors.index.json',
+  'pytorch_model.bin',
+  'pytorch_model.bin.index.json',
+] as const);
 
 /** The same for an adapter's folder, PEFT's names before adapter-hub's. */
-export const ADAPTER_WEIGHT_FILES = Object.freeze(['adapter_model.safetensors', 'adapter_model.bin', 'adapter.safetensors', 'pytorch_adapter.bin'] as const);
+export const ADAPTER_WEIGHT_FILES = Object.freeze([
+  'adapter_model.safetensors',
+  'adapter_model.bin',
+  'adapter.safetensors',
+  'pytorch_adapter.bin',
+] as const);
 
 /**
  * Opens a checkpoint: a folder with one of `WEIGHT_FILES` or `ADAPTER_WEIGHT_FILES` (the first that is there), or one file
@@ -25,13 +35,24 @@ export const ADAPTER_WEIGHT_FILES = Object.freeze(['adapter_model.safetensors', 
  */
 export function openCheckpoint(path: string): TensorStore {
   const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat) throw new PeftError('PEFT_CHECKPOINT_MISSING', `hub: there is no checkpoint at ${resolve(path)}.`, { hint: 'Check the path.' });
+  if (!stat)
+    throw new PeftError(
+      'PEFT_CHECKPOINT_MISSING',
+      `hub: there is no checkpoint at ${resolve(path)}.`,
+      { hint: 'Check the path.' },
+    );
   if (!stat.isDirectory()) return openWeightFile(path);
   const names = new Set(readdirSync(path));
   const weights = [...WEIGHT_FILES, ...ADAPTER_WEIGHT_FILES].find((name) => names.has(name));
   if (weights) return openWeightFile(join(path, weights));
-  const others = [...names].filter((name) => /\.(safetensors|bin|pt|pth|h5|msgpack|gguf|onnx)$/.test(name));
-  throw new PeftError('PEFT_CHECKPOINT_MISSING', `hub: ${resolve(path)} holds no weights${others.length ? `, only ${others.slice(0, 5).join(', ')}` : ''}.`, { hint: `Expected one of ${[...WEIGHT_FILES, ...ADAPTER_WEIGHT_FILES].join(', ')}.` });
+  const others = [...names].filter((name) =>
+    /\.(safetensors|bin|pt|pth|h5|msgpack|gguf|onnx)$/.test(name),
+  );
+  throw new PeftError(
+    'PEFT_CHECKPOINT_MISSING',
+    `hub: ${resolve(path)} holds no weights${others.length ? `, only ${others.slice(0, 5).join(', ')}` : ''}.`,
+    { hint: `Expected one of ${[...WEIGHT_FILES, ...ADAPTER_WEIGHT_FILES].join(', ')}.` },
+  );
 }
 
 function openWeightFile(path: string): TensorStore {
@@ -50,12 +71,20 @@ function openShards(indexPath: string): TensorStore {
     for (const [shard, store] of opened) {
       for (const name of store.names()) {
         const listed = index.weightMap.get(name);
-        if (listed !== shard) throw indexError(indexPath, `tensor ${JSON.stringify(name)} is in ${shard}, the index ${listed === undefined ? 'does not list it' : `places it in ${listed}`}`);
+        if (listed !== shard)
+          throw indexError(
+            indexPath,
+            `tensor ${JSON.stringify(name)} is in ${shard}, the index ${listed === undefined ? 'does not list it' : `places it in ${listed}`}`,
+          );
         sources.set(name, store.get(name)!);
       }
     }
     for (const [name, shard] of index.weightMap) {
-      if (!sources.has(name)) throw indexError(indexPath, `the index places tensor ${JSON.stringify(name)} in ${shard}, which does not hold it`);
+      if (!sources.has(name))
+        throw indexError(
+          indexPath,
+          `the index places tensor ${JSON.stringify(name)} in ${shard}, which does not hold it`,
+        );
     }
     return storeOf(sources, opened.values().next().value!.metadata, close);
   } catch (error) {
@@ -64,4 +93,7 @@ function openShards(indexPath: string): TensorStore {
   }
 }
 
-const indexError = (path: string, problem: string) => new PeftError('PEFT_SAFETENSORS_INDEX', `safetensors: ${resolve(path)}: ${problem}.`, { hint: 'The index and the shards are not of one checkpoint; fetch them again.' });
+const indexError = (path: string, problem: string) =>
+  new PeftError('PEFT_SAFETENSORS_INDEX', `safetensors: ${resolve(path)}: ${problem}.`, {
+    hint: 'The index and the shards are not of one checkpoint; fetch them again.',
+  });

@@ -34,7 +34,13 @@ describe('openSafetensors', () => {
     const whole = source.read();
     expect(source.read(192, 384)).toEqual(whole.slice(192, 576));
     expect(source.read(source.byteLength)).toHaveLength(0);
-    for (const [start, length] of [[-1, 1], [0, source.byteLength + 1], [source.byteLength, 1], [0.5, 1], [0, NaN]] as const) {
+    for (const [start, length] of [
+      [-1, 1],
+      [0, source.byteLength + 1],
+      [source.byteLength, 1],
+      [0.5, 1],
+      [0, NaN],
+    ] as const) {
       expect(await errorCode(() => source.read(start, length))).toBe('PEFT_TENSOR_RANGE');
     }
     store.close();
@@ -55,7 +61,12 @@ describe('openSafetensors', () => {
 
   test('reads the end of a file of 5 GB without reading the rest', () => {
     const copy = join(temporaryFolder(), 'large.safetensors');
-    const header = Buffer.from(JSON.stringify({ first: { dtype: 'U8', shape: [5_000_000_000], data_offsets: [0, 5_000_000_000] }, last: { dtype: 'F32', shape: [2], data_offsets: [5_000_000_000, 5_000_000_008] } }));
+    const header = Buffer.from(
+      JSON.stringify({
+        first: { dtype: 'U8', shape: [5_000_000_000], data_offsets: [0, 5_000_000_000] },
+        last: { dtype: 'F32', shape: [2], data_offsets: [5_000_000_000, 5_000_000_008] },
+      }),
+    );
     const prefix = Buffer.alloc(8);
     prefix.writeBigUInt64LE(BigInt(header.length));
     writeFileSync(copy, Buffer.concat([prefix, header]));
@@ -76,14 +87,20 @@ describe('openSafetensors', () => {
       writeFileSync(join(folder, 'bad.safetensors'), bytes);
       return errorCode(() => openSafetensors(join(folder, 'bad.safetensors')));
     };
-    expect(await errorCode(() => openSafetensors(join(folder, 'none.safetensors')))).toBe('PEFT_FILE_OPEN');
+    expect(await errorCode(() => openSafetensors(join(folder, 'none.safetensors')))).toBe(
+      'PEFT_FILE_OPEN',
+    );
     expect(await errorCode(() => openSafetensors(folder))).toBe('PEFT_FILE_OPEN');
     expect(await open(new Uint8Array(0))).toBe('PEFT_SAFETENSORS_HEADER');
     expect(await open(whole.subarray(0, 100))).toBe('PEFT_SAFETENSORS_HEADER');
     expect(await open(whole.subarray(0, whole.length - 1))).toBe('PEFT_SAFETENSORS_OFFSETS');
     expect(await open(Buffer.concat([whole, Buffer.alloc(1)]))).toBe('PEFT_SAFETENSORS_OFFSETS');
-    expect(await open(Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:…\n'))).toBe('PEFT_FILE_LFS_POINTER');
+    expect(
+      await open(Buffer.from('version https://git-lfs.github.com/spec/v1\noid sha256:…\n')),
+    ).toBe('PEFT_FILE_LFS_POINTER');
     execFileSync('mkfifo', [join(folder, 'pipe.safetensors')]);
-    expect(await errorCode(() => openSafetensors(join(folder, 'pipe.safetensors')))).toBe('PEFT_FILE_OPEN');
+    expect(await errorCode(() => openSafetensors(join(folder, 'pipe.safetensors')))).toBe(
+      'PEFT_FILE_OPEN',
+    );
   });
 });

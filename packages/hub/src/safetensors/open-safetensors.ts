@@ -19,7 +19,8 @@ export function openSafetensors(path: string): TensorStore {
     const start = 8 + length;
     const header = parseSafetensorsHeader(file.read(8, length), file.size - start, file.path);
     const sources = new Map<string, TensorSource>();
-    for (const { name, dtype, shape, begin } of header.spans.values()) sources.set(name, fileSource(file, name, dtype, shape, start + begin));
+    for (const { name, dtype, shape, begin } of header.spans.values())
+      sources.set(name, fileSource(file, name, dtype, shape, start + begin));
     return storeOf(sources, header.metadata, () => file.close());
   } catch (error) {
     file.close();

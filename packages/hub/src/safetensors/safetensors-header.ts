@@ -34,10 +34,22 @@ export interface SafetensorsHeader {
  * @throws PEFT_SAFETENSORS_HEADER the file is too short, or the length is under 2, over 100 MB or past the file's end.
  */
 export function headerLength(prefix: Uint8Array, fileSize: number, owner: string): number {
-  if (prefix.length < 8) throw headerError(owner, `the file has ${fileSize} bytes, fewer than the 8 of the header's length`);
+  if (prefix.length < 8)
+    throw headerError(
+      owner,
+      `the file has ${fileSize} bytes, fewer than the 8 of the header's length`,
+    );
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
-  if (length > BigInt(MAX_HEADER_BYTES)) throw headerError(owner, `the header claims ${length} bytes, over the limit of ${MAX_HEADER_BYTES}`);
-  if (length > BigInt(fileSize - 8)) throw headerError(owner, `the header claims ${length} bytes, the file has ${fileSize - 8} after the length`);
+  if (length > BigInt(MAX_HEADER_BYTES))
+    throw headerError(
+      owner,
+      `the header claims ${length} bytes, over the limit of ${MAX_HEADER_BYTES}`,
+    );
+  if (length > BigInt(fileSize - 8))
+    throw headerError(
+      owner,
+      `the header claims ${length} bytes, the file has ${fileSize - 8} after the length`,
+    );
   if (length < 2n) throw headerError(owner, `the header claims ${length} bytes, too few for "{}"`);
   return Number(length);
 }
@@ -55,7 +67,11 @@ export function headerLength(prefix: Uint8Array, fileSize: number, owner: string
  * @throws PEFT_SAFETENSORS_SHAPE a shape is no list of sizes, its product is too large, or it disagrees with the span.
  * @throws PEFT_SAFETENSORS_OFFSETS spans overlap, leave holes, or pass the end of the data.
  */
-export function parseSafetensorsHeader(json: Uint8Array, dataBytes: number, owner: string): SafetensorsHeader {
+export function parseSafetensorsHeader(
+  json: Uint8Array,
+  dataBytes: number,
+  owner: string,
+): SafetensorsHeader {
   const entries = Object.entries(parseObject(json, owner));
   const spans = new Map<string, TensorSpan>();
   let metadata: Record<string, string> = {};
@@ -73,37 +89,76 @@ function parseObject(json: Uint8Array, owner: string): object {
     return parseStrictJson(json) as object;
   } catch (cause) {
     if (!(cause instanceof StrictJsonError)) throw cause;
-    if (cause.reason === 'duplicate-key') throw new PeftError('PEFT_SAFETENSORS_DUPLICATE', `safetensors: ${owner}: in the header ${cause.message}.`, { hint: damaged, cause });
+    if (cause.reason === 'duplicate-key')
+      throw new PeftError(
+        'PEFT_SAFETENSORS_DUPLICATE',
+        `safetensors: ${owner}: in the header ${cause.message}.`,
+        { hint: damaged, cause },
+      );
     throw headerError(owner, `the header is no JSON: ${cause.message}`, cause);
   }
 }
 
 function parseMetadata(entry: unknown, owner: string): Record<string, string> {
   if (!isObject(entry) || !Object.values(entry).every((value) => typeof value === 'string')) {
-    throw new PeftError('PEFT_SAFETENSORS_METADATA', `safetensors: ${owner}: __metadata__ must map strings to strings, got ${brief(entry)}.`, { hint: damaged });
+    throw new PeftError(
+      'PEFT_SAFETENSORS_METADATA',
+      `safetensors: ${owner}: __metadata__ must map strings to strings, got ${brief(entry)}.`,
+      { hint: damaged },
+    );
   }
   return { ...entry } as Record<string, string>;
 }
 
 function parseSpan(name: string, entry: unknown, owner: string): TensorSpan {
   const where = `safetensors: ${owner}: tensor ${JSON.stringify(name)}`;
-  if (!isObject(entry)) throw headerError(owner, `the entry of tensor ${JSON.stringify(name)} is ${brief(entry)}, not an object`);
+  if (!isObject(entry))
+    throw headerError(
+      owner,
+      `the entry of tensor ${JSON.stringify(name)} is ${brief(entry)}, not an object`,
+    );
   const keys = Object.keys(entry).sort().join();
-  if (keys !== 'data_offsets,dtype,shape') throw headerError(owner, `tensor ${JSON.stringify(name)} has the keys ${brief(keys)}, not data_offsets, dtype and shape`);
-  const { dtype, shape, data_offsets: offsets } = entry as { dtype: unknown; shape: unknown; data_offsets: unknown };
+  if (keys !== 'data_offsets,dtype,shape')
+    throw headerError(
+      owner,
+      `tensor ${JSON.stringify(name)} has the keys ${brief(keys)}, not data_offsets, dtype and shape`,
+    );
+  const {
+    dtype,
+    shape,
+    data_offsets: offsets,
+  } = entry as { dtype: unknown; shape: unknown; data_offsets: unknown };
   if (typeof dtype !== 'string' || !Object.hasOwn(STORED_BYTES, dtype)) {
-    throw new PeftError('PEFT_SAFETENSORS_DTYPE', `${where} has the dtype ${brief(dtype)}.`, { hint: `Readable are ${Object.keys(STORED_BYTES).join(', ')}; convert the checkpoint to one of them.` });
+    throw new PeftError('PEFT_SAFETENSORS_DTYPE', `${where} has the dtype ${brief(dtype)}.`, {
+      hint: `Readable are ${Object.keys(STORED_BYTES).join(', ')}; convert the checkpoint to one of them.`,
+    });
   }
-  const shapeError = (problem: string) => new PeftError('PEFT_SAFETENSORS_SHAPE', `${where}: ${problem}.`, { hint: damaged });
-  if (!Array.isArray(shape) || !shape.every(isSize)) throw shapeError(`the shape must be a list of sizes, got ${brief(shape)}`);
+  const shapeError = (problem: string) =>
+    new PeftError('PEFT_SAFETENSORS_SHAPE', `${where}: ${problem}.`, { hint: damaged });
+  if (!Array.isArray(shape) || !shape.every(isSize))
+    throw shapeError(`the shape must be a list of sizes, got ${brief(shape)}`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize)) {
-    throw new PeftError('PEFT_SAFETENSORS_OFFSETS', `${where}: data_offsets must be [begin, end], got ${brief(offsets)}.`, { hint: damaged });
+    throw new PeftError(
+      'PEFT_SAFETENSORS_OFFSETS',
+      `${where}: data_offsets must be [begin, end], got ${brief(offsets)}.`,
+      { hint: damaged },
+    );
   }
   const bytes = byteLengthOf(dtype as StoredDtype, shape);
-  if (bytes === undefined) throw shapeError(`the shape ${brief(shape)} has more elements than can be counted`);
+  if (bytes === undefined)
+    throw shapeError(`the shape ${brief(shape)} has more elements than can be counted`);
   const [begin, end] = offsets as [number, number];
-  if (end - begin !== bytes) throw shapeError(`shape ${brief(shape)} of ${dtype} takes ${bytes} bytes, data_offsets [${begin}, ${end}] hold ${end - begin}`);
-  return { name, dtype: dtype as StoredDtype, shape: shape.map((size: number) => size + 0), begin: begin + 0, end: end + 0 };
+  if (end - begin !== bytes)
+    throw shapeError(
+      `shape ${brief(shape)} of ${dtype} takes ${bytes} bytes, data_offsets [${begin}, ${end}] hold ${end - begin}`,
+    );
+  return {
+    name,
+    dtype: dtype as StoredDtype,
+    shape: shape.map((size: number) => size + 0),
+    begin: begin + 0,
+    end: end + 0,
+  };
 }
 
 /** Bytes of a tensor, or undefined where the product leaves the safe integers (also when a later size is 0). */
@@ -117,14 +172,24 @@ export function byteLengthOf(dtype: StoredDtype, shape: readonly number[]): numb
 }
 
 function checkTiling(spans: TensorSpan[], dataBytes: number, owner: string): void {
-  const fail = (problem: string) => new PeftError('PEFT_SAFETENSORS_OFFSETS', `safetensors: ${owner}: ${problem}.`, { hint: damaged });
+  const fail = (problem: string) =>
+    new PeftError('PEFT_SAFETENSORS_OFFSETS', `safetensors: ${owner}: ${problem}.`, {
+      hint: damaged,
+    });
   spans.sort((a, b) => a.begin - b.begin || a.end - b.end);
   let end = 0;
   let last = '';
   for (const span of spans) {
-    if (span.end > dataBytes) throw fail(`tensor ${JSON.stringify(span.name)} ends at byte ${span.end} of the data, which has ${dataBytes}`);
-    if (span.begin < end) throw fail(`tensors ${JSON.stringify(last)} and ${JSON.stringify(span.name)} overlap at byte ${span.begin} of the data`);
-    if (span.begin > end) throw fail(`bytes ${end} to ${span.begin} of the data belong to no tensor`);
+    if (span.end > dataBytes)
+      throw fail(
+        `tensor ${JSON.stringify(span.name)} ends at byte ${span.end} of the data, which has ${dataBytes}`,
+      );
+    if (span.begin < end)
+      throw fail(
+        `tensors ${JSON.stringify(last)} and ${JSON.stringify(span.name)} overlap at byte ${span.begin} of the data`,
+      );
+    if (span.begin > end)
+      throw fail(`bytes ${end} to ${span.begin} of the data belong to no tensor`);
     end = span.end;
     last = span.name;
   }
@@ -132,9 +197,15 @@ function checkTiling(spans: TensorSpan[], dataBytes: number, owner: string): voi
 }
 
 const damaged = 'The file is damaged or was not written by a safetensors library; fetch it again.';
-const headerError = (owner: string, problem: string, cause?: unknown) => new PeftError('PEFT_SAFETENSORS_HEADER', `safetensors: ${owner}: ${problem}.`, { hint: damaged, cause });
-const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value);
-const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const headerError = (owner: string, problem: string, cause?: unknown) =>
+  new PeftError('PEFT_SAFETENSORS_HEADER', `safetensors: ${owner}: ${problem}.`, {
+    hint: damaged,
+    cause,
+  });
+const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const isSize = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= 0;
 
 function brief(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);

@@ -11,7 +11,11 @@ export class ByteReader {
   #windowStart = 0;
 
   /** @param readSpan gives bytes of what is read, for offsets from `start` to `end`. */
-  constructor(readSpan: (offset: number, length: number) => Uint8Array, start: number, end: number) {
+  constructor(
+    readSpan: (offset: number, length: number) => Uint8Array,
+    start: number,
+    end: number,
+  ) {
     this.#readSpan = readSpan;
     this.position = start;
     this.#end = end;
@@ -40,7 +44,8 @@ export class ByteReader {
     const start = this.position;
     this.position += length;
     const index = start - this.#windowStart;
-    if (index >= 0 && index + length <= this.#window.length) return this.#window.slice(index, index + length);
+    if (index >= 0 && index + length <= this.#window.length)
+      return this.#window.slice(index, index + length);
     return this.#readSpan(start, length);
   }
 }

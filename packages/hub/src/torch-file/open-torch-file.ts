@@ -8,7 +8,13 @@ import { ReadOnlyFile } from '../files/read-only-file.js';
 import { checkSpan, fileSource, storeOf, type TensorStore } from '../tensor-store.js';
 import { ByteReader } from './byte-reader.js';
 import { readLegacyTorchFile } from './legacy-torch-file.js';
-import { storageOf, torchFileError, torchGlobals, TorchTensor, type TorchStorage } from './torch-globals.js';
+import {
+  storageOf,
+  torchFileError,
+  torchGlobals,
+  TorchTensor,
+  type TorchStorage,
+} from './torch-globals.js';
 import { unpickle } from './unpickle.js';
 import { readZipDirectory } from './zip-directory.js';
 
@@ -32,12 +38,14 @@ export interface TorchContent {
 export function openTorchFile(path: string): TensorStore {
   const file = new ReadOnlyFile(path);
   try {
-    const isZip = file.size >= 4 && Buffer.from(file.read(0, 4)).toString('latin1') === 'PK\x03\x04';
+    const isZip =
+      file.size >= 4 && Buffer.from(file.read(0, 4)).toString('latin1') === 'PK\x03\x04';
     const { object, byteOffsets } = isZip ? readZipTorchFile(file) : readLegacyTorchFile(file);
     if (!(object instanceof Map)) throw torchFileError(file.path, 'it holds no dict');
     const sources = new Map<string, TensorSource>();
     for (const [name, tensor] of object as Map<unknown, unknown>) {
-      if (typeof name !== 'string' || !(tensor instanceof TorchTensor)) throw torchFileError(file.path, `the entry ${JSON.stringify(String(name))} is no tensor`);
+      if (typeof name !== 'string' || !(tensor instanceof TorchTensor))
+        throw torchFileError(file.path, `the entry ${JSON.stringify(String(name))} is no tensor`);
       sources.set(name, sourceOf(file, name, tensor, byteOffsets.get(tensor.storage.key)!));
     }
     return storeOf(sources, {}, () => file.close());
@@ -52,31 +60,63 @@ function readZipTorchFile(file: ReadOnlyFile): TorchContent {
   const entries = readZipDirectory(file);
   const pickles = [...entries.values()].filter((entry) => /^[^/]+\/data\.pkl$/.test(entry.name));
   const [pickle] = pickles;
-  if (!pickle || pickles.length !== 1) throw torchFileError(file.path, `it has ${pickles.length} entries named data.pkl, not one`);
-  if (pickle.size > MAX_PICKLE_BYTES) throw torchFileError(file.path, `its data.pkl has ${pickle.size} bytes, over the limit of ${MAX_PICKLE_BYTES}`);
+  if (!pickle || pickles.length !== 1)
+    throw torchFileError(file.path, `it has ${pickles.length} entries named data.pkl, not one`);
+  if (pickle.size > MAX_PICKLE_BYTES)
+    throw torchFileError(
+      file.path,
+      `its data.pkl has ${pickle.size} bytes, over the limit of ${MAX_PICKLE_BYTES}`,
+    );
   const folder = pickle.name.slice(0, -'data.pkl'.length);
   const order = entries.get(`${folder}byteorder`);
-  if (order && (order.size > 16 || Buffer.from(file.read(order.offset, order.size)).toString('latin1') !== 'little')) throw torchFileError(file.path, 'its bytes are not little-endian');
+  if (
+    order &&
+    (order.size > 16 ||
+      Buffer.from(file.read(order.offset, order.size)).toString('latin1') !== 'little')
+  )
+    throw torchFileError(file.path, 'its bytes are not little-endian');
   const bytes = file.read(pickle.offset, pickle.size);
-  if (crc32(bytes) !== pickle.crc32) throw torchFileError(file.path, 'the checksum of its data.pkl is wrong');
+  if (crc32(bytes) !== pickle.crc32)
+    throw torchFileError(file.path, 'the checksum of its data.pkl is wrong');
 
   const byteOffsets = new Map<string, number>();
   const persistentLoad = (id: unknown): TorchStorage => {
     const storage = storageOf(id, file.path);
     const entry = entries.get(`${folder}data/${storage.key}`);
     const expected = storage.length * STORED_BYTES[storage.dtype];
-    if (entry?.size !== expected) throw torchFileError(file.path, `storage ${JSON.stringify(storage.key)} should have ${expected} bytes, ${entry ? `has ${entry.size}` : 'is missing'}`);
+    if (entry?.size !== expected)
+      throw torchFileError(
+        file.path,
+        `storage ${JSON.stringify(storage.key)} should have ${expected} bytes, ${entry ? `has ${entry.size}` : 'is missing'}`,
+      );
     byteOffsets.set(storage.key, entry.offset);
     return storage;
   };
-  const reader = new ByteReader((offset, length) => bytes.subarray(offset, offset + length), 0, bytes.length);
-  return { object: unpickle(reader, { owner: file.path, globals: torchGlobals(file.path), persistentLoad }), byteOffsets };
+  const reader = new ByteReader(
+    (offset, length) => bytes.subarray(offset, offset + length),
+    0,
+    bytes.length,
+  );
+  return {
+    object: unpickle(reader, {
+      owner: file.path,
+      globals: torchGlobals(file.path),
+      persistentLoad,
+    }),
+    byteOffsets,
+  };
 }
 
-function sourceOf(file: ReadOnlyFile, name: string, tensor: TorchTensor, storageOffset: number): TensorSource {
+function sourceOf(
+  file: ReadOnlyFile,
+  name: string,
+  tensor: TorchTensor,
+  storageOffset: number,
+): TensorSource {
   const { storage, shape, strides } = tensor;
   const size = STORED_BYTES[storage.dtype];
-  if (isContiguous(shape, strides)) return fileSource(file, name, storage.dtype, shape, storageOffset + tensor.offset * size);
+  if (isContiguous(shape, strides))
+    return fileSource(file, name, storage.dtype, shape, storageOffset + tensor.offset * size);
   const byteLength = shape.reduce((product, length) => product * length, size);
   return Object.freeze({
     name,
@@ -104,7 +144,12 @@ function isContiguous(shape: readonly number[], strides: readonly number[]): boo
 }
 
 /** The elements of a strided view in row-major order. */
-function gather(span: Uint8Array, shape: readonly number[], strides: readonly number[], size: number): Uint8Array {
+function gather(
+  span: Uint8Array,
+  shape: readonly number[],
+  strides: readonly number[],
+  size: number,
+): Uint8Array {
   const count = shape.reduce((product, length) => product * length, 1);
   const out = new Uint8Array(count * size);
   const index = new Array<number>(shape.length).fill(0);

@@ -56,8 +56,18 @@ export function torchGlobals(owner: string): Map<string, PickleGlobal> {
  */
 export function storageOf(id: unknown, owner: string): TorchStorage {
   const [kind, type, key, , length, view = null] = Array.isArray(id) ? (id as unknown[]) : [];
-  const dtype = STORAGE_TYPES[String((type as Partial<PickleGlobal> | undefined)?.global).replace(/^torch /, '')];
-  if (kind !== 'storage' || !dtype || typeof key !== 'string' || !isSize(length) || view !== null || !Number.isSafeInteger(length * STORED_BYTES[dtype])) {
+  const dtype =
+    STORAGE_TYPES[
+      String((type as Partial<PickleGlobal> | undefined)?.global).replace(/^torch /, '')
+    ];
+  if (
+    kind !== 'storage' ||
+    !dtype ||
+    typeof key !== 'string' ||
+    !isSize(length) ||
+    view !== null ||
+    !Number.isSafeInteger(length * STORED_BYTES[dtype])
+  ) {
     throw torchFileError(owner, 'a storage is described in a way that PyTorch does not use');
   }
   return new TorchStorage(dtype, key, length);
@@ -65,25 +75,46 @@ export function storageOf(id: unknown, owner: string): TorchStorage {
 
 /** An error about what a torch file holds. */
 export const torchFileError = (owner: string, problem: string): PeftError =>
-  new PeftError('PEFT_TORCH_FILE', `hub: ${owner}: ${problem}.`, { hint: 'A file of weights is one dict of tensors, as torch.save(model.state_dict()) writes it; fetch it again, or use a safetensors file.' });
+  new PeftError('PEFT_TORCH_FILE', `hub: ${owner}: ${problem}.`, {
+    hint: 'A file of weights is one dict of tensors, as torch.save(model.state_dict()) writes it; fetch it again, or use a safetensors file.',
+  });
 
 function orderedDict(pairs: unknown, owner: string): Map<unknown, unknown> {
-  if (!Array.isArray(pairs) || !pairs.every((pair) => Array.isArray(pair) && pair.length === 2)) throw torchFileError(owner, 'an OrderedDict is made of something else than pairs');
+  if (!Array.isArray(pairs) || !pairs.every((pair) => Array.isArray(pair) && pair.length === 2))
+    throw torchFileError(owner, 'an OrderedDict is made of something else than pairs');
   return new Map(pairs as [unknown, unknown][]);
 }
 
 /** Checks that every element of the view lies in its storage, and that none is there twice (no bombs by stride 0). */
-function rebuildTensor([storage, offset, shape, strides]: readonly unknown[], owner: string): TorchTensor {
-  if (!(storage instanceof TorchStorage) || !isSize(offset) || !Array.isArray(shape) || !Array.isArray(strides) || shape.length !== strides.length || !shape.every(isSize) || !strides.every(isSize)) {
+function rebuildTensor(
+  [storage, offset, shape, strides]: readonly unknown[],
+  owner: string,
+): TorchTensor {
+  if (
+    !(storage instanceof TorchStorage) ||
+    !isSize(offset) ||
+    !Array.isArray(shape) ||
+    !Array.isArray(strides) ||
+    shape.length !== strides.length ||
+    !shape.every(isSize) ||
+    !strides.every(isSize)
+  ) {
     throw torchFileError(owner, 'a tensor is described in a way that PyTorch does not use');
   }
   const sizes = shape as number[];
   const count = sizes.reduce((product, size) => product * size, 1);
-  const last = sizes.reduce((sum, size, axis) => sum + (size - 1) * (strides[axis] as number), offset);
+  const last = sizes.reduce(
+    (sum, size, axis) => sum + (size - 1) * (strides[axis] as number),
+    offset,
+  );
   if (count > 0 && !(count <= storage.length && last < storage.length)) {
-    throw torchFileError(owner, `a tensor of shape [${sizes.join(', ')}] does not fit its storage of ${storage.length} elements`);
+    throw torchFileError(
+      owner,
+      `a tensor of shape [${sizes.join(', ')}] does not fit its storage of ${storage.length} elements`,
+    );
   }
   return new TorchTensor(storage, offset, sizes, strides as number[]);
 }
 
-const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const isSize = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= 0;

@@ -37,8 +37,20 @@ export function unpickle(reader: ByteReader, options: UnpickleOptions): unknown 
   const { owner, globals, persistentLoad } = options;
   const stack: unknown[] = [];
   const memo = new Map<number, unknown>();
-  const damaged = (problem: string) => new PeftError('PEFT_PICKLE_DAMAGED', `hub: ${owner} holds no sound pickle: ${problem} (byte ${reader.position}).`, { hint: 'Fetch the file again, or use a safetensors file.' });
-  const forbidden = (what: string) => new PeftError('PEFT_PICKLE_FORBIDDEN', `hub: ${owner} asks for ${what}, which no file of weights needs.`, { hint: 'Pickles can carry programs; this one is not read. Use a safetensors file, or convert it where you trust it.' });
+  const damaged = (problem: string) =>
+    new PeftError(
+      'PEFT_PICKLE_DAMAGED',
+      `hub: ${owner} holds no sound pickle: ${problem} (byte ${reader.position}).`,
+      { hint: 'Fetch the file again, or use a safetensors file.' },
+    );
+  const forbidden = (what: string) =>
+    new PeftError(
+      'PEFT_PICKLE_FORBIDDEN',
+      `hub: ${owner} asks for ${what}, which no file of weights needs.`,
+      {
+        hint: 'Pickles can carry programs; this one is not read. Use a safetensors file, or convert it where you trust it.',
+      },
+    );
 
   const take = (length: number): Uint8Array => {
     const bytes = reader.bytes(length);
@@ -78,11 +90,13 @@ export function unpickle(reader: ByteReader, options: UnpickleOptions): unknown 
     return items.slice(1);
   };
   const list = (value: unknown): unknown[] => {
-    if (!Array.isArray(value) || Object.isFrozen(value)) throw damaged('something is appended to what is no list');
+    if (!Array.isArray(value) || Object.isFrozen(value))
+      throw damaged('something is appended to what is no list');
     return value;
   };
   const fill = (value: unknown, items: unknown[]): void => {
-    if (!(value instanceof Map) || items.length % 2 !== 0) throw damaged('an item is set in what is no dict');
+    if (!(value instanceof Map) || items.length % 2 !== 0)
+      throw damaged('an item is set in what is no dict');
     for (let i = 0; i < items.length; i += 2) value.set(items[i], items[i + 1]);
   };
   const find = (module: unknown, name: unknown): PickleGlobal => {
@@ -172,7 +186,8 @@ export function unpickle(reader: ByteReader, options: UnpickleOptions): unknown 
         break;
       case 0x85: // TUPLE1
       case 0x86: // TUPLE2
-      case 0x87: { // TUPLE3
+      case 0x87: {
+        // TUPLE3
         const items: unknown[] = [];
         for (let i = 0x84; i < opcode; i += 1) items.unshift(pop());
         stack.push(Object.freeze(items));
@@ -184,30 +199,35 @@ export function unpickle(reader: ByteReader, options: UnpickleOptions): unknown 
       case 0x6c: // LIST
         stack.push(popToMark());
         break;
-      case 0x64: { // DICT
+      case 0x64: {
+        // DICT
         const dict = new Map();
         fill(dict, popToMark());
         stack.push(dict);
         break;
       }
-      case 0x61: { // APPEND
+      case 0x61: {
+        // APPEND
         const item = pop();
         list(top()).push(item);
         break;
       }
-      case 0x65: { // APPENDS
+      case 0x65: {
+        // APPENDS
         const items = popToMark();
         const target = list(top());
         for (const item of items) target.push(item);
         break;
       }
-      case 0x73: { // SETITEM
+      case 0x73: {
+        // SETITEM
         const value = pop();
         const key = pop();
         fill(top(), [key, value]);
         break;
       }
-      case 0x75: { // SETITEMS
+      case 0x75: {
+        // SETITEMS
         const items = popToMark();
         fill(top(), items);
         break;
@@ -230,15 +250,18 @@ export function unpickle(reader: ByteReader, options: UnpickleOptions): unknown 
       case 0x63: // GLOBAL
         stack.push(find(line(), line()));
         break;
-      case 0x93: { // STACK_GLOBAL
+      case 0x93: {
+        // STACK_GLOBAL
         const name = pop();
         stack.push(find(pop(), name));
         break;
       }
-      case 0x52: { // REDUCE: call a listed name
+      case 0x52: {
+        // REDUCE: call a listed name
         const args = pop();
         const callee = pop() as Partial<PickleGlobal> | null;
-        if (typeof callee !== 'object' || !callee?.call || !Array.isArray(args)) throw forbidden(`a call of ${callee?.global ?? 'something that is no listed function'}`);
+        if (typeof callee !== 'object' || !callee?.call || !Array.isArray(args))
+          throw forbidden(`a call of ${callee?.global ?? 'something that is no listed function'}`);
         stack.push(callee.call(args));
         break;
       }

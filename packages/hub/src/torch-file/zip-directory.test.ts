@@ -27,11 +27,18 @@ function withFile<T>(bytes: Uint8Array, act: (file: ReadOnlyFile) => T): T {
 }
 
 describe('readZipDirectory', () => {
-  test.each<[string, ZipLies]>([['plain', {}], ['with 64-bit sizes', { zip64: true }], ['with a comment', { comment: 'PK\x05\x06 is no end' }]])('finds the entries of a zip file %s', (_, lies) => {
+  test.each<[string, ZipLies]>([
+    ['plain', {}],
+    ['with 64-bit sizes', { zip64: true }],
+    ['with a comment', { comment: 'PK\x05\x06 is no end' }],
+  ])('finds the entries of a zip file %s', (_, lies) => {
     withFile(zipFile(items, lies), (file) => {
       const entries = readZipDirectory(file);
       expect([...entries.keys()]).toEqual(items.map(({ name }) => name));
-      for (const { name, data } of items) expect(Buffer.from(file.read(entries.get(name)!.offset, entries.get(name)!.size))).toEqual(Buffer.from(data));
+      for (const { name, data } of items)
+        expect(Buffer.from(file.read(entries.get(name)!.offset, entries.get(name)!.size))).toEqual(
+          Buffer.from(data),
+        );
     });
   });
 
@@ -53,7 +60,9 @@ describe('readZipDirectory', () => {
     ['has an entry whose header is elsewhere', zipFile(changed({ localOffset: 3 }))],
     ['has an entry with another name in its header', zipFile(changed({ localName: 'm/evil.pkl' }))],
   ])('refuses a file that %s', async (_, bytes) => {
-    expect(await withFile(bytes, (file) => errorCode(() => readZipDirectory(file)))).toBe('PEFT_ZIP_DAMAGED');
+    expect(await withFile(bytes, (file) => errorCode(() => readZipDirectory(file)))).toBe(
+      'PEFT_ZIP_DAMAGED',
+    );
   });
 
   test('one byte changed is refused with a named error or leaves entries inside the file', () => {
@@ -66,7 +75,8 @@ describe('readZipDirectory', () => {
         writeFileSync(path, bytes);
         const file = new ReadOnlyFile(path);
         try {
-          for (const entry of readZipDirectory(file).values()) expect(entry.offset + entry.size).toBeLessThanOrEqual(sound.length);
+          for (const entry of readZipDirectory(file).values())
+            expect(entry.offset + entry.size).toBeLessThanOrEqual(sound.length);
         } catch (error) {
           if (!(error instanceof PeftError) || error.code !== 'PEFT_ZIP_DAMAGED') throw error;
         } finally {

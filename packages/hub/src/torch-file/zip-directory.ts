@@ -33,18 +33,36 @@ export function readZipDirectory(file: ReadOnlyFile): Map<string, ZipEntry> {
   const entries = new Map<string, ZipEntry>();
   let at = 0;
   for (let i = 0; i < count; i += 1) {
-    if (at + 46 > size || view.getUint32(at, true) !== CENTRAL) throw damaged(file, `entry ${i} of ${count} is missing from the table of contents`);
+    if (at + 46 > size || view.getUint32(at, true) !== CENTRAL)
+      throw damaged(file, `entry ${i} of ${count} is missing from the table of contents`);
     const nameLength = view.getUint16(at + 28, true);
     const extraLength = view.getUint16(at + 30, true);
     const next = at + 46 + nameLength + extraLength + view.getUint16(at + 32, true);
     if (next > size) throw damaged(file, `entry ${i} passes the end of the table of contents`);
     const name = Buffer.from(view.buffer, view.byteOffset + at + 46, nameLength).toString('utf8');
     if (entries.has(name)) throw damaged(file, `the entry ${JSON.stringify(name)} occurs twice`);
-    if (view.getUint16(at + 8, true) & 1) throw damaged(file, `the entry ${JSON.stringify(name)} is encrypted`);
-    if (view.getUint16(at + 10, true) !== 0) throw damaged(file, `the entry ${JSON.stringify(name)} is compressed, which PyTorch never does`);
-    const sizes = entrySizes(view, at, nameLength, extraLength, () => damaged(file, `the entry ${JSON.stringify(name)} lacks its 64-bit sizes`));
-    if (sizes.compressed !== sizes.size) throw damaged(file, `the entry ${JSON.stringify(name)} has two sizes, ${sizes.compressed} and ${sizes.size}`);
-    if (!name.endsWith('/')) entries.set(name, { name, offset: dataOffset(file, name, sizes.local, sizes.size, offset), size: sizes.size, crc32: view.getUint32(at + 16, true) });
+    if (view.getUint16(at + 8, true) & 1)
+      throw damaged(file, `the entry ${JSON.stringify(name)} is encrypted`);
+    if (view.getUint16(at + 10, true) !== 0)
+      throw damaged(
+        file,
+        `the entry ${JSON.stringify(name)} is compressed, which PyTorch never does`,
+      );
+    const sizes = entrySizes(view, at, nameLength, extraLength, () =>
+      damaged(file, `the entry ${JSON.stringify(name)} lacks its 64-bit sizes`),
+    );
+    if (sizes.compressed !== sizes.size)
+      throw damaged(
+        file,
+        `the entry ${JSON.stringify(name)} has two sizes, ${sizes.compressed} and ${sizes.size}`,
+      );
+    if (!name.endsWith('/'))
+      entries.set(name, {
+        name,
+        offset: dataOffset(file, name, sizes.local, sizes.size, offset),
+        size: sizes.size,
+        crc32: view.getUint32(at + 16, true),
+      });
     at = next;
   }
   refuseOverlaps(file, entries);
@@ -57,33 +75,68 @@ function findDirectory(file: ReadOnlyFile): { offset: number; size: number; coun
   const tailStart = file.size - tailSize;
   const tail = viewOf(file.read(tailStart, tailSize));
   let end = tailSize - 22;
-  while (end >= 0 && !(tail.getUint32(end, true) === END && end + 22 + tail.getUint16(end + 20, true) === tailSize)) end -= 1;
+  while (
+    end >= 0 &&
+    !(tail.getUint32(end, true) === END && end + 22 + tail.getUint16(end + 20, true) === tailSize)
+  )
+    end -= 1;
   if (end < 0) throw damaged(file, 'it has no table of contents');
-  let found = { count: tail.getUint16(end + 10, true), size: tail.getUint32(end + 12, true), offset: tail.getUint32(end + 16, true) };
+  let found = {
+    count: tail.getUint16(end + 10, true),
+    size: tail.getUint32(end + 12, true),
+    offset: tail.getUint32(end + 16, true),
+  };
   let limit = tailStart + end;
   if (found.count === 0xffff || found.size === 0xffffffff || found.offset === 0xffffffff) {
     if (limit < 20) throw damaged(file, 'its 64-bit table of contents is missing');
     const locator = viewOf(file.read(limit - 20, 20));
-    const at = locator.getUint32(0, true) === END_64_LOCATOR ? safe(locator.getBigUint64(8, true)) : Infinity;
+    const at =
+      locator.getUint32(0, true) === END_64_LOCATOR
+        ? safe(locator.getBigUint64(8, true))
+        : Infinity;
     if (at + 56 > limit) throw damaged(file, 'its 64-bit table of contents is missing');
     const record = viewOf(file.read(at, 56));
-    if (record.getUint32(0, true) !== END_64) throw damaged(file, 'its 64-bit table of contents is missing');
-    found = { count: safe(record.getBigUint64(32, true)), size: safe(record.getBigUint64(40, true)), offset: safe(record.getBigUint64(48, true)) };
+    if (record.getUint32(0, true) !== END_64)
+      throw damaged(file, 'its 64-bit table of contents is missing');
+    found = {
+      count: safe(record.getBigUint64(32, true)),
+      size: safe(record.getBigUint64(40, true)),
+      offset: safe(record.getBigUint64(48, true)),
+    };
     limit = at;
   }
-  if (found.offset + found.size > limit) throw damaged(file, `its table of contents (bytes ${found.offset} to ${found.offset + found.size}) passes its own end`);
-  if (found.size > MAX_DIRECTORY_BYTES) throw damaged(file, `its table of contents has ${found.size} bytes, over the limit of ${MAX_DIRECTORY_BYTES}`);
+  if (found.offset + found.size > limit)
+    throw damaged(
+      file,
+      `its table of contents (bytes ${found.offset} to ${found.offset + found.size}) passes its own end`,
+    );
+  if (found.size > MAX_DIRECTORY_BYTES)
+    throw damaged(
+      file,
+      `its table of contents has ${found.size} bytes, over the limit of ${MAX_DIRECTORY_BYTES}`,
+    );
   return found;
 }
 
 /** Sizes of a central entry; those of 0xffffffff stand in the zip64 extra field, in this order. */
-function entrySizes(view: DataView, at: number, nameLength: number, extraLength: number, missing: () => PeftError): { size: number; compressed: number; local: number } {
-  const sizes = [view.getUint32(at + 24, true), view.getUint32(at + 20, true), view.getUint32(at + 42, true)]; // size, compressed, local header
+function entrySizes(
+  view: DataView,
+  at: number,
+  nameLength: number,
+  extraLength: number,
+  missing: () => PeftError,
+): { size: number; compressed: number; local: number } {
+  const sizes = [
+    view.getUint32(at + 24, true),
+    view.getUint32(at + 20, true),
+    view.getUint32(at + 42, true),
+  ]; // size, compressed, local header
   const wide = sizes.map((size) => size === 0xffffffff);
   if (wide.includes(true)) {
     const end = at + 46 + nameLength + extraLength;
     let field = at + 46 + nameLength;
-    while (field + 4 <= end && view.getUint16(field, true) !== 1) field += 4 + view.getUint16(field + 2, true);
+    while (field + 4 <= end && view.getUint16(field, true) !== 1)
+      field += 4 + view.getUint16(field + 2, true);
     if (field + 4 > end) throw missing();
     const fieldEnd = Math.min(end, field + 4 + view.getUint16(field + 2, true));
     let value = field + 4;
@@ -98,26 +151,40 @@ function entrySizes(view: DataView, at: number, nameLength: number, extraLength:
 }
 
 /** Data begins after the local header, whose extra field has its own length (PyTorch pads with it). */
-function dataOffset(file: ReadOnlyFile, name: string, local: number, size: number, limit: number): number {
+function dataOffset(
+  file: ReadOnlyFile,
+  name: string,
+  local: number,
+  size: number,
+  limit: number,
+): number {
   const outside = () => damaged(file, `the entry ${JSON.stringify(name)} lies outside the file`);
   if (local + 30 > limit) throw outside();
   const header = viewOf(file.read(local, 30));
-  if (header.getUint32(0, true) !== LOCAL) throw damaged(file, `the entry ${JSON.stringify(name)} has no header`);
+  if (header.getUint32(0, true) !== LOCAL)
+    throw damaged(file, `the entry ${JSON.stringify(name)} has no header`);
   const nameLength = header.getUint16(26, true);
   const offset = local + 30 + nameLength + header.getUint16(28, true);
   if (offset + size > limit) throw outside();
-  if (Buffer.from(file.read(local + 30, nameLength)).toString('utf8') !== name) throw damaged(file, `the entry ${JSON.stringify(name)} has another name in its header`);
+  if (Buffer.from(file.read(local + 30, nameLength)).toString('utf8') !== name)
+    throw damaged(file, `the entry ${JSON.stringify(name)} has another name in its header`);
   return offset;
 }
 
 function refuseOverlaps(file: ReadOnlyFile, entries: ReadonlyMap<string, ZipEntry>): void {
   let end = 0;
   for (const entry of [...entries.values()].sort((a, b) => a.offset - b.offset)) {
-    if (entry.offset < end) throw damaged(file, `the entry ${JSON.stringify(entry.name)} overlaps another`);
+    if (entry.offset < end)
+      throw damaged(file, `the entry ${JSON.stringify(entry.name)} overlaps another`);
     end = entry.offset + entry.size;
   }
 }
 
-const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-const safe = (value: bigint): number => (value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : Infinity);
-const damaged = (file: ReadOnlyFile, problem: string): PeftError => new PeftError('PEFT_ZIP_DAMAGED', `hub: ${file.path} is no sound zip file: ${problem}.`, { hint: 'Fetch the file again.' });
+const viewOf = (bytes: Uint8Array): DataView =>
+  new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+const safe = (value: bigint): number =>
+  value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : Infinity;
+const damaged = (file: ReadOnlyFile, problem: string): PeftError =>
+  new PeftError('PEFT_ZIP_DAMAGED', `hub: ${file.path} is no sound zip file: ${problem}.`, {
+    hint: 'Fetch the file again.',
+  });

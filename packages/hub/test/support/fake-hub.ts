@@ -52,7 +52,9 @@ export const commitOf = (files: Record<string, Uint8Array | string>): string => 
 
 export const etagOf = (content: Uint8Array | string): string => {
   const bytes = Buffer.from(content);
-  return bytes.length >= 1000 ? createHash('sha256').update(bytes).digest('hex') : createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
+  return bytes.length >= 1000
+    ? createHash('sha256').update(bytes).digest('hex')
+    : createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
 };
 
 /** Starts the hub; it stops after the test. */
@@ -60,7 +62,12 @@ export async function fakeHub({ models }: FakeHubOptions): Promise<FakeHub> {
   const requests: LoggedRequest[] = [];
   const faults: FakeHubFaults = { statuses: [] };
   const log = (origin: LoggedRequest['origin'], request: IncomingMessage) =>
-    requests.push({ origin, path: request.url!, range: request.headers.range, authorization: request.headers.authorization });
+    requests.push({
+      origin,
+      path: request.url!,
+      range: request.headers.range,
+      authorization: request.headers.authorization,
+    });
 
   const storage = await listen((request, response) => {
     log('storage', request);
@@ -70,22 +77,50 @@ export async function fakeHub({ models }: FakeHubOptions): Promise<FakeHub> {
   const hub = await listen((request, response) => {
     log('hub', request);
     const { pathname } = new URL(request.url!, 'http://hub');
-    const json = (value: unknown, status = 200) => response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
-    if (faults.token && request.headers.authorization !== `Bearer ${faults.token}`) return json({ error: 'Invalid username or password.' }, 401);
-    const [, isInfo, infoName = '', revision = ''] = /^\/api\/(models)\/(.+)\/revision\/([^/]+)$/.exec(pathname) ?? [];
-    const [, isTree, treeName = ''] = /^\/api\/(models)\/(.+)\/tree\/([0-9a-f]{40})$/.exec(pathname) ?? [];
-    const [, fileModel = '', commit = '', file = ''] = /^\/(.+)\/resolve\/([0-9a-f]{40})\/([^/]+)$/.exec(pathname) ?? [];
+    const json = (value: unknown, status = 200) =>
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
+    if (faults.token && request.headers.authorization !== `Bearer ${faults.token}`)
+      return json({ error: 'Invalid username or password.' }, 401);
+    const [, isInfo, infoName = '', revision = ''] =
+      /^\/api\/(models)\/(.+)\/revision\/([^/]+)$/.exec(pathname) ?? [];
+    const [, isTree, treeName = ''] =
+      /^\/api\/(models)\/(.+)\/tree\/([0-9a-f]{40})$/.exec(pathname) ?? [];
+    const [, fileModel = '', commit = '', file = ''] =
+      /^\/(.+)\/resolve\/([0-9a-f]{40})\/([^/]+)$/.exec(pathname) ?? [];
     const files = models[infoName || treeName || fileModel];
-    if (!files || (isInfo && revision !== 'main' && revision !== commitOf(files))) return json({ error: 'Repository not found' }, 404);
-    if (isInfo) return json(faults.modelInfo ?? { _id: '1', id: infoName, sha: commitOf(files), private: false, downloads: 0, likes: 0, gated: false, lastModified: '2024-01-01T00:00:00.000Z' });
-    if (isTree) return json(faults.tree ?? Object.entries(files).map(([path, content]) => treeEntry(path, Buffer.from(content))));
+    if (!files || (isInfo && revision !== 'main' && revision !== commitOf(files)))
+      return json({ error: 'Repository not found' }, 404);
+    if (isInfo)
+      return json(
+        faults.modelInfo ?? {
+          _id: '1',
+          id: infoName,
+          sha: commitOf(files),
+          private: false,
+          downloads: 0,
+          likes: 0,
+          gated: false,
+          lastModified: '2024-01-01T00:00:00.000Z',
+        },
+      );
+    if (isTree)
+      return json(
+        faults.tree ??
+          Object.entries(files).map(([path, content]) => treeEntry(path, Buffer.from(content))),
+      );
     const content = files[file];
-    if (content === undefined || commit !== commitOf(files)) return json({ error: 'Entry not found' }, 404);
+    if (content === undefined || commit !== commitOf(files))
+      return json({ error: 'Entry not found' }, 404);
     const status = faults.statuses.shift();
     if (status !== undefined) return response.writeHead(status).end();
     const bytes = Buffer.from(content);
     if (bytes.length < 1000) return sendFile(request, response, bytes, { statuses: [] });
-    return response.writeHead(302, { location: `${addressOf(storage)}/${fileModel}/${file}`, 'x-linked-etag': `"${etagOf(bytes)}"` }).end();
+    return response
+      .writeHead(302, {
+        location: `${addressOf(storage)}/${fileModel}/${file}`,
+        'x-linked-etag': `"${etagOf(bytes)}"`,
+      })
+      .end();
   });
   return { endpoint: addressOf(hub), requests, faults, models };
 }
@@ -95,20 +130,37 @@ const treeEntry = (path: string, bytes: Buffer) => ({
   path,
   size: bytes.length,
   oid: bytes.length < 1000 ? etagOf(bytes) : '0'.repeat(40),
-  ...(bytes.length < 1000 ? {} : { lfs: { oid: etagOf(bytes), size: bytes.length, pointerSize: 130 } }),
+  ...(bytes.length < 1000
+    ? {}
+    : { lfs: { oid: etagOf(bytes), size: bytes.length, pointerSize: 130 } }),
 });
 
-function sendFile(request: IncomingMessage, response: ServerResponse, content: Buffer, faults: FakeHubFaults): void {
+function sendFile(
+  request: IncomingMessage,
+  response: ServerResponse,
+  content: Buffer,
+  faults: FakeHubFaults,
+): void {
   const bytes = faults.corrupt ? Buffer.from(content.map((byte) => byte ^ 1)) : content;
-  const start = faults.ignoreRange ? 0 : Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+  const start = faults.ignoreRange
+    ? 0
+    : Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
   const part = bytes.subarray(start);
   if (start >= bytes.length && start > 0) return void response.writeHead(416).end();
-  response.writeHead(start > 0 ? 206 : 200, { 'content-length': part.length, ...(start > 0 ? { 'content-range': `bytes ${start}-${bytes.length - 1}/${bytes.length}` } : {}) });
-  if (faults.cutAfterBytes !== undefined && faults.cutAfterBytes < part.length) response.write(part.subarray(0, faults.cutAfterBytes), () => setImmediate(() => response.destroy()));
+  response.writeHead(start > 0 ? 206 : 200, {
+    'content-length': part.length,
+    ...(start > 0 ? { 'content-range': `bytes ${start}-${bytes.length - 1}/${bytes.length}` } : {}),
+  });
+  if (faults.cutAfterBytes !== undefined && faults.cutAfterBytes < part.length)
+    response.write(part.subarray(0, faults.cutAfterBytes), () =>
+      setImmediate(() => response.destroy()),
+    );
   else response.end(part);
 }
 
-async function listen(handle: (request: IncomingMessage, response: ServerResponse) => unknown): Promise<Server> {
+async function listen(
+  handle: (request: IncomingMessage, response: ServerResponse) => unknown,
+): Promise<Server> {
   const server = createServer((request, response) => void handle(request, response));
   await new Promise<void>((ready) => server.listen(0, '127.0.0.1', ready));
   onTestFinished(() => {
@@ -118,4 +170,5 @@ async function listen(handle: (request: IncomingMessage, response: ServerRespons
   return server;
 }
 
-const addressOf = (server: Server): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+const addressOf = (server: Server): string =>
+  `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

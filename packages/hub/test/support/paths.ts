@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 
 /** A file or folder of the golden cases that all packages share. */
-export const fixturePath = (name: string): string => fileURLToPath(new URL(`../../../testing/fixtures/${name}`, import.meta.url));
+export const fixturePath = (name: string): string =>
+  fileURLToPath(new URL(`../../../testing/fixtures/${name}`, import.meta.url));
 
 /** A fresh folder that is removed after the test. */
 export function temporaryFolder(): string {

@@ -5,7 +5,15 @@ export interface ZipItem {
   readonly name: string;
   readonly data: Uint8Array;
   /** Fields of the central entry that say something else than the truth. */
-  readonly lie?: { method?: number; flags?: number; size?: number; compressedSize?: number; localOffset?: number; crc32?: number; localName?: string };
+  readonly lie?: {
+    method?: number;
+    flags?: number;
+    size?: number;
+    compressedSize?: number;
+    localOffset?: number;
+    crc32?: number;
+    localName?: string;
+  };
 }
 
 export interface ZipLies {
@@ -42,9 +50,13 @@ export function zipFile(items: readonly ZipItem[], lies: ZipLies = {}): Buffer {
     if (lies.zip64) {
       extra.writeUInt16LE(1, 0);
       extra.writeUInt16LE(24, 2);
-      [size, compressed, localOffset].forEach((value, i) => extra.writeBigUInt64LE(BigInt(value), 4 + 8 * i));
+      [size, compressed, localOffset].forEach((value, i) =>
+        extra.writeBigUInt64LE(BigInt(value), 4 + 8 * i),
+      );
     }
-    [compressed, size].forEach((value, i) => entry.writeUInt32LE(lies.zip64 ? 0xffffffff : value, 20 + 4 * i));
+    [compressed, size].forEach((value, i) =>
+      entry.writeUInt32LE(lies.zip64 ? 0xffffffff : value, 20 + 4 * i),
+    );
     entry.writeUInt16LE(entryName.length, 28);
     entry.writeUInt16LE(extra.length, 30);
     entry.writeUInt32LE(lies.zip64 ? 0xffffffff : localOffset, 42);
@@ -61,7 +73,9 @@ export function zipFile(items: readonly ZipItem[], lies: ZipLies = {}): Buffer {
   end.writeUInt32LE(lies.zip64 ? 0xffffffff : directorySize, 12);
   end.writeUInt32LE(lies.zip64 ? 0xffffffff : directoryOffset, 16);
   end.writeUInt16LE(Buffer.byteLength(lies.comment ?? ''), 20);
-  const wide = lies.zip64 ? zip64Records(count, directorySize, directoryOffset, offset + directory.length) : Buffer.alloc(0);
+  const wide = lies.zip64
+    ? zip64Records(count, directorySize, directoryOffset, offset + directory.length)
+    : Buffer.alloc(0);
   return Buffer.concat([...parts, directory, wide, end, Buffer.from(lies.comment ?? '')]);
 }
 

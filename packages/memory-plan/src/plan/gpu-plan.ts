@@ -56,18 +56,49 @@ const GPU_RUNTIME_BYTES = 0.7e9;
 /** Seven pages of 8 MiB: see `deviceStateStore` of `@peft/optim`. A parameter that spans several takes twice its own size besides. */
 const PAGE_UPDATE_BYTES = 7 * 2 ** 23;
 
-export function gpuPlan({ name, totalBytes, usableBytes, runtimeBytes = GPU_RUNTIME_BYTES }: PlannedGpu, parts: GpuParts): { readonly gpu: GpuPlan; readonly peakBytes: number; readonly loadingPeakBytes: number } {
-  const { weightBytes, adapterBytes, gradientBytes, activationBytes, evaluationBytes, updateBytes, loadingBytes, optimizerStateOn } = parts;
+export function gpuPlan(
+  { name, totalBytes, usableBytes, runtimeBytes = GPU_RUNTIME_BYTES }: PlannedGpu,
+  parts: GpuParts,
+): { readonly gpu: GpuPlan; readonly peakBytes: number; readonly loadingPeakBytes: number } {
+  const {
+    weightBytes,
+    adapterBytes,
+    gradientBytes,
+    activationBytes,
+    evaluationBytes,
+    updateBytes,
+    loadingBytes,
+    optimizerStateOn,
+  } = parts;
   const isOnCard = optimizerStateOn === 'device';
   const optimizerStateBytes = isOnCard ? parts.optimizerStateBytes : 0;
-  const onCard = runtimeBytes + weightBytes + adapterBytes + gradientBytes + optimizerStateBytes + Math.max(activationBytes, evaluationBytes, isOnCard ? PAGE_UPDATE_BYTES + updateBytes : 0);
+  const onCard =
+    runtimeBytes +
+    weightBytes +
+    adapterBytes +
+    gradientBytes +
+    optimizerStateBytes +
+    Math.max(activationBytes, evaluationBytes, isOnCard ? PAGE_UPDATE_BYTES + updateBytes : 0);
   const gpuLoading = runtimeBytes + loadingBytes.most;
   const gpuPeak = Math.max(onCard, gpuLoading);
   const hostCopyBytes = loadingBytes.packed + adapterBytes;
-  const inProcess = parts.runtimeBytes + hostCopyBytes + (isOnCard ? parts.pagedStateBytes : parts.optimizerStateBytes) + (isOnCard ? 0 : updateBytes);
+  const inProcess =
+    parts.runtimeBytes +
+    hostCopyBytes +
+    (isOnCard ? parts.pagedStateBytes : parts.optimizerStateBytes) +
+    (isOnCard ? 0 : updateBytes);
   const loadingPeakBytes = parts.runtimeBytes + loadingBytes.packed + 2 * loadingBytes.largest;
   return {
-    gpu: { name, runtimeBytes, optimizerStateBytes, hostCopyBytes, loadingPeakBytes: gpuLoading, peakBytes: gpuPeak, memory: { totalBytes, usableBytes }, fits: gpuPeak <= usableBytes },
+    gpu: {
+      name,
+      runtimeBytes,
+      optimizerStateBytes,
+      hostCopyBytes,
+      loadingPeakBytes: gpuLoading,
+      peakBytes: gpuPeak,
+      memory: { totalBytes, usableBytes },
+      fits: gpuPeak <= usableBytes,
+    },
     peakBytes: Math.max(inProcess, loadingPeakBytes),
     loadingPeakBytes,
   };

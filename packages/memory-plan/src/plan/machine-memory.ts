@@ -10,7 +10,10 @@ export interface MachineMemory {
 
 /** Free memory counts what the system would give up for it (file caches). */
 export function machineMemory(): MachineMemory {
-  const { availableMemory, constrainedMemory } = process as { availableMemory?: () => number; constrainedMemory?: () => number | undefined };
+  const { availableMemory, constrainedMemory } = process as {
+    availableMemory?: () => number;
+    constrainedMemory?: () => number | undefined;
+  };
   const limit = constrainedMemory?.() ?? 0;
   const totalBytes = limit > 0 && limit < totalmem() ? limit : totalmem();
   const freeBytes = Math.min(availableMemory?.() ?? freemem(), totalBytes);

@@ -6,14 +6,26 @@
  * for the largest parameter while no activation lives. Activations are float32, whatever the precision of the products.
  * With a GPU there are two such sums, one for the card and one for the process: see `gpu-plan.ts`.
  */
-import { convertedWeights, type Architecture, type HeadOptions, type MethodSpec, type WeightQuantization } from '@peft/core';
+import {
+  convertedWeights,
+  type Architecture,
+  type HeadOptions,
+  type MethodSpec,
+  type WeightQuantization,
+} from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import { readQuantizationConfig } from '@peft/hub';
 import { STORED_BYTES } from '@peft/ops';
 import { adamw, stateBytes, type Optimizer } from '@peft/optim';
 import { gpuPlan, type GpuPlan, type LoadingBytes, type PlannedGpu } from './gpu-plan.js';
 import { machineMemory, type MachineMemory } from './machine-memory.js';
-import { sizeModel, type Checkpointing, type MeasuredModel, type PlannedBatch, type PlannedTask } from '../sizing/measure-step.js';
+import {
+  sizeModel,
+  type Checkpointing,
+  type MeasuredModel,
+  type PlannedBatch,
+  type PlannedTask,
+} from '../sizing/measure-step.js';
 import type { SizingKind } from '../sizing/register-sizing-kernels.js';
 import type { PlannedDtype, StoredQuantization } from '../sizing/sizes-store.js';
 
@@ -98,12 +110,20 @@ export interface MemoryPlan {
 }
 
 /** Measured: resident memory of a process with the engine and all packages loaded and one product computed (0.51 GB with TensorFlow), and what a run adds: bookkeeping, and freed tensors that the C library keeps. */
-const RUNTIME_BYTES: Readonly<Record<PlannedEngine, number>> = Object.freeze({ native: 240e6, portable: 260e6, tensorflow: 600e6 });
+const RUNTIME_BYTES: Readonly<Record<PlannedEngine, number>> = Object.freeze({
+  native: 240e6,
+  portable: 260e6,
+  tensorflow: 600e6,
+});
 /** Assumed: CUDA's libraries are large, and no machine with a card was measured. */
 const GPU_HOST_RUNTIME_BYTES = 2.5e9;
 const KINDS = Object.freeze({ native: 'kernels', portable: 'references' } as const);
 
-const DTYPES: Readonly<Record<string, PlannedDtype>> = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' };
+const DTYPES: Readonly<Record<string, PlannedDtype>> = {
+  float32: 'F32',
+  float16: 'F16',
+  bfloat16: 'BF16',
+};
 
 /** A model whose plans are made: several settings share what does not depend on them. */
 export interface Planner {
@@ -133,16 +153,54 @@ export function planMemory(request: PlanRequest): MemoryPlan {
 
 /** Settings in the request are left out of account: they come with each plan. */
 export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Planner {
-  const { architecture, config, head = { kind: 'none' }, method, engine = 'native', storedQuantization = readQuantizationConfig(config['quantization_config']), task, machine = machineMemory(), hasFiles = true, gpu, compiledKernels = !gpu, optimizerStateOn = 'host', runtimeBytes = gpu ? GPU_HOST_RUNTIME_BYTES : RUNTIME_BYTES[engine] } = request;
+  const {
+    architecture,
+    config,
+    head = { kind: 'none' },
+    method,
+    engine = 'native',
+    storedQuantization = readQuantizationConfig(config['quantization_config']),
+    task,
+    machine = machineMemory(),
+    hasFiles = true,
+    gpu,
+    compiledKernels = !gpu,
+    optimizerStateOn = 'host',
+    runtimeBytes = gpu ? GPU_HOST_RUNTIME_BYTES : RUNTIME_BYTES[engine],
+  } = request;
   check.oneOf('memory plan', 'engine', engine, ['native', 'portable', 'tensorflow']);
-  if (gpu && engine !== 'tensorflow') throw new PeftError('PEFT_CONFIG_INVALID', `memory plan: gpu is given, and the ${engine} engine computes on the CPU.`, { hint: "leave gpu out, or set engine to 'tensorflow'" });
+  if (gpu && engine !== 'tensorflow')
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `memory plan: gpu is given, and the ${engine} engine computes on the CPU.`,
+      { hint: "leave gpu out, or set engine to 'tensorflow'" },
+    );
   check.oneOf('memory plan', 'optimizerStateOn', optimizerStateOn, ['host', 'device']);
-  const kind: SizingKind = engine !== 'tensorflow' ? KINDS[engine] : compiledKernels ? 'tensorflow-compiled' : 'tensorflow';
-  const storedDtype = request.storedDtype ?? DTYPES[String(config['dtype'] ?? config['torch_dtype'])] ?? 'F32';
+  const kind: SizingKind =
+    engine !== 'tensorflow'
+      ? KINDS[engine]
+      : compiledKernels
+        ? 'tensorflow-compiled'
+        : 'tensorflow';
+  const storedDtype =
+    request.storedDtype ?? DTYPES[String(config['dtype'] ?? config['torch_dtype'])] ?? 'F32';
   const models = new Map<string, MeasuredModel>();
   const modelFor = (quantization: WeightQuantization | undefined): MeasuredModel => {
     const key = JSON.stringify(quantization ?? null);
-    const found = models.get(key) ?? sizeModel({ architecture, config, head, storedDtype, kind, ...(request.precision && { precision: request.precision }), ...(method && { method }), ...(quantization && { quantization }), ...(storedQuantization && { storedQuantization }), ...(task && { task }) });
+    const found =
+      models.get(key) ??
+      sizeModel({
+        architecture,
+        config,
+        head,
+        storedDtype,
+        kind,
+        ...(request.precision && { precision: request.precision }),
+        ...(method && { method }),
+        ...(quantization && { quantization }),
+        ...(storedQuantization && { storedQuantization }),
+        ...(task && { task }),
+      });
     models.set(key, found);
     return found;
   };
@@ -150,7 +208,16 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
   return {
     isStoredQuantized: storedQuantization !== undefined,
     blocks: description.layers.encoder + description.layers.decoder,
-    plan: (settings) => planFor(modelFor(settings.quantization), settings, { engine, storedDtype, machine, hasFiles, runtimeBytes, gpu, optimizerStateOn }),
+    plan: (settings) =>
+      planFor(modelFor(settings.quantization), settings, {
+        engine,
+        storedDtype,
+        machine,
+        hasFiles,
+        runtimeBytes,
+        gpu,
+        optimizerStateOn,
+      }),
     dispose: () => {
       for (const model of models.values()) model.dispose();
       models.clear();
@@ -158,45 +225,104 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
   };
 }
 
-interface Fixed { readonly engine: PlannedEngine; readonly storedDtype: PlannedDtype; readonly machine: MachineMemory; readonly hasFiles: boolean; readonly runtimeBytes: number; readonly gpu: PlannedGpu | undefined; readonly optimizerStateOn: 'host' | 'device' }
+interface Fixed {
+  readonly engine: PlannedEngine;
+  readonly storedDtype: PlannedDtype;
+  readonly machine: MachineMemory;
+  readonly hasFiles: boolean;
+  readonly runtimeBytes: number;
+  readonly gpu: PlannedGpu | undefined;
+  readonly optimizerStateOn: 'host' | 'device';
+}
 
 function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): MemoryPlan {
   const { machine, runtimeBytes } = fixed;
-  const { batch = { sequences: 1, length: 128 }, checkpointing = false, optimizer = adamw(), residentStateBytes = Infinity } = settings;
+  const {
+    batch = { sequences: 1, length: 128 },
+    checkpointing = false,
+    optimizer = adamw(),
+    residentStateBytes = Infinity,
+  } = settings;
   check.positiveInteger('memory plan', 'batch.sequences', batch.sequences);
   check.positiveInteger('memory plan', 'batch.length', batch.length);
   const { description, trainables, adapterBytes } = model;
   const activationBytes = model.measure(batch, checkpointing).peakBytes;
-  const evaluationBytes = settings.evaluationBatch ? model.measureForward(settings.evaluationBatch).peakBytes : 0;
+  const evaluationBytes = settings.evaluationBatch
+    ? model.measureForward(settings.evaluationBatch).peakBytes
+    : 0;
   const weights = model.weightBytes();
   const sizes = trainables.map(({ shape }) => shape.reduce((product, size) => product * size, 1));
   const trainable = sizes.reduce((sum, size) => sum + size, 0);
-  const state = stateBytes(optimizer, trainables.map(({ shape }) => shape));
+  const state = stateBytes(
+    optimizer,
+    trainables.map(({ shape }) => shape),
+  );
   const hasOneMemory = fixed.optimizerStateOn === 'device' && !fixed.gpu; // pages that leave the device stay where they are
   const optimizerStateBytes = hasOneMemory ? state : Math.min(state, residentStateBytes);
   const updateBytes = 2 * 4 * sizes.reduce((largest, size) => Math.max(largest, size), 0); // a parameter's values are read, changed, and written anew
   const gradientBytes = 4 * trainable;
-  const parts = { weightBytes: weights, adapterBytes, gradientBytes, optimizerStateBytes, pagedStateBytes: state - optimizerStateBytes, activationBytes, evaluationBytes, updateBytes };
+  const parts = {
+    weightBytes: weights,
+    adapterBytes,
+    gradientBytes,
+    optimizerStateBytes,
+    pagedStateBytes: state - optimizerStateBytes,
+    activationBytes,
+    evaluationBytes,
+    updateBytes,
+  };
   const loading = loadingBytes(model, settings.quantization, fixed);
-  const plan = { modelType: description.modelType, parameters: model.parameters, trainableParameters: trainable, ...parts, runtimeBytes, machine };
+  const plan = {
+    modelType: description.modelType,
+    parameters: model.parameters,
+    trainableParameters: trainable,
+    ...parts,
+    runtimeBytes,
+    machine,
+  };
   if (fixed.gpu) {
-    const { peakBytes, loadingPeakBytes, gpu } = gpuPlan(fixed.gpu, { ...parts, runtimeBytes, loadingBytes: loading, optimizerStateOn: fixed.optimizerStateOn });
-    return { ...plan, loadingPeakBytes, peakBytes, gpu, fits: peakBytes <= machine.usableBytes && gpu.fits };
+    const { peakBytes, loadingPeakBytes, gpu } = gpuPlan(fixed.gpu, {
+      ...parts,
+      runtimeBytes,
+      loadingBytes: loading,
+      optimizerStateOn: fixed.optimizerStateOn,
+    });
+    return {
+      ...plan,
+      loadingPeakBytes,
+      peakBytes,
+      gpu,
+      fits: peakBytes <= machine.usableBytes && gpu.fits,
+    };
   }
   const loadingPeakBytes = runtimeBytes + loading.most;
-  const peakBytes = Math.max(runtimeBytes + weights + adapterBytes + gradientBytes + optimizerStateBytes + Math.max(activationBytes, evaluationBytes, updateBytes), loadingPeakBytes);
+  const peakBytes = Math.max(
+    runtimeBytes +
+      weights +
+      adapterBytes +
+      gradientBytes +
+      optimizerStateBytes +
+      Math.max(activationBytes, evaluationBytes, updateBytes),
+    loadingPeakBytes,
+  );
   return { ...plan, loadingPeakBytes, peakBytes, fits: peakBytes <= machine.usableBytes };
 }
 
 /** The most that lives while the weights come one by one: those that are there and the one that is read, unless the engine maps it from its file. */
-function loadingBytes({ description, weightBytesOf, isQuantized }: MeasuredModel, quantization: WeightQuantization | undefined, { storedDtype, engine, hasFiles }: Fixed): LoadingBytes {
+function loadingBytes(
+  { description, weightBytesOf, isQuantized }: MeasuredModel,
+  quantization: WeightQuantization | undefined,
+  { storedDtype, engine, hasFiles }: Fixed,
+): LoadingBytes {
   const changed = quantization ? convertedWeights(description, quantization) : undefined;
   let [there, most, largest, packed] = [0, 0, 0, 0];
   for (const { name, use, shape } of description.parameters) {
     there += weightBytesOf(name);
     if (isQuantized(name)) packed += weightBytesOf(name);
     const passes = use !== 'vector' && (engine !== 'native' || !hasFiles || changed?.has(name));
-    const bytes = passes ? shape.reduce((product, size) => product * size, STORED_BYTES[storedDtype]) : 0;
+    const bytes = passes
+      ? shape.reduce((product, size) => product * size, STORED_BYTES[storedDtype])
+      : 0;
     [most, largest] = [Math.max(most, there + bytes), Math.max(largest, bytes)];
   }
   return { most, largest, packed };

@@ -5,7 +5,20 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Variable } from '@tensorflow/tfjs';
-import { describeModel, loadWeights, Model, type Architecture, type HeadOptions, type MethodSpec, type ModelBatch, type ModelDescription, type ModelOutput, type OwnedParameter, type RunOptions, type WeightQuantization } from '@peft/core';
+import {
+  describeModel,
+  loadWeights,
+  Model,
+  type Architecture,
+  type HeadOptions,
+  type MethodSpec,
+  type ModelBatch,
+  type ModelDescription,
+  type ModelOutput,
+  type OwnedParameter,
+  type RunOptions,
+  type WeightQuantization,
+} from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { crossEntropy, linearCrossEntropy, variableGradients } from '@peft/ops';
 import type { SizingKind } from './register-sizing-kernels.js';
@@ -76,33 +89,67 @@ export function sizeModel(request: MeasureRequest): MeasuredModel {
   return onBackend(engine.backendName, () => {
     const parsed = request.architecture.parseConfig(request.config);
     const description = describeModel(request.architecture, parsed, request.head);
-    const weights = loadWeights(description, sizesStore(description, request.storedDtype, request.storedQuantization), engine, request.quantization ? { quantization: request.quantization } : {});
-    const model = new Model(request.architecture as unknown as Architecture<unknown>, parsed, request.config, description, weights, engine);
+    const weights = loadWeights(
+      description,
+      sizesStore(description, request.storedDtype, request.storedQuantization),
+      engine,
+      request.quantization ? { quantization: request.quantization } : {},
+    );
+    const model = new Model(
+      request.architecture as unknown as Architecture<unknown>,
+      parsed,
+      request.config,
+      description,
+      weights,
+      engine,
+    );
     const afterWeights = engine.backend.livingBytes;
     try {
-      const adapter = request.method && model.addAdapter('plan', withoutValues(request.method), { strict: false });
+      const adapter =
+        request.method &&
+        model.addAdapter('plan', withoutValues(request.method), { strict: false });
       const beforeRuns = engine.backend.livingBytes;
       const peaks = new Map<string, number>();
-      const remembered = ({ sequences, length, decoderLength, packed }: PlannedBatch, what: unknown, run: () => number): { readonly peakBytes: number } => {
-        const key = JSON.stringify([sequences, length, decoderLength, packed && [...packed.offsets], what]);
+      const remembered = (
+        { sequences, length, decoderLength, packed }: PlannedBatch,
+        what: unknown,
+        run: () => number,
+      ): { readonly peakBytes: number } => {
+        const key = JSON.stringify([
+          sequences,
+          length,
+          decoderLength,
+          packed && [...packed.offsets],
+          what,
+        ]);
         const peakBytes = peaks.get(key) ?? onBackend(engine.backendName, run) - beforeRuns;
         peaks.set(key, peakBytes);
         return { peakBytes };
       };
-      const replaced = [...(adapter?.replaced.values() ?? [])].reduce((sum, weight) => sum + (weight as SizingWeight).residentBytes, 0);
+      const replaced = [...(adapter?.replaced.values() ?? [])].reduce(
+        (sum, weight) => sum + (weight as SizingWeight).residentBytes,
+        0,
+      );
       return {
         description,
         trainables: model.trainables(),
         parameters: model.parameterCounts().total,
         adapterBytes: beforeRuns - afterWeights + replaced,
-        weightBytes: () => description.parameters.reduce((sum, { name }) => sum + bytesOf(weights.get(name)), 0),
+        weightBytes: () =>
+          description.parameters.reduce((sum, { name }) => sum + bytesOf(weights.get(name)), 0),
         weightBytesOf: (name) => bytesOf(weights.get(name)),
         isQuantized: (name) => {
           const weight = weights.get(name);
           return 'engine' in weight && (weight as SizingWeight).isQuantized;
         },
-        measure: (batch, checkpointing) => remembered(batch, typeof checkpointing === 'boolean' ? checkpointing : [...checkpointing], () => measure(model, engine, request, batch, checkpointing)),
-        measureForward: (batch) => remembered(batch, 'forward', () => measureForward(model, engine, request, batch)),
+        measure: (batch, checkpointing) =>
+          remembered(
+            batch,
+            typeof checkpointing === 'boolean' ? checkpointing : [...checkpointing],
+            () => measure(model, engine, request, batch, checkpointing),
+          ),
+        measureForward: (batch) =>
+          remembered(batch, 'forward', () => measureForward(model, engine, request, batch)),
         dispose: () => onBackend(engine.backendName, () => model.dispose()),
       };
     } catch (error) {
@@ -112,23 +159,44 @@ export function sizeModel(request: MeasureRequest): MeasuredModel {
   });
 }
 
-const bytesOf = (weight: ReturnType<Model['weights']['get']>): number => ('engine' in weight ? (weight as SizingWeight).residentBytes : weight.size * 4);
+const bytesOf = (weight: ReturnType<Model['weights']['get']>): number =>
+  'engine' in weight ? (weight as SizingWeight).residentBytes : weight.size * 4;
 
-function measure(model: Model, engine: SizingEngine, request: MeasureRequest, planned: PlannedBatch, checkpointing: Checkpointing): number {
+function measure(
+  model: Model,
+  engine: SizingEngine,
+  request: MeasureRequest,
+  planned: PlannedBatch,
+  checkpointing: Checkpointing,
+): number {
   const variables = model.trainables().map(({ value }) => value);
   if (variables.length === 0) return measureForward(model, engine, request, planned);
   const run = lossOf(model, request, planned, { training: true, checkpointing });
   return peakOf(engine, () => differentiate(run, variables));
 }
 
-function measureForward(model: Model, engine: SizingEngine, request: MeasureRequest, planned: PlannedBatch): number {
+function measureForward(
+  model: Model,
+  engine: SizingEngine,
+  request: MeasureRequest,
+  planned: PlannedBatch,
+): number {
   const run = lossOf(model, request, planned, {});
   return peakOf(engine, () => tf.tidy(() => void run()));
 }
 
-function lossOf(model: Model, { task, head }: MeasureRequest, planned: PlannedBatch, options: RunOptions): () => Scalar {
+function lossOf(
+  model: Model,
+  { task, head }: MeasureRequest,
+  planned: PlannedBatch,
+  options: RunOptions,
+): () => Scalar {
   const batch = planned.packed ?? batchOf(model.description, planned);
-  const forward = task?.forward ?? (task ? (each: Model, packed: ModelBatch, given: RunOptions) => each.forward(packed, given) : defaultForward(head));
+  const forward =
+    task?.forward ??
+    (task
+      ? (each: Model, packed: ModelBatch, given: RunOptions) => each.forward(packed, given)
+      : defaultForward(head));
   const loss = task?.loss ?? defaultLoss;
   return () => loss.call(task, forward.call(task, model, batch, options), batch);
 }
@@ -148,33 +216,61 @@ function differentiate(run: () => Scalar, variables: Variable[]): void {
     tf.dispose([value, gradients]);
   } catch (cause) {
     if (!(cause instanceof PeftError) || cause.code !== 'PEFT_GRADIENT_NONE') throw cause;
-    throw new PeftError('PEFT_TRAIN_NO_GRADIENT', 'memory plan: the loss depends on none of the trainable parameters.', { hint: 'the method may sit on a part of the model that the head does not read', cause });
+    throw new PeftError(
+      'PEFT_TRAIN_NO_GRADIENT',
+      'memory plan: the loss depends on none of the trainable parameters.',
+      { hint: 'the method may sit on a part of the model that the head does not read', cause },
+    );
   }
 }
 
 /** Sequences of equal length, with ids that no family treats as padding. */
-function batchOf({ vocabularySize, head }: ModelDescription, { sequences, length, decoderLength = length }: PlannedBatch): ModelBatch {
+function batchOf(
+  { vocabularySize, head }: ModelDescription,
+  { sequences, length, decoderLength = length }: PlannedBatch,
+): ModelBatch {
   const side = (tokens: number) => ({
-    inputIds: Int32Array.from({ length: sequences * tokens }, (_, n) => Math.min(vocabularySize - 1, 5 + (n % 7))),
+    inputIds: Int32Array.from({ length: sequences * tokens }, (_, n) =>
+      Math.min(vocabularySize - 1, 5 + (n % 7)),
+    ),
     offsets: Int32Array.from({ length: sequences + 1 }, (_, b) => b * tokens),
   });
   return { ...side(length), ...(head.kind === 'seq2seq-lm' && { decoder: side(decoderLength) }) };
 }
 
 /** A language model's loss takes its logits chunk by chunk. */
-const defaultForward = (head: HeadOptions) => (model: Model, batch: ModelBatch, options: RunOptions): ModelOutput => model.forward(batch, isLanguageModel(head) ? { ...options, logitRows: 'none' } : options);
+const defaultForward =
+  (head: HeadOptions) =>
+  (model: Model, batch: ModelBatch, options: RunOptions): ModelOutput =>
+    model.forward(batch, isLanguageModel(head) ? { ...options, logitRows: 'none' } : options);
 
-const isLanguageModel = ({ kind }: HeadOptions): boolean => kind === 'causal-lm' || kind === 'seq2seq-lm' || kind === 'masked-lm';
+const isLanguageModel = ({ kind }: HeadOptions): boolean =>
+  kind === 'causal-lm' || kind === 'seq2seq-lm' || kind === 'masked-lm';
 
 function defaultLoss(output: ModelOutput): Scalar {
   const { hidden, outputLayer, logits, logitsOf } = output;
   const labels = (rows: number) => new Int32Array(rows).fill(1);
   if (outputLayer && !logits) {
     const { weight, bias, scale, softCap } = outputLayer;
-    return tf.sum(linearCrossEntropy(hidden, weight, labels(hidden.shape[0]), { scale, softCap, ...(bias && { bias }) })) as Scalar;
+    return tf.sum(
+      linearCrossEntropy(hidden, weight, labels(hidden.shape[0]), {
+        scale,
+        softCap,
+        ...(bias && { bias }),
+      }),
+    ) as Scalar;
   }
   const made = logits ?? logitsOf?.(Int32Array.from({ length: hidden.shape[0] }, (_, n) => n));
-  return (made ? tf.sum(crossEntropy(made, labels(made.shape[0]).map((label) => Math.min(label, made.shape[1] - 1)))) : tf.sum(tf.square(hidden))) as Scalar;
+  return (
+    made
+      ? tf.sum(
+          crossEntropy(
+            made,
+            labels(made.shape[0]).map((label) => Math.min(label, made.shape[1] - 1)),
+          ),
+        )
+      : tf.sum(tf.square(hidden))
+  ) as Scalar;
 }
 
 /** Backends of ours start at once, so that nothing else runs in between. */

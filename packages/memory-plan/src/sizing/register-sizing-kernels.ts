@@ -19,17 +19,28 @@ export function registerSizingBackend(kind: SizingKind): string {
   if (tf.engine().registryFactory[name]) return name;
   tf.registerBackend(name, () => new SizingBackend(), -1);
   const rules = { ...KERNEL_SHAPES, ...(kind === 'kernels' ? PEFT_KERNEL_SHAPES : {}) };
-  for (const [kernelName, rule] of Object.entries(rules)) tf.registerKernel({ kernelName, backendName: name, kernelFunc: byRule(rule) });
-  if (isTensorflow(kind)) for (const [kernelName, kernel] of Object.entries(tensorflowKernels(kind === 'tensorflow-compiled'))) tf.registerKernel({ kernelName, backendName: name, kernelFunc: withHeld(kernel) });
-  for (const kernel of tf.getKernelsForBackend('cpu')) if (!(kernel.kernelName in rules)) tf.registerKernel({ ...kernel, backendName: name, kernelFunc: byZeros(kernel) });
+  for (const [kernelName, rule] of Object.entries(rules))
+    tf.registerKernel({ kernelName, backendName: name, kernelFunc: byRule(rule) });
+  if (isTensorflow(kind))
+    for (const [kernelName, kernel] of Object.entries(
+      tensorflowKernels(kind === 'tensorflow-compiled'),
+    ))
+      tf.registerKernel({ kernelName, backendName: name, kernelFunc: withHeld(kernel) });
+  for (const kernel of tf.getKernelsForBackend('cpu'))
+    if (!(kernel.kernelName in rules))
+      tf.registerKernel({ ...kernel, backendName: name, kernelFunc: byZeros(kernel) });
   return name;
 }
 
 function byRule(rule: ShapeRule): KernelConfig['kernelFunc'] {
   return ({ inputs, attrs, backend }) => {
     const sizes = backend as SizingBackend;
-    const make = ({ shape, dtype = 'float32', shares }: Made): TensorInfo => (shares ? sizes.share(shares, shape, dtype) : sizes.create(shape, dtype));
-    const made = rule(inputs as Record<string, TensorInfo>, (attrs ?? {}) as Record<string, unknown>);
+    const make = ({ shape, dtype = 'float32', shares }: Made): TensorInfo =>
+      shares ? sizes.share(shares, shape, dtype) : sizes.create(shape, dtype);
+    const made = rule(
+      inputs as Record<string, TensorInfo>,
+      (attrs ?? {}) as Record<string, unknown>,
+    );
     return isList(made) ? made.map(make) : make(made);
   };
 }
@@ -37,7 +48,13 @@ function byRule(rule: ShapeRule): KernelConfig['kernelFunc'] {
 function withHeld({ shapes, heldElements }: TensorflowKernel): KernelConfig['kernelFunc'] {
   const run = byRule(shapes);
   return (call) => {
-    (call.backend as SizingBackend).pass(4 * heldElements(call.inputs as Record<string, TensorInfo>, (call.attrs ?? {}) as Record<string, unknown>));
+    (call.backend as SizingBackend).pass(
+      4 *
+        heldElements(
+          call.inputs as Record<string, TensorInfo>,
+          (call.attrs ?? {}) as Record<string, unknown>,
+        ),
+    );
     return run(call);
   };
 }
@@ -50,12 +67,25 @@ function byZeros(kernel: KernelConfig): KernelConfig['kernelFunc'] {
     const cpu = tf.findBackend('cpu') as tf.MathBackendCPU;
     (cpu as unknown as { firstUse: boolean }).firstUse = false; // tfjs's advice to install tfjs-node does not apply
     const sizes = backend as SizingBackend;
-    const zeros = (tensor: TensorInfo): TensorInfo => ({ ...tensor, dataId: cpu.write(sizes.readSync(tensor.dataId) as never, tensor.shape, tensor.dtype) });
-    const given = Object.fromEntries(Object.entries(inputs).map(([name, value]) => [name, Array.isArray(value) ? (value as TensorInfo[]).map(zeros) : zeros(value as TensorInfo)]));
-    const made = kernel.kernelFunc({ inputs: given as never, backend: cpu, ...(attrs && { attrs }) });
+    const zeros = (tensor: TensorInfo): TensorInfo => ({
+      ...tensor,
+      dataId: cpu.write(sizes.readSync(tensor.dataId) as never, tensor.shape, tensor.dtype),
+    });
+    const given = Object.fromEntries(
+      Object.entries(inputs).map(([name, value]) => [
+        name,
+        Array.isArray(value) ? (value as TensorInfo[]).map(zeros) : zeros(value as TensorInfo),
+      ]),
+    );
+    const made = kernel.kernelFunc({
+      inputs: given as never,
+      backend: cpu,
+      ...(attrs && { attrs }),
+    });
     const outputs = Array.isArray(made) ? made : [made];
     const sized = outputs.map(({ shape, dtype }) => sizes.create(shape, dtype));
-    for (const tensor of [...outputs, ...Object.values(given).flat()]) cpu.disposeData(tensor.dataId, true);
+    for (const tensor of [...outputs, ...Object.values(given).flat()])
+      cpu.disposeData(tensor.dataId, true);
     return Array.isArray(made) ? sized : sized[0]!;
   };
 }

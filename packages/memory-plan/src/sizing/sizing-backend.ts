@@ -5,7 +5,12 @@ import type { DataType, TensorInfo } from '@tensorflow/tfjs';
 type DataId = TensorInfo['dataId'];
 type Values = Float32Array | Int32Array | Uint8Array;
 
-interface Entry { readonly elements: number; readonly dtype: DataType; readonly bytes: number; references: number }
+interface Entry {
+  readonly elements: number;
+  readonly dtype: DataType;
+  readonly bytes: number;
+  references: number;
+}
 
 const BYTES: Partial<Record<DataType, number>> = { float32: 4, int32: 4, bool: 1, complex64: 8 };
 
@@ -54,7 +59,13 @@ export class SizingBackend extends tf.KernelBackend {
     return dataId;
   }
 
-  override move(dataId: DataId, _values: unknown, shape: number[], dtype: DataType, references: number): void {
+  override move(
+    dataId: DataId,
+    _values: unknown,
+    shape: number[],
+    dtype: DataType,
+    references: number,
+  ): void {
     this.#keep(dataId, shape, dtype, references);
   }
 
@@ -62,7 +73,11 @@ export class SizingBackend extends tf.KernelBackend {
     const { elements, dtype } = this.#entry(dataId);
     const bytes = elements * (dtype === 'float32' || dtype === 'int32' ? 4 : 1);
     if (this.#zeros.byteLength < bytes) this.#zeros = new ArrayBuffer(bytes);
-    return dtype === 'float32' ? new Float32Array(this.#zeros, 0, elements) : dtype === 'int32' ? new Int32Array(this.#zeros, 0, elements) : new Uint8Array(this.#zeros, 0, elements);
+    return dtype === 'float32'
+      ? new Float32Array(this.#zeros, 0, elements)
+      : dtype === 'int32'
+        ? new Int32Array(this.#zeros, 0, elements)
+        : new Uint8Array(this.#zeros, 0, elements);
   }
 
   override read(dataId: object): Promise<Values> {

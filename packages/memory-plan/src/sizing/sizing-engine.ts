@@ -2,8 +2,21 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import type { Engine, FreezeOptions, FrozenWeight, QuantizedParts, StoredDtype, TensorSource, WeightFormat } from '@peft/ops';
-import { backendNameOf, isTensorflow, registerSizingBackend, type SizingKind } from './register-sizing-kernels.js';
+import type {
+  Engine,
+  FreezeOptions,
+  FrozenWeight,
+  QuantizedParts,
+  StoredDtype,
+  TensorSource,
+  WeightFormat,
+} from '@peft/ops';
+import {
+  backendNameOf,
+  isTensorflow,
+  registerSizingBackend,
+  type SizingKind,
+} from './register-sizing-kernels.js';
 import type { SizingBackend } from './sizing-backend.js';
 import { matrixPassing, rowsPassing } from './tensorflow-weight-passing.js';
 
@@ -12,15 +25,26 @@ const AS_STORED: Partial<Record<StoredDtype, WeightFormat>> = { F16: 'f16', BF16
 const NESTED_BLOCK = 256;
 
 /** How a quantised weight's maxima are kept. */
-export interface QuantizedSize { readonly format: WeightFormat; readonly blockSize?: number; readonly doubleQuantization?: boolean }
+export interface QuantizedSize {
+  readonly format: WeightFormat;
+  readonly blockSize?: number;
+  readonly doubleQuantization?: boolean;
+}
 
 /** Bytes of a matrix `[rows, columns]` in a format. nf4, fp4: ½ a weight and 4 (or 1 + 4/256) a block; int8: 1 a weight and 4 a row. */
-export function weightBytes(rows: number, columns: number, { format, blockSize = 64, doubleQuantization = false }: QuantizedSize): number {
+export function weightBytes(
+  rows: number,
+  columns: number,
+  { format, blockSize = 64, doubleQuantization = false }: QuantizedSize,
+): number {
   const elements = rows * columns;
   if (format === 'int8') return elements + 4 * rows;
   if (format !== 'nf4' && format !== 'fp4') return elements * PLAIN_BYTES[format];
   const blocks = Math.ceil(elements / blockSize);
-  return Math.ceil(elements / 2) + (doubleQuantization ? blocks + 4 * Math.ceil(blocks / NESTED_BLOCK) + 4 * 256 : 4 * blocks);
+  return (
+    Math.ceil(elements / 2) +
+    (doubleQuantization ? blocks + 4 * Math.ceil(blocks / NESTED_BLOCK) + 4 * 256 : 4 * blocks)
+  );
 }
 
 export class SizingWeight implements FrozenWeight {
@@ -28,7 +52,13 @@ export class SizingWeight implements FrozenWeight {
   /** What products and row reads made of it: the engine of references keeps a float32 matrix from the first product on. */
   readonly uses = { product: false, rows: false };
 
-  constructor(readonly engine: Engine, readonly name: string, readonly shape: readonly number[], readonly size: QuantizedSize, readonly kind: SizingKind) {}
+  constructor(
+    readonly engine: Engine,
+    readonly name: string,
+    readonly shape: readonly number[],
+    readonly size: QuantizedSize,
+    readonly kind: SizingKind,
+  ) {}
 
   get format(): WeightFormat {
     return this.size.format;
@@ -45,7 +75,8 @@ export class SizingWeight implements FrozenWeight {
   /** Bytes that the weight takes after it was used as it was. */
   get residentBytes(): number {
     const [rows, columns] = this.shape as [number, number];
-    if (this.kind !== 'references' || this.isQuantized || !this.uses.product) return this.byteLength;
+    if (this.kind !== 'references' || this.isQuantized || !this.uses.product)
+      return this.byteLength;
     return 4 * rows * columns + (this.uses.rows ? this.byteLength : 0);
   }
 
@@ -59,7 +90,10 @@ export class SizingEngine implements Engine {
   readonly description: string;
   readonly backendName: string;
 
-  constructor(readonly kind: SizingKind, readonly precision: 'float32' | 'bfloat16' = 'float32') {
+  constructor(
+    readonly kind: SizingKind,
+    readonly precision: 'float32' | 'bfloat16' = 'float32',
+  ) {
     this.backendName = registerSizingBackend(kind);
     this.description = `sizes only (${kind})`;
     if (kind !== 'tensorflow-compiled') this.linearActivated = undefined;
@@ -73,13 +107,36 @@ export class SizingEngine implements Engine {
     await tf.setBackend(backendNameOf(this.kind));
   }
 
-  freeze(source: TensorSource, { format, transposed = false, blockSize, doubleQuantization }: FreezeOptions = {}): FrozenWeight {
+  freeze(
+    source: TensorSource,
+    { format, transposed = false, blockSize, doubleQuantization }: FreezeOptions = {},
+  ): FrozenWeight {
     const shape = transposed ? [...source.shape].reverse() : [...source.shape];
-    return new SizingWeight(this, source.name, shape, { format: format ?? AS_STORED[source.dtype] ?? 'f32', ...(blockSize !== undefined && { blockSize }), ...(doubleQuantization !== undefined && { doubleQuantization }) }, this.kind);
+    return new SizingWeight(
+      this,
+      source.name,
+      shape,
+      {
+        format: format ?? AS_STORED[source.dtype] ?? 'f32',
+        ...(blockSize !== undefined && { blockSize }),
+        ...(doubleQuantization !== undefined && { doubleQuantization }),
+      },
+      this.kind,
+    );
   }
 
   freezeQuantized({ name, shape, format, blockSize, absmax }: QuantizedParts): FrozenWeight {
-    return new SizingWeight(this, name, shape, { format, doubleQuantization: !(absmax instanceof Float32Array), ...(blockSize !== undefined && { blockSize }) }, this.kind);
+    return new SizingWeight(
+      this,
+      name,
+      shape,
+      {
+        format,
+        doubleQuantization: !(absmax instanceof Float32Array),
+        ...(blockSize !== undefined && { blockSize }),
+      },
+      this.kind,
+    );
   }
 
   quantizedParts(weight: FrozenWeight): QuantizedParts {
@@ -97,7 +154,13 @@ export class SizingEngine implements Engine {
     });
   }
 
-  linearActivated? = (x: Tensor2D, weight: FrozenWeight, _bias: Tensor1D | undefined, _kind: unknown, keepSums: boolean): { y: Tensor2D; sums?: Tensor2D } => {
+  linearActivated? = (
+    x: Tensor2D,
+    weight: FrozenWeight,
+    _bias: Tensor1D | undefined,
+    _kind: unknown,
+    keepSums: boolean,
+  ): { y: Tensor2D; sums?: Tensor2D } => {
     const own = this.#use(weight, 'product');
     const shape = [x.shape[0], own.shape[0]!];
     this.#passProduct(x, own, own.shape[0]!, keepSums ? 'activation and sums' : 'activation');
@@ -120,7 +183,11 @@ export class SizingEngine implements Engine {
   }
 
   dequantize(weight: FrozenWeight): Tensor {
-    if (isTensorflow(this.kind)) this.backend.pass(matrixPassing(weight as SizingWeight, 'float32').most + 4 * weight.shape[0]! * weight.shape[1]!);
+    if (isTensorflow(this.kind))
+      this.backend.pass(
+        matrixPassing(weight as SizingWeight, 'float32').most +
+          4 * weight.shape[0]! * weight.shape[1]!,
+      );
     return this.#tensor(weight.shape);
   }
 
@@ -129,10 +196,17 @@ export class SizingEngine implements Engine {
   }
 
   /** Operands of the product's type, the product in it, and what is made of it in float32. */
-  #passProduct(x: Tensor2D, weight: SizingWeight, width: number, end: 'alone' | 'bias' | 'activation' | 'activation and sums'): void {
+  #passProduct(
+    x: Tensor2D,
+    weight: SizingWeight,
+    width: number,
+    end: 'alone' | 'bias' | 'activation' | 'activation and sums',
+  ): void {
     const narrow = this.precision === 'bfloat16' ? 2 : 0;
     const isCompiled = this.kind === 'tensorflow-compiled' && end !== 'alone';
-    const perResult = isCompiled ? (narrow || 4) + (end === 'activation and sums' ? 8 : 4) : narrow + (end === 'bias' ? 8 : 4);
+    const perResult = isCompiled
+      ? (narrow || 4) + (end === 'activation and sums' ? 8 : 4)
+      : narrow + (end === 'bias' ? 8 : 4);
     const { most, left } = matrixPassing(weight, this.precision);
     this.backend.pass(Math.max(most, left + narrow * x.size + x.shape[0] * width * perResult)); // the weight first
   }

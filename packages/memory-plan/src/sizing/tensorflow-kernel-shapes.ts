@@ -6,7 +6,13 @@
  * S below is the number of scores of a tile, at most 2²⁴; N, D, M as in `disentangled-attention.ts` of that package.
  */
 import type { TensorInfo } from '@tensorflow/tfjs';
-import { groupSequences, type AttentionAttributes, type DisentangledAttributes, type GroupedRows, type KernelName } from '@peft/ops';
+import {
+  groupSequences,
+  type AttentionAttributes,
+  type DisentangledAttributes,
+  type GroupedRows,
+  type KernelName,
+} from '@peft/ops';
 import type { ShapeRule } from './kernel-shapes.js';
 import { PEFT_KERNEL_SHAPES } from './peft-kernel-shapes.js';
 
@@ -21,13 +27,18 @@ export interface TensorflowKernel {
 }
 
 const TILE_SCORES = 2 ** 24;
-const size = (tensor: TensorInfo | undefined): number => (tensor ? tensor.shape.reduce((product, axis) => product * axis, 1) : 0);
+const size = (tensor: TensorInfo | undefined): number =>
+  tensor ? tensor.shape.reduce((product, axis) => product * axis, 1) : 0;
 
 const HELD = (isCompiled: boolean): Partial<Record<KernelName, Held>> => ({
-  PeftAttention: (inputs, attributes) => attentionElements(inputs, attributes as never, false, isCompiled),
-  PeftAttentionGradient: (inputs, attributes) => attentionElements(inputs, attributes as never, true, isCompiled),
-  PeftDisentangledAttention: (inputs, attributes) => disentangledElements(inputs, attributes as never, false, isCompiled),
-  PeftDisentangledAttentionGradient: (inputs, attributes) => disentangledElements(inputs, attributes as never, true, isCompiled),
+  PeftAttention: (inputs, attributes) =>
+    attentionElements(inputs, attributes as never, false, isCompiled),
+  PeftAttentionGradient: (inputs, attributes) =>
+    attentionElements(inputs, attributes as never, true, isCompiled),
+  PeftDisentangledAttention: (inputs, attributes) =>
+    disentangledElements(inputs, attributes as never, false, isCompiled),
+  PeftDisentangledAttentionGradient: (inputs, attributes) =>
+    disentangledElements(inputs, attributes as never, true, isCompiled),
   PeftGatherRows: ({ x }, { rows }) => (rows as Int32Array).length * (size(x) / x!.shape[0]! + 1),
   PeftScatterAddRows: ({ x }, { size: rows }) => (rows as number) * (size(x) / x!.shape[0]!),
   PeftRope: ({ x, cos }) => 4 * size(x) + 2 * x!.shape[0]! * cos!.shape[1]!, // halves, four products of half the width, their sums, the whole
@@ -36,13 +47,33 @@ const HELD = (isCompiled: boolean): Partial<Record<KernelName, Held>> => ({
 });
 
 /** Those that make their outputs in one pass. */
-const COMPILED: readonly KernelName[] = ['PeftActivation', 'PeftActivationGradient', 'PeftGatedActivation', 'PeftGatedActivationGradient', 'PeftLayerNorm', 'PeftLayerNormGradient', 'PeftRmsNorm', 'PeftRmsNormGradient', 'PeftScaleColumnsGradient', 'PeftSumRows'];
+const COMPILED: readonly KernelName[] = [
+  'PeftActivation',
+  'PeftActivationGradient',
+  'PeftGatedActivation',
+  'PeftGatedActivationGradient',
+  'PeftLayerNorm',
+  'PeftLayerNormGradient',
+  'PeftRmsNorm',
+  'PeftRmsNormGradient',
+  'PeftScaleColumnsGradient',
+  'PeftSumRows',
+];
 
 /** Dropout is a reference there, too; its random numbers would take time. @param isCompiled whether the library has the kernels that `peft setup tensorflow` compiles for CPUs. */
 export function tensorflowKernels(isCompiled: boolean): Readonly<Record<string, TensorflowKernel>> {
   const none: Held = () => 0;
-  const held: Record<string, Held> = { PeftDropout: ({ x }) => 2 * size(x), ...HELD(isCompiled), ...(isCompiled && Object.fromEntries(COMPILED.map((name) => [name, none]))) };
-  return Object.fromEntries(Object.entries(held).map(([name, heldElements]) => [name, { shapes: PEFT_KERNEL_SHAPES[name as KernelName], heldElements }]));
+  const held: Record<string, Held> = {
+    PeftDropout: ({ x }) => 2 * size(x),
+    ...HELD(isCompiled),
+    ...(isCompiled && Object.fromEntries(COMPILED.map((name) => [name, none]))),
+  };
+  return Object.fromEntries(
+    Object.entries(held).map(([name, heldElements]) => [
+      name,
+      { shapes: PEFT_KERNEL_SHAPES[name as KernelName], heldElements },
+    ]),
+  );
 }
 
 /** One tile at a time of one group at a time: the largest of each. */
@@ -56,42 +87,100 @@ interface Tiles {
   readonly columns: number;
 }
 
-function largestTile(queryOffsets: Int32Array, keyOffsets: Int32Array, withPositions: boolean, heads: number, extra: number): Tiles & { readonly queries: GroupedRows; readonly keys: GroupedRows } {
+function largestTile(
+  queryOffsets: Int32Array,
+  keyOffsets: Int32Array,
+  withPositions: boolean,
+  heads: number,
+  extra: number,
+): Tiles & { readonly queries: GroupedRows; readonly keys: GroupedRows } {
   const { groups, queries, keys } = groupSequences(queryOffsets, keyOffsets, withPositions);
   const tiles = groups.map(({ sequences, queryLength, keyLength }): Tiles => {
     const columns = extra + keyLength;
-    const together = Math.min(sequences.length, Math.max(1, Math.floor(TILE_SCORES / (heads * queryLength * columns))));
-    const tileQueries = Math.min(queryLength, Math.max(1, Math.floor(TILE_SCORES / (together * heads * columns))));
-    return { queryRows: together * queryLength, keyRows: together * columns, rows: together * heads * tileQueries, tileQueries, columns };
+    const together = Math.min(
+      sequences.length,
+      Math.max(1, Math.floor(TILE_SCORES / (heads * queryLength * columns))),
+    );
+    const tileQueries = Math.min(
+      queryLength,
+      Math.max(1, Math.floor(TILE_SCORES / (together * heads * columns))),
+    );
+    return {
+      queryRows: together * queryLength,
+      keyRows: together * columns,
+      rows: together * heads * tileQueries,
+      tileQueries,
+      columns,
+    };
   });
-  return { ...tiles.reduce((most, each) => (each.rows * each.columns > most.rows * most.columns ? each : most)), queries, keys };
+  return {
+    ...tiles.reduce((most, each) =>
+      each.rows * each.columns > most.rows * most.columns ? each : most,
+    ),
+    queries,
+    keys,
+  };
 }
 
 /** Rows in grouped order, where they are not already: filled with a row of zeros, then gathered. */
-const regrouped = (x: TensorInfo | undefined, rows: GroupedRows): number => (rows && x ? (rows.length + (rows.includes(-1) ? x.shape[0]! : 0)) * (size(x) / x.shape[0]!) : 0);
+const regrouped = (x: TensorInfo | undefined, rows: GroupedRows): number =>
+  rows && x ? (rows.length + (rows.includes(-1) ? x.shape[0]! : 0)) * (size(x) / x.shape[0]!) : 0;
 
-function attentionElements(inputs: Inputs, { queryOffsets, keyOffsets, heads, causal, window, softCap, extra, dropout }: AttentionAttributes, isGradient: boolean, isCompiled: boolean): number {
+function attentionElements(
+  inputs: Inputs,
+  { queryOffsets, keyOffsets, heads, causal, window, softCap, extra, dropout }: AttentionAttributes,
+  isGradient: boolean,
+  isCompiled: boolean,
+): number {
   const { q, k, v, dy, bias } = inputs;
-  const tile = largestTile(queryOffsets, keyOffsets, causal || window > 0 || bias !== undefined, heads, extra);
+  const tile = largestTile(
+    queryOffsets,
+    keyOffsets,
+    causal || window > 0 || bias !== undefined,
+    heads,
+    extra,
+  );
   const [queryWidth, keyWidth] = [q!.shape[1]!, k!.shape[1]!];
   const [queryRows, keyRows] = [tile.queryRows * queryWidth, tile.keyRows * keyWidth];
   const isRagged = tile.keys !== undefined;
-  const positions = causal || window > 0 ? (window > 0 ? 4.5 : 3.25) * tile.tileQueries * tile.columns : 0; // distances, what they hide in bytes, as numbers, times −10³⁰
-  const biases = bias ? heads * tile.tileQueries * (3 * (tile.tileQueries + tile.columns) + tile.columns) : 0; // by distance, padded, cut twice
+  const positions =
+    causal || window > 0 ? (window > 0 ? 4.5 : 3.25) * tile.tileQueries * tile.columns : 0; // distances, what they hide in bytes, as numbers, times −10³⁰
+  const biases = bias
+    ? heads * tile.tileQueries * (3 * (tile.tileQueries + tile.columns) + tile.columns)
+    : 0; // by distance, padded, cut twice
   const scores = tile.rows * tile.columns;
   const masks = (positions ? 1 : 0) + (isRagged ? 1 : 0) + (biases ? 1 : 0);
-  const base = size(q) + regrouped(q, tile.queries) + regrouped(k, tile.keys) + regrouped(v, tile.keys);
+  const base =
+    size(q) + regrouped(q, tile.queries) + regrouped(k, tile.keys) + regrouped(v, tile.keys);
   const split = queryRows + 2 * keyRows; // the heads in front
   if (!isGradient) {
-    const inTile = ((isCompiled ? 2 : 3) + masks + (softCap > 0 ? 3 : 0) + (dropout ? 2 : 0)) * scores + 2 * tile.rows * (queryWidth / heads);
+    const inTile =
+      ((isCompiled ? 2 : 3) + masks + (softCap > 0 ? 3 : 0) + (dropout ? 2 : 0)) * scores +
+      2 * tile.rows * (queryWidth / heads);
     return base + split + positions + biases + inTile + (tile.queries ? 2 * size(q) : 0);
   }
-  const inTile = ((isCompiled ? 4 : 6) + masks + (softCap > 0 ? 7 : 0) + (dropout ? 3 : 0)) * scores + 2 * tile.rows * (queryWidth / heads) + 2 * keyRows;
+  const inTile =
+    ((isCompiled ? 4 : 6) + masks + (softCap > 0 ? 7 : 0) + (dropout ? 3 : 0)) * scores +
+    2 * tile.rows * (queryWidth / heads) +
+    2 * keyRows;
   const after = 2 * (queryRows + 2 * keyRows); // dq, dk and dv, and again with the heads behind
-  return base + size(dy) + regrouped(dy, tile.queries) + split + queryRows + Math.max(inTile + positions + biases, after) + (tile.queries ? 3 * size(q) : 0);
+  return (
+    base +
+    size(dy) +
+    regrouped(dy, tile.queries) +
+    split +
+    queryRows +
+    Math.max(inTile + positions + biases, after) +
+    (tile.queries ? 3 * size(q) : 0)
+  );
 }
 
-function disentangledElements(inputs: Inputs, { offsets, heads, dropout, ...needs }: DisentangledAttributes, isGradient: boolean, isCompiled: boolean): number {
+function disentangledElements(
+  inputs: Inputs,
+  { offsets, heads, dropout, ...needs }: DisentangledAttributes,
+  isGradient: boolean,
+  isCompiled: boolean,
+): number {
   const { q, k, v, dy, positionKeys, positionQueries } = inputs;
   const tile = largestTile(offsets, offsets, true, heads, 0);
   const width = q!.shape[1]!;
@@ -107,9 +196,27 @@ function disentangledElements(inputs: Inputs, { offsets, heads, dropout, ...need
   const base = regrouped(q, tile.queries) + regrouped(k, tile.queries) + regrouped(v, tile.queries);
   const forward = ((isCompiled ? 3 : 4) + masks + (dropout ? 2 : 0)) * scores + terms;
   if (!isGradient) return base + 3 * rows + forward + 2 * rows + (tile.queries ? 2 * size(q) : 0);
-  const { needPositionKeys, needPositionQueries } = needs as { needPositionKeys?: boolean; needPositionQueries?: boolean };
-  const trained = (needPositionKeys ? size(positionKeys) + 2 * table : 0) + (needPositionQueries ? size(positionQueries) + 2 * table : 0);
+  const { needPositionKeys, needPositionQueries } = needs as {
+    needPositionKeys?: boolean;
+    needPositionQueries?: boolean;
+  };
+  const trained =
+    (needPositionKeys ? size(positionKeys) + 2 * table : 0) +
+    (needPositionQueries ? size(positionQueries) + 2 * table : 0);
   const unskewed = isCompiled ? wide : 3 * wide;
-  const termGradients = (positionKeys ? unskewed + table + 2 * rows : 0) + (positionQueries ? unskewed + (isCompiled ? 0 : scores) + table + 2 * rows : 0);
-  return base + size(dy) + regrouped(dy, tile.queries) + 4 * rows + forward + ((isCompiled ? 3 : 4) + (dropout ? 2 : 0)) * scores + termGradients + trained + 3 * rows + (tile.queries ? 3 * size(q) : 0);
+  const termGradients =
+    (positionKeys ? unskewed + table + 2 * rows : 0) +
+    (positionQueries ? unskewed + (isCompiled ? 0 : scores) + table + 2 * rows : 0);
+  return (
+    base +
+    size(dy) +
+    regrouped(dy, tile.queries) +
+    4 * rows +
+    forward +
+    ((isCompiled ? 3 : 4) + (dropout ? 2 : 0)) * scores +
+    termGradients +
+    trained +
+    3 * rows +
+    (tile.queries ? 3 * size(q) : 0)
+  );
 }

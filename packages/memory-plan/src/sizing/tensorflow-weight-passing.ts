@@ -13,14 +13,19 @@ const ITSELF: Readonly<Record<string, Precision>> = { f32: 'float32', bf16: 'bfl
 const BLOCK_BYTES = 24; // of quantised block maxima: two indices, two factors, their product and their sum, 4 bytes each
 
 /** Plain weights are converted where their type is not the product's; int8 and 4-bit ones become float32 first. */
-export function matrixPassing({ shape, format, size }: SizingWeight, precision: Precision): Passing {
+export function matrixPassing(
+  { shape, format, size }: SizingWeight,
+  precision: Precision,
+): Passing {
   const elements = shape[0]! * shape[1]!;
   const converted = precision === 'bfloat16' ? 2 : 4;
   if (format === 'f32' || format === 'bf16' || format === 'f16') {
     const bytes = ITSELF[format] === precision ? 0 : converted * elements;
     return { most: bytes, left: bytes };
   }
-  const maxima = size.doubleQuantization ? BLOCK_BYTES * Math.ceil(elements / (size.blockSize ?? 64)) : 0;
+  const maxima = size.doubleQuantization
+    ? BLOCK_BYTES * Math.ceil(elements / (size.blockSize ?? 64))
+    : 0;
   return { most: 8 * elements + maxima, left: converted * elements }; // before and after they are multiplied by their maxima, in float32
 }
 
@@ -33,5 +38,8 @@ export function rowsPassing(weight: SizingWeight, rows: number): number {
   if (format === 'int8') return 9 * rows * width;
   const blockSize = size.blockSize ?? 64;
   if (width % blockSize !== 0) return matrixPassing(weight, 'float32').most + 4 * rows * width;
-  return 8.5 * rows * width + (size.doubleQuantization ? (BLOCK_BYTES * weight.shape[0]! * width) / blockSize : 0);
+  return (
+    8.5 * rows * width +
+    (size.doubleQuantization ? (BLOCK_BYTES * weight.shape[0]! * width) / blockSize : 0)
+  );
 }

@@ -6,7 +6,13 @@ type Attach = (site: unknown, config: unknown, context: AttachContext) => unknow
 
 export function withoutValues(spec: MethodSpec): MethodSpec {
   const parts = spec.parts.map((part) => {
-    const attach = Object.fromEntries(Object.entries(part.method.attach).map(([kind, run]) => [kind, (site: unknown, config: unknown, context: AttachContext) => (run as unknown as Attach)(site, config, plain(context))]));
+    const attach = Object.fromEntries(
+      Object.entries(part.method.attach).map(([kind, run]) => [
+        kind,
+        (site: unknown, config: unknown, context: AttachContext) =>
+          (run as unknown as Attach)(site, config, plain(context)),
+      ]),
+    );
     return { ...part, method: { ...part.method, attach } };
   });
   return { ...spec, parts } as MethodSpec;

@@ -35,12 +35,42 @@ export interface AdaloraConfig {
   readonly rankPattern?: Readonly<Record<string, readonly boolean[]>>;
 }
 
-const KEYS: readonly (keyof AdaloraConfig)[] = ['initialRank', 'targetRank', 'alpha', 'dropout', 'totalSteps', 'initialSteps', 'finalSteps', 'interval', 'beta1', 'beta2', 'orthogonalWeight', 'initWeights', 'bias', 'rankPattern'];
+const KEYS: readonly (keyof AdaloraConfig)[] = [
+  'initialRank',
+  'targetRank',
+  'alpha',
+  'dropout',
+  'totalSteps',
+  'initialSteps',
+  'finalSteps',
+  'interval',
+  'beta1',
+  'beta2',
+  'orthogonalWeight',
+  'initWeights',
+  'bias',
+  'rankPattern',
+];
 
 /** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
 export function parseAdaloraConfig(input: Partial<AdaloraConfig>): AdaloraConfig {
   check.knownKeys('adalora', input, KEYS);
-  const { initialRank = 12, targetRank = 8, alpha = 8, dropout = 0, totalSteps, initialSteps = 0, finalSteps = 0, interval = 1, beta1 = 0.85, beta2 = 0.85, orthogonalWeight = 0.5, initWeights = true, bias = 'none', rankPattern } = input;
+  const {
+    initialRank = 12,
+    targetRank = 8,
+    alpha = 8,
+    dropout = 0,
+    totalSteps,
+    initialSteps = 0,
+    finalSteps = 0,
+    interval = 1,
+    beta1 = 0.85,
+    beta2 = 0.85,
+    orthogonalWeight = 0.5,
+    initWeights = true,
+    bias = 'none',
+    rankPattern,
+  } = input;
   check.positiveInteger('adalora', 'initialRank', initialRank);
   check.positiveInteger('adalora', 'targetRank', targetRank);
   check.positive('adalora', 'alpha', alpha);
@@ -49,7 +79,10 @@ export function parseAdaloraConfig(input: Partial<AdaloraConfig>): AdaloraConfig
   check.nonNegativeInteger('adalora', 'initialSteps', initialSteps);
   check.nonNegativeInteger('adalora', 'finalSteps', finalSteps);
   check.positiveInteger('adalora', 'interval', interval);
-  for (const [name, beta] of [['beta1', beta1], ['beta2', beta2]] as const) {
+  for (const [name, beta] of [
+    ['beta1', beta1],
+    ['beta2', beta2],
+  ] as const) {
     check.probability('adalora', name, beta);
     check.positive('adalora', name, beta);
   }
@@ -57,12 +90,34 @@ export function parseAdaloraConfig(input: Partial<AdaloraConfig>): AdaloraConfig
   check.boolean('adalora', 'initWeights', initWeights);
   check.oneOf('adalora', 'bias', bias, ['none', 'all', 'lora_only']);
   if (initialSteps >= totalSteps - finalSteps) {
-    throw new PeftError('PEFT_CONFIG_INVALID', `adalora: no step is left to allocate ranks in: ${initialSteps} initial and ${finalSteps} final of ${totalSteps} steps.`, { hint: 'lower initialSteps or finalSteps, or train longer' });
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `adalora: no step is left to allocate ranks in: ${initialSteps} initial and ${finalSteps} final of ${totalSteps} steps.`,
+      { hint: 'lower initialSteps or finalSteps, or train longer' },
+    );
   }
-  return Object.freeze({ initialRank, targetRank, alpha, dropout, totalSteps, initialSteps, finalSteps, interval, beta1, beta2, orthogonalWeight, initWeights, bias, ...(rankPattern && { rankPattern }) });
+  return Object.freeze({
+    initialRank,
+    targetRank,
+    alpha,
+    dropout,
+    totalSteps,
+    initialSteps,
+    finalSteps,
+    interval,
+    beta1,
+    beta2,
+    orthogonalWeight,
+    initWeights,
+    bias,
+    ...(rankPattern && { rankPattern }),
+  });
 }
 
-export function toPeftAdaloraConfig(config: AdaloraConfig, context: PeftConfigContext): Record<string, unknown> {
+export function toPeftAdaloraConfig(
+  config: AdaloraConfig,
+  context: PeftConfigContext,
+): Record<string, unknown> {
   const allocator = context.shared.get('adalora') as RankAllocator | undefined;
   return {
     ...loraPeftKeys(context.sites),
@@ -84,7 +139,9 @@ export function toPeftAdaloraConfig(config: AdaloraConfig, context: PeftConfigCo
   };
 }
 
-export function fromPeftAdaloraConfig(json: Readonly<Record<string, unknown>>): Partial<AdaloraConfig> {
+export function fromPeftAdaloraConfig(
+  json: Readonly<Record<string, unknown>>,
+): Partial<AdaloraConfig> {
   const known = {
     initialRank: json['init_r'],
     targetRank: json['target_r'],
@@ -97,7 +154,8 @@ export function fromPeftAdaloraConfig(json: Readonly<Record<string, unknown>>): 
     beta1: json['beta1'],
     beta2: json['beta2'],
     orthogonalWeight: json['orth_reg_weight'],
-    initWeights: json['init_lora_weights'] === undefined ? undefined : json['init_lora_weights'] !== false,
+    initWeights:
+      json['init_lora_weights'] === undefined ? undefined : json['init_lora_weights'] !== false,
     bias: json['bias'],
     rankPattern: json['rank_pattern'] ?? undefined,
   } as Partial<AdaloraConfig>;

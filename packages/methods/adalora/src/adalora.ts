@@ -8,14 +8,33 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { definePeftMethod, normal, queryValueTargets, unfreezeBiases, zeros, type AdapterParameter, type AttachContext, type LinearAdapter, type PeftConfigContext, type SiteHandle, type TargetSelection } from '@peft/core';
+import {
+  definePeftMethod,
+  normal,
+  queryValueTargets,
+  unfreezeBiases,
+  zeros,
+  type AdapterParameter,
+  type AttachContext,
+  type LinearAdapter,
+  type PeftConfigContext,
+  type SiteHandle,
+  type TargetSelection,
+} from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { linear, scaleColumns } from '@peft/ops';
-import { fromPeftAdaloraConfig, parseAdaloraConfig, toPeftAdaloraConfig, type AdaloraConfig } from './adalora-config.js';
+import {
+  fromPeftAdaloraConfig,
+  parseAdaloraConfig,
+  toPeftAdaloraConfig,
+  type AdaloraConfig,
+} from './adalora-config.js';
 import { RankAllocator } from './rank-allocator.js';
 
 declare module '@peft/core' {
-  interface PeftConfigs { adalora: AdaloraConfig }
+  interface PeftConfigs {
+    adalora: AdaloraConfig;
+  }
 }
 
 /** Families where PEFT's AdaLoRA takes more than LoRA; elsewhere queries and values. */
@@ -30,10 +49,23 @@ export const ADALORA_DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>
 export const adalora = definePeftMethod({
   name: 'adalora',
   peftType: 'ADALORA',
-  peftCommonKeys: ['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save', 'ensure_weight_tying'],
-  paper: { title: 'AdaLoRA: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning', url: 'https://arxiv.org/abs/2303.10512' },
+  peftCommonKeys: [
+    'target_modules',
+    'exclude_modules',
+    'layers_to_transform',
+    'layers_pattern',
+    'modules_to_save',
+    'ensure_weight_tying',
+  ],
+  paper: {
+    title: 'AdaLoRA: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning',
+    url: 'https://arxiv.org/abs/2303.10512',
+  },
   parseConfig: parseAdaloraConfig,
-  defaultTargets: ({ modelType }): TargetSelection => (ADALORA_DEFAULT_TARGETS[modelType] ? { targets: ADALORA_DEFAULT_TARGETS[modelType] } : queryValueTargets(modelType)),
+  defaultTargets: ({ modelType }): TargetSelection =>
+    ADALORA_DEFAULT_TARGETS[modelType]
+      ? { targets: ADALORA_DEFAULT_TARGETS[modelType] }
+      : queryValueTargets(modelType),
 
   attach: {
     linear(site, config, context): LinearAdapter {
@@ -46,11 +78,23 @@ export const adalora = definePeftMethod({
       return {
         forward(x, base, call) {
           if (rank === 0) return base(x);
-          const narrow = scaleColumns(linear(call.dropout(x, config.dropout), a.value as Tensor2D), tf.mul<Tensor1D>(tf.reshape(e.value, [-1]), scaling)); // [N, r]
+          const narrow = scaleColumns(
+            linear(call.dropout(x, config.dropout), a.value as Tensor2D),
+            tf.mul<Tensor1D>(tf.reshape(e.value, [-1]), scaling),
+          ); // [N, r]
           return tf.add(base(x), linear(narrow, b.value as Tensor2D));
         },
         merge: ({ weight, bias }) => ({
-          weight: rank === 0 ? weight : tf.add(weight, tf.mul(tf.matMul(b.value as Tensor2D, tf.mul<Tensor2D>(a.value, e.value)), scaling)),
+          weight:
+            rank === 0
+              ? weight
+              : tf.add(
+                  weight,
+                  tf.mul(
+                    tf.matMul(b.value as Tensor2D, tf.mul<Tensor2D>(a.value, e.value)),
+                    scaling,
+                  ),
+                ),
           ...(bias && { bias }),
         }),
         rescale: (factor) => void (scaling *= factor),
@@ -63,9 +107,18 @@ export const adalora = definePeftMethod({
   fileTensors: keptTensors,
 });
 
-type Parameters = { readonly a: AdapterParameter; readonly e: AdapterParameter; readonly b: AdapterParameter };
+type Parameters = {
+  readonly a: AdapterParameter;
+  readonly e: AdapterParameter;
+  readonly b: AdapterParameter;
+};
 
-function makeTriplet(site: SiteHandle<'linear'>, rank: number, { initWeights }: AdaloraConfig, context: AttachContext): Parameters {
+function makeTriplet(
+  site: SiteHandle<'linear'>,
+  rank: number,
+  { initWeights }: AdaloraConfig,
+  context: AttachContext,
+): Parameters {
   const init = normal(initWeights ? 0.02 : 1);
   return {
     a: context.param('lora_A', [rank, site.inFeatures], init),
@@ -74,11 +127,21 @@ function makeTriplet(site: SiteHandle<'linear'>, rank: number, { initWeights }: 
   };
 }
 
-const keptOf = (path: string, { rankPattern }: AdaloraConfig): readonly boolean[] | undefined => rankPattern?.[`${path}.lora_E`];
+const keptOf = (path: string, { rankPattern }: AdaloraConfig): readonly boolean[] | undefined =>
+  rankPattern?.[`${path}.lora_E`];
 
 /** The first site starts the allocator and the extra loss; a pruned adapter keeps the ranks that it has. */
-function register(triplet: Parameters, path: string, config: AdaloraConfig, context: AttachContext): void {
-  if (config.targetRank > config.initialRank) throw new PeftError('PEFT_CONFIG_INVALID', `adalora: targetRank must be at most initialRank, got ${config.targetRank} over ${config.initialRank}.`);
+function register(
+  triplet: Parameters,
+  path: string,
+  config: AdaloraConfig,
+  context: AttachContext,
+): void {
+  if (config.targetRank > config.initialRank)
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `adalora: targetRank must be at most initialRank, got ${config.targetRank} over ${config.initialRank}.`,
+    );
   const allocator = context.shared('adalora', () => {
     const made = new RankAllocator(config);
     if (!config.rankPattern) context.onStep((call) => made.update(call), made);
@@ -93,7 +156,12 @@ function orthogonalLoss({ triplets }: RankAllocator, weight: number): Tensor {
     const gram = tf.matMul(matrix, matrix, false, true);
     return tf.sqrt(tf.sum(tf.square(tf.sub(gram, tf.eye(gram.shape[0]))))) as Scalar;
   };
-  const terms = triplets.filter(({ e }) => e.shape[0]! > 0).flatMap(({ a, b }) => [distance(a.value as Tensor2D), distance(tf.transpose(b.value as Tensor2D))]);
+  const terms = triplets
+    .filter(({ e }) => e.shape[0]! > 0)
+    .flatMap(({ a, b }) => [
+      distance(a.value as Tensor2D),
+      distance(tf.transpose(b.value as Tensor2D)),
+    ]);
   return terms.length === 0 ? tf.scalar(0) : tf.mul(tf.addN(terms), weight / (2 * triplets.length));
 }
 
@@ -103,9 +171,21 @@ function keptTensors(_config: AdaloraConfig, { shared }: PeftConfigContext): Map
   const tensors = new Map<string, Tensor>();
   for (const { path, a, e, b } of allocator.triplets) {
     const pattern = allocator.rankPattern?.[`${path}.lora_E`];
-    const kept = pattern?.includes(false) ? tf.tensor1d(pattern.flatMap((isKept, i) => (isKept ? [i] : [])), 'int32') : undefined;
-    for (const [name, parameter, axis] of [['lora_A', a, 0], ['lora_E', e, 0], ['lora_B', b, 1]] as const) {
-      tensors.set(`${path}.${name}`, kept ? tf.gather(parameter.value, kept, axis) : tf.clone(parameter.value));
+    const kept = pattern?.includes(false)
+      ? tf.tensor1d(
+          pattern.flatMap((isKept, i) => (isKept ? [i] : [])),
+          'int32',
+        )
+      : undefined;
+    for (const [name, parameter, axis] of [
+      ['lora_A', a, 0],
+      ['lora_E', e, 0],
+      ['lora_B', b, 1],
+    ] as const) {
+      tensors.set(
+        `${path}.${name}`,
+        kept ? tf.gather(parameter.value, kept, axis) : tf.clone(parameter.value),
+      );
     }
     kept?.dispose();
   }

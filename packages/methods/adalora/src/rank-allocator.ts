@@ -10,9 +10,17 @@ import type { AdapterParameter, StepCall, StepMemory } from '@peft/core';
 import type { AdaloraConfig } from './adalora-config.js';
 
 /** A layer's triplet: A `[r, in]`, E `[r, 1]`, B `[out, r]`. */
-export interface Triplet { readonly path: string; readonly a: AdapterParameter; readonly e: AdapterParameter; readonly b: AdapterParameter }
+export interface Triplet {
+  readonly path: string;
+  readonly a: AdapterParameter;
+  readonly e: AdapterParameter;
+  readonly b: AdapterParameter;
+}
 
-interface Importance { readonly sensitivity: Float32Array; readonly uncertainty: Float32Array }
+interface Importance {
+  readonly sensitivity: Float32Array;
+  readonly uncertainty: Float32Array;
+}
 
 export class RankAllocator implements StepMemory {
   readonly triplets: Triplet[] = [];
@@ -28,25 +36,45 @@ export class RankAllocator implements StepMemory {
     const step = count - 1;
     const lastAllocation = totalSteps - finalSteps;
     if (step > lastAllocation) return this.#mask();
-    if (step < lastAllocation) for (const { a, e, b } of this.triplets) for (const parameter of [a, e, b]) this.#observe(parameter, gradient(parameter));
+    if (step < lastAllocation)
+      for (const { a, e, b } of this.triplets)
+        for (const parameter of [a, e, b]) this.#observe(parameter, gradient(parameter));
     const { budget, isDue } = this.#schedule(step);
     if (isDue || step === lastAllocation) this.#allocate(budget);
     if (step === lastAllocation) this.#importance.clear();
   }
 
   save(): Record<string, Float32Array> {
-    const importance = [...this.#importance].flatMap(([{ name }, { sensitivity, uncertainty }]) => [[`${name} sensitivity`, sensitivity], [`${name} uncertainty`, uncertainty]] as const);
-    const kept = Object.entries(this.rankPattern ?? {}).map(([name, pattern]) => [`${name} kept`, Float32Array.from(pattern, Number)] as const);
+    const importance = [...this.#importance].flatMap(
+      ([{ name }, { sensitivity, uncertainty }]) =>
+        [
+          [`${name} sensitivity`, sensitivity],
+          [`${name} uncertainty`, uncertainty],
+        ] as const,
+    );
+    const kept = Object.entries(this.rankPattern ?? {}).map(
+      ([name, pattern]) => [`${name} kept`, Float32Array.from(pattern, Number)] as const,
+    );
     return Object.fromEntries([...importance, ...kept]);
   }
 
   restore(values: Readonly<Record<string, Float32Array>>): void {
     this.#importance.clear();
     for (const parameter of this.triplets.flatMap(({ a, e, b }) => [a, e, b])) {
-      const [sensitivity, uncertainty] = ['sensitivity', 'uncertainty'].map((what) => values[`${parameter.name} ${what}`]);
-      if (sensitivity && uncertainty) this.#importance.set(parameter, { sensitivity: sensitivity.slice(), uncertainty: uncertainty.slice() });
+      const [sensitivity, uncertainty] = ['sensitivity', 'uncertainty'].map(
+        (what) => values[`${parameter.name} ${what}`],
+      );
+      if (sensitivity && uncertainty)
+        this.#importance.set(parameter, {
+          sensitivity: sensitivity.slice(),
+          uncertainty: uncertainty.slice(),
+        });
     }
-    const kept = this.triplets.flatMap(({ e }) => (values[`${e.name} kept`] ? [[e.name, Array.from(values[`${e.name} kept`]!, Boolean)] as const] : []));
+    const kept = this.triplets.flatMap(({ e }) =>
+      values[`${e.name} kept`]
+        ? [[e.name, Array.from(values[`${e.name} kept`]!, Boolean)] as const]
+        : [],
+    );
     this.rankPattern = kept.length > 0 ? Object.fromEntries(kept) : undefined;
   }
 
@@ -54,12 +82,16 @@ export class RankAllocator implements StepMemory {
     if (!gradient) return;
     const { beta1, beta2 } = this.config;
     const [values, slopes] = [parameter.value.dataSync(), gradient.dataSync()]; // once a step; the scores are sorted here
-    const seen = this.#importance.get(parameter) ?? { sensitivity: new Float32Array(values.length), uncertainty: new Float32Array(values.length) };
+    const seen = this.#importance.get(parameter) ?? {
+      sensitivity: new Float32Array(values.length),
+      uncertainty: new Float32Array(values.length),
+    };
     this.#importance.set(parameter, seen);
     for (let i = 0; i < values.length; i += 1) {
       const now = Math.abs(values[i]! * slopes[i]!);
       seen.sensitivity[i] = beta1 * seen.sensitivity[i]! + (1 - beta1) * now;
-      seen.uncertainty[i] = beta2 * seen.uncertainty[i]! + (1 - beta2) * Math.abs(now - seen.sensitivity[i]!);
+      seen.uncertainty[i] =
+        beta2 * seen.uncertainty[i]! + (1 - beta2) * Math.abs(now - seen.sensitivity[i]!);
     }
   }
 
@@ -77,7 +109,12 @@ export class RankAllocator implements StepMemory {
     const all = scores.flatMap((list) => [...list]).sort((a, b) => a - b);
     const dropped = all.length - budget;
     const threshold = dropped > 0 ? all[dropped - 1]! : Number.NEGATIVE_INFINITY;
-    this.rankPattern = Object.fromEntries(this.triplets.map(({ path }, i) => [`${path}.lora_E`, [...scores[i]!].map((score) => score > threshold)]));
+    this.rankPattern = Object.fromEntries(
+      this.triplets.map(({ path }, i) => [
+        `${path}.lora_E`,
+        [...scores[i]!].map((score) => score > threshold),
+      ]),
+    );
     this.#mask();
   }
 
@@ -101,7 +138,9 @@ export class RankAllocator implements StepMemory {
     for (const { path, e } of this.triplets) {
       const kept = this.rankPattern?.[`${path}.lora_E`];
       if (!kept?.includes(false)) continue;
-      tf.tidy(() => e.value.assign(tf.mul(e.value, tf.tensor2d(kept.map(Number), [kept.length, 1]))));
+      tf.tidy(() =>
+        e.value.assign(tf.mul(e.value, tf.tensor2d(kept.map(Number), [kept.length, 1]))),
+      );
     }
   }
 }

@@ -9,7 +9,23 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { adapterHubFormat, definePeftMethod, hubAbout, hubHeadModules, hubPlace, normal, specOf, zeros, type AdapterFormat, type AttachContext, type Initializer, type SiteHandle, type SublayerAdapter, type SublayerCall, type TargetSelection } from '@peft/core';
+import {
+  adapterHubFormat,
+  definePeftMethod,
+  hubAbout,
+  hubHeadModules,
+  hubPlace,
+  normal,
+  specOf,
+  zeros,
+  type AdapterFormat,
+  type AttachContext,
+  type Initializer,
+  type SiteHandle,
+  type SublayerAdapter,
+  type SublayerCall,
+  type TargetSelection,
+} from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { linear } from '@peft/ops';
 import { isBottleneck, type BottleneckSublayer } from './bottleneck-sublayer.js';
@@ -38,36 +54,98 @@ export interface FusionConfig {
 }
 
 declare module '@peft/core' {
-  interface PeftConfigs { 'adapter-fusion': FusionConfig }
+  interface PeftConfigs {
+    'adapter-fusion': FusionConfig;
+  }
 }
 
 const OWNER = 'adapter-fusion';
-const FLAGS = ['query', 'key', 'value', 'queryBeforeLn', 'regularization', 'residualBefore', 'valueBeforeSoftmax', 'valueInitialized'] as const;
-const DEFAULTS = { query: true, key: true, value: true, queryBeforeLn: false, regularization: true, residualBefore: false, valueBeforeSoftmax: true, valueInitialized: true, dropoutProb: 0 } as const;
-const HUB_NAMES: Readonly<Record<(typeof FLAGS)[number], string>> = { query: 'query', key: 'key', value: 'value', queryBeforeLn: 'query_before_ln', regularization: 'regularization', residualBefore: 'residual_before', valueBeforeSoftmax: 'value_before_softmax', valueInitialized: 'value_initialized' };
+const FLAGS = [
+  'query',
+  'key',
+  'value',
+  'queryBeforeLn',
+  'regularization',
+  'residualBefore',
+  'valueBeforeSoftmax',
+  'valueInitialized',
+] as const;
+const DEFAULTS = {
+  query: true,
+  key: true,
+  value: true,
+  queryBeforeLn: false,
+  regularization: true,
+  residualBefore: false,
+  valueBeforeSoftmax: true,
+  valueInitialized: true,
+  dropoutProb: 0,
+} as const;
+const HUB_NAMES: Readonly<Record<(typeof FLAGS)[number], string>> = {
+  query: 'query',
+  key: 'key',
+  value: 'value',
+  queryBeforeLn: 'query_before_ln',
+  regularization: 'regularization',
+  residualBefore: 'residual_before',
+  valueBeforeSoftmax: 'value_before_softmax',
+  valueInitialized: 'value_initialized',
+};
 
 /** adapter-hub keeps a fusion beside its adapters, in files of other names. */
 const fusionFormat: AdapterFormat = Object.freeze({
   ...adapterHubFormat,
   name: 'adapter-hub fusion',
   configFile: 'adapter_fusion_config.json',
-  weightFiles: Object.freeze(['model_adapter_fusion.safetensors', 'pytorch_model_adapter_fusion.bin']),
+  weightFiles: Object.freeze([
+    'model_adapter_fusion.safetensors',
+    'pytorch_model_adapter_fusion.bin',
+  ]),
   recognises: (config) => 'config' in config && 'name' in config,
   adapterName: () => undefined,
   readSpec(config, _methods, description, keys) {
     const json = config['config'] as Readonly<Record<string, unknown>>;
-    if (json['temperature']) throw new PeftError('PEFT_CONFIG_UNSUPPORTED', `${OWNER}: a temperature that changes with each batch is not supported.`, { hint: 'train the fusion with temperature: false' });
-    const flags = FLAGS.flatMap((flag) => (HUB_NAMES[flag] in json ? [[flag, Boolean(json[HUB_NAMES[flag]])]] : []));
-    const targets = description.sites.filter((site) => site.kind === 'sublayer' && keys.some((key) => key.includes(`${hubPlace('adapter_fusion_layer', site, description)}adapter_fusion_layer.`))).map(({ path }) => path);
-    const adapters = Array.isArray(config['adapter_names']) ? config['adapter_names'] : String(config['adapter_names'] ?? config['name']).split(',');
-    return specOf(adapterFusion as never, { ...Object.fromEntries(flags), adapters, dropoutProb: json['dropout_prob'] ?? 0, modulesToSave: hubHeadModules(description), ...(targets.length > 0 && { targets }) });
+    if (json['temperature'])
+      throw new PeftError(
+        'PEFT_CONFIG_UNSUPPORTED',
+        `${OWNER}: a temperature that changes with each batch is not supported.`,
+        { hint: 'train the fusion with temperature: false' },
+      );
+    const flags = FLAGS.flatMap((flag) =>
+      HUB_NAMES[flag] in json ? [[flag, Boolean(json[HUB_NAMES[flag]])]] : [],
+    );
+    const targets = description.sites
+      .filter(
+        (site) =>
+          site.kind === 'sublayer' &&
+          keys.some((key) =>
+            key.includes(
+              `${hubPlace('adapter_fusion_layer', site, description)}adapter_fusion_layer.`,
+            ),
+          ),
+      )
+      .map(({ path }) => path);
+    const adapters = Array.isArray(config['adapter_names'])
+      ? config['adapter_names']
+      : String(config['adapter_names'] ?? config['name']).split(',');
+    return specOf(adapterFusion as never, {
+      ...Object.fromEntries(flags),
+      adapters,
+      dropoutProb: json['dropout_prob'] ?? 0,
+      modulesToSave: hubHeadModules(description),
+      ...(targets.length > 0 && { targets }),
+    });
   },
   writeConfig(adapter, about) {
     const { adapters, dropoutProb, ...flags } = adapter.parts[0]!.part.config as FusionConfig;
     const made = {
       ...hubAbout(adapter.description, about),
       adapter_names: adapters,
-      config: { ...Object.fromEntries(FLAGS.map((flag) => [HUB_NAMES[flag], flags[flag]])), dropout_prob: dropoutProb === 0 ? null : dropoutProb, temperature: false },
+      config: {
+        ...Object.fromEntries(FLAGS.map((flag) => [HUB_NAMES[flag], flags[flag]])),
+        dropout_prob: dropoutProb === 0 ? null : dropoutProb,
+        temperature: false,
+      },
       name: adapters.join(','),
     };
     return adapter.source ? { ...made, ...adapter.source.config } : made;
@@ -81,7 +159,10 @@ const fusionFormat: AdapterFormat = Object.freeze({
  */
 export const adapterFusion = definePeftMethod({
   name: OWNER,
-  paper: { title: 'AdapterFusion: Non-Destructive Task Composition for Transfer Learning', url: 'https://arxiv.org/abs/2005.00247' },
+  paper: {
+    title: 'AdapterFusion: Non-Destructive Task Composition for Transfer Learning',
+    url: 'https://arxiv.org/abs/2005.00247',
+  },
 
   parseConfig(input): FusionConfig {
     check.knownKeys(OWNER, input, ['adapters', ...Object.keys(DEFAULTS)]);
@@ -89,23 +170,45 @@ export const adapterFusion = definePeftMethod({
     for (const flag of FLAGS) check.boolean(OWNER, flag, config[flag]);
     check.probability(OWNER, 'dropoutProb', config.dropoutProb);
     const { adapters } = input;
-    if (!Array.isArray(adapters) || adapters.length < 2 || !adapters.every((name) => typeof name === 'string')) throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: adapters must be the names of at least two adapters, got ${show(adapters)}.`);
+    if (
+      !Array.isArray(adapters) ||
+      adapters.length < 2 ||
+      !adapters.every((name) => typeof name === 'string')
+    )
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        `${OWNER}: adapters must be the names of at least two adapters, got ${show(adapters)}.`,
+      );
     return Object.freeze({ ...config, adapters: Object.freeze([...adapters]) });
   },
 
   defaultTargets: (): TargetSelection => ({ targets: { roles: ['sublayer.ffn'] } }),
   attach: { sublayer: fuse },
   format: fusionFormat,
-  adapterHub: { toConfig: () => ({}), fromConfig: () => undefined, key: (name, { adapters }) => `adapter_fusion_layer.${adapters.join(',')}.${name.slice('fusion.'.length)}` },
+  adapterHub: {
+    toConfig: () => ({}),
+    fromConfig: () => undefined,
+    key: (name, { adapters }) =>
+      `adapter_fusion_layer.${adapters.join(',')}.${name.slice('fusion.'.length)}`,
+  },
 });
 
-function fuse(site: SiteHandle<'sublayer'>, config: FusionConfig, context: AttachContext): SublayerAdapter {
+function fuse(
+  site: SiteHandle<'sublayer'>,
+  config: FusionConfig,
+  context: AttachContext,
+): SublayerAdapter {
   const { size } = site;
-  const project = (name: 'query' | 'key' | 'value', start: Initializer, hasBias: boolean): ((x: Tensor2D) => Tensor2D) => {
+  const project = (
+    name: 'query' | 'key' | 'value',
+    start: Initializer,
+    hasBias: boolean,
+  ): ((x: Tensor2D) => Tensor2D) => {
     if (!config[name]) return (x) => x;
     const weight = context.param(`fusion.${name}.weight`, [size, size], start);
     const bias = hasBias ? context.param(`fusion.${name}.bias`, [size], zeros) : undefined;
-    if (name === 'value' && config.regularization) context.extraLoss(() => tf.mul(tf.sum(tf.square(tf.sub(tf.eye(size), weight.value))), 0.01));
+    if (name === 'value' && config.regularization)
+      context.extraLoss(() => tf.mul(tf.sum(tf.square(tf.sub(tf.eye(size), weight.value))), 0.01));
     return (x) => linear(x, weight.value as Tensor2D, bias?.value as Tensor1D | undefined);
   };
   const query = project('query', normal(0.02), true);
@@ -117,18 +220,34 @@ function fuse(site: SiteHandle<'sublayer'>, config: FusionConfig, context: Attac
       const last = fused.at(-1);
       if (!last) return call.close(call.output);
       const { input, residual } = last.read(call);
-      const made = fused.map((bottleneck) => bottleneck.up(input, call)).map((up) => (config.residualBefore ? tf.add<Tensor2D>(up, residual) : up));
+      const made = fused
+        .map((bottleneck) => bottleneck.up(input, call))
+        .map((up) => (config.residualBefore ? tf.add<Tensor2D>(up, residual) : up));
       const asked = query(config.queryBeforeLn ? call.output : input);
-      const scores = tf.stack(made.map((up) => tf.sum(tf.mul(asked, key(up)), 1)), 1) as Tensor2D; // [N, K]
+      const scores = tf.stack(
+        made.map((up) => tf.sum(tf.mul(asked, key(up)), 1)),
+        1,
+      ) as Tensor2D; // [N, K]
       const shares = tf.split(tf.softmax(call.dropout(scores, config.dropoutProb)), made.length, 1);
-      const context = tf.addN(made.map((up, k) => tf.mul<Tensor2D>(config.valueBeforeSoftmax ? value(up) : up, shares[k]!)));
+      const context = tf.addN(
+        made.map((up, k) =>
+          tf.mul<Tensor2D>(config.valueBeforeSoftmax ? value(up) : up, shares[k]!),
+        ),
+      );
       const projected = config.valueBeforeSoftmax ? context : value(context);
       return last.close(config.residualBefore ? projected : tf.add(projected, residual), call);
     },
   };
 }
 
-const bottlenecksOf = (call: SublayerCall, name: string, path: string): BottleneckSublayer[] => call.adapter(name).at('sublayer', path).flatMap(({ adapter }) => (isBottleneck(adapter) ? [adapter] : []));
+const bottlenecksOf = (call: SublayerCall, name: string, path: string): BottleneckSublayer[] =>
+  call
+    .adapter(name)
+    .at('sublayer', path)
+    .flatMap(({ adapter }) => (isBottleneck(adapter) ? [adapter] : []));
 
 /** 1 on the diagonal, 10⁻⁶ elsewhere. */
-const nearIdentity: Initializer = ([rows, columns]) => Float32Array.from({ length: rows! * columns! }, (_, i) => (Math.floor(i / columns!) === i % columns! ? 1 : 1e-6));
+const nearIdentity: Initializer = ([rows, columns]) =>
+  Float32Array.from({ length: rows! * columns! }, (_, i) =>
+    Math.floor(i / columns!) === i % columns! ? 1 : 1e-6,
+  );

@@ -1,5 +1,13 @@
 /** Bottleneck adapters as a method: which branches they take, and their options in adapter-hub's words. */
-import { adapterHubFormat, definePeftMethod, type AttachContext, type ModelDescription, type SiteHandle, type SublayerSite, type TargetSelection } from '@peft/core';
+import {
+  adapterHubFormat,
+  definePeftMethod,
+  type AttachContext,
+  type ModelDescription,
+  type SiteHandle,
+  type SublayerSite,
+  type TargetSelection,
+} from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { fromHubConfig, toHubConfig } from './bottleneck-hub-config.js';
 import { parseBottleneckConfig, type BottleneckConfig } from './bottleneck-config.js';
@@ -7,7 +15,9 @@ import { blockNumber, bottleneckSublayer } from './bottleneck-sublayer.js';
 import { couplingBlock, embeddingEnd } from './invertible.js';
 
 declare module '@peft/core' {
-  interface PeftConfigs { adapter: BottleneckConfig }
+  interface PeftConfigs {
+    adapter: BottleneckConfig;
+  }
 }
 
 /**
@@ -18,9 +28,14 @@ declare module '@peft/core' {
  */
 export const adapter = definePeftMethod({
   name: 'adapter',
-  paper: { title: 'Parameter-Efficient Transfer Learning for NLP', url: 'https://arxiv.org/abs/1902.00751' },
+  paper: {
+    title: 'Parameter-Efficient Transfer Learning for NLP',
+    url: 'https://arxiv.org/abs/1902.00751',
+  },
   parseConfig: parseBottleneckConfig,
-  defaultTargets: (description, config): TargetSelection => ({ targets: targetsOf(description, config) }),
+  defaultTargets: (description, config): TargetSelection => ({
+    targets: targetsOf(description, config),
+  }),
 
   attach: {
     sublayer: bottleneckSublayer,
@@ -40,18 +55,36 @@ export const adapter = definePeftMethod({
 
 /** Paths of the branches that the options ask for, and of the embeddings' end for an invertible adapter. */
 function targetsOf(description: ModelDescription, config: BottleneckConfig): string[] {
-  const wanted: Readonly<Record<SublayerSite['branch'], boolean>> = { attention: config.mhAdapter, ffn: config.outputAdapter, 'cross-attention': config.crossAdapter };
-  const branches = description.sites.filter((site): site is SublayerSite => site.kind === 'sublayer' && wanted[site.branch] && !config.leaveOut.includes(blockNumber(site, { description })));
+  const wanted: Readonly<Record<SublayerSite['branch'], boolean>> = {
+    attention: config.mhAdapter,
+    ffn: config.outputAdapter,
+    'cross-attention': config.crossAdapter,
+  };
+  const branches = description.sites.filter(
+    (site): site is SublayerSite =>
+      site.kind === 'sublayer' &&
+      wanted[site.branch] &&
+      !config.leaveOut.includes(blockNumber(site, { description })),
+  );
   const end = config.invAdapter === null ? undefined : embeddingEnd(description);
   return [...branches.map(({ path }) => path), ...(end === undefined ? [] : [end])];
 }
 
-function invertibleAt(site: SiteHandle<'norm' | 'embedding'>, config: BottleneckConfig, context: AttachContext): ReturnType<typeof couplingBlock> {
-  if (config.invAdapter === null) throw new PeftError('PEFT_METHOD_UNSUPPORTED', `adapter: ${site.path} is no residual branch.`, { hint: "name sublayers as targets, or ask for an invertible adapter with invAdapter: 'nice'" });
+function invertibleAt(
+  site: SiteHandle<'norm' | 'embedding'>,
+  config: BottleneckConfig,
+  context: AttachContext,
+): ReturnType<typeof couplingBlock> {
+  if (config.invAdapter === null)
+    throw new PeftError('PEFT_METHOD_UNSUPPORTED', `adapter: ${site.path} is no residual branch.`, {
+      hint: "name sublayers as targets, or ask for an invertible adapter with invAdapter: 'nice'",
+    });
   return couplingBlock(site.size, config, context);
 }
 
 /** A norm in front is the first module of the down-projection. */
 function hubKey(name: string): string {
-  return /^(shared_parameters|invertible_adapters)\./.test(name) ? name.replace('.', '.*.') : `adapters.*.${name.replace('adapter_norm_before.', 'adapter_down.0.')}`;
+  return /^(shared_parameters|invertible_adapters)\./.test(name)
+    ? name.replace('.', '.*.')
+    : `adapters.*.${name.replace('adapter_norm_before.', 'adapter_down.0.')}`;
 }

@@ -106,7 +106,25 @@ export const BOTTLENECK_DEFAULTS: BottleneckConfig = Object.freeze({
 });
 
 const OWNER = 'adapter';
-const FLAGS = ['mhAdapter', 'outputAdapter', 'crossAdapter', 'originalLnBefore', 'originalLnAfter', 'lnBefore', 'lnAfter', 'isParallel', 'useGating', 'adapterResidualBeforeLn', 'phmLayer', 'factorizedPhmW', 'sharedWPhm', 'sharedPhmRule', 'factorizedPhmRule', 'learnPhm', 'phmBias'] as const;
+const FLAGS = [
+  'mhAdapter',
+  'outputAdapter',
+  'crossAdapter',
+  'originalLnBefore',
+  'originalLnAfter',
+  'lnBefore',
+  'lnAfter',
+  'isParallel',
+  'useGating',
+  'adapterResidualBeforeLn',
+  'phmLayer',
+  'factorizedPhmW',
+  'sharedWPhm',
+  'sharedPhmRule',
+  'factorizedPhmRule',
+  'learnPhm',
+  'phmBias',
+] as const;
 
 /** Fills defaults. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY, PEFT_ACTIVATION_UNKNOWN */
 export function parseBottleneckConfig(input: Partial<BottleneckConfig>): BottleneckConfig {
@@ -115,7 +133,12 @@ export function parseBottleneckConfig(input: Partial<BottleneckConfig>): Bottlen
   for (const flag of FLAGS) check.boolean(OWNER, flag, config[flag]);
   check.oneOf(OWNER, 'initWeights', config.initWeights, ['bert', 'mam_adapter', 'houlsby']);
   check.oneOf(OWNER, 'phmCInit', config.phmCInit, ['normal', 'uniform']);
-  check.oneOf(OWNER, 'hypercomplexNonlinearity', config.hypercomplexNonlinearity, ['glorot-uniform', 'glorot-normal', 'normal', 'phm']);
+  check.oneOf(OWNER, 'hypercomplexNonlinearity', config.hypercomplexNonlinearity, [
+    'glorot-uniform',
+    'glorot-normal',
+    'normal',
+    'phm',
+  ]);
   check.probability(OWNER, 'dropout', config.dropout);
   check.probability(OWNER, 'stochasticDepth', config.stochasticDepth);
   check.positiveInteger(OWNER, 'phmDim', config.phmDim);
@@ -125,34 +148,68 @@ export function parseBottleneckConfig(input: Partial<BottleneckConfig>): Bottlen
   checkReduction(config.reductionFactor);
   if (typeof config.scaling === 'number') check.finite(OWNER, 'scaling', config.scaling);
   else check.oneOf(OWNER, 'scaling', config.scaling, ['learned', 'channel']);
-  if (config.residualBeforeLn !== 'post_add') check.boolean(OWNER, 'residualBeforeLn', config.residualBeforeLn);
-  if (!Array.isArray(config.leaveOut) || !config.leaveOut.every((layer) => Number.isInteger(layer) && layer >= 0)) throw invalid('leaveOut', 'a list of block numbers', config.leaveOut);
+  if (config.residualBeforeLn !== 'post_add')
+    check.boolean(OWNER, 'residualBeforeLn', config.residualBeforeLn);
+  if (
+    !Array.isArray(config.leaveOut) ||
+    !config.leaveOut.every((layer) => Number.isInteger(layer) && layer >= 0)
+  )
+    throw invalid('leaveOut', 'a list of block numbers', config.leaveOut);
   if (config.invAdapter !== null) check.oneOf(OWNER, 'invAdapter', config.invAdapter, ['nice']);
-  if (config.invAdapterReductionFactor !== null) check.positive(OWNER, 'invAdapterReductionFactor', config.invAdapterReductionFactor);
+  if (config.invAdapterReductionFactor !== null)
+    check.positive(OWNER, 'invAdapterReductionFactor', config.invAdapterReductionFactor);
   checkPhm(config);
-  return Object.freeze({ ...config, invAdapterReductionFactor: config.invAdapterReductionFactor ?? (config.invAdapter === null ? null : 2) });
+  return Object.freeze({
+    ...config,
+    invAdapterReductionFactor:
+      config.invAdapterReductionFactor ?? (config.invAdapter === null ? null : 2),
+  });
 }
 
 function checkReduction(factor: unknown): void {
   if (typeof factor === 'number') return check.positive(OWNER, 'reductionFactor', factor);
-  if (typeof factor !== 'object' || factor === null) throw invalid('reductionFactor', 'a number > 0, or one for each block number', factor);
+  if (typeof factor !== 'object' || factor === null)
+    throw invalid('reductionFactor', 'a number > 0, or one for each block number', factor);
   for (const [block, each] of Object.entries(factor)) {
-    if (block !== 'default' && !/^\d+$/.test(block)) throw invalid('reductionFactor', 'by block number and `default`', factor);
+    if (block !== 'default' && !/^\d+$/.test(block))
+      throw invalid('reductionFactor', 'by block number and `default`', factor);
     check.positive(OWNER, `reductionFactor[${block}]`, each);
   }
 }
 
 function checkPhm({ phmLayer, initWeights, sharedWPhm, reductionFactor }: BottleneckConfig): void {
   if (!phmLayer) return;
-  if (initWeights !== 'bert') throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: initWeights ${show(initWeights)} does not go with phmLayer.`, { hint: "leave initWeights at 'bert': Kronecker factors have a start of their own" });
-  if (sharedWPhm && typeof reductionFactor !== 'number') throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: sharedWPhm needs one reductionFactor for all blocks, got ${show(reductionFactor)}.`);
+  if (initWeights !== 'bert')
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `${OWNER}: initWeights ${show(initWeights)} does not go with phmLayer.`,
+      { hint: "leave initWeights at 'bert': Kronecker factors have a start of their own" },
+    );
+  if (sharedWPhm && typeof reductionFactor !== 'number')
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `${OWNER}: sharedWPhm needs one reductionFactor for all blocks, got ${show(reductionFactor)}.`,
+    );
 }
 
-const invalid = (field: string, must: string, value: unknown): PeftError => new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: ${field} must be ${must}, got ${show(value)}.`);
+const invalid = (field: string, must: string, value: unknown): PeftError =>
+  new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: ${field} must be ${must}, got ${show(value)}.`);
 
 /** Width of the bottleneck of a block. @param layer its number, a decoder's counted on from the encoder's. @throws PEFT_CONFIG_INVALID */
-export function bottleneckSize(width: number, layer: number, { reductionFactor }: BottleneckConfig): number {
-  const factor = typeof reductionFactor === 'number' ? reductionFactor : (reductionFactor[layer] ?? reductionFactor['default']);
-  if (factor === undefined) throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: reductionFactor says nothing about block ${layer}, got ${show(reductionFactor)}.`, { hint: "add a 'default'" });
+export function bottleneckSize(
+  width: number,
+  layer: number,
+  { reductionFactor }: BottleneckConfig,
+): number {
+  const factor =
+    typeof reductionFactor === 'number'
+      ? reductionFactor
+      : (reductionFactor[layer] ?? reductionFactor['default']);
+  if (factor === undefined)
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `${OWNER}: reductionFactor says nothing about block ${layer}, got ${show(reductionFactor)}.`,
+      { hint: "add a 'default'" },
+    );
   return Math.max(1, Math.floor(width / factor));
 }

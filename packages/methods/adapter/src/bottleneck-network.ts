@@ -6,8 +6,26 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { kaimingUniform, normal, ones, uniform, zeros, type AdapterCall, type AdapterParameter, type AttachContext, type Initializer } from '@peft/core';
-import { activate, activationNamed, layerNorm, linear, randomNormal, sequenceGate, spreadOverTokens } from '@peft/ops';
+import {
+  kaimingUniform,
+  normal,
+  ones,
+  uniform,
+  zeros,
+  type AdapterCall,
+  type AdapterParameter,
+  type AttachContext,
+  type Initializer,
+} from '@peft/core';
+import {
+  activate,
+  activationNamed,
+  layerNorm,
+  linear,
+  randomNormal,
+  sequenceGate,
+  spreadOverTokens,
+} from '@peft/ops';
 import type { BottleneckConfig } from './bottleneck-config.js';
 import { phmProjection } from './phm-projection.js';
 
@@ -25,20 +43,48 @@ export interface BottleneckNetwork {
 }
 
 /** Makes the parameters of one block. @param width D. @param size R. */
-export function makeBottleneck(width: number, size: number, config: BottleneckConfig, context: AttachContext): BottleneckNetwork {
+export function makeBottleneck(
+  width: number,
+  size: number,
+  config: BottleneckConfig,
+  context: AttachContext,
+): BottleneckNetwork {
   const starts = STARTS[config.initWeights];
   const before = config.lnBefore ? norm('adapter_norm_before', width, context) : undefined;
-  const down = projection(config.lnBefore ? 'adapter_down.1' : 'adapter_down.0', 'down', [size, width], starts.down, config, context);
+  const down = projection(
+    config.lnBefore ? 'adapter_down.1' : 'adapter_down.0',
+    'down',
+    [size, width],
+    starts.down,
+    config,
+    context,
+  );
   const up = projection('adapter_up', 'up', [width, size], starts.up, config, context);
-  const scaling = typeof config.scaling === 'number' ? undefined : context.param('scaling', [config.scaling === 'learned' ? 1 : width], ones);
+  const scaling =
+    typeof config.scaling === 'number'
+      ? undefined
+      : context.param('scaling', [config.scaling === 'learned' ? 1 : width], ones);
   const after = config.lnAfter ? norm('adapter_norm_after', width, context) : undefined;
   const bound = 1 / Math.sqrt(width);
-  const gate = config.useGating ? { weight: context.param('gate.weight', [1, width], starts.gate ?? kaimingUniform), bias: context.param('gate.bias', [1], starts.gate ? zeros : uniform(-bound, bound)) } : undefined;
+  const gate = config.useGating
+    ? {
+        weight: context.param('gate.weight', [1, width], starts.gate ?? kaimingUniform),
+        bias: context.param('gate.bias', [1], starts.gate ? zeros : uniform(-bound, bound)),
+      }
+    : undefined;
   const activation = activationNamed(config.nonLinearity);
   return {
     up(x, call) {
-      const made = skipped(up(activate(activation, down(before ? before(x) : x))), config.stochasticDepth, call);
-      return scaling ? tf.mul<Tensor2D>(made, scaling.value) : config.scaling === 1 ? made : tf.mul<Tensor2D>(made, config.scaling as number);
+      const made = skipped(
+        up(activate(activation, down(before ? before(x) : x))),
+        config.stochasticDepth,
+        call,
+      );
+      return scaling
+        ? tf.mul<Tensor2D>(made, scaling.value)
+        : config.scaling === 1
+          ? made
+          : tf.mul<Tensor2D>(made, config.scaling as number);
     },
     finish(made, x, residual, call) {
       const dropped = call.dropout(made, config.dropout);
@@ -51,7 +97,12 @@ export function makeBottleneck(width: number, size: number, config: BottleneckCo
 }
 
 /** How weights start, by adapter-hub's names; a gate without a start of its own is torch's `nn.Linear`. */
-const STARTS: Readonly<Record<BottleneckConfig['initWeights'], { readonly down: Initializer; readonly up: Initializer; readonly gate?: Initializer }>> = {
+const STARTS: Readonly<
+  Record<
+    BottleneckConfig['initWeights'],
+    { readonly down: Initializer; readonly up: Initializer; readonly gate?: Initializer }
+  >
+> = {
   bert: { down: normal(0.02), up: normal(0.02), gate: normal(0.02) },
   mam_adapter: { down: kaimingUniform, up: zeros, gate: normal(0.02) },
   houlsby: { down: truncatedNormal(0.01), up: truncatedNormal(0.01) },
@@ -69,7 +120,14 @@ function truncatedNormal(standardDeviation: number): Initializer {
   };
 }
 
-function projection(name: string, position: 'down' | 'up', shape: readonly [number, number], start: Initializer, config: BottleneckConfig, context: AttachContext): Projection {
+function projection(
+  name: string,
+  position: 'down' | 'up',
+  shape: readonly [number, number],
+  start: Initializer,
+  config: BottleneckConfig,
+  context: AttachContext,
+): Projection {
   if (config.phmLayer) return phmProjection(name, position, shape, config, context);
   const weight = context.param(`${name}.weight`, shape, start);
   const bias = context.param(`${name}.bias`, [shape[0]], zeros);
@@ -83,14 +141,24 @@ function norm(name: string, width: number, context: AttachContext): Projection {
 }
 
 /** `[N, 1]` */
-function gateOf(x: Tensor2D, { weight, bias }: { readonly weight: AdapterParameter; readonly bias: AdapterParameter }, call: AdapterCall): Tensor2D {
+function gateOf(
+  x: Tensor2D,
+  { weight, bias }: { readonly weight: AdapterParameter; readonly bias: AdapterParameter },
+  call: AdapterCall,
+): Tensor2D {
   const offsets = call.layout(x.shape[0]);
-  return spreadOverTokens(sequenceGate(x, weight.value as Tensor2D, bias.value as Tensor1D, offsets), offsets);
+  return spreadOverTokens(
+    sequenceGate(x, weight.value as Tensor2D, bias.value as Tensor1D, offsets),
+    offsets,
+  );
 }
 
 /** Stochastic depth (Huang et al. 2016): whole sequences are zeroed with the given probability, the others divided by the rest of it. */
 function skipped(x: Tensor2D, rate: number, call: AdapterCall): Tensor2D {
   if (rate === 0 || !call.training) return x;
   const offsets = call.layout(x.shape[0]);
-  return tf.mul(x, spreadOverTokens(call.dropout(tf.ones([offsets.length - 1, 1]), rate, 'depth'), offsets));
+  return tf.mul(
+    x,
+    spreadOverTokens(call.dropout(tf.ones([offsets.length - 1, 1]), rate, 'depth'), offsets),
+  );
 }

@@ -8,7 +8,13 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import type { AdapterCall, AttachContext, SiteHandle, SublayerAdapter, SublayerCall } from '@peft/core';
+import type {
+  AdapterCall,
+  AttachContext,
+  SiteHandle,
+  SublayerAdapter,
+  SublayerCall,
+} from '@peft/core';
 import { makeBottleneck } from './bottleneck-network.js';
 import { bottleneckSize, type BottleneckConfig } from './bottleneck-config.js';
 
@@ -22,29 +28,61 @@ export interface BottleneckSublayer extends SublayerAdapter {
   close(made: Tensor2D, call: SublayerCall): Tensor2D;
 }
 
-export const isBottleneck = (adapter: object): adapter is BottleneckSublayer => 'read' in adapter && 'up' in adapter && 'close' in adapter;
+export const isBottleneck = (adapter: object): adapter is BottleneckSublayer =>
+  'read' in adapter && 'up' in adapter && 'close' in adapter;
 
-export function bottleneckSublayer(site: SiteHandle<'sublayer'>, config: BottleneckConfig, context: AttachContext): BottleneckSublayer {
-  const network = makeBottleneck(site.size, bottleneckSize(site.size, blockNumber(site, context), config), config, context);
-  const read = config.isParallel ? ({ residual }: SublayerCall) => ({ input: residual, residual }) : (call: SublayerCall) => readSequential(call, config);
-  const close = (made: Tensor2D, call: SublayerCall): Tensor2D => call.close(config.isParallel ? tf.add(made, call.output) : made, { bare: !config.originalLnAfter });
+export function bottleneckSublayer(
+  site: SiteHandle<'sublayer'>,
+  config: BottleneckConfig,
+  context: AttachContext,
+): BottleneckSublayer {
+  const network = makeBottleneck(
+    site.size,
+    bottleneckSize(site.size, blockNumber(site, context), config),
+    config,
+    context,
+  );
+  const read = config.isParallel
+    ? ({ residual }: SublayerCall) => ({ input: residual, residual })
+    : (call: SublayerCall) => readSequential(call, config);
+  const close = (made: Tensor2D, call: SublayerCall): Tensor2D =>
+    call.close(config.isParallel ? tf.add(made, call.output) : made, {
+      bare: !config.originalLnAfter,
+    });
   return {
     read,
     up: (input, call) => network.up(input, call),
     close,
     forward(call) {
       const { input, residual } = read(call);
-      return close(network.finish(network.up(input, call), input, config.isParallel ? undefined : residual, call), call);
+      return close(
+        network.finish(
+          network.up(input, call),
+          input,
+          config.isParallel ? undefined : residual,
+          call,
+        ),
+        call,
+      );
     },
   };
 }
 
-function readSequential({ output, residual: branch, norm }: SublayerCall, { originalLnBefore, residualBeforeLn }: BottleneckConfig): { input: Tensor2D; residual: Tensor2D } {
+function readSequential(
+  { output, residual: branch, norm }: SublayerCall,
+  { originalLnBefore, residualBeforeLn }: BottleneckConfig,
+): { input: Tensor2D; residual: Tensor2D } {
   if (!originalLnBefore) return { input: output, residual: output };
   const sum = tf.add<Tensor2D>(output, branch);
   const input = norm ? norm(sum) : sum;
-  return { input, residual: residualBeforeLn === 'post_add' ? sum : residualBeforeLn ? output : input };
+  return {
+    input,
+    residual: residualBeforeLn === 'post_add' ? sum : residualBeforeLn ? output : input,
+  };
 }
 
 /** A decoder's blocks count on from the encoder's. */
-export const blockNumber = ({ layer = 0, stack }: Pick<SiteHandle<'sublayer'>, 'layer' | 'stack'>, { description }: Pick<AttachContext, 'description'>): number => layer + (stack === 'decoder' ? description.layers.encoder : 0);
+export const blockNumber = (
+  { layer = 0, stack }: Pick<SiteHandle<'sublayer'>, 'layer' | 'stack'>,
+  { description }: Pick<AttachContext, 'description'>,
+): number => layer + (stack === 'decoder' ? description.layers.encoder : 0);

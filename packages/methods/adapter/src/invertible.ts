@@ -11,16 +11,31 @@ import type { BottleneckConfig } from './bottleneck-config.js';
 
 /** Path of the site behind which it stands: the norm of the embeddings, or the word embedding where there is none. */
 export function embeddingEnd({ sites }: ModelDescription): string | undefined {
-  return (sites.find(({ kind, role }) => kind === 'norm' && role === 'norm.embedding') ?? sites.find(({ kind, role }) => kind === 'embedding' && role === 'embedding.word'))?.path;
+  return (
+    sites.find(({ kind, role }) => kind === 'norm' && role === 'norm.embedding') ??
+    sites.find(({ kind, role }) => kind === 'embedding' && role === 'embedding.word')
+  )?.path;
 }
 
 /** @param width D. @returns a function of `[N, D]`. */
-export function couplingBlock(width: number, { nonLinearity, invAdapterReductionFactor }: BottleneckConfig, context: AttachContext): (x: Tensor2D) => Tensor2D {
+export function couplingBlock(
+  width: number,
+  { nonLinearity, invAdapterReductionFactor }: BottleneckConfig,
+  context: AttachContext,
+): (x: Tensor2D) => Tensor2D {
   const first = Math.floor(width / 2);
-  const network = (name: string, inFeatures: number, outFeatures: number): ((x: Tensor2D) => Tensor2D) => {
+  const network = (
+    name: string,
+    inFeatures: number,
+    outFeatures: number,
+  ): ((x: Tensor2D) => Tensor2D) => {
     const size = Math.floor(inFeatures / invAdapterReductionFactor!);
     const layer = (index: number, out: number, into: number) => {
-      const weight = context.sharedParam(`invertible_adapters.${name}.${index}.weight`, [out, into], normal(0.02));
+      const weight = context.sharedParam(
+        `invertible_adapters.${name}.${index}.weight`,
+        [out, into],
+        normal(0.02),
+      );
       const bias = context.sharedParam(`invertible_adapters.${name}.${index}.bias`, [out], zeros);
       return (x: Tensor2D) => linear(x, weight.value as Tensor2D, bias.value as Tensor1D);
     };

@@ -6,7 +6,10 @@ import { NAMED_ADAPTERS } from './named-configs.js';
 
 type Options = Partial<BottleneckConfig> & CommonConfig;
 
-const named = (name: string) => (options: Options = {}): ReturnType<typeof adapter> => adapter({ ...NAMED_ADAPTERS[name], ...options });
+const named =
+  (name: string) =>
+  (options: Options = {}): ReturnType<typeof adapter> =>
+    adapter({ ...NAMED_ADAPTERS[name], ...options });
 
 /** After the feed-forward network, 1/16 of the width (Pfeiffer et al. 2020); the default. */
 export const pfeiffer = named('pfeiffer');

@@ -7,7 +7,15 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
-import { constant, normal, uniform, zeros, type AdapterParameter, type AttachContext, type Initializer } from '@peft/core';
+import {
+  constant,
+  normal,
+  uniform,
+  zeros,
+  type AdapterParameter,
+  type AttachContext,
+  type Initializer,
+} from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { randomNormal } from '@peft/ops';
 import type { BottleneckConfig } from './bottleneck-config.js';
@@ -17,10 +25,24 @@ import type { Projection } from './bottleneck-network.js';
 const OWN_RULE_RANGE = 0.01;
 
 /** @param shape `[out, in]`. @throws PEFT_CONFIG_INVALID when `phmDim` does not divide a width. */
-export function phmProjection(name: string, position: 'down' | 'up', [outFeatures, inFeatures]: readonly [number, number], config: BottleneckConfig, context: AttachContext): Projection {
+export function phmProjection(
+  name: string,
+  position: 'down' | 'up',
+  [outFeatures, inFeatures]: readonly [number, number],
+  config: BottleneckConfig,
+  context: AttachContext,
+): Projection {
   const { phmDim: d } = config;
-  for (const [side, width] of [['input', inFeatures], ['output', outFeatures]] as const) {
-    if (width % d !== 0) throw new PeftError('PEFT_CONFIG_INVALID', `adapter: phmDim ${d} does not divide the ${side} width ${width} of the ${position}-projection.`, { hint: 'choose another phmDim or reductionFactor' });
+  for (const [side, width] of [
+    ['input', inFeatures],
+    ['output', outFeatures],
+  ] as const) {
+    if (width % d !== 0)
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        `adapter: phmDim ${d} does not divide the ${side} width ${width} of the ${position}-projection.`,
+        { hint: 'choose another phmDim or reductionFactor' },
+      );
   }
   const rule = ruleOf(name, config, context);
   const matrices = matricesOf(name, position, inFeatures / d, outFeatures / d, config, context);
@@ -36,28 +58,65 @@ export function kroneckerSum(a: Tensor3D, w: Tensor3D, shape: [number, number]):
   const [d, rows, columns] = w.shape;
   const [, aRows, aColumns] = a.shape;
   const products = tf.matMul(tf.reshape(a, [d, -1]), tf.reshape(w, [d, -1]), true, false); // [(a b), (p q)]
-  return tf.reshape(tf.transpose(tf.reshape(products, [aRows, aColumns, rows, columns]), [0, 2, 1, 3]), shape);
+  return tf.reshape(
+    tf.transpose(tf.reshape(products, [aRows, aColumns, rows, columns]), [0, 2, 1, 3]),
+    shape,
+  );
 }
 
-function ruleOf(name: string, { phmDim: d, factorizedPhmRule, sharedPhmRule, phmCInit, phmInitRange, learnPhm }: BottleneckConfig, context: AttachContext): () => Tensor3D {
+function ruleOf(
+  name: string,
+  {
+    phmDim: d,
+    factorizedPhmRule,
+    sharedPhmRule,
+    phmCInit,
+    phmInitRange,
+    learnPhm,
+  }: BottleneckConfig,
+  context: AttachContext,
+): () => Tensor3D {
   const range = sharedPhmRule ? phmInitRange : OWN_RULE_RANGE;
-  const start = phmCInit === 'normal' ? normal(range) : uniform(sharedPhmRule ? -1 : -OWN_RULE_RANGE, sharedPhmRule ? 1 : OWN_RULE_RANGE);
+  const start =
+    phmCInit === 'normal'
+      ? normal(range)
+      : uniform(sharedPhmRule ? -1 : -OWN_RULE_RANGE, sharedPhmRule ? 1 : OWN_RULE_RANGE);
   const make = (part: string, shape: readonly number[]): AdapterParameter =>
-    sharedPhmRule ? context.sharedParam(`shared_parameters.${part}`, shape, start, { trainable: learnPhm }) : context.param(`${name}.${part}`, shape, start, { trainable: learnPhm });
-  return factorizedPhmRule ? factored(make('phm_rule_left', [d, d, 1]), make('phm_rule_right', [d, 1, d])) : whole(make('phm_rule', [d, d, d]));
+    sharedPhmRule
+      ? context.sharedParam(`shared_parameters.${part}`, shape, start, { trainable: learnPhm })
+      : context.param(`${name}.${part}`, shape, start, { trainable: learnPhm });
+  return factorizedPhmRule
+    ? factored(make('phm_rule_left', [d, d, 1]), make('phm_rule_right', [d, 1, d]))
+    : whole(make('phm_rule', [d, d, d]));
 }
 
-function matricesOf(name: string, position: 'down' | 'up', rows: number, columns: number, { phmDim: d, phmRank, factorizedPhmW, sharedWPhm }: BottleneckConfig, context: AttachContext): () => Tensor3D {
+function matricesOf(
+  name: string,
+  position: 'down' | 'up',
+  rows: number,
+  columns: number,
+  { phmDim: d, phmRank, factorizedPhmW, sharedWPhm }: BottleneckConfig,
+  context: AttachContext,
+): () => Tensor3D {
   const make = (part: string, shape: readonly number[]): AdapterParameter =>
-    sharedWPhm ? context.sharedParam(`shared_parameters.W_${position}${part}`, shape, glorotNormal) : context.param(`${name}.W${part}`, shape, glorotNormal);
-  return factorizedPhmW ? factored(make('_left', [d, rows, phmRank]), make('_right', [d, phmRank, columns])) : whole(make('', [d, rows, columns]));
+    sharedWPhm
+      ? context.sharedParam(`shared_parameters.W_${position}${part}`, shape, glorotNormal)
+      : context.param(`${name}.W${part}`, shape, glorotNormal);
+  return factorizedPhmW
+    ? factored(make('_left', [d, rows, phmRank]), make('_right', [d, phmRank, columns]))
+    : whole(make('', [d, rows, columns]));
 }
 
-const whole = (parameter: AdapterParameter) => (): Tensor3D => parameter.value as Tensor as Tensor3D;
-const factored = (left: AdapterParameter, right: AdapterParameter) => (): Tensor3D => tf.matMul(left.value, right.value);
+const whole = (parameter: AdapterParameter) => (): Tensor3D =>
+  parameter.value as Tensor as Tensor3D;
+const factored = (left: AdapterParameter, right: AdapterParameter) => (): Tensor3D =>
+  tf.matMul(left.value, right.value);
 
 /** N(0, 2/(rows + columns)) for each of a stack of matrices. */
 const glorotNormal: Initializer = (shape, key) => {
   const standardDeviation = Math.sqrt(2 / (shape[1]! + shape[2]!));
-  return Float32Array.from(constant(0)(shape, key), (_, i) => standardDeviation * randomNormal(key, i));
+  return Float32Array.from(
+    constant(0)(shape, key),
+    (_, i) => standardDeviation * randomNormal(key, i),
+  );
 };

@@ -9,18 +9,37 @@ describePeftMethod(
   bitfit,
   [
     { title: 'biases', on: ['encoder'], withoutGradient },
-    { title: "T5's table of relative positions, which a batch shares", on: ['encoder-decoder'], mixes: false },
-    { title: 'biases and layer norms', options: { norms: 'layer' }, on: ['encoder'], withoutGradient },
+    {
+      title: "T5's table of relative positions, which a batch shares",
+      on: ['encoder-decoder'],
+      mixes: false,
+    },
+    {
+      title: 'biases and layer norms',
+      options: { norms: 'layer' },
+      on: ['encoder'],
+      withoutGradient,
+    },
     { title: 'norms of any kind', options: { biases: false, norms: 'all' }, withoutGradient },
-    { title: 'the last norm by its name', options: { biases: false, also: ['model.norm'] }, on: ['decoder'] },
+    {
+      title: 'the last norm by its name',
+      options: { biases: false, also: ['model.norm'] },
+      on: ['decoder'],
+    },
   ],
   {
     badOptions: [
       { options: { biases: false }, message: 'bitfit: there is nothing to train' },
-      { options: { norms: 'rms' }, message: 'bitfit: norms must be one of none, layer, all, got "rms".' },
+      {
+        options: { norms: 'rms' },
+        message: 'bitfit: norms must be one of none, layer, all, got "rms".',
+      },
       { options: { also: [''] }, message: 'bitfit: also must be a list of words' },
     ],
   },
 );
 
-describePeftMethod(lnTuning, [{ title: 'by default' }, { title: 'one norm a block', options: { targets: { roles: ['norm.ffn'] } } }]);
+describePeftMethod(lnTuning, [
+  { title: 'by default' },
+  { title: 'one norm a block', options: { targets: { roles: ['norm.ffn'] } } },
+]);

@@ -18,7 +18,9 @@ export interface BitFitConfig {
 }
 
 declare module '@peft/core' {
-  interface PeftConfigs { bitfit: BitFitConfig }
+  interface PeftConfigs {
+    bitfit: BitFitConfig;
+  }
 }
 
 const BIAS_NAME = /^.*bias*..*$/;
@@ -30,19 +32,35 @@ const BIAS_NAME = /^.*bias*..*$/;
  */
 export const bitfit = definePeftMethod({
   name: 'bitfit',
-  paper: { title: 'BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models', url: 'https://arxiv.org/abs/2106.10199' },
+  paper: {
+    title:
+      'BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models',
+    url: 'https://arxiv.org/abs/2106.10199',
+  },
 
   parseConfig(input): BitFitConfig {
     check.knownKeys('bitfit', input, ['biases', 'norms', 'also']);
     const { biases = true, norms = 'none', also = [] } = input;
     check.boolean('bitfit', 'biases', biases);
     check.oneOf('bitfit', 'norms', norms, ['none', 'layer', 'all']);
-    if (!Array.isArray(also) || !also.every((word) => typeof word === 'string' && word !== '')) throw new PeftError('PEFT_CONFIG_INVALID', `bitfit: also must be a list of words, got ${show(also)}.`);
-    if (!biases && norms === 'none' && also.length === 0) throw new PeftError('PEFT_CONFIG_INVALID', 'bitfit: there is nothing to train without biases and norms.', { hint: "set biases: true, norms: 'layer' or also: ['pooler']" });
+    if (!Array.isArray(also) || !also.every((word) => typeof word === 'string' && word !== ''))
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        `bitfit: also must be a list of words, got ${show(also)}.`,
+      );
+    if (!biases && norms === 'none' && also.length === 0)
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        'bitfit: there is nothing to train without biases and norms.',
+        { hint: "set biases: true, norms: 'layer' or also: ['pooler']" },
+      );
     return { biases, norms, also };
   },
 
-  defaultTargets: (description, config): TargetSelection & { optional?: boolean } => ({ targets: namesOf(description, config), optional: !config.biases && config.norms === 'none' }),
+  defaultTargets: (description, config): TargetSelection & { optional?: boolean } => ({
+    targets: namesOf(description, config),
+    optional: !config.biases && config.norms === 'none',
+  }),
 
   attach: {
     parameter(site, _config, context) {
@@ -54,6 +72,11 @@ export const bitfit = definePeftMethod({
 
 function namesOf(description: ModelDescription, { biases, norms, also }: BitFitConfig): string[] {
   return description.parameters
-    .filter(({ name, norm }) => (biases && BIAS_NAME.test(name)) || (norm && (norms === 'all' || norms === norm)) || also.some((word) => name.includes(word)))
+    .filter(
+      ({ name, norm }) =>
+        (biases && BIAS_NAME.test(name)) ||
+        (norm && (norms === 'all' || norms === norm)) ||
+        also.some((word) => name.includes(word)),
+    )
     .map(({ name }) => name);
 }

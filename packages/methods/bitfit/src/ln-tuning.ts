@@ -9,41 +9,59 @@ import { check } from '@peft/errors';
 export interface LnTuningConfig {}
 
 declare module '@peft/core' {
-  interface PeftConfigs { 'ln-tuning': LnTuningConfig }
+  interface PeftConfigs {
+    'ln-tuning': LnTuningConfig;
+  }
 }
 
-const GEMMA = ['input_layernorm', 'post_attention_layernorm', 'pre_feedforward_layernorm', 'post_feedforward_layernorm', 'norm'];
+const GEMMA = [
+  'input_layernorm',
+  'post_attention_layernorm',
+  'pre_feedforward_layernorm',
+  'post_feedforward_layernorm',
+  'norm',
+];
 
 /** Norms that PEFT takes by default, by `model_type`; in other families it asks for names, and here every norm is taken. */
-export const LN_TUNING_DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>> = Object.freeze({
-  t5: ['layer_norm', 'final_layer_norm'],
-  mt5: ['layer_norm', 'final_layer_norm'],
-  llama: ['input_layernorm', 'post_attention_layernorm', 'norm'],
-  mistral: ['input_layernorm', 'post_attention_layernorm', 'norm'],
-  gemma2: GEMMA,
-  gemma3_text: GEMMA,
-  qwen2: ['post_attention_layernorm'],
-  qwen3: ['post_attention_layernorm'],
-  gpt2: ['ln_1', 'ln_2', 'ln_f'],
-});
+export const LN_TUNING_DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>> = Object.freeze(
+  {
+    t5: ['layer_norm', 'final_layer_norm'],
+    mt5: ['layer_norm', 'final_layer_norm'],
+    llama: ['input_layernorm', 'post_attention_layernorm', 'norm'],
+    mistral: ['input_layernorm', 'post_attention_layernorm', 'norm'],
+    gemma2: GEMMA,
+    gemma3_text: GEMMA,
+    qwen2: ['post_attention_layernorm'],
+    qwen3: ['post_attention_layernorm'],
+    gpt2: ['ln_1', 'ln_2', 'ln_f'],
+  },
+);
 
 /** The norm tuning method: no new parameters, so that merging is exact. @throws PEFT_CONFIG_UNKNOWN_KEY */
 export const lnTuning = definePeftMethod({
   name: 'ln-tuning',
   peftType: 'LN_TUNING',
-  paper: { title: 'Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning', url: 'https://arxiv.org/abs/2312.11420' },
+  paper: {
+    title: 'Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning',
+    url: 'https://arxiv.org/abs/2312.11420',
+  },
 
   parseConfig(input): LnTuningConfig {
     check.knownKeys('ln-tuning', input, []);
     return {};
   },
 
-  defaultTargets: ({ modelType, sites }): TargetSelection => ({ targets: LN_TUNING_DEFAULT_TARGETS[modelType] ?? sites.filter(({ kind }) => kind === 'norm').map(({ path }) => path) }),
+  defaultTargets: ({ modelType, sites }): TargetSelection => ({
+    targets:
+      LN_TUNING_DEFAULT_TARGETS[modelType] ??
+      sites.filter(({ kind }) => kind === 'norm').map(({ path }) => path),
+  }),
 
   attach: {
     norm(site, _config, context) {
       context.unfreeze(site.weight, { savedAs: 'ln_tuning_layers.weight' });
-      if (site.bias !== undefined) context.unfreeze(site.bias, { savedAs: 'ln_tuning_layers.bias' });
+      if (site.bias !== undefined)
+        context.unfreeze(site.bias, { savedAs: 'ln_tuning_layers.bias' });
       return undefined;
     },
   },

@@ -1,17 +1,32 @@
 /** Modules that PEFT's IA3 takes by default, by `model_type`, and which of them are scaled at their input. */
 
-interface DefaultTargets { readonly targets: readonly string[]; readonly feedforward: readonly string[] }
+interface DefaultTargets {
+  readonly targets: readonly string[];
+  readonly feedforward: readonly string[];
+}
 
 const T5_LIKE: DefaultTargets = { targets: ['k', 'v', 'wo'], feedforward: ['wo'] };
-const BERT_LIKE: DefaultTargets = { targets: ['key', 'value', 'output.dense'], feedforward: ['output.dense'] };
-const LLAMA_LIKE: DefaultTargets = { targets: ['k_proj', 'v_proj', 'down_proj'], feedforward: ['down_proj'] };
+const BERT_LIKE: DefaultTargets = {
+  targets: ['key', 'value', 'output.dense'],
+  feedforward: ['output.dense'],
+};
+const LLAMA_LIKE: DefaultTargets = {
+  targets: ['k_proj', 'v_proj', 'down_proj'],
+  feedforward: ['down_proj'],
+};
 /** The key projection is missing in PEFT's table; kept, since a file's defaults must mean the same here. */
-const QWEN_LIKE: DefaultTargets = { targets: ['q_proj', 'v_proj', 'down_proj'], feedforward: ['down_proj'] };
+const QWEN_LIKE: DefaultTargets = {
+  targets: ['q_proj', 'v_proj', 'down_proj'],
+  feedforward: ['down_proj'],
+};
 
 export const IA3_DEFAULT_TARGETS: Readonly<Record<string, DefaultTargets>> = Object.freeze({
   bert: BERT_LIKE,
   roberta: BERT_LIKE,
-  'deberta-v2': { targets: ['key_proj', 'value_proj', 'output.dense'], feedforward: ['output.dense'] },
+  'deberta-v2': {
+    targets: ['key_proj', 'value_proj', 'output.dense'],
+    feedforward: ['output.dense'],
+  },
   t5: T5_LIKE,
   /** Its second feed-forward matrix is scaled at its output. */
   mt5: { targets: ['k', 'v', 'wi_1'], feedforward: [] },
@@ -25,4 +40,14 @@ export const IA3_DEFAULT_TARGETS: Readonly<Record<string, DefaultTargets>> = Obj
 });
 
 /** What stands in for the table in families that it lacks: keys, values, and the input of the second feed-forward matrix. */
-export const IA3_DEFAULT_ROLES = Object.freeze({ roles: ['attention.key', 'attention.value', 'attention.query_key_value', 'cross.attention.key', 'cross.attention.value', 'ffn.down'] as const, feedforward: 'ffn.down' });
+export const IA3_DEFAULT_ROLES = Object.freeze({
+  roles: [
+    'attention.key',
+    'attention.value',
+    'attention.query_key_value',
+    'cross.attention.key',
+    'cross.attention.value',
+    'ffn.down',
+  ] as const,
+  feedforward: 'ffn.down',
+});

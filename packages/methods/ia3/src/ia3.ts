@@ -9,7 +9,16 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { definePeftMethod, fullMatch, normal, ones, type LinearAdapter, type ModelDescription, type Site, type TargetSelection } from '@peft/core';
+import {
+  definePeftMethod,
+  fullMatch,
+  normal,
+  ones,
+  type LinearAdapter,
+  type ModelDescription,
+  type Site,
+  type TargetSelection,
+} from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { scaleColumns } from '@peft/ops';
 import { ia3Hub } from './ia3-hub.js';
@@ -26,7 +35,9 @@ export interface Ia3Config {
 }
 
 declare module '@peft/core' {
-  interface PeftConfigs { ia3: Ia3Config }
+  interface PeftConfigs {
+    ia3: Ia3Config;
+  }
 }
 
 /**
@@ -38,19 +49,35 @@ declare module '@peft/core' {
 export const ia3 = definePeftMethod({
   name: 'ia3',
   peftType: 'IA3',
-  paper: { title: 'Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning', url: 'https://arxiv.org/abs/2205.05638' },
+  paper: {
+    title:
+      'Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning',
+    url: 'https://arxiv.org/abs/2205.05638',
+  },
 
   parseConfig(input): Ia3Config {
     check.knownKeys('ia3', input, ['feedforwardModules', 'initWeights']);
     const { feedforwardModules, initWeights = true } = input;
     check.boolean('ia3', 'initWeights', initWeights);
-    if (feedforwardModules !== undefined && typeof feedforwardModules !== 'string' && !(Array.isArray(feedforwardModules) && feedforwardModules.every((name) => typeof name === 'string'))) {
-      throw new PeftError('PEFT_CONFIG_INVALID', `ia3: feedforwardModules must be a list of names or a regular expression, got ${show(feedforwardModules)}.`);
+    if (
+      feedforwardModules !== undefined &&
+      typeof feedforwardModules !== 'string' &&
+      !(
+        Array.isArray(feedforwardModules) &&
+        feedforwardModules.every((name) => typeof name === 'string')
+      )
+    ) {
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        `ia3: feedforwardModules must be a list of names or a regular expression, got ${show(feedforwardModules)}.`,
+      );
     }
     return { initWeights, ...(feedforwardModules !== undefined && { feedforwardModules }) };
   },
 
-  defaultTargets: (description): TargetSelection => ({ targets: IA3_DEFAULT_TARGETS[description.modelType]?.targets ?? IA3_DEFAULT_ROLES }),
+  defaultTargets: (description): TargetSelection => ({
+    targets: IA3_DEFAULT_TARGETS[description.modelType]?.targets ?? IA3_DEFAULT_ROLES,
+  }),
 
   attach: {
     linear(site, config, context): LinearAdapter {
@@ -59,34 +86,57 @@ export const ia3 = definePeftMethod({
         const vector = context.param('ia3_l', [1, site.inFeatures], init);
         return {
           forward: (x, base) => base(scaleColumns(x, flat(vector.value as Tensor2D))),
-          merge: ({ weight, bias }) => ({ weight: tf.mul(weight, vector.value as Tensor2D), ...(bias && { bias }) }),
+          merge: ({ weight, bias }) => ({
+            weight: tf.mul(weight, vector.value as Tensor2D),
+            ...(bias && { bias }),
+          }),
         };
       }
       const vector = context.param('ia3_l', [site.outFeatures, 1], init);
       return {
         forward: (x, base) => scaleColumns(base(x), flat(vector.value as Tensor2D)),
-        merge: ({ weight, bias }) => ({ weight: tf.mul(weight, vector.value as Tensor2D), ...(bias && { bias: tf.mul(bias, flat(vector.value as Tensor2D)) }) }),
+        merge: ({ weight, bias }) => ({
+          weight: tf.mul(weight, vector.value as Tensor2D),
+          ...(bias && { bias: tf.mul(bias, flat(vector.value as Tensor2D)) }),
+        }),
       };
     },
   },
 
   toPeftConfig(config, { description, sites }) {
-    const feedforward = config.feedforwardModules ?? IA3_DEFAULT_TARGETS[description.modelType]?.feedforward ?? sites.filter((site) => isFeedforward(site, config, description)).map(({ path }) => path);
-    return { fan_in_fan_out: sites.some((site) => site.kind === 'linear' && site.transposed), feedforward_modules: feedforward, init_ia3_weights: config.initWeights };
+    const feedforward =
+      config.feedforwardModules ??
+      IA3_DEFAULT_TARGETS[description.modelType]?.feedforward ??
+      sites.filter((site) => isFeedforward(site, config, description)).map(({ path }) => path);
+    return {
+      fan_in_fan_out: sites.some((site) => site.kind === 'linear' && site.transposed),
+      feedforward_modules: feedforward,
+      init_ia3_weights: config.initWeights,
+    };
   },
 
   fromPeftConfig(json) {
     const { feedforward_modules: feedforward, init_ia3_weights: initWeights } = json;
-    return { ...(feedforward !== null && feedforward !== undefined && { feedforwardModules: feedforward as readonly string[] }), ...(initWeights !== undefined && { initWeights: initWeights as boolean }) };
+    return {
+      ...(feedforward !== null &&
+        feedforward !== undefined && { feedforwardModules: feedforward as readonly string[] }),
+      ...(initWeights !== undefined && { initWeights: initWeights as boolean }),
+    };
   },
 
   adapterHub: ia3Hub,
 });
 
-function isFeedforward(site: Site, { feedforwardModules }: Ia3Config, description: ModelDescription): boolean {
+function isFeedforward(
+  site: Site,
+  { feedforwardModules }: Ia3Config,
+  description: ModelDescription,
+): boolean {
   const modules = feedforwardModules ?? IA3_DEFAULT_TARGETS[description.modelType]?.feedforward;
   if (modules === undefined) return site.role === IA3_DEFAULT_ROLES.feedforward;
-  return typeof modules === 'string' ? fullMatch(modules).test(site.path) : modules.some((name) => site.path.endsWith(name));
+  return typeof modules === 'string'
+    ? fullMatch(modules).test(site.path)
+    : modules.some((name) => site.path.endsWith(name));
 }
 
 const flat = (vector: Tensor2D): Tensor1D => tf.reshape(vector, [-1]);

@@ -1,8 +1,24 @@
-export { combineLora, COMBINATIONS, type Combination, type CombineLoraOptions } from './combinations/combine-lora.js';
+export {
+  combineLora,
+  COMBINATIONS,
+  type Combination,
+  type CombineLoraOptions,
+} from './combinations/combine-lora.js';
 export { lora } from './lora.js';
-export { fastPissaInit, loftqInit, oloraInit, pissaInit } from './decompositions/lora-decompositions.js';
+export {
+  fastPissaInit,
+  loftqInit,
+  oloraInit,
+  pissaInit,
+} from './decompositions/lora-decompositions.js';
 export { type LoraConfig, strengthAt } from './lora-config.js';
-export { defaultInit, gaussianInit, type LoraInitCall, type LoraInitializer, randomInit } from './variants/lora-init.js';
+export {
+  defaultInit,
+  gaussianInit,
+  type LoraInitCall,
+  type LoraInitializer,
+  randomInit,
+} from './variants/lora-init.js';
 export { loraPeftKeys } from './formats/lora-peft-config.js';
 export { savePlainLora, toPlainLora } from './combinations/plain-lora.js';
 export { mlxFormat } from './formats/mlx-format.js';

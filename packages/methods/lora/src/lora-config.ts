@@ -30,12 +30,38 @@ export interface LoraConfig {
   readonly trainableTokens?: Readonly<Record<string, readonly number[]>> | readonly number[];
 }
 
-const KEYS: readonly (keyof LoraConfig)[] = ['rank', 'alpha', 'dropout', 'bias', 'rankStabilized', 'dora', 'loraBias', 'gating', 'init', 'rankPattern', 'alphaPattern', 'trainableTokens'];
+const KEYS: readonly (keyof LoraConfig)[] = [
+  'rank',
+  'alpha',
+  'dropout',
+  'bias',
+  'rankStabilized',
+  'dora',
+  'loraBias',
+  'gating',
+  'init',
+  'rankPattern',
+  'alphaPattern',
+  'trainableTokens',
+];
 
 /** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
 export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
   check.knownKeys('lora', input, KEYS);
-  const { rank = 8, alpha = 8, dropout = 0, bias = 'none', rankStabilized = false, dora = false, loraBias = false, gating = false, init = 'default', rankPattern = {}, alphaPattern = {}, trainableTokens } = input;
+  const {
+    rank = 8,
+    alpha = 8,
+    dropout = 0,
+    bias = 'none',
+    rankStabilized = false,
+    dora = false,
+    loraBias = false,
+    gating = false,
+    init = 'default',
+    rankPattern = {},
+    alphaPattern = {},
+    trainableTokens,
+  } = input;
   check.positiveInteger('lora', 'rank', rank);
   check.positive('lora', 'alpha', alpha);
   check.probability('lora', 'dropout', dropout);
@@ -45,17 +71,45 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
   check.boolean('lora', 'loraBias', loraBias);
   check.boolean('lora', 'gating', gating);
   loraInitializer(init);
-  if (dora && loraBias) throw new PeftError('PEFT_CONFIG_INVALID', 'lora: dora and loraBias exclude each other, got both.', { hint: 'leave out one of them' });
-  if (gating && (dora || loraBias || rankStabilized)) throw new PeftError('PEFT_CONFIG_INVALID', 'lora: gating goes with plain LoRA alone, without dora, loraBias and rankStabilized.', { hint: 'leave out one of them' });
-  for (const [key, value] of Object.entries(rankPattern)) check.positiveInteger('lora', `rankPattern[${JSON.stringify(key)}]`, value);
-  for (const [key, value] of Object.entries(alphaPattern)) check.positive('lora', `alphaPattern[${JSON.stringify(key)}]`, value);
+  if (dora && loraBias)
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      'lora: dora and loraBias exclude each other, got both.',
+      { hint: 'leave out one of them' },
+    );
+  if (gating && (dora || loraBias || rankStabilized))
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      'lora: gating goes with plain LoRA alone, without dora, loraBias and rankStabilized.',
+      { hint: 'leave out one of them' },
+    );
+  for (const [key, value] of Object.entries(rankPattern))
+    check.positiveInteger('lora', `rankPattern[${JSON.stringify(key)}]`, value);
+  for (const [key, value] of Object.entries(alphaPattern))
+    check.positive('lora', `alphaPattern[${JSON.stringify(key)}]`, value);
   for (const key of [...Object.keys(rankPattern), ...Object.keys(alphaPattern)]) patternFor(key);
   if (trainableTokens !== undefined) checkTokens(trainableTokens);
-  return Object.freeze({ rank, alpha, dropout, bias, rankStabilized, dora, loraBias, gating, init, rankPattern, alphaPattern, ...(trainableTokens !== undefined && { trainableTokens }) });
+  return Object.freeze({
+    rank,
+    alpha,
+    dropout,
+    bias,
+    rankStabilized,
+    dora,
+    loraBias,
+    gating,
+    init,
+    rankPattern,
+    alphaPattern,
+    ...(trainableTokens !== undefined && { trainableTokens }),
+  });
 }
 
 /** Rank and scaling of a module. */
-export function strengthAt(path: string, config: Pick<LoraConfig, 'rank' | 'alpha' | 'rankStabilized' | 'rankPattern' | 'alphaPattern'>): { readonly rank: number; readonly scaling: number } {
+export function strengthAt(
+  path: string,
+  config: Pick<LoraConfig, 'rank' | 'alpha' | 'rankStabilized' | 'rankPattern' | 'alphaPattern'>,
+): { readonly rank: number; readonly scaling: number } {
   const rank = valueAt(path, config.rankPattern) ?? config.rank;
   const alpha = valueAt(path, config.alphaPattern) ?? config.alpha;
   return { rank, scaling: alpha / (config.rankStabilized ? Math.sqrt(rank) : rank) };
@@ -64,14 +118,31 @@ export function strengthAt(path: string, config: Pick<LoraConfig, 'rank' | 'alph
 const patternFor = (key: string): RegExp => fullMatch(`(?:.*\\.)?(?:${key})`);
 
 /** The value of the first key that matches a path. */
-export function valueAt(path: string, pattern: Readonly<Record<string, number>>): number | undefined {
+export function valueAt(
+  path: string,
+  pattern: Readonly<Record<string, number>>,
+): number | undefined {
   const key = Object.keys(pattern).find((candidate) => patternFor(candidate).test(path));
   return key === undefined ? undefined : pattern[key];
 }
 
 function checkTokens(tokens: NonNullable<LoraConfig['trainableTokens']>): void {
-  const lists = Array.isArray(tokens) ? [tokens] : typeof tokens === 'object' && tokens !== null ? Object.values(tokens) : [undefined];
-  if (!lists.every((list) => Array.isArray(list) && list.length > 0 && list.every((id) => Number.isInteger(id) && id >= 0))) {
-    throw new PeftError('PEFT_CONFIG_INVALID', `lora: trainableTokens must be a list of token ids, or one for each module name, got ${show(tokens)}.`);
+  const lists = Array.isArray(tokens)
+    ? [tokens]
+    : typeof tokens === 'object' && tokens !== null
+      ? Object.values(tokens)
+      : [undefined];
+  if (
+    !lists.every(
+      (list) =>
+        Array.isArray(list) &&
+        list.length > 0 &&
+        list.every((id) => Number.isInteger(id) && id >= 0),
+    )
+  ) {
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `lora: trainableTokens must be a list of token ids, or one for each module name, got ${show(tokens)}.`,
+    );
   }
 }

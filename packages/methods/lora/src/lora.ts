@@ -1,5 +1,15 @@
 /** LoRA as a method: which sites it takes, what it puts on each, and its options in PEFT's words. */
-import { definePeftMethod, matchesSuffix, queryValueTargets, trainableOutputRows, trainableRows, unfreezeBiases, wordTables, type ModelDescription, type TargetSelection } from '@peft/core';
+import {
+  definePeftMethod,
+  matchesSuffix,
+  queryValueTargets,
+  trainableOutputRows,
+  trainableRows,
+  unfreezeBiases,
+  wordTables,
+  type ModelDescription,
+  type TargetSelection,
+} from '@peft/core';
 import { parseLoraConfig, type LoraConfig } from './lora-config.js';
 import { doraEmbedding } from './variants/dora-embedding.js';
 import { doraLinear } from './variants/dora.js';
@@ -10,7 +20,9 @@ import { loraLinear, makeMatrices } from './variants/lora-linear.js';
 import { fromPeftLoraConfig, toPeftLoraConfig } from './formats/lora-peft-config.js';
 
 declare module '@peft/core' {
-  interface PeftConfigs { lora: LoraConfig }
+  interface PeftConfigs {
+    lora: LoraConfig;
+  }
 }
 
 /**
@@ -21,8 +33,18 @@ declare module '@peft/core' {
 export const lora = definePeftMethod({
   name: 'lora',
   peftType: 'LORA',
-  peftCommonKeys: ['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save', 'ensure_weight_tying'],
-  paper: { title: 'LoRA: Low-Rank Adaptation of Large Language Models', url: 'https://arxiv.org/abs/2106.09685' },
+  peftCommonKeys: [
+    'target_modules',
+    'exclude_modules',
+    'layers_to_transform',
+    'layers_pattern',
+    'modules_to_save',
+    'ensure_weight_tying',
+  ],
+  paper: {
+    title: 'LoRA: Low-Rank Adaptation of Large Language Models',
+    url: 'https://arxiv.org/abs/2106.09685',
+  },
   parseConfig: parseLoraConfig,
   defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
   extraTargets: (config, description) => Object.keys(tokenRows(config, description)),
@@ -30,11 +52,14 @@ export const lora = definePeftMethod({
   attach: {
     linear(site, config, context) {
       const rows = rowsAt(site.path, config, context.description);
-      if (rows) return trainableOutputRows(site, rows, context, 'token_adapter.trainable_tokens_delta');
+      if (rows)
+        return trainableOutputRows(site, rows, context, 'token_adapter.trainable_tokens_delta');
       unfreezeBiases(config.bias, site, context);
       const matrices = makeMatrices(site, config, context);
       if (config.gating) return gatedLora(site, matrices, config.dropout, context);
-      return config.dora ? doraLinear(site, matrices, config.dropout, context) : loraLinear(matrices, config.dropout);
+      return config.dora
+        ? doraLinear(site, matrices, config.dropout, context)
+        : loraLinear(matrices, config.dropout);
     },
     embedding(site, config, context) {
       const rows = rowsAt(site.path, config, context.description);
@@ -49,11 +74,20 @@ export const lora = definePeftMethod({
   adapterHub: loraHub,
 });
 
-const rowsAt = (path: string, config: LoraConfig, description: ModelDescription): readonly number[] | undefined => Object.entries(tokenRows(config, description)).find(([name]) => matchesSuffix(path, name))?.[1];
+const rowsAt = (
+  path: string,
+  config: LoraConfig,
+  description: ModelDescription,
+): readonly number[] | undefined =>
+  Object.entries(tokenRows(config, description)).find(([name]) => matchesSuffix(path, name))?.[1];
 
-function tokenRows({ trainableTokens = {} }: LoraConfig, description: ModelDescription): Readonly<Record<string, readonly number[]>> {
+function tokenRows(
+  { trainableTokens = {} }: LoraConfig,
+  description: ModelDescription,
+): Readonly<Record<string, readonly number[]>> {
   if (!isList(trainableTokens)) return trainableTokens;
   return { [wordTables(description)[0] ?? 'word embedding']: trainableTokens };
 }
 
-const isList = (tokens: NonNullable<LoraConfig['trainableTokens']>): tokens is readonly number[] => Array.isArray(tokens);
+const isList = (tokens: NonNullable<LoraConfig['trainableTokens']>): tokens is readonly number[] =>
+  Array.isArray(tokens);

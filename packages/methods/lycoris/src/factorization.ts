@@ -6,7 +6,8 @@ export function factorization(dimension: number, factor: number): readonly [numb
   if (factor > 0 && dimension % factor === 0) return sorted(factor, dimension / factor);
   const limit = factor === -1 ? dimension : factor;
   let smaller = 1;
-  for (let candidate = 2; candidate * candidate <= dimension && candidate <= limit; candidate += 1) if (dimension % candidate === 0) smaller = candidate;
+  for (let candidate = 2; candidate * candidate <= dimension && candidate <= limit; candidate += 1)
+    if (dimension % candidate === 0) smaller = candidate;
   return sorted(smaller, dimension / smaller);
 }
 

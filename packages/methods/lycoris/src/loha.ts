@@ -6,15 +6,32 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { definePeftMethod, normal, queryValueTargets, zeros, type TargetSelection } from '@peft/core';
+import {
+  definePeftMethod,
+  normal,
+  queryValueTargets,
+  zeros,
+  type TargetSelection,
+} from '@peft/core';
 import { check } from '@peft/errors';
 import { linear } from '@peft/ops';
-import { dropUpdate, fromPeftLycorisConfig, LYCORIS_COMMON_KEYS, LYCORIS_KEYS, parseLycorisConfig, strengthOf, toPeftLycorisConfig, type LycorisConfig } from './lycoris-config.js';
+import {
+  dropUpdate,
+  fromPeftLycorisConfig,
+  LYCORIS_COMMON_KEYS,
+  LYCORIS_KEYS,
+  parseLycorisConfig,
+  strengthOf,
+  toPeftLycorisConfig,
+  type LycorisConfig,
+} from './lycoris-config.js';
 
 export type LohaConfig = LycorisConfig;
 
 declare module '@peft/core' {
-  interface PeftConfigs { loha: LohaConfig }
+  interface PeftConfigs {
+    loha: LohaConfig;
+  }
 }
 
 /** The LoHa method: `loha({ rank: 8, alpha: 8, targets: ['query', 'value'] })`. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
@@ -22,7 +39,10 @@ export const loha = definePeftMethod({
   name: 'loha',
   peftType: 'LOHA',
   peftCommonKeys: LYCORIS_COMMON_KEYS,
-  paper: { title: 'FedPara: Low-Rank Hadamard Product for Communication-Efficient Federated Learning', url: 'https://arxiv.org/abs/2108.06098' },
+  paper: {
+    title: 'FedPara: Low-Rank Hadamard Product for Communication-Efficient Federated Learning',
+    url: 'https://arxiv.org/abs/2108.06098',
+  },
 
   parseConfig(input): LohaConfig {
     check.knownKeys('loha', input, LYCORIS_KEYS);
@@ -34,14 +54,22 @@ export const loha = definePeftMethod({
   attach: {
     linear(site, config, context) {
       const { rank, scaling } = strengthOf(site.path, config);
-      const [up, down] = [[site.outFeatures, rank], [rank, site.inFeatures]] as const;
+      const [up, down] = [
+        [site.outFeatures, rank],
+        [rank, site.inFeatures],
+      ] as const;
       const firstUp = context.param('hada_w1_a', up, normal(0.1));
       const firstDown = context.param('hada_w1_b', down, normal(1));
       const secondUp = context.param('hada_w2_a', up, config.initWeights ? zeros : normal(0.1));
       const secondDown = context.param('hada_w2_b', down, normal(1));
       let strength = scaling;
-      const product = (a: typeof firstUp, b: typeof firstDown): Tensor2D => linear(a.value as Tensor2D, tf.transpose(b.value as Tensor2D));
-      const update = (): Tensor2D => tf.mul(tf.mul<Tensor2D>(product(firstUp, firstDown), product(secondUp, secondDown)), strength);
+      const product = (a: typeof firstUp, b: typeof firstDown): Tensor2D =>
+        linear(a.value as Tensor2D, tf.transpose(b.value as Tensor2D));
+      const update = (): Tensor2D =>
+        tf.mul(
+          tf.mul<Tensor2D>(product(firstUp, firstDown), product(secondUp, secondDown)),
+          strength,
+        );
       return {
         forward: (x, base, call) => tf.add(base(x), dropUpdate(linear(x, update()), config, call)),
         merge: ({ weight, bias }) => ({ weight: tf.add(weight, update()), ...(bias && { bias }) }),

@@ -8,11 +8,29 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs';
-import { definePeftMethod, kaimingUniform, queryValueTargets, zeros, type AdapterParameter, type AttachContext, type SiteHandle, type TargetSelection } from '@peft/core';
+import {
+  definePeftMethod,
+  kaimingUniform,
+  queryValueTargets,
+  zeros,
+  type AdapterParameter,
+  type AttachContext,
+  type SiteHandle,
+  type TargetSelection,
+} from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { linear } from '@peft/ops';
 import { factorization } from './factorization.js';
-import { dropUpdate, fromPeftLycorisConfig, LYCORIS_COMMON_KEYS, LYCORIS_KEYS, parseLycorisConfig, strengthOf, toPeftLycorisConfig, type LycorisConfig } from './lycoris-config.js';
+import {
+  dropUpdate,
+  fromPeftLycorisConfig,
+  LYCORIS_COMMON_KEYS,
+  LYCORIS_KEYS,
+  parseLycorisConfig,
+  strengthOf,
+  toPeftLycorisConfig,
+  type LycorisConfig,
+} from './lycoris-config.js';
 
 export interface LokrConfig extends LycorisConfig {
   /** The small matrix is low-rank, too, where that saves parameters. Default false. */
@@ -24,7 +42,9 @@ export interface LokrConfig extends LycorisConfig {
 }
 
 declare module '@peft/core' {
-  interface PeftConfigs { lokr: LokrConfig }
+  interface PeftConfigs {
+    lokr: LokrConfig;
+  }
 }
 
 /** The LoKr method: `lokr({ rank: 8, alpha: 8, targets: ['query', 'value'] })`. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
@@ -32,15 +52,32 @@ export const lokr = definePeftMethod({
   name: 'lokr',
   peftType: 'LOKR',
   peftCommonKeys: LYCORIS_COMMON_KEYS,
-  paper: { title: 'KronA: Parameter Efficient Tuning with Kronecker Adapter', url: 'https://arxiv.org/abs/2212.10650' },
+  paper: {
+    title: 'KronA: Parameter Efficient Tuning with Kronecker Adapter',
+    url: 'https://arxiv.org/abs/2212.10650',
+  },
 
   parseConfig(input): LokrConfig {
-    check.knownKeys('lokr', input, [...LYCORIS_KEYS, 'decomposeBoth', 'decomposeFactor', 'rankDropoutScale']);
+    check.knownKeys('lokr', input, [
+      ...LYCORIS_KEYS,
+      'decomposeBoth',
+      'decomposeFactor',
+      'rankDropoutScale',
+    ]);
     const { decomposeBoth = false, decomposeFactor = -1, rankDropoutScale = false } = input;
     check.boolean('lokr', 'decomposeBoth', decomposeBoth);
     check.boolean('lokr', 'rankDropoutScale', rankDropoutScale);
-    if (!Number.isInteger(decomposeFactor) || (decomposeFactor < 1 && decomposeFactor !== -1)) throw new PeftError('PEFT_CONFIG_INVALID', `lokr: decomposeFactor must be a positive integer or -1, got ${show(decomposeFactor)}.`);
-    return Object.freeze({ ...parseLycorisConfig('lokr', input), decomposeBoth, decomposeFactor, rankDropoutScale });
+    if (!Number.isInteger(decomposeFactor) || (decomposeFactor < 1 && decomposeFactor !== -1))
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        `lokr: decomposeFactor must be a positive integer or -1, got ${show(decomposeFactor)}.`,
+      );
+    return Object.freeze({
+      ...parseLycorisConfig('lokr', input),
+      decomposeBoth,
+      decomposeFactor,
+      rankDropoutScale,
+    });
   },
 
   defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
@@ -50,7 +87,14 @@ export const lokr = definePeftMethod({
       const { rank, scaling } = strengthOf(site.path, config);
       const [m, n] = factorization(site.inFeatures, config.decomposeFactor);
       const [l, k] = factorization(site.outFeatures, config.decomposeFactor);
-      const small = matrix('lokr_w1', l, m, config.decomposeBoth ? rank : undefined, config.initWeights, context);
+      const small = matrix(
+        'lokr_w1',
+        l,
+        m,
+        config.decomposeBoth ? rank : undefined,
+        config.initWeights,
+        context,
+      );
       const large = matrix('lokr_w2', k, n, rank, false, context);
       let strength = scaling;
       const added = (x: Tensor2D): Tensor2D => {
@@ -58,17 +102,29 @@ export const lokr = definePeftMethod({
         const inner = large.apply(tf.reshape(x, [rows * m, n])); // [N·m, k]
         const turned = tf.transpose(tf.reshape(inner, [rows, m, k]) as Tensor3D, [0, 2, 1]); // [N, k, m]
         const outer = small.apply(tf.reshape(turned, [rows * k, m])); // [N·k, l]
-        return tf.reshape(tf.transpose(tf.reshape(tf.mul(outer, strength), [rows, k, l]) as Tensor3D, [0, 2, 1]), [rows, l * k]);
+        return tf.reshape(
+          tf.transpose(tf.reshape(tf.mul(outer, strength), [rows, k, l]) as Tensor3D, [0, 2, 1]),
+          [rows, l * k],
+        );
       };
       return {
-        forward: (x, base, call) => tf.add(base(x), dropUpdate(added(x), config, call, config.rankDropoutScale)),
-        merge: ({ weight, bias }) => ({ weight: tf.add(weight, kronecker(site, small.full(), large.full(), strength)), ...(bias && { bias }) }),
+        forward: (x, base, call) =>
+          tf.add(base(x), dropUpdate(added(x), config, call, config.rankDropoutScale)),
+        merge: ({ weight, bias }) => ({
+          weight: tf.add(weight, kronecker(site, small.full(), large.full(), strength)),
+          ...(bias && { bias }),
+        }),
         rescale: (factor) => void (strength *= factor),
       };
     },
   },
 
-  toPeftConfig: (config) => ({ ...toPeftLycorisConfig(config), decompose_both: config.decomposeBoth, decompose_factor: config.decomposeFactor, rank_dropout_scale: config.rankDropoutScale }),
+  toPeftConfig: (config) => ({
+    ...toPeftLycorisConfig(config),
+    decompose_both: config.decomposeBoth,
+    decompose_factor: config.decomposeFactor,
+    rank_dropout_scale: config.rankDropoutScale,
+  }),
   fromPeftConfig: (json) => ({
     ...fromPeftLycorisConfig('lokr', json),
     decomposeBoth: (json['decompose_both'] ?? false) as boolean,
@@ -77,10 +133,20 @@ export const lokr = definePeftMethod({
   }),
 });
 
-interface Matrix { /** x·Wᵀ. */ apply(x: Tensor2D): Tensor2D; full(): Tensor2D }
+interface Matrix {
+  /** x·Wᵀ. */ apply(x: Tensor2D): Tensor2D;
+  full(): Tensor2D;
+}
 
 /** A matrix `[rows, columns]`, as a product of two where a rank is given and small enough to pay. */
-function matrix(name: string, rows: number, columns: number, rank: number | undefined, startsAtZero: boolean, context: AttachContext): Matrix {
+function matrix(
+  name: string,
+  rows: number,
+  columns: number,
+  rank: number | undefined,
+  startsAtZero: boolean,
+  context: AttachContext,
+): Matrix {
   const of = (parameter: AdapterParameter) => parameter.value as Tensor2D;
   if (rank === undefined || rank >= Math.max(rows, columns) / 2) {
     const whole = context.param(name, [rows, columns], startsAtZero ? zeros : kaimingUniform);
@@ -88,13 +154,24 @@ function matrix(name: string, rows: number, columns: number, rank: number | unde
   }
   const up = context.param(`${name}_a`, [rows, rank], startsAtZero ? zeros : kaimingUniform);
   const down = context.param(`${name}_b`, [rank, columns], kaimingUniform);
-  return { apply: (x) => linear(linear(x, of(down)), of(up)), full: () => tf.matMul(of(up), of(down)) };
+  return {
+    apply: (x) => linear(linear(x, of(down)), of(up)),
+    full: () => tf.matMul(of(up), of(down)),
+  };
 }
 
 /** s·W₁ ⊗ W₂ `[l·k, m·n]`. */
-function kronecker(site: SiteHandle<'linear'>, small: Tensor2D, large: Tensor2D, strength: number): Tensor2D {
+function kronecker(
+  site: SiteHandle<'linear'>,
+  small: Tensor2D,
+  large: Tensor2D,
+  strength: number,
+): Tensor2D {
   const [l, m] = small.shape;
   const [k, n] = large.shape;
-  const blocks = tf.mul(tf.reshape(small, [l, 1, m, 1]), tf.reshape(tf.mul(large, strength), [1, k, 1, n]));
+  const blocks = tf.mul(
+    tf.reshape(small, [l, 1, m, 1]),
+    tf.reshape(tf.mul(large, strength), [1, k, 1, n]),
+  );
   return tf.reshape(blocks, [site.outFeatures, site.inFeatures]);
 }

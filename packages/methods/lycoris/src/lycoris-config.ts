@@ -21,25 +21,53 @@ export interface LycorisConfig {
   readonly alphaPattern: Readonly<Record<string, number>>;
 }
 
-export const LYCORIS_KEYS: readonly (keyof LycorisConfig)[] = ['rank', 'alpha', 'rankDropout', 'moduleDropout', 'initWeights', 'rankPattern', 'alphaPattern'];
-export const LYCORIS_COMMON_KEYS = ['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save'] as const;
+export const LYCORIS_KEYS: readonly (keyof LycorisConfig)[] = [
+  'rank',
+  'alpha',
+  'rankDropout',
+  'moduleDropout',
+  'initWeights',
+  'rankPattern',
+  'alphaPattern',
+];
+export const LYCORIS_COMMON_KEYS = [
+  'target_modules',
+  'exclude_modules',
+  'layers_to_transform',
+  'layers_pattern',
+  'modules_to_save',
+] as const;
 
 /** @throws PEFT_CONFIG_INVALID */
 export function parseLycorisConfig(owner: string, input: Partial<LycorisConfig>): LycorisConfig {
-  const { rank = 8, alpha = 8, rankDropout = 0, moduleDropout = 0, initWeights = true, rankPattern = {}, alphaPattern = {} } = input;
+  const {
+    rank = 8,
+    alpha = 8,
+    rankDropout = 0,
+    moduleDropout = 0,
+    initWeights = true,
+    rankPattern = {},
+    alphaPattern = {},
+  } = input;
   check.positiveInteger(owner, 'rank', rank);
   check.positive(owner, 'alpha', alpha);
   check.probability(owner, 'rankDropout', rankDropout);
   check.probability(owner, 'moduleDropout', moduleDropout);
   check.boolean(owner, 'initWeights', initWeights);
-  for (const [key, value] of Object.entries(rankPattern)) check.positiveInteger(owner, `rankPattern[${JSON.stringify(key)}]`, value);
-  for (const [key, value] of Object.entries(alphaPattern)) check.positive(owner, `alphaPattern[${JSON.stringify(key)}]`, value);
+  for (const [key, value] of Object.entries(rankPattern))
+    check.positiveInteger(owner, `rankPattern[${JSON.stringify(key)}]`, value);
+  for (const [key, value] of Object.entries(alphaPattern))
+    check.positive(owner, `alphaPattern[${JSON.stringify(key)}]`, value);
   return { rank, alpha, rankDropout, moduleDropout, initWeights, rankPattern, alphaPattern };
 }
 
 /** Rank and α/r of a module. */
-export function strengthOf(path: string, { rank, alpha, rankPattern, alphaPattern }: LycorisConfig): { readonly rank: number; readonly scaling: number } {
-  const at = (pattern: Readonly<Record<string, number>>): number | undefined => Object.entries(pattern).find(([key]) => fullMatch(`(?:.*\\.)?(?:${key})`).test(path))?.[1];
+export function strengthOf(
+  path: string,
+  { rank, alpha, rankPattern, alphaPattern }: LycorisConfig,
+): { readonly rank: number; readonly scaling: number } {
+  const at = (pattern: Readonly<Record<string, number>>): number | undefined =>
+    Object.entries(pattern).find(([key]) => fullMatch(`(?:.*\\.)?(?:${key})`).test(path))?.[1];
   const own = at(rankPattern) ?? rank;
   return { rank: own, scaling: (at(alphaPattern) ?? alpha) / own };
 }
@@ -56,9 +84,16 @@ export const toPeftLycorisConfig = (config: LycorisConfig): Record<string, unkno
 });
 
 /** @throws PEFT_CONFIG_UNSUPPORTED for start values of another kind */
-export function fromPeftLycorisConfig(owner: string, json: Readonly<Record<string, unknown>>): Partial<LycorisConfig> {
+export function fromPeftLycorisConfig(
+  owner: string,
+  json: Readonly<Record<string, unknown>>,
+): Partial<LycorisConfig> {
   const init = json['init_weights'];
-  if (init !== undefined && init !== null && typeof init !== 'boolean' && init !== 'lycoris') throw new PeftError('PEFT_CONFIG_UNSUPPORTED', `${owner}: adapter_config.json sets init_weights to ${show(init)}, which is not supported.`);
+  if (init !== undefined && init !== null && typeof init !== 'boolean' && init !== 'lycoris')
+    throw new PeftError(
+      'PEFT_CONFIG_UNSUPPORTED',
+      `${owner}: adapter_config.json sets init_weights to ${show(init)}, which is not supported.`,
+    );
   const known = {
     rank: json['r'],
     alpha: json['alpha'],
@@ -75,9 +110,15 @@ export function fromPeftLycorisConfig(owner: string, json: Readonly<Record<strin
  * Drops rows of an update (columns of what it adds) and whole updates, in training. What stays keeps its size, as in PEFT.
  * @param added `[N, out]`. @param rescale makes the mean of the rows' mask 1 again.
  */
-export function dropUpdate(added: Tensor2D, { rankDropout, moduleDropout }: LycorisConfig, call: AdapterCall, rescale = false): Tensor2D {
+export function dropUpdate(
+  added: Tensor2D,
+  { rankDropout, moduleDropout }: LycorisConfig,
+  call: AdapterCall,
+  rescale = false,
+): Tensor2D {
   if (!call.training) return added;
-  const mask = (count: number, rate: number, purpose: string): Tensor2D => tf.mul(call.dropout(tf.ones([1, count]) as Tensor2D, rate, purpose), 1 - rate);
+  const mask = (count: number, rate: number, purpose: string): Tensor2D =>
+    tf.mul(call.dropout(tf.ones([1, count]) as Tensor2D, rate, purpose), 1 - rate);
   let result = added;
   if (rankDropout > 0) {
     const rows = mask(added.shape[1], rankDropout, 'rank-dropout');

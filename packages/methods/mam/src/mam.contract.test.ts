@@ -9,6 +9,14 @@ import { unipelt } from './unipelt.js';
 const methods = [attentionPrefix, adapter, lora] as unknown as readonly AnyMethod[];
 const prefix = { prefixLength: 2, bottleneckSize: 4 };
 
-describePeftMethod(adapter, [{ title: 'MAM', identityAtStart: false, merges: false, mixes: false }], { methods, spec: () => mam({ prefix, adapter: { reductionFactor: 3 } }) });
+describePeftMethod(
+  adapter,
+  [{ title: 'MAM', identityAtStart: false, merges: false, mixes: false }],
+  { methods, spec: () => mam({ prefix, adapter: { reductionFactor: 3 } }) },
+);
 
-describePeftMethod(lora, [{ title: 'UniPELT', identityAtStart: false, merges: false, mixes: false }], { methods, spec: () => unipelt({ prefix, adapter: { reductionFactor: 3 }, lora: { rank: 2 } }) });
+describePeftMethod(
+  lora,
+  [{ title: 'UniPELT', identityAtStart: false, merges: false, mixes: false }],
+  { methods, spec: () => unipelt({ prefix, adapter: { reductionFactor: 3 }, lora: { rank: 2 } }) },
+);

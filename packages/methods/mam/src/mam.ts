@@ -14,4 +14,11 @@ export interface MamOptions {
 }
 
 /** @throws what the parts throw for their options. */
-export const mam = ({ prefix = {}, adapter = {} }: MamOptions = {}): MethodSpec<'attention' | 'norm' | 'embedding' | 'sublayer'> => combineMethods('mam', attentionPrefix({ bottleneckSize: 800, ...prefix }), parallelAdapter(adapter));
+export const mam = ({ prefix = {}, adapter = {} }: MamOptions = {}): MethodSpec<
+  'attention' | 'norm' | 'embedding' | 'sublayer'
+> =>
+  combineMethods(
+    'mam',
+    attentionPrefix({ bottleneckSize: 800, ...prefix }),
+    parallelAdapter(adapter),
+  );

@@ -17,5 +17,12 @@ export interface UniPeltOptions {
 }
 
 /** @throws what the parts throw for their options. */
-export const unipelt = ({ prefix = {}, adapter = {}, lora = {} }: UniPeltOptions = {}): MethodSpec<'attention' | 'linear' | 'norm' | 'embedding' | 'sublayer'> =>
-  combineMethods('unipelt', attentionPrefix({ prefixLength: 10, useGating: true, ...prefix }), pfeiffer({ useGating: true, ...adapter }), loraMethod({ rank: 8, alpha: 2, gating: true, ...lora }));
+export const unipelt = ({ prefix = {}, adapter = {}, lora = {} }: UniPeltOptions = {}): MethodSpec<
+  'attention' | 'linear' | 'norm' | 'embedding' | 'sublayer'
+> =>
+  combineMethods(
+    'unipelt',
+    attentionPrefix({ prefixLength: 10, useGating: true, ...prefix }),
+    pfeiffer({ useGating: true, ...adapter }),
+    loraMethod({ rank: 8, alpha: 2, gating: true, ...lora }),
+  );

@@ -1,6 +1,15 @@
 /** Trainable parameters on bert-base. adapter-hub's documentation tables those of its methods, PEFT's follow from shapes. */
 import { readFileSync } from 'node:fs';
-import { adapterPlus, compacter, compacterPlusPlus, houlsby, invertibleAdapter, parallelAdapter, pfeiffer, scaledParallelAdapter } from '@peft/adapter';
+import {
+  adapterPlus,
+  compacter,
+  compacterPlusPlus,
+  houlsby,
+  invertibleAdapter,
+  parallelAdapter,
+  pfeiffer,
+  scaledParallelAdapter,
+} from '@peft/adapter';
 import { adapterCounts, attachAdapter, describeModel, type MethodSpec } from '@peft/core';
 import { bert } from '@peft/models';
 import { attentionPrefix, prefixTuning, promptTuning, pTuning } from '@peft/prompt-tuning';
@@ -8,11 +17,26 @@ import { loReft } from '@peft/reft';
 import { expect, test } from 'vitest';
 import { mam, unipelt } from '../src/index.js';
 
-const description = describeModel(bert, bert.parseConfig({ model_type: 'bert', vocab_size: 30522, hidden_size: 768, num_hidden_layers: 12, num_attention_heads: 12, intermediate_size: 3072 }));
+const description = describeModel(
+  bert,
+  bert.parseConfig({
+    model_type: 'bert',
+    vocab_size: 30522,
+    hidden_size: 768,
+    num_hidden_layers: 12,
+    num_attention_heads: 12,
+    intermediate_size: 3072,
+  }),
+);
 const D = 768;
 const L = 12;
 
-const TABLED: readonly (readonly [name: string, folder: string, make: () => MethodSpec, count: number])[] = [
+const TABLED: readonly (readonly [
+  name: string,
+  folder: string,
+  make: () => MethodSpec,
+  count: number,
+])[] = [
   ['pfeiffer', 'adapter', pfeiffer, 894_528],
   ['houlsby', 'adapter', houlsby, 1_789_056],
   ['parallel', 'adapter', parallelAdapter, 7_091_712],
@@ -24,7 +48,12 @@ const TABLED: readonly (readonly [name: string, folder: string, make: () => Meth
   ['prompt tuning', 'prompt-tuning', () => promptTuning(), 20 * D],
   ['P-tuning', 'prompt-tuning', () => pTuning(), 20 * D + 3 * (D * D + D)],
   ['prefix tuning', 'prompt-tuning', () => prefixTuning(), 20 * 2 * L * D],
-  ['prefix tuning with projection', 'prompt-tuning', () => prefixTuning({ prefixProjection: true }), 20 * D + D * D + D + 2 * L * D * (D + 1)],
+  [
+    'prefix tuning with projection',
+    'prompt-tuning',
+    () => prefixTuning({ prefixProjection: true }),
+    20 * D + D * D + D + 2 * L * D * (D + 1),
+  ],
   ['attention prefix', 'prompt-tuning', () => attentionPrefix(), 9_872_384],
   ['flat attention prefix', 'prompt-tuning', () => attentionPrefix({ flat: true }), 30 * 2 * L * D],
   ['MAM', 'mam', mam, 22_493_984],
@@ -33,6 +62,10 @@ const TABLED: readonly (readonly [name: string, folder: string, make: () => Meth
 ];
 
 test.each(TABLED)('%s', (_name, folder, make, count) => {
-  expect(adapterCounts(description, [attachAdapter('a', make(), description, undefined)]).trainable).toBe(count);
-  expect(readFileSync(new URL(`../../../${folder}/README.md`, import.meta.url), 'utf8')).toContain(count.toLocaleString('en-US'));
+  expect(
+    adapterCounts(description, [attachAdapter('a', make(), description, undefined)]).trainable,
+  ).toBe(count);
+  expect(readFileSync(new URL(`../../../${folder}/README.md`, import.meta.url), 'utf8')).toContain(
+    count.toLocaleString('en-US'),
+  );
 });

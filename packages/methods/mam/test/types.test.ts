@@ -10,7 +10,9 @@ const invalid = expect.objectContaining({ code: 'PEFT_CONFIG_INVALID' });
 
 test('names of options are checked by the compiler, and at run time with the nearest names', () => {
   // @ts-expect-error no such option
-  expect(() => houlsby({ reductionFaktor: 3 })).toThrow('adapter: unknown option "reductionFaktor".\n  hint: Did you mean "reductionFactor"');
+  expect(() => houlsby({ reductionFaktor: 3 })).toThrow(
+    'adapter: unknown option "reductionFaktor".\n  hint: Did you mean "reductionFactor"',
+  );
   // @ts-expect-error no such option
   expect(() => pTuning({ layers: 3 })).toThrow(unknown);
   // @ts-expect-error no such option

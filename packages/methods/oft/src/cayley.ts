@@ -8,7 +8,9 @@ import { differentiable, freezeTensor } from '@peft/ops';
 
 /** Q = U − Uᵀ with the vectors' elements above the diagonal of U, row by row. vectors `[B, S(S−1)/2]` → `[B, S, S]`. */
 export function skewSymmetric(vectors: Tensor2D, size: number): Tensor3D {
-  const places = tf.tidy(() => freezeTensor(tf.tensor2d(placesOf(size), [(size * (size - 1)) / 2, size * size])));
+  const places = tf.tidy(() =>
+    freezeTensor(tf.tensor2d(placesOf(size), [(size * (size - 1)) / 2, size * size])),
+  );
   return tf.reshape(tf.matMul(vectors, places), [-1, size, size]);
 }
 
@@ -56,7 +58,16 @@ export function cayleyExact(skew: Tensor3D): Tensor3D {
     ({ dy, saved }) => {
       const [inverse, rotation] = saved as [Tensor3D, Tensor3D];
       const identity = tf.expandDims(tf.eye(skew.shape[1]), 0);
-      return { skew: tf.neg(tf.matMul(tf.matMul(tf.add<Tensor3D>(identity, rotation), dy as Tensor3D, true, false), inverse, false, true)) as Tensor };
+      return {
+        skew: tf.neg(
+          tf.matMul(
+            tf.matMul(tf.add<Tensor3D>(identity, rotation), dy as Tensor3D, true, false),
+            inverse,
+            false,
+            true,
+          ),
+        ) as Tensor,
+      };
     },
   );
 }
@@ -67,10 +78,15 @@ function inverseOf(matrices: Tensor3D): Tensor3D {
   const values = matrices.dataSync();
   const out = new Float32Array(values.length);
   for (let block = 0; block < count; block += 1) {
-    const rows = Array.from({ length: size }, (_, i) => Float64Array.from({ length: 2 * size }, (_element, j) => (j < size ? values[(block * size + i) * size + j]! : j - size === i ? 1 : 0)));
+    const rows = Array.from({ length: size }, (_, i) =>
+      Float64Array.from({ length: 2 * size }, (_element, j) =>
+        j < size ? values[(block * size + i) * size + j]! : j - size === i ? 1 : 0,
+      ),
+    );
     for (let column = 0; column < size; column += 1) {
       let pivot = column;
-      for (let i = column + 1; i < size; i += 1) if (Math.abs(rows[i]![column]!) > Math.abs(rows[pivot]![column]!)) pivot = i;
+      for (let i = column + 1; i < size; i += 1)
+        if (Math.abs(rows[i]![column]!) > Math.abs(rows[pivot]![column]!)) pivot = i;
       [rows[column], rows[pivot]] = [rows[pivot]!, rows[column]!];
       const lead = rows[column]!;
       const scale = lead[column]!;
@@ -82,7 +98,8 @@ function inverseOf(matrices: Tensor3D): Tensor3D {
         for (let j = 0; j < 2 * size; j += 1) row[j]! -= factor * lead[j]!;
       }
     }
-    for (let i = 0; i < size; i += 1) for (let j = 0; j < size; j += 1) out[(block * size + i) * size + j] = rows[i]![size + j]!;
+    for (let i = 0; i < size; i += 1)
+      for (let j = 0; j < size; j += 1) out[(block * size + i) * size + j] = rows[i]![size + j]!;
   }
   return tf.tensor3d(out, [count, size, size]);
 }

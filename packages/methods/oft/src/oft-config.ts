@@ -27,11 +27,38 @@ export interface OftConfig {
 
 /** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
 export function parseOftConfig(input: Partial<OftConfig>): OftConfig {
-  check.knownKeys('oft', input, ['blockSize', 'rank', 'blockShare', 'constrained', 'epsilon', 'cayleyNeumann', 'neumannTerms', 'moduleDropout', 'initWeights', 'bias']);
-  const { rank = 0, blockSize = rank > 0 ? 0 : 32, blockShare = false, constrained = false, epsilon = 6e-5, cayleyNeumann = true, neumannTerms = 5, moduleDropout = 0, initWeights = true, bias = 'none' } = input;
+  check.knownKeys('oft', input, [
+    'blockSize',
+    'rank',
+    'blockShare',
+    'constrained',
+    'epsilon',
+    'cayleyNeumann',
+    'neumannTerms',
+    'moduleDropout',
+    'initWeights',
+    'bias',
+  ]);
+  const {
+    rank = 0,
+    blockSize = rank > 0 ? 0 : 32,
+    blockShare = false,
+    constrained = false,
+    epsilon = 6e-5,
+    cayleyNeumann = true,
+    neumannTerms = 5,
+    moduleDropout = 0,
+    initWeights = true,
+    bias = 'none',
+  } = input;
   check.nonNegativeInteger('oft', 'blockSize', blockSize);
   check.nonNegativeInteger('oft', 'rank', rank);
-  if ((rank === 0) === (blockSize === 0)) throw new PeftError('PEFT_CONFIG_INVALID', `oft: exactly one of rank and blockSize must be over 0, got ${rank} and ${blockSize}.`, { hint: 'leave one of them out' });
+  if ((rank === 0) === (blockSize === 0))
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `oft: exactly one of rank and blockSize must be over 0, got ${rank} and ${blockSize}.`,
+      { hint: 'leave one of them out' },
+    );
   check.boolean('oft', 'blockShare', blockShare);
   check.boolean('oft', 'constrained', constrained);
   check.positive('oft', 'epsilon', epsilon);
@@ -40,11 +67,25 @@ export function parseOftConfig(input: Partial<OftConfig>): OftConfig {
   check.probability('oft', 'moduleDropout', moduleDropout);
   check.boolean('oft', 'initWeights', initWeights);
   check.oneOf('oft', 'bias', bias, ['none', 'all', 'oft_only']);
-  return Object.freeze({ blockSize, rank, blockShare, constrained, epsilon, cayleyNeumann, neumannTerms, moduleDropout, initWeights, bias });
+  return Object.freeze({
+    blockSize,
+    rank,
+    blockShare,
+    constrained,
+    epsilon,
+    cayleyNeumann,
+    neumannTerms,
+    moduleDropout,
+    initWeights,
+    bias,
+  });
 }
 
 /** Number and size of the blocks of a layer; what does not divide the width moves to the nearest number that does. */
-export function blocksOf(width: number, { rank, blockSize }: Pick<OftConfig, 'rank' | 'blockSize'>): { readonly count: number; readonly size: number } {
+export function blocksOf(
+  width: number,
+  { rank, blockSize }: Pick<OftConfig, 'rank' | 'blockSize'>,
+): { readonly count: number; readonly size: number } {
   if (rank > 0) {
     const count = nearestDivisor(width, rank);
     return { count, size: width / count };
@@ -63,7 +104,10 @@ function nearestDivisor(width: number, wanted: number): number {
   return wanted - below <= above - wanted ? below : above;
 }
 
-export function toPeftOftConfig(config: OftConfig, { sites }: PeftConfigContext): Record<string, unknown> {
+export function toPeftOftConfig(
+  config: OftConfig,
+  { sites }: PeftConfigContext,
+): Record<string, unknown> {
   return {
     r: config.rank,
     oft_block_size: config.blockSize,

@@ -13,7 +13,10 @@ describe("Cayley's transform", () => {
     tf.tidy(() => {
       const skew = skewSymmetric(seededTensor<Tensor2D>(1, [3, 10], 0.05), 5);
       const exact = cayleyExact(skew);
-      expect(tf.matMul(exact, exact, true, false)).toBeAllclose(tf.tile(tf.expandDims(tf.eye(5), 0), [3, 1, 1]), { atol: 1e-6 });
+      expect(tf.matMul(exact, exact, true, false)).toBeAllclose(
+        tf.tile(tf.expandDims(tf.eye(5), 0), [3, 1, 1]),
+        { atol: 1e-6 },
+      );
       // The series is that of (I − Q)⁻¹(I + Q).
       expect(cayleySeries(skew, 12)).toBeAllclose(tf.transpose(exact, [0, 2, 1]), { atol: 1e-6 });
     });
@@ -21,12 +24,17 @@ describe("Cayley's transform", () => {
 
   it('turns a quarter for Q = [[0, 1], [-1, 0]]', () => {
     tf.tidy(() => {
-      expect(cayleyExact(skewSymmetric(tf.tensor2d([[1]]), 2))).toBeAllclose([0, -1, 1, 0], { atol: 1e-6 });
+      expect(cayleyExact(skewSymmetric(tf.tensor2d([[1]]), 2))).toBeAllclose([0, -1, 1, 0], {
+        atol: 1e-6,
+      });
     });
   });
 
   it('has the gradient of differences', () => {
-    expectGradients((vectors) => cayleyExact(skewSymmetric(vectors as Tensor2D, 3)), [seededTensor(2, [2, 3], 0.5)]);
+    expectGradients(
+      (vectors) => cayleyExact(skewSymmetric(vectors as Tensor2D, 3)),
+      [seededTensor(2, [2, 3], 0.5)],
+    );
   });
 });
 

@@ -8,20 +8,46 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs';
-import { definePeftMethod, normal, queryValueTargets, unfreezeBiases, zeros, type AdapterCall, type LinearAdapter, type TargetSelection } from '@peft/core';
+import {
+  definePeftMethod,
+  normal,
+  queryValueTargets,
+  unfreezeBiases,
+  zeros,
+  type AdapterCall,
+  type LinearAdapter,
+  type TargetSelection,
+} from '@peft/core';
 import { cayleyExact, cayleySeries, skewSymmetric } from './cayley.js';
-import { blocksOf, fromPeftOftConfig, parseOftConfig, toPeftOftConfig, type OftConfig } from './oft-config.js';
+import {
+  blocksOf,
+  fromPeftOftConfig,
+  parseOftConfig,
+  toPeftOftConfig,
+  type OftConfig,
+} from './oft-config.js';
 
 declare module '@peft/core' {
-  interface PeftConfigs { oft: OftConfig }
+  interface PeftConfigs {
+    oft: OftConfig;
+  }
 }
 
 /** The OFT method: `oft({ blockSize: 32 })`. Merging is exact. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
 export const oft = definePeftMethod({
   name: 'oft',
   peftType: 'OFT',
-  peftCommonKeys: ['target_modules', 'exclude_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save'],
-  paper: { title: 'Controlling Text-to-Image Diffusion by Orthogonal Finetuning', url: 'https://arxiv.org/abs/2306.07280' },
+  peftCommonKeys: [
+    'target_modules',
+    'exclude_modules',
+    'layers_to_transform',
+    'layers_pattern',
+    'modules_to_save',
+  ],
+  paper: {
+    title: 'Controlling Text-to-Image Diffusion by Orthogonal Finetuning',
+    url: 'https://arxiv.org/abs/2306.07280',
+  },
   parseConfig: parseOftConfig,
   defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
 
@@ -29,16 +55,25 @@ export const oft = definePeftMethod({
     linear(site, config, context): LinearAdapter {
       unfreezeBiases(config.bias, site, context);
       const { count, size } = blocksOf(site.inFeatures, config);
-      const vectors = context.param('oft_R.weight', [config.blockShare ? 1 : count, (size * (size - 1)) / 2], config.initWeights ? zeros : normal(0.1));
+      const vectors = context.param(
+        'oft_R.weight',
+        [config.blockShare ? 1 : count, (size * (size - 1)) / 2],
+        config.initWeights ? zeros : normal(0.1),
+      );
       const rotations = (): Tensor3D => {
         if (config.constrained) project(vectors.value, config.epsilon);
         const skew = skewSymmetric(vectors.value as unknown as Tensor2D, size);
-        const made = config.cayleyNeumann ? cayleySeries(skew, config.neumannTerms) : cayleyExact(skew);
+        const made = config.cayleyNeumann
+          ? cayleySeries(skew, config.neumannTerms)
+          : cayleyExact(skew);
         return config.blockShare ? (tf.tile(made, [count, 1, 1]) as Tensor3D) : made;
       };
       return {
         forward: (x, base, call) => base(rotate(x, leaveOut(rotations(), config, call))),
-        merge: ({ weight, bias }) => ({ weight: rotate(weight, tf.transpose(rotations(), [0, 2, 1])), ...(bias && { bias }) }),
+        merge: ({ weight, bias }) => ({
+          weight: rotate(weight, tf.transpose(rotations(), [0, 2, 1])),
+          ...(bias && { bias }),
+        }),
       };
     },
   },
@@ -55,10 +90,23 @@ function rotate(x: Tensor2D, matrices: Tensor3D): Tensor2D {
 }
 
 /** In training, some blocks are the identity instead. */
-function leaveOut(matrices: Tensor3D, { moduleDropout, blockShare }: OftConfig, call: AdapterCall): Tensor3D {
+function leaveOut(
+  matrices: Tensor3D,
+  { moduleDropout, blockShare }: OftConfig,
+  call: AdapterCall,
+): Tensor3D {
   if (!call.training || moduleDropout === 0 || blockShare) return matrices;
-  const kept = tf.reshape(tf.mul(call.dropout(tf.ones([1, matrices.shape[0]]), moduleDropout, 'module-dropout'), 1 - moduleDropout), [-1, 1, 1]);
-  return tf.add(tf.mul(matrices, kept), tf.mul(tf.expandDims(tf.eye(matrices.shape[1]), 0), tf.sub(1, kept)));
+  const kept = tf.reshape(
+    tf.mul(
+      call.dropout(tf.ones([1, matrices.shape[0]]), moduleDropout, 'module-dropout'),
+      1 - moduleDropout,
+    ),
+    [-1, 1, 1],
+  );
+  return tf.add(
+    tf.mul(matrices, kept),
+    tf.mul(tf.expandDims(tf.eye(matrices.shape[1]), 0), tf.sub(1, kept)),
+  );
 }
 
 /** COFT: shortens Q where its Frobenius norm, √2 times the vector's length, exceeds ε/√n. In place, off the tape, on few values. */

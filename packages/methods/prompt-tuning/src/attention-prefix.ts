@@ -9,7 +9,20 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { adapterHubFormat, definePeftMethod, hubPrefixName, normal, uniform, type AdapterParameter, type AttachContext, type AttentionSite, type ModelDescription, type Site, type SiteHandle, type TargetSelection } from '@peft/core';
+import {
+  adapterHubFormat,
+  definePeftMethod,
+  hubPrefixName,
+  normal,
+  uniform,
+  type AdapterParameter,
+  type AttachContext,
+  type AttentionSite,
+  type ModelDescription,
+  type Site,
+  type SiteHandle,
+  type TargetSelection,
+} from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { activate, activationNamed, sequenceGate } from '@peft/ops';
 import { sharedLinear } from './linear-layer.js';
@@ -39,12 +52,36 @@ export interface AttentionPrefixConfig {
 }
 
 declare module '@peft/core' {
-  interface PeftConfigs { 'attention-prefix': AttentionPrefixConfig }
+  interface PeftConfigs {
+    'attention-prefix': AttentionPrefixConfig;
+  }
 }
 
 const OWNER = 'attention-prefix';
-const DEFAULTS: AttentionPrefixConfig = Object.freeze({ prefixLength: 30, bottleneckSize: 512, nonLinearity: 'tanh', flat: false, dropout: 0, encoderPrefix: true, crossPrefix: true, leaveOut: Object.freeze([]), useGating: false, sharedGating: true });
-const HUB_KEYS = { prefixLength: 'prefix_length', bottleneckSize: 'bottleneck_size', nonLinearity: 'non_linearity', flat: 'flat', dropout: 'dropout', encoderPrefix: 'encoder_prefix', crossPrefix: 'cross_prefix', leaveOut: 'leave_out', useGating: 'use_gating', sharedGating: 'shared_gating' } as const;
+const DEFAULTS: AttentionPrefixConfig = Object.freeze({
+  prefixLength: 30,
+  bottleneckSize: 512,
+  nonLinearity: 'tanh',
+  flat: false,
+  dropout: 0,
+  encoderPrefix: true,
+  crossPrefix: true,
+  leaveOut: Object.freeze([]),
+  useGating: false,
+  sharedGating: true,
+});
+const HUB_KEYS = {
+  prefixLength: 'prefix_length',
+  bottleneckSize: 'bottleneck_size',
+  nonLinearity: 'non_linearity',
+  flat: 'flat',
+  dropout: 'dropout',
+  encoderPrefix: 'encoder_prefix',
+  crossPrefix: 'cross_prefix',
+  leaveOut: 'leave_out',
+  useGating: 'use_gating',
+  sharedGating: 'shared_gating',
+} as const;
 
 /** Keys and values `[P, 2·W]` of one attention. */
 type PairOf = (index: number) => Tensor2D;
@@ -57,7 +94,10 @@ type PairOf = (index: number) => Tensor2D;
  */
 export const attentionPrefix = definePeftMethod({
   name: OWNER,
-  paper: { title: 'Prefix-Tuning: Optimizing Continuous Prompts for Generation', url: 'https://arxiv.org/abs/2101.00190' },
+  paper: {
+    title: 'Prefix-Tuning: Optimizing Continuous Prompts for Generation',
+    url: 'https://arxiv.org/abs/2101.00190',
+  },
 
   parseConfig(input): AttentionPrefixConfig {
     check.knownKeys(OWNER, input, Object.keys(DEFAULTS));
@@ -66,18 +106,40 @@ export const attentionPrefix = definePeftMethod({
     check.positiveInteger(OWNER, 'bottleneckSize', config.bottleneckSize);
     check.probability(OWNER, 'dropout', config.dropout);
     activationNamed(config.nonLinearity);
-    for (const flag of ['flat', 'encoderPrefix', 'crossPrefix', 'useGating', 'sharedGating'] as const) check.boolean(OWNER, flag, config[flag]);
-    if (!Array.isArray(config.leaveOut) || !config.leaveOut.every((layer) => Number.isInteger(layer) && layer >= 0)) throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: leaveOut must be a list of block numbers, got ${show(config.leaveOut)}.`);
+    for (const flag of [
+      'flat',
+      'encoderPrefix',
+      'crossPrefix',
+      'useGating',
+      'sharedGating',
+    ] as const)
+      check.boolean(OWNER, flag, config[flag]);
+    if (
+      !Array.isArray(config.leaveOut) ||
+      !config.leaveOut.every((layer) => Number.isInteger(layer) && layer >= 0)
+    )
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        `${OWNER}: leaveOut must be a list of block numbers, got ${show(config.leaveOut)}.`,
+      );
     return Object.freeze(config);
   },
 
-  defaultTargets: (description, config): TargetSelection => ({ targets: attentionsOf(description.sites).filter((site) => isWanted(site, config, description)).map(({ path }) => path) }),
+  defaultTargets: (description, config): TargetSelection => ({
+    targets: attentionsOf(description.sites)
+      .filter((site) => isWanted(site, config, description))
+      .map(({ path }) => path),
+  }),
 
   attach: {
     attention(site, config, context) {
       const name = hubPrefixName(site.stack, context.description);
-      const sites = attentionsOf(context.sites).filter(({ stack }) => hubPrefixName(stack, context.description) === name);
-      const pairOf = context.shared<PairOf>(`${OWNER} ${name}`, () => makeNetwork(`prefix_tunings.${name}`, site, sites.length, config, context));
+      const sites = attentionsOf(context.sites).filter(
+        ({ stack }) => hubPrefixName(stack, context.description) === name,
+      );
+      const pairOf = context.shared<PairOf>(`${OWNER} ${name}`, () =>
+        makeNetwork(`prefix_tunings.${name}`, site, sites.length, config, context),
+      );
       const index = sites.findIndex(({ path }) => path === site.path);
       const gate = config.useGating ? makeGate(config, context) : undefined;
       return {
@@ -85,9 +147,20 @@ export const attentionPrefix = definePeftMethod({
           const dropped = call.dropout(pairOf(index), config.dropout);
           const [keys, values] = tf.split(dropped, 2, 1) as [Tensor2D, Tensor2D];
           if (!gate) return { keys, values };
-          const gates = sequenceGate(call.hidden, gate.weight.value as Tensor2D, gate.bias.value as Tensor1D, call.offsets); // [B, 1 or 2]
-          const [keyGate, valueGate] = config.sharedGating ? [gates, gates] : (tf.split(gates, 2, 1) as [Tensor2D, Tensor2D]);
-          return { keys: gated(keys, keyGate), values: gated(values, valueGate), perSequence: true };
+          const gates = sequenceGate(
+            call.hidden,
+            gate.weight.value as Tensor2D,
+            gate.bias.value as Tensor1D,
+            call.offsets,
+          ); // [B, 1 or 2]
+          const [keyGate, valueGate] = config.sharedGating
+            ? [gates, gates]
+            : (tf.split(gates, 2, 1) as [Tensor2D, Tensor2D]);
+          return {
+            keys: gated(keys, keyGate),
+            values: gated(values, valueGate),
+            perSequence: true,
+          };
         },
       };
     },
@@ -95,48 +168,101 @@ export const attentionPrefix = definePeftMethod({
 
   format: adapterHubFormat,
   adapterHub: {
-    toConfig: (config) => ({ architecture: 'prefix_tuning', ...Object.fromEntries(Object.entries(HUB_KEYS).map(([own, hub]) => [hub, config[own as keyof AttentionPrefixConfig]])), init_weights_seed: null }),
+    toConfig: (config) => ({
+      architecture: 'prefix_tuning',
+      ...Object.fromEntries(
+        Object.entries(HUB_KEYS).map(([own, hub]) => [
+          hub,
+          config[own as keyof AttentionPrefixConfig],
+        ]),
+      ),
+      init_weights_seed: null,
+    }),
     fromConfig(json) {
-      if (typeof json === 'string') return json === 'prefix_tuning' ? {} : json === 'prefix_tuning_flat' ? { flat: true } : undefined;
+      if (typeof json === 'string')
+        return json === 'prefix_tuning'
+          ? {}
+          : json === 'prefix_tuning_flat'
+            ? { flat: true }
+            : undefined;
       if (json['architecture'] !== 'prefix_tuning') return undefined;
-      return Object.fromEntries(Object.entries(HUB_KEYS).flatMap(([own, hub]) => (json[hub] === undefined ? [] : [[own, json[hub]]])));
+      return Object.fromEntries(
+        Object.entries(HUB_KEYS).flatMap(([own, hub]) =>
+          json[hub] === undefined ? [] : [[own, json[hub]]],
+        ),
+      );
     },
     key: (name) => name.replace('.', '.*.'),
   },
 });
 
-const attentionsOf = (sites: readonly Site[]): AttentionSite[] => sites.filter((site) => site.kind === 'attention');
+const attentionsOf = (sites: readonly Site[]): AttentionSite[] =>
+  sites.filter((site) => site.kind === 'attention');
 
-function isWanted({ stack, layer = 0 }: AttentionSite, { encoderPrefix, crossPrefix, leaveOut }: AttentionPrefixConfig, { layers }: ModelDescription): boolean {
+function isWanted(
+  { stack, layer = 0 }: AttentionSite,
+  { encoderPrefix, crossPrefix, leaveOut }: AttentionPrefixConfig,
+  { layers }: ModelDescription,
+): boolean {
   const isEncoderOfTwo = stack === 'encoder' && layers.decoder > 0;
   if ((isEncoderOfTwo && !encoderPrefix) || (stack === 'cross' && !crossPrefix)) return false;
   return !leaveOut.includes(layer + (stack === 'encoder' ? 0 : layers.encoder));
 }
 
-function makeNetwork(name: string, { keyValueHeads, headSize }: SiteHandle<'attention'>, pairs: number, { prefixLength, bottleneckSize, nonLinearity, flat }: AttentionPrefixConfig, context: AttachContext): PairOf {
+function makeNetwork(
+  name: string,
+  { keyValueHeads, headSize }: SiteHandle<'attention'>,
+  pairs: number,
+  { prefixLength, bottleneckSize, nonLinearity, flat }: AttentionPrefixConfig,
+  context: AttachContext,
+): PairOf {
   const width = keyValueHeads * headSize;
   const total = 2 * width * pairs;
   if (flat) {
     const table = context.sharedParam(`${name}.control_trans`, [prefixLength * total], normal(1));
-    return (index) => tf.slice(tf.reshape(table.value as Tensor, [prefixLength, total]), [0, 2 * width * index], [prefixLength, 2 * width]) as Tensor2D;
+    return (index) =>
+      tf.slice(
+        tf.reshape(table.value as Tensor, [prefixLength, total]),
+        [0, 2 * width * index],
+        [prefixLength, 2 * width],
+      ) as Tensor2D;
   }
   const { hiddenSize } = context.description;
-  const embedding = context.sharedParam(`${name}.wte.weight`, [prefixLength, hiddenSize], normal(1));
+  const embedding = context.sharedParam(
+    `${name}.wte.weight`,
+    [prefixLength, hiddenSize],
+    normal(1),
+  );
   const first = sharedLinear(`${name}.control_trans.0`, [bottleneckSize, hiddenSize], context);
   const second = sharedLinear(`${name}.control_trans.2`, [total, bottleneckSize], context);
   const activation = activationNamed(nonLinearity);
-  return (index) => linearPart(activate(activation, first(embedding.value as Tensor2D)), second, 2 * width * index, 2 * width);
+  return (index) =>
+    linearPart(
+      activate(activation, first(embedding.value as Tensor2D)),
+      second,
+      2 * width * index,
+      2 * width,
+    );
 }
 
-function makeGate({ sharedGating }: AttentionPrefixConfig, context: AttachContext): { readonly weight: AdapterParameter; readonly bias: AdapterParameter } {
+function makeGate(
+  { sharedGating }: AttentionPrefixConfig,
+  context: AttachContext,
+): { readonly weight: AdapterParameter; readonly bias: AdapterParameter } {
   const { hiddenSize } = context.description;
   const bound = 1 / Math.sqrt(hiddenSize);
   const outputs = sharedGating ? 1 : 2;
-  return { weight: context.param('prefix_gates.weight', [outputs, hiddenSize], normal(0.02)), bias: context.param('prefix_gates.bias', [outputs], uniform(-bound, bound)) };
+  return {
+    weight: context.param('prefix_gates.weight', [outputs, hiddenSize], normal(0.02)),
+    bias: context.param('prefix_gates.bias', [outputs], uniform(-bound, bound)),
+  };
 }
 
 /** g_b·x_p for each sequence in turn: x `[P, W]`, g `[B, 1]` → `[B·P, W]`. */
 function gated(x: Tensor2D, gate: Tensor2D): Tensor2D {
   const [rows, width] = x.shape;
-  return tf.reshape(tf.mul(tf.reshape(x, [1, rows, width]), tf.reshape(gate, [-1, 1, 1])), [-1, width]);
+  return tf.reshape(tf.mul(tf.reshape(x, [1, rows, width]), tf.reshape(gate, [-1, 1, 1])), [
+    -1,
+    width,
+  ]);
 }

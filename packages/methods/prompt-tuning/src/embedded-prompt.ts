@@ -6,7 +6,16 @@
  * They have no positions and pass no norm, where PEFT's prompt tuning puts rows among the word embeddings (Lester et al. 2021).
  */
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { adapterHubFormat, definePeftMethod, uniform, zeros, type CommonConfig, type Initializer, type SiteHandle, type TargetSelection } from '@peft/core';
+import {
+  adapterHubFormat,
+  definePeftMethod,
+  uniform,
+  zeros,
+  type CommonConfig,
+  type Initializer,
+  type SiteHandle,
+  type TargetSelection,
+} from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 
 export interface EmbeddedPromptConfig {
@@ -25,7 +34,9 @@ export interface EmbeddedPromptConfig {
 }
 
 declare module '@peft/core' {
-  interface PeftConfigs { 'embedded-prompt': EmbeddedPromptConfig }
+  interface PeftConfigs {
+    'embedded-prompt': EmbeddedPromptConfig;
+  }
 }
 
 const OWNER = 'embedded-prompt';
@@ -38,27 +49,78 @@ const OWNER = 'embedded-prompt';
 export const embeddedPrompt = definePeftMethod({
   name: OWNER,
   format: adapterHubFormat,
-  paper: { title: 'The Power of Scale for Parameter-Efficient Prompt Tuning', url: 'https://arxiv.org/abs/2104.08691' },
+  paper: {
+    title: 'The Power of Scale for Parameter-Efficient Prompt Tuning',
+    url: 'https://arxiv.org/abs/2104.08691',
+  },
 
   parseConfig(input): EmbeddedPromptConfig {
-    check.knownKeys(OWNER, input, ['promptLength', 'init', 'initRange', 'initText', 'initTokenIds', 'isLoaded']);
-    const { promptLength = 10, init = 'uniform', initRange = 0.5, initText, initTokenIds, isLoaded = false } = input;
+    check.knownKeys(OWNER, input, [
+      'promptLength',
+      'init',
+      'initRange',
+      'initText',
+      'initTokenIds',
+      'isLoaded',
+    ]);
+    const {
+      promptLength = 10,
+      init = 'uniform',
+      initRange = 0.5,
+      initText,
+      initTokenIds,
+      isLoaded = false,
+    } = input;
     check.positiveInteger(OWNER, 'promptLength', promptLength);
     check.oneOf(OWNER, 'init', init, ['uniform', 'text']);
     check.positive(OWNER, 'initRange', initRange);
     check.boolean(OWNER, 'isLoaded', isLoaded);
     if (initText !== undefined) check.string(OWNER, 'initText', initText);
-    if (initTokenIds !== undefined && !(Array.isArray(initTokenIds) && initTokenIds.length > 0 && initTokenIds.every((id) => Number.isInteger(id) && id >= 0))) throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: initTokenIds must be a list of at least one token id, got ${show(initTokenIds)}.`);
-    if (init === 'text' && !initTokenIds && !isLoaded) throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: init 'text' needs initTokenIds.`, { hint: 'pass the ids that the tokenizer makes of the text: initTokenIds: tokenizer.encode(text).ids' });
-    return Object.freeze({ promptLength, init, initRange, isLoaded, ...(initText !== undefined && { initText }), ...(initTokenIds && { initTokenIds }) });
+    if (
+      initTokenIds !== undefined &&
+      !(
+        Array.isArray(initTokenIds) &&
+        initTokenIds.length > 0 &&
+        initTokenIds.every((id) => Number.isInteger(id) && id >= 0)
+      )
+    )
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        `${OWNER}: initTokenIds must be a list of at least one token id, got ${show(initTokenIds)}.`,
+      );
+    if (init === 'text' && !initTokenIds && !isLoaded)
+      throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: init 'text' needs initTokenIds.`, {
+        hint: 'pass the ids that the tokenizer makes of the text: initTokenIds: tokenizer.encode(text).ids',
+      });
+    return Object.freeze({
+      promptLength,
+      init,
+      initRange,
+      isLoaded,
+      ...(initText !== undefined && { initText }),
+      ...(initTokenIds && { initTokenIds }),
+    });
   },
 
-  defaultTargets: ({ sites }): TargetSelection => ({ targets: sites.flatMap(({ kind, role, path }) => (kind === 'sequence' && role === 'sequence.embedded' ? [path] : [])) }),
+  defaultTargets: ({ sites }): TargetSelection => ({
+    targets: sites.flatMap(({ kind, role, path }) =>
+      kind === 'sequence' && role === 'sequence.embedded' ? [path] : [],
+    ),
+  }),
 
   attach: {
     sequence(site, config, context) {
-      if (site.role !== 'sequence.embedded') throw new PeftError('PEFT_METHOD_UNSUPPORTED', `${OWNER}: ${site.path} is not behind the embeddings.`, { hint: 'leave targets out; rows among the word embeddings are promptTuning' });
-      const prompt = context.param('prompt_embedding.weight', [config.promptLength, site.size], startOf(site, config));
+      if (site.role !== 'sequence.embedded')
+        throw new PeftError(
+          'PEFT_METHOD_UNSUPPORTED',
+          `${OWNER}: ${site.path} is not behind the embeddings.`,
+          { hint: 'leave targets out; rows among the word embeddings are promptTuning' },
+        );
+      const prompt = context.param(
+        'prompt_embedding.weight',
+        [config.promptLength, site.size],
+        startOf(site, config),
+      );
       return { prefix: () => prompt.value as Tensor2D };
     },
   },
@@ -76,18 +138,38 @@ export const embeddedPrompt = definePeftMethod({
     fromConfig(json): (Partial<EmbeddedPromptConfig> & CommonConfig) | undefined {
       if (json === 'prompt_tuning') return { isLoaded: true };
       if (typeof json === 'string' || json['architecture'] !== 'prompt_tuning') return undefined;
-      const { combine = 'prefix', prompt_init: init, prompt_init_text: initText, prompt_length: promptLength = 10 } = json;
-      if (combine !== 'prefix') throw new PeftError('PEFT_CONFIG_UNSUPPORTED', `${OWNER}: adapter_config.json sets combine to ${show(combine)}; only "prefix" is supported.`, { hint: 'train the prompt with combine="prefix"' });
-      return { promptLength: promptLength as number, init: init === 'from_string' ? 'text' : 'uniform', isLoaded: true, ...(typeof initText === 'string' && { initText }) };
+      const {
+        combine = 'prefix',
+        prompt_init: init,
+        prompt_init_text: initText,
+        prompt_length: promptLength = 10,
+      } = json;
+      if (combine !== 'prefix')
+        throw new PeftError(
+          'PEFT_CONFIG_UNSUPPORTED',
+          `${OWNER}: adapter_config.json sets combine to ${show(combine)}; only "prefix" is supported.`,
+          { hint: 'train the prompt with combine="prefix"' },
+        );
+      return {
+        promptLength: promptLength as number,
+        init: init === 'from_string' ? 'text' : 'uniform',
+        isLoaded: true,
+        ...(typeof initText === 'string' && { initText }),
+      };
     },
   },
 });
 
-function startOf(site: SiteHandle<'sequence'>, { init, initRange, initTokenIds, isLoaded }: EmbeddedPromptConfig): Initializer {
+function startOf(
+  site: SiteHandle<'sequence'>,
+  { init, initRange, initTokenIds, isLoaded }: EmbeddedPromptConfig,
+): Initializer {
   if (isLoaded) return zeros;
   if (init === 'uniform') return uniform(-initRange, initRange);
   return (shape) => {
-    const rows = site.baseRows(Int32Array.from({ length: shape[0]! }, (_, p) => initTokenIds![p % initTokenIds!.length]!));
+    const rows = site.baseRows(
+      Int32Array.from({ length: shape[0]! }, (_, p) => initTokenIds![p % initTokenIds!.length]!),
+    );
     const values = Float32Array.from(rows.dataSync()); // once, while attaching
     rows.dispose();
     return values;

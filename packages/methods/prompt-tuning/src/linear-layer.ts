@@ -1,6 +1,12 @@
 /** A linear layer of a prompt network: y = x·Wᵀ + b, started as torch's `nn.Linear`: both U(−1/√in, 1/√in). */
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { kaimingUniform, uniform, zeros, type AdapterParameter, type AttachContext } from '@peft/core';
+import {
+  kaimingUniform,
+  uniform,
+  zeros,
+  type AdapterParameter,
+  type AttachContext,
+} from '@peft/core';
 import { linear } from '@peft/ops';
 
 export interface LinearLayer {
@@ -10,9 +16,25 @@ export interface LinearLayer {
 }
 
 /** A layer that all sites of an adapter share. @param start `zero`: both are 0. */
-export function sharedLinear(name: string, [outFeatures, inFeatures]: readonly [number, number], context: AttachContext, start: 'torch' | 'zero' = 'torch'): LinearLayer {
+export function sharedLinear(
+  name: string,
+  [outFeatures, inFeatures]: readonly [number, number],
+  context: AttachContext,
+  start: 'torch' | 'zero' = 'torch',
+): LinearLayer {
   const bound = 1 / Math.sqrt(inFeatures);
-  const weight = context.sharedParam(`${name}.weight`, [outFeatures, inFeatures], start === 'zero' ? zeros : kaimingUniform);
-  const bias = context.sharedParam(`${name}.bias`, [outFeatures], start === 'zero' ? zeros : uniform(-bound, bound));
-  return Object.assign((x: Tensor2D) => linear(x, weight.value as Tensor2D, bias.value as Tensor1D), { weight, bias });
+  const weight = context.sharedParam(
+    `${name}.weight`,
+    [outFeatures, inFeatures],
+    start === 'zero' ? zeros : kaimingUniform,
+  );
+  const bias = context.sharedParam(
+    `${name}.bias`,
+    [outFeatures],
+    start === 'zero' ? zeros : uniform(-bound, bound),
+  );
+  return Object.assign(
+    (x: Tensor2D) => linear(x, weight.value as Tensor2D, bias.value as Tensor1D),
+    { weight, bias },
+  );
 }

@@ -24,8 +24,25 @@ export interface LstmOptions {
 type Direction = (x: Tensor2D) => Tensor2D;
 
 /** Makes parameters that all sites share, under torch's names; all start as U(−1/√H, 1/√H). x `[T, width]` → `[T, 2H]` */
-export function bidirectionalLstm(name: string, { width, size, layers, dropout: rate }: LstmOptions, context: AttachContext): (x: Tensor2D, dropout: Dropout) => Tensor2D {
-  const stack = Array.from({ length: layers }, (_, layer) => ['', '_reverse'].map((suffix) => direction(`_l${layer}${suffix}`, name, layer === 0 ? width : 2 * size, size, suffix !== '', context)) as [Direction, Direction]);
+export function bidirectionalLstm(
+  name: string,
+  { width, size, layers, dropout: rate }: LstmOptions,
+  context: AttachContext,
+): (x: Tensor2D, dropout: Dropout) => Tensor2D {
+  const stack = Array.from(
+    { length: layers },
+    (_, layer) =>
+      ['', '_reverse'].map((suffix) =>
+        direction(
+          `_l${layer}${suffix}`,
+          name,
+          layer === 0 ? width : 2 * size,
+          size,
+          suffix !== '',
+          context,
+        ),
+      ) as [Direction, Direction],
+  );
   return (x, dropout) =>
     stack.reduce((input, [forward, backward], layer) => {
       const read = layer > 0 ? dropout(input, rate, `lstm ${layer}`) : input;
@@ -33,10 +50,23 @@ export function bidirectionalLstm(name: string, { width, size, layers, dropout: 
     }, x);
 }
 
-function direction(suffix: string, name: string, width: number, size: number, isReverse: boolean, context: AttachContext): Direction {
+function direction(
+  suffix: string,
+  name: string,
+  width: number,
+  size: number,
+  isReverse: boolean,
+  context: AttachContext,
+): Direction {
   const bound = 1 / Math.sqrt(size);
-  const param = (kind: string, shape: readonly number[]) => context.sharedParam(`${name}.${kind}${suffix}`, shape, uniform(-bound, bound));
-  const [inputWeight, stateWeight, inputBias, stateBias] = [param('weight_ih', [4 * size, width]), param('weight_hh', [4 * size, size]), param('bias_ih', [4 * size]), param('bias_hh', [4 * size])];
+  const param = (kind: string, shape: readonly number[]) =>
+    context.sharedParam(`${name}.${kind}${suffix}`, shape, uniform(-bound, bound));
+  const [inputWeight, stateWeight, inputBias, stateBias] = [
+    param('weight_ih', [4 * size, width]),
+    param('weight_hh', [4 * size, size]),
+    param('bias_ih', [4 * size]),
+    param('bias_hh', [4 * size]),
+  ];
   return (x) => {
     const length = x.shape[0];
     const inputs = linear(x, inputWeight.value as Tensor2D, inputBias.value as Tensor1D); // [T, 4H]
@@ -44,7 +74,10 @@ function direction(suffix: string, name: string, width: number, size: number, is
     const states = new Array<Tensor2D>(length);
     for (let step = 0; step < length; step += 1) {
       const t = isReverse ? length - 1 - step : step;
-      const gates = tf.add<Tensor2D>(gatherRows(inputs, Int32Array.of(t)), linear(h, stateWeight.value as Tensor2D, stateBias.value as Tensor1D));
+      const gates = tf.add<Tensor2D>(
+        gatherRows(inputs, Int32Array.of(t)),
+        linear(h, stateWeight.value as Tensor2D, stateBias.value as Tensor1D),
+      );
       const [i, f, g, o] = tf.split(gates, 4, 1) as [Tensor2D, Tensor2D, Tensor2D, Tensor2D];
       c = tf.add(tf.mul(tf.sigmoid(f), c), tf.mul(tf.sigmoid(i), tf.tanh(g)));
       h = tf.mul(tf.sigmoid(o), tf.tanh(c));

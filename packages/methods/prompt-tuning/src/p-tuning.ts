@@ -33,7 +33,9 @@ export interface PTuningConfig {
 }
 
 declare module '@peft/core' {
-  interface PeftConfigs { 'p-tuning': PTuningConfig }
+  interface PeftConfigs {
+    'p-tuning': PTuningConfig;
+  }
 }
 
 const OWNER = 'p-tuning';
@@ -56,28 +58,64 @@ export const pTuning = definePeftMethod({
   paper: { title: 'GPT Understands, Too', url: 'https://arxiv.org/abs/2103.10385' },
 
   parseConfig(input): PTuningConfig {
-    check.knownKeys(OWNER, input, ['virtualTokens', 'encoder', 'encoderHiddenSize', 'encoderLayers', 'encoderDropout', 'isLoaded', 'stacks']);
-    const { virtualTokens = 20, encoder = 'mlp', encoderHiddenSize, encoderLayers = 2, encoderDropout = 0, isLoaded = false, stacks } = input;
+    check.knownKeys(OWNER, input, [
+      'virtualTokens',
+      'encoder',
+      'encoderHiddenSize',
+      'encoderLayers',
+      'encoderDropout',
+      'isLoaded',
+      'stacks',
+    ]);
+    const {
+      virtualTokens = 20,
+      encoder = 'mlp',
+      encoderHiddenSize,
+      encoderLayers = 2,
+      encoderDropout = 0,
+      isLoaded = false,
+      stacks,
+    } = input;
     check.positiveInteger(OWNER, 'virtualTokens', virtualTokens);
     check.oneOf(OWNER, 'encoder', encoder, ['mlp', 'lstm']);
-    if (encoderHiddenSize !== undefined) check.positiveInteger(OWNER, 'encoderHiddenSize', encoderHiddenSize);
+    if (encoderHiddenSize !== undefined)
+      check.positiveInteger(OWNER, 'encoderHiddenSize', encoderHiddenSize);
     check.positiveInteger(OWNER, 'encoderLayers', encoderLayers);
     check.probability(OWNER, 'encoderDropout', encoderDropout);
     check.boolean(OWNER, 'isLoaded', isLoaded);
     if (stacks !== undefined) check.positiveInteger(OWNER, 'stacks', stacks);
-    return Object.freeze({ virtualTokens, encoder, encoderLayers, encoderDropout, isLoaded, ...(stacks !== undefined && { stacks }), ...(encoderHiddenSize !== undefined && { encoderHiddenSize }) });
+    return Object.freeze({
+      virtualTokens,
+      encoder,
+      encoderLayers,
+      encoderDropout,
+      isLoaded,
+      ...(stacks !== undefined && { stacks }),
+      ...(encoderHiddenSize !== undefined && { encoderHiddenSize }),
+    });
   },
 
   defaultTargets: tokenTargets,
 
   attach: {
     sequence(site, config, context) {
-      const network = context.shared<PromptNetwork>(OWNER, () => makeNetwork(site.size, config, context));
-      return { prefix: (call) => ownRows(network((x, rate, purpose) => call.dropout(x, rate, purpose)), site, context, config.virtualTokens) };
+      const network = context.shared<PromptNetwork>(OWNER, () =>
+        makeNetwork(site.size, config, context),
+      );
+      return {
+        prefix: (call) =>
+          ownRows(
+            network((x, rate, purpose) => call.dropout(x, rate, purpose)),
+            site,
+            context,
+            config.virtualTokens,
+          ),
+      };
     },
   },
 
-  fileTensors: (_config, { shared }) => new Map([[TABLE, tf.tidy(() => tf.clone((shared.get(OWNER) as PromptNetwork)((x) => x)))]]),
+  fileTensors: (_config, { shared }) =>
+    new Map([[TABLE, tf.tidy(() => tf.clone((shared.get(OWNER) as PromptNetwork)((x) => x)))]]),
 
   toPeftConfig(config, context) {
     const { size } = context.sites.find(({ kind }) => kind === 'sequence') as { size: number };
@@ -94,27 +132,58 @@ export const pTuning = definePeftMethod({
     virtualTokens: json['num_virtual_tokens'] as number,
     isLoaded: true,
     ...stacksIn(json),
-    ...(typeof json['encoder_reparameterization_type'] === 'string' && { encoder: json['encoder_reparameterization_type'].toLowerCase() as 'mlp' | 'lstm' }),
-    ...(typeof json['encoder_hidden_size'] === 'number' && { encoderHiddenSize: json['encoder_hidden_size'] }),
-    ...(typeof json['encoder_num_layers'] === 'number' && { encoderLayers: json['encoder_num_layers'] }),
+    ...(typeof json['encoder_reparameterization_type'] === 'string' && {
+      encoder: json['encoder_reparameterization_type'].toLowerCase() as 'mlp' | 'lstm',
+    }),
+    ...(typeof json['encoder_hidden_size'] === 'number' && {
+      encoderHiddenSize: json['encoder_hidden_size'],
+    }),
+    ...(typeof json['encoder_num_layers'] === 'number' && {
+      encoderLayers: json['encoder_num_layers'],
+    }),
     ...(typeof json['encoder_dropout'] === 'number' && { encoderDropout: json['encoder_dropout'] }),
   }),
 });
 
 /** @param width D. @returns the virtual tokens `[P·stacks, D]`. */
-function makeNetwork(width: number, { virtualTokens, stacks, encoder, encoderHiddenSize: size = width, encoderLayers, encoderDropout, isLoaded }: PTuningConfig, context: AttachContext): PromptNetwork {
-  const shape = [totalTokens(context, { virtualTokens, ...(stacks !== undefined && { stacks }) }), width];
+function makeNetwork(
+  width: number,
+  {
+    virtualTokens,
+    stacks,
+    encoder,
+    encoderHiddenSize: size = width,
+    encoderLayers,
+    encoderDropout,
+    isLoaded,
+  }: PTuningConfig,
+  context: AttachContext,
+): PromptNetwork {
+  const shape = [
+    totalTokens(context, { virtualTokens, ...(stacks !== undefined && { stacks }) }),
+    width,
+  ];
   if (isLoaded) {
     const table = context.sharedParam(TABLE, shape, zeros);
     return () => table.value as Tensor2D;
   }
   const embedding = context.sharedParam('prompt_encoder.embedding.weight', shape, normal(1));
-  const layer = (index: number, out: number, into: number) => sharedLinear(`prompt_encoder.mlp_head.${index}`, [out, into], context);
+  const layer = (index: number, out: number, into: number) =>
+    sharedLinear(`prompt_encoder.mlp_head.${index}`, [out, into], context);
   if (encoder === 'mlp') {
-    const [first, second, third] = [layer(0, size, width), layer(2, size, size), layer(4, width, size)];
-    return () => third(activate('relu', second(activate('relu', first(embedding.value as Tensor2D)))));
+    const [first, second, third] = [
+      layer(0, size, width),
+      layer(2, size, size),
+      layer(4, width, size),
+    ];
+    return () =>
+      third(activate('relu', second(activate('relu', first(embedding.value as Tensor2D)))));
   }
-  const lstm = bidirectionalLstm('prompt_encoder.lstm_head', { width, size, layers: encoderLayers, dropout: encoderDropout }, context);
+  const lstm = bidirectionalLstm(
+    'prompt_encoder.lstm_head',
+    { width, size, layers: encoderLayers, dropout: encoderDropout },
+    context,
+  );
   const [first, second] = [layer(0, 2 * size, 2 * size), layer(2, width, 2 * size)];
   return (dropout) => second(activate('relu', first(lstm(embedding.value as Tensor2D, dropout))));
 }

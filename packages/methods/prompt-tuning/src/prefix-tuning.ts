@@ -9,7 +9,17 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { definePeftMethod, normal, zeros, type AttachContext, type AttentionSite, type ModelDescription, type Site, type SiteHandle, type TargetSelection } from '@peft/core';
+import {
+  definePeftMethod,
+  normal,
+  zeros,
+  type AttachContext,
+  type AttentionSite,
+  type ModelDescription,
+  type Site,
+  type SiteHandle,
+  type TargetSelection,
+} from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import { activate, linear } from '@peft/ops';
 import { sharedLinear } from './linear-layer.js';
@@ -29,7 +39,9 @@ export interface PrefixTuningConfig {
 }
 
 declare module '@peft/core' {
-  interface PeftConfigs { 'prefix-tuning': PrefixTuningConfig }
+  interface PeftConfigs {
+    'prefix-tuning': PrefixTuningConfig;
+  }
 }
 
 const OWNER = 'prefix-tuning';
@@ -53,29 +65,56 @@ export const prefixTuning = definePeftMethod({
   peftType: 'PREFIX_TUNING',
   peftLayout: 'prompt',
   peftCommonKeys: ['modules_to_save'],
-  paper: { title: 'Prefix-Tuning: Optimizing Continuous Prompts for Generation', url: 'https://arxiv.org/abs/2101.00190' },
+  paper: {
+    title: 'Prefix-Tuning: Optimizing Continuous Prompts for Generation',
+    url: 'https://arxiv.org/abs/2101.00190',
+  },
 
   parseConfig(input): PrefixTuningConfig {
-    check.knownKeys(OWNER, input, ['virtualTokens', 'prefixProjection', 'encoderHiddenSize', 'initWeights', 'isLoaded']);
-    const { virtualTokens = 20, prefixProjection = false, encoderHiddenSize, initWeights, isLoaded = false } = input;
+    check.knownKeys(OWNER, input, [
+      'virtualTokens',
+      'prefixProjection',
+      'encoderHiddenSize',
+      'initWeights',
+      'isLoaded',
+    ]);
+    const {
+      virtualTokens = 20,
+      prefixProjection = false,
+      encoderHiddenSize,
+      initWeights,
+      isLoaded = false,
+    } = input;
     check.positiveInteger(OWNER, 'virtualTokens', virtualTokens);
     check.boolean(OWNER, 'prefixProjection', prefixProjection);
     check.boolean(OWNER, 'isLoaded', isLoaded);
-    if (encoderHiddenSize !== undefined) check.positiveInteger(OWNER, 'encoderHiddenSize', encoderHiddenSize);
+    if (encoderHiddenSize !== undefined)
+      check.positiveInteger(OWNER, 'encoderHiddenSize', encoderHiddenSize);
     if (initWeights !== undefined) check.oneOf(OWNER, 'initWeights', initWeights, ['zero']);
-    return Object.freeze({ virtualTokens, prefixProjection, isLoaded, ...(encoderHiddenSize !== undefined && { encoderHiddenSize }), ...(initWeights && { initWeights }) });
+    return Object.freeze({
+      virtualTokens,
+      prefixProjection,
+      isLoaded,
+      ...(encoderHiddenSize !== undefined && { encoderHiddenSize }),
+      ...(initWeights && { initWeights }),
+    });
   },
 
-  defaultTargets: (description): TargetSelection => ({ targets: selfAttentions(description).map(({ path }) => path) }),
+  defaultTargets: (description): TargetSelection => ({
+    targets: selfAttentions(description).map(({ path }) => path),
+  }),
 
   attach: {
     attention(site, config, context) {
       refuse(site, context.description);
       const width = keyWidth(site);
       const sites = attentionSites(context.sites);
-      const network = context.shared<PrefixNetwork>(OWNER, () => makeNetwork(width, sites.length, config, context));
+      const network = context.shared<PrefixNetwork>(OWNER, () =>
+        makeNetwork(width, sites.length, config, context),
+      );
       const index = sites.findIndex(({ path }) => path === site.path);
-      const pair = context.description.head.kind === 'seq2seq-lm' ? (2 * index) % sites.length : index;
+      const pair =
+        context.description.head.kind === 'seq2seq-lm' ? (2 * index) % sites.length : index;
       return {
         pastLength: config.virtualTokens,
         extend() {
@@ -86,7 +125,8 @@ export const prefixTuning = definePeftMethod({
     },
   },
 
-  fileTensors: (_config, { shared }) => new Map([[TABLE, tf.tidy(() => tf.clone((shared.get(OWNER) as PrefixNetwork).all()))]]),
+  fileTensors: (_config, { shared }) =>
+    new Map([[TABLE, tf.tidy(() => tf.clone((shared.get(OWNER) as PrefixNetwork).all()))]]),
 
   toPeftConfig(config, context) {
     const [site] = attentionSites(context.sites);
@@ -102,40 +142,92 @@ export const prefixTuning = definePeftMethod({
   fromPeftConfig: (json) => ({
     virtualTokens: json['num_virtual_tokens'] as number,
     isLoaded: true,
-    ...(typeof json['prefix_projection'] === 'boolean' && { prefixProjection: json['prefix_projection'] }),
-    ...(typeof json['encoder_hidden_size'] === 'number' && { encoderHiddenSize: json['encoder_hidden_size'] }),
+    ...(typeof json['prefix_projection'] === 'boolean' && {
+      prefixProjection: json['prefix_projection'],
+    }),
+    ...(typeof json['encoder_hidden_size'] === 'number' && {
+      encoderHiddenSize: json['encoder_hidden_size'],
+    }),
     ...(json['init_weights'] === 'zero' && { initWeights: 'zero' as const }),
   }),
 });
 
-const attentionSites = (sites: readonly Site[]): AttentionSite[] => sites.filter((site) => site.kind === 'attention');
+const attentionSites = (sites: readonly Site[]): AttentionSite[] =>
+  sites.filter((site) => site.kind === 'attention');
 /** W: what the keys of one token take. */
 const keyWidth = ({ keyValueHeads, headSize }: AttentionSite): number => keyValueHeads * headSize;
 
 /** The self-attentions of the stack that makes the output. */
 function selfAttentions({ sites, head, layers }: ModelDescription): AttentionSite[] {
-  const stack = layers.decoder > 0 && (head.kind === 'seq2seq-lm' || layers.encoder === 0) ? 'decoder' : 'encoder';
+  const stack =
+    layers.decoder > 0 && (head.kind === 'seq2seq-lm' || layers.encoder === 0)
+      ? 'decoder'
+      : 'encoder';
   return attentionSites(sites).filter((site) => site.stack === stack);
 }
 
-function refuse(site: SiteHandle<'attention'>, { modelType, head, layers, hiddenSize }: ModelDescription): void {
-  const unsupported = (why: string, hint: string) => new PeftError('PEFT_METHOD_UNSUPPORTED', `${OWNER}: ${modelType} ${why}.`, { hint });
-  if (site.besideOnly) throw unsupported('has no key-value cache that a prefix could stand in', "use attentionPrefix, which stands beside the sequence, or promptTuning");
+function refuse(
+  site: SiteHandle<'attention'>,
+  { modelType, head, layers, hiddenSize }: ModelDescription,
+): void {
+  const unsupported = (why: string, hint: string) =>
+    new PeftError('PEFT_METHOD_UNSUPPORTED', `${OWNER}: ${modelType} ${why}.`, { hint });
+  if (site.besideOnly)
+    throw unsupported(
+      'has no key-value cache that a prefix could stand in',
+      'use attentionPrefix, which stands beside the sequence, or promptTuning',
+    );
   if (head.kind !== 'seq2seq-lm') return;
-  if (layers.encoder !== layers.decoder) throw unsupported(`has ${layers.encoder} encoder and ${layers.decoder} decoder blocks, and the original counts one for the other`, 'use attentionPrefix or promptTuning');
-  if (keyWidth(site) !== hiddenSize) throw unsupported(`has keys of width ${keyWidth(site)} in a model of width ${hiddenSize}, and the original takes one for the other`, 'use attentionPrefix or promptTuning');
+  if (layers.encoder !== layers.decoder)
+    throw unsupported(
+      `has ${layers.encoder} encoder and ${layers.decoder} decoder blocks, and the original counts one for the other`,
+      'use attentionPrefix or promptTuning',
+    );
+  if (keyWidth(site) !== hiddenSize)
+    throw unsupported(
+      `has keys of width ${keyWidth(site)} in a model of width ${hiddenSize}, and the original takes one for the other`,
+      'use attentionPrefix or promptTuning',
+    );
 }
 
 /** @param width W. @param pairs L. */
-function makeNetwork(width: number, pairs: number, { virtualTokens, prefixProjection, encoderHiddenSize = width, initWeights, isLoaded }: PrefixTuningConfig, context: AttachContext): PrefixNetwork {
+function makeNetwork(
+  width: number,
+  pairs: number,
+  {
+    virtualTokens,
+    prefixProjection,
+    encoderHiddenSize = width,
+    initWeights,
+    isLoaded,
+  }: PrefixTuningConfig,
+  context: AttachContext,
+): PrefixNetwork {
   const total = 2 * width * pairs;
   if (!prefixProjection || isLoaded) {
-    const table = context.sharedParam(TABLE, [virtualTokens, total], initWeights === 'zero' || isLoaded ? zeros : normal(1));
-    return { all: () => table.value as Tensor2D, pair: (index) => tf.slice(table.value as Tensor2D, [0, 2 * width * index], [virtualTokens, 2 * width]) };
+    const table = context.sharedParam(
+      TABLE,
+      [virtualTokens, total],
+      initWeights === 'zero' || isLoaded ? zeros : normal(1),
+    );
+    return {
+      all: () => table.value as Tensor2D,
+      pair: (index) =>
+        tf.slice(table.value as Tensor2D, [0, 2 * width * index], [virtualTokens, 2 * width]),
+    };
   }
-  const embedding = context.sharedParam('prompt_encoder.embedding.weight', [virtualTokens, width], normal(1));
+  const embedding = context.sharedParam(
+    'prompt_encoder.embedding.weight',
+    [virtualTokens, width],
+    normal(1),
+  );
   const first = sharedLinear('prompt_encoder.transform.0', [encoderHiddenSize, width], context);
-  const second = sharedLinear('prompt_encoder.transform.2', [total, encoderHiddenSize], context, initWeights === 'zero' ? 'zero' : 'torch');
+  const second = sharedLinear(
+    'prompt_encoder.transform.2',
+    [total, encoderHiddenSize],
+    context,
+    initWeights === 'zero' ? 'zero' : 'torch',
+  );
   const inner = () => activate('tanh', first(embedding.value as Tensor2D));
   return {
     all: () => second(inner()),
@@ -144,5 +236,14 @@ function makeNetwork(width: number, pairs: number, { virtualTokens, prefixProjec
 }
 
 /** `count` of the outputs of a layer, from `start` on. */
-export const linearPart = (x: Tensor2D, { weight, bias }: ReturnType<typeof sharedLinear>, start: number, count: number): Tensor2D =>
-  linear(x, tf.slice(weight.value as Tensor2D, [start, 0], [count, -1]), tf.slice(bias.value as Tensor1D, start, count));
+export const linearPart = (
+  x: Tensor2D,
+  { weight, bias }: ReturnType<typeof sharedLinear>,
+  start: number,
+  count: number,
+): Tensor2D =>
+  linear(
+    x,
+    tf.slice(weight.value as Tensor2D, [start, 0], [count, -1]),
+    tf.slice(bias.value as Tensor1D, start, count),
+  );

@@ -28,7 +28,9 @@ export interface PromptTuningConfig {
 }
 
 declare module '@peft/core' {
-  interface PeftConfigs { 'prompt-tuning': PromptTuningConfig }
+  interface PeftConfigs {
+    'prompt-tuning': PromptTuningConfig;
+  }
 }
 
 const OWNER = 'prompt-tuning';
@@ -44,28 +46,78 @@ export const promptTuning = definePeftMethod({
   peftType: 'PROMPT_TUNING',
   peftLayout: 'prompt',
   peftCommonKeys: ['modules_to_save'],
-  paper: { title: 'The Power of Scale for Parameter-Efficient Prompt Tuning', url: 'https://arxiv.org/abs/2104.08691' },
+  paper: {
+    title: 'The Power of Scale for Parameter-Efficient Prompt Tuning',
+    url: 'https://arxiv.org/abs/2104.08691',
+  },
 
   parseConfig(input): PromptTuningConfig {
-    check.knownKeys(OWNER, input, ['virtualTokens', 'init', 'initText', 'initTokenIds', 'tokenizer', 'isLoaded', 'stacks', 'tokenizerOptions']);
-    const { virtualTokens = 20, init = 'random', initText, initTokenIds, tokenizer, isLoaded = false, stacks, tokenizerOptions } = input;
+    check.knownKeys(OWNER, input, [
+      'virtualTokens',
+      'init',
+      'initText',
+      'initTokenIds',
+      'tokenizer',
+      'isLoaded',
+      'stacks',
+      'tokenizerOptions',
+    ]);
+    const {
+      virtualTokens = 20,
+      init = 'random',
+      initText,
+      initTokenIds,
+      tokenizer,
+      isLoaded = false,
+      stacks,
+      tokenizerOptions,
+    } = input;
     check.positiveInteger(OWNER, 'virtualTokens', virtualTokens);
     check.oneOf(OWNER, 'init', init, ['random', 'text', 'vocabulary']);
     check.boolean(OWNER, 'isLoaded', isLoaded);
     if (stacks !== undefined) check.positiveInteger(OWNER, 'stacks', stacks);
     if (initText !== undefined) check.string(OWNER, 'initText', initText);
     if (tokenizer !== undefined) check.string(OWNER, 'tokenizer', tokenizer);
-    if (initTokenIds !== undefined && !(Array.isArray(initTokenIds) && initTokenIds.length > 0 && initTokenIds.every((id) => Number.isInteger(id) && id >= 0))) throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: initTokenIds must be a list of at least one token id, got ${show(initTokenIds)}.`);
-    if (init === 'text' && !initTokenIds && !isLoaded) throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: init 'text' needs initTokenIds.`, { hint: 'pass the ids that the tokenizer makes of the text: initTokenIds: tokenizer.encode(text).ids' });
-    return Object.freeze({ virtualTokens, init, isLoaded, ...(stacks !== undefined && { stacks }), ...(tokenizerOptions && { tokenizerOptions }), ...(initText !== undefined && { initText }), ...(initTokenIds && { initTokenIds }), ...(tokenizer !== undefined && { tokenizer }) });
+    if (
+      initTokenIds !== undefined &&
+      !(
+        Array.isArray(initTokenIds) &&
+        initTokenIds.length > 0 &&
+        initTokenIds.every((id) => Number.isInteger(id) && id >= 0)
+      )
+    )
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        `${OWNER}: initTokenIds must be a list of at least one token id, got ${show(initTokenIds)}.`,
+      );
+    if (init === 'text' && !initTokenIds && !isLoaded)
+      throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: init 'text' needs initTokenIds.`, {
+        hint: 'pass the ids that the tokenizer makes of the text: initTokenIds: tokenizer.encode(text).ids',
+      });
+    return Object.freeze({
+      virtualTokens,
+      init,
+      isLoaded,
+      ...(stacks !== undefined && { stacks }),
+      ...(tokenizerOptions && { tokenizerOptions }),
+      ...(initText !== undefined && { initText }),
+      ...(initTokenIds && { initTokenIds }),
+      ...(tokenizer !== undefined && { tokenizer }),
+    });
   },
 
   defaultTargets: tokenTargets,
 
   attach: {
     sequence(site, config, context) {
-      const table = context.sharedParam('prompt_embeddings', [totalTokens(context, config), site.size], startOf(site, config, context.description.vocabularySize));
-      return { prefix: () => ownRows(table.value as Tensor2D, site, context, config.virtualTokens) };
+      const table = context.sharedParam(
+        'prompt_embeddings',
+        [totalTokens(context, config), site.size],
+        startOf(site, config, context.description.vocabularySize),
+      );
+      return {
+        prefix: () => ownRows(table.value as Tensor2D, site, context, config.virtualTokens),
+      };
     },
   },
 
@@ -81,24 +133,41 @@ export const promptTuning = definePeftMethod({
   },
 
   fromPeftConfig(json) {
-    const init = (Object.keys(HUB_INITS) as (keyof typeof HUB_INITS)[]).find((name) => HUB_INITS[name] === json['prompt_tuning_init']);
+    const init = (Object.keys(HUB_INITS) as (keyof typeof HUB_INITS)[]).find(
+      (name) => HUB_INITS[name] === json['prompt_tuning_init'],
+    );
     return {
       virtualTokens: json['num_virtual_tokens'] as number,
       isLoaded: true,
       ...stacksIn(json),
       ...(init && { init }),
-      ...(typeof json['prompt_tuning_init_text'] === 'string' && { initText: json['prompt_tuning_init_text'] }),
-      ...(typeof json['tokenizer_kwargs'] === 'object' && json['tokenizer_kwargs'] !== null && { tokenizerOptions: json['tokenizer_kwargs'] as Record<string, unknown> }),
-      ...(typeof json['tokenizer_name_or_path'] === 'string' && { tokenizer: json['tokenizer_name_or_path'] }),
+      ...(typeof json['prompt_tuning_init_text'] === 'string' && {
+        initText: json['prompt_tuning_init_text'],
+      }),
+      ...(typeof json['tokenizer_kwargs'] === 'object' &&
+        json['tokenizer_kwargs'] !== null && {
+          tokenizerOptions: json['tokenizer_kwargs'] as Record<string, unknown>,
+        }),
+      ...(typeof json['tokenizer_name_or_path'] === 'string' && {
+        tokenizer: json['tokenizer_name_or_path'],
+      }),
     };
   },
 });
 
-function startOf(site: SiteHandle<'sequence'>, { init, initTokenIds, isLoaded }: PromptTuningConfig, vocabularySize: number): Initializer {
+function startOf(
+  site: SiteHandle<'sequence'>,
+  { init, initTokenIds, isLoaded }: PromptTuningConfig,
+  vocabularySize: number,
+): Initializer {
   if (isLoaded) return zeros;
   if (init === 'random') return normal(1);
   return (shape, key) => {
-    const ids = Int32Array.from({ length: shape[0]! }, (_, p) => (init === 'text' ? initTokenIds![p % initTokenIds!.length]! : Math.floor(randomUniform(key, p) * vocabularySize)));
+    const ids = Int32Array.from({ length: shape[0]! }, (_, p) =>
+      init === 'text'
+        ? initTokenIds![p % initTokenIds!.length]!
+        : Math.floor(randomUniform(key, p) * vocabularySize),
+    );
     const rows = site.baseRows(ids);
     const values = Float32Array.from(rows.dataSync()); // once, while attaching
     rows.dispose();

@@ -4,6 +4,13 @@ import { join } from 'node:path';
 import { describeGolden, FIXTURES } from '../../../../tools/golden/describe-golden.js';
 import { check } from '../../../../tools/golden/sections/adapters.js';
 
-const folders = readdirSync(join(FIXTURES, 'adapters')).filter((name) => existsSync(join(FIXTURES, 'adapters', name, 'train_start.safetensors')));
+const folders = readdirSync(join(FIXTURES, 'adapters')).filter((name) =>
+  existsSync(join(FIXTURES, 'adapters', name, 'train_start.safetensors')),
+);
 
-describeGolden('prompts and prefixes agree with PEFT in logits, loss, gradients, training and files', 'adapters', folders, check);
+describeGolden(
+  'prompts and prefixes agree with PEFT in logits, loss, gradients, training and files',
+  'adapters',
+  folders,
+  check,
+);

@@ -4,7 +4,16 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs';
 import { bitfit, lnTuning } from '@peft/bitfit';
-import { combineMethods, describeModel, loadModel, randomWeights, type LoadWeightsOptions, type MethodSpec, type Model, type WeightStore } from '@peft/core';
+import {
+  combineMethods,
+  describeModel,
+  loadModel,
+  randomWeights,
+  type LoadWeightsOptions,
+  type MethodSpec,
+  type Model,
+  type WeightStore,
+} from '@peft/core';
 import { loadTokenizer, readTable } from '@peft/data';
 import { openCheckpoint } from '@peft/hub';
 import { ia3 } from '@peft/ia3';
@@ -16,8 +25,27 @@ import { createPortableEngine } from '@peft/portable';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { qlora, quantizedBase, saveQuantized } from './index.js';
 
-const LLAMA = { model_type: 'llama', vocab_size: 40, hidden_size: 32, intermediate_size: 48, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 32, tie_word_embeddings: false };
-const GPT2 = { model_type: 'gpt2', vocab_size: 40, n_embd: 32, n_layer: 1, n_head: 2, n_positions: 16, n_inner: 48, torch_dtype: 'bfloat16' };
+const LLAMA = {
+  model_type: 'llama',
+  vocab_size: 40,
+  hidden_size: 32,
+  intermediate_size: 48,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  max_position_embeddings: 32,
+  tie_word_embeddings: false,
+};
+const GPT2 = {
+  model_type: 'gpt2',
+  vocab_size: 40,
+  n_embd: 32,
+  n_layer: 1,
+  n_head: 2,
+  n_positions: 16,
+  n_inner: 48,
+  torch_dtype: 'bfloat16',
+};
 const head = { kind: 'causal-lm' } as const;
 const batch = { inputIds: Int32Array.of(3, 9, 27, 4, 11, 33, 2), offsets: Int32Array.of(0, 4, 7) };
 const labels = Int32Array.of(9, 27, 4, -100, 33, 2, -100);
@@ -29,13 +57,21 @@ beforeAll(async () => {
 });
 afterAll(() => engine.dispose());
 
-const randomLlama = (): WeightStore => randomWeights(describeModel(llama, llama.parseConfig(LLAMA), head), { standardDeviation: 0.2 });
-const openLlama = (options: LoadWeightsOptions, store = randomLlama()): Model => owned(loadModel(llama, LLAMA, store, engine, { head, ...options }));
+const randomLlama = (): WeightStore =>
+  randomWeights(describeModel(llama, llama.parseConfig(LLAMA), head), { standardDeviation: 0.2 });
+const openLlama = (options: LoadWeightsOptions, store = randomLlama()): Model =>
+  owned(loadModel(llama, LLAMA, store, engine, { head, ...options }));
 const owned = (model: Model): Model => {
   onTestFinished(() => model.dispose());
   return model;
 };
-const formats = (model: Model) => Object.fromEntries(model.description.parameters.map(({ name }) => [name, (model.weights.get(name) as FrozenWeight).format ?? 'vector']));
+const formats = (model: Model) =>
+  Object.fromEntries(
+    model.description.parameters.map(({ name }) => [
+      name,
+      (model.weights.get(name) as FrozenWeight).format ?? 'vector',
+    ]),
+  );
 
 /** The checkpoint with each quantised weight of `model` in its place, dequantised. */
 function dequantisedStore(model: Model): WeightStore {
@@ -56,8 +92,21 @@ function dequantisedStore(model: Model): WeightStore {
 
 function lossAndGradients(model: Model): { loss: number; gradients: Map<string, Float32Array> } {
   const trained = model.trainables();
-  const { value, grads } = tf.tidy(() => tf.variableGrads(() => tf.tidy(() => crossEntropy(model.forward(batch).logits!, labels).sum().asScalar()), trained.map((parameter) => parameter.value)));
-  const result = { loss: value.dataSync()[0]!, gradients: new Map(trained.map(({ name, value: variable }) => [name, Float32Array.from(grads[variable.name]!.dataSync())])) };
+  const { value, grads } = tf.tidy(() =>
+    tf.variableGrads(
+      () => tf.tidy(() => crossEntropy(model.forward(batch).logits!, labels).sum().asScalar()),
+      trained.map((parameter) => parameter.value),
+    ),
+  );
+  const result = {
+    loss: value.dataSync()[0]!,
+    gradients: new Map(
+      trained.map(({ name, value: variable }) => [
+        name,
+        Float32Array.from(grads[variable.name]!.dataSync()),
+      ]),
+    ),
+  };
   tf.dispose([value, grads]);
   return result;
 }
@@ -65,11 +114,16 @@ function lossAndGradients(model: Model): { loss: number; gradients: Map<string, 
 describe('a quantised base', () => {
   test('has its linear maps quantised; norms, embeddings and the head stay as they are', () => {
     const model = openLlama(qlora().load);
-    for (const [name, format] of Object.entries(formats(model))) expect(format, name).toBe(/norm/.test(name) ? 'vector' : /embed_tokens|lm_head/.test(name) ? 'f32' : 'nf4');
+    for (const [name, format] of Object.entries(formats(model)))
+      expect(format, name).toBe(
+        /norm/.test(name) ? 'vector' : /embed_tokens|lm_head/.test(name) ? 'f32' : 'nf4',
+      );
   });
 
   test('leaves modules out that are named', () => {
-    const model = openLlama(quantizedBase({ format: 'int8', skipModules: ['mlp', 'layers.1.self_attn.q_proj'] }));
+    const model = openLlama(
+      quantizedBase({ format: 'int8', skipModules: ['mlp', 'layers.1.self_attn.q_proj'] }),
+    );
     const found = formats(model);
     expect(found['model.layers.0.mlp.up_proj.weight']).toBe('f32');
     expect(found['model.layers.1.self_attn.q_proj.weight']).toBe('f32');
@@ -92,7 +146,10 @@ describe('a quantised base', () => {
       const [a, b] = [lossAndGradients(quantised), lossAndGradients(plain)];
       expect(Math.abs(a.loss - b.loss)).toBeLessThan(1e-4); // float32 sums in another order
       expect([...a.gradients.keys()]).toEqual([...b.gradients.keys()]);
-      for (const [name, gradient] of a.gradients) gradient.forEach((value, i) => expect(Math.abs(value - b.gradients.get(name)![i]!), name).toBeLessThan(1e-4));
+      for (const [name, gradient] of a.gradients)
+        gradient.forEach((value, i) =>
+          expect(Math.abs(value - b.gradients.get(name)![i]!), name).toBeLessThan(1e-4),
+        );
     }
   });
 
@@ -118,16 +175,33 @@ describe('a quantised base', () => {
 
 describe('qlora', () => {
   test('is LoRA on every linear map, on NF4 with quantised maxima, unless told otherwise', () => {
-    expect(qlora().load.quantization).toEqual({ format: 'nf4', blockSize: 64, doubleQuantization: true, skipModules: [] });
+    expect(qlora().load.quantization).toEqual({
+      format: 'nf4',
+      blockSize: 64,
+      doubleQuantization: true,
+      skipModules: [],
+    });
     expect(qlora().method).toEqual(lora({ targets: 'all-linear' }));
-    const { method, load } = qlora({ rank: 3, targets: ['q_proj'], quantization: { format: 'fp4', blockSize: 128, doubleQuantization: false } });
+    const { method, load } = qlora({
+      rank: 3,
+      targets: ['q_proj'],
+      quantization: { format: 'fp4', blockSize: 128, doubleQuantization: false },
+    });
     expect(method).toEqual(lora({ rank: 3, targets: ['q_proj'] }));
-    expect(load.quantization).toMatchObject({ format: 'fp4', blockSize: 128, doubleQuantization: false });
+    expect(load.quantization).toMatchObject({
+      format: 'fp4',
+      blockSize: 128,
+      doubleQuantization: false,
+    });
   });
 
   test('refuses options that make no sense', () => {
-    expect(() => qlora({ quantization: { format: 'int4' as never } })).toThrow('quantization: format must be one of nf4, fp4, int8, got "int4".');
-    expect(() => qlora({ quantization: { blockSize: 100 } })).toThrow('blockSize must be 32, 64, 128, … 4096, got 100');
+    expect(() => qlora({ quantization: { format: 'int4' as never } })).toThrow(
+      'quantization: format must be one of nf4, fp4, int8, got "int4".',
+    );
+    expect(() => qlora({ quantization: { blockSize: 100 } })).toThrow(
+      'blockSize must be 32, 64, 128, … 4096, got 100',
+    );
     expect(() => qlora({ quantization: { blocksize: 64 } as never })).toThrow('blocksize');
     expect(() => qlora({ quantization: { format: 'int8', blockSize: 64 } })).toThrow('blockSize');
     expect(() => qlora({ rank: 0 })).toThrow('lora: rank');
@@ -135,37 +209,82 @@ describe('qlora', () => {
 
   /** A real encoder, small: 12 steps on the same 12 sentences. */
   test('ends where LoRA ends, within what another seed changes', async () => {
-    const here = (path: string) => fileURLToPath(new URL(`../../../../examples/quickstart/${path}`, import.meta.url));
-    const table = await readTable(here('data/en_train.tsv'), { columns: ['topic', 'text'], limit: 12 });
+    const here = (path: string) =>
+      fileURLToPath(new URL(`../../../../examples/quickstart/${path}`, import.meta.url));
+    const table = await readTable(here('data/en_train.tsv'), {
+      columns: ['topic', 'text'],
+      limit: 12,
+    });
     const tokenizer = loadTokenizer(here('model'));
     const classes = [...new Set(table.column('topic'))];
-    const rows = table.column('text').map((text, i) => ({ ids: [...tokenizer.encode(String(text), { maxLength: 32 }).ids], label: classes.indexOf(table.column('topic')[i]!) }));
-    const config = JSON.parse(readFileSync(here('model/config.json'), 'utf8')) as Record<string, unknown>;
+    const rows = table.column('text').map((text, i) => ({
+      ids: [...tokenizer.encode(String(text), { maxLength: 32 }).ids],
+      label: classes.indexOf(table.column('topic')[i]!),
+    }));
+    const config = JSON.parse(readFileSync(here('model/config.json'), 'utf8')) as Record<
+      string,
+      unknown
+    >;
     const fast = await nativeEngine();
     const run = (options: LoadWeightsOptions, seed: number): number => {
       const store = openCheckpoint(here('model'));
-      const model = loadModel(debertaV2, config, store, fast ?? engine, { head: { kind: 'pooled-linear', outputs: classes.length, pooling: 'mean' }, seed, ...options });
+      const model = loadModel(debertaV2, config, store, fast ?? engine, {
+        head: { kind: 'pooled-linear', outputs: classes.length, pooling: 'mean' },
+        seed,
+        ...options,
+      });
       store.close();
       model.addAdapter('default', qlora({ rank: 4 }).method, { seed });
-      const parameters = model.trainables().map(({ name, value }) => ({ name, variable: value, group: { learningRateScale: 1, weightDecay: 0 } }));
+      const parameters = model.trainables().map(({ name, value }) => ({
+        name,
+        variable: value,
+        group: { learningRateScale: 1, weightDecay: 0 },
+      }));
       const optimizer = adamw();
       const state = optimizer.init(parameters);
       const losses: number[] = [];
       for (let step = 0; step < 12; step += 1) {
-        const offsets = Int32Array.from(rows.reduce<number[]>((ends, { ids }) => [...ends, ends.at(-1)! + ids.length], [0]));
-        const { value, grads } = tf.tidy(() => tf.variableGrads(() => tf.tidy(() => crossEntropy(model.forward({ inputIds: Int32Array.from(rows.flatMap(({ ids }) => ids)), offsets }).logits!, Int32Array.from(rows.map(({ label }) => label))).mean().asScalar()), parameters.map(({ variable }) => variable)));
+        const offsets = Int32Array.from(
+          rows.reduce<number[]>((ends, { ids }) => [...ends, ends.at(-1)! + ids.length], [0]),
+        );
+        const { value, grads } = tf.tidy(() =>
+          tf.variableGrads(
+            () =>
+              tf.tidy(() =>
+                crossEntropy(
+                  model.forward({
+                    inputIds: Int32Array.from(rows.flatMap(({ ids }) => ids)),
+                    offsets,
+                  }).logits!,
+                  Int32Array.from(rows.map(({ label }) => label)),
+                )
+                  .mean()
+                  .asScalar(),
+              ),
+            parameters.map(({ variable }) => variable),
+          ),
+        );
         losses.push(value.dataSync()[0]!);
-        optimizer.update(parameters, Object.fromEntries(parameters.map(({ name, variable }) => [name, grads[variable.name]!])), state, { learningRate: 2e-3, gradientScale: 1 });
+        optimizer.update(
+          parameters,
+          Object.fromEntries(parameters.map(({ name, variable }) => [name, grads[variable.name]!])),
+          state,
+          { learningRate: 2e-3, gradientScale: 1 },
+        );
         tf.dispose([value, grads]);
       }
       state.dispose();
       model.dispose();
       return losses.at(-1)!;
     };
-    const [plain, quantised] = [[0, 1].map((seed) => run({}, seed)), [0, 1].map((seed) => run(qlora().load, seed))];
+    const [plain, quantised] = [
+      [0, 1].map((seed) => run({}, seed)),
+      [0, 1].map((seed) => run(qlora().load, seed)),
+    ];
     fast?.dispose();
     await engine.activate();
-    const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+    const mean = (values: number[]) =>
+      values.reduce((sum, value) => sum + value, 0) / values.length;
     const noise = Math.abs(plain[0]! - plain[1]!);
     expect(mean(plain)).toBeLessThan(Math.log(classes.length) / 2); // it learnt something
     expect(Math.abs(mean(quantised) - mean(plain))).toBeLessThan(Math.max(noise, 0.05));
@@ -193,13 +312,26 @@ describe('a quantised model that is saved', () => {
   };
   const reopen = (architecture: typeof llama | typeof gpt2, folder: string): Model => {
     const store = openCheckpoint(folder);
-    const model = owned(loadModel(architecture as never, JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>, store, engine, { head }));
+    const model = owned(
+      loadModel(
+        architecture as never,
+        JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<string, unknown>,
+        store,
+        engine,
+        { head },
+      ),
+    );
     store.close();
     return model;
   };
-  const logitsOf = (model: Model) => tf.tidy(() => Array.from(model.forward(batch).logits!.dataSync()));
+  const logitsOf = (model: Model) =>
+    tf.tidy(() => Array.from(model.forward(batch).logits!.dataSync()));
 
-  test.each([quantizedBase(), quantizedBase({ format: 'fp4', blockSize: 32, doubleQuantization: false }), quantizedBase({ format: 'int8' })])('is the same model when it is loaded: %j', async (load) => {
+  test.each([
+    quantizedBase(),
+    quantizedBase({ format: 'fp4', blockSize: 32, doubleQuantization: false }),
+    quantizedBase({ format: 'int8' }),
+  ])('is the same model when it is loaded: %j', async (load) => {
     const folder = folderFor();
     const model = openLlama(load);
     expect(await saveQuantized(model, folder)).toEqual(['model.safetensors', 'config.json']);
@@ -210,11 +342,24 @@ describe('a quantised model that is saved', () => {
 
   test('keeps [in, out] weights that are not quantised in that order, and 16 bits where the config says so', async () => {
     const folder = folderFor();
-    const store = randomWeights(describeModel(gpt2, gpt2.parseConfig(GPT2), head), { dtype: 'BF16', standardDeviation: 0.1 });
-    const model = owned(loadModel(gpt2, GPT2, store, engine, { head, ...quantizedBase({ skipModules: ['mlp.c_proj'] }) }));
+    const store = randomWeights(describeModel(gpt2, gpt2.parseConfig(GPT2), head), {
+      dtype: 'BF16',
+      standardDeviation: 0.1,
+    });
+    const model = owned(
+      loadModel(gpt2, GPT2, store, engine, {
+        head,
+        ...quantizedBase({ skipModules: ['mlp.c_proj'] }),
+      }),
+    );
     await saveQuantized(model, folder);
-    const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as { quantization_config: { llm_int8_skip_modules: string[] } };
-    expect(config.quantization_config.llm_int8_skip_modules).toEqual(['transformer.h.0.mlp.c_proj', 'lm_head']);
+    const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as {
+      quantization_config: { llm_int8_skip_modules: string[] };
+    };
+    expect(config.quantization_config.llm_int8_skip_modules).toEqual([
+      'transformer.h.0.mlp.c_proj',
+      'lm_head',
+    ]);
     const written = openCheckpoint(folder);
     const name = 'transformer.h.0.mlp.c_proj.weight';
     expect([written.get(name)!.dtype, written.get(name)!.shape]).toEqual(['BF16', [48, 32]]);
@@ -227,10 +372,14 @@ describe('a quantised model that is saved', () => {
 
   test('must be quantised, in one format, and not merged', async () => {
     const plain = openLlama({});
-    await expect(saveQuantized(plain, folderFor())).rejects.toMatchObject({ code: 'PEFT_NOT_QUANTIZED' });
+    await expect(saveQuantized(plain, folderFor())).rejects.toMatchObject({
+      code: 'PEFT_NOT_QUANTIZED',
+    });
     const merged = openLlama(quantizedBase());
     merged.addAdapter('default', lora());
     merged.mergeAdapters();
-    await expect(saveQuantized(merged, folderFor())).rejects.toMatchObject({ code: 'PEFT_ADAPTER_MERGED' });
+    await expect(saveQuantized(merged, folderFor())).rejects.toMatchObject({
+      code: 'PEFT_ADAPTER_MERGED',
+    });
   });
 });

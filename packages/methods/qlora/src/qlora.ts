@@ -22,7 +22,11 @@ export interface Qlora {
 }
 
 /** The paper's: NormalFloat in blocks of 64, block maxima in 8 bits. */
-export const PAPER_QUANTIZATION: WeightQuantization = Object.freeze({ format: 'nf4', blockSize: 64, doubleQuantization: true });
+export const PAPER_QUANTIZATION: WeightQuantization = Object.freeze({
+  format: 'nf4',
+  blockSize: 64,
+  doubleQuantization: true,
+});
 
 /**
  * LoRA's options and how its base is stored. Without `targets` LoRA goes on every linear map but the head: with fewer QLoRA does
@@ -35,7 +39,10 @@ export const PAPER_QUANTIZATION: WeightQuantization = Object.freeze({ format: 'n
  * model.addAdapter('default', method);
  */
 export function qlora({ quantization = {}, ...options }: QloraOptions = {}): Qlora {
-  return Object.freeze({ method: lora({ targets: 'all-linear', ...options }), load: quantizedBase(quantization) });
+  return Object.freeze({
+    method: lora({ targets: 'all-linear', ...options }),
+    load: quantizedBase(quantization),
+  });
 }
 
 /**
@@ -43,16 +50,29 @@ export function qlora({ quantization = {}, ...options }: QloraOptions = {}): Qlo
  * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
  */
 export function quantizedBase(quantization: Partial<WeightQuantization> = {}): Qlora['load'] {
-  check.knownKeys('quantization', quantization, ['format', 'blockSize', 'doubleQuantization', 'skipModules']);
+  check.knownKeys('quantization', quantization, [
+    'format',
+    'blockSize',
+    'doubleQuantization',
+    'skipModules',
+  ]);
   const { format = PAPER_QUANTIZATION.format, skipModules = [] } = quantization;
   check.oneOf('quantization', 'format', format, ['nf4', 'fp4', 'int8']);
   for (const module of skipModules) check.string('quantization', 'skipModules', module);
   if (format === 'int8') {
-    check.knownKeys('quantization of int8, which has one maximum a row', quantization, ['format', 'skipModules']);
+    check.knownKeys('quantization of int8, which has one maximum a row', quantization, [
+      'format',
+      'skipModules',
+    ]);
     return Object.freeze({ quantization: Object.freeze({ format, skipModules }) });
   }
-  const { blockSize = PAPER_QUANTIZATION.blockSize!, doubleQuantization = PAPER_QUANTIZATION.doubleQuantization! } = quantization;
+  const {
+    blockSize = PAPER_QUANTIZATION.blockSize!,
+    doubleQuantization = PAPER_QUANTIZATION.doubleQuantization!,
+  } = quantization;
   checkBlockSize(blockSize);
   check.boolean('quantization', 'doubleQuantization', doubleQuantization);
-  return Object.freeze({ quantization: Object.freeze({ format, blockSize, doubleQuantization, skipModules }) });
+  return Object.freeze({
+    quantization: Object.freeze({ format, blockSize, doubleQuantization, skipModules }),
+  });
 }

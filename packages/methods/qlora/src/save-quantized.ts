@@ -3,7 +3,14 @@ import type { Tensor } from '@tensorflow/tfjs';
 import { join } from 'node:path';
 import { quantizableWeights, type Model, type ParameterSpec } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { bitsAndBytesConfigJson, quantizedTensors, writeCheckpoint, writeFileAtomic, type BitsAndBytesConfig, type NewTensor } from '@peft/hub';
+import {
+  bitsAndBytesConfigJson,
+  quantizedTensors,
+  writeCheckpoint,
+  writeFileAtomic,
+  type BitsAndBytesConfig,
+  type NewTensor,
+} from '@peft/hub';
 import type { FrozenWeight, StoredDtype } from '@peft/ops';
 
 export interface SaveQuantizedOptions {
@@ -12,7 +19,11 @@ export interface SaveQuantizedOptions {
 }
 
 const STORED = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
-const MATRIX: Partial<Record<FrozenWeight['format'], StoredDtype>> = { f32: 'F32', f16: 'F16', bf16: 'BF16' };
+const MATRIX: Partial<Record<FrozenWeight['format'], StoredDtype>> = {
+  f32: 'F32',
+  f16: 'F16',
+  bf16: 'BF16',
+};
 
 /**
  * Writes the base weights (adapters are saved beside them with `saveAdapter`) and config.json with `quantization_config` into a
@@ -24,29 +35,61 @@ const MATRIX: Partial<Record<FrozenWeight['format'], StoredDtype>> = { f32: 'F32
  * @throws PEFT_NOT_QUANTIZED when the model has no quantised weight, or has them in several formats; PEFT_ADAPTER_MERGED while
  *   adapters are merged, since their weights are float32; what `writeCheckpoint` throws.
  */
-export async function saveQuantized(model: Model, folder: string, options: SaveQuantizedOptions = {}): Promise<string[]> {
-  if (model.mergedAdapters.length) throw new PeftError('PEFT_ADAPTER_MERGED', `saveQuantized: ${model.mergedAdapters.join(', ')} is merged, and merged weights are not quantised.`, { hint: 'call unmergeAdapters() first, and saveAdapter() to keep the adapter' });
+export async function saveQuantized(
+  model: Model,
+  folder: string,
+  options: SaveQuantizedOptions = {},
+): Promise<string[]> {
+  if (model.mergedAdapters.length)
+    throw new PeftError(
+      'PEFT_ADAPTER_MERGED',
+      `saveQuantized: ${model.mergedAdapters.join(', ')} is merged, and merged weights are not quantised.`,
+      { hint: 'call unmergeAdapters() first, and saveAdapter() to keep the adapter' },
+    );
   const config = describeQuantization(model);
   const dtype = dtypeOf(model.configJson);
-  const files = await writeCheckpoint(folder, model.description.parameters.flatMap((spec) => tensorsOf(model, spec, dtype)), options);
-  const json = { ...model.configJson, quantization_config: bitsAndBytesConfigJson(config, dtype === 'float16' ? 'float32' : dtype) };
-  await writeFileAtomic(join(folder, 'config.json'), `${JSON.stringify(sortKeys(json), null, 2)}\n`);
+  const files = await writeCheckpoint(
+    folder,
+    model.description.parameters.flatMap((spec) => tensorsOf(model, spec, dtype)),
+    options,
+  );
+  const json = {
+    ...model.configJson,
+    quantization_config: bitsAndBytesConfigJson(config, dtype === 'float16' ? 'float32' : dtype),
+  };
+  await writeFileAtomic(
+    join(folder, 'config.json'),
+    `${JSON.stringify(sortKeys(json), null, 2)}\n`,
+  );
   return [...files, 'config.json'];
 }
 
 /** What bitsandbytes has to be told so that it finds the model as it is. */
 function describeQuantization({ description, weights }: Model): BitsAndBytesConfig {
-  const quantized = new Map(description.parameters.flatMap(({ name }) => {
-    const weight = weights.get(name);
-    return isQuantized(weight) ? [[name, weight]] : [];
-  }));
+  const quantized = new Map(
+    description.parameters.flatMap(({ name }) => {
+      const weight = weights.get(name);
+      return isQuantized(weight) ? [[name, weight]] : [];
+    }),
+  );
   const formats = [...new Set([...quantized.values()].map(({ format }) => format))];
   const [format] = formats;
-  if (formats.length !== 1) throw new PeftError('PEFT_NOT_QUANTIZED', `saveQuantized: ${formats.length ? `the weights are stored as ${formats.join(' and ')}, a checkpoint can have one format` : 'no weight of the model is quantised'}.`, { hint: 'load the model with quantizedBase({ format: "nf4" })' });
+  if (formats.length !== 1)
+    throw new PeftError(
+      'PEFT_NOT_QUANTIZED',
+      `saveQuantized: ${formats.length ? `the weights are stored as ${formats.join(' and ')}, a checkpoint can have one format` : 'no weight of the model is quantised'}.`,
+      { hint: 'load the model with quantizedBase({ format: "nf4" })' },
+    );
   const [first] = quantized.values();
   const isUsual = [...quantizableWeights(description)].every((name) => quantized.has(name));
-  const plain = description.sites.flatMap((site) => (site.kind === 'linear' && !quantized.has(site.weight) ? [site.path] : []));
-  return { format: format as BitsAndBytesConfig['format'], doubleQuantization: !(first!.engine.quantizedParts(first!).absmax instanceof Float32Array), skipModules: isUsual ? [] : plain };
+  const plain = description.sites.flatMap((site) =>
+    site.kind === 'linear' && !quantized.has(site.weight) ? [site.path] : [],
+  );
+  return {
+    format: format as BitsAndBytesConfig['format'],
+    doubleQuantization: !(first!.engine.quantizedParts(first!).absmax instanceof Float32Array),
+    skipModules: isUsual ? [] : plain,
+  };
 }
 
 function tensorsOf(model: Model, spec: ParameterSpec, dtype: keyof typeof STORED): NewTensor[] {
@@ -60,7 +103,8 @@ function tensorsOf(model: Model, spec: ParameterSpec, dtype: keyof typeof STORED
   return [{ name: spec.name, dtype: stored, shape, data: () => valuesOf(model, spec) }];
 }
 
-const isQuantized = (weight: FrozenWeight | Tensor): weight is FrozenWeight => isFrozen(weight) && MATRIX[weight.format] === undefined;
+const isQuantized = (weight: FrozenWeight | Tensor): weight is FrozenWeight =>
+  isFrozen(weight) && MATRIX[weight.format] === undefined;
 const isFrozen = (weight: FrozenWeight | Tensor): weight is FrozenWeight => 'engine' in weight;
 
 /** In the order in which files hold them. */

@@ -22,14 +22,21 @@ setFlagsFromString('--expose-gc');
 (runInNewContext('gc') as () => void)();
 writeFileSync('/proc/self/clear_refs', '5');
 const before = kilobytes('VmRSS') * 1024;
-const model = loadModel(llama, config, store, engine, { head: { kind: 'causal-lm' }, ...(format === 'none' ? {} : quantizedBase({ format })) });
+const model = loadModel(llama, config, store, engine, {
+  head: { kind: 'causal-lm' },
+  ...(format === 'none' ? {} : quantizedBase({ format })),
+});
 const peak = kilobytes('VmHWM') * 1024;
 const after = kilobytes('VmRSS') * 1024;
-process.stdout.write(`${JSON.stringify({ addedPeak: peak - before, added: after - before, weights: model.weights.byteLength })}\n`);
+process.stdout.write(
+  `${JSON.stringify({ addedPeak: peak - before, added: after - before, weights: model.weights.byteLength })}\n`,
+);
 model.dispose();
 store.close();
 engine.dispose();
 
 function kilobytes(name: string): number {
-  return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(readFileSync('/proc/self/status', 'utf8'))![1]);
+  return Number(
+    new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(readFileSync('/proc/self/status', 'utf8'))![1],
+  );
 }

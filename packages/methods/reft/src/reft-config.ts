@@ -24,7 +24,17 @@ export interface ReftConfig {
 }
 
 const OWNER = 'reft';
-export const REFT_DEFAULTS: ReftConfig = Object.freeze({ rank: 1, prefixPositions: 3, suffixPositions: 0, layers: 'all', orthogonality: true, tiedWeights: false, subtractProjection: true, dropout: 0.05, nonLinearity: null });
+export const REFT_DEFAULTS: ReftConfig = Object.freeze({
+  rank: 1,
+  prefixPositions: 3,
+  suffixPositions: 0,
+  layers: 'all',
+  orthogonality: true,
+  tiedWeights: false,
+  subtractProjection: true,
+  dropout: 0.05,
+  nonLinearity: null,
+});
 
 /** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY, PEFT_ACTIVATION_UNKNOWN */
 export function parseReftConfig(input: Partial<ReftConfig>): ReftConfig {
@@ -34,11 +44,26 @@ export function parseReftConfig(input: Partial<ReftConfig>): ReftConfig {
   check.nonNegativeInteger(OWNER, 'prefixPositions', config.prefixPositions);
   check.nonNegativeInteger(OWNER, 'suffixPositions', config.suffixPositions);
   check.probability(OWNER, 'dropout', config.dropout);
-  for (const flag of ['orthogonality', 'tiedWeights', 'subtractProjection'] as const) check.boolean(OWNER, flag, config[flag]);
+  for (const flag of ['orthogonality', 'tiedWeights', 'subtractProjection'] as const)
+    check.boolean(OWNER, flag, config[flag]);
   if (config.nonLinearity !== null) activationNamed(config.nonLinearity);
-  if (config.prefixPositions + config.suffixPositions === 0) throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: prefixPositions and suffixPositions are both 0, so that no token is changed.`);
-  if (config.layers !== 'all' && !(Array.isArray(config.layers) && config.layers.length > 0 && config.layers.every((layer) => Number.isInteger(layer) && layer >= 0))) {
-    throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: layers must be 'all' or a list of block numbers, got ${show(config.layers)}.`);
+  if (config.prefixPositions + config.suffixPositions === 0)
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `${OWNER}: prefixPositions and suffixPositions are both 0, so that no token is changed.`,
+    );
+  if (
+    config.layers !== 'all' &&
+    !(
+      Array.isArray(config.layers) &&
+      config.layers.length > 0 &&
+      config.layers.every((layer) => Number.isInteger(layer) && layer >= 0)
+    )
+  ) {
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `${OWNER}: layers must be 'all' or a list of block numbers, got ${show(config.layers)}.`,
+    );
   }
   return Object.freeze(config);
 }

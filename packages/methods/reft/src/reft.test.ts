@@ -1,5 +1,11 @@
 import { BASE_ADAPTER, type Adapter } from '@peft/core';
-import { expectGradients, seededTensor, tinyModels, toBeAllclose, usePortableEngine } from '@peft/testing';
+import {
+  expectGradients,
+  seededTensor,
+  tinyModels,
+  toBeAllclose,
+  usePortableEngine,
+} from '@peft/testing';
 import type { Engine } from '@peft/ops';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
@@ -9,7 +15,8 @@ import { diReft, loReft } from './reft.js';
 
 expect.extend({ toBeAllclose });
 
-const parameterOf = (adapter: Adapter, end: string) => [...adapter.parameters.values()].find(({ name }) => name.endsWith(end))!;
+const parameterOf = (adapter: Adapter, end: string) =>
+  [...adapter.parameters.values()].find(({ name }) => name.endsWith(end))!;
 
 describe('ReFT', () => {
   let engine: Engine;
@@ -33,8 +40,16 @@ describe('ReFT', () => {
     tf.tidy(() => {
       const matrix = seededTensor<Tensor2D>(4, [5, 2]);
       expectGradients((x) => scaledHouseholder(x as Tensor2D, [1, -1]), [matrix]);
-      const gradient = tf.grad((x) => tf.sum(tf.mul(scaledHouseholder(x as Tensor2D, [1, -1]), seededTensor(5, [5, 2]))))(matrix).arraySync() as number[][];
-      expect([gradient[0]![0], gradient[0]![1], gradient[1]![1]].map(Math.abs as (x: number | undefined) => number)).toEqual([0, 0, 0]);
+      const gradient = tf
+        .grad((x) =>
+          tf.sum(tf.mul(scaledHouseholder(x as Tensor2D, [1, -1]), seededTensor(5, [5, 2]))),
+        )(matrix)
+        .arraySync() as number[][];
+      expect(
+        [gradient[0]![0], gradient[0]![1], gradient[1]![1]].map(
+          Math.abs as (x: number | undefined) => number,
+        ),
+      ).toEqual([0, 0, 0]);
     });
   });
 
@@ -43,7 +58,9 @@ describe('ReFT', () => {
     const adapter = model.addAdapter('a', loReft({ rank: 3 }));
     const base = parameterOf(adapter, 'weight.0.base').value;
     tf.tidy(() => {
-      expect(tf.matMul(base as unknown as Tensor2D, base as unknown as Tensor2D, true, false)).toBeAllclose(tf.eye(12), { atol: 1e-5 });
+      expect(
+        tf.matMul(base as unknown as Tensor2D, base as unknown as Tensor2D, true, false),
+      ).toBeAllclose(tf.eye(12), { atol: 1e-5 });
     });
     model.dispose();
   });
@@ -67,8 +84,13 @@ describe('ReFT', () => {
     const model = open(engine);
     const logits = () => tf.tidy(() => model.forward(batch).logits!.arraySync());
     const before = logits();
-    model.addAdapter('a', diReft({ rank: 2, prefixPositions: 0, suffixPositions: 1, layers: [1], dropout: 0 }));
-    const changed = logits().map((row, n) => (row.some((value, v) => Math.abs(value - before[n]![v]!) > 1e-6) ? n : -1)).filter((n) => n >= 0);
+    model.addAdapter(
+      'a',
+      diReft({ rank: 2, prefixPositions: 0, suffixPositions: 1, layers: [1], dropout: 0 }),
+    );
+    const changed = logits()
+      .map((row, n) => (row.some((value, v) => Math.abs(value - before[n]![v]!) > 1e-6) ? n : -1))
+      .filter((n) => n >= 0);
     expect(changed).toEqual(Array.from(logitOffsets.slice(1), (end) => end - 1));
     model.dispose();
   });
@@ -77,7 +99,9 @@ describe('ReFT', () => {
     const { open, batch } = tinyModels()[0]!;
     const model = open(engine);
     model.addAdapter('a', loReft());
-    expect(() => tf.tidy(() => void model.forward(batch, { assignment: ['a', BASE_ADAPTER, 'a'] }))).toThrow(expect.objectContaining({ code: 'PEFT_MIXED_BATCH' }));
+    expect(() =>
+      tf.tidy(() => void model.forward(batch, { assignment: ['a', BASE_ADAPTER, 'a'] })),
+    ).toThrow(expect.objectContaining({ code: 'PEFT_MIXED_BATCH' }));
     model.dispose();
   });
 });

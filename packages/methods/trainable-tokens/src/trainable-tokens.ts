@@ -7,7 +7,13 @@
  * `embed_tokens` is the target. An output layer that is tied to the embedding uses the trained rows, too; the rows of one
  * with a weight of its own train when it is among the targets.
  */
-import { definePeftMethod, trainableOutputRows, trainableRows, wordTables, type TargetSelection } from '@peft/core';
+import {
+  definePeftMethod,
+  trainableOutputRows,
+  trainableRows,
+  wordTables,
+  type TargetSelection,
+} from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 
 export interface TrainableTokensConfig {
@@ -16,7 +22,9 @@ export interface TrainableTokensConfig {
 }
 
 declare module '@peft/core' {
-  interface PeftConfigs { 'trainable-tokens': TrainableTokensConfig }
+  interface PeftConfigs {
+    'trainable-tokens': TrainableTokensConfig;
+  }
 }
 
 /**
@@ -32,16 +40,25 @@ export const trainableTokens = definePeftMethod({
   parseConfig(input): TrainableTokensConfig {
     check.knownKeys('trainable-tokens', input, ['tokenIndices']);
     const { tokenIndices } = input;
-    if (!Array.isArray(tokenIndices) || tokenIndices.length === 0 || !tokenIndices.every((id) => Number.isInteger(id) && id >= 0)) {
-      throw new PeftError('PEFT_CONFIG_INVALID', `trainable-tokens: tokenIndices must be a list of token ids, got ${show(tokenIndices)}.`);
+    if (
+      !Array.isArray(tokenIndices) ||
+      tokenIndices.length === 0 ||
+      !tokenIndices.every((id) => Number.isInteger(id) && id >= 0)
+    ) {
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        `trainable-tokens: tokenIndices must be a list of token ids, got ${show(tokenIndices)}.`,
+      );
     }
     return { tokenIndices };
   },
 
   defaultTargets: (description): TargetSelection => ({ targets: wordTables(description) }),
   attach: {
-    embedding: (site, { tokenIndices }, context) => trainableRows(site, tokenIndices, context, 'trainable_tokens_delta'),
-    linear: (site, { tokenIndices }, context) => trainableOutputRows(site, tokenIndices, context, 'trainable_tokens_delta'),
+    embedding: (site, { tokenIndices }, context) =>
+      trainableRows(site, tokenIndices, context, 'trainable_tokens_delta'),
+    linear: (site, { tokenIndices }, context) =>
+      trainableOutputRows(site, tokenIndices, context, 'trainable_tokens_delta'),
   },
   toPeftConfig: ({ tokenIndices }) => ({ init_weights: true, token_indices: tokenIndices }),
   fromPeftConfig: (json) => ({ tokenIndices: json['token_indices'] as number[] }),

@@ -10,7 +10,8 @@ const M = 397;
 export function mersenneTwister(seed: number): () => number {
   const state = new Uint32Array(N);
   state[0] = seed >>> 0;
-  for (let i = 1; i < N; i += 1) state[i] = Math.imul(1812433253, state[i - 1]! ^ (state[i - 1]! >>> 30)) + i;
+  for (let i = 1; i < N; i += 1)
+    state[i] = Math.imul(1812433253, state[i - 1]! ^ (state[i - 1]! >>> 30)) + i;
   let next = N;
   return () => {
     if (next === N) {
@@ -34,7 +35,15 @@ function refill(state: Uint32Array): void {
 }
 
 /** `count` numbers of U(low, high) as PyTorch's `uniform_` fills a float32 tensor: 24 bits each. */
-export function torchUniform(random: () => number, count: number, low: number, high: number): Float32Array {
+export function torchUniform(
+  random: () => number,
+  count: number,
+  low: number,
+  high: number,
+): Float32Array {
   const range = Math.fround(high - low);
-  return Float32Array.from({ length: count }, () => Math.fround(Math.fround((random() & 0xffffff) * 2 ** -24) * range) + low);
+  return Float32Array.from(
+    { length: count },
+    () => Math.fround(Math.fround((random() & 0xffffff) * 2 ** -24) * range) + low,
+  );
 }

@@ -21,8 +21,24 @@ export interface VeraConfig {
 
 /** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
 export function parseVeraConfig(input: Partial<VeraConfig>): VeraConfig {
-  check.knownKeys('vera', input, ['rank', 'projectionSeed', 'saveProjection', 'dropout', 'initialD', 'initWeights', 'bias']);
-  const { rank = 256, projectionSeed = 0, saveProjection = true, dropout = 0, initialD = 0.1, initWeights = true, bias = 'none' } = input;
+  check.knownKeys('vera', input, [
+    'rank',
+    'projectionSeed',
+    'saveProjection',
+    'dropout',
+    'initialD',
+    'initWeights',
+    'bias',
+  ]);
+  const {
+    rank = 256,
+    projectionSeed = 0,
+    saveProjection = true,
+    dropout = 0,
+    initialD = 0.1,
+    initWeights = true,
+    bias = 'none',
+  } = input;
   check.positiveInteger('vera', 'rank', rank);
   check.nonNegativeInteger('vera', 'projectionSeed', projectionSeed);
   check.boolean('vera', 'saveProjection', saveProjection);
@@ -30,10 +46,21 @@ export function parseVeraConfig(input: Partial<VeraConfig>): VeraConfig {
   check.finite('vera', 'initialD', initialD);
   check.boolean('vera', 'initWeights', initWeights);
   check.oneOf('vera', 'bias', bias, ['none', 'all', 'vera_only']);
-  return Object.freeze({ rank, projectionSeed, saveProjection, dropout, initialD, initWeights, bias });
+  return Object.freeze({
+    rank,
+    projectionSeed,
+    saveProjection,
+    dropout,
+    initialD,
+    initWeights,
+    bias,
+  });
 }
 
-export function toPeftVeraConfig(config: VeraConfig, { sites }: PeftConfigContext): Record<string, unknown> {
+export function toPeftVeraConfig(
+  config: VeraConfig,
+  { sites }: PeftConfigContext,
+): Record<string, unknown> {
   return {
     r: config.rank,
     projection_prng_key: config.projectionSeed,

@@ -8,13 +8,31 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { constant, definePeftMethod, normal, ones, queryValueTargets, unfreezeBiases, zeros, type AdapterParameter, type AttachContext, type TargetSelection } from '@peft/core';
+import {
+  constant,
+  definePeftMethod,
+  normal,
+  ones,
+  queryValueTargets,
+  unfreezeBiases,
+  zeros,
+  type AdapterParameter,
+  type AttachContext,
+  type TargetSelection,
+} from '@peft/core';
 import { freezeTensor, linear, scaleColumns } from '@peft/ops';
 import { mersenneTwister, torchUniform } from './mersenne-twister.js';
-import { fromPeftVeraConfig, parseVeraConfig, toPeftVeraConfig, type VeraConfig } from './vera-config.js';
+import {
+  fromPeftVeraConfig,
+  parseVeraConfig,
+  toPeftVeraConfig,
+  type VeraConfig,
+} from './vera-config.js';
 
 declare module '@peft/core' {
-  interface PeftConfigs { vera: VeraConfig }
+  interface PeftConfigs {
+    vera: VeraConfig;
+  }
 }
 
 /** The VeRA method: `vera({ rank: 256 })`. Merging is exact. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
@@ -22,7 +40,10 @@ export const vera = definePeftMethod({
   name: 'vera',
   peftType: 'VERA',
   peftCommonKeys: ['target_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save'],
-  paper: { title: 'VeRA: Vector-based Random Matrix Adaptation', url: 'https://arxiv.org/abs/2310.11454' },
+  paper: {
+    title: 'VeRA: Vector-based Random Matrix Adaptation',
+    url: 'https://arxiv.org/abs/2310.11454',
+  },
   parseConfig: parseVeraConfig,
   defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
 
@@ -30,17 +51,39 @@ export const vera = definePeftMethod({
     linear(site, config, context) {
       unfreezeBiases(config.bias, site, context);
       const { a, b } = projections(config, context);
-      const outScale = context.param('vera_lambda_b', [site.outFeatures], config.initWeights ? zeros : ones);
-      const rankScale = context.param('vera_lambda_d', [config.rank], config.initWeights ? constant(config.initialD) : normal(1));
-      const down = (): Tensor2D => freezeTensor(tf.slice(a.value as Tensor2D, [0, 0], [config.rank, site.inFeatures]));
-      const up = (): Tensor2D => freezeTensor(tf.slice(b.value as Tensor2D, [0, 0], [site.outFeatures, config.rank]));
+      const outScale = context.param(
+        'vera_lambda_b',
+        [site.outFeatures],
+        config.initWeights ? zeros : ones,
+      );
+      const rankScale = context.param(
+        'vera_lambda_d',
+        [config.rank],
+        config.initWeights ? constant(config.initialD) : normal(1),
+      );
+      const down = (): Tensor2D =>
+        freezeTensor(tf.slice(a.value as Tensor2D, [0, 0], [config.rank, site.inFeatures]));
+      const up = (): Tensor2D =>
+        freezeTensor(tf.slice(b.value as Tensor2D, [0, 0], [site.outFeatures, config.rank]));
       return {
         forward(x, base, call) {
-          const narrow = scaleColumns(linear(call.dropout(x, config.dropout), down()), rankScale.value as unknown as Tensor1D); // [N, r]
-          return tf.add(base(x), scaleColumns(linear(narrow, up()), outScale.value as unknown as Tensor1D));
+          const narrow = scaleColumns(
+            linear(call.dropout(x, config.dropout), down()),
+            rankScale.value as unknown as Tensor1D,
+          ); // [N, r]
+          return tf.add(
+            base(x),
+            scaleColumns(linear(narrow, up()), outScale.value as unknown as Tensor1D),
+          );
         },
         merge: ({ weight, bias }) => ({
-          weight: tf.add(weight, tf.matMul(tf.mul<Tensor2D>(up(), tf.reshape(outScale.value, [-1, 1])), tf.mul<Tensor2D>(down(), tf.reshape(rankScale.value, [-1, 1])))),
+          weight: tf.add(
+            weight,
+            tf.matMul(
+              tf.mul<Tensor2D>(up(), tf.reshape(outScale.value, [-1, 1])),
+              tf.mul<Tensor2D>(down(), tf.reshape(rankScale.value, [-1, 1])),
+            ),
+          ),
           ...(bias && { bias }),
         }),
       };
@@ -52,8 +95,17 @@ export const vera = definePeftMethod({
 });
 
 /** A, then B, from one stream of PyTorch's generator: kaiming-uniform with gain √2, U(−√(6/fan), +). */
-function projections({ rank, projectionSeed, saveProjection }: VeraConfig, context: AttachContext): { a: AdapterParameter; b: AdapterParameter } {
-  const [widestIn, widestOut] = context.sites.reduce(([inputs, outputs], site) => (site.kind === 'linear' ? [Math.max(inputs!, site.inFeatures), Math.max(outputs!, site.outFeatures)] : [inputs!, outputs!]), [0, 0]) as [number, number];
+function projections(
+  { rank, projectionSeed, saveProjection }: VeraConfig,
+  context: AttachContext,
+): { a: AdapterParameter; b: AdapterParameter } {
+  const [widestIn, widestOut] = context.sites.reduce(
+    ([inputs, outputs], site) =>
+      site.kind === 'linear'
+        ? [Math.max(inputs!, site.inFeatures), Math.max(outputs!, site.outFeatures)]
+        : [inputs!, outputs!],
+    [0, 0],
+  ) as [number, number];
   const options = { trainable: false, saved: saveProjection };
   const random = mersenneTwister(projectionSeed);
   const draw = ([rows, columns]: readonly number[]): Float32Array => {

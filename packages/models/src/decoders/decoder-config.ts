@@ -26,7 +26,11 @@ export interface DecoderConfig {
   readonly rope: RopeConfig;
   /** The output layer is the embedding. */
   readonly isTied: boolean;
-  readonly bias: { readonly queryKeyValue: boolean; readonly output: boolean; readonly feedForward: boolean };
+  readonly bias: {
+    readonly queryKeyValue: boolean;
+    readonly output: boolean;
+    readonly feedForward: boolean;
+  };
   readonly attentionDropout: number;
   readonly residualDropout: number;
   readonly classifierDropout: number;
@@ -63,8 +67,16 @@ export function parseDecoderConfig(config: ConfigReader, defaults: DecoderDefaul
   const hiddenSize = config.size('hidden_size', defaults.hiddenSize);
   const heads = config.size('num_attention_heads', defaults.heads);
   const keyValueHeads = config.size('num_key_value_heads', defaults.keyValueHeads ?? heads);
-  if (heads % keyValueHeads !== 0) config.refuse('num_key_value_heads', keyValueHeads, `a divisor of num_attention_heads (${heads})`);
-  const headSize = config.json['head_dim'] === undefined || config.json['head_dim'] === null ? (defaults.headSize ?? headSizeOf(config, hiddenSize, heads, 'num_attention_heads')) : config.size('head_dim');
+  if (heads % keyValueHeads !== 0)
+    config.refuse(
+      'num_key_value_heads',
+      keyValueHeads,
+      `a divisor of num_attention_heads (${heads})`,
+    );
+  const headSize =
+    config.json['head_dim'] === undefined || config.json['head_dim'] === null
+      ? (defaults.headSize ?? headSizeOf(config, hiddenSize, heads, 'num_attention_heads'))
+      : config.size('head_dim');
   const maxPositions = config.size('max_position_embeddings', defaults.maxPositions);
   const layers = config.size('num_hidden_layers', defaults.layers);
   return {
@@ -76,7 +88,10 @@ export function parseDecoderConfig(config: ConfigReader, defaults: DecoderDefaul
     keyValueHeads,
     headSize,
     feedForwardSize: config.size('intermediate_size', defaults.feedForwardSize),
-    activation: config.activation(defaults.activationField ?? 'hidden_act', defaults.activation ?? 'silu'),
+    activation: config.activation(
+      defaults.activationField ?? 'hidden_act',
+      defaults.activation ?? 'silu',
+    ),
     epsilon: config.positive('rms_norm_eps', defaults.epsilon ?? 1e-6),
     maxPositions,
     rope: parseRope(config, { headSize, maxPositions, theta: defaults.theta ?? 10_000 }),
@@ -94,7 +109,15 @@ export function parseDecoderConfig(config: ConfigReader, defaults: DecoderDefaul
 }
 
 /** Both spellings: `rope_parameters` (transformers 5), or `rope_theta` and `rope_scaling`. @param fields names of a second set (Gemma 3's local positions). */
-export function parseRope(config: ConfigReader, { headSize, maxPositions, theta }: { readonly headSize: number; readonly maxPositions: number; readonly theta: number }, own?: unknown): RopeConfig {
+export function parseRope(
+  config: ConfigReader,
+  {
+    headSize,
+    maxPositions,
+    theta,
+  }: { readonly headSize: number; readonly maxPositions: number; readonly theta: number },
+  own?: unknown,
+): RopeConfig {
   const { json } = config;
   const field = own !== undefined || json['rope_parameters'] ? 'rope_parameters' : 'rope_scaling';
   const given = own ?? json['rope_parameters'] ?? json['rope_scaling'] ?? {};
@@ -102,33 +125,63 @@ export function parseRope(config: ConfigReader, { headSize, maxPositions, theta 
   const values = given as Readonly<Record<string, unknown>>;
   const number = (key: string, fallback: number): number => {
     const value = values[key] ?? json[key] ?? fallback;
-    return typeof value === 'number' && value > 0 ? value : config.refuse(key, value, 'a number > 0');
+    return typeof value === 'number' && value > 0
+      ? value
+      : config.refuse(key, value, 'a number > 0');
   };
-  const rope: RopeConfig = { theta: number('rope_theta', theta), scaling: Object.keys(values).length ? scalingOf(json, values) : undefined, partial: number('partial_rotary_factor', 1) };
+  const rope: RopeConfig = {
+    theta: number('rope_theta', theta),
+    scaling: Object.keys(values).length ? scalingOf(json, values) : undefined,
+    partial: number('partial_rotary_factor', 1),
+  };
   try {
-    ropeFrequencies({ rotarySize: Math.floor(headSize * rope.partial), theta: rope.theta, scaling: rope.scaling, maxPositions });
+    ropeFrequencies({
+      rotarySize: Math.floor(headSize * rope.partial),
+      theta: rope.theta,
+      scaling: rope.scaling,
+      maxPositions,
+    });
   } catch (error) {
-    if (error instanceof PeftError) config.refuse(field, given, 'a supported kind of rotary positions', error.message);
+    if (error instanceof PeftError)
+      config.refuse(field, given, 'a supported kind of rotary positions', error.message);
     throw error;
   }
   return rope;
 }
 
 /** Old files keep the original length at the top. */
-function scalingOf(json: Readonly<Record<string, unknown>>, values: Readonly<Record<string, unknown>>): RopeScaling {
+function scalingOf(
+  json: Readonly<Record<string, unknown>>,
+  values: Readonly<Record<string, unknown>>,
+): RopeScaling {
   const original = json['original_max_position_embeddings'];
-  return original !== undefined && values['original_max_position_embeddings'] === undefined ? { ...values, original_max_position_embeddings: original } : values;
+  return original !== undefined && values['original_max_position_embeddings'] === undefined
+    ? { ...values, original_max_position_embeddings: original }
+    : values;
 }
 
 /**
  * The window of each block: `layer_types` where the config lists them, else `isSliding(block)`.
  * @param window `sliding_window`, 0 for none.
  */
-export function parseWindows(config: ConfigReader, layers: number, window: number, isSliding: (layer: number) => boolean): number[] {
+export function parseWindows(
+  config: ConfigReader,
+  layers: number,
+  window: number,
+  isSliding: (layer: number) => boolean,
+): number[] {
   const types = config.json['layer_types'];
   if (types !== undefined && types !== null) {
-    const known = Array.isArray(types) && types.length === layers && types.every((type) => type === 'sliding_attention' || type === 'full_attention');
-    if (!known) config.refuse('layer_types', types, `a list of ${layers} times "full_attention" or "sliding_attention"`);
+    const known =
+      Array.isArray(types) &&
+      types.length === layers &&
+      types.every((type) => type === 'sliding_attention' || type === 'full_attention');
+    if (!known)
+      config.refuse(
+        'layer_types',
+        types,
+        `a list of ${layers} times "full_attention" or "sliding_attention"`,
+      );
     return (types as string[]).map((type) => (type === 'sliding_attention' ? window : 0));
   }
   return Array.from({ length: layers }, (_, layer) => (isSliding(layer) ? window : 0));

@@ -10,19 +10,44 @@ export const gemma2 = defineArchitecture<GemmaConfig>({
   modelTypes: ['gemma2'],
   parseConfig(json: ConfigJson) {
     const config = readConfig('Gemma 2', json);
-    const shared = parseGemma(config, { vocabularySize: 256000, maxPositions: 8192 }, { scoreCap: 50, logitCap: 30 });
-    return { ...shared, localRope: shared.rope, windows: parseGemmaWindows(config, shared.layers, (layer) => layer % 2 === 0) };
+    const shared = parseGemma(
+      config,
+      { vocabularySize: 256000, maxPositions: 8192 },
+      { scoreCap: 50, logitCap: 30 },
+    );
+    return {
+      ...shared,
+      localRope: shared.rope,
+      windows: parseGemmaWindows(config, shared.layers, (layer) => layer % 2 === 0),
+    };
   },
 });
 
 /** The fields that Gemma 2 and 3 share. */
-export function parseGemma(config: ConfigReader, defaults: Pick<DecoderDefaults, 'vocabularySize' | 'maxPositions' | 'theta'>, caps: { readonly scoreCap: number; readonly logitCap: number }): Omit<GemmaConfig, 'localRope'> {
+export function parseGemma(
+  config: ConfigReader,
+  defaults: Pick<DecoderDefaults, 'vocabularySize' | 'maxPositions' | 'theta'>,
+  caps: { readonly scoreCap: number; readonly logitCap: number },
+): Omit<GemmaConfig, 'localRope'> {
   config.only('use_bidirectional_attention', false, 'only the causal decoder is supported');
   const shared = parseDecoderConfig(config, {
-    hiddenSize: 2304, layers: 26, heads: 8, keyValueHeads: 4, headSize: 256, feedForwardSize: 9216, isTied: true, paddingId: 0, activation: 'gelu_pytorch_tanh', activationField: 'hidden_activation', ...defaults,
+    hiddenSize: 2304,
+    layers: 26,
+    heads: 8,
+    keyValueHeads: 4,
+    headSize: 256,
+    feedForwardSize: 9216,
+    isTied: true,
+    paddingId: 0,
+    activation: 'gelu_pytorch_tanh',
+    activationField: 'hidden_activation',
+    ...defaults,
   });
   const hasBias = config.flag('attention_bias', false);
-  const cap = (field: string, fallback: number): number => (config.json[field] === null || (config.json[field] === undefined && fallback === 0) ? 0 : config.positive(field, fallback));
+  const cap = (field: string, fallback: number): number =>
+    config.json[field] === null || (config.json[field] === undefined && fallback === 0)
+      ? 0
+      : config.positive(field, fallback);
   return {
     ...shared,
     bias: { queryKeyValue: hasBias, output: hasBias, feedForward: false },
@@ -32,7 +57,11 @@ export function parseGemma(config: ConfigReader, defaults: Pick<DecoderDefaults,
   };
 }
 
-export function parseGemmaWindows(config: ConfigReader, layers: number, isSliding: (layer: number) => boolean): number[] {
+export function parseGemmaWindows(
+  config: ConfigReader,
+  layers: number,
+  isSliding: (layer: number) => boolean,
+): number[] {
   const window = config.json['sliding_window'] === null ? 0 : config.size('sliding_window', 4096);
   return parseWindows(config, layers, window, isSliding);
 }

@@ -68,32 +68,108 @@ export const gpt2 = defineArchitecture<Gpt2Config>({
   },
 
   describe(config, head) {
-    const { hiddenSize: D, feedForwardSize: F, vocabularySize: V, heads, initializerRange: fresh } = config;
+    const {
+      hiddenSize: D,
+      feedForwardSize: F,
+      vocabularySize: V,
+      heads,
+      initializerRange: fresh,
+    } = config;
     const model = new DescriptionBuilder();
     const prefix = prefixOf(head);
     const word = within(prefix, 'wte');
     model.sequence(word, { role: 'sequence', size: D, stack: 'decoder', embedding: word });
     model.embedding(word, { role: 'embedding.word', rows: V, size: D });
-    model.embedding(within(prefix, 'wpe'), { role: 'embedding.position', rows: config.positions, size: D });
+    model.embedding(within(prefix, 'wpe'), {
+      role: 'embedding.position',
+      rows: config.positions,
+      size: D,
+    });
     for (let layer = 0; layer < config.layers; layer += 1) {
       const block = within(prefix, `h.${layer}`);
       model.layerNorm(`${block}.ln_1`, { role: 'norm.attention', size: D, layer });
-      model.attention(`${block}.attn`, { role: 'attention', layer, heads, keyValueHeads: heads, headSize: D / heads, stack: 'decoder', index: layer });
-      model.linear(`${block}.attn.c_attn`, { role: 'attention.query_key_value', shape: [3 * D, D], transposed: true, layer });
-      model.linear(`${block}.attn.c_proj`, { role: 'attention.output', shape: [D, D], transposed: true, layer });
-      model.sublayer(`${block}.attn`, { role: 'sublayer.attention', layer, size: D, branch: 'attention', stack: 'decoder' });
+      model.attention(`${block}.attn`, {
+        role: 'attention',
+        layer,
+        heads,
+        keyValueHeads: heads,
+        headSize: D / heads,
+        stack: 'decoder',
+        index: layer,
+      });
+      model.linear(`${block}.attn.c_attn`, {
+        role: 'attention.query_key_value',
+        shape: [3 * D, D],
+        transposed: true,
+        layer,
+      });
+      model.linear(`${block}.attn.c_proj`, {
+        role: 'attention.output',
+        shape: [D, D],
+        transposed: true,
+        layer,
+      });
+      model.sublayer(`${block}.attn`, {
+        role: 'sublayer.attention',
+        layer,
+        size: D,
+        branch: 'attention',
+        stack: 'decoder',
+      });
       model.layerNorm(`${block}.ln_2`, { role: 'norm.ffn', size: D, layer });
       model.linear(`${block}.mlp.c_fc`, { role: 'ffn.up', shape: [F, D], transposed: true, layer });
-      model.linear(`${block}.mlp.c_proj`, { role: 'ffn.down', shape: [D, F], transposed: true, layer });
-      model.sublayer(`${block}.mlp`, { role: 'sublayer.ffn', layer, size: D, branch: 'ffn', stack: 'decoder' });
+      model.linear(`${block}.mlp.c_proj`, {
+        role: 'ffn.down',
+        shape: [D, F],
+        transposed: true,
+        layer,
+      });
+      model.sublayer(`${block}.mlp`, {
+        role: 'sublayer.ffn',
+        layer,
+        size: D,
+        branch: 'ffn',
+        stack: 'decoder',
+      });
     }
     model.layerNorm(within(prefix, 'ln_f'), { role: 'norm.final', size: D });
-    if (head.kind === 'causal-lm') model.linear('lm_head', { role: 'head', shape: [V, D], bias: false, isOutputHead: true, ...(config.isTied && { tiedTo: `${word}.weight` }) });
-    if (head.kind === 'sequence-classification') model.linear('score', { role: 'head', shape: [head.outputs, D], bias: false, isOutputHead: true, fresh });
-    if (head.kind === 'token-classification') model.linear('classifier', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
+    if (head.kind === 'causal-lm')
+      model.linear('lm_head', {
+        role: 'head',
+        shape: [V, D],
+        bias: false,
+        isOutputHead: true,
+        ...(config.isTied && { tiedTo: `${word}.weight` }),
+      });
+    if (head.kind === 'sequence-classification')
+      model.linear('score', {
+        role: 'head',
+        shape: [head.outputs, D],
+        bias: false,
+        isOutputHead: true,
+        fresh,
+      });
+    if (head.kind === 'token-classification')
+      model.linear('classifier', {
+        role: 'head',
+        shape: [head.outputs, D],
+        isOutputHead: true,
+        fresh,
+      });
     return model.build({
-      modelType: 'gpt2', head, hiddenSize: D, vocabularySize: V, layers: { encoder: 0, decoder: config.layers }, maxPositions: config.positions,
-      headModules: head.kind === 'sequence-classification' ? ['score'] : head.kind === 'token-classification' ? ['classifier'] : [], basePrefix: 'transformer',
+      modelType: 'gpt2',
+      head,
+      hiddenSize: D,
+      vocabularySize: V,
+      layers: { encoder: 0, decoder: config.layers },
+      maxPositions: config.positions,
+      headModules:
+        head.kind === 'sequence-classification'
+          ? ['score']
+          : head.kind === 'token-classification'
+            ? ['classifier']
+            : [],
+      basePrefix: 'transformer',
     });
   },
 
@@ -101,36 +177,102 @@ export const gpt2 = defineArchitecture<Gpt2Config>({
     const { head } = run.description;
     const prefix = prefixOf(head);
     const word = within(prefix, 'wte');
-    const { x, offsets, positions, extra } = embedTokens(run, { embedding: word, sequence: word, stack: 'decoder' }, batch);
+    const { x, offsets, positions, extra } = embedTokens(
+      run,
+      { embedding: word, sequence: word, stack: 'decoder' },
+      batch,
+    );
     const terms = [x, run.embed(within(prefix, 'wpe'), positions)];
     if (batch.tokenTypeIds && extra === 0) terms.push(run.embed(word, batch.tokenTypeIds));
     const states = [run.dropout(word, sum(...terms), config.embeddingDropout)];
     for (let layer = 0; layer < config.layers; layer += 1) {
-      states.push(run.layer(layer, [states.at(-1)!], (input) => runBlock(run, within(prefix, `h.${layer}`), config, layer, input, offsets)));
+      states.push(
+        run.layer(layer, [states.at(-1)!], (input) =>
+          runBlock(run, within(prefix, `h.${layer}`), config, layer, input, offsets),
+        ),
+      );
     }
     const hidden = run.norm(within(prefix, 'ln_f'), states.pop()!, config.epsilon);
-    const output: ModelOutput = { hidden, offsets, ...(run.wantsHiddenStates && { hiddenStates: [...states, hidden] }) };
+    const output: ModelOutput = {
+      hidden,
+      offsets,
+      ...(run.wantsHiddenStates && { hiddenStates: [...states, hidden] }),
+    };
     if (isBare(head)) return output;
-    if (head.kind === 'causal-lm') return { ...output, ...languageModelOutput(run, 'lm_head', hidden) };
-    if (head.kind === 'token-classification') return { ...output, logits: run.linear('classifier', run.dropout('classifier', hidden, config.classifierDropout)) };
+    if (head.kind === 'causal-lm')
+      return { ...output, ...languageModelOutput(run, 'lm_head', hidden) };
+    if (head.kind === 'token-classification')
+      return {
+        ...output,
+        logits: run.linear(
+          'classifier',
+          run.dropout('classifier', hidden, config.classifierDropout),
+        ),
+      };
     const hasAllIds = !batch.inputsEmbeds && extra === 0;
-    return { ...output, logits: run.linear('score', gatherRows(hidden, hasAllIds ? lastTokenRows(offsets, batch.inputIds, config.paddingId) : lastTokenRows(offsets))) };
+    return {
+      ...output,
+      logits: run.linear(
+        'score',
+        gatherRows(
+          hidden,
+          hasAllIds
+            ? lastTokenRows(offsets, batch.inputIds, config.paddingId)
+            : lastTokenRows(offsets),
+        ),
+      ),
+    };
   },
 });
 
 const prefixOf = (head: HeadOptions): string => (isBare(head) ? '' : 'transformer');
 
 /** a = x + attention(LN(x)), y = a + W_proj·f(W_fc·LN(a)) */
-function runBlock(run: ModelRun, block: string, config: Gpt2Config, layer: number, x: Tensor2D, offsets: Int32Array): Tensor2D {
+function runBlock(
+  run: ModelRun,
+  block: string,
+  config: Gpt2Config,
+  layer: number,
+  x: Tensor2D,
+  offsets: Int32Array,
+): Tensor2D {
   const { heads, hiddenSize } = config;
-  const branch = (module: string, norm: string, input: Tensor2D, make: (normed: Tensor2D) => Tensor2D): Tensor2D => {
+  const branch = (
+    module: string,
+    norm: string,
+    input: Tensor2D,
+    make: (normed: Tensor2D) => Tensor2D,
+  ): Tensor2D => {
     const normed = run.norm(`${block}.${norm}`, input, config.epsilon);
-    return run.sublayer(`${block}.${module}`, { input: normed, output: run.dropout(`${block}.${module}`, make(normed), config.residualDropout), residual: input, offsets });
+    return run.sublayer(`${block}.${module}`, {
+      input: normed,
+      output: run.dropout(`${block}.${module}`, make(normed), config.residualDropout),
+      residual: input,
+      offsets,
+    });
   };
-  const scale = (config.scalesScores ? 1 / Math.sqrt(hiddenSize / heads) : 1) / (config.scalesByLayer ? layer + 1 : 1);
+  const scale =
+    (config.scalesScores ? 1 / Math.sqrt(hiddenSize / heads) : 1) /
+    (config.scalesByLayer ? layer + 1 : 1);
   const attended = branch('attn', 'ln_1', x, (normed) => {
-    const [q, k, v] = tf.split(run.linear(`${block}.attn.c_attn`, normed), 3, 1) as [Tensor2D, Tensor2D, Tensor2D]; // each [N, D]
-    return run.linear(`${block}.attn.c_proj`, attend(run, `${block}.attn`, q, k, v, { offsets, heads, scale, causal: true, hidden: normed, dropoutRate: config.attentionDropout }));
+    const [q, k, v] = tf.split(run.linear(`${block}.attn.c_attn`, normed), 3, 1) as [
+      Tensor2D,
+      Tensor2D,
+      Tensor2D,
+    ]; // each [N, D]
+    return run.linear(
+      `${block}.attn.c_proj`,
+      attend(run, `${block}.attn`, q, k, v, {
+        offsets,
+        heads,
+        scale,
+        causal: true,
+        hidden: normed,
+        dropoutRate: config.attentionDropout,
+      }),
+    );
   });
-  return branch('mlp', 'ln_2', attended, (normed) => run.linear(`${block}.mlp.c_proj`, run.linear(`${block}.mlp.c_fc`, normed, config.activation)));
+  return branch('mlp', 'ln_2', attended, (normed) =>
+    run.linear(`${block}.mlp.c_proj`, run.linear(`${block}.mlp.c_fc`, normed, config.activation)),
+  );
 }

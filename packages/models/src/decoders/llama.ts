@@ -12,8 +12,20 @@ export const llama = defineArchitecture<DecoderConfig>({
     const config = readConfig('Llama', json);
     const hasBias = config.flag('attention_bias', false);
     return {
-      ...parseDecoderConfig(config, { vocabularySize: 32000, hiddenSize: 4096, layers: 32, heads: 32, feedForwardSize: 11008, maxPositions: 2048, isTied: false }),
-      bias: { queryKeyValue: hasBias, output: hasBias, feedForward: config.flag('mlp_bias', false) },
+      ...parseDecoderConfig(config, {
+        vocabularySize: 32000,
+        hiddenSize: 4096,
+        layers: 32,
+        heads: 32,
+        feedForwardSize: 11008,
+        maxPositions: 2048,
+        isTied: false,
+      }),
+      bias: {
+        queryKeyValue: hasBias,
+        output: hasBias,
+        feedForward: config.flag('mlp_bias', false),
+      },
     };
   },
 });

@@ -10,7 +10,16 @@ export const mistral = defineArchitecture<DecoderConfig>({
   modelTypes: ['mistral'],
   parseConfig(json: ConfigJson) {
     const config = readConfig('Mistral', json);
-    const shared = parseDecoderConfig(config, { vocabularySize: 32000, hiddenSize: 4096, layers: 32, heads: 32, keyValueHeads: 8, feedForwardSize: 14336, maxPositions: 131072, isTied: false });
+    const shared = parseDecoderConfig(config, {
+      vocabularySize: 32000,
+      hiddenSize: 4096,
+      layers: 32,
+      heads: 32,
+      keyValueHeads: 8,
+      feedForwardSize: 14336,
+      maxPositions: 131072,
+      isTied: false,
+    });
     const window = json['sliding_window'] === null ? 0 : config.size('sliding_window', 4096); // null: none; absent: transformers' default
     return { ...shared, windows: parseWindows(config, shared.layers, window, () => true) };
   },

@@ -9,7 +9,12 @@ import type { ConfigJson } from '../description/config-reader.js';
  */
 export function nestedTextConfig(family: string, json: ConfigJson): ConfigJson {
   const text = json['text_config'];
-  if (typeof text !== 'object' || text === null || Array.isArray(text)) throw new PeftError('PEFT_MODEL_CONFIG', `${family}: config.json: text_config must be an object, got ${show(text)}.`, { hint: 'a model of texts and images has the config of its text model there' });
+  if (typeof text !== 'object' || text === null || Array.isArray(text))
+    throw new PeftError(
+      'PEFT_MODEL_CONFIG',
+      `${family}: config.json: text_config must be an object, got ${show(text)}.`,
+      { hint: 'a model of texts and images has the config of its text model there' },
+    );
   return { ...(text as ConfigJson), model_type: json['model_type'] };
 }
 
@@ -20,7 +25,15 @@ export function withNestedNames(description: ModelDescription): ModelDescription
     parameters: description.parameters.map((spec) => {
       if (spec.init) return spec; // a head of its own
       const name = spec.name.replace(/^model\./, '');
-      return { ...spec, aliases: [...(spec.aliases ?? []), ...(name === 'lm_head.weight' ? [`language_model.${name}`] : [`language_model.model.${name}`, `model.language_model.${name}`])] };
+      return {
+        ...spec,
+        aliases: [
+          ...(spec.aliases ?? []),
+          ...(name === 'lm_head.weight'
+            ? [`language_model.${name}`]
+            : [`language_model.model.${name}`, `model.language_model.${name}`]),
+        ],
+      };
     }),
   };
 }

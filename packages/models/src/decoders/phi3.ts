@@ -10,9 +10,27 @@ export const phi3 = defineArchitecture<DecoderConfig>({
   modelTypes: ['phi3'],
   parseConfig(json: ConfigJson) {
     const config = readConfig('Phi-3', withLongRope(json));
-    const shared = parseDecoderConfig(config, { vocabularySize: 32064, hiddenSize: 3072, layers: 32, heads: 32, feedForwardSize: 8192, maxPositions: 4096, isTied: false, epsilon: 1e-5, paddingId: 32000 });
-    const window = json['sliding_window'] === undefined || json['sliding_window'] === null ? 0 : config.size('sliding_window');
-    return { ...shared, isFused: true, residualDropout: config.rate('resid_pdrop', 0), windows: parseWindows(config, shared.layers, window, () => true) };
+    const shared = parseDecoderConfig(config, {
+      vocabularySize: 32064,
+      hiddenSize: 3072,
+      layers: 32,
+      heads: 32,
+      feedForwardSize: 8192,
+      maxPositions: 4096,
+      isTied: false,
+      epsilon: 1e-5,
+      paddingId: 32000,
+    });
+    const window =
+      json['sliding_window'] === undefined || json['sliding_window'] === null
+        ? 0
+        : config.size('sliding_window');
+    return {
+      ...shared,
+      isFused: true,
+      residualDropout: config.rate('resid_pdrop', 0),
+      windows: parseWindows(config, shared.layers, window, () => true),
+    };
   },
 });
 
@@ -21,5 +39,7 @@ function withLongRope(json: ConfigJson): ConfigJson {
   const field = json['rope_parameters'] ? 'rope_parameters' : 'rope_scaling';
   const given = json[field] as Readonly<Record<string, unknown>> | null | undefined;
   const type = given?.['rope_type'] ?? given?.['type'];
-  return type === 'su' || type === 'yarn' ? { ...json, [field]: { ...given, rope_type: 'longrope' } } : json;
+  return type === 'su' || type === 'yarn'
+    ? { ...json, [field]: { ...given, rope_type: 'longrope' } }
+    : json;
 }

@@ -11,8 +11,23 @@ export const qwen3 = defineArchitecture<DecoderConfig>({
   modelTypes: ['qwen3'],
   parseConfig(json: ConfigJson) {
     const config = readConfig('Qwen3', json);
-    const shared = parseDecoderConfig(config, { vocabularySize: 151936, hiddenSize: 4096, layers: 32, heads: 32, keyValueHeads: 32, headSize: 128, feedForwardSize: 22016, maxPositions: 32768, isTied: false });
+    const shared = parseDecoderConfig(config, {
+      vocabularySize: 151936,
+      hiddenSize: 4096,
+      layers: 32,
+      heads: 32,
+      keyValueHeads: 32,
+      headSize: 128,
+      feedForwardSize: 22016,
+      maxPositions: 32768,
+      isTied: false,
+    });
     const hasBias = config.flag('attention_bias', false);
-    return { ...shared, normsQueryKey: true, bias: { queryKeyValue: hasBias, output: hasBias, feedForward: false }, windows: parseQwenWindows(config, shared.layers) };
+    return {
+      ...shared,
+      normsQueryKey: true,
+      bias: { queryKeyValue: hasBias, output: hasBias, feedForward: false },
+      windows: parseQwenWindows(config, shared.layers),
+    };
   },
 });

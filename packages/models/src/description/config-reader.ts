@@ -32,51 +32,116 @@ export interface ConfigReader {
 /** @param family shown in messages. */
 export function readConfig(family: string, json: ConfigJson): ConfigReader {
   const refuse = (field: string, value: unknown, must: string, hint?: string): never => {
-    throw new PeftError('PEFT_MODEL_CONFIG', `${family}: config.json: ${field} must be ${must}, got ${show(value)}.`, hint ? { hint } : {});
+    throw new PeftError(
+      'PEFT_MODEL_CONFIG',
+      `${family}: config.json: ${field} must be ${must}, got ${show(value)}.`,
+      hint ? { hint } : {},
+    );
   };
-  const field = <T>(name: string, fallback: T | undefined, must: string, accepts: (value: unknown) => boolean): T => {
+  const field = <T>(
+    name: string,
+    fallback: T | undefined,
+    must: string,
+    accepts: (value: unknown) => boolean,
+  ): T => {
     const value = json[name] ?? fallback;
-    if (value === undefined) return refuse(name, null, must, 'the field is missing: this is not the config of such a model, or it was cut short');
+    if (value === undefined)
+      return refuse(
+        name,
+        null,
+        must,
+        'the field is missing: this is not the config of such a model, or it was cut short',
+      );
     return accepts(value) ? (value as T) : refuse(name, value, must);
   };
-  const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
+  const isNumber = (value: unknown): value is number =>
+    typeof value === 'number' && Number.isFinite(value);
   return {
     family,
     json,
     refuse,
-    size: (name, fallback) => field<number>(name, fallback, 'a positive integer', (value) => Number.isSafeInteger(value) && (value as number) > 0),
-    count: (name, fallback) => field<number>(name, fallback, 'an integer of at least 0', (value) => Number.isSafeInteger(value) && (value as number) >= 0),
+    size: (name, fallback) =>
+      field<number>(
+        name,
+        fallback,
+        'a positive integer',
+        (value) => Number.isSafeInteger(value) && (value as number) > 0,
+      ),
+    count: (name, fallback) =>
+      field<number>(
+        name,
+        fallback,
+        'an integer of at least 0',
+        (value) => Number.isSafeInteger(value) && (value as number) >= 0,
+      ),
     number: (name, fallback) => field<number>(name, fallback, 'a number', isNumber),
-    positive: (name, fallback) => field<number>(name, fallback, 'a number > 0', (value) => isNumber(value) && value > 0),
-    rate: (name, fallback) => field<number>(name, fallback, 'a number in [0, 1)', (value) => isNumber(value) && value >= 0 && value < 1),
-    flag: (name, fallback) => field<boolean>(name, fallback, 'true or false', (value) => typeof value === 'boolean'),
+    positive: (name, fallback) =>
+      field<number>(name, fallback, 'a number > 0', (value) => isNumber(value) && value > 0),
+    rate: (name, fallback) =>
+      field<number>(
+        name,
+        fallback,
+        'a number in [0, 1)',
+        (value) => isNumber(value) && value >= 0 && value < 1,
+      ),
+    flag: (name, fallback) =>
+      field<boolean>(name, fallback, 'true or false', (value) => typeof value === 'boolean'),
     activation(name, fallback) {
-      const value = field<string>(name, fallback, 'the name of an activation', (given) => typeof given === 'string');
+      const value = field<string>(
+        name,
+        fallback,
+        'the name of an activation',
+        (given) => typeof given === 'string',
+      );
       try {
         return activationNamed(value);
       } catch (error) {
-        return refuse(name, value, 'a known activation', error instanceof PeftError ? error.hint : undefined);
+        return refuse(
+          name,
+          value,
+          'a known activation',
+          error instanceof PeftError ? error.hint : undefined,
+        );
       }
     },
     oneOf(name, allowed, fallback) {
-      const value = field<string>(name, fallback, `one of ${allowed.join(', ')}`, (given) => typeof given === 'string');
-      if (!(allowed as readonly string[]).includes(value)) refuse(name, value, `one of ${allowed.join(', ')}`, didYouMean(value, allowed) || undefined);
+      const value = field<string>(
+        name,
+        fallback,
+        `one of ${allowed.join(', ')}`,
+        (given) => typeof given === 'string',
+      );
+      if (!(allowed as readonly string[]).includes(value))
+        refuse(
+          name,
+          value,
+          `one of ${allowed.join(', ')}`,
+          didYouMean(value, allowed) || undefined,
+        );
       return value as never;
     },
     tokenId(name) {
       const value = Array.isArray(json[name]) ? (json[name] as unknown[])[0] : json[name];
       if (value === undefined || value === null) return undefined;
-      return Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : refuse(name, value, 'a token id');
+      return Number.isSafeInteger(value) && (value as number) >= 0
+        ? (value as number)
+        : refuse(name, value, 'a token id');
     },
     only(name, supported, reason) {
       const value = json[name];
-      if (value !== undefined && value !== null && value !== supported) refuse(name, value, `${show(supported)}; ${reason}`);
+      if (value !== undefined && value !== null && value !== supported)
+        refuse(name, value, `${show(supported)}; ${reason}`);
     },
   };
 }
 
 /** Width of one head. @throws PEFT_MODEL_CONFIG when the heads do not divide the width. */
-export function headSizeOf(config: ConfigReader, width: number, heads: number, headsField: string): number {
+export function headSizeOf(
+  config: ConfigReader,
+  width: number,
+  heads: number,
+  headsField: string,
+): number {
   if (width % heads !== 0) config.refuse(headsField, heads, `a divisor of the width ${width}`);
   return width / heads;
 }

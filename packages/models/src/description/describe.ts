@@ -1,5 +1,15 @@
 /** Builds a model's description: sites and the parameters that they read, in the order of the calls. */
-import { normal, ones, zeros, type Initializer, type LinearSite, type ModelDescription, type ParameterSpec, type Site, type SiteOf } from '@peft/core';
+import {
+  normal,
+  ones,
+  zeros,
+  type Initializer,
+  type LinearSite,
+  type ModelDescription,
+  type ParameterSpec,
+  type Site,
+  type SiteOf,
+} from '@peft/core';
 
 type Rest<K extends 'attention' | 'sublayer' | 'sequence'> = Omit<SiteOf<K>, 'kind' | 'path'>;
 
@@ -33,19 +43,78 @@ export class DescriptionBuilder {
   readonly #sites: Site[] = [];
 
   /** @param options.tiedTo path of the embedding whose table it reads instead of one of its own. */
-  embedding(path: string, { role, rows, size, layer, aliases, fresh, tiedTo }: { readonly role: string; readonly rows: number; readonly size: number; readonly layer?: number; readonly aliases?: readonly string[]; readonly fresh?: number; readonly tiedTo?: string }): void {
+  embedding(
+    path: string,
+    {
+      role,
+      rows,
+      size,
+      layer,
+      aliases,
+      fresh,
+      tiedTo,
+    }: {
+      readonly role: string;
+      readonly rows: number;
+      readonly size: number;
+      readonly layer?: number;
+      readonly aliases?: readonly string[];
+      readonly fresh?: number;
+      readonly tiedTo?: string;
+    },
+  ): void {
     const weight = `${tiedTo ?? path}.weight`;
-    if (tiedTo === undefined) this.#parameters.push({ name: weight, shape: [rows, size], use: 'table', ...(aliases && { aliases }), ...(fresh !== undefined && { init: normal(fresh) }) });
-    this.#sites.push({ kind: 'embedding', path, role, rows, size, weight, ...(layer !== undefined && { layer }), ...(tiedTo !== undefined && { tiedTo }) });
+    if (tiedTo === undefined)
+      this.#parameters.push({
+        name: weight,
+        shape: [rows, size],
+        use: 'table',
+        ...(aliases && { aliases }),
+        ...(fresh !== undefined && { init: normal(fresh) }),
+      });
+    this.#sites.push({
+      kind: 'embedding',
+      path,
+      role,
+      rows,
+      size,
+      weight,
+      ...(layer !== undefined && { layer }),
+      ...(tiedTo !== undefined && { tiedTo }),
+    });
   }
 
-  linear(path: string, { role, shape, layer, bias = true, transposed, isOutputHead, fresh, tiedTo }: LinearOptions): void {
+  linear(
+    path: string,
+    { role, shape, layer, bias = true, transposed, isOutputHead, fresh, tiedTo }: LinearOptions,
+  ): void {
     const weight = tiedTo ?? `${path}.weight`;
-    if (!tiedTo) this.#parameters.push({ name: weight, shape, use: 'matrix', ...(transposed && { transposed }), ...(fresh !== undefined && { init: normal(fresh) }) });
-    if (bias) this.#parameters.push({ name: `${path}.bias`, shape: [shape[0]], use: 'vector', ...(fresh !== undefined && { init: zeros }) });
+    if (!tiedTo)
+      this.#parameters.push({
+        name: weight,
+        shape,
+        use: 'matrix',
+        ...(transposed && { transposed }),
+        ...(fresh !== undefined && { init: normal(fresh) }),
+      });
+    if (bias)
+      this.#parameters.push({
+        name: `${path}.bias`,
+        shape: [shape[0]],
+        use: 'vector',
+        ...(fresh !== undefined && { init: zeros }),
+      });
     const site: LinearSite = {
-      kind: 'linear', path, role, inFeatures: shape[1], outFeatures: shape[0], weight,
-      ...(bias && { bias: `${path}.bias` }), ...(transposed && { transposed }), ...(isOutputHead && { isOutputHead }), ...(layer !== undefined && { layer }),
+      kind: 'linear',
+      path,
+      role,
+      inFeatures: shape[1],
+      outFeatures: shape[0],
+      weight,
+      ...(bias && { bias: `${path}.bias` }),
+      ...(transposed && { transposed }),
+      ...(isOutputHead && { isOutputHead }),
+      ...(layer !== undefined && { layer }),
     };
     this.#sites.push(site);
   }
@@ -80,13 +149,36 @@ export class DescriptionBuilder {
     return { ...rest, parameters: this.#parameters, sites: this.#sites };
   }
 
-  #norm(path: string, { role, size, layer, fresh }: NormOptions, variant: 'layer' | 'rms', bias: boolean): void {
-    const add = (name: string, old: string, init: Initializer) => this.#parameters.push({ name: `${path}.${name}`, shape: [size], use: 'vector', norm: variant, ...(variant === 'layer' && { aliases: [`${path}.${old}`] }), ...(fresh && { init }) });
+  #norm(
+    path: string,
+    { role, size, layer, fresh }: NormOptions,
+    variant: 'layer' | 'rms',
+    bias: boolean,
+  ): void {
+    const add = (name: string, old: string, init: Initializer) =>
+      this.#parameters.push({
+        name: `${path}.${name}`,
+        shape: [size],
+        use: 'vector',
+        norm: variant,
+        ...(variant === 'layer' && { aliases: [`${path}.${old}`] }),
+        ...(fresh && { init }),
+      });
     add('weight', 'gamma', ones);
     if (bias) add('bias', 'beta', zeros);
-    this.#sites.push({ kind: 'norm', path, role, size, variant, weight: `${path}.weight`, ...(bias && { bias: `${path}.bias` }), ...(layer !== undefined && { layer }) });
+    this.#sites.push({
+      kind: 'norm',
+      path,
+      role,
+      size,
+      variant,
+      weight: `${path}.weight`,
+      ...(bias && { bias: `${path}.bias` }),
+      ...(layer !== undefined && { layer }),
+    });
   }
 }
 
 /** `path` in a module called `prefix`; the bare path without one. */
-export const within = (prefix: string, path: string): string => (prefix ? `${prefix}.${path}` : path);
+export const within = (prefix: string, path: string): string =>
+  prefix ? `${prefix}.${path}` : path;

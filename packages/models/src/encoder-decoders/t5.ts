@@ -5,7 +5,14 @@
  * Bare, it is the encoder alone. With an unscaled output layer logits are h·Wᵀ, else h·Wᵀ/√D.
  */
 import { gatherRows, type ActivationName } from '@peft/ops';
-import { defineArchitecture, type HeadOptions, type ModelBatch, type ModelOutput, type ModelRun, type WeightStore } from '@peft/core';
+import {
+  defineArchitecture,
+  type HeadOptions,
+  type ModelBatch,
+  type ModelOutput,
+  type ModelRun,
+  type WeightStore,
+} from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { isBare } from '../parts/classification-head.js';
 import { readConfig, type ConfigJson, type ConfigReader } from '../description/config-reader.js';
@@ -52,45 +59,109 @@ export const t5 = defineArchitecture<T5Config>({
     const prefix = prefixOf(head);
     const hasDecoder = usesDecoder(head);
     const shared = within(prefix, 'shared');
-    model.embedding(shared, { role: 'embedding.table', rows: V, size: D, aliases: ['encoder.embed_tokens.weight', 'decoder.embed_tokens.weight'] });
+    model.embedding(shared, {
+      role: 'embedding.table',
+      rows: V,
+      size: D,
+      aliases: ['encoder.embed_tokens.weight', 'decoder.embed_tokens.weight'],
+    });
     describeT5Stack(model, within(prefix, 'encoder'), shared, config, 'encoder');
     if (hasDecoder) describeT5Stack(model, within(prefix, 'decoder'), shared, config, 'decoder');
     const fresh = config.initializerFactor / Math.sqrt(D);
-    if (head.kind === 'seq2seq-lm') model.linear('lm_head', { role: 'head', shape: [V, D], bias: false, isOutputHead: true, ...(config.isTied && { tiedTo: shared + '.weight' }) });
+    if (head.kind === 'seq2seq-lm')
+      model.linear('lm_head', {
+        role: 'head',
+        shape: [V, D],
+        bias: false,
+        isOutputHead: true,
+        ...(config.isTied && { tiedTo: shared + '.weight' }),
+      });
     if (head.kind === 'sequence-classification') {
       model.linear('classification_head.dense', { role: 'head.dense', shape: [D, D], fresh });
-      model.linear('classification_head.out_proj', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
+      model.linear('classification_head.out_proj', {
+        role: 'head',
+        shape: [head.outputs, D],
+        isOutputHead: true,
+        fresh,
+      });
     }
-    if (head.kind === 'token-classification') model.linear('classifier', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
+    if (head.kind === 'token-classification')
+      model.linear('classifier', {
+        role: 'head',
+        shape: [head.outputs, D],
+        isOutputHead: true,
+        fresh,
+      });
     return model.build({
-      modelType: config.modelType, head, hiddenSize: D, vocabularySize: V, layers: { encoder: config.encoderLayers, decoder: hasDecoder ? config.decoderLayers : 0 },
-      headModules: head.kind === 'sequence-classification' ? ['classification_head'] : head.kind === 'token-classification' ? ['classifier'] : [], basePrefix: prefix || 'transformer',
+      modelType: config.modelType,
+      head,
+      hiddenSize: D,
+      vocabularySize: V,
+      layers: { encoder: config.encoderLayers, decoder: hasDecoder ? config.decoderLayers : 0 },
+      headModules:
+        head.kind === 'sequence-classification'
+          ? ['classification_head']
+          : head.kind === 'token-classification'
+            ? ['classifier']
+            : [],
+      basePrefix: prefix || 'transformer',
     });
   },
 
   forward(run, config, batch) {
     const { head } = run.description;
     const prefix = prefixOf(head);
-    const stack = (name: 'encoder' | 'decoder', tokens: T5Tokens, encoded?: ModelBatch['encoded']) => runT5Stack(run, { path: within(prefix, name), stack: name }, config, tokens, encoded);
+    const stack = (
+      name: 'encoder' | 'decoder',
+      tokens: T5Tokens,
+      encoded?: ModelBatch['encoded'],
+    ) => runT5Stack(run, { path: within(prefix, name), stack: name }, config, tokens, encoded);
     const encoder = batch.encoded ? undefined : stack('encoder', batch);
     const encoded = batch.encoded ?? { hidden: encoder!.states.at(-1)!, offsets: encoder!.offsets };
     if (!usesDecoder(head)) {
-      const output: ModelOutput = { ...encoded, ...(run.wantsHiddenStates && encoder && { hiddenStates: encoder.states }) };
-      return isBare(head) ? output : { ...output, logits: run.linear('classifier', run.dropout('classifier', encoded.hidden, config.classifierDropout)) };
+      const output: ModelOutput = {
+        ...encoded,
+        ...(run.wantsHiddenStates && encoder && { hiddenStates: encoder.states }),
+      };
+      return isBare(head)
+        ? output
+        : {
+            ...output,
+            logits: run.linear(
+              'classifier',
+              run.dropout('classifier', encoded.hidden, config.classifierDropout),
+            ),
+          };
     }
     const decoder = stack('decoder', decoderTokens(config, head, batch), encoded);
     const hidden = decoder.states.at(-1)!;
     const output: ModelOutput = {
-      hidden, offsets: decoder.offsets, encoderHidden: encoded.hidden, encoderOffsets: encoded.offsets,
-      ...(run.wantsHiddenStates && { hiddenStates: decoder.states, ...(encoder && { encoderHiddenStates: encoder.states }) }),
+      hidden,
+      offsets: decoder.offsets,
+      encoderHidden: encoded.hidden,
+      encoderOffsets: encoded.offsets,
+      ...(run.wantsHiddenStates && {
+        hiddenStates: decoder.states,
+        ...(encoder && { encoderHiddenStates: encoder.states }),
+      }),
     };
-    if (head.kind === 'seq2seq-lm') return { ...output, ...languageModelOutput(run, 'lm_head', hidden, { scale: config.scalesOutput ? 1 / Math.sqrt(config.hiddenSize) : 1 }) };
+    if (head.kind === 'seq2seq-lm')
+      return {
+        ...output,
+        ...languageModelOutput(run, 'lm_head', hidden, {
+          scale: config.scalesOutput ? 1 / Math.sqrt(config.hiddenSize) : 1,
+        }),
+      };
     return { ...output, logits: classify(run, config, batch, output) };
   },
 });
 
-const prefixOf = (head: HeadOptions): string => (head.kind === 'sequence-classification' || head.kind === 'token-classification' ? 'transformer' : '');
-const usesDecoder = (head: HeadOptions): boolean => head.kind === 'seq2seq-lm' || head.kind === 'sequence-classification';
+const prefixOf = (head: HeadOptions): string =>
+  head.kind === 'sequence-classification' || head.kind === 'token-classification'
+    ? 'transformer'
+    : '';
+const usesDecoder = (head: HeadOptions): boolean =>
+  head.kind === 'seq2seq-lm' || head.kind === 'sequence-classification';
 
 function parse(config: ConfigReader): T5Config {
   const { json } = config;
@@ -121,13 +192,22 @@ function parse(config: ConfigReader): T5Config {
 }
 
 /** `relu`, `gated-gelu` (which means the tanh form), `gated-silu` … */
-function feedForward(config: ConfigReader, fallback: string): Pick<T5Config, 'activation' | 'isGated'> {
+function feedForward(
+  config: ConfigReader,
+  fallback: string,
+): Pick<T5Config, 'activation' | 'isGated'> {
   const value = config.json['feed_forward_proj'] ?? fallback;
   const [first, second, ...more] = typeof value === 'string' ? value.split('-') : [];
-  if (!first || more.length || (second !== undefined && first !== 'gated')) config.refuse('feed_forward_proj', value, 'an activation or "gated-" and an activation');
+  if (!first || more.length || (second !== undefined && first !== 'gated'))
+    config.refuse('feed_forward_proj', value, 'an activation or "gated-" and an activation');
   const isGated = second !== undefined;
   const name = value === 'gated-gelu' ? 'gelu_new' : (second ?? first);
-  return { activation: readConfig(config.family, { feed_forward_proj: name }).activation('feed_forward_proj'), isGated };
+  return {
+    activation: readConfig(config.family, { feed_forward_proj: name }).activation(
+      'feed_forward_proj',
+    ),
+    isGated,
+  };
 }
 
 /** Whether the file holds an output layer other than the embedding; read piece by piece, since they differ at once or are a copy. */
@@ -139,7 +219,8 @@ function hasOwnOutputLayer(store: WeightStore): boolean {
   const piece = 1 << 20;
   for (let offset = 0; offset < output.byteLength; offset += piece) {
     const length = Math.min(piece, output.byteLength - offset);
-    if (Buffer.compare(output.read(offset, length), embedding.read(offset, length)) !== 0) return true;
+    if (Buffer.compare(output.read(offset, length), embedding.read(offset, length)) !== 0)
+      return true;
   }
   return false;
 }
@@ -147,20 +228,44 @@ function hasOwnOutputLayer(store: WeightStore): boolean {
 /** The decoder's tokens: given, or for a classification the input's own, shifted right behind the start token. */
 function decoderTokens(config: T5Config, head: HeadOptions, batch: ModelBatch): T5Tokens {
   if (head.kind !== 'sequence-classification') {
-    if (!batch.decoder) throw new PeftError('PEFT_DECODER_MISSING', 'T5: the batch has no tokens for the decoder.', { hint: 'set batch.decoder to the targets shifted right behind the start token' });
+    if (!batch.decoder)
+      throw new PeftError('PEFT_DECODER_MISSING', 'T5: the batch has no tokens for the decoder.', {
+        hint: 'set batch.decoder to the targets shifted right behind the start token',
+      });
     return batch.decoder;
   }
-  const inputIds = batch.inputIds.map((_, n) => (batch.offsets.includes(n) ? config.decoderStartId : batch.inputIds[n - 1]!));
+  const inputIds = batch.inputIds.map((_, n) =>
+    batch.offsets.includes(n) ? config.decoderStartId : batch.inputIds[n - 1]!,
+  );
   return { inputIds, offsets: batch.offsets };
 }
 
 /** W_out·tanh(W_dense·h) of the decoder's state at the last end token. `[B, C]` */
-function classify(run: ModelRun, config: T5Config, batch: ModelBatch, { hidden, offsets }: ModelOutput): ModelOutput['hidden'] {
+function classify(
+  run: ModelRun,
+  config: T5Config,
+  batch: ModelBatch,
+  { hidden, offsets }: ModelOutput,
+): ModelOutput['hidden'] {
   const rows = Int32Array.from({ length: offsets.length - 1 }, (_, b) => {
-    const end = batch.inputIds.subarray(batch.offsets[b]!, batch.offsets[b + 1]!).lastIndexOf(config.endId);
-    if (end < 0) throw new PeftError('PEFT_END_TOKEN_MISSING', `T5: sequence ${b} has no end token (id ${config.endId}) for the classification head to read.`, { hint: 'tokenise with special tokens, also when truncating' });
+    const end = batch.inputIds
+      .subarray(batch.offsets[b]!, batch.offsets[b + 1]!)
+      .lastIndexOf(config.endId);
+    if (end < 0)
+      throw new PeftError(
+        'PEFT_END_TOKEN_MISSING',
+        `T5: sequence ${b} has no end token (id ${config.endId}) for the classification head to read.`,
+        { hint: 'tokenise with special tokens, also when truncating' },
+      );
     return offsets[b + 1]! - (batch.offsets[b + 1]! - batch.offsets[b]!) + end; // behind virtual tokens
   });
-  const dense = run.linear('classification_head.dense', run.dropout('classification_head.dense', gatherRows(hidden, rows), config.classifierDropout), 'tanh');
-  return run.linear('classification_head.out_proj', run.dropout('classification_head.out_proj', dense, config.classifierDropout));
+  const dense = run.linear(
+    'classification_head.dense',
+    run.dropout('classification_head.dense', gatherRows(hidden, rows), config.classifierDropout),
+    'tanh',
+  );
+  return run.linear(
+    'classification_head.out_proj',
+    run.dropout('classification_head.out_proj', dense, config.classifierDropout),
+  );
 }

@@ -3,8 +3,19 @@
  *
  *   x = dropout(LN(E_word[id] + E_type[segment] + E_position[t]))
  */
-import { defineArchitecture, type HeadOptions, type ModelBatch, type ModelOutput, type ModelRun } from '@peft/core';
-import { describeBertEncoder, parseBertConfig, runBertEncoder, type BertEncoderConfig } from './bert-encoder.js';
+import {
+  defineArchitecture,
+  type HeadOptions,
+  type ModelBatch,
+  type ModelOutput,
+  type ModelRun,
+} from '@peft/core';
+import {
+  describeBertEncoder,
+  parseBertConfig,
+  runBertEncoder,
+  type BertEncoderConfig,
+} from './bert-encoder.js';
 import { firstRows, isBare } from '../parts/classification-head.js';
 import { readConfig, type ConfigJson } from '../description/config-reader.js';
 import { DescriptionBuilder, within } from '../description/describe.js';
@@ -14,25 +25,66 @@ export const bert = defineArchitecture<BertEncoderConfig>({
   family: 'BERT',
   modelTypes: ['bert'],
   heads: ['sequence-classification', 'token-classification'],
-  parseConfig: (json: ConfigJson) => parseBertConfig(readConfig('BERT', json), { vocabularySize: 30522, hiddenSize: 768, heads: 12, feedForwardSize: 3072 }),
+  parseConfig: (json: ConfigJson) =>
+    parseBertConfig(readConfig('BERT', json), {
+      vocabularySize: 30522,
+      hiddenSize: 768,
+      heads: 12,
+      feedForwardSize: 3072,
+    }),
 
   describe(config, head) {
     const { hiddenSize: D, initializerRange: fresh } = config;
     const model = new DescriptionBuilder();
     const prefix = prefixOf(head);
     const embeddings = within(prefix, 'embeddings');
-    model.sequence(`${embeddings}.word_embeddings`, { role: 'sequence', size: D, stack: 'encoder', embedding: `${embeddings}.word_embeddings` });
-    model.embedding(`${embeddings}.word_embeddings`, { role: 'embedding.word', rows: config.vocabularySize, size: D });
-    model.embedding(`${embeddings}.position_embeddings`, { role: 'embedding.position', rows: config.positions, size: D });
-    model.embedding(`${embeddings}.token_type_embeddings`, { role: 'embedding.token-type', rows: config.tokenTypes, size: D });
+    model.sequence(`${embeddings}.word_embeddings`, {
+      role: 'sequence',
+      size: D,
+      stack: 'encoder',
+      embedding: `${embeddings}.word_embeddings`,
+    });
+    model.embedding(`${embeddings}.word_embeddings`, {
+      role: 'embedding.word',
+      rows: config.vocabularySize,
+      size: D,
+    });
+    model.embedding(`${embeddings}.position_embeddings`, {
+      role: 'embedding.position',
+      rows: config.positions,
+      size: D,
+    });
+    model.embedding(`${embeddings}.token_type_embeddings`, {
+      role: 'embedding.token-type',
+      rows: config.tokenTypes,
+      size: D,
+    });
     model.layerNorm(`${embeddings}.LayerNorm`, { role: 'norm.embedding', size: D });
-    model.sequence(embeddings, { role: 'sequence.embedded', size: D, stack: 'encoder', embedding: `${embeddings}.word_embeddings` });
+    model.sequence(embeddings, {
+      role: 'sequence.embedded',
+      size: D,
+      stack: 'encoder',
+      embedding: `${embeddings}.word_embeddings`,
+    });
     describeBertEncoder(model, prefix, config);
-    if (head.kind !== 'token-classification') model.linear(within(prefix, 'pooler.dense'), { role: 'pooler', shape: [D, D], fresh });
-    if ('outputs' in head && !isBare(head)) model.linear('classifier', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
+    if (head.kind !== 'token-classification')
+      model.linear(within(prefix, 'pooler.dense'), { role: 'pooler', shape: [D, D], fresh });
+    if ('outputs' in head && !isBare(head))
+      model.linear('classifier', {
+        role: 'head',
+        shape: [head.outputs, D],
+        isOutputHead: true,
+        fresh,
+      });
     return model.build({
-      modelType: 'bert', head, hiddenSize: D, vocabularySize: config.vocabularySize, layers: { encoder: config.layers, decoder: 0 },
-      maxPositions: config.positions, headModules: isBare(head) ? [] : ['classifier'], basePrefix: 'bert',
+      modelType: 'bert',
+      head,
+      hiddenSize: D,
+      vocabularySize: config.vocabularySize,
+      layers: { encoder: config.layers, decoder: 0 },
+      maxPositions: config.positions,
+      headModules: isBare(head) ? [] : ['classifier'],
+      basePrefix: 'bert',
     });
   },
 
@@ -42,20 +94,52 @@ export const bert = defineArchitecture<BertEncoderConfig>({
     const { x, offsets } = embed(run, within(prefix, 'embeddings'), config, batch);
     const states = runBertEncoder(run, prefix, config, x, offsets);
     const hidden = states.at(-1)!;
-    const pool = () => run.linear(within(prefix, 'pooler.dense'), firstRows(hidden, offsets), 'tanh'); // [B, D]
-    const output: ModelOutput = { hidden, offsets, ...(run.wantsHiddenStates && { hiddenStates: states }) };
+    const pool = () =>
+      run.linear(within(prefix, 'pooler.dense'), firstRows(hidden, offsets), 'tanh'); // [B, D]
+    const output: ModelOutput = {
+      hidden,
+      offsets,
+      ...(run.wantsHiddenStates && { hiddenStates: states }),
+    };
     if (head.kind === 'none') return { ...output, pooled: pool() };
     if (head.kind === 'pooled-linear') return output;
     const features = head.kind === 'token-classification' ? hidden : pool();
-    return { ...output, logits: run.linear('classifier', run.dropout('classifier', features, config.classifierDropout)) };
+    return {
+      ...output,
+      logits: run.linear(
+        'classifier',
+        run.dropout('classifier', features, config.classifierDropout),
+      ),
+    };
   },
 });
 
 const prefixOf = (head: HeadOptions): string => (isBare(head) ? '' : 'bert');
 
-function embed(run: ModelRun, path: string, config: BertEncoderConfig, batch: ModelBatch): Pick<ModelOutput, 'offsets'> & { x: ModelOutput['hidden'] } {
+function embed(
+  run: ModelRun,
+  path: string,
+  config: BertEncoderConfig,
+  batch: ModelBatch,
+): Pick<ModelOutput, 'offsets'> & { x: ModelOutput['hidden'] } {
   const word = `${path}.word_embeddings`;
-  const { x, offsets, positions, tokenTypes } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
-  const embedded = sum(x, run.embed(`${path}.token_type_embeddings`, tokenTypes), run.embed(`${path}.position_embeddings`, positions)); // [N, D]
-  return run.sequence(path, run.dropout(path, run.norm(`${path}.LayerNorm`, embedded, config.epsilon), config.hiddenDropout), offsets);
+  const { x, offsets, positions, tokenTypes } = embedTokens(
+    run,
+    { embedding: word, sequence: word, stack: 'encoder' },
+    batch,
+  );
+  const embedded = sum(
+    x,
+    run.embed(`${path}.token_type_embeddings`, tokenTypes),
+    run.embed(`${path}.position_embeddings`, positions),
+  ); // [N, D]
+  return run.sequence(
+    path,
+    run.dropout(
+      path,
+      run.norm(`${path}.LayerNorm`, embedded, config.epsilon),
+      config.hiddenDropout,
+    ),
+    offsets,
+  );
 }

@@ -11,7 +11,9 @@ export function convolve(x: Tensor2D, weight: Tensor, bias: Tensor, offsets: Int
   const [total, width] = x.shape;
   const [outputs, , kernel] = weight.shape as [number, number, number];
   const padded = tf.concat([x, tf.zeros<tf.Rank.R2>([1, width])], 0); // row `total` is 0
-  const shifted = Array.from({ length: kernel }, (_, k) => gatherRows(padded, shiftedRows(offsets, k - Math.floor(kernel / 2), total)));
+  const shifted = Array.from({ length: kernel }, (_, k) =>
+    gatherRows(padded, shiftedRows(offsets, k - Math.floor(kernel / 2), total)),
+  );
   const unfolded = tf.reshape(tf.stack(shifted, 2), [total, width * kernel]) as Tensor2D; // [N, D·K]
   const flat = tf.reshape(weight, [outputs, width * kernel]) as Tensor2D;
   return linear(unfolded, isFrozenTensor(weight) ? freezeTensor(flat) : flat, bias as Tensor1D);
@@ -21,7 +23,8 @@ function shiftedRows(offsets: Int32Array, shift: number, outside: number): Int32
   const rows = new Int32Array(outside).fill(outside);
   for (let b = 0; b + 1 < offsets.length; b += 1) {
     const [start, end] = [offsets[b]!, offsets[b + 1]!];
-    for (let n = start; n < end; n += 1) if (n + shift >= start && n + shift < end) rows[n] = n + shift;
+    for (let n = start; n < end; n += 1)
+      if (n + shift >= start && n + shift < end) rows[n] = n + shift;
   }
   return rows;
 }

@@ -5,10 +5,21 @@
  *   h₁ ← LN(h₁ + f(dropout(conv(h₀))))
  */
 import { activate, type ActivationName } from '@peft/ops';
-import { defineArchitecture, type HeadOptions, type ModelBatch, type ModelOutput, type ModelRun } from '@peft/core';
+import {
+  defineArchitecture,
+  type HeadOptions,
+  type ModelBatch,
+  type ModelOutput,
+  type ModelRun,
+} from '@peft/core';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { firstRows, isBare } from '../parts/classification-head.js';
-import { headSizeOf, readConfig, type ConfigJson, type ConfigReader } from '../description/config-reader.js';
+import {
+  headSizeOf,
+  readConfig,
+  type ConfigJson,
+  type ConfigReader,
+} from '../description/config-reader.js';
 import { convolve } from './convolve.js';
 import { DescriptionBuilder, within } from '../description/describe.js';
 import { disentangled, relativeTable } from './disentangled.js';
@@ -56,47 +67,144 @@ export const debertaV2 = defineArchitecture<DebertaConfig>({
   parseConfig: (json: ConfigJson) => parse(readConfig('DeBERTa-v2', json)),
 
   describe(config, head) {
-    const { hiddenSize: D, feedForwardSize: F, embeddingSize, initializerRange: fresh, relative } = config;
+    const {
+      hiddenSize: D,
+      feedForwardSize: F,
+      embeddingSize,
+      initializerRange: fresh,
+      relative,
+    } = config;
     const model = new DescriptionBuilder();
     const prefix = prefixOf(head);
     const at = (path: string) => within(prefix, path);
-    model.sequence(at('embeddings.word_embeddings'), { role: 'sequence', size: embeddingSize, stack: 'encoder', embedding: at('embeddings.word_embeddings') });
-    model.embedding(at('embeddings.word_embeddings'), { role: 'embedding.word', rows: config.vocabularySize, size: embeddingSize });
-    if (config.hasAbsolutePositions) model.embedding(at('embeddings.position_embeddings'), { role: 'embedding.position', rows: config.positions, size: embeddingSize });
-    if (config.tokenTypes > 0) model.embedding(at('embeddings.token_type_embeddings'), { role: 'embedding.token-type', rows: config.tokenTypes, size: embeddingSize });
-    if (embeddingSize !== D) model.linear(at('embeddings.embed_proj'), { role: 'embedding.projection', shape: [D, embeddingSize], bias: false });
+    model.sequence(at('embeddings.word_embeddings'), {
+      role: 'sequence',
+      size: embeddingSize,
+      stack: 'encoder',
+      embedding: at('embeddings.word_embeddings'),
+    });
+    model.embedding(at('embeddings.word_embeddings'), {
+      role: 'embedding.word',
+      rows: config.vocabularySize,
+      size: embeddingSize,
+    });
+    if (config.hasAbsolutePositions)
+      model.embedding(at('embeddings.position_embeddings'), {
+        role: 'embedding.position',
+        rows: config.positions,
+        size: embeddingSize,
+      });
+    if (config.tokenTypes > 0)
+      model.embedding(at('embeddings.token_type_embeddings'), {
+        role: 'embedding.token-type',
+        rows: config.tokenTypes,
+        size: embeddingSize,
+      });
+    if (embeddingSize !== D)
+      model.linear(at('embeddings.embed_proj'), {
+        role: 'embedding.projection',
+        shape: [D, embeddingSize],
+        bias: false,
+      });
     model.layerNorm(at('embeddings.LayerNorm'), { role: 'norm.embedding', size: D });
-    model.sequence(at('embeddings'), { role: 'sequence.embedded', size: D, stack: 'encoder', embedding: at('embeddings.word_embeddings') });
+    model.sequence(at('embeddings'), {
+      role: 'sequence.embedded',
+      size: D,
+      stack: 'encoder',
+      embedding: at('embeddings.word_embeddings'),
+    });
     for (let layer = 0; layer < config.layers; layer += 1) {
       const block = at(`encoder.layer.${layer}`);
-      model.attention(`${block}.attention.self`, { role: 'attention', layer, heads: config.heads, keyValueHeads: config.heads, headSize: D / config.heads, stack: 'encoder', index: layer, besideOnly: true });
-      for (const part of ['query', 'key', 'value']) model.linear(`${block}.attention.self.${part}_proj`, { role: `attention.${part}`, shape: [D, D], layer });
+      model.attention(`${block}.attention.self`, {
+        role: 'attention',
+        layer,
+        heads: config.heads,
+        keyValueHeads: config.heads,
+        headSize: D / config.heads,
+        stack: 'encoder',
+        index: layer,
+        besideOnly: true,
+      });
+      for (const part of ['query', 'key', 'value'])
+        model.linear(`${block}.attention.self.${part}_proj`, {
+          role: `attention.${part}`,
+          shape: [D, D],
+          layer,
+        });
       if (relative && !config.sharesProjections) {
-        if (config.contentToPosition) model.linear(`${block}.attention.self.pos_key_proj`, { role: 'attention.position-key', shape: [D, D], layer });
-        if (config.positionToContent) model.linear(`${block}.attention.self.pos_query_proj`, { role: 'attention.position-query', shape: [D, D], layer });
+        if (config.contentToPosition)
+          model.linear(`${block}.attention.self.pos_key_proj`, {
+            role: 'attention.position-key',
+            shape: [D, D],
+            layer,
+          });
+        if (config.positionToContent)
+          model.linear(`${block}.attention.self.pos_query_proj`, {
+            role: 'attention.position-query',
+            shape: [D, D],
+            layer,
+          });
       }
-      model.linear(`${block}.attention.output.dense`, { role: 'attention.output', shape: [D, D], layer });
-      model.layerNorm(`${block}.attention.output.LayerNorm`, { role: 'norm.attention', size: D, layer });
-      model.sublayer(`${block}.attention.output`, { role: 'sublayer.attention', layer, size: D, branch: 'attention', stack: 'encoder' });
+      model.linear(`${block}.attention.output.dense`, {
+        role: 'attention.output',
+        shape: [D, D],
+        layer,
+      });
+      model.layerNorm(`${block}.attention.output.LayerNorm`, {
+        role: 'norm.attention',
+        size: D,
+        layer,
+      });
+      model.sublayer(`${block}.attention.output`, {
+        role: 'sublayer.attention',
+        layer,
+        size: D,
+        branch: 'attention',
+        stack: 'encoder',
+      });
       model.linear(`${block}.intermediate.dense`, { role: 'ffn.up', shape: [F, D], layer });
       model.linear(`${block}.output.dense`, { role: 'ffn.down', shape: [D, F], layer });
       model.layerNorm(`${block}.output.LayerNorm`, { role: 'norm.ffn', size: D, layer });
-      model.sublayer(`${block}.output`, { role: 'sublayer.ffn', layer, size: D, branch: 'ffn', stack: 'encoder' });
+      model.sublayer(`${block}.output`, {
+        role: 'sublayer.ffn',
+        layer,
+        size: D,
+        branch: 'ffn',
+        stack: 'encoder',
+      });
     }
     if (relative) {
-      model.embedding(at('encoder.rel_embeddings'), { role: 'embedding.relative', rows: 2 * spanOf(relative), size: D });
-      if (relative.isNormed) model.layerNorm(at('encoder.LayerNorm'), { role: 'norm.relative', size: D });
+      model.embedding(at('encoder.rel_embeddings'), {
+        role: 'embedding.relative',
+        rows: 2 * spanOf(relative),
+        size: D,
+      });
+      if (relative.isNormed)
+        model.layerNorm(at('encoder.LayerNorm'), { role: 'norm.relative', size: D });
     }
     if (config.convolution) {
       model.tensor(at('encoder.conv.conv.weight'), [D, D, config.convolution.kernel]);
       model.tensor(at('encoder.conv.conv.bias'), [D]);
       model.layerNorm(at('encoder.conv.LayerNorm'), { role: 'norm.convolution', size: D });
     }
-    if (head.kind === 'sequence-classification') model.linear('pooler.dense', { role: 'pooler', shape: [D, D], fresh });
-    if ('outputs' in head && !isBare(head)) model.linear('classifier', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
+    if (head.kind === 'sequence-classification')
+      model.linear('pooler.dense', { role: 'pooler', shape: [D, D], fresh });
+    if ('outputs' in head && !isBare(head))
+      model.linear('classifier', {
+        role: 'head',
+        shape: [head.outputs, D],
+        isOutputHead: true,
+        fresh,
+      });
     return model.build({
-      modelType: 'deberta-v2', head, hiddenSize: D, vocabularySize: config.vocabularySize, layers: { encoder: config.layers, decoder: 0 },
-      maxPositions: config.positions, headModules: isBare(head) ? [] : ['classifier'], basePrefix: 'deberta',
+      modelType: 'deberta-v2',
+      head,
+      hiddenSize: D,
+      vocabularySize: config.vocabularySize,
+      layers: { encoder: config.layers, decoder: 0 },
+      maxPositions: config.positions,
+      headModules: isBare(head) ? [] : ['classifier'],
+      basePrefix: 'deberta',
     });
   },
 
@@ -108,19 +216,36 @@ export const debertaV2 = defineArchitecture<DebertaConfig>({
     const states = [x];
     for (let layer = 0; layer < config.layers; layer += 1) {
       const inputs = [states.at(-1)!, ...(table ? [table] : [])];
-      const made = run.layer(layer, inputs, (input, relative) => runBlock(run, within(prefix, `encoder.layer.${layer}`), config, input!, relative, offsets));
-      states.push(layer === 0 && config.convolution ? joinConvolution(run, within(prefix, 'encoder.conv'), config, x, made, offsets) : made);
+      const made = run.layer(layer, inputs, (input, relative) =>
+        runBlock(run, within(prefix, `encoder.layer.${layer}`), config, input!, relative, offsets),
+      );
+      states.push(
+        layer === 0 && config.convolution
+          ? joinConvolution(run, within(prefix, 'encoder.conv'), config, x, made, offsets)
+          : made,
+      );
     }
     const hidden = states.at(-1)!;
-    const output: ModelOutput = { hidden, offsets, ...(run.wantsHiddenStates && { hiddenStates: states }) };
+    const output: ModelOutput = {
+      hidden,
+      offsets,
+      ...(run.wantsHiddenStates && { hiddenStates: states }),
+    };
     if (isBare(head)) return output;
-    const features = head.kind === 'token-classification' ? run.dropout('classifier', hidden, config.hiddenDropout) : run.dropout('classifier', pool(run, config, hidden, offsets), config.classifierDropout);
+    const features =
+      head.kind === 'token-classification'
+        ? run.dropout('classifier', hidden, config.hiddenDropout)
+        : run.dropout('classifier', pool(run, config, hidden, offsets), config.classifierDropout);
     return { ...output, logits: run.linear('classifier', features) };
   },
 });
 
 const prefixOf = (head: HeadOptions): string => (isBare(head) ? '' : 'deberta');
-const spanOf = ({ positionBuckets, maxRelativePositions }: NonNullable<DebertaConfig['relative']>): number => (positionBuckets > 0 ? positionBuckets : maxRelativePositions);
+const spanOf = ({
+  positionBuckets,
+  maxRelativePositions,
+}: NonNullable<DebertaConfig['relative']>): number =>
+  positionBuckets > 0 ? positionBuckets : maxRelativePositions;
 
 function parse(config: ConfigReader): DebertaConfig {
   const { json } = config;
@@ -129,15 +254,41 @@ function parse(config: ConfigReader): DebertaConfig {
   const positions = config.size('max_position_embeddings', 512);
   const hiddenDropout = config.rate('hidden_dropout_prob', 0.1);
   const kernel = config.count('conv_kernel_size', 0);
-  if (kernel > 0 && kernel % 2 === 0) config.refuse('conv_kernel_size', kernel, 'odd, or 0 for no convolution');
+  if (kernel > 0 && kernel % 2 === 0)
+    config.refuse('conv_kernel_size', kernel, 'odd, or 0 for no convolution');
   if (kernel > 0) config.only('conv_groups', 1, 'grouped convolutions are not supported');
-  config.only('attention_head_size', headSizeOf(config, hiddenSize, heads, 'num_attention_heads'), 'heads divide the width');
+  config.only(
+    'attention_head_size',
+    headSizeOf(config, hiddenSize, heads, 'num_attention_heads'),
+    'heads divide the width',
+  );
   config.only('pooler_hidden_size', hiddenSize, 'the pooler is as wide as the model');
   const terms = json['pos_att_type'] ?? [];
-  const types = Array.isArray(terms) ? terms : typeof terms === 'string' ? terms.toLowerCase().split('|').map((type) => type.trim()).filter(Boolean) : [terms];
-  if (types.some((type) => type !== 'c2p' && type !== 'p2c')) config.refuse('pos_att_type', terms, 'made of "c2p" and "p2c"', 'position to position belongs to DeBERTa v1 and is not supported');
-  const normed = typeof json['norm_rel_ebd'] === 'string' ? json['norm_rel_ebd'].toLowerCase().split('|').map((word) => word.trim()) : ['none'];
-  if (normed.some((word) => word !== 'layer_norm' && word !== 'none')) config.refuse('norm_rel_ebd', json['norm_rel_ebd'], '"layer_norm" or "none"');
+  const types = Array.isArray(terms)
+    ? terms
+    : typeof terms === 'string'
+      ? terms
+          .toLowerCase()
+          .split('|')
+          .map((type) => type.trim())
+          .filter(Boolean)
+      : [terms];
+  if (types.some((type) => type !== 'c2p' && type !== 'p2c'))
+    config.refuse(
+      'pos_att_type',
+      terms,
+      'made of "c2p" and "p2c"',
+      'position to position belongs to DeBERTa v1 and is not supported',
+    );
+  const normed =
+    typeof json['norm_rel_ebd'] === 'string'
+      ? json['norm_rel_ebd']
+          .toLowerCase()
+          .split('|')
+          .map((word) => word.trim())
+      : ['none'];
+  if (normed.some((word) => word !== 'layer_norm' && word !== 'none'))
+    config.refuse('norm_rel_ebd', json['norm_rel_ebd'], '"layer_norm" or "none"');
   const maxRelative = config.number('max_relative_positions', -1);
   return {
     vocabularySize: config.size('vocab_size', 128100),
@@ -151,12 +302,18 @@ function parse(config: ConfigReader): DebertaConfig {
     hasAbsolutePositions: config.flag('position_biased_input', true),
     tokenTypes: config.count('type_vocab_size', 0),
     ...(config.flag('relative_attention', false) && {
-      relative: { positionBuckets: config.number('position_buckets', -1), maxRelativePositions: maxRelative < 1 ? positions : maxRelative, isNormed: normed.includes('layer_norm') },
+      relative: {
+        positionBuckets: config.number('position_buckets', -1),
+        maxRelativePositions: maxRelative < 1 ? positions : maxRelative,
+        isNormed: normed.includes('layer_norm'),
+      },
     }),
     contentToPosition: types.includes('c2p'),
     positionToContent: types.includes('p2c'),
     sharesProjections: config.flag('share_att_key', false),
-    ...(kernel > 0 && { convolution: { kernel, activation: config.activation('conv_act', 'tanh') } }),
+    ...(kernel > 0 && {
+      convolution: { kernel, activation: config.activation('conv_act', 'tanh') },
+    }),
     epsilon: config.positive('layer_norm_eps', 1e-7),
     hiddenDropout,
     attentionDropout: config.rate('attention_probs_dropout_prob', 0.1),
@@ -167,36 +324,95 @@ function parse(config: ConfigReader): DebertaConfig {
   };
 }
 
-function embed(run: ModelRun, path: string, config: DebertaConfig, batch: ModelBatch): { x: Tensor2D; offsets: Int32Array } {
+function embed(
+  run: ModelRun,
+  path: string,
+  config: DebertaConfig,
+  batch: ModelBatch,
+): { x: Tensor2D; offsets: Int32Array } {
   const word = `${path}.word_embeddings`;
-  const { x, offsets, positions, tokenTypes } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
+  const { x, offsets, positions, tokenTypes } = embedTokens(
+    run,
+    { embedding: word, sequence: word, stack: 'encoder' },
+    batch,
+  );
   const terms = [x];
   if (config.hasAbsolutePositions) terms.push(run.embed(`${path}.position_embeddings`, positions));
   if (config.tokenTypes > 0) terms.push(run.embed(`${path}.token_type_embeddings`, tokenTypes));
   const embedded = sum(...terms);
-  const wide = config.embeddingSize === config.hiddenSize ? embedded : run.linear(`${path}.embed_proj`, embedded); // [N, D]
-  return run.sequence(path, run.dropout(path, run.norm(`${path}.LayerNorm`, wide, config.epsilon), config.hiddenDropout), offsets);
+  const wide =
+    config.embeddingSize === config.hiddenSize
+      ? embedded
+      : run.linear(`${path}.embed_proj`, embedded); // [N, D]
+  return run.sequence(
+    path,
+    run.dropout(path, run.norm(`${path}.LayerNorm`, wide, config.epsilon), config.hiddenDropout),
+    offsets,
+  );
 }
 
-function runBlock(run: ModelRun, block: string, config: DebertaConfig, x: Tensor2D, table: Tensor2D | undefined, offsets: Int32Array): Tensor2D {
+function runBlock(
+  run: ModelRun,
+  block: string,
+  config: DebertaConfig,
+  x: Tensor2D,
+  table: Tensor2D | undefined,
+  offsets: Int32Array,
+): Tensor2D {
   const { epsilon, hiddenDropout } = config;
   const close = (module: string, input: Tensor2D, features: Tensor2D): Tensor2D =>
     run.sublayer(`${block}.${module}`, {
       input,
-      output: run.dropout(`${block}.${module}`, run.linear(`${block}.${module}.dense`, features), hiddenDropout),
+      output: run.dropout(
+        `${block}.${module}`,
+        run.linear(`${block}.${module}.dense`, features),
+        hiddenDropout,
+      ),
       residual: input,
       offsets,
       norm: (y) => run.norm(`${block}.${module}.LayerNorm`, y, epsilon),
     });
-  const attended = close('attention.output', x, disentangled(run, `${block}.attention.self`, config, x, table, offsets));
-  return close('output', attended, run.linear(`${block}.intermediate.dense`, attended, config.activation)); // [N, F] inside
+  const attended = close(
+    'attention.output',
+    x,
+    disentangled(run, `${block}.attention.self`, config, x, table, offsets),
+  );
+  return close(
+    'output',
+    attended,
+    run.linear(`${block}.intermediate.dense`, attended, config.activation),
+  ); // [N, F] inside
 }
 
-function joinConvolution(run: ModelRun, path: string, { convolution, epsilon, hiddenDropout }: DebertaConfig, x: Tensor2D, made: Tensor2D, offsets: Int32Array): Tensor2D {
-  const convolved = run.dropout(path, convolve(x, run.vector(`${path}.conv.weight`), run.vector(`${path}.conv.bias`), offsets), hiddenDropout);
-  return run.norm(`${path}.LayerNorm`, sum(made, activate(convolution!.activation, convolved)), epsilon);
+function joinConvolution(
+  run: ModelRun,
+  path: string,
+  { convolution, epsilon, hiddenDropout }: DebertaConfig,
+  x: Tensor2D,
+  made: Tensor2D,
+  offsets: Int32Array,
+): Tensor2D {
+  const convolved = run.dropout(
+    path,
+    convolve(x, run.vector(`${path}.conv.weight`), run.vector(`${path}.conv.bias`), offsets),
+    hiddenDropout,
+  );
+  return run.norm(
+    `${path}.LayerNorm`,
+    sum(made, activate(convolution!.activation, convolved)),
+    epsilon,
+  );
 }
 
-function pool(run: ModelRun, config: DebertaConfig, hidden: Tensor2D, offsets: Int32Array): Tensor2D {
-  return run.linear('pooler.dense', run.dropout('pooler', firstRows(hidden, offsets), config.poolerDropout), config.poolerActivation); // [B, D]
+function pool(
+  run: ModelRun,
+  config: DebertaConfig,
+  hidden: Tensor2D,
+  offsets: Int32Array,
+): Tensor2D {
+  return run.linear(
+    'pooler.dense',
+    run.dropout('pooler', firstRows(hidden, offsets), config.poolerDropout),
+    config.poolerActivation,
+  ); // [B, D]
 }

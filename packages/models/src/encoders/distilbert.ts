@@ -54,27 +54,88 @@ export const distilbert = defineArchitecture<DistilbertConfig>({
     const model = new DescriptionBuilder();
     const prefix = prefixOf(head);
     const embeddings = within(prefix, 'embeddings');
-    model.sequence(`${embeddings}.word_embeddings`, { role: 'sequence', size: D, stack: 'encoder', embedding: `${embeddings}.word_embeddings` });
-    model.embedding(`${embeddings}.word_embeddings`, { role: 'embedding.word', rows: config.vocabularySize, size: D });
-    model.embedding(`${embeddings}.position_embeddings`, { role: 'embedding.position', rows: config.positions, size: D });
+    model.sequence(`${embeddings}.word_embeddings`, {
+      role: 'sequence',
+      size: D,
+      stack: 'encoder',
+      embedding: `${embeddings}.word_embeddings`,
+    });
+    model.embedding(`${embeddings}.word_embeddings`, {
+      role: 'embedding.word',
+      rows: config.vocabularySize,
+      size: D,
+    });
+    model.embedding(`${embeddings}.position_embeddings`, {
+      role: 'embedding.position',
+      rows: config.positions,
+      size: D,
+    });
     model.layerNorm(`${embeddings}.LayerNorm`, { role: 'norm.embedding', size: D });
-    model.sequence(embeddings, { role: 'sequence.embedded', size: D, stack: 'encoder', embedding: `${embeddings}.word_embeddings` });
+    model.sequence(embeddings, {
+      role: 'sequence.embedded',
+      size: D,
+      stack: 'encoder',
+      embedding: `${embeddings}.word_embeddings`,
+    });
     for (let layer = 0; layer < config.layers; layer += 1) {
       const block = within(prefix, `transformer.layer.${layer}`);
-      model.attention(`${block}.attention`, { role: 'attention', layer, heads, keyValueHeads: heads, headSize: D / heads, stack: 'encoder', index: layer });
-      for (const [name, part] of [['q_lin', 'query'], ['k_lin', 'key'], ['v_lin', 'value'], ['out_lin', 'output']] as const) model.linear(`${block}.attention.${name}`, { role: `attention.${part}`, shape: [D, D], layer });
+      model.attention(`${block}.attention`, {
+        role: 'attention',
+        layer,
+        heads,
+        keyValueHeads: heads,
+        headSize: D / heads,
+        stack: 'encoder',
+        index: layer,
+      });
+      for (const [name, part] of [
+        ['q_lin', 'query'],
+        ['k_lin', 'key'],
+        ['v_lin', 'value'],
+        ['out_lin', 'output'],
+      ] as const)
+        model.linear(`${block}.attention.${name}`, {
+          role: `attention.${part}`,
+          shape: [D, D],
+          layer,
+        });
       model.layerNorm(`${block}.sa_layer_norm`, { role: 'norm.attention', size: D, layer });
-      model.sublayer(`${block}.attention`, { role: 'sublayer.attention', layer, size: D, branch: 'attention', stack: 'encoder' });
+      model.sublayer(`${block}.attention`, {
+        role: 'sublayer.attention',
+        layer,
+        size: D,
+        branch: 'attention',
+        stack: 'encoder',
+      });
       model.linear(`${block}.ffn.lin1`, { role: 'ffn.up', shape: [F, D], layer });
       model.linear(`${block}.ffn.lin2`, { role: 'ffn.down', shape: [D, F], layer });
       model.layerNorm(`${block}.output_layer_norm`, { role: 'norm.ffn', size: D, layer });
-      model.sublayer(`${block}.ffn`, { role: 'sublayer.ffn', layer, size: D, branch: 'ffn', stack: 'encoder' });
+      model.sublayer(`${block}.ffn`, {
+        role: 'sublayer.ffn',
+        layer,
+        size: D,
+        branch: 'ffn',
+        stack: 'encoder',
+      });
     }
-    if (head.kind === 'sequence-classification') model.linear('pre_classifier', { role: 'head.dense', shape: [D, D], fresh });
-    if ('outputs' in head && !isBare(head)) model.linear('classifier', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
+    if (head.kind === 'sequence-classification')
+      model.linear('pre_classifier', { role: 'head.dense', shape: [D, D], fresh });
+    if ('outputs' in head && !isBare(head))
+      model.linear('classifier', {
+        role: 'head',
+        shape: [head.outputs, D],
+        isOutputHead: true,
+        fresh,
+      });
     return model.build({
-      modelType: 'distilbert', head, hiddenSize: D, vocabularySize: config.vocabularySize, layers: { encoder: config.layers, decoder: 0 },
-      maxPositions: config.positions, headModules: isBare(head) ? [] : ['classifier'], basePrefix: 'distilbert',
+      modelType: 'distilbert',
+      head,
+      hiddenSize: D,
+      vocabularySize: config.vocabularySize,
+      layers: { encoder: config.layers, decoder: 0 },
+      maxPositions: config.positions,
+      headModules: isBare(head) ? [] : ['classifier'],
+      basePrefix: 'distilbert',
     });
   },
 
@@ -84,30 +145,88 @@ export const distilbert = defineArchitecture<DistilbertConfig>({
     const embeddings = within(prefix, 'embeddings');
     const word = `${embeddings}.word_embeddings`;
     const tokens = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
-    const embedded = sum(tokens.x, run.embed(`${embeddings}.position_embeddings`, tokens.positions));
-    const { x, offsets } = run.sequence(embeddings, run.dropout(embeddings, run.norm(`${embeddings}.LayerNorm`, embedded, EPSILON), config.dropout), tokens.offsets);
+    const embedded = sum(
+      tokens.x,
+      run.embed(`${embeddings}.position_embeddings`, tokens.positions),
+    );
+    const { x, offsets } = run.sequence(
+      embeddings,
+      run.dropout(
+        embeddings,
+        run.norm(`${embeddings}.LayerNorm`, embedded, EPSILON),
+        config.dropout,
+      ),
+      tokens.offsets,
+    );
     const states = [x];
     for (let layer = 0; layer < config.layers; layer += 1) {
-      states.push(run.layer(layer, [states.at(-1)!], (input) => runBlock(run, within(prefix, `transformer.layer.${layer}`), config, input, offsets)));
+      states.push(
+        run.layer(layer, [states.at(-1)!], (input) =>
+          runBlock(run, within(prefix, `transformer.layer.${layer}`), config, input, offsets),
+        ),
+      );
     }
     const hidden = states.at(-1)!;
-    const output: ModelOutput = { hidden, offsets, ...(run.wantsHiddenStates && { hiddenStates: states }) };
+    const output: ModelOutput = {
+      hidden,
+      offsets,
+      ...(run.wantsHiddenStates && { hiddenStates: states }),
+    };
     if (isBare(head)) return output;
-    if (head.kind === 'token-classification') return { ...output, logits: run.linear('classifier', run.dropout('classifier', hidden, config.dropout)) };
+    if (head.kind === 'token-classification')
+      return {
+        ...output,
+        logits: run.linear('classifier', run.dropout('classifier', hidden, config.dropout)),
+      };
     const features = run.linear('pre_classifier', firstRows(hidden, offsets), 'relu'); // [B, D]
-    return { ...output, logits: run.linear('classifier', run.dropout('classifier', features, config.classifierDropout)) };
+    return {
+      ...output,
+      logits: run.linear(
+        'classifier',
+        run.dropout('classifier', features, config.classifierDropout),
+      ),
+    };
   },
 });
 
 const prefixOf = (head: HeadOptions): string => (isBare(head) ? '' : 'distilbert');
 
 /** a = LN(x + attention(x)), y = LN(a + dropout(W₂·f(W₁·a))) */
-function runBlock(run: ModelRun, block: string, config: DistilbertConfig, x: Tensor2D, offsets: Int32Array): Tensor2D {
-  const [q, k, v] = ['q_lin', 'k_lin', 'v_lin'].map((name) => run.linear(`${block}.attention.${name}`, x)) as [Tensor2D, Tensor2D, Tensor2D]; // each [N, D]
-  const context = attend(run, `${block}.attention`, q, k, v, { offsets, heads: config.heads, hidden: x, dropoutRate: config.attentionDropout });
+function runBlock(
+  run: ModelRun,
+  block: string,
+  config: DistilbertConfig,
+  x: Tensor2D,
+  offsets: Int32Array,
+): Tensor2D {
+  const [q, k, v] = ['q_lin', 'k_lin', 'v_lin'].map((name) =>
+    run.linear(`${block}.attention.${name}`, x),
+  ) as [Tensor2D, Tensor2D, Tensor2D]; // each [N, D]
+  const context = attend(run, `${block}.attention`, q, k, v, {
+    offsets,
+    heads: config.heads,
+    hidden: x,
+    dropoutRate: config.attentionDropout,
+  });
   const close = (module: string, norm: string, input: Tensor2D, output: Tensor2D): Tensor2D =>
-    run.sublayer(`${block}.${module}`, { input, output, residual: input, offsets, norm: (y) => run.norm(`${block}.${norm}`, y, EPSILON) });
-  const attended = close('attention', 'sa_layer_norm', x, run.linear(`${block}.attention.out_lin`, context));
+    run.sublayer(`${block}.${module}`, {
+      input,
+      output,
+      residual: input,
+      offsets,
+      norm: (y) => run.norm(`${block}.${norm}`, y, EPSILON),
+    });
+  const attended = close(
+    'attention',
+    'sa_layer_norm',
+    x,
+    run.linear(`${block}.attention.out_lin`, context),
+  );
   const inner = run.linear(`${block}.ffn.lin1`, attended, config.activation); // [N, F]
-  return close('ffn', 'output_layer_norm', attended, run.dropout(`${block}.ffn`, run.linear(`${block}.ffn.lin2`, inner), config.dropout));
+  return close(
+    'ffn',
+    'output_layer_norm',
+    attended,
+    run.dropout(`${block}.ffn`, run.linear(`${block}.ffn.lin2`, inner), config.dropout),
+  );
 }

@@ -2,9 +2,20 @@
  * ELECTRA's discriminator (Clark et al. 2020): BERT's encoder on embeddings that may be narrower than the model and are projected to it;
  * its classification head is W_out·gelu(W_dense·h₀).
  */
-import { defineArchitecture, type HeadOptions, type ModelBatch, type ModelOutput, type ModelRun } from '@peft/core';
+import {
+  defineArchitecture,
+  type HeadOptions,
+  type ModelBatch,
+  type ModelOutput,
+  type ModelRun,
+} from '@peft/core';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { describeBertEncoder, parseBertConfig, runBertEncoder, type BertEncoderConfig } from './bert-encoder.js';
+import {
+  describeBertEncoder,
+  parseBertConfig,
+  runBertEncoder,
+  type BertEncoderConfig,
+} from './bert-encoder.js';
 import { firstRows, isBare } from '../parts/classification-head.js';
 import { readConfig, type ConfigJson } from '../description/config-reader.js';
 import { DescriptionBuilder, within } from '../description/describe.js';
@@ -21,7 +32,12 @@ export const electra = defineArchitecture<ElectraConfig>({
 
   parseConfig(json: ConfigJson) {
     const config = readConfig('ELECTRA', json);
-    const shared = parseBertConfig(config, { vocabularySize: 30522, hiddenSize: 256, heads: 4, feedForwardSize: 1024 });
+    const shared = parseBertConfig(config, {
+      vocabularySize: 30522,
+      hiddenSize: 256,
+      heads: 4,
+      feedForwardSize: 1024,
+    });
     return { ...shared, embeddingSize: config.size('embedding_size', 128) };
   },
 
@@ -30,22 +46,65 @@ export const electra = defineArchitecture<ElectraConfig>({
     const model = new DescriptionBuilder();
     const prefix = prefixOf(head);
     const embeddings = within(prefix, 'embeddings');
-    model.sequence(`${embeddings}.word_embeddings`, { role: 'sequence', size: embeddingSize, stack: 'encoder', embedding: `${embeddings}.word_embeddings` });
-    model.embedding(`${embeddings}.word_embeddings`, { role: 'embedding.word', rows: config.vocabularySize, size: embeddingSize });
-    model.embedding(`${embeddings}.position_embeddings`, { role: 'embedding.position', rows: config.positions, size: embeddingSize });
-    model.embedding(`${embeddings}.token_type_embeddings`, { role: 'embedding.token-type', rows: config.tokenTypes, size: embeddingSize });
+    model.sequence(`${embeddings}.word_embeddings`, {
+      role: 'sequence',
+      size: embeddingSize,
+      stack: 'encoder',
+      embedding: `${embeddings}.word_embeddings`,
+    });
+    model.embedding(`${embeddings}.word_embeddings`, {
+      role: 'embedding.word',
+      rows: config.vocabularySize,
+      size: embeddingSize,
+    });
+    model.embedding(`${embeddings}.position_embeddings`, {
+      role: 'embedding.position',
+      rows: config.positions,
+      size: embeddingSize,
+    });
+    model.embedding(`${embeddings}.token_type_embeddings`, {
+      role: 'embedding.token-type',
+      rows: config.tokenTypes,
+      size: embeddingSize,
+    });
     model.layerNorm(`${embeddings}.LayerNorm`, { role: 'norm.embedding', size: embeddingSize });
-    model.sequence(embeddings, { role: 'sequence.embedded', size: embeddingSize, stack: 'encoder', embedding: `${embeddings}.word_embeddings` });
-    if (embeddingSize !== D) model.linear(within(prefix, 'embeddings_project'), { role: 'embedding.projection', shape: [D, embeddingSize] });
+    model.sequence(embeddings, {
+      role: 'sequence.embedded',
+      size: embeddingSize,
+      stack: 'encoder',
+      embedding: `${embeddings}.word_embeddings`,
+    });
+    if (embeddingSize !== D)
+      model.linear(within(prefix, 'embeddings_project'), {
+        role: 'embedding.projection',
+        shape: [D, embeddingSize],
+      });
     describeBertEncoder(model, prefix, config);
     if (head.kind === 'sequence-classification') {
       model.linear('classifier.dense', { role: 'head.dense', shape: [D, D], fresh });
-      model.linear('classifier.out_proj', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
+      model.linear('classifier.out_proj', {
+        role: 'head',
+        shape: [head.outputs, D],
+        isOutputHead: true,
+        fresh,
+      });
     }
-    if (head.kind === 'token-classification') model.linear('classifier', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
+    if (head.kind === 'token-classification')
+      model.linear('classifier', {
+        role: 'head',
+        shape: [head.outputs, D],
+        isOutputHead: true,
+        fresh,
+      });
     return model.build({
-      modelType: 'electra', head, hiddenSize: D, vocabularySize: config.vocabularySize, layers: { encoder: config.layers, decoder: 0 },
-      maxPositions: config.positions, headModules: isBare(head) ? [] : ['classifier'], basePrefix: 'electra',
+      modelType: 'electra',
+      head,
+      hiddenSize: D,
+      vocabularySize: config.vocabularySize,
+      layers: { encoder: config.layers, decoder: 0 },
+      maxPositions: config.positions,
+      headModules: isBare(head) ? [] : ['classifier'],
+      basePrefix: 'electra',
     });
   },
 
@@ -55,21 +114,69 @@ export const electra = defineArchitecture<ElectraConfig>({
     const { x, offsets } = embed(run, prefix, config, batch);
     const states = runBertEncoder(run, prefix, config, x, offsets);
     const hidden = states.at(-1)!;
-    const output: ModelOutput = { hidden, offsets, ...(run.wantsHiddenStates && { hiddenStates: states }) };
+    const output: ModelOutput = {
+      hidden,
+      offsets,
+      ...(run.wantsHiddenStates && { hiddenStates: states }),
+    };
     if (isBare(head)) return output;
-    if (head.kind === 'token-classification') return { ...output, logits: run.linear('classifier', run.dropout('classifier', hidden, config.classifierDropout)) };
-    const dense = run.linear('classifier.dense', run.dropout('classifier.dense', firstRows(hidden, offsets), config.classifierDropout), 'gelu'); // [B, D]
-    return { ...output, logits: run.linear('classifier.out_proj', run.dropout('classifier.out_proj', dense, config.classifierDropout)) };
+    if (head.kind === 'token-classification')
+      return {
+        ...output,
+        logits: run.linear(
+          'classifier',
+          run.dropout('classifier', hidden, config.classifierDropout),
+        ),
+      };
+    const dense = run.linear(
+      'classifier.dense',
+      run.dropout('classifier.dense', firstRows(hidden, offsets), config.classifierDropout),
+      'gelu',
+    ); // [B, D]
+    return {
+      ...output,
+      logits: run.linear(
+        'classifier.out_proj',
+        run.dropout('classifier.out_proj', dense, config.classifierDropout),
+      ),
+    };
   },
 });
 
 const prefixOf = (head: HeadOptions): string => (isBare(head) ? '' : 'electra');
 
-function embed(run: ModelRun, prefix: string, config: ElectraConfig, batch: ModelBatch): { x: Tensor2D; offsets: Int32Array } {
+function embed(
+  run: ModelRun,
+  prefix: string,
+  config: ElectraConfig,
+  batch: ModelBatch,
+): { x: Tensor2D; offsets: Int32Array } {
   const path = within(prefix, 'embeddings');
   const word = `${path}.word_embeddings`;
-  const { x, offsets, positions, tokenTypes } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
-  const embedded = sum(x, run.embed(`${path}.token_type_embeddings`, tokenTypes), run.embed(`${path}.position_embeddings`, positions)); // [N, embeddingSize]
-  const normed = run.sequence(path, run.dropout(path, run.norm(`${path}.LayerNorm`, embedded, config.epsilon), config.hiddenDropout), offsets);
-  return { x: config.embeddingSize === config.hiddenSize ? normed.x : run.linear(within(prefix, 'embeddings_project'), normed.x), offsets: normed.offsets };
+  const { x, offsets, positions, tokenTypes } = embedTokens(
+    run,
+    { embedding: word, sequence: word, stack: 'encoder' },
+    batch,
+  );
+  const embedded = sum(
+    x,
+    run.embed(`${path}.token_type_embeddings`, tokenTypes),
+    run.embed(`${path}.position_embeddings`, positions),
+  ); // [N, embeddingSize]
+  const normed = run.sequence(
+    path,
+    run.dropout(
+      path,
+      run.norm(`${path}.LayerNorm`, embedded, config.epsilon),
+      config.hiddenDropout,
+    ),
+    offsets,
+  );
+  return {
+    x:
+      config.embeddingSize === config.hiddenSize
+        ? normed.x
+        : run.linear(within(prefix, 'embeddings_project'), normed.x),
+    offsets: normed.offsets,
+  };
 }

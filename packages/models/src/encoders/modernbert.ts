@@ -10,7 +10,12 @@ import { gatedActivation, meanPool, rope, type ActivationName, type RopeTables }
 import { defineArchitecture, type HeadOptions, type ModelOutput, type ModelRun } from '@peft/core';
 import { attend } from '../parts/attend.js';
 import { firstRows, isBare } from '../parts/classification-head.js';
-import { headSizeOf, readConfig, type ConfigJson, type ConfigReader } from '../description/config-reader.js';
+import {
+  headSizeOf,
+  readConfig,
+  type ConfigJson,
+  type ConfigReader,
+} from '../description/config-reader.js';
 import { parseRope, parseWindows, type RopeConfig } from '../decoders/decoder-config.js';
 import { DescriptionBuilder, within } from '../description/describe.js';
 import { embedTokens } from '../parts/embed-tokens.js';
@@ -50,7 +55,14 @@ export const modernbert = defineArchitecture<ModernbertConfig>({
   parseConfig: (json: ConfigJson) => parse(readConfig('ModernBERT', json)),
 
   describe(config, head) {
-    const { hiddenSize: D, feedForwardSize: F, heads, headSize, hasNormBias: bias, initializerRange: fresh } = config;
+    const {
+      hiddenSize: D,
+      feedForwardSize: F,
+      heads,
+      headSize,
+      hasNormBias: bias,
+      initializerRange: fresh,
+    } = config;
     const model = new DescriptionBuilder();
     const prefix = prefixOf(head);
     const word = within(prefix, 'embeddings.tok_embeddings');
@@ -59,25 +71,82 @@ export const modernbert = defineArchitecture<ModernbertConfig>({
     model.layerNorm(within(prefix, 'embeddings.norm'), { role: 'norm.embedding', size: D, bias });
     for (let layer = 0; layer < config.layers; layer += 1) {
       const block = within(prefix, `layers.${layer}`);
-      if (layer > 0) model.layerNorm(`${block}.attn_norm`, { role: 'norm.attention', size: D, bias, layer });
-      model.attention(`${block}.attn`, { role: 'attention', layer, heads, keyValueHeads: heads, headSize, stack: 'encoder', index: layer });
-      model.linear(`${block}.attn.Wqkv`, { role: 'attention.query_key_value', shape: [3 * D, D], bias: config.hasAttentionBias, layer });
-      model.linear(`${block}.attn.Wo`, { role: 'attention.output', shape: [D, D], bias: config.hasAttentionBias, layer });
-      model.sublayer(`${block}.attn`, { role: 'sublayer.attention', layer, size: D, branch: 'attention', stack: 'encoder' });
+      if (layer > 0)
+        model.layerNorm(`${block}.attn_norm`, { role: 'norm.attention', size: D, bias, layer });
+      model.attention(`${block}.attn`, {
+        role: 'attention',
+        layer,
+        heads,
+        keyValueHeads: heads,
+        headSize,
+        stack: 'encoder',
+        index: layer,
+      });
+      model.linear(`${block}.attn.Wqkv`, {
+        role: 'attention.query_key_value',
+        shape: [3 * D, D],
+        bias: config.hasAttentionBias,
+        layer,
+      });
+      model.linear(`${block}.attn.Wo`, {
+        role: 'attention.output',
+        shape: [D, D],
+        bias: config.hasAttentionBias,
+        layer,
+      });
+      model.sublayer(`${block}.attn`, {
+        role: 'sublayer.attention',
+        layer,
+        size: D,
+        branch: 'attention',
+        stack: 'encoder',
+      });
       model.layerNorm(`${block}.mlp_norm`, { role: 'norm.ffn', size: D, bias, layer });
-      model.linear(`${block}.mlp.Wi`, { role: 'ffn.gate_up', shape: [2 * F, D], bias: config.hasFeedForwardBias, layer });
-      model.linear(`${block}.mlp.Wo`, { role: 'ffn.down', shape: [D, F], bias: config.hasFeedForwardBias, layer });
-      model.sublayer(`${block}.mlp`, { role: 'sublayer.ffn', layer, size: D, branch: 'ffn', stack: 'encoder' });
+      model.linear(`${block}.mlp.Wi`, {
+        role: 'ffn.gate_up',
+        shape: [2 * F, D],
+        bias: config.hasFeedForwardBias,
+        layer,
+      });
+      model.linear(`${block}.mlp.Wo`, {
+        role: 'ffn.down',
+        shape: [D, F],
+        bias: config.hasFeedForwardBias,
+        layer,
+      });
+      model.sublayer(`${block}.mlp`, {
+        role: 'sublayer.ffn',
+        layer,
+        size: D,
+        branch: 'ffn',
+        stack: 'encoder',
+      });
     }
     model.layerNorm(within(prefix, 'final_norm'), { role: 'norm.final', size: D, bias });
     if ('outputs' in head && !isBare(head)) {
-      model.linear('head.dense', { role: 'head.dense', shape: [D, D], bias: config.hasClassifierBias, fresh });
+      model.linear('head.dense', {
+        role: 'head.dense',
+        shape: [D, D],
+        bias: config.hasClassifierBias,
+        fresh,
+      });
       model.layerNorm('head.norm', { role: 'norm.head', size: D, bias, fresh: true });
-      model.linear('classifier', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
+      model.linear('classifier', {
+        role: 'head',
+        shape: [head.outputs, D],
+        isOutputHead: true,
+        fresh,
+      });
     }
     return model.build({
-      modelType: 'modernbert', head, hiddenSize: D, vocabularySize: config.vocabularySize, layers: { encoder: config.layers, decoder: 0 },
-      maxPositions: config.maxPositions, headModules: isBare(head) ? [] : ['classifier'], basePrefix: 'model',
+      modelType: 'modernbert',
+      head,
+      hiddenSize: D,
+      vocabularySize: config.vocabularySize,
+      layers: { encoder: config.layers, decoder: 0 },
+      maxPositions: config.maxPositions,
+      headModules: isBare(head) ? [] : ['classifier'],
+      basePrefix: 'model',
     });
   },
 
@@ -85,19 +154,59 @@ export const modernbert = defineArchitecture<ModernbertConfig>({
     const { head } = run.description;
     const prefix = prefixOf(head);
     const word = within(prefix, 'embeddings.tok_embeddings');
-    const { x, offsets, positions } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
-    const [everywhere, nearby] = [config.rope, config.localRope].map((kind) => ropeTablesFor(run, config, kind, positions, offsets)) as [RopeTables, RopeTables];
-    const states = [run.dropout(word, run.norm(within(prefix, 'embeddings.norm'), x, config.epsilon), config.embeddingDropout)];
+    const { x, offsets, positions } = embedTokens(
+      run,
+      { embedding: word, sequence: word, stack: 'encoder' },
+      batch,
+    );
+    const [everywhere, nearby] = [config.rope, config.localRope].map((kind) =>
+      ropeTablesFor(run, config, kind, positions, offsets),
+    ) as [RopeTables, RopeTables];
+    const states = [
+      run.dropout(
+        word,
+        run.norm(within(prefix, 'embeddings.norm'), x, config.epsilon),
+        config.embeddingDropout,
+      ),
+    ];
     for (let layer = 0; layer < config.layers; layer += 1) {
-      const place = { offsets, positions, window: config.windows[layer]!, tables: config.windows[layer]! > 0 ? nearby : everywhere };
-      states.push(run.layer(layer, [states.at(-1)!], (input) => runBlock(run, within(prefix, `layers.${layer}`), config, layer, input, place)));
+      const place = {
+        offsets,
+        positions,
+        window: config.windows[layer]!,
+        tables: config.windows[layer]! > 0 ? nearby : everywhere,
+      };
+      states.push(
+        run.layer(layer, [states.at(-1)!], (input) =>
+          runBlock(run, within(prefix, `layers.${layer}`), config, layer, input, place),
+        ),
+      );
     }
     const hidden = run.norm(within(prefix, 'final_norm'), states.pop()!, config.epsilon);
-    const output: ModelOutput = { hidden, offsets, ...(run.wantsHiddenStates && { hiddenStates: [...states, hidden] }) };
+    const output: ModelOutput = {
+      hidden,
+      offsets,
+      ...(run.wantsHiddenStates && { hiddenStates: [...states, hidden] }),
+    };
     if (isBare(head)) return output;
-    const pooled = head.kind === 'token-classification' ? hidden : config.classifierPooling === 'mean' ? meanPool(hidden, offsets) : firstRows(hidden, offsets);
-    const features = run.norm('head.norm', run.linear('head.dense', pooled, config.classifierActivation), config.epsilon);
-    return { ...output, logits: run.linear('classifier', run.dropout('classifier', features, config.classifierDropout)) };
+    const pooled =
+      head.kind === 'token-classification'
+        ? hidden
+        : config.classifierPooling === 'mean'
+          ? meanPool(hidden, offsets)
+          : firstRows(hidden, offsets);
+    const features = run.norm(
+      'head.norm',
+      run.linear('head.dense', pooled, config.classifierActivation),
+      config.epsilon,
+    );
+    return {
+      ...output,
+      logits: run.linear(
+        'classifier',
+        run.dropout('classifier', features, config.classifierDropout),
+      ),
+    };
   },
 });
 
@@ -111,10 +220,16 @@ function parse(config: ConfigReader): ModernbertConfig {
   const layers = config.size('num_hidden_layers', 22);
   const maxPositions = config.size('max_position_embeddings', 8192);
   const every = config.size('global_attn_every_n_layers', 3);
-  const { full_attention: full, sliding_attention: sliding } = (json['rope_parameters'] ?? {}) as Readonly<Record<string, unknown>>;
+  const { full_attention: full, sliding_attention: sliding } = (json['rope_parameters'] ??
+    {}) as Readonly<Record<string, unknown>>;
   const theta = config.positive('global_rope_theta', 160_000);
   const scaling = (json['rope_scaling'] ?? {}) as object;
-  const rotary = (own: unknown, fallback: number) => parseRope(config, { headSize, maxPositions, theta: fallback }, own ?? { ...scaling, rope_theta: fallback });
+  const rotary = (own: unknown, fallback: number) =>
+    parseRope(
+      config,
+      { headSize, maxPositions, theta: fallback },
+      own ?? { ...scaling, rope_theta: fallback },
+    );
   return {
     vocabularySize: config.size('vocab_size', 50368),
     hiddenSize,
@@ -128,9 +243,17 @@ function parse(config: ConfigReader): ModernbertConfig {
     hasNormBias: config.flag('norm_bias', false),
     hasAttentionBias: config.flag('attention_bias', false),
     hasFeedForwardBias: config.flag('mlp_bias', false),
-    windows: parseWindows(config, layers, config.size('local_attention', 128), (layer) => layer % every !== 0),
+    windows: parseWindows(
+      config,
+      layers,
+      config.size('local_attention', 128),
+      (layer) => layer % every !== 0,
+    ),
     rope: rotary(full, theta),
-    localRope: rotary(sliding, json['local_rope_theta'] === null ? theta : config.positive('local_rope_theta', 10_000)),
+    localRope: rotary(
+      sliding,
+      json['local_rope_theta'] === null ? theta : config.positive('local_rope_theta', 10_000),
+    ),
     embeddingDropout: config.rate('embedding_dropout', 0),
     attentionDropout: config.rate('attention_dropout', 0),
     feedForwardDropout: config.rate('mlp_dropout', 0),
@@ -142,17 +265,53 @@ function parse(config: ConfigReader): ModernbertConfig {
   };
 }
 
-interface Place { readonly offsets: Int32Array; readonly positions: Int32Array; readonly window: number; readonly tables: RopeTables }
+interface Place {
+  readonly offsets: Int32Array;
+  readonly positions: Int32Array;
+  readonly window: number;
+  readonly tables: RopeTables;
+}
 
-function runBlock(run: ModelRun, block: string, config: ModernbertConfig, layer: number, x: Tensor2D, { offsets, positions, window, tables }: Place): Tensor2D {
+function runBlock(
+  run: ModelRun,
+  block: string,
+  config: ModernbertConfig,
+  layer: number,
+  x: Tensor2D,
+  { offsets, positions, window, tables }: Place,
+): Tensor2D {
   const { heads, epsilon } = config;
   const normed = layer === 0 ? x : run.norm(`${block}.attn_norm`, x, epsilon);
-  const [q, k, v] = tf.split(run.linear(`${block}.attn.Wqkv`, normed), 3, 1) as [Tensor2D, Tensor2D, Tensor2D]; // each [N, D]
-  const context = attend(run, `${block}.attn`, rope(q, tables, positions, heads), rope(k, tables, positions, heads), v, { offsets, heads, window, hidden: normed, dropoutRate: config.attentionDropout });
-  const output = run.dropout(`${block}.attn`, run.linear(`${block}.attn.Wo`, context), config.attentionDropout);
+  const [q, k, v] = tf.split(run.linear(`${block}.attn.Wqkv`, normed), 3, 1) as [
+    Tensor2D,
+    Tensor2D,
+    Tensor2D,
+  ]; // each [N, D]
+  const context = attend(
+    run,
+    `${block}.attn`,
+    rope(q, tables, positions, heads),
+    rope(k, tables, positions, heads),
+    v,
+    { offsets, heads, window, hidden: normed, dropoutRate: config.attentionDropout },
+  );
+  const output = run.dropout(
+    `${block}.attn`,
+    run.linear(`${block}.attn.Wo`, context),
+    config.attentionDropout,
+  );
   const attended = run.sublayer(`${block}.attn`, { input: normed, output, residual: x, offsets });
   const input = run.norm(`${block}.mlp_norm`, attended, epsilon);
   const [up, gate] = tf.split(run.linear(`${block}.mlp.Wi`, input), 2, 1) as [Tensor2D, Tensor2D]; // each [N, F]; the first one is activated
-  const inner = run.dropout(`${block}.mlp`, gatedActivation(config.activation, up, gate), config.feedForwardDropout);
-  return run.sublayer(`${block}.mlp`, { input, output: run.linear(`${block}.mlp.Wo`, inner), residual: attended, offsets });
+  const inner = run.dropout(
+    `${block}.mlp`,
+    gatedActivation(config.activation, up, gate),
+    config.feedForwardDropout,
+  );
+  return run.sublayer(`${block}.mlp`, {
+    input,
+    output: run.linear(`${block}.mlp.Wo`, inner),
+    residual: attended,
+    offsets,
+  });
 }

@@ -2,9 +2,20 @@
  * RoBERTa (Liu et al. 2019) and XLM-R (Conneau et al. 2020): BERT's encoder with positions that start after the padding id, and a
  * classification head of its own on the first token: W_out·tanh(W_dense·h₀).
  */
-import { defineArchitecture, type HeadOptions, type ModelBatch, type ModelOutput, type ModelRun } from '@peft/core';
+import {
+  defineArchitecture,
+  type HeadOptions,
+  type ModelBatch,
+  type ModelOutput,
+  type ModelRun,
+} from '@peft/core';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { describeBertEncoder, parseBertConfig, runBertEncoder, type BertEncoderConfig } from './bert-encoder.js';
+import {
+  describeBertEncoder,
+  parseBertConfig,
+  runBertEncoder,
+  type BertEncoderConfig,
+} from './bert-encoder.js';
 import { firstRows, isBare } from '../parts/classification-head.js';
 import { readConfig, type ConfigJson } from '../description/config-reader.js';
 import { DescriptionBuilder, within } from '../description/describe.js';
@@ -22,9 +33,19 @@ export const roberta = defineArchitecture<RobertaConfig>({
 
   parseConfig(json: ConfigJson) {
     const config = readConfig('RoBERTa', json);
-    const shared = parseBertConfig(config, { vocabularySize: json['model_type'] === 'xlm-roberta' ? 30522 : 50265, hiddenSize: 768, heads: 12, feedForwardSize: 3072 });
+    const shared = parseBertConfig(config, {
+      vocabularySize: json['model_type'] === 'xlm-roberta' ? 30522 : 50265,
+      hiddenSize: 768,
+      heads: 12,
+      feedForwardSize: 3072,
+    });
     const paddingId = config.tokenId('pad_token_id') ?? 1;
-    if (shared.positions <= paddingId + 1) config.refuse('max_position_embeddings', shared.positions, `more than pad_token_id + 1 = ${paddingId + 1}`);
+    if (shared.positions <= paddingId + 1)
+      config.refuse(
+        'max_position_embeddings',
+        shared.positions,
+        `more than pad_token_id + 1 = ${paddingId + 1}`,
+      );
     return { ...shared, modelType: String(json['model_type'] ?? 'roberta'), paddingId };
   },
 
@@ -35,18 +56,46 @@ export const roberta = defineArchitecture<RobertaConfig>({
     const embeddings = within(prefix, 'embeddings');
     const isHeadFirst = config.modelType === 'xlm-roberta'; // the order in which transformers lists it
     if (isHeadFirst) describeHead(model, config, head);
-    model.sequence(`${embeddings}.word_embeddings`, { role: 'sequence', size: D, stack: 'encoder', embedding: `${embeddings}.word_embeddings` });
-    model.embedding(`${embeddings}.word_embeddings`, { role: 'embedding.word', rows: config.vocabularySize, size: D });
-    model.embedding(`${embeddings}.token_type_embeddings`, { role: 'embedding.token-type', rows: config.tokenTypes, size: D });
+    model.sequence(`${embeddings}.word_embeddings`, {
+      role: 'sequence',
+      size: D,
+      stack: 'encoder',
+      embedding: `${embeddings}.word_embeddings`,
+    });
+    model.embedding(`${embeddings}.word_embeddings`, {
+      role: 'embedding.word',
+      rows: config.vocabularySize,
+      size: D,
+    });
+    model.embedding(`${embeddings}.token_type_embeddings`, {
+      role: 'embedding.token-type',
+      rows: config.tokenTypes,
+      size: D,
+    });
     model.layerNorm(`${embeddings}.LayerNorm`, { role: 'norm.embedding', size: D });
-    model.sequence(embeddings, { role: 'sequence.embedded', size: D, stack: 'encoder', embedding: `${embeddings}.word_embeddings` });
-    model.embedding(`${embeddings}.position_embeddings`, { role: 'embedding.position', rows: config.positions, size: D });
+    model.sequence(embeddings, {
+      role: 'sequence.embedded',
+      size: D,
+      stack: 'encoder',
+      embedding: `${embeddings}.word_embeddings`,
+    });
+    model.embedding(`${embeddings}.position_embeddings`, {
+      role: 'embedding.position',
+      rows: config.positions,
+      size: D,
+    });
     describeBertEncoder(model, prefix, config);
     if (isBare(head)) model.linear('pooler.dense', { role: 'pooler', shape: [D, D], fresh });
     if (!isHeadFirst) describeHead(model, config, head);
     return model.build({
-      modelType: config.modelType, head, hiddenSize: D, vocabularySize: config.vocabularySize, layers: { encoder: config.layers, decoder: 0 },
-      maxPositions: config.positions - config.paddingId - 1, headModules: isBare(head) ? [] : ['classifier'], basePrefix: 'roberta',
+      modelType: config.modelType,
+      head,
+      hiddenSize: D,
+      vocabularySize: config.vocabularySize,
+      layers: { encoder: config.layers, decoder: 0 },
+      maxPositions: config.positions - config.paddingId - 1,
+      headModules: isBare(head) ? [] : ['classifier'],
+      basePrefix: 'roberta',
     });
   },
 
@@ -56,31 +105,96 @@ export const roberta = defineArchitecture<RobertaConfig>({
     const { x, offsets } = embed(run, within(prefix, 'embeddings'), config, batch);
     const states = runBertEncoder(run, prefix, config, x, offsets);
     const hidden = states.at(-1)!;
-    const output: ModelOutput = { hidden, offsets, ...(run.wantsHiddenStates && { hiddenStates: states }) };
+    const output: ModelOutput = {
+      hidden,
+      offsets,
+      ...(run.wantsHiddenStates && { hiddenStates: states }),
+    };
     if (head.kind === 'pooled-linear') return output;
-    if (head.kind === 'none') return { ...output, pooled: run.linear('pooler.dense', firstRows(hidden, offsets), 'tanh') };
-    if (head.kind === 'token-classification') return { ...output, logits: run.linear('classifier', run.dropout('classifier', hidden, config.classifierDropout)) };
-    const dense = run.linear('classifier.dense', run.dropout('classifier.dense', firstRows(hidden, offsets), config.classifierDropout), 'tanh'); // [B, D]
-    return { ...output, logits: run.linear('classifier.out_proj', run.dropout('classifier.out_proj', dense, config.classifierDropout)) };
+    if (head.kind === 'none')
+      return { ...output, pooled: run.linear('pooler.dense', firstRows(hidden, offsets), 'tanh') };
+    if (head.kind === 'token-classification')
+      return {
+        ...output,
+        logits: run.linear(
+          'classifier',
+          run.dropout('classifier', hidden, config.classifierDropout),
+        ),
+      };
+    const dense = run.linear(
+      'classifier.dense',
+      run.dropout('classifier.dense', firstRows(hidden, offsets), config.classifierDropout),
+      'tanh',
+    ); // [B, D]
+    return {
+      ...output,
+      logits: run.linear(
+        'classifier.out_proj',
+        run.dropout('classifier.out_proj', dense, config.classifierDropout),
+      ),
+    };
   },
 });
 
-function describeHead(model: DescriptionBuilder, { hiddenSize: D, initializerRange: fresh }: RobertaConfig, head: HeadOptions): void {
+function describeHead(
+  model: DescriptionBuilder,
+  { hiddenSize: D, initializerRange: fresh }: RobertaConfig,
+  head: HeadOptions,
+): void {
   if (head.kind === 'sequence-classification') {
     model.linear('classifier.dense', { role: 'head.dense', shape: [D, D], fresh });
-    model.linear('classifier.out_proj', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
+    model.linear('classifier.out_proj', {
+      role: 'head',
+      shape: [head.outputs, D],
+      isOutputHead: true,
+      fresh,
+    });
   }
-  if (head.kind === 'token-classification') model.linear('classifier', { role: 'head', shape: [head.outputs, D], isOutputHead: true, fresh });
+  if (head.kind === 'token-classification')
+    model.linear('classifier', {
+      role: 'head',
+      shape: [head.outputs, D],
+      isOutputHead: true,
+      fresh,
+    });
 }
 
 const prefixOf = (head: HeadOptions): string => (isBare(head) ? '' : 'roberta');
 
-function embed(run: ModelRun, path: string, config: RobertaConfig, batch: ModelBatch): { x: Tensor2D; offsets: Int32Array } {
+function embed(
+  run: ModelRun,
+  path: string,
+  config: RobertaConfig,
+  batch: ModelBatch,
+): { x: Tensor2D; offsets: Int32Array } {
   const word = `${path}.word_embeddings`;
-  const { x, offsets, positions, extra, tokenTypes } = embedTokens(run, { embedding: word, sequence: word, stack: 'encoder' }, batch);
-  const rows = batch.positionIds && extra === 0 ? batch.positionIds : shifted(positions, config.paddingId, extra === 0 && !batch.inputsEmbeds ? batch : undefined);
-  const embedded = sum(x, run.embed(`${path}.token_type_embeddings`, tokenTypes), run.embed(`${path}.position_embeddings`, rows)); // [N, D]
-  return run.sequence(path, run.dropout(path, run.norm(`${path}.LayerNorm`, embedded, config.epsilon), config.hiddenDropout), offsets);
+  const { x, offsets, positions, extra, tokenTypes } = embedTokens(
+    run,
+    { embedding: word, sequence: word, stack: 'encoder' },
+    batch,
+  );
+  const rows =
+    batch.positionIds && extra === 0
+      ? batch.positionIds
+      : shifted(
+          positions,
+          config.paddingId,
+          extra === 0 && !batch.inputsEmbeds ? batch : undefined,
+        );
+  const embedded = sum(
+    x,
+    run.embed(`${path}.token_type_embeddings`, tokenTypes),
+    run.embed(`${path}.position_embeddings`, rows),
+  ); // [N, D]
+  return run.sequence(
+    path,
+    run.dropout(
+      path,
+      run.norm(`${path}.LayerNorm`, embedded, config.epsilon),
+      config.hiddenDropout,
+    ),
+    offsets,
+  );
 }
 
 /** Position t is row t + paddingId + 1; a padding token within a text stands at row paddingId and does not count. */

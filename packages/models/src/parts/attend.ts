@@ -5,7 +5,10 @@ import { PeftError } from '@peft/errors';
 import { attention, gatherRows, type AttentionOptions } from '@peft/ops';
 import type { ExtraKeyValues, KeyValues, ModelRun } from '@peft/core';
 
-export interface AttendOptions extends Pick<AttentionOptions, 'heads' | 'keyValueHeads' | 'scale' | 'causal' | 'window' | 'softCap' | 'bias'> {
+export interface AttendOptions extends Pick<
+  AttentionOptions,
+  'heads' | 'keyValueHeads' | 'scale' | 'causal' | 'window' | 'softCap' | 'bias'
+> {
   /** Rows of the queries' sequences. */
   readonly offsets: Int32Array;
   /** Rows of the keys' sequences, in cross attention. */
@@ -20,15 +23,24 @@ export interface AttendOptions extends Pick<AttentionOptions, 'heads' | 'keyValu
  * @param q `[N, H·E]`. @param k `[Nk, Hkv·E]`. @param v `[Nk, Hkv·E]`.
  * @returns `[N, H·E]`.
  */
-export function attend(run: ModelRun, path: string, q: Tensor2D, k: Tensor2D, v: Tensor2D, options: AttendOptions): Tensor2D {
+export function attend(
+  run: ModelRun,
+  path: string,
+  q: Tensor2D,
+  k: Tensor2D,
+  v: Tensor2D,
+  options: AttendOptions,
+): Tensor2D {
   const { offsets, hidden, dropoutRate = 0, ...rest } = options;
   const seen = options.causal && !options.keyOffsets ? run.attended(offsets) : undefined;
   if (seen) return causalWithPadding(run, path, q, k, v, options, seen);
   let layout = attendedKeys(run, path, k, v, options);
   const beside: ExtraKeyValues[] = [];
   const extras = run.extraKeyValues(path, hidden, offsets);
-  if (extras.some(({ perSequence, isPast }) => perSequence && !isPast) && (options.window ?? 0) > 0) return sequenceWise(run, path, q, k, v, options, extras);
-  if (!run.isContinued(path)) for (const extra of extras) if (extra.isPast) layout = inFront(extra, layout); // else they are in the cache
+  if (extras.some(({ perSequence, isPast }) => perSequence && !isPast) && (options.window ?? 0) > 0)
+    return sequenceWise(run, path, q, k, v, options, extras);
+  if (!run.isContinued(path))
+    for (const extra of extras) if (extra.isPast) layout = inFront(extra, layout); // else they are in the cache
   if (!options.keyOffsets) layout = run.withCached(path, layout);
   let shift = 0;
   for (const extra of extras) {
@@ -46,77 +58,166 @@ export function attend(run: ModelRun, path: string, q: Tensor2D, k: Tensor2D, v:
     ...rest,
     queryOffsets: offsets,
     keyOffsets: layout.offsets,
-    ...(options.bias && shift > 0 && { bias: { ...options.bias, origin: options.bias.origin + shift } }),
-    ...(beside.length > 0 && { extra: { keys: tf.concat(beside.map(({ keys }) => keys), 0), values: tf.concat(beside.map(({ values }) => values), 0) } }),
-    ...(run.training && dropoutRate > 0 && { dropout: { rate: dropoutRate, key: run.randomKey(path, 'attention') } }),
+    ...(options.bias &&
+      shift > 0 && { bias: { ...options.bias, origin: options.bias.origin + shift } }),
+    ...(beside.length > 0 && {
+      extra: {
+        keys: tf.concat(
+          beside.map(({ keys }) => keys),
+          0,
+        ),
+        values: tf.concat(
+          beside.map(({ values }) => values),
+          0,
+        ),
+      },
+    }),
+    ...(run.training &&
+      dropoutRate > 0 && { dropout: { rate: dropoutRate, key: run.randomKey(path, 'attention') } }),
   });
 }
 
 /** Keys and values without those of padding. */
-function attendedKeys(run: ModelRun, path: string, keys: Tensor2D, values: Tensor2D, { offsets, keyOffsets, causal = false, window = 0, bias }: AttendOptions): KeyValues {
+function attendedKeys(
+  run: ModelRun,
+  path: string,
+  keys: Tensor2D,
+  values: Tensor2D,
+  { offsets, keyOffsets, causal = false, window = 0, bias }: AttendOptions,
+): KeyValues {
   const seen = run.attended(keyOffsets ?? offsets);
   if (!seen) return { keys, values, offsets: keyOffsets ?? offsets };
-  if (causal || window > 0 || bias) throw new PeftError('PEFT_BATCH_PADDING', `${path}: padding rows do not go with an attention that counts positions.`, { hint: 'leave the padding out' });
-  return { keys: gatherRows(keys, seen.rows), values: gatherRows(values, seen.rows), offsets: seen.offsets };
+  if (causal || window > 0 || bias)
+    throw new PeftError(
+      'PEFT_BATCH_PADDING',
+      `${path}: padding rows do not go with an attention that counts positions.`,
+      { hint: 'leave the padding out' },
+    );
+  return {
+    keys: gatherRows(keys, seen.rows),
+    values: gatherRows(values, seen.rows),
+    offsets: seen.offsets,
+  };
 }
 
 /**
  * Tokens as if there was no padding; each row of padding sees the tokens in front of it, in the window, and neither itself nor others.
  * @param seen rows that are tokens, and their layout.
  */
-function causalWithPadding(run: ModelRun, path: string, q: Tensor2D, k: Tensor2D, v: Tensor2D, options: AttendOptions, seen: { readonly rows: Int32Array; readonly offsets: Int32Array }): Tensor2D {
+function causalWithPadding(
+  run: ModelRun,
+  path: string,
+  q: Tensor2D,
+  k: Tensor2D,
+  v: Tensor2D,
+  options: AttendOptions,
+  seen: { readonly rows: Int32Array; readonly offsets: Int32Array },
+): Tensor2D {
   const { offsets, hidden, dropoutRate = 0, window = 0, bias, ...rest } = options;
   const refuse = (why: string): never => {
-    throw new PeftError('PEFT_BATCH_PADDING', `${path}: ${why}.`, { hint: 'leave the padding out' });
+    throw new PeftError('PEFT_BATCH_PADDING', `${path}: ${why}.`, {
+      hint: 'leave the padding out',
+    });
   };
   if (bias) refuse('padding rows do not go with an attention that counts positions');
-  if (run.extraKeyValues(path, hidden, offsets).length > 0) refuse('padding rows do not go with keys in front of a sequence or beside it');
+  if (run.extraKeyValues(path, hidden, offsets).length > 0)
+    refuse('padding rows do not go with keys in front of a sequence or beside it');
   if (run.cacheOf('decoder')) refuse('padding rows do not go with a cache');
   const [paddingRows, keyRows, keyOffsets]: [number[], number[], number[]] = [[], [], [0]];
   for (let b = 0; b + 1 < offsets.length; b += 1) {
     const tokens = seen.rows.subarray(seen.offsets[b], seen.offsets[b + 1]);
     for (let row = offsets[b]!; row < offsets[b + 1]!; row += 1) {
       if (tokens.includes(row)) continue;
-      const visible = tokens.filter((token) => token < row && (window === 0 || token > row - window));
-      if (visible.length === 0) refuse(`no token is in front of the padding in row ${row}, or in its window`);
+      const visible = tokens.filter(
+        (token) => token < row && (window === 0 || token > row - window),
+      );
+      if (visible.length === 0)
+        refuse(`no token is in front of the padding in row ${row}, or in its window`);
       paddingRows.push(row);
       keyRows.push(...visible);
       keyOffsets.push(keyRows.length);
     }
   }
-  const attendRows = (queries: Int32Array, queryOffsets: Int32Array, keys: Int32Array, offsetsOfKeys: Int32Array, causal: boolean): Tensor2D =>
+  const attendRows = (
+    queries: Int32Array,
+    queryOffsets: Int32Array,
+    keys: Int32Array,
+    offsetsOfKeys: Int32Array,
+    causal: boolean,
+  ): Tensor2D =>
     attention(gatherRows(q, queries), gatherRows(k, keys), gatherRows(v, keys), {
-      ...rest, queryOffsets, keyOffsets: offsetsOfKeys, causal, window: causal ? window : 0,
-      ...(run.training && dropoutRate > 0 && { dropout: { rate: dropoutRate, key: run.randomKey(path, 'attention', causal ? 'tokens' : 'padding') } }),
+      ...rest,
+      queryOffsets,
+      keyOffsets: offsetsOfKeys,
+      causal,
+      window: causal ? window : 0,
+      ...(run.training &&
+        dropoutRate > 0 && {
+          dropout: {
+            rate: dropoutRate,
+            key: run.randomKey(path, 'attention', causal ? 'tokens' : 'padding'),
+          },
+        }),
     });
   const tokens = attendRows(seen.rows, seen.offsets, seen.rows, seen.offsets, true);
   if (paddingRows.length === 0) return tokens;
-  const padding = attendRows(Int32Array.from(paddingRows), Int32Array.from(keyOffsets.keys()), Int32Array.from(keyRows), Int32Array.from(keyOffsets), false);
+  const padding = attendRows(
+    Int32Array.from(paddingRows),
+    Int32Array.from(keyOffsets.keys()),
+    Int32Array.from(keyRows),
+    Int32Array.from(keyOffsets),
+    false,
+  );
   const places = new Int32Array(q.shape[0]);
   [...seen.rows, ...paddingRows].forEach((row, place) => (places[row] = place));
   return gatherRows(tf.concat([tokens, padding], 0), places);
 }
 
 /** Extra keys that differ by sequence beside an attention with a window: one sequence at a time. */
-function sequenceWise(run: ModelRun, path: string, q: Tensor2D, k: Tensor2D, v: Tensor2D, options: AttendOptions, extras: readonly ExtraKeyValues[]): Tensor2D {
+function sequenceWise(
+  run: ModelRun,
+  path: string,
+  q: Tensor2D,
+  k: Tensor2D,
+  v: Tensor2D,
+  options: AttendOptions,
+  extras: readonly ExtraKeyValues[],
+): Tensor2D {
   const { offsets, keyOffsets = offsets, hidden: _, dropoutRate = 0, ...rest } = options;
-  if (extras.some(({ isPast }) => isPast)) throw new PeftError('PEFT_ATTENTION_EXTRA', `${path}: keys that differ by sequence and keys that stand for earlier tokens cannot be in one attention with a window.`, { hint: 'use one of the two prefixes' });
-  const rows = (x: Tensor2D, start: number, end: number): Tensor2D => tf.slice(x, [start, 0], [end - start, -1]);
+  if (extras.some(({ isPast }) => isPast))
+    throw new PeftError(
+      'PEFT_ATTENTION_EXTRA',
+      `${path}: keys that differ by sequence and keys that stand for earlier tokens cannot be in one attention with a window.`,
+      { hint: 'use one of the two prefixes' },
+    );
+  const rows = (x: Tensor2D, start: number, end: number): Tensor2D =>
+    tf.slice(x, [start, 0], [end - start, -1]);
   const of = (which: 'keys' | 'values', b: number): Tensor2D =>
-    tf.concat(extras.map((extra) => {
-      const length = extra.perSequence ? extra[which].shape[0] / (offsets.length - 1) : extra[which].shape[0];
-      return extra.perSequence ? rows(extra[which], b * length, (b + 1) * length) : extra[which];
-    }), 0);
-  return tf.concat(Array.from(offsets.slice(0, -1), (start, b) => {
-    const [end, keyStart, keyEnd] = [offsets[b + 1]!, keyOffsets[b]!, keyOffsets[b + 1]!];
-    return attention(rows(q, start, end), rows(k, keyStart, keyEnd), rows(v, keyStart, keyEnd), {
-      ...rest,
-      queryOffsets: Int32Array.of(0, end - start),
-      keyOffsets: Int32Array.of(0, keyEnd - keyStart),
-      extra: { keys: of('keys', b), values: of('values', b) },
-      ...(run.training && dropoutRate > 0 && { dropout: { rate: dropoutRate, key: run.randomKey(path, 'attention', b) } }),
-    });
-  }), 0);
+    tf.concat(
+      extras.map((extra) => {
+        const length = extra.perSequence
+          ? extra[which].shape[0] / (offsets.length - 1)
+          : extra[which].shape[0];
+        return extra.perSequence ? rows(extra[which], b * length, (b + 1) * length) : extra[which];
+      }),
+      0,
+    );
+  return tf.concat(
+    Array.from(offsets.slice(0, -1), (start, b) => {
+      const [end, keyStart, keyEnd] = [offsets[b + 1]!, keyOffsets[b]!, keyOffsets[b + 1]!];
+      return attention(rows(q, start, end), rows(k, keyStart, keyEnd), rows(v, keyStart, keyEnd), {
+        ...rest,
+        queryOffsets: Int32Array.of(0, end - start),
+        keyOffsets: Int32Array.of(0, keyEnd - keyStart),
+        extra: { keys: of('keys', b), values: of('values', b) },
+        ...(run.training &&
+          dropoutRate > 0 && {
+            dropout: { rate: dropoutRate, key: run.randomKey(path, 'attention', b) },
+          }),
+      });
+    }),
+    0,
+  );
 }
 
 /** Puts P rows of extra keys and values in front of each sequence. Queries keep standing at the last keys. */
@@ -131,6 +232,7 @@ function inFront(extra: ExtraKeyValues, { keys, values, offsets }: KeyValues): K
     for (let row = offsets[b]!; row < offsets[b + 1]!; row += 1) rows[n++] = extraRows + row;
     extended[b + 1] = n;
   }
-  const join = (front: Tensor2D, own: Tensor2D): Tensor2D => gatherRows(tf.concat([front, own], 0), rows);
+  const join = (front: Tensor2D, own: Tensor2D): Tensor2D =>
+    gatherRows(tf.concat([front, own], 0), rows);
   return { keys: join(extra.keys, keys), values: join(extra.values, values), offsets: extended };
 }

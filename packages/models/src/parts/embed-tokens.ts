@@ -19,19 +19,47 @@ export interface EmbeddedTokens {
  * @param paths the embedding site, the sequence site and the stack that it starts.
  * @param scale of the embedding's rows, virtual tokens and given embeddings apart (Gemma: √D).
  */
-export function embedTokens(run: ModelRun, paths: { readonly embedding: string; readonly sequence: string; readonly stack: AttentionSite['stack'] }, tokens: { readonly inputIds: Int32Array; readonly offsets: Int32Array; readonly inputsEmbeds?: Tensor2D; readonly positionIds?: Int32Array; readonly tokenTypeIds?: Int32Array }, scale = 1): EmbeddedTokens {
+export function embedTokens(
+  run: ModelRun,
+  paths: {
+    readonly embedding: string;
+    readonly sequence: string;
+    readonly stack: AttentionSite['stack'];
+  },
+  tokens: {
+    readonly inputIds: Int32Array;
+    readonly offsets: Int32Array;
+    readonly inputsEmbeds?: Tensor2D;
+    readonly positionIds?: Int32Array;
+    readonly tokenTypeIds?: Int32Array;
+  },
+  scale = 1,
+): EmbeddedTokens {
   run.useLayout(tokens.offsets);
   const rows = tokens.inputsEmbeds ?? scaled(run.embed(paths.embedding, tokens.inputIds), scale);
   const { x, offsets, extra } = run.sequence(paths.sequence, rows, tokens.offsets);
   const given = extra === 0 && run.pastLength(paths.stack) === 0 ? tokens.positionIds : undefined;
-  return { x, offsets, extra, positions: given ?? run.positions(paths.stack, offsets), tokenTypes: behindVirtual(tokens.tokenTypeIds, tokens.offsets, offsets, extra) };
+  return {
+    x,
+    offsets,
+    extra,
+    positions: given ?? run.positions(paths.stack, offsets),
+    tokenTypes: behindVirtual(tokens.tokenTypeIds, tokens.offsets, offsets, extra),
+  };
 }
 
 /** Values of the tokens with zeros for the virtual ones in front of each sequence. */
-function behindVirtual(values: Int32Array | undefined, offsets: Int32Array, longer: Int32Array, extra: number): Int32Array {
+function behindVirtual(
+  values: Int32Array | undefined,
+  offsets: Int32Array,
+  longer: Int32Array,
+  extra: number,
+): Int32Array {
   if (values && extra === 0) return values;
   const out = new Int32Array(longer.at(-1)!);
-  if (values) for (let b = 0; b + 1 < offsets.length; b += 1) out.set(values.subarray(offsets[b]!, offsets[b + 1]!), longer[b]! + extra);
+  if (values)
+    for (let b = 0; b + 1 < offsets.length; b += 1)
+      out.set(values.subarray(offsets[b]!, offsets[b + 1]!), longer[b]! + extra);
   return out;
 }
 

@@ -11,19 +11,58 @@ import type { DecoderConfig, RopeConfig } from '../decoders/decoder-config.js';
 import type { DescriptionBuilder } from '../description/describe.js';
 
 /** Sites of `…self_attn`. Phi-3 lists its output projection first. */
-export function describeRotaryAttention(model: DescriptionBuilder, path: string, config: DecoderConfig, layer: number): void {
+export function describeRotaryAttention(
+  model: DescriptionBuilder,
+  path: string,
+  config: DecoderConfig,
+  layer: number,
+): void {
   const { hiddenSize: D, heads, keyValueHeads, headSize, bias } = config;
   const [inner, keyValues] = [heads * headSize, keyValueHeads * headSize];
-  model.attention(path, { role: 'attention', layer, heads, keyValueHeads, headSize, stack: 'decoder', index: layer });
-  const output = () => model.linear(`${path}.o_proj`, { role: 'attention.output', shape: [D, inner], bias: bias.output, layer });
+  model.attention(path, {
+    role: 'attention',
+    layer,
+    heads,
+    keyValueHeads,
+    headSize,
+    stack: 'decoder',
+    index: layer,
+  });
+  const output = () =>
+    model.linear(`${path}.o_proj`, {
+      role: 'attention.output',
+      shape: [D, inner],
+      bias: bias.output,
+      layer,
+    });
   if (config.isFused) {
     output();
-    model.linear(`${path}.qkv_proj`, { role: 'attention.query_key_value', shape: [inner + 2 * keyValues, D], bias: bias.queryKeyValue, layer });
+    model.linear(`${path}.qkv_proj`, {
+      role: 'attention.query_key_value',
+      shape: [inner + 2 * keyValues, D],
+      bias: bias.queryKeyValue,
+      layer,
+    });
     return;
   }
-  model.linear(`${path}.q_proj`, { role: 'attention.query', shape: [inner, D], bias: bias.queryKeyValue, layer });
-  model.linear(`${path}.k_proj`, { role: 'attention.key', shape: [keyValues, D], bias: bias.queryKeyValue, layer });
-  model.linear(`${path}.v_proj`, { role: 'attention.value', shape: [keyValues, D], bias: bias.queryKeyValue, layer });
+  model.linear(`${path}.q_proj`, {
+    role: 'attention.query',
+    shape: [inner, D],
+    bias: bias.queryKeyValue,
+    layer,
+  });
+  model.linear(`${path}.k_proj`, {
+    role: 'attention.key',
+    shape: [keyValues, D],
+    bias: bias.queryKeyValue,
+    layer,
+  });
+  model.linear(`${path}.v_proj`, {
+    role: 'attention.value',
+    shape: [keyValues, D],
+    bias: bias.queryKeyValue,
+    layer,
+  });
   output();
   if (!config.normsQueryKey) return;
   model.rmsNorm(`${path}.q_norm`, { role: 'norm.query', size: headSize, layer });
@@ -43,29 +82,91 @@ export interface RotaryAttentionOptions {
 }
 
 /** @param x what the attention reads, normed `[N, D]`. @returns `[N, D]` */
-export function rotaryAttention(run: ModelRun, path: string, config: DecoderConfig, x: Tensor2D, { offsets, positions, tables, window, scale, softCap, gammaOffset = 0 }: RotaryAttentionOptions): Tensor2D {
+export function rotaryAttention(
+  run: ModelRun,
+  path: string,
+  config: DecoderConfig,
+  x: Tensor2D,
+  { offsets, positions, tables, window, scale, softCap, gammaOffset = 0 }: RotaryAttentionOptions,
+): Tensor2D {
   const { heads, keyValueHeads } = config;
   const [q, k, v] = project(run, path, config, x);
-  const normed = (name: string, rows: Tensor2D): Tensor2D => (config.normsQueryKey ? run.norm(`${path}.${name}`, rows, config.epsilon, gammaOffset) : rows);
-  const context = attend(run, path, rope(normed('q_norm', q), tables, positions, heads), rope(normed('k_norm', k), tables, positions, keyValueHeads), v, {
-    offsets, heads, keyValueHeads, causal: true, window, hidden: x, dropoutRate: config.attentionDropout, ...(scale !== undefined && { scale }), ...(softCap !== undefined && { softCap }),
-  });
+  const normed = (name: string, rows: Tensor2D): Tensor2D =>
+    config.normsQueryKey ? run.norm(`${path}.${name}`, rows, config.epsilon, gammaOffset) : rows;
+  const context = attend(
+    run,
+    path,
+    rope(normed('q_norm', q), tables, positions, heads),
+    rope(normed('k_norm', k), tables, positions, keyValueHeads),
+    v,
+    {
+      offsets,
+      heads,
+      keyValueHeads,
+      causal: true,
+      window,
+      hidden: x,
+      dropoutRate: config.attentionDropout,
+      ...(scale !== undefined && { scale }),
+      ...(softCap !== undefined && { softCap }),
+    },
+  );
   return run.linear(`${path}.o_proj`, context);
 }
 
-function project(run: ModelRun, path: string, { isFused, heads, keyValueHeads, headSize }: DecoderConfig, x: Tensor2D): [Tensor2D, Tensor2D, Tensor2D] {
-  if (!isFused) return [run.linear(`${path}.q_proj`, x), run.linear(`${path}.k_proj`, x), run.linear(`${path}.v_proj`, x)];
-  return tf.split(run.linear(`${path}.qkv_proj`, x), [heads * headSize, keyValueHeads * headSize, keyValueHeads * headSize], 1) as [Tensor2D, Tensor2D, Tensor2D];
+function project(
+  run: ModelRun,
+  path: string,
+  { isFused, heads, keyValueHeads, headSize }: DecoderConfig,
+  x: Tensor2D,
+): [Tensor2D, Tensor2D, Tensor2D] {
+  if (!isFused)
+    return [
+      run.linear(`${path}.q_proj`, x),
+      run.linear(`${path}.k_proj`, x),
+      run.linear(`${path}.v_proj`, x),
+    ];
+  return tf.split(
+    run.linear(`${path}.qkv_proj`, x),
+    [heads * headSize, keyValueHeads * headSize, keyValueHeads * headSize],
+    1,
+  ) as [Tensor2D, Tensor2D, Tensor2D];
 }
 
 /** Rotary tables for a batch, kept by the model for the next one. */
-export function ropeTablesFor(run: ModelRun, config: Pick<DecoderConfig, 'headSize' | 'maxPositions'>, { theta, scaling, partial }: RopeConfig, positions: Int32Array, offsets: Int32Array): RopeTables {
-  const length = tableLength(positions.reduce((most, position) => Math.max(most, position + 1), longestSequence(offsets)), scaling, config.maxPositions);
-  if (followsLength(scaling)) run.cacheOf('decoder')?.pin(`rotary angles ${theta} ${partial}, for a length of`, anglesOf(length, scaling, config.maxPositions));
-  const [cos, sin] = run.constants(`rope ${theta} ${partial} ${length} ${JSON.stringify(scaling ?? null)}`, () => {
-    const tables = ropeTables({ headSize: config.headSize, length, theta, partialRotaryFactor: partial, scaling, maxPositions: config.maxPositions });
-    return [tables.cos, tables.sin];
-  });
+export function ropeTablesFor(
+  run: ModelRun,
+  config: Pick<DecoderConfig, 'headSize' | 'maxPositions'>,
+  { theta, scaling, partial }: RopeConfig,
+  positions: Int32Array,
+  offsets: Int32Array,
+): RopeTables {
+  const length = tableLength(
+    positions.reduce((most, position) => Math.max(most, position + 1), longestSequence(offsets)),
+    scaling,
+    config.maxPositions,
+  );
+  if (followsLength(scaling))
+    run
+      .cacheOf('decoder')
+      ?.pin(
+        `rotary angles ${theta} ${partial}, for a length of`,
+        anglesOf(length, scaling, config.maxPositions),
+      );
+  const [cos, sin] = run.constants(
+    `rope ${theta} ${partial} ${length} ${JSON.stringify(scaling ?? null)}`,
+    () => {
+      const tables = ropeTables({
+        headSize: config.headSize,
+        length,
+        theta,
+        partialRotaryFactor: partial,
+        scaling,
+        maxPositions: config.maxPositions,
+      });
+      return [tables.cos, tables.sin];
+    },
+  );
   return { cos: cos as Tensor2D, sin: sin as Tensor2D };
 }
 
@@ -81,13 +182,20 @@ function tableLength(needed: number, scaling: RopeConfig['scaling'], maxPosition
   return kindOf(scaling) === 'dynamic' ? needed : rounded;
 }
 
-const kindOf = (scaling: RopeConfig['scaling']): unknown => scaling?.['rope_type'] ?? scaling?.['type'];
+const kindOf = (scaling: RopeConfig['scaling']): unknown =>
+  scaling?.['rope_type'] ?? scaling?.['type'];
 /** Whether the angle of a position depends on how long the batch is. */
-const followsLength = (scaling: RopeConfig['scaling']): boolean => kindOf(scaling) === 'dynamic' || kindOf(scaling) === 'longrope';
-const originalLength = (scaling: RopeConfig['scaling'], maxPositions: number): number => Number(scaling?.['original_max_position_embeddings'] ?? maxPositions);
+const followsLength = (scaling: RopeConfig['scaling']): boolean =>
+  kindOf(scaling) === 'dynamic' || kindOf(scaling) === 'longrope';
+const originalLength = (scaling: RopeConfig['scaling'], maxPositions: number): number =>
+  Number(scaling?.['original_max_position_embeddings'] ?? maxPositions);
 
 /** Lengths with the same angles. */
 function anglesOf(length: number, scaling: RopeConfig['scaling'], maxPositions: number): string {
   const original = originalLength(scaling, maxPositions);
-  return length <= original ? `up to ${original}` : kindOf(scaling) === 'dynamic' ? String(length) : `over ${original}`;
+  return length <= original
+    ? `up to ${original}`
+    : kindOf(scaling) === 'dynamic'
+      ? String(length)
+      : `over ${original}`;
 }

@@ -31,7 +31,11 @@ const NAMES: Readonly<Record<string, ActivationName>> = Object.freeze({
 export function activationNamed(name: string): ActivationName {
   const key = typeof name === 'string' ? name.toLowerCase() : '';
   if (Object.hasOwn(NAMES, key)) return NAMES[key]!;
-  throw new PeftError('PEFT_ACTIVATION_UNKNOWN', `activation: ${show(name)} is not a known activation function.`, {
-    hint: `${didYouMean(key, Object.keys(NAMES))} Known: ${Object.keys(NAMES).join(', ')}`.trim(),
-  });
+  throw new PeftError(
+    'PEFT_ACTIVATION_UNKNOWN',
+    `activation: ${show(name)} is not a known activation function.`,
+    {
+      hint: `${didYouMean(key, Object.keys(NAMES))} Known: ${Object.keys(NAMES).join(', ')}`.trim(),
+    },
+  );
 }

@@ -24,13 +24,16 @@ export function activate<T extends Tensor = Tensor2D>(kind: ActivationName, x: T
 
 /** dx = dy ⊙ f′(x), any shape. */
 export function activationGradient(kind: ActivationName, x: Tensor, dy: Tensor): Tensor {
-  return runKernel('PeftActivationGradient', { x, dy }, { kind }, () => [tf.mul(dy, referenceDerivative(kind, x))])[0]!;
+  return runKernel('PeftActivationGradient', { x, dy }, { kind }, () => [
+    tf.mul(dy, referenceDerivative(kind, x)),
+  ])[0]!;
 }
 
 const cubic = (x: Tensor): Tensor => tf.mul(x, tf.add(tf.mul(tf.square(x), 0.044715), 1)); // x + 0.044715x³
 const twoU = (x: Tensor): Tensor => tf.mul(cubic(x), 2 * Math.sqrt(2 / Math.PI));
 const normalCdf = (x: Tensor): Tensor => tf.mul(tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1), 0.5); // Φ
-const normalPdf = (x: Tensor): Tensor => tf.mul(tf.exp(tf.mul(tf.square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI)); // φ
+const normalPdf = (x: Tensor): Tensor =>
+  tf.mul(tf.exp(tf.mul(tf.square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI)); // φ
 const swish = (x: Tensor, slope: number): Tensor => tf.mul(x, tf.sigmoid(tf.mul(x, slope)));
 /** d/dx x·σ(a(x)) = σ·(1 + x·a′(x)·(1 − σ)). */
 const swishDerivative = (x: Tensor, a: Tensor, slope: Tensor | number): Tensor => {
@@ -41,32 +44,53 @@ const swishDerivative = (x: Tensor, a: Tensor, slope: Tensor | number): Tensor =
 /** f(x) in tfjs ops. */
 export function referenceActivation(kind: ActivationName, x: Tensor): Tensor {
   switch (kind) {
-    case 'gelu': return tf.mul(x, normalCdf(x));
-    case 'gelu_tanh': return tf.mul(x, tf.sigmoid(twoU(x)));
-    case 'gelu_quick': return swish(x, 1.702);
-    case 'silu': return swish(x, 1);
-    case 'relu': return tf.relu(x);
-    case 'relu_squared': return tf.square(tf.relu(x));
-    case 'tanh': return tf.tanh(x);
-    case 'sigmoid': return tf.sigmoid(x);
-    case 'leaky_relu': return tf.leakyRelu(x, 0.01);
+    case 'gelu':
+      return tf.mul(x, normalCdf(x));
+    case 'gelu_tanh':
+      return tf.mul(x, tf.sigmoid(twoU(x)));
+    case 'gelu_quick':
+      return swish(x, 1.702);
+    case 'silu':
+      return swish(x, 1);
+    case 'relu':
+      return tf.relu(x);
+    case 'relu_squared':
+      return tf.square(tf.relu(x));
+    case 'tanh':
+      return tf.tanh(x);
+    case 'sigmoid':
+      return tf.sigmoid(x);
+    case 'leaky_relu':
+      return tf.leakyRelu(x, 0.01);
   }
 }
 
 /** f′(x) in tfjs ops. */
 export function referenceDerivative(kind: ActivationName, x: Tensor): Tensor {
   switch (kind) {
-    case 'gelu': return tf.add(normalCdf(x), tf.mul(x, normalPdf(x)));
-    case 'gelu_tanh': return swishDerivative(x, twoU(x), tf.mul(tf.add(tf.mul(tf.square(x), 3 * 0.044715), 1), 2 * Math.sqrt(2 / Math.PI)));
-    case 'gelu_quick': return swishDerivative(x, tf.mul(x, 1.702), 1.702);
-    case 'silu': return swishDerivative(x, x, 1);
-    case 'relu': return tf.step(x);
-    case 'relu_squared': return tf.mul(tf.relu(x), 2);
-    case 'tanh': return tf.sub(1, tf.square(tf.tanh(x)));
+    case 'gelu':
+      return tf.add(normalCdf(x), tf.mul(x, normalPdf(x)));
+    case 'gelu_tanh':
+      return swishDerivative(
+        x,
+        twoU(x),
+        tf.mul(tf.add(tf.mul(tf.square(x), 3 * 0.044715), 1), 2 * Math.sqrt(2 / Math.PI)),
+      );
+    case 'gelu_quick':
+      return swishDerivative(x, tf.mul(x, 1.702), 1.702);
+    case 'silu':
+      return swishDerivative(x, x, 1);
+    case 'relu':
+      return tf.step(x);
+    case 'relu_squared':
+      return tf.mul(tf.relu(x), 2);
+    case 'tanh':
+      return tf.sub(1, tf.square(tf.tanh(x)));
     case 'sigmoid': {
       const s = tf.sigmoid(x);
       return tf.mul(s, tf.sub(1, s));
     }
-    case 'leaky_relu': return tf.step(x, 0.01);
+    case 'leaky_relu':
+      return tf.step(x, 0.01);
   }
 }

@@ -12,7 +12,15 @@ import { differentiable } from '../tape/differentiable.js';
 /** @returns a tensor of the enclosing scope. @throws PEFT_SHAPE_MISMATCH for operands of different shapes. */
 export function add<T extends Tensor>(a: T, b: T): T {
   if (a.shape.length !== b.shape.length || a.shape.some((size, axis) => size !== b.shape[axis])) {
-    throw new PeftError('PEFT_SHAPE_MISMATCH', `add: the operands have the shapes [${a.shape.join(', ')}] and [${b.shape.join(', ')}].`, { hint: 'tf.add broadcasts' });
+    throw new PeftError(
+      'PEFT_SHAPE_MISMATCH',
+      `add: the operands have the shapes [${a.shape.join(', ')}] and [${b.shape.join(', ')}].`,
+      { hint: 'tf.add broadcasts' },
+    );
   }
-  return differentiable<'a' | 'b', T>({ a, b }, () => tf.add(a, b), ({ dy, needs }) => ({ ...(needs.a && { a: dy }), ...(needs.b && { b: dy }) }));
+  return differentiable<'a' | 'b', T>(
+    { a, b },
+    () => tf.add(a, b),
+    ({ dy, needs }) => ({ ...(needs.a && { a: dy }), ...(needs.b && { b: dy }) }),
+  );
 }

@@ -12,14 +12,21 @@ export function gatedActivation(kind: ActivationName, gate: Tensor2D, up: Tensor
     { gate, up },
     (save) => {
       save([gate, up]);
-      return runKernel('PeftGatedActivation', { gate, up }, { kind }, () => [tf.mul(referenceActivation(kind, gate), up)])[0]!;
+      return runKernel('PeftGatedActivation', { gate, up }, { kind }, () => [
+        tf.mul(referenceActivation(kind, gate), up),
+      ])[0]!;
     },
     ({ dy, saved, needs }) => {
       const [savedGate, savedUp] = saved as [Tensor, Tensor];
-      const [dgate, dup] = runKernel('PeftGatedActivationGradient', { gate: savedGate, up: savedUp, dy }, { kind }, () => [
-        tf.mul(tf.mul(dy, savedUp), referenceDerivative(kind, savedGate)),
-        tf.mul(dy, referenceActivation(kind, savedGate)),
-      ]);
+      const [dgate, dup] = runKernel(
+        'PeftGatedActivationGradient',
+        { gate: savedGate, up: savedUp, dy },
+        { kind },
+        () => [
+          tf.mul(tf.mul(dy, savedUp), referenceDerivative(kind, savedGate)),
+          tf.mul(dy, referenceActivation(kind, savedGate)),
+        ],
+      );
       return { ...(needs.gate && { gate: dgate! }), ...(needs.up && { up: dup! }) };
     },
   );

@@ -33,7 +33,11 @@ export interface AttentionOptions {
   /** Scaled products z become softCap·tanh(z/softCap). Default 0: none. */
   readonly softCap?: number;
   /** The score of (i, j) gains values[h, index[j − i + origin]], clipped to the ends of `index`; values `[H, S]`. */
-  readonly bias?: { readonly values: Tensor2D; readonly index: Int32Array; readonly origin: number };
+  readonly bias?: {
+    readonly values: Tensor2D;
+    readonly index: Int32Array;
+    readonly origin: number;
+  };
   /** Keys and values `[P, Hkv·E]` that every query of every sequence sees, before its own. */
   readonly extra?: { readonly keys: Tensor2D; readonly values: Tensor2D };
   /** Of the probabilities. */
@@ -47,59 +51,129 @@ type Input = 'q' | 'k' | 'v' | 'bias' | 'extraKeys' | 'extraValues';
  * @returns `[Nq, H·E]`, owned by the enclosing scope.
  * @throws PEFT_ATTENTION_SHAPE when shapes, heads and offsets do not fit together; PEFT_OFFSETS_INVALID.
  */
-export function attention(q: Tensor2D, k: Tensor2D, v: Tensor2D, options: AttentionOptions): Tensor2D {
+export function attention(
+  q: Tensor2D,
+  k: Tensor2D,
+  v: Tensor2D,
+  options: AttentionOptions,
+): Tensor2D {
   const attributes = attributesOf(q, k, v, options);
   const { bias, extra } = options;
-  const inputs: Record<Input, Tensor | undefined> = { q, k, v, bias: bias?.values, extraKeys: extra?.keys, extraValues: extra?.values };
+  const inputs: Record<Input, Tensor | undefined> = {
+    q,
+    k,
+    v,
+    bias: bias?.values,
+    extraKeys: extra?.keys,
+    extraValues: extra?.values,
+  };
   const names = (Object.keys(inputs) as Input[]).filter((name) => inputs[name]);
   return differentiable<Input, Tensor2D>(
     inputs,
     (save) => {
-      const [y, logSumExp] = runKernel('PeftAttention', inputs, attributes, () => referenceAttention(inputs, attributes));
+      const [y, logSumExp] = runKernel('PeftAttention', inputs, attributes, () =>
+        referenceAttention(inputs, attributes),
+      );
       save([y!, logSumExp!, ...names.map((name) => inputs[name]!)]);
       return y!;
     },
     ({ dy, saved: [y, logSumExp, ...rest], needs }) => {
-      const kept = Object.fromEntries(names.map((name, i) => [name, rest[i]!])) as Partial<Record<Input, Tensor>>;
+      const kept = Object.fromEntries(names.map((name, i) => [name, rest[i]!])) as Partial<
+        Record<Input, Tensor>
+      >;
       const all = { ...kept, y: y!, logSumExp: logSumExp!, dy };
-      const gradients = runKernel('PeftAttentionGradient', all, { ...attributes, needBias: needs.bias }, () => referenceAttentionGradient(all, attributes, needs.bias));
-      return Object.fromEntries((Object.keys(inputs) as Input[]).map((name, i) => [name, gradients[i]!]).filter(([name]) => needs[name as Input]));
+      const gradients = runKernel(
+        'PeftAttentionGradient',
+        all,
+        { ...attributes, needBias: needs.bias },
+        () => referenceAttentionGradient(all, attributes, needs.bias),
+      );
+      return Object.fromEntries(
+        (Object.keys(inputs) as Input[])
+          .map((name, i) => [name, gradients[i]!])
+          .filter(([name]) => needs[name as Input]),
+      );
     },
   );
 }
 
-function attributesOf(q: Tensor2D, k: Tensor2D, v: Tensor2D, options: AttentionOptions): AttentionAttributes {
-  const { queryOffsets, keyOffsets = queryOffsets, heads, keyValueHeads = heads, causal = false, window = 0, softCap = 0, bias, extra, dropout } = options;
+function attributesOf(
+  q: Tensor2D,
+  k: Tensor2D,
+  v: Tensor2D,
+  options: AttentionOptions,
+): AttentionAttributes {
+  const {
+    queryOffsets,
+    keyOffsets = queryOffsets,
+    heads,
+    keyValueHeads = heads,
+    causal = false,
+    window = 0,
+    softCap = 0,
+    bias,
+    extra,
+    dropout,
+  } = options;
   check.positiveInteger('attention', 'heads', heads);
   check.positiveInteger('attention', 'keyValueHeads', keyValueHeads);
   const size = q.shape[1] / heads;
   const { scale = 1 / Math.sqrt(size) } = options;
   const fits = (name: string, tensor: Tensor2D, shape: readonly [number | undefined, number]) => {
-    if (tensor.shape.length !== 2 || (shape[0] !== undefined && tensor.shape[0] !== shape[0]) || tensor.shape[1] !== shape[1]) {
-      throw shapeError(`${name} has shape [${tensor.shape.join(', ')}], but q is [${q.shape.join(', ')}] with ${heads} heads and ${keyValueHeads} key heads`);
+    if (
+      tensor.shape.length !== 2 ||
+      (shape[0] !== undefined && tensor.shape[0] !== shape[0]) ||
+      tensor.shape[1] !== shape[1]
+    ) {
+      throw shapeError(
+        `${name} has shape [${tensor.shape.join(', ')}], but q is [${q.shape.join(', ')}] with ${heads} heads and ${keyValueHeads} key heads`,
+      );
     }
   };
-  if (!Number.isInteger(size) || heads % keyValueHeads !== 0) throw shapeError(`a width of ${q.shape[1]}, ${heads} heads and ${keyValueHeads} key heads do not divide`);
+  if (!Number.isInteger(size) || heads % keyValueHeads !== 0)
+    throw shapeError(
+      `a width of ${q.shape[1]}, ${heads} heads and ${keyValueHeads} key heads do not divide`,
+    );
   fits('k', k, [undefined, keyValueHeads * size]);
   fits('v', v, [k.shape[0], keyValueHeads * size]);
   if (extra) {
     fits('extra.keys', extra.keys, [undefined, keyValueHeads * size]);
     fits('extra.values', extra.values, [extra.keys.shape[0], keyValueHeads * size]);
   }
-  if (bias && bias.values.shape[0] !== heads) throw shapeError(`bias has ${bias.values.shape[0]} rows for ${heads} heads`);
-  if (bias && bias.index.some((entry) => entry < 0 || entry >= bias.values.shape[1])) throw shapeError(`an entry of bias.index is outside the ${bias.values.shape[1]} columns of bias.values`);
+  if (bias && bias.values.shape[0] !== heads)
+    throw shapeError(`bias has ${bias.values.shape[0]} rows for ${heads} heads`);
+  if (bias && bias.index.some((entry) => entry < 0 || entry >= bias.values.shape[1]))
+    throw shapeError(
+      `an entry of bias.index is outside the ${bias.values.shape[1]} columns of bias.values`,
+    );
   if (dropout) check.probability('attention', 'dropout.rate', dropout.rate);
   checkOffsets('attention', queryOffsets, q.shape[0]);
   checkOffsets('attention', keyOffsets, k.shape[0]);
-  if (keyOffsets.length !== queryOffsets.length) throw shapeError(`${queryOffsets.length - 1} sequences of queries, ${keyOffsets.length - 1} of keys`);
+  if (keyOffsets.length !== queryOffsets.length)
+    throw shapeError(
+      `${queryOffsets.length - 1} sequences of queries, ${keyOffsets.length - 1} of keys`,
+    );
   if (causal || window > 0) {
     for (let b = 1; b < queryOffsets.length; b += 1) {
-      const [queries, keys] = [queryOffsets[b]! - queryOffsets[b - 1]!, keyOffsets[b]! - keyOffsets[b - 1]!];
-      if (queries > keys) throw shapeError(`sequence ${b - 1} has ${queries} queries and ${keys} keys, so under this mask a query would see nothing`);
+      const [queries, keys] = [
+        queryOffsets[b]! - queryOffsets[b - 1]!,
+        keyOffsets[b]! - keyOffsets[b - 1]!,
+      ];
+      if (queries > keys)
+        throw shapeError(
+          `sequence ${b - 1} has ${queries} queries and ${keys} keys, so under this mask a query would see nothing`,
+        );
     }
   }
   return {
-    queryOffsets, keyOffsets, heads, keyValueHeads, scale, causal, window, softCap,
+    queryOffsets,
+    keyOffsets,
+    heads,
+    keyValueHeads,
+    scale,
+    causal,
+    window,
+    softCap,
     ...(bias && { biasIndex: bias.index, biasOrigin: bias.origin }),
     ...(dropout && dropout.rate > 0 && { dropout }),
     extra: extra?.keys.shape[0] ?? 0,
@@ -107,5 +181,7 @@ function attributesOf(q: Tensor2D, k: Tensor2D, v: Tensor2D, options: AttentionO
 }
 
 function shapeError(problem: string): PeftError {
-  return new PeftError('PEFT_ATTENTION_SHAPE', `attention: ${problem}.`, { hint: 'q is [Nq, H·E], k and v [Nk, Hkv·E], and H is a multiple of Hkv' });
+  return new PeftError('PEFT_ATTENTION_SHAPE', `attention: ${problem}.`, {
+    hint: 'q is [Nq, H·E], k and v [Nk, Hkv·E], and H is a multiple of Hkv',
+  });
 }

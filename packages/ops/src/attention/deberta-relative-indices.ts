@@ -26,11 +26,18 @@ export interface DebertaPositions {
 }
 
 /** Rows of the table of relative embeddings that are used: 2·span. */
-export function debertaTableRows({ positionBuckets, maxRelativePositions }: Omit<DebertaPositions, 'maxLength'>): number {
+export function debertaTableRows({
+  positionBuckets,
+  maxRelativePositions,
+}: Omit<DebertaPositions, 'maxLength'>): number {
   return 2 * (positionBuckets > 0 ? positionBuckets : maxRelativePositions);
 }
 
-export function debertaRelativeIndices({ positionBuckets, maxRelativePositions, maxLength }: DebertaPositions): RelativeIndices {
+export function debertaRelativeIndices({
+  positionBuckets,
+  maxRelativePositions,
+  maxLength,
+}: DebertaPositions): RelativeIndices {
   check.positiveInteger('debertaRelativeIndices', 'maxRelativePositions', maxRelativePositions);
   check.positiveInteger('debertaRelativeIndices', 'maxLength', maxLength);
   const rows = debertaTableRows({ positionBuckets, maxRelativePositions });

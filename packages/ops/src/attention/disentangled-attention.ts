@@ -36,7 +36,11 @@ export interface DisentangledOptions {
    * Keys and values `[P, H·E]` without positions that every query sees, or `[B·P, H·E]`, P rows for each sequence in turn, with
    * `perSequence`. Their scores are scale·q·k.
    */
-  readonly extra?: { readonly keys: Tensor2D; readonly values: Tensor2D; readonly perSequence?: boolean };
+  readonly extra?: {
+    readonly keys: Tensor2D;
+    readonly values: Tensor2D;
+    readonly perSequence?: boolean;
+  };
 }
 
 type Input = 'q' | 'k' | 'v' | 'positionKeys' | 'positionQueries' | 'extraKeys' | 'extraValues';
@@ -46,29 +50,63 @@ type Input = 'q' | 'k' | 'v' | 'positionKeys' | 'positionQueries' | 'extraKeys' 
  * @returns `[N, H·E]`, owned by the enclosing scope.
  * @throws PEFT_ATTENTION_SHAPE when the shapes or indices do not fit; PEFT_OFFSETS_INVALID.
  */
-export function disentangledAttention(q: Tensor2D, k: Tensor2D, v: Tensor2D, options: DisentangledOptions): Tensor2D {
+export function disentangledAttention(
+  q: Tensor2D,
+  k: Tensor2D,
+  v: Tensor2D,
+  options: DisentangledOptions,
+): Tensor2D {
   const { positionKeys, positionQueries, extra, offsets } = options;
   const attributes = attributesOf(q, k, v, options);
   const own = { q, k, v, positionKeys, positionQueries };
-  const inputs: Record<Input, Tensor | undefined> = { ...own, extraKeys: extra?.keys, extraValues: extra?.values };
+  const inputs: Record<Input, Tensor | undefined> = {
+    ...own,
+    extraKeys: extra?.keys,
+    extraValues: extra?.values,
+  };
   const names = (Object.keys(inputs) as Input[]).filter((name) => inputs[name]);
-  const beside = (keys: Tensor, values: Tensor): BesideKeys => ({ keys, values, offsets: extra?.perSequence ? offsets : undefined });
+  const beside = (keys: Tensor, values: Tensor): BesideKeys => ({
+    keys,
+    values,
+    offsets: extra?.perSequence ? offsets : undefined,
+  });
   return differentiable<Input, Tensor2D>(
     inputs,
     (save) => {
-      const parts = runKernel('PeftDisentangledAttention', own, attributes, () => referenceDisentangled(own, attributes)) as [Tensor, Tensor];
-      const [y, logSumExp] = extra ? joinAttention(q, ...parts, beside(extra.keys, extra.values), attributes) : parts;
+      const parts = runKernel('PeftDisentangledAttention', own, attributes, () =>
+        referenceDisentangled(own, attributes),
+      ) as [Tensor, Tensor];
+      const [y, logSumExp] = extra
+        ? joinAttention(q, ...parts, beside(extra.keys, extra.values), attributes)
+        : parts;
       save([y!, logSumExp!, ...names.map((name) => inputs[name]!)]);
       return y!;
     },
     ({ dy, saved: [y, logSumExp, ...rest], needs }) => {
-      const { extraKeys, extraValues, ...kept } = Object.fromEntries(names.map((name, i) => [name, rest[i]!])) as Partial<Record<Input, Tensor>>;
+      const { extraKeys, extraValues, ...kept } = Object.fromEntries(
+        names.map((name, i) => [name, rest[i]!]),
+      ) as Partial<Record<Input, Tensor>>;
       const all = { ...kept, y: y!, logSumExp: logSumExp!, dy };
-      const need = { ...attributes, needPositionKeys: needs.positionKeys, needPositionQueries: needs.positionQueries };
-      const gradients = runKernel('PeftDisentangledAttentionGradient', all, need, () => referenceDisentangledGradient(all, need));
-      const made = Object.fromEntries(Object.keys(own).map((name, i) => [name, gradients[i]!])) as Partial<Record<Input, Tensor>>;
+      const need = {
+        ...attributes,
+        needPositionKeys: needs.positionKeys,
+        needPositionQueries: needs.positionQueries,
+      };
+      const gradients = runKernel('PeftDisentangledAttentionGradient', all, need, () =>
+        referenceDisentangledGradient(all, need),
+      );
+      const made = Object.fromEntries(
+        Object.keys(own).map((name, i) => [name, gradients[i]!]),
+      ) as Partial<Record<Input, Tensor>>;
       if (extraKeys && extraValues) {
-        const { dq, dKeys, dValues } = joinAttentionGradient(kept.q!, y!, logSumExp!, dy, beside(extraKeys, extraValues), attributes);
+        const { dq, dKeys, dValues } = joinAttentionGradient(
+          kept.q!,
+          y!,
+          logSumExp!,
+          dy,
+          beside(extraKeys, extraValues),
+          attributes,
+        );
         Object.assign(made, { q: tf.add(made.q!, dq), extraKeys: dKeys, extraValues: dValues });
       }
       return Object.fromEntries(Object.entries(made).filter(([name]) => needs[name as Input]));
@@ -76,28 +114,67 @@ export function disentangledAttention(q: Tensor2D, k: Tensor2D, v: Tensor2D, opt
   );
 }
 
-function attributesOf(q: Tensor2D, k: Tensor2D, v: Tensor2D, { offsets, heads, positionKeys, positionQueries, indices, scale, dropout, extra }: DisentangledOptions): DisentangledAttributes {
+function attributesOf(
+  q: Tensor2D,
+  k: Tensor2D,
+  v: Tensor2D,
+  {
+    offsets,
+    heads,
+    positionKeys,
+    positionQueries,
+    indices,
+    scale,
+    dropout,
+    extra,
+  }: DisentangledOptions,
+): DisentangledAttributes {
   check.positiveInteger('disentangledAttention', 'heads', heads);
   if (dropout) check.probability('disentangledAttention', 'dropout.rate', dropout.rate);
   const [rows, width] = q.shape;
   const size = width / heads;
-  if (!Number.isInteger(size)) throw shapeError(`a width of ${width} does not divide into ${heads} heads`);
-  for (const [name, x] of Object.entries({ k, v })) if (x.shape[0] !== rows || x.shape[1] !== width) throw shapeError(`${name} has shape [${x.shape.join(', ')}], but q is [${rows}, ${width}]`);
-  const tables = { positionKeys: [positionKeys, indices.contentToPositionIndex], positionQueries: [positionQueries, indices.positionToContentIndex] } as const;
+  if (!Number.isInteger(size))
+    throw shapeError(`a width of ${width} does not divide into ${heads} heads`);
+  for (const [name, x] of Object.entries({ k, v }))
+    if (x.shape[0] !== rows || x.shape[1] !== width)
+      throw shapeError(`${name} has shape [${x.shape.join(', ')}], but q is [${rows}, ${width}]`);
+  const tables = {
+    positionKeys: [positionKeys, indices.contentToPositionIndex],
+    positionQueries: [positionQueries, indices.positionToContentIndex],
+  } as const;
   for (const [name, [table, index]] of Object.entries(tables)) {
     if (!table) continue;
-    if (table.shape[1] !== width) throw shapeError(`${name} has shape [${table.shape.join(', ')}], but q is [${rows}, ${width}]`);
-    if (index.some((row) => row < 0 || row >= table.shape[0])) throw shapeError(`an index points outside the ${table.shape[0]} rows of ${name}`);
+    if (table.shape[1] !== width)
+      throw shapeError(
+        `${name} has shape [${table.shape.join(', ')}], but q is [${rows}, ${width}]`,
+      );
+    if (index.some((row) => row < 0 || row >= table.shape[0]))
+      throw shapeError(`an index points outside the ${table.shape[0]} rows of ${name}`);
   }
   checkOffsets('disentangledAttention', offsets, rows);
   if (extra) {
-    for (const [name, x] of Object.entries({ keys: extra.keys, values: extra.values })) if (x.shape[0] !== extra.keys.shape[0] || x.shape[1] !== width) throw shapeError(`extra.${name} has shape [${x.shape.join(', ')}], but q is [${rows}, ${width}]`);
-    if (extra.perSequence && extra.keys.shape[0] % (offsets.length - 1) !== 0) throw shapeError(`${extra.keys.shape[0]} extra keys do not divide among ${offsets.length - 1} sequences`);
+    for (const [name, x] of Object.entries({ keys: extra.keys, values: extra.values }))
+      if (x.shape[0] !== extra.keys.shape[0] || x.shape[1] !== width)
+        throw shapeError(
+          `extra.${name} has shape [${x.shape.join(', ')}], but q is [${rows}, ${width}]`,
+        );
+    if (extra.perSequence && extra.keys.shape[0] % (offsets.length - 1) !== 0)
+      throw shapeError(
+        `${extra.keys.shape[0]} extra keys do not divide among ${offsets.length - 1} sequences`,
+      );
   }
   const terms = 1 + (positionKeys ? 1 : 0) + (positionQueries ? 1 : 0);
-  return { offsets, heads, scale: scale ?? 1 / Math.sqrt(size * terms), ...indices, ...(dropout && dropout.rate > 0 && { dropout }) };
+  return {
+    offsets,
+    heads,
+    scale: scale ?? 1 / Math.sqrt(size * terms),
+    ...indices,
+    ...(dropout && dropout.rate > 0 && { dropout }),
+  };
 }
 
 function shapeError(problem: string): PeftError {
-  return new PeftError('PEFT_ATTENTION_SHAPE', `disentangledAttention: ${problem}.`, { hint: 'q, k and v are [N, H·E], the position tables [S, H·E]' });
+  return new PeftError('PEFT_ATTENTION_SHAPE', `disentangledAttention: ${problem}.`, {
+    hint: 'q, k and v are [N, H·E], the position tables [S, H·E]',
+  });
 }

@@ -1,25 +1,60 @@
 /** Disentangled attention and its gradient in plain tfjs ops, a group of similarly long sequences at a time. */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
-import { addMasks, applyFactors, headSums, lengthMask, NO_ROW, probabilityFactors, rowLogSumExp, rowsOfHeads } from './attention-reference.js';
+import {
+  addMasks,
+  applyFactors,
+  headSums,
+  lengthMask,
+  NO_ROW,
+  probabilityFactors,
+  rowLogSumExp,
+  rowsOfHeads,
+} from './attention-reference.js';
 import type { DisentangledAttributes } from '../tape/kernels.js';
 import { longestSequence } from '../positions/offsets.js';
 import { positionTerm } from './position-term.js';
 import { batchedProduct } from '../products/product.js';
-import { fromGroupedOrder, groupSequences, joinHeads, splitHeads, toGroupedOrder, type SequenceGroup } from './sequence-groups.js';
+import {
+  fromGroupedOrder,
+  groupSequences,
+  joinHeads,
+  splitHeads,
+  toGroupedOrder,
+  type SequenceGroup,
+} from './sequence-groups.js';
 
 type Tensors = Partial<Record<'q' | 'k' | 'v' | 'positionKeys' | 'positionQueries', Tensor>>;
 
 /** [y `[N, H·E]`, logSumExp `[N, H]`] */
-export function referenceDisentangled(inputs: Tensors, attributes: DisentangledAttributes): Tensor[] {
+export function referenceDisentangled(
+  inputs: Tensors,
+  attributes: DisentangledAttributes,
+): Tensor[] {
   const batch = groupedBatch(inputs, attributes);
-  const parts = batch.groups.map((group) => tf.tidy(() => {
-    const scores = batch.scoresOf(group);
-    const logSumExp = rowLogSumExp(scores);
-    const probabilities = applyFactors(tf.exp(tf.sub(scores, tf.expandDims(logSumExp, 2))), batch.dropoutOf(group));
-    return [joinHeads(batchedProduct(probabilities as Tensor3D, batch.split(batch.v, group)), attributes.heads), rowsOfHeads(logSumExp, attributes.heads)];
-  }));
-  return [0, 1].map((i) => fromGroupedOrder(parts.map((part) => part[i]!), batch.rows));
+  const parts = batch.groups.map((group) =>
+    tf.tidy(() => {
+      const scores = batch.scoresOf(group);
+      const logSumExp = rowLogSumExp(scores);
+      const probabilities = applyFactors(
+        tf.exp(tf.sub(scores, tf.expandDims(logSumExp, 2))),
+        batch.dropoutOf(group),
+      );
+      return [
+        joinHeads(
+          batchedProduct(probabilities as Tensor3D, batch.split(batch.v, group)),
+          attributes.heads,
+        ),
+        rowsOfHeads(logSumExp, attributes.heads),
+      ];
+    }),
+  );
+  return [0, 1].map((i) =>
+    fromGroupedOrder(
+      parts.map((part) => part[i]!),
+      batch.rows,
+    ),
+  );
 }
 
 /** [dq, dk, dv, dpositionKeys, dpositionQueries], `[0]` where not needed. */
@@ -38,12 +73,21 @@ export function referenceDisentangledGradient(
     const part = tf.tidy(() => {
       const probabilities = tf.exp(tf.sub(batch.scoresOf(group), split(logSumExp, group)));
       const dyHeads = split(dy, group);
-      const dProbabilities = applyFactors(batchedProduct(dyHeads, split(batch.v, group), false, true), factors);
-      const dScores = tf.mul(tf.mul(probabilities, tf.sub(dProbabilities, split(delta, group))), scale) as Tensor3D; // of the unscaled sum
+      const dProbabilities = applyFactors(
+        batchedProduct(dyHeads, split(batch.v, group), false, true),
+        factors,
+      );
+      const dScores = tf.mul(
+        tf.mul(probabilities, tf.sub(dProbabilities, split(delta, group))),
+        scale,
+      ) as Tensor3D; // of the unscaled sum
       return {
         dq: joinHeads(batchedProduct(dScores, split(batch.k, group)), heads),
         dk: joinHeads(batchedProduct(dScores, split(batch.q, group), true, false), heads),
-        dv: joinHeads(batchedProduct(applyFactors(probabilities, factors) as Tensor3D, dyHeads, true, false), heads),
+        dv: joinHeads(
+          batchedProduct(applyFactors(probabilities, factors) as Tensor3D, dyHeads, true, false),
+          heads,
+        ),
         keyProducts: keySide?.productGradient(group, dScores),
         queryProducts: querySide?.productGradient(group, tf.transpose(dScores, [0, 2, 1])),
       };
@@ -53,27 +97,53 @@ export function referenceDisentangledGradient(
   });
   const ofKeys = parts.map((part) => part.keyProducts!);
   const ofQueries = parts.map((part) => part.queryProducts!);
-  const together = (tensors: Tensor2D[]) => (tensors.length === 1 ? tensors[0]! : tf.concat(tensors, 0));
+  const together = (tensors: Tensor2D[]) =>
+    tensors.length === 1 ? tensors[0]! : tf.concat(tensors, 0);
   const plus = (x: Tensor2D, y: Tensor2D | undefined) => (y ? (tf.add(x, y) as Tensor2D) : x);
   return [
-    fromGroupedOrder([plus(together(parts.map(({ dq }) => dq)), keySide?.contentGradient(ofKeys))], batch.rows),
-    fromGroupedOrder([plus(together(parts.map(({ dk }) => dk)), querySide?.contentGradient(ofQueries))], batch.rows),
-    fromGroupedOrder(parts.map(({ dv }) => dv), batch.rows),
+    fromGroupedOrder(
+      [plus(together(parts.map(({ dq }) => dq)), keySide?.contentGradient(ofKeys))],
+      batch.rows,
+    ),
+    fromGroupedOrder(
+      [plus(together(parts.map(({ dk }) => dk)), querySide?.contentGradient(ofQueries))],
+      batch.rows,
+    ),
+    fromGroupedOrder(
+      parts.map(({ dv }) => dv),
+      batch.rows,
+    ),
     attributes.needPositionKeys && keySide ? keySide.tableGradient(ofKeys) : tf.zeros([0]),
-    attributes.needPositionQueries && querySide ? querySide.tableGradient(ofQueries) : tf.zeros([0]),
+    attributes.needPositionQueries && querySide
+      ? querySide.tableGradient(ofQueries)
+      : tf.zeros([0]),
   ];
 }
 
 function groupedBatch(inputs: Tensors, attributes: DisentangledAttributes) {
   const { offsets, heads, scale, dropout } = attributes;
   const { groups, queries: rows } = groupSequences(offsets, offsets, true);
-  const [q, k, v] = [inputs.q, inputs.k, inputs.v].map((x) => toGroupedOrder(x as Tensor2D, rows)) as [Tensor2D, Tensor2D, Tensor2D];
+  const [q, k, v] = [inputs.q, inputs.k, inputs.v].map((x) =>
+    toGroupedOrder(x as Tensor2D, rows),
+  ) as [Tensor2D, Tensor2D, Tensor2D];
   const longest = longestSequence(offsets);
-  const split = (x: Tensor2D, { queryStart, queryLength, sequences }: SequenceGroup) => splitHeads(x, queryStart, sequences.length, queryLength, heads);
-  const keySide = inputs.positionKeys && positionTerm(q, inputs.positionKeys as Tensor2D, keyTableRows(longest, attributes), heads);
-  const querySide = inputs.positionQueries && positionTerm(k, inputs.positionQueries as Tensor2D, queryTableRows(longest, attributes), heads);
+  const split = (x: Tensor2D, { queryStart, queryLength, sequences }: SequenceGroup) =>
+    splitHeads(x, queryStart, sequences.length, queryLength, heads);
+  const keySide =
+    inputs.positionKeys &&
+    positionTerm(q, inputs.positionKeys as Tensor2D, keyTableRows(longest, attributes), heads);
+  const querySide =
+    inputs.positionQueries &&
+    positionTerm(k, inputs.positionQueries as Tensor2D, queryTableRows(longest, attributes), heads);
   return {
-    groups, rows, q, k, v, split, keySide, querySide,
+    groups,
+    rows,
+    q,
+    k,
+    v,
+    split,
+    keySide,
+    querySide,
     /** `[G·H, T, T]` */
     scoresOf: (group: SequenceGroup): Tensor3D => {
       let sum: Tensor = batchedProduct(split(q, group), split(k, group), false, true);
@@ -82,16 +152,28 @@ function groupedBatch(inputs: Tensors, attributes: DisentangledAttributes) {
       const mask = lengthMask(group, 0);
       return addMasks(tf.mul(sum, scale), mask ? [mask] : [], heads);
     },
-    dropoutOf: (group: SequenceGroup) => dropout && probabilityFactors(group, dropout, heads, group.keyLength, longest, offsets),
+    dropoutOf: (group: SequenceGroup) =>
+      dropout && probabilityFactors(group, dropout, heads, group.keyLength, longest, offsets),
   };
 }
 
 /** For distances longest − 1, …, −(longest − 1): column m of query row i is key j = i + m − (longest − 1). */
-const keyTableRows = (longest: number, { contentToPositionIndex, relativeOrigin }: DisentangledAttributes): Int32Array =>
-  Int32Array.from({ length: 2 * longest - 1 }, (_, m) => clipped(contentToPositionIndex, longest - 1 - m + relativeOrigin));
+const keyTableRows = (
+  longest: number,
+  { contentToPositionIndex, relativeOrigin }: DisentangledAttributes,
+): Int32Array =>
+  Int32Array.from({ length: 2 * longest - 1 }, (_, m) =>
+    clipped(contentToPositionIndex, longest - 1 - m + relativeOrigin),
+  );
 
 /** For distances −(longest − 1), …, longest − 1: column m of key row j is query i = j + m − (longest − 1). */
-const queryTableRows = (longest: number, { positionToContentIndex, relativeOrigin }: DisentangledAttributes): Int32Array =>
-  Int32Array.from({ length: 2 * longest - 1 }, (_, m) => clipped(positionToContentIndex, m - (longest - 1) + relativeOrigin));
+const queryTableRows = (
+  longest: number,
+  { positionToContentIndex, relativeOrigin }: DisentangledAttributes,
+): Int32Array =>
+  Int32Array.from({ length: 2 * longest - 1 }, (_, m) =>
+    clipped(positionToContentIndex, m - (longest - 1) + relativeOrigin),
+  );
 
-const clipped = (index: Int32Array, at: number): number => index[Math.min(Math.max(at, 0), index.length - 1)]!;
+const clipped = (index: Int32Array, at: number): number =>
+  index[Math.min(Math.max(at, 0), index.length - 1)]!;

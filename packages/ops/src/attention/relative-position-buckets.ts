@@ -18,7 +18,11 @@ export interface RelativeBucketOptions {
  * @returns for `attention`'s bias: the bucket of j − i is `index[j − i + origin]`, constant beyond the ends; the bias's `values`
  *   are then the table `relative_attention_bias.weight` `[buckets, H]` transposed.
  */
-export function relativePositionBuckets({ buckets = 32, maxDistance = 128, bidirectional }: RelativeBucketOptions): { index: Int32Array; origin: number } {
+export function relativePositionBuckets({
+  buckets = 32,
+  maxDistance = 128,
+  bidirectional,
+}: RelativeBucketOptions): { index: Int32Array; origin: number } {
   check.positiveInteger('relativePositionBuckets', 'buckets', buckets);
   check.positiveInteger('relativePositionBuckets', 'maxDistance', maxDistance);
   const perSide = bidirectional ? Math.floor(buckets / 2) : buckets;
@@ -34,6 +38,8 @@ function sideBucket(distance: number, buckets: number, maxDistance: number): num
   const exact = Math.floor(buckets / 2);
   if (distance < exact) return distance;
   const f = Math.fround;
-  const log = f(f(f(Math.log(f(distance / exact))) / f(Math.log(maxDistance / exact))) * (buckets - exact));
+  const log = f(
+    f(f(Math.log(f(distance / exact))) / f(Math.log(maxDistance / exact))) * (buckets - exact),
+  );
   return Math.min(exact + Math.trunc(log), buckets - 1);
 }

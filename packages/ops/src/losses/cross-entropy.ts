@@ -27,11 +27,16 @@ export interface CrossEntropyOptions {
  * @returns loss `[N]`, owned by the enclosing scope.
  * @throws PEFT_LABEL_RANGE for a label outside, or as many labels as there are not rows.
  */
-export function crossEntropy(logits: Tensor2D, labels: Int32Array, { labelSmoothing = 0, weights }: CrossEntropyOptions = {}): Tensor1D {
+export function crossEntropy(
+  logits: Tensor2D,
+  labels: Int32Array,
+  { labelSmoothing = 0, weights }: CrossEntropyOptions = {},
+): Tensor1D {
   const [rows, classes] = logits.shape;
   checkLabels(labels, rows, classes);
   check.probability('crossEntropy', 'labelSmoothing', labelSmoothing);
-  if (weights && weights.length !== classes) throw labelError(`${weights.length} class weights were given for ${classes} classes`);
+  if (weights && weights.length !== classes)
+    throw labelError(`${weights.length} class weights were given for ${classes} classes`);
   const plain = labelSmoothing === 0 && !weights;
   const parts = plain ? undefined : rowFactors(labels, classes, labelSmoothing, weights);
   return differentiable<'logits', Tensor1D>(
@@ -42,49 +47,81 @@ export function crossEntropy(logits: Tensor2D, labels: Int32Array, { labelSmooth
       if (!parts) return loss;
       const weighted = tf.mul(loss, parts.target);
       if (labelSmoothing === 0) return weighted;
-      const smooth = tf.sub(tf.mul(logSumExp, parts.smoothingTotal), tf.sum(tf.mul(logits, parts.smoothing), 1)); // (ε/V)·Σ_c w_c·(L − z_c)
+      const smooth = tf.sub(
+        tf.mul(logSumExp, parts.smoothingTotal),
+        tf.sum(tf.mul(logits, parts.smoothing), 1),
+      ); // (ε/V)·Σ_c w_c·(L − z_c)
       return tf.add(weighted, tf.mul(smooth, parts.labelled));
     },
     ({ dy, saved }) => {
       const [savedLogits, logSumExp] = saved as [Tensor2D, Tensor1D];
-      if (!parts) return { logits: crossEntropyGradient(savedLogits, logSumExp, labels, dy as Tensor1D) };
+      if (!parts)
+        return { logits: crossEntropyGradient(savedLogits, logSumExp, labels, dy as Tensor1D) };
       const target = crossEntropyGradient(savedLogits, logSumExp, labels, tf.mul(dy, parts.target));
       if (labelSmoothing === 0) return { logits: target };
       const column = (values: Tensor) => tf.expandDims(values, 1);
       const probabilities = tf.exp(tf.sub(savedLogits, column(logSumExp)));
-      return { logits: tf.add(target, tf.mul(column(tf.mul(dy, parts.labelled)), tf.sub(tf.mul(probabilities, parts.smoothingTotal), parts.smoothing))) };
+      return {
+        logits: tf.add(
+          target,
+          tf.mul(
+            column(tf.mul(dy, parts.labelled)),
+            tf.sub(tf.mul(probabilities, parts.smoothingTotal), parts.smoothing),
+          ),
+        ),
+      };
     },
   );
 }
 
 /** [loss `[N]`, logSumExp `[N]`] of plain cross entropy, outside the tape. */
 export function crossEntropyRows(logits: Tensor2D, labels: Int32Array): [Tensor1D, Tensor1D] {
-  return runKernel('PeftCrossEntropy', { logits }, { labels }, () => referenceCrossEntropy(logits, labels)) as [Tensor1D, Tensor1D];
+  return runKernel('PeftCrossEntropy', { logits }, { labels }, () =>
+    referenceCrossEntropy(logits, labels),
+  ) as [Tensor1D, Tensor1D];
 }
 
 /** dlogits = (softmax − onehot)·dloss, outside the tape. */
-export function crossEntropyGradient(logits: Tensor2D, logSumExp: Tensor1D, labels: Int32Array, dloss: Tensor1D): Tensor2D {
-  return runKernel('PeftCrossEntropyGradient', { logits, logSumExp, dloss }, { labels }, () => [referenceGradient(logits, logSumExp, labels, dloss)])[0] as Tensor2D;
+export function crossEntropyGradient(
+  logits: Tensor2D,
+  logSumExp: Tensor1D,
+  labels: Int32Array,
+  dloss: Tensor1D,
+): Tensor2D {
+  return runKernel('PeftCrossEntropyGradient', { logits, logSumExp, dloss }, { labels }, () => [
+    referenceGradient(logits, logSumExp, labels, dloss),
+  ])[0] as Tensor2D;
 }
 
 /** @throws PEFT_LABEL_RANGE */
 export function checkLabels(labels: Int32Array, rows: number, classes: number): void {
-  if (labels.length !== rows) throw labelError(`${labels.length} labels were given for ${rows} rows`);
+  if (labels.length !== rows)
+    throw labelError(`${labels.length} labels were given for ${rows} rows`);
   for (let n = 0; n < rows; n += 1) {
     const label = labels[n]!;
-    if (label !== IGNORED_LABEL && (label < 0 || label >= classes)) throw labelError(`label ${label} of row ${n} is outside the ${classes} classes`);
+    if (label !== IGNORED_LABEL && (label < 0 || label >= classes))
+      throw labelError(`label ${label} of row ${n} is outside the ${classes} classes`);
   }
 }
 
 function labelError(problem: string): PeftError {
-  return new PeftError('PEFT_LABEL_RANGE', `crossEntropy: ${problem}.`, { hint: 'labels are class numbers from 0, or -100 for a row to leave out' });
+  return new PeftError('PEFT_LABEL_RANGE', `crossEntropy: ${problem}.`, {
+    hint: 'labels are class numbers from 0, or -100 for a row to leave out',
+  });
 }
 
 /** Constants of the weighted and smoothed form. They are made off the tape and owned by the scope of the call. */
-function rowFactors(labels: Int32Array, classes: number, epsilon: number, weights: Float32Array | undefined) {
+function rowFactors(
+  labels: Int32Array,
+  classes: number,
+  epsilon: number,
+  weights: Float32Array | undefined,
+) {
   const w = weights ?? new Float32Array(classes).fill(1);
   const smoothing = w.map((value) => (value * epsilon) / classes);
-  const target = Float32Array.from(labels, (label) => (label === IGNORED_LABEL ? 0 : (1 - epsilon) * w[label]!));
+  const target = Float32Array.from(labels, (label) =>
+    label === IGNORED_LABEL ? 0 : (1 - epsilon) * w[label]!,
+  );
   const labelled = Float32Array.from(labels, (label) => (label === IGNORED_LABEL ? 0 : 1));
   return {
     /** w_t·(1 − ε) `[N]` */ target,
@@ -97,19 +134,34 @@ function rowFactors(labels: Int32Array, classes: number, epsilon: number, weight
 /** [loss, logSumExp] */
 function referenceCrossEntropy(logits: Tensor2D, labels: Int32Array): Tensor[] {
   const largest = tf.max(logits, 1, true);
-  const logSumExp = tf.add(tf.log(tf.sum(tf.exp(tf.sub(logits, largest)), 1)), tf.squeeze(largest, [1]));
+  const logSumExp = tf.add(
+    tf.log(tf.sum(tf.exp(tf.sub(logits, largest)), 1)),
+    tf.squeeze(largest, [1]),
+  );
   // One element per row is read from the logits instead of a product with a one-hot matrix [N, V].
   const values = logits.dataSync();
   const classes = logits.shape[1];
   const lse = logSumExp.dataSync();
-  const loss = Float32Array.from(labels, (label, n) => (label === IGNORED_LABEL ? 0 : lse[n]! - values[n * classes + label]!));
+  const loss = Float32Array.from(labels, (label, n) =>
+    label === IGNORED_LABEL ? 0 : lse[n]! - values[n * classes + label]!,
+  );
   return [tf.tensor1d(loss), logSumExp];
 }
 
-function referenceGradient(logits: Tensor2D, logSumExp: Tensor, labels: Int32Array, dloss: Tensor): Tensor {
+function referenceGradient(
+  logits: Tensor2D,
+  logSumExp: Tensor,
+  labels: Int32Array,
+  dloss: Tensor,
+): Tensor {
   const classes = logits.shape[1];
-  const wanted = Float32Array.from(dloss.dataSync(), (value, n) => (labels[n] === IGNORED_LABEL ? 0 : value));
-  const gradient = tf.mul(tf.exp(tf.sub(logits, tf.expandDims(logSumExp, 1))), tf.tensor2d(wanted, [wanted.length, 1]));
+  const wanted = Float32Array.from(dloss.dataSync(), (value, n) =>
+    labels[n] === IGNORED_LABEL ? 0 : value,
+  );
+  const gradient = tf.mul(
+    tf.exp(tf.sub(logits, tf.expandDims(logSumExp, 1))),
+    tf.tensor2d(wanted, [wanted.length, 1]),
+  );
   const values = gradient.dataSync().slice();
   labels.forEach((label, n) => {
     if (label !== IGNORED_LABEL) values[n * classes + label]! -= wanted[n]!;

@@ -9,7 +9,12 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { check } from '@peft/errors';
-import { checkLabels, crossEntropyGradient, crossEntropyRows, IGNORED_LABEL } from './cross-entropy.js';
+import {
+  checkLabels,
+  crossEntropyGradient,
+  crossEntropyRows,
+  IGNORED_LABEL,
+} from './cross-entropy.js';
 import { differentiable } from '../tape/differentiable.js';
 import { copyRows, placeRows } from '../rows/copy-rows.js';
 import { isFrozenWeight, type Weight } from '../products/linear.js';
@@ -32,15 +37,27 @@ export interface LinearCrossEntropyOptions {
  * @returns loss `[N]`, owned by the enclosing scope.
  * @throws PEFT_LABEL_RANGE for a label outside.
  */
-export function linearCrossEntropy(hidden: Tensor2D, weight: Weight, labels: Int32Array, options: LinearCrossEntropyOptions = {}): Tensor1D {
+export function linearCrossEntropy(
+  hidden: Tensor2D,
+  weight: Weight,
+  labels: Int32Array,
+  options: LinearCrossEntropyOptions = {},
+): Tensor1D {
   const [rows] = hidden.shape;
   const classes = weight.shape[0]!;
-  const { bias, scale = 1, softCap = 0, chunk = Math.max(1, Math.floor(2 ** 22 / classes)) } = options;
+  const {
+    bias,
+    scale = 1,
+    softCap = 0,
+    chunk = Math.max(1, Math.floor(2 ** 22 / classes)),
+  } = options;
   check.positiveInteger('linearCrossEntropy', 'chunk', chunk);
   checkLabels(labels, rows, classes);
   const chunks = labelledChunks(labels, chunk);
   const logitsOf = (x: Tensor2D, w: Weight, b: Tensor1D | undefined): Tensor2D => {
-    const z = isFrozenWeight(w) ? w.engine.linear(x, w, scale === 1 ? b : undefined) : product(x, w, false, true);
+    const z = isFrozenWeight(w)
+      ? w.engine.linear(x, w, scale === 1 ? b : undefined)
+      : product(x, w, false, true);
     const scaled = scale === 1 ? z : tf.mul(z, scale);
     const biased = b && (scale !== 1 || !isFrozenWeight(w)) ? tf.add(scaled, b) : scaled;
     return (softCap > 0 ? tf.mul(tf.tanh(tf.div(biased, softCap)), softCap) : biased) as Tensor2D;
@@ -53,12 +70,20 @@ export function linearCrossEntropy(hidden: Tensor2D, weight: Weight, labels: Int
       const logSumExp = new Float32Array(rows);
       for (const part of chunks) {
         tf.tidy(() => {
-          const [lossPart, lsePart] = crossEntropyRows(logitsOf(copyRows(hidden, part), weight, bias), part.map((n) => labels[n]!));
+          const [lossPart, lsePart] = crossEntropyRows(
+            logitsOf(copyRows(hidden, part), weight, bias),
+            part.map((n) => labels[n]!),
+          );
           spread(lossPart!.dataSync(), part, loss); // waits: [chunk] numbers
           spread(lsePart!.dataSync(), part, logSumExp);
         });
       }
-      save([hidden, tf.tensor1d(logSumExp), ...(isFrozenWeight(weight) ? [] : [weight]), ...(bias ? [bias] : [])]);
+      save([
+        hidden,
+        tf.tensor1d(logSumExp),
+        ...(isFrozenWeight(weight) ? [] : [weight]),
+        ...(bias ? [bias] : []),
+      ]);
       return tf.tensor1d(loss);
     },
     ({ dy, saved: [savedHidden, logSumExp, ...rest], needs }) => {
@@ -72,11 +97,22 @@ export function linearCrossEntropy(hidden: Tensor2D, weight: Weight, labels: Int
         const made = tf.tidy(() => {
           const h = copyRows(x, part);
           const logits = logitsOf(h, w, b);
-          const dz = crossEntropyGradient(logits, copyRows(logSumExp as Tensor1D, part), part.map((n) => labels[n]!), copyRows(dy as Tensor1D, part));
-          const dBiased = (softCap > 0 ? tf.mul(dz, tf.sub(1, tf.square(tf.div(logits, softCap)))) : dz) as Tensor2D;
+          const dz = crossEntropyGradient(
+            logits,
+            copyRows(logSumExp as Tensor1D, part),
+            part.map((n) => labels[n]!),
+            copyRows(dy as Tensor1D, part),
+          );
+          const dBiased = (
+            softCap > 0 ? tf.mul(dz, tf.sub(1, tf.square(tf.div(logits, softCap)))) : dz
+          ) as Tensor2D;
           const dProduct = (scale === 1 ? dBiased : tf.mul(dBiased, scale)) as Tensor2D;
           return {
-            hidden: needs.hidden ? (isFrozenWeight(w) ? w.engine.linearInputGradient(dProduct, w) : product(dProduct, w)) : undefined,
+            hidden: needs.hidden
+              ? isFrozenWeight(w)
+                ? w.engine.linearInputGradient(dProduct, w)
+                : product(dProduct, w)
+              : undefined,
             weight: dWeight && tf.add(dWeight, product(dProduct, h, true, false)),
             bias: dBias && tf.add(dBias, sumRows(dBiased)),
           };
@@ -99,7 +135,9 @@ export function linearCrossEntropy(hidden: Tensor2D, weight: Weight, labels: Int
 /** The labelled rows, `size` at a time. */
 function labelledChunks(labels: Int32Array, size: number): Int32Array[] {
   const rows = Int32Array.from(labels.keys()).filter((n) => labels[n] !== IGNORED_LABEL);
-  return Array.from({ length: Math.ceil(rows.length / size) }, (_, i) => rows.slice(i * size, (i + 1) * size));
+  return Array.from({ length: Math.ceil(rows.length / size) }, (_, i) =>
+    rows.slice(i * size, (i + 1) * size),
+  );
 }
 
 function spread(values: ArrayLike<number>, rows: Int32Array, into: Float32Array): void {

@@ -13,11 +13,21 @@ import { sumRows } from '../rows/sum-rows.js';
  * @param x `[N, D]`. @param gamma `[D]`. @param beta `[D]`, or undefined for a norm without bias.
  * @returns `[N, D]`, owned by the enclosing scope.
  */
-export function layerNorm(x: Tensor2D, gamma: Tensor1D, beta: Tensor1D | undefined, epsilon: number): Tensor2D {
+export function layerNorm(
+  x: Tensor2D,
+  gamma: Tensor1D,
+  beta: Tensor1D | undefined,
+  epsilon: number,
+): Tensor2D {
   return differentiable<'x' | 'gamma' | 'beta', Tensor2D>(
     { x, gamma, beta },
     (save, needs) => {
-      const [y, mean, inverseStd] = runKernel('PeftLayerNorm', { x, gamma, beta }, { epsilon }, () => referenceLayerNorm(x, gamma, beta, epsilon));
+      const [y, mean, inverseStd] = runKernel(
+        'PeftLayerNorm',
+        { x, gamma, beta },
+        { epsilon },
+        () => referenceLayerNorm(x, gamma, beta, epsilon),
+      );
       if (needs.x || needs.gamma) save([x, gamma, mean!, inverseStd!]);
       return y!;
     },
@@ -25,15 +35,27 @@ export function layerNorm(x: Tensor2D, gamma: Tensor1D, beta: Tensor1D | undefin
       if (!needs.x && !needs.gamma) return { beta: sumRows(dy) };
       const [savedX, savedGamma, mean, inverseStd] = saved as [Tensor, Tensor, Tensor, Tensor];
       const attributes = { needX: needs.x, needGamma: needs.gamma, needBeta: needs.beta };
-      const [dx, dgamma, dbeta] = runKernel('PeftLayerNormGradient', { x: savedX, gamma: savedGamma, mean, inverseStd, dy }, attributes, () =>
-        referenceLayerNormGradient(savedX, savedGamma, mean, inverseStd, dy, attributes),
+      const [dx, dgamma, dbeta] = runKernel(
+        'PeftLayerNormGradient',
+        { x: savedX, gamma: savedGamma, mean, inverseStd, dy },
+        attributes,
+        () => referenceLayerNormGradient(savedX, savedGamma, mean, inverseStd, dy, attributes),
       );
-      return { ...(needs.x && { x: dx! }), ...(needs.gamma && { gamma: dgamma! }), ...(needs.beta && { beta: dbeta! }) };
+      return {
+        ...(needs.x && { x: dx! }),
+        ...(needs.gamma && { gamma: dgamma! }),
+        ...(needs.beta && { beta: dbeta! }),
+      };
     },
   );
 }
 
-function referenceLayerNorm(x: Tensor, gamma: Tensor, beta: Tensor | undefined, epsilon: number): Tensor[] {
+function referenceLayerNorm(
+  x: Tensor,
+  gamma: Tensor,
+  beta: Tensor | undefined,
+  epsilon: number,
+): Tensor[] {
   const mean = tf.mean(x, 1, true); // [N, 1]
   const centred = tf.sub(x, mean);
   const inverseStd = tf.rsqrt(tf.add(tf.mean(tf.square(centred), 1, true), epsilon)); // [N, 1]
@@ -41,13 +63,30 @@ function referenceLayerNorm(x: Tensor, gamma: Tensor, beta: Tensor | undefined, 
   return [beta ? tf.add(scaled, beta) : scaled, tf.squeeze(mean, [1]), tf.squeeze(inverseStd, [1])];
 }
 
-function referenceLayerNormGradient(x: Tensor, gamma: Tensor, mean: Tensor, inverseStd: Tensor, dy: Tensor, need: { needX: boolean; needGamma: boolean; needBeta: boolean }): Tensor[] {
+function referenceLayerNormGradient(
+  x: Tensor,
+  gamma: Tensor,
+  mean: Tensor,
+  inverseStd: Tensor,
+  dy: Tensor,
+  need: { needX: boolean; needGamma: boolean; needBeta: boolean },
+): Tensor[] {
   const s = tf.expandDims(inverseStd, 1); // [N, 1]
   const normalised = tf.mul(tf.sub(x, tf.expandDims(mean, 1)), s); // x̂
   const empty = () => tf.zeros([0]);
   const dx = () => {
     const g = tf.mul(dy, gamma);
-    return tf.mul(s, tf.sub(tf.sub(g, tf.mean(g, 1, true)), tf.mul(normalised, tf.mean(tf.mul(g, normalised), 1, true))));
+    return tf.mul(
+      s,
+      tf.sub(
+        tf.sub(g, tf.mean(g, 1, true)),
+        tf.mul(normalised, tf.mean(tf.mul(g, normalised), 1, true)),
+      ),
+    );
   };
-  return [need.needX ? dx() : empty(), need.needGamma ? sumRows(tf.mul(dy, normalised)) : empty(), need.needBeta ? sumRows(dy) : empty()];
+  return [
+    need.needX ? dx() : empty(),
+    need.needGamma ? sumRows(tf.mul(dy, normalised)) : empty(),
+    need.needBeta ? sumRows(dy) : empty(),
+  ];
 }

@@ -11,8 +11,14 @@ test('offsets, the longest sequence and positions follow from the lengths', () =
 
 test('offsets that are none are refused by the name of their owner', () => {
   expect(() => checkOffsets('meanPool', Int32Array.of(0, 2), 2)).not.toThrow();
-  expect(() => checkOffsets('meanPool', Int32Array.of(1, 2), 2)).toThrow(/^meanPool: offsets \[1, 2…\] of length 2 do not start a batch/);
+  expect(() => checkOffsets('meanPool', Int32Array.of(1, 2), 2)).toThrow(
+    /^meanPool: offsets \[1, 2…\] of length 2 do not start a batch/,
+  );
   expect(() => checkOffsets('meanPool', Int32Array.of(0), 0)).toThrow(/do not start a batch/);
-  expect(() => checkOffsets('meanPool', Int32Array.of(0, 2, 2), 2)).toThrow(/sequence 1 goes from row 2 to 2/);
-  expect(() => checkOffsets('meanPool', Int32Array.of(0, 2), 3)).toThrow(expect.objectContaining({ code: 'PEFT_OFFSETS_INVALID' }));
+  expect(() => checkOffsets('meanPool', Int32Array.of(0, 2, 2), 2)).toThrow(
+    /sequence 1 goes from row 2 to 2/,
+  );
+  expect(() => checkOffsets('meanPool', Int32Array.of(0, 2), 3)).toThrow(
+    expect.objectContaining({ code: 'PEFT_OFFSETS_INVALID' }),
+  );
 });

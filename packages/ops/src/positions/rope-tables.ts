@@ -27,13 +27,35 @@ export interface RopeTableOptions {
 }
 
 /** @returns two tensors; the caller disposes. @throws PEFT_CONFIG_INVALID */
-export function ropeTables({ headSize, length, theta = 10_000, partialRotaryFactor = 1, scaling, maxPositions }: RopeTableOptions): RopeTables {
+export function ropeTables({
+  headSize,
+  length,
+  theta = 10_000,
+  partialRotaryFactor = 1,
+  scaling,
+  maxPositions,
+}: RopeTableOptions): RopeTables {
   check.positiveInteger('rope', 'length', length);
   const rotarySize = Math.floor(headSize * partialRotaryFactor);
-  const { frequencies, attentionFactor } = ropeFrequencies({ rotarySize, theta, scaling, maxPositions, length });
+  const { frequencies, attentionFactor } = ropeFrequencies({
+    rotarySize,
+    theta,
+    scaling,
+    maxPositions,
+    length,
+  });
   const width = frequencies.length;
   // Angles are rounded to float32 as Hugging Face's are: at position 10,000 that shows in the fourth digit of cos.
   const table = (f: (angle: number) => number) =>
-    freezeTensor(tf.tensor2d(Float32Array.from({ length: length * width }, (_, n) => f(Math.fround(Math.floor(n / width) * frequencies[n % width]!)) * attentionFactor), [length, width]));
+    freezeTensor(
+      tf.tensor2d(
+        Float32Array.from(
+          { length: length * width },
+          (_, n) =>
+            f(Math.fround(Math.floor(n / width) * frequencies[n % width]!)) * attentionFactor,
+        ),
+        [length, width],
+      ),
+    );
   return { cos: table(Math.cos), sin: table(Math.sin) };
 }

@@ -16,16 +16,28 @@ import type { RopeTables } from './rope-tables.js';
  * @returns `[N, H·E]`, owned by the enclosing scope.
  * @throws PEFT_ROPE_RANGE for a position outside the tables, or heads narrower than they are.
  */
-export function rope(x: Tensor2D, { cos, sin }: RopeTables, positions: Int32Array, heads: number): Tensor2D {
+export function rope(
+  x: Tensor2D,
+  { cos, sin }: RopeTables,
+  positions: Int32Array,
+  heads: number,
+): Tensor2D {
   check.positiveInteger('rope', 'heads', heads);
   const [rows, width] = x.shape;
   const size = width / heads;
-  if (!Number.isInteger(size) || 2 * cos.shape[1] > size) throw ropeError(`tables of ${cos.shape[1]} angles do not fit ${heads} heads in a width of ${width}`);
-  if (positions.length !== rows) throw ropeError(`${positions.length} positions were given for ${rows} rows`);
+  if (!Number.isInteger(size) || 2 * cos.shape[1] > size)
+    throw ropeError(
+      `tables of ${cos.shape[1]} angles do not fit ${heads} heads in a width of ${width}`,
+    );
+  if (positions.length !== rows)
+    throw ropeError(`${positions.length} positions were given for ${rows} rows`);
   const outside = positions.find((position) => position < 0 || position >= cos.shape[0]);
-  if (outside !== undefined) throw ropeError(`position ${outside} is outside the ${cos.shape[0]} rows of the tables`);
+  if (outside !== undefined)
+    throw ropeError(`position ${outside} is outside the ${cos.shape[0]} rows of the tables`);
   const turn = (input: Tensor2D, c: Tensor2D, s: Tensor2D, inverse: boolean) =>
-    runKernel('PeftRope', { x: input, cos: c, sin: s }, { positions, heads, inverse }, () => [referenceRope(input, c, s, positions, heads, inverse)])[0]!;
+    runKernel('PeftRope', { x: input, cos: c, sin: s }, { positions, heads, inverse }, () => [
+      referenceRope(input, c, s, positions, heads, inverse),
+    ])[0]!;
   return differentiable<'x', Tensor2D>(
     { x },
     (save) => {
@@ -36,12 +48,23 @@ export function rope(x: Tensor2D, { cos, sin }: RopeTables, positions: Int32Arra
   );
 }
 
-function referenceRope(x: Tensor2D, cos: Tensor2D, sin: Tensor2D, positions: Int32Array, heads: number, inverse: boolean): Tensor {
+function referenceRope(
+  x: Tensor2D,
+  cos: Tensor2D,
+  sin: Tensor2D,
+  positions: Int32Array,
+  heads: number,
+  inverse: boolean,
+): Tensor {
   const [rows, width] = x.shape;
   const half = cos.shape[1];
   const size = width / heads;
   const rest = size - 2 * half;
-  const [a, b, passed] = tf.split(tf.reshape(x, [rows, heads, size]), rest > 0 ? [half, half, rest] : [half, half], 2) as Tensor3D[];
+  const [a, b, passed] = tf.split(
+    tf.reshape(x, [rows, heads, size]),
+    rest > 0 ? [half, half, rest] : [half, half],
+    2,
+  ) as Tensor3D[];
   const angleRows = (table: Tensor2D) => tf.expandDims(copyRows(table, positions), 1); // [N, 1, R/2]
   const c = angleRows(cos);
   const s = inverse ? tf.neg(angleRows(sin)) : angleRows(sin);
@@ -50,5 +73,7 @@ function referenceRope(x: Tensor2D, cos: Tensor2D, sin: Tensor2D, positions: Int
 }
 
 function ropeError(problem: string): PeftError {
-  return new PeftError('PEFT_ROPE_RANGE', `rope: ${problem}.`, { hint: 'make the tables with ropeTables for the length of the longest sequence' });
+  return new PeftError('PEFT_ROPE_RANGE', `rope: ${problem}.`, {
+    hint: 'make the tables with ropeTables for the length of the longest sequence',
+  });
 }

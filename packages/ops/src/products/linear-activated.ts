@@ -15,8 +15,14 @@ import { sumRows } from '../rows/sum-rows.js';
  * @param x `[N, in]`. @param weight `[out, in]`. @param bias `[out]`.
  * @returns `[N, out]`, owned by the enclosing scope.
  */
-export function linearActivated(kind: ActivationName, x: Tensor2D, weight: Weight, bias?: Tensor1D): Tensor2D {
-  if (!isFrozenWeight(weight) || !weight.engine.linearActivated) return activate(kind, linear(x, weight, bias));
+export function linearActivated(
+  kind: ActivationName,
+  x: Tensor2D,
+  weight: Weight,
+  bias?: Tensor1D,
+): Tensor2D {
+  if (!isFrozenWeight(weight) || !weight.engine.linearActivated)
+    return activate(kind, linear(x, weight, bias));
   const { engine } = weight;
   return differentiable<'x' | 'bias', Tensor2D>(
     { x, bias },
@@ -27,7 +33,10 @@ export function linearActivated(kind: ActivationName, x: Tensor2D, weight: Weigh
     },
     ({ dy, saved: [sums], needs }) => {
       const dsums = activationGradient(kind, sums as Tensor, dy) as Tensor2D;
-      return { ...(needs.x && { x: engine.linearInputGradient(dsums, weight) }), ...(needs.bias && { bias: sumRows(dsums) }) };
+      return {
+        ...(needs.x && { x: engine.linearInputGradient(dsums, weight) }),
+        ...(needs.bias && { bias: sumRows(dsums) }),
+      };
     },
   );
 }

@@ -11,8 +11,14 @@ import { linear } from './linear.js';
 import { memorySource } from '../weights/tensor-source.js';
 
 onEachBackend('linear, embed and rows', (backend) => {
-  const inputs = () => [seededTensor<Tensor2D>('x', [3, 4]), seededTensor<Tensor2D>('w', [5, 4]), seededTensor<Tensor1D>('b', [5])] as const;
-  const affine = (x: Tensor, w: Tensor, b?: Tensor) => linear(x as Tensor2D, w as Tensor2D, b as Tensor1D);
+  const inputs = () =>
+    [
+      seededTensor<Tensor2D>('x', [3, 4]),
+      seededTensor<Tensor2D>('w', [5, 4]),
+      seededTensor<Tensor1D>('b', [5]),
+    ] as const;
+  const affine = (x: Tensor, w: Tensor, b?: Tensor) =>
+    linear(x as Tensor2D, w as Tensor2D, b as Tensor1D);
 
   test('a trainable weight: y = x·Wᵀ + b with all three gradients', () => {
     const [x, w, b] = inputs();
@@ -29,7 +35,9 @@ onEachBackend('linear, embed and rows', (backend) => {
     const frozen = engine.freeze(memorySource('w', [5, 4], w.dataSync() as Float32Array));
     expect(linear(x, frozen, b)).toBeAllclose(affine(x, w, b));
     const expected = tf.grads((a, c) => affine(a!, w, c))([x, b]);
-    tf.grads((a, c) => linear(a as Tensor2D, frozen, c as Tensor1D))([x, b]).forEach((gradient, i) => expect(gradient).toBeAllclose(expected[i]!, { atol: 1e-6 }));
+    tf.grads((a, c) => linear(a as Tensor2D, frozen, c as Tensor1D))([x, b]).forEach(
+      (gradient, i) => expect(gradient).toBeAllclose(expected[i]!, { atol: 1e-6 }),
+    );
     expect(isFrozenTensor(linear(freezeTensor(x), frozen))).toBe(true);
     frozen.dispose();
   });
@@ -40,8 +48,12 @@ onEachBackend('linear, embed and rows', (backend) => {
     expect(gatherRows(x, rows)).toBeAllclose(tf.gather(x, tf.tensor1d(rows, 'int32')));
     expectGradients((a) => gatherRows(a as Tensor2D, rows), [x]);
     expectGradients((a) => scatterAddRows(a as Tensor2D, rows, 6), [x]);
-    expect(scatterAddRows(tf.tensor2d([[1], [2], [4], [8]]), rows, 5)).toBeAllclose([2, 0, 0, 13, 0]);
-    expect(() => gatherRows(x, Int32Array.of(4))).toThrow('index 4 at position 0 is outside the 4 rows');
+    expect(scatterAddRows(tf.tensor2d([[1], [2], [4], [8]]), rows, 5)).toBeAllclose([
+      2, 0, 0, 13, 0,
+    ]);
+    expect(() => gatherRows(x, Int32Array.of(4))).toThrow(
+      'index 4 at position 0 is outside the 4 rows',
+    );
   });
 
   test('embed reads a frozen table and a trainable one alike', async () => {

@@ -14,7 +14,8 @@ import { sumRows } from '../rows/sum-rows.js';
 /** A base weight in an engine's hands, or a tensor (trainable unless marked frozen). */
 export type Weight = FrozenWeight | Tensor2D;
 
-export const isFrozenWeight = (weight: Weight): weight is FrozenWeight => 'engine' in weight && 'format' in weight;
+export const isFrozenWeight = (weight: Weight): weight is FrozenWeight =>
+  'engine' in weight && 'format' in weight;
 
 /**
  * @param x `[N, in]`. @param weight `[out, in]`. @param bias `[out]`.
@@ -26,7 +27,10 @@ export function linear(x: Tensor2D, weight: Weight, bias?: Tensor1D): Tensor2D {
     return differentiable<'x' | 'bias', Tensor2D>(
       { x, bias },
       () => engine.linear(x, weight, bias),
-      ({ dy, needs }) => ({ ...(needs.x && { x: engine.linearInputGradient(dy as Tensor2D, weight) }), ...(needs.bias && { bias: sumRows(dy) }) }),
+      ({ dy, needs }) => ({
+        ...(needs.x && { x: engine.linearInputGradient(dy as Tensor2D, weight) }),
+        ...(needs.bias && { bias: sumRows(dy) }),
+      }),
     );
   }
   return differentiable<'x' | 'weight' | 'bias', Tensor2D>(
@@ -40,7 +44,9 @@ export function linear(x: Tensor2D, weight: Weight, bias?: Tensor1D): Tensor2D {
       const [first, second] = saved as Tensor2D[];
       return {
         ...(needs.x && { x: product(dy as Tensor2D, first!) }),
-        ...(needs.weight && { weight: product(dy as Tensor2D, (needs.x ? second : first)!, true, false) }),
+        ...(needs.weight && {
+          weight: product(dy as Tensor2D, (needs.x ? second : first)!, true, false),
+        }),
         ...(needs.bias && { bias: sumRows(dy) }),
       };
     },

@@ -8,8 +8,15 @@
 const TINY = Math.fround(1e-38);
 
 /** Code of each value: the place of the nearest entry of `sorted` (the lower one of two equally near). */
-export function quantizeBlocks(values: Float32Array, blockSize: number, sorted: readonly number[] | Float32Array): { places: Uint8Array; absmax: Float32Array } {
-  const middles = Float32Array.from({ length: sorted.length - 1 }, (_, i) => Math.fround(sorted[i]! + sorted[i + 1]!) / 2);
+export function quantizeBlocks(
+  values: Float32Array,
+  blockSize: number,
+  sorted: readonly number[] | Float32Array,
+): { places: Uint8Array; absmax: Float32Array } {
+  const middles = Float32Array.from(
+    { length: sorted.length - 1 },
+    (_, i) => Math.fround(sorted[i]! + sorted[i + 1]!) / 2,
+  );
   const places = new Uint8Array(values.length);
   const absmax = new Float32Array(Math.ceil(values.length / blockSize));
   for (let block = 0; block < absmax.length; block += 1) {
@@ -21,7 +28,11 @@ export function quantizeBlocks(values: Float32Array, blockSize: number, sorted: 
     const divisor = Math.max(largest, TINY);
     const inverse = Math.fround(1 / divisor);
     const isWhole = end - start === blockSize;
-    for (let i = start; i < end; i += 1) places[i] = countBelow(middles, Math.fround(isWhole ? values[i]! * inverse : values[i]! / divisor));
+    for (let i = start; i < end; i += 1)
+      places[i] = countBelow(
+        middles,
+        Math.fround(isWhole ? values[i]! * inverse : values[i]! / divisor),
+      );
   }
   return { places, absmax };
 }

@@ -24,16 +24,27 @@ export function dynamicMap(signed: boolean): Float32Array {
 /** From 0.1 to 1 in float32, counted from the nearer end. */
 function linspace(count: number): Float32Array {
   const step = f(f(1 - f(0.1)) / (count - 1));
-  return Float32Array.from({ length: count }, (_, i) => (i < count / 2 ? f(0.1) + step * i : 1 - step * (count - 1 - i)));
+  return Float32Array.from({ length: count }, (_, i) =>
+    i < count / 2 ? f(0.1) + step * i : 1 - step * (count - 1 - i),
+  );
 }
 
 /** Codes of the nearest map values, and the largest magnitude of each block. */
-export function quantizeBlockwise(values: Float32Array, map: Float32Array, blockSize: number): { codes: Uint8Array; absmax: Float32Array } {
+export function quantizeBlockwise(
+  values: Float32Array,
+  map: Float32Array,
+  blockSize: number,
+): { codes: Uint8Array; absmax: Float32Array } {
   const { places, absmax } = quantizeBlocks(values, blockSize, map);
   return { codes: places, absmax };
 }
 
 /** map[code_i]·absmax[⌊i/blockSize⌋] */
-export function dequantizeBlockwise(codes: Uint8Array, absmax: Float32Array, map: Float32Array, blockSize: number): Float32Array {
+export function dequantizeBlockwise(
+  codes: Uint8Array,
+  absmax: Float32Array,
+  map: Float32Array,
+  blockSize: number,
+): Float32Array {
   return Float32Array.from(codes, (code, i) => map[code]! * absmax[Math.floor(i / blockSize)]!);
 }

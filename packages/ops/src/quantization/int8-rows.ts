@@ -23,18 +23,26 @@ export function quantizeInt8Rows(values: Float32Array, rows: number): Int8Weight
     for (let i = 0; i < columns; i += 1) largest = Math.max(largest, Math.abs(halves[start + i]!));
     absmax[r] = largest;
     const factor = largest > 0 ? Math.fround(127 / largest) : 0;
-    for (let i = 0; i < columns; i += 1) codes[start + i] = roundHalfEven(Math.fround(halves[start + i]! * factor));
+    for (let i = 0; i < columns; i += 1)
+      codes[start + i] = roundHalfEven(Math.fround(halves[start + i]! * factor));
   }
   return { packed: new Uint8Array(codes.buffer), absmax };
 }
 
 /** Rows `firstRow` … `firstRow + rows − 1`, row-major. */
-export function dequantizeInt8Rows(packed: Uint8Array, absmax: Float32Array, columns: number, rows: number, firstRow = 0): Float32Array {
+export function dequantizeInt8Rows(
+  packed: Uint8Array,
+  absmax: Float32Array,
+  columns: number,
+  rows: number,
+  firstRow = 0,
+): Float32Array {
   const codes = new Int8Array(packed.buffer, packed.byteOffset, packed.byteLength);
   const values = new Float32Array(rows * columns);
   for (let r = 0; r < rows; r += 1) {
     const scale = Math.fround(absmax[firstRow + r]! * Math.fround(1 / 127));
-    for (let i = 0; i < columns; i += 1) values[r * columns + i] = codes[(firstRow + r) * columns + i]! * scale;
+    for (let i = 0; i < columns; i += 1)
+      values[r * columns + i] = codes[(firstRow + r) * columns + i]! * scale;
   }
   return values;
 }

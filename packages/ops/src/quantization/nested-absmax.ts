@@ -10,11 +10,23 @@ const NESTED_BLOCK_SIZE = 256;
 export function nestAbsmax(absmax: Float32Array): NestedAbsmax {
   const offset = Math.fround(absmax.reduce((sum, value) => sum + value, 0) / absmax.length);
   const map = dynamicMap(true);
-  const { codes, absmax: nestedAbsmax } = quantizeBlockwise(absmax.map((value) => value - offset), map, NESTED_BLOCK_SIZE);
+  const { codes, absmax: nestedAbsmax } = quantizeBlockwise(
+    absmax.map((value) => value - offset),
+    map,
+    NESTED_BLOCK_SIZE,
+  );
   return { codes, map, nestedAbsmax, nestedBlockSize: NESTED_BLOCK_SIZE, offset };
 }
 
 /** The block maxima in float32. */
-export function expandAbsmax({ codes, map, nestedAbsmax, nestedBlockSize, offset }: NestedAbsmax): Float32Array {
-  return dequantizeBlockwise(codes, nestedAbsmax, map, nestedBlockSize).map((value) => value + offset);
+export function expandAbsmax({
+  codes,
+  map,
+  nestedAbsmax,
+  nestedBlockSize,
+  offset,
+}: NestedAbsmax): Float32Array {
+  return dequantizeBlockwise(codes, nestedAbsmax, map, nestedBlockSize).map(
+    (value) => value + offset,
+  );
 }

@@ -23,6 +23,15 @@ test('normal numbers have mean 0 and variance 1', () => {
 });
 
 test('keys differ when any part, its type or the order differs', () => {
-  const keys = [[1, 2], [2, 1], [1, '2'], ['12'], ['1', '2'], [1], [1, 2, 0], [4294967296 + 1, 2]].map((parts) => randomKey(...(parts as (string | number)[])).join());
+  const keys = [
+    [1, 2],
+    [2, 1],
+    [1, '2'],
+    ['12'],
+    ['1', '2'],
+    [1],
+    [1, 2, 0],
+    [4294967296 + 1, 2],
+  ].map((parts) => randomKey(...(parts as (string | number)[])).join());
   expect(new Set(keys).size).toBe(keys.length);
 });

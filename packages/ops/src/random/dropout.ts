@@ -17,12 +17,24 @@ import { runKernel } from '../tape/kernel.js';
 export function dropout<T extends Tensor = Tensor2D>(x: T, rate: number, key: RandomKey): T {
   check.probability('dropout', 'rate', rate);
   if (rate === 0) return x;
-  const apply = (input: Tensor) => runKernel('PeftDropout', { x: input }, { rate, key }, () => [tf.mul(input, tf.tensor(dropoutFactors(input.size, rate, key), input.shape))])[0]!;
-  return differentiable<'x', T>({ x }, () => apply(x), ({ dy }) => ({ x: apply(dy) }));
+  const apply = (input: Tensor) =>
+    runKernel('PeftDropout', { x: input }, { rate, key }, () => [
+      tf.mul(input, tf.tensor(dropoutFactors(input.size, rate, key), input.shape)),
+    ])[0]!;
+  return differentiable<'x', T>(
+    { x },
+    () => apply(x),
+    ({ dy }) => ({ x: apply(dy) }),
+  );
 }
 
 /** What elements `first` … `first + count − 1` of the stream are multiplied by: 0 or 1/(1 − rate). */
-export function dropoutFactors(count: number, rate: number, key: RandomKey, first = 0): Float32Array {
+export function dropoutFactors(
+  count: number,
+  rate: number,
+  key: RandomKey,
+  first = 0,
+): Float32Array {
   const factors = new Float32Array(count);
   const kept = 1 / (1 - rate);
   for (let i = 0; i < count; i += 1) if (randomUniform(key, first + i) >= rate) factors[i] = kept;

@@ -18,16 +18,31 @@ import { checkOffsets } from '../positions/offsets.js';
  * @returns `[M + N, D]`, owned by the enclosing scope. Sequence b is rows offsets[b] + addedOffsets[b] … of it.
  * @throws PEFT_OFFSETS_INVALID; PEFT_SHAPE_MISMATCH for unequal widths or numbers of sequences
  */
-export function appendRows(x: Tensor2D, offsets: Int32Array, added: Tensor2D, addedOffsets: Int32Array): Tensor2D {
+export function appendRows(
+  x: Tensor2D,
+  offsets: Int32Array,
+  added: Tensor2D,
+  addedOffsets: Int32Array,
+): Tensor2D {
   checkOffsets('appendRows', offsets, x.shape[0]);
   checkOffsets('appendRows', addedOffsets, added.shape[0]);
   if (x.shape[1] !== added.shape[1] || offsets.length !== addedOffsets.length) {
-    throw new PeftError('PEFT_SHAPE_MISMATCH', `appendRows: ${offsets.length - 1} sequences of width ${x.shape[1]} cannot go on with ${addedOffsets.length - 1} of width ${added.shape[1]}.`);
+    throw new PeftError(
+      'PEFT_SHAPE_MISMATCH',
+      `appendRows: ${offsets.length - 1} sequences of width ${x.shape[1]} cannot go on with ${addedOffsets.length - 1} of width ${added.shape[1]}.`,
+    );
   }
-  return runKernel('PeftAppendRows', { x, added }, { offsets, addedOffsets }, () => [referenceAppend(x, offsets, added, addedOffsets)])[0] as Tensor2D;
+  return runKernel('PeftAppendRows', { x, added }, { offsets, addedOffsets }, () => [
+    referenceAppend(x, offsets, added, addedOffsets),
+  ])[0] as Tensor2D;
 }
 
-function referenceAppend(x: Tensor2D, offsets: Int32Array, added: Tensor2D, addedOffsets: Int32Array): Tensor2D {
+function referenceAppend(
+  x: Tensor2D,
+  offsets: Int32Array,
+  added: Tensor2D,
+  addedOffsets: Int32Array,
+): Tensor2D {
   const both = tf.concat([x, added], 0);
   const [sequences, first] = [offsets.length - 1, x.shape[0]];
   if (sequences === 1) return both;

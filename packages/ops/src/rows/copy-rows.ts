@@ -20,7 +20,11 @@ export function copyRows<T extends Tensor>(x: T, rows: Int32Array, fill = 0): T 
 }
 
 /** y[rows_p[i]] = pieces_p[i] for each piece p; 0 in rows that none names. A fresh tensor of `shape`. */
-export function placeRows<T extends Tensor>(pieces: readonly T[], rows: readonly Int32Array[], shape: readonly number[]): T {
+export function placeRows<T extends Tensor>(
+  pieces: readonly T[],
+  rows: readonly Int32Array[],
+  shape: readonly number[],
+): T {
   const [count, ...inner] = shape;
   const width = inner.reduce((size, axis) => size * axis, 1);
   const out = new Float32Array(count! * width);

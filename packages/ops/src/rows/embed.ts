@@ -10,5 +10,9 @@ import { isFrozenWeight, type Weight } from '../products/linear.js';
  */
 export function embed(weight: Weight, ids: Int32Array): Tensor2D {
   if (!isFrozenWeight(weight)) return gatherRows(weight, ids);
-  return differentiable<never, Tensor2D>({}, () => weight.engine.gather(weight, ids), () => ({}));
+  return differentiable<never, Tensor2D>(
+    {},
+    () => weight.engine.gather(weight, ids),
+    () => ({}),
+  );
 }

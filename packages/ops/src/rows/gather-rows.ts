@@ -22,7 +22,10 @@ export function scatterAddRows(x: Tensor2D, rows: Int32Array, size: number): Ten
   checkRows(rows, size);
   return differentiable<'x', Tensor2D>(
     { x },
-    () => runKernel('PeftScatterAddRows', { x }, { rows, size }, () => [referenceScatter(x, rows, size)])[0]!,
+    () =>
+      runKernel('PeftScatterAddRows', { x }, { rows, size }, () => [
+        referenceScatter(x, rows, size),
+      ])[0]!,
     ({ dy }) => ({ x: gatherRows(dy as Tensor2D, rows) }),
   );
 }
@@ -43,9 +46,13 @@ function referenceScatter(x: Tensor, rows: Int32Array, size: number): Tensor {
 export function checkRows(rows: Int32Array, size: number): void {
   for (let n = 0; n < rows.length; n += 1) {
     if (rows[n]! < 0 || rows[n]! >= size) {
-      throw new PeftError('PEFT_TOKEN_ID_RANGE', `embed: index ${rows[n]} at position ${n} is outside the ${size} rows of the table.`, {
-        hint: 'the tokenizer and the model are probably not a pair, or a text is longer than the model allows',
-      });
+      throw new PeftError(
+        'PEFT_TOKEN_ID_RANGE',
+        `embed: index ${rows[n]} at position ${n} is outside the ${size} rows of the table.`,
+        {
+          hint: 'the tokenizer and the model are probably not a pair, or a text is longer than the model allows',
+        },
+      );
     }
   }
 }

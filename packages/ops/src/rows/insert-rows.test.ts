@@ -16,15 +16,30 @@ onEachBackend('insertRows', () => {
     expect([...ownRows]).toEqual([2, 3, 6]);
   });
 
-  test.each([[[1]], [[3, 1, 2]]])('lengths %j: its gradients agree with central differences', (lengths) => {
-    const offsets = offsetsOf(lengths);
-    const inputs = [seededTensor('x', [offsets.at(-1)!, 3]), seededTensor('p', [2, 3])];
-    expectGradients((x: Tensor, p: Tensor) => insertRows(x as Tensor2D, offsets, p as Tensor2D).x, inputs);
-    const expected = tf.grads((x: Tensor, p: Tensor) => insertRows(x as Tensor2D, offsets, p as Tensor2D).x)(inputs)[1]!;
-    expect(tf.grad((p) => insertRows(freezeTensor(tf.clone(inputs[0] as Tensor2D)), offsets, p as Tensor2D).x)(inputs[1]!)).toBeAllclose(expected);
-  });
+  test.each([[[1]], [[3, 1, 2]]])(
+    'lengths %j: its gradients agree with central differences',
+    (lengths) => {
+      const offsets = offsetsOf(lengths);
+      const inputs = [seededTensor('x', [offsets.at(-1)!, 3]), seededTensor('p', [2, 3])];
+      expectGradients(
+        (x: Tensor, p: Tensor) => insertRows(x as Tensor2D, offsets, p as Tensor2D).x,
+        inputs,
+      );
+      const expected = tf.grads(
+        (x: Tensor, p: Tensor) => insertRows(x as Tensor2D, offsets, p as Tensor2D).x,
+      )(inputs)[1]!;
+      expect(
+        tf.grad(
+          (p) =>
+            insertRows(freezeTensor(tf.clone(inputs[0] as Tensor2D)), offsets, p as Tensor2D).x,
+        )(inputs[1]!),
+      ).toBeAllclose(expected);
+    },
+  );
 
   test('a prefix of another width is named', () => {
-    expect(() => insertRows(tf.zeros([2, 3]), offsetsOf([2]), tf.zeros([1, 4]))).toThrow('the prefix is 4 wide, the sequences 3');
+    expect(() => insertRows(tf.zeros([2, 3]), offsetsOf([2]), tf.zeros([1, 4]))).toThrow(
+      'the prefix is 4 wide, the sequences 3',
+    );
   });
 });

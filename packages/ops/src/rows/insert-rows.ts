@@ -27,7 +27,12 @@ export function insertRows(x: Tensor2D, offsets: Int32Array, prefix: Tensor2D): 
   const [rows, width] = x.shape;
   const [count, prefixWidth] = prefix.shape;
   checkOffsets('insertRows', offsets, rows);
-  if (prefixWidth !== width) throw new PeftError('PEFT_PREFIX_SHAPE', `insertRows: the prefix is ${prefixWidth} wide, the sequences ${width}.`, { hint: 'the adapter was probably made for another model' });
+  if (prefixWidth !== width)
+    throw new PeftError(
+      'PEFT_PREFIX_SHAPE',
+      `insertRows: the prefix is ${prefixWidth} wide, the sequences ${width}.`,
+      { hint: 'the adapter was probably made for another model' },
+    );
   const longer = offsets.map((offset, b) => offset + b * count);
   const source = new Int32Array(rows + (offsets.length - 1) * count); // rows of [prefix; x]
   const ownRows = new Int32Array(rows);
@@ -47,7 +52,17 @@ export function insertRows(x: Tensor2D, offsets: Int32Array, prefix: Tensor2D): 
     () => gatherRows(tf.concat([prefix, x], 0), source),
     ({ dy, needs }) => ({
       ...(needs.x && { x: gatherRows(dy as Tensor2D, ownRows) }),
-      ...(needs.prefix && { prefix: tf.reshape(sumRows(tf.reshape(gatherRows(dy as Tensor2D, Int32Array.from(prefixRows)), [offsets.length - 1, count * width])), [count, width]) }),
+      ...(needs.prefix && {
+        prefix: tf.reshape(
+          sumRows(
+            tf.reshape(gatherRows(dy as Tensor2D, Int32Array.from(prefixRows)), [
+              offsets.length - 1,
+              count * width,
+            ]),
+          ),
+          [count, width],
+        ),
+      }),
     }),
   );
   return { x: inserted, offsets: longer, ownRows };

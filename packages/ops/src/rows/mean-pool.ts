@@ -19,6 +19,11 @@ export function meanPool(x: Tensor2D, offsets: Int32Array): Tensor2D {
 function membership(offsets: Int32Array): Tensor2D {
   const rows = offsets.at(-1)!;
   const values = new Float32Array((offsets.length - 1) * rows);
-  for (let b = 0; b + 1 < offsets.length; b += 1) values.fill(1 / (offsets[b + 1]! - offsets[b]!), b * rows + offsets[b]!, b * rows + offsets[b + 1]!);
+  for (let b = 0; b + 1 < offsets.length; b += 1)
+    values.fill(
+      1 / (offsets[b + 1]! - offsets[b]!),
+      b * rows + offsets[b]!,
+      b * rows + offsets[b + 1]!,
+    );
   return tf.tensor2d(values, [offsets.length - 1, rows]);
 }

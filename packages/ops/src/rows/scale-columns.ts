@@ -15,10 +15,15 @@ export function scaleColumns(x: Tensor2D, scale: Tensor1D): Tensor2D {
     },
     ({ dy, saved, needs }) => {
       const [savedX, savedScale] = saved as [Tensor, Tensor];
-      const [dx, dscale] = runKernel('PeftScaleColumnsGradient', { x: savedX, scale: savedScale, dy }, { needX: needs.x, needScale: needs.scale }, () => [
-        needs.x ? tf.mul(dy, savedScale) : tf.zeros([0]),
-        needs.scale ? sumRows(tf.mul(savedX, dy)) : tf.zeros([0]),
-      ]);
+      const [dx, dscale] = runKernel(
+        'PeftScaleColumnsGradient',
+        { x: savedX, scale: savedScale, dy },
+        { needX: needs.x, needScale: needs.scale },
+        () => [
+          needs.x ? tf.mul(dy, savedScale) : tf.zeros([0]),
+          needs.scale ? sumRows(tf.mul(savedX, dy)) : tf.zeros([0]),
+        ],
+      );
       return { ...(needs.x && { x: dx! }), ...(needs.scale && { scale: dscale! }) };
     },
   );

@@ -9,10 +9,16 @@ import { linear } from '../products/linear.js';
 import { meanPool } from './mean-pool.js';
 
 /** @param offsets `[B+1]`. @returns `[B, G]`, owned by the enclosing scope. @throws PEFT_OFFSETS_INVALID */
-export const sequenceGate = (x: Tensor2D, weight: Tensor2D, bias: Tensor1D, offsets: Int32Array): Tensor2D => meanPool(activate('sigmoid', linear(x, weight, bias)), offsets);
+export const sequenceGate = (
+  x: Tensor2D,
+  weight: Tensor2D,
+  bias: Tensor1D,
+  offsets: Int32Array,
+): Tensor2D => meanPool(activate('sigmoid', linear(x, weight, bias)), offsets);
 
 /** Row b for every token of sequence b: `[B, W]` → `[N, W]`. */
-export const spreadOverTokens = (perSequence: Tensor2D, offsets: Int32Array): Tensor2D => gatherRows(perSequence, sequencesOfRows(offsets));
+export const spreadOverTokens = (perSequence: Tensor2D, offsets: Int32Array): Tensor2D =>
+  gatherRows(perSequence, sequencesOfRows(offsets));
 
 /** Number of the sequence of each row, `[N]`. */
 export function sequencesOfRows(offsets: Int32Array): Int32Array {

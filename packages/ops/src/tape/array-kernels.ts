@@ -26,7 +26,13 @@ export interface PeftArrayKernels {
 }
 
 /** The kernel of that name, where the current tfjs backend has one. */
-export function arrayKernel<K extends keyof PeftArrayKernels>(name: K): ((attributes: PeftArrayKernels[K]) => void) | undefined {
+export function arrayKernel<K extends keyof PeftArrayKernels>(
+  name: K,
+): ((attributes: PeftArrayKernels[K]) => void) | undefined {
   const kernel = tf.getKernel(name, tf.getBackend());
-  return kernel && ((attributes) => void kernel.kernelFunc({ inputs: {}, attrs: attributes as never, backend: tf.backend() }));
+  return (
+    kernel &&
+    ((attributes) =>
+      void kernel.kernelFunc({ inputs: {}, attrs: attributes as never, backend: tf.backend() }))
+  );
 }

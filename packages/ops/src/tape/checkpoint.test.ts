@@ -22,18 +22,36 @@ const offsets = offsetsOf([3, 4]);
 /** A transformer layer with dropout over frozen weights, an IA3 vector and a trainable bias. */
 async function smallModel(backend: 'cpu' | 'wasm') {
   const engine = await createPortableEngine({ backend });
-  const weights = [0, 1, 2].map((i) => engine.freeze(memorySource(`w${i}`, [width, width], seededValues(`w${i}`, width * width))));
+  const weights = [0, 1, 2].map((i) =>
+    engine.freeze(memorySource(`w${i}`, [width, width], seededValues(`w${i}`, width * width))),
+  );
   const gamma = freezeTensor(tf.keep(tf.ones<tf.Rank.R1>([width])));
-  const variables = [0, 1].flatMap((layer) => [tf.variable(seededTensor<Tensor1D>(`s${layer}`, [width])), tf.variable(seededTensor<Tensor1D>(`b${layer}`, [width]))]);
+  const variables = [0, 1].flatMap((layer) => [
+    tf.variable(seededTensor<Tensor1D>(`s${layer}`, [width])),
+    tf.variable(seededTensor<Tensor1D>(`b${layer}`, [width])),
+  ]);
   const block = (layer: number) => (x: Tensor) => {
     const [scale, bias] = variables.slice(2 * layer, 2 * layer + 2) as Variable<tf.Rank.R1>[];
     const q = linear(x as Tensor2D, weights[0]!, bias as unknown as Tensor1D);
     const k = scaleColumns(linear(x as Tensor2D, weights[1]!), scale as unknown as Tensor1D);
-    const y = attention(q, k, x as Tensor2D, { heads: 2, queryOffsets: offsets, dropout: { rate: 0.2, key: [layer, 5] } });
-    const z = tf.add(x, dropout(activate('gelu', linear(y, weights[2]!)), 0.3, [layer, 9])) as Tensor2D;
+    const y = attention(q, k, x as Tensor2D, {
+      heads: 2,
+      queryOffsets: offsets,
+      dropout: { rate: 0.2, key: [layer, 5] },
+    });
+    const z = tf.add(
+      x,
+      dropout(activate('gelu', linear(y, weights[2]!)), 0.3, [layer, 9]),
+    ) as Tensor2D;
     return layerNorm(z, gamma, undefined, 1e-5);
   };
-  return { block, variables, dispose: () => { for (const thing of [...weights, ...variables, gamma]) thing.dispose(); } };
+  return {
+    block,
+    variables,
+    dispose: () => {
+      for (const thing of [...weights, ...variables, gamma]) thing.dispose();
+    },
+  };
 }
 
 onEachBackend('checkpoint', (backend) => {
@@ -46,12 +64,28 @@ onEachBackend('checkpoint', (backend) => {
       nested: () => checkpoint([x], (a) => checkpoint([checkpoint([a!], block(0))], block(1))),
       oneOfTwo: () => block(1)(checkpoint([x], block(0))),
     };
-    const results = Object.fromEntries(Object.entries(forwards).map(([name, forward]) => {
-      const { value, grads } = tf.variableGrads(() => tf.sum(tf.square(forward())) as Scalar, variables as Variable[]);
-      return [name, [[...value.dataSync()], ...variables.map((variable) => [...grads[variable.name]!.dataSync()])]];
-    }));
-    for (const name of ['each', 'nested', 'oneOfTwo']) expect(results[name], name).toEqual(results['plain']);
-    expect(results['plain']!.slice(1).flat().every((value) => Number.isFinite(value) && value !== 0)).toBe(true);
+    const results = Object.fromEntries(
+      Object.entries(forwards).map(([name, forward]) => {
+        const { value, grads } = tf.variableGrads(
+          () => tf.sum(tf.square(forward())) as Scalar,
+          variables as Variable[],
+        );
+        return [
+          name,
+          [
+            [...value.dataSync()],
+            ...variables.map((variable) => [...grads[variable.name]!.dataSync()]),
+          ],
+        ];
+      }),
+    );
+    for (const name of ['each', 'nested', 'oneOfTwo'])
+      expect(results[name], name).toEqual(results['plain']);
+    expect(
+      results['plain']!.slice(1)
+        .flat()
+        .every((value) => Number.isFinite(value) && value !== 0),
+    ).toBe(true);
     dispose();
   });
 
@@ -59,21 +93,35 @@ onEachBackend('checkpoint', (backend) => {
     const [x, y] = [seededTensor('x', [2, 3]), seededTensor('y', [2, 3])];
     const plain = (a: Tensor, b: Tensor) => tf.mul(tf.square(a), tf.sigmoid(b));
     const expected = tf.grads(plain)([x, y]);
-    const got = tf.grads((a: Tensor, b: Tensor) => checkpoint([a, b], plain as (...xs: Tensor[]) => Tensor))([x, y]);
-    got.forEach((gradient, i) => expect([...gradient.dataSync()]).toEqual([...expected[i]!.dataSync()]));
+    const got = tf.grads((a: Tensor, b: Tensor) =>
+      checkpoint([a, b], plain as (...xs: Tensor[]) => Tensor),
+    )([x, y]);
+    got.forEach((gradient, i) =>
+      expect([...gradient.dataSync()]).toEqual([...expected[i]!.dataSync()]),
+    );
   });
 
   test('keeps nothing of the block but its inputs until the backward pass', () => {
     const w = tf.variable(seededTensor<Tensor2D>('w', [8, 8]));
-    const deep = (x: Tensor) => { let y = x as Tensor2D; for (let i = 0; i < 10; i += 1) y = activate('gelu', linear(y, w as unknown as Tensor2D)); return y; };
+    const deep = (x: Tensor) => {
+      let y = x as Tensor2D;
+      for (let i = 0; i < 10; i += 1) y = activate('gelu', linear(y, w as unknown as Tensor2D));
+      return y;
+    };
     const tensorsAfterForward = (forward: (x: Tensor) => Tensor) => {
       const before = tf.memory().numTensors;
       let during = 0;
-      tf.tidy(() => tf.variableGrads(() => tf.tidy(() => {
-        const loss = tf.sum(forward(seededTensor('x', [4, 8])));
-        during = tf.memory().numTensors - before;
-        return loss as Scalar;
-      }), [w as Variable]));
+      tf.tidy(() =>
+        tf.variableGrads(
+          () =>
+            tf.tidy(() => {
+              const loss = tf.sum(forward(seededTensor('x', [4, 8])));
+              during = tf.memory().numTensors - before;
+              return loss as Scalar;
+            }),
+          [w as Variable],
+        ),
+      );
       return during;
     };
     const plain = tensorsAfterForward(deep);
@@ -87,10 +135,16 @@ onEachBackend('checkpoint', (backend) => {
     const seen: boolean[] = [];
     const w = tf.variable(seededTensor<Tensor1D>('w', [3]));
     const x = freezeTensor(seededTensor<Tensor2D>('x', [2, 3]));
-    tf.variableGrads(() => tf.sum(checkpoint([x], (a) => {
-      seen.push(isFrozenTensor(a!));
-      return scaleColumns(a as Tensor2D, w as unknown as Tensor1D);
-    })) as Scalar, [w as Variable]);
+    tf.variableGrads(
+      () =>
+        tf.sum(
+          checkpoint([x], (a) => {
+            seen.push(isFrozenTensor(a!));
+            return scaleColumns(a as Tensor2D, w as unknown as Tensor1D);
+          }),
+        ) as Scalar,
+      [w as Variable],
+    );
     expect(seen).toEqual([true, true]);
     w.dispose();
   });
@@ -99,19 +153,37 @@ onEachBackend('checkpoint', (backend) => {
     const captured = seededTensor('c', [3]);
     const x = seededTensor('x', [3]);
     const before = tf.memory().numTensors;
-    expect(() => tf.tidy(() => tf.grad((a) => checkpoint([a], (b) => tf.mul(b!, captured)))(x))).toThrowErrorMatchingInlineSnapshot(`
+    expect(() => tf.tidy(() => tf.grad((a) => checkpoint([a], (b) => tf.mul(b!, captured)))(x)))
+      .toThrowErrorMatchingInlineSnapshot(`
       [PeftError: checkpoint: the block captures a tensor of shape [3] that is neither a variable nor frozen.
         hint: pass it in the list of inputs, so that a gradient can reach it]
     `);
     expect(tf.memory().numTensors).toBe(before);
     const mask = tf.tensor1d([1, 0, 1], 'int32'); // no gradient reaches integers
-    expect([...tf.grad((a) => checkpoint([a], (b) => tf.mul(b!, tf.cast(mask, 'float32'))))(x).dataSync()]).toEqual([1, 0, 1]);
-    expect([...tf.grad((a) => checkpoint([a], (b) => tf.mul(b!, freezeTensor(captured))))(x).dataSync()]).toEqual([...captured.dataSync()]);
+    expect([
+      ...tf
+        .grad((a) => checkpoint([a], (b) => tf.mul(b!, tf.cast(mask, 'float32'))))(x)
+        .dataSync(),
+    ]).toEqual([1, 0, 1]);
+    expect([
+      ...tf
+        .grad((a) => checkpoint([a], (b) => tf.mul(b!, freezeTensor(captured))))(x)
+        .dataSync(),
+    ]).toEqual([...captured.dataSync()]);
   });
 
   test('a block that returns its input passes the gradient on once', () => {
     const x = seededTensor('x', [3]);
-    expect([...tf.grad((a) => tf.mul(checkpoint([a], (b) => b!), 3))(x).dataSync()]).toEqual([3, 3, 3]);
+    expect([
+      ...tf
+        .grad((a) =>
+          tf.mul(
+            checkpoint([a], (b) => b!),
+            3,
+          ),
+        )(x)
+        .dataSync(),
+    ]).toEqual([3, 3, 3]);
   });
 
   test('without a gradient the block runs once and only its result is left', () => {

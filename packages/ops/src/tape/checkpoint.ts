@@ -12,9 +12,18 @@ import { PeftError } from '@peft/errors';
 import { freezeTensor, isFrozenTensor } from '../weights/frozen-tensor.js';
 import { gradientsOf } from './gradients.js';
 
-interface TapeNode { readonly inputs: Record<string, Tensor>; readonly saved?: Tensor[] }
-interface TapeState { activeTape: TapeNode[] | null; gradientDepth: number; kernelDepth: number }
-interface TapeEngine { readonly state: TapeState }
+interface TapeNode {
+  readonly inputs: Record<string, Tensor>;
+  readonly saved?: Tensor[];
+}
+interface TapeState {
+  activeTape: TapeNode[] | null;
+  gradientDepth: number;
+  kernelDepth: number;
+}
+interface TapeEngine {
+  readonly state: TapeState;
+}
 const engineOf = (): TapeEngine => tf.engine() as unknown as TapeEngine;
 
 /**
@@ -25,12 +34,17 @@ const engineOf = (): TapeEngine => tf.engine() as unknown as TapeEngine;
  * @returns the block's result, owned by the enclosing scope.
  * @throws PEFT_CHECKPOINT_CAPTURE when the block captures a float32 tensor that is neither a variable nor frozen.
  */
-export function checkpoint<T extends Tensor>(inputs: readonly Tensor[], block: (...inputs: Tensor[]) => T): T {
+export function checkpoint<T extends Tensor>(
+  inputs: readonly Tensor[],
+  block: (...inputs: Tensor[]) => T,
+): T {
   const { state } = engineOf();
   if (state.gradientDepth === 0 || state.kernelDepth > 0) return tf.tidy(() => block(...inputs));
   const { value, variables } = runAndFindVariables(inputs, block);
   if (inputs.includes(value)) return value; // nothing was computed
-  const open = inputs.map((input, i) => ({ input, i })).filter(({ input }) => !isFrozenTensor(input));
+  const open = inputs
+    .map((input, i) => ({ input, i }))
+    .filter(({ input }) => !isFrozenTensor(input));
   if (open.length === 0 && variables.length === 0) return value;
   const run = tf.customGrad((...args: unknown[]) => {
     (args.at(-1) as (tensors: Tensor[]) => void)([...inputs]);
@@ -38,14 +52,23 @@ export function checkpoint<T extends Tensor>(inputs: readonly Tensor[], block: (
       value,
       gradFunc: (dy: Tensor, saved: Tensor[]) => {
         saved.forEach((copy, i) => isFrozenTensor(inputs[i]!) && freezeTensor(copy));
-        return recomputeGradients(block, saved, open.map(({ i }) => i), variables, dy);
+        return recomputeGradients(
+          block,
+          saved,
+          open.map(({ i }) => i),
+          variables,
+          dy,
+        );
       },
     };
   });
   return run(...open.map(({ input }) => input), ...variables) as T;
 }
 
-function runAndFindVariables<T extends Tensor>(inputs: readonly Tensor[], block: (...inputs: Tensor[]) => T): { value: T; variables: Variable[] } {
+function runAndFindVariables<T extends Tensor>(
+  inputs: readonly Tensor[],
+  block: (...inputs: Tensor[]) => T,
+): { value: T; variables: Variable[] } {
   const { state } = engineOf();
   const outerTape = state.activeTape;
   const firstOwnId = tf.tidy(() => tf.scalar(0).id);
@@ -57,17 +80,30 @@ function runAndFindVariables<T extends Tensor>(inputs: readonly Tensor[], block:
     for (const node of state.activeTape ?? []) {
       for (const input of Object.values(node.inputs)) {
         if (input instanceof tf.Variable) variables.add(input);
-        else if (input.id < firstOwnId && input.dtype === 'float32' && !allowed.has(input) && !isFrozenTensor(input)) throw captured(input);
+        else if (
+          input.id < firstOwnId &&
+          input.dtype === 'float32' &&
+          !allowed.has(input) &&
+          !isFrozenTensor(input)
+        )
+          throw captured(input);
       }
     }
     return { value, variables: [...variables] };
   } finally {
-    for (const node of state.activeTape ?? []) for (const tensor of node.saved ?? []) tensor.dispose();
+    for (const node of state.activeTape ?? [])
+      for (const tensor of node.saved ?? []) tensor.dispose();
     state.activeTape = outerTape;
   }
 }
 
-function recomputeGradients(block: (...inputs: Tensor[]) => Tensor, inputs: Tensor[], open: readonly number[], variables: readonly Variable[], dy: Tensor): Tensor[] {
+function recomputeGradients(
+  block: (...inputs: Tensor[]) => Tensor,
+  inputs: Tensor[],
+  open: readonly number[],
+  variables: readonly Variable[],
+  dy: Tensor,
+): Tensor[] {
   const engine = engineOf();
   const outerTape = engine.state.activeTape;
   try {
@@ -81,7 +117,11 @@ function recomputeGradients(block: (...inputs: Tensor[]) => Tensor, inputs: Tens
 }
 
 function captured(tensor: Tensor): PeftError {
-  return new PeftError('PEFT_CHECKPOINT_CAPTURE', `checkpoint: the block captures a tensor of shape [${tensor.shape.join(', ')}] that is neither a variable nor frozen.`, {
-    hint: 'pass it in the list of inputs, so that a gradient can reach it',
-  });
+  return new PeftError(
+    'PEFT_CHECKPOINT_CAPTURE',
+    `checkpoint: the block captures a tensor of shape [${tensor.shape.join(', ')}] that is neither a variable nor frozen.`,
+    {
+      hint: 'pass it in the list of inputs, so that a gradient can reach it',
+    },
+  );
 }

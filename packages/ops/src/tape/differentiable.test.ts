@@ -14,8 +14,16 @@ const product = (x: Tensor, y: Tensor, asked: string[] = []) =>
       return tf.mul(x, y);
     },
     ({ dy, saved: [a, b], needs }) => {
-      asked.push(Object.entries(needs).filter(([, need]) => need).map(([name]) => name).join());
-      return { ...(needs.x && { x: tf.mul(tf.mul(dy, b!), 1) }), ...(needs.y && { y: tf.mul(dy, a!) }) };
+      asked.push(
+        Object.entries(needs)
+          .filter(([, need]) => need)
+          .map(([name]) => name)
+          .join(),
+      );
+      return {
+        ...(needs.x && { x: tf.mul(tf.mul(dy, b!), 1) }),
+        ...(needs.y && { y: tf.mul(dy, a!) }),
+      };
     },
   );
 
@@ -23,7 +31,11 @@ onEachBackend('differentiable', () => {
   test('asks for the gradients of inputs that are not frozen, and of no others', () => {
     const [x, y] = [seededTensor('x', [3]), freezeTensor(seededTensor('y', [3]))];
     const asked: string[] = [];
-    expect([...tf.grad((a) => product(a, y, asked))(x).dataSync()]).toEqual([...y.dataSync()]);
+    expect([
+      ...tf
+        .grad((a) => product(a, y, asked))(x)
+        .dataSync(),
+    ]).toEqual([...y.dataSync()]);
     expect(asked).toEqual(['x']);
   });
 
@@ -41,22 +53,41 @@ onEachBackend('differentiable', () => {
   });
 
   test('a gradient that is dy itself, or the same tensor twice, may be added to others', () => {
-    const sum = (x: Tensor, y: Tensor) => differentiable<'x' | 'y'>({ x, y }, () => tf.add(x, y), ({ dy }) => ({ x: dy, y: dy }));
+    const sum = (x: Tensor, y: Tensor) =>
+      differentiable<'x' | 'y'>(
+        { x, y },
+        () => tf.add(x, y),
+        ({ dy }) => ({ x: dy, y: dy }),
+      );
     const [x, y] = [seededTensor('x', [3]), seededTensor('y', [3])];
     const [dx, dy] = tf.grads((a, b) => sum(sum(a!, b!), sum(a!, tf.square(a!))))([x, y]);
-    expect(dx!).toBeAllclose([...x.dataSync()].map((value) => 2 + 2 * value), { atol: 1e-6 });
+    expect(dx!).toBeAllclose(
+      [...x.dataSync()].map((value) => 2 + 2 * value),
+      { atol: 1e-6 },
+    );
     expect([...dy!.dataSync()]).toEqual([1, 1, 1]);
   });
 
   test('a second derivative is right, too', () => {
     const x = tf.tensor1d([2, 3]);
     const cube = (a: Tensor) => tf.sum(product(product(a, a), a));
-    expect([...tf.grad((a) => tf.sum(tf.grad(cube)(a)))(x).dataSync()]).toEqual([12, 18]); // (x³)″ = 6x
+    expect([
+      ...tf
+        .grad((a) => tf.sum(tf.grad(cube)(a)))(x)
+        .dataSync(),
+    ]).toEqual([12, 18]); // (x³)″ = 6x
   });
 
   test('a gradient that is missing is an error of the operation', () => {
-    const broken = (x: Tensor) => differentiable<'x'>({ x }, () => tf.square(x), () => ({}));
-    expect(() => tf.tidy(() => tf.grad(broken)(tf.ones([2])))).toThrow('returned no gradient for its input "x"');
+    const broken = (x: Tensor) =>
+      differentiable<'x'>(
+        { x },
+        () => tf.square(x),
+        () => ({}),
+      );
+    expect(() => tf.tidy(() => tf.grad(broken)(tf.ones([2])))).toThrow(
+      'returned no gradient for its input "x"',
+    );
     tf.disposeVariables();
   });
 });

@@ -32,8 +32,13 @@ export function differentiable<K extends string, T extends Tensor = Tensor>(
   gradient: (call: GradientCall<K>) => Partial<Record<K, Tensor>>,
 ): T {
   const names = Object.keys(inputs) as K[];
-  const wanted = names.filter((name) => inputs[name] !== undefined && !isFrozenTensor(inputs[name]!));
-  const needs = Object.fromEntries(names.map((name) => [name, wanted.includes(name)])) as Record<K, boolean>;
+  const wanted = names.filter(
+    (name) => inputs[name] !== undefined && !isFrozenTensor(inputs[name]!),
+  );
+  const needs = Object.fromEntries(names.map((name) => [name, wanted.includes(name)])) as Record<
+    K,
+    boolean
+  >;
   // With no input on the tape customGrad only keeps what `forward` does off it.
   const run = tf.customGrad((...args: unknown[]) => {
     const save = wanted.length > 0 ? (args.at(-1) as Save) : () => undefined;
@@ -51,7 +56,11 @@ export function differentiable<K extends string, T extends Tensor = Tensor>(
 }
 
 /** In the order of `names`, each a tensor of its own: tfjs disposes of gradients one by one while it adds them up. */
-function gradientsOf<K extends string>(names: readonly K[], gradients: Partial<Record<K, Tensor>>, dy: Tensor): Tensor[] {
+function gradientsOf<K extends string>(
+  names: readonly K[],
+  gradients: Partial<Record<K, Tensor>>,
+  dy: Tensor,
+): Tensor[] {
   const taken = new Set<Tensor>([dy]);
   return names.map((name) => {
     const found = gradients[name];

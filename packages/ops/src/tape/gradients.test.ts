@@ -15,11 +15,34 @@ onEachBackend('gradientsOf', () => {
   });
   const functions: [string, (a: Tensor, b: Tensor) => Tensor][] = [
     ['a product', (a, b) => tf.matMul(a as Tensor2D, b as Tensor2D)],
-    ['a tensor used three times', (a, b) => tf.addN([tf.matMul(a as Tensor2D, b as Tensor2D), tf.matMul(tf.square(a) as Tensor2D, b as Tensor2D), tf.matMul(a as Tensor2D, b as Tensor2D)])],
-    ['pieces put together again', (a, b) => tf.concat(tf.split(tf.matMul(a as Tensor2D, b as Tensor2D), 5, 1).map((part, i) => tf.mul(part, i + 1)), 1)],
+    [
+      'a tensor used three times',
+      (a, b) =>
+        tf.addN([
+          tf.matMul(a as Tensor2D, b as Tensor2D),
+          tf.matMul(tf.square(a) as Tensor2D, b as Tensor2D),
+          tf.matMul(a as Tensor2D, b as Tensor2D),
+        ]),
+    ],
+    [
+      'pieces put together again',
+      (a, b) =>
+        tf.concat(
+          tf
+            .split(tf.matMul(a as Tensor2D, b as Tensor2D), 5, 1)
+            .map((part, i) => tf.mul(part, i + 1)),
+          1,
+        ),
+    ],
     ['an output of several that nothing reads', (a, b) => tf.add(tf.split(b, 3, 0)[1]!, tf.sum(a))],
-    ['reshapes and clones, whose gradients share memory', (a, b) => tf.add(tf.clone(tf.reshape(a, [3, 4])).sum(), tf.clone(b).sum())],
-    ['softmax of a row', (a, b) => tf.softmax(tf.add(tf.matMul(a as Tensor2D, b as Tensor2D), tf.ones([5])))],
+    [
+      'reshapes and clones, whose gradients share memory',
+      (a, b) => tf.add(tf.clone(tf.reshape(a, [3, 4])).sum(), tf.clone(b).sum()),
+    ],
+    [
+      'softmax of a row',
+      (a, b) => tf.softmax(tf.add(tf.matMul(a as Tensor2D, b as Tensor2D), tf.ones([5]))),
+    ],
   ];
   test.each(functions)('gives what tfjs gives for %s', (_, f) => {
     const before = tf.memory().numTensors;
@@ -28,7 +51,9 @@ onEachBackend('gradientsOf', () => {
       const made = gradientsOf(() => f(x!, w!), [x!, w!].slice(0, f.length));
       return { value: tf.clone(made.value), gradients: [...made.gradients] };
     });
-    gradients.forEach((gradient, i) => expect([...gradient!.dataSync()]).toEqual([...expected[i]!.dataSync()]));
+    gradients.forEach((gradient, i) =>
+      expect([...gradient!.dataSync()]).toEqual([...expected[i]!.dataSync()]),
+    );
     tf.dispose([value, gradients, expected].flat() as Tensor[]);
     expect(tf.memory().numTensors).toBe(before);
   });
@@ -36,7 +61,9 @@ onEachBackend('gradientsOf', () => {
   test('starts from the given gradient of the value, which the caller keeps', () => {
     const dy = seededTensor<Tensor2D>('dy', [4, 5]);
     const f = () => tf.matMul(x!, w!);
-    const [expected] = tf.tidy(() => tf.grads((a: Tensor, b: Tensor) => tf.matMul(a as Tensor2D, b as Tensor2D))([x!, w!], dy)) as Tensor[];
+    const [expected] = tf.tidy(() =>
+      tf.grads((a: Tensor, b: Tensor) => tf.matMul(a as Tensor2D, b as Tensor2D))([x!, w!], dy),
+    ) as Tensor[];
     const { gradients } = gradientsOf(f, [x!], dy);
     expect([...gradients[0]!.dataSync()]).toEqual([...expected!.dataSync()]);
     expect(dy.isDisposed).toBe(false);
@@ -44,10 +71,14 @@ onEachBackend('gradientsOf', () => {
 
   test('says which variables have no gradient, and fails when none has', () => {
     const [used, idle] = [tf.variable(x!), tf.variable(w!)];
-    const { gradients } = tf.tidy(() => variableGradients(() => tf.sum(tf.square(used)) as Scalar, [used, idle] as Variable[]));
+    const { gradients } = tf.tidy(() =>
+      variableGradients(() => tf.sum(tf.square(used)) as Scalar, [used, idle] as Variable[]),
+    );
     expect(Object.keys(gradients)).toEqual([used.name]);
     const before = tf.memory().numTensors;
-    expect(() => tf.tidy(() => variableGradients(() => tf.sum(x!) as Scalar, [idle] as Variable[]))).toThrow('gradients: the result depends on none of the 1 variables.');
+    expect(() =>
+      tf.tidy(() => variableGradients(() => tf.sum(x!) as Scalar, [idle] as Variable[])),
+    ).toThrow('gradients: the result depends on none of the 1 variables.');
     expect(tf.memory().numTensors).toBe(before);
     tf.dispose([gradients, used, idle] as never);
   });
@@ -57,7 +88,10 @@ onEachBackend('gradientsOf', () => {
     const fail = (message: string): Tensor => {
       throw new Error(message);
     };
-    const broken = tf.customGrad((a) => ({ value: tf.mul(a as Tensor, 2), gradFunc: () => fail('no gradient today') }));
+    const broken = tf.customGrad((a) => ({
+      value: tf.mul(a as Tensor, 2),
+      gradFunc: () => fail('no gradient today'),
+    }));
     const run = (f: () => Tensor) => tf.tidy(() => void gradientsOf(f, [x!]));
     expect(() => run(() => (tf.square(x!), fail('stop')))).toThrow('stop');
     expect(() => run(() => tf.sum(broken(tf.square(x!))))).toThrow('no gradient today');
@@ -67,28 +101,48 @@ onEachBackend('gradientsOf', () => {
 });
 
 describe('gradients of a model', () => {
-  test.each(tinyModels().map((tiny) => [tiny.name, tiny] as const))('%s: those of tfjs, with less memory at the peak', async (_, tiny) => {
-    const engine = await createPortableEngine({ backend: 'cpu' });
-    await engine.activate();
-    const model = tiny.open(engine);
-    model.addAdapter('default', lora({ targets: 'all-linear', rank: 2, init: 'random' }));
-    const variables = model.trainables().map(({ value }) => value);
-    const loss = () => tf.sum(crossEntropy(model.forward(tiny.batch).logits!, tiny.labels)) as Scalar;
-    const peakOf = <T>(run: () => T): { result: T; peakBytes: number } => {
-      const state = (tf.engine() as unknown as { state: { numBytes: number } }).state;
-      let [now, peakBytes] = [state.numBytes, state.numBytes];
-      Object.defineProperty(state, 'numBytes', { configurable: true, get: () => now, set: (value: number) => { now = value; peakBytes = Math.max(peakBytes, value); } });
-      const result = run();
-      Object.defineProperty(state, 'numBytes', { configurable: true, writable: true, value: now });
-      return { result, peakBytes };
-    };
-    const theirs = peakOf(() => tf.tidy(() => tf.variableGrads(loss, variables)));
-    const ours = peakOf(() => tf.tidy(() => variableGradients(loss, variables)));
-    expect(Object.keys(ours.result.gradients).sort()).toEqual(Object.keys(theirs.result.grads).filter((name) => theirs.result.grads[name]).sort());
-    for (const [name, gradient] of Object.entries(ours.result.gradients)) expect([...gradient.dataSync()]).toEqual([...theirs.result.grads[name]!.dataSync()]);
-    expect(ours.peakBytes).toBeLessThan(0.85 * theirs.peakBytes);
-    tf.dispose([ours.result, theirs.result] as never);
-    model.dispose();
-    engine.dispose();
-  });
+  test.each(tinyModels().map((tiny) => [tiny.name, tiny] as const))(
+    '%s: those of tfjs, with less memory at the peak',
+    async (_, tiny) => {
+      const engine = await createPortableEngine({ backend: 'cpu' });
+      await engine.activate();
+      const model = tiny.open(engine);
+      model.addAdapter('default', lora({ targets: 'all-linear', rank: 2, init: 'random' }));
+      const variables = model.trainables().map(({ value }) => value);
+      const loss = () =>
+        tf.sum(crossEntropy(model.forward(tiny.batch).logits!, tiny.labels)) as Scalar;
+      const peakOf = <T>(run: () => T): { result: T; peakBytes: number } => {
+        const state = (tf.engine() as unknown as { state: { numBytes: number } }).state;
+        let [now, peakBytes] = [state.numBytes, state.numBytes];
+        Object.defineProperty(state, 'numBytes', {
+          configurable: true,
+          get: () => now,
+          set: (value: number) => {
+            now = value;
+            peakBytes = Math.max(peakBytes, value);
+          },
+        });
+        const result = run();
+        Object.defineProperty(state, 'numBytes', {
+          configurable: true,
+          writable: true,
+          value: now,
+        });
+        return { result, peakBytes };
+      };
+      const theirs = peakOf(() => tf.tidy(() => tf.variableGrads(loss, variables)));
+      const ours = peakOf(() => tf.tidy(() => variableGradients(loss, variables)));
+      expect(Object.keys(ours.result.gradients).sort()).toEqual(
+        Object.keys(theirs.result.grads)
+          .filter((name) => theirs.result.grads[name])
+          .sort(),
+      );
+      for (const [name, gradient] of Object.entries(ours.result.gradients))
+        expect([...gradient.dataSync()]).toEqual([...theirs.result.grads[name]!.dataSync()]);
+      expect(ours.peakBytes).toBeLessThan(0.85 * theirs.peakBytes);
+      tf.dispose([ours.result, theirs.result] as never);
+      model.dispose();
+      engine.dispose();
+    },
+  );
 });

@@ -29,17 +29,25 @@ const engineOf = (): TapeEngine => tf.engine() as unknown as TapeEngine;
  * @param dy gradient of the value, default ones. The caller keeps it.
  * @returns tensors of the enclosing scope; `undefined` for an x that the value does not depend on.
  */
-export function gradientsOf<T extends Tensor>(f: () => T, xs: readonly Tensor[], dy?: Tensor): { readonly value: T; readonly gradients: readonly (Tensor | undefined)[] } {
+export function gradientsOf<T extends Tensor>(
+  f: () => T,
+  xs: readonly Tensor[],
+  dy?: Tensor,
+): { readonly value: T; readonly gradients: readonly (Tensor | undefined)[] } {
   const { state } = engineOf();
   const depth = state.gradientDepth;
   try {
     const value = recorded(f);
     const nodes = nodesBetween(state.activeTape ?? [], xs, value);
-    const gradients = tf.tidy('backward', () => backward(nodes, xs, value, dy) as unknown as tf.TensorContainer) as unknown as (Tensor | undefined)[];
+    const gradients = tf.tidy(
+      'backward',
+      () => backward(nodes, xs, value, dy) as unknown as tf.TensorContainer,
+    ) as unknown as (Tensor | undefined)[];
     return { value, gradients };
   } finally {
     if (depth === 0) {
-      for (const { saved } of state.activeTape ?? []) for (const tensor of saved ?? []) tensor.dispose(); // those off the way, and all after an error
+      for (const { saved } of state.activeTape ?? [])
+        for (const tensor of saved ?? []) tensor.dispose(); // those off the way, and all after an error
       state.activeTape = null;
     }
   }
@@ -59,16 +67,31 @@ function recorded<T extends Tensor>(f: () => T): T {
  * The loss and its gradients towards variables, by the variables' names; a variable that the loss does not depend on has none.
  * @throws PEFT_GRADIENT_NONE when it depends on none of them.
  */
-export function variableGradients(f: () => Scalar, variables: readonly Variable[]): { readonly value: Scalar; readonly gradients: Record<string, Tensor> } {
+export function variableGradients(
+  f: () => Scalar,
+  variables: readonly Variable[],
+): { readonly value: Scalar; readonly gradients: Record<string, Tensor> } {
   const { value, gradients } = gradientsOf(f, variables);
   if (gradients.every((gradient) => gradient === undefined)) {
     value.dispose();
-    throw new PeftError('PEFT_GRADIENT_NONE', `gradients: the result depends on none of the ${variables.length} variables.`, { hint: 'make sure that f uses the variables by operations that have gradients' });
+    throw new PeftError(
+      'PEFT_GRADIENT_NONE',
+      `gradients: the result depends on none of the ${variables.length} variables.`,
+      { hint: 'make sure that f uses the variables by operations that have gradients' },
+    );
   }
-  return { value, gradients: Object.fromEntries(variables.flatMap(({ name }, i) => (gradients[i] ? [[name, gradients[i]]] : []))) };
+  return {
+    value,
+    gradients: Object.fromEntries(
+      variables.flatMap(({ name }, i) => (gradients[i] ? [[name, gradients[i]]] : [])),
+    ),
+  };
 }
 
-interface Step { readonly node: TapeNode; /** Names of the inputs that some x leads to. */ readonly inputs: readonly string[] }
+interface Step {
+  readonly node: TapeNode;
+  /** Names of the inputs that some x leads to. */ readonly inputs: readonly string[];
+}
 
 /** The nodes that lie on a way from an x to y, in the tape's order. */
 function nodesBetween(tape: readonly TapeNode[], xs: readonly Tensor[], y: Tensor): Step[] {
@@ -81,14 +104,22 @@ function nodesBetween(tape: readonly TapeNode[], xs: readonly Tensor[], y: Tenso
     steps.push({ node, inputs });
   }
   const toY = new Set([y.id]);
-  return steps.reverse().filter(({ node }) => {
-    const leads = node.outputs.some(({ id }) => toY.has(id));
-    if (leads) for (const { id } of Object.values(node.inputs)) toY.add(id);
-    return leads;
-  }).reverse();
+  return steps
+    .reverse()
+    .filter(({ node }) => {
+      const leads = node.outputs.some(({ id }) => toY.has(id));
+      if (leads) for (const { id } of Object.values(node.inputs)) toY.add(id);
+      return leads;
+    })
+    .reverse();
 }
 
-function backward(steps: Step[], xs: readonly Tensor[], y: Tensor, dy: Tensor | undefined): (Tensor | undefined)[] {
+function backward(
+  steps: Step[],
+  xs: readonly Tensor[],
+  y: Tensor,
+  dy: Tensor | undefined,
+): (Tensor | undefined)[] {
   const gradients = new Map<number, Tensor>([[y.id, dy ?? tf.onesLike(y)]]);
   const kept = new Set(xs.map(({ id }) => id));
   for (let step = steps.pop(); step; step = steps.pop()) {
@@ -106,7 +137,8 @@ function backward(steps: Step[], xs: readonly Tensor[], y: Tensor, dy: Tensor | 
       gradients.delete(id);
       done.dispose();
     }
-    if (engineOf().state.gradientDepth === 0) for (const tensor of node.saved ?? []) tensor.dispose();
+    if (engineOf().state.gradientDepth === 0)
+      for (const tensor of node.saved ?? []) tensor.dispose();
   }
   return xs.map(({ id }) => gradients.get(id));
 }

@@ -14,9 +14,16 @@ export function hasKernel(name: KernelName): boolean {
  * The kernel's outputs when the current backend has it, else those of `reference`.
  * @returns tensors of the enclosing tidy scope.
  */
-export function runKernel<K extends KernelName>(name: K, inputs: KernelInputs<K>, attributes: PeftKernels[K]['attributes'], reference: () => Tensor[]): Tensor[] {
+export function runKernel<K extends KernelName>(
+  name: K,
+  inputs: KernelInputs<K>,
+  attributes: PeftKernels[K]['attributes'],
+  reference: () => Tensor[],
+): Tensor[] {
   if (!hasKernel(name)) return reference();
-  const present = Object.fromEntries(Object.entries(inputs).filter(([, tensor]) => tensor !== undefined)) as Record<string, Tensor>;
+  const present = Object.fromEntries(
+    Object.entries(inputs).filter(([, tensor]) => tensor !== undefined),
+  ) as Record<string, Tensor>;
   const outputs = tf.engine().runKernel(name, present, attributes as never) as Tensor | Tensor[];
   return Array.isArray(outputs) ? outputs : [outputs];
 }

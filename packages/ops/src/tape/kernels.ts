@@ -9,7 +9,16 @@
 import type { Tensor } from '@tensorflow/tfjs';
 
 /** Formulas: `activation.ts`; leaky_relu's slope below zero is 0.01. */
-export type ActivationName = 'gelu' | 'gelu_tanh' | 'gelu_quick' | 'relu' | 'relu_squared' | 'silu' | 'tanh' | 'sigmoid' | 'leaky_relu';
+export type ActivationName =
+  | 'gelu'
+  | 'gelu_tanh'
+  | 'gelu_quick'
+  | 'relu'
+  | 'relu_squared'
+  | 'silu'
+  | 'tanh'
+  | 'sigmoid'
+  | 'leaky_relu';
 
 /**
  * What `attention` was asked to do beside its tensors. Sequence b of the queries attends to sequence b of the keys.
@@ -76,11 +85,17 @@ export interface PeftKernels {
   /** y = (x−μ)/√(σ²+ε)·γ + β. Outputs y `[N,D]`, mean `[N]`, inverseStd `[N]`. */
   PeftLayerNorm: { inputs: 'x' | 'gamma' | 'beta'; attributes: { epsilon: number } };
   /** Outputs dx, dgamma, dbeta. */
-  PeftLayerNormGradient: { inputs: 'x' | 'gamma' | 'mean' | 'inverseStd' | 'dy'; attributes: { needGamma: boolean; needBeta: boolean; needX: boolean } };
+  PeftLayerNormGradient: {
+    inputs: 'x' | 'gamma' | 'mean' | 'inverseStd' | 'dy';
+    attributes: { needGamma: boolean; needBeta: boolean; needX: boolean };
+  };
   /** y = x/√(mean(x²)+ε)·(γ+gammaOffset). Outputs y, inverseRms `[N]`. */
   PeftRmsNorm: { inputs: 'x' | 'gamma'; attributes: { epsilon: number; gammaOffset: number } };
   /** Outputs dx, dgamma. */
-  PeftRmsNormGradient: { inputs: 'x' | 'gamma' | 'inverseRms' | 'dy'; attributes: { gammaOffset: number; needGamma: boolean; needX: boolean } };
+  PeftRmsNormGradient: {
+    inputs: 'x' | 'gamma' | 'inverseRms' | 'dy';
+    attributes: { gammaOffset: number; needGamma: boolean; needX: boolean };
+  };
   /** y = f(x). One output. */
   PeftActivation: { inputs: 'x'; attributes: { kind: ActivationName } };
   /** dx = dy·f′(x). One output. */
@@ -88,38 +103,68 @@ export interface PeftKernels {
   /** y = f(gate)·up. One output. */
   PeftGatedActivation: { inputs: 'gate' | 'up'; attributes: { kind: ActivationName } };
   /** Outputs dgate, dup. */
-  PeftGatedActivationGradient: { inputs: 'gate' | 'up' | 'dy'; attributes: { kind: ActivationName } };
+  PeftGatedActivationGradient: {
+    inputs: 'gate' | 'up' | 'dy';
+    attributes: { kind: ActivationName };
+  };
   /** q `[Nq, H·E]`, k, v `[Nk, Hkv·E]`, optional bias `[H,S]`, extraKeys, extraValues `[P, Hkv·E]`. Outputs y `[Nq, H·E]`, logSumExp `[Nq, H]`. */
-  PeftAttention: { inputs: 'q' | 'k' | 'v' | 'bias' | 'extraKeys' | 'extraValues'; attributes: AttentionAttributes };
+  PeftAttention: {
+    inputs: 'q' | 'k' | 'v' | 'bias' | 'extraKeys' | 'extraValues';
+    attributes: AttentionAttributes;
+  };
   /** Inputs as above plus y, logSumExp, dy. Outputs dq, dk, dv, dbias, dextraKeys, dextraValues (`[0]` where the input is absent or needBias is false). */
-  PeftAttentionGradient: { inputs: 'q' | 'k' | 'v' | 'bias' | 'extraKeys' | 'extraValues' | 'y' | 'logSumExp' | 'dy'; attributes: AttentionAttributes & { needBias: boolean } };
+  PeftAttentionGradient: {
+    inputs: 'q' | 'k' | 'v' | 'bias' | 'extraKeys' | 'extraValues' | 'y' | 'logSumExp' | 'dy';
+    attributes: AttentionAttributes & { needBias: boolean };
+  };
   /** q, k, v `[N, H·E]`, positionKeys and positionQueries `[S, H·E]` (either may be absent). Outputs y `[N,H·E]`, logSumExp `[N,H]`. */
-  PeftDisentangledAttention: { inputs: 'q' | 'k' | 'v' | 'positionKeys' | 'positionQueries'; attributes: DisentangledAttributes };
+  PeftDisentangledAttention: {
+    inputs: 'q' | 'k' | 'v' | 'positionKeys' | 'positionQueries';
+    attributes: DisentangledAttributes;
+  };
   /** Inputs as above plus y, logSumExp, dy. Outputs dq, dk, dv, dpositionKeys, dpositionQueries (`[0]` where not needed). */
-  PeftDisentangledAttentionGradient: { inputs: 'q' | 'k' | 'v' | 'positionKeys' | 'positionQueries' | 'y' | 'logSumExp' | 'dy'; attributes: DisentangledAttributes & { needPositionKeys: boolean; needPositionQueries: boolean } };
+  PeftDisentangledAttentionGradient: {
+    inputs: 'q' | 'k' | 'v' | 'positionKeys' | 'positionQueries' | 'y' | 'logSumExp' | 'dy';
+    attributes: DisentangledAttributes & {
+      needPositionKeys: boolean;
+      needPositionQueries: boolean;
+    };
+  };
   /**
    * Rotary positions on x `[N, heads·E]`: within a head, pair (i, i+R/2) for i < R/2, R = 2·cos.shape[1] ≤ E; the rest passes through.
    * a' = a·cos − b·sin, b' = b·cos + a·sin at row `positions[n]` of cos, sin `[T, R/2]`. `inverse` negates sin (the gradient). One output.
    */
-  PeftRope: { inputs: 'x' | 'cos' | 'sin'; attributes: { positions: Int32Array; heads: number; inverse: boolean } };
+  PeftRope: {
+    inputs: 'x' | 'cos' | 'sin';
+    attributes: { positions: Int32Array; heads: number; inverse: boolean };
+  };
   /** y_i = x_i·keep_i/(1−rate). One output; also its own gradient. */
   PeftDropout: { inputs: 'x'; attributes: DropoutAttributes };
   /** y = x ⊙ scale, x `[N,D]`, scale `[D]`. One output. */
   PeftScaleColumns: { inputs: 'x' | 'scale'; attributes: object };
   /** Outputs dx = dy ⊙ scale, dscale = Σ_n x·dy `[D]`. */
-  PeftScaleColumnsGradient: { inputs: 'x' | 'scale' | 'dy'; attributes: { needX: boolean; needScale: boolean } };
+  PeftScaleColumnsGradient: {
+    inputs: 'x' | 'scale' | 'dy';
+    attributes: { needX: boolean; needScale: boolean };
+  };
   /** Σ_n x[n] `[D]` (bias gradient). One output. */
   PeftSumRows: { inputs: 'x'; attributes: object };
   /** Per-row loss logSumExp − logit[label], 0 where label is −100. logits `[N,V]`. Outputs loss `[N]`, logSumExp `[N]`. */
   PeftCrossEntropy: { inputs: 'logits'; attributes: { labels: Int32Array } };
   /** dlogits = (softmax − onehot)·dloss. dloss `[N]`. One output. */
-  PeftCrossEntropyGradient: { inputs: 'logits' | 'logSumExp' | 'dloss'; attributes: { labels: Int32Array } };
+  PeftCrossEntropyGradient: {
+    inputs: 'logits' | 'logSumExp' | 'dloss';
+    attributes: { labels: Int32Array };
+  };
   /** y[n] = x[rows[n]]. x `[M,D]`. One output. */
   PeftGatherRows: { inputs: 'x'; attributes: { rows: Int32Array } };
   /** y[rows[n]] += x[n], y `[size, D]`, in order of n. One output. */
   PeftScatterAddRows: { inputs: 'x'; attributes: { rows: Int32Array; size: number } };
   /** Sequence b of y: sequence b of x, then of added. x `[M,D]` may be written over. One output `[M+N,D]`. */
-  PeftAppendRows: { inputs: 'x' | 'added'; attributes: { offsets: Int32Array; addedOffsets: Int32Array } };
+  PeftAppendRows: {
+    inputs: 'x' | 'added';
+    attributes: { offsets: Int32Array; addedOffsets: Int32Array };
+  };
 }
 
 export type KernelName = keyof PeftKernels;

@@ -10,21 +10,40 @@ import { STORED_BYTES, type StoredDtype } from './tensor-source.js';
 export function decodeFloat32(bytes: Uint8Array, dtype: StoredDtype): Float32Array {
   const size = STORED_BYTES[dtype];
   if (bytes.byteLength % size !== 0) {
-    throw new PeftError('PEFT_TENSOR_SIZE', `a tensor of type ${dtype} has ${bytes.byteLength} bytes, no multiple of ${size}.`, { hint: 'the file is probably cut short' });
+    throw new PeftError(
+      'PEFT_TENSOR_SIZE',
+      `a tensor of type ${dtype} has ${bytes.byteLength} bytes, no multiple of ${size}.`,
+      { hint: 'the file is probably cut short' },
+    );
   }
   // `slice` of a Node Buffer would not copy.
   const source = bytes.byteOffset % size === 0 ? bytes : Uint8Array.from(bytes);
-  const view = <T>(Type: new (buffer: ArrayBufferLike, offset: number, length: number) => T): T => new Type(source.buffer, source.byteOffset, source.byteLength / size);
+  const view = <T>(Type: new (buffer: ArrayBufferLike, offset: number, length: number) => T): T =>
+    new Type(source.buffer, source.byteOffset, source.byteLength / size);
   switch (dtype) {
-    case 'F32': return view(Float32Array);
-    case 'F64': return new Float32Array(view(Float64Array));
-    case 'BF16': return decodeBfloat16(view(Uint16Array));
-    case 'F16': return decodeFloat16(view(Uint16Array));
-    case 'I32': return new Float32Array(view(Int32Array));
-    case 'I16': return new Float32Array(view(Int16Array));
-    case 'I8': return new Float32Array(view(Int8Array));
-    case 'U8': case 'BOOL': return new Float32Array(bytes);
-    default: throw new PeftError('PEFT_TENSOR_DTYPE', `a tensor of type ${dtype} cannot be read as float32.`, { hint: 'read it as integers' });
+    case 'F32':
+      return view(Float32Array);
+    case 'F64':
+      return new Float32Array(view(Float64Array));
+    case 'BF16':
+      return decodeBfloat16(view(Uint16Array));
+    case 'F16':
+      return decodeFloat16(view(Uint16Array));
+    case 'I32':
+      return new Float32Array(view(Int32Array));
+    case 'I16':
+      return new Float32Array(view(Int16Array));
+    case 'I8':
+      return new Float32Array(view(Int8Array));
+    case 'U8':
+    case 'BOOL':
+      return new Float32Array(bytes);
+    default:
+      throw new PeftError(
+        'PEFT_TENSOR_DTYPE',
+        `a tensor of type ${dtype} cannot be read as float32.`,
+        { hint: 'read it as integers' },
+      );
   }
 }
 
@@ -55,7 +74,10 @@ export function encodeBfloat16(values: Float32Array): Uint16Array {
   const out = new Uint16Array(values.length);
   for (let i = 0; i < bits.length; i += 1) {
     const word = bits[i]!;
-    out[i] = (word & 0x7fffffff) > 0x7f800000 ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+    out[i] =
+      (word & 0x7fffffff) > 0x7f800000
+        ? (word >>> 16) | 0x40
+        : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
   }
   return out;
 }
@@ -72,8 +94,10 @@ export function encodeFloat16(values: Float32Array): Uint16Array {
     const sign = (word >>> 16) & 0x8000;
     const magnitude = word & 0x7fffffff;
     if (magnitude > 0x7f800000) out[i] = sign | 0x7e00;
-    else if (magnitude >= 0x47800000) out[i] = sign | 0x7c00; // ≥ 65536
-    else if (magnitude >= 0x38800000) out[i] = sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13); // normal: ≥ 2⁻¹⁴
+    else if (magnitude >= 0x47800000)
+      out[i] = sign | 0x7c00; // ≥ 65536
+    else if (magnitude >= 0x38800000)
+      out[i] = sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13); // normal: ≥ 2⁻¹⁴
     else out[i] = sign | roundHalfEven(Math.abs(FLOAT[0]) * 2 ** 24); // multiples of 2⁻²⁴
   }
   return out;

@@ -10,7 +10,8 @@ describe('encodeFloat16', () => {
     const again = encodeFloat16(values);
     for (let word = 0; word < 65536; word += 1) {
       if (Number.isNaN(values[word])) expect(again[word]! & 0x7fff).toBeGreaterThan(0x7c00);
-      else if (again[word] !== word) throw new Error(`0x${word.toString(16)} became 0x${again[word]!.toString(16)}`);
+      else if (again[word] !== word)
+        throw new Error(`0x${word.toString(16)} became 0x${again[word]!.toString(16)}`);
     }
   });
 
@@ -24,21 +25,31 @@ describe('encodeFloat16', () => {
     const encoded = encodeFloat16(Float32Array.from(cases, ([value]) => value));
     const negative = encodeFloat16(Float32Array.from(cases, ([value]) => -value));
     cases.forEach(([value, word], i) => {
-      if (encoded[i] !== word || negative[i] !== (word | 0x8000)) throw new Error(`${value} became 0x${encoded[i]!.toString(16)}, not 0x${word.toString(16)}`);
+      if (encoded[i] !== word || negative[i] !== (word | 0x8000))
+        throw new Error(
+          `${value} became 0x${encoded[i]!.toString(16)}, not 0x${word.toString(16)}`,
+        );
     });
   });
 
   test('overflows to infinity from 65520 on and keeps the rest finite', () => {
-    expect([...encodeFloat16(Float32Array.of(65504, 65519.996, 65520, 1e38, -Infinity, 2 ** -25, 2 ** -26))]).toEqual([0x7bff, 0x7bff, 0x7c00, 0x7c00, 0xfc00, 0, 0]);
+    expect([
+      ...encodeFloat16(
+        Float32Array.of(65504, 65519.996, 65520, 1e38, -Infinity, 2 ** -25, 2 ** -26),
+      ),
+    ]).toEqual([0x7bff, 0x7bff, 0x7c00, 0x7c00, 0xfc00, 0, 0]);
   });
 
   test('is off by at most half a unit of the last place', () => {
     fc.assert(
-      fc.property(fc.float({ min: Math.fround(-65504), max: Math.fround(65504), noNaN: true }), (value) => {
-        const back = values[encodeFloat16(Float32Array.of(value))[0]!]!;
-        const unit = 2 ** Math.max(-24, Math.floor(Math.log2(Math.abs(value) || 1)) - 10);
-        expect(Math.abs(back - value)).toBeLessThanOrEqual(unit / 2);
-      }),
+      fc.property(
+        fc.float({ min: Math.fround(-65504), max: Math.fround(65504), noNaN: true }),
+        (value) => {
+          const back = values[encodeFloat16(Float32Array.of(value))[0]!]!;
+          const unit = 2 ** Math.max(-24, Math.floor(Math.log2(Math.abs(value) || 1)) - 10);
+          expect(Math.abs(back - value)).toBeLessThanOrEqual(unit / 2);
+        },
+      ),
       { seed: 6, numRuns: 2000 },
     );
   });

@@ -82,7 +82,13 @@ export interface Engine {
    * y = f(x·Wᵀ + b) in one pass, and the sums x·Wᵀ + b where `keepSums` asks for them (both `[N, out]`; the caller disposes). Optional:
    * without it the product and the activation run one after the other.
    */
-  linearActivated?(x: Tensor2D, weight: FrozenWeight, bias: Tensor1D | undefined, kind: ActivationName, keepSums: boolean): { readonly y: Tensor2D; readonly sums?: Tensor2D };
+  linearActivated?(
+    x: Tensor2D,
+    weight: FrozenWeight,
+    bias: Tensor1D | undefined,
+    kind: ActivationName,
+    keepSums: boolean,
+  ): { readonly y: Tensor2D; readonly sums?: Tensor2D };
   /** dx = dy·W. dy `[N, out]`, dx `[N, in]`; the caller disposes dx. */
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D;
   /** Rows of an embedding: y[n] = W[ids[n]]. y `[N, D]`; the caller disposes. `PEFT_TOKEN_ID_RANGE` for an id outside. */

@@ -1,10 +1,22 @@
 /** Where the bytes of a stored tensor come from: a file's span, or memory. */
 
 /** The element types of safetensors that the toolkit reads. */
-export type StoredDtype = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
+export type StoredDtype =
+  'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
 
 /** Bytes of one element of each stored type. */
-export const STORED_BYTES: Readonly<Record<StoredDtype, number>> = Object.freeze({ F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, I16: 2, I8: 1, U8: 1, BOOL: 1 });
+export const STORED_BYTES: Readonly<Record<StoredDtype, number>> = Object.freeze({
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+});
 
 /** A stored tensor, not yet read. Little-endian, row-major. */
 export interface TensorSource {
@@ -20,7 +32,17 @@ export interface TensorSource {
 }
 
 /** A source over values in memory. */
-export function memorySource(name: string, shape: readonly number[], values: Float32Array): TensorSource {
+export function memorySource(
+  name: string,
+  shape: readonly number[],
+  values: Float32Array,
+): TensorSource {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  return { name, dtype: 'F32', shape, byteLength: bytes.byteLength, read: (offset = 0, length = bytes.byteLength - offset) => bytes.slice(offset, offset + length) };
+  return {
+    name,
+    dtype: 'F32',
+    shape,
+    byteLength: bytes.byteLength,
+    read: (offset = 0, length = bytes.byteLength - offset) => bytes.slice(offset, offset + length),
+  };
 }

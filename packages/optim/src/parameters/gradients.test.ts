@@ -8,7 +8,11 @@ describe('clipping by global norm', () => {
   const gradients = { b: tf.tensor2d([[3], [0]]), a: Float32Array.of(4) };
 
   test('scales by maximum / (norm + 1e-6), as PyTorch does', () => {
-    expect(clipByGlobalNorm(gradients, 1)).toEqual({ norm: 5, gradientScale: 1 / (5 + 1e-6), isFinite: true });
+    expect(clipByGlobalNorm(gradients, 1)).toEqual({
+      norm: 5,
+      gradientScale: 1 / (5 + 1e-6),
+      isFinite: true,
+    });
   });
 
   test('leaves smaller gradients alone', () => {
@@ -16,19 +20,40 @@ describe('clipping by global norm', () => {
   });
 
   test('sums in float64, so that tensors of very different sizes count and nothing overflows', () => {
-    expect(globalNorm({ a: Float32Array.of(3e38), b: Float32Array.of(3e38) })).toBeCloseTo(3e38 * Math.SQRT2, -32);
-    const many = Object.fromEntries(Array.from({ length: 10_001 }, (_, i) => [`p${i}`, Float32Array.of(i === 0 ? 4096 : 0.5)]));
+    expect(globalNorm({ a: Float32Array.of(3e38), b: Float32Array.of(3e38) })).toBeCloseTo(
+      3e38 * Math.SQRT2,
+      -32,
+    );
+    const many = Object.fromEntries(
+      Array.from({ length: 10_001 }, (_, i) => [`p${i}`, Float32Array.of(i === 0 ? 4096 : 0.5)]),
+    );
     expect(globalNorm(many)).toBeCloseTo(Math.sqrt(4096 ** 2 + 2500), 9); // in float32 each 0.25 would vanish beside 2²⁴
   });
 
   test('does not depend on the order in which gradients were gathered', () => {
-    const values = Array.from({ length: 50 }, (_, i) => [`p${i}`, Float32Array.from({ length: 9 }, (_, j) => Math.sin(i * 9 + j) * 10 ** (i % 6))] as const);
-    expect(globalNorm(Object.fromEntries(values))).toBe(globalNorm(Object.fromEntries([...values].reverse())));
+    const values = Array.from(
+      { length: 50 },
+      (_, i) =>
+        [
+          `p${i}`,
+          Float32Array.from({ length: 9 }, (_, j) => Math.sin(i * 9 + j) * 10 ** (i % 6)),
+        ] as const,
+    );
+    expect(globalNorm(Object.fromEntries(values))).toBe(
+      globalNorm(Object.fromEntries([...values].reverse())),
+    );
   });
 
   test('reports what is not finite instead of scaling by it', () => {
-    const broken = { fine: Float32Array.of(1), inf: tf.tensor1d([1, Infinity]), hole: Float32Array.of(Number.NaN) };
-    expect(clipByGlobalNorm(broken, 1)).toMatchObject({ gradientScale: Number.NaN, isFinite: false });
+    const broken = {
+      fine: Float32Array.of(1),
+      inf: tf.tensor1d([1, Infinity]),
+      hole: Float32Array.of(Number.NaN),
+    };
+    expect(clipByGlobalNorm(broken, 1)).toMatchObject({
+      gradientScale: Number.NaN,
+      isFinite: false,
+    });
     expect(nonFiniteGradients(broken)).toEqual(['hole', 'inf']);
     expect(nonFiniteGradients(gradients)).toEqual([]);
   });
@@ -37,6 +62,8 @@ describe('clipping by global norm', () => {
     const before = tf.memory().numTensors;
     clipByGlobalNorm(gradients, 1);
     expect(tf.memory().numTensors).toBe(before);
-    expect(() => clipByGlobalNorm(gradients, 0)).toThrowErrorMatchingInlineSnapshot(`[PeftError: optim: maximumNorm must be a number > 0, got 0.]`);
+    expect(() => clipByGlobalNorm(gradients, 0)).toThrowErrorMatchingInlineSnapshot(
+      `[PeftError: optim: maximumNorm must be a number > 0, got 0.]`,
+    );
   });
 });

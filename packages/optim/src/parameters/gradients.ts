@@ -28,7 +28,11 @@ export function clipByGlobalNorm(gradients: Gradients, maximumNorm: number): Cli
   check.positive('optim', 'maximumNorm', maximumNorm);
   const norm = globalNorm(gradients);
   const isFinite = Number.isFinite(norm);
-  return { norm, gradientScale: isFinite ? Math.min(1, maximumNorm / (norm + 1e-6)) : Number.NaN, isFinite };
+  return {
+    norm,
+    gradientScale: isFinite ? Math.min(1, maximumNorm / (norm + 1e-6)) : Number.NaN,
+    isFinite,
+  };
 }
 
 /** Names of the gradients that hold a NaN or an infinity, sorted. */

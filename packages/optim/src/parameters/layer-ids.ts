@@ -23,14 +23,27 @@ export interface LayerIds {
 
 /** The patterns of AutoGluon's text models. */
 export const TEXT_LAYER_PATTERNS = Object.freeze({
-  beforeBlocks: Object.freeze(['embeddings', 'LayerNorm', 'wte', 'wpe', 'shared.weight', 'encoder.conv.conv', 'relative_attention_bias', 'dummy_layer']),
+  beforeBlocks: Object.freeze([
+    'embeddings',
+    'LayerNorm',
+    'wte',
+    'wpe',
+    'shared.weight',
+    'encoder.conv.conv',
+    'relative_attention_bias',
+    'dummy_layer',
+  ]),
   afterBlocks: Object.freeze(['head', 'pooler', 'ln_f', 'final_layer_norm']),
 });
 
 /** The layer id of every parameter (all of them, in the model's order, also those that do not train). */
 export function layerIds(
   parameterNames: readonly string[],
-  { backbonePrefix = 'model', beforeBlocks = TEXT_LAYER_PATTERNS.beforeBlocks, afterBlocks = TEXT_LAYER_PATTERNS.afterBlocks }: LayerIdOptions = {},
+  {
+    backbonePrefix = 'model',
+    beforeBlocks = TEXT_LAYER_PATTERNS.beforeBlocks,
+    afterBlocks = TEXT_LAYER_PATTERNS.afterBlocks,
+  }: LayerIdOptions = {},
 ): LayerIds {
   const backbone = parameterNames.filter((name) => name.startsWith(backbonePrefix));
   const before: string[] = [];

@@ -11,24 +11,48 @@ export interface GroupOptions {
 
 /** No decay for norm parameters and names that contain `bias`, `cls_token` or a feature tokenizer's; all others decay, IA3 vectors too. */
 export function isDecayed(name: string, normParameters: ReadonlySet<string>): boolean {
-  return !normParameters.has(name) && !['bias', 'cls_token', 'categorical_feature_tokenizer', 'numerical_feature_tokenizer'].some((part) => name.includes(part));
+  return (
+    !normParameters.has(name) &&
+    !['bias', 'cls_token', 'categorical_feature_tokenizer', 'numerical_feature_tokenizer'].some(
+      (part) => name.includes(part),
+    )
+  );
 }
 
 /** Every parameter at the plain rate. */
-export function singleRateGroups(parameterNames: readonly string[], options: GroupOptions): Map<string, ParameterGroup> {
+export function singleRateGroups(
+  parameterNames: readonly string[],
+  options: GroupOptions,
+): Map<string, ParameterGroup> {
   return grouped(parameterNames, options, () => 1);
 }
 
 /** Layer-wise decay: lr·decay^id, ids from `layerIds`. @throws PEFT_OPTIM_LAYER_ID_MISSING for a name without an id. */
-export function layerwiseGroups(parameterNames: readonly string[], options: GroupOptions & { readonly layerDecay: number; readonly ids: ReadonlyMap<string, number> }): Map<string, ParameterGroup> {
+export function layerwiseGroups(
+  parameterNames: readonly string[],
+  options: GroupOptions & {
+    readonly layerDecay: number;
+    readonly ids: ReadonlyMap<string, number>;
+  },
+): Map<string, ParameterGroup> {
   check.positive('optim', 'layerDecay', options.layerDecay);
-  return grouped(parameterNames, options, (name) => integerPower(options.layerDecay, idOf(name, options.ids)));
+  return grouped(parameterNames, options, (name) =>
+    integerPower(options.layerDecay, idOf(name, options.ids)),
+  );
 }
 
 /** Two stages: parameters of layer id 0 (the head) at lr·headMultiplier, as AutoGluon's `two_stages` does it, the others at lr. */
-export function twoStageGroups(parameterNames: readonly string[], options: GroupOptions & { readonly headMultiplier: number; readonly ids: ReadonlyMap<string, number> }): Map<string, ParameterGroup> {
+export function twoStageGroups(
+  parameterNames: readonly string[],
+  options: GroupOptions & {
+    readonly headMultiplier: number;
+    readonly ids: ReadonlyMap<string, number>;
+  },
+): Map<string, ParameterGroup> {
   check.positive('optim', 'headMultiplier', options.headMultiplier);
-  return grouped(parameterNames, options, (name) => (idOf(name, options.ids) === 0 ? options.headMultiplier : 1));
+  return grouped(parameterNames, options, (name) =>
+    idOf(name, options.ids) === 0 ? options.headMultiplier : 1,
+  );
 }
 
 export interface LoraPlusOptions extends GroupOptions {
@@ -44,7 +68,10 @@ export interface LoraPlusOptions extends GroupOptions {
  * LoRA+: `lora_B` and vectors learn `ratio` times faster than the rest.
  * @see Hayou et al. 2024, LoRA+: Efficient Low Rank Adaptation of Large Models
  */
-export function loraPlusGroups(parameterNames: readonly string[], options: LoraPlusOptions): Map<string, ParameterGroup> {
+export function loraPlusGroups(
+  parameterNames: readonly string[],
+  options: LoraPlusOptions,
+): Map<string, ParameterGroup> {
   const { ratio = 16, embeddingScale = 1, vectorParameters = new Set<string>() } = options;
   check.positive('optim', 'ratio', ratio);
   check.positive('optim', 'embeddingScale', embeddingScale);
@@ -54,15 +81,35 @@ export function loraPlusGroups(parameterNames: readonly string[], options: LoraP
   });
 }
 
-function grouped(parameterNames: readonly string[], { weightDecay, normParameters }: GroupOptions, scale: (name: string) => number): Map<string, ParameterGroup> {
-  if (!(weightDecay >= 0 && Number.isFinite(weightDecay))) throw new PeftError('PEFT_CONFIG_INVALID', `optim: weightDecay must be a number of at least 0, got ${weightDecay}.`);
-  return new Map(parameterNames.map((name) => [name, { learningRateScale: scale(name), weightDecay: isDecayed(name, normParameters) ? weightDecay : 0 }]));
+function grouped(
+  parameterNames: readonly string[],
+  { weightDecay, normParameters }: GroupOptions,
+  scale: (name: string) => number,
+): Map<string, ParameterGroup> {
+  if (!(weightDecay >= 0 && Number.isFinite(weightDecay)))
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `optim: weightDecay must be a number of at least 0, got ${weightDecay}.`,
+    );
+  return new Map(
+    parameterNames.map((name) => [
+      name,
+      {
+        learningRateScale: scale(name),
+        weightDecay: isDecayed(name, normParameters) ? weightDecay : 0,
+      },
+    ]),
+  );
 }
 
 function idOf(name: string, ids: ReadonlyMap<string, number>): number {
   const id = ids.get(name);
   if (id === undefined) {
-    throw new PeftError('PEFT_OPTIM_LAYER_ID_MISSING', `optim: there is no layer id for the parameter ${JSON.stringify(name)}.`, { hint: didYouMean(name, ids.keys()) || 'Pass all parameter names to layerIds.' });
+    throw new PeftError(
+      'PEFT_OPTIM_LAYER_ID_MISSING',
+      `optim: there is no layer id for the parameter ${JSON.stringify(name)}.`,
+      { hint: didYouMean(name, ids.keys()) || 'Pass all parameter names to layerIds.' },
+    );
   }
   return id;
 }

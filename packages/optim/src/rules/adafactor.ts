@@ -9,7 +9,12 @@
  * @see Shazeer & Stern 2018, Adafactor, algorithms 4 and 5
  */
 import { check, PeftError } from '@peft/errors';
-import { defineOptimizer, type OptimizerRule, type ParameterState, type UpdateContext } from './define-optimizer.js';
+import {
+  defineOptimizer,
+  type OptimizerRule,
+  type ParameterState,
+  type UpdateContext,
+} from './define-optimizer.js';
 import type { Optimizer } from './optimizer.js';
 import type { SlotSpec } from '../state/state-store.js';
 
@@ -40,23 +45,53 @@ type Settings = Required<Omit<AdafactorOptions, 'beta1'>> & { readonly beta1: nu
  */
 export function adafactor(options: AdafactorOptions = {}): Optimizer {
   const settings = withDefaults(options);
-  return defineOptimizer({ name: 'adafactor', slots: (shape) => slots(shape, settings), updateParameter: updateWith(settings) });
+  return defineOptimizer({
+    name: 'adafactor',
+    slots: (shape) => slots(shape, settings),
+    updateParameter: updateWith(settings),
+  });
 }
 
 function withDefaults(options: AdafactorOptions): Settings {
-  const { epsilon1 = 1e-30, epsilon2 = 1e-3, clipThreshold = 1, decayRate = -0.8, beta1, scaleParameter = true, relativeStep = true, warmupInit = false } = options;
+  const {
+    epsilon1 = 1e-30,
+    epsilon2 = 1e-3,
+    clipThreshold = 1,
+    decayRate = -0.8,
+    beta1,
+    scaleParameter = true,
+    relativeStep = true,
+    warmupInit = false,
+  } = options;
   check.positive('adafactor', 'epsilon1', epsilon1);
   check.positive('adafactor', 'epsilon2', epsilon2);
   check.positive('adafactor', 'clipThreshold', clipThreshold);
-  if (!(decayRate < 0 && Number.isFinite(decayRate))) throw new PeftError('PEFT_CONFIG_INVALID', `adafactor: decayRate must be a number < 0, got ${decayRate}.`);
+  if (!(decayRate < 0 && Number.isFinite(decayRate)))
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `adafactor: decayRate must be a number < 0, got ${decayRate}.`,
+    );
   if (beta1 !== undefined) check.probability('adafactor', 'beta1', beta1);
   check.boolean('adafactor', 'scaleParameter', scaleParameter);
   check.boolean('adafactor', 'relativeStep', relativeStep);
   check.boolean('adafactor', 'warmupInit', warmupInit);
   if (warmupInit && !relativeStep) {
-    throw new PeftError('PEFT_CONFIG_INVALID', 'adafactor: warmupInit needs relativeStep, got relativeStep: false.', { hint: 'Leave warmupInit out and warm up with the schedule.' });
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      'adafactor: warmupInit needs relativeStep, got relativeStep: false.',
+      { hint: 'Leave warmupInit out and warm up with the schedule.' },
+    );
   }
-  return { epsilon1, epsilon2, clipThreshold, decayRate, beta1, scaleParameter, relativeStep, warmupInit };
+  return {
+    epsilon1,
+    epsilon2,
+    clipThreshold,
+    decayRate,
+    beta1,
+    scaleParameter,
+    relativeStep,
+    warmupInit,
+  };
 }
 
 function slots(shape: readonly number[], { beta1 }: Settings): SlotSpec[] {
@@ -64,10 +99,16 @@ function slots(shape: readonly number[], { beta1 }: Settings): SlotSpec[] {
     shape.length >= 2
       ? [
           { name: 'exp_avg_sq_row', dtype: 'F32', shape: shape.slice(0, -1), span: 'whole' },
-          { name: 'exp_avg_sq_col', dtype: 'F32', shape: [...shape.slice(0, -2), shape.at(-1)!], span: 'whole' },
+          {
+            name: 'exp_avg_sq_col',
+            dtype: 'F32',
+            shape: [...shape.slice(0, -2), shape.at(-1)!],
+            span: 'whole',
+          },
         ]
       : [{ name: 'exp_avg_sq', dtype: 'F32', shape, span: 1 }];
-  const first: SlotSpec[] = beta1 === undefined ? [] : [{ name: 'exp_avg', dtype: 'F32', shape, span: 1 }];
+  const first: SlotSpec[] =
+    beta1 === undefined ? [] : [{ name: 'exp_avg', dtype: 'F32', shape, span: 1 }];
   return [...factored, ...first, { name: 'RMS', dtype: 'F32', shape: [1], span: 'whole' }];
 }
 
@@ -78,11 +119,15 @@ function updateWith(settings: Settings): OptimizerRule['updateParameter'] {
     const rms = rootMeanSquare(values);
     state.whole('RMS')[0] = rms;
     const rate = stepRate(rms, settings, context);
-    const update = context.shape.length >= 2 ? factoredUpdate(gradient, state, memory, settings.epsilon1, context) : vectorUpdate(gradient, state, memory, settings.epsilon1, context);
+    const update =
+      context.shape.length >= 2
+        ? factoredUpdate(gradient, state, memory, settings.epsilon1, context)
+        : vectorUpdate(gradient, state, memory, settings.epsilon1, context);
     const scale = rate / Math.max(1, rootMeanSquare(update) / clipThreshold);
     const shrink = 1 - context.weightDecay * rate;
     if (beta1 === undefined) {
-      for (let i = 0; i < values.length; i += 1) values[i] = values[i]! * shrink - update[i]! * scale;
+      for (let i = 0; i < values.length; i += 1)
+        values[i] = values[i]! * shrink - update[i]! * scale;
       return;
     }
     state.visit('write', (start, end, arrays) => {
@@ -97,12 +142,24 @@ function updateWith(settings: Settings): OptimizerRule['updateParameter'] {
 }
 
 /** α of the header. */
-function stepRate(rms: number, { relativeStep, warmupInit, scaleParameter, epsilon2 }: Settings, { step, learningRate, learningRateScale }: UpdateContext): number {
-  const rate = relativeStep ? learningRateScale * Math.min(warmupInit ? 1e-6 * step : 1e-2, 1 / Math.sqrt(step)) : learningRate;
+function stepRate(
+  rms: number,
+  { relativeStep, warmupInit, scaleParameter, epsilon2 }: Settings,
+  { step, learningRate, learningRateScale }: UpdateContext,
+): number {
+  const rate = relativeStep
+    ? learningRateScale * Math.min(warmupInit ? 1e-6 * step : 1e-2, 1 / Math.sqrt(step))
+    : learningRate;
   return rate * (scaleParameter ? Math.max(epsilon2, rms) : 1);
 }
 
-function vectorUpdate(gradient: Float32Array, state: ParameterState, memory: number, epsilon1: number, { gradientScale }: UpdateContext): Float32Array {
+function vectorUpdate(
+  gradient: Float32Array,
+  state: ParameterState,
+  memory: number,
+  epsilon1: number,
+  { gradientScale }: UpdateContext,
+): Float32Array {
   const update = new Float32Array(gradient.length);
   state.visit('write', (start, end, arrays) => {
     const second = arrays[0] as Float32Array;
@@ -117,7 +174,13 @@ function vectorUpdate(gradient: Float32Array, state: ParameterState, memory: num
 }
 
 /** Updates row and column means and returns g / (√(r/mean(r)) · √c), shape `[..., R, C]`. */
-function factoredUpdate(gradient: Float32Array, state: ParameterState, memory: number, epsilon1: number, { shape, gradientScale }: UpdateContext): Float32Array {
+function factoredUpdate(
+  gradient: Float32Array,
+  state: ParameterState,
+  memory: number,
+  epsilon1: number,
+  { shape, gradientScale }: UpdateContext,
+): Float32Array {
   const [rows, columns] = shape.slice(-2) as [number, number];
   const update = new Float32Array(gradient.length);
   const rowMeans = state.whole('exp_avg_sq_row') as Float32Array;
@@ -137,15 +200,20 @@ function factoredUpdate(gradient: Float32Array, state: ParameterState, memory: n
         sum += square;
         columnSums[column] = columnSums[column]! + square;
       }
-      rowMeans[rowStart + row] = memory * rowMeans[rowStart + row]! + (1 - memory) * (sum / columns);
+      rowMeans[rowStart + row] =
+        memory * rowMeans[rowStart + row]! + (1 - memory) * (sum / columns);
       meanOfRows += rowMeans[rowStart + row]!;
     }
     meanOfRows /= rows;
-    for (let column = 0; column < columns; column += 1) columnMeans[columnStart + column] = memory * columnMeans[columnStart + column]! + (1 - memory) * (columnSums[column]! / rows);
+    for (let column = 0; column < columns; column += 1)
+      columnMeans[columnStart + column] =
+        memory * columnMeans[columnStart + column]! + (1 - memory) * (columnSums[column]! / rows);
     for (let row = 0; row < rows; row += 1) {
       const rowFactor = 1 / Math.sqrt(rowMeans[rowStart + row]! / meanOfRows);
       for (let column = 0, i = (rowStart + row) * columns; column < columns; column += 1, i += 1) {
-        update[i] = (Math.fround(gradient[i]! * gradientScale) * rowFactor) / Math.sqrt(columnMeans[columnStart + column]!);
+        update[i] =
+          (Math.fround(gradient[i]! * gradientScale) * rowFactor) /
+          Math.sqrt(columnMeans[columnStart + column]!);
       }
     }
   }

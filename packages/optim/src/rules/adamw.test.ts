@@ -9,7 +9,11 @@ import { sgd } from './sgd.js';
 
 beforeAll(() => tf.setBackend('cpu'));
 
-const parameter = (name: string, values: number[], group = { learningRateScale: 1, weightDecay: 0 }): TrainableParameter => ({
+const parameter = (
+  name: string,
+  values: number[],
+  group = { learningRateScale: 1, weightDecay: 0 },
+): TrainableParameter => ({
   name,
   variable: tf.tidy(() => tf.variable(tf.tensor1d(values))),
   group,
@@ -17,12 +21,18 @@ const parameter = (name: string, values: number[], group = { learningRateScale: 
 const values = ({ variable }: TrainableParameter): number[] => [...variable.dataSync()];
 
 describe('AdamW', () => {
-  test('moves by the learning rate in its first step, whatever the gradient\'s size', () => {
+  test("moves by the learning rate in its first step, whatever the gradient's size", () => {
     // m̂/√v̂ = g/|g| in step 1; ε is negligible.
     const p = parameter('p', [1, 1, 1]);
     const optimizer = adamw();
-    optimizer.update([p], { p: tf.tensor1d([1e-3, 5, -2e4]) }, optimizer.init([p]), { learningRate: 0.25 });
-    expect(values(p)).toEqual([expect.closeTo(0.75, 4), expect.closeTo(0.75, 6), expect.closeTo(1.25, 6)]);
+    optimizer.update([p], { p: tf.tensor1d([1e-3, 5, -2e4]) }, optimizer.init([p]), {
+      learningRate: 0.25,
+    });
+    expect(values(p)).toEqual([
+      expect.closeTo(0.75, 4),
+      expect.closeTo(0.75, 6),
+      expect.closeTo(1.25, 6),
+    ]);
   });
 
   test('decays the weight apart from the gradient: with a zero gradient θ becomes θ(1 − lr·λ)', () => {
@@ -46,17 +56,25 @@ describe('AdamW', () => {
     const state = optimizer.init([a, b]);
     optimizer.update([a, b], { a: Float32Array.of(1) }, state, { learningRate: 0.1 });
     expect(values(b)).toEqual([1]);
-    expect([...state.steps]).toEqual([['a', 1], ['b', 0]]);
+    expect([...state.steps]).toEqual([
+      ['a', 1],
+      ['b', 0],
+    ]);
   });
 
   test('takes a gradient scale as if the gradients had been multiplied, to the last bit', () => {
     const gradient = Float32Array.from({ length: 64 }, (_, i) => Math.sin(i) * 10 ** (i % 7));
     for (const optimizer of [adamw(), adam(), sgd({ momentum: 0.9, nesterov: true }), lion()]) {
       const results = [0.37, 1].map((gradientScale) => {
-        const p = parameter('p', Array.from({ length: 64 }, (_, i) => i / 64), { learningRateScale: 1, weightDecay: 0.01 });
+        const p = parameter(
+          'p',
+          Array.from({ length: 64 }, (_, i) => i / 64),
+          { learningRateScale: 1, weightDecay: 0.01 },
+        );
         const state = optimizer.init([p]);
         const own = gradientScale === 1 ? gradient.map((g) => g * 0.37) : gradient;
-        for (let step = 0; step < 3; step += 1) optimizer.update([p], { p: own }, state, { learningRate: 0.01, gradientScale });
+        for (let step = 0; step < 3; step += 1)
+          optimizer.update([p], { p: own }, state, { learningRate: 0.01, gradientScale });
         return values(p);
       });
       expect(results[0]).toEqual(results[1]);
@@ -75,22 +93,46 @@ describe('AdamW', () => {
     try {
       const p = parameter('p', [1, 2, 3]);
       const optimizer = adamw({ beta1: 0.5, beta2: 0.75 });
-      optimizer.update([p], { p: Float32Array.of(1, -1, 2) }, optimizer.init([p]), { learningRate: 0.1, gradientScale: 0.5 });
+      optimizer.update([p], { p: Float32Array.of(1, -1, 2) }, optimizer.init([p]), {
+        learningRate: 0.1,
+        gradientScale: 0.5,
+      });
       expect(values(p)).toEqual([7, 7, 7]);
-      expect(calls).toMatchObject([{ stepSize: 0.2, rootCorrection: 0.5, shrink: 1, beta1: 0.5, beta2: 0.75, epsilon: 1e-8, gradientScale: 0.5 }]);
+      expect(calls).toMatchObject([
+        {
+          stepSize: 0.2,
+          rootCorrection: 0.5,
+          shrink: 1,
+          beta1: 0.5,
+          beta2: 0.75,
+          epsilon: 1e-8,
+          gradientScale: 0.5,
+        },
+      ]);
     } finally {
       tf.unregisterKernel('PeftAdamW', tf.getBackend());
     }
   });
 
   test('leaves no tensor behind and works with variables of any shape', () => {
-    const variables = [tf.tidy(() => tf.variable(tf.ones([2, 3, 4]))), tf.tidy(() => tf.variable(tf.scalar(1))), tf.tidy(() => tf.variable(tf.zeros([0])))];
-    const parameters = variables.map((variable, i) => ({ name: `p${i}`, variable, group: { learningRateScale: 1, weightDecay: 0 } }));
-    const gradients = Object.fromEntries(parameters.map(({ name, variable }) => [name, tf.onesLike(variable)]));
+    const variables = [
+      tf.tidy(() => tf.variable(tf.ones([2, 3, 4]))),
+      tf.tidy(() => tf.variable(tf.scalar(1))),
+      tf.tidy(() => tf.variable(tf.zeros([0]))),
+    ];
+    const parameters = variables.map((variable, i) => ({
+      name: `p${i}`,
+      variable,
+      group: { learningRateScale: 1, weightDecay: 0 },
+    }));
+    const gradients = Object.fromEntries(
+      parameters.map(({ name, variable }) => [name, tf.onesLike(variable)]),
+    );
     const optimizer = adamw();
     const state = optimizer.init(parameters);
     const before = tf.memory().numTensors;
-    for (let step = 0; step < 3; step += 1) optimizer.update(parameters, gradients, state, { learningRate: 0.1 });
+    for (let step = 0; step < 3; step += 1)
+      optimizer.update(parameters, gradients, state, { learningRate: 0.1 });
     expect(tf.memory().numTensors).toBe(before);
     expect(variables.map(({ shape }) => shape)).toEqual([[2, 3, 4], [], [0]]);
     state.dispose();
@@ -102,18 +144,27 @@ describe('AdamW', () => {
 describe('an update that cannot be done changes nothing and says why', () => {
   const p = parameter('encoder.bias', [1, 2]);
   const optimizer = adamw();
-  const attempt = (gradients: Record<string, tf.Tensor | Float32Array>, own = optimizer, made = own): (() => void) => {
+  const attempt = (
+    gradients: Record<string, tf.Tensor | Float32Array>,
+    own = optimizer,
+    made = own,
+  ): (() => void) => {
     const state = made.init([p]);
     return () => own.update([p], gradients, state, { learningRate: 0.1 });
   };
 
   test('gradient of another shape', () => {
-    expect(attempt({ 'encoder.bias': tf.zeros([2, 1]) })).toThrowErrorMatchingInlineSnapshot(`[PeftError: adamw: the gradient of "encoder.bias" is float32 [2, 1], but the parameter is float32 [2].]`);
-    expect(attempt({ 'encoder.bias': new Float32Array(3) })).toThrowErrorMatchingInlineSnapshot(`[PeftError: adamw: the gradient of "encoder.bias" is 3 values, but the parameter is float32 [2].]`);
+    expect(attempt({ 'encoder.bias': tf.zeros([2, 1]) })).toThrowErrorMatchingInlineSnapshot(
+      `[PeftError: adamw: the gradient of "encoder.bias" is float32 [2, 1], but the parameter is float32 [2].]`,
+    );
+    expect(attempt({ 'encoder.bias': new Float32Array(3) })).toThrowErrorMatchingInlineSnapshot(
+      `[PeftError: adamw: the gradient of "encoder.bias" is 3 values, but the parameter is float32 [2].]`,
+    );
   });
 
   test('gradient of a parameter that is not there', () => {
-    expect(attempt({ 'encoder.bias': new Float32Array(2), 'encoder.biass': new Float32Array(2) })).toThrowErrorMatchingInlineSnapshot(`
+    expect(attempt({ 'encoder.bias': new Float32Array(2), 'encoder.biass': new Float32Array(2) }))
+      .toThrowErrorMatchingInlineSnapshot(`
       [PeftError: adamw: there is a gradient for "encoder.biass", which is not among the 1 parameters.
         hint: Did you mean "encoder.bias"?]
     `);
@@ -129,7 +180,9 @@ describe('an update that cannot be done changes nothing and says why', () => {
 
   test('parameter that init never saw', () => {
     const state = optimizer.init([]);
-    expect(() => optimizer.update([p], { 'encoder.bias': new Float32Array(2) }, state, { learningRate: 0.1 })).toThrowErrorMatchingInlineSnapshot(`
+    expect(() =>
+      optimizer.update([p], { 'encoder.bias': new Float32Array(2) }, state, { learningRate: 0.1 }),
+    ).toThrowErrorMatchingInlineSnapshot(`
       [PeftError: adamw: there is no state for the parameter "encoder.bias".
         hint: Pass every parameter that will be updated to init first.]
     `);
@@ -137,7 +190,11 @@ describe('an update that cannot be done changes nothing and says why', () => {
 
   test('learning rate that is not a number', () => {
     const state = optimizer.init([p]);
-    expect(() => optimizer.update([p], {}, state, { learningRate: Number.NaN })).toThrowErrorMatchingInlineSnapshot(`[PeftError: adamw: learningRate must be a finite number, got NaN.]`);
+    expect(() =>
+      optimizer.update([p], {}, state, { learningRate: Number.NaN }),
+    ).toThrowErrorMatchingInlineSnapshot(
+      `[PeftError: adamw: learningRate must be a finite number, got NaN.]`,
+    );
   });
 
   test('two parameters of one name, or one of whole numbers', () => {
@@ -146,14 +203,18 @@ describe('an update that cannot be done changes nothing and says why', () => {
         hint: Give each trainable parameter its own name; state is kept by name.]
     `);
     const whole = { ...p, variable: tf.tidy(() => tf.variable(tf.tensor1d([1], 'int32'))) };
-    expect(() => optimizer.init([whole])).toThrowErrorMatchingInlineSnapshot(`[PeftError: adamw: the parameter "encoder.bias" is int32, but only float32 trains.]`);
+    expect(() => optimizer.init([whole])).toThrowErrorMatchingInlineSnapshot(
+      `[PeftError: adamw: the parameter "encoder.bias" is int32, but only float32 trains.]`,
+    );
   });
 
   test('state that was disposed', () => {
     const state = optimizer.init([p]);
     state.dispose();
     state.dispose();
-    expect(() => optimizer.update([p], { 'encoder.bias': new Float32Array(2) }, state, { learningRate: 0.1 })).toThrowErrorMatchingInlineSnapshot(`
+    expect(() =>
+      optimizer.update([p], { 'encoder.bias': new Float32Array(2) }, state, { learningRate: 0.1 }),
+    ).toThrowErrorMatchingInlineSnapshot(`
       [PeftError: optim: the optimiser state was disposed and is used again.
         hint: Make a new state with optimizer.init(parameters).]
     `);

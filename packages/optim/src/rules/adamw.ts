@@ -9,7 +9,12 @@ import { check } from '@peft/errors';
 import { arrayKernel } from '@peft/ops';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D } from '@tensorflow/tfjs';
-import { defineOptimizer, elementwise, type ElementwiseKernel, type UpdateContext } from './define-optimizer.js';
+import {
+  defineOptimizer,
+  elementwise,
+  type ElementwiseKernel,
+  type UpdateContext,
+} from './define-optimizer.js';
 import type { Optimizer } from './optimizer.js';
 import type { SlotSpec } from '../state/state-store.js';
 import type { TensorRule } from './tensor-rule.js';
@@ -31,7 +36,12 @@ type AdamKernelFactory = (options: Required<AdamOptions>) => ElementwiseKernel;
  */
 export function adamw(options: AdamOptions = {}): Optimizer {
   const settings = adamDefaults('adamw', options);
-  return defineOptimizer({ name: 'adamw', slots: adamSlots('exp_avg', 'exp_avg_sq'), updateParameter: elementwise(decoupledAdam(settings)), tensors: decoupledAdamTensors(settings) });
+  return defineOptimizer({
+    name: 'adamw',
+    slots: adamSlots('exp_avg', 'exp_avg_sq'),
+    updateParameter: elementwise(decoupledAdam(settings)),
+    tensors: decoupledAdamTensors(settings),
+  });
 }
 
 /**
@@ -41,10 +51,18 @@ export function adamw(options: AdamOptions = {}): Optimizer {
  */
 export function adam(options: AdamOptions = {}): Optimizer {
   const settings = adamDefaults('adam', options);
-  return defineOptimizer({ name: 'adam', slots: adamSlots('exp_avg', 'exp_avg_sq'), updateParameter: elementwise(coupledAdam(settings)), tensors: coupledAdamTensors(settings) });
+  return defineOptimizer({
+    name: 'adam',
+    slots: adamSlots('exp_avg', 'exp_avg_sq'),
+    updateParameter: elementwise(coupledAdam(settings)),
+    tensors: coupledAdamTensors(settings),
+  });
 }
 
-export function adamDefaults(owner: string, { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 }: AdamOptions): Required<AdamOptions> {
+export function adamDefaults(
+  owner: string,
+  { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 }: AdamOptions,
+): Required<AdamOptions> {
   check.probability(owner, 'beta1', beta1);
   check.probability(owner, 'beta2', beta2);
   check.positive(owner, 'epsilon', epsilon);
@@ -59,67 +77,133 @@ export function adamSlots(first: string, second: string): (shape: readonly numbe
 }
 
 /** AdamW's arithmetic, by the engine's kernel where there is one; arrays `[m, v]`. */
-export const decoupledAdam: AdamKernelFactory = ({ beta1, beta2, epsilon }) => (values, gradient, arrays, context) => {
-  const [m, v] = arrays as [Float32Array, Float32Array];
-  const { gradientScale } = context;
-  const { stepSize, rootCorrection, shrink } = adamCoefficients(beta1, beta2, context);
-  const kernel = arrayKernel('PeftAdamW');
-  if (kernel) return kernel({ values, gradient, m, v, stepSize, rootCorrection, shrink, beta1, beta2, epsilon, gradientScale });
-  for (let i = 0; i < values.length; i += 1) {
-    const g = Math.fround(gradient[i]! * gradientScale);
-    const first = m[i]! + (g - m[i]!) * (1 - beta1);
-    const second = beta2 * v[i]! + (1 - beta2) * g * g;
-    m[i] = first;
-    v[i] = second;
-    values[i] = values[i]! * shrink - (stepSize * first) / (Math.sqrt(second) / rootCorrection + epsilon);
-  }
-};
+export const decoupledAdam: AdamKernelFactory =
+  ({ beta1, beta2, epsilon }) =>
+  (values, gradient, arrays, context) => {
+    const [m, v] = arrays as [Float32Array, Float32Array];
+    const { gradientScale } = context;
+    const { stepSize, rootCorrection, shrink } = adamCoefficients(beta1, beta2, context);
+    const kernel = arrayKernel('PeftAdamW');
+    if (kernel)
+      return kernel({
+        values,
+        gradient,
+        m,
+        v,
+        stepSize,
+        rootCorrection,
+        shrink,
+        beta1,
+        beta2,
+        epsilon,
+        gradientScale,
+      });
+    for (let i = 0; i < values.length; i += 1) {
+      const g = Math.fround(gradient[i]! * gradientScale);
+      const first = m[i]! + (g - m[i]!) * (1 - beta1);
+      const second = beta2 * v[i]! + (1 - beta2) * g * g;
+      m[i] = first;
+      v[i] = second;
+      values[i] =
+        values[i]! * shrink - (stepSize * first) / (Math.sqrt(second) / rootCorrection + epsilon);
+    }
+  };
 
-const coupledAdam: AdamKernelFactory = ({ beta1, beta2, epsilon }) => (values, gradient, arrays, context) => {
-  const [m, v] = arrays as [Float32Array, Float32Array];
-  const { gradientScale, weightDecay } = context;
-  const { stepSize, rootCorrection } = adamCoefficients(beta1, beta2, context);
-  for (let i = 0; i < values.length; i += 1) {
-    const g = Math.fround(gradient[i]! * gradientScale) + weightDecay * values[i]!;
-    const first = m[i]! + (g - m[i]!) * (1 - beta1);
-    const second = beta2 * v[i]! + (1 - beta2) * g * g;
-    m[i] = first;
-    v[i] = second;
-    values[i] = values[i]! - (stepSize * first) / (Math.sqrt(second) / rootCorrection + epsilon);
-  }
-};
+const coupledAdam: AdamKernelFactory =
+  ({ beta1, beta2, epsilon }) =>
+  (values, gradient, arrays, context) => {
+    const [m, v] = arrays as [Float32Array, Float32Array];
+    const { gradientScale, weightDecay } = context;
+    const { stepSize, rootCorrection } = adamCoefficients(beta1, beta2, context);
+    for (let i = 0; i < values.length; i += 1) {
+      const g = Math.fround(gradient[i]! * gradientScale) + weightDecay * values[i]!;
+      const first = m[i]! + (g - m[i]!) * (1 - beta1);
+      const second = beta2 * v[i]! + (1 - beta2) * g * g;
+      m[i] = first;
+      v[i] = second;
+      values[i] = values[i]! - (stepSize * first) / (Math.sqrt(second) / rootCorrection + epsilon);
+    }
+  };
 
 /** lr/(1 − β₁ᵗ), √(1 − β₂ᵗ) and 1 − lr·λ. */
-export function adamCoefficients(beta1: number, beta2: number, { step, learningRate, weightDecay }: UpdateContext): { stepSize: number; rootCorrection: number; shrink: number } {
-  return { stepSize: learningRate / (1 - beta1 ** step), rootCorrection: Math.sqrt(1 - beta2 ** step), shrink: 1 - learningRate * weightDecay };
+export function adamCoefficients(
+  beta1: number,
+  beta2: number,
+  { step, learningRate, weightDecay }: UpdateContext,
+): { stepSize: number; rootCorrection: number; shrink: number } {
+  return {
+    stepSize: learningRate / (1 - beta1 ** step),
+    rootCorrection: Math.sqrt(1 - beta2 ** step),
+    shrink: 1 - learningRate * weightDecay,
+  };
 }
 
-const decoupledAdamTensors = ({ beta1, beta2, epsilon }: Required<AdamOptions>): TensorRule<AdamCoefficient | 'shrink'> => ({
-  coefficients: (context) => ({ ...adamCoefficients(beta1, beta2, context), newFirst: 1 - beta1, beta2, newSecond: 1 - beta2, epsilon }),
+const decoupledAdamTensors = ({
+  beta1,
+  beta2,
+  epsilon,
+}: Required<AdamOptions>): TensorRule<AdamCoefficient | 'shrink'> => ({
+  coefficients: (context) => ({
+    ...adamCoefficients(beta1, beta2, context),
+    newFirst: 1 - beta1,
+    beta2,
+    newSecond: 1 - beta2,
+    epsilon,
+  }),
   update(values, gradient, slots, numbers) {
     const { first, second, change } = moments(gradient, slots, numbers);
     return { values: tf.sub(tf.mul(values, numbers.shrink), change), slots: [first, second] };
   },
 });
 
-const coupledAdamTensors = ({ beta1, beta2, epsilon }: Required<AdamOptions>): TensorRule<AdamCoefficient | 'weightDecay'> => ({
+const coupledAdamTensors = ({
+  beta1,
+  beta2,
+  epsilon,
+}: Required<AdamOptions>): TensorRule<AdamCoefficient | 'weightDecay'> => ({
   coefficients: (context) => {
     const { stepSize, rootCorrection } = adamCoefficients(beta1, beta2, context);
-    return { stepSize, rootCorrection, weightDecay: context.weightDecay, newFirst: 1 - beta1, beta2, newSecond: 1 - beta2, epsilon };
+    return {
+      stepSize,
+      rootCorrection,
+      weightDecay: context.weightDecay,
+      newFirst: 1 - beta1,
+      beta2,
+      newSecond: 1 - beta2,
+      epsilon,
+    };
   },
   update(values, gradient, slots, numbers) {
-    const { first, second, change } = moments(tf.add(gradient, tf.mul(values, numbers.weightDecay)), slots, numbers);
+    const { first, second, change } = moments(
+      tf.add(gradient, tf.mul(values, numbers.weightDecay)),
+      slots,
+      numbers,
+    );
     return { values: tf.sub(values, change), slots: [first, second] };
   },
 });
 
-type AdamCoefficient = 'stepSize' | 'rootCorrection' | 'newFirst' | 'beta2' | 'newSecond' | 'epsilon';
+type AdamCoefficient =
+  'stepSize' | 'rootCorrection' | 'newFirst' | 'beta2' | 'newSecond' | 'epsilon';
 
 /** New moments, and what is taken from the values. What comes in between goes at once: a page's memory on the device is a multiple of what lives. */
-function moments(gradient: Tensor1D, slots: readonly Tensor1D[], { stepSize, rootCorrection, newFirst, beta2, newSecond, epsilon }: Readonly<Record<AdamCoefficient, Tensor>>): Record<'first' | 'second' | 'change', Tensor1D> {
+function moments(
+  gradient: Tensor1D,
+  slots: readonly Tensor1D[],
+  {
+    stepSize,
+    rootCorrection,
+    newFirst,
+    beta2,
+    newSecond,
+    epsilon,
+  }: Readonly<Record<AdamCoefficient, Tensor>>,
+): Record<'first' | 'second' | 'change', Tensor1D> {
   const [m, v] = slots as [Tensor1D, Tensor1D];
   const first = tf.tidy(() => tf.add<Tensor1D>(m, tf.mul(tf.sub(gradient, m), newFirst)));
-  const second = tf.tidy(() => tf.add<Tensor1D>(tf.mul(v, beta2), tf.mul(tf.square(gradient), newSecond)));
+  const second = tf.tidy(() =>
+    tf.add<Tensor1D>(tf.mul(v, beta2), tf.mul(tf.square(gradient), newSecond)),
+  );
   const denominator = tf.tidy(() => tf.add(tf.div(tf.sqrt(second), rootCorrection), epsilon));
   return { first, second, change: tf.tidy(() => tf.div(tf.mul(first, stepSize), denominator)) };
 }

@@ -24,7 +24,12 @@ export interface OptimizerOptions {
 
 export type OptimizerName = keyof OptimizerOptions;
 
-type Table = { readonly [K in OptimizerName]: { readonly make: (options?: OptimizerOptions[K]) => Optimizer; readonly keys: readonly (keyof NonNullable<OptimizerOptions[K]> & string)[] } };
+type Table = {
+  readonly [K in OptimizerName]: {
+    readonly make: (options?: OptimizerOptions[K]) => Optimizer;
+    readonly keys: readonly (keyof NonNullable<OptimizerOptions[K]> & string)[];
+  };
+};
 
 const ADAM = ['beta1', 'beta2', 'epsilon'] as const;
 
@@ -33,7 +38,19 @@ const TABLE: Table = {
   adam: { make: adam, keys: ADAM },
   sgd: { make: sgd, keys: ['momentum', 'nesterov'] },
   lion: { make: lion, keys: ['beta1', 'beta2'] },
-  adafactor: { make: adafactor, keys: ['epsilon1', 'epsilon2', 'clipThreshold', 'decayRate', 'beta1', 'scaleParameter', 'relativeStep', 'warmupInit'] },
+  adafactor: {
+    make: adafactor,
+    keys: [
+      'epsilon1',
+      'epsilon2',
+      'clipThreshold',
+      'decayRate',
+      'beta1',
+      'scaleParameter',
+      'relativeStep',
+      'warmupInit',
+    ],
+  },
   adamw_8bit: { make: adamw8bit, keys: [...ADAM, 'minimumElements'] },
   adam_8bit: { make: adam8bit, keys: [...ADAM, 'minimumElements'] },
   lion_8bit: { make: lion8bit, keys: ['beta1', 'beta2', 'minimumElements'] },
@@ -43,7 +60,10 @@ const TABLE: Table = {
 export const OPTIMIZER_NAMES = Object.freeze(Object.keys(TABLE) as OptimizerName[]);
 
 /** An optimiser by name. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY, both with the nearest names. */
-export function createOptimizer<K extends OptimizerName>(name: K, options?: OptimizerOptions[K]): Optimizer {
+export function createOptimizer<K extends OptimizerName>(
+  name: K,
+  options?: OptimizerOptions[K],
+): Optimizer {
   check.oneOf('optim', 'optimizer', name, OPTIMIZER_NAMES);
   check.knownKeys(name, options ?? {}, TABLE[name].keys);
   return TABLE[name].make(options);

@@ -13,7 +13,13 @@ import * as tf from '@tensorflow/tfjs';
 import { assertRunsOnDevice } from '../state/device-state-store.js';
 import type { Optimizer, OptimizerState, UpdateOptions } from './optimizer.js';
 import type { TrainableParameter } from '../parameters/parameter.js';
-import { memoryStateStore, type RangeVisitor, type SlotSpec, type StateArray, type StateStore } from '../state/state-store.js';
+import {
+  memoryStateStore,
+  type RangeVisitor,
+  type SlotSpec,
+  type StateArray,
+  type StateStore,
+} from '../state/state-store.js';
 import type { TensorRule } from './tensor-rule.js';
 import { updatePages } from '../state/update-pages.js';
 
@@ -40,7 +46,12 @@ export interface OptimizerRule {
   readonly name: string;
   slots(shape: readonly number[]): readonly SlotSpec[];
   /** Changes `values` and the state in place. Must not change `gradient`, which may be a backend's own memory. */
-  updateParameter(values: Float32Array, gradient: Float32Array, state: ParameterState, context: UpdateContext): void;
+  updateParameter(
+    values: Float32Array,
+    gradient: Float32Array,
+    state: ParameterState,
+    context: UpdateContext,
+  ): void;
   /** The same arithmetic in tfjs ops, for state on a device; only where every slot is float32 and of the parameter's size. */
   readonly tensors?: TensorRule;
 }
@@ -49,7 +60,12 @@ export interface OptimizerRule {
  * Changes `values` and the slots' arrays (in the order of `slots`) in place for one range of elements. The gradient of
  * element i is `Math.fround(gradient[i] * context.gradientScale)`. A kernel of an engine must be deterministic.
  */
-export type ElementwiseKernel = (values: Float32Array, gradient: Float32Array, arrays: readonly StateArray[], context: UpdateContext) => void;
+export type ElementwiseKernel = (
+  values: Float32Array,
+  gradient: Float32Array,
+  arrays: readonly StateArray[],
+  context: UpdateContext,
+) => void;
 
 /** `updateParameter` of a rule that treats every element (or block of 256) by itself. */
 export function elementwise(kernel: ElementwiseKernel): OptimizerRule['updateParameter'] {
@@ -66,15 +82,34 @@ export function defineOptimizer(rule: OptimizerRule): Optimizer {
     name: rule.name,
     slots: (shape) => rule.slots(shape),
     runsOnDevice: rule.tensors !== undefined,
-    init(parameters: Parameters<Optimizer['init']>[0], { store = memoryStateStore() }: Parameters<Optimizer['init']>[1] = {}) {
+    init(
+      parameters: Parameters<Optimizer['init']>[0],
+      { store = memoryStateStore() }: Parameters<Optimizer['init']>[1] = {},
+    ) {
       for (const { name, variable } of parameters) {
         if (variable.dtype !== 'float32') {
-          throw new PeftError('PEFT_OPTIM_DTYPE', `${rule.name}: the parameter ${JSON.stringify(name)} is ${variable.dtype}, but only float32 trains.`);
+          throw new PeftError(
+            'PEFT_OPTIM_DTYPE',
+            `${rule.name}: the parameter ${JSON.stringify(name)} is ${variable.dtype}, but only float32 trains.`,
+          );
         }
       }
-      if (store.pages) assertRunsOnDevice({ name: rule.name, runsOnDevice: rule.tensors !== undefined });
-      store.declare(parameters.map(({ name, variable, group }) => ({ parameter: name, elements: variable.size, slots: rule.slots(variable.shape), group })));
-      return { optimizer: rule.name, store, steps: new Map(parameters.map(({ name }) => [name, 0])), dispose: () => store.dispose() };
+      if (store.pages)
+        assertRunsOnDevice({ name: rule.name, runsOnDevice: rule.tensors !== undefined });
+      store.declare(
+        parameters.map(({ name, variable, group }) => ({
+          parameter: name,
+          elements: variable.size,
+          slots: rule.slots(variable.shape),
+          group,
+        })),
+      );
+      return {
+        optimizer: rule.name,
+        store,
+        steps: new Map(parameters.map(({ name }) => [name, 0])),
+        dispose: () => store.dispose(),
+      };
     },
     update(parameters, gradients, state, options) {
       check.finite(rule.name, 'learningRate', options.learningRate);
@@ -84,7 +119,9 @@ export function defineOptimizer(rule: OptimizerRule): Optimizer {
       if (pages) {
         const touched = parameters.flatMap((parameter) => {
           const gradient = gradients[parameter.name];
-          return gradient ? [{ parameter, gradient, context: contextOf(parameter, state, options) }] : [];
+          return gradient
+            ? [{ parameter, gradient, context: contextOf(parameter, state, options) }]
+            : [];
         });
         updatePages(rule.tensors!, pages, new Map(touched.map((own) => [own.parameter.name, own])));
         for (const { parameter, context } of touched) state.steps.set(parameter.name, context.step);
@@ -97,7 +134,12 @@ export function defineOptimizer(rule: OptimizerRule): Optimizer {
         const context = contextOf(parameter, state, options);
         // The update needs the values now; on a CPU backend this is a pointer, on an accelerator one copy of a small tensor.
         const values = new Float32Array(variable.dataSync<'float32'>());
-        rule.updateParameter(values, gradient instanceof Float32Array ? gradient : gradient.dataSync<'float32'>(), bind(state.store, name), context);
+        rule.updateParameter(
+          values,
+          gradient instanceof Float32Array ? gradient : gradient.dataSync<'float32'>(),
+          bind(state.store, name),
+          context,
+        );
         const updated = tf.tensor(values, variable.shape, 'float32');
         variable.assign(updated);
         updated.dispose();
@@ -107,7 +149,11 @@ export function defineOptimizer(rule: OptimizerRule): Optimizer {
   } satisfies Optimizer);
 }
 
-function contextOf({ name, variable, group }: TrainableParameter, { steps }: OptimizerState, { learningRate, gradientScale = 1 }: UpdateOptions): UpdateContext {
+function contextOf(
+  { name, variable, group }: TrainableParameter,
+  { steps }: OptimizerState,
+  { learningRate, gradientScale = 1 }: UpdateOptions,
+): UpdateContext {
   return {
     step: steps.get(name)! + 1,
     learningRate: learningRate * group.learningRateScale,
@@ -119,12 +165,24 @@ function contextOf({ name, variable, group }: TrainableParameter, { steps }: Opt
 }
 
 function bind(store: StateStore, parameter: string): ParameterState {
-  return { visit: (access, visitor) => store.visit(parameter, access, visitor), whole: (slot) => store.whole(parameter, slot) };
+  return {
+    visit: (access, visitor) => store.visit(parameter, access, visitor),
+    whole: (slot) => store.whole(parameter, slot),
+  };
 }
 
-function validate(owner: string, parameters: readonly TrainableParameter[], gradients: Readonly<Record<string, tf.Tensor | Float32Array>>, state: OptimizerState): void {
+function validate(
+  owner: string,
+  parameters: readonly TrainableParameter[],
+  gradients: Readonly<Record<string, tf.Tensor | Float32Array>>,
+  state: OptimizerState,
+): void {
   if (state.optimizer !== owner) {
-    throw new PeftError('PEFT_OPTIM_STATE_MISMATCH', `${owner}: the state was made by ${state.optimizer}.`, { hint: 'Pass the state that this optimiser\'s init returned.' });
+    throw new PeftError(
+      'PEFT_OPTIM_STATE_MISMATCH',
+      `${owner}: the state was made by ${state.optimizer}.`,
+      { hint: "Pass the state that this optimiser's init returned." },
+    );
   }
   const names = new Set<string>();
   for (const { name, variable } of parameters) {
@@ -132,17 +190,34 @@ function validate(owner: string, parameters: readonly TrainableParameter[], grad
     const gradient = gradients[name];
     if (gradient === undefined) continue;
     if (!state.steps.has(name)) {
-      throw new PeftError('PEFT_OPTIM_PARAMETER_UNKNOWN', `${owner}: there is no state for the parameter ${JSON.stringify(name)}.`, { hint: 'Pass every parameter that will be updated to init first.' });
+      throw new PeftError(
+        'PEFT_OPTIM_PARAMETER_UNKNOWN',
+        `${owner}: there is no state for the parameter ${JSON.stringify(name)}.`,
+        { hint: 'Pass every parameter that will be updated to init first.' },
+      );
     }
-    const fits = gradient instanceof Float32Array ? gradient.length === variable.size : gradient.dtype === 'float32' && tf.util.arraysEqual(gradient.shape, variable.shape);
+    const fits =
+      gradient instanceof Float32Array
+        ? gradient.length === variable.size
+        : gradient.dtype === 'float32' && tf.util.arraysEqual(gradient.shape, variable.shape);
     if (!fits) {
-      const got = gradient instanceof Float32Array ? `${gradient.length} values` : `${gradient.dtype} [${gradient.shape.join(', ')}]`;
-      throw new PeftError('PEFT_OPTIM_GRADIENT_SHAPE', `${owner}: the gradient of ${JSON.stringify(name)} is ${got}, but the parameter is float32 [${variable.shape.join(', ')}].`);
+      const got =
+        gradient instanceof Float32Array
+          ? `${gradient.length} values`
+          : `${gradient.dtype} [${gradient.shape.join(', ')}]`;
+      throw new PeftError(
+        'PEFT_OPTIM_GRADIENT_SHAPE',
+        `${owner}: the gradient of ${JSON.stringify(name)} is ${got}, but the parameter is float32 [${variable.shape.join(', ')}].`,
+      );
     }
   }
   for (const name of Object.keys(gradients)) {
     if (!names.has(name)) {
-      throw new PeftError('PEFT_OPTIM_GRADIENT_UNKNOWN', `${owner}: there is a gradient for ${JSON.stringify(name)}, which is not among the ${names.size} parameters.`, { hint: didYouMean(name, names) || 'Pass the parameter, too.' });
+      throw new PeftError(
+        'PEFT_OPTIM_GRADIENT_UNKNOWN',
+        `${owner}: there is a gradient for ${JSON.stringify(name)}, which is not among the ${names.size} parameters.`,
+        { hint: didYouMean(name, names) || 'Pass the parameter, too.' },
+      );
     }
   }
 }

@@ -25,10 +25,18 @@ export interface LionOptions {
  */
 export function lion(options: LionOptions = {}): Optimizer {
   const settings = lionDefaults('lion', options);
-  return defineOptimizer({ name: 'lion', slots: (shape) => [{ name: 'state1', dtype: 'F32', shape, span: 1 }], updateParameter: elementwise(lionKernel(settings)), tensors: lionTensors(settings) });
+  return defineOptimizer({
+    name: 'lion',
+    slots: (shape) => [{ name: 'state1', dtype: 'F32', shape, span: 1 }],
+    updateParameter: elementwise(lionKernel(settings)),
+    tensors: lionTensors(settings),
+  });
 }
 
-export function lionDefaults(owner: string, { beta1 = 0.9, beta2 = 0.99 }: LionOptions): Required<LionOptions> {
+export function lionDefaults(
+  owner: string,
+  { beta1 = 0.9, beta2 = 0.99 }: LionOptions,
+): Required<LionOptions> {
   check.probability(owner, 'beta1', beta1);
   check.probability(owner, 'beta2', beta2);
   return { beta1, beta2 };
@@ -51,11 +59,28 @@ export function lionKernel({ beta1, beta2 }: Required<LionOptions>): Elementwise
 }
 
 /** Where β₁m and (1 − β₁)g all but cancel, rounding decides the sign: such an element moves the other way than in float64. */
-const lionTensors = ({ beta1, beta2 }: Required<LionOptions>): TensorRule<'shrink' | 'learningRate' | 'beta1' | 'new1' | 'beta2' | 'new2'> => ({
-  coefficients: ({ learningRate, weightDecay }) => ({ shrink: 1 - learningRate * weightDecay, learningRate, beta1, new1: 1 - beta1, beta2, new2: 1 - beta2 }),
+const lionTensors = ({
+  beta1,
+  beta2,
+}: Required<LionOptions>): TensorRule<
+  'shrink' | 'learningRate' | 'beta1' | 'new1' | 'beta2' | 'new2'
+> => ({
+  coefficients: ({ learningRate, weightDecay }) => ({
+    shrink: 1 - learningRate * weightDecay,
+    learningRate,
+    beta1,
+    new1: 1 - beta1,
+    beta2,
+    new2: 1 - beta2,
+  }),
   update(values, gradient, slots, { shrink, learningRate, ...betas }) {
     const [m] = slots as [Tensor1D];
-    const change = tf.tidy(() => tf.mul(tf.sign(tf.add(tf.mul(m, betas.beta1), tf.mul(gradient, betas.new1))), learningRate));
-    return { values: tf.tidy(() => tf.sub(tf.mul(values, shrink), change)), slots: [tf.tidy(() => tf.add(tf.mul(m, betas.beta2), tf.mul(gradient, betas.new2)))] };
+    const change = tf.tidy(() =>
+      tf.mul(tf.sign(tf.add(tf.mul(m, betas.beta1), tf.mul(gradient, betas.new1))), learningRate),
+    );
+    return {
+      values: tf.tidy(() => tf.sub(tf.mul(values, shrink), change)),
+      slots: [tf.tidy(() => tf.add(tf.mul(m, betas.beta2), tf.mul(gradient, betas.new2)))],
+    };
   },
 });

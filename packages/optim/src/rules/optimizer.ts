@@ -52,7 +52,12 @@ export interface Optimizer {
    * @throws PEFT_OPTIM_GRADIENT_SHAPE, PEFT_OPTIM_GRADIENT_UNKNOWN for a gradient without a parameter, PEFT_OPTIM_PARAMETER_UNKNOWN
    * for a parameter that `init` never saw, PEFT_OPTIM_STATE_MISMATCH for the state of another optimiser; all before anything is changed.
    */
-  update(parameters: readonly TrainableParameter[], gradients: Gradients, state: OptimizerState, options: UpdateOptions): void;
+  update(
+    parameters: readonly TrainableParameter[],
+    gradients: Gradients,
+    state: OptimizerState,
+    options: UpdateOptions,
+  ): void;
 }
 
 /** Bytes of state for parameters of these shapes, before any is made: for a memory plan. */

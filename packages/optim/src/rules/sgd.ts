@@ -26,18 +26,29 @@ export interface SgdOptions {
 export function sgd({ momentum = 0, nesterov = false }: SgdOptions = {}): Optimizer {
   check.probability('sgd', 'momentum', momentum);
   check.boolean('sgd', 'nesterov', nesterov);
-  if (nesterov && momentum === 0) throw new PeftError('PEFT_CONFIG_INVALID', 'sgd: nesterov needs a momentum, got 0.', { hint: 'Set momentum, for instance to 0.9.' });
+  if (nesterov && momentum === 0)
+    throw new PeftError('PEFT_CONFIG_INVALID', 'sgd: nesterov needs a momentum, got 0.', {
+      hint: 'Set momentum, for instance to 0.9.',
+    });
   if (momentum === 0) {
     return defineOptimizer({
       name: 'sgd',
       slots: () => [],
       updateParameter(values, gradient, _state, { gradientScale, learningRate, weightDecay }) {
-        for (let i = 0; i < values.length; i += 1) values[i] = values[i]! - learningRate * (Math.fround(gradient[i]! * gradientScale) + weightDecay * values[i]!);
+        for (let i = 0; i < values.length; i += 1)
+          values[i] =
+            values[i]! -
+            learningRate * (Math.fround(gradient[i]! * gradientScale) + weightDecay * values[i]!);
       },
       tensors: plainTensors,
     });
   }
-  return defineOptimizer({ name: 'sgd', slots: (shape) => [{ name: 'momentum_buffer', dtype: 'F32', shape, span: 1 }], updateParameter: elementwise(momentumKernel(momentum, nesterov)), tensors: momentumTensors(momentum, nesterov) });
+  return defineOptimizer({
+    name: 'sgd',
+    slots: (shape) => [{ name: 'momentum_buffer', dtype: 'F32', shape, span: 1 }],
+    updateParameter: elementwise(momentumKernel(momentum, nesterov)),
+    tensors: momentumTensors(momentum, nesterov),
+  });
 }
 
 /** Arrays `[b]`. The first step takes the gradient because b starts as zeros. */
@@ -55,15 +66,27 @@ export function momentumKernel(momentum: number, nesterov: boolean): Elementwise
 
 const plainTensors: TensorRule<'learningRate' | 'weightDecay'> = {
   coefficients: ({ learningRate, weightDecay }) => ({ learningRate, weightDecay }),
-  update: (values, gradient, _slots, { learningRate, weightDecay }) => ({ values: tf.sub(values, tf.mul(tf.add(gradient, tf.mul(values, weightDecay)), learningRate)), slots: [] }),
+  update: (values, gradient, _slots, { learningRate, weightDecay }) => ({
+    values: tf.sub(values, tf.mul(tf.add(gradient, tf.mul(values, weightDecay)), learningRate)),
+    slots: [],
+  }),
 };
 
-const momentumTensors = (momentum: number, nesterov: boolean): TensorRule<'learningRate' | 'weightDecay' | 'momentum'> => ({
+const momentumTensors = (
+  momentum: number,
+  nesterov: boolean,
+): TensorRule<'learningRate' | 'weightDecay' | 'momentum'> => ({
   coefficients: ({ learningRate, weightDecay }) => ({ learningRate, weightDecay, momentum }),
   update(values, gradient, slots, numbers) {
     const [buffer] = slots as [Tensor1D];
     const g = tf.add<Tensor1D>(gradient, tf.mul(values, numbers.weightDecay));
     const b = tf.add<Tensor1D>(tf.mul(buffer, numbers.momentum), g);
-    return { values: tf.sub(values, tf.mul(nesterov ? tf.add(g, tf.mul(b, numbers.momentum)) : b, numbers.learningRate)), slots: [b] };
+    return {
+      values: tf.sub(
+        values,
+        tf.mul(nesterov ? tf.add(g, tf.mul(b, numbers.momentum)) : b, numbers.learningRate),
+      ),
+      slots: [b],
+    };
   },
 });

@@ -18,5 +18,10 @@ export interface TensorRule<Name extends string = string> {
    * @param slots float32 [n] each
    * @param coefficients a scalar each, or [n] where the parameters' numbers differ: both broadcast
    */
-  update(values: Tensor1D, gradient: Tensor1D, slots: readonly Tensor1D[], coefficients: Readonly<Record<Name, Tensor>>): { readonly values: Tensor1D; readonly slots: readonly Tensor1D[] };
+  update(
+    values: Tensor1D,
+    gradient: Tensor1D,
+    slots: readonly Tensor1D[],
+    coefficients: Readonly<Record<Name, Tensor>>,
+  ): { readonly values: Tensor1D; readonly slots: readonly Tensor1D[] };
 }

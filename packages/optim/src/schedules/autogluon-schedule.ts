@@ -1,8 +1,19 @@
 /** AutoGluon's schedules by its own names, and its rule for the number of warm-up steps. */
 import { check } from '@peft/errors';
-import { cosineSchedule, linearSchedule, multiStepSchedule, polynomialSchedule, type LearningRateSchedule } from './schedules.js';
+import {
+  cosineSchedule,
+  linearSchedule,
+  multiStepSchedule,
+  polynomialSchedule,
+  type LearningRateSchedule,
+} from './schedules.js';
 
-export const AUTOGLUON_SCHEDULES = ['cosine_decay', 'polynomial_decay', 'linear_decay', 'multi_step'] as const;
+export const AUTOGLUON_SCHEDULES = [
+  'cosine_decay',
+  'polynomial_decay',
+  'linear_decay',
+  'multi_step',
+] as const;
 export type AutogluonScheduleName = (typeof AUTOGLUON_SCHEDULES)[number];
 
 export interface AutogluonScheduleOptions {
@@ -20,13 +31,22 @@ export interface AutogluonScheduleOptions {
  * `optim.lr_schedule` (its default: `cosine_decay`). `multi_step` has the fixed milestones 30 and 55 with γ = 0.1 and ignores the warm-up.
  * @throws PEFT_CONFIG_INVALID for an unknown name, or for a polynomial end rate above the rate.
  */
-export function autogluonSchedule(name: AutogluonScheduleName, { learningRate, totalSteps, warmupSteps = 0, endLearningRate = 0 }: AutogluonScheduleOptions): LearningRateSchedule {
+export function autogluonSchedule(
+  name: AutogluonScheduleName,
+  { learningRate, totalSteps, warmupSteps = 0, endLearningRate = 0 }: AutogluonScheduleOptions,
+): LearningRateSchedule {
   check.oneOf('optim', 'lr_schedule', name, AUTOGLUON_SCHEDULES);
   switch (name) {
     case 'cosine_decay':
       return cosineSchedule({ learningRate, totalSteps, warmupSteps });
     case 'polynomial_decay':
-      return polynomialSchedule({ learningRate, totalSteps, warmupSteps, endLearningRate, power: 1 });
+      return polynomialSchedule({
+        learningRate,
+        totalSteps,
+        warmupSteps,
+        endLearningRate,
+        power: 1,
+      });
     case 'linear_decay':
       return linearSchedule({ learningRate, totalSteps, warmupSteps });
     case 'multi_step':

@@ -1,7 +1,10 @@
 /** Schedules by name, for run files and command lines. */
 import { check } from '@peft/errors';
 import * as schedules from './schedules.js';
-import { warmupStableDecaySchedule, type WarmupStableDecayOptions } from './warmup-stable-decay-schedule.js';
+import {
+  warmupStableDecaySchedule,
+  type WarmupStableDecayOptions,
+} from './warmup-stable-decay-schedule.js';
 
 type OptionsOf<F> = F extends (options: infer O) => unknown ? O : never;
 
@@ -21,7 +24,12 @@ export interface ScheduleOptions {
 
 export type ScheduleName = keyof ScheduleOptions;
 
-type Table = { readonly [K in ScheduleName]: { readonly make: (options: ScheduleOptions[K]) => schedules.LearningRateSchedule; readonly keys: readonly (keyof ScheduleOptions[K] & string)[] } };
+type Table = {
+  readonly [K in ScheduleName]: {
+    readonly make: (options: ScheduleOptions[K]) => schedules.LearningRateSchedule;
+    readonly keys: readonly (keyof ScheduleOptions[K] & string)[];
+  };
+};
 
 const WARMUP = ['learningRate', 'warmupSteps'] as const;
 const DECAY = ['learningRate', 'warmupSteps', 'totalSteps'] as const;
@@ -32,20 +40,35 @@ const TABLE: Table = {
   linear: { make: schedules.linearSchedule, keys: DECAY },
   cosine: { make: schedules.cosineSchedule, keys: [...DECAY, 'cycles'] },
   cosine_with_restarts: { make: schedules.cosineWithRestartsSchedule, keys: [...DECAY, 'cycles'] },
-  cosine_with_min_lr: { make: schedules.cosineWithMinimumSchedule, keys: [...DECAY, 'cycles', 'minimumLearningRate'] },
+  cosine_with_min_lr: {
+    make: schedules.cosineWithMinimumSchedule,
+    keys: [...DECAY, 'cycles', 'minimumLearningRate'],
+  },
   polynomial: { make: schedules.polynomialSchedule, keys: [...DECAY, 'endLearningRate', 'power'] },
   inverse_sqrt: { make: schedules.inverseSqrtSchedule, keys: [...WARMUP, 'timescale'] },
   multi_step: { make: schedules.multiStepSchedule, keys: ['learningRate', 'milestones', 'gamma'] },
   warmup_stable_decay: {
     make: warmupStableDecaySchedule,
-    keys: ['learningRate', 'warmupSteps', 'stableSteps', 'decaySteps', 'warmupShape', 'decayShape', 'minimumShare', 'cycles'],
+    keys: [
+      'learningRate',
+      'warmupSteps',
+      'stableSteps',
+      'decaySteps',
+      'warmupShape',
+      'decayShape',
+      'minimumShare',
+      'cycles',
+    ],
   },
 };
 
 export const SCHEDULE_NAMES = Object.freeze(Object.keys(TABLE) as ScheduleName[]);
 
 /** A schedule by name. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY, both with the nearest names. */
-export function createSchedule<K extends ScheduleName>(name: K, options: ScheduleOptions[K]): schedules.LearningRateSchedule {
+export function createSchedule<K extends ScheduleName>(
+  name: K,
+  options: ScheduleOptions[K],
+): schedules.LearningRateSchedule {
   check.oneOf('optim', 'schedule', name, SCHEDULE_NAMES);
   check.knownKeys(name, options, TABLE[name].keys);
   return TABLE[name].make(options);

@@ -28,7 +28,16 @@ export interface WarmupStableDecayOptions {
  * @see Hu et al. 2024, MiniCPM, section 4
  */
 export function warmupStableDecaySchedule(options: WarmupStableDecayOptions): LearningRateSchedule {
-  const { learningRate, warmupSteps, stableSteps, decaySteps, warmupShape = 'linear', decayShape = 'cosine', minimumShare = 0, cycles = 0.5 } = options;
+  const {
+    learningRate,
+    warmupSteps,
+    stableSteps,
+    decaySteps,
+    warmupShape = 'linear',
+    decayShape = 'cosine',
+    minimumShare = 0,
+    cycles = 0.5,
+  } = options;
   checkRate('wsd', learningRate);
   check.nonNegativeInteger('wsd', 'warmupSteps', warmupSteps);
   check.nonNegativeInteger('wsd', 'stableSteps', stableSteps);
@@ -42,7 +51,8 @@ export function warmupStableDecaySchedule(options: WarmupStableDecayOptions): Le
     if (step < warmupSteps) return learningRate * above(rising(warmupShape, step / warmupSteps));
     const decayed = step - warmupSteps - stableSteps;
     if (decayed < 0) return learningRate;
-    if (decayed < decaySteps) return learningRate * above(falling(decayShape, decayed / decaySteps, cycles));
+    if (decayed < decaySteps)
+      return learningRate * above(falling(decayShape, decayed / decaySteps, cycles));
     return learningRate * minimumShare;
   };
 }

@@ -3,13 +3,18 @@ import { describe, expect, test } from 'vitest';
 import { blockQuantizer } from './blockwise-8bit.js';
 import { dynamicMap } from '@peft/ops';
 
-const sha256 = (values: Float32Array): string => createHash('sha256').update(new Uint8Array(values.buffer)).digest('hex');
+const sha256 = (values: Float32Array): string =>
+  createHash('sha256').update(new Uint8Array(values.buffer)).digest('hex');
 
 describe('the dynamic map', () => {
-  test('is bitsandbytes\' create_dynamic_map to the last bit', () => {
+  test("is bitsandbytes' create_dynamic_map to the last bit", () => {
     // Hashes of the 256 little-endian float32 values that the Python library makes.
-    expect(sha256(dynamicMap(true))).toBe('e732639a65f497b4ad684bb166a4467708255edd5207757de8b8f0c7e1fda89c');
-    expect(sha256(dynamicMap(false))).toBe('305f002cc11278fb769d13b25b9fd0c7c83c8402c40a878fe086f4039fde6398');
+    expect(sha256(dynamicMap(true))).toBe(
+      'e732639a65f497b4ad684bb166a4467708255edd5207757de8b8f0c7e1fda89c',
+    );
+    expect(sha256(dynamicMap(false))).toBe(
+      '305f002cc11278fb769d13b25b9fd0c7c83c8402c40a878fe086f4039fde6398',
+    );
   });
 
   test('has 127 negative values, zero, and 128 positive ones; unsigned starts at zero', () => {
@@ -30,7 +35,10 @@ describe.each([true, false])('blockwise quantisation (signed: %s)', (signed) => 
 
   test('finds the nearest number, also for a short block', () => {
     for (const count of [256, 77]) {
-      const values = Float32Array.from({ length: count }, (_, i) => Math.sin(i * 7.7 + 1) * 10 ** (-6 * (i / count)) * 3);
+      const values = Float32Array.from(
+        { length: count },
+        (_, i) => Math.sin(i * 7.7 + 1) * 10 ** (-6 * (i / count)) * 3,
+      );
       if (!signed) values.forEach((value, i) => (values[i] = Math.abs(value)));
       const codes = new Uint8Array(300);
       const absmax = quantize(values, count, codes, 40);

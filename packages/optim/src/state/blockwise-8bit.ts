@@ -22,7 +22,10 @@ export interface BlockQuantizer {
 
 /** Quantises with a sorted map of 256 values. */
 export function blockQuantizer(map: Float32Array): BlockQuantizer {
-  const bounds = Float32Array.from({ length: 255 }, (_, i) => Math.fround(map[i]! + map[i + 1]!) / 2);
+  const bounds = Float32Array.from(
+    { length: 255 },
+    (_, i) => Math.fround(map[i]! + map[i + 1]!) / 2,
+  );
   const firstCode = firstCodes(bounds);
   const word = new Float32Array(1);
   const bits = new Uint32Array(word.buffer);

@@ -5,7 +5,11 @@ import { adafactor } from '../rules/adafactor.js';
 import { adamw } from '../rules/adamw.js';
 import { OPTIMIZER_NAMES, createOptimizer } from '../rules/create-optimizer.js';
 import { defineOptimizer } from '../rules/define-optimizer.js';
-import { deviceStateStore, type DeviceStateOptions, type DeviceStateStore } from './device-state-store.js';
+import {
+  deviceStateStore,
+  type DeviceStateOptions,
+  type DeviceStateStore,
+} from './device-state-store.js';
 import { lion } from '../rules/lion.js';
 import type { Optimizer, OptimizerState } from '../rules/optimizer.js';
 import type { Gradients, TrainableParameter } from '../parameters/parameter.js';
@@ -15,51 +19,94 @@ import { restoreState, stateTensors } from './state-tensors.js';
 
 beforeAll(() => tf.setBackend('cpu'));
 
-const noise = (seed: number, length: number): Float32Array => Float32Array.from({ length }, (_, i) => Math.sin(seed * 12.9898 + i * 78.233));
+const noise = (seed: number, length: number): Float32Array =>
+  Float32Array.from({ length }, (_, i) => Math.sin(seed * 12.9898 + i * 78.233));
 /** AdamW's state of them is 153,272 bytes; at 8 KiB a page p1 has seven pages of its own, p2 twelve, and the others share one. */
 const shapes = [[5], [7001], [90, 130], [256], [], [0], [4, 49]];
-const groups = [{ learningRateScale: 1, weightDecay: 0.1 }, { learningRateScale: 0.9, weightDecay: 0 }];
+const groups = [
+  { learningRateScale: 1, weightDecay: 0.1 },
+  { learningRateScale: 0.9, weightDecay: 0 },
+];
 const start = (): TrainableParameter[] =>
   shapes.map((shape, i) => ({
     name: `p${i}`,
     variable: tf.tidy(() => tf.variable(tf.tensor(noise(i, tf.util.sizeFromShape(shape)), shape))),
     group: groups[i % 2]!,
   }));
-const gradientsOf = (parameters: readonly TrainableParameter[], t: number, except: readonly string[] = []): Record<string, Float32Array> =>
-  Object.fromEntries(parameters.filter(({ name }) => !except.includes(name)).map(({ name, variable }) => [name, noise(10 * t + Number(name.slice(1)), variable.size)]));
-const update = (optimizer: Optimizer, parameters: readonly TrainableParameter[], gradients: Gradients, state: OptimizerState): void => optimizer.update(parameters, gradients, state, { learningRate: 0.01, gradientScale: 0.5 });
-const base64 = (values: Float32Array | Uint8Array): string => Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
+const gradientsOf = (
+  parameters: readonly TrainableParameter[],
+  t: number,
+  except: readonly string[] = [],
+): Record<string, Float32Array> =>
+  Object.fromEntries(
+    parameters
+      .filter(({ name }) => !except.includes(name))
+      .map(({ name, variable }) => [name, noise(10 * t + Number(name.slice(1)), variable.size)]),
+  );
+const update = (
+  optimizer: Optimizer,
+  parameters: readonly TrainableParameter[],
+  gradients: Gradients,
+  state: OptimizerState,
+): void =>
+  optimizer.update(parameters, gradients, state, { learningRate: 0.01, gradientScale: 0.5 });
+const base64 = (values: Float32Array | Uint8Array): string =>
+  Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
 const bytes = (parameters: readonly TrainableParameter[], state: OptimizerState): string[] => [
   ...parameters.map(({ variable }) => base64(new Float32Array(variable.dataSync<'float32'>()))),
   ...stateTensors(state).map(({ name, read }) => `${name} ${base64(read())}`),
 ];
-const small = (residentBytes?: number): DeviceStateOptions => ({ pageBytes: 8192, ...(residentBytes !== undefined && { residentBytes }) });
+const small = (residentBytes?: number): DeviceStateOptions => ({
+  pageBytes: 8192,
+  ...(residentBytes !== undefined && { residentBytes }),
+});
 /** The result of five updates, without disposing anything. */
-function trained(optimizer: Optimizer, store: DeviceStateStore): { parameters: TrainableParameter[]; state: OptimizerState } {
+function trained(
+  optimizer: Optimizer,
+  store: DeviceStateStore,
+): { parameters: TrainableParameter[]; state: OptimizerState } {
   const parameters = start();
   const state = optimizer.init(parameters, { store });
-  for (let t = 0; t < 5; t += 1) update(optimizer, parameters, gradientsOf(parameters, t, t === 2 ? ['p0', 'p2'] : []), state);
+  for (let t = 0; t < 5; t += 1)
+    update(optimizer, parameters, gradientsOf(parameters, t, t === 2 ? ['p0', 'p2'] : []), state);
   return { parameters, state };
 }
 
 describe('state on a device', () => {
-  test.each([adamw(), lion(), sgd({ momentum: 0.9 }), sgd()].flatMap((optimizer) => [0, 30_000, 90_000].map((budget) => [optimizer.name, budget, optimizer] as const)))('%s with %i bytes of it there gives the same bits as with all, with or without prefetching', async (_name, residentBytes, optimizer) => {
-    const whole = trained(optimizer, deviceStateStore(small()));
-    const parameters = start();
-    const state = optimizer.init(parameters, { store: deviceStateStore(small(residentBytes)) });
-    for (let t = 0; t < 5; t += 1) {
-      if (t > 1) await state.store.prefetch();
-      update(optimizer, parameters, gradientsOf(parameters, t, t === 2 ? ['p0', 'p2'] : []), state);
-    }
-    expect(bytes(parameters, state)).toEqual(bytes(whole.parameters, whole.state));
-    expect(state.store.totalBytes).toBe(whole.state.store.totalBytes);
-  });
+  test.each(
+    [adamw(), lion(), sgd({ momentum: 0.9 }), sgd()].flatMap((optimizer) =>
+      [0, 30_000, 90_000].map((budget) => [optimizer.name, budget, optimizer] as const),
+    ),
+  )(
+    '%s with %i bytes of it there gives the same bits as with all, with or without prefetching',
+    async (_name, residentBytes, optimizer) => {
+      const whole = trained(optimizer, deviceStateStore(small()));
+      const parameters = start();
+      const state = optimizer.init(parameters, { store: deviceStateStore(small(residentBytes)) });
+      for (let t = 0; t < 5; t += 1) {
+        if (t > 1) await state.store.prefetch();
+        update(
+          optimizer,
+          parameters,
+          gradientsOf(parameters, t, t === 2 ? ['p0', 'p2'] : []),
+          state,
+        );
+      }
+      expect(bytes(parameters, state)).toEqual(bytes(whole.parameters, whole.state));
+      expect(state.store.totalBytes).toBe(whole.state.store.totalBytes);
+    },
+  );
 
   test('takes gradients that are tensors, and a mixture, as it takes arrays', () => {
     const results = [() => false, () => true, (i: number) => i % 2 === 0].map((isTensor) => {
       const parameters = start();
       const state = adamw().init(parameters, { store: deviceStateStore(small()) });
-      const gradients = Object.fromEntries(Object.entries(gradientsOf(parameters, 0)).map(([name, values], i) => [name, isTensor(i) ? tf.tensor(values, shapes[i]!) : values]));
+      const gradients = Object.fromEntries(
+        Object.entries(gradientsOf(parameters, 0)).map(([name, values], i) => [
+          name,
+          isTensor(i) ? tf.tensor(values, shapes[i]!) : values,
+        ]),
+      );
       update(adamw(), parameters, gradients, state);
       return bytes(parameters, state);
     });
@@ -71,31 +118,51 @@ describe('state on a device', () => {
     const { parameters, state } = trained(adamw(), deviceStateStore(small(30_000)));
     const before = bytes(parameters, state);
     const others = ['p0', 'p1', 'p3', 'p4', 'p5'];
-    const gradients = { p6: new Float32Array(196).fill(Number.NaN), p2: gradientsOf(parameters, 7)['p2']! };
+    const gradients = {
+      p6: new Float32Array(196).fill(Number.NaN),
+      p2: gradientsOf(parameters, 7)['p2']!,
+    };
     update(adamw(), parameters, gradients, state);
     const after = bytes(parameters, state);
-    const of = (all: string[], i: number): string[] => [all[i]!, ...all.filter((each) => each.startsWith(`p${i}.`))];
-    for (const [i] of shapes.entries()) (others.includes(`p${i}`) ? expect(of(after, i)) : expect(of(after, i)).not).toEqual(of(before, i));
+    const of = (all: string[], i: number): string[] => [
+      all[i]!,
+      ...all.filter((each) => each.startsWith(`p${i}.`)),
+    ];
+    for (const [i] of shapes.entries())
+      (others.includes(`p${i}`) ? expect(of(after, i)) : expect(of(after, i)).not).toEqual(
+        of(before, i),
+      );
     expect([...state.steps.values()]).toEqual([4, 5, 5, 5, 5, 5, 6]); // p0 and p2 had four
   });
 
   test('may be updated one parameter at a time', () => {
     const whole = start();
     const one = start();
-    const [wholeState, oneState] = [whole, one].map((parameters) => adamw().init(parameters, { store: deviceStateStore(small(30_000)) }));
+    const [wholeState, oneState] = [whole, one].map((parameters) =>
+      adamw().init(parameters, { store: deviceStateStore(small(30_000)) }),
+    );
     for (let t = 0; t < 3; t += 1) {
       update(adamw(), whole, gradientsOf(whole, t), wholeState!);
-      for (const parameter of one) update(adamw(), [parameter], gradientsOf([parameter], t), oneState!);
+      for (const parameter of one)
+        update(adamw(), [parameter], gradientsOf([parameter], t), oneState!);
     }
     expect(bytes(one, oneState!)).toEqual(bytes(whole, wholeState!));
   });
 
   test('gives hundreds of small tensors a few operations, not a few for each', async () => {
     const operations = async (count: number): Promise<number> => {
-      const parameters = Array.from({ length: count }, (_, i) => ({ name: `v${i}`, variable: tf.tidy(() => tf.variable(tf.ones([16]))), group: { learningRateScale: 1 + i, weightDecay: 0 } }));
+      const parameters = Array.from({ length: count }, (_, i) => ({
+        name: `v${i}`,
+        variable: tf.tidy(() => tf.variable(tf.ones([16]))),
+        group: { learningRateScale: 1 + i, weightDecay: 0 },
+      }));
       const state = adamw().init(parameters, { store: deviceStateStore() });
-      const gradients = Object.fromEntries(parameters.map(({ name }) => [name, new Float32Array(16)]));
-      const { kernels } = await tf.profile(() => adamw().update(parameters, gradients, state, { learningRate: 1 }));
+      const gradients = Object.fromEntries(
+        parameters.map(({ name }) => [name, new Float32Array(16)]),
+      );
+      const { kernels } = await tf.profile(() =>
+        adamw().update(parameters, gradients, state, { learningRate: 1 }),
+      );
       return kernels.filter(({ name }) => name !== 'Slice').length; // of which tfjs's own SplitV is made
     };
     expect(await operations(200)).toBe(await operations(2));
@@ -122,14 +189,20 @@ describe('state on a device', () => {
     const all = start();
     const parameters = all.filter(({ variable }) => variable.size < 1000);
     const gradients = gradientsOf(parameters, 0, ['p4']);
-    const state = adamw().init(parameters, { store: deviceStateStore({ residentBytes: 3072, pageBytes: 1024 }) });
+    const state = adamw().init(parameters, {
+      store: deviceStateStore({ residentBytes: 3072, pageBytes: 1024 }),
+    });
     update(adamw(), parameters, gradients, state);
     const during = tf.memory();
     for (let t = 1; t < 1000; t += 1) {
       await state.store.prefetch();
       update(adamw(), parameters, gradients, state);
     }
-    expect(tf.memory()).toMatchObject({ numTensors: during.numTensors, numDataBuffers: during.numDataBuffers, numBytes: during.numBytes });
+    expect(tf.memory()).toMatchObject({
+      numTensors: during.numTensors,
+      numDataBuffers: during.numDataBuffers,
+      numBytes: during.numBytes,
+    });
     await state.store.prefetch();
     state.dispose();
     state.dispose();
@@ -141,27 +214,71 @@ describe('state on a device', () => {
     `);
   });
 
-  test.each([['adamw', adamw(), 44], ['adam', createOptimizer('adam'), 48], ['momentum', sgd({ momentum: 0.9 }), 40], ['lion', lion(), 32]] as const)('%s takes in passing what one page takes, however many there are', async (_name, optimizer, bytesPerElement) => {
-    const passing = async (pages: number): Promise<number> => {
-      const slots = optimizer.slots([1]).length;
-      const parameters = Array.from({ length: 64 * pages }, (_, i) => ({ name: `v${i}`, variable: tf.tidy(() => tf.variable(tf.zeros([64]))), group: groups[0]! }));
-      const state = optimizer.init(parameters, { store: deviceStateStore({ residentBytes: 0, pageBytes: 4096 * 4 * slots }) });
-      const { peakBytes } = await tf.profile(() => optimizer.update(parameters, Object.fromEntries(parameters.map(({ name }) => [name, new Float32Array(64)])), state, { learningRate: 1, gradientScale: 0.5 }));
-      const before = tf.memory().numBytes; // nothing is left over, so this is what was there
-      tf.dispose(parameters.map(({ variable }) => variable));
-      return peakBytes - before;
-    };
-    const [one, many] = [await passing(1), await passing(5)];
-    expect(one).toBeLessThanOrEqual(4096 * bytesPerElement + 64);
-    expect(many).toBeLessThanOrEqual(4096 * (bytesPerElement + 4 * optimizer.slots([1]).length) + 64); // the next page is there, too
-  });
+  test.each([
+    ['adamw', adamw(), 44],
+    ['adam', createOptimizer('adam'), 48],
+    ['momentum', sgd({ momentum: 0.9 }), 40],
+    ['lion', lion(), 32],
+  ] as const)(
+    '%s takes in passing what one page takes, however many there are',
+    async (_name, optimizer, bytesPerElement) => {
+      const passing = async (pages: number): Promise<number> => {
+        const slots = optimizer.slots([1]).length;
+        const parameters = Array.from({ length: 64 * pages }, (_, i) => ({
+          name: `v${i}`,
+          variable: tf.tidy(() => tf.variable(tf.zeros([64]))),
+          group: groups[0]!,
+        }));
+        const state = optimizer.init(parameters, {
+          store: deviceStateStore({ residentBytes: 0, pageBytes: 4096 * 4 * slots }),
+        });
+        const { peakBytes } = await tf.profile(() =>
+          optimizer.update(
+            parameters,
+            Object.fromEntries(parameters.map(({ name }) => [name, new Float32Array(64)])),
+            state,
+            { learningRate: 1, gradientScale: 0.5 },
+          ),
+        );
+        const before = tf.memory().numBytes; // nothing is left over, so this is what was there
+        tf.dispose(parameters.map(({ variable }) => variable));
+        return peakBytes - before;
+      };
+      const [one, many] = [await passing(1), await passing(5)];
+      expect(one).toBeLessThanOrEqual(4096 * bytesPerElement + 64);
+      expect(many).toBeLessThanOrEqual(
+        4096 * (bytesPerElement + 4 * optimizer.slots([1]).length) + 64,
+      ); // the next page is there, too
+    },
+  );
 
   test('gives the same bits whatever the sizes, the groups, the pages, the budget and the gradients that are missing', () => {
-    const parameter = fc.record({ size: fc.oneof(fc.nat(20), fc.integer({ min: 250, max: 1100 })), group: fc.nat(2), isMissingAt: fc.nat(4) });
-    const run = (specs: readonly { size: number; group: number; isMissingAt: number }[], options: DeviceStateOptions): number[] => {
-      const parameters = specs.map(({ size, group }, i) => ({ name: `p${i}`, variable: tf.tidy(() => tf.variable(tf.tensor1d(noise(i, size)))), group: { learningRateScale: 1 / (1 + group), weightDecay: group / 10 } }));
+    const parameter = fc.record({
+      size: fc.oneof(fc.nat(20), fc.integer({ min: 250, max: 1100 })),
+      group: fc.nat(2),
+      isMissingAt: fc.nat(4),
+    });
+    const run = (
+      specs: readonly { size: number; group: number; isMissingAt: number }[],
+      options: DeviceStateOptions,
+    ): number[] => {
+      const parameters = specs.map(({ size, group }, i) => ({
+        name: `p${i}`,
+        variable: tf.tidy(() => tf.variable(tf.tensor1d(noise(i, size)))),
+        group: { learningRateScale: 1 / (1 + group), weightDecay: group / 10 },
+      }));
       const state = adamw().init(parameters, { store: deviceStateStore(options) });
-      for (let t = 0; t < 3; t += 1) update(adamw(), parameters, gradientsOf(parameters, t, parameters.filter((_, i) => specs[i]!.isMissingAt === t).map(({ name }) => name)), state);
+      for (let t = 0; t < 3; t += 1)
+        update(
+          adamw(),
+          parameters,
+          gradientsOf(
+            parameters,
+            t,
+            parameters.filter((_, i) => specs[i]!.isMissingAt === t).map(({ name }) => name),
+          ),
+          state,
+        );
       const values = parameters.flatMap(({ variable }) => [...variable.dataSync()]);
       state.dispose();
       tf.dispose(parameters.map(({ variable }) => variable));
@@ -169,9 +286,14 @@ describe('state on a device', () => {
     };
     const before = tf.memory().numTensors;
     fc.assert(
-      fc.property(fc.array(parameter, { maxLength: 8 }), fc.integer({ min: 1, max: 9000 }), fc.nat(40_000), (specs, pageBytes, residentBytes) => {
-        expect(run(specs, { pageBytes, residentBytes })).toEqual(run(specs, {}));
-      }),
+      fc.property(
+        fc.array(parameter, { maxLength: 8 }),
+        fc.integer({ min: 1, max: 9000 }),
+        fc.nat(40_000),
+        (specs, pageBytes, residentBytes) => {
+          expect(run(specs, { pageBytes, residentBytes })).toEqual(run(specs, {}));
+        },
+      ),
       { seed: 5, numRuns: 40 },
     );
     expect(tf.memory().numTensors).toBe(before);
@@ -182,22 +304,40 @@ describe('state on a device', () => {
     const store = deviceStateStore(small(90_000));
     const state = { made: undefined as OptimizerState | undefined };
     tf.tidy(() => void (state.made = adamw().init(parameters, { store })));
-    for (let t = 0; t < 5; t += 1) tf.tidy(() => update(adamw(), parameters, gradientsOf(parameters, t, t === 2 ? ['p0', 'p2'] : []), state.made!));
+    for (let t = 0; t < 5; t += 1)
+      tf.tidy(() =>
+        update(
+          adamw(),
+          parameters,
+          gradientsOf(parameters, t, t === 2 ? ['p0', 'p2'] : []),
+          state.made!,
+        ),
+      );
     const whole = trained(adamw(), deviceStateStore(small()));
     expect(bytes(parameters, state.made!)).toEqual(bytes(whole.parameters, whole.state));
   });
 });
 
 describe('a checkpoint of state on a device', () => {
-  test.each([0, 60_000, 10_000_000])('is resumed with %i bytes there to the very bytes of a run without a break', async (budget) => {
-    const { parameters, state } = trained(adamw(), deviceStateStore(small(budget)));
-    const copy = parameters.map((parameter) => ({ ...parameter, variable: tf.tidy(() => tf.variable(parameter.variable.clone())) }));
-    const resumed = adamw().init(copy, { store: deviceStateStore(small(budget)) });
-    await resumed.store.prefetch();
-    restoreState(resumed, stateTensors(state));
-    for (const [own, of] of [[parameters, state], [copy, resumed]] as const) for (let t = 5; t < 8; t += 1) update(adamw(), own, gradientsOf(own, t), of);
-    expect(bytes(copy, resumed)).toEqual(bytes(parameters, state));
-  });
+  test.each([0, 60_000, 10_000_000])(
+    'is resumed with %i bytes there to the very bytes of a run without a break',
+    async (budget) => {
+      const { parameters, state } = trained(adamw(), deviceStateStore(small(budget)));
+      const copy = parameters.map((parameter) => ({
+        ...parameter,
+        variable: tf.tidy(() => tf.variable(parameter.variable.clone())),
+      }));
+      const resumed = adamw().init(copy, { store: deviceStateStore(small(budget)) });
+      await resumed.store.prefetch();
+      restoreState(resumed, stateTensors(state));
+      for (const [own, of] of [
+        [parameters, state],
+        [copy, resumed],
+      ] as const)
+        for (let t = 5; t < 8; t += 1) update(adamw(), own, gradientsOf(own, t), of);
+      expect(bytes(copy, resumed)).toEqual(bytes(parameters, state));
+    },
+  );
 
   test('has the tensors of one of state on the host, which it can become', () => {
     const { parameters, state } = trained(adamw(), deviceStateStore(small(60_000)));
@@ -209,25 +349,44 @@ describe('a checkpoint of state on a device', () => {
   test('can be read in parts', () => {
     const { state } = trained(adamw(), deviceStateStore(small(60_000)));
     for (const tensor of stateTensors(state)) {
-      const cuts = [0, 1, 5, 777, 3000, tensor.byteLength].filter((cut) => cut <= tensor.byteLength);
-      expect(cuts.slice(1).flatMap((cut, i) => [...tensor.read(cuts[i], cut - cuts[i]!)])).toEqual([...tensor.read().subarray(0, cuts.at(-1))]);
+      const cuts = [0, 1, 5, 777, 3000, tensor.byteLength].filter(
+        (cut) => cut <= tensor.byteLength,
+      );
+      expect(cuts.slice(1).flatMap((cut, i) => [...tensor.read(cuts[i], cut - cuts[i]!)])).toEqual([
+        ...tensor.read().subarray(0, cuts.at(-1)),
+      ]);
     }
   });
 });
 
 describe('what computes on the host alone is refused, and nothing is made', () => {
-  test.each([...OPTIMIZER_NAMES.map((name) => createOptimizer(name)), adafactor({ beta1: 0.9 })].filter(({ runsOnDevice }) => !runsOnDevice).map((optimizer) => [optimizer.name, optimizer] as const))('%s', (name, optimizer) => {
+  test.each(
+    [...OPTIMIZER_NAMES.map((name) => createOptimizer(name)), adafactor({ beta1: 0.9 })]
+      .filter(({ runsOnDevice }) => !runsOnDevice)
+      .map((optimizer) => [optimizer.name, optimizer] as const),
+  )('%s', (name, optimizer) => {
     const tensors = tf.memory().numTensors;
     const parameters = start();
     const init = (): unknown => optimizer.init(parameters, { store: deviceStateStore() });
-    expect(init).toThrow(expect.objectContaining({ code: 'PEFT_OPTIM_DEVICE_UNSUPPORTED', message: `${name}: the state cannot lie on the device: this optimiser computes on the host alone.\n  hint: Keep the state on the host (memoryStateStore, pagedStateStore; optim.state_device=host), or take adamw, adam, sgd or lion.` }));
+    expect(init).toThrow(
+      expect.objectContaining({
+        code: 'PEFT_OPTIM_DEVICE_UNSUPPORTED',
+        message: `${name}: the state cannot lie on the device: this optimiser computes on the host alone.\n  hint: Keep the state on the host (memoryStateStore, pagedStateStore; optim.state_device=host), or take adamw, adam, sgd or lion.`,
+      }),
+    );
     tf.dispose(parameters.map(({ variable }) => variable));
     expect(tf.memory().numTensors).toBe(tensors);
   });
 
   test('a rule whose state is not one float32 for each element', () => {
-    const odd = defineOptimizer({ name: 'odd', slots: () => [{ name: 'mean', dtype: 'F32', shape: [1], span: 'whole' }], updateParameter: () => {}, tensors: { coefficients: () => ({}), update: (values) => ({ values, slots: [] }) } });
-    expect(() => odd.init(start(), { store: deviceStateStore() })).toThrowErrorMatchingInlineSnapshot(`
+    const odd = defineOptimizer({
+      name: 'odd',
+      slots: () => [{ name: 'mean', dtype: 'F32', shape: [1], span: 'whole' }],
+      updateParameter: () => {},
+      tensors: { coefficients: () => ({}), update: (values) => ({ values, slots: [] }) },
+    });
+    expect(() => odd.init(start(), { store: deviceStateStore() }))
+      .toThrowErrorMatchingInlineSnapshot(`
       [PeftError: optim: the state cannot lie on the device: the state of "p0" is not 1 float32 for each element.
         hint: Keep the state on the host (memoryStateStore, pagedStateStore; optim.state_device=host), or take adamw, adam, sgd or lion.]
     `);
@@ -245,7 +404,9 @@ describe('what computes on the host alone is refused, and nothing is made', () =
     tf.unregisterKernel('Fill', 'cpu');
     tf.registerKernel({ ...fill, kernelFunc });
     try {
-      expect(() => adamw().init(parameters, { store: deviceStateStore(small()) })).toThrow('no room');
+      expect(() => adamw().init(parameters, { store: deviceStateStore(small()) })).toThrow(
+        'no room',
+      );
       expect(tf.memory().numTensors).toBe(tensors);
     } finally {
       tf.unregisterKernel('Fill', 'cpu');
@@ -259,6 +420,8 @@ describe('what computes on the host alone is refused, and nothing is made', () =
     expect(() => adamw().init([p!, p!], { store })).toThrow(/two parameters are named "p0"/);
     adamw().init([p!], { store });
     expect(() => adamw().init([p!], { store })).toThrow(/belongs to another optimiser state/);
-    expect(() => deviceStateStore({ residentBytes: -1 })).toThrowErrorMatchingInlineSnapshot(`[PeftError: optim: residentBytes must be an integer of at least 0, got -1.]`);
+    expect(() => deviceStateStore({ residentBytes: -1 })).toThrowErrorMatchingInlineSnapshot(
+      `[PeftError: optim: residentBytes must be an integer of at least 0, got -1.]`,
+    );
   });
 });

@@ -10,7 +10,16 @@ import { check, PeftError } from '@peft/errors';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D } from '@tensorflow/tfjs';
 import { layOutPages, type PageSegments, type Segment } from './page-layout.js';
-import { assertUnique, slotBytes, stateDisposed, storeTaken, unknownParameter, unknownSlot, type ParameterSlots, type StateStore } from './state-store.js';
+import {
+  assertUnique,
+  slotBytes,
+  stateDisposed,
+  storeTaken,
+  unknownParameter,
+  unknownSlot,
+  type ParameterSlots,
+  type StateStore,
+} from './state-store.js';
 
 export interface DeviceStateOptions {
   /** Bytes of state that may lie on the device, the pages that pass through it included; those are there in any case. Default: all. */
@@ -32,7 +41,10 @@ export interface StatePages {
    * Calls `update` with each page that holds a parameter of `parameters` and its state, float32 [n] for each slot, in a `tf.tidy`. What it returns is
    * the new state. The pages of a parameter that spans several follow each other in ascending order.
    */
-  visit(parameters: { has(name: string): boolean }, update: (page: PageSegments, slots: readonly Tensor1D[]) => readonly Tensor1D[]): void;
+  visit(
+    parameters: { has(name: string): boolean },
+    update: (page: PageSegments, slots: readonly Tensor1D[]) => readonly Tensor1D[],
+  ): void;
 }
 
 interface Page {
@@ -57,7 +69,10 @@ const PREFETCHED_PAGES = 2;
  * active at `init`.
  * @throws PEFT_CONFIG_INVALID here; `declare` PEFT_OPTIM_DEVICE_UNSUPPORTED for state that is not one float32 for each element
  */
-export function deviceStateStore({ residentBytes: budget = Number.MAX_SAFE_INTEGER, pageBytes = 8 << 20 }: DeviceStateOptions = {}): DeviceStateStore {
+export function deviceStateStore({
+  residentBytes: budget = Number.MAX_SAFE_INTEGER,
+  pageBytes = 8 << 20,
+}: DeviceStateOptions = {}): DeviceStateStore {
   check.nonNegativeInteger('optim', 'residentBytes', budget);
   check.positiveInteger('optim', 'pageBytes', pageBytes);
   let declared: readonly ParameterSlots[] = [];
@@ -74,17 +89,34 @@ export function deviceStateStore({ residentBytes: budget = Number.MAX_SAFE_INTEG
 
   const makePages = (): void => {
     const perElement = 4 * Math.max(1, slots);
-    const layout = layOutPages(declared, pageBytes / perElement).map((segments) => ({ segments, length: segments.at(-1)!.offset + segments.at(-1)!.end - segments.at(-1)!.start }));
+    const layout = layOutPages(declared, pageBytes / perElement).map((segments) => ({
+      segments,
+      length: segments.at(-1)!.offset + segments.at(-1)!.end - segments.at(-1)!.start,
+    }));
     const bytes = layout.map(({ length }) => length * 4 * slots);
     const all = bytes.reduce((sum, own) => sum + own, 0);
     let left = all <= budget ? budget : budget - PASSING_PAGES * Math.max(...bytes);
     pages = layout.map(({ segments, length }, i) => {
       left -= bytes[i]!;
       const resident = left >= 0;
-      return { segments, length, resident, tensors: undefined, host: resident ? undefined : zeros(slots, length), changed: false };
+      return {
+        segments,
+        length,
+        resident,
+        tensors: undefined,
+        host: resident ? undefined : zeros(slots, length),
+        changed: false,
+      };
     });
-    for (const page of pages) for (const segment of page.segments) places.get(segment.parameter)!.push({ page, segment });
-    for (const page of pages) if (page.resident) page.tensors = tf.tidy(() => Array.from({ length: slots }, () => tf.fill<tf.Rank.R1>([page.length], 0)).map((tensor) => tf.keep(tensor)));
+    for (const page of pages)
+      for (const segment of page.segments) places.get(segment.parameter)!.push({ page, segment });
+    for (const page of pages)
+      if (page.resident)
+        page.tensors = tf.tidy(() =>
+          Array.from({ length: slots }, () => tf.fill<tf.Rank.R1>([page.length], 0)).map((tensor) =>
+            tf.keep(tensor),
+          ),
+        );
   };
   const dispose = (): void => {
     for (const page of pages) tf.dispose((page.tensors ?? []) as Tensor1D[]);
@@ -96,10 +128,16 @@ export function deviceStateStore({ residentBytes: budget = Number.MAX_SAFE_INTEG
 
   return {
     get totalBytes() {
-      return declared.reduce((sum, { slots: own }) => sum + own.reduce((bytes, slot) => bytes + slotBytes(slot), 0), 0);
+      return declared.reduce(
+        (sum, { slots: own }) => sum + own.reduce((bytes, slot) => bytes + slotBytes(slot), 0),
+        0,
+      );
     },
     get residentBytes() {
-      return pages.reduce((sum, { tensors, length }) => sum + (tensors ? length * 4 * slots : 0), 0);
+      return pages.reduce(
+        (sum, { tensors, length }) => sum + (tensors ? length * 4 * slots : 0),
+        0,
+      );
     },
     get hostBytes() {
       return pages.reduce((sum, { host, length }) => sum + (host ? length * 4 * slots : 0), 0);
@@ -127,22 +165,37 @@ export function deviceStateStore({ residentBytes: budget = Number.MAX_SAFE_INTEG
         if (start >= only.end || end <= only.start) continue;
         // A checkpoint is read, or one restored: the values have to come to the host.
         if (access === 'write') leave(page);
-        visitor(start, end, page.host && !page.changed ? page.host.map((array) => array.subarray(offset, offset + end - start)) : page.tensors!.map((tensor) => tf.tidy(() => tf.slice(tensor, [offset], [end - start]).dataSync<'float32'>())));
+        visitor(
+          start,
+          end,
+          page.host && !page.changed
+            ? page.host.map((array) => array.subarray(offset, offset + end - start))
+            : page.tensors!.map((tensor) =>
+                tf.tidy(() => tf.slice(tensor, [offset], [end - start]).dataSync<'float32'>()),
+              ),
+        );
       }
     },
     prefetch() {
-      pages.filter(({ resident }) => !resident).slice(0, PREFETCHED_PAGES).forEach(bring);
+      pages
+        .filter(({ resident }) => !resident)
+        .slice(0, PREFETCHED_PAGES)
+        .forEach(bring);
       pages.filter(({ resident }) => resident).forEach(bring); // restored ones
       return Promise.resolve();
     },
     pages: {
       visit(parameters, update) {
         if (disposed) throw stateDisposed();
-        const turn = pages.filter(({ segments }) => segments.some(({ parameter }) => parameters.has(parameter)));
+        const turn = pages.filter(({ segments }) =>
+          segments.some(({ parameter }) => parameters.has(parameter)),
+        );
         try {
           turn.forEach((page, i) => {
             bring(page);
-            const updated = tf.tidy(() => [...update(page.segments, page.tensors!)].map((tensor) => tf.keep(tensor)));
+            const updated = tf.tidy(() =>
+              [...update(page.segments, page.tensors!)].map((tensor) => tf.keep(tensor)),
+            );
             tf.dispose(page.tensors!.filter((old) => !updated.includes(old)));
             page.tensors = updated;
             page.changed = true;
@@ -182,20 +235,40 @@ function leave(page: Page): void {
   page.tensors = undefined;
 }
 
-const zeros = (slots: number, length: number): Float32Array[] => Array.from({ length: slots }, () => new Float32Array(length));
+const zeros = (slots: number, length: number): Float32Array[] =>
+  Array.from({ length: slots }, () => new Float32Array(length));
 
 /** How many slots every parameter has. */
 function slotsOf(declarations: readonly ParameterSlots[]): number {
   const count = declarations[0]?.slots.length ?? 0;
-  const odd = declarations.find(({ slots }) => slots.length !== count || slots.some(({ dtype, span }) => dtype !== 'F32' || span !== 1));
-  if (odd) throw deviceUnsupported('optim', `the state of ${JSON.stringify(odd.parameter)} is not ${count} float32 for each element`);
+  const odd = declarations.find(
+    ({ slots }) =>
+      slots.length !== count || slots.some(({ dtype, span }) => dtype !== 'F32' || span !== 1),
+  );
+  if (odd)
+    throw deviceUnsupported(
+      'optim',
+      `the state of ${JSON.stringify(odd.parameter)} is not ${count} float32 for each element`,
+    );
   return count;
 }
 
 /** @throws PEFT_OPTIM_DEVICE_UNSUPPORTED unless the optimiser's state may lie in a {@link deviceStateStore}. */
-export function assertRunsOnDevice({ name, runsOnDevice }: { readonly name: string; readonly runsOnDevice?: boolean }): void {
+export function assertRunsOnDevice({
+  name,
+  runsOnDevice,
+}: {
+  readonly name: string;
+  readonly runsOnDevice?: boolean;
+}): void {
   if (!runsOnDevice) throw deviceUnsupported(name, 'this optimiser computes on the host alone');
 }
 
 const deviceUnsupported = (owner: string, problem: string): PeftError =>
-  new PeftError('PEFT_OPTIM_DEVICE_UNSUPPORTED', `${owner}: the state cannot lie on the device: ${problem}.`, { hint: 'Keep the state on the host (memoryStateStore, pagedStateStore; optim.state_device=host), or take adamw, adam, sgd or lion.' });
+  new PeftError(
+    'PEFT_OPTIM_DEVICE_UNSUPPORTED',
+    `${owner}: the state cannot lie on the device: ${problem}.`,
+    {
+      hint: 'Keep the state on the host (memoryStateStore, pagedStateStore; optim.state_device=host), or take adamw, adam, sgd or lion.',
+    },
+  );

@@ -35,47 +35,81 @@ export function adam8bit(options: AdamOptions & EightBitOptions = {}): Optimizer
   return adam8bitNamed('adam_8bit', options);
 }
 
-function adam8bitNamed(name: string, { minimumElements = 4096, ...options }: AdamOptions & EightBitOptions): Optimizer {
+function adam8bitNamed(
+  name: string,
+  { minimumElements = 4096, ...options }: AdamOptions & EightBitOptions,
+): Optimizer {
   check.nonNegativeInteger(name, 'minimumElements', minimumElements);
   const settings = adamDefaults(name, options);
-  return defineOptimizer({ name, slots: (shape) => eightBitSlots(shape, 2, minimumElements), updateParameter: elementwise(either(decoupledAdam(settings), adamBlocks(settings))) });
+  return defineOptimizer({
+    name,
+    slots: (shape) => eightBitSlots(shape, 2, minimumElements),
+    updateParameter: elementwise(either(decoupledAdam(settings), adamBlocks(settings))),
+  });
 }
 
 /**
  * Lion with an 8-bit state: 1 + 4/256 bytes an element instead of 4. State: `state1`, `absmax1`.
  * @throws PEFT_CONFIG_INVALID for an option out of range.
  */
-export function lion8bit({ minimumElements = 4096, ...options }: LionOptions & EightBitOptions = {}): Optimizer {
+export function lion8bit({
+  minimumElements = 4096,
+  ...options
+}: LionOptions & EightBitOptions = {}): Optimizer {
   check.nonNegativeInteger('lion_8bit', 'minimumElements', minimumElements);
   const settings = lionDefaults('lion_8bit', options);
-  return defineOptimizer({ name: 'lion_8bit', slots: (shape) => eightBitSlots(shape, 1, minimumElements), updateParameter: elementwise(either(lionKernel(settings), oneStateBlocks(lionKernel(settings)))) });
+  return defineOptimizer({
+    name: 'lion_8bit',
+    slots: (shape) => eightBitSlots(shape, 1, minimumElements),
+    updateParameter: elementwise(
+      either(lionKernel(settings), oneStateBlocks(lionKernel(settings))),
+    ),
+  });
 }
 
 /**
  * SGD with an 8-bit momentum: 1 + 4/256 bytes an element instead of 4. State: `state1`, `absmax1`.
  * @throws PEFT_CONFIG_INVALID for an option out of range; a momentum of 0 would have no state.
  */
-export function momentum8bit({ minimumElements = 4096, momentum = 0.9 }: { readonly momentum?: number } & EightBitOptions = {}): Optimizer {
+export function momentum8bit({
+  minimumElements = 4096,
+  momentum = 0.9,
+}: { readonly momentum?: number } & EightBitOptions = {}): Optimizer {
   check.nonNegativeInteger('momentum_8bit', 'minimumElements', minimumElements);
   check.positive('momentum_8bit', 'momentum', momentum);
   check.probability('momentum_8bit', 'momentum', momentum);
   const kernel = momentumKernel(momentum, false);
-  return defineOptimizer({ name: 'momentum_8bit', slots: (shape) => eightBitSlots(shape, 1, minimumElements), updateParameter: elementwise(either(kernel, oneStateBlocks(kernel))) });
+  return defineOptimizer({
+    name: 'momentum_8bit',
+    slots: (shape) => eightBitSlots(shape, 1, minimumElements),
+    updateParameter: elementwise(either(kernel, oneStateBlocks(kernel))),
+  });
 }
 
-function eightBitSlots(shape: readonly number[], moments: 1 | 2, minimumElements: number): SlotSpec[] {
+function eightBitSlots(
+  shape: readonly number[],
+  moments: 1 | 2,
+  minimumElements: number,
+): SlotSpec[] {
   const elements = shape.reduce((product, size) => product * size, 1);
   const numbers = moments === 2 ? [1, 2] : [1];
-  if (elements < minimumElements) return numbers.map((k) => ({ name: `state${k}`, dtype: 'F32', shape, span: 1 }));
+  if (elements < minimumElements)
+    return numbers.map((k) => ({ name: `state${k}`, dtype: 'F32', shape, span: 1 }));
   const blocks = Math.ceil(elements / STATE_BLOCK);
   return [
     ...numbers.map((k): SlotSpec => ({ name: `state${k}`, dtype: 'U8', shape, span: 1 })),
-    ...numbers.map((k): SlotSpec => ({ name: `absmax${k}`, dtype: 'F32', shape: [blocks], span: STATE_BLOCK })),
+    ...numbers.map((k): SlotSpec => ({
+      name: `absmax${k}`,
+      dtype: 'F32',
+      shape: [blocks],
+      span: STATE_BLOCK,
+    })),
   ];
 }
 
 function either(full: ElementwiseKernel, blocks: ElementwiseKernel): ElementwiseKernel {
-  return (values, gradient, arrays, context) => (arrays[0] instanceof Uint8Array ? blocks : full)(values, gradient, arrays, context);
+  return (values, gradient, arrays, context) =>
+    (arrays[0] instanceof Uint8Array ? blocks : full)(values, gradient, arrays, context);
 }
 
 /** Runs a kernel of one float32 state on blocks of codes; arrays `[state1, absmax1]`. */
@@ -88,7 +122,12 @@ function oneStateBlocks(kernel: ElementwiseKernel): ElementwiseKernel {
       const count = Math.min(STATE_BLOCK, values.length - start);
       const scale = absmax[block]!;
       for (let i = 0; i < count; i += 1) scratch[i] = quantizer.map[codes[start + i]!]! * scale;
-      kernel(values.subarray(start, start + count), gradient.subarray(start, start + count), [scratch.subarray(0, count)], context);
+      kernel(
+        values.subarray(start, start + count),
+        gradient.subarray(start, start + count),
+        [scratch.subarray(0, count)],
+        context,
+      );
       absmax[block] = quantizer.quantize(scratch, count, codes, start);
     }
   };
@@ -101,7 +140,12 @@ function adamBlocks({ beta1, beta2, epsilon }: Required<AdamOptions>): Elementwi
   const m = new Float32Array(STATE_BLOCK);
   const v = new Float32Array(STATE_BLOCK);
   return (values, gradient, arrays, context) => {
-    const [codes1, codes2, absmax1, absmax2] = arrays as unknown as [Uint8Array, Uint8Array, Float32Array, Float32Array];
+    const [codes1, codes2, absmax1, absmax2] = arrays as unknown as [
+      Uint8Array,
+      Uint8Array,
+      Float32Array,
+      Float32Array,
+    ];
     const { gradientScale } = context;
     const { stepSize, rootCorrection, shrink } = adamCoefficients(beta1, beta2, context);
     for (let start = 0, block = 0; start < values.length; start += STATE_BLOCK, block += 1) {
@@ -112,7 +156,8 @@ function adamBlocks({ beta1, beta2, epsilon }: Required<AdamOptions>): Elementwi
         const g = Math.fround(gradient[i]! * gradientScale);
         m[k] = Math.fround(first.map[codes1[i]!]! * scale1) * beta1 + (1 - beta1) * g;
         v[k] = Math.fround(second.map[codes2[i]!]! * scale2) * beta2 + (1 - beta2) * g * g;
-        values[i] = values[i]! * shrink - (stepSize * m[k]!) / (Math.sqrt(v[k]!) / rootCorrection + epsilon);
+        values[i] =
+          values[i]! * shrink - (stepSize * m[k]!) / (Math.sqrt(v[k]!) / rootCorrection + epsilon);
       }
       absmax1[block] = first.quantize(m, count, codes1, start);
       absmax2[block] = second.quantize(v, count, codes2, start);

@@ -27,7 +27,10 @@ const BLOCK = 256;
  * Divides the elements of all parameters into pages of at most `elements` (rounded down to blocks of 256, at least one). The pages of a
  * parameter that is divided follow each other.
  */
-export function layOutPages(declarations: readonly ParameterSlots[], elements: number): PageSegments[] {
+export function layOutPages(
+  declarations: readonly ParameterSlots[],
+  elements: number,
+): PageSegments[] {
   const room = Math.max(1, Math.floor(elements / BLOCK)) * BLOCK;
   const pages: PageSegments[] = [];
   let open: Segment[] = [];
@@ -42,7 +45,10 @@ export function layOutPages(declarations: readonly ParameterSlots[], elements: n
     const { parameter, elements: size } = declared;
     if (size > room / 2) {
       const step = Math.ceil(size / Math.ceil(size / room) / BLOCK) * BLOCK;
-      for (let start = 0; start < size; start += step) pages.push([{ parameter, elements: size, start, end: Math.min(size, start + step), offset: 0 }]);
+      for (let start = 0; start < size; start += step)
+        pages.push([
+          { parameter, elements: size, start, end: Math.min(size, start + step), offset: 0 },
+        ]);
     } else if (size > 0) {
       if (used + size > room || (group !== openGroup && used >= room / 4)) close();
       open.push({ parameter, elements: size, start: 0, end: size, offset: used });
@@ -55,13 +61,19 @@ export function layOutPages(declarations: readonly ParameterSlots[], elements: n
 }
 
 /** The groups in the order in which they appear, and each group's parameters in theirs. */
-function byGroup(declarations: readonly ParameterSlots[]): { declared: ParameterSlots; group: string }[] {
+function byGroup(
+  declarations: readonly ParameterSlots[],
+): { declared: ParameterSlots; group: string }[] {
   const groups = new Map<string, ParameterSlots[]>();
   for (const declared of declarations) {
-    const key = declared.group ? `${declared.group.learningRateScale}/${declared.group.weightDecay}` : '';
+    const key = declared.group
+      ? `${declared.group.learningRateScale}/${declared.group.weightDecay}`
+      : '';
     const members = groups.get(key);
     if (members) members.push(declared);
     else groups.set(key, [declared]);
   }
-  return [...groups].flatMap(([group, members]) => members.map((declared) => ({ declared, group })));
+  return [...groups].flatMap(([group, members]) =>
+    members.map((declared) => ({ declared, group })),
+  );
 }

@@ -1,4 +1,14 @@
-import { existsSync, mkdtempSync, openSync, readdirSync, rmSync, statSync, truncateSync, writeSync, closeSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeSync,
+  closeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
@@ -17,55 +27,99 @@ beforeAll(() => tf.setBackend('cpu'));
 beforeEach(() => folders.push((folder = mkdtempSync(path.join(tmpdir(), 'peft-pages-')))));
 afterAll(() => folders.forEach((made) => rmSync(made, { recursive: true })));
 
-const noise = (seed: number, length: number): Float32Array => Float32Array.from({ length }, (_, i) => Math.sin(seed * 12.9898 + i * 78.233));
+const noise = (seed: number, length: number): Float32Array =>
+  Float32Array.from({ length }, (_, i) => Math.sin(seed * 12.9898 + i * 78.233));
 const sizes = [[5], [7001], [90, 130], [256]];
 const start = (): TrainableParameter[] =>
   sizes.map((shape, i) => ({
     name: `p${i}`,
-    variable: tf.tidy(() => tf.variable(tf.tensor(noise(i, shape.reduce((a, b) => a * b, 1)), shape))),
+    variable: tf.tidy(() =>
+      tf.variable(
+        tf.tensor(
+          noise(
+            i,
+            shape.reduce((a, b) => a * b, 1),
+          ),
+          shape,
+        ),
+      ),
+    ),
     group: { learningRateScale: 1, weightDecay: 0.1 },
   }));
-const update = (optimizer: Optimizer, parameters: TrainableParameter[], state: OptimizerState, t: number): void =>
-  optimizer.update(parameters, Object.fromEntries(parameters.map(({ name, variable }, i) => [name, noise(10 * t + i, variable.size)])), state, { learningRate: 0.01 });
-const bytes = (parameters: TrainableParameter[]): string[] => parameters.map(({ variable }) => Buffer.from(new Float32Array(variable.dataSync<'float32'>()).buffer).toString('base64'));
+const update = (
+  optimizer: Optimizer,
+  parameters: TrainableParameter[],
+  state: OptimizerState,
+  t: number,
+): void =>
+  optimizer.update(
+    parameters,
+    Object.fromEntries(
+      parameters.map(({ name, variable }, i) => [name, noise(10 * t + i, variable.size)]),
+    ),
+    state,
+    { learningRate: 0.01 },
+  );
+const bytes = (parameters: TrainableParameter[]): string[] =>
+  parameters.map(({ variable }) =>
+    Buffer.from(new Float32Array(variable.dataSync<'float32'>()).buffer).toString('base64'),
+  );
 const pageFiles = (): string[] => readdirSync(folder).map((name) => path.join(folder, name));
 
 describe('paging', () => {
-  const cases = [adamw(), adamw8bit(), lion8bit(), adafactor({ beta1: 0.9 })].flatMap((optimizer) => [0, 30_000, 90_000, 10_000_000].map((budget) => [optimizer.name, budget, optimizer] as const));
-  test.each(cases)('%s with %i resident bytes gives the same bits as without paging, with or without prefetching', async (_name, residentBytes, optimizer) => {
-    const expected = start();
-    const plain = optimizer.init(expected);
-    for (let t = 0; t < 5; t += 1) update(optimizer, expected, plain, t);
+  const cases = [adamw(), adamw8bit(), lion8bit(), adafactor({ beta1: 0.9 })].flatMap((optimizer) =>
+    [0, 30_000, 90_000, 10_000_000].map((budget) => [optimizer.name, budget, optimizer] as const),
+  );
+  test.each(cases)(
+    '%s with %i resident bytes gives the same bits as without paging, with or without prefetching',
+    async (_name, residentBytes, optimizer) => {
+      const expected = start();
+      const plain = optimizer.init(expected);
+      for (let t = 0; t < 5; t += 1) update(optimizer, expected, plain, t);
 
-    const parameters = start();
-    const state = optimizer.init(parameters, { store: pagedStateStore({ residentBytes, pageBytes: 8192, prefetchPages: 1, directory: folder }) });
-    for (let t = 0; t < 5; t += 1) {
-      if (t === 2) await Promise.all([state.store.prefetch(), state.store.prefetch()]);
-      const late = t === 3 ? state.store.prefetch() : undefined; // the update comes first and wins
-      update(optimizer, parameters, state, t);
-      await late;
-    }
-    expect(bytes(parameters)).toEqual(bytes(expected));
-    expect(state.store.totalBytes).toBe(plain.store.totalBytes);
-    state.dispose();
-  });
+      const parameters = start();
+      const state = optimizer.init(parameters, {
+        store: pagedStateStore({
+          residentBytes,
+          pageBytes: 8192,
+          prefetchPages: 1,
+          directory: folder,
+        }),
+      });
+      for (let t = 0; t < 5; t += 1) {
+        if (t === 2) await Promise.all([state.store.prefetch(), state.store.prefetch()]);
+        const late = t === 3 ? state.store.prefetch() : undefined; // the update comes first and wins
+        update(optimizer, parameters, state, t);
+        await late;
+      }
+      expect(bytes(parameters)).toEqual(bytes(expected));
+      expect(state.store.totalBytes).toBe(plain.store.totalBytes);
+      state.dispose();
+    },
+  );
 
   test('keeps to its budget, counting buffers, and makes no file when all fits', () => {
     const parameters = start();
     const total = adamw().init(parameters).store.totalBytes;
     for (const residentBytes of [40_000, 100_000, total]) {
-      const state = adamw().init(parameters, { store: pagedStateStore({ residentBytes, pageBytes: 8192, directory: folder }) });
+      const state = adamw().init(parameters, {
+        store: pagedStateStore({ residentBytes, pageBytes: 8192, directory: folder }),
+      });
       for (let t = 0; t < 2; t += 1) update(adamw(), parameters, state, t);
       expect(state.store.residentBytes).toBeLessThanOrEqual(residentBytes);
       expect(state.store.residentBytes).toBeGreaterThan(0);
       expect(pageFiles()).toHaveLength(residentBytes < total ? 1 : 0);
-      expect(pageFiles().reduce((sum, file) => sum + statSync(file).size, 0)).toBeGreaterThanOrEqual(total - residentBytes);
+      expect(
+        pageFiles().reduce((sum, file) => sum + statSync(file).size, 0),
+      ).toBeGreaterThanOrEqual(total - residentBytes);
       state.dispose();
     }
   });
 
   test('removes its file when disposed', () => {
-    const state = adamw().init(start(), { store: pagedStateStore({ residentBytes: 0, directory: folder }) });
+    const state = adamw().init(start(), {
+      store: pagedStateStore({ residentBytes: 0, directory: folder }),
+    });
     expect(pageFiles()).toHaveLength(1);
     state.dispose();
     expect(pageFiles()).toEqual([]);
@@ -85,7 +139,9 @@ describe('paging', () => {
 describe('a page file that fails', () => {
   const running = (): { parameters: TrainableParameter[]; state: OptimizerState; file: string } => {
     const parameters = start();
-    const state = adamw().init(parameters, { store: pagedStateStore({ residentBytes: 0, pageBytes: 8192, directory: folder }) });
+    const state = adamw().init(parameters, {
+      store: pagedStateStore({ residentBytes: 0, pageBytes: 8192, directory: folder }),
+    });
     update(adamw(), parameters, state, 0);
     return { parameters, state, file: pageFiles()[0]! };
   };
@@ -142,22 +198,29 @@ describe('a page file that fails', () => {
     expect(pageFiles()).toEqual([]);
   });
 
-  test.skipIf(!existsSync('/dev/full'))('by a disk that is full when a page is written (a device that always is; Linux only)', () => {
-    const parameters = start();
-    const openFile = (): PageFile => new PageFile(openSync('/dev/full', 'r+'), '/dev/full');
-    const state = adamw().init(parameters, { store: pagedStateStore({ residentBytes: 0, openFile }) });
-    expect(message(() => update(adamw(), parameters, state, 0))).toMatchInlineSnapshot(`
+  test.skipIf(!existsSync('/dev/full'))(
+    'by a disk that is full when a page is written (a device that always is; Linux only)',
+    () => {
+      const parameters = start();
+      const openFile = (): PageFile => new PageFile(openSync('/dev/full', 'r+'), '/dev/full');
+      const state = adamw().init(parameters, {
+        store: pagedStateStore({ residentBytes: 0, openFile }),
+      });
+      expect(message(() => update(adamw(), parameters, state, 0))).toMatchInlineSnapshot(`
       "PEFT_PAGE_FILE_DISK_FULL
       optim: there is no room for the page file /dev/full: ENOSPC: no space left on device, write.
         hint: Free space, choose another page directory, raise the residency budget, or use an 8-bit optimiser. After a failure within a step, resume from the last checkpoint."
     `);
-    state.dispose();
-    expect(existsSync('/dev/full')).toBe(true);
-  });
+      state.dispose();
+      expect(existsSync('/dev/full')).toBe(true);
+    },
+  );
 
   test('by a folder that cannot be made', () => {
     const { state, file } = running();
-    expect(message(() => PageFile.create(path.join(file, 'below'), 1))).toMatch(/^PEFT_PAGE_FILE_UNUSABLE\n/);
+    expect(message(() => PageFile.create(path.join(file, 'below'), 1))).toMatch(
+      /^PEFT_PAGE_FILE_UNUSABLE\n/,
+    );
     state.dispose();
   });
 });

@@ -9,7 +9,19 @@
 import { tmpdir } from 'node:os';
 import { check } from '@peft/errors';
 import { PageFile } from './page-file.js';
-import { assertUnique, slotBytes, stateDisposed, storeTaken, unknownParameter, unknownSlot, zeroSlot, type ParameterSlots, type SlotSpec, type StateArray, type StateStore } from './state-store.js';
+import {
+  assertUnique,
+  slotBytes,
+  stateDisposed,
+  storeTaken,
+  unknownParameter,
+  unknownSlot,
+  zeroSlot,
+  type ParameterSlots,
+  type SlotSpec,
+  type StateArray,
+  type StateStore,
+} from './state-store.js';
 
 export interface PagedStateOptions {
   /** Bytes of state that may stay in memory, buffers included. Whole slots (Adafactor's means) and one buffer are there in any case. */
@@ -47,7 +59,13 @@ interface Entry {
  * @throws PEFT_CONFIG_INVALID here; `declare` PEFT_PAGE_FILE_DISK_FULL and PEFT_PAGE_FILE_UNUSABLE; `visit` PEFT_PAGE_FILE_DISK_FULL, PEFT_PAGE_FILE_MISSING and
  * PEFT_PAGE_FILE_CORRUPT. After an error within an update part of the parameters has moved: dispose the state and resume from a checkpoint.
  */
-export function pagedStateStore({ residentBytes, pageBytes = 1 << 20, prefetchPages = 2, directory = tmpdir(), openFile = (needed) => PageFile.create(directory, needed) }: PagedStateOptions): StateStore {
+export function pagedStateStore({
+  residentBytes,
+  pageBytes = 1 << 20,
+  prefetchPages = 2,
+  directory = tmpdir(),
+  openFile = (needed) => PageFile.create(directory, needed),
+}: PagedStateOptions): StateStore {
   check.nonNegativeInteger('optim', 'residentBytes', residentBytes);
   check.positiveInteger('optim', 'pageBytes', pageBytes);
   check.nonNegativeInteger('optim', 'prefetchPages', prefetchPages);
@@ -92,7 +110,8 @@ export function pagedStateStore({ residentBytes, pageBytes = 1 << 20, prefetchPa
     try {
       const count = await file!.readLater(page.fileOffset, buffer.subarray(0, page.byteLength));
       // An update that came meanwhile may have written the page: then the checksum differs, and the next update reads it itself.
-      fits = !disposed && file!.matches(page.fileOffset, buffer.subarray(0, count), page.byteLength);
+      fits =
+        !disposed && file!.matches(page.fileOffset, buffer.subarray(0, count), page.byteLength);
     } finally {
       coming.delete(page);
       if (fits) ahead.set(page, buffer);
@@ -112,15 +131,30 @@ export function pagedStateStore({ residentBytes, pageBytes = 1 << 20, prefetchPa
       assertUnique(declarations);
       taken = true;
       for (const declared of declarations) {
-        const whole = new Map(declared.slots.filter(({ span }) => span === 'whole').map((slot) => [slot.name, zeroSlot(slot)]));
+        const whole = new Map(
+          declared.slots
+            .filter(({ span }) => span === 'whole')
+            .map((slot) => [slot.name, zeroSlot(slot)]),
+        );
         const ranged = declared.slots.filter(({ span }) => span !== 'whole');
-        entries.set(declared.parameter, { declared, ranged, whole, pages: pagesOf(declared.elements, ranged, pageBytes) });
+        entries.set(declared.parameter, {
+          declared,
+          ranged,
+          whole,
+          pages: pagesOf(declared.elements, ranged, pageBytes),
+        });
         totalBytes += declared.slots.reduce((sum, slot) => sum + slotBytes(slot), 0);
         for (const array of whole.values()) keptBytes += array.byteLength;
       }
-      const pages = [...entries.values()].flatMap((own) => own.pages.map((page) => ({ page, ranged: own.ranged })));
+      const pages = [...entries.values()].flatMap((own) =>
+        own.pages.map((page) => ({ page, ranged: own.ranged })),
+      );
       largestPage = Math.max(0, ...pages.map(({ page }) => page.byteLength));
-      const needed = keepResident(pages, residentBytes - keptBytes, (prefetchPages + 1) * largestPage);
+      const needed = keepResident(
+        pages,
+        residentBytes - keptBytes,
+        (prefetchPages + 1) * largestPage,
+      );
       keptBytes += pages.reduce((sum, { page }) => sum + (page.resident ? page.byteLength : 0), 0);
       if (needed > 0) file = openFile(needed);
     },
@@ -128,7 +162,9 @@ export function pagedStateStore({ residentBytes, pageBytes = 1 << 20, prefetchPa
     whole: (parameter, slot) => entry(parameter).whole.get(slot) ?? unknownSlot(parameter, slot),
     visit(parameter, access, visitor, only) {
       const { pages: all, ranged } = entry(parameter);
-      const pages = only ? all.filter(({ start, end }) => start < only.end && end > only.start) : all;
+      const pages = only
+        ? all.filter(({ start, end }) => start < only.end && end > only.start)
+        : all;
       if (pages.some((page) => !page.resident)) file!.assertPresent();
       for (const page of pages) {
         if (page.resident) {
@@ -145,8 +181,12 @@ export function pagedStateStore({ residentBytes, pageBytes = 1 << 20, prefetchPa
       }
     },
     async prefetch() {
-      const streamed = [...entries.values()].flatMap(({ pages }) => pages).filter((page) => !page.resident && file!.has(page.fileOffset));
-      const wanted = streamed.slice(0, prefetchPages).filter((page) => !ahead.has(page) && !coming.has(page));
+      const streamed = [...entries.values()]
+        .flatMap(({ pages }) => pages)
+        .filter((page) => !page.resident && file!.has(page.fileOffset));
+      const wanted = streamed
+        .slice(0, prefetchPages)
+        .filter((page) => !ahead.has(page) && !coming.has(page));
       await Promise.all(wanted.map(bring));
     },
     dispose() {
@@ -163,7 +203,10 @@ export function pagedStateStore({ residentBytes, pageBytes = 1 << 20, prefetchPa
 /** Splits a parameter's elements into pages of whole 256-blocks. */
 function pagesOf(elements: number, ranged: readonly SlotSpec[], pageBytes: number): Page[] {
   if (ranged.length === 0) return [];
-  const perBlock = ranged.reduce((sum, slot) => sum + rangeLength(slot, 256) * (slot.dtype === 'F32' ? 4 : 1), 0);
+  const perBlock = ranged.reduce(
+    (sum, slot) => sum + rangeLength(slot, 256) * (slot.dtype === 'F32' ? 4 : 1),
+    0,
+  );
   const step = 256 * Math.max(1, Math.floor(pageBytes / perBlock));
   const pages: Page[] = [];
   for (let start = 0; start < elements; start += step) {
@@ -172,7 +215,8 @@ function pagesOf(elements: number, ranged: readonly SlotSpec[], pageBytes: numbe
     let byteLength = 0;
     for (const slot of ranged) {
       layout.push(byteLength);
-      byteLength += Math.ceil((rangeLength(slot, end - start) * (slot.dtype === 'F32' ? 4 : 1)) / 4) * 4;
+      byteLength +=
+        Math.ceil((rangeLength(slot, end - start) * (slot.dtype === 'F32' ? 4 : 1)) / 4) * 4;
     }
     pages.push({ start, end, layout, byteLength, fileOffset: -1, resident: undefined });
   }
@@ -183,7 +227,11 @@ function pagesOf(elements: number, ranged: readonly SlotSpec[], pageBytes: numbe
  * Makes pages resident while they fit, the smallest first (they cost most reads and writes for their bytes), and gives the others their
  * places in the file. Returns the file's length; 0 when all are resident.
  */
-function keepResident(pages: readonly { page: Page; ranged: readonly SlotSpec[] }[], budget: number, buffers: number): number {
+function keepResident(
+  pages: readonly { page: Page; ranged: readonly SlotSpec[] }[],
+  budget: number,
+  buffers: number,
+): number {
   const all = pages.reduce((sum, { page }) => sum + page.byteLength, 0);
   let left = all <= budget ? budget : budget - buffers;
   for (const { page, ranged } of [...pages].sort((a, b) => a.page.byteLength - b.page.byteLength)) {
@@ -203,8 +251,11 @@ function keepResident(pages: readonly { page: Page; ranged: readonly SlotSpec[] 
 function viewsOf(page: Page, ranged: readonly SlotSpec[], bytes: Uint8Array): StateArray[] {
   return ranged.map((slot, i) => {
     const length = rangeLength(slot, page.end - page.start);
-    return slot.dtype === 'F32' ? new Float32Array(bytes.buffer, page.layout[i], length) : new Uint8Array(bytes.buffer, page.layout[i], length);
+    return slot.dtype === 'F32'
+      ? new Float32Array(bytes.buffer, page.layout[i], length)
+      : new Uint8Array(bytes.buffer, page.layout[i], length);
   });
 }
 
-const rangeLength = (slot: SlotSpec, elements: number): number => Math.ceil(elements / (slot.span as number));
+const rangeLength = (slot: SlotSpec, elements: number): number =>
+  Math.ceil(elements / (slot.span as number));

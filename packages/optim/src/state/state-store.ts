@@ -51,7 +51,12 @@ export interface StateStore {
    * Visits the elements of a parameter in ascending order; with `only`, at least the ranges that overlap those elements. With `write`, what
    * the visitor changes is kept.
    */
-  visit(parameter: string, access: 'read' | 'write', visitor: RangeVisitor, only?: { readonly start: number; readonly end: number }): void;
+  visit(
+    parameter: string,
+    access: 'read' | 'write',
+    visitor: RangeVisitor,
+    only?: { readonly start: number; readonly end: number },
+  ): void;
   /** Brings what the next update needs first into memory, off the main thread where the store can. Worth awaiting before a backward pass. */
   prefetch(): Promise<void>;
   /** There when the state lies on a device: updates are tensor operations on its pages then (`deviceStateStore`). */
@@ -72,12 +77,17 @@ export function slotBytes(slot: SlotSpec): number {
 
 /** A zeroed array for a slot. */
 export function zeroSlot(slot: SlotSpec): StateArray {
-  return slot.dtype === 'F32' ? new Float32Array(slotLength(slot)) : new Uint8Array(slotLength(slot));
+  return slot.dtype === 'F32'
+    ? new Float32Array(slotLength(slot))
+    : new Uint8Array(slotLength(slot));
 }
 
 /** Keeps every slot in memory, whole. */
 export function memoryStateStore(): StateStore {
-  const entries = new Map<string, { declared: ParameterSlots; arrays: StateArray[]; ranged: StateArray[] }>();
+  const entries = new Map<
+    string,
+    { declared: ParameterSlots; arrays: StateArray[]; ranged: StateArray[] }
+  >();
   let bytes = 0;
   let taken = false;
   let disposed = false;
@@ -98,14 +108,21 @@ export function memoryStateStore(): StateStore {
       taken = true;
       for (const declared of declarations) {
         const arrays = declared.slots.map(zeroSlot);
-        entries.set(declared.parameter, { declared, arrays, ranged: arrays.filter((_, i) => declared.slots[i]!.span !== 'whole') });
+        entries.set(declared.parameter, {
+          declared,
+          arrays,
+          ranged: arrays.filter((_, i) => declared.slots[i]!.span !== 'whole'),
+        });
         bytes += arrays.reduce((sum, array) => sum + array.byteLength, 0);
       }
     },
     declarations: () => [...entries.values()].map(({ declared }) => declared),
     whole(parameter, slot) {
       const { declared, arrays } = entry(parameter);
-      return arrays[declared.slots.findIndex(({ name, span }) => name === slot && span === 'whole')] ?? unknownSlot(parameter, slot);
+      return (
+        arrays[declared.slots.findIndex(({ name, span }) => name === slot && span === 'whole')] ??
+        unknownSlot(parameter, slot)
+      );
     },
     visit(parameter, _access, visitor) {
       const { declared, ranged } = entry(parameter);
@@ -121,28 +138,47 @@ export function memoryStateStore(): StateStore {
 }
 
 export const stateDisposed = (): PeftError =>
-  new PeftError('PEFT_OPTIM_STATE_DISPOSED', 'optim: the optimiser state was disposed and is used again.', { hint: 'Make a new state with optimizer.init(parameters).' });
+  new PeftError(
+    'PEFT_OPTIM_STATE_DISPOSED',
+    'optim: the optimiser state was disposed and is used again.',
+    { hint: 'Make a new state with optimizer.init(parameters).' },
+  );
 
 export const storeTaken = (): PeftError =>
-  new PeftError('PEFT_OPTIM_STORE_TAKEN', 'optim: the state store belongs to another optimiser state already.', { hint: 'Make a store for each init.' });
+  new PeftError(
+    'PEFT_OPTIM_STORE_TAKEN',
+    'optim: the state store belongs to another optimiser state already.',
+    { hint: 'Make a store for each init.' },
+  );
 
 /** @throws PEFT_OPTIM_PARAMETER_DUPLICATE. */
 export function assertUnique(declarations: readonly ParameterSlots[]): void {
   const seen = new Set<string>();
   for (const { parameter } of declarations) {
     if (seen.has(parameter)) {
-      throw new PeftError('PEFT_OPTIM_PARAMETER_DUPLICATE', `optim: two parameters are named ${JSON.stringify(parameter)}.`, { hint: 'Give each trainable parameter its own name; state is kept by name.' });
+      throw new PeftError(
+        'PEFT_OPTIM_PARAMETER_DUPLICATE',
+        `optim: two parameters are named ${JSON.stringify(parameter)}.`,
+        { hint: 'Give each trainable parameter its own name; state is kept by name.' },
+      );
     }
     seen.add(parameter);
   }
 }
 
 export const unknownParameter = (parameter: string): never => {
-  throw new PeftError('PEFT_OPTIM_PARAMETER_UNKNOWN', `optim: there is no state for the parameter ${JSON.stringify(parameter)}.`, {
-    hint: 'Pass every parameter that will be updated to optimizer.init first.',
-  });
+  throw new PeftError(
+    'PEFT_OPTIM_PARAMETER_UNKNOWN',
+    `optim: there is no state for the parameter ${JSON.stringify(parameter)}.`,
+    {
+      hint: 'Pass every parameter that will be updated to optimizer.init first.',
+    },
+  );
 };
 
 export const unknownSlot = (parameter: string, slot: string): never => {
-  throw new PeftError('PEFT_OPTIM_PARAMETER_UNKNOWN', `optim: the parameter ${JSON.stringify(parameter)} has no whole state ${JSON.stringify(slot)}.`);
+  throw new PeftError(
+    'PEFT_OPTIM_PARAMETER_UNKNOWN',
+    `optim: the parameter ${JSON.stringify(parameter)} has no whole state ${JSON.stringify(slot)}.`,
+  );
 };

@@ -17,55 +17,101 @@ beforeAll(() => tf.setBackend('cpu'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const shapes = { vector: [3], matrix: [40, 110], long: [9001] } as const;
-const noise = (seed: number, length: number): Float32Array => Float32Array.from({ length }, (_, i) => Math.sin(seed * 12.9898 + i * 78.233) * 10 ** ((i + seed) % 5 - 3));
+const noise = (seed: number, length: number): Float32Array =>
+  Float32Array.from(
+    { length },
+    (_, i) => Math.sin(seed * 12.9898 + i * 78.233) * 10 ** (((i + seed) % 5) - 3),
+  );
 
 function start(): TrainableParameter[] {
   return Object.entries(shapes).map(([name, shape], i) => ({
     name,
-    variable: tf.tidy(() => tf.variable(tf.tensor(noise(i, shape.reduce((a, b) => a * b, 1)), [...shape]))),
+    variable: tf.tidy(() =>
+      tf.variable(
+        tf.tensor(
+          noise(
+            i,
+            shape.reduce((a, b) => a * b, 1),
+          ),
+          [...shape],
+        ),
+      ),
+    ),
     group: { learningRateScale: 1, weightDecay: 0.01 },
   }));
 }
 
-function steps(optimizer: Optimizer, parameters: TrainableParameter[], state: ReturnType<Optimizer['init']>, from: number, to: number): void {
+function steps(
+  optimizer: Optimizer,
+  parameters: TrainableParameter[],
+  state: ReturnType<Optimizer['init']>,
+  from: number,
+  to: number,
+): void {
   for (let t = from; t < to; t += 1) {
-    const gradients = Object.fromEntries(parameters.map(({ name, variable }, i) => [name, noise(100 * t + i, variable.size)]));
+    const gradients = Object.fromEntries(
+      parameters.map(({ name, variable }, i) => [name, noise(100 * t + i, variable.size)]),
+    );
     if (t === 2) delete gradients['long']; // its step count differs from the others' from here on
     optimizer.update(parameters, gradients, state, { learningRate: 1e-2 / (t + 1) });
   }
 }
 
-const bytes = (parameters: TrainableParameter[]): string => parameters.map(({ variable }) => Buffer.from(new Float32Array(variable.dataSync<'float32'>()).buffer).toString('base64')).join();
+const bytes = (parameters: TrainableParameter[]): string =>
+  parameters
+    .map(({ variable }) =>
+      Buffer.from(new Float32Array(variable.dataSync<'float32'>()).buffer).toString('base64'),
+    )
+    .join();
 
-const optimizers = [...OPTIMIZER_NAMES.map((name) => createOptimizer(name)), sgd({ momentum: 0.9 }), adafactor({ beta1: 0.9, relativeStep: false })];
+const optimizers = [
+  ...OPTIMIZER_NAMES.map((name) => createOptimizer(name)),
+  sgd({ momentum: 0.9 }),
+  adafactor({ beta1: 0.9, relativeStep: false }),
+];
 
 describe('a run that stops, is saved and resumes ends with the same bytes as one that does not', () => {
-  test.each(optimizers.map((optimizer, i) => [`${optimizer.name} (${i})`, optimizer, i] as const))('%s', async (_name, optimizer, i) => {
-    const whole = start();
-    const state = optimizer.init(whole);
-    steps(optimizer, whole, state, 0, 8);
+  test.each(optimizers.map((optimizer, i) => [`${optimizer.name} (${i})`, optimizer, i] as const))(
+    '%s',
+    async (_name, optimizer, i) => {
+      const whole = start();
+      const state = optimizer.init(whole);
+      steps(optimizer, whole, state, 0, 8);
 
-    const first = start();
-    const before = optimizer.init(first, { store: pagedStateStore({ residentBytes: 20_000, pageBytes: 4096, directory: folder }) });
-    steps(optimizer, first, before, 0, 5);
-    const file = path.join(folder, `${i}.safetensors`);
-    await writeSafetensors(file, stateTensors(before));
-    before.dispose();
+      const first = start();
+      const before = optimizer.init(first, {
+        store: pagedStateStore({ residentBytes: 20_000, pageBytes: 4096, directory: folder }),
+      });
+      steps(optimizer, first, before, 0, 5);
+      const file = path.join(folder, `${i}.safetensors`);
+      await writeSafetensors(file, stateTensors(before));
+      before.dispose();
 
-    const after = optimizer.init(first);
-    const saved = openSafetensors(file);
-    restoreState(after, saved.names().map((name) => saved.get(name)!));
-    saved.close();
-    steps(optimizer, first, after, 5, 8);
+      const after = optimizer.init(first);
+      const saved = openSafetensors(file);
+      restoreState(
+        after,
+        saved.names().map((name) => saved.get(name)!),
+      );
+      saved.close();
+      steps(optimizer, first, after, 5, 8);
 
-    expect(bytes(first)).toBe(bytes(whole));
-    expect(stateTensors(after).map(({ name, read }) => [name, Buffer.from(read()).toString('base64')])).toEqual(stateTensors(state).map(({ name, read }) => [name, Buffer.from(read()).toString('base64')]));
-  });
+      expect(bytes(first)).toBe(bytes(whole));
+      expect(
+        stateTensors(after).map(({ name, read }) => [name, Buffer.from(read()).toString('base64')]),
+      ).toEqual(
+        stateTensors(state).map(({ name, read }) => [name, Buffer.from(read()).toString('base64')]),
+      );
+    },
+  );
 });
 
 describe('state tensors', () => {
-  test('are named after the parameter and the reference library\'s slot', () => {
-    const names = (optimizer: Optimizer): string[] => stateTensors(optimizer.init(start())).map(({ name, dtype, shape }) => `${name} ${dtype} ${shape.join('x')}`);
+  test("are named after the parameter and the reference library's slot", () => {
+    const names = (optimizer: Optimizer): string[] =>
+      stateTensors(optimizer.init(start())).map(
+        ({ name, dtype, shape }) => `${name} ${dtype} ${shape.join('x')}`,
+      );
     expect(names(createOptimizer('adamw_8bit'))).toEqual([
       'vector.state1 F32 3', 'vector.state2 F32 3', 'vector.step I32 1',
       'matrix.state1 U8 40x110', 'matrix.state2 U8 40x110', 'matrix.absmax1 F32 18', 'matrix.absmax2 F32 18', 'matrix.step I32 1',
@@ -77,12 +123,17 @@ describe('state tensors', () => {
   test('can be read in parts, also from pages', () => {
     const parameters = start();
     const optimizer = createOptimizer('adamw_8bit');
-    for (const store of [undefined, pagedStateStore({ residentBytes: 0, pageBytes: 1024, directory: folder })]) {
+    for (const store of [
+      undefined,
+      pagedStateStore({ residentBytes: 0, pageBytes: 1024, directory: folder }),
+    ]) {
       const state = optimizer.init(parameters, store ? { store } : {});
       steps(optimizer, parameters, state, 0, 1);
       for (const tensor of stateTensors(state)) {
         const all = tensor.read();
-        const cuts = [0, 1, 5, 777, 3000, tensor.byteLength].filter((cut) => cut <= tensor.byteLength);
+        const cuts = [0, 1, 5, 777, 3000, tensor.byteLength].filter(
+          (cut) => cut <= tensor.byteLength,
+        );
         const parts = cuts.slice(1).flatMap((cut, i) => [...tensor.read(cuts[i], cut - cuts[i]!)]);
         expect(parts).toEqual([...all.subarray(0, cuts.at(-1))]);
       }
@@ -97,15 +148,22 @@ describe('state tensors', () => {
       [PeftError: adamw: the saved state does not fit: "vector.exp_avg" is missing among the 8 saved tensors.
         hint: Resume with the optimiser, method and parameters that made the checkpoint.]
     `);
-    expect(() => restoreState(state, [...saved, { ...saved[0]!, name: 'other.exp_avg' }])).toThrowErrorMatchingInlineSnapshot(`
+    expect(() => restoreState(state, [...saved, { ...saved[0]!, name: 'other.exp_avg' }]))
+      .toThrowErrorMatchingInlineSnapshot(`
       [PeftError: adamw: the saved state does not fit: "other.exp_avg" belongs to no parameter.
         hint: Resume with the optimiser, method and parameters that made the checkpoint.]
     `);
-    expect(() => restoreState(state, saved.map((tensor) => ({ ...tensor, shape: [4] })))).toThrowErrorMatchingInlineSnapshot(`
+    expect(() =>
+      restoreState(
+        state,
+        saved.map((tensor) => ({ ...tensor, shape: [4] })),
+      ),
+    ).toThrowErrorMatchingInlineSnapshot(`
       [PeftError: adamw: the saved state does not fit: "vector.exp_avg" is F32 [4], but F32 [3] is wanted.
         hint: Resume with the optimiser, method and parameters that made the checkpoint.]
     `);
-    expect(() => restoreState(createOptimizer('lion').init(start()), saved)).toThrowErrorMatchingInlineSnapshot(`
+    expect(() => restoreState(createOptimizer('lion').init(start()), saved))
+      .toThrowErrorMatchingInlineSnapshot(`
       [PeftError: lion: the saved state does not fit: "vector.state1" is missing among the 9 saved tensors.
         hint: Resume with the optimiser, method and parameters that made the checkpoint.]
     `);

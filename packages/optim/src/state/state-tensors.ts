@@ -2,7 +2,13 @@
 import { PeftError } from '@peft/errors';
 import type { TensorSource } from '@peft/ops';
 import type { OptimizerState } from '../rules/optimizer.js';
-import { slotBytes, type ParameterSlots, type SlotSpec, type StateArray, type StateStore } from './state-store.js';
+import {
+  slotBytes,
+  type ParameterSlots,
+  type SlotSpec,
+  type StateArray,
+  type StateStore,
+} from './state-store.js';
 
 /**
  * The state's tensors in a fixed order: `<parameter>.<slot>` for every slot and `<parameter>.step` (I32, `[1]`). Values are read when `read` is
@@ -18,12 +24,19 @@ export function stateTensors(state: OptimizerState): TensorSource[] {
         dtype: slot.dtype,
         shape: slot.shape,
         byteLength,
-        read: (from = 0, length = byteLength - from) => readSlot(state.store, declared, slot, from, from + length),
+        read: (from = 0, length = byteLength - from) =>
+          readSlot(state.store, declared, slot, from, from + length),
       });
     }
     const { parameter } = declared;
     const step = (): Uint8Array => bytesOf(Int32Array.of(state.steps.get(parameter)!));
-    tensors.push({ name: `${parameter}.step`, dtype: 'I32', shape: [1], byteLength: 4, read: (from = 0, length = 4 - from) => step().subarray(from, from + length) });
+    tensors.push({
+      name: `${parameter}.step`,
+      dtype: 'I32',
+      shape: [1],
+      byteLength: 4,
+      read: (from = 0, length = 4 - from) => step().subarray(from, from + length),
+    });
   }
   return tensors;
 }
@@ -38,17 +51,32 @@ export function restoreState(state: OptimizerState, tensors: Iterable<TensorSour
   for (const tensor of tensors) saved.set(tensor.name, tensor);
   for (const wanted of stateTensors(state)) {
     const got = saved.get(wanted.name);
-    if (!got) throw mismatch(state, `${JSON.stringify(wanted.name)} is missing among the ${saved.size} saved tensors`);
+    if (!got)
+      throw mismatch(
+        state,
+        `${JSON.stringify(wanted.name)} is missing among the ${saved.size} saved tensors`,
+      );
     if (got.dtype !== wanted.dtype || got.shape.join() !== wanted.shape.join()) {
-      throw mismatch(state, `${JSON.stringify(wanted.name)} is ${got.dtype} [${got.shape.join(', ')}], but ${wanted.dtype} [${wanted.shape.join(', ')}] is wanted`);
+      throw mismatch(
+        state,
+        `${JSON.stringify(wanted.name)} is ${got.dtype} [${got.shape.join(', ')}], but ${wanted.dtype} [${wanted.shape.join(', ')}] is wanted`,
+      );
     }
   }
   const names = new Set(stateTensors(state).map(({ name }) => name));
-  for (const name of saved.keys()) if (!names.has(name)) throw mismatch(state, `${JSON.stringify(name)} belongs to no parameter`);
+  for (const name of saved.keys())
+    if (!names.has(name)) throw mismatch(state, `${JSON.stringify(name)} belongs to no parameter`);
   for (const declared of state.store.declarations()) {
-    const slots = new Map(declared.slots.map((slot) => [slot, typedView(slot, saved.get(`${declared.parameter}.${slot.name}`)!.read())]));
+    const slots = new Map(
+      declared.slots.map((slot) => [
+        slot,
+        typedView(slot, saved.get(`${declared.parameter}.${slot.name}`)!.read()),
+      ]),
+    );
     const ranged = declared.slots.filter(({ span }) => span !== 'whole');
-    for (const slot of declared.slots) if (slot.span === 'whole') state.store.whole(declared.parameter, slot.name).set(slots.get(slot)!);
+    for (const slot of declared.slots)
+      if (slot.span === 'whole')
+        state.store.whole(declared.parameter, slot.name).set(slots.get(slot)!);
     state.store.visit(declared.parameter, 'write', (start, _end, arrays) => {
       ranged.forEach((slot, i) => {
         const from = start / (slot.span as number);
@@ -56,13 +84,23 @@ export function restoreState(state: OptimizerState, tensors: Iterable<TensorSour
       });
     });
     const step = saved.get(`${declared.parameter}.step`)!.read();
-    state.steps.set(declared.parameter, new DataView(step.buffer, step.byteOffset, 4).getInt32(0, true));
+    state.steps.set(
+      declared.parameter,
+      new DataView(step.buffer, step.byteOffset, 4).getInt32(0, true),
+    );
   }
 }
 
 /** Bytes `from … to` of a slot, in a fresh array. */
-function readSlot(store: StateStore, declared: ParameterSlots, slot: SlotSpec, from: number, to: number): Uint8Array {
-  if (slot.span === 'whole') return bytesOf(store.whole(declared.parameter, slot.name)).slice(from, to);
+function readSlot(
+  store: StateStore,
+  declared: ParameterSlots,
+  slot: SlotSpec,
+  from: number,
+  to: number,
+): Uint8Array {
+  if (slot.span === 'whole')
+    return bytesOf(store.whole(declared.parameter, slot.name)).slice(from, to);
   const bytes = new Uint8Array(to - from);
   const index = declared.slots.filter(({ span }) => span !== 'whole').indexOf(slot);
   const { span } = slot;
@@ -82,7 +120,8 @@ function readSlot(store: StateStore, declared: ParameterSlots, slot: SlotSpec, f
   return bytes;
 }
 
-const bytesOf = (values: StateArray | Int32Array): Uint8Array => new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+const bytesOf = (values: StateArray | Int32Array): Uint8Array =>
+  new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 
 /** A typed view of stored bytes, copied where they are not aligned. */
 function typedView(slot: SlotSpec, bytes: Uint8Array): StateArray {
@@ -92,4 +131,8 @@ function typedView(slot: SlotSpec, bytes: Uint8Array): StateArray {
 }
 
 const mismatch = (state: OptimizerState, problem: string): PeftError =>
-  new PeftError('PEFT_OPTIM_STATE_MISMATCH', `${state.optimizer}: the saved state does not fit: ${problem}.`, { hint: 'Resume with the optimiser, method and parameters that made the checkpoint.' });
+  new PeftError(
+    'PEFT_OPTIM_STATE_MISMATCH',
+    `${state.optimizer}: the saved state does not fit: ${problem}.`,
+    { hint: 'Resume with the optimiser, method and parameters that made the checkpoint.' },
+  );

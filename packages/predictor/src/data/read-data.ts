@@ -3,20 +3,33 @@ import { readTable, tableFromRows, type ReadTableOptions, type Table } from '@pe
 import { PeftError, show } from '@peft/errors';
 import type { PredictorData, ReadOptions } from '../settings/predictor-types.js';
 
-const asTable = (data: Exclude<PredictorData, string>): Table => (Array.isArray(data) ? tableFromRows(data as readonly object[]) : (data as Table));
+const asTable = (data: Exclude<PredictorData, string>): Table =>
+  Array.isArray(data) ? tableFromRows(data as readonly object[]) : (data as Table);
 
 /** @throws PEFT_DATA_INVALID for what is no path, table or list; what reading throws */
 function checkData(data: unknown): void {
-  const isTable = typeof data === 'object' && data !== null && typeof (data as Table).column === 'function';
+  const isTable =
+    typeof data === 'object' && data !== null && typeof (data as Table).column === 'function';
   if (typeof data === 'string' || Array.isArray(data) || isTable) return;
-  throw new PeftError('PEFT_DATA_INVALID', `predictor: the data must be the path of a file, a table or a list of rows, got ${show(data)}.`, { hint: "for instance 'train.csv', or [{ label: 1, text: 'good' }]" });
+  throw new PeftError(
+    'PEFT_DATA_INVALID',
+    `predictor: the data must be the path of a file, a table or a list of rows, got ${show(data)}.`,
+    { hint: "for instance 'train.csv', or [{ label: 1, text: 'good' }]" },
+  );
 }
 
 /** The table to train on. */
-export async function readTrainingData(data: PredictorData, { columns, header, textColumns }: ReadOptions & { readonly textColumns?: readonly string[] }): Promise<Table> {
+export async function readTrainingData(
+  data: PredictorData,
+  { columns, header, textColumns }: ReadOptions & { readonly textColumns?: readonly string[] },
+): Promise<Table> {
   checkData(data);
   if (typeof data !== 'string') return asTable(data);
-  return readTable(data, { ...(columns && { columns }), ...(header !== undefined && { header }), ...(textColumns && { texts: textColumns }) });
+  return readTable(data, {
+    ...(columns && { columns }),
+    ...(header !== undefined && { header }),
+    ...(textColumns && { texts: textColumns }),
+  });
 }
 
 /** The columns that the predictor was trained with. */
@@ -27,7 +40,11 @@ export interface KnownColumns {
 }
 
 /** A table of new rows. A file without a header of its own has the training file's columns. */
-export async function readNewData(data: PredictorData, { textColumns, fileColumns }: KnownColumns, { columns, header }: ReadOptions): Promise<Table> {
+export async function readNewData(
+  data: PredictorData,
+  { textColumns, fileColumns }: KnownColumns,
+  { columns, header }: ReadOptions,
+): Promise<Table> {
   checkData(data);
   if (typeof data !== 'string') return asTable(data);
   const options: ReadTableOptions = { texts: textColumns, ...(header !== undefined && { header }) };

@@ -2,9 +2,16 @@ import { tableFromRows, type TextTokenizer } from '@peft/data';
 import { describe, expect, it } from 'vitest';
 import { chooseTextColumns, textSettings } from './text-columns.js';
 
-const table = tableFromRows(Array.from({ length: 30 }, (_, i) => ({
-  topic: i % 2 ? 'a' : 'b', title: `a title of ${i} words`, body: `some longer text number ${i}`, colour: i % 3 ? 'red' : 'blue', size: i * 1.5, same: 'x',
-})));
+const table = tableFromRows(
+  Array.from({ length: 30 }, (_, i) => ({
+    topic: i % 2 ? 'a' : 'b',
+    title: `a title of ${i} words`,
+    body: `some longer text number ${i}`,
+    colour: i % 3 ? 'red' : 'blue',
+    size: i * 1.5,
+    same: 'x',
+  })),
+);
 
 describe('the columns that are learnt from', () => {
   it('are those of texts; others are named in a warning, a column of one value is not', () => {
@@ -14,29 +21,64 @@ describe('the columns that are learnt from', () => {
   });
 
   it('may be named, or typed', () => {
-    expect(chooseTextColumns(table, { label: 'topic', textColumns: ['body'] })).toEqual({ columns: ['body'], warnings: [] });
-    expect(chooseTextColumns(table, { label: 'topic', columnTypes: { colour: 'text', title: 'categorical' } }).columns).toEqual(['body', 'colour']);
-    expect(() => chooseTextColumns(table, { label: 'topic', textColumns: ['topic'] })).toThrow(expect.objectContaining({ code: 'PEFT_CONFIG_INVALID' }));
+    expect(chooseTextColumns(table, { label: 'topic', textColumns: ['body'] })).toEqual({
+      columns: ['body'],
+      warnings: [],
+    });
+    expect(
+      chooseTextColumns(table, {
+        label: 'topic',
+        columnTypes: { colour: 'text', title: 'categorical' },
+      }).columns,
+    ).toEqual(['body', 'colour']);
+    expect(() => chooseTextColumns(table, { label: 'topic', textColumns: ['topic'] })).toThrow(
+      expect.objectContaining({ code: 'PEFT_CONFIG_INVALID' }),
+    );
   });
 
   it('are found where words have no spaces between them, with a warning', () => {
-    const japanese = tableFromRows(['猫が好き', '犬が好き', '鳥が飛ぶ', '魚が泳ぐ'].map((text, i) => ({ topic: i % 2, text })));
+    const japanese = tableFromRows(
+      ['猫が好き', '犬が好き', '鳥が飛ぶ', '魚が泳ぐ'].map((text, i) => ({ topic: i % 2, text })),
+    );
     const { columns, warnings } = chooseTextColumns(japanese, { label: 'topic' });
     expect(columns).toEqual(['text']);
     expect(warnings).toEqual(['no column looks like sentences; "text" is taken for text.']);
   });
 
   it('must be there', () => {
-    expect(() => chooseTextColumns(table.pick(['topic', 'size']), { label: 'topic' })).toThrow(expect.objectContaining({ code: 'PEFT_TEXT_COLUMN_MISSING' }));
+    expect(() => chooseTextColumns(table.pick(['topic', 'size']), { label: 'topic' })).toThrow(
+      expect.objectContaining({ code: 'PEFT_TEXT_COLUMN_MISSING' }),
+    );
   });
 });
 
 describe('how texts become tokens', () => {
   const tokenizer = { modelMaxLength: 256 } as TextTokenizer;
 
-  it("is bounded by the setting, the tokeniser of a relative model, and the position table of another", () => {
-    expect(textSettings(['text'], 512, { relative_attention: true, max_position_embeddings: 128, type_vocab_size: 0 }, tokenizer)).toEqual({ columns: ['text'], maxLength: 256, segments: 1 });
-    expect(textSettings(['text'], 512, { max_position_embeddings: 128, type_vocab_size: 2 }, tokenizer)).toMatchObject({ maxLength: 128, segments: 2 });
-    expect(textSettings(['text'], 64, { max_position_embeddings: 514, model_type: 'roberta', pad_token_id: 1, type_vocab_size: 1 }, tokenizer)).toMatchObject({ maxLength: 64, segments: 1 });
+  it('is bounded by the setting, the tokeniser of a relative model, and the position table of another', () => {
+    expect(
+      textSettings(
+        ['text'],
+        512,
+        { relative_attention: true, max_position_embeddings: 128, type_vocab_size: 0 },
+        tokenizer,
+      ),
+    ).toEqual({ columns: ['text'], maxLength: 256, segments: 1 });
+    expect(
+      textSettings(['text'], 512, { max_position_embeddings: 128, type_vocab_size: 2 }, tokenizer),
+    ).toMatchObject({ maxLength: 128, segments: 2 });
+    expect(
+      textSettings(
+        ['text'],
+        64,
+        {
+          max_position_embeddings: 514,
+          model_type: 'roberta',
+          pad_token_id: 1,
+          type_vocab_size: 1,
+        },
+        tokenizer,
+      ),
+    ).toMatchObject({ maxLength: 64, segments: 1 });
   });
 });

@@ -1,5 +1,14 @@
 /** Which columns of a table are the texts, and their tokens. */
-import { inferColumnTypes, maximumTextLength, tokenizeTable, type ColumnType, type PositionConfig, type Table, type TextTokenizer, type TokenizedTable } from '@peft/data';
+import {
+  inferColumnTypes,
+  maximumTextLength,
+  tokenizeTable,
+  type ColumnType,
+  type PositionConfig,
+  type Table,
+  type TextTokenizer,
+  type TokenizedTable,
+} from '@peft/data';
 import { PeftError, show } from '@peft/errors';
 
 export interface TextColumnOptions {
@@ -23,28 +32,59 @@ export interface TextColumns {
  * spaces (Japanese) or too short are taken.
  * @throws PEFT_TEXT_COLUMN_MISSING when the table has no column of texts; PEFT_COLUMN_MISSING
  */
-export function chooseTextColumns(table: Table, { label, validation, columnTypes = {}, textColumns }: TextColumnOptions): TextColumns {
+export function chooseTextColumns(
+  table: Table,
+  { label, validation, columnTypes = {}, textColumns }: TextColumnOptions,
+): TextColumns {
   table.column(label);
-  if (textColumns?.includes(label)) throw new PeftError('PEFT_CONFIG_INVALID', `predictor: ${show(label)} is the label and cannot be a text column, too.`);
-  const given = { ...columnTypes, ...Object.fromEntries((textColumns ?? []).map((column) => [column, 'text' as const])) };
+  if (textColumns?.includes(label))
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `predictor: ${show(label)} is the label and cannot be a text column, too.`,
+    );
+  const given = {
+    ...columnTypes,
+    ...Object.fromEntries((textColumns ?? []).map((column) => [column, 'text' as const])),
+  };
   const types = inferColumnTypes(table, { label, given, ...(validation && { validation }) });
   const features = table.columns.filter((column) => column !== label);
-  const isWanted = (column: string): boolean => (textColumns ? textColumns.includes(column) : types.get(column) === 'text');
+  const isWanted = (column: string): boolean =>
+    textColumns ? textColumns.includes(column) : types.get(column) === 'text';
   let columns = features.filter(isWanted);
   const warnings: string[] = [];
   if (columns.length === 0) {
-    columns = features.filter((column) => !Object.hasOwn(given, column) && types.get(column) === 'categorical' && table.column(column).some((cell) => typeof cell === 'string'));
-    if (columns.length) warnings.push(`no column looks like sentences; ${list(columns)} ${columns.length > 1 ? 'are' : 'is'} taken for text.`);
+    columns = features.filter(
+      (column) =>
+        !Object.hasOwn(given, column) &&
+        types.get(column) === 'categorical' &&
+        table.column(column).some((cell) => typeof cell === 'string'),
+    );
+    if (columns.length)
+      warnings.push(
+        `no column looks like sentences; ${list(columns)} ${columns.length > 1 ? 'are' : 'is'} taken for text.`,
+      );
   }
   if (columns.length === 0) {
-    throw new PeftError('PEFT_TEXT_COLUMN_MISSING', `predictor: ${table.source} has no column of texts beside the label ${show(label)} (columns: ${list(table.columns)}).`, { hint: "name it with columnTypes: { COLUMN: 'text' }, or give the names of the columns of a file without a header" });
+    throw new PeftError(
+      'PEFT_TEXT_COLUMN_MISSING',
+      `predictor: ${table.source} has no column of texts beside the label ${show(label)} (columns: ${list(table.columns)}).`,
+      {
+        hint: "name it with columnTypes: { COLUMN: 'text' }, or give the names of the columns of a file without a header",
+      },
+    );
   }
-  const unused = features.filter((column) => !columns.includes(column) && types.get(column) !== 'null');
-  if (unused.length && !textColumns) warnings.push(`only texts are learnt from: ${list(unused)} ${unused.length > 1 ? 'are' : 'is'} not used.`);
+  const unused = features.filter(
+    (column) => !columns.includes(column) && types.get(column) !== 'null',
+  );
+  if (unused.length && !textColumns)
+    warnings.push(
+      `only texts are learnt from: ${list(unused)} ${unused.length > 1 ? 'are' : 'is'} not used.`,
+    );
   return { columns, warnings };
 }
 
-const list = (columns: readonly string[]): string => `${columns.slice(0, 8).map(show).join(', ')}${columns.length > 8 ? ', …' : ''}`;
+const list = (columns: readonly string[]): string =>
+  `${columns.slice(0, 8).map(show).join(', ')}${columns.length > 8 ? ', …' : ''}`;
 
 /** How texts become tokens. JSON-safe. */
 export interface TextSettings {
@@ -55,11 +95,25 @@ export interface TextSettings {
 }
 
 /** AutoGluon's: at most `wanted` tokens and what the model bears; up to two segments where the model has them. */
-export function textSettings(columns: readonly string[], wanted: number, config: Readonly<Record<string, unknown>>, tokenizer: TextTokenizer): TextSettings {
+export function textSettings(
+  columns: readonly string[],
+  wanted: number,
+  config: Readonly<Record<string, unknown>>,
+  tokenizer: TextTokenizer,
+): TextSettings {
   const types = config['type_vocab_size'];
-  return { columns, maxLength: maximumTextLength(wanted, config as PositionConfig, tokenizer.modelMaxLength), segments: typeof types === 'number' ? Math.max(1, Math.min(2, types)) : 1 };
+  return {
+    columns,
+    maxLength: maximumTextLength(wanted, config as PositionConfig, tokenizer.modelMaxLength),
+    segments: typeof types === 'number' ? Math.max(1, Math.min(2, types)) : 1,
+  };
 }
 
-export function tokenizeRows(table: Table, { columns, ...settings }: TextSettings, tokenizer: TextTokenizer, signal?: AbortSignal): Promise<TokenizedTable> {
+export function tokenizeRows(
+  table: Table,
+  { columns, ...settings }: TextSettings,
+  tokenizer: TextTokenizer,
+  signal?: AbortSignal,
+): Promise<TokenizedTable> {
   return tokenizeTable(table, columns, tokenizer, { ...settings, ...(signal && { signal }) });
 }

@@ -6,7 +6,12 @@ import { describe, expect, it } from 'vitest';
 import { chooseEngine, type EngineMakers } from './engine-choice.js';
 
 const portable = () => createPortableEngine({ backend: 'cpu' });
-const noAddon = () => Promise.reject(new PeftError('PEFT_NATIVE_UNAVAILABLE', 'native: the addon is not built.', { hint: 'build it' }));
+const noAddon = () =>
+  Promise.reject(
+    new PeftError('PEFT_NATIVE_UNAVAILABLE', 'native: the addon is not built.', {
+      hint: 'build it',
+    }),
+  );
 
 describe('the choice of the engine', () => {
   it('is the engine asked for, and activates it', async () => {
@@ -22,21 +27,37 @@ describe('the choice of the engine', () => {
     expect(engine.name).toBe('portable');
     expect(warning).toEqual({
       code: 'PEFT_ENGINE_FALLBACK',
-      message: 'the portable engine (float32) takes over, which is slower: native: the addon is not built.',
+      message:
+        'the portable engine (float32) takes over, which is slower: native: the addon is not built.',
       hint: expect.stringContaining('build-native') as string,
     });
     engine.dispose();
   });
 
   it('does not fall back where the engine was asked for by name', async () => {
-    await expect(chooseEngine({ name: 'native' }, { native: noAddon, portable })).rejects.toMatchObject({ code: 'PEFT_ENGINE_UNAVAILABLE', message: expect.stringContaining('the addon is not built') as string });
-    await expect(chooseEngine({ name: 'tensorflow' }, { portable })).rejects.toMatchObject({ code: 'PEFT_ENGINE_UNAVAILABLE', message: expect.stringContaining('has portable') as string });
-    await expect(chooseEngine({ name: 'cuda' as never })).rejects.toMatchObject({ code: 'PEFT_CONFIG_INVALID' });
+    await expect(
+      chooseEngine({ name: 'native' }, { native: noAddon, portable }),
+    ).rejects.toMatchObject({
+      code: 'PEFT_ENGINE_UNAVAILABLE',
+      message: expect.stringContaining('the addon is not built') as string,
+    });
+    await expect(chooseEngine({ name: 'tensorflow' }, { portable })).rejects.toMatchObject({
+      code: 'PEFT_ENGINE_UNAVAILABLE',
+      message: expect.stringContaining('has portable') as string,
+    });
+    await expect(chooseEngine({ name: 'cuda' as never })).rejects.toMatchObject({
+      code: 'PEFT_CONFIG_INVALID',
+    });
   });
 
   it('does not hide a bad option behind a fallback', async () => {
-    const native: EngineMakers['native'] = () => Promise.reject(new PeftError('PEFT_CONFIG_INVALID', 'native: threads must be a positive integer, got -1.'));
-    await expect(chooseEngine({ threads: -1 }, { native, portable })).rejects.toMatchObject({ code: 'PEFT_CONFIG_INVALID' });
+    const native: EngineMakers['native'] = () =>
+      Promise.reject(
+        new PeftError('PEFT_CONFIG_INVALID', 'native: threads must be a positive integer, got -1.'),
+      );
+    await expect(chooseEngine({ threads: -1 }, { native, portable })).rejects.toMatchObject({
+      code: 'PEFT_CONFIG_INVALID',
+    });
   });
 
   it('is tensorflow where a GPU works with it, and says why', async () => {
@@ -45,31 +66,62 @@ describe('the choice of the engine', () => {
       asked.push(needsGpu);
       return portable(); // stands in for it: no GPU is needed to test the choice
     };
-    const { engine, reason, warning } = await chooseEngine({}, { tensorflow, native: noAddon, portable }, () => Promise.resolve({ card: 'NVIDIA L4', hasLibrary: true }));
-    expect({ asked, reason, warning }).toEqual({ asked: [true], reason: 'NVIDIA L4 works with it', warning: undefined });
+    const { engine, reason, warning } = await chooseEngine(
+      {},
+      { tensorflow, native: noAddon, portable },
+      () => Promise.resolve({ card: 'NVIDIA L4', hasLibrary: true }),
+    );
+    expect({ asked, reason, warning }).toEqual({
+      asked: [true],
+      reason: 'NVIDIA L4 works with it',
+      warning: undefined,
+    });
     engine.dispose();
   });
 
   it('is native where a GPU cannot be used, with a warning that names the card and the reason', async () => {
-    const tensorflow: EngineMakers['tensorflow'] = () => Promise.reject(new PeftError('PEFT_GPU_CUDA', "tensorflow: NVIDIA's driver 470.1 is older than CUDA 12."));
-    const { engine, warning } = await chooseEngine({}, { tensorflow, native: portable, portable }, () => Promise.resolve({ card: 'NVIDIA L4', hasLibrary: true }));
-    expect(warning).toMatchObject({ code: 'PEFT_ENGINE_GPU_UNUSED', message: "NVIDIA L4 is not used: tensorflow: NVIDIA's driver 470.1 is older than CUDA 12." });
+    const tensorflow: EngineMakers['tensorflow'] = () =>
+      Promise.reject(
+        new PeftError('PEFT_GPU_CUDA', "tensorflow: NVIDIA's driver 470.1 is older than CUDA 12."),
+      );
+    const { engine, warning } = await chooseEngine(
+      {},
+      { tensorflow, native: portable, portable },
+      () => Promise.resolve({ card: 'NVIDIA L4', hasLibrary: true }),
+    );
+    expect(warning).toMatchObject({
+      code: 'PEFT_ENGINE_GPU_UNUSED',
+      message: "NVIDIA L4 is not used: tensorflow: NVIDIA's driver 470.1 is older than CUDA 12.",
+    });
     engine.dispose();
-    const without = await chooseEngine({}, { tensorflow, native: portable }, () => Promise.resolve({ card: 'NVIDIA L4', hasLibrary: false }));
-    expect(without.warning?.message).toBe('NVIDIA L4 is not used: no TensorFlow library with CUDA is set up');
+    const without = await chooseEngine({}, { tensorflow, native: portable }, () =>
+      Promise.resolve({ card: 'NVIDIA L4', hasLibrary: false }),
+    );
+    expect(without.warning?.message).toBe(
+      'NVIDIA L4 is not used: no TensorFlow library with CUDA is set up',
+    );
     without.engine.dispose();
   });
 
   it('says when a precision cannot be had', async () => {
-    const { engine, warning } = await chooseEngine({ name: 'portable', precision: 'bfloat16' }, { portable });
+    const { engine, warning } = await chooseEngine(
+      { name: 'portable', precision: 'bfloat16' },
+      { portable },
+    );
     expect(warning?.code).toBe('PEFT_ENGINE_PRECISION');
     engine.dispose();
   });
 
   it('disposes an engine that cannot be activated', async () => {
     let isDisposed = false;
-    const broken = { name: 'portable', activate: () => Promise.reject(new Error('no backend')), dispose: () => (isDisposed = true) } as unknown as Engine;
-    await expect(chooseEngine({ name: 'portable' }, { portable: () => Promise.resolve(broken) })).rejects.toMatchObject({ code: 'PEFT_ENGINE_UNAVAILABLE' });
+    const broken = {
+      name: 'portable',
+      activate: () => Promise.reject(new Error('no backend')),
+      dispose: () => (isDisposed = true),
+    } as unknown as Engine;
+    await expect(
+      chooseEngine({ name: 'portable' }, { portable: () => Promise.resolve(broken) }),
+    ).rejects.toMatchObject({ code: 'PEFT_ENGINE_UNAVAILABLE' });
     expect(isDisposed).toBe(true);
   });
 });

@@ -28,9 +28,18 @@ export type EngineMakers = Readonly<Partial<Record<EngineName, MakeEngine>>>;
 
 /** Loaded when chosen, so that nobody pays for an engine that is not used. */
 const MAKERS: EngineMakers = Object.freeze({
-  native: async ({ precision, threads }: EngineRequest) => (await import('@peft/native')).createNativeEngine({ ...(precision && { precision }), ...(threads && { threads }) }),
+  native: async ({ precision, threads }: EngineRequest) =>
+    (await import('@peft/native')).createNativeEngine({
+      ...(precision && { precision }),
+      ...(threads && { threads }),
+    }),
   portable: async () => (await import('@peft/portable')).createPortableEngine(),
-  tensorflow: async ({ precision, threads }: EngineRequest, needsGpu = false) => (await import('@peft/tensorflow')).createTensorflowEngine({ requireGpu: needsGpu, ...(precision && { precision }), ...(threads && { threads }) }),
+  tensorflow: async ({ precision, threads }: EngineRequest, needsGpu = false) =>
+    (await import('@peft/tensorflow')).createTensorflowEngine({
+      requireGpu: needsGpu,
+      ...(precision && { precision }),
+      ...(threads && { threads }),
+    }),
 });
 
 /** Whether a card is here that this process may use, and a TensorFlow library that may use it. */
@@ -47,23 +56,47 @@ async function gpuState(): Promise<GpuState> {
  * @param makers others than this toolkit's.
  * @throws PEFT_ENGINE_UNAVAILABLE when the engine asked for cannot run here, and why; PEFT_CONFIG_INVALID for its options
  */
-export async function chooseEngine(request: EngineRequest = {}, makers: EngineMakers = MAKERS, findGpu: () => Promise<GpuState> = gpuState): Promise<EngineChoice> {
+export async function chooseEngine(
+  request: EngineRequest = {},
+  makers: EngineMakers = MAKERS,
+  findGpu: () => Promise<GpuState> = gpuState,
+): Promise<EngineChoice> {
   const { name = 'auto' } = request;
   check.oneOf('engine', 'name', name, ['auto', ...ENGINE_NAMES]);
   if (name !== 'auto') return withPrecisionWarning(await make(name, request, makers), request);
   const gpu = makers.tensorflow && (await findGpu());
   const onGpu = gpu?.hasLibrary ? await attempt('tensorflow', request, makers, true) : undefined;
   if (onGpu && !('problem' in onGpu)) return { ...onGpu, reason: `${gpu!.card} works with it` };
-  const unused = gpu && { code: 'PEFT_ENGINE_GPU_UNUSED', message: `${gpu.card} is not used: ${onGpu?.problem ?? 'no TensorFlow library with CUDA is set up'}`, hint: 'peft setup tensorflow --device cuda sets one up; peft doctor says more' };
+  const unused = gpu && {
+    code: 'PEFT_ENGINE_GPU_UNUSED',
+    message: `${gpu.card} is not used: ${onGpu?.problem ?? 'no TensorFlow library with CUDA is set up'}`,
+    hint: 'peft setup tensorflow --device cuda sets one up; peft doctor says more',
+  };
   const native = await attempt('native', request, makers);
-  if (!('problem' in native)) return { ...native, reason: gpu ? `the GPU ${gpu.card} cannot be used` : 'no GPU is here, and this is the fastest engine on a CPU', ...(unused && { warning: unused }) };
+  if (!('problem' in native))
+    return {
+      ...native,
+      reason: gpu
+        ? `the GPU ${gpu.card} cannot be used`
+        : 'no GPU is here, and this is the fastest engine on a CPU',
+      ...(unused && { warning: unused }),
+    };
   const engine = await make('portable', request, makers);
-  const warning = { code: 'PEFT_ENGINE_FALLBACK', message: `the portable engine (float32) takes over, which is slower: ${native.problem}`, hint: 'compile the native engine (needs a C++20 compiler) with: npx peft-native-build, in a clone of the repository node tools/native/build-native.mjs' };
+  const warning = {
+    code: 'PEFT_ENGINE_FALLBACK',
+    message: `the portable engine (float32) takes over, which is slower: ${native.problem}`,
+    hint: 'compile the native engine (needs a C++20 compiler) with: npx peft-native-build, in a clone of the repository node tools/native/build-native.mjs',
+  };
   return { engine, reason: `the native engine cannot run: ${native.problem}`, warning };
 }
 
 /** The engine, or the first line of why it cannot run. Mistakes in the request are thrown. */
-async function attempt(name: EngineName, request: EngineRequest, makers: EngineMakers, needsGpu = false): Promise<{ readonly engine: Engine } | { readonly problem: string }> {
+async function attempt(
+  name: EngineName,
+  request: EngineRequest,
+  makers: EngineMakers,
+  needsGpu = false,
+): Promise<{ readonly engine: Engine } | { readonly problem: string }> {
   try {
     return { engine: await make(name, request, makers, needsGpu) };
   } catch (error) {
@@ -75,12 +108,30 @@ async function attempt(name: EngineName, request: EngineRequest, makers: EngineM
 function withPrecisionWarning(engine: Engine, { precision }: EngineRequest): EngineChoice {
   const reason = 'it was asked for';
   if (precision === undefined || engine.precision === precision) return { engine, reason };
-  return { engine, reason, warning: { code: 'PEFT_ENGINE_PRECISION', message: `the ${engine.name} engine computes in ${engine.precision}, ${precision} was asked for.`, hint: 'set env.precision to auto' } };
+  return {
+    engine,
+    reason,
+    warning: {
+      code: 'PEFT_ENGINE_PRECISION',
+      message: `the ${engine.name} engine computes in ${engine.precision}, ${precision} was asked for.`,
+      hint: 'set env.precision to auto',
+    },
+  };
 }
 
-async function make(name: EngineName, request: EngineRequest, makers: EngineMakers, needsGpu = false): Promise<Engine> {
+async function make(
+  name: EngineName,
+  request: EngineRequest,
+  makers: EngineMakers,
+  needsGpu = false,
+): Promise<Engine> {
   const maker = makers[name];
-  if (!maker) throw new PeftError('PEFT_ENGINE_UNAVAILABLE', `engine: ${name} is not part of this version, which has ${Object.keys(makers).join(', ')}.`, { hint: 'choose one of these with env.engine (CLI: --engine)' });
+  if (!maker)
+    throw new PeftError(
+      'PEFT_ENGINE_UNAVAILABLE',
+      `engine: ${name} is not part of this version, which has ${Object.keys(makers).join(', ')}.`,
+      { hint: 'choose one of these with env.engine (CLI: --engine)' },
+    );
   let engine: Engine | undefined;
   try {
     engine = await maker(request, needsGpu);
@@ -89,6 +140,10 @@ async function make(name: EngineName, request: EngineRequest, makers: EngineMake
   } catch (cause) {
     engine?.dispose();
     if (cause instanceof PeftError && cause.code === 'PEFT_CONFIG_INVALID') throw cause;
-    throw new PeftError('PEFT_ENGINE_UNAVAILABLE', `engine: ${name} cannot run here: ${(cause as Error).message}`, { hint: 'choose another with env.engine (CLI: --engine)', cause });
+    throw new PeftError(
+      'PEFT_ENGINE_UNAVAILABLE',
+      `engine: ${name} cannot run here: ${(cause as Error).message}`,
+      { hint: 'choose another with env.engine (CLI: --engine)', cause },
+    );
   }
 }

@@ -27,27 +27,48 @@ export interface TaskChoice {
 }
 
 /** That task, label, roles and problem type go together. @throws PEFT_CONFIG_INVALID */
-export function checkTaskOptions({ task, label, columnRoles, problemType }: PredictorOptions): void {
+export function checkTaskOptions({
+  task,
+  label,
+  columnRoles,
+  problemType,
+}: PredictorOptions): void {
   if (task !== undefined) check.oneOf('PeftPredictor', 'task', task, TASK_NAMES);
   const fail = (message: string, hint: string): never => {
     throw new PeftError('PEFT_CONFIG_INVALID', `PeftPredictor: ${message}.`, { hint });
   };
   if (isTableTask(task)) {
     check.string('PeftPredictor', 'label', label);
-    if (columnRoles) fail('columnRoles are for tasks other than classification and regression', 'name the column to predict with label, and those of the texts with fit(…, { textColumns })');
-    if (task === 'classification' && problemType === 'regression') fail('the task is classification, the problemType regression', 'leave out problemType');
-    if (task === 'regression' && problemType !== undefined && problemType !== 'regression') fail(`the task is regression, the problemType ${problemType}`, 'leave out problemType');
+    if (columnRoles)
+      fail(
+        'columnRoles are for tasks other than classification and regression',
+        'name the column to predict with label, and those of the texts with fit(…, { textColumns })',
+      );
+    if (task === 'classification' && problemType === 'regression')
+      fail('the task is classification, the problemType regression', 'leave out problemType');
+    if (task === 'regression' && problemType !== undefined && problemType !== 'regression')
+      fail(`the task is regression, the problemType ${problemType}`, 'leave out problemType');
     return;
   }
-  if (label !== undefined) fail(`${task} has no label column`, 'say which columns it reads with columnRoles');
+  if (label !== undefined)
+    fail(`${task} has no label column`, 'say which columns it reads with columnRoles');
   if (problemType !== undefined) fail(`${task} has no problemType`, 'leave it out');
 }
 
 /** @throws PEFT_COLUMN_MISSING, PEFT_LABEL_…, PEFT_TEXT_COLUMN_MISSING, PEFT_TAGS_INVALID */
 export function chooseTask(choice: TaskChoice): PredictorTask {
-  const { predictor: { task, columnRoles = {} }, options, table } = choice;
+  const {
+    predictor: { task, columnRoles = {} },
+    options,
+    table,
+  } = choice;
   if (isTableTask(task)) return chooseTableTask(choice);
-  if (options.textColumns || options.columnTypes) throw new PeftError('PEFT_CONFIG_INVALID', `predictor: ${task} has no text columns to choose.`, { hint: 'say which columns it reads with columnRoles' });
+  if (options.textColumns || options.columnTypes)
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `predictor: ${task} has no text columns to choose.`,
+      { hint: 'say which columns it reads with columnRoles' },
+    );
   switch (task) {
     case 'causal-lm':
       return causalTask(chooseColumns(task, table, columnRoles));
@@ -60,13 +81,35 @@ export function chooseTask(choice: TaskChoice): PredictorTask {
   }
 }
 
-function chooseTableTask({ predictor, options, settings, table, validation, metrics, warn }: TaskChoice): PredictorTask {
+function chooseTableTask({
+  predictor,
+  options,
+  settings,
+  table,
+  validation,
+  metrics,
+  warn,
+}: TaskChoice): PredictorTask {
   const label = predictor.label!;
-  const given = predictor.problemType ?? (predictor.task as 'classification' | 'regression' | undefined);
+  const given =
+    predictor.problemType ?? (predictor.task as 'classification' | 'regression' | undefined);
   labelsOf(table.column(label), label, table.source);
-  const type = inferProblemType(table, label, { ...(validation && { validation }), ...(given !== undefined && { given }) });
+  const type = inferProblemType(table, label, {
+    ...(validation && { validation }),
+    ...(given !== undefined && { given }),
+  });
   const { columnTypes, textColumns } = options;
-  const { columns, warnings } = chooseTextColumns(table, { label, ...(validation && { validation }), ...(columnTypes && { columnTypes }), ...(textColumns && { textColumns }) });
+  const { columns, warnings } = chooseTextColumns(table, {
+    label,
+    ...(validation && { validation }),
+    ...(columnTypes && { columnTypes }),
+    ...(textColumns && { textColumns }),
+  });
   for (const message of warnings) warn(message);
-  return tableTask(label, columns, fitProblem(type, table.column(label), settings['data.pos_label']), metrics);
+  return tableTask(
+    label,
+    columns,
+    fitProblem(type, table.column(label), settings['data.pos_label']),
+    metrics,
+  );
 }

@@ -1,7 +1,17 @@
 /** What a fit does about memory before anything is loaded: it plans the run, decides what was left to it, and refuses what cannot fit. */
 import type { App, MethodSpec, WeightQuantization } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { chooseSettings, storedDtypeOf, type MachineMemory, type MemoryPlan, type PlannedEngine, type PlannedTask, type PlanRequest, type RunSettings, type Suggestion } from '@peft/memory-plan';
+import {
+  chooseSettings,
+  storedDtypeOf,
+  type MachineMemory,
+  type MemoryPlan,
+  type PlannedEngine,
+  type PlannedTask,
+  type PlanRequest,
+  type RunSettings,
+  type Suggestion,
+} from '@peft/memory-plan';
 import type { Engine } from '@peft/ops';
 import type { TensorflowEngine } from '@peft/tensorflow';
 import { createBatchOrder, type TrainingData } from '@peft/trainer';
@@ -52,18 +62,48 @@ export async function planFit(parts: Parts): Promise<FitMemory> {
   if (!isPlanned(engine)) return { settings: decided(settings) };
   const request = await requestOf(parts, engine);
   if (!request) {
-    emit({ type: 'run/warned', code: 'PEFT_MEMORY_UNPLANNED', message: 'the memory of this run could not be planned: nvidia-smi does not say what the card has', hint: 'the run goes on without' });
+    emit({
+      type: 'run/warned',
+      code: 'PEFT_MEMORY_UNPLANNED',
+      message:
+        'the memory of this run could not be planned: nvidia-smi does not say what the card has',
+      hint: 'the run goes on without',
+    });
     return { settings: decided(settings) };
   }
   try {
     const chosen = chooseSettings(request, { allowed: leftOpen(settings) });
     const { plan, applied } = chosen;
-    emit({ type: 'memory/planned', peakBytes: plan.peakBytes, usableBytes: plan.machine.usableBytes, changes: applied.map(({ text }) => text), ...(plan.gpu && { gpu: { name: plan.gpu.name, peakBytes: plan.gpu.peakBytes, usableBytes: plan.gpu.memory.usableBytes } }) });
-    return { settings: decided(settings, chosen.settings), plan, ...(settings['model.hf_text.gradient_checkpointing'] === 'auto' && { checkpointing: chosen.settings.checkpointing ?? false }) };
+    emit({
+      type: 'memory/planned',
+      peakBytes: plan.peakBytes,
+      usableBytes: plan.machine.usableBytes,
+      changes: applied.map(({ text }) => text),
+      ...(plan.gpu && {
+        gpu: {
+          name: plan.gpu.name,
+          peakBytes: plan.gpu.peakBytes,
+          usableBytes: plan.gpu.memory.usableBytes,
+        },
+      }),
+    });
+    return {
+      settings: decided(settings, chosen.settings),
+      plan,
+      ...(settings['model.hf_text.gradient_checkpointing'] === 'auto' && {
+        checkpointing: chosen.settings.checkpointing ?? false,
+      }),
+    };
   } catch (error) {
-    if (error instanceof PeftError && error.code === 'PEFT_MEMORY_INSUFFICIENT') throw inSettings(error, request, settings);
+    if (error instanceof PeftError && error.code === 'PEFT_MEMORY_INSUFFICIENT')
+      throw inSettings(error, request, settings);
     if (error instanceof PeftError && error.code !== 'PEFT_WEIGHT_FORMAT') throw error;
-    emit({ type: 'run/warned', code: 'PEFT_MEMORY_UNPLANNED', message: `the memory of this run could not be planned: ${(error as Error).message}`, hint: 'a method that computes on weights while it is attached cannot be planned; the run goes on without' });
+    emit({
+      type: 'run/warned',
+      code: 'PEFT_MEMORY_UNPLANNED',
+      message: `the memory of this run could not be planned: ${(error as Error).message}`,
+      hint: 'a method that computes on weights while it is attached cannot be planned; the run goes on without',
+    });
     return { settings: decided(settings) };
   }
 }
@@ -75,13 +115,19 @@ export function quantizationOf(settings: Hyperparameters): WeightQuantization | 
   return format === 'nf4' || format === 'fp4' ? { format, doubleQuantization: true } : { format };
 }
 
-const isPlanned = (engine: Engine): engine is Engine & { readonly name: PlannedEngine } => ['native', 'portable', 'tensorflow'].includes(engine.name);
+const isPlanned = (engine: Engine): engine is Engine & { readonly name: PlannedEngine } =>
+  ['native', 'portable', 'tensorflow'].includes(engine.name);
 
 /** undefined where nobody knows what a GPU has. */
-async function requestOf({ app, settings, base, task, spec, data }: Parts, engine: Engine & { readonly name: PlannedEngine }): Promise<PlanRequest | undefined> {
+async function requestOf(
+  { app, settings, base, task, spec, data }: Parts,
+  engine: Engine & { readonly name: PlannedEngine },
+): Promise<PlanRequest | undefined> {
   const device = await deviceOf(engine);
   if (device === 'unknown') return undefined;
-  const sizes = [1, 2, 4, 8, 16, 32, 64, 128].filter((rows) => rows < runSizes(settings).microBatchSize);
+  const sizes = [1, 2, 4, 8, 16, 32, 64, 128].filter(
+    (rows) => rows < runSizes(settings).microBatchSize,
+  );
   const smaller = settings['env.per_gpu_batch_size'] === 'auto' ? sizes : [];
   const residentMegabytes = settings['optim.resident_state_mb'];
   const quantization = quantizationOf(settings);
@@ -89,14 +135,24 @@ async function requestOf({ app, settings, base, task, spec, data }: Parts, engin
   const storedDtype = withStore(base.folder, storedDtypeOf);
   const residentBytes = process.memoryUsage.rss();
   return {
-    architecture: base.architecture, config: base.config, head: task.head(settings), method: spec, engine: engine.name, ...device, optimizerStateOn: settings['optim.state_device'],
+    architecture: base.architecture,
+    config: base.config,
+    head: task.head(settings),
+    method: spec,
+    engine: engine.name,
+    ...device,
+    optimizerStateOn: settings['optim.state_device'],
     task: task.loss(settings) as unknown as PlannedTask,
     runtimeBytes: residentBytes + GROWTH_BYTES,
     machine: machineFor(app, settings, residentBytes),
     checkpointing: checkpointing === true,
     optimizer: optimizerOf(settings['optim.optim_type']),
     ...(await batchesOf(settings, data)),
-    ...(smaller.length && { smallerBatches: await Promise.all(smaller.map((rows) => batchesOf({ ...settings, 'env.per_gpu_batch_size': rows }, data))) }),
+    ...(smaller.length && {
+      smallerBatches: await Promise.all(
+        smaller.map((rows) => batchesOf({ ...settings, 'env.per_gpu_batch_size': rows }, data)),
+      ),
+    }),
     ...(storedDtype && { storedDtype }),
     ...(quantization && { quantization }),
     ...(residentMegabytes !== null && { residentStateBytes: residentMegabytes * 1e6 }),
@@ -104,34 +160,62 @@ async function requestOf({ app, settings, base, task, spec, data }: Parts, engin
 }
 
 /** Whose kernels and whose memory, for the tensorflow engine. */
-async function deviceOf(engine: WithDevice): Promise<Pick<PlanRequest, 'precision' | 'compiledKernels' | 'gpu'> | 'unknown'> {
+async function deviceOf(
+  engine: WithDevice,
+): Promise<Pick<PlanRequest, 'precision' | 'compiledKernels' | 'gpu'> | 'unknown'> {
   const { name, precision, backendName, device } = engine;
   if (name !== 'tensorflow') return {};
-  const kernels = { precision, compiledKernels: tf.getKernel('PeftActivation', backendName) !== undefined };
+  const kernels = {
+    precision,
+    compiledKernels: tf.getKernel('PeftActivation', backendName) !== undefined,
+  };
   if (device?.kind !== 'gpu') return kernels;
   if (!device.gpu || !Number.isFinite(device.gpu.freeBytes)) return 'unknown';
   const { gpuMemory } = await import('@peft/tensorflow');
   const freeBytes = Math.max(device.gpu.freeBytes, engine.memory?.().freeBytes ?? 0); // what this process took since then is its own
-  return { ...kernels, gpu: { ...gpuMemory({ ...device.gpu, freeBytes }), runtimeBytes: GPU_GROWTH_BYTES } };
+  return {
+    ...kernels,
+    gpu: { ...gpuMemory({ ...device.gpu, freeBytes }), runtimeBytes: GPU_GROWTH_BYTES },
+  };
 }
 
 /** What the process may have in all: what is free, and what it has already. */
 function machineFor(app: App, settings: Hyperparameters, residentBytes: number): MachineMemory {
   const gigabytes = settings['env.memory_gb'];
   const { totalBytes, usableBytes } = app.get(MACHINE_MEMORY)();
-  return gigabytes === null ? { totalBytes, usableBytes: usableBytes + residentBytes } : { totalBytes: gigabytes * 1e9, usableBytes: gigabytes * 1e9 };
+  return gigabytes === null
+    ? { totalBytes, usableBytes: usableBytes + residentBytes }
+    : { totalBytes: gigabytes * 1e9, usableBytes: gigabytes * 1e9 };
 }
 
 /** The micro-batch with the most tokens, and the longest rows that are scored at once. */
-async function batchesOf(settings: Hyperparameters, data: TrainingData<never>): Promise<Pick<RunSettings, 'batch' | 'evaluationBatch'>> {
+async function batchesOf(
+  settings: Hyperparameters,
+  data: TrainingData<never>,
+): Promise<Pick<RunSettings, 'batch' | 'evaluationBatch'>> {
   const { lengths } = data;
   const { batchSize, microBatchSize, evaluationBatchSize } = runSizes(settings);
-  const order = createBatchOrder({ lengths, batchSize, microBatchSize, seed: settings['env.seed'] });
-  const tokens = (rows: ArrayLike<number>): number => Array.from(rows).reduce((sum, row) => sum + lengths[row]!, 0);
-  const epochs = Array.from({ length: Math.min(EPOCHS_SEEN, settings['optim.max_epochs']) }, (_, epoch) => order.batches(epoch).flat());
+  const order = createBatchOrder({
+    lengths,
+    batchSize,
+    microBatchSize,
+    seed: settings['env.seed'],
+  });
+  const tokens = (rows: ArrayLike<number>): number =>
+    Array.from(rows).reduce((sum, row) => sum + lengths[row]!, 0);
+  const epochs = Array.from(
+    { length: Math.min(EPOCHS_SEEN, settings['optim.max_epochs']) },
+    (_, epoch) => order.batches(epoch).flat(),
+  );
   const longest = epochs.flat().reduce((most, rows) => (tokens(rows) > tokens(most) ? rows : most));
-  const scored = Int32Array.from(Array.from(lengths).keys()).sort((a, b) => lengths[b]! - lengths[a]!).slice(0, evaluationBatchSize);
-  const batch = async (rows: Int32Array) => ({ sequences: rows.length, length: lengths[rows[0]!]!, packed: await data.pack(rows) });
+  const scored = Int32Array.from(Array.from(lengths).keys())
+    .sort((a, b) => lengths[b]! - lengths[a]!)
+    .slice(0, evaluationBatchSize);
+  const batch = async (rows: Int32Array) => ({
+    sequences: rows.length,
+    length: lengths[rows[0]!]!,
+    packed: await data.pack(rows),
+  });
   return { batch: await batch(longest), evaluationBatch: await batch(scored) };
 }
 
@@ -139,7 +223,9 @@ async function batchesOf(settings: Hyperparameters, data: TrainingData<never>): 
 function leftOpen(settings: Hyperparameters): Suggestion['kind'][] {
   return [
     ...(settings['env.per_gpu_batch_size'] === 'auto' ? (['micro-batch'] as const) : []),
-    ...(settings['model.hf_text.gradient_checkpointing'] === 'auto' ? (['checkpointing'] as const) : []),
+    ...(settings['model.hf_text.gradient_checkpointing'] === 'auto'
+      ? (['checkpointing'] as const)
+      : []),
     ...(settings['model.hf_text.quantization'] === 'auto' ? (['quantization'] as const) : []),
   ];
 }
@@ -147,8 +233,14 @@ function leftOpen(settings: Hyperparameters): Suggestion['kind'][] {
 /** The settings with what the plan chose where they said `auto`. */
 function decided(settings: Hyperparameters, chosen: RunSettings = {}): Hyperparameters {
   return overrideHyperparameters(settings, {
-    'env.per_gpu_batch_size': settings['env.per_gpu_batch_size'] === 'auto' ? (chosen.batch?.sequences ?? runSizes(settings).microBatchSize) : settings['env.per_gpu_batch_size'],
-    'model.hf_text.quantization': settings['model.hf_text.quantization'] === 'auto' ? (chosen.quantization?.format ?? null) : settings['model.hf_text.quantization'],
+    'env.per_gpu_batch_size':
+      settings['env.per_gpu_batch_size'] === 'auto'
+        ? (chosen.batch?.sequences ?? runSizes(settings).microBatchSize)
+        : settings['env.per_gpu_batch_size'],
+    'model.hf_text.quantization':
+      settings['model.hf_text.quantization'] === 'auto'
+        ? (chosen.quantization?.format ?? null)
+        : settings['model.hf_text.quantization'],
   });
 }
 
@@ -156,12 +248,25 @@ function decided(settings: Hyperparameters, chosen: RunSettings = {}): Hyperpara
 function inSettings(error: PeftError, request: PlanRequest, settings: Hyperparameters): PeftError {
   const open = leftOpen(settings);
   const words = [
-    ...(open.includes('micro-batch') || runSizes(settings).microBatchSize === 1 ? [] : ['env.per_gpu_batch_size=auto']),
-    ...(open.includes('checkpointing') || request.checkpointing === true ? [] : ['model.hf_text.gradient_checkpointing=auto']),
-    ...(open.includes('quantization') || request.quantization || request.config['quantization_config'] ? [] : ['model.hf_text.quantization=auto']),
+    ...(open.includes('micro-batch') || runSizes(settings).microBatchSize === 1
+      ? []
+      : ['env.per_gpu_batch_size=auto']),
+    ...(open.includes('checkpointing') || request.checkpointing === true
+      ? []
+      : ['model.hf_text.gradient_checkpointing=auto']),
+    ...(open.includes('quantization') ||
+    request.quantization ||
+    request.config['quantization_config']
+      ? []
+      : ['model.hf_text.quantization=auto']),
   ];
   const message = error.message.split('\n  hint: ')[0]!;
-  return new PeftError(error.code, message, { hint: words.length > 0 && fitsWith(request) ? `it would fit with ${words.join(' ')}` : 'take a smaller model, shorter texts (model.hf_text.max_text_len), smaller batches (env.per_gpu_batch_size), or a machine with more memory' });
+  return new PeftError(error.code, message, {
+    hint:
+      words.length > 0 && fitsWith(request)
+        ? `it would fit with ${words.join(' ')}`
+        : 'take a smaller model, shorter texts (model.hf_text.max_text_len), smaller batches (env.per_gpu_batch_size), or a machine with more memory',
+  });
 }
 
 /** Whether anything at all makes it fit. */

@@ -3,18 +3,48 @@ import { createHash } from 'node:crypto';
 import type { Adapter, App, Model } from '@peft/core';
 import { holdoutSplit, type Table } from '@peft/data';
 import { check, PeftError, show } from '@peft/errors';
-import { CLOCK, createBatchOrder, TRAINER, type CheckpointStore, type TrainingData, type TrainResult } from '@peft/trainer';
-import { loadBaseModel, openBaseModel, type BaseModel, type EventBody } from '../model/base-model.js';
+import {
+  CLOCK,
+  createBatchOrder,
+  TRAINER,
+  type CheckpointStore,
+  type TrainingData,
+  type TrainResult,
+} from '@peft/trainer';
+import {
+  loadBaseModel,
+  openBaseModel,
+  type BaseModel,
+  type EventBody,
+} from '../model/base-model.js';
 import { chooseTask } from './choose-task.js';
-import { overrideHyperparameters, resolveHyperparameters, type HyperparameterInput, type HyperparameterKey, type Hyperparameters } from '../settings/hyperparameters.js';
+import {
+  overrideHyperparameters,
+  resolveHyperparameters,
+  type HyperparameterInput,
+  type HyperparameterKey,
+  type Hyperparameters,
+} from '../settings/hyperparameters.js';
 import { planFit, quantizationOf, type FitMemory } from './fit-memory.js';
 import { learningRateGroups } from '../settings/learning-rate-groups.js';
 import { namedMethod } from '../methods/named-method.js';
 import { ARCHITECTURES, MODEL_RESOLVER, PREDICTOR_METRICS } from '../predictor-module.js';
 import { ADAPTER, disposeState, type PredictorState } from '../model/predictor-state.js';
-import type { FitOptions, FitSummary, PredictorData, PredictorOptions } from '../settings/predictor-types.js';
+import type {
+  FitOptions,
+  FitSummary,
+  PredictorData,
+  PredictorOptions,
+} from '../settings/predictor-types.js';
 import { readTrainingData } from '../data/read-data.js';
-import { optimizerOf, requireStatePlace, runSizes, scheduleOf, stateStoreOf, trainOptionsOf } from './run-plan.js';
+import {
+  optimizerOf,
+  requireStatePlace,
+  runSizes,
+  scheduleOf,
+  stateStoreOf,
+  trainOptionsOf,
+} from './run-plan.js';
 import { startEngine } from '../engine/start-engine.js';
 import type { PredictorTask, TaskTools, WatchedMetric } from '../tasks/predictor-task.js';
 
@@ -33,7 +63,20 @@ export interface FitRequest {
 }
 
 /** What a further fit cannot change. */
-const FIXED: readonly HyperparameterKey[] = Object.freeze(['model.hf_text.checkpoint_name', 'model.hf_text.pooling_mode', 'model.hf_text.max_text_len', 'data.pos_label', 'optim.peft', 'optim.lora.r', 'optim.lora.alpha', 'optim.lora.filter', 'optim.lora.module_filter', 'model.hf_text.quantization', 'env.engine', 'env.precision']);
+const FIXED: readonly HyperparameterKey[] = Object.freeze([
+  'model.hf_text.checkpoint_name',
+  'model.hf_text.pooling_mode',
+  'model.hf_text.max_text_len',
+  'data.pos_label',
+  'optim.peft',
+  'optim.lora.r',
+  'optim.lora.alpha',
+  'optim.lora.filter',
+  'optim.lora.module_filter',
+  'model.hf_text.quantization',
+  'env.engine',
+  'env.precision',
+]);
 
 interface FitData {
   readonly train: Table;
@@ -62,19 +105,55 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
   requireStatePlace(settings);
   const data = await prepareData(request, settings);
   options.signal?.throwIfAborted();
-  if (previous) return trainOn(request, { settings }, data, await examplesOf(request, settings, data, previous.base), previous);
+  if (previous)
+    return trainOn(
+      request,
+      { settings },
+      data,
+      await examplesOf(request, settings, data, previous.base),
+      previous,
+    );
   const base = await openBase(request, settings);
   const engine = await startEngine(request.app, settings, request.emit);
   let model: Model | undefined;
   try {
     const spec = options.method ?? namedMethod(request.app, settings, data.task.name);
     const examples = await examplesOf(request, settings, data, base);
-    const memory = await planFit({ app: request.app, settings, base, engine, task: data.task, spec, data: examples, emit: request.emit });
-    model = loadBaseModel(base, engine, { head: data.task.head(settings), seed: settings['env.seed'], quantization: quantizationOf(memory.settings), emit: request.emit });
+    const memory = await planFit({
+      app: request.app,
+      settings,
+      base,
+      engine,
+      task: data.task,
+      spec,
+      data: examples,
+      emit: request.emit,
+    });
+    model = loadBaseModel(base, engine, {
+      head: data.task.head(settings),
+      seed: settings['env.seed'],
+      quantization: quantizationOf(memory.settings),
+      emit: request.emit,
+    });
     const { parts, wrappedSites } = model.addAdapter(ADAPTER, spec, { seed: settings['env.seed'] });
-    const idle = parts.filter(({ part, sites }) => sites.length === 0 && part.method.attach.linear).map(({ part }) => part.method.name as string);
-    if (idle.length && wrappedSites.length === 0) request.emit({ type: 'run/warned', code: 'PEFT_NOTHING_WRAPPED', message: `${idle.join(' and ')} found no layer to stand on in this ${model.description.modelType}: little more than the head trains.`, hint: 'name its layers with optim.lora.filter; peft inspect MODEL --sites lists them' });
-    return await trainOn(request, memory, data, examples, { engine, model, base, fileColumns: options.columns, method: spec.name, isNamedMethod: options.method === undefined });
+    const idle = parts
+      .filter(({ part, sites }) => sites.length === 0 && part.method.attach.linear)
+      .map(({ part }) => part.method.name as string);
+    if (idle.length && wrappedSites.length === 0)
+      request.emit({
+        type: 'run/warned',
+        code: 'PEFT_NOTHING_WRAPPED',
+        message: `${idle.join(' and ')} found no layer to stand on in this ${model.description.modelType}: little more than the head trains.`,
+        hint: 'name its layers with optim.lora.filter; peft inspect MODEL --sites lists them',
+      });
+    return await trainOn(request, memory, data, examples, {
+      engine,
+      model,
+      base,
+      fileColumns: options.columns,
+      method: spec.name,
+      isNamedMethod: options.method === undefined,
+    });
   } catch (error) {
     if (model) disposeState({ model, engine });
     else engine.dispose();
@@ -83,15 +162,41 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
 }
 
 function fitSettings({ predictor, options, previous }: FitRequest): Hyperparameters {
-  const inputs: HyperparameterInput[] = [options.hyperparameters ?? {}, options.seed === undefined ? {} : { 'env.seed': options.seed }];
+  const inputs: HyperparameterInput[] = [
+    options.hyperparameters ?? {},
+    options.seed === undefined ? {} : { 'env.seed': options.seed },
+  ];
   const preset = options.presets ?? predictor.presets;
-  if (!previous) return resolveHyperparameters([predictor.hyperparameters ?? {}, ...inputs], preset, predictor.task);
-  const asked = options.presets === undefined ? overrideHyperparameters(previous.settings, inputs) : resolveHyperparameters([predictor.hyperparameters ?? {}, ...inputs], preset, predictor.task);
-  const settings = asked['model.hf_text.quantization'] === 'auto' ? overrideHyperparameters(asked, { 'model.hf_text.quantization': previous.settings['model.hf_text.quantization'] }) : asked;
-  const changed = FIXED.filter((key) => JSON.stringify(settings[key]) !== JSON.stringify(previous.settings[key]));
+  if (!previous)
+    return resolveHyperparameters(
+      [predictor.hyperparameters ?? {}, ...inputs],
+      preset,
+      predictor.task,
+    );
+  const asked =
+    options.presets === undefined
+      ? overrideHyperparameters(previous.settings, inputs)
+      : resolveHyperparameters(
+          [predictor.hyperparameters ?? {}, ...inputs],
+          preset,
+          predictor.task,
+        );
+  const settings =
+    asked['model.hf_text.quantization'] === 'auto'
+      ? overrideHyperparameters(asked, {
+          'model.hf_text.quantization': previous.settings['model.hf_text.quantization'],
+        })
+      : asked;
+  const changed = FIXED.filter(
+    (key) => JSON.stringify(settings[key]) !== JSON.stringify(previous.settings[key]),
+  );
   if (changed.length || options.method) {
     const [key] = changed;
-    throw new PeftError('PEFT_FIT_CHANGED', `predictor: a further fit goes on with the model as it is; ${key === undefined ? 'its method' : `${key} (${show(previous.settings[key])} so far, ${show(settings[key])} now)`} cannot change.`, { hint: 'make a new PeftPredictor for it' });
+    throw new PeftError(
+      'PEFT_FIT_CHANGED',
+      `predictor: a further fit goes on with the model as it is; ${key === undefined ? 'its method' : `${key} (${show(previous.settings[key])} so far, ${show(settings[key])} now)`} cannot change.`,
+      { hint: 'make a new PeftPredictor for it' },
+    );
   }
   return settings;
 }
@@ -101,45 +206,114 @@ async function prepareData(request: FitRequest, settings: Hyperparameters): Prom
   const seed = settings['env.seed'];
   if (!options.method) namedMethod(app, settings, predictor.task);
   if (options.sample !== undefined) check.positiveInteger('fit', 'sample', options.sample);
-  if (options.timeLimitSeconds !== undefined) check.positive('fit', 'timeLimitSeconds', options.timeLimitSeconds);
+  if (options.timeLimitSeconds !== undefined)
+    check.positive('fit', 'timeLimitSeconds', options.timeLimitSeconds);
   const whole = await readTrainingData(request.data, options);
   const given = options.sample === undefined ? whole : whole.sample(options.sample, seed);
-  const tuning = options.tuningData === undefined ? undefined : await readTrainingData(options.tuningData, options);
-  const warn = (message: string): void => emit({ type: 'run/warned', code: 'PEFT_COLUMN_TYPE', message, hint: "say what a column is with columnTypes: { COLUMN: 'text' }" });
-  const task = previous?.task ?? chooseTask({ predictor, options, settings, table: given, validation: tuning, metrics: app.get(PREDICTOR_METRICS), warn });
-  const metric = predictor.evalMetric === undefined ? (previous?.metric ?? task.metric(undefined)) : task.metric(predictor.evalMetric);
+  const tuning =
+    options.tuningData === undefined
+      ? undefined
+      : await readTrainingData(options.tuningData, options);
+  const warn = (message: string): void =>
+    emit({
+      type: 'run/warned',
+      code: 'PEFT_COLUMN_TYPE',
+      message,
+      hint: "say what a column is with columnTypes: { COLUMN: 'text' }",
+    });
+  const task =
+    previous?.task ??
+    chooseTask({
+      predictor,
+      options,
+      settings,
+      table: given,
+      validation: tuning,
+      metrics: app.get(PREDICTOR_METRICS),
+      warn,
+    });
+  const metric =
+    predictor.evalMetric === undefined
+      ? (previous?.metric ?? task.metric(undefined))
+      : task.metric(predictor.evalMetric);
   task.checkRows(given, []);
-  const { train, validation } = tuning ? { train: given, validation: tuning } : split(given, task, seed, options.holdoutFraction);
+  const { train, validation } = tuning
+    ? { train: given, validation: tuning }
+    : split(given, task, seed, options.holdoutFraction);
   task.checkRows(validation, [metric]);
   return { train, validation, task, metric };
 }
 
-function split(table: Table, task: PredictorTask, seed: number, fraction: number | undefined): { readonly train: Table; readonly validation: Table } {
+function split(
+  table: Table,
+  task: PredictorTask,
+  seed: number,
+  fraction: number | undefined,
+): { readonly train: Table; readonly validation: Table } {
   const classes = task.strata?.(table);
-  const rows = holdoutSplit(table.rows, { seed, ...(fraction !== undefined && { fraction }), ...(classes && { classes }) });
+  const rows = holdoutSplit(table.rows, {
+    seed,
+    ...(fraction !== undefined && { fraction }),
+    ...(classes && { classes }),
+  });
   return { train: table.select(rows.train), validation: table.select(rows.validation) };
 }
 
-function openBase({ app, options, emit }: FitRequest, settings: Hyperparameters): Promise<BaseModel> {
-  return openBaseModel(settings['model.hf_text.checkpoint_name'], { resolver: app.get(MODEL_RESOLVER), architectures: app.get(ARCHITECTURES), emit, signal: options.signal });
+function openBase(
+  { app, options, emit }: FitRequest,
+  settings: Hyperparameters,
+): Promise<BaseModel> {
+  return openBaseModel(settings['model.hf_text.checkpoint_name'], {
+    resolver: app.get(MODEL_RESOLVER),
+    architectures: app.get(ARCHITECTURES),
+    emit,
+    signal: options.signal,
+  });
 }
 
-type FitModel = Pick<PredictorState, 'engine' | 'model' | 'base' | 'fileColumns' | 'method' | 'isNamedMethod'>;
+type FitModel = Pick<
+  PredictorState,
+  'engine' | 'model' | 'base' | 'fileColumns' | 'method' | 'isNamedMethod'
+>;
 
-const examplesOf = ({ options: { signal } }: FitRequest, settings: Hyperparameters, { task, train }: FitData, base: BaseModel): Promise<TrainingData<never>> => task.examples(train, { base, settings, signal });
+const examplesOf = (
+  { options: { signal } }: FitRequest,
+  settings: Hyperparameters,
+  { task, train }: FitData,
+  base: BaseModel,
+): Promise<TrainingData<never>> => task.examples(train, { base, settings, signal });
 
-async function trainOn(request: FitRequest, { settings, checkpointing, plan }: FitMemory, fitData: FitData, data: TrainingData<never>, parts: FitModel): Promise<PredictorState> {
+async function trainOn(
+  request: FitRequest,
+  { settings, checkpointing, plan }: FitMemory,
+  fitData: FitData,
+  data: TrainingData<never>,
+  parts: FitModel,
+): Promise<PredictorState> {
   const { app, options, emit, store, runId, startedAtMs } = request;
   const { model, base } = parts;
   const { task, metric, validation } = fitData;
   const tools: TaskTools = { model, base, settings, signal: options.signal };
   const score = await task.scorer(validation, [metric], tools);
   const { microBatchSize, batchSize } = runSizes(settings);
-  const order = createBatchOrder({ lengths: data.lengths, batchSize, microBatchSize, seed: settings['env.seed'] });
+  const order = createBatchOrder({
+    lengths: data.lengths,
+    batchSize,
+    microBatchSize,
+    seed: settings['env.seed'],
+  });
   const groups = groupsOf(model.adapter(ADAPTER), settings, emit);
-  const timeLimitMs = options.timeLimitSeconds === undefined ? undefined : Math.max(1, options.timeLimitSeconds * 1000 - (app.get(CLOCK).now() - startedAtMs));
+  const timeLimitMs =
+    options.timeLimitSeconds === undefined
+      ? undefined
+      : Math.max(1, options.timeLimitSeconds * 1000 - (app.get(CLOCK).now() - startedAtMs));
   const result = await app.get(TRAINER)({
-    model, task: task.loss(settings) as never, order, evaluate: score, store, runId,
+    model,
+    task: task.loss(settings) as never,
+    order,
+    evaluate: score,
+    store,
+    runId,
     data: data as never,
     optimizer: optimizerOf(settings['optim.optim_type']),
     schedule: scheduleOf(data.lengths.length, settings),
@@ -156,14 +330,43 @@ async function trainOn(request: FitRequest, { settings, checkpointing, plan }: F
     ...(options.signal && { signal: options.signal }),
   });
   if (result.reason === 'aborted') throw abortedError(request, result.step);
-  const validationScore = result.selected.score ?? result.best?.score ?? (await score(options.signal)).metrics[metric.name]!;
-  const summary = summaryOf(result, validationScore, fitData, model, parts.method, (app.get(CLOCK).now() - startedAtMs) / 1000);
-  return { ...parts, task, metric, settings, summary: plan ? { ...summary, plannedPeakBytes: plan.peakBytes } : summary };
+  const validationScore =
+    result.selected.score ??
+    result.best?.score ??
+    (await score(options.signal)).metrics[metric.name]!;
+  const summary = summaryOf(
+    result,
+    validationScore,
+    fitData,
+    model,
+    parts.method,
+    (app.get(CLOCK).now() - startedAtMs) / 1000,
+  );
+  return {
+    ...parts,
+    task,
+    metric,
+    settings,
+    summary: plan ? { ...summary, plannedPeakBytes: plan.peakBytes } : summary,
+  };
 }
 
-function groupsOf({ description, parameters }: Adapter, settings: Hyperparameters, emit: FitRequest['emit']) {
-  const groups = learningRateGroups(description, [...parameters.values()].filter(({ trainable }) => trainable), settings);
-  if (groups.problem !== undefined) emit({ type: 'run/warned', code: 'PEFT_LAYER_IDS', message: `layer-wise learning rates are off: ${groups.problem}.` });
+function groupsOf(
+  { description, parameters }: Adapter,
+  settings: Hyperparameters,
+  emit: FitRequest['emit'],
+) {
+  const groups = learningRateGroups(
+    description,
+    [...parameters.values()].filter(({ trainable }) => trainable),
+    settings,
+  );
+  if (groups.problem !== undefined)
+    emit({
+      type: 'run/warned',
+      code: 'PEFT_LAYER_IDS',
+      message: `layer-wise learning rates are off: ${groups.problem}.`,
+    });
   return groups;
 }
 
@@ -177,14 +380,42 @@ function dataFingerprints({ train, validation, task }: FitData): Record<string, 
   return { 'training data': hash(train), 'validation data': hash(validation) };
 }
 
-function abortedError({ predictor: { path }, options: { signal } }: FitRequest, step: number): PeftError {
-  return new PeftError('PEFT_RUN_ABORTED', `predictor: the run was stopped after step ${step}.`, { hint: path === undefined ? 'with a path its checkpoint would be kept to go on from' : 'go on with fit(…, { resume: true })', cause: signal?.reason });
+function abortedError(
+  { predictor: { path }, options: { signal } }: FitRequest,
+  step: number,
+): PeftError {
+  return new PeftError('PEFT_RUN_ABORTED', `predictor: the run was stopped after step ${step}.`, {
+    hint:
+      path === undefined
+        ? 'with a path its checkpoint would be kept to go on from'
+        : 'go on with fit(…, { resume: true })',
+    cause: signal?.reason,
+  });
 }
 
-function summaryOf(result: TrainResult, score: number, { metric, train, validation }: FitData, model: Model, method: string, trainingSeconds: number): FitSummary {
+function summaryOf(
+  result: TrainResult,
+  score: number,
+  { metric, train, validation }: FitData,
+  model: Model,
+  method: string,
+  trainingSeconds: number,
+): FitSummary {
   const { trainable, total } = model.parameterCounts();
   return Object.freeze({
-    metric: metric.name, validationScore: score, ...(result.loss !== undefined && { trainingLoss: result.loss }), trainingSeconds, steps: result.step, reason: result.reason as FitSummary['reason'], averagedSteps: result.selected.steps, trainingRows: train.rows, validationRows: validation.rows,
-    peakMemoryBytes: result.peakMemoryBytes, method, engine: `${model.engine.name} (${model.engine.precision})`, trainableParameters: trainable, totalParameters: total,
+    metric: metric.name,
+    validationScore: score,
+    ...(result.loss !== undefined && { trainingLoss: result.loss }),
+    trainingSeconds,
+    steps: result.step,
+    reason: result.reason as FitSummary['reason'],
+    averagedSteps: result.selected.steps,
+    trainingRows: train.rows,
+    validationRows: validation.rows,
+    peakMemoryBytes: result.peakMemoryBytes,
+    method,
+    engine: `${model.engine.name} (${model.engine.precision})`,
+    trainableParameters: trainable,
+    totalParameters: total,
   });
 }

@@ -1,5 +1,16 @@
 /** From settings to what the trainer is given: batches, optimiser, schedule, validation. */
-import { assertRunsOnDevice, autogluonSchedule, autogluonWarmupSteps, constantSchedule, createOptimizer, deviceStateStore, pagedStateStore, type LearningRateSchedule, type Optimizer, type StateStore } from '@peft/optim';
+import {
+  assertRunsOnDevice,
+  autogluonSchedule,
+  autogluonWarmupSteps,
+  constantSchedule,
+  createOptimizer,
+  deviceStateStore,
+  pagedStateStore,
+  type LearningRateSchedule,
+  type Optimizer,
+  type StateStore,
+} from '@peft/optim';
 import type { Selection, TrainOptions, ValidationOptions } from '@peft/trainer';
 import type { Hyperparameters } from '../settings/hyperparameters.js';
 import type { WatchedMetric } from '../tasks/predictor-task.js';
@@ -19,24 +30,41 @@ const DEFAULT_ROWS = 8;
 /** `batch_size` is made of ⌊batch_size / per_gpu_batch_size⌋ micro-batches, at least one. */
 export function runSizes(settings: Hyperparameters): RunSizes {
   const wanted = settings['env.batch_size'];
-  const rows = settings['env.per_gpu_batch_size'] === 'auto' ? DEFAULT_ROWS : settings['env.per_gpu_batch_size'];
+  const rows =
+    settings['env.per_gpu_batch_size'] === 'auto'
+      ? DEFAULT_ROWS
+      : settings['env.per_gpu_batch_size'];
   const microBatchSize = Math.min(rows, wanted);
   const accumulated = Math.max(1, Math.floor(wanted / microBatchSize));
-  return { microBatchSize, batchSize: accumulated * microBatchSize, evaluationBatchSize: Math.max(1, Math.round(rows * settings['env.inference_batch_size_ratio'])) };
+  return {
+    microBatchSize,
+    batchSize: accumulated * microBatchSize,
+    evaluationBatchSize: Math.max(1, Math.round(rows * settings['env.inference_batch_size_ratio'])),
+  };
 }
 
 /** T of the schedule: ⌊micro-batches of an epoch · epochs / accumulated⌋, whatever `max_steps` says. */
 export function scheduledSteps(rows: number, settings: Hyperparameters): number {
   const { microBatchSize, batchSize } = runSizes(settings);
-  return Math.floor((Math.ceil(rows / microBatchSize) * settings['optim.max_epochs']) / (batchSize / microBatchSize));
+  return Math.floor(
+    (Math.ceil(rows / microBatchSize) * settings['optim.max_epochs']) /
+      (batchSize / microBatchSize),
+  );
 }
 
 export function scheduleOf(rows: number, settings: Hyperparameters): LearningRateSchedule {
   const totalSteps = scheduledSteps(rows, settings);
-  const common = { learningRate: settings['optim.lr'], warmupSteps: autogluonWarmupSteps(totalSteps, settings['optim.warmup_steps']) };
+  const common = {
+    learningRate: settings['optim.lr'],
+    warmupSteps: autogluonWarmupSteps(totalSteps, settings['optim.warmup_steps']),
+  };
   const name = settings['optim.lr_schedule'];
   if (name === 'constant') return constantSchedule(common);
-  return autogluonSchedule(name, { ...common, totalSteps, endLearningRate: settings['optim.end_lr'] });
+  return autogluonSchedule(name, {
+    ...common,
+    totalSteps,
+    endLearningRate: settings['optim.end_lr'],
+  });
 }
 
 /** AutoGluon's constants: AdamW with ε = 1e-6, SGD with momentum 0.9, Adafactor at the given rate. */
@@ -63,15 +91,23 @@ export function stateStoreOf(settings: Hyperparameters): { readonly stateStore?:
 
 /** @throws PEFT_OPTIM_DEVICE_UNSUPPORTED when the state is to lie on a device and the optimiser computes on the host alone */
 export function requireStatePlace(settings: Hyperparameters): void {
-  if (settings['optim.state_device'] === 'device') assertRunsOnDevice(optimizerOf(settings['optim.optim_type']));
+  if (settings['optim.state_device'] === 'device')
+    assertRunsOnDevice(optimizerOf(settings['optim.optim_type']));
 }
 
-const SELECTIONS: Readonly<Record<Hyperparameters['optim.top_k_average_method'], Selection>> = { greedy_soup: 'greedy-soup', uniform_soup: 'uniform-soup', best: 'best' };
+const SELECTIONS: Readonly<Record<Hyperparameters['optim.top_k_average_method'], Selection>> = {
+  greedy_soup: 'greedy-soup',
+  uniform_soup: 'uniform-soup',
+  best: 'best',
+};
 /** AutoGluon stops when the metric is that near to its optimum. */
 const STOPPING_MARGIN = 1e-7;
 
 /** Options of `train` that the settings decide. */
-export function trainOptionsOf(settings: Hyperparameters, metric: WatchedMetric): TrainOptions & { readonly validation: ValidationOptions } {
+export function trainOptionsOf(
+  settings: Hyperparameters,
+  metric: WatchedMetric,
+): TrainOptions & { readonly validation: ValidationOptions } {
   const { batchSize, microBatchSize } = runSizes(settings);
   const interval = settings['optim.val_check_interval'];
   return {
@@ -85,8 +121,11 @@ export function trainOptionsOf(settings: Hyperparameters, metric: WatchedMetric)
       metric: metric.name,
       direction: metric.greaterIsBetter ? 'max' : 'min',
       patience: settings['optim.patience'],
-      stoppingThreshold: metric.optimum + (metric.greaterIsBetter ? -STOPPING_MARGIN : STOPPING_MARGIN),
-      ...(interval <= 1 ? { everyEpochs: interval } : { everySteps: Math.max(1, Math.round((interval * microBatchSize) / batchSize)) }),
+      stoppingThreshold:
+        metric.optimum + (metric.greaterIsBetter ? -STOPPING_MARGIN : STOPPING_MARGIN),
+      ...(interval <= 1
+        ? { everyEpochs: interval }
+        : { everySteps: Math.max(1, Math.round((interval * microBatchSize) / batchSize)) }),
     },
   };
 }

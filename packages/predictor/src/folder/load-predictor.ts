@@ -4,13 +4,29 @@ import { join, resolve } from 'node:path';
 import { loadAdapter, type App } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { readJsonObject } from '@peft/hub';
-import { loadBaseModel, openBaseModel, type BaseModel, type EventBody } from '../model/base-model.js';
+import {
+  loadBaseModel,
+  openBaseModel,
+  type BaseModel,
+  type EventBody,
+} from '../model/base-model.js';
 import type { EngineName } from '../engine/engine-choice.js';
 import { overrideHyperparameters } from '../settings/hyperparameters.js';
 import { quantizationOf } from '../fit/fit-memory.js';
 import { namedMethod } from '../methods/named-method.js';
-import { adapterHash, ADAPTER_FOLDER, CHECKPOINT_FOLDER, MODEL_FOLDER, RECORD_FILE } from './predictor-folder.js';
-import { ADAPTER_METHODS, ARCHITECTURES, MODEL_RESOLVER, PREDICTOR_METRICS } from '../predictor-module.js';
+import {
+  adapterHash,
+  ADAPTER_FOLDER,
+  CHECKPOINT_FOLDER,
+  MODEL_FOLDER,
+  RECORD_FILE,
+} from './predictor-folder.js';
+import {
+  ADAPTER_METHODS,
+  ARCHITECTURES,
+  MODEL_RESOLVER,
+  PREDICTOR_METRICS,
+} from '../predictor-module.js';
 import { parseRecord, type PredictorRecord } from './predictor-record.js';
 import { ADAPTER, type PredictorState } from '../model/predictor-state.js';
 import type { LoadOptions } from '../settings/predictor-types.js';
@@ -22,10 +38,19 @@ import { restoreTask } from '../tasks/task-record.js';
  * @throws PEFT_ADAPTER_MISMATCH the adapter or the base model is not the one that was saved.
  * @throws what opening the base model, the adapter and the engine throw; nothing stays allocated then.
  */
-export async function readPredictor(path: string, app: App, emit: (event: EventBody) => void, options: LoadOptions): Promise<PredictorState> {
+export async function readPredictor(
+  path: string,
+  app: App,
+  emit: (event: EventBody) => void,
+  options: LoadOptions,
+): Promise<PredictorState> {
   const record = readRecord(path);
   if ((await adapterHash(path)) !== record.adapterHash) {
-    throw new PeftError('PEFT_ADAPTER_MISMATCH', `predictor: ${resolve(path, ADAPTER_FOLDER)} does not hold the adapter that ${RECORD_FILE} was saved with.`, { hint: 'a file was damaged or exchanged: copy the whole folder again' });
+    throw new PeftError(
+      'PEFT_ADAPTER_MISMATCH',
+      `predictor: ${resolve(path, ADAPTER_FOLDER)} does not hold the adapter that ${RECORD_FILE} was saved with.`,
+      { hint: 'a file was damaged or exchanged: copy the whole folder again' },
+    );
   }
   const task = restoreTask(record.task, app.get(PREDICTOR_METRICS));
   const metric = task.metric(record.metric);
@@ -33,16 +58,38 @@ export async function readPredictor(path: string, app: App, emit: (event: EventB
   const settings = overrideHyperparameters(record.settings, [engineSettings(options)]);
   const engine = await startEngine(app, settings, emit);
   try {
-    const model = loadBaseModel(base, engine, { head: task.head(settings), seed: 0, quantization: quantizationOf(settings), emit });
+    const model = loadBaseModel(base, engine, {
+      head: task.head(settings),
+      seed: 0,
+      quantization: quantizationOf(settings),
+      emit,
+    });
     try {
-      const { warnings } = await loadAdapter(model, join(path, ADAPTER_FOLDER), { name: ADAPTER, methods: app.get(ADAPTER_METHODS), isTrainable: true, ...(record.isNamedMethod && { spec: namedMethod(app, settings, task.name) }) });
-      for (const message of warnings) emit({ type: 'run/warned', code: 'PEFT_ADAPTER_CONFIG', message });
+      const { warnings } = await loadAdapter(model, join(path, ADAPTER_FOLDER), {
+        name: ADAPTER,
+        methods: app.get(ADAPTER_METHODS),
+        isTrainable: true,
+        ...(record.isNamedMethod && { spec: namedMethod(app, settings, task.name) }),
+      });
+      for (const message of warnings)
+        emit({ type: 'run/warned', code: 'PEFT_ADAPTER_CONFIG', message });
     } catch (error) {
       model.dispose();
       throw error;
     }
     const { fileColumns, method, isNamedMethod, summary } = record;
-    return { engine, model, base, task, metric, settings, fileColumns, method, isNamedMethod, summary };
+    return {
+      engine,
+      model,
+      base,
+      task,
+      metric,
+      settings,
+      fileColumns,
+      method,
+      isNamedMethod,
+      summary,
+    };
   } catch (error) {
     engine.dispose();
     throw error;
@@ -51,29 +98,64 @@ export async function readPredictor(path: string, app: App, emit: (event: EventB
 
 function readRecord(path: string): PredictorRecord {
   const file = join(path, RECORD_FILE);
-  const json = statSync(path, { throwIfNoEntry: false })?.isDirectory() ? readJsonObject(file) : undefined;
+  const json = statSync(path, { throwIfNoEntry: false })?.isDirectory()
+    ? readJsonObject(file)
+    : undefined;
   if (json) return parseRecord(json, file);
   const isUnfinished = existsSync(join(path, CHECKPOINT_FOLDER));
-  throw new PeftError('PEFT_PREDICTOR_MISSING', `predictor: ${resolve(path)} holds no ${RECORD_FILE}.`, { hint: isUnfinished ? 'a run there did not finish: go on with fit(…, { resume: true })' : 'give the folder that fit or save wrote' });
+  throw new PeftError(
+    'PEFT_PREDICTOR_MISSING',
+    `predictor: ${resolve(path)} holds no ${RECORD_FILE}.`,
+    {
+      hint: isUnfinished
+        ? 'a run there did not finish: go on with fit(…, { resume: true })'
+        : 'give the folder that fit or save wrote',
+    },
+  );
 }
 
-async function openRecordedBase(path: string, record: PredictorRecord, app: App, emit: (event: EventBody) => void, options: LoadOptions): Promise<BaseModel> {
+async function openRecordedBase(
+  path: string,
+  record: PredictorRecord,
+  app: App,
+  emit: (event: EventBody) => void,
+  options: LoadOptions,
+): Promise<BaseModel> {
   const { reference, revision, fingerprint, isIncluded } = record.base;
   const isHere = isIncluded && options.baseModel === undefined;
-  const base = await openBaseModel(isHere ? join(path, MODEL_FOLDER) : (options.baseModel ?? reference), {
-    resolver: app.get(MODEL_RESOLVER),
-    architectures: app.get(ARCHITECTURES),
-    ...(!isHere && options.baseModel === undefined && { revision }),
-    filesFolder: join(path, MODEL_FOLDER),
-    emit,
-    signal: options.signal,
-  });
+  const base = await openBaseModel(
+    isHere ? join(path, MODEL_FOLDER) : (options.baseModel ?? reference),
+    {
+      resolver: app.get(MODEL_RESOLVER),
+      architectures: app.get(ARCHITECTURES),
+      ...(!isHere && options.baseModel === undefined && { revision }),
+      filesFolder: join(path, MODEL_FOLDER),
+      emit,
+      signal: options.signal,
+    },
+  );
   if (base.fingerprint !== fingerprint) {
-    throw new PeftError('PEFT_ADAPTER_MISMATCH', `predictor: the weights in ${base.folder} are not those of ${reference}${revision === undefined ? '' : ` (${revision})`}, which the adapter was trained on.`, { hint: 'name the right folder with load(path, { baseModel })' });
+    throw new PeftError(
+      'PEFT_ADAPTER_MISMATCH',
+      `predictor: the weights in ${base.folder} are not those of ${reference}${revision === undefined ? '' : ` (${revision})`}, which the adapter was trained on.`,
+      { hint: 'name the right folder with load(path, { baseModel })' },
+    );
   }
   return isHere ? { ...base, reference, revision } : base;
 }
 
-function engineSettings({ engine, precision, threads }: { readonly engine?: 'auto' | EngineName; readonly precision?: string; readonly threads?: number }): Record<string, unknown> {
-  return { 'env.engine': engine ?? 'auto', ...(precision !== undefined && { 'env.precision': precision }), 'env.num_threads': threads ?? 0 };
+function engineSettings({
+  engine,
+  precision,
+  threads,
+}: {
+  readonly engine?: 'auto' | EngineName;
+  readonly precision?: string;
+  readonly threads?: number;
+}): Record<string, unknown> {
+  return {
+    'env.engine': engine ?? 'auto',
+    ...(precision !== undefined && { 'env.precision': precision }),
+    'env.num_threads': threads ?? 0,
+  };
 }

@@ -32,23 +32,48 @@ const STAGED_FOLDER = '.staged';
  * @param owner this predictor was saved there already: its files may be replaced.
  * @throws PEFT_FOLDER_NOT_EMPTY for a folder that holds other things, PEFT_RUN_COMPLETE when a finished predictor is to be resumed
  */
-export async function checkOutputFolder(path: string, { resume, owner }: { readonly resume: boolean; readonly owner: boolean }): Promise<void> {
+export async function checkOutputFolder(
+  path: string,
+  { resume, owner }: { readonly resume: boolean; readonly owner: boolean },
+): Promise<void> {
   if (!resume && !owner) return refuseFull(path);
-  const own = [RECORD_FILE, ADAPTER_FOLDER, MODEL_FOLDER, CHECKPOINT_FOLDER, LOG_FOLDER, STAGED_FOLDER];
+  const own = [
+    RECORD_FILE,
+    ADAPTER_FOLDER,
+    MODEL_FOLDER,
+    CHECKPOINT_FOLDER,
+    LOG_FOLDER,
+    STAGED_FOLDER,
+  ];
   const entries = await readdir(path).catch((error: NodeJS.ErrnoException): string[] => {
     if (error.code === 'ENOENT') return [];
     throw error;
   });
   const foreign = entries.filter((name) => !own.includes(name) && !/^\..*\.tmp$/.test(name));
-  if (foreign.length) throw new PeftError('PEFT_FOLDER_NOT_EMPTY', `predictor: ${resolve(path)} holds what no predictor wrote: ${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ', …' : ''}.`, { hint: 'choose another folder, or move these files away' });
+  if (foreign.length)
+    throw new PeftError(
+      'PEFT_FOLDER_NOT_EMPTY',
+      `predictor: ${resolve(path)} holds what no predictor wrote: ${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ', …' : ''}.`,
+      { hint: 'choose another folder, or move these files away' },
+    );
   if (resume && !owner && entries.includes(RECORD_FILE)) {
-    throw new PeftError('PEFT_RUN_COMPLETE', `predictor: the run in ${resolve(path)} is complete, there is nothing to resume.`, { hint: 'load it with PeftPredictor.load, or choose another folder for a new run' });
+    throw new PeftError(
+      'PEFT_RUN_COMPLETE',
+      `predictor: the run in ${resolve(path)} is complete, there is nothing to resume.`,
+      { hint: 'load it with PeftPredictor.load, or choose another folder for a new run' },
+    );
   }
 }
 
 /** Writes a predictor into a folder that is missing or empty: whole or not at all. @throws PEFT_FOLDER_NOT_EMPTY, PEFT_PREDICTOR_WRITE */
-export async function writePredictor(path: string, state: PredictorState, standalone: boolean): Promise<void> {
-  await explained(path, 'nothing was left behind', () => writeFolderAtomic(path, (temporary) => fill(temporary, state, standalone)));
+export async function writePredictor(
+  path: string,
+  state: PredictorState,
+  standalone: boolean,
+): Promise<void> {
+  await explained(path, 'nothing was left behind', () =>
+    writeFolderAtomic(path, (temporary) => fill(temporary, state, standalone)),
+  );
 }
 
 /**
@@ -56,14 +81,26 @@ export async function writePredictor(path: string, state: PredictorState, standa
  * process that is killed in between can resume.
  * @throws PEFT_PREDICTOR_WRITE; the checkpoints are kept then
  */
-export async function finishPredictor(path: string, state: PredictorState, standalone: boolean): Promise<void> {
-  await explained(path, 'the checkpoints are kept, go on with fit(…, { resume: true })', () => placePredictor(path, state, standalone));
+export async function finishPredictor(
+  path: string,
+  state: PredictorState,
+  standalone: boolean,
+): Promise<void> {
+  await explained(path, 'the checkpoints are kept, go on with fit(…, { resume: true })', () =>
+    placePredictor(path, state, standalone),
+  );
 }
 
-async function placePredictor(path: string, state: PredictorState, standalone: boolean): Promise<void> {
+async function placePredictor(
+  path: string,
+  state: PredictorState,
+  standalone: boolean,
+): Promise<void> {
   const staged = join(path, STAGED_FOLDER);
   const isBaseHere = !relative(resolve(path), resolve(state.base.folder)).startsWith('..');
-  await writeFolderAtomic(staged, (temporary) => fill(temporary, state, standalone || isBaseHere), { replace: true });
+  await writeFolderAtomic(staged, (temporary) => fill(temporary, state, standalone || isBaseHere), {
+    replace: true,
+  });
   await rm(join(path, RECORD_FILE), { force: true });
   for (const name of [ADAPTER_FOLDER, MODEL_FOLDER, RECORD_FILE]) {
     await rm(join(path, name), { recursive: true, force: true });
@@ -78,29 +115,56 @@ async function explained(path: string, hint: string, write: () => Promise<void>)
     await write();
   } catch (cause) {
     if (cause instanceof PeftError) throw cause;
-    throw new PeftError('PEFT_PREDICTOR_WRITE', `predictor: ${resolve(path)} could not be written: ${(cause as Error).message}.`, { hint: `make room or correct the permissions; ${hint}`, cause });
+    throw new PeftError(
+      'PEFT_PREDICTOR_WRITE',
+      `predictor: ${resolve(path)} could not be written: ${(cause as Error).message}.`,
+      { hint: `make room or correct the permissions; ${hint}`, cause },
+    );
   }
 }
 
 async function fill(folder: string, state: PredictorState, standalone: boolean): Promise<void> {
-  const { model, base, metric, task, settings, fileColumns, method, isNamedMethod, summary } = state;
-  await saveAdapter(model, ADAPTER, join(folder, ADAPTER_FOLDER), { baseModel: base.reference, ...(base.revision !== undefined && { revision: base.revision }), allowUntrained: true, results: cardResults(state) });
+  const { model, base, metric, task, settings, fileColumns, method, isNamedMethod, summary } =
+    state;
+  await saveAdapter(model, ADAPTER, join(folder, ADAPTER_FOLDER), {
+    baseModel: base.reference,
+    ...(base.revision !== undefined && { revision: base.revision }),
+    allowUntrained: true,
+    results: cardResults(state),
+  });
   await copyModelFiles(base, join(folder, MODEL_FOLDER), standalone);
   const record: PredictorRecord = {
-    task: task.record, metric: metric.name, fileColumns, settings, method, isNamedMethod, summary,
-    base: { reference: base.reference, revision: base.revision, fingerprint: base.fingerprint, isIncluded: standalone },
+    task: task.record,
+    metric: metric.name,
+    fileColumns,
+    settings,
+    method,
+    isNamedMethod,
+    summary,
+    base: {
+      reference: base.reference,
+      revision: base.revision,
+      fingerprint: base.fingerprint,
+      isIncluded: standalone,
+    },
     adapterHash: await adapterHash(folder),
   };
   await writeFileAtomic(join(folder, RECORD_FILE), formatRecord(record));
 }
 
 /** What the model card tells of the run. */
-function cardResults({ metric, summary, settings }: PredictorState): Record<string, string | number> {
+function cardResults({
+  metric,
+  summary,
+  settings,
+}: PredictorState): Record<string, string | number> {
   return {
     'training rows': summary.trainingRows,
     'validation rows': summary.validationRows,
     [`${metric.name} (validation)`]: summary.validationScore,
-    ...(summary.trainingLoss !== undefined && { 'training loss (last epoch)': summary.trainingLoss }),
+    ...(summary.trainingLoss !== undefined && {
+      'training loss (last epoch)': summary.trainingLoss,
+    }),
     'optimiser steps': summary.steps,
     'learning rate': settings['optim.lr'],
     'batch size': runSizes(settings).batchSize,
@@ -113,8 +177,15 @@ function cardResults({ metric, summary, settings }: PredictorState): Record<stri
 
 /** sha256 of the adapter's weights in a predictor's folder. @throws PEFT_ADAPTER_MISSING */
 export async function adapterHash(folder: string): Promise<string> {
-  const path = ADAPTER_WEIGHT_FILES.map((name) => join(folder, ADAPTER_FOLDER, name)).find((candidate) => existsSync(candidate));
-  if (!path) throw new PeftError('PEFT_ADAPTER_MISSING', `predictor: ${resolve(folder, ADAPTER_FOLDER)} has no weights.`, { hint: 'the folder is not whole: copy it again, or train again' });
+  const path = ADAPTER_WEIGHT_FILES.map((name) => join(folder, ADAPTER_FOLDER, name)).find(
+    (candidate) => existsSync(candidate),
+  );
+  if (!path)
+    throw new PeftError(
+      'PEFT_ADAPTER_MISSING',
+      `predictor: ${resolve(folder, ADAPTER_FOLDER)} has no weights.`,
+      { hint: 'the folder is not whole: copy it again, or train again' },
+    );
   const hash = createHash('sha256');
   for await (const bytes of createReadStream(path)) hash.update(bytes as Buffer);
   return hash.digest('hex');

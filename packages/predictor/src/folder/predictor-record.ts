@@ -2,7 +2,11 @@
 import type { Label } from '@peft/data';
 import { PeftError, show } from '@peft/errors';
 import type { JsonObject } from '@peft/hub';
-import { overrideHyperparameters, resolveHyperparameters, type Hyperparameters } from '../settings/hyperparameters.js';
+import {
+  overrideHyperparameters,
+  resolveHyperparameters,
+  type Hyperparameters,
+} from '../settings/hyperparameters.js';
 import type { FitSummary } from '../settings/predictor-types.js';
 import type { ProblemRecord } from '../settings/problem.js';
 import { isTableTask, TASK_NAMES, type TaskName } from '../tasks/task-names.js';
@@ -33,7 +37,8 @@ export interface PredictorRecord {
   readonly summary: FitSummary;
 }
 
-export const formatRecord = (record: PredictorRecord): string => `${JSON.stringify({ format: RECORD_FORMAT, version: RECORD_VERSION, ...record }, null, 2)}\n`;
+export const formatRecord = (record: PredictorRecord): string =>
+  `${JSON.stringify({ format: RECORD_FORMAT, version: RECORD_VERSION, ...record }, null, 2)}\n`;
 
 /**
  * Checks every field.
@@ -43,7 +48,11 @@ export function parseRecord(json: JsonObject, where: string): PredictorRecord {
   const read = reader(json, where, '');
   if (json['format'] !== RECORD_FORMAT) read.fail('format', JSON.stringify(RECORD_FORMAT));
   if (json['version'] !== RECORD_VERSION) {
-    throw new PeftError('PEFT_PREDICTOR_VERSION', `predictor: ${where} has version ${show(json['version'])}, this toolkit reads ${RECORD_VERSION}.`, { hint: 'load it with the version of @peft/predictor that saved it, or a newer one' });
+    throw new PeftError(
+      'PEFT_PREDICTOR_VERSION',
+      `predictor: ${where} has version ${show(json['version'])}, this toolkit reads ${RECORD_VERSION}.`,
+      { hint: 'load it with the version of @peft/predictor that saved it, or a newer one' },
+    );
   }
   const base = read.object('base');
   const settings = read.object('settings').value;
@@ -70,21 +79,35 @@ function parseTask(read: Reader): TaskRecord {
   if (!TASK_NAMES.includes(name)) return read.fail('name', `one of ${TASK_NAMES.join(', ')}`);
   if (isTableTask(name)) {
     const problem = parseProblem(read.object('problem'));
-    if ((problem.type === 'regression') !== (name === 'regression')) read.fail('name', `that of a ${problem.type} problem`);
-    return { name: name as 'classification', label: read.text('label'), texts: read.texts('texts'), problem };
+    if ((problem.type === 'regression') !== (name === 'regression'))
+      read.fail('name', `that of a ${problem.type} problem`);
+    return {
+      name: name as 'classification',
+      label: read.text('label'),
+      texts: read.texts('texts'),
+      problem,
+    };
   }
   const columns = parseColumns(name as keyof typeof TASK_ROLES, read.object('columns'), read);
   if (name !== 'token-classification') return { name: name as 'causal-lm', columns };
   const tags = read.texts('tags');
-  if (tags.length < 2 || new Set(tags).size !== tags.length) read.fail('tags', 'a list of different tags');
+  if (tags.length < 2 || new Set(tags).size !== tags.length)
+    read.fail('tags', 'a list of different tags');
   return { name, columns, tags };
 }
 
 /** One of the task's sets of roles, each with a column. */
-function parseColumns(name: keyof typeof TASK_ROLES, { value, text }: Reader, read: Reader): Readonly<Record<string, string>> {
+function parseColumns(
+  name: keyof typeof TASK_ROLES,
+  { value, text }: Reader,
+  read: Reader,
+): Readonly<Record<string, string>> {
   const sets: readonly (readonly string[])[] = TASK_ROLES[name];
-  const isWhole = (set: readonly string[]): boolean => set.every((role) => role.endsWith('?') || Object.hasOwn(value, role)) && Object.keys(value).every((role) => set.includes(role) || set.includes(`${role}?`));
-  if (!sets.some(isWhole)) return read.fail('columns', `columns of ${sets.map((set) => set.join(', ')).join('; or ')}`);
+  const isWhole = (set: readonly string[]): boolean =>
+    set.every((role) => role.endsWith('?') || Object.hasOwn(value, role)) &&
+    Object.keys(value).every((role) => set.includes(role) || set.includes(`${role}?`));
+  if (!sets.some(isWhole))
+    return read.fail('columns', `columns of ${sets.map((set) => set.join(', ')).join('; or ')}`);
   return Object.fromEntries(Object.keys(value).map((role) => [role, text(role)]));
 }
 
@@ -95,22 +118,52 @@ function parseProblem(read: Reader): ProblemRecord {
     if (!(deviation > 0)) read.fail('deviation', 'above 0');
     return { type, mean: read.number('mean'), deviation };
   }
-  if (type !== 'binary' && type !== 'multiclass') return read.fail('type', 'binary, multiclass or regression');
-  const isList = Array.isArray(classes) && classes.length >= 2 && new Set(classes).size === classes.length && classes.every((label) => ['string', 'number', 'boolean'].includes(typeof label));
-  if (!isList || (type === 'binary' && classes.length !== 2)) return read.fail('classes', type === 'binary' ? 'a list of two labels' : 'a list of different labels');
-  if (positiveClass !== undefined && read.count('positiveClass', 0) >= classes.length) read.fail('positiveClass', `below ${classes.length}`);
-  return { type, classes: classes as readonly Label[], ...(positiveClass !== undefined && { positiveClass: positiveClass as number }) };
+  if (type !== 'binary' && type !== 'multiclass')
+    return read.fail('type', 'binary, multiclass or regression');
+  const isList =
+    Array.isArray(classes) &&
+    classes.length >= 2 &&
+    new Set(classes).size === classes.length &&
+    classes.every((label) => ['string', 'number', 'boolean'].includes(typeof label));
+  if (!isList || (type === 'binary' && classes.length !== 2))
+    return read.fail(
+      'classes',
+      type === 'binary' ? 'a list of two labels' : 'a list of different labels',
+    );
+  if (positiveClass !== undefined && read.count('positiveClass', 0) >= classes.length)
+    read.fail('positiveClass', `below ${classes.length}`);
+  return {
+    type,
+    classes: classes as readonly Label[],
+    ...(positiveClass !== undefined && { positiveClass: positiveClass as number }),
+  };
 }
 
 function parseSummary(read: Reader): FitSummary {
   const reason = read.value['reason'];
-  if (reason !== 'completed' && reason !== 'stopped-early') return read.fail('reason', 'completed or stopped-early');
+  if (reason !== 'completed' && reason !== 'stopped-early')
+    return read.fail('reason', 'completed or stopped-early');
   const averaged = read.value['averagedSteps'];
-  if (!Array.isArray(averaged) || !averaged.every((step) => Number.isSafeInteger(step) && step > 0)) return read.fail('averagedSteps', 'a list of steps');
+  if (!Array.isArray(averaged) || !averaged.every((step) => Number.isSafeInteger(step) && step > 0))
+    return read.fail('averagedSteps', 'a list of steps');
   return {
-    metric: read.text('metric'), validationScore: read.number('validationScore'), ...(read.value['trainingLoss'] !== undefined && { trainingLoss: read.number('trainingLoss') }), trainingSeconds: read.number('trainingSeconds'), steps: read.count('steps', 0), reason, averagedSteps: averaged as number[],
-    trainingRows: read.count('trainingRows', 1), validationRows: read.count('validationRows', 1), peakMemoryBytes: read.number('peakMemoryBytes'), ...(read.value['plannedPeakBytes'] !== undefined && { plannedPeakBytes: read.number('plannedPeakBytes') }), method: read.text('method'), ...(read.value['engine'] !== undefined && { engine: read.text('engine') }),
-    trainableParameters: read.count('trainableParameters', 0), totalParameters: read.count('totalParameters', 0),
+    metric: read.text('metric'),
+    validationScore: read.number('validationScore'),
+    ...(read.value['trainingLoss'] !== undefined && { trainingLoss: read.number('trainingLoss') }),
+    trainingSeconds: read.number('trainingSeconds'),
+    steps: read.count('steps', 0),
+    reason,
+    averagedSteps: averaged as number[],
+    trainingRows: read.count('trainingRows', 1),
+    validationRows: read.count('validationRows', 1),
+    peakMemoryBytes: read.number('peakMemoryBytes'),
+    ...(read.value['plannedPeakBytes'] !== undefined && {
+      plannedPeakBytes: read.number('plannedPeakBytes'),
+    }),
+    method: read.text('method'),
+    ...(read.value['engine'] !== undefined && { engine: read.text('engine') }),
+    trainableParameters: read.count('trainableParameters', 0),
+    totalParameters: read.count('totalParameters', 0),
   };
 }
 
@@ -128,18 +181,44 @@ interface Reader {
 
 function reader(value: JsonObject, where: string, prefix: string): Reader {
   const fail = (key: string, must: string): never => {
-    throw new PeftError('PEFT_PREDICTOR_INVALID', `predictor: ${where}: ${prefix}${key} must be ${must}, got ${show(value[key])}.`, { hint: 'the file is damaged or was changed; save the predictor again' });
+    throw new PeftError(
+      'PEFT_PREDICTOR_INVALID',
+      `predictor: ${where}: ${prefix}${key} must be ${must}, got ${show(value[key])}.`,
+      { hint: 'the file is damaged or was changed; save the predictor again' },
+    );
   };
-  const checked = <T>(key: string, isValid: (item: unknown) => boolean, must: string): T => (Object.hasOwn(value, key) && isValid(value[key]) ? (value[key] as T) : fail(key, must));
+  const checked = <T>(key: string, isValid: (item: unknown) => boolean, must: string): T =>
+    Object.hasOwn(value, key) && isValid(value[key]) ? (value[key] as T) : fail(key, must);
   return {
     value,
     fail,
     text: (key) => checked(key, (item) => typeof item === 'string' && item !== '', 'a text'),
     number: (key) => checked(key, Number.isFinite, 'a number'),
-    count: (key, least) => checked(key, (item) => Number.isSafeInteger(item) && (item as number) >= least, `an integer of at least ${least}`),
+    count: (key, least) =>
+      checked(
+        key,
+        (item) => Number.isSafeInteger(item) && (item as number) >= least,
+        `an integer of at least ${least}`,
+      ),
     truth: (key) => checked(key, (item) => typeof item === 'boolean', 'true or false'),
-    hash: (key) => checked(key, (item) => typeof item === 'string' && /^[0-9a-f]{64}$/.test(item), 'a sha256'),
-    texts: (key) => checked(key, (item) => Array.isArray(item) && item.length > 0 && item.every((text) => typeof text === 'string'), 'a list of texts'),
-    object: (key) => reader(checked<JsonObject>(key, (item) => typeof item === 'object' && item !== null && !Array.isArray(item), 'an object'), where, `${prefix}${key}.`),
+    hash: (key) =>
+      checked(key, (item) => typeof item === 'string' && /^[0-9a-f]{64}$/.test(item), 'a sha256'),
+    texts: (key) =>
+      checked(
+        key,
+        (item) =>
+          Array.isArray(item) && item.length > 0 && item.every((text) => typeof text === 'string'),
+        'a list of texts',
+      ),
+    object: (key) =>
+      reader(
+        checked<JsonObject>(
+          key,
+          (item) => typeof item === 'object' && item !== null && !Array.isArray(item),
+          'an object',
+        ),
+        where,
+        `${prefix}${key}.`,
+      ),
   };
 }

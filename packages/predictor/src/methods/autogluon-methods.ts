@@ -12,7 +12,19 @@ import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
 
 /** `ia3_lora` scales the output of a LoRA layer; `bit_fit` and `norm_fit` add nothing. */
-export const AUTOGLUON_METHODS = Object.freeze(['bit_fit', 'norm_fit', 'lora', 'lora_bias', 'lora_norm', 'ia3', 'ia3_bias', 'ia3_norm', 'ia3_lora', 'ia3_lora_bias', 'ia3_lora_norm'] as const);
+export const AUTOGLUON_METHODS = Object.freeze([
+  'bit_fit',
+  'norm_fit',
+  'lora',
+  'lora_bias',
+  'lora_norm',
+  'ia3',
+  'ia3_bias',
+  'ia3_norm',
+  'ia3_lora',
+  'ia3_lora_bias',
+  'ia3_lora_norm',
+] as const);
 export type AutogluonMethod = (typeof AUTOGLUON_METHODS)[number];
 
 export interface AutogluonMethodOptions {
@@ -26,10 +38,22 @@ export interface AutogluonMethodOptions {
   readonly moduleFilter?: readonly string[] | null;
 }
 
-export const AUTOGLUON_FILTER: readonly string[] = Object.freeze(['query', 'value', '^q$', '^v$', '^k$', '^o$']);
+export const AUTOGLUON_FILTER: readonly string[] = Object.freeze([
+  'query',
+  'value',
+  '^q$',
+  '^v$',
+  '^k$',
+  '^o$',
+]);
 
 /** Parameters after the blocks have AutoGluon's layer id 0, which trains whatever the value says. */
-const ALWAYS_TRAINED: readonly string[] = Object.freeze(['head', 'pooler', 'ln_f', 'final_layer_norm']);
+const ALWAYS_TRAINED: readonly string[] = Object.freeze([
+  'head',
+  'pooler',
+  'ln_f',
+  'final_layer_norm',
+]);
 
 /**
  * The combination that a value stands for, named after it.
@@ -37,38 +61,60 @@ const ALWAYS_TRAINED: readonly string[] = Object.freeze(['head', 'pooler', 'ln_f
  * Where a filter is given and matches no layer, attaching throws PEFT_TARGET_NOT_FOUND; where the default one does, nothing is wrapped.
  * @throws PEFT_CONFIG_INVALID for an unknown value (the nearest is named), a bad rank, alpha or filter.
  */
-export function autogluonMethod(value: AutogluonMethod, options: AutogluonMethodOptions = {}): MethodSpec {
+export function autogluonMethod(
+  value: AutogluonMethod,
+  options: AutogluonMethodOptions = {},
+): MethodSpec {
   check.oneOf('optim.peft', 'the value', value, AUTOGLUON_METHODS);
   const { rank = 8, alpha = 8, filter = AUTOGLUON_FILTER, moduleFilter = null } = options;
   const words = value.split('_');
   const targets = layerPattern(filter, moduleFilter);
   const isDefault = options.filter === undefined && moduleFilter === null;
-  const wrapping = (spec: MethodSpec): MethodSpec => (isDefault ? withOptionalTargets(spec, targets) : spec);
+  const wrapping = (spec: MethodSpec): MethodSpec =>
+    isDefault ? withOptionalTargets(spec, targets) : spec;
   return combineMethods(
     value,
     ...(words.includes('lora') ? [wrapping(lora({ rank, alpha, targets }))] : []),
     ...(words.includes('ia3') ? [wrapping(ia3({ targets, feedforwardModules: [] }))] : []),
-    bitfit({ biases: ['bit', 'bias', 'norm'].some((word) => words.includes(word)), norms: words.includes('norm') ? 'layer' : 'none', also: ALWAYS_TRAINED }),
+    bitfit({
+      biases: ['bit', 'bias', 'norm'].some((word) => words.includes(word)),
+      norms: words.includes('norm') ? 'layer' : 'none',
+      also: ALWAYS_TRAINED,
+    }),
   );
 }
 
 /** The default filter fits no layer of some families (DistilBERT): then only what trains anyway does, as in AutoGluon. */
 function withOptionalTargets(spec: MethodSpec, targets: string): MethodSpec {
-  const parts = spec.parts.map(({ method, config, common: { targets: _, ...common } }) => ({ method: { ...method, defaultTargets: () => ({ targets, optional: true }) }, config, common }));
+  const parts = spec.parts.map(({ method, config, common: { targets: _, ...common } }) => ({
+    method: { ...method, defaultTargets: () => ({ targets, optional: true }) },
+    config,
+    common,
+  }));
   return { ...spec, parts };
 }
 
 /** One regular expression for whole paths. In a filter, `^` is the start and `$` the end of the layer's own name. */
 function layerPattern(filter: readonly string[], moduleFilter: readonly string[] | null): string {
   const own = filter.map((pattern) => oneOf('filter', pattern, '[^.]*')).join('|');
-  if (own === '') throw new PeftError('PEFT_CONFIG_INVALID', 'optim.lora.filter must name at least one layer, got [].');
-  const around = moduleFilter?.length ? `(?:${moduleFilter.map((pattern) => oneOf('module_filter', pattern, '.*')).join('|')})\\.` : '(?:.*\\.)?';
+  if (own === '')
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      'optim.lora.filter must name at least one layer, got [].',
+    );
+  const around = moduleFilter?.length
+    ? `(?:${moduleFilter.map((pattern) => oneOf('module_filter', pattern, '.*')).join('|')})\\.`
+    : '(?:.*\\.)?';
   return `${around}(?:${own})`;
 }
 
 /** A pattern that matches from the start of a text, as one for the whole text. */
 function oneOf(field: string, pattern: string, rest: string): string {
-  if (typeof pattern !== 'string' || pattern === '') throw new PeftError('PEFT_CONFIG_INVALID', `optim.lora.${field} must hold regular expressions, got ${show(pattern)}.`);
+  if (typeof pattern !== 'string' || pattern === '')
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `optim.lora.${field} must hold regular expressions, got ${show(pattern)}.`,
+    );
   const body = pattern.replace(/^\^/, '');
   return body.endsWith('$') && !body.endsWith('\\$') ? body.slice(0, -1) : `${body}${rest}`;
 }

@@ -6,7 +6,9 @@ import { check } from '@peft/errors';
 export interface FullFineTuningConfig {}
 
 declare module '@peft/core' {
-  interface PeftConfigs { full: FullFineTuningConfig }
+  interface PeftConfigs {
+    full: FullFineTuningConfig;
+  }
 }
 
 /**

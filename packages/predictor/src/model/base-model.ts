@@ -2,10 +2,26 @@
 import { createHash } from 'node:crypto';
 import { copyFile, constants, mkdir, readdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { architectureFor, loadModel, type Architecture, type HeadOptions, type Model, type TrainEvent, type WeightQuantization } from '@peft/core';
+import {
+  architectureFor,
+  loadModel,
+  type Architecture,
+  type HeadOptions,
+  type Model,
+  type TrainEvent,
+  type WeightQuantization,
+} from '@peft/core';
 import { loadTokenizer, type TextTokenizer } from '@peft/data';
 import { PeftError } from '@peft/errors';
-import { openCheckpoint, readJsonObject, readModelConfig, selectModelFiles, type JsonObject, type ResolveModelOptions, type TensorStore } from '@peft/hub';
+import {
+  openCheckpoint,
+  readJsonObject,
+  readModelConfig,
+  selectModelFiles,
+  type JsonObject,
+  type ResolveModelOptions,
+  type TensorStore,
+} from '@peft/hub';
 import type { Engine } from '@peft/ops';
 
 export interface BaseModel {
@@ -42,7 +58,10 @@ export interface OpenBaseOptions {
  * Finds a model, downloading what is missing, and reads all but its weights.
  * @throws PEFT_MODEL_FOLDER, PEFT_HUB_…, PEFT_MODEL_TYPE, PEFT_TOKENIZER_MISSING, PEFT_CHECKPOINT_MISSING, PEFT_SAFETENSORS_…
  */
-export async function openBaseModel(reference: string, { resolver, architectures, revision, filesFolder, emit, signal }: OpenBaseOptions): Promise<BaseModel> {
+export async function openBaseModel(
+  reference: string,
+  { resolver, architectures, revision, filesFolder, emit, signal }: OpenBaseOptions,
+): Promise<BaseModel> {
   const shown = new Map<string, number>();
   const folder = await resolver(reference, {
     ...(revision !== undefined && { revision }),
@@ -51,7 +70,12 @@ export async function openBaseModel(reference: string, { resolver, architectures
       const percent = Math.floor((100 * fileDoneBytes) / Math.max(1, fileTotalBytes));
       if (shown.get(file) === percent) return;
       shown.set(file, percent);
-      emit({ type: 'download/progressed', file, loadedBytes: fileDoneBytes, totalBytes: fileTotalBytes });
+      emit({
+        type: 'download/progressed',
+        file,
+        loadedBytes: fileDoneBytes,
+        totalBytes: fileTotalBytes,
+      });
     },
   });
   const files = filesFolder ?? folder;
@@ -71,7 +95,9 @@ export async function openBaseModel(reference: string, { resolver, architectures
 
 /** Of a folder in the hub's cache, `models--…/snapshots/<commit>`. */
 function commitOf(folder: string): string | undefined {
-  const isSnapshot = basename(dirname(folder)) === 'snapshots' && basename(dirname(dirname(folder))).startsWith('models--');
+  const isSnapshot =
+    basename(dirname(folder)) === 'snapshots' &&
+    basename(dirname(dirname(folder))).startsWith('models--');
   return isSnapshot ? basename(folder) : undefined;
 }
 
@@ -91,13 +117,24 @@ export function fingerprintOf(store: Pick<TensorStore, 'names' | 'get'>): string
   const hash = createHash('sha256');
   for (const name of store.names().sort()) {
     const source = store.get(name)!;
-    hash.update(JSON.stringify([name, source.dtype, source.shape])).update(source.read(0, Math.min(PROBED_BYTES, source.byteLength)));
+    hash
+      .update(JSON.stringify([name, source.dtype, source.shape]))
+      .update(source.read(0, Math.min(PROBED_BYTES, source.byteLength)));
   }
   return hash.digest('hex');
 }
 
 /** The model in an engine's hands. The caller disposes. */
-export function loadBaseModel(base: BaseModel, engine: Engine, options: { readonly head: HeadOptions; readonly seed: number; readonly quantization?: WeightQuantization | undefined; readonly emit: (event: EventBody) => void }): Model {
+export function loadBaseModel(
+  base: BaseModel,
+  engine: Engine,
+  options: {
+    readonly head: HeadOptions;
+    readonly seed: number;
+    readonly quantization?: WeightQuantization | undefined;
+    readonly emit: (event: EventBody) => void;
+  },
+): Model {
   return withStore(base.folder, (store) => {
     let percent = -1;
     return loadModel(base.architecture, base.config, store, engine, {
@@ -114,14 +151,35 @@ export function loadBaseModel(base: BaseModel, engine: Engine, options: { readon
 }
 
 /** Copies config and tokenizer files into a folder, and the weights where wanted. @throws PEFT_PREDICTOR_WRITE when they are gone */
-export async function copyModelFiles({ folder, filesFolder }: Pick<BaseModel, 'folder' | 'filesFolder'>, target: string, withWeights: boolean): Promise<void> {
+export async function copyModelFiles(
+  { folder, filesFolder }: Pick<BaseModel, 'folder' | 'filesFolder'>,
+  target: string,
+  withWeights: boolean,
+): Promise<void> {
   await mkdir(target, { recursive: true });
-  const copy = (from: string, names: Iterable<string>): Promise<void[]> => Promise.all([...new Set(names)].map((name) => copyFile(join(from, name), join(target, name), constants.COPYFILE_FICLONE)));
+  const copy = (from: string, names: Iterable<string>): Promise<void[]> =>
+    Promise.all(
+      [...new Set(names)].map((name) =>
+        copyFile(join(from, name), join(target, name), constants.COPYFILE_FICLONE),
+      ),
+    );
   const small = selectModelFiles(await readdir(filesFolder), ['config', 'tokenizer']);
-  if (small.missing.length) throw new PeftError('PEFT_PREDICTOR_WRITE', `predictor: ${filesFolder} has no ${small.missing.join(' and ')} any more.`, { hint: 'the base model must stay where it is until the predictor is saved' });
+  if (small.missing.length)
+    throw new PeftError(
+      'PEFT_PREDICTOR_WRITE',
+      `predictor: ${filesFolder} has no ${small.missing.join(' and ')} any more.`,
+      { hint: 'the base model must stay where it is until the predictor is saved' },
+    );
   await copy(filesFolder, small.files);
   if (!withWeights) return;
   const { files, index } = selectModelFiles(await readdir(folder), ['weights']);
-  const shards = index === undefined ? [] : (Object.values((readJsonObject(join(folder, index))?.['weight_map'] ?? {}) as object) as string[]).map((name) => basename(name));
+  const shards =
+    index === undefined
+      ? []
+      : (
+          Object.values(
+            (readJsonObject(join(folder, index))?.['weight_map'] ?? {}) as object,
+          ) as string[]
+        ).map((name) => basename(name));
   await copy(folder, [...files, ...shards]);
 }

@@ -13,7 +13,12 @@ import { loadBaseModel, openBaseModel, type BaseModel, type EventBody } from './
 import { overrideHyperparameters, resolveHyperparameters } from '../settings/hyperparameters.js';
 import { readPredictor } from '../folder/load-predictor.js';
 import { RECORD_FILE } from '../folder/predictor-folder.js';
-import { ADAPTER_METHODS, ARCHITECTURES, MODEL_RESOLVER, predictorModule } from '../predictor-module.js';
+import {
+  ADAPTER_METHODS,
+  ARCHITECTURES,
+  MODEL_RESOLVER,
+  predictorModule,
+} from '../predictor-module.js';
 import { ADAPTER } from './predictor-state.js';
 import type { LoadOptions } from '../settings/predictor-types.js';
 import { startEngine } from '../engine/start-engine.js';
@@ -33,7 +38,10 @@ export interface LanguageModel {
   dispose(): void;
 }
 
-export interface LanguageModelOptions extends Pick<LoadOptions, 'engine' | 'precision' | 'threads' | 'signal' | 'onEvent' | 'modules' | 'onListenerError'> {
+export interface LanguageModelOptions extends Pick<
+  LoadOptions,
+  'engine' | 'precision' | 'threads' | 'signal' | 'onEvent' | 'modules' | 'onListenerError'
+> {
   /** Folder of an adapter for the model. */
   readonly adapter?: string;
 }
@@ -43,14 +51,32 @@ export interface LanguageModelOptions extends Pick<LoadOptions, 'engine' | 'prec
  * @throws PEFT_MODEL_HEAD when the family writes no text, PEFT_CONFIG_INVALID, and what opening models, adapters and predictors throws;
  *   nothing stays allocated then
  */
-export async function loadLanguageModel(reference: string, options: LanguageModelOptions = {}): Promise<LanguageModel> {
-  check.knownKeys('loadLanguageModel', options, ['engine', 'precision', 'threads', 'signal', 'onEvent', 'modules', 'onListenerError', 'adapter']);
-  const app = compose(predictorModule(options.onListenerError), ...(options.modules ?? []).map(override));
+export async function loadLanguageModel(
+  reference: string,
+  options: LanguageModelOptions = {},
+): Promise<LanguageModel> {
+  check.knownKeys('loadLanguageModel', options, [
+    'engine',
+    'precision',
+    'threads',
+    'signal',
+    'onEvent',
+    'modules',
+    'onListenerError',
+    'adapter',
+  ]);
+  const app = compose(
+    predictorModule(options.onListenerError),
+    ...(options.modules ?? []).map(override),
+  );
   if (options.onEvent) app.get(EVENT_BUS).listen(options.onEvent);
   const runId = randomUUID();
-  const emit = (event: EventBody): void => app.get(EVENT_BUS).emit({ runId, atMs: app.get(CLOCK).now(), ...event });
+  const emit = (event: EventBody): void =>
+    app.get(EVENT_BUS).emit({ runId, atMs: app.get(CLOCK).now(), ...event });
   try {
-    const opened = existsSync(join(reference, RECORD_FILE)) ? await openPredictor(reference, app, emit, options) : await openCheckpoint(reference, app, emit, options);
+    const opened = existsSync(join(reference, RECORD_FILE))
+      ? await openPredictor(reference, app, emit, options)
+      : await openCheckpoint(reference, app, emit, options);
     return languageModel(opened, app);
   } catch (error) {
     app.dispose();
@@ -58,29 +84,67 @@ export async function loadLanguageModel(reference: string, options: LanguageMode
   }
 }
 
-interface Opened { readonly model: Model; readonly engine: Engine; readonly base: BaseModel }
+interface Opened {
+  readonly model: Model;
+  readonly engine: Engine;
+  readonly base: BaseModel;
+}
 
-async function openPredictor(path: string, app: App, emit: (event: EventBody) => void, { adapter, ...options }: LanguageModelOptions): Promise<Opened> {
-  if (adapter !== undefined) throw new PeftError('PEFT_CONFIG_INVALID', `predictor: ${path} was saved with an adapter of its own, so that ${adapter} cannot be put on it.`, { hint: 'give the base model with the adapter, or the saved folder alone' });
+async function openPredictor(
+  path: string,
+  app: App,
+  emit: (event: EventBody) => void,
+  { adapter, ...options }: LanguageModelOptions,
+): Promise<Opened> {
+  if (adapter !== undefined)
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `predictor: ${path} was saved with an adapter of its own, so that ${adapter} cannot be put on it.`,
+      { hint: 'give the base model with the adapter, or the saved folder alone' },
+    );
   const state = await readPredictor(path, app, emit, options);
   if (state.task.name === 'causal-lm' || state.task.name === 'seq2seq') return state;
   state.model.dispose();
   state.engine.dispose();
-  throw new PeftError('PEFT_MODEL_HEAD', `predictor: ${path} was trained for ${state.task.name}, which writes no text.`, { hint: 'use it with peft predict, or give a language model' });
+  throw new PeftError(
+    'PEFT_MODEL_HEAD',
+    `predictor: ${path} was trained for ${state.task.name}, which writes no text.`,
+    { hint: 'use it with peft predict, or give a language model' },
+  );
 }
 
-async function openCheckpoint(reference: string, app: App, emit: (event: EventBody) => void, { adapter, engine: name, precision, threads, signal }: LanguageModelOptions): Promise<Opened> {
-  const base = await openBaseModel(reference, { resolver: app.get(MODEL_RESOLVER), architectures: app.get(ARCHITECTURES), emit, signal });
+async function openCheckpoint(
+  reference: string,
+  app: App,
+  emit: (event: EventBody) => void,
+  { adapter, engine: name, precision, threads, signal }: LanguageModelOptions,
+): Promise<Opened> {
+  const base = await openBaseModel(reference, {
+    resolver: app.get(MODEL_RESOLVER),
+    architectures: app.get(ARCHITECTURES),
+    emit,
+    signal,
+  });
   const heads = base.architecture.heads;
   const kind = heads.includes('seq2seq-lm') ? 'seq2seq-lm' : 'causal-lm';
-  const settings = overrideHyperparameters(resolveHyperparameters(), [{ ...(name && { 'env.engine': name }), ...(precision && { 'env.precision': precision }), ...(threads !== undefined && { 'env.num_threads': threads }) }]);
+  const settings = overrideHyperparameters(resolveHyperparameters(), [
+    {
+      ...(name && { 'env.engine': name }),
+      ...(precision && { 'env.precision': precision }),
+      ...(threads !== undefined && { 'env.num_threads': threads }),
+    },
+  ]);
   const engine = await startEngine(app, settings, emit);
   let model: Model | undefined;
   try {
     model = loadBaseModel(base, engine, { head: { kind }, seed: 0, emit });
     if (adapter !== undefined) {
-      const { warnings } = await loadAdapter(model, adapter, { name: ADAPTER, methods: app.get(ADAPTER_METHODS) });
-      for (const message of warnings) emit({ type: 'run/warned', code: 'PEFT_ADAPTER_CONFIG', message });
+      const { warnings } = await loadAdapter(model, adapter, {
+        name: ADAPTER,
+        methods: app.get(ADAPTER_METHODS),
+      });
+      for (const message of warnings)
+        emit({ type: 'run/warned', code: 'PEFT_ADAPTER_CONFIG', message });
     }
     return { model, engine, base };
   } catch (error) {
@@ -90,7 +154,10 @@ async function openCheckpoint(reference: string, app: App, emit: (event: EventBo
   }
 }
 
-function languageModel({ model, engine, base: { config, filesFolder, tokenizer } }: Opened, app: App): LanguageModel {
+function languageModel(
+  { model, engine, base: { config, filesFolder, tokenizer } }: Opened,
+  app: App,
+): LanguageModel {
   const generationConfig = readJsonObject(join(filesFolder, 'generation_config.json'));
   let isDisposed = false;
   return Object.freeze<LanguageModel>({

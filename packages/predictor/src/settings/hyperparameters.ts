@@ -35,7 +35,8 @@ export interface Hyperparameters {
   'optim.lora.filter': readonly string[];
   'optim.lora.module_filter': readonly string[] | null;
   /** `…_8bit` keep their state in 8 bits. */
-  'optim.optim_type': 'adamw' | 'adam' | 'sgd' | 'adafactor' | 'lion' | 'adamw_8bit' | 'adam_8bit' | 'lion_8bit';
+  'optim.optim_type':
+    'adamw' | 'adam' | 'sgd' | 'adafactor' | 'lion' | 'adamw_8bit' | 'adam_8bit' | 'lion_8bit';
   /**
    * Where AdamW, Adam, SGD and Lion keep their state and compute: in host memory, or on the engine's device, a GPU for instance. The others are on
    * the host alone.
@@ -52,7 +53,8 @@ export interface Hyperparameters {
   'optim.lr_decay': number;
   'optim.lr_choice': 'layerwise_decay' | 'two_stages' | 'single_stage';
   'optim.lr_mult': number;
-  'optim.lr_schedule': 'cosine_decay' | 'polynomial_decay' | 'linear_decay' | 'multi_step' | 'constant';
+  'optim.lr_schedule':
+    'cosine_decay' | 'polynomial_decay' | 'linear_decay' | 'multi_step' | 'constant';
   /** Last rate of `polynomial_decay`. */
   'optim.end_lr': number;
   /** Fraction of the steps below 1, else their number. */
@@ -85,19 +87,49 @@ export interface Hyperparameters {
 }
 export type HyperparameterKey = keyof Hyperparameters;
 
-interface Setting { readonly default: unknown; readonly check: (value: unknown) => string | undefined; readonly convert?: (value: unknown) => unknown }
+interface Setting {
+  readonly default: unknown;
+  readonly check: (value: unknown) => string | undefined;
+  readonly convert?: (value: unknown) => unknown;
+}
 
-const number = (least: number, most = Number.POSITIVE_INFINITY, integer = false) => (value: unknown): string | undefined =>
-  typeof value === 'number' && value >= least && value <= most && (!integer || Number.isInteger(value)) ? undefined : `${integer ? 'an integer' : 'a number'} ${Number.isFinite(most) ? `from ${least} to ${most}` : `of at least ${least}`}`;
-const positive = (value: unknown): string | undefined => (typeof value === 'number' && value > 0 && Number.isFinite(value) ? undefined : 'a number > 0');
-const oneOf = (...allowed: readonly unknown[]) => (value: unknown): string | undefined => (allowed.includes(value) ? undefined : `one of ${allowed.map(String).join(', ')}`);
-const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? undefined : 'a string');
-const names = (value: unknown): string | undefined => (Array.isArray(value) && value.every((item) => typeof item === 'string') ? undefined : 'a list of strings');
-const orNull = (check: Setting['check']) => (value: unknown): string | undefined => {
-  const must = value === null ? undefined : check(value);
-  return must && `${must} or null`;
+const number =
+  (least: number, most = Number.POSITIVE_INFINITY, integer = false) =>
+  (value: unknown): string | undefined =>
+    typeof value === 'number' &&
+    value >= least &&
+    value <= most &&
+    (!integer || Number.isInteger(value))
+      ? undefined
+      : `${integer ? 'an integer' : 'a number'} ${Number.isFinite(most) ? `from ${least} to ${most}` : `of at least ${least}`}`;
+const positive = (value: unknown): string | undefined =>
+  typeof value === 'number' && value > 0 && Number.isFinite(value) ? undefined : 'a number > 0';
+const oneOf =
+  (...allowed: readonly unknown[]) =>
+  (value: unknown): string | undefined =>
+    allowed.includes(value) ? undefined : `one of ${allowed.map(String).join(', ')}`;
+const text = (value: unknown): string | undefined =>
+  typeof value === 'string' && value !== '' ? undefined : 'a string';
+const names = (value: unknown): string | undefined =>
+  Array.isArray(value) && value.every((item) => typeof item === 'string')
+    ? undefined
+    : 'a list of strings';
+const orNull =
+  (check: Setting['check']) =>
+  (value: unknown): string | undefined => {
+    const must = value === null ? undefined : check(value);
+    return must && `${must} or null`;
+  };
+const PRECISIONS: Readonly<Record<string, string>> = {
+  auto: 'auto',
+  '32': '32',
+  '32-true': '32',
+  bf16: 'bf16',
+  'bf16-mixed': 'bf16',
+  'bf16-true': 'bf16',
+  '16': 'bf16',
+  '16-mixed': 'bf16',
 };
-const PRECISIONS: Readonly<Record<string, string>> = { auto: 'auto', '32': '32', '32-true': '32', bf16: 'bf16', 'bf16-mixed': 'bf16', 'bf16-true': 'bf16', '16': 'bf16', '16-mixed': 'bf16' };
 
 const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.freeze({
   'model.hf_text.checkpoint_name': { default: 'google/electra-base-discriminator', check: text },
@@ -105,47 +137,106 @@ const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.freeze({
   'model.hf_text.max_text_len': { default: 512, check: number(4, 1e6, true) },
   'model.hf_text.max_target_len': { default: 128, check: number(1, 1e6, true) },
   'model.hf_text.gradient_checkpointing': { default: 'auto', check: oneOf(true, false, 'auto') },
-  'model.hf_text.quantization': { default: null, check: oneOf('nf4', 'fp4', 'int8', 'bf16', 'f16', 'auto', null) },
+  'model.hf_text.quantization': {
+    default: null,
+    check: oneOf('nf4', 'fp4', 'int8', 'bf16', 'f16', 'auto', null),
+  },
   'model.hf_text.low_cpu_mem_usage': { default: false, check: oneOf(true, false) },
   'model.hf_text.text_trivial_aug_maxscale': { default: 0, check: oneOf(0) },
   'data.chat_answers': { default: 'all', check: oneOf('all', 'last') },
-  'data.pos_label': { default: null, check: (value) => (value === null || ['string', 'number', 'boolean'].includes(typeof value) ? undefined : 'a label or null') },
+  'data.pos_label': {
+    default: null,
+    check: (value) =>
+      value === null || ['string', 'number', 'boolean'].includes(typeof value)
+        ? undefined
+        : 'a label or null',
+  },
   'optim.peft': { default: null, check: orNull(text) },
   'optim.lora.r': { default: 8, check: number(1, 4096, true) },
   'optim.lora.alpha': { default: 8, check: positive },
   'optim.lora.filter': { default: ['query', 'value', '^q$', '^v$', '^k$', '^o$'], check: names },
   'optim.lora.module_filter': { default: null, check: orNull(names) },
-  'optim.optim_type': { default: 'adamw', check: oneOf('adamw', 'adam', 'sgd', 'adafactor', 'lion', 'adamw_8bit', 'adam_8bit', 'lion_8bit') },
+  'optim.optim_type': {
+    default: 'adamw',
+    check: oneOf(
+      'adamw',
+      'adam',
+      'sgd',
+      'adafactor',
+      'lion',
+      'adamw_8bit',
+      'adam_8bit',
+      'lion_8bit',
+    ),
+  },
   'optim.state_device': { default: 'host', check: oneOf('host', 'device') },
   'optim.resident_state_mb': { default: null, check: orNull(number(0)) },
   'optim.lr': { default: 1e-4, check: positive },
   'optim.weight_decay': { default: 1e-3, check: number(0, 1e6) },
-  'optim.lr_decay': { default: 0.9, check: (value) => (typeof value === 'number' && value > 0 && value <= 1 ? undefined : 'a number in (0, 1]') },
-  'optim.lr_choice': { default: 'layerwise_decay', check: oneOf('layerwise_decay', 'two_stages', 'single_stage') },
+  'optim.lr_decay': {
+    default: 0.9,
+    check: (value) =>
+      typeof value === 'number' && value > 0 && value <= 1 ? undefined : 'a number in (0, 1]',
+  },
+  'optim.lr_choice': {
+    default: 'layerwise_decay',
+    check: oneOf('layerwise_decay', 'two_stages', 'single_stage'),
+  },
   'optim.lr_mult': { default: 1, check: positive },
-  'optim.lr_schedule': { default: 'cosine_decay', check: oneOf('cosine_decay', 'polynomial_decay', 'linear_decay', 'multi_step', 'constant') },
+  'optim.lr_schedule': {
+    default: 'cosine_decay',
+    check: oneOf('cosine_decay', 'polynomial_decay', 'linear_decay', 'multi_step', 'constant'),
+  },
   'optim.end_lr': { default: 0, check: number(0, 1e6) },
-  'optim.warmup_steps': { default: 0.1, check: (value) => (typeof value === 'number' && value >= 0 && (value < 1 || Number.isInteger(value)) ? undefined : 'a share of the steps in [0, 1), or a number of steps') },
+  'optim.warmup_steps': {
+    default: 0.1,
+    check: (value) =>
+      typeof value === 'number' && value >= 0 && (value < 1 || Number.isInteger(value))
+        ? undefined
+        : 'a share of the steps in [0, 1), or a number of steps',
+  },
   'optim.max_epochs': { default: 20, check: number(1, 1e6, true) },
-  'optim.max_steps': { default: -1, check: (value) => (value === -1 ? undefined : number(1, 1e9, true)(value) && 'a positive integer, or -1 for no limit') },
+  'optim.max_steps': {
+    default: -1,
+    check: (value) =>
+      value === -1
+        ? undefined
+        : number(1, 1e9, true)(value) && 'a positive integer, or -1 for no limit',
+  },
   'optim.patience': { default: 10, check: number(1, 1e9, true) },
   'optim.val_check_interval': { default: 0.5, check: positive },
   'optim.gradient_clip_val': { default: 1, check: positive },
   'optim.top_k': { default: 3, check: number(1, 100, true) },
-  'optim.top_k_average_method': { default: 'greedy_soup', check: oneOf('greedy_soup', 'uniform_soup', 'best') },
+  'optim.top_k_average_method': {
+    default: 'greedy_soup',
+    check: oneOf('greedy_soup', 'uniform_soup', 'best'),
+  },
   'optim.label_smoothing': { default: 0, check: number(0, 0.999) },
   'optim.log_every_n_steps': { default: 10, check: number(1, 1e9, true) },
   'env.batch_size': { default: 128, check: number(1, 1e6, true) },
-  'env.per_gpu_batch_size': { default: 8, check: (value) => (value === 'auto' ? undefined : number(1, 1e6, true)(value) && 'a positive integer or auto') },
+  'env.per_gpu_batch_size': {
+    default: 8,
+    check: (value) =>
+      value === 'auto' ? undefined : number(1, 1e6, true)(value) && 'a positive integer or auto',
+  },
   'env.inference_batch_size_ratio': { default: 4, check: positive },
-  'env.precision': { default: 'auto', check: (value) => (Object.hasOwn(PRECISIONS, String(value)) ? undefined : `one of ${Object.keys(PRECISIONS).join(', ')}`), convert: (value) => PRECISIONS[String(value)] },
+  'env.precision': {
+    default: 'auto',
+    check: (value) =>
+      Object.hasOwn(PRECISIONS, String(value))
+        ? undefined
+        : `one of ${Object.keys(PRECISIONS).join(', ')}`,
+    convert: (value) => PRECISIONS[String(value)],
+  },
   'env.engine': { default: 'auto', check: oneOf('auto', 'native', 'portable', 'tensorflow') },
   'env.num_threads': { default: 0, check: number(0, 256, true) },
   'env.memory_gb': { default: null, check: orNull(positive) },
   'env.seed': { default: 0, check: number(0, 4294967295, true) },
 });
 
-export const HYPERPARAMETER_KEYS = Object.freeze(Object.keys(SETTINGS)) as readonly HyperparameterKey[];
+export const HYPERPARAMETER_KEYS = Object.freeze(
+  Object.keys(SETTINGS),
+) as readonly HyperparameterKey[];
 
 /** AutoGluon's older names and what they are called now. */
 const OLDER_KEYS: Readonly<Record<string, HyperparameterKey>> = Object.freeze({
@@ -158,7 +249,9 @@ const OLDER_KEYS: Readonly<Record<string, HyperparameterKey>> = Object.freeze({
 
 /** `optimization.x` was renamed to `optim.x`, beside the names above. */
 function currentKey(key: string): string {
-  const renamed = key.startsWith('optimization.') ? `optim.${key.slice('optimization.'.length)}` : key;
+  const renamed = key.startsWith('optimization.')
+    ? `optim.${key.slice('optimization.'.length)}`
+    : key;
   return Object.hasOwn(OLDER_KEYS, renamed) ? OLDER_KEYS[renamed]! : renamed;
 }
 
@@ -166,43 +259,102 @@ function currentKey(key: string): string {
 export const PRESETS: Readonly<Record<string, Partial<Hyperparameters>>> = Object.freeze({
   default: {},
   high_quality: {},
-  medium_quality: { 'model.hf_text.checkpoint_name': 'google/electra-small-discriminator', 'optim.lr': 4e-4 },
-  best_quality: { 'model.hf_text.checkpoint_name': 'microsoft/deberta-v3-base', 'env.per_gpu_batch_size': 1 },
-  multilingual: { 'model.hf_text.checkpoint_name': 'microsoft/mdeberta-v3-base', 'optim.top_k': 1, 'env.per_gpu_batch_size': 4 },
+  medium_quality: {
+    'model.hf_text.checkpoint_name': 'google/electra-small-discriminator',
+    'optim.lr': 4e-4,
+  },
+  best_quality: {
+    'model.hf_text.checkpoint_name': 'microsoft/deberta-v3-base',
+    'env.per_gpu_batch_size': 1,
+  },
+  multilingual: {
+    'model.hf_text.checkpoint_name': 'microsoft/mdeberta-v3-base',
+    'optim.top_k': 1,
+    'env.per_gpu_batch_size': 4,
+  },
 });
 
 /** Values of the tasks that differ from the defaults: AutoGluon's are for whole rows. */
 const LANGUAGE_MODEL: Partial<Hyperparameters> = Object.freeze({
-  'optim.peft': 'lora', 'optim.lr': 2e-4, 'optim.lr_choice': 'single_stage', 'optim.max_epochs': 3, 'optim.top_k': 1, 'optim.top_k_average_method': 'best', 'env.batch_size': 16, 'env.per_gpu_batch_size': 4,
+  'optim.peft': 'lora',
+  'optim.lr': 2e-4,
+  'optim.lr_choice': 'single_stage',
+  'optim.max_epochs': 3,
+  'optim.top_k': 1,
+  'optim.top_k_average_method': 'best',
+  'env.batch_size': 16,
+  'env.per_gpu_batch_size': 4,
 });
-export const TASK_DEFAULTS: Readonly<Partial<Record<TaskName, Partial<Hyperparameters>>>> = Object.freeze({
-  'causal-lm': { ...LANGUAGE_MODEL, 'model.hf_text.checkpoint_name': 'HuggingFaceTB/SmolLM2-135M-Instruct' },
-  seq2seq: { ...LANGUAGE_MODEL, 'model.hf_text.checkpoint_name': 'google/flan-t5-small', 'optim.lr': 1e-3 },
-  embeddings: { ...LANGUAGE_MODEL, 'model.hf_text.checkpoint_name': 'sentence-transformers/all-MiniLM-L6-v2', 'model.hf_text.pooling_mode': 'mean', 'env.batch_size': 32, 'env.per_gpu_batch_size': 32, 'env.inference_batch_size_ratio': 1 },
-});
+export const TASK_DEFAULTS: Readonly<Partial<Record<TaskName, Partial<Hyperparameters>>>> =
+  Object.freeze({
+    'causal-lm': {
+      ...LANGUAGE_MODEL,
+      'model.hf_text.checkpoint_name': 'HuggingFaceTB/SmolLM2-135M-Instruct',
+    },
+    seq2seq: {
+      ...LANGUAGE_MODEL,
+      'model.hf_text.checkpoint_name': 'google/flan-t5-small',
+      'optim.lr': 1e-3,
+    },
+    embeddings: {
+      ...LANGUAGE_MODEL,
+      'model.hf_text.checkpoint_name': 'sentence-transformers/all-MiniLM-L6-v2',
+      'model.hf_text.pooling_mode': 'mean',
+      'env.batch_size': 32,
+      'env.per_gpu_batch_size': 32,
+      'env.inference_batch_size_ratio': 1,
+    },
+  });
 
 /** What a user may write: dotted keys, nested objects, or `"a=b c=d"`. */
-export type HyperparameterInput = Partial<Hyperparameters> | Readonly<Record<string, unknown>> | readonly string[] | string;
+export type HyperparameterInput =
+  Partial<Hyperparameters> | Readonly<Record<string, unknown>> | readonly string[] | string;
 
 /**
  * Defaults, then the task's, then the preset's, then the given values, checked.
  * @param inputs later ones win.
  * @throws PEFT_PRESET_UNKNOWN, PEFT_HYPERPARAMETER_UNKNOWN with the nearest key, PEFT_HYPERPARAMETER_INVALID, PEFT_HYPERPARAMETER_TWICE
  */
-export function resolveHyperparameters(inputs: HyperparameterInput | readonly HyperparameterInput[] = {}, preset = 'default', task?: TaskName): Hyperparameters {
-  if (!Object.hasOwn(PRESETS, preset)) throw new PeftError('PEFT_PRESET_UNKNOWN', `presets: ${JSON.stringify(preset)} is not one of ${Object.keys(PRESETS).join(', ')}.`, { hint: didYouMean(preset, Object.keys(PRESETS)) });
-  const defaults = Object.fromEntries(HYPERPARAMETER_KEYS.map((key) => [key, SETTINGS[key].default]));
-  return overrideHyperparameters({ ...defaults, ...(task && TASK_DEFAULTS[task]), ...PRESETS[preset] } as unknown as Hyperparameters, inputs);
+export function resolveHyperparameters(
+  inputs: HyperparameterInput | readonly HyperparameterInput[] = {},
+  preset = 'default',
+  task?: TaskName,
+): Hyperparameters {
+  if (!Object.hasOwn(PRESETS, preset))
+    throw new PeftError(
+      'PEFT_PRESET_UNKNOWN',
+      `presets: ${JSON.stringify(preset)} is not one of ${Object.keys(PRESETS).join(', ')}.`,
+      { hint: didYouMean(preset, Object.keys(PRESETS)) },
+    );
+  const defaults = Object.fromEntries(
+    HYPERPARAMETER_KEYS.map((key) => [key, SETTINGS[key].default]),
+  );
+  return overrideHyperparameters(
+    {
+      ...defaults,
+      ...(task && TASK_DEFAULTS[task]),
+      ...PRESETS[preset],
+    } as unknown as Hyperparameters,
+    inputs,
+  );
 }
 
 /** Settings with some of them replaced, checked. @throws as {@link resolveHyperparameters} */
-export function overrideHyperparameters(settings: Hyperparameters, inputs: HyperparameterInput | readonly HyperparameterInput[]): Hyperparameters {
+export function overrideHyperparameters(
+  settings: Hyperparameters,
+  inputs: HyperparameterInput | readonly HyperparameterInput[],
+): Hyperparameters {
   const list = isInputList(inputs) ? inputs : [inputs];
-  return Object.freeze(Object.assign({ ...settings }, ...list.map(checkedValues)) as Hyperparameters);
+  return Object.freeze(
+    Object.assign({ ...settings }, ...list.map(checkedValues)) as Hyperparameters,
+  );
 }
 
 /** A list of texts is one input. */
-const isInputList = (inputs: HyperparameterInput | readonly HyperparameterInput[]): inputs is readonly HyperparameterInput[] => Array.isArray(inputs) && inputs.some((input) => typeof input !== 'string');
+const isInputList = (
+  inputs: HyperparameterInput | readonly HyperparameterInput[],
+): inputs is readonly HyperparameterInput[] =>
+  Array.isArray(inputs) && inputs.some((input) => typeof input !== 'string');
 
 /** The given values by their present keys. */
 function checkedValues(input: HyperparameterInput): Partial<Hyperparameters> {
@@ -210,11 +362,28 @@ function checkedValues(input: HyperparameterInput): Partial<Hyperparameters> {
   const given = new Map<string, string>();
   for (const [written, value] of flatten(input)) {
     const key = currentKey(written);
-    if (!Object.hasOwn(SETTINGS, key)) throw new PeftError('PEFT_HYPERPARAMETER_UNKNOWN', `hyperparameters: there is no setting ${JSON.stringify(written)}.`, { hint: didYouMean(key, HYPERPARAMETER_KEYS) || 'list them with: peft fit --help' });
-    if (given.has(key)) throw new PeftError('PEFT_HYPERPARAMETER_TWICE', `hyperparameters: ${given.get(key)} and ${written} are the same setting.`, { hint: 'give one of them' });
+    if (!Object.hasOwn(SETTINGS, key))
+      throw new PeftError(
+        'PEFT_HYPERPARAMETER_UNKNOWN',
+        `hyperparameters: there is no setting ${JSON.stringify(written)}.`,
+        { hint: didYouMean(key, HYPERPARAMETER_KEYS) || 'list them with: peft fit --help' },
+      );
+    if (given.has(key))
+      throw new PeftError(
+        'PEFT_HYPERPARAMETER_TWICE',
+        `hyperparameters: ${given.get(key)} and ${written} are the same setting.`,
+        { hint: 'give one of them' },
+      );
     const { check: problemOf, convert } = SETTINGS[key as HyperparameterKey];
     const must = problemOf(value);
-    if (must) throw new PeftError('PEFT_HYPERPARAMETER_INVALID', `hyperparameters: ${written} must be ${must}, got ${show(value)}.`, key === 'model.hf_text.text_trivial_aug_maxscale' ? { hint: 'text augmentation is not available; leave it out' } : {});
+    if (must)
+      throw new PeftError(
+        'PEFT_HYPERPARAMETER_INVALID',
+        `hyperparameters: ${written} must be ${must}, got ${show(value)}.`,
+        key === 'model.hf_text.text_trivial_aug_maxscale'
+          ? { hint: 'text augmentation is not available; leave it out' }
+          : {},
+      );
     given.set(key, written);
     values[key] = convert ? convert(value) : value;
   }
@@ -223,17 +392,23 @@ function checkedValues(input: HyperparameterInput): Partial<Hyperparameters> {
 
 function* flatten(input: HyperparameterInput, prefix = ''): Generator<[string, unknown]> {
   if (typeof input === 'string' || Array.isArray(input)) {
-    const words = typeof input === 'string' ? input.split(/\s+/).filter(Boolean) : (input as readonly string[]);
+    const words =
+      typeof input === 'string' ? input.split(/\s+/).filter(Boolean) : (input as readonly string[]);
     for (const word of words) {
       const at = word.indexOf('=');
-      if (at <= 0) throw new PeftError('PEFT_HYPERPARAMETER_INVALID', `hyperparameters: ${JSON.stringify(word)} is not of the form key=value.`);
+      if (at <= 0)
+        throw new PeftError(
+          'PEFT_HYPERPARAMETER_INVALID',
+          `hyperparameters: ${JSON.stringify(word)} is not of the form key=value.`,
+        );
       yield [word.slice(0, at), parseScalar(word.slice(at + 1))];
     }
     return;
   }
   for (const [key, value] of Object.entries(input)) {
     const path = prefix ? `${prefix}.${key}` : key;
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) yield* flatten(value as Record<string, unknown>, path);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      yield* flatten(value as Record<string, unknown>, path);
     else yield [path, value];
   }
 }

@@ -7,16 +7,29 @@ import { resolveHyperparameters } from './hyperparameters.js';
 import { learningRateGroups } from './learning-rate-groups.js';
 
 function groupsOn(model: string, method: AutogluonMethod, settings: object = {}) {
-  const config = JSON.parse(readFileSync(new URL(`../../../testing/fixtures/autogluon/configs/${model}/config.json`, import.meta.url), 'utf8')) as Record<string, unknown>;
+  const config = JSON.parse(
+    readFileSync(
+      new URL(`../../../testing/fixtures/autogluon/configs/${model}/config.json`, import.meta.url),
+      'utf8',
+    ),
+  ) as Record<string, unknown>;
   const architecture = architectureFor(config['model_type'], architectures);
-  const description = describeModel(architecture, architecture.parseConfig(config), { kind: 'pooled-linear', outputs: 2 });
+  const description = describeModel(architecture, architecture.parseConfig(config), {
+    kind: 'pooled-linear',
+    outputs: 2,
+  });
   const { parameters } = attachAdapter('a', autogluonMethod(method), description, undefined);
-  const groups = learningRateGroups(description, [...parameters.values()], resolveHyperparameters(settings));
+  const groups = learningRateGroups(
+    description,
+    [...parameters.values()],
+    resolveHyperparameters(settings),
+  );
   return { problem: groups.problem, of: (name: string) => groups.group(parameters.get(name)!) };
 }
 
 /** lr_decay^id, as repeated products have it. */
-const scale = (id: number): number => Array.from({ length: id }).reduce<number>((product) => product * 0.9, 1);
+const scale = (id: number): number =>
+  Array.from({ length: id }).reduce<number>((product) => product * 0.9, 1);
 
 describe('groups of learning rates', () => {
   it('fall by 0.9 with the distance from the head of mDeBERTa: blocks 1 to 12, embeddings 13', () => {
@@ -41,13 +54,19 @@ describe('groups of learning rates', () => {
   it("count BERT's pooler to the head, and give LoRA its module's rate", () => {
     const { of } = groupsOn('bert-base-uncased', 'lora');
     expect(of('pooler.dense.weight')).toEqual({ learningRateScale: 1, weightDecay: 1e-3 });
-    expect(of('encoder.layer.3.attention.self.value.lora_B.weight').learningRateScale).toBeCloseTo(scale(9), 14);
+    expect(of('encoder.layer.3.attention.self.value.lora_B.weight').learningRateScale).toBeCloseTo(
+      scale(9),
+      14,
+    );
   });
 
-  it('may be one rate, or two stages that multiply the head\'s', () => {
+  it("may be one rate, or two stages that multiply the head's", () => {
     const single = groupsOn('mdeberta-v3-base', 'ia3', { 'optim.lr_choice': 'single_stage' });
     expect(single.of('encoder.layer.0.attention.self.value_proj.ia3_l').learningRateScale).toBe(1);
-    const two = groupsOn('mdeberta-v3-base', 'ia3', { 'optim.lr_choice': 'two_stages', 'optim.lr_mult': 5 });
+    const two = groupsOn('mdeberta-v3-base', 'ia3', {
+      'optim.lr_choice': 'two_stages',
+      'optim.lr_mult': 5,
+    });
     expect(two.of('head.weight').learningRateScale).toBe(5);
     expect(two.of('encoder.layer.0.attention.self.value_proj.ia3_l').learningRateScale).toBe(1);
   });

@@ -1,6 +1,12 @@
 /** Learning rate and weight decay of each trained parameter, by AutoGluon's rules on the names that AutoGluon has: `model.<backbone parameter>`, `head.*`. */
 import type { ModelDescription, OwnedParameter } from '@peft/core';
-import { layerIds, layerwiseGroups, singleRateGroups, twoStageGroups, type ParameterGroup } from '@peft/optim';
+import {
+  layerIds,
+  layerwiseGroups,
+  singleRateGroups,
+  twoStageGroups,
+  type ParameterGroup,
+} from '@peft/optim';
 import type { Hyperparameters } from './hyperparameters.js';
 
 export interface LearningRateGroups {
@@ -9,14 +15,22 @@ export interface LearningRateGroups {
   readonly problem?: string;
 }
 
-type GroupSettings = Pick<Hyperparameters, 'optim.lr_choice' | 'optim.lr_decay' | 'optim.lr_mult' | 'optim.weight_decay'>;
+type GroupSettings = Pick<
+  Hyperparameters,
+  'optim.lr_choice' | 'optim.lr_decay' | 'optim.lr_mult' | 'optim.weight_decay'
+>;
 
 /**
  * `layerwise_decay`: lr·lr_decay^id, id 0 for head, pooler and final norms, 1 for the last block, N for the first, N + 1 before the
  * blocks. A parameter that a method added has the id of the module that it stands on. Norms and biases do not decay; IA3 and LoRA do.
  */
-export function learningRateGroups(description: ModelDescription, parameters: readonly OwnedParameter[], settings: GroupSettings): LearningRateGroups {
-  const isHead = (name: string): boolean => description.headModules.some((module) => name === module || name.startsWith(`${module}.`));
+export function learningRateGroups(
+  description: ModelDescription,
+  parameters: readonly OwnedParameter[],
+  settings: GroupSettings,
+): LearningRateGroups {
+  const isHead = (name: string): boolean =>
+    description.headModules.some((module) => name === module || name.startsWith(`${module}.`));
   const outer = (name: string): string => (isHead(name) ? name : `model.${name}`);
   const { ids: baseIds, problem } = layerIds(description.parameters.map(({ name }) => outer(name)));
   const ids = new Map(baseIds);
@@ -26,16 +40,33 @@ export function learningRateGroups(description: ModelDescription, parameters: re
     ids.set(outer(name), (neighbour !== undefined && baseIds.get(outer(neighbour))) || 0);
   }
   const names = parameters.map(({ name }) => outer(name));
-  const options = { weightDecay: settings['optim.weight_decay'], normParameters: new Set(description.parameters.filter(({ norm }) => norm === 'layer').map(({ name }) => outer(name))) };
-  const groups = settings['optim.lr_choice'] === 'layerwise_decay' ? layerwiseGroups(names, { ...options, layerDecay: settings['optim.lr_decay'], ids })
-    : settings['optim.lr_choice'] === 'two_stages' ? twoStageGroups(names, { ...options, headMultiplier: settings['optim.lr_mult'], ids })
-      : singleRateGroups(names, options);
-  return { group: ({ name }) => groups.get(outer(name))!, ...(problem !== undefined && { problem }) };
+  const options = {
+    weightDecay: settings['optim.weight_decay'],
+    normParameters: new Set(
+      description.parameters.filter(({ norm }) => norm === 'layer').map(({ name }) => outer(name)),
+    ),
+  };
+  const groups =
+    settings['optim.lr_choice'] === 'layerwise_decay'
+      ? layerwiseGroups(names, { ...options, layerDecay: settings['optim.lr_decay'], ids })
+      : settings['optim.lr_choice'] === 'two_stages'
+        ? twoStageGroups(names, { ...options, headMultiplier: settings['optim.lr_mult'], ids })
+        : singleRateGroups(names, options);
+  return {
+    group: ({ name }) => groups.get(outer(name))!,
+    ...(problem !== undefined && { problem }),
+  };
 }
 
 /** A base parameter of the site's module, else one of its block. */
-function nearestParameter(description: ModelDescription, path: string, layer: number | undefined): string | undefined {
+function nearestParameter(
+  description: ModelDescription,
+  path: string,
+  layer: number | undefined,
+): string | undefined {
   const inside = description.parameters.find(({ name }) => name.startsWith(`${path}.`));
   if (inside || layer === undefined) return inside?.name;
-  return description.sites.flatMap((site) => (site.layer === layer && 'weight' in site ? [site.weight] : [])).at(0);
+  return description.sites
+    .flatMap((site) => (site.layer === layer && 'weight' in site ? [site.weight] : []))
+    .at(0);
 }

@@ -94,7 +94,10 @@ export interface PredictOptions extends ReadOptions {
 /** Scores by the metrics' names as they were given. */
 export type Scores = Readonly<Record<string, number>>;
 
-export interface ScoredPredictions<P = Label> { readonly scores: Scores; readonly predictions: readonly P[] }
+export interface ScoredPredictions<P = Label> {
+  readonly scores: Scores;
+  readonly predictions: readonly P[];
+}
 
 export interface ProbabilityOptions extends ReadOptions {
   /** False, for two classes: the probability of the positive class alone. Default true. */

@@ -1,9 +1,25 @@
 /** What is predicted: one of some classes, or a number. Labels in and out, the task to train, the scores. */
 import {
-  fitLabelEncoder, fitLabelScaler, numericLabels, restoreLabelEncoder, restoreLabelScaler, type Cell, type Label, type LabelEncoder, type LabelScaler, type Metric, type ProblemType,
+  fitLabelEncoder,
+  fitLabelScaler,
+  numericLabels,
+  restoreLabelEncoder,
+  restoreLabelScaler,
+  type Cell,
+  type Label,
+  type LabelEncoder,
+  type LabelScaler,
+  type Metric,
+  type ProblemType,
 } from '@peft/data';
 import { PeftError, show } from '@peft/errors';
-import { classification, classificationScore, regression, regressionScore, type Task } from '@peft/trainer';
+import {
+  classification,
+  classificationScore,
+  regression,
+  regressionScore,
+  type Task,
+} from '@peft/trainer';
 
 /** Probabilities `[C]` of a row, or its number. */
 export type RowPrediction = Float64Array | number;
@@ -22,13 +38,20 @@ export interface Problem {
   /** Labels as the loss reads them `[rows]`. @throws PEFT_LABEL_UNKNOWN, PEFT_LABEL_NOT_NUMERIC */
   encode(labels: readonly Cell[]): Int32Array | Float32Array;
   /** Scores of predictions against labels in their own words. */
-  scorer(metrics: readonly Metric[], labels: readonly Cell[]): (predictions: readonly RowPrediction[]) => Record<string, number>;
+  scorer(
+    metrics: readonly Metric[],
+    labels: readonly Cell[],
+  ): (predictions: readonly RowPrediction[]) => Record<string, number>;
   /** The most probable label, or the number. */
   decode(prediction: RowPrediction): Label;
 }
 
 export type ProblemRecord =
-  | { readonly type: 'binary' | 'multiclass'; readonly classes: readonly Label[]; readonly positiveClass?: number }
+  | {
+      readonly type: 'binary' | 'multiclass';
+      readonly classes: readonly Label[];
+      readonly positiveClass?: number;
+    }
   | { readonly type: 'regression'; readonly mean: number; readonly deviation: number };
 
 /**
@@ -36,17 +59,31 @@ export type ProblemRecord =
  * @param positiveLabel the class that binary metrics look at; default the last in order.
  * @throws PEFT_LABEL_ONE_CLASS, PEFT_LABEL_NOT_NUMERIC …; PEFT_LABEL_UNKNOWN when there is no such positive label
  */
-export function fitProblem(type: ProblemType, labels: readonly Cell[], positiveLabel: Label | null): Problem {
+export function fitProblem(
+  type: ProblemType,
+  labels: readonly Cell[],
+  positiveLabel: Label | null,
+): Problem {
   if (type === 'regression') return valueProblem(fitLabelScaler(labels));
   const encoder = fitLabelEncoder(labels);
-  return classProblem(type, encoder, positiveLabel === null ? undefined : encoder.encode([positiveLabel])[0]!);
+  return classProblem(
+    type,
+    encoder,
+    positiveLabel === null ? undefined : encoder.encode([positiveLabel])[0]!,
+  );
 }
 
 export function restoreProblem(record: ProblemRecord): Problem {
-  return record.type === 'regression' ? valueProblem(restoreLabelScaler(record)) : classProblem(record.type, restoreLabelEncoder(record.classes), record.positiveClass);
+  return record.type === 'regression'
+    ? valueProblem(restoreLabelScaler(record))
+    : classProblem(record.type, restoreLabelEncoder(record.classes), record.positiveClass);
 }
 
-function classProblem(type: 'binary' | 'multiclass', encoder: LabelEncoder, positive: number | undefined): Problem {
+function classProblem(
+  type: 'binary' | 'multiclass',
+  encoder: LabelEncoder,
+  positive: number | undefined,
+): Problem {
   const { classes } = encoder;
   const positiveClass = type === 'binary' ? (positive ?? 1) : positive;
   return Object.freeze({
@@ -55,10 +92,19 @@ function classProblem(type: 'binary' | 'multiclass', encoder: LabelEncoder, posi
     classes,
     positiveClass,
     record: { type, classes, ...(positive !== undefined && { positiveClass: positive }) },
-    task: ({ labelSmoothing }: { readonly labelSmoothing: number }) => classification({ classes: classes.length, labelSmoothing }) as unknown as Task<never, RowPrediction>,
+    task: ({ labelSmoothing }: { readonly labelSmoothing: number }) =>
+      classification({ classes: classes.length, labelSmoothing }) as unknown as Task<
+        never,
+        RowPrediction
+      >,
     encode: (labels: readonly Cell[]) => encoder.encode(labels),
     scorer: (metrics: readonly Metric[], labels: readonly Cell[]) =>
-      classificationScore({ metrics, labels: encoder.encode(labels), classes: classes.length, ...(positiveClass !== undefined && { positiveClass }) }) as Scorer,
+      classificationScore({
+        metrics,
+        labels: encoder.encode(labels),
+        classes: classes.length,
+        ...(positiveClass !== undefined && { positiveClass }),
+      }) as Scorer,
     decode: (prediction: RowPrediction) => encoder.decode(largest(prediction as Float64Array)),
   });
 }
@@ -75,13 +121,15 @@ function valueProblem(scaler: LabelScaler): Problem {
     record: { type: 'regression' as const, mean, deviation },
     task: () => regression({ scaler }) as unknown as Task<never, RowPrediction>,
     encode: (labels: readonly Cell[]) => scaler.encode(labels),
-    scorer: (metrics: readonly Metric[], labels: readonly Cell[]) => regressionScore({ metrics, labels: numericLabels(labels) }) as Scorer,
+    scorer: (metrics: readonly Metric[], labels: readonly Cell[]) =>
+      regressionScore({ metrics, labels: numericLabels(labels) }) as Scorer,
     decode: (prediction: RowPrediction) => prediction as number,
   });
 }
 
 /** Index of the largest value; of equal ones the first. */
-const largest = (values: Float64Array): number => values.reduce((best, value, i) => (value > values[best]! ? i : best), 0);
+const largest = (values: Float64Array): number =>
+  values.reduce((best, value, i) => (value > values[best]! ? i : best), 0);
 
 /**
  * That the metric has a value on these labels, found out before anything is trained.
@@ -89,15 +137,40 @@ const largest = (values: Float64Array): number => values.reduce((best, value, i)
  */
 export function checkMetric(metric: Metric, problem: Problem, labels: readonly Cell[]): void {
   if ((metric.needs === 'values') !== (problem.type === 'regression')) {
-    throw new PeftError('PEFT_METRIC_INPUT_INVALID', `predictor: ${metric.name} does not fit a ${problem.type} problem, it is a metric of ${metric.needs}.`, { hint: problem.type === 'regression' ? 'use root_mean_squared_error, mean_absolute_error, r2 or spearmanr' : 'use accuracy, roc_auc, log_loss, f1 or mcc' });
+    throw new PeftError(
+      'PEFT_METRIC_INPUT_INVALID',
+      `predictor: ${metric.name} does not fit a ${problem.type} problem, it is a metric of ${metric.needs}.`,
+      {
+        hint:
+          problem.type === 'regression'
+            ? 'use root_mean_squared_error, mean_absolute_error, r2 or spearmanr'
+            : 'use accuracy, roc_auc, log_loss, f1 or mcc',
+      },
+    );
   }
   // Predictions that differ, so that only the labels can make it undefined.
-  problem.scorer([metric], labels)(labels.map((_, row) => (problem.type === 'regression' ? row : Float64Array.from({ length: problem.outputs }, (_, c) => (c === row % problem.outputs ? 0.6 : 0.4 / Math.max(1, problem.outputs - 1))))));
+  problem.scorer(
+    [metric],
+    labels,
+  )(
+    labels.map((_, row) =>
+      problem.type === 'regression'
+        ? row
+        : Float64Array.from({ length: problem.outputs }, (_, c) =>
+            c === row % problem.outputs ? 0.6 : 0.4 / Math.max(1, problem.outputs - 1),
+          ),
+    ),
+  );
 }
 
 /** @throws PEFT_LABEL_MISSING_VALUES for rows without a label */
 export function labelsOf(cells: readonly Cell[], column: string, source: string): readonly Cell[] {
   const row = cells.indexOf(null);
-  if (row >= 0) throw new PeftError('PEFT_LABEL_MISSING_VALUES', `predictor: row ${row} of ${source} has no value in the label column ${show(column)}.`, { hint: 'remove rows without a label' });
+  if (row >= 0)
+    throw new PeftError(
+      'PEFT_LABEL_MISSING_VALUES',
+      `predictor: row ${row} of ${source} has no value in the label column ${show(column)}.`,
+      { hint: 'remove rows without a label' },
+    );
   return cells;
 }

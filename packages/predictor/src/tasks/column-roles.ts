@@ -23,17 +23,35 @@ export function chooseColumns(task: RoledTask, table: Table, given: ColumnRoles)
   const sets: readonly (readonly string[])[] = TASK_ROLES[task];
   const known = [...new Set(sets.flat().map(bare))];
   for (const [role, column] of Object.entries(given)) {
-    if (!known.includes(role)) throw new PeftError('PEFT_CONFIG_INVALID', `predictor: ${task} has no role ${show(role)} for a column.`, { hint: `${didYouMean(role, known)} Roles: ${known.join(', ')}.`.trim() });
+    if (!known.includes(role))
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        `predictor: ${task} has no role ${show(role)} for a column.`,
+        { hint: `${didYouMean(role, known)} Roles: ${known.join(', ')}.`.trim() },
+      );
     table.values(column);
   }
   const columnOf = (role: string): string => given[role] ?? role;
-  const wanted = sets.filter((set) => Object.keys(given).every((role) => set.some((one) => bare(one) === role)));
-  const found = wanted.find((set) => set.every((role) => isOptional(role) || table.has(columnOf(role))));
-  if (found) return Object.fromEntries(found.filter((role) => table.has(columnOf(bare(role)))).map((role) => [bare(role), columnOf(bare(role))]));
+  const wanted = sets.filter((set) =>
+    Object.keys(given).every((role) => set.some((one) => bare(one) === role)),
+  );
+  const found = wanted.find((set) =>
+    set.every((role) => isOptional(role) || table.has(columnOf(role))),
+  );
+  if (found)
+    return Object.fromEntries(
+      found
+        .filter((role) => table.has(columnOf(bare(role))))
+        .map((role) => [bare(role), columnOf(bare(role))]),
+    );
   const missing = wanted[0]?.map(bare) ?? known;
-  throw new PeftError('PEFT_COLUMN_MISSING', `predictor: ${task} learns from the columns ${sets.map((set) => set.map((role) => (isOptional(role) ? `${bare(role)} (optional)` : role)).join(', ')).join('; or ')}. ${table.source} has ${table.columns.map(show).join(', ')}.`, {
-    hint: `rename the columns, or say which they are with columnRoles: { ${missing.map((role) => `${role}: '…'`).join(', ')} } (CLI: --map ${missing.map((role) => `${role}=COLUMN`).join(' ')})`,
-  });
+  throw new PeftError(
+    'PEFT_COLUMN_MISSING',
+    `predictor: ${task} learns from the columns ${sets.map((set) => set.map((role) => (isOptional(role) ? `${bare(role)} (optional)` : role)).join(', ')).join('; or ')}. ${table.source} has ${table.columns.map(show).join(', ')}.`,
+    {
+      hint: `rename the columns, or say which they are with columnRoles: { ${missing.map((role) => `${role}: '…'`).join(', ')} } (CLI: --map ${missing.map((role) => `${role}=COLUMN`).join(' ')})`,
+    },
+  );
 }
 
 const isOptional = (role: string): boolean => role.endsWith('?');
@@ -42,7 +60,12 @@ const bare = (role: string): string => (isOptional(role) ? role.slice(0, -1) : r
 /** Texts of a column; numbers as they are written. @throws PEFT_DATA_INVALID naming a row without a text */
 export function textsOf(table: Table, column: string): string[] {
   return table.column(column).map((cell, row) => {
-    if (cell === null) throw new PeftError('PEFT_DATA_INVALID', `predictor: row ${row} of ${table.source} has no text in the column ${show(column)}.`, { hint: 'fill or remove such rows' });
+    if (cell === null)
+      throw new PeftError(
+        'PEFT_DATA_INVALID',
+        `predictor: row ${row} of ${table.source} has no text in the column ${show(column)}.`,
+        { hint: 'fill or remove such rows' },
+      );
     return String(cell);
   });
 }
@@ -51,8 +74,17 @@ export function textsOf(table: Table, column: string): string[] {
 export function listsOf(table: Table, column: string): string[][] {
   return table.values(column).map((cell, row) => {
     const list = typeof cell === 'string' ? listIn(cell) : cell;
-    if (Array.isArray(list) && list.length > 0 && list.every((item) => typeof item === 'string' || typeof item === 'number')) return list.map(String);
-    throw new PeftError('PEFT_DATA_INVALID', `predictor: row ${row} of ${table.source} must have a list of words in the column ${show(column)}, got ${show(cell)}.`, { hint: 'for instance ["Ada","lives","in","London"], or words separated by blanks' });
+    if (
+      Array.isArray(list) &&
+      list.length > 0 &&
+      list.every((item) => typeof item === 'string' || typeof item === 'number')
+    )
+      return list.map(String);
+    throw new PeftError(
+      'PEFT_DATA_INVALID',
+      `predictor: row ${row} of ${table.source} must have a list of words in the column ${show(column)}, got ${show(cell)}.`,
+      { hint: 'for instance ["Ada","lives","in","London"], or words separated by blanks' },
+    );
   });
 }
 

@@ -8,20 +8,37 @@ import { textsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools, PredictorTask, TaskTools, WatchedMetric } from './predictor-task.js';
 import { textLength } from './text-length.js';
 
-const METRICS: readonly WatchedMetric[] = ['mean_reciprocal_rank', 'top1'].map((name) => Object.freeze({ name, greaterIsBetter: true, optimum: 1 }));
+const METRICS: readonly WatchedMetric[] = ['mean_reciprocal_rank', 'top1'].map((name) =>
+  Object.freeze({ name, greaterIsBetter: true, optimum: 1 }),
+);
 
 /** @param columns by role: `anchor`, `positive`, and `negative` where there is one. */
 export function embeddingTask(columns: ColumnRoles): PredictorTask {
   const all = ['anchor', 'positive', 'negative'].flatMap((role) => columns[role] ?? []);
   const [anchor] = all as [string];
   const taskOf = (settings: Hyperparameters): Task<never, readonly Float32Array[]> =>
-    embeddings({ pooling: settings['model.hf_text.pooling_mode'] === 'mean' ? 'mean' : 'first' }) as unknown as Task<never, readonly Float32Array[]>;
+    embeddings({
+      pooling: settings['model.hf_text.pooling_mode'] === 'mean' ? 'mean' : 'first',
+    }) as unknown as Task<never, readonly Float32Array[]>;
   const groups = (table: Table, of: readonly string[], tools: DataTools): Promise<TokenData> => {
     const texts = of.map((column) => textsOf(table, column));
-    return textGroupData(Array.from({ length: table.rows }, (_, row) => texts.map((column) => column[row]!)), tools.base.tokenizer, { maxLength: textLength(tools), ...(tools.signal && { signal: tools.signal }) });
+    return textGroupData(
+      Array.from({ length: table.rows }, (_, row) => texts.map((column) => column[row]!)),
+      tools.base.tokenizer,
+      { maxLength: textLength(tools), ...(tools.signal && { signal: tools.signal }) },
+    );
   };
-  const embed = (data: TokenData, { model, settings }: TaskTools, withLoss: boolean, signal?: AbortSignal) =>
-    predict(model, taskOf(settings), data as never, { batchSize: runSizes(settings).evaluationBatchSize, withLoss, ...(signal && { signal }) });
+  const embed = (
+    data: TokenData,
+    { model, settings }: TaskTools,
+    withLoss: boolean,
+    signal?: AbortSignal,
+  ) =>
+    predict(model, taskOf(settings), data as never, {
+      batchSize: runSizes(settings).evaluationBatchSize,
+      withLoss,
+      ...(signal && { signal }),
+    });
 
   return Object.freeze<PredictorTask>({
     name: 'embeddings',
@@ -36,17 +53,31 @@ export function embeddingTask(columns: ColumnRoles): PredictorTask {
       const found = METRICS.find(({ name }) => name === given.toLowerCase().replaceAll('-', '_'));
       if (found) return found;
       const names = METRICS.map(({ name }) => name);
-      throw new PeftError('PEFT_METRIC_UNKNOWN', `predictor: embeddings have no metric ${show(given)}.`, { hint: `${didYouMean(given, names)} Metrics: ${names.join(', ')}.`.trim() });
+      throw new PeftError(
+        'PEFT_METRIC_UNKNOWN',
+        `predictor: embeddings have no metric ${show(given)}.`,
+        { hint: `${didYouMean(given, names)} Metrics: ${names.join(', ')}.`.trim() },
+      );
     },
     checkRows: (table) => void all.map((column) => textsOf(table, column)),
     async scorer(table, _metrics, tools) {
       const data = await groups(table, all, tools);
       return async (signal) => {
         const { predictions, loss } = await embed(data, tools, true, signal);
-        return { metrics: { loss: loss!, ...retrievalScore(predictions) }, examples: predictions.length };
+        return {
+          metrics: { loss: loss!, ...retrievalScore(predictions) },
+          examples: predictions.length,
+        };
       };
     },
-    predict: async (table, tools) => (await embed(await groups(table, [anchor], tools), tools, false, tools.signal)).predictions.map(([embedding]) => embedding!),
-    rowsOfTexts: (texts) => tableFromRows(texts.map((text) => ({ [anchor]: text })), 'texts'),
+    predict: async (table, tools) =>
+      (
+        await embed(await groups(table, [anchor], tools), tools, false, tools.signal)
+      ).predictions.map(([embedding]) => embedding!),
+    rowsOfTexts: (texts) =>
+      tableFromRows(
+        texts.map((text) => ({ [anchor]: text })),
+        'texts',
+      ),
   });
 }

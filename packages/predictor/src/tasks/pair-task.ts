@@ -1,10 +1,23 @@
 /** Writing a target from a source with an encoder-decoder: translation, summaries, texts from data. */
-import { pairData, tableFromRows, type PairBatch, type Table, type TokenData, type TokenLoss } from '@peft/data';
+import {
+  pairData,
+  tableFromRows,
+  type PairBatch,
+  type Table,
+  type TokenData,
+  type TokenLoss,
+} from '@peft/data';
 import { seq2seqLanguageModel, type Task } from '@peft/trainer';
 import { textsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools, PredictorTask } from './predictor-task.js';
 import { textLength } from './text-length.js';
-import { isTextMetric, languageMetric, languageScorer, tokenEnds, writeTexts } from './write-texts.js';
+import {
+  isTextMetric,
+  languageMetric,
+  languageScorer,
+  tokenEnds,
+  writeTexts,
+} from './write-texts.js';
 
 /** @param columns by role: `source` and `target`. */
 export function pairTask(columns: ColumnRoles): PredictorTask {
@@ -13,9 +26,16 @@ export function pairTask(columns: ColumnRoles): PredictorTask {
   const examples = (table: Table, tools: DataTools): Promise<TokenData<PairBatch>> => {
     const wanted = textsOf(table, target);
     const { signal, settings, base } = tools;
-    return pairData(textsOf(table, source).map((text, row) => ({ source: text, target: wanted[row]! })), base.tokenizer, {
-      maxSourceLength: textLength(tools), maxTargetLength: settings['model.hf_text.max_target_len'], startId: tokenEnds(tools).startIds[0]!, ...(signal && { signal }),
-    });
+    return pairData(
+      textsOf(table, source).map((text, row) => ({ source: text, target: wanted[row]! })),
+      base.tokenizer,
+      {
+        maxSourceLength: textLength(tools),
+        maxTargetLength: settings['model.hf_text.max_target_len'],
+        startId: tokenEnds(tools).startIds[0]!,
+        ...(signal && { signal }),
+      },
+    );
   };
   return Object.freeze<PredictorTask>({
     name: 'seq2seq',
@@ -29,9 +49,23 @@ export function pairTask(columns: ColumnRoles): PredictorTask {
     checkRows: (table) => void [source, target].map((column) => textsOf(table, column)),
     async scorer(table, metrics, tools, writing) {
       const isWritten = metrics.some(isTextMetric);
-      return languageScorer({ task, data: (await examples(table, tools)) as never, prompts: isWritten ? textsOf(table, source) : [], references: isWritten ? textsOf(table, target) : [] }, metrics, tools, writing);
+      return languageScorer(
+        {
+          task,
+          data: (await examples(table, tools)) as never,
+          prompts: isWritten ? textsOf(table, source) : [],
+          references: isWritten ? textsOf(table, target) : [],
+        },
+        metrics,
+        tools,
+        writing,
+      );
     },
     predict: (table, tools, writing) => writeTexts(textsOf(table, source), tools, writing),
-    rowsOfTexts: (texts) => tableFromRows(texts.map((text) => ({ [source]: text })), 'texts'),
+    rowsOfTexts: (texts) =>
+      tableFromRows(
+        texts.map((text) => ({ [source]: text })),
+        'texts',
+      ),
   });
 }

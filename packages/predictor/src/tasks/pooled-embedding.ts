@@ -12,6 +12,8 @@ export const EMBEDDING: Task<never, Float32Array> = Object.freeze({
   predict: ({ pooled }: ModelOutput) => {
     const values = pooled!.dataSync<'float32'>(); // [B, D]: what was asked for
     const width = pooled!.shape[1];
-    return Array.from({ length: pooled!.shape[0] }, (_, b) => values.slice(b * width, (b + 1) * width));
+    return Array.from({ length: pooled!.shape[0] }, (_, b) =>
+      values.slice(b * width, (b + 1) * width),
+    );
   },
 });

@@ -25,7 +25,20 @@ export interface TaskTools extends DataTools {
 }
 
 /** How texts are written by tasks that write. */
-export type WritingOptions = Pick<TextGenerationOptions, 'maxNewTokens' | 'temperature' | 'topK' | 'topP' | 'repetitionPenalty' | 'beams' | 'lengthPenalty' | 'seed' | 'stopStrings' | 'batchSize' | 'onText'>;
+export type WritingOptions = Pick<
+  TextGenerationOptions,
+  | 'maxNewTokens'
+  | 'temperature'
+  | 'topK'
+  | 'topP'
+  | 'repetitionPenalty'
+  | 'beams'
+  | 'lengthPenalty'
+  | 'seed'
+  | 'stopStrings'
+  | 'batchSize'
+  | 'onText'
+>;
 
 /** Scores of labelled rows, by the metrics' own names and `loss`, and what was predicted where that came along. */
 export interface TaskEvaluation extends Evaluation {
@@ -53,7 +66,12 @@ export interface PredictorTask {
   /** That labels and metric go together, before anything is computed. @throws PEFT_METRIC_…, PEFT_LABEL_…, PEFT_DATA_INVALID */
   checkRows(table: Table, metrics: readonly WatchedMetric[]): void;
   /** Prepares labelled rows to be scored, as often as one likes. */
-  scorer(table: Table, metrics: readonly WatchedMetric[], tools: TaskTools, writing?: WritingOptions): Promise<(signal?: AbortSignal) => Promise<TaskEvaluation>>;
+  scorer(
+    table: Table,
+    metrics: readonly WatchedMetric[],
+    tools: TaskTools,
+    writing?: WritingOptions,
+  ): Promise<(signal?: AbortSignal) => Promise<TaskEvaluation>>;
   /** One prediction per row. */
   predict(table: Table, tools: TaskTools, writing?: WritingOptions): Promise<readonly unknown[]>;
   /** Rows of texts that were given as they are. @throws PEFT_DATA_INVALID when the task needs more than one text a row */

@@ -1,5 +1,16 @@
 /** Token classification: a tag for each word. */
-import { entityF1, entityPrecision, entityRecall, tableFromRows, tagsOf, wordData, type Table, type TagMetric, type TokenData, type WordBatch } from '@peft/data';
+import {
+  entityF1,
+  entityPrecision,
+  entityRecall,
+  tableFromRows,
+  tagsOf,
+  wordData,
+  type Table,
+  type TagMetric,
+  type TokenData,
+  type WordBatch,
+} from '@peft/data';
 import { didYouMean, PeftError, show } from '@peft/errors';
 import { predict, tagScore, tokenClassification, type Task } from '@peft/trainer';
 import { runSizes } from '../fit/run-plan.js';
@@ -15,7 +26,12 @@ const OUTSIDE = 'O';
 export function fitTagTask(columns: ColumnRoles, table: Table): PredictorTask {
   const rows = listsOf(table, columns['tags']!).map((tags) => ({ words: tags, tags }));
   const tags = tagsOf(rows);
-  if (tags.length < 2) throw new PeftError('PEFT_TAGS_INVALID', `predictor: all words of ${table.source} have the tag ${show(tags[0])}, so that there is nothing to tell apart.`, { hint: `is ${show(columns['tags'])} the column of the tags?` });
+  if (tags.length < 2)
+    throw new PeftError(
+      'PEFT_TAGS_INVALID',
+      `predictor: all words of ${table.source} have the tag ${show(tags[0])}, so that there is nothing to tell apart.`,
+      { hint: `is ${show(columns['tags'])} the column of the tags?` },
+    );
   return tagTask(columns, tags);
 }
 
@@ -23,13 +39,33 @@ export function fitTagTask(columns: ColumnRoles, table: Table): PredictorTask {
 export function tagTask(columns: ColumnRoles, tags: readonly string[]): PredictorTask {
   const [words, wanted] = [columns['tokens']!, columns['tags']!];
   const task = tokenClassification({ classes: tags.length }) as unknown as Task<never, Int32Array>;
-  const data = (table: Table, tools: DataTools, isLabelled: boolean): Promise<TokenData<WordBatch>> => {
+  const data = (
+    table: Table,
+    tools: DataTools,
+    isLabelled: boolean,
+  ): Promise<TokenData<WordBatch>> => {
     const labels = isLabelled ? listsOf(table, wanted) : undefined;
-    const rows = listsOf(table, words).map((row, i) => ({ words: row, ...(labels && { tags: labels[i]! }) }));
-    return wordData(rows, tools.base.tokenizer, { maxLength: textLength(tools), tags, ...(tools.signal && { signal: tools.signal }) });
+    const rows = listsOf(table, words).map((row, i) => ({
+      words: row,
+      ...(labels && { tags: labels[i]! }),
+    }));
+    return wordData(rows, tools.base.tokenizer, {
+      maxLength: textLength(tools),
+      tags,
+      ...(tools.signal && { signal: tools.signal }),
+    });
   };
-  const run = async (rows: TokenData<WordBatch>, { model, settings }: TaskTools, withLoss: boolean, signal?: AbortSignal) =>
-    predict(model, task, rows as never, { batchSize: runSizes(settings).evaluationBatchSize, withLoss, ...(signal && { signal }) });
+  const run = async (
+    rows: TokenData<WordBatch>,
+    { model, settings }: TaskTools,
+    withLoss: boolean,
+    signal?: AbortSignal,
+  ) =>
+    predict(model, task, rows as never, {
+      batchSize: runSizes(settings).evaluationBatchSize,
+      withLoss,
+      ...(signal && { signal }),
+    });
   const tagsOfRow = (ids: Int32Array): string[] => Array.from(ids, (id) => tags[id] ?? OUTSIDE);
 
   return Object.freeze<PredictorTask>({
@@ -42,17 +78,33 @@ export function tagTask(columns: ColumnRoles, tags: readonly string[]): Predicto
     examples: async (table, tools) => (await data(table, tools, true)) as never,
     metric(given = entityF1.name) {
       if (typeof given !== 'string') return given;
-      const found = TAG_METRICS.find(({ name }) => name === given.toLowerCase().replaceAll('-', '_') || name === `entity_${given.toLowerCase()}`);
+      const found = TAG_METRICS.find(
+        ({ name }) =>
+          name === given.toLowerCase().replaceAll('-', '_') ||
+          name === `entity_${given.toLowerCase()}`,
+      );
       if (found) return found;
       const names = TAG_METRICS.map(({ name }) => name);
-      throw new PeftError('PEFT_METRIC_UNKNOWN', `predictor: tags have no metric ${show(given)}.`, { hint: `${didYouMean(given, names)} Metrics: ${names.join(', ')}.`.trim() });
+      throw new PeftError('PEFT_METRIC_UNKNOWN', `predictor: tags have no metric ${show(given)}.`, {
+        hint: `${didYouMean(given, names)} Metrics: ${names.join(', ')}.`.trim(),
+      });
     },
     checkRows(table) {
       const labels = listsOf(table, wanted);
       listsOf(table, words).forEach((row, i) => {
         const unknown = labels[i]!.find((tag) => !tags.includes(tag));
-        if (labels[i]!.length !== row.length) throw new PeftError('PEFT_TAGS_INVALID', `predictor: row ${i} of ${table.source} has ${row.length} words and ${labels[i]!.length} tags.`, { hint: 'give each word one tag' });
-        if (unknown !== undefined) throw new PeftError('PEFT_TAGS_INVALID', `predictor: row ${i} of ${table.source} has the tag ${show(unknown)}, which training did not have.`, { hint: `${didYouMean(unknown, tags)} Tags: ${tags.join(', ')}.`.trim() });
+        if (labels[i]!.length !== row.length)
+          throw new PeftError(
+            'PEFT_TAGS_INVALID',
+            `predictor: row ${i} of ${table.source} has ${row.length} words and ${labels[i]!.length} tags.`,
+            { hint: 'give each word one tag' },
+          );
+        if (unknown !== undefined)
+          throw new PeftError(
+            'PEFT_TAGS_INVALID',
+            `predictor: row ${i} of ${table.source} has the tag ${show(unknown)}, which training did not have.`,
+            { hint: `${didYouMean(unknown, tags)} Tags: ${tags.join(', ')}.`.trim() },
+          );
       });
     },
     async scorer(table, metrics, tools) {
@@ -61,14 +113,24 @@ export function tagTask(columns: ColumnRoles, tags: readonly string[]): Predicto
       const score = tagScore({ metrics: metrics as readonly TagMetric[], labels, tags });
       return async (signal) => {
         const { predictions, loss } = await run(rows, tools, true, signal);
-        return { metrics: { loss: loss!, ...score(predictions) }, examples: predictions.length, ...(rows.skipped.length === 0 && { predictions: predictions.map(tagsOfRow) }) };
+        return {
+          metrics: { loss: loss!, ...score(predictions) },
+          examples: predictions.length,
+          ...(rows.skipped.length === 0 && { predictions: predictions.map(tagsOfRow) }),
+        };
       };
     },
     async predict(table, tools) {
       const rows = await data(table, tools, false);
       const made = (await run(rows, tools, false, tools.signal)).predictions.map(tagsOfRow);
-      return listsOf(table, words).map((row, i) => (rows.skipped.includes(i) ? row.map(() => OUTSIDE) : made.shift()!));
+      return listsOf(table, words).map((row, i) =>
+        rows.skipped.includes(i) ? row.map(() => OUTSIDE) : made.shift()!,
+      );
     },
-    rowsOfTexts: (texts) => tableFromRows(texts.map((text) => ({ [words]: text })), 'texts'),
+    rowsOfTexts: (texts) =>
+      tableFromRows(
+        texts.map((text) => ({ [words]: text })),
+        'texts',
+      ),
   });
 }

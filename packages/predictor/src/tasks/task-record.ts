@@ -10,8 +10,17 @@ import { tableTask } from './table-task.js';
 import { tagTask } from './tag-task.js';
 
 export type TaskRecord =
-  | { readonly name: 'classification' | 'regression'; readonly label: string; readonly texts: readonly string[]; readonly problem: ProblemRecord }
-  | { readonly name: 'token-classification'; readonly columns: ColumnRoles; readonly tags: readonly string[] }
+  | {
+      readonly name: 'classification' | 'regression';
+      readonly label: string;
+      readonly texts: readonly string[];
+      readonly problem: ProblemRecord;
+    }
+  | {
+      readonly name: 'token-classification';
+      readonly columns: ColumnRoles;
+      readonly tags: readonly string[];
+    }
   | { readonly name: 'causal-lm' | 'seq2seq' | 'embeddings'; readonly columns: ColumnRoles };
 
 /** @param metrics of classes and numbers that may be named. */

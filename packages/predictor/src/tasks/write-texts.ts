@@ -8,12 +8,18 @@ import { perplexityScore, predict, type Task, type TrainingData } from '@peft/tr
 import { runSizes } from '../fit/run-plan.js';
 import type { TaskEvaluation, TaskTools, WatchedMetric, WritingOptions } from './predictor-task.js';
 
-export const PERPLEXITY: WatchedMetric = Object.freeze({ name: 'perplexity', greaterIsBetter: false, optimum: 1 });
+export const PERPLEXITY: WatchedMetric = Object.freeze({
+  name: 'perplexity',
+  greaterIsBetter: false,
+  optimum: 1,
+});
 
 /** `perplexity`, or a metric of written texts. @throws PEFT_METRIC_UNKNOWN */
 export function languageMetric(given: string | WatchedMetric = PERPLEXITY): WatchedMetric {
   if (typeof given !== 'string') return given;
-  return given.toLowerCase() === PERPLEXITY.name ? PERPLEXITY : explained(() => getTextMetric(given));
+  return given.toLowerCase() === PERPLEXITY.name
+    ? PERPLEXITY
+    : explained(() => getTextMetric(given));
 }
 
 function explained(find: () => TextMetric): TextMetric {
@@ -21,7 +27,11 @@ function explained(find: () => TextMetric): TextMetric {
     return find();
   } catch (error) {
     if (!(error instanceof PeftError)) throw error;
-    throw new PeftError(error.code, `${error.message} A language model is also scored by perplexity.`, { cause: error });
+    throw new PeftError(
+      error.code,
+      `${error.message} A language model is also scored by perplexity.`,
+      { cause: error },
+    );
   }
 }
 
@@ -29,16 +39,33 @@ function explained(find: () => TextMetric): TextMetric {
 export const isTextMetric = (metric: WatchedMetric): metric is TextMetric => metric !== PERPLEXITY;
 
 /** End and start tokens as the checkpoint says. */
-export function tokenEnds({ base: { config, filesFolder, tokenizer } }: Pick<TaskTools, 'base'>): { readonly endIds: readonly number[]; readonly startIds: readonly number[] } {
-  return generationDefaults({ config, generationConfig: readJsonObject(join(filesFolder, 'generation_config.json')), tokenizer });
+export function tokenEnds({ base: { config, filesFolder, tokenizer } }: Pick<TaskTools, 'base'>): {
+  readonly endIds: readonly number[];
+  readonly startIds: readonly number[];
+} {
+  return generationDefaults({
+    config,
+    generationConfig: readJsonObject(join(filesFolder, 'generation_config.json')),
+    tokenizer,
+  });
 }
 
 /** What the model writes after each prompt: greedy, unless options say otherwise. */
-export async function writeTexts(prompts: readonly Prompt[], tools: TaskTools, writing: WritingOptions = {}): Promise<string[]> {
+export async function writeTexts(
+  prompts: readonly Prompt[],
+  tools: TaskTools,
+  writing: WritingOptions = {},
+): Promise<string[]> {
   const { model, base, settings, signal } = tools;
-  const given = Object.fromEntries(Object.entries(writing).filter(([, value]) => value !== undefined));
+  const given = Object.fromEntries(
+    Object.entries(writing).filter(([, value]) => value !== undefined),
+  );
   const texts = await generateTexts(model, base.tokenizer, prompts, {
-    ...tokenEnds(tools), maxNewTokens: settings['model.hf_text.max_target_len'], batchSize: runSizes(settings).evaluationBatchSize, ...given, ...(signal && { signal }),
+    ...tokenEnds(tools),
+    maxNewTokens: settings['model.hf_text.max_target_len'],
+    batchSize: runSizes(settings).evaluationBatchSize,
+    ...given,
+    ...(signal && { signal }),
   });
   return texts.map(({ text }) => text);
 }
@@ -52,13 +79,31 @@ export interface LanguageRows {
 }
 
 /** Loss and perplexity of the data; where a metric asks for texts, these are written, too. */
-export function languageScorer({ task, data, prompts, references }: LanguageRows, metrics: readonly WatchedMetric[], tools: TaskTools, writing?: WritingOptions): (signal?: AbortSignal) => Promise<TaskEvaluation> {
+export function languageScorer(
+  { task, data, prompts, references }: LanguageRows,
+  metrics: readonly WatchedMetric[],
+  tools: TaskTools,
+  writing?: WritingOptions,
+): (signal?: AbortSignal) => Promise<TaskEvaluation> {
   const wanted = metrics.filter(isTextMetric);
   return async (signal) => {
-    const { predictions: losses, loss } = await predict(tools.model, task, data, { batchSize: runSizes(tools.settings).evaluationBatchSize, withLoss: true, ...(signal && { signal }) });
+    const { predictions: losses, loss } = await predict(tools.model, task, data, {
+      batchSize: runSizes(tools.settings).evaluationBatchSize,
+      withLoss: true,
+      ...(signal && { signal }),
+    });
     const scores = { loss: loss!, ...perplexityScore(losses) };
     if (wanted.length === 0) return { metrics: scores, examples: losses.length };
     const texts = await writeTexts(prompts, { ...tools, signal }, writing);
-    return { metrics: { ...scores, ...Object.fromEntries(wanted.map((metric) => [metric.name, metric.compute(texts, references)])) }, examples: losses.length, predictions: texts };
+    return {
+      metrics: {
+        ...scores,
+        ...Object.fromEntries(
+          wanted.map((metric) => [metric.name, metric.compute(texts, references)]),
+        ),
+      },
+      examples: losses.length,
+      predictions: texts,
+    };
   };
 }

@@ -5,7 +5,14 @@
 import { access, constants, readdir, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { PeftError } from '@peft/errors';
-import { openSafetensors, readJsonObject, writeFileAtomic, writeFolderAtomic, writeSafetensors, type TensorStore } from '@peft/hub';
+import {
+  openSafetensors,
+  readJsonObject,
+  writeFileAtomic,
+  writeFolderAtomic,
+  writeSafetensors,
+  type TensorStore,
+} from '@peft/hub';
 import type { TensorSource } from '@peft/ops';
 import type { Checkpoint, CheckpointStore, OpenCheckpoint } from './checkpoint-store.js';
 import { parseRunState } from './run-state.js';
@@ -25,19 +32,28 @@ export function folderCheckpointStore(folder: string): CheckpointStore {
       const path = pathOf(checkpoint.state.step);
       try {
         await removeAbandoned(folder);
-        await writeFolderAtomic(path, (temporary) => writeCheckpointFiles(temporary, checkpoint), { replace: true });
+        await writeFolderAtomic(path, (temporary) => writeCheckpointFiles(temporary, checkpoint), {
+          replace: true,
+        });
       } catch (cause) {
         throw writeError(path, cause);
       }
       return path;
     },
-    steps: async () => (await entriesOf(folder)).flatMap((name) => /^checkpoint-(\d+)$/.exec(name)?.[1] ?? []).map(Number).sort((a, b) => a - b),
+    steps: async () =>
+      (await entriesOf(folder))
+        .flatMap((name) => /^checkpoint-(\d+)$/.exec(name)?.[1] ?? [])
+        .map(Number)
+        .sort((a, b) => a - b),
     open: (step) => openCheckpointFolder(pathOf(step)),
     remove: async (step) => rm(pathOf(step), { recursive: true, force: true }),
   };
 }
 
-async function writeCheckpointFiles(folder: string, { state, parameters, optimizer }: Checkpoint): Promise<void> {
+async function writeCheckpointFiles(
+  folder: string,
+  { state, parameters, optimizer }: Checkpoint,
+): Promise<void> {
   await writeSafetensors(join(folder, 'parameters.safetensors'), parameters);
   await writeSafetensors(join(folder, 'optimizer.safetensors'), optimizer);
   await writeFileAtomic(join(folder, 'trainer_state.json'), `${JSON.stringify(state, null, 2)}\n`);
@@ -46,7 +62,10 @@ async function writeCheckpointFiles(folder: string, { state, parameters, optimiz
 /** Opens a `checkpoint-<step>` folder. @throws PEFT_CHECKPOINT_MISSING, PEFT_CHECKPOINT_DAMAGED */
 export async function openCheckpointFolder(path: string): Promise<OpenCheckpoint> {
   const entries = await entriesOf(path);
-  if (entries.length === 0) throw new PeftError('PEFT_CHECKPOINT_MISSING', `trainer: there is no checkpoint at ${path}.`, { hint: 'check the path' });
+  if (entries.length === 0)
+    throw new PeftError('PEFT_CHECKPOINT_MISSING', `trainer: there is no checkpoint at ${path}.`, {
+      hint: 'check the path',
+    });
   const opened: TensorStore[] = [];
   const close = (): void => opened.forEach((store) => store.close());
   const open = (name: string): TensorSource[] => {
@@ -55,12 +74,24 @@ export async function openCheckpointFolder(path: string): Promise<OpenCheckpoint
     return store.names().map((tensor) => store.get(tensor)!);
   };
   try {
-    const state = parseRunState(readJsonObject(join(path, 'trainer_state.json')), join(path, 'trainer_state.json'));
-    return { state, parameters: open('parameters.safetensors'), optimizer: open('optimizer.safetensors'), close };
+    const state = parseRunState(
+      readJsonObject(join(path, 'trainer_state.json')),
+      join(path, 'trainer_state.json'),
+    );
+    return {
+      state,
+      parameters: open('parameters.safetensors'),
+      optimizer: open('optimizer.safetensors'),
+      close,
+    };
   } catch (cause) {
     close();
     if (cause instanceof PeftError && cause.code === 'PEFT_CHECKPOINT_DAMAGED') throw cause;
-    throw new PeftError('PEFT_CHECKPOINT_DAMAGED', `trainer: the checkpoint ${path} cannot be read: ${messageOf(cause)}`, { hint: 'resume from another checkpoint, or start again', cause });
+    throw new PeftError(
+      'PEFT_CHECKPOINT_DAMAGED',
+      `trainer: the checkpoint ${path} cannot be read: ${messageOf(cause)}`,
+      { hint: 'resume from another checkpoint, or start again', cause },
+    );
   }
 }
 
@@ -79,7 +110,8 @@ async function requireWritable(folder: string): Promise<void> {
     await readdir(folder);
     await access(folder, constants.W_OK | constants.X_OK);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(folder) === folder) throw error;
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(folder) === folder)
+      throw error;
     await requireWritable(dirname(folder));
   }
 }
@@ -88,7 +120,8 @@ async function requireWritable(folder: string): Promise<void> {
 async function removeAbandoned(folder: string): Promise<void> {
   for (const name of await entriesOf(folder)) {
     const owner = /^\.checkpoint-\d+\.(\d+)-[0-9a-f]+\.tmp$/.exec(name)?.[1];
-    if (owner !== undefined && !isAlive(Number(owner))) await rm(join(folder, name), { recursive: true, force: true });
+    if (owner !== undefined && !isAlive(Number(owner)))
+      await rm(join(folder, name), { recursive: true, force: true });
   }
 }
 
@@ -101,11 +134,26 @@ function isAlive(processId: number): boolean {
   }
 }
 
-const HINTS: Readonly<Record<string, string>> = { ENOSPC: 'the disk is full: make room, then resume', EDQUOT: 'the disk quota is used up: make room, then resume', EACCES: 'the folder may not be written: change its permissions or choose another', EPERM: 'the folder may not be written: change its permissions or choose another', EROFS: 'the disk is read-only: choose another folder', ENOTDIR: 'a part of the path is a file: choose another folder', EEXIST: 'a part of the path is a file: choose another folder' };
+const HINTS: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full: make room, then resume',
+  EDQUOT: 'the disk quota is used up: make room, then resume',
+  EACCES: 'the folder may not be written: change its permissions or choose another',
+  EPERM: 'the folder may not be written: change its permissions or choose another',
+  EROFS: 'the disk is read-only: choose another folder',
+  ENOTDIR: 'a part of the path is a file: choose another folder',
+  EEXIST: 'a part of the path is a file: choose another folder',
+};
 
 function writeError(path: string, cause: unknown): PeftError {
-  const hint = HINTS[(cause as NodeJS.ErrnoException | undefined)?.code ?? ''] ?? 'resume from the checkpoint before it';
-  return new PeftError('PEFT_CHECKPOINT_WRITE', `trainer: ${path} could not be written: ${messageOf(cause)}. Earlier checkpoints are whole.`, { hint, cause });
+  const hint =
+    HINTS[(cause as NodeJS.ErrnoException | undefined)?.code ?? ''] ??
+    'resume from the checkpoint before it';
+  return new PeftError(
+    'PEFT_CHECKPOINT_WRITE',
+    `trainer: ${path} could not be written: ${messageOf(cause)}. Earlier checkpoints are whole.`,
+    { hint, cause },
+  );
 }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);

@@ -21,7 +21,12 @@ export async function saveCheckpoint(run: RunContext): Promise<void> {
   const path = await store.save(checkpointOf(run));
   run.savedStep = state.step;
   const score = state.top.find(({ step }) => step === state.step)?.score;
-  run.emit({ type: 'checkpoint/saved', step: state.step, path, ...(score !== undefined && { score }) });
+  run.emit({
+    type: 'checkpoint/saved',
+    step: state.step,
+    path,
+    ...(score !== undefined && { score }),
+  });
   const kept = new Set([state.step, ...state.top.map(({ step }) => step)]);
   for (const step of await store.steps()) if (!kept.has(step)) await store.remove(step);
 }
@@ -30,26 +35,61 @@ export async function saveCheckpoint(run: RunContext): Promise<void> {
 export function requireFinite({ owned, state }: Pick<RunContext, 'owned' | 'state'>): void {
   if (areFinite(owned)) return;
   const names = owned.filter((parameter) => !areFinite([parameter])).map(({ key }) => key);
-  throw new PeftError('PEFT_TRAIN_NOT_FINITE', `trainer: ${names.length} parameters are no longer finite after step ${state.step}, among them ${names.slice(0, 3).join(', ')}.`, { hint: 'lower the learning rate or the gradient norm; the last checkpoint is from before' });
+  throw new PeftError(
+    'PEFT_TRAIN_NOT_FINITE',
+    `trainer: ${names.length} parameters are no longer finite after step ${state.step}, among them ${names.slice(0, 3).join(', ')}.`,
+    { hint: 'lower the learning rate or the gradient norm; the last checkpoint is from before' },
+  );
 }
 
-function checkpointOf({ model, owned, optimizerState, state, clock, startedAtMs, request }: RunContext): Checkpoint {
+function checkpointOf({
+  model,
+  owned,
+  optimizerState,
+  state,
+  clock,
+  startedAtMs,
+  request,
+}: RunContext): Checkpoint {
   return {
-    state: { ...state, elapsedMs: state.elapsedMs + (clock.now() - startedAtMs), learningRate: request.schedule(state.step) },
-    parameters: [...owned.map(({ key, parameter }) => memorySource(key, parameter.shape, valuesOf(parameter.value))), ...hookMemory(model)],
+    state: {
+      ...state,
+      elapsedMs: state.elapsedMs + (clock.now() - startedAtMs),
+      learningRate: request.schedule(state.step),
+    },
+    parameters: [
+      ...owned.map(({ key, parameter }) =>
+        memorySource(key, parameter.shape, valuesOf(parameter.value)),
+      ),
+      ...hookMemory(model),
+    ],
     optimizer: stateTensors(optimizerState),
   };
 }
 
 /** The step to resume from. @throws PEFT_CHECKPOINT_EXISTS when the store is not empty and nobody asked to resume, PEFT_CHECKPOINT_MISSING */
-export async function stepToResume(store: CheckpointStore | undefined, resume: boolean | number | undefined): Promise<number | undefined> {
+export async function stepToResume(
+  store: CheckpointStore | undefined,
+  resume: boolean | number | undefined,
+): Promise<number | undefined> {
   const steps = (await store?.steps()) ?? [];
   if (typeof resume === 'number') {
     if (steps.includes(resume)) return resume;
-    throw new PeftError('PEFT_CHECKPOINT_MISSING', `trainer: there is no checkpoint of step ${resume} to resume from.`, { hint: steps.length ? `there are those of steps ${steps.join(', ')}` : 'the store is empty' });
+    throw new PeftError(
+      'PEFT_CHECKPOINT_MISSING',
+      `trainer: there is no checkpoint of step ${resume} to resume from.`,
+      {
+        hint: steps.length ? `there are those of steps ${steps.join(', ')}` : 'the store is empty',
+      },
+    );
   }
   if (resume) return steps.at(-1);
-  if (steps.length) throw new PeftError('PEFT_CHECKPOINT_EXISTS', `trainer: the checkpoint store holds a run already (steps ${steps.join(', ')}).`, { hint: 'resume it with resume: true, or choose another folder' });
+  if (steps.length)
+    throw new PeftError(
+      'PEFT_CHECKPOINT_EXISTS',
+      `trainer: the checkpoint store holds a run already (steps ${steps.join(', ')}).`,
+      { hint: 'resume it with resume: true, or choose another folder' },
+    );
   return undefined;
 }
 
@@ -65,7 +105,11 @@ export async function restoreCheckpoint(run: RunContext, step: number): Promise<
     run.state = { ...saved.state, engine: run.state.engine };
     run.savedStep = step;
     if (saved.state.engine !== run.state.engine) {
-      run.emit({ type: 'run/warned', code: 'PEFT_CHECKPOINT_ENGINE', message: `checkpoint-${step} was made on the engine ${saved.state.engine}, this is ${run.state.engine}: the run goes on, but not bit for bit.` });
+      run.emit({
+        type: 'run/warned',
+        code: 'PEFT_CHECKPOINT_ENGINE',
+        message: `checkpoint-${step} was made on the engine ${saved.state.engine}, this is ${run.state.engine}: the run goes on, but not bit for bit.`,
+      });
     }
   } finally {
     saved.close();
@@ -85,10 +129,18 @@ export async function restoreAllParameters(run: RunContext, step: number): Promi
 
 /** Values of a checkpoint's trainable parameters. */
 export function loadTrainables(run: RunContext, step: number): Promise<ParameterValues> {
-  return loadValues(run, step, run.owned.filter(({ parameter }) => parameter.trainable));
+  return loadValues(
+    run,
+    step,
+    run.owned.filter(({ parameter }) => parameter.trainable),
+  );
 }
 
-async function loadValues(run: RunContext, step: number, wanted: readonly KeyedParameter[]): Promise<ParameterValues> {
+async function loadValues(
+  run: RunContext,
+  step: number,
+  wanted: readonly KeyedParameter[],
+): Promise<ParameterValues> {
   const saved = await run.store!.open(step);
   try {
     return parameterValues(saved.parameters, wanted, step);
@@ -108,13 +160,21 @@ export function assignParameters(owned: readonly KeyedParameter[], values: Param
   }
 }
 
-function parameterValues(sources: readonly TensorSource[], wanted: readonly KeyedParameter[], step: number): Map<string, Float32Array> {
+function parameterValues(
+  sources: readonly TensorSource[],
+  wanted: readonly KeyedParameter[],
+  step: number,
+): Map<string, Float32Array> {
   const byName = new Map(sources.map((source) => [source.name, source]));
   return new Map(
     wanted.map(({ key, parameter }) => {
       const source = byName.get(key);
       if (!source || source.shape.join() !== parameter.shape.join()) {
-        throw new PeftError('PEFT_CHECKPOINT_DAMAGED', `trainer: checkpoint-${step} has ${source ? `${key} with the shape [${source.shape.join(', ')}]` : `no ${key}`}, [${parameter.shape.join(', ')}] is wanted.`, { hint: 'resume from another checkpoint, or start again' });
+        throw new PeftError(
+          'PEFT_CHECKPOINT_DAMAGED',
+          `trainer: checkpoint-${step} has ${source ? `${key} with the shape [${source.shape.join(', ')}]` : `no ${key}`}, [${parameter.shape.join(', ')}] is wanted.`,
+          { hint: 'resume from another checkpoint, or start again' },
+        );
       }
       return [key, readFloat32(source)];
     }),

@@ -43,16 +43,36 @@ export interface RunState {
 /** Checks what was read from a file. @throws PEFT_CHECKPOINT_DAMAGED naming what is wrong */
 export function parseRunState(value: unknown, where: string): RunState {
   const fail = (problem: string): never => {
-    throw new PeftError('PEFT_CHECKPOINT_DAMAGED', `trainer: ${where}: ${problem}.`, { hint: 'resume from another checkpoint, or start again' });
+    throw new PeftError('PEFT_CHECKPOINT_DAMAGED', `trainer: ${where}: ${problem}.`, {
+      hint: 'resume from another checkpoint, or start again',
+    });
   };
   if (typeof value !== 'object' || value === null) return fail('it is not an object');
   const state = value as Record<string, unknown>;
   if (state['version'] !== 1) fail(`version ${JSON.stringify(state['version'])} is not 1`);
-  for (const key of ['step', 'epoch', 'stepInEpoch', 'examples', 'tokens', 'elapsedMs', 'lastCheckStep', 'seed']) {
-    if (typeof state[key] !== 'number' || !(state[key] >= 0)) fail(`${key} must be a number of at least 0, got ${JSON.stringify(state[key])}`);
+  for (const key of [
+    'step',
+    'epoch',
+    'stepInEpoch',
+    'examples',
+    'tokens',
+    'elapsedMs',
+    'lastCheckStep',
+    'seed',
+  ]) {
+    if (typeof state[key] !== 'number' || !(state[key] >= 0))
+      fail(`${key} must be a number of at least 0, got ${JSON.stringify(state[key])}`);
   }
-  for (const key of ['earlyStopping', 'nonFinite', 'settings']) if (typeof state[key] !== 'object' || state[key] === null) fail(`${key} is missing`);
+  for (const key of ['earlyStopping', 'nonFinite', 'settings'])
+    if (typeof state[key] !== 'object' || state[key] === null) fail(`${key} is missing`);
   const top = state['top'];
-  if (!Array.isArray(top) || !top.every((entry: Partial<ScoredCheckpoint> | null) => typeof entry?.step === 'number' && typeof entry.score === 'number')) fail('top is not a list of steps and scores');
+  if (
+    !Array.isArray(top) ||
+    !top.every(
+      (entry: Partial<ScoredCheckpoint> | null) =>
+        typeof entry?.step === 'number' && typeof entry.score === 'number',
+    )
+  )
+    fail('top is not a list of steps and scores');
   return value as RunState;
 }

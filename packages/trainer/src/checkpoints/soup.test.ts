@@ -7,13 +7,23 @@ const first = (parameters: ParameterValues): number => parameters.get('w')![0]!;
 describe('a mean of parameters', () => {
   it('is taken in float64 and rounded once', () => {
     // In float32, 2^24 + 1 + 1 stays 2^24 at each addition; in float64 the sum is 2^24 + 2 and its third rounds to 5592406.
-    expect(first(averageParameters([set(2 ** 24), set(1), set(1)]))).toBe(Math.fround((2 ** 24 + 2) / 3));
+    expect(first(averageParameters([set(2 ** 24), set(1), set(1)]))).toBe(
+      Math.fround((2 ** 24 + 2) / 3),
+    );
   });
 });
 
 describe('a soup', () => {
-  const ranked = [{ step: 30, score: 0.9 }, { step: 10, score: 0.8 }, { step: 20, score: 0.7 }];
-  const stored = new Map([[30, set(3)], [10, set(1)], [20, set(8)]]);
+  const ranked = [
+    { step: 30, score: 0.9 },
+    { step: 10, score: 0.8 },
+    { step: 20, score: 0.7 },
+  ];
+  const stored = new Map([
+    [30, set(3)],
+    [10, set(1)],
+    [20, set(8)],
+  ]);
   const load = (step: number) => Promise.resolve(stored.get(step)!);
 
   it('takes in what does not make it worse, judged on the mean of all kept and the candidate', async () => {
@@ -29,7 +39,9 @@ describe('a soup', () => {
   });
 
   it('goes by the direction of the metric and leaves out what scores NaN', async () => {
-    const soup = await greedySoup(ranked, 'min', load, (parameters) => Promise.resolve(first(parameters) === 2 ? Number.NaN : 0.1));
+    const soup = await greedySoup(ranked, 'min', load, (parameters) =>
+      Promise.resolve(first(parameters) === 2 ? Number.NaN : 0.1),
+    );
     expect(soup.steps).toEqual([30, 20]); // mean of 3 and 8, since 10 was left out
     expect(first(soup.parameters)).toBe(5.5);
   });

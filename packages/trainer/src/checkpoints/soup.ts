@@ -31,17 +31,29 @@ export interface SoupResult {
 }
 
 /** The mean of all. @param ranked best first. */
-export async function uniformSoup(ranked: readonly ScoredCheckpoint[], load: (step: number) => Promise<ParameterValues>): Promise<SoupResult> {
+export async function uniformSoup(
+  ranked: readonly ScoredCheckpoint[],
+  load: (step: number) => Promise<ParameterValues>,
+): Promise<SoupResult> {
   const sets: ParameterValues[] = [];
   for (const { step } of ranked) sets.push(await load(step));
-  return { parameters: averageParameters(sets), steps: ranked.map(({ step }) => step), ...(ranked.length === 1 && { score: ranked[0]!.score }) };
+  return {
+    parameters: averageParameters(sets),
+    steps: ranked.map(({ step }) => step),
+    ...(ranked.length === 1 && { score: ranked[0]!.score }),
+  };
 }
 
 /**
  * Starts from the best and takes in each next one if the mean of all kept and it scores at least as well.
  * @param ranked best first, at least one. @param score validates parameters.
  */
-export async function greedySoup(ranked: readonly ScoredCheckpoint[], direction: Direction, load: (step: number) => Promise<ParameterValues>, score: (parameters: ParameterValues) => Promise<number>): Promise<SoupResult> {
+export async function greedySoup(
+  ranked: readonly ScoredCheckpoint[],
+  direction: Direction,
+  load: (step: number) => Promise<ParameterValues>,
+  score: (parameters: ParameterValues) => Promise<number>,
+): Promise<SoupResult> {
   const [best, ...rest] = ranked;
   const kept = [await load(best!.step)];
   let soup: SoupResult = { parameters: kept[0]!, steps: [best!.step], score: best!.score };

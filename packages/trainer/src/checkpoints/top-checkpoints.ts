@@ -7,15 +7,25 @@ export interface ScoredCheckpoint {
 }
 
 /** The list after a check, in order of time. A NaN never enters. */
-export function enterTop(top: readonly ScoredCheckpoint[], candidate: ScoredCheckpoint, k: number, direction: Direction): readonly ScoredCheckpoint[] {
+export function enterTop(
+  top: readonly ScoredCheckpoint[],
+  candidate: ScoredCheckpoint,
+  k: number,
+  direction: Direction,
+): readonly ScoredCheckpoint[] {
   const others = top.filter(({ step }) => step !== candidate.step);
   if (k <= 0 || Number.isNaN(candidate.score)) return others;
   if (others.length < k) return [...others, candidate];
   const worst = others.reduce((a, b) => (isBetter(a.score, b.score, direction) ? b : a));
-  return isBetter(candidate.score, worst.score, direction) ? [...others.filter((entry) => entry !== worst), candidate] : others;
+  return isBetter(candidate.score, worst.score, direction)
+    ? [...others.filter((entry) => entry !== worst), candidate]
+    : others;
 }
 
 /** Best first; of equals the earlier one first. */
-export function rankTop(top: readonly ScoredCheckpoint[], direction: Direction): readonly ScoredCheckpoint[] {
+export function rankTop(
+  top: readonly ScoredCheckpoint[],
+  direction: Direction,
+): readonly ScoredCheckpoint[] {
   return [...top].sort((a, b) => (direction === 'max' ? b.score - a.score : a.score - b.score));
 }

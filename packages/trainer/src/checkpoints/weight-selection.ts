@@ -51,9 +51,17 @@ function chosenSoup(run: RunContext, ranked: readonly ScoredCheckpoint[]): Promi
 }
 
 /** Those that are still in the store; somebody may have tidied the folder. */
-async function present(run: RunContext, ranked: readonly ScoredCheckpoint[]): Promise<ScoredCheckpoint[]> {
+async function present(
+  run: RunContext,
+  ranked: readonly ScoredCheckpoint[],
+): Promise<ScoredCheckpoint[]> {
   const steps = new Set(await run.store!.steps());
   const missing = ranked.filter(({ step }) => !steps.has(step));
-  if (missing.length) run.emit({ type: 'run/warned', code: 'PEFT_CHECKPOINT_MISSING', message: `the checkpoints of steps ${missing.map(({ step }) => step).join(', ')} are no longer there; the rest is used.` });
+  if (missing.length)
+    run.emit({
+      type: 'run/warned',
+      code: 'PEFT_CHECKPOINT_MISSING',
+      message: `the checkpoints of steps ${missing.map(({ step }) => step).join(', ')} are no longer there; the rest is used.`,
+    });
   return ranked.filter(({ step }) => steps.has(step));
 }

@@ -12,6 +12,8 @@ describe('CRC-32C', () => {
 
   it('is masked by a rotation and a constant', () => {
     const crc = 0xe3069283;
-    expect(maskedCrc32c(Buffer.from('123456789'))).toBe((((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0);
+    expect(maskedCrc32c(Buffer.from('123456789'))).toBe(
+      (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0,
+    );
   });
 });

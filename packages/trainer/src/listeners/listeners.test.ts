@@ -13,7 +13,19 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-const step = (number: number, loss: number): TrainEvent => ({ type: 'step/completed', runId: 'run', atMs: 1700000000500, step: number, epoch: 0, loss, learningRate: 0.003, gradientNorm: 1.5, tokens: 300, examples: 4, durationMs: 100 });
+const step = (number: number, loss: number): TrainEvent => ({
+  type: 'step/completed',
+  runId: 'run',
+  atMs: 1700000000500,
+  step: number,
+  epoch: 0,
+  loss,
+  learningRate: 0.003,
+  gradientNorm: 1.5,
+  tokens: 300,
+  examples: 4,
+  durationMs: 100,
+});
 
 describe('the JSONL log', () => {
   it('writes each event as a line and makes its folder', () => {
@@ -22,7 +34,10 @@ describe('the JSONL log', () => {
     bus.listen(createJsonlLog(path));
     bus.emit(step(1, 0.5));
     bus.emit(step(2, Number.NaN));
-    const lines = readFileSync(path, 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+    const lines = readFileSync(path, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
     expect(lines).toEqual([step(1, 0.5), { ...step(2, 0), loss: null }]);
   });
 
@@ -39,13 +54,32 @@ describe('the TensorBoard log', () => {
     const log = createTensorBoardLog(folder);
     log({ type: 'run/warned', runId: 'run', atMs: 1, code: 'X', message: 'no numbers' });
     log(step(300, 0.25));
-    log({ type: 'evaluation/completed', runId: 'run', atMs: 1700000001000, step: 300, epoch: 0, metrics: { roc_auc: 0.75 }, examples: 40, durationMs: 5, isBest: true });
+    log({
+      type: 'evaluation/completed',
+      runId: 'run',
+      atMs: 1700000001000,
+      step: 300,
+      epoch: 0,
+      metrics: { roc_auc: 0.75 },
+      examples: 40,
+      durationMs: 5,
+      isBest: true,
+    });
     const [name] = readdirSync(folder);
     expect(name).toMatch(/^events\.out\.tfevents\.1700000000\.peft\.\d+$/);
     const events = readRecords(readFileSync(join(folder, name!)));
     expect(events).toEqual([
       { wallTime: 1700000000.5, version: 'brain.Event:2', values: {} },
-      { wallTime: 1700000000.5, step: 300, values: { 'train/loss': 0.25, 'train/learning_rate': Math.fround(0.003), 'train/gradient_norm': 1.5, 'train/tokens_per_second': 3000 } },
+      {
+        wallTime: 1700000000.5,
+        step: 300,
+        values: {
+          'train/loss': 0.25,
+          'train/learning_rate': Math.fround(0.003),
+          'train/gradient_norm': 1.5,
+          'train/tokens_per_second': 3000,
+        },
+      },
       { wallTime: 1700000001, step: 300, values: { 'validation/roc_auc': 0.75 } },
     ]);
   });
@@ -54,12 +88,17 @@ describe('the TensorBoard log', () => {
 /** A reader written from the format's description, apart from the writer. */
 function readRecords(file: Buffer): unknown[] {
   const events: unknown[] = [];
-  for (let at = 0; at < file.length; ) {
+  for (let at = 0; at < file.length;) {
     const length = Number(file.readBigUInt64LE(at));
     expect(file.readUInt32LE(at + 8)).toBe(maskedCrc32c(file.subarray(at, at + 8)));
     const data = file.subarray(at + 12, at + 12 + length);
     expect(file.readUInt32LE(at + 12 + length)).toBe(maskedCrc32c(data));
-    const event: { wallTime?: number; step?: number; version?: string; values: Record<string, number> } = { values: {} };
+    const event: {
+      wallTime?: number;
+      step?: number;
+      version?: string;
+      values: Record<string, number>;
+    } = { values: {} };
     for (const [field, value] of fieldsOf(data)) {
       if (field === 1) event.wallTime = (value as Buffer).readDoubleLE(0);
       if (field === 2) event.step = value as number;
@@ -67,7 +106,9 @@ function readRecords(file: Buffer): unknown[] {
       if (field === 5) {
         for (const [, entry] of fieldsOf(value as Buffer)) {
           const parts = new Map(fieldsOf(entry as Buffer));
-          event.values[(parts.get(1) as Buffer).toString()] = (parts.get(2) as Buffer).readFloatLE(0);
+          event.values[(parts.get(1) as Buffer).toString()] = (parts.get(2) as Buffer).readFloatLE(
+            0,
+          );
         }
       }
     }

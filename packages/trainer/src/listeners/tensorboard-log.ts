@@ -30,10 +30,19 @@ export function createTensorBoardLog(folder: string): (event: TrainEvent) => voi
 }
 
 function scalarsOf(event: TrainEvent): { step: number; values: [string, number][] } | undefined {
-  if (event.type === 'evaluation/completed') return { step: event.step, values: Object.entries(event.metrics).map(([name, value]) => [`validation/${name}`, value]) };
+  if (event.type === 'evaluation/completed')
+    return {
+      step: event.step,
+      values: Object.entries(event.metrics).map(([name, value]) => [`validation/${name}`, value]),
+    };
   if (event.type !== 'step/completed') return undefined;
-  const values: [string, number][] = [['train/loss', event.loss], ['train/learning_rate', event.learningRate], ['train/gradient_norm', event.gradientNorm]];
-  if (event.durationMs > 0) values.push(['train/tokens_per_second', (event.tokens * 1000) / event.durationMs]);
+  const values: [string, number][] = [
+    ['train/loss', event.loss],
+    ['train/learning_rate', event.learningRate],
+    ['train/gradient_norm', event.gradientNorm],
+  ];
+  if (event.durationMs > 0)
+    values.push(['train/tokens_per_second', (event.tokens * 1000) / event.durationMs]);
   return { step: event.step, values };
 }
 
@@ -47,10 +56,24 @@ export function record(data: Uint8Array): Uint8Array {
   return bytes;
 }
 
-const versionEvent = (atMs: number): Buffer => Buffer.concat([double(1, atMs / 1000), text(3, 'brain.Event:2')]);
+const versionEvent = (atMs: number): Buffer =>
+  Buffer.concat([double(1, atMs / 1000), text(3, 'brain.Event:2')]);
 
-const scalarEvent = (atMs: number, step: number, values: readonly (readonly [string, number])[]): Buffer =>
-  Buffer.concat([double(1, atMs / 1000), integer(2, step), message(5, Buffer.concat(values.map(([tag, value]) => message(1, Buffer.concat([text(1, tag), float(2, value)])))))]);
+const scalarEvent = (
+  atMs: number,
+  step: number,
+  values: readonly (readonly [string, number])[],
+): Buffer =>
+  Buffer.concat([
+    double(1, atMs / 1000),
+    integer(2, step),
+    message(
+      5,
+      Buffer.concat(
+        values.map(([tag, value]) => message(1, Buffer.concat([text(1, tag), float(2, value)]))),
+      ),
+    ),
+  ]);
 
 // Fields of protocol buffers: a key of number and wire type, then the value.
 const double = (field: number, value: number): Buffer => {
@@ -65,13 +88,16 @@ const float = (field: number, value: number): Buffer => {
   bytes.writeFloatLE(value, 1);
   return bytes;
 };
-const integer = (field: number, value: number): Buffer => Buffer.concat([Buffer.of(field << 3), variableLength(value)]);
-const message = (field: number, bytes: Buffer): Buffer => Buffer.concat([Buffer.of((field << 3) | 2), variableLength(bytes.length), bytes]);
+const integer = (field: number, value: number): Buffer =>
+  Buffer.concat([Buffer.of(field << 3), variableLength(value)]);
+const message = (field: number, bytes: Buffer): Buffer =>
+  Buffer.concat([Buffer.of((field << 3) | 2), variableLength(bytes.length), bytes]);
 const text = (field: number, value: string): Buffer => message(field, Buffer.from(value, 'utf8'));
 
 /** Seven bits a byte, lowest first. @param value a non-negative safe integer. */
 function variableLength(value: number): Buffer {
   const bytes: number[] = [];
-  for (let rest = BigInt(value); bytes.length === 0 || rest > 0n; rest >>= 7n) bytes.push(Number(rest & 0x7fn) | (rest >> 7n > 0n ? 0x80 : 0));
+  for (let rest = BigInt(value); bytes.length === 0 || rest > 0n; rest >>= 7n)
+    bytes.push(Number(rest & 0x7fn) | (rest >> 7n > 0n ? 0x80 : 0));
   return Buffer.from(bytes);
 }

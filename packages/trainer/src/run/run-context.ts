@@ -2,7 +2,14 @@
 import type { Tensor } from '@tensorflow/tfjs';
 import type { Model, ModelBatch, OwnedParameter, TrainEvent, TrainEventBus } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import type { LearningRateSchedule, Optimizer, OptimizerState, ParameterGroup, StateStore, TrainableParameter } from '@peft/optim';
+import type {
+  LearningRateSchedule,
+  Optimizer,
+  OptimizerState,
+  ParameterGroup,
+  StateStore,
+  TrainableParameter,
+} from '@peft/optim';
 import type { CheckpointStore } from '../checkpoints/checkpoint-store.js';
 import type { Clock } from './clock.js';
 import type { Evaluate } from '../validation/evaluation.js';
@@ -77,18 +84,31 @@ export type EventBody = WithoutBase<TrainEvent>;
 
 /** Parameters of the active adapters, in the order in which they were made. @throws PEFT_TRAIN_NOTHING_TRAINABLE */
 export function keyedParameters(model: Model): KeyedParameter[] {
-  const owned = model.activeAdapters.flatMap((adapter) => [...model.adapter(adapter).parameters.values()].map((parameter) => ({ key: `${adapter}/${parameter.name}`, parameter })));
+  const owned = model.activeAdapters.flatMap((adapter) =>
+    [...model.adapter(adapter).parameters.values()].map((parameter) => ({
+      key: `${adapter}/${parameter.name}`,
+      parameter,
+    })),
+  );
   if (!owned.some(({ parameter }) => parameter.trainable)) {
-    throw new PeftError('PEFT_TRAIN_NOTHING_TRAINABLE', `trainer: no active adapter of this ${model.description.modelType} has a trainable parameter.`, {
-      hint: model.adapterNames.length ? 'activate one with model.setActiveAdapters(...)' : "add one first, for instance model.addAdapter('default', ia3())",
-    });
+    throw new PeftError(
+      'PEFT_TRAIN_NOTHING_TRAINABLE',
+      `trainer: no active adapter of this ${model.description.modelType} has a trainable parameter.`,
+      {
+        hint: model.adapterNames.length
+          ? 'activate one with model.setActiveAdapters(...)'
+          : "add one first, for instance model.addAdapter('default', ia3())",
+      },
+    );
   }
   return owned;
 }
 
 /** Whether every parameter is finite. */
 export function areFinite(owned: readonly KeyedParameter[]): boolean {
-  return owned.every(({ parameter }) => valuesOf(parameter.value).every((value) => Number.isFinite(value)));
+  return owned.every(({ parameter }) =>
+    valuesOf(parameter.value).every((value) => Number.isFinite(value)),
+  );
 }
 
 /** A copy of a parameter's values, to be written or compared. */

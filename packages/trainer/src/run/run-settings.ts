@@ -25,7 +25,17 @@ export function modelSettings(model: Model): RunSettings {
     'task head': description.head,
     adapters: model.activeAdapters.map((name) => {
       const { spec, parameters } = model.adapter(name);
-      return { name, methods: spec.parts.map(({ method, config }) => ({ name: method.name, config })), parameters: hashSettings([...parameters.values()].map(({ name: parameter, shape, trainable }) => [parameter, shape, trainable])) };
+      return {
+        name,
+        methods: spec.parts.map(({ method, config }) => ({ name: method.name, config })),
+        parameters: hashSettings(
+          [...parameters.values()].map(({ name: parameter, shape, trainable }) => [
+            parameter,
+            shape,
+            trainable,
+          ]),
+        ),
+      };
     }),
   };
 }
@@ -41,7 +51,10 @@ function probeWeights({ description, weights }: Model): string {
     if (!('engine' in weight)) add(name, weight);
     else if (use === 'table') {
       const last = shape[0]! - 1;
-      const rows = weight.engine.gather(weight, Int32Array.of(0, Math.floor(last / 3), Math.floor((2 * last) / 3), last));
+      const rows = weight.engine.gather(
+        weight,
+        Int32Array.of(0, Math.floor(last / 3), Math.floor((2 * last) / 3), last),
+      );
       add(name, rows);
       rows.dispose();
     }
@@ -50,7 +63,11 @@ function probeWeights({ description, weights }: Model): string {
 }
 
 /** The optimiser's part: its name, the groups and the schedule, which is probed at the steps 0, 1, 2, 4, 8 … 2¹⁹. */
-export function optimizerSettings(optimizerState: OptimizerState, parameters: readonly TrainableParameter[], schedule: LearningRateSchedule): RunSettings {
+export function optimizerSettings(
+  optimizerState: OptimizerState,
+  parameters: readonly TrainableParameter[],
+  schedule: LearningRateSchedule,
+): RunSettings {
   const probes = [0, ...Array.from({ length: 20 }, (_, i) => 2 ** i)];
   return {
     optimizer: optimizerState.optimizer,
@@ -62,21 +79,40 @@ export function optimizerSettings(optimizerState: OptimizerState, parameters: re
 
 /** The data's part. */
 export function dataSettings(data: TrainingData): RunSettings {
-  return { examples: data.lengths.length, 'example lengths': hashSettings(Array.from(data.lengths)) };
+  return {
+    examples: data.lengths.length,
+    'example lengths': hashSettings(Array.from(data.lengths)),
+  };
 }
 
 /** As it will come back from a file. */
-export const jsonSafe = (settings: RunSettings): RunSettings => JSON.parse(JSON.stringify(settings)) as RunSettings;
+export const jsonSafe = (settings: RunSettings): RunSettings =>
+  JSON.parse(JSON.stringify(settings)) as RunSettings;
 
 /** @throws PEFT_CHECKPOINT_SETTINGS naming each setting that differs */
 export function requireSameSettings(saved: RunSettings, present: RunSettings, where: string): void {
-  const names = [...new Set([...Object.keys(saved), ...Object.keys(present)])].filter((name) => sortedJson(saved[name]) !== sortedJson(present[name]));
+  const names = [...new Set([...Object.keys(saved), ...Object.keys(present)])].filter(
+    (name) => sortedJson(saved[name]) !== sortedJson(present[name]),
+  );
   if (names.length === 0) return;
-  const list = names.map((name) => `${name} (${show(saved[name])} there, ${show(present[name])} here)`);
-  throw new PeftError('PEFT_CHECKPOINT_SETTINGS', `trainer: ${where} is of a run with other settings: ${list.join('; ')}.`, { hint: 'resume with the settings, model and data that made it, or start a new run in another folder' });
+  const list = names.map(
+    (name) => `${name} (${show(saved[name])} there, ${show(present[name])} here)`,
+  );
+  throw new PeftError(
+    'PEFT_CHECKPOINT_SETTINGS',
+    `trainer: ${where} is of a run with other settings: ${list.join('; ')}.`,
+    {
+      hint: 'resume with the settings, model and data that made it, or start a new run in another folder',
+    },
+  );
 }
 
 function sortedJson(value: unknown): string {
-  return JSON.stringify(value, (_key, item: unknown) =>
-    typeof item === 'object' && item !== null && !Array.isArray(item) ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))) : item) ?? 'undefined';
+  return (
+    JSON.stringify(value, (_key, item: unknown) =>
+      typeof item === 'object' && item !== null && !Array.isArray(item)
+        ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+        : item,
+    ) ?? 'undefined'
+  );
 }

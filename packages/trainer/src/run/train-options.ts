@@ -62,24 +62,56 @@ export interface ResolvedOptions extends TrainOptions {
   readonly gradientCheckpointing: boolean | 'auto' | ReadonlySet<number>;
 }
 
-const KEYS: readonly (keyof TrainOptions)[] = ['epochs', 'maxSteps', 'maxGradientNorm', 'gradientCheckpointing', 'dropout', 'seed', 'nonFinite', 'validation', 'checkpointEverySteps', 'topK', 'select', 'timeLimitMs', 'resume', 'settings'];
+const KEYS: readonly (keyof TrainOptions)[] = [
+  'epochs',
+  'maxSteps',
+  'maxGradientNorm',
+  'gradientCheckpointing',
+  'dropout',
+  'seed',
+  'nonFinite',
+  'validation',
+  'checkpointEverySteps',
+  'topK',
+  'select',
+  'timeLimitMs',
+  'resume',
+  'settings',
+];
 
 /** Fills defaults. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
 export function resolveOptions(options: TrainOptions, canEvaluate: boolean): ResolvedOptions {
   check.knownKeys('trainer', options, KEYS);
   const { validation, nonFinite } = options;
-  for (const key of ['epochs', 'maxSteps', 'checkpointEverySteps'] as const) if (options[key] !== undefined) check.positiveInteger('trainer', key, options[key]);
-  for (const key of ['topK', 'seed'] as const) if (options[key] !== undefined) check.nonNegativeInteger('trainer', key, options[key]);
-  if (options.maxGradientNorm !== undefined && options.maxGradientNorm !== null) check.positive('trainer', 'maxGradientNorm', options.maxGradientNorm);
-  if (options.timeLimitMs !== undefined) check.positive('trainer', 'timeLimitMs', options.timeLimitMs);
+  for (const key of ['epochs', 'maxSteps', 'checkpointEverySteps'] as const)
+    if (options[key] !== undefined) check.positiveInteger('trainer', key, options[key]);
+  for (const key of ['topK', 'seed'] as const)
+    if (options[key] !== undefined) check.nonNegativeInteger('trainer', key, options[key]);
+  if (options.maxGradientNorm !== undefined && options.maxGradientNorm !== null)
+    check.positive('trainer', 'maxGradientNorm', options.maxGradientNorm);
+  if (options.timeLimitMs !== undefined)
+    check.positive('trainer', 'timeLimitMs', options.timeLimitMs);
   if (options.select !== undefined) check.oneOf('trainer', 'select', options.select, SELECTIONS);
-  if (nonFinite?.maxConsecutive !== undefined) check.positiveInteger('trainer', 'nonFinite.maxConsecutive', nonFinite.maxConsecutive);
-  if (nonFinite?.action !== undefined) check.oneOf('trainer', 'nonFinite.action', nonFinite.action, ['skip', 'stop']);
+  if (nonFinite?.maxConsecutive !== undefined)
+    check.positiveInteger('trainer', 'nonFinite.maxConsecutive', nonFinite.maxConsecutive);
+  if (nonFinite?.action !== undefined)
+    check.oneOf('trainer', 'nonFinite.action', nonFinite.action, ['skip', 'stop']);
   if (validation) checkValidation(validation);
   if (canEvaluate !== (validation !== undefined)) {
-    throw new PeftError('PEFT_CONFIG_INVALID', `trainer: ${canEvaluate ? 'evaluate is given without options.validation' : 'options.validation is given without evaluate'}.`, { hint: 'give both, for instance validation: { metric: "accuracy", direction: "max", everyEpochs: 0.5 }' });
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `trainer: ${canEvaluate ? 'evaluate is given without options.validation' : 'options.validation is given without evaluate'}.`,
+      {
+        hint: 'give both, for instance validation: { metric: "accuracy", direction: "max", everyEpochs: 0.5 }',
+      },
+    );
   }
-  if (!validation && (options.select ?? 'last') !== 'last') throw new PeftError('PEFT_CONFIG_INVALID', `trainer: select "${options.select}" needs a validation to rank checkpoints by.`, { hint: 'give evaluate and options.validation, or select "last"' });
+  if (!validation && (options.select ?? 'last') !== 'last')
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `trainer: select "${options.select}" needs a validation to rank checkpoints by.`,
+      { hint: 'give evaluate and options.validation, or select "last"' },
+    );
   return {
     ...options,
     epochs: options.epochs ?? (options.maxSteps === undefined ? 1 : Infinity),
@@ -90,17 +122,36 @@ export function resolveOptions(options: TrainOptions, canEvaluate: boolean): Res
     topK: options.topK ?? 3,
     select: options.select ?? (validation ? 'greedy-soup' : 'last'),
     gradientCheckpointing: options.gradientCheckpointing ?? 'auto',
-    ...(validation && { validation: { ...validation, ...(validation.everySteps === undefined && validation.everyEpochs === undefined && { everyEpochs: 1 }) } }),
+    ...(validation && {
+      validation: {
+        ...validation,
+        ...(validation.everySteps === undefined &&
+          validation.everyEpochs === undefined && { everyEpochs: 1 }),
+      },
+    }),
   };
 }
 
 function checkValidation(validation: ValidationOptions): void {
-  check.knownKeys('trainer', validation, ['metric', 'direction', 'patience', 'minDelta', 'stoppingThreshold', 'everySteps', 'everyEpochs']);
+  check.knownKeys('trainer', validation, [
+    'metric',
+    'direction',
+    'patience',
+    'minDelta',
+    'stoppingThreshold',
+    'everySteps',
+    'everyEpochs',
+  ]);
   check.string('trainer', 'validation.metric', validation.metric);
   check.oneOf('trainer', 'validation.direction', validation.direction, ['max', 'min']);
-  if (validation.everySteps !== undefined) check.positiveInteger('trainer', 'validation.everySteps', validation.everySteps);
-  if (validation.everyEpochs !== undefined) check.positive('trainer', 'validation.everyEpochs', validation.everyEpochs);
-  if (validation.patience !== undefined) check.positiveInteger('trainer', 'validation.patience', validation.patience);
-  if (validation.minDelta !== undefined) check.finite('trainer', 'validation.minDelta', validation.minDelta);
-  if (validation.stoppingThreshold !== undefined) check.finite('trainer', 'validation.stoppingThreshold', validation.stoppingThreshold);
+  if (validation.everySteps !== undefined)
+    check.positiveInteger('trainer', 'validation.everySteps', validation.everySteps);
+  if (validation.everyEpochs !== undefined)
+    check.positive('trainer', 'validation.everyEpochs', validation.everyEpochs);
+  if (validation.patience !== undefined)
+    check.positiveInteger('trainer', 'validation.patience', validation.patience);
+  if (validation.minDelta !== undefined)
+    check.finite('trainer', 'validation.minDelta', validation.minDelta);
+  if (validation.stoppingThreshold !== undefined)
+    check.finite('trainer', 'validation.stoppingThreshold', validation.stoppingThreshold);
 }

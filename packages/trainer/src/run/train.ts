@@ -9,10 +9,26 @@ import { createGradientAccumulator } from '../step/gradient-accumulator.js';
 import { namedMemoryError } from '../step/memory-exhausted.js';
 import { memoryCheckpointStore } from '../checkpoints/memory-checkpoint-store.js';
 import { NO_NON_FINITE, observeNonFinite } from '../step/non-finite-guard.js';
-import { keyedParameters, type EventBody, type RunContext, type TrainRequest } from './run-context.js';
-import { requireFinite, restoreCheckpoint, saveCheckpoint, stepToResume } from '../checkpoints/run-checkpoints.js';
+import {
+  keyedParameters,
+  type EventBody,
+  type RunContext,
+  type TrainRequest,
+} from './run-context.js';
+import {
+  requireFinite,
+  restoreCheckpoint,
+  saveCheckpoint,
+  stepToResume,
+} from '../checkpoints/run-checkpoints.js';
 import { watchMemory } from './run-memory.js';
-import { dataSettings, hashSettings, jsonSafe, modelSettings, optimizerSettings } from './run-settings.js';
+import {
+  dataSettings,
+  hashSettings,
+  jsonSafe,
+  modelSettings,
+  optimizerSettings,
+} from './run-settings.js';
 import { enterTop } from '../checkpoints/top-checkpoints.js';
 import { resolveOptions, type ResolvedOptions, type TrainOptions } from './train-options.js';
 import type { BatchOrder } from '../validation/training-data.js';
@@ -54,13 +70,33 @@ export async function train<B extends ModelBatch>(request: TrainRequest<B>): Pro
     const selected = ended === 'aborted' ? undefined : await selectWeights(run as RunContext);
     const reason = selected ? ended : 'aborted';
     const loss = run.epochLosses.reduce((sum, value) => sum + value, 0) / run.epochLosses.length;
-    const end = { step: run.state.step, durationMs: run.clock.now() - run.startedAtMs, peakMemoryBytes: run.memory.peakBytes };
+    const end = {
+      step: run.state.step,
+      durationMs: run.clock.now() - run.startedAtMs,
+      peakMemoryBytes: run.memory.peakBytes,
+    };
     run.emit({ type: 'run/ended', reason, ...end });
-    return { reason, ...end, ...(run.epochLosses.length > 0 && { loss }), selected: selected ?? { steps: [] }, ...(run.state.best && { best: run.state.best }) };
+    return {
+      reason,
+      ...end,
+      ...(run.epochLosses.length > 0 && { loss }),
+      selected: selected ?? { steps: [] },
+      ...(run.state.best && { best: run.state.best }),
+    };
   } catch (cause) {
     const error = namedMemoryError(cause, run.savedStep);
-    const shown = { code: error instanceof PeftError ? error.code : 'ERROR', message: error instanceof Error ? error.message : String(error) };
-    run.emit({ type: 'run/ended', reason: 'failed', step: run.state.step, durationMs: run.clock.now() - run.startedAtMs, peakMemoryBytes: run.memory.peakBytes, error: shown });
+    const shown = {
+      code: error instanceof PeftError ? error.code : 'ERROR',
+      message: error instanceof Error ? error.message : String(error),
+    };
+    run.emit({
+      type: 'run/ended',
+      reason: 'failed',
+      step: run.state.step,
+      durationMs: run.clock.now() - run.startedAtMs,
+      peakMemoryBytes: run.memory.peakBytes,
+      error: shown,
+    });
     throw error;
   } finally {
     run.optimizerState.dispose();
@@ -68,7 +104,10 @@ export async function train<B extends ModelBatch>(request: TrainRequest<B>): Pro
 }
 
 /** Optimiser steps of a run that nothing ends early; schedules need it. */
-export function plannedSteps(order: BatchOrder, options: Pick<TrainOptions, 'epochs' | 'maxSteps'>): number {
+export function plannedSteps(
+  order: BatchOrder,
+  options: Pick<TrainOptions, 'epochs' | 'maxSteps'>,
+): number {
   const epochs = options.epochs ?? (options.maxSteps === undefined ? 1 : Infinity);
   return Math.min(options.maxSteps ?? Infinity, epochs * order.batches(0).length);
 }
@@ -78,10 +117,26 @@ function createRun<B extends ModelBatch>(request: TrainRequest<B>): RunContext<B
   const options = resolveOptions(request.options ?? {}, request.evaluate !== undefined);
   const owned = keyedParameters(model);
   const trained = owned.filter(({ parameter }) => parameter.trainable);
-  const trainables = trained.map(({ key, parameter }) => ({ name: key, variable: parameter.value, group: request.group?.(parameter) ?? PLAIN_GROUP }));
-  if (request.data.lengths.length === 0 || request.order.batches(0).length === 0) throw new PeftError('PEFT_TRAIN_NO_DATA', 'trainer: there is no example to train on.', { hint: 'check the table and its filters' });
-  const optimizerState = optimizer.init(trainables, request.stateStore ? { store: request.stateStore } : {});
-  const settings = jsonSafe({ ...modelSettings(model), ...optimizerSettings(optimizerState, trainables, schedule), ...dataSettings(request.data), ...lossSettings(request, options), ...options.settings });
+  const trainables = trained.map(({ key, parameter }) => ({
+    name: key,
+    variable: parameter.value,
+    group: request.group?.(parameter) ?? PLAIN_GROUP,
+  }));
+  if (request.data.lengths.length === 0 || request.order.batches(0).length === 0)
+    throw new PeftError('PEFT_TRAIN_NO_DATA', 'trainer: there is no example to train on.', {
+      hint: 'check the table and its filters',
+    });
+  const optimizerState = optimizer.init(
+    trainables,
+    request.stateStore ? { store: request.stateStore } : {},
+  );
+  const settings = jsonSafe({
+    ...modelSettings(model),
+    ...optimizerSettings(optimizerState, trainables, schedule),
+    ...dataSettings(request.data),
+    ...lossSettings(request, options),
+    ...options.settings,
+  });
   return {
     request,
     options,
@@ -120,9 +175,27 @@ function createRun<B extends ModelBatch>(request: TrainRequest<B>): RunContext<B
 }
 
 /** What decides a step's gradient beside model, optimiser and data. */
-function lossSettings({ task, order }: Pick<TrainRequest, 'order'> & { readonly task: { readonly name: string; readonly settings?: unknown } }, options: ResolvedOptions): Record<string, unknown> {
+function lossSettings(
+  {
+    task,
+    order,
+  }: Pick<TrainRequest, 'order'> & {
+    readonly task: { readonly name: string; readonly settings?: unknown };
+  },
+  options: ResolvedOptions,
+): Record<string, unknown> {
   const { maxGradientNorm, dropout, seed, nonFinite = {}, validation = null, topK } = options;
-  return { task: task.name, 'task settings': task.settings ?? {}, 'batch order': order.settings, maxGradientNorm, dropout, seed, nonFinite, validation, topK };
+  return {
+    task: task.name,
+    'task settings': task.settings ?? {},
+    'batch order': order.settings,
+    maxGradientNorm,
+    dropout,
+    seed,
+    nonFinite,
+    validation,
+    topK,
+  };
 }
 
 function emitStart(run: RunContext, resumedAtStep: number | undefined): void {
@@ -149,14 +222,20 @@ async function loop<B extends ModelBatch>(run: RunContext<B>): Promise<TrainResu
   for (;;) {
     const { state } = run;
     const isEpochDone = state.stepInEpoch >= batches.length;
-    const isDone = state.step >= options.maxSteps || (isEpochDone && state.epoch + 1 >= options.epochs);
-    const isOutOfTime = !isDone && run.clock.now() - run.startedAtMs > (options.timeLimitMs ?? Infinity);
+    const isDone =
+      state.step >= options.maxSteps || (isEpochDone && state.epoch + 1 >= options.epochs);
+    const isOutOfTime =
+      !isDone && run.clock.now() - run.startedAtMs > (options.timeLimitMs ?? Infinity);
     const isChecked = await afterStep(run as RunContext, batches.length, isDone || isOutOfTime);
     if (!isChecked || request.signal?.aborted) return abort(run as RunContext);
     if (run.state.stopped) return 'stopped-early';
     if (isDone) return 'completed';
     if (isOutOfTime) {
-      run.emit({ type: 'run/warned', code: 'PEFT_TRAIN_TIME_LIMIT', message: `the time limit of ${options.timeLimitMs} ms has passed after step ${state.step}; the run ends here.` });
+      run.emit({
+        type: 'run/warned',
+        code: 'PEFT_TRAIN_TIME_LIMIT',
+        message: `the time limit of ${options.timeLimitMs} ms has passed after step ${state.step}; the run ends here.`,
+      });
       return 'stopped-early';
     }
     if (isEpochDone) {
@@ -176,7 +255,11 @@ async function abort(run: RunContext): Promise<'aborted'> {
   return 'aborted';
 }
 
-function recordStep(run: RunContext, outcome: Exclude<StepOutcome, { kind: 'aborted' }>, startedAtMs: number): void {
+function recordStep(
+  run: RunContext,
+  outcome: Exclude<StepOutcome, { kind: 'aborted' }>,
+  startedAtMs: number,
+): void {
   const { state, request, options } = run;
   const { examples, tokens } = outcome;
   const step = state.step + 1;
@@ -185,22 +268,53 @@ function recordStep(run: RunContext, outcome: Exclude<StepOutcome, { kind: 'abor
     nonFinite = { ...nonFinite, consecutive: 0 };
     if (state.stepInEpoch === 0) run.epochLosses = [];
     run.epochLosses.push(outcome.loss);
-    run.emit({ type: 'step/completed', step, epoch: state.epoch, loss: outcome.loss, learningRate: request.schedule(state.step), gradientNorm: outcome.gradientNorm, tokens, examples, durationMs: run.clock.now() - startedAtMs });
+    run.emit({
+      type: 'step/completed',
+      step,
+      epoch: state.epoch,
+      loss: outcome.loss,
+      learningRate: request.schedule(state.step),
+      gradientNorm: outcome.gradientNorm,
+      tokens,
+      examples,
+      durationMs: run.clock.now() - startedAtMs,
+    });
   } else if (outcome.cause === 'not-finite') {
     nonFinite = observeNonFinite(nonFinite, step, outcome.what, options.nonFinite);
-    run.emit({ type: 'run/warned', code: 'PEFT_TRAIN_NOT_FINITE', message: `step ${step} was left out: ${outcome.what}.`, hint: 'a lower learning rate may help if it happens often' });
+    run.emit({
+      type: 'run/warned',
+      code: 'PEFT_TRAIN_NOT_FINITE',
+      message: `step ${step} was left out: ${outcome.what}.`,
+      hint: 'a lower learning rate may help if it happens often',
+    });
   } else {
-    run.emit({ type: 'run/warned', code: 'PEFT_TRAIN_NO_LABELS', message: `step ${step} was left out: ${outcome.what}.` });
+    run.emit({
+      type: 'run/warned',
+      code: 'PEFT_TRAIN_NO_LABELS',
+      message: `step ${step} was left out: ${outcome.what}.`,
+    });
   }
-  run.state = { ...state, step, stepInEpoch: state.stepInEpoch + 1, examples: state.examples + examples, tokens: state.tokens + tokens, nonFinite };
+  run.state = {
+    ...state,
+    step,
+    stepInEpoch: state.stepInEpoch + 1,
+    examples: state.examples + examples,
+    tokens: state.tokens + tokens,
+    nonFinite,
+  };
 }
 
 /** Validation and checkpoint where they are due. A second call after the same step does nothing. @returns false when the evaluation was aborted */
-async function afterStep(run: RunContext, stepsPerEpoch: number, isLast: boolean): Promise<boolean> {
+async function afterStep(
+  run: RunContext,
+  stepsPerEpoch: number,
+  isLast: boolean,
+): Promise<boolean> {
   const { state, options } = run;
   if (state.step === 0 || state.lastCheckStep === state.step) return true;
   const { validation, checkpointEverySteps } = options;
-  if (validation && (isLast || isCheckDue({ ...state, stepsPerEpoch }, validation))) return validate(run);
+  if (validation && (isLast || isCheckDue({ ...state, stepsPerEpoch }, validation)))
+    return validate(run);
   const isEpochEnd = !validation && (state.stepInEpoch >= stepsPerEpoch || isLast);
   const isInterval = checkpointEverySteps !== undefined && state.step % checkpointEverySteps === 0;
   if ((isEpochEnd || isInterval) && run.savedStep !== state.step) await saveCheckpoint(run);
@@ -220,7 +334,9 @@ async function validate(run: RunContext): Promise<boolean> {
   run.memory.sample();
   const { metrics, examples } = evaluation;
   const score = watchedScore(metrics, validation.metric);
-  const isBest = !Number.isNaN(score) && (state.best === undefined || isBetter(score, state.best.score, validation.direction));
+  const isBest =
+    !Number.isNaN(score) &&
+    (state.best === undefined || isBetter(score, state.best.score, validation.direction));
   const stopping = observeScore(state.earlyStopping, score, validation);
   run.state = {
     ...state,
@@ -230,7 +346,15 @@ async function validate(run: RunContext): Promise<boolean> {
     ...(isBest && { best: { step: state.step, score } }),
     ...(stopping.stop && { stopped: stopping.stop }),
   };
-  run.emit({ type: 'evaluation/completed', step: state.step, epoch: state.epoch, metrics, examples, durationMs: run.clock.now() - startedAtMs, isBest });
+  run.emit({
+    type: 'evaluation/completed',
+    step: state.step,
+    epoch: state.epoch,
+    metrics,
+    examples,
+    durationMs: run.clock.now() - startedAtMs,
+    isBest,
+  });
   await saveCheckpoint(run);
   return true;
 }
@@ -238,6 +362,11 @@ async function validate(run: RunContext): Promise<boolean> {
 /** @throws PEFT_TRAIN_METRIC when `evaluate` gave no such metric */
 function watchedScore(metrics: Readonly<Record<string, number>>, name: string): number {
   const score = metrics[name];
-  if (score === undefined) throw new PeftError('PEFT_TRAIN_METRIC', `trainer: the validation watches ${JSON.stringify(name)}, evaluate gave ${Object.keys(metrics).join(', ') || 'nothing'}.`, { hint: 'name one of them in options.validation.metric' });
+  if (score === undefined)
+    throw new PeftError(
+      'PEFT_TRAIN_METRIC',
+      `trainer: the validation watches ${JSON.stringify(name)}, evaluate gave ${Object.keys(metrics).join(', ') || 'nothing'}.`,
+      { hint: 'name one of them in options.validation.metric' },
+    );
   return Number.isFinite(score) ? score : Number.NaN;
 }

@@ -1,5 +1,11 @@
 /** The trainer as a module of an application: what it is made of, each part replaceable by another binding. */
-import { createTrainEventBus, token, type Module, type ModelBatch, type TrainEventBus } from '@peft/core';
+import {
+  createTrainEventBus,
+  token,
+  type Module,
+  type ModelBatch,
+  type TrainEventBus,
+} from '@peft/core';
 import type { Engine } from '@peft/ops';
 import type { CheckpointStore } from '../checkpoints/checkpoint-store.js';
 import { systemClock, type Clock } from './clock.js';
@@ -38,9 +44,24 @@ export function trainerModule(options: TrainerModuleOptions): Module {
   return (bind) => {
     bind(EVENT_BUS, () => createTrainEventBus(options.onListenerError));
     bind(CLOCK, () => systemClock);
-    bind(CHECKPOINT_STORE, () => (options.checkpointFolder === undefined ? memoryCheckpointStore() : folderCheckpointStore(options.checkpointFolder)));
+    bind(CHECKPOINT_STORE, () =>
+      options.checkpointFolder === undefined
+        ? memoryCheckpointStore()
+        : folderCheckpointStore(options.checkpointFolder),
+    );
     bind(RANDOM_SEED, () => options.seed ?? 0);
     bind(ENGINE, options.engine);
-    bind(TRAINER, ({ get }): Trainer => (request) => train({ bus: get(EVENT_BUS), clock: get(CLOCK), store: get(CHECKPOINT_STORE), ...request, options: { seed: get(RANDOM_SEED), ...request.options } }));
+    bind(
+      TRAINER,
+      ({ get }): Trainer =>
+        (request) =>
+          train({
+            bus: get(EVENT_BUS),
+            clock: get(CLOCK),
+            store: get(CHECKPOINT_STORE),
+            ...request,
+            options: { seed: get(RANDOM_SEED), ...request.options },
+          }),
+    );
   };
 }

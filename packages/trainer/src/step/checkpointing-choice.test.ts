@@ -3,7 +3,16 @@ import { bert } from '@peft/models';
 import { describe, expect, it } from 'vitest';
 import { activationBytes, chooseCheckpointing } from './checkpointing-choice.js';
 
-const description = describeModel(bert, bert.parseConfig({ model_type: 'bert', hidden_size: 768, num_hidden_layers: 12, num_attention_heads: 12, intermediate_size: 3072 }));
+const description = describeModel(
+  bert,
+  bert.parseConfig({
+    model_type: 'bert',
+    hidden_size: 768,
+    num_hidden_layers: 12,
+    num_attention_heads: 12,
+    intermediate_size: 3072,
+  }),
+);
 
 describe('gradient checkpointing by itself', () => {
   it('is judged by tokens, blocks and widths', () => {

@@ -8,12 +8,22 @@ import type { ModelDescription } from '@peft/core';
  */
 export function activationBytes(description: ModelDescription, tokens: number): number {
   const { hiddenSize, layers } = description;
-  const feedForward = Math.max(0, ...description.sites.map((site) => (site.kind === 'linear' && site.role.startsWith('ffn') ? site.outFeatures : 0)));
+  const feedForward = Math.max(
+    0,
+    ...description.sites.map((site) =>
+      site.kind === 'linear' && site.role.startsWith('ffn') ? site.outFeatures : 0,
+    ),
+  );
   return tokens * (layers.encoder + layers.decoder) * 4 * (10 * hiddenSize + 2 * feedForward);
 }
 
 /** Resolves `auto`: on when the activations would take over half of the memory that is free. Both ways give the same gradients. */
-export function chooseCheckpointing(option: boolean | 'auto' | ReadonlySet<number>, description: ModelDescription, tokens: number, freeBytes: number = availableMemory()): boolean | ReadonlySet<number> {
+export function chooseCheckpointing(
+  option: boolean | 'auto' | ReadonlySet<number>,
+  description: ModelDescription,
+  tokens: number,
+  freeBytes: number = availableMemory(),
+): boolean | ReadonlySet<number> {
   return option === 'auto' ? activationBytes(description, tokens) > freeBytes / 2 : option;
 }
 

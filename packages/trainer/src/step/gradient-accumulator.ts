@@ -25,7 +25,9 @@ export interface GradientAccumulator {
 }
 
 /** Buffers live as long as the accumulator and are reused step by step. No tensor is left behind. */
-export function createGradientAccumulator(parameters: readonly { readonly key: string; readonly parameter: OwnedParameter }[]): GradientAccumulator {
+export function createGradientAccumulator(
+  parameters: readonly { readonly key: string; readonly parameter: OwnedParameter }[],
+): GradientAccumulator {
   const buffers = new Map<string, Float32Array>();
   const variables = parameters.map(({ parameter }) => parameter.value);
   const keys = new Map<string, string>(parameters.map(({ key }, i) => [variables[i]!.name, key]));
@@ -61,11 +63,21 @@ export function createGradientAccumulator(parameters: readonly { readonly key: s
 }
 
 /** In a scope of its own. */
-function differentiate(loss: () => Scalar, variables: Variable[]): { value: Scalar; gradients: Record<string, Tensor> } {
+function differentiate(
+  loss: () => Scalar,
+  variables: Variable[],
+): { value: Scalar; gradients: Record<string, Tensor> } {
   try {
     return tf.tidy(() => variableGradients(loss, variables));
   } catch (cause) {
     if (!(cause instanceof PeftError && cause.code === 'PEFT_GRADIENT_NONE')) throw cause;
-    throw new PeftError('PEFT_TRAIN_NO_GRADIENT', 'trainer: the loss depends on none of the trainable parameters.', { hint: 'the adapter may sit on a part of the model that the task does not read: look at its sites, and at the head', cause });
+    throw new PeftError(
+      'PEFT_TRAIN_NO_GRADIENT',
+      'trainer: the loss depends on none of the trainable parameters.',
+      {
+        hint: 'the adapter may sit on a part of the model that the task does not read: look at its sites, and at the head',
+        cause,
+      },
+    );
   }
 }

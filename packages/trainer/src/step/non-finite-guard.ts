@@ -17,11 +17,19 @@ export interface NonFiniteState {
 export const NO_NON_FINITE: NonFiniteState = Object.freeze({ consecutive: 0, total: 0 });
 
 /** Counts a step that was left out. @throws PEFT_TRAIN_NOT_FINITE when it is one too many; @param what for instance `the loss is NaN` */
-export function observeNonFinite(state: NonFiniteState, step: number, what: string, { action = 'skip', maxConsecutive = 10 }: NonFiniteOptions = {}): NonFiniteState {
+export function observeNonFinite(
+  state: NonFiniteState,
+  step: number,
+  what: string,
+  { action = 'skip', maxConsecutive = 10 }: NonFiniteOptions = {},
+): NonFiniteState {
   const next = { consecutive: state.consecutive + 1, total: state.total + 1 };
   if (action === 'stop' || next.consecutive >= maxConsecutive) {
-    const inARow = next.consecutive === 1 ? '' : `, the last of ${next.consecutive} such steps in a row`;
-    throw new PeftError('PEFT_TRAIN_NOT_FINITE', `trainer: ${what} at step ${step}${inARow}.`, { hint: 'lower the learning rate or the gradient norm, or look for extreme inputs; the last checkpoint is from before' });
+    const inARow =
+      next.consecutive === 1 ? '' : `, the last of ${next.consecutive} such steps in a row`;
+    throw new PeftError('PEFT_TRAIN_NOT_FINITE', `trainer: ${what} at step ${step}${inARow}.`, {
+      hint: 'lower the learning rate or the gradient norm, or look for extreme inputs; the last checkpoint is from before',
+    });
   }
   return next;
 }

@@ -6,22 +6,39 @@ import { readFloat32 } from '@peft/hub';
 import { memorySource, type TensorSource } from '@peft/ops';
 import type { RunContext } from '../run/run-context.js';
 
-const activeOf = (model: Model): Adapter[] => model.activeAdapters.map((name) => model.adapter(name));
+const activeOf = (model: Model): Adapter[] =>
+  model.activeAdapters.map((name) => model.adapter(name));
 
 /**
  * Tells methods that asked for it about the update. What they make in passing is freed.
  * @param gradientScale what clipping multiplied the gradients with; the hooks see them as the update did.
  */
-export function runHooks({ model, accumulator, owned, state }: Pick<RunContext, 'model' | 'accumulator' | 'owned' | 'state'>, gradientScale: number): void {
+export function runHooks(
+  {
+    model,
+    accumulator,
+    owned,
+    state,
+  }: Pick<RunContext, 'model' | 'accumulator' | 'owned' | 'state'>,
+  gradientScale: number,
+): void {
   const adapters = activeOf(model).filter(({ stepHooks }) => stepHooks.length > 0);
   if (adapters.length === 0) return;
   const keys = new Map<unknown, string>(owned.map(({ key, parameter }) => [parameter, key]));
   tf.tidy(() => {
     const gradient = (parameter: AdapterParameter): Tensor | undefined => {
       const values = accumulator.gradients[keys.get(parameter) ?? ''];
-      return values && tf.tensor(values.map((value) => value * gradientScale), [...parameter.shape], 'float32');
+      return (
+        values &&
+        tf.tensor(
+          values.map((value) => value * gradientScale),
+          [...parameter.shape],
+          'float32',
+        )
+      );
     };
-    for (const { stepHooks } of adapters) for (const hook of stepHooks) hook({ step: state.step + 1, gradient });
+    for (const { stepHooks } of adapters)
+      for (const hook of stepHooks) hook({ step: state.step + 1, gradient });
   });
 }
 
@@ -30,7 +47,13 @@ const prefixOf = (adapter: Adapter, index: number): string => `${adapter.name}//
 
 /** What the hooks of the active adapters remember, as tensors of a checkpoint. */
 export function hookMemory(model: Model): TensorSource[] {
-  return activeOf(model).flatMap((adapter) => adapter.stepMemories.flatMap((memory, i) => Object.entries(memory.save()).map(([name, values]) => memorySource(`${prefixOf(adapter, i)}${name}`, [values.length], values))));
+  return activeOf(model).flatMap((adapter) =>
+    adapter.stepMemories.flatMap((memory, i) =>
+      Object.entries(memory.save()).map(([name, values]) =>
+        memorySource(`${prefixOf(adapter, i)}${name}`, [values.length], values),
+      ),
+    ),
+  );
 }
 
 /** Weights that are the mean of several steps are those of no step: what hooks remember of one (which ranks to drop) does not fit them. */
@@ -41,7 +64,13 @@ export function restoreHookMemory(model: Model, saved: readonly TensorSource[]):
   for (const adapter of activeOf(model)) {
     for (const [i, memory] of adapter.stepMemories.entries()) {
       const prefix = prefixOf(adapter, i);
-      memory.restore(Object.fromEntries(saved.filter(({ name }) => name.startsWith(prefix)).map((source) => [source.name.slice(prefix.length), readFloat32(source)])));
+      memory.restore(
+        Object.fromEntries(
+          saved
+            .filter(({ name }) => name.startsWith(prefix))
+            .map((source) => [source.name.slice(prefix.length), readFloat32(source)]),
+        ),
+      );
     }
   }
 }

@@ -24,17 +24,24 @@ export function causalLanguageModel(): Task<CausalBatch, TokenLoss> {
     count: (batch) => labelled(batch).length,
     forward: (model, batch, options) => model.forward(batch, { ...options, logitRows: 'none' }),
     loss: (output, batch) => targetLoss(NAME, output, targetsOf(output, batch)),
-    predict: (output, batch) => perExample(targetLosses(NAME, output, targetsOf(output, batch)), batch),
+    predict: (output, batch) =>
+      perExample(targetLosses(NAME, output, targetsOf(output, batch)), batch),
   });
 }
 
 /** Tokens that have something in front of them and count. */
 function labelled({ tokenLabels, offsets }: CausalBatch): Int32Array {
   if (!(tokenLabels instanceof Int32Array) || tokenLabels.length !== offsets.at(-1)) {
-    throw new PeftError('PEFT_TASK_LABELS', `${NAME}: a batch of ${offsets.at(-1)} tokens has ${tokenLabels ? `${tokenLabels.length} labels` : 'no labels'}.`, { hint: 'make the data with plainTextData, completionData or chatData of @peft/data' });
+    throw new PeftError(
+      'PEFT_TASK_LABELS',
+      `${NAME}: a batch of ${offsets.at(-1)} tokens has ${tokenLabels ? `${tokenLabels.length} labels` : 'no labels'}.`,
+      { hint: 'make the data with plainTextData, completionData or chatData of @peft/data' },
+    );
   }
   const starts = new Set(offsets);
-  return Int32Array.from(tokenLabels.keys()).filter((n) => tokenLabels[n] !== IGNORED_LABEL && !starts.has(n));
+  return Int32Array.from(tokenLabels.keys()).filter(
+    (n) => tokenLabels[n] !== IGNORED_LABEL && !starts.has(n),
+  );
 }
 
 /** The row before each labelled token has to give it. */

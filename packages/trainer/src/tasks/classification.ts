@@ -27,39 +27,69 @@ export interface ClassificationOptions {
  * The task of telling `classes` classes apart. A prediction is the probabilities `[C]`, computed in float64 from the logits.
  * @throws PEFT_CONFIG_INVALID for an option out of range; the loss PEFT_TASK_LABELS, PEFT_TASK_HEAD, PEFT_LABEL_RANGE
  */
-export function classification({ classes, labelSmoothing = 0 }: ClassificationOptions): Task<ClassificationBatch, Float64Array> {
+export function classification({
+  classes,
+  labelSmoothing = 0,
+}: ClassificationOptions): Task<ClassificationBatch, Float64Array> {
   check.positiveInteger('classification', 'classes', classes);
   check.probability('classification', 'labelSmoothing', labelSmoothing);
   return Object.freeze<Task<ClassificationBatch, Float64Array>>({
     name: 'classification',
     settings: { classes, labelSmoothing },
-    count: (batch) => labelsOf(batch).reduce((count, label) => count + (label === IGNORED_LABEL ? 0 : 1), 0),
-    loss: (output, batch) => tf.sum(crossEntropy(logitsOf('classification', output, classes), labelsOf(batch), { labelSmoothing })) as Scalar,
+    count: (batch) =>
+      labelsOf(batch).reduce((count, label) => count + (label === IGNORED_LABEL ? 0 : 1), 0),
+    loss: (output, batch) =>
+      tf.sum(
+        crossEntropy(logitsOf('classification', output, classes), labelsOf(batch), {
+          labelSmoothing,
+        }),
+      ) as Scalar,
     predict: (output) => {
       const values = logitsOf('classification', output, classes).dataSync<'float32'>(); // [B, C]: a prediction is made of numbers
-      return Array.from({ length: values.length / classes }, (_, b) => softmax(values.subarray(b * classes, (b + 1) * classes)));
+      return Array.from({ length: values.length / classes }, (_, b) =>
+        softmax(values.subarray(b * classes, (b + 1) * classes)),
+      );
     },
   });
 }
 
 /** What logits are of, and which heads make them. */
-export interface LogitKind { readonly unit: string; readonly kinds: readonly string[] }
-const PER_SEQUENCE: LogitKind = { unit: 'sequence', kinds: ['pooled-linear', 'sequence-classification'] };
+export interface LogitKind {
+  readonly unit: string;
+  readonly kinds: readonly string[];
+}
+const PER_SEQUENCE: LogitKind = {
+  unit: 'sequence',
+  kinds: ['pooled-linear', 'sequence-classification'],
+};
 
 /** The model's logits. @throws PEFT_TASK_HEAD unless they are `[…, outputs]` */
-export function logitsOf(task: string, output: ModelOutput, outputs: number, { unit, kinds }: LogitKind = PER_SEQUENCE): Tensor2D {
+export function logitsOf(
+  task: string,
+  output: ModelOutput,
+  outputs: number,
+  { unit, kinds }: LogitKind = PER_SEQUENCE,
+): Tensor2D {
   const { logits } = output;
   if (!logits || logits.shape[1] !== outputs) {
-    throw new PeftError('PEFT_TASK_HEAD', `${task}: the model gives ${logits ? `logits of shape [${logits.shape.join(', ')}]` : 'no logits'}, ${outputs} per ${unit} are needed.`, {
-      hint: `load the model with ${kinds.map((kind, i) => `${i === 0 ? 'head: ' : ''}{ kind: '${kind}', outputs: ${outputs} }`).join(' or ')}`,
-    });
+    throw new PeftError(
+      'PEFT_TASK_HEAD',
+      `${task}: the model gives ${logits ? `logits of shape [${logits.shape.join(', ')}]` : 'no logits'}, ${outputs} per ${unit} are needed.`,
+      {
+        hint: `load the model with ${kinds.map((kind, i) => `${i === 0 ? 'head: ' : ''}{ kind: '${kind}', outputs: ${outputs} }`).join(' or ')}`,
+      },
+    );
   }
   return logits;
 }
 
 function labelsOf({ labels, offsets }: ClassificationBatch): Int32Array {
   if (!(labels instanceof Int32Array) || labels.length !== offsets.length - 1) {
-    throw new PeftError('PEFT_TASK_LABELS', `classification: a batch of ${offsets.length - 1} sequences has ${labels ? `${labels.length} labels of type ${labels.constructor.name}` : 'no labels'}.`, { hint: 'pack one class number per sequence with the batch, in an Int32Array' });
+    throw new PeftError(
+      'PEFT_TASK_LABELS',
+      `classification: a batch of ${offsets.length - 1} sequences has ${labels ? `${labels.length} labels of type ${labels.constructor.name}` : 'no labels'}.`,
+      { hint: 'pack one class number per sequence with the batch, in an Int32Array' },
+    );
   }
   return labels;
 }

@@ -32,14 +32,30 @@ const NAME = 'embeddings';
 const SMALLEST_SQUARE = 1e-24;
 
 /** The task of embedding texts. A prediction is the embeddings `[D]` of an example's texts. @throws PEFT_CONFIG_INVALID; the loss PEFT_TASK_LABELS */
-export function embeddings({ temperature = 0.05, pooling = 'mean', normalize = true, symmetric = false }: EmbeddingsOptions = {}): Task<EmbeddingBatch, readonly Float32Array[]> {
+export function embeddings({
+  temperature = 0.05,
+  pooling = 'mean',
+  normalize = true,
+  symmetric = false,
+}: EmbeddingsOptions = {}): Task<EmbeddingBatch, readonly Float32Array[]> {
   check.positive(NAME, 'temperature', temperature);
   check.oneOf(NAME, 'pooling', pooling, ['mean', 'first', 'last']);
   check.boolean(NAME, 'normalize', normalize);
   check.boolean(NAME, 'symmetric', symmetric);
   const embed = (output: ModelOutput): Tensor2D => {
-    const pooled = pooling === 'last' ? gatherRows(output.hidden, output.offsets.slice(1).map((end) => end - 1)) : pool(output, pooling);
-    return normalize ? (tf.div(pooled, tf.sqrt(tf.add(tf.sum(tf.square(pooled), 1, true), SMALLEST_SQUARE))) as Tensor2D) : pooled;
+    const pooled =
+      pooling === 'last'
+        ? gatherRows(
+            output.hidden,
+            output.offsets.slice(1).map((end) => end - 1),
+          )
+        : pool(output, pooling);
+    return normalize
+      ? (tf.div(
+          pooled,
+          tf.sqrt(tf.add(tf.sum(tf.square(pooled), 1, true), SMALLEST_SQUARE)),
+        ) as Tensor2D)
+      : pooled;
   };
   return Object.freeze<Task<EmbeddingBatch, readonly Float32Array[]>>({
     name: NAME,
@@ -47,19 +63,38 @@ export function embeddings({ temperature = 0.05, pooling = 'mean', normalize = t
     count: ({ exampleOffsets }) => exampleOffsets.length - 1,
     loss(output, { exampleOffsets }) {
       const size = exampleOffsets[1]! - exampleOffsets[0]!;
-      if (size < 2) throw new PeftError('PEFT_TASK_LABELS', `${NAME}: an example has ${size} text, an anchor and a text like it are needed.`, { hint: 'make the data with textGroupData of @peft/data' });
+      if (size < 2)
+        throw new PeftError(
+          'PEFT_TASK_LABELS',
+          `${NAME}: an example has ${size} text, an anchor and a text like it are needed.`,
+          { hint: 'make the data with textGroupData of @peft/data' },
+        );
       const all = embed(output);
-      const column = (i: number): Tensor2D => gatherRows(all, exampleOffsets.slice(0, -1).map((start) => start + i));
+      const column = (i: number): Tensor2D =>
+        gatherRows(
+          all,
+          exampleOffsets.slice(0, -1).map((start) => start + i),
+        );
       const [anchors, positives] = [column(0), column(1)];
-      const candidates = tf.concat([positives, ...Array.from({ length: size - 2 }, (_, i) => column(i + 2))], 0) as Tensor2D;
+      const candidates = tf.concat(
+        [positives, ...Array.from({ length: size - 2 }, (_, i) => column(i + 2))],
+        0,
+      ) as Tensor2D;
       const own = Int32Array.from({ length: anchors.shape[0] }, (_, r) => r);
-      const cost = (from: Tensor2D, to: Tensor2D): Scalar => tf.sum(crossEntropy(tf.div(tf.matMul(from, to, false, true), temperature), own)) as Scalar;
-      return symmetric ? tf.div(tf.add(cost(anchors, candidates), cost(positives, anchors)), 2) : cost(anchors, candidates);
+      const cost = (from: Tensor2D, to: Tensor2D): Scalar =>
+        tf.sum(crossEntropy(tf.div(tf.matMul(from, to, false, true), temperature), own)) as Scalar;
+      return symmetric
+        ? tf.div(tf.add(cost(anchors, candidates), cost(positives, anchors)), 2)
+        : cost(anchors, candidates);
     },
     predict(output, { exampleOffsets }) {
       const width = output.hidden.shape[1];
       const values = tf.tidy(() => embed(output).dataSync<'float32'>()); // [B, D]: a prediction is made of numbers
-      return Array.from(exampleOffsets.slice(1), (end, r) => Array.from({ length: end - exampleOffsets[r]! }, (_, i) => values.slice((exampleOffsets[r]! + i) * width, (exampleOffsets[r]! + i + 1) * width)));
+      return Array.from(exampleOffsets.slice(1), (end, r) =>
+        Array.from({ length: end - exampleOffsets[r]! }, (_, i) =>
+          values.slice((exampleOffsets[r]! + i) * width, (exampleOffsets[r]! + i + 1) * width),
+        ),
+      );
     },
   });
 }

@@ -16,7 +16,8 @@ export interface Targets {
 }
 
 /** Σ of what the targets cost, of the enclosing tidy scope. @throws PEFT_TASK_HEAD when the model is no language model */
-export const targetLoss = (task: string, output: ModelOutput, targets: Targets): Scalar => tf.sum(lossesOf(task, output, targets).losses) as Scalar;
+export const targetLoss = (task: string, output: ModelOutput, targets: Targets): Scalar =>
+  tf.sum(lossesOf(task, output, targets).losses) as Scalar;
 
 /** What each target costs. @throws PEFT_TASK_HEAD */
 export function targetLosses(task: string, output: ModelOutput, targets: Targets): Float32Array {
@@ -28,22 +29,43 @@ export function targetLosses(task: string, output: ModelOutput, targets: Targets
 }
 
 /** Losses, 0 where nothing is asked for, and where each target's is. */
-function lossesOf(task: string, output: ModelOutput, { rows, labels }: Targets): { readonly losses: Tensor1D; readonly places: Iterable<number> } {
+function lossesOf(
+  task: string,
+  output: ModelOutput,
+  { rows, labels }: Targets,
+): { readonly losses: Tensor1D; readonly places: Iterable<number> } {
   const { hidden, outputLayer, logitsOf } = output;
   if (!outputLayer && !logitsOf) {
-    throw new PeftError('PEFT_TASK_HEAD', `${task}: the model has no output layer over the vocabulary.`, { hint: "load it with head: { kind: 'causal-lm' }, or { kind: 'seq2seq-lm' } for an encoder-decoder" });
+    throw new PeftError(
+      'PEFT_TASK_HEAD',
+      `${task}: the model has no output layer over the vocabulary.`,
+      {
+        hint: "load it with head: { kind: 'causal-lm' }, or { kind: 'seq2seq-lm' } for an encoder-decoder",
+      },
+    );
   }
-  if (!outputLayer) return { losses: rows.length === 0 ? noLoss(hidden) : crossEntropy(logitsOf!(rows), labels), places: rows.keys() };
+  if (!outputLayer)
+    return {
+      losses: rows.length === 0 ? noLoss(hidden) : crossEntropy(logitsOf!(rows), labels),
+      places: rows.keys(),
+    };
   const { weight, bias, scale, softCap } = outputLayer;
   const all = new Int32Array(hidden.shape[0]).fill(IGNORED_LABEL);
   rows.forEach((row, i) => (all[row] = labels[i]!));
-  return { losses: linearCrossEntropy(hidden, weight, all, { scale, softCap, ...(bias && { bias }) }), places: rows };
+  return {
+    losses: linearCrossEntropy(hidden, weight, all, { scale, softCap, ...(bias && { bias }) }),
+    places: rows,
+  };
 }
 
 /** 0, from a model that has nothing to answer for. `[1]` */
-export const noLoss = (hidden: Tensor2D): Tensor1D => tf.mul(tf.reshape(tf.sum(hidden), [1]), 0) as Tensor1D;
+export const noLoss = (hidden: Tensor2D): Tensor1D =>
+  tf.mul(tf.reshape(tf.sum(hidden), [1]), 0) as Tensor1D;
 
 /** Row of `hidden` of the first token of each sequence: virtual tokens stand in front of it. */
 export function firstRows(output: Pick<ModelOutput, 'offsets'>, offsets: Int32Array): Int32Array {
-  return Int32Array.from({ length: offsets.length - 1 }, (_, b) => output.offsets[b + 1]! - (offsets[b + 1]! - offsets[b]!));
+  return Int32Array.from(
+    { length: offsets.length - 1 },
+    (_, b) => output.offsets[b + 1]! - (offsets[b + 1]! - offsets[b]!),
+  );
 }

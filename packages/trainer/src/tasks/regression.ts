@@ -19,21 +19,45 @@ export interface RegressionOptions {
 }
 
 /** The task of predicting a number. A prediction is in the labels' own unit. @throws the loss PEFT_TASK_LABELS, PEFT_TASK_HEAD */
-export function regression({ scaler: { mean, deviation } = { mean: 0, deviation: 1 } }: RegressionOptions = {}): Task<RegressionBatch, number> {
+export function regression({
+  scaler: { mean, deviation } = { mean: 0, deviation: 1 },
+}: RegressionOptions = {}): Task<RegressionBatch, number> {
   return Object.freeze<Task<RegressionBatch, number>>({
     name: 'regression',
     settings: { mean, deviation },
     count: ({ offsets }) => offsets.length - 1,
     loss: (output, batch) => {
       const labels = labelsOf(batch);
-      return tf.sum(tf.square(tf.sub(tf.reshape(logitsOf('regression', output, 1), [labels.length]), tf.tensor1d(labels)))) as Scalar;
+      return tf.sum(
+        tf.square(
+          tf.sub(
+            tf.reshape(logitsOf('regression', output, 1), [labels.length]),
+            tf.tensor1d(labels),
+          ),
+        ),
+      ) as Scalar;
     },
-    predict: (output) => Array.from(logitsOf('regression', output, 1).dataSync<'float32'>(), (value) => value * deviation + mean), // [B]: a prediction is a number
+    predict: (output) =>
+      Array.from(
+        logitsOf('regression', output, 1).dataSync<'float32'>(),
+        (value) => value * deviation + mean,
+      ), // [B]: a prediction is a number
   });
 }
 
 function labelsOf({ labels, offsets }: RegressionBatch): Float32Array {
-  const wrong = !(labels instanceof Float32Array) ? 'no float32 labels' : labels.length !== offsets.length - 1 ? `${labels.length} labels` : labels.every((value) => Number.isFinite(value)) ? undefined : 'a label that is no finite number';
-  if (wrong) throw new PeftError('PEFT_TASK_LABELS', `regression: a batch of ${offsets.length - 1} sequences has ${wrong}.`, { hint: 'pack one standardised number per sequence with the batch, in a Float32Array' });
+  const wrong = !(labels instanceof Float32Array)
+    ? 'no float32 labels'
+    : labels.length !== offsets.length - 1
+      ? `${labels.length} labels`
+      : labels.every((value) => Number.isFinite(value))
+        ? undefined
+        : 'a label that is no finite number';
+  if (wrong)
+    throw new PeftError(
+      'PEFT_TASK_LABELS',
+      `regression: a batch of ${offsets.length - 1} sequences has ${wrong}.`,
+      { hint: 'pack one standardised number per sequence with the batch, in a Float32Array' },
+    );
   return labels as Float32Array;
 }

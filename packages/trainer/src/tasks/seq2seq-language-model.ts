@@ -36,7 +36,11 @@ export function seq2seqLanguageModel(): Task<Seq2SeqBatch, TokenLoss> {
 
 function labelled({ tokenLabels, decoder }: Seq2SeqBatch): Int32Array {
   if (!(tokenLabels instanceof Int32Array) || tokenLabels.length !== decoder?.inputIds.length) {
-    throw new PeftError('PEFT_TASK_LABELS', `${NAME}: a batch with ${decoder?.inputIds.length ?? 'no'} tokens for the decoder has ${tokenLabels ? `${tokenLabels.length} labels` : 'no labels'}.`, { hint: 'make the data with pairData of @peft/data' });
+    throw new PeftError(
+      'PEFT_TASK_LABELS',
+      `${NAME}: a batch with ${decoder?.inputIds.length ?? 'no'} tokens for the decoder has ${tokenLabels ? `${tokenLabels.length} labels` : 'no labels'}.`,
+      { hint: 'make the data with pairData of @peft/data' },
+    );
   }
   return Int32Array.from(tokenLabels.keys()).filter((n) => tokenLabels[n] !== IGNORED_LABEL);
 }

@@ -24,6 +24,11 @@ export interface Task<B extends ModelBatch = ModelBatch, P = unknown> {
 }
 
 /** Runs the model as the task wants it. Tensors of the result belong to the enclosing tidy scope. */
-export function forwardTask<B extends ModelBatch>(task: Task<B>, model: Model, batch: B, options: RunOptions): ModelOutput {
+export function forwardTask<B extends ModelBatch>(
+  task: Task<B>,
+  model: Model,
+  batch: B,
+  options: RunOptions,
+): ModelOutput {
   return task.forward ? task.forward(model, batch, options) : model.forward(batch, options);
 }

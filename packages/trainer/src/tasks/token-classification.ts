@@ -23,7 +23,9 @@ const NAME = 'token-classification';
  * The task of tagging words. A prediction is the class of each word of an example, −1 for a word that was cut off.
  * @throws PEFT_CONFIG_INVALID; the loss PEFT_TASK_LABELS, PEFT_TASK_HEAD, PEFT_LABEL_RANGE
  */
-export function tokenClassification({ classes }: TokenClassificationOptions): Task<TokenClassificationBatch, Int32Array> {
+export function tokenClassification({
+  classes,
+}: TokenClassificationOptions): Task<TokenClassificationBatch, Int32Array> {
   check.positiveInteger(NAME, 'classes', classes);
   return Object.freeze<Task<TokenClassificationBatch, Int32Array>>({
     name: NAME,
@@ -31,31 +33,58 @@ export function tokenClassification({ classes }: TokenClassificationOptions): Ta
     count: (batch) => labelled(batch).length,
     loss(output, batch) {
       const tokens = labelled(batch);
-      return tf.sum(tokens.length === 0 ? noLoss(output.hidden) : crossEntropy(rowsOf(output, batch, tokens, classes), tokens.map((n) => batch.tokenLabels[n]!))) as Scalar;
+      return tf.sum(
+        tokens.length === 0
+          ? noLoss(output.hidden)
+          : crossEntropy(
+              rowsOf(output, batch, tokens, classes),
+              tokens.map((n) => batch.tokenLabels[n]!),
+            ),
+      ) as Scalar;
     },
     predict(output, batch) {
       const tokens = batch.words.filter((n) => n >= 0);
-      const best = tokens.length === 0 ? new Int32Array() : tf.tidy(() => tf.argMax(rowsOf(output, batch, tokens, classes), 1).dataSync<'int32'>());
+      const best =
+        tokens.length === 0
+          ? new Int32Array()
+          : tf.tidy(() => tf.argMax(rowsOf(output, batch, tokens, classes), 1).dataSync<'int32'>());
       let at = 0;
       const all = batch.words.map((n) => (n < 0 ? -1 : best[at++]!));
-      return Array.from(batch.wordOffsets.slice(1), (end, b) => all.slice(batch.wordOffsets[b]!, end));
+      return Array.from(batch.wordOffsets.slice(1), (end, b) =>
+        all.slice(batch.wordOffsets[b]!, end),
+      );
     },
   });
 }
 
 function labelled({ tokenLabels, offsets }: TokenClassificationBatch): Int32Array {
   if (!(tokenLabels instanceof Int32Array) || tokenLabels.length !== offsets.at(-1)) {
-    throw new PeftError('PEFT_TASK_LABELS', `${NAME}: a batch of ${offsets.at(-1)} tokens has ${tokenLabels ? `${tokenLabels.length} labels` : 'no labels'}.`, { hint: 'make the data with wordData of @peft/data' });
+    throw new PeftError(
+      'PEFT_TASK_LABELS',
+      `${NAME}: a batch of ${offsets.at(-1)} tokens has ${tokenLabels ? `${tokenLabels.length} labels` : 'no labels'}.`,
+      { hint: 'make the data with wordData of @peft/data' },
+    );
   }
   return Int32Array.from(tokenLabels.keys()).filter((n) => tokenLabels[n] !== IGNORED_LABEL);
 }
 
 /** Logits of these tokens of the batch; virtual tokens have rows, too. */
-function rowsOf(output: ModelOutput, { offsets }: TokenClassificationBatch, tokens: Int32Array, classes: number): Tensor2D {
-  const logits = logitsOf(NAME, output, classes, { unit: 'token', kinds: ['token-classification'] });
+function rowsOf(
+  output: ModelOutput,
+  { offsets }: TokenClassificationBatch,
+  tokens: Int32Array,
+  classes: number,
+): Tensor2D {
+  const logits = logitsOf(NAME, output, classes, {
+    unit: 'token',
+    kinds: ['token-classification'],
+  });
   const first = firstRows(output, offsets);
-  return gatherRows(logits, tokens.map((n) => {
-    const b = offsets.findLastIndex((start) => start <= n);
-    return first[b]! + n - offsets[b]!;
-  }));
+  return gatherRows(
+    logits,
+    tokens.map((n) => {
+      const b = offsets.findLastIndex((start) => start <= n);
+      return first[b]! + n - offsets[b]!;
+    }),
+  );
 }

@@ -27,9 +27,19 @@ export function isBetter(score: number, other: number, direction: Direction): bo
 }
 
 /** Takes in the score of a check. `stop` says why the run should stop, if it should. */
-export function observeScore(state: EarlyStoppingState, score: number, { direction, patience = Infinity, minDelta = 0, stoppingThreshold }: EarlyStoppingOptions): { readonly state: EarlyStoppingState; readonly stop?: 'patience' | 'threshold' } {
-  const improved = !Number.isNaN(score) && (state.best === undefined || isBetter(direction === 'max' ? score - minDelta : score + minDelta, state.best, direction));
-  const next: EarlyStoppingState = improved ? { best: score, checksSinceBest: 0 } : { ...state, checksSinceBest: state.checksSinceBest + 1 };
-  if (stoppingThreshold !== undefined && isBetter(score, stoppingThreshold, direction)) return { state: next, stop: 'threshold' };
+export function observeScore(
+  state: EarlyStoppingState,
+  score: number,
+  { direction, patience = Infinity, minDelta = 0, stoppingThreshold }: EarlyStoppingOptions,
+): { readonly state: EarlyStoppingState; readonly stop?: 'patience' | 'threshold' } {
+  const improved =
+    !Number.isNaN(score) &&
+    (state.best === undefined ||
+      isBetter(direction === 'max' ? score - minDelta : score + minDelta, state.best, direction));
+  const next: EarlyStoppingState = improved
+    ? { best: score, checksSinceBest: 0 }
+    : { ...state, checksSinceBest: state.checksSinceBest + 1 };
+  if (stoppingThreshold !== undefined && isBetter(score, stoppingThreshold, direction))
+    return { state: next, stop: 'threshold' };
   return next.checksSinceBest >= patience ? { state: next, stop: 'patience' } : { state: next };
 }

@@ -13,7 +13,10 @@ export interface Evaluation {
 /** Scores the model as it is now. Rejects when the signal is aborted. */
 export type Evaluate = (signal: AbortSignal | undefined) => Promise<Evaluation>;
 
-export interface EvaluatorOptions<B extends ModelBatch, P> extends Omit<PredictOptions, 'signal' | 'withLoss'> {
+export interface EvaluatorOptions<B extends ModelBatch, P> extends Omit<
+  PredictOptions,
+  'signal' | 'withLoss'
+> {
   readonly model: Model;
   readonly task: Task<B, P>;
   /** Examples with labels. */
@@ -23,9 +26,19 @@ export interface EvaluatorOptions<B extends ModelBatch, P> extends Omit<PredictO
 }
 
 /** An `evaluate` for the loop: predicts all of `data` and scores it; `loss` is the mean loss. */
-export function createEvaluator<B extends ModelBatch, P>({ model, task, data, score, ...options }: EvaluatorOptions<B, P>): Evaluate {
+export function createEvaluator<B extends ModelBatch, P>({
+  model,
+  task,
+  data,
+  score,
+  ...options
+}: EvaluatorOptions<B, P>): Evaluate {
   return async (signal) => {
-    const { predictions, loss } = await predict(model, task, data, { ...options, withLoss: true, ...(signal && { signal }) });
+    const { predictions, loss } = await predict(model, task, data, {
+      ...options,
+      withLoss: true,
+      ...(signal && { signal }),
+    });
     return { metrics: { loss: loss!, ...score(predictions) }, examples: predictions.length };
   };
 }

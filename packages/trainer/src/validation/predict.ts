@@ -16,7 +16,10 @@ export interface PredictOptions {
   /** Stops after the present batch: the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   /** Told after each batch. */
-  readonly onProgress?: (progress: { readonly examples: number; readonly totalExamples: number }) => void;
+  readonly onProgress?: (progress: {
+    readonly examples: number;
+    readonly totalExamples: number;
+  }) => void;
 }
 
 export interface Predictions<P> {
@@ -33,13 +36,23 @@ const DEFAULT_BATCH_TOKENS = 4096;
  * nothing is padded, the result does not depend on what shares a batch.
  * @throws PEFT_CONFIG_INVALID for limits that are not positive integers
  */
-export async function predict<B extends ModelBatch, P>(model: Model, task: Task<B, P>, data: TrainingData<B>, options: PredictOptions = {}): Promise<Predictions<P>> {
+export async function predict<B extends ModelBatch, P>(
+  model: Model,
+  task: Task<B, P>,
+  data: TrainingData<B>,
+  options: PredictOptions = {},
+): Promise<Predictions<P>> {
   const { signal, batchSize, withLoss = false } = options;
   const totalExamples = data.lengths.length;
-  const maxTokensPerBatch = options.maxTokensPerBatch ?? (batchSize === undefined ? DEFAULT_BATCH_TOKENS : undefined);
+  const maxTokensPerBatch =
+    options.maxTokensPerBatch ?? (batchSize === undefined ? DEFAULT_BATCH_TOKENS : undefined);
   const predictions = new Array<P>(totalExamples);
   const sum = { loss: 0, count: 0, examples: 0 };
-  for (const rows of createEvaluationPlan({ lengths: data.lengths, batchSize: batchSize ?? Math.max(1, totalExamples), ...(maxTokensPerBatch !== undefined && { maxTokensPerBatch }) })) {
+  for (const rows of createEvaluationPlan({
+    lengths: data.lengths,
+    batchSize: batchSize ?? Math.max(1, totalExamples),
+    ...(maxTokensPerBatch !== undefined && { maxTokensPerBatch }),
+  })) {
     signal?.throwIfAborted();
     const batch = await data.pack(rows);
     tf.tidy(() => {

@@ -1,5 +1,11 @@
 /** From a task's predictions to the metrics of @peft/data. */
-import { perplexity, scoreProbabilities, type Metric, type TagMetric, type TokenLoss } from '@peft/data';
+import {
+  perplexity,
+  scoreProbabilities,
+  type Metric,
+  type TagMetric,
+  type TokenLoss,
+} from '@peft/data';
 
 export interface ClassificationScoreOptions {
   readonly metrics: readonly Metric[];
@@ -12,21 +18,53 @@ export interface ClassificationScoreOptions {
 }
 
 /** A `score` for {@link createEvaluator}: metrics of probabilities, by name. @throws what the metrics throw */
-export function classificationScore({ metrics, labels, classes, positiveClass }: ClassificationScoreOptions) {
+export function classificationScore({
+  metrics,
+  labels,
+  classes,
+  positiveClass,
+}: ClassificationScoreOptions) {
   return (predictions: readonly Float64Array[]): Record<string, number> => {
     const probabilities = new Float64Array(predictions.length * classes); // [n, C]
     predictions.forEach((row, i) => probabilities.set(row, i * classes));
-    return Object.fromEntries(metrics.map((metric) => [metric.name, scoreProbabilities(metric, { labels, probabilities, classCount: classes, ...(positiveClass !== undefined && { positiveClass }) })]));
+    return Object.fromEntries(
+      metrics.map((metric) => [
+        metric.name,
+        scoreProbabilities(metric, {
+          labels,
+          probabilities,
+          classCount: classes,
+          ...(positiveClass !== undefined && { positiveClass }),
+        }),
+      ]),
+    );
   };
 }
 
 /** The same for numbers. @param options.labels in their own unit `[n]`. */
-export function regressionScore({ metrics, labels }: { readonly metrics: readonly Metric[]; readonly labels: ArrayLike<number> }) {
-  return (predictions: readonly number[]): Record<string, number> => Object.fromEntries(metrics.map((metric) => [metric.name, metric.compute({ labels, predictions })]));
+export function regressionScore({
+  metrics,
+  labels,
+}: {
+  readonly metrics: readonly Metric[];
+  readonly labels: ArrayLike<number>;
+}) {
+  return (predictions: readonly number[]): Record<string, number> =>
+    Object.fromEntries(
+      metrics.map((metric) => [metric.name, metric.compute({ labels, predictions })]),
+    );
 }
 
 /** The same for words: tags of the classes, `O` for a word that was cut off. @param options.labels tags of the rows' words. @param options.tags class i is tags[i] */
-export function tagScore({ metrics, labels, tags }: { readonly metrics: readonly TagMetric[]; readonly labels: readonly (readonly string[])[]; readonly tags: readonly string[] }) {
+export function tagScore({
+  metrics,
+  labels,
+  tags,
+}: {
+  readonly metrics: readonly TagMetric[];
+  readonly labels: readonly (readonly string[])[];
+  readonly tags: readonly string[];
+}) {
   return (predictions: readonly Int32Array[]): Record<string, number> => {
     const made = predictions.map((row) => Array.from(row, (id) => tags[id] ?? 'O'));
     return Object.fromEntries(metrics.map((metric) => [metric.name, metric.compute(labels, made)]));
@@ -34,17 +72,27 @@ export function tagScore({ metrics, labels, tags }: { readonly metrics: readonly
 }
 
 /** `perplexity` of a language model's predictions. */
-export const perplexityScore = (predictions: readonly TokenLoss[]): Record<string, number> => ({ perplexity: perplexity(predictions) });
+export const perplexityScore = (predictions: readonly TokenLoss[]): Record<string, number> => ({
+  perplexity: perplexity(predictions),
+});
 
 /**
  * How well anchors find their own texts among those of all rows: `top1`, the part that has it nearest, and `mean_reciprocal_rank`.
  * @param predictions embeddings of anchor and positive of each row.
  */
-export function retrievalScore(predictions: readonly (readonly Float32Array[])[]): Record<string, number> {
-  const dot = (a: Float32Array, b: Float32Array): number => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
+export function retrievalScore(
+  predictions: readonly (readonly Float32Array[])[],
+): Record<string, number> {
+  const dot = (a: Float32Array, b: Float32Array): number =>
+    a.reduce((sum, value, i) => sum + value * b[i]!, 0);
   const ranks = predictions.map(([anchor, own]) => {
     const nearness = dot(anchor!, own!);
-    return 1 + predictions.filter(([, other]) => other !== own && dot(anchor!, other!) > nearness).length;
+    return (
+      1 + predictions.filter(([, other]) => other !== own && dot(anchor!, other!) > nearness).length
+    );
   });
-  return { top1: ranks.filter((rank) => rank === 1).length / ranks.length, mean_reciprocal_rank: ranks.reduce((sum, rank) => sum + 1 / rank, 0) / ranks.length };
+  return {
+    top1: ranks.filter((rank) => rank === 1).length / ranks.length,
+    mean_reciprocal_rank: ranks.reduce((sum, rank) => sum + 1 / rank, 0) / ranks.length,
+  };
 }

@@ -1,6 +1,12 @@
 /** What the loop asks of its data: lengths to plan by, batches by row, and the order of a run as a pure function of the epoch. */
 import type { ModelBatch } from '@peft/core';
-import { createBatchPlan, type BatchPlanOptions, type PackedBatch, type PlannedBatch, type TokenizedTable } from '@peft/data';
+import {
+  createBatchPlan,
+  type BatchPlanOptions,
+  type PackedBatch,
+  type PlannedBatch,
+  type TokenizedTable,
+} from '@peft/data';
 
 /** Rows that can be packed into batches. */
 export interface TrainingData<B extends ModelBatch = ModelBatch> {
@@ -19,7 +25,10 @@ export interface BatchOrder {
 }
 
 /** A tokenised table with its labels (class ids, or scaled numbers), one per row of the table. */
-export function tableData(table: TokenizedTable, labels?: Int32Array | Float32Array): TrainingData<PackedBatch> {
+export function tableData(
+  table: TokenizedTable,
+  labels?: Int32Array | Float32Array,
+): TrainingData<PackedBatch> {
   return { lengths: table.lengths, pack: (rows) => table.batch(rows, labels) };
 }
 

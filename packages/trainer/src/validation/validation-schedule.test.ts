@@ -4,7 +4,10 @@ import { isCheckDue, type ValidationInterval } from './validation-schedule.js';
 function checks(epochs: number, stepsPerEpoch: number, interval: ValidationInterval): number[] {
   return Array.from({ length: epochs * stepsPerEpoch }, (_, i) => i + 1).filter((step) => {
     const epoch = Math.floor((step - 1) / stepsPerEpoch);
-    return isCheckDue({ step, epoch, stepInEpoch: step - epoch * stepsPerEpoch, stepsPerEpoch }, interval);
+    return isCheckDue(
+      { step, epoch, stepInEpoch: step - epoch * stepsPerEpoch, stepsPerEpoch },
+      interval,
+    );
   });
 }
 

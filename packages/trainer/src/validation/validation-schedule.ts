@@ -19,7 +19,10 @@ export interface RunPosition {
 }
 
 /** Whether a check follows the step just done. */
-export function isCheckDue({ step, epoch, stepInEpoch, stepsPerEpoch }: RunPosition, { everySteps, everyEpochs }: ValidationInterval): boolean {
+export function isCheckDue(
+  { step, epoch, stepInEpoch, stepsPerEpoch }: RunPosition,
+  { everySteps, everyEpochs }: ValidationInterval,
+): boolean {
   if (step === 0) return false;
   if (everySteps !== undefined && step % everySteps === 0) return true;
   if (everyEpochs === undefined) return false;

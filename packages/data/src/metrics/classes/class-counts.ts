@@ -16,7 +16,9 @@ export interface ClassCounts {
 export function countClasses(name: string, input: MetricInput): ClassCounts {
   const n = checkInput(name, input, 'classes');
   const { labels, predictions } = input;
-  const classes = [...new Set([...Array.from(labels), ...Array.from(predictions)])].sort((a, b) => a - b);
+  const classes = [...new Set([...Array.from(labels), ...Array.from(predictions)])].sort(
+    (a, b) => a - b,
+  );
   const index = new Map(classes.map((each, i) => [each, i]));
   const zeros = () => classes.map(() => 0);
   const [correct, predicted, support] = [zeros(), zeros(), zeros()];
@@ -36,17 +38,31 @@ export type Average = 'binary' | 'macro' | 'micro' | 'weighted';
  * A ratio per class, averaged: `binary` that of the positive class, `macro` the plain mean over classes that occur, `weighted` by rows of
  * the class, `micro` the ratio of the sums. 0/0 counts as 0.
  */
-export function averagedRatio(name: string, input: MetricInput, average: Average, numerator: (correct: number) => number, denominator: (predicted: number, support: number) => number): number {
+export function averagedRatio(
+  name: string,
+  input: MetricInput,
+  average: Average,
+  numerator: (correct: number) => number,
+  denominator: (predicted: number, support: number) => number,
+): number {
   const { n, classes, correct, predicted, support } = countClasses(name, input);
-  const ratio = (c: number, p: number, s: number) => (denominator(p, s) === 0 ? 0 : numerator(c) / denominator(p, s));
+  const ratio = (c: number, p: number, s: number) =>
+    denominator(p, s) === 0 ? 0 : numerator(c) / denominator(p, s);
   if (average === 'binary') {
     const count = Math.max(input.classCount ?? 2, ...classes.map((each) => each + 1));
-    if (count > 2) throw undefinedMetric(name, `there are ${count} classes.`, `Use ${name}_macro, ${name}_micro or ${name}_weighted.`);
+    if (count > 2)
+      throw undefinedMetric(
+        name,
+        `there are ${count} classes.`,
+        `Use ${name}_macro, ${name}_micro or ${name}_weighted.`,
+      );
     const i = classes.indexOf(input.positiveClass ?? 1);
     return i < 0 ? 0 : ratio(correct[i]!, predicted[i]!, support[i]!);
   }
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
   if (average === 'micro') return ratio(sum(correct), sum(predicted), sum(support));
   const ratios = classes.map((_, i) => ratio(correct[i]!, predicted[i]!, support[i]!));
-  return average === 'macro' ? sum(ratios) / classes.length : sum(ratios.map((value, i) => value * support[i]!)) / n;
+  return average === 'macro'
+    ? sum(ratios) / classes.length
+    : sum(ratios.map((value, i) => value * support[i]!)) / n;
 }

@@ -2,7 +2,11 @@
 import { averagedRatio, countClasses, type Average } from './class-counts.js';
 import type { Metric, MetricInput } from '../metric.js';
 
-const classMetric = (name: string, aliases: readonly string[], compute: (input: MetricInput) => number): Metric =>
+const classMetric = (
+  name: string,
+  aliases: readonly string[],
+  compute: (input: MetricInput) => number,
+): Metric =>
   Object.freeze({ name, aliases, greaterIsBetter: true, optimum: 1, needs: 'classes', compute });
 
 /** Part of the rows that are predicted right. */
@@ -33,15 +37,29 @@ export const matthewsCorrelation = classMetric('mcc', ['matthews_corrcoef'], (in
 
 const AVERAGES: readonly Average[] = ['binary', 'macro', 'micro', 'weighted'];
 
-const averaged = (name: string, factor: number, denominator: (predicted: number, support: number) => number): Metric[] =>
+const averaged = (
+  name: string,
+  factor: number,
+  denominator: (predicted: number, support: number) => number,
+): Metric[] =>
   AVERAGES.map((average) => {
     const full = average === 'binary' ? name : `${name}_${average}`;
-    return classMetric(full, [], (input) => averagedRatio(name, input, average, (correct) => factor * correct, denominator));
+    return classMetric(full, [], (input) =>
+      averagedRatio(name, input, average, (correct) => factor * correct, denominator),
+    );
   });
 
 /** `precision`, `precision_macro`, `precision_micro`, `precision_weighted`: right ones among those predicted as the class. */
-export const precisionMetrics: readonly Metric[] = averaged('precision', 1, (predicted) => predicted);
+export const precisionMetrics: readonly Metric[] = averaged(
+  'precision',
+  1,
+  (predicted) => predicted,
+);
 /** `recall`, …: right ones among those of the class. */
 export const recallMetrics: readonly Metric[] = averaged('recall', 1, (_, support) => support);
 /** `f1`, …: 2·right / (predicted + of the class). */
-export const f1Metrics: readonly Metric[] = averaged('f1', 2, (predicted, support) => predicted + support);
+export const f1Metrics: readonly Metric[] = averaged(
+  'f1',
+  2,
+  (predicted, support) => predicted + support,
+);

@@ -7,14 +7,21 @@
 import { PeftError } from '@peft/errors';
 
 /** Words `first` to `last`, both included. */
-export interface Entity { readonly type: string; readonly first: number; readonly last: number }
+export interface Entity {
+  readonly type: string;
+  readonly first: number;
+  readonly last: number;
+}
 
 export interface TagMetric {
   readonly name: 'entity_f1' | 'entity_precision' | 'entity_recall';
   readonly greaterIsBetter: true;
   readonly optimum: 1;
   /** @param labels and `predictions`: tags of each word of each sequence. @throws PEFT_METRIC_INPUT_INVALID for lengths that differ */
-  compute(labels: readonly (readonly string[])[], predictions: readonly (readonly string[])[]): number;
+  compute(
+    labels: readonly (readonly string[])[],
+    predictions: readonly (readonly string[])[],
+  ): number;
 }
 
 /** The entities of one sequence of tags, in their order. */
@@ -29,24 +36,35 @@ export function entitiesOf(tags: readonly string[]): Entity[] {
       entities.push({ ...open, last: i - 1 });
       open = undefined;
     }
-    if (now.tag !== 'O' && (isOther || 'BS'.includes(now.tag) || 'ESO'.includes(before.tag))) open = { type: now.type, first: i };
+    if (now.tag !== 'O' && (isOther || 'BS'.includes(now.tag) || 'ESO'.includes(before.tag)))
+      open = { type: now.type, first: i };
     before = now;
   });
   return entities;
 }
 
-const tagMetric = (name: TagMetric['name'], ratio: (found: number, predicted: number, wanted: number) => number): TagMetric =>
+const tagMetric = (
+  name: TagMetric['name'],
+  ratio: (found: number, predicted: number, wanted: number) => number,
+): TagMetric =>
   Object.freeze<TagMetric>({
     name,
     greaterIsBetter: true,
     optimum: 1,
     compute(labels, predictions) {
-      const fail = (what: string) => new PeftError('PEFT_METRIC_INPUT_INVALID', `data: ${name}: ${what}`);
+      const fail = (what: string) =>
+        new PeftError('PEFT_METRIC_INPUT_INVALID', `data: ${name}: ${what}`);
       if (labels.length === 0) throw fail('there are no sequences.');
-      if (labels.length !== predictions.length) throw fail(`${labels.length} sequences of labels and ${predictions.length} of predictions.`);
+      if (labels.length !== predictions.length)
+        throw fail(
+          `${labels.length} sequences of labels and ${predictions.length} of predictions.`,
+        );
       let [found, predicted, wanted] = [0, 0, 0];
       labels.forEach((tags, b) => {
-        if (tags.length !== predictions[b]!.length) throw fail(`sequence ${b} has ${tags.length} labels and ${predictions[b]!.length} predictions.`);
+        if (tags.length !== predictions[b]!.length)
+          throw fail(
+            `sequence ${b} has ${tags.length} labels and ${predictions[b]!.length} predictions.`,
+          );
         const key = ({ type, first, last }: Entity): string => `${first} ${last} ${type}`;
         const truth = new Set(entitiesOf(tags).map(key));
         const made = entitiesOf(predictions[b]!).map(key);
@@ -60,6 +78,12 @@ const tagMetric = (name: TagMetric['name'], ratio: (found: number, predicted: nu
 
 const quotient = (a: number, b: number): number => (b === 0 ? 0 : a / b);
 
-export const entityF1 = tagMetric('entity_f1', (found, predicted, wanted) => quotient(2 * found, predicted + wanted));
-export const entityPrecision = tagMetric('entity_precision', (found, predicted) => quotient(found, predicted));
-export const entityRecall = tagMetric('entity_recall', (found, _, wanted) => quotient(found, wanted));
+export const entityF1 = tagMetric('entity_f1', (found, predicted, wanted) =>
+  quotient(2 * found, predicted + wanted),
+);
+export const entityPrecision = tagMetric('entity_precision', (found, predicted) =>
+  quotient(found, predicted),
+);
+export const entityRecall = tagMetric('entity_recall', (found, _, wanted) =>
+  quotient(found, wanted),
+);

@@ -15,7 +15,10 @@ export const logLoss: Metric = Object.freeze({
     const { labels, predictions, classCount = 2 } = input;
     const epsilon = predictions instanceof Float32Array ? 2 ** -23 : 2 ** -52;
     let sum = 0;
-    for (let i = 0; i < n; i += 1) sum -= Math.log(Math.min(1 - epsilon, Math.max(epsilon, predictions[i * classCount + labels[i]!]!)));
+    for (let i = 0; i < n; i += 1)
+      sum -= Math.log(
+        Math.min(1 - epsilon, Math.max(epsilon, predictions[i * classCount + labels[i]!]!)),
+      );
     return sum / n;
   },
 });

@@ -2,16 +2,37 @@
 import { checkInput, undefinedMetric, type Metric, type MetricInput } from '../metric.js';
 import { averageRanks } from './ranks.js';
 
-const aucMetric = (name: string, aliases: readonly string[], compute: (input: MetricInput) => number): Metric =>
-  Object.freeze({ name, aliases, greaterIsBetter: true, optimum: 1, needs: 'probabilities', compute });
+const aucMetric = (
+  name: string,
+  aliases: readonly string[],
+  compute: (input: MetricInput) => number,
+): Metric =>
+  Object.freeze({
+    name,
+    aliases,
+    greaterIsBetter: true,
+    optimum: 1,
+    needs: 'probabilities',
+    compute,
+  });
 
 /** Two classes: the score is the probability of the positive class. */
 export const rocAuc = aucMetric('roc_auc', ['auc', 'rocauc'], (input) => {
   const n = checkInput('roc_auc', input, 'probabilities');
   const { labels, predictions, classCount = 2, positiveClass = 1 } = input;
-  if (classCount !== 2) throw undefinedMetric('roc_auc', `there are ${classCount} classes.`, 'Use roc_auc_ovo or roc_auc_ovr.');
+  if (classCount !== 2)
+    throw undefinedMetric(
+      'roc_auc',
+      `there are ${classCount} classes.`,
+      'Use roc_auc_ovo or roc_auc_ovr.',
+    );
   const rows = Array.from({ length: n }, (_, i) => i);
-  return binaryAuc('roc_auc', rows, (row) => labels[row] === positiveClass, (row) => predictions[row * classCount + positiveClass]!);
+  return binaryAuc(
+    'roc_auc',
+    rows,
+    (row) => labels[row] === positiveClass,
+    (row) => predictions[row * classCount + positiveClass]!,
+  );
 });
 
 type Weighting = 'macro' | 'weighted';
@@ -23,8 +44,16 @@ const oneVersusOne = (name: string, aliases: readonly string[], weighting: Weigh
     const parts: [value: number, weight: number][] = [];
     for (let a = 0; a < classes; a += 1) {
       for (let b = a + 1; b < classes; b += 1) {
-        const rows = Array.from({ length: n }, (_, i) => i).filter((row) => labels[row] === a || labels[row] === b);
-        const direction = (c: number) => binaryAuc(name, rows, (row) => labels[row] === c, (row) => score(row, c));
+        const rows = Array.from({ length: n }, (_, i) => i).filter(
+          (row) => labels[row] === a || labels[row] === b,
+        );
+        const direction = (c: number) =>
+          binaryAuc(
+            name,
+            rows,
+            (row) => labels[row] === c,
+            (row) => score(row, c),
+          );
         parts.push([(direction(a) + direction(b)) / 2, weighting === 'macro' ? 1 : rows.length]);
       }
     }
@@ -38,7 +67,12 @@ const oneVersusRest = (name: string, aliases: readonly string[], weighting: Weig
     const rows = Array.from({ length: n }, (_, i) => i);
     return weightedMean(
       Array.from({ length: classes }, (_, c) => [
-        binaryAuc(name, rows, (row) => labels[row] === c, (row) => score(row, c)),
+        binaryAuc(
+          name,
+          rows,
+          (row) => labels[row] === c,
+          (row) => score(row, c),
+        ),
         weighting === 'macro' ? 1 : rows.filter((row) => labels[row] === c).length,
       ]),
     );
@@ -59,7 +93,12 @@ function perClass(name: string, input: MetricInput) {
 }
 
 /** (Σ ranks of the positives − P(P+1)/2) / (P·N), Mann and Whitney 1947. */
-function binaryAuc(name: string, rows: readonly number[], positive: (row: number) => boolean, score: (row: number) => number): number {
+function binaryAuc(
+  name: string,
+  rows: readonly number[],
+  positive: (row: number) => boolean,
+  score: (row: number) => number,
+): number {
   const ranks = averageRanks(rows.map(score));
   let positives = 0;
   let rankSum = 0;
@@ -70,7 +109,11 @@ function binaryAuc(name: string, rows: readonly number[], positive: (row: number
   });
   const negatives = rows.length - positives;
   if (positives === 0 || negatives === 0) {
-    throw undefinedMetric(name, 'a class does not occur among the labels.', 'Evaluate on rows of all classes, or use accuracy or log_loss.');
+    throw undefinedMetric(
+      name,
+      'a class does not occur among the labels.',
+      'Evaluate on rows of all classes, or use accuracy or log_loss.',
+    );
   }
   return (rankSum - (positives * (positives + 1)) / 2) / (positives * negatives);
 }

@@ -17,8 +17,15 @@ const BLANKS = /[\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\
 
 /** Words of mteval-v13a: ASCII signs stand alone, except full stops, commas and dashes within numbers and apostrophes. */
 export function wordsOf13a(text: string): string[] {
-  const plain = text.trimEnd().replaceAll('<skipped>', '').replaceAll('-\n', '').replaceAll('\n', ' ')
-    .replaceAll('&quot;', '"').replaceAll('&amp;', '&').replaceAll('&lt;', '<').replaceAll('&gt;', '>');
+  const plain = text
+    .trimEnd()
+    .replaceAll('<skipped>', '')
+    .replaceAll('-\n', '')
+    .replaceAll('\n', ' ')
+    .replaceAll('&quot;', '"')
+    .replaceAll('&amp;', '&')
+    .replaceAll('&lt;', '<')
+    .replaceAll('&gt;', '>');
   return ` ${plain} `
     .replace(/[!-&(-+/:-@[-`{-~]/g, ' $& ')
     .replace(/([^0-9])([.,])/gu, '$1 $2 ')
@@ -34,14 +41,20 @@ export const bleu: TextMetric = Object.freeze<TextMetric>({
   greaterIsBetter: true,
   optimum: 100,
   compute(predictions, references) {
-    const [matched, made] = [new Array<number>(LONGEST_RUN).fill(0), new Array<number>(LONGEST_RUN).fill(0)];
+    const [matched, made] = [
+      new Array<number>(LONGEST_RUN).fill(0),
+      new Array<number>(LONGEST_RUN).fill(0),
+    ];
     let madeWords = 0;
     let referenceWords = 0;
     for (const { prediction, references: own } of textPairs('bleu', predictions, references)) {
       const words = wordsOf13a(prediction);
       const wanted = own.map(wordsOf13a);
       madeWords += words.length;
-      referenceWords += nearest(words.length, wanted.map(({ length }) => length));
+      referenceWords += nearest(
+        words.length,
+        wanted.map(({ length }) => length),
+      );
       for (let n = 1; n <= LONGEST_RUN; n += 1) {
         const counts = wanted.map((reference) => countRuns(reference, n));
         for (const [run, count] of countRuns(words, n)) {
@@ -52,7 +65,9 @@ export const bleu: TextMetric = Object.freeze<TextMetric>({
     }
     if (matched.every((count) => count === 0) || made.includes(0)) return 0;
     let halves = 1;
-    const logs = matched.map((count, i) => Math.log(count === 0 ? 1 / ((halves *= 2) * made[i]!) : count / made[i]!));
+    const logs = matched.map((count, i) =>
+      Math.log(count === 0 ? 1 / ((halves *= 2) * made[i]!) : count / made[i]!),
+    );
     const brevity = madeWords < referenceWords ? Math.exp(1 - referenceWords / madeWords) : 1;
     return 100 * brevity * Math.exp(logs.reduce((sum, log) => sum + log, 0) / LONGEST_RUN);
   },

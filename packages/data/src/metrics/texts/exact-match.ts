@@ -9,6 +9,10 @@ export const exactMatch: TextMetric = Object.freeze<TextMetric>({
   optimum: 1,
   compute(predictions, references) {
     const pairs = textPairs('exact_match', predictions, references);
-    return pairs.filter(({ prediction, references: own }) => own.some((reference) => reference.trim() === prediction.trim())).length / pairs.length;
+    return (
+      pairs.filter(({ prediction, references: own }) =>
+        own.some((reference) => reference.trim() === prediction.trim()),
+      ).length / pairs.length
+    );
   },
 });

@@ -11,7 +11,14 @@ export interface TokenLoss {
 
 /** Over all tokens, so that long texts count more. @throws PEFT_METRIC_UNDEFINED when there is none */
 export function perplexity(texts: readonly TokenLoss[]): number {
-  const total = texts.reduce((sum, { loss, tokens }) => ({ loss: sum.loss + loss, tokens: sum.tokens + tokens }), { loss: 0, tokens: 0 });
-  if (total.tokens === 0) throw new PeftError('PEFT_METRIC_UNDEFINED', 'data: perplexity is not defined here: there is no labelled token.');
+  const total = texts.reduce(
+    (sum, { loss, tokens }) => ({ loss: sum.loss + loss, tokens: sum.tokens + tokens }),
+    { loss: 0, tokens: 0 },
+  );
+  if (total.tokens === 0)
+    throw new PeftError(
+      'PEFT_METRIC_UNDEFINED',
+      'data: perplexity is not defined here: there is no labelled token.',
+    );
   return Math.exp(total.loss / total.tokens);
 }

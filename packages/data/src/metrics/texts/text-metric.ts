@@ -18,13 +18,24 @@ export interface TextMetric {
 }
 
 /** All of this package. Others are joined by passing `[...TEXT_METRICS, mine]` to `getTextMetric`. */
-export const TEXT_METRICS: readonly TextMetric[] = Object.freeze([exactMatch, ...rougeMetrics, bleu]);
+export const TEXT_METRICS: readonly TextMetric[] = Object.freeze([
+  exactMatch,
+  ...rougeMetrics,
+  bleu,
+]);
 
 /** @param name of the metric or one of its aliases; case and dashes do not matter. @throws PEFT_METRIC_UNKNOWN naming the nearest. */
-export function getTextMetric(name: string, metrics: readonly TextMetric[] = TEXT_METRICS): TextMetric {
+export function getTextMetric(
+  name: string,
+  metrics: readonly TextMetric[] = TEXT_METRICS,
+): TextMetric {
   const plain = name.toLowerCase().replaceAll('-', '_');
-  const found = metrics.find((metric) => metric.name.toLowerCase() === plain || metric.aliases?.includes(plain));
+  const found = metrics.find(
+    (metric) => metric.name.toLowerCase() === plain || metric.aliases?.includes(plain),
+  );
   if (found) return found;
   const names = metrics.map((metric) => metric.name);
-  throw new PeftError('PEFT_METRIC_UNKNOWN', `data: there is no metric of texts ${show(name)}.`, { hint: `${didYouMean(plain, names)} Metrics: ${names.join(', ')}.`.trim() });
+  throw new PeftError('PEFT_METRIC_UNKNOWN', `data: there is no metric of texts ${show(name)}.`, {
+    hint: `${didYouMean(plain, names)} Metrics: ${names.join(', ')}.`.trim(),
+  });
 }

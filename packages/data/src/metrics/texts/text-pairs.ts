@@ -2,13 +2,22 @@
 import { PeftError } from '@peft/errors';
 import type { References } from './text-metric.js';
 
-export interface TextPair { readonly prediction: string; readonly references: readonly string[] }
+export interface TextPair {
+  readonly prediction: string;
+  readonly references: readonly string[];
+}
 
 /** @throws PEFT_METRIC_INPUT_INVALID */
-export function textPairs(name: string, predictions: readonly string[], references: readonly References[]): TextPair[] {
-  const fail = (what: string) => new PeftError('PEFT_METRIC_INPUT_INVALID', `data: ${name}: ${what}`);
+export function textPairs(
+  name: string,
+  predictions: readonly string[],
+  references: readonly References[],
+): TextPair[] {
+  const fail = (what: string) =>
+    new PeftError('PEFT_METRIC_INPUT_INVALID', `data: ${name}: ${what}`);
   if (predictions.length === 0) throw fail('there are no predictions.');
-  if (predictions.length !== references.length) throw fail(`${predictions.length} predictions and ${references.length} references.`);
+  if (predictions.length !== references.length)
+    throw fail(`${predictions.length} predictions and ${references.length} references.`);
   return predictions.map((prediction, i) => {
     const own = [references[i]!].flat();
     if (own.length === 0) throw fail(`prediction ${i} has no reference.`);

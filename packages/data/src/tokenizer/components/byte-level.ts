@@ -4,12 +4,15 @@
  * Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2.
  */
 
-const PRINTABLE = (byte: number) => (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+const PRINTABLE = (byte: number) =>
+  (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
 
 /** The character of each byte. */
 export const BYTE_CHARACTERS: readonly string[] = (() => {
   let next = 0x100;
-  return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(PRINTABLE(byte) ? byte : next++));
+  return Array.from({ length: 256 }, (_, byte) =>
+    String.fromCharCode(PRINTABLE(byte) ? byte : next++),
+  );
 })();
 
 const BYTE_OF = new Map(BYTE_CHARACTERS.map((character, byte) => [character, byte]));

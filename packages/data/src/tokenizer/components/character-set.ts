@@ -4,6 +4,11 @@
 export function characterClass(ranges: string): string {
   return ranges
     .split(' ')
-    .map((range) => range.split('-').map((point) => `\\u{${point}}`).join('-'))
+    .map((range) =>
+      range
+        .split('-')
+        .map((point) => `\\u{${point}}`)
+        .join('-'),
+    )
     .join('');
 }

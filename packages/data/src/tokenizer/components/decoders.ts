@@ -9,11 +9,14 @@ import { SequenceDecoder } from '../tokenizers-library.js';
  * @param json the `decoder` entry; null joins tokens with spaces.
  * @throws PEFT_TOKENIZER_UNSUPPORTED for an unknown type.
  */
-export function createDecoder(json: ComponentJson | null | undefined): (tokens: readonly string[]) => string {
+export function createDecoder(
+  json: ComponentJson | null | undefined,
+): (tokens: readonly string[]) => string {
   if (!json) return (tokens) => tokens.join(' ');
   const parts = json.type === 'Sequence' ? ((json.decoders ?? []) as ComponentJson[]) : [json];
   const steps = parts.map(createStep);
-  return (tokens) => steps.reduce<readonly string[]>((result, step) => step(result), tokens).join('');
+  return (tokens) =>
+    steps.reduce<readonly string[]>((result, step) => step(result), tokens).join('');
 }
 
 function createStep(json: ComponentJson): (tokens: readonly string[]) => readonly string[] {
@@ -31,6 +34,8 @@ function createStep(json: ComponentJson): (tokens: readonly string[]) => readonl
 /** Marks become spaces; those of the first token vanish, all of them, unless none is put in front when encoding. */
 function metaspace(json: ComponentJson): (tokens: readonly string[]) => readonly string[] {
   const mark = String(json.replacement ?? '▁');
-  const never = json.prepend_scheme === 'never' || (json.prepend_scheme === undefined && json.add_prefix_space === false);
+  const never =
+    json.prepend_scheme === 'never' ||
+    (json.prepend_scheme === undefined && json.add_prefix_space === false);
   return (tokens) => tokens.map((token, i) => token.replaceAll(mark, i === 0 && !never ? '' : ' '));
 }

@@ -1,5 +1,10 @@
 /** Builds the normaliser of a `tokenizer.json`: text → text, before it is cut into words. */
-import { bertNormalizer, lowerCase, stripAccents, type BertNormalizerOptions } from './bert-normalizer.js';
+import {
+  bertNormalizer,
+  lowerCase,
+  stripAccents,
+  type BertNormalizerOptions,
+} from './bert-normalizer.js';
 import { encodeByteLevel } from './byte-level.js';
 import { invalidTokenizer, unsupportedComponent } from './component-error.js';
 import { precompiledNormalizer } from './precompiled-charsmap.js';
@@ -24,7 +29,10 @@ export function createNormalizer(json: ComponentJson | null | undefined): Normal
       return bertNormalizer(json as BertNormalizerOptions);
     case 'Precompiled':
       return precompiledNormalizer(Buffer.from(String(json.precompiled_charsmap ?? ''), 'base64'));
-    case 'NFC': case 'NFD': case 'NFKC': case 'NFKD': {
+    case 'NFC':
+    case 'NFD':
+    case 'NFKC':
+    case 'NFKD': {
       const form = json.type;
       return (text) => unicodeForm(text, form);
     }
@@ -40,12 +48,16 @@ export function createNormalizer(json: ComponentJson | null | undefined): Normal
     }
     case 'Replace': {
       const pattern = textPattern(json.pattern);
-      if (typeof json.content !== 'string') throw invalidTokenizer('the tokenizer\'s Replace normaliser has no "content".');
+      if (typeof json.content !== 'string')
+        throw invalidTokenizer('the tokenizer\'s Replace normaliser has no "content".');
       const content = json.content;
       return (text) => text.replace(pattern, () => content);
     }
     case 'Nmt':
-      return (text) => text.replace(/[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]/g, '').replace(/[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/g, ' ');
+      return (text) =>
+        text
+          .replace(/[\x01-\x08\x0b\x0e-\x1f\x7f\x8f\x9f]/g, '')
+          .replace(/[\t\n\f\r\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/g, ' ');
     case 'ByteLevel':
       return encodeByteLevel;
     default:

@@ -10,10 +10,16 @@ export interface TokenSequence {
 }
 
 /** @param texts ids of one or two texts. */
-export type PostProcessor = (texts: readonly (readonly number[])[], addSpecialTokens: boolean) => TokenSequence;
+export type PostProcessor = (
+  texts: readonly (readonly number[])[],
+  addSpecialTokens: boolean,
+) => TokenSequence;
 
 /** One step: sequences in, sequences out; a template joins them into one. */
-type Step = (sequences: readonly TokenSequence[], addSpecialTokens: boolean) => readonly TokenSequence[];
+type Step = (
+  sequences: readonly TokenSequence[],
+  addSpecialTokens: boolean,
+) => readonly TokenSequence[];
 
 /**
  * @param json the `post_processor` entry; null for none, then two texts are segments 0 and 1.
@@ -21,7 +27,13 @@ type Step = (sequences: readonly TokenSequence[], addSpecialTokens: boolean) => 
  */
 export function createPostProcessor(json: ComponentJson | null | undefined): PostProcessor {
   const step = createStep(json);
-  return (texts, addSpecialTokens) => joinAll(step(texts.map((ids, segment) => ({ ids, typeIds: ids.map(() => segment) })), addSpecialTokens));
+  return (texts, addSpecialTokens) =>
+    joinAll(
+      step(
+        texts.map((ids, segment) => ({ ids, typeIds: ids.map(() => segment) })),
+        addSpecialTokens,
+      ),
+    );
 }
 
 function createStep(json: ComponentJson | null | undefined): Step {
@@ -31,31 +43,49 @@ function createStep(json: ComponentJson | null | undefined): Step {
       return (sequences) => sequences;
     case 'Sequence': {
       const steps = ((json!.processors ?? []) as ComponentJson[]).map(createStep);
-      return (sequences, addSpecialTokens) => steps.reduce((result, step) => step(result, addSpecialTokens), sequences);
+      return (sequences, addSpecialTokens) =>
+        steps.reduce((result, step) => step(result, addSpecialTokens), sequences);
     }
     case 'TemplateProcessing':
       return template(json!);
     case 'BertProcessing':
-      return pairWithTokens(json!, (cls, sep, i) => (i === 0 ? [cls, sep] : [undefined, sep]), (i) => i);
+      return pairWithTokens(
+        json!,
+        (cls, sep, i) => (i === 0 ? [cls, sep] : [undefined, sep]),
+        (i) => i,
+      );
     case 'RobertaProcessing':
-      return pairWithTokens(json!, (cls, sep, i) => [i === 0 ? cls : sep, sep], () => 0);
+      return pairWithTokens(
+        json!,
+        (cls, sep, i) => [i === 0 ? cls : sep, sep],
+        () => 0,
+      );
     default:
       throw unsupportedComponent('post_processor', json!.type);
   }
 }
 
 /** Text i between the given tokens, all of them in one segment. */
-function pairWithTokens(json: ComponentJson, around: (cls: number, sep: number, i: number) => [number | undefined, number], segment: (i: number) => number): Step {
+function pairWithTokens(
+  json: ComponentJson,
+  around: (cls: number, sep: number, i: number) => [number | undefined, number],
+  segment: (i: number) => number,
+): Step {
   const id = (name: 'cls' | 'sep') => {
     const pair = json[name];
-    if (!Array.isArray(pair) || !Number.isSafeInteger(pair[1])) throw invalidTokenizer(`the tokenizer's ${json.type} has no ${name} token.`);
+    if (!Array.isArray(pair) || !Number.isSafeInteger(pair[1]))
+      throw invalidTokenizer(`the tokenizer's ${json.type} has no ${name} token.`);
     return pair[1] as number;
   };
   const [cls, sep] = [id('cls'), id('sep')];
   return (sequences, addSpecialTokens) =>
     sequences.map((sequence, i) => {
       const [before, after] = addSpecialTokens ? around(cls, sep, i) : [undefined, undefined];
-      const ids = [...(before === undefined ? [] : [before]), ...sequence.ids, ...(after === undefined ? [] : [after])];
+      const ids = [
+        ...(before === undefined ? [] : [before]),
+        ...sequence.ids,
+        ...(after === undefined ? [] : [after]),
+      ];
       return { ids, typeIds: ids.map(() => segment(i)) };
     });
 }
@@ -68,11 +98,16 @@ interface TemplatePiece {
 function template(json: ComponentJson): Step {
   const specials = (json.special_tokens ?? {}) as Record<string, { ids?: readonly number[] }>;
   const parse = (pieces: unknown, name: string) => {
-    if (!Array.isArray(pieces)) throw invalidTokenizer(`the tokenizer's template "${name}" is not a list.`);
+    if (!Array.isArray(pieces))
+      throw invalidTokenizer(`the tokenizer's template "${name}" is not a list.`);
     return (pieces as TemplatePiece[]).map(({ SpecialToken: special, Sequence: sequence }) => {
-      if (sequence) return { text: sequence.id === 'B' ? 1 : 0, ids: [], segment: sequence.type_id };
+      if (sequence)
+        return { text: sequence.id === 'B' ? 1 : 0, ids: [], segment: sequence.type_id };
       const ids = special && specials[special.id]?.ids;
-      if (!ids) throw invalidTokenizer(`the tokenizer's template "${name}" names the unknown special token ${JSON.stringify(special?.id)}.`);
+      if (!ids)
+        throw invalidTokenizer(
+          `the tokenizer's template "${name}" names the unknown special token ${JSON.stringify(special?.id)}.`,
+        );
       return { text: undefined, ids, segment: special.type_id };
     });
   };
@@ -80,7 +115,8 @@ function template(json: ComponentJson): Step {
   return (sequences, addSpecialTokens) => [
     joinAll(
       forms[sequences.length > 1 ? 1 : 0]!.map(({ text, ids, segment }) => {
-        const all = text === undefined ? (addSpecialTokens ? ids : []) : (sequences[text]?.ids ?? []);
+        const all =
+          text === undefined ? (addSpecialTokens ? ids : []) : (sequences[text]?.ids ?? []);
         return { ids: all, typeIds: all.map(() => segment) };
       }),
     ),
@@ -89,5 +125,8 @@ function template(json: ComponentJson): Step {
 
 function joinAll(sequences: readonly TokenSequence[]): TokenSequence {
   if (sequences.length === 1) return sequences[0]!;
-  return { ids: sequences.flatMap((sequence) => sequence.ids), typeIds: sequences.flatMap((sequence) => sequence.typeIds) };
+  return {
+    ids: sequences.flatMap((sequence) => sequence.ids),
+    typeIds: sequences.flatMap((sequence) => sequence.typeIds),
+  };
 }

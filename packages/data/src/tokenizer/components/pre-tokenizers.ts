@@ -10,9 +10,13 @@ import { PUNCTUATION } from './unicode-sets.js';
 /** @param atStart whether the text begins where the whole input begins, which Metaspace's `first` asks. */
 export type PreTokenizer = (text: string, atStart: boolean) => string[];
 
-const GPT2_WORDS = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
+const GPT2_WORDS =
+  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
 const PUNCTUATION_PATTERN = new RegExp(`[${characterClass(PUNCTUATION)}]`, 'gu');
-const BERT_WORDS = new RegExp(`[${characterClass(PUNCTUATION)}]|[^\\p{White_Space}${characterClass(PUNCTUATION)}]+`, 'gu');
+const BERT_WORDS = new RegExp(
+  `[${characterClass(PUNCTUATION)}]|[^\\p{White_Space}${characterClass(PUNCTUATION)}]+`,
+  'gu',
+);
 const NOT_SPACE = /\P{White_Space}+/gu;
 const WORD = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}';
 const WORDS = new RegExp(`[${WORD}]+|[^${WORD}\\p{White_Space}]+`, 'gu');
@@ -46,7 +50,8 @@ export function createPreTokenizer(json: ComponentJson | null | undefined): PreT
       return splitBy(textPattern({ String: json.delimiter }), 'Removed', false);
     case 'FixedLength': {
       const length = Number(json.length);
-      if (!Number.isSafeInteger(length) || length < 1) throw invalidTokenizer(`the tokenizer's FixedLength has length ${String(json.length)}.`);
+      if (!Number.isSafeInteger(length) || length < 1)
+        throw invalidTokenizer(`the tokenizer's FixedLength has length ${String(json.length)}.`);
       const chunk = new RegExp(`[\\s\\S]{1,${length}}`, 'gu');
       return (text) => text.match(chunk) ?? [];
     }
@@ -63,7 +68,14 @@ function sequence(parts: readonly PreTokenizer[]): PreTokenizer {
       const before = pieces[0];
       pieces = pieces.flatMap((piece, i) => part(piece, start && i === 0));
       // A part that drops leading white space moves the first piece away from the start.
-      if (start && before !== undefined && /^\p{White_Space}/u.test(before) && pieces[0] !== undefined && !/^[\p{White_Space}▁Ġ]/u.test(pieces[0])) start = false;
+      if (
+        start &&
+        before !== undefined &&
+        /^\p{White_Space}/u.test(before) &&
+        pieces[0] !== undefined &&
+        !/^[\p{White_Space}▁Ġ]/u.test(pieces[0])
+      )
+        start = false;
     }
     return pieces;
   };
@@ -73,12 +85,19 @@ function sequence(parts: readonly PreTokenizer[]): PreTokenizer {
 function metaspace(json: ComponentJson): PreTokenizer {
   const mark = String(json.replacement ?? '▁');
   const scheme = json.prepend_scheme ?? (json.add_prefix_space === false ? 'never' : 'always');
-  if (scheme !== 'always' && scheme !== 'first' && scheme !== 'never') throw invalidTokenizer(`the tokenizer's Metaspace has prepend_scheme ${JSON.stringify(scheme)}.`);
-  const cut = json.split === false ? (text: string) => [text] : splitBy(textPattern({ String: mark }), 'MergedWithNext', false);
+  if (scheme !== 'always' && scheme !== 'first' && scheme !== 'never')
+    throw invalidTokenizer(
+      `the tokenizer's Metaspace has prepend_scheme ${JSON.stringify(scheme)}.`,
+    );
+  const cut =
+    json.split === false
+      ? (text: string) => [text]
+      : splitBy(textPattern({ String: mark }), 'MergedWithNext', false);
   return (text, atStart) => {
     if (text === '') return [];
     let marked = text.replaceAll(' ', mark);
-    if (!marked.startsWith(mark) && (scheme === 'always' || (scheme === 'first' && atStart))) marked = mark + marked;
+    if (!marked.startsWith(mark) && (scheme === 'always' || (scheme === 'first' && atStart)))
+      marked = mark + marked;
     return cut(marked);
   };
 }
@@ -88,13 +107,19 @@ function byteLevel(addPrefixSpace: boolean, useRegex: boolean): PreTokenizer {
   return (text) => {
     const spaced = addPrefixSpace && text !== '' && !text.startsWith(' ') ? ` ${text}` : text;
     const words = useRegex ? (spaced.match(GPT2_WORDS) ?? []) : spaced === '' ? [] : [spaced];
-    return words.map((word) => (/^ ?[!-~]*$/.test(word) ? word.replace(' ', ascii) : encodeByteLevel(word)));
+    return words.map((word) =>
+      /^ ?[!-~]*$/.test(word) ? word.replace(' ', ascii) : encodeByteLevel(word),
+    );
   };
 }
 
 function behavior(name: unknown): SplitBehavior {
   const known: Record<string, SplitBehavior> = {
-    removed: 'Removed', isolated: 'Isolated', contiguous: 'Contiguous', mergedwithprevious: 'MergedWithPrevious', mergedwithnext: 'MergedWithNext',
+    removed: 'Removed',
+    isolated: 'Isolated',
+    contiguous: 'Contiguous',
+    mergedwithprevious: 'MergedWithPrevious',
+    mergedwithnext: 'MergedWithNext',
   };
   const found = known[String(name).toLowerCase().replaceAll('_', '')];
   if (!found) throw unsupportedComponent('split behaviour', name);

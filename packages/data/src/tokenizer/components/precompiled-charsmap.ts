@@ -10,7 +10,8 @@
 import { invalidTokenizer } from './component-error.js';
 
 /** Characters below U+0300 without CR, and kana, kanji and full-width forms: each is a grapheme by itself when it stands among its like. */
-const PLAIN = /^[\0-\x0c\x0e-\u02ff\u2010-\u2027\u3000-\u3029\u3041-\u3096\u30a0-\u30ff\u4e00-\u9fff\uff01-\uff9d]*$/;
+const PLAIN =
+  /^[\0-\x0c\x0e-\u02ff\u2010-\u2027\u3000-\u3029\u3041-\u3096\u30a0-\u30ff\u4e00-\u9fff\uff01-\uff9d]*$/;
 const MAXIMUM_MEMO = 50_000;
 
 /**
@@ -23,9 +24,13 @@ export function precompiledNormalizer(bytes: Uint8Array): (text: string) => stri
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const trieBytes = bytes.length >= 4 ? view.getUint32(0, true) : 0;
   if (trieBytes < 4 || trieBytes % 4 !== 0 || trieBytes + 4 > bytes.length) {
-    throw invalidTokenizer(`the normaliser's character map of ${bytes.length} bytes says that its trie has ${trieBytes}.`);
+    throw invalidTokenizer(
+      `the normaliser's character map of ${bytes.length} bytes says that its trie has ${trieBytes}.`,
+    );
   }
-  const units = Uint32Array.from({ length: trieBytes / 4 }, (_, i) => view.getUint32(4 + 4 * i, true));
+  const units = Uint32Array.from({ length: trieBytes / 4 }, (_, i) =>
+    view.getUint32(4 + 4 * i, true),
+  );
   const replacements = bytes.subarray(4 + trieBytes);
   const lookUp = (chunk: Uint8Array) => replacementOf(units, replacements, chunk);
 
@@ -55,7 +60,11 @@ export function precompiledNormalizer(bytes: Uint8Array): (text: string) => stri
 }
 
 /** The replacement of the shortest known prefix of `key`, or undefined. */
-function replacementOf(units: Uint32Array, replacements: Uint8Array, key: Uint8Array): string | undefined {
+function replacementOf(
+  units: Uint32Array,
+  replacements: Uint8Array,
+  key: Uint8Array,
+): string | undefined {
   let position = offset(units[0]!);
   for (const byte of key) {
     if (byte === 0) return undefined;
@@ -65,11 +74,17 @@ function replacementOf(units: Uint32Array, replacements: Uint8Array, key: Uint8A
     position ^= offset(unit);
     if (((unit >>> 8) & 1) === 1) {
       const leaf = units[position];
-      if (leaf === undefined) throw invalidTokenizer('the trie of the normaliser\'s character map points past its end.');
+      if (leaf === undefined)
+        throw invalidTokenizer("the trie of the normaliser's character map points past its end.");
       const start = leaf & 0x7fffffff;
       const end = replacements.indexOf(0, start);
-      if (start > replacements.length) throw invalidTokenizer('a replacement of the normaliser\'s character map lies past its end.');
-      return new TextDecoder().decode(replacements.subarray(start, end === -1 ? replacements.length : end));
+      if (start > replacements.length)
+        throw invalidTokenizer(
+          "a replacement of the normaliser's character map lies past its end.",
+        );
+      return new TextDecoder().decode(
+        replacements.subarray(start, end === -1 ? replacements.length : end),
+      );
     }
   }
   return undefined;

@@ -4,7 +4,8 @@
  * What becomes of a match: `Removed`, a piece of its own (`Isolated`), joined with neighbouring matches (`Contiguous`), or with the text
  * before or after it.
  */
-export type SplitBehavior = 'Removed' | 'Isolated' | 'Contiguous' | 'MergedWithPrevious' | 'MergedWithNext';
+export type SplitBehavior =
+  'Removed' | 'Isolated' | 'Contiguous' | 'MergedWithPrevious' | 'MergedWithNext';
 
 interface Span {
   start: number;
@@ -17,20 +18,36 @@ interface Span {
  * @param invert the text between the matches is what matches.
  * @returns text → pieces, none empty.
  */
-export function splitBy(pattern: RegExp, behavior: SplitBehavior, invert: boolean): (text: string) => string[] {
+export function splitBy(
+  pattern: RegExp,
+  behavior: SplitBehavior,
+  invert: boolean,
+): (text: string) => string[] {
   return (text) => {
     const spans = spansOf(text, pattern, invert);
     switch (behavior) {
       case 'Isolated':
         break;
       case 'Removed':
-        return pieces(text, spans.filter((span) => !span.matched));
+        return pieces(
+          text,
+          spans.filter((span) => !span.matched),
+        );
       case 'Contiguous':
-        return pieces(text, joined(spans, (before, span) => before.matched === span.matched));
+        return pieces(
+          text,
+          joined(spans, (before, span) => before.matched === span.matched),
+        );
       case 'MergedWithPrevious':
-        return pieces(text, joined(spans, (before, span) => span.matched && !before.matched));
+        return pieces(
+          text,
+          joined(spans, (before, span) => span.matched && !before.matched),
+        );
       case 'MergedWithNext':
-        return pieces(text, joined(spans, (before, span) => before.matched && !span.matched));
+        return pieces(
+          text,
+          joined(spans, (before, span) => before.matched && !span.matched),
+        );
     }
     return pieces(text, spans);
   };

@@ -8,7 +8,11 @@ import type { AddedTokenJson, ComponentJson } from '../tokenizer-json.js';
  * @param tokens where the special tokens' ids are found.
  * @throws PEFT_TOKENIZER_INVALID for a token that is not among them.
  */
-export function singleAndPair(single: string, pair: string, tokens: readonly AddedTokenJson[]): ComponentJson {
+export function singleAndPair(
+  single: string,
+  pair: string,
+  tokens: readonly AddedTokenJson[],
+): ComponentJson {
   const special_tokens: Record<string, { id: string; ids: number[]; tokens: string[] }> = {};
   const parse = (notation: string) =>
     notation.split(' ').map((word) => {
@@ -16,8 +20,13 @@ export function singleAndPair(single: string, pair: string, tokens: readonly Add
       const type_id = Number(segment ?? 0);
       if (name === 'A' || name === 'B') return { Sequence: { id: name, type_id } };
       const token = tokens.find(({ content }) => content === name);
-      if (!token) throw invalidTokenizer(`the vocabulary has no special token ${JSON.stringify(name)}.`);
-      special_tokens[token.content] = { id: token.content, ids: [token.id], tokens: [token.content] };
+      if (!token)
+        throw invalidTokenizer(`the vocabulary has no special token ${JSON.stringify(name)}.`);
+      special_tokens[token.content] = {
+        id: token.content,
+        ids: [token.id],
+        tokens: [token.content],
+      };
       return { SpecialToken: { id: token.content, type_id } };
     });
   return { type: 'TemplateProcessing', single: parse(single), pair: parse(pair), special_tokens };

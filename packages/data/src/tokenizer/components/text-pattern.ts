@@ -6,15 +6,23 @@ import { SplitPreTokenizer } from '../tokenizers-library.js';
 export function textPattern(pattern: unknown): RegExp {
   const { String: text, Regex: source } = (pattern ?? {}) as { String?: unknown; Regex?: unknown };
   if (typeof text !== 'string' && typeof source !== 'string') {
-    throw invalidTokenizer(`a pattern of the tokenizer must have "String" or "Regex", got ${JSON.stringify(pattern)}.`);
+    throw invalidTokenizer(
+      `a pattern of the tokenizer must have "String" or "Regex", got ${JSON.stringify(pattern)}.`,
+    );
   }
   try {
     const { pattern: compiled } = new SplitPreTokenizer({
-      type: 'Split', pattern: typeof text === 'string' ? { String: text } : { Regex: source as string }, behavior: 'Isolated', invert: false,
+      type: 'Split',
+      pattern: typeof text === 'string' ? { String: text } : { Regex: source as string },
+      behavior: 'Isolated',
+      invert: false,
     });
     if (compiled) return compiled;
   } catch (cause) {
-    throw invalidTokenizer(`the tokenizer's regular expression ${JSON.stringify(source)} cannot be used.`, cause);
+    throw invalidTokenizer(
+      `the tokenizer's regular expression ${JSON.stringify(source)} cannot be used.`,
+      cause,
+    );
   }
   throw invalidTokenizer(`the tokenizer's pattern ${JSON.stringify(pattern)} cannot be used.`);
 }

@@ -6,5 +6,7 @@ const UNKNOWN = new RegExp(`[${characterClass(NOT_NORMALIZED)}]`, 'u');
 const KNOWN = new RegExp(`[^${characterClass(NOT_NORMALIZED)}]+`, 'gu');
 
 export function unicodeForm(text: string, form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): string {
-  return UNKNOWN.test(text) ? text.replace(KNOWN, (part) => part.normalize(form)) : text.normalize(form);
+  return UNKNOWN.test(text)
+    ? text.replace(KNOWN, (part) => part.normalize(form))
+    : text.normalize(form);
 }

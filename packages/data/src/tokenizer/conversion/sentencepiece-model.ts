@@ -5,7 +5,11 @@ export type PieceType = 'normal' | 'unknown' | 'control' | 'user-defined' | 'unu
 
 export interface SentencePieceModel {
   readonly algorithm: 'unigram' | 'bpe';
-  readonly pieces: readonly { readonly text: string; readonly score: number; readonly type: PieceType }[];
+  readonly pieces: readonly {
+    readonly text: string;
+    readonly score: number;
+    readonly type: PieceType;
+  }[];
   /** May be empty. */
   readonly charsmap: Uint8Array;
   /** A space is put in front of the text. */
@@ -13,7 +17,15 @@ export interface SentencePieceModel {
   readonly byteFallback: boolean;
 }
 
-const TYPES: readonly (PieceType | undefined)[] = [undefined, 'normal', 'unknown', 'control', 'user-defined', 'unused', 'byte'];
+const TYPES: readonly (PieceType | undefined)[] = [
+  undefined,
+  'normal',
+  'unknown',
+  'control',
+  'user-defined',
+  'unused',
+  'byte',
+];
 
 /** A field: its number, and a number or bytes. 64-bit and 32-bit fields come as their bytes. */
 interface Field {
@@ -49,20 +61,33 @@ export function parseSentencePieceModel(bytes: Uint8Array, path: string): Senten
     }
   }
   if (pieces.length === 0) throw fail('it has no pieces.');
-  if (algorithm !== 1 && algorithm !== 2) throw fail(`it was trained as type ${algorithm}, not as Unigram (1) or BPE (2).`);
-  return { algorithm: algorithm === 1 ? 'unigram' : 'bpe', pieces, charsmap, addDummyPrefix, byteFallback };
+  if (algorithm !== 1 && algorithm !== 2)
+    throw fail(`it was trained as type ${algorithm}, not as Unigram (1) or BPE (2).`);
+  return {
+    algorithm: algorithm === 1 ? 'unigram' : 'bpe',
+    pieces,
+    charsmap,
+    addDummyPrefix,
+    byteFallback,
+  };
 }
 
-function piece(parts: readonly Field[], index: number, fail: (what: string) => Error): { text: string; score: number; type: PieceType } {
+function piece(
+  parts: readonly Field[],
+  index: number,
+  fail: (what: string) => Error,
+): { text: string; score: number; type: PieceType } {
   let text = '';
   let score = 0;
   let type: PieceType | undefined = 'normal';
   for (const { number, value } of parts) {
     if (number === 1 && typeof value !== 'number') text = new TextDecoder().decode(value);
-    if (number === 2 && typeof value !== 'number' && value.length === 4) score = new DataView(value.buffer, value.byteOffset, 4).getFloat32(0, true);
+    if (number === 2 && typeof value !== 'number' && value.length === 4)
+      score = new DataView(value.buffer, value.byteOffset, 4).getFloat32(0, true);
     if (number === 3) type = TYPES[Number(value)];
   }
-  if (type === undefined || !Number.isFinite(score)) throw fail(`piece ${index} has an unknown type or no score.`);
+  if (type === undefined || !Number.isFinite(score))
+    throw fail(`piece ${index} has an unknown type or no score.`);
   return { text, score, type };
 }
 
@@ -81,7 +106,8 @@ function fields(bytes: Uint8Array, fail: (what: string) => Error): Field[] {
     throw fail(`a number at byte ${at} is too long.`);
   };
   const take = (length: number) => {
-    if (length > bytes.length - at) throw fail(`a field of ${length} bytes at byte ${at} goes past the end.`);
+    if (length > bytes.length - at)
+      throw fail(`a field of ${length} bytes at byte ${at} goes past the end.`);
     at += length;
     return bytes.subarray(at - length, at);
   };

@@ -10,15 +10,30 @@ import { createUnigramModel } from './unigram-model.js';
  * @throws PEFT_TOKENIZER_UNSUPPORTED for an unknown type, PEFT_TOKENIZER_INVALID for a vocabulary that makes no sense.
  */
 export function createModel(json: ComponentJson): TokenModel {
-  const type = json.type ?? (Array.isArray(json.vocab) ? 'Unigram' : 'merges' in json ? 'BPE' : 'continuing_subword_prefix' in json ? 'WordPiece' : 'WordLevel');
+  const type =
+    json.type ??
+    (Array.isArray(json.vocab)
+      ? 'Unigram'
+      : 'merges' in json
+        ? 'BPE'
+        : 'continuing_subword_prefix' in json
+          ? 'WordPiece'
+          : 'WordLevel');
   if (type === 'Unigram') return createUnigramModel(json);
-  if (type !== 'BPE' && type !== 'WordPiece' && type !== 'WordLevel') throw unsupportedComponent('model', json.type);
+  if (type !== 'BPE' && type !== 'WordPiece' && type !== 'WordLevel')
+    throw unsupportedComponent('model', json.type);
   const vocabulary = json.vocab;
-  if (typeof vocabulary !== 'object' || vocabulary === null || Object.values(vocabulary).some((id) => !Number.isSafeInteger(id) || id < 0)) {
+  if (
+    typeof vocabulary !== 'object' ||
+    vocabulary === null ||
+    Object.values(vocabulary).some((id) => !Number.isSafeInteger(id) || id < 0)
+  ) {
     throw invalidTokenizer(`the vocabulary of the ${type} tokenizer must map tokens to ids.`);
   }
-  if (type === 'WordLevel') return wordLevel(vocabulary as Record<string, number>, json.unk_token as string | undefined);
-  if (type === 'BPE' && !Array.isArray(json.merges)) throw invalidTokenizer('the BPE tokenizer has no list of merges.');
+  if (type === 'WordLevel')
+    return wordLevel(vocabulary as Record<string, number>, json.unk_token as string | undefined);
+  if (type === 'BPE' && !Array.isArray(json.merges))
+    throw invalidTokenizer('the BPE tokenizer has no list of merges.');
   try {
     return fromLibrary(type === 'BPE' ? new BPE({ dropout: null, ...json }) : new WordPiece(json));
   } catch (cause) {
@@ -45,7 +60,10 @@ function fromLibrary(model: LibraryModel): TokenModel {
   };
 }
 
-function wordLevel(vocabulary: Record<string, number>, unknownToken: string | undefined): TokenModel {
+function wordLevel(
+  vocabulary: Record<string, number>,
+  unknownToken: string | undefined,
+): TokenModel {
   const ids = new Map(Object.entries(vocabulary));
   const tokens = new Map([...ids].map(([token, id]) => [id, token]));
   const unknown = unknownToken === undefined ? undefined : ids.get(unknownToken);

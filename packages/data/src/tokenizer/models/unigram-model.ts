@@ -18,12 +18,25 @@ const MEMO_SIZE = 50_000;
 /** @throws PEFT_TOKENIZER_INVALID if the vocabulary is not a list of pairs or `unk_id` lies outside of it. */
 export function createUnigramModel(json: ComponentJson): TokenModel {
   const vocabulary = json.vocab as [string, number][];
-  if (!Array.isArray(vocabulary) || vocabulary.length === 0 || vocabulary.some((pair) => !Array.isArray(pair) || typeof pair[0] !== 'string' || typeof pair[1] !== 'number')) {
-    throw invalidTokenizer('the vocabulary of the Unigram tokenizer must be a list of [piece, score].');
+  if (
+    !Array.isArray(vocabulary) ||
+    vocabulary.length === 0 ||
+    vocabulary.some(
+      (pair) => !Array.isArray(pair) || typeof pair[0] !== 'string' || typeof pair[1] !== 'number',
+    )
+  ) {
+    throw invalidTokenizer(
+      'the vocabulary of the Unigram tokenizer must be a list of [piece, score].',
+    );
   }
   const unknownId = (json.unk_id as number | null | undefined) ?? undefined;
-  if (unknownId !== undefined && !(Number.isInteger(unknownId) && unknownId >= 0 && unknownId < vocabulary.length)) {
-    throw invalidTokenizer(`the Unigram tokenizer's unk_id ${String(unknownId)} lies outside its ${vocabulary.length} pieces.`);
+  if (
+    unknownId !== undefined &&
+    !(Number.isInteger(unknownId) && unknownId >= 0 && unknownId < vocabulary.length)
+  ) {
+    throw invalidTokenizer(
+      `the Unigram tokenizer's unk_id ${String(unknownId)} lies outside its ${vocabulary.length} pieces.`,
+    );
   }
   const pieces = vocabulary.map(([piece]) => piece);
   const scores = Float64Array.from(vocabulary, ([, score]) => score);
@@ -40,11 +53,15 @@ export function createUnigramModel(json: ComponentJson): TokenModel {
         continue;
       }
       if (byteIds) {
-        ids.push(...Array.from(new TextEncoder().encode(text.slice(start, end)), (byte) => byteIds[byte]!));
+        ids.push(
+          ...Array.from(new TextEncoder().encode(text.slice(start, end)), (byte) => byteIds[byte]!),
+        );
       } else if (unknownId !== undefined) {
         ids.push(unknownId);
       } else {
-        throw invalidTokenizer(`the Unigram tokenizer has no token for ${JSON.stringify(text.slice(start, end))} and no unknown token.`);
+        throw invalidTokenizer(
+          `the Unigram tokenizer has no token for ${JSON.stringify(text.slice(start, end))} and no unknown token.`,
+        );
       }
     }
     return ids;
@@ -116,7 +133,7 @@ function createViterbi(trie: StringTrie, scores: Float64Array): (text: string) =
       }
     }
     const segments: Segment[] = [];
-    for (let end = length; end > 0; ) {
+    for (let end = length; end > 0;) {
       const id = idOf[end]!;
       let start = startOf[end]!;
       if (id === -1) while (start > 0 && idOf[start] === -1) start = startOf[start]!;
@@ -129,6 +146,8 @@ function createViterbi(trie: StringTrie, scores: Float64Array): (text: string) =
 
 /** Ids of `<0x00>` … `<0xFF>`, or undefined when one is missing. */
 function byteTokens(trie: StringTrie): number[] | undefined {
-  const ids = Array.from({ length: 256 }, (_, byte) => trie.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`));
+  const ids = Array.from({ length: 256 }, (_, byte) =>
+    trie.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`),
+  );
   return ids.includes(-1) ? undefined : ids;
 }

@@ -1,8 +1,9 @@
-// Scaled dot-product attention over a packed batch, forward and backward. See AttentionAttributes in @peft/ops for what the
-// fields mean, core/attention-tile.h for the formula of a score.
+// Scaled dot-product attention over a packed batch, forward and backward. See AttentionAttributes
+// in @peft/ops for what the fields mean, core/attention-tile.h for the formula of a score.
 //
-// q, y, dq, dy [Nq, H·E]; k, v, dk, dv [Nk, Hkv·E]; extra keys and values [P, Hkv·E]; bias [H, S]; logSumExp [Nq, H].
-// Work is cut into (sequence, head) and blocks of queries; memory grows with the block, not with the length.
+// q, y, dq, dy [Nq, H·E]; k, v, dk, dv [Nk, Hkv·E]; extra keys and values [P, Hkv·E]; bias [H, S];
+// logSumExp [Nq, H]. Work is cut into (sequence, head) and blocks of queries; memory grows with the
+// block, not with the length.
 #pragma once
 #include <cstdint>
 

@@ -1,6 +1,7 @@
-// With P the probabilities and δ_i = dy_i·y_i: dP = dy·Vᵀ, dS = P∘(dP − δ)·scale, dQ = dS·K, dK = dSᵀ·Q, dV = Pᵀ·dy.
-// One task takes a sequence and a key head, so that it alone adds to its parts of dq, dk and dv. What sequences share (bias,
-// extra keys) is summed per sequence, then over sequences in order.
+// With P the probabilities and δ_i = dy_i·y_i: dP = dy·Vᵀ, dS = P∘(dP − δ)·scale, dQ = dS·K, dK =
+// dSᵀ·Q, dV = Pᵀ·dy. One task takes a sequence and a key head, so that it alone adds to its parts
+// of dq, dk and dv. What sequences share (bias, extra keys) is summed per sequence, then over
+// sequences in order.
 #include <vector>
 
 #include "../core/thread-pool.h"
@@ -11,11 +12,25 @@ namespace {
 
 class BackwardTask {
  public:
-  BackwardTask(const AttentionProblem& problem, const AttentionGradients& gradients, int64_t longestKeys, int64_t sequence, int64_t keyHead, float* dbias, float* dextraKeys, float* dextraValues)
-      : p(problem), g(gradients), products(problem.bf16, std::max(kKeyBlock, problem.headSize)), longestKeys_(longestKeys), sequence_(sequence), keyHead_(keyHead), dbias_(dbias), dextraKeys_(dextraKeys), dextraValues_(dextraValues) {
-    const int64_t size = p.headSize, head32 = products.padded(size), keys32 = products.padded(kKeyBlock), rows = kQueryBlock;
-    Parts parts(Scratch::kAttentionA, 2 * keys32 * size + kKeyBlock * head32 + 2 * rows * kStrideWords + 2 * rows * head32 + 2 * rows * keys32 + 3 * rows * kStrideWords + kKeyBlock * kStrideWords +
-                                          rows * head32 + 2 * kKeyBlock * head32 + 2 * (kQueryBlock + kKeyBlock));
+  BackwardTask(const AttentionProblem& problem, const AttentionGradients& gradients,
+               int64_t longestKeys, int64_t sequence, int64_t keyHead, float* dbias,
+               float* dextraKeys, float* dextraValues)
+      : p(problem),
+        g(gradients),
+        products(problem.bf16, std::max(kKeyBlock, problem.headSize)),
+        longestKeys_(longestKeys),
+        sequence_(sequence),
+        keyHead_(keyHead),
+        dbias_(dbias),
+        dextraKeys_(dextraKeys),
+        dextraValues_(dextraValues) {
+    const int64_t size = p.headSize, head32 = products.padded(size),
+                  keys32 = products.padded(kKeyBlock), rows = kQueryBlock;
+    Parts parts(Scratch::kAttentionA, 2 * keys32 * size + kKeyBlock * head32 +
+                                          2 * rows * kStrideWords + 2 * rows * head32 +
+                                          2 * rows * keys32 + 3 * rows * kStrideWords +
+                                          kKeyBlock * kStrideWords + rows * head32 +
+                                          2 * kKeyBlock * head32 + 2 * (kQueryBlock + kKeyBlock));
     keysT = parts.words(keys32 * size);
     valuesT = parts.words(keys32 * size);
     keysN = parts.words(kKeyBlock * head32);
@@ -38,14 +53,18 @@ class BackwardTask {
 
   void run() {
     const int64_t size = p.headSize, group = p.heads / p.keyValueHeads;
-    const int64_t queries = p.queryOffsets[sequence_ + 1] - p.queryOffsets[sequence_], keys = p.keyOffsets[sequence_ + 1] - p.keyOffsets[sequence_];
+    const int64_t queries = p.queryOffsets[sequence_ + 1] - p.queryOffsets[sequence_],
+                  keys = p.keyOffsets[sequence_ + 1] - p.keyOffsets[sequence_];
     const int64_t queryRow = p.queryOffsets[sequence_];
-    for (int64_t n = 0; n < queries; n++) kernels().fillRun(g.dq + (queryRow + n) * p.queryWidth() + keyHead_ * group * size, group * size, 0.0f);
+    for (int64_t n = 0; n < queries; n++)
+      kernels().fillRun(g.dq + (queryRow + n) * p.queryWidth() + keyHead_ * group * size,
+                        group * size, 0.0f);
     for (const KeyBlock& block : keyBlocks(p, keys)) {
       loadKeys(block);
       bool started = false;
       for (int64_t head = keyHead_ * group; head < (keyHead_ + 1) * group; head++)
-        for (int64_t begin = 0; begin < queries; begin += kQueryBlock) started |= tile(block, head, begin, std::min(kQueryBlock, queries - begin), started);
+        for (int64_t begin = 0; begin < queries; begin += kQueryBlock)
+          started |= tile(block, head, begin, std::min(kQueryBlock, queries - begin), started);
       storeKeys(block, started);
     }
   }
@@ -67,7 +86,8 @@ class BackwardTask {
   bool tile(const KeyBlock& block, int64_t head, int64_t begin, int64_t rows, bool accumulate) {
     const KernelTable& table = kernels();
     const int64_t size = p.headSize, width = p.queryWidth(), columns = block.columns;
-    const int64_t queryRow = p.queryOffsets[sequence_] + begin, offset = queryRow * width + head * size;
+    const int64_t queryRow = p.queryOffsets[sequence_] + begin,
+                  offset = queryRow * width + head * size;
     const TileBounds bounds(p, sequence_, begin, rows);
     ScoreTile tile = scoreTile(p, block, rows, queryRow, head, longestKeys_, scores);
     if (!bounds.see(block, tile)) return false;
@@ -76,7 +96,8 @@ class BackwardTask {
     products.packColumns(p.q + offset, width, size, rows, queryColumns);
     products.packColumns(g.dy + offset, width, size, rows, dyColumns);
     float delta[kQueryBlock];
-    for (int64_t r = 0; r < rows; r++) delta[r] = table.dot(g.dy + offset + r * width, g.y + offset + r * width, size);
+    for (int64_t r = 0; r < rows; r++)
+      delta[r] = table.dot(g.dy + offset + r * width, g.y + offset + r * width, size);
     products.multiply(rows, columns, size, queryRows, keysT, scores, rows, false);
     products.multiply(rows, columns, size, dyRows, valuesT, dp, rows, false);
     layBias(p, head, block, bounds, tile, biasLine);
@@ -85,12 +106,15 @@ class BackwardTask {
       table.fillRun(biasGradient, rows + columns - 1, 0.0f);
       line = biasGradient + rows - 1;
     }
-    table.attention.backward(tile, dp, g.logSumExp + queryRow * p.heads + head, p.heads, delta, probabilities, ds, line);
+    table.attention.backward(tile, dp, g.logSumExp + queryRow * p.heads + head, p.heads, delta,
+                             probabilities, ds, line);
     if (line) addBias(head, block, bounds, rows);
-    products.multiply(rows, size, columns, products.rowsOf(ds, rows, columns, packedRows), keysN, dqSums, rows, false);
+    products.multiply(rows, size, columns, products.rowsOf(ds, rows, columns, packedRows), keysN,
+                      dqSums, rows, false);
     products.k.store(dqSums, rows, rows, size, g.dq + offset, width, nullptr, true);
     products.packRowsTransposed(ds, kStrideWords, columns, rows, packedColumns);
-    products.multiply(columns, size, rows, packedColumns, queryColumns, dkSums, kKeyBlock, accumulate);
+    products.multiply(columns, size, rows, packedColumns, queryColumns, dkSums, kKeyBlock,
+                      accumulate);
     products.packRowsTransposed(probabilities, kStrideWords, columns, rows, packedColumns);
     products.multiply(columns, size, rows, packedColumns, dyColumns, dvSums, kKeyBlock, accumulate);
     return true;
@@ -98,7 +122,8 @@ class BackwardTask {
 
   void addBias(int64_t head, const KeyBlock& block, const TileBounds& bounds, int64_t rows) {
     const int64_t shift = block.begin - bounds.firstPosition();
-    for (int64_t i = 0; i < rows + block.columns - 1; i++) dbias_[head * p.biasColumns + biasColumn(p, i - (rows - 1) + shift)] += biasGradient[i];
+    for (int64_t i = 0; i < rows + block.columns - 1; i++)
+      dbias_[head * p.biasColumns + biasColumn(p, i - (rows - 1) + shift)] += biasGradient[i];
   }
 
   void storeKeys(const KeyBlock& block, bool started) {
@@ -119,7 +144,8 @@ class BackwardTask {
   const TileProducts products;
   const int64_t longestKeys_, sequence_, keyHead_;
   float *dbias_, *dextraKeys_, *dextraValues_;  // this sequence's parts
-  uint32_t *keysT, *valuesT, *keysN, *queryRows, *dyRows, *queryColumns, *dyColumns, *packedRows, *packedColumns;
+  uint32_t *keysT, *valuesT, *keysN, *queryRows, *dyRows, *queryColumns, *dyColumns, *packedRows,
+      *packedColumns;
   float *scores, *dp, *probabilities, *ds, *dqSums, *dkSums, *dvSums, *biasLine, *biasGradient;
 };
 
@@ -127,7 +153,8 @@ class BackwardTask {
 void addParts(const float* parts, int64_t count, int64_t length, float* out) {
   parallelRanges(length, 4096, 16, [&](int64_t begin, int64_t end) {
     kernels().fillRun(out + begin, end - begin, 0.0f);
-    for (int64_t i = 0; i < count; i++) kernels().addRun(parts + i * length + begin, out + begin, end - begin);
+    for (int64_t i = 0; i < count; i++)
+      kernels().addRun(parts + i * length + begin, out + begin, end - begin);
   });
 }
 
@@ -136,7 +163,8 @@ void addParts(const float* parts, int64_t count, int64_t length, float* out) {
 void attentionBackward(const AttentionProblem& p, const AttentionGradients& g) {
   if (p.headSize == 0) return;
   const int64_t longestKeys = longest(p.keyOffsets, p.sequences);
-  const int64_t biasSize = g.dbias ? p.heads * p.biasColumns : 0, extraSize = p.extra * p.keyWidth();
+  const int64_t biasSize = g.dbias ? p.heads * p.biasColumns : 0,
+                extraSize = p.extra * p.keyWidth();
   Parts parts(Scratch::kAttentionPartial, p.sequences * (biasSize + 2 * extraSize));
   float* dbias = parts.floats(p.sequences * biasSize);
   float* dextraKeys = parts.floats(p.sequences * extraSize);
@@ -144,7 +172,10 @@ void attentionBackward(const AttentionProblem& p, const AttentionGradients& g) {
   std::fill(dbias, dbias + p.sequences * biasSize, 0.0f);
   parallel(p.sequences * p.keyValueHeads, [&](int64_t task) {
     const int64_t sequence = task / p.keyValueHeads;
-    BackwardTask(p, g, longestKeys, sequence, task % p.keyValueHeads, biasSize > 0 ? dbias + sequence * biasSize : nullptr, dextraKeys + sequence * extraSize, dextraValues + sequence * extraSize).run();
+    BackwardTask(p, g, longestKeys, sequence, task % p.keyValueHeads,
+                 biasSize > 0 ? dbias + sequence * biasSize : nullptr,
+                 dextraKeys + sequence * extraSize, dextraValues + sequence * extraSize)
+        .run();
   });
   if (biasSize > 0) addParts(dbias, p.sequences, biasSize, g.dbias);
   if (extraSize > 0) {

@@ -1,10 +1,13 @@
 // DeBERTa's disentangled attention over a packed batch, forward and backward:
-// score(i, j) = scale·(q_i·k_j + q_i·pk_{c[i−j]} + k_j·pq_{p[i−j]}), c and p being index tables read at i − j + origin, clipped.
+// score(i, j) = scale·(q_i·k_j + q_i·pk_{c[i−j]} + k_j·pq_{p[i−j]}), c and p being index tables
+// read at i − j + origin, clipped.
 //
-// q, k, v, y and their gradients [N, H·E]; position keys pk and queries pq [S, H·E], either may be null; logSumExp [N, H].
+// q, k, v, y and their gradients [N, H·E]; position keys pk and queries pq [S, H·E], either may be
+// null; logSumExp [N, H].
 //
-// The position tables are laid out by distance once a call, one row for each of the 2T−1 distances. Then a position term of a
-// tile is a product of which row r is shifted by r columns: a matrix whose rows are one element closer together than it is wide.
+// The position tables are laid out by distance once a call, one row for each of the 2T−1 distances.
+// Then a position term of a tile is a product of which row r is shifted by r columns: a matrix
+// whose rows are one element closer together than it is wide.
 #pragma once
 #include <cstdint>
 
@@ -35,6 +38,7 @@ struct DisentangledGradients {
   float *dpositionKeys = nullptr, *dpositionQueries = nullptr;
 };
 
-void disentangledBackward(const DisentangledProblem& problem, const DisentangledGradients& gradients);
+void disentangledBackward(const DisentangledProblem& problem,
+                          const DisentangledGradients& gradients);
 
 }  // namespace peft

@@ -1,5 +1,6 @@
-// Attention of at most one query per sequence, as in generation, split over the heads of the keys and the length of the sequences, so that a
-// long context uses every core. Products stay float32, and keys and values are read once for the query heads that share them.
+// Attention of at most one query per sequence, as in generation, split over the heads of the keys
+// and the length of the sequences, so that a long context uses every core. Products stay float32,
+// and keys and values are read once for the query heads that share them.
 #pragma once
 #include "attention.h"
 

@@ -1,4 +1,5 @@
-// Shorthands for the small products inside attention. Operands are parts of row-major float32 matrices.
+// Shorthands for the small products inside attention. Operands are parts of row-major float32
+// matrices.
 #pragma once
 #include "../core/arena.h"
 #include "../core/dispatch.h"
@@ -27,25 +28,43 @@ struct TileProducts {
   const ProductKernels& k;
   uint32_t* spare;  // packScratchWords of the widest operand
 
-  TileProducts(bool bf16, int64_t widest) : k(bf16 ? kernels().bf16 : kernels().f32), spare(scratch<uint32_t>(Scratch::kDecode, packScratchWords(widest))) {}
+  TileProducts(bool bf16, int64_t widest)
+      : k(bf16 ? kernels().bf16 : kernels().f32),
+        spare(scratch<uint32_t>(Scratch::kDecode, packScratchWords(widest))) {}
 
   int64_t words(int64_t depth) const { return (depth + k.elementsPerWord - 1) / k.elementsPerWord; }
-  int64_t padded(int64_t columns) const { return (columns + k.tileColumns - 1) / k.tileColumns * k.tileColumns; }
+  int64_t padded(int64_t columns) const {
+    return (columns + k.tileColumns - 1) / k.tileColumns * k.tileColumns;
+  }
 
   /** Broadcast operand: `rows` rows of `depth` elements. */
-  void packRows(const float* data, int64_t stride, int64_t rows, int64_t depth, uint32_t* out) const { k.packS(denseView(data, stride), false, 0, rows, 0, depth, out, spare); }
+  void packRows(const float* data, int64_t stride, int64_t rows, int64_t depth,
+                uint32_t* out) const {
+    k.packS(denseView(data, stride), false, 0, rows, 0, depth, out, spare);
+  }
   /** Broadcast operand: the columns of a matrix [depth, rows]. */
-  void packRowsTransposed(const float* data, int64_t stride, int64_t rows, int64_t depth, uint32_t* out) const { k.packS(denseView(data, stride), true, 0, rows, 0, depth, out, spare); }
+  void packRowsTransposed(const float* data, int64_t stride, int64_t rows, int64_t depth,
+                          uint32_t* out) const {
+    k.packS(denseView(data, stride), true, 0, rows, 0, depth, out, spare);
+  }
   /** Vector operand: a matrix [depth, columns]. */
-  void packColumns(const float* data, int64_t stride, int64_t columns, int64_t depth, uint32_t* out) const { k.packV(denseView(data, stride), false, 0, columns, 0, depth, out, spare); }
+  void packColumns(const float* data, int64_t stride, int64_t columns, int64_t depth,
+                   uint32_t* out) const {
+    k.packV(denseView(data, stride), false, 0, columns, 0, depth, out, spare);
+  }
   /** Vector operand: a matrix [columns, depth]. */
-  void packColumnsTransposed(const float* data, int64_t stride, int64_t columns, int64_t depth, uint32_t* out) const { k.packV(denseView(data, stride), true, 0, columns, 0, depth, out, spare); }
+  void packColumnsTransposed(const float* data, int64_t stride, int64_t columns, int64_t depth,
+                             uint32_t* out) const {
+    k.packV(denseView(data, stride), true, 0, columns, 0, depth, out, spare);
+  }
 
-  void multiply(int64_t rows, int64_t columns, int64_t depth, const uint32_t* s, const uint32_t* v, float* sums, int64_t sumRows, bool accumulate) const {
+  void multiply(int64_t rows, int64_t columns, int64_t depth, const uint32_t* s, const uint32_t* v,
+                float* sums, int64_t sumRows, bool accumulate) const {
     k.multiply(rows, columns, words(depth), s, v, sums, sumRows, accumulate);
   }
 
-  /** Rows of kStrideWords floats as a broadcast operand: as they are, or rounded to bf16 in `packed`. */
+  /** Rows of kStrideWords floats as a broadcast operand: as they are, or rounded to bf16 in
+   * `packed`. */
   const uint32_t* rowsOf(const float* matrix, int64_t rows, int64_t depth, uint32_t* packed) const {
     if (k.elementsPerWord == 1) return reinterpret_cast<const uint32_t*>(matrix);
     packRows(matrix, kStrideWords, rows, depth, packed);

@@ -1,5 +1,5 @@
-// Reads and checks the arguments of a call from JavaScript. Every reader throws ArgumentError with a sentence that names
-// the function, the argument, what it must be and what it was.
+// Reads and checks the arguments of a call from JavaScript. Every reader throws ArgumentError with
+// a sentence that names the function, the argument, what it must be and what it was.
 #pragma once
 #define NAPI_VERSION 8
 #include <node_api.h>
@@ -17,12 +17,15 @@ struct ArgumentError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/** Elements and sizes are kept below this, so that products of two sizes and byte counts do not overflow. */
+/** Elements and sizes are kept below this, so that products of two sizes and byte counts do not
+ * overflow. */
 constexpr int64_t kLargestSize = int64_t{1} << 40;
 
 /** a·b; ArgumentError beyond kLargestSize. */
 int64_t product(int64_t a, int64_t b);
-inline int64_t product(int64_t a, int64_t b, int64_t c) { return product(product(a, b), c); }
+inline int64_t product(int64_t a, int64_t b, int64_t c) {
+  return product(product(a, b), c);
+}
 
 class Arguments {
  public:
@@ -32,7 +35,8 @@ class Arguments {
   napi_value value(size_t index) const { return values_[index]; }
   bool isNull(size_t index) const;
 
-  /** A typed array of at least `needed` elements. The optional forms give null for null or undefined. */
+  /** A typed array of at least `needed` elements. The optional forms give null for null or
+   * undefined. */
   float* floats(size_t index, const char* name, int64_t needed) const;
   float* optionalFloats(size_t index, const char* name, int64_t needed) const;
   int32_t* integers(size_t index, const char* name, int64_t needed) const;
@@ -42,7 +46,8 @@ class Arguments {
   double* doubles(size_t index, const char* name, int64_t needed) const;
 
   /** An integer in [minimum, maximum]. */
-  int64_t size(size_t index, const char* name, int64_t minimum = 0, int64_t maximum = kLargestSize) const;
+  int64_t size(size_t index, const char* name, int64_t minimum = 0,
+               int64_t maximum = kLargestSize) const;
   double number(size_t index, const char* name) const;
   /** Finite. */
   float finite(size_t index, const char* name) const;
@@ -74,7 +79,8 @@ class Arguments {
     void* data;
   };
   bool typed(napi_value value, Typed& out) const;
-  void* array(napi_value value, const char* name, napi_typedarray_type type, const char* typeName, int64_t needed, bool optional) const;
+  void* array(napi_value value, const char* name, napi_typedarray_type type, const char* typeName,
+              int64_t needed, bool optional) const;
   double numberOf(napi_value value, const char* name) const;
   int64_t integerOf(napi_value value, const char* name, int64_t minimum, int64_t maximum) const;
   bool booleanOf(napi_value value, const char* name) const;
@@ -90,7 +96,9 @@ class Arguments {
 class Options {
  public:
   Options(const Arguments& arguments, size_t index);
-  int64_t size(const char* field, int64_t minimum = 0, int64_t maximum = kLargestSize) const { return arguments_.integerOf(get(field), field, minimum, maximum); }
+  int64_t size(const char* field, int64_t minimum = 0, int64_t maximum = kLargestSize) const {
+    return arguments_.integerOf(get(field), field, minimum, maximum);
+  }
   float finite(const char* field) const;
   uint32_t word(const char* field) const;
   bool boolean(const char* field) const { return arguments_.booleanOf(get(field), field); }

@@ -9,15 +9,19 @@ namespace {
 int64_t rowsOf(const Arguments& a, const Options::Integers& offsets, const char* name) {
   if (offsets.length < 1 || offsets.data[0] != 0) a.fail(std::string(name) + " must start with 0");
   for (int64_t b = 1; b < offsets.length; b++) {
-    if (offsets.data[b] < offsets.data[b - 1]) a.fail(std::string(name) + "[" + std::to_string(b) + "] is less than the one before");
+    if (offsets.data[b] < offsets.data[b - 1])
+      a.fail(std::string(name) + "[" + std::to_string(b) + "] is less than the one before");
   }
   return offsets.data[offsets.length - 1];
 }
 
-void checkTable(const Arguments& a, const Options::Integers& index, int64_t limit, const char* name) {
+void checkTable(const Arguments& a, const Options::Integers& index, int64_t limit,
+                const char* name) {
   if (index.length == 0) a.fail(std::string(name) + " is empty");
   for (int64_t i = 0; i < index.length; i++) {
-    if (index.data[i] < 0 || index.data[i] >= limit) a.fail(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(index.data[i]) + ", outside the " + std::to_string(limit) + " of the table");
+    if (index.data[i] < 0 || index.data[i] >= limit)
+      a.fail(std::string(name) + "[" + std::to_string(i) + "] is " + std::to_string(index.data[i]) +
+             ", outside the " + std::to_string(limit) + " of the table");
   }
 }
 
@@ -40,7 +44,9 @@ Checked attentionProblem(const Arguments& a, size_t optionsIndex) {
   p.heads = o.size("heads", 1, 1 << 20);
   p.keyValueHeads = o.size("keyValueHeads", 1, 1 << 20);
   p.headSize = o.size("headSize", 1, kLargestHead);
-  if (p.heads % p.keyValueHeads != 0) a.fail(std::to_string(p.heads) + " heads cannot share " + std::to_string(p.keyValueHeads) + " key heads");
+  if (p.heads % p.keyValueHeads != 0)
+    a.fail(std::to_string(p.heads) + " heads cannot share " + std::to_string(p.keyValueHeads) +
+           " key heads");
   p.scale = o.finite("scale");
   p.causal = o.boolean("causal");
   p.window = o.size("window", 0, int64_t{1} << 31);
@@ -53,10 +59,13 @@ Checked attentionProblem(const Arguments& a, size_t optionsIndex) {
   p.key0 = o.word("dropoutKey0");
   p.key1 = o.word("dropoutKey1");
   p.bf16 = o.boolean("bf16");
-  const Options::Integers queryOffsets = o.integers("queryOffsets"), keyOffsets = o.integers("keyOffsets"), biasIndex = o.integers("biasIndex", true);
+  const Options::Integers queryOffsets = o.integers("queryOffsets"),
+                          keyOffsets = o.integers("keyOffsets"),
+                          biasIndex = o.integers("biasIndex", true);
   checked.queries = rowsOf(a, queryOffsets, "queryOffsets");
   checked.keys = rowsOf(a, keyOffsets, "keyOffsets");
-  if (queryOffsets.length != keyOffsets.length) a.fail("queryOffsets and keyOffsets must be equally long");
+  if (queryOffsets.length != keyOffsets.length)
+    a.fail("queryOffsets and keyOffsets must be equally long");
   p.queryOffsets = queryOffsets.data;
   p.keyOffsets = keyOffsets.data;
   p.sequences = queryOffsets.length - 1;
@@ -88,7 +97,8 @@ napi_value attention(const Arguments& a) {
 napi_value attentionGradient(const Arguments& a) {
   const Checked checked = attentionProblem(a, 15);
   const AttentionProblem& p = checked.p;
-  const int64_t queries = product(checked.queries, p.queryWidth()), keys = product(checked.keys, p.keyWidth()), extra = product(p.extra, p.keyWidth());
+  const int64_t queries = product(checked.queries, p.queryWidth()),
+                keys = product(checked.keys, p.keyWidth()), extra = product(p.extra, p.keyWidth());
   AttentionGradients g{};
   g.y = a.floats(6, "y", queries);
   g.logSumExp = a.floats(7, "logSumExp", product(checked.queries, p.heads));
@@ -124,7 +134,9 @@ CheckedDisentangled disentangledProblem(const Arguments& a, size_t optionsIndex)
   p.key0 = o.word("dropoutKey0");
   p.key1 = o.word("dropoutKey1");
   p.bf16 = o.boolean("bf16");
-  const Options::Integers offsets = o.integers("offsets"), toPosition = o.integers("contentToPositionIndex"), toContent = o.integers("positionToContentIndex");
+  const Options::Integers offsets = o.integers("offsets"),
+                          toPosition = o.integers("contentToPositionIndex"),
+                          toContent = o.integers("positionToContentIndex");
   checked.rows = rowsOf(a, offsets, "offsets");
   p.offsets = offsets.data;
   p.sequences = offsets.length - 1;
@@ -132,7 +144,8 @@ CheckedDisentangled disentangledProblem(const Arguments& a, size_t optionsIndex)
   p.contentToPositionLength = toPosition.length;
   p.positionToContent = toContent.data;
   p.positionToContentLength = toContent.length;
-  const int64_t elements = product(checked.rows, p.width()), table = product(p.positions, p.width());
+  const int64_t elements = product(checked.rows, p.width()),
+                table = product(p.positions, p.width());
   p.q = a.floats(0, "q", elements);
   p.k = a.floats(1, "k", elements);
   p.v = a.floats(2, "v", elements);
@@ -154,7 +167,8 @@ napi_value disentangledAttention(const Arguments& a) {
 napi_value disentangledAttentionGradient(const Arguments& a) {
   const CheckedDisentangled checked = disentangledProblem(a, 13);
   const DisentangledProblem& p = checked.p;
-  const int64_t elements = product(checked.rows, p.width()), table = product(p.positions, p.width());
+  const int64_t elements = product(checked.rows, p.width()),
+                table = product(p.positions, p.width());
   DisentangledGradients g{};
   g.y = a.floats(5, "y", elements);
   g.logSumExp = a.floats(6, "logSumExp", product(checked.rows, p.heads));
@@ -164,7 +178,8 @@ napi_value disentangledAttentionGradient(const Arguments& a) {
   g.dv = a.floats(10, "dv", elements);
   g.dpositionKeys = a.optionalFloats(11, "dpositionKeys", table);
   g.dpositionQueries = a.optionalFloats(12, "dpositionQueries", table);
-  if ((g.dpositionKeys && !p.positionKeys) || (g.dpositionQueries && !p.positionQueries)) a.fail("a gradient was asked for of a position table that is not there");
+  if ((g.dpositionKeys && !p.positionKeys) || (g.dpositionQueries && !p.positionQueries))
+    a.fail("a gradient was asked for of a position table that is not there");
   disentangledBackward(p, g);
   return nullptr;
 }

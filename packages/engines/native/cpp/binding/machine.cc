@@ -19,7 +19,8 @@ napi_value info(const Arguments& a) {
   napi_create_object(env, &result);
   napi_create_array(env, &sets);
   uint32_t index = 0;
-  for (const std::string& name : instructionSets()) napi_set_element(env, sets, index++, jsText(env, name));
+  for (const std::string& name : instructionSets())
+    napi_set_element(env, sets, index++, jsText(env, name));
   napi_set_named_property(env, result, "instructionSet", jsText(env, instructionSet()));
   napi_set_named_property(env, result, "instructionSets", sets);
   napi_set_named_property(env, result, "bf16", jsBoolean(env, kernels().hasBf16));
@@ -48,7 +49,8 @@ napi_value allocate(const Arguments& a) {
     freeMemory(data, reinterpret_cast<size_t>(hint));
   };
   napi_value buffer;
-  if (napi_create_external_arraybuffer(a.env(), memory, bytes, release, reinterpret_cast<void*>(bytes), &buffer) != napi_ok) {
+  if (napi_create_external_arraybuffer(a.env(), memory, bytes, release,
+                                       reinterpret_cast<void*>(bytes), &buffer) != napi_ok) {
     release(a.env(), memory, reinterpret_cast<void*>(bytes));
     throw std::bad_alloc();
   }

@@ -6,15 +6,20 @@ namespace {
 
 constexpr int64_t kElements = 16384;  // that make a task worth sending to another thread
 
-int64_t minimumRows(int64_t d) { return std::max<int64_t>(1, kElements / std::max<int64_t>(d, 1)); }
+int64_t minimumRows(int64_t d) {
+  return std::max<int64_t>(1, kElements / std::max<int64_t>(d, 1));
+}
 
 napi_value layerNorm(const Arguments& a) {
   const int64_t n = a.size(6, "n"), d = a.size(7, "d", 1);
   const float epsilon = a.finite(8, "epsilon");
-  const float *x = a.floats(0, "x", product(n, d)), *gamma = a.floats(1, "gamma", d), *beta = a.floats(2, "beta", d);
-  float *y = a.floats(3, "y", product(n, d)), *mean = a.floats(4, "mean", n), *inverse = a.floats(5, "inverseStd", n);
+  const float *x = a.floats(0, "x", product(n, d)), *gamma = a.floats(1, "gamma", d),
+              *beta = a.floats(2, "beta", d);
+  float *y = a.floats(3, "y", product(n, d)), *mean = a.floats(4, "mean", n),
+        *inverse = a.floats(5, "inverseStd", n);
   parallelRanges(n, minimumRows(d), 1, [&](int64_t begin, int64_t end) {
-    kernels().layerNormRows(x + begin * d, gamma, beta, y + begin * d, mean + begin, inverse + begin, end - begin, d, epsilon);
+    kernels().layerNormRows(x + begin * d, gamma, beta, y + begin * d, mean + begin,
+                            inverse + begin, end - begin, d, epsilon);
   });
   return nullptr;
 }
@@ -47,12 +52,15 @@ struct TwoSums {
 
 napi_value layerNormGradient(const Arguments& a) {
   const int64_t n = a.size(8, "n"), d = a.size(9, "d", 1);
-  const float *x = a.floats(0, "x", product(n, d)), *gamma = a.floats(1, "gamma", d), *mean = a.floats(2, "mean", n), *inverse = a.floats(3, "inverseStd", n);
+  const float *x = a.floats(0, "x", product(n, d)), *gamma = a.floats(1, "gamma", d),
+              *mean = a.floats(2, "mean", n), *inverse = a.floats(3, "inverseStd", n);
   const float* dy = a.floats(4, "dy", product(n, d));
   float* dx = a.optionalFloats(5, "dx", product(n, d));
   const TwoSums sums(a.optionalFloats(6, "dgamma", d), a.optionalFloats(7, "dbeta", d), d);
   sums.run(n, [&](int64_t begin, int64_t end, float* partial) {
-    kernels().layerNormGradientRows(x + begin * d, gamma, mean + begin, inverse + begin, dy + begin * d, dx ? dx + begin * d : nullptr, sums.first(partial), sums.second(partial), end - begin, d);
+    kernels().layerNormGradientRows(x + begin * d, gamma, mean + begin, inverse + begin,
+                                    dy + begin * d, dx ? dx + begin * d : nullptr,
+                                    sums.first(partial), sums.second(partial), end - begin, d);
   });
   return nullptr;
 }
@@ -63,7 +71,8 @@ napi_value rmsNorm(const Arguments& a) {
   const float *x = a.floats(0, "x", product(n, d)), *gamma = a.floats(1, "gamma", d);
   float *y = a.floats(2, "y", product(n, d)), *inverse = a.floats(3, "inverseRms", n);
   parallelRanges(n, minimumRows(d), 1, [&](int64_t begin, int64_t end) {
-    kernels().rmsNormRows(x + begin * d, gamma, y + begin * d, inverse + begin, end - begin, d, epsilon, offset);
+    kernels().rmsNormRows(x + begin * d, gamma, y + begin * d, inverse + begin, end - begin, d,
+                          epsilon, offset);
   });
   return nullptr;
 }
@@ -71,10 +80,13 @@ napi_value rmsNorm(const Arguments& a) {
 napi_value rmsNormGradient(const Arguments& a) {
   const int64_t n = a.size(6, "n"), d = a.size(7, "d", 1);
   const float offset = a.finite(8, "gammaOffset");
-  const float *x = a.floats(0, "x", product(n, d)), *gamma = a.floats(1, "gamma", d), *inverse = a.floats(2, "inverseRms", n), *dy = a.floats(3, "dy", product(n, d));
+  const float *x = a.floats(0, "x", product(n, d)), *gamma = a.floats(1, "gamma", d),
+              *inverse = a.floats(2, "inverseRms", n), *dy = a.floats(3, "dy", product(n, d));
   float *dx = a.optionalFloats(4, "dx", product(n, d)), *dgamma = a.optionalFloats(5, "dgamma", d);
   sumOverRows(n, dgamma ? d : 0, dgamma, [&](int64_t begin, int64_t end, float* partial) {
-    kernels().rmsNormGradientRows(x + begin * d, gamma, inverse + begin, dy + begin * d, dx ? dx + begin * d : nullptr, dgamma ? partial : nullptr, end - begin, d, offset);
+    kernels().rmsNormGradientRows(x + begin * d, gamma, inverse + begin, dy + begin * d,
+                                  dx ? dx + begin * d : nullptr, dgamma ? partial : nullptr,
+                                  end - begin, d, offset);
   });
   return nullptr;
 }

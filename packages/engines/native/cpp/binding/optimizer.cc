@@ -19,7 +19,8 @@ struct Piece {
 std::vector<Piece> piecesOf(const std::vector<Arguments::FloatArray>& arrays) {
   std::vector<Piece> pieces;
   for (size_t i = 0; i < arrays.size(); i++)
-    for (int64_t begin = 0; begin < arrays[i].length; begin += kChunk) pieces.push_back({i, begin, std::min(kChunk, arrays[i].length - begin)});
+    for (int64_t begin = 0; begin < arrays[i].length; begin += kChunk)
+      pieces.push_back({i, begin, std::min(kChunk, arrays[i].length - begin)});
   return pieces;
 }
 
@@ -38,25 +39,36 @@ napi_value l2Norm(const Arguments& a) {
 }
 
 napi_value adamW(const Arguments& a) {
-  const auto parameters = a.floatArrays(0, "parameters"), gradients = a.floatArrays(1, "gradients"), m = a.floatArrays(2, "m"), v = a.floatArrays(3, "v");
+  const auto parameters = a.floatArrays(0, "parameters"), gradients = a.floatArrays(1, "gradients"),
+             m = a.floatArrays(2, "m"), v = a.floatArrays(3, "v");
   const size_t count = parameters.size();
-  if (gradients.size() != count || m.size() != count || v.size() != count) a.fail("parameters, gradients, m and v must be equally many");
+  if (gradients.size() != count || m.size() != count || v.size() != count)
+    a.fail("parameters, gradients, m and v must be equally many");
   for (size_t i = 0; i < count; i++) {
     const int64_t length = parameters[i].length;
     if (gradients[i].length < length || m[i].length < length || v[i].length < length) {
-      a.fail("tensor " + std::to_string(i) + " has " + std::to_string(length) + " parameters, but gradients, m or v are shorter");
+      a.fail("tensor " + std::to_string(i) + " has " + std::to_string(length) +
+             " parameters, but gradients, m or v are shorter");
     }
   }
-  const auto perTensor = [&](size_t index, const char* name) { return a.doubles(index, name, static_cast<int64_t>(count)); };
-  const double *stepSizes = perTensor(4, "stepSizes"), *rootCorrections = perTensor(5, "rootCorrections"), *shrinks = perTensor(6, "shrinks");
-  const double beta1 = a.number(7, "beta1"), beta2 = a.number(8, "beta2"), epsilon = a.number(9, "epsilon"), scale = a.number(10, "gradientScale");
-  if (!(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1)) a.fail("beta1 and beta2 must be at least 0 and below 1");
+  const auto perTensor = [&](size_t index, const char* name) {
+    return a.doubles(index, name, static_cast<int64_t>(count));
+  };
+  const double *stepSizes = perTensor(4, "stepSizes"),
+               *rootCorrections = perTensor(5, "rootCorrections"),
+               *shrinks = perTensor(6, "shrinks");
+  const double beta1 = a.number(7, "beta1"), beta2 = a.number(8, "beta2"),
+               epsilon = a.number(9, "epsilon"), scale = a.number(10, "gradientScale");
+  if (!(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1))
+    a.fail("beta1 and beta2 must be at least 0 and below 1");
   const std::vector<Piece> pieces = piecesOf(parameters);
   parallel(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
     const Piece& piece = pieces[static_cast<size_t>(i)];
     const size_t t = piece.array;
-    const AdamWStep values = {shrinks[t], stepSizes[t], 1 - beta1, beta2, 1 - beta2, rootCorrections[t], epsilon, scale};
-    kernels().adamWRun(values, parameters[t].data + piece.begin, gradients[t].data + piece.begin, m[t].data + piece.begin, v[t].data + piece.begin, piece.length);
+    const AdamWStep values = {shrinks[t], stepSizes[t],       1 - beta1, beta2,
+                              1 - beta2,  rootCorrections[t], epsilon,   scale};
+    kernels().adamWRun(values, parameters[t].data + piece.begin, gradients[t].data + piece.begin,
+                       m[t].data + piece.begin, v[t].data + piece.begin, piece.length);
   });
   return nullptr;
 }

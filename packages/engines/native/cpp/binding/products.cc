@@ -7,8 +7,10 @@
 namespace peft {
 namespace {
 
-/** Matrices of which one is given are numbered by `index`, or 0 … batch−1. Returns how many elements the array must have. */
-int64_t neededBy(const Arguments& a, const int32_t* index, int64_t batch, int64_t matrix, const char* name) {
+/** Matrices of which one is given are numbered by `index`, or 0 … batch−1. Returns how many
+ * elements the array must have. */
+int64_t neededBy(const Arguments& a, const int32_t* index, int64_t batch, int64_t matrix,
+                 const char* name) {
   int64_t last = batch - 1;
   if (index) {
     last = -1;
@@ -21,7 +23,8 @@ int64_t neededBy(const Arguments& a, const int32_t* index, int64_t batch, int64_
 }
 
 napi_value matmul(const Arguments& a) {
-  const int64_t batch = a.size(3, "batch"), m = a.size(4, "m"), n = a.size(5, "n"), k = a.size(6, "k");
+  const int64_t batch = a.size(3, "batch"), m = a.size(4, "m"), n = a.size(5, "n"),
+                k = a.size(6, "k");
   const bool transposeA = a.boolean(7, "transposeA"), transposeB = a.boolean(8, "transposeB");
   const int32_t* batchA = a.optionalIntegers(9, "batchA", batch);
   const int32_t* batchB = a.optionalIntegers(10, "batchB", batch);
@@ -57,6 +60,8 @@ napi_value matmul(const Arguments& a) {
 
 }  // namespace
 
-void exportProducts(Exports& exports) { exports.push_back({"matmul", call<matmul>}); }
+void exportProducts(Exports& exports) {
+  exports.push_back({"matmul", call<matmul>});
+}
 
 }  // namespace peft

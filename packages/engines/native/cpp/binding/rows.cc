@@ -1,4 +1,5 @@
-// Operations on rows and columns: rope, dropout, scaling, sums, cross entropy, gathering and scattering.
+// Operations on rows and columns: rope, dropout, scaling, sums, cross entropy, gathering and
+// scattering.
 #include <cstring>
 
 #include "../core/chunked-sum.h"
@@ -9,22 +10,33 @@ namespace {
 
 constexpr int64_t kElements = 16384;  // that make a task worth sending to another thread
 
-int64_t minimumRows(int64_t d) { return std::max<int64_t>(1, kElements / std::max<int64_t>(d, 1)); }
+int64_t minimumRows(int64_t d) {
+  return std::max<int64_t>(1, kElements / std::max<int64_t>(d, 1));
+}
 
 napi_value rope(const Arguments& a) {
-  const int64_t n = a.size(5, "n"), heads = a.size(6, "heads"), size = a.size(7, "headSize"), half = a.size(8, "halfRotary");
+  const int64_t n = a.size(5, "n"), heads = a.size(6, "heads"), size = a.size(7, "headSize"),
+                half = a.size(8, "halfRotary");
   const float direction = a.boolean(9, "inverse") ? -1.0f : 1.0f;
   const int64_t width = product(heads, size);
-  if (2 * half > size) a.fail("halfRotary " + std::to_string(half) + " is more than half of headSize " + std::to_string(size));
-  const float *x = a.floats(0, "x", product(n, width)), *cos = a.floats(1, "cos", 0), *sin = a.floats(2, "sin", 0);
+  if (2 * half > size)
+    a.fail("halfRotary " + std::to_string(half) + " is more than half of headSize " +
+           std::to_string(size));
+  const float *x = a.floats(0, "x", product(n, width)), *cos = a.floats(1, "cos", 0),
+              *sin = a.floats(2, "sin", 0);
   const int32_t* positions = a.integers(3, "positions", n);
   float* y = a.floats(4, "y", product(n, width));
-  const int64_t table = half == 0 ? kLargestSize : std::min(a.length(1, "cos"), a.length(2, "sin")) / half;
+  const int64_t table =
+      half == 0 ? kLargestSize : std::min(a.length(1, "cos"), a.length(2, "sin")) / half;
   for (int64_t i = 0; i < n; i++) {
-    if (positions[i] < 0 || positions[i] >= table) a.fail("position " + std::to_string(positions[i]) + " is outside the tables of " + std::to_string(table) + " rows");
+    if (positions[i] < 0 || positions[i] >= table)
+      a.fail("position " + std::to_string(positions[i]) + " is outside the tables of " +
+             std::to_string(table) + " rows");
   }
   parallelRanges(n, minimumRows(width), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) kernels().ropeRow(x + i * width, cos + positions[i] * half, sin + positions[i] * half, y + i * width, heads, size, half, direction);
+    for (int64_t i = begin; i < end; i++)
+      kernels().ropeRow(x + i * width, cos + positions[i] * half, sin + positions[i] * half,
+                        y + i * width, heads, size, half, direction);
   });
   return nullptr;
 }
@@ -38,7 +50,8 @@ napi_value dropout(const Arguments& a) {
   const uint32_t key0 = a.word(4, "key0"), key1 = a.word(5, "key1");
   const float kept = static_cast<float>(1.0 / (1.0 - rate));
   parallelRanges(n, kElements, 64, [&](int64_t begin, int64_t end) {
-    kernels().dropoutRun(x + begin, y + begin, static_cast<uint32_t>(begin), end - begin, static_cast<float>(rate), kept, key0, key1);
+    kernels().dropoutRun(x + begin, y + begin, static_cast<uint32_t>(begin), end - begin,
+                         static_cast<float>(rate), kept, key0, key1);
   });
   return nullptr;
 }
@@ -48,14 +61,16 @@ napi_value scaleColumns(const Arguments& a) {
   const float *x = a.floats(0, "x", product(n, d)), *scale = a.floats(1, "scale", d);
   float* y = a.floats(2, "y", product(n, d));
   parallelRanges(n, minimumRows(d), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) kernels().binaryRun(Binary::multiply, x + i * d, false, scale, false, y + i * d, d);
+    for (int64_t i = begin; i < end; i++)
+      kernels().binaryRun(Binary::multiply, x + i * d, false, scale, false, y + i * d, d);
   });
   return nullptr;
 }
 
 napi_value scaleColumnsGradient(const Arguments& a) {
   const int64_t n = a.size(5, "n"), d = a.size(6, "d");
-  const float *x = a.floats(0, "x", product(n, d)), *scale = a.floats(1, "scale", d), *dy = a.floats(2, "dy", product(n, d));
+  const float *x = a.floats(0, "x", product(n, d)), *scale = a.floats(1, "scale", d),
+              *dy = a.floats(2, "dy", product(n, d));
   float *dx = a.optionalFloats(3, "dx", product(n, d)), *dscale = a.optionalFloats(4, "dscale", d);
   sumOverRows(n, dscale ? d : 0, dscale, [&](int64_t begin, int64_t end, float* partial) {
     for (int64_t i = begin; i < end; i++) {
@@ -88,7 +103,9 @@ constexpr int32_t kIgnored = -100;
 const int32_t* labelsOf(const Arguments& a, int64_t n, int64_t v) {
   const int32_t* labels = a.integers(1, "labels", n);
   for (int64_t i = 0; i < n; i++) {
-    if (labels[i] != kIgnored && (labels[i] < 0 || labels[i] >= v)) a.fail("label " + std::to_string(labels[i]) + " of row " + std::to_string(i) + " is outside the " + std::to_string(v) + " classes");
+    if (labels[i] != kIgnored && (labels[i] < 0 || labels[i] >= v))
+      a.fail("label " + std::to_string(labels[i]) + " of row " + std::to_string(i) +
+             " is outside the " + std::to_string(v) + " classes");
   }
   return labels;
 }
@@ -133,10 +150,12 @@ napi_value gatherRows(const Arguments& a) {
   const int32_t* rows = a.integers(1, "rows", n);
   float* y = a.floats(2, "y", product(n, d));
   for (int64_t i = 0; i < n; i++) {
-    if (rows[i] < 0 || rows[i] >= m) a.fail("row " + std::to_string(rows[i]) + " is outside the " + std::to_string(m) + " rows");
+    if (rows[i] < 0 || rows[i] >= m)
+      a.fail("row " + std::to_string(rows[i]) + " is outside the " + std::to_string(m) + " rows");
   }
   parallelRanges(n, minimumRows(d), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) std::memcpy(y + i * d, x + rows[i] * d, static_cast<size_t>(d) * 4);
+    for (int64_t i = begin; i < end; i++)
+      std::memcpy(y + i * d, x + rows[i] * d, static_cast<size_t>(d) * 4);
   });
   return nullptr;
 }
@@ -147,13 +166,18 @@ napi_value scatterAddRows(const Arguments& a) {
   const int32_t* rows = a.integers(1, "rows", n);
   float* y = a.floats(2, "y", product(size, d));
   for (int64_t i = 0; i < n; i++) {
-    if (rows[i] < 0 || rows[i] >= size) a.fail("row " + std::to_string(rows[i]) + " is outside the " + std::to_string(size) + " rows");
+    if (rows[i] < 0 || rows[i] >= size)
+      a.fail("row " + std::to_string(rows[i]) + " is outside the " + std::to_string(size) +
+             " rows");
   }
   // Threads take columns, so that rows are added in order.
-  parallelRanges(d, std::max<int64_t>(64, kElements / std::max<int64_t>(n + size, 1)), 16, [&](int64_t begin, int64_t end) {
-    for (int64_t r = 0; r < size; r++) kernels().fillRun(y + r * d + begin, end - begin, 0.0f);
-    for (int64_t i = 0; i < n; i++) kernels().addRun(x + i * d + begin, y + rows[i] * d + begin, end - begin);
-  });
+  parallelRanges(d, std::max<int64_t>(64, kElements / std::max<int64_t>(n + size, 1)), 16,
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t r = 0; r < size; r++)
+                     kernels().fillRun(y + r * d + begin, end - begin, 0.0f);
+                   for (int64_t i = 0; i < n; i++)
+                     kernels().addRun(x + i * d + begin, y + rows[i] * d + begin, end - begin);
+                 });
   return nullptr;
 }
 

@@ -12,20 +12,24 @@ namespace {
 constexpr int64_t kElements = 32768;  // that make a task worth sending to another thread
 
 napi_value transpose(const Arguments& a) {
-  const int64_t batch = a.size(2, "batch"), rows = a.size(3, "rows"), columns = a.size(4, "columns");
+  const int64_t batch = a.size(2, "batch"), rows = a.size(3, "rows"),
+                columns = a.size(4, "columns");
   const int64_t matrix = product(rows, columns);
   const float* x = a.floats(0, "x", product(batch, matrix));
   float* y = a.floats(1, "y", product(batch, matrix));
   if (matrix == 0) return nullptr;
   constexpr int64_t kBand = 64;  // columns of x that a task takes
   const int64_t bands = (columns + kBand - 1) / kBand;
-  parallelRanges(batch * bands, std::max<int64_t>(1, kElements / (rows * kBand)), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) {
-      const int64_t b = i / bands, column = i % bands * kBand;
-      kernels().transposeWords(reinterpret_cast<const uint32_t*>(x + b * matrix + column), columns, rows, std::min(kBand, columns - column),
-                               reinterpret_cast<uint32_t*>(y + b * matrix + column * rows), rows);
-    }
-  });
+  parallelRanges(batch * bands, std::max<int64_t>(1, kElements / (rows * kBand)), 1,
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; i++) {
+                     const int64_t b = i / bands, column = i % bands * kBand;
+                     kernels().transposeWords(
+                         reinterpret_cast<const uint32_t*>(x + b * matrix + column), columns, rows,
+                         std::min(kBand, columns - column),
+                         reinterpret_cast<uint32_t*>(y + b * matrix + column * rows), rows);
+                   }
+                 });
   return nullptr;
 }
 
@@ -35,13 +39,15 @@ napi_value transpose0213(const Arguments& a) {
   const float* x = a.floats(0, "x", total);
   float* y = a.floats(1, "y", total);
   if (total == 0) return nullptr;
-  parallelRanges(as * cs, std::max<int64_t>(1, kElements / (bs * d)), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) {
-      const float* from = x + ((i / cs) * bs * cs + i % cs) * d;
-      float* to = y + i * bs * d;
-      for (int64_t b = 0; b < bs; b++) std::memcpy(to + b * d, from + b * cs * d, static_cast<size_t>(d) * 4);
-    }
-  });
+  parallelRanges(as * cs, std::max<int64_t>(1, kElements / (bs * d)), 1,
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; i++) {
+                     const float* from = x + ((i / cs) * bs * cs + i % cs) * d;
+                     float* to = y + i * bs * d;
+                     for (int64_t b = 0; b < bs; b++)
+                       std::memcpy(to + b * d, from + b * cs * d, static_cast<size_t>(d) * 4);
+                   }
+                 });
   return nullptr;
 }
 
@@ -52,15 +58,20 @@ int64_t reach(int64_t offset, int64_t stride, int64_t rows, int64_t columns) {
 }
 
 napi_value copyRows(const Arguments& a) {
-  const int64_t xOffset = a.size(1, "xOffset"), xStride = a.size(2, "xStride"), yOffset = a.size(4, "yOffset"), yStride = a.size(5, "yStride");
+  const int64_t xOffset = a.size(1, "xOffset"), xStride = a.size(2, "xStride"),
+                yOffset = a.size(4, "yOffset"), yStride = a.size(5, "yStride");
   const int64_t rows = a.size(6, "rows"), columns = a.size(7, "columns");
   const float* x = a.floats(0, "x", reach(xOffset, xStride, rows, columns)) + xOffset;
   float* y = a.floats(3, "y", reach(yOffset, yStride, rows, columns)) + yOffset;
-  if (rows > 1 && yStride < columns) a.fail("yStride " + std::to_string(yStride) + " is less than columns " + std::to_string(columns));
+  if (rows > 1 && yStride < columns)
+    a.fail("yStride " + std::to_string(yStride) + " is less than columns " +
+           std::to_string(columns));
   if (columns == 0) return nullptr;
-  parallelRanges(rows, std::max<int64_t>(1, kElements / columns), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; r++) std::memmove(y + r * yStride, x + r * xStride, static_cast<size_t>(columns) * 4);
-  });
+  parallelRanges(
+      rows, std::max<int64_t>(1, kElements / columns), 1, [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; r++)
+          std::memmove(y + r * yStride, x + r * xStride, static_cast<size_t>(columns) * 4);
+      });
   return nullptr;
 }
 
@@ -83,7 +94,10 @@ napi_value castToInt(const Arguments& a) {
   int32_t* y = a.integers(1, "y", n);
   for (int64_t i = 0; i < n; i++) {
     const float value = x[i];
-    y[i] = value != value ? 0 : value >= 2147483648.0f ? INT32_MAX : value < -2147483648.0f ? INT32_MIN : static_cast<int32_t>(value);
+    y[i] = value != value           ? 0
+           : value >= 2147483648.0f ? INT32_MAX
+           : value < -2147483648.0f ? INT32_MIN
+                                    : static_cast<int32_t>(value);
   }
   return nullptr;
 }
@@ -97,7 +111,9 @@ napi_value decode(const Arguments& a) {
   MatrixView view;
   view.format = half ? Format::f16 : Format::bf16;
   view.data = bytes;
-  parallelRanges(n, kElements, 64, [&](int64_t begin, int64_t end) { kernels().decodeFloat(view, 0, begin, end - begin, y + begin); });
+  parallelRanges(n, kElements, 64, [&](int64_t begin, int64_t end) {
+    kernels().decodeFloat(view, 0, begin, end - begin, y + begin);
+  });
   return nullptr;
 }
 
@@ -109,8 +125,10 @@ napi_value encode(const Arguments& a) {
   if (reinterpret_cast<uintptr_t>(bytes) % 2 != 0) a.fail("bytes must start at an even address");
   uint16_t* out = reinterpret_cast<uint16_t*>(bytes);
   parallelRanges(n, kElements, 64, [&](int64_t begin, int64_t end) {
-    if (half) kernels().encodeHalf(x + begin, end - begin, out + begin);
-    else kernels().encodeBfloat(x + begin, end - begin, out + begin);
+    if (half)
+      kernels().encodeHalf(x + begin, end - begin, out + begin);
+    else
+      kernels().encodeBfloat(x + begin, end - begin, out + begin);
   });
   return nullptr;
 }

@@ -33,7 +33,8 @@ napi_value wrap(const Arguments& a, std::unique_ptr<Weight> weight) {
     std::unique_ptr<Box> owned(static_cast<Box*>(data));
     release(env, *owned);
   };
-  if (napi_wrap(a.env(), object, box.get(), finalize, nullptr, nullptr) != napi_ok) throw std::bad_alloc();
+  if (napi_wrap(a.env(), object, box.get(), finalize, nullptr, nullptr) != napi_ok)
+    throw std::bad_alloc();
   Box* owned = box.release();
   napi_type_tag_object(a.env(), object, &kTag);
   int64_t total = 0;
@@ -48,7 +49,8 @@ Box& boxOf(const Arguments& a, size_t index) {
   napi_typeof(a.env(), a.value(index), &type);
   if (type == napi_object) napi_check_object_type_tag(a.env(), a.value(index), &kTag, &tagged);
   void* data = nullptr;
-  if (!tagged || napi_unwrap(a.env(), a.value(index), &data) != napi_ok) a.fail("weight must be a weight handle");
+  if (!tagged || napi_unwrap(a.env(), a.value(index), &data) != napi_ok)
+    a.fail("weight must be a weight handle");
   return *static_cast<Box*>(data);
 }
 
@@ -58,12 +60,16 @@ const Weight& weightOf(const Arguments& a, size_t index) {
   return *box.weight;
 }
 
-constexpr std::initializer_list<const char*> kFormats = {"f32", "f16", "bf16", "int8", "nf4", "fp4"};
+constexpr std::initializer_list<const char*> kFormats = {"f32",  "f16", "bf16",
+                                                         "int8", "nf4", "fp4"};
 
-Format plainFormat(const Arguments& a, size_t index) { return static_cast<Format>(a.choice(index, "format", {"f32", "f16", "bf16"})); }
+Format plainFormat(const Arguments& a, size_t index) {
+  return static_cast<Format>(a.choice(index, "format", {"f32", "f16", "bf16"}));
+}
 
 WeightShape shapeOf(const Arguments& a, size_t index) {
-  WeightShape shape{a.size(index, "rows"), a.size(index + 1, "columns"), a.boolean(index + 2, "transposed")};
+  WeightShape shape{a.size(index, "rows"), a.size(index + 1, "columns"),
+                    a.boolean(index + 2, "transposed")};
   product(shape.rows, shape.columns);
   return shape;
 }
@@ -84,7 +90,8 @@ napi_value fromFile(const Arguments& a) {
 napi_value fromBytes(const Arguments& a) {
   const Format format = plainFormat(a, 1);
   const WeightShape shape = shapeOf(a, 2);
-  return wrap(a, weightFromBytes(a.bytes(0, "bytes", storedBytes(format, shape.elements())), format, shape));
+  return wrap(a, weightFromBytes(a.bytes(0, "bytes", storedBytes(format, shape.elements())), format,
+                                 shape));
 }
 
 napi_value fromParts(const Arguments& a) {
@@ -128,7 +135,8 @@ napi_value convert(const Arguments& a) {
   const bool fourBit = format == Format::nf4 || format == Format::fp4;
   const int64_t blockSize = fourBit ? blockSizeOf(a, 2) : 64;
   const bool doubleQuantization = a.boolean(3, "doubleQuantization");
-  if (format == Format::int8 && source.shape.transposed) a.fail("a transposed weight cannot become int8");
+  if (format == Format::int8 && source.shape.transposed)
+    a.fail("a transposed weight cannot become int8");
   return wrap(a, convertWeight(source, format, blockSize, fourBit && doubleQuantization));
 }
 
@@ -137,7 +145,9 @@ napi_value infoOf(const Arguments& a) {
   napi_env env = a.env();
   napi_value result;
   napi_create_object(env, &result);
-  auto put = [&](const char* name, napi_value value) { napi_set_named_property(env, result, name, value); };
+  auto put = [&](const char* name, napi_value value) {
+    napi_set_named_property(env, result, name, value);
+  };
   put("format", jsText(env, *(kFormats.begin() + static_cast<int>(weight.format))));
   put("rows", jsNumber(env, static_cast<double>(weight.shape.rows)));
   put("columns", jsNumber(env, static_cast<double>(weight.shape.columns)));
@@ -153,7 +163,8 @@ template <class T>
 napi_value copyOf(napi_env env, napi_typedarray_type type, const T* data, size_t count) {
   napi_value buffer, array;
   void* memory = nullptr;
-  if (napi_create_arraybuffer(env, count * sizeof(T), &memory, &buffer) != napi_ok) throw std::bad_alloc();
+  if (napi_create_arraybuffer(env, count * sizeof(T), &memory, &buffer) != napi_ok)
+    throw std::bad_alloc();
   if (count > 0) std::memcpy(memory, data, count * sizeof(T));
   napi_create_typedarray(env, type, count, buffer, 0, &array);
   return array;
@@ -161,18 +172,23 @@ napi_value copyOf(napi_env env, napi_typedarray_type type, const T* data, size_t
 
 napi_value parts(const Arguments& a) {
   const Weight& weight = weightOf(a, 0);
-  if (weight.format != Format::int8 && weight.format != Format::nf4 && weight.format != Format::fp4) a.fail("only a quantised weight has parts");
+  if (weight.format != Format::int8 && weight.format != Format::nf4 && weight.format != Format::fp4)
+    a.fail("only a quantised weight has parts");
   napi_env env = a.env();
   napi_value result;
   napi_create_object(env, &result);
-  auto put = [&](const char* name, napi_value value) { napi_set_named_property(env, result, name, value); };
-  put("packed", copyOf(env, napi_uint8_array, weight.data(), static_cast<size_t>(weight.dataBytes())));
+  auto put = [&](const char* name, napi_value value) {
+    napi_set_named_property(env, result, name, value);
+  };
+  put("packed",
+      copyOf(env, napi_uint8_array, weight.data(), static_cast<size_t>(weight.dataBytes())));
   if (weight.nestedBlockSize == 0) {
     put("absmax", copyOf(env, napi_float32_array, weight.maxima.data(), weight.maxima.size()));
   } else {
     put("absmaxCodes", copyOf(env, napi_uint8_array, weight.codes.data(), weight.codes.size()));
     put("nestedMap", copyOf(env, napi_float32_array, weight.map.data(), weight.map.size()));
-    put("nestedAbsmax", copyOf(env, napi_float32_array, weight.nested.data(), weight.nested.size()));
+    put("nestedAbsmax",
+        copyOf(env, napi_float32_array, weight.nested.data(), weight.nested.size()));
     put("nestedBlockSize", jsNumber(env, static_cast<double>(weight.nestedBlockSize)));
     put("nestedOffset", jsNumber(env, weight.offset));
   }
@@ -196,7 +212,9 @@ napi_value gather(const Arguments& a) {
   const int32_t* ids = a.integers(1, "ids", count);
   float* out = a.floats(2, "out", product(count, weight.shape.columns));
   for (int64_t i = 0; i < count; i++) {
-    if (ids[i] < 0 || ids[i] >= weight.shape.rows) a.fail("id " + std::to_string(ids[i]) + " is outside the " + std::to_string(weight.shape.rows) + " rows");
+    if (ids[i] < 0 || ids[i] >= weight.shape.rows)
+      a.fail("id " + std::to_string(ids[i]) + " is outside the " +
+             std::to_string(weight.shape.rows) + " rows");
   }
   gatherWeight(weight, ids, count, out);
   return nullptr;
@@ -217,7 +235,8 @@ napi_value linearActivated(const Arguments& a) {
   const int64_t n = a.size(6, "n"), length = product(n, weight.shape.rows);
   const float* x = a.floats(1, "x", product(n, weight.shape.columns));
   const float* bias = a.optionalFloats(2, "bias", weight.shape.rows);
-  const Activation kind = static_cast<Activation>(a.size(3, "kind", 0, static_cast<int>(Activation::count) - 1));
+  const Activation kind =
+      static_cast<Activation>(a.size(3, "kind", 0, static_cast<int>(Activation::count) - 1));
   float* y = a.floats(4, "y", length);
   const Epilogue epilogue = {kind, a.optionalFloats(5, "sums", length)};
   weightForward(weight, x, bias, y, n, a.boolean(7, "bf16"), &epilogue);

@@ -7,9 +7,9 @@ namespace peft {
 
 /** One block per purpose, so that uses which are alive together never share one. */
 enum class Scratch : int {
-  kSharedS,     // packed broadcast operand of a product, read by all threads
-  kSharedV,     // packed vector operand of a product, read by all threads
-  kTaskS,       // the same for one task
+  kSharedS,  // packed broadcast operand of a product, read by all threads
+  kSharedV,  // packed vector operand of a product, read by all threads
+  kTaskS,    // the same for one task
   kTaskV,
   kTile,        // sums of one task
   kDecode,      // decoded rows
@@ -23,7 +23,8 @@ enum class Scratch : int {
   kCount
 };
 
-/** `count` elements, 64-byte aligned, content undefined; valid until this thread asks for the same purpose again. */
+/** `count` elements, 64-byte aligned, content undefined; valid until this thread asks for the same
+ * purpose again. */
 void* scratchBytes(Scratch purpose, size_t bytes);
 
 template <class T>

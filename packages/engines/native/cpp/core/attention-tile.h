@@ -8,12 +8,13 @@ namespace peft {
 constexpr int64_t kUnlimited = int64_t{1} << 40;
 
 /**
- * score(r, c) = cap(scale·(product + first addition + second addition)) + bias[c − r] for seenFrom + r ≤ c < seenTo + r, else −infinity;
- * cap(z) = softCap·tanh(z/softCap), or z where softCap is 0.
+ * score(r, c) = cap(scale·(product + first addition + second addition)) + bias[c − r] for seenFrom
+ * + r ≤ c < seenTo + r, else −infinity; cap(z) = softCap·tanh(z/softCap), or z where softCap is 0.
  */
 struct ScoreTile {
   int64_t rows = 0, columns = 0;
-  const float* products = nullptr;  // sums as core/product-kernels.h lays them out, `productRows` apart
+  const float* products =
+      nullptr;  // sums as core/product-kernels.h lays them out, `productRows` apart
   int64_t productRows = 0;
   const float* additions[2] = {nullptr, nullptr};  // (r, c) at r·additionStrides + c, or null
   int64_t additionStrides[2] = {0, 0};
@@ -27,19 +28,24 @@ struct ScoreTile {
 
 struct AttentionKernels {
   /**
-   * Goes on with a softmax over a further tile: per row, the new maximum, the sum of exponentials so far and by what earlier
-   * results are to be multiplied. p [rows][kStrideWords]: e^{score − maximum}, dropped out.
+   * Goes on with a softmax over a further tile: per row, the new maximum, the sum of exponentials
+   * so far and by what earlier results are to be multiplied. p [rows][kStrideWords]: e^{score −
+   * maximum}, dropped out.
    */
   void (*forward)(const ScoreTile& tile, float* p, float* maximum, float* total, float* rescale);
 
   /**
-   * From dp, laid out as the products, logSumExp [rows·rowStride] and delta [rows]: p [rows][kStrideWords] the probabilities dropped out and
-   * ds [rows][kStrideWords] = p·(dropout(dp) − delta)·cap'·scale. Adds what is before cap' and scale to biasGradient[c − r], if there is one.
+   * From dp, laid out as the products, logSumExp [rows·rowStride] and delta [rows]: p
+   * [rows][kStrideWords] the probabilities dropped out and ds [rows][kStrideWords] = p·(dropout(dp)
+   * − delta)·cap'·scale. Adds what is before cap' and scale to biasGradient[c − r], if there is
+   * one.
    */
-  void (*backward)(const ScoreTile& tile, const float* dp, const float* logSumExp, int64_t rowStride, const float* delta, float* p, float* ds, float* biasGradient);
+  void (*backward)(const ScoreTile& tile, const float* dp, const float* logSumExp,
+                   int64_t rowStride, const float* delta, float* p, float* ds, float* biasGradient);
 
   /** sums[r] *= factor[r] for rows of `columns`, laid out as products. */
-  void (*scaleRows)(float* sums, int64_t sumRows, int64_t rows, int64_t columns, const float* factor);
+  void (*scaleRows)(float* sums, int64_t sumRows, int64_t rows, int64_t columns,
+                    const float* factor);
 };
 
 }  // namespace peft

@@ -1,5 +1,5 @@
-// Sums over rows that do not depend on the number of threads: chunks of a fixed number of rows, each summed in order into
-// its own partial result, and the partial results added in order.
+// Sums over rows that do not depend on the number of threads: chunks of a fixed number of rows,
+// each summed in order into its own partial result, and the partial results added in order.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -11,11 +11,13 @@
 namespace peft {
 
 /** At most 64 chunks of at least 32 rows. */
-inline int64_t rowsPerChunk(int64_t rows) { return std::max<int64_t>(32, (rows + 63) / 64); }
+inline int64_t rowsPerChunk(int64_t rows) {
+  return std::max<int64_t>(32, (rows + 63) / 64);
+}
 
 /**
- * Calls `body(begin, end, partial)` for each chunk of rows, `partial` [width] being zeroed, and leaves the sum of all partials
- * in `sums` [width]. With width 0 only the calls are made.
+ * Calls `body(begin, end, partial)` for each chunk of rows, `partial` [width] being zeroed, and
+ * leaves the sum of all partials in `sums` [width]. With width 0 only the calls are made.
  */
 template <class Body>
 void sumOverRows(int64_t rows, int64_t width, float* sums, Body&& body) {
@@ -30,7 +32,8 @@ void sumOverRows(int64_t rows, int64_t width, float* sums, Body&& body) {
   if (width == 0) return;
   parallelRanges(width, 4096, 16, [&](int64_t begin, int64_t end) {
     table.fillRun(sums + begin, end - begin, 0.0f);
-    for (int64_t chunk = 0; chunk < chunks; chunk++) table.addRun(partials + chunk * width + begin, sums + begin, end - begin);
+    for (int64_t chunk = 0; chunk < chunks; chunk++)
+      table.addRun(partials + chunk * width + begin, sums + begin, end - begin);
   });
 }
 

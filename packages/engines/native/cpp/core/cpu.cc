@@ -26,7 +26,8 @@ Registers cpuid(uint32_t leaf, uint32_t subleaf) {
 #ifdef _MSC_VER
   int values[4];
   __cpuidex(values, static_cast<int>(leaf), static_cast<int>(subleaf));
-  r = {static_cast<uint32_t>(values[0]), static_cast<uint32_t>(values[1]), static_cast<uint32_t>(values[2]), static_cast<uint32_t>(values[3])};
+  r = {static_cast<uint32_t>(values[0]), static_cast<uint32_t>(values[1]),
+       static_cast<uint32_t>(values[2]), static_cast<uint32_t>(values[3])};
 #else
   if (!__get_cpuid_count(leaf, subleaf, &r.a, &r.b, &r.c, &r.d)) r = {};
 #endif
@@ -52,7 +53,8 @@ Features detect() {
   const uint64_t state = savedState();
   const bool saves256 = (state & 0x6) == 0x6, saves512 = (state & 0xe6) == 0xe6;
   features.avx2 = saves256 && bit(one.c, 28) && bit(one.c, 12) && bit(one.c, 29) && bit(seven.b, 5);
-  features.avx512 = features.avx2 && saves512 && bit(seven.b, 16) && bit(seven.b, 17) && bit(seven.b, 30) && bit(seven.b, 31);
+  features.avx512 = features.avx2 && saves512 && bit(seven.b, 16) && bit(seven.b, 17) &&
+                    bit(seven.b, 30) && bit(seven.b, 31);
   features.avx512bf16 = features.avx512 && bit(sevenOne.a, 5);
   return features;
 }
@@ -64,17 +66,29 @@ const Features& features() {
 
 }  // namespace
 
-bool cpuHasAvx2() { return features().avx2; }
-bool cpuHasAvx512() { return features().avx512; }
-bool cpuHasAvx512Bf16() { return features().avx512bf16; }
+bool cpuHasAvx2() {
+  return features().avx2;
+}
+bool cpuHasAvx512() {
+  return features().avx512;
+}
+bool cpuHasAvx512Bf16() {
+  return features().avx512bf16;
+}
 
 }  // namespace peft
 #else
 namespace peft {
 
-bool cpuHasAvx2() { return false; }
-bool cpuHasAvx512() { return false; }
-bool cpuHasAvx512Bf16() { return false; }
+bool cpuHasAvx2() {
+  return false;
+}
+bool cpuHasAvx512() {
+  return false;
+}
+bool cpuHasAvx512Bf16() {
+  return false;
+}
 
 }  // namespace peft
 #endif

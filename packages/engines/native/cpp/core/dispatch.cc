@@ -42,9 +42,13 @@ const Entry& current() {
 
 }  // namespace
 
-const KernelTable& kernels() { return current().table(); }
+const KernelTable& kernels() {
+  return current().table();
+}
 
-std::string instructionSet() { return current().name; }
+std::string instructionSet() {
+  return current().name;
+}
 
 std::vector<std::string> instructionSets() {
   std::vector<std::string> names;

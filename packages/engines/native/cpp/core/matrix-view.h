@@ -7,16 +7,17 @@ namespace peft {
 enum class Format : int { f32 = 0, f16 = 1, bf16 = 2, int8 = 3, nf4 = 4, fp4 = 5 };
 
 /**
- * data: f32, f16, bf16, int8: element (r, c) at r·stride + c. nf4, fp4: element i = r·stride + c in byte i/2, even i in the high nibble.
- * scale: int8: row maximum [rows]. nf4, fp4: maximum of block i >> blockShift; with double quantisation null, and then
- * maximum = map[codes[block]]·nested[block / nestedBlockSize] + offset.
+ * data: f32, f16, bf16, int8: element (r, c) at r·stride + c. nf4, fp4: element i = r·stride + c in
+ * byte i/2, even i in the high nibble. scale: int8: row maximum [rows]. nf4, fp4: maximum of block
+ * i >> blockShift; with double quantisation null, and then maximum = map[codes[block]]·nested[block
+ * / nestedBlockSize] + offset.
  */
 struct MatrixView {
   Format format = Format::f32;
   const void* data = nullptr;
   int64_t stride = 0;  // elements from row to row
   const float* scale = nullptr;
-  int blockShift = 6;         // blocks of 2^blockShift elements, 32 … 4096
+  int blockShift = 6;  // blocks of 2^blockShift elements, 32 … 4096
   const uint8_t* codes = nullptr;
   const float* map = nullptr;  // [256]
   const float* nested = nullptr;

@@ -24,9 +24,13 @@ void* allocatePages(size_t bytes) {
 
 void preferLargePages(void*, size_t) {}
 
-void freePages(void* memory, size_t) { VirtualFree(memory, 0, MEM_RELEASE); }
+void freePages(void* memory, size_t) {
+  VirtualFree(memory, 0, MEM_RELEASE);
+}
 
-void discardPages(void* memory, size_t bytes) { VirtualAlloc(memory, bytes, MEM_RESET, PAGE_READWRITE); }
+void discardPages(void* memory, size_t bytes) {
+  VirtualAlloc(memory, bytes, MEM_RESET, PAGE_READWRITE);
+}
 
 #else
 
@@ -42,11 +46,13 @@ void* mapPages(size_t bytes) {
 
 }  // namespace
 
-/** From a large page's size on at a boundary of one: what is mapped too much on either side goes back. */
+/** From a large page's size on at a boundary of one: what is mapped too much on either side goes
+ * back. */
 void* allocatePages(size_t bytes) {
   if (bytes < kLargePage || bytes > SIZE_MAX - kLargePage) return mapPages(bytes);
   char* memory = static_cast<char*>(mapPages(bytes + kLargePage));
-  const size_t before = (kLargePage - reinterpret_cast<uintptr_t>(memory) % kLargePage) % kLargePage;
+  const size_t before =
+      (kLargePage - reinterpret_cast<uintptr_t>(memory) % kLargePage) % kLargePage;
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
   const size_t end = (before + bytes + page - 1) / page * page;
   if (before > 0) munmap(memory, before);
@@ -60,7 +66,9 @@ void preferLargePages(void* memory, size_t bytes) {
 #endif
 }
 
-void freePages(void* memory, size_t bytes) { munmap(memory, bytes); }
+void freePages(void* memory, size_t bytes) {
+  munmap(memory, bytes);
+}
 
 void discardPages(void* memory, size_t bytes) {
 #ifdef __linux__
@@ -81,8 +89,10 @@ void* allocateMemory(size_t bytes) {
 
 void freeMemory(void* memory, size_t bytes) {
   if (!memory) return;
-  if (bytes < kPagesFrom) alignedFree(memory);
-  else freePages(memory, bytes);
+  if (bytes < kPagesFrom)
+    alignedFree(memory);
+  else
+    freePages(memory, bytes);
 }
 
 }  // namespace peft

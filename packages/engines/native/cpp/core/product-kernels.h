@@ -1,7 +1,7 @@
 // What a set of instructions provides for matrix products.
 //
-// A product is out[s, v] = Σ_k S[s, k]·V[v, k]. S is the operand that is broadcast, V the one that fills vectors. Both are
-// packed in words of 32 bits along k: one float32, or two bf16 (k and k+1).
+// A product is out[s, v] = Σ_k S[s, k]·V[v, k]. S is the operand that is broadcast, V the one that
+// fills vectors. Both are packed in words of 32 bits along k: one float32, or two bf16 (k and k+1).
 //   packed S: [rows][kStrideWords], row s at s·kStrideWords
 //   packed V: panels of `tileColumns` columns, [panel][words][tileColumns]
 //   sums:     panels as V's, [panel][rows][tileColumns]
@@ -11,12 +11,15 @@
 
 namespace peft {
 
-/** Words of k that one pass takes, and the distance of packed rows: not a power of two, so that rows fall into different cache sets. */
+/** Words of k that one pass takes, and the distance of packed rows: not a power of two, so that
+ * rows fall into different cache sets. */
 constexpr int64_t kPassWords = 384;
 constexpr int64_t kStrideWords = kPassWords + 16;
 
 /** Words of scratch that `packS` and `packV` need for `width` rows or columns. */
-static inline int64_t packScratchWords(int64_t width) { return (width + 64) * kStrideWords; }
+static inline int64_t packScratchWords(int64_t width) {
+  return (width + 64) * kStrideWords;
+}
 
 struct ProductKernels {
   int tileRows;
@@ -24,24 +27,33 @@ struct ProductKernels {
   int elementsPerWord;  // 1 or 2
 
   /**
-   * Packs rows [row0, row0+rows) of S for k in [k0, k0+count). `view` holds S as [rows, k], or as [k, rows] when `transposed`.
+   * Packs rows [row0, row0+rows) of S for k in [k0, k0+count). `view` holds S as [rows, k], or as
+   * [k, rows] when `transposed`.
    */
-  void (*packS)(const MatrixView& view, bool transposed, int64_t row0, int64_t rows, int64_t k0, int64_t count, uint32_t* packed, uint32_t* scratch);
+  void (*packS)(const MatrixView& view, bool transposed, int64_t row0, int64_t rows, int64_t k0,
+                int64_t count, uint32_t* packed, uint32_t* scratch);
 
-  /** Packs columns of V; `view` holds V as [k, columns], or as [columns, k] when `transposed`. Lanes past the end are 0. */
-  void (*packV)(const MatrixView& view, bool transposed, int64_t column0, int64_t columns, int64_t k0, int64_t count, uint32_t* packed, uint32_t* scratch);
+  /** Packs columns of V; `view` holds V as [k, columns], or as [columns, k] when `transposed`.
+   * Lanes past the end are 0. */
+  void (*packV)(const MatrixView& view, bool transposed, int64_t column0, int64_t columns,
+                int64_t k0, int64_t count, uint32_t* packed, uint32_t* scratch);
 
-  /** sums = (accumulate ? sums : 0) + S·V for rows × columns. `sumRows` is the distance of sum panels in rows. */
-  void (*multiply)(int64_t rows, int64_t columns, int64_t words, const uint32_t* s, const uint32_t* v, float* sums, int64_t sumRows, bool accumulate);
+  /** sums = (accumulate ? sums : 0) + S·V for rows × columns. `sumRows` is the distance of sum
+   * panels in rows. */
+  void (*multiply)(int64_t rows, int64_t columns, int64_t words, const uint32_t* s,
+                   const uint32_t* v, float* sums, int64_t sumRows, bool accumulate);
 
   /** The same into rows of a matrix, out[s·stride + v]; `columns` are whole panels. */
-  void (*multiplyInto)(int64_t rows, int64_t columns, int64_t words, const uint32_t* s, const uint32_t* v, float* out, int64_t stride, bool accumulate);
+  void (*multiplyInto)(int64_t rows, int64_t columns, int64_t words, const uint32_t* s,
+                       const uint32_t* v, float* out, int64_t stride, bool accumulate);
 
   /** out[s·stride + v] (+)= sums + bias[v]. */
-  void (*store)(const float* sums, int64_t sumRows, int64_t rows, int64_t columns, float* out, int64_t stride, const float* bias, bool accumulate);
+  void (*store)(const float* sums, int64_t sumRows, int64_t rows, int64_t columns, float* out,
+                int64_t stride, const float* bias, bool accumulate);
 
   /** out[v·stride + s] (+)= sums + bias[s]. */
-  void (*storeTransposed)(const float* sums, int64_t sumRows, int64_t rows, int64_t columns, float* out, int64_t stride, const float* bias, bool accumulate);
+  void (*storeTransposed)(const float* sums, int64_t sumRows, int64_t rows, int64_t columns,
+                          float* out, int64_t stride, const float* bias, bool accumulate);
 };
 
 }  // namespace peft

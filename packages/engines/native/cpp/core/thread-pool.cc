@@ -26,9 +26,10 @@ inline void relax() {
 }
 
 /**
- * One job at a time. A job is published by its ticket: generation · 2⁴⁰ + number of the next task. A task is taken by
- * adding one to the ticket with compare-and-swap, which succeeds only while the job that was looked at is still the current one;
- * the ticket is closed while the fields of the next job are written.
+ * One job at a time. A job is published by its ticket: generation · 2⁴⁰ + number of the next task.
+ * A task is taken by adding one to the ticket with compare-and-swap, which succeeds only while the
+ * job that was looked at is still the current one; the ticket is closed while the fields of the
+ * next job are written.
  */
 class Pool {
  public:
@@ -56,13 +57,17 @@ class Pool {
     done_.store(0, std::memory_order_relaxed);
     ticket_.store(generation << kTaskBits, std::memory_order_seq_cst);
     if (sleeping_.load(std::memory_order_seq_cst) > 0) {
-      { std::lock_guard<std::mutex> lock(mutex_); }  // a worker about to sleep has looked at the ticket or is asleep
+      {
+        std::lock_guard<std::mutex> lock(mutex_);
+      }  // a worker about to sleep has looked at the ticket or is asleep
       wake_.notify_all();
     }
     work();
     for (int spins = 0; done_.load(std::memory_order_acquire) < tasks; spins++) {
-      if (spins < kSpins) relax();
-      else std::this_thread::yield();
+      if (spins < kSpins)
+        relax();
+      else
+        std::this_thread::yield();
     }
   }
 
@@ -78,7 +83,9 @@ class Pool {
       void* context = context_.load(std::memory_order_relaxed);
       const int64_t task = static_cast<int64_t>(ticket & kClosed);
       if (task >= tasks_.load(std::memory_order_relaxed)) return;
-      if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+      if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel,
+                                         std::memory_order_acquire))
+        continue;
       function(context, task);
       done_.fetch_add(1, std::memory_order_release);
       ticket = ticket_.load(std::memory_order_acquire);
@@ -107,7 +114,9 @@ class Pool {
     workers_.clear();
   }
 
-  bool isNew(uint64_t seen) const { return ticket_.load(std::memory_order_seq_cst) >> kTaskBits != seen; }
+  bool isNew(uint64_t seen) const {
+    return ticket_.load(std::memory_order_seq_cst) >> kTaskBits != seen;
+  }
 
   void loop(uint64_t seen) {
     for (;;) {
@@ -120,7 +129,8 @@ class Pool {
       }
       seen = ticket_.load(std::memory_order_acquire) >> kTaskBits;
       if (stopping_) return;
-      // A ticket still closed is opened at once by its owner; tasks_ may be the last job's until then.
+      // A ticket still closed is opened at once by its owner; tasks_ may be the last job's until
+      // then.
       while ((ticket_.load(std::memory_order_acquire) & kClosed) == kClosed && !stopping_) relax();
       work();
     }
@@ -157,10 +167,16 @@ Pool& pool() {
 
 }  // namespace
 
-int threadCount() { return pool().threads(); }
+int threadCount() {
+  return pool().threads();
+}
 
-void setThreadCount(int count) { pool().resize(count == 0 ? defaultThreads() : count); }
+void setThreadCount(int count) {
+  pool().resize(count == 0 ? defaultThreads() : count);
+}
 
-void runTasks(int64_t tasks, TaskFunction function, void* context) { pool().run(tasks, function, context); }
+void runTasks(int64_t tasks, TaskFunction function, void* context) {
+  pool().run(tasks, function, context);
+}
 
 }  // namespace peft

@@ -1,4 +1,5 @@
-// A small persistent pool. Work is a list of independent tasks; which thread runs a task never changes what it computes.
+// A small persistent pool. Work is a list of independent tasks; which thread runs a task never
+// changes what it computes.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -13,16 +14,23 @@ void setThreadCount(int count);
 
 using TaskFunction = void (*)(void* context, int64_t task);
 
-/** Runs task 0 … tasks−1, each once, and returns when all are done. Runs them here when the pool serves another caller. */
+/** Runs task 0 … tasks−1, each once, and returns when all are done. Runs them here when the pool
+ * serves another caller. */
 void runTasks(int64_t tasks, TaskFunction function, void* context);
 
 /** `body(task)` for each task. `body` must not throw and must not call `parallel`. */
 template <class Body>
 void parallel(int64_t tasks, Body&& body) {
-  runTasks(tasks, [](void* context, int64_t task) { (*static_cast<std::remove_reference_t<Body>*>(context))(task); }, &body);
+  runTasks(
+      tasks,
+      [](void* context, int64_t task) {
+        (*static_cast<std::remove_reference_t<Body>*>(context))(task);
+      },
+      &body);
 }
 
-/** `body(begin, end)` over ranges of [0, count) of at least `minimum` items; cut points are multiples of `multiple`. */
+/** `body(begin, end)` over ranges of [0, count) of at least `minimum` items; cut points are
+ * multiples of `multiple`. */
 template <class Body>
 void parallelRanges(int64_t count, int64_t minimum, int64_t multiple, Body&& body) {
   if (count <= 0) return;

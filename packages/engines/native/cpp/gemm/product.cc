@@ -12,22 +12,28 @@ namespace peft {
 namespace {
 
 constexpr int64_t kSharedBytes = int64_t{8} << 20;  // of the operand packed whole, at a time
-constexpr int64_t kPrivateRows = 112;                // of S that a task packs itself
-constexpr int64_t kPrivateColumns = 256;             // of V
-constexpr int64_t kSharedColumns = 1024;             // and of the other operand that it takes
+constexpr int64_t kPrivateRows = 112;               // of S that a task packs itself
+constexpr int64_t kPrivateColumns = 256;            // of V
+constexpr int64_t kSharedColumns = 1024;            // and of the other operand that it takes
 constexpr int64_t kSharedRows = 512;
-constexpr int64_t kWorkWorthSharing = 1 << 18;       // multiply-adds
+constexpr int64_t kWorkWorthSharing = 1 << 18;  // multiply-adds
 
-int64_t ceilDivide(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t ceilDivide(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
 
-/** Cuts `total` into `count` blocks of nearly equal numbers of units, the larger ones first (threads take them in order). */
+/** Cuts `total` into `count` blocks of nearly equal numbers of units, the larger ones first
+ * (threads take them in order). */
 struct Blocks {
-  Blocks(int64_t total, int64_t target, int64_t unit, int64_t multiple = 1) : unit_(unit), total_(total), units_(ceilDivide(total, unit)) {
+  Blocks(int64_t total, int64_t target, int64_t unit, int64_t multiple = 1)
+      : unit_(unit), total_(total), units_(ceilDivide(total, unit)) {
     count = ceilDivide(units_, std::max<int64_t>(target / unit, 1));
     count = std::min(ceilDivide(count, multiple) * multiple, units_);
     size = ceilDivide(units_, count) * unit;
   }
-  int64_t begin(int64_t i) const { return (units_ / count * i + std::min(i, units_ % count)) * unit_; }
+  int64_t begin(int64_t i) const {
+    return (units_ / count * i + std::min(i, units_ % count)) * unit_;
+  }
   int64_t length(int64_t i) const { return std::min(total_, begin(i + 1)) - begin(i); }
 
   int64_t count;
@@ -44,7 +50,9 @@ struct Runner {
   int64_t words, passes, passWords;
 
   Runner(const Product& product, bool sequential)
-      : p(product), k(product.bf16 ? kernels().bf16 : kernels().f32), here(sequential || product.rows * product.columns * product.depth < kWorkWorthSharing) {
+      : p(product),
+        k(product.bf16 ? kernels().bf16 : kernels().f32),
+        here(sequential || product.rows * product.columns * product.depth < kWorkWorthSharing) {
     words = ceilDivide(p.depth, k.elementsPerWord);
     passes = std::max<int64_t>(ceilDivide(words, kPassWords), 1);
     passWords = std::clamp<int64_t>(ceilDivide(ceilDivide(words, passes), 16) * 16, 1, kPassWords);
@@ -74,13 +82,16 @@ struct Runner {
 
   int64_t wordsOf(int64_t pass) const { return std::min(passWords, words - pass * passWords); }
   int64_t depthBegin(int64_t pass) const { return pass * passWords * k.elementsPerWord; }
-  int64_t depthOf(int64_t pass) const { return std::min(passWords * k.elementsPerWord, p.depth - depthBegin(pass)); }
+  int64_t depthOf(int64_t pass) const {
+    return std::min(passWords * k.elementsPerWord, p.depth - depthBegin(pass));
+  }
 
   /** Blocks of the operand that tasks pack: a few for each thread where the work allows. */
   Blocks privateBlocks(int64_t total, int64_t most, int64_t sharedBlocks, int64_t unit) const {
     if (here) return Blocks(total, most, unit);
     const int64_t wanted = ceilDivide(int64_t{4} * threadCount(), sharedBlocks);
-    return Blocks(total, std::min(most, total / wanted), unit, sharedBlocks % threadCount() == 0 ? 1 : threadCount());
+    return Blocks(total, std::min(most, total / wanted), unit,
+                  sharedBlocks % threadCount() == 0 ? 1 : threadCount());
   }
 
   /** V packed whole, S by the tasks. Layout of shared V: [pass][panel][words][tileColumns]. */
@@ -93,11 +104,15 @@ struct Runner {
       const Blocks vBlocks(columns, kSharedColumns, width);
       const Blocks sBlocks = privateBlocks(p.rows, kPrivateRows, vBlocks.count, k.tileRows);
       uint32_t* shared = scratch<uint32_t>(Scratch::kSharedV, padded * words);
-      auto panel = [&](int64_t pass, int64_t column) { return shared + pass * passWords * padded + column * wordsOf(pass); };
+      auto panel = [&](int64_t pass, int64_t column) {
+        return shared + pass * passWords * padded + column * wordsOf(pass);
+      };
       const Blocks packBlocks(columns, width, width);
       auto pack = [&](int64_t task) {
-        const int64_t pass = task / packBlocks.count, block = task % packBlocks.count, column = packBlocks.begin(block);
-        k.packV(p.v, p.vTransposed, chunk0 + column, packBlocks.length(block), depthBegin(pass), depthOf(pass), panel(pass, column),
+        const int64_t pass = task / packBlocks.count, block = task % packBlocks.count,
+                      column = packBlocks.begin(block);
+        k.packV(p.v, p.vTransposed, chunk0 + column, packBlocks.length(block), depthBegin(pass),
+                depthOf(pass), panel(pass, column),
                 scratch<uint32_t>(Scratch::kDecode, packScratchWords(packBlocks.size)));
       };
       auto compute = [&](int64_t task) {
@@ -105,7 +120,8 @@ struct Runner {
         const int64_t row = sBlocks.begin(s), rows = sBlocks.length(s), column = vBlocks.begin(v);
         uint32_t* packed = scratch<uint32_t>(Scratch::kTaskS, sBlocks.size * kStrideWords);
         uint32_t* spare = scratch<uint32_t>(Scratch::kDecode, packScratchWords(sBlocks.size));
-        const Target target(*this, sBlocks.size, row, rows, chunk0 + column, vBlocks.length(v), sBlocks.size * vBlocks.size);
+        const Target target(*this, sBlocks.size, row, rows, chunk0 + column, vBlocks.length(v),
+                            sBlocks.size * vBlocks.size);
         for (int64_t pass = 0; pass < passes; pass++) {
           k.packS(p.s, p.sTransposed, row, rows, depthBegin(pass), depthOf(pass), packed, spare);
           target.multiply(wordsOf(pass), packed, panel(pass, column), pass > 0);
@@ -123,23 +139,31 @@ struct Runner {
     for (int64_t chunk0 = 0; chunk0 < p.rows; chunk0 += chunk) {
       const int64_t rows = std::min(chunk, p.rows - chunk0);
       const Blocks sBlocks(rows, kSharedRows, k.tileRows);
-      const Blocks vBlocks = privateBlocks(p.columns, kPrivateColumns, sBlocks.count, 2 * width);  // whole blocks of 64 for 4-bit weights
+      const Blocks vBlocks = privateBlocks(p.columns, kPrivateColumns, sBlocks.count,
+                                           2 * width);  // whole blocks of 64 for 4-bit weights
       uint32_t* shared = scratch<uint32_t>(Scratch::kSharedS, passes * rows * kStrideWords);
-      auto packedRow = [&](int64_t pass, int64_t row) { return shared + (pass * rows + row) * kStrideWords; };
+      auto packedRow = [&](int64_t pass, int64_t row) {
+        return shared + (pass * rows + row) * kStrideWords;
+      };
       const Blocks packBlocks(rows, 64, 16);
       auto pack = [&](int64_t task) {
-        const int64_t pass = task / packBlocks.count, block = task % packBlocks.count, row = packBlocks.begin(block);
-        k.packS(p.s, p.sTransposed, chunk0 + row, packBlocks.length(block), depthBegin(pass), depthOf(pass), packedRow(pass, row),
+        const int64_t pass = task / packBlocks.count, block = task % packBlocks.count,
+                      row = packBlocks.begin(block);
+        k.packS(p.s, p.sTransposed, chunk0 + row, packBlocks.length(block), depthBegin(pass),
+                depthOf(pass), packedRow(pass, row),
                 scratch<uint32_t>(Scratch::kDecode, packScratchWords(packBlocks.size)));
       };
       auto compute = [&](int64_t task) {
         const int64_t v = task % vBlocks.count, s = task / vBlocks.count;
-        const int64_t row = sBlocks.begin(s), column = vBlocks.begin(v), columns = vBlocks.length(v);
+        const int64_t row = sBlocks.begin(s), column = vBlocks.begin(v),
+                      columns = vBlocks.length(v);
         uint32_t* packed = scratch<uint32_t>(Scratch::kTaskV, vBlocks.size * passWords);
         uint32_t* spare = scratch<uint32_t>(Scratch::kDecode, packScratchWords(vBlocks.size));
-        const Target target(*this, sBlocks.size, chunk0 + row, sBlocks.length(s), column, columns, sBlocks.size * vBlocks.size);
+        const Target target(*this, sBlocks.size, chunk0 + row, sBlocks.length(s), column, columns,
+                            sBlocks.size * vBlocks.size);
         for (int64_t pass = 0; pass < passes; pass++) {
-          k.packV(p.v, p.vTransposed, column, columns, depthBegin(pass), depthOf(pass), packed, spare);
+          k.packV(p.v, p.vTransposed, column, columns, depthBegin(pass), depthOf(pass), packed,
+                  spare);
           target.multiply(wordsOf(pass), packedRow(pass, row), packed, pass > 0);
         }
         target.finish();
@@ -148,22 +172,32 @@ struct Runner {
     }
   }
 
-  /** Where the sums of a block of S and V go: into `out` as it is where nothing is to be done to them, else into scratch first. */
+  /** Where the sums of a block of S and V go: into `out` as it is where nothing is to be done to
+   * them, else into scratch first. */
   struct Target {
     const Runner& r;
     int64_t sumRows, row, rows, column, columns;
     bool direct;
     float* sums;
 
-    Target(const Runner& runner, int64_t rowsOfSums, int64_t row0, int64_t rowCount, int64_t column0, int64_t columnCount, int64_t room)
-        : r(runner), sumRows(rowsOfSums), row(row0), rows(rowCount), column(column0), columns(columnCount) {
-      direct = !r.p.outTransposed && !r.p.bias && !r.p.accumulate && !r.p.epilogue && columns % r.k.tileColumns == 0;
+    Target(const Runner& runner, int64_t rowsOfSums, int64_t row0, int64_t rowCount,
+           int64_t column0, int64_t columnCount, int64_t room)
+        : r(runner),
+          sumRows(rowsOfSums),
+          row(row0),
+          rows(rowCount),
+          column(column0),
+          columns(columnCount) {
+      direct = !r.p.outTransposed && !r.p.bias && !r.p.accumulate && !r.p.epilogue &&
+               columns % r.k.tileColumns == 0;
       sums = direct ? r.p.out + row * r.p.outStride + column : scratch<float>(Scratch::kTile, room);
     }
 
     void multiply(int64_t words, const uint32_t* s, const uint32_t* v, bool accumulate) const {
-      if (direct) r.k.multiplyInto(rows, columns, words, s, v, sums, r.p.outStride, accumulate);
-      else r.k.multiply(rows, columns, words, s, v, sums, sumRows, accumulate);
+      if (direct)
+        r.k.multiplyInto(rows, columns, words, s, v, sums, r.p.outStride, accumulate);
+      else
+        r.k.multiply(rows, columns, words, s, v, sums, sumRows, accumulate);
     }
 
     void finish() const {
@@ -171,16 +205,25 @@ struct Runner {
     }
   };
 
-  void finish(const float* sums, int64_t sumRows, int64_t row, int64_t rows, int64_t column, int64_t columns) const {
+  void finish(const float* sums, int64_t sumRows, int64_t row, int64_t rows, int64_t column,
+              int64_t columns) const {
     const int64_t begin = p.outTransposed ? column * p.outStride + row : row * p.outStride + column;
     float* out = (p.epilogue && p.epilogue->sums ? p.epilogue->sums : p.out) + begin;
-    if (p.outTransposed) k.storeTransposed(sums, sumRows, rows, columns, out, p.outStride, p.bias ? p.bias + row : nullptr, p.accumulate);
-    else k.store(sums, sumRows, rows, columns, out, p.outStride, p.bias ? p.bias + column : nullptr, p.accumulate);
-    if (p.epilogue) activate(out, p.out + begin, p.outTransposed ? columns : rows, p.outTransposed ? rows : columns);
+    if (p.outTransposed)
+      k.storeTransposed(sums, sumRows, rows, columns, out, p.outStride,
+                        p.bias ? p.bias + row : nullptr, p.accumulate);
+    else
+      k.store(sums, sumRows, rows, columns, out, p.outStride, p.bias ? p.bias + column : nullptr,
+              p.accumulate);
+    if (p.epilogue)
+      activate(out, p.out + begin, p.outTransposed ? columns : rows,
+               p.outTransposed ? rows : columns);
   }
 
   void activate(const float* from, float* to, int64_t rows, int64_t columns) const {
-    for (int64_t r = 0; r < rows; r++) kernels().activationRun(p.epilogue->kind, from + r * p.outStride, to + r * p.outStride, columns);
+    for (int64_t r = 0; r < rows; r++)
+      kernels().activationRun(p.epilogue->kind, from + r * p.outStride, to + r * p.outStride,
+                              columns);
   }
 
   /** depth 0: the bias alone. */
@@ -191,21 +234,30 @@ struct Runner {
         float& out = sums[p.outTransposed ? v * p.outStride + s : s * p.outStride + v];
         out = (p.accumulate ? out : 0.0f) + (p.bias ? p.bias[p.outTransposed ? s : v] : 0.0f);
       }
-    if (p.epilogue) activate(sums, p.out, p.outTransposed ? p.columns : p.rows, p.outTransposed ? p.rows : p.columns);
+    if (p.epilogue)
+      activate(sums, p.out, p.outTransposed ? p.columns : p.rows,
+               p.outTransposed ? p.rows : p.columns);
   }
 
   void run() const {
     if (p.rows == 0 || p.columns == 0) return;
-    if (p.depth == 0) biasOnly();
-    else if (p.shareS) shareS();
-    else shareV();
+    if (p.depth == 0)
+      biasOnly();
+    else if (p.shareS)
+      shareS();
+    else
+      shareV();
   }
 };
 
 }  // namespace
 
-void multiply(const Product& product) { Runner(product, false).run(); }
+void multiply(const Product& product) {
+  Runner(product, false).run();
+}
 
-void multiplyHere(const Product& product) { Runner(product, true).run(); }
+void multiplyHere(const Product& product) {
+  Runner(product, true).run();
+}
 
 }  // namespace peft

@@ -12,7 +12,8 @@ struct Epilogue {
   float* sums;  // as `out`: where sums + bias are kept, or null
 };
 
-/** out = S·Vᵀ (+ bias), see core/product-kernels.h. The order of every sum depends on `depth` alone. */
+/** out = S·Vᵀ (+ bias), see core/product-kernels.h. The order of every sum depends on `depth`
+ * alone. */
 struct Product {
   int64_t rows = 0;     // of S
   int64_t columns = 0;  // of V
@@ -21,7 +22,8 @@ struct Product {
   bool sTransposed = false;  // stored [k, rows]
   MatrixView v;
   bool vTransposed = false;  // stored [columns, k]
-  /** Which operand is packed whole before the tiles start; the other is packed by each task, and should be the frozen one. */
+  /** Which operand is packed whole before the tiles start; the other is packed by each task, and
+   * should be the frozen one. */
   bool shareS = false;
   float* out = nullptr;
   int64_t outStride = 0;

@@ -7,7 +7,8 @@ namespace peft::PEFT_ISA {
 
 template <class Words, class Dot>
 constexpr ProductKernels productKernels() {
-  return {kTileRows, kTileVectors * W, Words::kPerWord, packS<Words>, packV<Words>, multiply<Dot>, multiplyInto<Dot>, storeSums, storeSumsTransposed};
+  return {kTileRows,     kTileVectors * W,  Words::kPerWord, packS<Words>,       packV<Words>,
+          multiply<Dot>, multiplyInto<Dot>, storeSums,       storeSumsTransposed};
 }
 
 }  // namespace peft::PEFT_ISA

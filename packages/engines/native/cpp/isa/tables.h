@@ -9,9 +9,19 @@
 #endif
 
 namespace peft {
-namespace avx512bf16 { const KernelTable& table(); }
-namespace avx512 { const KernelTable& table(); }
-namespace avx2 { const KernelTable& table(); }
-namespace neon { const KernelTable& table(); }
-namespace portable { const KernelTable& table(); }
+namespace avx512bf16 {
+const KernelTable& table();
+}
+namespace avx512 {
+const KernelTable& table();
+}
+namespace avx2 {
+const KernelTable& table();
+}
+namespace neon {
+const KernelTable& table();
+}
+namespace portable {
+const KernelTable& table();
+}
 }  // namespace peft

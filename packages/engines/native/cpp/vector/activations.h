@@ -18,7 +18,9 @@ struct Activated {
   static vf value(vf x) { return both(x).f; }
   static vf derivative(vf x) { return both(x).d; }
 
-  struct Both { vf f, d; };
+  struct Both {
+    vf f, d;
+  };
   static Both both(vf x) {
     const vf one = set(1.0f);
     if constexpr (kind == Activation::gelu) {
@@ -58,15 +60,33 @@ struct Activated {
 template <class Body>
 inline void withActivation(Activation kind, Body body) {
   switch (kind) {
-    case Activation::gelu: body(Activated<Activation::gelu>{}); break;
-    case Activation::geluTanh: body(Activated<Activation::geluTanh>{}); break;
-    case Activation::geluQuick: body(Activated<Activation::geluQuick>{}); break;
-    case Activation::relu: body(Activated<Activation::relu>{}); break;
-    case Activation::reluSquared: body(Activated<Activation::reluSquared>{}); break;
-    case Activation::silu: body(Activated<Activation::silu>{}); break;
-    case Activation::tanh: body(Activated<Activation::tanh>{}); break;
-    case Activation::sigmoid: body(Activated<Activation::sigmoid>{}); break;
-    default: body(Activated<Activation::leakyRelu>{}); break;
+    case Activation::gelu:
+      body(Activated<Activation::gelu>{});
+      break;
+    case Activation::geluTanh:
+      body(Activated<Activation::geluTanh>{});
+      break;
+    case Activation::geluQuick:
+      body(Activated<Activation::geluQuick>{});
+      break;
+    case Activation::relu:
+      body(Activated<Activation::relu>{});
+      break;
+    case Activation::reluSquared:
+      body(Activated<Activation::reluSquared>{});
+      break;
+    case Activation::silu:
+      body(Activated<Activation::silu>{});
+      break;
+    case Activation::tanh:
+      body(Activated<Activation::tanh>{});
+      break;
+    case Activation::sigmoid:
+      body(Activated<Activation::sigmoid>{});
+      break;
+    default:
+      body(Activated<Activation::leakyRelu>{});
+      break;
   }
 }
 
@@ -74,15 +94,21 @@ inline void activationRun(Activation kind, const float* x, float* y, int64_t n) 
   withActivation(kind, [&](auto f) { map1(x, y, n, [](vf a) { return decltype(f)::value(a); }); });
 }
 
-inline void activationGradientRun(Activation kind, const float* x, const float* dy, float* dx, int64_t n) {
-  withActivation(kind, [&](auto f) { map2(x, dy, dx, n, [](vf a, vf d) { return d * decltype(f)::derivative(a); }); });
+inline void activationGradientRun(Activation kind, const float* x, const float* dy, float* dx,
+                                  int64_t n) {
+  withActivation(kind, [&](auto f) {
+    map2(x, dy, dx, n, [](vf a, vf d) { return d * decltype(f)::derivative(a); });
+  });
 }
 
 inline void gatedRun(Activation kind, const float* gate, const float* up, float* y, int64_t n) {
-  withActivation(kind, [&](auto f) { map2(gate, up, y, n, [](vf g, vf u) { return decltype(f)::value(g) * u; }); });
+  withActivation(kind, [&](auto f) {
+    map2(gate, up, y, n, [](vf g, vf u) { return decltype(f)::value(g) * u; });
+  });
 }
 
-inline void gatedGradientRun(Activation kind, const float* gate, const float* up, const float* dy, float* dgate, float* dup, int64_t n) {
+inline void gatedGradientRun(Activation kind, const float* gate, const float* up, const float* dy,
+                             float* dgate, float* dup, int64_t n) {
   withActivation(kind, [&](auto f) {
     for (int64_t i = 0; i < n; i += W) {
       const int64_t lanes = n - i < W ? n - i : W;

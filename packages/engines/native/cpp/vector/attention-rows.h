@@ -1,4 +1,5 @@
-// Scores, softmax and its gradient of a tile of attention; see core/attention-tile.h for the formulas and layouts.
+// Scores, softmax and its gradient of a tile of attention; see core/attention-tile.h for the
+// formulas and layouts.
 #pragma once
 #include <cstdint>
 #include "../core/attention-tile.h"
@@ -8,14 +9,19 @@
 
 namespace peft::PEFT_ISA {
 
-inline int64_t clampTo(int64_t x, int64_t low, int64_t high) { return x < low ? low : x > high ? high : x; }
+inline int64_t clampTo(int64_t x, int64_t low, int64_t high) {
+  return x < low ? low : x > high ? high : x;
+}
 
 constexpr int64_t kPanel = W * kTileVectors;
 
 /** Where vector c of row r lies in sums. */
-inline const float* inSums(const float* sums, int64_t sumRows, int64_t r, int64_t c) { return sums + c / kPanel * sumRows * kPanel + r * kPanel + c % kPanel; }
+inline const float* inSums(const float* sums, int64_t sumRows, int64_t r, int64_t c) {
+  return sums + c / kPanel * sumRows * kPanel + r * kPanel + c % kPanel;
+}
 
-/** One row of a tile. Columns [from, to) are seen. `plain`: scaled products alone, all seen, no dropout. */
+/** One row of a tile. Columns [from, to) are seen. `plain`: scaled products alone, all seen, no
+ * dropout. */
 template <bool plain>
 struct ScoreRow {
   const ScoreTile& tile;
@@ -23,7 +29,10 @@ struct ScoreRow {
   vf inverseCap, cap, scale;
 
   ScoreRow(const ScoreTile& t, int64_t row)
-      : tile(t), r(row), from(clampTo(t.seenFrom + row, 0, t.columns)), to(clampTo(t.seenTo + row, 0, t.columns)) {
+      : tile(t),
+        r(row),
+        from(clampTo(t.seenFrom + row, 0, t.columns)),
+        to(clampTo(t.seenTo + row, 0, t.columns)) {
     if (to < from) to = from;
     cap = set(t.softCap);
     inverseCap = set(t.softCap > 0 ? 1.0f / t.softCap : 0.0f);
@@ -60,7 +69,8 @@ struct ScoreRow {
   }
 
   vf dropout(int64_t c) const {
-    const uint32_t first = tile.firstNumber + static_cast<uint32_t>(r) * tile.numberStride + static_cast<uint32_t>(c);
+    const uint32_t first =
+        tile.firstNumber + static_cast<uint32_t>(r) * tile.numberStride + static_cast<uint32_t>(c);
     return dropoutFactor(first, tile.rate, tile.kept, tile.key0, tile.key1);
   }
 
@@ -73,7 +83,8 @@ struct ScoreRow {
 };
 
 inline bool isPlain(const ScoreTile& t) {
-  return !t.additions[0] && !t.additions[1] && !t.bias && t.softCap <= 0 && t.rate <= 0 && t.seenFrom <= -kUnlimited && t.seenTo >= kUnlimited;
+  return !t.additions[0] && !t.additions[1] && !t.bias && t.softCap <= 0 && t.rate <= 0 &&
+         t.seenFrom <= -kUnlimited && t.seenTo >= kUnlimited;
 }
 
 template <bool plain>
@@ -112,7 +123,8 @@ void forwardRows(const ScoreTile& tile, float* p, float* maximumOf, float* total
 }
 
 template <bool plain>
-void backwardRows(const ScoreTile& tile, const float* dp, const float* logSumExp, int64_t rowStride, const float* delta, float* p, float* ds, float* biasGradient) {
+void backwardRows(const ScoreTile& tile, const float* dp, const float* logSumExp, int64_t rowStride,
+                  const float* delta, float* p, float* ds, float* biasGradient) {
   const vf one = set(1.0f);
   for (int64_t r = 0; r < tile.rows; r++, p += kStrideWords, ds += kStrideWords) {
     const ScoreRow<plain> row(tile, r);
@@ -146,22 +158,31 @@ void backwardRows(const ScoreTile& tile, const float* dp, const float* logSumExp
   }
 }
 
-inline void attentionForward(const ScoreTile& tile, float* p, float* maximumOf, float* total, float* rescale) {
-  if (isPlain(tile)) forwardRows<true>(tile, p, maximumOf, total, rescale);
-  else forwardRows<false>(tile, p, maximumOf, total, rescale);
+inline void attentionForward(const ScoreTile& tile, float* p, float* maximumOf, float* total,
+                             float* rescale) {
+  if (isPlain(tile))
+    forwardRows<true>(tile, p, maximumOf, total, rescale);
+  else
+    forwardRows<false>(tile, p, maximumOf, total, rescale);
 }
 
-inline void attentionBackward(const ScoreTile& tile, const float* dp, const float* logSumExp, int64_t rowStride, const float* delta, float* p, float* ds, float* biasGradient) {
-  if (isPlain(tile)) backwardRows<true>(tile, dp, logSumExp, rowStride, delta, p, ds, nullptr);
-  else backwardRows<false>(tile, dp, logSumExp, rowStride, delta, p, ds, biasGradient);
+inline void attentionBackward(const ScoreTile& tile, const float* dp, const float* logSumExp,
+                              int64_t rowStride, const float* delta, float* p, float* ds,
+                              float* biasGradient) {
+  if (isPlain(tile))
+    backwardRows<true>(tile, dp, logSumExp, rowStride, delta, p, ds, nullptr);
+  else
+    backwardRows<false>(tile, dp, logSumExp, rowStride, delta, p, ds, biasGradient);
 }
 
-inline void scaleSumRows(float* sums, int64_t sumRows, int64_t rows, int64_t columns, const float* factor) {
+inline void scaleSumRows(float* sums, int64_t sumRows, int64_t rows, int64_t columns,
+                         const float* factor) {
   for (int64_t c = 0; c < columns; c += kPanel, sums += sumRows * kPanel)
     for (int64_t r = 0; r < rows; r++) {
       if (factor[r] == 1.0f) continue;
       const vf by = set(factor[r]);
-      for (int64_t i = 0; i < kPanel; i += W) store(sums + r * kPanel + i, load(sums + r * kPanel + i) * by);
+      for (int64_t i = 0; i < kPanel; i += W)
+        store(sums + r * kPanel + i, load(sums + r * kPanel + i) * by);
     }
 }
 

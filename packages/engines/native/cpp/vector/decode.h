@@ -12,7 +12,8 @@ namespace peft::PEFT_ISA {
 /** Rounded to the nearest bf16, lower half of the word zero. */
 inline vf roundToBf16(vf a) {
   vi b = bits(a);
-  return fromBits((b + seti(0x7fff) + (shr<16>(b) & seti(1))) & seti(static_cast<int32_t>(0xffff0000u)));
+  return fromBits((b + seti(0x7fff) + (shr<16>(b) & seti(1))) &
+                  seti(static_cast<int32_t>(0xffff0000u)));
 }
 
 /** 2·W bf16 numbers: a, then b. */
@@ -28,7 +29,8 @@ inline void storeBf16(uint16_t* p, vf a, vf b) {
 /** The first n < 2·W of them. */
 inline void storeBf16Rest(uint16_t* p, vf a, vf b, int64_t n) {
 #ifdef PEFT_HAS_BF16
-  _mm512_mask_storeu_epi16(p, static_cast<__mmask32>((uint64_t{1} << n) - 1), (__m512i)_mm512_cvtne2ps_pbh(b.v, a.v));
+  _mm512_mask_storeu_epi16(p, static_cast<__mmask32>((uint64_t{1} << n) - 1),
+                           (__m512i)_mm512_cvtne2ps_pbh(b.v, a.v));
 #else
   uint16_t rest[2 * W];
   storeBf16(rest, a, b);
@@ -36,12 +38,17 @@ inline void storeBf16Rest(uint16_t* p, vf a, vf b, int64_t n) {
 #endif
 }
 
-inline vf loadBf16(const uint16_t* p) { return fromBits(shl<16>(loadU16(p))); }
+inline vf loadBf16(const uint16_t* p) {
+  return fromBits(shl<16>(loadU16(p)));
+}
 
 /** Receives decoded elements as float32. */
 struct FloatSink {
   using Element = float;
-  static void two(float* out, vf a, vf b) { store(out, a); store(out + W, b); }
+  static void two(float* out, vf a, vf b) {
+    store(out, a);
+    store(out + W, b);
+  }
   static void one(float* out, float a) { *out = a; }
   static void pairs(float* out, vf even, vf odd) { storeInterleaved(out, even, odd); }
   static vf tableEntry(vf a) { return a; }
@@ -52,13 +59,17 @@ struct BfloatSink {
   using Element = uint16_t;
   static void two(uint16_t* out, vf a, vf b) { storeBf16(out, a, b); }
   static void one(uint16_t* out, float a) { *out = floatToBfloat(a); }
-  static void pairs(uint16_t* out, vf even, vf odd) { storei(out, shr<16>(bits(even)) | bits(odd)); }
+  static void pairs(uint16_t* out, vf even, vf odd) {
+    storei(out, shr<16>(bits(even)) | bits(odd));
+  }
   static vf tableEntry(vf a) { return roundToBf16(a); }
 };
 
-/** `convert(p)` reads W stored elements as float32 lanes. The rest of a run goes through a copy, so that nothing is read past its end. */
+/** `convert(p)` reads W stored elements as float32 lanes. The rest of a run goes through a copy, so
+ * that nothing is read past its end. */
 template <class Sink, class Stored, class Convert>
-inline void decodeDense(const Stored* p, int64_t count, typename Sink::Element* out, Convert convert) {
+inline void decodeDense(const Stored* p, int64_t count, typename Sink::Element* out,
+                        Convert convert) {
   int64_t i = 0;
   for (; i + 2 * W <= count; i += 2 * W) Sink::two(out + i, convert(p + i), convert(p + i + W));
   if (i == count) return;
@@ -70,12 +81,17 @@ inline void decodeDense(const Stored* p, int64_t count, typename Sink::Element* 
 }
 
 #ifdef PEFT_HAS_BF16
-/** `count` elements of one block, a multiple of 32 from an even one on: the block's 16 values are scaled, rounded and looked up by 16-bit lanes. */
-inline void decodeBlockToBf16(const uint8_t* bytes, __m512 values, float maximumOfBlock, int64_t count, uint16_t* out) {
-  const __m256i rounded = (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(values, _mm512_set1_ps(maximumOfBlock)));
-  const __m512i table = _mm512_broadcast_i64x4(rounded);  // twice, so that bit 4 of an index does not matter
+/** `count` elements of one block, a multiple of 32 from an even one on: the block's 16 values are
+ * scaled, rounded and looked up by 16-bit lanes. */
+inline void decodeBlockToBf16(const uint8_t* bytes, __m512 values, float maximumOfBlock,
+                              int64_t count, uint16_t* out) {
+  const __m256i rounded =
+      (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(values, _mm512_set1_ps(maximumOfBlock)));
+  const __m512i table =
+      _mm512_broadcast_i64x4(rounded);  // twice, so that bit 4 of an index does not matter
   for (int64_t i = 0; i < count; i += 32, out += 32) {
-    const __m512i byte = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + (i >> 1))));
+    const __m512i byte =
+        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + (i >> 1))));
     const __m512i index = _mm512_or_si512(_mm512_srli_epi32(byte, 4), _mm512_slli_epi32(byte, 16));
     _mm512_storeu_si512(out, _mm512_permutexvar_epi16(index, table));
   }
@@ -83,7 +99,8 @@ inline void decodeBlockToBf16(const uint8_t* bytes, __m512 values, float maximum
 #endif
 
 template <class Sink>
-inline void decodeFourBit(const MatrixView& view, int64_t first, int64_t count, typename Sink::Element* out) {
+inline void decodeFourBit(const MatrixView& view, int64_t first, int64_t count,
+                          typename Sink::Element* out) {
   const float* values = view.format == Format::nf4 ? kNf4Values : kFp4Values;
   const uint8_t* bytes = static_cast<const uint8_t*>(view.data);
   const Table16 plain = table16(values);
@@ -95,7 +112,8 @@ inline void decodeFourBit(const MatrixView& view, int64_t first, int64_t count, 
     i++;
   };
   for (; i < end; block++) {
-    const int64_t blockEnd = (block + 1) << view.blockShift < end ? (block + 1) << view.blockShift : end;
+    const int64_t blockEnd =
+        (block + 1) << view.blockShift < end ? (block + 1) << view.blockShift : end;
     const float maximumOfBlock = blockMaximum(view, block);
     if (i & 1) one(maximumOfBlock);
     const int64_t whole = (blockEnd - i) / (2 * W) * (2 * W);
@@ -122,7 +140,8 @@ inline void decodeFourBit(const MatrixView& view, int64_t first, int64_t count, 
 
 /** out[i] = element (row, column + i), i < count; the run stays in the row. */
 template <class Sink>
-inline void decodeRun(const MatrixView& view, int64_t row, int64_t column, int64_t count, typename Sink::Element* out) {
+inline void decodeRun(const MatrixView& view, int64_t row, int64_t column, int64_t count,
+                      typename Sink::Element* out) {
   const int64_t first = row * view.stride + column;
   switch (view.format) {
     case Format::f32: {
@@ -132,24 +151,34 @@ inline void decodeRun(const MatrixView& view, int64_t row, int64_t column, int64
       } else {
         int64_t i = 0;
         for (; i + 2 * W <= count; i += 2 * W) Sink::two(out + i, load(p + i), load(p + i + W));
-        if (i < count) storeBf16Rest(out + i, loadn(p + i, count - i), count - i > W ? loadn(p + i + W, count - i - W) : zero(), count - i);
+        if (i < count)
+          storeBf16Rest(out + i, loadn(p + i, count - i),
+                        count - i > W ? loadn(p + i + W, count - i - W) : zero(), count - i);
       }
       break;
     }
     case Format::f16:
-      decodeDense<Sink>(static_cast<const uint16_t*>(view.data) + first, count, out, [](const uint16_t* p) { return loadF16(p); });
+      decodeDense<Sink>(static_cast<const uint16_t*>(view.data) + first, count, out,
+                        [](const uint16_t* p) { return loadF16(p); });
       break;
     case Format::bf16:
-      if constexpr (sizeof(typename Sink::Element) == 2) std::memcpy(out, static_cast<const uint16_t*>(view.data) + first, static_cast<size_t>(count) * 2);
-      else decodeDense<Sink>(static_cast<const uint16_t*>(view.data) + first, count, out, [](const uint16_t* p) { return loadBf16(p); });
+      if constexpr (sizeof(typename Sink::Element) == 2)
+        std::memcpy(out, static_cast<const uint16_t*>(view.data) + first,
+                    static_cast<size_t>(count) * 2);
+      else
+        decodeDense<Sink>(static_cast<const uint16_t*>(view.data) + first, count, out,
+                          [](const uint16_t* p) { return loadBf16(p); });
       break;
     case Format::int8: {
       const vf factor = set(view.scale[row] / 127.0f);
-      decodeDense<Sink>(static_cast<const int8_t*>(view.data) + first, count, out, [&](const int8_t* p) { return toFloat(loadI8(p)) * factor; });
+      decodeDense<Sink>(static_cast<const int8_t*>(view.data) + first, count, out,
+                        [&](const int8_t* p) { return toFloat(loadI8(p)) * factor; });
       break;
     }
     case Format::nf4:
-    case Format::fp4: decodeFourBit<Sink>(view, first, count, out); break;
+    case Format::fp4:
+      decodeFourBit<Sink>(view, first, count, out);
+      break;
   }
 }
 

@@ -8,12 +8,17 @@
 namespace peft::PEFT_ISA {
 
 /** Larger or smaller of two; NaN where either is. */
-inline vf largerOf(vf a, vf b) { return select(isNaN(a), a, select(gt(a, b), a, b)); }
-inline vf smallerOf(vf a, vf b) { return select(isNaN(a), a, select(lt(a, b), a, b)); }
+inline vf largerOf(vf a, vf b) {
+  return select(isNaN(a), a, select(gt(a, b), a, b));
+}
+inline vf smallerOf(vf a, vf b) {
+  return select(isNaN(a), a, select(lt(a, b), a, b));
+}
 
 /** y = a ∘ b; an operand whose step is 0 is one number for the whole run. */
 template <class F>
-inline void binaryWith(const float* a, bool constantA, const float* b, bool constantB, float* y, int64_t n, F f) {
+inline void binaryWith(const float* a, bool constantA, const float* b, bool constantB, float* y,
+                       int64_t n, F f) {
   if (constantA && constantB) {
     const vf both = f(set(*a), set(*b));
     map1(y, y, n, [&](vf) { return both; });
@@ -28,16 +33,31 @@ inline void binaryWith(const float* a, bool constantA, const float* b, bool cons
   }
 }
 
-inline void binaryRun(Binary operation, const float* a, bool constantA, const float* b, bool constantB, float* y, int64_t n) {
+inline void binaryRun(Binary operation, const float* a, bool constantA, const float* b,
+                      bool constantB, float* y, int64_t n) {
   auto run = [&](auto f) { binaryWith(a, constantA, b, constantB, y, n, f); };
   switch (operation) {
-    case Binary::add: run([](vf l, vf r) { return l + r; }); break;
-    case Binary::subtract: run([](vf l, vf r) { return l - r; }); break;
-    case Binary::multiply: run([](vf l, vf r) { return l * r; }); break;
-    case Binary::divide: run([](vf l, vf r) { return l / r; }); break;
-    case Binary::maximum: run([](vf l, vf r) { return largerOf(l, r); }); break;
-    case Binary::minimum: run([](vf l, vf r) { return smallerOf(l, r); }); break;
-    default: run([](vf l, vf r) { return (l - r) * (l - r); }); break;
+    case Binary::add:
+      run([](vf l, vf r) { return l + r; });
+      break;
+    case Binary::subtract:
+      run([](vf l, vf r) { return l - r; });
+      break;
+    case Binary::multiply:
+      run([](vf l, vf r) { return l * r; });
+      break;
+    case Binary::divide:
+      run([](vf l, vf r) { return l / r; });
+      break;
+    case Binary::maximum:
+      run([](vf l, vf r) { return largerOf(l, r); });
+      break;
+    case Binary::minimum:
+      run([](vf l, vf r) { return smallerOf(l, r); });
+      break;
+    default:
+      run([](vf l, vf r) { return (l - r) * (l - r); });
+      break;
   }
 }
 
@@ -45,19 +65,45 @@ inline void unaryRun(Unary operation, const float* x, float* y, int64_t n) {
   auto run = [&](auto f) { map1(x, y, n, f); };
   const vf one = set(1.0f);
   switch (operation) {
-    case Unary::negate: run([](vf a) { return fromBits(bits(a) ^ seti(static_cast<int32_t>(0x80000000u))); }); break;
-    case Unary::absolute: run([](vf a) { return abs(a); }); break;
-    case Unary::square: run([](vf a) { return a * a; }); break;
-    case Unary::sqrt: run([](vf a) { return sqrt(a); }); break;
-    case Unary::rsqrt: run([&](vf a) { return one / sqrt(a); }); break;
-    case Unary::reciprocal: run([&](vf a) { return one / a; }); break;
-    case Unary::exp: run([](vf a) { return exp(a); }); break;
-    case Unary::log: run([](vf a) { return log(a); }); break;
-    case Unary::tanh: run([](vf a) { return tanh(a); }); break;
-    case Unary::sigmoid: run([](vf a) { return sigmoid(a); }); break;
-    case Unary::relu: run([](vf a) { return select(lt(a, zero()), zero(), a); }); break;
-    case Unary::step: run([&](vf a) { return select(isNaN(a), a, select(gt(a, zero()), one, zero())); }); break;
-    default: run([](vf a) { return erf(a); }); break;
+    case Unary::negate:
+      run([](vf a) { return fromBits(bits(a) ^ seti(static_cast<int32_t>(0x80000000u))); });
+      break;
+    case Unary::absolute:
+      run([](vf a) { return abs(a); });
+      break;
+    case Unary::square:
+      run([](vf a) { return a * a; });
+      break;
+    case Unary::sqrt:
+      run([](vf a) { return sqrt(a); });
+      break;
+    case Unary::rsqrt:
+      run([&](vf a) { return one / sqrt(a); });
+      break;
+    case Unary::reciprocal:
+      run([&](vf a) { return one / a; });
+      break;
+    case Unary::exp:
+      run([](vf a) { return exp(a); });
+      break;
+    case Unary::log:
+      run([](vf a) { return log(a); });
+      break;
+    case Unary::tanh:
+      run([](vf a) { return tanh(a); });
+      break;
+    case Unary::sigmoid:
+      run([](vf a) { return sigmoid(a); });
+      break;
+    case Unary::relu:
+      run([](vf a) { return select(lt(a, zero()), zero(), a); });
+      break;
+    case Unary::step:
+      run([&](vf a) { return select(isNaN(a), a, select(gt(a, zero()), one, zero())); });
+      break;
+    default:
+      run([](vf a) { return erf(a); });
+      break;
   }
 }
 
@@ -85,7 +131,8 @@ inline void multiplyAddRun(const float* a, const float* b, float* y, int64_t n) 
 
 /** Σ a·b */
 inline float dot(const float* a, const float* b, int64_t n) {
-  return sumOf(n, [&](int64_t i, int64_t lanes) { return loadn(a + i, lanes) * loadn(b + i, lanes); });
+  return sumOf(n,
+               [&](int64_t i, int64_t lanes) { return loadn(a + i, lanes) * loadn(b + i, lanes); });
 }
 
 inline float sumRun(const float* x, int64_t n) {
@@ -111,10 +158,14 @@ inline float maximumRun(const float* x, int64_t n) {
 
 inline float reduceRun(Reduction operation, const float* x, int64_t n) {
   switch (operation) {
-    case Reduction::sum: return sumRun(x, n);
-    case Reduction::mean: return sumRun(x, n) / static_cast<float>(n);
-    case Reduction::maximum: return maximumRun(x, n);
-    default: return dot(x, x, n);
+    case Reduction::sum:
+      return sumRun(x, n);
+    case Reduction::mean:
+      return sumRun(x, n) / static_cast<float>(n);
+    case Reduction::maximum:
+      return maximumRun(x, n);
+    default:
+      return dot(x, x, n);
   }
 }
 
@@ -130,15 +181,20 @@ inline vi mix32(vi h) {
 /** 1/(1−rate) or 0 for the elements with numbers `first` … `first`+W−1. */
 inline vf dropoutFactor(uint32_t first, float rate, float kept, uint32_t key0, uint32_t key1) {
   const vi number = seti(static_cast<int32_t>(first)) + iota();
-  const vi hash = mix32(mix32(number ^ seti(static_cast<int32_t>(key0))) + seti(static_cast<int32_t>(key1)));
+  const vi hash =
+      mix32(mix32(number ^ seti(static_cast<int32_t>(key0))) + seti(static_cast<int32_t>(key1)));
   const vf uniform = toFloat(shr<8>(hash)) * set(0x1p-24f);
   return select(lt(uniform, set(rate)), zero(), set(kept));
 }
 
-inline void dropoutRun(const float* x, float* y, uint32_t first, int64_t n, float rate, float kept, uint32_t key0, uint32_t key1) {
+inline void dropoutRun(const float* x, float* y, uint32_t first, int64_t n, float rate, float kept,
+                       uint32_t key0, uint32_t key1) {
   for (int64_t i = 0; i < n; i += W) {
     const int64_t lanes = n - i < W ? n - i : W;
-    storen(y + i, loadn(x + i, lanes) * dropoutFactor(first + static_cast<uint32_t>(i), rate, kept, key0, key1), lanes);
+    storen(y + i,
+           loadn(x + i, lanes) *
+               dropoutFactor(first + static_cast<uint32_t>(i), rate, kept, key0, key1),
+           lanes);
   }
 }
 

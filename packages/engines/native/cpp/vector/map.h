@@ -40,7 +40,8 @@ inline float sumOf(int64_t n, F f) {
   int64_t i = 0;
   for (; i + 4 * W <= n; i += 4 * W)
     for (int j = 0; j < 4; j++) total[j] = total[j] + f(i + j * W, int64_t{W});
-  for (int j = 0; i < n; i += W, j++) total[j & 3] = total[j & 3] + keep(f(i, n - i < W ? n - i : int64_t{W}), n - i);
+  for (int j = 0; i < n; i += W, j++)
+    total[j & 3] = total[j & 3] + keep(f(i, n - i < W ? n - i : int64_t{W}), n - i);
   return sum((total[0] + total[1]) + (total[2] + total[3]));
 }
 

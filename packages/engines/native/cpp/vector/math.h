@@ -1,5 +1,6 @@
-// Elementary functions of float32 lanes. Polynomials were fitted for the intervals named. Errors measured over all
-// intervals: exp and sigmoid 2e-7 relative, log 2e-7 relative, erf 1e-7 absolute, tanh 3e-7 relative. NaN stays NaN.
+// Elementary functions of float32 lanes. Polynomials were fitted for the intervals named. Errors
+// measured over all intervals: exp and sigmoid 2e-7 relative, log 2e-7 relative, erf 1e-7 absolute,
+// tanh 3e-7 relative. NaN stays NaN.
 #pragma once
 #include <cstdint>
 
@@ -14,11 +15,14 @@ inline vf polynomial(vf x, const float (&c)[n]) {
 }
 
 /** 2ⁿ for −126 ≤ n ≤ 127. */
-inline vf powerOfTwo(vi n) { return fromBits(shl<23>(n + seti(127))); }
+inline vf powerOfTwo(vi n) {
+  return fromBits(shl<23>(n + seti(127)));
+}
 
 /** eˣ; 0 below −104, infinity above 88.73. */
 inline vf exp(vf x) {
-  static const float kCoefficients[] = {0.5f, 0.16666576f, 0.041666374f, 0.008363295f, 0.0013941319f};  // |r| ≤ ln 2 / 2
+  static const float kCoefficients[] = {0.5f, 0.16666576f, 0.041666374f, 0.008363295f,
+                                        0.0013941319f};  // |r| ≤ ln 2 / 2
   const vf clipped = min(set(89.0f), max(set(-105.0f), x));
   const vi n = roundToInt(clipped * set(1.44269504f));
   const vf whole = toFloat(n);
@@ -31,7 +35,8 @@ inline vf exp(vf x) {
 
 /** eˣ for x ≤ 0 and x not NaN; 0 below −87. */
 inline vf expNegative(vf x) {
-  static const float kCoefficients[] = {0.5f, 0.16666576f, 0.041666374f, 0.008363295f, 0.0013941319f};
+  static const float kCoefficients[] = {0.5f, 0.16666576f, 0.041666374f, 0.008363295f,
+                                        0.0013941319f};
   const vf clipped = max(set(-87.3f), x);
   const vi n = roundToInt(clipped * set(1.44269504f));
   const vf whole = toFloat(n);
@@ -42,14 +47,17 @@ inline vf expNegative(vf x) {
 
 /** ln x; −infinity at 0, NaN below. */
 inline vf log(vf x) {
-  static const float kCoefficients[] = {0.3333333f, -0.2499998f, 0.20000689f, -0.16669151f, 0.14251155f, -0.123967074f, 0.11634677f, -0.116598874f, 0.073324375f};
+  static const float kCoefficients[] = {0.3333333f,   -0.2499998f,   0.20000689f,
+                                        -0.16669151f, 0.14251155f,   -0.123967074f,
+                                        0.11634677f,  -0.116598874f, 0.073324375f};
   const vm small = lt(x, set(1.17549435e-38f));  // subnormal
   const vf scaled = select(small, x * set(8388608.0f), x);
   vi exponent = shr<23>(bits(scaled)) - seti(127);
   vf mantissa = fromBits((bits(scaled) & seti(0x007fffff)) | seti(0x3f800000));  // [1, 2)
   const vm large = gt(mantissa, set(1.41421356f));
   mantissa = select(large, mantissa * set(0.5f), mantissa);
-  const vf e = toFloat(exponent) + select(large, set(1.0f), zero()) - select(small, set(23.0f), zero());
+  const vf e =
+      toFloat(exponent) + select(large, set(1.0f), zero()) - select(small, set(23.0f), zero());
   const vf t = mantissa - set(1.0f);
   const vf t2 = t * t;
   vf result = fma(t * t2, polynomial(t, kCoefficients), e * set(-2.12194440e-4f));
@@ -62,11 +70,15 @@ inline vf log(vf x) {
 }
 
 /** x with the sign of y. x is not negative. */
-inline vf withSign(vf x, vf y) { return fromBits(bits(x) | (bits(y) & seti(static_cast<int32_t>(0x80000000u)))); }
+inline vf withSign(vf x, vf y) {
+  return fromBits(bits(x) | (bits(y) & seti(static_cast<int32_t>(0x80000000u))));
+}
 
 /** erfc t for t ≥ 0.9 (up to 10): exp of a polynomial. */
 inline vf erfcTail(vf t) {
-  static const float kCoefficients[] = {1.1285449f, 0.63565654f, 0.10520291f, -0.02261201f, 0.0028923007f, -3.606476e-05f, -4.820223e-05f, 5.1508805e-06f};
+  static const float kCoefficients[] = {1.1285449f,     0.63565654f,   0.10520291f,
+                                        -0.02261201f,   0.0028923007f, -3.606476e-05f,
+                                        -4.820223e-05f, 5.1508805e-06f};
   const vf clipped = min(t, set(4.0f));
   const vf within = zero() - clipped * polynomial(clipped, kCoefficients);
   // Beyond 4, erfc t ≈ erfc 4 · e^{−(t²−16)}: below 2e-8, kept only so that it goes on falling.
@@ -74,7 +86,8 @@ inline vf erfcTail(vf t) {
 }
 
 inline vf erf(vf x) {
-  static const float kCoefficients[] = {0.12837915f, -0.37612495f, 0.112818025f, -0.026765566f, 0.00499098f, -0.00059768936f};  // |x| ≤ 0.93
+  static const float kCoefficients[] = {0.12837915f, -0.37612495f,   0.112818025f, -0.026765566f,
+                                        0.00499098f, -0.00059768936f};  // |x| ≤ 0.93
   const vf t = abs(x);
   const vf small = fma(polynomial(x * x, kCoefficients), x, x);
   const vf large = withSign(set(1.0f) - erfcTail(t), x);
@@ -83,7 +96,8 @@ inline vf erf(vf x) {
 
 /** The normal distribution function Φ(x) = (1 + erf(x/√2))/2, exact in the left tail as well. */
 inline vf normalCdf(vf x) {
-  static const float kCoefficients[] = {0.12837915f, -0.37612495f, 0.112818025f, -0.026765566f, 0.00499098f, -0.00059768936f};
+  static const float kCoefficients[] = {0.12837915f,   -0.37612495f, 0.112818025f,
+                                        -0.026765566f, 0.00499098f,  -0.00059768936f};
   const vf s = x * set(0.70710678f);
   const vf t = abs(s);
   const vf small = fma(fma(polynomial(s * s, kCoefficients), s, s), set(0.5f), set(0.5f));
@@ -94,7 +108,8 @@ inline vf normalCdf(vf x) {
 
 /** tanh x = x + x³·Q(x²) for |x| < 0.6, else 1 − 2/(e^{2|x|} + 1) with the sign of x. */
 inline vf tanh(vf x) {
-  static const float kCoefficients[] = {-0.3333333f, 0.13332932f, -0.053876303f, 0.021121407f, -0.006283606f};
+  static const float kCoefficients[] = {-0.3333333f, 0.13332932f, -0.053876303f, 0.021121407f,
+                                        -0.006283606f};
   const vf t = abs(x), s = x * x;
   const vf small = fma(polynomial(s, kCoefficients) * s, x, x);
   const vf e = expNegative(zero() - (t + t));

@@ -11,7 +11,8 @@ namespace peft::PEFT_ISA {
 #ifdef PEFT_HAS_BF16
 /** a0 b0 a1 b1 … of 32 16-bit elements each. */
 inline void storeZipped(uint32_t* to, __m512i a, __m512i b) {
-  const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+  const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8,
+                                       39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
   const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
   _mm512_storeu_si512(to, _mm512_permutex2var_epi16(a, low, b));
   _mm512_storeu_si512(to + 16, _mm512_permutex2var_epi16(a, high, b));
@@ -55,15 +56,18 @@ struct BfloatWords {
   struct Row {
     const uint16_t* even;
     const uint16_t* odd;
-    Row(const MatrixView& view, int64_t k, bool last, int64_t column, int64_t count, uint32_t* scratch) {
+    Row(const MatrixView& view, int64_t k, bool last, int64_t column, int64_t count,
+        uint32_t* scratch) {
       uint16_t* space = reinterpret_cast<uint16_t*>(scratch);
       const int64_t half = (count + 31) / 32 * 32;
       even = read(view, k, column, count, space);
       if (last) std::memset(space + half, 0, static_cast<size_t>(half) * 2);
       odd = last ? space + half : read(view, k + 1, column, count, space + half);
     }
-    static const uint16_t* read(const MatrixView& view, int64_t k, int64_t column, int64_t count, uint16_t* space) {
-      if (view.format == Format::bf16) return static_cast<const uint16_t*>(view.data) + k * view.stride + column;
+    static const uint16_t* read(const MatrixView& view, int64_t k, int64_t column, int64_t count,
+                                uint16_t* space) {
+      if (view.format == Format::bf16)
+        return static_cast<const uint16_t*>(view.data) + k * view.stride + column;
       decodeRun<Sink>(view, k, column, count, space);
       return space;
     }
@@ -82,16 +86,19 @@ struct BfloatWords {
 
 /** Row `row` of `view`, elements [k0, k0+count), as words. */
 template <class Words>
-inline void packRun(const MatrixView& view, int64_t row, int64_t k0, int64_t count, uint32_t* words) {
+inline void packRun(const MatrixView& view, int64_t row, int64_t k0, int64_t count,
+                    uint32_t* words) {
   auto* out = reinterpret_cast<typename Words::Sink::Element*>(words);
   decodeRun<typename Words::Sink>(view, row, k0, count, out);
   if (Words::kPerWord == 2 && (count & 1)) out[count] = 0;
 }
 
 template <class Words>
-void packS(const MatrixView& view, bool transposed, int64_t row0, int64_t rows, int64_t k0, int64_t count, uint32_t* packed, uint32_t* scratch) {
+void packS(const MatrixView& view, bool transposed, int64_t row0, int64_t rows, int64_t k0,
+           int64_t count, uint32_t* packed, uint32_t* scratch) {
   if (!transposed) {
-    for (int64_t i = 0; i < rows; i++) packRun<Words>(view, row0 + i, k0, count, packed + i * kStrideWords);
+    for (int64_t i = 0; i < rows; i++)
+      packRun<Words>(view, row0 + i, k0, count, packed + i * kStrideWords);
     return;
   }
   const int64_t words = (count + Words::kPerWord - 1) / Words::kPerWord;
@@ -111,31 +118,40 @@ void packS(const MatrixView& view, bool transposed, int64_t row0, int64_t rows, 
 }
 
 #ifdef PEFT_HAS_BF16
-/** Whether rows start at block boundaries and a panel of two lies in one block, as for `packFourBitColumns`. */
+/** Whether rows start at block boundaries and a panel of two lies in one block, as for
+ * `packFourBitColumns`. */
 inline bool hasWholeBlocks(const MatrixView& view, int64_t column0, int64_t columns) {
   const int64_t mask = (int64_t{1} << view.blockShift) - 1;
-  return (view.format == Format::nf4 || view.format == Format::fp4) && view.blockShift >= 6 && (view.stride & mask) == 0 && (column0 & 63) == 0 && (columns & 63) == 0;
+  return (view.format == Format::nf4 || view.format == Format::fp4) && view.blockShift >= 6 &&
+         (view.stride & mask) == 0 && (column0 & 63) == 0 && (columns & 63) == 0;
 }
 
-/** packV of a 4-bit matrix [k, columns] with whole blocks: two rows are looked up and interleaved in registers. */
-inline void packFourBitColumns(const MatrixView& view, int64_t column0, int64_t columns, int64_t k0, int64_t count, uint32_t* packed) {
+/** packV of a 4-bit matrix [k, columns] with whole blocks: two rows are looked up and interleaved
+ * in registers. */
+inline void packFourBitColumns(const MatrixView& view, int64_t column0, int64_t columns, int64_t k0,
+                               int64_t count, uint32_t* packed) {
   const __m512 values = _mm512_load_ps(view.format == Format::nf4 ? kNf4Values : kFp4Values);
   const int64_t words = (count + 1) / 2;
   const uint8_t* bytes = static_cast<const uint8_t*>(view.data);
   auto tableOf = [&](int64_t element) {
-    return _mm512_broadcast_i64x4((__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(values, _mm512_set1_ps(blockMaximum(view, element >> view.blockShift)))));
+    return _mm512_broadcast_i64x4((__m256i)_mm512_cvtneps_pbh(
+        _mm512_mul_ps(values, _mm512_set1_ps(blockMaximum(view, element >> view.blockShift)))));
   };
   auto lookUp = [&](int64_t element, __m512i table) {
-    const __m512i byte = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + (element >> 1))));
-    return _mm512_permutexvar_epi16(_mm512_or_si512(_mm512_srli_epi32(byte, 4), _mm512_slli_epi32(byte, 16)), table);
+    const __m512i byte = _mm512_cvtepu8_epi32(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + (element >> 1))));
+    return _mm512_permutexvar_epi16(
+        _mm512_or_si512(_mm512_srli_epi32(byte, 4), _mm512_slli_epi32(byte, 16)), table);
   };
   for (int64_t w = 0; w < words; w++) {
     const int64_t even = (k0 + 2 * w) * view.stride + column0, odd = even + view.stride;
     const bool last = 2 * w + 1 == count;
     for (int64_t c = 0; c < columns; c += 64) {
-      const __m512i evenTable = tableOf(even + c), oddTable = last ? _mm512_setzero_si512() : tableOf(odd + c);
+      const __m512i evenTable = tableOf(even + c),
+                    oddTable = last ? _mm512_setzero_si512() : tableOf(odd + c);
       for (int64_t i = c; i < c + 64; i += 32) {
-        const __m512i a = lookUp(even + i, evenTable), b = last ? _mm512_setzero_si512() : lookUp(odd + i, oddTable);
+        const __m512i a = lookUp(even + i, evenTable),
+                      b = last ? _mm512_setzero_si512() : lookUp(odd + i, oddTable);
         storeZipped(packed + i * words + w * 32, a, b);
       }
     }
@@ -144,11 +160,13 @@ inline void packFourBitColumns(const MatrixView& view, int64_t column0, int64_t 
 #endif
 
 template <class Words>
-void packV(const MatrixView& view, bool transposed, int64_t column0, int64_t columns, int64_t k0, int64_t count, uint32_t* packed, uint32_t* scratch) {
+void packV(const MatrixView& view, bool transposed, int64_t column0, int64_t columns, int64_t k0,
+           int64_t count, uint32_t* packed, uint32_t* scratch) {
   constexpr int64_t width = kPanelWords;
   const int64_t words = (count + Words::kPerWord - 1) / Words::kPerWord;
 #ifdef PEFT_HAS_BF16
-  if (Words::kPerWord == 2 && !transposed && hasWholeBlocks(view, column0, columns)) return packFourBitColumns(view, column0, columns, k0, count, packed);
+  if (Words::kPerWord == 2 && !transposed && hasWholeBlocks(view, column0, columns))
+    return packFourBitColumns(view, column0, columns, k0, count, packed);
 #endif
   if (!transposed) {
     const int64_t whole = columns / width * width;
@@ -170,7 +188,8 @@ void packV(const MatrixView& view, bool transposed, int64_t column0, int64_t col
       rows = static_cast<const uint32_t*>(view.data) + (column0 + c) * view.stride + k0;
       stride = view.stride;
     } else {
-      for (int64_t i = 0; i < height; i++) packRun<Words>(view, column0 + c + i, k0, count, scratch + i * kStrideWords);
+      for (int64_t i = 0; i < height; i++)
+        packRun<Words>(view, column0 + c + i, k0, count, scratch + i * kStrideWords);
     }
     if (height < width) std::memset(packed, 0, static_cast<size_t>(words * width) * 4);
     transposeWords(rows, stride, height, words, packed, width);

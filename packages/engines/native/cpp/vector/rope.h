@@ -6,12 +6,14 @@
 namespace peft::PEFT_ISA {
 
 /** x, y [heads, size]; cos, sin [half]; elements from 2·half on of a head pass. y may be x. */
-inline void ropeRow(const float* x, const float* cos, const float* sin, float* y, int64_t heads, int64_t size, int64_t half, float direction) {
+inline void ropeRow(const float* x, const float* cos, const float* sin, float* y, int64_t heads,
+                    int64_t size, int64_t half, float direction) {
   const vf sign = set(direction);
   for (int64_t h = 0; h < heads; h++, x += size, y += size) {
     for (int64_t i = 0; i < half; i += W) {
       const int64_t lanes = half - i < W ? half - i : W;
-      const vf a = loadn(x + i, lanes), b = loadn(x + half + i, lanes), c = loadn(cos + i, lanes), s = loadn(sin + i, lanes) * sign;
+      const vf a = loadn(x + i, lanes), b = loadn(x + half + i, lanes), c = loadn(cos + i, lanes),
+               s = loadn(sin + i, lanes) * sign;
       storen(y + i, a * c - b * s, lanes);
       storen(y + half + i, b * c + a * s, lanes);
     }

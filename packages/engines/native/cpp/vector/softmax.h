@@ -11,7 +11,8 @@ inline float logarithm(float x) {
   return lane[0];
 }
 
-/** Σ e^{x−most}; the terms also go to `y` where that is not null. `most` is finite or +infinity-free. */
+/** Σ e^{x−most}; the terms also go to `y` where that is not null. `most` is finite or
+ * +infinity-free. */
 inline float exponentials(const float* x, float most, float* y, int64_t n) {
   const vf shift = set(most);
   return sumOf(n, [&](int64_t i, int64_t lanes) {
@@ -33,7 +34,8 @@ inline void softmaxRow(const float* x, float* y, int64_t n, bool logarithmic) {
   map1(y, y, n, [&](vf a) { return a * inverse; });
 }
 
-inline void softmaxGradientRow(const float* y, const float* dy, float* dx, int64_t n, bool logarithmic) {
+inline void softmaxGradientRow(const float* y, const float* dy, float* dx, int64_t n,
+                               bool logarithmic) {
   if (logarithmic) {
     const vf total = set(sumRun(dy, n));
     map2(y, dy, dx, n, [&](vf a, vf d) { return d - exp(a) * total; });

@@ -5,7 +5,8 @@
 namespace peft::PEFT_ISA {
 
 /** to[c·toStride + r] = from[r·fromStride + c] for r < rows, c < columns. */
-inline void transposeWords(const uint32_t* from, int64_t fromStride, int64_t rows, int64_t columns, uint32_t* to, int64_t toStride) {
+inline void transposeWords(const uint32_t* from, int64_t fromStride, int64_t rows, int64_t columns,
+                           uint32_t* to, int64_t toStride) {
   vi block[W];
   for (int64_t r = 0; r < rows; r += W) {
     const int64_t height = rows - r < W ? rows - r : W;
@@ -18,7 +19,8 @@ inline void transposeWords(const uint32_t* from, int64_t fromStride, int64_t row
         transposeLanes(block);
         for (int i = 0; i < W; i++) storei(target + i * toStride, block[i]);
       } else {
-        for (int i = 0; i < W; i++) block[i] = i < height ? loadin(source + i * fromStride, width) : seti(0);
+        for (int i = 0; i < W; i++)
+          block[i] = i < height ? loadin(source + i * fromStride, width) : seti(0);
         transposeLanes(block);
         for (int i = 0; i < width; i++) storein(target + i * toStride, block[i], height);
       }

@@ -1,4 +1,5 @@
-// A weight in another format. The stored order stays; sources are decoded run by run, so that no float32 copy of the whole is made.
+// A weight in another format. The stored order stays; sources are decoded run by run, so that no
+// float32 copy of the whole is made.
 #include <algorithm>
 #include <cmath>
 
@@ -16,7 +17,8 @@ constexpr int64_t kRun = 16384;  // elements; a multiple of every block size
 void decodeFlat(const MatrixView& view, int64_t columns, int64_t first, int64_t count, float* out) {
   const KernelTable& table = kernels();
   while (count > 0) {
-    const int64_t row = first / columns, column = first % columns, run = std::min(count, columns - column);
+    const int64_t row = first / columns, column = first % columns,
+                  run = std::min(count, columns - column);
     table.decodeFloat(view, row, column, run, out);
     first += run;
     count -= run;
@@ -28,26 +30,32 @@ void toInt8(const Weight& source, Weight& target) {
   const MatrixView view = source.view();
   const int64_t rows = source.shape.rows, columns = source.shape.columns;
   target.maxima.resize(static_cast<size_t>(rows));
-  parallelRanges(rows, std::max<int64_t>(1, kRun / std::max<int64_t>(columns, 1)), 1, [&](int64_t begin, int64_t end) {
-    float* values = scratch<float>(Scratch::kDecode, columns);
-    for (int64_t r = begin; r < end; r++) {
-      kernels().decodeFloat(view, r, 0, columns, values);
-      target.maxima[static_cast<size_t>(r)] = kernels().quantizeRowInt8(values, columns, reinterpret_cast<int8_t*>(target.bytes.get()) + r * columns);
-    }
-  });
+  parallelRanges(rows, std::max<int64_t>(1, kRun / std::max<int64_t>(columns, 1)), 1,
+                 [&](int64_t begin, int64_t end) {
+                   float* values = scratch<float>(Scratch::kDecode, columns);
+                   for (int64_t r = begin; r < end; r++) {
+                     kernels().decodeFloat(view, r, 0, columns, values);
+                     target.maxima[static_cast<size_t>(r)] = kernels().quantizeRowInt8(
+                         values, columns,
+                         reinterpret_cast<int8_t*>(target.bytes.get()) + r * columns);
+                   }
+                 });
 }
 
-/** The 256 values of bitsandbytes' signed dynamic map (its `create_dynamic_map`), ascending: for i = 0 … 6 the midpoints of 2^i + 1 points of [0.1, 1] times 10^(i−6), both signs, and 0 and 1. */
+/** The 256 values of bitsandbytes' signed dynamic map (its `create_dynamic_map`), ascending: for i
+ * = 0 … 6 the midpoints of 2^i + 1 points of [0.1, 1] times 10^(i−6), both signs, and 0 and 1. */
 std::vector<float> signedDynamicMap() {
   std::vector<float> values{0.0f, 1.0f};
   for (int i = 0; i < 7; i++) {
     const int steps = 1 << i;
     const float power = static_cast<float>(std::pow(10.0, i - 6));
     const float step = (1.0f - 0.1f) / static_cast<float>(steps);
-    auto point = [&](int j) {  // as torch.linspace: counted from the nearer end, each point rounded once
-      const double low = 0.1f, width = step;
-      return static_cast<float>(2 * j < steps + 1 ? low + width * j : 1.0 - width * (steps - j));
-    };
+    auto point =
+        [&](int j) {  // as torch.linspace: counted from the nearer end, each point rounded once
+          const double low = 0.1f, width = step;
+          return static_cast<float>(2 * j < steps + 1 ? low + width * j
+                                                      : 1.0 - width * (steps - j));
+        };
     for (int j = 0; j < steps; j++) {
       const float middle = (point(j) + point(j + 1)) / 2.0f;
       values.push_back(power * middle);
@@ -75,10 +83,13 @@ void quantizeMaxima(Weight& weight) {
     for (int64_t i = begin; i < end; i++) most = std::max(most, std::fabs(shifted(i)));
     weight.nested.push_back(most);
     for (int64_t i = begin; i < end; i++) {
-      const float scaled = std::clamp(end - begin == 256 ? shifted(i) * (1.0f / most) : shifted(i) / most, -1.0f, 1.0f);
+      const float scaled = std::clamp(
+          end - begin == 256 ? shifted(i) * (1.0f / most) : shifted(i) / most, -1.0f, 1.0f);
       auto above = std::lower_bound(weight.map.begin(), weight.map.end(), scaled);
       int64_t code = above - weight.map.begin();
-      if (code > 0 && (code == 256 || scaled - weight.map[static_cast<size_t>(code - 1)] <= weight.map[static_cast<size_t>(code)] - scaled)) code--;
+      if (code > 0 && (code == 256 || scaled - weight.map[static_cast<size_t>(code - 1)] <=
+                                          weight.map[static_cast<size_t>(code)] - scaled))
+        code--;
       weight.codes[static_cast<size_t>(i)] = static_cast<uint8_t>(code);
     }
   }
@@ -86,7 +97,8 @@ void quantizeMaxima(Weight& weight) {
   weight.maxima.shrink_to_fit();
 }
 
-std::unique_ptr<Weight> convertWeight(const Weight& source, Format format, int64_t blockSize, bool doubleQuantization) {
+std::unique_ptr<Weight> convertWeight(const Weight& source, Format format, int64_t blockSize,
+                                      bool doubleQuantization) {
   auto target = std::make_unique<Weight>();
   target->shape = source.shape;
   target->format = format;
@@ -106,11 +118,16 @@ std::unique_ptr<Weight> convertWeight(const Weight& source, Format format, int64
   const int64_t runs = (elements + kRun - 1) / kRun;
   parallel(runs, [&](int64_t run) {
     const int64_t first = run * kRun, count = std::min(kRun, elements - first);
-    float* values = format == Format::f32 ? reinterpret_cast<float*>(bytes) + first : scratch<float>(Scratch::kDecode, kRun);
+    float* values = format == Format::f32 ? reinterpret_cast<float*>(bytes) + first
+                                          : scratch<float>(Scratch::kDecode, kRun);
     decodeFlat(view, columns, first, count, values);
-    if (format == Format::bf16) kernels().encodeBfloat(values, count, reinterpret_cast<uint16_t*>(bytes) + first);
-    if (format == Format::f16) kernels().encodeHalf(values, count, reinterpret_cast<uint16_t*>(bytes) + first);
-    if (fourBit) kernels().quantizeFourBit(values, count, blockSize, format == Format::fp4, target->maxima.data() + first / blockSize, bytes + first / 2);
+    if (format == Format::bf16)
+      kernels().encodeBfloat(values, count, reinterpret_cast<uint16_t*>(bytes) + first);
+    if (format == Format::f16)
+      kernels().encodeHalf(values, count, reinterpret_cast<uint16_t*>(bytes) + first);
+    if (fourBit)
+      kernels().quantizeFourBit(values, count, blockSize, format == Format::fp4,
+                                target->maxima.data() + first / blockSize, bytes + first / 2);
   });
   if (fourBit && doubleQuantization) quantizeMaxima(*target);
   return target;

@@ -19,7 +19,8 @@ namespace peft {
 namespace {
 
 std::string tooShort(const std::string& path, int64_t offset, int64_t length, int64_t size) {
-  return path + " has " + std::to_string(size) + " bytes, but bytes " + std::to_string(offset) + " to " + std::to_string(offset + length) + " were asked for.";
+  return path + " has " + std::to_string(size) + " bytes, but bytes " + std::to_string(offset) +
+         " to " + std::to_string(offset + length) + " were asked for.";
 }
 
 }  // namespace
@@ -30,8 +31,10 @@ MappedFile::MappedFile(const std::string& path, int64_t offset, int64_t length) 
   int wide = MultiByteToWideChar(CP_UTF8, 0, path.c_str(), -1, nullptr, 0);
   std::wstring name(static_cast<size_t>(wide), L'\0');
   MultiByteToWideChar(CP_UTF8, 0, path.c_str(), -1, name.data(), wide);
-  HANDLE file = CreateFileW(name.c_str(), GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);
-  if (file == INVALID_HANDLE_VALUE) throw FileError("cannot open " + path + ": error " + std::to_string(GetLastError()) + ".");
+  HANDLE file = CreateFileW(name.c_str(), GENERIC_READ, FILE_SHARE_READ, nullptr, OPEN_EXISTING,
+                            FILE_ATTRIBUTE_NORMAL, nullptr);
+  if (file == INVALID_HANDLE_VALUE)
+    throw FileError("cannot open " + path + ": error " + std::to_string(GetLastError()) + ".");
   LARGE_INTEGER size;
   if (!GetFileSizeEx(file, &size) || offset > size.QuadPart || length > size.QuadPart - offset) {
     CloseHandle(file);
@@ -48,10 +51,12 @@ MappedFile::MappedFile(const std::string& path, int64_t offset, int64_t length) 
   HANDLE mapping = CreateFileMappingW(file, nullptr, PAGE_READONLY, 0, 0, nullptr);
   CloseHandle(file);
   if (mapping) {
-    base_ = MapViewOfFile(mapping, FILE_MAP_READ, static_cast<DWORD>(aligned >> 32), static_cast<DWORD>(aligned), mapped_);
+    base_ = MapViewOfFile(mapping, FILE_MAP_READ, static_cast<DWORD>(aligned >> 32),
+                          static_cast<DWORD>(aligned), mapped_);
     CloseHandle(mapping);
   }
-  if (!base_) throw FileError("cannot map " + path + ": error " + std::to_string(GetLastError()) + ".");
+  if (!base_)
+    throw FileError("cannot map " + path + ": error " + std::to_string(GetLastError()) + ".");
   data_ = static_cast<const uint8_t*>(base_) + (offset - aligned);
 }
 

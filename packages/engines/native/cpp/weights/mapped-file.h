@@ -13,7 +13,8 @@ struct FileError : std::runtime_error {
 
 class MappedFile {
  public:
-  /** Maps bytes [offset, offset+length). Throws FileError when the file cannot be opened or is shorter. */
+  /** Maps bytes [offset, offset+length). Throws FileError when the file cannot be opened or is
+   * shorter. */
   MappedFile(const std::string& path, int64_t offset, int64_t length);
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;

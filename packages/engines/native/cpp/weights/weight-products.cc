@@ -1,6 +1,8 @@
-// Products with a frozen weight. Both directions read the same bytes; which operand fills the vectors depends on how they lie:
-//   contraction along stored rows' elements (y = x·Wᵀ of [out, in]): the weight is broadcast, the activations fill vectors;
-//   contraction over stored rows (dx = dy·W): the weight's rows fill vectors.
+// Products with a frozen weight. Both directions read the same bytes; which operand fills the
+// vectors depends on how they lie:
+//   contraction along stored rows' elements (y = x·Wᵀ of [out, in]): the weight is broadcast, the
+//   activations fill vectors; contraction over stored rows (dx = dy·W): the weight's rows fill
+//   vectors.
 #include "../core/dispatch.h"
 #include "../gemm/product.h"
 #include "../gemm/vector-product.h"
@@ -10,10 +12,12 @@ namespace peft {
 namespace {
 
 /** out [n, stored rows] = x·storedᵀ. */
-void alongRows(const Weight& weight, const float* x, const float* bias, float* out, int64_t n, bool bf16, const Epilogue* epilogue = nullptr) {
+void alongRows(const Weight& weight, const float* x, const float* bias, float* out, int64_t n,
+               bool bf16, const Epilogue* epilogue = nullptr) {
   if (n <= vectorProductRows(weight.view().format)) {
     float* sums = epilogue && epilogue->sums ? epilogue->sums : out;
-    vectorProduct(weight.view(), weight.shape.storedRows(), weight.shape.storedColumns(), x, n, bias, sums);
+    vectorProduct(weight.view(), weight.shape.storedRows(), weight.shape.storedColumns(), x, n,
+                  bias, sums);
     if (epilogue) kernels().activationRun(epilogue->kind, sums, out, n * weight.shape.storedRows());
     return;
   }
@@ -34,7 +38,8 @@ void alongRows(const Weight& weight, const float* x, const float* bias, float* o
 }
 
 /** out [n, stored columns] = x·stored. */
-void overRows(const Weight& weight, const float* x, const float* bias, float* out, int64_t n, bool bf16, const Epilogue* epilogue = nullptr) {
+void overRows(const Weight& weight, const float* x, const float* bias, float* out, int64_t n,
+              bool bf16, const Epilogue* epilogue = nullptr) {
   Product p;
   p.rows = n;
   p.columns = weight.shape.storedColumns();
@@ -52,14 +57,19 @@ void overRows(const Weight& weight, const float* x, const float* bias, float* ou
 
 }  // namespace
 
-void weightForward(const Weight& weight, const float* x, const float* bias, float* y, int64_t n, bool bf16, const Epilogue* epilogue) {
-  if (weight.shape.transposed) overRows(weight, x, bias, y, n, bf16, epilogue);
-  else alongRows(weight, x, bias, y, n, bf16, epilogue);
+void weightForward(const Weight& weight, const float* x, const float* bias, float* y, int64_t n,
+                   bool bf16, const Epilogue* epilogue) {
+  if (weight.shape.transposed)
+    overRows(weight, x, bias, y, n, bf16, epilogue);
+  else
+    alongRows(weight, x, bias, y, n, bf16, epilogue);
 }
 
 void weightBackward(const Weight& weight, const float* dy, float* dx, int64_t n, bool bf16) {
-  if (weight.shape.transposed) alongRows(weight, dy, nullptr, dx, n, bf16);
-  else overRows(weight, dy, nullptr, dx, n, bf16);
+  if (weight.shape.transposed)
+    alongRows(weight, dy, nullptr, dx, n, bf16);
+  else
+    overRows(weight, dy, nullptr, dx, n, bf16);
 }
 
 }  // namespace peft

@@ -14,17 +14,21 @@ namespace {
 
 constexpr int64_t kRun = 8192;  // elements that a task decodes at a time
 
-int64_t elementBytes(Format format) { return format == Format::f32 ? 4 : format == Format::int8 ? 1 : 2; }
+int64_t elementBytes(Format format) {
+  return format == Format::f32 ? 4 : format == Format::int8 ? 1 : 2;
+}
 
 }  // namespace
 
 int64_t storedBytes(Format format, int64_t elements) {
-  return format == Format::nf4 || format == Format::fp4 ? (elements + 1) / 2 : elements * elementBytes(format);
+  return format == Format::nf4 || format == Format::fp4 ? (elements + 1) / 2
+                                                        : elements * elementBytes(format);
 }
 
 std::shared_ptr<uint8_t> allocateBytes(int64_t count) {
   const size_t bytes = static_cast<size_t>(count);
-  return std::shared_ptr<uint8_t>(static_cast<uint8_t*>(allocateMemory(bytes)), [bytes](uint8_t* p) { freeMemory(p, bytes); });
+  return std::shared_ptr<uint8_t>(static_cast<uint8_t*>(allocateMemory(bytes)),
+                                  [bytes](uint8_t* p) { freeMemory(p, bytes); });
 }
 
 MatrixView Weight::view() const {
@@ -45,18 +49,24 @@ MatrixView Weight::view() const {
   return view;
 }
 
-int64_t Weight::dataBytes() const { return storedBytes(format, shape.elements()); }
-
-int64_t Weight::byteLength() const {
-  return dataBytes() + static_cast<int64_t>(maxima.size() * 4 + codes.size() + map.size() * 4 + nested.size() * 4);
+int64_t Weight::dataBytes() const {
+  return storedBytes(format, shape.elements());
 }
 
-std::unique_ptr<Weight> weightFromFile(const std::string& path, int64_t offset, Format format, WeightShape shape) {
+int64_t Weight::byteLength() const {
+  return dataBytes() + static_cast<int64_t>(maxima.size() * 4 + codes.size() + map.size() * 4 +
+                                            nested.size() * 4);
+}
+
+std::unique_ptr<Weight> weightFromFile(const std::string& path, int64_t offset, Format format,
+                                       WeightShape shape) {
   auto weight = std::make_unique<Weight>();
   weight->shape = shape;
   weight->format = format;
   weight->file = std::make_unique<MappedFile>(path, offset, storedBytes(format, shape.elements()));
-  if (reinterpret_cast<uintptr_t>(weight->file->data()) % static_cast<uintptr_t>(elementBytes(format)) != 0) {  // cannot be read in place
+  if (reinterpret_cast<uintptr_t>(weight->file->data()) %
+          static_cast<uintptr_t>(elementBytes(format)) !=
+      0) {  // cannot be read in place
     auto copy = weightFromBytes(weight->file->data(), format, shape);
     return copy;
   }
@@ -80,14 +90,17 @@ void dequantizeWeight(const Weight& weight, float* out) {
   const KernelTable& table = kernels();
   parallelRanges(rows, std::max<int64_t>(1, kRun / columns), 16, [&](int64_t begin, int64_t end) {
     if (!weight.shape.transposed) {
-      for (int64_t r = begin; r < end; r++) table.decodeFloat(view, r, 0, columns, out + r * columns);
+      for (int64_t r = begin; r < end; r++)
+        table.decodeFloat(view, r, 0, columns, out + r * columns);
       return;
     }
     float* block = scratch<float>(Scratch::kDecode, 16 * columns);
     for (int64_t r = begin; r < end; r += 16) {
       const int64_t height = std::min<int64_t>(16, end - r);
-      for (int64_t i = 0; i < height; i++) table.decodeFloat(view, r + i, 0, columns, block + i * columns);
-      table.transposeWords(reinterpret_cast<const uint32_t*>(block), columns, height, columns, reinterpret_cast<uint32_t*>(out) + r, rows);
+      for (int64_t i = 0; i < height; i++)
+        table.decodeFloat(view, r + i, 0, columns, block + i * columns);
+      table.transposeWords(reinterpret_cast<const uint32_t*>(block), columns, height, columns,
+                           reinterpret_cast<uint32_t*>(out) + r, rows);
     }
   });
 }
@@ -96,12 +109,16 @@ void gatherWeight(const Weight& weight, const int32_t* ids, int64_t count, float
   const MatrixView view = weight.view();
   const int64_t columns = weight.shape.columns;
   const KernelTable& table = kernels();
-  parallelRanges(count, std::max<int64_t>(1, kRun / std::max<int64_t>(columns, 1)), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) {
-      if (!weight.shape.transposed) table.decodeFloat(view, ids[i], 0, columns, out + i * columns);
-      else for (int64_t c = 0; c < columns; c++) table.decodeFloat(view, c, ids[i], 1, out + i * columns + c);
-    }
-  });
+  parallelRanges(count, std::max<int64_t>(1, kRun / std::max<int64_t>(columns, 1)), 1,
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t i = begin; i < end; i++) {
+                     if (!weight.shape.transposed)
+                       table.decodeFloat(view, ids[i], 0, columns, out + i * columns);
+                     else
+                       for (int64_t c = 0; c < columns; c++)
+                         table.decodeFloat(view, c, ids[i], 1, out + i * columns + c);
+                   }
+                 });
 }
 
 }  // namespace peft

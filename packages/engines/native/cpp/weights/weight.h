@@ -48,16 +48,19 @@ int64_t storedBytes(Format format, int64_t elements);
 /** Uninitialised, 64-byte aligned. */
 std::shared_ptr<uint8_t> allocateBytes(int64_t count);
 
-std::unique_ptr<Weight> weightFromFile(const std::string& path, int64_t offset, Format format, WeightShape shape);
+std::unique_ptr<Weight> weightFromFile(const std::string& path, int64_t offset, Format format,
+                                       WeightShape shape);
 std::unique_ptr<Weight> weightFromBytes(const uint8_t* bytes, Format format, WeightShape shape);
-std::unique_ptr<Weight> convertWeight(const Weight& source, Format format, int64_t blockSize, bool doubleQuantization);
+std::unique_ptr<Weight> convertWeight(const Weight& source, Format format, int64_t blockSize,
+                                      bool doubleQuantization);
 
 /** out [rows, columns], logical. */
 void dequantizeWeight(const Weight& weight, float* out);
 /** out[i] = row ids[i]; ids are inside. */
 void gatherWeight(const Weight& weight, const int32_t* ids, int64_t count, float* out);
 /** y [n, rows] = x [n, columns]·Wᵀ + bias, or what the epilogue makes of it. */
-void weightForward(const Weight& weight, const float* x, const float* bias, float* y, int64_t n, bool bf16, const Epilogue* epilogue = nullptr);
+void weightForward(const Weight& weight, const float* x, const float* bias, float* y, int64_t n,
+                   bool bf16, const Epilogue* epilogue = nullptr);
 /** dx [n, columns] = dy [n, rows]·W. */
 void weightBackward(const Weight& weight, const float* dy, float* dx, int64_t n, bool bf16);
 

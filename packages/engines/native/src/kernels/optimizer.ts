@@ -9,8 +9,32 @@ export function registerOptimizer(): void {
     kernelName: 'PeftAdamW',
     backendName: NATIVE_BACKEND,
     kernelFunc: ({ attrs, backend }) => {
-      const { values, gradient, m, v, stepSize, rootCorrection, shrink, beta1, beta2, epsilon, gradientScale } = attrs as unknown as PeftArrayKernels['PeftAdamW'];
-      (backend as NativeBackend).binding.adamW([values], [gradient], [m], [v], Float64Array.of(stepSize), Float64Array.of(rootCorrection), Float64Array.of(shrink), beta1, beta2, epsilon, gradientScale);
+      const {
+        values,
+        gradient,
+        m,
+        v,
+        stepSize,
+        rootCorrection,
+        shrink,
+        beta1,
+        beta2,
+        epsilon,
+        gradientScale,
+      } = attrs as unknown as PeftArrayKernels['PeftAdamW'];
+      (backend as NativeBackend).binding.adamW(
+        [values],
+        [gradient],
+        [m],
+        [v],
+        Float64Array.of(stepSize),
+        Float64Array.of(rootCorrection),
+        Float64Array.of(shrink),
+        beta1,
+        beta2,
+        epsilon,
+        gradientScale,
+      );
       return [];
     },
   });

@@ -3,7 +3,10 @@ import type { TensorInfo } from '@tensorflow/tfjs';
 import { isFloat } from '../native-backend.js';
 import { override, sizeOf } from './register.js';
 
-interface Attributes { readonly transposeA?: boolean; readonly transposeB?: boolean }
+interface Attributes {
+  readonly transposeA?: boolean;
+  readonly transposeB?: boolean;
+}
 
 export function registerProducts(): void {
   override<Attributes>('BatchMatMul', ({ inputs, attributes, backend }) => {
@@ -20,7 +23,21 @@ export function registerProducts(): void {
     if (!outer) return undefined;
     const batch = sizeOf(outer);
     const y = backend.create([...outer, m, n]);
-    backend.binding.matmul(backend.values(a), backend.values(b), y.values, batch, m, n, k, transposeA, transposeB, batchIndex(outerA, outer), batchIndex(outerB, outer), false, false);
+    backend.binding.matmul(
+      backend.values(a),
+      backend.values(b),
+      y.values,
+      batch,
+      m,
+      n,
+      k,
+      transposeA,
+      transposeB,
+      batchIndex(outerA, outer),
+      batchIndex(outerB, outer),
+      false,
+      false,
+    );
     return y.info;
   });
 }

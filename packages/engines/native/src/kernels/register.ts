@@ -14,7 +14,16 @@ type Output = TensorInfo | TensorInfo[];
 /** Registers a kernel that every call can take. */
 export function register<A>(name: string, run: (call: KernelCall<A>) => Output): void {
   if (tf.getKernel(name, NATIVE_BACKEND)) tf.unregisterKernel(name, NATIVE_BACKEND);
-  tf.registerKernel({ kernelName: name, backendName: NATIVE_BACKEND, kernelFunc: ({ inputs, attrs, backend }) => run({ inputs: inputs as Record<string, TensorInfo>, attributes: attrs as A, backend: backend as NativeBackend }) });
+  tf.registerKernel({
+    kernelName: name,
+    backendName: NATIVE_BACKEND,
+    kernelFunc: ({ inputs, attrs, backend }) =>
+      run({
+        inputs: inputs as Record<string, TensorInfo>,
+        attributes: attrs as A,
+        backend: backend as NativeBackend,
+      }),
+  });
 }
 
 /** Registers a kernel for the calls that it takes; `undefined` hands a call to the inherited one. */
@@ -24,7 +33,12 @@ export function override<A>(name: string, run: (call: KernelCall<A>) => Output |
   tf.registerKernel({
     kernelName: name,
     backendName: NATIVE_BACKEND,
-    kernelFunc: (args) => run({ inputs: args.inputs as Record<string, TensorInfo>, attributes: args.attrs as A, backend: args.backend as NativeBackend }) ?? inherited(args),
+    kernelFunc: (args) =>
+      run({
+        inputs: args.inputs as Record<string, TensorInfo>,
+        attributes: args.attrs as A,
+        backend: args.backend as NativeBackend,
+      }) ?? inherited(args),
   });
 }
 
@@ -32,7 +46,11 @@ export function override<A>(name: string, run: (call: KernelCall<A>) => Output |
 export function inheritKernels(): void {
   for (const kernel of tf.getKernelsForBackend('cpu')) {
     if (tf.getKernel(kernel.kernelName, NATIVE_BACKEND)) continue;
-    tf.registerKernel({ ...kernel, backendName: NATIVE_BACKEND, kernelFunc: inheritedKernel(kernel.kernelName) });
+    tf.registerKernel({
+      ...kernel,
+      backendName: NATIVE_BACKEND,
+      kernelFunc: inheritedKernel(kernel.kernelName),
+    });
   }
 }
 
@@ -42,9 +60,11 @@ function inheritedKernel(name: string): KernelConfig['kernelFunc'] {
   return (args) => {
     const outputs = kernel.kernelFunc(args) as Output;
     const inputs = Object.values(args.inputs).flat() as TensorInfo[];
-    for (const output of Array.isArray(outputs) ? outputs : [outputs]) (args.backend as NativeBackend).separate(output, inputs);
+    for (const output of Array.isArray(outputs) ? outputs : [outputs])
+      (args.backend as NativeBackend).separate(output, inputs);
     return outputs;
   };
 }
 
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
+export const sizeOf = (shape: readonly number[]): number =>
+  shape.reduce((product, size) => product * size, 1);

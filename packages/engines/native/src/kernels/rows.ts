@@ -4,27 +4,62 @@ import { rowsOf } from './norms.js';
 import { register } from './register.js';
 
 export function registerRows(): void {
-  register<{ positions: Int32Array; heads: number; inverse: boolean }>('PeftRope', ({ inputs, attributes, backend }) => {
-    const { x, cos, sin } = inputs as Record<'x' | 'cos' | 'sin', TensorInfo>;
-    const [n, width] = rowsOf(x);
-    const y = backend.create(x.shape);
-    backend.binding.rope(backend.values(x), backend.values(cos), backend.values(sin), attributes.positions, y.values, n, attributes.heads, width / attributes.heads, cos.shape[1]!, attributes.inverse);
-    return y.info;
-  });
+  register<{ positions: Int32Array; heads: number; inverse: boolean }>(
+    'PeftRope',
+    ({ inputs, attributes, backend }) => {
+      const { x, cos, sin } = inputs as Record<'x' | 'cos' | 'sin', TensorInfo>;
+      const [n, width] = rowsOf(x);
+      const y = backend.create(x.shape);
+      backend.binding.rope(
+        backend.values(x),
+        backend.values(cos),
+        backend.values(sin),
+        attributes.positions,
+        y.values,
+        n,
+        attributes.heads,
+        width / attributes.heads,
+        cos.shape[1]!,
+        attributes.inverse,
+      );
+      return y.info;
+    },
+  );
   register<{ labels: Int32Array }>('PeftCrossEntropy', ({ inputs, attributes, backend }) => {
     const logits = inputs['logits']!;
     const [n, v] = rowsOf(logits);
     const [loss, logSumExp] = [backend.create([n]), backend.create([n])];
-    backend.binding.crossEntropy(backend.values(logits), attributes.labels, loss.values, logSumExp.values, n, v);
+    backend.binding.crossEntropy(
+      backend.values(logits),
+      attributes.labels,
+      loss.values,
+      logSumExp.values,
+      n,
+      v,
+    );
     return [loss.info, logSumExp.info];
   });
-  register<{ labels: Int32Array }>('PeftCrossEntropyGradient', ({ inputs, attributes, backend }) => {
-    const { logits, logSumExp, dloss } = inputs as Record<'logits' | 'logSumExp' | 'dloss', TensorInfo>;
-    const [n, v] = rowsOf(logits);
-    const dlogits = backend.create(logits.shape);
-    backend.binding.crossEntropyGradient(backend.values(logits), attributes.labels, backend.values(logSumExp), backend.values(dloss), dlogits.values, n, v);
-    return dlogits.info;
-  });
+  register<{ labels: Int32Array }>(
+    'PeftCrossEntropyGradient',
+    ({ inputs, attributes, backend }) => {
+      const { logits, logSumExp, dloss } = inputs as Record<
+        'logits' | 'logSumExp' | 'dloss',
+        TensorInfo
+      >;
+      const [n, v] = rowsOf(logits);
+      const dlogits = backend.create(logits.shape);
+      backend.binding.crossEntropyGradient(
+        backend.values(logits),
+        attributes.labels,
+        backend.values(logSumExp),
+        backend.values(dloss),
+        dlogits.values,
+        n,
+        v,
+      );
+      return dlogits.info;
+    },
+  );
   register('PeftSumRows', ({ inputs, backend }) => {
     const x = inputs['x']!;
     const [n, d] = rowsOf(x);
@@ -39,11 +74,20 @@ export function registerRows(): void {
     backend.binding.gatherRows(backend.values(x), attributes.rows, y.values, m, d);
     return y.info;
   });
-  register<{ rows: Int32Array; size: number }>('PeftScatterAddRows', ({ inputs, attributes, backend }) => {
-    const x = inputs['x']!;
-    const [, d] = rowsOf(x);
-    const y = backend.create([attributes.size, d]);
-    backend.binding.scatterAddRows(backend.values(x), attributes.rows, y.values, attributes.size, d);
-    return y.info;
-  });
+  register<{ rows: Int32Array; size: number }>(
+    'PeftScatterAddRows',
+    ({ inputs, attributes, backend }) => {
+      const x = inputs['x']!;
+      const [, d] = rowsOf(x);
+      const y = backend.create([attributes.size, d]);
+      backend.binding.scatterAddRows(
+        backend.values(x),
+        attributes.rows,
+        y.values,
+        attributes.size,
+        d,
+      );
+      return y.info;
+    },
+  );
 }

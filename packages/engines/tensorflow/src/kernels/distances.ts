@@ -10,9 +10,18 @@ import { runOwnKernel } from './own-kernel.js';
 import { skew, unskew } from './tiles.js';
 
 /** scale·(products + key terms + query terms), `[G, H, tq, T]`. */
-export function distanceScores(products: Tensor, keyTerms: Tensor | undefined, queryTerms: Tensor | undefined, scale: number): Tensor {
+export function distanceScores(
+  products: Tensor,
+  keyTerms: Tensor | undefined,
+  queryTerms: Tensor | undefined,
+  scale: number,
+): Tensor {
   const none = () => tf.zeros([0]);
-  const found = runOwnKernel('PeftDistanceScores', { products, keyTerms: keyTerms ?? none(), queryTerms: queryTerms ?? none() }, { scale: { float: scale } });
+  const found = runOwnKernel(
+    'PeftDistanceScores',
+    { products, keyTerms: keyTerms ?? none(), queryTerms: queryTerms ?? none() },
+    { scale: { float: scale } },
+  );
   if (found) return found[0]!;
   const [rows, columns] = products.shape.slice(2) as [number, number];
   let sum = products;
@@ -23,12 +32,18 @@ export function distanceScores(products: Tensor, keyTerms: Tensor | undefined, q
 
 /** The gradient of the key terms. */
 export function keyTermGradient(dScores: Tensor): Tensor {
-  return runOwnKernel('PeftDistanceGradient', { dScores }, { of_queries: false })?.[0] ?? unskewHeads(dScores);
+  return (
+    runOwnKernel('PeftDistanceGradient', { dScores }, { of_queries: false })?.[0] ??
+    unskewHeads(dScores)
+  );
 }
 
 /** The gradient of the query terms. */
 export function queryTermGradient(dScores: Tensor): Tensor {
-  return runOwnKernel('PeftDistanceGradient', { dScores }, { of_queries: true })?.[0] ?? unskewHeads(turned(dScores));
+  return (
+    runOwnKernel('PeftDistanceGradient', { dScores }, { of_queries: true })?.[0] ??
+    unskewHeads(turned(dScores))
+  );
 }
 
 const turned = (x: Tensor): Tensor => tf.transpose(x, [0, 1, 3, 2]);
@@ -36,10 +51,20 @@ const turned = (x: Tensor): Tensor => tf.transpose(x, [0, 1, 3, 2]);
 /** {@link skew} for each head: `[G, H, rows, M]` → `[G, H, rows, columns]`. */
 function skewHeads(x: Tensor, columns: number): Tensor {
   const [groups, heads, rows, width] = x.shape as [number, number, number, number];
-  return tf.reshape(skew(tf.reshape(x, [groups * heads, rows, width]), rows, columns), [groups, heads, rows, columns]);
+  return tf.reshape(skew(tf.reshape(x, [groups * heads, rows, width]), rows, columns), [
+    groups,
+    heads,
+    rows,
+    columns,
+  ]);
 }
 
 function unskewHeads(d: Tensor): Tensor {
   const [groups, heads, rows, columns] = d.shape as [number, number, number, number];
-  return tf.reshape(unskew(tf.reshape(d, [groups * heads, rows, columns])), [groups, heads, rows, rows + columns - 1]);
+  return tf.reshape(unskew(tf.reshape(d, [groups * heads, rows, columns])), [
+    groups,
+    heads,
+    rows,
+    rows + columns - 1,
+  ]);
 }

@@ -5,7 +5,13 @@ import type { Attributes, Device } from '../device.js';
 import { TENSORFLOW_BACKEND } from '../load-backend.js';
 
 /** Outputs of each. */
-const OUTPUTS = { PeftScoreExponentials: 3, PeftScoreProbabilities: 1, PeftScoreGradient: 1, PeftDistanceScores: 1, PeftDistanceGradient: 1 } as const;
+const OUTPUTS = {
+  PeftScoreExponentials: 3,
+  PeftScoreProbabilities: 1,
+  PeftScoreGradient: 1,
+  PeftDistanceScores: 1,
+  PeftDistanceGradient: 1,
+} as const;
 export type OwnKernel = keyof typeof OUTPUTS;
 
 export function registerOwnKernels(device: Device): void {
@@ -14,12 +20,34 @@ export function registerOwnKernels(device: Device): void {
     tf.registerKernel({
       kernelName: name,
       backendName: TENSORFLOW_BACKEND,
-      kernelFunc: ({ inputs, attrs }) => device.scope(() => device.runAll(name, attrs as unknown as Attributes, Object.values(inputs) as Tensor[], OUTPUTS[name]).map((raw) => device.toTensor(raw))),
+      kernelFunc: ({ inputs, attrs }) =>
+        device.scope(() =>
+          device
+            .runAll(
+              name,
+              attrs as unknown as Attributes,
+              Object.values(inputs) as Tensor[],
+              OUTPUTS[name],
+            )
+            .map((raw) => device.toTensor(raw)),
+        ),
     });
   }
 }
 
 /** @param inputs in the kernel's order. @returns undefined where the current backend has no such kernel. */
-export function runOwnKernel(name: OwnKernel, inputs: Readonly<Record<string, Tensor>>, attributes: Attributes = {}): Tensor[] | undefined {
-  return tf.getKernel(name, tf.getBackend()) ? (tf.engine().runKernel(name, inputs as NamedTensorMap, attributes as unknown as NamedAttrMap) as Tensor[]) : undefined;
+export function runOwnKernel(
+  name: OwnKernel,
+  inputs: Readonly<Record<string, Tensor>>,
+  attributes: Attributes = {},
+): Tensor[] | undefined {
+  return tf.getKernel(name, tf.getBackend())
+    ? (tf
+        .engine()
+        .runKernel(
+          name,
+          inputs as NamedTensorMap,
+          attributes as unknown as NamedAttrMap,
+        ) as Tensor[])
+    : undefined;
 }

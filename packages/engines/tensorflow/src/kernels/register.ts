@@ -7,12 +7,16 @@ import { TENSORFLOW_BACKEND } from '../load-backend.js';
 export type Inputs<K extends KernelName> = Partial<Record<PeftKernels[K]['inputs'], Tensor>>;
 
 /** @param run in tfjs ops, off the tape; what it makes and does not return is freed. */
-export function register<K extends KernelName>(name: K, run: (inputs: Inputs<K>, attributes: PeftKernels[K]['attributes']) => Tensor | Tensor[]): void {
+export function register<K extends KernelName>(
+  name: K,
+  run: (inputs: Inputs<K>, attributes: PeftKernels[K]['attributes']) => Tensor | Tensor[],
+): void {
   if (tf.getKernel(name, TENSORFLOW_BACKEND)) return;
   tf.registerKernel({
     kernelName: name,
     backendName: TENSORFLOW_BACKEND,
-    kernelFunc: ({ inputs, attrs }) => tf.tidy(() => run(inputs as Inputs<K>, attrs as never)) as TensorInfo | TensorInfo[],
+    kernelFunc: ({ inputs, attrs }) =>
+      tf.tidy(() => run(inputs as Inputs<K>, attrs as never)) as TensorInfo | TensorInfo[],
   });
 }
 

@@ -4,7 +4,13 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
-import { dropoutFactors, groupSequences, type DropoutAttributes, type GroupedRows, type SequenceGroup } from '@peft/ops';
+import {
+  dropoutFactors,
+  groupSequences,
+  type DropoutAttributes,
+  type GroupedRows,
+  type SequenceGroup,
+} from '@peft/ops';
 
 /** Scores of a tile at most: 64 MB in float32, of which a gradient holds about four. */
 export const TILE_SCORES = 2 ** 24;
@@ -24,14 +30,40 @@ export interface TiledBatch {
 }
 
 /** @param extra keys that every sequence sees besides its own. @param budget scores of a tile, at most, if a single query fits. */
-export function tileBatch(queryOffsets: Int32Array, keyOffsets: Int32Array, withPositions: boolean, heads: number, extra: number, budget: number = TILE_SCORES): TiledBatch {
+export function tileBatch(
+  queryOffsets: Int32Array,
+  keyOffsets: Int32Array,
+  withPositions: boolean,
+  heads: number,
+  extra: number,
+  budget: number = TILE_SCORES,
+): TiledBatch {
   const { groups, queries, keys } = groupSequences(queryOffsets, keyOffsets, withPositions);
-  const parts = groups.flatMap((group) => splitGroup(group, Math.max(1, Math.floor(budget / (heads * group.queryLength * (extra + group.keyLength))))));
+  const parts = groups.flatMap((group) =>
+    splitGroup(
+      group,
+      Math.max(1, Math.floor(budget / (heads * group.queryLength * (extra + group.keyLength)))),
+    ),
+  );
   return {
-    queries, keys,
+    queries,
+    keys,
     parts: parts.map((group) => {
-      const rows = Math.min(group.queryLength, Math.max(1, Math.floor(budget / (group.sequences.length * heads * (extra + group.keyLength)))));
-      return { group, tiles: Array.from({ length: Math.ceil(group.queryLength / rows) }, (_, n) => ({ group, first: n * rows, count: Math.min(rows, group.queryLength - n * rows) })) };
+      const rows = Math.min(
+        group.queryLength,
+        Math.max(
+          1,
+          Math.floor(budget / (group.sequences.length * heads * (extra + group.keyLength))),
+        ),
+      );
+      return {
+        group,
+        tiles: Array.from({ length: Math.ceil(group.queryLength / rows) }, (_, n) => ({
+          group,
+          first: n * rows,
+          count: Math.min(rows, group.queryLength - n * rows),
+        })),
+      };
     }),
   };
 }
@@ -52,7 +84,13 @@ export function toGrouped(x: Tensor, rows: GroupedRows, fill = 0): Tensor2D {
   if (!rows) return x as Tensor2D;
   const [count, width] = x.shape as [number, number];
   const padded = rows.includes(-1) ? tf.concat([x, tf.fill([1, width], fill)], 0) : x;
-  return tf.gather(padded, tf.tensor1d(rows.map((row) => (row < 0 ? count : row)), 'int32')) as Tensor2D;
+  return tf.gather(
+    padded,
+    tf.tensor1d(
+      rows.map((row) => (row < 0 ? count : row)),
+      'int32',
+    ),
+  ) as Tensor2D;
 }
 
 /** The parts, one after another in grouped order, back in the order of the batch. */
@@ -70,23 +108,36 @@ export const HIDDEN = -1e30;
 export const NO_ROW = 1e30;
 
 /** Hides the keys that shorter sequences of the group do not have: `[G, 1, 1, P+Tk]`. */
-export function lengthMask({ keyLength, keyLengths }: SequenceGroup, extra: number): Tensor | undefined {
+export function lengthMask(
+  { keyLength, keyLengths }: SequenceGroup,
+  extra: number,
+): Tensor | undefined {
   if (keyLengths.every((length) => length === keyLength)) return undefined;
   const columns = extra + keyLength;
   const mask = new Float32Array(keyLengths.length * columns);
-  keyLengths.forEach((length, g) => mask.fill(HIDDEN, g * columns + extra + length, (g + 1) * columns));
+  keyLengths.forEach((length, g) =>
+    mask.fill(HIDDEN, g * columns + extra + length, (g + 1) * columns),
+  );
   return tf.tensor4d(mask, [keyLengths.length, 1, 1, columns]);
 }
 
 /** Dropout factors `[G, H, tq, P+Tk]`; query row n, head h and column c are number (n·H + h)·stride + c of the stream. */
-export function tileDropout({ group, first, count }: Tile, { rate, key }: DropoutAttributes, heads: number, columns: number, stride: number, queryOffsets: Int32Array): Tensor {
+export function tileDropout(
+  { group, first, count }: Tile,
+  { rate, key }: DropoutAttributes,
+  heads: number,
+  columns: number,
+  stride: number,
+  queryOffsets: Int32Array,
+): Tensor {
   const factors = new Float32Array(group.sequences.length * heads * count * columns);
   let at = 0;
   for (const b of group.sequences) {
     for (let h = 0; h < heads; h += 1) {
       for (let i = first; i < first + count; i += 1, at += columns) {
         const n = queryOffsets[b]! + i;
-        if (n < queryOffsets[b + 1]!) factors.set(dropoutFactors(columns, rate, key, (n * heads + h) * stride), at);
+        if (n < queryOffsets[b + 1]!)
+          factors.set(dropoutFactors(columns, rate, key, (n * heads + h) * stride), at);
       }
     }
   }
@@ -99,14 +150,42 @@ export function tileDropout({ group, first, count }: Tile, { rate, key }: Dropou
  */
 export function skew(x: Tensor, rows: number, columns: number): Tensor {
   const [batch, , width] = x.shape as [number, number, number];
-  const flat = tf.reshape(tf.pad(x, [[0, 0], [0, 0], [0, 1]]), [batch, rows * (width + 1)]);
-  return tf.slice(tf.reshape(tf.slice(flat, [0, rows - 1], [batch, rows * width]), [batch, rows, width]), [0, 0, 0], [batch, rows, columns]);
+  const flat = tf.reshape(
+    tf.pad(x, [
+      [0, 0],
+      [0, 0],
+      [0, 1],
+    ]),
+    [batch, rows * (width + 1)],
+  );
+  return tf.slice(
+    tf.reshape(tf.slice(flat, [0, rows - 1], [batch, rows * width]), [batch, rows, width]),
+    [0, 0, 0],
+    [batch, rows, columns],
+  );
 }
 
 /** The transpose of {@link skew}: `[B, rows, columns]` → `[B, rows, M]`. */
 export function unskew(d: Tensor): Tensor {
   const [batch, rows, columns] = d.shape as [number, number, number];
   const width = rows + columns - 1;
-  const flat = tf.reshape(tf.pad(d, [[0, 0], [0, 0], [0, rows - 1]]), [batch, rows * width]);
-  return tf.slice(tf.reshape(tf.pad(flat, [[0, 0], [rows - 1, 1]]), [batch, rows, width + 1]), [0, 0, 0], [batch, rows, width]);
+  const flat = tf.reshape(
+    tf.pad(d, [
+      [0, 0],
+      [0, 0],
+      [0, rows - 1],
+    ]),
+    [batch, rows * width],
+  );
+  return tf.slice(
+    tf.reshape(
+      tf.pad(flat, [
+        [0, 0],
+        [rows - 1, 1],
+      ]),
+      [batch, rows, width + 1],
+    ),
+    [0, 0, 0],
+    [batch, rows, width],
+  );
 }

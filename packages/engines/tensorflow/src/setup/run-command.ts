@@ -19,9 +19,19 @@ export interface CommandOptions {
   readonly onLine?: (line: string) => void;
 }
 
-export function runCommand(program: string, args: readonly string[], { cwd, env, signal, onLine }: CommandOptions = {}): Promise<CommandResult> {
+export function runCommand(
+  program: string,
+  args: readonly string[],
+  { cwd, env, signal, onLine }: CommandOptions = {},
+): Promise<CommandResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], windowsHide: true, ...(cwd && { cwd }), ...(env && { env }), ...(signal && { signal }) });
+    const child = spawn(program, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      windowsHide: true,
+      ...(cwd && { cwd }),
+      ...(env && { env }),
+      ...(signal && { signal }),
+    });
     let [stdout, output, rest] = ['', '', ''];
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       stdout += text;
@@ -31,10 +41,15 @@ export function runCommand(program: string, args: readonly string[], { cwd, env,
       if (onLine) for (const line of lines) onLine(line);
     });
     child.stderr.setEncoding('utf8').on('data', (text: string) => (output += text));
-    child.on('error', (error: NodeJS.ErrnoException) => (error.name === 'AbortError' ? reject(error) : resolve({ status: null, stdout, output, ...(error.code && { errorCode: error.code }) })));
+    child.on('error', (error: NodeJS.ErrnoException) =>
+      error.name === 'AbortError'
+        ? reject(error)
+        : resolve({ status: null, stdout, output, ...(error.code && { errorCode: error.code }) }),
+    );
     child.on('close', (status) => resolve({ status, stdout, output }));
   });
 }
 
 /** The last lines of what a program said. */
-export const lastLines = (output: string, count = 15): string => output.trim().split('\n').slice(-count).join('\n');
+export const lastLines = (output: string, count = 15): string =>
+  output.trim().split('\n').slice(-count).join('\n');

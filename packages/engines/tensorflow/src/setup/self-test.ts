@@ -34,11 +34,24 @@ console.log(JSON.stringify({ version: b.TF_Version, isGpu: b.isUsingGpuDevice(),
 `;
 
 /** @throws PEFT_SETUP_SELF_TEST, and what loading the addon throws */
-export async function selfTest(binding: string, kernels: string, signal?: AbortSignal): Promise<SelfTestResult> {
+export async function selfTest(
+  binding: string,
+  kernels: string,
+  signal?: AbortSignal,
+): Promise<SelfTestResult> {
   const env = { ...process.env, TF_CPP_MIN_LOG_LEVEL: '1', TF_FORCE_GPU_ALLOW_GROWTH: 'true' };
-  const { status, stdout, output } = await runCommand(process.execPath, ['-e', SCRIPT, binding, kernels], { env, signal });
+  const { status, stdout, output } = await runCommand(
+    process.execPath,
+    ['-e', SCRIPT, binding, kernels],
+    { env, signal },
+  );
   if (status === 0) return JSON.parse(stdout.trim().split('\n').at(-1)!) as SelfTestResult;
   const [, reason] = /^Error: (.*)$/m.exec(output) ?? [];
-  if (reason && /cannot open shared object|Library not loaded|GLIBC/.test(reason)) throw loadError(binding, new Error(reason));
-  throw new PeftError('PEFT_SETUP_SELF_TEST', `setup: the compiled library does not work here${status === null ? ' (it crashed)' : ''}:\n${lastLines(output)}`, { hint: 'try another TensorFlow with --tensorflow; what was set up before is still in use' });
+  if (reason && /cannot open shared object|Library not loaded|GLIBC/.test(reason))
+    throw loadError(binding, new Error(reason));
+  throw new PeftError(
+    'PEFT_SETUP_SELF_TEST',
+    `setup: the compiled library does not work here${status === null ? ' (it crashed)' : ''}:\n${lastLines(output)}`,
+    { hint: 'try another TensorFlow with --tensorflow; what was set up before is still in use' },
+  );
 }

@@ -9,7 +9,8 @@ export type Choice = (name: string) => string | undefined;
 
 const LIBRARY = /^libtensorflow(_cc|_framework)?(\.so(\.\d+)*|(\.\d+)*\.dylib)$/;
 /** What the two sources of tfjs-node's addon include, directly and further down. */
-const HEADER = /^(tensorflow\/c\/|(tensorflow\/core|tsl|xla\/tsl)\/(c\/|platform\/ctstring))[\w./-]*\.h$/;
+const HEADER =
+  /^(tensorflow\/c\/|(tensorflow\/core|tsl|xla\/tsl)\/(c\/|platform\/ctstring))[\w./-]*\.h$/;
 
 /** TensorFlow's library and headers, from a wheel (`tensorflow/…`) or an official archive (`lib/…`, `include/…`), into `site/tensorflow`. */
 export const tensorflowFiles: Choice = (name) => {
@@ -21,16 +22,29 @@ export const tensorflowFiles: Choice = (name) => {
 };
 
 /** The CUDA libraries of NVIDIA's wheels, where TensorFlow's wheel looks for them. */
-export const cudaFiles: Choice = (name) => (/^nvidia\/[\w-]+\/lib\/[\w.+-]+\.so(\.\d+)*$/.test(name) ? `site/${name}` : undefined);
+export const cudaFiles: Choice = (name) =>
+  /^nvidia\/[\w-]+\/lib\/[\w.+-]+\.so(\.\d+)*$/.test(name) ? `site/${name}` : undefined;
 
 /** tfjs-node's scripts and the sources of its addon. */
-export const tfjsNodeFiles: Choice = (name) => (/^package\/(package\.json|dist\/[\w./-]+\.js|binding\/\w+\.(cc|h))$/.test(name) && !name.endsWith('_test.js') ? `tfjs-node/${name.slice('package/'.length)}` : undefined);
+export const tfjsNodeFiles: Choice = (name) =>
+  /^package\/(package\.json|dist\/[\w./-]+\.js|binding\/\w+\.(cc|h))$/.test(name) &&
+  !name.endsWith('_test.js')
+    ? `tfjs-node/${name.slice('package/'.length)}`
+    : undefined;
 
 /**
  * @param folder where the chosen files go. @param onProgress fraction of the chosen bytes, or of the unpacked ones where the total is not known.
  * @returns how many files were written. @throws PEFT_SETUP_ARCHIVE
  */
-export async function unpack(archive: string, folder: string, choose: Choice, { onBytes = () => undefined, signal }: { onBytes?: (done: number, total: number | undefined) => void; signal?: AbortSignal } = {}): Promise<number> {
+export async function unpack(
+  archive: string,
+  folder: string,
+  choose: Choice,
+  {
+    onBytes = () => undefined,
+    signal,
+  }: { onBytes?: (done: number, total: number | undefined) => void; signal?: AbortSignal } = {},
+): Promise<number> {
   const targetOf = (name: string): string | undefined => {
     if (name.includes('..') || name.includes('\\')) return undefined;
     const chosen = choose(name);
@@ -48,7 +62,13 @@ export async function unpack(archive: string, folder: string, choose: Choice, { 
   if (total > 64e9) throw damaged(archive, `it claims ${total} bytes`);
   for (const { entry, target } of wanted) {
     mkdirSync(dirname(target), { recursive: true });
-    await unpackZipEntry(archive, entry, target, (count) => onBytes((done += count), total), signal);
+    await unpackZipEntry(
+      archive,
+      entry,
+      target,
+      (count) => onBytes((done += count), total),
+      signal,
+    );
   }
   return wanted.length;
 }

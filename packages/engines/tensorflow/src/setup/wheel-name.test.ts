@@ -6,15 +6,31 @@ const linux = { os: 'linux', arch: 'x64', glibc: '2.36' };
 
 describe('a wheel', () => {
   test('says its package, version and platforms', () => {
-    expect(parseWheelName(WHEEL)).toEqual({ package: 'tensorflow-cpu', version: '2.21.0', platforms: ['manylinux_2_27_x86_64'] });
-    expect(parseWheelName('nvidia_cublas_cu12-12.9.1.4-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl')?.platforms).toEqual(['manylinux2014_x86_64', 'manylinux_2_17_x86_64']);
+    expect(parseWheelName(WHEEL)).toEqual({
+      package: 'tensorflow-cpu',
+      version: '2.21.0',
+      platforms: ['manylinux_2_27_x86_64'],
+    });
+    expect(
+      parseWheelName(
+        'nvidia_cublas_cu12-12.9.1.4-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl',
+      )?.platforms,
+    ).toEqual(['manylinux2014_x86_64', 'manylinux_2_17_x86_64']);
     expect(parseWheelName('libtensorflow-cpu-linux-x86_64-2.15.0.tar.gz')).toBeUndefined();
   });
 
   test('runs where its platform says', () => {
     expect(() => checkWheelPlatform(WHEEL, linux)).not.toThrow();
-    expect(() => checkWheelPlatform('a-1-py3-none-manylinux2014_aarch64.whl', { ...linux, arch: 'arm64' })).not.toThrow();
-    expect(() => checkWheelPlatform('tensorflow-2.21.0-cp311-cp311-macosx_12_0_arm64.whl', { os: 'darwin', arch: 'arm64', glibc: undefined })).not.toThrow();
+    expect(() =>
+      checkWheelPlatform('a-1-py3-none-manylinux2014_aarch64.whl', { ...linux, arch: 'arm64' }),
+    ).not.toThrow();
+    expect(() =>
+      checkWheelPlatform('tensorflow-2.21.0-cp311-cp311-macosx_12_0_arm64.whl', {
+        os: 'darwin',
+        arch: 'arm64',
+        glibc: undefined,
+      }),
+    ).not.toThrow();
   });
 
   test.each([
@@ -23,6 +39,11 @@ describe('a wheel', () => {
     ['musl', { ...linux, glibc: undefined }, 'another C library'],
     ['another system', { os: 'darwin', arch: 'x64', glibc: undefined }, 'this is darwin'],
   ])('does not run with %s, and says so', (_name, platform, reason) => {
-    expect(() => checkWheelPlatform(WHEEL, platform)).toThrow(expect.objectContaining({ code: 'PEFT_SETUP_WHEEL', message: expect.stringContaining(reason) as string }));
+    expect(() => checkWheelPlatform(WHEEL, platform)).toThrow(
+      expect.objectContaining({
+        code: 'PEFT_SETUP_WHEEL',
+        message: expect.stringContaining(reason) as string,
+      }),
+    );
   });
 });

@@ -9,7 +9,19 @@ import { matricesOf, type LoraMatrices } from '../variants/lora-linear.js';
 import { checkDensity, combineTensors, type ArithmeticOptions } from './task-arithmetic.js';
 import { rowsOf, truncatedSvd } from '../decompositions/truncated-svd.js';
 
-export const COMBINATIONS = Object.freeze(['linear', 'cat', 'svd', 'ties', 'ties_svd', 'dare_linear', 'dare_linear_svd', 'dare_ties', 'dare_ties_svd', 'magnitude_prune', 'magnitude_prune_svd'] as const);
+export const COMBINATIONS = Object.freeze([
+  'linear',
+  'cat',
+  'svd',
+  'ties',
+  'ties_svd',
+  'dare_linear',
+  'dare_linear_svd',
+  'dare_ties',
+  'dare_ties_svd',
+  'magnitude_prune',
+  'magnitude_prune_svd',
+] as const);
 export type Combination = (typeof COMBINATIONS)[number];
 
 export interface CombineLoraOptions {
@@ -39,15 +51,33 @@ export interface CombineLoraOptions {
  * @throws PEFT_CONFIG_INVALID for bad options. @throws PEFT_ADAPTER_COMBINE adapters that are no plain LoRA, have unequal
  * ranks where the combination needs equal ones, or train the same module.
  */
-export function combineLora(model: Model, adapterNames: readonly string[], newName: string, options: CombineLoraOptions): Adapter {
+export function combineLora(
+  model: Model,
+  adapterNames: readonly string[],
+  newName: string,
+  options: CombineLoraOptions,
+): Adapter {
   const adapters = adapterNames.map((name) => model.adapter(name));
   const { weights, combination = 'svd' } = options;
   check.oneOf('lora', 'combination', combination, COMBINATIONS);
-  if (adapters.length === 0 || weights.length !== adapters.length || !weights.every(Number.isFinite)) throw new PeftError('PEFT_CONFIG_INVALID', `lora: a combination of ${adapters.length} adapters needs as many finite weights, got [${weights.join(', ')}].`);
-  const needsDensity = combination.startsWith('ties') || combination.startsWith('dare') || combination.startsWith('magnitude');
+  if (
+    adapters.length === 0 ||
+    weights.length !== adapters.length ||
+    !weights.every(Number.isFinite)
+  )
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `lora: a combination of ${adapters.length} adapters needs as many finite weights, got [${weights.join(', ')}].`,
+    );
+  const needsDensity =
+    combination.startsWith('ties') ||
+    combination.startsWith('dare') ||
+    combination.startsWith('magnitude');
   if (needsDensity) checkDensity(options.density ?? Number.NaN);
   const sites = lowRankSites(model, adapters);
-  const ranks = new Map(sites.map((site) => [site, rankOf(site, adapters, combination, options.rank)]));
+  const ranks = new Map(
+    sites.map((site) => [site, rankOf(site, adapters, combination, options.rank)]),
+  );
   const copied = wholeModules(adapters);
   const [first] = ranks.values();
   const spec = lora({
@@ -60,8 +90,14 @@ export function combineLora(model: Model, adapterNames: readonly string[], newNa
   });
   const made = model.addAdapter(newName, spec, { alsoUnfreeze: copied.map(({ name }) => name) });
   try {
-    const arithmetic: ArithmeticOptions = { kind: kindOf(combination), density: options.density ?? 1, majoritySign: options.majoritySign ?? 'total', keep: options.keep ?? randomKeeper(options.seed ?? 0, options.density ?? 1) };
-    for (const site of sites) fill(site, made, adapters, weights, combination, arithmetic, ranks.get(site)!);
+    const arithmetic: ArithmeticOptions = {
+      kind: kindOf(combination),
+      density: options.density ?? 1,
+      majoritySign: options.majoritySign ?? 'total',
+      keep: options.keep ?? randomKeeper(options.seed ?? 0, options.density ?? 1),
+    };
+    for (const site of sites)
+      fill(site, made, adapters, weights, combination, arithmetic, ranks.get(site)!);
     for (const { name, value } of copied) made.parameters.get(name)!.value.assign(value);
   } catch (error) {
     model.deleteAdapter(newName);
@@ -71,7 +107,10 @@ export function combineLora(model: Model, adapterNames: readonly string[], newNa
 }
 
 /** `ties_svd` → `ties`; `svd` and `cat` sum. */
-const kindOf = (combination: Combination): ArithmeticOptions['kind'] => (combination === 'svd' || combination === 'cat' ? 'linear' : (combination.replace(/_svd$/, '') as ArithmeticOptions['kind']));
+const kindOf = (combination: Combination): ArithmeticOptions['kind'] =>
+  combination === 'svd' || combination === 'cat'
+    ? 'linear'
+    : (combination.replace(/_svd$/, '') as ArithmeticOptions['kind']);
 
 type LowRankSite = LinearSite | EmbeddingSite;
 
@@ -82,31 +121,68 @@ function at(adapter: Adapter, site: LowRankSite): LoraMatrices | undefined {
 
 function lowRankSites(model: Model, adapters: readonly Adapter[]): LowRankSite[] {
   for (const adapter of adapters) {
-    const other = [...adapter.attachments.values()].flat().find(({ adapter: attached }) => !attached || !matricesOf(attached));
-    if (other || adapter.wrappedSites.length === 0) throw new PeftError('PEFT_ADAPTER_COMBINE', `adapter "${adapter.name}" cannot be combined: ${other ? `it has ${other.method} at ${other.site.path}` : 'it stands on no site'}.`, { hint: 'plain LoRA can; merge other adapters into the model' });
+    const other = [...adapter.attachments.values()]
+      .flat()
+      .find(({ adapter: attached }) => !attached || !matricesOf(attached));
+    if (other || adapter.wrappedSites.length === 0)
+      throw new PeftError(
+        'PEFT_ADAPTER_COMBINE',
+        `adapter "${adapter.name}" cannot be combined: ${other ? `it has ${other.method} at ${other.site.path}` : 'it stands on no site'}.`,
+        { hint: 'plain LoRA can; merge other adapters into the model' },
+      );
   }
-  return model.description.sites.filter((site): site is LowRankSite => (site.kind === 'linear' || site.kind === 'embedding') && adapters.some((adapter) => at(adapter, site) !== undefined));
+  return model.description.sites.filter(
+    (site): site is LowRankSite =>
+      (site.kind === 'linear' || site.kind === 'embedding') &&
+      adapters.some((adapter) => at(adapter, site) !== undefined),
+  );
 }
 
 /** B·A is `[out, in]`; of an embedding `[D, V]`. */
-const sizesOf = (site: LowRankSite): readonly [number, number] => (site.kind === 'linear' ? [site.outFeatures, site.inFeatures] : [site.size, site.rows]);
+const sizesOf = (site: LowRankSite): readonly [number, number] =>
+  site.kind === 'linear' ? [site.outFeatures, site.inFeatures] : [site.size, site.rows];
 
-function rankOf(site: LowRankSite, adapters: readonly Adapter[], combination: Combination, wanted: number | undefined): number {
-  const ranks = adapters.map((adapter) => at(adapter, site)?.a.shape[0]).filter((rank) => rank !== undefined);
+function rankOf(
+  site: LowRankSite,
+  adapters: readonly Adapter[],
+  combination: Combination,
+  wanted: number | undefined,
+): number {
+  const ranks = adapters
+    .map((adapter) => at(adapter, site)?.a.shape[0])
+    .filter((rank) => rank !== undefined);
   if (combination === 'cat') return ranks.reduce((sum, rank) => sum + rank, 0);
   if (combination.endsWith('svd')) return Math.min(wanted ?? Math.max(...ranks), ...sizesOf(site));
-  if (new Set(ranks).size > 1) throw new PeftError('PEFT_ADAPTER_COMBINE', `${site.path}: "${combination}" needs equal ranks, got ${ranks.join(', ')}.`, { hint: 'use cat or svd' });
+  if (new Set(ranks).size > 1)
+    throw new PeftError(
+      'PEFT_ADAPTER_COMBINE',
+      `${site.path}: "${combination}" needs equal ranks, got ${ranks.join(', ')}.`,
+      { hint: 'use cat or svd' },
+    );
   return ranks[0]!;
 }
 
-const patternOf = (ranks: ReadonlyMap<LowRankSite, number>, usual: number): Record<string, number> => Object.fromEntries([...ranks].filter(([, rank]) => rank !== usual).map(([{ path }, rank]) => [path.replaceAll('.', '\\.'), rank]));
+const patternOf = (
+  ranks: ReadonlyMap<LowRankSite, number>,
+  usual: number,
+): Record<string, number> =>
+  Object.fromEntries(
+    [...ranks]
+      .filter(([, rank]) => rank !== usual)
+      .map(([{ path }, rank]) => [path.replaceAll('.', '\\.'), rank]),
+  );
 
 function wholeModules(adapters: readonly Adapter[]): OwnedParameter[] {
   const found = new Map<string, OwnedParameter>();
   for (const adapter of adapters) {
     for (const parameter of adapter.parameters.values()) {
       if (parameter.origin !== 'unfrozen') continue;
-      if (found.has(parameter.name)) throw new PeftError('PEFT_ADAPTER_COMBINE', `${parameter.name} was trained by more than one of the adapters.`, { hint: 'combine adapters that were trained without modulesToSave' });
+      if (found.has(parameter.name))
+        throw new PeftError(
+          'PEFT_ADAPTER_COMBINE',
+          `${parameter.name} was trained by more than one of the adapters.`,
+          { hint: 'combine adapters that were trained without modulesToSave' },
+        );
       found.set(parameter.name, parameter);
     }
   }
@@ -117,11 +193,21 @@ const randomKeeper = (seed: number, density: number): ArithmeticOptions['keep'] 
   let call = 0;
   return (count) => {
     const key = randomKey(seed, 'dare', (call += 1));
-    return Float32Array.from({ length: count }, (_, i) => (randomUniform(key, i) < density ? 1 : 0));
+    return Float32Array.from({ length: count }, (_, i) =>
+      randomUniform(key, i) < density ? 1 : 0,
+    );
   };
 };
 
-function fill(site: LowRankSite, made: Adapter, adapters: readonly Adapter[], weights: readonly number[], combination: Combination, arithmetic: ArithmeticOptions, rank: number): void {
+function fill(
+  site: LowRankSite,
+  made: Adapter,
+  adapters: readonly Adapter[],
+  weights: readonly number[],
+  combination: Combination,
+  arithmetic: ArithmeticOptions,
+  rank: number,
+): void {
   const terms = adapters.flatMap((adapter, i) => {
     const matrices = at(adapter, site);
     return matrices ? [{ matrices, weight: weights[i]! }] : [];
@@ -129,21 +215,74 @@ function fill(site: LowRankSite, made: Adapter, adapters: readonly Adapter[], we
   const { a, b } = at(made, site)!;
   tf.tidy(() => {
     if (combination === 'cat') {
-      a.value.assign(tf.concat(terms.map(({ matrices, weight }) => tf.mul(matrices.a.value, weight * matrices.scaling)), 0));
-      b.value.assign(tf.concat(terms.map(({ matrices }) => matrices.b.value as Tensor2D), 1));
+      a.value.assign(
+        tf.concat(
+          terms.map(({ matrices, weight }) => tf.mul(matrices.a.value, weight * matrices.scaling)),
+          0,
+        ),
+      );
+      b.value.assign(
+        tf.concat(
+          terms.map(({ matrices }) => matrices.b.value as Tensor2D),
+          1,
+        ),
+      );
     } else if (combination.endsWith('svd')) {
-      const deltas = terms.map(({ matrices }) => tf.mul(tf.matMul(matrices.b.value as Tensor2D, matrices.a.value as Tensor2D), matrices.scaling).dataSync<'float32'>());
-      const sum = combineTensors(deltas, terms.map(({ weight }) => weight), arithmetic);
+      const deltas = terms.map(({ matrices }) =>
+        tf
+          .mul(
+            tf.matMul(matrices.b.value as Tensor2D, matrices.a.value as Tensor2D),
+            matrices.scaling,
+          )
+          .dataSync<'float32'>(),
+      );
+      const sum = combineTensors(
+        deltas,
+        terms.map(({ weight }) => weight),
+        arithmetic,
+      );
       const [height, width] = sizesOf(site);
       const { values, left, right } = truncatedSvd(rowsOf(sum, height, width), rank);
-      a.value.assign(tf.tensor2d(right.map((v) => [...v]), [rank, width]));
-      b.value.assign(tf.transpose(tf.tensor2d(left.map((u, k) => Array.from(u, (value) => value * values[k]!)), [rank, height])));
+      a.value.assign(
+        tf.tensor2d(
+          right.map((v) => [...v]),
+          [rank, width],
+        ),
+      );
+      b.value.assign(
+        tf.transpose(
+          tf.tensor2d(
+            left.map((u, k) => Array.from(u, (value) => value * values[k]!)),
+            [rank, height],
+          ),
+        ),
+      );
     } else {
       // The sign of a weight goes to A alone.
-      const roots = terms.map(({ weight, matrices }) => Math.sqrt(Math.abs(weight) * matrices.scaling));
+      const roots = terms.map(({ weight, matrices }) =>
+        Math.sqrt(Math.abs(weight) * matrices.scaling),
+      );
       const signed = roots.map((root, i) => root * Math.sign(terms[i]!.weight));
-      a.value.assign(tf.tensor2d(combineTensors(terms.map(({ matrices }) => matrices.a.value.dataSync<'float32'>()), signed, arithmetic), a.shape as [number, number]));
-      b.value.assign(tf.tensor2d(combineTensors(terms.map(({ matrices }) => matrices.b.value.dataSync<'float32'>()), roots, arithmetic), b.shape as [number, number]));
+      a.value.assign(
+        tf.tensor2d(
+          combineTensors(
+            terms.map(({ matrices }) => matrices.a.value.dataSync<'float32'>()),
+            signed,
+            arithmetic,
+          ),
+          a.shape as [number, number],
+        ),
+      );
+      b.value.assign(
+        tf.tensor2d(
+          combineTensors(
+            terms.map(({ matrices }) => matrices.b.value.dataSync<'float32'>()),
+            roots,
+            arithmetic,
+          ),
+          b.shape as [number, number],
+        ),
+      );
     }
   });
 }

@@ -8,7 +8,14 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { saveAdapter, type Adapter, type MethodPart, type Model, type OwnedParameter, type SaveAdapterOptions } from '@peft/core';
+import {
+  saveAdapter,
+  type Adapter,
+  type MethodPart,
+  type Model,
+  type OwnedParameter,
+  type SaveAdapterOptions,
+} from '@peft/core';
 import { PeftError } from '@peft/errors';
 import type { LoraConfig } from '../lora-config.js';
 import { loraInitializer } from '../variants/lora-init.js';
@@ -22,12 +29,21 @@ import { startOf } from '../variants/lora-linear.js';
  */
 export function toPlainLora(model: Model, adapterName: string, newName: string): Adapter {
   const adapter = model.adapter(adapterName);
-  const parts = adapter.spec.parts.map((part) => (part.method.name === 'lora' ? doubled(part, adapterName) : part));
-  const files = [...adapter.parameters.values()].filter(({ method }) => method === 'file').map(({ name }) => name);
-  const made = model.addAdapter(newName, { ...adapter.spec, parts }, { strict: false, alsoUnfreeze: files });
+  const parts = adapter.spec.parts.map((part) =>
+    part.method.name === 'lora' ? doubled(part, adapterName) : part,
+  );
+  const files = [...adapter.parameters.values()]
+    .filter(({ method }) => method === 'file')
+    .map(({ name }) => name);
+  const made = model.addAdapter(
+    newName,
+    { ...adapter.spec, parts },
+    { strict: false, alsoUnfreeze: files },
+  );
   for (const target of made.parameters.values()) {
     const source = adapter.parameters.get(target.name);
-    if (source && (target.saved || target.origin === 'unfrozen')) tf.tidy(() => target.value.assign(plainValue(target, source, adapter)));
+    if (source && (target.saved || target.origin === 'unfrozen'))
+      tf.tidy(() => target.value.assign(plainValue(target, source, adapter)));
   }
   return made;
 }
@@ -38,10 +54,24 @@ export function toPlainLora(model: Model, adapterName: string, newName: string):
  *
  * @throws PEFT_LORA_PLAIN, PEFT_ADAPTER_UNTRAINED, and what `saveAdapter` throws
  */
-export async function savePlainLora(model: Model, adapterName: string, folder: string, options: SaveAdapterOptions = {}): Promise<void> {
+export async function savePlainLora(
+  model: Model,
+  adapterName: string,
+  folder: string,
+  options: SaveAdapterOptions = {},
+): Promise<void> {
   const active = model.activeAdapters;
-  if (!options.allowUntrained && ![...model.adapter(adapterName).parameters.values()].some((parameter) => parameter.saved && parameter.hasChanged())) {
-    throw new PeftError('PEFT_ADAPTER_UNTRAINED', `adapter "${adapterName}" was never trained: as ordinary LoRA it is zero.`, { hint: 'train it first, or pass allowUntrained: true' });
+  if (
+    !options.allowUntrained &&
+    ![...model.adapter(adapterName).parameters.values()].some(
+      (parameter) => parameter.saved && parameter.hasChanged(),
+    )
+  ) {
+    throw new PeftError(
+      'PEFT_ADAPTER_UNTRAINED',
+      `adapter "${adapterName}" was never trained: as ordinary LoRA it is zero.`,
+      { hint: 'train it first, or pass allowUntrained: true' },
+    );
   }
   const plain = toPlainLora(model, adapterName, `${adapterName}-plain`);
   try {
@@ -56,11 +86,26 @@ export async function savePlainLora(model: Model, adapterName: string, folder: s
 function doubled(part: MethodPart, name: string): MethodPart {
   const config = part.config as LoraConfig;
   if (!loraInitializer(config.init).takesOver) {
-    throw new PeftError('PEFT_LORA_PLAIN', `adapter "${name}" did not take its start values out of the base weights (init ${JSON.stringify(loraInitializer(config.init).name)}).`, { hint: 'PiSSA and OLoRA do; save any other with saveAdapter' });
+    throw new PeftError(
+      'PEFT_LORA_PLAIN',
+      `adapter "${name}" did not take its start values out of the base weights (init ${JSON.stringify(loraInitializer(config.init).name)}).`,
+      { hint: 'PiSSA and OLoRA do; save any other with saveAdapter' },
+    );
   }
   const growth = config.rankStabilized ? Math.SQRT2 : 2;
-  const times = (pattern: Readonly<Record<string, number>>, factor: number): Record<string, number> => Object.fromEntries(Object.entries(pattern).map(([key, value]) => [key, value * factor]));
-  const plain: LoraConfig = { ...config, rank: config.rank * 2, alpha: config.alpha * growth, init: 'default', rankPattern: times(config.rankPattern, 2), alphaPattern: times(config.alphaPattern, growth) };
+  const times = (
+    pattern: Readonly<Record<string, number>>,
+    factor: number,
+  ): Record<string, number> =>
+    Object.fromEntries(Object.entries(pattern).map(([key, value]) => [key, value * factor]));
+  const plain: LoraConfig = {
+    ...config,
+    rank: config.rank * 2,
+    alpha: config.alpha * growth,
+    init: 'default',
+    rankPattern: times(config.rankPattern, 2),
+    alphaPattern: times(config.alphaPattern, growth),
+  };
   return Object.freeze({ ...part, config: Object.freeze(plain) });
 }
 
@@ -68,8 +113,14 @@ function plainValue(target: OwnedParameter, source: OwnedParameter, adapter: Ada
   const factor = /\.lora_(embedding_)?([AB])(\.weight)?$/.exec(target.name)?.[2];
   if (factor === undefined) return tf.clone(source.value);
   const [rows, columns] = source.shape as [number, number];
-  const start = startOf(adapter.parameters.get(target.name.replace(/lora_B\.weight$/, 'lora_A.weight')));
+  const start = startOf(
+    adapter.parameters.get(target.name.replace(/lora_B\.weight$/, 'lora_A.weight')),
+  );
   const values = factor === 'A' ? start?.a : start?.b;
-  const taken = values ? tf.tensor2d(values, [rows, columns]) : tf.zeros<tf.Rank.R2>([rows, columns]); // an embedding takes nothing over
-  return factor === 'A' ? tf.concat([source.value as Tensor2D, taken], 0) : tf.concat([source.value as Tensor2D, tf.neg(taken)], 1);
+  const taken = values
+    ? tf.tensor2d(values, [rows, columns])
+    : tf.zeros<tf.Rank.R2>([rows, columns]); // an embedding takes nothing over
+  return factor === 'A'
+    ? tf.concat([source.value as Tensor2D, taken], 0)
+    : tf.concat([source.value as Tensor2D, tf.neg(taken)], 1);
 }

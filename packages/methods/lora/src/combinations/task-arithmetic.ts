@@ -19,7 +19,11 @@ export interface ArithmeticOptions {
 }
 
 /** The weighted sum of the tensors. */
-export function combineTensors(tensors: readonly Float32Array[], weights: readonly number[], options: ArithmeticOptions): Float32Array {
+export function combineTensors(
+  tensors: readonly Float32Array[],
+  weights: readonly number[],
+  options: ArithmeticOptions,
+): Float32Array {
   const { kind, density } = options;
   const pruned = tensors.map((tensor) => {
     if (kind === 'linear' || density >= 1) return tensor;
@@ -28,21 +32,34 @@ export function combineTensors(tensors: readonly Float32Array[], weights: readon
     return tensor.map((value, i) => (value * kept[i]!) / density);
   });
   const isTies = kind === 'ties' || kind === 'dare_ties';
-  return isTies ? agreeing(pruned, weights, options.majoritySign) : Float32Array.from(pruned[0]!, (_, i) => pruned.reduce((sum, tensor, k) => sum + weights[k]! * tensor[i]!, 0));
+  return isTies
+    ? agreeing(pruned, weights, options.majoritySign)
+    : Float32Array.from(pruned[0]!, (_, i) =>
+        pruned.reduce((sum, tensor, k) => sum + weights[k]! * tensor[i]!, 0),
+      );
 }
 
 /** The `density` share of elements with the largest size; the rest 0. */
 function largest(tensor: Float32Array, density: number): Float32Array {
-  const order = Array.from(tensor.keys()).sort((a, b) => Math.abs(tensor[b]!) - Math.abs(tensor[a]!) || a - b);
+  const order = Array.from(tensor.keys()).sort(
+    (a, b) => Math.abs(tensor[b]!) - Math.abs(tensor[a]!) || a - b,
+  );
   const out = new Float32Array(tensor.length);
   for (const i of order.slice(0, Math.trunc(density * tensor.length))) out[i] = tensor[i]!;
   return out;
 }
 
-function agreeing(tensors: readonly Float32Array[], weights: readonly number[], majoritySign: ArithmeticOptions['majoritySign']): Float32Array {
+function agreeing(
+  tensors: readonly Float32Array[],
+  weights: readonly number[],
+  majoritySign: ArithmeticOptions['majoritySign'],
+): Float32Array {
   return Float32Array.from(tensors[0]!, (_, i) => {
     const values = tensors.map((tensor) => tensor[i]!);
-    const balance = values.reduce((sum, value) => Math.fround(sum + (majoritySign === 'total' ? value : Math.sign(value))), 0);
+    const balance = values.reduce(
+      (sum, value) => Math.fround(sum + (majoritySign === 'total' ? value : Math.sign(value))),
+      0,
+    );
     const sign = balance >= 0 ? 1 : -1;
     let [sum, count] = [0, 0];
     values.forEach((value, k) => {
@@ -56,5 +73,8 @@ function agreeing(tensors: readonly Float32Array[], weights: readonly number[], 
 
 /** @throws PEFT_CONFIG_INVALID unless the density is in (0, 1]. */
 export function checkDensity(density: number): void {
-  if (!(density > 0 && density <= 1)) throw new PeftError('PEFT_CONFIG_INVALID', `lora: density must be in (0, 1], got ${density}.`, { hint: 'it is the share of the elements that stay' });
+  if (!(density > 0 && density <= 1))
+    throw new PeftError('PEFT_CONFIG_INVALID', `lora: density must be in (0, 1], got ${density}.`, {
+      hint: 'it is the share of the elements that stay',
+    });
 }

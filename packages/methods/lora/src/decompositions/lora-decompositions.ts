@@ -12,21 +12,45 @@ import type { Tensor2D } from '@tensorflow/tfjs';
 import { check } from '@peft/errors';
 import { dequantize4Bit, quantize4Bit } from '@peft/ops';
 import type { LoraInitCall, LoraInitializer } from '../variants/lora-init.js';
-import { randomizedSvd, rowsOf, truncatedQr, truncatedSvd, type Rows, type Svd } from './truncated-svd.js';
+import {
+  randomizedSvd,
+  rowsOf,
+  truncatedQr,
+  truncatedSvd,
+  type Rows,
+  type Svd,
+} from './truncated-svd.js';
 
 /** Values that share a scale, as bitsandbytes has them. */
 const BLOCK_SIZE = 64;
 
-interface Factors { readonly a: Float32Array; readonly b: Float32Array }
+interface Factors {
+  readonly a: Float32Array;
+  readonly b: Float32Array;
+}
 
 /** PiSSA by the exact singular values. */
-export const pissaInit: LoraInitializer = Object.freeze({ name: 'pissa', peftValue: 'pissa', takesOver: true, start: (call: LoraInitCall) => takingOver(call, (w, { rank, scaling }) => balanced(truncatedSvd(w, rank), scaling)) });
+export const pissaInit: LoraInitializer = Object.freeze({
+  name: 'pissa',
+  peftValue: 'pissa',
+  takesOver: true,
+  start: (call: LoraInitCall) =>
+    takingOver(call, (w, { rank, scaling }) => balanced(truncatedSvd(w, rank), scaling)),
+});
 
 /** PiSSA by `iterations` rounds of subspace iteration: for wide layers, where the exact values take minutes. @throws PEFT_CONFIG_INVALID */
 export function fastPissaInit(iterations: number): LoraInitializer {
   check.positiveInteger('lora', "the rounds of init 'pissa_niter_…'", iterations);
   const name = `pissa_niter_${iterations}`;
-  return Object.freeze({ name, peftValue: name, takesOver: true, start: (call: LoraInitCall) => takingOver(call, (w, { rank, scaling }) => balanced(randomizedSvd(w, rank, iterations), scaling)) });
+  return Object.freeze({
+    name,
+    peftValue: name,
+    takesOver: true,
+    start: (call: LoraInitCall) =>
+      takingOver(call, (w, { rank, scaling }) =>
+        balanced(randomizedSvd(w, rank, iterations), scaling),
+      ),
+  });
 }
 
 /** OLoRA. */
@@ -61,18 +85,31 @@ export function loftqInit(rounds = 1): LoraInitializer {
 }
 
 /** W ← W − s·B·A. */
-function takingOver(call: LoraInitCall, decompose: (w: Rows, call: LoraInitCall) => Factors): ReturnType<LoraInitializer['start']> {
+function takingOver(
+  call: LoraInitCall,
+  decompose: (w: Rows, call: LoraInitCall) => Factors,
+): ReturnType<LoraInitializer['start']> {
   let factors: Factors | undefined;
   const { rank, scaling } = call;
   call.context.replaceWeight((weight) => {
     const [rows, width] = weight.shape;
     factors = decompose(rowsOf(weight.dataSync(), rows, width), call); // once, while attaching
-    return tf.sub(weight, tf.mul(tf.matMul(tf.tensor2d(factors.b, [rows, rank]), tf.tensor2d(factors.a, [rank, width])), scaling));
+    return tf.sub(
+      weight,
+      tf.mul(
+        tf.matMul(tf.tensor2d(factors.b, [rows, rank]), tf.tensor2d(factors.a, [rank, width])),
+        scaling,
+      ),
+    );
   });
   return { a: () => factors!.a, b: () => factors!.b };
 }
 
-function loftq(weight: Tensor2D, rank: number, rounds: number): { weight: Tensor2D; factors: Factors } {
+function loftq(
+  weight: Tensor2D,
+  rank: number,
+  rounds: number,
+): { weight: Tensor2D; factors: Factors } {
   const [rows, width] = weight.shape;
   const original = weight.dataSync<'float32'>();
   let rest = original;
@@ -81,8 +118,22 @@ function loftq(weight: Tensor2D, rank: number, rounds: number): { weight: Tensor
   for (let round = 0; round < rounds; round += 1) {
     const { packed, absmax } = quantize4Bit(rest, 'nf4', BLOCK_SIZE);
     quantized = dequantize4Bit(packed, absmax, 'nf4', BLOCK_SIZE, rest.length);
-    factors = balanced(truncatedSvd(rowsOf(original.map((value, i) => value - quantized[i]!), rows, width), rank), 1);
-    const product = tf.tidy(() => tf.matMul(tf.tensor2d(factors.b, [rows, rank]), tf.tensor2d(factors.a, [rank, width])).dataSync<'float32'>());
+    factors = balanced(
+      truncatedSvd(
+        rowsOf(
+          original.map((value, i) => value - quantized[i]!),
+          rows,
+          width,
+        ),
+        rank,
+      ),
+      1,
+    );
+    const product = tf.tidy(() =>
+      tf
+        .matMul(tf.tensor2d(factors.b, [rows, rank]), tf.tensor2d(factors.a, [rank, width]))
+        .dataSync<'float32'>(),
+    );
     rest = original.map((value, i) => value - product[i]!);
   }
   return { weight: tf.tensor2d(quantized, [rows, width]), factors };
@@ -91,9 +142,17 @@ function loftq(weight: Tensor2D, rank: number, rounds: number): { weight: Tensor
 /** B = U·√(S/s), A = √(S/s)·Vᵀ. */
 function balanced({ values, left, right }: Svd, scaling: number): Factors {
   const roots = values.map((value) => Math.sqrt(value / scaling));
-  return { a: flat(right.map((v, k) => v.map((value) => value * roots[k]!))), b: columns(left.map((u, k) => u.map((value) => value * roots[k]!))) };
+  return {
+    a: flat(right.map((v, k) => v.map((value) => value * roots[k]!))),
+    b: columns(left.map((u, k) => u.map((value) => value * roots[k]!))),
+  };
 }
 
-const flat = (rows: readonly Float64Array[]): Float32Array => Float32Array.from(rows.flatMap((row) => [...row]));
+const flat = (rows: readonly Float64Array[]): Float32Array =>
+  Float32Array.from(rows.flatMap((row) => [...row]));
 /** The vectors as columns, row-major. */
-const columns = (vectors: readonly Float64Array[]): Float32Array => Float32Array.from({ length: vectors.length * vectors[0]!.length }, (_, i) => vectors[i % vectors.length]![Math.floor(i / vectors.length)]!);
+const columns = (vectors: readonly Float64Array[]): Float32Array =>
+  Float32Array.from(
+    { length: vectors.length * vectors[0]!.length },
+    (_, i) => vectors[i % vectors.length]![Math.floor(i / vectors.length)]!,
+  );

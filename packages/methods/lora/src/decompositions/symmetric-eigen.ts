@@ -5,7 +5,10 @@
 import { PeftError } from '@peft/errors';
 
 /** Largest first; `vectors[k]` is the k-th unit eigenvector. */
-export interface Eigen { readonly values: Float64Array; readonly vectors: readonly Float64Array[] }
+export interface Eigen {
+  readonly values: Float64Array;
+  readonly vectors: readonly Float64Array[];
+}
 
 /** More than are ever needed: two are usual. */
 const MAXIMUM_SWEEPS = 60;
@@ -15,13 +18,21 @@ export function symmetricEigen(matrix: Float64Array[]): Eigen {
   const { diagonal, below, vectors } = tridiagonal(matrix);
   diagonalize(diagonal, below, vectors);
   const order = Array.from(diagonal.keys()).sort((a, b) => diagonal[b]! - diagonal[a]!);
-  return { values: Float64Array.from(order, (i) => diagonal[i]!), vectors: order.map((i) => vectors[i]!) };
+  return {
+    values: Float64Array.from(order, (i) => diagonal[i]!),
+    vectors: order.map((i) => vectors[i]!),
+  };
 }
 
 /** A = Q·T·Qᵀ. Row j of `vectors` is column j of Q. */
-function tridiagonal(a: Float64Array[]): { diagonal: Float64Array; below: Float64Array; vectors: Float64Array[] } {
+function tridiagonal(a: Float64Array[]): {
+  diagonal: Float64Array;
+  below: Float64Array;
+  vectors: Float64Array[];
+} {
   const n = a.length;
-  const reflections: { readonly start: number; readonly v: Float64Array; readonly beta: number }[] = [];
+  const reflections: { readonly start: number; readonly v: Float64Array; readonly beta: number }[] =
+    [];
   const product = new Float64Array(n);
   for (let k = 0; k + 2 < n; k += 1) {
     const start = k + 1;
@@ -51,7 +62,9 @@ function tridiagonal(a: Float64Array[]): { diagonal: Float64Array; below: Float6
     a[k]![start] = reflected;
     reflections.push({ start, v, beta });
   }
-  const vectors = Array.from({ length: n }, (_, j) => Float64Array.from({ length: n }, (_value, i) => (i === j ? 1 : 0)));
+  const vectors = Array.from({ length: n }, (_, j) =>
+    Float64Array.from({ length: n }, (_value, i) => (i === j ? 1 : 0)),
+  );
   // Q = H₁·H₂·…, applied from the right end to the columns of the identity.
   for (const { start, v, beta } of reflections.reverse()) {
     for (let j = start; j < n; j += 1) {
@@ -63,27 +76,48 @@ function tridiagonal(a: Float64Array[]): { diagonal: Float64Array; below: Float6
       for (let i = start; i < n; i += 1) column[i]! -= sum * v[i - start]!;
     }
   }
-  return { diagonal: Float64Array.from({ length: n }, (_, i) => a[i]![i]!), below: Float64Array.from({ length: n }, (_, i) => (i + 1 < n ? a[i + 1]![i]! : 0)), vectors };
+  return {
+    diagonal: Float64Array.from({ length: n }, (_, i) => a[i]![i]!),
+    below: Float64Array.from({ length: n }, (_, i) => (i + 1 < n ? a[i + 1]![i]! : 0)),
+    vectors,
+  };
 }
 
 /** T = Z·Λ·Zᵀ; the rows of `vectors` are turned with it. `below[i]` stands below `diagonal[i]`. */
-function diagonalize(diagonal: Float64Array, below: Float64Array, vectors: readonly Float64Array[]): void {
+function diagonalize(
+  diagonal: Float64Array,
+  below: Float64Array,
+  vectors: readonly Float64Array[],
+): void {
   const n = diagonal.length;
   // Against the largest value: a matrix of low rank is nothing but rounding beyond it.
-  const negligible = Number.EPSILON * diagonal.reduce((most, value, i) => Math.max(most, Math.abs(value) + Math.abs(below[i]!)), 0);
+  const negligible =
+    Number.EPSILON *
+    diagonal.reduce((most, value, i) => Math.max(most, Math.abs(value) + Math.abs(below[i]!)), 0);
   for (let low = 0; low < n; low += 1) {
     for (let sweep = 0; ; sweep += 1) {
       let high = low;
       while (high + 1 < n && Math.abs(below[high]!) > negligible) high += 1;
       if (high === low) break;
-      if (sweep === MAXIMUM_SWEEPS) throw new PeftError('PEFT_EIGEN_DIVERGED', 'lora: the singular values of a weight were not found.', { hint: 'the weight probably holds values that are not finite' });
+      if (sweep === MAXIMUM_SWEEPS)
+        throw new PeftError(
+          'PEFT_EIGEN_DIVERGED',
+          'lora: the singular values of a weight were not found.',
+          { hint: 'the weight probably holds values that are not finite' },
+        );
       qlStep(diagonal, below, vectors, low, high);
     }
   }
 }
 
 /** One QL step with Wilkinson's shift on rows low … high. */
-function qlStep(diagonal: Float64Array, below: Float64Array, vectors: readonly Float64Array[], low: number, high: number): void {
+function qlStep(
+  diagonal: Float64Array,
+  below: Float64Array,
+  vectors: readonly Float64Array[],
+  low: number,
+  high: number,
+): void {
   const ratio = (diagonal[low + 1]! - diagonal[low]!) / (2 * below[low]!);
   const root = Math.hypot(ratio, 1);
   let g = diagonal[high]! - diagonal[low]! + below[low]! / (ratio + (ratio >= 0 ? root : -root));

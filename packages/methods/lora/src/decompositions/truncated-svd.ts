@@ -16,7 +16,9 @@ export type Rows = readonly Float64Array[];
 
 /** Rows of a matrix in row-major order. */
 export function rowsOf(values: ArrayLike<number>, rows: number, columns: number): Float64Array[] {
-  return Array.from({ length: rows }, (_, i) => Float64Array.from({ length: columns }, (_value, j) => values[i * columns + j]!));
+  return Array.from({ length: rows }, (_, i) =>
+    Float64Array.from({ length: columns }, (_value, j) => values[i * columns + j]!),
+  );
 }
 
 /** From the eigenvectors of the smaller of W·Wᵀ and Wᵀ·W; the time grows with min(m, n)²·max(m, n). */
@@ -25,7 +27,9 @@ export function truncatedSvd(w: Rows, rank: number): Svd {
     const { values, left, right } = truncatedSvd(transpose(w), rank);
     return { values, left: right, right: left };
   }
-  const gram = w.map((row, i) => Float64Array.from({ length: w.length }, (_, j) => (j <= i ? dot(row, w[j]!) : 0)));
+  const gram = w.map((row, i) =>
+    Float64Array.from({ length: w.length }, (_, j) => (j <= i ? dot(row, w[j]!) : 0)),
+  );
   gram.forEach((row, i) => {
     for (let j = i + 1; j < row.length; j += 1) row[j] = gram[j]![i]!;
   });
@@ -40,21 +44,35 @@ export function truncatedSvd(w: Rows, rank: number): Svd {
 export function randomizedSvd(w: Rows, rank: number, iterations: number, seed = 0): Svd {
   const columns = w[0]!.length;
   const key = randomKey(seed, 'randomized-svd');
-  let right: Float64Array[] = Array.from({ length: Math.min(rank, w.length, columns) }, (_, k) => Float64Array.from({ length: columns }, (_value, j) => randomNormal(key, k * columns + j)));
+  let right: Float64Array[] = Array.from({ length: Math.min(rank, w.length, columns) }, (_, k) =>
+    Float64Array.from({ length: columns }, (_value, j) => randomNormal(key, k * columns + j)),
+  );
   let left: Float64Array[] = orthonormal(right.map((v) => times(w, v)));
   for (let round = 0; round < iterations; round += 1) {
     right = orthonormal(left.map((u) => timesTransposed(w, u)));
     left = orthonormal(right.map((v) => times(w, v)));
   }
   // The small matrix left·W has the singular values; its own decomposition turns the basis.
-  const small = truncatedSvd(left.map((u) => timesTransposed(w, u)), left.length);
-  const turned = small.left.map((weights) => Float64Array.from({ length: w.length }, (_, i) => left.reduce((sum, u, k) => sum + weights[k]! * u[i]!, 0)));
+  const small = truncatedSvd(
+    left.map((u) => timesTransposed(w, u)),
+    left.length,
+  );
+  const turned = small.left.map((weights) =>
+    Float64Array.from({ length: w.length }, (_, i) =>
+      left.reduce((sum, u, k) => sum + weights[k]! * u[i]!, 0),
+    ),
+  );
   return { values: small.values, left: turned, right: small.right };
 }
 
 /** The first r columns of Q and rows of R of W = Q·R, by Gram and Schmidt, each vector twice. */
-export function truncatedQr(w: Rows, rank: number): { readonly q: readonly Float64Array[]; readonly r: readonly Float64Array[] } {
-  const q = orthonormal(Array.from({ length: rank }, (_, k) => Float64Array.from(w, (row) => row[k]!)));
+export function truncatedQr(
+  w: Rows,
+  rank: number,
+): { readonly q: readonly Float64Array[]; readonly r: readonly Float64Array[] } {
+  const q = orthonormal(
+    Array.from({ length: rank }, (_, k) => Float64Array.from(w, (row) => row[k]!)),
+  );
   return { q, r: q.map((u) => timesTransposed(w, u)) };
 }
 
@@ -62,7 +80,11 @@ export function truncatedQr(w: Rows, rank: number): { readonly q: readonly Float
 function fromLeft(w: Rows, vectors: readonly Float64Array[]): Svd {
   const products = vectors.map((u) => timesTransposed(w, u));
   const values = Float64Array.from(products, (v) => Math.sqrt(dot(v, v)));
-  return { values, left: vectors, right: products.map((v, k) => v.map((value) => (values[k]! > 0 ? value / values[k]! : 0))) };
+  return {
+    values,
+    left: vectors,
+    right: products.map((v, k) => v.map((value) => (values[k]! > 0 ? value / values[k]! : 0))),
+  };
 }
 
 function orthonormal(vectors: readonly Float64Array[]): Float64Array[] {
@@ -81,8 +103,10 @@ function orthonormal(vectors: readonly Float64Array[]): Float64Array[] {
   return basis;
 }
 
-const transpose = (w: Rows): Float64Array[] => Array.from({ length: w[0]!.length }, (_, j) => Float64Array.from(w, (row) => row[j]!));
-const times = (w: Rows, v: Float64Array): Float64Array => Float64Array.from(w, (row) => dot(row, v));
+const transpose = (w: Rows): Float64Array[] =>
+  Array.from({ length: w[0]!.length }, (_, j) => Float64Array.from(w, (row) => row[j]!));
+const times = (w: Rows, v: Float64Array): Float64Array =>
+  Float64Array.from(w, (row) => dot(row, v));
 
 function timesTransposed(w: Rows, u: Float64Array): Float64Array {
   const out = new Float64Array(w[0]!.length);

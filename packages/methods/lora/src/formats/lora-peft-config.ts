@@ -31,8 +31,14 @@ export function loraPeftKeys(sites: readonly Site[]): Record<string, unknown> {
   };
 }
 
-export function toPeftLoraConfig(config: LoraConfig, { sites }: PeftConfigContext): Record<string, unknown> {
-  if (config.gating) throw new PeftError('PEFT_FORMAT_UNSUPPORTED', 'lora: PEFT has no gates.', { hint: "save it in adapter-hub's layout: format: adapterHubFormat" });
+export function toPeftLoraConfig(
+  config: LoraConfig,
+  { sites }: PeftConfigContext,
+): Record<string, unknown> {
+  if (config.gating)
+    throw new PeftError('PEFT_FORMAT_UNSUPPORTED', 'lora: PEFT has no gates.', {
+      hint: "save it in adapter-hub's layout: format: adapterHubFormat",
+    });
   return {
     ...loraPeftKeys(sites),
     r: config.rank,
@@ -51,20 +57,30 @@ export function toPeftLoraConfig(config: LoraConfig, { sites }: PeftConfigContex
 }
 
 /** In a file the keys are sorted, and the first that matches counts: where that would change a value, each path has its own key. */
-function sortedPattern(pattern: Readonly<Record<string, number>>, sites: readonly Site[]): Readonly<Record<string, number>> {
+function sortedPattern(
+  pattern: Readonly<Record<string, number>>,
+  sites: readonly Site[],
+): Readonly<Record<string, number>> {
   const sorted = Object.fromEntries(Object.entries(pattern).sort(([a], [b]) => (a < b ? -1 : 1)));
   if (sites.every(({ path }) => valueAt(path, sorted) === valueAt(path, pattern))) return pattern;
-  return Object.fromEntries(sites.flatMap(({ path }) => {
-    const value = valueAt(path, pattern);
-    return value === undefined ? [] : [[path.replaceAll('.', '\\.'), value]];
-  }));
+  return Object.fromEntries(
+    sites.flatMap(({ path }) => {
+      const value = valueAt(path, pattern);
+      return value === undefined ? [] : [[path.replaceAll('.', '\\.'), value]];
+    }),
+  );
 }
 
 /** @throws PEFT_CONFIG_UNSUPPORTED when the file asks for something that would compute other numbers. */
 export function fromPeftLoraConfig(json: Readonly<Record<string, unknown>>): Partial<LoraConfig> {
   for (const { key, off } of UNSUPPORTED) {
     const value = json[key];
-    if (value !== undefined && value !== null && value !== off) throw new PeftError('PEFT_CONFIG_UNSUPPORTED', `lora: adapter_config.json sets ${key} to ${show(value)}, which is not supported.`, { hint: 'merge the adapter into its model in Python, or train one without it' });
+    if (value !== undefined && value !== null && value !== off)
+      throw new PeftError(
+        'PEFT_CONFIG_UNSUPPORTED',
+        `lora: adapter_config.json sets ${key} to ${show(value)}, which is not supported.`,
+        { hint: 'merge the adapter into its model in Python, or train one without it' },
+      );
   }
   const known: Partial<LoraConfig> = {
     rank: json['r'] as number,
@@ -77,14 +93,24 @@ export function fromPeftLoraConfig(json: Readonly<Record<string, unknown>>): Par
     init: initFromPeft(json['init_lora_weights'], json['loftq_config']),
     rankPattern: (json['rank_pattern'] ?? {}) as LoraConfig['rankPattern'],
     alphaPattern: (json['alpha_pattern'] ?? {}) as LoraConfig['alphaPattern'],
-    trainableTokens: (json['trainable_token_indices'] ?? undefined) as LoraConfig['trainableTokens'],
+    trainableTokens: (json['trainable_token_indices'] ??
+      undefined) as LoraConfig['trainableTokens'],
   };
   return Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
 }
 
 /** Options that change what is computed and that this package lacks. */
 const UNSUPPORTED: readonly { readonly key: string; readonly off: unknown }[] = [
-  ...['alora_invocation_tokens', 'arrow_config', 'kasa_config', 'layer_replication', 'monteclora_config', 'target_parameters', 'use_bdlora', 'velora_config'].map((key) => ({ key, off: null })),
+  ...[
+    'alora_invocation_tokens',
+    'arrow_config',
+    'kasa_config',
+    'layer_replication',
+    'monteclora_config',
+    'target_parameters',
+    'use_bdlora',
+    'velora_config',
+  ].map((key) => ({ key, off: null })),
   { key: 'use_qalora', off: false },
 ];
 
@@ -92,14 +118,31 @@ const UNSUPPORTED: readonly { readonly key: string; readonly off: unknown }[] = 
 const START_ONLY = ['orthogonal', 'eva'];
 
 function initFromPeft(value: unknown, loftq: unknown): LoraConfig['init'] | undefined {
-  if (value === undefined || value === null || value === true) return value === true ? 'default' : undefined;
+  if (value === undefined || value === null || value === true)
+    return value === true ? 'default' : undefined;
   if (value === false) return 'random';
-  if (typeof value === 'string' && START_ONLY.includes(value)) return { name: value, peftValue: value, start: () => ({ a: (shape) => new Float32Array(size(shape)), b: (shape) => new Float32Array(size(shape)) }) };
+  if (typeof value === 'string' && START_ONLY.includes(value))
+    return {
+      name: value,
+      peftValue: value,
+      start: () => ({
+        a: (shape) => new Float32Array(size(shape)),
+        b: (shape) => new Float32Array(size(shape)),
+      }),
+    };
   if (value === 'corda' || value === 'lora_ga') {
-    throw new PeftError('PEFT_CONFIG_UNSUPPORTED', `lora: the adapter was started with init_lora_weights ${show(value)}, which changed the base model's weights.`, { hint: 'convert it in Python: save_pretrained(path, path_initial_model_for_weight_conversion=…)' });
+    throw new PeftError(
+      'PEFT_CONFIG_UNSUPPORTED',
+      `lora: the adapter was started with init_lora_weights ${show(value)}, which changed the base model's weights.`,
+      {
+        hint: 'convert it in Python: save_pretrained(path, path_initial_model_for_weight_conversion=…)',
+      },
+    );
   }
-  if (value === 'loftq') return loftqInit((loftq as { loftq_iter?: number } | null)?.loftq_iter ?? 1);
+  if (value === 'loftq')
+    return loftqInit((loftq as { loftq_iter?: number } | null)?.loftq_iter ?? 1);
   return value as string;
 }
 
-const size = (shape: readonly number[]): number => shape.reduce((product, length) => product * length, 1);
+const size = (shape: readonly number[]): number =>
+  shape.reduce((product, length) => product * length, 1);

@@ -6,9 +6,20 @@ import type { AdapterFormat, AnyMethod, FileKey } from '@peft/core';
 import { PeftError, show } from '@peft/errors';
 import { lora } from '../lora.js';
 
-interface MlxConfig { readonly fine_tune_type?: string; readonly lora_parameters?: { readonly rank?: number; readonly scale?: number; readonly dropout?: number } }
+interface MlxConfig {
+  readonly fine_tune_type?: string;
+  readonly lora_parameters?: {
+    readonly rank?: number;
+    readonly scale?: number;
+    readonly dropout?: number;
+  };
+}
 
-const NAMES: readonly (readonly [mlx: string, ours: string])[] = [['.lora_a', '.lora_A.weight'], ['.lora_b', '.lora_B.weight'], ['.m', '.lora_magnitude_vector']];
+const NAMES: readonly (readonly [mlx: string, ours: string])[] = [
+  ['.lora_a', '.lora_A.weight'],
+  ['.lora_b', '.lora_B.weight'],
+  ['.m', '.lora_magnitude_vector'],
+];
 
 /** For `loadAdapter(model, folder, { methods: [lora], formats: [mlxFormat] })` and `saveAdapter(model, name, folder, { format: mlxFormat })`. */
 export const mlxFormat: AdapterFormat = Object.freeze({
@@ -16,20 +27,49 @@ export const mlxFormat: AdapterFormat = Object.freeze({
   weightFiles: Object.freeze(['adapters.safetensors']),
   hasOpenConfig: true,
   floatKeys: Object.freeze(['scale']),
-  recognises: (config) => typeof config['lora_parameters'] === 'object' && config['lora_parameters'] !== null && config['peft_type'] === undefined,
+  recognises: (config) =>
+    typeof config['lora_parameters'] === 'object' &&
+    config['lora_parameters'] !== null &&
+    config['peft_type'] === undefined,
 
   readSpec(config, methods, _description, keys) {
-    if (!methods.includes(lora as unknown as AnyMethod)) throw new PeftError('PEFT_METHOD_UNKNOWN', 'adapter_config.json: an adapter of MLX-LM is LoRA, which is not among the methods at hand.', { hint: 'pass lora of @peft/lora to loadAdapter' });
+    if (!methods.includes(lora as unknown as AnyMethod))
+      throw new PeftError(
+        'PEFT_METHOD_UNKNOWN',
+        'adapter_config.json: an adapter of MLX-LM is LoRA, which is not among the methods at hand.',
+        { hint: 'pass lora of @peft/lora to loadAdapter' },
+      );
     const { fine_tune_type: type = 'lora', lora_parameters: parameters = {} } = config as MlxConfig;
-    if (type !== 'lora' && type !== 'dora') throw new PeftError('PEFT_CONFIG_UNSUPPORTED', `adapter_config.json: fine_tune_type ${show(type)} is not supported.`, { hint: 'lora and dora are' });
+    if (type !== 'lora' && type !== 'dora')
+      throw new PeftError(
+        'PEFT_CONFIG_UNSUPPORTED',
+        `adapter_config.json: fine_tune_type ${show(type)} is not supported.`,
+        { hint: 'lora and dora are' },
+      );
     const { rank = 8, scale = 20, dropout = 0 } = parameters;
-    const targets = [...new Set(keys.flatMap((key) => (key.endsWith('.lora_a') ? [key.slice(0, -'.lora_a'.length)] : [])))];
-    return lora({ rank, alpha: scale * rank, dropout, dora: type === 'dora', targets, modulesToSave: [] });
+    const targets = [
+      ...new Set(
+        keys.flatMap((key) => (key.endsWith('.lora_a') ? [key.slice(0, -'.lora_a'.length)] : [])),
+      ),
+    ];
+    return lora({
+      rank,
+      alpha: scale * rank,
+      dropout,
+      dora: type === 'dora',
+      targets,
+      modulesToSave: [],
+    });
   },
 
   writeConfig(adapter): Record<string, unknown> {
     const part = adapter.parts.find(({ part: { method } }) => method.name === 'lora');
-    if (!part || adapter.parts.length > 1) throw new PeftError('PEFT_CONFIG_UNSUPPORTED', `adapter "${adapter.name}": MLX-LM has no format for ${adapter.spec.name}.`, { hint: "write it in PEFT's" });
+    if (!part || adapter.parts.length > 1)
+      throw new PeftError(
+        'PEFT_CONFIG_UNSUPPORTED',
+        `adapter "${adapter.name}": MLX-LM has no format for ${adapter.spec.name}.`,
+        { hint: "write it in PEFT's" },
+      );
     const config = part.part.config as ReturnType<typeof lora.parseConfig>;
     refuseOthers(config);
     const scale = config.alpha / (config.rankStabilized ? Math.sqrt(config.rank) : config.rank);
@@ -39,7 +79,12 @@ export const mlxFormat: AdapterFormat = Object.freeze({
     return {
       fine_tune_type: config.dora ? 'dora' : 'lora',
       num_layers: encoder + decoder - (Number.isFinite(first) ? first : 0),
-      lora_parameters: { rank: config.rank, scale, dropout: config.dropout, keys: [...new Set(part.sites.map(({ path }) => path.replace(/^.*\.\d+\./, '')))] },
+      lora_parameters: {
+        rank: config.rank,
+        scale,
+        dropout: config.dropout,
+        keys: [...new Set(part.sites.map(({ path }) => path.replace(/^.*\.\d+\./, '')))],
+      },
     };
   },
 
@@ -59,8 +104,14 @@ export const mlxFormat: AdapterFormat = Object.freeze({
 
 /** @throws PEFT_CONFIG_UNSUPPORTED */
 function refuseOthers(config: ReturnType<typeof lora.parseConfig>): void {
-  const other = (['bias', 'loraBias', 'trainableTokens'] as const).find((key) => config[key] !== undefined && config[key] !== false && config[key] !== 'none');
-  const pattern = (['rankPattern', 'alphaPattern'] as const).find((key) => Object.keys(config[key]).length > 0);
-  if (other ?? pattern) throw new PeftError('PEFT_CONFIG_UNSUPPORTED', `lora: MLX-LM has no ${other ?? pattern}.`, { hint: "write the adapter in PEFT's format" });
+  const other = (['bias', 'loraBias', 'trainableTokens'] as const).find(
+    (key) => config[key] !== undefined && config[key] !== false && config[key] !== 'none',
+  );
+  const pattern = (['rankPattern', 'alphaPattern'] as const).find(
+    (key) => Object.keys(config[key]).length > 0,
+  );
+  if (other ?? pattern)
+    throw new PeftError('PEFT_CONFIG_UNSUPPORTED', `lora: MLX-LM has no ${other ?? pattern}.`, {
+      hint: "write the adapter in PEFT's format",
+    });
 }
-

@@ -15,7 +15,11 @@ import { lowRankRows, lowRankTable } from './lora-embedding.js';
 import type { LoraMatrices } from './lora-linear.js';
 
 /** @returns the adapter of an embedding; makes `lora_magnitude_vector [D]`. */
-export function doraEmbedding(site: SiteHandle<'embedding'>, matrices: LoraMatrices, context: AttachContext): EmbeddingAdapter {
+export function doraEmbedding(
+  site: SiteHandle<'embedding'>,
+  matrices: LoraMatrices,
+  context: AttachContext,
+): EmbeddingAdapter {
   const withTable = <T>(use: (table: Tensor2D) => T): T => {
     const table = site.dequantizedWeight();
     try {
@@ -24,19 +28,49 @@ export function doraEmbedding(site: SiteHandle<'embedding'>, matrices: LoraMatri
       table.dispose();
     }
   };
-  const squares = context.param('column_squares', [site.size], () => startValues(() => withTable((table) => tf.tidy(() => tf.sum(tf.square(table), 0) as Tensor1D))), { trainable: false, saved: false });
+  const squares = context.param(
+    'column_squares',
+    [site.size],
+    () =>
+      startValues(() =>
+        withTable((table) => tf.tidy(() => tf.sum(tf.square(table), 0) as Tensor1D)),
+      ),
+    { trainable: false, saved: false },
+  );
   /** ‖E + s·Aᵀ·Bᵀ‖ of each column `[D]`, off the tape. */
   const columnNorms = (): Tensor1D =>
-    differentiable<never, Tensor1D>({}, () => withTable((table) => tf.tidy(() => {
-      const { scaling: s } = matrices;
-      const [a, b] = [matrices.a.value as Tensor2D, matrices.b.value as Tensor2D];
-      const cross = tf.sum(tf.mul(b, tf.transpose(tf.matMul(a, table))), 1);
-      const own = tf.sum(tf.mul(tf.matMul(b, linear(a, a)), b), 1);
-      return tf.sqrt(tf.maximum(tf.addN([squares.value as Tensor1D, tf.mul(cross, 2 * s), tf.mul(own, s * s)] as Tensor1D[]), 0));
-    })), () => ({}));
-  const magnitude = context.param('lora_magnitude_vector', [site.size], () => startValues(columnNorms));
+    differentiable<never, Tensor1D>(
+      {},
+      () =>
+        withTable((table) =>
+          tf.tidy(() => {
+            const { scaling: s } = matrices;
+            const [a, b] = [matrices.a.value as Tensor2D, matrices.b.value as Tensor2D];
+            const cross = tf.sum(tf.mul(b, tf.transpose(tf.matMul(a, table))), 1);
+            const own = tf.sum(tf.mul(tf.matMul(b, linear(a, a)), b), 1);
+            return tf.sqrt(
+              tf.maximum(
+                tf.addN([
+                  squares.value as Tensor1D,
+                  tf.mul(cross, 2 * s),
+                  tf.mul(own, s * s),
+                ] as Tensor1D[]),
+                0,
+              ),
+            );
+          }),
+        ),
+      () => ({}),
+    );
+  const magnitude = context.param('lora_magnitude_vector', [site.size], () =>
+    startValues(columnNorms),
+  );
   return {
-    forward: (ids, base) => scaleColumns(tf.add(base(ids), lowRankRows(ids, matrices)), tf.div<Tensor1D>(magnitude.value, columnNorms())),
+    forward: (ids, base) =>
+      scaleColumns(
+        tf.add(base(ids), lowRankRows(ids, matrices)),
+        tf.div<Tensor1D>(magnitude.value, columnNorms()),
+      ),
     merge(table) {
       const turned = tf.add<Tensor2D>(table, lowRankTable(matrices));
       return tf.mul(turned, tf.div(magnitude.value, tf.norm(turned, 2, 0)));

@@ -14,24 +14,53 @@ import { differentiable, linear, scaleColumns } from '@peft/ops';
 import { lowRank, type LoraMatrices } from './lora-linear.js';
 
 /** @returns the adapter of a linear site; makes `lora_magnitude_vector [out]`. */
-export function doraLinear(site: SiteHandle<'linear'>, matrices: LoraMatrices, dropout: number, context: AttachContext): LinearAdapter {
-  const squares = context.param('row_squares', [site.outFeatures], () => startValues(() => tf.tidy(() => {
-    const weight = site.dequantizedWeight();
-    const sums = tf.sum(tf.square(weight), 1);
-    weight.dispose();
-    return sums as Tensor1D;
-  })), { trainable: false, saved: false });
+export function doraLinear(
+  site: SiteHandle<'linear'>,
+  matrices: LoraMatrices,
+  dropout: number,
+  context: AttachContext,
+): LinearAdapter {
+  const squares = context.param(
+    'row_squares',
+    [site.outFeatures],
+    () =>
+      startValues(() =>
+        tf.tidy(() => {
+          const weight = site.dequantizedWeight();
+          const sums = tf.sum(tf.square(weight), 1);
+          weight.dispose();
+          return sums as Tensor1D;
+        }),
+      ),
+    { trainable: false, saved: false },
+  );
   /** ‖W + s·B·A‖ of each row `[out]`, off the tape. */
   const rowNorms = (): Tensor1D =>
-    differentiable<never, Tensor1D>({}, () => tf.tidy(() => {
-      const { scaling: s } = matrices;
-      const a = matrices.a.value as Tensor2D;
-      const b = matrices.b.value as Tensor2D;
-      const cross = tf.sum(tf.mul(b, tf.transpose(site.product(a))), 1); // Σ_r B[o,r]·(A·Wᵀ)[r,o]
-      const own = tf.sum(tf.mul(tf.matMul(b, linear(a, a)), b), 1); // B_o·(A·Aᵀ)·B_oᵀ
-      return tf.sqrt(tf.maximum(tf.addN([squares.value as Tensor1D, tf.mul(cross, 2 * s), tf.mul(own, s * s)] as Tensor1D[]), 0));
-    }), () => ({}));
-  const magnitude = context.param('lora_magnitude_vector', [site.outFeatures], () => startValues(rowNorms));
+    differentiable<never, Tensor1D>(
+      {},
+      () =>
+        tf.tidy(() => {
+          const { scaling: s } = matrices;
+          const a = matrices.a.value as Tensor2D;
+          const b = matrices.b.value as Tensor2D;
+          const cross = tf.sum(tf.mul(b, tf.transpose(site.product(a))), 1); // Σ_r B[o,r]·(A·Wᵀ)[r,o]
+          const own = tf.sum(tf.mul(tf.matMul(b, linear(a, a)), b), 1); // B_o·(A·Aᵀ)·B_oᵀ
+          return tf.sqrt(
+            tf.maximum(
+              tf.addN([
+                squares.value as Tensor1D,
+                tf.mul(cross, 2 * s),
+                tf.mul(own, s * s),
+              ] as Tensor1D[]),
+              0,
+            ),
+          );
+        }),
+      () => ({}),
+    );
+  const magnitude = context.param('lora_magnitude_vector', [site.outFeatures], () =>
+    startValues(rowNorms),
+  );
   return {
     forward(x, base, call) {
       const gain = tf.div<Tensor1D>(magnitude.value, rowNorms());
@@ -43,11 +72,20 @@ export function doraLinear(site: SiteHandle<'linear'>, matrices: LoraMatrices, d
       }
       const bias = site.biasInForce();
       const y = base(x);
-      const turned = scaleColumns(tf.add(bias ? tf.sub<Tensor2D>(y, bias) : y, lowRank(x, matrices)), gain);
+      const turned = scaleColumns(
+        tf.add(bias ? tf.sub<Tensor2D>(y, bias) : y, lowRank(x, matrices)),
+        gain,
+      );
       return bias ? tf.add(turned, bias) : turned;
     },
     merge({ weight, bias }) {
-      const turned = tf.add<Tensor2D>(weight, tf.mul(tf.matMul(matrices.b.value as Tensor2D, matrices.a.value as Tensor2D), matrices.scaling));
+      const turned = tf.add<Tensor2D>(
+        weight,
+        tf.mul(
+          tf.matMul(matrices.b.value as Tensor2D, matrices.a.value as Tensor2D),
+          matrices.scaling,
+        ),
+      );
       const gain = tf.div(magnitude.value, tf.norm(turned, 2, 1)); // [out]
       return { weight: tf.mul(turned, tf.reshape(gain, [-1, 1])), ...(bias && { bias }) };
     },

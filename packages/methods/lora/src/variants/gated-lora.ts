@@ -4,11 +4,22 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { normal, uniform, type AttachContext, type LinearAdapter, type SiteHandle } from '@peft/core';
+import {
+  normal,
+  uniform,
+  type AttachContext,
+  type LinearAdapter,
+  type SiteHandle,
+} from '@peft/core';
 import { sequenceGate, spreadOverTokens } from '@peft/ops';
 import { lowRank, type LoraMatrices } from './lora-linear.js';
 
-export function gatedLora(site: SiteHandle<'linear'>, matrices: LoraMatrices, dropout: number, context: AttachContext): LinearAdapter {
+export function gatedLora(
+  site: SiteHandle<'linear'>,
+  matrices: LoraMatrices,
+  dropout: number,
+  context: AttachContext,
+): LinearAdapter {
   const bound = 1 / Math.sqrt(site.inFeatures);
   const weight = context.param('gate.weight', [1, site.inFeatures], normal(0.02));
   const bias = context.param('gate.bias', [1], uniform(-bound, bound));
@@ -16,7 +27,10 @@ export function gatedLora(site: SiteHandle<'linear'>, matrices: LoraMatrices, dr
   return {
     forward(x, base, call) {
       const offsets = call.layout(x.shape[0]);
-      const gate = spreadOverTokens(sequenceGate(x, weight.value as Tensor2D, bias.value as Tensor1D, offsets), offsets); // [N, 1]
+      const gate = spreadOverTokens(
+        sequenceGate(x, weight.value as Tensor2D, bias.value as Tensor1D, offsets),
+        offsets,
+      ); // [N, 1]
       return tf.add(base(x), tf.mul(lowRank(call.dropout(x, dropout), unscaled), gate));
     },
   };

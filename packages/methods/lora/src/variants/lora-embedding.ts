@@ -1,16 +1,30 @@
 /** LoRA on an embedding: y[n] = E[id] + s·(Aᵀ)[id]·Bᵀ with A `[r, V]` zero at the start and B `[D, r]` ~ N(0, 1). */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { normal, zeros, type AttachContext, type EmbeddingAdapter, type SiteHandle } from '@peft/core';
+import {
+  normal,
+  zeros,
+  type AttachContext,
+  type EmbeddingAdapter,
+  type SiteHandle,
+} from '@peft/core';
 import { gatherRows, linear } from '@peft/ops';
 import { strengthAt, type LoraConfig } from '../lora-config.js';
 import { rememberMatrices, type LoraMatrices } from './lora-linear.js';
 
 /** Makes A and B of an embedding under the names that PEFT gives them. */
-export function makeEmbeddingMatrices(site: SiteHandle<'embedding'>, config: LoraConfig, context: AttachContext): LoraMatrices {
+export function makeEmbeddingMatrices(
+  site: SiteHandle<'embedding'>,
+  config: LoraConfig,
+  context: AttachContext,
+): LoraMatrices {
   const { rank, scaling } = strengthAt(site.path, config);
   return {
-    a: context.param('lora_embedding_A', [rank, site.rows], config.init === 'random' ? normal(1) : zeros),
+    a: context.param(
+      'lora_embedding_A',
+      [rank, site.rows],
+      config.init === 'random' ? normal(1) : zeros,
+    ),
     b: context.param('lora_embedding_B', [site.size, rank], normal(1)),
     scaling,
   };
@@ -34,4 +48,5 @@ export function lowRankRows(ids: Int32Array, { a, b, scaling }: LoraMatrices): T
 }
 
 /** s·Aᵀ·Bᵀ `[V, D]`. */
-export const lowRankTable = ({ a, b, scaling }: LoraMatrices): Tensor2D => tf.mul(tf.matMul(a.value as Tensor2D, b.value as Tensor2D, true, true), scaling);
+export const lowRankTable = ({ a, b, scaling }: LoraMatrices): Tensor2D =>
+  tf.mul(tf.matMul(a.value as Tensor2D, b.value as Tensor2D, true, true), scaling);

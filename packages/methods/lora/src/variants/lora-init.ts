@@ -1,7 +1,19 @@
 /** How the matrices A `[r, in]` and B `[out, r]` of LoRA start. */
-import { kaimingUniform, normal, zeros, type AttachContext, type Initializer, type SiteHandle } from '@peft/core';
+import {
+  kaimingUniform,
+  normal,
+  zeros,
+  type AttachContext,
+  type Initializer,
+  type SiteHandle,
+} from '@peft/core';
 import { didYouMean, PeftError, show } from '@peft/errors';
-import { fastPissaInit, loftqInit, oloraInit, pissaInit } from '../decompositions/lora-decompositions.js';
+import {
+  fastPissaInit,
+  loftqInit,
+  oloraInit,
+  pissaInit,
+} from '../decompositions/lora-decompositions.js';
 
 /** What an initialiser may look at. */
 export interface LoraInitCall {
@@ -25,11 +37,23 @@ export interface LoraInitializer {
 }
 
 /** A kaiming-uniform (a = √5), B zero: the identity at the start. */
-export const defaultInit: LoraInitializer = Object.freeze({ name: 'default', peftValue: true, start: () => ({ a: kaimingUniform, b: zeros }) });
+export const defaultInit: LoraInitializer = Object.freeze({
+  name: 'default',
+  peftValue: true,
+  start: () => ({ a: kaimingUniform, b: zeros }),
+});
 /** A ~ N(0, 1/r²), B zero, as in the paper's code for diffusion models. */
-export const gaussianInit: LoraInitializer = Object.freeze({ name: 'gaussian', peftValue: 'gaussian', start: ({ rank }: LoraInitCall) => ({ a: normal(1 / rank), b: zeros }) });
+export const gaussianInit: LoraInitializer = Object.freeze({
+  name: 'gaussian',
+  peftValue: 'gaussian',
+  start: ({ rank }: LoraInitCall) => ({ a: normal(1 / rank), b: zeros }),
+});
 /** A and B both random, so that the adapter does something at once: for tests. */
-export const randomInit: LoraInitializer = Object.freeze({ name: 'random', peftValue: false, start: () => ({ a: kaimingUniform, b: kaimingUniform }) });
+export const randomInit: LoraInitializer = Object.freeze({
+  name: 'random',
+  peftValue: false,
+  start: () => ({ a: kaimingUniform, b: kaimingUniform }),
+});
 
 const NAMED: Readonly<Record<string, () => LoraInitializer>> = {
   default: () => defaultInit,
@@ -47,5 +71,11 @@ export function loraInitializer(init: string | LoraInitializer): LoraInitializer
   if (rounds !== undefined) return fastPissaInit(Number(rounds));
   if (typeof init === 'string' && Object.hasOwn(NAMED, init)) return NAMED[init]!();
   const names = [...Object.keys(NAMED), 'pissa_niter_16'];
-  throw new PeftError('PEFT_CONFIG_INVALID', `lora: init must be one of ${names.join(', ')} or an initialiser, got ${show(init)}.`, typeof init === 'string' ? { hint: didYouMean(init, names) || 'pass { name, peftValue, start } for one of your own' } : {});
+  throw new PeftError(
+    'PEFT_CONFIG_INVALID',
+    `lora: init must be one of ${names.join(', ')} or an initialiser, got ${show(init)}.`,
+    typeof init === 'string'
+      ? { hint: didYouMean(init, names) || 'pass { name, peftValue, start } for one of your own' }
+      : {},
+  );
 }

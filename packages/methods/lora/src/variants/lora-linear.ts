@@ -1,7 +1,15 @@
 /** LoRA on a linear map: y = base(x) + s·(drop(x)·Aᵀ·Bᵀ + c) with A `[r, in]`, B `[out, r]`, c `[out]` or none. Hu et al. 2021, eq. 3. */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { zeros, type AdapterParameter, type AttachContext, type Initializer, type LinearAdapter, type MergedLinear, type SiteHandle } from '@peft/core';
+import {
+  zeros,
+  type AdapterParameter,
+  type AttachContext,
+  type Initializer,
+  type LinearAdapter,
+  type MergedLinear,
+  type SiteHandle,
+} from '@peft/core';
 import { add, linear } from '@peft/ops';
 import { strengthAt, type LoraConfig } from '../lora-config.js';
 import { loraInitializer } from './lora-init.js';
@@ -16,12 +24,19 @@ export interface LoraMatrices {
 }
 
 /** Makes A and B (and c) of a site under the names that PEFT gives them. */
-export function makeMatrices(site: SiteHandle<'linear'>, config: LoraConfig, context: AttachContext): LoraMatrices {
+export function makeMatrices(
+  site: SiteHandle<'linear'>,
+  config: LoraConfig,
+  context: AttachContext,
+): LoraMatrices {
   const { rank, scaling } = strengthAt(site.path, config);
   const initializer = loraInitializer(config.init);
   const start = initializer.start({ site, rank, scaling, context });
   const made: { a?: Float32Array; b?: Float32Array } = {};
-  const kept = (name: 'a' | 'b'): Initializer => (initializer.takesOver ? (shape, key) => (made[name] = start[name](shape, key).slice()) : start[name]);
+  const kept = (name: 'a' | 'b'): Initializer =>
+    initializer.takesOver
+      ? (shape, key) => (made[name] = start[name](shape, key).slice())
+      : start[name];
   const a = context.param('lora_A.weight', [rank, site.inFeatures], kept('a'));
   const b = context.param('lora_B.weight', [site.outFeatures, rank], kept('b'));
   if (made.a && made.b) starts.set(a, { a: made.a, b: made.b });
@@ -34,10 +49,15 @@ export function makeMatrices(site: SiteHandle<'linear'>, config: LoraConfig, con
 }
 
 /** Start values that were taken out of the base weight, by the parameter A. */
-const starts = new WeakMap<AdapterParameter, { readonly a: Float32Array; readonly b: Float32Array }>();
+const starts = new WeakMap<
+  AdapterParameter,
+  { readonly a: Float32Array; readonly b: Float32Array }
+>();
 
 /** What A `[r, in]` and B `[out, r]` started from, where that was taken out of the base weight. @param a the parameter A */
-export const startOf = (a: AdapterParameter | undefined): { readonly a: Float32Array; readonly b: Float32Array } | undefined => a && starts.get(a);
+export const startOf = (
+  a: AdapterParameter | undefined,
+): { readonly a: Float32Array; readonly b: Float32Array } | undefined => a && starts.get(a);
 
 const known = new WeakMap<object, LoraMatrices>();
 
@@ -45,7 +65,8 @@ const known = new WeakMap<object, LoraMatrices>();
 export const matricesOf = (adapter: object): LoraMatrices | undefined => known.get(adapter);
 
 /** Says that an adapter is nothing but s·B·A. */
-export const rememberMatrices = (adapter: object, matrices: LoraMatrices): void => void known.set(adapter, matrices);
+export const rememberMatrices = (adapter: object, matrices: LoraMatrices): void =>
+  void known.set(adapter, matrices);
 
 /** @returns the adapter of a linear site. */
 export function loraLinear(matrices: LoraMatrices, dropout: number): LinearAdapter {
@@ -65,8 +86,14 @@ export function lowRank(x: Tensor2D, { a, b, bias, scaling }: LoraMatrices): Ten
 }
 
 /** W + s·B·A, b + s·c. */
-function mergeLowRank({ weight, bias }: MergedLinear, { a, b, bias: own, scaling }: LoraMatrices): MergedLinear {
+function mergeLowRank(
+  { weight, bias }: MergedLinear,
+  { a, b, bias: own, scaling }: LoraMatrices,
+): MergedLinear {
   const added = own && tf.mul<Tensor1D>(own.value, scaling);
   const merged = added ? (bias ? tf.add<Tensor1D>(bias, added) : added) : bias;
-  return { weight: tf.add(weight, tf.mul(tf.matMul(b.value as Tensor2D, a.value as Tensor2D), scaling)), ...(merged && { bias: merged }) };
+  return {
+    weight: tf.add(weight, tf.mul(tf.matMul(b.value as Tensor2D, a.value as Tensor2D), scaling)),
+    ...(merged && { bias: merged }),
+  };
 }
