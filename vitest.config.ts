@@ -19,7 +19,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     pool: 'forks',
     maxWorkers: 2,
-    // tfjs's attention layer is in no entry point, and its own files leave out the .js of their imports.
+    // tfjs's attention layer is in no entry point, and its own files leave out the .js of their
+    // imports.
     server: { deps: { inline: [/tfjs-layers\/dist\/(?!tf-layers)/] } },
     reporters: ['default', './tools/closing-line-reporter.ts'],
   },

@@ -1,8 +1,11 @@
 /**
- * Ours and the peers' figures in one run on one machine: `npm run bench [-- --steps 4 --only bert --write]`.
+ * Ours and the peers' figures in one run on one machine: `npm run bench [-- --steps 4 --only bert
+ * --write]`.
  *
- * (a) products against oneDNN where `libdnnl-dev` is installed; (b) training steps against PyTorch + transformers where a Python has them
- * (`PEFT_PYTHON`, default `python3`); (c) an epoch over texts of real lengths against the transformers Trainer. `--no-products`, `--no-epochs` leave parts out. `--write` keeps the tables with date, machine and commit in benchmarks/results/.
+ * (a) products against oneDNN where `libdnnl-dev` is installed; (b) training steps against PyTorch
+ * + transformers where a Python has them (`PEFT_PYTHON`, default `python3`); (c) an epoch over
+ * texts of real lengths against the transformers Trainer. `--no-products`, `--no-epochs` leave
+ * parts out. `--write` keeps the tables with date, machine and commit in benchmarks/results/.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';

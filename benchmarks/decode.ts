@@ -1,10 +1,12 @@
 /**
- * Times greedy decoding of a random-weight model and says how much of the memory's bandwidth it uses:
- * `npm run bench:decode -- [--arch benchmarks/configs/llama-3.2-1b.json] [--prompt 64] [--tokens 32] [--batch 1] [--threads 2] [--json]`.
+ * Times greedy decoding of a random-weight model and says how much of the memory's bandwidth it
+ * uses: `npm run bench:decode -- [--arch benchmarks/configs/llama-3.2-1b.json] [--prompt 64]
+ * [--tokens 32] [--batch 1] [--threads 2] [--json]`.
  *
- * Each token reads every weight once (of the embedding table only the output layer's use of it), and the cached keys and values:
- * used share = tokens/s · bytes per token / bandwidth, the bandwidth being that of a plain streaming read on as many threads
- * (`decode/bandwidth.cc`, needs a C++ compiler).
+ * Each token reads every weight once (of the embedding table only the output layer's use of it),
+ * and the cached keys and values: used share = tokens/s · bytes per token / bandwidth, the
+ * bandwidth being that of a plain streaming read on as many threads (`decode/bandwidth.cc`, needs a
+ * C++ compiler).
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -66,7 +68,8 @@ await generate(model, prompts, {
   maxNewTokens: Number(options.tokens) + 1,
   onToken: (token) => void (token.prompt === 0 && times.push(performance.now())),
 });
-const bandwidth = Math.max(bandwidthBefore, readBandwidth(threads)); // of a machine that others share it changes from minute to minute
+// of a machine that others share it changes from minute to minute
+const bandwidth = Math.max(bandwidthBefore, readBandwidth(threads));
 const steps = times
   .slice(1)
   .map((time, i) => time - times[i]!)

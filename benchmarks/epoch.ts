@@ -1,9 +1,11 @@
 /**
- * Times an epoch over texts of real lengths: `node tools/run-source.mjs benchmarks/epoch.ts --arch CONFIG_JSON [--peer] [--batch 32] [--precision bfloat16]`.
+ * Times an epoch over texts of real lengths: `node tools/run-source.mjs benchmarks/epoch.ts --arch
+ * CONFIG_JSON [--peer] [--batch 32] [--precision bfloat16]`.
  *
- * The 701 English training sentences of SIB-200 (the quickstart's), tokenised by the quickstart's tokenizer; a random-weight model with
- * AutoGluon's `ia3_bias`, our trainer. Batches are packed: no row is padded. `--peer` runs `peers/torch_epoch.py` on the same rows, the
- * transformers Trainer, which pads each batch to its longest row, and prints the ratio.
+ * The 701 English training sentences of SIB-200 (the quickstart's), tokenised by the quickstart's
+ * tokenizer; a random-weight model with AutoGluon's `ia3_bias`, our trainer. Batches are packed: no
+ * row is padded. `--peer` runs `peers/torch_epoch.py` on the same rows, the transformers Trainer,
+ * which pads each batch to its longest row, and prints the ratio.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';

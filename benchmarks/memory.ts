@@ -1,7 +1,9 @@
 /**
- * Planned against actual peak memory, each configuration in a process of its own: `npm run bench:memory [-- --only FLAN --steps 2 --engine tensorflow]`.
+ * Planned against actual peak memory, each configuration in a process of its own: `npm run
+ * bench:memory [-- --only FLAN --steps 2 --engine tensorflow]`.
  *
- * Random weights of the real shapes. The actual peak is what the system says that the process held at the most, loading included.
+ * Random weights of the real shapes. The actual peak is what the system says that the process held
+ * at the most, loading included.
  */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';

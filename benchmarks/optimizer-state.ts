@@ -1,8 +1,10 @@
 /**
- * Times AdamW updates with the state on the host, on the engine's device, and with all of its pages passing through the device:
- * `node tools/run-source.mjs benchmarks/optimizer-state.ts [--engine tensorflow --only adapter --updates 50]`. Prints medians and the least.
+ * Times AdamW updates with the state on the host, on the engine's device, and with all of its pages
+ * passing through the device: `node tools/run-source.mjs benchmarks/optimizer-state.ts [--engine
+ * tensorflow --only adapter --updates 50]`. Prints medians and the least.
  *
- * Gradients are arrays, as the trainer has them. A value of the last parameter is read after each update, so the device has finished.
+ * Gradients are arrays, as the trainer has them. A value of the last parameter is read after each
+ * update, so the device has finished.
  */
 import { parseArgs } from 'node:util';
 import { createNativeEngine } from '@peft/native';

@@ -1,5 +1,6 @@
 /**
- * The quickstart's run with bf16 and with float32 products, seed by seed: `node tools/run-source.mjs benchmarks/precision-quality.ts [--seeds 5]`.
+ * The quickstart's run with bf16 and with float32 products, seed by seed: `node
+ * tools/run-source.mjs benchmarks/precision-quality.ts [--seeds 5]`.
  *
  * bf16 holds when its mean accuracy lies within the spread over seeds of float32's.
  */

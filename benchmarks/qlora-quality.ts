@@ -1,8 +1,10 @@
 /**
- * Trains LoRA on a 16-bit base and on quantised ones, on the same data in the same order: `node tools/run-source.mjs benchmarks/qlora-quality.ts [--seeds 3] [--epochs 4]`.
+ * Trains LoRA on a 16-bit base and on quantised ones, on the same data in the same order: `node
+ * tools/run-source.mjs benchmarks/qlora-quality.ts [--seeds 3] [--epochs 4]`.
  *
- * The quickstart's small multilingual encoder tells the topics of English sentences. Printed are the last training losses and the accuracies of
- * each seed; QLoRA holds when its mean lies within the spread over seeds of LoRA's.
+ * The quickstart's small multilingual encoder tells the topics of English sentences. Printed are
+ * the last training losses and the accuracies of each seed; QLoRA holds when its mean lies within
+ * the spread over seeds of LoRA's.
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,7 +1,9 @@
 /**
- * Times training steps of a random-weight model: `npm run bench:step -- --arch FILE_OR_NAME --method ia3_bias --batch 8 --length 128 --steps 4 --engine NAME --json`.
+ * Times training steps of a random-weight model: `npm run bench:step -- --arch FILE_OR_NAME
+ * --method ia3_bias --batch 8 --length 128 --steps 4 --engine NAME --json`.
  *
- * The work of `peers/torch_step.py` with the same arguments: a backbone with one linear head on the first token, AdamW, clipping.
+ * The work of `peers/torch_step.py` with the same arguments: a backbone with one linear head on the
+ * first token, AdamW, clipping.
  */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';

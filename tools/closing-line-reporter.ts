@@ -11,7 +11,8 @@ export default class ClosingLineReporter implements Reporter {
         counts[state] += 1;
         if (state === 'failed') failedHere += 1;
       }
-      if (failedHere === 0 && module.state() === 'failed') counts.failed += 1; // the file itself could not be loaded
+      // the file itself could not be loaded
+      if (failedHere === 0 && module.state() === 'failed') counts.failed += 1;
     }
     console.log(
       `${counts.passed} passed, ${counts.failed} failed, ${counts.skipped + counts.pending} skipped`,

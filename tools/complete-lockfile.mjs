@@ -1,8 +1,10 @@
 /**
- * Adds to package-lock.json the optional packages of other platforms that npm left out: `node tools/complete-lockfile.mjs`.
+ * Adds to package-lock.json the optional packages of other platforms that npm left out: `node
+ * tools/complete-lockfile.mjs`.
  *
- * npm drops an optional dependency that its registry does not answer for when it writes the lock file, and `npm ci` then refuses the
- * file. Entries of other platforms are never fetched here, so name, version and platform are all that is needed.
+ * npm drops an optional dependency that its registry does not answer for when it writes the lock
+ * file, and `npm ci` then refuses the file. Entries of other platforms are never fetched here, so
+ * name, version and platform are all that is needed.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,8 +1,8 @@
 /**
  * Formats the C++ of the engines with clang-format: `node tools/format-cpp.mjs [--check]`.
  *
- * Versions of clang-format differ in details: where another than VERSION is installed, or none, it says so and succeeds.
- * CLANG_FORMAT names another program.
+ * Versions of clang-format differ in details: where another than VERSION is installed, or none, it
+ * says so and succeeds. CLANG_FORMAT names another program.
  */
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';

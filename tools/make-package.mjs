@@ -1,4 +1,7 @@
-/** Writes the package.json, tsconfig.json and README.md of a new package: `node tools/make-package.mjs [methods/ | engines/]NAME "DESCRIPTION" [dependency…]`. */
+/**
+ * Writes the package.json, tsconfig.json and README.md of a new package: `node
+ * tools/make-package.mjs [methods/ | engines/]NAME "DESCRIPTION" [dependency…]`.
+ */
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 
 const [place, description, ...dependencies] = process.argv.slice(2);

@@ -1,4 +1,7 @@
-/** The packages of this repository and their folders: flat ones below packages/, engines and methods one level deeper. */
+/**
+ * The packages of this repository and their folders: flat ones below packages/, engines and methods
+ * one level deeper.
+ */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -13,7 +16,8 @@ const readManifest = (folder) =>
 
 /**
  * @param {string} [root] another copy of the repository.
- * @returns {string[]} folders of all packages relative to the root, by name: `packages/core`, `packages/methods/lora` …
+ * @returns {string[]} folders of all packages relative to the root, by name: `packages/core`,
+ *   `packages/methods/lora` …
  */
 export function packageFolders(root = ROOT) {
   return ['packages', ...GROUPS.map((group) => `packages/${group}`)]

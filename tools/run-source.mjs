@@ -1,4 +1,7 @@
-/** Runs a TypeScript file of this repository with the packages resolved from source: `node tools/run-source.mjs FILE [arguments]`. */
+/**
+ * Runs a TypeScript file of this repository with the packages resolved from source: `node
+ * tools/run-source.mjs FILE [arguments]`.
+ */
 import { spawn } from 'node:child_process';
 
 const child = spawn(

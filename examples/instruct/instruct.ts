@@ -1,6 +1,6 @@
 /**
- * A tiny Llama of random weights learns 50 answers by heart: conversations written by a chat template, the loss on the answers alone.
- * Nothing is downloaded.
+ * A tiny Llama of random weights learns 50 answers by heart: conversations written by a chat
+ * template, the loss on the answers alone. Nothing is downloaded.
  *
  *     node tools/run-source.mjs examples/instruct/instruct.ts
  *     node tools/run-source.mjs examples/instruct/instruct.ts --engine portable
@@ -21,7 +21,8 @@ const { values: flags } = parseArgs({
   options: { engine: { type: 'string', default: process.env['PEFT_ENGINE'] ?? 'auto' } },
 });
 
-// 1. A model: a config, and random numbers in place of a checkpoint's weights. All of it trains, since there is nothing to build on.
+// 1. A model: a config, and random numbers in place of a checkpoint's weights. All of it trains,
+//    since there is nothing to build on.
 const { engine } = await chooseEngine({ name: flags.engine as EngineName });
 const config = JSON.parse(readFileSync(here('model/config.json'), 'utf8')) as Record<
   string,
@@ -34,7 +35,8 @@ const weights = randomWeights(describeModel(llama, llama.parseConfig(config), he
 const model = loadModel(llama, config, weights, engine, { head });
 model.addAdapter('default', fullFineTuning());
 
-// 2. Data: each row a question and an answer, written as the chat template says. Only the tokens of the answer are labelled.
+// 2. Data: each row a question and an answer, written as the chat template says. Only the tokens of
+//    the answer are labelled.
 const tokenizer = loadTokenizer(here('model'));
 const template = loadChatTemplate(here('model'), tokenizer);
 const table = await readTable(here('data/instructions.jsonl'));

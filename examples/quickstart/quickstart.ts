@@ -1,6 +1,7 @@
 /**
- * Fine-tunes a small multilingual encoder with IA3 and its biases on English sentences, then tells the topics of English, German and
- * Japanese ones. Nothing is downloaded: model and texts lie beside this file.
+ * Fine-tunes a small multilingual encoder with IA3 and its biases on English sentences, then tells
+ * the topics of English, German and Japanese ones. Nothing is downloaded: model and texts lie
+ * beside this file.
  *
  *     npm run quickstart                                  saves into a temporary folder
  *     npm run quickstart -- my-folder --engine portable   saves into my-folder
@@ -25,7 +26,8 @@ const { values, positionals } = parseArgs({
 });
 const path = positionals[0] ?? mkdtempSync(join(tmpdir(), 'quickstart-'));
 const table = async (name: string): Promise<Table> =>
-  readTable(here(`data/${name}.tsv`), { columns: ['topic', 'text'], limit: Number(values.rows) }); // the files have no header
+  // the files have no header
+  readTable(here(`data/${name}.tsv`), { columns: ['topic', 'text'], limit: Number(values.rows) });
 
 const predictor = new PeftPredictor({ label: 'topic', path });
 predictor.listen(printProgress);

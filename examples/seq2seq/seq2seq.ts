@@ -1,6 +1,6 @@
 /**
- * A tiny T5 of random weights learns to describe restaurants from lists of facts, and is scored by ROUGE and BLEU on lists that it has not
- * seen, before and after. Nothing is downloaded.
+ * A tiny T5 of random weights learns to describe restaurants from lists of facts, and is scored by
+ * ROUGE and BLEU on lists that it has not seen, before and after. Nothing is downloaded.
  *
  *     node tools/run-source.mjs examples/seq2seq/seq2seq.ts
  *     node tools/run-source.mjs examples/seq2seq/seq2seq.ts --engine portable
@@ -21,7 +21,8 @@ const { values: flags } = parseArgs({
   options: { engine: { type: 'string', default: process.env['PEFT_ENGINE'] ?? 'auto' } },
 });
 
-// 1. A model: a config, and random numbers in place of a checkpoint's weights. All of it trains, since there is nothing to build on.
+// 1. A model: a config, and random numbers in place of a checkpoint's weights. All of it trains,
+//    since there is nothing to build on.
 const { engine } = await chooseEngine({ name: flags.engine as EngineName });
 const config = JSON.parse(readFileSync(here('model/config.json'), 'utf8')) as Record<
   string,
@@ -34,7 +35,8 @@ const weights = randomWeights(describeModel(t5, t5.parseConfig(config), head), {
 const model = loadModel(t5, config, weights, engine, { head });
 model.addAdapter('default', fullFineTuning());
 
-// 2. Data: the encoder reads the facts, the decoder learns the description. It will write by a beam search of width 4.
+// 2. Data: the encoder reads the facts, the decoder learns the description. It will write by a beam
+//    search of width 4.
 const tokenizer = loadTokenizer(here('model'));
 const writing = {
   ...generationDefaults({ config, tokenizer }),

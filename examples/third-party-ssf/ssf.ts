@@ -42,7 +42,8 @@ export const ssf: PeftMethod<'ssf'> = definePeftMethod<'ssf'>({
         forward: (x, base) => tf.add(tf.mul(base(x), scale.value), shift.value),
         merge: ({ weight, bias }) => ({
           weight: tf.mul(weight, tf.reshape(scale.value, [-1, 1])),
-          bias: tf.add(bias ? tf.mul(bias, scale.value) : 0, shift.value), // refused by core where the layer has none
+          // refused by core where the layer has none
+          bias: tf.add(bias ? tf.mul(bias, scale.value) : 0, shift.value),
         }),
       };
     },

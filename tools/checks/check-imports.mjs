@@ -1,8 +1,9 @@
 /**
- * Fails when a package imports one that lies above or beside it: `node tools/checks/check-imports.mjs`.
+ * Fails when a package imports one that lies above or beside it: `node
+ * tools/checks/check-imports.mjs`.
  *
- * Each package names here what it may import. Tests may also import what they test with. Declared dependencies and
- * imports must agree, so that a packed package installs what it needs.
+ * Each package names here what it may import. Tests may also import what they test with. Declared
+ * dependencies and imports must agree, so that a packed package installs what it needs.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -12,7 +13,10 @@ import { folderOf, packageFolders, ROOT as root } from '../packages.mjs';
 const LAYERS = JSON.parse(readFileSync(join(root, 'tools/checks/import-layers.json'), 'utf8'));
 /** What a package may import that the table leaves out: a method. */
 const METHOD_LAYER = ['errors', 'ops', 'core'];
-/** A peer dependency of a package is one of those that use the package, too, so that there is one copy of it. */
+/**
+ * A peer dependency of a package is one of those that use the package, too, so that there is one
+ * copy of it.
+ */
 const PEER = '@tensorflow/tfjs';
 
 const problems = [];

@@ -8,7 +8,8 @@ it('docs/trainable-parameters.md is what the script counts', () => {
   );
 });
 
-// From the layers' sizes: 12 blocks of 768 (12 + 12 in T5, with 12 attentions more), 32 of 4096; keys and values of Llama are 1024 wide.
+// From the layers' sizes: 12 blocks of 768 (12 + 12 in T5, with 12 attentions more), 32 of 4096;
+// keys and values of Llama are 1024 wide.
 const bottleneck = (width: number, size: number): number => 2 * width * size + width + size;
 const prefix = (
   width: number,

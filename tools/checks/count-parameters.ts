@@ -1,4 +1,7 @@
-/** Counts what each method trains on three well-known models, from their configs alone: `node tools/run-source.mjs tools/checks/count-parameters.ts` prints docs/trainable-parameters.md. */
+/**
+ * Counts what each method trains on three well-known models, from their configs alone: `node
+ * tools/run-source.mjs tools/checks/count-parameters.ts` prints docs/trainable-parameters.md.
+ */
 import { pathToFileURL } from 'node:url';
 import { adalora } from '@peft/adalora';
 import { houlsby, parallelAdapter, pfeiffer } from '@peft/adapter';
@@ -108,7 +111,10 @@ export function countTable(): string {
   ].join('\n');
 }
 
-/** The method on a model without weights, no head's module beside it; undefined where nothing is to attach to. */
+/**
+ * The method on a model without weights, no head's module beside it; undefined where nothing is to
+ * attach to.
+ */
 export function attachedTo({ config, head }: CountedModel, spec: MethodSpec): Adapter | undefined {
   const architecture = architectureFor(config['model_type'], architectures);
   const parts = spec.parts.map((part) => ({

@@ -1,4 +1,7 @@
-/** The examples of the READMEs of core, the methods and what they check their options with run as they are written and print what the READMEs say. */
+/**
+ * The examples of the READMEs of core, the methods and what they check their options with run as
+ * they are written and print what the READMEs say.
+ */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

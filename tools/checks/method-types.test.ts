@@ -1,4 +1,6 @@
-/** A misspelt option or a wrong value of a method does not compile; run anyway, it is a named error. */
+/**
+ * A misspelt option or a wrong value of a method does not compile; run anyway, it is a named error.
+ */
 import { adalora } from '@peft/adalora';
 import { bitfit, lnTuning } from '@peft/bitfit';
 import { ia3 } from '@peft/ia3';

@@ -1,4 +1,7 @@
-/** Every method's contract on the native engine, in its main forms; its own package runs all forms on the portable one. */
+/**
+ * Every method's contract on the native engine, in its main forms; its own package runs all forms
+ * on the portable one.
+ */
 import { adalora } from '@peft/adalora';
 import { adapter, NAMED_ADAPTERS } from '@peft/adapter';
 import { bitfit, lnTuning } from '@peft/bitfit';
@@ -27,7 +30,9 @@ await openEngine('native').then(
 const options = { createEngine: (): Promise<Engine> => openEngine('native') };
 const title = 'by default';
 const SMALL = { reductionFactor: 3 };
-/** Not a sum or product with the base's weights: nothing to merge, and no row of a batch without it. */
+/**
+ * Not a sum or product with the base's weights: nothing to merge, and no row of a batch without it.
+ */
 const APART = { identityAtStart: false, merges: false, mixes: false } as const;
 const prefix = { prefixLength: 2, bottleneckSize: 4 };
 const union = {
@@ -158,7 +163,8 @@ describe.skipIf(reason !== undefined)(
     describePeftMethod(loha, [{ title, options: { rank: 2 } }], options);
     describePeftMethod(lokr, [{ title, options: { rank: 2 } }], options);
     describePeftMethod(oft, [{ title, options: { blockSize: 4 } }], options);
-    // LoReFT's gradients are tested apart: only the integer part of a diagonal counts, and off its start that is 0 here and there.
+    // LoReFT's gradients are tested apart: only the integer part of a diagonal counts, and off its
+    // start that is 0 here and there.
     describePeftMethod(
       reft,
       [

@@ -17,8 +17,10 @@ export interface ReadmeExample {
 
 /**
  * @param packageName without its scope.
- * @param options.prepare puts what the example reads into the folder that it runs in. @param options.inspect looks at what it left there.
- * @param options.inRepository it runs in the repository's root, whose files it names. Default: in an empty folder.
+ * @param options.prepare puts what the example reads into the folder that it runs in.
+ * @param options.inspect looks at what it left there.
+ * @param options.inRepository it runs in the repository's root, whose files it names. Default: in
+ *   an empty folder.
  */
 export async function runReadmeExample(
   packageName: string,

@@ -1,9 +1,11 @@
 /**
- * How far the native engine's bf16 mode is from the float32 values of the golden model cases, by family:
- * `node tools/run-source.mjs tools/golden/bfloat16.ts [--fixtures DIR] [--write docs/bfloat16-error.md]`.
+ * How far the native engine's bf16 mode is from the float32 values of the golden model cases, by
+ * family: `node tools/run-source.mjs tools/golden/bfloat16.ts [--fixtures DIR] [--write
+ * docs/bfloat16-error.md]`.
  *
- * Errors are relative: ‖computed − expected‖₂ / ‖expected‖₂ of a tensor. The cases are tiny models with random weights (2 to 4 layers, width 32
- * to 64); the checkpoints are float32, so the weights' own rounding is in the error.
+ * Errors are relative: ‖computed − expected‖₂ / ‖expected‖₂ of a tensor. The cases are tiny models
+ * with random weights (2 to 4 layers, width 32 to 64); the checkpoints are float32, so the weights'
+ * own rounding is in the error.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** Declares a test for each golden case of a folder, as `npm run test:golden` runs it, on the portable engine. */
+/**
+ * Declares a test for each golden case of a folder, as `npm run test:golden` runs it, on the
+ * portable engine.
+ */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs';

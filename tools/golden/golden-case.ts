@@ -1,4 +1,7 @@
-/** A golden case: a folder with `case.json` and `expected.safetensors`, and the comparison of what was computed with it. */
+/**
+ * A golden case: a folder with `case.json` and `expected.safetensors`, and the comparison of what
+ * was computed with it.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openSafetensors, readTensor } from '@peft/hub';
@@ -64,7 +67,10 @@ export function readGoldenCase(folder: string): GoldenCase {
   };
 }
 
-/** Tolerance of a tensor: its own, else that of the first pattern that matches (`*` stands for anything). */
+/**
+ * Tolerance of a tensor: its own, else that of the first pattern that matches (`*` stands for
+ * anything).
+ */
 export function toleranceOf(
   name: string,
   { tensors = {}, atol_for: own = {} }: Expected,

@@ -64,7 +64,10 @@ export function unpackRows(
   return out;
 }
 
-/** Labels of a causal language model for packed rows: each row's is the next token's, the last has none (−100). */
+/**
+ * Labels of a causal language model for packed rows: each row's is the next token's, the last has
+ * none (−100).
+ */
 export function nextLabels(labels: Int32Array, offsets: Int32Array): Int32Array {
   const shifted = new Int32Array(labels.length).fill(-100);
   for (let b = 0; b + 1 < offsets.length; b += 1)

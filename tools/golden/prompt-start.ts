@@ -1,4 +1,7 @@
-/** Prompt methods train from parameters that their files leave out: a case stores them by the reference's parameter names. */
+/**
+ * Prompt methods train from parameters that their files leave out: a case stores them by the
+ * reference's parameter names.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
@@ -28,7 +31,10 @@ export function virtualTokens(folder: string, task: Task): number {
   return type === 'PROMPT_TUNING' || type === 'P_TUNING' ? count! : 0;
 }
 
-/** Whether the head of a causal classifier reads the last column, padding or not: PEFT gives it embeddings, in which it cannot tell. */
+/**
+ * Whether the head of a causal classifier reads the last column, padding or not: PEFT gives it
+ * embeddings, in which it cannot tell.
+ */
 export function readsPadding(folder: string, task: Task, model: string): boolean {
   const path = join(folder, 'adapter_config.json');
   if (task !== 'seqcls' || !existsSync(path)) return false;

@@ -1,9 +1,10 @@
 /**
- * Runs golden cases against the toolkit: `npm run test:golden -- --fixtures DIR [--only PATTERN] [--engine NAME]`.
+ * Runs golden cases against the toolkit: `npm run test:golden -- --fixtures DIR [--only PATTERN]
+ * [--engine NAME]`.
  *
- * Every folder below DIR with a `case.json` is a case; its `section` names the file in `sections/` that checks it. A folder with AutoGluon's
- * tables (`counts.json`, `layer_ids.json`) is one, too. Ends with exit code 1
- * when a case failed, and 2 when there was none.
+ * Every folder below DIR with a `case.json` is a case; its `section` names the file in `sections/`
+ * that checks it. A folder with AutoGluon's tables (`counts.json`, `layer_ids.json`) is one, too.
+ * Ends with exit code 1 when a case failed, and 2 when there was none.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';

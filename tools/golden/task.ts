@@ -1,4 +1,7 @@
-/** The tasks of the cases: which head a model gets, how a padded batch becomes a packed one, what is compared, and its loss. */
+/**
+ * The tasks of the cases: which head a model gets, how a padded batch becomes a packed one, what is
+ * compared, and its loss.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
@@ -27,7 +30,10 @@ export interface PackedTask {
   readonly labels: Int32Array;
   /** Where the compared rows stand in padded tensors; none for one row per sequence. */
   readonly mask: Mask | undefined;
-  /** The first label of each sequence of a causal model, which a virtual token in front would predict. */
+  /**
+   * The first label of each sequence of a causal model, which a virtual token in front would
+   * predict.
+   */
   readonly firstLabels?: Int32Array;
   /** Virtual tokens in front of each row. Default 0. */
   readonly extra?: number;
@@ -41,7 +47,10 @@ export function isKnownModel(folder: string): boolean {
   return architectures.some(({ modelTypes }) => modelTypes.includes(type));
 }
 
-/** Loads a model for a task; an encoder alone for `encoder`. The caller disposes it. @param outputs of a head that the checkpoint lacks */
+/**
+ * Loads a model for a task; an encoder alone for `encoder`. The caller disposes it.
+ * @param outputs of a head that the checkpoint lacks
+ */
 export function openModel(folder: string, task: Task, engine: Engine, outputs?: number): Model {
   const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<
     string,
@@ -129,7 +138,9 @@ export function taskLoss(
   ) as Scalar;
 }
 
-/** Labels of rows with virtual tokens in front, the last of which has the first token as its next. */
+/**
+ * Labels of rows with virtual tokens in front, the last of which has the first token as its next.
+ */
 function withVirtual(
   labels: Int32Array,
   firstLabels: Int32Array | undefined,

@@ -1,10 +1,11 @@
 /**
- * Compiles the addon of @peft/native: `node tools/native/build-native.mjs [--optional] [--sanitize | --prebuilt]`.
+ * Compiles the addon of @peft/native: `node tools/native/build-native.mjs [--optional] [--sanitize
+ * | --prebuilt]`.
  *
- * --optional: where it cannot be compiled, say why in one paragraph and succeed (the portable engine takes over).
- * --sanitize: into packages/engines/native/build/sanitize, with address and undefined-behaviour checks.
- * --prebuilt: for a release: the C++ library is linked in, so that the addon runs on older systems.
- * PEFT_SKIP_NATIVE_BUILD=1 with --optional: do nothing.
+ * --optional: where it cannot be compiled, say why in one paragraph and succeed (the portable
+ * engine takes over). --sanitize: into packages/engines/native/build/sanitize, with address and
+ * undefined-behaviour checks. --prebuilt: for a release: the C++ library is linked in, so that the
+ * addon runs on older systems. PEFT_SKIP_NATIVE_BUILD=1 with --optional: do nothing.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
@@ -41,7 +42,10 @@ try {
   give('node-gyp is not installed (run npm ci first)');
 }
 
-/** node-gyp always builds into ./build, so the sanitised form gets a folder of its own that links to the sources. */
+/**
+ * node-gyp always builds into ./build, so the sanitised form gets a folder of its own that links to
+ * the sources.
+ */
 function sanitizeFolder() {
   const target = join(folder, 'build', 'sanitize');
   mkdirSync(target, { recursive: true });

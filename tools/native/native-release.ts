@@ -4,7 +4,8 @@
  *   node tools/run-source.mjs tools/native/native-release.ts platform --out DIR    what `tools/native/build-native.mjs` compiled here, as the package @peft/native-PLATFORM-ARCH
  *   node tools/run-source.mjs tools/native/native-release.ts stamp --packages DIR  before publishing: lists the packages in DIR as optional dependencies of @peft/native
  *
- * `stamp` refuses while a platform is missing, of another version or without its file; `--allow-missing linux-arm64,…` names exceptions.
+ * `stamp` refuses while a platform is missing, of another version or without its file;
+ * `--allow-missing linux-arm64,…` names exceptions.
  */
 import { execFileSync } from 'node:child_process';
 import {

@@ -1,8 +1,10 @@
 /**
- * Runs the test suite on the addon with address and undefined-behaviour checks: `npm run test:sanitize [-- FILES AND OPTIONS OF VITEST]`.
+ * Runs the test suite on the addon with address and undefined-behaviour checks: `npm run
+ * test:sanitize [-- FILES AND OPTIONS OF VITEST]`.
  *
- * Compiles it first (GCC or Clang on Linux). A fault ends the test's process with the sanitiser's report. Leaks are not looked for: Node's
- * own allocations would drown them. Several times slower than the plain suite.
+ * Compiles it first (GCC or Clang on Linux). A fault ends the test's process with the sanitiser's
+ * report. Leaks are not looked for: Node's own allocations would drown them. Several times slower
+ * than the plain suite.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** Packs every package as `npm publish` would, without touching the working tree: one compilation, then `npm pack` of copies. */
+/**
+ * Packs every package as `npm publish` would, without touching the working tree: one compilation,
+ * then `npm pack` of copies.
+ */
 import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -77,7 +80,10 @@ export async function packFolder(folder: string, work: string): Promise<string> 
   return join(work, 'tarballs', filename.replace('@', '').replace('/', '-'));
 }
 
-/** All packages in one program: as the build of each, in a fifth of the time. Types are checked elsewhere. */
+/**
+ * All packages in one program: as the build of each, in a fifth of the time. Types are checked
+ * elsewhere.
+ */
 async function compile(root: string, work: string, folders: readonly string[]): Promise<void> {
   const config = {
     extends: join(root, 'tsconfig.base.json'),

@@ -1,4 +1,7 @@
-/** Installs the packed packages into an empty folder and uses them as strangers do: from ESM, CommonJS and strict TypeScript. */
+/**
+ * Installs the packed packages into an empty folder and uses them as strangers do: from ESM,
+ * CommonJS and strict TypeScript.
+ */
 import { execFile } from 'node:child_process';
 import {
   existsSync,
@@ -107,7 +110,8 @@ test('an ESM program imports every package', async () => {
 });
 
 test('a CommonJS program requires every package, and shares its instance of TensorFlow.js', async () => {
-  const names = importable().filter((name) => name !== '@peft/testing'); // vitest refuses to be required
+  // vitest refuses to be required
+  const names = importable().filter((name) => name !== '@peft/testing');
   writeFileSync(
     join(project, 'all.cjs'),
     `

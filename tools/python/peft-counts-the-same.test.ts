@@ -1,4 +1,6 @@
-/** The counts of docs/trainable-parameters.md are those of Python's PEFT, on models without weights. */
+/**
+ * The counts of docs/trainable-parameters.md are those of Python's PEFT, on models without weights.
+ */
 import { peftFormat } from '@peft/core';
 import { describe, expect, it } from 'vitest';
 import {

@@ -1,4 +1,7 @@
-/** Adapters written here give the same logits in Python's PEFT. Runs where Python has torch, transformers and peft. */
+/**
+ * Adapters written here give the same logits in Python's PEFT. Runs where Python has torch,
+ * transformers and peft.
+ */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

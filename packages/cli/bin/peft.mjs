@@ -18,7 +18,8 @@ if (existsSync(source)) {
     { stdio: 'inherit' },
   );
   for (const signal of ['SIGINT', 'SIGTERM'])
-    process.on(signal, () => signal === 'SIGTERM' && child.kill(signal)); // a terminal sends SIGINT to both
+    // a terminal sends SIGINT to both
+    process.on(signal, () => signal === 'SIGTERM' && child.kill(signal));
   child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)));
 } else {
   await import('../dist/main.js');

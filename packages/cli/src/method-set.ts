@@ -1,4 +1,6 @@
-/** The methods that a command knows by name: ours, AutoGluon's combinations, and those of plug-ins. */
+/**
+ * The methods that a command knows by name: ours, AutoGluon's combinations, and those of plug-ins.
+ */
 import { pathToFileURL } from 'node:url';
 import { resolve } from 'node:path';
 import { adalora } from '@peft/adalora';
@@ -45,7 +47,9 @@ import { vera } from '@peft/vera';
 /** A method that can be called with its options. */
 export type NamedMethod = AnyMethod & ((options?: never) => MethodSpec);
 
-/** Ours under their own names. AutoGluon's `lora` and `ia3` are `lora` and `ia3` without options. */
+/**
+ * Ours under their own names. AutoGluon's `lora` and `ia3` are `lora` and `ia3` without options.
+ */
 const OWN_METHODS: readonly NamedMethod[] = Object.freeze([
   lora,
   ia3,
@@ -89,7 +93,8 @@ const COMBINATIONS: Readonly<Record<string, (options?: never) => MethodSpec>> = 
 type QloraFlags = Omit<QloraOptions, 'quantization'> & { readonly quantization?: string };
 
 /**
- * Settings that belong to a method: QLoRA's base in 4 bits, `--option quantization=fp4` for another format.
+ * Settings that belong to a method: QLoRA's base in 4 bits, `--option quantization=fp4` for another
+ * format.
  * @throws PEFT_CONFIG_INVALID for no such format
  */
 export function methodSettings(
@@ -146,14 +151,18 @@ function filesOf(methods: readonly AnyMethod[]): MethodLine['files'] {
   return new Set(methods.flatMap(({ peftType }) => peftType ?? [])).size === 1 ? 'PEFT' : 'its own';
 }
 
-/** Composes a predictor that knows all of our methods and those of plug-ins, so that it can load what they trained. */
+/**
+ * Composes a predictor that knows all of our methods and those of plug-ins, so that it can load
+ * what they trained.
+ */
 export const methodModules = (plugins: readonly NamedMethod[]): readonly Module[] => [
   withMethods(...plugins, ...OWN_METHODS),
 ];
 
 /**
  * The methods that plug-in modules export: every exported value that `definePeftMethod` made.
- * @throws PEFT_PLUGIN_LOAD when a file cannot be imported, PEFT_PLUGIN_EMPTY when it exports no method
+ * @throws PEFT_PLUGIN_LOAD when a file cannot be imported, PEFT_PLUGIN_EMPTY when it exports no
+ *   method
  */
 export async function loadPlugins(paths: readonly string[]): Promise<NamedMethod[]> {
   const methods: NamedMethod[] = [];
@@ -186,8 +195,10 @@ const isMethod = (value: unknown): value is NamedMethod =>
   typeof value === 'function' && 'attach' in value && 'parseConfig' in value;
 
 /**
- * The spec of a method by name: `ia3_bias`, `lora`, `houlsby`, a plug-in's. Options go to the method's own parser.
- * @param task language models and embeddings take the methods' own layers, where AutoGluon's are for encoders.
+ * The spec of a method by name: `ia3_bias`, `lora`, `houlsby`, a plug-in's. Options go to the
+ * method's own parser.
+ * @param task language models and embeddings take the methods' own layers, where AutoGluon's are
+ *   for encoders.
  * @throws PEFT_METHOD_UNKNOWN with the nearest name
  */
 export function methodNamed(

@@ -68,7 +68,8 @@ describe('peft methods', () => {
     };
     const names = methods
       .map(({ name }) => name)
-      .filter((name) => !['adalora', 'trainable-tokens', 'adapter-fusion'].includes(name)); // these need an option
+      // these need an option
+      .filter((name) => !['adalora', 'trainable-tokens', 'adapter-fusion'].includes(name));
     const { code, err, out } = await peft('inspect', config, '--json', '--method', ...names);
     expect(err).toBe('');
     expect(code).toBe(0);

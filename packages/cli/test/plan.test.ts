@@ -54,7 +54,8 @@ describe('peft plan', () => {
     );
     const linear = 24 * (4 * 2048 * 2048 + 3 * 2048 * 5120);
     const tables = 24 * 7 * 4 * 256;
-    const rest = 4 * (32128 * 2048 + 49 * 2048 + 32 * 32 + 2 * 2048 + 2); // embeddings and norms of a float32 checkpoint, position biases, the head
+    // embeddings and norms of a float32 checkpoint, position biases, the head
+    const rest = 4 * (32128 * 2048 + 49 * 2048 + 32 * 32 + 2 * 2048 + 2);
     expect(
       plan.weightBytes / (linear / 2 + (linear / 64) * (1 + 4 / 256) + tables + rest),
     ).toBeCloseTo(1, 3);
@@ -106,7 +107,8 @@ describe('peft plan', () => {
     expect(out).toMatch(
       /peak .* 900 MB of 1\.00 GB are free: it does not fit\n\nin the machine's memory\noptimiser state/,
     );
-    vi.stubEnv('PEFT_TENSORFLOW_HOME', folder); // no library is set up here, so nothing says that it is one for CPUs
+    // no library is set up here, so nothing says that it is one for CPUs
+    vi.stubEnv('PEFT_TENSORFLOW_HOME', folder);
     expect((await peft(...line)).out).not.toContain('on ');
     writeFileSync(
       join(folder, 'nvidia-smi'),

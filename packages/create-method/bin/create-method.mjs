@@ -1,5 +1,7 @@
 #!/usr/bin/env node
-/** `npm create @peft/method`. In a clone it runs from source; an installed package runs its build. */
+/**
+ * `npm create @peft/method`. In a clone it runs from source; an installed package runs its build.
+ */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

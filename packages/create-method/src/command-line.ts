@@ -30,7 +30,10 @@ const HELP = `Writes the beginnings of a PEFT method as a package: source, contr
 
 Asks for the name and the kind when they are not given.`;
 
-/** Runs a command line (without `node create-method`). @returns the exit code: 0, 1 the work failed, 2 the line is wrong */
+/**
+ * Runs a command line (without `node create-method`).
+ * @returns the exit code: 0, 1 the work failed, 2 the line is wrong
+ */
 export async function runCreateMethod(argv: readonly string[], console: Console): Promise<number> {
   let flags: ReturnType<typeof parse>;
   try {

@@ -1,4 +1,6 @@
-/** Writes a package of every kind, compiles them against the workspace, and runs their contracts. */
+/**
+ * Writes a package of every kind, compiles them against the workspace, and runs their contracts.
+ */
 import { execFile } from 'node:child_process';
 import {
   existsSync,

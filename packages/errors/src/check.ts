@@ -1,4 +1,7 @@
-/** Checks of option values; each throws `PEFT_CONFIG_INVALID` naming the owner, the field and the value. */
+/**
+ * Checks of option values; each throws `PEFT_CONFIG_INVALID` naming the owner, the field and the
+ * value.
+ */
 import { didYouMean } from './nearest-names.js';
 import { PeftError } from './peft-error.js';
 

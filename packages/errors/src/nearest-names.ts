@@ -1,9 +1,10 @@
 /** Finds the names most like a mistyped one, for "Did you mean …?". */
 
 /**
- * The `count` candidates nearest to `name` by edit distance (insertions, deletions, substitutions, swaps of neighbours;
- * case ignored), nearest first; a candidate that contains `name` or ends like it counts as near. Candidates that share
- * too little (distance over 60 % of the longer name) are left out.
+ * The `count` candidates nearest to `name` by edit distance (insertions, deletions, substitutions,
+ * swaps of neighbours; case ignored), nearest first; a candidate that contains `name` or ends like
+ * it counts as near. Candidates that share too little (distance over 60 % of the longer name) are
+ * left out.
  */
 export function nearestNames(name: string, candidates: Iterable<string>, count = 3): string[] {
   const wanted = name.toLowerCase();

@@ -1,4 +1,7 @@
-/** The one error class of the toolkit: a code for programs, a sentence for people, a hint that says what to do. */
+/**
+ * The one error class of the toolkit: a code for programs, a sentence for people, a hint that says
+ * what to do.
+ */
 export class PeftError extends Error {
   /** Stable and upper case, `PEFT_NOUN_PROBLEM`. */
   readonly code: string;
@@ -6,7 +9,8 @@ export class PeftError extends Error {
 
   /**
    * @param code `PEFT_NOUN_PROBLEM`, stable over versions.
-   * @param message owner, what is wrong and what was got, for instance `lora: rank must be a positive integer, got 0.`
+   * @param message owner, what is wrong and what was got, for instance `lora: rank must be a
+   *   positive integer, got 0.`
    * @param options.hint what to do about it; appended to the message.
    * @param options.cause the error underneath, if any.
    */

@@ -1,6 +1,7 @@
 /**
- * Beam search as transformers runs it: of the (ends + 1)·K likeliest ways to go on with K running texts, those that end are finished
- * (if among the first K), and the K best others go on. Scores are Σ ln p / length^λ, λ the length penalty.
+ * Beam search as transformers runs it: of the (ends + 1)·K likeliest ways to go on with K running
+ * texts, those that end are finished (if among the first K), and the K best others go on. Scores
+ * are Σ ln p / length^λ, λ the length penalty.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { penalizeRepetition } from './choose-token.js';

@@ -1,4 +1,7 @@
-/** The next token of one sequence from its logits: the likeliest, or one drawn at random among the likely. */
+/**
+ * The next token of one sequence from its logits: the likeliest, or one drawn at random among the
+ * likely.
+ */
 import { randomKey, randomUniform } from '@peft/ops';
 import type { ResolvedGeneration } from './generation-options.js';
 
@@ -18,8 +21,8 @@ export function likeliest(logits: Float32Array): number {
 }
 
 /**
- * p = softmax(logits/temperature) over the `topK` likeliest tokens and those as likely as the last of them, then over the fewest of these,
- * likeliest first, whose sum reaches `topP`.
+ * p = softmax(logits/temperature) over the `topK` likeliest tokens and those as likely as the last
+ * of them, then over the fewest of these, likeliest first, whose sum reaches `topP`.
  */
 export function tokenDistribution(
   logits: Float32Array,
@@ -34,7 +37,8 @@ export function tokenDistribution(
     total += weight;
     return weight;
   });
-  // Tokens of at most (1 − topP)/V each have no more than 1 − topP together: they are left out before anything is sorted.
+  // Tokens of at most (1 − topP)/V each have no more than 1 − topP together: they are left out
+  // before anything is sorted.
   const cut = topP < 1 ? (total * (1 - topP)) / logits.length : 0;
   let ids: number[] = [];
   weights.forEach((weight, id) => weight > cut && ids.push(id));
@@ -59,7 +63,10 @@ export function drawToken({ ids, probabilities }: TokenDistribution, u: number):
   return ids.at(-1)!;
 }
 
-/** @param prompt and `step` name the random number, so that it does not depend on what shares the batch. */
+/**
+ * @param prompt and `step` name the random number, so that it does not depend on what shares the
+ *   batch.
+ */
 export function chooseToken(
   logits: Float32Array,
   options: Sampling & Pick<ResolvedGeneration, 'seed'>,

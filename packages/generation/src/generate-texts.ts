@@ -25,7 +25,8 @@ export interface TextGenerationOptions extends Omit<GenerationOptions, 'onToken'
 export type Prompt = string | readonly number[];
 
 /**
- * Writes on after each prompt, or, with an encoder-decoder, what it makes of it. See {@link generate}.
+ * Writes on after each prompt, or, with an encoder-decoder, what it makes of it. See {@link
+ * generate}.
  * @throws what `generate` throws; PEFT_CONFIG_INVALID for stop strings with beams
  */
 export async function generateTexts(
@@ -84,7 +85,10 @@ export async function generateTexts(
   return results;
 }
 
-/** With the special tokens that the tokenizer puts around a text; a decoder goes on, so one that ends the text is left out. */
+/**
+ * With the special tokens that the tokenizer puts around a text; a decoder goes on, so one that
+ * ends the text is left out.
+ */
 function promptIds(
   text: string,
   tokenizer: TextTokenizer,

@@ -13,13 +13,16 @@ import {
 import { isEncoderDecoder, SequenceReader } from './sequence-reader.js';
 
 /**
- * Generates after token ids. Prompts of any lengths share a batch without padding; what comes out for one does not depend on the others.
- * A text that has ended leaves the batch. No tensor is left behind.
+ * Generates after token ids. Prompts of any lengths share a batch without padding; what comes out
+ * for one does not depend on the others. A text that has ended leaves the batch. No tensor is left
+ * behind.
  *
- * @param prompts token ids: what a decoder goes on from, or what the encoder of an encoder-decoder reads.
+ * @param prompts token ids: what a decoder goes on from, or what the encoder of an encoder-decoder
+ *   reads.
  * @returns one result per prompt, in their order.
- * @throws PEFT_GENERATION_HEAD, PEFT_GENERATION_PROMPT, PEFT_CONFIG_INVALID; PEFT_CACHE_ADAPTER for adapters that look at whole
- *   sequences, which need `cache: false`; the signal's reason when aborted.
+ * @throws PEFT_GENERATION_HEAD, PEFT_GENERATION_PROMPT, PEFT_CONFIG_INVALID; PEFT_CACHE_ADAPTER for
+ *   adapters that look at whole sequences, which need `cache: false`; the signal's reason when
+ *   aborted.
  */
 export async function generate(
   model: Model,

@@ -13,8 +13,9 @@ export interface GenerationSources {
 }
 
 /**
- * End and start tokens by `generation_config.json`, else `config.json`, else the tokenizer. How to choose tokens is not taken from the
- * checkpoint: evaluation must not depend on it; `samplingDefaults` gives that.
+ * End and start tokens by `generation_config.json`, else `config.json`, else the tokenizer. How to
+ * choose tokens is not taken from the checkpoint: evaluation must not depend on it;
+ * `samplingDefaults` gives that.
  */
 export function generationDefaults({
   config,
@@ -34,7 +35,10 @@ export function generationDefaults({
   };
 }
 
-/** How the checkpoint's makers would draw tokens: temperature, top-k, top-p and repetition penalty of `generation_config.json`. */
+/**
+ * How the checkpoint's makers would draw tokens: temperature, top-k, top-p and repetition penalty
+ * of `generation_config.json`.
+ */
 export function samplingDefaults(
   generationConfig: Json = {},
 ): Pick<GenerationOptions, 'temperature' | 'topK' | 'topP' | 'repetitionPenalty'> {

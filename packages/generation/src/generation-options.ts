@@ -27,23 +27,37 @@ export interface GenerationOptions {
   readonly endIds?: readonly number[];
   /** What the decoder of an encoder-decoder starts with. Default [0]. */
   readonly startIds?: readonly number[];
-  /** Logits are divided by it before a token is drawn; 0 takes the likeliest. Default 0, or 1 where `topK` or `topP` is given. */
+  /**
+   * Logits are divided by it before a token is drawn; 0 takes the likeliest. Default 0, or 1 where
+   * `topK` or `topP` is given.
+   */
   readonly temperature?: number;
-  /** Draw among that many likeliest tokens (and those as likely as the last of them). Default: all. */
+  /**
+   * Draw among that many likeliest tokens (and those as likely as the last of them). Default: all.
+   */
   readonly topK?: number;
   /** Draw among the likeliest tokens that together reach this probability, in (0, 1]. Default 1. */
   readonly topP?: number;
-  /** Logits of tokens that stand in the text already are divided by it where positive, else multiplied (Keskar et al. 2019). Default 1. */
+  /**
+   * Logits of tokens that stand in the text already are divided by it where positive, else
+   * multiplied (Keskar et al. 2019). Default 1.
+   */
   readonly repetitionPenalty?: number;
   /** Width of the beam search; 1 for none. Default 1. */
   readonly beams?: number;
   /** Exponent of the length that a beam's score is divided by. Default 1. */
   readonly lengthPenalty?: number;
-  /** Ends a beam search once there are `beams` finished texts; false: once a better one is unlikely; `never`: once it is impossible. Default false. */
+  /**
+   * Ends a beam search once there are `beams` finished texts; false: once a better one is unlikely;
+   * `never`: once it is impossible. Default false.
+   */
   readonly earlyStopping?: boolean | 'never';
   /** Names the random numbers. Default 0. */
   readonly seed?: number;
-  /** Keep keys and values of what was read. Default true; false reads each text again for every token. */
+  /**
+   * Keep keys and values of what was read. Default true; false reads each text again for every
+   * token.
+   */
   readonly cache?: boolean;
   /** An adapter's name per prompt (`__base__` for none) instead of the active ones. */
   readonly adapters?: readonly string[];

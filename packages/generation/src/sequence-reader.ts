@@ -1,4 +1,7 @@
-/** Reads growing sequences with a model, batched without padding, and says what may follow: with a cache each token is read once. */
+/**
+ * Reads growing sequences with a model, batched without padding, and says what may follow: with a
+ * cache each token is read once.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { KeyValueCache, rowsOf, type Model, type ModelBatch } from '@peft/core';
@@ -47,7 +50,10 @@ export class SequenceReader {
     return this.#cache?.byteLength ?? 0;
   }
 
-  /** @param sequences all tokens of each, none read differently before. @returns logits of the token that follows each, `[B]` rows of V */
+  /**
+   * @param sequences all tokens of each, none read differently before.
+   * @returns logits of the token that follows each, `[B]` rows of V
+   */
   next(sequences: readonly Tokens[]): Float32Array[] {
     try {
       return this.#run(sequences);
@@ -95,7 +101,8 @@ export class SequenceReader {
         ? sequences.map((sequence, b) => sequence.slice(this.#read[b]!))
         : sequences,
     );
-    let logits!: Float32Array; // not the scope's result: tfjs looks for tensors in that, number by number
+    // not the scope's result: tfjs looks for tensors in that, number by number
+    let logits!: Float32Array;
     tf.tidy(() => {
       const output = this.model.forward(this.#batch(fresh), {
         logitRows: 'last',

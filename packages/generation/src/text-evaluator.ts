@@ -1,4 +1,6 @@
-/** Scores a model by the texts that it writes: an `evaluate` for the training loop of @peft/trainer. */
+/**
+ * Scores a model by the texts that it writes: an `evaluate` for the training loop of @peft/trainer.
+ */
 import type { Model } from '@peft/core';
 import { getTextMetric, type References, type TextMetric, type TextTokenizer } from '@peft/data';
 import { generateTexts, type Prompt, type TextGenerationOptions } from './generate-texts.js';

@@ -1,4 +1,7 @@
-/** Text of tokens that come one by one: each piece is handed out once nothing that follows can change it. */
+/**
+ * Text of tokens that come one by one: each piece is handed out once nothing that follows can
+ * change it.
+ */
 import type { TextTokenizer } from '@peft/data';
 
 export interface TextPiece {
@@ -12,8 +15,9 @@ export interface TextPiece {
 const INCOMPLETE = '\ufffd';
 
 /**
- * Decodes the tokens since the last complete piece together with that piece, since a decoder may write a token otherwise at the start of
- * a text. A text that may yet turn into a stop string is held back.
+ * Decodes the tokens since the last complete piece together with that piece, since a decoder may
+ * write a token otherwise at the start of a text. A text that may yet turn into a stop string is
+ * held back.
  */
 export class TextStream {
   readonly #tokens: number[] = [];

@@ -52,7 +52,8 @@ describe('drawn texts', () => {
 
   test('have the frequencies of the distribution', () =>
     withModel('qwen2', async (model) => {
-      // 400 first tokens among the three likeliest: their frequencies are within 4 deviations of softmax(logits/0.8).
+      // 400 first tokens among the three likeliest: their frequencies are within 4 deviations of
+      // softmax(logits/0.8).
       const logits = tf.tidy(() =>
         model
           .forward(

@@ -1,4 +1,7 @@
-/** Against transformers: cases of tools/cases/make_generation_cases.py. Greedy text is in the golden cases of the models. */
+/**
+ * Against transformers: cases of tools/cases/make_generation_cases.py. Greedy text is in the golden
+ * cases of the models.
+ */
 import { readFileSync } from 'node:fs';
 import * as tf from '@tensorflow/tfjs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';

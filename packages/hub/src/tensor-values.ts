@@ -1,4 +1,7 @@
-/** Stored bytes to numbers and back. Bytes are little-endian, as is every machine that Node supports but one. */
+/**
+ * Stored bytes to numbers and back. Bytes are little-endian, as is every machine that Node supports
+ * but one.
+ */
 import { PeftError } from '@peft/errors';
 import {
   decodeFloat32,
@@ -8,7 +11,9 @@ import {
   type TensorSource,
 } from '@peft/ops';
 
-/** What `readTensor` gives for each dtype; half-precision numbers widen to float32, which is exact. */
+/**
+ * What `readTensor` gives for each dtype; half-precision numbers widen to float32, which is exact.
+ */
 export interface ValuesOf {
   F64: Float64Array;
   F32: Float32Array;
@@ -44,8 +49,8 @@ export function readTensor(source: TensorSource): ReadTensor {
 }
 
 /**
- * Reads a whole tensor as float32. F32, F16, BF16, the integers up to 2²⁴ and booleans are exact; F64 and larger integers
- * round to the nearest.
+ * Reads a whole tensor as float32. F32, F16, BF16, the integers up to 2²⁴ and booleans are exact;
+ * F64 and larger integers round to the nearest.
  */
 export function readFloat32(source: TensorSource): Float32Array {
   const { values } = readTensor(source);
@@ -54,7 +59,9 @@ export function readFloat32(source: TensorSource): Float32Array {
   return Float32Array.from(values);
 }
 
-/** The values in stored bytes. Float32, float64 and integer arrays may share memory with `bytes`. */
+/**
+ * The values in stored bytes. Float32, float64 and integer arrays may share memory with `bytes`.
+ */
 export function decodeValues<D extends StoredDtype>(dtype: D, bytes: Uint8Array): ValuesOf[D] {
   return decoders[dtype](bytes) as ValuesOf[D];
 }
@@ -83,8 +90,9 @@ export type StorableValues =
   Float64Array | Float32Array | BigInt64Array | Int32Array | Int16Array | Int8Array | Uint8Array;
 
 /**
- * The stored bytes of values: a Uint8Array counts as the bytes themselves; a Float32Array is widened to F64 or rounded to
- * the nearest even F16 or BF16; any other array must be that of the dtype. May share memory with `values`.
+ * The stored bytes of values: a Uint8Array counts as the bytes themselves; a Float32Array is
+ * widened to F64 or rounded to the nearest even F16 or BF16; any other array must be that of the
+ * dtype. May share memory with `values`.
  *
  * @throws PEFT_TENSOR_DTYPE the array's type does not go with the dtype.
  */

@@ -1,4 +1,6 @@
-/** The text model of a checkpoint for texts and images, made from that of a text model by renaming. */
+/**
+ * The text model of a checkpoint for texts and images, made from that of a text model by renaming.
+ */
 import { join } from 'node:path';
 import { describeModel, loadModel, type WeightStore } from '@peft/core';
 import { openCheckpoint } from '@peft/hub';

@@ -1,4 +1,7 @@
-/** Paths, parameters and their order against what transformers lists (`tools/cases/make_model_names.py`). */
+/**
+ * Paths, parameters and their order against what transformers lists
+ * (`tools/cases/make_model_names.py`).
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';

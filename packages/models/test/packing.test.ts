@@ -1,4 +1,7 @@
-/** A packed batch computes each sequence as if it were alone, dropout can be repeated, and recomputation changes nothing. */
+/**
+ * A packed batch computes each sequence as if it were alone, dropout can be repeated, and
+ * recomputation changes nothing.
+ */
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -102,7 +105,8 @@ describe.each(Object.keys(HEADS))('%s', (folder) => {
       });
     expect(loss([1, 2])).toBe(loss([1, 2]));
     expect(loss([1, 2], true)).toBe(loss([1, 2]));
-    const hasNone = ['llama', 'qwen3', 'gemma2', 'phi3', 'modernbert'].includes(folder); // their configs and heads have no dropout
+    // their configs and heads have no dropout
+    const hasNone = ['llama', 'qwen3', 'gemma2', 'phi3', 'modernbert'].includes(folder);
     expect(loss([1, 3]) === loss([1, 2])).toBe(hasNone);
   });
 

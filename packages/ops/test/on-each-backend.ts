@@ -1,4 +1,7 @@
-/** Runs a group of tests on tfjs's cpu and wasm backends, and fails a test that leaves tensors behind. */
+/**
+ * Runs a group of tests on tfjs's cpu and wasm backends, and fails a test that leaves tensors
+ * behind.
+ */
 import * as tf from '@tensorflow/tfjs';
 import '@tensorflow/tfjs-backend-wasm';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from 'vitest';

@@ -1,4 +1,7 @@
-/** Runs a golden case of `optim/`: an optimiser's 20 steps against the reference library's, or a table of learning rates. */
+/**
+ * Runs a golden case of `optim/`: an optimiser's 20 steps against the reference library's, or a
+ * table of learning rates.
+ */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { openSafetensors, readTensor } from '@peft/hub';
@@ -115,7 +118,10 @@ export function optimizerOf(className: string, a: Record<string, unknown>): Opti
   }
 }
 
-/** Runs the case in a folder (its `start.safetensors` lies one up) and compares every expected tensor. */
+/**
+ * Runs the case in a folder (its `start.safetensors` lies one up) and compares every expected
+ * tensor.
+ */
 export function runOptimCase(folder: string, makeStore?: () => StateStore): Comparison[] {
   const golden = readCase(folder);
   const start = readTensors(path.join(folder, '..', 'start.safetensors'));
@@ -176,7 +182,10 @@ export function runOptimCase(folder: string, makeStore?: () => StateStore): Comp
   return results;
 }
 
-/** Whether a comparison keeps to the case's tolerance: codes may be off by one, and 99.5 % must be equal. */
+/**
+ * Whether a comparison keeps to the case's tolerance: codes may be off by one, and 99.5 % must be
+ * equal.
+ */
 export const passes = ({ worst, atol, equalCodes }: Comparison): boolean =>
   equalCodes === undefined ? worst <= atol : equalCodes >= 0.995 && worst <= 1;
 

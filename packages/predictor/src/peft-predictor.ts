@@ -67,8 +67,8 @@ const PREDICTOR_KEYS: readonly (keyof PredictorOptions)[] = [
 ];
 
 /**
- * Fine-tunes a text model on a table and predicts with it, in the manner of AutoGluon's MultiModalPredictor: labels of rows, numbers, tags of
- * words, texts, embeddings.
+ * Fine-tunes a text model on a table and predicts with it, in the manner of AutoGluon's
+ * MultiModalPredictor: labels of rows, numbers, tags of words, texts, embeddings.
  *
  * One call at a time; `dispose` frees the model.
  */
@@ -96,7 +96,8 @@ export class PeftPredictor {
 
   /**
    * Reads a folder that `fit` or `save` wrote, treating it as hostile input.
-   * @throws PEFT_PREDICTOR_MISSING, PEFT_PREDICTOR_INVALID, PEFT_ADAPTER_MISMATCH, and what reading models and adapters throws
+   * @throws PEFT_PREDICTOR_MISSING, PEFT_PREDICTOR_INVALID, PEFT_ADAPTER_MISMATCH, and what reading
+   *   models and adapters throws
    */
   static async load(path: string, options: LoadOptions = {}): Promise<PeftPredictor> {
     check.knownKeys('PeftPredictor.load', options, [
@@ -144,10 +145,11 @@ export class PeftPredictor {
   /**
    * Trains on a table; a further call goes on with the trained model on the given data.
    *
-   * With a `path` the predictor is saved there at the end; checkpoints lie in `<path>/checkpoints` meanwhile.
+   * With a `path` the predictor is saved there at the end; checkpoints lie in `<path>/checkpoints`
+   * meanwhile.
    * @returns this predictor.
-   * @throws PEFT_FOLDER_NOT_EMPTY, PEFT_RUN_COMPLETE; PEFT_RUN_ABORTED after the signal; the errors of data, settings, model and
-   * training. After bad input nothing is left behind.
+   * @throws PEFT_FOLDER_NOT_EMPTY, PEFT_RUN_COMPLETE; PEFT_RUN_ABORTED after the signal; the errors
+   *   of data, settings, model and training. After bad input nothing is left behind.
    */
   async fit(train: PredictorData, options: FitOptions = {}): Promise<this> {
     check.knownKeys('fit', options, FIT_KEYS);
@@ -183,7 +185,8 @@ export class PeftPredictor {
 
   /**
    * Scores new rows by the predictor's metric, or others.
-   * @throws PEFT_LABEL_UNKNOWN for a label that training did not have, PEFT_COLUMN_MISSING, PEFT_METRIC_UNKNOWN, PEFT_METRIC_UNDEFINED
+   * @throws PEFT_LABEL_UNKNOWN for a label that training did not have, PEFT_COLUMN_MISSING,
+   *   PEFT_METRIC_UNKNOWN, PEFT_METRIC_UNDEFINED
    */
   evaluate<P = Label>(
     data: PredictorData,
@@ -230,8 +233,9 @@ export class PeftPredictor {
   }
 
   /**
-   * A prediction per row: the most probable label in the training data's own words, or a number; of `token-classification` a list of tags,
-   * of `causal-lm` and `seq2seq` a text, of `embeddings` a `Float32Array`.
+   * A prediction per row: the most probable label in the training data's own words, or a number; of
+   * `token-classification` a list of tags, of `causal-lm` and `seq2seq` a text, of `embeddings` a
+   * `Float32Array`.
    */
   async predict<P = Label>(data: PredictorData, options: PredictOptions = {}): Promise<P[]> {
     check.knownKeys('predict', options, ['writing', 'columns', 'header', 'signal']);
@@ -243,13 +247,17 @@ export class PeftPredictor {
     );
   }
 
-  /** A table of texts that were given as they are, for `predict`. @throws PEFT_DATA_INVALID where a row has several text columns */
+  /**
+   * A table of texts that were given as they are, for `predict`.
+   * @throws PEFT_DATA_INVALID where a row has several text columns
+   */
   rowsOfTexts(texts: readonly string[]): Table {
     return this.#fitted('rowsOfTexts').task.rowsOfTexts(texts);
   }
 
   /**
-   * Probabilities of each row in the order of `classLabels`, or, with `asMulticlass: false` for two classes, of the positive class.
+   * Probabilities of each row in the order of `classLabels`, or, with `asMulticlass: false` for two
+   * classes, of the positive class.
    * @throws PEFT_PROBLEM_TYPE for numbers
    */
   predictProba(
@@ -287,7 +295,11 @@ export class PeftPredictor {
     return options.asMulticlass === false ? rows.map((row) => row[positiveClass!]!) : [...rows];
   }
 
-  /** What the head reads of each row: the hidden state of its first token (or the mean over tokens) `[rows][D]`. @throws PEFT_PROBLEM_TYPE for tasks without such */
+  /**
+   * What the head reads of each row: the hidden state of its first token (or the mean over tokens)
+   * `[rows][D]`.
+   * @throws PEFT_PROBLEM_TYPE for tasks without such
+   */
   async extractEmbedding(data: PredictorData, options: ReadOptions = {}): Promise<Float32Array[]> {
     check.knownKeys('extractEmbedding', options, ['columns', 'header', 'signal']);
     if (this.#fitted('extractEmbedding').task.name === 'embeddings')

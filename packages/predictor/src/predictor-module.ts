@@ -1,4 +1,7 @@
-/** What a predictor is composed of, each part replaceable: `new PeftPredictor({ label, modules: [(bind) => bind(CLOCK, () => mine)] })`. */
+/**
+ * What a predictor is composed of, each part replaceable: `new PeftPredictor({ label, modules:
+ * [(bind) => bind(CLOCK, () => mine)] })`.
+ */
 import {
   createTrainEventBus,
   override,
@@ -68,11 +71,17 @@ const OWN_METHODS = Object.freeze([
   fullFineTuning,
 ]) as unknown as readonly AnyMethod[];
 
-/** A module that makes further methods known to saved predictors: `new PeftPredictor({ label, modules: [withMethods(ssf)] })`. */
+/**
+ * A module that makes further methods known to saved predictors: `new PeftPredictor({ label,
+ * modules: [withMethods(ssf)] })`.
+ */
 export const withMethods = (...methods: readonly AnyMethod[]): Module =>
   override((bind) => bind(ADAPTER_METHODS, () => [...methods, ...OWN_METHODS]));
 
-/** AutoGluon's layers fit encoders alone: language models and embeddings take PEFT's, unless a filter is given. */
+/**
+ * AutoGluon's layers fit encoders alone: language models and embeddings take PEFT's, unless a
+ * filter is given.
+ */
 function ownMethod(
   value: string,
   { rank, alpha, filter, moduleFilter }: AutogluonMethodOptions,
@@ -85,7 +94,9 @@ function ownMethod(
   return value === 'ia3' ? ia3() : undefined;
 }
 
-/** Binds the tokens above and the trainer's {@link EVENT_BUS}, {@link CLOCK} and {@link TRAINER}. */
+/**
+ * Binds the tokens above and the trainer's {@link EVENT_BUS}, {@link CLOCK} and {@link TRAINER}.
+ */
 export function predictorModule(onListenerError?: (error: unknown) => void): Module {
   return (bind) => {
     bind(ARCHITECTURES, () => architectures);

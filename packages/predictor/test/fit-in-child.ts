@@ -1,4 +1,7 @@
-/** Fits in a process of its own, which kills itself after a step if asked to: `fit-in-child.ts FOLDER [STEP]`. Prints what happens. */
+/**
+ * Fits in a process of its own, which kills itself after a step if asked to: `fit-in-child.ts
+ * FOLDER [STEP]`. Prints what happens.
+ */
 import { PeftPredictor } from '../src/index.js';
 import { QUICK, quickRows } from './quick.js';
 

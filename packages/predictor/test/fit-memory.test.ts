@@ -48,7 +48,8 @@ describe('a fit and its memory', () => {
   test('takes smaller micro-batches and a quantised base where they were left to it, and the saved predictor is quantised again', async () => {
     const path = mkdtempSync(join(tmpdir(), 'peft-memory-'));
     folders.push(path);
-    // Texts so long that a step takes more than reading the table of embeddings, of which no setting takes less.
+    // Texts so long that a step takes more than reading the table of embeddings, of which no
+    // setting takes less.
     const long = quickRows(16).map(({ topic, text }) => ({
       topic,
       text: Array<string>(8).fill(text).join(' '),
@@ -92,7 +93,10 @@ describe('a fit and its memory', () => {
 });
 
 describe('a fit on a card', () => {
-  /** The portable engine under the other's name, with a card of so much free memory as nvidia-smi might say. */
+  /**
+   * The portable engine under the other's name, with a card of so much free memory as nvidia-smi
+   * might say.
+   */
   const card = (freeBytes: number, isListed = true): Module =>
     override((bind) =>
       bind(ENGINE_CHOOSER, () => async () => {

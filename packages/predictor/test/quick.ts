@@ -1,4 +1,6 @@
-/** A predictor on the quickstart's model and a few short rows, so that a fit takes a second or two. */
+/**
+ * A predictor on the quickstart's model and a few short rows, so that a fit takes a second or two.
+ */
 import { fileURLToPath } from 'node:url';
 import type { TrainEvent } from '@peft/core';
 import { PeftPredictor, type PredictorOptions } from '../src/index.js';
@@ -35,7 +37,10 @@ const WORDS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** `rows` rows of the first `classes` topics in turn; with a number after each text all texts differ. */
+/**
+ * `rows` rows of the first `classes` topics in turn; with a number after each text all texts
+ * differ.
+ */
 export function quickRows(rows: number, classes = 2): QuickRow[] {
   const topics = Object.keys(WORDS).slice(0, classes);
   return Array.from({ length: rows }, (_, i) => {

@@ -1,4 +1,7 @@
-/** The contract that every engine passes: products with frozen weights of every format, and each kernel against its reference. */
+/**
+ * The contract that every engine passes: products with frozen weights of every format, and each
+ * kernel against its reference.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,7 +36,10 @@ import { seededTensor, seededValues } from './seeded-tensor.js';
 import { toBeAllclose } from './to-be-allclose.js';
 
 export interface EngineContractOptions {
-  /** Parts of the contract that do not hold, each with the reason, which the report shows: `{ 'format nf4': 'no 4-bit on this chip' }`. */
+  /**
+   * Parts of the contract that do not hold, each with the reason, which the report shows: `{
+   * 'format nf4': 'no 4-bit on this chip' }`.
+   */
   readonly skip?: Readonly<Record<string, string>>;
 }
 
@@ -49,8 +55,8 @@ const SHAPES = [
 ] as const;
 
 /**
- * Declares the contract's tests. A product's error is bounded by that of a float32 (or bfloat16) sum against the float64 product of the
- * weight's stored values.
+ * Declares the contract's tests. A product's error is bounded by that of a float32 (or bfloat16)
+ * sum against the float64 product of the weight's stored values.
  *
  * @param createEngine called once, before the first test; the engine is disposed of after the last.
  */

@@ -1,4 +1,7 @@
-/** Each operation on the engine's backend against its reference on tfjs's plain cpu backend, values and gradients. */
+/**
+ * Each operation on the engine's backend against its reference on tfjs's plain cpu backend, values
+ * and gradients.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import {
@@ -53,8 +56,8 @@ interface KernelCase {
 }
 
 /**
- * Declares one test per case. Where the backend has none of an operation's kernels, its reference runs there.
- * Call within a `describe` whose engine is active while the tests run.
+ * Declares one test per case. Where the backend has none of an operation's kernels, its reference
+ * runs there. Call within a `describe` whose engine is active while the tests run.
  */
 export function describeKernels(engine: () => Engine): void {
   test.each(kernelCases())('$name', async ({ inputs, run, atol = 2e-5, hasProducts = false }) => {

@@ -39,11 +39,16 @@ export interface MethodCase<Name extends MethodName> {
   readonly identityAtStart?: boolean;
   /** Merging gives the same function. Default true; where false it must be refused. */
   readonly merges?: boolean;
-  /** One batch can hold sequences with and without it. Default true; where false it must be refused. */
+  /**
+   * One batch can hold sequences with and without it. Default true; where false it must be refused.
+   */
   readonly mixes?: boolean;
   /** Parameters whose gradient is zero by their nature (a key's bias under softmax). */
   readonly withoutGradient?: RegExp;
-  /** Its gradient is the loss's. Default true; false where a method leaves a part out on purpose (DoRA's norms). */
+  /**
+   * Its gradient is the loss's. Default true; false where a method leaves a part out on purpose
+   * (DoRA's norms).
+   */
   readonly exactGradient?: boolean;
 }
 
@@ -63,15 +68,19 @@ export interface MethodContractOptions<Name extends MethodName> {
   readonly createEngine?: () => Engine | Promise<Engine>;
 }
 
-/** Parameters of a case whose gradient is compared with differences of the loss; the others' lengths and checkpointing are checked. */
+/**
+ * Parameters of a case whose gradient is compared with differences of the loss; the others' lengths
+ * and checkpointing are checked.
+ */
 const MAXIMUM_SLOPES = 6;
 
 /** Float32 sums in another order. */
 const CLOSE = { atol: 2e-5, rtol: 2e-5 };
 
 /**
- * Declares the contract's tests for each case on each shape: identity at the start, gradients (against differences of the loss) at
- * every parameter, frozen weights untouched, merging, files, several adapters, mixed batches, and nothing left behind.
+ * Declares the contract's tests for each case on each shape: identity at the start, gradients
+ * (against differences of the loss) at every parameter, frozen weights untouched, merging, files,
+ * several adapters, mixed batches, and nothing left behind.
  */
 export function describePeftMethod<Name extends MethodName>(
   method: PeftMethod<Name>,
@@ -363,7 +372,10 @@ function descend(model: Model, tiny: TinyModel): void {
     );
 }
 
-/** Difference quotient of the loss along the gradient's direction, to fourth order; equals the gradient's norm. */
+/**
+ * Difference quotient of the loss along the gradient's direction, to fourth order; equals the
+ * gradient's norm.
+ */
 function slope(
   model: Model,
   tiny: TinyModel,

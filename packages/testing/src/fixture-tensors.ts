@@ -1,4 +1,7 @@
-/** Reads the golden cases' `.safetensors` files in tests. They are our own: nothing is checked (see `@peft/hub` for files of others). */
+/**
+ * Reads the golden cases' `.safetensors` files in tests. They are our own: nothing is checked (see
+ * `@peft/hub` for files of others).
+ */
 import { readFileSync } from 'node:fs';
 import { decodeFloat32, type StoredDtype, type TensorSource } from '@peft/ops';
 

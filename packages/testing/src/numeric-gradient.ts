@@ -19,10 +19,12 @@ export interface GradientCheckOptions {
 }
 
 /**
- * d/dx of L = Σ f(x) ⊙ r for a seeded random r, by `tf.grads` and by differences extrapolated from two step widths (error
- * O(step⁴); L is summed in float64). Frozen inputs must not be among `inputs`.
+ * d/dx of L = Σ f(x) ⊙ r for a seeded random r, by `tf.grads` and by differences extrapolated from
+ * two step widths (error O(step⁴); L is summed in float64). Frozen inputs must not be among
+ * `inputs`.
  *
- * @returns the pair of each tried element; compare with a tolerance of about 1e-3 · (1 + |numeric|).
+ * @returns the pair of each tried element; compare with a tolerance of about 1e-3 · (1 +
+ *   |numeric|).
  */
 export function compareGradients(
   f: (...inputs: Tensor[]) => Tensor,
@@ -68,7 +70,10 @@ export function compareGradients(
   return pairs;
 }
 
-/** Throws an error that names the worst element when a pair differs by more than `tolerance · (1 + |numeric|)`. */
+/**
+ * Throws an error that names the worst element when a pair differs by more than `tolerance · (1 +
+ * |numeric|)`.
+ */
 export function expectGradients(
   f: (...inputs: Tensor[]) => Tensor,
   inputs: readonly Tensor[],

@@ -3,7 +3,10 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
 import { randomKey, randomNormal } from '@peft/ops';
 
-/** Normal numbers of standard deviation `scale`, the same for the same seed and shape. The caller disposes. */
+/**
+ * Normal numbers of standard deviation `scale`, the same for the same seed and shape. The caller
+ * disposes.
+ */
 export function seededTensor<T extends Tensor = Tensor>(
   seed: number | string,
   shape: readonly number[],

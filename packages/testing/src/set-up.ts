@@ -1,4 +1,7 @@
-/** What a suite sets up and takes down again: an engine, a model for each test, a folder. Each declares vitest's hooks where it is called. */
+/**
+ * What a suite sets up and takes down again: an engine, a model for each test, a folder. Each
+ * declares vitest's hooks where it is called.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,7 +28,10 @@ export function usePortableEngine(assign: (engine: Engine) => void): void {
   afterAll(() => engine.dispose());
 }
 
-/** A model made anew for each test, after which there must be as many tensors as before. @param assign gets it before each test. */
+/**
+ * A model made anew for each test, after which there must be as many tensors as before.
+ * @param assign gets it before each test.
+ */
 export function useModel(open: () => Model, assign: (model: Model) => void): void {
   let model: Model;
   let tensors = 0;
@@ -40,7 +46,9 @@ export function useModel(open: () => Model, assign: (model: Model) => void): voi
   });
 }
 
-/** An empty folder for each test, removed after it. @param assign gets its path before each test. */
+/**
+ * An empty folder for each test, removed after it. @param assign gets its path before each test.
+ */
 export function useTemporaryFolder(assign: (folder: string) => void): void {
   let folder: string;
   beforeEach(() => {
@@ -51,7 +59,8 @@ export function useTemporaryFolder(assign: (folder: string) => void): void {
 }
 
 /**
- * Moves parameters of an adapter away from where they start, by seeded normal numbers, as if it had been trained.
+ * Moves parameters of an adapter away from where they start, by seeded normal numbers, as if it had
+ * been trained.
  * @param scale standard deviation. @param which default: those that train. @returns the adapter
  */
 export function moveParameters(

@@ -71,7 +71,10 @@ const LLAMA = {
   tie_word_embeddings: false,
 };
 
-/** An encoder with a classification head and biases, an encoder-decoder without any, and a decoder with grouped keys and values. */
+/**
+ * An encoder with a classification head and biases, an encoder-decoder without any, and a decoder
+ * with grouped keys and values.
+ */
 export function tinyModels(): readonly TinyModel[] {
   return [
     {
@@ -117,7 +120,10 @@ function opener<Config>(
     );
 }
 
-/** Norms about 1, everything else about 0: no parameter is at a value where a wrong formula would not show. */
+/**
+ * Norms about 1, everything else about 0: no parameter is at a value where a wrong formula would
+ * not show.
+ */
 function randomStore(description: ModelDescription): WeightStore {
   const specs = new Map(description.parameters.map((spec) => [spec.name, spec]));
   return {

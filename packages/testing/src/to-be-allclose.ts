@@ -1,4 +1,7 @@
-/** A vitest matcher for numbers that agree up to rounding: |actual − expected| ≤ atol + rtol·|expected|, element by element. */
+/**
+ * A vitest matcher for numbers that agree up to rounding: |actual − expected| ≤ atol +
+ * rtol·|expected|, element by element.
+ */
 import type { Tensor } from '@tensorflow/tfjs';
 
 export interface Tolerance {
@@ -12,8 +15,8 @@ export interface Tolerance {
 export type Numbers = Tensor | ArrayLike<number> | readonly Numbers[] | number;
 
 /**
- * For `expect.extend({ toBeAllclose })`: compares shapes where both sides are tensors, then every element; a failure names the worst.
- * NaN equals NaN, an infinity equals itself.
+ * For `expect.extend({ toBeAllclose })`: compares shapes where both sides are tensors, then every
+ * element; a failure names the worst. NaN equals NaN, an infinity equals itself.
  */
 export function toBeAllclose(
   actual: Numbers,
@@ -71,7 +74,9 @@ function flatten(numbers: Numbers): ArrayLike<number> {
 declare module 'vitest' {
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   interface Matchers<T = any> {
-    /** |actual − expected| ≤ atol + rtol·|expected| for every element; after `expect.extend({ toBeAllclose })`. */
+    /**
+     * |actual − expected| ≤ atol + rtol·|expected| for every element; after `expect.extend({ toBeAllclose })`.
+     */
     toBeAllclose(expected: Numbers, tolerance?: Tolerance): T;
   }
 }

@@ -1,4 +1,7 @@
-/** tfjs writes MultiHeadAttention in `einsum`, which has no gradient there: the same in products that have one. */
+/**
+ * tfjs writes MultiHeadAttention in `einsum`, which has no gradient there: the same in products
+ * that have one.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor4D } from '@tensorflow/tfjs';
 import type { TfLayer } from './layer-shape.js';
@@ -18,13 +21,15 @@ interface Attention extends TfLayer {
 }
 
 /**
- * Replaces how an attention over one axis combines its projections, softmax((q/√E)·kᵀ)·v; another kind is left as it is.
+ * Replaces how an attention over one axis combines its projections, softmax((q/√E)·kᵀ)·v; another
+ * kind is left as it is.
  * @returns what undoes it.
  */
 export function makeDifferentiable(layer: TfLayer): () => void {
   const attention = layer as Attention;
   const original = attention.computeAttention.bind(attention);
-  const byHeads = (x: Tensor): Tensor4D => tf.transpose(x as Tensor4D, [0, 2, 1, 3]); // [B, T, H, E] ↔ [B, H, T, E]
+  // [B, T, H, E] ↔ [B, H, T, E]
+  const byHeads = (x: Tensor): Tensor4D => tf.transpose(x as Tensor4D, [0, 2, 1, 3]);
   const computeAttention: Attention['computeAttention'] = (query, key, value, mask, training) => {
     if (query.rank !== 4 || attention.attentionAxes.join() !== '1')
       return original(query, key, value, mask, training);

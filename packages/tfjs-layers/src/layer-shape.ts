@@ -1,4 +1,7 @@
-/** What this package reads of a tfjs layer beyond its public types. Fields are tested before they are used, so that bundles with a copy of tfjs work, too. */
+/**
+ * What this package reads of a tfjs layer beyond its public types. Fields are tested before they
+ * are used, so that bundles with a copy of tfjs work, too.
+ */
 import type { Tensor } from '@tensorflow/tfjs';
 
 export interface LayerWeight {
@@ -28,7 +31,10 @@ export const isLayer = (value: unknown): value is TfLayer =>
   typeof (value as TfLayer).call === 'function' &&
   Array.isArray((value as { inboundNodes?: unknown }).inboundNodes);
 
-/** Layers that a layer is made of: those of a nested model, or what an attention or a wrapper holds in its fields. */
+/**
+ * Layers that a layer is made of: those of a nested model, or what an attention or a wrapper holds
+ * in its fields.
+ */
 export function innerLayers(layer: TfLayer): TfLayer[] {
   if (Array.isArray(layer.layers)) return layer.layers;
   return [

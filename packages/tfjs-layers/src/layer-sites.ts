@@ -1,6 +1,7 @@
 /**
- * A layers model as a list of sites. Dense, Conv1D, Conv2D and EinsumDense (what MultiHeadAttention projects with) are linear maps, a
- * convolution one of the patches that it reads; Embedding and LayerNormalization are what they say.
+ * A layers model as a list of sites. Dense, Conv1D, Conv2D and EinsumDense (what MultiHeadAttention
+ * projects with) are linear maps, a convolution one of the patches that it reads; Embedding and
+ * LayerNormalization are what they say.
  */
 import type { ModelDescription, ParameterSpec, Site } from '@peft/core';
 import { PeftError } from '@peft/errors';
@@ -28,7 +29,8 @@ export interface DescribedLayers {
 
 /**
  * @param headLayers paths of layers that every adapter trains whole.
- * @throws PEFT_LAYERS_NOT_BUILT for a layer without weights yet, PEFT_LAYER_NAME_TWICE, PEFT_LAYER_UNKNOWN for a head that is not there
+ * @throws PEFT_LAYERS_NOT_BUILT for a layer without weights yet, PEFT_LAYER_NAME_TWICE,
+ *   PEFT_LAYER_UNKNOWN for a head that is not there
  */
 export function describeLayers(model: TfLayer, headLayers: readonly string[]): DescribedLayers {
   const layers = placedLayers(model);
@@ -84,7 +86,10 @@ export function describeLayers(model: TfLayer, headLayers: readonly string[]): D
   return { description, layers, weights };
 }
 
-/** Whether a layer that is a site, or an attention, has made what it needs; others may have none, or make them when they like. */
+/**
+ * Whether a layer that is a site, or an attention, has made what it needs; others may have none, or
+ * make them when they like.
+ */
 function hasWeights(layer: TfLayer): boolean {
   const kind = layer.getClassName();
   if (kind === 'MultiHeadAttention') return isLayer(layer['queryDense']);
@@ -104,7 +109,10 @@ function placedLayers(model: TfLayer, prefix = ''): PlacedLayer[] {
   });
 }
 
-/** `kernel`, `bias`, `embeddings`, `gamma` …: the field that holds it, else the last word of its name. */
+/**
+ * `kernel`, `bias`, `embeddings`, `gamma` …: the field that holds it, else the last word of its
+ * name.
+ */
 function parameterName(path: string, layer: TfLayer, weight: LayerWeight): string {
   const field = ['kernel', 'bias', 'embeddings', 'gamma', 'beta'].find(
     (name) => layer[name] === weight,
@@ -171,7 +179,11 @@ const EINSUM_ROLES: Readonly<Record<string, string>> = {
   attention_output: 'attention.output',
 };
 
-/** in, out of a map like `abc,cde->abde`: the kernel's axes that the input has, too, are summed over. @throws PEFT_LAYER_UNSUPPORTED */
+/**
+ * in, out of a map like `abc,cde->abde`: the kernel's axes that the input has, too, are summed
+ * over.
+ * @throws PEFT_LAYER_UNSUPPORTED
+ */
 export function einsumSizes(layer: TfLayer, shape: readonly number[]): readonly [number, number] {
   const match = /^(\w+),(\w+)->(\w+)$/.exec(String(layer['equation']));
   const summed = match ? [...match[2]!].filter((axis) => match[1]!.includes(axis)) : [];

@@ -1,11 +1,17 @@
-/** Frozen weights that are the layers' own variables, so that nothing is copied, and on whatever backend is current. */
+/**
+ * Frozen weights that are the layers' own variables, so that nothing is copied, and on whatever
+ * backend is current.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 import type { Engine, FrozenWeight } from '@peft/ops';
 
 interface ViewedWeight extends FrozenWeight {
-  /** The matrix as it is stored: `[in, out]` when `isTransposed`, else `[out, in]` or `[rows, D]`. Owned by the caller's scope, or by the layer. */
+  /**
+   * The matrix as it is stored: `[in, out]` when `isTransposed`, else `[out, in]` or `[rows, D]`.
+   * Owned by the caller's scope, or by the layer.
+   */
   view(): Tensor2D;
   readonly isTransposed: boolean;
 }

@@ -1,4 +1,7 @@
-/** tfjs has a MultiHeadAttention that its main entry leaves out: it is taken from its file, together with the rest of tfjs-layers. */
+/**
+ * tfjs has a MultiHeadAttention that its main entry leaves out: it is taken from its file, together
+ * with the rest of tfjs-layers.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
 import * as layers from '@tensorflow/tfjs-layers/dist/exports_layers.js';

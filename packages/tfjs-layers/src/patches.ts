@@ -10,7 +10,10 @@ export interface Patches {
   restore(rows: Tensor2D): Tensor;
 }
 
-/** Patches of a Conv1D's or Conv2D's input. A convolution with ones at one place each reads them, which has its gradient in every backend. */
+/**
+ * Patches of a Conv1D's or Conv2D's input. A convolution with ones at one place each reads them,
+ * which has its gradient in every backend.
+ */
 export function patchesOf(layer: TfLayer, input: Tensor): Patches {
   const isFlat = layer.getClassName() === 'Conv1D';
   const isChannelsFirst = layer['dataFormat'] === 'channelsFirst';

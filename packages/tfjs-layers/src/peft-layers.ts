@@ -1,4 +1,7 @@
-/** Adapters on a tfjs layers model. Core holds them as it does on its own models; here are the layers' calls and what trains. */
+/**
+ * Adapters on a tfjs layers model. Core holds them as it does on its own models; here are the
+ * layers' calls and what trains.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { LayersModel, Optimizer, Tensor } from '@tensorflow/tfjs';
 import {
@@ -29,7 +32,10 @@ import { createLayersEngine } from './layers-engine.js';
 import { callWithAdapters } from './wrap-layer.js';
 
 export interface PeftLayersOptions {
-  /** Layers that every adapter trains whole, a fresh classifier say; left out of `all-linear`. Default none. */
+  /**
+   * Layers that every adapter trains whole, a fresh classifier say; left out of `all-linear`.
+   * Default none.
+   */
   readonly headLayers?: readonly string[];
 }
 
@@ -117,7 +123,8 @@ export class PeftLayers {
 
   /**
    * Puts a further adapter on the model and makes it the active one.
-   * @throws PEFT_ADAPTER_NAME, PEFT_TARGET_NOT_FOUND; PEFT_METHOD_UNSUPPORTED for a method that needs the gradients of each step (AdaLoRA)
+   * @throws PEFT_ADAPTER_NAME, PEFT_TARGET_NOT_FOUND; PEFT_METHOD_UNSUPPORTED for a method that
+   *   needs the gradients of each step (AdaLoRA)
    */
   addAdapter<Kinds extends SiteKind>(
     name: string,
@@ -140,7 +147,10 @@ export class PeftLayers {
     return adapter;
   }
 
-  /** Puts adapters in force, the later around the earlier; none for the bare model. Frozen stays what it was. */
+  /**
+   * Puts adapters in force, the later around the earlier; none for the bare model. Frozen stays
+   * what it was.
+   */
   setActiveAdapters(...names: readonly string[]): void {
     this.core.setActiveAdapters(...names);
     this.#refreshTraining();
@@ -151,7 +161,10 @@ export class PeftLayers {
     this.#refreshTraining();
   }
 
-  /** Folds the active adapters into copies of the weights, or those named. @throws PEFT_MERGE_INEXACT */
+  /**
+   * Folds the active adapters into copies of the weights, or those named.
+   * @throws PEFT_MERGE_INEXACT
+   */
   merge(...names: readonly string[]): void {
     tf.tidy(() => void this.core.mergeAdapters(...names));
   }
@@ -162,7 +175,8 @@ export class PeftLayers {
   }
 
   /**
-   * Writes the active adapters into the layers' own weights and takes everything else off: an ordinary model, trainable as it was.
+   * Writes the active adapters into the layers' own weights and takes everything else off: an
+   * ordinary model, trainable as it was.
    * @throws PEFT_MERGE_INEXACT; nothing has changed then
    */
   mergeAndUnload(): LayersModel {
@@ -192,7 +206,10 @@ export class PeftLayers {
     return this.model;
   }
 
-  /** Writes an adapter in PEFT's layout, or its method's own. @throws what `saveAdapter` of @peft/core throws */
+  /**
+   * Writes an adapter in PEFT's layout, or its method's own.
+   * @throws what `saveAdapter` of @peft/core throws
+   */
   async save(
     folder: string,
     options: SaveAdapterOptions & { readonly name?: string } = {},
@@ -201,7 +218,9 @@ export class PeftLayers {
     await saveAdapter(this.core, name, folder, rest);
   }
 
-  /** Reads an adapter and makes it the active one. @throws what `loadAdapter` of @peft/core throws */
+  /**
+   * Reads an adapter and makes it the active one. @throws what `loadAdapter` of @peft/core throws
+   */
   async load(folder: string, options: LoadAdapterOptions): Promise<LoadedAdapter> {
     const loaded = await loadAdapter(this.core, folder, options);
     this.#refreshTraining();
@@ -251,8 +270,10 @@ export class PeftLayers {
     if (kind === 'MultiHeadAttention') this.#undo.push(makeDifferentiable(layer));
     if (!site && kind !== 'BatchNormalization') return;
     const call: TfLayer['call'] = (inputs, kwargs) => {
-      if (!site) return original(inputs, { ...kwargs, training: false }); // its moving averages are frozen
-      if (kind !== 'EinsumDense' && !this.#isTouched(site)) return original(inputs, kwargs); // its own call has no gradient
+      // its moving averages are frozen
+      if (!site) return original(inputs, { ...kwargs, training: false });
+      // its own call has no gradient
+      if (kind !== 'EinsumDense' && !this.#isTouched(site)) return original(inputs, kwargs);
       return tf.tidy(() => {
         const input = Array.isArray(inputs) ? inputs[0]! : inputs;
         this.#calls += 1;
@@ -287,7 +308,10 @@ export class PeftLayers {
     });
   }
 
-  /** The active adapters' parameters, as weights of the layer that they stand on; what belongs to no site goes to the first layer. */
+  /**
+   * The active adapters' parameters, as weights of the layer that they stand on; what belongs to no
+   * site goes to the first layer.
+   */
   #trainablesAt(path: string): LayerWeight[] {
     if (this.core.mergedAdapters.length > 0) return [];
     const first = this.#described.layers.find(({ layer }) => !Array.isArray(layer.layers))!.path;
@@ -322,7 +346,10 @@ export class PeftLayers {
     });
   }
 
-  /** `compile` collected what `model.fit` trains, and an optimiser that has made a step keeps its state by position: both are made anew. */
+  /**
+   * `compile` collected what `model.fit` trains, and an optimiser that has made a step keeps its
+   * state by position: both are made anew.
+   */
   #refreshTraining(): void {
     const outer = this.model as unknown as TfModel;
     const inner = outer.model ?? outer;
@@ -337,7 +364,8 @@ export class PeftLayers {
     ).fromConfig(optimizer.constructor, optimizer.getConfig());
     if (inner.isOptimizerOwned) optimizer.dispose();
     for (const part of new Set([inner, outer]))
-      Object.assign(part, { optimizer_: fresh, isOptimizerOwned: true }); // a sequence's own setter sets the inner model's alone
+      // a sequence's own setter sets the inner model's alone
+      Object.assign(part, { optimizer_: fresh, isOptimizerOwned: true });
   }
 }
 
@@ -346,7 +374,10 @@ const wrapped = new WeakSet<LayersModel>();
 const snapshots = new WeakMap<object, LayerWeight[]>();
 const snapshotOf = (layer: TfLayer): LayerWeight[] => [...layer.weights];
 
-/** A layer's small tensor in its logical shape (an EinsumDense's bias is `[heads, size]`). Marked frozen, so that no gradient is made for it. */
+/**
+ * A layer's small tensor in its logical shape (an EinsumDense's bias is `[heads, size]`). Marked
+ * frozen, so that no gradient is made for it.
+ */
 function vectorOf(shape: readonly number[], weight: LayerWeight, views: Tensor[]): Tensor {
   const value = weight.read();
   if (value.shape.join() === shape.join()) return freezeTensor(value);

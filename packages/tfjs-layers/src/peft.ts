@@ -4,13 +4,15 @@ import type { FittingSpec, MethodSpec, SiteKind } from '@peft/core';
 import { PeftLayers, type LayerKind, type PeftLayersOptions } from './peft-layers.js';
 
 /**
- * Puts a method on a layers model, in place: its own weights are frozen, and `model.fit`, `predict` and `evaluate` go on working with
- * the adapter in them. A model that was compiled stays compiled, with a fresh optimiser of the same settings.
+ * Puts a method on a layers model, in place: its own weights are frozen, and `model.fit`, `predict`
+ * and `evaluate` go on working with the adapter in them. A model that was compiled stays compiled,
+ * with a fresh optimiser of the same settings.
  *
  * @returns what merges, saves and takes off the adapter; the caller disposes it.
  * A method that has nothing to stand on in any layers model (virtual tokens, say) does not compile.
  *
- * @throws PEFT_LAYERS_NOT_BUILT, PEFT_TARGET_NOT_FOUND, PEFT_METHOD_UNSUPPORTED; the model is as before then.
+ * @throws PEFT_LAYERS_NOT_BUILT, PEFT_TARGET_NOT_FOUND, PEFT_METHOD_UNSUPPORTED; the model is as
+ *   before then.
  */
 export function peft<Kinds extends SiteKind>(
   model: LayersModel,

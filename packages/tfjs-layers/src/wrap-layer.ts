@@ -1,4 +1,7 @@
-/** What a layer computes with whatever is attached to its site: its own formula, the site's map replaced by that of a run. */
+/**
+ * What a layer computes with whatever is attached to its site: its own formula, the site's map
+ * replaced by that of a run.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import type { ModelRun, Site } from '@peft/core';

@@ -1,6 +1,7 @@
 /**
- * A run with paged optimiser state whose machine fails after the checkpoint of step 4: `fail-in-child.ts FOLDER full|memory`. Prints the code and
- * the message of what ended it. The limits are set on the process itself, by `prlimit`.
+ * A run with paged optimiser state whose machine fails after the checkpoint of step 4:
+ * `fail-in-child.ts FOLDER full|memory`. Prints the code and the message of what ended it. The
+ * limits are set on the process itself, by `prlimit`.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

@@ -15,7 +15,10 @@ const hasLimits = process.platform === 'linux' && spawnSync('prlimit', ['--versi
 /** A sanitiser's own bookkeeping does not fit into a process whose memory is limited. */
 const isSanitized = (process.env['LD_PRELOAD'] ?? '').includes('libasan');
 
-/** Runs in a folder, from its last checkpoint if it has one. @returns the adapter's bytes and where it began */
+/**
+ * Runs in a folder, from its last checkpoint if it has one.
+ * @returns the adapter's bytes and where it began
+ */
 async function run(
   folder: string,
   afterStep4: () => void = () => undefined,

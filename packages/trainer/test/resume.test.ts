@@ -263,7 +263,8 @@ describe('a run that is aborted and resumed', () => {
 
   it('leaves no tensor behind', async () => {
     const model = await tinyModel();
-    await predict(model, classification({ classes: 2 }), tinyData()); // the engine unpacks weights when they are first used
+    // the engine unpacks weights when they are first used
+    await predict(model, classification({ classes: 2 }), tinyData());
     const before = tf.memory().numTensors;
     const store = memoryCheckpointStore();
     const controller = new AbortController();

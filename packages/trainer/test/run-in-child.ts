@@ -1,4 +1,7 @@
-/** A run in a process of its own, to be killed: `node … run-in-child.ts FOLDER`. Says each step, and the adapter's hash at its end. */
+/**
+ * A run in a process of its own, to be killed: `node … run-in-child.ts FOLDER`. Says each step, and
+ * the adapter's hash at its end.
+ */
 import { createHash } from 'node:crypto';
 import { folderCheckpointStore, train } from '../src/index.js';
 import { adapterBytes, tinyModel, tinyRun } from './tiny-run.js';

@@ -1,4 +1,7 @@
-/** A small model with an adapter, made-up texts to tell apart, and a training run over them: what the trainer's tests start from. */
+/**
+ * A small model with an adapter, made-up texts to tell apart, and a training run over them: what
+ * the trainer's tests start from.
+ */
 import {
   architectureFor,
   combineMethods,
@@ -145,7 +148,10 @@ export interface TinyRun {
   readonly events: TrainEvent[];
 }
 
-/** A run of 12 steps (2 epochs of 6 batches of 4), its events collected. Replace what a test is about. */
+/**
+ * A run of 12 steps (2 epochs of 6 batches of 4), its events collected. Replace what a test is
+ * about.
+ */
 export function tinyRun(
   model: Model,
   changes: Partial<TrainRequest<ClassificationBatch>> = {},

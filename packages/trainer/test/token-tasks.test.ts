@@ -1,4 +1,7 @@
-/** Language models, taggers and embeddings: what their losses are, against transformers' numbers and the formulas. */
+/**
+ * Language models, taggers and embeddings: what their losses are, against transformers' numbers and
+ * the formulas.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

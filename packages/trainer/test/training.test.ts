@@ -30,7 +30,8 @@ describe.each(Object.keys(TINY_CONFIGS))('training a tiny %s', (family) => {
     const before = tf.memory().numTensors;
     const model = await tinyModel(family);
     const data = tinyData();
-    await predict(model, classification({ classes: 2 }), data); // the engine unpacks weights when they are first used
+    // the engine unpacks weights when they are first used
+    await predict(model, classification({ classes: 2 }), data);
     const loaded = tf.memory().numTensors;
     const { request, events } = tinyRun(model, {
       schedule: constantSchedule({ learningRate: 0.03 }),
@@ -288,7 +289,8 @@ describe('a NaN', () => {
       const model = await tinyModel();
       const order = tinyOrder(tinyData(), { maxTokensPerMicroBatch: undefined });
       const isClean = finalBytes.length === 0;
-      // The clean run does not get the batch that is broken in the other one; both have the same rate throughout.
+      // The clean run does not get the batch that is broken in the other one; both have the same
+      // rate throughout.
       const { request, events } = tinyRun(model, {
         task,
         schedule: constantSchedule({ learningRate: 0.01 }),

@@ -1,6 +1,7 @@
 /**
- * AutoGluon: small fits (losses, gradient norms, learning rates of every group, trained tensors, logits), and in the folder above them
- * the counts of real-size models and the layer ids of small ones.
+ * AutoGluon: small fits (losses, gradient norms, learning rates of every group, trained tensors,
+ * logits), and in the folder above them the counts of real-size models and the layer ids of small
+ * ones.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -123,7 +124,10 @@ async function checkFit(
   return comparison.result();
 }
 
-/** The whole fit by the trainer's own loop: one epoch of `max_steps` steps, each of `accumulate` of the case's batches. */
+/**
+ * The whole fit by the trainer's own loop: one epoch of `max_steps` steps, each of `accumulate` of
+ * the case's batches.
+ */
 async function fit(model: Model, json: FitCase): Promise<TrainEventOf<'step/completed'>[]> {
   const starts = json.batches.map((_, i) =>
     json.batches.slice(0, i).reduce((sum, { input_ids }) => sum + input_ids.length, 0),
@@ -426,7 +430,10 @@ const trainablesOf = (adapter: Adapter): OwnedParameter[] =>
   [...adapter.parameters.values()].filter(({ trainable }) => trainable);
 const baseName = (name: string): string => (name.startsWith('head.') ? name : `model.${name}`);
 
-/** AutoGluon's name: `model.` before the backbone's, `lora_b` for an IA3 vector, no `.weight` after LoRA's matrices. */
+/**
+ * AutoGluon's name: `model.` before the backbone's, `lora_b` for an IA3 vector, no `.weight` after
+ * LoRA's matrices.
+ */
 const autogluonName = ({ name }: OwnedParameter): string =>
   baseName(name)
     .replace(/\.ia3_l$/, '.lora_b')

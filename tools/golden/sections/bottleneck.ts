@@ -270,7 +270,10 @@ function gradientsOf(
   };
 }
 
-/** A loaded adapter is written with the same keys, shapes, values and config, also one that was read from the library's own file. */
+/**
+ * A loaded adapter is written with the same keys, shapes, values and config, also one that was read
+ * from the library's own file.
+ */
 async function checkWritten({ folder, json, comparison, open }: Check): Promise<void> {
   const folders = [...json.adapters, ...(json.kind === 'fusion' ? ['fusion'] : [])];
   for (const name of folders) {

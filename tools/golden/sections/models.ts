@@ -1,4 +1,7 @@
-/** Models: hidden states, logits, loss, gradients of a whole model; a second head on the same body; token ids; greedy generation. */
+/**
+ * Models: hidden states, logits, loss, gradients of a whole model; a second head on the same body;
+ * token ids; greedy generation.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
@@ -238,7 +241,10 @@ function checkForward(comparison: Comparison, json: ModelCase, model: Model): vo
   });
 }
 
-/** Gradients of weights in one pass, those of the embeddings' rows in another, which recomputes its blocks. */
+/**
+ * Gradients of weights in one pass, those of the embeddings' rows in another, which recomputes its
+ * blocks.
+ */
 function checkGradients(comparison: Comparison, json: ModelCase, model: Model): void {
   const { batch, labels, mask, decoderMask } = inputsOf(json, comparison.golden);
   const adapter = model.addAdapter(
@@ -315,8 +321,9 @@ function gradientsOf(
 }
 
 /**
- * Greedy continuation with and without a cache, batched and alone: all four must be the reference's, token for token. With rotary angles that
- * follow the longest text of the batch only the batch can be.
+ * Greedy continuation with and without a cache, batched and alone: all four must be the
+ * reference's, token for token. With rotary angles that follow the longest text of the batch only
+ * the batch can be.
  */
 async function checkGeneration(
   comparison: Comparison,

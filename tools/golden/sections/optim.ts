@@ -1,4 +1,7 @@
-/** Optimisers' trajectories; tables of learning rates lie beside them and are checked with each case. */
+/**
+ * Optimisers' trajectories; tables of learning rates lie beside them and are checked with each
+ * case.
+ */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import {

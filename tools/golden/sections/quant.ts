@@ -1,4 +1,7 @@
-/** bitsandbytes: code books, vectors quantised by an engine, int8 rows, and checkpoints in 4 and 8 bits with LoRA trained on them. */
+/**
+ * bitsandbytes: code books, vectors quantised by an engine, int8 rows, and checkpoints in 4 and 8
+ * bits with LoRA trained on them.
+ */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -85,7 +88,8 @@ function checkMaps(comparison: Comparison): void {
   comparison.tensor('fp4', Float32Array.from(codeBook('fp4')));
   comparison.tensor('dynamic_signed', dynamicMap(true));
   comparison.tensor('dynamic_unsigned', dynamicMap(false));
-  comparison.input('linear_signed', 'normal_map'); // other formats of the library, which no checkpoint uses
+  // other formats of the library, which no checkpoint uses
+  comparison.input('linear_signed', 'normal_map');
 }
 
 /** Vectors count as one row; the order of the elements is the same. */
@@ -147,7 +151,10 @@ function checkVectors(comparison: Comparison, folder: string, engine: Engine): v
   inputs.close();
 }
 
-/** FP4 has two zeros, codes 0 and 8; which one is written differs between bitsandbytes' own backends. */
+/**
+ * FP4 has two zeros, codes 0 and 8; which one is written differs between bitsandbytes' own
+ * backends.
+ */
 function compareCodes(
   comparison: Comparison,
   name: string,
@@ -184,7 +191,10 @@ function compareRounded(
   comparison.number(name, excess, 0, expected.tolerance!);
 }
 
-/** The weight as the engine holds it; the rest of LLM.int8() from the same row-wise rounding of the activations. */
+/**
+ * The weight as the engine holds it; the rest of LLM.int8() from the same row-wise rounding of the
+ * activations.
+ */
 function checkInt8(comparison: Comparison, folder: string, engine: Engine): void {
   const inputs = openSafetensors(join(folder, 'inputs.safetensors'));
   const [weight, activation, bias] = ['weight', 'activation', 'bias'].map((name) =>
@@ -219,7 +229,8 @@ function checkInt8(comparison: Comparison, folder: string, engine: Engine): void
     ),
     [...comparison.golden.tensors.get('outliers.columns')!.values],
   );
-  comparison.input('outliers.columns', 'plain.int32', 'plain.output', 'outliers.output'); // products with rounded activations, which ours keep in floating point
+  // products with rounded activations, which ours keep in floating point
+  comparison.input('outliers.columns', 'plain.int32', 'plain.output', 'outliers.output');
   const plain = engine.freeze(weight);
   const b = readFloat32(bias);
   tf.tidy(() =>

@@ -1,4 +1,6 @@
-/** `peft inspect`: what a model is made of, and what a method would train on it. Needs no weights. */
+/**
+ * `peft inspect`: what a model is made of, and what a method would train on it. Needs no weights.
+ */
 import type { Command } from 'commander';
 import {
   adapterCounts,

@@ -1,4 +1,6 @@
-/** `peft plan`: how much memory a training run would take, and what makes it fit. Needs no weights. */
+/**
+ * `peft plan`: how much memory a training run would take, and what makes it fit. Needs no weights.
+ */
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';

@@ -10,7 +10,9 @@ export const names = (words: readonly string[] | undefined): string[] | undefine
         .map((word) => word.trim())
         .filter(Boolean);
 
-/** `--columns` and `--header` of a command. A header that nobody asked about is left to be found. */
+/**
+ * `--columns` and `--header` of a command. A header that nobody asked about is left to be found.
+ */
 export function readingFlags(
   flags: { readonly columns?: readonly string[]; readonly header?: boolean },
   command: Command,

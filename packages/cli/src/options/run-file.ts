@@ -1,4 +1,6 @@
-/** A run file: the options of `peft fit` as YAML or JSON, the same keys in nested or dotted form. */
+/**
+ * A run file: the options of `peft fit` as YAML or JSON, the same keys in nested or dotted form.
+ */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { check, PeftError } from '@peft/errors';
@@ -56,7 +58,10 @@ export const RUN_FILE_KEYS: readonly (keyof RunFile)[] = Object.freeze([
   'plugins',
 ]);
 
-/** @throws PEFT_RUN_FILE when it cannot be read or is no mapping, PEFT_CONFIG_UNKNOWN_KEY with the nearest key */
+/**
+ * @throws PEFT_RUN_FILE when it cannot be read or is no mapping, PEFT_CONFIG_UNKNOWN_KEY with the
+ *   nearest key
+ */
 export function readRunFile(path: string): RunFile {
   let text: string;
   try {

@@ -18,7 +18,10 @@ const UNITS: Readonly<Record<string, number>> = {
   t: 1e12,
 };
 
-/** `16GB` → 16,000,000,000; `512MiB` → 536,870,912; plain numbers are bytes. @throws PEFT_OPTION_INVALID */
+/**
+ * `16GB` → 16,000,000,000; `512MiB` → 536,870,912; plain numbers are bytes.
+ * @throws PEFT_OPTION_INVALID
+ */
 export function byteCount(command: string, flag: string, text: string): number {
   const [, number = '', unit = ''] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(text) ?? [];
   const factor = Object.hasOwn(UNITS, unit.toLowerCase()) ? UNITS[unit.toLowerCase()] : undefined;

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import { modelSummary } from './format.js';
 
 test("the summary of FLAN-T5-XL's encoder with ia3_bias is that of AutoGluon's tutorial", () => {
-  // 96 vectors of 2048, 32·32 relative positions, the final norm, and a head of 2·2048 + 2; 4 bytes an element.
+  // 96 vectors of 2048, 32·32 relative positions, the final norm, and a head of 2·2048 + 2; 4 bytes
+  // an element.
   expect(modelSummary(96 * 2048 + 32 * 32 + 2048 + 2 * 2048 + 2, 1_223_728_130))
     .toMatchInlineSnapshot(`
     "parameters

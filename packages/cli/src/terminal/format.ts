@@ -56,7 +56,10 @@ export function table(rows: readonly (readonly (string | number)[])[]): string {
   ].join('\n');
 }
 
-/** What trains and what a model takes, as AutoGluon's summary has it: 4 bytes an element, in units of 10⁶ bytes. */
+/**
+ * What trains and what a model takes, as AutoGluon's summary has it: 4 bytes an element, in units
+ * of 10⁶ bytes.
+ */
 export function modelSummary(trainable: number, total: number): string {
   const megabytes = ((4 * total) / 1e6).toLocaleString('en-US', {
     minimumFractionDigits: 3,

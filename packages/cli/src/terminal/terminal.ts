@@ -8,9 +8,15 @@ export interface Terminal {
   write(text: string): void;
   /** Progress, warnings and errors. */
   err(text: string): void;
-  /** Lines of standard input until it ends or the signal is aborted; `prompt` is shown before each on a terminal. */
+  /**
+   * Lines of standard input until it ends or the signal is aborted; `prompt` is shown before each
+   * on a terminal.
+   */
   lines(prompt: string, signal: AbortSignal): AsyncIterable<string>;
-  /** From now on Ctrl-C calls this, instead of aborting the signal. @returns what gives Ctrl-C its meaning back */
+  /**
+   * From now on Ctrl-C calls this, instead of aborting the signal.
+   * @returns what gives Ctrl-C its meaning back
+   */
   onInterrupt(handler: () => void): () => void;
   /** Whether progress may redraw its line. */
   readonly isInteractive: boolean;
@@ -19,7 +25,10 @@ export interface Terminal {
   readonly signal: AbortSignal;
 }
 
-/** The process's own terminal. The first Ctrl-C asks the run to stop with a checkpoint, the second ends the process. */
+/**
+ * The process's own terminal. The first Ctrl-C asks the run to stop with a checkpoint, the second
+ * ends the process.
+ */
 export function processTerminal(): Terminal {
   const controller = new AbortController();
   let handler: (() => void) | undefined;

@@ -1,4 +1,7 @@
-/** One adapter: a method's parameters and what it put on each site, on a model or on a bare description. */
+/**
+ * One adapter: a method's parameters and what it put on each site, on a model or on a bare
+ * description.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
 import { didYouMean, PeftError } from '@peft/errors';
@@ -39,7 +42,10 @@ export interface OwnedParameter extends AdapterParameter {
   readonly saved: boolean;
   /** `new`: made by the method. `unfrozen`: a copy of the base parameter of the same name. */
   readonly origin: 'new' | 'unfrozen';
-  /** The method that asked for it, `modulesToSave`, or `file` for one that a loaded file brought along. */
+  /**
+   * The method that asked for it, `modulesToSave`, or `file` for one that a loaded file brought
+   * along.
+   */
   readonly method: string;
   /** The site it belongs to. */
   readonly site?: Site;
@@ -56,7 +62,10 @@ export interface Attachment<K extends SiteKind = SiteKind> {
   readonly adapter: SiteAdapters[K];
 }
 
-/** The sites that one part of a combination took, also those where nothing stands in the way of the forward pass. */
+/**
+ * The sites that one part of a combination took, also those where nothing stands in the way of the
+ * forward pass.
+ */
 export interface AttachedPart {
   readonly part: MethodPart;
   readonly sites: readonly Site[];
@@ -65,7 +74,10 @@ export interface AttachedPart {
 export interface AttachOptions {
   /** Seed of the initialisers. Default 0. */
   readonly seed?: number;
-  /** Every pattern of the targets must match, and every module to save must exist. Default true; a foreign file need not. */
+  /**
+   * Every pattern of the targets must match, and every module to save must exist. Default true; a
+   * foreign file need not.
+   */
   readonly strict?: boolean;
   /** Base parameters to unfreeze beside what the methods ask for (`ia3_bias` as a file has it). */
   readonly alsoUnfreeze?: readonly string[];
@@ -127,7 +139,10 @@ export class Adapter {
     return this.spec.parts.some(({ common }) => common.ensureWeightTying === true);
   }
 
-  /** Whether the trained copy of an embedding's table leaves the output layer and the embeddings that read it as they were. */
+  /**
+   * Whether the trained copy of an embedding's table leaves the output layer and the embeddings
+   * that read it as they were.
+   */
   isEmbeddingOnly(parameterName: string): boolean {
     const readers = [
       ...tiedOutputs(this.description).map(({ output }) => output),
@@ -155,10 +170,11 @@ export class Adapter {
 }
 
 /**
- * Puts a method on a model, or on a bare description (`host` undefined) to learn its sites and counts.
- * On failure nothing is left behind.
+ * Puts a method on a model, or on a bare description (`host` undefined) to learn its sites and
+ * counts. On failure nothing is left behind.
  *
- * @throws PEFT_TARGET_NOT_FOUND, PEFT_METHOD_UNSUPPORTED, and what the method's attach functions throw.
+ * @throws PEFT_TARGET_NOT_FOUND, PEFT_METHOD_UNSUPPORTED, and what the method's attach functions
+ *   throw.
  */
 export function attachAdapter(
   name: string,
@@ -186,7 +202,10 @@ export function attachAdapter(
 /** The `method` of parameters that `modulesToSave` asked for. */
 const MODULES_TO_SAVE = 'modulesToSave';
 
-/** An output layer among the modules to save that reads an embedding's table gets a weight of its own, or trains that table. */
+/**
+ * An output layer among the modules to save that reads an embedding's table gets a weight of its
+ * own, or trains that table.
+ */
 function saveTiedOutputs(adapter: Adapter, host: WeightHost | undefined): void {
   const { spec, description } = adapter;
   const modules = savedModules(spec, description);
@@ -223,7 +242,10 @@ function saveTiedOutputs(adapter: Adapter, host: WeightHost | undefined): void {
   }
 }
 
-/** An embedding among the modules to save that reads another one's table gets a table of its own, or trains that one. */
+/**
+ * An embedding among the modules to save that reads another one's table gets a table of its own, or
+ * trains that one.
+ */
 function saveTiedEmbeddings(adapter: Adapter, host: WeightHost | undefined): void {
   const { spec, description } = adapter;
   const modules = savedModules(spec, description);
@@ -255,7 +277,10 @@ function saveTiedEmbeddings(adapter: Adapter, host: WeightHost | undefined): voi
   }
 }
 
-/** A module that only holds a table for others, which what is attached to it never reaches, would train nothing. */
+/**
+ * A module that only holds a table for others, which what is attached to it never reaches, would
+ * train nothing.
+ */
 function refuseUnread(adapter: Adapter): void {
   const tied = tiedEmbeddings(adapter.description);
   for (const { embedding } of tied) {
@@ -304,7 +329,10 @@ function attachPart(
   }
 }
 
-/** The sites that a part takes: its targets or the method's default ones, and what it takes beside them. */
+/**
+ * The sites that a part takes: its targets or the method's default ones, and what it takes beside
+ * them.
+ */
 function sitesOf(
   { spec, description }: Adapter,
   { method, config, common }: MethodPart,
@@ -559,7 +587,10 @@ function noWeights(name: string): never {
   );
 }
 
-/** What `modulesToSave` names together with the head's modules, as PEFT adds them; an empty list means none at all. */
+/**
+ * What `modulesToSave` names together with the head's modules, as PEFT adds them; an empty list
+ * means none at all.
+ */
 export function savedModules(spec: MethodSpec, description: ModelDescription): readonly string[] {
   const asked = spec.parts
     .map(({ common }) => common.modulesToSave)
@@ -593,7 +624,10 @@ function modulesToSave(spec: MethodSpec, description: ModelDescription, strict: 
     .map(({ name }) => name);
 }
 
-/** PEFT's rule: a module whose path ends with the name, also within a word (`classifier` takes `pre_classifier`). */
+/**
+ * PEFT's rule: a module whose path ends with the name, also within a word (`classifier` takes
+ * `pre_classifier`).
+ */
 function isSaved(parameterName: string, modules: readonly string[]): boolean {
   const words = parameterName.split('.').slice(0, -1);
   return words.some((_, i) =>

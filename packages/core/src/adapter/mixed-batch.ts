@@ -1,11 +1,17 @@
-/** Batches whose sequences run with different adapters: what names them, and which adapters cannot be in one. */
+/**
+ * Batches whose sequences run with different adapters: what names them, and which adapters cannot
+ * be in one.
+ */
 import { PeftError } from '@peft/errors';
 import type { RunHost } from '../model/model-run.js';
 
 /** `__base__` in an assignment: no adapter. */
 export const BASE_ADAPTER = '__base__';
 
-/** Rows of a batch can be told apart at linear, norm and embedding sites only. @throws PEFT_MIXED_BATCH */
+/**
+ * Rows of a batch can be told apart at linear, norm and embedding sites only.
+ * @throws PEFT_MIXED_BATCH
+ */
 export function refuseUnmixable(host: RunHost, assignment: readonly string[]): void {
   const { sites } = host.description;
   for (const name of new Set(assignment)) {

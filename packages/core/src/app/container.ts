@@ -1,4 +1,7 @@
-/** Composition of an application: typed tokens, modules that bind them, one instance each, disposed in reverse. The only file that knows tsyringe. */
+/**
+ * Composition of an application: typed tokens, modules that bind them, one instance each, disposed
+ * in reverse. The only file that knows tsyringe.
+ */
 import 'reflect-metadata/lite';
 import {
   container as root,
@@ -26,7 +29,8 @@ export interface App extends Resolver {
 
 /**
  * Composes modules into an application. Values are made when first asked for, one of each.
- * @throws PEFT_TOKEN_TWICE when two modules bind a token (use {@link override}); `get` throws PEFT_TOKEN_UNBOUND, PEFT_TOKEN_CYCLE
+ * @throws PEFT_TOKEN_TWICE when two modules bind a token (use {@link override}); `get` throws
+ *   PEFT_TOKEN_UNBOUND, PEFT_TOKEN_CYCLE
  */
 export function compose(...modules: readonly Module[]): App {
   const box: DependencyContainer = root.createChildContainer();

@@ -1,4 +1,7 @@
-/** What happens in a run, as JSON-safe events on an RxJS bus. Everything that shows or stores progress is a listener. */
+/**
+ * What happens in a run, as JSON-safe events on an RxJS bus. Everything that shows or stores
+ * progress is a listener.
+ */
 import { filter, Subject, type Observable, type OperatorFunction, type Subscription } from 'rxjs';
 
 interface EventBase {

@@ -15,9 +15,10 @@ export interface ModelBatch {
   /** Position of each token; default 0, 1, … within its sequence. */
   readonly positionIds?: Int32Array; // [N]
   /**
-   * 1 at rows that are computed and that nothing attends to: what padding is in implementations that pad. Only to reproduce those,
-   * where a result depends on it (the gates of adapter-hub's UniPELT are means over padding, too; a causal classifier behind PEFT's prompts
-   * reads the last column).
+   * 1 at rows that are computed and that nothing attends to: what padding is in implementations
+   * that pad. Only to reproduce those, where a result depends on it (the gates of adapter-hub's
+   * UniPELT are means over padding, too; a causal classifier behind PEFT's prompts reads the last
+   * column).
    */
   readonly padding?: Uint8Array; // [N]
   /** Replaces the word embeddings' rows. */
@@ -39,11 +40,20 @@ export interface ModelOutput {
   readonly offsets: Int32Array;
   /** Embeddings and each block's output, the last one being `hidden`, when asked for. */
   readonly hiddenStates?: readonly Tensor2D[];
-  /** `[B, C]` for a classification of sequences, `[N, C]` for one of tokens, `[N, V]` (or as many rows as asked for) of a language model. */
+  /**
+   * `[B, C]` for a classification of sequences, `[N, C]` for one of tokens, `[N, V]` (or as many
+   * rows as asked for) of a language model.
+   */
   readonly logits?: Tensor2D;
-  /** Logits of these rows of `hidden`, `[rows, V]` of a language model, adapters on the output layer counted. */
+  /**
+   * Logits of these rows of `hidden`, `[rows, V]` of a language model, adapters on the output layer
+   * counted.
+   */
   readonly logitsOf?: (rows: Int32Array) => Tensor2D;
-  /** How logits come from `hidden`, where no adapter stands on the output layer: softCap·tanh(z/softCap), z = scale·h·Wᵀ + b. */
+  /**
+   * How logits come from `hidden`, where no adapter stands on the output layer:
+   * softCap·tanh(z/softCap), z = scale·h·Wᵀ + b.
+   */
   readonly outputLayer?: OutputLayer;
   /** `[B, D]`: output of the model's own pooler (BERT), or what a pooled head read. */
   readonly pooled?: Tensor2D;
@@ -61,18 +71,29 @@ export interface OutputLayer {
   readonly softCap: number;
 }
 
-/** A model family. `Config` is its parsed `config.json`; `Kinds` the kinds of sites that its models have. */
+/**
+ * A model family. `Config` is its parsed `config.json`; `Kinds` the kinds of sites that its models
+ * have.
+ */
 export interface Architecture<Config = unknown, Kinds extends SiteKind = SiteKind> {
   readonly family: string;
   /** `model_type` values of `config.json` that it reads. */
   readonly modelTypes: readonly string[];
-  /** Kinds of heads that it has beside `none` and `pooled-linear`, which core adds to any family. */
+  /**
+   * Kinds of heads that it has beside `none` and `pooled-linear`, which core adds to any family.
+   */
   readonly heads: readonly HeadOptions['kind'][];
-  /** Kinds of sites that its models have, where not all: a method that finds none of its own there does not compile. */
+  /**
+   * Kinds of sites that its models have, where not all: a method that finds none of its own there
+   * does not compile.
+   */
   readonly siteKinds?: readonly Kinds[];
   /** Checks and fills defaults as transformers does. @throws PEFT_MODEL_CONFIG */
   parseConfig(json: Readonly<Record<string, unknown>>): Config;
-  /** Fills in what the config leaves open and the checkpoint tells (whether T5's output layer is tied). Runs before `describe`. */
+  /**
+   * Fills in what the config leaves open and the checkpoint tells (whether T5's output layer is
+   * tied). Runs before `describe`.
+   */
   settle?(config: Config, store: WeightStore): Config;
   describe(config: Config, head: HeadOptions): ModelDescription;
   /** Runs the model. Tensors of the result belong to the enclosing tidy scope. */
@@ -83,7 +104,9 @@ export const defineArchitecture = <Config, Kinds extends SiteKind = SiteKind>(
   architecture: Architecture<Config, Kinds>,
 ): Architecture<Config, Kinds> => Object.freeze(architecture);
 
-/** The architecture that reads `model_type`. @throws PEFT_MODEL_TYPE with the nearest known types */
+/**
+ * The architecture that reads `model_type`. @throws PEFT_MODEL_TYPE with the nearest known types
+ */
 export function architectureFor(
   modelType: unknown,
   architectures: readonly Architecture<never>[],

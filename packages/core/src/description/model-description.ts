@@ -9,10 +9,16 @@ export interface ParameterSpec {
   readonly name: string;
   /** Logical shape; `[out, in]` for a linear weight also where the file stores `[in, out]`. */
   readonly shape: readonly number[];
-  /** `matrix` and `table` are frozen by the engine; a `vector` (any small tensor that is used as it is) is a plain tensor. */
+  /**
+   * `matrix` and `table` are frozen by the engine; a `vector` (any small tensor that is used as it
+   * is) is a plain tensor.
+   */
   readonly use: 'matrix' | 'table' | 'vector';
   readonly transposed?: boolean;
-  /** How to fill it when the checkpoint lacks it (a fresh head). Without, a missing tensor is an error. */
+  /**
+   * How to fill it when the checkpoint lacks it (a fresh head). Without, a missing tensor is an
+   * error.
+   */
   readonly init?: Initializer;
   /** Other names under which checkpoints store it, tried in order. */
   readonly aliases?: readonly string[];

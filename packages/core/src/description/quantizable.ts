@@ -4,8 +4,9 @@ import { isInModules } from './target-selection.js';
 import type { WeightQuantization } from '../model/weights.js';
 
 /**
- * Names of the weights of all linear sites but the output head (also where it is the embedding's table), the modules of a
- * task's head, and `skipModules`. Embeddings, norms and biases stay as they are.
+ * Names of the weights of all linear sites but the output head (also where it is the embedding's
+ * table), the modules of a task's head, and `skipModules`. Embeddings, norms and biases stay as
+ * they are.
  *
  * @param skipModules module names as in `excludeModules`: whole paths, or their ends.
  */
@@ -31,7 +32,10 @@ export function quantizableWeights(
   );
 }
 
-/** Names of the weights that `quantization` changes: `quantizableWeights`, or with a 16-bit format every matrix outside `skipModules`. */
+/**
+ * Names of the weights that `quantization` changes: `quantizableWeights`, or with a 16-bit format
+ * every matrix outside `skipModules`.
+ */
 export function convertedWeights(
   description: ModelDescription,
   { format, skipModules = [] }: Pick<WeightQuantization, 'format' | 'skipModules'>,

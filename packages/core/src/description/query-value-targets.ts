@@ -1,4 +1,7 @@
-/** The query and value projections by `model_type`, as PEFT names them: what LoRA and its relatives take by default. */
+/**
+ * The query and value projections by `model_type`, as PEFT names them: what LoRA and its relatives
+ * take by default.
+ */
 import type { TargetSelection } from './target-selection.js';
 
 const LLAMA_LIKE = ['q_proj', 'v_proj'];

@@ -1,12 +1,14 @@
 /**
- * Sites: the places of a model where a method can attach. A model is a list of them plus a forward pass that consults
- * what is attached. The kinds are few and closed.
+ * Sites: the places of a model where a method can attach. A model is a list of them plus a forward
+ * pass that consults what is attached. The kinds are few and closed.
  */
 
 interface SiteBase {
   /** The checkpoint's own module path, `deberta.encoder.layer.0.attention.self.query_proj`. */
   readonly path: string;
-  /** What it does, in words common to all families: `attention.query`, `ffn.up`, `embedding.word` … */
+  /**
+   * What it does, in words common to all families: `attention.query`, `ffn.up`, `embedding.word` …
+   */
   readonly role: string;
   /** Index of the block that it belongs to, absent outside blocks. */
   readonly layer?: number;
@@ -42,8 +44,9 @@ export interface EmbeddingSite extends SiteBase {
   readonly size: number;
   readonly weight: string;
   /**
-   * Path of the embedding whose table it reads (T5's `encoder.embed_tokens` reads that of `shared`). The other only holds the table: of
-   * what is attached there, its readers follow what goes along with the table (`forwardOutput`).
+   * Path of the embedding whose table it reads (T5's `encoder.embed_tokens` reads that of
+   * `shared`). The other only holds the table: of what is attached there, its readers follow what
+   * goes along with the table (`forwardOutput`).
    */
   readonly tiedTo?: string;
 }
@@ -58,7 +61,10 @@ export interface AttentionSite extends SiteBase {
   readonly stack: 'encoder' | 'decoder' | 'cross';
   /** Index among the attentions of its stack. */
   readonly index: number;
-  /** Keys can stand beside the sequence, but not for tokens in front of it (the original has no key-value cache). Default false. */
+  /**
+   * Keys can stand beside the sequence, but not for tokens in front of it (the original has no
+   * key-value cache). Default false.
+   */
   readonly besideOnly?: boolean;
 }
 
@@ -71,7 +77,10 @@ export interface SublayerSite extends SiteBase {
   readonly stack: 'encoder' | 'decoder';
 }
 
-/** The start of a stack, where virtual tokens can be put in front: of the word embeddings' rows, or of what positions and a norm make of them (role `sequence.embedded`). */
+/**
+ * The start of a stack, where virtual tokens can be put in front: of the word embeddings' rows, or
+ * of what positions and a norm make of them (role `sequence.embedded`).
+ */
 export interface SequenceSite extends SiteBase {
   readonly kind: 'sequence';
   readonly size: number;

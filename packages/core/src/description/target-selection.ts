@@ -6,21 +6,28 @@ import type { Site, SiteKind } from './sites.js';
 /** Options that every method has. */
 export interface CommonConfig {
   /**
-   * Module names: a list (each equal to a path or to the end of one after a dot), a string (a regular expression that must match a
-   * whole path), `'all-linear'` (every linear site but the output head), or roles.
+   * Module names: a list (each equal to a path or to the end of one after a dot), a string (a
+   * regular expression that must match a whole path), `'all-linear'` (every linear site but the
+   * output head), or roles.
    */
   readonly targets?: readonly string[] | string | { readonly roles: readonly string[] };
   /** Left out again; list or regular expression as in `targets`. */
   readonly excludeModules?: readonly string[] | string;
   /** Only these blocks; with `targets` as a list. */
   readonly layersToTransform?: readonly number[] | number;
-  /** Name of the list of blocks in a path (`layer`, `h`), where the first number is not the block's. */
+  /**
+   * Name of the list of blocks in a path (`layer`, `h`), where the first number is not the block's.
+   */
   readonly layersPattern?: readonly string[] | string;
-  /** Modules trained whole and saved with the adapter, beside the head's; an empty list: not even the head's. They win over targets. */
+  /**
+   * Modules trained whole and saved with the adapter, beside the head's; an empty list: not even
+   * the head's. They win over targets.
+   */
   readonly modulesToSave?: readonly string[];
   /**
-   * An embedding in `modulesToSave` whose table is the output layer's, too, stays one with it. Default false: the trained copy is the
-   * embedding's alone, or the output layer's, and the other keeps the base's values, as in PEFT.
+   * An embedding in `modulesToSave` whose table is the output layer's, too, stays one with it.
+   * Default false: the trained copy is the embedding's alone, or the output layer's, and the other
+   * keeps the base's values, as in PEFT.
    */
   readonly ensureWeightTying?: boolean;
 }
@@ -42,7 +49,10 @@ export interface SelectOptions {
   readonly owner: string;
   readonly kinds: readonly SiteKind[];
   readonly modulesToSave?: readonly string[];
-  /** A pattern of a list that matches nothing is an error (default), or fine as long as another matches (files of others). */
+  /**
+   * A pattern of a list that matches nothing is an error (default), or fine as long as another
+   * matches (files of others).
+   */
   readonly strict?: boolean;
   /** That nothing matches is fine. Default false. */
   readonly optional?: boolean;
@@ -50,7 +60,8 @@ export interface SelectOptions {
 
 /**
  * The sites of `kinds` that a selection takes, in the model's order.
- * @throws PEFT_TARGET_NOT_FOUND when nothing matches, or one of several patterns matches nothing; names the nearest.
+ * @throws PEFT_TARGET_NOT_FOUND when nothing matches, or one of several patterns matches nothing;
+ *   names the nearest.
  */
 export function selectSites(
   description: ModelDescription,
@@ -81,7 +92,10 @@ export function matchesSuffix(path: string, name: string): boolean {
   return path === name || path.endsWith(`.${name}`);
 }
 
-/** Whether a path lies in one of the modules (`classifier` takes `classifier` and `classifier.dense`). */
+/**
+ * Whether a path lies in one of the modules (`classifier` takes `classifier` and
+ * `classifier.dense`).
+ */
 export function isInModules(path: string, modules: readonly string[]): boolean {
   return modules.some(
     (name) =>
@@ -148,7 +162,10 @@ const isList = (targets: NonNullable<CommonConfig['targets']>): targets is reado
 /** Python's `re.fullmatch`. @throws PEFT_TARGET_PATTERN */
 export const fullMatch = (pattern: string): RegExp => pythonPattern('targets', pattern, true);
 
-/** Python's spelling of a regular expression in JavaScript's: named groups, start and end of the text, and flags at the start (`(?i)`). */
+/**
+ * Python's spelling of a regular expression in JavaScript's: named groups, start and end of the
+ * text, and flags at the start (`(?i)`).
+ */
 function pythonPattern(field: string, pattern: string, isWhole = false): RegExp {
   try {
     const [flags = '', letters = ''] = /^\(\?([ims]+)\)/.exec(pattern) ?? [];

@@ -1,6 +1,7 @@
 /**
- * Embeddings that read another one's table, each a module of its own to PEFT: what is attached to one leaves the others as they are. The
- * module that holds the table takes no part in the forward pass.
+ * Embeddings that read another one's table, each a module of its own to PEFT: what is attached to
+ * one leaves the others as they are. The module that holds the table takes no part in the forward
+ * pass.
  */
 import type { Tensor2D, Variable } from '@tensorflow/tfjs';
 import { embed } from '@peft/ops';
@@ -25,7 +26,10 @@ export function tiedEmbeddings({ sites }: Pick<ModelDescription, 'sites'>): Tied
   });
 }
 
-/** Paths of the modules that hold the word embeddings' tables (transformers' `get_input_embeddings`). */
+/**
+ * Paths of the modules that hold the word embeddings' tables (transformers'
+ * `get_input_embeddings`).
+ */
 export function wordTables({ sites }: Pick<ModelDescription, 'sites'>): string[] {
   return [
     ...new Set(
@@ -38,7 +42,10 @@ export function wordTables({ sites }: Pick<ModelDescription, 'sites'>): string[]
   ];
 }
 
-/** An embedding with a table of its own in place of the shared one: y[n] = W[ids[n]]. @param table W `[V, D]` */
+/**
+ * An embedding with a table of its own in place of the shared one: y[n] = W[ids[n]].
+ * @param table W `[V, D]`
+ */
 export const untiedEmbedding = (table: () => Variable): EmbeddingAdapter => ({
   forward: (ids) => embed(table() as unknown as Tensor2D, ids),
   merge: () => table().clone() as unknown as Tensor2D,

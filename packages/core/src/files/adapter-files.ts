@@ -1,4 +1,7 @@
-/** Adapters as folders: `adapter_config.json`, the weights and a model card, in Hugging Face PEFT's layout or a method's own. */
+/**
+ * Adapters as folders: `adapter_config.json`, the weights and a model card, in Hugging Face PEFT's
+ * layout or a method's own.
+ */
 import { statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { PeftError } from '@peft/errors';
@@ -38,7 +41,10 @@ export interface LoadAdapterOptions {
   readonly methods: readonly AnyMethod[];
   /** Formats beside PEFT's, adapter-hub's and those of the methods. */
   readonly formats?: readonly AdapterFormat[];
-  /** What to attach, where it is known more exactly than the file says (a combination whose parts the file does not name). */
+  /**
+   * What to attach, where it is known more exactly than the file says (a combination whose parts
+   * the file does not name).
+   */
   readonly spec?: MethodSpec;
   /** Whether it takes part in training. Default false. */
   readonly isTrainable?: boolean;
@@ -54,7 +60,8 @@ export interface LoadedAdapter {
  * Writes an adapter: all of the folder or none of it.
  *
  * @throws PEFT_ADAPTER_UNKNOWN, PEFT_FOLDER_NOT_EMPTY
- * @throws PEFT_ADAPTER_EMPTY it has no parameters. @throws PEFT_ADAPTER_UNTRAINED none has changed since it was made.
+ * @throws PEFT_ADAPTER_EMPTY it has no parameters.
+ * @throws PEFT_ADAPTER_UNTRAINED none has changed since it was made.
  * @throws PEFT_ADAPTER_NOT_FINITE a value is infinite or no number.
  */
 export async function saveAdapter(
@@ -121,8 +128,10 @@ export async function saveAdapter(
 /**
  * Reads an adapter and puts it on the model as the active one; on failure the model is as before.
  *
- * @throws PEFT_ADAPTER_MISSING no such folder, config or weights. @throws PEFT_METHOD_UNKNOWN, PEFT_CONFIG_UNSUPPORTED
- * @throws PEFT_ADAPTER_MISMATCH it is for another model. @throws PEFT_ADAPTER_INCOMPLETE a tensor is missing.
+ * @throws PEFT_ADAPTER_MISSING no such folder, config or weights.
+ * @throws PEFT_METHOD_UNKNOWN, PEFT_CONFIG_UNSUPPORTED
+ * @throws PEFT_ADAPTER_MISMATCH it is for another model.
+ * @throws PEFT_ADAPTER_INCOMPLETE a tensor is missing.
  */
 export async function loadAdapter(
   model: Model,
@@ -190,7 +199,9 @@ export async function loadAdapter(
 const plainName = (name: string | undefined): string | undefined =>
   name !== undefined && /^[A-Za-z0-9][\w-]*$/.test(name) ? name : undefined;
 
-/** The weights, and those of the head where the format stores them apart and the folder has them. */
+/**
+ * The weights, and those of the head where the format stores them apart and the folder has them.
+ */
 function openWeights(folder: string, format: AdapterFormat): TensorStore {
   const find = (names: readonly string[]) =>
     names

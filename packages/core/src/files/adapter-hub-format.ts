@@ -1,9 +1,10 @@
 /**
  * The layout of the adapter-hub library (`adapters` 1.2).
  *
- * Keys are those of its modules, with the adapter's name in them: `bert.encoder.layer.0.output.adapters.<name>.adapter_down.0.weight`.
- * One tensor may appear under several names in a `pytorch_adapter.bin` (a prefix once per block); the shortest is the one that is
- * written. The head is stored apart, beside a config of its own.
+ * Keys are those of its modules, with the adapter's name in them:
+ * `bert.encoder.layer.0.output.adapters.<name>.adapter_down.0.weight`. One tensor may appear under
+ * several names in a `pytorch_adapter.bin` (a prefix once per block); the shortest is the one that
+ * is written. The head is stored apart, beside a config of its own.
  */
 import { PeftError, show } from '@peft/errors';
 import type { Adapter, AttachedPart, OwnedParameter } from '../adapter/adapter.js';
@@ -152,7 +153,9 @@ function placesOf(adapter: Adapter): ReadonlyMap<string, string> {
 
 const chosenByFile = new WeakMap<readonly string[], ReadonlyMap<string, string>>();
 
-/** Canonical key → the key to read: the shortest, which is the tensor's own where the file has it. */
+/**
+ * Canonical key → the key to read: the shortest, which is the tensor's own where the file has it.
+ */
 function chosenKeys(keys: readonly string[], basePrefix: string): ReadonlyMap<string, string> {
   const known = chosenByFile.get(keys);
   if (known) return known;
@@ -263,7 +266,10 @@ function withoutTargets(options: object): object {
   return rest;
 }
 
-/** Every module of a classification head, as the library has it: what lies outside the bare model (DeBERTa's pooler, too). */
+/**
+ * Every module of a classification head, as the library has it: what lies outside the bare model
+ * (DeBERTa's pooler, too).
+ */
 export function hubHeadModules({
   head,
   basePrefix,

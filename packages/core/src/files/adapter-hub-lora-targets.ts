@@ -1,4 +1,7 @@
-/** adapter-hub's way to say which linear maps a LoRA or IA3 takes: kinds of layers, matrices and blocks to leave out. */
+/**
+ * adapter-hub's way to say which linear maps a LoRA or IA3 takes: kinds of layers, matrices and
+ * blocks to leave out.
+ */
 import { PeftError } from '@peft/errors';
 import { hubLinear } from './adapter-hub-places.js';
 import type { ModelDescription } from '../description/model-description.js';
@@ -12,7 +15,10 @@ export interface HubLoraTargets {
   readonly leave_out: readonly number[];
 }
 
-/** Paths of the linear maps that a config of adapter-hub means. @throws PEFT_CONFIG_UNSUPPORTED where attention's matrices are fused */
+/**
+ * Paths of the linear maps that a config of adapter-hub means.
+ * @throws PEFT_CONFIG_UNSUPPORTED where attention's matrices are fused
+ */
 export function fromHubTargets(
   json: Readonly<Record<string, unknown>>,
   description: ModelDescription,
@@ -42,7 +48,9 @@ export function fromHubTargets(
   });
 }
 
-/** The words for the sites that a method took. @throws PEFT_FORMAT_UNSUPPORTED when there are none */
+/**
+ * The words for the sites that a method took. @throws PEFT_FORMAT_UNSUPPORTED when there are none
+ */
 export function toHubTargets(
   sites: readonly Site[],
   description: ModelDescription,

@@ -3,7 +3,10 @@ import { PeftError } from '@peft/errors';
 import type { ModelDescription } from '../description/model-description.js';
 import type { Site } from '../description/sites.js';
 
-/** Families whose sublayers are modules that hold their adapters; in the others the block holds them all. */
+/**
+ * Families whose sublayers are modules that hold their adapters; in the others the block holds them
+ * all.
+ */
 const MODULE_FAMILIES: ReadonlySet<string> = new Set([
   'bert',
   'roberta',
@@ -47,8 +50,9 @@ const CLASS_NAMES: Readonly<Record<string, string>> = {
 };
 
 /**
- * The module that holds what a method keeps for a site, with a dot behind it. @param word the first word of the key: `adapters`,
- * `loras`, `prefix_tunings` …; @param site undefined for what belongs to the whole model.
+ * The module that holds what a method keeps for a site, with a dot behind it.
+ * @param word the first word of the key: `adapters`, `loras`, `prefix_tunings` …;
+ * @param site undefined for what belongs to the whole model.
  * @throws PEFT_FORMAT_UNSUPPORTED for a word of no known place
  */
 export function hubPlace(

@@ -1,4 +1,7 @@
-/** Tensors between an adapter and its file: what to write, what a file's keys mean, and whether they fit. */
+/**
+ * Tensors between an adapter and its file: what to write, what a file's keys mean, and whether they
+ * fit.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
@@ -29,8 +32,8 @@ export interface FilePlan {
 }
 
 /**
- * The tensors of an adapter under a format's keys, in memory. An unfrozen matrix that the checkpoint stores transposed is
- * written so.
+ * The tensors of an adapter under a format's keys, in memory. An unfrozen matrix that the
+ * checkpoint stores transposed is written so.
  * @throws PEFT_ADAPTER_NOT_FINITE
  */
 export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFormat): NewTensor[] {
@@ -98,7 +101,8 @@ function copiesOf(
 
 /**
  * Reads a file's keys against a model, on the bare description: nothing is made yet.
- * @throws PEFT_ADAPTER_MISMATCH a tensor has no place or another shape. @throws PEFT_ADAPTER_INCOMPLETE one is missing.
+ * @throws PEFT_ADAPTER_MISMATCH a tensor has no place or another shape.
+ * @throws PEFT_ADAPTER_INCOMPLETE one is missing.
  */
 export function planTensors(
   model: Model,
@@ -245,7 +249,10 @@ interface TableReader {
   readonly embedding: string;
 }
 
-/** What belongs to an output layer, or to an embedding, that reads another's table is the other's: the file has it twice. */
+/**
+ * What belongs to an output layer, or to an embedding, that reads another's table is the other's:
+ * the file has it twice.
+ */
 function sharedName(name: string, readers: readonly TableReader[]): string | undefined {
   const tied = readers.find(({ path }) => name.startsWith(`${path}.`));
   return tied && `${tied.embedding}${name.slice(tied.path.length)}`;
@@ -260,7 +267,10 @@ function variants(name: string, prefix: string): string[] {
   ];
 }
 
-/** A whole table that PEFT stores beside an adapter although it never changed. Vectors (`ia3_bias`) were trained. */
+/**
+ * A whole table that PEFT stores beside an adapter although it never changed. Vectors (`ia3_bias`)
+ * were trained.
+ */
 function equalsBase(
   model: Model,
   format: AdapterFormat,
@@ -277,7 +287,10 @@ function equalsBase(
   return values.every((value, i) => Object.is(value, stored[i]) || value === stored[i]);
 }
 
-/** Whether a file holds the transpose: the checkpoint does, or the format has its matrices that way round. */
+/**
+ * Whether a file holds the transpose: the checkpoint does, or the format has its matrices that way
+ * round.
+ */
 const isTurned = (model: Model, format: AdapterFormat, name: string, key: string): boolean =>
   model.description.parameters.some((spec) => spec.name === name && spec.transposed === true) !==
   (format.isTransposed?.(key) ?? false);

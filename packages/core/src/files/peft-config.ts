@@ -26,13 +26,17 @@ const TASK_TYPES: Readonly<Record<ModelDescription['head']['kind'], string | nul
   'seq2seq-lm': 'SEQ_2_SEQ_LM',
 };
 
-/** `peft_type` of a method: PEFT's, or its own name in the same spelling where PEFT has no such method. */
+/**
+ * `peft_type` of a method: PEFT's, or its own name in the same spelling where PEFT has no such
+ * method.
+ */
 export const peftTypeOf = ({ name, peftType }: Pick<AnyMethod, 'name' | 'peftType'>): string =>
   peftType ?? (name as string).toUpperCase().replaceAll('-', '_');
 
 /**
- * The config of an adapter. A combination of one PEFT method with methods that only unfreeze is written as that method, and
- * PEFT loads the unfrozen tensors with it; any other combination as `{ architecture: 'union', configs }`, which PEFT lacks.
+ * The config of an adapter. A combination of one PEFT method with methods that only unfreeze is
+ * written as that method, and PEFT loads the unfrozen tensors with it; any other combination as `{
+ * architecture: 'union', configs }`, which PEFT lacks.
  */
 export function writePeftConfig(adapter: Adapter, about: AdapterAbout): Record<string, unknown> {
   const written = adapter.parts.length === 1 ? adapter.parts[0]! : onlyPeftPart(adapter);

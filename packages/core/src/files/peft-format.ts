@@ -1,9 +1,9 @@
 /**
  * Hugging Face PEFT's layout of adapter files.
  *
- * Keys: `base_model.model.<path>.<parameter>`; what belongs to no module `base_model.<name>`; a base parameter of a wrapped module
- * `<path>.base_layer.<parameter>`, of any other module its own name. Prompt learning: its own tensors bare, a head's after
- * `base_model.` alone.
+ * Keys: `base_model.model.<path>.<parameter>`; what belongs to no module `base_model.<name>`; a
+ * base parameter of a wrapped module `<path>.base_layer.<parameter>`, of any other module its own
+ * name. Prompt learning: its own tensors bare, a head's after `base_model.` alone.
  */
 import type { Adapter, OwnedParameter } from '../adapter/adapter.js';
 import type { AdapterFormat, FileKey } from './adapter-format.js';
@@ -52,7 +52,10 @@ export const peftFormat: AdapterFormat = Object.freeze({
     return { of: 'parameter', name: path.replace('.base_layer.', '.') };
   },
 
-  /** A whole table that stays tied to an output layer stands under that layer's name, too; PEFT asks for both. */
+  /**
+   * A whole table that stays tied to an output layer stands under that layer's name, too; PEFT asks
+   * for both.
+   */
   trainedCopies: (adapter) =>
     new Map(
       adapter.tiesWeights
@@ -66,7 +69,8 @@ export const peftFormat: AdapterFormat = Object.freeze({
 
   baseCopies(adapter) {
     const own = [...adapter.parameters.keys()];
-    const readers = new Set(tiedEmbeddings(adapter.description).map(({ reader }) => reader.path)); // PEFT looks at the module that holds the table alone
+    // PEFT looks at the module that holds the table alone
+    const readers = new Set(tiedEmbeddings(adapter.description).map(({ reader }) => reader.path));
     const isStoredWhole = (path: string) =>
       own.some(
         (name) =>

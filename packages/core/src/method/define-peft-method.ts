@@ -18,7 +18,8 @@ import {
 /**
  * Makes a method out of its definition.
  *
- * @returns a function `(options) => MethodSpec` that also carries the definition's fields. The kinds of sites that it attaches to are in its type.
+ * @returns a function `(options) => MethodSpec` that also carries the definition's fields. The
+ *   kinds of sites that it attaches to are in its type.
  */
 export function definePeftMethod<Name extends MethodName, Kinds extends SiteKind = SiteKind>(
   definition: PeftMethodDefinition<Name> & {
@@ -34,7 +35,10 @@ export function definePeftMethod<Name extends MethodName, Kinds extends SiteKind
 
 type KindsOf<Spec> = Spec extends MethodSpec<infer Kinds> ? Kinds : never;
 
-/** A spec of a method that is known by its definition alone. @throws what the method's `parseConfig` throws */
+/**
+ * A spec of a method that is known by its definition alone.
+ * @throws what the method's `parseConfig` throws
+ */
 export const specOf = (method: PeftMethodDefinition<MethodName>, options: object): MethodSpec =>
   Object.freeze({ name: method.name, parts: Object.freeze([configure(method, options as never)]) });
 
@@ -55,8 +59,8 @@ function configure<Name extends MethodName>(
 }
 
 /**
- * Several methods as one adapter: `combineMethods('ia3_bias', ia3(), bitfit())`. On a site that several take, the later wraps
- * the earlier.
+ * Several methods as one adapter: `combineMethods('ia3_bias', ia3(), bitfit())`. On a site that
+ * several take, the later wraps the earlier.
  * @throws PEFT_METHOD_EMPTY for no method.
  */
 export function combineMethods<Specs extends readonly MethodSpec[]>(

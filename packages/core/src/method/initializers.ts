@@ -1,7 +1,9 @@
 /** Ways to fill a new parameter: functions of its shape and a seeded stream of random numbers. */
 import { randomNormal, randomUniform, type RandomKey } from '@peft/ops';
 
-/** @param shape of the parameter. @param key names the random stream. @returns values, row-major. */
+/**
+ * @param shape of the parameter. @param key names the random stream. @returns values, row-major.
+ */
 export type Initializer = (shape: readonly number[], key: RandomKey) => Float32Array;
 
 const sizeOf = (shape: readonly number[]): number =>

@@ -1,4 +1,7 @@
-/** A method on a model without its kind of site does not compile where types know the model; run anyway, it is a named error. */
+/**
+ * A method on a model without its kind of site does not compile where types know the model; run
+ * anyway, it is a named error.
+ */
 import { lnTuning } from '@peft/bitfit';
 import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';

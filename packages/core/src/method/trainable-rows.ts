@@ -1,4 +1,7 @@
-/** Rows of an embedding that train while the others stay: y[n] = Δ[k] where ids[n] is the k-th of the rows, W[ids[n]] elsewhere. */
+/**
+ * Rows of an embedding that train while the others stay: y[n] = Δ[k] where ids[n] is the k-th of
+ * the rows, W[ids[n]] elsewhere.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
@@ -54,8 +57,8 @@ export function trainableRows(
 }
 
 /**
- * Rows of an output layer's own weight: y[n, row] = x[n]·Δ[k] where `row` is the k-th of the rows. Nothing on a layer that is tied to an
- * embedding, whose rows it reads.
+ * Rows of an output layer's own weight: y[n, row] = x[n]·Δ[k] where `row` is the k-th of the rows.
+ * Nothing on a layer that is tied to an embedding, whose rows it reads.
  * @throws PEFT_CONFIG_INVALID as {@link trainableRows}
  */
 export function trainableOutputRows(
@@ -69,12 +72,14 @@ export function trainableOutputRows(
   checkRows(site.path, site.outFeatures, rows);
   const trained = context.param(name, [rows.length, site.inFeatures], () => {
     const weight = site.dequantizedWeight();
-    const values = tf.tidy(() => Float32Array.from(tf.gather(weight, [...rows]).dataSync())); // once, while attaching
+    // once, while attaching
+    const values = tf.tidy(() => Float32Array.from(tf.gather(weight, [...rows]).dataSync()));
     weight.dispose();
     return values;
   });
   const columns = (): Tensor2D =>
-    tf.oneHot(tf.tensor1d([...rows], 'int32'), site.outFeatures).cast('float32') as Tensor2D; // [rows, out]
+    // [rows, out]
+    tf.oneHot(tf.tensor1d([...rows], 'int32'), site.outFeatures).cast('float32') as Tensor2D;
   return {
     forward(x, base) {
       const bias = site.biasInForce();

@@ -5,7 +5,8 @@ import type { LinearSite } from '../description/sites.js';
 /**
  * Unfreezes biases while a linear site is attached to.
  *
- * @param bias `none`; `all`: everything in the model that is called `bias`; any other word (`lora_only`): the bias of the site itself.
+ * @param bias `none`; `all`: everything in the model that is called `bias`; any other word
+ *   (`lora_only`): the bias of the site itself.
  */
 export function unfreezeBiases(
   bias: string,

@@ -1,8 +1,9 @@
 /**
- * Keys and values of the tokens that a decoder has read, attention by attention, so that the tokens to come cost no more than their own
- * rows. What cross attention reads is made once.
+ * Keys and values of the tokens that a decoder has read, attention by attention, so that the tokens
+ * to come cost no more than their own rows. What cross attention reads is made once.
  *
- * Rows are packed: sequence b is rows offsets[b] … offsets[b+1], virtual tokens and those that a prefix stands for counted.
+ * Rows are packed: sequence b is rows offsets[b] … offsets[b+1], virtual tokens and those that a
+ * prefix stands for counted.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
@@ -47,7 +48,10 @@ export class KeyValueCache {
     );
   }
 
-  /** Puts new rows behind those of an attention. @returns all of them, owned by the cache until its next change. */
+  /**
+   * Puts new rows behind those of an attention.
+   * @returns all of them, owned by the cache until its next change.
+   */
   extend(path: string, added: KeyValues): KeyValues {
     const past = this.#past.get(path);
     const joined = past ? join(past, added) : added;
@@ -57,7 +61,10 @@ export class KeyValueCache {
     return joined;
   }
 
-  /** What cross attention reads: `make` runs the first time only. @returns tensors that the cache owns. */
+  /**
+   * What cross attention reads: `make` runs the first time only.
+   * @returns tensors that the cache owns.
+   */
   remember(
     path: string,
     offsets: Int32Array,
@@ -72,7 +79,8 @@ export class KeyValueCache {
 
   /**
    * Says what the cached rows depend on beside their tokens (rotary angles that follow the length).
-   * @throws PEFT_CACHE_STALE when it is no longer what it was: the sequences have to be read again, with a new cache.
+   * @throws PEFT_CACHE_STALE when it is no longer what it was: the sequences have to be read again,
+   *   with a new cache.
    */
   pin(name: string, value: string): void {
     const pinned = this.#pinned.get(name);
@@ -141,7 +149,9 @@ export function rowsOf(offsets: Int32Array, sequences: Int32Array): Int32Array {
   );
 }
 
-/** Each sequence's new rows behind its old ones, whose memory they go on in where the engine can. */
+/**
+ * Each sequence's new rows behind its old ones, whose memory they go on in where the engine can.
+ */
 function join(past: KeyValues, added: KeyValues): KeyValues {
   const sequences = past.offsets.length - 1;
   if (added.offsets.length - 1 !== sequences)

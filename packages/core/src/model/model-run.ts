@@ -1,4 +1,7 @@
-/** One forward pass: what an architecture calls to reach weights and whatever is attached to its sites. */
+/**
+ * One forward pass: what an architecture calls to reach weights and whatever is attached to its
+ * sites.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
@@ -34,17 +37,24 @@ export interface RunOptions {
   readonly training?: boolean;
   /** Names the dropout streams: seed, step, micro-batch. Default [0]. */
   readonly randomParts?: readonly (number | string)[];
-  /** Blocks that keep only their inputs for the backward pass: all, none, or those of these numbers. Default none. */
+  /**
+   * Blocks that keep only their inputs for the backward pass: all, none, or those of these numbers.
+   * Default none.
+   */
   readonly checkpointing?: boolean | ReadonlySet<number>;
   /** Return the embeddings and each block's output. Default false. */
   readonly hiddenStates?: boolean;
-  /** Rows of `hidden` whose token logits are made: all (default), none, the last of each sequence, or these (the labelled ones). */
+  /**
+   * Rows of `hidden` whose token logits are made: all (default), none, the last of each sequence,
+   * or these (the labelled ones).
+   */
   readonly logitRows?: 'all' | 'none' | 'last' | Int32Array;
   /** An adapter's name per sequence (`__base__` for none) instead of the active ones. */
   readonly assignment?: readonly string[];
   /**
-   * What the decoder read before: the batch holds the tokens that follow, and its sequences stand behind those of the cache, which grows
-   * by them. An encoder-decoder also needs `batch.encoded` from the second run on.
+   * What the decoder read before: the batch holds the tokens that follow, and its sequences stand
+   * behind those of the cache, which grows by them. An encoder-decoder also needs `batch.encoded`
+   * from the second run on.
    */
   readonly cache?: KeyValueCache;
 }
@@ -109,7 +119,9 @@ export class ModelRun {
       .map((end) => end - 1);
   }
 
-  /** The cache, where it takes part in a stack: not in an encoder, which reads everything at once. */
+  /**
+   * The cache, where it takes part in a stack: not in an encoder, which reads everything at once.
+   */
   cacheOf(stack: AttentionSite['stack']): KeyValueCache | undefined {
     return stack === 'encoder' ? undefined : this.options.cache;
   }
@@ -125,7 +137,8 @@ export class ModelRun {
   }
 
   /**
-   * Rows that attention sees and their layout, where some rows are padding; undefined where all are seen.
+   * Rows that attention sees and their layout, where some rows are padding; undefined where all are
+   * seen.
    * @throws PEFT_BATCH_PADDING in a layout other than the batch's.
    */
   attended(
@@ -143,7 +156,10 @@ export class ModelRun {
     return { rows, offsets: offsets.map((offset) => rows.filter((row) => row < offset).length) };
   }
 
-  /** y = x·Wᵀ + b of a linear site with whatever is attached, and `activation` of that. x `[N, in]`, y `[N, out]`. */
+  /**
+   * y = x·Wᵀ + b of a linear site with whatever is attached, and `activation` of that. x `[N, in]`,
+   * y `[N, out]`.
+   */
   linear(path: string, x: Tensor2D, activation?: ActivationName): Tensor2D {
     const site = siteAt(this.description, 'linear', path);
     const weight = () => this.matrix(site.weight);
@@ -164,7 +180,10 @@ export class ModelRun {
     );
   }
 
-  /** The norm of a norm site. x `[N, D]`, or `[N, H·D]`, where each of H heads is normed on its own. @param gammaOffset added to γ (Gemma: 1). */
+  /**
+   * The norm of a norm site. x `[N, D]`, or `[N, H·D]`, where each of H heads is normed on its own.
+   * @param gammaOffset added to γ (Gemma: 1).
+   */
   norm(path: string, x: Tensor2D, epsilon: number, gammaOffset = 0): Tensor2D {
     const site = siteAt(this.description, 'norm', path);
     const base = (input: Tensor2D): Tensor2D => {
@@ -216,8 +235,8 @@ export class ModelRun {
   }
 
   /**
-   * The output layer of a language model, x·Wᵀ + b. Where it is tied to an embedding (its weight is the embedding's) what is attached to
-   * that embedding has its say, too.
+   * The output layer of a language model, x·Wᵀ + b. Where it is tied to an embedding (its weight is
+   * the embedding's) what is attached to that embedding has its say, too.
    */
   outputLayer(path: string, x: Tensor2D): Tensor2D {
     const site = siteAt(this.description, 'linear', path);
@@ -246,7 +265,10 @@ export class ModelRun {
     });
   }
 
-  /** Weight and bias of an output layer, for a loss that never makes its logits; undefined where an adapter stands on it. */
+  /**
+   * Weight and bias of an output layer, for a loss that never makes its logits; undefined where an
+   * adapter stands on it.
+   */
   plainOutputLayer(
     path: string,
   ): { readonly weight: Weight; readonly bias?: Tensor1D } | undefined {
@@ -266,8 +288,9 @@ export class ModelRun {
   }
 
   /**
-   * What adapters give an attention site: keys and values `[P, keyValueHeads·headSize]` beside the sequences, and those that stand in for
-   * `past` tokens in front of them; `[B·P, …]` where they differ by sequence.
+   * What adapters give an attention site: keys and values `[P, keyValueHeads·headSize]` beside the
+   * sequences, and those that stand in for `past` tokens in front of them; `[B·P, …]` where they
+   * differ by sequence.
    */
   extraKeyValues(path: string, hidden: Tensor2D, offsets: Int32Array): readonly ExtraKeyValues[] {
     return this.#attached('attention', path).map(({ adapter, owner }) => {
@@ -282,7 +305,10 @@ export class ModelRun {
     });
   }
 
-  /** Tokens that adapters pretend stand in front of every sequence of a stack: positions start there. */
+  /**
+   * Tokens that adapters pretend stand in front of every sequence of a stack: positions start
+   * there.
+   */
   pastLength(stack: AttentionSite['stack']): number {
     const first = this.description.sites.find(
       (site) => site.kind === 'attention' && site.stack === stack,
@@ -295,7 +321,10 @@ export class ModelRun {
       : 0;
   }
 
-  /** Position of each row of a stack `[N]`: behind what a cache holds, else behind the tokens that adapters pretend. */
+  /**
+   * Position of each row of a stack `[N]`: behind what a cache holds, else behind the tokens that
+   * adapters pretend.
+   */
   positions(stack: AttentionSite['stack'], offsets: Int32Array): Int32Array {
     const cached = this.cacheOf(stack)?.lengths;
     const positions = positionsOf(offsets, cached ? 0 : this.pastLength(stack));
@@ -314,12 +343,18 @@ export class ModelRun {
     );
   }
 
-  /** Whether the cache holds rows of an attention: those that stand in front of a sequence are among them. */
+  /**
+   * Whether the cache holds rows of an attention: those that stand in front of a sequence are among
+   * them.
+   */
   isContinued(path: string): boolean {
     return this.cacheOf(siteAt(this.description, 'attention', path).stack)?.holds(path) ?? false;
   }
 
-  /** Keys and values of cross attention: made in the first run with a cache only. @param offsets layout of what they are made of */
+  /**
+   * Keys and values of cross attention: made in the first run with a cache only.
+   * @param offsets layout of what they are made of
+   */
   remember(
     path: string,
     offsets: Int32Array,
@@ -355,7 +390,10 @@ export class ModelRun {
     );
   }
 
-  /** Puts the adapters' virtual tokens in front of each sequence. x `[N, D]` → `[N + B·P, D]` with its new layout. */
+  /**
+   * Puts the adapters' virtual tokens in front of each sequence. x `[N, D]` → `[N + B·P, D]` with
+   * its new layout.
+   */
   sequence(
     path: string,
     x: Tensor2D,
@@ -381,7 +419,10 @@ export class ModelRun {
     return result;
   }
 
-  /** Runs `body` on rows that belong to no sequence, but to all of them (a table of relative positions). */
+  /**
+   * Runs `body` on rows that belong to no sequence, but to all of them (a table of relative
+   * positions).
+   */
   sharedRows<T>(body: () => T): T {
     const outer = this.#isShared;
     this.#isShared = true;
@@ -392,7 +433,10 @@ export class ModelRun {
     }
   }
 
-  /** A small base tensor as it is (a bias, a table of relative positions), unfrozen where an adapter trains it. */
+  /**
+   * A small base tensor as it is (a bias, a table of relative positions), unfrozen where an adapter
+   * trains it.
+   */
   vector(name: string): Tensor {
     return this.#resolve(name) as Tensor;
   }
@@ -402,7 +446,10 @@ export class ModelRun {
     return this.#resolve(name) as Weight;
   }
 
-  /** Frozen tensors that depend on `key` alone (rotary tables): made once, kept and disposed by the model. */
+  /**
+   * Frozen tensors that depend on `key` alone (rotary tables): made once, kept and disposed by the
+   * model.
+   */
   constants(key: string, make: () => readonly Tensor[]): readonly Tensor[] {
     const found = this.host.constants.get(key);
     if (found) return found;
@@ -460,7 +507,10 @@ export class ModelRun {
     };
   }
 
-  /** The current stack's layout comes last; keys and values of cross attention are the encoder's rows. */
+  /**
+   * The current stack's layout comes last; keys and values of cross attention are the encoder's
+   * rows.
+   */
   #layoutOf(path: string, rows: number): Int32Array {
     const found = this.#candidate(path, rows);
     if (this.options.cache && found !== this.#memory) throw looksAtSequences(path);
@@ -499,7 +549,10 @@ export class ModelRun {
     return this.host.baseWeight(name);
   }
 
-  /** The weight of what reads an embedding's table: not a trained copy that is the embedding's alone. */
+  /**
+   * The weight of what reads an embedding's table: not a trained copy that is the embedding's
+   * alone.
+   */
   #tiedMatrix(name: string): Weight {
     const outer = this.#scope;
     return (
@@ -536,7 +589,10 @@ export class ModelRun {
       .reduce((sum, part) => tf.add(sum, part));
   }
 
-  /** In a batch that mixes adapters, rows that all sequences share pass only where no adapter changes anything. */
+  /**
+   * In a batch that mixes adapters, rows that all sequences share pass only where no adapter
+   * changes anything.
+   */
   #shared<T>(site: SiteOf<'linear' | 'norm' | 'embedding'>, run: () => T): T {
     const parameters = [
       site.weight,
@@ -560,7 +616,10 @@ export class ModelRun {
     return run();
   }
 
-  /** Rows of each adapter of the assignment, for a tensor of `total` rows: tokens of a known layout, or one row per sequence. */
+  /**
+   * Rows of each adapter of the assignment, for a tensor of `total` rows: tokens of a known layout,
+   * or one row per sequence.
+   */
   #groups(path: string, total: number): { rows: Int32Array; adapters: readonly Adapter[] }[] {
     const assignment = this.options.assignment!;
     const offsets = total === assignment.length ? undefined : this.#candidate(path, total);

@@ -36,7 +36,10 @@ export interface ModelOptions extends LoadWeightsOptions {
   readonly head?: HeadOptions;
 }
 
-/** The description of an architecture under a config, with its head. @throws PEFT_MODEL_HEAD for a head it lacks */
+/**
+ * The description of an architecture under a config, with its head.
+ * @throws PEFT_MODEL_HEAD for a head it lacks
+ */
 export function describeModel<Config>(
   architecture: Architecture<Config>,
   config: Config,
@@ -57,8 +60,10 @@ export function describeModel<Config>(
  * Loads a model. The caller disposes it.
  *
  * @param configJson the parsed `config.json`.
- * @param store its tensors, also those that bitsandbytes quantised (`quantization_config`); may be closed afterwards unless the engine maps the file.
- * @throws PEFT_MODEL_CONFIG, PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE, PEFT_QUANTIZATION_METHOD, PEFT_QUANTIZATION_CONFIG, PEFT_QUANTIZED_PARTS
+ * @param store its tensors, also those that bitsandbytes quantised (`quantization_config`); may be
+ *   closed afterwards unless the engine maps the file.
+ * @throws PEFT_MODEL_CONFIG, PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE, PEFT_QUANTIZATION_METHOD,
+ *   PEFT_QUANTIZATION_CONFIG, PEFT_QUANTIZED_PARTS
  */
 export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
   architecture: Architecture<Config, Kinds>,
@@ -204,7 +209,9 @@ export class Model {
     return this.#active.map((name) => this.adapter(name)).flatMap(trainablesOf);
   }
 
-  /** Elements that train, and elements in all: the base model plus what the active adapters added. */
+  /**
+   * Elements that train, and elements in all: the base model plus what the active adapters added.
+   */
   parameterCounts(): { readonly trainable: number; readonly total: number } {
     return adapterCounts(
       this.description,
@@ -232,8 +239,9 @@ export class Model {
   }
 
   /**
-   * Folds adapters into copies of the weights; the base is kept, so that `unmergeAdapters` is exact. What is merged into a quantised
-   * weight is its dequantised values, in float32: exact beside this base, not beside the weights it was quantised from.
+   * Folds adapters into copies of the weights; the base is kept, so that `unmergeAdapters` is
+   * exact. What is merged into a quantised weight is its dequantised values, in float32: exact
+   * beside this base, not beside the weights it was quantised from.
    * @returns what to tell the user: that quantised weights were merged into.
    * @throws PEFT_MERGE_INEXACT when a method cannot be merged
    */
@@ -383,7 +391,10 @@ export class Model {
   }
 }
 
-/** A model that is known to have sites of these kinds alone: a method that finds none of its own does not compile. */
+/**
+ * A model that is known to have sites of these kinds alone: a method that finds none of its own
+ * does not compile.
+ */
 export interface ModelWith<Kinds extends SiteKind> extends Model {
   addAdapter<Needs extends SiteKind>(
     name: string,
@@ -392,7 +403,10 @@ export interface ModelWith<Kinds extends SiteKind> extends Model {
   ): Adapter;
 }
 
-/** Counts on a description and adapters put on it, with or without weights. What a method keeps without training it counts as nothing. */
+/**
+ * Counts on a description and adapters put on it, with or without weights. What a method keeps
+ * without training it counts as nothing.
+ */
 export function adapterCounts(
   description: ModelDescription,
   adapters: readonly Adapter[],
@@ -428,7 +442,10 @@ function freezeChanged(name: string, weight: Tensor2D, engine: Engine): FrozenWe
   return engine.freeze(memorySource(name, shape, values), { format: 'f32' });
 }
 
-/** Unfrozen parameters first (the outermost adapter's counts, as in the forward pass), then what stands on the sites, innermost first. */
+/**
+ * Unfrozen parameters first (the outermost adapter's counts, as in the forward pass), then what
+ * stands on the sites, innermost first.
+ */
 function mergeInto(
   merged: Map<string, FrozenWeight | Tensor>,
   adapters: readonly Adapter[],
@@ -464,7 +481,10 @@ function mergeInto(
   }
 }
 
-/** A table that the output layer or another embedding reads, too, must not change unless the adapter goes along to all of them. */
+/**
+ * A table that the output layer or another embedding reads, too, must not change unless the adapter
+ * goes along to all of them.
+ */
 function refuseTied({ sites }: ModelDescription, { site, method, adapter }: Attachment): void {
   if (
     site.kind !== 'embedding' ||

@@ -1,4 +1,7 @@
-/** The head that AutoGluon puts on any backbone: one linear layer on the first token's (or the mean) hidden state. */
+/**
+ * The head that AutoGluon puts on any backbone: one linear layer on the first token's (or the mean)
+ * hidden state.
+ */
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { gatherRows, meanPool } from '@peft/ops';
 import type { Architecture, ModelBatch, ModelOutput } from '../description/architecture.js';
@@ -8,7 +11,10 @@ import type { ModelRun } from './model-run.js';
 
 type PooledHead = Extract<HeadOptions, { kind: 'pooled-linear' }>;
 
-/** The backbone's description with `head.weight [C, D]` (Xavier uniform) and `head.bias [C]` (zeros) at its end. */
+/**
+ * The backbone's description with `head.weight [C, D]` (Xavier uniform) and `head.bias [C]` (zeros)
+ * at its end.
+ */
 export function describePooled<Config>(
   architecture: Architecture<Config>,
   config: Config,

@@ -1,10 +1,14 @@
-/** A store of random weights for any description: for benchmarks and tests of real shapes without a checkpoint. */
+/**
+ * A store of random weights for any description: for benchmarks and tests of real shapes without a
+ * checkpoint.
+ */
 import { encodeBfloat16, randomKey, randomNormal, type TensorSource } from '@peft/ops';
 import type { ModelDescription } from '../description/model-description.js';
 import type { WeightStore } from './weights.js';
 
 /**
- * Every parameter of the description: norms' weights 1, one-dimensional others 0, the rest N(0, standardDeviation²), made when read and never kept.
+ * Every parameter of the description: norms' weights 1, one-dimensional others 0, the rest N(0,
+ * standardDeviation²), made when read and never kept.
  * @param options.dtype stored type, default `F32`.
  */
 export function randomWeights(
@@ -17,7 +21,8 @@ export function randomWeights(
 ): WeightStore {
   const { seed = 0, dtype = 'F32', standardDeviation = 0.02 } = options;
   const specs = new Map(description.parameters.map((spec) => [spec.name, spec]));
-  // A table of normal numbers, read from a place that depends on the name: 8 billion logarithms would take minutes.
+  // A table of normal numbers, read from a place that depends on the name: 8 billion logarithms
+  // would take minutes.
   const table = stored(
     Float32Array.from(
       { length: TABLE_LENGTH },

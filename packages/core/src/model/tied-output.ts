@@ -21,7 +21,10 @@ export function tiedOutputs({ sites }: Pick<ModelDescription, 'sites'>): TiedOut
   });
 }
 
-/** An output layer with a weight of its own in place of the shared one: y = x·Wᵀ. @param weight W `[V, D]` */
+/**
+ * An output layer with a weight of its own in place of the shared one: y = x·Wᵀ.
+ * @param weight W `[V, D]`
+ */
 export const untiedOutput = (weight: () => Variable): LinearAdapter => ({
   forward: (x) => linear(x, weight() as unknown as Tensor2D),
 });

@@ -1,4 +1,7 @@
-/** The base weights of a model: read once from a store, frozen by the engine or kept as small tensors. */
+/**
+ * The base weights of a model: read once from a store, frozen by the engine or kept as small
+ * tensors.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
@@ -20,13 +23,16 @@ import { convertedWeights } from '../description/quantizable.js';
 export interface WeightStore {
   names(): Iterable<string>;
   get(name: string): TensorSource | undefined;
-  /** The tensor where it is stored quantised; `get` then gives nothing of use. See `quantizedStore` of @peft/hub. */
+  /**
+   * The tensor where it is stored quantised; `get` then gives nothing of use. See `quantizedStore`
+   * of @peft/hub.
+   */
   quantized?(name: string): QuantizedSource | undefined;
 }
 
 /**
- * What the base's matrices become while loading: `nf4`, `fp4` and `int8` are for those of linear sites (see `quantizableWeights`), `bf16` and `f16`
- * for all. What else a model has stays as it is.
+ * What the base's matrices become while loading: `nf4`, `fp4` and `int8` are for those of linear
+ * sites (see `quantizableWeights`), `bf16` and `f16` for all. What else a model has stays as it is.
  */
 export interface WeightQuantization extends Pick<
   FreezeOptions,
@@ -38,7 +44,10 @@ export interface WeightQuantization extends Pick<
 }
 
 export interface LoadWeightsOptions {
-  /** Quantise or round matrices while loading. Those that the checkpoint stores quantised stay as they are. */
+  /**
+   * Quantise or round matrices while loading. Those that the checkpoint stores quantised stay as
+   * they are.
+   */
   readonly quantization?: WeightQuantization;
   /** Seed of parameters that the checkpoint lacks (a fresh head). Default 0. */
   readonly seed?: number;
@@ -61,7 +70,8 @@ export const isFrozen = (weight: FrozenWeight | Tensor): weight is FrozenWeight 
   'engine' in weight;
 
 /**
- * Reads every parameter of the description, tensor by tensor: at the peak there is the result plus one tensor.
+ * Reads every parameter of the description, tensor by tensor: at the peak there is the result plus
+ * one tensor.
  * @throws PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE; nothing stays allocated then.
  */
 export function loadWeights(
@@ -148,7 +158,10 @@ const freezeOptions = ({
   ...(doubleQuantization !== undefined && { doubleQuantization }),
 });
 
-/** In its logical order, also where the plain checkpoint stores `[in, out]`: bitsandbytes turns it before. */
+/**
+ * In its logical order, also where the plain checkpoint stores `[in, out]`: bitsandbytes turns it
+ * before.
+ */
 function freezeQuantized(
   spec: ParameterSpec,
   source: QuantizedSource,

@@ -1,6 +1,7 @@
 /**
- * Which rows go into which batch and micro-batch, as a pure function of lengths, sizes, seed and epoch: a run that stopped at
- * (epoch, batch) makes the plan again and goes on there, with exactly the batches that were left.
+ * Which rows go into which batch and micro-batch, as a pure function of lengths, sizes, seed and
+ * epoch: a run that stopped at (epoch, batch) makes the plan again and goes on there, with exactly
+ * the batches that were left.
  */
 import { check, PeftError } from '@peft/errors';
 import { permutation } from '../sampling/permutation.js';
@@ -12,14 +13,18 @@ export interface BatchPlanOptions {
   readonly batchSize: number;
   /** Rows that are computed at once. Default: batchSize. */
   readonly microBatchSize?: number;
-  /** Instead of, or beside, `microBatchSize`: tokens that are computed at once; a longer row makes a micro-batch of its own. */
+  /**
+   * Instead of, or beside, `microBatchSize`: tokens that are computed at once; a longer row makes a
+   * micro-batch of its own.
+   */
   readonly maxTokensPerMicroBatch?: number;
   readonly seed: number;
   /** From 0; every epoch has an order of its own. */
   readonly epoch: number;
   /**
-   * Default false: every batch is a uniform draw. True: rows of like length share a batch (sorted within random groups of 50 batches),
-   * which evens out the time per micro-batch at the price of batches that are less alike.
+   * Default false: every batch is a uniform draw. True: rows of like length share a batch (sorted
+   * within random groups of 50 batches), which evens out the time per micro-batch at the price of
+   * batches that are less alike.
    */
   readonly groupByLength?: boolean;
 }
@@ -30,8 +35,8 @@ export type PlannedBatch = readonly Int32Array[];
 const BATCHES_PER_GROUP = 50;
 
 /**
- * Every row once, in random order. Within a batch rows are sorted by length, longest first, before they are cut into micro-batches. The
- * last batch may be short.
+ * Every row once, in random order. Within a batch rows are sorted by length, longest first, before
+ * they are cut into micro-batches. The last batch may be short.
  * @throws PEFT_CONFIG_INVALID for sizes that are not positive integers.
  */
 export function createBatchPlan(options: BatchPlanOptions): PlannedBatch[] {
@@ -47,7 +52,8 @@ export function createBatchPlan(options: BatchPlanOptions): PlannedBatch[] {
   }
   let batches = chunks(order, batchSize);
   if (groupByLength) {
-    // Sorting has put long batches first; only the order of whole batches is drawn again, a short one stays last.
+    // Sorting has put long batches first; only the order of whole batches is drawn again, a short
+    // one stays last.
     const whole = batches.filter((rows) => rows.length === batchSize);
     const short = batches.filter((rows) => rows.length < batchSize);
     batches = [

@@ -1,4 +1,6 @@
-/** Batches without padding: the tokens of all sequences in one row, and where each sequence begins. */
+/**
+ * Batches without padding: the tokens of all sequences in one row, and where each sequence begins.
+ */
 import { PeftError } from '@peft/errors';
 
 /** B sequences with N tokens in all. */
@@ -27,7 +29,8 @@ export interface Example {
 /**
  * Puts examples one after another. Either all or none have segments, positions, labels.
  * @param labelType `int32` for class ids, `float32` for numbers.
- * @throws PEFT_BATCH_INVALID for an empty batch, an example without tokens, or examples that do not go together.
+ * @throws PEFT_BATCH_INVALID for an empty batch, an example without tokens, or examples that do not
+ *   go together.
  */
 export function packBatch(
   examples: readonly Example[],

@@ -5,7 +5,10 @@ import { Template } from '@huggingface/jinja';
 import { didYouMean, PeftError, show } from '@peft/errors';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 
-/** One turn. Templates know the roles `system`, `user` and `assistant`, some of them also `tool` and further fields. */
+/**
+ * One turn. Templates know the roles `system`, `user` and `assistant`, some of them also `tool` and
+ * further fields.
+ */
 export interface ChatMessage {
   readonly role: string;
   readonly content: string;
@@ -54,7 +57,8 @@ export function createChatTemplate(
 }
 
 /**
- * The chat template of a checkpoint folder: `chat_template.jinja`, else the one in `tokenizer_config.json` or `chat_template.json`.
+ * The chat template of a checkpoint folder: `chat_template.jinja`, else the one in
+ * `tokenizer_config.json` or `chat_template.json`.
  * @param name which one, where it has several. Default `default`.
  * @throws PEFT_CHAT_TEMPLATE_MISSING, PEFT_CHAT_TEMPLATE
  */

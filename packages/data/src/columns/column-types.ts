@@ -7,7 +7,10 @@ import type { Table } from '../tables/table.js';
 export type ColumnType = 'text' | 'categorical' | 'numerical' | 'null';
 
 export interface ColumnTypeOptions {
-  /** The validation table, if it was given apart; a value of it that is not in `table` speaks against `categorical`. */
+  /**
+   * The validation table, if it was given apart; a value of it that is not in `table` speaks
+   * against `categorical`.
+   */
   readonly validation?: Table;
   /** The label column, for which up to 100 instead of 20 values count as categorical. */
   readonly label?: string;
@@ -19,13 +22,15 @@ const TYPES: readonly ColumnType[] = ['text', 'categorical', 'numerical', 'null'
 const TEXT_SAMPLE = 5000;
 
 /**
- * In this order: `null` if all cells are missing or equal; `categorical` if fewer than min(⌊0.1·rows⌋, 20) distinct values (100 for
- * the label); `numerical` if all cells are numbers or booleans or spell numbers; `text` if more than 1 % of the values are distinct and
- * those have 3 words or more on average; else `categorical`. Words are separated by white space, so Chinese or Japanese texts are not
- * recognised: give their type.
+ * In this order: `null` if all cells are missing or equal; `categorical` if fewer than
+ * min(⌊0.1·rows⌋, 20) distinct values (100 for the label); `numerical` if all cells are numbers or
+ * booleans or spell numbers; `text` if more than 1 % of the values are distinct and those have 3
+ * words or more on average; else `categorical`. Words are separated by white space, so Chinese or
+ * Japanese texts are not recognised: give their type.
  *
  * @returns column → type, in the table's order.
- * @throws PEFT_COLUMN_MISSING if `given` or `label` names an unknown column, PEFT_COLUMN_NESTED for lists and objects.
+ * @throws PEFT_COLUMN_MISSING if `given` or `label` names an unknown column, PEFT_COLUMN_NESTED for
+ *   lists and objects.
  */
 export function inferColumnTypes(
   table: Table,

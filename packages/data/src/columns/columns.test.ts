@@ -163,7 +163,8 @@ describe('the label encoder', () => {
 
 describe('the label scaler', () => {
   it('has mean 0 and deviation 1, and goes back', () => {
-    const scaler = fitLabelScaler([2, 4, 4, 4, 5, 5, 7, 9]); // mean 5, deviation 2 with denominator n
+    // mean 5, deviation 2 with denominator n
+    const scaler = fitLabelScaler([2, 4, 4, 4, 5, 5, 7, 9]);
     expect([scaler.mean, scaler.deviation]).toEqual([5, 2]);
     expect([...scaler.encode([9, 5])]).toEqual([2, 0]);
     expect(restoreLabelScaler(scaler).decode(2)).toBe(9);

@@ -15,7 +15,8 @@ export interface LabelEncoder {
 
 /**
  * Finds the classes of a label column.
- * @throws PEFT_LABEL_MISSING_VALUES for null, PEFT_LABEL_ONE_CLASS for fewer than two, PEFT_LABEL_MIXED for texts beside numbers.
+ * @throws PEFT_LABEL_MISSING_VALUES for null, PEFT_LABEL_ONE_CLASS for fewer than two,
+ *   PEFT_LABEL_MIXED for texts beside numbers.
  */
 export function fitLabelEncoder(labels: readonly Cell[]): LabelEncoder {
   const distinct = [...new Set(labels)];
@@ -49,7 +50,8 @@ export function fitLabelEncoder(labels: readonly Cell[]): LabelEncoder {
 /** @param classes as saved from `LabelEncoder.classes`. */
 export function restoreLabelEncoder(classes: readonly Label[]): LabelEncoder {
   const ids = new Map(classes.map((label, id) => [label, id]));
-  // A table read from text may spell a number or boolean of the fitted table differently, and the other way round.
+  // A table read from text may spell a number or boolean of the fitted table differently, and the
+  // other way round.
   const spelled = new Map(classes.map((label, id) => [String(label), id]));
   return Object.freeze({
     classes: Object.freeze([...classes]),

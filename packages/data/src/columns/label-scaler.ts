@@ -1,4 +1,7 @@
-/** Standard scaling of numeric labels: z = (y − mean) / deviation, the deviation with denominator n as in scikit-learn's StandardScaler. */
+/**
+ * Standard scaling of numeric labels: z = (y − mean) / deviation, the deviation with denominator n
+ * as in scikit-learn's StandardScaler.
+ */
 import { PeftError, show } from '@peft/errors';
 import type { Cell } from '../tables/table.js';
 
@@ -36,7 +39,10 @@ export function restoreLabelScaler({
   });
 }
 
-/** Labels as numbers `[rows]`; texts that spell numbers and booleans count. @throws PEFT_LABEL_NOT_NUMERIC */
+/**
+ * Labels as numbers `[rows]`; texts that spell numbers and booleans count.
+ * @throws PEFT_LABEL_NOT_NUMERIC
+ */
 export function numericLabels(labels: readonly Cell[]): Float64Array {
   return Float64Array.from(labels, (label, row) => {
     const value =

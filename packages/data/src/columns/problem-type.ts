@@ -14,10 +14,12 @@ export interface ProblemTypeOptions {
 }
 
 /**
- * By AutoGluon's rules: the label is categorical (fewer than min(⌊0.1·rows⌋, 100) distinct values, or no numbers) and has two values, or
- * more; or it is numerical and so a regression. Two distinct values are always binary, so that a handful of rows is no regression.
+ * By AutoGluon's rules: the label is categorical (fewer than min(⌊0.1·rows⌋, 100) distinct values,
+ * or no numbers) and has two values, or more; or it is numerical and so a regression. Two distinct
+ * values are always binary, so that a handful of rows is no regression.
  *
- * @throws PEFT_LABEL_MISSING_VALUES, PEFT_LABEL_ONE_CLASS, PEFT_LABEL_NOT_NUMERIC, PEFT_PROBLEM_TYPE_MISMATCH, PEFT_COLUMN_MISSING
+ * @throws PEFT_LABEL_MISSING_VALUES, PEFT_LABEL_ONE_CLASS, PEFT_LABEL_NOT_NUMERIC,
+ *   PEFT_PROBLEM_TYPE_MISMATCH, PEFT_COLUMN_MISSING
  */
 export function inferProblemType(
   table: Table,

@@ -22,7 +22,9 @@ import {
   spearman,
 } from './value-metrics.js';
 
-/** All metrics of this package. Others are joined by passing `[...METRICS, mine]` to `getMetric`. */
+/**
+ * All metrics of this package. Others are joined by passing `[...METRICS, mine]` to `getMetric`.
+ */
 export const METRICS: readonly Metric[] = Object.freeze([
   accuracy,
   balancedAccuracy,
@@ -56,7 +58,10 @@ export function getMetric(name: string, metrics: readonly Metric[] = METRICS): M
   });
 }
 
-/** AutoGluon's choice: `roc_auc` for two classes, `accuracy` for more, `root_mean_squared_error` for numbers. */
+/**
+ * AutoGluon's choice: `roc_auc` for two classes, `accuracy` for more, `root_mean_squared_error` for
+ * numbers.
+ */
 export function defaultMetric(problemType: ProblemType): Metric {
   return problemType === 'binary'
     ? rocAuc

@@ -4,7 +4,10 @@ import { PeftError, show } from '@peft/errors';
 export interface MetricInput {
   /** Class ids, or numbers for regression `[n]`. */
   readonly labels: ArrayLike<number>;
-  /** As the metric `needs`: class ids `[n]`, probabilities `[n · classCount]` row by row, or values `[n]`. */
+  /**
+   * As the metric `needs`: class ids `[n]`, probabilities `[n · classCount]` row by row, or values
+   * `[n]`.
+   */
   readonly predictions: ArrayLike<number>;
   /** Number of classes. Default 2. */
   readonly classCount?: number;
@@ -19,7 +22,10 @@ export interface Metric {
   /** The best value there is. */
   readonly optimum: number;
   readonly needs: 'classes' | 'probabilities' | 'values';
-  /** @throws PEFT_METRIC_INPUT_INVALID for lengths or values that do not fit, PEFT_METRIC_UNDEFINED where it has no value. */
+  /**
+   * @throws PEFT_METRIC_INPUT_INVALID for lengths or values that do not fit, PEFT_METRIC_UNDEFINED
+   *   where it has no value.
+   */
   compute(input: MetricInput): number;
 }
 

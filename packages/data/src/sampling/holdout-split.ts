@@ -1,4 +1,7 @@
-/** Splits rows into training and validation rows as AutoGluon does when no validation table is given. */
+/**
+ * Splits rows into training and validation rows as AutoGluon does when no validation table is
+ * given.
+ */
 import { PeftError } from '@peft/errors';
 import { permutation } from './permutation.js';
 import { seededRandom } from './seeded-random.js';
@@ -25,8 +28,8 @@ export interface Holdout {
 }
 
 /**
- * ⌈rows · fraction⌉ rows become validation. With classes, each gives rows · share rounded down, and the places left go to the
- * largest remainders (ties by chance), but never a class's last row.
+ * ⌈rows · fraction⌉ rows become validation. With classes, each gives rows · share rounded down, and
+ * the places left go to the largest remainders (ties by chance), but never a class's last row.
  *
  * @throws PEFT_SPLIT_IMPOSSIBLE if nothing would be left for training or validation.
  */

@@ -5,7 +5,8 @@ import { restoreRandom, seededRandom } from './seeded-random.js';
 
 describe('the random generator', () => {
   it('is xoshiro128**, as its authors publish it', () => {
-    // From the published C code by hand: s = [1, 2, 3, 4] gives rotl(2·5, 7)·9 = 11520; then s₁ = 2⊕(3⊕1) = 0, and so on.
+    // From the published C code by hand: s = [1, 2, 3, 4] gives rotl(2·5, 7)·9 = 11520; then s₁ =
+    // 2⊕(3⊕1) = 0, and so on.
     const random = restoreRandom([1, 2, 3, 4]);
     expect([random.next(), random.next(), random.next()]).toEqual([11520, 0, 5927040]);
   });

@@ -1,6 +1,7 @@
 /**
- * A small random number generator whose state can be saved and restored: xoshiro128** (Blackman and Vigna, "Scrambled Linear
- * Pseudorandom Number Generators", arXiv 1805.01407), seeded by splitmix32 steps as its authors advise.
+ * A small random number generator whose state can be saved and restored: xoshiro128** (Blackman and
+ * Vigna, "Scrambled Linear Pseudorandom Number Generators", arXiv 1805.01407), seeded by splitmix32
+ * steps as its authors advise.
  */
 import { PeftError, show } from '@peft/errors';
 
@@ -42,7 +43,9 @@ export function seededRandom(seed: RandomSeed): SeededRandom {
   );
 }
 
-/** @throws PEFT_RANDOM_STATE_INVALID if the state is not four 32-bit words, or all of them are 0. */
+/**
+ * @throws PEFT_RANDOM_STATE_INVALID if the state is not four 32-bit words, or all of them are 0.
+ */
 export function restoreRandom(state: RandomState): SeededRandom {
   if (
     state.length !== 4 ||

@@ -17,12 +17,13 @@ export interface ChatOptions {
 }
 
 /**
- * Each conversation is written by the template and tokenised as one text. An answer is what the text has beyond the turns before it with
- * the template's start of an answer, up to the end of its turn, the token that closes it included. Conversations without an answer
- * within `maxLength` are left out.
+ * Each conversation is written by the template and tokenised as one text. An answer is what the
+ * text has beyond the turns before it with the template's start of an answer, up to the end of its
+ * turn, the token that closes it included. Conversations without an answer within `maxLength` are
+ * left out.
  *
- * @throws PEFT_CHAT_TEMPLATE; PEFT_CHAT_TURNS where the template rewrites earlier turns, so that `answers: 'all'` has no meaning;
- *   PEFT_DATA_INVALID when no row is left
+ * @throws PEFT_CHAT_TEMPLATE; PEFT_CHAT_TURNS where the template rewrites earlier turns, so that
+ *   `answers: 'all'` has no meaning; PEFT_DATA_INVALID when no row is left
  */
 export async function chatData(
   conversations: readonly (readonly ChatMessage[])[],

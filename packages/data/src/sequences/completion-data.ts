@@ -1,4 +1,7 @@
-/** Prompts with the text that is to follow, for a causal language model: the loss counts what follows only. */
+/**
+ * Prompts with the text that is to follow, for a causal language model: the loss counts what
+ * follows only.
+ */
 import { check, PeftError } from '@peft/errors';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { eachRow } from './each-row.js';
@@ -19,10 +22,12 @@ export interface CompletionOptions {
 }
 
 /**
- * Prompt and completion are tokenised as one text, so that the model sees what it would see when it writes; the completion begins with the
- * first token that differs from those of the prompt alone. Rows whose prompt leaves no room are left out.
+ * Prompt and completion are tokenised as one text, so that the model sees what it would see when it
+ * writes; the completion begins with the first token that differs from those of the prompt alone.
+ * Rows whose prompt leaves no room are left out.
  *
- * @throws PEFT_CONFIG_INVALID, PEFT_TOKENIZER_SPECIAL_MISSING, PEFT_DATA_INVALID when no row is left
+ * @throws PEFT_CONFIG_INVALID, PEFT_TOKENIZER_SPECIAL_MISSING, PEFT_DATA_INVALID when no row is
+ *   left
  */
 export async function completionData(
   rows: readonly Completion[],
@@ -69,7 +74,10 @@ export function labelFrom(
   };
 }
 
-/** Rows that have something to predict: a first token has nothing in front of it. @throws PEFT_DATA_INVALID when no row is left */
+/**
+ * Rows that have something to predict: a first token has nothing in front of it.
+ * @throws PEFT_DATA_INVALID when no row is left
+ */
 export function keepLabelled(rows: readonly LabelledTokens[]): TokenData {
   const isLabelled = ({ labels }: LabelledTokens): boolean =>
     Array.from(labels).some((label, i) => i > 0 && label !== NO_LABEL);

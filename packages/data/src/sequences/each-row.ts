@@ -1,7 +1,10 @@
 /** Goes through many rows without holding up the process. */
 const ROWS_PER_TURN = 256;
 
-/** Calls `make` for each row in order; others get a turn every 256 rows. @throws the signal's reason when aborted */
+/**
+ * Calls `make` for each row in order; others get a turn every 256 rows.
+ * @throws the signal's reason when aborted
+ */
 export async function eachRow<T, R>(
   rows: readonly T[],
   make: (row: T, index: number) => R,

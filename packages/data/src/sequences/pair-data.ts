@@ -1,4 +1,7 @@
-/** Pairs of texts for an encoder-decoder: the encoder reads the source, the decoder learns to write the target. */
+/**
+ * Pairs of texts for an encoder-decoder: the encoder reads the source, the decoder learns to write
+ * the target.
+ */
 import { check } from '@peft/errors';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { eachRow } from './each-row.js';
@@ -28,7 +31,10 @@ export interface PairBatch {
   readonly rows: Int32Array; // [B]
 }
 
-/** Both texts with the special tokens of the tokenizer, cut at their end, which keeps these. @throws PEFT_CONFIG_INVALID */
+/**
+ * Both texts with the special tokens of the tokenizer, cut at their end, which keeps these.
+ * @throws PEFT_CONFIG_INVALID
+ */
 export async function pairData(
   rows: readonly TextPairRow[],
   tokenizer: TextTokenizer,

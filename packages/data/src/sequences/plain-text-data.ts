@@ -1,4 +1,7 @@
-/** Plain texts for a causal language model, every token to be predicted from those before it in its own text. */
+/**
+ * Plain texts for a causal language model, every token to be predicted from those before it in its
+ * own text.
+ */
 import { check } from '@peft/errors';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { eachRow } from './each-row.js';
@@ -8,7 +11,10 @@ import { NO_LABEL, tokenData, type LabelledTokens, type TokenData } from './toke
 export interface PlainTextOptions {
   /** Tokens of a row at most, at least 2. */
   readonly maxLength: number;
-  /** Fill rows with as many whole texts as go in, which still see only themselves. False: a row per text, or per piece of a long one. Default true. */
+  /**
+   * Fill rows with as many whole texts as go in, which still see only themselves. False: a row per
+   * text, or per piece of a long one. Default true.
+   */
   readonly packing?: boolean;
   /** Closes each text. Default: the tokenizer's end token. */
   readonly endId?: number;
@@ -16,8 +22,9 @@ export interface PlainTextOptions {
 }
 
 /**
- * Each text begins with the tokens that the tokenizer puts there and ends with its end token. A longer one is cut into pieces; each begins
- * with the last token of the one before, so that every token but the first is predicted once.
+ * Each text begins with the tokens that the tokenizer puts there and ends with its end token. A
+ * longer one is cut into pieces; each begins with the last token of the one before, so that every
+ * token but the first is predicted once.
  *
  * @throws PEFT_CONFIG_INVALID, PEFT_TOKENIZER_SPECIAL_MISSING
  */
@@ -52,7 +59,10 @@ function cut(ids: readonly number[], maxLength: number): LabelledTokens[] {
   return pieces;
 }
 
-/** Rows of at most `maxLength` tokens: each piece, the longest first, goes into the row that it fills best. */
+/**
+ * Rows of at most `maxLength` tokens: each piece, the longest first, goes into the row that it
+ * fills best.
+ */
 function fill(pieces: readonly LabelledTokens[], maxLength: number): LabelledTokens[][] {
   const rows: LabelledTokens[][] = [];
   /** Rows by the tokens that still fit. */

@@ -1,4 +1,7 @@
-/** Texts that belong together (a question and its answer, a text and its translation), for embeddings. */
+/**
+ * Texts that belong together (a question and its answer, a text and its translation), for
+ * embeddings.
+ */
 import { PeftError } from '@peft/errors';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { eachRow } from './each-row.js';
@@ -10,8 +13,8 @@ export interface TextGroupOptions {
 }
 
 /**
- * A row per group: an anchor, a text like it, and any number of texts that are not like it, the same number in each row; for predictions
- * also single texts.
+ * A row per group: an anchor, a text like it, and any number of texts that are not like it, the
+ * same number in each row; for predictions also single texts.
  * @throws PEFT_DATA_INVALID for groups of unequal sizes or a text without tokens
  */
 export async function textGroupData(

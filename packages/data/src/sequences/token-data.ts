@@ -50,7 +50,10 @@ export function tokenData(
   });
 }
 
-/** @throws PEFT_BATCH_INVALID for an empty batch, an empty sequence, or labels of another number than tokens */
+/**
+ * @throws PEFT_BATCH_INVALID for an empty batch, an empty sequence, or labels of another number
+ *   than tokens
+ */
 function packTokens(
   examples: readonly (readonly LabelledTokens[])[],
   rows: Int32Array,

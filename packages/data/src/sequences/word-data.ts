@@ -1,4 +1,7 @@
-/** Words with a tag each, for token classification: a word's tag is its first token's label, its other tokens have none. */
+/**
+ * Words with a tag each, for token classification: a word's tag is its first token's label, its
+ * other tokens have none.
+ */
 import { check, didYouMean, PeftError, show } from '@peft/errors';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { eachRow } from './each-row.js';
@@ -41,7 +44,8 @@ export function tagsOf(rows: readonly TaggedWords[]): string[] {
 }
 
 /**
- * Each word is tokenised on its own, as `is_split_into_words` of transformers does, with the special tokens around all of them.
+ * Each word is tokenised on its own, as `is_split_into_words` of transformers does, with the
+ * special tokens around all of them.
  * @throws PEFT_TAGS_INVALID for tags that are unknown or not as many as words
  */
 export async function wordData(
@@ -101,7 +105,10 @@ export async function wordData(
   });
 }
 
-/** Whether a tokenizer writes a word within a text otherwise than at its start: byte-level ones, where the space is part of the word. */
+/**
+ * Whether a tokenizer writes a word within a text otherwise than at its start: byte-level ones,
+ * where the space is part of the word.
+ */
 function needsSpace(tokenizer: Pick<TextTokenizer, 'ids'>): boolean {
   const [alone, twice] = [tokenizer.ids('a'), tokenizer.ids('a a')];
   return alone.some((id, i) => twice[twice.length - alone.length + i] !== id);

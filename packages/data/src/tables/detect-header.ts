@@ -4,8 +4,8 @@ const LONGEST_NAME = 64;
 const NUMBER_LIKE = /^[+-]?[\d.,]+(?:[eE][+-]?\d+)?%?$/;
 
 /**
- * A header's cells are all there, all different, short (64 characters, at most 4 words), no numbers, and none comes again as a value of
- * its own column. A single line is data.
+ * A header's cells are all there, all different, short (64 characters, at most 4 words), no
+ * numbers, and none comes again as a value of its own column. A single line is data.
  */
 export function looksLikeHeader(
   first: readonly string[],

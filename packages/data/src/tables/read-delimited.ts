@@ -19,10 +19,12 @@ interface Record {
 }
 
 /**
- * Quotes as in RFC 4180, also a lone quote inside an unquoted cell; empty lines are skipped; `\n`, `\r\n` or `\r` end a line.
+ * Quotes as in RFC 4180, also a lone quote inside an unquoted cell; empty lines are skipped; `\n`,
+ * `\r\n` or `\r` end a line.
  *
- * @throws PEFT_TABLE_ROW_RAGGED for a line with other than the usual number of cells, PEFT_TABLE_UNREADABLE for an open quote,
- * PEFT_CELL_TOO_LARGE, PEFT_TABLE_EMPTY, PEFT_COLUMN_DUPLICATE, PEFT_CONFIG_INVALID for options that do not fit the file.
+ * @throws PEFT_TABLE_ROW_RAGGED for a line with other than the usual number of cells,
+ *   PEFT_TABLE_UNREADABLE for an open quote, PEFT_CELL_TOO_LARGE, PEFT_TABLE_EMPTY,
+ *   PEFT_COLUMN_DUPLICATE, PEFT_CONFIG_INVALID for options that do not fit the file.
  */
 export async function readDelimited(
   path: string,

@@ -6,9 +6,15 @@ export type TableFormat = 'csv' | 'tsv' | 'jsonl' | 'json' | 'parquet' | 'text' 
 export interface ReadTableOptions {
   /** Default: by the ending of the path. */
   readonly format?: TableFormat;
-  /** CSV and TSV: whether the first line names the columns. Default `'auto'`: looks at the cells; with `columns`, whether it repeats them. */
+  /**
+   * CSV and TSV: whether the first line names the columns. Default `'auto'`: looks at the cells;
+   * with `columns`, whether it repeats them.
+   */
   readonly header?: 'auto' | boolean;
-  /** CSV and TSV: names of the columns, replacing a header. Without header and names they are `0`, `1`, … */
+  /**
+   * CSV and TSV: names of the columns, replacing a header. Without header and names they are `0`,
+   * `1`, …
+   */
   readonly columns?: readonly string[];
   /** CSV and TSV: what separates cells. Default `,` and tab. */
   readonly delimiter?: string;

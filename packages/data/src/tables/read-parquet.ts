@@ -17,7 +17,8 @@ import { tableFromRows, type Table } from './table.js';
 
 /**
  * Snappy, gzip and brotli pages, and zstd where Node has it.
- * @throws PEFT_TABLE_UNREADABLE for a broken file or an unknown compression, PEFT_CELL_TOO_LARGE, PEFT_TABLE_EMPTY.
+ * @throws PEFT_TABLE_UNREADABLE for a broken file or an unknown compression, PEFT_CELL_TOO_LARGE,
+ *   PEFT_TABLE_EMPTY.
  */
 export async function readParquet(
   path: string,

@@ -9,7 +9,8 @@ import { readLines } from './read-text.js';
 import { tableFromColumns, type Table } from './table.js';
 
 /**
- * A `.txt` file as a table with the column `text`: its paragraphs, which blank lines separate; without blank lines, its lines.
+ * A `.txt` file as a table with the column `text`: its paragraphs, which blank lines separate;
+ * without blank lines, its lines.
  * @throws PEFT_TABLE_UNREADABLE, PEFT_TABLE_EMPTY, PEFT_CELL_TOO_LARGE
  */
 export async function readPlainText(
@@ -29,8 +30,9 @@ export async function readPlainText(
 }
 
 /**
- * A `.conll` file as a table with the columns `tokens` and `tags`: a word per line with its tag in the last column (blanks or tabs between),
- * blank lines between sentences; `-DOCSTART-` lines and lines that begin with `# ` are left out.
+ * A `.conll` file as a table with the columns `tokens` and `tags`: a word per line with its tag in
+ * the last column (blanks or tabs between), blank lines between sentences; `-DOCSTART-` lines and
+ * lines that begin with `# ` are left out.
  * @throws PEFT_TABLE_UNREADABLE for a line with a single column, PEFT_TABLE_EMPTY
  */
 export async function readTaggedWords(

@@ -33,10 +33,12 @@ const OPTIONS = [
 ];
 
 /**
- * Reads a CSV, TSV, JSON Lines, JSON, Parquet, plain text or CoNLL file. CSV, TSV and JSON Lines are read as streams, so that only the cells are held in memory.
+ * Reads a CSV, TSV, JSON Lines, JSON, Parquet, plain text or CoNLL file. CSV, TSV and JSON Lines
+ * are read as streams, so that only the cells are held in memory.
  *
- * @throws PEFT_FILE_MISSING, PEFT_TABLE_FORMAT_UNKNOWN, PEFT_TABLE_EMPTY, PEFT_TABLE_ROW_RAGGED, PEFT_TABLE_UNREADABLE, PEFT_CELL_TOO_LARGE,
- * PEFT_COLUMN_DUPLICATE, PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
+ * @throws PEFT_FILE_MISSING, PEFT_TABLE_FORMAT_UNKNOWN, PEFT_TABLE_EMPTY, PEFT_TABLE_ROW_RAGGED,
+ *   PEFT_TABLE_UNREADABLE, PEFT_CELL_TOO_LARGE, PEFT_COLUMN_DUPLICATE, PEFT_CONFIG_INVALID,
+ *   PEFT_CONFIG_UNKNOWN_KEY
  */
 export async function readTable(path: string, options: ReadTableOptions = {}): Promise<Table> {
   check.knownKeys('data', options, OPTIONS);

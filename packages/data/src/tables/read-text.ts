@@ -2,7 +2,10 @@
 import { createReadStream } from 'node:fs';
 import { unreadable } from './read-options.js';
 
-/** Decoded pieces of the file, without byte order mark. @throws PEFT_TABLE_UNREADABLE if it is not UTF-8. */
+/**
+ * Decoded pieces of the file, without byte order mark.
+ * @throws PEFT_TABLE_UNREADABLE if it is not UTF-8.
+ */
 export async function* readText(path: string): AsyncGenerator<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   const decode = (bytes?: Uint8Array) => {

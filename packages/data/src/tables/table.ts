@@ -1,4 +1,7 @@
-/** A table in memory: named columns of equal length. Immutable; selections share nothing but the cells. */
+/**
+ * A table in memory: named columns of equal length. Immutable; selections share nothing but the
+ * cells.
+ */
 import { didYouMean, PeftError, show } from '@peft/errors';
 import { sampleRows } from '../sampling/permutation.js';
 
@@ -14,7 +17,10 @@ export interface Table {
   has(column: string): boolean;
   /** The cells of a column `[rows]`. @throws PEFT_COLUMN_MISSING, PEFT_COLUMN_NESTED */
   column(name: string): readonly Cell[];
-  /** As `column`, also where cells are lists or objects (JSON and Parquet). @throws PEFT_COLUMN_MISSING */
+  /**
+   * As `column`, also where cells are lists or objects (JSON and Parquet).
+   * @throws PEFT_COLUMN_MISSING
+   */
   values(name: string): readonly unknown[];
   /** One row as an object. */
   row(index: number): Record<string, unknown>;
@@ -99,7 +105,8 @@ export function tableFromColumns(
 }
 
 /**
- * A table of objects; columns are the union of their keys in order of appearance, a key that an object lacks is null there.
+ * A table of objects; columns are the union of their keys in order of appearance, a key that an
+ * object lacks is null there.
  * @throws PEFT_TABLE_EMPTY without rows, PEFT_TABLE_INVALID if one is not an object.
  */
 export function tableFromRows(rows: readonly object[], source = 'rows'): Table {
@@ -120,7 +127,10 @@ export function tableFromRows(rows: readonly object[], source = 'rows'): Table {
   return tableFromColumns(columns, source);
 }
 
-/** undefined and NaN count as missing, whole BigInts become numbers where these hold them exactly, dates ISO texts. */
+/**
+ * undefined and NaN count as missing, whole BigInts become numbers where these hold them exactly,
+ * dates ISO texts.
+ */
 export function plainValue(value: unknown): unknown {
   if (value === undefined || (typeof value === 'number' && Number.isNaN(value))) return null;
   if (typeof value === 'bigint')

@@ -6,8 +6,9 @@ const NUMBER = /^[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$/;
 const MISSING = new Set(['NA', 'N/A', 'n/a', 'NaN', 'nan', 'null', 'NULL', 'None', '#N/A']);
 
 /**
- * Numbers if every cell is one or missing, booleans if every cell is `true` or `false` in any of Python's and JSON's spellings, else texts.
- * Codes with leading zeros and integers beyond 2⁵³ stay texts, so that nothing is lost; in a column of texts only the empty cell is missing.
+ * Numbers if every cell is one or missing, booleans if every cell is `true` or `false` in any of
+ * Python's and JSON's spellings, else texts. Codes with leading zeros and integers beyond 2⁵³ stay
+ * texts, so that nothing is lost; in a column of texts only the empty cell is missing.
  */
 export function typeCells(texts: readonly string[]): Cell[] {
   const trimmed = texts.map((text) => text.trim());

@@ -14,7 +14,10 @@ export interface JoinOptions {
   readonly maxLength: number;
   /** A separator after every text instead of only the last. Default true. */
   readonly separateTexts?: boolean;
-  /** Segment ids go round 0 … segments − 1, one per text: the model's `type_vocab_size`, at most 2. Default 1, all 0. */
+  /**
+   * Segment ids go round 0 … segments − 1, one per text: the model's `type_vocab_size`, at most 2.
+   * Default 1, all 0.
+   */
   readonly segments?: number;
 }
 

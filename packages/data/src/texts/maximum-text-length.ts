@@ -9,7 +9,10 @@ export interface PositionConfig {
   readonly pad_token_id?: number | null;
 }
 
-/** Families that number positions from `pad_token_id` + 1 and so use that many rows of the position table for nothing. */
+/**
+ * Families that number positions from `pad_token_id` + 1 and so use that many rows of the position
+ * table for nothing.
+ */
 const POSITIONS_AFTER_PADDING = new Set([
   'roberta',
   'xlm-roberta',
@@ -22,10 +25,12 @@ const POSITIONS_AFTER_PADDING = new Set([
 ]);
 
 /**
- * min(wanted, limit of the model): the tokeniser's `model_max_length` for models with relative positions or none in the configuration, else
- * the position table's length less the rows that RoBERTa-like models leave unused.
+ * min(wanted, limit of the model): the tokeniser's `model_max_length` for models with relative
+ * positions or none in the configuration, else the position table's length less the rows that
+ * RoBERTa-like models leave unused.
  *
- * @param wanted AutoGluon's `max_text_len`, 512 by default there; undefined or ≤ 0 for the model's own limit.
+ * @param wanted AutoGluon's `max_text_len`, 512 by default there; undefined or ≤ 0 for the model's
+ *   own limit.
  * @returns tokens, special ones counted; Infinity if nothing bounds them.
  */
 export function maximumTextLength(

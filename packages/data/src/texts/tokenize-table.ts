@@ -22,10 +22,12 @@ export interface TokenizedTable {
 const ROWS_PER_TURN = 256;
 
 /**
- * Each row's texts are tokenised without special tokens, trimmed and joined (`joinTexts`). A missing cell is the empty text, a number or
- * boolean its usual spelling. Yields to the event loop every 256 rows.
+ * Each row's texts are tokenised without special tokens, trimmed and joined (`joinTexts`). A
+ * missing cell is the empty text, a number or boolean its usual spelling. Yields to the event loop
+ * every 256 rows.
  *
- * @throws PEFT_COLUMN_MISSING, PEFT_COLUMN_NESTED, PEFT_TOKENIZER_SPECIAL_MISSING; the signal's reason when aborted.
+ * @throws PEFT_COLUMN_MISSING, PEFT_COLUMN_NESTED, PEFT_TOKENIZER_SPECIAL_MISSING; the signal's
+ *   reason when aborted.
  */
 export async function tokenizeTable(
   table: Table,

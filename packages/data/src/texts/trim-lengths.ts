@@ -1,6 +1,7 @@
 /**
- * Shares a budget of tokens among several texts: while there is room, every text that is not yet whole gets the same number more, so the
- * longest lose first. A rest smaller than the number of open texts goes to the first of them, one token each (AutoGluon's rule).
+ * Shares a budget of tokens among several texts: while there is room, every text that is not yet
+ * whole gets the same number more, so the longest lose first. A rest smaller than the number of
+ * open texts goes to the first of them, one token each (AutoGluon's rule).
  *
  * @param lengths tokens of each text. @param budget tokens in all.
  * @returns tokens kept of each text; their sum is min(budget, sum of lengths).

@@ -1,6 +1,7 @@
 /**
- * Added tokens: strings such as `[MASK]` that are found in the text before anything else and have ids of their own. Those with
- * `normalized` are looked for in the normalised text, the others in the raw text; the longest at the leftmost place counts.
+ * Added tokens: strings such as `[MASK]` that are found in the text before anything else and have
+ * ids of their own. Those with `normalized` are looked for in the normalised text, the others in
+ * the raw text; the longest at the leftmost place counts.
  */
 import type { Normalizer } from './components/normalizers.js';
 import { StringTrie } from './models/string-trie.js';

@@ -23,10 +23,12 @@ const SENTENCEPIECE_FILES = [
 ];
 
 /**
- * Loads the tokeniser of a checkpoint folder: from `tokenizer.json`, or where there is none from a SentencePiece model, `vocab.txt`, or
- * `vocab.json` with `merges.txt`. `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json` and `config.json` are read where they are.
+ * Loads the tokeniser of a checkpoint folder: from `tokenizer.json`, or where there is none from a
+ * SentencePiece model, `vocab.txt`, or `vocab.json` with `merges.txt`. `tokenizer_config.json`,
+ * `special_tokens_map.json`, `added_tokens.json` and `config.json` are read where they are.
  *
- * @throws PEFT_TOKENIZER_MISSING if the folder has none of these files, PEFT_TOKENIZER_INVALID or PEFT_TOKENIZER_UNSUPPORTED for what they hold.
+ * @throws PEFT_TOKENIZER_MISSING if the folder has none of these files, PEFT_TOKENIZER_INVALID or
+ *   PEFT_TOKENIZER_UNSUPPORTED for what they hold.
  */
 export function loadTokenizer(folder: string): TextTokenizer {
   const config = (readJson(folder, 'tokenizer_config.json') ?? {}) as TokenizerConfigJson;

@@ -1,4 +1,6 @@
-/** The special tokens of a tokeniser: what its configuration says, or what its class has by default. */
+/**
+ * The special tokens of a tokeniser: what its configuration says, or what its class has by default.
+ */
 import type { TokenizerConfigJson } from './tokenizer-json.js';
 
 export type SpecialTokenName = 'cls' | 'sep' | 'pad' | 'eos' | 'bos' | 'mask' | 'unk';
@@ -27,7 +29,9 @@ const GPT2: SpecialTokens = { bos: '<|endoftext|>', eos: '<|endoftext|>', unk: '
 const T5: SpecialTokens = { eos: '</s>', unk: '<unk>', pad: '<pad>' };
 const LLAMA: SpecialTokens = { bos: '<s>', eos: '</s>', unk: '<unk>' };
 
-/** By tokeniser family, the lower-case start of `tokenizer_class` or of `model_type` without dashes. */
+/**
+ * By tokeniser family, the lower-case start of `tokenizer_class` or of `model_type` without dashes.
+ */
 const DEFAULTS: readonly (readonly [string, SpecialTokens])[] = [
   ['xlmroberta', ROBERTA],
   ['xlmr', ROBERTA],
@@ -58,7 +62,10 @@ const DEFAULTS: readonly (readonly [string, SpecialTokens])[] = [
   ['codellama', LLAMA],
 ];
 
-/** The family name that `DEFAULTS` and the converters of old vocabulary files go by, such as `debertav2`. */
+/**
+ * The family name that `DEFAULTS` and the converters of old vocabulary files go by, such as
+ * `debertav2`.
+ */
 export function tokenizerFamily(
   config: TokenizerConfigJson,
   modelType: string | undefined,

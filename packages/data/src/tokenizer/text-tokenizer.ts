@@ -1,4 +1,7 @@
-/** A tokeniser of one checkpoint: texts to token ids and back, exactly as the `tokenizers` library runs the same `tokenizer.json`. */
+/**
+ * A tokeniser of one checkpoint: texts to token ids and back, exactly as the `tokenizers` library
+ * runs the same `tokenizer.json`.
+ */
 import { check } from '@peft/errors';
 import { createSectioner } from './added-tokens.js';
 import { createDecoder } from './components/decoders.js';
@@ -15,14 +18,23 @@ export interface EncodeOptions {
   readonly pair?: string;
   /** Put the model's special tokens around the texts. Default true. */
   readonly addSpecialTokens?: boolean;
-  /** Tokens kept, special tokens counted; of two texts the longer one is cut first. Default: no limit. */
+  /**
+   * Tokens kept, special tokens counted; of two texts the longer one is cut first. Default: no
+   * limit.
+   */
   readonly maxLength?: number;
 }
 
 export interface TextTokenizer {
-  /** Ids are below this: tokens of the model and added ones. The embedding matrix may have spare rows beyond. */
+  /**
+   * Ids are below this: tokens of the model and added ones. The embedding matrix may have spare
+   * rows beyond.
+   */
   readonly vocabularySize: number;
-  /** Longest input that the model was made for, in tokens; Infinity where the tokeniser sets no limit. */
+  /**
+   * Longest input that the model was made for, in tokens; Infinity where the tokeniser sets no
+   * limit.
+   */
   readonly modelMaxLength: number;
   /** Ids of the special tokens that this tokeniser has. */
   readonly specialIds: Readonly<Partial<Record<SpecialTokenName, number>>>;
@@ -38,7 +50,8 @@ export interface TextTokenizer {
 }
 
 /**
- * Builds a tokeniser from the parsed `tokenizer.json`. Truncation and padding in that file are not applied: the caller decides on lengths.
+ * Builds a tokeniser from the parsed `tokenizer.json`. Truncation and padding in that file are not
+ * applied: the caller decides on lengths.
  *
  * @throws PEFT_TOKENIZER_UNSUPPORTED or PEFT_TOKENIZER_INVALID, naming the component.
  */
@@ -65,7 +78,10 @@ export function createTextTokenizer(
     }),
   ) as Partial<Record<SpecialTokenName, number>>;
 
-  /** Stops after the piece that reaches `limit`; the reference does so too, and which of two long texts is cut harder depends on it. */
+  /**
+   * Stops after the piece that reaches `limit`; the reference does so too, and which of two long
+   * texts is cut harder depends on it.
+   */
   const idsUntil = (text: string, limit: number): number[] => {
     const result: number[] = [];
     for (const section of sections(text)) {

@@ -1,4 +1,7 @@
-/** The shape of a `tokenizer.json` as far as it is read here. Unknown component types are refused where they are built. */
+/**
+ * The shape of a `tokenizer.json` as far as it is read here. Unknown component types are refused
+ * where they are built.
+ */
 
 export interface AddedTokenJson {
   readonly id: number;

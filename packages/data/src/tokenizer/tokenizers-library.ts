@@ -1,4 +1,7 @@
-/** The parts of `@huggingface/tokenizers` that are used, with types: its own declarations do not resolve under Node's module rules. */
+/**
+ * The parts of `@huggingface/tokenizers` that are used, with types: its own declarations do not
+ * resolve under Node's module rules.
+ */
 import * as library from '@huggingface/tokenizers';
 
 export interface LibraryModel {

@@ -1,6 +1,7 @@
 /**
- * Cuts one or two token sequences to a budget, the longer one first (`longest_first` of the `tokenizers` library):
- * with n₁ ≤ n₂ only the second is cut while n₁ + n₂' = budget leaves it the longer one; else both get half, the second the odd token.
+ * Cuts one or two token sequences to a budget, the longer one first (`longest_first` of the
+ * `tokenizers` library): with n₁ ≤ n₂ only the second is cut while n₁ + n₂' = budget leaves it the
+ * longer one; else both get half, the second the odd token.
  */
 export function truncatePair(
   texts: readonly (readonly number[])[],

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
- * Compiles the addon in an installed package, for a platform that no prebuilt package exists for: `npx peft-native-build`.
- * A clone of the repository uses `node tools/native/build-native.mjs` instead.
+ * Compiles the addon in an installed package, for a platform that no prebuilt package exists for:
+ * `npx peft-native-build`. A clone of the repository uses `node tools/native/build-native.mjs`
+ * instead.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';

@@ -1,13 +1,15 @@
 /**
  * The functions of the compiled addon and how it is found.
  *
- * Every function works on typed arrays that the caller provides; none keeps a reference to one after it returns. All
- * matrices are row-major. An array may be longer than its shape needs (a reused buffer), never shorter. Outputs are
- * overwritten whole, unless `accumulate` says otherwise, and need no zeroing. An output must not overlap an input,
- * except where the comment says "in place". A wrong type, a short array, a size that is negative, not an integer or too
- * large, or a freed weight throws an `Error` with `code: 'PEFT_NATIVE_ARGUMENT'` before anything is written.
+ * Every function works on typed arrays that the caller provides; none keeps a reference to one
+ * after it returns. All matrices are row-major. An array may be longer than its shape needs (a
+ * reused buffer), never shorter. Outputs are overwritten whole, unless `accumulate` says otherwise,
+ * and need no zeroing. An output must not overlap an input, except where the comment says "in
+ * place". A wrong type, a short array, a size that is negative, not an integer or too large, or a
+ * freed weight throws an `Error` with `code: 'PEFT_NATIVE_ARGUMENT'` before anything is written.
  *
- * Axes: N tokens of a packed batch, B sequences, D model width, H heads, E width of a head, V vocabulary, P extra keys.
+ * Axes: N tokens of a packed batch, B sequences, D model width, H heads, E width of a head, V
+ * vocabulary, P extra keys.
  */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -22,7 +24,10 @@ export interface NativeInfo {
   readonly instructionSet: InstructionSet;
   /** What this processor can run, best first. */
   readonly instructionSets: readonly InstructionSet[];
-  /** Whether products with `bf16` set use bf16 instructions here; without them they compute in float32. */
+  /**
+   * Whether products with `bf16` set use bf16 instructions here; without them they compute in
+   * float32.
+   */
   readonly bf16: boolean;
   readonly threads: number;
   /** Whether the addon was compiled with address and undefined-behaviour checks. */
@@ -50,7 +55,10 @@ export interface WeightInfo {
   readonly mapped: boolean;
 }
 
-/** A quantised weight's parts as bitsandbytes stores them; fresh arrays. Without double quantisation only `absmax`. */
+/**
+ * A quantised weight's parts as bitsandbytes stores them; fresh arrays. Without double quantisation
+ * only `absmax`.
+ */
 export interface WeightParts {
   /** nf4, fp4: `[ceil(n/2)]`, even element in the high nibble. int8: signed bytes `[n]`. */
   readonly packed: Uint8Array;
@@ -110,7 +118,10 @@ export const LAYOUT = Object.freeze({ full: 0, row: 1, column: 2, scalar: 3 });
 /** Codes of `reduceColumns`. */
 export const REDUCTION = Object.freeze({ sum: 0, mean: 1, maximum: 2, sumOfSquares: 3 });
 
-/** See `AttentionAttributes` of @peft/ops; every field is needed. `columns` of q is `heads·E`, of k and v `keyValueHeads·E`. */
+/**
+ * See `AttentionAttributes` of @peft/ops; every field is needed. `columns` of q is `heads·E`, of k
+ * and v `keyValueHeads·E`.
+ */
 export interface AttentionOptions {
   readonly queryOffsets: Int32Array; // [B+1]
   readonly keyOffsets: Int32Array; // [B+1]
@@ -128,8 +139,8 @@ export interface AttentionOptions {
   readonly biasColumns: number;
   readonly extra: number; // P
   /**
-   * 0: none. The probability of query row n (of all), head h and key column j (extra keys first) has the number
-   * (n·H + h)·L + j, low 32 bits, L being P + the longest key sequence of the batch.
+   * 0: none. The probability of query row n (of all), head h and key column j (extra keys first)
+   * has the number (n·H + h)·L + j, low 32 bits, L being P + the longest key sequence of the batch.
    */
   readonly dropoutRate: number;
   readonly dropoutKey0: number;
@@ -138,7 +149,10 @@ export interface AttentionOptions {
   readonly bf16: boolean;
 }
 
-/** See `DisentangledAttributes` of @peft/ops; both index tables are read at (query − key + relativeOrigin), clipped to the table. */
+/**
+ * See `DisentangledAttributes` of @peft/ops; both index tables are read at (query − key +
+ * relativeOrigin), clipped to the table.
+ */
 export interface DisentangledOptions {
   readonly offsets: Int32Array; // [B+1]
   readonly heads: number;
@@ -163,13 +177,20 @@ export interface NativeBinding {
   info(): NativeInfo;
   /** For tests. An error for one that the processor lacks. Holds for the whole process. */
   setInstructionSet(name: InstructionSet): void;
-  /** Threads of the whole process, 1 … 256; 0 for the default (`PEFT_NUM_THREADS`, else all cores). Results do not depend on it. */
+  /**
+   * Threads of the whole process, 1 … 256; 0 for the default (`PEFT_NUM_THREADS`, else all cores).
+   * Results do not depend on it.
+   */
   setThreads(count: number): void;
-  /** Uninitialised memory, aligned to 64 bytes, of which `usedBytes` will be used at first. Freed when collected. */
+  /**
+   * Uninitialised memory, aligned to 64 bytes, of which `usedBytes` will be used at first. Freed
+   * when collected.
+   */
   allocate(byteLength: number, usedBytes: number): ArrayBuffer;
   /**
-   * Gives the physical memory of a buffer of {@link allocate} back to the system; its content is lost, the buffer stays usable.
-   * Buffers below a megabyte stay as they are. Never call it with a buffer of another origin.
+   * Gives the physical memory of a buffer of {@link allocate} back to the system; its content is
+   * lost, the buffer stays usable. Buffers below a megabyte stay as they are. Never call it with a
+   * buffer of another origin.
    */
   discard(buffer: ArrayBuffer): void;
   /** Does nothing; what a call costs. */
@@ -209,8 +230,9 @@ export interface NativeBinding {
     nestedOffset: number,
   ): WeightHandle;
   /**
-   * A new weight of another format from one of `f32`, `f16`, `bf16` (or any, dequantised first), by bitsandbytes' rules. The source stays.
-   * Quantised in the stored order; int8 needs `transposed` false. `blockSize` and `doubleQuantization` matter for nf4, fp4.
+   * A new weight of another format from one of `f32`, `f16`, `bf16` (or any, dequantised first), by
+   * bitsandbytes' rules. The source stays. Quantised in the stored order; int8 needs `transposed`
+   * false. `blockSize` and `doubleQuantization` matter for nf4, fp4.
    */
   weightConvert(
     source: WeightHandle,
@@ -227,7 +249,10 @@ export interface NativeBinding {
   weightGather(weight: WeightHandle, ids: Int32Array, out: F32): void;
   /** y = x·Wᵀ + bias. x `[N, columns]`, bias `[rows]` or null, y `[N, rows]`. */
   linear(weight: WeightHandle, x: F32, bias: F32 | null, y: F32, n: number, bf16: boolean): void;
-  /** y = f(x·Wᵀ + bias), `kind` being one of `ACTIVATION`; `sums` `[N, rows]` receives x·Wᵀ + bias unless it is null. */
+  /**
+   * y = f(x·Wᵀ + bias), `kind` being one of `ACTIVATION`; `sums` `[N, rows]` receives x·Wᵀ + bias
+   * unless it is null.
+   */
   linearActivated(
     weight: WeightHandle,
     x: F32,
@@ -243,8 +268,9 @@ export interface NativeBinding {
 
   // --- products of tensors ---
   /**
-   * c[i] = op(a[batchA[i]])·op(b[batchB[i]]) for i < batch; op transposes where asked. a `[·, m, k]` (`[·, k, m]` transposed), b `[·, k, n]` (`[·, n, k]`),
-   * c `[batch, m, n]`. A null batch index means i. `accumulate` adds to c.
+   * c[i] = op(a[batchA[i]])·op(b[batchB[i]]) for i < batch; op transposes where asked. a `[·, m,
+   * k]` (`[·, k, m]` transposed), b `[·, k, n]` (`[·, n, k]`), c `[batch, m, n]`. A null batch
+   * index means i. `accumulate` adds to c.
    */
   matmul(
     a: F32,
@@ -384,7 +410,9 @@ export interface NativeBinding {
   ): void;
 
   // --- rows and columns ---
-  /** x, y `[N, heads·E]`; cos, sin `[T, halfRotary]`; positions `[N]`, each < T. In place allowed. */
+  /**
+   * x, y `[N, heads·E]`; cos, sin `[T, halfRotary]`; positions `[N]`, each < T. In place allowed.
+   */
   rope(
     x: F32,
     cos: F32,
@@ -412,7 +440,10 @@ export interface NativeBinding {
   ): void;
   /** y `[D]` = Σ_n x[n]. */
   sumRows(x: F32, y: F32, n: number, d: number): void;
-  /** loss, logSumExp `[N]`; labels `[N]`, −100 is left out (loss 0); another label outside [0, V) is an error. */
+  /**
+   * loss, logSumExp `[N]`; labels `[N]`, −100 is left out (loss 0); another label outside [0, V) is
+   * an error.
+   */
   crossEntropy(
     logits: F32,
     labels: Int32Array,
@@ -437,7 +468,10 @@ export interface NativeBinding {
   scatterAddRows(x: F32, rows: Int32Array, y: F32, size: number, d: number): void;
 
   // --- elementwise and shape ---
-  /** y `[rows, columns]` = a ∘ b, each laid out as its `LAYOUT` says. In place allowed for `full` operands. */
+  /**
+   * y `[rows, columns]` = a ∘ b, each laid out as its `LAYOUT` says. In place allowed for `full`
+   * operands.
+   */
   binary(
     operation: number,
     a: F32,
@@ -472,7 +506,10 @@ export interface NativeBinding {
   transpose(x: F32, y: F32, batch: number, rows: number, columns: number): void;
   /** y `[a, c, b, d]` of x `[a, b, c, d]`. */
   transpose0213(x: F32, y: F32, a: number, b: number, c: number, d: number): void;
-  /** Copies `rows` rows of `columns` elements: y[yOffset + r·yStride …] = x[xOffset + r·xStride …] (concat, slice, pad). */
+  /**
+   * Copies `rows` rows of `columns` elements: y[yOffset + r·yStride …] = x[xOffset + r·xStride …]
+   * (concat, slice, pad).
+   */
   copyRows(
     x: F32,
     xOffset: number,
@@ -495,9 +532,10 @@ export interface NativeBinding {
   /** √(Σ over all arrays of x²), summed in double precision in a fixed order. */
   l2Norm(arrays: readonly F32[]): number;
   /**
-   * torch's AdamW for many tensors at once, with the numbers of each tensor in `stepSizes` lr/(1 − β1ᵗ), `rootCorrections` √(1 − β2ᵗ) and
-   * `shrinks` 1 − lr·decay: g = float32(grad·gradientScale); m += (g − m)(1 − β1); v = β2·v + (1 − β2)·g²;
-   * p = shrink·p − stepSize·m/(√v/rootCorrection + ε), in double precision, m and v rounded when they are stored.
+   * torch's AdamW for many tensors at once, with the numbers of each tensor in `stepSizes` lr/(1 −
+   * β1ᵗ), `rootCorrections` √(1 − β2ᵗ) and `shrinks` 1 − lr·decay: g = float32(grad·gradientScale);
+   * m += (g − m)(1 − β1); v = β2·v + (1 − β2)·g²; p = shrink·p − stepSize·m/(√v/rootCorrection +
+   * ε), in double precision, m and v rounded when they are stored.
    */
   adamW(
     parameters: readonly F32[],
@@ -514,7 +552,10 @@ export interface NativeBinding {
   ): void;
 }
 
-/** Where an addon may lie, first match wins: `PEFT_NATIVE_ADDON`, this package's own build. After them comes the prebuilt package of the platform. */
+/**
+ * Where an addon may lie, first match wins: `PEFT_NATIVE_ADDON`, this package's own build. After
+ * them comes the prebuilt package of the platform.
+ */
 function candidates(): string[] {
   const own = fileURLToPath(new URL('../build/Release/peft_native.node', import.meta.url));
   return process.env['PEFT_NATIVE_ADDON'] ? [process.env['PEFT_NATIVE_ADDON']] : [own];
@@ -524,7 +565,8 @@ let loaded: NativeBinding | undefined;
 
 /**
  * Loads the addon, once a thread.
- * @throws PEFT_NATIVE_UNAVAILABLE when it was not built for this machine or cannot be loaded; the message says why.
+ * @throws PEFT_NATIVE_UNAVAILABLE when it was not built for this machine or cannot be loaded; the
+ *   message says why.
  */
 export function loadBinding(): NativeBinding {
   if (loaded) return loaded;

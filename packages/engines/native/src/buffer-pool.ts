@@ -1,9 +1,11 @@
 /**
- * Aligned buffers for tensors, reused without zeroing, so that a training loop neither allocates nor collects garbage.
+ * Aligned buffers for tensors, reused without zeroing, so that a training loop neither allocates
+ * nor collects garbage.
  *
- * A buffer's address range is rounded up generously (large ones to a power of two), so that batches of other lengths find one
- * that fits; only what a tensor touches takes memory. Resting buffers give their memory back, and keep their addresses, when living
- * and resting ones together exceed the highest living total so far by a sixteenth: without that margin the sizes that a forward and
+ * A buffer's address range is rounded up generously (large ones to a power of two), so that batches
+ * of other lengths find one that fits; only what a tensor touches takes memory. Resting buffers
+ * give their memory back, and keep their addresses, when living and resting ones together exceed
+ * the highest living total so far by a sixteenth: without that margin the sizes that a forward and
  * a backward pass want in turn would push each other out in every step.
  */
 const SMALLEST_BYTES = 256;
@@ -11,7 +13,10 @@ const SMALLEST_BYTES = 256;
 const PAGED_FROM_BYTES = 2 ** 16;
 /** Resting memory beyond the highest living total, as a share of that. */
 const MARGIN = 1 / 16;
-/** Resting memory of small blocks that is kept in any case: what batches of other lengths leave behind would else be made anew each time. */
+/**
+ * Resting memory of small blocks that is kept in any case: what batches of other lengths leave
+ * behind would else be made anew each time.
+ */
 const SMALL_REST_BYTES = 2 ** 26;
 
 export interface BufferPoolUsage {
@@ -116,7 +121,10 @@ export class BufferPool {
     if (excess > 0 && this.#restingBytes > 0) this.#giveBack(excess);
   }
 
-  /** Gives at least `bytes` of resting memory back to the system where there is so much, largest blocks first. Small blocks go with their addresses. */
+  /**
+   * Gives at least `bytes` of resting memory back to the system where there is so much, largest
+   * blocks first. Small blocks go with their addresses.
+   */
   #giveBack(bytes: number): void {
     let freed = 0;
     for (const size of [...this.#resting.keys()].sort((a, b) => b - a)) {
@@ -139,7 +147,10 @@ export class BufferPool {
   }
 }
 
-/** Small sizes: the next multiple of an eighth of the power of two below. Large ones: the next power of two. */
+/**
+ * Small sizes: the next multiple of an eighth of the power of two below. Large ones: the next power
+ * of two.
+ */
 function blockSize(bytes: number): number {
   if (bytes <= SMALLEST_BYTES) return SMALLEST_BYTES;
   if (bytes >= PAGED_FROM_BYTES) return 2 ** Math.ceil(Math.log2(bytes));

@@ -1,7 +1,9 @@
 /**
- * The tfjs backend of the native engine: tfjs's plain CPU backend with its tensors in pooled, aligned memory.
+ * The tfjs backend of the native engine: tfjs's plain CPU backend with its tensors in pooled,
+ * aligned memory.
  *
- * Reading a tensor's values copies them, since the memory is used again as soon as the tensor is disposed of.
+ * Reading a tensor's values copies them, since the memory is used again as soon as the tensor is
+ * disposed of.
  */
 import type { DataType, TensorInfo } from '@tensorflow/tfjs';
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
@@ -21,7 +23,8 @@ export class NativeBackend extends MathBackendCPU {
   constructor(readonly binding: NativeBinding) {
     super();
     this.pool = new BufferPool(binding);
-    (this as unknown as { firstUse: boolean }).firstUse = false; // tfjs's advice to install tfjs-node does not apply
+    // tfjs's advice to install tfjs-node does not apply
+    (this as unknown as { firstUse: boolean }).firstUse = false;
   }
 
   /** The float32 values of a tensor, as they lie in memory. */
@@ -43,8 +46,9 @@ export class NativeBackend extends MathBackendCPU {
   }
 
   /**
-   * The memory of a tensor that nobody reads any more, for another one of `length` elements that begins alike; the tensor has none left.
-   * Undefined where others share it, or there is not enough of it.
+   * The memory of a tensor that nobody reads any more, for another one of `length` elements that
+   * begins alike; the tensor has none left. Undefined where others share it, or there is not enough
+   * of it.
    */
   takeOver(tensor: TensorInfo, length: number): Float32Array | undefined {
     const data = this.data.get(tensor.dataId as never) as { values: unknown; refCount?: number };
@@ -73,7 +77,10 @@ export class NativeBackend extends MathBackendCPU {
     return isGone;
   }
 
-  /** Copies values that another tensor's memory was lent to (a slice, say), so that each tensor owns its own. */
+  /**
+   * Copies values that another tensor's memory was lent to (a slice, say), so that each tensor owns
+   * its own.
+   */
   separate(output: TensorInfo, inputs: readonly TensorInfo[]): void {
     const data = this.data.get(output.dataId as never);
     const { values } = data;

@@ -27,9 +27,15 @@ import { registerShapes } from './kernels/shapes.js';
 import { NATIVE_BACKEND, NativeBackend } from './native-backend.js';
 
 export interface NativeEngineOptions {
-  /** Operands of the products. Default `bfloat16` where the processor has instructions for it, else `float32`. */
+  /**
+   * Operands of the products. Default `bfloat16` where the processor has instructions for it, else
+   * `float32`.
+   */
   readonly precision?: 'bfloat16' | 'float32';
-  /** Default: `PEFT_NUM_THREADS`, else all cores. Holds for the process. Results do not depend on it. */
+  /**
+   * Default: `PEFT_NUM_THREADS`, else all cores. Holds for the process. Results do not depend on
+   * it.
+   */
   readonly threads?: number;
 }
 
@@ -298,7 +304,10 @@ class NativeEngine implements Engine {
     return weight;
   }
 
-  /** A weight stored as `[in, out]` in the order `[out, in]`, in which it is quantised (as transformers does with Conv1D). Frees the given one. */
+  /**
+   * A weight stored as `[in, out]` in the order `[out, in]`, in which it is quantised (as
+   * transformers does with Conv1D). Frees the given one.
+   */
   #turned(weight: WeightHandle): WeightHandle {
     try {
       const { rows, columns } = this.binding.weightInfo(weight);
@@ -316,7 +325,10 @@ class NativeEngine implements Engine {
     }
   }
 
-  /** The weight in its stored format: mapped where the file holds it as it is, else copied; other types become float32. */
+  /**
+   * The weight in its stored format: mapped where the file holds it as it is, else copied; other
+   * types become float32.
+   */
   #stored(source: TensorSource, transposed: boolean): WeightHandle {
     const [first, second] = matrixShape(source.name, source.shape);
     const [rows, columns] = transposed ? [second, first] : [first, second];

@@ -1,4 +1,6 @@
-/** The addon for tests: each suite runs once for every set of instructions that the processor has. */
+/**
+ * The addon for tests: each suite runs once for every set of instructions that the processor has.
+ */
 import { describe } from 'vitest';
 import { loadBinding, type InstructionSet, type NativeBinding } from '../src/binding.js';
 

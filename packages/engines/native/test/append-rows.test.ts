@@ -54,7 +54,8 @@ it('rows that grow token by token are those of the reference, and no tensor stay
 
 it('memory that another tensor shares is not written over', () => {
   const x = gatherRows(tf.tensor2d([1, 2], [2, 1]), Int32Array.of(0, 1));
-  const grown = appendRows(x, Int32Array.of(0, 2), tf.tensor2d([3], [1, 1]), Int32Array.of(0, 1)); // has room now
+  // has room now
+  const grown = appendRows(x, Int32Array.of(0, 2), tf.tensor2d([3], [1, 1]), Int32Array.of(0, 1));
   const shared = grown.reshape([1, 3]);
   const further = appendRows(
     grown,

@@ -1,4 +1,7 @@
-/** Attention and its gradient against the formulas in float64, with every option, over random packed batches. */
+/**
+ * Attention and its gradient against the formulas in float64, with every option, over random packed
+ * batches.
+ */
 import fc from 'fast-check';
 import { beforeAll, expect, test } from 'vitest';
 import type { AttentionOptions, DisentangledOptions, NativeBinding } from '../src/binding.js';

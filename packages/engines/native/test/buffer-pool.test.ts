@@ -79,7 +79,8 @@ test('small blocks of many sizes do not pile up: 64 MB of them may rest beyond t
 test('batches of many lengths share blocks from 64 KB on and stay within the bound', () => {
   const { pool, counts } = countedPool();
   for (let round = 0; round < 60; round += 1) {
-    const living = Array.from({ length: 40 }, () => pool.take(200_000 - 2_300 * round)); // 800 KB, then shorter
+    // 800 KB, then shorter
+    const living = Array.from({ length: 40 }, () => pool.take(200_000 - 2_300 * round));
     const { livingBytes, restingBytes, peakLivingBytes } = pool.usage;
     expect(livingBytes + restingBytes).toBeLessThanOrEqual(peakLivingBytes * (1 + 1 / 16));
     for (const array of living) pool.give(array);

@@ -1,4 +1,7 @@
-/** Norms, activations, operations on rows, elementwise operations and the optimiser against their formulas in float64. */
+/**
+ * Norms, activations, operations on rows, elementwise operations and the optimiser against their
+ * formulas in float64.
+ */
 import fc from 'fast-check';
 import { beforeAll, expect, test } from 'vitest';
 import { randomUniform, type ActivationName } from '@peft/ops';

@@ -1,4 +1,7 @@
-/** AdamW by the addon against the loop in JavaScript: the same bytes, whatever the instructions, the length and the store. */
+/**
+ * AdamW by the addon against the loop in JavaScript: the same bytes, whatever the instructions, the
+ * length and the store.
+ */
 import * as tf from '@tensorflow/tfjs';
 import { arrayKernel } from '@peft/ops';
 import { adamw, memoryStateStore, pagedStateStore } from '@peft/optim';

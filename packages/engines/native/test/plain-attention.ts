@@ -1,4 +1,7 @@
-/** Attention of one head at a time in float64, written as its formulas: what the addon is compared with. */
+/**
+ * Attention of one head at a time in float64, written as its formulas: what the addon is compared
+ * with.
+ */
 import { randomUniform } from '@peft/ops';
 import type { AttentionOptions, DisentangledOptions } from '../src/binding.js';
 
@@ -14,7 +17,9 @@ interface HeadResult {
 }
 
 /**
- * @param score of query i and column j, −Infinity where hidden. @param value column j, element e. @param factor dropout's, of (i, j).
+ * @param score of query i and column j, −Infinity where hidden.
+ * @param value column j, element e.
+ * @param factor dropout's, of (i, j).
  * @returns y `[T, E]`, dScore `[T, L]` with respect to the score, dValue `[L, E]`.
  */
 function head(

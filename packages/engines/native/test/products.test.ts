@@ -1,4 +1,6 @@
-/** Products against sums in float64, on random small shapes with every format, tail and direction. */
+/**
+ * Products against sums in float64, on random small shapes with every format, tail and direction.
+ */
 import fc from 'fast-check';
 import { beforeAll, expect, test } from 'vitest';
 import type { NativeBinding } from '../src/binding.js';

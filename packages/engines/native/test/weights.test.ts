@@ -1,4 +1,7 @@
-/** Frozen weights: bitsandbytes' own numbers, files in place, every way of reading one back, and what happens when freed. */
+/**
+ * Frozen weights: bitsandbytes' own numbers, files in place, every way of reading one back, and
+ * what happens when freed.
+ */
 import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -27,7 +30,10 @@ const expected = tensors('vectors/expected');
 const maps = tensors('maps/expected');
 const of = (map: Map<string, FixtureTensor>, name: string) => map.get(name)!;
 const stored = { F32: 'f32', F16: 'f16', BF16: 'bf16' } as const;
-/** FP4 has two zeros, codes 0 and 8, between which bitsandbytes' CPU and CUDA code choose differently. */
+/**
+ * FP4 has two zeros, codes 0 and 8, between which bitsandbytes' CPU and CUDA code choose
+ * differently.
+ */
 const oneZero = (packed: Uint8Array) =>
   packed
     .map((byte) => (byte >> 4 === 8 ? byte & 15 : byte))
@@ -75,7 +81,8 @@ describeEachSet('a frozen weight', (native, set) => {
       }
       const values = new Float32Array(rows * columns);
       native.weightDequantize(weight, values);
-      const rtol = { BF16: 2 ** -8, F16: 2 ** -11 }[source.dtype as string] ?? 0; // the expected values were rounded to the input's type
+      // the expected values were rounded to the input's type
+      const rtol = { BF16: 2 ** -8, F16: 2 ** -11 }[source.dtype as string] ?? 0;
       expect(values).toBeAllclose(of(expected, `${id}.dequantised`).values(), { atol: 1e-6, rtol });
       const again = native.weightFromParts(
         format,

@@ -1,4 +1,7 @@
-/** The engine that runs wherever tfjs does: products with frozen weights on tfjs's wasm backend, or in plain JavaScript. */
+/**
+ * The engine that runs wherever tfjs does: products with frozen weights on tfjs's wasm backend, or
+ * in plain JavaScript.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { check, PeftError } from '@peft/errors';
@@ -15,14 +18,18 @@ import { startBackend, type PortableBackend, type StartedBackend } from './start
 import { matrixShape, storeParts, storeSource } from './stored-weight.js';
 
 export interface PortableEngineOptions {
-  /** Default: `wasm`, or `cpu` (plain JavaScript, far slower) where wasm cannot start; `description` says which. */
+  /**
+   * Default: `wasm`, or `cpu` (plain JavaScript, far slower) where wasm cannot start; `description`
+   * says which.
+   */
   readonly backend?: PortableBackend;
 }
 
 /**
  * Makes the engine and starts its tfjs backend; `activate()` makes that the current one.
  *
- * @throws PEFT_BACKEND_UNAVAILABLE when `backend: 'wasm'` was asked for and cannot start; PEFT_CONFIG_INVALID
+ * @throws PEFT_BACKEND_UNAVAILABLE when `backend: 'wasm'` was asked for and cannot start;
+ *   PEFT_CONFIG_INVALID
  * @example
  * const engine = await createPortableEngine();
  * await engine.activate();

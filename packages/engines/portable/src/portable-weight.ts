@@ -1,13 +1,17 @@
-/** A frozen weight of the portable engine: stored bytes, and for products a float32 matrix on the backend. */
+/**
+ * A frozen weight of the portable engine: stored bytes, and for products a float32 matrix on the
+ * backend.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import type { Engine, FrozenWeight, QuantizedParts, WeightFormat } from '@peft/ops';
 import { transpose, type StoredWeight } from './stored-weight.js';
 
 /**
- * A weight in 16 or 32 bits becomes a float32 matrix at its first product and stays one; from then on the matrix alone is held,
- * unless rows were read before (a tied embedding needs both). A quantised weight becomes a matrix for each product and is freed after it.
- * The matrix is `[in, out]`: with that tfjs's wasm backend multiplies without transposing, and keeps its packed form.
+ * A weight in 16 or 32 bits becomes a float32 matrix at its first product and stays one; from then
+ * on the matrix alone is held, unless rows were read before (a tied embedding needs both). A
+ * quantised weight becomes a matrix for each product and is freed after it. The matrix is `[in,
+ * out]`: with that tfjs's wasm backend multiplies without transposing, and keeps its packed form.
  */
 export class PortableWeight implements FrozenWeight {
   readonly format: WeightFormat;
@@ -43,7 +47,10 @@ export class PortableWeight implements FrozenWeight {
     return this.#stored.rows(first, count);
   }
 
-  /** Calls `use` with the matrix as `[in, out]` (`transposed`) or `[out, in]`; a matrix made for this call alone is freed by the caller's scope. */
+  /**
+   * Calls `use` with the matrix as `[in, out]` (`transposed`) or `[out, in]`; a matrix made for
+   * this call alone is freed by the caller's scope.
+   */
   withMatrix(use: (matrix: Tensor2D, transposed: boolean) => Tensor2D): Tensor2D {
     const [out, width] = this.shape;
     const isQuantised = this.format === 'int8' || this.format === 'nf4' || this.format === 'fp4';

@@ -11,7 +11,8 @@ export interface StartedBackend {
 }
 
 /**
- * Loads and starts `wanted`; without it wasm, or plain JavaScript where wasm cannot start. The current backend stays as it is.
+ * Loads and starts `wanted`; without it wasm, or plain JavaScript where wasm cannot start. The
+ * current backend stays as it is.
  * @throws PEFT_BACKEND_UNAVAILABLE when `wanted` is wasm and it cannot start.
  */
 export async function startBackend(wanted?: PortableBackend): Promise<StartedBackend> {

@@ -1,4 +1,7 @@
-/** How the portable engine holds a frozen weight's elements, by format, and how it reads rows of them. */
+/**
+ * How the portable engine holds a frozen weight's elements, by format, and how it reads rows of
+ * them.
+ */
 import { PeftError } from '@peft/errors';
 import {
   checkBlockSize,
@@ -35,7 +38,10 @@ export interface StoredWeight {
 const PLAIN: Partial<Record<StoredDtype, WeightFormat>> = { F16: 'f16', BF16: 'bf16' };
 const DTYPES = { f32: 'F32', f16: 'F16', bf16: 'BF16' } as const;
 
-/** Reads and, where asked for, converts or quantises a source. @throws PEFT_WEIGHT_SHAPE, PEFT_WEIGHT_FORMAT, PEFT_CONFIG_INVALID */
+/**
+ * Reads and, where asked for, converts or quantises a source.
+ * @throws PEFT_WEIGHT_SHAPE, PEFT_WEIGHT_FORMAT, PEFT_CONFIG_INVALID
+ */
 export function storeSource(
   source: TensorSource,
   { format, transposed = false, blockSize = 64, doubleQuantization = false }: FreezeOptions,
@@ -70,7 +76,10 @@ export function storeSource(
   };
 }
 
-/** Takes a weight that is quantised already. @throws PEFT_QUANTIZED_PARTS when its parts do not fit together. */
+/**
+ * Takes a weight that is quantised already.
+ * @throws PEFT_QUANTIZED_PARTS when its parts do not fit together.
+ */
 export function storeParts(parts: QuantizedParts): StoredWeight {
   checkParts(parts);
   return quantizedWeight(parts);

@@ -11,7 +11,10 @@ export interface DeviceDescription {
   /** The card's name, or `CPU, 8 threads`. */
   readonly name: string;
   readonly tensorflowVersion: string;
-  /** The card in use, as it was when this process first used it: TensorFlow keeps what it takes from then on. */
+  /**
+   * The card in use, as it was when this process first used it: TensorFlow keeps what it takes from
+   * then on.
+   */
   readonly gpu?: Gpu;
   /** Where the CPU computes: why no GPU does. */
   readonly gpuProblem?: PeftError;
@@ -33,7 +36,10 @@ export function describeDevice(isGpu: boolean, tensorflowVersion: string): Devic
   };
 }
 
-/** Whether the device has instructions for products in bfloat16: compute capability 8.0, or AVX-512 BF16 or AMX on Linux. */
+/**
+ * Whether the device has instructions for products in bfloat16: compute capability 8.0, or AVX-512
+ * BF16 or AMX on Linux.
+ */
 export function hasFastBfloat16(
   { kind, gpu }: Pick<DeviceDescription, 'kind' | 'gpu'>,
   cpuFlags: () => string = readCpuFlags,

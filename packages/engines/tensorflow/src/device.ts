@@ -1,5 +1,6 @@
 /**
- * Tensors of types that tfjs lacks (bfloat16, float16, packed bytes), on TensorFlow's device by number.
+ * Tensors of types that tfjs lacks (bfloat16, float16, packed bytes), on TensorFlow's device by
+ * number.
  *
  * Whatever a `scope` makes is freed at its end, save what it returns: `tf.tidy` for these tensors.
  */
@@ -38,7 +39,10 @@ export class Device {
     return this.backend.binding;
   }
 
-  /** Runs `body` and frees the raw tensors it made, save a returned one, which belongs to the enclosing scope, or without one to the caller. */
+  /**
+   * Runs `body` and frees the raw tensors it made, save a returned one, which belongs to the
+   * enclosing scope, or without one to the caller.
+   */
   scope<T>(body: () => T): T {
     const made = new Set<RawTensor>();
     this.#scopes.push(made);
@@ -95,7 +99,10 @@ export class Device {
     return this.#own(this.binding.createTensor(shape, TYPE.float32, values), shape, TYPE.float32);
   }
 
-  /** The first output of a TensorFlow operation. Attributes that are types are `{ type }`, real numbers `{ float }`. */
+  /**
+   * The first output of a TensorFlow operation. Attributes that are types are `{ type }`, real
+   * numbers `{ float }`.
+   */
   run(name: string, attributes: Attributes, inputs: readonly AnyTensor[]): RawTensor {
     return this.runAll(name, attributes, inputs, 1)[0]!;
   }
@@ -141,7 +148,10 @@ export class Device {
     ]);
   }
 
-  /** Hands a float32, int32 or bool tensor over to tfjs, whose enclosing tidy scope or caller owns it from here on. */
+  /**
+   * Hands a float32, int32 or bool tensor over to tfjs, whose enclosing tidy scope or caller owns
+   * it from here on.
+   */
   toTensor<T extends Tensor>(raw: AnyTensor): T {
     if (raw instanceof Tensor) return raw as T;
     for (const scope of this.#scopes) scope.delete(raw);

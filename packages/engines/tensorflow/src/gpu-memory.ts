@@ -21,7 +21,11 @@ export const gpuMemory = ({
   usableBytes: Math.floor(freeBytes * USABLE),
 });
 
-/** Of the card that TensorFlow would take, the first that is visible; undefined where there is none, nvidia-smi does not say what it has, or the library is for CPUs. @param build what the library in use was built for */
+/**
+ * Of the card that TensorFlow would take, the first that is visible; undefined where there is none,
+ * nvidia-smi does not say what it has, or the library is for CPUs.
+ * @param build what the library in use was built for
+ */
 export function visibleGpuMemory(
   probe: GpuProbe,
   build: 'cpu' | 'cuda' | undefined,

@@ -34,7 +34,8 @@ export function probeGpus(): GpuProbe {
   );
   const said = `${stdout}\n${stderr}`.trim().split('\n')[0];
   const problem =
-    status === 0 || status === null || said === 'No devices were found' ? undefined : said; // null: there is no nvidia-smi, or it did not answer
+    // null: there is no nvidia-smi, or it did not answer
+    status === 0 || status === null || said === 'No devices were found' ? undefined : said;
   return {
     gpus: status === 0 ? parseGpus(stdout) : [],
     cardOnBus: nvidiaOnBus(),
@@ -63,7 +64,8 @@ export function visibleGpus({ gpus, visible }: GpuProbe): readonly Gpu[] {
   if (visible === undefined) return gpus;
   const chosen = visible.split(',').map((word) => word.trim());
   if (chosen.some((word) => !/^\d+$/.test(word)))
-    return visible.trim() === '' || visible.trim() === '-1' ? [] : gpus; // cards named by UUID: all are listed
+    // cards named by UUID: all are listed
+    return visible.trim() === '' || visible.trim() === '-1' ? [] : gpus;
   return chosen.map((word) => gpus[Number(word)]).filter((gpu) => gpu !== undefined);
 }
 

@@ -7,7 +7,10 @@ const CUDA_12_DRIVER = 525;
 
 const isTooOld = (driver: string): boolean => Number.parseInt(driver, 10) < CUDA_12_DRIVER;
 
-/** Why a library for CUDA need not be fetched here: without a card that can run it, it would serve nobody. */
+/**
+ * Why a library for CUDA need not be fetched here: without a card that can run it, it would serve
+ * nobody.
+ */
 export function cudaProblem(probe: GpuProbe): PeftError | undefined {
   const { gpus } = probe;
   return gpus.length === 0 || gpus.every(({ driver }) => isTooOld(driver))

@@ -1,4 +1,7 @@
-/** Finds TensorFlow's library and tfjs-node's scripts: what `peft setup tensorflow` made, else an installed tfjs-node. */
+/**
+ * Finds TensorFlow's library and tfjs-node's scripts: what `peft setup tensorflow` made, else an
+ * installed tfjs-node.
+ */
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -86,7 +89,8 @@ export function readSetup(home: string): Installation | string | undefined {
   if (typeof current.folder !== 'string' || !/^[\w.+-]+$/.test(current.folder))
     return `${join(home, CURRENT_FILE)} names no folder`;
   const named = join(home, current.folder);
-  const folder = !existsSync(named) && existsSync(`${named}.former`) ? `${named}.former` : named; // a setup was killed while it took its place
+  // a setup was killed while it took its place
+  const folder = !existsSync(named) && existsSync(`${named}.former`) ? `${named}.former` : named;
   const record = readJson<SetupRecord>(join(folder, RECORD_FILE));
   const installation: Installation = {
     source: 'setup',

@@ -12,7 +12,10 @@ export const TENSORFLOW_BACKEND = 'tensorflow';
 export interface LoadOptions {
   /** Threads of TensorFlow's CPU kernels, fixed when the library is loaded. Default: all cores. */
   readonly threads?: number;
-  /** Default true: on a CPU this package's kernels compute what takes them one pass over memory. False: TensorFlow's own do everything, as on a GPU. Fixed as well. */
+  /**
+   * Default true: on a CPU this package's kernels compute what takes them one pass over memory.
+   * False: TensorFlow's own do everything, as on a GPU. Fixed as well.
+   */
   readonly fusedKernels?: boolean;
 }
 
@@ -22,7 +25,10 @@ export interface LoadedBackend {
   readonly version: string;
   /** Undefined where the application had loaded tfjs-node itself. */
   readonly installation: Installation | undefined;
-  /** Whether TensorFlow knows this package's kernels: on a CPU, with a library that `peft setup tensorflow` made. */
+  /**
+   * Whether TensorFlow knows this package's kernels: on a CPU, with a library that `peft setup
+   * tensorflow` made.
+   */
   readonly hasKernels: boolean;
 }
 
@@ -30,7 +36,10 @@ let loaded:
   | (LoadedBackend & { readonly threads: number | undefined; readonly fusedKernels: boolean })
   | undefined;
 
-/** @throws PEFT_TENSORFLOW_MISSING, PEFT_TENSORFLOW_INCOMPLETE, PEFT_TENSORFLOW_LOAD; PEFT_CONFIG_INVALID for options that come too late */
+/**
+ * @throws PEFT_TENSORFLOW_MISSING, PEFT_TENSORFLOW_INCOMPLETE, PEFT_TENSORFLOW_LOAD;
+ *   PEFT_CONFIG_INVALID for options that come too late
+ */
 export function loadBackend({ threads, fusedKernels }: LoadOptions = {}): LoadedBackend {
   if (threads !== undefined) check.positiveInteger('tensorflow', 'threads', threads);
   if (fusedKernels !== undefined) check.boolean('tensorflow', 'fusedKernels', fusedKernels);
@@ -87,7 +96,8 @@ function load(threads: number | undefined, fusedKernels: boolean): LoadedBackend
     binding,
     installation.build === 'cuda' ? '@tensorflow/tfjs-node-gpu' : '@tensorflow/tfjs-node',
   );
-  tf.registerBackend(TENSORFLOW_BACKEND, () => backend as unknown as tf.KernelBackend, 0); // nothing switches to it by itself
+  // nothing switches to it by itself
+  tf.registerBackend(TENSORFLOW_BACKEND, () => backend as unknown as tf.KernelBackend, 0);
   return {
     backend,
     version: binding.TF_Version,
@@ -98,7 +108,8 @@ function load(threads: number | undefined, fusedKernels: boolean): LoadedBackend
 
 /** Read by the library when it is loaded; what the user has set stays. */
 function prepareEnvironment(threads: number | undefined): void {
-  process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true'; // takes memory as it is needed, not the whole card
+  // takes memory as it is needed, not the whole card
+  process.env['TF_FORCE_GPU_ALLOW_GROWTH'] ??= 'true';
   process.env['TF_CPP_MIN_LOG_LEVEL'] ??= '2'; // errors
   if (threads !== undefined) process.env['TF_NUM_INTRAOP_THREADS'] = String(threads);
 }

@@ -1,9 +1,12 @@
 /**
- * Loads tfjs-node's backend and kernels from a folder of any place, for the application's own copy of tfjs.
+ * Loads tfjs-node's backend and kernels from a folder of any place, for the application's own copy
+ * of tfjs.
  *
- * tfjs-node's entry point finds its addon with an installer's library, switches the backend at once, and asks for functions that
- * newer Node versions removed from `util`. So its modules are run here one by one: `@tensorflow/tfjs` is the copy that this package
- * uses, wherever the scripts lie, `util` has the two functions again, and protocol buffers (for SavedModel and TensorBoard) are left out.
+ * tfjs-node's entry point finds its addon with an installer's library, switches the backend at
+ * once, and asks for functions that newer Node versions removed from `util`. So its modules are run
+ * here one by one: `@tensorflow/tfjs` is the copy that this package uses, wherever the scripts lie,
+ * `util` has the two functions again, and protocol buffers (for SavedModel and TensorBoard) are
+ * left out.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -21,7 +24,9 @@ export interface TfjsNodeScripts {
 
 type Require = (request: string) => unknown;
 
-/** @param folder tfjs-node's, with `dist`. @throws PEFT_TENSORFLOW_INCOMPLETE when a file is missing */
+/**
+ * @param folder tfjs-node's, with `dist`. @throws PEFT_TENSORFLOW_INCOMPLETE when a file is missing
+ */
 export function loadScripts(folder: string): TfjsNodeScripts {
   const load = loaderOf(join(folder, 'dist'));
   return {

@@ -1,4 +1,7 @@
-/** Puts a weight on the device: stored bytes as they are, other formats converted there, quantised ones as bitsandbytes packs them. */
+/**
+ * Puts a weight on the device: stored bytes as they are, other formats converted there, quantised
+ * ones as bitsandbytes packs them.
+ */
 import { PeftError } from '@peft/errors';
 import {
   checkBlockSize,

@@ -20,9 +20,14 @@ import { storeParts, storeSource } from './store-weight.js';
 import { TensorflowWeight, wholeWeight } from './tensorflow-weight.js';
 
 export interface TensorflowEngineOptions extends LoadOptions {
-  /** Operands of the products. Default `bfloat16` where the device has instructions for it, else `float32`. */
+  /**
+   * Operands of the products. Default `bfloat16` where the device has instructions for it, else
+   * `float32`.
+   */
   readonly precision?: 'bfloat16' | 'float32';
-  /** Refuses to start without a GPU that TensorFlow can use. Default false: the CPU computes then. */
+  /**
+   * Refuses to start without a GPU that TensorFlow can use. Default false: the CPU computes then.
+   */
   readonly requireGpu?: boolean;
 }
 
@@ -36,16 +41,21 @@ export interface TensorflowEngine extends Engine {
 export interface DeviceMemory {
   /** Tensors that TensorFlow holds: weights, variables, activations. */
   readonly tensors: number;
-  /** Of the card, whoever uses it, as nvidia-smi says; undefined on a CPU. TensorFlow takes memory as it is needed and keeps it. */
+  /**
+   * Of the card, whoever uses it, as nvidia-smi says; undefined on a CPU. TensorFlow takes memory
+   * as it is needed and keeps it.
+   */
   readonly totalBytes?: number;
   readonly freeBytes?: number;
 }
 
 /**
- * Finds TensorFlow's library (see `findInstallation`), loads it once per process, and makes the engine.
+ * Finds TensorFlow's library (see `findInstallation`), loads it once per process, and makes the
+ * engine.
  *
- * @throws PEFT_TENSORFLOW_MISSING, PEFT_TENSORFLOW_INCOMPLETE, PEFT_TENSORFLOW_LOAD when there is no library that runs here;
- *   PEFT_GPU_MISSING, PEFT_GPU_DRIVER, PEFT_GPU_CUDA with `requireGpu`; PEFT_CONFIG_INVALID
+ * @throws PEFT_TENSORFLOW_MISSING, PEFT_TENSORFLOW_INCOMPLETE, PEFT_TENSORFLOW_LOAD when there is
+ *   no library that runs here; PEFT_GPU_MISSING, PEFT_GPU_DRIVER, PEFT_GPU_CUDA with `requireGpu`;
+ *   PEFT_CONFIG_INVALID
  */
 export async function createTensorflowEngine(
   options: TensorflowEngineOptions = {},
@@ -126,7 +136,10 @@ class LibraryEngine implements TensorflowEngine {
     });
   }
 
-  /** Only where the library has this package's kernels; elsewhere undefined, and the product and the activation run one after the other. */
+  /**
+   * Only where the library has this package's kernels; elsewhere undefined, and the product and the
+   * activation run one after the other.
+   */
   linearActivated? = (
     x: Tensor2D,
     weight: FrozenWeight,
@@ -184,7 +197,10 @@ class LibraryEngine implements TensorflowEngine {
     return this.precision === 'bfloat16' ? TYPE.bfloat16 : TYPE.float32;
   }
 
-  /** x·Wᵀ where `byColumns`, else x·W. Operands and result have the engine's precision; a product in bfloat16 is rounded to it once. */
+  /**
+   * x·Wᵀ where `byColumns`, else x·W. Operands and result have the engine's precision; a product in
+   * bfloat16 is rounded to it once.
+   */
   #product(x: Tensor2D, weight: TensorflowWeight, byColumns: boolean): RawTensor {
     const { library } = this;
     const { values, transposed } = weight.matrix(this.#type);
@@ -216,7 +232,8 @@ class LibraryEngine implements TensorflowEngine {
       [product, bias ?? library.floats(new Float32Array(0))],
       2,
     ) as [RawTensor, RawTensor];
-    return { y: library.toTensor(y), ...(keepSums && { sums: library.toTensor<Tensor2D>(sums) }) }; // else it goes with the scope
+    // else it goes with the scope
+    return { y: library.toTensor(y), ...(keepSums && { sums: library.toTensor<Tensor2D>(sums) }) };
   }
 
   #own(weight: FrozenWeight): TensorflowWeight {

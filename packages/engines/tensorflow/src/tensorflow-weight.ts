@@ -1,4 +1,7 @@
-/** A frozen weight on TensorFlow's device, in its stored form; made a matrix of the products' type for each use. */
+/**
+ * A frozen weight on TensorFlow's device, in its stored form; made a matrix of the products' type
+ * for each use.
+ */
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 import {
@@ -31,7 +34,10 @@ export type StoredTensors =
       readonly absmax: RawTensor | NestedTensors;
     };
 
-/** Block maxima as 8-bit numbers: absmax_i = map[codes_i]·nestedAbsmax[⌊i / nestedBlockSize⌋] + offset. */
+/**
+ * Block maxima as 8-bit numbers: absmax_i = map[codes_i]·nestedAbsmax[⌊i / nestedBlockSize⌋] +
+ * offset.
+ */
 export interface NestedTensors {
   readonly codes: RawTensor;
   readonly map: RawTensor; // [256]
@@ -62,7 +68,10 @@ export class TensorflowWeight implements FrozenWeight {
     return this.#stored === undefined;
   }
 
-  /** The weight as `type` (float32 or bfloat16), `[in, out]` where `transposed`. Owned by the device's current scope, or by the weight. */
+  /**
+   * The weight as `type` (float32 or bfloat16), `[in, out]` where `transposed`. Owned by the
+   * device's current scope, or by the weight.
+   */
   matrix(type: number): { readonly values: AnyTensor; readonly transposed: boolean } {
     const stored = this.#alive();
     if (stored.kind === 'plain')
@@ -105,7 +114,8 @@ export class TensorflowWeight implements FrozenWeight {
         this.#gather(stored.codes, index),
         this.#gather(stored.absmax, index),
       );
-    const blocksAreRows = width % stored.blockSize === 0; // then a row has blocks of its own, and bytes
+    // then a row has blocks of its own, and bytes
+    const blocksAreRows = width % stored.blockSize === 0;
     if (!blocksAreRows) return this.#gather(this.#dequantized(stored), index);
     const bytes = this.#gather(device.reshape(stored.packed, [this.shape[0], width / 2]), index);
     const blocks = this.#gather(

@@ -1,4 +1,7 @@
-/** The commands of `.github/workflows/tensorflow.yml` exist and would be understood, and docs/ci-tensorflow.md has the same ones. */
+/**
+ * The commands of `.github/workflows/tensorflow.yml` exist and would be understood, and
+ * docs/ci-tensorflow.md has the same ones.
+ */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

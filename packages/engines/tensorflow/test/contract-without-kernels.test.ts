@@ -1,4 +1,7 @@
-/** The contract with TensorFlow's own operations alone, as on a GPU, where this package's kernels do not serve. */
+/**
+ * The contract with TensorFlow's own operations alone, as on a GPU, where this package's kernels do
+ * not serve.
+ */
 import { describeEngine } from '@peft/testing';
 import { describe, expect, test } from 'vitest';
 import { createTensorflowEngine } from '@peft/tensorflow';

@@ -1,4 +1,6 @@
-/** The contract that every engine passes, in both precisions, on the library that is set up here. */
+/**
+ * The contract that every engine passes, in both precisions, on the library that is set up here.
+ */
 import { describeEngine } from '@peft/testing';
 import { describe } from 'vitest';
 import { createTensorflowEngine } from '@peft/tensorflow';

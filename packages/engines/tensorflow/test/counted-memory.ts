@@ -1,4 +1,7 @@
-/** Counts the bytes of the tensors that TensorFlow holds, by listening to what goes through the addon. */
+/**
+ * Counts the bytes of the tensors that TensorFlow holds, by listening to what goes through the
+ * addon.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { TensorflowBackend, TensorflowBinding, TensorMetadata } from '../src/binding.js';
 
@@ -23,7 +26,10 @@ const ELEMENT_BYTES: Readonly<Record<number, number>> = {
 /** Operations whose result has its input's memory. */
 const VIEWS = new Set(['Reshape', 'Bitcast', 'ExpandDims', 'Identity', 'Squeeze']);
 
-/** From now on, until it is stopped; tensors that are there already are not counted. The backend must be registered. */
+/**
+ * From now on, until it is stopped; tensors that are there already are not counted. The backend
+ * must be registered.
+ */
 export function countMemory(): CountedMemory {
   const backend = tf.findBackend('tensorflow') as unknown as TensorflowBackend;
   const original = backend.binding;

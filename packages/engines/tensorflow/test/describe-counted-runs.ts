@@ -25,7 +25,8 @@ export function describeCountedRuns(kernels: string, fusedKernels: boolean): voi
           const counted = countMemory();
           try {
             const model = openRun(run, engine);
-            passBoth(run, model); // uploads what still lies in JavaScript, and makes the tables that a model keeps
+            // uploads what still lies in JavaScript, and makes the tables that a model keeps
+            passBoth(run, model);
             const held = counted.livingBytes;
             const peakOf = (pass: () => void): number => {
               counted.resetPeak();

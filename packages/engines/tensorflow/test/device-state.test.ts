@@ -1,4 +1,7 @@
-/** An adapter whose optimiser state is paged between TensorFlow's device and host memory, beside the same one with its state on the host. */
+/**
+ * An adapter whose optimiser state is paged between TensorFlow's device and host memory, beside the
+ * same one with its state on the host.
+ */
 import { lora } from '@peft/lora';
 import { crossEntropy } from '@peft/ops';
 import {

@@ -1,4 +1,7 @@
-/** This package's kernels for CPUs on tensors of several pieces, against the operations in plain tfjs ops on tfjs's own backend. */
+/**
+ * This package's kernels for CPUs on tensors of several pieces, against the operations in plain
+ * tfjs ops on tfjs's own backend.
+ */
 import {
   activate,
   gatedActivation,

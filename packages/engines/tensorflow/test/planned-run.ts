@@ -1,4 +1,7 @@
-/** Small training runs whose memory is planned and counted; as a program it trains one in a process of its own: `planned-run.ts NUMBER`, and prints planned and actual peak. */
+/**
+ * Small training runs whose memory is planned and counted; as a program it trains one in a process
+ * of its own: `planned-run.ts NUMBER`, and prints planned and actual peak.
+ */
 import { fileURLToPath } from 'node:url';
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Variable } from '@tensorflow/tfjs';
@@ -160,7 +163,8 @@ const architectureOf = ({ config }: PlannedRun): Architecture<never> =>
   architectureFor(config.model_type, architectures as never) as never;
 
 export function planOf(run: PlannedRun): MemoryPlan {
-  const compiledKernels = tf.getKernel('PeftActivation', 'tensorflow') !== undefined; // depends on the library that is set up here
+  // depends on the library that is set up here
+  const compiledKernels = tf.getKernel('PeftActivation', 'tensorflow') !== undefined;
   return planMemory({
     ...run,
     architecture: architectureOf(run),

@@ -14,7 +14,8 @@ test.skipIf(reason)(
     );
     const { printed } = await runReadmeExample('tensorflow');
     const [description, product] = printed.trim().split('\n').slice(-promised.length);
-    const general = (text: string) => text.replace(/\d+(\.\d+)* \(.*(?=, )/, 'VERSION (DEVICE'); // which depend on the machine
+    // which depend on the machine
+    const general = (text: string) => text.replace(/\d+(\.\d+)* \(.*(?=, )/, 'VERSION (DEVICE');
     expect([general(description!), product!.replace(/\s/g, '')]).toEqual([
       general(promised[0]!),
       promised[1]!.replace(/\s/g, ''),

@@ -1,4 +1,7 @@
-/** The tiled kernels with tiles of a few scores against the operations' references. They are made of tfjs ops, so tfjs's own CPU backend serves. */
+/**
+ * The tiled kernels with tiles of a few scores against the operations' references. They are made of
+ * tfjs ops, so tfjs's own CPU backend serves.
+ */
 import {
   attention,
   debertaRelativeIndices,

@@ -80,7 +80,10 @@ async function trained(
 const largestDifference = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
   Array.from(a).reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0);
 
-/** In float32, as engines add in other orders. AdamW divides by the gradient's size, so a parameter with a tiny gradient moves by more than its error: the steps are 3e-3 each. */
+/**
+ * In float32, as engines add in other orders. AdamW divides by the gradient's size, so a parameter
+ * with a tiny gradient moves by more than its error: the steps are 3e-3 each.
+ */
 const AGREEMENT = { loss: 5e-5, parameter: 5e-4 };
 
 describe.skipIf(reason)(`training on TensorFlow${reason ? ` (skipped: ${reason})` : ''}`, () => {

@@ -1,6 +1,6 @@
 /**
- * bitsandbytes' `quant_state`: JSON in the bytes of a uint8 tensor beside a 4-bit weight, telling its type, block size and shape.
- * A stranger wrote it, so each field is checked.
+ * bitsandbytes' `quant_state`: JSON in the bytes of a uint8 tensor beside a 4-bit weight, telling
+ * its type, block size and shape. A stranger wrote it, so each field is checked.
  */
 import { show } from '@peft/errors';
 import { checkBlockSize, type TensorSource } from '@peft/ops';

@@ -15,7 +15,8 @@ export interface BitsAndBytesConfig {
  *
  * @param json `undefined` or null for a checkpoint that is not quantised.
  * @returns `undefined` then.
- * @throws PEFT_QUANTIZATION_METHOD for another method than bitsandbytes; PEFT_QUANTIZATION_CONFIG when it makes no sense.
+ * @throws PEFT_QUANTIZATION_METHOD for another method than bitsandbytes; PEFT_QUANTIZATION_CONFIG
+ *   when it makes no sense.
  */
 export function readQuantizationConfig(json: unknown): BitsAndBytesConfig | undefined {
   if (json === undefined || json === null) return undefined;
@@ -24,7 +25,8 @@ export function readQuantizationConfig(json: unknown): BitsAndBytesConfig | unde
   const fields = json as Readonly<Record<string, unknown>>;
   const isFourBit = flag(fields, 'load_in_4bit') || flag(fields, '_load_in_4bit');
   const isEightBit = flag(fields, 'load_in_8bit') || flag(fields, '_load_in_8bit');
-  const method = fields['quant_method'] ?? (isFourBit || isEightBit ? 'bitsandbytes' : undefined); // early files do not name it
+  // early files do not name it
+  const method = fields['quant_method'] ?? (isFourBit || isEightBit ? 'bitsandbytes' : undefined);
   if (method !== 'bitsandbytes') {
     throw new PeftError(
       'PEFT_QUANTIZATION_METHOD',

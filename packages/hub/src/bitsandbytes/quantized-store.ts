@@ -1,4 +1,7 @@
-/** Weights that a checkpoint stores in bitsandbytes' 4-bit or int8 layout, by the name of the weight. */
+/**
+ * Weights that a checkpoint stores in bitsandbytes' 4-bit or int8 layout, by the name of the
+ * weight.
+ */
 import {
   STORED_BYTES,
   codeBook,
@@ -31,8 +34,10 @@ interface Store {
 /**
  * The store with its quantised weights.
  *
- * @param quantizationConfig `quantization_config` of config.json; without one the store is returned as it is.
- * @throws PEFT_QUANTIZATION_METHOD, PEFT_QUANTIZATION_CONFIG; and `quantized` throws PEFT_QUANTIZED_PARTS for parts that are missing or do not fit together.
+ * @param quantizationConfig `quantization_config` of config.json; without one the store is returned
+ *   as it is.
+ * @throws PEFT_QUANTIZATION_METHOD, PEFT_QUANTIZATION_CONFIG; and `quantized` throws
+ *   PEFT_QUANTIZED_PARTS for parts that are missing or do not fit together.
  */
 export function quantizedStore<S extends Store>(
   store: S,

@@ -5,8 +5,10 @@ import { encodeQuantState } from './quant-state.js';
 
 /**
  * @param parts as an engine holds them; the weight's own name is `parts.name`.
- * @param dtype of the weight before it was quantised, a torch name without `torch.`: what dequantising gives in Python.
- * @param read gives the parts again when their turn to be written comes, so that they need not be kept. Default: they are kept.
+ * @param dtype of the weight before it was quantised, a torch name without `torch.`: what
+ *   dequantising gives in Python.
+ * @param read gives the parts again when their turn to be written comes, so that they need not be
+ *   kept. Default: they are kept.
  */
 export function quantizedTensors(
   parts: QuantizedParts,

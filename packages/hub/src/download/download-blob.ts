@@ -1,9 +1,10 @@
 /**
  * Downloads one file into the cache, going on where an earlier attempt stopped.
  *
- * Bytes go to `<blob>.incomplete` at their own positions. The address names a commit, so its content never changes: a rest
- * fetched later fits, and two processes that write the same partial file write the same bytes. The whole is checked against
- * the hash that the hub lists before it gets its name.
+ * Bytes go to `<blob>.incomplete` at their own positions. The address names a commit, so its
+ * content never changes: a rest fetched later fits, and two processes that write the same partial
+ * file write the same bytes. The whole is checked against the hash that the hub lists before it
+ * gets its name.
  */
 import { PeftError } from '@peft/errors';
 import { createHash } from 'node:crypto';
@@ -34,7 +35,8 @@ export interface BlobDownload {
 }
 
 /**
- * @throws PEFT_HUB_INTERRUPTED the connection failed too often; what came is kept and a further call goes on from there.
+ * @throws PEFT_HUB_INTERRUPTED the connection failed too often; what came is kept and a further
+ *   call goes on from there.
  * @throws PEFT_HUB_MISMATCH the content is not what the hub lists; nothing is kept.
  * @throws PEFT_HUB_UNAUTHORIZED, PEFT_HUB_NOT_FOUND, PEFT_HUB_STATUS
  */
@@ -49,13 +51,16 @@ export async function downloadBlob(job: BlobDownload): Promise<void> {
       const wasFirst =
         (error as NodeJS.ErrnoException).code === 'ENOENT' &&
         (await sizeOf(path)) === expected.size;
-      if (!wasFirst) throw error; // else another process has renamed the partial file that both were writing
+      // else another process has renamed the partial file that both were writing
+      if (!wasFirst) throw error;
     }
   }
   onBytes(expected.size);
 }
 
-/** Downloads and checks; where an earlier part may have been at fault, once more from the beginning. */
+/**
+ * Downloads and checks; where an earlier part may have been at fault, once more from the beginning.
+ */
 async function completePartial(job: BlobDownload, partial: string): Promise<void> {
   const resumed = ((await sizeOf(partial)) ?? 0) > 0;
   for (const lastAttempt of resumed ? [false, true] : [true]) {
@@ -97,7 +102,8 @@ async function fetchRest(job: BlobDownload, partial: string, start: number): Pro
   const response = await job.fetch(url, {
     headers: { 'accept-encoding': 'identity', ...(start > 0 ? { range: `bytes=${start}-` } : {}) },
   });
-  if (response.status === 416) await rm(partial, { force: true }); // what is there is no beginning of it
+  // what is there is no beginning of it
+  if (response.status === 416) await rm(partial, { force: true });
   if (!response.ok) {
     await response.body?.cancel();
     throw statusError(job.request, response.status, `the file ${job.file}`);
@@ -136,7 +142,10 @@ function firstByte(job: BlobDownload, response: Response, start: number): number
   return start;
 }
 
-/** SHA-256 of the content, or for small files SHA-1 as Git makes it: of "blob <size>\0" and the content. */
+/**
+ * SHA-256 of the content, or for small files SHA-1 as Git makes it: of "blob <size>\0" and the
+ * content.
+ */
 async function matches(path: string, { etag, size }: HubFile): Promise<boolean> {
   const hash =
     etag.length === 64 ? createHash('sha256') : createHash('sha1').update(`blob ${size}\0`);

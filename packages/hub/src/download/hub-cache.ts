@@ -1,6 +1,7 @@
 /**
  * The cache on disk, in the layout of Python's `huggingface_hub`, so that both share it:
- * `models--org--name/refs/<revision>` holds a commit, `snapshots/<commit>/<file>` links to `blobs/<etag>`.
+ * `models--org--name/refs/<revision>` holds a commit, `snapshots/<commit>/<file>` links to
+ * `blobs/<etag>`.
  */
 import {
   lstat,
@@ -64,7 +65,10 @@ export class ModelCache {
     return shards.every((shard) => names.includes(shard)) ? [...missing] : [...missing, 'weights'];
   }
 
-  /** Makes the blob appear as a file of the snapshot: a relative link, or a second name of it where links are not allowed. */
+  /**
+   * Makes the blob appear as a file of the snapshot: a relative link, or a second name of it where
+   * links are not allowed.
+   */
   async linkFile(commit: string, name: string, etag: string): Promise<void> {
     const path = join(this.snapshot(commit), name);
     const target = relative(dirname(path), this.blob(etag));
@@ -74,7 +78,8 @@ export class ModelCache {
     try {
       await symlink(target, temporary);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error; // Windows without developer mode
+      // Windows without developer mode
+      if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
       await link(this.blob(etag), temporary);
     }
     await rename(temporary, path);

@@ -10,7 +10,10 @@ export interface HubEnvironment {
   readonly cacheDir: string;
   /** `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE` is 1, true, yes or on. */
   readonly offline: boolean;
-  /** `HF_TOKEN`, else the file `HF_TOKEN_PATH` or `$HF_HOME/token`; none with `HF_HUB_DISABLE_IMPLICIT_TOKEN`. */
+  /**
+   * `HF_TOKEN`, else the file `HF_TOKEN_PATH` or `$HF_HOME/token`; none with
+   * `HF_HUB_DISABLE_IMPLICIT_TOKEN`.
+   */
   readonly token?: string;
 }
 

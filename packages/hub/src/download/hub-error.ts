@@ -9,7 +9,10 @@ export interface HubRequest {
   readonly hasToken: boolean;
 }
 
-/** The error for an answer of the hub that is no success. @param what for instance `the file config.json`. */
+/**
+ * The error for an answer of the hub that is no success.
+ * @param what for instance `the file config.json`.
+ */
 export function statusError(
   { name, revision, endpoint, hasToken }: HubRequest,
   status: number,

@@ -6,7 +6,10 @@ import { type HubRequest, responseError, statusError, unreachableError } from '.
 export interface HubFile {
   /** Bytes. */
   readonly size: number;
-  /** The blob's name in the cache: SHA-256 of the content for large files, Git's SHA-1 for the others. */
+  /**
+   * The blob's name in the cache: SHA-256 of the content for large files, Git's SHA-1 for the
+   * others.
+   */
   readonly etag: string;
 }
 
@@ -21,7 +24,8 @@ export interface HubListing {
  *
  * @param fetch sends the token and honours the signal.
  * @param signal its own error passes unchanged.
- * @throws PEFT_HUB_UNAUTHORIZED, PEFT_HUB_NOT_FOUND, PEFT_HUB_STATUS, PEFT_HUB_UNREACHABLE, PEFT_HUB_RESPONSE
+ * @throws PEFT_HUB_UNAUTHORIZED, PEFT_HUB_NOT_FOUND, PEFT_HUB_STATUS, PEFT_HUB_UNREACHABLE,
+ *   PEFT_HUB_RESPONSE
  */
 export async function listModel(
   request: HubRequest,

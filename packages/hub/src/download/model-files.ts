@@ -2,7 +2,10 @@
 import { SENTENCE_PIECE_FILES } from '../files/model-folder.js';
 import { ADAPTER_WEIGHT_FILES, WEIGHT_FILES } from '../safetensors/open-checkpoint.js';
 
-/** `config`: config.json and generation_config.json; `tokenizer`: its files; `weights`: of the model; `adapter`: an adapter's config and weights. */
+/**
+ * `config`: config.json and generation_config.json; `tokenizer`: its files; `weights`: of the
+ * model; `adapter`: an adapter's config and weights.
+ */
 export type ModelFileKind = 'config' | 'tokenizer' | 'weights' | 'adapter';
 
 export interface SelectedFiles {
@@ -15,8 +18,9 @@ export interface SelectedFiles {
 }
 
 /**
- * Selects files: of the weights one form (safetensors before a pickle, one file before shards); of the tokenizer
- * `tokenizer.json`, and the vocabulary that it would be made from only where it is missing.
+ * Selects files: of the weights one form (safetensors before a pickle, one file before shards); of
+ * the tokenizer `tokenizer.json`, and the vocabulary that it would be made from only where it is
+ * missing.
  */
 export function selectModelFiles(
   names: Iterable<string>,

@@ -48,15 +48,19 @@ export interface DownloadProgress {
 }
 
 /**
- * The folder of a model: a folder itself, or a hub name (`org/model`) whose needed files are downloaded into the cache that
- * Python uses. A cached model is used without a request; an interrupted download goes on where it stopped.
+ * The folder of a model: a folder itself, or a hub name (`org/model`) whose needed files are
+ * downloaded into the cache that Python uses. A cached model is used without a request; an
+ * interrupted download goes on where it stopped.
  *
- * @param nameOrFolder a folder wins over a hub name; what begins with `.`, `/` or `~` is never a hub name.
+ * @param nameOrFolder a folder wins over a hub name; what begins with `.`, `/` or `~` is never a
+ *   hub name.
  * @returns an absolute path.
  * @throws PEFT_MODEL_FOLDER, PEFT_MODEL_NAME neither a folder nor a possible name.
  * @throws PEFT_HUB_OFFLINE offline, and the cache does not have it.
- * @throws PEFT_HUB_UNAUTHORIZED, PEFT_HUB_NOT_FOUND, PEFT_HUB_FILES the hub does not give it, or it lacks a config or weights.
- * @throws PEFT_HUB_UNREACHABLE, PEFT_HUB_INTERRUPTED, PEFT_HUB_MISMATCH, PEFT_HUB_STATUS, PEFT_HUB_RESPONSE
+ * @throws PEFT_HUB_UNAUTHORIZED, PEFT_HUB_NOT_FOUND, PEFT_HUB_FILES the hub does not give it, or it
+ *   lacks a config or weights.
+ * @throws PEFT_HUB_UNREACHABLE, PEFT_HUB_INTERRUPTED, PEFT_HUB_MISMATCH, PEFT_HUB_STATUS,
+ *   PEFT_HUB_RESPONSE
  */
 export async function resolveModel(
   nameOrFolder: string,
@@ -104,7 +108,8 @@ async function download(
   const fetch = authorizedFetch(request.endpoint, token, options);
   const { commit, files: listed } = await listModel(request, fetch, options.signal);
   const { files, index, missing } = selectModelFiles(listed.keys(), kinds);
-  const vital = missing.filter((kind) => kind !== 'tokenizer'); // a missing tokenizer is told by whoever needs it
+  // a missing tokenizer is told by whoever needs it
+  const vital = missing.filter((kind) => kind !== 'tokenizer');
   if (vital.length > 0) throw filesError(request, vital, [...listed.keys()]);
 
   const done = new Map<string, number>();
@@ -192,7 +197,10 @@ function localFolder(nameOrFolder: string): string | undefined {
   return undefined;
 }
 
-/** The hub's own rules: letters, digits, `-`, `_` and `.`, at most 96, no `--` or `..`, neither `-` nor `.` at an end. */
+/**
+ * The hub's own rules: letters, digits, `-`, `_` and `.`, at most 96, no `--` or `..`, neither `-`
+ * nor `.` at an end.
+ */
 function isHubName(name: string): boolean {
   const parts = name.split('/');
   return (

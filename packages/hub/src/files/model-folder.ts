@@ -4,7 +4,10 @@ import { readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type JsonObject, readJsonObject } from './json-file.js';
 
-/** What a folder says about its tokenizer. At least one of `tokenizerJson`, `sentencePiecePath` and `vocabularyPath` is there. */
+/**
+ * What a folder says about its tokenizer. At least one of `tokenizerJson`, `sentencePiecePath` and
+ * `vocabularyPath` is there.
+ */
 export interface TokenizerFiles {
   /** `tokenizer.json`, parsed: the whole tokenizer, as the `tokenizers` library runs it. */
   readonly tokenizerJson?: JsonObject;
@@ -14,7 +17,10 @@ export interface TokenizerFiles {
   readonly specialTokensMap?: JsonObject;
   /** `added_tokens.json`, parsed: token → id. */
   readonly addedTokens?: JsonObject;
-  /** A SentencePiece model: `spm.model`, `spiece.model`, `sentencepiece.bpe.model` or `tokenizer.model`. */
+  /**
+   * A SentencePiece model: `spm.model`, `spiece.model`, `sentencepiece.bpe.model` or
+   * `tokenizer.model`.
+   */
   readonly sentencePiecePath?: string;
   /** `vocab.txt` (WordPiece) or `vocab.json` (BPE). */
   readonly vocabularyPath?: string;
@@ -42,7 +48,8 @@ export const SENTENCE_PIECE_FILES = Object.freeze([
 ] as const);
 
 /**
- * Reads the configuration and the tokenizer files of a model folder; weights are opened by `openCheckpoint`.
+ * Reads the configuration and the tokenizer files of a model folder; weights are opened by
+ * `openCheckpoint`.
  *
  * @throws PEFT_MODEL_FOLDER the folder is missing.
  * @throws PEFT_CONFIG_MISSING, PEFT_TOKENIZER_MISSING a file is not there.

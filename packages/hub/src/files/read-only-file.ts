@@ -15,12 +15,14 @@ export class ReadOnlyFile {
 
   /**
    * @throws PEFT_FILE_OPEN the path is missing, no ordinary file or not readable.
-   * @throws PEFT_FILE_LFS_POINTER the file is the stand-in that Git leaves where Git LFS is not installed.
+   * @throws PEFT_FILE_LFS_POINTER the file is the stand-in that Git leaves where Git LFS is not
+   *   installed.
    */
   constructor(path: string) {
     this.path = resolve(path);
     try {
-      if (!statSync(this.path).isFile()) throw new Error('it is not a file'); // a pipe would wait for ever when opened
+      // a pipe would wait for ever when opened
+      if (!statSync(this.path).isFile()) throw new Error('it is not a file');
       this.#descriptor = openSync(this.path, 'r');
     } catch (cause) {
       throw new PeftError(

@@ -1,4 +1,7 @@
-/** JSON as hostile input: `JSON.parse` keeps the last of two equal keys in silence, and nests as deep as the text wants. */
+/**
+ * JSON as hostile input: `JSON.parse` keeps the last of two equal keys in silence, and nests as
+ * deep as the text wants.
+ */
 
 /** Nesting that no header, index or config comes near. */
 const MAX_DEPTH = 64;
@@ -16,7 +19,8 @@ export class StrictJsonError extends Error {
 /**
  * Parses UTF-8 JSON and refuses an object that names a key twice, at any depth.
  *
- * @throws StrictJsonError the bytes are no UTF-8, the text is no JSON, a key occurs twice, or it nests deeper than 64 levels.
+ * @throws StrictJsonError the bytes are no UTF-8, the text is no JSON, a key occurs twice, or it
+ *   nests deeper than 64 levels.
  */
 export function parseStrictJson(bytes: Uint8Array): unknown {
   let text: string;
@@ -33,7 +37,10 @@ export function parseStrictJson(bytes: Uint8Array): unknown {
   }
 }
 
-/** One pass over the characters; on text that is no JSON it may find nothing, since `JSON.parse` complains afterwards. */
+/**
+ * One pass over the characters; on text that is no JSON it may find nothing, since `JSON.parse`
+ * complains afterwards.
+ */
 function refuseDuplicateKeys(text: string): void {
   const open: (Set<string> | null)[] = []; // keys so far of each open object, null for an array
   let atKey = false;

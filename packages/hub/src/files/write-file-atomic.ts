@@ -1,4 +1,7 @@
-/** Writing so that a reader, or a machine that loses power, sees the old file or the new one and never half of one. */
+/**
+ * Writing so that a reader, or a machine that loses power, sees the old file or the new one and
+ * never half of one.
+ */
 import { PeftError } from '@peft/errors';
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
@@ -8,8 +11,9 @@ import { basename, dirname, join, resolve } from 'node:path';
 export type FileContent = string | Uint8Array | ((file: FileHandle) => Promise<void>);
 
 /**
- * Writes a file under a temporary name beside it, flushes it to the disk and renames it. Missing folders are made. When
- * anything fails, the old file (if any) stays as it was and the temporary one is removed.
+ * Writes a file under a temporary name beside it, flushes it to the disk and renames it. Missing
+ * folders are made. When anything fails, the old file (if any) stays as it was and the temporary
+ * one is removed.
  */
 export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
   const folder = dirname(resolve(path));
@@ -33,11 +37,14 @@ export async function writeFileAtomic(path: string, content: FileContent): Promi
 }
 
 /**
- * Makes a folder under a temporary name beside its place, lets `fill` write into it, flushes all of it and renames it.
+ * Makes a folder under a temporary name beside its place, lets `fill` write into it, flushes all of
+ * it and renames it.
  *
  * @param fill writes files into the folder it is given.
- * @param options.replace what stands in the place is removed after the new folder is complete. Default false.
- * @throws PEFT_FOLDER_NOT_EMPTY without `replace`, when the place holds something already; nothing is written then.
+ * @param options.replace what stands in the place is removed after the new folder is complete.
+ *   Default false.
+ * @throws PEFT_FOLDER_NOT_EMPTY without `replace`, when the place holds something already; nothing
+ *   is written then.
  */
 export async function writeFolderAtomic(
   path: string,
@@ -111,7 +118,10 @@ async function syncTree(folder: string): Promise<void> {
   await syncFolder(folder);
 }
 
-/** Makes a rename in the folder durable. Some systems cannot flush a folder; the rename itself has happened there. */
+/**
+ * Makes a rename in the folder durable. Some systems cannot flush a folder; the rename itself has
+ * happened there.
+ */
 async function syncFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return;
   const handle = await open(folder, 'r');

@@ -17,8 +17,9 @@ export interface CheckpointIndex {
 }
 
 /**
- * Reads and checks an index: a JSON object whose `weight_map` maps tensor names to plain file names. A name with a folder,
- * `..` or an absolute path is refused, so that an index cannot point out of its folder.
+ * Reads and checks an index: a JSON object whose `weight_map` maps tensor names to plain file
+ * names. A name with a folder, `..` or an absolute path is refused, so that an index cannot point
+ * out of its folder.
  *
  * @throws PEFT_SAFETENSORS_INDEX the index is no such object or names a path.
  */
@@ -53,7 +54,10 @@ export function readCheckpointIndex(path: string): CheckpointIndex {
   return { path, weightMap, shards: [...new Set(weightMap.values())].sort() };
 }
 
-/** The index's shards as paths. @throws PEFT_SAFETENSORS_SHARD_MISSING naming those that are not there. */
+/**
+ * The index's shards as paths.
+ * @throws PEFT_SAFETENSORS_SHARD_MISSING naming those that are not there.
+ */
 export function shardPaths(index: CheckpointIndex): Map<string, string> {
   const folder = dirname(index.path);
   const paths = new Map(index.shards.map((shard) => [shard, join(folder, shard)]));

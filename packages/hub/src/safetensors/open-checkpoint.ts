@@ -8,7 +8,10 @@ import { openTorchFile } from '../torch-file/open-torch-file.js';
 import { readCheckpointIndex, shardPaths } from './checkpoint-index.js';
 import { openSafetensors } from './open-safetensors.js';
 
-/** Files that hold weights, in order of preference: safetensors before pickles, one file before shards. */
+/**
+ * Files that hold weights, in order of preference: safetensors before pickles, one file before
+ * shards.
+ */
 export const WEIGHT_FILES = Object.freeze([
   'model.safetensors',
   'model.safetensors.index.json',
@@ -25,12 +28,13 @@ export const ADAPTER_WEIGHT_FILES = Object.freeze([
 ] as const);
 
 /**
- * Opens a checkpoint: a folder with one of `WEIGHT_FILES` or `ADAPTER_WEIGHT_FILES` (the first that is there), or one file
- * (`.safetensors`, `.index.json`, else a torch file).
+ * Opens a checkpoint: a folder with one of `WEIGHT_FILES` or `ADAPTER_WEIGHT_FILES` (the first that
+ * is there), or one file (`.safetensors`, `.index.json`, else a torch file).
  *
  * @returns a store over all shards; the caller closes it.
  * @throws PEFT_CHECKPOINT_MISSING the folder or its weights are missing.
- * @throws PEFT_SAFETENSORS_INDEX, PEFT_SAFETENSORS_SHARD_MISSING a shard is missing or does not hold what the index says.
+ * @throws PEFT_SAFETENSORS_INDEX, PEFT_SAFETENSORS_SHARD_MISSING a shard is missing or does not
+ *   hold what the index says.
  * @throws what `openSafetensors` and `openTorchFile` throw.
  */
 export function openCheckpoint(path: string): TensorStore {

@@ -1,16 +1,21 @@
-/** Opens one safetensors file: the header is read and checked at once, tensors when they are asked for. */
+/**
+ * Opens one safetensors file: the header is read and checked at once, tensors when they are asked
+ * for.
+ */
 import type { TensorSource } from '@peft/ops';
 import { ReadOnlyFile } from '../files/read-only-file.js';
 import { fileSource, storeOf, type TensorStore } from '../tensor-store.js';
 import { headerLength, parseSafetensorsHeader } from './safetensors-header.js';
 
 /**
- * Opens a `.safetensors` file. Each source carries `file`, so that an engine may map its bytes instead of reading them.
+ * Opens a `.safetensors` file. Each source carries `file`, so that an engine may map its bytes
+ * instead of reading them.
  *
  * @returns names in the header's order; the caller closes the store.
  * @throws PEFT_FILE_OPEN the file is missing or not readable.
- * @throws PEFT_SAFETENSORS_HEADER, PEFT_SAFETENSORS_DUPLICATE, PEFT_SAFETENSORS_METADATA, PEFT_SAFETENSORS_DTYPE,
- * PEFT_SAFETENSORS_SHAPE, PEFT_SAFETENSORS_OFFSETS the file lies about itself.
+ * @throws PEFT_SAFETENSORS_HEADER, PEFT_SAFETENSORS_DUPLICATE, PEFT_SAFETENSORS_METADATA,
+ *   PEFT_SAFETENSORS_DTYPE, PEFT_SAFETENSORS_SHAPE, PEFT_SAFETENSORS_OFFSETS the file lies about
+ *   itself.
  */
 export function openSafetensors(path: string): TensorStore {
   const file = new ReadOnlyFile(path);

@@ -1,8 +1,9 @@
 /**
  * The header of a safetensors file: 8 bytes little-endian length n, n bytes JSON, then the data.
  *
- * The header is hostile input. It is accepted only when its spans tile the data exactly: in order of offset each span
- * begins where the last one ended, the last ends with the file, and each is as long as its shape and dtype say.
+ * The header is hostile input. It is accepted only when its spans tile the data exactly: in order
+ * of offset each span begins where the last one ended, the last ends with the file, and each is as
+ * long as its shape and dtype say.
  */
 import { PeftError } from '@peft/errors';
 import { STORED_BYTES, type StoredDtype } from '@peft/ops';
@@ -31,7 +32,8 @@ export interface SafetensorsHeader {
  *
  * @param prefix the first 8 bytes, or fewer where the file has fewer.
  * @returns bytes of the JSON header.
- * @throws PEFT_SAFETENSORS_HEADER the file is too short, or the length is under 2, over 100 MB or past the file's end.
+ * @throws PEFT_SAFETENSORS_HEADER the file is too short, or the length is under 2, over 100 MB or
+ *   past the file's end.
  */
 export function headerLength(prefix: Uint8Array, fileSize: number, owner: string): number {
   if (prefix.length < 8)
@@ -64,7 +66,8 @@ export function headerLength(prefix: Uint8Array, fileSize: number, owner: string
  * @throws PEFT_SAFETENSORS_DUPLICATE a name (or any key) occurs twice.
  * @throws PEFT_SAFETENSORS_METADATA `__metadata__` is no map of strings.
  * @throws PEFT_SAFETENSORS_DTYPE a dtype is unknown.
- * @throws PEFT_SAFETENSORS_SHAPE a shape is no list of sizes, its product is too large, or it disagrees with the span.
+ * @throws PEFT_SAFETENSORS_SHAPE a shape is no list of sizes, its product is too large, or it
+ *   disagrees with the span.
  * @throws PEFT_SAFETENSORS_OFFSETS spans overlap, leave holes, or pass the end of the data.
  */
 export function parseSafetensorsHeader(
@@ -161,7 +164,10 @@ function parseSpan(name: string, entry: unknown, owner: string): TensorSpan {
   };
 }
 
-/** Bytes of a tensor, or undefined where the product leaves the safe integers (also when a later size is 0). */
+/**
+ * Bytes of a tensor, or undefined where the product leaves the safe integers (also when a later
+ * size is 0).
+ */
 export function byteLengthOf(dtype: StoredDtype, shape: readonly number[]): number | undefined {
   let bytes: number = STORED_BYTES[dtype];
   for (const size of shape) {

@@ -1,4 +1,7 @@
-/** Writes a model's weights into a folder: one file, or shards with an index, named as Hugging Face names them. */
+/**
+ * Writes a model's weights into a folder: one file, or shards with an index, named as Hugging Face
+ * names them.
+ */
 import { check, PeftError } from '@peft/errors';
 import { STORED_BYTES } from '@peft/ops';
 import { mkdir, readdir, rm } from 'node:fs/promises';
@@ -12,14 +15,18 @@ import {
 } from './write-safetensors.js';
 
 export interface WriteCheckpointOptions extends WriteSafetensorsOptions {
-  /** A new shard begins where the data would exceed it; a larger tensor has its own. Default 5,000,000,000. */
+  /**
+   * A new shard begins where the data would exceed it; a larger tensor has its own. Default
+   * 5,000,000,000.
+   */
   readonly maxShardBytes?: number;
 }
 
 /**
- * Writes `model.safetensors`, or `model-00001-of-0000N.safetensors` … with `model.safetensors.index.json`. Tensors fill the
- * shards in the order given. Each file appears complete, the index last; weights of an earlier save that are not part of this
- * one are removed at the end.
+ * Writes `model.safetensors`, or `model-00001-of-0000N.safetensors` … with
+ * `model.safetensors.index.json`. Tensors fill the shards in the order given. Each file appears
+ * complete, the index last; weights of an earlier save that are not part of this one are removed at
+ * the end.
  *
  * @returns the names of the files written.
  * @throws what `writeSafetensors` throws.

@@ -9,7 +9,8 @@ import { openSafetensors } from './open-safetensors.js';
 import { type WritableTensor, writeSafetensors } from './write-safetensors.js';
 
 describe('writeSafetensors', () => {
-  // Files of Python's library; between them they hold F32, BF16, F16, I64, I32 and I8, several dtypes in one file.
+  // Files of Python's library; between them they hold F32, BF16, F16, I64, I32 and I8, several
+  // dtypes in one file.
   test.each([
     'models/deberta-v2/model.safetensors',
     'models/deberta-v2/expected.safetensors',
@@ -62,7 +63,8 @@ describe('writeSafetensors', () => {
     await writeSafetensors(path, tensors, { metadata: {} });
     const store = openSafetensors(path);
     expect(store.metadata).toEqual({});
-    // dtypes as in Python's library; names by UTF-8, where U+FF5A comes before U+1F600 although its UTF-16 is larger
+    // dtypes as in Python's library; names by UTF-8, where U+FF5A comes before U+1F600 although its
+    // UTF-16 is larger
     expect(store.names()).toEqual([
       'i64',
       'f64',

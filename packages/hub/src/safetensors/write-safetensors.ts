@@ -1,6 +1,7 @@
 /**
- * Writes a safetensors file byte for byte as Python's library lays it out: tensors by dtype (widest alignment first), then by
- * name in UTF-8 order; compact JSON; the header padded with spaces so that the data starts at a multiple of 8.
+ * Writes a safetensors file byte for byte as Python's library lays it out: tensors by dtype (widest
+ * alignment first), then by name in UTF-8 order; compact JSON; the header padded with spaces so
+ * that the data starts at a multiple of 8.
  */
 import { PeftError } from '@peft/errors';
 import { STORED_BYTES, type StoredDtype, type TensorSource } from '@peft/ops';
@@ -9,7 +10,10 @@ import { writeFileAtomic } from '../files/write-file-atomic.js';
 import { encodeValues, type StorableValues } from '../tensor-values.js';
 import { byteLengthOf, MAX_HEADER_BYTES } from './safetensors-header.js';
 
-/** A tensor to be written. Its data may be a function, called when its turn comes, so that one tensor is in memory at a time. */
+/**
+ * A tensor to be written. Its data may be a function, called when its turn comes, so that one
+ * tensor is in memory at a time.
+ */
 export interface NewTensor {
   readonly name: string;
   readonly dtype: StoredDtype;
@@ -48,7 +52,8 @@ const DTYPE_ORDER: readonly StoredDtype[] = [
  * Writes tensors to a file, under a temporary name until it is complete and flushed.
  *
  * @throws PEFT_SAFETENSORS_DUPLICATE two tensors have one name.
- * @throws PEFT_SAFETENSORS_SHAPE a shape holds no sizes, or the data is longer or shorter than the shape says.
+ * @throws PEFT_SAFETENSORS_SHAPE a shape holds no sizes, or the data is longer or shorter than the
+ *   shape says.
  * @throws PEFT_TENSOR_DTYPE the data's array type does not go with the dtype.
  */
 export async function writeSafetensors(
@@ -64,7 +69,10 @@ export async function writeSafetensors(
   });
 }
 
-/** Bytes of a tensor's data. @throws PEFT_SAFETENSORS_SHAPE the shape holds something else than sizes. */
+/**
+ * Bytes of a tensor's data.
+ * @throws PEFT_SAFETENSORS_SHAPE the shape holds something else than sizes.
+ */
 export function tensorBytes({ name, dtype, shape }: WritableTensor): number {
   if (!Object.hasOwn(STORED_BYTES, dtype))
     throw new PeftError(

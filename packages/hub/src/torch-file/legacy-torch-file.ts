@@ -1,6 +1,7 @@
 /**
- * The layout of `torch.save` before PyTorch 1.6: five pickles in a row (magic number, protocol 1001, system, object, storage
- * keys), then for each key 8 bytes with the number of elements and the elements.
+ * The layout of `torch.save` before PyTorch 1.6: five pickles in a row (magic number, protocol
+ * 1001, system, object, storage keys), then for each key 8 bytes with the number of elements and
+ * the elements.
  */
 import { STORED_BYTES } from '@peft/ops';
 import type { ReadOnlyFile } from '../files/read-only-file.js';

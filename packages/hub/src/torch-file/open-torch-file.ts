@@ -1,6 +1,7 @@
 /**
- * Opens a file of weights written by `torch.save` (`pytorch_model.bin`, `adapter_model.bin`, …) without running anything in
- * it: the pickle is read as data by `unpickle`, the numbers are read from the file's storages by position.
+ * Opens a file of weights written by `torch.save` (`pytorch_model.bin`, `adapter_model.bin`, …)
+ * without running anything in it: the pickle is read as data by `unpickle`, the numbers are read
+ * from the file's storages by position.
  */
 import { STORED_BYTES, type TensorSource } from '@peft/ops';
 import { crc32 } from 'node:zlib';
@@ -30,10 +31,11 @@ export interface TorchContent {
 /**
  * Opens a torch file: zip (PyTorch 1.6 and later) or the older stream of pickles.
  *
- * @returns names in the file's order; the caller closes the store. Sources that lie in the file as they are carry `file`;
- * a strided view is gathered when it is read.
+ * @returns names in the file's order; the caller closes the store. Sources that lie in the file as
+ *   they are carry `file`; a strided view is gathered when it is read.
  * @throws PEFT_PICKLE_FORBIDDEN the pickle asks for more than tensors.
- * @throws PEFT_PICKLE_DAMAGED, PEFT_ZIP_DAMAGED, PEFT_TORCH_FILE the file is damaged, lies about itself or holds no dict of tensors.
+ * @throws PEFT_PICKLE_DAMAGED, PEFT_ZIP_DAMAGED, PEFT_TORCH_FILE the file is damaged, lies about
+ *   itself or holds no dict of tensors.
  */
 export function openTorchFile(path: string): TensorStore {
   const file = new ReadOnlyFile(path);
@@ -132,7 +134,10 @@ function sourceOf(
   });
 }
 
-/** Row-major without gaps; the stride of an axis of one element means nothing, nor do strides of an empty tensor. */
+/**
+ * Row-major without gaps; the stride of an axis of one element means nothing, nor do strides of an
+ * empty tensor.
+ */
 function isContiguous(shape: readonly number[], strides: readonly number[]): boolean {
   if (shape.includes(0)) return true;
   let expected = 1;

@@ -52,7 +52,8 @@ export function torchGlobals(owner: string): Map<string, PickleGlobal> {
 /**
  * The storage that a persistent id `('storage', type, key, location, elements, view?)` names.
  *
- * @throws PEFT_TORCH_FILE the id is no such tuple, or the storage is a view of another (PyTorch before 0.4).
+ * @throws PEFT_TORCH_FILE the id is no such tuple, or the storage is a view of another (PyTorch
+ *   before 0.4).
  */
 export function storageOf(id: unknown, owner: string): TorchStorage {
   const [kind, type, key, , length, view = null] = Array.isArray(id) ? (id as unknown[]) : [];
@@ -85,7 +86,10 @@ function orderedDict(pairs: unknown, owner: string): Map<unknown, unknown> {
   return new Map(pairs as [unknown, unknown][]);
 }
 
-/** Checks that every element of the view lies in its storage, and that none is there twice (no bombs by stride 0). */
+/**
+ * Checks that every element of the view lies in its storage, and that none is there twice (no bombs
+ * by stride 0).
+ */
 function rebuildTensor(
   [storage, offset, shape, strides]: readonly unknown[],
   owner: string,

@@ -44,7 +44,8 @@ describe('unpickle', () => {
     );
   });
 
-  // Made with pickle.dumps(value, protocol=…) of Python 3: {'a': [1, 300, 2.5, None, True], 'b': (1, 2), 'c': 2**70, 'd': -5}
+  // Made with pickle.dumps(value, protocol=…) of Python 3: {'a': [1, 300, 2.5, None, True], 'b':
+  // (1, 2), 'c': 2**70, 'd': -5}
   const expected = new Map<string, unknown>([
     ['a', [1, 300, 2.5, null, true]],
     ['b', [1, 2]],

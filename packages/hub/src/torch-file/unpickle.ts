@@ -1,12 +1,15 @@
 /**
- * Reads a Python pickle as data. A pickle is a program that may name any function of Python; here a name stands for itself
- * unless it is on the caller's list, nothing is ever imported or run, and every opcode that is not needed for plain data is
- * refused.
+ * Reads a Python pickle as data. A pickle is a program that may name any function of Python; here a
+ * name stands for itself unless it is on the caller's list, nothing is ever imported or run, and
+ * every opcode that is not needed for plain data is refused.
  */
 import { PeftError } from '@peft/errors';
 import type { ByteReader } from './byte-reader.js';
 
-/** A name that a pickle may use. `call` makes what Python's function would have made, out of plain data. */
+/**
+ * A name that a pickle may use. `call` makes what Python's function would have made, out of plain
+ * data.
+ */
 export interface PickleGlobal {
   readonly global: string;
   readonly call?: (args: readonly unknown[]) => unknown;
@@ -27,8 +30,9 @@ const MAX_TEXT_BYTES = 16_777_216;
 const MARK = Symbol('mark');
 
 /**
- * Reads one pickle (protocols 0 to 5) and leaves the reader after its last byte. A dict becomes a `Map`, a list an array,
- * a tuple a frozen array, a long integer a number where that is exact and a bigint otherwise.
+ * Reads one pickle (protocols 0 to 5) and leaves the reader after its last byte. A dict becomes a
+ * `Map`, a list an array, a tuple a frozen array, a long integer a number where that is exact and a
+ * bigint otherwise.
  *
  * @throws PEFT_PICKLE_FORBIDDEN a name or an opcode is not on the list.
  * @throws PEFT_PICKLE_DAMAGED the bytes are no pickle, or end too early.
@@ -265,7 +269,8 @@ export function unpickle(reader: ByteReader, options: UnpickleOptions): unknown 
         stack.push(callee.call(args));
         break;
       }
-      case 0x62: // BUILD: attributes, such as the `_metadata` of a state dict, which holds versions of modules
+      // BUILD: attributes, such as the `_metadata` of a state dict, which holds versions of modules
+      case 0x62:
         pop();
         if (!(top() instanceof Map)) throw forbidden('attributes of an object');
         break;

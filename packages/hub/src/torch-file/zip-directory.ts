@@ -1,6 +1,7 @@
 /**
- * The table of contents of a zip file whose entries are stored uncompressed, as PyTorch writes them (APPNOTE 6.3, with zip64).
- * Hostile input: every offset is checked, names are unique, local headers must agree, entries may not overlap.
+ * The table of contents of a zip file whose entries are stored uncompressed, as PyTorch writes them
+ * (APPNOTE 6.3, with zip64). Hostile input: every offset is checked, names are unique, local
+ * headers must agree, entries may not overlap.
  */
 import { PeftError } from '@peft/errors';
 import type { ReadOnlyFile } from '../files/read-only-file.js';
@@ -25,7 +26,8 @@ const MAX_DIRECTORY_BYTES = 100_000_000;
 /**
  * Reads the entries of a zip file by name; folders are left out.
  *
- * @throws PEFT_ZIP_DAMAGED the file is cut, compressed, encrypted, split over disks, or contradicts itself.
+ * @throws PEFT_ZIP_DAMAGED the file is cut, compressed, encrypted, split over disks, or contradicts
+ *   itself.
  */
 export function readZipDirectory(file: ReadOnlyFile): Map<string, ZipEntry> {
   const { offset, size, count } = findDirectory(file);
@@ -150,7 +152,9 @@ function entrySizes(
   return { size: sizes[0]!, compressed: sizes[1]!, local: sizes[2]! };
 }
 
-/** Data begins after the local header, whose extra field has its own length (PyTorch pads with it). */
+/**
+ * Data begins after the local header, whose extra field has its own length (PyTorch pads with it).
+ */
 function dataOffset(
   file: ReadOnlyFile,
   name: string,

@@ -1,6 +1,6 @@
 /**
- * A hub on 127.0.0.1 that answers as huggingface.co does: the two API calls, `resolve` with ranges, and a redirect of large
- * files to another origin. It can be told to misbehave.
+ * A hub on 127.0.0.1 that answers as huggingface.co does: the two API calls, `resolve` with ranges,
+ * and a redirect of large files to another origin. It can be told to misbehave.
  */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -8,7 +8,10 @@ import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
 
 export interface FakeHubOptions {
-  /** Name → files. A file from 1000 bytes up counts as large: it is listed by SHA-256 and served by the second origin. */
+  /**
+   * Name → files. A file from 1000 bytes up counts as large: it is listed by SHA-256 and served by
+   * the second origin.
+   */
   readonly models: Record<string, Record<string, Uint8Array | string>>;
 }
 

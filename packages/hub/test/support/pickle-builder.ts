@@ -1,4 +1,7 @@
-/** Writes pickles for tests, opcode by opcode, the harmless ones of torch.save and the harmful ones of an attacker. */
+/**
+ * Writes pickles for tests, opcode by opcode, the harmless ones of torch.save and the harmful ones
+ * of an attacker.
+ */
 
 export type PickleItem = Uint8Array;
 

@@ -1,4 +1,7 @@
-/** Settings with which a run fits, found by planning: first those that change nothing but the time, then those that round. */
+/**
+ * Settings with which a run fits, found by planning: first those that change nothing but the time,
+ * then those that round.
+ */
 import type { WeightQuantization } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { adamw8bit, lion8bit, momentum8bit, type Optimizer } from '@peft/optim';
@@ -53,7 +56,10 @@ const ORDER = [
   ['quantization', 'one'],
 ] as const;
 
-/** The blocks of the deepest memory first: all before number `count`. Their recomputation comes last, when the others' results are gone. */
+/**
+ * The blocks of the deepest memory first: all before number `count`. Their recomputation comes
+ * last, when the others' results are gone.
+ */
 export const firstBlocks = (count: number): ReadonlySet<number> =>
   new Set(Array.from({ length: count }, (_, block) => block));
 
@@ -71,9 +77,9 @@ export function suggestSettings(request: PlanRequest): Suggestion[] {
 }
 
 /**
- * The given settings if the run fits with them, else with as few of the measures as it takes, each kept while the next is added:
- * micro-batches of at least 512 tokens, checkpointing of as few blocks as it takes, smaller micro-batches, paged and 8-bit optimiser
- * state, NF4 for the base.
+ * The given settings if the run fits with them, else with as few of the measures as it takes, each
+ * kept while the next is added: micro-batches of at least 512 tokens, checkpointing of as few
+ * blocks as it takes, smaller micro-batches, paged and 8-bit optimiser state, NF4 for the base.
  *
  * @param options.exact only measures that change nothing but the time. Default false.
  * @param options.allowed the measures that may be taken. Default: all.
@@ -113,7 +119,10 @@ export function chooseSettings(
   });
 }
 
-/** A later measure can make an earlier one needless: each is left out if the run fits without it, or taken as little as it takes. */
+/**
+ * A later measure can make an earlier one needless: each is left out if the run fits without it, or
+ * taken as little as it takes.
+ */
 function withoutNeedless(
   planner: Planner,
   request: PlanRequest,
@@ -204,7 +213,10 @@ const budgetsOf = ({ gpu, peakBytes, machine }: MemoryPlan): Budget[] => [
 const decisivePeak = ({ gpu, peakBytes }: MemoryPlan): number => (gpu ?? { peakBytes }).peakBytes;
 const isOver = ({ peakBytes, memory }: Budget): boolean => peakBytes > memory.usableBytes;
 
-/** Whether it takes less by `share` of what matters: what was over its budget, or all if nothing was; and puts nothing else over. */
+/**
+ * Whether it takes less by `share` of what matters: what was over its budget, or all if nothing
+ * was; and puts nothing else over.
+ */
 function isLighter(after: MemoryPlan, before: MemoryPlan, share = 0): boolean {
   const pairs = budgetsOf(before).map((budget, i) => [budget, budgetsOf(after)[i]!] as const);
   return (
@@ -221,7 +233,10 @@ function judge(planner: Planner, measure: Measure): Suggestion {
   return { ...measure, peakBytes: decisivePeak(plan), fits: plan.fits };
 }
 
-/** @param smallestBatch how far micro-batches go down: to one sequence, or to as many as keep the products efficient. */
+/**
+ * @param smallestBatch how far micro-batches go down: to one sequence, or to as many as keep the
+ *   products efficient.
+ */
 function measures(
   planner: Planner,
   request: PlanRequest,
@@ -328,7 +343,10 @@ function measures(
   return found;
 }
 
-/** The largest of `low … high` for which `holds` is true, by bisection; `low` when it holds for none. */
+/**
+ * The largest of `low … high` for which `holds` is true, by bisection; `low` when it holds for
+ * none.
+ */
 function largestThatFits(low: number, high: number, holds: (value: number) => boolean): number {
   let [best, upper] = [low, high];
   while (best < upper) {

@@ -13,7 +13,10 @@ export function gigabytes(bytes: number): string {
     : `${(bytes / 1e3).toFixed(1)} kB`;
 }
 
-/** One line for each part, the peak, and what the machine has; with a GPU the card's part first, then the process's. */
+/**
+ * One line for each part, the peak, and what the machine has; with a GPU the card's part first,
+ * then the process's.
+ */
 export function formatPlan(plan: MemoryPlan): string {
   if (plan.gpu) return formatBoth(plan, plan.gpu);
   return lines([

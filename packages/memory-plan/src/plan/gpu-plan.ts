@@ -1,16 +1,20 @@
 /**
  * Two budgets: what lies on a GPU, and what the process keeps in the machine's memory meanwhile.
  *
- * GPU: its runtime + weights + adapters + gradients + max(activations, evaluation), or while it loads, the weights and the one that is converted.
- * Machine: runtime + optimiser state + max(what the update reads back, the tensor that is read from a file, twice) + quantised weights and adapters,
- * whose first copies TensorFlow keeps beside those that it made on the card.
+ * GPU: its runtime + weights + adapters + gradients + max(activations, evaluation), or while it
+ * loads, the weights and the one that is converted. Machine: runtime + optimiser state + max(what
+ * the update reads back, the tensor that is read from a file, twice) + quantised weights and
+ * adapters, whose first copies TensorFlow keeps beside those that it made on the card.
  */
 import type { MachineMemory } from './machine-memory.js';
 
 /** A card, and what a run may take of it. */
 export interface PlannedGpu extends MachineMemory {
   readonly name: string;
-  /** What CUDA and TensorFlow take of it that is not in use yet. Default 0.7 GB: assumed, no card was measured. */
+  /**
+   * What CUDA and TensorFlow take of it that is not in use yet. Default 0.7 GB: assumed, no card
+   * was measured.
+   */
   readonly runtimeBytes?: number;
 }
 
@@ -53,7 +57,10 @@ export interface GpuParts {
 }
 
 const GPU_RUNTIME_BYTES = 0.7e9;
-/** Seven pages of 8 MiB: see `deviceStateStore` of `@peft/optim`. A parameter that spans several takes twice its own size besides. */
+/**
+ * Seven pages of 8 MiB: see `deviceStateStore` of `@peft/optim`. A parameter that spans several
+ * takes twice its own size besides.
+ */
 const PAGE_UPDATE_BYTES = 7 * 2 ** 23;
 
 export function gpuPlan(

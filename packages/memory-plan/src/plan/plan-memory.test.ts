@@ -90,7 +90,10 @@ const familyOf = (config: { model_type: string }): Architecture<never> =>
   architectureFor(config.model_type, architectures as never) as never;
 const machine = (usableBytes: number) => ({ totalBytes: 32e9, usableBytes });
 
-/** What a process really holds for one step: weights, adapters, gradients, state, and the most that lived in forward and backward pass. */
+/**
+ * What a process really holds for one step: weights, adapters, gradients, state, and the most that
+ * lived in forward and backward pass.
+ */
 interface Held {
   readonly weightBytes: number;
   readonly stateBytes: number;
@@ -270,7 +273,8 @@ describe('a plan and the run itself', () => {
   test.each(CONFIGURATIONS.map((each) => [each.title, each] as const))(
     'differ by at most a tenth: %s',
     async (_, each) => {
-      if (!native) return expect(native).toBeUndefined(); // nothing counts tensors where the addon was not built
+      // nothing counts tensors where the addon was not built
+      if (!native) return expect(native).toBeUndefined();
       const held = await runForReal(native, each);
       const plan = planMemory({
         architecture: familyOf(each.config),
@@ -500,7 +504,8 @@ describe('a plan for a GPU', () => {
     expect(activations({ compiledKernels: true })).toBeLessThan(
       activations({ compiledKernels: false }),
     );
-    const oneToken = { method: lora({ rank: 1 }), batch: { sequences: 1, length: 1 } }; // the weights are larger than all else then
+    // the weights are larger than all else then
+    const oneToken = { method: lora({ rank: 1 }), batch: { sequences: 1, length: 1 } };
     expect(activations({ ...oneToken, precision: 'float32' })).toBeGreaterThan(
       activations({ ...oneToken, precision: 'bfloat16' }) + 2 * 256 * 128,
     );
@@ -527,7 +532,8 @@ describe('settings', () => {
   });
 
   test('begin with smaller micro-batches that are still efficient, then checkpoint as few blocks as it takes', () => {
-    const efficient = planMemory({ ...request, batch: { sequences: 4, length: 128 } }).peakBytes; // 512 tokens
+    // 512 tokens
+    const efficient = planMemory({ ...request, batch: { sequences: 4, length: 128 } }).peakBytes;
     expect(
       chooseSettings({ ...request, machine: machine(efficient) }).applied.map(({ kind }) => kind),
     ).toEqual(['micro-batch']);

@@ -1,10 +1,12 @@
 /**
  * The memory plan of a training run: what the process holds at its peak, before anything is loaded.
  *
- * peak = runtime + weights + adapters + gradients + optimiser state + max(activations, evaluation, update), where activations are what lives in one
- * micro-batch's forward and backward pass (`measure-step.ts` runs them without values), evaluation the same of a forward pass alone, and update is what the optimiser's step needs
- * for the largest parameter while no activation lives. Activations are float32, whatever the precision of the products.
- * With a GPU there are two such sums, one for the card and one for the process: see `gpu-plan.ts`.
+ * peak = runtime + weights + adapters + gradients + optimiser state + max(activations, evaluation,
+ * update), where activations are what lives in one micro-batch's forward and backward pass
+ * (`measure-step.ts` runs them without values), evaluation the same of a forward pass alone, and
+ * update is what the optimiser's step needs for the largest parameter while no activation lives.
+ * Activations are float32, whatever the precision of the products. With a GPU there are two such
+ * sums, one for the card and one for the process: see `gpu-plan.ts`.
  */
 import {
   convertedWeights,
@@ -41,7 +43,10 @@ export interface RunSettings {
   readonly checkpointing?: Checkpointing;
   /** Default AdamW. */
   readonly optimizer?: Optimizer;
-  /** Bytes of optimiser state that stay in memory (on the GPU, where the state is there); the rest lies in a file (in the machine's memory). Default: all. */
+  /**
+   * Bytes of optimiser state that stay in memory (on the GPU, where the state is there); the rest
+   * lies in a file (in the machine's memory). Default: all.
+   */
   readonly residentStateBytes?: number;
   /** Quantise the base while loading. */
   readonly quantization?: WeightQuantization;
@@ -55,26 +60,55 @@ export interface PlanRequest extends RunSettings {
   readonly head?: HeadOptions;
   /** What trains; without one the model only runs. */
   readonly method?: MethodSpec;
-  /** Type of the checkpoint's tensors. Default: config.json's `dtype` or `torch_dtype`, else float32. */
+  /**
+   * Type of the checkpoint's tensors. Default: config.json's `dtype` or `torch_dtype`, else
+   * float32.
+   */
   readonly storedDtype?: PlannedDtype;
-  /** The checkpoint is quantised already; its linear maps stay as they are. Default: config.json's `quantization_config`. */
+  /**
+   * The checkpoint is quantised already; its linear maps stay as they are. Default: config.json's
+   * `quantization_config`.
+   */
   readonly storedQuantization?: StoredQuantization;
-  /** Whose memory: the native engine has a kernel for each operation, the tensorflow one for some, the portable one for none. Default `native`. */
+  /**
+   * Whose memory: the native engine has a kernel for each operation, the tensorflow one for some,
+   * the portable one for none. Default `native`.
+   */
   readonly engine?: PlannedEngine;
-  /** Of the products on the tensorflow engine, which converts operands that are stored otherwise. Default float32; elsewhere it takes no memory. */
+  /**
+   * Of the products on the tensorflow engine, which converts operands that are stored otherwise.
+   * Default float32; elsewhere it takes no memory.
+   */
   readonly precision?: 'float32' | 'bfloat16';
-  /** The card that the tensorflow engine computes on: the model then lies there. Default: none, it computes in the machine's memory. */
+  /**
+   * The card that the tensorflow engine computes on: the model then lies there. Default: none, it
+   * computes in the machine's memory.
+   */
   readonly gpu?: PlannedGpu;
-  /** Whether the tensorflow engine has the kernels that `peft setup tensorflow` compiles for CPUs. Default: without a GPU. */
+  /**
+   * Whether the tensorflow engine has the kernels that `peft setup tensorflow` compiles for CPUs.
+   * Default: without a GPU.
+   */
   readonly compiledKernels?: boolean;
-  /** Where the optimiser keeps its state. Default `host`; `device` is the GPU, where there is one. */
+  /**
+   * Where the optimiser keeps its state. Default `host`; `device` is the GPU, where there is one.
+   */
   readonly optimizerStateOn?: 'host' | 'device';
   readonly task?: PlannedTask;
-  /** Micro-batches that may be taken instead, smallest first. Default: fewer sequences of the same length. */
+  /**
+   * Micro-batches that may be taken instead, smallest first. Default: fewer sequences of the same
+   * length.
+   */
   readonly smallerBatches?: readonly Pick<RunSettings, 'batch' | 'evaluationBatch'>[];
-  /** Whether the weights lie in files, which the native engine maps where they stay as they are. Default true. */
+  /**
+   * Whether the weights lie in files, which the native engine maps where they stay as they are.
+   * Default true.
+   */
   readonly hasFiles?: boolean;
-  /** What the process takes without model and run. Default: what a fresh process with the engine loaded was measured to take. */
+  /**
+   * What the process takes without model and run. Default: what a fresh process with the engine
+   * loaded was measured to take.
+   */
   readonly runtimeBytes?: number;
   /** Default: this machine's. */
   readonly machine?: MachineMemory;
@@ -89,7 +123,9 @@ export interface MemoryPlan {
   readonly adapterBytes: number;
   readonly gradientBytes: number;
   readonly optimizerStateBytes: number;
-  /** In a page file, where the state is paged; in the machine's memory, where the rest is on a GPU. */
+  /**
+   * In a page file, where the state is paged; in the machine's memory, where the rest is on a GPU.
+   */
   readonly pagedStateBytes: number;
   readonly activationBytes: number;
   /** Of a forward pass without gradients, when the run is scored. */
@@ -105,11 +141,18 @@ export interface MemoryPlan {
   readonly machine: MachineMemory;
   /** What lies on the GPU, where one computes. */
   readonly gpu?: GpuPlan;
-  /** Whether the peak stays below what the machine has to give, and that of the GPU below what the card has. */
+  /**
+   * Whether the peak stays below what the machine has to give, and that of the GPU below what the
+   * card has.
+   */
   readonly fits: boolean;
 }
 
-/** Measured: resident memory of a process with the engine and all packages loaded and one product computed (0.51 GB with TensorFlow), and what a run adds: bookkeeping, and freed tensors that the C library keeps. */
+/**
+ * Measured: resident memory of a process with the engine and all packages loaded and one product
+ * computed (0.51 GB with TensorFlow), and what a run adds: bookkeeping, and freed tensors that the
+ * C library keeps.
+ */
 const RUNTIME_BYTES: Readonly<Record<PlannedEngine, number>> = Object.freeze({
   native: 240e6,
   portable: 260e6,
@@ -137,10 +180,10 @@ export interface Planner {
 /**
  * Plans one run.
  *
- * @throws PEFT_CONFIG_INVALID, PEFT_MODEL_CONFIG, PEFT_MODEL_HEAD, PEFT_TARGET_NOT_FOUND and what else describing model and method throws
- * @example
- * const plan = planMemory({ architecture: llama, config, head: { kind: 'causal-lm' }, method: lora(), batch: { sequences: 4, length: 512 } });
- * console.log(formatPlan(plan));
+ * @throws PEFT_CONFIG_INVALID, PEFT_MODEL_CONFIG, PEFT_MODEL_HEAD, PEFT_TARGET_NOT_FOUND and what
+ *   else describing model and method throws
+ * @example const plan = planMemory({ architecture: llama, config, head: { kind: 'causal-lm' },
+ *   method: lora(), batch: { sequences: 4, length: 512 } }); console.log(formatPlan(plan));
  */
 export function planMemory(request: PlanRequest): MemoryPlan {
   const planner = createPlanner(request);
@@ -257,9 +300,11 @@ function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): Mem
     optimizer,
     trainables.map(({ shape }) => shape),
   );
-  const hasOneMemory = fixed.optimizerStateOn === 'device' && !fixed.gpu; // pages that leave the device stay where they are
+  // pages that leave the device stay where they are
+  const hasOneMemory = fixed.optimizerStateOn === 'device' && !fixed.gpu;
   const optimizerStateBytes = hasOneMemory ? state : Math.min(state, residentStateBytes);
-  const updateBytes = 2 * 4 * sizes.reduce((largest, size) => Math.max(largest, size), 0); // a parameter's values are read, changed, and written anew
+  // a parameter's values are read, changed, and written anew
+  const updateBytes = 2 * 4 * sizes.reduce((largest, size) => Math.max(largest, size), 0);
   const gradientBytes = 4 * trainable;
   const parts = {
     weightBytes: weights,
@@ -308,7 +353,10 @@ function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): Mem
   return { ...plan, loadingPeakBytes, peakBytes, fits: peakBytes <= machine.usableBytes };
 }
 
-/** The most that lives while the weights come one by one: those that are there and the one that is read, unless the engine maps it from its file. */
+/**
+ * The most that lives while the weights come one by one: those that are there and the one that is
+ * read, unless the engine maps it from its file.
+ */
 function loadingBytes(
   { description, weightBytesOf, isQuantized }: MeasuredModel,
   quantization: WeightQuantization | undefined,

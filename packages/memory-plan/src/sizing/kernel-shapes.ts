@@ -1,6 +1,6 @@
 /**
- * Shapes of what tfjs' kernels make, for those that training uses. What is missing here is asked of tfjs' plain CPU kernel on zeros
- * (see `register-sizing-kernels.ts`).
+ * Shapes of what tfjs' kernels make, for those that training uses. What is missing here is asked of
+ * tfjs' plain CPU kernel on zeros (see `register-sizing-kernels.ts`).
  */
 import { backend_util as shapes, type DataType, type TensorInfo } from '@tensorflow/tfjs';
 

@@ -1,7 +1,9 @@
 /**
- * Runs one micro-batch of training, forward and backward, on tensors that have sizes and no values, and says what lived at the most.
+ * Runs one micro-batch of training, forward and backward, on tensors that have sizes and no values,
+ * and says what lived at the most.
  *
- * It is the model's own code, with the adapters' and the tape's, so that whatever an operation saves is counted, of any family and method.
+ * It is the model's own code, with the adapters' and the tape's, so that whatever an operation
+ * saves is counted, of any family and method.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Variable } from '@tensorflow/tfjs';
@@ -26,7 +28,10 @@ import { SizingEngine, type SizingWeight } from './sizing-engine.js';
 import { sizesStore, type PlannedDtype, type StoredQuantization } from './sizes-store.js';
 import { withoutValues } from './without-values.js';
 
-/** How the model runs and what its loss is, a task of @peft/trainer, say. Without one both fit the head; a task without `forward` runs the model as it is. */
+/**
+ * How the model runs and what its loss is, a task of @peft/trainer, say. Without one both fit the
+ * head; a task without `forward` runs the model as it is.
+ */
 export interface PlannedTask {
   forward?(model: Model, batch: ModelBatch, options: RunOptions): ModelOutput;
   loss(output: ModelOutput, batch: ModelBatch): Scalar;
@@ -76,14 +81,20 @@ export interface MeasuredModel {
   isQuantized(name: string): boolean;
   /** What the adapter added or copied, float32. */
   readonly adapterBytes: number;
-  /** The most that lives at once beside weights and adapters, in one micro-batch; tables that the model keeps are in it. */
+  /**
+   * The most that lives at once beside weights and adapters, in one micro-batch; tables that the
+   * model keeps are in it.
+   */
   measure(batch: PlannedBatch, checkpointing: Checkpointing): { readonly peakBytes: number };
   /** The same of a forward pass without gradients. */
   measureForward(batch: PlannedBatch): { readonly peakBytes: number };
   dispose(): void;
 }
 
-/** Makes the model without values. The current tfjs backend stays what it is. @throws what describing the model and attaching the method throw */
+/**
+ * Makes the model without values. The current tfjs backend stays what it is.
+ * @throws what describing the model and attaching the method throw
+ */
 export function sizeModel(request: MeasureRequest): MeasuredModel {
   const engine = new SizingEngine(request.kind, request.precision);
   return onBackend(engine.backendName, () => {

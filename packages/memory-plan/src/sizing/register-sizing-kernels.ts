@@ -1,4 +1,7 @@
-/** Registers the sizing backends: one whose engine has a kernel for each operation, one that runs the references, and one between the two. */
+/**
+ * Registers the sizing backends: one whose engine has a kernel for each operation, one that runs
+ * the references, and one between the two.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { KernelConfig, TensorInfo } from '@tensorflow/tfjs';
 import { KERNEL_SHAPES, type Made, type ShapeRule } from './kernel-shapes.js';
@@ -6,7 +9,11 @@ import { PEFT_KERNEL_SHAPES } from './peft-kernel-shapes.js';
 import { SizingBackend } from './sizing-backend.js';
 import { tensorflowKernels, type TensorflowKernel } from './tensorflow-kernel-shapes.js';
 
-/** `kernels`: the engine computes each operation in one kernel. `references`: in plain tfjs operations. `tensorflow`: some in kernels made of TensorFlow's operations; `tensorflow-compiled`: with those for CPUs. */
+/**
+ * `kernels`: the engine computes each operation in one kernel. `references`: in plain tfjs
+ * operations. `tensorflow`: some in kernels made of TensorFlow's operations; `tensorflow-compiled`:
+ * with those for CPUs.
+ */
 export type SizingKind = 'kernels' | 'references' | 'tensorflow' | 'tensorflow-compiled';
 
 export const isTensorflow = (kind: SizingKind): boolean => kind.startsWith('tensorflow');
@@ -65,7 +72,8 @@ const isList = (made: Made | readonly Made[]): made is readonly Made[] => Array.
 function byZeros(kernel: KernelConfig): KernelConfig['kernelFunc'] {
   return ({ inputs, attrs, backend }) => {
     const cpu = tf.findBackend('cpu') as tf.MathBackendCPU;
-    (cpu as unknown as { firstUse: boolean }).firstUse = false; // tfjs's advice to install tfjs-node does not apply
+    // tfjs's advice to install tfjs-node does not apply
+    (cpu as unknown as { firstUse: boolean }).firstUse = false;
     const sizes = backend as SizingBackend;
     const zeros = (tensor: TensorInfo): TensorInfo => ({
       ...tensor,

@@ -1,4 +1,7 @@
-/** A tfjs backend whose tensors have sizes and no values: what lives when a computation runs on it is what would live for real. */
+/**
+ * A tfjs backend whose tensors have sizes and no values: what lives when a computation runs on it
+ * is what would live for real.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { DataType, TensorInfo } from '@tensorflow/tfjs';
 
@@ -14,7 +17,10 @@ interface Entry {
 
 const BYTES: Partial<Record<DataType, number>> = { float32: 4, int32: 4, bool: 1, complex64: 8 };
 
-/** Reading a tensor gives zeros, the same for every reader: as on tfjs' own CPU backend, what is read is not to be changed. */
+/**
+ * Reading a tensor gives zeros, the same for every reader: as on tfjs' own CPU backend, what is
+ * read is not to be changed.
+ */
 export class SizingBackend extends tf.KernelBackend {
   readonly #entries = new Map<DataId, Entry>();
   #zeros = new ArrayBuffer(0);

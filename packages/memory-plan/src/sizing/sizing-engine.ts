@@ -1,4 +1,7 @@
-/** An engine that computes nothing: its weights know their size, its products make tensors without values. */
+/**
+ * An engine that computes nothing: its weights know their size, its products make tensors without
+ * values.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
@@ -31,7 +34,10 @@ export interface QuantizedSize {
   readonly doubleQuantization?: boolean;
 }
 
-/** Bytes of a matrix `[rows, columns]` in a format. nf4, fp4: ½ a weight and 4 (or 1 + 4/256) a block; int8: 1 a weight and 4 a row. */
+/**
+ * Bytes of a matrix `[rows, columns]` in a format. nf4, fp4: ½ a weight and 4 (or 1 + 4/256) a
+ * block; int8: 1 a weight and 4 a row.
+ */
 export function weightBytes(
   rows: number,
   columns: number,
@@ -49,7 +55,10 @@ export function weightBytes(
 
 export class SizingWeight implements FrozenWeight {
   isDisposed = false;
-  /** What products and row reads made of it: the engine of references keeps a float32 matrix from the first product on. */
+  /**
+   * What products and row reads made of it: the engine of references keeps a float32 matrix from
+   * the first product on.
+   */
   readonly uses = { product: false, rows: false };
 
   constructor(
@@ -208,7 +217,8 @@ export class SizingEngine implements Engine {
       ? (narrow || 4) + (end === 'activation and sums' ? 8 : 4)
       : narrow + (end === 'bias' ? 8 : 4);
     const { most, left } = matrixPassing(weight, this.precision);
-    this.backend.pass(Math.max(most, left + narrow * x.size + x.shape[0] * width * perResult)); // the weight first
+    // the weight first
+    this.backend.pass(Math.max(most, left + narrow * x.size + x.shape[0] * width * perResult));
   }
 
   #use(weight: FrozenWeight, what: keyof SizingWeight['uses']): SizingWeight {

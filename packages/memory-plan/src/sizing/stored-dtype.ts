@@ -1,8 +1,13 @@
-/** Of which type a checkpoint's tensors are. config.json may say another: it names the type that the model was trained in. */
+/**
+ * Of which type a checkpoint's tensors are. config.json may say another: it names the type that the
+ * model was trained in.
+ */
 import type { TensorSource } from '@peft/ops';
 import type { PlannedDtype } from './sizes-store.js';
 
-/** The floating-point type of most of the bytes; `undefined` where there is none. Reads no tensor. */
+/**
+ * The floating-point type of most of the bytes; `undefined` where there is none. Reads no tensor.
+ */
 export function storedDtypeOf(store: {
   names(): Iterable<string>;
   get(name: string): Pick<TensorSource, 'dtype' | 'byteLength'> | undefined;

@@ -1,9 +1,11 @@
 /**
- * The kernels of `@peft/tensorflow` and what lives at the most while each of them runs: most are made of TensorFlow's operations, whose results
- * live until the kernel (for attention: a tile of it) is done. On CPUs some are compiled, with nothing in between. Every other operation runs by
+ * The kernels of `@peft/tensorflow` and what lives at the most while each of them runs: most are
+ * made of TensorFlow's operations, whose results live until the kernel (for attention: a tile of
+ * it) is done. On CPUs some are compiled, with nothing in between. Every other operation runs by
  * its reference.
  *
- * S below is the number of scores of a tile, at most 2²⁴; N, D, M as in `disentangled-attention.ts` of that package.
+ * S below is the number of scores of a tile, at most 2²⁴; N, D, M as in `disentangled-attention.ts`
+ * of that package.
  */
 import type { TensorInfo } from '@tensorflow/tfjs';
 import {
@@ -41,9 +43,11 @@ const HELD = (isCompiled: boolean): Partial<Record<KernelName, Held>> => ({
     disentangledElements(inputs, attributes as never, true, isCompiled),
   PeftGatherRows: ({ x }, { rows }) => (rows as Int32Array).length * (size(x) / x!.shape[0]! + 1),
   PeftScatterAddRows: ({ x }, { size: rows }) => (rows as number) * (size(x) / x!.shape[0]!),
-  PeftRope: ({ x, cos }) => 4 * size(x) + 2 * x!.shape[0]! * cos!.shape[1]!, // halves, four products of half the width, their sums, the whole
+  // halves, four products of half the width, their sums, the whole
+  PeftRope: ({ x, cos }) => 4 * size(x) + 2 * x!.shape[0]! * cos!.shape[1]!,
   PeftCrossEntropy: ({ logits }) => 2 * size(logits), // logit − largest, its exponential
-  PeftCrossEntropyGradient: ({ logits }) => 5 * size(logits), // difference, exponential, product, targets, result
+  // difference, exponential, product, targets, result
+  PeftCrossEntropyGradient: ({ logits }) => 5 * size(logits),
 });
 
 /** Those that make their outputs in one pass. */
@@ -60,7 +64,11 @@ const COMPILED: readonly KernelName[] = [
   'PeftSumRows',
 ];
 
-/** Dropout is a reference there, too; its random numbers would take time. @param isCompiled whether the library has the kernels that `peft setup tensorflow` compiles for CPUs. */
+/**
+ * Dropout is a reference there, too; its random numbers would take time.
+ * @param isCompiled whether the library has the kernels that `peft setup tensorflow` compiles for
+ *   CPUs.
+ */
 export function tensorflowKernels(isCompiled: boolean): Readonly<Record<string, TensorflowKernel>> {
   const none: Held = () => 0;
   const held: Record<string, Held> = {
@@ -78,7 +86,10 @@ export function tensorflowKernels(isCompiled: boolean): Readonly<Record<string, 
 
 /** One tile at a time of one group at a time: the largest of each. */
 interface Tiles {
-  /** Rows of queries and keys of a group, filled up to its longest sequence; the extra keys count for every sequence. */
+  /**
+   * Rows of queries and keys of a group, filled up to its longest sequence; the extra keys count
+   * for every sequence.
+   */
   readonly queryRows: number;
   readonly keyRows: number;
   /** Queries of a tile in all heads and sequences, and the columns of each. */
@@ -144,7 +155,8 @@ function attentionElements(
   const [queryRows, keyRows] = [tile.queryRows * queryWidth, tile.keyRows * keyWidth];
   const isRagged = tile.keys !== undefined;
   const positions =
-    causal || window > 0 ? (window > 0 ? 4.5 : 3.25) * tile.tileQueries * tile.columns : 0; // distances, what they hide in bytes, as numbers, times −10³⁰
+    // distances, what they hide in bytes, as numbers, times −10³⁰
+    causal || window > 0 ? (window > 0 ? 4.5 : 3.25) * tile.tileQueries * tile.columns : 0;
   const biases = bias
     ? heads * tile.tileQueries * (3 * (tile.tileQueries + tile.columns) + tile.columns)
     : 0; // by distance, padded, cut twice
@@ -186,11 +198,14 @@ function disentangledElements(
   const width = q!.shape[1]!;
   const rows = tile.queryRows * width;
   const scores = tile.rows * tile.columns;
-  const wide = tile.rows * (tile.tileQueries + tile.columns); // a product with the table's rows for every distance
+  // a product with the table's rows for every distance
+  const wide = tile.rows * (tile.tileQueries + tile.columns);
   const table = 2 * (tile.tileQueries + tile.columns) * width;
-  const ofKeys = isCompiled ? wide + table : 3 * wide + 2 * scores + table; // compiled: the product alone; else padded, cut twice, and added
+  // compiled: the product alone; else padded, cut twice, and added
+  const ofKeys = isCompiled ? wide + table : 3 * wide + 2 * scores + table;
   const ofQueries = isCompiled ? wide + table : 3 * wide + 3 * scores + table;
-  const inBlocks = isCompiled && tile.tileQueries < tile.columns ? wide + 2 * scores : 0; // the columns of each block of keys, and all of them again
+  // the columns of each block of keys, and all of them again
+  const inBlocks = isCompiled && tile.tileQueries < tile.columns ? wide + 2 * scores : 0;
   const terms = (positionKeys ? ofKeys : 0) + (positionQueries ? ofQueries : 0) + inBlocks;
   const masks = tile.queries ? 1 : 0;
   const base = regrouped(q, tile.queries) + regrouped(k, tile.queries) + regrouped(v, tile.queries);

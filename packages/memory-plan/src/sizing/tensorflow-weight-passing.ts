@@ -1,4 +1,7 @@
-/** What TensorFlow holds for the time of a product beside a weight's own bytes: the matrix that is made of it. See `tensorflow-weight.ts` of `@peft/tensorflow`. */
+/**
+ * What TensorFlow holds for the time of a product beside a weight's own bytes: the matrix that is
+ * made of it. See `tensorflow-weight.ts` of `@peft/tensorflow`.
+ */
 import type { SizingWeight } from './sizing-engine.js';
 
 export interface Passing {
@@ -10,9 +13,13 @@ export interface Passing {
 
 type Precision = 'float32' | 'bfloat16';
 const ITSELF: Readonly<Record<string, Precision>> = { f32: 'float32', bf16: 'bfloat16' };
-const BLOCK_BYTES = 24; // of quantised block maxima: two indices, two factors, their product and their sum, 4 bytes each
+// of quantised block maxima: two indices, two factors, their product and their sum, 4 bytes each
+const BLOCK_BYTES = 24;
 
-/** Plain weights are converted where their type is not the product's; int8 and 4-bit ones become float32 first. */
+/**
+ * Plain weights are converted where their type is not the product's; int8 and 4-bit ones become
+ * float32 first.
+ */
 export function matrixPassing(
   { shape, format, size }: SizingWeight,
   precision: Precision,
@@ -26,7 +33,8 @@ export function matrixPassing(
   const maxima = size.doubleQuantization
     ? BLOCK_BYTES * Math.ceil(elements / (size.blockSize ?? 64))
     : 0;
-  return { most: 8 * elements + maxima, left: converted * elements }; // before and after they are multiplied by their maxima, in float32
+  // before and after they are multiplied by their maxima, in float32
+  return { most: 8 * elements + maxima, left: converted * elements };
 }
 
 /** Rows in the stored type, then in float32; of 4-bit weights as many blocks as they have. */

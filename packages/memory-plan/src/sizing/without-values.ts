@@ -1,4 +1,7 @@
-/** A method as it is, but for the start values of its parameters, which are zeros: random numbers and decompositions take time. */
+/**
+ * A method as it is, but for the start values of its parameters, which are zeros: random numbers
+ * and decompositions take time.
+ */
 import { zeros, type AttachContext, type MethodSpec } from '@peft/core';
 import * as tf from '@tensorflow/tfjs';
 

@@ -31,7 +31,10 @@ export interface AdaloraConfig {
   readonly initWeights: boolean;
   /** Which biases of the model train, too. Default `none`. */
   readonly bias: 'none' | 'all' | 'lora_only';
-  /** Which directions a pruned adapter kept, by `<path>.lora_E`; its parameters have the kept ones alone. */
+  /**
+   * Which directions a pruned adapter kept, by `<path>.lora_E`; its parameters have the kept ones
+   * alone.
+   */
   readonly rankPattern?: Readonly<Record<string, readonly boolean[]>>;
 }
 

@@ -1,6 +1,6 @@
 /**
- * AdaLoRA: LoRA with singular values, whose ranks move to the layers that need them. Zhang et al. 2023, "Adaptive Budget Allocation for
- * Parameter-Efficient Fine-Tuning", eq. 3:
+ * AdaLoRA: LoRA with singular values, whose ranks move to the layers that need them. Zhang et al.
+ * 2023, "Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning", eq. 3:
  *
  *   y = base(x) + s·drop(x)·(A ⊙ E)ᵀ·Bᵀ       A `[r, in]`, E `[r, 1]`, B `[out, r]`, s = α/(r + 10⁻⁵)
  *
@@ -45,7 +45,10 @@ export const ADALORA_DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>
   mt5: ['q', 'k', 'v', 'o', 'wi_0', 'wi_1', 'wo'],
 });
 
-/** The AdaLoRA method: `adalora({ initialRank: 12, targetRank: 8, totalSteps: 1000 })`. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
+/**
+ * The AdaLoRA method: `adalora({ initialRank: 12, targetRank: 8, totalSteps: 1000 })`.
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
+ */
 export const adalora = definePeftMethod({
   name: 'adalora',
   peftType: 'ADALORA',
@@ -130,7 +133,10 @@ function makeTriplet(
 const keptOf = (path: string, { rankPattern }: AdaloraConfig): readonly boolean[] | undefined =>
   rankPattern?.[`${path}.lora_E`];
 
-/** The first site starts the allocator and the extra loss; a pruned adapter keeps the ranks that it has. */
+/**
+ * The first site starts the allocator and the extra loss; a pruned adapter keeps the ranks that it
+ * has.
+ */
 function register(
   triplet: Parameters,
   path: string,

@@ -1,6 +1,6 @@
 /**
- * Which directions of all layers stay: importance by sensitivity and its uncertainty, smoothed over steps, and a budget that shrinks
- * with the cube of the time left. Zhang et al. 2023, eqs. 8 to 12:
+ * Which directions of all layers stay: importance by sensitivity and its uncertainty, smoothed over
+ * steps, and a budget that shrinks with the cube of the time left. Zhang et al. 2023, eqs. 8 to 12:
  *
  *   I = |w·∇w|,  Ī ← β₁·Ī + (1−β₁)·I,  Ū ← β₂·Ū + (1−β₂)·|I − Ī|,  s = Ī·Ū
  *   score of direction i = s(E_i) + mean_j s(A_ij) + mean_j s(B_ji)
@@ -81,7 +81,8 @@ export class RankAllocator implements StepMemory {
   #observe(parameter: AdapterParameter, gradient: tf.Tensor | undefined): void {
     if (!gradient) return;
     const { beta1, beta2 } = this.config;
-    const [values, slopes] = [parameter.value.dataSync(), gradient.dataSync()]; // once a step; the scores are sorted here
+    // once a step; the scores are sorted here
+    const [values, slopes] = [parameter.value.dataSync(), gradient.dataSync()];
     const seen = this.#importance.get(parameter) ?? {
       sensitivity: new Float32Array(values.length),
       uncertainty: new Float32Array(values.length),

@@ -1,11 +1,12 @@
 /**
- * AdapterFusion (Pfeiffer et al. 2021, section 3): attention over the bottlenecks of several adapters, token by token. With h what the
- * last of them reads, r its residual and u_k the scaled output of bottleneck k,
+ * AdapterFusion (Pfeiffer et al. 2021, section 3): attention over the bottlenecks of several
+ * adapters, token by token. With h what the last of them reads, r its residual and u_k the scaled
+ * output of bottleneck k,
  *
  *   p = softmax_k( (W_q·h + b_q)·(W_k·u_k + b_k) ), y = Σ_k p_k·W_v·u_k + r
  *
- * Only W_q, W_k, W_v train; the adapters are on the model already. W_v starts as the identity, and is held near it by
- * 0.01·‖I − W_v‖² in the loss.
+ * Only W_q, W_k, W_v train; the adapters are on the model already. W_v starts as the identity, and
+ * is held near it by 0.01·‖I − W_v‖² in the loss.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
@@ -31,7 +32,10 @@ import { linear } from '@peft/ops';
 import { isBottleneck, type BottleneckSublayer } from './bottleneck-sublayer.js';
 
 export interface FusionConfig {
-  /** Names of the adapters on the model, in the original's order: the last one's form decides what is read. */
+  /**
+   * Names of the adapters on the model, in the original's order: the last one's form decides what
+   * is read.
+   */
   readonly adapters: readonly string[];
   /** Project what is read. Default true. */
   readonly query: boolean;
@@ -153,7 +157,8 @@ const fusionFormat: AdapterFormat = Object.freeze({
 } satisfies AdapterFormat);
 
 /**
- * AdapterFusion: `model.addAdapter('fusion', adapterFusion({ adapters: ['first', 'second'] }))` on a model that has both.
+ * AdapterFusion: `model.addAdapter('fusion', adapterFusion({ adapters: ['first', 'second'] }))` on
+ * a model that has both.
  *
  * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY; in a forward pass PEFT_ADAPTER_UNKNOWN
  */

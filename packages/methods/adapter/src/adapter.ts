@@ -1,4 +1,7 @@
-/** Bottleneck adapters as a method: which branches they take, and their options in adapter-hub's words. */
+/**
+ * Bottleneck adapters as a method: which branches they take, and their options in adapter-hub's
+ * words.
+ */
 import {
   adapterHubFormat,
   definePeftMethod,
@@ -21,8 +24,8 @@ declare module '@peft/core' {
 }
 
 /**
- * The bottleneck adapter, by default adapter-hub's `seq_bn` (Pfeiffer et al. 2020); see `houlsby`, `parallelAdapter`, `compacter` and
- * their like for the other named forms.
+ * The bottleneck adapter, by default adapter-hub's `seq_bn` (Pfeiffer et al. 2020); see `houlsby`,
+ * `parallelAdapter`, `compacter` and their like for the other named forms.
  *
  * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY, PEFT_ACTIVATION_UNKNOWN
  */
@@ -53,7 +56,10 @@ export const adapter = definePeftMethod({
   adapterHub: { toConfig: toHubConfig, fromConfig: fromHubConfig, key: hubKey },
 });
 
-/** Paths of the branches that the options ask for, and of the embeddings' end for an invertible adapter. */
+/**
+ * Paths of the branches that the options ask for, and of the embeddings' end for an invertible
+ * adapter.
+ */
 function targetsOf(description: ModelDescription, config: BottleneckConfig): string[] {
   const wanted: Readonly<Record<SublayerSite['branch'], boolean>> = {
     attention: config.mhAdapter,

@@ -1,4 +1,7 @@
-/** The options of bottleneck adapters, their defaults and checks. Names are adapter-hub's in camel case. */
+/**
+ * The options of bottleneck adapters, their defaults and checks. Names are adapter-hub's in camel
+ * case.
+ */
 import { check, PeftError, show } from '@peft/errors';
 import { activationNamed } from '@peft/ops';
 
@@ -9,7 +12,10 @@ export interface BottleneckConfig {
   readonly outputAdapter: boolean;
   /** Stand after the cross attention of a decoder. Default false. */
   readonly crossAdapter: boolean;
-  /** The bottleneck is max(1, ⌊D/factor⌋) wide; by block number, `default` for the rest, or one for all. Default 16. */
+  /**
+   * The bottleneck is max(1, ⌊D/factor⌋) wide; by block number, `default` for the rest, or one for
+   * all. Default 16.
+   */
   readonly reductionFactor: number | Readonly<Record<string, number>>;
   /** Activation in the bottleneck: `relu`, `gelu`, `swish` … Default `relu`. */
   readonly nonLinearity: string;
@@ -21,15 +27,24 @@ export interface BottleneckConfig {
   readonly lnBefore: boolean;
   /** A layer norm of its own behind. Default false. */
   readonly lnAfter: boolean;
-  /** How it starts: `bert` N(0, 0.02²); `mam_adapter` a zero up-projection, so that nothing changes at first; `houlsby` N(0, 0.01²) cut at 2σ. Default `bert`. */
+  /**
+   * How it starts: `bert` N(0, 0.02²); `mam_adapter` a zero up-projection, so that nothing changes
+   * at first; `houlsby` N(0, 0.01²) cut at 2σ. Default `bert`.
+   */
   readonly initWeights: 'bert' | 'mam_adapter' | 'houlsby';
   /** Read what the branch read and add to what it made. Default false. */
   readonly isParallel: boolean;
-  /** Factor of the output: a number, one that is learned, or one per channel that is learned. Default 1. */
+  /**
+   * Factor of the output: a number, one that is learned, or one per channel that is learned.
+   * Default 1.
+   */
   readonly scaling: number | 'learned' | 'channel';
   /** A gate per sequence (UniPELT). Default false. */
   readonly useGating: boolean;
-  /** The adapter's own residual is the branch's output (`true`), norm(output + residual) (`false`), or output + residual (`post_add`). Default true. */
+  /**
+   * The adapter's own residual is the branch's output (`true`), norm(output + residual) (`false`),
+   * or output + residual (`post_add`). Default true.
+   */
   readonly residualBeforeLn: boolean | 'post_add';
   /** The adapter's own residual is added in front of `lnAfter`'s norm. Default false. */
   readonly adapterResidualBeforeLn: boolean;
@@ -37,7 +52,9 @@ export interface BottleneckConfig {
   readonly invAdapter: 'nice' | null;
   /** Its half-width is divided by this. Default null; 2 with an invertible adapter. */
   readonly invAdapterReductionFactor: number | null;
-  /** Numbers of blocks to leave out; those of a decoder count on from the encoder's. Default none. */
+  /**
+   * Numbers of blocks to leave out; those of a decoder count on from the encoder's. Default none.
+   */
   readonly leaveOut: readonly number[];
   /** Share of the outputs that training drops, in [0, 1). Default 0. */
   readonly dropout: number;
@@ -61,7 +78,10 @@ export interface BottleneckConfig {
   readonly phmInitRange: number;
   /** The first factors train. Default true. */
   readonly learnPhm: boolean;
-  /** Kept for files: the original starts the second factors by Glorot's normal rule whatever it says. Default `glorot-uniform`. */
+  /**
+   * Kept for files: the original starts the second factors by Glorot's normal rule whatever it
+   * says. Default `glorot-uniform`.
+   */
   readonly hypercomplexNonlinearity: 'glorot-uniform' | 'glorot-normal' | 'normal' | 'phm';
   /** Default 1. */
   readonly phmRank: number;
@@ -195,7 +215,11 @@ function checkPhm({ phmLayer, initWeights, sharedWPhm, reductionFactor }: Bottle
 const invalid = (field: string, must: string, value: unknown): PeftError =>
   new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: ${field} must be ${must}, got ${show(value)}.`);
 
-/** Width of the bottleneck of a block. @param layer its number, a decoder's counted on from the encoder's. @throws PEFT_CONFIG_INVALID */
+/**
+ * Width of the bottleneck of a block.
+ * @param layer its number, a decoder's counted on from the encoder's.
+ * @throws PEFT_CONFIG_INVALID
+ */
 export function bottleneckSize(
   width: number,
   layer: number,

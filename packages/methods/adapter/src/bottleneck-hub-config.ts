@@ -22,7 +22,10 @@ export function toHubConfig(config: BottleneckConfig): Record<string, unknown> {
   };
 }
 
-/** Undefined for a config of another method. A file without a key means the original's default of `BnConfig`. */
+/**
+ * Undefined for a config of another method. A file without a key means the original's default of
+ * `BnConfig`.
+ */
 export function fromHubConfig(
   json: Readonly<Record<string, unknown>> | string,
 ): Partial<BottleneckConfig> | undefined {

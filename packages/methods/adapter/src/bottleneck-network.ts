@@ -1,8 +1,10 @@
 /**
- * The bottleneck: up(x) = scale·(W_u·f(W_d·n(x) + b_d) + b_u), n the identity or a layer norm, W_d `[R, D]`, W_u `[D, R]`; then
- * dropout, a gate per sequence, the adapter's own residual and a layer norm, each where asked for.
+ * The bottleneck: up(x) = scale·(W_u·f(W_d·n(x) + b_d) + b_u), n the identity or a layer norm, W_d
+ * `[R, D]`, W_u `[D, R]`; then dropout, a gate per sequence, the adapter's own residual and a layer
+ * norm, each where asked for.
  *
- * Houlsby et al. 2019; gates: Mao et al. 2022; learned scale: He et al. 2022; per channel: Steitz and Roth 2024.
+ * Houlsby et al. 2019; gates: Mao et al. 2022; learned scale: He et al. 2022; per channel: Steitz
+ * and Roth 2024.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
@@ -96,7 +98,10 @@ export function makeBottleneck(
   };
 }
 
-/** How weights start, by adapter-hub's names; a gate without a start of its own is torch's `nn.Linear`. */
+/**
+ * How weights start, by adapter-hub's names; a gate without a start of its own is torch's
+ * `nn.Linear`.
+ */
 const STARTS: Readonly<
   Record<
     BottleneckConfig['initWeights'],
@@ -153,7 +158,10 @@ function gateOf(
   );
 }
 
-/** Stochastic depth (Huang et al. 2016): whole sequences are zeroed with the given probability, the others divided by the rest of it. */
+/**
+ * Stochastic depth (Huang et al. 2016): whole sequences are zeroed with the given probability, the
+ * others divided by the rest of it.
+ */
 function skipped(x: Tensor2D, rate: number, call: AdapterCall): Tensor2D {
   if (rate === 0 || !call.training) return x;
   const offsets = call.layout(x.shape[0]);

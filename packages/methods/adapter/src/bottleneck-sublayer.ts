@@ -1,10 +1,12 @@
 /**
- * A bottleneck on a residual branch. With o the branch's output, r its residual, LN the model's own norm where it has one:
+ * A bottleneck on a residual branch. With o the branch's output, r its residual, LN the model's own
+ * norm where it has one:
  *
  *   sequential: h = LN(o + r) or o; y = up(h) + o; result LN(y + r)      Houlsby et al. 2019, Pfeiffer et al. 2020
  *   parallel:   y = o + up(r);      result LN(y + r)                      He et al. 2022
  *
- * In post-norm models r is what the branch read; in pre-norm models it is that before the norm, as in adapter-hub.
+ * In post-norm models r is what the branch read; in pre-norm models it is that before the norm, as
+ * in adapter-hub.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';

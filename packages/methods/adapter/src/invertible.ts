@@ -1,5 +1,6 @@
 /**
- * An invertible adapter behind the embeddings, the coupling block of NICE (Dinh et al. 2015) as MAD-X uses it (Pfeiffer et al. 2020):
+ * An invertible adapter behind the embeddings, the coupling block of NICE (Dinh et al. 2015) as
+ * MAD-X uses it (Pfeiffer et al. 2020):
  *
  *   [x₁, x₂] = x, y₁ = x₁ + F(x₂), y₂ = x₂ + G(y₁), F and G linear – f – linear
  */
@@ -9,7 +10,10 @@ import { normal, zeros, type AttachContext, type ModelDescription } from '@peft/
 import { activate, activationNamed, linear } from '@peft/ops';
 import type { BottleneckConfig } from './bottleneck-config.js';
 
-/** Path of the site behind which it stands: the norm of the embeddings, or the word embedding where there is none. */
+/**
+ * Path of the site behind which it stands: the norm of the embeddings, or the word embedding where
+ * there is none.
+ */
 export function embeddingEnd({ sites }: ModelDescription): string | undefined {
   return (
     sites.find(({ kind, role }) => kind === 'norm' && role === 'norm.embedding') ??

@@ -15,7 +15,10 @@ const named =
 export const pfeiffer = named('pfeiffer');
 /** After attention and feed-forward network, swish (Houlsby et al. 2019). */
 export const houlsby = named('houlsby');
-/** Beside the feed-forward network, half of the width, scaled by 4, nothing changes at first (He et al. 2022). */
+/**
+ * Beside the feed-forward network, half of the width, scaled by 4, nothing changes at first (He et
+ * al. 2022).
+ */
 export const parallelAdapter = named('parallel');
 /** The same with a learned scale. */
 export const scaledParallelAdapter = named('scaled_parallel');
@@ -25,5 +28,8 @@ export const compacter = named('compacter');
 export const compacterPlusPlus = named('compacter++');
 /** Pfeiffer's with an invertible adapter behind the embeddings (MAD-X, Pfeiffer et al. 2020). */
 export const invertibleAdapter = named('seq_bn_inv');
-/** A scale per channel, stochastic depth and no norm behind (Steitz and Roth 2024); made for pre-norm models. */
+/**
+ * A scale per channel, stochastic depth and no norm behind (Steitz and Roth 2024); made for
+ * pre-norm models.
+ */
 export const adapterPlus = named('adapter_plus');

@@ -1,4 +1,7 @@
-/** The options of the forms of bottleneck adapters that have names, where they differ from `seq_bn`'s. */
+/**
+ * The options of the forms of bottleneck adapters that have names, where they differ from
+ * `seq_bn`'s.
+ */
 import type { BottleneckConfig } from './bottleneck-config.js';
 
 const DOUBLE: Partial<BottleneckConfig> = {

@@ -1,9 +1,11 @@
 /**
- * A projection whose matrix is a sum of Kronecker products (parameterised hypercomplex multiplication):
+ * A projection whose matrix is a sum of Kronecker products (parameterised hypercomplex
+ * multiplication):
  *
  *   y = x·H + b, H = Σ_i A_i ⊗ W_i, A_i `[d, d]`, W_i `[in/d, out/d]`, W_i = L_i·R_i where factorised
  *
- * Mahabadi et al. 2021, "Compacter", eq. 4 and 5. The A_i may be shared by all projections of an adapter.
+ * Mahabadi et al. 2021, "Compacter", eq. 4 and 5. The A_i may be shared by all projections of an
+ * adapter.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
@@ -57,7 +59,8 @@ export function phmProjection(
 export function kroneckerSum(a: Tensor3D, w: Tensor3D, shape: [number, number]): Tensor2D {
   const [d, rows, columns] = w.shape;
   const [, aRows, aColumns] = a.shape;
-  const products = tf.matMul(tf.reshape(a, [d, -1]), tf.reshape(w, [d, -1]), true, false); // [(a b), (p q)]
+  // [(a b), (p q)]
+  const products = tf.matMul(tf.reshape(a, [d, -1]), tf.reshape(w, [d, -1]), true, false);
   return tf.reshape(
     tf.transpose(tf.reshape(products, [aRows, aColumns, rows, columns]), [0, 2, 1, 3]),
     shape,

@@ -1,4 +1,6 @@
-/** adapter-hub's adapters against numbers of the library itself: logits, six training steps, files. */
+/**
+ * adapter-hub's adapters against numbers of the library itself: logits, six training steps, files.
+ */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeGolden, FIXTURES } from '../../../../tools/golden/describe-golden.js';

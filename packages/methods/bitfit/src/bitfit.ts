@@ -1,9 +1,11 @@
 /**
- * BitFit: trains the biases that a model has and nothing else; optionally the norms, too. Ben Zaken et al. 2022, "BitFit:
- * Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models".
+ * BitFit: trains the biases that a model has and nothing else; optionally the norms, too. Ben Zaken
+ * et al. 2022, "BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked
+ * Language-models".
  *
- * A bias is what its name says, by AutoGluon's regular expression `.*bias*.`: any parameter whose name has "bia" with at
- * least one character after it. T5's `relative_attention_bias.weight` is one.
+ * A bias is what its name says, by AutoGluon's regular expression `.*bias*.`: any parameter whose
+ * name has "bia" with at least one character after it. T5's `relative_attention_bias.weight` is
+ * one.
  */
 import { definePeftMethod, type ModelDescription, type TargetSelection } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
@@ -11,7 +13,10 @@ import { check, PeftError, show } from '@peft/errors';
 export interface BitFitConfig {
   /** Train the biases. Default true. */
   readonly biases: boolean;
-  /** Also train every parameter of the norms: none, layer norms, or RMS norms as well. Default `none`. */
+  /**
+   * Also train every parameter of the norms: none, layer norms, or RMS norms as well. Default
+   * `none`.
+   */
   readonly norms: 'none' | 'layer' | 'all';
   /** Also train parameters whose name contains one of these. Default none. */
   readonly also: readonly string[];
@@ -28,7 +33,8 @@ const BIAS_NAME = /^.*bias*..*$/;
 /**
  * The BitFit method: no new parameters, so that merging is exact.
  *
- * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY; on a model without biases PEFT_METHOD_UNSUPPORTED.
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY; on a model without biases
+ *   PEFT_METHOD_UNSUPPORTED.
  */
 export const bitfit = definePeftMethod({
   name: 'bitfit',

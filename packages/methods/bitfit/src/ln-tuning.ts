@@ -1,6 +1,6 @@
 /**
- * Norm tuning: trains the scales and shifts of the norms. Zhao et al. 2023, "Tuning LayerNorm in Attention: Towards Efficient
- * Multi-Modal LLM Finetuning". PEFT calls it LN_TUNING.
+ * Norm tuning: trains the scales and shifts of the norms. Zhao et al. 2023, "Tuning LayerNorm in
+ * Attention: Towards Efficient Multi-Modal LLM Finetuning". PEFT calls it LN_TUNING.
  */
 import { definePeftMethod, type TargetSelection } from '@peft/core';
 import { check } from '@peft/errors';
@@ -22,7 +22,10 @@ const GEMMA = [
   'norm',
 ];
 
-/** Norms that PEFT takes by default, by `model_type`; in other families it asks for names, and here every norm is taken. */
+/**
+ * Norms that PEFT takes by default, by `model_type`; in other families it asks for names, and here
+ * every norm is taken.
+ */
 export const LN_TUNING_DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>> = Object.freeze(
   {
     t5: ['layer_norm', 'final_layer_norm'],
@@ -37,7 +40,10 @@ export const LN_TUNING_DEFAULT_TARGETS: Readonly<Record<string, readonly string[
   },
 );
 
-/** The norm tuning method: no new parameters, so that merging is exact. @throws PEFT_CONFIG_UNKNOWN_KEY */
+/**
+ * The norm tuning method: no new parameters, so that merging is exact.
+ * @throws PEFT_CONFIG_UNKNOWN_KEY
+ */
 export const lnTuning = definePeftMethod({
   name: 'ln-tuning',
   peftType: 'LN_TUNING',

@@ -1,4 +1,7 @@
-/** Modules that PEFT's IA3 takes by default, by `model_type`, and which of them are scaled at their input. */
+/**
+ * Modules that PEFT's IA3 takes by default, by `model_type`, and which of them are scaled at their
+ * input.
+ */
 
 interface DefaultTargets {
   readonly targets: readonly string[];
@@ -14,7 +17,10 @@ const LLAMA_LIKE: DefaultTargets = {
   targets: ['k_proj', 'v_proj', 'down_proj'],
   feedforward: ['down_proj'],
 };
-/** The key projection is missing in PEFT's table; kept, since a file's defaults must mean the same here. */
+/**
+ * The key projection is missing in PEFT's table; kept, since a file's defaults must mean the same
+ * here.
+ */
 const QWEN_LIKE: DefaultTargets = {
   targets: ['q_proj', 'v_proj', 'down_proj'],
   feedforward: ['down_proj'],
@@ -39,7 +45,10 @@ export const IA3_DEFAULT_TARGETS: Readonly<Record<string, DefaultTargets>> = Obj
   qwen3: QWEN_LIKE,
 });
 
-/** What stands in for the table in families that it lacks: keys, values, and the input of the second feed-forward matrix. */
+/**
+ * What stands in for the table in families that it lacks: keys, values, and the input of the second
+ * feed-forward matrix.
+ */
 export const IA3_DEFAULT_ROLES = Object.freeze({
   roles: [
     'attention.key',

@@ -4,8 +4,9 @@
  *   output of a layer       y = (x·Wᵀ + b) ⊙ l    l `[out, 1]`
  *   input (feed-forward)    y = (x ⊙ l)·Wᵀ + b    l `[1, in]`
  *
- * with l = 1 at the start. Liu et al. 2022, "Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context
- * Learning", eq. 2 (the paper scales keys, values and the hidden feed-forward features).
+ * with l = 1 at the start. Liu et al. 2022, "Few-Shot Parameter-Efficient Fine-Tuning is Better and
+ * Cheaper than In-Context Learning", eq. 2 (the paper scales keys, values and the hidden
+ * feed-forward features).
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
@@ -26,8 +27,8 @@ import { IA3_DEFAULT_ROLES, IA3_DEFAULT_TARGETS } from './ia3-targets.js';
 
 export interface Ia3Config {
   /**
-   * Which of the targets are scaled at their input: names that a path ends with, or a regular expression for whole paths.
-   * Default: the model family's feed-forward output layers.
+   * Which of the targets are scaled at their input: names that a path ends with, or a regular
+   * expression for whole paths. Default: the model family's feed-forward output layers.
    */
   readonly feedforwardModules?: readonly string[] | string;
   /** Start at 1, so that nothing changes at first. `false`: N(0, 1), for tests. Default true. */
@@ -41,8 +42,8 @@ declare module '@peft/core' {
 }
 
 /**
- * The IA3 method. `ia3()` takes PEFT's default targets of the model's family; `ia3({ targets: ['query', 'value'],
- * feedforwardModules: [] })` scales what AutoGluon scales.
+ * The IA3 method. `ia3()` takes PEFT's default targets of the model's family; `ia3({ targets:
+ * ['query', 'value'], feedforwardModules: [] })` scales what AutoGluon scales.
  *
  * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
  */

@@ -18,11 +18,20 @@ export interface LoraConfig {
   readonly dora: boolean;
   /** The low-rank path has a bias of its own. Default false. */
   readonly loraBias: boolean;
-  /** A gate per sequence in place of α/r (UniPELT); cannot be merged, and PEFT has no such thing. Default false. */
+  /**
+   * A gate per sequence in place of α/r (UniPELT); cannot be merged, and PEFT has no such thing.
+   * Default false.
+   */
   readonly gating: boolean;
-  /** How A and B start: `default`, `gaussian`, `random`, `pissa`, `pissa_niter_16`, `olora`, `loftq`, or a function of one's own. */
+  /**
+   * How A and B start: `default`, `gaussian`, `random`, `pissa`, `pissa_niter_16`, `olora`,
+   * `loftq`, or a function of one's own.
+   */
   readonly init: string | LoraInitializer;
-  /** Ranks of modules whose path is the key or ends with it after a dot; the key is a regular expression. The first that matches counts. */
+  /**
+   * Ranks of modules whose path is the key or ends with it after a dot; the key is a regular
+   * expression. The first that matches counts.
+   */
   readonly rankPattern: Readonly<Record<string, number>>;
   /** α of such modules. */
   readonly alphaPattern: Readonly<Record<string, number>>;

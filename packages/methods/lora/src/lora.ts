@@ -1,4 +1,6 @@
-/** LoRA as a method: which sites it takes, what it puts on each, and its options in PEFT's words. */
+/**
+ * LoRA as a method: which sites it takes, what it puts on each, and its options in PEFT's words.
+ */
 import {
   definePeftMethod,
   matchesSuffix,

@@ -1,6 +1,6 @@
 /**
- * Two factors of a number, the smaller first: `factor` and its partner where it divides, else the most balanced pair whose smaller
- * factor does not exceed it. −1 means no limit.
+ * Two factors of a number, the smaller first: `factor` and its partner where it divides, else the
+ * most balanced pair whose smaller factor does not exceed it. −1 means no limit.
  */
 export function factorization(dimension: number, factor: number): readonly [number, number] {
   if (factor > 0 && dimension % factor === 0) return sorted(factor, dimension / factor);

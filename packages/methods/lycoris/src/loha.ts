@@ -1,6 +1,6 @@
 /**
- * LoHa: the update is the element-wise product of two low-rank matrices, so that its rank can reach r². Hyeon-Woo et al. 2022,
- * "FedPara: Low-Rank Hadamard Product", eq. 2; Yeh et al. 2024, LyCORIS:
+ * LoHa: the update is the element-wise product of two low-rank matrices, so that its rank can reach
+ * r². Hyeon-Woo et al. 2022, "FedPara: Low-Rank Hadamard Product", eq. 2; Yeh et al. 2024, LyCORIS:
  *
  *   y = base(x) + s·x·((A₁·B₁) ⊙ (A₂·B₂))ᵀ       A `[out, r]`, B `[r, in]`, s = α/r
  */
@@ -34,7 +34,10 @@ declare module '@peft/core' {
   }
 }
 
-/** The LoHa method: `loha({ rank: 8, alpha: 8, targets: ['query', 'value'] })`. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
+/**
+ * The LoHa method: `loha({ rank: 8, alpha: 8, targets: ['query', 'value'] })`.
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
+ */
 export const loha = definePeftMethod({
   name: 'loha',
   peftType: 'LOHA',

@@ -1,10 +1,11 @@
 /**
- * LoKr: the update is a Kronecker product of a small and a larger matrix, either of them low-rank. Edalati et al. 2022, "KronA";
- * Yeh et al. 2024, LyCORIS:
+ * LoKr: the update is a Kronecker product of a small and a larger matrix, either of them low-rank.
+ * Edalati et al. 2022, "KronA"; Yeh et al. 2024, LyCORIS:
  *
  *   y = base(x) + s·x·(W₁ ⊗ W₂)ᵀ        W₁ `[l, m]`, W₂ `[k, n]`, l·k = out, m·n = in, s = α/r
  *
- * The product is never made: with x as `[N, m, n]`, W₂ works on the last axis and W₁ on the middle one.
+ * The product is never made: with x as `[N, m, n]`, W₂ works on the last axis and W₁ on the middle
+ * one.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs';
@@ -35,7 +36,10 @@ import {
 export interface LokrConfig extends LycorisConfig {
   /** The small matrix is low-rank, too, where that saves parameters. Default false. */
   readonly decomposeBoth: boolean;
-  /** Size of the small matrix: this number where it divides, −1 for the most balanced sizes. Default −1. */
+  /**
+   * Size of the small matrix: this number where it divides, −1 for the most balanced sizes. Default
+   * −1.
+   */
   readonly decomposeFactor: number;
   /** Scale what rank dropout leaves so that its mean stays. Default false. */
   readonly rankDropoutScale: boolean;
@@ -47,7 +51,10 @@ declare module '@peft/core' {
   }
 }
 
-/** The LoKr method: `lokr({ rank: 8, alpha: 8, targets: ['query', 'value'] })`. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
+/**
+ * The LoKr method: `lokr({ rank: 8, alpha: 8, targets: ['query', 'value'] })`.
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
+ */
 export const lokr = definePeftMethod({
   name: 'lokr',
   peftType: 'LOKR',
@@ -100,7 +107,8 @@ export const lokr = definePeftMethod({
       const added = (x: Tensor2D): Tensor2D => {
         const rows = x.shape[0];
         const inner = large.apply(tf.reshape(x, [rows * m, n])); // [N·m, k]
-        const turned = tf.transpose(tf.reshape(inner, [rows, m, k]) as Tensor3D, [0, 2, 1]); // [N, k, m]
+        // [N, k, m]
+        const turned = tf.transpose(tf.reshape(inner, [rows, m, k]) as Tensor3D, [0, 2, 1]);
         const outer = small.apply(tf.reshape(turned, [rows * k, m])); // [N·k, l]
         return tf.reshape(
           tf.transpose(tf.reshape(tf.mul(outer, strength), [rows, k, l]) as Tensor3D, [0, 2, 1]),
@@ -138,7 +146,9 @@ interface Matrix {
   full(): Tensor2D;
 }
 
-/** A matrix `[rows, columns]`, as a product of two where a rank is given and small enough to pay. */
+/**
+ * A matrix `[rows, columns]`, as a product of two where a rank is given and small enough to pay.
+ */
 function matrix(
   name: string,
   rows: number,

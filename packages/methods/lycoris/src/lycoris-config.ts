@@ -1,4 +1,7 @@
-/** What LoHa and LoKr have in common: options, their checks, PEFT's words for them, and dropout of whole parts. */
+/**
+ * What LoHa and LoKr have in common: options, their checks, PEFT's words for them, and dropout of
+ * whole parts.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { fullMatch, type AdapterCall } from '@peft/core';
@@ -15,7 +18,10 @@ export interface LycorisConfig {
   readonly moduleDropout: number;
   /** Start at zero, so that nothing changes at first. `false`: random, for tests. Default true. */
   readonly initWeights: boolean;
-  /** Ranks of modules whose path is the key or ends with it after a dot; the key is a regular expression. */
+  /**
+   * Ranks of modules whose path is the key or ends with it after a dot; the key is a regular
+   * expression.
+   */
   readonly rankPattern: Readonly<Record<string, number>>;
   /** α of such modules. */
   readonly alphaPattern: Readonly<Record<string, number>>;
@@ -107,7 +113,8 @@ export function fromPeftLycorisConfig(
 }
 
 /**
- * Drops rows of an update (columns of what it adds) and whole updates, in training. What stays keeps its size, as in PEFT.
+ * Drops rows of an update (columns of what it adds) and whole updates, in training. What stays
+ * keeps its size, as in PEFT.
  * @param added `[N, out]`. @param rescale makes the mean of the rows' mask 1 again.
  */
 export function dropUpdate(

@@ -1,6 +1,7 @@
 /**
- * MAM adapters (He et al. 2022, "Towards a Unified View of Parameter-Efficient Transfer Learning"): a prefix beside the attentions and
- * parallel adapters beside the feed-forward networks. A union of the two, with no maths of its own.
+ * MAM adapters (He et al. 2022, "Towards a Unified View of Parameter-Efficient Transfer Learning"):
+ * a prefix beside the attentions and parallel adapters beside the feed-forward networks. A union of
+ * the two, with no maths of its own.
  */
 import { combineMethods, type CommonConfig, type MethodSpec, type PeftConfigs } from '@peft/core';
 import { parallelAdapter } from '@peft/adapter';
@@ -9,7 +10,9 @@ import { attentionPrefix } from '@peft/prompt-tuning';
 export interface MamOptions {
   /** Of the prefix. Default: 30 tokens, a network 800 wide. */
   readonly prefix?: Partial<PeftConfigs['attention-prefix']> & CommonConfig;
-  /** Of the parallel adapter. Default: half of the width, scaled by 4; the paper learns no scale. */
+  /**
+   * Of the parallel adapter. Default: half of the width, scaled by 4; the paper learns no scale.
+   */
   readonly adapter?: Partial<PeftConfigs['adapter']> & CommonConfig;
 }
 

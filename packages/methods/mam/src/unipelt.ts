@@ -1,6 +1,6 @@
 /**
- * UniPELT (Mao et al. 2022): a prefix, a bottleneck adapter and LoRA at once, each with a gate per sequence that decides how much of it
- * is used. A union of the three, with no maths of its own.
+ * UniPELT (Mao et al. 2022): a prefix, a bottleneck adapter and LoRA at once, each with a gate per
+ * sequence that decides how much of it is used. A union of the three, with no maths of its own.
  */
 import { combineMethods, type CommonConfig, type MethodSpec, type PeftConfigs } from '@peft/core';
 import { pfeiffer } from '@peft/adapter';

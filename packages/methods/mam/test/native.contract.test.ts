@@ -1,4 +1,7 @@
-/** The method contract on the native engine, for one method of each kind of site: attention, branch, gated matrix, sequence. */
+/**
+ * The method contract on the native engine, for one method of each kind of site: attention, branch,
+ * gated matrix, sequence.
+ */
 import { adapter } from '@peft/adapter';
 import type { AnyMethod } from '@peft/core';
 import { lora } from '@peft/lora';

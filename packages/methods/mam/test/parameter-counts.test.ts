@@ -1,4 +1,7 @@
-/** Trainable parameters on bert-base. adapter-hub's documentation tables those of its methods, PEFT's follow from shapes. */
+/**
+ * Trainable parameters on bert-base. adapter-hub's documentation tables those of its methods,
+ * PEFT's follow from shapes.
+ */
 import { readFileSync } from 'node:fs';
 import {
   adapterPlus,

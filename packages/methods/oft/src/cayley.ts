@@ -1,12 +1,16 @@
 /**
- * Cayley's transform of skew-symmetric matrices, R = (I − Q)·(I + Q)⁻¹, or its series, both as PEFT has them. The series of K terms is
- * I + 2Q + 2Q² + … + 2Q^(K−2) + Q^(K−1), the inverse transform of −Q cut off; R is orthogonal up to its last term.
+ * Cayley's transform of skew-symmetric matrices, R = (I − Q)·(I + Q)⁻¹, or its series, both as PEFT
+ * has them. The series of K terms is I + 2Q + 2Q² + … + 2Q^(K−2) + Q^(K−1), the inverse transform
+ * of −Q cut off; R is orthogonal up to its last term.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
 import { differentiable, freezeTensor } from '@peft/ops';
 
-/** Q = U − Uᵀ with the vectors' elements above the diagonal of U, row by row. vectors `[B, S(S−1)/2]` → `[B, S, S]`. */
+/**
+ * Q = U − Uᵀ with the vectors' elements above the diagonal of U, row by row. vectors `[B,
+ * S(S−1)/2]` → `[B, S, S]`.
+ */
 export function skewSymmetric(vectors: Tensor2D, size: number): Tensor3D {
   const places = tf.tidy(() =>
     freezeTensor(tf.tensor2d(placesOf(size), [(size * (size - 1)) / 2, size * size])),
@@ -72,7 +76,10 @@ export function cayleyExact(skew: Tensor3D): Tensor3D {
   );
 }
 
-/** Gauss and Jordan with the largest pivot, in float64; the blocks are small, and no backend inverts matrices. */
+/**
+ * Gauss and Jordan with the largest pivot, in float64; the blocks are small, and no backend inverts
+ * matrices.
+ */
 function inverseOf(matrices: Tensor3D): Tensor3D {
   const [count, size] = matrices.shape;
   const values = matrices.dataSync();

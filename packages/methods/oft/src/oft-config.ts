@@ -3,7 +3,9 @@ import type { PeftConfigContext } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 
 export interface OftConfig {
-  /** Features that one rotation turns; 0 when `rank` says how many rotations there are. Default 32. */
+  /**
+   * Features that one rotation turns; 0 when `rank` says how many rotations there are. Default 32.
+   */
   readonly blockSize: number;
   /** Number of rotations; 0 when `blockSize` is given. Default 0. */
   readonly rank: number;
@@ -81,7 +83,10 @@ export function parseOftConfig(input: Partial<OftConfig>): OftConfig {
   });
 }
 
-/** Number and size of the blocks of a layer; what does not divide the width moves to the nearest number that does. */
+/**
+ * Number and size of the blocks of a layer; what does not divide the width moves to the nearest
+ * number that does.
+ */
 export function blocksOf(
   width: number,
   { rank, blockSize }: Pick<OftConfig, 'rank' | 'blockSize'>,

@@ -1,6 +1,7 @@
 /**
- * OFT: the features that a layer reads are rotated, block by block. Qiu et al. 2023, "Controlling Text-to-Image Diffusion by Orthogonal
- * Finetuning"; rotations of the input as in Qiu et al. 2025, "Orthogonal Finetuning Made Scalable":
+ * OFT: the features that a layer reads are rotated, block by block. Qiu et al. 2023, "Controlling
+ * Text-to-Image Diffusion by Orthogonal Finetuning"; rotations of the input as in Qiu et al. 2025,
+ * "Orthogonal Finetuning Made Scalable":
  *
  *   y = base(x·R),  R = blockdiag(R₁ … R_n),  R_i = Cayley(Q_i)       x `[N, in]`, Q_i skew-symmetric `[S, S]`
  *
@@ -33,7 +34,10 @@ declare module '@peft/core' {
   }
 }
 
-/** The OFT method: `oft({ blockSize: 32 })`. Merging is exact. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
+/**
+ * The OFT method: `oft({ blockSize: 32 })`. Merging is exact.
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
+ */
 export const oft = definePeftMethod({
   name: 'oft',
   peftType: 'OFT',
@@ -109,7 +113,10 @@ function leaveOut(
   );
 }
 
-/** COFT: shortens Q where its Frobenius norm, √2 times the vector's length, exceeds ε/√n. In place, off the tape, on few values. */
+/**
+ * COFT: shortens Q where its Frobenius norm, √2 times the vector's length, exceeds ε/√n. In place,
+ * off the tape, on few values.
+ */
 function project(vectors: Variable, epsilon: number): void {
   const [count, length] = vectors.shape as [number, number];
   const limit = epsilon / Math.sqrt(count);

@@ -1,11 +1,13 @@
 /**
- * The prefix of the paper (Li and Liang 2021) as adapter-hub has it: P learned keys and values per attention that stand beside each
- * sequence, without positions, for every query to see. A network makes those of all attentions of a stack from P embeddings,
+ * The prefix of the paper (Li and Liang 2021) as adapter-hub has it: P learned keys and values per
+ * attention that stand beside each sequence, without positions, for every query to see. A network
+ * makes those of all attentions of a stack from P embeddings,
  *
  *   [k_1, v_1, …, k_L, v_L]_p = W₂·f(W₁·e_p + b₁) + b₂
  *
- * or they are learned as they are (`flat`). With gates (UniPELT) they are multiplied by g_b, a gate per sequence of what the attention
- * reads. Encoder, decoder and cross attention have a network each.
+ * or they are learned as they are (`flat`). With gates (UniPELT) they are multiplied by g_b, a gate
+ * per sequence of what the attention reads. Encoder, decoder and cross attention have a network
+ * each.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
@@ -43,7 +45,9 @@ export interface AttentionPrefixConfig {
   readonly encoderPrefix: boolean;
   /** In cross attention. Default true. */
   readonly crossPrefix: boolean;
-  /** Numbers of blocks to leave out; those of a decoder count on from the encoder's. Default none. */
+  /**
+   * Numbers of blocks to leave out; those of a decoder count on from the encoder's. Default none.
+   */
   readonly leaveOut: readonly number[];
   /** A gate per sequence (UniPELT). Default false. */
   readonly useGating: boolean;
@@ -87,8 +91,8 @@ const HUB_KEYS = {
 type PairOf = (index: number) => Tensor2D;
 
 /**
- * The prefix beside the sequences: `attentionPrefix({ prefixLength: 30, bottleneckSize: 512 })`. It works wherever there is attention,
- * DeBERTa included.
+ * The prefix beside the sequences: `attentionPrefix({ prefixLength: 30, bottleneckSize: 512 })`. It
+ * works wherever there is attention, DeBERTa included.
  *
  * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY, PEFT_ACTIVATION_UNKNOWN
  */

@@ -1,9 +1,11 @@
 /**
- * Prompt tuning as adapter-hub has it: P learned rows between an encoder's embeddings and its first block,
+ * Prompt tuning as adapter-hub has it: P learned rows between an encoder's embeddings and its first
+ * block,
  *
  *   x = [e_1 … e_P, LN(word_1 + position_1 …) … ]
  *
- * They have no positions and pass no norm, where PEFT's prompt tuning puts rows among the word embeddings (Lester et al. 2021).
+ * They have no positions and pass no norm, where PEFT's prompt tuning puts rows among the word
+ * embeddings (Lester et al. 2021).
  */
 import type { Tensor2D } from '@tensorflow/tfjs';
 import {

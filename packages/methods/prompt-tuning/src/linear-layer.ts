@@ -1,4 +1,7 @@
-/** A linear layer of a prompt network: y = x·Wᵀ + b, started as torch's `nn.Linear`: both U(−1/√in, 1/√in). */
+/**
+ * A linear layer of a prompt network: y = x·Wᵀ + b, started as torch's `nn.Linear`: both U(−1/√in,
+ * 1/√in).
+ */
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import {
   kaimingUniform,

@@ -1,5 +1,6 @@
 /**
- * A bidirectional LSTM over one sequence (Hochreiter and Schmidhuber 1997), gates in torch's order i, f, g, o:
+ * A bidirectional LSTM over one sequence (Hochreiter and Schmidhuber 1997), gates in torch's order
+ * i, f, g, o:
  *
  *   [i, f, g, o] = W_ih·x_t + b_ih + W_hh·h_{t−1} + b_hh, c_t = σ(f) ⊙ c_{t−1} + σ(i) ⊙ tanh(g), h_t = σ(o) ⊙ tanh(c_t)
  *
@@ -23,7 +24,10 @@ export interface LstmOptions {
 
 type Direction = (x: Tensor2D) => Tensor2D;
 
-/** Makes parameters that all sites share, under torch's names; all start as U(−1/√H, 1/√H). x `[T, width]` → `[T, 2H]` */
+/**
+ * Makes parameters that all sites share, under torch's names; all start as U(−1/√H, 1/√H). x `[T,
+ * width]` → `[T, 2H]`
+ */
 export function bidirectionalLstm(
   name: string,
   { width, size, layers, dropout: rate }: LstmOptions,

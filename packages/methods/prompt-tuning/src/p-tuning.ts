@@ -1,5 +1,6 @@
 /**
- * P-tuning (Liu et al. 2021): the virtual tokens of prompt tuning, made by a network from P embeddings. PEFT calls it P_TUNING.
+ * P-tuning (Liu et al. 2021): the virtual tokens of prompt tuning, made by a network from P
+ * embeddings. PEFT calls it P_TUNING.
  *
  *   MLP   e' = W₃·relu(W₂·relu(W₁·e + b₁) + b₂) + b₃
  *   LSTM  e' = W₂·relu(W₁·[→h, ←h] + b₁) + b₂, h of a bidirectional LSTM over the embeddings in order
@@ -28,7 +29,9 @@ export interface PTuningConfig {
   readonly encoderDropout: number;
   /** The rows come from a file, without the network. Default false. */
   readonly isLoaded: boolean;
-  /** Stacks that the file's rows are for: 1, or 2 of an encoder-decoder. Default: what PEFT makes. */
+  /**
+   * Stacks that the file's rows are for: 1, or 2 of an encoder-decoder. Default: what PEFT makes.
+   */
   readonly stacks?: number;
 }
 

@@ -1,11 +1,13 @@
 /**
- * Prefix tuning (Li and Liang 2021) as PEFT has it: P learned keys and values per block that stand for P tokens in front of each
- * sequence, so that positions, masks and windows count them. With a projection a network makes them from P embeddings:
+ * Prefix tuning (Li and Liang 2021) as PEFT has it: P learned keys and values per block that stand
+ * for P tokens in front of each sequence, so that positions, masks and windows count them. With a
+ * projection a network makes them from P embeddings:
  *
  *   [k_1, v_1, …, k_L, v_L]_p = W₂·tanh(W₁·e_p + b₁) + b₂
  *
- * An encoder-decoder has them in the decoder's self-attention alone, and block i reads pair 2i mod L: the original makes one set of L
- * pairs for two stacks, and the cross attention's are dropped. Files hold the keys and values and not the network.
+ * An encoder-decoder has them in the decoder's self-attention alone, and block i reads pair 2i mod
+ * L: the original makes one set of L pairs for two stacks, and the cross attention's are dropped.
+ * Files hold the keys and values and not the network.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
@@ -55,10 +57,11 @@ interface PrefixNetwork {
 }
 
 /**
- * The prefix tuning method: `prefixTuning({ virtualTokens: 20 })`. See `attentionPrefix` for the prefix of the paper and of MAM, which
- * has no positions.
+ * The prefix tuning method: `prefixTuning({ virtualTokens: 20 })`. See `attentionPrefix` for the
+ * prefix of the paper and of MAM, which has no positions.
  *
- * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY; PEFT_METHOD_UNSUPPORTED on DeBERTa, and on an encoder-decoder of unequal stacks
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY; PEFT_METHOD_UNSUPPORTED on DeBERTa, and on
+ *   an encoder-decoder of unequal stacks
  */
 export const prefixTuning = definePeftMethod({
   name: OWNER,

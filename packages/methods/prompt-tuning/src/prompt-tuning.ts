@@ -1,6 +1,6 @@
 /**
- * Prompt tuning (Lester et al. 2021): P learned rows in front of each sequence, x' = [e_1 … e_P, x_1 … x_T]; in an encoder-decoder in
- * front of both stacks. PEFT calls it PROMPT_TUNING.
+ * Prompt tuning (Lester et al. 2021): P learned rows in front of each sequence, x' = [e_1 … e_P,
+ * x_1 … x_T]; in an encoder-decoder in front of both stacks. PEFT calls it PROMPT_TUNING.
  */
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { definePeftMethod, normal, zeros, type Initializer, type SiteHandle } from '@peft/core';
@@ -11,7 +11,10 @@ import { ownRows, peftModelWords, stacksIn, tokenTargets, totalTokens } from './
 export interface PromptTuningConfig {
   /** P. Default 20. */
   readonly virtualTokens: number;
-  /** Start as N(0, 1), as the embeddings of a text, or as those of tokens drawn from the vocabulary. Default `random`. */
+  /**
+   * Start as N(0, 1), as the embeddings of a text, or as those of tokens drawn from the vocabulary.
+   * Default `random`.
+   */
   readonly init: 'random' | 'text' | 'vocabulary';
   /** The text of `init: 'text'`, kept for the file. */
   readonly initText?: string;
@@ -21,7 +24,9 @@ export interface PromptTuningConfig {
   readonly tokenizer?: string;
   /** The rows come from a file, so that they need no start. Default false. */
   readonly isLoaded: boolean;
-  /** Stacks that the file's rows are for: 1, or 2 of an encoder-decoder. Default: what PEFT makes. */
+  /**
+   * Stacks that the file's rows are for: 1, or 2 of an encoder-decoder. Default: what PEFT makes.
+   */
   readonly stacks?: number;
   /** Options of the tokenizer of `initText`, kept for the file. */
   readonly tokenizerOptions?: Readonly<Record<string, unknown>>;
@@ -37,7 +42,8 @@ const OWNER = 'prompt-tuning';
 const HUB_INITS = { random: 'RANDOM', text: 'TEXT', vocabulary: 'SAMPLE_VOCAB' } as const;
 
 /**
- * The prompt tuning method: `promptTuning({ virtualTokens: 8, init: 'text', initText, initTokenIds: tokenizer.encode(initText).ids })`.
+ * The prompt tuning method: `promptTuning({ virtualTokens: 8, init: 'text', initText, initTokenIds:
+ * tokenizer.encode(initText).ids })`.
  *
  * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
  */

@@ -1,4 +1,7 @@
-/** What the methods that put virtual tokens in front of the sequences share: which stacks get them, and PEFT's words for the model. */
+/**
+ * What the methods that put virtual tokens in front of the sequences share: which stacks get them,
+ * and PEFT's words for the model.
+ */
 import type {
   AttachContext,
   AttentionSite,
@@ -25,11 +28,17 @@ const sequenceSites = (sites: readonly Site[]): SequenceSite[] =>
 export interface TokenCounts {
   /** P. */
   readonly virtualTokens: number;
-  /** Stacks that the table has rows for, where a file says so. Default: what PEFT makes for the model. */
+  /**
+   * Stacks that the table has rows for, where a file says so. Default: what PEFT makes for the
+   * model.
+   */
   readonly stacks?: number;
 }
 
-/** Stacks that PEFT makes rows for; of a model that makes text from text, two, although only the encoder's are read. */
+/**
+ * Stacks that PEFT makes rows for; of a model that makes text from text, two, although only the
+ * encoder's are read.
+ */
 const stacksOf = (
   { description, sites }: Pick<AttachContext, 'description' | 'sites'>,
   { stacks }: TokenCounts,
@@ -64,7 +73,11 @@ export function ownRows(
   );
 }
 
-/** What every config of PEFT's prompt methods says about the model. @param width of a virtual token; @param heads where not the model's */
+/**
+ * What every config of PEFT's prompt methods says about the model.
+ * @param width of a virtual token;
+ * @param heads where not the model's
+ */
 export function peftModelWords(
   context: { readonly description: ModelDescription; readonly sites: readonly Site[] },
   counts: TokenCounts,

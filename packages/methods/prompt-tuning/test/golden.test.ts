@@ -1,4 +1,7 @@
-/** Prompt methods against numbers of Hugging Face PEFT: logits, six training steps from the networks' start, files. */
+/**
+ * Prompt methods against numbers of Hugging Face PEFT: logits, six training steps from the
+ * networks' start, files.
+ */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describeGolden, FIXTURES } from '../../../../tools/golden/describe-golden.js';

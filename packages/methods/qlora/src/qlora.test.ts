@@ -161,7 +161,8 @@ describe('a quantised base', () => {
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toContain('14 of the base were quantised'); // 7 linear maps in each of 2 blocks
     const merged = tf.tidy(() => model.forward(batch).logits!.dataSync());
-    merged.forEach((value, i) => expect(Math.abs(value - before[i]!)).toBeLessThan(1e-3)); // logits of about 10
+    // logits of about 10
+    merged.forEach((value, i) => expect(Math.abs(value - before[i]!)).toBeLessThan(1e-3));
     model.unmergeAdapters();
     expect(tf.tidy(() => model.forward(batch).logits!.dataSync())).toEqual(before);
   });

@@ -1,8 +1,10 @@
 /**
- * QLoRA (Dettmers et al. 2023): y = dequantise(Q)·x + s·B·A·x. LoRA as it is, on a base whose linear weights were rounded to 4 bits;
- * only A and B train. The products read the packed bytes; norms, embeddings and the head keep their precision.
+ * QLoRA (Dettmers et al. 2023): y = dequantise(Q)·x + s·B·A·x. LoRA as it is, on a base whose
+ * linear weights were rounded to 4 bits; only A and B train. The products read the packed bytes;
+ * norms, embeddings and the head keep their precision.
  *
- * Differs from the paper in that optimiser pages are the optimiser's matter (`pagedStateStore` of @peft/optim), not the method's.
+ * Differs from the paper in that optimiser pages are the optimiser's matter (`pagedStateStore` of
+ * @peft/optim), not the method's.
  */
 import type { CommonConfig, LoadWeightsOptions, MethodSpec, WeightQuantization } from '@peft/core';
 import { check } from '@peft/errors';
@@ -29,8 +31,8 @@ export const PAPER_QUANTIZATION: WeightQuantization = Object.freeze({
 });
 
 /**
- * LoRA's options and how its base is stored. Without `targets` LoRA goes on every linear map but the head: with fewer QLoRA does
- * not reach full precision (the paper's section 4).
+ * LoRA's options and how its base is stored. Without `targets` LoRA goes on every linear map but
+ * the head: with fewer QLoRA does not reach full precision (the paper's section 4).
  *
  * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
  * @example
@@ -46,7 +48,8 @@ export function qlora({ quantization = {}, ...options }: QloraOptions = {}): Qlo
 }
 
 /**
- * Options of `loadModel` that quantise a base for whatever method comes on it: `loadModel(…, { ...quantizedBase({ format: 'int8' }) })`.
+ * Options of `loadModel` that quantise a base for whatever method comes on it: `loadModel(…, {
+ * ...quantizedBase({ format: 'int8' }) })`.
  * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
  */
 export function quantizedBase(quantization: Partial<WeightQuantization> = {}): Qlora['load'] {

@@ -1,4 +1,7 @@
-/** Writes a quantised model as transformers and bitsandbytes do, so that Python loads it without quantising again. */
+/**
+ * Writes a quantised model as transformers and bitsandbytes do, so that Python loads it without
+ * quantising again.
+ */
 import type { Tensor } from '@tensorflow/tfjs';
 import { join } from 'node:path';
 import { quantizableWeights, type Model, type ParameterSpec } from '@peft/core';
@@ -26,14 +29,17 @@ const MATRIX: Partial<Record<FrozenWeight['format'], StoredDtype>> = {
 };
 
 /**
- * Writes the base weights (adapters are saved beside them with `saveAdapter`) and config.json with `quantization_config` into a
- * folder. Tokeniser files are the caller's to copy. One tensor at a time is in memory.
+ * Writes the base weights (adapters are saved beside them with `saveAdapter`) and config.json with
+ * `quantization_config` into a folder. Tokeniser files are the caller's to copy. One tensor at a
+ * time is in memory.
  *
- * Vectors are written in config.json's dtype, matrices that are not quantised in the one they are held in.
+ * Vectors are written in config.json's dtype, matrices that are not quantised in the one they are
+ * held in.
  *
  * @returns the names of the files written.
- * @throws PEFT_NOT_QUANTIZED when the model has no quantised weight, or has them in several formats; PEFT_ADAPTER_MERGED while
- *   adapters are merged, since their weights are float32; what `writeCheckpoint` throws.
+ * @throws PEFT_NOT_QUANTIZED when the model has no quantised weight, or has them in several
+ *   formats; PEFT_ADAPTER_MERGED while adapters are merged, since their weights are float32; what
+ *   `writeCheckpoint` throws.
  */
 export async function saveQuantized(
   model: Model,

@@ -1,6 +1,7 @@
 /**
- * Reads a checkpoint in a process of its own and says in JSON what it took: `load-in-child.ts FOLDER FORMAT`. The system's own peak of the
- * process's memory (VmHWM) is started anew before the model is loaded.
+ * Reads a checkpoint in a process of its own and says in JSON what it took: `load-in-child.ts
+ * FOLDER FORMAT`. The system's own peak of the process's memory (VmHWM) is started anew before the
+ * model is loaded.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';

@@ -1,13 +1,16 @@
 /**
- * A matrix R `[r, D]` with orthonormal rows, as torch's `parametrizations.orthogonal` makes one of any matrix of that shape:
+ * A matrix R `[r, D]` with orthonormal rows, as torch's `parametrizations.orthogonal` makes one of
+ * any matrix of that shape:
  *
  *   Rᵀ = B·Q, Q = the first r columns of H_1·…·H_r, each times the integer part of its diagonal entry,
  *   H_i = I − τ_i·v_i·v_iᵀ, v_i = e_i + what stands below the diagonal in column i, τ_i = 2/‖v_i‖²
  *
- * B `[D, D]` is orthogonal and fixed. At the start the matrix is −1 on its diagonal and 0 elsewhere, so that R is B's first r columns.
+ * B `[D, D]` is orthogonal and fixed. At the start the matrix is −1 on its diagonal and 0
+ * elsewhere, so that R is B's first r columns.
  *
- * Differs from torch in training: what a step does to the diagonal is taken back. Nothing can be learned there, while weight decay would
- * bring −1 to −0.999…, whose integer part is 0, and so wipe out a row of R.
+ * Differs from torch in training: what a step does to the diagonal is taken back. Nothing can be
+ * learned there, while weight decay would bring −1 to −0.999…, whose integer part is 0, and so wipe
+ * out a row of R.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D, Variable } from '@tensorflow/tfjs';
@@ -93,7 +96,10 @@ const minusIdentity: Initializer = ([rows, columns]) =>
     Math.floor(i / columns!) === i % columns! ? -1 : 0,
   );
 
-/** An orthogonal `[D, D]` whose first r columns span those of a random `[D, r]`: the product of the reflections of its QR decomposition. */
+/**
+ * An orthogonal `[D, D]` whose first r columns span those of a random `[D, r]`: the product of the
+ * reflections of its QR decomposition.
+ */
 const orthogonalStart =
   (rank: number): Initializer =>
   ([width], key) =>
@@ -112,7 +118,8 @@ const orthogonalStart =
           other.forEach((value, row) => (other[row] = value - along * unit[row]!));
         }
         const u = tf.tensor2d(Float32Array.from(unit), [width!, 1]);
-        base = tf.sub(base, tf.mul(product(product(base, u), u, false, true), 2)); // base·(I − 2·u·uᵀ)
+        // base·(I − 2·u·uᵀ)
+        base = tf.sub(base, tf.mul(product(product(base, u), u, false, true), 2));
       });
       return Float32Array.from(base.dataSync());
     });

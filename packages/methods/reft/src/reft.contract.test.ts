@@ -2,7 +2,10 @@ import { describePeftMethod } from '@peft/testing';
 import { reft } from './reft.js';
 
 const REFT = { identityAtStart: false, merges: false, mixes: false } as const;
-/** LoReFT's gradients are tested apart: only the integer part of a diagonal counts, and off its start that is 0 here and there. */
+/**
+ * LoReFT's gradients are tested apart: only the integer part of a diagonal counts, and off its
+ * start that is 0 here and there.
+ */
 const options = { dropout: 0, rank: 2 };
 
 describePeftMethod(

@@ -1,6 +1,7 @@
 /**
- * Representation finetuning (Wu et al. 2024, "ReFT"): behind a block, the states of the first and last tokens of each sequence change in a
- * subspace of r dimensions, those in between do not. With h a state, R `[r, D]`, W `[r, D]`, b `[r]`:
+ * Representation finetuning (Wu et al. 2024, "ReFT"): behind a block, the states of the first and
+ * last tokens of each sequence change in a subspace of r dimensions, those in between do not. With
+ * h a state, R `[r, D]`, W `[r, D]`, b `[r]`:
  *
  *   LoReFT, NoReFT  h + Rᵀ·( f(W·h + b) − R·h )   R with orthonormal rows in LoReFT
  *   DiReFT          h + Rᵀ·f(W·h + b)

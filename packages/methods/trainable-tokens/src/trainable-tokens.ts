@@ -3,9 +3,10 @@
  *
  *   y[n] = Δ[k] where ids[n] is the k-th of the rows, E[ids[n]] elsewhere      Δ `[rows, D]`, starting as a copy of E's rows
  *
- * For tokens that were added to a vocabulary. By default all that read the table follow; in T5 one stack's rows train alone when its
- * `embed_tokens` is the target. An output layer that is tied to the embedding uses the trained rows, too; the rows of one
- * with a weight of its own train when it is among the targets.
+ * For tokens that were added to a vocabulary. By default all that read the table follow; in T5 one
+ * stack's rows train alone when its `embed_tokens` is the target. An output layer that is tied to
+ * the embedding uses the trained rows, too; the rows of one with a weight of its own train when it
+ * is among the targets.
  */
 import {
   definePeftMethod,
@@ -28,7 +29,8 @@ declare module '@peft/core' {
 }
 
 /**
- * The method: `trainableTokens({ tokenIndices: [32000, 32001] })` trains these rows of the word embedding. Merging is exact.
+ * The method: `trainableTokens({ tokenIndices: [32000, 32001] })` trains these rows of the word
+ * embedding. Merging is exact.
  *
  * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
  */

@@ -1,12 +1,15 @@
 /**
- * The Mersenne Twister MT19937 (Matsumoto and Nishimura 1998), and PyTorch's uniform numbers from it: VeRA's projections come from a
- * seed alone, so that a file may leave them out.
+ * The Mersenne Twister MT19937 (Matsumoto and Nishimura 1998), and PyTorch's uniform numbers from
+ * it: VeRA's projections come from a seed alone, so that a file may leave them out.
  */
 
 const N = 624;
 const M = 397;
 
-/** 32-bit numbers of the generator seeded with `seed`, as `torch.Generator().manual_seed(seed)` on a CPU. */
+/**
+ * 32-bit numbers of the generator seeded with `seed`, as `torch.Generator().manual_seed(seed)` on a
+ * CPU.
+ */
 export function mersenneTwister(seed: number): () => number {
   const state = new Uint32Array(N);
   state[0] = seed >>> 0;

@@ -13,7 +13,10 @@ export interface VeraConfig {
   readonly dropout: number;
   /** What d starts at. Default 0.1. */
   readonly initialD: number;
-  /** Start at b = 0, so that nothing changes at first. `false`: b = 1, d ~ N(0, 1), for tests. Default true. */
+  /**
+   * Start at b = 0, so that nothing changes at first. `false`: b = 1, d ~ N(0, 1), for tests.
+   * Default true.
+   */
   readonly initWeights: boolean;
   /** Which biases of the model train, too. Default `none`. */
   readonly bias: 'none' | 'all' | 'vera_only';

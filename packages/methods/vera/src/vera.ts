@@ -1,6 +1,6 @@
 /**
- * VeRA: all layers share two random, frozen projections; each layer learns two vectors. Kopiczko et al. 2023, "VeRA: Vector-based
- * Random Matrix Adaptation", eq. 2:
+ * VeRA: all layers share two random, frozen projections; each layer learns two vectors. Kopiczko et
+ * al. 2023, "VeRA: Vector-based Random Matrix Adaptation", eq. 2:
  *
  *   y = base(x) + b ⊙ B·(d ⊙ A·x)        A `[r, widest in]`, B `[widest out, r]`, d `[r]`, b `[out]`
  *
@@ -35,7 +35,10 @@ declare module '@peft/core' {
   }
 }
 
-/** The VeRA method: `vera({ rank: 256 })`. Merging is exact. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
+/**
+ * The VeRA method: `vera({ rank: 256 })`. Merging is exact.
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
+ */
 export const vera = definePeftMethod({
   name: 'vera',
   peftType: 'VERA',
@@ -94,7 +97,9 @@ export const vera = definePeftMethod({
   fromPeftConfig: fromPeftVeraConfig,
 });
 
-/** A, then B, from one stream of PyTorch's generator: kaiming-uniform with gain √2, U(−√(6/fan), +). */
+/**
+ * A, then B, from one stream of PyTorch's generator: kaiming-uniform with gain √2, U(−√(6/fan), +).
+ */
 function projections(
   { rank, projectionSeed, saveProjection }: VeraConfig,
   context: AttachContext,

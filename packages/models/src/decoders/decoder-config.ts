@@ -1,4 +1,7 @@
-/** The config of decoders with rotary positions and grouped heads, and the fields that their families spell alike. */
+/**
+ * The config of decoders with rotary positions and grouped heads, and the fields that their
+ * families spell alike.
+ */
 import { PeftError } from '@peft/errors';
 import { ropeFrequencies, type ActivationName, type RopeScaling } from '@peft/ops';
 import { headSizeOf, type ConfigReader } from '../description/config-reader.js';
@@ -108,7 +111,10 @@ export function parseDecoderConfig(config: ConfigReader, defaults: DecoderDefaul
   };
 }
 
-/** Both spellings: `rope_parameters` (transformers 5), or `rope_theta` and `rope_scaling`. @param fields names of a second set (Gemma 3's local positions). */
+/**
+ * Both spellings: `rope_parameters` (transformers 5), or `rope_theta` and `rope_scaling`.
+ * @param fields names of a second set (Gemma 3's local positions).
+ */
 export function parseRope(
   config: ConfigReader,
   {

@@ -1,6 +1,6 @@
 /**
- * The decoder that Llama (Touvron et al. 2023) set the form of, which Mistral, Qwen and Phi-3 share: pre-norm blocks with RMS norms, rotary
- * attention and a gated feed-forward network,
+ * The decoder that Llama (Touvron et al. 2023) set the form of, which Mistral, Qwen and Phi-3
+ * share: pre-norm blocks with RMS norms, rotary attention and a gated feed-forward network,
  *
  *   a = x + attention(RMSNorm(x)), y = a + W_down·( f(W_gate·n) ⊙ W_up·n ), n = RMSNorm(a)
  */
@@ -208,7 +208,10 @@ export function feedForward(
   return run.linear(`${path}.down_proj`, gatedActivation(config.activation, gate, up));
 }
 
-/** Logits of the head: of the vocabulary, of each token's class, or of each sequence's at its last token. */
+/**
+ * Logits of the head: of the vocabulary, of each token's class, or of each sequence's at its last
+ * token.
+ */
 export function decoderHead(
   run: ModelRun,
   config: DecoderConfig,

@@ -1,6 +1,7 @@
 /**
- * The decoder of Gemma 2 and 3 (Gemma Team 2024, 2025): blocks with a norm before and after each branch, every γ stored less 1, embeddings
- * multiplied by √D, caps of scores and logits, and a window in most blocks, which may have rotary positions of their own.
+ * The decoder of Gemma 2 and 3 (Gemma Team 2024, 2025): blocks with a norm before and after each
+ * branch, every γ stored less 1, embeddings multiplied by √D, caps of scores and logits, and a
+ * window in most blocks, which may have rotary positions of their own.
  *
  *   a = x + N₂(attention(N₁(x))), y = a + N₄(feedForward(N₃(a))), N the RMS norms
  */

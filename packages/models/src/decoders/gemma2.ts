@@ -1,4 +1,7 @@
-/** Gemma 2 (Gemma Team 2024): `gemma-decoder.ts` with capped scores and logits, and a window in every second block, the first one included. */
+/**
+ * Gemma 2 (Gemma Team 2024): `gemma-decoder.ts` with capped scores and logits, and a window in
+ * every second block, the first one included.
+ */
 import { defineArchitecture } from '@peft/core';
 import { readConfig, type ConfigJson, type ConfigReader } from '../description/config-reader.js';
 import { parseDecoderConfig, parseWindows, type DecoderDefaults } from './decoder-config.js';

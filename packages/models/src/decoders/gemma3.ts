@@ -1,6 +1,7 @@
 /**
- * Gemma 3's text model (Gemma Team 2025): `gemma-decoder.ts` with normed queries and keys, a window in five of six blocks, and rotary
- * positions of base 10,000 there, 1,000,000 in the others. Of a checkpoint for texts and images (`gemma3`) the text model is read.
+ * Gemma 3's text model (Gemma Team 2025): `gemma-decoder.ts` with normed queries and keys, a window
+ * in five of six blocks, and rotary positions of base 10,000 there, 1,000,000 in the others. Of a
+ * checkpoint for texts and images (`gemma3`) the text model is read.
  */
 import { defineArchitecture } from '@peft/core';
 import { readConfig, type ConfigJson } from '../description/config-reader.js';

@@ -1,6 +1,6 @@
 /**
- * GPT-2 (Radford et al. 2019): learned positions, pre-norm blocks with layer norms, one projection for queries, keys and values. Its
- * checkpoints store every linear weight as `[in, out]`.
+ * GPT-2 (Radford et al. 2019): learned positions, pre-norm blocks with layer norms, one projection
+ * for queries, keys and values. Its checkpoints store every linear weight as `[in, out]`.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';

@@ -1,4 +1,7 @@
-/** Llama 1, 2 and 3 (Touvron et al. 2023, Grattafiori et al. 2024): the plain form of `decoder.ts`; 3.1 and later scale their rotary positions. */
+/**
+ * Llama 1, 2 and 3 (Touvron et al. 2023, Grattafiori et al. 2024): the plain form of `decoder.ts`;
+ * 3.1 and later scale their rotary positions.
+ */
 import { defineArchitecture } from '@peft/core';
 import { readConfig, type ConfigJson } from '../description/config-reader.js';
 import { parseDecoderConfig, type DecoderConfig } from './decoder-config.js';

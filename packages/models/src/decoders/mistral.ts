@@ -1,4 +1,7 @@
-/** Mistral (Jiang et al. 2023): `decoder.ts` with a window over the last tokens in every block, where the config has one. */
+/**
+ * Mistral (Jiang et al. 2023): `decoder.ts` with a window over the last tokens in every block,
+ * where the config has one.
+ */
 import { defineArchitecture } from '@peft/core';
 import { readConfig, type ConfigJson } from '../description/config-reader.js';
 import { parseDecoderConfig, parseWindows, type DecoderConfig } from './decoder-config.js';

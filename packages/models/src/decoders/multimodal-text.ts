@@ -1,4 +1,7 @@
-/** The text model within a model of texts and images: its config stands in `text_config`, its tensors behind `language_model`. */
+/**
+ * The text model within a model of texts and images: its config stands in `text_config`, its
+ * tensors behind `language_model`.
+ */
 import type { ModelDescription } from '@peft/core';
 import { PeftError, show } from '@peft/errors';
 import type { ConfigJson } from '../description/config-reader.js';
@@ -18,7 +21,10 @@ export function nestedTextConfig(family: string, json: ConfigJson): ConfigJson {
   return { ...(text as ConfigJson), model_type: json['model_type'] };
 }
 
-/** The description with the names that the tensors have in checkpoints of the whole model: `language_model.model.x` (older) and `model.language_model.x`. */
+/**
+ * The description with the names that the tensors have in checkpoints of the whole model:
+ * `language_model.model.x` (older) and `model.language_model.x`.
+ */
 export function withNestedNames(description: ModelDescription): ModelDescription {
   return {
     ...description,

@@ -1,4 +1,7 @@
-/** Phi-3 (Abdin et al. 2024): `decoder.ts` with one projection for queries, keys and values and one for gate and up, and dropout of both branches. */
+/**
+ * Phi-3 (Abdin et al. 2024): `decoder.ts` with one projection for queries, keys and values and one
+ * for gate and up, and dropout of both branches.
+ */
 import { defineArchitecture } from '@peft/core';
 import { readConfig, type ConfigJson } from '../description/config-reader.js';
 import { parseDecoderConfig, parseWindows, type DecoderConfig } from './decoder-config.js';

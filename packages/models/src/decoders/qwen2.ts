@@ -1,4 +1,7 @@
-/** Qwen2 and Qwen2.5 (Yang et al. 2024): `decoder.ts` with biases on queries, keys and values; a window in the upper blocks where it is switched on. */
+/**
+ * Qwen2 and Qwen2.5 (Yang et al. 2024): `decoder.ts` with biases on queries, keys and values; a
+ * window in the upper blocks where it is switched on.
+ */
 import { defineArchitecture } from '@peft/core';
 import { readConfig, type ConfigJson, type ConfigReader } from '../description/config-reader.js';
 import { parseDecoderConfig, parseWindows, type DecoderConfig } from './decoder-config.js';
@@ -28,7 +31,10 @@ export const qwen2 = defineArchitecture<DecoderConfig>({
   },
 });
 
-/** `sliding_window` counts with `use_sliding_window` alone, in the blocks from `max_window_layers` on. */
+/**
+ * `sliding_window` counts with `use_sliding_window` alone, in the blocks from `max_window_layers`
+ * on.
+ */
 export function parseQwenWindows(config: ConfigReader, layers: number): number[] {
   const isOn = config.flag('use_sliding_window', false);
   const window =

@@ -1,4 +1,7 @@
-/** Qwen3 (Yang et al. 2025): `decoder.ts` with an RMS norm of each head's queries and keys, and heads whose width is free. */
+/**
+ * Qwen3 (Yang et al. 2025): `decoder.ts` with an RMS norm of each head's queries and keys, and
+ * heads whose width is free.
+ */
 import { defineArchitecture } from '@peft/core';
 import { readConfig, type ConfigJson } from '../description/config-reader.js';
 import { parseDecoderConfig, type DecoderConfig } from './decoder-config.js';

@@ -1,4 +1,7 @@
-/** Reads the fields of a `config.json`, fills defaults as transformers does, and refuses what a family does not support. */
+/**
+ * Reads the fields of a `config.json`, fills defaults as transformers does, and refuses what a
+ * family does not support.
+ */
 import { didYouMean, PeftError, show } from '@peft/errors';
 import { activationNamed, type ActivationName } from '@peft/ops';
 

@@ -1,4 +1,6 @@
-/** Builds a model's description: sites and the parameters that they read, in the order of the calls. */
+/**
+ * Builds a model's description: sites and the parameters that they read, in the order of the calls.
+ */
 import {
   normal,
   ones,

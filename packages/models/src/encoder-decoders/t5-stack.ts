@@ -1,5 +1,6 @@
 /**
- * One stack of T5, encoder or decoder: blocks of self-attention, in the decoder cross attention to the encoder, and a feed-forward network,
+ * One stack of T5, encoder or decoder: blocks of self-attention, in the decoder cross attention to
+ * the encoder, and a feed-forward network,
  *
  *   x ← x + dropout(branch(RMSNorm(x))), at the end dropout(RMSNorm(x))
  */
@@ -169,7 +170,10 @@ export function runT5Stack(
   };
 }
 
-/** The bias of a stack's scores: the table `[buckets, H]` of its first block, turned to `[H, buckets]`. */
+/**
+ * The bias of a stack's scores: the table `[buckets, H]` of its first block, turned to `[H,
+ * buckets]`.
+ */
 function relativeBias(
   run: ModelRun,
   { path, stack }: StackPaths,

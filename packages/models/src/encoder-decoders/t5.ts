@@ -1,6 +1,7 @@
 /**
- * T5 (Raffel et al. 2020): v1.0, v1.1, FLAN-T5 and mT5. Pre-norm blocks with RMS norms and no biases; positions are relative, a bias of the
- * attention scores that the first block of each stack owns and all share; scores are not scaled by the width of a head.
+ * T5 (Raffel et al. 2020): v1.0, v1.1, FLAN-T5 and mT5. Pre-norm blocks with RMS norms and no
+ * biases; positions are relative, a bias of the attention scores that the first block of each stack
+ * owns and all share; scores are not scaled by the width of a head.
  *
  * Bare, it is the encoder alone. With an unscaled output layer logits are h·Wᵀ, else h·Wᵀ/√D.
  */
@@ -50,7 +51,10 @@ export const t5 = defineArchitecture<T5Config>({
   heads: ['seq2seq-lm', 'sequence-classification', 'token-classification'],
   parseConfig: (json: ConfigJson) => parse(readConfig('T5', json)),
 
-  /** transformers 5 calls every T5 tied; whether it is shows in the file: a separate `lm_head.weight` that differs. */
+  /**
+   * transformers 5 calls every T5 tied; whether it is shows in the file: a separate
+   * `lm_head.weight` that differs.
+   */
   settle: (config, store) => ({ ...config, isTied: !hasOwnOutputLayer(store) }),
 
   describe(config, head) {
@@ -210,7 +214,10 @@ function feedForward(
   };
 }
 
-/** Whether the file holds an output layer other than the embedding; read piece by piece, since they differ at once or are a copy. */
+/**
+ * Whether the file holds an output layer other than the embedding; read piece by piece, since they
+ * differ at once or are a copy.
+ */
 function hasOwnOutputLayer(store: WeightStore): boolean {
   const output = store.get('lm_head.weight');
   const embedding = store.get('shared.weight');
@@ -225,7 +232,10 @@ function hasOwnOutputLayer(store: WeightStore): boolean {
   return false;
 }
 
-/** The decoder's tokens: given, or for a classification the input's own, shifted right behind the start token. */
+/**
+ * The decoder's tokens: given, or for a classification the input's own, shifted right behind the
+ * start token.
+ */
 function decoderTokens(config: T5Config, head: HeadOptions, batch: ModelBatch): T5Tokens {
   if (head.kind !== 'sequence-classification') {
     if (!batch.decoder)
@@ -257,7 +267,8 @@ function classify(
         `T5: sequence ${b} has no end token (id ${config.endId}) for the classification head to read.`,
         { hint: 'tokenise with special tokens, also when truncating' },
       );
-    return offsets[b + 1]! - (batch.offsets[b + 1]! - batch.offsets[b]!) + end; // behind virtual tokens
+    // behind virtual tokens
+    return offsets[b + 1]! - (batch.offsets[b + 1]! - batch.offsets[b]!) + end;
   });
   const dense = run.linear(
     'classification_head.dense',

@@ -1,5 +1,6 @@
 /**
- * The encoder of BERT (Devlin et al. 2019), which RoBERTa and ELECTRA share: L blocks with the norm after each residual sum,
+ * The encoder of BERT (Devlin et al. 2019), which RoBERTa and ELECTRA share: L blocks with the norm
+ * after each residual sum,
  *
  *   a = LN(x + dropout(W_o·attention(x))), y = LN(a + dropout(W_2·f(W_1·a)))
  */

@@ -1,5 +1,6 @@
 /**
- * BERT (Devlin et al. 2019): word, position and segment embeddings, post-norm encoder, tanh pooler on the first token.
+ * BERT (Devlin et al. 2019): word, position and segment embeddings, post-norm encoder, tanh pooler
+ * on the first token.
  *
  *   x = dropout(LN(E_word[id] + E_type[segment] + E_position[t]))
  */

@@ -1,6 +1,6 @@
 /**
- * Convolution along the tokens of each sequence: y[t] = b + Σ_k W_k·x[t + k − ⌊K/2⌋], rows outside the sequence being 0.
- * x `[N, D]`, W `[O, D, K]` as torch's Conv1d stores it, b `[O]`, y `[N, O]`.
+ * Convolution along the tokens of each sequence: y[t] = b + Σ_k W_k·x[t + k − ⌊K/2⌋], rows outside
+ * the sequence being 0. x `[N, D]`, W `[O, D, K]` as torch's Conv1d stores it, b `[O]`, y `[N, O]`.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
@@ -14,7 +14,8 @@ export function convolve(x: Tensor2D, weight: Tensor, bias: Tensor, offsets: Int
   const shifted = Array.from({ length: kernel }, (_, k) =>
     gatherRows(padded, shiftedRows(offsets, k - Math.floor(kernel / 2), total)),
   );
-  const unfolded = tf.reshape(tf.stack(shifted, 2), [total, width * kernel]) as Tensor2D; // [N, D·K]
+  // [N, D·K]
+  const unfolded = tf.reshape(tf.stack(shifted, 2), [total, width * kernel]) as Tensor2D;
   const flat = tf.reshape(weight, [outputs, width * kernel]) as Tensor2D;
   return linear(unfolded, isFrozenTensor(weight) ? freezeTensor(flat) : flat, bias as Tensor1D);
 }

@@ -1,6 +1,7 @@
 /**
- * DeBERTa-v2 and v3 (He et al. 2021): an encoder whose attention reads contents and relative positions apart ("disentangled"); absolute
- * positions are optional. Blocks are BERT's otherwise. With `conv_kernel_size` a convolution over the embeddings joins block 0:
+ * DeBERTa-v2 and v3 (He et al. 2021): an encoder whose attention reads contents and relative
+ * positions apart ("disentangled"); absolute positions are optional. Blocks are BERT's otherwise.
+ * With `conv_kernel_size` a convolution over the embeddings joins block 0:
  *
  *   h₁ ← LN(h₁ + f(dropout(conv(h₀))))
  */

@@ -1,4 +1,7 @@
-/** DeBERTa's attention at a site: contents, and the table of relative embeddings projected to position keys and queries. */
+/**
+ * DeBERTa's attention at a site: contents, and the table of relative embeddings projected to
+ * position keys and queries.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import type { ModelRun } from '@peft/core';
@@ -18,7 +21,10 @@ const NO_POSITIONS: RelativeIndices = Object.freeze({
   relativeOrigin: 0,
 });
 
-/** The table of relative embeddings `[2·span, D]`, normed where the config says so. @param path the encoder. */
+/**
+ * The table of relative embeddings `[2·span, D]`, normed where the config says so.
+ * @param path the encoder.
+ */
 export function relativeTable(
   run: ModelRun,
   path: string,
@@ -36,7 +42,12 @@ export function relativeTable(
   });
 }
 
-/** @param path `…attention.self`. @param x `[N, D]`. @param table of relative embeddings. @returns `[N, D]` */
+/**
+ * @param path `…attention.self`.
+ * @param x `[N, D]`.
+ * @param table of relative embeddings.
+ * @returns `[N, D]`
+ */
 export function disentangled(
   run: ModelRun,
   path: string,
@@ -77,7 +88,9 @@ export function disentangled(
   });
 }
 
-/** What adapters put beside the sequences; the site admits no keys that stand for earlier tokens. */
+/**
+ * What adapters put beside the sequences; the site admits no keys that stand for earlier tokens.
+ */
 function extraOf(
   run: ModelRun,
   path: string,

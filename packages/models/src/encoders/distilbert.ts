@@ -1,4 +1,7 @@
-/** DistilBERT (Sanh et al. 2019): BERT's post-norm encoder without segments and pooler; its classification head is W·relu(W_pre·h₀). */
+/**
+ * DistilBERT (Sanh et al. 2019): BERT's post-norm encoder without segments and pooler; its
+ * classification head is W·relu(W_pre·h₀).
+ */
 import type { Tensor2D } from '@tensorflow/tfjs';
 import type { ActivationName } from '@peft/ops';
 import { defineArchitecture, type HeadOptions, type ModelOutput, type ModelRun } from '@peft/core';

@@ -1,6 +1,6 @@
 /**
- * ELECTRA's discriminator (Clark et al. 2020): BERT's encoder on embeddings that may be narrower than the model and are projected to it;
- * its classification head is W_out·gelu(W_dense·h₀).
+ * ELECTRA's discriminator (Clark et al. 2020): BERT's encoder on embeddings that may be narrower
+ * than the model and are projected to it; its classification head is W_out·gelu(W_dense·h₀).
  */
 import {
   defineArchitecture,

@@ -1,6 +1,7 @@
 /**
- * ModernBERT (Warner et al. 2024): a pre-norm encoder with rotary positions and gated feed-forward networks, whose blocks attend to all or
- * to their neighbours only; padding-free in the original, too. Block 0 has no norm before its attention, as the embeddings are normed.
+ * ModernBERT (Warner et al. 2024): a pre-norm encoder with rotary positions and gated feed-forward
+ * networks, whose blocks attend to all or to their neighbours only; padding-free in the original,
+ * too. Block 0 has no norm before its attention, as the embeddings are normed.
  *
  *   a = x + attention(LN(x)), y = a + W_o·(f(u) ⊙ g), [u, g] = W_i·LN(a)
  */
@@ -302,7 +303,8 @@ function runBlock(
   );
   const attended = run.sublayer(`${block}.attn`, { input: normed, output, residual: x, offsets });
   const input = run.norm(`${block}.mlp_norm`, attended, epsilon);
-  const [up, gate] = tf.split(run.linear(`${block}.mlp.Wi`, input), 2, 1) as [Tensor2D, Tensor2D]; // each [N, F]; the first one is activated
+  // each [N, F]; the first one is activated
+  const [up, gate] = tf.split(run.linear(`${block}.mlp.Wi`, input), 2, 1) as [Tensor2D, Tensor2D];
   const inner = run.dropout(
     `${block}.mlp`,
     gatedActivation(config.activation, up, gate),

@@ -1,6 +1,7 @@
 /**
- * RoBERTa (Liu et al. 2019) and XLM-R (Conneau et al. 2020): BERT's encoder with positions that start after the padding id, and a
- * classification head of its own on the first token: W_out·tanh(W_dense·h₀).
+ * RoBERTa (Liu et al. 2019) and XLM-R (Conneau et al. 2020): BERT's encoder with positions that
+ * start after the padding id, and a classification head of its own on the first token:
+ * W_out·tanh(W_dense·h₀).
  */
 import {
   defineArchitecture,
@@ -54,7 +55,8 @@ export const roberta = defineArchitecture<RobertaConfig>({
     const model = new DescriptionBuilder();
     const prefix = prefixOf(head);
     const embeddings = within(prefix, 'embeddings');
-    const isHeadFirst = config.modelType === 'xlm-roberta'; // the order in which transformers lists it
+    // the order in which transformers lists it
+    const isHeadFirst = config.modelType === 'xlm-roberta';
     if (isHeadFirst) describeHead(model, config, head);
     model.sequence(`${embeddings}.word_embeddings`, {
       role: 'sequence',
@@ -197,7 +199,10 @@ function embed(
   );
 }
 
-/** Position t is row t + paddingId + 1; a padding token within a text stands at row paddingId and does not count. */
+/**
+ * Position t is row t + paddingId + 1; a padding token within a text stands at row paddingId and
+ * does not count.
+ */
 function shifted(positions: Int32Array, paddingId: number, batch?: ModelBatch): Int32Array {
   const rows = positions.map((position) => position + paddingId + 1);
   if (!batch?.inputIds.includes(paddingId)) return rows;

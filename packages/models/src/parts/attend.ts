@@ -1,4 +1,7 @@
-/** Attention at a site: what adapters extend it by, cached keys, the causal mask, relative biases and dropout, over packed sequences. */
+/**
+ * Attention at a site: what adapters extend it by, cached keys, the causal mask, relative biases
+ * and dropout, over packed sequences.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
@@ -40,7 +43,8 @@ export function attend(
   if (extras.some(({ perSequence, isPast }) => perSequence && !isPast) && (options.window ?? 0) > 0)
     return sequenceWise(run, path, q, k, v, options, extras);
   if (!run.isContinued(path))
-    for (const extra of extras) if (extra.isPast) layout = inFront(extra, layout); // else they are in the cache
+    // else they are in the cache
+    for (const extra of extras) if (extra.isPast) layout = inFront(extra, layout);
   if (!options.keyOffsets) layout = run.withCached(path, layout);
   let shift = 0;
   for (const extra of extras) {
@@ -50,7 +54,8 @@ export function attend(
       continue;
     }
     const extended = inFront(extra, layout);
-    // As in adapter-hub, relative positions count keys beside the sequence in front of its own keys, and not in front of its queries.
+    // As in adapter-hub, relative positions count keys beside the sequence in front of its own
+    // keys, and not in front of its queries.
     shift += extended.offsets[1]! - layout.offsets[1]!;
     layout = extended;
   }
@@ -101,7 +106,8 @@ function attendedKeys(
 }
 
 /**
- * Tokens as if there was no padding; each row of padding sees the tokens in front of it, in the window, and neither itself nor others.
+ * Tokens as if there was no padding; each row of padding sees the tokens in front of it, in the
+ * window, and neither itself nor others.
  * @param seen rows that are tokens, and their layout.
  */
 function causalWithPadding(
@@ -220,7 +226,10 @@ function sequenceWise(
   );
 }
 
-/** Puts P rows of extra keys and values in front of each sequence. Queries keep standing at the last keys. */
+/**
+ * Puts P rows of extra keys and values in front of each sequence. Queries keep standing at the last
+ * keys.
+ */
 function inFront(extra: ExtraKeyValues, { keys, values, offsets }: KeyValues): KeyValues {
   const sequences = offsets.length - 1;
   const extraRows = extra.keys.shape[0];

@@ -1,9 +1,15 @@
-/** What the classification heads of all families share: which rows they read, and their parameters' start values. */
+/**
+ * What the classification heads of all families share: which rows they read, and their parameters'
+ * start values.
+ */
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { gatherRows } from '@peft/ops';
 import type { HeadOptions } from '@peft/core';
 
-/** The head's own module prefix question: `none` and `pooled-linear` run the bare model, whose names lack the class prefix. */
+/**
+ * The head's own module prefix question: `none` and `pooled-linear` run the bare model, whose names
+ * lack the class prefix.
+ */
 export const isBare = (head: HeadOptions): boolean =>
   head.kind === 'none' || head.kind === 'pooled-linear';
 
@@ -11,7 +17,10 @@ export const isBare = (head: HeadOptions): boolean =>
 export const firstRows = (x: Tensor2D, offsets: Int32Array): Tensor2D =>
   gatherRows(x, offsets.slice(0, -1));
 
-/** Number of the last row of each sequence whose id is not `padId`, as transformers pools decoders; the last row without ids. */
+/**
+ * Number of the last row of each sequence whose id is not `padId`, as transformers pools decoders;
+ * the last row without ids.
+ */
 export function lastTokenRows(
   offsets: Int32Array,
   inputIds?: Int32Array,

@@ -1,4 +1,7 @@
-/** The start of a stack: rows of the word embedding, virtual tokens in front of them, and where each token stands. */
+/**
+ * The start of a stack: rows of the word embedding, virtual tokens in front of them, and where each
+ * token stands.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { freezeTensor, isFrozenTensor } from '@peft/ops';
@@ -9,7 +12,10 @@ export interface EmbeddedTokens {
   readonly offsets: Int32Array;
   /** Position of each row in its sequence. */
   readonly positions: Int32Array;
-  /** Virtual tokens in front of each sequence; with any, the caller's positions count for nothing, as in PEFT. */
+  /**
+   * Virtual tokens in front of each sequence; with any, the caller's positions count for nothing,
+   * as in PEFT.
+   */
   readonly extra: number;
   /** Type of each row, 0 for virtual tokens and where the caller gave none. */
   readonly tokenTypes: Int32Array;
@@ -69,7 +75,10 @@ function scaled(rows: Tensor2D, scale: number): Tensor2D {
   return isFrozenTensor(rows) ? freezeTensor(product) : product;
 }
 
-/** Sum of tensors of one shape; frozen where all of them are, so that nothing is kept for a gradient nobody asks for. */
+/**
+ * Sum of tensors of one shape; frozen where all of them are, so that nothing is kept for a gradient
+ * nobody asks for.
+ */
 export function sum(...terms: readonly Tensor2D[]): Tensor2D {
   const total = terms.reduce((left, right) => tf.add(left, right));
   return terms.every(isFrozenTensor) && terms.length > 1 ? freezeTensor(total) : total;

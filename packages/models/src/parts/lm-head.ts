@@ -1,10 +1,17 @@
-/** The output layer of a language model: logits = cap(scale·h·Wᵀ + b), cap(z) = softCap·tanh(z/softCap) or z itself. */
+/**
+ * The output layer of a language model: logits = cap(scale·h·Wᵀ + b), cap(z) =
+ * softCap·tanh(z/softCap) or z itself.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { gatherRows } from '@peft/ops';
 import type { ModelOutput, ModelRun } from '@peft/core';
 
-/** @param path the linear site. @param hidden `[N, D]`. @returns logits `[rows asked for, V]`, and how to make them. */
+/**
+ * @param path the linear site.
+ * @param hidden `[N, D]`.
+ * @returns logits `[rows asked for, V]`, and how to make them.
+ */
 export function languageModelOutput(
   run: ModelRun,
   path: string,

@@ -1,6 +1,7 @@
 /**
- * Self-attention of the decoders: causal, with rotary positions, grouped key heads, and per family norms of queries and keys, a window,
- * a cap of the scores. One projection each for queries, keys and values, or one for all.
+ * Self-attention of the decoders: causal, with rotary positions, grouped key heads, and per family
+ * norms of queries and keys, a window, a cap of the scores. One projection each for queries, keys
+ * and values, or one for all.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
@@ -171,8 +172,9 @@ export function ropeTablesFor(
 }
 
 /**
- * A power of two of positions. Where the scaling asks whether the batch is longer than the original length, the table stays on the batch's
- * side of it; beyond, dynamic scaling depends on the very length.
+ * A power of two of positions. Where the scaling asks whether the batch is longer than the original
+ * length, the table stays on the batch's side of it; beyond, dynamic scaling depends on the very
+ * length.
  */
 function tableLength(needed: number, scaling: RopeConfig['scaling'], maxPositions: number): number {
   const rounded = 2 ** Math.ceil(Math.log2(Math.max(needed, 64)));

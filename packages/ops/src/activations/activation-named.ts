@@ -1,4 +1,7 @@
-/** The activation that a Hugging Face config names (`hidden_act`, `activation_function`, adapter-hub's `non_linearity`). */
+/**
+ * The activation that a Hugging Face config names (`hidden_act`, `activation_function`,
+ * adapter-hub's `non_linearity`).
+ */
 import { didYouMean, PeftError, show } from '@peft/errors';
 import type { ActivationName } from '../tape/kernels.js';
 
@@ -25,7 +28,8 @@ const NAMES: Readonly<Record<string, ActivationName>> = Object.freeze({
 });
 
 /**
- * @param name as Hugging Face's configs spell it, upper or lower case: `gelu`, `gelu_new`, `quick_gelu`, `swish`, `relu2` …
+ * @param name as Hugging Face's configs spell it, upper or lower case: `gelu`, `gelu_new`,
+ *   `quick_gelu`, `swish`, `relu2` …
  * @throws PEFT_ACTIVATION_UNKNOWN with the nearest known names.
  */
 export function activationNamed(name: string): ActivationName {

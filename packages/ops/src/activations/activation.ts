@@ -1,5 +1,6 @@
 /**
- * Activation functions, element by element: y = f(x), dx = dy ⊙ f′(x). With σ the logistic function and Φ, φ the normal distribution:
+ * Activation functions, element by element: y = f(x), dx = dy ⊙ f′(x). With σ the logistic function
+ * and Φ, φ the normal distribution:
  *
  *   gelu x·Φ(x) · gelu_tanh x·σ(2u), u = √(2/π)(x + 0.044715x³) · gelu_quick x·σ(1.702x) · silu x·σ(x) · sigmoid σ(x) · tanh
  *   relu max(x,0) · relu_squared max(x,0)² · leaky_relu x where x > 0, else x/100
@@ -29,9 +30,11 @@ export function activationGradient(kind: ActivationName, x: Tensor, dy: Tensor):
   ])[0]!;
 }
 
-const cubic = (x: Tensor): Tensor => tf.mul(x, tf.add(tf.mul(tf.square(x), 0.044715), 1)); // x + 0.044715x³
+// x + 0.044715x³
+const cubic = (x: Tensor): Tensor => tf.mul(x, tf.add(tf.mul(tf.square(x), 0.044715), 1));
 const twoU = (x: Tensor): Tensor => tf.mul(cubic(x), 2 * Math.sqrt(2 / Math.PI));
-const normalCdf = (x: Tensor): Tensor => tf.mul(tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1), 0.5); // Φ
+// Φ
+const normalCdf = (x: Tensor): Tensor => tf.mul(tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1), 0.5);
 const normalPdf = (x: Tensor): Tensor =>
   tf.mul(tf.exp(tf.mul(tf.square(x), -0.5)), 1 / Math.sqrt(2 * Math.PI)); // φ
 const swish = (x: Tensor, slope: number): Tensor => tf.mul(x, tf.sigmoid(tf.mul(x, slope)));

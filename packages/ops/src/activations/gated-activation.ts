@@ -1,4 +1,7 @@
-/** Gated activation (Shazeer 2020): y = f(gate) ⊙ up; dgate = dy ⊙ up ⊙ f′(gate), dup = dy ⊙ f(gate). All `[N, F]`. */
+/**
+ * Gated activation (Shazeer 2020): y = f(gate) ⊙ up; dgate = dy ⊙ up ⊙ f′(gate), dup = dy ⊙
+ * f(gate). All `[N, F]`.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { referenceActivation, referenceDerivative } from './activation.js';

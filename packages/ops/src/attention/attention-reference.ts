@@ -1,4 +1,7 @@
-/** Attention and its gradient in plain tfjs ops, a group of similarly long sequences at a time: the meaning of `PeftAttention`. */
+/**
+ * Attention and its gradient in plain tfjs ops, a group of similarly long sequences at a time: the
+ * meaning of `PeftAttention`.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D, Tensor3D, Tensor4D } from '@tensorflow/tfjs';
 import { dropoutFactors } from '../random/dropout.js';
@@ -21,7 +24,10 @@ type AttentionTensors = Partial<
 /** Added to the score of a key that must not be seen: its probability is exactly 0. */
 const HIDDEN = -1e30;
 
-/** logΣexp of a row that a group was filled up with: its probabilities are exactly 0 in the gradient. */
+/**
+ * logΣexp of a row that a group was filled up with: its probabilities are exactly 0 in the
+ * gradient.
+ */
 export const NO_ROW = 1e30;
 
 /** [y `[Nq, H·E]`, logSumExp `[Nq, H]`] */
@@ -51,7 +57,10 @@ export function referenceAttention(
   );
 }
 
-/** [dq, dk, dv, dbias, dextraKeys, dextraValues], `[0]` where the input is absent or, for the bias, not asked for. */
+/**
+ * [dq, dk, dv, dbias, dextraKeys, dextraValues], `[0]` where the input is absent or, for the bias,
+ * not asked for.
+ */
 export function referenceAttentionGradient(
   inputs: AttentionTensors & { y: Tensor; logSumExp: Tensor; dy: Tensor },
   attributes: AttentionAttributes,
@@ -60,7 +69,8 @@ export function referenceAttentionGradient(
   const batch = groupedInputs(inputs, attributes);
   const { heads, keyValueHeads, scale, softCap, extra } = attributes;
   const dy = toGroupedOrder(inputs.dy as Tensor2D, batch.queries);
-  const delta = toGroupedOrder(headSums(tf.mul(inputs.dy, inputs.y), heads), batch.queries); // δ [Nq, H]
+  // δ [Nq, H]
+  const delta = toGroupedOrder(headSums(tf.mul(inputs.dy, inputs.y), heads), batch.queries);
   const logSumExp = toGroupedOrder(inputs.logSumExp as Tensor2D, batch.queries, NO_ROW);
   const biasSums = needBias && inputs.bias ? new Float64Array(inputs.bias.size) : undefined;
   const parts = batch.groups.map((group) =>
@@ -169,13 +179,19 @@ function groupedInputs(inputs: AttentionTensors, attributes: AttentionAttributes
     groups,
     queries,
     keys,
-    /** q `[G·Hkv, rep·Tq, E]` (the query heads of one key head are further rows of it), k and v `[G·Hkv, P+Tk, E]`. */
+    /**
+     * q `[G·Hkv, rep·Tq, E]` (the query heads of one key head are further rows of it), k and v
+     * `[G·Hkv, P+Tk, E]`.
+     */
     tensorsOf: (group: SequenceGroup) => ({
       q: splitQueries(q, group, attributes),
       k: withExtra(k, inputs.extraKeys, group),
       v: withExtra(v, inputs.extraValues, group),
     }),
-    /** What is added to the scores: by position `[1, H or 1, Tq, P+Tk]`, and by sequence `[G, 1, 1, P+Tk]`. */
+    /**
+     * What is added to the scores: by position `[1, H or 1, Tq, P+Tk]`, and by sequence `[G, 1, 1,
+     * P+Tk]`.
+     */
     masksOf: (group: SequenceGroup) =>
       [positionMask(group, attributes, biasValues), lengthMask(group, extra)].filter(
         (mask) => mask !== undefined,
@@ -283,7 +299,10 @@ function addBiasSums(
   }
 }
 
-/** Dropout factors `[G·H, Tq, columns]`; query row n, head h and column c are number (n·H + h)·stride + c of the stream. */
+/**
+ * Dropout factors `[G·H, Tq, columns]`; query row n, head h and column c are number (n·H +
+ * h)·stride + c of the stream.
+ */
 export function probabilityFactors(
   { sequences, queryLength }: SequenceGroup,
   { rate, key }: DropoutAttributes,
@@ -325,7 +344,8 @@ export const headSums = (x: Tensor, heads: number): Tensor2D =>
 export const rowsOfHeads = (x: Tensor2D, heads: number): Tensor2D =>
   joinHeads(tf.expandDims(x, 2), heads);
 
-// Query head h = kv·rep + r. Folding moves r into the rows: [G·H, Tq, X] and [G·Hkv, rep·Tq, X] are the same memory.
+// Query head h = kv·rep + r. Folding moves r into the rows: [G·H, Tq, X] and [G·Hkv, rep·Tq, X] are
+// the same memory.
 const foldHeads = (x: Tensor, { heads, keyValueHeads }: AttentionAttributes): Tensor3D => {
   const [batch, rows, width] = x.shape as [number, number, number];
   return tf.reshape(x, [(batch / heads) * keyValueHeads, (heads / keyValueHeads) * rows, width]);

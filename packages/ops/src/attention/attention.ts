@@ -1,11 +1,13 @@
 /**
- * Scaled dot-product attention (Vaswani et al. 2017) over a packed batch, each sequence to itself or to its partner:
+ * Scaled dot-product attention (Vaswani et al. 2017) over a packed batch, each sequence to itself
+ * or to its partner:
  *
  *   y_i = Σ_j p_ij·v_j, p_i = dropout(softmax_j(score(i,j))), score(i,j) = cap(scale·q_i·k_j) + bias(j − i)
  *
- * Masks (causal, window), grouped key heads, extra keys that every sequence sees (prefix tuning) and relative biases (T5) are
- * defined in `AttentionAttributes`. Only logΣexp of each query's scores is kept; the gradient computes the probabilities again:
- * with δ_i = dy_i·y_i, dscore_ij = p_ij·(dy_i·v_j − δ_i), dq = scale·dscore·k, dk = scale·dscoreᵀ·q, dv = pᵀ·dy.
+ * Masks (causal, window), grouped key heads, extra keys that every sequence sees (prefix tuning)
+ * and relative biases (T5) are defined in `AttentionAttributes`. Only logΣexp of each query's
+ * scores is kept; the gradient computes the probabilities again: with δ_i = dy_i·y_i, dscore_ij =
+ * p_ij·(dy_i·v_j − δ_i), dq = scale·dscore·k, dk = scale·dscoreᵀ·q, dv = pᵀ·dy.
  */
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { check, PeftError } from '@peft/errors';
@@ -26,13 +28,18 @@ export interface AttentionOptions {
   readonly keyValueHeads?: number;
   /** Default 1/√E, E the width of a head. */
   readonly scale?: number;
-  /** Query i sees keys j ≤ i, counted so that the last query stands at the last key. Default false. */
+  /**
+   * Query i sees keys j ≤ i, counted so that the last query stands at the last key. Default false.
+   */
   readonly causal?: boolean;
   /** Causal: keys j > i − window are seen. Otherwise: |i − j| ≤ window/2. Default 0: no window. */
   readonly window?: number;
   /** Scaled products z become softCap·tanh(z/softCap). Default 0: none. */
   readonly softCap?: number;
-  /** The score of (i, j) gains values[h, index[j − i + origin]], clipped to the ends of `index`; values `[H, S]`. */
+  /**
+   * The score of (i, j) gains values[h, index[j − i + origin]], clipped to the ends of `index`;
+   * values `[H, S]`.
+   */
   readonly bias?: {
     readonly values: Tensor2D;
     readonly index: Int32Array;
@@ -49,7 +56,8 @@ type Input = 'q' | 'k' | 'v' | 'bias' | 'extraKeys' | 'extraValues';
 /**
  * @param q `[Nq, H·E]`. @param k `[Nk, Hkv·E]`. @param v `[Nk, Hkv·E]`.
  * @returns `[Nq, H·E]`, owned by the enclosing scope.
- * @throws PEFT_ATTENTION_SHAPE when shapes, heads and offsets do not fit together; PEFT_OFFSETS_INVALID.
+ * @throws PEFT_ATTENTION_SHAPE when shapes, heads and offsets do not fit together;
+ *   PEFT_OFFSETS_INVALID.
  */
 export function attention(
   q: Tensor2D,

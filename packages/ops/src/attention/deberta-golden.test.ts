@@ -11,7 +11,8 @@ import { layerNorm } from '../norms/layer-norm.js';
 import { linear } from '../products/linear.js';
 import { offsetsOf } from '../positions/offsets.js';
 
-// Hidden states of a tiny DeBERTa-v2 as transformers computes them; texts of 2 to 40 tokens, 16 log buckets, so most of them are in use.
+// Hidden states of a tiny DeBERTa-v2 as transformers computes them; texts of 2 to 40 tokens, 16 log
+// buckets, so most of them are in use.
 const folder = new URL('../../../testing/fixtures/models/deberta-v2/', import.meta.url);
 const json = (name: string) => JSON.parse(readFileSync(new URL(name, folder), 'utf8'));
 

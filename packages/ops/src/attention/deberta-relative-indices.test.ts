@@ -12,7 +12,8 @@ test('without buckets the row is the distance plus the span, clamped to the tabl
 });
 
 test('with buckets small distances are exact and large ones logarithmic, up to the last row at the largest distance', () => {
-  // mDeBERTa's sizes: mid = 128, so rows 256 + d up to 128, then 256 + 128 + ⌈127·ln(d/128)/ln(511/128)⌉.
+  // mDeBERTa's sizes: mid = 128, so rows 256 + d up to 128, then 256 + 128 +
+  // ⌈127·ln(d/128)/ln(511/128)⌉.
   const config = { positionBuckets: 256, maxRelativePositions: 512 };
   const { contentToPositionIndex: row, relativeOrigin } = debertaRelativeIndices({
     ...config,

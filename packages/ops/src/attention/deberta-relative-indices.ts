@@ -1,11 +1,13 @@
 /**
- * Which row of DeBERTa's table of relative embeddings belongs to a distance: log buckets (DeBERTa-v2's `make_log_bucket_position`).
+ * Which row of DeBERTa's table of relative embeddings belongs to a distance: log buckets
+ * (DeBERTa-v2's `make_log_bucket_position`).
  *
  *   row(d) = clamp(bucket(d) + span, 0, 2·span − 1), bucket(d) = d where |d| ≤ mid, else
  *   sign(d)·(⌈ ln(|d|/mid)/ln((maxRelativePositions − 1)/mid)·(mid − 1) ⌉ + mid), mid = ⌊positionBuckets/2⌋,
  *
- * span = positionBuckets, or maxRelativePositions without buckets. Hugging Face reads row(i − j) from content to position, and from
- * position to content clamp(−bucket(j − i) + span), which is the same row since bucket is odd. Its logarithms are float32, and so are ours.
+ * span = positionBuckets, or maxRelativePositions without buckets. Hugging Face reads row(i − j)
+ * from content to position, and from position to content clamp(−bucket(j − i) + span), which is the
+ * same row since bucket is odd. Its logarithms are float32, and so are ours.
  */
 import { check } from '@peft/errors';
 

@@ -1,12 +1,14 @@
 /**
- * DeBERTa's disentangled attention (He et al. 2021, eq. 4) over a packed batch, as `DisentangledSelfAttention` of Hugging Face's
- * DeBERTa-v2 computes it:
+ * DeBERTa's disentangled attention (He et al. 2021, eq. 4) over a packed batch, as
+ * `DisentangledSelfAttention` of Hugging Face's DeBERTa-v2 computes it:
  *
  *   score(i,j) = scale·( q_i·k_j + q_i·pk_{c(i−j)} + k_j·pq_{p(i−j)} ), scale = 1/√(E·(1 + number of position terms))
  *
- * pk and pq are the projected relative embeddings `[S, H·E]` (either may be absent: `pos_att_type`), c and p their row for the
- * distance query − key, from {@link debertaRelativeIndices}. With `share_att_key` the model projects the table by the key and
- * query projections themselves; that is no matter of this operation. The gradient computes the probabilities again from logΣexp.
+ * pk and pq are the projected relative embeddings `[S, H·E]` (either may be absent:
+ * `pos_att_type`), c and p their row for the distance query − key, from {@link
+ * debertaRelativeIndices}. With `share_att_key` the model projects the table by the key and query
+ * projections themselves; that is no matter of this operation. The gradient computes the
+ * probabilities again from logΣexp.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
@@ -33,8 +35,8 @@ export interface DisentangledOptions {
   /** Of the probabilities, save those of extra keys. */
   readonly dropout?: DropoutAttributes;
   /**
-   * Keys and values `[P, H·E]` without positions that every query sees, or `[B·P, H·E]`, P rows for each sequence in turn, with
-   * `perSequence`. Their scores are scale·q·k.
+   * Keys and values `[P, H·E]` without positions that every query sees, or `[B·P, H·E]`, P rows for
+   * each sequence in turn, with `perSequence`. Their scores are scale·q·k.
    */
   readonly extra?: {
     readonly keys: Tensor2D;

@@ -1,4 +1,7 @@
-/** Disentangled attention and its gradient in plain tfjs ops, a group of similarly long sequences at a time. */
+/**
+ * Disentangled attention and its gradient in plain tfjs ops, a group of similarly long sequences at
+ * a time.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
 import {
@@ -157,7 +160,10 @@ function groupedBatch(inputs: Tensors, attributes: DisentangledAttributes) {
   };
 }
 
-/** For distances longest − 1, …, −(longest − 1): column m of query row i is key j = i + m − (longest − 1). */
+/**
+ * For distances longest − 1, …, −(longest − 1): column m of query row i is key j = i + m − (longest
+ * − 1).
+ */
 const keyTableRows = (
   longest: number,
   { contentToPositionIndex, relativeOrigin }: DisentangledAttributes,
@@ -166,7 +172,10 @@ const keyTableRows = (
     clipped(contentToPositionIndex, longest - 1 - m + relativeOrigin),
   );
 
-/** For distances −(longest − 1), …, longest − 1: column m of key row j is query i = j + m − (longest − 1). */
+/**
+ * For distances −(longest − 1), …, longest − 1: column m of key row j is query i = j + m − (longest
+ * − 1).
+ */
 const queryTableRows = (
   longest: number,
   { positionToContentIndex, relativeOrigin }: DisentangledAttributes,

@@ -1,11 +1,12 @@
 /**
- * Keys beside a softmax attention whose own part another kernel computes. With y and L = logΣexp of the own scores, and s_p = scale·q·K_p
- * for P extra keys per head,
+ * Keys beside a softmax attention whose own part another kernel computes. With y and L = logΣexp of
+ * the own scores, and s_p = scale·q·K_p for P extra keys per head,
  *
  *   L' = log(e^L + Σ_p e^{s_p}),  y' = e^{L − L'}·y + Σ_p e^{s_p − L'}·V_p
  *
- * The gradient of the own part is what its kernel makes of y' and L' in place of y and L; the extra part's is, with p'_p = e^{s_p − L'}
- * and δ = dy·y' per head: ds_p = p'_p·(dy·V_p − δ), dK_p = scale·Σ ds_p·q, dV_p = Σ p'_p·dy, and dq gains scale·Σ_p ds_p·K_p.
+ * The gradient of the own part is what its kernel makes of y' and L' in place of y and L; the extra
+ * part's is, with p'_p = e^{s_p − L'} and δ = dy·y' per head: ds_p = p'_p·(dy·V_p − δ), dK_p =
+ * scale·Σ ds_p·q, dV_p = Σ p'_p·dy, and dq gains scale·Σ_p ds_p·K_p.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
@@ -26,7 +27,12 @@ interface JoinOptions {
   readonly scale: number;
 }
 
-/** @param q `[N, H·E]`. @param y `[N, H·E]`. @param logSumExp `[N, H]`. @returns [y', L'] of the same shapes. */
+/**
+ * @param q `[N, H·E]`.
+ * @param y `[N, H·E]`.
+ * @param logSumExp `[N, H]`.
+ * @returns [y', L'] of the same shapes.
+ */
 export function joinAttention(
   q: Tensor,
   y: Tensor,
@@ -42,7 +48,8 @@ export function joinAttention(
       rows(beside.values, ...chunk.extra),
     ].map((x) => split(x, heads)) as [Tensor3D, Tensor3D, Tensor3D, Tensor3D];
     const scores = tf.mul(batchedProduct(queries, keys, false, true), scale); // [H, T, P]
-    const before = tf.expandDims(tf.transpose(rows(logSumExp, chunk.start, chunk.end)), 2); // [H, T, 1]
+    // [H, T, 1]
+    const before = tf.expandDims(tf.transpose(rows(logSumExp, chunk.start, chunk.end)), 2);
     const after = logSum(before, scores);
     const joined = tf.add(
       tf.mul(own, tf.exp(tf.sub(before, after))),
@@ -62,7 +69,9 @@ export function joinAttention(
   ];
 }
 
-/** @param y y'. @param logSumExp L'. @returns what dq gains, and the gradients of keys and values. */
+/**
+ * @param y y'. @param logSumExp L'. @returns what dq gains, and the gradients of keys and values.
+ */
 export function joinAttentionGradient(
   q: Tensor,
   y: Tensor,
@@ -79,7 +88,8 @@ export function joinAttentionGradient(
       rows(beside.keys, ...chunk.extra),
       rows(beside.values, ...chunk.extra),
     ].map((x) => split(x, heads)) as [Tensor3D, Tensor3D, Tensor3D, Tensor3D];
-    const perQuery = (x: Tensor) => tf.expandDims(tf.transpose(rows(x, chunk.start, chunk.end)), 2); // [H, T, 1]
+    // [H, T, 1]
+    const perQuery = (x: Tensor) => tf.expandDims(tf.transpose(rows(x, chunk.start, chunk.end)), 2);
     const probabilities = tf.exp(
       tf.sub(tf.mul(batchedProduct(queries, keys, false, true), scale), perQuery(logSumExp)),
     ) as Tensor3D; // [H, T, P]

@@ -1,7 +1,9 @@
 /**
- * A position term of disentangled attention: content rows `[N, H·E]` of the whole batch times the table's rows for the M = 2·longest − 1
- * distances that occur, R `[H, N, M]`. A sequence of length T reads the 2T − 1 columns in the middle and shifts row i by i:
- * term(i, j) = R[i, j − i + T − 1]. Shifting is a change of shape: padded by one column and read from element T − 1 in rows of 2T − 1.
+ * A position term of disentangled attention: content rows `[N, H·E]` of the whole batch times the
+ * table's rows for the M = 2·longest − 1 distances that occur, R `[H, N, M]`. A sequence of length
+ * T reads the 2T − 1 columns in the middle and shifts row i by i: term(i, j) = R[i, j − i + T − 1].
+ * Shifting is a change of shape: padded by one column and read from element T − 1 in rows of 2T −
+ * 1.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs';
@@ -23,7 +25,8 @@ export interface PositionTerm {
 
 /**
  * @param content `[N, H·E]` in grouped order. @param table `[S, H·E]`.
- * @param rows `[M]`: the table's row for column m, which stands for row j = i + m − (longest − 1) of the sequence.
+ * @param rows `[M]`: the table's row for column m, which stands for row j = i + m − (longest − 1)
+ *   of the sequence.
  */
 export function positionTerm(
   content: Tensor2D,

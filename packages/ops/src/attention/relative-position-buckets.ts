@@ -1,7 +1,8 @@
 /**
- * T5's relative position buckets (Raffel et al. 2020), for the distance key − query: exact up to half of the buckets, then logarithmic
- * up to `maxDistance`, all farther ones in the last. Bidirectional: half of the buckets for keys after the query; causal: keys after
- * the query share bucket 0. The logarithm is float32, as in Hugging Face's `T5Attention._relative_position_bucket`.
+ * T5's relative position buckets (Raffel et al. 2020), for the distance key − query: exact up to
+ * half of the buckets, then logarithmic up to `maxDistance`, all farther ones in the last.
+ * Bidirectional: half of the buckets for keys after the query; causal: keys after the query share
+ * bucket 0. The logarithm is float32, as in Hugging Face's `T5Attention._relative_position_bucket`.
  */
 import { check } from '@peft/errors';
 
@@ -15,8 +16,9 @@ export interface RelativeBucketOptions {
 }
 
 /**
- * @returns for `attention`'s bias: the bucket of j − i is `index[j − i + origin]`, constant beyond the ends; the bias's `values`
- *   are then the table `relative_attention_bias.weight` `[buckets, H]` transposed.
+ * @returns for `attention`'s bias: the bucket of j − i is `index[j − i + origin]`, constant beyond
+ *   the ends; the bias's `values` are then the table `relative_attention_bias.weight` `[buckets,
+ *   H]` transposed.
  */
 export function relativePositionBuckets({
   buckets = 32,

@@ -1,7 +1,8 @@
 /**
- * Sequences of similar length side by side, so that the references of attention can compute each group as one batched product:
- * most of tfjs's time for small tensors is per call, and 32 short texts have two dozen different lengths. A group's sequences are
- * filled up to its longest one with rows of zeros, which its callers hide. Only the references do so, and inside one operation.
+ * Sequences of similar length side by side, so that the references of attention can compute each
+ * group as one batched product: most of tfjs's time for small tensors is per call, and 32 short
+ * texts have two dozen different lengths. A group's sequences are filled up to its longest one with
+ * rows of zeros, which its callers hide. Only the references do so, and inside one operation.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
@@ -10,7 +11,10 @@ import { copyRows } from '../rows/copy-rows.js';
 /** Lengths that differ by less share a group. */
 const LENGTH_STEP = 16;
 
-/** G sequences of up to Tq queries and Tk keys. In grouped order they are rows `queryStart` … + G·Tq and `keyStart` … + G·Tk. */
+/**
+ * G sequences of up to Tq queries and Tk keys. In grouped order they are rows `queryStart` … + G·Tq
+ * and `keyStart` … + G·Tk.
+ */
 export interface SequenceGroup {
   readonly sequences: readonly number[];
   /** Tq and Tk of the longest. */
@@ -30,7 +34,10 @@ export interface SequenceGroups {
   readonly keys: GroupedRows;
 }
 
-/** Which row of the batch comes n-th in grouped order, −1 for a row of zeros; undefined when the batch is in that order. */
+/**
+ * Which row of the batch comes n-th in grouped order, −1 for a row of zeros; undefined when the
+ * batch is in that order.
+ */
 export type GroupedRows = Int32Array | undefined;
 
 /** @param withPositions Tk − Tq is the same in a group: masks and biases look at distances. */

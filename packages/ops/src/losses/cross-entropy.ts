@@ -1,8 +1,9 @@
 /**
- * Cross entropy of each row: loss_n = w_t·(1 − ε)·(L − z_t) + (ε/V)·Σ_c w_c·(L − z_c) with logits z `[N, V]`, L = ln Σ_c exp z_c, target t,
- * class weights w (default 1) and label smoothing ε, as PyTorch's `CrossEntropyLoss(weight, label_smoothing, reduction='none')`.
- * Rows labelled −100 have loss 0 and no gradient. To average as PyTorch does, divide the sum by Σ_n w_t (the number of labelled
- * rows without weights).
+ * Cross entropy of each row: loss_n = w_t·(1 − ε)·(L − z_t) + (ε/V)·Σ_c w_c·(L − z_c) with logits z
+ * `[N, V]`, L = ln Σ_c exp z_c, target t, class weights w (default 1) and label smoothing ε, as
+ * PyTorch's `CrossEntropyLoss(weight, label_smoothing, reduction='none')`. Rows labelled −100 have
+ * loss 0 and no gradient. To average as PyTorch does, divide the sum by Σ_n w_t (the number of
+ * labelled rows without weights).
  *
  * Gradient: dz_c = dloss·( (w_t·(1 − ε) + (ε/V)·Σw)·softmax_c − w_t·(1 − ε)·[c = t] − (ε/V)·w_c ).
  */
@@ -110,7 +111,10 @@ function labelError(problem: string): PeftError {
   });
 }
 
-/** Constants of the weighted and smoothed form. They are made off the tape and owned by the scope of the call. */
+/**
+ * Constants of the weighted and smoothed form. They are made off the tape and owned by the scope of
+ * the call.
+ */
 function rowFactors(
   labels: Int32Array,
   classes: number,

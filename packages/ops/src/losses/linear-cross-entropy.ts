@@ -1,10 +1,12 @@
 /**
- * Cross entropy of a language model's head without its logits: loss_n = ln Σ_v exp z_nv − z_nt with z = cap(scale·h·Wᵀ + b),
- * h `[N, D]`, W `[V, D]`, b `[V]`, cap(z) = softCap·tanh(z/softCap) (Gemma 2) or z itself.
+ * Cross entropy of a language model's head without its logits: loss_n = ln Σ_v exp z_nv − z_nt with
+ * z = cap(scale·h·Wᵀ + b), h `[N, D]`, W `[V, D]`, b `[V]`, cap(z) = softCap·tanh(z/softCap) (Gemma
+ * 2) or z itself.
  *
- * Rows are taken `chunk` at a time, and their logits `[chunk, V]` are computed again for the gradient, so that `[N, V]` never
- * exists. Rows labelled −100 cost nothing and have loss 0. With dz = dloss·(softmax − onehot): dh = dz·W, dW = dzᵀ·h, db = Σ dz,
- * dz passing through the cap as dz·(1 − (z/softCap)²) and through the scale.
+ * Rows are taken `chunk` at a time, and their logits `[chunk, V]` are computed again for the
+ * gradient, so that `[N, V]` never exists. Rows labelled −100 cost nothing and have loss 0. With dz
+ * = dloss·(softmax − onehot): dh = dz·W, dW = dzᵀ·h, db = Σ dz, dz passing through the cap as dz·(1
+ * − (z/softCap)²) and through the scale.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
@@ -33,7 +35,9 @@ export interface LinearCrossEntropyOptions {
 }
 
 /**
- * @param hidden `[N, D]`. @param weight `[V, D]`, frozen or trainable. @param labels `[N]`, each in [0, V) or −100.
+ * @param hidden `[N, D]`.
+ * @param weight `[V, D]`, frozen or trainable.
+ * @param labels `[N]`, each in [0, V) or −100.
  * @returns loss `[N]`, owned by the enclosing scope.
  * @throws PEFT_LABEL_RANGE for a label outside.
  */

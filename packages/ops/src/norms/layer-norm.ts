@@ -1,7 +1,9 @@
 /**
- * Layer normalisation (Ba et al. 2016): y = x̂ ⊙ γ + β with x̂ = (x − μ)/√(σ² + ε), mean and variance over the D of each row.
+ * Layer normalisation (Ba et al. 2016): y = x̂ ⊙ γ + β with x̂ = (x − μ)/√(σ² + ε), mean and
+ * variance over the D of each row.
  *
- * Gradient, with g = dy ⊙ γ and s = 1/√(σ² + ε): dx = s·(g − mean(g) − x̂·mean(g ⊙ x̂)), dγ = Σ_n dy ⊙ x̂, dβ = Σ_n dy.
+ * Gradient, with g = dy ⊙ γ and s = 1/√(σ² + ε): dx = s·(g − mean(g) − x̂·mean(g ⊙ x̂)), dγ = Σ_n
+ * dy ⊙ x̂, dβ = Σ_n dy.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';

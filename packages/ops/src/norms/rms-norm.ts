@@ -1,8 +1,9 @@
 /**
- * Root-mean-square normalisation (Zhang and Sennrich 2019): y = x̂ ⊙ (γ + offset) with x̂ = x/√(mean(x²) + ε), the mean over the D of
- * each row. Gemma stores γ − 1: its offset is 1.
+ * Root-mean-square normalisation (Zhang and Sennrich 2019): y = x̂ ⊙ (γ + offset) with x̂ =
+ * x/√(mean(x²) + ε), the mean over the D of each row. Gemma stores γ − 1: its offset is 1.
  *
- * Gradient, with g = dy ⊙ (γ + offset) and s = 1/√(mean(x²) + ε): dx = s·(g − x̂·mean(g ⊙ x̂)), dγ = Σ_n dy ⊙ x̂.
+ * Gradient, with g = dy ⊙ (γ + offset) and s = 1/√(mean(x²) + ε): dx = s·(g − x̂·mean(g ⊙ x̂)), dγ
+ * = Σ_n dy ⊙ x̂.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';

@@ -1,4 +1,7 @@
-/** The layout of a packed batch: sequence b is rows offsets[b] … offsets[b+1] of `[N, D]`, with no padding anywhere. */
+/**
+ * The layout of a packed batch: sequence b is rows offsets[b] … offsets[b+1] of `[N, D]`, with no
+ * padding anywhere.
+ */
 import { PeftError } from '@peft/errors';
 
 /** Offsets of sequences of these lengths: `[0, l₀, l₀+l₁, …]`. */

@@ -1,6 +1,6 @@
 /**
- * Frequencies of rotary positions: f_i = θ^(−2i/R) for i < R/2, in float32 as Hugging Face computes them, and what `rope_scaling`
- * does to them.
+ * Frequencies of rotary positions: f_i = θ^(−2i/R) for i < R/2, in float32 as Hugging Face computes
+ * them, and what `rope_scaling` does to them.
  *
  *   linear   f/factor (Chen et al. 2023)
  *   dynamic  θ·(factor·T/L − (factor − 1))^(R/(R − 2)) in place of θ where the length T exceeds L (NTK by parts of the batch's length)
@@ -12,7 +12,10 @@
  */
 import { check, PeftError, show } from '@peft/errors';
 
-/** As in a config's `rope_scaling` or `rope_parameters`: other keys (`rope_theta` …) are ignored here. */
+/**
+ * As in a config's `rope_scaling` or `rope_parameters`: other keys (`rope_theta` …) are ignored
+ * here.
+ */
 export type RopeScaling = Readonly<Record<string, unknown>>;
 
 export interface RopeFrequencyOptions {
@@ -21,7 +24,10 @@ export interface RopeFrequencyOptions {
   /** `rope_theta` */
   readonly theta: number;
   readonly scaling?: RopeScaling | null;
-  /** `max_position_embeddings`; needed by dynamic, by yarn and llama3 without an original length, by longrope without a factor. */
+  /**
+   * `max_position_embeddings`; needed by dynamic, by yarn and llama3 without an original length, by
+   * longrope without a factor.
+   */
   readonly maxPositions?: number;
   /** T, for dynamic and longrope. */
   readonly length?: number;
@@ -35,7 +41,9 @@ export interface RopeFrequencies {
 
 const TYPES = ['default', 'linear', 'dynamic', 'llama3', 'yarn', 'longrope'] as const;
 
-/** @throws PEFT_CONFIG_INVALID for a scaling type that is not known, or a number that is missing. */
+/**
+ * @throws PEFT_CONFIG_INVALID for a scaling type that is not known, or a number that is missing.
+ */
 export function ropeFrequencies({
   rotarySize,
   theta,

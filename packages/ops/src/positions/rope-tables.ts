@@ -1,4 +1,7 @@
-/** Tables of rotary positions: cos[t, i] = a·cos(t·f_i), sin likewise, with f and a from `ropeFrequencies`. */
+/**
+ * Tables of rotary positions: cos[t, i] = a·cos(t·f_i), sin likewise, with f and a from
+ * `ropeFrequencies`.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { check } from '@peft/errors';
@@ -14,7 +17,10 @@ export interface RopeTables {
 export interface RopeTableOptions {
   /** E, the width of a head. */
   readonly headSize: number;
-  /** T: positions 0 … T − 1. For dynamic scaling this is the length of the longest sequence of the batch, as it decides the angles. */
+  /**
+   * T: positions 0 … T − 1. For dynamic scaling this is the length of the longest sequence of the
+   * batch, as it decides the angles.
+   */
   readonly length: number;
   /** `rope_theta`. Default 10,000. */
   readonly theta?: number;
@@ -45,7 +51,8 @@ export function ropeTables({
     length,
   });
   const width = frequencies.length;
-  // Angles are rounded to float32 as Hugging Face's are: at position 10,000 that shows in the fourth digit of cos.
+  // Angles are rounded to float32 as Hugging Face's are: at position 10,000 that shows in the
+  // fourth digit of cos.
   const table = (f: (angle: number) => number) =>
     freezeTensor(
       tf.tensor2d(

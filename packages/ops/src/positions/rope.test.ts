@@ -88,7 +88,8 @@ describe('ropeFrequencies', () => {
   });
 
   test('llama3 scaling keeps short waves, divides long ones and blends those between', () => {
-    // Wavelengths 2π, 62.8, 628, 6283; kept below 64/4 = 16, divided above 64/1 = 64, between them blended.
+    // Wavelengths 2π, 62.8, 628, 6283; kept below 64/4 = 16, divided above 64/1 = 64, between them
+    // blended.
     const { frequencies } = ropeFrequencies({
       ...plain,
       scaling: {
@@ -112,7 +113,8 @@ describe('ropeFrequencies', () => {
       scaling: { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 1024 },
     });
     expect(attentionFactor).toBeCloseTo(0.1 * Math.log(4) + 1, 12);
-    // Columns with 32 and 1 turns in 1024 positions: 8·ln(1024/(turns·2π))/(2·ln 10000) = 0.71 and 2.21, so the ramp goes from 0 to 3.
+    // Columns with 32 and 1 turns in 1024 positions: 8·ln(1024/(turns·2π))/(2·ln 10000) = 0.71 and
+    // 2.21, so the ramp goes from 0 to 3.
     expect(frequencies).toBeAllclose(
       [1, 0.1 * (2 / 3 + 1 / 12), 0.01 * (1 / 3 + 2 / 12), 0.001 / 4],
       { rtol: 1e-5 },

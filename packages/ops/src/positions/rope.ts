@@ -1,7 +1,7 @@
 /**
- * Rotary positions (Su et al. 2021) on x `[N, H·E]`: within a head, with R = 2·(columns of cos) ≤ E, the pair (a, b) = (x_i, x_{i+R/2})
- * for i < R/2 turns by the angle of its row's position, a' = a·cos − b·sin, b' = b·cos + a·sin; columns from R on pass through.
- * The gradient turns back.
+ * Rotary positions (Su et al. 2021) on x `[N, H·E]`: within a head, with R = 2·(columns of cos) ≤
+ * E, the pair (a, b) = (x_i, x_{i+R/2}) for i < R/2 turns by the angle of its row's position, a' =
+ * a·cos − b·sin, b' = b·cos + a·sin; columns from R on pass through. The gradient turns back.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
@@ -12,7 +12,10 @@ import { runKernel } from '../tape/kernel.js';
 import type { RopeTables } from './rope-tables.js';
 
 /**
- * @param x `[N, H·E]`. @param tables cos, sin `[T, R/2]`; see `ropeTables`. @param positions `[N]`, each in [0, T). @param heads H
+ * @param x `[N, H·E]`.
+ * @param tables cos, sin `[T, R/2]`; see `ropeTables`.
+ * @param positions `[N]`, each in [0, T).
+ * @param heads H
  * @returns `[N, H·E]`, owned by the enclosing scope.
  * @throws PEFT_ROPE_RANGE for a position outside the tables, or heads narrower than they are.
  */
@@ -65,7 +68,8 @@ function referenceRope(
     rest > 0 ? [half, half, rest] : [half, half],
     2,
   ) as Tensor3D[];
-  const angleRows = (table: Tensor2D) => tf.expandDims(copyRows(table, positions), 1); // [N, 1, R/2]
+  // [N, 1, R/2]
+  const angleRows = (table: Tensor2D) => tf.expandDims(copyRows(table, positions), 1);
   const c = angleRows(cos);
   const s = inverse ? tf.neg(angleRows(sin)) : angleRows(sin);
   const turned = [tf.sub(tf.mul(a!, c), tf.mul(b!, s)), tf.add(tf.mul(b!, c), tf.mul(a!, s))];

@@ -1,8 +1,10 @@
 /**
- * An affine map and its activation in one: y = f(z), z = x·Wᵀ + b, with dz = dy ⊙ f′(z), dx = dz·W, db = Σ_n dz.
+ * An affine map and its activation in one: y = f(z), z = x·Wᵀ + b, with dz = dy ⊙ f′(z), dx = dz·W,
+ * db = Σ_n dz.
  *
- * An engine with `linearActivated` makes y while z is still in the cache, and keeps z only where a gradient will read it. Elsewhere,
- * and for a weight that trains, the product and the activation run one after the other.
+ * An engine with `linearActivated` makes y while z is still in the cache, and keeps z only where a
+ * gradient will read it. Elsewhere, and for a weight that trains, the product and the activation
+ * run one after the other.
  */
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { activate, activationGradient } from '../activations/activation.js';

@@ -1,13 +1,18 @@
 /**
- * Products of matrices, either factor transposed: y = op(a)·op(b), one or a batch of them. Not differentiable themselves.
+ * Products of matrices, either factor transposed: y = op(a)·op(b), one or a batch of them. Not
+ * differentiable themselves.
  *
- * tfjs 4.22's wasm backend multiplies two plain matrices with XNNPACK and all else with a loop ten times slower (3.3 against
- * 40 GFLOP/s on one Zen 4 core). So there a transpose is made first, and a batch of products that are not small is taken apart.
+ * tfjs 4.22's wasm backend multiplies two plain matrices with XNNPACK and all else with a loop ten
+ * times slower (3.3 against 40 GFLOP/s on one Zen 4 core). So there a transpose is made first, and
+ * a batch of products that are not small is taken apart.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs';
 
-/** From so many multiplications on, a product of its own is worth the calls that cut it out of a batch. */
+/**
+ * From so many multiplications on, a product of its own is worth the calls that cut it out of a
+ * batch.
+ */
 const WORTH_A_CALL = 64 * 64 * 64;
 
 /** @returns `[rows of op(a), columns of op(b)]`, owned by the enclosing scope. */
@@ -23,7 +28,10 @@ export function product(
   );
 }
 
-/** @param a, b as many matrices each. @returns `[batch, rows of op(a), columns of op(b)]`, owned by the enclosing scope. */
+/**
+ * @param a, b as many matrices each.
+ * @returns `[batch, rows of op(a), columns of op(b)]`, owned by the enclosing scope.
+ */
 export function batchedProduct(
   a: Tensor3D,
   b: Tensor3D,

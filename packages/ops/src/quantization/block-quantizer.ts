@@ -1,13 +1,17 @@
 /**
- * What all block formats of bitsandbytes share: each block of values is divided by its largest magnitude, and the quotient is
- * replaced by the nearest entry of a code book. As on its CPU path, whole blocks are multiplied by the float32 reciprocal and a short
- * last block is divided. The slow, obvious twin of the native kernels.
+ * What all block formats of bitsandbytes share: each block of values is divided by its largest
+ * magnitude, and the quotient is replaced by the nearest entry of a code book. As on its CPU path,
+ * whole blocks are multiplied by the float32 reciprocal and a short last block is divided. The
+ * slow, obvious twin of the native kernels.
  */
 
 /** Least divisor, so that a block of zeros stays zeros. */
 const TINY = Math.fround(1e-38);
 
-/** Code of each value: the place of the nearest entry of `sorted` (the lower one of two equally near). */
+/**
+ * Code of each value: the place of the nearest entry of `sorted` (the lower one of two equally
+ * near).
+ */
 export function quantizeBlocks(
   values: Float32Array,
   blockSize: number,
@@ -23,7 +27,8 @@ export function quantizeBlocks(
     const start = block * blockSize;
     const end = Math.min(start + blockSize, values.length);
     let largest = 0;
-    for (let i = start; i < end; i += 1) largest = Math.max(largest, Math.abs(values[i]!)); // a NaN makes the block NaN
+    // a NaN makes the block NaN
+    for (let i = start; i < end; i += 1) largest = Math.max(largest, Math.abs(values[i]!));
     absmax[block] = largest;
     const divisor = Math.max(largest, TINY);
     const inverse = Math.fround(1 / divisor);

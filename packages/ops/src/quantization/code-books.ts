@@ -2,7 +2,10 @@
 
 export type FourBitFormat = 'nf4' | 'fp4';
 
-/** NormalFloat4 (Dettmers et al. 2023): quantiles of the normal distribution, ascending, code 7 being 0. */
+/**
+ * NormalFloat4 (Dettmers et al. 2023): quantiles of the normal distribution, ascending, code 7
+ * being 0.
+ */
 export const NF4: readonly number[] = Object.freeze([
   -1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
   -0.18477343022823334, -0.09105003625154495, 0, 0.07958029955625534, 0.16093020141124725,
@@ -10,7 +13,9 @@ export const NF4: readonly number[] = Object.freeze([
   0.7229568362236023, 1,
 ]);
 
-/** FP4: a sign bit, two exponent bits and one fraction bit, divided by 12; code 8 is a second zero. */
+/**
+ * FP4: a sign bit, two exponent bits and one fraction bit, divided by 12; code 8 is a second zero.
+ */
 export const FP4: readonly number[] = Object.freeze(
   [0, 0.0625, 8, 12, 4, 6, 2, 3, -0, -0.0625, -8, -12, -4, -6, -2, -3].map((value) =>
     Math.fround(value / 12),

@@ -1,6 +1,7 @@
 /**
- * bitsandbytes' dynamic 8-bit numbers: 256 values in [−1, 1] (signed) or [0, 1], ascending, denser towards zero (Dettmers et al. 2022).
- * For i = 0 … 6: the midpoints of linspace(0.1, 1, n + 1) times 10^(i−6), n = 2^i for each sign (signed) or 2^(i+1); plus 0 and 1.
+ * bitsandbytes' dynamic 8-bit numbers: 256 values in [−1, 1] (signed) or [0, 1], ascending, denser
+ * towards zero (Dettmers et al. 2022). For i = 0 … 6: the midpoints of linspace(0.1, 1, n + 1)
+ * times 10^(i−6), n = 2^i for each sign (signed) or 2^(i+1); plus 0 and 1.
  */
 import { quantizeBlocks } from './block-quantizer.js';
 

@@ -1,6 +1,7 @@
 /**
- * bitsandbytes' 4-bit weights: w_i ≈ book[code_i]·absmax[⌊i/blockSize⌋] over the elements in row order, two codes a byte, the even
- * element in the high nibble. An odd tail is padded with the code of 0.
+ * bitsandbytes' 4-bit weights: w_i ≈ book[code_i]·absmax[⌊i/blockSize⌋] over the elements in row
+ * order, two codes a byte, the even element in the high nibble. An odd tail is padded with the code
+ * of 0.
  */
 import { check, PeftError } from '@peft/errors';
 import { quantizeBlocks } from './block-quantizer.js';

@@ -1,6 +1,7 @@
 /**
- * Row-wise int8 weights as bitsandbytes' LLM.int8() stores them: w_ri ≈ code_ri·absmax_r/127. The weight is rounded to float16 first,
- * as bitsandbytes does. (The product here keeps its inputs in floating point, so nothing is split off for outliers.)
+ * Row-wise int8 weights as bitsandbytes' LLM.int8() stores them: w_ri ≈ code_ri·absmax_r/127. The
+ * weight is rounded to float16 first, as bitsandbytes does. (The product here keeps its inputs in
+ * floating point, so nothing is split off for outliers.)
  */
 import { decodeFloat32, encodeFloat16 } from '../weights/decode-float32.js';
 
@@ -47,5 +48,8 @@ export function dequantizeInt8Rows(
   return values;
 }
 
-/** float64 has no fraction bits left at 1.5·2⁵², so adding that rounds to the nearest integer, ties to even. */
+/**
+ * float64 has no fraction bits left at 1.5·2⁵², so adding that rounds to the nearest integer, ties
+ * to even.
+ */
 const roundHalfEven = (value: number): number => value + 0x18000000000000 - 0x18000000000000;

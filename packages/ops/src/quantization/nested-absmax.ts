@@ -1,6 +1,7 @@
 /**
- * Double quantisation (Dettmers et al. 2023): the block maxima of a 4-bit weight, less their mean, become signed dynamic 8-bit numbers in
- * blocks of 256. absmax_i ≈ map[code_i]·nestedAbsmax[⌊i/256⌋] + offset.
+ * Double quantisation (Dettmers et al. 2023): the block maxima of a 4-bit weight, less their mean,
+ * become signed dynamic 8-bit numbers in blocks of 256. absmax_i ≈
+ * map[code_i]·nestedAbsmax[⌊i/256⌋] + offset.
  */
 import type { NestedAbsmax } from '../weights/engine.js';
 import { dequantizeBlockwise, dynamicMap, quantizeBlockwise } from './dynamic-map.js';

@@ -10,7 +10,8 @@ test('uniform numbers are in [0, 1), even over it, and a function of key and cou
   const key = randomKey(42, 'layer.3', 17);
   const counts = new Array<number>(10).fill(0);
   for (let i = 0; i < 100_000; i += 1) counts[Math.floor(randomUniform(key, i) * 10)]! += 1;
-  for (const count of counts) expect(Math.abs(count - 10_000)).toBeLessThan(400); // 4 standard deviations are 380
+  // 4 standard deviations are 380
+  for (const count of counts) expect(Math.abs(count - 10_000)).toBeLessThan(400);
   expect(randomUniform(key, 5)).toBe(randomUniform(randomKey(42, 'layer.3', 17), 5));
 });
 

@@ -1,6 +1,7 @@
 /**
- * Random numbers as a pure function of a key and a counter, so that recomputation, resuming and any number of threads
- * repeat them exactly. Two rounds of MurmurHash3's 32-bit finaliser (Appleby 2011, public domain):
+ * Random numbers as a pure function of a key and a counter, so that recomputation, resuming and any
+ * number of threads repeat them exactly. Two rounds of MurmurHash3's 32-bit finaliser (Appleby
+ * 2011, public domain):
  *
  *   u(key, i) = ( mix( mix(i ⊕ key₀) + key₁ ) >>> 8 ) · 2⁻²⁴   in [0, 1)
  */
@@ -23,13 +24,18 @@ export function randomUniform(key: RandomKey, i: number): number {
   return (mix32((mix32(i ^ key[0]) + key[1]) | 0) >>> 8) * 2 ** -24;
 }
 
-/** The i-th standard normal number of the stream, by Box and Muller from the uniforms 2i and 2i+1. */
+/**
+ * The i-th standard normal number of the stream, by Box and Muller from the uniforms 2i and 2i+1.
+ */
 export function randomNormal(key: RandomKey, i: number): number {
   const u = 1 - randomUniform(key, 2 * i); // (0, 1]
   return Math.sqrt(-2 * Math.log(u)) * Math.cos(2 * Math.PI * randomUniform(key, 2 * i + 1));
 }
 
-/** A key from whatever names the stream: numbers (seed, step …) and strings (a site's path …). Equal parts give equal keys. */
+/**
+ * A key from whatever names the stream: numbers (seed, step …) and strings (a site's path …). Equal
+ * parts give equal keys.
+ */
 export function randomKey(...parts: readonly (number | string)[]): RandomKey {
   let a = 0x9e3779b9;
   let b = 0x7f4a7c15;

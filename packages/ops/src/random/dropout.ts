@@ -1,6 +1,7 @@
 /**
- * Dropout (Srivastava et al. 2014) with random numbers that depend on a key alone: y_i = x_i·keep_i/(1 − rate), keep_i = u(key, i) ≥ rate,
- * i counting the elements of the tensor row by row. The gradient is the same map of dy.
+ * Dropout (Srivastava et al. 2014) with random numbers that depend on a key alone: y_i =
+ * x_i·keep_i/(1 − rate), keep_i = u(key, i) ≥ rate, i counting the elements of the tensor row by
+ * row. The gradient is the same map of dy.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
@@ -28,7 +29,9 @@ export function dropout<T extends Tensor = Tensor2D>(x: T, rate: number, key: Ra
   );
 }
 
-/** What elements `first` … `first + count − 1` of the stream are multiplied by: 0 or 1/(1 − rate). */
+/**
+ * What elements `first` … `first + count − 1` of the stream are multiplied by: 0 or 1/(1 − rate).
+ */
 export function dropoutFactors(
   count: number,
   rate: number,

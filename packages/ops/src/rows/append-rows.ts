@@ -3,7 +3,8 @@
  *
  *   y = [x_0; a_0; x_1; a_1; …], x_b and a_b the old and the new rows of sequence b.
  *
- * A kernel may go on in the memory of x, so that a token costs its own rows and not those of the whole context. Outside the tape.
+ * A kernel may go on in the memory of x, so that a token costs its own rows and not those of the
+ * whole context. Outside the tape.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
@@ -13,9 +14,12 @@ import { runKernel } from '../tape/kernel.js';
 import { checkOffsets } from '../positions/offsets.js';
 
 /**
- * @param x `[M, D]`, taken over: nobody may read it afterwards, and the caller still disposes of it. @param offsets its sequences `[B+1]`.
+ * @param x `[M, D]`, taken over: nobody may read it afterwards, and the caller still disposes of
+ *   it.
+ * @param offsets its sequences `[B+1]`.
  * @param added `[N, D]`. @param addedOffsets `[B+1]`.
- * @returns `[M + N, D]`, owned by the enclosing scope. Sequence b is rows offsets[b] + addedOffsets[b] … of it.
+ * @returns `[M + N, D]`, owned by the enclosing scope. Sequence b is rows offsets[b] +
+ *   addedOffsets[b] … of it.
  * @throws PEFT_OFFSETS_INVALID; PEFT_SHAPE_MISMATCH for unequal widths or numbers of sequences
  */
 export function appendRows(

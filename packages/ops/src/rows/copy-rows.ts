@@ -1,11 +1,15 @@
 /**
- * Rows of a tensor in another order, outside the tape: what the references of gathering operations are made of.
- * The values are read and written in JavaScript, on tfjs's cpu and wasm backends five to ten times as fast as their gather.
+ * Rows of a tensor in another order, outside the tape: what the references of gathering operations
+ * are made of. The values are read and written in JavaScript, on tfjs's cpu and wasm backends five
+ * to ten times as fast as their gather.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
 
-/** y[n] = x[rows[n]] along the first axis, `fill` where rows[n] is −1. A fresh tensor, owned by the enclosing scope. */
+/**
+ * y[n] = x[rows[n]] along the first axis, `fill` where rows[n] is −1. A fresh tensor, owned by the
+ * enclosing scope.
+ */
 export function copyRows<T extends Tensor>(x: T, rows: Int32Array, fill = 0): T {
   const [, ...inner] = x.shape;
   const width = inner.reduce((size, axis) => size * axis, 1);
@@ -19,7 +23,10 @@ export function copyRows<T extends Tensor>(x: T, rows: Int32Array, fill = 0): T 
   return tf.tensor(out, [rows.length, ...inner], 'float32') as T;
 }
 
-/** y[rows_p[i]] = pieces_p[i] for each piece p; 0 in rows that none names. A fresh tensor of `shape`. */
+/**
+ * y[rows_p[i]] = pieces_p[i] for each piece p; 0 in rows that none names. A fresh tensor of
+ * `shape`.
+ */
 export function placeRows<T extends Tensor>(
   pieces: readonly T[],
   rows: readonly Int32Array[],

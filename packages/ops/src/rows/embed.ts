@@ -1,4 +1,6 @@
-/** Embedding: y[n] = W[ids[n]] with W `[V, D]`, y `[N, D]`. A trainable W has dW[ids[n]] += dy[n]. */
+/**
+ * Embedding: y[n] = W[ids[n]] with W `[V, D]`, y `[N, D]`. A trainable W has dW[ids[n]] += dy[n].
+ */
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { differentiable } from '../tape/differentiable.js';
 import { gatherRows } from './gather-rows.js';

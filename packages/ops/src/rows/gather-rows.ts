@@ -6,7 +6,11 @@ import { copyRows } from './copy-rows.js';
 import { differentiable } from '../tape/differentiable.js';
 import { runKernel } from '../tape/kernel.js';
 
-/** @param rows each in [0, M). @returns `[N, D]`, owned by the enclosing scope. @throws PEFT_TOKEN_ID_RANGE */
+/**
+ * @param rows each in [0, M).
+ * @returns `[N, D]`, owned by the enclosing scope.
+ * @throws PEFT_TOKEN_ID_RANGE
+ */
 export function gatherRows(x: Tensor2D, rows: Int32Array): Tensor2D {
   const size = x.shape[0];
   checkRows(rows, size);
@@ -17,7 +21,10 @@ export function gatherRows(x: Tensor2D, rows: Int32Array): Tensor2D {
   );
 }
 
-/** y[rows[n]] += x[n] in order of n; y `[size, D]`. Its gradient gathers. @throws PEFT_TOKEN_ID_RANGE */
+/**
+ * y[rows[n]] += x[n] in order of n; y `[size, D]`. Its gradient gathers.
+ * @throws PEFT_TOKEN_ID_RANGE
+ */
 export function scatterAddRows(x: Tensor2D, rows: Int32Array, size: number): Tensor2D {
   checkRows(rows, size);
   return differentiable<'x', Tensor2D>(
@@ -30,7 +37,10 @@ export function scatterAddRows(x: Tensor2D, rows: Int32Array, size: number): Ten
   );
 }
 
-/** As a product with the 0/1 matrix of the rows would be quadratic, this one reads the values (on a device: a wait). */
+/**
+ * As a product with the 0/1 matrix of the rows would be quadratic, this one reads the values (on a
+ * device: a wait).
+ */
 function referenceScatter(x: Tensor, rows: Int32Array, size: number): Tensor {
   const width = x.shape[1]!;
   const values = x.dataSync();

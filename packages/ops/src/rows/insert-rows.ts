@@ -1,6 +1,7 @@
 /**
- * Virtual rows in front of every sequence (prompt tuning): the P rows of `prefix` come before the rows of each of the B sequences.
- * Gradient: dx takes its own rows of dy, dprefix_p = Σ_b dy at row p of sequence b.
+ * Virtual rows in front of every sequence (prompt tuning): the P rows of `prefix` come before the
+ * rows of each of the B sequences. Gradient: dx takes its own rows of dy, dprefix_p = Σ_b dy at row
+ * p of sequence b.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';

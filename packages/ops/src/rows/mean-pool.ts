@@ -1,11 +1,17 @@
-/** Mean over each sequence: y_b = (1/T_b)·Σ_{n in b} x_n; dx_n = dy_b/T_b. x `[N, D]`, y `[B, D]`. */
+/**
+ * Mean over each sequence: y_b = (1/T_b)·Σ_{n in b} x_n; dx_n = dy_b/T_b. x `[N, D]`, y `[B, D]`.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { differentiable } from '../tape/differentiable.js';
 import { checkOffsets } from '../positions/offsets.js';
 import { product } from '../products/product.js';
 
-/** @param offsets `[B+1]`. @returns `[B, D]`, owned by the enclosing scope. @throws PEFT_OFFSETS_INVALID */
+/**
+ * @param offsets `[B+1]`.
+ * @returns `[B, D]`, owned by the enclosing scope.
+ * @throws PEFT_OFFSETS_INVALID
+ */
 export function meanPool(x: Tensor2D, offsets: Int32Array): Tensor2D {
   checkOffsets('meanPool', offsets, x.shape[0]);
   return differentiable<'x', Tensor2D>(

@@ -1,4 +1,7 @@
-/** A factor per column (IA3's vectors): y = x ⊙ s with x `[N, D]`, s `[D]`; dx = dy ⊙ s, ds = Σ_n x ⊙ dy. */
+/**
+ * A factor per column (IA3's vectors): y = x ⊙ s with x `[N, D]`, s `[D]`; dx = dy ⊙ s, ds = Σ_n x
+ * ⊙ dy.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { differentiable } from '../tape/differentiable.js';

@@ -1,6 +1,6 @@
 /**
- * A learned gate per sequence (Mao et al. 2022, UniPELT): g_b = (1/T_b)·Σ_{n in b} σ(W·x_n + c), and its spread over the tokens.
- * x `[N, D]`, W `[G, D]`, c `[G]`, g `[B, G]`.
+ * A learned gate per sequence (Mao et al. 2022, UniPELT): g_b = (1/T_b)·Σ_{n in b} σ(W·x_n + c),
+ * and its spread over the tokens. x `[N, D]`, W `[G, D]`, c `[G]`, g `[B, G]`.
  */
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { activate } from '../activations/activation.js';
@@ -8,7 +8,11 @@ import { gatherRows } from './gather-rows.js';
 import { linear } from '../products/linear.js';
 import { meanPool } from './mean-pool.js';
 
-/** @param offsets `[B+1]`. @returns `[B, G]`, owned by the enclosing scope. @throws PEFT_OFFSETS_INVALID */
+/**
+ * @param offsets `[B+1]`.
+ * @returns `[B, G]`, owned by the enclosing scope.
+ * @throws PEFT_OFFSETS_INVALID
+ */
 export const sequenceGate = (
   x: Tensor2D,
   weight: Tensor2D,

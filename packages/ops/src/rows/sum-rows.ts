@@ -8,7 +8,10 @@ export function sumRows(x: Tensor): Tensor1D {
   return runKernel('PeftSumRows', { x }, {}, () => [referenceSum(x as Tensor2D)])[0] as Tensor1D;
 }
 
-/** tfjs's wasm backend transposes before it sums over rows; a product with ones takes a tenth of the time there. */
+/**
+ * tfjs's wasm backend transposes before it sums over rows; a product with ones takes a tenth of the
+ * time there.
+ */
 function referenceSum(x: Tensor2D): Tensor {
   const [rows, width] = x.shape;
   return tf.getBackend() === 'wasm'

@@ -1,14 +1,15 @@
 /**
- * Kernels over plain arrays, which an engine may register for its tfjs backend beside those of `kernels.ts`: they are called with
- * attributes alone, change arrays in place and return no tensor.
+ * Kernels over plain arrays, which an engine may register for its tfjs backend beside those of
+ * `kernels.ts`: they are called with attributes alone, change arrays in place and return no tensor.
  */
 import * as tf from '@tensorflow/tfjs';
 
 export interface PeftArrayKernels {
   /**
-   * AdamW on a range of a parameter, all arrays equally long: g = float32(gradient·gradientScale); m += (g − m)(1 − β₁);
-   * v = β₂v + (1 − β₂)·g·g; θ = θ·shrink − (stepSize·m)/(√v/rootCorrection + ε). Intermediate values are float64, stored ones float32,
-   * each operation rounded by itself, so that it gives the bytes of the loop in JavaScript.
+   * AdamW on a range of a parameter, all arrays equally long: g = float32(gradient·gradientScale);
+   * m += (g − m)(1 − β₁); v = β₂v + (1 − β₂)·g·g; θ = θ·shrink − (stepSize·m)/(√v/rootCorrection +
+   * ε). Intermediate values are float64, stored ones float32, each operation rounded by itself, so
+   * that it gives the bytes of the loop in JavaScript.
    */
   PeftAdamW: {
     readonly values: Float32Array;

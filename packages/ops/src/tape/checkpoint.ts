@@ -1,10 +1,12 @@
 /**
- * Gradient checkpointing: a block keeps its inputs alone and is computed again when its gradient is asked for.
+ * Gradient checkpointing: a block keeps its inputs alone and is computed again when its gradient is
+ * asked for.
  *
- * Exact: the recomputation runs the same operations on the same values (dropout is a function of its key). The block is
- * run once under a tape of its own, whose only use is to find the variables that the block reads; what that tape saved is
- * freed at once. In the backward pass the block is run again and differentiated, with the outer tape set aside meanwhile
- * (tfjs 4.22 loses it otherwise).
+ * Exact: the recomputation runs the same operations on the same values (dropout is a function of
+ * its key). The block is run once under a tape of its own, whose only use is to find the variables
+ * that the block reads; what that tape saved is freed at once. In the backward pass the block is
+ * run again and differentiated, with the outer tape set aside meanwhile (tfjs 4.22 loses it
+ * otherwise).
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Variable } from '@tensorflow/tfjs';
@@ -29,10 +31,12 @@ const engineOf = (): TapeEngine => tf.engine() as unknown as TapeEngine;
 /**
  * Runs `block(...inputs)`, keeping no intermediate result for its gradient.
  *
- * @param inputs every tensor that the block reads, save variables and frozen tensors, which it may capture.
+ * @param inputs every tensor that the block reads, save variables and frozen tensors, which it may
+ *   capture.
  * @param block pure in its inputs and the variables it captures; may run twice.
  * @returns the block's result, owned by the enclosing scope.
- * @throws PEFT_CHECKPOINT_CAPTURE when the block captures a float32 tensor that is neither a variable nor frozen.
+ * @throws PEFT_CHECKPOINT_CAPTURE when the block captures a float32 tensor that is neither a
+ *   variable nor frozen.
  */
 export function checkpoint<T extends Tensor>(
   inputs: readonly Tensor[],

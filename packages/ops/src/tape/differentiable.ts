@@ -1,4 +1,6 @@
-/** One operation on the tfjs tape with a gradient of its own, which leaves out whatever is frozen. */
+/**
+ * One operation on the tfjs tape with a gradient of its own, which leaves out whatever is frozen.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
 import { freezeTensor, isFrozenTensor } from '../weights/frozen-tensor.js';
@@ -21,10 +23,12 @@ export type Save = (tensors: Tensor[]) => void;
  * Runs `forward` as one node of the tape.
  *
  * @param inputs the tensors that it reads, by name; an absent one is left out.
- * @param forward computes the result, a tensor that is not one of the inputs; `save` keeps what the gradient will read (inputs
- *   included: they may be gone by then).
- * @param gradient returns dinput for each name in `needs`, in the input's shape. What else it makes is freed after the call.
- * @returns the result, owned by the enclosing tidy scope or the caller. It is frozen when every input is.
+ * @param forward computes the result, a tensor that is not one of the inputs; `save` keeps what the
+ *   gradient will read (inputs included: they may be gone by then).
+ * @param gradient returns dinput for each name in `needs`, in the input's shape. What else it makes
+ *   is freed after the call.
+ * @returns the result, owned by the enclosing tidy scope or the caller. It is frozen when every
+ *   input is.
  */
 export function differentiable<K extends string, T extends Tensor = Tensor>(
   inputs: Readonly<Record<K, Tensor | undefined>>,
@@ -55,7 +59,10 @@ export function differentiable<K extends string, T extends Tensor = Tensor>(
   return wanted.length > 0 ? value : freezeTensor(value);
 }
 
-/** In the order of `names`, each a tensor of its own: tfjs disposes of gradients one by one while it adds them up. */
+/**
+ * In the order of `names`, each a tensor of its own: tfjs disposes of gradients one by one while it
+ * adds them up.
+ */
 function gradientsOf<K extends string>(
   names: readonly K[],
   gradients: Partial<Record<K, Tensor>>,

@@ -1,9 +1,10 @@
 /**
  * Gradients by the tape, each freed as soon as nothing needs it any more.
  *
- * tfjs 4.22 keeps the gradient of every intermediate tensor until the whole backward pass is over, though each is read once, by the
- * node that made the tensor. Here it goes right after that, and so does what the node saved: in a deep model the backward pass then
- * takes less memory than the forward pass left behind.
+ * tfjs 4.22 keeps the gradient of every intermediate tensor until the whole backward pass is over,
+ * though each is read once, by the node that made the tensor. Here it goes right after that, and so
+ * does what the node saved: in a deep model the backward pass then takes less memory than the
+ * forward pass left behind.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor, Variable } from '@tensorflow/tfjs';
@@ -47,7 +48,8 @@ export function gradientsOf<T extends Tensor>(
   } finally {
     if (depth === 0) {
       for (const { saved } of state.activeTape ?? [])
-        for (const tensor of saved ?? []) tensor.dispose(); // those off the way, and all after an error
+        // those off the way, and all after an error
+        for (const tensor of saved ?? []) tensor.dispose();
       state.activeTape = null;
     }
   }
@@ -64,7 +66,8 @@ function recorded<T extends Tensor>(f: () => T): T {
 }
 
 /**
- * The loss and its gradients towards variables, by the variables' names; a variable that the loss does not depend on has none.
+ * The loss and its gradients towards variables, by the variables' names; a variable that the loss
+ * does not depend on has none.
  * @throws PEFT_GRADIENT_NONE when it depends on none of them.
  */
 export function variableGradients(

@@ -28,7 +28,10 @@ export function runKernel<K extends KernelName>(
   return Array.isArray(outputs) ? outputs : [outputs];
 }
 
-/** Runs `body` with every operation computed by its reference, whatever the backend offers: the slow twin, for tests. */
+/**
+ * Runs `body` with every operation computed by its reference, whatever the backend offers: the slow
+ * twin, for tests.
+ */
 export function withReferenceKernels<T>(body: () => T): T {
   referenceDepth += 1;
   try {

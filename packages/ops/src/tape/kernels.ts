@@ -1,10 +1,12 @@
 /**
- * Names and shapes of the kernels that an engine may provide for its tfjs backend (`tf.registerKernel`).
- * Where a backend has none, the operation's reference in plain tfjs ops runs instead; a test holds the two together.
+ * Names and shapes of the kernels that an engine may provide for its tfjs backend
+ * (`tf.registerKernel`). Where a backend has none, the operation's reference in plain tfjs ops runs
+ * instead; a test holds the two together.
  *
- * Axes: N tokens of a packed batch, B sequences, D model width, H heads, F feed-forward width, V vocabulary, P extra keys.
- * All tensors are float32 and row-major. `offsets` is `Int32Array [B+1]`, sequence b being rows `offsets[b] … offsets[b+1]`.
- * Outputs are listed in order; an output whose `need…` attribute is false may be a tensor of shape `[0]`.
+ * Axes: N tokens of a packed batch, B sequences, D model width, H heads, F feed-forward width, V
+ * vocabulary, P extra keys. All tensors are float32 and row-major. `offsets` is `Int32Array [B+1]`,
+ * sequence b being rows `offsets[b] … offsets[b+1]`. Outputs are listed in order; an output whose
+ * `need…` attribute is false may be a tensor of shape `[0]`.
  */
 import type { Tensor } from '@tensorflow/tfjs';
 
@@ -21,10 +23,11 @@ export type ActivationName =
   | 'leaky_relu';
 
 /**
- * What `attention` was asked to do beside its tensors. Sequence b of the queries attends to sequence b of the keys.
- * Below, j counts the keys of a sequence from 0 and i its queries on the same axis: the last query stands at the last key,
- * i = query number + Tk − Tq. Every query sees at least one key (`attention` checks it).
- * score(i,j) = softCap(scale·q_i·k_j) + bias; y = dropout(softmax(score))·v; logSumExp is over the scores, before dropout.
+ * What `attention` was asked to do beside its tensors. Sequence b of the queries attends to
+ * sequence b of the keys. Below, j counts the keys of a sequence from 0 and i its queries on the
+ * same axis: the last query stands at the last key, i = query number + Tk − Tq. Every query sees at
+ * least one key (`attention` checks it). score(i,j) = softCap(scale·q_i·k_j) + bias; y =
+ * dropout(softmax(score))·v; logSumExp is over the scores, before dropout.
  */
 export interface AttentionAttributes {
   readonly queryOffsets: Int32Array; // [B+1]
@@ -34,28 +37,38 @@ export interface AttentionAttributes {
   readonly keyValueHeads: number;
   /** Scores are multiplied by it. */
   readonly scale: number;
-  /** Only keys j ≤ i are seen (so with a cache the last query sees everything). Extra keys are always seen. */
+  /**
+   * Only keys j ≤ i are seen (so with a cache the last query sees everything). Extra keys are
+   * always seen.
+   */
   readonly causal: boolean;
-  /** With `causal`: also j > i − window. Without: |i − j| ≤ window / 2 (ModernBERT). Extra keys are always seen. 0: none. */
+  /**
+   * With `causal`: also j > i − window. Without: |i − j| ≤ window / 2 (ModernBERT). Extra keys are
+   * always seen. 0: none.
+   */
   readonly window: number;
   /** Scaled products become softCap·tanh(product/softCap), before the bias (Gemma 2). 0: none. */
   readonly softCap: number;
   /**
-   * With a `bias` input `[H, S]`: the score of (i, j) gains bias[h, biasIndex[j − i + biasOrigin]], the index j − i + biasOrigin being
-   * clipped to the table. Extra keys gain nothing.
+   * With a `bias` input `[H, S]`: the score of (i, j) gains bias[h, biasIndex[j − i + biasOrigin]],
+   * the index j − i + biasOrigin being clipped to the table. Extra keys gain nothing.
    */
   readonly biasIndex?: Int32Array;
   readonly biasOrigin?: number;
   /**
-   * Dropout of the probabilities. That of query row n (in the whole packed batch), head h and column c is element
-   * (n·H + h)·L + c modulo 2³², c counting the extra keys first and then the sequence's keys, L = P + the longest Tk of the batch.
+   * Dropout of the probabilities. That of query row n (in the whole packed batch), head h and
+   * column c is element (n·H + h)·L + c modulo 2³², c counting the extra keys first and then the
+   * sequence's keys, L = P + the longest Tk of the batch.
    */
   readonly dropout?: DropoutAttributes;
   /** Number of extra keys and values that every sequence sees, 0 without. */
   readonly extra: number; // P
 }
 
-/** Element i is dropped where `randomUniform(key, i) < rate`, the others are divided by 1 − rate. See `counter-random.ts`. */
+/**
+ * Element i is dropped where `randomUniform(key, i) < rate`, the others are divided by 1 − rate.
+ * See `counter-random.ts`.
+ */
 export interface DropoutAttributes {
   readonly rate: number;
   /** Two 32-bit words that name the stream. */
@@ -63,10 +76,11 @@ export interface DropoutAttributes {
 }
 
 /**
- * DeBERTa's disentangled attention (He et al. 2021, eq. 4) without padding:
- * score(i,j) = scale·( q_i·k_j + [c2p] q_i·pk_{c(i−j)} + [p2c] k_j·pq_{p(i−j)} ), with
- * c(d) = contentToPositionIndex[d + relativeOrigin], p(d) = positionToContentIndex[d + relativeOrigin]. Both tables are read at the
- * distance query − key (what the paper writes δ(j,i) is in the table's values), d + relativeOrigin being clipped to the table.
+ * DeBERTa's disentangled attention (He et al. 2021, eq. 4) without padding: score(i,j) = scale·(
+ * q_i·k_j + [c2p] q_i·pk_{c(i−j)} + [p2c] k_j·pq_{p(i−j)} ), with c(d) = contentToPositionIndex[d +
+ * relativeOrigin], p(d) = positionToContentIndex[d + relativeOrigin]. Both tables are read at the
+ * distance query − key (what the paper writes δ(j,i) is in the table's values), d + relativeOrigin
+ * being clipped to the table.
  */
 export interface DisentangledAttributes {
   readonly offsets: Int32Array; // [B+1]
@@ -107,22 +121,34 @@ export interface PeftKernels {
     inputs: 'gate' | 'up' | 'dy';
     attributes: { kind: ActivationName };
   };
-  /** q `[Nq, H·E]`, k, v `[Nk, Hkv·E]`, optional bias `[H,S]`, extraKeys, extraValues `[P, Hkv·E]`. Outputs y `[Nq, H·E]`, logSumExp `[Nq, H]`. */
+  /**
+   * q `[Nq, H·E]`, k, v `[Nk, Hkv·E]`, optional bias `[H,S]`, extraKeys, extraValues `[P, Hkv·E]`.
+   * Outputs y `[Nq, H·E]`, logSumExp `[Nq, H]`.
+   */
   PeftAttention: {
     inputs: 'q' | 'k' | 'v' | 'bias' | 'extraKeys' | 'extraValues';
     attributes: AttentionAttributes;
   };
-  /** Inputs as above plus y, logSumExp, dy. Outputs dq, dk, dv, dbias, dextraKeys, dextraValues (`[0]` where the input is absent or needBias is false). */
+  /**
+   * Inputs as above plus y, logSumExp, dy. Outputs dq, dk, dv, dbias, dextraKeys, dextraValues
+   * (`[0]` where the input is absent or needBias is false).
+   */
   PeftAttentionGradient: {
     inputs: 'q' | 'k' | 'v' | 'bias' | 'extraKeys' | 'extraValues' | 'y' | 'logSumExp' | 'dy';
     attributes: AttentionAttributes & { needBias: boolean };
   };
-  /** q, k, v `[N, H·E]`, positionKeys and positionQueries `[S, H·E]` (either may be absent). Outputs y `[N,H·E]`, logSumExp `[N,H]`. */
+  /**
+   * q, k, v `[N, H·E]`, positionKeys and positionQueries `[S, H·E]` (either may be absent). Outputs
+   * y `[N,H·E]`, logSumExp `[N,H]`.
+   */
   PeftDisentangledAttention: {
     inputs: 'q' | 'k' | 'v' | 'positionKeys' | 'positionQueries';
     attributes: DisentangledAttributes;
   };
-  /** Inputs as above plus y, logSumExp, dy. Outputs dq, dk, dv, dpositionKeys, dpositionQueries (`[0]` where not needed). */
+  /**
+   * Inputs as above plus y, logSumExp, dy. Outputs dq, dk, dv, dpositionKeys, dpositionQueries
+   * (`[0]` where not needed).
+   */
   PeftDisentangledAttentionGradient: {
     inputs: 'q' | 'k' | 'v' | 'positionKeys' | 'positionQueries' | 'y' | 'logSumExp' | 'dy';
     attributes: DisentangledAttributes & {
@@ -131,8 +157,9 @@ export interface PeftKernels {
     };
   };
   /**
-   * Rotary positions on x `[N, heads·E]`: within a head, pair (i, i+R/2) for i < R/2, R = 2·cos.shape[1] ≤ E; the rest passes through.
-   * a' = a·cos − b·sin, b' = b·cos + a·sin at row `positions[n]` of cos, sin `[T, R/2]`. `inverse` negates sin (the gradient). One output.
+   * Rotary positions on x `[N, heads·E]`: within a head, pair (i, i+R/2) for i < R/2, R =
+   * 2·cos.shape[1] ≤ E; the rest passes through. a' = a·cos − b·sin, b' = b·cos + a·sin at row
+   * `positions[n]` of cos, sin `[T, R/2]`. `inverse` negates sin (the gradient). One output.
    */
   PeftRope: {
     inputs: 'x' | 'cos' | 'sin';
@@ -149,7 +176,10 @@ export interface PeftKernels {
   };
   /** Σ_n x[n] `[D]` (bias gradient). One output. */
   PeftSumRows: { inputs: 'x'; attributes: object };
-  /** Per-row loss logSumExp − logit[label], 0 where label is −100. logits `[N,V]`. Outputs loss `[N]`, logSumExp `[N]`. */
+  /**
+   * Per-row loss logSumExp − logit[label], 0 where label is −100. logits `[N,V]`. Outputs loss
+   * `[N]`, logSumExp `[N]`.
+   */
   PeftCrossEntropy: { inputs: 'logits'; attributes: { labels: Int32Array } };
   /** dlogits = (softmax − onehot)·dloss. dloss `[N]`. One output. */
   PeftCrossEntropyGradient: {
@@ -160,7 +190,10 @@ export interface PeftKernels {
   PeftGatherRows: { inputs: 'x'; attributes: { rows: Int32Array } };
   /** y[rows[n]] += x[n], y `[size, D]`, in order of n. One output. */
   PeftScatterAddRows: { inputs: 'x'; attributes: { rows: Int32Array; size: number } };
-  /** Sequence b of y: sequence b of x, then of added. x `[M,D]` may be written over. One output `[M+N,D]`. */
+  /**
+   * Sequence b of y: sequence b of x, then of added. x `[M,D]` may be written over. One output
+   * `[M+N,D]`.
+   */
   PeftAppendRows: {
     inputs: 'x' | 'added';
     attributes: { offsets: Int32Array; addedOffsets: Int32Array };

@@ -3,7 +3,8 @@ import { PeftError } from '@peft/errors';
 import { STORED_BYTES, type StoredDtype } from './tensor-source.js';
 
 /**
- * @param bytes little-endian elements of type `dtype`; the result may share their memory when they are aligned F32.
+ * @param bytes little-endian elements of type `dtype`; the result may share their memory when they
+ *   are aligned F32.
  * @throws PEFT_TENSOR_DTYPE for I64, whose values float32 cannot hold.
  * @throws PEFT_TENSOR_SIZE when the bytes are no whole number of elements.
  */
@@ -97,7 +98,8 @@ export function encodeFloat16(values: Float32Array): Uint16Array {
     else if (magnitude >= 0x47800000)
       out[i] = sign | 0x7c00; // ≥ 65536
     else if (magnitude >= 0x38800000)
-      out[i] = sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13); // normal: ≥ 2⁻¹⁴
+      // normal: ≥ 2⁻¹⁴
+      out[i] = sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >>> 13) & 1)) >>> 13);
     else out[i] = sign | roundHalfEven(Math.abs(FLOAT[0]) * 2 ** 24); // multiples of 2⁻²⁴
   }
   return out;

@@ -18,7 +18,8 @@ describe('encodeFloat16', () => {
   test('rounds to the nearest, ties to the even word', () => {
     const cases: [number, number][] = [];
     for (let word = 0; word < 0x7bff; word += 1) {
-      const middle = (values[word]! + values[word + 1]!) / 2; // exact in float32: one more fraction bit
+      // exact in float32: one more fraction bit
+      const middle = (values[word]! + values[word + 1]!) / 2;
       cases.push([middle, word % 2 === 0 ? word : word + 1]);
       cases.push([nextDown(middle), word], [nextUp(middle), word + 1]);
     }

@@ -1,9 +1,10 @@
 /**
  * The seam between the operations and what computes them.
  *
- * An engine is a tfjs backend (activations are ordinary float32 tfjs tensors on it) plus products with frozen weights,
- * which never become tfjs variables. Every other operation runs on any tfjs backend by its reference; an engine makes
- * one faster by registering a tfjs kernel of the name in `kernels.ts` for its backend.
+ * An engine is a tfjs backend (activations are ordinary float32 tfjs tensors on it) plus products
+ * with frozen weights, which never become tfjs variables. Every other operation runs on any tfjs
+ * backend by its reference; an engine makes one faster by registering a tfjs kernel of the name in
+ * `kernels.ts` for its backend.
  */
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { ActivationName } from '../tape/kernels.js';
@@ -13,8 +14,9 @@ import type { TensorSource } from './tensor-source.js';
 export type WeightFormat = 'f32' | 'f16' | 'bf16' | 'int8' | 'nf4' | 'fp4';
 
 /**
- * An opaque handle of a base weight that does not train, made and owned by an engine.
- * `shape` is the logical one: `[out, in]` for a linear map (also when the file stores `[in, out]`), `[rows, D]` for an embedding.
+ * An opaque handle of a base weight that does not train, made and owned by an engine. `shape` is
+ * the logical one: `[out, in]` for a linear map (also when the file stores `[in, out]`), `[rows,
+ * D]` for an embedding.
  */
 export interface FrozenWeight {
   readonly name: string;
@@ -28,7 +30,10 @@ export interface FrozenWeight {
 }
 
 export interface FreezeOptions {
-  /** Stored form; default: what the source has (`F32`→`f32`, `F16`→`f16`, `BF16`→`bf16`, `F64`→`f32`). */
+  /**
+   * Stored form; default: what the source has (`F32`→`f32`, `F16`→`f16`, `BF16`→`bf16`,
+   * `F64`→`f32`).
+   */
   readonly format?: WeightFormat;
   /** The source stores `[in, out]` (GPT-2's Conv1D). */
   readonly transposed?: boolean;
@@ -51,7 +56,10 @@ export interface QuantizedParts {
   readonly blockSize?: number;
 }
 
-/** Double quantisation: `absmax[i] = map[codes[i]] * nestedAbsmax[floor(i / nestedBlockSize)] + offset`. */
+/**
+ * Double quantisation: `absmax[i] = map[codes[i]] * nestedAbsmax[floor(i / nestedBlockSize)] +
+ * offset`.
+ */
 export interface NestedAbsmax {
   readonly codes: Uint8Array;
   readonly map: Float32Array; // [256]
@@ -65,22 +73,31 @@ export interface Engine {
   readonly name: string;
   /** The tfjs backend that activations live on. Active after `activate()`. */
   readonly backendName: string;
-  /** Precision of the products' operands; accumulation, norms, softmax, loss and optimiser are float32 always. */
+  /**
+   * Precision of the products' operands; accumulation, norms, softmax, loss and optimiser are
+   * float32 always.
+   */
   readonly precision: 'float32' | 'bfloat16';
   /** One line for people: device, instruction set, threads. */
   readonly description: string;
   /** Makes the engine's tfjs backend the current one. */
   activate(): Promise<void>;
-  /** Makes a frozen weight from stored bytes. `PEFT_WEIGHT_FORMAT` when the engine lacks the format. */
+  /**
+   * Makes a frozen weight from stored bytes. `PEFT_WEIGHT_FORMAT` when the engine lacks the format.
+   */
   freeze(source: TensorSource, options?: FreezeOptions): FrozenWeight;
   freezeQuantized(parts: QuantizedParts): FrozenWeight;
-  /** The parts of an `int8`, `nf4` or `fp4` weight, to be written to a file. `PEFT_WEIGHT_FORMAT` for one of another format. */
+  /**
+   * The parts of an `int8`, `nf4` or `fp4` weight, to be written to a file. `PEFT_WEIGHT_FORMAT`
+   * for one of another format.
+   */
   quantizedParts(weight: FrozenWeight): QuantizedParts;
   /** y = x·Wᵀ + b. x `[N, in]`, b `[out]`, y `[N, out]`; the caller disposes y. */
   linear(x: Tensor2D, weight: FrozenWeight, bias?: Tensor1D): Tensor2D;
   /**
-   * y = f(x·Wᵀ + b) in one pass, and the sums x·Wᵀ + b where `keepSums` asks for them (both `[N, out]`; the caller disposes). Optional:
-   * without it the product and the activation run one after the other.
+   * y = f(x·Wᵀ + b) in one pass, and the sums x·Wᵀ + b where `keepSums` asks for them (both `[N,
+   * out]`; the caller disposes). Optional: without it the product and the activation run one after
+   * the other.
    */
   linearActivated?(
     x: Tensor2D,
@@ -91,10 +108,16 @@ export interface Engine {
   ): { readonly y: Tensor2D; readonly sums?: Tensor2D };
   /** dx = dy·W. dy `[N, out]`, dx `[N, in]`; the caller disposes dx. */
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D;
-  /** Rows of an embedding: y[n] = W[ids[n]]. y `[N, D]`; the caller disposes. `PEFT_TOKEN_ID_RANGE` for an id outside. */
+  /**
+   * Rows of an embedding: y[n] = W[ids[n]]. y `[N, D]`; the caller disposes. `PEFT_TOKEN_ID_RANGE`
+   * for an id outside.
+   */
   gather(weight: FrozenWeight, ids: Int32Array): Tensor2D;
   /** The weight as a float32 tensor of its logical shape; the caller disposes. */
   dequantize(weight: FrozenWeight): Tensor;
-  /** Frees what the engine holds besides weights. Weights still alive then are an error of their owner. */
+  /**
+   * Frees what the engine holds besides weights. Weights still alive then are an error of their
+   * owner.
+   */
   dispose(): void;
 }

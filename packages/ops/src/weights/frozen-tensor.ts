@@ -1,4 +1,7 @@
-/** Marks tensors that no gradient needs to reach, so that operations neither save for them nor compute towards them. */
+/**
+ * Marks tensors that no gradient needs to reach, so that operations neither save for them nor
+ * compute towards them.
+ */
 import type { Tensor } from '@tensorflow/tfjs';
 
 const frozen = new WeakSet<Tensor>();
@@ -9,7 +12,10 @@ export function freezeTensor<T extends Tensor>(tensor: T): T {
   return tensor;
 }
 
-/** Whether a tensor was marked by {@link freezeTensor}, or computed by our operations from nothing but such tensors. */
+/**
+ * Whether a tensor was marked by {@link freezeTensor}, or computed by our operations from nothing
+ * but such tensors.
+ */
 export function isFrozenTensor(tensor: Tensor): boolean {
   return frozen.has(tensor);
 }

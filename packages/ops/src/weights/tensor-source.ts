@@ -25,9 +25,15 @@ export interface TensorSource {
   readonly dtype: StoredDtype;
   readonly shape: readonly number[];
   readonly byteLength: number;
-  /** Where the bytes lie, when they lie in a file as they are: an engine may map them instead of reading. */
+  /**
+   * Where the bytes lie, when they lie in a file as they are: an engine may map them instead of
+   * reading.
+   */
   readonly file?: { readonly path: string; readonly byteOffset: number };
-  /** Reads `byteLength` bytes from `byteOffset` within the tensor (default: all of it) into a fresh array. */
+  /**
+   * Reads `byteLength` bytes from `byteOffset` within the tensor (default: all of it) into a fresh
+   * array.
+   */
   read(byteOffset?: number, byteLength?: number): Uint8Array;
 }
 

@@ -2,7 +2,10 @@
 import { check } from '@peft/errors';
 import type { Gradients } from './parameter.js';
 
-/** √Σ g² over all gradients, in float64 and in the order of sorted names, so that it does not depend on how they were gathered. NaN or Infinity when a gradient is. */
+/**
+ * √Σ g² over all gradients, in float64 and in the order of sorted names, so that it does not depend
+ * on how they were gathered. NaN or Infinity when a gradient is.
+ */
 export function globalNorm(gradients: Gradients): number {
   let sum = 0;
   for (const name of Object.keys(gradients).sort()) {
@@ -17,13 +20,22 @@ export function globalNorm(gradients: Gradients): number {
 export interface Clipping {
   /** Global norm before clipping. */
   readonly norm: number;
-  /** `min(1, maximumNorm / (norm + 1e-6))`, to be passed to `update` as `gradientScale`. NaN when the norm is not finite. */
+  /**
+   * `min(1, maximumNorm / (norm + 1e-6))`, to be passed to `update` as `gradientScale`. NaN when
+   * the norm is not finite.
+   */
   readonly gradientScale: number;
-  /** Whether every gradient is finite. When not, skip the step; `nonFiniteGradients` names the culprits. */
+  /**
+   * Whether every gradient is finite. When not, skip the step; `nonFiniteGradients` names the
+   * culprits.
+   */
   readonly isFinite: boolean;
 }
 
-/** Clipping by global norm with PyTorch's `clip_grad_norm_` formula. Makes no tensor: pass `gradientScale` to `update`. */
+/**
+ * Clipping by global norm with PyTorch's `clip_grad_norm_` formula. Makes no tensor: pass
+ * `gradientScale` to `update`.
+ */
 export function clipByGlobalNorm(gradients: Gradients, maximumNorm: number): Clipping {
   check.positive('optim', 'maximumNorm', maximumNorm);
   const norm = globalNorm(gradients);
@@ -42,7 +54,10 @@ export function nonFiniteGradients(gradients: Gradients): string[] {
     .filter((name) => !gradientValues(gradients[name]!).every((value) => Number.isFinite(value)));
 }
 
-/** The norm is needed before the update can start, so the wait is unavoidable; on CPU backends there is none. */
+/**
+ * The norm is needed before the update can start, so the wait is unavoidable; on CPU backends there
+ * is none.
+ */
 function gradientValues(gradient: Gradients[string]): Float32Array {
   return gradient instanceof Float32Array ? gradient : gradient.dataSync<'float32'>();
 }

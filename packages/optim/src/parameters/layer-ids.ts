@@ -1,8 +1,9 @@
 /**
  * AutoGluon's layer ids: how far a parameter is from the output, read from its name alone.
  *
- * Outside the backbone (the head) 0; in the backbone by the first number in the name, the last block 1, the first block N; embeddings and
- * norms outside the blocks N + 1; pooler and final norms 0. The order of the names matters: a new block starts where the number changes.
+ * Outside the backbone (the head) 0; in the backbone by the first number in the name, the last
+ * block 1, the first block N; embeddings and norms outside the blocks N + 1; pooler and final norms
+ * 0. The order of the names matters: a new block starts where the number changes.
  */
 
 export interface LayerIdOptions {
@@ -10,14 +11,20 @@ export interface LayerIdOptions {
   readonly backbonePrefix?: string;
   /** A backbone name without a number that contains one of them lies before the blocks. */
   readonly beforeBlocks?: readonly string[];
-  /** A backbone name without a number that contains one of them (and none of the others) lies after the blocks. */
+  /**
+   * A backbone name without a number that contains one of them (and none of the others) lies after
+   * the blocks.
+   */
   readonly afterBlocks?: readonly string[];
 }
 
 export interface LayerIds {
   /** In the order of the names. */
   readonly ids: ReadonlyMap<string, number>;
-  /** Set when a backbone name fits no pattern: all ids are 0 then, as in AutoGluon, and the sentence says which name it was. Worth a warning. */
+  /**
+   * Set when a backbone name fits no pattern: all ids are 0 then, as in AutoGluon, and the sentence
+   * says which name it was. Worth a warning.
+   */
   readonly problem?: string;
 }
 
@@ -36,7 +43,10 @@ export const TEXT_LAYER_PATTERNS = Object.freeze({
   afterBlocks: Object.freeze(['head', 'pooler', 'ln_f', 'final_layer_norm']),
 });
 
-/** The layer id of every parameter (all of them, in the model's order, also those that do not train). */
+/**
+ * The layer id of every parameter (all of them, in the model's order, also those that do not
+ * train).
+ */
 export function layerIds(
   parameterNames: readonly string[],
   {
@@ -76,7 +86,10 @@ export function layerIds(
   return { ids: new Map(parameterNames.map((name) => [name, distance.get(name) ?? 0])) };
 }
 
-/** Prefixes of the backbone's direct children, in order of appearance. One may be a prefix of another (ELECTRA's `embeddings`, `embeddings_project`). */
+/**
+ * Prefixes of the backbone's direct children, in order of appearance. One may be a prefix of
+ * another (ELECTRA's `embeddings`, `embeddings_project`).
+ */
 function childrenOf(names: readonly string[], prefix: string): Set<string> {
   return new Set(names.map((name) => `${prefix}.${name.slice(prefix.length + 1).split('.')[0]}`));
 }

@@ -1,15 +1,24 @@
-/** Which learning rate and weight decay each parameter gets: one rate, two stages, layer-wise decay (AutoGluon), LoRA+. */
+/**
+ * Which learning rate and weight decay each parameter gets: one rate, two stages, layer-wise decay
+ * (AutoGluon), LoRA+.
+ */
 import { check, didYouMean, PeftError } from '@peft/errors';
 import { integerPower } from '../rules/integer-power.js';
 import type { ParameterGroup } from './parameter.js';
 
 export interface GroupOptions {
   readonly weightDecay: number;
-  /** Parameters of LayerNorm, BatchNorm and GroupNorm modules; they are not decayed. Not T5's or Llama's RMS norms: those are. */
+  /**
+   * Parameters of LayerNorm, BatchNorm and GroupNorm modules; they are not decayed. Not T5's or
+   * Llama's RMS norms: those are.
+   */
   readonly normParameters: ReadonlySet<string>;
 }
 
-/** No decay for norm parameters and names that contain `bias`, `cls_token` or a feature tokenizer's; all others decay, IA3 vectors too. */
+/**
+ * No decay for norm parameters and names that contain `bias`, `cls_token` or a feature tokenizer's;
+ * all others decay, IA3 vectors too.
+ */
 export function isDecayed(name: string, normParameters: ReadonlySet<string>): boolean {
   return (
     !normParameters.has(name) &&
@@ -27,7 +36,10 @@ export function singleRateGroups(
   return grouped(parameterNames, options, () => 1);
 }
 
-/** Layer-wise decay: lr·decay^id, ids from `layerIds`. @throws PEFT_OPTIM_LAYER_ID_MISSING for a name without an id. */
+/**
+ * Layer-wise decay: lr·decay^id, ids from `layerIds`.
+ * @throws PEFT_OPTIM_LAYER_ID_MISSING for a name without an id.
+ */
 export function layerwiseGroups(
   parameterNames: readonly string[],
   options: GroupOptions & {
@@ -41,7 +53,10 @@ export function layerwiseGroups(
   );
 }
 
-/** Two stages: parameters of layer id 0 (the head) at lr·headMultiplier, as AutoGluon's `two_stages` does it, the others at lr. */
+/**
+ * Two stages: parameters of layer id 0 (the head) at lr·headMultiplier, as AutoGluon's `two_stages`
+ * does it, the others at lr.
+ */
 export function twoStageGroups(
   parameterNames: readonly string[],
   options: GroupOptions & {
@@ -60,7 +75,10 @@ export interface LoraPlusOptions extends GroupOptions {
   readonly ratio?: number;
   /** Names of one-dimensional parameters (they learn like B). */
   readonly vectorParameters?: ReadonlySet<string>;
-  /** Scale of LoRA on embeddings (`lora_embedding_A`, `lora_embedding_B`) against the plain rate. Default 1. */
+  /**
+   * Scale of LoRA on embeddings (`lora_embedding_A`, `lora_embedding_B`) against the plain rate.
+   * Default 1.
+   */
   readonly embeddingScale?: number;
 }
 

@@ -5,7 +5,10 @@ import type { Tensor, Variable } from '@tensorflow/tfjs';
 export interface ParameterGroup {
   /** Multiplies the schedule's learning rate; 1 for the plain rate. */
   readonly learningRateScale: number;
-  /** Decoupled for AdamW and Lion (p ← p·(1 − lr·λ)), added to the gradient for Adam and SGD (g ← g + λ·p). */
+  /**
+   * Decoupled for AdamW and Lion (p ← p·(1 − lr·λ)), added to the gradient for Adam and SGD (g ← g
+   * + λ·p).
+   */
   readonly weightDecay: number;
 }
 
@@ -17,5 +20,8 @@ export interface TrainableParameter {
   readonly group: ParameterGroup;
 }
 
-/** The gradient of each parameter, by name, in the parameter's shape: a float32 tensor, or its values. The caller keeps and disposes tensors. */
+/**
+ * The gradient of each parameter, by name, in the parameter's shape: a float32 tensor, or its
+ * values. The caller keeps and disposes tensors.
+ */
 export type Gradients = Readonly<Record<string, Tensor | Float32Array>>;

@@ -1,10 +1,12 @@
 /**
- * Adafactor, as transformers computes it: the second moment of a matrix is kept as its row and column means.
+ * Adafactor, as transformers computes it: the second moment of a matrix is kept as its row and
+ * column means.
  *
- * β̂ₜ = 1 − t^decayRate; u = g² + ε₁; for shape [..., R, C]: r ← β̂r + (1 − β̂)·mean_C(u), c ← β̂c + (1 − β̂)·mean_R(u),
- * û = g / (√(r/mean(r)) · √c); for a vector û = g/√v with v ← β̂v + (1 − β̂)u.
- * û ← û / max(1, rms(û)/d); û ← α·û, with β₁ m ← β₁m + (1 − β₁)û and û = m; θ ← θ − λαθ − û
- * α = lr, or min(10⁻² (10⁻⁶·t with warm-up), 1/√t) with relative steps; times max(ε₂, rms(θ)) with scaled parameters.
+ * β̂ₜ = 1 − t^decayRate; u = g² + ε₁; for shape [..., R, C]: r ← β̂r + (1 − β̂)·mean_C(u), c ← β̂c
+ * + (1 − β̂)·mean_R(u), û = g / (√(r/mean(r)) · √c); for a vector û = g/√v with v ← β̂v + (1 −
+ * β̂)u. û ← û / max(1, rms(û)/d); û ← α·û, with β₁ m ← β₁m + (1 − β₁)û and û = m; θ ← θ − λαθ − û α
+ * = lr, or min(10⁻² (10⁻⁶·t with warm-up), 1/√t) with relative steps; times max(ε₂, rms(θ)) with
+ * scaled parameters.
  *
  * @see Shazeer & Stern 2018, Adafactor, algorithms 4 and 5
  */
@@ -31,7 +33,10 @@ export interface AdafactorOptions {
   readonly beta1?: number;
   /** Multiplies the rate by the parameter's root mean square. Default true. */
   readonly scaleParameter?: boolean;
-  /** Makes its own rate from the step; the schedule's rate is not used then, groups still scale. Default true. */
+  /**
+   * Makes its own rate from the step; the schedule's rate is not used then, groups still scale.
+   * Default true.
+   */
   readonly relativeStep?: boolean;
   /** With relative steps, starts at 10⁻⁶ and grows linearly. Default false. */
   readonly warmupInit?: boolean;
@@ -40,7 +45,8 @@ export interface AdafactorOptions {
 type Settings = Required<Omit<AdafactorOptions, 'beta1'>> & { readonly beta1: number | undefined };
 
 /**
- * Adafactor. State of an `[R, C]` matrix: R + C + 1 floats (`exp_avg_sq_row`, `exp_avg_sq_col`, `RMS`), of a vector `exp_avg_sq`, with β₁ also `exp_avg`.
+ * Adafactor. State of an `[R, C]` matrix: R + C + 1 floats (`exp_avg_sq_row`, `exp_avg_sq_col`,
+ * `RMS`), of a vector `exp_avg_sq`, with β₁ also `exp_avg`.
  * @throws PEFT_CONFIG_INVALID for an option out of range or warm-up without relative steps.
  */
 export function adafactor(options: AdafactorOptions = {}): Optimizer {

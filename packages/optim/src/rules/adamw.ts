@@ -1,7 +1,8 @@
 /**
  * AdamW, Adam with decoupled weight decay, as PyTorch computes it.
  *
- * θ ← θ·(1 − lr·λ); m ← m + (g − m)(1 − β₁); v ← β₂v + (1 − β₂)g²; θ ← θ − lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε)
+ * θ ← θ·(1 − lr·λ); m ← m + (g − m)(1 − β₁); v ← β₂v + (1 − β₂)g²; θ ← θ − lr/(1 − β₁ᵗ) · m /
+ * (√v/√(1 − β₂ᵗ) + ε)
  *
  * @see Loshchilov & Hutter 2019, Decoupled Weight Decay Regularization, algorithm 2
  */
@@ -45,7 +46,8 @@ export function adamw(options: AdamOptions = {}): Optimizer {
 }
 
 /**
- * Adam with weight decay added to the gradient (L2): g ← g + λθ before the moments, otherwise as AdamW.
+ * Adam with weight decay added to the gradient (L2): g ← g + λθ before the moments, otherwise as
+ * AdamW.
  * @throws PEFT_CONFIG_INVALID for an option out of range.
  * @see Kingma & Ba 2015, algorithm 1
  */
@@ -186,7 +188,10 @@ const coupledAdamTensors = ({
 type AdamCoefficient =
   'stepSize' | 'rootCorrection' | 'newFirst' | 'beta2' | 'newSecond' | 'epsilon';
 
-/** New moments, and what is taken from the values. What comes in between goes at once: a page's memory on the device is a multiple of what lives. */
+/**
+ * New moments, and what is taken from the values. What comes in between goes at once: a page's
+ * memory on the device is a multiple of what lives.
+ */
 function moments(
   gradient: Tensor1D,
   slots: readonly Tensor1D[],

@@ -1,4 +1,7 @@
-/** Optimisers by name, for run files and command lines. A third party's optimiser is passed as the value it is instead. */
+/**
+ * Optimisers by name, for run files and command lines. A third party's optimiser is passed as the
+ * value it is instead.
+ */
 import { check } from '@peft/errors';
 import { adafactor } from './adafactor.js';
 import { adam, adamw } from './adamw.js';
@@ -59,7 +62,10 @@ const TABLE: Table = {
 
 export const OPTIMIZER_NAMES = Object.freeze(Object.keys(TABLE) as OptimizerName[]);
 
-/** An optimiser by name. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY, both with the nearest names. */
+/**
+ * An optimiser by name.
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY, both with the nearest names.
+ */
 export function createOptimizer<K extends OptimizerName>(
   name: K,
   options?: OptimizerOptions[K],

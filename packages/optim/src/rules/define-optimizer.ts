@@ -1,12 +1,15 @@
 /**
- * Makes an optimiser from a rule for one parameter: reads and writes variables, checks, counts steps.
+ * Makes an optimiser from a rule for one parameter: reads and writes variables, checks, counts
+ * steps.
  *
- * The arithmetic is a loop over Float32Array, not tfjs ops: trainables are many and small, and one AdamW step is about twelve
- * tfjs kernels for each of them. Measured on two cores of an AMD EPYC, the 122,882 IA3 and bias values of mDeBERTa-v3-base in 124
- * tensors: 1.2 ms a step this way on tfjs' cpu backend and 1.7 ms on wasm, 25 ms and 10 ms with their kernels. Intermediate values
- * are float64, stored values float32, so a step gives the same bytes on every backend. An engine may offer
- * something faster that gives those bytes, too (`PeftArrayKernels` of @peft/ops). Only state on a device (`deviceStateStore`) is updated in
- * tfjs ops, hundreds of parameters at a time, since copies to and fro would cost more there.
+ * The arithmetic is a loop over Float32Array, not tfjs ops: trainables are many and small, and one
+ * AdamW step is about twelve tfjs kernels for each of them. Measured on two cores of an AMD EPYC,
+ * the 122,882 IA3 and bias values of mDeBERTa-v3-base in 124 tensors: 1.2 ms a step this way on
+ * tfjs' cpu backend and 1.7 ms on wasm, 25 ms and 10 ms with their kernels. Intermediate values are
+ * float64, stored values float32, so a step gives the same bytes on every backend. An engine may
+ * offer something faster that gives those bytes, too (`PeftArrayKernels` of @peft/ops). Only state
+ * on a device (`deviceStateStore`) is updated in tfjs ops, hundreds of parameters at a time, since
+ * copies to and fro would cost more there.
  */
 import { check, didYouMean, PeftError } from '@peft/errors';
 import * as tf from '@tensorflow/tfjs';
@@ -45,20 +48,27 @@ export interface UpdateContext {
 export interface OptimizerRule {
   readonly name: string;
   slots(shape: readonly number[]): readonly SlotSpec[];
-  /** Changes `values` and the state in place. Must not change `gradient`, which may be a backend's own memory. */
+  /**
+   * Changes `values` and the state in place. Must not change `gradient`, which may be a backend's
+   * own memory.
+   */
   updateParameter(
     values: Float32Array,
     gradient: Float32Array,
     state: ParameterState,
     context: UpdateContext,
   ): void;
-  /** The same arithmetic in tfjs ops, for state on a device; only where every slot is float32 and of the parameter's size. */
+  /**
+   * The same arithmetic in tfjs ops, for state on a device; only where every slot is float32 and of
+   * the parameter's size.
+   */
   readonly tensors?: TensorRule;
 }
 
 /**
- * Changes `values` and the slots' arrays (in the order of `slots`) in place for one range of elements. The gradient of
- * element i is `Math.fround(gradient[i] * context.gradientScale)`. A kernel of an engine must be deterministic.
+ * Changes `values` and the slots' arrays (in the order of `slots`) in place for one range of
+ * elements. The gradient of element i is `Math.fround(gradient[i] * context.gradientScale)`. A
+ * kernel of an engine must be deterministic.
  */
 export type ElementwiseKernel = (
   values: Float32Array,
@@ -132,7 +142,8 @@ export function defineOptimizer(rule: OptimizerRule): Optimizer {
         const gradient = gradients[name];
         if (gradient === undefined) continue;
         const context = contextOf(parameter, state, options);
-        // The update needs the values now; on a CPU backend this is a pointer, on an accelerator one copy of a small tensor.
+        // The update needs the values now; on a CPU backend this is a pointer, on an accelerator
+        // one copy of a small tensor.
         const values = new Float32Array(variable.dataSync<'float32'>());
         rule.updateParameter(
           values,

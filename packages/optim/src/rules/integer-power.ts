@@ -1,4 +1,7 @@
-/** base^exponent for a whole exponent ≥ 0, rounded once: `Math.pow` is off by a last digit for 0.9⁴, and group rates are compared exactly. */
+/**
+ * base^exponent for a whole exponent ≥ 0, rounded once: `Math.pow` is off by a last digit for 0.9⁴,
+ * and group rates are compared exactly.
+ */
 export function integerPower(base: number, exponent: number): number {
   if (!Number.isFinite(base) || base === 0 || exponent === 0) return base ** exponent;
   const { mantissa, shift } = exactParts(Math.abs(base));

@@ -20,7 +20,8 @@ export interface LionOptions {
 }
 
 /**
- * Lion. State per parameter: `state1` (bitsandbytes' name), 4 bytes an element. Learning rates are 3 to 10 times smaller than AdamW's.
+ * Lion. State per parameter: `state1` (bitsandbytes' name), 4 bytes an element. Learning rates are
+ * 3 to 10 times smaller than AdamW's.
  * @throws PEFT_CONFIG_INVALID for an option out of range.
  */
 export function lion(options: LionOptions = {}): Optimizer {
@@ -51,14 +52,18 @@ export function lionKernel({ beta1, beta2 }: Required<LionOptions>): Elementwise
       const g = Math.fround(gradient[i]! * gradientScale);
       const m = momentum[i]!;
       const direction = m * beta1 + g * (1 - beta1);
-      const sign = direction === 0 ? 0 : direction / Math.abs(direction); // without a branch that guesses wrong half the time
+      // without a branch that guesses wrong half the time
+      const sign = direction === 0 ? 0 : direction / Math.abs(direction);
       values[i] = values[i]! * shrink - learningRate * sign;
       momentum[i] = m * beta2 + g * (1 - beta2);
     }
   };
 }
 
-/** Where β₁m and (1 − β₁)g all but cancel, rounding decides the sign: such an element moves the other way than in float64. */
+/**
+ * Where β₁m and (1 − β₁)g all but cancel, rounding decides the sign: such an element moves the
+ * other way than in float64.
+ */
 const lionTensors = ({
   beta1,
   beta2,

@@ -1,8 +1,14 @@
-/** The optimiser seam: two functions over named parameters, `init` and `update`. All state is in the value that `init` returns. */
+/**
+ * The optimiser seam: two functions over named parameters, `init` and `update`. All state is in the
+ * value that `init` returns.
+ */
 import type { Gradients, TrainableParameter } from '../parameters/parameter.js';
 import { slotBytes, type SlotSpec, type StateStore } from '../state/state-store.js';
 
-/** Everything an optimiser remembers between updates. Save it with `stateTensors`, bring it back with `restoreState`. */
+/**
+ * Everything an optimiser remembers between updates. Save it with `stateTensors`, bring it back
+ * with `restoreState`.
+ */
 export interface OptimizerState {
   /** Name of the optimiser that made it. */
   readonly optimizer: string;
@@ -16,17 +22,23 @@ export interface OptimizerState {
 export interface UpdateOptions {
   /** The schedule's rate for this step; each group multiplies it by its `learningRateScale`. */
   readonly learningRate: number;
-  /** Every gradient is multiplied by it first, rounded to float32: clipping and loss scaling without new tensors. Default 1. */
+  /**
+   * Every gradient is multiplied by it first, rounded to float32: clipping and loss scaling without
+   * new tensors. Default 1.
+   */
   readonly gradientScale?: number;
 }
 
 export interface InitOptions {
-  /** Where the state lives; default `memoryStateStore()`. The state takes it over and disposes it. */
+  /**
+   * Where the state lives; default `memoryStateStore()`. The state takes it over and disposes it.
+   */
   readonly store?: StateStore;
 }
 
 /**
- * An optimiser is a value. `update` changes the variables and the state in place and leaves no tensor behind.
+ * An optimiser is a value. `update` changes the variables and the state in place and leaves no
+ * tensor behind.
  *
  * ```ts
  * const optimizer = adamw();
@@ -39,18 +51,24 @@ export interface Optimizer {
   readonly name: string;
   /** The state of a parameter of that shape. */
   slots(shape: readonly number[]): readonly SlotSpec[];
-  /** Whether its state may lie on a device (`deviceStateStore`); its arithmetic is there in tensor operations, too. Default false. */
+  /**
+   * Whether its state may lie on a device (`deviceStateStore`); its arithmetic is there in tensor
+   * operations, too. Default false.
+   */
   readonly runsOnDevice?: boolean;
   /**
    * Zeroed state for the parameters.
-   * @throws PEFT_OPTIM_DTYPE for a variable that is not float32, PEFT_OPTIM_PARAMETER_DUPLICATE, PEFT_OPTIM_DEVICE_UNSUPPORTED for a store on a device
-   * when the optimiser computes on the host alone.
+   * @throws PEFT_OPTIM_DTYPE for a variable that is not float32, PEFT_OPTIM_PARAMETER_DUPLICATE,
+   *   PEFT_OPTIM_DEVICE_UNSUPPORTED for a store on a device when the optimiser computes on the host
+   *   alone.
    */
   init(parameters: readonly TrainableParameter[], options?: InitOptions): OptimizerState;
   /**
-   * One step for every parameter that has a gradient; the others, their state and their step count stay as they are.
-   * @throws PEFT_OPTIM_GRADIENT_SHAPE, PEFT_OPTIM_GRADIENT_UNKNOWN for a gradient without a parameter, PEFT_OPTIM_PARAMETER_UNKNOWN
-   * for a parameter that `init` never saw, PEFT_OPTIM_STATE_MISMATCH for the state of another optimiser; all before anything is changed.
+   * One step for every parameter that has a gradient; the others, their state and their step count
+   * stay as they are.
+   * @throws PEFT_OPTIM_GRADIENT_SHAPE, PEFT_OPTIM_GRADIENT_UNKNOWN for a gradient without a
+   *   parameter, PEFT_OPTIM_PARAMETER_UNKNOWN for a parameter that `init` never saw,
+   *   PEFT_OPTIM_STATE_MISMATCH for the state of another optimiser; all before anything is changed.
    */
   update(
     parameters: readonly TrainableParameter[],

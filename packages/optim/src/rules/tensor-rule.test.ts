@@ -1,4 +1,7 @@
-/** Each optimiser's tensor operations against its loop over arrays, from the same start with the same gradients. */
+/**
+ * Each optimiser's tensor operations against its loop over arrays, from the same start with the
+ * same gradients.
+ */
 import * as tf from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { adam, adamw } from './adamw.js';
@@ -71,7 +74,10 @@ const optimizers = {
   lion: lion(),
 };
 
-/** Both forms round to float32: the arrays once for each stored value, the tensors after every operation, of which the largest contribute. */
+/**
+ * Both forms round to float32: the arrays once for each stored value, the tensors after every
+ * operation, of which the largest contribute.
+ */
 const bound = (steps: number, values: readonly number[]): number =>
   2 * steps * 2 ** -23 * largest(values);
 

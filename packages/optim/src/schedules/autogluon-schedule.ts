@@ -23,12 +23,16 @@ export interface AutogluonScheduleOptions {
   readonly totalSteps: number;
   /** W, from `autogluonWarmupSteps`. */
   readonly warmupSteps?: number;
-  /** `optim.end_lr`, default 0. Only polynomial_decay looks at it: the others end at 0 (or have no end) whatever it says. */
+  /**
+   * `optim.end_lr`, default 0. Only polynomial_decay looks at it: the others end at 0 (or have no
+   * end) whatever it says.
+   */
   readonly endLearningRate?: number;
 }
 
 /**
- * `optim.lr_schedule` (its default: `cosine_decay`). `multi_step` has the fixed milestones 30 and 55 with γ = 0.1 and ignores the warm-up.
+ * `optim.lr_schedule` (its default: `cosine_decay`). `multi_step` has the fixed milestones 30 and
+ * 55 with γ = 0.1 and ignores the warm-up.
  * @throws PEFT_CONFIG_INVALID for an unknown name, or for a polynomial end rate above the rate.
  */
 export function autogluonSchedule(
@@ -54,7 +58,10 @@ export function autogluonSchedule(
   }
 }
 
-/** `optim.warmup_steps`: below 1 a share of the run, ⌊T·share⌋; from 1 on a number of steps. Default 0.1. */
+/**
+ * `optim.warmup_steps`: below 1 a share of the run, ⌊T·share⌋; from 1 on a number of steps. Default
+ * 0.1.
+ */
 export function autogluonWarmupSteps(totalSteps: number, warmup = 0.1): number {
   check.nonNegativeInteger('optim', 'totalSteps', totalSteps);
   if (warmup < 1) check.probability('optim', 'warmup_steps', warmup);

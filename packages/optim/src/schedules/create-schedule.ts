@@ -64,7 +64,10 @@ const TABLE: Table = {
 
 export const SCHEDULE_NAMES = Object.freeze(Object.keys(TABLE) as ScheduleName[]);
 
-/** A schedule by name. @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY, both with the nearest names. */
+/**
+ * A schedule by name.
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY, both with the nearest names.
+ */
 export function createSchedule<K extends ScheduleName>(
   name: K,
   options: ScheduleOptions[K],

@@ -1,6 +1,7 @@
 /**
- * Learning-rate schedules: the rate as a function of the optimiser step, counted from 0. Nothing else is remembered, so a resumed run only
- * needs its step. Formulas and corner cases as in transformers; t step, W warm-up steps, T total steps, η the base rate.
+ * Learning-rate schedules: the rate as a function of the optimiser step, counted from 0. Nothing
+ * else is remembered, so a resumed run only needs its step. Formulas and corner cases as in
+ * transformers; t step, W warm-up steps, T total steps, η the base rate.
  */
 import { check, PeftError } from '@peft/errors';
 
@@ -30,7 +31,10 @@ export function linearSchedule(options: DecayOptions): LearningRateSchedule {
   return warmedUp('linear', options, (t) => Math.max(0, (options.totalSteps - t) / span));
 }
 
-/** η·max(0, ½(1 + cos(2π·cycles·progress))), progress = (t − W)/(T − W) unbounded. `cycles` ½ (default) falls once to 0. */
+/**
+ * η·max(0, ½(1 + cos(2π·cycles·progress))), progress = (t − W)/(T − W) unbounded. `cycles` ½
+ * (default) falls once to 0.
+ */
 export function cosineSchedule(
   options: DecayOptions & { readonly cycles?: number },
 ): LearningRateSchedule {
@@ -42,7 +46,10 @@ export function cosineSchedule(
   );
 }
 
-/** Falls to 0 and jumps back to η `cycles` times (default 1): η·½(1 + cos(π·frac(cycles·progress))), 0 from T on. */
+/**
+ * Falls to 0 and jumps back to η `cycles` times (default 1): η·½(1 + cos(π·frac(cycles·progress))),
+ * 0 from T on.
+ */
 export function cosineWithRestartsSchedule(
   options: DecayOptions & { readonly cycles?: number },
 ): LearningRateSchedule {
@@ -55,7 +62,10 @@ export function cosineWithRestartsSchedule(
   });
 }
 
-/** A cosine that ends at `minimumLearningRate` instead of 0: η·(f·(1 − ρ) + ρ), f the cosine's factor, ρ = minimum/η. */
+/**
+ * A cosine that ends at `minimumLearningRate` instead of 0: η·(f·(1 − ρ) + ρ), f the cosine's
+ * factor, ρ = minimum/η.
+ */
 export function cosineWithMinimumSchedule(
   options: DecayOptions & { readonly minimumLearningRate: number; readonly cycles?: number },
 ): LearningRateSchedule {
@@ -70,7 +80,10 @@ export function cosineWithMinimumSchedule(
   });
 }
 
-/** (η − e)·(1 − progress)^power + e with the end rate e (default 1e-7), e after T. Power 1 by default. */
+/**
+ * (η − e)·(1 − progress)^power + e with the end rate e (default 1e-7), e after T. Power 1 by
+ * default.
+ */
 export function polynomialSchedule(
   options: DecayOptions & { readonly endLearningRate?: number; readonly power?: number },
 ): LearningRateSchedule {
@@ -86,7 +99,9 @@ export function polynomialSchedule(
   });
 }
 
-/** η/√((t + s − W)/s) with the time scale s, by default W, or 10,000 without warm-up. Has no end. */
+/**
+ * η/√((t + s − W)/s) with the time scale s, by default W, or 10,000 without warm-up. Has no end.
+ */
 export function inverseSqrtSchedule(
   options: ConstantOptions & { readonly timescale?: number },
 ): LearningRateSchedule {

@@ -22,8 +22,9 @@ export interface WarmupStableDecayOptions {
 }
 
 /**
- * η·(ρ + (1 − ρ)·up(t/W)) for W steps, η on the plateau, η·(ρ + (1 − ρ)·down(progress)) for the decay, ρη after it.
- * up: x, ½(1 − cos πx), 1 − √(1 − x); down: 1 − x, ½(1 + cos 2π·cycles·x), 1 − √x.
+ * η·(ρ + (1 − ρ)·up(t/W)) for W steps, η on the plateau, η·(ρ + (1 − ρ)·down(progress)) for the
+ * decay, ρη after it. up: x, ½(1 − cos πx), 1 − √(1 − x); down: 1 − x, ½(1 + cos 2π·cycles·x), 1 −
+ * √x.
  *
  * @see Hu et al. 2024, MiniCPM, section 4
  */

@@ -1,8 +1,10 @@
 /**
- * Blockwise 8-bit quantisation of optimiser states: every 256 values share a float32 maximum, each value is the nearest of the
- * 256 numbers of a map. x ≈ map[code] · absmax, code = #{bounds < x/absmax} with bounds halfway between neighbours of the map.
+ * Blockwise 8-bit quantisation of optimiser states: every 256 values share a float32 maximum, each
+ * value is the nearest of the 256 numbers of a map. x ≈ map[code] · absmax, code = #{bounds <
+ * x/absmax} with bounds halfway between neighbours of the map.
  *
- * Exactly as bitsandbytes on CPU: whole blocks are multiplied by 1/absmax in float32, a short last block is divided by absmax.
+ * Exactly as bitsandbytes on CPU: whole blocks are multiplied by 1/absmax in float32, a short last
+ * block is divided by absmax.
  *
  * @see Dettmers et al. 2022, 8-bit Optimizers via Block-wise Quantization
  */
@@ -53,7 +55,10 @@ export function blockQuantizer(map: Float32Array): BlockQuantizer {
   };
 }
 
-/** For each upper half of a float32's bits, the code of the least such number: a short walk up from there finds any code. */
+/**
+ * For each upper half of a float32's bits, the code of the least such number: a short walk up from
+ * there finds any code.
+ */
 function firstCodes(bounds: Float32Array): Uint8Array {
   const table = new Uint8Array(65536);
   const bits = new Uint32Array(1);

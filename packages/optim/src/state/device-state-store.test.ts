@@ -21,7 +21,10 @@ beforeAll(() => tf.setBackend('cpu'));
 
 const noise = (seed: number, length: number): Float32Array =>
   Float32Array.from({ length }, (_, i) => Math.sin(seed * 12.9898 + i * 78.233));
-/** AdamW's state of them is 153,272 bytes; at 8 KiB a page p1 has seven pages of its own, p2 twelve, and the others share one. */
+/**
+ * AdamW's state of them is 153,272 bytes; at 8 KiB a page p1 has seven pages of its own, p2 twelve,
+ * and the others share one.
+ */
 const shapes = [[5], [7001], [90, 130], [256], [], [0], [4, 49]];
 const groups = [
   { learningRateScale: 1, weightDecay: 0.1 },

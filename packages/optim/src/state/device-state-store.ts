@@ -1,10 +1,11 @@
 /**
- * State on the device of the tfjs backend: pages up to a budget stay there as tensors, the others rest in host memory and pass
- * through the device, one at a time.
+ * State on the device of the tfjs backend: pages up to a budget stay there as tensors, the others
+ * rest in host memory and pass through the device, one at a time.
  *
- * The next page is uploaded before the present one's new state is read back, so that a device that computes asynchronously does both
- * at once. Which pages stay is fixed when the state is made, as in `paged-state-store.ts` and for its reason. The bytes of an
- * update do not depend on where its page was.
+ * The next page is uploaded before the present one's new state is read back, so that a device that
+ * computes asynchronously does both at once. Which pages stay is fixed when the state is made, as
+ * in `paged-state-store.ts` and for its reason. The bytes of an update do not depend on where its
+ * page was.
  */
 import { check, PeftError } from '@peft/errors';
 import * as tf from '@tensorflow/tfjs';
@@ -22,9 +23,15 @@ import {
 } from './state-store.js';
 
 export interface DeviceStateOptions {
-  /** Bytes of state that may lie on the device, the pages that pass through it included; those are there in any case. Default: all. */
+  /**
+   * Bytes of state that may lie on the device, the pages that pass through it included; those are
+   * there in any case. Default: all.
+   */
   readonly residentBytes?: number;
-  /** Bytes of a page. An update takes about five times as much on the device for what it computes in passing (AdamW). Default 8 MiB. */
+  /**
+   * Bytes of a page. An update takes about five times as much on the device for what it computes in
+   * passing (AdamW). Default 8 MiB.
+   */
   readonly pageBytes?: number;
 }
 
@@ -38,8 +45,9 @@ export interface DeviceStateStore extends StateStore {
 /** How an optimiser gets at state on a device. */
 export interface StatePages {
   /**
-   * Calls `update` with each page that holds a parameter of `parameters` and its state, float32 [n] for each slot, in a `tf.tidy`. What it returns is
-   * the new state. The pages of a parameter that spans several follow each other in ascending order.
+   * Calls `update` with each page that holds a parameter of `parameters` and its state, float32 [n]
+   * for each slot, in a `tf.tidy`. What it returns is the new state. The pages of a parameter that
+   * spans several follow each other in ascending order.
    */
   visit(
     parameters: { has(name: string): boolean },
@@ -53,7 +61,10 @@ interface Page {
   readonly resident: boolean;
   /** The state, where it is on the device. */
   tensors: readonly Tensor1D[] | undefined;
-  /** The state where it is not. A page that is not resident keeps these arrays while it is on the device. */
+  /**
+   * The state where it is not. A page that is not resident keeps these arrays while it is on the
+   * device.
+   */
   host: readonly Float32Array[] | undefined;
   /** Whether the tensors are newer than `host`. */
   changed: boolean;
@@ -65,9 +76,10 @@ const PASSING_PAGES = 3;
 const PREFETCHED_PAGES = 2;
 
 /**
- * A store for optimisers that run on a device (`Optimizer.runsOnDevice`: AdamW, Adam, SGD, Lion). The state belongs to the tfjs backend that is
- * active at `init`.
- * @throws PEFT_CONFIG_INVALID here; `declare` PEFT_OPTIM_DEVICE_UNSUPPORTED for state that is not one float32 for each element
+ * A store for optimisers that run on a device (`Optimizer.runsOnDevice`: AdamW, Adam, SGD, Lion).
+ * The state belongs to the tfjs backend that is active at `init`.
+ * @throws PEFT_CONFIG_INVALID here; `declare` PEFT_OPTIM_DEVICE_UNSUPPORTED for state that is not
+ *   one float32 for each element
  */
 export function deviceStateStore({
   residentBytes: budget = Number.MAX_SAFE_INTEGER,
@@ -203,7 +215,8 @@ export function deviceStateStore({
             if (!page.resident) leave(page);
           });
         } finally {
-          pages.filter(({ resident }) => !resident).forEach(leave); // uploaded by `prefetch`, and not in turn
+          // uploaded by `prefetch`, and not in turn
+          pages.filter(({ resident }) => !resident).forEach(leave);
         }
       },
     },
@@ -253,7 +266,10 @@ function slotsOf(declarations: readonly ParameterSlots[]): number {
   return count;
 }
 
-/** @throws PEFT_OPTIM_DEVICE_UNSUPPORTED unless the optimiser's state may lie in a {@link deviceStateStore}. */
+/**
+ * @throws PEFT_OPTIM_DEVICE_UNSUPPORTED unless the optimiser's state may lie in a {@link
+ *   deviceStateStore}.
+ */
 export function assertRunsOnDevice({
   name,
   runsOnDevice,

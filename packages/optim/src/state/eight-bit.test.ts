@@ -47,8 +47,9 @@ describe('8-bit optimisers', () => {
   });
 
   test('stay near their 32-bit twins above it', () => {
-    // Neighbours of the map are 1.4 % of the block's maximum apart in its upper decade, so a moment is off by 0.7 % of the maximum at most,
-    // and a path of 10 steps by a few percent of its length.
+    // Neighbours of the map are 1.4 % of the block's maximum apart in its upper decade, so a moment
+    // is off by 0.7 % of the maximum at most, and a path of 10 steps by a few percent of its
+    // length.
     for (const [eight, full] of [
       [adamw8bit(), adamw()],
       [momentum8bit(), sgd({ momentum: 0.9 })],

@@ -1,8 +1,9 @@
 /**
- * 8-bit optimisers: states of parameters with at least 4,096 elements are stored as codes of bitsandbytes' dynamic maps, one float32
- * maximum per 256 values; smaller parameters keep float32 states. The arithmetic is float32's, as bitsandbytes' CPU path:
- * weight decay comes before the update, and a code is the nearest one also when a first moment changes its sign (its CUDA
- * kernels differ in both).
+ * 8-bit optimisers: states of parameters with at least 4,096 elements are stored as codes of
+ * bitsandbytes' dynamic maps, one float32 maximum per 256 values; smaller parameters keep float32
+ * states. The arithmetic is float32's, as bitsandbytes' CPU path: weight decay comes before the
+ * update, and a code is the nearest one also when a first moment changes its sign (its CUDA kernels
+ * differ in both).
  *
  * @see Dettmers et al. 2022, 8-bit Optimizers via Block-wise Quantization
  */
@@ -22,15 +23,18 @@ export interface EightBitOptions {
 }
 
 /**
- * AdamW with 8-bit states: 2 + 8/256 bytes an element instead of 8.
- * State: `state1`, `state2` (codes), `absmax1`, `absmax2`; below the minimum `state1`, `state2` in float32.
+ * AdamW with 8-bit states: 2 + 8/256 bytes an element instead of 8. State: `state1`, `state2`
+ * (codes), `absmax1`, `absmax2`; below the minimum `state1`, `state2` in float32.
  * @throws PEFT_CONFIG_INVALID for an option out of range.
  */
 export function adamw8bit(options: AdamOptions & EightBitOptions = {}): Optimizer {
   return adam8bitNamed('adamw_8bit', options);
 }
 
-/** Adam with 8-bit states. As in bitsandbytes its weight decay is decoupled, too: it differs from `adamw8bit` by name only. */
+/**
+ * Adam with 8-bit states. As in bitsandbytes its weight decay is decoupled, too: it differs from
+ * `adamw8bit` by name only.
+ */
 export function adam8bit(options: AdamOptions & EightBitOptions = {}): Optimizer {
   return adam8bitNamed('adam_8bit', options);
 }

@@ -1,4 +1,7 @@
-/** A private file that pages are written to and read from by position, with a checksum for each page. */
+/**
+ * A private file that pages are written to and read from by position, with a checksum for each
+ * page.
+ */
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
@@ -35,7 +38,8 @@ export class PageFile {
 
   /**
    * Makes a file with a new name in a folder (made when missing), readable by its owner only.
-   * @throws PEFT_PAGE_FILE_DISK_FULL when the folder's file system has fewer than `neededBytes` free, PEFT_PAGE_FILE_UNUSABLE when it cannot be made.
+   * @throws PEFT_PAGE_FILE_DISK_FULL when the folder's file system has fewer than `neededBytes`
+   *   free, PEFT_PAGE_FILE_UNUSABLE when it cannot be made.
    */
   static create(directory: string, neededBytes: number): PageFile {
     const filePath = path.join(
@@ -55,7 +59,10 @@ export class PageFile {
     }
   }
 
-  /** Whether the page at `offset` was ever written. One that was not is all zeros and not in the file. */
+  /**
+   * Whether the page at `offset` was ever written. One that was not is all zeros and not in the
+   * file.
+   */
   has(offset: number): boolean {
     return this.#checksums.has(offset);
   }
@@ -106,7 +113,10 @@ export class PageFile {
     );
   }
 
-  /** Reads without blocking, and resolves with how many bytes there were. Use them only if they match. */
+  /**
+   * Reads without blocking, and resolves with how many bytes there were. Use them only if they
+   * match.
+   */
   readLater(offset: number, bytes: Uint8Array): Promise<number> {
     return new Promise((resolve, reject) => {
       read(this.#descriptor, bytes, 0, bytes.length, offset, (error, count) =>

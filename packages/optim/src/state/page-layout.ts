@@ -1,8 +1,9 @@
 /**
  * Which elements of which parameters make a page of a `deviceStateStore`.
  *
- * Small parameters share pages, so that an update is a few operations for hundreds of them; a large one has pages of its own. Parameters
- * of a group lie together: where a page has one learning rate and one weight decay, its coefficients are scalars.
+ * Small parameters share pages, so that an update is a few operations for hundreds of them; a large
+ * one has pages of its own. Parameters of a group lie together: where a page has one learning rate
+ * and one weight decay, its coefficients are scalars.
  */
 import type { ParameterSlots } from './state-store.js';
 
@@ -24,8 +25,8 @@ export type PageSegments = readonly Segment[];
 const BLOCK = 256;
 
 /**
- * Divides the elements of all parameters into pages of at most `elements` (rounded down to blocks of 256, at least one). The pages of a
- * parameter that is divided follow each other.
+ * Divides the elements of all parameters into pages of at most `elements` (rounded down to blocks
+ * of 256, at least one). The pages of a parameter that is divided follow each other.
  */
 export function layOutPages(
   declarations: readonly ParameterSlots[],

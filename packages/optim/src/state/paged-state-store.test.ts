@@ -88,7 +88,8 @@ describe('paging', () => {
       });
       for (let t = 0; t < 5; t += 1) {
         if (t === 2) await Promise.all([state.store.prefetch(), state.store.prefetch()]);
-        const late = t === 3 ? state.store.prefetch() : undefined; // the update comes first and wins
+        // the update comes first and wins
+        const late = t === 3 ? state.store.prefetch() : undefined;
         update(optimizer, parameters, state, t);
         await late;
       }

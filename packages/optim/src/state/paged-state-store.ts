@@ -1,10 +1,13 @@
 /**
- * Paged state: pages up to a budget stay in memory, the others live in a file and pass through a few buffers, one at a time.
+ * Paged state: pages up to a budget stay in memory, the others live in a file and pass through a
+ * few buffers, one at a time.
  *
- * A page holds all slots of a run of elements (m and v side by side), so a page is one read and one write per update. Which pages stay is fixed
- * when the state is made: every update goes through all pages in the same order, and for that order keeping a fixed part is the best any
- * policy can do (evicting the least recently used one would miss every time). Pages lie in the file in that same order, so the
- * operating system reads ahead and writes behind. The bytes of an update do not depend on where its page was.
+ * A page holds all slots of a run of elements (m and v side by side), so a page is one read and one
+ * write per update. Which pages stay is fixed when the state is made: every update goes through all
+ * pages in the same order, and for that order keeping a fixed part is the best any policy can do
+ * (evicting the least recently used one would miss every time). Pages lie in the file in that same
+ * order, so the operating system reads ahead and writes behind. The bytes of an update do not
+ * depend on where its page was.
  */
 import { tmpdir } from 'node:os';
 import { check } from '@peft/errors';
@@ -24,7 +27,10 @@ import {
 } from './state-store.js';
 
 export interface PagedStateOptions {
-  /** Bytes of state that may stay in memory, buffers included. Whole slots (Adafactor's means) and one buffer are there in any case. */
+  /**
+   * Bytes of state that may stay in memory, buffers included. Whole slots (Adafactor's means) and
+   * one buffer are there in any case.
+   */
   readonly residentBytes: number;
   /** Bytes of a page. Default 1 MiB. */
   readonly pageBytes?: number;
@@ -55,9 +61,12 @@ interface Entry {
 }
 
 /**
- * A store that keeps `residentBytes` in memory and the rest in a file. Nothing is written when everything fits.
- * @throws PEFT_CONFIG_INVALID here; `declare` PEFT_PAGE_FILE_DISK_FULL and PEFT_PAGE_FILE_UNUSABLE; `visit` PEFT_PAGE_FILE_DISK_FULL, PEFT_PAGE_FILE_MISSING and
- * PEFT_PAGE_FILE_CORRUPT. After an error within an update part of the parameters has moved: dispose the state and resume from a checkpoint.
+ * A store that keeps `residentBytes` in memory and the rest in a file. Nothing is written when
+ * everything fits.
+ * @throws PEFT_CONFIG_INVALID here; `declare` PEFT_PAGE_FILE_DISK_FULL and PEFT_PAGE_FILE_UNUSABLE;
+ *   `visit` PEFT_PAGE_FILE_DISK_FULL, PEFT_PAGE_FILE_MISSING and PEFT_PAGE_FILE_CORRUPT. After an
+ *   error within an update part of the parameters has moved: dispose the state and resume from a
+ *   checkpoint.
  */
 export function pagedStateStore({
   residentBytes,
@@ -109,7 +118,8 @@ export function pagedStateStore({
     let fits = false;
     try {
       const count = await file!.readLater(page.fileOffset, buffer.subarray(0, page.byteLength));
-      // An update that came meanwhile may have written the page: then the checksum differs, and the next update reads it itself.
+      // An update that came meanwhile may have written the page: then the checksum differs, and the
+      // next update reads it itself.
       fits =
         !disposed && file!.matches(page.fileOffset, buffer.subarray(0, count), page.byteLength);
     } finally {
@@ -224,8 +234,9 @@ function pagesOf(elements: number, ranged: readonly SlotSpec[], pageBytes: numbe
 }
 
 /**
- * Makes pages resident while they fit, the smallest first (they cost most reads and writes for their bytes), and gives the others their
- * places in the file. Returns the file's length; 0 when all are resident.
+ * Makes pages resident while they fit, the smallest first (they cost most reads and writes for
+ * their bytes), and gives the others their places in the file. Returns the file's length; 0 when
+ * all are resident.
  */
 function keepResident(
   pages: readonly { page: Page; ranged: readonly SlotSpec[] }[],

@@ -1,6 +1,7 @@
 /**
- * Where an optimiser's state lives. Optimisers say which slots a parameter has and then visit them range by range; the
- * store decides what is in memory. The one in this file keeps everything there, `paged-state-store.ts` does not.
+ * Where an optimiser's state lives. Optimisers say which slots a parameter has and then visit them
+ * range by range; the store decides what is in memory. The one in this file keeps everything there,
+ * `paged-state-store.ts` does not.
  */
 import { PeftError } from '@peft/errors';
 import type { StatePages } from './device-state-store.js';
@@ -13,8 +14,9 @@ export interface SlotSpec {
   readonly dtype: 'F32' | 'U8';
   readonly shape: readonly number[];
   /**
-   * Parameter elements per state element: 1 for a state of the parameter's size, 256 for one value per block of 256.
-   * `whole`: the slot has another layout (row and column means); it is always resident and read by `whole()`.
+   * Parameter elements per state element: 1 for a state of the parameter's size, 256 for one value
+   * per block of 256. `whole`: the slot has another layout (row and column means); it is always
+   * resident and read by `whole()`.
    */
   readonly span: 1 | 256 | 'whole';
 }
@@ -31,25 +33,32 @@ export interface ParameterSlots {
 export type StateArray = Float32Array | Uint8Array;
 
 /**
- * Called with the elements `start … end` of a parameter and the parts of its slots for them, in the order of the slots
- * whose span is a number. The arrays are valid during the call only; `start` is a multiple of 256.
+ * Called with the elements `start … end` of a parameter and the parts of its slots for them, in the
+ * order of the slots whose span is a number. The arrays are valid during the call only; `start` is
+ * a multiple of 256.
  */
 export type RangeVisitor = (start: number, end: number, arrays: readonly StateArray[]) => void;
 
 export interface StateStore {
   /** Bytes of all slots. */
   readonly totalBytes: number;
-  /** Bytes of them that memory holds (buffers included); the device's memory where there are `pages`. */
+  /**
+   * Bytes of them that memory holds (buffers included); the device's memory where there are
+   * `pages`.
+   */
   readonly residentBytes: number;
-  /** Makes zeroed slots; called once, by `init`. @throws PEFT_OPTIM_PARAMETER_DUPLICATE, PEFT_OPTIM_STORE_TAKEN the second time. */
+  /**
+   * Makes zeroed slots; called once, by `init`.
+   * @throws PEFT_OPTIM_PARAMETER_DUPLICATE, PEFT_OPTIM_STORE_TAKEN the second time.
+   */
   declare(declarations: readonly ParameterSlots[]): void;
   /** What was declared, in that order. */
   declarations(): readonly ParameterSlots[];
   /** A slot of span `whole`, live: writes to it count. */
   whole(parameter: string, slot: string): StateArray;
   /**
-   * Visits the elements of a parameter in ascending order; with `only`, at least the ranges that overlap those elements. With `write`, what
-   * the visitor changes is kept.
+   * Visits the elements of a parameter in ascending order; with `only`, at least the ranges that
+   * overlap those elements. With `write`, what the visitor changes is kept.
    */
   visit(
     parameter: string,
@@ -57,9 +66,15 @@ export interface StateStore {
     visitor: RangeVisitor,
     only?: { readonly start: number; readonly end: number },
   ): void;
-  /** Brings what the next update needs first into memory, off the main thread where the store can. Worth awaiting before a backward pass. */
+  /**
+   * Brings what the next update needs first into memory, off the main thread where the store can.
+   * Worth awaiting before a backward pass.
+   */
   prefetch(): Promise<void>;
-  /** There when the state lies on a device: updates are tensor operations on its pages then (`deviceStateStore`). */
+  /**
+   * There when the state lies on a device: updates are tensor operations on its pages then
+   * (`deviceStateStore`).
+   */
   readonly pages?: StatePages;
   /** Frees the state. Idempotent. */
   dispose(): void;

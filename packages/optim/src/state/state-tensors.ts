@@ -11,8 +11,9 @@ import {
 } from './state-store.js';
 
 /**
- * The state's tensors in a fixed order: `<parameter>.<slot>` for every slot and `<parameter>.step` (I32, `[1]`). Values are read when `read` is
- * called, also from a paged store only the part that is asked for: read before the next update.
+ * The state's tensors in a fixed order: `<parameter>.<slot>` for every slot and `<parameter>.step`
+ * (I32, `[1]`). Values are read when `read` is called, also from a paged store only the part that
+ * is asked for: read before the next update.
  */
 export function stateTensors(state: OptimizerState): TensorSource[] {
   const tensors: TensorSource[] = [];
@@ -42,9 +43,11 @@ export function stateTensors(state: OptimizerState): TensorSource[] {
 }
 
 /**
- * Fills a fresh state (made by the same optimiser for the same parameters) with saved tensors; the next update then gives the same bytes as
- * it would have without the break. Every tensor must be there, and no other.
- * @throws PEFT_OPTIM_STATE_MISMATCH naming the first missing, surplus or differently shaped tensor; nothing is changed then.
+ * Fills a fresh state (made by the same optimiser for the same parameters) with saved tensors; the
+ * next update then gives the same bytes as it would have without the break. Every tensor must be
+ * there, and no other.
+ * @throws PEFT_OPTIM_STATE_MISMATCH naming the first missing, surplus or differently shaped tensor;
+ *   nothing is changed then.
  */
 export function restoreState(state: OptimizerState, tensors: Iterable<TensorSource>): void {
   const saved = new Map<string, TensorSource>();

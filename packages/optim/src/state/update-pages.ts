@@ -1,4 +1,7 @@
-/** One update of state on a device, page by page: a page's parameters and gradients side by side, the rule's operations, and back into the variables. */
+/**
+ * One update of state on a device, page by page: a page's parameters and gradients side by side,
+ * the rule's operations, and back into the variables.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor, Tensor1D } from '@tensorflow/tfjs';
 import type { UpdateContext } from '../rules/define-optimizer.js';
@@ -16,7 +19,10 @@ export interface TouchedParameter {
 
 type Numbers = Readonly<Record<string, number>>;
 
-/** Updates the parameters in `touched` (by name) and their state; the others keep every byte. Leaves no tensor behind. */
+/**
+ * Updates the parameters in `touched` (by name) and their state; the others keep every byte. Leaves
+ * no tensor behind.
+ */
 export function updatePages(
   rule: TensorRule,
   pages: StatePages,
@@ -137,7 +143,9 @@ function maskOf(
   return tf.tensor1d(mask, 'bool');
 }
 
-/** Numbers that all parameters of the page share as scalars, the others as a value for each element. */
+/**
+ * Numbers that all parameters of the page share as scalars, the others as a value for each element.
+ */
 function coefficientsOf(
   segments: PageSegments,
   numbers: ReadonlyMap<string, Numbers>,

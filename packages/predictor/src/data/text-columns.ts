@@ -28,8 +28,8 @@ export interface TextColumns {
 }
 
 /**
- * The columns that are learnt from: those given, else those of type text. Where none is, columns of words that are not separated by
- * spaces (Japanese) or too short are taken.
+ * The columns that are learnt from: those given, else those of type text. Where none is, columns of
+ * words that are not separated by spaces (Japanese) or too short are taken.
  * @throws PEFT_TEXT_COLUMN_MISSING when the table has no column of texts; PEFT_COLUMN_MISSING
  */
 export function chooseTextColumns(
@@ -94,7 +94,10 @@ export interface TextSettings {
   readonly segments: number;
 }
 
-/** AutoGluon's: at most `wanted` tokens and what the model bears; up to two segments where the model has them. */
+/**
+ * AutoGluon's: at most `wanted` tokens and what the model bears; up to two segments where the model
+ * has them.
+ */
 export function textSettings(
   columns: readonly string[],
   wanted: number,

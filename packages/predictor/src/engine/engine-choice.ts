@@ -18,7 +18,10 @@ export interface EngineChoice {
   readonly engine: Engine;
   /** Why this one, for people. */
   readonly reason: string;
-  /** What is not as one might expect, for one `run/warned`: a better engine was passed over, or a precision cannot be had. */
+  /**
+   * What is not as one might expect, for one `run/warned`: a better engine was passed over, or a
+   * precision cannot be had.
+   */
   readonly warning?: { readonly code: string; readonly message: string; readonly hint?: string };
 }
 
@@ -52,9 +55,11 @@ async function gpuState(): Promise<GpuState> {
 }
 
 /**
- * Makes and activates an engine. `auto` takes the tensorflow one where a GPU works with it, else the native one, else the portable one.
+ * Makes and activates an engine. `auto` takes the tensorflow one where a GPU works with it, else
+ * the native one, else the portable one.
  * @param makers others than this toolkit's.
- * @throws PEFT_ENGINE_UNAVAILABLE when the engine asked for cannot run here, and why; PEFT_CONFIG_INVALID for its options
+ * @throws PEFT_ENGINE_UNAVAILABLE when the engine asked for cannot run here, and why;
+ *   PEFT_CONFIG_INVALID for its options
  */
 export async function chooseEngine(
   request: EngineRequest = {},

@@ -5,7 +5,10 @@ import type { EventBody } from '../model/base-model.js';
 import type { Hyperparameters } from '../settings/hyperparameters.js';
 import { ENGINE_CHOOSER } from '../predictor-module.js';
 
-/** Makes and activates it; a fallback is one `run/warned`. The caller disposes. @throws PEFT_ENGINE_UNAVAILABLE */
+/**
+ * Makes and activates it; a fallback is one `run/warned`. The caller disposes.
+ * @throws PEFT_ENGINE_UNAVAILABLE
+ */
 export async function startEngine(
   app: App,
   settings: Hyperparameters,

@@ -1,4 +1,7 @@
-/** What a fit does about memory before anything is loaded: it plans the run, decides what was left to it, and refuses what cannot fit. */
+/**
+ * What a fit does about memory before anything is loaded: it plans the run, decides what was left
+ * to it, and refuses what cannot fit.
+ */
 import type { App, MethodSpec, WeightQuantization } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import {
@@ -46,16 +49,23 @@ interface Parts {
 /** What the tensorflow engine may be asked; others' engines of that name may not be. */
 type WithDevice = Engine & Partial<Pick<TensorflowEngine, 'device' | 'memory'>>;
 
-/** What a process that trains takes beside what it had before: compiled code, scratch memory of the kernels, small tensors' memory that rests, bookkeeping. */
+/**
+ * What a process that trains takes beside what it had before: compiled code, scratch memory of the
+ * kernels, small tensors' memory that rests, bookkeeping.
+ */
 const GROWTH_BYTES = 150e6;
-/** What CUDA takes of a card at the first products, beside what it has by then. Assumed: no card was measured. */
+/**
+ * What CUDA takes of a card at the first products, beside what it has by then. Assumed: no card was
+ * measured.
+ */
 const GPU_GROWTH_BYTES = 0.3e9;
 /** Epochs whose longest micro-batch is looked for. */
 const EPOCHS_SEEN = 2;
 
 /**
  * Plans a fit with its own longest micro-batch.
- * @throws PEFT_MEMORY_INSUFFICIENT with the plan, when it cannot fit with what the settings leave open
+ * @throws PEFT_MEMORY_INSUFFICIENT with the plan, when it cannot fit with what the settings leave
+ *   open
  */
 export async function planFit(parts: Parts): Promise<FitMemory> {
   const { settings, engine, emit } = parts;
@@ -110,7 +120,8 @@ export async function planFit(parts: Parts): Promise<FitMemory> {
 
 /** How the base is quantised while loading. */
 export function quantizationOf(settings: Hyperparameters): WeightQuantization | undefined {
-  const format = settings['model.hf_text.quantization'] ?? 'auto'; // folders of earlier versions do not have it
+  // folders of earlier versions do not have it
+  const format = settings['model.hf_text.quantization'] ?? 'auto';
   if (format === 'auto') return undefined;
   return format === 'nf4' || format === 'fp4' ? { format, doubleQuantization: true } : { format };
 }
@@ -172,7 +183,8 @@ async function deviceOf(
   if (device?.kind !== 'gpu') return kernels;
   if (!device.gpu || !Number.isFinite(device.gpu.freeBytes)) return 'unknown';
   const { gpuMemory } = await import('@peft/tensorflow');
-  const freeBytes = Math.max(device.gpu.freeBytes, engine.memory?.().freeBytes ?? 0); // what this process took since then is its own
+  // what this process took since then is its own
+  const freeBytes = Math.max(device.gpu.freeBytes, engine.memory?.().freeBytes ?? 0);
   return {
     ...kernels,
     gpu: { ...gpuMemory({ ...device.gpu, freeBytes }), runtimeBytes: GPU_GROWTH_BYTES },

@@ -86,8 +86,8 @@ interface FitData {
 }
 
 /**
- * Checks settings and data before a model is loaded, trains, and returns the state that the predictor keeps. On failure a first fit
- * leaves nothing allocated.
+ * Checks settings and data before a model is loaded, trains, and returns the state that the
+ * predictor keeps. On failure a first fit leaves nothing allocated.
  * @throws PEFT_RUN_ABORTED and what its parts throw
  */
 export async function fitPredictor(request: FitRequest): Promise<PredictorState> {

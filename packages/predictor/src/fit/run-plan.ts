@@ -43,7 +43,9 @@ export function runSizes(settings: Hyperparameters): RunSizes {
   };
 }
 
-/** T of the schedule: ⌊micro-batches of an epoch · epochs / accumulated⌋, whatever `max_steps` says. */
+/**
+ * T of the schedule: ⌊micro-batches of an epoch · epochs / accumulated⌋, whatever `max_steps` says.
+ */
 export function scheduledSteps(rows: number, settings: Hyperparameters): number {
   const { microBatchSize, batchSize } = runSizes(settings);
   return Math.floor(
@@ -67,7 +69,9 @@ export function scheduleOf(rows: number, settings: Hyperparameters): LearningRat
   });
 }
 
-/** AutoGluon's constants: AdamW with ε = 1e-6, SGD with momentum 0.9, Adafactor at the given rate. */
+/**
+ * AutoGluon's constants: AdamW with ε = 1e-6, SGD with momentum 0.9, Adafactor at the given rate.
+ */
 export function optimizerOf(name: Hyperparameters['optim.optim_type']): Optimizer {
   switch (name) {
     case 'adamw':
@@ -83,13 +87,17 @@ export function optimizerOf(name: Hyperparameters['optim.optim_type']): Optimize
 
 /** Paged, where not all of the state may stay in memory or on the device. */
 export function stateStoreOf(settings: Hyperparameters): { readonly stateStore?: StateStore } {
-  const megabytes = settings['optim.resident_state_mb'] ?? null; // folders of earlier versions have neither
+  // folders of earlier versions have neither
+  const megabytes = settings['optim.resident_state_mb'] ?? null;
   const budget = megabytes === null ? {} : { residentBytes: Math.round(megabytes * 1e6) };
   if (settings['optim.state_device'] === 'device') return { stateStore: deviceStateStore(budget) };
   return budget.residentBytes === undefined ? {} : { stateStore: pagedStateStore(budget) };
 }
 
-/** @throws PEFT_OPTIM_DEVICE_UNSUPPORTED when the state is to lie on a device and the optimiser computes on the host alone */
+/**
+ * @throws PEFT_OPTIM_DEVICE_UNSUPPORTED when the state is to lie on a device and the optimiser
+ *   computes on the host alone
+ */
 export function requireStatePlace(settings: Hyperparameters): void {
   if (settings['optim.state_device'] === 'device')
     assertRunsOnDevice(optimizerOf(settings['optim.optim_type']));

@@ -36,7 +36,8 @@ import { restoreTask } from '../tasks/task-record.js';
 /**
  * @throws PEFT_PREDICTOR_MISSING, PEFT_PREDICTOR_INVALID, PEFT_PREDICTOR_VERSION
  * @throws PEFT_ADAPTER_MISMATCH the adapter or the base model is not the one that was saved.
- * @throws what opening the base model, the adapter and the engine throw; nothing stays allocated then.
+ * @throws what opening the base model, the adapter and the engine throw; nothing stays allocated
+ *   then.
  */
 export async function readPredictor(
   path: string,

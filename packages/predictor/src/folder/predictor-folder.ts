@@ -30,7 +30,8 @@ const STAGED_FOLDER = '.staged';
 /**
  * That a fit may write into the folder.
  * @param owner this predictor was saved there already: its files may be replaced.
- * @throws PEFT_FOLDER_NOT_EMPTY for a folder that holds other things, PEFT_RUN_COMPLETE when a finished predictor is to be resumed
+ * @throws PEFT_FOLDER_NOT_EMPTY for a folder that holds other things, PEFT_RUN_COMPLETE when a
+ *   finished predictor is to be resumed
  */
 export async function checkOutputFolder(
   path: string,
@@ -65,7 +66,10 @@ export async function checkOutputFolder(
   }
 }
 
-/** Writes a predictor into a folder that is missing or empty: whole or not at all. @throws PEFT_FOLDER_NOT_EMPTY, PEFT_PREDICTOR_WRITE */
+/**
+ * Writes a predictor into a folder that is missing or empty: whole or not at all.
+ * @throws PEFT_FOLDER_NOT_EMPTY, PEFT_PREDICTOR_WRITE
+ */
 export async function writePredictor(
   path: string,
   state: PredictorState,
@@ -77,8 +81,8 @@ export async function writePredictor(
 }
 
 /**
- * Ends a fit in its folder. The new files are complete on the disk before the first old one goes, and the checkpoints go last: a
- * process that is killed in between can resume.
+ * Ends a fit in its folder. The new files are complete on the disk before the first old one goes,
+ * and the checkpoints go last: a process that is killed in between can resume.
  * @throws PEFT_PREDICTOR_WRITE; the checkpoints are kept then
  */
 export async function finishPredictor(

@@ -1,4 +1,7 @@
-/** `predictor.json`: everything about a saved predictor that is not a tensor, written plainly and read as hostile input. */
+/**
+ * `predictor.json`: everything about a saved predictor that is not a tensor, written plainly and
+ * read as hostile input.
+ */
 import type { Label } from '@peft/data';
 import { PeftError, show } from '@peft/errors';
 import type { JsonObject } from '@peft/hub';
@@ -42,7 +45,8 @@ export const formatRecord = (record: PredictorRecord): string =>
 
 /**
  * Checks every field.
- * @throws PEFT_PREDICTOR_INVALID naming the field, PEFT_PREDICTOR_VERSION for a newer format, PEFT_HYPERPARAMETER_… for its settings
+ * @throws PEFT_PREDICTOR_INVALID naming the field, PEFT_PREDICTOR_VERSION for a newer format,
+ *   PEFT_HYPERPARAMETER_… for its settings
  */
 export function parseRecord(json: JsonObject, where: string): PredictorRecord {
   const read = reader(json, where, '');

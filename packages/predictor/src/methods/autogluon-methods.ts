@@ -1,9 +1,10 @@
 /**
  * AutoGluon's values of `optim.peft` as combinations of methods: what each wraps and trains.
  *
- * Wrapped are linear layers whose own name (the last part of the path) matches one of the filter's regular expressions from its
- * start; trained are what was added, `bias` everything named so, `norm` the layer norms' parameters beside that. Whatever lies
- * after the blocks (head, pooler, final norm) trains always.
+ * Wrapped are linear layers whose own name (the last part of the path) matches one of the filter's
+ * regular expressions from its start; trained are what was added, `bias` everything named so,
+ * `norm` the layer norms' parameters beside that. Whatever lies after the blocks (head, pooler,
+ * final norm) trains always.
  */
 import { bitfit } from '@peft/bitfit';
 import { combineMethods, type MethodSpec } from '@peft/core';
@@ -32,9 +33,15 @@ export interface AutogluonMethodOptions {
   readonly rank?: number;
   /** `optim.lora.alpha`. Default 8. */
   readonly alpha?: number;
-  /** `optim.lora.filter`: regular expressions for the start of a layer's own name. Default queries and values, and T5's q, k, v, o. */
+  /**
+   * `optim.lora.filter`: regular expressions for the start of a layer's own name. Default queries
+   * and values, and T5's q, k, v, o.
+   */
   readonly filter?: readonly string[];
-  /** `optim.lora.module_filter`: regular expressions for the start of the path of the module around it. Default any. */
+  /**
+   * `optim.lora.module_filter`: regular expressions for the start of the path of the module around
+   * it. Default any.
+   */
   readonly moduleFilter?: readonly string[] | null;
 }
 
@@ -47,7 +54,9 @@ export const AUTOGLUON_FILTER: readonly string[] = Object.freeze([
   '^o$',
 ]);
 
-/** Parameters after the blocks have AutoGluon's layer id 0, which trains whatever the value says. */
+/**
+ * Parameters after the blocks have AutoGluon's layer id 0, which trains whatever the value says.
+ */
 const ALWAYS_TRAINED: readonly string[] = Object.freeze([
   'head',
   'pooler',
@@ -58,8 +67,10 @@ const ALWAYS_TRAINED: readonly string[] = Object.freeze([
 /**
  * The combination that a value stands for, named after it.
  *
- * Where a filter is given and matches no layer, attaching throws PEFT_TARGET_NOT_FOUND; where the default one does, nothing is wrapped.
- * @throws PEFT_CONFIG_INVALID for an unknown value (the nearest is named), a bad rank, alpha or filter.
+ * Where a filter is given and matches no layer, attaching throws PEFT_TARGET_NOT_FOUND; where the
+ * default one does, nothing is wrapped.
+ * @throws PEFT_CONFIG_INVALID for an unknown value (the nearest is named), a bad rank, alpha or
+ *   filter.
  */
 export function autogluonMethod(
   value: AutogluonMethod,
@@ -84,7 +95,10 @@ export function autogluonMethod(
   );
 }
 
-/** The default filter fits no layer of some families (DistilBERT): then only what trains anyway does, as in AutoGluon. */
+/**
+ * The default filter fits no layer of some families (DistilBERT): then only what trains anyway
+ * does, as in AutoGluon.
+ */
 function withOptionalTargets(spec: MethodSpec, targets: string): MethodSpec {
   const parts = spec.parts.map(({ method, config, common: { targets: _, ...common } }) => ({
     method: { ...method, defaultTargets: () => ({ targets, optional: true }) },
@@ -94,7 +108,10 @@ function withOptionalTargets(spec: MethodSpec, targets: string): MethodSpec {
   return { ...spec, parts };
 }
 
-/** One regular expression for whole paths. In a filter, `^` is the start and `$` the end of the layer's own name. */
+/**
+ * One regular expression for whole paths. In a filter, `^` is the start and `$` the end of the
+ * layer's own name.
+ */
 function layerPattern(filter: readonly string[], moduleFilter: readonly string[] | null): string {
   const own = filter.map((pattern) => oneOf('filter', pattern, '[^.]*')).join('|');
   if (own === '')

@@ -1,4 +1,7 @@
-/** Full fine-tuning as a method: every parameter of the model trains, none is added. What `optim.peft: null` means. */
+/**
+ * Full fine-tuning as a method: every parameter of the model trains, none is added. What
+ * `optim.peft: null` means.
+ */
 import { definePeftMethod } from '@peft/core';
 import { check } from '@peft/errors';
 
@@ -12,8 +15,8 @@ declare module '@peft/core' {
 }
 
 /**
- * Trains copies of all base parameters, in float32: they take 4 bytes an element beside the base, and the optimiser as much again per
- * state. The adapter's file holds the whole model.
+ * Trains copies of all base parameters, in float32: they take 4 bytes an element beside the base,
+ * and the optimiser as much again per state. The adapter's file holds the whole model.
  * @throws PEFT_CONFIG_UNKNOWN_KEY for any option: it has none.
  */
 export const fullFineTuning = definePeftMethod({

@@ -1,4 +1,6 @@
-/** The base model of a predictor: its files, what tells it from others, and the model made of it. */
+/**
+ * The base model of a predictor: its files, what tells it from others, and the model made of it.
+ */
 import { createHash } from 'node:crypto';
 import { copyFile, constants, mkdir, readdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -56,7 +58,8 @@ export interface OpenBaseOptions {
 
 /**
  * Finds a model, downloading what is missing, and reads all but its weights.
- * @throws PEFT_MODEL_FOLDER, PEFT_HUB_…, PEFT_MODEL_TYPE, PEFT_TOKENIZER_MISSING, PEFT_CHECKPOINT_MISSING, PEFT_SAFETENSORS_…
+ * @throws PEFT_MODEL_FOLDER, PEFT_HUB_…, PEFT_MODEL_TYPE, PEFT_TOKENIZER_MISSING,
+ *   PEFT_CHECKPOINT_MISSING, PEFT_SAFETENSORS_…
  */
 export async function openBaseModel(
   reference: string,
@@ -112,7 +115,10 @@ export function withStore<T>(folder: string, use: (store: TensorStore) => T): T 
 
 const PROBED_BYTES = 4096;
 
-/** sha256 over names, types, shapes and the first 4 KiB of each tensor, in the order of the names: quick for any size. */
+/**
+ * sha256 over names, types, shapes and the first 4 KiB of each tensor, in the order of the names:
+ * quick for any size.
+ */
 export function fingerprintOf(store: Pick<TensorStore, 'names' | 'get'>): string {
   const hash = createHash('sha256');
   for (const name of store.names().sort()) {
@@ -150,7 +156,10 @@ export function loadBaseModel(
   });
 }
 
-/** Copies config and tokenizer files into a folder, and the weights where wanted. @throws PEFT_PREDICTOR_WRITE when they are gone */
+/**
+ * Copies config and tokenizer files into a folder, and the weights where wanted.
+ * @throws PEFT_PREDICTOR_WRITE when they are gone
+ */
 export async function copyModelFiles(
   { folder, filesFolder }: Pick<BaseModel, 'folder' | 'filesFolder'>,
   target: string,

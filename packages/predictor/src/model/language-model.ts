@@ -1,4 +1,7 @@
-/** A model that writes, opened for use: a checkpoint with an adapter if wanted, or what a predictor saved. */
+/**
+ * A model that writes, opened for use: a checkpoint with an adapter if wanted, or what a predictor
+ * saved.
+ */
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -47,9 +50,10 @@ export interface LanguageModelOptions extends Pick<
 }
 
 /**
- * @param reference a folder or hub id of a checkpoint with a causal or encoder-decoder language model, or a folder that `PeftPredictor` saved.
- * @throws PEFT_MODEL_HEAD when the family writes no text, PEFT_CONFIG_INVALID, and what opening models, adapters and predictors throws;
- *   nothing stays allocated then
+ * @param reference a folder or hub id of a checkpoint with a causal or encoder-decoder language
+ *   model, or a folder that `PeftPredictor` saved.
+ * @throws PEFT_MODEL_HEAD when the family writes no text, PEFT_CONFIG_INVALID, and what opening
+ *   models, adapters and predictors throws; nothing stays allocated then
  */
 export async function loadLanguageModel(
   reference: string,

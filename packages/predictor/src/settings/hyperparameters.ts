@@ -15,8 +15,9 @@ export interface Hyperparameters {
   /** Recompute each block in the backward pass. `auto`: when the batch would not fit. */
   'model.hf_text.gradient_checkpointing': boolean | 'auto';
   /**
-   * Quantise the linear maps of the base while it is read: `nf4`, `fp4` (double quantisation) or `int8`; or round all of its matrices: `bf16`, `f16`.
-   * What trains stays float32. `auto`: `nf4` when the run would not fit the memory without. null: as the checkpoint is.
+   * Quantise the linear maps of the base while it is read: `nf4`, `fp4` (double quantisation) or
+   * `int8`; or round all of its matrices: `bf16`, `f16`. What trains stays float32. `auto`: `nf4`
+   * when the run would not fit the memory without. null: as the checkpoint is.
    */
   'model.hf_text.quantization': 'nf4' | 'fp4' | 'int8' | 'bf16' | 'f16' | 'auto' | null;
   /** Read weights tensor by tensor. Always so here; accepted for AutoGluon's sake. */
@@ -27,7 +28,10 @@ export interface Hyperparameters {
   'data.chat_answers': 'all' | 'last';
   /** The class whose probability `roc_auc` and `f1` look at; default the last in sorted order. */
   'data.pos_label': string | number | boolean | null;
-  /** Method: `bit_fit`, `norm_fit`, `lora`, `lora_bias`, `lora_norm`, `ia3`, `ia3_bias`, `ia3_norm`, `ia3_lora` …; null trains everything. */
+  /**
+   * Method: `bit_fit`, `norm_fit`, `lora`, `lora_bias`, `lora_norm`, `ia3`, `ia3_bias`, `ia3_norm`,
+   * `ia3_lora` …; null trains everything.
+   */
   'optim.peft': string | null;
   'optim.lora.r': number;
   'optim.lora.alpha': number;
@@ -38,13 +42,14 @@ export interface Hyperparameters {
   'optim.optim_type':
     'adamw' | 'adam' | 'sgd' | 'adafactor' | 'lion' | 'adamw_8bit' | 'adam_8bit' | 'lion_8bit';
   /**
-   * Where AdamW, Adam, SGD and Lion keep their state and compute: in host memory, or on the engine's device, a GPU for instance. The others are on
-   * the host alone.
+   * Where AdamW, Adam, SGD and Lion keep their state and compute: in host memory, or on the
+   * engine's device, a GPU for instance. The others are on the host alone.
    */
   'optim.state_device': 'host' | 'device';
   /**
-   * Megabytes of optimiser state that stay in memory; the rest lies in a page file in the system's temporary folder. With `state_device` they stay on
-   * the device, and the rest lies in host memory. null: all.
+   * Megabytes of optimiser state that stay in memory; the rest lies in a page file in the system's
+   * temporary folder. With `state_device` they stay on the device, and the rest lies in host
+   * memory. null: all.
    */
   'optim.resident_state_mb': number | null;
   'optim.lr': number;
@@ -76,7 +81,10 @@ export interface Hyperparameters {
   'env.per_gpu_batch_size': number | 'auto';
   /** Rows per forward pass of evaluation and prediction, times `per_gpu_batch_size`. */
   'env.inference_batch_size_ratio': number;
-  /** `auto`: the engine's default. `32`: float32. `bf16` and AutoGluon's `16-mixed`: bfloat16 products with float32 accumulation. */
+  /**
+   * `auto`: the engine's default. `32`: float32. `bf16` and AutoGluon's `16-mixed`: bfloat16
+   * products with float32 accumulation.
+   */
   'env.precision': 'auto' | 'bf16' | '32';
   'env.engine': 'auto' | 'native' | 'portable' | 'tensorflow';
   /** Threads of the native engine; 0: all cores. */
@@ -313,7 +321,8 @@ export type HyperparameterInput =
 /**
  * Defaults, then the task's, then the preset's, then the given values, checked.
  * @param inputs later ones win.
- * @throws PEFT_PRESET_UNKNOWN, PEFT_HYPERPARAMETER_UNKNOWN with the nearest key, PEFT_HYPERPARAMETER_INVALID, PEFT_HYPERPARAMETER_TWICE
+ * @throws PEFT_PRESET_UNKNOWN, PEFT_HYPERPARAMETER_UNKNOWN with the nearest key,
+ *   PEFT_HYPERPARAMETER_INVALID, PEFT_HYPERPARAMETER_TWICE
  */
 export function resolveHyperparameters(
   inputs: HyperparameterInput | readonly HyperparameterInput[] = {},

@@ -1,4 +1,7 @@
-/** Learning rate and weight decay of each trained parameter, by AutoGluon's rules on the names that AutoGluon has: `model.<backbone parameter>`, `head.*`. */
+/**
+ * Learning rate and weight decay of each trained parameter, by AutoGluon's rules on the names that
+ * AutoGluon has: `model.<backbone parameter>`, `head.*`.
+ */
 import type { ModelDescription, OwnedParameter } from '@peft/core';
 import {
   layerIds,
@@ -21,8 +24,9 @@ type GroupSettings = Pick<
 >;
 
 /**
- * `layerwise_decay`: lr·lr_decay^id, id 0 for head, pooler and final norms, 1 for the last block, N for the first, N + 1 before the
- * blocks. A parameter that a method added has the id of the module that it stands on. Norms and biases do not decay; IA3 and LoRA do.
+ * `layerwise_decay`: lr·lr_decay^id, id 0 for head, pooler and final norms, 1 for the last block, N
+ * for the first, N + 1 before the blocks. A parameter that a method added has the id of the module
+ * that it stands on. Norms and biases do not decay; IA3 and LoRA do.
  */
 export function learningRateGroups(
   description: ModelDescription,

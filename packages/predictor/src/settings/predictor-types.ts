@@ -15,22 +15,32 @@ export interface PredictorOptions {
   readonly task?: TaskName;
   /** Column to be predicted, of classification and regression. */
   readonly label?: string;
-  /** Which columns the other tasks read, where they have other names: `{ prompt: 'instruction', completion: 'output' }`. */
+  /**
+   * Which columns the other tasks read, where they have other names: `{ prompt: 'instruction',
+   * completion: 'output' }`.
+   */
   readonly columnRoles?: ColumnRoles;
-  /** Folder that a fit saves into; it must be empty or missing. Without one nothing is written until `save`. */
+  /**
+   * Folder that a fit saves into; it must be empty or missing. Without one nothing is written until
+   * `save`.
+   */
   readonly path?: string;
   /** Default: found from the labels. */
   readonly problemType?: ProblemType | 'classification';
   /**
-   * Watched while training and the default of `evaluate`. Default `roc_auc` for two classes, `accuracy` for more, `root_mean_squared_error` for
-   * numbers, `entity_f1` for tags, `perplexity` for language models, `mean_reciprocal_rank` for embeddings.
+   * Watched while training and the default of `evaluate`. Default `roc_auc` for two classes,
+   * `accuracy` for more, `root_mean_squared_error` for numbers, `entity_f1` for tags, `perplexity`
+   * for language models, `mean_reciprocal_rank` for embeddings.
    */
   readonly evalMetric?: string | Metric;
   /** Named set of hyperparameters; a fit may name another. Default `default`. */
   readonly presets?: string;
   /** Settings of every fit; those given to a fit win. */
   readonly hyperparameters?: HyperparameterInput;
-  /** Replace parts: bind the tokens of `predictorModule` (architectures, methods, metrics, engine, clock, event bus …). */
+  /**
+   * Replace parts: bind the tokens of `predictorModule` (architectures, methods, metrics, engine,
+   * clock, event bus …).
+   */
   readonly modules?: readonly Module[];
   /** Told of what a listener of the events threw. Default: nobody. */
   readonly onListenerError?: (error: unknown) => void;
@@ -41,11 +51,16 @@ export interface FitOptions {
   readonly hyperparameters?: HyperparameterInput;
   /** Validation data. Default: a part of the training data is held out. */
   readonly tuningData?: PredictorData;
-  /** Part of the training rows to hold out, in (0, 1). Default: as AutoGluon, 10 to 20 % of few rows, 1 to 10 % of many. */
+  /**
+   * Part of the training rows to hold out, in (0, 1). Default: as AutoGluon, 10 to 20 % of few
+   * rows, 1 to 10 % of many.
+   */
   readonly holdoutFraction?: number;
   /** Names of the columns of files without a header. */
   readonly columns?: readonly string[];
-  /** Whether the first line of CSV and TSV files names the columns. Default: found from the cells. */
+  /**
+   * Whether the first line of CSV and TSV files names the columns. Default: found from the cells.
+   */
   readonly header?: boolean;
   /** Columns to learn from, joined in the table's order. Default: all that hold texts. */
   readonly textColumns?: readonly string[];
@@ -57,11 +72,17 @@ export interface FitOptions {
   readonly timeLimitSeconds?: number;
   /** Decides sample, split, order, dropout and fresh weights. Default: `env.seed`, 0. */
   readonly seed?: number;
-  /** Go on with an interrupted run in the same folder; afresh when it had not come to a checkpoint. Default false. */
+  /**
+   * Go on with an interrupted run in the same folder; afresh when it had not come to a checkpoint.
+   * Default false.
+   */
   readonly resume?: boolean;
   /** Copy the base model's weights into the saved folder. Default true. */
   readonly standalone?: boolean;
-  /** Ends the run after the present micro-batch, with a checkpoint to resume from; `fit` then throws PEFT_RUN_ABORTED. */
+  /**
+   * Ends the run after the present micro-batch, with a checkpoint to resume from; `fit` then throws
+   * PEFT_RUN_ABORTED.
+   */
   readonly signal?: AbortSignal;
   /** Any PEFT method; wins over `optim.peft`. */
   readonly method?: MethodSpec;
@@ -69,9 +90,14 @@ export interface FitOptions {
 
 /** How a file of new data is read. */
 export interface ReadOptions {
-  /** Names of the columns of a file without a header. Default: as in training, where the file has no header with the texts' columns. */
+  /**
+   * Names of the columns of a file without a header. Default: as in training, where the file has no
+   * header with the texts' columns.
+   */
   readonly columns?: readonly string[];
-  /** Whether the first line of a CSV or TSV file names the columns. Default: found from the cells. */
+  /**
+   * Whether the first line of a CSV or TSV file names the columns. Default: found from the cells.
+   */
   readonly header?: boolean;
   /** Rejects with its reason once aborted. */
   readonly signal?: AbortSignal;
@@ -138,7 +164,10 @@ export interface FitSummary {
   readonly trainingRows: number;
   readonly validationRows: number;
   readonly peakMemoryBytes: number;
-  /** What was planned before; absent where the engine's memory cannot be planned and in a further fit. */
+  /**
+   * What was planned before; absent where the engine's memory cannot be planned and in a further
+   * fit.
+   */
   readonly plannedPeakBytes?: number;
   /** Method that was trained, for instance `ia3_bias`. */
   readonly method: string;

@@ -1,4 +1,7 @@
-/** What is predicted: one of some classes, or a number. Labels in and out, the task to train, the scores. */
+/**
+ * What is predicted: one of some classes, or a number. Labels in and out, the task to train, the
+ * scores.
+ */
 import {
   fitLabelEncoder,
   fitLabelScaler,
@@ -57,7 +60,8 @@ export type ProblemRecord =
 /**
  * The problem that a label column poses.
  * @param positiveLabel the class that binary metrics look at; default the last in order.
- * @throws PEFT_LABEL_ONE_CLASS, PEFT_LABEL_NOT_NUMERIC …; PEFT_LABEL_UNKNOWN when there is no such positive label
+ * @throws PEFT_LABEL_ONE_CLASS, PEFT_LABEL_NOT_NUMERIC …; PEFT_LABEL_UNKNOWN when there is no such
+ *   positive label
  */
 export function fitProblem(
   type: ProblemType,

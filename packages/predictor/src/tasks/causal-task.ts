@@ -1,4 +1,6 @@
-/** Causal language modelling: texts that are written on, prompts with completions, or conversations. */
+/**
+ * Causal language modelling: texts that are written on, prompts with completions, or conversations.
+ */
 import {
   chatData,
   completionData,

@@ -3,7 +3,10 @@ import type { Table } from '@peft/data';
 import { didYouMean, PeftError, show } from '@peft/errors';
 import type { TaskName } from './task-names.js';
 
-/** Columns by the task's own names for them, `{ prompt: 'instruction' }`; a column of the role's own name needs no entry. */
+/**
+ * Columns by the task's own names for them, `{ prompt: 'instruction' }`; a column of the role's own
+ * name needs no entry.
+ */
 export type ColumnRoles = Readonly<Record<string, string>>;
 
 /** Sets of roles that a task can learn from; a role that ends in `?` may be missing. */
@@ -17,7 +20,8 @@ type RoledTask = keyof typeof TASK_ROLES;
 
 /**
  * The first set of roles that the table has all columns of.
- * @throws PEFT_CONFIG_INVALID for a role that the task does not know, PEFT_COLUMN_MISSING when a named column is not there or no set is whole
+ * @throws PEFT_CONFIG_INVALID for a role that the task does not know, PEFT_COLUMN_MISSING when a
+ *   named column is not there or no set is whole
  */
 export function chooseColumns(task: RoledTask, table: Table, given: ColumnRoles): ColumnRoles {
   const sets: readonly (readonly string[])[] = TASK_ROLES[task];
@@ -57,7 +61,10 @@ export function chooseColumns(task: RoledTask, table: Table, given: ColumnRoles)
 const isOptional = (role: string): boolean => role.endsWith('?');
 const bare = (role: string): string => (isOptional(role) ? role.slice(0, -1) : role);
 
-/** Texts of a column; numbers as they are written. @throws PEFT_DATA_INVALID naming a row without a text */
+/**
+ * Texts of a column; numbers as they are written.
+ * @throws PEFT_DATA_INVALID naming a row without a text
+ */
 export function textsOf(table: Table, column: string): string[] {
   return table.column(column).map((cell, row) => {
     if (cell === null)
@@ -70,7 +77,10 @@ export function textsOf(table: Table, column: string): string[] {
   });
 }
 
-/** Lists in a column: as they are (JSON, Parquet), as JSON in a text, or words separated by blanks. @throws PEFT_DATA_INVALID */
+/**
+ * Lists in a column: as they are (JSON, Parquet), as JSON in a text, or words separated by blanks.
+ * @throws PEFT_DATA_INVALID
+ */
 export function listsOf(table: Table, column: string): string[][] {
   return table.values(column).map((cell, row) => {
     const list = typeof cell === 'string' ? listIn(cell) : cell;

@@ -1,4 +1,6 @@
-/** Writing a target from a source with an encoder-decoder: translation, summaries, texts from data. */
+/**
+ * Writing a target from a source with an encoder-decoder: translation, summaries, texts from data.
+ */
 import {
   pairData,
   tableFromRows,

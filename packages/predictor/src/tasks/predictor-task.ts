@@ -1,4 +1,7 @@
-/** The seam between a predictor and what it predicts: columns in, head and loss of the model, scores, predictions. One file per task. */
+/**
+ * The seam between a predictor and what it predicts: columns in, head and loss of the model,
+ * scores, predictions. One file per task.
+ */
 import type { HeadOptions, Model } from '@peft/core';
 import type { Metric, Table } from '@peft/data';
 import type { TextGenerationOptions } from '@peft/generation';
@@ -40,7 +43,10 @@ export type WritingOptions = Pick<
   | 'onText'
 >;
 
-/** Scores of labelled rows, by the metrics' own names and `loss`, and what was predicted where that came along. */
+/**
+ * Scores of labelled rows, by the metrics' own names and `loss`, and what was predicted where that
+ * came along.
+ */
 export interface TaskEvaluation extends Evaluation {
   readonly predictions?: readonly unknown[];
 }
@@ -63,7 +69,10 @@ export interface PredictorTask {
   examples(table: Table, tools: DataTools): Promise<TrainingData<never>>;
   /** The metric of that name, or the task's own. @throws PEFT_METRIC_UNKNOWN */
   metric(given: string | Metric | undefined): WatchedMetric;
-  /** That labels and metric go together, before anything is computed. @throws PEFT_METRIC_…, PEFT_LABEL_…, PEFT_DATA_INVALID */
+  /**
+   * That labels and metric go together, before anything is computed.
+   * @throws PEFT_METRIC_…, PEFT_LABEL_…, PEFT_DATA_INVALID
+   */
   checkRows(table: Table, metrics: readonly WatchedMetric[]): void;
   /** Prepares labelled rows to be scored, as often as one likes. */
   scorer(
@@ -74,7 +83,10 @@ export interface PredictorTask {
   ): Promise<(signal?: AbortSignal) => Promise<TaskEvaluation>>;
   /** One prediction per row. */
   predict(table: Table, tools: TaskTools, writing?: WritingOptions): Promise<readonly unknown[]>;
-  /** Rows of texts that were given as they are. @throws PEFT_DATA_INVALID when the task needs more than one text a row */
+  /**
+   * Rows of texts that were given as they are.
+   * @throws PEFT_DATA_INVALID when the task needs more than one text a row
+   */
   rowsOfTexts(texts: readonly string[]): Table;
   /** Class of each row, where a split is to keep the classes' shares. */
   strata?(table: Table): ArrayLike<number> | undefined;

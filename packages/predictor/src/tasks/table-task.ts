@@ -25,7 +25,10 @@ export interface TableTask extends PredictorTask {
   embed(table: Table, tools: TaskTools): Promise<readonly Float32Array[]>;
 }
 
-/** @param texts columns that are learnt from, in the table's order. @param metrics that may be named. */
+/**
+ * @param texts columns that are learnt from, in the table's order.
+ * @param metrics that may be named.
+ */
 export function tableTask(
   label: string,
   texts: readonly string[],

@@ -1,11 +1,17 @@
-/** Where a run's checkpoints go. Two stores are here: a folder and memory; others fit in by the same interface. */
+/**
+ * Where a run's checkpoints go. Two stores are here: a folder and memory; others fit in by the same
+ * interface.
+ */
 import type { TensorSource } from '@peft/ops';
 import type { RunState } from './run-state.js';
 
 /** Everything that a run needs to go on exactly: parameters, optimiser, position. */
 export interface Checkpoint {
   readonly state: RunState;
-  /** Every parameter of the active adapters, `<adapter>/<name>`, and what their hooks remember, `<adapter>//<number>/<name>`. */
+  /**
+   * Every parameter of the active adapters, `<adapter>/<name>`, and what their hooks remember,
+   * `<adapter>//<number>/<name>`.
+   */
   readonly parameters: readonly TensorSource[];
   /** The optimiser's state as named tensors. */
   readonly optimizer: readonly TensorSource[];
@@ -17,7 +23,10 @@ export interface OpenCheckpoint extends Checkpoint {
 }
 
 export interface CheckpointStore {
-  /** Called when a run begins. @throws PEFT_CHECKPOINT_WRITE when it is certain that nothing could be saved */
+  /**
+   * Called when a run begins.
+   * @throws PEFT_CHECKPOINT_WRITE when it is certain that nothing could be saved
+   */
   prepare?(): Promise<void>;
   /**
    * Saves a checkpoint, whole or not at all; one of the same step is replaced.

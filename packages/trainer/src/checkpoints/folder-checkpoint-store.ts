@@ -1,6 +1,6 @@
 /**
- * Checkpoints on disk: a folder `checkpoint-<step>` each, written under a temporary name, flushed and renamed, with
- * `parameters.safetensors`, `optimizer.safetensors` and `trainer_state.json`.
+ * Checkpoints on disk: a folder `checkpoint-<step>` each, written under a temporary name, flushed
+ * and renamed, with `parameters.safetensors`, `optimizer.safetensors` and `trainer_state.json`.
  */
 import { access, constants, readdir, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
@@ -116,7 +116,10 @@ async function requireWritable(folder: string): Promise<void> {
   }
 }
 
-/** What processes that were killed while they wrote have left behind: `.checkpoint-<step>.<process>-<random>.tmp`. */
+/**
+ * What processes that were killed while they wrote have left behind:
+ * `.checkpoint-<step>.<process>-<random>.tmp`.
+ */
 async function removeAbandoned(folder: string): Promise<void> {
   for (const name of await entriesOf(folder)) {
     const owner = /^\.checkpoint-\d+\.(\d+)-[0-9a-f]+\.tmp$/.exec(name)?.[1];

@@ -31,7 +31,10 @@ export async function saveCheckpoint(run: RunContext): Promise<void> {
   for (const step of await store.steps()) if (!kept.has(step)) await store.remove(step);
 }
 
-/** @throws PEFT_TRAIN_NOT_FINITE when an update has made a parameter NaN or infinite: nothing after it can be right. */
+/**
+ * @throws PEFT_TRAIN_NOT_FINITE when an update has made a parameter NaN or infinite: nothing after
+ *   it can be right.
+ */
 export function requireFinite({ owned, state }: Pick<RunContext, 'owned' | 'state'>): void {
   if (areFinite(owned)) return;
   const names = owned.filter((parameter) => !areFinite([parameter])).map(({ key }) => key);
@@ -67,7 +70,11 @@ function checkpointOf({
   };
 }
 
-/** The step to resume from. @throws PEFT_CHECKPOINT_EXISTS when the store is not empty and nobody asked to resume, PEFT_CHECKPOINT_MISSING */
+/**
+ * The step to resume from.
+ * @throws PEFT_CHECKPOINT_EXISTS when the store is not empty and nobody asked to resume,
+ *   PEFT_CHECKPOINT_MISSING
+ */
 export async function stepToResume(
   store: CheckpointStore | undefined,
   resume: boolean | number | undefined,
@@ -93,7 +100,10 @@ export async function stepToResume(
   return undefined;
 }
 
-/** Puts the run where the checkpoint of `step` left it. @throws PEFT_CHECKPOINT_SETTINGS before anything is changed, PEFT_CHECKPOINT_DAMAGED */
+/**
+ * Puts the run where the checkpoint of `step` left it.
+ * @throws PEFT_CHECKPOINT_SETTINGS before anything is changed, PEFT_CHECKPOINT_DAMAGED
+ */
 export async function restoreCheckpoint(run: RunContext, step: number): Promise<void> {
   const saved = await run.store!.open(step);
   try {
@@ -116,7 +126,10 @@ export async function restoreCheckpoint(run: RunContext, step: number): Promise<
   }
 }
 
-/** Puts all parameters of a checkpoint into the model, also those that do not train, and what hooks remember; the optimiser and the position stay. */
+/**
+ * Puts all parameters of a checkpoint into the model, also those that do not train, and what hooks
+ * remember; the optimiser and the position stay.
+ */
 export async function restoreAllParameters(run: RunContext, step: number): Promise<void> {
   const saved = await run.store!.open(step);
   try {

@@ -28,8 +28,8 @@ export interface RunState {
   readonly stopped?: 'patience' | 'threshold';
   readonly nonFinite: NonFiniteState;
   /**
-   * Names every random stream of the run with the step and the number of the micro-batch: the streams are functions of these,
-   * so nothing else has to be kept.
+   * Names every random stream of the run with the step and the number of the micro-batch: the
+   * streams are functions of these, so nothing else has to be kept.
    */
   readonly seed: number;
   /** The learning rate of the step to come. */

@@ -6,7 +6,8 @@ const first = (parameters: ParameterValues): number => parameters.get('w')![0]!;
 
 describe('a mean of parameters', () => {
   it('is taken in float64 and rounded once', () => {
-    // In float32, 2^24 + 1 + 1 stays 2^24 at each addition; in float64 the sum is 2^24 + 2 and its third rounds to 5592406.
+    // In float32, 2^24 + 1 + 1 stays 2^24 at each addition; in float64 the sum is 2^24 + 2 and its
+    // third rounds to 5592406.
     expect(first(averageParameters([set(2 ** 24), set(1), set(1)]))).toBe(
       Math.fround((2 ** 24 + 2) / 3),
     );
@@ -30,7 +31,8 @@ describe('a soup', () => {
     const tried: number[] = [];
     const soup = await greedySoup(ranked, 'max', load, (parameters) => {
       tried.push(first(parameters));
-      return Promise.resolve(first(parameters) === 2 ? 0.9 : 0.89); // as good with 10, worse with 20
+      // as good with 10, worse with 20
+      return Promise.resolve(first(parameters) === 2 ? 0.9 : 0.89);
     });
     expect(tried).toEqual([2, 4]);
     expect(soup.steps).toEqual([30, 10]);

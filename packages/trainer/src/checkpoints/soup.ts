@@ -1,6 +1,6 @@
 /**
- * What becomes of the best checkpoints at the end of a run: the best one, their mean, or the greedy soup, as AutoGluon makes them.
- * Means are taken in float64 and rounded once.
+ * What becomes of the best checkpoints at the end of a run: the best one, their mean, or the greedy
+ * soup, as AutoGluon makes them. Means are taken in float64 and rounded once.
  *
  * @see Wortsman et al. 2022, Model soups, recipe 1
  */
@@ -45,7 +45,8 @@ export async function uniformSoup(
 }
 
 /**
- * Starts from the best and takes in each next one if the mean of all kept and it scores at least as well.
+ * Starts from the best and takes in each next one if the mean of all kept and it scores at least as
+ * well.
  * @param ranked best first, at least one. @param score validates parameters.
  */
 export async function greedySoup(

@@ -1,4 +1,7 @@
-/** The best k checkpoints of a run, with Lightning's rules for ties: a newcomer must be strictly better than the worst, the oldest worst goes. */
+/**
+ * The best k checkpoints of a run, with Lightning's rules for ties: a newcomer must be strictly
+ * better than the worst, the oldest worst goes.
+ */
 import { isBetter, type Direction } from '../validation/early-stopping.js';
 
 export interface ScoredCheckpoint {

@@ -1,4 +1,7 @@
-/** CRC-32C (Castagnoli, polynomial 0x1EDC6F41, reflected 0x82F63B78), as TensorFlow's record files use it. */
+/**
+ * CRC-32C (Castagnoli, polynomial 0x1EDC6F41, reflected 0x82F63B78), as TensorFlow's record files
+ * use it.
+ */
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
   let crc = byte;

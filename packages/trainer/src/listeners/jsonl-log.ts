@@ -3,12 +3,16 @@ import { appendFileSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { TrainEvent } from '@peft/core';
 
-/** A sink that appends to a file; a run that is resumed continues it. Numbers that are not finite become `null`. Give it to `bus.listen`. */
+/**
+ * A sink that appends to a file; a run that is resumed continues it. Numbers that are not finite
+ * become `null`. Give it to `bus.listen`.
+ */
 export function createJsonlLog(path: string): (event: TrainEvent) => void {
   let isFolderMade = false;
   return (event) => {
     if (!isFolderMade) mkdirSync(dirname(path), { recursive: true });
     isFolderMade = true;
-    appendFileSync(path, `${JSON.stringify(event)}\n`); // a line is written at once, so that nothing is lost when the process ends
+    // a line is written at once, so that nothing is lost when the process ends
+    appendFileSync(path, `${JSON.stringify(event)}\n`);
   };
 }

@@ -1,8 +1,9 @@
 /**
  * A TensorBoard event file of a run's numbers (scalars only).
  *
- * The file is a row of records: length (uint64), masked CRC-32C of it, bytes, masked CRC-32C of them. A record holds an `Event` protocol
- * buffer: wall_time = 1 (double), step = 2 (int64), file_version = 3 (string) or summary = 5 with its value = 1 { tag = 1, simple_value = 2 }.
+ * The file is a row of records: length (uint64), masked CRC-32C of it, bytes, masked CRC-32C of
+ * them. A record holds an `Event` protocol buffer: wall_time = 1 (double), step = 2 (int64),
+ * file_version = 3 (string) or summary = 5 with its value = 1 { tag = 1, simple_value = 2 }.
  */
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,8 +11,9 @@ import type { TrainEvent } from '@peft/core';
 import { maskedCrc32c } from './crc32c.js';
 
 /**
- * A sink that writes `events.out.tfevents.…` into a folder: `train/loss`, `train/learning_rate`, `train/gradient_norm`,
- * `train/tokens_per_second` by step, and `validation/<metric>`. Give it to `bus.listen`; look at it with `tensorboard --logdir`.
+ * A sink that writes `events.out.tfevents.…` into a folder: `train/loss`, `train/learning_rate`,
+ * `train/gradient_norm`, `train/tokens_per_second` by step, and `validation/<metric>`. Give it to
+ * `bus.listen`; look at it with `tensorboard --logdir`.
  */
 export function createTensorBoardLog(folder: string): (event: TrainEvent) => void {
   let path: string | undefined;

@@ -31,9 +31,15 @@ export interface TrainRequest<B extends ModelBatch = ModelBatch> {
   readonly order: BatchOrder;
   readonly optimizer: Optimizer;
   readonly schedule: LearningRateSchedule;
-  /** Where the optimiser's state lives (`pagedStateStore` of @peft/optim, say); the run disposes it. Default: memory. */
+  /**
+   * Where the optimiser's state lives (`pagedStateStore` of @peft/optim, say); the run disposes it.
+   * Default: memory.
+   */
   readonly stateStore?: StateStore;
-  /** Each parameter's share of the learning rate and its weight decay. Default: the plain rate, no decay. */
+  /**
+   * Each parameter's share of the learning rate and its weight decay. Default: the plain rate, no
+   * decay.
+   */
   readonly group?: (parameter: OwnedParameter) => ParameterGroup;
   readonly options?: TrainOptions;
   /** Where events go. */
@@ -59,7 +65,9 @@ export interface RunContext<B extends ModelBatch = ModelBatch> {
   readonly request: TrainRequest<B>;
   readonly options: ResolvedOptions;
   readonly model: Model;
-  /** All parameters of the active adapters, also those that a method keeps without training them. */
+  /**
+   * All parameters of the active adapters, also those that a method keeps without training them.
+   */
   readonly owned: readonly KeyedParameter[];
   readonly trainables: readonly TrainableParameter[];
   readonly optimizerState: OptimizerState;
@@ -82,7 +90,10 @@ type WithoutBase<E> = E extends TrainEvent ? Omit<E, 'runId' | 'atMs'> : never;
 /** An event without what every event has. */
 export type EventBody = WithoutBase<TrainEvent>;
 
-/** Parameters of the active adapters, in the order in which they were made. @throws PEFT_TRAIN_NOTHING_TRAINABLE */
+/**
+ * Parameters of the active adapters, in the order in which they were made.
+ * @throws PEFT_TRAIN_NOTHING_TRAINABLE
+ */
 export function keyedParameters(model: Model): KeyedParameter[] {
   const owned = model.activeAdapters.flatMap((adapter) =>
     [...model.adapter(adapter).parameters.values()].map((parameter) => ({

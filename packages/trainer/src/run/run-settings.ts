@@ -1,4 +1,7 @@
-/** What must be equal for a run to be resumed exactly: named values, their hash, and the names of those that differ. */
+/**
+ * What must be equal for a run to be resumed exactly: named values, their hash, and the names of
+ * those that differ.
+ */
 import { createHash } from 'node:crypto';
 import type { Tensor } from '@tensorflow/tfjs';
 import { parameterCount, type Model } from '@peft/core';
@@ -40,11 +43,15 @@ export function modelSettings(model: Model): RunSettings {
   };
 }
 
-/** A hash over all small base tensors and four rows of each table, which tells checkpoints apart without reading all of them. */
+/**
+ * A hash over all small base tensors and four rows of each table, which tells checkpoints apart
+ * without reading all of them.
+ */
 function probeWeights({ description, weights }: Model): string {
   const hash = createHash('sha256');
   const add = (name: string, tensor: Tensor): void => {
-    hash.update(name).update(new Uint8Array(tensor.dataSync<'float32'>().slice().buffer)); // read once per run
+    // read once per run
+    hash.update(name).update(new Uint8Array(tensor.dataSync<'float32'>().slice().buffer));
   };
   for (const { name, use, shape } of description.parameters) {
     const weight = weights.get(name);
@@ -62,7 +69,10 @@ function probeWeights({ description, weights }: Model): string {
   return hash.digest('hex');
 }
 
-/** The optimiser's part: its name, the groups and the schedule, which is probed at the steps 0, 1, 2, 4, 8 … 2¹⁹. */
+/**
+ * The optimiser's part: its name, the groups and the schedule, which is probed at the steps 0, 1,
+ * 2, 4, 8 … 2¹⁹.
+ */
 export function optimizerSettings(
   optimizerState: OptimizerState,
   parameters: readonly TrainableParameter[],

@@ -28,7 +28,10 @@ export interface TrainOptions {
   readonly maxSteps?: number;
   /** Gradients are scaled down to this global L2 norm; `null` for no clipping. Default 1. */
   readonly maxGradientNorm?: number | null;
-  /** Blocks that keep only their inputs for the backward pass: all, none, those of these numbers, or all when memory is short (default). */
+  /**
+   * Blocks that keep only their inputs for the backward pass: all, none, those of these numbers, or
+   * all when memory is short (default).
+   */
   readonly gradientCheckpointing?: boolean | 'auto' | ReadonlySet<number>;
   /** Whether dropout is live. Default true. */
   readonly dropout?: boolean;
@@ -37,7 +40,10 @@ export interface TrainOptions {
   readonly nonFinite?: NonFiniteOptions;
   /** Needed with `evaluate`. Without an interval it checks at the end of each epoch. */
   readonly validation?: ValidationOptions;
-  /** Checkpoints are saved after each check (without validation: each epoch) and every so many steps. Default: no further ones. */
+  /**
+   * Checkpoints are saved after each check (without validation: each epoch) and every so many
+   * steps. Default: no further ones.
+   */
   readonly checkpointEverySteps?: number;
   /** How many of the best checkpoints are kept beside the last. Default 3. */
   readonly topK?: number;
@@ -45,9 +51,15 @@ export interface TrainOptions {
   readonly select?: Selection;
   /** The run stops after the first step past it. Counts from the call, also when resumed. */
   readonly timeLimitMs?: number;
-  /** Go on from the newest checkpoint of the store, or from that of a step; start afresh when it has none. Default false: the store must be empty. */
+  /**
+   * Go on from the newest checkpoint of the store, or from that of a step; start afresh when it has
+   * none. Default false: the store must be empty.
+   */
   readonly resume?: boolean | number;
-  /** Further settings that a resumed run must share (the optimiser's, the tokenizer's …), shown by name when they differ. JSON-safe. */
+  /**
+   * Further settings that a resumed run must share (the optimiser's, the tokenizer's …), shown by
+   * name when they differ. JSON-safe.
+   */
   readonly settings?: Readonly<Record<string, unknown>>;
 }
 

@@ -53,11 +53,15 @@ export interface TrainResult {
 const PLAIN_GROUP: ParameterGroup = Object.freeze({ learningRateScale: 1, weightDecay: 0 });
 
 /**
- * Trains the active adapters of a model. Afterwards the model has the selected weights; when the run was aborted, those of the
- * last step. No tensor is left behind. The caller keeps the model, the bus and the store.
+ * Trains the active adapters of a model. Afterwards the model has the selected weights; when the
+ * run was aborted, those of the last step. No tensor is left behind. The caller keeps the model,
+ * the bus and the store.
  *
- * @throws PEFT_TRAIN_NOTHING_TRAINABLE, PEFT_TRAIN_NO_GRADIENT, PEFT_TRAIN_NO_DATA, PEFT_TRAIN_NOT_FINITE, PEFT_CHECKPOINT_WRITE, PEFT_CHECKPOINT_SETTINGS,
- * PEFT_CHECKPOINT_EXISTS, PEFT_CONFIG_INVALID, PEFT_MEMORY_EXHAUSTED, PEFT_PAGE_FILE_DISK_FULL, PEFT_PAGE_FILE_MISSING, PEFT_PAGE_FILE_CORRUPT, and what task, data and evaluation throw; `run/ended` says `failed` then.
+ * @throws PEFT_TRAIN_NOTHING_TRAINABLE, PEFT_TRAIN_NO_GRADIENT, PEFT_TRAIN_NO_DATA,
+ *   PEFT_TRAIN_NOT_FINITE, PEFT_CHECKPOINT_WRITE, PEFT_CHECKPOINT_SETTINGS, PEFT_CHECKPOINT_EXISTS,
+ *   PEFT_CONFIG_INVALID, PEFT_MEMORY_EXHAUSTED, PEFT_PAGE_FILE_DISK_FULL, PEFT_PAGE_FILE_MISSING,
+ *   PEFT_PAGE_FILE_CORRUPT, and what task, data and evaluation throw; `run/ended` says `failed`
+ *   then.
  */
 export async function train<B extends ModelBatch>(request: TrainRequest<B>): Promise<TrainResult> {
   const run = createRun(request);
@@ -304,7 +308,10 @@ function recordStep(
   };
 }
 
-/** Validation and checkpoint where they are due. A second call after the same step does nothing. @returns false when the evaluation was aborted */
+/**
+ * Validation and checkpoint where they are due. A second call after the same step does nothing.
+ * @returns false when the evaluation was aborted
+ */
 async function afterStep(
   run: RunContext,
   stepsPerEpoch: number,

@@ -1,4 +1,7 @@
-/** The trainer as a module of an application: what it is made of, each part replaceable by another binding. */
+/**
+ * The trainer as a module of an application: what it is made of, each part replaceable by another
+ * binding.
+ */
 import {
   createTrainEventBus,
   token,
@@ -37,8 +40,8 @@ export interface TrainerModuleOptions {
 }
 
 /**
- * Binds {@link EVENT_BUS}, {@link CLOCK}, {@link CHECKPOINT_STORE}, {@link RANDOM_SEED}, {@link ENGINE} and {@link TRAINER}.
- * Replace one with `override((bind) => bind(CLOCK, () => mine))`.
+ * Binds {@link EVENT_BUS}, {@link CLOCK}, {@link CHECKPOINT_STORE}, {@link RANDOM_SEED}, {@link
+ * ENGINE} and {@link TRAINER}. Replace one with `override((bind) => bind(CLOCK, () => mine))`.
  */
 export function trainerModule(options: TrainerModuleOptions): Module {
   return (bind) => {

@@ -6,7 +6,10 @@ import { combineMethods } from '@peft/core';
 import { describe, expect, it } from 'vitest';
 import { adapterLayerIds, layerwiseDecay, singleRate, twoStages } from './adapter-groups.js';
 
-/** Hugging Face's own classifier on a BERT of three blocks; AutoGluon's head is checked against its tables in test/autogluon.test.ts. */
+/**
+ * Hugging Face's own classifier on a BERT of three blocks; AutoGluon's head is checked against its
+ * tables in test/autogluon.test.ts.
+ */
 const config = {
   model_type: 'bert',
   vocab_size: 10,

@@ -1,4 +1,7 @@
-/** Learning-rate groups for the parameters of adapters: layer ids come from the base model's names, as AutoGluon reads them. */
+/**
+ * Learning-rate groups for the parameters of adapters: layer ids come from the base model's names,
+ * as AutoGluon reads them.
+ */
 import { isInModules, type ModelDescription, type OwnedParameter } from '@peft/core';
 import {
   isDecayed,
@@ -34,7 +37,10 @@ export function singleRate(
   };
 }
 
-/** lr·layerDecay^id: id 0 after the blocks, 1 for the last block, … N + 1 before them. A new parameter has the id of the site it is on. */
+/**
+ * lr·layerDecay^id: id 0 after the blocks, 1 for the last block, … N + 1 before them. A new
+ * parameter has the id of the site it is on.
+ */
 export function layerwiseDecay(
   description: ModelDescription,
   { weightDecay, layerDecay }: AdapterGroupOptions & { readonly layerDecay: number },

@@ -3,7 +3,8 @@
  *
  *   g = Σ_m ∇[ Σ_{i∈m} loss_i / count + extra / M ]
  *
- * count is that of the whole batch and M its number of micro-batches, so that any split of a batch gives the same sum.
+ * count is that of the whole batch and M its number of micro-batches, so that any split of a batch
+ * gives the same sum.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor, Variable } from '@tensorflow/tfjs';
@@ -24,7 +25,9 @@ export interface GradientAccumulator {
   reset(): void;
 }
 
-/** Buffers live as long as the accumulator and are reused step by step. No tensor is left behind. */
+/**
+ * Buffers live as long as the accumulator and are reused step by step. No tensor is left behind.
+ */
 export function createGradientAccumulator(
   parameters: readonly { readonly key: string; readonly parameter: OwnedParameter }[],
 ): GradientAccumulator {
@@ -44,7 +47,8 @@ export function createGradientAccumulator(
       try {
         for (const [variableName, gradient] of Object.entries(made)) {
           const key = keys.get(variableName)!;
-          const values = gradient.dataSync<'float32'>(); // the optimiser computes on numbers, so they have to come here
+          // the optimiser computes on numbers, so they have to come here
+          const values = gradient.dataSync<'float32'>();
           const sum = gradients[key];
           if (sum) for (let i = 0; i < values.length; i += 1) sum[i]! += values[i]!;
           else {

@@ -4,7 +4,10 @@ import { PeftError } from '@peft/errors';
 /** Of the native engine, and of TensorFlow's device. */
 const ENGINE_CODES = ['PEFT_NATIVE_MEMORY', 'PEFT_DEVICE_MEMORY'];
 
-/** What engines and JavaScript throw when an allocation fails. tfjs' wasm kernels do not look at what their allocator gave, and write to address 0. */
+/**
+ * What engines and JavaScript throw when an allocation fails. tfjs' wasm kernels do not look at
+ * what their allocator gave, and write to address 0.
+ */
 function isOutOfMemory(error: unknown): error is Error {
   if (!(error instanceof Error)) return false;
   const { name, message } = error;
@@ -15,7 +18,10 @@ function isOutOfMemory(error: unknown): error is Error {
   );
 }
 
-/** @param savedStep step of the last checkpoint. @returns a `PEFT_MEMORY_EXHAUSTED` for an allocation that failed, else the error as it is */
+/**
+ * @param savedStep step of the last checkpoint.
+ * @returns a `PEFT_MEMORY_EXHAUSTED` for an allocation that failed, else the error as it is
+ */
 export function namedMemoryError(error: unknown, savedStep: number | undefined): unknown {
   if (!isOutOfMemory(error)) return error;
   const resumable =

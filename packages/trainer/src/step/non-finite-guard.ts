@@ -1,8 +1,14 @@
-/** What to do about a loss or a gradient that is NaN or infinite: leave the step out, and give up when it does not stop. */
+/**
+ * What to do about a loss or a gradient that is NaN or infinite: leave the step out, and give up
+ * when it does not stop.
+ */
 import { PeftError } from '@peft/errors';
 
 export interface NonFiniteOptions {
-  /** `skip` (default): leave the step out, parameters and optimiser stay as they were, and warn. `stop`: end the run at the first. */
+  /**
+   * `skip` (default): leave the step out, parameters and optimiser stay as they were, and warn.
+   * `stop`: end the run at the first.
+   */
   readonly action?: 'skip' | 'stop';
   /** With `skip`: end the run after so many such steps in a row. Default 10. */
   readonly maxConsecutive?: number;
@@ -16,7 +22,11 @@ export interface NonFiniteState {
 
 export const NO_NON_FINITE: NonFiniteState = Object.freeze({ consecutive: 0, total: 0 });
 
-/** Counts a step that was left out. @throws PEFT_TRAIN_NOT_FINITE when it is one too many; @param what for instance `the loss is NaN` */
+/**
+ * Counts a step that was left out.
+ * @throws PEFT_TRAIN_NOT_FINITE when it is one too many;
+ * @param what for instance `the loss is NaN`
+ */
 export function observeNonFinite(
   state: NonFiniteState,
   step: number,

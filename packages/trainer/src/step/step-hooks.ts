@@ -11,7 +11,8 @@ const activeOf = (model: Model): Adapter[] =>
 
 /**
  * Tells methods that asked for it about the update. What they make in passing is freed.
- * @param gradientScale what clipping multiplied the gradients with; the hooks see them as the update did.
+ * @param gradientScale what clipping multiplied the gradients with; the hooks see them as the
+ *   update did.
  */
 export function runHooks(
   {
@@ -56,7 +57,10 @@ export function hookMemory(model: Model): TensorSource[] {
   );
 }
 
-/** Weights that are the mean of several steps are those of no step: what hooks remember of one (which ranks to drop) does not fit them. */
+/**
+ * Weights that are the mean of several steps are those of no step: what hooks remember of one
+ * (which ranks to drop) does not fit them.
+ */
 export const forgetHookMemory = (model: Model): void => restoreHookMemory(model, []);
 
 /** Gives the hooks back what a checkpoint remembers. */

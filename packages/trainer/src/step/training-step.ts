@@ -1,4 +1,6 @@
-/** One optimiser step: the gradients of its micro-batches, clipping, the update, the methods' hooks. */
+/**
+ * One optimiser step: the gradients of its micro-batches, clipping, the update, the methods' hooks.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar } from '@tensorflow/tfjs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -29,7 +31,10 @@ export type StepOutcome =
     } & StepSize)
   | { readonly kind: 'aborted' };
 
-/** Does the step after `state.step` steps on these rows, micro-batch by micro-batch. Yields to the event loop after each micro-batch. */
+/**
+ * Does the step after `state.step` steps on these rows, micro-batch by micro-batch. Yields to the
+ * event loop after each micro-batch.
+ */
 export async function runStep<B extends ModelBatch>(
   run: RunContext<B>,
   parts: PlannedBatch,

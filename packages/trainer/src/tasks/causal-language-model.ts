@@ -1,9 +1,11 @@
 /**
- * Causal language modelling: each labelled token is predicted from those before it in its own sequence,
+ * Causal language modelling: each labelled token is predicted from those before it in its own
+ * sequence,
  *
  *   loss = Σ_n −ln p(x_n | x_<n) over tokens n with a label, the first of a sequence never being one.
  *
- * The count is that of the labelled tokens, so a step's loss is their mean over the whole batch however it is split.
+ * The count is that of the labelled tokens, so a step's loss is their mean over the whole batch
+ * however it is split.
  */
 import type { ModelBatch, ModelOutput } from '@peft/core';
 import type { TokenBatch, TokenLoss } from '@peft/data';
@@ -17,7 +19,11 @@ export interface CausalBatch extends ModelBatch, TokenBatch {}
 
 const NAME = 'causal-lm';
 
-/** The task of writing on. A prediction is what the labelled tokens of an example cost, for `perplexity`. @throws the loss PEFT_TASK_HEAD, PEFT_TASK_LABELS, PEFT_LABEL_RANGE */
+/**
+ * The task of writing on. A prediction is what the labelled tokens of an example cost, for
+ * `perplexity`.
+ * @throws the loss PEFT_TASK_HEAD, PEFT_TASK_LABELS, PEFT_LABEL_RANGE
+ */
 export function causalLanguageModel(): Task<CausalBatch, TokenLoss> {
   return Object.freeze<Task<CausalBatch, TokenLoss>>({
     name: NAME,

@@ -1,7 +1,9 @@
 /**
- * Classification of sequences: cross entropy of float32 logits `[B, C]`, two classes included (AutoGluon's two-logit head).
+ * Classification of sequences: cross entropy of float32 logits `[B, C]`, two classes included
+ * (AutoGluon's two-logit head).
  *
- * loss = Σ_b (1 − ε)·(−ln p_b[y_b]) + (ε/C)·Σ_c −ln p_b[c], p = softmax(logits), label smoothing ε (as PyTorch's CrossEntropyLoss).
+ * loss = Σ_b (1 − ε)·(−ln p_b[y_b]) + (ε/C)·Σ_c −ln p_b[c], p = softmax(logits), label smoothing ε
+ * (as PyTorch's CrossEntropyLoss).
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
@@ -12,7 +14,10 @@ import type { Task } from './task.js';
 
 /** A packed batch with a class number per sequence. */
 export interface ClassificationBatch extends ModelBatch {
-  /** int32 `[B]`, each in [0, C), or −100 for a sequence that does not count. Needed for the loss, not for predictions. */
+  /**
+   * int32 `[B]`, each in [0, C), or −100 for a sequence that does not count. Needed for the loss,
+   * not for predictions.
+   */
   readonly labels?: Int32Array | Float32Array;
 }
 
@@ -24,8 +29,10 @@ export interface ClassificationOptions {
 }
 
 /**
- * The task of telling `classes` classes apart. A prediction is the probabilities `[C]`, computed in float64 from the logits.
- * @throws PEFT_CONFIG_INVALID for an option out of range; the loss PEFT_TASK_LABELS, PEFT_TASK_HEAD, PEFT_LABEL_RANGE
+ * The task of telling `classes` classes apart. A prediction is the probabilities `[C]`, computed in
+ * float64 from the logits.
+ * @throws PEFT_CONFIG_INVALID for an option out of range; the loss PEFT_TASK_LABELS,
+ *   PEFT_TASK_HEAD, PEFT_LABEL_RANGE
  */
 export function classification({
   classes,
@@ -45,7 +52,8 @@ export function classification({
         }),
       ) as Scalar,
     predict: (output) => {
-      const values = logitsOf('classification', output, classes).dataSync<'float32'>(); // [B, C]: a prediction is made of numbers
+      // [B, C]: a prediction is made of numbers
+      const values = logitsOf('classification', output, classes).dataSync<'float32'>();
       return Array.from({ length: values.length / classes }, (_, b) =>
         softmax(values.subarray(b * classes, (b + 1) * classes)),
       );

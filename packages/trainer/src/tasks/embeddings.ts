@@ -1,10 +1,12 @@
 /**
- * Embeddings of texts by contrast (InfoNCE, van den Oord et al. 2018; in-batch negatives as in SimCSE and sentence-transformers): an anchor
- * is to be nearer to its own text than to all others of the batch,
+ * Embeddings of texts by contrast (InfoNCE, van den Oord et al. 2018; in-batch negatives as in
+ * SimCSE and sentence-transformers): an anchor is to be nearer to its own text than to all others
+ * of the batch,
  *
  *   loss = Σ_r −ln( e^{s(a_r, c_r)/τ} / Σ_j e^{s(a_r, c_j)/τ} ), s the cosine, c_1 … c_R the positives, c_R+1 … the negatives of all rows.
  *
- * The others are those that are computed at once: unlike other losses, this one depends on how a batch is split into micro-batches.
+ * The others are those that are computed at once: unlike other losses, this one depends on how a
+ * batch is split into micro-batches.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
@@ -31,7 +33,10 @@ export interface EmbeddingsOptions {
 const NAME = 'embeddings';
 const SMALLEST_SQUARE = 1e-24;
 
-/** The task of embedding texts. A prediction is the embeddings `[D]` of an example's texts. @throws PEFT_CONFIG_INVALID; the loss PEFT_TASK_LABELS */
+/**
+ * The task of embedding texts. A prediction is the embeddings `[D]` of an example's texts.
+ * @throws PEFT_CONFIG_INVALID; the loss PEFT_TASK_LABELS
+ */
 export function embeddings({
   temperature = 0.05,
   pooling = 'mean',
@@ -89,7 +94,8 @@ export function embeddings({
     },
     predict(output, { exampleOffsets }) {
       const width = output.hidden.shape[1];
-      const values = tf.tidy(() => embed(output).dataSync<'float32'>()); // [B, D]: a prediction is made of numbers
+      // [B, D]: a prediction is made of numbers
+      const values = tf.tidy(() => embed(output).dataSync<'float32'>());
       return Array.from(exampleOffsets.slice(1), (end, r) =>
         Array.from({ length: end - exampleOffsets[r]! }, (_, i) =>
           values.slice((exampleOffsets[r]! + i) * width, (exampleOffsets[r]! + i + 1) * width),

@@ -1,7 +1,8 @@
 /**
- * The loss of a language model, −ln p of each labelled token, without the logits of all others: the output layer is applied to the labelled
- * rows alone, a chunk at a time, and again for the gradient (`linearCrossEntropy`). Where an adapter stands on the output layer the logits
- * of the labelled rows are made at once.
+ * The loss of a language model, −ln p of each labelled token, without the logits of all others: the
+ * output layer is applied to the labelled rows alone, a chunk at a time, and again for the gradient
+ * (`linearCrossEntropy`). Where an adapter stands on the output layer the logits of the labelled
+ * rows are made at once.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
@@ -15,7 +16,10 @@ export interface Targets {
   readonly labels: Int32Array;
 }
 
-/** Σ of what the targets cost, of the enclosing tidy scope. @throws PEFT_TASK_HEAD when the model is no language model */
+/**
+ * Σ of what the targets cost, of the enclosing tidy scope.
+ * @throws PEFT_TASK_HEAD when the model is no language model
+ */
 export const targetLoss = (task: string, output: ModelOutput, targets: Targets): Scalar =>
   tf.sum(lossesOf(task, output, targets).losses) as Scalar;
 

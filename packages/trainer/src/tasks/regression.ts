@@ -1,4 +1,7 @@
-/** Regression: squared error on standardised labels z = (y − μ)/σ. loss = Σ_b (ŷ_b − z_b)², ŷ = the single logit `[B, 1]`. */
+/**
+ * Regression: squared error on standardised labels z = (y − μ)/σ. loss = Σ_b (ŷ_b − z_b)², ŷ = the
+ * single logit `[B, 1]`.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar } from '@tensorflow/tfjs';
 import type { ModelBatch } from '@peft/core';
@@ -18,7 +21,10 @@ export interface RegressionOptions {
   readonly scaler?: Pick<LabelScaler, 'mean' | 'deviation'>;
 }
 
-/** The task of predicting a number. A prediction is in the labels' own unit. @throws the loss PEFT_TASK_LABELS, PEFT_TASK_HEAD */
+/**
+ * The task of predicting a number. A prediction is in the labels' own unit.
+ * @throws the loss PEFT_TASK_LABELS, PEFT_TASK_HEAD
+ */
 export function regression({
   scaler: { mean, deviation } = { mean: 0, deviation: 1 },
 }: RegressionOptions = {}): Task<RegressionBatch, number> {

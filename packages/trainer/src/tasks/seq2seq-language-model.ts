@@ -1,5 +1,6 @@
 /**
- * Writing a target from a source with an encoder-decoder: the decoder reads the target shifted right behind its start token,
+ * Writing a target from a source with an encoder-decoder: the decoder reads the target shifted
+ * right behind its start token,
  *
  *   loss = Σ_t −ln p(y_t | y_<t, x) over all tokens y_t of the targets, the end token included.
  */
@@ -15,7 +16,10 @@ export type Seq2SeqBatch = ModelBatch & PairBatch;
 
 const NAME = 'seq2seq';
 
-/** The task of writing targets. A prediction is what an example's target costs, for `perplexity`. @throws the loss PEFT_TASK_HEAD, PEFT_TASK_LABELS, PEFT_LABEL_RANGE */
+/**
+ * The task of writing targets. A prediction is what an example's target costs, for `perplexity`.
+ * @throws the loss PEFT_TASK_HEAD, PEFT_TASK_LABELS, PEFT_LABEL_RANGE
+ */
 export function seq2seqLanguageModel(): Task<Seq2SeqBatch, TokenLoss> {
   return Object.freeze<Task<Seq2SeqBatch, TokenLoss>>({
     name: NAME,

@@ -1,12 +1,17 @@
-/** The seam between the loop and what a model is trained for: a loss that is a sum with a count, and predictions. */
+/**
+ * The seam between the loop and what a model is trained for: a loss that is a sum with a count, and
+ * predictions.
+ */
 import type { Scalar } from '@tensorflow/tfjs';
 import type { Model, ModelBatch, ModelOutput, RunOptions } from '@peft/core';
 
 /**
- * What a model is trained for. `B` is the packed batch with whatever labels the task reads, `P` the prediction of one example.
+ * What a model is trained for. `B` is the packed batch with whatever labels the task reads, `P` the
+ * prediction of one example.
  *
- * The loss is a sum over the things that count (examples, or labelled tokens), so that any split of a batch into micro-batches
- * gives the same mean and the same gradient: the loop divides by the count of the whole batch.
+ * The loss is a sum over the things that count (examples, or labelled tokens), so that any split of
+ * a batch into micro-batches gives the same mean and the same gradient: the loop divides by the
+ * count of the whole batch.
  */
 export interface Task<B extends ModelBatch = ModelBatch, P = unknown> {
   /** For instance `classification`. */
@@ -23,7 +28,9 @@ export interface Task<B extends ModelBatch = ModelBatch, P = unknown> {
   forward?(model: Model, batch: B, options: RunOptions): ModelOutput;
 }
 
-/** Runs the model as the task wants it. Tensors of the result belong to the enclosing tidy scope. */
+/**
+ * Runs the model as the task wants it. Tensors of the result belong to the enclosing tidy scope.
+ */
 export function forwardTask<B extends ModelBatch>(
   task: Task<B>,
   model: Model,

@@ -1,4 +1,7 @@
-/** Token classification: a class for each word, told from its first token. loss = Σ −ln p_n[y_n] over labelled tokens, p = softmax(logits `[N, C]`). */
+/**
+ * Token classification: a class for each word, told from its first token. loss = Σ −ln p_n[y_n]
+ * over labelled tokens, p = softmax(logits `[N, C]`).
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
 import type { ModelBatch, ModelOutput } from '@peft/core';
@@ -20,7 +23,8 @@ export interface TokenClassificationOptions {
 const NAME = 'token-classification';
 
 /**
- * The task of tagging words. A prediction is the class of each word of an example, −1 for a word that was cut off.
+ * The task of tagging words. A prediction is the class of each word of an example, −1 for a word
+ * that was cut off.
  * @throws PEFT_CONFIG_INVALID; the loss PEFT_TASK_LABELS, PEFT_TASK_HEAD, PEFT_LABEL_RANGE
  */
 export function tokenClassification({

@@ -1,4 +1,7 @@
-/** Early stopping over validation checks, as Lightning's EarlyStopping: patience counts checks, not epochs. */
+/**
+ * Early stopping over validation checks, as Lightning's EarlyStopping: patience counts checks, not
+ * epochs.
+ */
 
 export type Direction = 'max' | 'min';
 

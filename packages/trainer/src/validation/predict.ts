@@ -32,8 +32,8 @@ export interface Predictions<P> {
 const DEFAULT_BATCH_TOKENS = 4096;
 
 /**
- * Predicts every row. Batches hold rows of like lengths, longest first, so that memory runs out at once or not at all; since
- * nothing is padded, the result does not depend on what shares a batch.
+ * Predicts every row. Batches hold rows of like lengths, longest first, so that memory runs out at
+ * once or not at all; since nothing is padded, the result does not depend on what shares a batch.
  * @throws PEFT_CONFIG_INVALID for limits that are not positive integers
  */
 export async function predict<B extends ModelBatch, P>(
@@ -59,7 +59,8 @@ export async function predict<B extends ModelBatch, P>(
       const output = forwardTask(task, model, batch, {});
       task.predict(output, batch).forEach((prediction, i) => (predictions[rows[i]!] = prediction));
       if (!withLoss) return;
-      sum.loss += task.loss(output, batch).dataSync()[0]!; // a number per batch, to be added in float64
+      // a number per batch, to be added in float64
+      sum.loss += task.loss(output, batch).dataSync()[0]!;
       sum.count += task.count(batch);
     });
     sum.examples += rows.length;

@@ -17,7 +17,10 @@ export interface ClassificationScoreOptions {
   readonly positiveClass?: number;
 }
 
-/** A `score` for {@link createEvaluator}: metrics of probabilities, by name. @throws what the metrics throw */
+/**
+ * A `score` for {@link createEvaluator}: metrics of probabilities, by name.
+ * @throws what the metrics throw
+ */
 export function classificationScore({
   metrics,
   labels,
@@ -55,7 +58,11 @@ export function regressionScore({
     );
 }
 
-/** The same for words: tags of the classes, `O` for a word that was cut off. @param options.labels tags of the rows' words. @param options.tags class i is tags[i] */
+/**
+ * The same for words: tags of the classes, `O` for a word that was cut off.
+ * @param options.labels tags of the rows' words.
+ * @param options.tags class i is tags[i]
+ */
 export function tagScore({
   metrics,
   labels,
@@ -77,7 +84,8 @@ export const perplexityScore = (predictions: readonly TokenLoss[]): Record<strin
 });
 
 /**
- * How well anchors find their own texts among those of all rows: `top1`, the part that has it nearest, and `mean_reciprocal_rank`.
+ * How well anchors find their own texts among those of all rows: `top1`, the part that has it
+ * nearest, and `mean_reciprocal_rank`.
  * @param predictions embeddings of anchor and positive of each row.
  */
 export function retrievalScore(

@@ -1,4 +1,7 @@
-/** What the loop asks of its data: lengths to plan by, batches by row, and the order of a run as a pure function of the epoch. */
+/**
+ * What the loop asks of its data: lengths to plan by, batches by row, and the order of a run as a
+ * pure function of the epoch.
+ */
 import type { ModelBatch } from '@peft/core';
 import {
   createBatchPlan,
@@ -16,7 +19,10 @@ export interface TrainingData<B extends ModelBatch = ModelBatch> {
   pack(rows: Int32Array): B | Promise<B>;
 }
 
-/** Which rows make each optimiser step. A pure function of the epoch, so that a resumed run sees the same order. */
+/**
+ * Which rows make each optimiser step. A pure function of the epoch, so that a resumed run sees the
+ * same order.
+ */
 export interface BatchOrder {
   /** The steps of an epoch, each the rows of its micro-batches. */
   batches(epoch: number): readonly PlannedBatch[];
@@ -32,7 +38,10 @@ export function tableData(
   return { lengths: table.lengths, pack: (rows) => table.batch(rows, labels) };
 }
 
-/** An order by `@peft/data`'s batch plan: every row once an epoch. @throws PEFT_CONFIG_INVALID for sizes that are not positive integers */
+/**
+ * An order by `@peft/data`'s batch plan: every row once an epoch.
+ * @throws PEFT_CONFIG_INVALID for sizes that are not positive integers
+ */
 export function createBatchOrder(options: Omit<BatchPlanOptions, 'epoch'>): BatchOrder {
   const { lengths: _lengths, ...settings } = options;
   let last: { readonly epoch: number; readonly batches: readonly PlannedBatch[] } | undefined;

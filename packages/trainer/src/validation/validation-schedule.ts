@@ -3,7 +3,10 @@
 export interface ValidationInterval {
   /** Every that many optimiser steps. */
   readonly everySteps?: number;
-  /** The k-th check of a run follows step ⌊k · everyEpochs · steps per epoch⌋; 0.5 checks at the middle and the end of each epoch. */
+  /**
+   * The k-th check of a run follows step ⌊k · everyEpochs · steps per epoch⌋; 0.5 checks at the
+   * middle and the end of each epoch.
+   */
   readonly everyEpochs?: number;
 }
 

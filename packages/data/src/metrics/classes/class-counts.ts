@@ -1,4 +1,6 @@
-/** True positives, predictions and labels of each class, from which most metrics of classes follow. */
+/**
+ * True positives, predictions and labels of each class, from which most metrics of classes follow.
+ */
 import { checkInput, undefinedMetric, type MetricInput } from '../metric.js';
 
 export interface ClassCounts {
@@ -35,8 +37,9 @@ export function countClasses(name: string, input: MetricInput): ClassCounts {
 export type Average = 'binary' | 'macro' | 'micro' | 'weighted';
 
 /**
- * A ratio per class, averaged: `binary` that of the positive class, `macro` the plain mean over classes that occur, `weighted` by rows of
- * the class, `micro` the ratio of the sums. 0/0 counts as 0.
+ * A ratio per class, averaged: `binary` that of the positive class, `macro` the plain mean over
+ * classes that occur, `weighted` by rows of the class, `micro` the ratio of the sums. 0/0 counts as
+ * 0.
  */
 export function averagedRatio(
   name: string,

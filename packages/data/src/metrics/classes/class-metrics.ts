@@ -23,8 +23,9 @@ export const balancedAccuracy = classMetric('balanced_accuracy', ['bac', 'bacc']
 });
 
 /**
- * Matthews' correlation, for any number of classes (Gorodkin 2004): with c right of n, p_k predictions and t_k labels of class k,
- * (c·n − Σ p_k t_k) / √((n² − Σ p_k²)(n² − Σ t_k²)); 0 where the denominator is 0.
+ * Matthews' correlation, for any number of classes (Gorodkin 2004): with c right of n, p_k
+ * predictions and t_k labels of class k, (c·n − Σ p_k t_k) / √((n² − Σ p_k²)(n² − Σ t_k²)); 0 where
+ * the denominator is 0.
  */
 export const matthewsCorrelation = classMetric('mcc', ['matthews_corrcoef'], (input) => {
   const { n, correct, predicted, support } = countClasses('mcc', input);
@@ -49,7 +50,10 @@ const averaged = (
     );
   });
 
-/** `precision`, `precision_macro`, `precision_micro`, `precision_weighted`: right ones among those predicted as the class. */
+/**
+ * `precision`, `precision_macro`, `precision_micro`, `precision_weighted`: right ones among those
+ * predicted as the class.
+ */
 export const precisionMetrics: readonly Metric[] = averaged(
   'precision',
   1,

@@ -1,8 +1,10 @@
 /**
- * Precision, recall and F1 of entities in sequences of tags (`B-PER`, `I-PER`, `O`, also `E-` and `S-`), as seqeval's default: an entity
- * counts as found when type, first and last word are right, over all sequences (micro average).
+ * Precision, recall and F1 of entities in sequences of tags (`B-PER`, `I-PER`, `O`, also `E-` and
+ * `S-`), as seqeval's default: an entity counts as found when type, first and last word are right,
+ * over all sequences (micro average).
  *
- * Entities are read as the CoNLL evaluation script does: an `I-` after another type or after `O` begins one, too.
+ * Entities are read as the CoNLL evaluation script does: an `I-` after another type or after `O`
+ * begins one, too.
  */
 import { PeftError } from '@peft/errors';
 
@@ -17,7 +19,10 @@ export interface TagMetric {
   readonly name: 'entity_f1' | 'entity_precision' | 'entity_recall';
   readonly greaterIsBetter: true;
   readonly optimum: 1;
-  /** @param labels and `predictions`: tags of each word of each sequence. @throws PEFT_METRIC_INPUT_INVALID for lengths that differ */
+  /**
+   * @param labels and `predictions`: tags of each word of each sequence.
+   * @throws PEFT_METRIC_INPUT_INVALID for lengths that differ
+   */
   compute(
     labels: readonly (readonly string[])[],
     predictions: readonly (readonly string[])[],

@@ -2,7 +2,8 @@
 import { checkInput, type Metric, type MetricInput } from '../metric.js';
 
 /**
- * −mean log p[label], p clipped to [ε, 1 − ε] with the ε of the array's type (2⁻²³ for Float32Array, else 2⁻⁵²), as scikit-learn does.
+ * −mean log p[label], p clipped to [ε, 1 − ε] with the ε of the array's type (2⁻²³ for
+ * Float32Array, else 2⁻⁵²), as scikit-learn does.
  */
 export const logLoss: Metric = Object.freeze({
   name: 'log_loss',

@@ -1,4 +1,7 @@
-/** Area under the receiver operating characteristic: the chance that a positive row scores above a negative one, ties counting half. */
+/**
+ * Area under the receiver operating characteristic: the chance that a positive row scores above a
+ * negative one, ties counting half.
+ */
 import { checkInput, undefinedMetric, type Metric, type MetricInput } from '../metric.js';
 import { averageRanks } from './ranks.js';
 
@@ -37,7 +40,10 @@ export const rocAuc = aucMetric('roc_auc', ['auc', 'rocauc'], (input) => {
 
 type Weighting = 'macro' | 'weighted';
 
-/** One class against another (Hand and Till 2001): mean over pairs of the mean of both directions; `weighted` by the pair's rows. */
+/**
+ * One class against another (Hand and Till 2001): mean over pairs of the mean of both directions;
+ * `weighted` by the pair's rows.
+ */
 const oneVersusOne = (name: string, aliases: readonly string[], weighting: Weighting) =>
   aucMetric(name, aliases, (input) => {
     const { classes, score, labels, n } = perClass(name, input);

@@ -1,12 +1,13 @@
 /**
- * BLEU (Papineni et al. 2002) of a corpus as sacreBLEU reports it by default: words of mteval-v13a, case kept, runs of up to four words,
- * 0 to 100.
+ * BLEU (Papineni et al. 2002) of a corpus as sacreBLEU reports it by default: words of mteval-v13a,
+ * case kept, runs of up to four words, 0 to 100.
  *
  *   BLEU = 100·min(1, e^(1 − r/c))·(Π_n p_n)^¼, p_n = matched / made runs of n words of the whole corpus
  *
- * c words were made, r is the sum of the reference lengths nearest to each prediction's (of equally near ones the shorter). A run matches
- * as often as it occurs in the reference that has it most. The k-th p_n of zero matches counts as 1/(2^k·made) (sacreBLEU's `exp`); without
- * any match, or with no run of n words at all, BLEU is 0.
+ * c words were made, r is the sum of the reference lengths nearest to each prediction's (of equally
+ * near ones the shorter). A run matches as often as it occurs in the reference that has it most.
+ * The k-th p_n of zero matches counts as 1/(2^k·made) (sacreBLEU's `exp`); without any match, or
+ * with no run of n words at all, BLEU is 0.
  */
 import type { TextMetric } from './text-metric.js';
 import { countRuns, textPairs } from './text-pairs.js';
@@ -15,7 +16,10 @@ const LONGEST_RUN = 4;
 /** What Python's `split` takes for blanks. */
 const BLANKS = /[\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/u;
 
-/** Words of mteval-v13a: ASCII signs stand alone, except full stops, commas and dashes within numbers and apostrophes. */
+/**
+ * Words of mteval-v13a: ASCII signs stand alone, except full stops, commas and dashes within
+ * numbers and apostrophes.
+ */
 export function wordsOf13a(text: string): string[] {
   const plain = text
     .trimEnd()

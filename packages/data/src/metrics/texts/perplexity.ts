@@ -9,7 +9,9 @@ export interface TokenLoss {
   readonly tokens: number;
 }
 
-/** Over all tokens, so that long texts count more. @throws PEFT_METRIC_UNDEFINED when there is none */
+/**
+ * Over all tokens, so that long texts count more. @throws PEFT_METRIC_UNDEFINED when there is none
+ */
 export function perplexity(texts: readonly TokenLoss[]): number {
   const total = texts.reduce(
     (sum, { loss, tokens }) => ({ loss: sum.loss + loss, tokens: sum.tokens + tokens }),

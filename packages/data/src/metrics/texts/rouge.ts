@@ -1,11 +1,12 @@
 /**
- * ROUGE (Lin 2004) as the `rouge_score` library computes it, without stemming: words are runs of a–z and 0–9 in lower case, and with m
- * shared of p predicted and r of the reference
+ * ROUGE (Lin 2004) as the `rouge_score` library computes it, without stemming: words are runs of
+ * a–z and 0–9 in lower case, and with m shared of p predicted and r of the reference
  *
  *   F = 2·P·R/(P + R), P = m/p, R = m/r
  *
- * ROUGE-n counts runs of n words, each as often as in both texts; ROUGE-L the longest common subsequence of words. The score is the mean
- * over the predictions of the best F over the references.
+ * ROUGE-n counts runs of n words, each as often as in both texts; ROUGE-L the longest common
+ * subsequence of words. The score is the mean over the predictions of the best F over the
+ * references.
  */
 import type { TextMetric } from './text-metric.js';
 import { countRuns, textPairs } from './text-pairs.js';

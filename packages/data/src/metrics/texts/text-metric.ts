@@ -13,18 +13,26 @@ export interface TextMetric {
   readonly greaterIsBetter: boolean;
   /** The best value there is. */
   readonly optimum: number;
-  /** @throws PEFT_METRIC_INPUT_INVALID unless each prediction has references, and there is at least one. */
+  /**
+   * @throws PEFT_METRIC_INPUT_INVALID unless each prediction has references, and there is at least
+   *   one.
+   */
   compute(predictions: readonly string[], references: readonly References[]): number;
 }
 
-/** All of this package. Others are joined by passing `[...TEXT_METRICS, mine]` to `getTextMetric`. */
+/**
+ * All of this package. Others are joined by passing `[...TEXT_METRICS, mine]` to `getTextMetric`.
+ */
 export const TEXT_METRICS: readonly TextMetric[] = Object.freeze([
   exactMatch,
   ...rougeMetrics,
   bleu,
 ]);
 
-/** @param name of the metric or one of its aliases; case and dashes do not matter. @throws PEFT_METRIC_UNKNOWN naming the nearest. */
+/**
+ * @param name of the metric or one of its aliases; case and dashes do not matter.
+ * @throws PEFT_METRIC_UNKNOWN naming the nearest.
+ */
 export function getTextMetric(
   name: string,
   metrics: readonly TextMetric[] = TEXT_METRICS,

@@ -25,7 +25,8 @@ describe('metrics of texts', () => {
   );
 
   it('ROUGE is what its paper calculates by hand', () => {
-    // Lin 2004, section 3: the reference "police killed the gunman" and three sentences, with β = 1.
+    // Lin 2004, section 3: the reference "police killed the gunman" and three sentences, with β =
+    // 1.
     const scores = (name: string) =>
       ['police kill the gunman', 'the gunman kill police', 'the gunman police killed'].map(
         (sentence) => getTextMetric(name).compute([sentence], ['police killed the gunman']),

@@ -20,7 +20,10 @@ export interface BertNormalizerOptions {
   readonly lowercase?: boolean;
 }
 
-/** @returns the normaliser: clean up, space out ideographs, strip accents, lower case; in this order. */
+/**
+ * @returns the normaliser: clean up, space out ideographs, strip accents, lower case; in this
+ *   order.
+ */
 export function bertNormalizer(options: BertNormalizerOptions): (text: string) => string {
   const { clean_text = true, handle_chinese_chars = true, lowercase = true } = options;
   const accents = options.strip_accents ?? lowercase;

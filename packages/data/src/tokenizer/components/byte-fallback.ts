@@ -2,7 +2,10 @@
 
 const BYTE_TOKEN = /^<0x([0-9A-Fa-f]{2})>$/;
 
-/** Every run of byte tokens becomes the text that they spell; where they spell none, each becomes U+FFFD. */
+/**
+ * Every run of byte tokens becomes the text that they spell; where they spell none, each becomes
+ * U+FFFD.
+ */
 export function decodeByteFallback(tokens: readonly string[]): string[] {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   const result: string[] = [];
@@ -12,7 +15,8 @@ export function decodeByteFallback(tokens: readonly string[]): string[] {
     try {
       result.push(decoder.decode(Uint8Array.from(bytes)));
     } catch {
-      result.push('\ufffd'.repeat(bytes.length)); // not UTF-8: the reference writes one replacement per byte
+      // not UTF-8: the reference writes one replacement per byte
+      result.push('\ufffd'.repeat(bytes.length));
     }
     bytes = [];
   };

@@ -1,7 +1,8 @@
 /**
- * GPT-2's byte-level alphabet: every byte is written as one printable character, so that any text is a sequence of known characters.
- * Printable Latin-1 bytes stand for themselves, the other 68 become U+0100 … U+0143.
- * Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.2.
+ * GPT-2's byte-level alphabet: every byte is written as one printable character, so that any text
+ * is a sequence of known characters. Printable Latin-1 bytes stand for themselves, the other 68
+ * become U+0100 … U+0143. Radford et al. 2019, "Language Models are Unsupervised Multitask
+ * Learners", section 2.2.
  */
 
 const PRINTABLE = (byte: number) =>
@@ -24,7 +25,10 @@ export function encodeByteLevel(text: string): string {
   return result;
 }
 
-/** The text whose bytes the tokens spell; a token with a foreign character counts as its own UTF-8 bytes, broken bytes become U+FFFD. */
+/**
+ * The text whose bytes the tokens spell; a token with a foreign character counts as its own UTF-8
+ * bytes, broken bytes become U+FFFD.
+ */
 export function decodeByteLevel(tokens: readonly string[]): string {
   const bytes: number[] = [];
   for (const token of tokens) {

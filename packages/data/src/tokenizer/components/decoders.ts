@@ -1,4 +1,7 @@
-/** Builds the decoder of a `tokenizer.json`: tokens → text. Most parts are those of `@huggingface/tokenizers`. */
+/**
+ * Builds the decoder of a `tokenizer.json`: tokens → text. Most parts are those of
+ * `@huggingface/tokenizers`.
+ */
 import { decodeByteFallback } from './byte-fallback.js';
 import { decodeByteLevel } from './byte-level.js';
 import { unsupportedComponent } from './component-error.js';
@@ -31,7 +34,10 @@ function createStep(json: ComponentJson): (tokens: readonly string[]) => readonl
   }
 }
 
-/** Marks become spaces; those of the first token vanish, all of them, unless none is put in front when encoding. */
+/**
+ * Marks become spaces; those of the first token vanish, all of them, unless none is put in front
+ * when encoding.
+ */
 function metaspace(json: ComponentJson): (tokens: readonly string[]) => readonly string[] {
   const mark = String(json.replacement ?? '▁');
   const never =

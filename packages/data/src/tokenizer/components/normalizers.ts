@@ -16,7 +16,8 @@ export type Normalizer = (text: string) => string;
 
 /**
  * @param json the `normalizer` entry; null for none.
- * @throws PEFT_TOKENIZER_UNSUPPORTED for an unknown type, PEFT_TOKENIZER_INVALID for options that make no sense.
+ * @throws PEFT_TOKENIZER_UNSUPPORTED for an unknown type, PEFT_TOKENIZER_INVALID for options that
+ *   make no sense.
  */
 export function createNormalizer(json: ComponentJson | null | undefined): Normalizer {
   if (!json) return (text) => text;

@@ -1,4 +1,7 @@
-/** Builds the post-processor of a `tokenizer.json`: puts special tokens around one or two texts and numbers the segments. */
+/**
+ * Builds the post-processor of a `tokenizer.json`: puts special tokens around one or two texts and
+ * numbers the segments.
+ */
 import { invalidTokenizer, unsupportedComponent } from './component-error.js';
 import type { ComponentJson } from '../tokenizer-json.js';
 
@@ -23,7 +26,8 @@ type Step = (
 
 /**
  * @param json the `post_processor` entry; null for none, then two texts are segments 0 and 1.
- * @throws PEFT_TOKENIZER_UNSUPPORTED for an unknown type, PEFT_TOKENIZER_INVALID for a template that makes no sense.
+ * @throws PEFT_TOKENIZER_UNSUPPORTED for an unknown type, PEFT_TOKENIZER_INVALID for a template
+ *   that makes no sense.
  */
 export function createPostProcessor(json: ComponentJson | null | undefined): PostProcessor {
   const step = createStep(json);

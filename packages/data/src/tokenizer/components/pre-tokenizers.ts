@@ -1,4 +1,7 @@
-/** Builds the pre-tokeniser of a `tokenizer.json`: normalised text → pieces ("words") that the model splits further, none across two. */
+/**
+ * Builds the pre-tokeniser of a `tokenizer.json`: normalised text → pieces ("words") that the model
+ * splits further, none across two.
+ */
 import { BYTE_CHARACTERS, encodeByteLevel } from './byte-level.js';
 import { characterClass } from './character-set.js';
 import { invalidTokenizer, unsupportedComponent } from './component-error.js';
@@ -7,7 +10,10 @@ import { textPattern } from './text-pattern.js';
 import type { ComponentJson } from '../tokenizer-json.js';
 import { PUNCTUATION } from './unicode-sets.js';
 
-/** @param atStart whether the text begins where the whole input begins, which Metaspace's `first` asks. */
+/**
+ * @param atStart whether the text begins where the whole input begins, which Metaspace's `first`
+ *   asks.
+ */
 export type PreTokenizer = (text: string, atStart: boolean) => string[];
 
 const GPT2_WORDS =
@@ -23,7 +29,8 @@ const WORDS = new RegExp(`[${WORD}]+|[^${WORD}\\p{White_Space}]+`, 'gu');
 
 /**
  * @param json the `pre_tokenizer` entry; null for none.
- * @throws PEFT_TOKENIZER_UNSUPPORTED for an unknown type, PEFT_TOKENIZER_INVALID for options that make no sense.
+ * @throws PEFT_TOKENIZER_UNSUPPORTED for an unknown type, PEFT_TOKENIZER_INVALID for options that
+ *   make no sense.
  */
 export function createPreTokenizer(json: ComponentJson | null | undefined): PreTokenizer {
   if (!json) return (text) => [text];

@@ -1,21 +1,28 @@
 /**
- * SentencePiece's precompiled character map, as the `Precompiled` normaliser of the `tokenizers` library applies it.
+ * SentencePiece's precompiled character map, as the `Precompiled` normaliser of the `tokenizers`
+ * library applies it.
  *
- * Bytes: uint32 n, a double-array trie of n bytes (little-endian uint32 units, Darts-clone layout), then the replacements as
- * zero-terminated UTF-8 strings; a leaf's value is the offset of its replacement.
+ * Bytes: uint32 n, a double-array trie of n bytes (little-endian uint32 units, Darts-clone layout),
+ * then the replacements as zero-terminated UTF-8 strings; a leaf's value is the offset of its
+ * replacement.
  *
- * A grapheme of fewer than 6 UTF-8 bytes is replaced as a whole when the trie knows any prefix of it (the shortest counts, and the rest
- * of the grapheme is dropped: that is what the models were trained with). Otherwise each of its characters is looked up by itself.
+ * A grapheme of fewer than 6 UTF-8 bytes is replaced as a whole when the trie knows any prefix of
+ * it (the shortest counts, and the rest of the grapheme is dropped: that is what the models were
+ * trained with). Otherwise each of its characters is looked up by itself.
  */
 import { invalidTokenizer } from './component-error.js';
 
-/** Characters below U+0300 without CR, and kana, kanji and full-width forms: each is a grapheme by itself when it stands among its like. */
+/**
+ * Characters below U+0300 without CR, and kana, kanji and full-width forms: each is a grapheme by
+ * itself when it stands among its like.
+ */
 const PLAIN =
   /^[\0-\x0c\x0e-\u02ff\u2010-\u2027\u3000-\u3029\u3041-\u3096\u30a0-\u30ff\u4e00-\u9fff\uff01-\uff9d]*$/;
 const MAXIMUM_MEMO = 50_000;
 
 /**
- * @param bytes the character map (`precompiled_charsmap`, base64 in `tokenizer.json`, raw in a `.model` file).
+ * @param bytes the character map (`precompiled_charsmap`, base64 in `tokenizer.json`, raw in a
+ *   `.model` file).
  * @returns the normaliser.
  * @throws PEFT_TOKENIZER_INVALID if lengths or offsets do not fit.
  */

@@ -1,8 +1,8 @@
 /** Cuts a text at the matches of a pattern. */
 
 /**
- * What becomes of a match: `Removed`, a piece of its own (`Isolated`), joined with neighbouring matches (`Contiguous`), or with the text
- * before or after it.
+ * What becomes of a match: `Removed`, a piece of its own (`Isolated`), joined with neighbouring
+ * matches (`Contiguous`), or with the text before or after it.
  */
 export type SplitBehavior =
   'Removed' | 'Isolated' | 'Contiguous' | 'MergedWithPrevious' | 'MergedWithNext';

@@ -1,4 +1,7 @@
-/** Patterns of tokenizer files: a literal string, or an Oniguruma regular expression translated by `@huggingface/tokenizers`. */
+/**
+ * Patterns of tokenizer files: a literal string, or an Oniguruma regular expression translated by
+ * `@huggingface/tokenizers`.
+ */
 import { invalidTokenizer } from './component-error.js';
 import { SplitPreTokenizer } from '../tokenizers-library.js';
 

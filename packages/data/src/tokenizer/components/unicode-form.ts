@@ -1,4 +1,7 @@
-/** Unicode normalisation as the `tokenizers` library does it: characters that its Unicode version does not know stay as they are. */
+/**
+ * Unicode normalisation as the `tokenizers` library does it: characters that its Unicode version
+ * does not know stay as they are.
+ */
 import { characterClass } from './character-set.js';
 import { NOT_NORMALIZED } from './unicode-sets.js';
 

@@ -1,4 +1,7 @@
-/** Character classes of the `tokenizers` library 0.23.2 as hexadecimal ranges. Made by tools/cases/make_unicode_sets.py. */
+/**
+ * Character classes of the `tokenizers` library 0.23.2 as hexadecimal ranges. Made by
+ * tools/cases/make_unicode_sets.py.
+ */
 
 /** Characters split off by `BertPreTokenizer` and `Punctuation`. */
 export const PUNCTUATION =

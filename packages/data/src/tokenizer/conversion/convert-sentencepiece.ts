@@ -1,4 +1,7 @@
-/** Makes a tokeniser out of a SentencePiece model alone, with the pipeline that the family's `tokenizer.json` has on the Hub. */
+/**
+ * Makes a tokeniser out of a SentencePiece model alone, with the pipeline that the family's
+ * `tokenizer.json` has on the Hub.
+ */
 import { PeftError, show } from '@peft/errors';
 import type { SentencePieceModel } from './sentencepiece-model.js';
 import type { SpecialTokens } from '../special-tokens.js';
@@ -165,7 +168,10 @@ function unigram(
   };
 }
 
-/** Llama's pipeline: no words, spaces written as ▁, unknown characters as bytes. The merges follow from the scores. */
+/**
+ * Llama's pipeline: no words, spaces written as ▁, unknown characters as bytes. The merges follow
+ * from the scores.
+ */
 function bytePairs(
   model: SentencePieceModel,
   config: TokenizerConfigJson,
@@ -216,7 +222,10 @@ function bytePairs(
   };
 }
 
-/** Every way to make a piece of two others, best score of the whole first, then the longer left part, then the longer right part. */
+/**
+ * Every way to make a piece of two others, best score of the whole first, then the longer left
+ * part, then the longer right part.
+ */
 function mergesOf(model: SentencePieceModel, ids: ReadonlyMap<string, number>): [string, string][] {
   const merges: {
     left: string;
@@ -245,7 +254,10 @@ function mergesOf(model: SentencePieceModel, ids: ReadonlyMap<string, number>): 
   return merges.map(({ left, right }) => [left, right]);
 }
 
-/** Control and user-defined pieces, special tokens (new ones at the end), and those of `added_tokens.json`. */
+/**
+ * Control and user-defined pieces, special tokens (new ones at the end), and those of
+ * `added_tokens.json`.
+ */
 function addedTokens(
   model: SentencePieceModel,
   ids: ReadonlyMap<string, number>,

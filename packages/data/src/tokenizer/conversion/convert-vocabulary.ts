@@ -1,4 +1,7 @@
-/** Makes tokenisers out of plain vocabulary files: BERT's `vocab.txt`, and `vocab.json` with `merges.txt` of GPT-2 and RoBERTa. */
+/**
+ * Makes tokenisers out of plain vocabulary files: BERT's `vocab.txt`, and `vocab.json` with
+ * `merges.txt` of GPT-2 and RoBERTa.
+ */
 import { PeftError, show } from '@peft/errors';
 import { invalidTokenizer } from '../components/component-error.js';
 import type { SpecialTokens } from '../special-tokens.js';
@@ -10,7 +13,8 @@ const ROBERTA = new Set(['roberta', 'bart', 'longformer']);
 
 /**
  * @param text `vocab.txt`, one token per line, the line's number being its id.
- * @throws PEFT_TOKENIZER_UNSUPPORTED for another family, PEFT_TOKENIZER_INVALID without the family's special tokens.
+ * @throws PEFT_TOKENIZER_UNSUPPORTED for another family, PEFT_TOKENIZER_INVALID without the
+ *   family's special tokens.
  */
 export function convertVocabularyText(
   text: string,

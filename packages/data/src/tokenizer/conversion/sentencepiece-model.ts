@@ -1,4 +1,7 @@
-/** Reads SentencePiece's `.model` files: a protocol buffer with pieces, scores, training options and the normaliser's character map. */
+/**
+ * Reads SentencePiece's `.model` files: a protocol buffer with pieces, scores, training options and
+ * the normaliser's character map.
+ */
 import { invalidTokenizer } from '../components/component-error.js';
 
 export type PieceType = 'normal' | 'unknown' | 'control' | 'user-defined' | 'unused' | 'byte';
@@ -33,7 +36,10 @@ interface Field {
   readonly value: number | Uint8Array;
 }
 
-/** @throws PEFT_TOKENIZER_INVALID if the file is cut off, holds no pieces, or was trained as neither Unigram nor BPE. */
+/**
+ * @throws PEFT_TOKENIZER_INVALID if the file is cut off, holds no pieces, or was trained as neither
+ *   Unigram nor BPE.
+ */
 export function parseSentencePieceModel(bytes: Uint8Array, path: string): SentencePieceModel {
   const fail = (what: string) => invalidTokenizer(`${path} is not a SentencePiece model: ${what}`);
   const inside = (value: number | Uint8Array, what: string): Field[] => {

@@ -1,6 +1,7 @@
 /**
- * A trie over UTF-16 code units in flat arrays: finds every known string that starts at a position. The children of all nodes share one
- * open-addressing hash table, about 40 bytes per node; a vocabulary of 250,000 pieces has about a million nodes.
+ * A trie over UTF-16 code units in flat arrays: finds every known string that starts at a position.
+ * The children of all nodes share one open-addressing hash table, about 40 bytes per node; a
+ * vocabulary of 250,000 pieces has about a million nodes.
  */
 export class StringTrie {
   /** Node → its string's value, −1 for none. */

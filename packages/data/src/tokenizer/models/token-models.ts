@@ -7,7 +7,8 @@ import { createUnigramModel } from './unigram-model.js';
 
 /**
  * @param json the `model` entry of a `tokenizer.json`; old files leave out `type`.
- * @throws PEFT_TOKENIZER_UNSUPPORTED for an unknown type, PEFT_TOKENIZER_INVALID for a vocabulary that makes no sense.
+ * @throws PEFT_TOKENIZER_UNSUPPORTED for an unknown type, PEFT_TOKENIZER_INVALID for a vocabulary
+ *   that makes no sense.
  */
 export function createModel(json: ComponentJson): TokenModel {
   const type =

@@ -1,10 +1,12 @@
 /**
- * Unigram language model: of all ways to write a text as pieces of the vocabulary, the one with the largest sum of log probabilities
- * (Viterbi). A character that no piece covers costs the lowest score of the vocabulary less 10; neighbouring unknown characters
- * become one unknown token, or their bytes where the vocabulary has byte tokens.
+ * Unigram language model: of all ways to write a text as pieces of the vocabulary, the one with the
+ * largest sum of log probabilities (Viterbi). A character that no piece covers costs the lowest
+ * score of the vocabulary less 10; neighbouring unknown characters become one unknown token, or
+ * their bytes where the vocabulary has byte tokens.
  *
- * Kudo 2018, "Subword Regularization", arXiv 1804.10959, equation 2. Among equal sums the first one found, scanning from the left with
- * shorter pieces first, is kept, as the `tokenizers` library does.
+ * Kudo 2018, "Subword Regularization", arXiv 1804.10959, equation 2. Among equal sums the first one
+ * found, scanning from the left with shorter pieces first, is kept, as the `tokenizers` library
+ * does.
  */
 import { invalidTokenizer } from '../components/component-error.js';
 import { StringTrie } from './string-trie.js';
@@ -15,7 +17,10 @@ const UNKNOWN_PENALTY = 10;
 const MEMO_PIECE_LENGTH = 32;
 const MEMO_SIZE = 50_000;
 
-/** @throws PEFT_TOKENIZER_INVALID if the vocabulary is not a list of pairs or `unk_id` lies outside of it. */
+/**
+ * @throws PEFT_TOKENIZER_INVALID if the vocabulary is not a list of pairs or `unk_id` lies outside
+ *   of it.
+ */
 export function createUnigramModel(json: ComponentJson): TokenModel {
   const vocabulary = json.vocab as [string, number][];
   if (
@@ -98,7 +103,8 @@ function createViterbi(trie: StringTrie, scores: Float64Array): (text: string) =
   let lowest = Number.POSITIVE_INFINITY;
   for (const score of scores) lowest = Math.min(lowest, score);
   const unknownScore = lowest - UNKNOWN_PENALTY;
-  // For each end position: the best sum, where its last segment starts (−1: not reached), and that segment's id.
+  // For each end position: the best sum, where its last segment starts (−1: not reached), and that
+  // segment's id.
   let best = new Float64Array(0);
   let startOf = new Int32Array(0);
   let idOf = new Int32Array(0);

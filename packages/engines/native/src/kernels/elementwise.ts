@@ -1,4 +1,6 @@
-/** tfjs's elementwise kernels, where operands are float32 and equal, a row, a column or a number. */
+/**
+ * tfjs's elementwise kernels, where operands are float32 and equal, a row, a column or a number.
+ */
 import type { TensorInfo } from '@tensorflow/tfjs';
 import { BINARY, LAYOUT, UNARY } from '../binding.js';
 import { isFloat } from '../native-backend.js';

@@ -26,7 +26,9 @@ export function register<A>(name: string, run: (call: KernelCall<A>) => Output):
   });
 }
 
-/** Registers a kernel for the calls that it takes; `undefined` hands a call to the inherited one. */
+/**
+ * Registers a kernel for the calls that it takes; `undefined` hands a call to the inherited one.
+ */
 export function override<A>(name: string, run: (call: KernelCall<A>) => Output | undefined): void {
   const inherited = inheritedKernel(name);
   if (tf.getKernel(name, NATIVE_BACKEND)) tf.unregisterKernel(name, NATIVE_BACKEND);
@@ -42,7 +44,10 @@ export function override<A>(name: string, run: (call: KernelCall<A>) => Output |
   });
 }
 
-/** Registers every kernel of tfjs's CPU backend. Their results may share memory with their inputs; they are separated. */
+/**
+ * Registers every kernel of tfjs's CPU backend. Their results may share memory with their inputs;
+ * they are separated.
+ */
 export function inheritKernels(): void {
   for (const kernel of tf.getKernelsForBackend('cpu')) {
     if (tf.getKernel(kernel.kernelName, NATIVE_BACKEND)) continue;

@@ -1,6 +1,7 @@
 /**
- * Attention and its gradient in tiles. For each tile, with e = exp(score − max): y = (e·v)/Σe and logΣexp = max + log Σe; in the gradient
- * p = exp(score − logΣexp) is computed again. Scores, masks and sums stay on the device.
+ * Attention and its gradient in tiles. For each tile, with e = exp(score − max): y = (e·v)/Σe and
+ * logΣexp = max + log Σe; in the gradient p = exp(score − logΣexp) is computed again. Scores, masks
+ * and sums stay on the device.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
@@ -38,7 +39,8 @@ export function forward(
       const { q, k, v } = batch.tensorsOf(group);
       const rows = tiles.map((tile) =>
         tf.tidy(() => {
-          const [e, total, logSumExp] = scoreExponentials(batch.scoresOf(tile, q, k).scores); // the sums [G, H, tq, 1]
+          // the sums [G, H, tq, 1]
+          const [e, total, logSumExp] = scoreExponentials(batch.scoresOf(tile, q, k).scores);
           const sums = unfold(
             tf.matMul(fold(withDropout(e, batch.dropoutOf(tile)), attributes), v),
             attributes,
@@ -64,7 +66,10 @@ export function forward(
   );
 }
 
-/** [dq, dk, dv, dbias, dextraKeys, dextraValues], `[0]` where the input is absent or, for the bias, not asked for. */
+/**
+ * [dq, dk, dv, dbias, dextraKeys, dextraValues], `[0]` where the input is absent or, for the bias,
+ * not asked for.
+ */
 export function gradient(
   inputs: Inputs<'PeftAttentionGradient'>,
   attributes: AttentionAttributes & { needBias: boolean },
@@ -107,7 +112,8 @@ export function gradient(
             attributes,
           );
           const dq = tf.mul(unfold(tf.matMul(dProducts, k), attributes), scale);
-          const dk = tf.matMul(dProducts, fold(rowsOfTile(q, tile), attributes), true, false); // q holds the scale
+          // q holds the scale
+          const dk = tf.matMul(dProducts, fold(rowsOfTile(q, tile), attributes), true, false);
           return [dq, dk, dv, ...(withBias ? [batch.biasGradient(tile, dScores)] : [])];
         }),
       );
@@ -258,7 +264,10 @@ function tiled(
   };
 }
 
-/** `[1, 1, tq, P+Tk]`: hides what the causal mask and the window leave out. Extra keys are always seen. */
+/**
+ * `[1, 1, tq, P+Tk]`: hides what the causal mask and the window leave out. Extra keys are always
+ * seen.
+ */
 function positionMask(
   { group: { keyLength, offset }, first, count }: Tile,
   { causal, window, extra }: AttentionAttributes,
@@ -314,7 +323,10 @@ function biasOf(tile: Tile, values: Tensor, attributes: AttentionAttributes): Te
   );
 }
 
-/** The bias' column for each distance j − i that occurs in a tile, from the last query's to the first's: `[tq + Tk − 1]`. */
+/**
+ * The bias' column for each distance j − i that occurs in a tile, from the last query's to the
+ * first's: `[tq + Tk − 1]`.
+ */
 function distanceColumns(
   { group: { keyLength, offset }, first, count }: Tile,
   { biasIndex, biasOrigin = 0 }: AttentionAttributes,
@@ -352,7 +364,8 @@ export const rowsOfTile = (x: Tensor, { group, first, count }: Tile): Tensor =>
 export const rowsOf = (x: Tensor): Tensor2D =>
   joinHeads(tf.reshape(x, [-1, x.shape[2]!, x.shape[3]!]) as Tensor3D, x.shape[1]!);
 
-// Query head h = kv·rep + r. Folding moves r into the rows: [G, H, tq, X] and [G·Hkv, rep·tq, X] are the same memory.
+// Query head h = kv·rep + r. Folding moves r into the rows: [G, H, tq, X] and [G·Hkv, rep·tq, X]
+// are the same memory.
 const fold = (x: Tensor, { heads, keyValueHeads }: AttentionAttributes): Tensor3D => {
   const [groups, , rows, width] = x.shape as [number, number, number, number];
   return tf.reshape(x, [groups * keyValueHeads, (heads / keyValueHeads) * rows, width]);

@@ -1,6 +1,7 @@
 /**
- * DeBERTa's disentangled attention and its gradient in tiles of queries; the position terms of keys in blocks of keys as long as the
- * tile. A position term is a product with the table's rows for the distances that occur, skewed so that each row meets its own distances.
+ * DeBERTa's disentangled attention and its gradient in tiles of queries; the position terms of keys
+ * in blocks of keys as long as the tile. A position term is a product with the table's rows for the
+ * distances that occur, skewed so that each row meets its own distances.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
@@ -270,7 +271,10 @@ interface KeyBlock {
   columnsOf(scores: Tensor, more?: number): Tensor;
 }
 
-/** All keys at once where the tile has all queries, else blocks as long as the tile, so that a block's products stay as large as the tile's. */
+/**
+ * All keys at once where the tile has all queries, else blocks as long as the tile, so that a
+ * block's products stay as large as the tile's.
+ */
 function keyBlocks({ group: { keyLength }, count }: Tile): KeyBlock[] {
   return Array.from({ length: Math.ceil(keyLength / count) }, (_, n) => {
     const [start, length] = [n * count, Math.min(count, keyLength - n * count)];

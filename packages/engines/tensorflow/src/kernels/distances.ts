@@ -1,8 +1,9 @@
 /**
- * Scores of DeBERTa's position terms, which products give by distance: by this package's kernels where TensorFlow has them, else in tfjs ops.
+ * Scores of DeBERTa's position terms, which products give by distance: by this package's kernels
+ * where TensorFlow has them, else in tfjs ops.
  *
- * Key terms `[G, H, tq, M]` with M = tq + T − 1: column m of query i is key m + i − (tq − 1). Query terms `[G, H, T, M]`: column m of key j
- * is query m + j − (T − 1).
+ * Key terms `[G, H, tq, M]` with M = tq + T − 1: column m of query i is key m + i − (tq − 1). Query
+ * terms `[G, H, T, M]`: column m of key j is query m + j − (T − 1).
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';

@@ -1,4 +1,7 @@
-/** Activations, norms and sums over rows by this package's own kernels for CPUs (the folder `cpp`), each one pass over memory. */
+/**
+ * Activations, norms and sums over rows by this package's own kernels for CPUs (the folder `cpp`),
+ * each one pass over memory.
+ */
 import type { Tensor } from '@tensorflow/tfjs';
 import type { Attributes, Device } from '../device.js';
 import { nothing, register } from './register.js';

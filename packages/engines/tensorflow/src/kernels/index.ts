@@ -1,4 +1,7 @@
-/** The operations that have kernels of their own here; every other runs by its reference, op by op on the device. */
+/**
+ * The operations that have kernels of their own here; every other runs by its reference, op by op
+ * on the device.
+ */
 import type { Device } from '../device.js';
 import { registerAttention } from './attention.js';
 import { registerDisentangledAttention } from './disentangled-attention.js';

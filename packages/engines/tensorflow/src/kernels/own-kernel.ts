@@ -1,4 +1,7 @@
-/** Kernels of this package that are no operation of @peft/ops: parts of attention. Where TensorFlow lacks them, their callers use tfjs ops. */
+/**
+ * Kernels of this package that are no operation of @peft/ops: parts of attention. Where TensorFlow
+ * lacks them, their callers use tfjs ops.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { NamedAttrMap, NamedTensorMap, Tensor } from '@tensorflow/tfjs';
 import type { Attributes, Device } from '../device.js';
@@ -35,7 +38,10 @@ export function registerOwnKernels(device: Device): void {
   }
 }
 
-/** @param inputs in the kernel's order. @returns undefined where the current backend has no such kernel. */
+/**
+ * @param inputs in the kernel's order.
+ * @returns undefined where the current backend has no such kernel.
+ */
 export function runOwnKernel(
   name: OwnKernel,
   inputs: Readonly<Record<string, Tensor>>,

@@ -1,4 +1,7 @@
-/** Rows by number, sums by number, rotary positions and losses, without reading values back from the device as their references do. */
+/**
+ * Rows by number, sums by number, rotary positions and losses, without reading values back from the
+ * device as their references do.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { IGNORED_LABEL } from '@peft/ops';
@@ -52,7 +55,10 @@ export function registerRows(): void {
   });
 }
 
-/** Where each row's label is in the flat logits (0 for a row without one), and 1 or 0 for whether it has one. */
+/**
+ * Where each row's label is in the flat logits (0 for a row without one), and 1 or 0 for whether it
+ * has one.
+ */
 function labelPlaces(labels: Int32Array, classes: number): { index: Tensor1D; labelled: Tensor1D } {
   const index = Int32Array.from(
     labels,

@@ -1,9 +1,15 @@
-/** Rows of attention scores, the last axis being the row: by this package's kernels where TensorFlow has them, else in tfjs ops. */
+/**
+ * Rows of attention scores, the last axis being the row: by this package's kernels where TensorFlow
+ * has them, else in tfjs ops.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
 import { runOwnKernel } from './own-kernel.js';
 
-/** @returns e = exp(score − largest of the row), Σe and log Σ exp(score), the latter two with one column. */
+/**
+ * @returns e = exp(score − largest of the row), Σe and log Σ exp(score), the latter two with one
+ *   column.
+ */
 export function scoreExponentials(
   scores: Tensor,
 ): readonly [e: Tensor, total: Tensor, logSumExp: Tensor] {

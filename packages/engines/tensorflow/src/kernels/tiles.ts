@@ -1,6 +1,7 @@
 /**
- * Attention in tiles: so many sequences of similar length, so many of their queries, that the scores of a tile fit a fixed budget.
- * Memory then grows with the length of a batch and not with its square.
+ * Attention in tiles: so many sequences of similar length, so many of their queries, that the
+ * scores of a tile fit a fixed budget. Memory then grows with the length of a batch and not with
+ * its square.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
@@ -29,7 +30,10 @@ export interface TiledBatch {
   readonly keys: GroupedRows;
 }
 
-/** @param extra keys that every sequence sees besides its own. @param budget scores of a tile, at most, if a single query fits. */
+/**
+ * @param extra keys that every sequence sees besides its own.
+ * @param budget scores of a tile, at most, if a single query fits.
+ */
 export function tileBatch(
   queryOffsets: Int32Array,
   keyOffsets: Int32Array,
@@ -104,7 +108,10 @@ export function fromGrouped(parts: readonly Tensor[], rows: GroupedRows): Tensor
 
 /** Added to the score of a key that must not be seen: its probability is exactly 0. */
 export const HIDDEN = -1e30;
-/** logΣexp of a row that a group was filled up with: its probabilities are exactly 0 in the gradient. */
+/**
+ * logΣexp of a row that a group was filled up with: its probabilities are exactly 0 in the
+ * gradient.
+ */
 export const NO_ROW = 1e30;
 
 /** Hides the keys that shorter sequences of the group do not have: `[G, 1, 1, P+Tk]`. */
@@ -121,7 +128,10 @@ export function lengthMask(
   return tf.tensor4d(mask, [keyLengths.length, 1, 1, columns]);
 }
 
-/** Dropout factors `[G, H, tq, P+Tk]`; query row n, head h and column c are number (n·H + h)·stride + c of the stream. */
+/**
+ * Dropout factors `[G, H, tq, P+Tk]`; query row n, head h and column c are number (n·H + h)·stride
+ * + c of the stream.
+ */
 export function tileDropout(
   { group, first, count }: Tile,
   { rate, key }: DropoutAttributes,
@@ -145,8 +155,9 @@ export function tileDropout(
 }
 
 /**
- * Values by distance as a matrix: `[B, rows, M]` with M = rows + columns − 1 → `[B, rows, columns]`, out[r, j] = x[r, j − r + rows − 1].
- * Row r is read from element rows − 1 − r on, which in rows padded by one element is a change of shape.
+ * Values by distance as a matrix: `[B, rows, M]` with M = rows + columns − 1 → `[B, rows,
+ * columns]`, out[r, j] = x[r, j − r + rows − 1]. Row r is read from element rows − 1 − r on, which
+ * in rows padded by one element is a change of shape.
  */
 export function skew(x: Tensor, rows: number, columns: number): Tensor {
   const [batch, , width] = x.shape as [number, number, number];

@@ -1,4 +1,7 @@
-/** Compiles tfjs-node's addon, from its own two sources, and this package's kernels for CPUs against the TensorFlow library that was unpacked. */
+/**
+ * Compiles tfjs-node's addon, from its own two sources, and this package's kernels for CPUs against
+ * the TensorFlow library that was unpacked.
+ */
 import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
@@ -14,7 +17,10 @@ const KERNELS = 'kernels';
 /** The sources of this package's kernels. */
 const KERNEL_SOURCES = fileURLToPath(new URL('../../cpp', import.meta.url));
 
-/** @param folder with `site/tensorflow` and `tfjs-node`. @throws PEFT_SETUP_COMPILE, PEFT_SETUP_TOOLS, PEFT_SETUP_OFFLINE */
+/**
+ * @param folder with `site/tensorflow` and `tfjs-node`.
+ * @throws PEFT_SETUP_COMPILE, PEFT_SETUP_TOOLS, PEFT_SETUP_OFFLINE
+ */
 export async function compileBinding(folder: string, signal?: AbortSignal): Promise<void> {
   rmSync(join(folder, KERNELS), { recursive: true, force: true });
   cpSync(KERNEL_SOURCES, join(folder, KERNELS), { recursive: true });
@@ -37,7 +43,10 @@ export async function compileBinding(folder: string, signal?: AbortSignal): Prom
   throw compileError(output, folder, headers.length > 0);
 }
 
-/** What node-gyp's words mean. @param hasHeaders whether Node's headers were there, which it downloads otherwise */
+/**
+ * What node-gyp's words mean.
+ * @param hasHeaders whether Node's headers were there, which it downloads otherwise
+ */
 export function compileError(output: string, folder: string, hasHeaders: boolean): PeftError {
   if (
     /not found: make|make: not found|ERR! find Python|No Xcode|(g\+\+|c\+\+|clang\+\+): (not found|No such file)/i.test(
@@ -67,7 +76,10 @@ export function compileError(output: string, folder: string, hasHeaders: boolean
   );
 }
 
-/** The names to link against, most complete first. @throws PEFT_SETUP_ARCHIVE when there is no library */
+/**
+ * The names to link against, most complete first.
+ * @throws PEFT_SETUP_ARCHIVE when there is no library
+ */
 export function libraryFiles(folder: string): string[] {
   const files = existsSync(folder) ? readdirSync(folder).sort((a, b) => a.length - b.length) : [];
   const wanted = [
@@ -85,7 +97,10 @@ export function libraryFiles(folder: string): string[] {
   return wanted.filter((file) => file !== undefined);
 }
 
-/** What TensorFlow opens by name when it looks for a GPU. The addon is linked to them, so that they are in the process by then, wherever they lie. */
+/**
+ * What TensorFlow opens by name when it looks for a GPU. The addon is linked to them, so that they
+ * are in the process by then, wherever they lie.
+ */
 const CUDA_LIBRARY =
   /^lib(cudart|cublas|cublasLt|cufft|curand|cusolver|cusparse|cudnn|cupti|nccl|nvrtc|nvJitLink)\.so\.\d+$/;
 
@@ -136,7 +151,8 @@ function gypFile(libraries: readonly string[], cuda: readonly string[]): object 
       ],
     ],
   };
-  const optimised = ['-std=c++17', '-O3', '-fno-math-errno', '-fno-trapping-math', '-fexceptions']; // comparisons and roots may become vectors; NaN stays NaN
+  // comparisons and roots may become vectors; NaN stays NaN
+  const optimised = ['-std=c++17', '-O3', '-fno-math-errno', '-fno-trapping-math', '-fexceptions'];
   return {
     targets: [
       {

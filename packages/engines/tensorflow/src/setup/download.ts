@@ -8,7 +8,10 @@ export interface DownloadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** @returns the file in `folder`, named as the address ends. @throws PEFT_SETUP_OFFLINE, PEFT_SETUP_DOWNLOAD */
+/**
+ * @returns the file in `folder`, named as the address ends.
+ * @throws PEFT_SETUP_OFFLINE, PEFT_SETUP_DOWNLOAD
+ */
 export async function download(
   url: string,
   folder: string,

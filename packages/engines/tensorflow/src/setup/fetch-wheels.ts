@@ -1,4 +1,7 @@
-/** Has pip fetch wheels, and npm the scripts of tfjs-node: both know the user's registries, proxies and mirrors. */
+/**
+ * Has pip fetch wheels, and npm the scripts of tfjs-node: both know the user's registries, proxies
+ * and mirrors.
+ */
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { PeftError } from '@peft/errors';
@@ -13,13 +16,20 @@ export interface FetchOptions {
   readonly onBytes?: (done: number, total: number | undefined) => void;
 }
 
-/** The wheel's interpreter is never used, so it is one that every TensorFlow since 2.12 was built for. */
+/**
+ * The wheel's interpreter is never used, so it is one that every TensorFlow since 2.12 was built
+ * for.
+ */
 const PYTHON_VERSION = '3.11';
 const PYTHONS = process.platform === 'win32' ? ['py', 'python'] : ['python3', 'python'];
 const NO_NETWORK =
   /Failed to establish a new connection|Temporary failure in name resolution|Network is unreachable|getaddrinfo|ConnectTimeout|Read timed out|Connection refused|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|NameResolutionError/i;
 
-/** A wheel that was fetched before. @param requirement a name, with `==VERSION` or with bounds that any fetched version is taken to keep */
+/**
+ * A wheel that was fetched before.
+ * @param requirement a name, with `==VERSION` or with bounds that any fetched version is taken to
+ *   keep
+ */
 export function fetchedWheel(folder: string, requirement: string): string | undefined {
   const files = existsSync(folder) ? readdirSync(folder) : [];
   const [, name, version] = /^([\w-]+)(?:==([\w.]+)$)?/.exec(requirement) ?? [];
@@ -34,7 +44,10 @@ export function fetchedWheel(folder: string, requirement: string): string | unde
   return found && join(folder, found);
 }
 
-/** @returns the path of the wheel. @throws PEFT_SETUP_OFFLINE, PEFT_SETUP_VERSION, PEFT_SETUP_TOOLS without pip */
+/**
+ * @returns the path of the wheel.
+ * @throws PEFT_SETUP_OFFLINE, PEFT_SETUP_VERSION, PEFT_SETUP_TOOLS without pip
+ */
 export async function fetchWheel(
   requirement: string,
   { folder, signal, onBytes }: FetchOptions,

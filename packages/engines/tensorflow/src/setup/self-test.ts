@@ -1,4 +1,7 @@
-/** Loads the compiled addons in a process of its own and computes with them, so that a crash harms nobody. */
+/**
+ * Loads the compiled addons in a process of its own and computes with them, so that a crash harms
+ * nobody.
+ */
 import { PeftError } from '@peft/errors';
 import { lastLines, runCommand } from './run-command.js';
 import { loadError } from '../load-backend.js';
@@ -11,7 +14,10 @@ export interface SelfTestResult {
   readonly bfloat16: boolean;
 }
 
-/** Runs in a bare Node: 64×64 products of ones in float32 and bfloat16, each element of which is 64, and with this package's kernels relu of −1 and 2. */
+/**
+ * Runs in a bare Node: 64×64 products of ones in float32 and bfloat16, each element of which is 64,
+ * and with this package's kernels relu of −1 and 2.
+ */
 const SCRIPT = `
 const b = require(process.argv[1]);
 const type = (name, value) => ({ name, type: b.TF_ATTR_TYPE, value });

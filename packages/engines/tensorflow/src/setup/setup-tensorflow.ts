@@ -1,9 +1,10 @@
 /**
- * Makes tfjs-node work on a current machine: unpacks a TensorFlow library, compiles tfjs-node's own addon against it, tests it, and
- * only then puts it in the place of what was there before.
+ * Makes tfjs-node work on a current machine: unpacks a TensorFlow library, compiles tfjs-node's own
+ * addon against it, tests it, and only then puts it in the place of what was there before.
  *
- * In the cache folder: `downloads/` with what was fetched; `<version>-<device>.partial/` while a setup is under way, with a mark for each
- * archive that is unpacked, so that a second run goes on there; `<version>-<device>/` once finished; `current.json` names the one in use.
+ * In the cache folder: `downloads/` with what was fetched; `<version>-<device>.partial/` while a
+ * setup is under way, with a mark for each archive that is unpacked, so that a second run goes on
+ * there; `<version>-<device>/` once finished; `current.json` names the one in use.
  */
 import {
   cpSync,
@@ -47,7 +48,10 @@ export interface SetupOptions {
   readonly device?: 'cpu' | 'cuda';
   /** TensorFlow's. Default 2.21.0. */
   readonly version?: string;
-  /** Wheels of TensorFlow (and NVIDIA's, for cuda), an official libtensorflow archive, a folder of an installed `tensorflow` package, or addresses of such files. Default: pip fetches. */
+  /**
+   * Wheels of TensorFlow (and NVIDIA's, for cuda), an official libtensorflow archive, a folder of
+   * an installed `tensorflow` package, or addresses of such files. Default: pip fetches.
+   */
   readonly from?: readonly string[];
   /** tfjs-node as a tarball or folder. Default: an installed one, else npm fetches it. */
   readonly tfjsNode?: string;
@@ -87,8 +91,10 @@ interface Setup extends Omit<SetupOptions, 'home' | 'device' | 'version' | 'from
 
 /**
  * @returns what was set up; it is in use from now on.
- * @throws PEFT_SETUP_PLATFORM, PEFT_SETUP_SPACE, PEFT_SETUP_FOLDER, PEFT_SETUP_DECLINED, PEFT_SETUP_OFFLINE, PEFT_SETUP_VERSION, PEFT_SETUP_WHEEL, PEFT_SETUP_ARCHIVE,
- *   PEFT_SETUP_TOOLS, PEFT_SETUP_COMPILE, PEFT_SETUP_SELF_TEST; PEFT_GPU_DRIVER, PEFT_GPU_CUDA, PEFT_GPU_MISSING for `cuda`. What was set up before stays in use then.
+ * @throws PEFT_SETUP_PLATFORM, PEFT_SETUP_SPACE, PEFT_SETUP_FOLDER, PEFT_SETUP_DECLINED,
+ *   PEFT_SETUP_OFFLINE, PEFT_SETUP_VERSION, PEFT_SETUP_WHEEL, PEFT_SETUP_ARCHIVE, PEFT_SETUP_TOOLS,
+ *   PEFT_SETUP_COMPILE, PEFT_SETUP_SELF_TEST; PEFT_GPU_DRIVER, PEFT_GPU_CUDA, PEFT_GPU_MISSING for
+ *   `cuda`. What was set up before stays in use then.
  */
 export async function setupTensorflow(options: SetupOptions): Promise<SetupResult> {
   const setup = withDefaults(options);

@@ -1,4 +1,7 @@
-/** Reads a gzipped tar file in one pass, keeping what is wanted. POSIX ustar with GNU's and pax' long names. */
+/**
+ * Reads a gzipped tar file in one pass, keeping what is wanted. POSIX ustar with GNU's and pax'
+ * long names.
+ */
 import { createReadStream, promises as fs } from 'node:fs';
 import { dirname } from 'node:path';
 import { createGunzip } from 'node:zlib';
@@ -8,7 +11,8 @@ const BLOCK = 512;
 
 /**
  * Writes each wanted file, and each wanted link that names a file beside it.
- * @param targetOf the path to write an entry to, or undefined to leave it out. @returns how many were written
+ * @param targetOf the path to write an entry to, or undefined to leave it out.
+ * @returns how many were written
  * @throws PEFT_SETUP_ARCHIVE
  */
 export async function unpackTar(
@@ -103,7 +107,8 @@ async function skip(bytes: ByteStream, size: number, path: string): Promise<void
 const textAt = (header: Buffer, at: number, length: number): string =>
   header.toString('utf8', at, at + length).replace(/\0.*$/s, '');
 const numberAt = (header: Buffer, at: number, length: number): number => {
-  if (header[at]! & 0x80) return Number(header.readBigUInt64BE(at + length - 8)); // GNU's binary form
+  // GNU's binary form
+  if (header[at]! & 0x80) return Number(header.readBigUInt64BE(at + length - 8));
   const digits = textAt(header, at, length).trim();
   return digits === '' ? 0 : Number.parseInt(digits, 8);
 };

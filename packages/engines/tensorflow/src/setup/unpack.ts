@@ -12,7 +12,10 @@ const LIBRARY = /^libtensorflow(_cc|_framework)?(\.so(\.\d+)*|(\.\d+)*\.dylib)$/
 const HEADER =
   /^(tensorflow\/c\/|(tensorflow\/core|tsl|xla\/tsl)\/(c\/|platform\/ctstring))[\w./-]*\.h$/;
 
-/** TensorFlow's library and headers, from a wheel (`tensorflow/…`) or an official archive (`lib/…`, `include/…`), into `site/tensorflow`. */
+/**
+ * TensorFlow's library and headers, from a wheel (`tensorflow/…`) or an official archive (`lib/…`,
+ * `include/…`), into `site/tensorflow`.
+ */
 export const tensorflowFiles: Choice = (name) => {
   const [, library] = /^(?:tensorflow|lib)\/([^/]+)$/.exec(name) ?? [];
   if (library && LIBRARY.test(library)) return `site/tensorflow/${library}`;
@@ -33,7 +36,9 @@ export const tfjsNodeFiles: Choice = (name) =>
     : undefined;
 
 /**
- * @param folder where the chosen files go. @param onProgress fraction of the chosen bytes, or of the unpacked ones where the total is not known.
+ * @param folder where the chosen files go.
+ * @param onProgress fraction of the chosen bytes, or of the unpacked ones where the total is not
+ *   known.
  * @returns how many files were written. @throws PEFT_SETUP_ARCHIVE
  */
 export async function unpack(

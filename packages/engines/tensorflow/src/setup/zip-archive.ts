@@ -1,4 +1,7 @@
-/** Reads a zip file (a wheel) without unpacking what is not wanted. APPNOTE.TXT 6.3, with the 64-bit sizes of large wheels. */
+/**
+ * Reads a zip file (a wheel) without unpacking what is not wanted. APPNOTE.TXT 6.3, with the 64-bit
+ * sizes of large wheels.
+ */
 import { createReadStream, createWriteStream, promises as fs } from 'node:fs';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -55,7 +58,10 @@ export async function zipEntries(path: string): Promise<ZipEntry[]> {
   }
 }
 
-/** Writes an entry to `target`, whole or not at all. @throws PEFT_SETUP_ARCHIVE when its checksum is wrong */
+/**
+ * Writes an entry to `target`, whole or not at all.
+ * @throws PEFT_SETUP_ARCHIVE when its checksum is wrong
+ */
 export async function unpackZipEntry(
   path: string,
   entry: ZipEntry,

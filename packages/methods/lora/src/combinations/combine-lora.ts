@@ -28,28 +28,35 @@ export interface CombineLoraOptions {
   /** One for each adapter; negative ones subtract. */
   readonly weights: readonly number[];
   /**
-   * `cat` puts the matrices side by side: exact, ranks add up. `…svd` sums the updates B·A and keeps their largest directions. The others
-   * work on A and on B, each weighted by the root, and so add products across adapters. Default `svd`.
+   * `cat` puts the matrices side by side: exact, ranks add up. `…svd` sums the updates B·A and
+   * keeps their largest directions. The others work on A and on B, each weighted by the root, and
+   * so add products across adapters. Default `svd`.
    */
   readonly combination?: Combination;
   /** Rank of an `…svd`. Default: the largest of the adapters'. */
   readonly rank?: number;
-  /** Share of the elements that pruning keeps, in (0, 1]; with `ties`, `dare` and `magnitude_prune`. */
+  /**
+   * Share of the elements that pruning keeps, in (0, 1]; with `ties`, `dare` and `magnitude_prune`.
+   */
   readonly density?: number;
   /** How `ties` elects a sign. Default `total`. */
   readonly majoritySign?: 'total' | 'frequency';
   /** Seed of what `dare` drops. Default 0. */
   readonly seed?: number;
-  /** What `dare` keeps instead: 0 or 1 for each of `count` elements, asked for layer by layer, A of every adapter, then B. */
+  /**
+   * What `dare` keeps instead: 0 or 1 for each of `count` elements, asked for layer by layer, A of
+   * every adapter, then B.
+   */
   readonly keep?: (count: number) => ArrayLike<number>;
 }
 
 /**
- * Puts a combination of LoRA adapters on the model as a new one, active, with α = r. Its sites are those that any of them has. Whole
- * modules that one adapter alone trained are copied.
+ * Puts a combination of LoRA adapters on the model as a new one, active, with α = r. Its sites are
+ * those that any of them has. Whole modules that one adapter alone trained are copied.
  *
- * @throws PEFT_CONFIG_INVALID for bad options. @throws PEFT_ADAPTER_COMBINE adapters that are no plain LoRA, have unequal
- * ranks where the combination needs equal ones, or train the same module.
+ * @throws PEFT_CONFIG_INVALID for bad options.
+ * @throws PEFT_ADAPTER_COMBINE adapters that are no plain LoRA, have unequal ranks where the
+ *   combination needs equal ones, or train the same module.
  */
 export function combineLora(
   model: Model,

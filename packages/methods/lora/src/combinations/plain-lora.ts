@@ -1,6 +1,6 @@
 /**
- * PiSSA and OLoRA as ordinary LoRA: an adapter of twice the rank for the untouched base weight. With A₀, B₀ the start values, whose
- * product was taken out of W,
+ * PiSSA and OLoRA as ordinary LoRA: an adapter of twice the rank for the untouched base weight.
+ * With A₀, B₀ the start values, whose product was taken out of W,
  *
  *   (W − s·B₀·A₀) + s·B·A = W + s·B'·A'        A' = [A; A₀] `[2r, in]`, B' = [B, −B₀] `[out, 2r]`
  *
@@ -22,10 +22,12 @@ import { loraInitializer } from '../variants/lora-init.js';
 import { startOf } from '../variants/lora-linear.js';
 
 /**
- * Puts an adapter that took its start out of the base weights on the model once more, as ordinary LoRA of twice the rank and under a name
- * of its own; it is the active one then, and computes the same. Biases, whole modules and DoRA's lengths are copied.
+ * Puts an adapter that took its start out of the base weights on the model once more, as ordinary
+ * LoRA of twice the rank and under a name of its own; it is the active one then, and computes the
+ * same. Biases, whole modules and DoRA's lengths are copied.
  *
- * @throws PEFT_LORA_PLAIN when it is ordinary already, or was started otherwise (LoftQ). @throws what `model.addAdapter` throws
+ * @throws PEFT_LORA_PLAIN when it is ordinary already, or was started otherwise (LoftQ).
+ * @throws what `model.addAdapter` throws
  */
 export function toPlainLora(model: Model, adapterName: string, newName: string): Adapter {
   const adapter = model.adapter(adapterName);
@@ -49,8 +51,8 @@ export function toPlainLora(model: Model, adapterName: string, newName: string):
 }
 
 /**
- * Writes an adapter that took its start out of the base weights as {@link toPlainLora} has it: PEFT's
- * `path_initial_model_for_weight_conversion`. The model stays as it is.
+ * Writes an adapter that took its start out of the base weights as {@link toPlainLora} has it:
+ * PEFT's `path_initial_model_for_weight_conversion`. The model stays as it is.
  *
  * @throws PEFT_LORA_PLAIN, PEFT_ADAPTER_UNTRAINED, and what `saveAdapter` throws
  */
@@ -82,7 +84,10 @@ export async function savePlainLora(
   }
 }
 
-/** Twice the rank at the same strength s: α grows as the rank does, or as its root in rank-stabilised LoRA. */
+/**
+ * Twice the rank at the same strength s: α grows as the rank does, or as its root in
+ * rank-stabilised LoRA.
+ */
 function doubled(part: MethodPart, name: string): MethodPart {
   const config = part.config as LoraConfig;
   if (!loraInitializer(config.init).takesOver) {

@@ -1,5 +1,6 @@
 /**
- * Sums of tensors of one shape that were trained for several tasks, as PEFT's weighted adapters have them.
+ * Sums of tensors of one shape that were trained for several tasks, as PEFT's weighted adapters
+ * have them.
  *
  *   linear            Σ wᵢ·tᵢ
  *   magnitude prune   Σ wᵢ·top(tᵢ): of each tensor the largest values alone

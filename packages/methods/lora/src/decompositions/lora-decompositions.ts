@@ -38,7 +38,11 @@ export const pissaInit: LoraInitializer = Object.freeze({
     takingOver(call, (w, { rank, scaling }) => balanced(truncatedSvd(w, rank), scaling)),
 });
 
-/** PiSSA by `iterations` rounds of subspace iteration: for wide layers, where the exact values take minutes. @throws PEFT_CONFIG_INVALID */
+/**
+ * PiSSA by `iterations` rounds of subspace iteration: for wide layers, where the exact values take
+ * minutes.
+ * @throws PEFT_CONFIG_INVALID
+ */
 export function fastPissaInit(iterations: number): LoraInitializer {
   check.positiveInteger('lora', "the rounds of init 'pissa_niter_…'", iterations);
   const name = `pissa_niter_${iterations}`;
@@ -65,7 +69,10 @@ export const oloraInit: LoraInitializer = Object.freeze({
     }),
 });
 
-/** LoftQ in 4-bit NormalFloat, blocks of 64; `rounds` of quantising and decomposing. Made for α = r. @throws PEFT_CONFIG_INVALID */
+/**
+ * LoftQ in 4-bit NormalFloat, blocks of 64; `rounds` of quantising and decomposing. Made for α = r.
+ * @throws PEFT_CONFIG_INVALID
+ */
 export function loftqInit(rounds = 1): LoraInitializer {
   check.positiveInteger('lora', 'the rounds of init loftq', rounds);
   return Object.freeze({

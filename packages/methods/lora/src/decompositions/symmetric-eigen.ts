@@ -1,6 +1,7 @@
 /**
- * Eigenvalues and eigenvectors of a symmetric matrix in float64: Householder reflections make it tridiagonal, then QL steps with implicit
- * shifts make it diagonal. Golub and Van Loan, Matrix Computations, sections 8.3.1 and 8.3.3.
+ * Eigenvalues and eigenvectors of a symmetric matrix in float64: Householder reflections make it
+ * tridiagonal, then QL steps with implicit shifts make it diagonal. Golub and Van Loan, Matrix
+ * Computations, sections 8.3.1 and 8.3.3.
  */
 import { PeftError } from '@peft/errors';
 
@@ -13,7 +14,10 @@ export interface Eigen {
 /** More than are ever needed: two are usual. */
 const MAXIMUM_SWEEPS = 60;
 
-/** @param matrix rows of a symmetric matrix; overwritten. @throws PEFT_EIGEN_DIVERGED for values that are not finite */
+/**
+ * @param matrix rows of a symmetric matrix; overwritten.
+ * @throws PEFT_EIGEN_DIVERGED for values that are not finite
+ */
 export function symmetricEigen(matrix: Float64Array[]): Eigen {
   const { diagonal, below, vectors } = tridiagonal(matrix);
   diagonalize(diagonal, below, vectors);

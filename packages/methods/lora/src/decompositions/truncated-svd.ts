@@ -1,4 +1,7 @@
-/** The largest singular values of a matrix W `[m, n]` with their vectors, W ≈ U·diag(S)·Vᵀ, in float64. */
+/**
+ * The largest singular values of a matrix W `[m, n]` with their vectors, W ≈ U·diag(S)·Vᵀ, in
+ * float64.
+ */
 import { randomKey, randomNormal } from '@peft/ops';
 import { symmetricEigen } from './symmetric-eigen.js';
 
@@ -21,7 +24,9 @@ export function rowsOf(values: ArrayLike<number>, rows: number, columns: number)
   );
 }
 
-/** From the eigenvectors of the smaller of W·Wᵀ and Wᵀ·W; the time grows with min(m, n)²·max(m, n). */
+/**
+ * From the eigenvectors of the smaller of W·Wᵀ and Wᵀ·W; the time grows with min(m, n)²·max(m, n).
+ */
 export function truncatedSvd(w: Rows, rank: number): Svd {
   if (w.length > w[0]!.length) {
     const { values, left, right } = truncatedSvd(transpose(w), rank);
@@ -38,8 +43,8 @@ export function truncatedSvd(w: Rows, rank: number): Svd {
 }
 
 /**
- * By subspace iteration from a random start (Halko, Martinsson and Tropp 2011, algorithm 4.4): close to the true one after a few rounds,
- * and the time grows with m·n·r alone.
+ * By subspace iteration from a random start (Halko, Martinsson and Tropp 2011, algorithm 4.4):
+ * close to the true one after a few rounds, and the time grows with m·n·r alone.
  */
 export function randomizedSvd(w: Rows, rank: number, iterations: number, seed = 0): Svd {
   const columns = w[0]!.length;

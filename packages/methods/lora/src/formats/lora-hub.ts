@@ -1,6 +1,7 @@
 /**
- * LoRA in adapter-hub's files. The library's DoRA is y = g ⊙ (W·x + b + s·B·A·x), g = m ⊘ ‖W + B·A‖: the same as PEFT's where there is no
- * bias and s = α/r is 1; its gradient goes through the norm, too. Its VeRA learns whole matrices in place of the vectors.
+ * LoRA in adapter-hub's files. The library's DoRA is y = g ⊙ (W·x + b + s·B·A·x), g = m ⊘ ‖W +
+ * B·A‖: the same as PEFT's where there is no bias and s = α/r is 1; its gradient goes through the
+ * norm, too. Its VeRA learns whole matrices in place of the vectors.
  */
 import {
   fromHubTargets,

@@ -5,7 +5,10 @@ import { valueAt, type LoraConfig } from '../lora-config.js';
 import { loftqInit } from '../decompositions/lora-decompositions.js';
 import { loraInitializer } from '../variants/lora-init.js';
 
-/** Every key that PEFT writes for LoRA and methods made from it, beside the common ones, at its default; what this package lacks is off. */
+/**
+ * Every key that PEFT writes for LoRA and methods made from it, beside the common ones, at its
+ * default; what this package lacks is off.
+ */
 export function loraPeftKeys(sites: readonly Site[]): Record<string, unknown> {
   return {
     ...Object.fromEntries(UNSUPPORTED.map(({ key, off }) => [key, off])),
@@ -56,7 +59,10 @@ export function toPeftLoraConfig(
   };
 }
 
-/** In a file the keys are sorted, and the first that matches counts: where that would change a value, each path has its own key. */
+/**
+ * In a file the keys are sorted, and the first that matches counts: where that would change a
+ * value, each path has its own key.
+ */
 function sortedPattern(
   pattern: Readonly<Record<string, number>>,
   sites: readonly Site[],
@@ -71,7 +77,10 @@ function sortedPattern(
   );
 }
 
-/** @throws PEFT_CONFIG_UNSUPPORTED when the file asks for something that would compute other numbers. */
+/**
+ * @throws PEFT_CONFIG_UNSUPPORTED when the file asks for something that would compute other
+ *   numbers.
+ */
 export function fromPeftLoraConfig(json: Readonly<Record<string, unknown>>): Partial<LoraConfig> {
   for (const { key, off } of UNSUPPORTED) {
     const value = json[key];

@@ -1,6 +1,7 @@
 /**
- * Adapters of MLX-LM: `adapter_config.json` with `lora_parameters`, and `adapters.safetensors` with `<path>.lora_a [in, r]` and
- * `<path>.lora_b [r, out]`, both the transposes of PEFT's; DoRA's lengths are `<path>.m`. y = base(x) + scale·x·a·b.
+ * Adapters of MLX-LM: `adapter_config.json` with `lora_parameters`, and `adapters.safetensors` with
+ * `<path>.lora_a [in, r]` and `<path>.lora_b [r, out]`, both the transposes of PEFT's; DoRA's
+ * lengths are `<path>.m`. y = base(x) + scale·x·a·b.
  */
 import type { AdapterFormat, AnyMethod, FileKey } from '@peft/core';
 import { PeftError, show } from '@peft/errors';
@@ -21,7 +22,10 @@ const NAMES: readonly (readonly [mlx: string, ours: string])[] = [
   ['.m', '.lora_magnitude_vector'],
 ];
 
-/** For `loadAdapter(model, folder, { methods: [lora], formats: [mlxFormat] })` and `saveAdapter(model, name, folder, { format: mlxFormat })`. */
+/**
+ * For `loadAdapter(model, folder, { methods: [lora], formats: [mlxFormat] })` and
+ * `saveAdapter(model, name, folder, { format: mlxFormat })`.
+ */
 export const mlxFormat: AdapterFormat = Object.freeze({
   name: 'mlx',
   weightFiles: Object.freeze(['adapters.safetensors']),

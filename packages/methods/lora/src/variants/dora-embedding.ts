@@ -1,10 +1,11 @@
 /**
- * DoRA on an embedding: the length of each column of the table is learned apart from its direction, with the norm kept out of the
- * gradient, as PEFT has it (the paper has linear maps alone):
+ * DoRA on an embedding: the length of each column of the table is learned apart from its direction,
+ * with the norm kept out of the gradient, as PEFT has it (the paper has linear maps alone):
  *
  *   T = E + s·Aᵀ·Bᵀ, g = m ⊘ ‖T‖ (columns), y[n] = g ⊙ T[id]      m `[D]`, starting at ‖T‖
  *
- * ‖T_d‖² = ‖E_d‖² + 2s·Σ_r B[d,r]·(A·E)[r,d] + s²·Σ_rq B[d,r]·(A·Aᵀ)[r,q]·B[d,q]: each pass costs one product A·E with the whole table.
+ * ‖T_d‖² = ‖E_d‖² + 2s·Σ_r B[d,r]·(A·E)[r,d] + s²·Σ_rq B[d,r]·(A·Aᵀ)[r,q]·B[d,q]: each pass costs
+ * one product A·E with the whole table.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';

@@ -1,11 +1,12 @@
 /**
- * DoRA: the length of each row of the weight is learned apart from its direction. Liu et al. 2024, "DoRA: Weight-Decomposed
- * Low-Rank Adaptation", eq. 5, with the norm kept out of the gradient (section 4.3):
+ * DoRA: the length of each row of the weight is learned apart from its direction. Liu et al. 2024,
+ * "DoRA: Weight-Decomposed Low-Rank Adaptation", eq. 5, with the norm kept out of the gradient
+ * (section 4.3):
  *
  *   V = W + s·B·A, g = m ⊘ ‖V‖ (rows), y = b + g ⊙ (x·Vᵀ)      m `[out]`, starting at ‖V‖
  *
- * The row norms come from ‖V_o‖² = ‖W_o‖² + 2s·B_o·(A·W_oᵀ) + s²·B_o·(A·Aᵀ)·B_oᵀ, so that W stays in the engine's hands: the
- * product A·Wᵀ costs as much as r more tokens.
+ * The row norms come from ‖V_o‖² = ‖W_o‖² + 2s·B_o·(A·W_oᵀ) + s²·B_o·(A·Aᵀ)·B_oᵀ, so that W stays
+ * in the engine's hands: the product A·Wᵀ costs as much as r more tokens.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
@@ -43,7 +44,8 @@ export function doraLinear(
           const { scaling: s } = matrices;
           const a = matrices.a.value as Tensor2D;
           const b = matrices.b.value as Tensor2D;
-          const cross = tf.sum(tf.mul(b, tf.transpose(site.product(a))), 1); // Σ_r B[o,r]·(A·Wᵀ)[r,o]
+          // Σ_r B[o,r]·(A·Wᵀ)[r,o]
+          const cross = tf.sum(tf.mul(b, tf.transpose(site.product(a))), 1);
           const own = tf.sum(tf.mul(tf.matMul(b, linear(a, a)), b), 1); // B_o·(A·Aᵀ)·B_oᵀ
           return tf.sqrt(
             tf.maximum(

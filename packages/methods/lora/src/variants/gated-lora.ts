@@ -1,6 +1,7 @@
 /**
- * LoRA with a gate per sequence, as UniPELT has it (Mao et al. 2022): y = base(x) + g_b·drop(x)·Aᵀ·Bᵀ for the tokens of sequence b,
- * g_b = (1/T_b)·Σ_n σ(w·x_n + c). The gate stands in the place of α/r.
+ * LoRA with a gate per sequence, as UniPELT has it (Mao et al. 2022): y = base(x) +
+ * g_b·drop(x)·Aᵀ·Bᵀ for the tokens of sequence b, g_b = (1/T_b)·Σ_n σ(w·x_n + c). The gate stands
+ * in the place of α/r.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';

@@ -1,4 +1,7 @@
-/** LoRA on an embedding: y[n] = E[id] + s·(Aᵀ)[id]·Bᵀ with A `[r, V]` zero at the start and B `[D, r]` ~ N(0, 1). */
+/**
+ * LoRA on an embedding: y[n] = E[id] + s·(Aᵀ)[id]·Bᵀ with A `[r, V]` zero at the start and B `[D,
+ * r]` ~ N(0, 1).
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import {
@@ -43,7 +46,8 @@ export function loraEmbedding(matrices: LoraMatrices): EmbeddingAdapter {
 
 /** s·(Aᵀ)[id]·Bᵀ `[N, D]`. */
 export function lowRankRows(ids: Int32Array, { a, b, scaling }: LoraMatrices): Tensor2D {
-  const narrow = tf.mul<Tensor2D>(gatherRows(tf.transpose(a.value as Tensor2D), ids), scaling); // [N, r]
+  // [N, r]
+  const narrow = tf.mul<Tensor2D>(gatherRows(tf.transpose(a.value as Tensor2D), ids), scaling);
   return linear(narrow, b.value as Tensor2D);
 }
 

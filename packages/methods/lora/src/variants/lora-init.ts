@@ -64,7 +64,10 @@ const NAMED: Readonly<Record<string, () => LoraInitializer>> = {
   loftq: () => loftqInit(),
 };
 
-/** The initialiser of that name (`pissa_niter_16` for 16 rounds), or the given one itself. @throws PEFT_CONFIG_INVALID */
+/**
+ * The initialiser of that name (`pissa_niter_16` for 16 rounds), or the given one itself.
+ * @throws PEFT_CONFIG_INVALID
+ */
 export function loraInitializer(init: string | LoraInitializer): LoraInitializer {
   if (typeof init === 'object' && init !== null && typeof init.start === 'function') return init;
   const rounds = typeof init === 'string' ? /^pissa_niter_(\d+)$/.exec(init)?.[1] : undefined;

@@ -1,4 +1,7 @@
-/** LoRA on a linear map: y = base(x) + s·(drop(x)·Aᵀ·Bᵀ + c) with A `[r, in]`, B `[out, r]`, c `[out]` or none. Hu et al. 2021, eq. 3. */
+/**
+ * LoRA on a linear map: y = base(x) + s·(drop(x)·Aᵀ·Bᵀ + c) with A `[r, in]`, B `[out, r]`, c
+ * `[out]` or none. Hu et al. 2021, eq. 3.
+ */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import {
@@ -54,7 +57,10 @@ const starts = new WeakMap<
   { readonly a: Float32Array; readonly b: Float32Array }
 >();
 
-/** What A `[r, in]` and B `[out, r]` started from, where that was taken out of the base weight. @param a the parameter A */
+/**
+ * What A `[r, in]` and B `[out, r]` started from, where that was taken out of the base weight.
+ * @param a the parameter A
+ */
 export const startOf = (
   a: AdapterParameter | undefined,
 ): { readonly a: Float32Array; readonly b: Float32Array } | undefined => a && starts.get(a);
