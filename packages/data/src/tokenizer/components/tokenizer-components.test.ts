@@ -12,7 +12,7 @@ interface ComponentCase<T> {
   readonly expected: T[];
 }
 const cases = JSON.parse(
-  readFileSync(new URL('tokenizer-cases.json', import.meta.url), 'utf8'),
+  readFileSync(new URL('../tokenizer-cases.json', import.meta.url), 'utf8'),
 ) as {
   about: string;
   texts: string[];
