@@ -1,7 +1,16 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', '**/build/**', '**/node_modules/**', '.nx/**', '**/fixtures/**'] },
+  {
+    ignores: [
+      '**/dist/**',
+      '**/build/**',
+      '**/node_modules/**',
+      '.nx/**',
+      '**/fixtures/**',
+      '**/*.tpl',
+    ],
+  },
   ...tseslint.configs.recommended,
   {
     rules: {
@@ -16,6 +25,14 @@ export default tseslint.config(
       ],
       eqeqeq: ['error', 'always'],
       'no-console': 'error',
+      'no-nested-ternary': 'error',
+    },
+  },
+  {
+    files: ['**/*.ts'],
+    extends: [...tseslint.configs.recommendedTypeChecked],
+    languageOptions: {
+      parserOptions: { project: './tsconfig.json', tsconfigRootDir: import.meta.dirname },
     },
   },
   {

@@ -44,7 +44,7 @@ const bandwidthBefore = readBandwidth(threads);
 const engine = createNativeEngine({ precision: options.precision as 'bfloat16', threads });
 await engine.activate();
 const config = JSON.parse(readFileSync(options.arch, 'utf8')) as Record<string, unknown>;
-const architecture = architectureFor(config['model_type'], architectures as never);
+const architecture = architectureFor(config['model_type'], architectures);
 const head = { kind: 'causal-lm' } as const;
 const description = describeModel(architecture, architecture.parseConfig(config), head);
 const model = loadModel(

@@ -94,7 +94,7 @@ async function runOurs(): Promise<EpochReport> {
   const config = JSON.parse(readFileSync(arch, 'utf8')) as Record<string, unknown>;
   const engine = createNativeEngine({ precision: options.precision as 'bfloat16' });
   await engine.activate();
-  const architecture = architectureFor(config['model_type'], architectures as never);
+  const architecture = architectureFor(config['model_type'], architectures);
   const head = { kind: 'pooled-linear', outputs: labels.classes.length } as const;
   const model = loadModel(
     architecture,
@@ -109,7 +109,7 @@ async function runOurs(): Promise<EpochReport> {
   const start = performance.now();
   await train({
     model,
-    data: data as never,
+    data: data,
     task: classification({ classes: labels.classes.length }),
     order: createBatchOrder({ lengths, batchSize: Number(options.batch), seed: 0 }),
     bus: createTrainEventBus(),

@@ -84,7 +84,7 @@ async function run(
   await train({
     model,
     task,
-    data: trainData as never,
+    data: trainData,
     order,
     bus,
     optimizer: adamw(),
@@ -93,9 +93,7 @@ async function run(
   });
   const { predictions } = await predict(model, task, testData as never);
   const truth = labels.encode(test.column('topic'));
-  const right = predictions.filter(
-    (p, i) => (p as Float64Array).indexOf(Math.max(...(p as Float64Array))) === truth[i],
-  ).length;
+  const right = predictions.filter((p, i) => p.indexOf(Math.max(...p)) === truth[i]).length;
   const bytes = model.weights.byteLength;
   model.dispose();
   const last = losses.slice(-10);

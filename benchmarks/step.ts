@@ -76,7 +76,7 @@ if (!makeEngine)
   );
 const engine = await makeEngine(options.precision as 'float32' | 'bfloat16');
 await engine.activate();
-const architecture = architectureFor(config['model_type'], architectures as never);
+const architecture = architectureFor(config['model_type'], architectures);
 const head: HeadOptions =
   options.head === 'causal-lm' ? { kind: 'causal-lm' } : { kind: 'pooled-linear', outputs: 2 };
 const method =
@@ -156,7 +156,7 @@ if (options.profile) await profile();
 const timed = seconds.slice(1).sort((a, b) => a - b); // the first step warms up
 const secondsPerStep = timed[Math.floor(timed.length / 2)]!;
 const plannedPeakBytes = planMemory({
-  architecture: architecture as never,
+  architecture: architecture,
   config,
   head,
   method,

@@ -1,4 +1,4 @@
-"""Makes packages/data/src/metrics/text-metric-cases.json: python tools/cases/make_text_metric_cases.py
+"""Makes packages/data/src/metrics/texts/text-metric-cases.json: python tools/cases/make_text_metric_cases.py
 
 Needs sacrebleu, rouge_score and seqeval.
 """
@@ -53,6 +53,6 @@ if __name__ == "__main__":
     cases.append(text_case([("one two three", ["one two three four"])]))
     cases.append(text_case([("", ["one two three four"]), ("a b c d e", ["a b c d e"])]))
     tags = [tag_case(rng, count, prefixes) for count, prefixes in ((1, "BI"), (10, "BI"), (10, "BIES"), (6, "I"))]
-    path = Path(__file__).parent.parent.parent / "packages/data/src/metrics/text-metric-cases.json"
+    path = Path(__file__).parent.parent.parent / "packages/data/src/metrics/texts/text-metric-cases.json"
     path.write_text(json.dumps({"texts": cases, "tags": tags}, ensure_ascii=False) + "\n")
     print(path, path.stat().st_size)

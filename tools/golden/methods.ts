@@ -37,4 +37,4 @@ export const methods: readonly AnyMethod[] = [
   lokr,
   oft,
   adalora,
-] as unknown as readonly AnyMethod[];
+];

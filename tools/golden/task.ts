@@ -114,7 +114,7 @@ export function comparedOf(
   output: ModelOutput,
   { mask, extra = 0 }: PackedTask,
 ): ArrayLike<number> {
-  const rows = (task === 'encoder' ? output.hidden : output.logits!) as Tensor2D;
+  const rows = task === 'encoder' ? output.hidden : output.logits!;
   return mask
     ? unpackRows(
         rows.dataSync(),
@@ -151,7 +151,7 @@ function withVirtual(
   for (let b = 0; b + 1 < offsets.length; b += 1) {
     const start = offsets[b]! + (b + 1) * extra;
     out[start - 1] = firstLabels?.[b] ?? -100;
-    out.set(labels.subarray(offsets[b]!, offsets[b + 1]!), start);
+    out.set(labels.subarray(offsets[b], offsets[b + 1]), start);
   }
   return out;
 }

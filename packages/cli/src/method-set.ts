@@ -103,7 +103,7 @@ export function methodSettings(
 ): Readonly<Record<string, unknown>> {
   if (name !== 'qlora') return {};
   const { quantization = PAPER_QUANTIZATION.format } = options;
-  check.oneOf('qlora', 'quantization', quantization as string, ['nf4', 'fp4', 'int8']);
+  check.oneOf('qlora', 'quantization', quantization, ['nf4', 'fp4', 'int8']);
   return { 'model.hf_text.quantization': quantization };
 }
 
@@ -133,7 +133,7 @@ export function listMethods(plugins: readonly NamedMethod[]): MethodLine[] {
   const combined = made
     .filter(([name]) => !known.has(name))
     .map(([name, { parts }]): MethodLine => {
-      const of = parts.map(({ method }) => method as AnyMethod);
+      const of = parts.map(({ method }) => method);
       const paper = of.length === 1 ? of[0]!.paper : undefined;
       return {
         name,

@@ -97,9 +97,7 @@ export class SequenceReader {
 
   #run(sequences: readonly Tokens[]): Float32Array[] {
     const fresh = packed(
-      this.#read.length
-        ? sequences.map((sequence, b) => sequence.slice(this.#read[b]!))
-        : sequences,
+      this.#read.length ? sequences.map((sequence, b) => sequence.slice(this.#read[b])) : sequences,
     );
     // not the scope's result: tfjs looks for tensors in that, number by number
     let logits!: Float32Array;

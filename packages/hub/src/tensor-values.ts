@@ -63,7 +63,7 @@ export function readFloat32(source: TensorSource): Float32Array {
  * The values in stored bytes. Float32, float64 and integer arrays may share memory with `bytes`.
  */
 export function decodeValues<D extends StoredDtype>(dtype: D, bytes: Uint8Array): ValuesOf[D] {
-  return decoders[dtype](bytes) as ValuesOf[D];
+  return decoders[dtype](bytes);
 }
 
 const decoders: { [D in StoredDtype]: (bytes: Uint8Array) => ValuesOf[D] } = {

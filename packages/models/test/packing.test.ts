@@ -83,7 +83,7 @@ describe.each(Object.keys(HEADS))('%s', (folder) => {
   });
 
   const logitsOf = (sequences: readonly (readonly number[])[]): number[][] =>
-    tf.tidy(() => model.forward(pack(sequences)).logits!.arraySync() as number[][]);
+    tf.tidy(() => model.forward(pack(sequences)).logits!.arraySync());
 
   test('gives each sequence the logits that it has alone, in any order', () => {
     const alone = SEQUENCES.map((sequence) => logitsOf([sequence]));
@@ -140,11 +140,8 @@ describe.each(Object.keys(HEADS))('%s', (folder) => {
   test('makes the logits of the rows that are asked for', () => {
     const all = logitsOf(SEQUENCES);
     if (!model.description.head.kind.endsWith('-lm')) return;
-    const some = tf.tidy(
-      () =>
-        model
-          .forward(pack(SEQUENCES), { logitRows: Int32Array.of(2, 0) })
-          .logits!.arraySync() as number[][],
+    const some = tf.tidy(() =>
+      model.forward(pack(SEQUENCES), { logitRows: Int32Array.of(2, 0) }).logits!.arraySync(),
     );
     expect(some.flat()).toBeAllclose([...all[2]!, ...all[0]!], { atol: 1e-6 });
     tf.tidy(() => {

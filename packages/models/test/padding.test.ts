@@ -71,14 +71,12 @@ describe('padding rows', () => {
       { model_type: modelType, pad_token_id: PAD, ...SIZES },
       { kind: 'none' },
       (model) => {
-        const alone = model.forward(tokens).hidden.arraySync() as number[][];
-        const states = model.forward(padded).hidden.arraySync() as number[][];
+        const alone = model.forward(tokens).hidden.arraySync();
+        const states = model.forward(padded).hidden.arraySync();
         expect(states.filter((_, n) => padded.padding[n] === 0)).toBeAllclose(alone, {
           atol: 1e-5,
         });
-        const seen = model
-          .forward({ ...padded, padding: undefined as unknown as Uint8Array })
-          .hidden.arraySync() as number[][];
+        const seen = model.forward({ ...padded, padding: undefined }).hidden.arraySync();
         expect(seen.filter((_, n) => padded.padding[n] === 0)).not.toBeAllclose(alone, {
           atol: 1e-3,
         });
@@ -92,8 +90,8 @@ describe('padding rows', () => {
       { model_type: 'llama', pad_token_id: PAD, ...SIZES },
       { kind: 'none' },
       (model) => {
-        const alone = model.forward(tokens).hidden.arraySync() as number[][];
-        const states = model.forward(padded).hidden.arraySync() as number[][];
+        const alone = model.forward(tokens).hidden.arraySync();
+        const states = model.forward(padded).hidden.arraySync();
         expect(states.filter((_, n) => padded.padding[n] === 0)).toBeAllclose(alone, {
           atol: 1e-5,
         });
@@ -103,11 +101,11 @@ describe('padding rows', () => {
             ...padded,
             inputIds: padded.inputIds.map((id, n) => (n === 7 || n === 8 ? 13 : id)),
           })
-          .hidden.arraySync() as number[][];
+          .hidden.arraySync();
         expect(other[9]!).toBeAllclose(states[9]!, { atol: 1e-6 });
         const changed = model
           .forward({ ...padded, inputIds: padded.inputIds.map((id, n) => (n === 6 ? 13 : id)) })
-          .hidden.arraySync() as number[][];
+          .hidden.arraySync();
         expect(changed[9]!).not.toBeAllclose(states[9]!, { atol: 1e-3 });
       },
     );

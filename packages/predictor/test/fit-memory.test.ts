@@ -116,7 +116,7 @@ describe('a fit on a card', () => {
           ...(isListed && { gpu }),
         } as const;
         return {
-          engine: Object.defineProperties(engine as Engine, {
+          engine: Object.defineProperties(engine, {
             name: { value: 'tensorflow' },
             device: { value: device },
             memory: { value: () => ({ tensors: 0 }) },

@@ -319,7 +319,7 @@ export function describeEngine(
           atol: 1e-5 + (engine.precision === 'bfloat16' ? 2e-2 * 5 : 0),
           rtol: 1e-4,
         };
-        expect(dx!).toBeAllclose(tf.matMul(dy as Tensor2D, matrix), tolerance);
+        expect(dx!).toBeAllclose(tf.matMul(dy, matrix), tolerance);
         expect(db!).toBeAllclose(tf.sum(dy, 0), { atol: 1e-5 });
         weight.dispose();
       });

@@ -27,7 +27,7 @@ test("an attention's projections are sites, and train under model.fit", async ()
     }
     override call(inputs: Tensor | Tensor[]): Tensor {
       const x = Array.isArray(inputs) ? inputs[0]! : inputs;
-      return this.inner.call(x, { value: x }) as Tensor;
+      return this.inner.call(x, { value: x });
     }
     static get className(): string {
       return 'SelfAttention';
@@ -80,7 +80,7 @@ test('an attention with a causal mask puts out what it did, and leaves nothing b
     }
     override call(inputs: Tensor | Tensor[]): Tensor {
       const x = Array.isArray(inputs) ? inputs[0]! : inputs;
-      return this.inner.call(x, { value: x, useCausalMask: true }) as Tensor;
+      return this.inner.call(x, { value: x, useCausalMask: true });
     }
     static get className(): string {
       return 'Causal';

@@ -286,7 +286,7 @@ export class PeftLayers {
         return this.core.forward(batch, {
           training: kwargs?.['training'] === true,
           randomParts: [this.#calls],
-        }).hidden as Tensor;
+        }).hidden;
       });
     };
     Object.assign(layer, { call });
@@ -398,6 +398,6 @@ function asLayerWeight({ name, shape, value }: OwnedParameter): LayerWeight {
     shape,
     trainable: true,
     read: () => value,
-    write: (made) => value.assign(made as never),
+    write: (made) => value.assign(made),
   };
 }

@@ -87,7 +87,7 @@ export async function tinyModel(
   weightSeed = 1,
 ): Promise<Model> {
   const config = TINY_CONFIGS[family]!;
-  const architecture = architectureFor(config['model_type'], encoderArchitectures as never);
+  const architecture = architectureFor(config['model_type'], encoderArchitectures);
   const head = { kind: 'pooled-linear', outputs: 2 } as const;
   const store = randomWeights(describeModel(architecture, architecture.parseConfig(config), head), {
     seed: weightSeed,
@@ -167,7 +167,7 @@ export function tinyRun(
     events,
     request: {
       model,
-      task: classification({ classes: 2 }) as Task<ClassificationBatch>,
+      task: classification({ classes: 2 }),
       data,
       order: tinyOrder(data),
       optimizer: adamw(),

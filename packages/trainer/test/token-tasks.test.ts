@@ -339,9 +339,9 @@ describe('embeddings', () => {
       const task = embeddings({ temperature: 0.1, symmetric });
       tf.tidy(() => {
         const output = forwardTask(task, model, batch, {});
-        const hidden = output.hidden.arraySync() as number[][];
+        const hidden = output.hidden.arraySync();
         const vectors = Array.from({ length: 6 }, (_, b) => {
-          const own = hidden.slice(batch.offsets[b]!, batch.offsets[b + 1]!);
+          const own = hidden.slice(batch.offsets[b], batch.offsets[b + 1]);
           const mean = own[0]!.map(
             (_, d) => own.reduce((sum, row) => sum + row[d]!, 0) / own.length,
           );

@@ -278,7 +278,7 @@ function checkGradients(comparison: Comparison, json: ModelCase, model: Model): 
     ...batch,
     inputsEmbeds: inputs as unknown as Tensor2D,
     ...(targets && {
-      decoder: { ...batch.decoder!, inputsEmbeds: targets as unknown as Tensor2D },
+      decoder: { ...batch.decoder, inputsEmbeds: targets as unknown as Tensor2D },
     }),
   };
   const [dinputs, dtargets] = gradientsOf(

@@ -197,7 +197,7 @@ async function fit(
     ...(label !== undefined && { label }),
     ...(Object.keys(columnRoles).length > 0 && { columnRoles }),
     modules: methodModules(plugins),
-    ...(problemType !== undefined && { problemType: problemType as 'binary' }),
+    ...(problemType !== undefined && { problemType: problemType }),
     ...(metric !== undefined && { evalMetric: metric }),
     onListenerError: (error) =>
       terminal.err(`warning: a listener failed: ${(error as Error).message}`),

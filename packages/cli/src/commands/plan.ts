@@ -200,7 +200,7 @@ async function requestOf(
   check.oneOf('plan', '--engine', flags.engine, ['native', 'portable', 'tensorflow']);
   check.oneOf('plan', '--optimizer', flags.optimizer, OPTIMIZER_NAMES);
   check.oneOf('plan', '--state-device', flags.stateDevice, ['host', 'device']);
-  const optimizer = createOptimizer(flags.optimizer as OptimizerName);
+  const optimizer = createOptimizer(flags.optimizer);
   if (flags.stateDevice === 'device') assertRunsOnDevice(optimizer);
   if (flags.dtype !== undefined) check.oneOf('plan', '--dtype', flags.dtype, Object.keys(DTYPES));
   const dtype =
@@ -231,10 +231,10 @@ async function requestOf(
     config,
     head: headOf(flags),
     method: methodNamed(flags.method, options(flags.option), await loadPlugins(flags.plugin)),
-    engine: flags.engine as PlannedEngine,
+    engine: flags.engine,
     ...deviceOf(flags),
     ...(dtype && { storedDtype: dtype }),
-    optimizerStateOn: flags.stateDevice as 'host' | 'device',
+    optimizerStateOn: flags.stateDevice,
     machine: given === undefined ? free : { totalBytes: given, usableBytes: given },
     ...settings,
   };
@@ -271,7 +271,7 @@ function deviceOf({
     size !== undefined ||
     hasFastBfloat16(listed ? { kind: 'gpu', gpu: visibleGpus(probe)[0]! } : { kind: 'cpu' });
   return {
-    precision: (precision as 'float32' | undefined) ?? (isFast ? 'bfloat16' : 'float32'),
+    precision: precision ?? (isFast ? 'bfloat16' : 'float32'),
     ...(gpu ? { gpu } : { compiledKernels: !library || library.kernels !== undefined }),
   };
 }
@@ -342,7 +342,7 @@ function quantizationOf(
     format,
     ...((format === 'nf4' || format === 'fp4') && { doubleQuantization }),
     ...(blockSize !== undefined && { blockSize: integer('--block-size', blockSize) }),
-  } as WeightQuantization;
+  };
 }
 
 function headOf({ head, outputs }: PlanFlags): HeadOptions {
@@ -352,7 +352,7 @@ function headOf({ head, outputs }: PlanFlags): HeadOptions {
     head === 'sequence-classification' ||
     head === 'token-classification'
     ? { kind: head, outputs: number }
-    : ({ kind: head } as HeadOptions);
+    : { kind: head };
 }
 
 function options(words: readonly string[]): Record<string, unknown> {

@@ -478,7 +478,7 @@ function withWeights(
         );
       return linear(x, adapter.replaced.get(site.weight) ?? needHost().matrix(site.weight));
     },
-  } as SiteHandle<SiteKind>;
+  };
 }
 
 function unfreeze(

@@ -13,7 +13,7 @@ import { PeftError } from '@peft/errors';
 declare const typeOf: unique symbol;
 /** A key that remembers the type of what it resolves to. */
 export type Token<T> = symbol & { readonly [typeOf]?: (value: T) => T };
-export const token = <T>(description: string): Token<T> => Symbol(description) as Token<T>;
+export const token = <T>(description: string): Token<T> => Symbol(description);
 
 export interface Resolver {
   get<T>(token: Token<T>): T;
@@ -51,7 +51,7 @@ export function compose(...modules: readonly Module[]): App {
       });
     path.push(name);
     try {
-      return box.resolve(key as symbol) as T;
+      return box.resolve(key) as T;
     } finally {
       path.pop();
     }

@@ -122,5 +122,5 @@ export function architectureFor(
       },
     );
   }
-  return found as unknown as Architecture<unknown>;
+  return found;
 }

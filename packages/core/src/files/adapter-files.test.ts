@@ -240,7 +240,7 @@ describe('adapter files', () => {
       name: 'nothing',
       parts: [
         {
-          method: bitfit as never,
+          method: bitfit,
           config: { biases: false, norms: 'none', also: ['nowhere'] },
           common: { modulesToSave: [] },
         },

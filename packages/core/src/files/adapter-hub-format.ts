@@ -200,7 +200,7 @@ function partSpec(
       description,
       keys,
       version: String(file['version'] ?? ''),
-    }) as object | undefined;
+    });
     if (options !== undefined)
       return specOf(method, {
         ...options,
@@ -237,13 +237,9 @@ function partConfig(adapter: Adapter, attached: AttachedPart): Record<string, un
       description: adapter.description,
       keys: [],
       version: VERSION,
-    }) as CommonConfig | undefined;
+    });
     const again =
-      read &&
-      method.defaultTargets(
-        adapter.description,
-        method.parseConfig(withoutTargets(read) as never) as never,
-      );
+      read && method.defaultTargets(adapter.description, method.parseConfig(withoutTargets(read)));
     const paths = read?.targets ?? again?.targets;
     const isSame =
       Array.isArray(paths) &&

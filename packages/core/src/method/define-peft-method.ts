@@ -52,7 +52,7 @@ function configure<Name extends MethodName>(
     PeftConfigs[Name]
   >;
   return Object.freeze({
-    method: definition as unknown as PeftMethodDefinition<MethodName>,
+    method: definition,
     config: definition.parseConfig(own),
     common: parseCommonConfig(definition.name, common),
   });

@@ -330,7 +330,7 @@ export class ModelRun {
     const positions = positionsOf(offsets, cached ? 0 : this.pastLength(stack));
     cached?.forEach((length, b) =>
       positions
-        .subarray(offsets[b]!, offsets[b + 1]!)
+        .subarray(offsets[b], offsets[b + 1])
         .forEach((position, t, own) => (own[t] = position + length)),
     );
     return positions;
@@ -412,7 +412,7 @@ export class ModelRun {
       const { flags } = this.#padding;
       const longer = new Uint8Array(result.x.shape[0]); // virtual tokens are no padding
       for (let b = 0; b + 1 < offsets.length; b += 1)
-        longer.set(flags.subarray(offsets[b]!, offsets[b + 1]!), result.offsets[b]! + result.extra);
+        longer.set(flags.subarray(offsets[b], offsets[b + 1]), result.offsets[b]! + result.extra);
       this.usePadding(longer, result.offsets);
     }
     if (stack === 'encoder') this.#memory = result.offsets;

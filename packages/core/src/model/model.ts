@@ -82,7 +82,7 @@ export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
     options,
   );
   return new Model(
-    architecture as unknown as Architecture<unknown>,
+    architecture,
     config,
     configJson,
     description,

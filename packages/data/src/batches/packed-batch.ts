@@ -51,7 +51,7 @@ export function packBatch(
         throw fail(
           `row ${example.row} has ${example.inputIds.length} tokens but ${values?.length ?? 'no'} ${key}.`,
         );
-      result.set(values, offsets[b]!);
+      result.set(values, offsets[b]);
     });
     return result;
   };

@@ -29,7 +29,7 @@ export class NativeBackend extends MathBackendCPU {
 
   /** The float32 values of a tensor, as they lie in memory. */
   values(tensor: TensorInfo): Float32Array {
-    const values = this.data.get(tensor.dataId as never)?.values;
+    const values = this.data.get(tensor.dataId)?.values;
     if (!(values instanceof Float32Array))
       throw new PeftError(
         'PEFT_NATIVE_DTYPE',
@@ -51,7 +51,7 @@ export class NativeBackend extends MathBackendCPU {
    * of it.
    */
   takeOver(tensor: TensorInfo, length: number): Float32Array | undefined {
-    const data = this.data.get(tensor.dataId as never) as { values: unknown; refCount?: number };
+    const data = this.data.get(tensor.dataId) as { values: unknown; refCount?: number };
     const { values, refCount } = data;
     if (
       refCount !== 1 ||
@@ -65,14 +65,14 @@ export class NativeBackend extends MathBackendCPU {
   }
 
   override readSync(dataId: DataId): ReturnType<MathBackendCPU['readSync']> {
-    const values = super.readSync(dataId as never);
+    const values = super.readSync(dataId);
     return values instanceof Float32Array && this.pool.owns(values) ? values.slice() : values;
   }
 
   override disposeData(dataId: DataId, force = false): boolean {
-    if (!this.data.has(dataId as never)) return true;
-    const { values } = this.data.get(dataId as never);
-    const isGone = super.disposeData(dataId as never, force);
+    if (!this.data.has(dataId)) return true;
+    const { values } = this.data.get(dataId);
+    const isGone = super.disposeData(dataId, force);
     if (isGone && values instanceof Float32Array && this.pool.owns(values)) this.pool.give(values);
     return isGone;
   }
@@ -82,7 +82,7 @@ export class NativeBackend extends MathBackendCPU {
    * its own.
    */
   separate(output: TensorInfo, inputs: readonly TensorInfo[]): void {
-    const data = this.data.get(output.dataId as never);
+    const data = this.data.get(output.dataId);
     const { values } = data;
     if (!(values instanceof Float32Array) || !this.pool.owns(values)) return;
     if (inputs.some(({ dataId }) => dataId === output.dataId)) return;

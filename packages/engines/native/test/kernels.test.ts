@@ -587,10 +587,10 @@ function checkAdamW(native: NativeBinding): void {
         const gradient = g[i]![j]! * 0.5;
         t.m[j] = 0.9 * t.m[j]! + 0.1 * gradient;
         t.v[j] = 0.99 * t.v[j]! + 0.01 * gradient ** 2;
-        const denominator = Math.sqrt(t.v[j]!) / Math.sqrt(1 - 0.99 ** step) + 1e-8;
+        const denominator = Math.sqrt(t.v[j]) / Math.sqrt(1 - 0.99 ** step) + 1e-8;
         t.p[j] =
           value * (1 - rates[i]! * decays[i]!) -
-          ((rates[i]! / (1 - 0.9 ** step)) * t.m[j]!) / denominator;
+          ((rates[i]! / (1 - 0.9 ** step)) * t.m[j]) / denominator;
       }),
     );
     state.forEach((t, i) => expect(distance(p[i]!, t.p)).toBeLessThan(1e-5));

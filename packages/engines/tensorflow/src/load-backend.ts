@@ -86,7 +86,7 @@ function load(threads: number | undefined, fusedKernels: boolean): LoadedBackend
       problems.length > 0
         ? ['PEFT_TENSORFLOW_INCOMPLETE', problems.join('; ')]
         : ['PEFT_TENSORFLOW_MISSING', 'no TensorFlow library is set up on this machine'];
-    throw new PeftError(code!, `tensorflow: ${what}.`, { hint: 'run: peft setup tensorflow' });
+    throw new PeftError(code, `tensorflow: ${what}.`, { hint: 'run: peft setup tensorflow' });
   }
   prepareEnvironment(threads);
   const binding = withNamedErrors(loadBinding(installation));

@@ -160,7 +160,7 @@ export const RUNS: readonly PlannedRun[] = [
 ];
 
 const architectureOf = ({ config }: PlannedRun): Architecture<never> =>
-  architectureFor(config.model_type, architectures as never) as never;
+  architectureFor(config.model_type, architectures) as never;
 
 export function planOf(run: PlannedRun): MemoryPlan {
   // depends on the library that is set up here
@@ -178,11 +178,7 @@ export function planOf(run: PlannedRun): MemoryPlan {
 
 export function openRun(run: PlannedRun, engine: Engine): Model {
   const architecture = architectureOf(run);
-  const description = describeModel(
-    architecture,
-    architecture.parseConfig(run.config) as never,
-    run.head,
-  );
+  const description = describeModel(architecture, architecture.parseConfig(run.config), run.head);
   const model = loadModel(
     architecture,
     run.config,
@@ -225,7 +221,7 @@ export function passBoth(run: PlannedRun, model: Model): void {
     ),
   );
   made.value.dataSync(); // until all is computed
-  tf.dispose(made as never);
+  tf.dispose(made);
 }
 
 export const passForward = (run: PlannedRun, model: Model): void =>

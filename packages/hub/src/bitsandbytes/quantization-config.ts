@@ -50,7 +50,7 @@ export function readQuantizationConfig(json: unknown): BitsAndBytesConfig | unde
   return {
     format: isEightBit ? 'int8' : (type as 'nf4'),
     doubleQuantization: isFourBit && flag(fields, 'bnb_4bit_use_double_quant'),
-    skipModules: skipModules as string[],
+    skipModules: skipModules,
   };
 }
 

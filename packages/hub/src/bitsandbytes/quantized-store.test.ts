@@ -63,7 +63,7 @@ describe('a 4-bit checkpoint', () => {
       expect(source.format).toBe(format);
       expect(source.shape).toEqual(expected.shape);
       const { packed, absmax, blockSize } = source.read();
-      const scales = absmax instanceof Float32Array ? absmax : expandAbsmax(absmax as NestedAbsmax);
+      const scales = absmax instanceof Float32Array ? absmax : expandAbsmax(absmax);
       const values = dequantize4Bit(
         packed,
         scales,

@@ -283,9 +283,7 @@ describe('a download that stops, or is shared', () => {
     expect(new Set(folders).size).toBe(1);
     for (const name of files)
       expect(
-        readFileSync(join(folders[0]!, name)).equals(
-          Buffer.from(hub.models['org/deberta']![name]!),
-        ),
+        readFileSync(join(folders[0], name)).equals(Buffer.from(hub.models['org/deberta']![name]!)),
       ).toBe(true);
   });
 });

@@ -110,7 +110,7 @@ function parseMetadata(entry: unknown, owner: string): Record<string, string> {
       { hint: damaged },
     );
   }
-  return { ...entry } as Record<string, string>;
+  return { ...entry };
 }
 
 function parseSpan(name: string, entry: unknown, owner: string): TensorSpan {

@@ -105,7 +105,7 @@ function rebuildTensor(
   ) {
     throw torchFileError(owner, 'a tensor is described in a way that PyTorch does not use');
   }
-  const sizes = shape as number[];
+  const sizes = shape;
   const count = sizes.reduce((product, size) => product * size, 1);
   const last = sizes.reduce(
     (sum, size, axis) => sum + (size - 1) * (strides[axis] as number),
@@ -117,7 +117,7 @@ function rebuildTensor(
       `a tensor of shape [${sizes.join(', ')}] does not fit its storage of ${storage.length} elements`,
     );
   }
-  return new TorchTensor(storage, offset, sizes, strides as number[]);
+  return new TorchTensor(storage, offset, sizes, strides);
 }
 
 const isSize = (value: unknown): value is number =>

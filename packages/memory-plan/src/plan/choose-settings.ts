@@ -178,7 +178,7 @@ function withUndone(
   return settingsOf({
     ...settings,
     ...Object.fromEntries(keys.map((key) => [key, request[key]])),
-  } as RunSettings);
+  });
 }
 
 /** @throws PEFT_MEMORY_INSUFFICIENT when the plan does not fit. */
@@ -302,7 +302,7 @@ function measures(
   if (request.method && checkpointing !== true) {
     const withBlocks = (count: number): RunSettings => ({
       ...settings,
-      checkpointing: count === planner.blocks ? true : (firstBlocks(count) as Checkpointing),
+      checkpointing: count === planner.blocks ? true : firstBlocks(count),
     });
     const count =
       planner.blocks -
@@ -329,9 +329,9 @@ function measures(
   if (request.method && EIGHT_BIT[name] && request.optimizerStateOn !== 'device')
     found.push({
       kind: '8-bit-optimizer',
-      text: `the optimiser ${EIGHT_BIT[name]!().name}`,
+      text: `the optimiser ${EIGHT_BIT[name]().name}`,
       isExact: false,
-      settings: { ...settings, optimizer: EIGHT_BIT[name]!() },
+      settings: { ...settings, optimizer: EIGHT_BIT[name]() },
     });
   if (!quantization && !planner.isStoredQuantized)
     found.push({

@@ -87,7 +87,7 @@ const classes: HeadOptions = { kind: 'pooled-linear', outputs: 2 };
 const NF4 = { format: 'nf4', doubleQuantization: true } as const;
 
 const familyOf = (config: { model_type: string }): Architecture<never> =>
-  architectureFor(config.model_type, architectures as never) as never;
+  architectureFor(config.model_type, architectures) as never;
 const machine = (usableBytes: number) => ({ totalBytes: 32e9, usableBytes });
 
 /**
@@ -192,7 +192,7 @@ const CONFIGURATIONS: readonly Configuration[] = [
 let native: PoolEngine | undefined;
 beforeAll(async () => {
   try {
-    native = (await import('@peft/native')).createNativeEngine() as PoolEngine;
+    native = (await import('@peft/native')).createNativeEngine();
   } catch (error) {
     if ((error as { code?: string }).code !== 'PEFT_NATIVE_UNAVAILABLE') throw error;
   }
@@ -213,7 +213,7 @@ async function runForReal(
 ): Promise<Held> {
   await engine.activate();
   const architecture = familyOf(config);
-  const description = describeModel(architecture, architecture.parseConfig(config) as never, head);
+  const description = describeModel(architecture, architecture.parseConfig(config), head);
   const model = loadModel(
     architecture,
     config,
@@ -248,8 +248,7 @@ async function runForReal(
         : crossEntropy(logits!, labels(logits!.shape[0])),
     ) as Scalar;
   };
-  const step = () =>
-    tf.dispose(tf.tidy(() => variableGradients(loss, variables as Variable[])) as never);
+  const step = () => tf.dispose(tf.tidy(() => variableGradients(loss, variables)));
   step(); // makes the tables that a model keeps
   const { pool } = engine.backend;
   pool.resetPeak();

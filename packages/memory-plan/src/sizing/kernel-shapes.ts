@@ -154,7 +154,7 @@ export const KERNEL_SHAPES: Readonly<Record<string, ShapeRule>> = Object.freeze(
     const [from, count] = [[begin as number].flat(), [size as number].flat()];
     return {
       shape: x!.shape.map((length, axis) =>
-        count[axis] === undefined || count[axis] === -1 ? length - (from[axis] ?? 0) : count[axis]!,
+        count[axis] === undefined || count[axis] === -1 ? length - (from[axis] ?? 0) : count[axis],
       ),
       dtype: x!.dtype,
     };

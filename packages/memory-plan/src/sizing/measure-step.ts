@@ -107,7 +107,7 @@ export function sizeModel(request: MeasureRequest): MeasuredModel {
       request.quantization ? { quantization: request.quantization } : {},
     );
     const model = new Model(
-      request.architecture as unknown as Architecture<unknown>,
+      request.architecture,
       parsed,
       request.config,
       description,
@@ -272,16 +272,14 @@ function defaultLoss(output: ModelOutput): Scalar {
     ) as Scalar;
   }
   const made = logits ?? logitsOf?.(Int32Array.from({ length: hidden.shape[0] }, (_, n) => n));
-  return (
-    made
-      ? tf.sum(
-          crossEntropy(
-            made,
-            labels(made.shape[0]).map((label) => Math.min(label, made.shape[1] - 1)),
-          ),
-        )
-      : tf.sum(tf.square(hidden))
-  ) as Scalar;
+  return made
+    ? tf.sum(
+        crossEntropy(
+          made,
+          labels(made.shape[0]).map((label) => Math.min(label, made.shape[1] - 1)),
+        ),
+      )
+    : tf.sum(tf.square(hidden));
 }
 
 /** Backends of ours start at once, so that nothing else runs in between. */

@@ -44,10 +44,7 @@ function byRule(rule: ShapeRule): KernelConfig['kernelFunc'] {
     const sizes = backend as SizingBackend;
     const make = ({ shape, dtype = 'float32', shares }: Made): TensorInfo =>
       shares ? sizes.share(shares, shape, dtype) : sizes.create(shape, dtype);
-    const made = rule(
-      inputs as Record<string, TensorInfo>,
-      (attrs ?? {}) as Record<string, unknown>,
-    );
+    const made = rule(inputs as Record<string, TensorInfo>, attrs ?? {});
     return isList(made) ? made.map(make) : make(made);
   };
 }
@@ -56,11 +53,7 @@ function withHeld({ shapes, heldElements }: TensorflowKernel): KernelConfig['ker
   const run = byRule(shapes);
   return (call) => {
     (call.backend as SizingBackend).pass(
-      4 *
-        heldElements(
-          call.inputs as Record<string, TensorInfo>,
-          (call.attrs ?? {}) as Record<string, unknown>,
-        ),
+      4 * heldElements(call.inputs as Record<string, TensorInfo>, call.attrs ?? {}),
     );
     return run(call);
   };

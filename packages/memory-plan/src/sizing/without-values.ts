@@ -18,7 +18,7 @@ export function withoutValues(spec: MethodSpec): MethodSpec {
     );
     return { ...part, method: { ...part.method, attach } };
   });
-  return { ...spec, parts } as MethodSpec;
+  return { ...spec, parts };
 }
 
 function plain(context: AttachContext): AttachContext {

@@ -132,7 +132,7 @@ const fusionFormat: AdapterFormat = Object.freeze({
     const adapters = Array.isArray(config['adapter_names'])
       ? config['adapter_names']
       : String(config['adapter_names'] ?? config['name']).split(',');
-    return specOf(adapterFusion as never, {
+    return specOf(adapterFusion, {
       ...Object.fromEntries(flags),
       adapters,
       dropoutProb: json['dropout_prob'] ?? 0,

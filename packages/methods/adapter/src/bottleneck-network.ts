@@ -86,7 +86,7 @@ export function makeBottleneck(
         ? tf.mul<Tensor2D>(made, scaling.value)
         : config.scaling === 1
           ? made
-          : tf.mul<Tensor2D>(made, config.scaling as number);
+          : tf.mul<Tensor2D>(made, config.scaling);
     },
     finish(made, x, residual, call) {
       const dropped = call.dropout(made, config.dropout);

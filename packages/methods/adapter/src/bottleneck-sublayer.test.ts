@@ -55,11 +55,8 @@ describe('bottlenecks on residual branches', () => {
     const model = tinyModels()[2]!.open(engine);
     const { batch } = tinyModels()[2]!;
     const run = (step: number) =>
-      tf.tidy(
-        () =>
-          model
-            .forward(batch, { training: true, randomParts: [step] })
-            .hidden.arraySync() as number[][],
+      tf.tidy(() =>
+        model.forward(batch, { training: true, randomParts: [step] }).hidden.arraySync(),
       );
     const bare = run(0);
     move(model.addAdapter('a', parallelAdapter({ reductionFactor: 3, stochasticDepth: 0.6 })), 3);
@@ -129,9 +126,7 @@ describe('bottlenecks on residual branches', () => {
       ]);
       const w = tf.tensor3d([[[1, 0, 1]], [[0, 1, 0]]]); // [2, 1, 3]
       // By hand: A₀ ⊗ W₀ + A₁ ⊗ W₁.
-      expect(kroneckerSum(a as Tensor3D, w as Tensor3D, [2, 6]) as Tensor2D).toBeAllclose([
-        1, 0, 1, 2, 1, 2, 3, 0, 3, 4, 0, 4,
-      ]);
+      expect(kroneckerSum(a, w, [2, 6])).toBeAllclose([1, 0, 1, 2, 1, 2, 3, 0, 3, 4, 0, 4]);
     });
   });
 });

@@ -88,7 +88,7 @@ export const ia3 = definePeftMethod({
         return {
           forward: (x, base) => base(scaleColumns(x, flat(vector.value as Tensor2D))),
           merge: ({ weight, bias }) => ({
-            weight: tf.mul(weight, vector.value as Tensor2D),
+            weight: tf.mul(weight, vector.value),
             ...(bias && { bias }),
           }),
         };
@@ -97,7 +97,7 @@ export const ia3 = definePeftMethod({
       return {
         forward: (x, base) => scaleColumns(base(x), flat(vector.value as Tensor2D)),
         merge: ({ weight, bias }) => ({
-          weight: tf.mul(weight, vector.value as Tensor2D),
+          weight: tf.mul(weight, vector.value),
           ...(bias && { bias: tf.mul(bias, flat(vector.value as Tensor2D)) }),
         }),
       };

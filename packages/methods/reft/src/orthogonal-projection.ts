@@ -41,7 +41,7 @@ export function orthogonalProjection(
     const matrix = original.value as Tensor2D;
     before = diagonalOf(matrix);
     const columns = tf.matMul(
-      base.value as Tensor2D,
+      base.value,
       scaledHouseholder(tf.transpose(matrix) as Tensor2D, before.map(Math.trunc)),
     );
     return tf.transpose(columns) as Tensor2D;

@@ -107,8 +107,8 @@ function projections(
   const [widestIn, widestOut] = context.sites.reduce(
     ([inputs, outputs], site) =>
       site.kind === 'linear'
-        ? [Math.max(inputs!, site.inFeatures), Math.max(outputs!, site.outFeatures)]
-        : [inputs!, outputs!],
+        ? [Math.max(inputs, site.inFeatures), Math.max(outputs, site.outFeatures)]
+        : [inputs, outputs],
     [0, 0],
   ) as [number, number];
   const options = { trainable: false, saved: saveProjection };

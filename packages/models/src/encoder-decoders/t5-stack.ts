@@ -155,10 +155,10 @@ export function runT5Stack(
           run,
           `${path}.block.${layer}.layer`,
           config,
-          input!,
+          input,
           offsets,
-          { ...bias, values: values! },
-          encoded && { hidden: memory!, offsets: encoded.offsets },
+          { ...bias, values: values },
+          encoded && { hidden: memory, offsets: encoded.offsets },
         ),
       ),
     );

@@ -259,7 +259,7 @@ function classify(
 ): ModelOutput['hidden'] {
   const rows = Int32Array.from({ length: offsets.length - 1 }, (_, b) => {
     const end = batch.inputIds
-      .subarray(batch.offsets[b]!, batch.offsets[b + 1]!)
+      .subarray(batch.offsets[b], batch.offsets[b + 1])
       .lastIndexOf(config.endId);
     if (end < 0)
       throw new PeftError(

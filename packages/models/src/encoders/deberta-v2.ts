@@ -218,7 +218,7 @@ export const debertaV2 = defineArchitecture<DebertaConfig>({
     for (let layer = 0; layer < config.layers; layer += 1) {
       const inputs = [states.at(-1)!, ...(table ? [table] : [])];
       const made = run.layer(layer, inputs, (input, relative) =>
-        runBlock(run, within(prefix, `encoder.layer.${layer}`), config, input!, relative, offsets),
+        runBlock(run, within(prefix, `encoder.layer.${layer}`), config, input, relative, offsets),
       );
       states.push(
         layer === 0 && config.convolution

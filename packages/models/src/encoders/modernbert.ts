@@ -224,7 +224,7 @@ function parse(config: ConfigReader): ModernbertConfig {
   const { full_attention: full, sliding_attention: sliding } = (json['rope_parameters'] ??
     {}) as Readonly<Record<string, unknown>>;
   const theta = config.positive('global_rope_theta', 160_000);
-  const scaling = (json['rope_scaling'] ?? {}) as object;
+  const scaling = json['rope_scaling'] ?? {};
   const rotary = (own: unknown, fallback: number) =>
     parseRope(
       config,

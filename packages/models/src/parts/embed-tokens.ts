@@ -65,7 +65,7 @@ function behindVirtual(
   const out = new Int32Array(longer.at(-1)!);
   if (values)
     for (let b = 0; b + 1 < offsets.length; b += 1)
-      out.set(values.subarray(offsets[b]!, offsets[b + 1]!), longer[b]! + extra);
+      out.set(values.subarray(offsets[b], offsets[b + 1]), longer[b]! + extra);
   return out;
 }
 

@@ -15,16 +15,13 @@ onEachBackend('add', () => {
     ];
     expect([...add<Tensor2D>(a, b).dataSync()]).toEqual([...tf.add(a, b).dataSync()]);
     const { value, gradients } = tf.tidy(() =>
-      variableGradients(() => tf.sum(tf.square(add<Tensor2D>(add<Tensor2D>(a, b), a))) as Scalar, [
-        a,
-        b,
-      ] as unknown as Variable[]),
+      variableGradients(
+        () => tf.sum(tf.square(add<Tensor2D>(add<Tensor2D>(a, b), a))) as Scalar,
+        [a, b],
+      ),
     );
     const { grads } = tf.tidy(() =>
-      tf.variableGrads(() => tf.sum(tf.square(tf.add(tf.add(a, b), a))) as Scalar, [
-        a,
-        b,
-      ] as unknown as Variable[]),
+      tf.variableGrads(() => tf.sum(tf.square(tf.add(tf.add(a, b), a))) as Scalar, [a, b]),
     );
     for (const [name, gradient] of Object.entries(gradients))
       expect([...gradient.dataSync()]).toEqual([...grads[name]!.dataSync()]);
@@ -36,14 +33,11 @@ onEachBackend('add', () => {
     const during: number[] = [];
     const run = (sum: (a: Tensor2D, b: Tensor2D) => Tensor2D) =>
       tf.tidy(() =>
-        variableGradients(
-          () => {
-            const y = tf.tidy(() => sum(tf.mul(x, 2), freezeTensor(tf.ones<tf.Rank.R2>([5, 6]))));
-            during.push(tf.memory().numDataBuffers);
-            return tf.sum(y) as Scalar;
-          },
-          [x] as unknown as Variable[],
-        ),
+        variableGradients(() => {
+          const y = tf.tidy(() => sum(tf.mul(x, 2), freezeTensor(tf.ones<tf.Rank.R2>([5, 6]))));
+          during.push(tf.memory().numDataBuffers);
+          return tf.sum(y) as Scalar;
+        }, [x]),
       );
     tf.dispose([run(add), run((a, b) => tf.add(a, b)), x] as never);
     expect(during[0]).toBeLessThan(during[1]!);

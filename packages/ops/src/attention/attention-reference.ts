@@ -110,8 +110,8 @@ export function referenceAttentionGradient(
         ) as Tensor3D; // [Hkv, P, E]
         return [joinHeads(own, keyValueHeads), joinHeads(summed, keyValueHeads)] as const;
       };
-      const [dk, dExtraKeys] = keysAndExtra(batchedProduct(dProducts, q, true, false) as Tensor3D);
-      const [dvOwn, dExtraValues] = keysAndExtra(dv as Tensor3D);
+      const [dk, dExtraKeys] = keysAndExtra(batchedProduct(dProducts, q, true, false));
+      const [dvOwn, dExtraValues] = keysAndExtra(dv);
       return {
         dq: joinQueries(batchedProduct(dProducts, k), attributes),
         dk,
@@ -211,7 +211,7 @@ function scoresOf(
 ): { scores: Tensor3D; capped?: Tensor3D } {
   const folded = tf.mul(batchedProduct(q, k, false, true), scale);
   const products = tf.reshape(folded, [
-    (folded.shape[0]! / keyValueHeads) * heads,
+    (folded.shape[0] / keyValueHeads) * heads,
     -1,
     folded.shape[2]!,
   ]) as Tensor3D;
@@ -338,7 +338,7 @@ export function rowLogSumExp(scores: Tensor): Tensor2D {
 
 /** Σ over each head's columns: `[N, H·E]` → `[N, H]`. */
 export const headSums = (x: Tensor, heads: number): Tensor2D =>
-  tf.sum(tf.reshape(x, [x.shape[0]!, heads, -1]), 2);
+  tf.sum(tf.reshape(x, [x.shape[0], heads, -1]), 2);
 
 /** `[G·H, T]` → `[G·T, H]` */
 export const rowsOfHeads = (x: Tensor2D, heads: number): Tensor2D =>

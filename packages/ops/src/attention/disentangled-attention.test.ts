@@ -147,7 +147,7 @@ onEachBackend('disentangledAttention', () => {
 
   test('a table of another width or an index outside it is named', () => {
     const { tensors } = build([3], ['c2p', 'p2c']);
-    const [q, k, v] = tensors as Tensor2D[];
+    const [q, k, v] = tensors;
     const offsets = offsetsOf([3]);
     const indices = debertaRelativeIndices({ ...positions, maxLength: 3 });
     expect(() =>

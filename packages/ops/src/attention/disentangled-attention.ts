@@ -81,8 +81,8 @@ export function disentangledAttention(
       const [y, logSumExp] = extra
         ? joinAttention(q, ...parts, beside(extra.keys, extra.values), attributes)
         : parts;
-      save([y!, logSumExp!, ...names.map((name) => inputs[name]!)]);
-      return y!;
+      save([y, logSumExp, ...names.map((name) => inputs[name]!)]);
+      return y;
     },
     ({ dy, saved: [y, logSumExp, ...rest], needs }) => {
       const { extraKeys, extraValues, ...kept } = Object.fromEntries(

@@ -40,7 +40,7 @@ export function joinAttention(
   beside: BesideKeys,
   { heads, scale }: JoinOptions,
 ): [Tensor, Tensor] {
-  const parts = chunksOf(q.shape[0]!, beside).map((chunk) => {
+  const parts = chunksOf(q.shape[0], beside).map((chunk) => {
     const [queries, own, keys, values] = [
       rows(q, chunk.start, chunk.end),
       rows(y, chunk.start, chunk.end),
@@ -81,7 +81,7 @@ export function joinAttentionGradient(
   { heads, scale }: JoinOptions,
 ): { dq: Tensor; dKeys: Tensor; dValues: Tensor } {
   const delta = headSums(tf.mul(dy, y), heads); // [N, H]
-  const parts = chunksOf(q.shape[0]!, beside).map((chunk) => {
+  const parts = chunksOf(q.shape[0], beside).map((chunk) => {
     const [queries, dOutput, keys, values] = [
       rows(q, chunk.start, chunk.end),
       rows(dy, chunk.start, chunk.end),
@@ -116,8 +116,8 @@ function chunksOf(
   count: number,
   { keys, offsets }: BesideKeys,
 ): { start: number; end: number; extra: [number, number] }[] {
-  if (!offsets) return [{ start: 0, end: count, extra: [0, keys.shape[0]!] }];
-  const length = keys.shape[0]! / (offsets.length - 1);
+  if (!offsets) return [{ start: 0, end: count, extra: [0, keys.shape[0]] }];
+  const length = keys.shape[0] / (offsets.length - 1);
   return Array.from(offsets.slice(0, -1), (start, b) => ({
     start,
     end: offsets[b + 1]!,

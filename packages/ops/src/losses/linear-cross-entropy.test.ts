@@ -76,7 +76,7 @@ onEachBackend('linearCrossEntropy', (backend) => {
         (peak = Math.max(peak, tf.memory().numBytes - start)),
         Reflect.get(target, name, target)
       ),
-    }) as Tensor2D;
+    });
     tf.tidy(() => linearCrossEntropy(hidden, watched, new Int32Array(64), { chunk: 4 }));
     expect(peak).toBeLessThan(64 * 1000 * 4); // the whole logits
     expect(linear(hidden, weight).size * 4).toBe(64 * 1000 * 4);

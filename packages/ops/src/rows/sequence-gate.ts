@@ -27,6 +27,6 @@ export const spreadOverTokens = (perSequence: Tensor2D, offsets: Int32Array): Te
 /** Number of the sequence of each row, `[N]`. */
 export function sequencesOfRows(offsets: Int32Array): Int32Array {
   const sequences = new Int32Array(offsets.at(-1)!);
-  for (let b = 1; b < offsets.length; b += 1) sequences.fill(b - 1, offsets[b - 1]!, offsets[b]!);
+  for (let b = 1; b < offsets.length; b += 1) sequences.fill(b - 1, offsets[b - 1], offsets[b]);
   return sequences;
 }

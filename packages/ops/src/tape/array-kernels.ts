@@ -34,6 +34,6 @@ export function arrayKernel<K extends keyof PeftArrayKernels>(
   return (
     kernel &&
     ((attributes) =>
-      void kernel.kernelFunc({ inputs: {}, attrs: attributes as never, backend: tf.backend() }))
+      void kernel.kernelFunc({ inputs: {}, attrs: attributes, backend: tf.backend() }))
   );
 }

@@ -26,7 +26,7 @@ interface TapeState {
 interface TapeEngine {
   readonly state: TapeState;
 }
-const engineOf = (): TapeEngine => tf.engine() as unknown as TapeEngine;
+const engineOf = (): TapeEngine => tf.engine();
 
 /**
  * Runs `block(...inputs)`, keeping no intermediate result for its gradient.
@@ -66,7 +66,7 @@ export function checkpoint<T extends Tensor>(
       },
     };
   });
-  return run(...open.map(({ input }) => input), ...variables) as T;
+  return run(...open.map(({ input }) => input), ...variables);
 }
 
 function runAndFindVariables<T extends Tensor>(

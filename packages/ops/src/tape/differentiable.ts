@@ -37,7 +37,7 @@ export function differentiable<K extends string, T extends Tensor = Tensor>(
 ): T {
   const names = Object.keys(inputs) as K[];
   const wanted = names.filter(
-    (name) => inputs[name] !== undefined && !isFrozenTensor(inputs[name]!),
+    (name) => inputs[name] !== undefined && !isFrozenTensor(inputs[name]),
   );
   const needs = Object.fromEntries(names.map((name) => [name, wanted.includes(name)])) as Record<
     K,

@@ -14,7 +14,7 @@ onEachBackend('gradientsOf', () => {
     [x, w] = [seededTensor<Tensor2D>('x', [4, 3]), seededTensor<Tensor2D>('w', [3, 5])];
   });
   const functions: [string, (a: Tensor, b: Tensor) => Tensor][] = [
-    ['a product', (a, b) => tf.matMul(a as Tensor2D, b as Tensor2D)],
+    ['a product', (a, b) => tf.matMul(a, b)],
     [
       'a tensor used three times',
       (a, b) =>
@@ -54,7 +54,7 @@ onEachBackend('gradientsOf', () => {
     gradients.forEach((gradient, i) =>
       expect([...gradient!.dataSync()]).toEqual([...expected[i]!.dataSync()]),
     );
-    tf.dispose([value, gradients, expected].flat() as Tensor[]);
+    tf.dispose([value, gradients, expected].flat());
     expect(tf.memory().numTensors).toBe(before);
   });
 
@@ -62,7 +62,7 @@ onEachBackend('gradientsOf', () => {
     const dy = seededTensor<Tensor2D>('dy', [4, 5]);
     const f = () => tf.matMul(x!, w!);
     const [expected] = tf.tidy(() =>
-      tf.grads((a: Tensor, b: Tensor) => tf.matMul(a as Tensor2D, b as Tensor2D))([x!, w!], dy),
+      tf.grads((a: Tensor, b: Tensor) => tf.matMul(a, b))([x!, w!], dy),
     ) as Tensor[];
     const { gradients } = gradientsOf(f, [x!], dy);
     expect([...gradients[0]!.dataSync()]).toEqual([...expected!.dataSync()]);

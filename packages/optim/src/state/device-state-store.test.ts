@@ -107,7 +107,7 @@ describe('state on a device', () => {
       const gradients = Object.fromEntries(
         Object.entries(gradientsOf(parameters, 0)).map(([name, values], i) => [
           name,
-          isTensor(i) ? tf.tensor(values, shapes[i]!) : values,
+          isTensor(i) ? tf.tensor(values, shapes[i]) : values,
         ]),
       );
       update(adamw(), parameters, gradients, state);

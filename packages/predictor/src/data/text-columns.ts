@@ -107,7 +107,7 @@ export function textSettings(
   const types = config['type_vocab_size'];
   return {
     columns,
-    maxLength: maximumTextLength(wanted, config as PositionConfig, tokenizer.modelMaxLength),
+    maxLength: maximumTextLength(wanted, config, tokenizer.modelMaxLength),
     segments: typeof types === 'number' ? Math.max(1, Math.min(2, types)) : 1,
   };
 }

@@ -309,12 +309,12 @@ async function trainOn(
       : Math.max(1, options.timeLimitSeconds * 1000 - (app.get(CLOCK).now() - startedAtMs));
   const result = await app.get(TRAINER)({
     model,
-    task: task.loss(settings) as never,
+    task: task.loss(settings),
     order,
     evaluate: score,
     store,
     runId,
-    data: data as never,
+    data: data,
     optimizer: optimizerOf(settings['optim.optim_type']),
     schedule: scheduleOf(data.lengths.length, settings),
     ...stateStoreOf(settings),

@@ -185,10 +185,8 @@ export async function copyModelFiles(
   const shards =
     index === undefined
       ? []
-      : (
-          Object.values(
-            (readJsonObject(join(folder, index))?.['weight_map'] ?? {}) as object,
-          ) as string[]
-        ).map((name) => basename(name));
+      : (Object.values(readJsonObject(join(folder, index))?.['weight_map'] ?? {}) as string[]).map(
+          (name) => basename(name),
+        );
   await copy(folder, [...files, ...shards]);
 }

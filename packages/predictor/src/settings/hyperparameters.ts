@@ -417,7 +417,7 @@ function* flatten(input: HyperparameterInput, prefix = ''): Generator<[string, u
   for (const [key, value] of Object.entries(input)) {
     const path = prefix ? `${prefix}.${key}` : key;
     if (typeof value === 'object' && value !== null && !Array.isArray(value))
-      yield* flatten(value as Record<string, unknown>, path);
+      yield* flatten(value, path);
     else yield [path, value];
   }
 }

@@ -19,7 +19,7 @@ export function embeddingTask(columns: ColumnRoles): PredictorTask {
   const taskOf = (settings: Hyperparameters): Task<never, readonly Float32Array[]> =>
     embeddings({
       pooling: settings['model.hf_text.pooling_mode'] === 'mean' ? 'mean' : 'first',
-    }) as unknown as Task<never, readonly Float32Array[]>;
+    });
   const groups = (table: Table, of: readonly string[], tools: DataTools): Promise<TokenData> => {
     const texts = of.map((column) => textsOf(table, column));
     return textGroupData(

@@ -7,8 +7,4 @@ export const textLength = ({
   base: { config, tokenizer },
   settings,
 }: Pick<TaskTools, 'base' | 'settings'>): number =>
-  maximumTextLength(
-    settings['model.hf_text.max_text_len'],
-    config as PositionConfig,
-    tokenizer.modelMaxLength,
-  );
+  maximumTextLength(settings['model.hf_text.max_text_len'], config, tokenizer.modelMaxLength);

@@ -68,10 +68,10 @@ export async function train<B extends ModelBatch>(request: TrainRequest<B>): Pro
   try {
     await run.store?.prepare?.();
     const resumedAtStep = await stepToResume(run.store, run.options.resume);
-    if (resumedAtStep !== undefined) await restoreCheckpoint(run as RunContext, resumedAtStep);
-    emitStart(run as RunContext, resumedAtStep);
+    if (resumedAtStep !== undefined) await restoreCheckpoint(run, resumedAtStep);
+    emitStart(run, resumedAtStep);
     const ended = await loop(run);
-    const selected = ended === 'aborted' ? undefined : await selectWeights(run as RunContext);
+    const selected = ended === 'aborted' ? undefined : await selectWeights(run);
     const reason = selected ? ended : 'aborted';
     const loss = run.epochLosses.reduce((sum, value) => sum + value, 0) / run.epochLosses.length;
     const end = {
@@ -230,8 +230,8 @@ async function loop<B extends ModelBatch>(run: RunContext<B>): Promise<TrainResu
       state.step >= options.maxSteps || (isEpochDone && state.epoch + 1 >= options.epochs);
     const isOutOfTime =
       !isDone && run.clock.now() - run.startedAtMs > (options.timeLimitMs ?? Infinity);
-    const isChecked = await afterStep(run as RunContext, batches.length, isDone || isOutOfTime);
-    if (!isChecked || request.signal?.aborted) return abort(run as RunContext);
+    const isChecked = await afterStep(run, batches.length, isDone || isOutOfTime);
+    if (!isChecked || request.signal?.aborted) return abort(run);
     if (run.state.stopped) return 'stopped-early';
     if (isDone) return 'completed';
     if (isOutOfTime) {
@@ -249,8 +249,8 @@ async function loop<B extends ModelBatch>(run: RunContext<B>): Promise<TrainResu
     }
     const startedAtMs = run.clock.now();
     const outcome = await runStep(run, batches[state.stepInEpoch]!);
-    if (outcome.kind === 'aborted') return abort(run as RunContext);
-    recordStep(run as RunContext, outcome, startedAtMs);
+    if (outcome.kind === 'aborted') return abort(run);
+    recordStep(run, outcome, startedAtMs);
   }
 }
 

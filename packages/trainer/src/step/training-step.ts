@@ -77,7 +77,7 @@ export async function runStep<B extends ModelBatch>(
     learningRate: request.schedule(state.step),
     gradientScale,
   });
-  runHooks(run as RunContext, gradientScale);
+  runHooks(run, gradientScale);
   return { kind: 'updated', loss, gradientNorm: norm, ...size };
 }
 

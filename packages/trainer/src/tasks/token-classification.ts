@@ -55,7 +55,7 @@ export function tokenClassification({
       let at = 0;
       const all = batch.words.map((n) => (n < 0 ? -1 : best[at++]!));
       return Array.from(batch.wordOffsets.slice(1), (end, b) =>
-        all.slice(batch.wordOffsets[b]!, end),
+        all.slice(batch.wordOffsets[b], end),
       );
     },
   });

@@ -46,21 +46,21 @@ function createStep(json: ComponentJson | null | undefined): Step {
     case 'ByteLevel': // concerns character offsets only
       return (sequences) => sequences;
     case 'Sequence': {
-      const steps = ((json!.processors ?? []) as ComponentJson[]).map(createStep);
+      const steps = ((json.processors ?? []) as ComponentJson[]).map(createStep);
       return (sequences, addSpecialTokens) =>
         steps.reduce((result, step) => step(result, addSpecialTokens), sequences);
     }
     case 'TemplateProcessing':
-      return template(json!);
+      return template(json);
     case 'BertProcessing':
       return pairWithTokens(
-        json!,
+        json,
         (cls, sep, i) => (i === 0 ? [cls, sep] : [undefined, sep]),
         (i) => i,
       );
     case 'RobertaProcessing':
       return pairWithTokens(
-        json!,
+        json,
         (cls, sep, i) => [i === 0 ? cls : sep, sep],
         () => 0,
       );

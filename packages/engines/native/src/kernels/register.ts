@@ -63,7 +63,7 @@ function inheritedKernel(name: string): KernelConfig['kernelFunc'] {
   const kernel = tf.getKernel(name, 'cpu');
   if (!kernel) throw new Error(`tfjs's CPU backend has no kernel ${name}`);
   return (args) => {
-    const outputs = kernel.kernelFunc(args) as Output;
+    const outputs = kernel.kernelFunc(args);
     const inputs = Object.values(args.inputs).flat() as TensorInfo[];
     for (const output of Array.isArray(outputs) ? outputs : [outputs])
       (args.backend as NativeBackend).separate(output, inputs);

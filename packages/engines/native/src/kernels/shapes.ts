@@ -80,7 +80,7 @@ export function registerShapes(): void {
       const size = x.shape.map((length, axis) =>
         askedSize[axis] === undefined || askedSize[axis] === -1
           ? length - begin[axis]!
-          : askedSize[axis]!,
+          : askedSize[axis],
       );
       if (
         x.shape.some(

@@ -79,7 +79,7 @@ export function gradient(
   const { heads, keyValueHeads, scale, softCap, extra } = attributes;
   const dyRows = toGrouped(inputs.dy!, batch.queries);
   const delta = toGrouped(
-    tf.sum(tf.reshape(tf.mul(inputs.dy!, inputs.y!), [inputs.dy!.shape[0]!, heads, -1]), 2),
+    tf.sum(tf.reshape(tf.mul(inputs.dy!, inputs.y!), [inputs.dy!.shape[0], heads, -1]), 2),
     batch.queries,
   ); // δ [Nq, H]
   const logSumExp = toGrouped(inputs.logSumExp!, batch.queries, NO_ROW);

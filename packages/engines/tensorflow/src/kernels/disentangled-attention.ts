@@ -76,7 +76,7 @@ export function gradient(
   const { heads, scale, needPositionKeys, needPositionQueries } = attributes;
   const dyRows = toGrouped(inputs.dy!, batch.queries);
   const delta = toGrouped(
-    tf.sum(tf.reshape(tf.mul(inputs.dy!, inputs.y!), [inputs.dy!.shape[0]!, heads, -1]), 2),
+    tf.sum(tf.reshape(tf.mul(inputs.dy!, inputs.y!), [inputs.dy!.shape[0], heads, -1]), 2),
     batch.queries,
   );
   const logSumExp = toGrouped(inputs.logSumExp!, batch.queries, NO_ROW);
@@ -190,7 +190,7 @@ function tiled(
     return tf.unsortedSegmentSum(
       tf.reshape(tf.transpose(byHead, [1, 0, 2]), [rows.length, -1]),
       tf.tensor1d(rows, 'int32'),
-      table.shape[0]!,
+      table.shape[0],
     );
   };
   return {

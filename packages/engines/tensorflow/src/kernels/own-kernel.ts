@@ -48,12 +48,6 @@ export function runOwnKernel(
   attributes: Attributes = {},
 ): Tensor[] | undefined {
   return tf.getKernel(name, tf.getBackend())
-    ? (tf
-        .engine()
-        .runKernel(
-          name,
-          inputs as NamedTensorMap,
-          attributes as unknown as NamedAttrMap,
-        ) as Tensor[])
+    ? (tf.engine().runKernel(name, inputs, attributes) as Tensor[])
     : undefined;
 }

@@ -15,8 +15,7 @@ export function register<K extends KernelName>(
   tf.registerKernel({
     kernelName: name,
     backendName: TENSORFLOW_BACKEND,
-    kernelFunc: ({ inputs, attrs }) =>
-      tf.tidy(() => run(inputs as Inputs<K>, attrs as never)) as TensorInfo | TensorInfo[],
+    kernelFunc: ({ inputs, attrs }) => tf.tidy(() => run(inputs as Inputs<K>, attrs as never)),
   });
 }
 

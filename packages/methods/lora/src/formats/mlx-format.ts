@@ -37,7 +37,7 @@ export const mlxFormat: AdapterFormat = Object.freeze({
     config['peft_type'] === undefined,
 
   readSpec(config, methods, _description, keys) {
-    if (!methods.includes(lora as unknown as AnyMethod))
+    if (!methods.includes(lora))
       throw new PeftError(
         'PEFT_METHOD_UNKNOWN',
         'adapter_config.json: an adapter of MLX-LM is LoRA, which is not among the methods at hand.',
