@@ -20,6 +20,7 @@ export {
 export { quantizedStore, type QuantizedSource } from './bitsandbytes/quantized-store.js';
 export { quantizedTensors } from './bitsandbytes/quantized-tensors.js';
 export { openTorchFile } from './torch-file/open-torch-file.js';
+export { type ZipEntry, zipEntries } from './zip/zip-directory.js';
 export {
   decodeValues,
   encodeValues,

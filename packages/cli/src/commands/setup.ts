@@ -2,7 +2,8 @@
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { check } from '@peft/errors';
-import { cacheFolder, DEFAULT_TENSORFLOW, setupTensorflow } from '@peft/tensorflow';
+import { cacheFolder } from '@peft/tensorflow';
+import { DEFAULT_TENSORFLOW, setupTensorflow } from '@peft/tensorflow-setup';
 import type { Terminal } from '../terminal/terminal.js';
 
 interface SetupFlags {
@@ -52,9 +53,9 @@ async function setUp(
   check.oneOf('setup', 'engine', engine, ['tensorflow']);
   if (device !== undefined) check.oneOf('setup', '--device', device, ['cpu', 'cuda']);
   const result = await setupTensorflow({
-    ...(device !== undefined && { device }),
-    ...(version !== undefined && { version }),
-    ...(tfjsNode !== undefined && { tfjsNode }),
+    device,
+    version,
+    tfjsNode,
     from,
     confirm: async (question) => yes || ask(question, terminal),
     report: progressLines(terminal),

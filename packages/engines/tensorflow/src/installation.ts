@@ -7,6 +7,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cacheFolder } from './cache-folder.js';
+import { SETUP_LAYOUT, type SetupRecord } from './setup-layout.js';
 
 /** A library that could be loaded. */
 export interface Installation {
@@ -29,21 +30,6 @@ export interface InstallationSearch {
   readonly problems: readonly string[];
 }
 
-/** What a finished setup leaves in its folder. */
-export interface SetupRecord {
-  readonly tensorflow: string;
-  readonly tfjsNode: string;
-  readonly build: 'cpu' | 'cuda';
-  /** `linux-x64`, … */
-  readonly platform: string;
-}
-
-export const RECORD_FILE = 'setup.json';
-/** In the cache folder: `{ "folder": "2.21.0-cpu" }`, the setup in use. */
-export const CURRENT_FILE = 'current.json';
-export const BINDING_FILE = join('build', 'Release', 'tfjs_binding.node');
-export const KERNELS_FILE = join('build', 'Release', 'peft_kernels.node');
-export const SCRIPTS_FOLDER = 'tfjs-node';
 const SCRIPT = join('dist', 'nodejs_kernel_backend.js');
 const PACKAGES = ['@tensorflow/tfjs-node-gpu', '@tensorflow/tfjs-node'] as const;
 
@@ -84,28 +70,28 @@ export function findInstallations(
 
 /** The setup in use, a sentence on why it cannot be, or undefined where there was none. */
 export function readSetup(home: string): Installation | string | undefined {
-  const current = readJson<{ folder?: string }>(join(home, CURRENT_FILE));
+  const current = readJson<{ folder?: string }>(join(home, SETUP_LAYOUT.current));
   if (!current) return undefined;
   if (typeof current.folder !== 'string' || !/^[\w.+-]+$/.test(current.folder))
-    return `${join(home, CURRENT_FILE)} names no folder`;
+    return `${join(home, SETUP_LAYOUT.current)} names no folder`;
   const named = join(home, current.folder);
   // a setup was killed while it took its place
   const folder = !existsSync(named) && existsSync(`${named}.former`) ? `${named}.former` : named;
-  const record = readJson<SetupRecord>(join(folder, RECORD_FILE));
+  const record = readJson<SetupRecord>(join(folder, SETUP_LAYOUT.record));
   const installation: Installation = {
     source: 'setup',
-    scripts: join(folder, SCRIPTS_FOLDER),
-    binding: join(folder, BINDING_FILE),
-    kernels: join(folder, KERNELS_FILE),
+    scripts: join(folder, SETUP_LAYOUT.scripts),
+    binding: join(folder, SETUP_LAYOUT.binding),
+    kernels: join(folder, SETUP_LAYOUT.kernels),
     build: record?.build,
     tfjsNodeVersion: record?.tfjsNode ?? '',
   };
   const missing = [
-    ...(record ? [] : [RECORD_FILE]),
+    ...(record ? [] : [SETUP_LAYOUT.record]),
     ...[
       join(installation.scripts, SCRIPT),
       installation.binding,
-      join(folder, KERNELS_FILE),
+      join(folder, SETUP_LAYOUT.kernels),
     ].filter((path) => !existsSync(path)),
   ];
   if (missing.length > 0)
@@ -134,7 +120,7 @@ function installedBinding(scripts: string): string | undefined {
 const versionOf = (folder: string): string =>
   readJson<{ version?: string }>(join(folder, 'package.json'))?.version ?? 'of unknown version';
 
-export function readJson<T>(path: string): T | undefined {
+function readJson<T>(path: string): T | undefined {
   try {
     return JSON.parse(readFileSync(path, 'utf8')) as T;
   } catch {

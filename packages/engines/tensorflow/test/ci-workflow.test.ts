@@ -69,7 +69,7 @@ describe('the workflow', () => {
 
   test('keeps a setup until its version or its sources change', () => {
     const [, version] = /DEFAULT_TENSORFLOW = '([\d.]+)'/.exec(
-      read('packages/engines/tensorflow/src/setup/setup-tensorflow.ts'),
+      read('packages/tensorflow-setup/src/setup-options.ts'),
     )!;
     expect(workflow).toContain(`key: tensorflow-${version}-cpu-`);
     for (const [, folder] of workflow.matchAll(/'([\w/]+)\/\*\*'/g))

@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { deflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { errorCode } from '../../test/support/error-code.js';
 import { fixturePath, temporaryFolder } from '../../test/support/paths.js';
@@ -110,6 +111,16 @@ describe('openTorchFile', () => {
     [
       'has a pickle with a wrong checksum',
       zipFile([{ name: 'm/data.pkl', data: pickle(dict([])), lie: { crc32: 1 } }]),
+    ],
+    [
+      'is compressed',
+      zipFile([
+        {
+          name: 'm/data.pkl',
+          data: deflateRawSync(pickle(dict([]))),
+          lie: { method: 8, size: pickle(dict([])).length },
+        },
+      ]),
     ],
     [
       'is big-endian',

@@ -17,7 +17,7 @@ import {
   type TorchStorage,
 } from './torch-globals.js';
 import { unpickle } from './unpickle.js';
-import { readZipDirectory } from './zip-directory.js';
+import { readZipDirectory } from '../zip/zip-directory.js';
 
 /** A pickle over this many bytes is refused; it holds names and shapes only. */
 const MAX_PICKLE_BYTES = 100_000_000;
@@ -60,6 +60,12 @@ export function openTorchFile(path: string): TensorStore {
 /** `<folder>/data.pkl` names the storages, `<folder>/data/<key>` holds each. */
 function readZipTorchFile(file: ReadOnlyFile): TorchContent {
   const entries = readZipDirectory(file);
+  for (const { name, method } of entries.values())
+    if (method !== 'stored')
+      throw torchFileError(
+        file.path,
+        `the entry ${JSON.stringify(name)} is compressed, which PyTorch never does`,
+      );
   const pickles = [...entries.values()].filter((entry) => /^[^/]+\/data\.pkl$/.test(entry.name));
   const [pickle] = pickles;
   if (!pickle || pickles.length !== 1)

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { PeftError } from '@peft/errors';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { errorCode } from '../../test/support/error-code.js';
 import { temporaryFolder } from '../../test/support/paths.js';
@@ -42,6 +43,21 @@ describe('readZipDirectory', () => {
     });
   });
 
+  test('says where the data of a deflated entry lies and how large its content is', () => {
+    const content = Buffer.from('a'.repeat(1000));
+    const packed = deflateRawSync(content);
+    const item = {
+      name: 'a',
+      data: packed,
+      lie: { method: 8, size: 1000, compressedSize: packed.length },
+    };
+    withFile(zipFile([item, items[1]!]), (file) => {
+      const entry = readZipDirectory(file).get('a')!;
+      expect(entry).toMatchObject({ method: 'deflated', size: 1000, packedSize: packed.length });
+      expect(inflateRawSync(file.read(entry.offset, entry.packedSize))).toEqual(content);
+    });
+  });
+
   const changed = (lie: ZipItem['lie']): ZipItem[] => [{ ...items[0]!, lie }, items[1]!, items[2]!];
   test.each<[string, Uint8Array]>([
     ['is empty', new Uint8Array(0)],
@@ -51,7 +67,7 @@ describe('readZipDirectory', () => {
     ['has 64-bit sizes past the end', zipFile(items, { zip64: true, directorySize: 2 ** 60 })],
     ['counts more entries than it has', zipFile(items, { count: 4 })],
     ['has two entries of one name', zipFile([...items, items[0]!])],
-    ['is compressed', zipFile(changed({ method: 8 }))],
+    ['is compressed in another way', zipFile(changed({ method: 12 }))],
     ['is encrypted', zipFile(changed({ flags: 1 }))],
     ['has an entry of two sizes', zipFile(changed({ compressedSize: 2 }))],
     ['has an entry past the end', zipFile(changed({ size: 10_000 }))],
@@ -76,7 +92,7 @@ describe('readZipDirectory', () => {
         const file = new ReadOnlyFile(path);
         try {
           for (const entry of readZipDirectory(file).values())
-            expect(entry.offset + entry.size).toBeLessThanOrEqual(sound.length);
+            expect(entry.offset + entry.packedSize).toBeLessThanOrEqual(sound.length);
         } catch (error) {
           if (!(error instanceof PeftError) || error.code !== 'PEFT_ZIP_DAMAGED') throw error;
         } finally {

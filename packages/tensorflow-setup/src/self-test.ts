@@ -3,8 +3,8 @@
  * nobody.
  */
 import { PeftError } from '@peft/errors';
+import { loadError } from '@peft/tensorflow';
 import { lastLines, runCommand } from './run-command.js';
-import { loadError } from '../load-backend.js';
 
 export interface SelfTestResult {
   /** TensorFlow's version as the library says it. */
@@ -16,7 +16,7 @@ export interface SelfTestResult {
 
 /**
  * Runs in a bare Node: 64×64 products of ones in float32 and bfloat16, each element of which is 64,
- * and with this package's kernels relu of −1 and 2.
+ * and with the engine's kernels relu of −1 and 2.
  */
 const SCRIPT = `
 const b = require(process.argv[1]);
@@ -35,7 +35,7 @@ try { bfloat16 = right(14); } catch {}
 require(process.argv[2]).register(1);
 const kind = { name: 'kind', type: b.TF_ATTR_STRING, value: 'relu' };
 const relu = () => b.tensorDataSync(run('PeftActivation', [kind], [b.createTensor([2], 1, Float32Array.of(-1, 2))]));
-if (!b.isUsingGpuDevice() && relu().join() !== '0,2') throw new Error('a kernel of this package computed wrong');
+if (!b.isUsingGpuDevice() && relu().join() !== '0,2') throw new Error('a kernel of the engine computed wrong');
 console.log(JSON.stringify({ version: b.TF_Version, isGpu: b.isUsingGpuDevice(), bfloat16 }));
 `;
 

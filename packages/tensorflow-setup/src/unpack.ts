@@ -1,8 +1,14 @@
 /** Takes from an archive what the engine needs and nothing else. */
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { damaged, unpackZipEntry, zipEntries } from './zip-archive.js';
+import { PeftError } from '@peft/errors';
+import { type ZipEntry, zipEntries } from '@peft/hub';
+import { damaged } from './damaged-archive.js';
 import { unpackTar } from './tar-archive.js';
+import { unpackZipEntry } from './zip-entry.js';
+
+/** No library takes as much; an archive whose chosen files claim more is refused. */
+const MOST_BYTES = 64e9;
 
 /** Where an entry goes, relative to the target folder, or undefined to leave it out. */
 export type Choice = (name: string) => string | undefined;
@@ -59,12 +65,13 @@ export async function unpack(
   if (!/\.(whl|zip)$/.test(archive)) {
     return unpackTar(archive, targetOf, (count) => onBytes((done += count), undefined), signal);
   }
-  const wanted = (await zipEntries(archive)).flatMap((entry) => {
+  const wanted = entriesOf(archive).flatMap((entry) => {
     const target = targetOf(entry.name);
     return target ? [{ entry, target }] : [];
   });
   const total = wanted.reduce((sum, { entry }) => sum + entry.size, 0);
-  if (total > 64e9) throw damaged(archive, `it claims ${total} bytes`);
+  if (total > MOST_BYTES)
+    throw damaged(archive, `it claims ${total} bytes, over the limit of ${MOST_BYTES}`);
   for (const { entry, target } of wanted) {
     mkdirSync(dirname(target), { recursive: true });
     await unpackZipEntry(
@@ -76,4 +83,13 @@ export async function unpack(
     );
   }
   return wanted.length;
+}
+
+function entriesOf(archive: string): ZipEntry[] {
+  try {
+    return [...zipEntries(archive).values()];
+  } catch (error) {
+    if (!(error instanceof PeftError) || error.code !== 'PEFT_ZIP_DAMAGED') throw error;
+    throw damaged(archive, `its table of contents is damaged or cut short (${error.message})`);
+  }
 }

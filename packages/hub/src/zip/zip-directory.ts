@@ -1,17 +1,24 @@
 /**
- * The table of contents of a zip file whose entries are stored uncompressed, as PyTorch writes them
- * (APPNOTE 6.3, with zip64). Hostile input: every offset is checked, names are unique, local
- * headers must agree, entries may not overlap.
+ * The table of contents of a zip file (APPNOTE 6.3, with zip64): PyTorch's files of weights, whose
+ * entries are stored as they are, and Python wheels, whose entries are deflated. Hostile input:
+ * every offset is checked, names are unique, local headers must agree, entries may not overlap.
  */
 import { PeftError } from '@peft/errors';
-import type { ReadOnlyFile } from '../files/read-only-file.js';
+import { ReadOnlyFile } from '../files/read-only-file.js';
 
 /** Where an entry's bytes lie in the file. */
 export interface ZipEntry {
   readonly name: string;
+  /** Of the first byte of its data, from the beginning of the file. */
   readonly offset: number;
+  /** Bytes of its data in the file. */
+  readonly packedSize: number;
+  /** Bytes of its content. */
   readonly size: number;
+  /** Of its content; not checked here. */
   readonly crc32: number;
+  /** How the data is packed. */
+  readonly method: 'stored' | 'deflated';
 }
 
 const END = 0x06054b50;
@@ -23,11 +30,29 @@ const LOCAL = 0x04034b50;
 /** A table of contents over this many bytes is refused. */
 const MAX_DIRECTORY_BYTES = 100_000_000;
 
+/** APPNOTE 4.4.5. */
+const METHODS: Readonly<Record<number, ZipEntry['method']>> = { 0: 'stored', 8: 'deflated' };
+
 /**
- * Reads the entries of a zip file by name; folders are left out.
+ * The entries of a zip file by name; folders are left out. The file is closed again.
  *
- * @throws PEFT_ZIP_DAMAGED the file is cut, compressed, encrypted, split over disks, or contradicts
- *   itself.
+ * @throws PEFT_ZIP_DAMAGED as {@link readZipDirectory}.
+ * @throws PEFT_FILE_OPEN the file is missing or not readable.
+ */
+export function zipEntries(path: string): Map<string, ZipEntry> {
+  const file = new ReadOnlyFile(path);
+  try {
+    return readZipDirectory(file);
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * Reads the entries of an open zip file by name; folders are left out.
+ *
+ * @throws PEFT_ZIP_DAMAGED the file is cut, encrypted, split over disks, packed in another way than
+ *   deflated, has a table of contents over 100 MB, or contradicts itself.
  */
 export function readZipDirectory(file: ReadOnlyFile): Map<string, ZipEntry> {
   const { offset, size, count } = findDirectory(file);
@@ -45,24 +70,25 @@ export function readZipDirectory(file: ReadOnlyFile): Map<string, ZipEntry> {
     if (entries.has(name)) throw damaged(file, `the entry ${JSON.stringify(name)} occurs twice`);
     if (view.getUint16(at + 8, true) & 1)
       throw damaged(file, `the entry ${JSON.stringify(name)} is encrypted`);
-    if (view.getUint16(at + 10, true) !== 0)
-      throw damaged(
-        file,
-        `the entry ${JSON.stringify(name)} is compressed, which PyTorch never does`,
-      );
+    const packing = view.getUint16(at + 10, true);
+    const method = METHODS[packing];
+    if (!method)
+      throw damaged(file, `the entry ${JSON.stringify(name)} is compressed by method ${packing}`);
     const sizes = entrySizes(view, at, nameLength, extraLength, () =>
       damaged(file, `the entry ${JSON.stringify(name)} lacks its 64-bit sizes`),
     );
-    if (sizes.compressed !== sizes.size)
+    if (method === 'stored' && sizes.packed !== sizes.size)
       throw damaged(
         file,
-        `the entry ${JSON.stringify(name)} has two sizes, ${sizes.compressed} and ${sizes.size}`,
+        `the entry ${JSON.stringify(name)} has two sizes, ${sizes.packed} and ${sizes.size}`,
       );
     if (!name.endsWith('/'))
       entries.set(name, {
         name,
-        offset: dataOffset(file, name, sizes.local, sizes.size, offset),
+        offset: dataOffset(file, name, sizes.local, sizes.packed, offset),
+        packedSize: sizes.packed,
         size: sizes.size,
+        method,
         crc32: view.getUint32(at + 16, true),
       });
     at = next;
@@ -127,12 +153,12 @@ function entrySizes(
   nameLength: number,
   extraLength: number,
   missing: () => PeftError,
-): { size: number; compressed: number; local: number } {
+): { size: number; packed: number; local: number } {
   const sizes = [
     view.getUint32(at + 24, true),
     view.getUint32(at + 20, true),
     view.getUint32(at + 42, true),
-  ]; // size, compressed, local header
+  ]; // size, packed size, local header
   const wide = sizes.map((size) => size === 0xffffffff);
   if (wide.includes(true)) {
     const end = at + 46 + nameLength + extraLength;
@@ -149,7 +175,7 @@ function entrySizes(
       value += 8;
     }
   }
-  return { size: sizes[0]!, compressed: sizes[1]!, local: sizes[2]! };
+  return { size: sizes[0]!, packed: sizes[1]!, local: sizes[2]! };
 }
 
 /**
@@ -180,7 +206,7 @@ function refuseOverlaps(file: ReadOnlyFile, entries: ReadonlyMap<string, ZipEntr
   for (const entry of [...entries.values()].sort((a, b) => a.offset - b.offset)) {
     if (entry.offset < end)
       throw damaged(file, `the entry ${JSON.stringify(entry.name)} overlaps another`);
-    end = entry.offset + entry.size;
+    end = entry.offset + entry.packedSize;
   }
 }
 

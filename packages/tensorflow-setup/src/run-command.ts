@@ -19,6 +19,12 @@ export interface CommandOptions {
   readonly onLine?: (line: string) => void;
 }
 
+/**
+ * Runs a program to its end and collects its output; it gets no input.
+ *
+ * @returns also where the program fails or is not found: see `status` and `errorCode`.
+ * @throws AbortError the signal ended it
+ */
 export function runCommand(
   program: string,
   args: readonly string[],
@@ -28,9 +34,9 @@ export function runCommand(
     const child = spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       windowsHide: true,
-      ...(cwd && { cwd }),
-      ...(env && { env }),
-      ...(signal && { signal }),
+      cwd,
+      env,
+      signal,
     });
     let [stdout, output, rest] = ['', '', ''];
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -44,7 +50,7 @@ export function runCommand(
     child.on('error', (error: NodeJS.ErrnoException) =>
       error.name === 'AbortError'
         ? reject(error)
-        : resolve({ status: null, stdout, output, ...(error.code && { errorCode: error.code }) }),
+        : resolve({ status: null, stdout, output, errorCode: error.code }),
     );
     child.on('close', (status) => resolve({ status, stdout, output }));
   });

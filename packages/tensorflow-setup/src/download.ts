@@ -24,7 +24,7 @@ export async function download(
   const have = existsSync(partial) ? (await fs.stat(partial)).size : 0;
   const response = await fetch(url, {
     headers: have > 0 ? { range: `bytes=${have}-` } : {},
-    ...(signal && { signal }),
+    signal,
   }).catch((cause: Error) => {
     throw signal?.aborted
       ? cause
@@ -33,7 +33,7 @@ export async function download(
   if (response.status === 416 && have > 0) {
     // the part is as long as the file, or longer: start afresh
     await fs.rm(partial);
-    return download(url, folder, { ...(onBytes && { onBytes }), signal });
+    return download(url, folder, { onBytes, signal });
   }
   if (!response.ok || !response.body)
     throw new PeftError(

@@ -1,21 +1,18 @@
 /**
- * Compiles tfjs-node's addon, from its own two sources, and this package's kernels for CPUs against
+ * Compiles tfjs-node's addon, from its own two sources, and the engine's kernels for CPUs against
  * the TensorFlow library that was unpacked.
  */
 import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { PeftError } from '@peft/errors';
-import { BINDING_FILE, KERNELS_FILE } from '../installation.js';
+import { kernelSources, SETUP_LAYOUT } from '@peft/tensorflow';
 import { NO_SPACE, noSpace } from './no-space.js';
 import { lastLines, runCommand } from './run-command.js';
 
 /** Relative to the setup's folder, so that it may be moved. */
 const LIBRARIES = 'site/tensorflow';
 const KERNELS = 'kernels';
-/** The sources of this package's kernels. */
-const KERNEL_SOURCES = fileURLToPath(new URL('../../cpp', import.meta.url));
 
 /**
  * @param folder with `site/tensorflow` and `tfjs-node`.
@@ -23,7 +20,7 @@ const KERNEL_SOURCES = fileURLToPath(new URL('../../cpp', import.meta.url));
  */
 export async function compileBinding(folder: string, signal?: AbortSignal): Promise<void> {
   rmSync(join(folder, KERNELS), { recursive: true, force: true });
-  cpSync(KERNEL_SOURCES, join(folder, KERNELS), { recursive: true });
+  cpSync(kernelSources(), join(folder, KERNELS), { recursive: true });
   writeFileSync(
     join(folder, 'binding.gyp'),
     `${JSON.stringify(gypFile(libraryFiles(join(folder, LIBRARIES)), cudaLibraries(folder)), null, 2)}\n`,
@@ -38,7 +35,10 @@ export async function compileBinding(folder: string, signal?: AbortSignal): Prom
     [nodeGyp, 'rebuild', '--jobs=2', ...headers],
     { cwd: folder, signal },
   );
-  if (status === 0 && [BINDING_FILE, KERNELS_FILE].every((file) => existsSync(join(folder, file))))
+  if (
+    status === 0 &&
+    [SETUP_LAYOUT.binding, SETUP_LAYOUT.kernels].every((file) => existsSync(join(folder, file)))
+  )
     return;
   throw compileError(output, folder, headers.length > 0);
 }
@@ -119,7 +119,7 @@ export function cudaLibraries(folder: string): string[] {
 }
 
 const kernelFiles = (): string[] =>
-  readdirSync(KERNEL_SOURCES)
+  readdirSync(kernelSources())
     .filter((file) => file.endsWith('.cc'))
     .sort();
 

@@ -5,7 +5,7 @@
 import { createReadStream, promises as fs } from 'node:fs';
 import { dirname } from 'node:path';
 import { createGunzip } from 'node:zlib';
-import { damaged } from './zip-archive.js';
+import { damaged } from './damaged-archive.js';
 
 const BLOCK = 512;
 
@@ -21,7 +21,7 @@ export async function unpackTar(
   onBytes: (count: number) => void,
   signal?: AbortSignal,
 ): Promise<number> {
-  const input = createReadStream(path, { highWaterMark: 1 << 20, ...(signal && { signal }) });
+  const input = createReadStream(path, { highWaterMark: 1 << 20, signal });
   const gunzip = createGunzip({ chunkSize: 1 << 18 });
   input.on('error', (error) => gunzip.destroy(error));
   const bytes = new ByteStream(input.pipe(gunzip)[Symbol.asyncIterator]());
