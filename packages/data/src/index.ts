@@ -120,9 +120,5 @@ export {
   type TagMetric,
 } from './metrics/classes/entity-metrics.js';
 export { perplexity, type TokenLoss } from './metrics/texts/perplexity.js';
-export {
-  getTextMetric,
-  TEXT_METRICS,
-  type References,
-  type TextMetric,
-} from './metrics/texts/text-metric.js';
+export { getTextMetric, TEXT_METRICS } from './metrics/texts/get-text-metric.js';
+export type { References, TextMetric } from './metrics/texts/text-metric.js';

@@ -12,7 +12,7 @@ interface Beam {
   readonly tokens: readonly number[];
   /** Σ ln p */
   readonly sum: number;
-  /** Which running text it goes on from. */
+  /** Which running text it continues. */
   readonly from: number;
   readonly isEnded: boolean;
 }
@@ -31,7 +31,10 @@ interface Search {
   finished: readonly Finished[];
 }
 
-/** @param starts what each text starts with. @returns the best text of each */
+/**
+ * Generates by beam search, as transformers does.
+ * @param starts what each text starts with. @returns the best text of each
+ */
 export async function searchBeams(
   reader: SequenceReader,
   starts: readonly (readonly number[])[],

@@ -64,6 +64,7 @@ export function drawToken({ ids, probabilities }: TokenDistribution, u: number):
 }
 
 /**
+ * The next token: the likeliest at temperature 0, else one drawn from `tokenDistribution`.
  * @param prompt and `step` name the random number, so that it does not depend on what shares the
  *   batch.
  */

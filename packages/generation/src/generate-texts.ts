@@ -3,15 +3,17 @@ import type { Model } from '@peft/core';
 import type { TextTokenizer } from '@peft/data';
 import { check, PeftError, show } from '@peft/errors';
 import { generate } from './generate.js';
-import type { Generated, GenerationOptions } from './generation-options.js';
+import type { Generated, GenerationOptions, TokenEvent } from './generation-options.js';
 import { isEncoderDecoder } from './sequence-reader.js';
 import { TextStream } from './text-stream.js';
 
+/** What came out of one prompt, as ids and as text. */
 export interface GeneratedText extends Generated {
   /** Without special tokens, and without the stop string that ended it. */
   readonly text: string;
 }
 
+/** Options of `generateTexts`: those of `generate`, and what concerns texts. */
 export interface TextGenerationOptions extends Omit<GenerationOptions, 'onToken'> {
   /** The text ends before any of these. */
   readonly stopStrings?: readonly string[];
@@ -25,8 +27,8 @@ export interface TextGenerationOptions extends Omit<GenerationOptions, 'onToken'
 export type Prompt = string | readonly number[];
 
 /**
- * Writes on after each prompt, or, with an encoder-decoder, what it makes of it. See {@link
- * generate}.
+ * Generates a text after each prompt, or, with an encoder-decoder, the text that it makes of it. See
+ * {@link generate}.
  * @throws what `generate` throws; PEFT_CONFIG_INVALID for stop strings with beams
  */
 export async function generateTexts(
@@ -47,7 +49,7 @@ export async function generateTexts(
   if (!isStreamed && (stopStrings.length > 0 || onText))
     throw new PeftError(
       'PEFT_CONFIG_INVALID',
-      'generation: beam search writes no text before its end, so it takes neither stop strings nor onText.',
+      'generation: beam search has no text before its end, so it takes neither stop strings nor onText.',
       { hint: 'leave out beams' },
     );
   const isPair = isEncoderDecoder(model);
@@ -65,16 +67,15 @@ export async function generateTexts(
       texts[prompt] += text;
       onText?.({ prompt: first + prompt, text });
     };
+    const receive = ({ prompt, id }: TokenEvent): boolean => {
+      const { text, isStopped } = streams[prompt]!.push(id);
+      hand(prompt, text);
+      return isStopped;
+    };
     const made = await generate(model, ids.slice(first, first + batchSize), {
       ...rest,
-      ...(adapters && { adapters: adapters.slice(first, first + batchSize) }),
-      ...(isStreamed && {
-        onToken: ({ prompt, id }) => {
-          const { text, isStopped } = streams[prompt]!.push(id);
-          hand(prompt, text);
-          return isStopped;
-        },
-      }),
+      adapters: adapters?.slice(first, first + batchSize),
+      onToken: isStreamed ? receive : undefined,
     });
     made.forEach((result, b) => {
       if (!isStreamed) return void results.push({ ...result, text: tokenizer.decode(result.ids) });

@@ -1,4 +1,4 @@
-/** Goes on from prompts, token by token, all of them in one batch. */
+/** Continues prompts, token by token, all of them in one batch. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Model } from '@peft/core';
 import { PeftError } from '@peft/errors';
@@ -17,7 +17,7 @@ import { isEncoderDecoder, SequenceReader } from './sequence-reader.js';
  * for one does not depend on the others. A text that has ended leaves the batch. No tensor is left
  * behind.
  *
- * @param prompts token ids: what a decoder goes on from, or what the encoder of an encoder-decoder
+ * @param prompts token ids: what a decoder continues, or what the encoder of an encoder-decoder
  *   reads.
  * @returns one result per prompt, in their order.
  * @throws PEFT_GENERATION_HEAD, PEFT_GENERATION_PROMPT, PEFT_CONFIG_INVALID; PEFT_CACHE_ADAPTER for
@@ -42,7 +42,7 @@ export async function generate(
   try {
     return await (resolved.beams > 1
       ? searchBeams(reader, starts, resolved)
-      : goOn(reader, starts, resolved));
+      : continueTexts(reader, starts, resolved));
   } finally {
     reader.dispose();
   }
@@ -55,7 +55,7 @@ interface Text {
   readonly made: number[];
 }
 
-async function goOn(
+async function continueTexts(
   reader: SequenceReader,
   starts: readonly (readonly number[])[],
   options: ResolvedGeneration,

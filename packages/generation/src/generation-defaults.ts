@@ -4,6 +4,7 @@ import type { GenerationOptions } from './generation-options.js';
 
 type Json = Readonly<Record<string, unknown>>;
 
+/** Where a checkpoint says how to generate with it. */
 export interface GenerationSources {
   /** `config.json` */
   readonly config: Json;
@@ -55,13 +56,12 @@ export function samplingDefaults(
         number('top_p', (value) => value > 0 && value <= 1),
       ]
     : [];
-  return {
-    ...(temperature !== undefined && { temperature }),
-    ...(topK !== undefined && { topK }),
-    ...(topP !== undefined && { topP }),
-    ...(penalty !== undefined && { repetitionPenalty: penalty }),
-  };
+  return definedOnly({ temperature, topK, topP, repetitionPenalty: penalty });
 }
+
+/** Without keys that have no value: callers merge these options over others. */
+const definedOnly = <T extends object>(options: T): T =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 
 const tokenIds = (value: unknown): number[] =>
   [value].flat().filter((id): id is number => Number.isSafeInteger(id) && (id as number) >= 0);

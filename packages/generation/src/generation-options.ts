@@ -1,4 +1,4 @@
-/** How to go on from a prompt. */
+/** How a prompt is continued. */
 import { check, PeftError } from '@peft/errors';
 
 /** What comes out of one prompt. */
@@ -20,6 +20,7 @@ export interface TokenEvent {
   readonly count: number;
 }
 
+/** How `generate` chooses tokens and when it ends; lengths in tokens. */
 export interface GenerationOptions {
   /** Tokens per prompt at most. Default 128. */
   readonly maxNewTokens?: number;
@@ -97,7 +98,10 @@ const KEYS: readonly (keyof GenerationOptions)[] = [
   'onToken',
 ];
 
-/** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
+/**
+ * Checks options and fills in the defaults.
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
+ */
 export function resolveGeneration(options: GenerationOptions, prompts: number): ResolvedGeneration {
   check.knownKeys(OWNER, options, KEYS);
   const {

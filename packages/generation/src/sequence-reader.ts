@@ -8,6 +8,7 @@ import { KeyValueCache, rowsOf, type Model, type ModelBatch } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { gatherRows, offsetsOf } from '@peft/ops';
 
+/** How a `SequenceReader` reads. */
 export interface ReaderOptions {
   readonly cache: boolean;
   /** An adapter's name per sequence. */
@@ -16,6 +17,7 @@ export interface ReaderOptions {
 
 type Tokens = readonly number[];
 
+/** Logits of what may follow growing sequences. The caller disposes of it. */
 export class SequenceReader {
   /** What the encoder of an encoder-decoder reads. */
   #sources: readonly Tokens[] | undefined;
@@ -38,7 +40,9 @@ export class SequenceReader {
     if (isPair !== (sources !== undefined))
       throw new PeftError(
         'PEFT_GENERATION_SOURCES',
-        `generation: ${isPair ? 'an encoder-decoder needs sequences for its encoder' : 'a decoder has no encoder to give sequences to'}.`,
+        isPair
+          ? 'generation: an encoder-decoder needs sequences for its encoder.'
+          : 'generation: a decoder has no encoder to give sequences to.',
       );
     this.#sources = sources;
     this.#adapters = options.adapters;
@@ -104,8 +108,8 @@ export class SequenceReader {
     tf.tidy(() => {
       const output = this.model.forward(this.#batch(fresh), {
         logitRows: 'last',
-        ...(this.#cache && { cache: this.#cache }),
-        ...(this.#adapters && { assignment: this.#adapters }),
+        cache: this.#cache,
+        assignment: this.#adapters,
       });
       if (this.#sources && !this.#encoded)
         this.#encoded = { hidden: tf.keep(output.encoderHidden!), offsets: output.encoderOffsets! };
@@ -121,7 +125,7 @@ export class SequenceReader {
     return {
       ...packed(this.#sources),
       decoder: fresh,
-      ...(this.#encoded && { encoded: this.#encoded }),
+      encoded: this.#encoded,
     };
   }
 }

@@ -1,10 +1,11 @@
 /**
- * Scores a model by the texts that it writes: an `evaluate` for the training loop of @peft/trainer.
+ * Scores a model by the texts that it generates: an `evaluate` for the training loop of @peft/trainer.
  */
 import type { Model } from '@peft/core';
 import { getTextMetric, type References, type TextMetric, type TextTokenizer } from '@peft/data';
 import { generateTexts, type Prompt, type TextGenerationOptions } from './generate-texts.js';
 
+/** What a `createTextEvaluator` generates and compares. */
 export interface TextEvaluatorOptions extends Omit<TextGenerationOptions, 'signal' | 'onText'> {
   readonly model: Model;
   readonly tokenizer: TextTokenizer;
@@ -21,7 +22,10 @@ export interface TextEvaluation {
   readonly examples: number;
 }
 
-/** @throws PEFT_METRIC_UNKNOWN; the evaluation what `generateTexts` and the metrics throw */
+/**
+ * Makes a function that generates a text per prompt and scores the texts.
+ * @throws PEFT_METRIC_UNKNOWN; the evaluation what `generateTexts` and the metrics throw
+ */
 export function createTextEvaluator({
   model,
   tokenizer,
@@ -34,9 +38,9 @@ export function createTextEvaluator({
     typeof metric === 'string' ? getTextMetric(metric) : metric,
   );
   return async (signal) => {
-    const texts = (
-      await generateTexts(model, tokenizer, prompts, { ...options, ...(signal && { signal }) })
-    ).map(({ text }) => text);
+    const texts = (await generateTexts(model, tokenizer, prompts, { ...options, signal })).map(
+      ({ text }) => text,
+    );
     return {
       metrics: Object.fromEntries(
         found.map((metric) => [metric.name, metric.compute(texts, references)]),

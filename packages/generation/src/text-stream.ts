@@ -4,6 +4,7 @@
  */
 import type { TextTokenizer } from '@peft/data';
 
+/** What one more token adds to a text. */
 export interface TextPiece {
   /** What is new of the text. */
   readonly text: string;

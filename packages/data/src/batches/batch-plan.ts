@@ -6,6 +6,9 @@
 import { check, PeftError } from '@peft/errors';
 import { permutation } from '../sampling/permutation.js';
 
+/**
+ * What `createBatchPlan` makes an epoch of: lengths in tokens, sizes in rows, and what names the order.
+ */
 export interface BatchPlanOptions {
   /** Tokens of each row `[rows]`. */
   readonly lengths: ArrayLike<number>;
@@ -64,6 +67,7 @@ export function createBatchPlan(options: BatchPlanOptions): PlannedBatch[] {
   return batches.map((rows) => microBatches(rows, options));
 }
 
+/** What `createEvaluationPlan` sorts and cuts into batches. */
 export interface EvaluationPlanOptions {
   readonly lengths: ArrayLike<number>;
   /** Rows that are computed at once. */
@@ -83,7 +87,7 @@ export function createEvaluationPlan({
     lengths,
     microBatchSize: batchSize,
     batchSize,
-    ...(maxTokensPerBatch === undefined ? {} : { maxTokensPerMicroBatch: maxTokensPerBatch }),
+    maxTokensPerMicroBatch: maxTokensPerBatch,
   });
 }
 

@@ -18,6 +18,7 @@ export interface PackedBatch {
   readonly rows: Int32Array; // [B]
 }
 
+/** One tokenised row, as `packBatch` takes it. */
 export interface Example {
   readonly inputIds: ArrayLike<number>; // [T]
   readonly tokenTypeIds?: ArrayLike<number>; // [T]
@@ -55,6 +56,7 @@ export function packBatch(
     });
     return result;
   };
+  const has = (key: 'tokenTypeIds' | 'positionIds') => examples.some((example) => example[key]);
   const labelled = examples.filter(({ label }) => label !== undefined).length;
   if (labelled !== 0 && labelled !== examples.length)
     throw fail(`${labelled} of ${examples.length} examples have a label.`);
@@ -66,12 +68,8 @@ export function packBatch(
     inputIds: joined('inputIds'),
     offsets,
     rows: Int32Array.from(examples, ({ row }) => row),
-    ...(examples.some((example) => example.tokenTypeIds)
-      ? { tokenTypeIds: joined('tokenTypeIds') }
-      : {}),
-    ...(examples.some((example) => example.positionIds)
-      ? { positionIds: joined('positionIds') }
-      : {}),
-    ...(labelled ? { labels: labels() } : {}),
+    tokenTypeIds: has('tokenTypeIds') ? joined('tokenTypeIds') : undefined,
+    positionIds: has('positionIds') ? joined('positionIds') : undefined,
+    labels: labelled ? labels() : undefined,
   };
 }

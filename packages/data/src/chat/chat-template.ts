@@ -15,6 +15,7 @@ export interface ChatMessage {
   readonly [field: string]: unknown;
 }
 
+/** How a conversation is rendered, beyond its messages. */
 export interface RenderOptions {
   /** End with what an answer begins with, for the model to go on. Default false. */
   readonly addGenerationPrompt?: boolean;
@@ -22,12 +23,14 @@ export interface RenderOptions {
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 
+/** A compiled chat template of one checkpoint, bound to the special tokens of its tokenizer. */
 export interface ChatTemplate {
   /** @throws PEFT_CHAT_TEMPLATE when the template refuses the messages or fails */
   render(messages: readonly ChatMessage[], options?: RenderOptions): string;
 }
 
 /**
+ * Compiles the Jinja text of a chat template.
  * @param source the Jinja text.
  * @param tokenizer whose special tokens the template may name (`bos_token` …).
  * @throws PEFT_CHAT_TEMPLATE when it is no Jinja

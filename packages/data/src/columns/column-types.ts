@@ -6,6 +6,7 @@ import type { Table } from '../tables/table.js';
 /** `null` columns say nothing and are left out. */
 export type ColumnType = 'text' | 'categorical' | 'numerical' | 'null';
 
+/** What `inferColumnTypes` is told about a table beforehand. */
 export interface ColumnTypeOptions {
   /**
    * The validation table, if it was given apart; a value of it that is not in `table` speaks

@@ -2,8 +2,10 @@
 import { PeftError, show } from '@peft/errors';
 import type { Cell } from '../tables/table.js';
 
+/** A class as the table writes it. */
 export type Label = string | number | boolean;
 
+/** The classes of a label column and their ids, 0 … C − 1 in the order of `classes`. */
 export interface LabelEncoder {
   /** Labels by class id. Numbers and booleans ascend by value, texts by code point. JSON-safe. */
   readonly classes: readonly Label[];
@@ -47,7 +49,7 @@ export function fitLabelEncoder(labels: readonly Cell[]): LabelEncoder {
   );
 }
 
-/** @param classes as saved from `LabelEncoder.classes`. */
+/** The encoder of classes that were saved. @param classes as saved from `LabelEncoder.classes`. */
 export function restoreLabelEncoder(classes: readonly Label[]): LabelEncoder {
   const ids = new Map(classes.map((label, id) => [label, id]));
   // A table read from text may spell a number or boolean of the fitted table differently, and the

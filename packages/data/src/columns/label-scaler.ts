@@ -5,6 +5,7 @@
 import { PeftError, show } from '@peft/errors';
 import type { Cell } from '../tables/table.js';
 
+/** Numbers scaled to mean 0 and deviation 1, and back: z = (y − mean) / deviation. */
 export interface LabelScaler {
   readonly mean: number;
   /** Standard deviation; 1 where all labels are equal. */
@@ -15,7 +16,10 @@ export interface LabelScaler {
   decode(value: number): number;
 }
 
-/** @throws PEFT_LABEL_NOT_NUMERIC naming the row. */
+/**
+ * The scaler of a label column, which gets mean 0 and deviation 1.
+ * @throws PEFT_LABEL_NOT_NUMERIC naming the row.
+ */
 export function fitLabelScaler(labels: readonly Cell[]): LabelScaler {
   const numbers = numericLabels(labels);
   const mean = numbers.reduce((sum, value) => sum + value, 0) / numbers.length;
@@ -23,6 +27,7 @@ export function fitLabelScaler(labels: readonly Cell[]): LabelScaler {
   return restoreLabelScaler({ mean, deviation: variance > 0 ? Math.sqrt(variance) : 1 });
 }
 
+/** The scaler of a mean and a deviation that were saved. */
 export function restoreLabelScaler({
   mean,
   deviation,

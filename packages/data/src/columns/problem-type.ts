@@ -3,10 +3,12 @@ import { check, PeftError, show } from '@peft/errors';
 import type { Table } from '../tables/table.js';
 import { inferColumnTypes } from './column-types.js';
 
+/** What a label column asks for: one of two classes, one of several, or a number. */
 export type ProblemType = 'binary' | 'multiclass' | 'regression';
 
 const GIVEN = ['binary', 'multiclass', 'classification', 'regression'] as const;
 
+/** What `inferProblemType` is told beside the table. */
 export interface ProblemTypeOptions {
   readonly validation?: Table;
   /** What the user says it is. */
@@ -35,7 +37,9 @@ export function inferProblemType(
       'PEFT_LABEL_ONE_CLASS',
       `data: the label column ${show(label)} of ${table.source} has only one class, ${show(cells[0])}.`,
       {
-        hint: 'Give rows of at least two classes. If the file is sorted by class, sample it instead of taking its first rows.',
+        hint:
+          'Give rows of at least two classes. If the file is sorted by class,' +
+          ' sample it instead of taking its first rows.',
       },
     );
   }
@@ -58,7 +62,7 @@ export function inferProblemType(
   if (given !== undefined) return 'multiclass';
   return inferColumnTypes(table.pick([label]), {
     label,
-    ...(validation ? { validation } : {}),
+    validation,
   }).get(label) === 'numerical'
     ? 'regression'
     : 'multiclass';

@@ -45,6 +45,7 @@ export const METRICS: readonly Metric[] = Object.freeze([
 ]);
 
 /**
+ * The metric of a name.
  * @param name of the metric or one of its aliases, such as `acc`; case and dashes do not matter.
  * @throws PEFT_METRIC_UNKNOWN naming the nearest.
  */
@@ -53,19 +54,23 @@ export function getMetric(name: string, metrics: readonly Metric[] = METRICS): M
   const found = metrics.find((metric) => metric.name === plain || metric.aliases?.includes(plain));
   if (found) return found;
   const names = metrics.map((metric) => metric.name);
+  const aliases = metrics.flatMap((metric) => metric.aliases ?? []);
+  const near = didYouMean(plain, [...names, ...aliases]);
   throw new PeftError('PEFT_METRIC_UNKNOWN', `data: there is no metric ${show(name)}.`, {
-    hint: `${didYouMean(plain, [...names, ...metrics.flatMap((metric) => metric.aliases ?? [])])} Metrics: ${names.join(', ')}.`.trim(),
+    hint: `${near} Metrics: ${names.join(', ')}.`.trim(),
   });
 }
+
+const DEFAULT_METRICS: Readonly<Record<ProblemType, Metric>> = {
+  binary: rocAuc,
+  multiclass: accuracy,
+  regression: rootMeanSquaredError,
+};
 
 /**
  * AutoGluon's choice: `roc_auc` for two classes, `accuracy` for more, `root_mean_squared_error` for
  * numbers.
  */
 export function defaultMetric(problemType: ProblemType): Metric {
-  return problemType === 'binary'
-    ? rocAuc
-    : problemType === 'multiclass'
-      ? accuracy
-      : rootMeanSquaredError;
+  return DEFAULT_METRICS[problemType];
 }

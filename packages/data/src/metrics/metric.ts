@@ -1,6 +1,7 @@
 /** What a metric is: a named function of labels and predictions, and which way is better. */
 import { PeftError, show } from '@peft/errors';
 
+/** Labels and predictions of n rows. */
 export interface MetricInput {
   /** Class ids, or numbers for regression `[n]`. */
   readonly labels: ArrayLike<number>;
@@ -15,6 +16,7 @@ export interface MetricInput {
   readonly positiveClass?: number;
 }
 
+/** A named score of labels and predictions, with the direction that is better. */
 export interface Metric {
   readonly name: string;
   readonly aliases?: readonly string[];
@@ -56,7 +58,10 @@ export function checkInput(
   return n;
 }
 
-/** @returns the error for a metric that has no value on this data. */
+/**
+ * Says that a metric has no value on this data.
+ * @returns the error for a metric that has no value on this data.
+ */
 export function undefinedMetric(name: string, why: string, hint: string): PeftError {
   return new PeftError('PEFT_METRIC_UNDEFINED', `data: ${name} is not defined here: ${why}`, {
     hint,

@@ -52,7 +52,8 @@ describe('metrics', () => {
     expect(getMetric('precision').compute({ ...input, positiveClass: 0 })).toBe(1);
     const probabilities = { labels: [0, 1], predictions: [0.1, 0.9, 0.4, 0.6] };
     expect(getMetric('roc_auc').compute(probabilities)).toBe(0);
-    expect(getMetric('roc_auc').compute({ ...probabilities, positiveClass: 0 })).toBe(0); // the mirror image: P(0) is lower for the row of class 0
+    // the mirror image: P(0) is lower for the row of class 0
+    expect(getMetric('roc_auc').compute({ ...probabilities, positiveClass: 0 })).toBe(0);
   });
 
   it('turn probabilities into classes for metrics of classes, the first of equal ones', () => {

@@ -29,16 +29,20 @@ const meanOf = (
   return sum / labels.length;
 };
 
+/** Σ(y−p)² / n */
 export const meanSquaredError = valueMetric('mean_squared_error', ['mse'], 0, (y, p) =>
   meanOf(y, p, (label, value) => (label - value) ** 2),
 );
+/** √(Σ(y−p)² / n), in the unit of the labels. */
 export const rootMeanSquaredError = valueMetric('root_mean_squared_error', ['rmse'], 0, (y, p) =>
   Math.sqrt(meanOf(y, p, (label, value) => (label - value) ** 2)),
 );
+/** Σ|y−p| / n, in the unit of the labels. */
 export const meanAbsoluteError = valueMetric('mean_absolute_error', ['mae'], 0, (y, p) =>
   meanOf(y, p, (label, value) => Math.abs(label - value)),
 );
 
+/** Median of |y−p|; of an even number of rows the mean of the two in the middle. */
 export const medianAbsoluteError = valueMetric('median_absolute_error', [], 0, (y, p, n) => {
   const errors = Float64Array.from(y, (label, i) => Math.abs(label - p[i]!)).sort();
   return (errors[(n - 1) >> 1]! + errors[n >> 1]!) / 2;

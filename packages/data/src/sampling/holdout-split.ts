@@ -13,6 +13,7 @@ export function holdoutFraction(rows: number): number {
     : Math.max(0.01, Math.min(0.1, 2500 / rows));
 }
 
+/** How `holdoutSplit` divides the rows. */
 export interface HoldoutOptions {
   readonly seed: number;
   /** Part of the rows that becomes validation, in (0, 1). Default: `holdoutFraction`. */
@@ -21,6 +22,7 @@ export interface HoldoutOptions {
   readonly classes?: ArrayLike<number>;
 }
 
+/** Rows of a table divided in two; each stands in one of them. */
 export interface Holdout {
   /** Row numbers in random order. */
   readonly train: Int32Array;
@@ -29,7 +31,7 @@ export interface Holdout {
 
 /**
  * ⌈rows · fraction⌉ rows become validation. With classes, each gives rows · share rounded down, and
- * the places left go to the largest remainders (ties by chance), but never a class's last row.
+ * the places left go to the largest remainders (ties drawn by the seed), but never a class's last row.
  *
  * @throws PEFT_SPLIT_IMPOSSIBLE if nothing would be left for training or validation.
  */

@@ -11,7 +11,7 @@ describe('the random generator', () => {
     expect([random.next(), random.next(), random.next()]).toEqual([11520, 0, 5927040]);
   });
 
-  it('gives the same numbers for the same seed, others for another, and goes on from a saved state', () => {
+  it('gives the same numbers for the same seed, others for another, and resumes from a saved state', () => {
     const random = seededRandom([7, 'order', 2]);
     const first = Array.from({ length: 5 }, random.next);
     const state = JSON.parse(JSON.stringify(random.save())) as [number, number, number, number];

@@ -11,6 +11,7 @@ export type RandomState = readonly [number, number, number, number];
 /** What names a stream: a seed, or a seed with an epoch and a purpose. */
 export type RandomSeed = number | readonly (number | string)[];
 
+/** A stream of random numbers (xoshiro128**) that its seed or saved state determines. */
 export interface SeededRandom {
   /** The next 32 bits, in [0, 2³²). */
   next(): number;
@@ -18,11 +19,11 @@ export interface SeededRandom {
   uniform(): number;
   /** Uniform among 0 … below − 1, without bias. `below` is a positive integer up to 2³². */
   integer(below: number): number;
-  /** The state from which `restoreRandom` goes on. */
+  /** The state that `restoreRandom` resumes from. */
   save(): RandomState;
 }
 
-/** @returns a generator that gives the same numbers for the same seed on every machine. */
+/** A generator of random numbers. @returns one that gives the same numbers for the same seed on every machine. */
 export function seededRandom(seed: RandomSeed): SeededRandom {
   let word = 0;
   for (const part of typeof seed === 'number' ? [seed] : seed) {
@@ -38,12 +39,12 @@ export function seededRandom(seed: RandomSeed): SeededRandom {
       for (let i = 0; i < part.length; i += 1) word = mix(word ^ part.charCodeAt(i));
     }
   }
-  return restoreRandom(
-    [1, 2, 3, 4].map((i) => mix((word + Math.imul(i, 0x9e3779b9)) | 0)) as unknown as RandomState,
-  );
+  const wordOf = (i: number): number => mix((word + Math.imul(i, 0x9e3779b9)) | 0);
+  return restoreRandom([wordOf(1), wordOf(2), wordOf(3), wordOf(4)]);
 }
 
 /**
+ * The generator at a saved state.
  * @throws PEFT_RANDOM_STATE_INVALID if the state is not four 32-bit words, or all of them are 0.
  */
 export function restoreRandom(state: RandomState): SeededRandom {

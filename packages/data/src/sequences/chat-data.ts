@@ -6,6 +6,7 @@ import { keepLabelled, labelFrom, sharedLength } from './completion-data.js';
 import { eachRow } from './each-row.js';
 import type { TokenData } from './token-data.js';
 
+/** How `chatData` renders, cuts and labels conversations. */
 export interface ChatOptions {
   /** Tokens of a conversation at most; a longer one loses its end. */
   readonly maxLength: number;
@@ -65,7 +66,8 @@ export async function chatData(
 const rewritten = (row: number, turn: number): PeftError =>
   new PeftError(
     'PEFT_CHAT_TURNS',
-    `data: conversation ${row}: the chat template writes turn ${turn} otherwise when others follow it, or does not begin an answer as it says it does.`,
+    `data: conversation ${row}: the chat template writes turn ${turn} otherwise when others follow it,` +
+      ' or does not begin an answer as it says it does.',
     {
       hint: "train on the last answer of each conversation (answers: 'last'), and give each answer a row of its own",
     },

@@ -8,11 +8,13 @@ import { eachRow } from './each-row.js';
 import { endTokenOf, specialAround } from './special-around.js';
 import { NO_LABEL, tokenData, type LabelledTokens, type TokenData } from './token-data.js';
 
+/** A prompt and the text that is to follow it. */
 export interface Completion {
   readonly prompt: string;
   readonly completion: string;
 }
 
+/** How `completionData` cuts and closes its rows. */
 export interface CompletionOptions {
   /** Tokens of a row at most; what is longer loses its end. */
   readonly maxLength: number;

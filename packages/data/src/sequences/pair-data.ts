@@ -7,12 +7,14 @@ import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { eachRow } from './each-row.js';
 import { ends, joined, type TokenData } from './token-data.js';
 
+/** What the encoder reads and what the decoder should write. */
 export interface TextPairRow {
   readonly source: string;
   /** Missing where there is nothing to learn from. */
   readonly target?: string;
 }
 
+/** How `pairData` cuts both texts, lengths in tokens with the special ones counted. */
 export interface PairOptions {
   readonly maxSourceLength: number;
   readonly maxTargetLength: number;

@@ -8,6 +8,7 @@ import { eachRow } from './each-row.js';
 import { endTokenOf, specialAround } from './special-around.js';
 import { NO_LABEL, tokenData, type LabelledTokens, type TokenData } from './token-data.js';
 
+/** How `plainTextData` cuts texts and fills rows. */
 export interface PlainTextOptions {
   /** Tokens of a row at most, at least 2. */
   readonly maxLength: number;

@@ -109,7 +109,8 @@ describe('conversations', () => {
 
   it('that a template writes otherwise once they go on count the last answer only', async () => {
     const changing = createChatTemplate(
-      '{% for m in messages %}{{ m.role }}:{% if loop.last %}(thinks){% endif %}{{ m.content }};{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}',
+      '{% for m in messages %}{{ m.role }}:{% if loop.last %}(thinks){% endif %}{{ m.content }};{% endfor %}' +
+        '{% if add_generation_prompt %}assistant:{% endif %}',
       llama,
     );
     await expect(chatData([messages], llama, changing, { maxLength: 99 })).rejects.toThrow(
@@ -119,7 +120,8 @@ describe('conversations', () => {
       [messages.slice(0, 2)],
       llama,
       createChatTemplate(
-        '{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}',
+        '{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}' +
+          '{% if add_generation_prompt %}assistant:{% endif %}',
         llama,
       ),
       { maxLength: 99 },

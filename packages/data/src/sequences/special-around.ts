@@ -2,6 +2,7 @@
 import { PeftError } from '@peft/errors';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 
+/** Ids before and after the tokens of a text. */
 export interface SpecialAround {
   readonly before: readonly number[];
   readonly after: readonly number[];

@@ -7,6 +7,7 @@ import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { eachRow } from './each-row.js';
 import { NO_LABEL, tokenData, type TokenData } from './token-data.js';
 
+/** How `textGroupData` cuts its texts. */
 export interface TextGroupOptions {
   readonly maxLength: number;
   readonly signal?: AbortSignal;

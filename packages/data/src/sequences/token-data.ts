@@ -32,7 +32,10 @@ export interface TokenData<B = TokenBatch> {
   pack(rows: ArrayLike<number>): B;
 }
 
-/** @param rows the sequences of each row. @param skipped rows of the source that have none. */
+/**
+ * Rows of labelled tokens as the data of a training run.
+ * @param rows the sequences of each row. @param skipped rows of the source that have none.
+ */
 export function tokenData(
   rows: readonly (readonly LabelledTokens[])[],
   skipped: readonly number[] = [],

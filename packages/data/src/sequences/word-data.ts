@@ -15,12 +15,14 @@ import {
   type TokenData,
 } from './token-data.js';
 
+/** The words of one sentence, with their tags. */
 export interface TaggedWords {
   readonly words: readonly string[];
   /** A tag per word; missing where there is nothing to learn from. */
   readonly tags?: readonly string[];
 }
 
+/** How `wordData` cuts sentences and numbers tags. */
 export interface WordOptions {
   /** Tokens at most, special ones counted. */
   readonly maxLength: number;

@@ -1,8 +1,12 @@
 /** Options of `readTable`, and what its readers share. */
 import { PeftError } from '@peft/errors';
 
+/**
+ * How a file holds a table; `text` has the single column `text`, `conll` the columns `tokens` and `tags`.
+ */
 export type TableFormat = 'csv' | 'tsv' | 'jsonl' | 'json' | 'parquet' | 'text' | 'conll';
 
+/** How `readTable` reads a file. */
 export interface ReadTableOptions {
   /** Default: by the ending of the path. */
   readonly format?: TableFormat;
@@ -28,9 +32,13 @@ export interface ReadTableOptions {
   readonly maximumCellLength?: number;
 }
 
+/** Longest cell that is read by default, in UTF-16 units. */
 export const DEFAULT_CELL_LENGTH = 1_000_000;
 
-/** @returns the error for a file that cannot be understood. */
+/**
+ * Says that a file cannot be understood.
+ * @returns the error for a file that cannot be understood.
+ */
 export function unreadable(
   path: string,
   what: string,
@@ -39,7 +47,10 @@ export function unreadable(
   return new PeftError('PEFT_TABLE_UNREADABLE', `data: ${path}: ${what}`, options);
 }
 
-/** @throws PEFT_CELL_TOO_LARGE naming the place. */
+/**
+ * Refuses a text of more than `limit` UTF-16 units.
+ * @throws PEFT_CELL_TOO_LARGE naming the place.
+ */
 export function checkCellLength(cell: unknown, place: () => string, limit: number): void {
   if (typeof cell === 'string' && cell.length > limit) {
     throw new PeftError(

@@ -32,7 +32,7 @@ export async function readParquet(
       file,
       metadata,
       compressors: compressors(),
-      ...(limit === undefined ? {} : { rowEnd: limit }),
+      rowEnd: limit,
     });
   } catch (cause) {
     if (cause instanceof PeftError) throw cause;
@@ -57,8 +57,6 @@ function compressors(): Compressors {
   return {
     GZIP: (bytes) => new Uint8Array(zlib.gunzipSync(bytes)),
     BROTLI: (bytes) => new Uint8Array(zlib.brotliDecompressSync(bytes)),
-    ...(zstdDecompressSync
-      ? { ZSTD: (bytes: Uint8Array) => new Uint8Array(zstdDecompressSync(bytes)) }
-      : {}),
+    ZSTD: zstdDecompressSync && ((bytes) => new Uint8Array(zstdDecompressSync(bytes))),
   };
 }

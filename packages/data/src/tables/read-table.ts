@@ -65,7 +65,8 @@ export async function readTable(path: string, options: ReadTableOptions = {}): P
     default:
       throw new PeftError(
         'PEFT_TABLE_FORMAT_UNKNOWN',
-        `data: ${path} does not end in a known format (${Object.keys(FORMATS).join(', ')}), got format ${show(options.format)}.`,
+        `data: ${path} does not end in a known format (${Object.keys(FORMATS).join(', ')}),` +
+          ` got format ${show(options.format)}.`,
         {
           hint: 'Rename it or give the option format.',
         },

@@ -8,6 +8,7 @@ import { sampleRows } from '../sampling/permutation.js';
 /** null is a missing value. */
 export type Cell = string | number | boolean | null;
 
+/** Named columns of equal length, held in memory and never changed. */
 export interface Table {
   /** Where it came from, for messages: a path, or `rows`. */
   readonly source: string;
@@ -35,6 +36,7 @@ export interface Table {
 }
 
 /**
+ * A table of named columns.
  * @param columns name → cells, all of the same length.
  * @throws PEFT_TABLE_EMPTY without a row or column, PEFT_TABLE_INVALID for unequal lengths.
  */
@@ -74,7 +76,8 @@ export function tableFromColumns(
       if (nested >= 0) {
         throw new PeftError(
           'PEFT_COLUMN_NESTED',
-          `data: row ${nested} of column ${show(name)} of ${source} is ${show(cells[nested])}, not a text, number or boolean.`,
+          `data: row ${nested} of column ${show(name)} of ${source} is ${show(cells[nested])},` +
+            ' not a text, number or boolean.',
         );
       }
       return cells as readonly Cell[];

@@ -9,6 +9,7 @@ import type { TokenSequence } from '../tokenizer/components/post-processors.js';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { trimLengths } from './trim-lengths.js';
 
+/** How `joinTexts` cuts and separates the texts of a row. */
 export interface JoinOptions {
   /** Longest input in tokens, special ones counted. */
   readonly maxLength: number;
@@ -21,6 +22,7 @@ export interface JoinOptions {
   readonly segments?: number;
 }
 
+/** Ids of the special tokens that join texts. */
 export interface JoinTokens {
   /** In front of the input, none for tokenisers with an end token only. */
   readonly start: number | undefined;
@@ -52,6 +54,7 @@ export function joinTokens({
 }
 
 /**
+ * Joins one row's texts with their special tokens, cut to `maxLength` by `trimLengths`.
  * @param texts token ids of each text, without special tokens.
  * @returns ids and segments `[T]`, T ≤ maxLength.
  * @throws PEFT_CONFIG_INVALID if maxLength leaves no room beside the special tokens.

@@ -68,7 +68,8 @@ describe('joining texts', () => {
     expect(joinTokens(tokenizerOf('deberta-v2'))).toEqual({ start: 1, separator: 2, end: 2 });
     expect(joinTokens(tokenizerOf('xlm-roberta'))).toEqual({ start: 0, separator: 2, end: 2 });
     expect(joinTokens(tokenizerOf('t5'))).toEqual({ start: undefined, separator: 1, end: 1 });
-    expect(joinTokens(tokenizerOf('gpt2'))).toEqual({ start: undefined, separator: 459, end: 459 }); // BOS and EOS are one token
+    // BOS and EOS are one token
+    expect(joinTokens(tokenizerOf('gpt2'))).toEqual({ start: undefined, separator: 459, end: 459 });
     expect(joinTokens(tokenizerOf('llama'))).toEqual({ start: 456, separator: 456, end: 457 });
     expect(() => joinTokens({ specialIds: { pad: 0 } })).toThrowError(
       expect.objectContaining({ code: 'PEFT_TOKENIZER_SPECIAL_MISSING' }),

@@ -5,6 +5,7 @@ import type { Table } from '../tables/table.js';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { joinTexts, joinTokens, type JoinOptions } from './join-texts.js';
 
+/** How `tokenizeTable` joins and cuts the texts of a row. */
 export interface TokenizeOptions extends JoinOptions {
   /** Stops between rows. */
   readonly signal?: AbortSignal;
@@ -62,8 +63,8 @@ export async function tokenizeTable(
         Array.from(rows, (row) => ({
           inputIds: ids[row]!,
           row,
-          ...(withTypes ? { tokenTypeIds: typeIds[row]! } : {}),
-          ...(labels ? { label: labels[row]! } : {}),
+          tokenTypeIds: withTypes ? typeIds[row] : undefined,
+          label: labels?.[row],
         })),
         labels instanceof Float32Array ? 'float32' : 'int32',
       ),

@@ -14,7 +14,10 @@ export type Section =
 const WORD_AT_END = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
 const WORD_AT_START = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 
-/** @returns text → sections in order; the texts among them are normalised and not empty. */
+/**
+ * Makes a function that finds added tokens in a text.
+ * @returns text → sections in order; the texts among them are normalised and not empty.
+ */
 export function createSectioner(
   tokens: readonly AddedTokenJson[],
   normalize: Normalizer,

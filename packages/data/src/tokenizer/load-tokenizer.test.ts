@@ -51,9 +51,10 @@ describe.each(Object.keys(families))('the tokenizer of %s', (family) => {
 
   it('joins and truncates pairs as the reference does', () => {
     for (const { text, pair, max_length, input_ids, token_type_ids } of golden.pairs) {
-      expect(
-        tokenizer.encode(text, { pair, ...(max_length === null ? {} : { maxLength: max_length }) }),
-      ).toEqual({ ids: input_ids, typeIds: token_type_ids });
+      expect(tokenizer.encode(text, { pair, maxLength: max_length ?? undefined })).toEqual({
+        ids: input_ids,
+        typeIds: token_type_ids,
+      });
     }
     const { text, max_length, input_ids } = golden.truncated;
     expect(tokenizer.encode(text, { maxLength: max_length }).ids).toEqual(input_ids);

@@ -75,7 +75,8 @@ function convertOldFiles(
     return convertByteLevel(vocabulary, readFileSync(merges, 'utf8'), family, config, special);
   throw new PeftError(
     'PEFT_TOKENIZER_MISSING',
-    `data: ${folder} has no tokenizer: neither tokenizer.json nor ${SENTENCEPIECE_FILES.join(', ')}, vocab.txt, or vocab.json with merges.txt.`,
+    `data: ${folder} has no tokenizer: neither tokenizer.json nor ${SENTENCEPIECE_FILES.join(', ')},` +
+      ' vocab.txt, or vocab.json with merges.txt.',
     {
       hint: 'Copy the tokenizer files of the checkpoint into the folder.',
     },

@@ -3,7 +3,9 @@
  */
 import type { TokenizerConfigJson } from './tokenizer-json.js';
 
+/** A special token's part, as the keys of `tokenizer_config.json` name it without `_token`. */
 export type SpecialTokenName = 'cls' | 'sep' | 'pad' | 'eos' | 'bos' | 'mask' | 'unk';
+/** The special tokens of a tokenizer as strings; one that it lacks is missing. */
 export type SpecialTokens = Partial<Record<SpecialTokenName, string>>;
 
 const NAMES: readonly SpecialTokenName[] = ['cls', 'sep', 'pad', 'eos', 'bos', 'mask', 'unk'];
@@ -81,6 +83,7 @@ export function tokenizerFamily(
 }
 
 /**
+ * The special tokens of a checkpoint's files.
  * @param config `tokenizer_config.json`; a token given as null stays without one.
  * @param map `special_tokens_map.json`, read where the former is silent.
  * @param family from `tokenizerFamily`; its defaults fill what both leave out.

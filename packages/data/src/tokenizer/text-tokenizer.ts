@@ -13,6 +13,7 @@ import { createModel } from './models/token-models.js';
 import type { TokenizerJson } from './tokenizer-json.js';
 import { truncatePair } from './truncate-pair.js';
 
+/** How `encode` joins, closes and cuts texts. */
 export interface EncodeOptions {
   /** A second text, for tasks on pairs. */
   readonly pair?: string;
@@ -25,6 +26,7 @@ export interface EncodeOptions {
   readonly maxLength?: number;
 }
 
+/** Texts to token ids and back, equal to the `tokenizers` library on the same files. */
 export interface TextTokenizer {
   /**
    * Ids are below this: tokens of the model and added ones. The embedding matrix may have spare

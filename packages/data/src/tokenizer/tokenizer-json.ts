@@ -20,6 +20,7 @@ export interface ComponentJson {
   readonly [option: string]: unknown;
 }
 
+/** A parsed `tokenizer.json`. */
 export interface TokenizerJson {
   readonly added_tokens?: readonly AddedTokenJson[];
   readonly normalizer?: ComponentJson | null;

@@ -4,6 +4,7 @@
  */
 import * as library from '@huggingface/tokenizers';
 
+/** A BPE or WordPiece model of the library. */
 export interface LibraryModel {
   /** Splits pieces into tokens. */
   (pieces: readonly string[]): string[];
@@ -21,4 +22,7 @@ interface Library {
   };
 }
 
+/** The models and components of the library that are built from parts of `tokenizer.json`. */
+// The library is JavaScript whose own declarations do not resolve here; `Library` describes what is
+// used of it, and the tests compare its ids with the reference.
 export const { BPE, WordPiece, SplitPreTokenizer, SequenceDecoder } = library as unknown as Library;

@@ -3,6 +3,7 @@
  */
 import { checkInput, undefinedMetric, type MetricInput } from '../metric.js';
 
+/** Counts of n rows by class, C classes. */
 export interface ClassCounts {
   readonly n: number;
   /** Classes that occur among labels or predictions, ascending `[C]`. */
@@ -15,6 +16,7 @@ export interface ClassCounts {
   readonly support: readonly number[];
 }
 
+/** Counts labels and predictions by class. @throws PEFT_METRIC_INPUT_INVALID */
 export function countClasses(name: string, input: MetricInput): ClassCounts {
   const n = checkInput(name, input, 'classes');
   const { labels, predictions } = input;
@@ -34,6 +36,7 @@ export function countClasses(name: string, input: MetricInput): ClassCounts {
   return { n, classes, correct, predicted, support };
 }
 
+/** How the ratios of the classes become one number; see `averagedRatio`. */
 export type Average = 'binary' | 'macro' | 'micro' | 'weighted';
 
 /**

@@ -15,6 +15,7 @@ export interface Entity {
   readonly last: number;
 }
 
+/** A named score of tags that mark entities. */
 export interface TagMetric {
   readonly name: 'entity_f1' | 'entity_precision' | 'entity_recall';
   readonly greaterIsBetter: true;
@@ -83,12 +84,17 @@ const tagMetric = (
 
 const quotient = (a: number, b: number): number => (b === 0 ? 0 : a / b);
 
+/**
+ * 2·found / (predicted + wanted) over all entities, seqeval’s `f1_score`; 0 where there is none.
+ */
 export const entityF1 = tagMetric('entity_f1', (found, predicted, wanted) =>
   quotient(2 * found, predicted + wanted),
 );
+/** found / predicted, seqeval’s `precision_score`; 0 where none is predicted. */
 export const entityPrecision = tagMetric('entity_precision', (found, predicted) =>
   quotient(found, predicted),
 );
+/** found / wanted, seqeval’s `recall_score`; 0 where none is wanted. */
 export const entityRecall = tagMetric('entity_recall', (found, _, wanted) =>
   quotient(found, wanted),
 );

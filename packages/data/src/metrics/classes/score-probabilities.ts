@@ -2,6 +2,7 @@
 import { PeftError } from '@peft/errors';
 import type { Metric } from '../metric.js';
 
+/** Labels of n rows with the probabilities of their classes. */
 export interface ProbabilityScoreInput {
   readonly labels: ArrayLike<number>; // [n]
   readonly probabilities: ArrayLike<number>; // [n, classCount]

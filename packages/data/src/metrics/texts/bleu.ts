@@ -39,6 +39,9 @@ export function wordsOf13a(text: string): string[] {
     .filter((word) => word !== '');
 }
 
+/**
+ * sacreBLEU's `corpus_bleu` with its defaults, 0 to 100; the formula is at the top of the file.
+ */
 export const bleu: TextMetric = Object.freeze<TextMetric>({
   name: 'bleu',
   aliases: ['sacrebleu'],

@@ -2,6 +2,7 @@
 import type { TextMetric } from './text-metric.js';
 import { textPairs } from './text-pairs.js';
 
+/** Predictions equal to a reference / predictions, 0 to 1, blanks around both left aside. */
 export const exactMatch: TextMetric = Object.freeze<TextMetric>({
   name: 'exact_match',
   aliases: ['em'],

@@ -1,12 +1,9 @@
 /** What a metric of texts is: predictions against one or more references each. */
-import { didYouMean, PeftError, show } from '@peft/errors';
-import { bleu } from './bleu.js';
-import { exactMatch } from './exact-match.js';
-import { rougeMetrics } from './rouge.js';
 
 /** One text, or several of which any will do. */
 export type References = string | readonly string[];
 
+/** A named score of texts against one or several references each. */
 export interface TextMetric {
   readonly name: string;
   readonly aliases?: readonly string[];
@@ -18,32 +15,4 @@ export interface TextMetric {
    *   one.
    */
   compute(predictions: readonly string[], references: readonly References[]): number;
-}
-
-/**
- * All of this package. Others are joined by passing `[...TEXT_METRICS, mine]` to `getTextMetric`.
- */
-export const TEXT_METRICS: readonly TextMetric[] = Object.freeze([
-  exactMatch,
-  ...rougeMetrics,
-  bleu,
-]);
-
-/**
- * @param name of the metric or one of its aliases; case and dashes do not matter.
- * @throws PEFT_METRIC_UNKNOWN naming the nearest.
- */
-export function getTextMetric(
-  name: string,
-  metrics: readonly TextMetric[] = TEXT_METRICS,
-): TextMetric {
-  const plain = name.toLowerCase().replaceAll('-', '_');
-  const found = metrics.find(
-    (metric) => metric.name.toLowerCase() === plain || metric.aliases?.includes(plain),
-  );
-  if (found) return found;
-  const names = metrics.map((metric) => metric.name);
-  throw new PeftError('PEFT_METRIC_UNKNOWN', `data: there is no metric of texts ${show(name)}.`, {
-    hint: `${didYouMean(plain, names)} Metrics: ${names.join(', ')}.`.trim(),
-  });
 }

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { entitiesOf, entityF1, entityPrecision, entityRecall } from '../classes/entity-metrics.js';
 import { perplexity } from './perplexity.js';
-import { getTextMetric, TEXT_METRICS, type TextMetric } from './text-metric.js';
+import { getTextMetric, TEXT_METRICS } from './get-text-metric.js';
+import type { TextMetric } from './text-metric.js';
 
 /** Expected by rouge_score, sacrebleu and seqeval: tools/cases/make_text_metric_cases.py. */
 const { texts, tags } = JSON.parse(

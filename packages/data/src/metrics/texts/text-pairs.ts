@@ -2,12 +2,16 @@
 import { PeftError } from '@peft/errors';
 import type { References } from './text-metric.js';
 
+/** A text and those that it should equal. */
 export interface TextPair {
   readonly prediction: string;
   readonly references: readonly string[];
 }
 
-/** @throws PEFT_METRIC_INPUT_INVALID */
+/**
+ * Each prediction with its references.
+ * @throws PEFT_METRIC_INPUT_INVALID
+ */
 export function textPairs(
   name: string,
   predictions: readonly string[],

@@ -9,6 +9,7 @@ const NONSPACING_PATTERN = new RegExp(`[${characterClass(NONSPACING_MARKS)}]`, '
 const CHINESE =
   /[\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b920}-\u{2ceaf}\u{2f800}-\u{2fa1f}]/gu;
 
+/** The options of a `BertNormalizer` in `tokenizer.json`. */
 export interface BertNormalizerOptions {
   /** Drop control, format and private characters; make every white space a space. Default true. */
   readonly clean_text?: boolean;
@@ -21,6 +22,7 @@ export interface BertNormalizerOptions {
 }
 
 /**
+ * Makes BERT's normaliser.
  * @returns the normaliser: clean up, space out ideographs, strip accents, lower case; in this
  *   order.
  */

@@ -9,6 +9,7 @@ import type { ComponentJson } from '../tokenizer-json.js';
 import { SequenceDecoder } from '../tokenizers-library.js';
 
 /**
+ * Makes the function that joins tokens into a text.
  * @param json the `decoder` entry; null joins tokens with spaces.
  * @throws PEFT_TOKENIZER_UNSUPPORTED for an unknown type.
  */

@@ -12,9 +12,11 @@ import { textPattern } from './text-pattern.js';
 import type { ComponentJson } from '../tokenizer-json.js';
 import { unicodeForm } from './unicode-form.js';
 
+/** A text as the model wants to see it. */
 export type Normalizer = (text: string) => string;
 
 /**
+ * Makes the function that normalises a text before it is split.
  * @param json the `normalizer` entry; null for none.
  * @throws PEFT_TOKENIZER_UNSUPPORTED for an unknown type, PEFT_TOKENIZER_INVALID for options that
  *   make no sense.

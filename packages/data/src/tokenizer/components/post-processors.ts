@@ -5,6 +5,7 @@
 import { invalidTokenizer, unsupportedComponent } from './component-error.js';
 import type { ComponentJson } from '../tokenizer-json.js';
 
+/** Ids of one input with the segment of each, both `[T]`. */
 export interface TokenSequence {
   /** Token ids `[T]`. */
   readonly ids: readonly number[];
@@ -12,7 +13,10 @@ export interface TokenSequence {
   readonly typeIds: readonly number[];
 }
 
-/** @param texts ids of one or two texts. */
+/**
+ * Puts special tokens around one or two texts.
+ * @param texts ids of one or two texts.
+ */
 export type PostProcessor = (
   texts: readonly (readonly number[])[],
   addSpecialTokens: boolean,
@@ -25,6 +29,7 @@ type Step = (
 ) => readonly TokenSequence[];
 
 /**
+ * Makes the function that puts special tokens around texts and joins them.
  * @param json the `post_processor` entry; null for none, then two texts are segments 0 and 1.
  * @throws PEFT_TOKENIZER_UNSUPPORTED for an unknown type, PEFT_TOKENIZER_INVALID for a template
  *   that makes no sense.

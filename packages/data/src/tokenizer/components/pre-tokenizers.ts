@@ -11,6 +11,7 @@ import type { ComponentJson } from '../tokenizer-json.js';
 import { PUNCTUATION } from './unicode-sets.js';
 
 /**
+ * Splits a text into pieces that are tokenised one by one.
  * @param atStart whether the text begins where the whole input begins, which Metaspace's `first`
  *   asks.
  */
@@ -28,6 +29,7 @@ const WORD = '\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\p{Join_Control}';
 const WORDS = new RegExp(`[${WORD}]+|[^${WORD}\\p{White_Space}]+`, 'gu');
 
 /**
+ * Makes the function that splits a text into pieces.
  * @param json the `pre_tokenizer` entry; null for none.
  * @throws PEFT_TOKENIZER_UNSUPPORTED for an unknown type, PEFT_TOKENIZER_INVALID for options that
  *   make no sense.

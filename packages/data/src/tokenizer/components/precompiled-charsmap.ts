@@ -21,6 +21,7 @@ const PLAIN =
 const MAXIMUM_MEMO = 50_000;
 
 /**
+ * Makes the normaliser of a SentencePiece model's character map.
  * @param bytes the character map (`precompiled_charsmap`, base64 in `tokenizer.json`, raw in a
  *   `.model` file).
  * @returns the normaliser.

@@ -14,6 +14,7 @@ interface Span {
 }
 
 /**
+ * Makes a function that splits texts where a pattern matches.
  * @param pattern with the `g` flag.
  * @param invert the text between the matches is what matches.
  * @returns text → pieces, none empty.

@@ -3,6 +3,7 @@ import { invalidTokenizer } from './component-error.js';
 import type { AddedTokenJson, ComponentJson } from '../tokenizer-json.js';
 
 /**
+ * Writes the `TemplateProcessing` entry of two templates.
  * @param single such as `[CLS] A [SEP]`: `A` is the text, everything else a special token.
  * @param pair such as `[CLS] A [SEP] B:1 [SEP]:1`; `:1` puts a part into segment 1.
  * @param tokens where the special tokens' ids are found.

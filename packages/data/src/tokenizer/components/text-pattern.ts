@@ -5,7 +5,10 @@
 import { invalidTokenizer } from './component-error.js';
 import { SplitPreTokenizer } from '../tokenizers-library.js';
 
-/** @throws PEFT_TOKENIZER_INVALID if the pattern is neither or cannot be translated. */
+/**
+ * The regular expression of a `{ String }` or `{ Regex }` pattern.
+ * @throws PEFT_TOKENIZER_INVALID if the pattern is neither or cannot be translated.
+ */
 export function textPattern(pattern: unknown): RegExp {
   const { String: text, Regex: source } = (pattern ?? {}) as { String?: unknown; Regex?: unknown };
   if (typeof text !== 'string' && typeof source !== 'string') {

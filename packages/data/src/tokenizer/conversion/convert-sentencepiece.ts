@@ -23,6 +23,7 @@ const WORDS: ComponentJson = {
 const ONE_SPACE = { type: 'Replace', pattern: { Regex: ' {2,}' }, content: ' ' };
 
 /**
+ * Writes the `tokenizer.json` of a SentencePiece model as transformers' converter of the family does.
  * @param family from `tokenizerFamily`.
  * @param special the family's special tokens; those that the model lacks are added at its end.
  * @param added `added_tokens.json`: token → id.
@@ -129,9 +130,12 @@ export function convertSentencePiece(
   }
   throw new PeftError(
     'PEFT_TOKENIZER_UNSUPPORTED',
-    `data: a ${model.algorithm} SentencePiece model of the family ${show(family || 'unknown')} cannot be used without tokenizer.json.`,
+    `data: a ${model.algorithm} SentencePiece model of the family ${show(family || 'unknown')}` +
+      ' cannot be used without tokenizer.json.',
     {
-      hint: "Save the tokenizer with Python's AutoTokenizer once, which writes tokenizer.json, or set tokenizer_class in tokenizer_config.json.",
+      hint:
+        "Save the tokenizer with Python's AutoTokenizer once, which writes tokenizer.json," +
+        ' or set tokenizer_class in tokenizer_config.json.',
     },
   );
 }

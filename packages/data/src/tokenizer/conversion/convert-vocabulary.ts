@@ -12,6 +12,7 @@ const WORD_PIECES = new Set(['bert', 'distilbert', 'electra', 'mobilebert', 'con
 const ROBERTA = new Set(['roberta', 'bart', 'longformer']);
 
 /**
+ * Writes the `tokenizer.json` of a WordPiece vocabulary.
  * @param text `vocab.txt`, one token per line, the line's number being its id.
  * @throws PEFT_TOKENIZER_UNSUPPORTED for another family, PEFT_TOKENIZER_INVALID without the
  *   family's special tokens.
@@ -54,6 +55,7 @@ export function convertVocabularyText(
 }
 
 /**
+ * Writes the `tokenizer.json` of a byte-level BPE vocabulary.
  * @param vocab `vocab.json`: token → id.
  * @param merges `merges.txt`: two tokens per line, best first, after a `#version` line.
  * @throws PEFT_TOKENIZER_UNSUPPORTED for another family.
@@ -123,7 +125,9 @@ function unknownFamily(file: string, family: string): PeftError {
     'PEFT_TOKENIZER_UNSUPPORTED',
     `data: ${file} of the family ${show(family || 'unknown')} cannot be used without tokenizer.json.`,
     {
-      hint: "Save the tokenizer with Python's AutoTokenizer once, which writes tokenizer.json, or set tokenizer_class in tokenizer_config.json.",
+      hint:
+        "Save the tokenizer with Python's AutoTokenizer once, which writes tokenizer.json," +
+        ' or set tokenizer_class in tokenizer_config.json.',
     },
   );
 }

@@ -4,8 +4,10 @@
  */
 import { invalidTokenizer } from '../components/component-error.js';
 
+/** Kinds of pieces, numbered as in SentencePiece's `ModelProto.SentencePiece.Type`. */
 export type PieceType = 'normal' | 'unknown' | 'control' | 'user-defined' | 'unused' | 'byte';
 
+/** What is read of a SentencePiece model file. */
 export interface SentencePieceModel {
   readonly algorithm: 'unigram' | 'bpe';
   readonly pieces: readonly {
@@ -37,6 +39,7 @@ interface Field {
 }
 
 /**
+ * Reads the pieces and options of a SentencePiece model file.
  * @throws PEFT_TOKENIZER_INVALID if the file is cut off, holds no pieces, or was trained as neither
  *   Unigram nor BPE.
  */

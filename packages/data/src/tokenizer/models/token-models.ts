@@ -6,6 +6,7 @@ import { BPE, WordPiece, type LibraryModel } from '../tokenizers-library.js';
 import { createUnigramModel } from './unigram-model.js';
 
 /**
+ * Makes the model that turns pieces into ids.
  * @param json the `model` entry of a `tokenizer.json`; old files leave out `type`.
  * @throws PEFT_TOKENIZER_UNSUPPORTED for an unknown type, PEFT_TOKENIZER_INVALID for a vocabulary
  *   that makes no sense.

@@ -18,6 +18,7 @@ const MEMO_PIECE_LENGTH = 32;
 const MEMO_SIZE = 50_000;
 
 /**
+ * Makes a Unigram model: the likeliest split of a piece, by the pieces’ log probabilities.
  * @throws PEFT_TOKENIZER_INVALID if the vocabulary is not a list of pairs or `unk_id` lies outside
  *   of it.
  */
