@@ -1,13 +1,15 @@
 /**
- * Fails when a package imports one that lies above or beside it: `node
- * tools/checks/check-imports.mjs`.
+ * Fails when a package imports one that lies above or beside it, and when files of a package import
+ * each other in a circle: `node tools/checks/check-imports.mjs`.
  *
  * Each package names here what it may import. Tests may also import what they test with. Declared
  * dependencies and imports must agree, so that a packed package installs what it needs.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { folderOf, packageFolders, ROOT as root } from '../packages.mjs';
+import { importCircles } from './import-circles.mjs';
+import { sourceFiles, specifiersOf } from './imports-of.mjs';
 
 /** Package → packages of ours that its sources may import. */
 const LAYERS = JSON.parse(readFileSync(join(root, 'tools/checks/import-layers.json'), 'utf8'));
@@ -18,6 +20,11 @@ const METHOD_LAYER = ['errors', 'ops', 'core'];
  * copy of it.
  */
 const PEER = '@tensorflow/tfjs';
+
+/** Package → files that still stand in circles; numbers here only fall. */
+const KNOWN_CIRCLES = JSON.parse(
+  readFileSync(join(root, 'tools/checks/known-circles.json'), 'utf8'),
+);
 
 const problems = [];
 for (const place of packageFolders()) {
@@ -79,9 +86,19 @@ for (const place of packageFolders()) {
       problems.push(`${place}/package.json: ${dependency} is declared and never imported`);
   }
 }
+for (const place of [...packageFolders(), 'tools', 'benchmarks', 'examples']) {
+  const tangles = importCircles(join(root, place));
+  const tangled = tangles.reduce((sum, { files }) => sum + files.length, 0);
+  if (tangled <= (KNOWN_CIRCLES[place] ?? 0)) continue;
+  for (const { files, circle } of tangles)
+    problems.push(
+      `${place}: ${files.length} files import each other in a circle: ` +
+        circle.map((file) => relative(join(root, place), file)).join(' → '),
+    );
+}
 for (const problem of problems) console.error(problem);
 console.log(
-  problems.length ? `${problems.length} imports break the layers` : 'imports point down only',
+  problems.length ? `${problems.length} faults` : 'imports point down only, and in no circle',
 );
 process.exit(problems.length ? 1 : 0);
 
@@ -91,22 +108,4 @@ function manifestOf(packageName) {
 
 function manifestExports(packageName, specifier) {
   return Object.hasOwn(manifestOf(packageName).exports, `.${specifier.slice(packageName.length)}`);
-}
-
-function* sourceFiles(folder) {
-  for (const entry of readdirSync(folder)) {
-    const path = join(folder, entry);
-    if (statSync(path).isDirectory()) yield* sourceFiles(path);
-    else if (/\.(ts|mts)$/.test(entry)) yield path;
-  }
-}
-
-function* specifiersOf(file) {
-  const text = readFileSync(file, 'utf8')
-    .replace(/\/\*[\s\S]*?\*\//g, '')
-    .replace(/^\s*\/\/.*$/gm, '');
-  for (const match of text.matchAll(
-    /(?:^|[\s;])(?:import|export)\s+(?:[^'"`;]*?\sfrom\s+)?['"]([^'"]+)['"]|(?:^|[^\w.])import\(\s*['"]([^'"]+)['"]\s*\)/gm,
-  ))
-    yield match[1] ?? match[2];
 }

@@ -1,7 +1,8 @@
 export { architectures, encoderArchitectures } from './architectures.js';
 export { bert } from './encoders/bert.js';
 export { type BertEncoderConfig } from './encoders/bert-encoder.js';
-export { debertaV2, type DebertaConfig } from './encoders/deberta-v2.js';
+export type { DebertaConfig } from './encoders/deberta-config.js';
+export { debertaV2 } from './encoders/deberta-v2.js';
 export { type DecoderConfig, type RopeConfig } from './decoders/decoder-config.js';
 export { distilbert, type DistilbertConfig } from './encoders/distilbert.js';
 export { electra, type ElectraConfig } from './encoders/electra.js';
@@ -16,4 +17,5 @@ export { phi3 } from './decoders/phi3.js';
 export { qwen2 } from './decoders/qwen2.js';
 export { qwen3 } from './decoders/qwen3.js';
 export { roberta, type RobertaConfig } from './encoders/roberta.js';
-export { t5, type T5Config } from './encoder-decoders/t5.js';
+export { t5 } from './encoder-decoders/t5.js';
+export type { T5Config } from './encoder-decoders/t5-config.js';

@@ -26,15 +26,15 @@ export {
   type ElementwiseKernel,
   type OptimizerRule,
   type ParameterState,
-  type UpdateContext,
 } from './rules/define-optimizer.js';
+export type { UpdateContext } from './rules/update-context.js';
 export {
   assertRunsOnDevice,
   deviceStateStore,
   type DeviceStateOptions,
   type DeviceStateStore,
-  type StatePages,
 } from './state/device-state-store.js';
+export type { StatePages } from './state/state-pages.js';
 export {
   adam8bit,
   adamw8bit,
@@ -93,14 +93,8 @@ export {
   type LearningRateSchedule,
 } from './schedules/schedules.js';
 export { sgd, type SgdOptions } from './rules/sgd.js';
-export {
-  memoryStateStore,
-  type ParameterSlots,
-  type RangeVisitor,
-  type SlotSpec,
-  type StateArray,
-  type StateStore,
-} from './state/state-store.js';
+export { memoryStateStore, type RangeVisitor, type StateStore } from './state/state-store.js';
+export type { ParameterSlots, SlotSpec, StateArray } from './state/slots.js';
 export { restoreState, stateTensors } from './state/state-tensors.js';
 export { type TensorRule } from './rules/tensor-rule.js';
 export {

@@ -6,7 +6,7 @@
 import { STORED_BYTES } from '@peft/ops';
 import type { ReadOnlyFile } from '../files/read-only-file.js';
 import { ByteReader } from './byte-reader.js';
-import type { TorchContent } from './open-torch-file.js';
+import type { TorchContent } from './torch-content.js';
 import { storageOf, torchFileError, torchGlobals, type TorchStorage } from './torch-globals.js';
 import { unpickle } from './unpickle.js';
 

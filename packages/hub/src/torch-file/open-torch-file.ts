@@ -9,6 +9,7 @@ import { ReadOnlyFile } from '../files/read-only-file.js';
 import { checkSpan, fileSource, storeOf, type TensorStore } from '../tensor-store.js';
 import { ByteReader } from './byte-reader.js';
 import { readLegacyTorchFile } from './legacy-torch-file.js';
+import type { TorchContent } from './torch-content.js';
 import {
   storageOf,
   torchFileError,
@@ -21,12 +22,6 @@ import { readZipDirectory } from '../zip/zip-directory.js';
 
 /** A pickle over this many bytes is refused; it holds names and shapes only. */
 const MAX_PICKLE_BYTES = 100_000_000;
-
-/** What a torch file holds: the unpickled object, and where each storage's bytes begin. */
-export interface TorchContent {
-  readonly object: unknown;
-  readonly byteOffsets: ReadonlyMap<string, number>;
-}
 
 /**
  * Opens a torch file: zip (PyTorch 1.6 and later) or the older stream of pickles.

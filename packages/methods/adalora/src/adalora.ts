@@ -23,12 +23,8 @@ import {
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { linear, scaleColumns } from '@peft/ops';
-import {
-  fromPeftAdaloraConfig,
-  parseAdaloraConfig,
-  toPeftAdaloraConfig,
-  type AdaloraConfig,
-} from './adalora-config.js';
+import { parseAdaloraConfig, type AdaloraConfig } from './adalora-config.js';
+import { fromPeftAdaloraConfig, toPeftAdaloraConfig } from './adalora-peft-config.js';
 import { RankAllocator } from './rank-allocator.js';
 
 declare module '@peft/core' {

@@ -30,12 +30,10 @@ import {
 } from '@peft/ops';
 import type { BottleneckConfig } from './bottleneck-config.js';
 import { phmProjection } from './phm-projection.js';
+import type { Projection } from './projection.js';
 
 /** torch's default of `nn.LayerNorm`. */
 const EPSILON = 1e-5;
-
-/** x `[N, in]` → `[N, out]`. */
-export type Projection = (x: Tensor2D) => Tensor2D;
 
 export interface BottleneckNetwork {
   /** Before dropout, gate and residual. x `[N, D]` → `[N, D]`. */

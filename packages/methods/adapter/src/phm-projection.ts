@@ -21,7 +21,7 @@ import {
 import { PeftError } from '@peft/errors';
 import { randomNormal } from '@peft/ops';
 import type { BottleneckConfig } from './bottleneck-config.js';
-import type { Projection } from './bottleneck-network.js';
+import type { Projection } from './projection.js';
 
 /** How unshared first factors start: N(0, 0.01²) or U(−0.01, 0.01). */
 const OWN_RULE_RANGE = 0.01;

@@ -6,7 +6,7 @@ import {
   type CommonConfig,
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import type { Ia3Config } from './ia3.js';
+import type { Ia3Config } from './ia3-config.js';
 
 const DEFAULTS = { attn_matrices: ['k', 'v'], intermediate_lora: true };
 

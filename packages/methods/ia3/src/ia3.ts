@@ -22,24 +22,9 @@ import {
 } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { scaleColumns } from '@peft/ops';
+import type { Ia3Config } from './ia3-config.js';
 import { ia3Hub } from './ia3-hub.js';
 import { IA3_DEFAULT_ROLES, IA3_DEFAULT_TARGETS } from './ia3-targets.js';
-
-export interface Ia3Config {
-  /**
-   * Which of the targets are scaled at their input: names that a path ends with, or a regular
-   * expression for whole paths. Default: the model family's feed-forward output layers.
-   */
-  readonly feedforwardModules?: readonly string[] | string;
-  /** Start at 1, so that nothing changes at first. `false`: N(0, 1), for tests. Default true. */
-  readonly initWeights: boolean;
-}
-
-declare module '@peft/core' {
-  interface PeftConfigs {
-    ia3: Ia3Config;
-  }
-}
 
 /**
  * The IA3 method. `ia3()` takes PEFT's default targets of the model's family; `ia3({ targets:

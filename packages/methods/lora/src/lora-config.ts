@@ -1,7 +1,8 @@
 /** The options of LoRA, their defaults and checks. */
 import { fullMatch } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
-import { loraInitializer, type LoraInitializer } from './variants/lora-init.js';
+import { loraInitializer } from './variants/lora-init.js';
+import type { LoraInitializer } from './variants/lora-initializer.js';
 
 export interface LoraConfig {
   /** r: width of the low-rank path. Default 8. */

@@ -10,7 +10,9 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { uniform, type AttachContext } from '@peft/core';
 import { gatherRows, linear } from '@peft/ops';
-import type { Dropout } from './p-tuning.js';
+
+/** Dropout of `x` in a stream of that name. */
+export type Dropout = (x: Tensor2D, rate: number, purpose: string) => Tensor2D;
 
 export interface LstmOptions {
   /** Of the input. */

@@ -13,7 +13,7 @@ import { definePeftMethod, normal, zeros, type AttachContext } from '@peft/core'
 import { check } from '@peft/errors';
 import { activate } from '@peft/ops';
 import { sharedLinear } from './linear-layer.js';
-import { bidirectionalLstm } from './lstm.js';
+import { bidirectionalLstm, type Dropout } from './lstm.js';
 import { ownRows, peftModelWords, stacksIn, tokenTargets, totalTokens } from './virtual-tokens.js';
 
 export interface PTuningConfig {
@@ -44,8 +44,6 @@ declare module '@peft/core' {
 const OWNER = 'p-tuning';
 const TABLE = 'prompt_embeddings';
 
-/** Dropout of `x` in a stream of that name. */
-export type Dropout = (x: Tensor2D, rate: number, purpose: string) => Tensor2D;
 type PromptNetwork = (dropout: Dropout) => Tensor2D;
 
 /**

@@ -17,7 +17,7 @@ import type { ModelBatch, ModelRun } from '@peft/core';
 import { attend } from '../parts/attend.js';
 import type { DescriptionBuilder } from '../description/describe.js';
 import { embedTokens } from '../parts/embed-tokens.js';
-import type { T5Config } from './t5.js';
+import type { T5Config } from './t5-config.js';
 
 type StackName = 'encoder' | 'decoder';
 export type T5Tokens = Pick<ModelBatch, 'inputIds' | 'offsets' | 'inputsEmbeds'>;

@@ -5,7 +5,7 @@
  *
  * Bare, it is the encoder alone. With an unscaled output layer logits are h·Wᵀ, else h·Wᵀ/√D.
  */
-import { gatherRows, type ActivationName } from '@peft/ops';
+import { gatherRows } from '@peft/ops';
 import {
   defineArchitecture,
   type HeadOptions,
@@ -16,40 +16,17 @@ import {
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { isBare } from '../parts/classification-head.js';
-import { readConfig, type ConfigJson, type ConfigReader } from '../description/config-reader.js';
+import { readConfig, type ConfigJson } from '../description/config-reader.js';
 import { DescriptionBuilder, within } from '../description/describe.js';
 import { languageModelOutput } from '../parts/lm-head.js';
+import { parseT5Config, type T5Config } from './t5-config.js';
 import { describeT5Stack, runT5Stack, type T5Tokens } from './t5-stack.js';
-
-export interface T5Config {
-  readonly modelType: string;
-  readonly vocabularySize: number; // V
-  readonly hiddenSize: number; // D
-  readonly headSize: number; // E
-  readonly heads: number; // H
-  readonly feedForwardSize: number; // F
-  readonly encoderLayers: number;
-  readonly decoderLayers: number;
-  readonly relativeBuckets: number;
-  readonly relativeDistance: number;
-  readonly activation: ActivationName;
-  readonly isGated: boolean;
-  readonly dropout: number;
-  readonly classifierDropout: number;
-  readonly epsilon: number;
-  /** The output layer is the embedding. */
-  readonly isTied: boolean;
-  readonly scalesOutput: boolean;
-  readonly decoderStartId: number;
-  readonly endId: number;
-  readonly initializerFactor: number;
-}
 
 export const t5 = defineArchitecture<T5Config>({
   family: 'T5',
   modelTypes: ['t5', 'mt5'],
   heads: ['seq2seq-lm', 'sequence-classification', 'token-classification'],
-  parseConfig: (json: ConfigJson) => parse(readConfig('T5', json)),
+  parseConfig: (json: ConfigJson) => parseT5Config(readConfig('T5', json)),
 
   /**
    * transformers 5 calls every T5 tied; whether it is shows in the file: a separate
@@ -166,53 +143,6 @@ const prefixOf = (head: HeadOptions): string =>
     : '';
 const usesDecoder = (head: HeadOptions): boolean =>
   head.kind === 'seq2seq-lm' || head.kind === 'sequence-classification';
-
-function parse(config: ConfigReader): T5Config {
-  const { json } = config;
-  const isMultilingual = json['model_type'] === 'mt5';
-  const encoderLayers = config.size('num_layers', isMultilingual ? 8 : 6);
-  const isTied = config.flag('tie_word_embeddings', !isMultilingual);
-  return {
-    modelType: String(json['model_type'] ?? 't5'),
-    vocabularySize: config.size('vocab_size', isMultilingual ? 250112 : 32128),
-    hiddenSize: config.size('d_model', 512),
-    headSize: config.size('d_kv', 64),
-    heads: config.size('num_heads', isMultilingual ? 6 : 8),
-    feedForwardSize: config.size('d_ff', isMultilingual ? 1024 : 2048),
-    encoderLayers,
-    decoderLayers: config.size('num_decoder_layers', encoderLayers),
-    relativeBuckets: config.size('relative_attention_num_buckets', 32),
-    relativeDistance: config.size('relative_attention_max_distance', 128),
-    ...feedForward(config, isMultilingual ? 'gated-gelu' : 'relu'),
-    dropout: config.rate('dropout_rate', 0.1),
-    classifierDropout: config.rate('classifier_dropout', 0),
-    epsilon: config.positive('layer_norm_epsilon', 1e-6),
-    isTied: isTied && config.flag('scale_decoder_outputs', true),
-    scalesOutput: !isMultilingual && config.flag('scale_decoder_outputs', isTied),
-    decoderStartId: config.tokenId('decoder_start_token_id') ?? config.tokenId('pad_token_id') ?? 0,
-    endId: config.tokenId('eos_token_id') ?? 1,
-    initializerFactor: config.positive('initializer_factor', 1),
-  };
-}
-
-/** `relu`, `gated-gelu` (which means the tanh form), `gated-silu` … */
-function feedForward(
-  config: ConfigReader,
-  fallback: string,
-): Pick<T5Config, 'activation' | 'isGated'> {
-  const value = config.json['feed_forward_proj'] ?? fallback;
-  const [first, second, ...more] = typeof value === 'string' ? value.split('-') : [];
-  if (!first || more.length || (second !== undefined && first !== 'gated'))
-    config.refuse('feed_forward_proj', value, 'an activation or "gated-" and an activation');
-  const isGated = second !== undefined;
-  const name = value === 'gated-gelu' ? 'gelu_new' : (second ?? first);
-  return {
-    activation: readConfig(config.family, { feed_forward_proj: name }).activation(
-      'feed_forward_proj',
-    ),
-    isGated,
-  };
-}
 
 /**
  * Whether the file holds an output layer other than the embedding; read piece by piece, since they

@@ -13,7 +13,7 @@ import {
   type DisentangledOptions,
   type RelativeIndices,
 } from '@peft/ops';
-import type { DebertaConfig } from './deberta-v2.js';
+import type { DebertaConfig } from './deberta-config.js';
 
 const NO_POSITIONS: RelativeIndices = Object.freeze({
   contentToPositionIndex: new Int32Array(1),

@@ -11,14 +11,10 @@
  * @see Shazeer & Stern 2018, Adafactor, algorithms 4 and 5
  */
 import { check, PeftError } from '@peft/errors';
-import {
-  defineOptimizer,
-  type OptimizerRule,
-  type ParameterState,
-  type UpdateContext,
-} from './define-optimizer.js';
+import { defineOptimizer, type OptimizerRule, type ParameterState } from './define-optimizer.js';
+import type { UpdateContext } from './update-context.js';
 import type { Optimizer } from './optimizer.js';
-import type { SlotSpec } from '../state/state-store.js';
+import type { SlotSpec } from '../state/slots.js';
 
 export interface AdafactorOptions {
   /** ε₁, added to the squared gradient. Default 1e-30. */

@@ -10,14 +10,10 @@ import { check } from '@peft/errors';
 import { arrayKernel } from '@peft/ops';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D } from '@tensorflow/tfjs';
-import {
-  defineOptimizer,
-  elementwise,
-  type ElementwiseKernel,
-  type UpdateContext,
-} from './define-optimizer.js';
+import { defineOptimizer, elementwise, type ElementwiseKernel } from './define-optimizer.js';
+import type { UpdateContext } from './update-context.js';
 import type { Optimizer } from './optimizer.js';
-import type { SlotSpec } from '../state/state-store.js';
+import type { SlotSpec } from '../state/slots.js';
 import type { TensorRule } from './tensor-rule.js';
 
 export interface AdamOptions {

@@ -16,33 +16,16 @@ import * as tf from '@tensorflow/tfjs';
 import { assertRunsOnDevice } from '../state/device-state-store.js';
 import type { Optimizer, OptimizerState, UpdateOptions } from './optimizer.js';
 import type { TrainableParameter } from '../parameters/parameter.js';
-import {
-  memoryStateStore,
-  type RangeVisitor,
-  type SlotSpec,
-  type StateArray,
-  type StateStore,
-} from '../state/state-store.js';
+import { memoryStateStore, type RangeVisitor, type StateStore } from '../state/state-store.js';
+import type { SlotSpec, StateArray } from '../state/slots.js';
 import type { TensorRule } from './tensor-rule.js';
+import type { UpdateContext } from './update-context.js';
 import { updatePages } from '../state/update-pages.js';
 
 /** The state of the parameter being updated. */
 export interface ParameterState {
   visit(access: 'read' | 'write', visitor: RangeVisitor): void;
   whole(slot: string): StateArray;
-}
-
-/** Numbers of one update of one parameter. */
-export interface UpdateContext {
-  /** 1 in the parameter's first update. */
-  readonly step: number;
-  /** The schedule's rate times the group's scale. */
-  readonly learningRate: number;
-  /** The group's scale alone, for rules that make their own rate. */
-  readonly learningRateScale: number;
-  readonly weightDecay: number;
-  readonly gradientScale: number;
-  readonly shape: readonly number[];
 }
 
 export interface OptimizerRule {

@@ -3,7 +3,8 @@
  * value that `init` returns.
  */
 import type { Gradients, TrainableParameter } from '../parameters/parameter.js';
-import { slotBytes, type SlotSpec, type StateStore } from '../state/state-store.js';
+import type { StateStore } from '../state/state-store.js';
+import { slotBytes, type SlotSpec } from '../state/slots.js';
 
 /**
  * Everything an optimiser remembers between updates. Save it with `stateTensors`, bring it back

@@ -6,7 +6,7 @@
  * Intermediate values are float32 here and float64 there, so the bytes differ.
  */
 import type { Tensor, Tensor1D } from '@tensorflow/tfjs';
-import type { UpdateContext } from './define-optimizer.js';
+import type { UpdateContext } from './update-context.js';
 
 export interface TensorRule<Name extends string = string> {
   /** The formula's numbers for one parameter, computed in float64 and rounded to float32 once. */

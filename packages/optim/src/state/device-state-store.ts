@@ -11,16 +11,16 @@ import { check, PeftError } from '@peft/errors';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D } from '@tensorflow/tfjs';
 import { layOutPages, type PageSegments, type Segment } from './page-layout.js';
+import type { StatePages } from './state-pages.js';
 import {
   assertUnique,
-  slotBytes,
   stateDisposed,
   storeTaken,
   unknownParameter,
   unknownSlot,
-  type ParameterSlots,
   type StateStore,
 } from './state-store.js';
+import { slotBytes, type ParameterSlots } from './slots.js';
 
 export interface DeviceStateOptions {
   /**
@@ -40,19 +40,6 @@ export interface DeviceStateStore extends StateStore {
   readonly pages: StatePages;
   /** Bytes of the pages that rest in host memory. */
   readonly hostBytes: number;
-}
-
-/** How an optimiser gets at state on a device. */
-export interface StatePages {
-  /**
-   * Calls `update` with each page that holds a parameter of `parameters` and its state, float32 [n]
-   * for each slot, in a `tf.tidy`. What it returns is the new state. The pages of a parameter that
-   * spans several follow each other in ascending order.
-   */
-  visit(
-    parameters: { has(name: string): boolean },
-    update: (page: PageSegments, slots: readonly Tensor1D[]) => readonly Tensor1D[],
-  ): void;
 }
 
 interface Page {

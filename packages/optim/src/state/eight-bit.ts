@@ -15,7 +15,7 @@ import { defineOptimizer, elementwise, type ElementwiseKernel } from '../rules/d
 import { lionDefaults, lionKernel, type LionOptions } from '../rules/lion.js';
 import type { Optimizer } from '../rules/optimizer.js';
 import { momentumKernel } from '../rules/sgd.js';
-import type { SlotSpec } from './state-store.js';
+import type { SlotSpec } from './slots.js';
 
 export interface EightBitOptions {
   /** Parameters with fewer elements keep float32 states. Default 4096. */

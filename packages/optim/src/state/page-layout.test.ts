@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { layOutPages, type PageSegments } from './page-layout.js';
-import type { ParameterSlots } from './state-store.js';
+import type { ParameterSlots } from './slots.js';
 
 const declared = (sizes: Record<string, number | [number, number]>): ParameterSlots[] =>
   Object.entries(sizes).map(([parameter, size]) => {

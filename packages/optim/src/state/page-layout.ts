@@ -5,7 +5,7 @@
  * one has pages of its own. Parameters of a group lie together: where a page has one learning rate
  * and one weight decay, its coefficients are scalars.
  */
-import type { ParameterSlots } from './state-store.js';
+import type { ParameterSlots } from './slots.js';
 
 /** A run of elements of one parameter within a page. */
 export interface Segment {

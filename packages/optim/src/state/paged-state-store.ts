@@ -14,17 +14,19 @@ import { check } from '@peft/errors';
 import { PageFile } from './page-file.js';
 import {
   assertUnique,
-  slotBytes,
   stateDisposed,
   storeTaken,
   unknownParameter,
   unknownSlot,
+  type StateStore,
+} from './state-store.js';
+import {
+  slotBytes,
   zeroSlot,
   type ParameterSlots,
   type SlotSpec,
   type StateArray,
-  type StateStore,
-} from './state-store.js';
+} from './slots.js';
 
 export interface PagedStateOptions {
   /**

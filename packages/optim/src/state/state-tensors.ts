@@ -2,13 +2,8 @@
 import { PeftError } from '@peft/errors';
 import type { TensorSource } from '@peft/ops';
 import type { OptimizerState } from '../rules/optimizer.js';
-import {
-  slotBytes,
-  type ParameterSlots,
-  type SlotSpec,
-  type StateArray,
-  type StateStore,
-} from './state-store.js';
+import type { StateStore } from './state-store.js';
+import { slotBytes, type ParameterSlots, type SlotSpec, type StateArray } from './slots.js';
 
 /**
  * The state's tensors in a fixed order: `<parameter>.<slot>` for every slot and `<parameter>.step`

@@ -4,8 +4,8 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor, Tensor1D } from '@tensorflow/tfjs';
-import type { UpdateContext } from '../rules/define-optimizer.js';
-import type { StatePages } from './device-state-store.js';
+import type { UpdateContext } from '../rules/update-context.js';
+import type { StatePages } from './state-pages.js';
 import type { PageSegments, Segment } from './page-layout.js';
 import type { Gradients, TrainableParameter } from '../parameters/parameter.js';
 import type { TensorRule } from '../rules/tensor-rule.js';

@@ -11,7 +11,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { check } from '@peft/errors';
 import { dequantize4Bit, quantize4Bit } from '@peft/ops';
-import type { LoraInitCall, LoraInitializer } from '../variants/lora-init.js';
+import type { LoraInitCall, LoraInitializer } from '../variants/lora-initializer.js';
 import {
   randomizedSvd,
   rowsOf,

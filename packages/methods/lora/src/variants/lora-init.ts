@@ -1,12 +1,5 @@
 /** How the matrices A `[r, in]` and B `[out, r]` of LoRA start. */
-import {
-  kaimingUniform,
-  normal,
-  zeros,
-  type AttachContext,
-  type Initializer,
-  type SiteHandle,
-} from '@peft/core';
+import { kaimingUniform, normal, zeros } from '@peft/core';
 import { didYouMean, PeftError, show } from '@peft/errors';
 import {
   fastPissaInit,
@@ -14,27 +7,7 @@ import {
   oloraInit,
   pissaInit,
 } from '../decompositions/lora-decompositions.js';
-
-/** What an initialiser may look at. */
-export interface LoraInitCall {
-  readonly site: SiteHandle<'linear'>;
-  readonly rank: number;
-  /** What the product B·A is multiplied with. */
-  readonly scaling: number;
-  readonly context: AttachContext;
-}
-
-export interface LoraInitializer {
-  readonly name: string;
-  /** `init_lora_weights` in adapter_config.json. */
-  readonly peftValue: boolean | string;
-  /** What else adapter_config.json says of it. */
-  readonly peftConfig?: Readonly<Record<string, unknown>>;
-  /** The start's product s·B·A was taken out of the base weight. Default false. */
-  readonly takesOver?: boolean;
-  /** Chooses the start values; may change the base weight through `context.replaceWeight`. */
-  start(call: LoraInitCall): { readonly a: Initializer; readonly b: Initializer };
-}
+import type { LoraInitCall, LoraInitializer } from './lora-initializer.js';
 
 /** A kaiming-uniform (a = √5), B zero: the identity at the start. */
 export const defaultInit: LoraInitializer = Object.freeze({
