@@ -45,7 +45,9 @@ const OURS = ['bfloat16', 'float32'] as const;
 const THEIRS = ['float32', 'bfloat16'] as const;
 
 const lines: string[] = [
-  `Machine: ${cpus().length} × ${cpus()[0]!.model}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB; commit ${run('git', ['rev-parse', '--short', 'HEAD']).trim()}; ${new Date().toISOString().slice(0, 10)}; Node ${process.version}`,
+  `Machine: ${cpus().length} × ${cpus()[0]!.model}, ${(totalmem() / 2 ** 30).toFixed(0)} ` +
+    `GiB; commit ${run('git', ['rev-parse', '--short', 'HEAD']).trim()}; ` +
+    `${new Date().toISOString().slice(0, 10)}; Node ${process.version}`,
   '',
 ];
 if (!options['no-products'] && existsSync(new URL('gemm/run.mjs', import.meta.url))) {
@@ -165,7 +167,8 @@ function epochRows(name: string): string[] {
     { seconds, tokensPerSecond, peakRssBytes }: typeof ours,
     faster: string,
   ) =>
-    `| ${name} | ${side} | ${seconds.toFixed(1)} | ${tokensPerSecond.toFixed(0)} | ${(peakRssBytes / 1e9).toFixed(2)} GB | ${faster} |`;
+    `| ${name} | ${side} | ${seconds.toFixed(1)} | ${tokensPerSecond.toFixed(0)} | ` +
+    `${(peakRssBytes / 1e9).toFixed(2)} GB | ${faster} |`;
   return [
     line('transformers Trainer, float32, padded', theirs, ''),
     line('ours (native), bfloat16, packed', ours, ratio.toFixed(2)),
@@ -197,5 +200,9 @@ function row(
   if (!measured) return `| ${name} | ${side} | ${precision} | failed | | | | |`;
   const ratio = (peer: string): string =>
     speedOf(peer) ? (measured.tokensPerSecond / speedOf(peer)!).toFixed(2) : '';
-  return `| ${name} | ${side} | ${precision} | ${measured.tokensPerSecond.toFixed(0)} | ${measured.secondsPerStep.toFixed(3)} | ${(measured.peakRssBytes / 1e9).toFixed(2)} GB | ${ratio('float32')} | ${ratio('bfloat16')} |`;
+  return (
+    `| ${name} | ${side} | ${precision} | ${measured.tokensPerSecond.toFixed(0)} | ` +
+    `${measured.secondsPerStep.toFixed(3)} | ${(measured.peakRssBytes / 1e9).toFixed(2)} GB ` +
+    `| ${ratio('float32')} | ${ratio('bfloat16')} |`
+  );
 }

@@ -34,7 +34,8 @@ const { values: options } = parseArgs({
 });
 if (options.help) {
   console.log(
-    'bench:decode [--arch CONFIG_JSON] [--prompt 64] [--tokens 32] [--batch 1] [--threads N] [--precision bfloat16|float32] [--quantization nf4|int8] [--json]',
+    'bench:decode [--arch CONFIG_JSON] [--prompt 64] [--tokens 32] [--batch 1] [--threads N] ' +
+      '[--precision bfloat16|float32] [--quantization nf4|int8] [--json]',
   );
   process.exit(0);
 }
@@ -93,7 +94,10 @@ const result = {
 console.log(
   options.json
     ? JSON.stringify(result)
-    : `${result.tokensPerSecond.toFixed(2)} tokens/s (median of ${steps.length} tokens after a prompt of ${prompt.length}), ${result.gigabytesPerSecond.toFixed(1)} of ${bandwidth.toFixed(1)} GB/s that ${threads} threads can read: ${(100 * result.usedShare).toFixed(0)} %`,
+    : `${result.tokensPerSecond.toFixed(2)} tokens/s (median of ${steps.length} tokens after a ` +
+        `prompt of ${prompt.length}), ${result.gigabytesPerSecond.toFixed(1)} of ` +
+        `${bandwidth.toFixed(1)} GB/s that ${threads} threads can read: ` +
+        `${(100 * result.usedShare).toFixed(0)} %`,
 );
 model.dispose();
 engine.dispose();

@@ -2,7 +2,8 @@
  * How well a small encoder learns topics from English sentences, seed by seed, and what carries
  * over to other languages:
  *
- *     node tools/run-source.mjs benchmarks/encoder-quality.ts [--method lora --lr 5e-3 --split dev --languages en,de,ja --data FOLDER --model FOLDER]
+ *     node tools/run-source.mjs benchmarks/encoder-quality.ts [--method lora --lr 5e-3 --split dev
+ *       --languages en,de,ja --data FOLDER --model FOLDER]
  *
  * FOLDER of the data holds `<language>_<train|dev|test>.tsv` with topic and text.
  * `tools/python/score_encoder.py` does the same with PyTorch and PEFT.

@@ -75,11 +75,14 @@ else {
     `${report.rows} texts, ${tokens} tokens, longest ${report.longest}, batches of ${report.batch}`,
   );
   console.log(
-    `ours      ${ours.seconds.toFixed(1)} s an epoch, ${ours.tokensPerSecond.toFixed(0)} tokens/s, ${(ours.peakRssBytes / 1e9).toFixed(2)} GB, ${ours.engine}`,
+    `ours      ${ours.seconds.toFixed(1)} s an epoch, ${ours.tokensPerSecond.toFixed(0)} ` +
+      `tokens/s, ${(ours.peakRssBytes / 1e9).toFixed(2)} GB, ${ours.engine}`,
   );
   if (theirs)
     console.log(
-      `Trainer   ${theirs.seconds.toFixed(1)} s an epoch, ${theirs.tokensPerSecond.toFixed(0)} tokens/s, ${(theirs.peakRssBytes / 1e9).toFixed(2)} GB, ${theirs.engine}\nan epoch is ${report.ratio!.toFixed(2)} times as fast`,
+      `Trainer   ${theirs.seconds.toFixed(1)} s an epoch, ${theirs.tokensPerSecond.toFixed(0)} ` +
+        `tokens/s, ${(theirs.peakRssBytes / 1e9).toFixed(2)} GB, ${theirs.engine}\nan epoch is ` +
+        `${report.ratio!.toFixed(2)} times as fast`,
     );
 }
 
@@ -152,7 +155,8 @@ function runPeer(): EpochReport {
     );
     if (status !== 0)
       throw new Error(
-        `the peer failed (name a Python with torch and transformers in PEFT_PYTHON): ${stderr.trim().split('\n').at(-1)}`,
+        'the peer failed (name a Python with torch and transformers in PEFT_PYTHON): ' +
+          `${stderr.trim().split('\n').at(-1)}`,
       );
     return JSON.parse(stdout.trim().split('\n').at(-1)!) as EpochReport;
   } finally {

@@ -50,7 +50,9 @@ const CASES: readonly (readonly [string, string])[] = [
   ],
   [
     'Llama-3-8B, NF4 + double, LoRA r = 16 on all linear, 1 × 512, checkpointed, 8-bit AdamW',
-    '--arch benchmarks/configs/llama-3-8b.json --head causal-lm --rank 16 --targets all-linear --batch 1 --length 512 --quantization nf4 --double-quantization --checkpointing --optimizer adamw_8bit',
+    '--arch benchmarks/configs/llama-3-8b.json --head causal-lm --rank 16 --targets ' +
+      'all-linear --batch 1 --length 512 --quantization nf4 --double-quantization ' +
+      '--checkpointing --optimizer adamw_8bit',
   ],
 ];
 
@@ -79,6 +81,7 @@ for (const [name, words] of CASES) {
     stdout.trim().split('\n').at(-1)!,
   ) as Report;
   console.log(
-    `| ${name} | ${gigabytes(weightBytes)} | ${gigabytes(plannedPeakBytes)} | ${gigabytes(peakRssBytes)} | ${(plannedPeakBytes / peakRssBytes).toFixed(2)} |`,
+    `| ${name} | ${gigabytes(weightBytes)} | ${gigabytes(plannedPeakBytes)} | ` +
+      `${gigabytes(peakRssBytes)} | ${(plannedPeakBytes / peakRssBytes).toFixed(2)} |`,
   );
 }

@@ -88,7 +88,8 @@ const engine =
       : await createTensorflowEngine({ precision: 'float32' });
 await engine.activate();
 console.log(
-  `AdamW updates on ${engine.name}, milliseconds: median (least)\n\n| trained | tensors | values | host | device | passing |\n|---|---|---|---|---|---|`,
+  `AdamW updates on ${engine.name}, milliseconds: median (least)\n\n| trained | tensors | ` +
+    `values | host | device | passing |\n|---|---|---|---|---|---|`,
 );
 for (const [name, shapes] of Object.entries(CASES)) {
   if (!name.toLowerCase().includes(options.only.toLowerCase())) continue;
@@ -105,7 +106,9 @@ for (const [name, shapes] of Object.entries(CASES)) {
   ])
     times.push(await time(parameters, store));
   console.log(
-    `| ${name} | ${parameters.length} | ${parameters.reduce((sum, { variable }) => sum + variable.size, 0).toLocaleString('en')} | ${times.join(' | ')} |`,
+    `| ${name} | ${parameters.length} | ` +
+      `${parameters.reduce((sum, { variable }) => sum + variable.size, 0).toLocaleString('en')} ` +
+      `| ${times.join(' | ')} |`,
   );
   tf.dispose(parameters.map(({ variable }) => variable));
 }

@@ -57,7 +57,8 @@ for (const [name, base] of Object.entries(BASES)) {
   const runs: { loss: number; accuracy: number; bytes: number }[] = [];
   for (let seed = 0; seed < Number(options.seeds); seed += 1) runs.push(await run(base, seed));
   const show = (key: 'loss' | 'accuracy') =>
-    `${key} ${runs.map((each) => each[key].toFixed(3)).join(' ')} (mean ${(runs.reduce((sum, each) => sum + each[key], 0) / runs.length).toFixed(3)})`;
+    `${key} ${runs.map((each) => each[key].toFixed(3)).join(' ')} (mean ` +
+    `${(runs.reduce((sum, each) => sum + each[key], 0) / runs.length).toFixed(3)})`;
   console.log(
     `${name.padEnd(36)} ${show('loss')}  ${show('accuracy')}  weights ${(runs[0]!.bytes / 1e6).toFixed(1)} MB`,
   );

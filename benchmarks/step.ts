@@ -60,7 +60,11 @@ const { values: options } = parseArgs({
 });
 if (options.help || !options.arch) {
   console.log(
-    'bench:step --arch CONFIG_JSON_OR_FOLDER [--method ia3_bias] [--batch 8] [--length 128] [--steps 4] [--engine native|portable|tensorflow] [--precision bfloat16|float32] [--quantization nf4|fp4|int8] [--double-quantization] [--checkpointing] [--head pooled-linear|causal-lm] [--rank 16 --targets all-linear] [--optimizer adamw|adamw_8bit|…] [--stored-dtype BF16|F32] [--profile] [--json]',
+    'bench:step --arch CONFIG_JSON_OR_FOLDER [--method ia3_bias] [--batch 8] [--length 128] ' +
+      '[--steps 4] [--engine native|portable|tensorflow] [--precision bfloat16|float32] ' +
+      '[--quantization nf4|fp4|int8] [--double-quantization] [--checkpointing] [--head ' +
+      'pooled-linear|causal-lm] [--rank 16 --targets all-linear] [--optimizer ' +
+      'adamw|adamw_8bit|…] [--stored-dtype BF16|F32] [--profile] [--json]',
   );
   process.exit(options.help ? 0 : 2);
 }

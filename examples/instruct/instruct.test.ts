@@ -15,7 +15,8 @@ it('a tiny decoder learns 50 answers by heart and writes them', async () => {
     step: Number(step),
     loss: Number(loss),
   }));
-  expect(losses[0]).toMatchObject({ step: 1, loss: expect.closeTo(Math.log(460), 0) }); // the vocabulary's 460 tokens are equally likely at the start
+  // the vocabulary's 460 tokens are equally likely at first
+  expect(losses[0]).toMatchObject({ step: 1, loss: expect.closeTo(Math.log(460), 0) });
   expect(losses.at(-1)!.loss).toBeLessThan(0.1);
   const [, exact] = /answers word for word ([\d.]+)/.exec(stdout)!;
   expect(Number(exact)).toBeGreaterThan(0.9);

@@ -59,7 +59,8 @@ for (const [code, language] of [
     Math.max(...new Set(topics.map((topic) => topics.filter((other) => other === topic).length))) /
     topics.length; // always saying the most frequent topic
   console.log(
-    `${language.padEnd(10)} ${accuracy!.toFixed(3).padStart(8)} ${chance.toFixed(3).padStart(8)} ${(accuracy! / chance).toFixed(1).padStart(14)}`,
+    `${language.padEnd(10)} ${accuracy!.toFixed(3).padStart(8)} ` +
+      `${chance.toFixed(3).padStart(8)} ${(accuracy! / chance).toFixed(1).padStart(14)}`,
   );
 }
 console.log(`\nmodel and adapter: ${path}`);
@@ -68,11 +69,14 @@ predictor.dispose();
 function printProgress(event: TrainEvent): void {
   if (event.type === 'run/started')
     console.log(
-      `${event.method}: ${event.trainableParameters.toLocaleString('en')} of ${event.totalParameters.toLocaleString('en')} parameters train, engine ${event.engine}, ${event.plannedSteps} steps`,
+      `${event.method}: ${event.trainableParameters.toLocaleString('en')} of ` +
+        `${event.totalParameters.toLocaleString('en')} parameters train, engine ${event.engine}, ` +
+        `${event.plannedSteps} steps`,
     );
   if (event.type === 'step/completed' && event.step % 10 === 0)
     console.log(
-      `step ${event.step}  loss ${event.loss.toFixed(3)}  ${Math.round((1000 * event.tokens) / event.durationMs)} tokens/s`,
+      `step ${event.step}  loss ${event.loss.toFixed(3)}  ` +
+        `${Math.round((1000 * event.tokens) / event.durationMs)} tokens/s`,
     );
   if (event.type === 'evaluation/completed')
     console.log(

@@ -78,7 +78,8 @@ const bus = createTrainEventBus();
 bus.listen((event) => {
   if (event.type === 'run/started')
     console.log(
-      `${event.trainableParameters.toLocaleString('en')} parameters, ${training.length} pairs, engine ${event.engine}, ${event.plannedSteps} steps`,
+      `${event.trainableParameters.toLocaleString('en')} parameters, ${training.length} pairs, ` +
+        `engine ${event.engine}, ${event.plannedSteps} steps`,
     );
   if (event.type === 'step/completed' && (event.step % 40 === 0 || event.step === 1))
     console.log(`step ${event.step}  loss ${event.loss.toFixed(3)}`);

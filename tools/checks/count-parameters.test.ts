@@ -23,7 +23,8 @@ it.each([
   ['`lora({ rank: 8 })`', ['294,912', '884,736', '3,407,872']],
   ["`lora({ rank: 8, targets: 'all-linear' })`", [undefined, '3,244,032', '20,971,520']],
   ['`promptTuning({ virtualTokens: 20 })`', ['15,360', '30,720', '81,920']],
-  ['`bitfit()`', [text(12 * (4 * 768 + 3072 + 768 + 2 * 768) + 768 + 768), text(2 * 32 * 12), '–']], // T5's relative_attention_bias
+  // T5 has its relative_attention_bias alone
+  ['`bitfit()`', [text(12 * (4 * 768 + 3072 + 768 + 2 * 768) + 768 + 768), text(2 * 32 * 12), '–']],
   [
     '`houlsby()`',
     [

@@ -98,14 +98,18 @@ export function countTable(): string {
   return [
     '# Trainable parameters',
     '',
-    "What each method trains with its default targets, heads apart, counted on the models' configs by `tools/checks/count-parameters.ts`. A dash: the model has nothing that the method could attach to.",
+    "What each method trains with its default targets, heads apart, counted on the models' " +
+      'configs by `tools/checks/count-parameters.ts`. A dash: the model has nothing that the ' +
+      'method could attach to.',
     '',
     `| method | ${COUNTED_MODELS.map(({ name }) => name).join(' | ')} |`,
     `|---|${COUNTED_MODELS.map(() => '---:|').join('')}`,
     ...rows,
     '',
-    'Where PEFT has the method, its `get_nb_trainable_parameters` says the same numbers, with its own default targets (LN tuning of BERT, for which it has none, with ours):',
-    '`tools/python/peft-counts-the-same.test.ts` asks it wherever Python has it, on models without weights. PEFT lacks BitFit, the bottleneck adapters, MAM and UniPELT; their',
+    'Where PEFT has the method, its `get_nb_trainable_parameters` says the same numbers, ' +
+      'with its own default targets (LN tuning of BERT, for which it has none, with ours):',
+    '`tools/python/peft-counts-the-same.test.ts` asks it wherever Python has it, on models ' +
+      'without weights. PEFT lacks BitFit, the bottleneck adapters, MAM and UniPELT; their',
     "numbers follow from the layers' sizes in `tools/checks/count-parameters.test.ts`.",
     '',
   ].join('\n');

@@ -2,6 +2,11 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** `import … from 'x'`, `export … from 'x'`, `import 'x'` */
+const STATEMENT = /(?:^|[\s;])(?:import|export)\s+(?:[^'"`;]*?\sfrom\s+)?['"]([^'"]+)['"]/gm;
+/** `import('x')` */
+const CALL = /(?:^|[^\w.])import\(\s*['"]([^'"]+)['"]\s*\)/gm;
+
 /** @param {string} folder @returns {Generator<string>} its TypeScript files, at any depth. */
 export function* sourceFiles(folder) {
   for (const entry of readdirSync(folder)) {
@@ -16,8 +21,6 @@ export function* specifiersOf(file) {
   const text = readFileSync(file, 'utf8')
     .replace(/\/\*[\s\S]*?\*\//g, '')
     .replace(/^\s*\/\/.*$/gm, '');
-  for (const match of text.matchAll(
-    /(?:^|[\s;])(?:import|export)\s+(?:[^'"`;]*?\sfrom\s+)?['"]([^'"]+)['"]|(?:^|[^\w.])import\(\s*['"]([^'"]+)['"]\s*\)/gm,
-  ))
-    yield match[1] ?? match[2];
+  for (const pattern of [STATEMENT, CALL])
+    for (const [, specifier] of text.matchAll(pattern)) yield specifier;
 }

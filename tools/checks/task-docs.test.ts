@@ -22,7 +22,9 @@ const blocks = (language: string): string[] =>
   );
 const fixture = (name: string): string => join(root, 'packages/testing/fixtures/models', name);
 const CHAT_TEMPLATE =
-  "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+  "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}{% if " +
+  "message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}{% if " +
+  'add_generation_prompt %}<assistant>{% endif %}';
 
 const folder = mkdtempSync(join(tmpdir(), 'peft-task-docs-'));
 beforeAll(() => {
@@ -37,14 +39,18 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 it('the commands run', () => {
-  const script = `set -e\nnpx() { shift; "${process.execPath}" "${join(root, 'packages/cli/bin/peft.mjs')}" "$@"; }\n${blocks('sh').join('echo ======\n')}`;
+  const script =
+    `set -e\nnpx() { shift; "${process.execPath}" ` +
+    `"${join(root, 'packages/cli/bin/peft.mjs')}" "$@"; ` +
+    `}\n${blocks('sh').join('echo ======\n')}`;
   const printed = execFileSync('bash', ['-c', script], {
     cwd: folder,
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
   }).split('======\n');
   const lastLines = printed.map((text) => text.trim().split('\n').at(-1)!);
-  expect(lastLines[0]).toMatch(/^[\w/]+\t([\w/]+=[\d.]+ ?){7}$/); // a topic and the probability of each of the seven, among them science/technology
+  // a topic and the probability of each of the seven, among them science/technology
+  expect(lastLines[0]).toMatch(/^[\w/]+\t([\w/]+=[\d.]+ ?){7}$/);
   expect(lastLines[1]!.split(' ')).toHaveLength(3); // a tag per word
   expect(printed[2]).toMatch(/perplexity [\d.]+ on 1 validation rows/);
   expect(printed[3]).toMatch(/rougeL +bleu +perplexity/);

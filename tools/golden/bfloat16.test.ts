@@ -16,7 +16,8 @@ const hasBfloat16 =
 // bf16 rounds each operand by at most 2⁻⁹ = 0.2 %; a few layers add that up. T5's softmax has no
 // 1/√d and sharpens it.
 describe.skipIf(!hasBfloat16)(
-  "the native engine's bf16 mode stays near the float32 values of the golden cases (skipped: no bf16 instructions or no addon)",
+  "the native engine's bf16 mode stays near the float32 values of the golden cases " +
+    '(skipped: no bf16 instructions or no addon)',
   () => {
     it.each(modelCases(fixtures))('%s', async (family) => {
       const before = tf.memory().numTensors;

@@ -80,7 +80,9 @@ export function errorTable(rows: readonly BfloatError[]): string {
     '|---|---|---|---|---|---|---|',
     ...rows.map(
       (row) =>
-        `| ${row.family} | ${percent(row.hidden)} | ${percent(row.logits)} | ${percent(row.loss)} | ${percent(row.gradientMedian)} | ${percent(row.gradientLargest)} | ${row.tokens === undefined ? '' : row.tokens ? 'equal' : 'differ'} |`,
+        `| ${row.family} | ${percent(row.hidden)} | ${percent(row.logits)} | ` +
+        `${percent(row.loss)} | ${percent(row.gradientMedian)} | ${percent(row.gradientLargest)} ` +
+        `| ${row.tokens === undefined ? '' : row.tokens ? 'equal' : 'differ'} |`,
     ),
   ].join('\n');
 }

@@ -46,7 +46,8 @@ for (const folder of folders) {
 }
 engine.dispose();
 console.log(
-  `${counts.passed} passed, ${counts.failed} failed${counts.unsupported ? ` (${counts.unsupported} unsupported, skipped)` : ''}`,
+  `${counts.passed} passed, ${counts.failed} ` +
+    `failed${counts.unsupported ? ` (${counts.unsupported} unsupported, skipped)` : ''}`,
 );
 process.exit(counts.failed ? 1 : 0);
 

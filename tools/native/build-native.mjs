@@ -24,7 +24,12 @@ const definitions = [
 const folder = fileURLToPath(new URL('../../packages/engines/native', import.meta.url));
 
 function give(reason, details = '') {
-  const line = `@peft/native was not compiled: ${reason}. Everything works without it, but training runs on the much slower portable engine. To compile it, install a C++20 compiler, make and Python 3 (Debian: apt-get install g++ make python3; macOS: xcode-select --install; Windows: Visual Studio Build Tools with C++), then run: node tools/native/build-native.mjs`;
+  const line =
+    `@peft/native was not compiled: ${reason}. Everything works without it, but training ` +
+    'runs on the much slower portable engine. To compile it, install a C++20 compiler, make ' +
+    'and Python 3 (Debian: apt-get install g++ make python3; macOS: xcode-select --install; ' +
+    'Windows: Visual Studio Build Tools with C++), then run: node ' +
+    'tools/native/build-native.mjs';
   if (details) console.error(details);
   (optional ? console.warn : console.error)(line);
   process.exit(optional ? 0 : 1);
@@ -74,9 +79,8 @@ for (const command of ['configure', 'build']) {
   if (status === 0) continue;
   const output = `${stdout ?? ''}${stderr ?? ''}`;
   if (
-    /not found: make|make: not found|`make` failed.*ENOENT|find Python|find Visual Studio|No Xcode|not found: python/i.test(
-      output,
-    ) ||
+    /not found: make|make: not found|`make` failed.*ENOENT/i.test(output) ||
+    /find Python|not found: python|find Visual Studio|No Xcode/i.test(output) ||
     /(g\+\+|c\+\+|clang\+\+): (not found|No such file)/.test(output)
   )
     give('the build tools are missing', '');

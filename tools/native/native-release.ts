@@ -1,8 +1,12 @@
 /**
  * The prebuilt forms of @peft/native's addon.
  *
- *   node tools/run-source.mjs tools/native/native-release.ts platform --out DIR    what `tools/native/build-native.mjs` compiled here, as the package @peft/native-PLATFORM-ARCH
- *   node tools/run-source.mjs tools/native/native-release.ts stamp --packages DIR  before publishing: lists the packages in DIR as optional dependencies of @peft/native
+ *   node tools/run-source.mjs tools/native/native-release.ts platform --out DIR
+ *   node tools/run-source.mjs tools/native/native-release.ts stamp --packages DIR
+ *
+ * `platform` makes the package @peft/native-PLATFORM-ARCH of what `tools/native/build-native.mjs`
+ * compiled here. `stamp`, before publishing, lists the packages in DIR as optional dependencies of
+ * @peft/native.
  *
  * `stamp` refuses while a platform is missing, of another version or without its file;
  * `--allow-missing linux-arm64,…` names exceptions.
@@ -81,7 +85,8 @@ export function makePlatformPackage(
   });
   writeFileSync(
     join(folder, 'README.md'),
-    `# @peft/native-${name}\n\nThe compiled addon of @peft/native for ${name}. npm installs it together with that package; nobody needs to name it.\n`,
+    `# @peft/native-${name}\n\nThe compiled addon of @peft/native for ${name}. npm installs ` +
+      `it together with that package; nobody needs to name it.\n`,
   );
   return folder;
 }

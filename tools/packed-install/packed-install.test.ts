@@ -148,7 +148,9 @@ test.skipIf(!isCompiled)(
       '--no-warnings',
       '--input-type=module',
       '--eval',
-      "import { createNativeEngine } from '@peft/native'; try { console.log(createNativeEngine().description); } catch (error) { console.log(error.code, error.hint); }",
+      "import { createNativeEngine } from '@peft/native'; try { " +
+        'console.log(createNativeEngine().description); } catch (error) { ' +
+        'console.log(error.code, error.hint); }',
     ];
     expect(await node(...program)).toMatch(/^native \(/);
     expect(readdirSync(join(project, 'node_modules/@peft/native'))).not.toContain('build');
@@ -196,7 +198,8 @@ test('strict TypeScript accepts the types, the examples and a CommonJS module, a
   );
   writeFileSync(
     join(at, 'common.cts'),
-    "import lora = require('@peft/lora');\nimport type { MethodSpec } from '@peft/core';\nexport const spec: MethodSpec = lora.lora({ rank: 4 });\n",
+    "import lora = require('@peft/lora');\nimport type { MethodSpec } from " +
+      "'@peft/core';\nexport const spec: MethodSpec = lora.lora({ rank: 4 });\n",
   );
   writeFileSync(
     join(at, 'misspelt.ts'),

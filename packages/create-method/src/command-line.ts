@@ -40,7 +40,8 @@ export async function runCreateMethod(argv: readonly string[], console: Console)
     flags = parse(argv);
   } catch (error) {
     console.err(
-      `error PEFT_OPTION_INVALID: ${(error as Error).message}\n  hint: npm create @peft/method -- --help lists the options`,
+      `error PEFT_OPTION_INVALID: ${(error as Error).message}\n  hint: npm create @peft/method ` +
+        '-- --help lists the options',
     );
     return 2;
   }
@@ -67,7 +68,9 @@ export async function runCreateMethod(argv: readonly string[], console: Console)
     });
     const at = relative(process.cwd(), folder) || '.';
     console.out(
-      `${name}: ${files.length} files in ${at}\n\n  cd ${at}\n  npm install\n  npm test          # the contract that every method passes, on three models\n\nThe formula is in src/${name}.ts, the cases in src/${name}.contract.test.ts.`,
+      `${name}: ${files.length} files in ${at}\n\n  cd ${at}\n  npm install\n  npm ` +
+        `test          # the contract that every method passes, on three models\n\nThe formula ` +
+        `is in src/${name}.ts, the cases in src/${name}.contract.test.ts.`,
     );
     return 0;
   } catch (error) {

@@ -109,9 +109,12 @@ export function checkName(name: string): void {
 }
 
 const RESERVED = new Set(
-  'await break case catch class const continue debugger default delete do else enum export extends false finally for function if implements import in interface let new null package private protected public return static super switch this throw true try typeof var void while with yield check index normal tf'.split(
-    ' ',
-  ),
+  (
+    'await break case catch class const continue debugger default delete do else enum export ' +
+    'extends false finally for function if implements import in interface let new null ' +
+    'package private protected public return static super switch this throw true try typeof ' +
+    'var void while with yield check index normal tf'
+  ).split(' '),
 );
 
 /** What the template's words stand for. */

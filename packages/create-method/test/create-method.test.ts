@@ -106,7 +106,10 @@ describe('the packages that it writes', () => {
     const conditions = ['@peft/source', 'node', 'import', 'default'];
     writeFileSync(
       join(all(), 'vitest.config.ts'),
-      `export default { resolve: { conditions: ['@peft/source'] }, ssr: { resolve: { conditions: ${JSON.stringify(conditions)}, externalConditions: ${JSON.stringify(conditions)} } }, test: { include: ['*/src/**/*.test.ts'], testTimeout: 120000, maxWorkers: 2 } };`,
+      `export default { resolve: { conditions: ['@peft/source'] }, ssr: { resolve: { ` +
+        `conditions: ${JSON.stringify(conditions)}, externalConditions: ` +
+        `${JSON.stringify(conditions)} } }, test: { include: ['*/src/**/*.test.ts'], ` +
+        'testTimeout: 120000, maxWorkers: 2 } };',
     );
     const report = join(all(), 'report.json');
     await run(

@@ -29,7 +29,8 @@ export async function check(
   const hasGates = /"use_gating":true/.test(JSON.stringify(json.config));
   const pack = (batch: TaskBatch): PackedTask => {
     const packed = packTask(json.task, batch, startId);
-    return hasGates && json.task === 'seqcls' ? { ...packed, batch: keepPadding(batch) } : packed; // the library's gates are means over padding, too
+    // the library's gates are means over padding, too
+    return hasGates && json.task === 'seqcls' ? { ...packed, batch: keepPadding(batch) } : packed;
   };
   const each: Check = {
     folder,

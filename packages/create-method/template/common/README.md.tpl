@@ -14,8 +14,15 @@ npm install {{package}} @peft/predictor @tensorflow/tfjs
 import { PeftPredictor, withMethods } from '@peft/predictor';
 import { {{camel}} } from '{{package}}';
 
-const predictor = new PeftPredictor({ label: 'topic', path: 'topics', modules: [withMethods({{camel}})] });
-await predictor.fit('train.csv', { method: {{camel}}(), hyperparameters: { 'model.hf_text.checkpoint_name': './model' } });
+const predictor = new PeftPredictor({
+  label: 'topic',
+  path: 'topics',
+  modules: [withMethods({{camel}})],
+});
+await predictor.fit('train.csv', {
+  method: {{camel}}(),
+  hyperparameters: { 'model.hf_text.checkpoint_name': './model' },
+});
 console.log(predictor.trainableParameters, await predictor.evaluate('test.csv'));
 predictor.dispose();
 ```

@@ -35,7 +35,12 @@ export const {{camel}}: PeftMethod<'{{name}}'> = definePeftMethod<'{{name}}'>({
       const width = site.keyValueHeads * site.headSize;
       const keys = context.param('keys', [virtualTokens, width], normal(0.1));
       const values = context.param('values', [virtualTokens, width], normal(0.1));
-      return { extend: () => ({ keys: keys.value as unknown as Tensor2D, values: values.value as unknown as Tensor2D }) };
+      return {
+        extend: () => ({
+          keys: keys.value as unknown as Tensor2D,
+          values: values.value as unknown as Tensor2D,
+        }),
+      };
     },
   },
 });

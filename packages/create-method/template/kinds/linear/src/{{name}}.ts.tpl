@@ -36,7 +36,10 @@ export const {{camel}}: PeftMethod<'{{name}}'> = definePeftMethod<'{{name}}'>({
       return {
         forward: (x, base) => tf.mul(base(x), gain.value),
         // Only where it is exact: W' = g ⊙ W, b' = g ⊙ b. Leave it out otherwise, and core refuses to merge.
-        merge: ({ weight, bias }) => ({ weight: tf.mul(weight, tf.reshape(gain.value, [-1, 1])), ...(bias && { bias: tf.mul(bias, gain.value) }) }),
+        merge: ({ weight, bias }) => ({
+          weight: tf.mul(weight, tf.reshape(gain.value, [-1, 1])),
+          ...(bias && { bias: tf.mul(bias, gain.value) }),
+        }),
       };
     },
   },

@@ -5,7 +5,19 @@ describePeftMethod(
   {{camel}},
   [
     { title: 'norms' },
-    { title: 'biases', options: { words: ['bias'] }, on: ['encoder'], withoutGradient: /attention\.self\.key\.bias$/ },
+    {
+      title: 'biases',
+      options: { words: ['bias'] },
+      on: ['encoder'],
+      withoutGradient: /attention\.self\.key\.bias$/,
+    },
   ],
-  { badOptions: [{ options: { words: [] }, message: '{{name}}: words must be a list of at least one word, got [].' }] },
+  {
+    badOptions: [
+      {
+        options: { words: [] },
+        message: '{{name}}: words must be a list of at least one word, got [].',
+      },
+    ],
+  },
 );

@@ -25,12 +25,21 @@ export const {{camel}}: PeftMethod<'{{name}}'> = definePeftMethod<'{{name}}'>({
   parseConfig(input) {
     check.knownKeys('{{name}}', input, ['words']);
     const { words = ['norm'] } = input;
-    if (!Array.isArray(words) || words.length === 0) throw new PeftError('PEFT_CONFIG_INVALID', `{{name}}: words must be a list of at least one word, got ${show(words)}.`);
+    if (!Array.isArray(words) || words.length === 0)
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        `{{name}}: words must be a list of at least one word, got ${show(words)}.`,
+      );
     return Object.freeze({ words });
   },
-  defaultTargets: ({ parameters }, { words }) => ({ targets: parameters.map(({ name }) => name).filter((name) => words.some((word) => name.toLowerCase().includes(word))) }),
+  defaultTargets: ({ parameters }, { words }) => ({
+    targets: parameters
+      .map(({ name }) => name)
+      .filter((name) => words.some((word) => name.toLowerCase().includes(word))),
+  }),
   attach: {
-    // The adapter trains a copy of the parameter, which counts while it is active; merging is exact without a word about it.
+    // The adapter trains a copy of the parameter, which counts while it is active; merging is exact
+    // without a word about it.
     parameter: (site, _config, context) => {
       context.unfreeze(site.path);
       return undefined;
