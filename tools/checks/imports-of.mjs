@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** `import … from 'x'`, `export … from 'x'`, `import 'x'` */
-const STATEMENT = /(?:^|[\s;])(?:import|export)\s+(?:[^'"`;]*?\sfrom\s+)?['"]([^'"]+)['"]/gm;
+const STATEMENT = /^\s*(?:import|export)\s+(?:[^'"`;]*?\sfrom\s+)?['"]([^'"\n]+)['"]/gm;
 /** `import('x')` */
 const CALL = /(?:^|[^\w.])import\(\s*['"]([^'"]+)['"]\s*\)/gm;
 
