@@ -1,4 +1,4 @@
-// The module that Node loads: a table of functions. packages/engines/native/src/binding.ts
+// The module that Node loads: a table of functions. packages/engines/native/src/binding
 // describes each.
 #include "binding/exports.h"
 

@@ -19,8 +19,11 @@ const MARGIN = 1 / 16;
  */
 const SMALL_REST_BYTES = 2 ** 26;
 
+/** What the buffers of a pool take. */
 export interface BufferPoolUsage {
+  /** Of tensors. */
   readonly livingBytes: number;
+  /** Held for later tensors. */
   readonly restingBytes: number;
   readonly peakLivingBytes: number;
 }
@@ -40,6 +43,7 @@ interface Block {
   usedBytes: number;
 }
 
+/** Buffers by size, taken for tensors and given back. */
 export class BufferPool {
   /** Resting blocks by size. */
   readonly #resting = new Map<number, Block[]>();

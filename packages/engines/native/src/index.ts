@@ -1,2 +1,3 @@
 export { createNativeEngine, type NativeEngineOptions } from './native-engine.js';
-export { loadBinding, type InstructionSet, type NativeInfo } from './binding.js';
+export { loadBinding } from './binding/load-binding.js';
+export type { InstructionSet, NativeInfo } from './binding/machine.js';

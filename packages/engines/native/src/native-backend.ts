@@ -8,13 +8,15 @@
 import type { DataType, TensorInfo } from '@tensorflow/tfjs';
 import { MathBackendCPU } from '@tensorflow/tfjs-backend-cpu';
 import { PeftError } from '@peft/errors';
-import type { NativeBinding } from './binding.js';
+import type { NativeBinding } from './binding/native-binding.js';
 import { BufferPool } from './buffer-pool.js';
 
+/** The name that tfjs knows the backend by. */
 export const NATIVE_BACKEND = 'native';
 
 type DataId = TensorInfo['dataId'];
 
+/** tfjs's CPU backend with float32 values in the addon's aligned, pooled memory. */
 export class NativeBackend extends MathBackendCPU {
   readonly pool: BufferPool;
   /** Products inside attention use bf16 operands. */
@@ -23,7 +25,7 @@ export class NativeBackend extends MathBackendCPU {
   constructor(readonly binding: NativeBinding) {
     super();
     this.pool = new BufferPool(binding);
-    // tfjs's advice to install tfjs-node does not apply
+    // tfjs's advice to install tfjs-node does not apply; the field is private, hence the cast
     (this as unknown as { firstUse: boolean }).firstUse = false;
   }
 
@@ -98,5 +100,6 @@ export class NativeBackend extends MathBackendCPU {
   }
 }
 
+/** Whether the addon's kernels take a tensor: they compute in float32. */
 export const isFloat = (tensor: { readonly dtype: DataType }): boolean =>
   tensor.dtype === 'float32';

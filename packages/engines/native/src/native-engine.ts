@@ -13,7 +13,10 @@ import {
   type TensorSource,
   type WeightFormat,
 } from '@peft/ops';
-import { ACTIVATION, loadBinding, type NativeBinding, type WeightHandle } from './binding.js';
+import { ACTIVATION } from './binding/activations.js';
+import { loadBinding } from './binding/load-binding.js';
+import type { NativeBinding } from './binding/native-binding.js';
+import type { WeightHandle } from './binding/weights.js';
 import { registerActivations } from './kernels/activations.js';
 import { registerAttention } from './kernels/attention.js';
 import { registerElementwise } from './kernels/elementwise.js';
@@ -26,6 +29,7 @@ import { registerRows } from './kernels/rows.js';
 import { registerShapes } from './kernels/shapes.js';
 import { NATIVE_BACKEND, NativeBackend } from './native-backend.js';
 
+/** How the native engine computes. */
 export interface NativeEngineOptions {
   /**
    * Operands of the products. Default `bfloat16` where the processor has instructions for it, else
@@ -46,8 +50,17 @@ const AS_STORED: Partial<Record<StoredDtype, 'f32' | 'f16' | 'bf16'>> = {
 };
 
 /**
- * Makes the engine. Registers its tfjs backend `native` the first time.
- * @throws PEFT_NATIVE_UNAVAILABLE when the addon cannot be loaded
+ * Makes the engine that computes in C++ on this machine's processor, and registers its tfjs backend
+ * `native` the first time; `activate()` makes that the current one.
+ *
+ * @returns the engine and its backend, whose `pool` says how much memory tensors take
+ * @throws PEFT_NATIVE_UNAVAILABLE when the addon cannot be loaded; PEFT_CONFIG_INVALID for another
+ *   precision or a number of threads below 1, in the options or in `PEFT_NUM_THREADS`
+ * @example
+ * const engine = createNativeEngine({ precision: 'float32' });
+ * await engine.activate();
+ * const weight = engine.freeze(memorySource('w', [2, 3], Float32Array.of(1, 0, 0, 0, 1, 0)));
+ * engine.linear(tf.tensor2d([[5, 6, 7]]), weight).print(); // [[5, 6]]
  */
 export function createNativeEngine(
   options: NativeEngineOptions = {},
@@ -130,6 +143,7 @@ class NativeEngine implements Engine {
   }
 
   get backend(): NativeBackend {
+    // registered under this name by registerBackend, as a NativeBackend
     return tf.findBackend(NATIVE_BACKEND) as unknown as NativeBackend;
   }
 
@@ -204,7 +218,7 @@ class NativeEngine implements Engine {
       shape: [rows, columns],
       packed,
       absmax: scales,
-      ...(format !== 'int8' && { blockSize }),
+      blockSize: format === 'int8' ? undefined : blockSize,
     };
   }
 
@@ -246,7 +260,7 @@ class NativeEngine implements Engine {
       this.precision === 'bfloat16',
     );
     const tensor = ({ info }: typeof y) => tf.engine().makeTensorFromTensorInfo(info) as Tensor2D;
-    return { y: tensor(y), ...(sums && { sums: tensor(sums) }) };
+    return { y: tensor(y), sums: sums && tensor(sums) };
   }
 
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D {

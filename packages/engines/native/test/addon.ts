@@ -2,7 +2,9 @@
  * The addon for tests: each suite runs once for every set of instructions that the processor has.
  */
 import { describe } from 'vitest';
-import { loadBinding, type InstructionSet, type NativeBinding } from '../src/binding.js';
+import { loadBinding } from '../src/binding/load-binding.js';
+import type { InstructionSet } from '../src/binding/machine.js';
+import type { NativeBinding } from '../src/binding/native-binding.js';
 
 export const addon: NativeBinding | undefined = (() => {
   try {

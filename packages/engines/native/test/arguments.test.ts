@@ -3,11 +3,12 @@ import { Worker } from 'node:worker_threads';
 import { once } from 'node:events';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { NativeBinding } from '../src/binding.js';
+import type { NativeBinding } from '../src/binding/native-binding.js';
 import { addon } from './addon.js';
 
 const native = addon as NativeBinding;
 const argumentError = expect.objectContaining({ code: 'PEFT_NATIVE_ARGUMENT' });
+// casts to `never` and through `unknown` below are wrong arguments on purpose
 const f = (length: number) => new Float32Array(length);
 
 describe.skipIf(!addon)('the addon', () => {

@@ -4,7 +4,8 @@
  */
 import fc from 'fast-check';
 import { beforeAll, expect, test } from 'vitest';
-import type { AttentionOptions, DisentangledOptions, NativeBinding } from '../src/binding.js';
+import type { AttentionOptions, DisentangledOptions } from '../src/binding/attention.js';
+import type { NativeBinding } from '../src/binding/native-binding.js';
 import { describeEachSet, distance, randomFloats } from './addon.js';
 import { plainAttention, plainDisentangled } from './plain-attention.js';
 

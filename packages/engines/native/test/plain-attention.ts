@@ -3,7 +3,7 @@
  * with.
  */
 import { randomUniform } from '@peft/ops';
-import type { AttentionOptions, DisentangledOptions } from '../src/binding.js';
+import type { AttentionOptions, DisentangledOptions } from '../src/binding/attention.js';
 
 type Rows = ArrayLike<number>;
 type Score = (i: number, j: number) => number;

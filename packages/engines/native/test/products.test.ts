@@ -3,7 +3,7 @@
  */
 import fc from 'fast-check';
 import { beforeAll, expect, test } from 'vitest';
-import type { NativeBinding } from '../src/binding.js';
+import type { NativeBinding } from '../src/binding/native-binding.js';
 import { describeEachSet, distance, randomFloats } from './addon.js';
 
 /** out[i, j] = Σ_k a(i, k)·b(k, j) */

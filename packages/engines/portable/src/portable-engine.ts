@@ -17,6 +17,7 @@ import { PortableWeight } from './portable-weight.js';
 import { startBackend, type PortableBackend, type StartedBackend } from './start-backend.js';
 import { matrixShape, storeParts, storeSource } from './stored-weight.js';
 
+/** Where the portable engine computes. */
 export interface PortableEngineOptions {
   /**
    * Default: `wasm`, or `cpu` (plain JavaScript, far slower) where wasm cannot start; `description`
@@ -28,8 +29,9 @@ export interface PortableEngineOptions {
 /**
  * Makes the engine and starts its tfjs backend; `activate()` makes that the current one.
  *
+ * @returns the engine; its `description` says which backend it runs on
  * @throws PEFT_BACKEND_UNAVAILABLE when `backend: 'wasm'` was asked for and cannot start;
- *   PEFT_CONFIG_INVALID
+ *   PEFT_CONFIG_INVALID for another backend or an unknown option
  * @example
  * const engine = await createPortableEngine();
  * await engine.activate();

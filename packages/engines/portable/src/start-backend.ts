@@ -2,8 +2,10 @@
 import * as tf from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 
+/** tfjs backends that the portable engine runs on. */
 export type PortableBackend = 'wasm' | 'cpu';
 
+/** A backend that runs. */
 export interface StartedBackend {
   readonly name: PortableBackend;
   /** For people: what it runs on, and why not on wasm. */

@@ -85,7 +85,10 @@ export function storeParts(parts: QuantizedParts): StoredWeight {
   return quantizedWeight(parts);
 }
 
-/** @throws PEFT_WEIGHT_SHAPE */
+/**
+ * The two axes of a weight.
+ * @throws PEFT_WEIGHT_SHAPE for another number of axes
+ */
 export function matrixShape(name: string, shape: readonly number[]): [number, number] {
   if (shape.length !== 2)
     throw new PeftError(
@@ -95,9 +98,14 @@ export function matrixShape(name: string, shape: readonly number[]): [number, nu
   return [shape[0]!, shape[1]!];
 }
 
+const ENCODE = {
+  f32: (values: Float32Array) => values,
+  f16: encodeFloat16,
+  bf16: encodeBfloat16,
+} as const;
+
 function encode(values: Float32Array, format: 'f32' | 'f16' | 'bf16'): Uint8Array {
-  const words =
-    format === 'f32' ? values : format === 'f16' ? encodeFloat16(values) : encodeBfloat16(values);
+  const words = ENCODE[format](values);
   return new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
 }
 

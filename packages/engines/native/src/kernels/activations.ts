@@ -1,10 +1,11 @@
 /** Activations, gated activations, dropout and column scales with their gradients. */
 import type { TensorInfo } from '@tensorflow/tfjs';
 import type { ActivationName, DropoutAttributes } from '@peft/ops';
-import { ACTIVATION } from '../binding.js';
+import { ACTIVATION } from '../binding/activations.js';
 import { optional, rowsOf } from './norms.js';
 import { register, sizeOf } from './register.js';
 
+/** Registers the activations and their gradients. */
 export function registerActivations(): void {
   register<{ kind: ActivationName }>('PeftActivation', ({ inputs, attributes, backend }) => {
     const x = inputs['x']!;

@@ -6,6 +6,7 @@ import { register } from './register.js';
 /** Room for so many further rows is made when there is none, or for half as many as there are. */
 const LEAST_ROWS = 64;
 
+/** Registers the kernel that appends rows in place where it can. */
 export function registerAppendRows(): void {
   register<{ offsets: Int32Array; addedOffsets: Int32Array }>(
     'PeftAppendRows',

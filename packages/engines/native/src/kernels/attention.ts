@@ -1,12 +1,13 @@
 /** Attention and disentangled attention with their gradients. */
 import type { TensorInfo } from '@tensorflow/tfjs';
 import type { AttentionAttributes, DisentangledAttributes } from '@peft/ops';
-import type { AttentionOptions, DisentangledOptions } from '../binding.js';
+import type { AttentionOptions, DisentangledOptions } from '../binding/attention.js';
 import type { NativeBackend } from '../native-backend.js';
 import { register } from './register.js';
 
 type Inputs = Readonly<Record<string, TensorInfo>>;
 
+/** Registers attention, disentangled attention and their gradients. */
 export function registerAttention(): void {
   register<AttentionAttributes>('PeftAttention', ({ inputs, attributes, backend }) => {
     const q = inputs['q']!;

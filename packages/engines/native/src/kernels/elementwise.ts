@@ -2,7 +2,7 @@
  * tfjs's elementwise kernels, where operands are float32 and equal, a row, a column or a number.
  */
 import type { TensorInfo } from '@tensorflow/tfjs';
-import { BINARY, LAYOUT, UNARY } from '../binding.js';
+import { BINARY, LAYOUT, UNARY } from '../binding/elementwise.js';
 import { isFloat } from '../native-backend.js';
 import { override, sizeOf } from './register.js';
 
@@ -31,6 +31,7 @@ const UNARY_KERNELS: Readonly<Record<string, number>> = {
   Erf: UNARY.erf,
 };
 
+/** Registers the elementwise kernels; `known` says which kernels tfjs has to hand odd calls to. */
 export function registerElementwise(known: (kernelName: string) => boolean): void {
   for (const [name, operation] of Object.entries(BINARY_KERNELS)) {
     if (!known(name)) continue;

@@ -2,6 +2,7 @@
 import type { TensorInfo } from '@tensorflow/tfjs';
 import { register, sizeOf, type KernelCall } from './register.js';
 
+/** Registers the norms and their gradients. */
 export function registerNorms(): void {
   register<{ epsilon: number }>('PeftLayerNorm', ({ inputs, attributes, backend }) => {
     const { x, gamma, beta } = inputs as Record<'x' | 'gamma', TensorInfo> & {

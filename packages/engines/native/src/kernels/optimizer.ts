@@ -3,12 +3,14 @@ import * as tf from '@tensorflow/tfjs';
 import type { PeftArrayKernels } from '@peft/ops';
 import { NATIVE_BACKEND, type NativeBackend } from '../native-backend.js';
 
+/** Registers AdamW. */
 export function registerOptimizer(): void {
   if (tf.getKernel('PeftAdamW', NATIVE_BACKEND)) return;
   tf.registerKernel({
     kernelName: 'PeftAdamW',
     backendName: NATIVE_BACKEND,
     kernelFunc: ({ attrs, backend }) => {
+      // the attributes of this kernel, which arrayKernel() of @peft/ops passes through tfjs
       const {
         values,
         gradient,

@@ -8,6 +8,7 @@ interface Attributes {
   readonly transposeB?: boolean;
 }
 
+/** Registers the matrix product. */
 export function registerProducts(): void {
   override<Attributes>('BatchMatMul', ({ inputs, attributes, backend }) => {
     const { a, b } = inputs as Record<'a' | 'b', TensorInfo>;

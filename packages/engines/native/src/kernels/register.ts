@@ -71,5 +71,6 @@ function inheritedKernel(name: string): KernelConfig['kernelFunc'] {
   };
 }
 
+/** Number of elements of a shape. */
 export const sizeOf = (shape: readonly number[]): number =>
   shape.reduce((product, size) => product * size, 1);

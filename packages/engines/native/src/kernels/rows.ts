@@ -3,6 +3,7 @@ import type { TensorInfo } from '@tensorflow/tfjs';
 import { rowsOf } from './norms.js';
 import { register } from './register.js';
 
+/** Registers rope, dropout, scaling, sums, cross entropy, gathering and scattering. */
 export function registerRows(): void {
   register<{ positions: Int32Array; heads: number; inverse: boolean }>(
     'PeftRope',

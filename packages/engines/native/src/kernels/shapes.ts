@@ -1,9 +1,10 @@
 /** tfjs's reductions, softmax, transposes, slices, joins and casts of float32 tensors. */
 import type { TensorInfo } from '@tensorflow/tfjs';
-import { REDUCTION } from '../binding.js';
+import { REDUCTION } from '../binding/elementwise.js';
 import { isFloat } from '../native-backend.js';
 import { override, sizeOf } from './register.js';
 
+/** Registers transposition, reductions, copies and casts. */
 export function registerShapes(): void {
   for (const [name, operation] of [
     ['Sum', REDUCTION.sum],

@@ -1,0 +1,114 @@
+/** Frozen weights and the products with them: cpp/binding/weights.cc. */
+import type { WeightFormat } from '@peft/ops';
+
+type F32 = Float32Array;
+
+/** A base weight that lives outside of JavaScript. Freed by `weightFree`, or when collected. */
+export interface WeightHandle {
+  readonly [weightBrand]: true;
+}
+declare const weightBrand: unique symbol;
+
+/** What a frozen weight is. */
+export interface WeightInfo {
+  readonly format: WeightFormat;
+  /** Logical shape `[out, in]` (embedding: `[rows, D]`). */
+  readonly rows: number;
+  readonly columns: number;
+  /** Stored as `[in, out]`. */
+  readonly transposed: boolean;
+  /** 0 unless `nf4` or `fp4`. */
+  readonly blockSize: number;
+  readonly doubleQuantization: boolean;
+  /** Bytes occupied, or mapped. */
+  readonly byteLength: number;
+  readonly mapped: boolean;
+}
+
+/**
+ * A quantised weight's parts as bitsandbytes stores them; fresh arrays. Without double quantisation
+ * only `absmax`.
+ */
+export interface WeightParts {
+  /** nf4, fp4: `[ceil(n/2)]`, even element in the high nibble. int8: signed bytes `[n]`. */
+  readonly packed: Uint8Array;
+  /** nf4, fp4: one a block, absent with double quantisation. int8: one a row. */
+  readonly absmax?: Float32Array;
+  readonly absmaxCodes?: Uint8Array;
+  readonly nestedMap?: Float32Array; // [256]
+  readonly nestedAbsmax?: Float32Array;
+  readonly nestedBlockSize?: number;
+  readonly nestedOffset?: number;
+}
+
+/** Makes, reads, multiplies by and frees frozen weights. */
+export interface WeightFunctions {
+  /** A weight over a file's span, memory-mapped. `rows × columns` is the logical shape. */
+  weightFromFile(
+    path: string,
+    byteOffset: number,
+    format: 'f32' | 'f16' | 'bf16',
+    rows: number,
+    columns: number,
+    transposed: boolean,
+  ): WeightHandle;
+  /** A weight over a copy of `bytes` (little-endian, as stored). */
+  weightFromBytes(
+    bytes: Uint8Array,
+    format: 'f32' | 'f16' | 'bf16',
+    rows: number,
+    columns: number,
+    transposed: boolean,
+  ): WeightHandle;
+  /** A weight from quantised parts, copied. Absent parts are null. */
+  weightFromParts(
+    format: 'nf4' | 'fp4' | 'int8',
+    rows: number,
+    columns: number,
+    transposed: boolean,
+    blockSize: number,
+    packed: Uint8Array,
+    absmax: F32 | null,
+    absmaxCodes: Uint8Array | null,
+    nestedMap: F32 | null,
+    nestedAbsmax: F32 | null,
+    nestedBlockSize: number,
+    nestedOffset: number,
+  ): WeightHandle;
+  /**
+   * A new weight of another format from one of `f32`, `f16`, `bf16` (or any, dequantised first), by
+   * bitsandbytes' rules. The source stays. Quantised in the stored order; int8 needs `transposed`
+   * false. `blockSize` and `doubleQuantization` matter for nf4, fp4.
+   */
+  weightConvert(
+    source: WeightHandle,
+    format: WeightFormat,
+    blockSize: number,
+    doubleQuantization: boolean,
+  ): WeightHandle;
+  weightInfo(weight: WeightHandle): WeightInfo;
+  weightParts(weight: WeightHandle): WeightParts;
+  weightFree(weight: WeightHandle): void;
+  /** out `[rows, columns]`. */
+  weightDequantize(weight: WeightHandle, out: F32): void;
+  /** out[n] = W[ids[n]], out `[N, columns]`. An id outside is an error. */
+  weightGather(weight: WeightHandle, ids: Int32Array, out: F32): void;
+  /** y = x·Wᵀ + bias. x `[N, columns]`, bias `[rows]` or null, y `[N, rows]`. */
+  linear(weight: WeightHandle, x: F32, bias: F32 | null, y: F32, n: number, bf16: boolean): void;
+  /**
+   * y = f(x·Wᵀ + bias), `kind` being one of `ACTIVATION`; `sums` `[N, rows]` receives x·Wᵀ + bias
+   * unless it is null.
+   */
+  linearActivated(
+    weight: WeightHandle,
+    x: F32,
+    bias: F32 | null,
+    kind: number,
+    y: F32,
+    sums: F32 | null,
+    n: number,
+    bf16: boolean,
+  ): void;
+  /** dx = dy·W. dy `[N, rows]`, dx `[N, columns]`. */
+  linearInputGradient(weight: WeightHandle, dy: F32, dx: F32, n: number, bf16: boolean): void;
+}
