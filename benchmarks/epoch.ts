@@ -24,7 +24,7 @@ import { fitLabelEncoder, loadTokenizer, readTable, tokenizeTable } from '@peft/
 import { architectures } from '@peft/models';
 import { createNativeEngine } from '@peft/native';
 import { adamw, constantSchedule } from '@peft/optim';
-import { autogluonMethod } from '@peft/predictor';
+import { autogluonMethod } from '@peft/methods';
 import { classification, createBatchOrder, tableData, train } from '@peft/trainer';
 
 const { values: options } = parseArgs({

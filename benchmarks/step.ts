@@ -26,7 +26,7 @@ import { createNativeEngine } from '@peft/native';
 import { crossEntropy, linearCrossEntropy, variableGradients, type Engine } from '@peft/ops';
 import { adamw, clipByGlobalNorm, createOptimizer, type OptimizerName } from '@peft/optim';
 import { createPortableEngine } from '@peft/portable';
-import { autogluonMethod } from '@peft/predictor';
+import { autogluonMethod } from '@peft/methods';
 import { createTensorflowEngine } from '@peft/tensorflow';
 
 const ENGINES: Record<string, (precision: 'float32' | 'bfloat16') => Promise<Engine> | Engine> = {

@@ -13,7 +13,8 @@ import { chatData, loadChatTemplate, loadTokenizer, readTable, type ChatMessage 
 import { createTextEvaluator, generateTexts, generationDefaults } from '@peft/generation';
 import { llama } from '@peft/models';
 import { adamw, cosineSchedule } from '@peft/optim';
-import { chooseEngine, fullFineTuning, type EngineName } from '@peft/predictor';
+import { fullFineTuning } from '@peft/methods';
+import { chooseEngine, type EngineName } from '@peft/predictor';
 import { causalLanguageModel, createBatchOrder, plannedSteps, train } from '@peft/trainer';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));

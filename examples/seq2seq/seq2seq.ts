@@ -13,7 +13,8 @@ import { loadTokenizer, pairData, readTable, type TextPairRow } from '@peft/data
 import { createTextEvaluator, generateTexts, generationDefaults } from '@peft/generation';
 import { t5 } from '@peft/models';
 import { adamw, cosineSchedule } from '@peft/optim';
-import { chooseEngine, fullFineTuning, type EngineName } from '@peft/predictor';
+import { fullFineTuning } from '@peft/methods';
+import { chooseEngine, type EngineName } from '@peft/predictor';
 import { createBatchOrder, plannedSteps, seq2seqLanguageModel, train } from '@peft/trainer';
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));

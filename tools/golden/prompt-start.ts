@@ -16,7 +16,7 @@ import {
 } from '@peft/core';
 import { openSafetensors, readFloat32 } from '@peft/hub';
 import { architectures } from '@peft/models';
-import { methods } from './methods.js';
+import { allMethods as methods } from '@peft/methods';
 import type { Task } from './task.js';
 
 /** Virtual tokens whose logits come first: of a decoder, not of the encoder in front of one. */

@@ -1,96 +1,13 @@
 /**
- * The methods that a command knows by name: ours, AutoGluon's combinations, and those of plug-ins.
+ * The methods that a command knows by name: those of `@peft/methods`, and those of plug-ins.
  */
 import { pathToFileURL } from 'node:url';
 import { resolve } from 'node:path';
-import { adalora } from '@peft/adalora';
-import {
-  adapter,
-  adapterFusion,
-  adapterPlus,
-  compacter,
-  compacterPlusPlus,
-  houlsby,
-  invertibleAdapter,
-  parallelAdapter,
-  pfeiffer,
-  scaledParallelAdapter,
-} from '@peft/adapter';
-import { bitfit, lnTuning } from '@peft/bitfit';
-import type { AnyMethod, MethodSpec, Module } from '@peft/core';
-import { check, didYouMean, PeftError } from '@peft/errors';
-import { ia3 } from '@peft/ia3';
-import { lora } from '@peft/lora';
-import { loha, lokr } from '@peft/lycoris';
-import { mam, unipelt } from '@peft/mam';
-import { oft } from '@peft/oft';
-import {
-  AUTOGLUON_METHODS,
-  autogluonMethod,
-  isTableTask,
-  withMethods,
-  type AutogluonMethod,
-  type TaskName,
-} from '@peft/predictor';
-import {
-  attentionPrefix,
-  embeddedPrompt,
-  prefixTuning,
-  promptTuning,
-  pTuning,
-} from '@peft/prompt-tuning';
-import { PAPER_QUANTIZATION, qlora, type QloraOptions } from '@peft/qlora';
-import { diReft, loReft, noReft, reft } from '@peft/reft';
-import { trainableTokens } from '@peft/trainable-tokens';
-import { vera } from '@peft/vera';
-
-/** A method that can be called with its options. */
-export type NamedMethod = AnyMethod & ((options?: never) => MethodSpec);
-
-/**
- * Ours under their own names. AutoGluon's `lora` and `ia3` are `lora` and `ia3` without options.
- */
-const OWN_METHODS: readonly NamedMethod[] = Object.freeze([
-  lora,
-  ia3,
-  bitfit,
-  lnTuning,
-  adapter,
-  adapterFusion,
-  attentionPrefix,
-  embeddedPrompt,
-  prefixTuning,
-  promptTuning,
-  pTuning,
-  adalora,
-  vera,
-  loha,
-  lokr,
-  oft,
-  trainableTokens,
-  reft,
-]);
-
-/** Named settings and unions of the methods above. */
-const COMBINATIONS: Readonly<Record<string, (options?: never) => MethodSpec>> = Object.freeze({
-  houlsby,
-  pfeiffer,
-  parallel: parallelAdapter,
-  'scaled-parallel': scaledParallelAdapter,
-  compacter,
-  'compacter++': compacterPlusPlus,
-  invertible: invertibleAdapter,
-  'adapter-plus': adapterPlus,
-  mam,
-  unipelt,
-  loreft: loReft,
-  noreft: noReft,
-  direft: diReft,
-  qlora: ({ quantization: _, ...options }: QloraFlags = {}) => qlora(options).method,
-});
-
-/** On the command line a quantisation is the name of its format. */
-type QloraFlags = Omit<QloraOptions, 'quantization'> & { readonly quantization?: string };
+import type { MethodSpec, Module } from '@peft/core';
+import { check, PeftError } from '@peft/errors';
+import { methodNamed as methodOf, type NamedMethod } from '@peft/methods';
+import { usesAutogluonLayers, withMethods, type TaskName } from '@peft/predictor';
+import { PAPER_QUANTIZATION } from '@peft/qlora';
 
 /**
  * Settings that belong to a method: QLoRA's base in 4 bits, `--option quantization=fp4` for another
@@ -107,56 +24,12 @@ export function methodSettings(
   return { 'model.hf_text.quantization': quantization };
 }
 
-/** A line about a method. */
-export interface MethodLine {
-  readonly name: string;
-  /** Methods that it is made of, where that is not itself. */
-  readonly parts: readonly string[];
-  /** Whose files it is written in. */
-  readonly files: 'PEFT' | 'adapter-hub' | 'its own';
-  readonly paper?: { readonly title: string; readonly url: string };
-}
-
-/** Every name that {@link methodNamed} knows. */
-export function listMethods(plugins: readonly NamedMethod[]): MethodLine[] {
-  const methods = [...plugins, ...OWN_METHODS].map((method): MethodLine => ({
-    name: method.name,
-    parts: [],
-    files: filesOf([method]),
-    ...(method.paper && { paper: method.paper }),
-  }));
-  const made = [
-    ...Object.entries(COMBINATIONS).map(([name, make]) => [name, make()] as const),
-    ...AUTOGLUON_METHODS.map((name) => [name, autogluonMethod(name)] as const),
-  ];
-  const known = new Set(methods.map(({ name }) => name));
-  const combined = made
-    .filter(([name]) => !known.has(name))
-    .map(([name, { parts }]): MethodLine => {
-      const of = parts.map(({ method }) => method);
-      const paper = of.length === 1 ? of[0]!.paper : undefined;
-      return {
-        name,
-        parts: of.map((method) => method.name),
-        files: filesOf(of),
-        ...(paper && { paper }),
-      };
-    });
-  return [...methods, ...combined];
-}
-
-/** A union with one method of PEFT's is written as that; PEFT has no unions of two. */
-function filesOf(methods: readonly AnyMethod[]): MethodLine['files'] {
-  if (methods.some(({ format }) => format?.name.startsWith('adapter-hub'))) return 'adapter-hub';
-  return new Set(methods.flatMap(({ peftType }) => peftType ?? [])).size === 1 ? 'PEFT' : 'its own';
-}
-
 /**
- * Composes a predictor that knows all of our methods and those of plug-ins, so that it can load
- * what they trained.
+ * Composes a predictor that knows the methods of plug-ins beside ours, so that it can load what
+ * they trained.
  */
 export const methodModules = (plugins: readonly NamedMethod[]): readonly Module[] => [
-  withMethods(...plugins, ...OWN_METHODS),
+  withMethods(...plugins),
 ];
 
 /**
@@ -201,30 +74,10 @@ const isMethod = (value: unknown): value is NamedMethod =>
  *   for encoders.
  * @throws PEFT_METHOD_UNKNOWN with the nearest name
  */
-export function methodNamed(
+export const methodNamed = (
   name: string,
   options: Readonly<Record<string, unknown>>,
   plugins: readonly NamedMethod[],
   task?: TaskName,
-): MethodSpec {
-  const methods = [...plugins, ...OWN_METHODS];
-  const isAutogluon = (AUTOGLUON_METHODS as readonly string[]).includes(name);
-  const own = methods.find((method) => method.name === name);
-  const isAutogluonTask = isTableTask(task) || task === 'token-classification';
-  if (isAutogluon && ((isAutogluonTask && Object.keys(options).length === 0) || !own)) {
-    check.knownKeys(name, options, ['rank', 'alpha', 'filter', 'moduleFilter']);
-    return autogluonMethod(name as AutogluonMethod, options);
-  }
-  if (own) return own(options as never);
-  if (Object.hasOwn(COMBINATIONS, name)) return COMBINATIONS[name]!(options as never);
-  const names = [
-    ...new Set([
-      ...methods.map((method) => method.name as string),
-      ...Object.keys(COMBINATIONS),
-      ...AUTOGLUON_METHODS,
-    ]),
-  ];
-  throw new PeftError('PEFT_METHOD_UNKNOWN', `there is no method ${JSON.stringify(name)}.`, {
-    hint: `${didYouMean(name, names)} Known: ${names.join(', ')}. A third party's is loaded with --plugin.`.trim(),
-  });
-}
+): MethodSpec =>
+  methodOf(name, options, { plugins, layers: usesAutogluonLayers(task) ? 'autogluon' : 'own' });

@@ -1,18 +1,10 @@
 export {
-  AUTOGLUON_FILTER,
-  AUTOGLUON_METHODS,
-  autogluonMethod,
-  type AutogluonMethod,
-  type AutogluonMethodOptions,
-} from './methods/autogluon-methods.js';
-export {
   chooseEngine,
   ENGINE_NAMES,
   type EngineChoice,
   type EngineName,
   type EngineRequest,
 } from './engine/engine-choice.js';
-export { fullFineTuning, type FullFineTuningConfig } from './methods/full-fine-tuning.js';
 export {
   HYPERPARAMETER_KEYS,
   overrideHyperparameters,
@@ -45,7 +37,7 @@ export {
 } from './predictor-module.js';
 export type { ColumnRoles } from './tasks/column-roles.js';
 export type { WritingOptions } from './tasks/predictor-task.js';
-export { isTableTask, TASK_NAMES, type TaskName } from './tasks/task-names.js';
+export { isTableTask, TASK_NAMES, usesAutogluonLayers, type TaskName } from './tasks/task-names.js';
 export type {
   EvaluateOptions,
   FitOptions,

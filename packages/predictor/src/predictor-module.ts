@@ -12,11 +12,15 @@ import {
   type Module,
 } from '@peft/core';
 import { METRICS, type Metric } from '@peft/data';
-import { bitfit, lnTuning } from '@peft/bitfit';
 import { resolveModel, type ResolveModelOptions } from '@peft/hub';
-import { ia3 } from '@peft/ia3';
-import { lora } from '@peft/lora';
 import { machineMemory, type MachineMemory } from '@peft/memory-plan';
+import {
+  allMethods,
+  autogluonMethod,
+  isAutogluonMethod,
+  methodNamed,
+  type AutogluonMethodOptions,
+} from '@peft/methods';
 import { architectures } from '@peft/models';
 import {
   CLOCK,
@@ -29,14 +33,8 @@ import {
   type CheckpointStore,
   type Trainer,
 } from '@peft/trainer';
-import {
-  autogluonMethod,
-  type AutogluonMethod,
-  type AutogluonMethodOptions,
-} from './methods/autogluon-methods.js';
 import { chooseEngine, type EngineChoice, type EngineRequest } from './engine/engine-choice.js';
-import { fullFineTuning } from './methods/full-fine-tuning.js';
-import { isTableTask, type TaskName } from './tasks/task-names.js';
+import { usesAutogluonLayers, type TaskName } from './tasks/task-names.js';
 
 /** Model families that a checkpoint may be of. */
 export const ARCHITECTURES = token<readonly Architecture<never>[]>('the architectures');
@@ -62,37 +60,31 @@ export const MACHINE_MEMORY = token<() => MachineMemory>('the memory of the mach
 export const CHECKPOINT_STORES =
   token<(folder: string | undefined) => CheckpointStore>('the checkpoint stores');
 
-/** The methods of this toolkit that a saved predictor may name without a module of the user's. */
-const OWN_METHODS = Object.freeze([
-  lora,
-  ia3,
-  bitfit,
-  lnTuning,
-  fullFineTuning,
-]) as unknown as readonly AnyMethod[];
-
 /**
  * A module that makes further methods known to saved predictors: `new PeftPredictor({ label,
  * modules: [withMethods(ssf)] })`.
  */
 export const withMethods = (...methods: readonly AnyMethod[]): Module =>
-  override((bind) => bind(ADAPTER_METHODS, () => [...methods, ...OWN_METHODS]));
+  override((bind) => bind(ADAPTER_METHODS, () => [...methods, ...allMethods]));
 
 /**
  * AutoGluon's layers fit encoders alone: language models and embeddings take PEFT's, unless a
  * filter is given.
  */
-function ownMethod(
-  value: string,
-  { rank, alpha, filter, moduleFilter }: AutogluonMethodOptions,
+function methodOfSettings(
+  value: string | null,
+  { filter, moduleFilter, ...sizes }: AutogluonMethodOptions,
   task: TaskName | undefined,
-): MethodSpec | undefined {
-  if (isTableTask(task) || task === 'token-classification' || filter || moduleFilter)
-    return undefined;
-  if (value === 'lora')
-    return lora({ ...(rank !== undefined && { rank }), ...(alpha !== undefined && { alpha }) });
-  return value === 'ia3' ? ia3() : undefined;
+): MethodSpec {
+  if (value === null) return methodNamed('full');
+  const isAsAutogluon = usesAutogluonLayers(task) || filter || moduleFilter;
+  if (isAutogluonMethod(value) && (isAsAutogluon || !(value === 'lora' || value === 'ia3')))
+    return autogluonMethod(value, { filter, moduleFilter, ...sizes });
+  return methodNamed(value, value === 'ia3' ? {} : givenOf(sizes));
 }
+
+const givenOf = (options: object): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 
 /**
  * Binds the tokens above and the trainer's {@link EVENT_BUS}, {@link CLOCK} and {@link TRAINER}.
@@ -100,14 +92,8 @@ function ownMethod(
 export function predictorModule(onListenerError?: (error: unknown) => void): Module {
   return (bind) => {
     bind(ARCHITECTURES, () => architectures);
-    bind(
-      NAMED_METHOD,
-      () => (value, options, task) =>
-        value === null
-          ? fullFineTuning()
-          : (ownMethod(value, options, task) ?? autogluonMethod(value as AutogluonMethod, options)),
-    );
-    bind(ADAPTER_METHODS, () => OWN_METHODS);
+    bind(NAMED_METHOD, () => methodOfSettings);
+    bind(ADAPTER_METHODS, () => allMethods);
     bind(PREDICTOR_METRICS, () => METRICS);
     bind(ENGINE_CHOOSER, () => (request) => chooseEngine(request));
     bind(MODEL_RESOLVER, () => resolveModel);

@@ -5,7 +5,7 @@ import { peftTypeOf } from '@peft/core';
 import { openSafetensors } from '@peft/hub';
 import { Comparison } from '../comparison.js';
 import { readGoldenCase, type GoldenContext, type GoldenResult } from '../golden-case.js';
-import { methods } from '../methods.js';
+import { allMethods as methods } from '@peft/methods';
 import { keepPadding } from '../packed.js';
 import { readsPadding, virtualTokens } from '../prompt-start.js';
 import { isKnownModel, openModel, packTask } from '../task.js';

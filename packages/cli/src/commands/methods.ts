@@ -1,7 +1,8 @@
 /** `peft methods`: the names that `--method` takes. */
 import type { Command } from 'commander';
 import { table } from '../terminal/format.js';
-import { listMethods, loadPlugins } from '../method-set.js';
+import { listMethods } from '@peft/methods';
+import { loadPlugins } from '../method-set.js';
 import type { Terminal } from '../terminal/terminal.js';
 
 export function addMethods(program: Command, terminal: Terminal): void {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { architectureFor, attachAdapter, describeModel } from '@peft/core';
 import { architectures } from '@peft/models';
 import { describe, expect, it } from 'vitest';
-import { autogluonMethod, type AutogluonMethod } from '../methods/autogluon-methods.js';
+import { autogluonMethod, type AutogluonMethod } from '@peft/methods';
 import { resolveHyperparameters } from './hyperparameters.js';
 import { learningRateGroups } from './learning-rate-groups.js';
 

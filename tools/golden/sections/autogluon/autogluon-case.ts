@@ -8,7 +8,7 @@ import {
   type OwnedParameter,
 } from '@peft/core';
 import { architectures } from '@peft/models';
-import { AUTOGLUON_METHODS } from '@peft/predictor';
+import { AUTOGLUON_METHODS } from '@peft/methods';
 
 export const HEAD = { kind: 'pooled-linear', outputs: 2 } as const;
 

@@ -14,7 +14,7 @@ import {
 import { openCheckpoint, openSafetensors, readFloat32 } from '@peft/hub';
 import { architectures } from '@peft/models';
 import { adamw, autogluonSchedule, type AutogluonScheduleName } from '@peft/optim';
-import { autogluonMethod, type AutogluonMethod } from '@peft/predictor';
+import { autogluonMethod, type AutogluonMethod } from '@peft/methods';
 import { classification, layerwiseDecay, train, type ClassificationBatch } from '@peft/trainer';
 import { Comparison } from '../../comparison.js';
 import { readGoldenCase, type GoldenContext, type GoldenResult } from '../../golden-case.js';

@@ -8,7 +8,7 @@ import {
   type Adapter,
   type ModelDescription,
 } from '@peft/core';
-import { autogluonMethod, type AutogluonMethod } from '@peft/predictor';
+import { autogluonMethod, type AutogluonMethod } from '@peft/methods';
 import { adapterLayerIds, layerwiseDecay } from '@peft/trainer';
 import { Comparison } from '../../comparison.js';
 import type { GoldenContext, GoldenResult } from '../../golden-case.js';

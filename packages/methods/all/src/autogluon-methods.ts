@@ -28,6 +28,10 @@ export const AUTOGLUON_METHODS = Object.freeze([
 ] as const);
 export type AutogluonMethod = (typeof AUTOGLUON_METHODS)[number];
 
+/** Whether AutoGluon has a value of `optim.peft` that is called so. */
+export const isAutogluonMethod = (name: string): name is AutogluonMethod =>
+  (AUTOGLUON_METHODS as readonly string[]).includes(name);
+
 export interface AutogluonMethodOptions {
   /** `optim.lora.r`. Default 8. */
   readonly rank?: number;

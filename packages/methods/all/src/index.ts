@@ -1,0 +1,12 @@
+export { allMethods, type NamedMethod } from './all-methods.js';
+export {
+  AUTOGLUON_FILTER,
+  AUTOGLUON_METHODS,
+  autogluonMethod,
+  isAutogluonMethod,
+  type AutogluonMethod,
+  type AutogluonMethodOptions,
+} from './autogluon-methods.js';
+export { fullFineTuning, type FullFineTuningConfig } from './full-fine-tuning.js';
+export { listMethods, type MethodLine } from './list-methods.js';
+export { methodNamed, methodNames, type MethodNamedSettings } from './method-named.js';
