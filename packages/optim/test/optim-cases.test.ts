@@ -63,7 +63,7 @@ describe('20 steps from the same start end where the reference library does', ()
         runOptimCase(path.join(fixtures, name), () =>
           deviceStateStore({
             pageBytes: 4096,
-            ...(budget !== Infinity && { residentBytes: budget }),
+            residentBytes: budget === Infinity ? undefined : budget,
           }),
         ),
       );

@@ -27,7 +27,8 @@ describe('clipping by global norm', () => {
     const many = Object.fromEntries(
       Array.from({ length: 10_001 }, (_, i) => [`p${i}`, Float32Array.of(i === 0 ? 4096 : 0.5)]),
     );
-    expect(globalNorm(many)).toBeCloseTo(Math.sqrt(4096 ** 2 + 2500), 9); // in float32 each 0.25 would vanish beside 2²⁴
+    // in float32 each 0.25 would vanish beside 2²⁴
+    expect(globalNorm(many)).toBeCloseTo(Math.sqrt(4096 ** 2 + 2500), 9);
   });
 
   test('does not depend on the order in which gradients were gathered', () => {

@@ -17,6 +17,7 @@ export function globalNorm(gradients: Gradients): number {
   return Math.sqrt(sum);
 }
 
+/** What `clipByGlobalNorm` found out about a step's gradients. */
 export interface Clipping {
   /** Global norm before clipping. */
   readonly norm: number;

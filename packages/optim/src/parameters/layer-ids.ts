@@ -6,6 +6,7 @@
  * 0. The order of the names matters: a new block starts where the number changes.
  */
 
+/** How `layerIds` reads names: what the backbone is called and what lies outside its blocks. */
 export interface LayerIdOptions {
   /** The backbone's names start with it. Default `model`. */
   readonly backbonePrefix?: string;
@@ -18,6 +19,7 @@ export interface LayerIdOptions {
   readonly afterBlocks?: readonly string[];
 }
 
+/** What `layerIds` read from the names. */
 export interface LayerIds {
   /** In the order of the names. */
   readonly ids: ReadonlyMap<string, number>;
@@ -73,7 +75,9 @@ export function layerIds(
       else {
         return {
           ids: new Map(parameterNames.map((other) => [other, 0])),
-          problem: `the name ${JSON.stringify(name)} has no block number and fits neither ${beforeBlocks.join(', ')} nor ${afterBlocks.join(', ')}, so every parameter has layer id 0`,
+          problem:
+            `the name ${JSON.stringify(name)} has no block number and fits neither ` +
+            `${beforeBlocks.join(', ')} nor ${afterBlocks.join(', ')}, so every parameter has layer id 0`,
         };
       }
     }

@@ -6,6 +6,7 @@ import { check, didYouMean, PeftError } from '@peft/errors';
 import { integerPower } from '../rules/integer-power.js';
 import type { ParameterGroup } from './parameter.js';
 
+/** What all groups are made of: the weight decay λ ≥ 0, and which parameters it spares. */
 export interface GroupOptions {
   readonly weightDecay: number;
   /**
@@ -70,6 +71,7 @@ export function twoStageGroups(
   );
 }
 
+/** Settings of `loraPlusGroups`. */
 export interface LoraPlusOptions extends GroupOptions {
   /** λ of the paper: how many times faster B learns than A. Default 16. */
   readonly ratio?: number;

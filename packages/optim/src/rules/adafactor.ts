@@ -16,6 +16,7 @@ import type { UpdateContext } from './update-context.js';
 import type { Optimizer } from './optimizer.js';
 import type { SlotSpec } from '../state/slots.js';
 
+/** Settings of `adafactor`; the defaults are transformers'. */
 export interface AdafactorOptions {
   /** ε₁, added to the squared gradient. Default 1e-30. */
   readonly epsilon1?: number;

@@ -84,6 +84,7 @@ describe('AdamW', () => {
   test("lets the engine's kernel do the arithmetic where there is one", () => {
     const calls: PeftArrayKernels['PeftAdamW'][] = [];
     const kernelFunc: KernelConfig['kernelFunc'] = ({ attrs }) => {
+      // arrayKernel of @peft/ops hands its arrays over as attributes, which tfjs types as JSON
       const attributes = attrs as unknown as PeftArrayKernels['PeftAdamW'];
       calls.push(attributes);
       attributes.values.fill(7);

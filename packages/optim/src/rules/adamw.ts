@@ -16,6 +16,7 @@ import type { Optimizer } from './optimizer.js';
 import type { SlotSpec } from '../state/slots.js';
 import type { TensorRule } from './tensor-rule.js';
 
+/** Settings of `adamw` and `adam`; the defaults are PyTorch's. */
 export interface AdamOptions {
   /** Memory of the first moment, in [0, 1). Default 0.9. */
   readonly beta1?: number;
@@ -57,6 +58,10 @@ export function adam(options: AdamOptions = {}): Optimizer {
   });
 }
 
+/**
+ * Fills the defaults.
+ * @throws PEFT_CONFIG_INVALID in the name of `owner` for an option out of range.
+ */
 export function adamDefaults(
   owner: string,
   { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8 }: AdamOptions,
@@ -67,6 +72,10 @@ export function adamDefaults(
   return { beta1, beta2, epsilon };
 }
 
+/**
+ * Two float32 moments of the parameter's shape, under the names that the reference library gives
+ * them.
+ */
 export function adamSlots(first: string, second: string): (shape: readonly number[]) => SlotSpec[] {
   return (shape) => [
     { name: first, dtype: 'F32', shape, span: 1 },

@@ -25,6 +25,7 @@ export interface OptimizerOptions {
   momentum_8bit: OptionsOf<typeof momentum8bit>;
 }
 
+/** A name that `createOptimizer` knows, for instance `adamw_8bit`. */
 export type OptimizerName = keyof OptimizerOptions;
 
 type Table = {
@@ -60,6 +61,7 @@ const TABLE: Table = {
   momentum_8bit: { make: momentum8bit, keys: ['momentum', 'minimumElements'] },
 };
 
+/** Every name that `createOptimizer` knows. */
 export const OPTIMIZER_NAMES = Object.freeze(Object.keys(TABLE) as OptimizerName[]);
 
 /**

@@ -28,6 +28,7 @@ export interface ParameterState {
   whole(slot: string): StateArray;
 }
 
+/** What an optimiser does to one parameter; `defineOptimizer` makes the rest of it. */
 export interface OptimizerRule {
   readonly name: string;
   slots(shape: readonly number[]): readonly SlotSpec[];
@@ -201,7 +202,8 @@ function validate(
           : `${gradient.dtype} [${gradient.shape.join(', ')}]`;
       throw new PeftError(
         'PEFT_OPTIM_GRADIENT_SHAPE',
-        `${owner}: the gradient of ${JSON.stringify(name)} is ${got}, but the parameter is float32 [${variable.shape.join(', ')}].`,
+        `${owner}: the gradient of ${JSON.stringify(name)} is ${got}, ` +
+          `but the parameter is float32 [${variable.shape.join(', ')}].`,
       );
     }
   }

@@ -12,6 +12,7 @@ import { defineOptimizer, elementwise, type ElementwiseKernel } from './define-o
 import type { Optimizer } from './optimizer.js';
 import type { TensorRule } from './tensor-rule.js';
 
+/** Settings of `lion`; the defaults are the paper's. */
 export interface LionOptions {
   /** Interpolation for the step's direction, in [0, 1). Default 0.9. */
   readonly beta1?: number;
@@ -34,6 +35,10 @@ export function lion(options: LionOptions = {}): Optimizer {
   });
 }
 
+/**
+ * Fills the defaults.
+ * @throws PEFT_CONFIG_INVALID in the name of `owner` for an option out of range.
+ */
 export function lionDefaults(
   owner: string,
   { beta1 = 0.9, beta2 = 0.99 }: LionOptions,

@@ -20,6 +20,7 @@ export interface OptimizerState {
   dispose(): void;
 }
 
+/** What one `update` is told beside parameters and gradients. */
 export interface UpdateOptions {
   /** The schedule's rate for this step; each group multiplies it by its `learningRateScale`. */
   readonly learningRate: number;
@@ -30,6 +31,7 @@ export interface UpdateOptions {
   readonly gradientScale?: number;
 }
 
+/** Where the state that `init` makes lies. */
 export interface InitOptions {
   /**
    * Where the state lives; default `memoryStateStore()`. The state takes it over and disposes it.

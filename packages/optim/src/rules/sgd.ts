@@ -12,6 +12,7 @@ import { defineOptimizer, elementwise, type ElementwiseKernel } from './define-o
 import type { Optimizer } from './optimizer.js';
 import type { TensorRule } from './tensor-rule.js';
 
+/** Settings of `sgd`; the defaults are PyTorch's. */
 export interface SgdOptions {
   /** μ in [0, 1). Default 0: no momentum and no state. */
   readonly momentum?: number;

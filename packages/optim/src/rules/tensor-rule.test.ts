@@ -83,7 +83,7 @@ const bound = (steps: number, values: readonly number[]): number =>
 
 describe.each(Object.entries(optimizers))('%s in tensor operations', (_name, optimizer) => {
   test.each([1, 20])(
-    'is what the loop over arrays computes: after %i steps within two units in the last place of the largest value for each step',
+    'is what the loop over arrays computes, to two units in the last place a step: %i steps',
     (steps) => {
       const array = run(optimizer, steps, memoryStateStore());
       const tensor = run(optimizer, steps, deviceStateStore({ pageBytes: 8192 }));

@@ -8,6 +8,7 @@
 import type { Tensor, Tensor1D } from '@tensorflow/tfjs';
 import type { UpdateContext } from './update-context.js';
 
+/** An optimiser's formula in tfjs operations on `[n]` elements, for state on a device. */
 export interface TensorRule<Name extends string = string> {
   /** The formula's numbers for one parameter, computed in float64 and rounded to float32 once. */
   coefficients(context: UpdateContext): Readonly<Record<Name, number>>;

@@ -8,14 +8,17 @@ import {
   type LearningRateSchedule,
 } from './schedules.js';
 
+/** The values of AutoGluon's `optim.lr_schedule`. */
 export const AUTOGLUON_SCHEDULES = [
   'cosine_decay',
   'polynomial_decay',
   'linear_decay',
   'multi_step',
 ] as const;
+/** A value of AutoGluon's `optim.lr_schedule`. */
 export type AutogluonScheduleName = (typeof AUTOGLUON_SCHEDULES)[number];
 
+/** What `autogluonSchedule` is made from. */
 export interface AutogluonScheduleOptions {
   /** `optim.lr`. */
   readonly learningRate: number;

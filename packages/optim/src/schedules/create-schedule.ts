@@ -22,6 +22,7 @@ export interface ScheduleOptions {
   warmup_stable_decay: WarmupStableDecayOptions;
 }
 
+/** A name that `createSchedule` knows: transformers' `lr_scheduler_type`. */
 export type ScheduleName = keyof ScheduleOptions;
 
 type Table = {
@@ -62,6 +63,7 @@ const TABLE: Table = {
   },
 };
 
+/** Every name that `createSchedule` knows. */
 export const SCHEDULE_NAMES = Object.freeze(Object.keys(TABLE) as ScheduleName[]);
 
 /**

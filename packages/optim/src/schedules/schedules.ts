@@ -8,6 +8,7 @@ import { check, PeftError } from '@peft/errors';
 /** The rate of optimiser step `step` (0 for the first). */
 export type LearningRateSchedule = (step: number) => number;
 
+/** Rate and warm-up of any schedule. */
 export interface ConstantOptions {
   /** η, the base rate. */
   readonly learningRate: number;
@@ -15,6 +16,7 @@ export interface ConstantOptions {
   readonly warmupSteps?: number;
 }
 
+/** The same with the number of steps that a falling schedule ends at. */
 export interface DecayOptions extends ConstantOptions {
   /** T, warm-up included. */
   readonly totalSteps: number;
@@ -150,6 +152,7 @@ export function decaySpan(owner: string, { totalSteps, warmupSteps = 0 }: DecayO
   return Math.max(1, totalSteps - warmupSteps);
 }
 
+/** @throws PEFT_CONFIG_INVALID for a rate that is not a positive number. */
 export function checkRate(owner: string, learningRate: number): void {
   check.positive(owner, 'learningRate', learningRate);
 }

@@ -3,8 +3,10 @@ import { check } from '@peft/errors';
 import { checkRate, type LearningRateSchedule } from './schedules.js';
 
 const SHAPES = ['linear', 'cosine', '1-sqrt'] as const;
+/** How warm-up rises or decay falls. */
 export type PhaseShape = (typeof SHAPES)[number];
 
+/** The three phases of `warmupStableDecaySchedule`, each in optimiser steps. */
 export interface WarmupStableDecayOptions {
   readonly learningRate: number;
   readonly warmupSteps: number;

@@ -15,6 +15,7 @@ export const STATE_BLOCK = 256;
 /** The least divisor, so that a block of zeros stays zeros. */
 const TINY = Math.fround(1e-38);
 
+/** Codes of values in blocks that share a maximum: value = map[code] · absmax. */
 export interface BlockQuantizer {
   /** The map's 256 values. */
   readonly map: Float32Array;

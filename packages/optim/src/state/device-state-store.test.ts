@@ -1,79 +1,29 @@
 import * as tf from '@tensorflow/tfjs';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { adafactor } from '../rules/adafactor.js';
+import {
+  bytes,
+  gradientsOf,
+  groups,
+  noise,
+  shapes,
+  small,
+  start,
+  trained,
+  update,
+} from '../../test/device-state-run.js';
 import { adamw } from '../rules/adamw.js';
-import { OPTIMIZER_NAMES, createOptimizer } from '../rules/create-optimizer.js';
-import { defineOptimizer } from '../rules/define-optimizer.js';
+import { createOptimizer } from '../rules/create-optimizer.js';
+import { lion } from '../rules/lion.js';
+import type { OptimizerState } from '../rules/optimizer.js';
+import { sgd } from '../rules/sgd.js';
 import {
   deviceStateStore,
   type DeviceStateOptions,
   type DeviceStateStore,
 } from './device-state-store.js';
-import { lion } from '../rules/lion.js';
-import type { Optimizer, OptimizerState } from '../rules/optimizer.js';
-import type { Gradients, TrainableParameter } from '../parameters/parameter.js';
-import { sgd } from '../rules/sgd.js';
-import { memoryStateStore } from './state-store.js';
-import { restoreState, stateTensors } from './state-tensors.js';
 
 beforeAll(() => tf.setBackend('cpu'));
-
-const noise = (seed: number, length: number): Float32Array =>
-  Float32Array.from({ length }, (_, i) => Math.sin(seed * 12.9898 + i * 78.233));
-/**
- * AdamW's state of them is 153,272 bytes; at 8 KiB a page p1 has seven pages of its own, p2 twelve,
- * and the others share one.
- */
-const shapes = [[5], [7001], [90, 130], [256], [], [0], [4, 49]];
-const groups = [
-  { learningRateScale: 1, weightDecay: 0.1 },
-  { learningRateScale: 0.9, weightDecay: 0 },
-];
-const start = (): TrainableParameter[] =>
-  shapes.map((shape, i) => ({
-    name: `p${i}`,
-    variable: tf.tidy(() => tf.variable(tf.tensor(noise(i, tf.util.sizeFromShape(shape)), shape))),
-    group: groups[i % 2]!,
-  }));
-const gradientsOf = (
-  parameters: readonly TrainableParameter[],
-  t: number,
-  except: readonly string[] = [],
-): Record<string, Float32Array> =>
-  Object.fromEntries(
-    parameters
-      .filter(({ name }) => !except.includes(name))
-      .map(({ name, variable }) => [name, noise(10 * t + Number(name.slice(1)), variable.size)]),
-  );
-const update = (
-  optimizer: Optimizer,
-  parameters: readonly TrainableParameter[],
-  gradients: Gradients,
-  state: OptimizerState,
-): void =>
-  optimizer.update(parameters, gradients, state, { learningRate: 0.01, gradientScale: 0.5 });
-const base64 = (values: Float32Array | Uint8Array): string =>
-  Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
-const bytes = (parameters: readonly TrainableParameter[], state: OptimizerState): string[] => [
-  ...parameters.map(({ variable }) => base64(new Float32Array(variable.dataSync<'float32'>()))),
-  ...stateTensors(state).map(({ name, read }) => `${name} ${base64(read())}`),
-];
-const small = (residentBytes?: number): DeviceStateOptions => ({
-  pageBytes: 8192,
-  ...(residentBytes !== undefined && { residentBytes }),
-});
-/** The result of five updates, without disposing anything. */
-function trained(
-  optimizer: Optimizer,
-  store: DeviceStateStore,
-): { parameters: TrainableParameter[]; state: OptimizerState } {
-  const parameters = start();
-  const state = optimizer.init(parameters, { store });
-  for (let t = 0; t < 5; t += 1)
-    update(optimizer, parameters, gradientsOf(parameters, t, t === 2 ? ['p0', 'p2'] : []), state);
-  return { parameters, state };
-}
 
 describe('state on a device', () => {
   test.each(
@@ -117,7 +67,8 @@ describe('state on a device', () => {
     expect(results[2]).toEqual(results[0]);
   });
 
-  test('leaves a parameter without a gradient, its moments and its step count alone, also where it shares a page, and whatever its neighbours become', () => {
+  // also where it shares a page, and whatever its neighbours become
+  test('leaves a parameter without a gradient, its moments and its step count alone', () => {
     const { parameters, state } = trained(adamw(), deviceStateStore(small(30_000)));
     const before = bytes(parameters, state);
     const others = ['p0', 'p1', 'p3', 'p4', 'p5'];
@@ -255,7 +206,7 @@ describe('state on a device', () => {
     },
   );
 
-  test('gives the same bits whatever the sizes, the groups, the pages, the budget and the gradients that are missing', () => {
+  test('gives the same bits whatever the sizes, groups, pages, budget and missing gradients', () => {
     const parameter = fc.record({
       size: fc.oneof(fc.nat(20), fc.integer({ min: 250, max: 1100 })),
       group: fc.nat(2),
@@ -318,113 +269,5 @@ describe('state on a device', () => {
       );
     const whole = trained(adamw(), deviceStateStore(small()));
     expect(bytes(parameters, state.made!)).toEqual(bytes(whole.parameters, whole.state));
-  });
-});
-
-describe('a checkpoint of state on a device', () => {
-  test.each([0, 60_000, 10_000_000])(
-    'is resumed with %i bytes there to the very bytes of a run without a break',
-    async (budget) => {
-      const { parameters, state } = trained(adamw(), deviceStateStore(small(budget)));
-      const copy = parameters.map((parameter) => ({
-        ...parameter,
-        variable: tf.tidy(() => tf.variable(parameter.variable.clone())),
-      }));
-      const resumed = adamw().init(copy, { store: deviceStateStore(small(budget)) });
-      await resumed.store.prefetch();
-      restoreState(resumed, stateTensors(state));
-      for (const [own, of] of [
-        [parameters, state],
-        [copy, resumed],
-      ] as const)
-        for (let t = 5; t < 8; t += 1) update(adamw(), own, gradientsOf(own, t), of);
-      expect(bytes(copy, resumed)).toEqual(bytes(parameters, state));
-    },
-  );
-
-  test('has the tensors of one of state on the host, which it can become', () => {
-    const { parameters, state } = trained(adamw(), deviceStateStore(small(60_000)));
-    const host = adamw().init(parameters, { store: memoryStateStore() });
-    restoreState(host, stateTensors(state));
-    expect(bytes(parameters, host)).toEqual(bytes(parameters, state));
-  });
-
-  test('can be read in parts', () => {
-    const { state } = trained(adamw(), deviceStateStore(small(60_000)));
-    for (const tensor of stateTensors(state)) {
-      const cuts = [0, 1, 5, 777, 3000, tensor.byteLength].filter(
-        (cut) => cut <= tensor.byteLength,
-      );
-      expect(cuts.slice(1).flatMap((cut, i) => [...tensor.read(cuts[i], cut - cuts[i]!)])).toEqual([
-        ...tensor.read().subarray(0, cuts.at(-1)),
-      ]);
-    }
-  });
-});
-
-describe('what computes on the host alone is refused, and nothing is made', () => {
-  test.each(
-    [...OPTIMIZER_NAMES.map((name) => createOptimizer(name)), adafactor({ beta1: 0.9 })]
-      .filter(({ runsOnDevice }) => !runsOnDevice)
-      .map((optimizer) => [optimizer.name, optimizer] as const),
-  )('%s', (name, optimizer) => {
-    const tensors = tf.memory().numTensors;
-    const parameters = start();
-    const init = (): unknown => optimizer.init(parameters, { store: deviceStateStore() });
-    expect(init).toThrow(
-      expect.objectContaining({
-        code: 'PEFT_OPTIM_DEVICE_UNSUPPORTED',
-        message: `${name}: the state cannot lie on the device: this optimiser computes on the host alone.\n  hint: Keep the state on the host (memoryStateStore, pagedStateStore; optim.state_device=host), or take adamw, adam, sgd or lion.`,
-      }),
-    );
-    tf.dispose(parameters.map(({ variable }) => variable));
-    expect(tf.memory().numTensors).toBe(tensors);
-  });
-
-  test('a rule whose state is not one float32 for each element', () => {
-    const odd = defineOptimizer({
-      name: 'odd',
-      slots: () => [{ name: 'mean', dtype: 'F32', shape: [1], span: 'whole' }],
-      updateParameter: () => {},
-      tensors: { coefficients: () => ({}), update: (values) => ({ values, slots: [] }) },
-    });
-    expect(() => odd.init(start(), { store: deviceStateStore() }))
-      .toThrowErrorMatchingInlineSnapshot(`
-      [PeftError: optim: the state cannot lie on the device: the state of "p0" is not 1 float32 for each element.
-        hint: Keep the state on the host (memoryStateStore, pagedStateStore; optim.state_device=host), or take adamw, adam, sgd or lion.]
-    `);
-  });
-
-  test('state for which the device has no room', () => {
-    const parameters = start();
-    const tensors = tf.memory().numTensors;
-    const fill = tf.getKernel('Fill', 'cpu');
-    let calls = 0;
-    const kernelFunc: typeof fill.kernelFunc = (call) => {
-      if ((calls += 1) > 3) throw new RangeError('no room');
-      return fill.kernelFunc(call);
-    };
-    tf.unregisterKernel('Fill', 'cpu');
-    tf.registerKernel({ ...fill, kernelFunc });
-    try {
-      expect(() => adamw().init(parameters, { store: deviceStateStore(small()) })).toThrow(
-        'no room',
-      );
-      expect(tf.memory().numTensors).toBe(tensors);
-    } finally {
-      tf.unregisterKernel('Fill', 'cpu');
-      tf.registerKernel(fill);
-    }
-  });
-
-  test('a second state in one store, two parameters of one name, a budget that is no number', () => {
-    const store = deviceStateStore();
-    const [p] = start();
-    expect(() => adamw().init([p!, p!], { store })).toThrow(/two parameters are named "p0"/);
-    adamw().init([p!], { store });
-    expect(() => adamw().init([p!], { store })).toThrow(/belongs to another optimiser state/);
-    expect(() => deviceStateStore({ residentBytes: -1 })).toThrowErrorMatchingInlineSnapshot(
-      `[PeftError: optim: residentBytes must be an integer of at least 0, got -1.]`,
-    );
   });
 });

@@ -22,6 +22,7 @@ import {
 } from './state-store.js';
 import { slotBytes, type ParameterSlots } from './slots.js';
 
+/** How much of the state lies on the device, and in what portions. */
 export interface DeviceStateOptions {
   /**
    * Bytes of state that may lie on the device, the pages that pass through it included; those are
@@ -227,7 +228,8 @@ function leave(page: Page): void {
   if (!tensors) return;
   if (page.changed || !page.host) {
     const host = page.host ?? zeros(tensors.length, page.length);
-    tensors.forEach((tensor, i) => host[i]!.set(tensor.dataSync<'float32'>())); // the page's place is the host: nothing to wait for beside it
+    // the page's place is the host: nothing to wait for beside it
+    tensors.forEach((tensor, i) => host[i]!.set(tensor.dataSync<'float32'>()));
     page.host = host;
   }
   page.changed = false;
@@ -272,6 +274,8 @@ const deviceUnsupported = (owner: string, problem: string): PeftError =>
     'PEFT_OPTIM_DEVICE_UNSUPPORTED',
     `${owner}: the state cannot lie on the device: ${problem}.`,
     {
-      hint: 'Keep the state on the host (memoryStateStore, pagedStateStore; optim.state_device=host), or take adamw, adam, sgd or lion.',
+      hint:
+        'Keep the state on the host (memoryStateStore, pagedStateStore; optim.state_device=host), ' +
+        'or take adamw, adam, sgd or lion.',
     },
   );

@@ -17,6 +17,7 @@ import type { Optimizer } from '../rules/optimizer.js';
 import { momentumKernel } from '../rules/sgd.js';
 import type { SlotSpec } from './slots.js';
 
+/** What all 8-bit optimisers can be told beside their own settings. */
 export interface EightBitOptions {
   /** Parameters with fewer elements keep float32 states. Default 4096. */
   readonly minimumElements?: number;
@@ -121,7 +122,9 @@ function oneStateBlocks(kernel: ElementwiseKernel): ElementwiseKernel {
   const quantizer = blockQuantizer(dynamicMap(true));
   const scratch = new Float32Array(STATE_BLOCK);
   return (values, gradient, arrays, context) => {
-    const [codes, absmax] = arrays as unknown as [Uint8Array, Float32Array];
+    // as eightBitSlots orders them
+    const codes = arrays[0] as Uint8Array;
+    const absmax = arrays[1] as Float32Array;
     for (let start = 0, block = 0; start < values.length; start += STATE_BLOCK, block += 1) {
       const count = Math.min(STATE_BLOCK, values.length - start);
       const scale = absmax[block]!;
@@ -144,12 +147,9 @@ function adamBlocks({ beta1, beta2, epsilon }: Required<AdamOptions>): Elementwi
   const m = new Float32Array(STATE_BLOCK);
   const v = new Float32Array(STATE_BLOCK);
   return (values, gradient, arrays, context) => {
-    const [codes1, codes2, absmax1, absmax2] = arrays as unknown as [
-      Uint8Array,
-      Uint8Array,
-      Float32Array,
-      Float32Array,
-    ];
+    // as eightBitSlots orders them
+    const [codes1, codes2] = arrays.slice(0, 2) as Uint8Array[] as [Uint8Array, Uint8Array];
+    const [absmax1, absmax2] = arrays.slice(2) as Float32Array[] as [Float32Array, Float32Array];
     const { gradientScale } = context;
     const { stepSize, rootCorrection, shrink } = adamCoefficients(beta1, beta2, context);
     for (let start = 0, block = 0; start < values.length; start += STATE_BLOCK, block += 1) {

@@ -22,6 +22,7 @@ import { PeftError } from '@peft/errors';
 /** Codes of a file system that takes no more: full, over quota, file too large. */
 const FULL = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
+/** A temporary file of pages, each with a checksum that is verified when it is read. */
 export class PageFile {
   readonly path: string;
   readonly #descriptor: number;
@@ -108,7 +109,9 @@ export class PageFile {
       'PEFT_PAGE_FILE_CORRUPT',
       `optim: the page at byte ${offset} of ${this.path} is not what was written: ${problem}.`,
       {
-        hint: 'Something else wrote to the file, or the disk is failing. Resume from the last checkpoint, with another page directory.',
+        hint:
+          'Something else wrote to the file, or the disk is failing. ' +
+          'Resume from the last checkpoint, with another page directory.',
       },
     );
   }
@@ -155,7 +158,9 @@ function diskFull(filePath: string, detail: string): PeftError {
     'PEFT_PAGE_FILE_DISK_FULL',
     `optim: there is no room for the page file ${filePath}: ${detail}.`,
     {
-      hint: 'Free space, choose another page directory, raise the residency budget, or use an 8-bit optimiser. After a failure within a step, resume from the last checkpoint.',
+      hint:
+        'Free space, choose another page directory, raise the residency budget, or use an 8-bit ' +
+        'optimiser. After a failure within a step, resume from the last checkpoint.',
     },
   );
 }

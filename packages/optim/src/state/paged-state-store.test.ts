@@ -16,6 +16,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { adafactor } from '../rules/adafactor.js';
 import { adamw } from '../rules/adamw.js';
 import { adamw8bit, lion8bit } from './eight-bit.js';
+import type { PeftError } from '@peft/errors';
 import type { Optimizer, OptimizerState } from '../rules/optimizer.js';
 import { PageFile } from './page-file.js';
 import { pagedStateStore } from './paged-state-store.js';
@@ -150,7 +151,11 @@ describe('a page file that fails', () => {
     try {
       action();
     } catch (error) {
-      return `${(error as { code: string }).code}\n${(error as Error).message.replaceAll(/\S+\.pages/g, 'FILE').replaceAll(/\d{3,} are free/g, 'N are free')}`;
+      const { code, message: text } = error as PeftError;
+      const shown = text
+        .replaceAll(/\S+\.pages/g, 'FILE')
+        .replaceAll(/\d{3,} are free/g, 'N are free');
+      return `${code}\n${shown}`;
     }
     throw new Error('nothing was thrown');
   };

@@ -28,6 +28,7 @@ import {
   type StateArray,
 } from './slots.js';
 
+/** How much of the state stays in memory, and where the rest lies. */
 export interface PagedStateOptions {
   /**
    * Bytes of state that may stay in memory, buffers included. Whole slots (Adafactor's means) and

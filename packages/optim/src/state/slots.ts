@@ -15,6 +15,7 @@ export interface SlotSpec {
   readonly span: 1 | 256 | 'whole';
 }
 
+/** What an optimiser asks a store for: the slots of one parameter. */
 export interface ParameterSlots {
   readonly parameter: string;
   /** Elements of the parameter. */
@@ -24,6 +25,7 @@ export interface ParameterSlots {
   readonly group?: ParameterGroup;
 }
 
+/** The elements of a slot: float32, or codes of 8 bits. */
 export type StateArray = Float32Array | Uint8Array;
 
 /** Elements of a slot. */

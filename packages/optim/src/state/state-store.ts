@@ -14,6 +14,7 @@ import { zeroSlot, type ParameterSlots, type StateArray } from './slots.js';
  */
 export type RangeVisitor = (start: number, end: number, arrays: readonly StateArray[]) => void;
 
+/** Where an optimiser's state lives; memory, a file and a device are here, others fit in by it. */
 export interface StateStore {
   /** Bytes of all slots. */
   readonly totalBytes: number;
@@ -110,6 +111,7 @@ export function memoryStateStore(): StateStore {
   };
 }
 
+/** A PEFT_OPTIM_STATE_DISPOSED. */
 export const stateDisposed = (): PeftError =>
   new PeftError(
     'PEFT_OPTIM_STATE_DISPOSED',
@@ -117,6 +119,7 @@ export const stateDisposed = (): PeftError =>
     { hint: 'Make a new state with optimizer.init(parameters).' },
   );
 
+/** A PEFT_OPTIM_STORE_TAKEN. */
 export const storeTaken = (): PeftError =>
   new PeftError(
     'PEFT_OPTIM_STORE_TAKEN',
@@ -139,6 +142,7 @@ export function assertUnique(declarations: readonly ParameterSlots[]): void {
   }
 }
 
+/** @throws PEFT_OPTIM_PARAMETER_UNKNOWN */
 export const unknownParameter = (parameter: string): never => {
   throw new PeftError(
     'PEFT_OPTIM_PARAMETER_UNKNOWN',
@@ -149,6 +153,7 @@ export const unknownParameter = (parameter: string): never => {
   );
 };
 
+/** @throws PEFT_OPTIM_PARAMETER_UNKNOWN naming the slot, too */
 export const unknownSlot = (parameter: string, slot: string): never => {
   throw new PeftError(
     'PEFT_OPTIM_PARAMETER_UNKNOWN',

@@ -57,7 +57,8 @@ export function restoreState(state: OptimizerState, tensors: Iterable<TensorSour
     if (got.dtype !== wanted.dtype || got.shape.join() !== wanted.shape.join()) {
       throw mismatch(
         state,
-        `${JSON.stringify(wanted.name)} is ${got.dtype} [${got.shape.join(', ')}], but ${wanted.dtype} [${wanted.shape.join(', ')}] is wanted`,
+        `${JSON.stringify(wanted.name)} is ${got.dtype} [${got.shape.join(', ')}], ` +
+          `but ${wanted.dtype} [${wanted.shape.join(', ')}] is wanted`,
       );
     }
   }

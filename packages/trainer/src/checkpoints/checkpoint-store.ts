@@ -22,6 +22,10 @@ export interface OpenCheckpoint extends Checkpoint {
   close(): void;
 }
 
+/**
+ * Where checkpoints are kept;
+ * @see folderCheckpointStore, memoryCheckpointStore.
+ */
 export interface CheckpointStore {
   /**
    * Called when a run begins.

@@ -25,7 +25,7 @@ export async function saveCheckpoint(run: RunContext): Promise<void> {
     type: 'checkpoint/saved',
     step: state.step,
     path,
-    ...(score !== undefined && { score }),
+    score,
   });
   const kept = new Set([state.step, ...state.top.map(({ step }) => step)]);
   for (const step of await store.steps()) if (!kept.has(step)) await store.remove(step);
@@ -40,7 +40,8 @@ export function requireFinite({ owned, state }: Pick<RunContext, 'owned' | 'stat
   const names = owned.filter((parameter) => !areFinite([parameter])).map(({ key }) => key);
   throw new PeftError(
     'PEFT_TRAIN_NOT_FINITE',
-    `trainer: ${names.length} parameters are no longer finite after step ${state.step}, among them ${names.slice(0, 3).join(', ')}.`,
+    `trainer: ${names.length} parameters are no longer finite after step ${state.step}, ` +
+      `among them ${names.slice(0, 3).join(', ')}.`,
     { hint: 'lower the learning rate or the gradient norm; the last checkpoint is from before' },
   );
 }
@@ -118,7 +119,9 @@ export async function restoreCheckpoint(run: RunContext, step: number): Promise<
       run.emit({
         type: 'run/warned',
         code: 'PEFT_CHECKPOINT_ENGINE',
-        message: `checkpoint-${step} was made on the engine ${saved.state.engine}, this is ${run.state.engine}: the run goes on, but not bit for bit.`,
+        message:
+          `checkpoint-${step} was made on the engine ${saved.state.engine}, ` +
+          `this is ${run.state.engine}: the run continues, but not bit for bit.`,
       });
     }
   } finally {
@@ -183,9 +186,10 @@ function parameterValues(
     wanted.map(({ key, parameter }) => {
       const source = byName.get(key);
       if (!source || source.shape.join() !== parameter.shape.join()) {
+        const got = source ? `${key} with the shape [${source.shape.join(', ')}]` : `no ${key}`;
         throw new PeftError(
           'PEFT_CHECKPOINT_DAMAGED',
-          `trainer: checkpoint-${step} has ${source ? `${key} with the shape [${source.shape.join(', ')}]` : `no ${key}`}, [${parameter.shape.join(', ')}] is wanted.`,
+          `trainer: checkpoint-${step} has ${got}, [${parameter.shape.join(', ')}] is wanted.`,
           { hint: 'resume from another checkpoint, or start again' },
         );
       }

@@ -5,6 +5,7 @@ import type { NonFiniteState } from '../step/non-finite-guard.js';
 import type { RunSettings } from '../run/run-settings.js';
 import type { ScoredCheckpoint } from './top-checkpoints.js';
 
+/** What `trainer_state.json` holds: position, scores, settings. Version 1. */
 export interface RunState {
   readonly version: 1;
   /** Optimiser steps done, those left out for a NaN included. */

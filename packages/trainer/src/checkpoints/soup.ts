@@ -22,6 +22,7 @@ export function averageParameters(sets: readonly ParameterValues[]): Map<string,
   );
 }
 
+/** The weights that a soup ended with, and what went into them. */
 export interface SoupResult {
   readonly parameters: ParameterValues;
   /** Steps of the checkpoints that went in. */
@@ -40,7 +41,7 @@ export async function uniformSoup(
   return {
     parameters: averageParameters(sets),
     steps: ranked.map(({ step }) => step),
-    ...(ranked.length === 1 && { score: ranked[0]!.score }),
+    score: ranked.length === 1 ? ranked[0]!.score : undefined,
   };
 }
 

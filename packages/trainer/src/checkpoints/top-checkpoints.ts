@@ -4,6 +4,7 @@
  */
 import { isBetter, type Direction } from '../validation/early-stopping.js';
 
+/** A checkpoint by its step, with the watched metric there. */
 export interface ScoredCheckpoint {
   readonly step: number;
   readonly score: number;

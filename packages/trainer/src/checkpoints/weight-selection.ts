@@ -5,6 +5,7 @@ import { forgetHookMemory } from '../step/step-hooks.js';
 import { greedySoup, uniformSoup, type SoupResult } from './soup.js';
 import { rankTop, type ScoredCheckpoint } from './top-checkpoints.js';
 
+/** Which checkpoints the model's weights at the end are made of. */
 export interface SelectedWeights {
   /** Steps of the checkpoints whose mean the model has; empty for the last weights. */
   readonly steps: readonly number[];
@@ -36,7 +37,7 @@ async function select(run: RunContext): Promise<SelectedWeights> {
   const soup = await chosenSoup(run, options.select === 'best' ? ranked.slice(0, 1) : ranked);
   assignParameters(run.owned, soup.parameters);
   if (soup.steps.length > 1) forgetHookMemory(run.model);
-  return { steps: soup.steps, ...(soup.score !== undefined && { score: soup.score }) };
+  return { steps: soup.steps, score: soup.score };
 }
 
 function chosenSoup(run: RunContext, ranked: readonly ScoredCheckpoint[]): Promise<SoupResult> {
@@ -61,7 +62,9 @@ async function present(
     run.emit({
       type: 'run/warned',
       code: 'PEFT_CHECKPOINT_MISSING',
-      message: `the checkpoints of steps ${missing.map(({ step }) => step).join(', ')} are no longer there; the rest is used.`,
+      message:
+        `the checkpoints of steps ${missing.map(({ step }) => step).join(', ')} ` +
+        'are no longer there; the rest is used.',
     });
   return ranked.filter(({ step }) => steps.has(step));
 }

@@ -61,6 +61,7 @@ export interface KeyedParameter {
   readonly parameter: OwnedParameter;
 }
 
+/** A running training: the request with its defaults filled, and where it is. */
 export interface RunContext<B extends ModelBatch = ModelBatch> {
   readonly request: TrainRequest<B>;
   readonly options: ResolvedOptions;

@@ -121,7 +121,8 @@ function sortedJson(value: unknown): string {
   return (
     JSON.stringify(value, (_key, item: unknown) =>
       typeof item === 'object' && item !== null && !Array.isArray(item)
-        ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+        ? // no two keys of an object are equal
+          Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
         : item,
     ) ?? 'undefined'
   );

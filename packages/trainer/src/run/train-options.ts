@@ -4,6 +4,7 @@ import type { Direction } from '../validation/early-stopping.js';
 import type { NonFiniteOptions } from '../step/non-finite-guard.js';
 import type { ValidationInterval } from '../validation/validation-schedule.js';
 
+/** When the model is scored during training, what is watched, and when that ends the run. */
 export interface ValidationOptions extends ValidationInterval {
   /** The metric of `evaluate`'s result that is watched. */
   readonly metric: string;
@@ -19,8 +20,12 @@ export interface ValidationOptions extends ValidationInterval {
 
 /** Which weights the model has at the end. */
 export const SELECTIONS = Object.freeze(['greedy-soup', 'uniform-soup', 'best', 'last'] as const);
+/**
+ * One of {@link SELECTIONS}: the greedy soup, the mean of the best, the best, or the last weights.
+ */
 export type Selection = (typeof SELECTIONS)[number];
 
+/** Everything about a run that is neither model, data, optimiser nor schedule. */
 export interface TrainOptions {
   /** Passes over the data. Default 1, or no limit when `maxSteps` is given. */
   readonly epochs?: number;
@@ -63,6 +68,7 @@ export interface TrainOptions {
   readonly settings?: Readonly<Record<string, unknown>>;
 }
 
+/** {@link TrainOptions} with the defaults filled. */
 export interface ResolvedOptions extends TrainOptions {
   readonly epochs: number;
   readonly maxSteps: number;
@@ -110,13 +116,12 @@ export function resolveOptions(options: TrainOptions, canEvaluate: boolean): Res
     check.oneOf('trainer', 'nonFinite.action', nonFinite.action, ['skip', 'stop']);
   if (validation) checkValidation(validation);
   if (canEvaluate !== (validation !== undefined)) {
-    throw new PeftError(
-      'PEFT_CONFIG_INVALID',
-      `trainer: ${canEvaluate ? 'evaluate is given without options.validation' : 'options.validation is given without evaluate'}.`,
-      {
-        hint: 'give both, for instance validation: { metric: "accuracy", direction: "max", everyEpochs: 0.5 }',
-      },
-    );
+    const [given, missing] = canEvaluate
+      ? ['evaluate', 'options.validation']
+      : ['options.validation', 'evaluate'];
+    throw new PeftError('PEFT_CONFIG_INVALID', `trainer: ${given} is given without ${missing}.`, {
+      hint: 'give both, for instance validation: { metric: "accuracy", direction: "max", everyEpochs: 0.5 }',
+    });
   }
   if (!validation && (options.select ?? 'last') !== 'last')
     throw new PeftError(
@@ -134,13 +139,10 @@ export function resolveOptions(options: TrainOptions, canEvaluate: boolean): Res
     topK: options.topK ?? 3,
     select: options.select ?? (validation ? 'greedy-soup' : 'last'),
     gradientCheckpointing: options.gradientCheckpointing ?? 'auto',
-    ...(validation && {
-      validation: {
-        ...validation,
-        ...(validation.everySteps === undefined &&
-          validation.everyEpochs === undefined && { everyEpochs: 1 }),
-      },
-    }),
+    validation: validation && {
+      ...validation,
+      everyEpochs: validation.everyEpochs ?? (validation.everySteps === undefined ? 1 : undefined),
+    },
   };
 }
 

@@ -36,6 +36,7 @@ import { runStep, type StepOutcome } from '../step/training-step.js';
 import { isCheckDue } from '../validation/validation-schedule.js';
 import { selectWeights, type SelectedWeights } from '../checkpoints/weight-selection.js';
 
+/** How a run ended that did not fail. */
 export interface TrainResult {
   readonly reason: Exclude<RunEnded['reason'], 'failed'>;
   /** Optimiser steps done. */
@@ -73,7 +74,6 @@ export async function train<B extends ModelBatch>(request: TrainRequest<B>): Pro
     const ended = await loop(run);
     const selected = ended === 'aborted' ? undefined : await selectWeights(run);
     const reason = selected ? ended : 'aborted';
-    const loss = run.epochLosses.reduce((sum, value) => sum + value, 0) / run.epochLosses.length;
     const end = {
       step: run.state.step,
       durationMs: run.clock.now() - run.startedAtMs,
@@ -83,9 +83,9 @@ export async function train<B extends ModelBatch>(request: TrainRequest<B>): Pro
     return {
       reason,
       ...end,
-      ...(run.epochLosses.length > 0 && { loss }),
+      loss: meanOf(run.epochLosses),
       selected: selected ?? { steps: [] },
-      ...(run.state.best && { best: run.state.best }),
+      best: run.state.best,
     };
   } catch (cause) {
     const error = namedMemoryError(cause, run.savedStep);
@@ -130,10 +130,7 @@ function createRun<B extends ModelBatch>(request: TrainRequest<B>): RunContext<B
     throw new PeftError('PEFT_TRAIN_NO_DATA', 'trainer: there is no example to train on.', {
       hint: 'check the table and its filters',
     });
-  const optimizerState = optimizer.init(
-    trainables,
-    request.stateStore ? { store: request.stateStore } : {},
-  );
+  const optimizerState = optimizer.init(trainables, { store: request.stateStore });
   const settings = jsonSafe({
     ...modelSettings(model),
     ...optimizerSettings(optimizerState, trainables, schedule),
@@ -216,7 +213,7 @@ function emitStart(run: RunContext, resumedAtStep: number | undefined): void {
     totalParameters: total,
     plannedSteps: planned,
     plannedEpochs: Math.ceil(planned / stepsPerEpoch),
-    ...(resumedAtStep !== undefined && { resumedAtStep }),
+    resumedAtStep,
   });
 }
 
@@ -253,6 +250,9 @@ async function loop<B extends ModelBatch>(run: RunContext<B>): Promise<TrainResu
     recordStep(run, outcome, startedAtMs);
   }
 }
+
+const meanOf = (values: readonly number[]): number | undefined =>
+  values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0) / values.length;
 
 async function abort(run: RunContext): Promise<'aborted'> {
   if (run.savedStep !== run.state.step) await saveCheckpoint(run);
@@ -350,8 +350,8 @@ async function validate(run: RunContext): Promise<boolean> {
     lastCheckStep: state.step,
     earlyStopping: stopping.state,
     top: enterTop(state.top, { step: state.step, score }, options.topK, validation.direction),
-    ...(isBest && { best: { step: state.step, score } }),
-    ...(stopping.stop && { stopped: stopping.stop }),
+    best: isBest ? { step: state.step, score } : state.best,
+    stopped: stopping.stop,
   };
   run.emit({
     type: 'evaluation/completed',
@@ -369,11 +369,13 @@ async function validate(run: RunContext): Promise<boolean> {
 /** @throws PEFT_TRAIN_METRIC when `evaluate` gave no such metric */
 function watchedScore(metrics: Readonly<Record<string, number>>, name: string): number {
   const score = metrics[name];
-  if (score === undefined)
+  if (score === undefined) {
+    const given = Object.keys(metrics).join(', ') || 'nothing';
     throw new PeftError(
       'PEFT_TRAIN_METRIC',
-      `trainer: the validation watches ${JSON.stringify(name)}, evaluate gave ${Object.keys(metrics).join(', ') || 'nothing'}.`,
+      `trainer: the validation watches ${JSON.stringify(name)}, evaluate gave ${given}.`,
       { hint: 'name one of them in options.validation.metric' },
     );
+  }
   return Number.isFinite(score) ? score : Number.NaN;
 }

@@ -17,17 +17,23 @@ import { memoryCheckpointStore } from '../checkpoints/memory-checkpoint-store.js
 import type { TrainRequest } from './run-context.js';
 import { train, type TrainResult } from './train.js';
 
+/** Where the events of the application's runs go. */
 export const EVENT_BUS = token<TrainEventBus>('the event bus');
+/** What tells the time. */
 export const CLOCK = token<Clock>('the clock');
+/** Where checkpoints go. */
 export const CHECKPOINT_STORE = token<CheckpointStore>('the checkpoint store');
 /** Names every random stream: data order, dropout, fresh weights. */
 export const RANDOM_SEED = token<number>('the random seed');
+/** What computes; models are loaded with it. */
 export const ENGINE = token<Engine>('the engine');
 /** `train` with bus, clock, store and seed of the application. */
 export const TRAINER = token<Trainer>('the trainer');
 
+/** `train`, with what the application binds filled in where a request leaves it out. */
 export type Trainer = <B extends ModelBatch>(request: TrainRequest<B>) => Promise<TrainResult>;
 
+/** What {@link trainerModule} binds. */
 export interface TrainerModuleOptions {
   /** The engine that models are loaded with; the application disposes it. */
   readonly engine: () => Engine;
@@ -59,11 +65,12 @@ export function trainerModule(options: TrainerModuleOptions): Module {
       ({ get }): Trainer =>
         (request) =>
           train({
-            bus: get(EVENT_BUS),
-            clock: get(CLOCK),
-            store: get(CHECKPOINT_STORE),
             ...request,
-            options: { seed: get(RANDOM_SEED), ...request.options },
+            // what is given as undefined is not given
+            bus: request.bus ?? get(EVENT_BUS),
+            clock: request.clock ?? get(CLOCK),
+            store: request.store ?? get(CHECKPOINT_STORE),
+            options: { ...request.options, seed: request.options?.seed ?? get(RANDOM_SEED) },
           }),
     );
   };

@@ -11,6 +11,7 @@ import {
   type ParameterGroup,
 } from '@peft/optim';
 
+/** What all groups of an adapter's parameters are made of. */
 export interface AdapterGroupOptions {
   /** Weight decay of parameters that decay: not the layer norms' and not those named `bias`. */
   readonly weightDecay: number;
@@ -84,7 +85,7 @@ function grouped(
         [parameter.name],
         new Map([[parameter.name, layerIdOf(parameter, description, ids)]]),
       ).get(parameter.name)!,
-    ...(problem !== undefined && { problem }),
+    problem,
   };
 }
 
@@ -104,7 +105,7 @@ export function adapterLayerIds(description: ModelDescription): {
   const { ids, problem } = layerIds(renamed);
   return {
     ids: new Map(names.map((name, i) => [name, ids.get(renamed[i]!)!])),
-    ...(problem !== undefined && { problem }),
+    problem,
   };
 }
 

@@ -14,7 +14,7 @@ const description = describeModel(
   }),
 );
 
-describe('gradient checkpointing by itself', () => {
+describe('gradient checkpointing by default', () => {
   it('is judged by tokens, blocks and widths', () => {
     expect(activationBytes(description, 1024)).toBe(1024 * 12 * 4 * (10 * 768 + 2 * 3072)); // 680 MB
   });

@@ -12,6 +12,7 @@ import type { OwnedParameter } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { variableGradients } from '@peft/ops';
 
+/** Sums gradients over the micro-batches of a step, in float32 and in their order. */
 export interface GradientAccumulator {
   /**
    * Adds the gradient of a scalar. Parameters that it does not depend on get none.
@@ -79,7 +80,9 @@ function differentiate(
       'PEFT_TRAIN_NO_GRADIENT',
       'trainer: the loss depends on none of the trainable parameters.',
       {
-        hint: 'the adapter may sit on a part of the model that the task does not read: look at its sites, and at the head',
+        hint:
+          'the adapter may sit on a part of the model that the task does not read: ' +
+          'look at its sites, and at the head',
         cause,
       },
     );

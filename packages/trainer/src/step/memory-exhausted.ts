@@ -30,7 +30,9 @@ export function namedMemoryError(error: unknown, savedStep: number | undefined):
       : `the checkpoint of step ${savedStep} is whole: resume from it`;
   const [reason] = error.message.split('\n  hint: '); // the engine's own hint knows of no checkpoint
   return new PeftError('PEFT_MEMORY_EXHAUSTED', `trainer: the memory ran out (${reason}).`, {
-    hint: `${resumable}; smaller micro-batches, gradient checkpointing, 8-bit or paged optimiser state and a quantised base take less: peft plan MODEL says how much`,
+    hint:
+      `${resumable}; smaller micro-batches, gradient checkpointing, 8-bit or paged optimiser ` +
+      'state and a quantised base take less: peft plan MODEL says how much',
     cause: error,
   });
 }

@@ -4,6 +4,7 @@
  */
 import { PeftError } from '@peft/errors';
 
+/** What the loop does about a loss or gradient that is NaN or infinite. */
 export interface NonFiniteOptions {
   /**
    * `skip` (default): leave the step out, parameters and optimiser stay as they were, and warn.
@@ -20,6 +21,7 @@ export interface NonFiniteState {
   readonly total: number;
 }
 
+/** The count at the beginning of a run. */
 export const NO_NON_FINITE: NonFiniteState = Object.freeze({ consecutive: 0, total: 0 });
 
 /**
@@ -38,7 +40,9 @@ export function observeNonFinite(
     const inARow =
       next.consecutive === 1 ? '' : `, the last of ${next.consecutive} such steps in a row`;
     throw new PeftError('PEFT_TRAIN_NOT_FINITE', `trainer: ${what} at step ${step}${inARow}.`, {
-      hint: 'lower the learning rate or the gradient norm, or look for extreme inputs; the last checkpoint is from before',
+      hint:
+        'lower the learning rate or the gradient norm, or look for extreme inputs; ' +
+        'the last checkpoint is from before',
     });
   }
   return next;

@@ -12,11 +12,13 @@ import type { RunContext } from '../run/run-context.js';
 import { runHooks } from './step-hooks.js';
 import { forwardTask } from '../tasks/task.js';
 
+/** Rows and tokens of a step. */
 export interface StepSize {
   readonly examples: number;
   readonly tokens: number;
 }
 
+/** What became of a step. */
 export type StepOutcome =
   | ({
       readonly kind: 'updated';

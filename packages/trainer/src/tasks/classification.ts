@@ -21,6 +21,7 @@ export interface ClassificationBatch extends ModelBatch {
   readonly labels?: Int32Array | Float32Array;
 }
 
+/** Settings of {@link classification}; they change the loss, so a resumed run must share them. */
 export interface ClassificationOptions {
   /** C. */
   readonly classes: number;
@@ -80,12 +81,12 @@ export function logitsOf(
 ): Tensor2D {
   const { logits } = output;
   if (!logits || logits.shape[1] !== outputs) {
+    const got = logits ? `logits of shape [${logits.shape.join(', ')}]` : 'no logits';
+    const heads = kinds.map((kind) => `{ kind: '${kind}', outputs: ${outputs} }`).join(' or ');
     throw new PeftError(
       'PEFT_TASK_HEAD',
-      `${task}: the model gives ${logits ? `logits of shape [${logits.shape.join(', ')}]` : 'no logits'}, ${outputs} per ${unit} are needed.`,
-      {
-        hint: `load the model with ${kinds.map((kind, i) => `${i === 0 ? 'head: ' : ''}{ kind: '${kind}', outputs: ${outputs} }`).join(' or ')}`,
-      },
+      `${task}: the model gives ${got}, ${outputs} per ${unit} are needed.`,
+      { hint: `load the model with head: ${heads}` },
     );
   }
   return logits;
@@ -93,9 +94,10 @@ export function logitsOf(
 
 function labelsOf({ labels, offsets }: ClassificationBatch): Int32Array {
   if (!(labels instanceof Int32Array) || labels.length !== offsets.length - 1) {
+    const got = labels ? `${labels.length} labels of type ${labels.constructor.name}` : 'no labels';
     throw new PeftError(
       'PEFT_TASK_LABELS',
-      `classification: a batch of ${offsets.length - 1} sequences has ${labels ? `${labels.length} labels of type ${labels.constructor.name}` : 'no labels'}.`,
+      `classification: a batch of ${offsets.length - 1} sequences has ${got}.`,
       { hint: 'pack one class number per sequence with the batch, in an Int32Array' },
     );
   }

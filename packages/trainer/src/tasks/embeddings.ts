@@ -3,7 +3,9 @@
  * SimCSE and sentence-transformers): an anchor is to be nearer to its own text than to all others
  * of the batch,
  *
- *   loss = Σ_r −ln( e^{s(a_r, c_r)/τ} / Σ_j e^{s(a_r, c_j)/τ} ), s the cosine, c_1 … c_R the positives, c_R+1 … the negatives of all rows.
+ *   loss = Σ_r −ln( e^{s(a_r, c_r)/τ} / Σ_j e^{s(a_r, c_j)/τ} ),
+ *
+ * s the cosine, c_1 … c_R the positives, c_R+1 … the negatives of all rows.
  *
  * The others are those that are computed at once: unlike other losses, this one depends on how a
  * batch is split into micro-batches.
@@ -19,6 +21,7 @@ import type { Task } from './task.js';
 /** A packed batch of groups of texts: anchor, positive, negatives. */
 export type EmbeddingBatch = ModelBatch & Pick<TokenBatch, 'exampleOffsets'>;
 
+/** Settings of {@link embeddings}; they change the loss, so a resumed run must share them. */
 export interface EmbeddingsOptions {
   /** τ. Default 0.05. */
   readonly temperature?: number;

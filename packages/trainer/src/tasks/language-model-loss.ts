@@ -57,7 +57,7 @@ function lossesOf(
   const all = new Int32Array(hidden.shape[0]).fill(IGNORED_LABEL);
   rows.forEach((row, i) => (all[row] = labels[i]!));
   return {
-    losses: linearCrossEntropy(hidden, weight, all, { scale, softCap, ...(bias && { bias }) }),
+    losses: linearCrossEntropy(hidden, weight, all, { scale, softCap, bias }),
     places: rows,
   };
 }

@@ -16,6 +16,7 @@ export interface RegressionBatch extends ModelBatch {
   readonly labels?: Int32Array | Float32Array;
 }
 
+/** Settings of {@link regression}. */
 export interface RegressionOptions {
   /** μ and σ of the training labels; predictions are ŷ·σ + μ. Default: 0 and 1. */
   readonly scaler?: Pick<LabelScaler, 'mean' | 'deviation'>;
@@ -52,18 +53,15 @@ export function regression({
 }
 
 function labelsOf({ labels, offsets }: RegressionBatch): Float32Array {
-  const wrong = !(labels instanceof Float32Array)
-    ? 'no float32 labels'
-    : labels.length !== offsets.length - 1
-      ? `${labels.length} labels`
-      : labels.every((value) => Number.isFinite(value))
-        ? undefined
-        : 'a label that is no finite number';
-  if (wrong)
-    throw new PeftError(
+  const wrong = (got: string): PeftError =>
+    new PeftError(
       'PEFT_TASK_LABELS',
-      `regression: a batch of ${offsets.length - 1} sequences has ${wrong}.`,
+      `regression: a batch of ${offsets.length - 1} sequences has ${got}.`,
       { hint: 'pack one standardised number per sequence with the batch, in a Float32Array' },
     );
-  return labels as Float32Array;
+  if (!(labels instanceof Float32Array)) throw wrong('no float32 labels');
+  if (labels.length !== offsets.length - 1) throw wrong(`${labels.length} labels`);
+  if (!labels.every((value) => Number.isFinite(value)))
+    throw wrong('a label that is no finite number');
+  return labels;
 }

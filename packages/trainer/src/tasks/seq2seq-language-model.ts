@@ -40,9 +40,11 @@ export function seq2seqLanguageModel(): Task<Seq2SeqBatch, TokenLoss> {
 
 function labelled({ tokenLabels, decoder }: Seq2SeqBatch): Int32Array {
   if (!(tokenLabels instanceof Int32Array) || tokenLabels.length !== decoder?.inputIds.length) {
+    const tokens = decoder?.inputIds.length ?? 'no';
+    const got = tokenLabels ? `${tokenLabels.length} labels` : 'no labels';
     throw new PeftError(
       'PEFT_TASK_LABELS',
-      `${NAME}: a batch with ${decoder?.inputIds.length ?? 'no'} tokens for the decoder has ${tokenLabels ? `${tokenLabels.length} labels` : 'no labels'}.`,
+      `${NAME}: a batch with ${tokens} tokens for the decoder has ${got}.`,
       { hint: 'make the data with pairData of @peft/data' },
     );
   }

@@ -15,6 +15,7 @@ import type { Task } from './task.js';
 /** A packed batch with a class per token, or −100, that knows where words begin. */
 export type TokenClassificationBatch = ModelBatch & WordBatch;
 
+/** Settings of {@link tokenClassification}. */
 export interface TokenClassificationOptions {
   /** C. */
   readonly classes: number;

@@ -3,8 +3,10 @@
  * epochs.
  */
 
+/** Whether more (`max`) or less (`min`) of a metric is better. */
 export type Direction = 'max' | 'min';
 
+/** When {@link observeScore} says that a run should stop. */
 export interface EarlyStoppingOptions {
   readonly direction: Direction;
   /** Checks without an improvement after which the run stops. Default: never. */
@@ -21,6 +23,7 @@ export interface EarlyStoppingState {
   readonly checksSinceBest: number;
 }
 
+/** The state before the first check. */
 export const START_OF_EARLY_STOPPING: EarlyStoppingState = Object.freeze({ checksSinceBest: 0 });
 
 /** Whether `score` beats `other`; a NaN never does, and anything beats a NaN. */

@@ -4,6 +4,7 @@ import { predict, type PredictOptions } from './predict.js';
 import type { Task } from '../tasks/task.js';
 import type { TrainingData } from './training-data.js';
 
+/** What scoring the model gave. */
 export interface Evaluation {
   /** By name; the watched one must be among them. */
   readonly metrics: Readonly<Record<string, number>>;
@@ -13,6 +14,7 @@ export interface Evaluation {
 /** Scores the model as it is now. Rejects when the signal is aborted. */
 export type Evaluate = (signal: AbortSignal | undefined) => Promise<Evaluation>;
 
+/** What {@link createEvaluator} scores, and how much of it at once. */
 export interface EvaluatorOptions<B extends ModelBatch, P> extends Omit<
   PredictOptions,
   'signal' | 'withLoss'
@@ -37,7 +39,7 @@ export function createEvaluator<B extends ModelBatch, P>({
     const { predictions, loss } = await predict(model, task, data, {
       ...options,
       withLoss: true,
-      ...(signal && { signal }),
+      signal,
     });
     return { metrics: { loss: loss!, ...score(predictions) }, examples: predictions.length };
   };

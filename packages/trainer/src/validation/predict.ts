@@ -6,6 +6,7 @@ import { createEvaluationPlan } from '@peft/data';
 import { forwardTask, type Task } from '../tasks/task.js';
 import type { TrainingData } from './training-data.js';
 
+/** How much is computed at once, and who is told. */
 export interface PredictOptions {
   /** Rows that are computed at once. Default: as many as there are. */
   readonly batchSize?: number;
@@ -22,6 +23,7 @@ export interface PredictOptions {
   }) => void;
 }
 
+/** What {@link predict} gives. */
 export interface Predictions<P> {
   /** One per row, in the data's order. */
   readonly predictions: readonly P[];
@@ -51,7 +53,7 @@ export async function predict<B extends ModelBatch, P>(
   for (const rows of createEvaluationPlan({
     lengths: data.lengths,
     batchSize: batchSize ?? Math.max(1, totalExamples),
-    ...(maxTokensPerBatch !== undefined && { maxTokensPerBatch }),
+    maxTokensPerBatch,
   })) {
     signal?.throwIfAborted();
     const batch = await data.pack(rows);
@@ -68,5 +70,5 @@ export async function predict<B extends ModelBatch, P>(
     await nextTurn();
   }
   signal?.throwIfAborted();
-  return { predictions, ...(withLoss && { loss: sum.loss / sum.count }) };
+  return { predictions, loss: withLoss ? sum.loss / sum.count : undefined };
 }

@@ -7,6 +7,7 @@ import {
   type TokenLoss,
 } from '@peft/data';
 
+/** Labels, and the metrics that probabilities are scored by. */
 export interface ClassificationScoreOptions {
   readonly metrics: readonly Metric[];
   /** Class ids of the rows `[n]`. */
@@ -37,7 +38,7 @@ export function classificationScore({
           labels,
           probabilities,
           classCount: classes,
-          ...(positiveClass !== undefined && { positiveClass }),
+          positiveClass,
         }),
       ]),
     );

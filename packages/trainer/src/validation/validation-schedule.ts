@@ -1,5 +1,6 @@
 /** When the model is validated: every so many steps, or at fractions of an epoch. */
 
+/** How often the model is scored; both may be given. */
 export interface ValidationInterval {
   /** Every that many optimiser steps. */
   readonly everySteps?: number;

@@ -1,0 +1,62 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import {
+  folderCheckpointStore,
+  memoryCheckpointStore,
+  train,
+  type CheckpointStore,
+  type RunState,
+} from '../src/index.js';
+import { adapterBytes, tinyModel, tinyRun, tinyValidation } from './tiny-run.js';
+
+/** Made by the run below, aborted at step 5, before this package was first published. */
+const EARLIER = fileURLToPath(new URL('earlier-checkpoint', import.meta.url));
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'peft-earlier-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+async function run(store: CheckpointStore) {
+  const model = await tinyModel();
+  const { evaluate, validation } = tinyValidation(model);
+  const { request, events } = tinyRun(model, {
+    store,
+    evaluate,
+    options: {
+      // what is given as undefined is neither a setting nor another default
+      validation: { ...validation, patience: undefined, everySteps: undefined },
+      topK: 2,
+      resume: true,
+      maxSteps: undefined,
+      settings: { tokenizer: 'a', nothing: undefined },
+    },
+  });
+  const { selected } = await train(request);
+  const bytes = adapterBytes(model);
+  model.dispose();
+  return { selected, bytes, started: events[0] };
+}
+
+test('a checkpoint of an earlier version is resumed, to the bytes of a run without a break', async () => {
+  cpSync(EARLIER, folder, { recursive: true });
+  const resumed = await run(folderCheckpointStore(folder));
+  expect(resumed.started).toMatchObject({ type: 'run/started', resumedAtStep: 5 });
+  const whole = await run(memoryCheckpointStore());
+  expect(resumed.bytes).toEqual(whole.bytes);
+  expect(resumed.selected).toEqual(whole.selected);
+});
+
+test('the hash of the same settings is what it was', async () => {
+  const stateOf = (path: string): RunState =>
+    JSON.parse(readFileSync(join(path, 'trainer_state.json'), 'utf8')) as RunState;
+  await run(folderCheckpointStore(folder));
+  const earlier = stateOf(join(EARLIER, 'checkpoint-5'));
+  const present = stateOf(join(folder, 'checkpoint-12'));
+  expect(present.settings).toStrictEqual(earlier.settings);
+  expect(present.settingsHash).toBe(earlier.settingsHash);
+});
