@@ -105,7 +105,6 @@ export {
 } from './description/sites.js';
 export {
   COMMON_KEYS,
-  fullMatch,
   isInModules,
   matchesSuffix,
   selectSites,
@@ -113,6 +112,7 @@ export {
   type SelectOptions,
   type TargetSelection,
 } from './description/target-selection.js';
+export { fullMatch, type PathPattern } from './description/path-pattern.js';
 export { tiedEmbeddings, wordTables, type TiedEmbedding } from './description/tied-embeddings.js';
 export { unfreezeBiases } from './method/unfreeze-biases.js';
 export { trainableOutputRows, trainableRows } from './method/trainable-rows.js';

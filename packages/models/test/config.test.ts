@@ -291,3 +291,16 @@ test('every family reads its model types, and none twice', () => {
   );
   expect(readConfigJson('models/bert')['model_type']).toBe('bert');
 });
+
+describe('sizes that no model has are refused before anything is made', () => {
+  test.each([
+    ['num_hidden_layers', 1_000_000_000, 'at most 10000'],
+    ['hidden_size', 2 ** 40, 'at most 134217728'],
+    ['vocab_size', 10 ** 12, 'at most 134217728'],
+  ])('%s: %d', (field, value, must) => {
+    const parse = () => bert.parseConfig({ ...readConfigJson('models/bert'), [field]: value });
+    expect(messageOf(parse)).toBe(
+      `PEFT_MODEL_CONFIG bert: config.json: ${field} must be ${must}, got ${value}.`,
+    );
+  });
+});

@@ -1,6 +1,7 @@
 /** Which sites a method takes: Hugging Face PEFT's rules on paths, or roles. */
 import { didYouMean, PeftError, show } from '@peft/errors';
 import type { ModelDescription } from './model-description.js';
+import { fullMatch, pythonPattern, type PathPattern } from './path-pattern.js';
 import type { Site, SiteKind } from './sites.js';
 
 /** Options that every method has. */
@@ -70,14 +71,15 @@ export function selectSites(
 ): Site[] {
   const candidates = description.sites.filter((site) => options.kinds.includes(site.kind));
   const { targets } = selection;
-  if (targets === undefined)
-    return candidates.filter((site) => isAllowed(site, selection, options));
+  const isAllowed = permission(selection, options);
+  if (targets === undefined) return candidates.filter(isAllowed);
   const patterns = typeof targets === 'string' || !isList(targets) ? [] : [...new Set(targets)];
   const used = new Set<string>();
+  const hitsOf = targetMatcher(targets, patterns);
   const chosen = candidates.filter((site) => {
-    const hits = matchTargets(site, targets, patterns);
+    const hits = hitsOf(site);
     for (const hit of hits) used.add(hit);
-    return hits.length > 0 && isAllowed(site, selection, options);
+    return hits.length > 0 && isAllowed(site);
   });
   const unused = patterns.filter(
     (pattern) => !used.has(pattern) && !(options.modulesToSave ?? []).includes(pattern),
@@ -106,84 +108,62 @@ export function isInModules(path: string, modules: readonly string[]): boolean {
   );
 }
 
-function matchTargets(
-  site: Site,
+/** Which of the targets take a site. */
+function targetMatcher(
   targets: NonNullable<CommonConfig['targets']>,
   patterns: readonly string[],
-): string[] {
+): (site: Site) => string[] {
   if (targets === 'all-linear')
-    return site.kind === 'linear' && !site.isOutputHead ? ['all-linear'] : [];
-  if (typeof targets === 'string') return fullMatch(targets).test(site.path) ? [targets] : [];
-  if (!isList(targets)) return targets.roles.filter((role) => site.role === role);
-  return patterns.filter((pattern) => matchesSuffix(site.path, pattern));
+    return (site) => (site.kind === 'linear' && !site.isOutputHead ? ['all-linear'] : []);
+  if (typeof targets === 'string') {
+    const whole = fullMatch(targets);
+    return ({ path }) => (whole.test(path) ? [targets] : []);
+  }
+  if (!isList(targets)) return ({ role }) => targets.roles.filter((wanted) => wanted === role);
+  return ({ path }) => patterns.filter((pattern) => matchesSuffix(path, pattern));
 }
 
-function isAllowed(site: Site, selection: TargetSelection, options: SelectOptions): boolean {
-  if (options.modulesToSave && isInModules(site.path, options.modulesToSave)) return false;
+/** Whether a site may be taken, by what is left out and by its block. */
+function permission(selection: TargetSelection, options: SelectOptions): (site: Site) => boolean {
   const { excludeModules, layersToTransform } = selection;
-  if (excludeModules !== undefined) {
-    if (
-      typeof excludeModules === 'string'
-        ? fullMatch(excludeModules).test(site.path)
-        : excludeModules.some((name) => matchesSuffix(site.path, name))
-    )
-      return false;
-  }
-  if (layersToTransform === undefined) return true;
+  const excluded = excludeModules === undefined ? () => false : exclusion(excludeModules);
   const wanted = typeof layersToTransform === 'number' ? [layersToTransform] : layersToTransform;
-  const index = layerIndex(site.path, selection.layersPattern);
-  return index !== undefined && wanted.includes(index);
+  const indexOf = wanted && layerIndex(selection.layersPattern);
+  return ({ path }) => {
+    if (options.modulesToSave && isInModules(path, options.modulesToSave)) return false;
+    if (excluded(path)) return false;
+    if (!wanted || !indexOf) return true;
+    const index = indexOf(path);
+    return index !== undefined && wanted.includes(index);
+  };
+}
+
+function exclusion(modules: readonly string[] | string): (path: string) => boolean {
+  if (typeof modules !== 'string')
+    return (path) => modules.some((name) => matchesSuffix(path, name));
+  const whole = fullMatch(modules);
+  return (path) => whole.test(path);
 }
 
 /** The block's number in a path: the first `.<name>.<number>.`, or the one after the given name. */
 function layerIndex(
-  path: string,
   layersPattern: CommonConfig['layersPattern'],
-): number | undefined {
-  const names =
-    layersPattern === undefined
-      ? []
-      : typeof layersPattern === 'string'
-        ? [layersPattern]
-        : layersPattern;
-  const patterns = names.length
+): (path: string) => number | undefined {
+  const names = typeof layersPattern === 'string' ? [layersPattern] : (layersPattern ?? []);
+  const patterns: PathPattern[] = names.length
     ? names.map((name) => pythonPattern('layersPattern', `.*\\.${name}\\.(\\d+)\\.`))
     : [/.*?\.[^.]*\.(\d+)\./];
-  for (const pattern of patterns) {
-    const match = pattern.exec(`.${path}.`);
-    if (match) return Number(match[1]);
-  }
-  return undefined;
+  return (path) => {
+    for (const pattern of patterns) {
+      const match = pattern.exec(`.${path}.`);
+      if (match) return Number(match[1]);
+    }
+    return undefined;
+  };
 }
 
 const isList = (targets: NonNullable<CommonConfig['targets']>): targets is readonly string[] =>
   Array.isArray(targets);
-
-/** Python's `re.fullmatch`. @throws PEFT_TARGET_PATTERN */
-export const fullMatch = (pattern: string): RegExp => pythonPattern('targets', pattern, true);
-
-/**
- * Python's spelling of a regular expression in JavaScript's: named groups, start and end of the
- * text, and flags at the start (`(?i)`).
- */
-function pythonPattern(field: string, pattern: string, isWhole = false): RegExp {
-  try {
-    const [flags = '', letters = ''] = /^\(\?([ims]+)\)/.exec(pattern) ?? [];
-    const body = pattern
-      .slice(flags.length)
-      .replaceAll('(?P<', '(?<')
-      .replace(/\(\?P=(\w+)\)/g, '\\k<$1>')
-      .replaceAll('\\Z', '$')
-      .replaceAll('\\A', '^');
-    return new RegExp(isWhole ? `^(?:${body})$` : body, letters);
-  } catch (cause) {
-    throw new PeftError(
-      'PEFT_TARGET_PATTERN',
-      `${field}: ${JSON.stringify(pattern)} is not a regular expression (${(cause as Error).message}).`,
-      { hint: 'a string must match whole paths; write a list to match their ends', cause },
-    );
-  }
-}
 
 function notFound(
   description: ModelDescription,

@@ -1,5 +1,5 @@
 /** The options of LoRA, their defaults and checks. */
-import { fullMatch } from '@peft/core';
+import { fullMatch, type PathPattern } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { loraInitializer } from './variants/lora-init.js';
 import type { LoraInitializer } from './variants/lora-initializer.js';
@@ -125,7 +125,7 @@ export function strengthAt(
   return { rank, scaling: alpha / (config.rankStabilized ? Math.sqrt(rank) : rank) };
 }
 
-const patternFor = (key: string): RegExp => fullMatch(`(?:.*\\.)?(?:${key})`);
+const patternFor = (key: string): PathPattern => fullMatch(`(?:.*\\.)?(?:${key})`);
 
 /** The value of the first key that matches a path. */
 export function valueAt(

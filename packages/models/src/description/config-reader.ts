@@ -5,15 +5,20 @@
 import { didYouMean, PeftError, show } from '@peft/errors';
 import { activationNamed, type ActivationName } from '@peft/ops';
 
+/** No size of a model comes near: a width, a vocabulary, a number of positions, of heads. */
+const LARGEST_SIZE = 2 ** 27;
+/** Nor has any model as many layers. */
+const MOST_LAYERS = 10_000;
+
 export type ConfigJson = Readonly<Record<string, unknown>>;
 
 /** A field that is absent or `null` takes its default; without a default it is required. */
 export interface ConfigReader {
   readonly family: string;
   readonly json: ConfigJson;
-  /** A positive integer. */
+  /** A positive integer, at most 2²⁷; of layers at most 10,000. */
   size(field: string, fallback?: number): number;
-  /** An integer of at least 0. */
+  /** An integer from 0 to 2²⁷; of layers to 10,000. */
   count(field: string, fallback?: number): number;
   /** A finite number. */
   number(field: string, fallback?: number): number;
@@ -59,24 +64,23 @@ export function readConfig(family: string, json: ConfigJson): ConfigReader {
   };
   const isNumber = (value: unknown): value is number =>
     typeof value === 'number' && Number.isFinite(value);
+  const integer = (name: string, fallback: number | undefined, least: 0 | 1): number => {
+    const must = least === 1 ? 'a positive integer' : 'an integer of at least 0';
+    const value = field<number>(
+      name,
+      fallback,
+      must,
+      (given) => Number.isSafeInteger(given) && (given as number) >= least,
+    );
+    const most = /layers?$/.test(name) ? MOST_LAYERS : LARGEST_SIZE;
+    return value <= most ? value : refuse(name, value, `at most ${most}`);
+  };
   return {
     family,
     json,
     refuse,
-    size: (name, fallback) =>
-      field<number>(
-        name,
-        fallback,
-        'a positive integer',
-        (value) => Number.isSafeInteger(value) && (value as number) > 0,
-      ),
-    count: (name, fallback) =>
-      field<number>(
-        name,
-        fallback,
-        'an integer of at least 0',
-        (value) => Number.isSafeInteger(value) && (value as number) >= 0,
-      ),
+    size: (name, fallback) => integer(name, fallback, 1),
+    count: (name, fallback) => integer(name, fallback, 0),
     number: (name, fallback) => field<number>(name, fallback, 'a number', isNumber),
     positive: (name, fallback) =>
       field<number>(name, fallback, 'a number > 0', (value) => isNumber(value) && value > 0),
