@@ -1,0 +1,119 @@
+/** The commands of a block of shell, and whether this repository has what they name. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { packageFolders, ROOT } from '../../packages.mjs';
+
+/** Programs of every machine; what follows them is theirs. */
+const PLAIN = ['echo', 'printf', 'cd', 'mkdir', 'git', 'curl', 'test', 'apt-get', 'xcode-select'];
+
+const scripts = (
+  JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    scripts: Record<string, string>;
+  }
+).scripts;
+const packageNames = packageFolders().map(
+  (folder) =>
+    (JSON.parse(readFileSync(join(ROOT, folder, 'package.json'), 'utf8')) as { name: string }).name,
+);
+
+/** @returns commands as words: continuation lines joined, comments gone, `&&`, `||`, `|` and `;` cut. */
+export function commandsOf(code: string): string[][] {
+  return code
+    .replace(/\\\n\s*/g, ' ')
+    .split('\n')
+    .flatMap((line) => split(line))
+    .filter((words) => words.length > 0);
+}
+
+function split(line: string): string[][] {
+  const commands: string[][] = [[]];
+  for (const [token, quoted, doubled] of line.matchAll(
+    /'([^']*)'|"((?:[^"\\]|\\.)*)"|#.*$|&&|\|\||\||;|(?:[^\s'"|&;]|['"][^'"]*['"])+/g,
+  )) {
+    if (token.startsWith('#')) break;
+    if (['&&', '||', '|', ';'].includes(token)) commands.push([]);
+    else commands.at(-1)!.push(quoted ?? doubled ?? token);
+  }
+  return commands.map((words) => words.filter((word, i) => i > 0 || !/^[A-Z_]+=/.test(word)));
+}
+
+/** @returns what is wrong with a command; undefined where it would be understood. */
+export function faultOf([program, ...words]: readonly string[]): string | undefined {
+  if (program === undefined) return undefined;
+  if (PLAIN.includes(program)) return undefined;
+  if (program === 'npm') return npmFault(words);
+  if (program === 'npx') return npxFault(words);
+  if (program === 'node') return nodeFault(words);
+  if (program === 'peft') return peftFault(words);
+  if (/^\.?[\w-]*\/[\w./-]+$/.test(program)) return missing(program);
+  return `${program} is no program that a reader has`;
+}
+
+function npmFault([verb, ...words]: readonly string[]): string | undefined {
+  if (verb === 'ci' || verb === 'test') return undefined;
+  if (verb === 'create') {
+    const [scope, name] = words[0]!.replace(/^@/, '').split('/');
+    return known(`@${scope}/create-${name}`);
+  }
+  if (verb === 'run') {
+    const [name] = words;
+    return name! in scripts ? undefined : `package.json has no script ${name}`;
+  }
+  if (verb === 'i' || verb === 'install') {
+    const names = words.filter((word) => !word.startsWith('-'));
+    return names.map((name) => known(name)).find((fault) => fault !== undefined);
+  }
+  return `npm ${verb} is not known here`;
+}
+
+const known = (name: string): string | undefined =>
+  !name.startsWith('@peft/') || packageNames.includes(name)
+    ? undefined
+    : `no package is called ${name}`;
+
+function npxFault([program, ...words]: readonly string[]): string | undefined {
+  if (program === 'peft') return peftFault(words);
+  if (program === 'vitest')
+    return words
+      .slice(1)
+      .filter((word) => word.includes('/'))
+      .map(missing)
+      .find((fault) => fault !== undefined);
+  if (program === 'changeset' || program === 'tsc' || program === 'prettier') return undefined;
+  if (program === 'peft-native-build') return undefined;
+  return `npx ${program} is not known here`;
+}
+
+function nodeFault(words: readonly string[]): string | undefined {
+  const files = words.filter((word) => /\.(mjs|ts|js)$/.test(word));
+  const fault = files.map(missing).find((each) => each !== undefined);
+  if (fault) return fault;
+  return files[0]?.endsWith('peft.mjs') ? peftFault(words.slice(1)) : undefined;
+}
+
+const missing = (path: string): string | undefined =>
+  path.startsWith('-') || existsSync(join(ROOT, path)) ? undefined : `there is no ${path}`;
+
+const helps = new Map<string, string>();
+/** What `peft COMMAND --help` prints. */
+function helpOf(command: string): string {
+  const found =
+    helps.get(command) ??
+    execFileSync(
+      process.execPath,
+      [join(ROOT, 'packages/cli/bin/peft.mjs'), ...(command ? [command] : []), '--help'],
+      { encoding: 'utf8' },
+    );
+  helps.set(command, found);
+  return found;
+}
+
+function peftFault([command, ...words]: readonly string[]): string | undefined {
+  const own = command?.startsWith('-') ? '' : (command ?? '');
+  if (own && !new RegExp(`^ {2}${own}\\b`, 'm').test(helpOf('')))
+    return `peft has no command ${own}`;
+  const flags = words.filter((word) => /^--?[a-z]/.test(word)).map((word) => word.split('=')[0]!);
+  const unknown = flags.find((flag) => !new RegExp(`(^|[\\s,])${flag}\\b`, 'm').test(helpOf(own)));
+  return unknown && `peft ${own} has no option ${unknown}`;
+}
