@@ -63,6 +63,15 @@ describe('peft inspect', () => {
     );
     expect(typo.code).toBe(1);
     expect(typo.err).toContain('Did you mean "query"');
+    const bare = await peft(
+      'inspect',
+      config('bert-base-uncased'),
+      '--method',
+      'lora',
+      '--option',
+      'rank',
+    );
+    expect(bare.err).toContain('inspect: --option: "rank" is not of the form key=value.');
   });
 
   test('names the nearest method, command and option', async () => {

@@ -34,6 +34,7 @@ import type {
 import { readNewData } from './data/read-data.js';
 import type { TaskTools, WatchedMetric } from './tasks/predictor-task.js';
 import type { TableTask } from './tasks/table-task.js';
+import type { ColumnRoles } from './tasks/column-roles.js';
 import { isTableTask, type TaskName } from './tasks/task-names.js';
 
 const FIT_KEYS: readonly (keyof FitOptions)[] = [
@@ -328,6 +329,12 @@ export class PeftPredictor {
   /** Column that is predicted, of classification and regression. */
   get label(): string | undefined {
     return this.#options.label;
+  }
+
+  /** Which columns the trained task reads, by role; undefined for classification and regression. */
+  get columnRoles(): ColumnRoles | undefined {
+    const { record } = this.#fitted('columnRoles').task;
+    return 'columns' in record ? record.columns : undefined;
   }
 
   /** The folder that fits save into, absolute. */

@@ -1,26 +1,23 @@
 /** `peft chat`: a conversation with a model in the terminal. */
 import type { ChatMessage } from '@peft/data';
-import { check, didYouMean, PeftError } from '@peft/errors';
+import { didYouMean, PeftError } from '@peft/errors';
 import { generateTexts } from '@peft/generation';
-import {
-  ENGINE_NAMES,
-  loadLanguageModel,
-  type EngineName,
-  type LanguageModel,
-} from '@peft/predictor';
+import { loadLanguageModel, type LanguageModel } from '@peft/predictor';
 import type { Command } from 'commander';
 import { loadingShown } from '../terminal/loading-shown.js';
 import { loadPlugins, methodModules } from '../method-set.js';
+import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
-import { addWritingFlags, writingOptions, type WritingFlags } from '../options/writing-flags.js';
+import {
+  addGenerationFlags,
+  generationOptions,
+  type GenerationFlags,
+} from '../options/generation-flags.js';
 
-interface ChatFlags extends WritingFlags {
+interface ChatFlags extends GenerationFlags, EngineFlags {
   readonly adapter?: string;
   readonly system?: string;
   readonly sampling: boolean;
-  readonly engine: string;
-  readonly precision?: string;
-  readonly plugin: readonly string[];
 }
 
 const DEFAULT_TOKENS = 512;
@@ -51,10 +48,8 @@ export function addChat(program: Command, terminal: Terminal): void {
       '--no-sampling',
       "take the likeliest token each time (default: as the checkpoint's makers would, generation_config.json)",
     );
-  addWritingFlags(command, 'streamed')
-    .option('--engine <name>', `auto, ${ENGINE_NAMES.join(', ')}`, 'auto')
-    .option('--precision <name>', 'auto, bf16 or 32')
-    .option('--plugin <module...>', 'modules that export further methods', [])
+  addGenerationFlags(command, 'streamed');
+  addEngineFlags(command)
     .addHelpText(
       'after',
       `\nIn the conversation:\n${help()}\n\nExamples:\n  peft chat ./out\n  peft chat HuggingFaceTB/SmolLM2-135M-Instruct --adapter ./out/adapter --system "Answer in one sentence."\n  echo "Who are you?" | peft chat ./out`,
@@ -68,19 +63,13 @@ const help = (): string =>
     .join('\n');
 
 async function chat(reference: string, flags: ChatFlags, terminal: Terminal): Promise<void> {
-  check.oneOf('chat', '--engine', flags.engine, ['auto', ...ENGINE_NAMES] as (
-    'auto' | EngineName
-  )[]);
-  if (flags.precision !== undefined)
-    check.oneOf('chat', '--precision', flags.precision, ['auto', 'bf16', '32']);
-  const writing = writingOptions('chat', flags);
+  const writing = generationOptions('chat', flags);
   const language = await loadLanguageModel(reference, {
-    engine: flags.engine as 'auto',
+    ...engineOptions('chat', flags),
     signal: terminal.signal,
     modules: methodModules(await loadPlugins(flags.plugin)),
     onEvent: loadingShown(terminal),
-    ...(flags.adapter !== undefined && { adapter: flags.adapter }),
-    ...(flags.precision !== undefined && { precision: flags.precision as 'auto' }),
+    adapter: flags.adapter,
   });
   try {
     const conversation = new Conversation(

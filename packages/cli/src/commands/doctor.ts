@@ -37,7 +37,7 @@ async function examine(json: boolean): Promise<string> {
   const choice = {
     engine: auto.engine.name,
     reason: auto.reason,
-    ...(auto.warning && { warning: auto.warning.message }),
+    warning: auto.warning?.message,
   };
   auto.engine.dispose();
   const { found, problems } = findInstallations();
@@ -80,7 +80,8 @@ async function examineEngine(name: EngineName): Promise<EngineReport> {
       readonly device?: { readonly gpuProblem?: PeftError };
     };
     engine.dispose();
-    return { engine: name, description, ...(device?.gpuProblem && reasonOf(device.gpuProblem)) };
+    const problem = device?.gpuProblem ? reasonOf(device.gpuProblem) : {};
+    return { engine: name, description, ...problem };
   } catch (error) {
     return { engine: name, ...reasonOf((error as Error).cause ?? error) };
   }
@@ -89,5 +90,5 @@ async function examineEngine(name: EngineName): Promise<EngineReport> {
 function reasonOf(error: unknown): { problem: string; hint?: string } {
   const [problem = ''] = (error as Error).message.split('\n');
   const hint = error instanceof PeftError ? error.hint : undefined;
-  return { problem, ...(hint && { hint }) };
+  return { problem, hint };
 }

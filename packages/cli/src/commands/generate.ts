@@ -1,28 +1,24 @@
 /** `peft generate`: lets a model write on after prompts. */
 import { readFileSync } from 'node:fs';
 import { readTable } from '@peft/data';
-import { check, PeftError } from '@peft/errors';
+import { PeftError } from '@peft/errors';
 import { generateTexts, type GeneratedText } from '@peft/generation';
 import { writeFileAtomic } from '@peft/hub';
-import {
-  ENGINE_NAMES,
-  loadLanguageModel,
-  type EngineName,
-  type LanguageModel,
-} from '@peft/predictor';
+import { loadLanguageModel, type LanguageModel } from '@peft/predictor';
 import type { Command } from 'commander';
 import { count } from '../terminal/format.js';
 import { loadPlugins, methodModules } from '../method-set.js';
+import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
 import { loadingShown } from '../terminal/loading-shown.js';
 import {
-  addWritingFlags,
+  addGenerationFlags,
   unescaped,
-  writingOptions,
-  type WritingFlags,
-} from '../options/writing-flags.js';
+  generationOptions,
+  type GenerationFlags,
+} from '../options/generation-flags.js';
 
-interface GenerateFlags extends WritingFlags {
+interface GenerateFlags extends GenerationFlags, EngineFlags {
   readonly adapter?: string;
   readonly prompt?: readonly string[];
   readonly file?: string;
@@ -32,9 +28,6 @@ interface GenerateFlags extends WritingFlags {
   readonly sampling?: boolean;
   readonly stream?: boolean;
   readonly output?: string;
-  readonly engine: string;
-  readonly precision?: string;
-  readonly plugin: readonly string[];
   readonly json?: boolean;
 }
 
@@ -54,12 +47,10 @@ export function addGenerate(program: Command, terminal: Terminal): void {
     .option('--chat', "ask each prompt as a user's turn, by the checkpoint's chat template")
     .option('--system <text>', "with --chat: the system's turn before it")
     .option('--sampling', "draw tokens as the checkpoint's makers would (generation_config.json)");
-  addWritingFlags(command)
+  addGenerationFlags(command)
     .option('--stream', 'print the text as it is written (one prompt at a time)')
-    .option('-o, --output <file>', 'write JSON Lines here instead of printing')
-    .option('--engine <name>', `auto, ${ENGINE_NAMES.join(', ')}`, 'auto')
-    .option('--precision <name>', 'auto, bf16 or 32')
-    .option('--plugin <module...>', 'modules that export further methods', [])
+    .option('-o, --output <file>', 'write JSON Lines here instead of printing');
+  addEngineFlags(command)
     .option('--json', 'print JSON Lines: prompt, text, tokens, finishReason')
     .addHelpText(
       'after',
@@ -73,11 +64,6 @@ async function generateCommand(
   flags: GenerateFlags,
   terminal: Terminal,
 ): Promise<void> {
-  check.oneOf('generate', '--engine', flags.engine, ['auto', ...ENGINE_NAMES] as (
-    'auto' | EngineName
-  )[]);
-  if (flags.precision !== undefined)
-    check.oneOf('generate', '--precision', flags.precision, ['auto', 'bf16', '32']);
   if ((flags.prompt === undefined) === (flags.file === undefined))
     throw new PeftError('PEFT_OPTION_MISSING', 'generate: give either --prompt or --file.', {
       hint: 'peft generate MODEL --prompt "Once upon a time"',
@@ -89,17 +75,16 @@ async function generateCommand(
       'PEFT_OPTION_INVALID',
       'generate: --stream prints text, which does not go with --json or --output.',
     );
-  const writing = writingOptions('generate', flags);
+  const writing = generationOptions('generate', flags);
   const prompts = flags.prompt
     ? flags.prompt.map(unescaped)
     : await promptsOf(flags.file!, flags.column);
   const language = await loadLanguageModel(reference, {
-    engine: flags.engine as 'auto',
+    ...engineOptions('generate', flags),
     signal: terminal.signal,
     modules: methodModules(await loadPlugins(flags.plugin)),
     onEvent: loadingShown(terminal),
-    ...(flags.adapter !== undefined && { adapter: flags.adapter }),
-    ...(flags.precision !== undefined && { precision: flags.precision as 'auto' }),
+    adapter: flags.adapter,
   });
   try {
     const options = { ...(flags.sampling && language.sampling), ...writing };
@@ -165,7 +150,7 @@ const rowOf = (
   text,
   tokens: ids.length,
   finishReason,
-  ...(score !== undefined && { score }),
+  score,
 });
 
 function promptOf(

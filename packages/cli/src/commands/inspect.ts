@@ -8,42 +8,30 @@ import {
   attachAdapter,
   describeModel,
   parameterCount,
-  type HeadOptions,
   type ModelDescription,
   type Site,
 } from '@peft/core';
-import { check } from '@peft/errors';
 import { readModelConfig, resolveModel } from '@peft/hub';
 import { architectures } from '@peft/models';
-import { parseScalar } from '@peft/predictor';
 import { existsSync, statSync } from 'node:fs';
 import { bytes, count, table } from '../terminal/format.js';
 import { loadPlugins, methodNamed } from '../method-set.js';
+import { addPluginFlag } from '../options/engine-flags.js';
+import { addHeadFlags, headOptions, type HeadFlags } from '../options/head-flags.js';
+import { keyValues } from '../options/key-values.js';
 import type { Terminal } from '../terminal/terminal.js';
 
-interface InspectOptions {
+interface InspectOptions extends HeadFlags {
   readonly method: readonly string[];
   readonly option: readonly string[];
-  readonly head: string;
-  readonly outputs: string;
   readonly sites?: boolean | string;
   readonly parameters?: boolean;
   readonly plugin: readonly string[];
   readonly json?: boolean;
 }
 
-const HEADS = [
-  'pooled-linear',
-  'none',
-  'sequence-classification',
-  'token-classification',
-  'masked-lm',
-  'causal-lm',
-  'seq2seq-lm',
-] as const;
-
 export function addInspect(program: Command, terminal: Terminal): void {
-  program
+  const command = program
     .command('inspect')
     .summary('print sites and parameter counts of a model, and what a method trains')
     .description(
@@ -55,15 +43,14 @@ export function addInspect(program: Command, terminal: Terminal): void {
       '-o, --option <key=value...>',
       'options of the method: rank=16 targets=\'["query","value"]\'',
       [],
-    )
-    .option('--head <kind>', `what sits on the backbone: ${HEADS.join(', ')}`, 'pooled-linear')
-    .option('--outputs <number>', 'classes of the head', '2')
+    );
+  addHeadFlags(command)
     .option(
       '--sites [filter]',
       'list the sites, all or those whose path, kind or role contains the filter',
     )
-    .option('--parameters', 'list the parameters with their shapes')
-    .option('--plugin <module...>', 'modules that export further methods', [])
+    .option('--parameters', 'list the parameters with their shapes');
+  addPluginFlag(command)
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
@@ -81,14 +68,13 @@ async function inspect(
 ): Promise<string> {
   const json = readModelConfig(await configOf(model, terminal));
   const architecture = architectureFor(json['model_type'], architectures);
-  const description = describeModel(architecture, architecture.parseConfig(json), headOf(options));
-  const plugins = await loadPlugins(options.plugin);
-  const methodOptions = Object.fromEntries(
-    options.option.map((word) => [
-      word.slice(0, word.indexOf('=')),
-      parseScalar(word.slice(word.indexOf('=') + 1)),
-    ]),
+  const description = describeModel(
+    architecture,
+    architecture.parseConfig(json),
+    headOptions('inspect', options),
   );
+  const plugins = await loadPlugins(options.plugin);
+  const methodOptions = keyValues('inspect: --option', options.option);
   const methods = options.method.map((name) => {
     const adapter = attachAdapter(
       'inspect',
@@ -119,10 +105,10 @@ async function inspect(
       vocabularySize: description.vocabularySize,
       parameters: parameterCount(description),
       methods,
-      ...(sites && { sites }),
-      ...(options.parameters && {
-        parameterList: description.parameters.map(({ name, shape }) => ({ name, shape })),
-      }),
+      sites,
+      parameterList: options.parameters
+        ? description.parameters.map(({ name, shape }) => ({ name, shape }))
+        : undefined,
     });
   return [
     overview(description),
@@ -143,17 +129,6 @@ async function inspect(
 async function configOf(model: string, terminal: Terminal): Promise<string> {
   if (existsSync(model) && statSync(model).isFile()) return model;
   return resolveModel(model, { files: ['config'], signal: terminal.signal });
-}
-
-function headOf({ head, outputs }: InspectOptions): HeadOptions {
-  check.oneOf('inspect', '--head', head, HEADS);
-  const number = Number(outputs);
-  check.positiveInteger('inspect', '--outputs', number);
-  return head === 'pooled-linear' ||
-    head === 'sequence-classification' ||
-    head === 'token-classification'
-    ? { kind: head, outputs: number }
-    : { kind: head };
 }
 
 function overview(description: ModelDescription): string {

@@ -3,22 +3,23 @@ import type { Command } from 'commander';
 import { table } from '../terminal/format.js';
 import { listMethods } from '@peft/methods';
 import { loadPlugins } from '../method-set.js';
+import { addPluginFlag } from '../options/engine-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
 
 export function addMethods(program: Command, terminal: Terminal): void {
-  program
+  const command = program
     .command('methods')
     .summary('list the methods that a model can be fine-tuned with')
     .description(
       'Lists the names that --method takes: what each is made of, whose files it is written in, and its paper. Their options are in the READMEs of their packages; a misspelt one is answered with those there are.',
-    )
-    .option('--plugin <module...>', 'modules that export further methods')
+    );
+  addPluginFlag(command)
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
       '\nExamples:\n  peft methods\n  peft inspect bert-base-uncased --method reft --option rank=4   # what it would train',
     )
-    .action(async ({ plugin = [], json = false }: { plugin?: string[]; json?: boolean }) => {
+    .action(async ({ plugin, json = false }: { plugin: string[]; json?: boolean }) => {
       const methods = listMethods(await loadPlugins(plugin));
       terminal.out(
         json

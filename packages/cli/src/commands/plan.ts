@@ -4,7 +4,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { architectureFor, type HeadOptions, type WeightQuantization } from '@peft/core';
+import { architectureFor, type WeightQuantization } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import { openCheckpoint, readModelConfig, resolveModel, WEIGHT_FILES } from '@peft/hub';
 import {
@@ -17,19 +17,12 @@ import {
   storedDtypeOf,
   suggestSettings,
   type MemoryPlan,
-  type PlannedEngine,
   type PlanRequest,
   type RunSettings,
   type Suggestion,
 } from '@peft/memory-plan';
 import { architectures } from '@peft/models';
-import {
-  assertRunsOnDevice,
-  createOptimizer,
-  OPTIMIZER_NAMES,
-  type OptimizerName,
-} from '@peft/optim';
-import { parseScalar } from '@peft/predictor';
+import { assertRunsOnDevice, createOptimizer, OPTIMIZER_NAMES } from '@peft/optim';
 import {
   findInstallations,
   gpuMemory,
@@ -41,14 +34,16 @@ import {
 import { table } from '../terminal/format.js';
 import { loadPlugins, methodNamed } from '../method-set.js';
 import { byteCount } from '../terminal/byte-count.js';
+import { addPluginFlag } from '../options/engine-flags.js';
+import { addHeadFlags, headOptions, type HeadFlags } from '../options/head-flags.js';
+import { keyValues } from '../options/key-values.js';
+import { positiveInteger } from '../options/numbers.js';
 import type { Terminal } from '../terminal/terminal.js';
 
-interface PlanFlags {
+interface PlanFlags extends HeadFlags {
   readonly method: string;
   readonly option: readonly string[];
   readonly plugin: readonly string[];
-  readonly head: string;
-  readonly outputs: string;
   readonly batch: string;
   readonly length: string;
   readonly decoderLength?: string;
@@ -68,19 +63,10 @@ interface PlanFlags {
   readonly json?: boolean;
 }
 
-const HEADS = [
-  'pooled-linear',
-  'none',
-  'sequence-classification',
-  'token-classification',
-  'masked-lm',
-  'causal-lm',
-  'seq2seq-lm',
-] as const;
 const DTYPES = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' } as const;
 
 export function addPlan(program: Command, terminal: Terminal): void {
-  program
+  const command = program
     .command('plan')
     .summary('say how much memory a training run takes, and what makes it fit')
     .description(
@@ -94,9 +80,8 @@ export function addPlan(program: Command, terminal: Terminal): void {
     .option(
       '--decoder-length <tokens>',
       'tokens of each sequence of the decoder; default: --length',
-    )
-    .option('--head <kind>', `what sits on the backbone: ${HEADS.join(', ')}`, 'pooled-linear')
-    .option('--outputs <number>', 'classes of the head', '2')
+    );
+  addHeadFlags(command)
     .option(
       '--checkpointing [blocks]',
       'blocks that keep only their inputs: all, or the first so many',
@@ -134,8 +119,8 @@ export function addPlan(program: Command, terminal: Terminal): void {
       '--memory <size>',
       'what the machine has to give (16GB); default: what is free on this one',
     )
-    .option('--exact', 'suggest only what changes nothing but the time')
-    .option('--plugin <module...>', 'modules that export further methods', [])
+    .option('--exact', 'suggest only what changes nothing but the time');
+  addPluginFlag(command)
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
@@ -209,19 +194,19 @@ async function requestOf(
     batch: {
       sequences: integer('--batch', flags.batch),
       length: integer('--length', flags.length),
-      ...(flags.decoderLength !== undefined && {
-        decoderLength: integer('--decoder-length', flags.decoderLength),
-      }),
+      decoderLength:
+        flags.decoderLength === undefined
+          ? undefined
+          : integer('--decoder-length', flags.decoderLength),
     },
     checkpointing:
       typeof flags.checkpointing === 'string' && flags.checkpointing !== 'all'
         ? firstBlocks(integer('--checkpointing', flags.checkpointing))
         : flags.checkpointing !== undefined,
     optimizer,
-    ...(flags.resident !== undefined && {
-      residentStateBytes: byteCount('plan', '--resident', flags.resident),
-    }),
-    ...(flags.base !== undefined && { quantization: quantizationOf(flags.base, flags) }),
+    residentStateBytes:
+      flags.resident === undefined ? undefined : byteCount('plan', '--resident', flags.resident),
+    quantization: flags.base === undefined ? undefined : quantizationOf(flags.base, flags),
   };
   const free = machineMemory();
   const given =
@@ -229,11 +214,15 @@ async function requestOf(
   return {
     architecture: architectureFor(config['model_type'], architectures),
     config,
-    head: headOf(flags),
-    method: methodNamed(flags.method, options(flags.option), await loadPlugins(flags.plugin)),
+    head: headOptions('plan', flags),
+    method: methodNamed(
+      flags.method,
+      keyValues('plan: --option', flags.option),
+      await loadPlugins(flags.plugin),
+    ),
     engine: flags.engine,
     ...deviceOf(flags),
-    ...(dtype && { storedDtype: dtype }),
+    storedDtype: dtype,
     optimizerStateOn: flags.stateDevice,
     machine: given === undefined ? free : { totalBytes: given, usableBytes: given },
     ...settings,
@@ -247,8 +236,8 @@ function deviceOf({
   gpu: asked,
 }: PlanFlags): Pick<PlanRequest, 'precision' | 'gpu' | 'compiledKernels'> {
   if (engine !== 'tensorflow') {
-    const flag =
-      precision !== undefined ? '--precision' : asked !== undefined ? '--gpu' : undefined;
+    const given = { '--precision': precision, '--gpu': asked };
+    const flag = Object.entries(given).find(([, value]) => value !== undefined)?.[0];
     if (flag)
       throw new PeftError(
         'PEFT_OPTION_INVALID',
@@ -340,37 +329,9 @@ function quantizationOf(
   check.oneOf('plan', '--base', format, ['nf4', 'fp4', 'int8', 'bf16', 'f16']);
   return {
     format,
-    ...((format === 'nf4' || format === 'fp4') && { doubleQuantization }),
-    ...(blockSize !== undefined && { blockSize: integer('--block-size', blockSize) }),
+    doubleQuantization: format === 'nf4' || format === 'fp4' ? doubleQuantization : undefined,
+    blockSize: blockSize === undefined ? undefined : integer('--block-size', blockSize),
   };
 }
 
-function headOf({ head, outputs }: PlanFlags): HeadOptions {
-  check.oneOf('plan', '--head', head, HEADS);
-  const number = integer('--outputs', outputs);
-  return head === 'pooled-linear' ||
-    head === 'sequence-classification' ||
-    head === 'token-classification'
-    ? { kind: head, outputs: number }
-    : { kind: head };
-}
-
-function options(words: readonly string[]): Record<string, unknown> {
-  return Object.fromEntries(
-    words.map((word) => {
-      const at = word.indexOf('=');
-      if (at <= 0)
-        throw new PeftError(
-          'PEFT_OPTION_INVALID',
-          `plan: --option: ${JSON.stringify(word)} is not of the form key=value.`,
-        );
-      return [word.slice(0, at), parseScalar(word.slice(at + 1))];
-    }),
-  );
-}
-
-function integer(flag: string, text: string): number {
-  const value = text.trim() === '' ? Number.NaN : Number(text);
-  check.positiveInteger('plan', flag, Number.isNaN(value) ? text : value);
-  return value;
-}
+const integer = (flag: string, text: string): number => positiveInteger('plan', flag, text);

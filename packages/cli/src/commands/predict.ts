@@ -1,24 +1,26 @@
 /** `peft predict`: labels, probabilities, tags, texts or embeddings for new rows. */
 import type { Command } from 'commander';
 import type { Table } from '@peft/data';
-import { check, PeftError } from '@peft/errors';
+import { PeftError } from '@peft/errors';
 import { writeFileAtomic } from '@peft/hub';
-import { ENGINE_NAMES, PeftPredictor, type EngineName, type PredictOptions } from '@peft/predictor';
+import { PeftPredictor, type PredictOptions, type TaskName } from '@peft/predictor';
 import { count } from '../terminal/format.js';
 import { loadPlugins, methodModules } from '../method-set.js';
-import { readingFlags } from '../options/names.js';
+import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
+import { addTableFlags, tableOptions, type TableFlags } from '../options/table-flags.js';
+import { loadingShown } from '../terminal/loading-shown.js';
 import type { Terminal } from '../terminal/terminal.js';
-import { addWritingFlags, writingOptions, type WritingFlags } from '../options/writing-flags.js';
+import {
+  addGenerationFlags,
+  generationOptions,
+  type GenerationFlags,
+} from '../options/generation-flags.js';
 
-interface PredictFlags extends WritingFlags {
+interface PredictFlags extends GenerationFlags, TableFlags, EngineFlags {
   readonly text?: string[];
-  readonly columns?: string[];
-  readonly header?: boolean;
   readonly probabilities?: boolean;
   readonly embeddings?: boolean;
   readonly output?: string;
-  readonly engine: string;
-  readonly plugin: readonly string[];
   readonly json?: boolean;
 }
 
@@ -35,42 +37,36 @@ export function addPredict(program: Command, terminal: Terminal): void {
       'CSV, TSV, JSON Lines, Parquet or text, with the columns of the fit that are read',
     )
     .option('-t, --text <text...>', 'texts instead of a table')
-    .option('--columns <names...>', 'names of the columns of a file without a header')
-    .option('--header', 'the first line names the columns (default: found from the cells)')
-    .option('--no-header', 'the first line is data')
     .option('-p, --probabilities', 'a probability for each class')
     .option('-e, --embeddings', 'the pooled hidden state instead of a label');
-  addWritingFlags(command)
-    .option('-o, --output <file>', 'write JSON Lines here instead of printing')
-    .option('--engine <name>', `auto, ${ENGINE_NAMES.join(', ')}`, 'auto')
-    .option('--plugin <module...>', 'modules that export further methods', [])
+  addTableFlags(command);
+  addGenerationFlags(command).option(
+    '-o, --output <file>',
+    'write JSON Lines here instead of printing',
+  );
+  addEngineFlags(command)
     .option('--json', 'print JSON Lines')
-    .action(
-      async (folder: string, path: string | undefined, flags: PredictFlags, command: Command) => {
-        const text = await predict(folder, path, flags, command, terminal);
-        if (text !== '') terminal.out(text);
-      },
-    );
+    .action(async (folder: string, path: string | undefined, flags: PredictFlags) => {
+      const text = await predict(folder, path, flags, terminal);
+      if (text !== '') terminal.out(text);
+    });
 }
 
 async function predict(
   folder: string,
   path: string | undefined,
   flags: PredictFlags,
-  command: Command,
   terminal: Terminal,
 ): Promise<string> {
-  check.oneOf('predict', '--engine', flags.engine, ['auto', ...ENGINE_NAMES] as (
-    'auto' | EngineName
-  )[]);
   if ((path === undefined) === (flags.text === undefined))
     throw new PeftError('PEFT_OPTION_MISSING', 'predict: give either a table or --text.', {
       hint: 'peft predict FOLDER --text "a sentence"',
     });
   const predictor = await PeftPredictor.load(folder, {
-    engine: flags.engine as 'auto',
+    ...engineOptions('predict', flags),
     signal: terminal.signal,
     modules: methodModules(await loadPlugins(flags.plugin)),
+    onEvent: loadingShown(terminal),
   });
   try {
     const data = flags.text ? predictor.rowsOfTexts(flags.text) : path!;
@@ -80,9 +76,9 @@ async function predict(
       flags.embeddings ?? false,
       flags.probabilities ?? false,
       {
-        ...readingFlags(flags, command),
+        ...tableOptions(flags),
         signal: terminal.signal,
-        writing: writingOptions('predict', flags),
+        writing: generationOptions('predict', flags),
       },
     );
     const lines = rows.map((row) =>
@@ -108,6 +104,13 @@ function shown(row: Record<string, unknown>): string {
   return 'embedding' in row ? JSON.stringify(row) : String(row['label'] ?? row['text']);
 }
 
+/** What a prediction is called, where it is no label. */
+const PREDICTION_KEYS: Readonly<Partial<Record<TaskName, string>>> = Object.freeze({
+  'token-classification': 'tags',
+  'causal-lm': 'text',
+  seq2seq: 'text',
+});
+
 async function predictedRows(
   predictor: PeftPredictor,
   data: Table | string,
@@ -120,10 +123,7 @@ async function predictedRows(
       embedding: Array.from(embedding),
     }));
   const rows = probabilities ? await predictor.predictProba(data, reading) : undefined;
-  const predictions = await predictor.predict<unknown>(data, {
-    ...reading,
-    ...(writing && { writing }),
-  });
+  const predictions = await predictor.predict<unknown>(data, { ...reading, writing });
   if (rows)
     return predictions.map((label, row) => ({
       label,
@@ -134,11 +134,6 @@ async function predictedRows(
         ]),
       ),
     }));
-  const key =
-    predictor.task === 'token-classification'
-      ? 'tags'
-      : predictor.task === 'causal-lm' || predictor.task === 'seq2seq'
-        ? 'text'
-        : 'label';
+  const key = (predictor.task && PREDICTION_KEYS[predictor.task]) ?? 'label';
   return predictions.map((prediction) => ({ [key]: prediction }));
 }

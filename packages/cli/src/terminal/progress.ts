@@ -3,6 +3,7 @@ import { MultiBar, Presets, type SingleBar } from 'cli-progress';
 import type { TrainEvent } from '@peft/core';
 import { bytes, count, duration, modelSummary } from './format.js';
 import type { Terminal } from './terminal.js';
+import { warningText } from './warning-text.js';
 
 /** A plain line for the first, the last and every so many steps. */
 const STEPS_PER_LINE = 10;
@@ -112,9 +113,7 @@ export function createProgress(terminal: Terminal): {
             .join('  ')}${event.isBest ? '  (best so far)' : ''}`,
         );
       case 'run/warned':
-        return say(
-          `warning ${event.code}: ${event.message}${event.hint ? `\n  hint: ${event.hint}` : ''}`,
-        );
+        return say(warningText(event));
       case 'run/ended':
         return say(
           `${{ completed: 'done', 'stopped-early': 'stopped early', aborted: 'stopped; go on with --resume', failed: 'failed' }[event.reason]} after step ${event.step}, ${duration(event.durationMs / 1e3)}, at most ${bytes(event.peakMemoryBytes)} of memory`,

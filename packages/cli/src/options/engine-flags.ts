@@ -1,0 +1,37 @@
+/** `--engine`, `--precision` and `--plugin` of commands that compute with a saved model. */
+import type { Command } from 'commander';
+import { check } from '@peft/errors';
+import { ENGINE_NAMES, type EngineName } from '@peft/predictor';
+
+export const ENGINES: readonly ('auto' | EngineName)[] = Object.freeze(['auto', ...ENGINE_NAMES]);
+export const PRECISIONS = Object.freeze(['auto', 'bf16', '32'] as const);
+
+export interface EngineFlags {
+  readonly engine: string;
+  readonly precision?: string;
+  readonly plugin: readonly string[];
+}
+
+export const addEngineFlags = (command: Command): Command =>
+  addPluginFlag(
+    command
+      .option('--engine <name>', ENGINES.join(', '), 'auto')
+      .option('--precision <name>', PRECISIONS.join(', ')),
+  );
+
+export const addPluginFlag = (command: Command): Command =>
+  command.option('--plugin <module...>', 'modules that export further methods', []);
+
+/** @throws PEFT_CONFIG_INVALID with the nearest name */
+export function engineOptions(
+  command: string,
+  { engine, precision }: EngineFlags,
+): {
+  readonly engine: 'auto' | EngineName;
+  readonly precision: (typeof PRECISIONS)[number] | undefined;
+} {
+  check.oneOf(command, '--engine', engine, ENGINES);
+  if (precision === undefined) return { engine, precision };
+  check.oneOf(command, '--precision', precision, PRECISIONS);
+  return { engine, precision };
+}

@@ -1,0 +1,64 @@
+/** What a fit prints when it is done. */
+import type { FitSummary, Scores, TaskName } from '@peft/predictor';
+import { bytes, count, duration, table } from './format.js';
+
+export interface TestScores {
+  readonly table: string;
+  readonly scores: Scores;
+}
+
+interface FitResult {
+  readonly output: string;
+  readonly task: TaskName | undefined;
+  /** The model learnt conversations. */
+  readonly isChat: boolean;
+}
+
+/** Score, tests, where the model lies, and last what to type next. */
+export const fitReport = (
+  summary: FitSummary,
+  tests: readonly TestScores[],
+  result: FitResult,
+): string =>
+  [
+    scoreLine(summary),
+    ...averageLines(summary),
+    ...testLines(tests),
+    `saved to ${result.output}; use it with: ${nextCommand(result)}`,
+  ].join('\n');
+
+function scoreLine(summary: FitSummary): string {
+  const { metric, validationScore, validationRows, steps, trainingSeconds } = summary;
+  const planned =
+    summary.plannedPeakBytes === undefined ? '' : `, ${bytes(summary.plannedPeakBytes)} planned`;
+  return [
+    `${metric} ${validationScore.toFixed(4)} on ${count(validationRows)} validation rows`,
+    `after ${count(steps)} steps in ${duration(trainingSeconds)}`,
+  ]
+    .join(', ')
+    .concat(` (at most ${bytes(summary.peakMemoryBytes)} of memory${planned})`);
+}
+
+/** Each check scored the weights of its own step; the saved ones are a mean of several. */
+const averageLines = ({ averagedSteps }: FitSummary): string[] =>
+  averagedSteps.length < 2
+    ? []
+    : [
+        `  the saved weights are the mean of those after steps ${averagedSteps.join(', ')} (a model soup): this score is theirs, not that of one check`,
+      ];
+
+function testLines(tests: readonly TestScores[]): string[] {
+  const [first] = tests;
+  if (!first) return [];
+  const rows = tests.map(({ table: name, scores }) => [
+    name,
+    ...Object.values(scores).map((score) => score.toFixed(4)),
+  ]);
+  return ['', table([['test', ...Object.keys(first.scores)], ...rows]), ''];
+}
+
+function nextCommand({ output, task, isChat }: FitResult): string {
+  if (isChat) return `peft chat ${output}`;
+  if (task === 'causal-lm' || task === 'seq2seq') return `peft generate ${output} --prompt TEXT`;
+  return `peft predict ${output} TABLE`;
+}
