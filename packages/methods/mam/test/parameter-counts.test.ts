@@ -68,7 +68,7 @@ test.each(TABLED)('%s', (_name, folder, make, count) => {
   expect(
     adapterCounts(description, [attachAdapter('a', make(), description, undefined)]).trainable,
   ).toBe(count);
-  expect(readFileSync(new URL(`../../../${folder}/README.md`, import.meta.url), 'utf8')).toContain(
+  expect(readFileSync(new URL(`../../${folder}/README.md`, import.meta.url), 'utf8')).toContain(
     count.toLocaleString('en-US'),
   );
 });
