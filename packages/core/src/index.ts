@@ -1,15 +1,8 @@
 export { PeftError } from '@peft/errors';
-export {
-  Adapter,
-  attachAdapter,
-  savedModules,
-  type AdapterSource,
-  type AttachedPart,
-  type Attachment,
-  type AttachOptions,
-  type OwnedParameter,
-  type WeightHost,
-} from './adapter/adapter.js';
+export { Adapter } from './adapter/adapter.js';
+export { attachAdapter, type AttachOptions } from './adapter/attach-adapter.js';
+export { savedModules } from './adapter/modules-to-save.js';
+export { type WeightHost } from './adapter/weight-host.js';
 export {
   loadAdapter,
   saveAdapter,
@@ -28,20 +21,13 @@ export {
 export { hubPlace, hubPrefixName } from './files/adapter-hub-places.js';
 export { peftTypeOf } from './files/peft-config.js';
 export {
-  type AdapterAbout,
-  type AdapterConfigJson,
-  type AdapterFormat,
-  type AnyMethod,
-  type FileKey,
-} from './files/adapter-format.js';
-export {
   architectureFor,
   defineArchitecture,
   type Architecture,
   type ModelBatch,
   type ModelOutput,
   type OutputLayer,
-} from './description/architecture.js';
+} from './model/architecture.js';
 export {
   compose,
   override,
@@ -64,30 +50,32 @@ export {
   xavierUniform,
   zeros,
   type Initializer,
-} from './method/initializers.js';
+} from './description/initializers.js';
 export { KeyValueCache, rowsOf, type KeyValues } from './model/key-value-cache.js';
-export {
-  adapterCounts,
-  describeModel,
-  loadModel,
-  Model,
-  type AdapterStatus,
-  type ModelOptions,
-  type ModelWith,
-} from './model/model.js';
+export { adapterCounts } from './model/adapter-counts.js';
+export { describeModel, loadModel, type ModelOptions } from './model/load-model.js';
+export { Model, type AdapterStatus, type ModelWith } from './model/model.js';
 export {
   parameterCount,
   parameterSites,
-  siteAt,
   type HeadOptions,
   type ModelDescription,
   type ParameterSpec,
 } from './description/model-description.js';
-export { BASE_ADAPTER } from './adapter/mixed-batch.js';
-export { ModelRun, type ExtraKeyValues, type RunHost, type RunOptions } from './model/model-run.js';
+export { siteAt } from './description/site-index.js';
+export { BASE_ADAPTER } from './model/mixed-batch.js';
+export { ModelRun } from './model/model-run.js';
+export { type ExtraKeyValues, type RunHost, type RunOptions } from './model/run-options.js';
+export * from './method/adapter-file.js';
+export * from './method/attach-context.js';
+export * from './method/attachment.js';
 export * from './method/peft-method.js';
 export { pool } from './model/pooled-head.js';
-export { convertedWeights, quantizableWeights } from './description/quantizable.js';
+export {
+  convertedWeights,
+  quantizableWeights,
+  type WeightQuantization,
+} from './description/quantizable.js';
 export { QUERY_VALUE_TARGETS, queryValueTargets } from './description/query-value-targets.js';
 export { randomWeights } from './model/random-weights.js';
 export {
@@ -120,6 +108,5 @@ export {
   loadWeights,
   type LoadWeightsOptions,
   type ModelWeights,
-  type WeightQuantization,
   type WeightStore,
 } from './model/weights.js';

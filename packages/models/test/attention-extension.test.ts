@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   architectureFor,
   loadModel,
-  type AttentionAdapter,
+  type AttentionAttachment,
   type HeadOptions,
   type MethodSpec,
   type Model,
@@ -22,7 +22,7 @@ import { FIXTURES, readConfigJson } from './fixtures.js';
 expect.extend({ toBeAllclose });
 
 /** An adapter of nothing but what `extend` gives. */
-const extending = (make: (site: SiteOf<'attention'>) => AttentionAdapter): MethodSpec =>
+const extending = (make: (site: SiteOf<'attention'>) => AttentionAttachment): MethodSpec =>
   ({
     name: 'extension',
     parts: [

@@ -324,10 +324,11 @@ function attentionCases(matrix: Matrix): KernelCase[] {
           heads,
           keyValueHeads,
           ...options,
-          ...(values && {
-            bias: { values, ...relativePositionBuckets({ maxDistance: 20, bidirectional: true }) },
-          }),
-          ...(extra && { extra: { keys: rest[0] as Tensor2D, values: rest[1] as Tensor2D } }),
+          bias: values && {
+            values,
+            ...relativePositionBuckets({ maxDistance: 20, bidirectional: true }),
+          },
+          extra: extra ? { keys: rest[0] as Tensor2D, values: rest[1] as Tensor2D } : undefined,
         });
       },
     }),
@@ -368,11 +369,13 @@ function disentangledCases(matrix: Matrix): KernelCase[] {
         offsets: offsetsOf(lengths),
         heads: 3,
         indices: debertaRelativeIndices({ ...positions, maxLength: 33 }),
-        ...(dropped && { dropout: dropped }),
-        ...(tables.includes('keys') && { positionKeys: rest[tables.indexOf('keys')] as Tensor2D }),
-        ...(tables.includes('queries') && {
-          positionQueries: rest[tables.indexOf('queries')] as Tensor2D,
-        }),
+        dropout: dropped,
+        positionKeys: tables.includes('keys')
+          ? (rest[tables.indexOf('keys')] as Tensor2D)
+          : undefined,
+        positionQueries: tables.includes('queries')
+          ? (rest[tables.indexOf('queries')] as Tensor2D)
+          : undefined,
       }),
   }));
 }

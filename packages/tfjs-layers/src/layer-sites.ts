@@ -210,7 +210,12 @@ function specOf(name: string, weight: LayerWeight, site: Site | undefined): Para
   if (site?.kind === 'linear' && name === site.bias)
     return { name, shape: [site.outFeatures], use: 'vector' };
   if (site?.kind === 'embedding' && name === site.weight) return { name, shape, use: 'table' };
-  return { name, shape, use: 'vector', ...(site?.kind === 'norm' && { norm: 'layer' as const }) };
+  return {
+    name,
+    shape,
+    use: 'vector',
+    norm: site?.kind === 'norm' ? ('layer' as const) : undefined,
+  };
 }
 
 const count = (shape: readonly number[]): number =>

@@ -5,11 +5,11 @@ import { lora } from '@peft/lora';
 import type { Engine } from '@peft/ops';
 import { moveParameters, tinyModels, useModel, usePortableEngine } from '@peft/testing';
 import { describe, expect, it } from 'vitest';
-import { attachAdapter } from './adapter.js';
+import { zeros } from '../description/initializers.js';
 import { combineMethods, definePeftMethod } from '../method/define-peft-method.js';
-import { zeros } from '../method/initializers.js';
-import type { Model } from '../model/model.js';
 import type { MethodSpec } from '../method/peft-method.js';
+import type { Model } from '../model/model.js';
+import { attachAdapter } from './attach-adapter.js';
 
 const encoder = tinyModels()[0]!;
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { compose, override, token, type Module } from './container.js';
+import { compose, type Module, override, token } from './container.js';
 import { createTrainEventBus, ofType, type TrainEventBus } from './events.js';
 
 const EVENTS = token<TrainEventBus>('peft:TrainEventBus');

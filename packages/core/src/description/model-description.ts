@@ -1,7 +1,6 @@
 /** What a model is before any weight is read: its parameters and its sites. */
-import { PeftError } from '@peft/errors';
-import type { Initializer } from '../method/initializers.js';
-import type { ParameterSite, Site, SiteKind, SiteOf } from './sites.js';
+import type { Initializer } from './initializers.js';
+import type { ParameterSite, Site } from './sites.js';
 
 /** A tensor of the checkpoint. */
 export interface ParameterSpec {
@@ -71,27 +70,9 @@ export function parameterSites(description: ModelDescription): ParameterSite[] {
       path: name,
       role: norm ? `norm.${norm}` : 'parameter',
       shape,
-      ...(layer !== undefined && { layer }),
+      layer,
     };
   });
-}
-
-/** The site of a kind at a path. @throws PEFT_SITE_UNKNOWN */
-export function siteAt<K extends SiteKind>(
-  description: ModelDescription,
-  kind: K,
-  path: string,
-): SiteOf<K> {
-  const site = description.sites.find(
-    (candidate) => candidate.kind === kind && candidate.path === path,
-  );
-  if (!site)
-    throw new PeftError(
-      'PEFT_SITE_UNKNOWN',
-      `${description.modelType}: there is no ${kind} site "${path}".`,
-      { hint: 'the forward pass and the list of sites of the architecture disagree' },
-    );
-  return site as SiteOf<K>;
 }
 
 /** Number of base parameters (elements). */

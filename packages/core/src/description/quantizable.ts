@@ -1,7 +1,20 @@
 /** Which weights are quantised, or rounded, while a model loads. */
+import type { FreezeOptions } from '@peft/ops';
 import type { ModelDescription } from './model-description.js';
 import { isInModules } from './target-selection.js';
-import type { WeightQuantization } from '../model/weights.js';
+
+/**
+ * What the base's matrices become while loading: `nf4`, `fp4` and `int8` are for those of linear
+ * sites (see `quantizableWeights`), `bf16` and `f16` for all. What else a model has stays as it is.
+ */
+export interface WeightQuantization extends Pick<
+  FreezeOptions,
+  'blockSize' | 'doubleQuantization'
+> {
+  readonly format: 'nf4' | 'fp4' | 'int8' | 'bf16' | 'f16';
+  /** Modules to keep as they are, beside the head: whole paths, or their ends. */
+  readonly skipModules?: readonly string[];
+}
 
 /**
  * Names of the weights of all linear sites but the output head (also where it is the embedding's

@@ -1,7 +1,8 @@
 /** Which sites a method takes: Hugging Face PEFT's rules on paths, or roles. */
 import { didYouMean, PeftError, show } from '@peft/errors';
+import { given } from './given.js';
 import type { ModelDescription } from './model-description.js';
-import { fullMatch, pythonPattern, type PathPattern } from './path-pattern.js';
+import { fullMatch, type PathPattern, pythonPattern } from './path-pattern.js';
 import type { Site, SiteKind } from './sites.js';
 
 /** Options that every method has. */
@@ -257,5 +258,5 @@ export function parseCommonConfig(owner: string, input: CommonConfig): CommonCon
     invalid('modulesToSave', 'a list of module names', modulesToSave);
   if (ensureWeightTying !== undefined && typeof ensureWeightTying !== 'boolean')
     invalid('ensureWeightTying', 'true or false', ensureWeightTying);
-  return Object.freeze({ ...input });
+  return Object.freeze({ ...given(input) });
 }

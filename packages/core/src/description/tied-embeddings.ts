@@ -3,10 +3,7 @@
  * one leaves the others as they are. The module that holds the table takes no part in the forward
  * pass.
  */
-import type { Tensor2D, Variable } from '@tensorflow/tfjs';
-import { embed } from '@peft/ops';
 import type { ModelDescription } from './model-description.js';
-import type { EmbeddingAdapter } from '../method/peft-method.js';
 import type { EmbeddingSite } from './sites.js';
 
 export interface TiedEmbedding {
@@ -41,12 +38,3 @@ export function wordTables({ sites }: Pick<ModelDescription, 'sites'>): string[]
     ),
   ];
 }
-
-/**
- * An embedding with a table of its own in place of the shared one: y[n] = W[ids[n]].
- * @param table W `[V, D]`
- */
-export const untiedEmbedding = (table: () => Variable): EmbeddingAdapter => ({
-  forward: (ids) => embed(table() as unknown as Tensor2D, ids),
-  merge: () => table().clone() as unknown as Tensor2D,
-});

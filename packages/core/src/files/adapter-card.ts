@@ -1,6 +1,6 @@
 /** README.md beside an adapter: the model card that the hub shows. */
 import type { Adapter } from '../adapter/adapter.js';
-import type { AdapterAbout } from './adapter-format.js';
+import type { AdapterAbout } from '../method/adapter-file.js';
 
 export interface AdapterCard extends AdapterAbout {
   readonly trainable: number;

@@ -14,11 +14,10 @@ import {
   useTemporaryFolder,
 } from '@peft/testing';
 import { describe, expect, it } from 'vitest';
-import { loadAdapter, saveAdapter } from './adapter-files.js';
-import type { AnyMethod } from './adapter-format.js';
 import { combineMethods } from '../method/define-peft-method.js';
+import type { AnyMethod, MethodSpec } from '../method/peft-method.js';
 import type { Model } from '../model/model.js';
-import type { MethodSpec } from '../method/peft-method.js';
+import { loadAdapter, saveAdapter } from './adapter-files.js';
 
 const methods = [lora, ia3, bitfit] as unknown as AnyMethod[];
 const [encoder, , decoder] = tinyModels();

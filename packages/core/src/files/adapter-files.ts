@@ -14,13 +14,14 @@ import {
   type TensorStore,
 } from '@peft/hub';
 import type { Adapter } from '../adapter/adapter.js';
-import { adapterCard, type AdapterCard } from './adapter-card.js';
+import type { AdapterAbout } from '../method/adapter-file.js';
+import type { AdapterFormat, AnyMethod, MethodSpec } from '../method/peft-method.js';
+import { adapterCounts } from '../model/adapter-counts.js';
+import type { Model } from '../model/model.js';
+import { type AdapterCard, adapterCard } from './adapter-card.js';
 import { adapterHubFormat } from './adapter-hub-format.js';
-import { peftFormat } from './peft-format.js';
 import { adapterTensors, assignTensors, isHeadParameter, planTensors } from './adapter-tensors.js';
-import type { AdapterAbout, AdapterFormat, AnyMethod } from './adapter-format.js';
-import { adapterCounts, type Model } from '../model/model.js';
-import type { MethodSpec } from '../method/peft-method.js';
+import { peftFormat } from './peft-format.js';
 
 const CONFIG_FILE = 'adapter_config.json';
 

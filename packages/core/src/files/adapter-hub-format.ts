@@ -7,17 +7,14 @@
  * is written. The head is stored apart, beside a config of its own.
  */
 import { PeftError, show } from '@peft/errors';
-import type { Adapter, AttachedPart, OwnedParameter } from '../adapter/adapter.js';
-import type {
-  AdapterAbout,
-  AdapterConfigJson,
-  AdapterFormat,
-  AnyMethod,
-} from './adapter-format.js';
-import { hubModelClass, hubPlace } from './adapter-hub-places.js';
-import { combineMethods, specOf } from '../method/define-peft-method.js';
+import { given } from '../description/given.js';
 import type { ModelDescription } from '../description/model-description.js';
 import type { CommonConfig } from '../description/target-selection.js';
+import type { AdapterAbout, AdapterConfigJson } from '../method/adapter-file.js';
+import type { OwnedParameter } from '../method/attach-context.js';
+import { combineMethods, specOf } from '../method/define-peft-method.js';
+import type { AdapterFormat, AdapterView, AnyMethod, AttachedPart } from '../method/peft-method.js';
+import { hubModelClass, hubPlace } from './adapter-hub-places.js';
 
 /** The version of the library whose files these are. */
 const VERSION = 'adapters.1.2.0';
@@ -134,10 +131,10 @@ function canonicalOf(key: string, basePrefix: string): string {
   return basePrefix && own.startsWith(`${basePrefix}.`) ? own.slice(basePrefix.length + 1) : own;
 }
 
-const placesByAdapter = new WeakMap<Adapter, ReadonlyMap<string, string>>();
+const placesByAdapter = new WeakMap<AdapterView, ReadonlyMap<string, string>>();
 
 /** Canonical key → name of the parameter. */
-function placesOf(adapter: Adapter): ReadonlyMap<string, string> {
+function placesOf(adapter: AdapterView): ReadonlyMap<string, string> {
   const known = placesByAdapter.get(adapter);
   if (known) return known;
   const saved = [...adapter.parameters.values()].filter((parameter) => parameter.saved);
@@ -166,7 +163,7 @@ function chosenKeys(keys: readonly string[], basePrefix: string): ReadonlyMap<st
   return chosen;
 }
 
-function hubKey(adapter: Adapter, parameter: OwnedParameter): string {
+function hubKey(adapter: AdapterView, parameter: OwnedParameter): string {
   if (parameter.origin === 'unfrozen') return parameter.name;
   const part = adapter.parts.find(({ part: { method } }) => method.name === parameter.method)!;
   const mapping = mappingOf(part);
@@ -204,9 +201,9 @@ function partSpec(
     if (options !== undefined)
       return specOf(method, {
         ...options,
-        ...(isMoreThan(hubHeadModules(description), description.headModules) && {
-          modulesToSave: hubHeadModules(description),
-        }),
+        modulesToSave: isMoreThan(hubHeadModules(description), description.headModules)
+          ? hubHeadModules(description)
+          : undefined,
       });
   }
   const known = methods.filter(({ adapterHub }) => adapterHub).map(({ name }) => name as string);
@@ -217,7 +214,7 @@ function partSpec(
   );
 }
 
-function partConfig(adapter: Adapter, attached: AttachedPart): Record<string, unknown> {
+function partConfig(adapter: AdapterView, attached: AttachedPart): Record<string, unknown> {
   const {
     part: { method, config, common },
     sites,
@@ -239,7 +236,11 @@ function partConfig(adapter: Adapter, attached: AttachedPart): Record<string, un
       version: VERSION,
     });
     const again =
-      read && method.defaultTargets(adapter.description, method.parseConfig(withoutTargets(read)));
+      read &&
+      method.defaultTargets(
+        adapter.description,
+        method.parseConfig(given(withoutTargets(read)) as never) as never,
+      );
     const paths = read?.targets ?? again?.targets;
     const isSame =
       Array.isArray(paths) &&

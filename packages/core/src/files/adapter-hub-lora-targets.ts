@@ -3,9 +3,9 @@
  * blocks to leave out.
  */
 import { PeftError } from '@peft/errors';
-import { hubLinear } from './adapter-hub-places.js';
 import type { ModelDescription } from '../description/model-description.js';
 import type { Site } from '../description/sites.js';
+import { hubLinear } from './adapter-hub-places.js';
 
 export interface HubLoraTargets {
   readonly selfattn_lora: boolean;

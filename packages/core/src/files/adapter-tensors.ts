@@ -6,19 +6,16 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 import { readFloat32, type NewTensor, type TensorStore } from '@peft/hub';
-import {
-  attachAdapter,
-  type Adapter,
-  type AdapterSource,
-  type OwnedParameter,
-} from '../adapter/adapter.js';
-import type { AdapterFormat, FileKey } from './adapter-format.js';
-import type { Model } from '../model/model.js';
+import type { Adapter } from '../adapter/adapter.js';
+import { attachAdapter } from '../adapter/attach-adapter.js';
 import type { ModelDescription } from '../description/model-description.js';
-import type { MethodSpec } from '../method/peft-method.js';
 import { isInModules } from '../description/target-selection.js';
 import { tiedEmbeddings } from '../description/tied-embeddings.js';
-import { tiedOutputs } from '../model/tied-output.js';
+import { tiedOutputs } from '../description/tied-outputs.js';
+import type { AdapterSource, FileKey } from '../method/adapter-file.js';
+import type { OwnedParameter } from '../method/attach-context.js';
+import type { AdapterFormat, MethodSpec } from '../method/peft-method.js';
+import type { Model } from '../model/model.js';
 
 /** Where the tensors of a file go. */
 export interface FilePlan {

@@ -1,10 +1,17 @@
 /** adapter_config.json of Hugging Face PEFT, both ways. */
 import { didYouMean, PeftError, show } from '@peft/errors';
-import type { Adapter, AttachedPart } from '../adapter/adapter.js';
-import type { AdapterAbout, AdapterConfigJson, AnyMethod } from './adapter-format.js';
+import { given } from '../description/given.js';
 import type { ModelDescription } from '../description/model-description.js';
-import type { MethodPart, MethodSpec, PeftCommonKey } from '../method/peft-method.js';
-import { parseCommonConfig, type CommonConfig } from '../description/target-selection.js';
+import { type CommonConfig, parseCommonConfig } from '../description/target-selection.js';
+import type { AdapterAbout, AdapterConfigJson } from '../method/adapter-file.js';
+import type {
+  AdapterView,
+  AnyMethod,
+  AttachedPart,
+  MethodPart,
+  MethodSpec,
+  PeftCommonKey,
+} from '../method/peft-method.js';
 
 /** The version of PEFT whose files these are. */
 const PEFT_VERSION = '0.21.0';
@@ -38,7 +45,10 @@ export const peftTypeOf = ({ name, peftType }: Pick<AnyMethod, 'name' | 'peftTyp
  * written as that method, and PEFT loads the unfrozen tensors with it; any other combination as `{
  * architecture: 'union', configs }`, which PEFT lacks.
  */
-export function writePeftConfig(adapter: Adapter, about: AdapterAbout): Record<string, unknown> {
+export function writePeftConfig(
+  adapter: AdapterView,
+  about: AdapterAbout,
+): Record<string, unknown> {
   const written = adapter.parts.length === 1 ? adapter.parts[0]! : onlyPeftPart(adapter);
   const general = {
     auto_mapping: null,
@@ -61,7 +71,7 @@ export function writePeftConfig(adapter: Adapter, about: AdapterAbout): Record<s
 }
 
 /** The part whose config stands for the whole: the others make no parameters of their own. */
-function onlyPeftPart({ parts, parameters }: Adapter): AttachedPart | undefined {
+function onlyPeftPart({ parts, parameters }: AdapterView): AttachedPart | undefined {
   const makers = new Set(
     [...parameters.values()].filter(({ origin }) => origin === 'new').map(({ method }) => method),
   );
@@ -96,7 +106,7 @@ function keptOf(loaded: AdapterConfigJson, made: Record<string, unknown>): Recor
   );
 }
 
-function partConfig(adapter: Adapter, { part, sites }: AttachedPart): Record<string, unknown> {
+function partConfig(adapter: AdapterView, { part, sites }: AttachedPart): Record<string, unknown> {
   const { method, config, common } = part;
   const context = {
     description: adapter.description,
@@ -128,7 +138,7 @@ function partConfig(adapter: Adapter, { part, sites }: AttachedPart): Record<str
 
 /** Names where they mean the same to PEFT, else every path. */
 function targetModules(
-  { description }: Adapter,
+  { description }: AdapterView,
   { method, config, common }: MethodPart,
   paths: readonly string[],
   keys: readonly PeftCommonKey[],
@@ -142,7 +152,7 @@ function targetModules(
 }
 
 function modulesToSave(
-  { description }: Adapter,
+  { description }: AdapterView,
   { modulesToSave: asked }: CommonConfig,
 ): readonly string[] | null {
   const isClassifier = ['sequence-classification', 'token-classification'].includes(
@@ -191,20 +201,14 @@ function readPart(
   const targets = value<CommonConfig['targets']>('target_modules');
   const layersPattern = value<string | string[]>('layers_pattern');
   const common = parseCommonConfig(method.name, {
-    ...(targets !== undefined && {
-      targets:
-        typeof targets === 'string' && targets.toLowerCase() === 'all-linear'
-          ? 'all-linear'
-          : targets,
-    }),
-    ...(value('exclude_modules') !== undefined && {
-      excludeModules: value<string[]>('exclude_modules')!,
-    }),
-    ...(value('layers_to_transform') !== undefined && {
-      layersToTransform: value<number[]>('layers_to_transform')!,
-    }),
-    ...(layersPattern?.length && { layersPattern }),
-    ...(value('ensure_weight_tying') === true && { ensureWeightTying: true }),
+    targets:
+      typeof targets === 'string' && targets.toLowerCase() === 'all-linear'
+        ? 'all-linear'
+        : targets,
+    excludeModules: value<string[]>('exclude_modules'),
+    layersToTransform: value<number[]>('layers_to_transform'),
+    layersPattern: layersPattern?.length ? layersPattern : undefined,
+    ensureWeightTying: value('ensure_weight_tying') === true ? true : undefined,
     modulesToSave: ((keys.includes('modules_to_save')
       ? json['modules_to_save']
       : whole['modules_to_save']) ?? []) as string[],
@@ -213,7 +217,8 @@ function readPart(
   return Object.freeze({
     name: method.name,
     parts: Object.freeze([
-      Object.freeze({ method, config: method.parseConfig(config as never), common }),
+      // the method read this config itself, so that it is one of its own
+      Object.freeze({ method, config: method.parseConfig(given(config) as never), common }),
     ]),
   });
 }

@@ -5,11 +5,12 @@
  * base parameter of a wrapped module `<path>.base_layer.<parameter>`, of any other module its own
  * name. Prompt learning: its own tensors bare, a head's after `base_model.` alone.
  */
-import type { Adapter, OwnedParameter } from '../adapter/adapter.js';
-import type { AdapterFormat, FileKey } from './adapter-format.js';
-import { readPeftSpec, writePeftConfig } from './peft-config.js';
 import { tiedEmbeddings } from '../description/tied-embeddings.js';
-import { tiedOutputs } from '../model/tied-output.js';
+import { tiedOutputs } from '../description/tied-outputs.js';
+import type { FileKey } from '../method/adapter-file.js';
+import type { OwnedParameter } from '../method/attach-context.js';
+import type { AdapterFormat, AdapterView } from '../method/peft-method.js';
+import { readPeftSpec, writePeftConfig } from './peft-config.js';
 
 /** Modules whose whole weight PEFT stores beside an adapter on them. */
 const EMBEDDING_MODULES = ['embed_tokens', 'lm_head'];
@@ -93,11 +94,11 @@ export const peftFormat: AdapterFormat = Object.freeze({
   },
 } satisfies AdapterFormat);
 
-const hasPromptLayout = ({ parts }: Adapter): boolean =>
+const hasPromptLayout = ({ parts }: AdapterView): boolean =>
   parts.some(({ part }) => part.method.peftLayout === 'prompt');
 
 /** `…query.bias` → `…query.base_layer.bias` where something stands on `…query`. */
-function insideWrapper(adapter: Adapter, parameterName: OwnedParameter['name']): string {
+function insideWrapper(adapter: AdapterView, parameterName: OwnedParameter['name']): string {
   const dot = parameterName.lastIndexOf('.');
   const path = parameterName.slice(0, dot);
   const isWrapped = adapter.wrappedSites.some(

@@ -1,5 +1,12 @@
 /** Turns a definition into a method that can be called with its options. */
 import { PeftError } from '@peft/errors';
+import { given } from '../description/given.js';
+import type { SiteKind } from '../description/sites.js';
+import {
+  COMMON_KEYS,
+  type CommonConfig,
+  parseCommonConfig,
+} from '../description/target-selection.js';
 import type {
   MethodName,
   MethodPart,
@@ -8,12 +15,6 @@ import type {
   PeftMethod,
   PeftMethodDefinition,
 } from './peft-method.js';
-import type { SiteKind } from '../description/sites.js';
-import {
-  COMMON_KEYS,
-  parseCommonConfig,
-  type CommonConfig,
-} from '../description/target-selection.js';
 
 /**
  * Makes a method out of its definition.
@@ -46,7 +47,7 @@ function configure<Name extends MethodName>(
   definition: PeftMethodDefinition<Name>,
   input: Partial<PeftConfigs[Name]> & CommonConfig,
 ): MethodPart {
-  const entries = Object.entries(input).filter(([, value]) => value !== undefined);
+  const entries = Object.entries(given(input));
   const common = Object.fromEntries(entries.filter(([key]) => COMMON_KEYS.includes(key)));
   const own = Object.fromEntries(entries.filter(([key]) => !COMMON_KEYS.includes(key))) as Partial<
     PeftConfigs[Name]

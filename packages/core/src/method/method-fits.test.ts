@@ -10,9 +10,10 @@ import { createPortableEngine } from '@peft/portable';
 import { prefixTuning, promptTuning } from '@peft/prompt-tuning';
 import { reft } from '@peft/reft';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { defineArchitecture, type Architecture } from '../description/architecture.js';
+import { type Architecture, defineArchitecture } from '../model/architecture.js';
+import { loadModel } from '../model/load-model.js';
+import type { Model, ModelWith } from '../model/model.js';
 import { combineMethods } from './define-peft-method.js';
-import { loadModel, type Model, type ModelWith } from '../model/model.js';
 import type { MethodSpec } from './peft-method.js';
 
 /** One linear layer, and nothing else. */

@@ -1,255 +1,40 @@
 /**
  * The seam between methods and models. A method is a value: which kinds of sites it can attach to,
- * its options, and a function per kind that makes an adapter for one site. It never sees an
- * architecture.
+ * its options, a function per kind that makes what stands on one site, and the layout of its files.
+ * It never sees an architecture. Methods, specs, adapters and formats name each other, so that
+ * their types share this file.
  */
-import type { Tensor, Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
-import type { RandomKey } from '@peft/ops';
-import type { Adapter } from '../adapter/adapter.js';
-import type { AdapterFormat } from '../files/adapter-format.js';
-import type { Initializer } from './initializers.js';
+import type { Tensor } from '@tensorflow/tfjs';
 import type { ModelDescription } from '../description/model-description.js';
-import type { Site, SiteKind, SiteOf } from '../description/sites.js';
+import type { Site, SiteKind } from '../description/sites.js';
 import type { CommonConfig, TargetSelection } from '../description/target-selection.js';
+import type { AdapterAbout, AdapterConfigJson, AdapterSource, FileKey } from './adapter-file.js';
+import type {
+  AdapterParameter,
+  AttachContext,
+  OwnedParameter,
+  SiteHandle,
+} from './attach-context.js';
+import type { AttachedSites, SiteAttachments } from './attachment.js';
 
 /** Open map of method name → options; a method's package adds to it by declaration merging. */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
 export interface PeftConfigs {}
 export type MethodName = keyof PeftConfigs & string;
 
-/** A trainable of an adapter. Its variable exists only on a model with weights. */
-export interface AdapterParameter {
-  /** `<site path>.<name>`, or `<name>` when it belongs to no site. */
-  readonly name: string;
-  readonly shape: readonly number[];
-  /** @throws PEFT_MODEL_WITHOUT_WEIGHTS on a bare description. */
-  readonly value: Variable;
-}
-
-export interface ParameterOptions {
-  /** Saved and loaded, never trained (VeRA's projections). Default true. */
-  readonly trainable?: boolean;
-  /** Left out of the file. Default true. */
-  readonly saved?: boolean;
-}
-
-export interface UnfreezeOptions {
-  /** Kept and saved with the adapter but not trained. Default true. */
-  readonly trainable?: boolean;
-  /**
-   * Its name on disk after the site's path (LN tuning: `ln_tuning_layers.weight`). Default: the
-   * base parameter's own name.
-   */
-  readonly savedAs?: string;
-}
-
-/** An optimiser step that was just taken. */
-export interface StepCall {
-  /** Counts from 1. */
-  readonly step: number;
-  /**
-   * The gradient that the step used, after clipping; undefined for a parameter that had none. Owned
-   * by the trainer.
-   */
-  gradient(parameter: AdapterParameter): Tensor | undefined;
-}
-
-/**
- * What a hook remembers from step to step, for checkpoints: a run that goes on from one remembers
- * it, too.
- */
-export interface StepMemory {
-  /** Numbers by name. */
-  save(): Readonly<Record<string, Float32Array>>;
-  /** @param values what `save` gave; of a run that had nothing to remember yet, none */
-  restore(values: Readonly<Record<string, Float32Array>>): void;
-}
-
-/** What a method may ask for while it attaches. Core names, owns, saves and disposes all of it. */
-export interface AttachContext {
-  readonly description: ModelDescription;
-  /** All sites that the method takes, this one among them. */
-  readonly sites: readonly Site[];
-  /**
-   * What the sites of this adapter share: made by the first that asks, and there for `fileTensors`
-   * and `toPeftConfig`, too.
-   */
-  shared<T>(name: string, make: () => T): T;
-  /**
-   * A new parameter of this site; `name` is its name on disk after the site's path
-   * (`lora_A.weight`).
-   */
-  param(
-    name: string,
-    shape: readonly number[],
-    init: Initializer,
-    options?: ParameterOptions,
-  ): AdapterParameter;
-  /**
-   * A new parameter that all sites of the adapter share: the first caller's shape and values count.
-   */
-  sharedParam(
-    name: string,
-    shape: readonly number[],
-    init: Initializer,
-    options?: ParameterOptions,
-  ): AdapterParameter;
-  /**
-   * Lets an existing base parameter train; the adapter trains a copy, which counts while it is
-   * active.
-   */
-  unfreeze(parameterName: string, options?: UnfreezeOptions): AdapterParameter;
-  /**
-   * Replaces this site's base weight while the adapter exists (PiSSA): the function gets W `[out,
-   * in]` and returns the new one. It runs before any `param` initialiser that reads the weight
-   * afterwards.
-   */
-  replaceWeight(change: (weight: Tensor2D) => Tensor2D): void;
-  /**
-   * Runs after each optimiser step. A hook that remembers something between steps says what, or a
-   * resumed run differs.
-   */
-  onStep(hook: (call: StepCall) => void, memory?: StepMemory): void;
-  /**
-   * Added to the training loss of each micro-batch, weighted by `1 / microBatches` so that a step
-   * adds it once.
-   */
-  extraLoss(term: () => Tensor): void;
-  /** A random stream that names adapter, site and `purpose`. */
-  randomKey(purpose: string): RandomKey;
-}
-
-/**
- * A site on a loaded model; each of these throws PEFT_MODEL_WITHOUT_WEIGHTS on a bare description.
- */
-export interface SiteWeights {
-  /**
-   * The base weight as float32 `[out, in]` or `[rows, D]`, without adapters; the caller disposes.
-   */
-  dequantizedWeight(): Tensor2D;
-  /**
-   * The bias in force (the base's, or this adapter's trained copy), owned by the model; undefined
-   * where there is none.
-   */
-  biasInForce(): Tensor1D | undefined;
-  /**
-   * x·Wᵀ on the base weight in the engine's hands, without bias and adapters: x `[N, in]` → `[N,
-   * out]`.
-   */
-  product(x: Tensor2D): Tensor2D;
-  /**
-   * Rows of the base table `[N, D]`, of a sequence site those of its embedding; the caller
-   * disposes.
-   */
-  baseRows(ids: Int32Array): Tensor2D;
-}
-export type SiteHandle<K extends SiteKind> = SiteOf<K> & SiteWeights;
-
-export interface MergedLinear {
-  readonly weight: Tensor2D;
-  readonly bias?: Tensor1D;
-}
-
-export interface LinearAdapter {
-  /**
-   * x `[N, in]` → y `[N, out]`; `base` runs the map underneath, bias included. `call` has what only
-   * a running model knows.
-   */
-  forward(x: Tensor2D, base: (x: Tensor2D) => Tensor2D, call: AdapterCall): Tensor2D;
-  /** W, b → those of the merged map. Present only where merging is exact. Runs in a tidy scope. */
-  merge?(base: MergedLinear): MergedLinear;
-  /** Multiplies the adapter's strength, where it has one. */
-  rescale?(factor: number): void;
-}
-export interface NormAdapter {
-  forward(x: Tensor2D, base: (x: Tensor2D) => Tensor2D, call: AdapterCall): Tensor2D;
-  /** γ, β → those of the merged norm. */
-  merge?(base: { weight: Tensor1D; bias?: Tensor1D }): { weight: Tensor1D; bias?: Tensor1D };
-}
-export interface EmbeddingAdapter {
-  forward(ids: Int32Array, base: (ids: Int32Array) => Tensor2D, call: AdapterCall): Tensor2D;
-  merge?(table: Tensor2D): Tensor2D;
-  /** When the table is tied to the output layer: the logits' part. */
-  forwardOutput?(x: Tensor2D, base: (x: Tensor2D) => Tensor2D): Tensor2D;
-  /** Multiplies the adapter's strength, where it has one. */
-  rescale?(factor: number): void;
-}
-export interface AttentionAdapter {
-  /**
-   * P, when the extra keys stand in for P tokens in front of each sequence, as a key-value cache
-   * would (PEFT's prefix): positions then start at P, and masks, windows and relative biases count
-   * them. Default 0: they stand beside the sequence, without positions, and every query sees them
-   * (the paper's and adapter-hub's prefix).
-   */
-  readonly pastLength?: number;
-  /**
-   * Keys and values `[P, keyValueHeads·headSize]` that every sequence sees, or `[B·P, …]`, P rows
-   * for each sequence in turn, with `perSequence`.
-   * @param hidden what the attention read `[N, D]`
-   */
-  extend(call: AdapterCall & { readonly hidden: Tensor2D; readonly offsets: Int32Array }): {
-    readonly keys: Tensor2D;
-    readonly values: Tensor2D;
-    readonly perSequence?: boolean;
-  };
-}
-/** A residual branch on its way out. */
-export interface SublayerCall extends AdapterCall {
-  /** What the branch read. */
-  readonly input: Tensor2D;
-  /** What the branch made, before the residual is added. */
-  readonly output: Tensor2D;
-  readonly residual: Tensor2D;
-  readonly offsets: Int32Array;
-  /** The norm after the residual, in post-norm models. */
-  readonly norm: ((x: Tensor2D) => Tensor2D) | undefined;
-  /**
-   * What comes next: the adapter around this one, else what closes the branch, norm(residual +
-   * output). `bare`: the last adapter's output is the result, without residual and norm.
-   */
-  close(output: Tensor2D, options?: { readonly bare?: boolean }): Tensor2D;
-}
-export interface SublayerAdapter {
-  forward(call: SublayerCall): Tensor2D;
-}
-export interface SequenceAdapter {
-  /** Virtual tokens `[P, D]` to put in front of every sequence. */
-  prefix(call: AdapterCall): Tensor2D;
-}
-
-/** What an adapter may know of the run it takes part in. */
-export interface AdapterCall {
-  readonly training: boolean;
-  /** Dropout of `x` in a stream of the adapter's own; the identity outside training. */
-  dropout(x: Tensor2D, rate: number, purpose?: string): Tensor2D;
-  /**
-   * Where the sequences of a tensor with that many rows begin and end, `[B+1]`.
-   * @throws PEFT_LAYOUT_UNKNOWN when its rows are not the tokens of a batch, or the batch mixes
-   *   adapters.
-   */
-  layout(rows: number): Int32Array;
-  /** Another adapter of the model, for one that combines several. @throws PEFT_ADAPTER_UNKNOWN */
-  adapter(name: string): Adapter;
-}
-
-export interface SiteAdapters {
-  linear: LinearAdapter;
-  norm: NormAdapter;
-  embedding: EmbeddingAdapter;
-  attention: AttentionAdapter;
-  sublayer: SublayerAdapter;
-  sequence: SequenceAdapter;
-  parameter: undefined;
-}
-
 /**
  * `undefined`: nothing stands in the way of the forward pass (a bias was unfrozen, say). Written as
  * a method, so that every method is an `AnyMethod`, whatever its options.
  */
 export type AttachFunction<K extends SiteKind, Config> = {
-  attach(site: SiteHandle<K>, config: Config, context: AttachContext): SiteAdapters[K] | undefined;
+  attach(
+    site: SiteHandle<K>,
+    config: Config,
+    context: AttachContext,
+  ): SiteAttachments[K] | undefined;
 }['attach'];
 
+/** What a package says about its method; `definePeftMethod` makes it callable. */
 export interface PeftMethodDefinition<Name extends MethodName> {
   readonly name: Name;
   /** `peft_type` in adapter_config.json, absent where PEFT has no such method. */
@@ -375,4 +160,98 @@ export interface PeftMethod<
   Kinds extends SiteKind = SiteKind,
 > extends PeftMethodDefinition<Name> {
   (config?: Partial<PeftConfigs[Name]> & CommonConfig): MethodSpec<Kinds>;
+}
+
+/** Any method, whatever its options. */
+export type AnyMethod = PeftMethodDefinition<MethodName>;
+
+/**
+ * The sites that one part of a combination took, also those where nothing stands in the way of the
+ * forward pass.
+ */
+export interface AttachedPart {
+  readonly part: MethodPart;
+  readonly sites: readonly Site[];
+}
+
+/** An adapter as its files see it. */
+export interface AdapterView extends AttachedSites {
+  readonly spec: MethodSpec;
+  readonly description: ModelDescription;
+  readonly parameters: ReadonlyMap<string, OwnedParameter>;
+  /** One for each part of `spec`, in its order. */
+  readonly parts: readonly AttachedPart[];
+  /** State that the sites of a method share, by name. */
+  readonly shared: ReadonlyMap<string, unknown>;
+  /** Where it was loaded from, to be written again as it was. */
+  readonly source: AdapterSource | undefined;
+  /** The trained copy of a base parameter, if the adapter has one. */
+  unfrozen(parameterName: string): OwnedParameter | undefined;
+  /** Sites that carry something of it. */
+  readonly wrappedSites: readonly Site[];
+  /** Whether a module saved whole stays one with the output layer that reads its table. */
+  readonly tiesWeights: boolean;
+}
+
+/** The layout of an adapter's files: how a config becomes a spec, and a parameter a key. */
+export interface AdapterFormat {
+  readonly name: string;
+  /** Default `adapter_config.json`. */
+  readonly configFile?: string;
+  /** Options that Python must read as floating-point numbers: 4 is written 4.0. */
+  readonly floatKeys?: readonly string[];
+  /** Names of the weight file; the first is the one that is written. */
+  readonly weightFiles: readonly string[];
+  /** Whether an adapter_config.json is of this format. */
+  recognises(config: AdapterConfigJson): boolean;
+  /** What the file calls the adapter, where it says so. */
+  adapterName?(config: AdapterConfigJson): string | undefined;
+  /**
+   * What to attach.
+   * @param keys of the weight file.
+   * @throws PEFT_METHOD_UNKNOWN when the methods at hand lack the file's
+   */
+  readSpec(
+    config: AdapterConfigJson,
+    methods: readonly AnyMethod[],
+    description: ModelDescription,
+    keys: readonly string[],
+  ): MethodSpec;
+  /** adapter_config.json. */
+  writeConfig(adapter: AdapterView, about: AdapterAbout): Record<string, unknown>;
+  /** Key of a parameter. */
+  keyOf(adapter: AdapterView, parameter: OwnedParameter): string;
+  /** Key of a tensor that a method computes for the file (`fileTensors`). */
+  keyOfTensor(adapter: AdapterView, name: string): string;
+  /**
+   * The parameter that a key names (`savedAs` or `name`), whatever adapter it belongs to; undefined
+   * for a key of no such form.
+   */
+  readKey(
+    key: string,
+    file: { readonly adapter: AdapterView; readonly keys: readonly string[] },
+  ): FileKey;
+  /** Whether a key's matrix is the transpose of the parameter. Default: never. */
+  isTransposed?(key: string): boolean;
+  /**
+   * Shape of a parameter in the file, where that has axes of length 1 besides. Default: its own.
+   */
+  fileShape?(key: string, shape: readonly number[]): readonly number[];
+  /**
+   * Its config says more than the adapter's options (a whole run's), which is no reason to warn.
+   * Default false.
+   */
+  readonly hasOpenConfig?: boolean;
+  /** The model's head in files of its own, which a folder may lack. Default: with the adapter. */
+  readonly head?: {
+    readonly weightFiles: readonly string[];
+    readonly configFile: string;
+    writeConfig(adapter: AdapterView, about: AdapterAbout): Record<string, unknown>;
+    /** Modules that it consists of. */
+    modules(description: ModelDescription): readonly string[];
+  };
+  /** Trained parameters that the format stores a second time, by key. */
+  trainedCopies?(adapter: AdapterView): ReadonlyMap<string, string>;
+  /** Base parameters that the format stores beside the adapter's own, by key. */
+  baseCopies?(adapter: AdapterView): ReadonlyMap<string, string>;
 }

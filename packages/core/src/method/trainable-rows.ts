@@ -6,8 +6,9 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 import { gatherRows, linear } from '@peft/ops';
-import type { AttachContext, EmbeddingAdapter, LinearAdapter, SiteHandle } from './peft-method.js';
-import { tiedOutputs } from '../model/tied-output.js';
+import { tiedOutputs } from '../description/tied-outputs.js';
+import type { AttachContext, SiteHandle } from './attach-context.js';
+import type { EmbeddingAttachment, LinearAttachment } from './attachment.js';
 
 /**
  * @param rows ids of the rows, each once.
@@ -19,7 +20,7 @@ export function trainableRows(
   rows: readonly number[],
   context: AttachContext,
   name: string,
-): EmbeddingAdapter {
+): EmbeddingAttachment {
   checkRows(site.path, site.rows, rows);
   const place = new Map(rows.map((row, k) => [row, k]));
   const trained = context.param(name, [rows.length, site.size], () => {
@@ -66,7 +67,7 @@ export function trainableOutputRows(
   rows: readonly number[],
   context: AttachContext,
   name: string,
-): LinearAdapter | undefined {
+): LinearAttachment | undefined {
   if (tiedOutputs(context.description).some(({ output }) => output.path === site.path))
     return undefined;
   checkRows(site.path, site.outFeatures, rows);
@@ -94,7 +95,7 @@ export function trainableOutputRows(
       const kept = tf.mul(weight, tf.reshape(tf.sub(1, tf.sum(places, 0)), [-1, 1]));
       return {
         weight: tf.add(kept, tf.matMul(places, trained.value as Tensor2D, true)),
-        ...(bias && { bias }),
+        bias,
       };
     },
   };

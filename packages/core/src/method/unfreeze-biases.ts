@@ -1,6 +1,6 @@
 /** PEFT's option `bias`, which many methods have. */
-import type { AttachContext } from './peft-method.js';
 import type { LinearSite } from '../description/sites.js';
+import type { AttachContext } from './attach-context.js';
 
 /**
  * Unfreezes biases while a linear site is attached to.

@@ -17,143 +17,56 @@ import {
   layerNorm,
   linear,
   linearActivated,
-  positionsOf,
   randomKey,
   rmsNorm,
-  scatterAddRows,
   type ActivationName,
-  type FrozenWeight,
   type Weight,
 } from '@peft/ops';
 import type { Adapter } from '../adapter/adapter.js';
-import type { KeyValueCache, KeyValues } from './key-value-cache.js';
-import { BASE_ADAPTER, refuseUnmixable } from '../adapter/mixed-batch.js';
-import { siteAt, type ModelDescription } from '../description/model-description.js';
-import type { AdapterCall, SublayerCall } from '../method/peft-method.js';
-import type { AttentionSite, SiteKind, SiteOf } from '../description/sites.js';
+import type { ModelDescription } from '../description/model-description.js';
+import { siteAt, siteIndex } from '../description/site-index.js';
+import type { SiteOf } from '../description/sites.js';
+import type { AttachmentCall, SublayerCall } from '../method/attachment.js';
+import { AdapterScope, type InForce, wrapped } from './adapter-scope.js';
+import { MixedBatch } from './mixed-batch.js';
+import { Past } from './past.js';
+import type { ExtraKeyValues, RunHost, RunOptions } from './run-options.js';
+import { SequenceLayouts } from './sequence-layouts.js';
 
-export interface RunOptions {
-  /** Dropout is live. Default false. */
-  readonly training?: boolean;
-  /** Names the dropout streams: seed, step, micro-batch. Default [0]. */
-  readonly randomParts?: readonly (number | string)[];
-  /**
-   * Blocks that keep only their inputs for the backward pass: all, none, or those of these numbers.
-   * Default none.
-   */
-  readonly checkpointing?: boolean | ReadonlySet<number>;
-  /** Return the embeddings and each block's output. Default false. */
-  readonly hiddenStates?: boolean;
-  /**
-   * Rows of `hidden` whose token logits are made: all (default), none, the last of each sequence,
-   * or these (the labelled ones).
-   */
-  readonly logitRows?: 'all' | 'none' | 'last' | Int32Array;
-  /** An adapter's name per sequence (`__base__` for none) instead of the active ones. */
-  readonly assignment?: readonly string[];
-  /**
-   * What the decoder read before: the batch holds the tokens that follow, and its sequences stand
-   * behind those of the cache, which grows by them. An encoder-decoder also needs `batch.encoded`
-   * from the second run on.
-   */
-  readonly cache?: KeyValueCache;
-}
+/** A kind of site where an attachment is a function of rows. */
+type RowKind = 'linear' | 'norm';
 
-/** Keys and values of one adapter at an attention site. */
-export interface ExtraKeyValues {
-  readonly keys: Tensor2D;
-  readonly values: Tensor2D;
-  /** `[B·P, …]`: P rows for each sequence in turn. */
-  readonly perSequence: boolean;
-  /** They stand in for tokens in front of the sequence. */
-  readonly isPast: boolean;
-}
-
-/** What a run reads of its model. */
-export interface RunHost {
-  readonly description: ModelDescription;
-  /** Adapters in force, innermost first. */
-  readonly active: readonly Adapter[];
-  adapter(name: string): Adapter;
-  baseWeight(name: string): FrozenWeight | Tensor;
-  /** Tables that outlive the run; the model disposes them. */
-  readonly constants: Map<string, readonly Tensor[]>;
-}
-
+/** One forward pass over one batch. */
 export class ModelRun {
   readonly training: boolean;
   readonly wantsHiddenStates: boolean;
-  /** Sequence layouts seen, to find the sequence of a row. */
-  #layouts: readonly Int32Array[] = [];
-  /** Layout of what cross attention reads. */
-  #memory: Int32Array | undefined;
-  #padding: { readonly flags: Uint8Array; readonly offsets: Int32Array } | undefined;
-  /** Adapters in force at this moment. */
-  #scope: readonly Adapter[];
-  /** The rows at hand belong to no sequence. */
-  #isShared = false;
+  readonly #scope: AdapterScope;
+  /** Which rows belong to which sequence. */
+  readonly layouts: SequenceLayouts;
+  /** What stands in front of the tokens. */
+  readonly past: Past;
+  readonly #mixed: MixedBatch | undefined;
 
+  /** @throws PEFT_CACHE_TRAINING, PEFT_MIXED_BATCH */
   constructor(
     readonly host: RunHost,
     readonly options: RunOptions = {},
   ) {
-    this.training = options.training ?? false;
-    this.wantsHiddenStates = options.hiddenStates ?? false;
-    this.#scope = options.assignment ? [] : host.active;
-    if (options.cache && this.training)
+    const { training = false, hiddenStates = false, assignment, cache } = options;
+    this.training = training;
+    this.wantsHiddenStates = hiddenStates;
+    if (cache && training)
       throw new PeftError('PEFT_CACHE_TRAINING', 'a run that trains cannot go on from a cache.', {
         hint: 'leave out options.cache, or options.training',
       });
-    if (options.assignment) refuseUnmixable(host, options.assignment);
+    this.#scope = new AdapterScope(host, assignment ? [] : host.active);
+    this.layouts = new SequenceLayouts(host.description);
+    this.past = new Past(host.description, this.#scope, cache);
+    this.#mixed = assignment && new MixedBatch(host, this.#scope, this.layouts, assignment);
   }
 
   get description(): ModelDescription {
     return this.host.description;
-  }
-
-  /** Last row of each sequence of the stack at hand. */
-  get lastRows(): Int32Array {
-    return this.#layouts
-      .at(-1)!
-      .slice(1)
-      .map((end) => end - 1);
-  }
-
-  /**
-   * The cache, where it takes part in a stack: not in an encoder, which reads everything at once.
-   */
-  cacheOf(stack: AttentionSite['stack']): KeyValueCache | undefined {
-    return stack === 'encoder' ? undefined : this.options.cache;
-  }
-
-  /** Makes a layout known to batches that mix adapters. */
-  useLayout(offsets: Int32Array): void {
-    this.#layouts = [...this.#layouts, offsets];
-  }
-
-  /** Marks rows that are computed but not attended to. @param flags 1 for padding, `[N]` */
-  usePadding(flags: Uint8Array, offsets: Int32Array): void {
-    this.#padding = { flags, offsets };
-  }
-
-  /**
-   * Rows that attention sees and their layout, where some rows are padding; undefined where all are
-   * seen.
-   * @throws PEFT_BATCH_PADDING in a layout other than the batch's.
-   */
-  attended(
-    offsets: Int32Array,
-  ): { readonly rows: Int32Array; readonly offsets: Int32Array } | undefined {
-    if (!this.#padding) return undefined;
-    const { flags, offsets: own } = this.#padding;
-    if (!isSameLayout(offsets, own))
-      throw new PeftError(
-        'PEFT_BATCH_PADDING',
-        'a batch with padding rows met sequences of another layout.',
-        { hint: 'padding works in a stack that reads the batch itself; leave it out' },
-      );
-    const rows = Int32Array.from(flags.keys()).filter((n) => flags[n] === 0);
-    return { rows, offsets: offsets.map((offset) => rows.filter((row) => row < offset).length) };
   }
 
   /**
@@ -163,18 +76,13 @@ export class ModelRun {
   linear(path: string, x: Tensor2D, activation?: ActivationName): Tensor2D {
     const site = siteAt(this.description, 'linear', path);
     const weight = () => this.matrix(site.weight);
-    const bias = () => (site.bias === undefined ? undefined : (this.vector(site.bias) as Tensor1D));
+    const bias = () => this.#biasOf(site);
     return tf.tidy(() =>
-      this.#grouped(site, x, (rows) => {
-        const attached = this.#attached('linear', path);
+      this.#onRows(site, x, (rows) => {
+        const attached = this.#scope.at('linear', path);
         if (activation && attached.length === 0)
           return linearActivated(activation, rows, weight(), bias());
-        const y = attached.reduce<(input: Tensor2D) => Tensor2D>(
-          (inner, { adapter, owner }) =>
-            (input) =>
-              adapter.forward(input, inner, this.#call(owner, path)),
-          (input) => linear(input, weight(), bias()),
-        )(rows);
+        const y = this.#wrapped(path, attached, (input) => linear(input, weight(), bias()))(rows);
         return activation ? activate(activation, y) : y;
       }),
     );
@@ -188,17 +96,15 @@ export class ModelRun {
     const site = siteAt(this.description, 'norm', path);
     const base = (input: Tensor2D): Tensor2D => {
       const gamma = this.vector(site.weight) as Tensor1D;
-      const beta = site.bias === undefined ? undefined : (this.vector(site.bias) as Tensor1D);
       return site.variant === 'layer'
-        ? layerNorm(input, gamma, beta, epsilon)
+        ? layerNorm(input, gamma, this.#biasOf(site), epsilon)
         : rmsNorm(input, gamma, epsilon, { gammaOffset });
     };
-    return this.#grouped(site, x, (rows) => {
+    return this.#onRows(site, x, (rows) => {
       const isWhole = rows.shape[1] === site.size;
-      const normed = this.#attached('norm', path).reduce<(input: Tensor2D) => Tensor2D>(
-        (inner, { adapter, owner }) =>
-          (input) =>
-            adapter.forward(input, inner, this.#call(owner, path)),
+      const normed = this.#wrapped(
+        path,
+        this.#scope.at('norm', path),
         base,
       )(isWhole ? rows : (tf.reshape(rows, [-1, site.size]) as Tensor2D));
       return isWhole ? normed : (tf.reshape(normed, rows.shape) as Tensor2D);
@@ -208,30 +114,23 @@ export class ModelRun {
   /** Rows of an embedding site. ids `[N]`, result `[N, D]`. */
   embed(path: string, ids: Int32Array): Tensor2D {
     const site = siteAt(this.description, 'embedding', path);
-    const base = (input: Int32Array): Tensor2D =>
-      embed(
-        site.tiedTo === undefined ? this.matrix(site.weight) : this.#tiedMatrix(site.weight),
-        input,
-      );
     const run = (input: Int32Array): Tensor2D =>
-      [...this.#followed(site), ...this.#attached('embedding', path)].reduce<
-        (input: Int32Array) => Tensor2D
-      >(
-        (inner, { adapter, owner }) =>
-          (some) =>
-            adapter.forward(some, inner, this.#call(owner, path)),
-        base,
+      wrapped(
+        [...this.#followed(site), ...this.#scope.at('embedding', path)],
+        (some: Int32Array) =>
+          embed(
+            site.tiedTo === undefined ? this.matrix(site.weight) : this.#tiedMatrix(site.weight),
+            some,
+          ),
+        ({ attachment, owner }, some, inner) =>
+          attachment.forward(some, inner, this.#call(owner, path)),
       )(input);
-    if (!this.options.assignment || this.#isShared) return this.#shared(site, () => run(ids));
-    return this.#groups(path, ids.length)
-      .map(({ rows, adapters }) =>
-        scatterAddRows(
-          this.#within(adapters, () => run(rows.map((n) => ids[n]!))),
-          rows,
-          ids.length,
-        ),
-      )
-      .reduce((sum, part) => tf.add(sum, part));
+    return this.#byAdapter(
+      site,
+      ids.length,
+      () => run(ids),
+      (rows) => run(rows.map((n) => ids[n]!)),
+    );
   }
 
   /**
@@ -240,28 +139,15 @@ export class ModelRun {
    */
   outputLayer(path: string, x: Tensor2D): Tensor2D {
     const site = siteAt(this.description, 'linear', path);
-    const { weight, bias } = site;
-    const tied = this.#embeddingOf(weight);
-    if (!tied) return this.linear(path, x);
-    const base = (input: Tensor2D): Tensor2D =>
-      linear(
-        input,
-        this.#tiedMatrix(weight),
-        bias === undefined ? undefined : (this.vector(bias) as Tensor1D),
+    const tied = siteIndex(this.description).embeddingOf.get(site.weight);
+    if (tied === undefined) return this.linear(path, x);
+    return this.#onRows(site, x, (rows) => {
+      const output = wrapped(
+        this.#scope.at('embedding', tied),
+        (input: Tensor2D) => linear(input, this.#tiedMatrix(site.weight), this.#biasOf(site)),
+        ({ attachment }, input, inner) => attachment.forwardOutput?.(input, inner) ?? inner(input),
       );
-    return this.#grouped(site, x, (rows) => {
-      const output = this.#attached('embedding', tied).reduce<(input: Tensor2D) => Tensor2D>(
-        (inner, { adapter }) =>
-          (input) =>
-            adapter.forwardOutput ? adapter.forwardOutput(input, inner) : inner(input),
-        base,
-      );
-      return this.#attached('linear', path).reduce<(input: Tensor2D) => Tensor2D>(
-        (inner, { adapter, owner }) =>
-          (input) =>
-            adapter.forward(input, inner, this.#call(owner, path)),
-        output,
-      )(rows);
+      return this.#wrapped(path, this.#scope.at('linear', path), output)(rows);
     });
   }
 
@@ -272,19 +158,16 @@ export class ModelRun {
   plainOutputLayer(
     path: string,
   ): { readonly weight: Weight; readonly bias?: Tensor1D } | undefined {
-    const { weight, bias } = siteAt(this.description, 'linear', path);
-    const tied = this.#embeddingOf(weight);
+    const site = siteAt(this.description, 'linear', path);
+    const tied = siteIndex(this.description).embeddingOf.get(site.weight);
     const isChanged =
-      this.options.assignment !== undefined ||
-      this.#attached('linear', path).length > 0 ||
+      this.#mixed !== undefined ||
+      this.#scope.at('linear', path).length > 0 ||
       (tied !== undefined &&
-        this.#attached('embedding', tied).some(({ adapter }) => adapter.forwardOutput));
+        this.#scope.at('embedding', tied).some(({ attachment }) => attachment.forwardOutput));
     return isChanged
       ? undefined
-      : {
-          weight: this.#tiedMatrix(weight),
-          ...(bias !== undefined && { bias: this.vector(bias) as Tensor1D }),
-        };
+      : { weight: this.#tiedMatrix(site.weight), bias: this.#biasOf(site) };
   }
 
   /**
@@ -293,74 +176,15 @@ export class ModelRun {
    * differ by sequence.
    */
   extraKeyValues(path: string, hidden: Tensor2D, offsets: Int32Array): readonly ExtraKeyValues[] {
-    return this.#attached('attention', path).map(({ adapter, owner }) => {
+    return this.#scope.at('attention', path).map(({ attachment, owner }) => {
       const {
         keys,
         values,
         perSequence = false,
-      } = adapter.extend({ ...this.#call(owner, path), hidden, offsets });
-      if (perSequence && this.cacheOf(siteAt(this.description, 'attention', path).stack))
-        throw looksAtSequences(path);
-      return { keys, values, perSequence, isPast: (adapter.pastLength ?? 0) > 0 };
+      } = attachment.extend({ ...this.#call(owner, path), hidden, offsets });
+      if (perSequence && this.past.cacheAt(path)) throw looksAtSequences(path);
+      return { keys, values, perSequence, isPast: (attachment.pastLength ?? 0) > 0 };
     });
-  }
-
-  /**
-   * Tokens that adapters pretend stand in front of every sequence of a stack: positions start
-   * there.
-   */
-  pastLength(stack: AttentionSite['stack']): number {
-    const first = this.description.sites.find(
-      (site) => site.kind === 'attention' && site.stack === stack,
-    );
-    return first
-      ? this.#attached('attention', first.path).reduce(
-          (sum, { adapter }) => sum + (adapter.pastLength ?? 0),
-          0,
-        )
-      : 0;
-  }
-
-  /**
-   * Position of each row of a stack `[N]`: behind what a cache holds, else behind the tokens that
-   * adapters pretend.
-   */
-  positions(stack: AttentionSite['stack'], offsets: Int32Array): Int32Array {
-    const cached = this.cacheOf(stack)?.lengths;
-    const positions = positionsOf(offsets, cached ? 0 : this.pastLength(stack));
-    cached?.forEach((length, b) =>
-      positions
-        .subarray(offsets[b], offsets[b + 1])
-        .forEach((position, t, own) => (own[t] = position + length)),
-    );
-    return positions;
-  }
-
-  /** Keys and values of an attention with those of the cache in front, which keeps them all. */
-  withCached(path: string, added: KeyValues): KeyValues {
-    return (
-      this.cacheOf(siteAt(this.description, 'attention', path).stack)?.extend(path, added) ?? added
-    );
-  }
-
-  /**
-   * Whether the cache holds rows of an attention: those that stand in front of a sequence are among
-   * them.
-   */
-  isContinued(path: string): boolean {
-    return this.cacheOf(siteAt(this.description, 'attention', path).stack)?.holds(path) ?? false;
-  }
-
-  /**
-   * Keys and values of cross attention: made in the first run with a cache only.
-   * @param offsets layout of what they are made of
-   */
-  remember(
-    path: string,
-    offsets: Int32Array,
-    make: () => readonly [Tensor2D, Tensor2D],
-  ): readonly [Tensor2D, Tensor2D] {
-    return this.options.cache ? this.options.cache.remember(path, offsets, make) : make();
   }
 
   /**
@@ -374,19 +198,19 @@ export class ModelRun {
     },
   ): Tensor2D {
     const { norm } = call;
-    const base: SublayerCall['close'] = (output, { bare = false } = {}) => {
+    type Close = SublayerCall['close'];
+    const base: Close = (output, { bare = false } = {}) => {
       if (bare) return output;
       const sum = add(call.residual, output);
       return norm ? norm(sum) : sum;
     };
     // The innermost adapter is the first to get the branch's output, and the outermost closes.
     return tf.tidy(() =>
-      this.#attached('sublayer', path).reduceRight<SublayerCall['close']>(
-        (next, { adapter, owner }) =>
+      this.#scope.at('sublayer', path).reduceRight<Close>((close, { attachment, owner }) =>
           (output) =>
-            adapter.forward({ ...this.#call(owner, path), ...call, output, norm, close: next }),
-        base,
-      )(call.output),
+            attachment.forward({ ...this.#call(owner, path), ...call, output, norm, close }), base)(
+        call.output,
+      ),
     );
   }
 
@@ -401,21 +225,15 @@ export class ModelRun {
   ): { x: Tensor2D; offsets: Int32Array; extra: number } {
     let result = { x, offsets, extra: 0 };
     const { stack } = siteAt(this.description, 'sequence', path);
-    const isContinued = this.cacheOf(stack)?.lengths !== undefined; // they are in the cache
-    for (const { adapter, owner } of isContinued ? [] : this.#attached('sequence', path)) {
-      const prefix = adapter.prefix(this.#call(owner, path));
+    const isContinued = this.past.cacheOf(stack)?.lengths !== undefined; // they are in the cache
+    for (const { attachment, owner } of isContinued ? [] : this.#scope.at('sequence', path)) {
+      const prefix = attachment.prefix(this.#call(owner, path));
       const inserted = insertRows(result.x, result.offsets, prefix);
       result = { x: inserted.x, offsets: inserted.offsets, extra: result.extra + prefix.shape[0] };
     }
-    this.useLayout(result.offsets);
-    if (result.extra > 0 && this.#padding && isSameLayout(offsets, this.#padding.offsets)) {
-      const { flags } = this.#padding;
-      const longer = new Uint8Array(result.x.shape[0]); // virtual tokens are no padding
-      for (let b = 0; b + 1 < offsets.length; b += 1)
-        longer.set(flags.subarray(offsets[b], offsets[b + 1]), result.offsets[b]! + result.extra);
-      this.usePadding(longer, result.offsets);
-    }
-    if (stack === 'encoder') this.#memory = result.offsets;
+    this.layouts.use(result.offsets);
+    if (result.extra > 0) this.layouts.shiftPadding(offsets, result.offsets, result.extra);
+    if (stack === 'encoder') this.layouts.useMemory(result.offsets);
     return result;
   }
 
@@ -424,13 +242,7 @@ export class ModelRun {
    * positions).
    */
   sharedRows<T>(body: () => T): T {
-    const outer = this.#isShared;
-    this.#isShared = true;
-    try {
-      return body();
-    } finally {
-      this.#isShared = outer;
-    }
+    return this.layouts.shared(body);
   }
 
   /**
@@ -438,12 +250,12 @@ export class ModelRun {
    * trains it.
    */
   vector(name: string): Tensor {
-    return this.#resolve(name) as Tensor;
+    return this.#scope.parameter(name) as Tensor;
   }
 
   /** A matrix or table, unfrozen where an adapter trains it. */
   matrix(name: string): Weight {
-    return this.#resolve(name) as Weight;
+    return this.#scope.parameter(name) as Weight;
   }
 
   /**
@@ -465,9 +277,11 @@ export class ModelRun {
     block: (...inputs: Tensor2D[]) => Tensor2D,
   ): Tensor2D {
     const { checkpointing = false } = this.options;
-    const [scope, layouts] = [this.#scope, this.#layouts];
+    const [{ adapters }, { known }] = [this.#scope, this.layouts];
     const scoped = (...tensors: Tensor[]): Tensor2D =>
-      this.#within(scope, () => block(...(tensors as Tensor2D[])), layouts);
+      this.#scope.within(adapters, () =>
+        this.layouts.within(known, () => block(...(tensors as Tensor2D[]))),
+      );
     const keepsInputsOnly =
       typeof checkpointing === 'boolean' ? checkpointing : checkpointing.has(index);
     return keepsInputsOnly ? checkpoint(inputs, scoped) : tf.tidy(() => scoped(...inputs));
@@ -484,20 +298,32 @@ export class ModelRun {
   }
 
   /** What goes along with the table that an embedding reads from another. */
-  #followed({ tiedTo }: SiteOf<'embedding'>) {
+  #followed({ tiedTo }: SiteOf<'embedding'>): readonly InForce<'embedding'>[] {
     return tiedTo === undefined
       ? []
-      : this.#attached('embedding', tiedTo).filter(({ adapter }) => adapter.forwardOutput);
+      : this.#scope.at('embedding', tiedTo).filter(({ attachment }) => attachment.forwardOutput);
   }
 
-  /** Path of the embedding that reads a parameter. */
-  #embeddingOf(parameter: string): string | undefined {
-    return this.description.sites.find(
-      (site) => site.kind === 'embedding' && site.weight === parameter,
-    )?.path;
+  #biasOf({ bias }: { readonly bias?: string }): Tensor1D | undefined {
+    return bias === undefined ? undefined : (this.vector(bias) as Tensor1D);
   }
 
-  #call(owner: Adapter, path: string): AdapterCall {
+  #tiedMatrix(name: string): Weight {
+    return this.#scope.tiedParameter(name) as Weight;
+  }
+
+  /** A map of rows with what is attached around it. */
+  #wrapped(
+    path: string,
+    attached: readonly InForce<RowKind>[],
+    base: (x: Tensor2D) => Tensor2D,
+  ): (x: Tensor2D) => Tensor2D {
+    return wrapped(attached, base, ({ attachment, owner }, x, inner) =>
+      attachment.forward(x, inner, this.#call(owner, path)),
+    );
+  }
+
+  #call(owner: Adapter, path: string): AttachmentCall {
     return {
       training: this.training,
       dropout: (x, rate, purpose = 'dropout') =>
@@ -512,9 +338,9 @@ export class ModelRun {
    * rows.
    */
   #layoutOf(path: string, rows: number): Int32Array {
-    const found = this.#candidate(path, rows);
-    if (this.options.cache && found !== this.#memory) throw looksAtSequences(path);
-    if (!found || this.#isShared || this.options.assignment)
+    const found = this.layouts.find(path, rows);
+    if (this.options.cache && !this.layouts.isMemory(found)) throw looksAtSequences(path);
+    if (!found || this.layouts.isShared || this.#mixed)
       throw new PeftError(
         'PEFT_LAYOUT_UNKNOWN',
         `${path}: the sequences of a tensor of ${rows} rows are not known.`,
@@ -525,123 +351,26 @@ export class ModelRun {
     return found;
   }
 
-  #candidate(path: string, rows: number): Int32Array | undefined {
-    const readsMemory = this.description.sites.some(
-      (site) => site.path === path && /^cross\.attention\.(key|value)$/.test(site.role),
-    );
-    return readsMemory && this.#memory?.at(-1) === rows
-      ? this.#memory
-      : this.#layouts.findLast((layout) => layout.at(-1) === rows);
-  }
-
-  #attached<K extends SiteKind>(kind: K, path: string) {
-    return this.#scope.flatMap((owner) =>
-      owner.at(kind, path).map(({ adapter, method }) => ({ adapter: adapter!, method, owner })),
+  /** A site's result on the rows of x. */
+  #onRows(site: SiteOf<RowKind>, x: Tensor2D, run: (x: Tensor2D) => Tensor2D): Tensor2D {
+    return this.#byAdapter(
+      site,
+      x.shape[0],
+      () => run(x),
+      (rows) => run(gatherRows(x, rows)),
     );
   }
 
-  #resolve(name: string): FrozenWeight | Tensor {
-    for (let i = this.#scope.length - 1; i >= 0; i -= 1) {
-      const adapter = this.#scope[i]!;
-      const found = adapter.unfrozen(name)?.value ?? adapter.replaced.get(name);
-      if (found) return found;
-    }
-    return this.host.baseWeight(name);
-  }
-
-  /**
-   * The weight of what reads an embedding's table: not a trained copy that is the embedding's
-   * alone.
-   */
-  #tiedMatrix(name: string): Weight {
-    const outer = this.#scope;
-    return (
-      outer.some((adapter) => adapter.isEmbeddingOnly(name))
-        ? this.#within(
-            outer.filter((adapter) => !adapter.isEmbeddingOnly(name)),
-            () => this.#resolve(name),
-          )
-        : this.#resolve(name)
-    ) as Weight;
-  }
-
-  #within<T>(adapters: readonly Adapter[], body: () => T, layouts = this.#layouts): T {
-    const [outer, outerLayouts] = [this.#scope, this.#layouts];
-    [this.#scope, this.#layouts] = [adapters, layouts];
-    try {
-      return body();
-    } finally {
-      [this.#scope, this.#layouts] = [outer, outerLayouts];
-    }
-  }
-
-  #grouped(site: SiteOf<'linear' | 'norm'>, x: Tensor2D, run: (x: Tensor2D) => Tensor2D): Tensor2D {
-    if (!this.options.assignment || this.#isShared) return this.#shared(site, () => run(x));
-    const total = x.shape[0];
-    return this.#groups(site.path, total)
-      .map(({ rows, adapters }) =>
-        scatterAddRows(
-          this.#within(adapters, () => run(gatherRows(x, rows))),
-          rows,
-          total,
-        ),
-      )
-      .reduce((sum, part) => tf.add(sum, part));
-  }
-
-  /**
-   * In a batch that mixes adapters, rows that all sequences share pass only where no adapter
-   * changes anything.
-   */
-  #shared<T>(site: SiteOf<'linear' | 'norm' | 'embedding'>, run: () => T): T {
-    const parameters = [
-      site.weight,
-      ...('bias' in site && site.bias !== undefined ? [site.bias] : []),
-    ];
-    const owner = [...new Set(this.options.assignment ?? [])].find(
-      (name) =>
-        name !== BASE_ADAPTER &&
-        (this.host.adapter(name).at(site.kind, site.path).length > 0 ||
-          ('tiedTo' in site &&
-            site.tiedTo !== undefined &&
-            this.host.adapter(name).at('embedding', site.tiedTo).length > 0) ||
-          parameters.some((parameter) => this.host.adapter(name).unfrozen(parameter))),
-    );
-    if (owner !== undefined)
-      throw new PeftError(
-        'PEFT_MIXED_BATCH',
-        `${site.path}: adapter "${owner}" changes what all sequences of the batch share there.`,
-        { hint: 'run its rows in a batch of their own' },
-      );
-    return run();
-  }
-
-  /**
-   * Rows of each adapter of the assignment, for a tensor of `total` rows: tokens of a known layout,
-   * or one row per sequence.
-   */
-  #groups(path: string, total: number): { rows: Int32Array; adapters: readonly Adapter[] }[] {
-    const assignment = this.options.assignment!;
-    const offsets = total === assignment.length ? undefined : this.#candidate(path, total);
-    if (total !== assignment.length && offsets?.length !== assignment.length + 1) {
-      throw new PeftError(
-        'PEFT_MIXED_BATCH',
-        `a batch of ${assignment.length} sequences that mixes adapters met a tensor of ${total} rows of unknown layout.`,
-        { hint: 'give one adapter name per sequence' },
-      );
-    }
-    return [...new Set(assignment)].map((name) => ({
-      adapters: name === BASE_ADAPTER ? [] : [this.host.adapter(name)],
-      rows: Int32Array.from(
-        assignment.flatMap((other, b) =>
-          other !== name
-            ? []
-            : offsets
-              ? Array.from({ length: offsets[b + 1]! - offsets[b]! }, (_, t) => offsets[b]! + t)
-              : [b],
-        ),
-      ),
-    }));
+  /** A site's result on all rows at once, or adapter by adapter in a batch that mixes them. */
+  #byAdapter(
+    site: SiteOf<RowKind | 'embedding'>,
+    total: number,
+    all: () => Tensor2D,
+    some: (rows: Int32Array) => Tensor2D,
+  ): Tensor2D {
+    if (this.#mixed && !this.layouts.isShared) return this.#mixed.run(site, total, some);
+    this.#mixed?.refuseShared(site);
+    return all();
   }
 }
 
@@ -651,6 +380,3 @@ const looksAtSequences = (path: string): PeftError =>
     `${path}: an adapter there looks at whole sequences (a gate), and a run with a cache has only the new tokens.`,
     { hint: 'generate with cache: false' },
   );
-
-const isSameLayout = (a: Int32Array, b: Int32Array): boolean =>
-  a.length === b.length && a.every((offset, i) => offset === b[i]);

@@ -1,95 +1,23 @@
 /** A model: an architecture, its base weights in an engine's hands, and the adapters on it. */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor } from '@tensorflow/tfjs';
 import { didYouMean, PeftError } from '@peft/errors';
-import { quantizedStore } from '@peft/hub';
-import { freezeTensor, memorySource, type Engine, type FrozenWeight } from '@peft/ops';
-import {
-  attachAdapter,
-  type Adapter,
-  type Attachment,
-  type AttachOptions,
-  type OwnedParameter,
-  type WeightHost,
-} from '../adapter/adapter.js';
-import type { Architecture, ModelBatch, ModelOutput } from '../description/architecture.js';
-import {
-  parameterCount,
-  type HeadOptions,
-  type ModelDescription,
-} from '../description/model-description.js';
-import { BASE_ADAPTER } from '../adapter/mixed-batch.js';
-import { ModelRun, type RunHost, type RunOptions } from './model-run.js';
-import type { FittingSpec, MethodSpec, SiteAdapters } from '../method/peft-method.js';
-import { describePooled, forwardPooled } from './pooled-head.js';
+import { freezeTensor, type Engine, type FrozenWeight } from '@peft/ops';
+import type { Adapter } from '../adapter/adapter.js';
+import { attachAdapter, type AttachOptions } from '../adapter/attach-adapter.js';
+import type { WeightHost } from '../adapter/weight-host.js';
+import { type ModelDescription, parameterCount } from '../description/model-description.js';
 import type { SiteKind } from '../description/sites.js';
-import {
-  isFrozen,
-  loadWeights,
-  type LoadWeightsOptions,
-  type ModelWeights,
-  type WeightStore,
-} from './weights.js';
-
-export interface ModelOptions extends LoadWeightsOptions {
-  /** Default `{ kind: 'none' }`: the bare backbone. */
-  readonly head?: HeadOptions;
-}
-
-/**
- * The description of an architecture under a config, with its head.
- * @throws PEFT_MODEL_HEAD for a head it lacks
- */
-export function describeModel<Config>(
-  architecture: Architecture<Config>,
-  config: Config,
-  head: HeadOptions = { kind: 'none' },
-): ModelDescription {
-  if (head.kind === 'pooled-linear') return describePooled(architecture, config, head);
-  if (head.kind !== 'none' && !architecture.heads.includes(head.kind)) {
-    throw new PeftError(
-      'PEFT_MODEL_HEAD',
-      `${architecture.family}: there is no "${head.kind}" head.`,
-      { hint: `it has ${['none', 'pooled-linear', ...architecture.heads].join(', ')}` },
-    );
-  }
-  return architecture.describe(config, head);
-}
-
-/**
- * Loads a model. The caller disposes it.
- *
- * @param configJson the parsed `config.json`.
- * @param store its tensors, also those that bitsandbytes quantised (`quantization_config`); may be
- *   closed afterwards unless the engine maps the file.
- * @throws PEFT_MODEL_CONFIG, PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE, PEFT_QUANTIZATION_METHOD,
- *   PEFT_QUANTIZATION_CONFIG, PEFT_QUANTIZED_PARTS
- */
-export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
-  architecture: Architecture<Config, Kinds>,
-  configJson: Readonly<Record<string, unknown>>,
-  store: WeightStore,
-  engine: Engine,
-  options: ModelOptions = {},
-): ModelWith<Kinds> {
-  const parsed = architecture.parseConfig(configJson);
-  const config = architecture.settle ? architecture.settle(parsed, store) : parsed;
-  const description = describeModel(architecture, config, options.head);
-  const weights = loadWeights(
-    description,
-    store.quantized ? store : quantizedStore(store, configJson['quantization_config']),
-    engine,
-    options,
-  );
-  return new Model(
-    architecture,
-    config,
-    configJson,
-    description,
-    weights,
-    engine,
-  ) as ModelWith<Kinds>;
-}
+import type { OwnedParameter } from '../method/attach-context.js';
+import type { FittingSpec, MethodSpec } from '../method/peft-method.js';
+import { adapterCounts, trainablesOf } from './adapter-counts.js';
+import type { Architecture, ModelBatch, ModelOutput } from './architecture.js';
+import { freezeChanged, isQuantized, mergeInto, readTensor } from './merge.js';
+import { BASE_ADAPTER } from './mixed-batch.js';
+import { ModelRun } from './model-run.js';
+import { forwardPooled } from './pooled-head.js';
+import type { RunHost, RunOptions } from './run-options.js';
+import { isFrozen, type ModelWeights } from './weights.js';
 
 export interface AdapterStatus {
   readonly name: string;
@@ -229,9 +157,9 @@ export class Model {
         hint: 'load it again',
       });
     const run = new ModelRun(this.#runHost(), options);
-    run.useLayout(batch.offsets);
-    if (batch.padding) run.usePadding(batch.padding, batch.offsets);
-    if (batch.decoder) run.useLayout(batch.decoder.offsets);
+    run.layouts.use(batch.offsets);
+    if (batch.padding) run.layouts.usePadding(batch.padding, batch.offsets);
+    if (batch.decoder) run.layouts.use(batch.decoder.offsets);
     const { head } = this.description;
     return head.kind === 'pooled-linear'
       ? forwardPooled(this.architecture, run, this.config, batch, head)
@@ -298,8 +226,10 @@ export class Model {
    */
   rescaleAdapter(name: string, factor: number): void {
     const attached = [...this.adapter(name).attachments.values()].flat();
-    const scales = attached.flatMap(({ adapter }) =>
-      adapter && 'rescale' in adapter && adapter.rescale ? [adapter] : [],
+    const scales = attached.flatMap(({ attachment }) =>
+      attachment && 'rescale' in attachment && attachment.rescale
+        ? [attachment as { rescale(by: number): void }]
+        : [],
     );
     if (!Number.isFinite(factor) || scales.length === 0) {
       throw new PeftError(
@@ -310,7 +240,7 @@ export class Model {
         { hint: 'LoRA and its relatives have one' },
       );
     }
-    for (const adapter of scales) (adapter as { rescale(by: number): void }).rescale(factor);
+    for (const attachment of scales) attachment.rescale(factor);
   }
 
   /** A line for each adapter. */
@@ -401,152 +331,4 @@ export interface ModelWith<Kinds extends SiteKind> extends Model {
     spec: MethodSpec<Needs> & FittingSpec<Needs, Kinds>,
     options?: AttachOptions,
   ): Adapter;
-}
-
-/**
- * Counts on a description and adapters put on it, with or without weights. What a method keeps
- * without training it counts as nothing.
- */
-export function adapterCounts(
-  description: ModelDescription,
-  adapters: readonly Adapter[],
-): { readonly trainable: number; readonly total: number } {
-  const size = ({ shape }: OwnedParameter) =>
-    shape.reduce((product, length) => product * length, 1);
-  const sum = (list: readonly OwnedParameter[]) =>
-    list.reduce((total, parameter) => total + size(parameter), 0);
-  const added = adapters
-    .flatMap((adapter) => [...adapter.parameters.values()])
-    .filter(({ origin, trainable }) => origin === 'new' && trainable);
-  return {
-    trainable: sum(adapters.flatMap(trainablesOf)),
-    total: parameterCount(description) + sum(added),
-  };
-}
-
-const trainablesOf = (adapter: Adapter): OwnedParameter[] =>
-  adapter.isTrainable ? [...adapter.parameters.values()].filter(({ trainable }) => trainable) : [];
-
-const isQuantized = (weight: FrozenWeight | Tensor): boolean =>
-  isFrozen(weight) &&
-  (weight.format === 'nf4' || weight.format === 'fp4' || weight.format === 'int8');
-
-const readTensor = (weight: FrozenWeight | Tensor): Tensor =>
-  isFrozen(weight) ? weight.engine.dequantize(weight) : tf.clone(weight);
-
-/** A changed matrix is kept in float32, whatever the base's format. Disposes `weight`. */
-function freezeChanged(name: string, weight: Tensor2D, engine: Engine): FrozenWeight {
-  const values = Float32Array.from(weight.dataSync()); // once per merged or replaced matrix
-  const { shape } = weight;
-  weight.dispose();
-  return engine.freeze(memorySource(name, shape, values), { format: 'f32' });
-}
-
-/**
- * Unfrozen parameters first (the outermost adapter's counts, as in the forward pass), then what
- * stands on the sites, innermost first.
- */
-function mergeInto(
-  merged: Map<string, FrozenWeight | Tensor>,
-  adapters: readonly Adapter[],
-  base: (name: string) => FrozenWeight | Tensor,
-  host: WeightHost,
-): void {
-  const current = (name: string): Tensor => readTensor(merged.get(name) ?? base(name));
-  const keep = (name: string, value: Tensor) => {
-    const isMatrix =
-      adapters[0]!.description.parameters.find((spec) => spec.name === name)!.use !== 'vector';
-    const made = isMatrix ? host.freezeMatrix(name, value as Tensor2D) : tf.keep(value);
-    merged.get(name)?.dispose();
-    merged.set(name, made);
-  };
-  for (const adapter of adapters) {
-    for (const { origin, name, value } of adapter.parameters.values()) {
-      if (origin !== 'unfrozen') continue;
-      if (adapter.isEmbeddingOnly(name))
-        throw new PeftError(
-          'PEFT_MERGE_INEXACT',
-          `modulesToSave: ${name} is also the weight of another layer, which keeps the base's values.`,
-          { hint: 'keep the adapter beside the model, or train it with ensureWeightTying: true' },
-        );
-      keep(name, readTensor(value));
-    }
-    for (const [name, weight] of adapter.replaced) keep(name, readTensor(weight));
-  }
-  for (const adapter of adapters) {
-    for (const attachment of [...adapter.attachments.values()].flat()) {
-      refuseTied(adapter.description, attachment);
-      mergeSite(attachment, current, keep);
-    }
-  }
-}
-
-/**
- * A table that the output layer or another embedding reads, too, must not change unless the adapter
- * goes along to all of them.
- */
-function refuseTied({ sites }: ModelDescription, { site, method, adapter }: Attachment): void {
-  if (
-    site.kind !== 'embedding' ||
-    (site.tiedTo === undefined && (adapter as SiteAdapters['embedding']).forwardOutput)
-  )
-    return;
-  const other = sites.find(
-    (reader) =>
-      (reader.kind === 'linear' || reader.kind === 'embedding') &&
-      reader.weight === site.weight &&
-      reader.path !== site.path &&
-      reader.path !== site.tiedTo,
-  );
-  if (other)
-    throw new PeftError(
-      'PEFT_MERGE_INEXACT',
-      `${method}: ${site.path} is also the weight of ${other.path}, which would change with it.`,
-      { hint: 'keep the adapter beside the model' },
-    );
-}
-
-function mergeSite(
-  {
-    site,
-    method,
-    adapter,
-  }: {
-    readonly site: Adapter['wrappedSites'][number];
-    readonly method: string;
-    readonly adapter: unknown;
-  },
-  current: (name: string) => Tensor,
-  keep: (name: string, value: Tensor) => void,
-): void {
-  const merge = (adapter as { merge?: (value: never) => unknown }).merge?.bind(adapter);
-  if (!merge || (site.kind !== 'linear' && site.kind !== 'norm' && site.kind !== 'embedding')) {
-    throw new PeftError(
-      'PEFT_MERGE_INEXACT',
-      `${method}: what it does at ${site.path} cannot be merged into the weights.`,
-      { hint: 'keep the adapter beside the model' },
-    );
-  }
-  if (site.kind === 'embedding') {
-    keep(
-      site.weight,
-      tf.tidy(() => merge(current(site.weight) as never) as Tensor),
-    );
-    return;
-  }
-  const result = tf.tidy(() => {
-    const made = merge({
-      weight: current(site.weight),
-      ...(site.bias !== undefined && { bias: current(site.bias) }),
-    } as never) as { weight: Tensor; bias?: Tensor };
-    if (made.bias && site.bias === undefined)
-      throw new PeftError(
-        'PEFT_MERGE_INEXACT',
-        `${method}: it adds a bias at ${site.path}, which has none to merge it into.`,
-        { hint: 'keep the adapter beside the model' },
-      );
-    return { weight: made.weight, ...(made.bias && { bias: made.bias }) };
-  });
-  keep(site.weight, result.weight);
-  if (result.bias && site.bias !== undefined) keep(site.bias, result.bias);
 }

@@ -4,9 +4,9 @@
  */
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { gatherRows, meanPool } from '@peft/ops';
-import type { Architecture, ModelBatch, ModelOutput } from '../description/architecture.js';
-import { xavierUniform, zeros } from '../method/initializers.js';
+import { xavierUniform, zeros } from '../description/initializers.js';
 import type { HeadOptions, ModelDescription } from '../description/model-description.js';
+import type { Architecture, ModelBatch, ModelOutput } from './architecture.js';
 import type { ModelRun } from './model-run.js';
 
 type PooledHead = Extract<HeadOptions, { kind: 'pooled-linear' }>;

@@ -17,7 +17,7 @@ import {
   type TensorSource,
 } from '@peft/ops';
 import type { ModelDescription, ParameterSpec } from '../description/model-description.js';
-import { convertedWeights } from '../description/quantizable.js';
+import { convertedWeights, type WeightQuantization } from '../description/quantizable.js';
 
 /** Stored tensors by name: a checkpoint, or values in memory. */
 export interface WeightStore {
@@ -30,19 +30,7 @@ export interface WeightStore {
   quantized?(name: string): QuantizedSource | undefined;
 }
 
-/**
- * What the base's matrices become while loading: `nf4`, `fp4` and `int8` are for those of linear
- * sites (see `quantizableWeights`), `bf16` and `f16` for all. What else a model has stays as it is.
- */
-export interface WeightQuantization extends Pick<
-  FreezeOptions,
-  'blockSize' | 'doubleQuantization'
-> {
-  readonly format: 'nf4' | 'fp4' | 'int8' | 'bf16' | 'f16';
-  /** Modules to keep as they are, beside the head: whole paths, or their ends. */
-  readonly skipModules?: readonly string[];
-}
-
+/** How the base's weights are read. */
 export interface LoadWeightsOptions {
   /**
    * Quantise or round matrices while loading. Those that the checkpoint stores quantised stay as
@@ -143,7 +131,7 @@ function freezeOne(
       ),
     );
   return engine.freeze(source, {
-    ...(spec.transposed && { transposed: true }),
+    transposed: spec.transposed,
     ...(quantization && freezeOptions(quantization)),
   });
 }
@@ -152,11 +140,7 @@ const freezeOptions = ({
   format,
   blockSize,
   doubleQuantization,
-}: WeightQuantization): FreezeOptions => ({
-  format,
-  ...(blockSize !== undefined && { blockSize }),
-  ...(doubleQuantization !== undefined && { doubleQuantization }),
-});
+}: WeightQuantization): FreezeOptions => ({ format, blockSize, doubleQuantization });
 
 /**
  * In its logical order, also where the plain checkpoint stores `[in, out]`: bitsandbytes turns it

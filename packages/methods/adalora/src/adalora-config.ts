@@ -110,6 +110,6 @@ export function parseAdaloraConfig(input: Partial<AdaloraConfig>): AdaloraConfig
     orthogonalWeight,
     initWeights,
     bias,
-    ...(rankPattern && { rankPattern }),
+    rankPattern,
   });
 }

@@ -16,7 +16,7 @@ import {
   zeros,
   type AdapterParameter,
   type AttachContext,
-  type LinearAdapter,
+  type LinearAttachment,
   type PeftConfigContext,
   type SiteHandle,
   type TargetSelection,
@@ -67,7 +67,7 @@ export const adalora = definePeftMethod({
       : queryValueTargets(modelType),
 
   attach: {
-    linear(site, config, context): LinearAdapter {
+    linear(site, config, context): LinearAttachment {
       unfreezeBiases(config.bias, site, context);
       const rank = keptOf(site.path, config)?.filter(Boolean).length ?? config.initialRank;
       const triplet = makeTriplet(site, rank, config, context);
@@ -94,7 +94,7 @@ export const adalora = definePeftMethod({
                     scaling,
                   ),
                 ),
-          ...(bias && { bias }),
+          bias,
         }),
         rescale: (factor) => void (scaling *= factor),
       };

@@ -23,7 +23,7 @@ import {
   type AttachContext,
   type Initializer,
   type SiteHandle,
-  type SublayerAdapter,
+  type SublayerAttachment,
   type SublayerCall,
   type TargetSelection,
 } from '@peft/core';
@@ -137,7 +137,7 @@ const fusionFormat: AdapterFormat = Object.freeze({
       adapters,
       dropoutProb: json['dropout_prob'] ?? 0,
       modulesToSave: hubHeadModules(description),
-      ...(targets.length > 0 && { targets }),
+      targets: targets.length > 0 ? targets : undefined,
     });
   },
   writeConfig(adapter, about) {
@@ -202,7 +202,7 @@ function fuse(
   site: SiteHandle<'sublayer'>,
   config: FusionConfig,
   context: AttachContext,
-): SublayerAdapter {
+): SublayerAttachment {
   const { size } = site;
   const project = (
     name: 'query' | 'key' | 'value',
@@ -249,7 +249,7 @@ const bottlenecksOf = (call: SublayerCall, name: string, path: string): Bottlene
   call
     .adapter(name)
     .at('sublayer', path)
-    .flatMap(({ adapter }) => (isBottleneck(adapter) ? [adapter] : []));
+    .flatMap(({ attachment }) => (isBottleneck(attachment) ? [attachment] : []));
 
 /** 1 on the diagonal, 10⁻⁶ elsewhere. */
 const nearIdentity: Initializer = ([rows, columns]) =>

@@ -14,7 +14,7 @@ import {
   ones,
   uniform,
   zeros,
-  type AdapterCall,
+  type AttachmentCall,
   type AdapterParameter,
   type AttachContext,
   type Initializer,
@@ -37,9 +37,9 @@ const EPSILON = 1e-5;
 
 export interface BottleneckNetwork {
   /** Before dropout, gate and residual. x `[N, D]` → `[N, D]`. */
-  up(x: Tensor2D, call: AdapterCall): Tensor2D;
+  up(x: Tensor2D, call: AttachmentCall): Tensor2D;
   /** What becomes of `up(x)`. @param residual the adapter's own, if it has one. */
-  finish(up: Tensor2D, x: Tensor2D, residual: Tensor2D | undefined, call: AdapterCall): Tensor2D;
+  finish(up: Tensor2D, x: Tensor2D, residual: Tensor2D | undefined, call: AttachmentCall): Tensor2D;
 }
 
 /** Makes the parameters of one block. @param width D. @param size R. */
@@ -147,7 +147,7 @@ function norm(name: string, width: number, context: AttachContext): Projection {
 function gateOf(
   x: Tensor2D,
   { weight, bias }: { readonly weight: AdapterParameter; readonly bias: AdapterParameter },
-  call: AdapterCall,
+  call: AttachmentCall,
 ): Tensor2D {
   const offsets = call.layout(x.shape[0]);
   return spreadOverTokens(
@@ -160,7 +160,7 @@ function gateOf(
  * Stochastic depth (Huang et al. 2016): whole sequences are zeroed with the given probability, the
  * others divided by the rest of it.
  */
-function skipped(x: Tensor2D, rate: number, call: AdapterCall): Tensor2D {
+function skipped(x: Tensor2D, rate: number, call: AttachmentCall): Tensor2D {
   if (rate === 0 || !call.training) return x;
   const offsets = call.layout(x.shape[0]);
   return tf.mul(

@@ -11,21 +11,21 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import type {
-  AdapterCall,
+  AttachmentCall,
   AttachContext,
   SiteHandle,
-  SublayerAdapter,
+  SublayerAttachment,
   SublayerCall,
 } from '@peft/core';
 import { makeBottleneck } from './bottleneck-network.js';
 import { bottleneckSize, type BottleneckConfig } from './bottleneck-config.js';
 
 /** Its parts, for what combines several. */
-export interface BottleneckSublayer extends SublayerAdapter {
+export interface BottleneckSublayer extends SublayerAttachment {
   /** What it reads, and its own residual. */
   read(call: SublayerCall): { readonly input: Tensor2D; readonly residual: Tensor2D };
   /** The scaled output of the bottleneck. */
-  up(input: Tensor2D, call: AdapterCall): Tensor2D;
+  up(input: Tensor2D, call: AttachmentCall): Tensor2D;
   /** Ends the branch. */
   close(made: Tensor2D, call: SublayerCall): Tensor2D;
 }

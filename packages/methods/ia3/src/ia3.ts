@@ -15,7 +15,7 @@ import {
   fullMatch,
   normal,
   ones,
-  type LinearAdapter,
+  type LinearAttachment,
   type ModelDescription,
   type Site,
   type TargetSelection,
@@ -58,7 +58,7 @@ export const ia3 = definePeftMethod({
         `ia3: feedforwardModules must be a list of names or a regular expression, got ${show(feedforwardModules)}.`,
       );
     }
-    return { initWeights, ...(feedforwardModules !== undefined && { feedforwardModules }) };
+    return { initWeights, feedforwardModules };
   },
 
   defaultTargets: (description): TargetSelection => ({
@@ -66,7 +66,7 @@ export const ia3 = definePeftMethod({
   }),
 
   attach: {
-    linear(site, config, context): LinearAdapter {
+    linear(site, config, context): LinearAttachment {
       const init = config.initWeights ? ones : normal(1);
       if (isFeedforward(site, config, context.description)) {
         const vector = context.param('ia3_l', [1, site.inFeatures], init);
@@ -74,7 +74,7 @@ export const ia3 = definePeftMethod({
           forward: (x, base) => base(scaleColumns(x, flat(vector.value as Tensor2D))),
           merge: ({ weight, bias }) => ({
             weight: tf.mul(weight, vector.value),
-            ...(bias && { bias }),
+            bias,
           }),
         };
       }
@@ -83,7 +83,7 @@ export const ia3 = definePeftMethod({
         forward: (x, base) => scaleColumns(base(x), flat(vector.value as Tensor2D)),
         merge: ({ weight, bias }) => ({
           weight: tf.mul(weight, vector.value),
-          ...(bias && { bias: tf.mul(bias, flat(vector.value as Tensor2D)) }),
+          bias: bias && tf.mul(bias, flat(vector.value as Tensor2D)),
         }),
       };
     },
@@ -104,9 +104,8 @@ export const ia3 = definePeftMethod({
   fromPeftConfig(json) {
     const { feedforward_modules: feedforward, init_ia3_weights: initWeights } = json;
     return {
-      ...(feedforward !== null &&
-        feedforward !== undefined && { feedforwardModules: feedforward as readonly string[] }),
-      ...(initWeights !== undefined && { initWeights: initWeights as boolean }),
+      feedforwardModules: (feedforward ?? undefined) as readonly string[] | undefined,
+      initWeights: initWeights as boolean | undefined,
     };
   },
 

@@ -111,7 +111,7 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
     init,
     rankPattern,
     alphaPattern,
-    ...(trainableTokens !== undefined && { trainableTokens }),
+    trainableTokens,
   });
 }
 

@@ -75,7 +75,7 @@ export const loha = definePeftMethod({
         );
       return {
         forward: (x, base, call) => tf.add(base(x), dropUpdate(linear(x, update()), config, call)),
-        merge: ({ weight, bias }) => ({ weight: tf.add(weight, update()), ...(bias && { bias }) }),
+        merge: ({ weight, bias }) => ({ weight: tf.add(weight, update()), bias }),
         rescale: (factor) => void (strength *= factor),
       };
     },

@@ -120,7 +120,7 @@ export const lokr = definePeftMethod({
           tf.add(base(x), dropUpdate(added(x), config, call, config.rankDropoutScale)),
         merge: ({ weight, bias }) => ({
           weight: tf.add(weight, kronecker(site, small.full(), large.full(), strength)),
-          ...(bias && { bias }),
+          bias,
         }),
         rescale: (factor) => void (strength *= factor),
       };

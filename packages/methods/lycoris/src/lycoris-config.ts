@@ -4,7 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { fullMatch, type AdapterCall } from '@peft/core';
+import { fullMatch, type AttachmentCall } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 
 export interface LycorisConfig {
@@ -120,7 +120,7 @@ export function fromPeftLycorisConfig(
 export function dropUpdate(
   added: Tensor2D,
   { rankDropout, moduleDropout }: LycorisConfig,
-  call: AdapterCall,
+  call: AttachmentCall,
   rescale = false,
 ): Tensor2D {
   if (!call.training) return added;

@@ -15,8 +15,8 @@ import {
   queryValueTargets,
   unfreezeBiases,
   zeros,
-  type AdapterCall,
-  type LinearAdapter,
+  type AttachmentCall,
+  type LinearAttachment,
   type TargetSelection,
 } from '@peft/core';
 import { cayleyExact, cayleySeries, skewSymmetric } from './cayley.js';
@@ -56,7 +56,7 @@ export const oft = definePeftMethod({
   defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
 
   attach: {
-    linear(site, config, context): LinearAdapter {
+    linear(site, config, context): LinearAttachment {
       unfreezeBiases(config.bias, site, context);
       const { count, size } = blocksOf(site.inFeatures, config);
       const vectors = context.param(
@@ -76,7 +76,7 @@ export const oft = definePeftMethod({
         forward: (x, base, call) => base(rotate(x, leaveOut(rotations(), config, call))),
         merge: ({ weight, bias }) => ({
           weight: rotate(weight, tf.transpose(rotations(), [0, 2, 1])),
-          ...(bias && { bias }),
+          bias,
         }),
       };
     },
@@ -97,7 +97,7 @@ function rotate(x: Tensor2D, matrices: Tensor3D): Tensor2D {
 function leaveOut(
   matrices: Tensor3D,
   { moduleDropout, blockShare }: OftConfig,
-  call: AdapterCall,
+  call: AttachmentCall,
 ): Tensor3D {
   if (!call.training || moduleDropout === 0 || blockShare) return matrices;
   const kept = tf.reshape(

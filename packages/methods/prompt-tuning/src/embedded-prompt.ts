@@ -99,8 +99,8 @@ export const embeddedPrompt = definePeftMethod({
       init,
       initRange,
       isLoaded,
-      ...(initText !== undefined && { initText }),
-      ...(initTokenIds && { initTokenIds }),
+      initText,
+      initTokenIds,
     });
   },
 
@@ -156,7 +156,7 @@ export const embeddedPrompt = definePeftMethod({
         promptLength: promptLength as number,
         init: init === 'from_string' ? 'text' : 'uniform',
         isLoaded: true,
-        ...(typeof initText === 'string' && { initText }),
+        initText: typeof initText === 'string' ? initText : undefined,
       };
     },
   },

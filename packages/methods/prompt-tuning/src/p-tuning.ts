@@ -91,8 +91,8 @@ export const pTuning = definePeftMethod({
       encoderLayers,
       encoderDropout,
       isLoaded,
-      ...(stacks !== undefined && { stacks }),
-      ...(encoderHiddenSize !== undefined && { encoderHiddenSize }),
+      stacks,
+      encoderHiddenSize,
     });
   },
 
@@ -133,16 +133,16 @@ export const pTuning = definePeftMethod({
     virtualTokens: json['num_virtual_tokens'] as number,
     isLoaded: true,
     ...stacksIn(json),
-    ...(typeof json['encoder_reparameterization_type'] === 'string' && {
-      encoder: json['encoder_reparameterization_type'].toLowerCase() as 'mlp' | 'lstm',
-    }),
-    ...(typeof json['encoder_hidden_size'] === 'number' && {
-      encoderHiddenSize: json['encoder_hidden_size'],
-    }),
-    ...(typeof json['encoder_num_layers'] === 'number' && {
-      encoderLayers: json['encoder_num_layers'],
-    }),
-    ...(typeof json['encoder_dropout'] === 'number' && { encoderDropout: json['encoder_dropout'] }),
+    encoder:
+      typeof json['encoder_reparameterization_type'] === 'string'
+        ? (json['encoder_reparameterization_type'].toLowerCase() as 'mlp' | 'lstm')
+        : undefined,
+    encoderHiddenSize:
+      typeof json['encoder_hidden_size'] === 'number' ? json['encoder_hidden_size'] : undefined,
+    encoderLayers:
+      typeof json['encoder_num_layers'] === 'number' ? json['encoder_num_layers'] : undefined,
+    encoderDropout:
+      typeof json['encoder_dropout'] === 'number' ? json['encoder_dropout'] : undefined,
   }),
 });
 
@@ -160,10 +160,7 @@ function makeNetwork(
   }: PTuningConfig,
   context: AttachContext,
 ): PromptNetwork {
-  const shape = [
-    totalTokens(context, { virtualTokens, ...(stacks !== undefined && { stacks }) }),
-    width,
-  ];
+  const shape = [totalTokens(context, { virtualTokens, stacks }), width];
   if (isLoaded) {
     const table = context.sharedParam(TABLE, shape, zeros);
     return () => table.value as Tensor2D;

@@ -98,8 +98,8 @@ export const prefixTuning = definePeftMethod({
       virtualTokens,
       prefixProjection,
       isLoaded,
-      ...(encoderHiddenSize !== undefined && { encoderHiddenSize }),
-      ...(initWeights && { initWeights }),
+      encoderHiddenSize,
+      initWeights,
     });
   },
 
@@ -145,13 +145,11 @@ export const prefixTuning = definePeftMethod({
   fromPeftConfig: (json) => ({
     virtualTokens: json['num_virtual_tokens'] as number,
     isLoaded: true,
-    ...(typeof json['prefix_projection'] === 'boolean' && {
-      prefixProjection: json['prefix_projection'],
-    }),
-    ...(typeof json['encoder_hidden_size'] === 'number' && {
-      encoderHiddenSize: json['encoder_hidden_size'],
-    }),
-    ...(json['init_weights'] === 'zero' && { initWeights: 'zero' as const }),
+    prefixProjection:
+      typeof json['prefix_projection'] === 'boolean' ? json['prefix_projection'] : undefined,
+    encoderHiddenSize:
+      typeof json['encoder_hidden_size'] === 'number' ? json['encoder_hidden_size'] : undefined,
+    initWeights: json['init_weights'] === 'zero' ? ('zero' as const) : undefined,
   }),
 });
 

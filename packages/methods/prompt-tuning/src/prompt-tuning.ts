@@ -104,11 +104,11 @@ export const promptTuning = definePeftMethod({
       virtualTokens,
       init,
       isLoaded,
-      ...(stacks !== undefined && { stacks }),
-      ...(tokenizerOptions && { tokenizerOptions }),
-      ...(initText !== undefined && { initText }),
-      ...(initTokenIds && { initTokenIds }),
-      ...(tokenizer !== undefined && { tokenizer }),
+      stacks,
+      tokenizerOptions,
+      initText,
+      initTokenIds,
+      tokenizer,
     });
   },
 
@@ -146,17 +146,17 @@ export const promptTuning = definePeftMethod({
       virtualTokens: json['num_virtual_tokens'] as number,
       isLoaded: true,
       ...stacksIn(json),
-      ...(init && { init }),
-      ...(typeof json['prompt_tuning_init_text'] === 'string' && {
-        initText: json['prompt_tuning_init_text'],
-      }),
-      ...(typeof json['tokenizer_kwargs'] === 'object' &&
-        json['tokenizer_kwargs'] !== null && {
-          tokenizerOptions: json['tokenizer_kwargs'] as Record<string, unknown>,
-        }),
-      ...(typeof json['tokenizer_name_or_path'] === 'string' && {
-        tokenizer: json['tokenizer_name_or_path'],
-      }),
+      init,
+      initText:
+        typeof json['prompt_tuning_init_text'] === 'string'
+          ? json['prompt_tuning_init_text']
+          : undefined,
+      tokenizerOptions: (json['tokenizer_kwargs'] ?? undefined) as
+        Record<string, unknown> | undefined,
+      tokenizer:
+        typeof json['tokenizer_name_or_path'] === 'string'
+          ? json['tokenizer_name_or_path']
+          : undefined,
     };
   },
 });

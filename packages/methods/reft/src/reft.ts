@@ -13,7 +13,7 @@ import {
   definePeftMethod,
   kaimingUniform,
   uniform,
-  type AdapterCall,
+  type AttachmentCall,
   type AttachContext,
   type CommonConfig,
   type MethodSpec,
@@ -108,7 +108,7 @@ export const reft = definePeftMethod({
       init_weights_seed: null,
       output_reft: true,
       // The library leaves this out of its files and reads it all the same.
-      ...(!config.subtractProjection && { subtract_projection: false }),
+      ...(config.subtractProjection ? {} : { subtract_projection: false }),
     }),
     fromConfig(json) {
       if (typeof json === 'string') return NAMED[json];
@@ -118,7 +118,7 @@ export const reft = definePeftMethod({
       );
       return {
         ...(Object.fromEntries(given) as Partial<ReftConfig>),
-        ...(json['subtract_projection'] === false && { subtractProjection: false }),
+        subtractProjection: json['subtract_projection'] === false ? false : undefined,
       };
     },
     key: (name) => `refts.*.${name}`,
@@ -140,7 +140,7 @@ const blockNumber = ({ layer = 0, stack }: SublayerSite, { layers }: ModelDescri
   layer + (stack === 'decoder' ? layers.encoder : 0);
 
 /** h `[M, D]` → what is added to it. */
-type Unit = (states: Tensor2D, call: AdapterCall, purpose: string) => Tensor2D;
+type Unit = (states: Tensor2D, call: AttachmentCall, purpose: string) => Tensor2D;
 
 function makeUnit(
   name: string,

@@ -87,7 +87,7 @@ export const vera = definePeftMethod({
               tf.mul<Tensor2D>(down(), tf.reshape(rankScale.value, [-1, 1])),
             ),
           ),
-          ...(bias && { bias }),
+          bias,
         }),
       };
     },

@@ -77,7 +77,7 @@ export const decoderParts: Pick<Architecture<DecoderConfig>, 'heads' | 'describe
     const output: ModelOutput = {
       hidden,
       offsets,
-      ...(run.wantsHiddenStates && { hiddenStates: [...states, hidden] }),
+      hiddenStates: run.wantsHiddenStates ? [...states, hidden] : undefined,
     };
     return {
       ...output,
@@ -109,7 +109,7 @@ export function describeDecoder(
       shape: [V, D],
       bias: false,
       isOutputHead: true,
-      ...(config.isTied && { tiedTo: `${word}.weight` }),
+      tiedTo: config.isTied ? `${word}.weight` : undefined,
     });
   else if ('outputs' in head && !isBare(head))
     model.linear('score', {

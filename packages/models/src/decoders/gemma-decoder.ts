@@ -99,7 +99,7 @@ export const gemmaParts: Pick<Architecture<GemmaConfig>, 'heads' | 'describe' | 
     const output: ModelOutput = {
       hidden,
       offsets,
-      ...(run.wantsHiddenStates && { hiddenStates: [...states, hidden] }),
+      hiddenStates: run.wantsHiddenStates ? [...states, hidden] : undefined,
     };
     return {
       ...output,

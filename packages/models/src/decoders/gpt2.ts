@@ -139,7 +139,7 @@ export const gpt2 = defineArchitecture<Gpt2Config>({
         shape: [V, D],
         bias: false,
         isOutputHead: true,
-        ...(config.isTied && { tiedTo: `${word}.weight` }),
+        tiedTo: config.isTied ? `${word}.weight` : undefined,
       });
     if (head.kind === 'sequence-classification')
       model.linear('score', {
@@ -196,7 +196,7 @@ export const gpt2 = defineArchitecture<Gpt2Config>({
     const output: ModelOutput = {
       hidden,
       offsets,
-      ...(run.wantsHiddenStates && { hiddenStates: [...states, hidden] }),
+      hiddenStates: run.wantsHiddenStates ? [...states, hidden] : undefined,
     };
     if (isBare(head)) return output;
     if (head.kind === 'causal-lm')

@@ -71,8 +71,8 @@ export class DescriptionBuilder {
         name: weight,
         shape: [rows, size],
         use: 'table',
-        ...(aliases && { aliases }),
-        ...(fresh !== undefined && { init: normal(fresh) }),
+        aliases,
+        init: fresh === undefined ? undefined : normal(fresh),
       });
     this.#sites.push({
       kind: 'embedding',
@@ -81,8 +81,8 @@ export class DescriptionBuilder {
       rows,
       size,
       weight,
-      ...(layer !== undefined && { layer }),
-      ...(tiedTo !== undefined && { tiedTo }),
+      layer,
+      tiedTo,
     });
   }
 
@@ -96,15 +96,15 @@ export class DescriptionBuilder {
         name: weight,
         shape,
         use: 'matrix',
-        ...(transposed && { transposed }),
-        ...(fresh !== undefined && { init: normal(fresh) }),
+        transposed,
+        init: fresh === undefined ? undefined : normal(fresh),
       });
     if (bias)
       this.#parameters.push({
         name: `${path}.bias`,
         shape: [shape[0]],
         use: 'vector',
-        ...(fresh !== undefined && { init: zeros }),
+        init: fresh === undefined ? undefined : zeros,
       });
     const site: LinearSite = {
       kind: 'linear',
@@ -113,10 +113,10 @@ export class DescriptionBuilder {
       inFeatures: shape[1],
       outFeatures: shape[0],
       weight,
-      ...(bias && { bias: `${path}.bias` }),
-      ...(transposed && { transposed }),
-      ...(isOutputHead && { isOutputHead }),
-      ...(layer !== undefined && { layer }),
+      bias: bias ? `${path}.bias` : undefined,
+      transposed,
+      isOutputHead,
+      layer,
     };
     this.#sites.push(site);
   }
@@ -132,7 +132,7 @@ export class DescriptionBuilder {
 
   /** A tensor that is used as it is and belongs to no site. */
   tensor(name: string, shape: readonly number[], init?: Initializer): void {
-    this.#parameters.push({ name, shape, use: 'vector', ...(init && { init }) });
+    this.#parameters.push({ name, shape, use: 'vector', init });
   }
 
   attention(path: string, rest: Rest<'attention'>): void {
@@ -163,8 +163,8 @@ export class DescriptionBuilder {
         shape: [size],
         use: 'vector',
         norm: variant,
-        ...(variant === 'layer' && { aliases: [`${path}.${old}`] }),
-        ...(fresh && { init }),
+        aliases: variant === 'layer' ? [`${path}.${old}`] : undefined,
+        init: fresh ? init : undefined,
       });
     add('weight', 'gamma', ones);
     if (bias) add('bias', 'beta', zeros);
@@ -175,8 +175,8 @@ export class DescriptionBuilder {
       size,
       variant,
       weight: `${path}.weight`,
-      ...(bias && { bias: `${path}.bias` }),
-      ...(layer !== undefined && { layer }),
+      bias: bias ? `${path}.bias` : undefined,
+      layer,
     });
   }
 }

@@ -1,7 +1,8 @@
-/** The parts of a T5's `config.json` that its forward pass reads. */
+/** T5's and mT5's `config.json`. */
 import type { ActivationName } from '@peft/ops';
 import { readConfig, type ConfigReader } from '../description/config-reader.js';
 
+/** What a T5 model is made of. */
 export interface T5Config {
   readonly modelType: string;
   readonly vocabularySize: number; // V
@@ -26,7 +27,7 @@ export interface T5Config {
   readonly initializerFactor: number;
 }
 
-/** `config.json` with transformers' defaults, which differ between T5 and mT5. */
+/** @throws PEFT_MODEL_CONFIG */
 export function parseT5Config(config: ConfigReader): T5Config {
   const { json } = config;
   const isMultilingual = json['model_type'] === 'mt5';

@@ -232,7 +232,7 @@ function runBlock(
       run.linear(`${module}.v`, memory),
     ];
     const [k, v] = options.keyOffsets
-      ? run.remember(module, options.keyOffsets, project)
+      ? run.past.remember(module, options.keyOffsets, project)
       : project();
     return run.linear(
       `${module}.o`,

@@ -55,7 +55,7 @@ export const t5 = defineArchitecture<T5Config>({
         shape: [V, D],
         bias: false,
         isOutputHead: true,
-        ...(config.isTied && { tiedTo: shared + '.weight' }),
+        tiedTo: config.isTied ? `${shared}.weight` : undefined,
       });
     if (head.kind === 'sequence-classification') {
       model.linear('classification_head.dense', { role: 'head.dense', shape: [D, D], fresh });
@@ -79,12 +79,7 @@ export const t5 = defineArchitecture<T5Config>({
       hiddenSize: D,
       vocabularySize: V,
       layers: { encoder: config.encoderLayers, decoder: hasDecoder ? config.decoderLayers : 0 },
-      headModules:
-        head.kind === 'sequence-classification'
-          ? ['classification_head']
-          : head.kind === 'token-classification'
-            ? ['classifier']
-            : [],
+      headModules: HEAD_MODULES[head.kind] ?? [],
       basePrefix: prefix || 'transformer',
     });
   },
@@ -102,7 +97,7 @@ export const t5 = defineArchitecture<T5Config>({
     if (!usesDecoder(head)) {
       const output: ModelOutput = {
         ...encoded,
-        ...(run.wantsHiddenStates && encoder && { hiddenStates: encoder.states }),
+        hiddenStates: run.wantsHiddenStates ? encoder?.states : undefined,
       };
       return isBare(head)
         ? output
@@ -121,10 +116,8 @@ export const t5 = defineArchitecture<T5Config>({
       offsets: decoder.offsets,
       encoderHidden: encoded.hidden,
       encoderOffsets: encoded.offsets,
-      ...(run.wantsHiddenStates && {
-        hiddenStates: decoder.states,
-        ...(encoder && { encoderHiddenStates: encoder.states }),
-      }),
+      hiddenStates: run.wantsHiddenStates ? decoder.states : undefined,
+      encoderHiddenStates: run.wantsHiddenStates ? encoder?.states : undefined,
     };
     if (head.kind === 'seq2seq-lm')
       return {
@@ -136,6 +129,11 @@ export const t5 = defineArchitecture<T5Config>({
     return { ...output, logits: classify(run, config, batch, output) };
   },
 });
+
+const HEAD_MODULES: Partial<Record<HeadOptions['kind'], readonly string[]>> = {
+  'sequence-classification': ['classification_head'],
+  'token-classification': ['classifier'],
+};
 
 const prefixOf = (head: HeadOptions): string =>
   head.kind === 'sequence-classification' || head.kind === 'token-classification'

@@ -100,7 +100,7 @@ export const bert = defineArchitecture<BertEncoderConfig>({
     const output: ModelOutput = {
       hidden,
       offsets,
-      ...(run.wantsHiddenStates && { hiddenStates: states }),
+      hiddenStates: run.wantsHiddenStates ? states : undefined,
     };
     if (head.kind === 'none') return { ...output, pooled: pool() };
     if (head.kind === 'pooled-linear') return output;

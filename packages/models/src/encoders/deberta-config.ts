@@ -1,7 +1,8 @@
-/** The parts of a DeBERTa-v2's `config.json` that its forward pass reads. */
+/** DeBERTa-v2's `config.json`. */
 import type { ActivationName } from '@peft/ops';
 import { headSizeOf, type ConfigReader } from '../description/config-reader.js';
 
+/** What a DeBERTa-v2 or v3 model is made of. */
 export interface DebertaConfig {
   readonly vocabularySize: number; // V
   readonly hiddenSize: number; // D
@@ -37,7 +38,7 @@ export interface DebertaConfig {
   readonly initializerRange: number;
 }
 
-/** `config.json` with transformers' defaults. */
+/** @throws PEFT_MODEL_CONFIG */
 export function parseDebertaConfig(config: ConfigReader): DebertaConfig {
   const { json } = config;
   const hiddenSize = config.size('hidden_size', 1536);
@@ -55,15 +56,8 @@ export function parseDebertaConfig(config: ConfigReader): DebertaConfig {
   );
   config.only('pooler_hidden_size', hiddenSize, 'the pooler is as wide as the model');
   const terms = json['pos_att_type'] ?? [];
-  const types = Array.isArray(terms)
-    ? terms
-    : typeof terms === 'string'
-      ? terms
-          .toLowerCase()
-          .split('|')
-          .map((type) => type.trim())
-          .filter(Boolean)
-      : [terms];
+  const words = typeof terms === 'string' ? wordsOf(terms).filter(Boolean) : terms;
+  const types: readonly unknown[] = Array.isArray(words) ? words : [words];
   if (types.some((type) => type !== 'c2p' && type !== 'p2c'))
     config.refuse(
       'pos_att_type',
@@ -72,12 +66,7 @@ export function parseDebertaConfig(config: ConfigReader): DebertaConfig {
       'position to position belongs to DeBERTa v1 and is not supported',
     );
   const normed =
-    typeof json['norm_rel_ebd'] === 'string'
-      ? json['norm_rel_ebd']
-          .toLowerCase()
-          .split('|')
-          .map((word) => word.trim())
-      : ['none'];
+    typeof json['norm_rel_ebd'] === 'string' ? wordsOf(json['norm_rel_ebd']) : ['none'];
   if (normed.some((word) => word !== 'layer_norm' && word !== 'none'))
     config.refuse('norm_rel_ebd', json['norm_rel_ebd'], '"layer_norm" or "none"');
   const maxRelative = config.number('max_relative_positions', -1);
@@ -92,19 +81,18 @@ export function parseDebertaConfig(config: ConfigReader): DebertaConfig {
     positions,
     hasAbsolutePositions: config.flag('position_biased_input', true),
     tokenTypes: config.count('type_vocab_size', 0),
-    ...(config.flag('relative_attention', false) && {
-      relative: {
-        positionBuckets: config.number('position_buckets', -1),
-        maxRelativePositions: maxRelative < 1 ? positions : maxRelative,
-        isNormed: normed.includes('layer_norm'),
-      },
-    }),
+    relative: config.flag('relative_attention', false)
+      ? {
+          positionBuckets: config.number('position_buckets', -1),
+          maxRelativePositions: maxRelative < 1 ? positions : maxRelative,
+          isNormed: normed.includes('layer_norm'),
+        }
+      : undefined,
     contentToPosition: types.includes('c2p'),
     positionToContent: types.includes('p2c'),
     sharesProjections: config.flag('share_att_key', false),
-    ...(kernel > 0 && {
-      convolution: { kernel, activation: config.activation('conv_act', 'tanh') },
-    }),
+    convolution:
+      kernel > 0 ? { kernel, activation: config.activation('conv_act', 'tanh') } : undefined,
     epsilon: config.positive('layer_norm_eps', 1e-7),
     hiddenDropout,
     attentionDropout: config.rate('attention_probs_dropout_prob', 0.1),
@@ -114,3 +102,17 @@ export function parseDebertaConfig(config: ConfigReader): DebertaConfig {
     initializerRange: config.positive('initializer_range', 0.02),
   };
 }
+
+/** `"C2P| p2c"` → `['c2p', 'p2c']` */
+const wordsOf = (list: string): string[] =>
+  list
+    .toLowerCase()
+    .split('|')
+    .map((word) => word.trim());
+
+/** Rows of the relative embeddings on either side of 0. */
+export const spanOf = ({
+  positionBuckets,
+  maxRelativePositions,
+}: NonNullable<DebertaConfig['relative']>): number =>
+  positionBuckets > 0 ? positionBuckets : maxRelativePositions;

@@ -17,8 +17,8 @@ import type { Tensor2D } from '@tensorflow/tfjs';
 import { firstRows, isBare } from '../parts/classification-head.js';
 import { readConfig, type ConfigJson } from '../description/config-reader.js';
 import { convolve } from './convolve.js';
+import { parseDebertaConfig, spanOf, type DebertaConfig } from './deberta-config.js';
 import { DescriptionBuilder, within } from '../description/describe.js';
-import { parseDebertaConfig, type DebertaConfig } from './deberta-config.js';
 import { disentangled, relativeTable } from './disentangled.js';
 import { embedTokens, sum } from '../parts/embed-tokens.js';
 
@@ -179,7 +179,7 @@ export const debertaV2 = defineArchitecture<DebertaConfig>({
     for (let layer = 0; layer < config.layers; layer += 1) {
       const inputs = [states.at(-1)!, ...(table ? [table] : [])];
       const made = run.layer(layer, inputs, (input, relative) =>
-        runBlock(run, within(prefix, `encoder.layer.${layer}`), config, input, relative, offsets),
+        runBlock(run, within(prefix, `encoder.layer.${layer}`), config, input!, relative, offsets),
       );
       states.push(
         layer === 0 && config.convolution
@@ -191,7 +191,7 @@ export const debertaV2 = defineArchitecture<DebertaConfig>({
     const output: ModelOutput = {
       hidden,
       offsets,
-      ...(run.wantsHiddenStates && { hiddenStates: states }),
+      hiddenStates: run.wantsHiddenStates ? states : undefined,
     };
     if (isBare(head)) return output;
     const features =
@@ -203,12 +203,6 @@ export const debertaV2 = defineArchitecture<DebertaConfig>({
 });
 
 const prefixOf = (head: HeadOptions): string => (isBare(head) ? '' : 'deberta');
-const spanOf = ({
-  positionBuckets,
-  maxRelativePositions,
-}: NonNullable<DebertaConfig['relative']>): number =>
-  positionBuckets > 0 ? positionBuckets : maxRelativePositions;
-
 function embed(
   run: ModelRun,
   path: string,

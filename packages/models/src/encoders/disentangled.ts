@@ -13,7 +13,7 @@ import {
   type DisentangledOptions,
   type RelativeIndices,
 } from '@peft/ops';
-import type { DebertaConfig } from './deberta-config.js';
+import { spanOf, type DebertaConfig } from './deberta-config.js';
 
 const NO_POSITIONS: RelativeIndices = Object.freeze({
   contentToPositionIndex: new Int32Array(1),
@@ -31,8 +31,7 @@ export function relativeTable(
   { relative, epsilon }: DebertaConfig,
 ): Tensor2D | undefined {
   if (!relative) return undefined;
-  const rows =
-    2 * (relative.positionBuckets > 0 ? relative.positionBuckets : relative.maxRelativePositions);
+  const rows = 2 * spanOf(relative);
   return run.sharedRows(() => {
     const table = run.embed(
       `${path}.rel_embeddings`,
@@ -61,7 +60,7 @@ export function disentangled(
   const [q, k, v] = ['query_proj', 'key_proj', 'value_proj'].map((part) =>
     run.linear(`${path}.${part}`, x),
   ) as [Tensor2D, Tensor2D, Tensor2D];
-  if (run.attended(offsets))
+  if (run.layouts.attended(offsets))
     throw new PeftError(
       'PEFT_BATCH_PADDING',
       `${path}: padding rows do not go with an attention that counts positions.`,
@@ -78,13 +77,14 @@ export function disentangled(
     indices: relative
       ? debertaRelativeIndices({ ...relative, maxLength: longestSequence(offsets) })
       : NO_POSITIONS,
-    ...(rows && contentToPosition && { positionKeys: project('pos_key_proj', 'key_proj') }),
-    ...(rows && positionToContent && { positionQueries: project('pos_query_proj', 'query_proj') }),
-    ...extraOf(run, path, x, offsets),
-    ...(run.training &&
-      config.attentionDropout > 0 && {
-        dropout: { rate: config.attentionDropout, key: run.randomKey(path, 'attention') },
-      }),
+    positionKeys: rows && contentToPosition ? project('pos_key_proj', 'key_proj') : undefined,
+    positionQueries:
+      rows && positionToContent ? project('pos_query_proj', 'query_proj') : undefined,
+    extra: extraOf(run, path, x, offsets),
+    dropout:
+      run.training && config.attentionDropout > 0
+        ? { rate: config.attentionDropout, key: run.randomKey(path, 'attention') }
+        : undefined,
   });
 }
 
@@ -96,23 +96,21 @@ function extraOf(
   path: string,
   hidden: Tensor2D,
   offsets: Int32Array,
-): Pick<DisentangledOptions, 'extra'> {
+): DisentangledOptions['extra'] {
   const extras = run.extraKeyValues(path, hidden, offsets);
-  if (extras.length === 0) return {};
+  if (extras.length === 0) return undefined;
   const perSequence = extras.some((extra) => extra.perSequence);
   const sequences = offsets.length - 1;
   if (!perSequence)
     return {
-      extra: {
-        keys: tf.concat(
-          extras.map(({ keys }) => keys),
-          0,
-        ),
-        values: tf.concat(
-          extras.map(({ values }) => values),
-          0,
-        ),
-      },
+      keys: tf.concat(
+        extras.map(({ keys }) => keys),
+        0,
+      ),
+      values: tf.concat(
+        extras.map(({ values }) => values),
+        0,
+      ),
     };
   const joined = (which: 'keys' | 'values'): Tensor2D => {
     const own = extras.map((extra) =>
@@ -123,5 +121,5 @@ function extraOf(
     ); // [B, P·H·E]
     return tf.reshape(tf.concat(own, 1), [-1, extras[0]!.keys.shape[1]]);
   };
-  return { extra: { keys: joined('keys'), values: joined('values'), perSequence } };
+  return { keys: joined('keys'), values: joined('values'), perSequence };
 }

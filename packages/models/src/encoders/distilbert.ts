@@ -173,7 +173,7 @@ export const distilbert = defineArchitecture<DistilbertConfig>({
     const output: ModelOutput = {
       hidden,
       offsets,
-      ...(run.wantsHiddenStates && { hiddenStates: states }),
+      hiddenStates: run.wantsHiddenStates ? states : undefined,
     };
     if (isBare(head)) return output;
     if (head.kind === 'token-classification')

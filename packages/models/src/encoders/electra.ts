@@ -117,7 +117,7 @@ export const electra = defineArchitecture<ElectraConfig>({
     const output: ModelOutput = {
       hidden,
       offsets,
-      ...(run.wantsHiddenStates && { hiddenStates: states }),
+      hiddenStates: run.wantsHiddenStates ? states : undefined,
     };
     if (isBare(head)) return output;
     if (head.kind === 'token-classification')

@@ -187,7 +187,7 @@ export const modernbert = defineArchitecture<ModernbertConfig>({
     const output: ModelOutput = {
       hidden,
       offsets,
-      ...(run.wantsHiddenStates && { hiddenStates: [...states, hidden] }),
+      hiddenStates: run.wantsHiddenStates ? [...states, hidden] : undefined,
     };
     if (isBare(head)) return output;
     const pooled =

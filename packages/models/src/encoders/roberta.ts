@@ -110,7 +110,7 @@ export const roberta = defineArchitecture<RobertaConfig>({
     const output: ModelOutput = {
       hidden,
       offsets,
-      ...(run.wantsHiddenStates && { hiddenStates: states }),
+      hiddenStates: run.wantsHiddenStates ? states : undefined,
     };
     if (head.kind === 'pooled-linear') return output;
     if (head.kind === 'none')

@@ -35,17 +35,17 @@ export function attend(
   options: AttendOptions,
 ): Tensor2D {
   const { offsets, hidden, dropoutRate = 0, ...rest } = options;
-  const seen = options.causal && !options.keyOffsets ? run.attended(offsets) : undefined;
+  const seen = options.causal && !options.keyOffsets ? run.layouts.attended(offsets) : undefined;
   if (seen) return causalWithPadding(run, path, q, k, v, options, seen);
   let layout = attendedKeys(run, path, k, v, options);
   const beside: ExtraKeyValues[] = [];
   const extras = run.extraKeyValues(path, hidden, offsets);
   if (extras.some(({ perSequence, isPast }) => perSequence && !isPast) && (options.window ?? 0) > 0)
     return sequenceWise(run, path, q, k, v, options, extras);
-  if (!run.isContinued(path))
+  if (!run.past.holds(path))
     // else they are in the cache
     for (const extra of extras) if (extra.isPast) layout = inFront(extra, layout);
-  if (!options.keyOffsets) layout = run.withCached(path, layout);
+  if (!options.keyOffsets) layout = run.past.extend(path, layout);
   let shift = 0;
   for (const extra of extras) {
     if (extra.isPast) continue;
@@ -63,24 +63,35 @@ export function attend(
     ...rest,
     queryOffsets: offsets,
     keyOffsets: layout.offsets,
-    ...(options.bias &&
-      shift > 0 && { bias: { ...options.bias, origin: options.bias.origin + shift } }),
-    ...(beside.length > 0 && {
-      extra: {
+    bias: options.bias && { ...options.bias, origin: options.bias.origin + shift },
+    extra: joined(beside),
+    dropout: dropoutOf(run, path, dropoutRate),
+  });
+}
+
+/** Dropout of the probabilities, live in training only; `parts` name its stream. */
+const dropoutOf = (
+  run: ModelRun,
+  path: string,
+  rate: number,
+  ...parts: readonly (number | string)[]
+): AttentionOptions['dropout'] =>
+  run.training && rate > 0 ? { rate, key: run.randomKey(path, 'attention', ...parts) } : undefined;
+
+/** Extra keys and values, those of each adapter behind those of the last. */
+const joined = (extras: readonly ExtraKeyValues[]): AttentionOptions['extra'] =>
+  extras.length === 0
+    ? undefined
+    : {
         keys: tf.concat(
-          beside.map(({ keys }) => keys),
+          extras.map(({ keys }) => keys),
           0,
         ),
         values: tf.concat(
-          beside.map(({ values }) => values),
+          extras.map(({ values }) => values),
           0,
         ),
-      },
-    }),
-    ...(run.training &&
-      dropoutRate > 0 && { dropout: { rate: dropoutRate, key: run.randomKey(path, 'attention') } }),
-  });
-}
+      };
 
 /** Keys and values without those of padding. */
 function attendedKeys(
@@ -90,7 +101,7 @@ function attendedKeys(
   values: Tensor2D,
   { offsets, keyOffsets, causal = false, window = 0, bias }: AttendOptions,
 ): KeyValues {
-  const seen = run.attended(keyOffsets ?? offsets);
+  const seen = run.layouts.attended(keyOffsets ?? offsets);
   if (!seen) return { keys, values, offsets: keyOffsets ?? offsets };
   if (causal || window > 0 || bias)
     throw new PeftError(
@@ -128,7 +139,7 @@ function causalWithPadding(
   if (bias) refuse('padding rows do not go with an attention that counts positions');
   if (run.extraKeyValues(path, hidden, offsets).length > 0)
     refuse('padding rows do not go with keys in front of a sequence or beside it');
-  if (run.cacheOf('decoder')) refuse('padding rows do not go with a cache');
+  if (run.past.cacheOf('decoder')) refuse('padding rows do not go with a cache');
   const [paddingRows, keyRows, keyOffsets]: [number[], number[], number[]] = [[], [], [0]];
   for (let b = 0; b + 1 < offsets.length; b += 1) {
     const tokens = seen.rows.subarray(seen.offsets[b], seen.offsets[b + 1]);
@@ -157,13 +168,7 @@ function causalWithPadding(
       keyOffsets: offsetsOfKeys,
       causal,
       window: causal ? window : 0,
-      ...(run.training &&
-        dropoutRate > 0 && {
-          dropout: {
-            rate: dropoutRate,
-            key: run.randomKey(path, 'attention', causal ? 'tokens' : 'padding'),
-          },
-        }),
+      dropout: dropoutOf(run, path, dropoutRate, causal ? 'tokens' : 'padding'),
     });
   const tokens = attendRows(seen.rows, seen.offsets, seen.rows, seen.offsets, true);
   if (paddingRows.length === 0) return tokens;
@@ -216,10 +221,7 @@ function sequenceWise(
         queryOffsets: Int32Array.of(0, end - start),
         keyOffsets: Int32Array.of(0, keyEnd - keyStart),
         extra: { keys: of('keys', b), values: of('values', b) },
-        ...(run.training &&
-          dropoutRate > 0 && {
-            dropout: { rate: dropoutRate, key: run.randomKey(path, 'attention', b) },
-          }),
+        dropout: dropoutOf(run, path, dropoutRate, b),
       });
     }),
     0,

@@ -41,15 +41,16 @@ export function embedTokens(
   },
   scale = 1,
 ): EmbeddedTokens {
-  run.useLayout(tokens.offsets);
+  run.layouts.use(tokens.offsets);
   const rows = tokens.inputsEmbeds ?? scaled(run.embed(paths.embedding, tokens.inputIds), scale);
   const { x, offsets, extra } = run.sequence(paths.sequence, rows, tokens.offsets);
-  const given = extra === 0 && run.pastLength(paths.stack) === 0 ? tokens.positionIds : undefined;
+  const given =
+    extra === 0 && run.past.pretended(paths.stack) === 0 ? tokens.positionIds : undefined;
   return {
     x,
     offsets,
     extra,
-    positions: given ?? run.positions(paths.stack, offsets),
+    positions: given ?? run.past.positions(paths.stack, offsets),
     tokenTypes: behindVirtual(tokens.tokenTypeIds, tokens.offsets, offsets, extra),
   };
 }

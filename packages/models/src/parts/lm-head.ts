@@ -31,11 +31,14 @@ export function languageModelOutput(
       softCap,
     );
   };
-  const parts = { logitsOf, ...(plain && { outputLayer: { ...plain, scale, softCap } }) };
+  const parts = { logitsOf, outputLayer: plain ? { ...plain, scale, softCap } : undefined };
   if (logitRows === 'none') return parts;
   return {
     ...parts,
-    logits: logitRows === 'all' ? all() : logitsOf(logitRows === 'last' ? run.lastRows : logitRows),
+    logits:
+      logitRows === 'all'
+        ? all()
+        : logitsOf(logitRows === 'last' ? run.layouts.lastRows : logitRows),
   };
 }
 

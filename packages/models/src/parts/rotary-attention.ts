@@ -108,8 +108,8 @@ export function rotaryAttention(
       window,
       hidden: x,
       dropoutRate: config.attentionDropout,
-      ...(scale !== undefined && { scale }),
-      ...(softCap !== undefined && { softCap }),
+      scale,
+      softCap,
     },
   );
   return run.linear(`${path}.o_proj`, context);
@@ -148,7 +148,7 @@ export function ropeTablesFor(
     config.maxPositions,
   );
   if (followsLength(scaling))
-    run
+    run.past
       .cacheOf('decoder')
       ?.pin(
         `rotary angles ${theta} ${partial}, for a length of`,

@@ -24,6 +24,6 @@ export function add<T extends Tensor>(a: T, b: T): T {
   return differentiable<'a' | 'b', T>(
     { a, b },
     () => tf.add(a, b),
-    ({ dy, needs }) => ({ ...(needs.a && { a: dy }), ...(needs.b && { b: dy }) }),
+    ({ dy, needs }) => ({ a: needs.a ? dy : undefined, b: needs.b ? dy : undefined }),
   );
 }

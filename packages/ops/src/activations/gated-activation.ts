@@ -30,7 +30,7 @@ export function gatedActivation(kind: ActivationName, gate: Tensor2D, up: Tensor
           tf.mul(dy, referenceActivation(kind, savedGate)),
         ],
       );
-      return { ...(needs.gate && { gate: dgate! }), ...(needs.up && { up: dup! }) };
+      return { gate: needs.gate ? dgate! : undefined, up: needs.up ? dup! : undefined };
     },
   );
 }

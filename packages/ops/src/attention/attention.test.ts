@@ -113,8 +113,8 @@ function build({
       keyOffsets: offsetsOf(keys),
       heads,
       keyValueHeads,
-      ...(values && { bias: { values, index: Int32Array.from([2, 0, 1, 2]), origin: 1 } }),
-      ...(extra && { extra: { keys: rest[0]!, values: rest[1]! } }),
+      bias: values ? { values, index: Int32Array.from([2, 0, 1, 2]), origin: 1 } : undefined,
+      extra: extra ? { keys: rest[0]!, values: rest[1]! } : undefined,
       ...options,
     });
   };

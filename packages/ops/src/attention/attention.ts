@@ -182,8 +182,9 @@ function attributesOf(
     causal,
     window,
     softCap,
-    ...(bias && { biasIndex: bias.index, biasOrigin: bias.origin }),
-    ...(dropout && dropout.rate > 0 && { dropout }),
+    biasIndex: bias?.index,
+    biasOrigin: bias?.origin,
+    dropout: dropout && dropout.rate > 0 ? dropout : undefined,
     extra: extra?.keys.shape[0] ?? 0,
   };
 }

@@ -171,7 +171,7 @@ function attributesOf(
     heads,
     scale: scale ?? 1 / Math.sqrt(size * terms),
     ...indices,
-    ...(dropout && dropout.rate > 0 && { dropout }),
+    dropout: dropout && dropout.rate > 0 ? dropout : undefined,
   };
 }
 

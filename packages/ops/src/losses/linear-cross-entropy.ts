@@ -128,9 +128,9 @@ export function linearCrossEntropy(
         dBias = made.bias as Tensor1D | undefined;
       }
       return {
-        ...(needs.hidden && { hidden: placeRows(pieces, chunks, x.shape) }),
-        ...(dWeight && { weight: dWeight }),
-        ...(dBias && { bias: dBias }),
+        hidden: needs.hidden ? placeRows(pieces, chunks, x.shape) : undefined,
+        weight: dWeight,
+        bias: dBias,
       };
     },
   );

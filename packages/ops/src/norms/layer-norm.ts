@@ -44,9 +44,9 @@ export function layerNorm(
         () => referenceLayerNormGradient(savedX, savedGamma, mean, inverseStd, dy, attributes),
       );
       return {
-        ...(needs.x && { x: dx! }),
-        ...(needs.gamma && { gamma: dgamma! }),
-        ...(needs.beta && { beta: dbeta! }),
+        x: needs.x ? dx! : undefined,
+        gamma: needs.gamma ? dgamma! : undefined,
+        beta: needs.beta ? dbeta! : undefined,
       };
     },
   );

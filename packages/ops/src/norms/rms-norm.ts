@@ -39,7 +39,7 @@ export function rmsNorm(
         attributes,
         () => referenceRmsNormGradient(savedX, savedGamma, inverseRms, dy, attributes),
       );
-      return { ...(needs.x && { x: dx! }), ...(needs.gamma && { gamma: dgamma! }) };
+      return { x: needs.x ? dx! : undefined, gamma: needs.gamma ? dgamma! : undefined };
     },
   );
 }

@@ -36,8 +36,8 @@ export function linearActivated(
     ({ dy, saved: [sums], needs }) => {
       const dsums = activationGradient(kind, sums as Tensor, dy) as Tensor2D;
       return {
-        ...(needs.x && { x: engine.linearInputGradient(dsums, weight) }),
-        ...(needs.bias && { bias: sumRows(dsums) }),
+        x: needs.x ? engine.linearInputGradient(dsums, weight) : undefined,
+        bias: needs.bias ? sumRows(dsums) : undefined,
       };
     },
   );

@@ -28,8 +28,8 @@ export function linear(x: Tensor2D, weight: Weight, bias?: Tensor1D): Tensor2D {
       { x, bias },
       () => engine.linear(x, weight, bias),
       ({ dy, needs }) => ({
-        ...(needs.x && { x: engine.linearInputGradient(dy as Tensor2D, weight) }),
-        ...(needs.bias && { bias: sumRows(dy) }),
+        x: needs.x ? engine.linearInputGradient(dy as Tensor2D, weight) : undefined,
+        bias: needs.bias ? sumRows(dy) : undefined,
       }),
     );
   }
@@ -43,11 +43,11 @@ export function linear(x: Tensor2D, weight: Weight, bias?: Tensor1D): Tensor2D {
     ({ dy, saved, needs }) => {
       const [first, second] = saved as Tensor2D[];
       return {
-        ...(needs.x && { x: product(dy as Tensor2D, first!) }),
-        ...(needs.weight && {
-          weight: product(dy as Tensor2D, (needs.x ? second : first)!, true, false),
-        }),
-        ...(needs.bias && { bias: sumRows(dy) }),
+        x: needs.x ? product(dy as Tensor2D, first!) : undefined,
+        weight: needs.weight
+          ? product(dy as Tensor2D, (needs.x ? second : first)!, true, false)
+          : undefined,
+        bias: needs.bias ? sumRows(dy) : undefined,
       };
     },
   );

@@ -52,18 +52,18 @@ export function insertRows(x: Tensor2D, offsets: Int32Array, prefix: Tensor2D): 
     { x, prefix },
     () => gatherRows(tf.concat([prefix, x], 0), source),
     ({ dy, needs }) => ({
-      ...(needs.x && { x: gatherRows(dy as Tensor2D, ownRows) }),
-      ...(needs.prefix && {
-        prefix: tf.reshape(
-          sumRows(
-            tf.reshape(gatherRows(dy as Tensor2D, Int32Array.from(prefixRows)), [
-              offsets.length - 1,
-              count * width,
-            ]),
-          ),
-          [count, width],
-        ),
-      }),
+      x: needs.x ? gatherRows(dy as Tensor2D, ownRows) : undefined,
+      prefix: needs.prefix
+        ? tf.reshape(
+            sumRows(
+              tf.reshape(gatherRows(dy as Tensor2D, Int32Array.from(prefixRows)), [
+                offsets.length - 1,
+                count * width,
+              ]),
+            ),
+            [count, width],
+          )
+        : undefined,
     }),
   );
   return { x: inserted, offsets: longer, ownRows };

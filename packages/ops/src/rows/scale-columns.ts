@@ -27,7 +27,7 @@ export function scaleColumns(x: Tensor2D, scale: Tensor1D): Tensor2D {
           needs.scale ? sumRows(tf.mul(savedX, dy)) : tf.zeros([0]),
         ],
       );
-      return { ...(needs.x && { x: dx! }), ...(needs.scale && { scale: dscale! }) };
+      return { x: needs.x ? dx! : undefined, scale: needs.scale ? dscale! : undefined };
     },
   );
 }

@@ -21,8 +21,8 @@ const product = (x: Tensor, y: Tensor, asked: string[] = []) =>
           .join(),
       );
       return {
-        ...(needs.x && { x: tf.mul(tf.mul(dy, b!), 1) }),
-        ...(needs.y && { y: tf.mul(dy, a!) }),
+        x: needs.x ? tf.mul(tf.mul(dy, b!), 1) : undefined,
+        y: needs.y ? tf.mul(dy, a!) : undefined,
       };
     },
   );

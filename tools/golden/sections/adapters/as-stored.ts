@@ -1,13 +1,13 @@
 /** Weights and what adapters add to them, as the checkpoint stores them. */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
-import type { LinearAdapter, LinearSite, Model } from '@peft/core';
+import type { LinearAttachment, LinearSite, Model } from '@peft/core';
 
 /** What an adapter adds to a weight, as the checkpoint stores that. */
 export const deltaOf = (
   model: Model,
   { weight, inFeatures, outFeatures }: LinearSite,
-  adapter: LinearAdapter,
+  adapter: LinearAttachment,
 ): ArrayLike<number> =>
   asStored(
     model,

@@ -1,7 +1,7 @@
 /** Several adapters at once: rows that mix them, and adapters made of weighted others. */
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import { loadAdapter, type LinearAdapter } from '@peft/core';
+import { loadAdapter, type LinearAttachment } from '@peft/core';
 import { combineLora } from '@peft/lora';
 import { allMethods as methods } from '@peft/methods';
 import { comparedOf } from '../../task.js';
@@ -65,12 +65,12 @@ export async function checkWeighted({
         }),
       });
       compare(name);
-      for (const { site, adapter: attached } of [...adapter.attachments.values()].flat()) {
+      for (const { site, attachment: attached } of [...adapter.attachments.values()].flat()) {
         if (site.kind !== 'linear' || !comparison.has(`delta.${name}.${site.path}`)) continue;
         tf.tidy(() =>
           comparison.tensor(
             `delta.${name}.${site.path}`,
-            deltaOf(model, site, attached as LinearAdapter),
+            deltaOf(model, site, attached as LinearAttachment),
           ),
         );
       }

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import { peftFormat, type LinearAdapter } from '@peft/core';
+import { peftFormat, type LinearAttachment } from '@peft/core';
 import { allMethods as methods } from '@peft/methods';
 import { withModel } from '../../with-model.js';
 import { type Check } from './adapter-case.js';
@@ -27,12 +27,12 @@ export async function checkStart({ folder, comparison, open }: Check): Promise<v
           asStored(model, name, weight.engine.dequantize(weight)).dataSync(),
         ),
       );
-    for (const { site, adapter: attached } of [...adapter.attachments.values()].flat()) {
+    for (const { site, attachment: attached } of [...adapter.attachments.values()].flat()) {
       if (site.kind !== 'linear') continue;
       tf.tidy(() =>
         comparison.tensor(
           `init_delta.${site.path}`,
-          deltaOf(model, site, attached as LinearAdapter),
+          deltaOf(model, site, attached as LinearAttachment),
         ),
       );
     }

@@ -123,14 +123,14 @@ type LowRankSite = LinearSite | EmbeddingSite;
 
 function at(adapter: Adapter, site: LowRankSite): LoraMatrices | undefined {
   const attached = adapter.at(site.kind, site.path);
-  return attached.length === 1 ? matricesOf(attached[0]!.adapter) : undefined;
+  return attached.length === 1 ? matricesOf(attached[0]!.attachment) : undefined;
 }
 
 function lowRankSites(model: Model, adapters: readonly Adapter[]): LowRankSite[] {
   for (const adapter of adapters) {
     const other = [...adapter.attachments.values()]
       .flat()
-      .find(({ adapter: attached }) => !attached || !matricesOf(attached));
+      .find(({ attachment }) => !attachment || !matricesOf(attachment));
     if (other || adapter.wrappedSites.length === 0)
       throw new PeftError(
         'PEFT_ADAPTER_COMBINE',

@@ -5,7 +5,7 @@ import type { Tensor2D } from '@tensorflow/tfjs';
 import {
   combineMethods,
   loadAdapter,
-  type LinearAdapter,
+  type LinearAttachment,
   type MethodSpec,
   type Model,
 } from '@peft/core';
@@ -90,9 +90,9 @@ describe('an adapter that took its start out of the base weights, as ordinary Lo
   it("has twice the rank at the same strength, and s·B'·A' is what training changed", async () => {
     add(lora({ rank: 2, alpha: 6, init: 'pissa', targets: ['query'] }));
     const adapter = model.adapter('a');
-    const { site, adapter: before } = [...adapter.attachments.values()].flat()[0]! as {
+    const { site, attachment: before } = [...adapter.attachments.values()].flat()[0]! as {
       site: { path: string; weight: string };
-      adapter: LinearAdapter;
+      attachment: LinearAttachment;
     };
     const residual = adapter.replaced.get(site.weight)!;
     const expected = tf.tidy(() => {
@@ -102,7 +102,7 @@ describe('an adapter that took its start out of the base weights, as ordinary Lo
       return tf.sub(whole, model.readBaseParameter(site.weight)).dataSync<'float32'>().slice();
     });
     const plain = toPlainLora(model, 'a', 'plain');
-    const made = [...plain.attachments.values()].flat()[0]!.adapter as LinearAdapter;
+    const made = [...plain.attachments.values()].flat()[0]!.attachment as LinearAttachment;
     const [rows, columns] = residual.shape as [number, number];
     expect(
       tf.tidy(() =>

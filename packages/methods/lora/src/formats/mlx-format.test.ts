@@ -53,7 +53,7 @@ describe("MLX-LM's adapters", () => {
       formats: [mlxFormat],
     });
     expect(warnings).toEqual([]);
-    const attached = adapter.at('linear', path)[0]!.adapter;
+    const attached = adapter.at('linear', path)[0]!.attachment;
     // The update of W is scale·(a·b)ᵀ.
     tf.tidy(() => {
       const expected = tf.transpose(

@@ -9,7 +9,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import type { AttachContext, EmbeddingAdapter, SiteHandle } from '@peft/core';
+import type { AttachContext, EmbeddingAttachment, SiteHandle } from '@peft/core';
 import { differentiable, linear, scaleColumns } from '@peft/ops';
 import { startValues } from './dora.js';
 import { lowRankRows, lowRankTable } from './lora-embedding.js';
@@ -20,7 +20,7 @@ export function doraEmbedding(
   site: SiteHandle<'embedding'>,
   matrices: LoraMatrices,
   context: AttachContext,
-): EmbeddingAdapter {
+): EmbeddingAttachment {
   const withTable = <T>(use: (table: Tensor2D) => T): T => {
     const table = site.dequantizedWeight();
     try {

@@ -10,7 +10,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { type AttachContext, type LinearAdapter, type SiteHandle } from '@peft/core';
+import { type AttachContext, type LinearAttachment, type SiteHandle } from '@peft/core';
 import { differentiable, linear, scaleColumns } from '@peft/ops';
 import { lowRank, type LoraMatrices } from './lora-linear.js';
 
@@ -20,7 +20,7 @@ export function doraLinear(
   matrices: LoraMatrices,
   dropout: number,
   context: AttachContext,
-): LinearAdapter {
+): LinearAttachment {
   const squares = context.param(
     'row_squares',
     [site.outFeatures],
@@ -89,7 +89,7 @@ export function doraLinear(
         ),
       );
       const gain = tf.div(magnitude.value, tf.norm(turned, 2, 1)); // [out]
-      return { weight: tf.mul(turned, tf.reshape(gain, [-1, 1])), ...(bias && { bias }) };
+      return { weight: tf.mul(turned, tf.reshape(gain, [-1, 1])), bias };
     },
     rescale: (factor) => void (matrices.scaling *= factor),
   };

@@ -9,7 +9,7 @@ import {
   normal,
   uniform,
   type AttachContext,
-  type LinearAdapter,
+  type LinearAttachment,
   type SiteHandle,
 } from '@peft/core';
 import { sequenceGate, spreadOverTokens } from '@peft/ops';
@@ -20,7 +20,7 @@ export function gatedLora(
   matrices: LoraMatrices,
   dropout: number,
   context: AttachContext,
-): LinearAdapter {
+): LinearAttachment {
   const bound = 1 / Math.sqrt(site.inFeatures);
   const weight = context.param('gate.weight', [1, site.inFeatures], normal(0.02));
   const bias = context.param('gate.bias', [1], uniform(-bound, bound));

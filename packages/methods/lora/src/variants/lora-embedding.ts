@@ -8,7 +8,7 @@ import {
   normal,
   zeros,
   type AttachContext,
-  type EmbeddingAdapter,
+  type EmbeddingAttachment,
   type SiteHandle,
 } from '@peft/core';
 import { gatherRows, linear } from '@peft/ops';
@@ -34,8 +34,8 @@ export function makeEmbeddingMatrices(
 }
 
 /** @returns the adapter of an embedding. */
-export function loraEmbedding(matrices: LoraMatrices): EmbeddingAdapter {
-  const adapter: EmbeddingAdapter = {
+export function loraEmbedding(matrices: LoraMatrices): EmbeddingAttachment {
+  const adapter: EmbeddingAttachment = {
     forward: (ids, base) => tf.add(base(ids), lowRankRows(ids, matrices)),
     merge: (table) => tf.add(table, lowRankTable(matrices)),
     rescale: (factor) => void (matrices.scaling *= factor),

@@ -9,7 +9,7 @@ import {
   type AdapterParameter,
   type AttachContext,
   type Initializer,
-  type LinearAdapter,
+  type LinearAttachment,
   type MergedLinear,
   type SiteHandle,
 } from '@peft/core';
@@ -46,7 +46,7 @@ export function makeMatrices(
   return {
     a,
     b,
-    ...(config.loraBias && { bias: context.param('lora_B.bias', [site.outFeatures], zeros) }),
+    bias: config.loraBias ? context.param('lora_B.bias', [site.outFeatures], zeros) : undefined,
     scaling,
   };
 }
@@ -75,8 +75,8 @@ export const rememberMatrices = (adapter: object, matrices: LoraMatrices): void 
   void known.set(adapter, matrices);
 
 /** @returns the adapter of a linear site. */
-export function loraLinear(matrices: LoraMatrices, dropout: number): LinearAdapter {
-  const adapter: LinearAdapter = {
+export function loraLinear(matrices: LoraMatrices, dropout: number): LinearAttachment {
+  const adapter: LinearAttachment = {
     forward: (x, base, call) => add(base(x), lowRank(call.dropout(x, dropout), matrices)),
     merge: (base) => mergeLowRank(base, matrices),
     rescale: (factor) => void (matrices.scaling *= factor),
@@ -100,6 +100,6 @@ function mergeLowRank(
   const merged = added ? (bias ? tf.add<Tensor1D>(bias, added) : added) : bias;
   return {
     weight: tf.add(weight, tf.mul(tf.matMul(b.value as Tensor2D, a.value as Tensor2D), scaling)),
-    ...(merged && { bias: merged }),
+    bias: merged,
   };
 }

@@ -8,11 +8,13 @@ import type { Engine } from '@peft/ops';
 import { seededValues, usePortableEngine, useTemporaryFolder } from '@peft/testing';
 import { trainableTokens } from '@peft/trainable-tokens';
 import { describe, expect, it } from 'vitest';
+import type { HeadOptions } from '../description/model-description.js';
+import { siteAt } from '../description/site-index.js';
 import { loadAdapter, saveAdapter } from '../files/adapter-files.js';
-import type { ModelBatch } from './architecture.js';
-import { describeModel, loadModel, type Model } from '../model/model.js';
-import { siteAt, type HeadOptions } from './model-description.js';
 import type { MethodSpec } from '../method/peft-method.js';
+import type { ModelBatch } from '../model/architecture.js';
+import { describeModel, loadModel } from '../model/load-model.js';
+import type { Model } from '../model/model.js';
 import { randomWeights } from '../model/random-weights.js';
 
 const [V, D] = [11, 8];
@@ -77,7 +79,7 @@ describe('embeddings that read the table of another', () => {
   /** The table of an embedding with what is merged into it at one site. */
   const changed = (model: Model, path: string): Float32Array =>
     tf.tidy(() =>
-      model.adapter('a').at('embedding', path)[0]!.adapter.merge!(
+      model.adapter('a').at('embedding', path)[0]!.attachment.merge!(
         model.readBaseParameter('shared.weight') as Tensor2D,
       )
         .dataSync<'float32'>()

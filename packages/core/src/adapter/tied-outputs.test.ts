@@ -7,8 +7,9 @@ import { memorySource, type Engine } from '@peft/ops';
 import { seededValues, usePortableEngine, useTemporaryFolder } from '@peft/testing';
 import { describe, expect, it } from 'vitest';
 import { loadAdapter, saveAdapter } from '../files/adapter-files.js';
-import { describeModel, loadModel, type Model } from './model.js';
-import type { WeightStore } from './weights.js';
+import { describeModel, loadModel } from '../model/load-model.js';
+import type { Model } from '../model/model.js';
+import type { WeightStore } from '../model/weights.js';
 
 const CONFIG = {
   model_type: 'llama',

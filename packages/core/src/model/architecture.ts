@@ -2,10 +2,10 @@
 import { didYouMean, PeftError } from '@peft/errors';
 import type { Weight } from '@peft/ops';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import type { HeadOptions, ModelDescription } from './model-description.js';
-import type { ModelRun } from '../model/model-run.js';
-import type { SiteKind } from './sites.js';
-import type { WeightStore } from '../model/weights.js';
+import type { HeadOptions, ModelDescription } from '../description/model-description.js';
+import type { SiteKind } from '../description/sites.js';
+import type { ModelRun } from './model-run.js';
+import type { WeightStore } from './weights.js';
 
 /** Token ids of a packed batch: sequence b is `inputIds[offsets[b] … offsets[b+1]]`. */
 export interface ModelBatch {

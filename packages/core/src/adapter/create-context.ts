@@ -1,0 +1,77 @@
+/** What a method is handed while it attaches to one site of an adapter. */
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
+import { PeftError } from '@peft/errors';
+import { randomKey } from '@peft/ops';
+import type { Initializer } from '../description/initializers.js';
+import type { Site } from '../description/sites.js';
+import type { AttachContext, OwnedParameter, ParameterOptions } from '../method/attach-context.js';
+import type { MethodPart } from '../method/peft-method.js';
+import type { Adapter } from './adapter.js';
+import { ownParameter, unfreeze } from './owned-parameter.js';
+import type { WeightHost } from './weight-host.js';
+
+/** The context of one site. Without a host, parameters have shapes and no values. */
+export function createContext(
+  adapter: Adapter,
+  part: MethodPart,
+  sites: readonly Site[],
+  site: Site,
+  host: WeightHost | undefined,
+  seed: number,
+): AttachContext {
+  const method = part.method.name;
+  const key = (purpose: string) => randomKey(seed, adapter.name, method, site.path, purpose);
+  const create = (
+    name: string,
+    shape: readonly number[],
+    init: Initializer,
+    options: ParameterOptions,
+    owner: Site | undefined,
+  ): OwnedParameter => {
+    if (adapter.parameters.has(name))
+      throw new PeftError(
+        'PEFT_PARAMETER_TWICE',
+        `${method}: the parameter "${name}" exists already in adapter "${adapter.name}".`,
+        { hint: 'two methods of one adapter claim the same name on disk' },
+      );
+    const made = ownParameter(
+      name,
+      shape,
+      () => init(shape, owner ? key(name) : randomKey(seed, adapter.name, method, name)),
+      host,
+      { ...options, method, origin: 'new', site: owner },
+    );
+    adapter.parameters.set(name, made);
+    return made;
+  };
+  return {
+    description: adapter.description,
+    sites,
+    shared: <T>(name: string, make: () => T): T => {
+      if (!adapter.shared.has(name)) adapter.shared.set(name, make());
+      return adapter.shared.get(name) as T;
+    },
+    param: (name, shape, init, options = {}) =>
+      create(site.path ? `${site.path}.${name}` : name, shape, init, options, site),
+    sharedParam: (name, shape, init, options = {}) =>
+      adapter.parameters.get(name) ?? create(name, shape, init, options, undefined),
+    unfreeze: (parameterName, options) =>
+      unfreeze(adapter, host, parameterName, method, site, options),
+    replaceWeight: (change) => {
+      if (!host || site.kind !== 'linear') return;
+      const replaced = adapter.replaced.get(site.weight);
+      const changed = tf.tidy(() =>
+        change((replaced?.engine.dequantize(replaced) ?? host.readBase(site.weight)) as Tensor2D),
+      );
+      replaced?.dispose();
+      adapter.replaced.set(site.weight, host.freezeMatrix(site.weight, changed));
+    },
+    onStep: (hook, memory) => {
+      adapter.stepHooks.push(hook);
+      if (memory) adapter.stepMemories.push(memory);
+    },
+    extraLoss: (term) => void adapter.extraLosses.push(term),
+    randomKey: key,
+  };
+}

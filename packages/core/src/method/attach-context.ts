@@ -1,0 +1,154 @@
+/** What a method may ask for while it attaches: parameters, base weights, hooks of a step. */
+import type { Tensor, Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
+import type { RandomKey } from '@peft/ops';
+import type { Initializer } from '../description/initializers.js';
+import type { ModelDescription } from '../description/model-description.js';
+import type { Site, SiteKind, SiteOf } from '../description/sites.js';
+
+/** A trainable of an adapter. Its variable exists only on a model with weights. */
+export interface AdapterParameter {
+  /** `<site path>.<name>`, or `<name>` when it belongs to no site. */
+  readonly name: string;
+  readonly shape: readonly number[];
+  /** @throws PEFT_MODEL_WITHOUT_WEIGHTS on a bare description. */
+  readonly value: Variable;
+}
+
+/** A parameter with its place on disk. */
+export interface OwnedParameter extends AdapterParameter {
+  readonly trainable: boolean;
+  readonly saved: boolean;
+  /** `new`: made by the method. `unfrozen`: a copy of the base parameter of the same name. */
+  readonly origin: 'new' | 'unfrozen';
+  /**
+   * The method that asked for it, `modulesToSave`, or `file` for one that a loaded file brought
+   * along.
+   */
+  readonly method: string;
+  /** The site it belongs to. */
+  readonly site?: Site;
+  /** Its path in the file, where that is not `name`. */
+  readonly savedAs?: string;
+  /** Whether its values are other than those it was made with. */
+  hasChanged(): boolean;
+  dispose(): void;
+}
+
+export interface ParameterOptions {
+  /** Saved and loaded, never trained (VeRA's projections). Default true. */
+  readonly trainable?: boolean;
+  /** Left out of the file. Default true. */
+  readonly saved?: boolean;
+}
+
+export interface UnfreezeOptions {
+  /** Kept and saved with the adapter but not trained. Default true. */
+  readonly trainable?: boolean;
+  /**
+   * Its name on disk after the site's path (LN tuning: `ln_tuning_layers.weight`). Default: the
+   * base parameter's own name.
+   */
+  readonly savedAs?: string;
+}
+
+/** An optimiser step that was just taken. */
+export interface StepCall {
+  /** Counts from 1. */
+  readonly step: number;
+  /**
+   * The gradient that the step used, after clipping; undefined for a parameter that had none. Owned
+   * by the trainer.
+   */
+  gradient(parameter: AdapterParameter): Tensor | undefined;
+}
+
+/**
+ * What a hook remembers from step to step, for checkpoints: a run that goes on from one remembers
+ * it, too.
+ */
+export interface StepMemory {
+  /** Numbers by name. */
+  save(): Readonly<Record<string, Float32Array>>;
+  /** @param values what `save` gave; of a run that had nothing to remember yet, none */
+  restore(values: Readonly<Record<string, Float32Array>>): void;
+}
+
+/** What a method may ask for while it attaches. Core names, owns, saves and disposes all of it. */
+export interface AttachContext {
+  readonly description: ModelDescription;
+  /** All sites that the method takes, this one among them. */
+  readonly sites: readonly Site[];
+  /**
+   * What the sites of this adapter share: made by the first that asks, and there for `fileTensors`
+   * and `toPeftConfig`, too.
+   */
+  shared<T>(name: string, make: () => T): T;
+  /**
+   * A new parameter of this site; `name` is its name on disk after the site's path
+   * (`lora_A.weight`).
+   */
+  param(
+    name: string,
+    shape: readonly number[],
+    init: Initializer,
+    options?: ParameterOptions,
+  ): AdapterParameter;
+  /**
+   * A new parameter that all sites of the adapter share: the first caller's shape and values count.
+   */
+  sharedParam(
+    name: string,
+    shape: readonly number[],
+    init: Initializer,
+    options?: ParameterOptions,
+  ): AdapterParameter;
+  /**
+   * Lets an existing base parameter train; the adapter trains a copy, which counts while it is
+   * active.
+   */
+  unfreeze(parameterName: string, options?: UnfreezeOptions): AdapterParameter;
+  /**
+   * Replaces this site's base weight while the adapter exists (PiSSA): the function gets W `[out,
+   * in]` and returns the new one. It runs before any `param` initialiser that reads the weight
+   * afterwards.
+   */
+  replaceWeight(change: (weight: Tensor2D) => Tensor2D): void;
+  /**
+   * Runs after each optimiser step. A hook that remembers something between steps says what, or a
+   * resumed run differs.
+   */
+  onStep(hook: (call: StepCall) => void, memory?: StepMemory): void;
+  /**
+   * Added to the training loss of each micro-batch, weighted by `1 / microBatches` so that a step
+   * adds it once.
+   */
+  extraLoss(term: () => Tensor): void;
+  /** A random stream that names adapter, site and `purpose`. */
+  randomKey(purpose: string): RandomKey;
+}
+
+/**
+ * A site on a loaded model; each of these throws PEFT_MODEL_WITHOUT_WEIGHTS on a bare description.
+ */
+export interface SiteWeights {
+  /**
+   * The base weight as float32 `[out, in]` or `[rows, D]`, without adapters; the caller disposes.
+   */
+  dequantizedWeight(): Tensor2D;
+  /**
+   * The bias in force (the base's, or this adapter's trained copy), owned by the model; undefined
+   * where there is none.
+   */
+  biasInForce(): Tensor1D | undefined;
+  /**
+   * x·Wᵀ on the base weight in the engine's hands, without bias and adapters: x `[N, in]` → `[N,
+   * out]`.
+   */
+  product(x: Tensor2D): Tensor2D;
+  /**
+   * Rows of the base table `[N, D]`, of a sequence site those of its embedding; the caller
+   * disposes.
+   */
+  baseRows(ids: Int32Array): Tensor2D;
+}
+export type SiteHandle<K extends SiteKind> = SiteOf<K> & SiteWeights;

@@ -1,0 +1,118 @@
+/**
+ * What stands on a site while an adapter is in force, an interface per kind of site, and what it is
+ * told of the run that it takes part in.
+ */
+import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Site, SiteKind } from '../description/sites.js';
+
+export interface MergedLinear {
+  readonly weight: Tensor2D;
+  readonly bias?: Tensor1D;
+}
+
+export interface LinearAttachment {
+  /**
+   * x `[N, in]` → y `[N, out]`; `base` runs the map underneath, bias included. `call` has what only
+   * a running model knows.
+   */
+  forward(x: Tensor2D, base: (x: Tensor2D) => Tensor2D, call: AttachmentCall): Tensor2D;
+  /** W, b → those of the merged map. Present only where merging is exact. Runs in a tidy scope. */
+  merge?(base: MergedLinear): MergedLinear;
+  /** Multiplies the adapter's strength, where it has one. */
+  rescale?(factor: number): void;
+}
+export interface NormAttachment {
+  forward(x: Tensor2D, base: (x: Tensor2D) => Tensor2D, call: AttachmentCall): Tensor2D;
+  /** γ, β → those of the merged norm. */
+  merge?(base: { weight: Tensor1D; bias?: Tensor1D }): { weight: Tensor1D; bias?: Tensor1D };
+}
+export interface EmbeddingAttachment {
+  forward(ids: Int32Array, base: (ids: Int32Array) => Tensor2D, call: AttachmentCall): Tensor2D;
+  merge?(table: Tensor2D): Tensor2D;
+  /** When the table is tied to the output layer: the logits' part. */
+  forwardOutput?(x: Tensor2D, base: (x: Tensor2D) => Tensor2D): Tensor2D;
+  /** Multiplies the adapter's strength, where it has one. */
+  rescale?(factor: number): void;
+}
+export interface AttentionAttachment {
+  /**
+   * P, when the extra keys stand in for P tokens in front of each sequence, as a key-value cache
+   * would (PEFT's prefix): positions then start at P, and masks, windows and relative biases count
+   * them. Default 0: they stand beside the sequence, without positions, and every query sees them
+   * (the paper's and adapter-hub's prefix).
+   */
+  readonly pastLength?: number;
+  /**
+   * Keys and values `[P, keyValueHeads·headSize]` that every sequence sees, or `[B·P, …]`, P rows
+   * for each sequence in turn, with `perSequence`.
+   * @param hidden what the attention read `[N, D]`
+   */
+  extend(call: AttachmentCall & { readonly hidden: Tensor2D; readonly offsets: Int32Array }): {
+    readonly keys: Tensor2D;
+    readonly values: Tensor2D;
+    readonly perSequence?: boolean;
+  };
+}
+/** A residual branch on its way out. */
+export interface SublayerCall extends AttachmentCall {
+  /** What the branch read. */
+  readonly input: Tensor2D;
+  /** What the branch made, before the residual is added. */
+  readonly output: Tensor2D;
+  readonly residual: Tensor2D;
+  readonly offsets: Int32Array;
+  /** The norm after the residual, in post-norm models. */
+  readonly norm: ((x: Tensor2D) => Tensor2D) | undefined;
+  /**
+   * What comes next: the adapter around this one, else what closes the branch, norm(residual +
+   * output). `bare`: the last adapter's output is the result, without residual and norm.
+   */
+  close(output: Tensor2D, options?: { readonly bare?: boolean }): Tensor2D;
+}
+export interface SublayerAttachment {
+  forward(call: SublayerCall): Tensor2D;
+}
+export interface SequenceAttachment {
+  /** Virtual tokens `[P, D]` to put in front of every sequence. */
+  prefix(call: AttachmentCall): Tensor2D;
+}
+
+/** What an adapter may know of the run it takes part in. */
+export interface AttachmentCall {
+  readonly training: boolean;
+  /** Dropout of `x` in a stream of the adapter's own; the identity outside training. */
+  dropout(x: Tensor2D, rate: number, purpose?: string): Tensor2D;
+  /**
+   * Where the sequences of a tensor with that many rows begin and end, `[B+1]`.
+   * @throws PEFT_LAYOUT_UNKNOWN when its rows are not the tokens of a batch, or the batch mixes
+   *   adapters.
+   */
+  layout(rows: number): Int32Array;
+  /** Another adapter of the model, for one that combines several. @throws PEFT_ADAPTER_UNKNOWN */
+  adapter(name: string): AttachedSites;
+}
+
+export interface SiteAttachments {
+  linear: LinearAttachment;
+  norm: NormAttachment;
+  embedding: EmbeddingAttachment;
+  attention: AttentionAttachment;
+  sublayer: SublayerAttachment;
+  sequence: SequenceAttachment;
+  parameter: undefined;
+}
+
+/** What one method put on one site. */
+export interface Attached<K extends SiteKind = SiteKind> {
+  readonly site: Site;
+  /** Name of the method. */
+  readonly method: string;
+  readonly attachment: SiteAttachments[K];
+}
+
+/** An adapter as another one that combines several sees it. */
+export interface AttachedSites {
+  readonly name: string;
+  /** What stands on a site, innermost first. */
+  at<K extends SiteKind>(kind: K, path: string): readonly Attached<K>[];
+}

@@ -1,0 +1,70 @@
+/** Loads a model: a checkpoint's config and weights, with a head. */
+import { quantizedStore } from '@peft/hub';
+import { PeftError } from '@peft/errors';
+import type { Engine } from '@peft/ops';
+import type { HeadOptions, ModelDescription } from '../description/model-description.js';
+import type { SiteKind } from '../description/sites.js';
+import type { Architecture } from './architecture.js';
+import { Model, type ModelWith } from './model.js';
+import { describePooled } from './pooled-head.js';
+import { loadWeights, type LoadWeightsOptions, type WeightStore } from './weights.js';
+
+export interface ModelOptions extends LoadWeightsOptions {
+  /** Default `{ kind: 'none' }`: the bare backbone. */
+  readonly head?: HeadOptions;
+}
+
+/**
+ * The description of an architecture under a config, with its head.
+ * @throws PEFT_MODEL_HEAD for a head it lacks
+ */
+export function describeModel<Config>(
+  architecture: Architecture<Config>,
+  config: Config,
+  head: HeadOptions = { kind: 'none' },
+): ModelDescription {
+  if (head.kind === 'pooled-linear') return describePooled(architecture, config, head);
+  if (head.kind !== 'none' && !architecture.heads.includes(head.kind)) {
+    throw new PeftError(
+      'PEFT_MODEL_HEAD',
+      `${architecture.family}: there is no "${head.kind}" head.`,
+      { hint: `it has ${['none', 'pooled-linear', ...architecture.heads].join(', ')}` },
+    );
+  }
+  return architecture.describe(config, head);
+}
+
+/**
+ * Loads a model. The caller disposes it.
+ *
+ * @param configJson the parsed `config.json`.
+ * @param store its tensors, also those that bitsandbytes quantised (`quantization_config`); may be
+ *   closed afterwards unless the engine maps the file.
+ * @throws PEFT_MODEL_CONFIG, PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE, PEFT_QUANTIZATION_METHOD,
+ *   PEFT_QUANTIZATION_CONFIG, PEFT_QUANTIZED_PARTS
+ */
+export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
+  architecture: Architecture<Config, Kinds>,
+  configJson: Readonly<Record<string, unknown>>,
+  store: WeightStore,
+  engine: Engine,
+  options: ModelOptions = {},
+): ModelWith<Kinds> {
+  const parsed = architecture.parseConfig(configJson);
+  const config = architecture.settle ? architecture.settle(parsed, store) : parsed;
+  const description = describeModel(architecture, config, options.head);
+  const weights = loadWeights(
+    description,
+    store.quantized ? store : quantizedStore(store, configJson['quantization_config']),
+    engine,
+    options,
+  );
+  return new Model(
+    architecture as unknown as Architecture<unknown>,
+    config,
+    configJson,
+    description,
+    weights,
+    engine,
+  ) as ModelWith<Kinds>;
+}

@@ -1,0 +1,135 @@
+/** Folds adapters into copies of the base's weights, where that is exact. */
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import { PeftError } from '@peft/errors';
+import { memorySource, type Engine, type FrozenWeight } from '@peft/ops';
+import type { Adapter } from '../adapter/adapter.js';
+import type { WeightHost } from '../adapter/weight-host.js';
+import type { ModelDescription } from '../description/model-description.js';
+import type { SiteKind } from '../description/sites.js';
+import type { Attached, SiteAttachments } from '../method/attachment.js';
+import { isFrozen } from './weights.js';
+
+/**
+ * Unfrozen parameters first (the outermost adapter's counts, as in the forward pass), then what
+ * stands on the sites, innermost first.
+ */
+export function mergeInto(
+  merged: Map<string, FrozenWeight | Tensor>,
+  adapters: readonly Adapter[],
+  base: (name: string) => FrozenWeight | Tensor,
+  host: WeightHost,
+): void {
+  const current = (name: string): Tensor => readTensor(merged.get(name) ?? base(name));
+  const keep = (name: string, value: Tensor) => {
+    const isMatrix =
+      adapters[0]!.description.parameters.find((spec) => spec.name === name)!.use !== 'vector';
+    const made = isMatrix ? host.freezeMatrix(name, value as Tensor2D) : tf.keep(value);
+    merged.get(name)?.dispose();
+    merged.set(name, made);
+  };
+  for (const adapter of adapters) {
+    for (const { origin, name, value } of adapter.parameters.values()) {
+      if (origin !== 'unfrozen') continue;
+      if (adapter.isEmbeddingOnly(name))
+        throw new PeftError(
+          'PEFT_MERGE_INEXACT',
+          `modulesToSave: ${name} is also the weight of another layer, which keeps the base's values.`,
+          { hint: 'keep the adapter beside the model, or train it with ensureWeightTying: true' },
+        );
+      keep(name, readTensor(value));
+    }
+    for (const [name, weight] of adapter.replaced) keep(name, readTensor(weight));
+  }
+  for (const adapter of adapters) {
+    for (const attached of [...adapter.attachments.values()].flat()) {
+      refuseTied(adapter.description, attached);
+      mergeSite(attached, current, keep);
+    }
+  }
+}
+
+/**
+ * A table that the output layer or another embedding reads, too, must not change unless the adapter
+ * goes along to all of them.
+ */
+function refuseTied({ sites }: ModelDescription, { site, method, attachment }: Attached): void {
+  if (
+    site.kind !== 'embedding' ||
+    (site.tiedTo === undefined && (attachment as SiteAttachments['embedding']).forwardOutput)
+  )
+    return;
+  const other = sites.find(
+    (reader) =>
+      (reader.kind === 'linear' || reader.kind === 'embedding') &&
+      reader.weight === site.weight &&
+      reader.path !== site.path &&
+      reader.path !== site.tiedTo,
+  );
+  if (other)
+    throw new PeftError(
+      'PEFT_MERGE_INEXACT',
+      `${method}: ${site.path} is also the weight of ${other.path}, which would change with it.`,
+      { hint: 'keep the adapter beside the model' },
+    );
+}
+
+function mergeSite(
+  { site, method, attachment }: Attached,
+  current: (name: string) => Tensor,
+  keep: (name: string, value: Tensor) => void,
+): void {
+  const mergeable = canMerge(attachment);
+  if (!mergeable || (site.kind !== 'linear' && site.kind !== 'norm' && site.kind !== 'embedding')) {
+    throw new PeftError(
+      'PEFT_MERGE_INEXACT',
+      `${method}: what it does at ${site.path} cannot be merged into the weights.`,
+      { hint: 'keep the adapter beside the model' },
+    );
+  }
+  // What stands on a site is of the site's kind: the attach function of that kind made it.
+  if (site.kind === 'embedding') {
+    const { merge } = attachment as Required<SiteAttachments['embedding']>;
+    keep(
+      site.weight,
+      tf.tidy(() => merge.call(attachment, current(site.weight) as Tensor2D)),
+    );
+    return;
+  }
+  const { merge } = attachment as Required<SiteAttachments['linear']>;
+  const result = tf.tidy(() => {
+    const made = merge.call(attachment, {
+      weight: current(site.weight) as Tensor2D,
+      bias: site.bias === undefined ? undefined : (current(site.bias) as Tensor1D),
+    });
+    if (made.bias && site.bias === undefined)
+      throw new PeftError(
+        'PEFT_MERGE_INEXACT',
+        `${method}: it adds a bias at ${site.path}, which has none to merge it into.`,
+        { hint: 'keep the adapter beside the model' },
+      );
+    return { weight: made.weight, bias: made.bias };
+  });
+  keep(site.weight, result.weight);
+  if (result.bias && site.bias !== undefined) keep(site.bias, result.bias);
+}
+
+const canMerge = (attachment: SiteAttachments[SiteKind]): boolean =>
+  attachment !== undefined && 'merge' in attachment && attachment.merge !== undefined;
+
+/** Whether a weight is stored in four or eight bits. */
+export const isQuantized = (weight: FrozenWeight | Tensor): boolean =>
+  isFrozen(weight) &&
+  (weight.format === 'nf4' || weight.format === 'fp4' || weight.format === 'int8');
+
+/** float32 values of a base weight; the caller disposes. */
+export const readTensor = (weight: FrozenWeight | Tensor): Tensor =>
+  isFrozen(weight) ? weight.engine.dequantize(weight) : tf.clone(weight);
+
+/** A changed matrix is kept in float32, whatever the base's format. Disposes `weight`. */
+export function freezeChanged(name: string, weight: Tensor2D, engine: Engine): FrozenWeight {
+  const values = Float32Array.from(weight.dataSync()); // once per merged or replaced matrix
+  const { shape } = weight;
+  weight.dispose();
+  return engine.freeze(memorySource(name, shape, values), { format: 'f32' });
+}

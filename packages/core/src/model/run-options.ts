@@ -1,0 +1,55 @@
+/** What a forward pass is asked for, and what it reads of its model. */
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
+import type { FrozenWeight } from '@peft/ops';
+import type { Adapter } from '../adapter/adapter.js';
+import type { ModelDescription } from '../description/model-description.js';
+import type { KeyValueCache } from './key-value-cache.js';
+
+/** What a forward pass is asked for. */
+export interface RunOptions {
+  /** Dropout is live. Default false. */
+  readonly training?: boolean;
+  /** Names the dropout streams: seed, step, micro-batch. Default [0]. */
+  readonly randomParts?: readonly (number | string)[];
+  /**
+   * Blocks that keep only their inputs for the backward pass: all, none, or those of these numbers.
+   * Default none.
+   */
+  readonly checkpointing?: boolean | ReadonlySet<number>;
+  /** Return the embeddings and each block's output. Default false. */
+  readonly hiddenStates?: boolean;
+  /**
+   * Rows of `hidden` whose token logits are made: all (default), none, the last of each sequence,
+   * or these (the labelled ones).
+   */
+  readonly logitRows?: 'all' | 'none' | 'last' | Int32Array;
+  /** An adapter's name per sequence (`__base__` for none) instead of the active ones. */
+  readonly assignment?: readonly string[];
+  /**
+   * What the decoder read before: the batch holds the tokens that follow, and its sequences stand
+   * behind those of the cache, which grows by them. An encoder-decoder also needs `batch.encoded`
+   * from the second run on.
+   */
+  readonly cache?: KeyValueCache;
+}
+
+/** Keys and values of one adapter at an attention site. */
+export interface ExtraKeyValues {
+  readonly keys: Tensor2D;
+  readonly values: Tensor2D;
+  /** `[B·P, …]`: P rows for each sequence in turn. */
+  readonly perSequence: boolean;
+  /** They stand in for tokens in front of the sequence. */
+  readonly isPast: boolean;
+}
+
+/** What a run reads of its model. */
+export interface RunHost {
+  readonly description: ModelDescription;
+  /** Adapters in force, innermost first. */
+  readonly active: readonly Adapter[];
+  adapter(name: string): Adapter;
+  baseWeight(name: string): FrozenWeight | Tensor;
+  /** Tables that outlive the run; the model disposes them. */
+  readonly constants: Map<string, readonly Tensor[]>;
+}

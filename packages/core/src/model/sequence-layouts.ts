@@ -1,0 +1,117 @@
+/** Which rows of a run's tensors belong to which sequence of the batch. */
+import { PeftError } from '@peft/errors';
+import type { ModelDescription } from '../description/model-description.js';
+import { siteIndex } from '../description/site-index.js';
+
+/** The layouts that a run has met, `int32[B+1]` each: sequence b is rows `[o[b], o[b+1])`. */
+export class SequenceLayouts {
+  readonly #description: ModelDescription;
+  #known: readonly Int32Array[] = [];
+  /** Layout of what cross attention reads. */
+  #memory: Int32Array | undefined;
+  #padding: { readonly flags: Uint8Array; readonly offsets: Int32Array } | undefined;
+  #isShared = false;
+
+  constructor(description: ModelDescription) {
+    this.#description = description;
+  }
+
+  /** All of them, the current stack's last. */
+  get known(): readonly Int32Array[] {
+    return this.#known;
+  }
+
+  /** Whether the rows at hand belong to no sequence. */
+  get isShared(): boolean {
+    return this.#isShared;
+  }
+
+  /** Last row of each sequence of the stack at hand. */
+  get lastRows(): Int32Array {
+    return this.#known
+      .at(-1)!
+      .slice(1)
+      .map((end) => end - 1);
+  }
+
+  use(offsets: Int32Array): void {
+    this.#known = [...this.#known, offsets];
+  }
+
+  /** A layout whose rows cross attention reads. */
+  useMemory(offsets: Int32Array): void {
+    this.#memory = offsets;
+  }
+
+  isMemory(offsets: Int32Array | undefined): boolean {
+    return offsets === this.#memory;
+  }
+
+  /** Runs `body` with the layouts that were known at another moment. */
+  within<T>(known: readonly Int32Array[], body: () => T): T {
+    const outer = this.#known;
+    this.#known = known;
+    try {
+      return body();
+    } finally {
+      this.#known = outer;
+    }
+  }
+
+  /** Runs `body` on rows that belong to no sequence, but to all of them. */
+  shared<T>(body: () => T): T {
+    const outer = this.#isShared;
+    this.#isShared = true;
+    try {
+      return body();
+    } finally {
+      this.#isShared = outer;
+    }
+  }
+
+  /** Marks rows that are computed but not attended to. @param flags 1 for padding, `[N]` */
+  usePadding(flags: Uint8Array, offsets: Int32Array): void {
+    this.#padding = { flags, offsets };
+  }
+
+  /** Moves the padding's flags behind `extra` rows that were put in front of each sequence. */
+  shiftPadding(from: Int32Array, to: Int32Array, extra: number): void {
+    if (!this.#padding || !isSameLayout(from, this.#padding.offsets)) return;
+    const { flags } = this.#padding;
+    const longer = new Uint8Array(to.at(-1)!); // virtual tokens are no padding
+    for (let b = 0; b + 1 < from.length; b += 1)
+      longer.set(flags.subarray(from[b], from[b + 1]), to[b]! + extra);
+    this.usePadding(longer, to);
+  }
+
+  /**
+   * Rows that attention sees and their layout, where some rows are padding; undefined where all are
+   * seen.
+   * @throws PEFT_BATCH_PADDING in a layout other than the batch's.
+   */
+  attended(
+    offsets: Int32Array,
+  ): { readonly rows: Int32Array; readonly offsets: Int32Array } | undefined {
+    if (!this.#padding) return undefined;
+    const { flags, offsets: own } = this.#padding;
+    if (!isSameLayout(offsets, own))
+      throw new PeftError(
+        'PEFT_BATCH_PADDING',
+        'a batch with padding rows met sequences of another layout.',
+        { hint: 'padding works in a stack that reads the batch itself; leave it out' },
+      );
+    const rows = Int32Array.from(flags.keys()).filter((n) => flags[n] === 0);
+    return { rows, offsets: offsets.map((offset) => rows.filter((row) => row < offset).length) };
+  }
+
+  /** The layout of a tensor of that many rows at a site: the latest that fits, if one does. */
+  find(path: string, rows: number): Int32Array | undefined {
+    const readsMemory = siteIndex(this.#description).memoryReaders.has(path);
+    return readsMemory && this.#memory?.at(-1) === rows
+      ? this.#memory
+      : this.#known.findLast((layout) => layout.at(-1) === rows);
+  }
+}
+
+const isSameLayout = (a: Int32Array, b: Int32Array): boolean =>
+  a.length === b.length && a.every((offset, i) => offset === b[i]);
