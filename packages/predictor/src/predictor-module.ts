@@ -73,13 +73,13 @@ export const withMethods = (...methods: readonly AnyMethod[]): Module =>
  */
 function methodOfSettings(
   value: string | null,
-  { filter, moduleFilter, ...sizes }: AutogluonMethodOptions,
+  { filter, moduleFilter, familyTargets, ...sizes }: AutogluonMethodOptions,
   task: TaskName | undefined,
 ): MethodSpec {
   if (value === null) return methodNamed('full');
   const isAsAutogluon = usesAutogluonLayers(task) || filter || moduleFilter;
   if (isAutogluonMethod(value) && (isAsAutogluon || !(value === 'lora' || value === 'ia3')))
-    return autogluonMethod(value, { filter, moduleFilter, ...sizes });
+    return autogluonMethod(value, { filter, moduleFilter, familyTargets, ...sizes });
   return methodNamed(value, value === 'ia3' ? {} : givenOf(sizes));
 }
 

@@ -2,7 +2,7 @@
 import { PeftError } from '@peft/errors';
 import { type ModelDescription, parameterSites } from '../description/model-description.js';
 import type { Site, SiteKind } from '../description/sites.js';
-import { selectSites, type TargetSelection } from '../description/target-selection.js';
+import { isInModules, selectSites, type TargetSelection } from '../description/target-selection.js';
 import type { AttachContext, SiteHandle } from '../method/attach-context.js';
 import type { SiteAttachments } from '../method/attachment.js';
 import type { MethodPart, MethodSpec } from '../method/peft-method.js';
@@ -99,16 +99,17 @@ function sitesOf(
     ...(kinds.includes('parameter') ? parameterSites(description) : []),
   ];
   const isDefault = common.targets === undefined;
+  const saved = savedModules(spec, description);
   const { optional = false, ...defaults } = isDefault
     ? method.defaultTargets(description, config as never)
-    : {};
+    : { optional: !strict && isListIn(common.targets, saved) };
   const select = (selection: TargetSelection, isStrict: boolean): readonly Site[] =>
     Array.isArray(selection.targets) && selection.targets.length === 0
       ? []
       : selectSites({ ...description, sites: candidates }, selection, {
           owner: method.name,
           kinds,
-          modulesToSave: savedModules(spec, description),
+          modulesToSave: saved,
           strict: isStrict,
           optional,
         });
@@ -127,3 +128,7 @@ function sitesOf(
   }
   return candidates.filter((site) => chosen.has(site));
 }
+
+/** Whether a file's targets are of modules that it holds whole: nothing of them is left to take. */
+const isListIn = (targets: TargetSelection['targets'], modules: readonly string[]): boolean =>
+  Array.isArray(targets) && targets.every((name: string) => isInModules(name, modules));

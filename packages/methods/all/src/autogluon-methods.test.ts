@@ -33,7 +33,7 @@ describe.each(
       const description = describeReal(model);
       const adapter = attachAdapter(
         'a',
-        autogluonMethod(value as AutogluonMethod),
+        autogluonMethod(value as AutogluonMethod, { familyTargets: false }),
         description,
         undefined,
       );

@@ -7,7 +7,13 @@
  * final norm) trains always.
  */
 import { bitfit } from '@peft/bitfit';
-import { combineMethods, type MethodSpec } from '@peft/core';
+import {
+  combineMethods,
+  queryValueTargets,
+  type MethodSpec,
+  type ModelDescription,
+  type TargetSelection,
+} from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
@@ -47,7 +53,22 @@ export interface AutogluonMethodOptions {
    * it. Default any.
    */
   readonly moduleFilter?: readonly string[] | null;
+  /**
+   * Where the default filter names no layer of a family (DistilBERT, GPT-2, Llama), take its
+   * queries and values. Default true; false is AutoGluon's own behaviour, which trains the head
+   * alone there.
+   */
+  readonly familyTargets?: boolean;
 }
+
+/** Options that {@link autogluonMethod} knows. */
+export const AUTOGLUON_OPTIONS: readonly (keyof AutogluonMethodOptions)[] = Object.freeze([
+  'rank',
+  'alpha',
+  'filter',
+  'moduleFilter',
+  'familyTargets',
+]);
 
 export const AUTOGLUON_FILTER: readonly string[] = Object.freeze([
   'query',
@@ -72,7 +93,8 @@ const ALWAYS_TRAINED: readonly string[] = Object.freeze([
  * The combination that a value stands for, named after it.
  *
  * Where a filter is given and matches no layer, attaching throws PEFT_TARGET_NOT_FOUND; where the
- * default one does, nothing is wrapped.
+ * default one does, the family's queries and values are wrapped (`familyTargets`). Parameters that
+ * a model does not have (biases of a Llama) are left out.
  * @throws PEFT_CONFIG_INVALID for an unknown value (the nearest is named), a bad rank, alpha or
  *   filter.
  */
@@ -81,33 +103,76 @@ export function autogluonMethod(
   options: AutogluonMethodOptions = {},
 ): MethodSpec {
   check.oneOf('optim.peft', 'the value', value, AUTOGLUON_METHODS);
-  const { rank = 8, alpha = 8, filter = AUTOGLUON_FILTER, moduleFilter = null } = options;
+  check.knownKeys(value, options, AUTOGLUON_OPTIONS);
+  const {
+    rank = 8,
+    alpha = 8,
+    filter = AUTOGLUON_FILTER,
+    moduleFilter = null,
+    familyTargets = true,
+  } = options;
+  check.boolean(value, 'familyTargets', familyTargets);
   const words = value.split('_');
   const targets = layerPattern(filter, moduleFilter);
   const isDefault = options.filter === undefined && moduleFilter === null;
   const wrapping = (spec: MethodSpec): MethodSpec =>
-    isDefault ? withOptionalTargets(spec, targets) : spec;
+    isDefault
+      ? withTargets(spec, (description) =>
+          familyTargets && !namesLayers(targets, description)
+            ? queryValueTargets(description.modelType)
+            : { targets },
+        )
+      : spec;
   return combineMethods(
     value,
     ...(words.includes('lora') ? [wrapping(lora({ rank, alpha, targets }))] : []),
     ...(words.includes('ia3') ? [wrapping(ia3({ targets, feedforwardModules: [] }))] : []),
-    bitfit({
-      biases: ['bit', 'bias', 'norm'].some((word) => words.includes(word)),
-      norms: words.includes('norm') ? 'layer' : 'none',
-      also: ALWAYS_TRAINED,
-    }),
+    withOptionalSites(
+      bitfit({
+        biases: ['bit', 'bias', 'norm'].some((word) => words.includes(word)),
+        norms: words.includes('norm') ? 'layer' : 'none',
+        also: ALWAYS_TRAINED,
+      }),
+    ),
   );
 }
 
-/**
- * The default filter fits no layer of some families (DistilBERT): then only what trains anyway
- * does, as in AutoGluon.
- */
-function withOptionalTargets(spec: MethodSpec, targets: string): MethodSpec {
+/** Whether a pattern for whole paths matches a linear layer of the model. */
+function namesLayers(pattern: string, { sites }: ModelDescription): boolean {
+  const whole = new RegExp(`^(?:${pattern})$`);
+  return sites.some(({ kind, path }) => kind === 'linear' && whole.test(path));
+}
+
+/** With targets that depend on the model; that it has none of them is no error. */
+function withTargets(
+  spec: MethodSpec,
+  targetsOf: (description: ModelDescription) => TargetSelection,
+): MethodSpec {
   const parts = spec.parts.map(({ method, config, common: { targets: _, ...common } }) => ({
-    method: { ...method, defaultTargets: () => ({ targets, optional: true }) },
+    method: {
+      ...method,
+      defaultTargets: (description: ModelDescription) => ({
+        ...targetsOf(description),
+        optional: true,
+      }),
+    },
     config,
     common,
+  }));
+  return { ...spec, parts };
+}
+
+/** With its own targets; that the model has none of them is no error. */
+function withOptionalSites(spec: MethodSpec): MethodSpec {
+  const parts = spec.parts.map((part) => ({
+    ...part,
+    method: {
+      ...part.method,
+      defaultTargets: (...given: Parameters<typeof part.method.defaultTargets>) => ({
+        ...part.method.defaultTargets(...given),
+        optional: true,
+      }),
+    },
   }));
   return { ...spec, parts };
 }

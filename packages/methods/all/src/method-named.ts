@@ -4,6 +4,7 @@ import { check, didYouMean, PeftError } from '@peft/errors';
 import { allMethods, type NamedMethod } from './all-methods.js';
 import {
   AUTOGLUON_METHODS,
+  AUTOGLUON_OPTIONS,
   autogluonMethod,
   isAutogluonMethod,
   type AutogluonMethodOptions,
@@ -47,9 +48,10 @@ export function methodNamed(
   { plugins = [], layers = 'own' }: MethodNamedSettings = {},
 ): MethodSpec {
   const own = [...plugins, ...allMethods].find((method) => method.name === name);
-  const isAsAutogluon = layers === 'autogluon' && Object.keys(options).length === 0;
+  const isAsAutogluon =
+    layers === 'autogluon' && Object.keys(options).every((key) => key === 'familyTargets');
   if (isAutogluonMethod(name) && (isAsAutogluon || !own)) {
-    check.knownKeys(name, options, ['rank', 'alpha', 'filter', 'moduleFilter']);
+    check.knownKeys(name, options, AUTOGLUON_OPTIONS);
     return autogluonMethod(name, options as AutogluonMethodOptions);
   }
   // the method's own parser checks the options

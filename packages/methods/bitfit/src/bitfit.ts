@@ -63,10 +63,14 @@ export const bitfit = definePeftMethod({
     return { biases, norms, also };
   },
 
-  defaultTargets: (description, config): TargetSelection & { optional?: boolean } => ({
-    targets: namesOf(description, config),
-    optional: !config.biases && config.norms === 'none',
-  }),
+  defaultTargets(description, config): TargetSelection & { optional?: boolean } {
+    const targets = namesOf(description, config);
+    const isHead = (name: string): boolean =>
+      description.headModules.some((module) => name.startsWith(`${module}.`));
+    // the head trains anyway, and is no target: nothing else is left of a model without biases
+    const isHeadAlone = targets.length > 0 && targets.every(isHead);
+    return { targets, optional: isHeadAlone || (!config.biases && config.norms === 'none') };
+  },
 
   attach: {
     parameter(site, _config, context) {

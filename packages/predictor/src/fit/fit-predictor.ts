@@ -1,6 +1,6 @@
 /** One fit: from data and settings to a trained model. */
 import { createHash } from 'node:crypto';
-import type { Adapter, App, Model } from '@peft/core';
+import { type Adapter, type App, type Model } from '@peft/core';
 import { holdoutSplit, type Table } from '@peft/data';
 import { check, PeftError, show } from '@peft/errors';
 import {
@@ -12,6 +12,7 @@ import {
   type TrainResult,
 } from '@peft/trainer';
 import {
+  describeBase,
   loadBaseModel,
   openBaseModel,
   type BaseModel,
@@ -46,6 +47,7 @@ import {
   trainOptionsOf,
 } from './run-plan.js';
 import { startEngine } from '../engine/start-engine.js';
+import { trainedSpec } from './trained-spec.js';
 import type { PredictorTask, TaskTools, WatchedMetric } from '../tasks/predictor-task.js';
 
 export interface FitRequest {
@@ -73,6 +75,7 @@ const FIXED: readonly HyperparameterKey[] = Object.freeze([
   'optim.lora.alpha',
   'optim.lora.filter',
   'optim.lora.module_filter',
+  'optim.lora.family_targets',
   'model.hf_text.quantization',
   'env.engine',
   'env.precision',
@@ -117,7 +120,11 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
   const engine = await startEngine(request.app, settings, request.emit);
   let model: Model | undefined;
   try {
-    const spec = options.method ?? namedMethod(request.app, settings, data.task.name);
+    const spec = trainedSpec(
+      options.method ?? namedMethod(request.app, settings, data.task.name),
+      describeBase(base, data.task.head(settings)),
+      request.emit,
+    );
     const examples = await examplesOf(request, settings, data, base);
     const memory = await planFit({
       app: request.app,
@@ -135,17 +142,7 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
       quantization: quantizationOf(memory.settings),
       emit: request.emit,
     });
-    const { parts, wrappedSites } = model.addAdapter(ADAPTER, spec, { seed: settings['env.seed'] });
-    const idle = parts
-      .filter(({ part, sites }) => sites.length === 0 && part.method.attach.linear)
-      .map(({ part }) => part.method.name as string);
-    if (idle.length && wrappedSites.length === 0)
-      request.emit({
-        type: 'run/warned',
-        code: 'PEFT_NOTHING_WRAPPED',
-        message: `${idle.join(' and ')} found no layer to stand on in this ${model.description.modelType}: little more than the head trains.`,
-        hint: 'name its layers with optim.lora.filter; peft inspect MODEL --sites lists them',
-      });
+    model.addAdapter(ADAPTER, spec, { seed: settings['env.seed'] });
     return await trainOn(request, memory, data, examples, {
       engine,
       model,

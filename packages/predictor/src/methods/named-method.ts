@@ -22,6 +22,7 @@ export function namedMethod(app: App, settings: Hyperparameters, task?: TaskName
       alpha: size('optim.lora.alpha'),
       filter: filter.join() === AUTOGLUON_FILTER.join() ? undefined : filter,
       moduleFilter: settings['optim.lora.module_filter'],
+      familyTargets: settings['optim.lora.family_targets'],
     },
     task,
   );

@@ -6,10 +6,12 @@ import { copyFile, constants, mkdir, readdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import {
   architectureFor,
+  describeModel,
   loadModel,
   type Architecture,
   type HeadOptions,
   type Model,
+  type ModelDescription,
   type TrainEvent,
   type WeightQuantization,
 } from '@peft/core';
@@ -129,6 +131,12 @@ export function fingerprintOf(store: Pick<TensorStore, 'names' | 'get'>): string
   }
   return hash.digest('hex');
 }
+
+/** The model's sites and parameters with a head, without any weights. */
+export const describeBase = (
+  { architecture, config }: BaseModel,
+  head: HeadOptions,
+): ModelDescription => describeModel(architecture, architecture.parseConfig(config), head);
 
 /** The model in an engine's hands. The caller disposes. */
 export function loadBaseModel(

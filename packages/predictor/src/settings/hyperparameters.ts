@@ -38,6 +38,11 @@ export interface Hyperparameters {
   /** Prefix regular expressions on the names of layers that LoRA and IA3 wrap. */
   'optim.lora.filter': readonly string[];
   'optim.lora.module_filter': readonly string[] | null;
+  /**
+   * Where the default filter names no layer of the family (DistilBERT, GPT-2, Llama), wrap its
+   * queries and values. false: AutoGluon's own behaviour, the head alone trains there.
+   */
+  'optim.lora.family_targets': boolean;
   /** `…_8bit` keep their state in 8 bits. */
   'optim.optim_type':
     'adamw' | 'adam' | 'sgd' | 'adafactor' | 'lion' | 'adamw_8bit' | 'adam_8bit' | 'lion_8bit';
@@ -164,6 +169,7 @@ const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.freeze({
   'optim.lora.alpha': { default: 8, check: positive },
   'optim.lora.filter': { default: ['query', 'value', '^q$', '^v$', '^k$', '^o$'], check: names },
   'optim.lora.module_filter': { default: null, check: orNull(names) },
+  'optim.lora.family_targets': { default: true, check: oneOf(true, false) },
   'optim.optim_type': {
     default: 'adamw',
     check: oneOf(

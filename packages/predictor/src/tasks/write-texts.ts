@@ -60,12 +60,19 @@ export async function writeTexts(
   const given = Object.fromEntries(
     Object.entries(writing).filter(([, value]) => value !== undefined),
   );
-  const texts = await generateTexts(model, base.tokenizer, prompts, {
-    ...tokenEnds(tools),
-    maxNewTokens: settings['model.hf_text.max_target_len'],
-    batchSize: runSizes(settings).evaluationBatchSize,
-    ...given,
-    ...(signal && { signal }),
+  const write = (cache: boolean) =>
+    generateTexts(model, base.tokenizer, prompts, {
+      ...tokenEnds(tools),
+      maxNewTokens: settings['model.hf_text.max_target_len'],
+      batchSize: runSizes(settings).evaluationBatchSize,
+      ...given,
+      signal,
+      cache,
+    });
+  const texts = await write(true).catch((error: unknown) => {
+    // an adapter that looks at whole sequences (UniPELT's gates) writes without one
+    if (error instanceof PeftError && error.code === 'PEFT_CACHE_ADAPTER') return write(false);
+    throw error;
   });
   return texts.map(({ text }) => text);
 }

@@ -1,0 +1,212 @@
+/**
+ * What `fit` saves loads: for each method, family and task of the registries that go together, fit,
+ * then load, predict and evaluate in a fresh process. A sample of them here; all with
+ * `PEFT_LONG_TESTS=1`.
+ */
+import { execFile } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { PeftError } from '@peft/errors';
+import { methodNamed, methodNames } from '@peft/methods';
+import { architectures } from '@peft/models';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { PeftPredictor, TASK_NAMES, usesAutogluonLayers, type TaskName } from '../src/index.js';
+import { answersOf, type Answers } from './answers.js';
+import type { LoadedCase, SavedCase } from './load-in-child.js';
+import { smallModel } from './small-model.js';
+
+const isLong = process.env['PEFT_LONG_TESTS'] === '1';
+const fixtures = new URL('../../testing/fixtures/models/', import.meta.url);
+const NOUNS = ['cat', 'dog', 'bird', 'fish', 'horse', 'mouse', 'sheep', 'goat'];
+const ROWS: Readonly<Record<TaskName, readonly Readonly<Record<string, unknown>>[]>> = {
+  classification: NOUNS.map((noun, i) => ({
+    text: `${noun} is ${i % 2 ? 'good' : 'bad and noisy'}`,
+    label: i % 2 ? 'pos' : 'neg',
+  })),
+  regression: NOUNS.map((noun, i) => ({ text: `${noun} of ${'many '.repeat(i)}`, label: i / 2 })),
+  'token-classification': NOUNS.map((noun, i) => ({
+    tokens: [noun, ...Array.from({ length: i + 1 }, () => 'of')],
+    tags: ['B-A', ...Array.from({ length: i + 1 }, () => 'O')],
+  })),
+  'causal-lm': NOUNS.map((noun) => ({ text: `${noun} sleeps` })),
+  seq2seq: NOUNS.map((noun) => ({ source: `two ${noun}`, target: `${noun} ${noun}` })),
+  embeddings: NOUNS.map((noun) => ({ anchor: noun, positive: `a ${noun} here` })),
+};
+/** Options that a method has no default for, or that are too wide for the fixtures. */
+const OPTIONS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  adalora: { totalSteps: 100 },
+  'trainable-tokens': { tokenIndices: [6, 7, 8, 9, 10, 11, 12] },
+  compacter: { phmDim: 2 },
+  'compacter++': { phmDim: 2 },
+};
+/** Methods that need another adapter first. */
+const NEEDS_ANOTHER = ['adapter-fusion'];
+/** A method may refuse a family or a task by name, before training: that is no failure. */
+const REFUSALS = [
+  'PEFT_METHOD_UNSUPPORTED',
+  'PEFT_NOTHING_TRAINS',
+  'PEFT_MODEL_HEAD',
+  'PEFT_TARGET_NOT_FOUND',
+  'PEFT_TRAIN_NO_GRADIENT',
+  'PEFT_CONFIG_INVALID',
+  'PEFT_CONFIG_UNSUPPORTED',
+  // some fixtures are classifiers of another number of classes
+  'PEFT_WEIGHT_SHAPE',
+];
+
+/** The fixture of each family that has one; `gemma3_text` lies in a folder of a shorter name. */
+const FAMILIES: readonly string[] = architectures
+  .flatMap(({ modelTypes }) => modelTypes)
+  .map((type) => type.replace(/_text$/, ''))
+  .filter((folder) => existsSync(new URL(`${folder}/config.json`, fixtures)));
+
+interface Combination {
+  readonly family: string;
+  readonly task: TaskName;
+  readonly method: string;
+}
+const ALL: readonly Combination[] = FAMILIES.flatMap((family) =>
+  TASK_NAMES.flatMap((task) =>
+    methodNames()
+      .filter((method) => !NEEDS_ANOTHER.includes(method))
+      .map((method) => ({ family, task, method })),
+  ),
+);
+/** Those that once were saved and could not be loaded, and every 200th beside them. */
+const SAMPLE: readonly Combination[] = [
+  { family: 'distilbert', task: 'classification', method: 'lora' },
+  { family: 'llama', task: 'classification', method: 'ia3_bias' },
+  { family: 'gpt2', task: 'regression', method: 'lora' },
+  { family: 'qwen3', task: 'causal-lm', method: 'ia3_bias' },
+  { family: 'llama', task: 'token-classification', method: 'bit_fit' },
+  ...ALL.filter((_, i) => i % 397 === 5),
+];
+
+let work: string;
+beforeAll(() => {
+  work = mkdtempSync(join(tmpdir(), 'peft-saved-'));
+});
+afterAll(() => rmSync(work, { recursive: true, force: true }));
+
+const models = new Map<string, string>();
+function modelOf(family: string): string {
+  const folder = models.get(family) ?? smallModel(family, join(work, `model-${family}`));
+  models.set(family, folder);
+  return folder;
+}
+
+/** @param steps 0: as it is before training */
+async function fitOf(
+  { family, task, method }: Combination,
+  path: string | undefined,
+  steps: number,
+): Promise<PeftPredictor> {
+  const isTable = task === 'classification' || task === 'regression';
+  const predictor = new PeftPredictor({
+    task,
+    label: isTable ? 'label' : undefined,
+    path,
+    hyperparameters: {
+      'model.hf_text.checkpoint_name': modelOf(family),
+      'model.hf_text.max_text_len': 24,
+      'model.hf_text.pooling_mode': 'mean',
+      'model.hf_text.max_target_len': 4,
+      'optim.lr': steps === 0 ? 1e-30 : 2e-2,
+      'optim.warmup_steps': 0,
+      'optim.max_steps': Math.max(1, steps),
+      'optim.top_k': 1,
+      'env.batch_size': 4,
+      'env.per_gpu_batch_size': 4,
+      'env.engine': 'portable',
+    },
+  });
+  try {
+    const layers = usesAutogluonLayers(task) ? 'autogluon' : 'own';
+    await predictor.fit(ROWS[task] as never, {
+      tuningData: ROWS[task] as never,
+      method: methodNamed(method, OPTIONS[method] ?? {}, { layers }),
+    });
+    return predictor;
+  } catch (error) {
+    predictor.dispose();
+    throw error;
+  }
+}
+
+const untrained = new Map<string, Answers>();
+async function untrainedOf({ family, task }: Combination): Promise<Answers> {
+  const key = `${family} ${task}`;
+  const known = untrained.get(key);
+  if (known) return known;
+  const predictor = await fitOf({ family, task, method: 'lora' }, undefined, 0);
+  const answers = await answersOf(predictor, ROWS[task]);
+  predictor.dispose();
+  untrained.set(key, answers);
+  return answers;
+}
+
+const different = (answers: readonly unknown[]): number =>
+  new Set(answers.map((answer) => JSON.stringify(answer))).size;
+
+it(
+  `what fit saves loads in a fresh process, of ${isLong ? 'every' : 'a sample of every'} method, family and task`,
+  { timeout: isLong ? 14_400_000 : 240_000 },
+  async () => {
+    const combinations = isLong ? ALL : SAMPLE;
+    const fitted: { readonly name: string; readonly answers: Answers; readonly base: Answers }[] =
+      [];
+    const saved: SavedCase[] = [];
+    const refused: string[] = [];
+    for (const combination of combinations) {
+      const { family, task, method } = combination;
+      const name = `${family} ${task} ${method}`;
+      const folder = join(work, name.replaceAll(' ', '-'));
+      try {
+        const predictor = await fitOf(combination, folder, 6);
+        const answers = await answersOf(predictor, ROWS[task]);
+        predictor.dispose();
+        fitted.push({ name, answers, base: await untrainedOf(combination) });
+        saved.push({ folder, rows: ROWS[task] });
+      } catch (error) {
+        if (!(error instanceof PeftError) || !REFUSALS.includes(error.code))
+          throw new Error(`${name}: ${(error as Error).message}`, { cause: error });
+        refused.push(name);
+      }
+    }
+    // of the sample each is refused or saved; that most are refused would make the test idle
+    expect(saved.length, refused.join()).toBeGreaterThan(combinations.length / 4);
+
+    const list = join(work, 'saved.json');
+    writeFileSync(list, JSON.stringify(saved));
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      [
+        '--conditions=@peft/source',
+        '--import',
+        'tsx',
+        fileURLToPath(new URL('load-in-child.ts', import.meta.url)),
+        list,
+      ],
+      { maxBuffer: 1 << 28 },
+    );
+    const loaded = stdout
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as LoadedCase);
+    expect(loaded).toHaveLength(saved.length);
+    const failures = fitted.flatMap(({ name, answers, base }, i) => {
+      const each = loaded[i]!;
+      if ('error' in each) return [`${name}: cannot be loaded: ${each.error}`];
+      const problems = [
+        JSON.stringify(each) !== JSON.stringify(answers) && 'answers otherwise once loaded',
+        JSON.stringify(each) === JSON.stringify(base) && 'answers as the untrained base does',
+        different(each.answers) < 2 && 'gives every input the same answer',
+      ];
+      return problems.flatMap((problem) => (problem ? [`${name}: ${problem}`] : []));
+    });
+    expect(failures).toEqual([]);
+  },
+);
