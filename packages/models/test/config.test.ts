@@ -300,7 +300,7 @@ describe('sizes that no model has are refused before anything is made', () => {
   ])('%s: %d', (field, value, must) => {
     const parse = () => bert.parseConfig({ ...readConfigJson('models/bert'), [field]: value });
     expect(messageOf(parse)).toBe(
-      `PEFT_MODEL_CONFIG bert: config.json: ${field} must be ${must}, got ${value}.`,
+      `PEFT_MODEL_CONFIG BERT: config.json: ${field} must be ${must}, got ${value}.`,
     );
   });
 });

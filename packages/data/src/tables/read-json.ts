@@ -18,7 +18,7 @@ export async function readJsonLines(
   { limit = Number.POSITIVE_INFINITY, maximumCellLength = DEFAULT_CELL_LENGTH }: ReadTableOptions,
 ): Promise<Table> {
   const rows: object[] = [];
-  for await (const { line, number } of readLines(path)) {
+  for await (const { line, number } of readLines(path, maximumCellLength)) {
     if (rows.length >= limit) break;
     if (line.trim() === '') continue;
     rows.push(

@@ -17,7 +17,7 @@ export async function readPlainText(
   path: string,
   { limit = Number.POSITIVE_INFINITY, maximumCellLength = DEFAULT_CELL_LENGTH }: ReadTableOptions,
 ): Promise<Table> {
-  const blocks = await blocksOf(path);
+  const blocks = await blocksOf(path, maximumCellLength);
   const texts = (
     blocks.length === 1
       ? blocks[0]!.map(({ line }) => line)
@@ -37,9 +37,9 @@ export async function readPlainText(
  */
 export async function readTaggedWords(
   path: string,
-  { limit = Number.POSITIVE_INFINITY }: ReadTableOptions,
+  { limit = Number.POSITIVE_INFINITY, maximumCellLength = DEFAULT_CELL_LENGTH }: ReadTableOptions,
 ): Promise<Table> {
-  const sentences = (await blocksOf(path))
+  const sentences = (await blocksOf(path, maximumCellLength))
     .map((lines) =>
       lines
         .filter(({ line }) => !line.startsWith('# ') && !line.startsWith('-DOCSTART-'))
@@ -70,9 +70,9 @@ export async function readTaggedWords(
 type Line = { readonly line: string; readonly number: number };
 
 /** Runs of lines that are not blank. */
-async function blocksOf(path: string): Promise<Line[][]> {
+async function blocksOf(path: string, maximumCellLength: number): Promise<Line[][]> {
   const blocks: Line[][] = [[]];
-  for await (const line of readLines(path)) {
+  for await (const line of readLines(path, maximumCellLength)) {
     if (line.line.trim() !== '') blocks.at(-1)!.push(line);
     else if (blocks.at(-1)!.length > 0) blocks.push([]);
   }

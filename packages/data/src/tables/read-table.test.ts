@@ -1,10 +1,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { parquetWriteFile } from 'hyparquet-writer';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { ReadTableOptions } from './read-options.js';
+import { readParquet } from './read-parquet.js';
 import { readTable } from './read-table.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'peft-table-'));
@@ -225,6 +227,51 @@ describe('Parquet', () => {
       'PEFT_TABLE_UNREADABLE: data: …/a.parquet: not a readable Parquet file',
     );
     expect(await failure('b.parquet', '')).toContain('PEFT_TABLE_UNREADABLE');
+  });
+});
+
+describe('Parquet that is hostile', () => {
+  const corpus = (name: string) =>
+    fileURLToPath(new URL(`../../../../tools/fuzz/corpus/parquet/${name}`, import.meta.url));
+
+  it.each(['hang.parquet', 'unhandled-rejection.parquet'])(
+    'is refused by name within seconds: %s',
+    async (name) => {
+      const start = performance.now();
+      await expect(readTable(corpus(name))).rejects.toMatchObject({
+        code: 'PEFT_TABLE_UNREADABLE',
+      });
+      expect(performance.now() - start).toBeLessThan(20_000);
+    },
+  );
+
+  it('is refused when it unpacks to more than a file of its size may', async () => {
+    const filename = join(scratch, 'bomb.parquet');
+    parquetWriteFile({
+      filename,
+      codec: 'GZIP',
+      compressors: { GZIP: (bytes: Uint8Array) => new Uint8Array(gzipSync(bytes)) },
+      columnData: [{ name: 'text', data: ['a'.repeat(30_000_000)], type: 'STRING' }],
+    });
+    const limits = { mostBytes: 20e6, milliseconds: 60_000 };
+    await expect(readParquet(filename, {}, limits)).rejects.toThrow(
+      /unpacks to over 20000000 bytes/,
+    );
+  });
+});
+
+describe('a long line', () => {
+  it('is read in time that grows with it, and given up at 64 times the longest cell', async () => {
+    const long = `{"text":"${'a'.repeat(5_000_000)}"}`;
+    const start = performance.now();
+    const table = await readTable(file('long.jsonl', `${long}\n${long}`), {
+      maximumCellLength: 5_000_000,
+    });
+    expect(table.rows).toBe(2);
+    expect(performance.now() - start).toBeLessThan(5000);
+    expect(await failure('long.txt', 'a'.repeat(100_000), { maximumCellLength: 1000 })).toContain(
+      'PEFT_CELL_TOO_LARGE: data: line 1 of …/long.txt is longer than 64000 characters.',
+    );
   });
 });
 

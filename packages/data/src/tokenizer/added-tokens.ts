@@ -12,6 +12,7 @@ export type Section =
   { readonly text: string; readonly atStart: boolean } | { readonly id: number };
 
 const WORD_AT_END = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]$/u;
+const WHITE_SPACE = /\p{White_Space}/u;
 const WORD_AT_START = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u;
 
 /**
@@ -82,8 +83,7 @@ function createFinder(
         continue;
       }
       let from = i;
-      if (token.lstrip)
-        from = Math.max(done, i - /\p{White_Space}*$/u.exec(text.slice(0, i))![0].length);
+      if (token.lstrip) while (from > done && WHITE_SPACE.test(text[from - 1]!)) from -= 1;
       let to = stop;
       if (token.rstrip) to += /^\p{White_Space}*/u.exec(text.slice(stop))![0].length;
       pushText(from);

@@ -34,19 +34,22 @@ export function loadTokenizer(folder: string): TextTokenizer {
   const config = (readJson(folder, 'tokenizer_config.json') ?? {}) as TokenizerConfigJson;
   const map = (readJson(folder, 'special_tokens_map.json') ?? {}) as Record<string, unknown>;
   const modelConfig = (readJson(folder, 'config.json') ?? {}) as { model_type?: string };
-  const family = tokenizerFamily(config, modelConfig.model_type);
-  const special = specialTokens(config, map, family);
-  const json =
-    (readJson(folder, 'tokenizer.json') as TokenizerJson | undefined) ??
-    convertOldFiles(folder, family, config, special);
-  if (typeof json !== 'object' || typeof json.model !== 'object' || json.model === null)
-    throw invalidTokenizer(`tokenizer.json in ${folder} has no "model".`);
   const limit = config.model_max_length;
-  return createTextTokenizer(
-    json,
-    special,
-    typeof limit === 'number' && limit > 0 && limit < NO_LIMIT ? limit : Number.POSITIVE_INFINITY,
-  );
+  const maxLength =
+    typeof limit === 'number' && limit > 0 && limit < NO_LIMIT ? limit : Number.POSITIVE_INFINITY;
+  try {
+    const family = tokenizerFamily(config, modelConfig.model_type);
+    const special = specialTokens(config, map, family);
+    const json =
+      (readJson(folder, 'tokenizer.json') as TokenizerJson | undefined) ??
+      convertOldFiles(folder, family, config, special);
+    return createTextTokenizer(json, special, maxLength);
+  } catch (cause) {
+    if (cause instanceof PeftError) throw cause;
+    // what no check names: the library's own words
+    const [words] = (cause as Error).message.split('\n');
+    throw invalidTokenizer(`the tokenizer in ${folder} cannot be built (${words}).`, cause);
+  }
 }
 
 function convertOldFiles(

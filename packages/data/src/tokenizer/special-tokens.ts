@@ -72,8 +72,8 @@ export function tokenizerFamily(
   config: TokenizerConfigJson,
   modelType: string | undefined,
 ): string {
-  const named = [config.tokenizer_class, modelType].map((name) =>
-    (name ?? '').toLowerCase().replace(/[-_]/g, ''),
+  const named = [config.tokenizer_class, modelType].map((name: unknown) =>
+    typeof name === 'string' ? name.toLowerCase().replace(/[-_]/g, '') : '',
   );
   for (const name of named) {
     const found = DEFAULTS.find(([family]) => name.startsWith(family));

@@ -4,6 +4,7 @@
  */
 import { check } from '@peft/errors';
 import { createSectioner } from './added-tokens.js';
+import { checkTokenizerJson } from './check-tokenizer-json.js';
 import { createDecoder } from './components/decoders.js';
 import { createNormalizer } from './components/normalizers.js';
 import { createPostProcessor, type TokenSequence } from './components/post-processors.js';
@@ -62,6 +63,7 @@ export function createTextTokenizer(
   special: SpecialTokens = {},
   modelMaxLength = Number.POSITIVE_INFINITY,
 ): TextTokenizer {
+  checkTokenizerJson(json);
   const added = json.added_tokens ?? [];
   const sections = createSectioner(added, createNormalizer(json.normalizer));
   const preTokenize = createPreTokenizer(json.pre_tokenizer);
@@ -107,7 +109,7 @@ export function createTextTokenizer(
   );
 
   return {
-    vocabularySize: Math.max(model.size, ...added.map((token) => token.id + 1)),
+    vocabularySize: added.reduce((most, { id }) => Math.max(most, id + 1), model.size),
     modelMaxLength,
     specialIds,
     allSpecialIds,

@@ -3,6 +3,7 @@
  * 1001, system, object, storage keys), then for each key 8 bytes with the number of elements and
  * the elements.
  */
+import { show } from '@peft/errors';
 import { STORED_BYTES } from '@peft/ops';
 import type { ReadOnlyFile } from '../files/read-only-file.js';
 import { ByteReader } from './byte-reader.js';
@@ -31,7 +32,7 @@ export function readLegacyTorchFile(file: ReadOnlyFile): TorchContent {
     if (known && (known.dtype !== storage.dtype || known.length !== storage.length))
       throw torchFileError(
         file.path,
-        `storage ${JSON.stringify(storage.key)} is described twice and differently`,
+        `storage ${show(storage.key)} is described twice and differently`,
       );
     if (!known) storages.set(storage.key, storage);
     return known ?? storage;
@@ -62,7 +63,7 @@ export function readLegacyTorchFile(file: ReadOnlyFile): TorchContent {
     ) {
       throw torchFileError(
         file.path,
-        `storage ${JSON.stringify(key)} of ${storage.length} elements is not there or of another length`,
+        `storage ${show(key)} of ${storage.length} elements is not there or of another length`,
       );
     }
     byteOffsets.set(key, reader.position);

@@ -30,6 +30,12 @@ function saved(bytes: Uint8Array): string {
   return path;
 }
 
+/** A tuple of twice the tuple before, `depth` times. */
+const pairs = (depth: number): PickleItem =>
+  Buffer.concat([
+    Buffer.from(')q\x00', 'latin1'),
+    ...Array.from({ length: depth }, () => Buffer.from('h\x00\x86q\x00', 'latin1')),
+  ]);
 const floats = (...values: number[]) => new Uint8Array(Float32Array.from(values).buffer);
 const zipTorchFile = (
   object: PickleItem,
@@ -126,6 +132,8 @@ describe('openTorchFile', () => {
       'is big-endian',
       zipTorchFile(object, one, [{ name: 'm/byteorder', data: Buffer.from('big') }]),
     ],
+    // a name (T, T) of T = (T, T) and so on: written out it would be 2⁶⁴ pairs
+    ['has a name of pairs of pairs without end', zipTorchFile(dict([[pairs(64), none]]), one)],
     ['holds a tensor instead of a dict', zipTorchFile(tensor(shared, 0, [6], [1]), one)],
     ['holds something else than tensors', zipTorchFile(dict([[text('step'), int(3)]]), one)],
     [

@@ -4,6 +4,7 @@
  * from the file's storages by position.
  */
 import { STORED_BYTES, type TensorSource } from '@peft/ops';
+import { show } from '@peft/errors';
 import { crc32 } from 'node:zlib';
 import { ReadOnlyFile } from '../files/read-only-file.js';
 import { checkSpan, fileSource, storeOf, type TensorStore } from '../tensor-store.js';
@@ -42,7 +43,7 @@ export function openTorchFile(path: string): TensorStore {
     const sources = new Map<string, TensorSource>();
     for (const [name, tensor] of object as Map<unknown, unknown>) {
       if (typeof name !== 'string' || !(tensor instanceof TorchTensor))
-        throw torchFileError(file.path, `the entry ${JSON.stringify(String(name))} is no tensor`);
+        throw torchFileError(file.path, `the entry ${shownKey(name)} is no tensor`);
       sources.set(name, sourceOf(file, name, tensor, byteOffsets.get(tensor.storage.key)!));
     }
     return storeOf(sources, {}, () => file.close());
@@ -51,6 +52,10 @@ export function openTorchFile(path: string): TensorStore {
     throw error;
   }
 }
+
+/** A key that is no text may be a list of lists without end: only its kind is named. */
+const shownKey = (key: unknown): string =>
+  typeof key === 'string' ? show(key) : `under a key that is no text but of type ${typeof key}`;
 
 /** `<folder>/data.pkl` names the storages, `<folder>/data/<key>` holds each. */
 function readZipTorchFile(file: ReadOnlyFile): TorchContent {

@@ -1,5 +1,5 @@
 /** The few names of PyTorch that a file of weights uses, each as plain data. */
-import { PeftError } from '@peft/errors';
+import { PeftError, show } from '@peft/errors';
 import { STORED_BYTES, type StoredDtype } from '@peft/ops';
 import type { PickleGlobal } from './unpickle.js';
 
@@ -57,10 +57,9 @@ export function torchGlobals(owner: string): Map<string, PickleGlobal> {
  */
 export function storageOf(id: unknown, owner: string): TorchStorage {
   const [kind, type, key, , length, view = null] = Array.isArray(id) ? (id as unknown[]) : [];
+  const { global } = (type ?? {}) as Partial<PickleGlobal>;
   const dtype =
-    STORAGE_TYPES[
-      String((type as Partial<PickleGlobal> | undefined)?.global).replace(/^torch /, '')
-    ];
+    typeof global === 'string' ? STORAGE_TYPES[global.replace(/^torch /, '')] : undefined;
   if (
     kind !== 'storage' ||
     !dtype ||
@@ -114,7 +113,7 @@ function rebuildTensor(
   if (count > 0 && !(count <= storage.length && last < storage.length)) {
     throw torchFileError(
       owner,
-      `a tensor of shape [${sizes.join(', ')}] does not fit its storage of ${storage.length} elements`,
+      `a tensor of shape ${show(sizes)} does not fit its storage of ${storage.length} elements`,
     );
   }
   return new TorchTensor(storage, offset, sizes, strides);

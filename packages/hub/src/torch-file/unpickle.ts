@@ -3,7 +3,7 @@
  * name stands for itself unless it is on the caller's list, nothing is ever imported or run, and
  * every opcode that is not needed for plain data is refused.
  */
-import { PeftError } from '@peft/errors';
+import { PeftError, show } from '@peft/errors';
 import type { ByteReader } from './byte-reader.js';
 
 /**
@@ -26,6 +26,11 @@ export interface UnpickleOptions {
 
 /** No name or text of a checkpoint is as long. */
 const MAX_TEXT_BYTES = 16_777_216;
+/**
+ * Dicts, lists and tuples of one pickle, which has about ten for each tensor. One byte makes one,
+ * which takes up to 200 in memory.
+ */
+const MAX_CONTAINERS = 4_000_000;
 
 const MARK = Symbol('mark');
 
@@ -35,7 +40,8 @@ const MARK = Symbol('mark');
  * bigint otherwise.
  *
  * @throws PEFT_PICKLE_FORBIDDEN a name or an opcode is not on the list.
- * @throws PEFT_PICKLE_DAMAGED the bytes are no pickle, or end too early.
+ * @throws PEFT_PICKLE_DAMAGED the bytes are no pickle, end too early, or hold a text over 16 MiB or
+ *   over 4,000,000 dicts, lists and tuples.
  */
 export function unpickle(reader: ByteReader, options: UnpickleOptions): unknown {
   const { owner, globals, persistentLoad } = options;
@@ -106,8 +112,15 @@ export function unpickle(reader: ByteReader, options: UnpickleOptions): unknown 
   const find = (module: unknown, name: unknown): PickleGlobal => {
     if (typeof module !== 'string' || typeof name !== 'string') throw damaged('a name is no text');
     const found = globals.get(`${module} ${name}`);
-    if (!found) throw forbidden(`${JSON.stringify(`${module}.${name}`)}`);
+    if (!found) throw forbidden(show(`${module}.${name}`));
     return found;
+  };
+  let containers = 0;
+  const container = (value: unknown): void => {
+    containers += 1;
+    if (containers > MAX_CONTAINERS)
+      throw damaged(`over ${MAX_CONTAINERS} dicts, lists and tuples`);
+    stack.push(value);
   };
   const recall = (key: number): unknown => {
     if (!memo.has(key)) throw damaged(`nothing was remembered as ${key}`);
@@ -180,13 +193,13 @@ export function unpickle(reader: ByteReader, options: UnpickleOptions): unknown 
         stack.push(text(unsigned(1), 'latin1'));
         break;
       case 0x7d: // EMPTY_DICT
-        stack.push(new Map());
+        container(new Map());
         break;
       case 0x5d: // EMPTY_LIST
-        stack.push([]);
+        container([]);
         break;
       case 0x29: // EMPTY_TUPLE
-        stack.push(Object.freeze([]));
+        container(Object.freeze([]));
         break;
       case 0x85: // TUPLE1
       case 0x86: // TUPLE2
@@ -194,20 +207,20 @@ export function unpickle(reader: ByteReader, options: UnpickleOptions): unknown 
         // TUPLE3
         const items: unknown[] = [];
         for (let i = 0x84; i < opcode; i += 1) items.unshift(pop());
-        stack.push(Object.freeze(items));
+        container(Object.freeze(items));
         break;
       }
       case 0x74: // TUPLE
-        stack.push(Object.freeze(popToMark()));
+        container(Object.freeze(popToMark()));
         break;
       case 0x6c: // LIST
-        stack.push(popToMark());
+        container(popToMark());
         break;
       case 0x64: {
         // DICT
         const dict = new Map();
         fill(dict, popToMark());
-        stack.push(dict);
+        container(dict);
         break;
       }
       case 0x61: {

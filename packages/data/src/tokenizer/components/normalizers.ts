@@ -8,7 +8,7 @@ import {
 import { encodeByteLevel } from './byte-level.js';
 import { invalidTokenizer, unsupportedComponent } from './component-error.js';
 import { precompiledNormalizer } from './precompiled-charsmap.js';
-import { textPattern } from './text-pattern.js';
+import { textPattern, type TextPattern } from './text-pattern.js';
 import type { ComponentJson } from '../tokenizer-json.js';
 import { unicodeForm } from './unicode-form.js';
 
@@ -54,7 +54,7 @@ export function createNormalizer(json: ComponentJson | null | undefined): Normal
       if (typeof json.content !== 'string')
         throw invalidTokenizer('the tokenizer\'s Replace normaliser has no "content".');
       const content = json.content;
-      return (text) => text.replace(pattern, () => content);
+      return (text) => replaceMatches(text, pattern, content);
     }
     case 'Nmt':
       return (text) =>
@@ -72,7 +72,24 @@ function strip(left: boolean, right: boolean): Normalizer {
   return (text) => {
     let result = text;
     if (left) result = result.replace(/^\p{White_Space}+/u, '');
-    if (right) result = result.replace(/\p{White_Space}+$/u, '');
+    if (right) result = result.slice(0, endOfText(result));
     return result;
   };
+}
+
+/** Where the white space at the end begins; an expression would try every run of white space. */
+function endOfText(text: string): number {
+  let end = text.length;
+  while (end > 0 && /\p{White_Space}/u.test(text[end - 1]!)) end -= 1;
+  return end;
+}
+
+function replaceMatches(text: string, pattern: TextPattern, content: string): string {
+  let result = '';
+  let end = 0;
+  for (const match of pattern(text)) {
+    result += text.slice(end, match.index) + content;
+    end = match.index! + match[0].length; // matchAll always has it
+  }
+  return result + text.slice(end);
 }

@@ -6,9 +6,9 @@ import { BYTE_CHARACTERS, encodeByteLevel } from './byte-level.js';
 import { characterClass } from './character-set.js';
 import { invalidTokenizer, unsupportedComponent } from './component-error.js';
 import { splitBy, type SplitBehavior } from './split-by.js';
-import { textPattern } from './text-pattern.js';
+import { everyMatch, textPattern } from './text-pattern.js';
 import type { ComponentJson } from '../tokenizer-json.js';
-import { PUNCTUATION } from './unicode-sets.js';
+import { PUNCTUATION as PUNCTUATION_SET } from './unicode-sets.js';
 
 /**
  * Splits a text into pieces that are tokenised one by one.
@@ -19,9 +19,10 @@ export type PreTokenizer = (text: string, atStart: boolean) => string[];
 
 const GPT2_WORDS =
   /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
-const PUNCTUATION_PATTERN = new RegExp(`[${characterClass(PUNCTUATION)}]`, 'gu');
+const PUNCTUATION = everyMatch(new RegExp(`[${characterClass(PUNCTUATION_SET)}]`, 'gu'));
+const NUMBER = everyMatch(/\p{N}/gu);
 const BERT_WORDS = new RegExp(
-  `[${characterClass(PUNCTUATION)}]|[^\\p{White_Space}${characterClass(PUNCTUATION)}]+`,
+  `[${characterClass(PUNCTUATION_SET)}]|[^\\p{White_Space}${characterClass(PUNCTUATION_SET)}]+`,
   'gu',
 );
 const NOT_SPACE = /\P{White_Space}+/gu;
@@ -50,9 +51,9 @@ export function createPreTokenizer(json: ComponentJson | null | undefined): PreT
     case 'Whitespace':
       return (text) => text.match(WORDS) ?? [];
     case 'Punctuation':
-      return splitBy(PUNCTUATION_PATTERN, behavior(json.behavior ?? 'Isolated'), false);
+      return splitBy(PUNCTUATION, behavior(json.behavior ?? 'Isolated'), false);
     case 'Digits':
-      return splitBy(/\p{N}/gu, json.individual_digits === true ? 'Isolated' : 'Contiguous', false);
+      return splitBy(NUMBER, json.individual_digits === true ? 'Isolated' : 'Contiguous', false);
     case 'Split':
       return splitBy(textPattern(json.pattern), behavior(json.behavior), json.invert === true);
     case 'CharDelimiterSplit':

@@ -1,4 +1,5 @@
 /** Cuts a text at the matches of a pattern. */
+import type { TextPattern } from './text-pattern.js';
 
 /**
  * What becomes of a match: `Removed`, a piece of its own (`Isolated`), joined with neighbouring
@@ -15,12 +16,11 @@ interface Span {
 
 /**
  * Makes a function that splits texts where a pattern matches.
- * @param pattern with the `g` flag.
  * @param invert the text between the matches is what matches.
  * @returns text → pieces, none empty.
  */
 export function splitBy(
-  pattern: RegExp,
+  pattern: TextPattern,
   behavior: SplitBehavior,
   invert: boolean,
 ): (text: string) => string[] {
@@ -54,14 +54,15 @@ export function splitBy(
   };
 }
 
-function spansOf(text: string, pattern: RegExp, invert: boolean): Span[] {
+function spansOf(text: string, pattern: TextPattern, invert: boolean): Span[] {
   const spans: Span[] = [];
   let end = 0;
-  for (const match of text.matchAll(pattern)) {
+  for (const match of pattern(text)) {
     if (match[0] === '') continue;
-    if (match.index > end) spans.push({ start: end, end: match.index, matched: invert });
-    end = match.index + match[0].length;
-    spans.push({ start: match.index, end, matched: !invert });
+    const start = match.index!; // matchAll always has it
+    if (start > end) spans.push({ start: end, end: start, matched: invert });
+    end = start + match[0].length;
+    spans.push({ start, end, matched: !invert });
   }
   if (end < text.length) spans.push({ start: end, end: text.length, matched: invert });
   return spans;
