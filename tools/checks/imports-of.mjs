@@ -12,7 +12,7 @@ export function* sourceFiles(folder) {
   for (const entry of readdirSync(folder)) {
     const path = join(folder, entry);
     if (statSync(path).isDirectory()) yield* sourceFiles(path);
-    else if (/\.(ts|mts)$/.test(entry)) yield path;
+    else if (/\.(ts|mts|mjs)$/.test(entry)) yield path;
   }
 }
 
