@@ -50,6 +50,7 @@ const FIT_KEYS: readonly (keyof FitOptions)[] = [
   'timeLimitSeconds',
   'seed',
   'resume',
+  'resumeFrom',
   'standalone',
   'signal',
   'method',
@@ -158,7 +159,10 @@ export class PeftPredictor {
       const { path } = this.#options;
       const startedAtMs = this.#app.get(CLOCK).now();
       if (path !== undefined)
-        await checkOutputFolder(path, { resume: options.resume ?? false, owner: this.#isSaved });
+        await checkOutputFolder(path, {
+          resume: options.resume ?? options.resumeFrom !== undefined,
+          owner: this.#isSaved,
+        });
       const runId = randomUUID();
       const store = this.#app.get(CHECKPOINT_STORES)(
         path === undefined ? undefined : join(path, CHECKPOINT_FOLDER),

@@ -8,6 +8,14 @@ import { warningText } from './warning-text.js';
 /** A plain line for the first, the last and every so many steps. */
 const STEPS_PER_LINE = 10;
 
+const ENDINGS = {
+  completed: 'done',
+  'stopped-early': 'stopped early',
+  aborted: 'stopped; go on with --resume',
+  diverged: 'diverged',
+  failed: 'failed',
+};
+
 /** What has been seen so far. */
 interface Progress {
   startedAtMs: number;
@@ -116,7 +124,7 @@ export function createProgress(terminal: Terminal): {
         return say(warningText(event));
       case 'run/ended':
         return say(
-          `${{ completed: 'done', 'stopped-early': 'stopped early', aborted: 'stopped; go on with --resume', failed: 'failed' }[event.reason]} after step ${event.step}, ${duration(event.durationMs / 1e3)}, at most ${bytes(event.peakMemoryBytes)} of memory`,
+          `${ENDINGS[event.reason]} after step ${event.step}, ${duration(event.durationMs / 1e3)}, at most ${bytes(event.peakMemoryBytes)} of memory`,
         );
       default:
     }

@@ -87,5 +87,23 @@ test('a failing sink is reported, and the run and the other sinks go on', () => 
   expect(seen).toEqual(['run/warned']);
 });
 
+test('a sink that rejects is reported, and no rejection is left unhandled', async () => {
+  const errors: unknown[] = [];
+  const unhandled: unknown[] = [];
+  const onUnhandled = (error: unknown): void => void unhandled.push(error);
+  process.on('unhandledRejection', onUnhandled);
+  const bus = createTrainEventBus((error) => errors.push(error));
+  bus.listen(() => Promise.reject(new Error('no connection')));
+  bus.listen(async () => {
+    await Promise.resolve();
+    throw new Error('disk full');
+  });
+  bus.emit({ type: 'run/warned', runId: 'r', atMs: 0, code: 'X', message: 'm' });
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  process.off('unhandledRejection', onUnhandled);
+  expect(errors).toMatchObject([{ message: 'no connection' }, { message: 'disk full' }]);
+  expect(unhandled).toEqual([]);
+});
+
 // @ts-expect-error a token's type is checked
 export const wrong = (): number => compose(eventsModule).get(EVENTS);

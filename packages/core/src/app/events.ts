@@ -76,7 +76,8 @@ export interface RunWarned extends EventBase {
 }
 export interface RunEnded extends EventBase {
   readonly type: 'run/ended';
-  readonly reason: 'completed' | 'stopped-early' | 'aborted' | 'failed';
+  /** `diverged`: the loss became NaN or infinite. */
+  readonly reason: 'completed' | 'stopped-early' | 'aborted' | 'diverged' | 'failed';
   readonly step: number;
   readonly durationMs: number;
   readonly peakMemoryBytes: number;
@@ -101,11 +102,18 @@ export const ofType = <T extends TrainEvent['type']>(
 ): OperatorFunction<TrainEvent, TrainEventOf<T>> =>
   filter((event): event is TrainEventOf<T> => (types as readonly string[]).includes(event.type));
 
+/** What listens to a run. */
+export type TrainEventSink = (event: TrainEvent) => unknown;
+
+/** Where the events of runs go, and where they are listened to. */
 export interface TrainEventBus {
   readonly events$: Observable<TrainEvent>;
   emit(event: TrainEvent): void;
-  /** Subscribes a sink whose failure is reported, never thrown at the run nor at the process. */
-  listen(sink: (event: TrainEvent) => void): Subscription;
+  /**
+   * Subscribes a sink whose failure is reported, never thrown at the run nor at the process. One
+   * that returns a promise is not waited for; a rejection counts as a failure.
+   */
+  listen(sink: TrainEventSink): Subscription;
   /** Completes `events$`. */
   dispose(): void;
 }
@@ -115,9 +123,10 @@ export function createTrainEventBus(
   onSinkError: (error: unknown) => void = () => undefined,
 ): TrainEventBus {
   const subject = new Subject<TrainEvent>();
-  const guard = (sink: (event: TrainEvent) => void) => (event: TrainEvent) => {
+  const guard = (sink: TrainEventSink) => (event: TrainEvent) => {
     try {
-      sink(event);
+      // also a thenable that is no Promise, and any other value that a sink returns
+      Promise.resolve(sink(event)).catch(onSinkError);
     } catch (error) {
       onSinkError(error);
     }

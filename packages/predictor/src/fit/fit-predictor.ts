@@ -321,6 +321,7 @@ async function trainOn(
       ...(checkpointing !== undefined && { gradientCheckpointing: checkpointing }),
       seed: settings['env.seed'],
       resume: options.resume ?? false,
+      resumeFrom: options.resumeFrom,
       settings: dataFingerprints(fitData),
       ...(timeLimitMs !== undefined && { timeLimitMs }),
     },

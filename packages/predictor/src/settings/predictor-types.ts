@@ -77,6 +77,8 @@ export interface FitOptions {
    * Default false.
    */
   readonly resume?: boolean;
+  /** Resume from this checkpoint instead of the newest: its step, `checkpoint-12`, or its path. */
+  readonly resumeFrom?: number | string;
   /** Copy the base model's weights into the saved folder. Default true. */
   readonly standalone?: boolean;
   /**

@@ -27,9 +27,12 @@ export interface OpenCheckpoint extends Checkpoint {
  * @see folderCheckpointStore, memoryCheckpointStore.
  */
 export interface CheckpointStore {
+  /** The absolute path of the folder that holds them, if one does. */
+  readonly folder?: string;
   /**
    * Called when a run begins.
-   * @throws PEFT_CHECKPOINT_WRITE when it is certain that nothing could be saved
+   * @throws PEFT_CHECKPOINT_WRITE when it is certain that nothing could be saved,
+   *   PEFT_CHECKPOINT_DAMAGED for what is named like a checkpoint and can be none
    */
   prepare?(): Promise<void>;
   /**

@@ -2,7 +2,7 @@
  * Checkpoints on disk: a folder `checkpoint-<step>` each, written under a temporary name, flushed
  * and renamed, with `parameters.safetensors`, `optimizer.safetensors` and `trainer_state.json`.
  */
-import { access, constants, readdir, rm } from 'node:fs/promises';
+import { access, constants, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { PeftError } from '@peft/errors';
 import {
@@ -21,12 +21,15 @@ import { parseRunState } from './run-state.js';
 export function folderCheckpointStore(folder: string): CheckpointStore {
   const pathOf = (step: number): string => join(resolve(folder), `checkpoint-${step}`);
   return {
+    folder: resolve(folder),
     prepare: async () => {
       try {
         await requireWritable(resolve(folder));
+        await removeAbandoned(folder, [process.pid]);
       } catch (cause) {
         throw writeError(resolve(folder), cause);
       }
+      await refuseImpostors(resolve(folder));
     },
     save: async (checkpoint) => {
       const path = pathOf(checkpoint.state.step);
@@ -45,7 +48,13 @@ export function folderCheckpointStore(folder: string): CheckpointStore {
         .flatMap((name) => /^checkpoint-(\d+)$/.exec(name)?.[1] ?? [])
         .map(Number)
         .sort((a, b) => a - b),
-    open: (step) => openCheckpointFolder(pathOf(step)),
+    open: async (step) => {
+      const path = pathOf(step);
+      const opened = await openCheckpointFolder(path);
+      if (opened.state.step === step) return opened;
+      opened.close();
+      throw damaged(path, `its trainer_state.json is of step ${opened.state.step}.`);
+    },
     remove: async (step) => rm(pathOf(step), { recursive: true, force: true }),
   };
 }
@@ -87,11 +96,31 @@ export async function openCheckpointFolder(path: string): Promise<OpenCheckpoint
   } catch (cause) {
     close();
     if (cause instanceof PeftError && cause.code === 'PEFT_CHECKPOINT_DAMAGED') throw cause;
-    throw new PeftError(
-      'PEFT_CHECKPOINT_DAMAGED',
-      `trainer: the checkpoint ${path} cannot be read: ${messageOf(cause)}`,
-      { hint: 'resume from another checkpoint, or start again', cause },
-    );
+    throw damaged(path, messageOf(cause), cause);
+  }
+}
+
+const damaged = (path: string, reason: string, cause?: unknown): PeftError =>
+  new PeftError(
+    'PEFT_CHECKPOINT_DAMAGED',
+    `trainer: the checkpoint ${path} cannot be read: ${reason}`,
+    { hint: 'resume from another checkpoint, or start again', cause },
+  );
+
+/** @throws PEFT_CHECKPOINT_DAMAGED for what is named like a checkpoint and can be none */
+async function refuseImpostors(folder: string): Promise<void> {
+  for (const name of await entriesOf(folder)) {
+    const step = /^checkpoint-(\d+)$/.exec(name)?.[1];
+    if (step === undefined) continue;
+    const path = join(folder, name);
+    if (!(await stat(path)).isDirectory())
+      throw new PeftError('PEFT_CHECKPOINT_DAMAGED', `trainer: ${path} is a file, no checkpoint.`, {
+        hint: 'a checkpoint is a folder; move the file away',
+      });
+    if (String(Number(step)) !== step || !Number.isSafeInteger(Number(step)))
+      throw new PeftError('PEFT_CHECKPOINT_DAMAGED', `trainer: ${path} is of no possible step.`, {
+        hint: 'steps are whole numbers below 2⁵³, without leading zeros; move the folder away',
+      });
   }
 }
 
@@ -119,11 +148,12 @@ async function requireWritable(folder: string): Promise<void> {
 /**
  * What processes that were killed while they wrote have left behind:
  * `.checkpoint-<step>.<process>-<random>.tmp`.
+ * @param reused numbers of living processes that had them from ones that are gone
  */
-async function removeAbandoned(folder: string): Promise<void> {
+async function removeAbandoned(folder: string, reused: readonly number[] = []): Promise<void> {
   for (const name of await entriesOf(folder)) {
     const owner = /^\.checkpoint-\d+\.(\d+)-[0-9a-f]+\.tmp$/.exec(name)?.[1];
-    if (owner !== undefined && !isAlive(Number(owner)))
+    if (owner !== undefined && (reused.includes(Number(owner)) || !isAlive(Number(owner))))
       await rm(join(folder, name), { recursive: true, force: true });
   }
 }

@@ -4,15 +4,17 @@ import { PeftError } from '@peft/errors';
 import { readFloat32 } from '@peft/hub';
 import { memorySource, type TensorSource } from '@peft/ops';
 import { restoreState, stateTensors } from '@peft/optim';
-import type { Checkpoint, CheckpointStore } from './checkpoint-store.js';
+import type { Checkpoint } from './checkpoint-store.js';
 import { areFinite, valuesOf, type KeyedParameter, type RunContext } from '../run/run-context.js';
-import { requireSameSettings } from '../run/run-settings.js';
+import { differentSettings, requireSameSettings, type RunSettings } from '../run/run-settings.js';
+import type { RunState } from './run-state.js';
 import type { ParameterValues } from './soup.js';
+import { divergedError } from '../step/divergence.js';
 import { hookMemory, restoreHookMemory } from '../step/step-hooks.js';
 
 /**
  * Saves the run as it is and forgets the checkpoints that are neither among the best nor the last.
- * @throws PEFT_TRAIN_NOT_FINITE rather than save a parameter that is NaN; PEFT_CHECKPOINT_WRITE
+ * @throws PEFT_TRAIN_DIVERGED rather than save a parameter that is NaN; PEFT_CHECKPOINT_WRITE
  */
 export async function saveCheckpoint(run: RunContext): Promise<void> {
   const { store, state } = run;
@@ -32,17 +34,17 @@ export async function saveCheckpoint(run: RunContext): Promise<void> {
 }
 
 /**
- * @throws PEFT_TRAIN_NOT_FINITE when an update has made a parameter NaN or infinite: nothing after
- *   it can be right.
+ * @throws PEFT_TRAIN_DIVERGED when an update has made a parameter NaN or infinite: nothing after it
+ *   can be right.
  */
-export function requireFinite({ owned, state }: Pick<RunContext, 'owned' | 'state'>): void {
+export function requireFinite(run: RunContext): void {
+  const { owned, state } = run;
   if (areFinite(owned)) return;
   const names = owned.filter((parameter) => !areFinite([parameter])).map(({ key }) => key);
-  throw new PeftError(
-    'PEFT_TRAIN_NOT_FINITE',
-    `trainer: ${names.length} parameters are no longer finite after step ${state.step}, ` +
-      `among them ${names.slice(0, 3).join(', ')}.`,
-    { hint: 'lower the learning rate or the gradient norm; the last checkpoint is from before' },
+  throw divergedError(
+    run,
+    `${names.length} parameters are no longer finite after step ${state.step}, ` +
+      `among them ${names.slice(0, 3).join(', ')}`,
   );
 }
 
@@ -72,48 +74,21 @@ function checkpointOf({
 }
 
 /**
- * The step to resume from.
- * @throws PEFT_CHECKPOINT_EXISTS when the store is not empty and nobody asked to resume,
- *   PEFT_CHECKPOINT_MISSING
- */
-export async function stepToResume(
-  store: CheckpointStore | undefined,
-  resume: boolean | number | undefined,
-): Promise<number | undefined> {
-  const steps = (await store?.steps()) ?? [];
-  if (typeof resume === 'number') {
-    if (steps.includes(resume)) return resume;
-    throw new PeftError(
-      'PEFT_CHECKPOINT_MISSING',
-      `trainer: there is no checkpoint of step ${resume} to resume from.`,
-      {
-        hint: steps.length ? `there are those of steps ${steps.join(', ')}` : 'the store is empty',
-      },
-    );
-  }
-  if (resume) return steps.at(-1);
-  if (steps.length)
-    throw new PeftError(
-      'PEFT_CHECKPOINT_EXISTS',
-      `trainer: the checkpoint store holds a run already (steps ${steps.join(', ')}).`,
-      { hint: 'resume it with resume: true, or choose another folder' },
-    );
-  return undefined;
-}
-
-/**
  * Puts the run where the checkpoint of `step` left it.
  * @throws PEFT_CHECKPOINT_SETTINGS before anything is changed, PEFT_CHECKPOINT_DAMAGED
  */
 export async function restoreCheckpoint(run: RunContext, step: number): Promise<void> {
   const saved = await run.store!.open(step);
   try {
-    requireSameSettings(saved.state.settings, run.settings, `checkpoint-${step}`);
+    const isRestated = requireSame(run, saved.state.settings, step);
     const values = parameterValues(saved.parameters, run.owned, step);
-    restoreState(run.optimizerState, saved.optimizer);
+    restoreOptimizer(run, saved.optimizer, step);
     assignParameters(run.owned, values);
     restoreHookMemory(run.model, saved.parameters);
-    run.state = { ...saved.state, engine: run.state.engine };
+    run.state = {
+      ...(isRestated ? restated(saved.state, run) : saved.state),
+      engine: run.state.engine,
+    };
     run.savedStep = step;
     if (saved.state.engine !== run.state.engine) {
       run.emit({
@@ -126,6 +101,52 @@ export async function restoreCheckpoint(run: RunContext, step: number): Promise<
     }
   } finally {
     saved.close();
+  }
+}
+
+/** @returns whether the schedule is another one, which the options allow. */
+function requireSame(run: RunContext, saved: RunSettings, step: number): boolean {
+  const where = `checkpoint-${step}`;
+  const names = differentSettings(saved, run.settings);
+  const isRestated =
+    run.options.restateSchedule === true &&
+    names.length > 0 &&
+    names.every((name) => SCHEDULE_SETTINGS.includes(name));
+  if (!isRestated) {
+    requireSameSettings(saved, run.settings, where);
+    return false;
+  }
+  run.emit({
+    type: 'run/warned',
+    code: 'PEFT_TRAIN_SCHEDULE_RESTATED',
+    message:
+      `${where} was made with another learning-rate schedule; from step ${step + 1} on the ` +
+      `present one counts (${run.request.schedule(step)} there).`,
+  });
+  return true;
+}
+
+const SCHEDULE_SETTINGS: readonly string[] = ['learning rate', 'learning-rate schedule'];
+
+/** The state of a run that continues under other settings, also where early stopping had ended it. */
+const restated = (saved: RunState, { settings, state }: RunContext): RunState => ({
+  ...saved,
+  settings,
+  settingsHash: state.settingsHash,
+  stopped: undefined,
+  earlyStopping: { ...saved.earlyStopping, checksSinceBest: 0 },
+});
+
+/** The settings are the same, so a state that does not fit is damaged. */
+function restoreOptimizer(run: RunContext, saved: readonly TensorSource[], step: number): void {
+  try {
+    restoreState(run.optimizerState, saved);
+  } catch (cause) {
+    throw new PeftError(
+      'PEFT_CHECKPOINT_DAMAGED',
+      `trainer: checkpoint-${step} has another optimiser state: ${(cause as Error).message}`,
+      { hint: 'resume from another checkpoint, or start again', cause },
+    );
   }
 }
 

@@ -41,6 +41,8 @@ export interface RunState {
   readonly settingsHash: string;
 }
 
+const COUNTS = new Set(['step', 'epoch', 'stepInEpoch', 'examples', 'tokens', 'lastCheckStep']);
+
 /** Checks what was read from a file. @throws PEFT_CHECKPOINT_DAMAGED naming what is wrong */
 export function parseRunState(value: unknown, where: string): RunState {
   const fail = (problem: string): never => {
@@ -63,6 +65,8 @@ export function parseRunState(value: unknown, where: string): RunState {
   ]) {
     if (typeof state[key] !== 'number' || !(state[key] >= 0))
       fail(`${key} must be a number of at least 0, got ${JSON.stringify(state[key])}`);
+    if (COUNTS.has(key) && !Number.isSafeInteger(state[key]))
+      fail(`${key} must be a whole number below 2⁵³, got ${JSON.stringify(state[key])}`);
   }
   for (const key of ['earlyStopping', 'nonFinite', 'settings'])
     if (typeof state[key] !== 'object' || state[key] === null) fail(`${key} is missing`);

@@ -99,11 +99,16 @@ export function dataSettings(data: TrainingData): RunSettings {
 export const jsonSafe = (settings: RunSettings): RunSettings =>
   JSON.parse(JSON.stringify(settings)) as RunSettings;
 
-/** @throws PEFT_CHECKPOINT_SETTINGS naming each setting that differs */
-export function requireSameSettings(saved: RunSettings, present: RunSettings, where: string): void {
-  const names = [...new Set([...Object.keys(saved), ...Object.keys(present)])].filter(
+/** Names of the settings that differ. */
+export function differentSettings(saved: RunSettings, present: RunSettings): string[] {
+  return [...new Set([...Object.keys(saved), ...Object.keys(present)])].filter(
     (name) => sortedJson(saved[name]) !== sortedJson(present[name]),
   );
+}
+
+/** @throws PEFT_CHECKPOINT_SETTINGS naming each setting that differs */
+export function requireSameSettings(saved: RunSettings, present: RunSettings, where: string): void {
+  const names = differentSettings(saved, present);
   if (names.length === 0) return;
   const list = names.map(
     (name) => `${name} (${show(saved[name])} there, ${show(present[name])} here)`,

@@ -57,10 +57,21 @@ export interface TrainOptions {
   /** The run stops after the first step past it. Counts from the call, also when resumed. */
   readonly timeLimitMs?: number;
   /**
-   * Go on from the newest checkpoint of the store, or from that of a step; start afresh when it has
-   * none. Default false: the store must be empty.
+   * Resume from the newest whole checkpoint of the store, or from that of a step; start afresh when
+   * it has none. Default false: the store must be empty.
    */
   readonly resume?: boolean | number;
+  /**
+   * Resume from this checkpoint, whatever newer ones there are: its step, its name
+   * (`checkpoint-12`) or its path. Newer ones are forgotten with the next checkpoint.
+   */
+  readonly resumeFrom?: number | string;
+  /**
+   * Lets a resumed run have another learning-rate schedule than it had, for more epochs of one that
+   * is over, say; a run that early stopping had ended goes on. From the checkpoint's step on the
+   * new schedule counts, which is said in a warning. Default false: another schedule is refused.
+   */
+  readonly restateSchedule?: boolean;
   /**
    * Further settings that a resumed run must share (the optimiser's, the tokenizer's …), shown by
    * name when they differ. JSON-safe.
@@ -94,6 +105,8 @@ const KEYS: readonly (keyof TrainOptions)[] = [
   'select',
   'timeLimitMs',
   'resume',
+  'resumeFrom',
+  'restateSchedule',
   'settings',
 ];
 

@@ -1,26 +1,22 @@
 /** The training loop. */
 import { randomUUID } from 'node:crypto';
-import type { ModelBatch, RunEnded } from '@peft/core';
+import type { ModelBatch } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import type { ParameterGroup } from '@peft/optim';
 import { systemClock } from './clock.js';
-import { isBetter, observeScore, START_OF_EARLY_STOPPING } from '../validation/early-stopping.js';
+import { START_OF_EARLY_STOPPING } from '../validation/early-stopping.js';
 import { createGradientAccumulator } from '../step/gradient-accumulator.js';
+import { DIVERGED } from '../step/divergence.js';
 import { namedMemoryError } from '../step/memory-exhausted.js';
 import { memoryCheckpointStore } from '../checkpoints/memory-checkpoint-store.js';
-import { NO_NON_FINITE, observeNonFinite } from '../step/non-finite-guard.js';
+import { NO_NON_FINITE } from '../step/non-finite-guard.js';
 import {
   keyedParameters,
   type EventBody,
   type RunContext,
   type TrainRequest,
 } from './run-context.js';
-import {
-  requireFinite,
-  restoreCheckpoint,
-  saveCheckpoint,
-  stepToResume,
-} from '../checkpoints/run-checkpoints.js';
+import { resumeRun } from '../checkpoints/resume-choice.js';
 import { watchMemory } from './run-memory.js';
 import {
   dataSettings,
@@ -29,16 +25,14 @@ import {
   modelSettings,
   optimizerSettings,
 } from './run-settings.js';
-import { enterTop } from '../checkpoints/top-checkpoints.js';
 import { resolveOptions, type ResolvedOptions, type TrainOptions } from './train-options.js';
 import type { BatchOrder } from '../validation/training-data.js';
-import { runStep, type StepOutcome } from '../step/training-step.js';
-import { isCheckDue } from '../validation/validation-schedule.js';
+import { trainingLoop, type EndReason } from './training-loop.js';
 import { selectWeights, type SelectedWeights } from '../checkpoints/weight-selection.js';
 
 /** How a run ended that did not fail. */
 export interface TrainResult {
-  readonly reason: Exclude<RunEnded['reason'], 'failed'>;
+  readonly reason: EndReason;
   /** Optimiser steps done. */
   readonly step: number;
   /** Mean loss of the steps that this call did in its last epoch; none when it did no step. */
@@ -59,19 +53,18 @@ const PLAIN_GROUP: ParameterGroup = Object.freeze({ learningRateScale: 1, weight
  * the bus and the store.
  *
  * @throws PEFT_TRAIN_NOTHING_TRAINABLE, PEFT_TRAIN_NO_GRADIENT, PEFT_TRAIN_NO_DATA,
- *   PEFT_TRAIN_NOT_FINITE, PEFT_CHECKPOINT_WRITE, PEFT_CHECKPOINT_SETTINGS, PEFT_CHECKPOINT_EXISTS,
+ *   PEFT_TRAIN_DIVERGED, PEFT_CHECKPOINT_WRITE, PEFT_CHECKPOINT_SETTINGS, PEFT_CHECKPOINT_EXISTS,
  *   PEFT_CONFIG_INVALID, PEFT_MEMORY_EXHAUSTED, PEFT_PAGE_FILE_DISK_FULL, PEFT_PAGE_FILE_MISSING,
  *   PEFT_PAGE_FILE_CORRUPT, and what task, data and evaluation throw; `run/ended` says `failed`
- *   then.
+ *   then, or `diverged` with PEFT_TRAIN_DIVERGED.
  */
 export async function train<B extends ModelBatch>(request: TrainRequest<B>): Promise<TrainResult> {
   const run = createRun(request);
   try {
     await run.store?.prepare?.();
-    const resumedAtStep = await stepToResume(run.store, run.options.resume);
-    if (resumedAtStep !== undefined) await restoreCheckpoint(run, resumedAtStep);
+    const resumedAtStep = await resumeRun(run);
     emitStart(run, resumedAtStep);
-    const ended = await loop(run);
+    const ended = await trainingLoop(run);
     const selected = ended === 'aborted' ? undefined : await selectWeights(run);
     const reason = selected ? ended : 'aborted';
     const end = {
@@ -95,7 +88,7 @@ export async function train<B extends ModelBatch>(request: TrainRequest<B>): Pro
     };
     run.emit({
       type: 'run/ended',
-      reason: 'failed',
+      reason: shown.code === DIVERGED ? 'diverged' : 'failed',
       step: run.state.step,
       durationMs: run.clock.now() - run.startedAtMs,
       peakMemoryBytes: run.memory.peakBytes,
@@ -217,165 +210,5 @@ function emitStart(run: RunContext, resumedAtStep: number | undefined): void {
   });
 }
 
-async function loop<B extends ModelBatch>(run: RunContext<B>): Promise<TrainResult['reason']> {
-  const { request, options } = run;
-  let batches = request.order.batches(run.state.epoch);
-  for (;;) {
-    const { state } = run;
-    const isEpochDone = state.stepInEpoch >= batches.length;
-    const isDone =
-      state.step >= options.maxSteps || (isEpochDone && state.epoch + 1 >= options.epochs);
-    const isOutOfTime =
-      !isDone && run.clock.now() - run.startedAtMs > (options.timeLimitMs ?? Infinity);
-    const isChecked = await afterStep(run, batches.length, isDone || isOutOfTime);
-    if (!isChecked || request.signal?.aborted) return abort(run);
-    if (run.state.stopped) return 'stopped-early';
-    if (isDone) return 'completed';
-    if (isOutOfTime) {
-      run.emit({
-        type: 'run/warned',
-        code: 'PEFT_TRAIN_TIME_LIMIT',
-        message: `the time limit of ${options.timeLimitMs} ms has passed after step ${state.step}; the run ends here.`,
-      });
-      return 'stopped-early';
-    }
-    if (isEpochDone) {
-      run.state = { ...run.state, epoch: state.epoch + 1, stepInEpoch: 0 };
-      batches = request.order.batches(run.state.epoch);
-      continue;
-    }
-    const startedAtMs = run.clock.now();
-    const outcome = await runStep(run, batches[state.stepInEpoch]!);
-    if (outcome.kind === 'aborted') return abort(run);
-    recordStep(run, outcome, startedAtMs);
-  }
-}
-
 const meanOf = (values: readonly number[]): number | undefined =>
   values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0) / values.length;
-
-async function abort(run: RunContext): Promise<'aborted'> {
-  if (run.savedStep !== run.state.step) await saveCheckpoint(run);
-  return 'aborted';
-}
-
-function recordStep(
-  run: RunContext,
-  outcome: Exclude<StepOutcome, { kind: 'aborted' }>,
-  startedAtMs: number,
-): void {
-  const { state, request, options } = run;
-  const { examples, tokens } = outcome;
-  const step = state.step + 1;
-  let nonFinite = state.nonFinite;
-  if (outcome.kind === 'updated') {
-    nonFinite = { ...nonFinite, consecutive: 0 };
-    if (state.stepInEpoch === 0) run.epochLosses = [];
-    run.epochLosses.push(outcome.loss);
-    run.emit({
-      type: 'step/completed',
-      step,
-      epoch: state.epoch,
-      loss: outcome.loss,
-      learningRate: request.schedule(state.step),
-      gradientNorm: outcome.gradientNorm,
-      tokens,
-      examples,
-      durationMs: run.clock.now() - startedAtMs,
-    });
-  } else if (outcome.cause === 'not-finite') {
-    nonFinite = observeNonFinite(nonFinite, step, outcome.what, options.nonFinite);
-    run.emit({
-      type: 'run/warned',
-      code: 'PEFT_TRAIN_NOT_FINITE',
-      message: `step ${step} was left out: ${outcome.what}.`,
-      hint: 'a lower learning rate may help if it happens often',
-    });
-  } else {
-    run.emit({
-      type: 'run/warned',
-      code: 'PEFT_TRAIN_NO_LABELS',
-      message: `step ${step} was left out: ${outcome.what}.`,
-    });
-  }
-  run.state = {
-    ...state,
-    step,
-    stepInEpoch: state.stepInEpoch + 1,
-    examples: state.examples + examples,
-    tokens: state.tokens + tokens,
-    nonFinite,
-  };
-}
-
-/**
- * Validation and checkpoint where they are due. A second call after the same step does nothing.
- * @returns false when the evaluation was aborted
- */
-async function afterStep(
-  run: RunContext,
-  stepsPerEpoch: number,
-  isLast: boolean,
-): Promise<boolean> {
-  const { state, options } = run;
-  if (state.step === 0 || state.lastCheckStep === state.step) return true;
-  const { validation, checkpointEverySteps } = options;
-  if (validation && (isLast || isCheckDue({ ...state, stepsPerEpoch }, validation)))
-    return validate(run);
-  const isEpochEnd = !validation && (state.stepInEpoch >= stepsPerEpoch || isLast);
-  const isInterval = checkpointEverySteps !== undefined && state.step % checkpointEverySteps === 0;
-  if ((isEpochEnd || isInterval) && run.savedStep !== state.step) await saveCheckpoint(run);
-  return true;
-}
-
-async function validate(run: RunContext): Promise<boolean> {
-  const { state, options, request } = run;
-  const validation = options.validation!;
-  requireFinite(run);
-  const startedAtMs = run.clock.now();
-  const evaluation = await request.evaluate!(request.signal).catch((error: unknown) => {
-    if (request.signal?.aborted) return undefined;
-    throw error;
-  });
-  if (!evaluation) return false;
-  run.memory.sample();
-  const { metrics, examples } = evaluation;
-  const score = watchedScore(metrics, validation.metric);
-  const isBest =
-    !Number.isNaN(score) &&
-    (state.best === undefined || isBetter(score, state.best.score, validation.direction));
-  const stopping = observeScore(state.earlyStopping, score, validation);
-  run.state = {
-    ...state,
-    lastCheckStep: state.step,
-    earlyStopping: stopping.state,
-    top: enterTop(state.top, { step: state.step, score }, options.topK, validation.direction),
-    best: isBest ? { step: state.step, score } : state.best,
-    stopped: stopping.stop,
-  };
-  run.emit({
-    type: 'evaluation/completed',
-    step: state.step,
-    epoch: state.epoch,
-    metrics,
-    examples,
-    durationMs: run.clock.now() - startedAtMs,
-    isBest,
-  });
-  await saveCheckpoint(run);
-  return true;
-}
-
-/** @throws PEFT_TRAIN_METRIC when `evaluate` gave no such metric */
-function watchedScore(metrics: Readonly<Record<string, number>>, name: string): number {
-  const score = metrics[name];
-  if (score === undefined) {
-    const given = Object.keys(metrics).join(', ') || 'nothing';
-    throw new PeftError(
-      'PEFT_TRAIN_METRIC',
-      `trainer: the validation watches ${JSON.stringify(name)}, evaluate gave ${given}.`,
-      { hint: 'name one of them in options.validation.metric' },
-    );
-  }
-  return Number.isFinite(score) ? score : Number.NaN;
-}

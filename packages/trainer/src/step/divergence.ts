@@ -1,0 +1,53 @@
+/** A run that has diverged: its loss is no longer a number, and no step after that can be right. */
+import * as tf from '@tensorflow/tfjs';
+import type { ModelBatch } from '@peft/core';
+import { PeftError } from '@peft/errors';
+import type { RunContext } from '../run/run-context.js';
+import { forwardTask } from '../tasks/task.js';
+
+/** The code of a run that ends as `diverged`. */
+export const DIVERGED = 'PEFT_TRAIN_DIVERGED';
+
+/** @param what for instance `the loss is NaN at step 12` */
+export function divergedError<B extends ModelBatch>(
+  { savedStep, state, request }: RunContext<B>,
+  what: string,
+  cause?: unknown,
+): PeftError {
+  const rate = request.schedule(state.step);
+  const last =
+    savedStep === undefined
+      ? 'no checkpoint had been saved yet'
+      : `the checkpoint of step ${savedStep} has the last good weights`;
+  return new PeftError(DIVERGED, `trainer: the run has diverged: ${what}.`, {
+    hint:
+      `${last}; train again with a lower learning rate (it was ${rate} here; a tenth of it is ` +
+      'worth a try), a longer warm-up or a smaller gradient norm, and look for extreme inputs',
+    cause,
+  });
+}
+
+/**
+ * Asks a micro-batch of the present epoch whether the model still has a loss, without dropout.
+ * @throws PEFT_TRAIN_DIVERGED when it is NaN or infinite
+ */
+export async function requireFiniteLoss<B extends ModelBatch>(
+  run: RunContext<B>,
+  cause?: unknown,
+): Promise<void> {
+  const { request, model, state } = run;
+  const [rows] = request.order.batches(state.epoch)[0] ?? [];
+  if (!rows) return;
+  const batch = await request.data.pack(rows);
+  if (request.task.count(batch) === 0) return;
+  // the answer decides whether the run goes on
+  const loss = tf.tidy(
+    () => request.task.loss(forwardTask(request.task, model, batch, {}), batch).dataSync()[0]!,
+  );
+  if (!Number.isFinite(loss))
+    throw divergedError(
+      run,
+      `the loss of training rows is ${loss} after step ${state.step}`,
+      cause,
+    );
+}
