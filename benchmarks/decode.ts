@@ -109,7 +109,7 @@ function readBytes(): number {
       site.kind === 'linear' || site.kind === 'norm' ? [site.weight] : [],
     ),
   );
-  const bits = options.quantization === undefined ? 16 : options.quantization === 'int8' ? 8 : 4.5;
+  const bits = bitsOf(options.quantization);
   const weights = description.parameters
     .filter(({ name }) => isRead.has(name))
     .reduce(
@@ -145,4 +145,10 @@ function readBandwidth(count: number): number {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** Bits that a weight takes on average. */
+function bitsOf(quantization: string | undefined): number {
+  if (quantization === undefined) return 16;
+  return quantization === 'int8' ? 8 : 4.5;
 }

@@ -80,12 +80,12 @@ const { values: options } = parseArgs({
     updates: { type: 'string', default: '20' },
   },
 });
-const engine =
-  options.engine === 'native'
-    ? createNativeEngine()
-    : options.engine === 'portable'
-      ? await createPortableEngine()
-      : await createTensorflowEngine({ precision: 'float32' });
+const ENGINES = {
+  native: () => createNativeEngine(),
+  portable: () => createPortableEngine(),
+  tensorflow: () => createTensorflowEngine({ precision: 'float32' }),
+};
+const engine = await ENGINES[options.engine as keyof typeof ENGINES]();
 await engine.activate();
 console.log(
   `AdamW updates on ${engine.name}, milliseconds: median (least)\n\n| trained | tensors | ` +

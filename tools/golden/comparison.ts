@@ -102,5 +102,4 @@ export class Comparison {
   }
 }
 
-const cut = (text: string | undefined): string =>
-  text === undefined ? 'nothing' : text.length > 120 ? `${text.slice(0, 117)}...` : text;
+const cut = (text = 'nothing'): string => (text.length > 120 ? `${text.slice(0, 117)}...` : text);

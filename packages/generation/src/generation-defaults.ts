@@ -30,8 +30,9 @@ export function generationDefaults({
   const starts = [first('decoder_start_token_id'), first('pad_token_id')].find(
     ({ length }) => length > 0,
   ) ?? [0];
+  const ownEnds = own === undefined ? [] : [own];
   return {
-    endIds: ends.length > 0 ? ends : own === undefined ? [] : [own],
+    endIds: ends.length > 0 ? ends : ownEnds,
     startIds: starts.slice(0, 1),
   };
 }

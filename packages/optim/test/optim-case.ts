@@ -163,14 +163,7 @@ export function runOptimCase(folder: string, makeStore?: () => StateStore): Comp
       compare(`step${t + 1}.${name}`, variable.dataSync());
     for (const tensor of stateTensors(state)) {
       const bytes = tensor.read().slice();
-      compare(
-        `state${t + 1}.${tensor.name}`,
-        tensor.dtype === 'U8'
-          ? bytes
-          : tensor.dtype === 'I32'
-            ? new Int32Array(bytes.buffer)
-            : new Float32Array(bytes.buffer),
-      );
+      compare(`state${t + 1}.${tensor.name}`, valuesOf(tensor.dtype, bytes));
     }
   });
   for (const { variable } of parameters) variable.dispose();
@@ -286,4 +279,9 @@ export function scheduleOf({
     default:
       throw new Error(`no schedule of ours is ${from}`);
   }
+}
+
+function valuesOf(dtype: string, bytes: Uint8Array): ArrayLike<number> {
+  if (dtype === 'U8') return bytes;
+  return dtype === 'I32' ? new Int32Array(bytes.buffer) : new Float32Array(bytes.buffer);
 }

@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { override, type MemoryPlanned, type Module, type TrainEvent } from '@peft/core';
-import type { Engine } from '@peft/ops';
 import { createPortableEngine } from '@peft/portable';
 import { afterEach, describe, expect, test } from 'vitest';
 import { ENGINE_CHOOSER, MACHINE_MEMORY, PeftPredictor } from '../src/index.js';

@@ -125,10 +125,10 @@ class ByteStream {
   /** Fewer than `count` only at the end. */
   async take(count: number): Promise<Buffer> {
     while (this.#length < count) {
-      const { value, done } = await this.source.next();
-      if (done) break;
-      this.#chunks.push(value);
-      this.#length += value.length;
+      const next = await this.source.next();
+      if (next.done) break;
+      this.#chunks.push(next.value);
+      this.#length += next.value.length;
     }
     const all = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks);
     const taken = all.subarray(0, count);

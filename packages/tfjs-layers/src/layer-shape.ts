@@ -40,7 +40,7 @@ export function innerLayers(layer: TfLayer): TfLayer[] {
   return [
     ...new Set(
       Object.values(layer)
-        .flatMap((value) => (Array.isArray(value) ? value : [value]))
+        .flatMap((value: unknown) => value)
         .filter(isLayer),
     ),
   ];

@@ -27,7 +27,6 @@ import {
   createEvaluator,
   type BatchOrder,
   type ClassificationBatch,
-  type Task,
   type TrainingData,
   type TrainRequest,
 } from '../src/index.js';

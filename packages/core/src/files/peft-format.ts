@@ -22,7 +22,9 @@ export const peftFormat: AdapterFormat = Object.freeze({
     typeof config['peft_type'] === 'string' ||
     (config['architecture'] === 'union' &&
       Array.isArray(config['configs']) &&
-      config['configs'].every((part) => typeof part?.peft_type === 'string')),
+      config['configs'].every(
+        (part: { readonly peft_type?: unknown } | null) => typeof part?.peft_type === 'string',
+      )),
   readSpec: readPeftSpec,
   writeConfig: writePeftConfig,
 
@@ -39,11 +41,7 @@ export const peftFormat: AdapterFormat = Object.freeze({
   keyOfTensor: (adapter, name) => (hasPromptLayout(adapter) ? name : `base_model.model.${name}`),
 
   readKey(key): FileKey {
-    const path = key.startsWith('base_model.model.')
-      ? key.slice('base_model.model.'.length)
-      : key.startsWith('base_model.')
-        ? key.slice('base_model.'.length)
-        : key;
+    const path = key.replace(/^base_model\.(model\.)?/, '');
     const copy = /^(.+)\.(modules_to_save(?:\.[^.]+)?|original_module)\.(.+)$/.exec(path);
     if (copy)
       return {

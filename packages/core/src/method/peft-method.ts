@@ -20,7 +20,7 @@ import type { AttachedSites, SiteAttachments } from './attachment.js';
 /** Open map of method name → options; a method's package adds to it by declaration merging. */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
 export interface PeftConfigs {}
-export type MethodName = keyof PeftConfigs & string;
+export type MethodName = Extract<keyof PeftConfigs, string>;
 
 /**
  * `undefined`: nothing stands in the way of the forward pass (a bias was unfrozen, say). Written as

@@ -54,7 +54,7 @@ export const r2 = valueMetric('r2', ['r2_score'], 1, (y, p, n) => {
   const mean = meanOf(y, p, (label) => label);
   const residual = meanOf(y, p, (label, value) => (label - value) ** 2);
   const total = meanOf(y, p, (label) => (label - mean) ** 2);
-  return total === 0 ? (residual === 0 ? 1 : 0) : 1 - residual / total;
+  return total === 0 ? Number(residual === 0) : 1 - residual / total;
 });
 
 /** Correlation of labels and predictions. */

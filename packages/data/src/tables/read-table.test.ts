@@ -202,7 +202,7 @@ describe('Parquet', () => {
   it('reads texts, numbers, booleans and missing values, plain and compressed', async () => {
     for (const codec of ['SNAPPY', 'GZIP', 'UNCOMPRESSED'] as const) {
       const filename = join(scratch, `${codec}.parquet`);
-      await parquetWriteFile({
+      parquetWriteFile({
         filename,
         codec,
         compressors: { GZIP: (bytes: Uint8Array) => new Uint8Array(gzipSync(bytes)) },

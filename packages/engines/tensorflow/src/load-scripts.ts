@@ -42,7 +42,7 @@ export function loadScripts(folder: string): TfjsNodeScripts {
 
 function loaderOf(root: string): Require {
   const own = createRequire(import.meta.url);
-  const tfjs = own('@tensorflow/tfjs');
+  const tfjs: unknown = own('@tensorflow/tfjs');
   const provided: Readonly<Record<string, unknown>> = {
     '@tensorflow/tfjs': tfjs,
     '@tensorflow/tfjs-core': tfjs, // which the former exports whole
@@ -57,7 +57,7 @@ function loaderOf(root: string): Require {
     (folder: string): Require =>
     (request) => {
       if (Object.hasOwn(provided, request)) return provided[request];
-      if (!request.startsWith('.')) return own(`node:${request}`);
+      if (!request.startsWith('.')) return own(`node:${request}`) as unknown;
       if (request.endsWith('/proto/api_pb')) return {};
       const path = [`${join(folder, request)}.js`, join(folder, request, 'index.js')].find(
         (candidate) => existsSync(candidate),

@@ -2,7 +2,6 @@ import {
   dequantize4Bit,
   expandAbsmax,
   memorySource,
-  type NestedAbsmax,
   type StoredDtype,
   type TensorSource,
 } from '@peft/ops';

@@ -6,7 +6,6 @@ import type { WeightQuantization } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { adamw8bit, lion8bit, momentum8bit, type Optimizer } from '@peft/optim';
 import type { MachineMemory } from './machine-memory.js';
-import type { Checkpointing } from '../sizing/measure-step.js';
 import {
   createPlanner,
   type MemoryPlan,

@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type { Scalar, Variable } from '@tensorflow/tfjs';
+import type { Scalar } from '@tensorflow/tfjs';
 import {
   architectureFor,
   combineMethods,

@@ -219,12 +219,8 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
       { hint: "leave gpu out, or set engine to 'tensorflow'" },
     );
   check.oneOf('memory plan', 'optimizerStateOn', optimizerStateOn, ['host', 'device']);
-  const kind: SizingKind =
-    engine !== 'tensorflow'
-      ? KINDS[engine]
-      : compiledKernels
-        ? 'tensorflow-compiled'
-        : 'tensorflow';
+  const tensorflow = compiledKernels ? 'tensorflow-compiled' : 'tensorflow';
+  const kind: SizingKind = engine === 'tensorflow' ? tensorflow : KINDS[engine];
   const storedDtype =
     request.storedDtype ?? DTYPES[String(config['dtype'] ?? config['torch_dtype'])] ?? 'F32';
   const models = new Map<string, MeasuredModel>();

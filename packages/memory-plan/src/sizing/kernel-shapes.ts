@@ -95,10 +95,9 @@ const reduce =
     const axes = (
       asked === undefined || asked === null ? x.shape.map((_, axis) => axis) : [asked].flat()
     ).map((axis) => (axis < 0 ? axis + x.shape.length : axis));
+    const reduced = attributes['keepDims'] ? [1] : [];
     return {
-      shape: x.shape.flatMap((size, axis) =>
-        axes.includes(axis) ? (attributes['keepDims'] ? [1] : []) : [size],
-      ),
+      shape: x.shape.flatMap((size, axis) => (axes.includes(axis) ? reduced : size)),
       dtype: dtype ?? x.dtype,
     };
   };

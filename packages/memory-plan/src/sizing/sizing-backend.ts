@@ -79,11 +79,9 @@ export class SizingBackend extends tf.KernelBackend {
     const { elements, dtype } = this.#entry(dataId);
     const bytes = elements * (dtype === 'float32' || dtype === 'int32' ? 4 : 1);
     if (this.#zeros.byteLength < bytes) this.#zeros = new ArrayBuffer(bytes);
-    return dtype === 'float32'
-      ? new Float32Array(this.#zeros, 0, elements)
-      : dtype === 'int32'
-        ? new Int32Array(this.#zeros, 0, elements)
-        : new Uint8Array(this.#zeros, 0, elements);
+    if (dtype === 'float32') return new Float32Array(this.#zeros, 0, elements);
+    if (dtype === 'int32') return new Int32Array(this.#zeros, 0, elements);
+    return new Uint8Array(this.#zeros, 0, elements);
   }
 
   override read(dataId: object): Promise<Values> {

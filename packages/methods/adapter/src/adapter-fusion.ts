@@ -129,11 +129,11 @@ const fusionFormat: AdapterFormat = Object.freeze({
           ),
       )
       .map(({ path }) => path);
-    const adapters = Array.isArray(config['adapter_names'])
+    const adapters: readonly unknown[] = Array.isArray(config['adapter_names'])
       ? config['adapter_names']
       : String(config['adapter_names'] ?? config['name']).split(',');
     return specOf(adapterFusion, {
-      ...Object.fromEntries(flags),
+      ...(Object.fromEntries(flags) as Record<string, unknown>),
       adapters,
       dropoutProb: json['dropout_prob'] ?? 0,
       modulesToSave: hubHeadModules(description),

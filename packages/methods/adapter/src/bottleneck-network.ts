@@ -80,11 +80,8 @@ export function makeBottleneck(
         config.stochasticDepth,
         call,
       );
-      return scaling
-        ? tf.mul<Tensor2D>(made, scaling.value)
-        : config.scaling === 1
-          ? made
-          : tf.mul<Tensor2D>(made, config.scaling);
+      const factor = scaling?.value ?? config.scaling;
+      return factor === 1 ? made : tf.mul<Tensor2D>(made, factor as Tensor2D | number);
     },
     finish(made, x, residual, call) {
       const dropped = call.dropout(made, config.dropout);

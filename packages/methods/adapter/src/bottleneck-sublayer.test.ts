@@ -2,7 +2,6 @@ import type { Adapter, Model } from '@peft/core';
 import type { Engine } from '@peft/ops';
 import { moveParameters, tinyModels, toBeAllclose, usePortableEngine } from '@peft/testing';
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs';
 import { describe, expect, it } from 'vitest';
 import { adapter } from './adapter.js';
 import { adapterPlus, houlsby, parallelAdapter } from './named-adapters.js';

@@ -77,10 +77,8 @@ function readSequential(
   if (!originalLnBefore) return { input: output, residual: output };
   const sum = tf.add<Tensor2D>(output, branch);
   const input = norm ? norm(sum) : sum;
-  return {
-    input,
-    residual: residualBeforeLn === 'post_add' ? sum : residualBeforeLn ? output : input,
-  };
+  if (residualBeforeLn === 'post_add') return { input, residual: sum };
+  return { input, residual: residualBeforeLn ? output : input };
 }
 
 /** A decoder's blocks count on from the encoder's. */

@@ -137,11 +137,8 @@ export function valueAt(
 }
 
 function checkTokens(tokens: NonNullable<LoraConfig['trainableTokens']>): void {
-  const lists = Array.isArray(tokens)
-    ? [tokens]
-    : typeof tokens === 'object' && tokens !== null
-      ? Object.values(tokens)
-      : [undefined];
+  const isRecord = typeof tokens === 'object' && tokens !== null && !Array.isArray(tokens);
+  const lists: readonly unknown[] = isRecord ? Object.values(tokens) : [tokens];
   if (
     !lists.every(
       (list) =>

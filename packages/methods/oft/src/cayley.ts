@@ -87,7 +87,7 @@ function inverseOf(matrices: Tensor3D): Tensor3D {
   for (let block = 0; block < count; block += 1) {
     const rows = Array.from({ length: size }, (_, i) =>
       Float64Array.from({ length: 2 * size }, (_element, j) =>
-        j < size ? values[(block * size + i) * size + j]! : j - size === i ? 1 : 0,
+        j < size ? values[(block * size + i) * size + j]! : Number(j - size === i),
       ),
     );
     for (let column = 0; column < size; column += 1) {

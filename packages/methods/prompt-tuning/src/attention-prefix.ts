@@ -183,12 +183,9 @@ export const attentionPrefix = definePeftMethod({
       init_weights_seed: null,
     }),
     fromConfig(json) {
-      if (typeof json === 'string')
-        return json === 'prefix_tuning'
-          ? {}
-          : json === 'prefix_tuning_flat'
-            ? { flat: true }
-            : undefined;
+      if (json === 'prefix_tuning') return {};
+      if (json === 'prefix_tuning_flat') return { flat: true };
+      if (typeof json === 'string') return undefined;
       if (json['architecture'] !== 'prefix_tuning') return undefined;
       return Object.fromEntries(
         Object.entries(HUB_KEYS).flatMap(([own, hub]) =>

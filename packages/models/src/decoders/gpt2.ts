@@ -163,12 +163,7 @@ export const gpt2 = defineArchitecture<Gpt2Config>({
       vocabularySize: V,
       layers: { encoder: 0, decoder: config.layers },
       maxPositions: config.positions,
-      headModules:
-        head.kind === 'sequence-classification'
-          ? ['score']
-          : head.kind === 'token-classification'
-            ? ['classifier']
-            : [],
+      headModules: HEAD_MODULES[head.kind] ?? [],
       basePrefix: 'transformer',
     });
   },
@@ -224,6 +219,11 @@ export const gpt2 = defineArchitecture<Gpt2Config>({
     };
   },
 });
+
+const HEAD_MODULES: Partial<Record<HeadOptions['kind'], string[]>> = {
+  'sequence-classification': ['score'],
+  'token-classification': ['classifier'],
+};
 
 const prefixOf = (head: HeadOptions): string => (isBare(head) ? '' : 'transformer');
 

@@ -190,12 +190,8 @@ export const modernbert = defineArchitecture<ModernbertConfig>({
       hiddenStates: run.wantsHiddenStates ? [...states, hidden] : undefined,
     };
     if (isBare(head)) return output;
-    const pooled =
-      head.kind === 'token-classification'
-        ? hidden
-        : config.classifierPooling === 'mean'
-          ? meanPool(hidden, offsets)
-          : firstRows(hidden, offsets);
+    const pool = config.classifierPooling === 'mean' ? meanPool : firstRows;
+    const pooled = head.kind === 'token-classification' ? hidden : pool(hidden, offsets);
     const features = run.norm(
       'head.norm',
       run.linear('head.dense', pooled, config.classifierActivation),

@@ -195,9 +195,6 @@ const originalLength = (scaling: RopeConfig['scaling'], maxPositions: number): n
 /** Lengths with the same angles. */
 function anglesOf(length: number, scaling: RopeConfig['scaling'], maxPositions: number): string {
   const original = originalLength(scaling, maxPositions);
-  return length <= original
-    ? `up to ${original}`
-    : kindOf(scaling) === 'dynamic'
-      ? String(length)
-      : `over ${original}`;
+  if (length <= original) return `up to ${original}`;
+  return kindOf(scaling) === 'dynamic' ? String(length) : `over ${original}`;
 }

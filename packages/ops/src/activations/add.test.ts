@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type { Scalar, Tensor2D, Variable } from '@tensorflow/tfjs';
+import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
 import { seededTensor } from '@peft/testing';
 import { expect, test } from 'vitest';
 import { onEachBackend } from '../../test/on-each-backend.js';

@@ -100,7 +100,7 @@ export function attention(
         (Object.keys(inputs) as Input[])
           .map((name, i) => [name, gradients[i]!])
           .filter(([name]) => needs[name as Input]),
-      );
+      ) as Partial<Record<Input, Tensor>>;
     },
   );
 }

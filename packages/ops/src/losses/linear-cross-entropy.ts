@@ -112,11 +112,7 @@ export function linearCrossEntropy(
           ) as Tensor2D;
           const dProduct = (scale === 1 ? dBiased : tf.mul(dBiased, scale)) as Tensor2D;
           return {
-            hidden: needs.hidden
-              ? isFrozenWeight(w)
-                ? w.engine.linearInputGradient(dProduct, w)
-                : product(dProduct, w)
-              : undefined,
+            hidden: needs.hidden ? inputGradient(dProduct, w) : undefined,
             weight: dWeight && tf.add(dWeight, product(dProduct, h, true, false)),
             bias: dBias && tf.add(dBias, sumRows(dBiased)),
           };
@@ -147,3 +143,7 @@ function labelledChunks(labels: Int32Array, size: number): Int32Array[] {
 function spread(values: ArrayLike<number>, rows: Int32Array, into: Float32Array): void {
   for (let i = 0; i < rows.length; i += 1) into[rows[i]!] = values[i]!;
 }
+
+/** dLogits · W, `[n, V] · [V, D]`. */
+const inputGradient = (dLogits: Tensor2D, w: Weight): Tensor2D =>
+  isFrozenWeight(w) ? w.engine.linearInputGradient(dLogits, w) : product(dLogits, w);

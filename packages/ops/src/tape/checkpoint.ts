@@ -83,7 +83,7 @@ function runAndFindVariables<T extends Tensor>(
     const value = tf.tidy(() => block(...inputs));
     for (const node of state.activeTape ?? []) {
       for (const input of Object.values(node.inputs)) {
-        if (input instanceof tf.Variable) variables.add(input);
+        if (input instanceof tf.Variable) variables.add(input as Variable);
         else if (
           input.id < firstOwnId &&
           input.dtype === 'float32' &&

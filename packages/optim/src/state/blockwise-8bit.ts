@@ -45,7 +45,7 @@ export function blockQuantizer(map: Float32Array): BlockQuantizer {
       const inverse = Math.fround(1 / divisor);
       for (let i = 0; i < count; i += 1) {
         const scaled = whole ? values[i]! * inverse : values[i]! / divisor;
-        word[0] = scaled > 1 ? 1 : scaled < -1 ? -1 : scaled;
+        word[0] = Math.max(-1, Math.min(1, scaled));
         const x = word[0];
         let code = firstCode[bits[0]! >>> 16]!;
         while (code < 255 && bounds[code]! < x) code += 1;

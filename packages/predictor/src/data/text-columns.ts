@@ -4,7 +4,6 @@ import {
   maximumTextLength,
   tokenizeTable,
   type ColumnType,
-  type PositionConfig,
   type Table,
   type TextTokenizer,
   type TokenizedTable,

@@ -50,12 +50,14 @@ export function learningRateGroups(
       description.parameters.filter(({ norm }) => norm === 'layer').map(({ name }) => outer(name)),
     ),
   };
-  const groups =
-    settings['optim.lr_choice'] === 'layerwise_decay'
-      ? layerwiseGroups(names, { ...options, layerDecay: settings['optim.lr_decay'], ids })
-      : settings['optim.lr_choice'] === 'two_stages'
-        ? twoStageGroups(names, { ...options, headMultiplier: settings['optim.lr_mult'], ids })
-        : singleRateGroups(names, options);
+  const byChoice = {
+    single_stage: () => singleRateGroups(names, options),
+    two_stages: () =>
+      twoStageGroups(names, { ...options, headMultiplier: settings['optim.lr_mult'], ids }),
+    layerwise_decay: () =>
+      layerwiseGroups(names, { ...options, layerDecay: settings['optim.lr_decay'], ids }),
+  };
+  const groups = byChoice[settings['optim.lr_choice']]();
   return {
     group: ({ name }) => groups.get(outer(name))!,
     ...(problem !== undefined && { problem }),

@@ -83,12 +83,8 @@ export function tableTask(
     loss: (settings) => loss(settings['optim.label_smoothing']),
     examples: async (table, tools) =>
       tableData(await tokens(table, tools), problem.encode(labels(table))) as never,
-    metric: (given) =>
-      given === undefined
-        ? defaultMetric(problem.type)
-        : typeof given === 'string'
-          ? getMetric(given, metrics)
-          : given,
+    metric: (given = defaultMetric(problem.type)) =>
+      typeof given === 'string' ? getMetric(given, metrics) : given,
     checkRows(table, watched) {
       problem.encode(labels(table));
       for (const metric of watched) checkMetric(metric as Metric, problem, labels(table));

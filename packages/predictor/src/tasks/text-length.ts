@@ -1,5 +1,5 @@
 /** How long texts may be for a model. */
-import { maximumTextLength, type PositionConfig } from '@peft/data';
+import { maximumTextLength } from '@peft/data';
 import type { TaskTools } from './predictor-task.js';
 
 /** Tokens of a text at most: `max_text_len`, or what the model bears. */

@@ -124,8 +124,8 @@ function template(json: ComponentJson): Step {
   return (sequences, addSpecialTokens) => [
     joinAll(
       forms[sequences.length > 1 ? 1 : 0]!.map(({ text, ids, segment }) => {
-        const all =
-          text === undefined ? (addSpecialTokens ? ids : []) : (sequences[text]?.ids ?? []);
+        const special = addSpecialTokens ? ids : [];
+        const all = text === undefined ? special : (sequences[text]?.ids ?? []);
         return { ids: all, typeIds: all.map(() => segment) };
       }),
     ),

@@ -116,7 +116,8 @@ function byteLevel(addPrefixSpace: boolean, useRegex: boolean): PreTokenizer {
   const ascii = BYTE_CHARACTERS[0x20]!;
   return (text) => {
     const spaced = addPrefixSpace && text !== '' && !text.startsWith(' ') ? ` ${text}` : text;
-    const words = useRegex ? (spaced.match(GPT2_WORDS) ?? []) : spaced === '' ? [] : [spaced];
+    if (spaced === '') return [];
+    const words = useRegex ? (spaced.match(GPT2_WORDS) ?? []) : [spaced];
     return words.map((word) =>
       /^ ?[!-~]*$/.test(word) ? word.replace(' ', ascii) : encodeByteLevel(word),
     );

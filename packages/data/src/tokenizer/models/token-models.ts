@@ -5,6 +5,13 @@ import type { ComponentJson } from '../tokenizer-json.js';
 import { BPE, WordPiece, type LibraryModel } from '../tokenizers-library.js';
 import { createUnigramModel } from './unigram-model.js';
 
+/** What a file that leaves out the type must be: each has a key of its own. */
+function guessType(json: ComponentJson): string {
+  if (Array.isArray(json.vocab)) return 'Unigram';
+  if ('merges' in json) return 'BPE';
+  return 'continuing_subword_prefix' in json ? 'WordPiece' : 'WordLevel';
+}
+
 /**
  * Makes the model that turns pieces into ids.
  * @param json the `model` entry of a `tokenizer.json`; old files leave out `type`.
@@ -12,15 +19,7 @@ import { createUnigramModel } from './unigram-model.js';
  *   that makes no sense.
  */
 export function createModel(json: ComponentJson): TokenModel {
-  const type =
-    json.type ??
-    (Array.isArray(json.vocab)
-      ? 'Unigram'
-      : 'merges' in json
-        ? 'BPE'
-        : 'continuing_subword_prefix' in json
-          ? 'WordPiece'
-          : 'WordLevel');
+  const type = json.type ?? guessType(json);
   if (type === 'Unigram') return createUnigramModel(json);
   if (type !== 'BPE' && type !== 'WordPiece' && type !== 'WordLevel')
     throw unsupportedComponent('model', json.type);

@@ -21,9 +21,8 @@ export function registerShapes(): void {
         .map((axis) => (axis < 0 ? axis + rank : axis))
         .sort((p, q) => p - q);
       if (axes.length === 0) return undefined;
-      const shape = x.shape.flatMap((size, axis) =>
-        axes.includes(axis) ? (attributes['keepDims'] ? [1] : []) : [size],
-      );
+      const reduced = attributes['keepDims'] ? [1] : [];
+      const shape = x.shape.flatMap((size, axis) => (axes.includes(axis) ? reduced : size));
       const isTail = axes.every((axis, i) => axis === rank - axes.length + i);
       const isHead = axes.every((axis, i) => axis === i);
       if (isTail) {
@@ -151,12 +150,8 @@ function transpose(
     );
     return y.info;
   }
-  const [a, b, c, d] =
-    rank === 4 && perm.join() === '0,2,1,3'
-      ? x.shape
-      : rank === 3 && perm.join() === '1,0,2'
-        ? [1, ...x.shape]
-        : [];
+  const outer = { '0,2,1,3': [], '1,0,2': [1] }[perm.join()];
+  const [a, b, c, d] = outer ? [...outer, ...x.shape] : [];
   if (a === undefined) return undefined;
   const y = backend.create(shape);
   backend.binding.transpose0213(backend.values(x), y.values, a, b!, c!, d!);

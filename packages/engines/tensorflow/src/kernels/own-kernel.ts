@@ -3,7 +3,7 @@
  * lacks them, their callers use tfjs ops.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { NamedAttrMap, NamedTensorMap, Tensor } from '@tensorflow/tfjs';
+import type { Tensor } from '@tensorflow/tfjs';
 import type { Attributes, Device } from '../device.js';
 import { TENSORFLOW_BACKEND } from '../load-backend.js';
 

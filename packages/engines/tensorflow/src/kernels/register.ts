@@ -1,6 +1,6 @@
 /** How kernels are registered for the backend. */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor, TensorInfo } from '@tensorflow/tfjs';
+import type { Tensor } from '@tensorflow/tfjs';
 import type { KernelName, PeftKernels } from '@peft/ops';
 import { TENSORFLOW_BACKEND } from '../load-backend.js';
 

@@ -30,9 +30,7 @@ describe('symmetricEigen', () => {
     // The second difference of n points: 2 − 2·cos(kπ/(n+1)).
     const n = 7;
     const matrix = Array.from({ length: n }, (_, i) =>
-      Float64Array.from({ length: n }, (_value, j) =>
-        i === j ? 2 : Math.abs(i - j) === 1 ? -1 : 0,
-      ),
+      Float64Array.from({ length: n }, (_value, j) => [2, -1][Math.abs(i - j)] ?? 0),
     );
     const { values } = symmetricEigen(matrix);
     values.forEach((value, i) =>

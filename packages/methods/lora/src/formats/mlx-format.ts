@@ -3,7 +3,7 @@
  * `<path>.lora_a [in, r]` and `<path>.lora_b [r, out]`, both the transposes of PEFT's; DoRA's
  * lengths are `<path>.m`. y = base(x) + scale·x·a·b.
  */
-import type { AdapterFormat, AnyMethod, FileKey } from '@peft/core';
+import type { AdapterFormat, FileKey } from '@peft/core';
 import { PeftError, show } from '@peft/errors';
 import { lora } from '../lora.js';
 

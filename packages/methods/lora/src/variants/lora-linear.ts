@@ -97,7 +97,7 @@ function mergeLowRank(
   { a, b, bias: own, scaling }: LoraMatrices,
 ): MergedLinear {
   const added = own && tf.mul<Tensor1D>(own.value, scaling);
-  const merged = added ? (bias ? tf.add<Tensor1D>(bias, added) : added) : bias;
+  const merged = added && bias ? tf.add<Tensor1D>(bias, added) : (added ?? bias);
   return {
     weight: tf.add(weight, tf.mul(tf.matMul(b.value as Tensor2D, a.value as Tensor2D), scaling)),
     bias: merged,
