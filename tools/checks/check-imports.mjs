@@ -15,12 +15,6 @@ import { sourceFiles, specifiersOf } from './imports-of.mjs';
 const LAYERS = JSON.parse(readFileSync(join(root, 'tools/checks/import-layers.json'), 'utf8'));
 /** What a package may import that the table leaves out: a method. */
 const METHOD_LAYER = ['errors', 'ops', 'core'];
-/**
- * A peer dependency of a package is one of those that use the package, too, so that there is one
- * copy of it.
- */
-const PEER = '@tensorflow/tfjs';
-
 /** Package → files that still stand in circles; numbers here only fall. */
 const KNOWN_CIRCLES = JSON.parse(
   readFileSync(join(root, 'tools/checks/known-circles.json'), 'utf8'),
@@ -72,17 +66,20 @@ for (const place of packageFolders()) {
         );
     }
   }
-  const inherits = [...declared].some(
-    (dependency) =>
-      dependency.startsWith('@peft/') && PEER in (manifestOf(dependency).peerDependencies ?? {}),
+  // A peer of a dependency is there once for all, so whoever uses the dependency declares it.
+  const inherited = new Set(
+    [...declared]
+      .filter((dependency) => dependency.startsWith('@peft/'))
+      .flatMap((dependency) => requiredPeers(manifestOf(dependency))),
   );
-  if (inherits && !declared.has(PEER))
-    problems.push(
-      `${place}/package.json: a dependency has the peer ${PEER}, so it must be a peer here, too`,
-    );
+  for (const peer of inherited)
+    if (!declared.has(peer))
+      problems.push(
+        `${place}/package.json: a dependency has the peer ${peer}, which must be declared here, too`,
+      );
   for (const dependency of declared) {
-    if (dependency === PEER && inherits) continue;
-    if (!imported.has(dependency) && !(manifest.peft?.usedOutsideSource ?? []).includes(dependency))
+    if (inherited.has(dependency) || imported.has(dependency)) continue;
+    if (!(manifest.peft?.usedOutsideSource ?? []).includes(dependency))
       problems.push(`${place}/package.json: ${dependency} is declared and never imported`);
   }
 }
@@ -101,6 +98,10 @@ console.log(
   problems.length ? `${problems.length} faults` : 'imports point down only, and in no circle',
 );
 process.exit(problems.length ? 1 : 0);
+
+function requiredPeers({ peerDependencies = {}, peerDependenciesMeta = {} }) {
+  return Object.keys(peerDependencies).filter((name) => !peerDependenciesMeta[name]?.optional);
+}
 
 function manifestOf(packageName) {
   return JSON.parse(readFileSync(join(root, folderOf(packageName), 'package.json'), 'utf8'));

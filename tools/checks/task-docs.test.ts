@@ -54,7 +54,7 @@ it('the commands run', () => {
   expect(lastLines[1]!.split(' ')).toHaveLength(3); // a tag per word
   expect(printed[2]).toMatch(/perplexity [\d.]+ on 1 validation rows/);
   expect(printed[3]).toMatch(/rougeL +bleu +perplexity/);
-  expect(JSON.parse(lastLines[4]!).embedding).toHaveLength(256);
+  expect((JSON.parse(lastLines[4]!) as { embedding: number[] }).embedding).toHaveLength(256);
 });
 
 it('the program runs', () => {

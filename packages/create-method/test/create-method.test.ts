@@ -70,13 +70,13 @@ describe('the packages that it writes', () => {
       expect(readFileSync(join(at, file), 'utf8'), file).not.toMatch(/\{\{|\}\}[^'`;)]/);
     const manifest = JSON.parse(readFileSync(join(at, 'package.json'), 'utf8')) as {
       name: string;
-      dependencies: Record<string, string>;
+      peerDependencies: Record<string, string>;
     };
     expect(manifest.name).toBe('peft-my-linear');
     const { version } = JSON.parse(
       readFileSync(join(root, 'packages/core/package.json'), 'utf8'),
     ) as { version: string };
-    expect(manifest.dependencies['@peft/core']).toBe(`^${version}`);
+    expect(manifest.peerDependencies['@peft/core']).toBe(`^${version}`);
     expect(readFileSync(join(at, '.changeset/first.md'), 'utf8')).toContain(
       '"peft-my-linear": minor',
     );

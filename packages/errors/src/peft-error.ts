@@ -1,8 +1,21 @@
+/** In the registry of the process, so that every copy of this package knows it. */
+const BRAND = Symbol.for('@peft/errors/PeftError');
+
 /**
  * The one error class of the toolkit: a code for programs, a sentence for people, a hint that says
  * what to do.
  */
 export class PeftError extends Error {
+  /**
+   * `error instanceof PeftError` holds for errors of another copy of this package, too: a tree of
+   * packages may hold two.
+   */
+  static [Symbol.hasInstance](value: unknown): boolean {
+    return this === PeftError
+      ? typeof value === 'object' && value !== null && BRAND in value
+      : Function.prototype[Symbol.hasInstance].call(this, value);
+  }
+
   /** Stable and upper case, `PEFT_NOUN_PROBLEM`. */
   readonly code: string;
   readonly hint: string | undefined;
@@ -24,3 +37,5 @@ export class PeftError extends Error {
     this.hint = options.hint;
   }
 }
+
+Object.defineProperty(PeftError.prototype, BRAND, { value: true });

@@ -51,7 +51,7 @@ export function faultOf([program, ...words]: readonly string[]): string | undefi
 }
 
 function npmFault([verb, ...words]: readonly string[]): string | undefined {
-  if (verb === 'ci' || verb === 'test') return undefined;
+  if (verb === 'ci' || verb === 'test' || verb === 'publish') return undefined;
   if (verb === 'create') {
     const [scope, name] = words[0]!.replace(/^@/, '').split('/');
     return known(`@${scope}/create-${name}`);

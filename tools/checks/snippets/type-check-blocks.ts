@@ -73,13 +73,13 @@ function diagnose(codes: ReadonlyMap<string, string>): Map<string, string> {
     [...codes].map(([place, code]) => [fileOf(place), `${code}\nexport {};\n`]),
   );
   const host = ts.createCompilerHost(options);
-  const { getSourceFile, fileExists, readFile } = host;
-  host.fileExists = (name) => files.has(name) || fileExists.call(host, name);
-  host.readFile = (name) => files.get(name) ?? readFile.call(host, name);
+  const plain = ts.createCompilerHost(options);
+  host.fileExists = (name) => files.has(name) || plain.fileExists(name);
+  host.readFile = (name) => files.get(name) ?? plain.readFile(name);
   host.getSourceFile = (name, ...rest) => {
     const text = files.get(name);
     return text === undefined
-      ? getSourceFile.call(host, name, ...rest)
+      ? plain.getSourceFile(name, ...rest)
       : ts.createSourceFile(name, text, rest[0], true);
   };
   const program = ts.createProgram([...files.keys()], options, host);

@@ -25,15 +25,15 @@
     "changeset": "changeset",
     "prepublishOnly": "npm run build"
   },
-  "dependencies": {
-    "@peft/core": "{{range of @peft/core}}",
-    "@peft/errors": "{{range of @peft/errors}}"
-  },
   "peerDependencies": {
+    "@peft/core": "{{range of @peft/core}}",
+    "@peft/errors": "{{range of @peft/errors}}",
     "@tensorflow/tfjs": "{{range of @tensorflow/tfjs}}"
   },
   "devDependencies": {
     "@changesets/cli": "{{range of @changesets/cli}}",
+    "@peft/core": "{{range of @peft/core}}",
+    "@peft/errors": "{{range of @peft/errors}}",
     "@peft/testing": "{{range of @peft/testing}}",
     "@tensorflow/tfjs": "{{range of @tensorflow/tfjs}}",
     "@types/node": "{{range of @types/node}}",
