@@ -10,7 +10,7 @@ export class PeftError extends Error {
    * `error instanceof PeftError` holds for errors of another copy of this package, too: a tree of
    * packages may hold two.
    */
-  static [Symbol.hasInstance](value: unknown): boolean {
+  static override [Symbol.hasInstance](value: unknown): boolean {
     return this === PeftError
       ? typeof value === 'object' && value !== null && BRAND in value
       : Function.prototype[Symbol.hasInstance].call(this, value);
