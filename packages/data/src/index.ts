@@ -1,6 +1,13 @@
 export { readTable } from './tables/read-table.js';
 export type { ReadTableOptions, TableFormat } from './tables/read-options.js';
-export { tableFromColumns, tableFromRows, type Cell, type Table } from './tables/table.js';
+export {
+  tableFromColumns,
+  tableFromRows,
+  type Cell,
+  type Table,
+  type TableNotes,
+  type TableWarning,
+} from './tables/table.js';
 
 export {
   inferColumnTypes,
@@ -19,6 +26,7 @@ export {
   restoreLabelScaler,
   type LabelScaler,
 } from './columns/label-scaler.js';
+export { parseList } from './columns/parse-list.js';
 export {
   inferProblemType,
   type ProblemType,

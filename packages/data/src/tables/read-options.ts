@@ -20,7 +20,15 @@ export interface ReadTableOptions {
    * `1`, …
    */
   readonly columns?: readonly string[];
-  /** CSV and TSV: what separates cells. Default `,` and tab. */
+  /**
+   * Columns that somebody will ask for. A first line that holds them is a header, whatever its other
+   * names look like.
+   */
+  readonly wanted?: readonly string[];
+  /**
+   * CSV and TSV: what separates cells. Default: what splits the first rows evenly, of comma,
+   * semicolon, tab and `|`; where nothing does, `,` and tab.
+   */
   readonly delimiter?: string;
   /** CSV and TSV: whether `"` quotes a cell. Default true. */
   readonly quotes?: boolean;

@@ -123,11 +123,11 @@ describe('CSV and TSV', () => {
   it('say what is wrong, where, and what to do', async () => {
     expect(await failure('r.csv', 'a,b\n1,2\n1,2,3\n')).toMatchInlineSnapshot(`
       "PEFT_TABLE_ROW_RAGGED: data: line 3 of …/r.csv has 3 cells, the first line has 2.
-        hint: Put cells that contain "," or a line break in double quotes, or read with quotes: false if they are plain text."
+        hint: Put cells that contain "," or a line break in double quotes, or read with quotes: false (CLI: --no-quotes) if they are plain text. Cells are separated by ","; delimiter (CLI: --delimiter) names another."
     `);
     expect(await failure('r.tsv', 'a\tb\n"1\t2\n1\t2\n')).toMatchInlineSnapshot(`
-      "PEFT_TABLE_UNREADABLE: data: …/r.tsv: a double quote at the start of a cell is never closed.
-        hint: Close it, or read with quotes: false if quotes are plain text."
+      "PEFT_TABLE_UNREADABLE: data: …/r.tsv: a double quote at the start of a cell (line 2) is never closed.
+        hint: Close it, or read with quotes: false (CLI: --no-quotes) if quotes are plain text."
     `);
     expect(await failure('e.csv', '')).toContain('PEFT_TABLE_EMPTY: data: …/e.csv is empty.');
     expect(await failure('e.csv', 'text,label\n', { header: true })).toContain('PEFT_TABLE_EMPTY');

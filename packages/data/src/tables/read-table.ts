@@ -21,10 +21,12 @@ const FORMATS: Readonly<Record<string, TableFormat>> = {
   '.txt': 'text',
   '.conll': 'conll',
 };
+const SPREADSHEETS = new Set(['.xlsx', '.xlsm', '.xlsb', '.xls', '.ods', '.numbers']);
 const OPTIONS = [
   'format',
   'header',
   'columns',
+  'wanted',
   'delimiter',
   'quotes',
   'texts',
@@ -46,12 +48,13 @@ export async function readTable(path: string, options: ReadTableOptions = {}): P
   if (options.maximumCellLength !== undefined)
     check.positiveInteger('data', 'maximumCellLength', options.maximumCellLength);
   if (!existsSync(path) || !statSync(path).isFile()) throw missing(path);
+  if (options.delimiter !== undefined) check.string('data', 'delimiter', options.delimiter);
   const format = options.format ?? FORMATS[extname(path).toLowerCase()];
   switch (format) {
     case 'csv':
-      return readDelimited(path, options.delimiter ?? ',', options);
+      return readDelimited(path, ',', options);
     case 'tsv':
-      return readDelimited(path, options.delimiter ?? '\t', options);
+      return readDelimited(path, '\t', options);
     case 'jsonl':
       return readJsonLines(path, options);
     case 'json':
@@ -63,6 +66,12 @@ export async function readTable(path: string, options: ReadTableOptions = {}): P
     case 'conll':
       return readTaggedWords(path, options);
     default:
+      if (SPREADSHEETS.has(extname(path).toLowerCase()))
+        throw new PeftError(
+          'PEFT_TABLE_FORMAT_UNKNOWN',
+          `data: ${path} is a spreadsheet, which is not read.`,
+          { hint: 'Save the sheet as CSV (UTF-8) and give that file.' },
+        );
       throw new PeftError(
         'PEFT_TABLE_FORMAT_UNKNOWN',
         `data: ${path} does not end in a known format (${Object.keys(FORMATS).join(', ')}),` +

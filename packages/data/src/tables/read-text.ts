@@ -1,28 +1,71 @@
-/** Reads a UTF-8 file piece by piece. */
+/** Reads a text file piece by piece: UTF-8, or UTF-16 with a byte order mark. */
 import { createReadStream } from 'node:fs';
 import { PeftError } from '@peft/errors';
 import { DEFAULT_CELL_LENGTH, unreadable } from './read-options.js';
 
+/** What a zip file begins with, and so an Excel or OpenDocument table. */
+const ZIP = [0x50, 0x4b, 0x03, 0x04];
+
 /**
- * Decoded pieces of the file, without byte order mark.
- * @throws PEFT_TABLE_UNREADABLE if it is not UTF-8.
+ * Decoded pieces of the file, without byte order marks at its start and at the start of its lines,
+ * where joined files have them.
+ * @throws PEFT_TABLE_UNREADABLE if it is neither UTF-8 nor UTF-16 with a byte order mark.
  */
 export async function* readText(path: string): AsyncGenerator<string> {
-  const decoder = new TextDecoder('utf-8', { fatal: true });
-  const decode = (bytes?: Uint8Array) => {
+  let decoder: TextDecoder | undefined;
+  let encoding = 'utf-8';
+  let isLineStart = true;
+  const decode = (bytes?: Uint8Array): string => {
     try {
-      return bytes ? decoder.decode(bytes, { stream: true }) : decoder.decode();
+      const text = bytes ? decoder!.decode(bytes, { stream: true }) : (decoder?.decode() ?? '');
+      const plain = (isLineStart ? text.replace(/^\ufeff+/, '') : text).replace(
+        /([\r\n])\ufeff+/g,
+        '$1',
+      );
+      if (plain !== '') isLineStart = /[\r\n]$/.test(plain);
+      return plain;
     } catch (cause) {
-      throw unreadable(path, 'the file is not UTF-8 text.', { hint: 'Save it as UTF-8.', cause });
+      throw unreadable(path, `the file is not ${encoding.toUpperCase()} text.`, {
+        hint: 'Save it as UTF-8.',
+        cause,
+      });
     }
   };
-  for await (const bytes of createReadStream(path)) yield decode(bytes as Uint8Array);
+  for await (const chunk of createReadStream(path)) {
+    const bytes = chunk as Uint8Array;
+    if (!decoder) {
+      if (ZIP.every((byte, i) => bytes[i] === byte))
+        throw unreadable(path, 'this is an Excel, OpenDocument or zip file, not text.', {
+          hint: 'Save the sheet as CSV (UTF-8) and give that file.',
+        });
+      encoding = encodingOf(bytes);
+      decoder = new TextDecoder(encoding, { fatal: true });
+    }
+    yield decode(bytes);
+  }
   yield decode();
 }
 
+function encodingOf([first, second]: Uint8Array): string {
+  if (first === 0xff && second === 0xfe) return 'utf-16le';
+  if (first === 0xfe && second === 0xff) return 'utf-16be';
+  return 'utf-8';
+}
+
+/** The first `length` UTF-16 units of the file, or all. @throws PEFT_TABLE_UNREADABLE */
+export async function headOf(path: string, length: number): Promise<string> {
+  let head = '';
+  for await (const text of readText(path)) {
+    head += text;
+    if (head.length >= length) return head.slice(0, length);
+  }
+  return head;
+}
+
 /**
- * Lines of the file with their numbers from 1, without line ends; `\n` and `\r\n` end a line. Time
- * and memory grow with the line, and a line is given up when it passes the limit.
+ * Lines of the file with their numbers from 1, without line ends; `\n`, `\r\n` and `\r` end a
+ * line, wherever they stand. Time and memory grow with the line, and a line is given up when it
+ * passes the limit.
  *
  * @param maximumCellLength a line may have 64 times as many UTF-16 units.
  * @throws PEFT_TABLE_UNREADABLE as {@link readText}, PEFT_CELL_TOO_LARGE for a longer line.
@@ -35,11 +78,10 @@ export async function* readLines(
   let pieces: string[] = []; // of the line that is not at its end
   let length = 0;
   let number = 0;
-  for await (const text of readText(path)) {
+  for await (const text of withLineFeeds(readText(path))) {
     let start = 0;
     for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
-      const line = pieces.join('') + text.slice(start, end);
-      yield { line: line.endsWith('\r') ? line.slice(0, -1) : line, number: (number += 1) };
+      yield { line: pieces.join('') + text.slice(start, end), number: (number += 1) };
       pieces = [];
       length = 0;
       start = end + 1;
@@ -58,3 +100,13 @@ const lineTooLong = (path: string, number: number, limit: number): PeftError =>
     `data: line ${number} of ${path} is longer than ${limit} characters.`,
     { hint: 'Check its line ends, or raise maximumCellLength.' },
   );
+
+/** The pieces with `\n` for every line end, also for one that is cut between two pieces. */
+async function* withLineFeeds(pieces: AsyncIterable<string>): AsyncGenerator<string> {
+  let isAfterReturn = false;
+  for await (const piece of pieces) {
+    const text = isAfterReturn && piece.startsWith('\n') ? piece.slice(1) : piece;
+    if (piece !== '') isAfterReturn = piece.endsWith('\r');
+    yield text.replace(/\r\n?/g, '\n');
+  }
+}

@@ -5,6 +5,14 @@
 import { didYouMean, PeftError, show } from '@peft/errors';
 import { sampleRows } from '../sampling/permutation.js';
 
+/** Something about a file that its reader should know of. */
+export interface TableWarning {
+  /** `PEFT_NOUN_PROBLEM`. */
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+}
+
 /** null is a missing value. */
 export type Cell = string | number | boolean | null;
 
@@ -15,6 +23,8 @@ export interface Table {
   readonly columns: readonly string[];
   /** Number of rows, at least 1. */
   readonly rows: number;
+  /** What went against expectation when the file was read; of selections none. */
+  readonly warnings: readonly TableWarning[];
   has(column: string): boolean;
   /** The cells of a column `[rows]`. @throws PEFT_COLUMN_MISSING, PEFT_COLUMN_NESTED */
   column(name: string): readonly Cell[];
@@ -35,6 +45,13 @@ export interface Table {
   pick(columns: readonly string[]): Table;
 }
 
+/** What a reader adds to a table. */
+export interface TableNotes {
+  readonly warnings?: readonly TableWarning[];
+  /** Said to those who ask for a column that is not there. */
+  readonly missingHint?: string;
+}
+
 /**
  * A table of named columns.
  * @param columns name → cells, all of the same length.
@@ -43,6 +60,7 @@ export interface Table {
 export function tableFromColumns(
   columns: ReadonlyMap<string, readonly unknown[]>,
   source = 'rows',
+  { warnings = [], missingHint = '' }: TableNotes = {},
 ): Table {
   const names = [...columns.keys()];
   const rows = columns.get(names[0]!)?.length ?? 0;
@@ -61,13 +79,14 @@ export function tableFromColumns(
     const cells = columns.get(name);
     if (cells) return cells;
     throw new PeftError('PEFT_COLUMN_MISSING', `data: ${source} has no column ${show(name)}.`, {
-      hint: `${didYouMean(name, names)} Columns: ${names.join(', ')}.`.trim(),
+      hint: `${didYouMean(name, names)} Columns: ${names.join(', ')}. ${missingHint}`.trim(),
     });
   };
   const table: Table = {
     source,
     columns: names,
     rows,
+    warnings,
     has: (column) => columns.has(column),
     values,
     column(name) {
