@@ -100,6 +100,6 @@ console.log(
 );
 for (const row of [2, 15]) {
   const [answer] = await generateTexts(model, tokenizer, [prompts[row]!], writing);
-  console.log(`Q: ${questions[row]!.content.replaceAll('\n', ' ')}\nA:${answer!.text}`);
+  console.log(`Q: ${questions[row]!.content!.replaceAll('\n', ' ')}\nA:${answer!.text}`);
 }
 model.dispose();

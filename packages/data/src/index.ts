@@ -74,6 +74,14 @@ export {
   type ChatTemplate,
   type RenderOptions,
 } from './chat/chat-template.js';
+export { CHAT_TEMPLATES, chatTemplateSource } from './chat/named-templates.js';
+export {
+  instructionConversation,
+  readConversation,
+  readTools,
+  type Conversation,
+} from './chat/read-conversation.js';
+export { turnEndIds, turnEndText } from './chat/turn-end.js';
 export { chatData, type ChatOptions } from './sequences/chat-data.js';
 export {
   completionData,
@@ -87,6 +95,12 @@ export {
   type TextPairRow,
 } from './sequences/pair-data.js';
 export { plainTextData, type PlainTextOptions } from './sequences/plain-text-data.js';
+export {
+  markOnce,
+  specialAround,
+  type MarkedText,
+  type SpecialAround,
+} from './sequences/special-around.js';
 export { textGroupData, type TextGroupOptions } from './sequences/text-group-data.js';
 export {
   tokenData,
@@ -124,6 +138,8 @@ export {
   entityF1,
   entityPrecision,
   entityRecall,
+  marksEntities,
+  tagAccuracy,
   type Entity,
   type TagMetric,
 } from './metrics/classes/entity-metrics.js';

@@ -1,7 +1,7 @@
 /** Texts in, texts out: tokenising, stop strings and streaming around `generate`. */
 import type { Model } from '@peft/core';
-import type { TextTokenizer } from '@peft/data';
-import { check, PeftError, show } from '@peft/errors';
+import { markOnce, specialAround, type TextTokenizer } from '@peft/data';
+import { check, didYouMean, PeftError, show } from '@peft/errors';
 import { generate } from './generate.js';
 import type { Generated, GenerationOptions, TokenEvent } from './generation-options.js';
 import { isEncoderDecoder } from './sequence-reader.js';
@@ -17,6 +17,8 @@ export interface GeneratedText extends Generated {
 export interface TextGenerationOptions extends Omit<GenerationOptions, 'onToken'> {
   /** The text ends before any of these. */
   readonly stopStrings?: readonly string[];
+  /** Tokens that end a text beside `endIds`, by name: `<|im_end|>`. */
+  readonly endTokens?: readonly string[];
   /** Prompts that are computed at once. Default 16. */
   readonly batchSize?: number;
   /** Told of each piece of text as soon as it is certain; not with beams. */
@@ -37,7 +39,7 @@ export async function generateTexts(
   prompts: readonly Prompt[],
   options: TextGenerationOptions = {},
 ): Promise<GeneratedText[]> {
-  const { stopStrings = [], batchSize = 16, onText, adapters, ...rest } = options;
+  const { stopStrings = [], endTokens = [], batchSize = 16, onText, adapters, ...rest } = options;
   check.positiveInteger('generation', 'batchSize', batchSize);
   const bad = stopStrings.find((stop) => typeof stop !== 'string' || stop === '');
   if (bad !== undefined)
@@ -45,6 +47,9 @@ export async function generateTexts(
       'PEFT_CONFIG_INVALID',
       `generation: a stop string must be a text that is not empty, got ${show(bad)}.`,
     );
+  const endIds = [
+    ...new Set([...(rest.endIds ?? []), ...endTokens.map((token) => idOf(token, tokenizer))]),
+  ];
   const isStreamed = (rest.beams ?? 1) === 1;
   if (!isStreamed && (stopStrings.length > 0 || onText))
     throw new PeftError(
@@ -54,7 +59,7 @@ export async function generateTexts(
     );
   const isPair = isEncoderDecoder(model);
   const ids = prompts.map((prompt) =>
-    typeof prompt === 'string' ? promptIds(prompt, tokenizer, isPair, rest.endIds ?? []) : prompt,
+    typeof prompt === 'string' ? promptIds(prompt, tokenizer, isPair, endIds) : prompt,
   );
   const results: GeneratedText[] = [];
   for (let first = 0; first < ids.length; first += batchSize) {
@@ -74,6 +79,7 @@ export async function generateTexts(
     };
     const made = await generate(model, ids.slice(first, first + batchSize), {
       ...rest,
+      endIds,
       adapters: adapters?.slice(first, first + batchSize),
       onToken: isStreamed ? receive : undefined,
     });
@@ -86,6 +92,18 @@ export async function generateTexts(
   return results;
 }
 
+/** @throws PEFT_CONFIG_INVALID for a token that the vocabulary lacks */
+function idOf(token: string, tokenizer: TextTokenizer): number {
+  const id = tokenizer.tokenToId(token);
+  if (id !== undefined) return id;
+  const special = [...tokenizer.allSpecialIds].flatMap((each) => tokenizer.idToToken(each) ?? []);
+  throw new PeftError(
+    'PEFT_CONFIG_INVALID',
+    `generation: the vocabulary has no token ${show(token)} to end a text.`,
+    { hint: `${didYouMean(token, special)} Special tokens: ${special.join(', ')}.`.trim() },
+  );
+}
+
 /**
  * With the special tokens that the tokenizer puts around a text; a decoder goes on, so one that
  * ends the text is left out.
@@ -96,7 +114,11 @@ function promptIds(
   isPair: boolean,
   endIds: readonly number[],
 ): readonly number[] {
-  const ids = [...tokenizer.encode(text).ids];
+  const own = tokenizer.ids(text);
+  const { before, after } = specialAround(tokenizer);
+  // A text that was rendered by a template brings its begin token along.
+  const { ids: marked, isMarked } = markOnce(own, { before, after: isPair ? after : [] });
+  const ids = [...(isMarked ? marked : tokenizer.encode(text).ids)];
   if (!isPair)
     while (
       ids.length > 1 &&

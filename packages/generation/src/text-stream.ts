@@ -30,11 +30,14 @@ export class TextStream {
   #held = '';
 
   constructor(
-    readonly tokenizer: Pick<TextTokenizer, 'decode'>,
+    readonly tokenizer: Pick<TextTokenizer, 'decode'> &
+      Partial<Pick<TextTokenizer, 'allSpecialIds' | 'idToToken'>>,
     readonly stopStrings: readonly string[] = [],
   ) {}
 
   push(id: number): TextPiece {
+    if (this.#isSpecialStop(id))
+      return { text: this.#hand(this.#decoded(true), true).text, isStopped: true };
     this.#tokens.push(id);
     return this.#hand(this.#decoded(false), false);
   }
@@ -42,6 +45,13 @@ export class TextStream {
   /** What is left when the text has ended. */
   end(): TextPiece {
     return this.#hand(this.#decoded(true), true);
+  }
+
+  /** Whether the token is a special one, which `decode` leaves out, and a stop string in itself. */
+  #isSpecialStop(id: number): boolean {
+    if (this.tokenizer.allSpecialIds?.has(id) !== true) return false;
+    const token = this.tokenizer.idToToken?.(id);
+    return token !== undefined && this.stopStrings.some((stop) => stop.trim() === token);
   }
 
   #decoded(isLast: boolean): string {

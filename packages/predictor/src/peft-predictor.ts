@@ -32,6 +32,7 @@ import type {
   Scores,
 } from './settings/predictor-types.js';
 import { readNewData } from './data/read-data.js';
+import { rowWarning } from './data/row-report.js';
 import type { TaskTools, WatchedMetric } from './tasks/predictor-task.js';
 import type { TableTask } from './tasks/table-task.js';
 import type { ColumnRoles } from './tasks/column-roles.js';
@@ -44,6 +45,8 @@ const FIT_KEYS: readonly (keyof FitOptions)[] = [
   'holdoutFraction',
   'columns',
   'header',
+  'delimiter',
+  'quotes',
   'textColumns',
   'columnTypes',
   'sample',
@@ -55,6 +58,8 @@ const FIT_KEYS: readonly (keyof FitOptions)[] = [
   'signal',
   'method',
 ];
+/** How files of new rows are read. */
+const READING_KEYS = ['columns', 'header', 'delimiter', 'quotes'] as const;
 const PREDICTOR_KEYS: readonly (keyof PredictorOptions)[] = [
   'task',
   'label',
@@ -209,8 +214,7 @@ export class PeftPredictor {
       'metrics',
       'writing',
       'returnPredictions',
-      'columns',
-      'header',
+      ...READING_KEYS,
       'signal',
     ]);
     const { task, metric: own } = this.#fitted('evaluate');
@@ -243,7 +247,7 @@ export class PeftPredictor {
    * `Float32Array`.
    */
   async predict<P = Label>(data: PredictorData, options: PredictOptions = {}): Promise<P[]> {
-    check.knownKeys('predict', options, ['writing', 'columns', 'header', 'signal']);
+    check.knownKeys('predict', options, ['writing', ...READING_KEYS, 'signal']);
     const { task } = this.#fitted('predict');
     const table = await this.#read(data, options);
     return this.#computing(
@@ -277,7 +281,7 @@ export class PeftPredictor {
     data: PredictorData,
     options: ProbabilityOptions = {},
   ): Promise<Float64Array[] | number[]> {
-    check.knownKeys('predictProba', options, ['asMulticlass', 'columns', 'header', 'signal']);
+    check.knownKeys('predictProba', options, ['asMulticlass', ...READING_KEYS, 'signal']);
     const task = this.#tableTask('predictProba', 'probabilities');
     const { problem } = task;
     if (problem.type === 'regression')
@@ -306,7 +310,7 @@ export class PeftPredictor {
    * @throws PEFT_PROBLEM_TYPE for tasks without such
    */
   async extractEmbedding(data: PredictorData, options: ReadOptions = {}): Promise<Float32Array[]> {
-    check.knownKeys('extractEmbedding', options, ['columns', 'header', 'signal']);
+    check.knownKeys('extractEmbedding', options, [...READING_KEYS, 'signal']);
     if (this.#fitted('extractEmbedding').task.name === 'embeddings')
       return this.predict<Float32Array>(data, options);
     const task = this.#tableTask('extractEmbedding', 'an embedding of whole rows');
@@ -405,7 +409,18 @@ export class PeftPredictor {
     const { model, base, settings, engine } = this.#fitted('predict');
     return this.#alone(async () => {
       await engine.activate();
-      return body({ model, base, settings, signal });
+      const emit = this.#emitter();
+      return body({
+        model,
+        base,
+        settings,
+        signal,
+        tell(report) {
+          const warning = rowWarning(report, 'data');
+          if (warning) emit(warning);
+        },
+        warn: (warning) => emit({ type: 'run/warned', ...warning }),
+      });
     });
   }
 
@@ -423,9 +438,12 @@ export class PeftPredictor {
     return (event) => this.#bus.emit({ runId, atMs: this.#app.get(CLOCK).now(), ...event });
   }
 
-  #read(data: PredictorData, options: ReadOptions): Promise<Table> {
+  async #read(data: PredictorData, options: ReadOptions): Promise<Table> {
     const { task, fileColumns } = this.#fitted('predict');
-    return readNewData(data, { textColumns: task.inputs, fileColumns }, options);
+    const table = await readNewData(data, { textColumns: task.inputs, fileColumns }, options);
+    const emit = this.#emitter();
+    for (const warning of table.warnings ?? []) emit({ type: 'run/warned', ...warning });
+    return table;
   }
 
   #fitted(what: string): PredictorState {

@@ -328,7 +328,7 @@ describe('wrong columns and options are named', () => {
     expect(error.message).toContain('--map source=COLUMN target=COLUMN');
     expect(await refusal('causal-lm', [{ txt: 'a' }])).toMatchObject({
       code: 'PEFT_COLUMN_MISSING',
-      message: expect.stringContaining('messages; or prompt, completion; or text') as string,
+      message: expect.stringContaining('prompt, completion; or') as string,
     });
     expect(
       await refusal('causal-lm', completions, {
@@ -373,9 +373,9 @@ describe('wrong columns and options are named', () => {
       code: 'PEFT_METRIC_UNKNOWN',
       message: expect.stringContaining('rougeL') as string,
     });
-    expect(await refusal('token-classification', tagged, { evalMetric: 'accuracy' })).toMatchObject(
-      { code: 'PEFT_METRIC_UNKNOWN' },
-    );
+    expect(await refusal('token-classification', tagged, { evalMetric: 'mcc' })).toMatchObject({
+      code: 'PEFT_METRIC_UNKNOWN',
+    });
     expect(
       await refusal('causal-lm', completions, {
         hyperparameters: { 'model.hf_text.checkpoint_name': fixture('bert') },

@@ -52,7 +52,7 @@ describe('a chat template', () => {
     const text = (name?: string) =>
       loadChatTemplate(folder, tokenizer, name).render([{ role: 'user', content: 'x' }]);
     expect(() => text()).toThrow(
-      `data: ${folder} has no chat template.\n  hint: a model that was not trained to chat has none: write one with createChatTemplate, or use prompts and completions`,
+      `data: ${folder} has no chat template.\n  hint: a model that was not trained to chat has none: name one,`,
     );
     writeFileSync(
       join(folder, 'tokenizer_config.json'),

@@ -11,7 +11,8 @@ import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
  */
 export interface ChatMessage {
   readonly role: string;
-  readonly content: string;
+  /** null where a turn has nothing to say, since it calls tools. */
+  readonly content: string | null;
   readonly [field: string]: unknown;
 }
 
@@ -25,6 +26,8 @@ export interface RenderOptions {
 
 /** A compiled chat template of one checkpoint, bound to the special tokens of its tokenizer. */
 export interface ChatTemplate {
+  /** The Jinja text. */
+  readonly source: string;
   /** @throws PEFT_CHAT_TEMPLATE when the template refuses the messages or fails */
   render(messages: readonly ChatMessage[], options?: RenderOptions): string;
 }
@@ -47,6 +50,7 @@ export function createChatTemplate(
     ]),
   );
   return Object.freeze<ChatTemplate>({
+    source,
     render: (messages, { addGenerationPrompt = false, variables = {} } = {}) =>
       attempt('the chat template refuses the conversation', () =>
         template.render({
@@ -90,7 +94,8 @@ export function loadChatTemplate(
       {
         hint: named.size
           ? `${didYouMean(name, named.keys())} It has: ${[...named.keys()].join(', ')}.`.trim()
-          : 'a model that was not trained to chat has none: write one with createChatTemplate, or use prompts and completions',
+          : 'a model that was not trained to chat has none: name one, data.chat_template=chatml' +
+            ' (CLI: --chat-template chatml), or use prompts and completions',
       },
     );
   }

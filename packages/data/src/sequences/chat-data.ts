@@ -1,6 +1,7 @@
 /** Conversations for a causal language model: the loss counts the assistant's words only. */
 import { check, PeftError } from '@peft/errors';
-import type { ChatMessage, ChatTemplate } from '../chat/chat-template.js';
+import type { ChatMessage, ChatTemplate, RenderOptions } from '../chat/chat-template.js';
+import type { Conversation } from '../chat/read-conversation.js';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { keepLabelled, labelFrom, sharedLength } from './completion-data.js';
 import { eachRow } from './each-row.js';
@@ -27,7 +28,7 @@ export interface ChatOptions {
  *   `answers: 'all'` has no meaning; PEFT_DATA_INVALID when no row is left
  */
 export async function chatData(
-  conversations: readonly (readonly ChatMessage[])[],
+  conversations: readonly (Conversation | readonly ChatMessage[])[],
   tokenizer: TextTokenizer,
   template: ChatTemplate,
   { maxLength, answers = 'all', variables = {}, signal }: ChatOptions,
@@ -37,16 +38,18 @@ export async function chatData(
   return keepLabelled(
     await eachRow(
       conversations,
-      (messages, row) => {
-        const whole = template.render(messages, { variables });
+      (conversation, row) => {
+        const { messages, tools }: Conversation =
+          'messages' in conversation ? conversation : { messages: conversation };
+        const own = { variables: tools ? { ...variables, tools } : variables };
+        const render: ChatTemplate['render'] = (some, options) =>
+          rendered(template, row, some, { ...own, ...options });
+        const whole = render(messages);
         const ids = tokenizer.ids(whole);
         const turns = messages.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []));
         const ranges = (answers === 'all' ? turns : turns.slice(-1)).map((i) => {
-          const question = template.render(messages.slice(0, i), {
-            addGenerationPrompt: true,
-            variables,
-          });
-          const answered = template.render(messages.slice(0, i + 1), { variables });
+          const question = render(messages.slice(0, i), { addGenerationPrompt: true });
+          const answered = render(messages.slice(0, i + 1));
           if (!whole.startsWith(answered) || !answered.startsWith(question))
             throw rewritten(row, i);
           return [
@@ -61,6 +64,41 @@ export async function chatData(
       signal,
     ),
   );
+}
+
+/** Says which row and turn a template refuses. */
+function rendered(
+  template: ChatTemplate,
+  row: number,
+  messages: readonly ChatMessage[],
+  options: RenderOptions,
+): string {
+  try {
+    return template.render(messages, options);
+  } catch (cause) {
+    if (!(cause instanceof PeftError)) throw cause;
+    const turn = messages.findIndex(
+      (_, i) => !accepts(template, messages.slice(0, i + 1), options),
+    );
+    throw new PeftError(
+      cause.code,
+      `${cause.message} (row ${row}${turn < 0 ? '' : `, turn ${turn}: ${messages[turn]!.role}`})`,
+      { cause },
+    );
+  }
+}
+
+function accepts(
+  template: ChatTemplate,
+  messages: readonly ChatMessage[],
+  options: RenderOptions,
+): boolean {
+  try {
+    template.render(messages, options);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 const rewritten = (row: number, turn: number): PeftError =>

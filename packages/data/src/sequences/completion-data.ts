@@ -5,7 +5,8 @@
 import { check, PeftError } from '@peft/errors';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { eachRow } from './each-row.js';
-import { endTokenOf, specialAround } from './special-around.js';
+import { closedText } from './plain-text-data.js';
+import { endTokenOf, markOnce, specialAround } from './special-around.js';
 import { NO_LABEL, tokenData, type LabelledTokens, type TokenData } from './token-data.js';
 
 /** A prompt and the text that is to follow it. */
@@ -38,20 +39,19 @@ export async function completionData(
 ): Promise<TokenData> {
   check.positiveInteger('data', 'maxLength', maxLength);
   const { before } = specialAround(tokenizer);
-  return keepLabelled(
-    await eachRow(
-      rows,
-      ({ prompt, completion }) => {
-        const whole = [...before, ...tokenizer.ids(prompt + completion), endId];
-        return labelFrom(
-          whole,
-          [[sharedLength(whole, [...before, ...tokenizer.ids(prompt)]), whole.length]],
-          maxLength,
-        );
-      },
-      signal,
-    ),
+  const marked: number[] = [];
+  const labelled = await eachRow(
+    rows,
+    ({ prompt, completion }, row) => {
+      const text = closedText(prompt + completion, tokenizer.idToToken(endId));
+      const { ids, isMarked } = markOnce(tokenizer.ids(text), { before, after: [endId] });
+      if (isMarked) marked.push(row);
+      const asked = markOnce(tokenizer.ids(prompt), { before, after: [] }).ids;
+      return labelFrom(ids, [[sharedLength(ids, asked), ids.length]], maxLength);
+    },
+    signal,
   );
+  return keepLabelled(labelled, marked);
 }
 
 /** How many tokens two texts have in common at their start. */
@@ -61,14 +61,20 @@ export function sharedLength(a: readonly number[], b: readonly number[]): number
   return length;
 }
 
+/** Labelled tokens, and whether there were more. */
+export interface CutTokens extends LabelledTokens {
+  readonly isCut: boolean;
+}
+
 /** The first `maxLength` tokens, those in the ranges `[start, end)` labelled with their own ids. */
 export function labelFrom(
   ids: readonly number[],
   ranges: readonly (readonly [number, number])[],
   maxLength: number,
-): LabelledTokens {
+): CutTokens {
   const inputIds = ids.slice(0, maxLength);
   return {
+    isCut: ids.length > maxLength,
     inputIds,
     labels: inputIds.map((id, i) =>
       ranges.some(([start, end]) => i >= start && i < end) ? id : NO_LABEL,
@@ -80,7 +86,10 @@ export function labelFrom(
  * Rows that have something to predict: a first token has nothing in front of it.
  * @throws PEFT_DATA_INVALID when no row is left
  */
-export function keepLabelled(rows: readonly LabelledTokens[]): TokenData {
+export function keepLabelled(
+  rows: readonly CutTokens[],
+  marked: readonly number[] = [],
+): TokenData {
   const isLabelled = ({ labels }: LabelledTokens): boolean =>
     Array.from(labels).some((label, i) => i > 0 && label !== NO_LABEL);
   const skipped = [...rows.keys()].filter((row) => !isLabelled(rows[row]!));
@@ -92,6 +101,6 @@ export function keepLabelled(rows: readonly LabelledTokens[]): TokenData {
     );
   return tokenData(
     rows.filter(isLabelled).map((row) => [row]),
-    skipped,
+    { skipped, marked, cut: [...rows.keys()].filter((row) => rows[row]!.isCut) },
   );
 }

@@ -5,6 +5,7 @@
 import { check } from '@peft/errors';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { eachRow } from './each-row.js';
+import { encodeOnce, specialAround } from './special-around.js';
 import { ends, joined, type TokenData } from './token-data.js';
 
 /** What the encoder reads and what the decoder should write. */
@@ -43,21 +44,33 @@ export async function pairData(
   { maxSourceLength, maxTargetLength, startId, signal }: PairOptions,
 ): Promise<TokenData<PairBatch>> {
   check.nonNegativeInteger('data', 'startId', startId);
+  const around = specialAround(tokenizer);
   const pairs = await eachRow(
     rows,
-    ({ source, target = '' }) => ({
-      source: tokenizer.encode(source, { maxLength: maxSourceLength }).ids,
-      target: tokenizer.encode(target, { maxLength: maxTargetLength }).ids,
-    }),
+    ({ source, target = '' }) => {
+      const [read, wanted] = [
+        encodeOnce(tokenizer, source, around, maxSourceLength),
+        encodeOnce(tokenizer, target, around, maxTargetLength),
+      ];
+      return {
+        source: read.ids,
+        target: wanted.ids,
+        isCut: read.isCut || wanted.isCut,
+        isMarked: read.isMarked || wanted.isMarked,
+      };
+    },
     signal,
   );
-  const skipped = [...pairs.keys()].filter(
-    (row) => pairs[row]!.source.length === 0 || pairs[row]!.target.length === 0,
-  );
-  const kept = pairs.filter((_, row) => !skipped.includes(row));
+  const rowsThat = (is: (pair: (typeof pairs)[number]) => boolean): number[] =>
+    [...pairs.keys()].filter((row) => is(pairs[row]!));
+  const skipped = rowsThat(({ source, target }) => source.length === 0 || target.length === 0);
+  const isSkipped = new Set(skipped);
+  const kept = pairs.filter((_, row) => !isSkipped.has(row));
   return Object.freeze<TokenData<PairBatch>>({
     lengths: Int32Array.from(kept, ({ source, target }) => source.length + target.length),
     skipped,
+    cut: rowsThat(({ isCut }) => isCut),
+    marked: rowsThat(({ isMarked }) => isMarked),
     pack(chosen) {
       const batch = Array.from(chosen, (row) => kept[row]!);
       const shifted = batch.map(({ target }) => [startId, ...target.slice(0, -1)]);

@@ -5,7 +5,7 @@
 import { check } from '@peft/errors';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { eachRow } from './each-row.js';
-import { endTokenOf, specialAround } from './special-around.js';
+import { endTokenOf, markOnce, specialAround } from './special-around.js';
 import { NO_LABEL, tokenData, type LabelledTokens, type TokenData } from './token-data.js';
 
 /** How `plainTextData` cuts texts and fills rows. */
@@ -23,7 +23,8 @@ export interface PlainTextOptions {
 }
 
 /**
- * Each text begins with the tokens that the tokenizer puts there and ends with its end token. A
+ * Each text begins with the tokens that the tokenizer puts there and ends with its end token; those
+ * that a text has already, since a chat template rendered it, are not added again. A
  * longer one is cut into pieces; each begins with the last token of the one before, so that every
  * token but the first is predicted once.
  *
@@ -37,18 +38,31 @@ export async function plainTextData(
   check.positiveInteger('data', 'maxLength - 1', maxLength - 1);
   const { before } = specialAround(tokenizer);
   const skipped: number[] = [];
+  const marked: number[] = [];
   const pieces = (
     await eachRow(
       texts,
       (text, row) => {
-        const own = tokenizer.ids(text);
-        if (own.length === 0) skipped.push(row);
-        return own.length === 0 ? [] : cut([...before, ...own, endId], maxLength);
+        const own = tokenizer.ids(closedText(text, tokenizer.idToToken(endId)));
+        if (own.length === 0) {
+          skipped.push(row);
+          return [];
+        }
+        const { ids, isMarked } = markOnce(own, { before, after: [endId] });
+        if (isMarked) marked.push(row);
+        return cut(ids, maxLength);
       },
       signal,
     )
   ).flat();
-  return tokenData(packing ? fill(pieces, maxLength) : pieces.map((piece) => [piece]), skipped);
+  const rows = packing ? fill(pieces, maxLength) : pieces.map((piece) => [piece]);
+  return tokenData(rows, { skipped, marked });
+}
+
+/** Without the blanks behind an end token that the text has already. */
+export function closedText(text: string, endToken: string | undefined): string {
+  const trimmed = text.trimEnd();
+  return endToken && trimmed.endsWith(endToken) ? trimmed : text;
 }
 
 function cut(ids: readonly number[], maxLength: number): LabelledTokens[] {

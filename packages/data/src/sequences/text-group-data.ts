@@ -5,6 +5,7 @@
 import { PeftError } from '@peft/errors';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { eachRow } from './each-row.js';
+import { encodeOnce, specialAround } from './special-around.js';
 import { NO_LABEL, tokenData, type TokenData } from './token-data.js';
 
 /** How `textGroupData` cuts its texts. */
@@ -24,6 +25,9 @@ export async function textGroupData(
   { maxLength, signal }: TextGroupOptions,
 ): Promise<TokenData> {
   const size = groups[0]?.length ?? 0;
+  const around = specialAround(tokenizer);
+  const cut = new Set<number>();
+  const marked = new Set<number>();
   const rows = await eachRow(
     groups,
     (group, row) => {
@@ -34,7 +38,9 @@ export async function textGroupData(
           { hint: 'give each row the same number of texts' },
         );
       return group.map((text, i) => {
-        const { ids } = tokenizer.encode(text, { maxLength });
+        const { ids, isCut, isMarked } = encodeOnce(tokenizer, text, around, maxLength);
+        if (isCut) cut.add(row);
+        if (isMarked) marked.add(row);
         if (ids.length === 0)
           throw new PeftError(
             'PEFT_DATA_INVALID',
@@ -45,5 +51,5 @@ export async function textGroupData(
     },
     signal,
   );
-  return tokenData(rows);
+  return tokenData(rows, { cut: [...cut], marked: [...marked] });
 }

@@ -29,22 +29,35 @@ export interface TokenData<B = TokenBatch> {
   readonly lengths: Int32Array;
   /** Rows of the source that are left out, since nothing of them would be trained. */
   readonly skipped: readonly number[];
+  /** Rows of the source that lost tokens beyond the longest length, those of `skipped` included. */
+  readonly cut: readonly number[];
+  /** Rows whose text brought begin or end tokens along, which were not added again. */
+  readonly marked: readonly number[];
   pack(rows: ArrayLike<number>): B;
+}
+
+/** What became of the rows of the source; see `TokenData`. */
+export interface SourceRows {
+  readonly skipped?: readonly number[];
+  readonly cut?: readonly number[];
+  readonly marked?: readonly number[];
 }
 
 /**
  * Rows of labelled tokens as the data of a training run.
- * @param rows the sequences of each row. @param skipped rows of the source that have none.
+ * @param rows the sequences of each row.
  */
 export function tokenData(
   rows: readonly (readonly LabelledTokens[])[],
-  skipped: readonly number[] = [],
+  { skipped = [], cut = [], marked = [] }: SourceRows = {},
 ): TokenData {
   return Object.freeze<TokenData>({
     lengths: Int32Array.from(rows, (sequences) =>
       sequences.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
     ),
     skipped,
+    cut,
+    marked,
     pack: (chosen) =>
       packTokens(
         Array.from(chosen, (row) => rows[row]!),

@@ -70,10 +70,12 @@ export async function wordData(
       const labels: number[] = [];
       const starts: number[] = [];
       const wanted = classIds(sentence, row, classes);
+      const room = maxLength - before.length - after.length;
+      let isCut = false;
       sentence.words.forEach((word, w) => {
-        const own = tokenizer
-          .ids(space + word)
-          .slice(0, maxLength - before.length - after.length - ids.length);
+        const whole = tokenizer.ids(space + word);
+        const own = whole.slice(0, room - ids.length);
+        isCut ||= own.length < whole.length;
         starts.push(own.length === 0 ? -1 : before.length + ids.length);
         ids.push(...own);
         labels.push(...own.map((_, i) => (i === 0 ? (wanted?.[w] ?? NO_LABEL) : NO_LABEL)));
@@ -83,6 +85,7 @@ export async function wordData(
         inputIds: [...before, ...ids, ...after],
         labels: [...none(before), ...labels, ...none(after)],
         starts,
+        isCut,
       };
     },
     signal,
@@ -90,10 +93,11 @@ export async function wordData(
   const skipped = [...sentences.keys()].filter((row) =>
     sentences[row]!.starts.every((start) => start < 0),
   );
-  const kept = sentences.filter((_, row) => !skipped.includes(row));
+  const isSkipped = new Set(skipped);
+  const kept = sentences.filter((_, row) => !isSkipped.has(row));
   const base = tokenData(
     kept.map((sentence) => [sentence]),
-    skipped,
+    { skipped, cut: [...sentences.keys()].filter((row) => sentences[row]!.isCut) },
   );
   return Object.freeze<TokenData<WordBatch>>({
     ...base,

@@ -33,6 +33,8 @@ export interface Table {
    * @throws PEFT_COLUMN_MISSING
    */
   values(name: string): readonly unknown[];
+  /** The number of a row in the table that was read, from 0, also after selections. */
+  origin(row: number): number;
   /** One row as an object. */
   row(index: number): Record<string, unknown>;
   /** The given rows in the given order; a row may repeat. */
@@ -50,6 +52,8 @@ export interface TableNotes {
   readonly warnings?: readonly TableWarning[];
   /** Said to those who ask for a column that is not there. */
   readonly missingHint?: string;
+  /** Of each row its number in the table that was read. Default: its own. */
+  readonly origins?: readonly number[];
 }
 
 /**
@@ -60,7 +64,7 @@ export interface TableNotes {
 export function tableFromColumns(
   columns: ReadonlyMap<string, readonly unknown[]>,
   source = 'rows',
-  { warnings = [], missingHint = '' }: TableNotes = {},
+  { warnings = [], missingHint = '', origins }: TableNotes = {},
 ): Table {
   const names = [...columns.keys()];
   const rows = columns.get(names[0]!)?.length ?? 0;
@@ -101,6 +105,7 @@ export function tableFromColumns(
       }
       return cells as readonly Cell[];
     },
+    origin: (row) => origins?.[row] ?? row,
     row: (index) => Object.fromEntries(names.map((name) => [name, columns.get(name)![index]])),
     select(chosen) {
       for (let i = 0; i < chosen.length; i += 1) {
@@ -116,12 +121,17 @@ export function tableFromColumns(
           [...columns].map(([name, cells]) => [name, Array.from(chosen, (row) => cells[row])]),
         ),
         source,
+        { missingHint, origins: Array.from(chosen, (row) => table.origin(row)) },
       );
     },
     head: (count = 5) =>
       count >= rows ? table : table.select(Array.from({ length: Math.max(0, count) }, (_, i) => i)),
     sample: (count, seed) => table.select(sampleRows(rows, count, [seed, 'sample'])),
-    pick: (chosen) => tableFromColumns(new Map(chosen.map((name) => [name, values(name)])), source),
+    pick: (chosen) =>
+      tableFromColumns(new Map(chosen.map((name) => [name, values(name)])), source, {
+        missingHint,
+        origins,
+      }),
   };
   return Object.freeze(table);
 }

@@ -4,6 +4,9 @@
 export interface PositionConfig {
   readonly model_type?: string;
   readonly max_position_embeddings?: number;
+  /** GPT-2's and its kin's name for it; T5 has one that bounds nothing. */
+  readonly n_positions?: number;
+  readonly relative_attention_num_buckets?: number;
   readonly relative_attention?: boolean;
   readonly position_embedding_type?: string;
   readonly pad_token_id?: number | null;
@@ -24,6 +27,16 @@ const POSITIONS_AFTER_PADDING = new Set([
   'roberta-prelayernorm',
 ]);
 
+/** Rows of the position table of families whose `config.json` may leave them out. */
+const USUAL_POSITIONS: Readonly<Record<string, number>> = {
+  gpt2: 1024,
+  albert: 512,
+  bert: 512,
+  distilbert: 512,
+  electra: 512,
+  roberta: 512,
+};
+
 /**
  * min(wanted, limit of the model): the tokeniser's `model_max_length` for models with relative
  * positions or none in the configuration, else the position table's length less the rows that
@@ -40,12 +53,17 @@ export function maximumTextLength(
 ): number {
   const {
     model_type = '',
-    max_position_embeddings: positions,
+    n_positions,
+    max_position_embeddings: positions = n_positions ?? USUAL_POSITIONS[model_type],
     relative_attention,
+    relative_attention_num_buckets,
     position_embedding_type = '',
     pad_token_id,
   } = config;
-  const relative = relative_attention === true || position_embedding_type.includes('relative');
+  const relative =
+    relative_attention === true ||
+    relative_attention_num_buckets !== undefined ||
+    position_embedding_type.includes('relative');
   let limit = modelMaxLength;
   if (!relative && positions !== undefined && positions > 0) {
     limit = POSITIONS_AFTER_PADDING.has(model_type)

@@ -156,3 +156,24 @@ describe('tokenising a table', () => {
     ).rejects.toThrowError('stop');
   });
 });
+
+describe('position tables', () => {
+  const limit = (config: object) => maximumTextLength(512, config, Number.POSITIVE_INFINITY);
+
+  it("bound texts under every family's name for them", () => {
+    expect(limit({ model_type: 'gpt2', n_positions: 64 })).toBe(64);
+    expect(maximumTextLength(undefined, { model_type: 'gpt2' }, 1e9)).toBe(1024);
+    expect(limit({ model_type: 'qwen3', max_position_embeddings: 256 })).toBe(256);
+    expect(limit({ model_type: 'roberta', max_position_embeddings: 130, pad_token_id: 1 })).toBe(
+      128,
+    );
+  });
+
+  it('are none where positions are relative', () => {
+    // T5's configuration has n_positions, which nothing reads
+    expect(limit({ model_type: 't5', n_positions: 64, relative_attention_num_buckets: 32 })).toBe(
+      512,
+    );
+    expect(limit({ relative_attention: true, max_position_embeddings: 64 })).toBe(512);
+  });
+});

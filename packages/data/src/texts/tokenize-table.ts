@@ -16,6 +16,10 @@ export interface TokenizedTable {
   readonly rows: number;
   /** Tokens of each row `[rows]`. */
   readonly lengths: Int32Array;
+  /** Rows that lost tokens beyond the longest length. */
+  readonly cut: readonly number[];
+  /** Rows without a token of their own: all texts missing or empty. */
+  readonly empty: readonly number[];
   /** The given rows as one batch; labels are those of these rows. */
   batch(rows: ArrayLike<number>, labels?: Int32Array | Float32Array): PackedBatch;
 }
@@ -39,6 +43,13 @@ export async function tokenizeTable(
   check.positiveInteger('data', 'number of text columns', columns.length);
   const tokens = joinTokens(tokenizer);
   const texts = columns.map((name) => table.column(name));
+  const overhead = joinTexts(
+    columns.map(() => []),
+    tokens,
+    options,
+  ).ids.length;
+  const cut: number[] = [];
+  const empty: number[] = [];
   const ids: Int32Array[] = [];
   const typeIds: Int32Array[] = [];
   for (let row = 0; row < table.rows; row += 1) {
@@ -46,17 +57,19 @@ export async function tokenizeTable(
       if (row > 0) await new Promise((resolve) => setImmediate(resolve));
       options.signal?.throwIfAborted();
     }
-    const joined = joinTexts(
-      texts.map((cells) => tokenizer.ids(cells[row] === null ? '' : String(cells[row]))),
-      tokens,
-      options,
-    );
+    const own = texts.map((cells) => tokenizer.ids(cells[row] === null ? '' : String(cells[row])));
+    const joined = joinTexts(own, tokens, options);
+    const count = own.reduce((sum, each) => sum + each.length, 0);
+    if (count === 0) empty.push(row);
+    if (joined.ids.length < count + overhead) cut.push(row);
     ids.push(Int32Array.from(joined.ids));
     typeIds.push(Int32Array.from(joined.typeIds));
   }
   const withTypes = (options.segments ?? 1) > 1;
   return {
     rows: table.rows,
+    cut,
+    empty,
     lengths: Int32Array.from(ids, (each) => each.length),
     batch: (rows, labels) =>
       packBatch(

@@ -18,17 +18,27 @@ function checkData(data: unknown): void {
   );
 }
 
+/** What the table to train on is read with. */
+export interface TrainingRead extends ReadOptions {
+  readonly textColumns?: readonly string[];
+  /** Columns that are named, by which a header is known. */
+  readonly wanted?: readonly string[];
+}
+
 /** The table to train on. */
 export async function readTrainingData(
   data: PredictorData,
-  { columns, header, textColumns }: ReadOptions & { readonly textColumns?: readonly string[] },
+  { columns, header, delimiter, quotes, textColumns, wanted = [] }: TrainingRead,
 ): Promise<Table> {
   checkData(data);
   if (typeof data !== 'string') return asTable(data);
   return readTable(data, {
-    ...(columns && { columns }),
-    ...(header !== undefined && { header }),
-    ...(textColumns && { texts: textColumns }),
+    columns,
+    header,
+    delimiter,
+    quotes,
+    texts: textColumns,
+    wanted: [...new Set([...wanted, ...(textColumns ?? [])])],
   });
 }
 
@@ -43,11 +53,17 @@ export interface KnownColumns {
 export async function readNewData(
   data: PredictorData,
   { textColumns, fileColumns }: KnownColumns,
-  { columns, header }: ReadOptions,
+  { columns, header, delimiter, quotes }: ReadOptions,
 ): Promise<Table> {
   checkData(data);
   if (typeof data !== 'string') return asTable(data);
-  const options: ReadTableOptions = { texts: textColumns, ...(header !== undefined && { header }) };
+  const options: ReadTableOptions = {
+    texts: textColumns,
+    wanted: textColumns,
+    header,
+    delimiter,
+    quotes,
+  };
   if (columns) return readTable(data, { ...options, columns });
   if (!fileColumns) return readTable(data, options);
   const head = await readTable(data, { ...options, limit: 50 });

@@ -5,7 +5,7 @@ import type { Hyperparameters } from '../settings/hyperparameters.js';
 import type { FitOptions, PredictorOptions } from '../settings/predictor-types.js';
 import { fitProblem, labelsOf } from '../settings/problem.js';
 import { causalTask } from '../tasks/causal-task.js';
-import { chooseColumns } from '../tasks/column-roles.js';
+import { chooseColumns, unreadColumns, type RoledTask } from '../tasks/column-roles.js';
 import { embeddingTask } from '../tasks/embedding-task.js';
 import { pairTask } from '../tasks/pair-task.js';
 import type { PredictorTask } from '../tasks/predictor-task.js';
@@ -24,6 +24,8 @@ export interface TaskChoice {
   readonly metrics: readonly Metric[];
   /** Told of columns that are not used, or were taken for texts. */
   readonly warn: (message: string) => void;
+  /** Told of columns that no role of the task reads. */
+  readonly unread: (message: string) => void;
 }
 
 /** That task, label, roles and problem type go together. @throws PEFT_CONFIG_INVALID */
@@ -69,15 +71,22 @@ export function chooseTask(choice: TaskChoice): PredictorTask {
       `predictor: ${task} has no text columns to choose.`,
       { hint: 'say which columns it reads with columnRoles' },
     );
-  switch (task) {
+  const name = (task ?? 'token-classification') as RoledTask;
+  const columns = chooseColumns(name, table, columnRoles);
+  const unread = unreadColumns(table, columns);
+  if (unread.length > 0)
+    choice.unread(
+      `${name} reads ${Object.values(columns).join(', ')}: ${unread.join(', ')} ${unread.length > 1 ? 'are' : 'is'} not used.`,
+    );
+  switch (name) {
     case 'causal-lm':
-      return causalTask(chooseColumns(task, table, columnRoles));
+      return causalTask(columns);
     case 'seq2seq':
-      return pairTask(chooseColumns(task, table, columnRoles));
+      return pairTask(columns);
     case 'embeddings':
-      return embeddingTask(chooseColumns(task, table, columnRoles));
-    default:
-      return fitTagTask(chooseColumns('token-classification', table, columnRoles), table);
+      return embeddingTask(columns);
+    case 'token-classification':
+      return fitTagTask(columns, table);
   }
 }
 

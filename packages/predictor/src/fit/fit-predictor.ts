@@ -1,7 +1,7 @@
 /** One fit: from data and settings to a trained model. */
 import { createHash } from 'node:crypto';
 import { type Adapter, type App, type Model } from '@peft/core';
-import { holdoutSplit, type Table } from '@peft/data';
+import { chatTemplateSource, holdoutSplit, type Table } from '@peft/data';
 import { check, PeftError, show } from '@peft/errors';
 import {
   CLOCK,
@@ -48,7 +48,13 @@ import {
 } from './run-plan.js';
 import { startEngine } from '../engine/start-engine.js';
 import { trainedSpec } from './trained-spec.js';
-import type { PredictorTask, TaskTools, WatchedMetric } from '../tasks/predictor-task.js';
+import { rowWarning } from '../data/row-report.js';
+import type {
+  DataTools,
+  PredictorTask,
+  TaskTools,
+  WatchedMetric,
+} from '../tasks/predictor-task.js';
 
 export interface FitRequest {
   readonly app: App;
@@ -133,7 +139,7 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
       engine,
       task: data.task,
       spec,
-      data: examples,
+      data: examples.data,
       emit: request.emit,
     });
     model = loadBaseModel(base, engine, {
@@ -198,6 +204,15 @@ function fitSettings({ predictor, options, previous }: FitRequest): Hyperparamet
   return settings;
 }
 
+/** Columns that are named before the table is read: a first line that holds them is a header. */
+function wantedColumns(
+  { label, columnRoles = {} }: PredictorOptions,
+  previous: PredictorState | undefined,
+): readonly string[] {
+  if (previous) return previous.task.columns;
+  return label === undefined ? Object.values(columnRoles) : [label];
+}
+
 async function prepareData(request: FitRequest, settings: Hyperparameters): Promise<FitData> {
   const { app, predictor, options, previous, emit } = request;
   const seed = settings['env.seed'];
@@ -205,12 +220,15 @@ async function prepareData(request: FitRequest, settings: Hyperparameters): Prom
   if (options.sample !== undefined) check.positiveInteger('fit', 'sample', options.sample);
   if (options.timeLimitSeconds !== undefined)
     check.positive('fit', 'timeLimitSeconds', options.timeLimitSeconds);
-  const whole = await readTrainingData(request.data, options);
+  const reading = { ...options, wanted: wantedColumns(predictor, previous) };
+  const whole = await readTrainingData(request.data, reading);
   const given = options.sample === undefined ? whole : whole.sample(options.sample, seed);
   const tuning =
     options.tuningData === undefined
       ? undefined
-      : await readTrainingData(options.tuningData, options);
+      : await readTrainingData(options.tuningData, reading);
+  for (const table of tuning ? [whole, tuning] : [whole])
+    for (const warning of table.warnings ?? []) emit({ type: 'run/warned', ...warning });
   const warn = (message: string): void =>
     emit({
       type: 'run/warned',
@@ -228,6 +246,13 @@ async function prepareData(request: FitRequest, settings: Hyperparameters): Prom
       validation: tuning,
       metrics: app.get(PREDICTOR_METRICS),
       warn,
+      unread: (message) =>
+        emit({
+          type: 'run/warned',
+          code: 'PEFT_COLUMN_UNUSED',
+          message,
+          hint: 'name the columns of other roles with columnRoles (CLI: --map ROLE=COLUMN)',
+        }),
     });
   const metric =
     predictor.evalMetric === undefined
@@ -256,16 +281,19 @@ function split(
   return { train: table.select(rows.train), validation: table.select(rows.validation) };
 }
 
-function openBase(
+async function openBase(
   { app, options, emit }: FitRequest,
   settings: Hyperparameters,
 ): Promise<BaseModel> {
-  return openBaseModel(settings['model.hf_text.checkpoint_name'], {
+  const template = settings['data.chat_template'];
+  const chatTemplate = template === null ? undefined : chatTemplateSource(template);
+  const base = await openBaseModel(settings['model.hf_text.checkpoint_name'], {
     resolver: app.get(MODEL_RESOLVER),
     architectures: app.get(ARCHITECTURES),
     emit,
     signal: options.signal,
   });
+  return { ...base, chatTemplate };
 }
 
 type FitModel = Pick<
@@ -273,24 +301,56 @@ type FitModel = Pick<
   'engine' | 'model' | 'base' | 'fileColumns' | 'method' | 'isNamedMethod'
 >;
 
-const examplesOf = (
-  { options: { signal } }: FitRequest,
+/** The training rows as tokens, with how many of them there are to train on. */
+async function examplesOf(
+  request: FitRequest,
   settings: Hyperparameters,
   { task, train }: FitData,
   base: BaseModel,
-): Promise<TrainingData<never>> => task.examples(train, { base, settings, signal });
+): Promise<Examples> {
+  const told = rowTools(request, 'training data');
+  const { signal } = request.options;
+  const data = await task.examples(train, { base, settings, signal, ...told.tools });
+  return { data, rows: train.rows - told.skipped() };
+}
+
+interface Examples {
+  readonly data: TrainingData<never>;
+  /** Rows of the table that train. */
+  readonly rows: number;
+}
+
+/** Emits the warning of a table's rows once, and counts those that are left out. */
+function rowTools(
+  { emit }: FitRequest,
+  what: string,
+): { readonly tools: Pick<DataTools, 'tell' | 'warn'>; readonly skipped: () => number } {
+  let skipped = 0;
+  return {
+    skipped: () => skipped,
+    tools: {
+      tell(report) {
+        skipped = report.skipped.length;
+        const warning = rowWarning(report, what);
+        if (warning) emit(warning);
+      },
+      warn: (warning) => emit({ type: 'run/warned', ...warning }),
+    },
+  };
+}
 
 async function trainOn(
   request: FitRequest,
   { settings, checkpointing, plan }: FitMemory,
   fitData: FitData,
-  data: TrainingData<never>,
+  { data, rows }: Examples,
   parts: FitModel,
 ): Promise<PredictorState> {
   const { app, options, emit, store, runId, startedAtMs } = request;
   const { model, base } = parts;
   const { task, metric, validation } = fitData;
-  const tools: TaskTools = { model, base, settings, signal: options.signal };
+  const told = rowTools(request, 'validation data');
+  const tools: TaskTools = { model, base, settings, signal: options.signal, ...told.tools };
   const score = await task.scorer(validation, [metric], tools);
   const { microBatchSize, batchSize } = runSizes(settings);
   const order = createBatchOrder({
@@ -335,7 +395,7 @@ async function trainOn(
   const summary = summaryOf(
     result,
     validationScore,
-    fitData,
+    { metric, trainingRows: rows, validationRows: validation.rows - told.skipped() },
     model,
     parts.method,
     (app.get(CLOCK).now() - startedAtMs) / 1000,
@@ -372,7 +432,8 @@ function groupsOf(
 function dataFingerprints({ train, validation, task }: FitData): Record<string, string> {
   const hash = (table: Table): string => {
     const made = createHash('sha256');
-    for (const column of task.columns) made.update(JSON.stringify([column, table.values(column)]));
+    for (const column of task.columns)
+      if (table.has(column)) made.update(JSON.stringify([column, table.values(column)]));
     return made.digest('hex');
   };
   return { 'training data': hash(train), 'validation data': hash(validation) };
@@ -391,10 +452,17 @@ function abortedError(
   });
 }
 
+interface ScoredRows {
+  readonly metric: WatchedMetric;
+  /** Rows that were used, without those that are left out. */
+  readonly trainingRows: number;
+  readonly validationRows: number;
+}
+
 function summaryOf(
   result: TrainResult,
   score: number,
-  { metric, train, validation }: FitData,
+  { metric, trainingRows, validationRows }: ScoredRows,
   model: Model,
   method: string,
   trainingSeconds: number,
@@ -408,8 +476,8 @@ function summaryOf(
     steps: result.step,
     reason: result.reason as FitSummary['reason'],
     averagedSteps: result.selected.steps,
-    trainingRows: train.rows,
-    validationRows: validation.rows,
+    trainingRows,
+    validationRows,
     peakMemoryBytes: result.peakMemoryBytes,
     method,
     engine: `${model.engine.name} (${model.engine.precision})`,

@@ -2,7 +2,7 @@
  * The base model of a predictor: its files, what tells it from others, and the model made of it.
  */
 import { createHash } from 'node:crypto';
-import { copyFile, constants, mkdir, readdir } from 'node:fs/promises';
+import { copyFile, constants, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import {
   architectureFor,
@@ -40,6 +40,8 @@ export interface BaseModel {
   readonly config: JsonObject;
   readonly architecture: Architecture<unknown>;
   readonly tokenizer: TextTokenizer;
+  /** Jinja text of a chat template that was named instead of the checkpoint's own. */
+  readonly chatTemplate?: string | undefined;
   /** sha256 that tells its weights from others'. */
   readonly fingerprint: string;
 }
@@ -115,6 +117,7 @@ export function withStore<T>(folder: string, use: (store: TensorStore) => T): T 
   }
 }
 
+const CHAT_TEMPLATE_FILE = 'chat_template.jinja';
 const PROBED_BYTES = 4096;
 
 /**
@@ -169,7 +172,7 @@ export function loadBaseModel(
  * @throws PEFT_PREDICTOR_WRITE when they are gone
  */
 export async function copyModelFiles(
-  { folder, filesFolder }: Pick<BaseModel, 'folder' | 'filesFolder'>,
+  { folder, filesFolder, chatTemplate }: Pick<BaseModel, 'folder' | 'filesFolder' | 'chatTemplate'>,
   target: string,
   withWeights: boolean,
 ): Promise<void> {
@@ -188,6 +191,11 @@ export async function copyModelFiles(
       { hint: 'the base model must stay where it is until the predictor is saved' },
     );
   await copy(filesFolder, small.files);
+  if (chatTemplate !== undefined) {
+    // The copy may be a link to the original.
+    await rm(join(target, CHAT_TEMPLATE_FILE), { force: true });
+    await writeFile(join(target, CHAT_TEMPLATE_FILE), chatTemplate);
+  }
   if (!withWeights) return;
   const { files, index } = selectModelFiles(await readdir(folder), ['weights']);
   const shards =

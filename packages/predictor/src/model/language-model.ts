@@ -6,7 +6,14 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { compose, loadAdapter, override, type App, type Model } from '@peft/core';
-import { loadChatTemplate, type ChatTemplate, type TextTokenizer } from '@peft/data';
+import {
+  chatTemplateSource,
+  createChatTemplate,
+  loadChatTemplate,
+  turnEndIds,
+  type ChatTemplate,
+  type TextTokenizer,
+} from '@peft/data';
 import { check, PeftError } from '@peft/errors';
 import { generationDefaults, samplingDefaults, type GenerationOptions } from '@peft/generation';
 import { readJsonObject } from '@peft/hub';
@@ -35,8 +42,10 @@ export interface LanguageModel {
   readonly ends: Required<Pick<GenerationOptions, 'endIds' | 'startIds'>>;
   /** How the checkpoint's makers draw tokens; empty where they say nothing. */
   readonly sampling: ReturnType<typeof samplingDefaults>;
-  /** The checkpoint's own. @throws PEFT_CHAT_TEMPLATE_MISSING */
+  /** The one that was named, else the checkpoint's own. @throws PEFT_CHAT_TEMPLATE_MISSING */
   chatTemplate(): ChatTemplate;
+  /** `ends` for an answer in a chat: the token that closes the template's turns ends it, too. */
+  chatEnds(): LanguageModel['ends'];
   /** Frees model and engine. */
   dispose(): void;
 }
@@ -47,6 +56,8 @@ export interface LanguageModelOptions extends Pick<
 > {
   /** Folder of an adapter for the model. */
   readonly adapter?: string;
+  /** Name or file of a chat template instead of the checkpoint's own. */
+  readonly chatTemplate?: string;
 }
 
 /**
@@ -68,6 +79,7 @@ export async function loadLanguageModel(
     'modules',
     'onListenerError',
     'adapter',
+    'chatTemplate',
   ]);
   const app = compose(
     predictorModule(options.onListenerError),
@@ -81,7 +93,9 @@ export async function loadLanguageModel(
     const opened = existsSync(join(reference, RECORD_FILE))
       ? await openPredictor(reference, app, emit, options)
       : await openCheckpoint(reference, app, emit, options);
-    return languageModel(opened, app);
+    const source =
+      options.chatTemplate === undefined ? undefined : chatTemplateSource(options.chatTemplate);
+    return languageModel(opened, app, source);
   } catch (error) {
     app.dispose();
     throw error;
@@ -98,7 +112,7 @@ async function openPredictor(
   path: string,
   app: App,
   emit: (event: EventBody) => void,
-  { adapter, ...options }: LanguageModelOptions,
+  { adapter, chatTemplate: _, ...options }: LanguageModelOptions,
 ): Promise<Opened> {
   if (adapter !== undefined)
     throw new PeftError(
@@ -161,16 +175,26 @@ async function openCheckpoint(
 function languageModel(
   { model, engine, base: { config, filesFolder, tokenizer } }: Opened,
   app: App,
+  source: string | undefined,
 ): LanguageModel {
   const generationConfig = readJsonObject(join(filesFolder, 'generation_config.json'));
+  const ends = generationDefaults({ config, generationConfig, tokenizer });
+  const chatTemplate = (): ChatTemplate =>
+    source === undefined
+      ? loadChatTemplate(filesFolder, tokenizer)
+      : createChatTemplate(source, tokenizer);
   let isDisposed = false;
   return Object.freeze<LanguageModel>({
     model,
     tokenizer,
     config,
-    ends: generationDefaults({ config, generationConfig, tokenizer }),
+    ends,
+    chatEnds: () => ({
+      ...ends,
+      endIds: [...new Set([...ends.endIds, ...turnEndIds(chatTemplate(), tokenizer)])],
+    }),
     sampling: samplingDefaults(generationConfig),
-    chatTemplate: () => loadChatTemplate(filesFolder, tokenizer),
+    chatTemplate,
     dispose() {
       if (isDisposed) return;
       isDisposed = true;

@@ -24,6 +24,11 @@ export interface Hyperparameters {
   'model.hf_text.low_cpu_mem_usage': boolean;
   /** AutoGluon's word-level augmentation, which this toolkit does not have: only 0. */
   'model.hf_text.text_trivial_aug_maxscale': number;
+  /**
+   * Chat template instead of the checkpoint's own: `chatml`, `llama3`, `gemma`, `mistral`, `alpaca` or
+   * a file with Jinja; saved with the model. null: the checkpoint's.
+   */
+  'data.chat_template': string | null;
   /** Which of the assistant's turns of a conversation are learnt: all, or the last. */
   'data.chat_answers': 'all' | 'last';
   /** The class whose probability `roc_auc` and `f1` look at; default the last in sorted order. */
@@ -156,6 +161,7 @@ const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.freeze({
   },
   'model.hf_text.low_cpu_mem_usage': { default: false, check: oneOf(true, false) },
   'model.hf_text.text_trivial_aug_maxscale': { default: 0, check: oneOf(0) },
+  'data.chat_template': { default: null, check: orNull(text) },
   'data.chat_answers': { default: 'all', check: oneOf('all', 'last') },
   'data.pos_label': {
     default: null,

@@ -62,6 +62,10 @@ export interface FitOptions {
    * Whether the first line of CSV and TSV files names the columns. Default: found from the cells.
    */
   readonly header?: boolean;
+  /** What separates the cells of CSV and TSV files. Default: found from the first rows. */
+  readonly delimiter?: string;
+  /** Whether `"` quotes the cells of CSV and TSV files. Default true. */
+  readonly quotes?: boolean;
   /** Columns to learn from, joined in the table's order. Default: all that hold texts. */
   readonly textColumns?: readonly string[];
   /** Types of columns that should not be guessed, `{ comment: 'text' }`. */
@@ -101,6 +105,10 @@ export interface ReadOptions {
    * Whether the first line of a CSV or TSV file names the columns. Default: found from the cells.
    */
   readonly header?: boolean;
+  /** What separates the cells of a CSV or TSV file. Default: found from the first rows. */
+  readonly delimiter?: string;
+  /** Whether `"` quotes the cells of a CSV or TSV file. Default true. */
+  readonly quotes?: boolean;
   /** Rejects with its reason once aborted. */
   readonly signal?: AbortSignal;
 }

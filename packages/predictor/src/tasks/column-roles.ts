@@ -1,5 +1,5 @@
 /** Which column of a table plays which part in a task. */
-import type { Table } from '@peft/data';
+import { parseList, type Table } from '@peft/data';
 import { didYouMean, PeftError, show } from '@peft/errors';
 import type { TaskName } from './task-names.js';
 
@@ -12,11 +12,18 @@ export type ColumnRoles = Readonly<Record<string, string>>;
 /** Sets of roles that a task can learn from; a role that ends in `?` may be missing. */
 export const TASK_ROLES = Object.freeze({
   'token-classification': [['tokens', 'tags']],
-  'causal-lm': [['messages'], ['prompt', 'completion'], ['text']],
+  'causal-lm': [
+    ['messages', 'tools?', 'system?'],
+    ['conversations', 'tools?', 'system?'],
+    ['prompt', 'completion'],
+    ['instruction', 'output', 'input?', 'system?'],
+    ['text'],
+  ],
   seq2seq: [['source', 'target']],
   embeddings: [['anchor', 'positive', 'negative?']],
 } satisfies Partial<Record<TaskName, readonly (readonly string[])[]>>);
-type RoledTask = keyof typeof TASK_ROLES;
+/** Tasks that read columns by their roles. */
+export type RoledTask = keyof typeof TASK_ROLES;
 
 /**
  * The first set of roles that the table has all columns of.
@@ -58,6 +65,12 @@ export function chooseColumns(task: RoledTask, table: Table, given: ColumnRoles)
   );
 }
 
+/** Columns of a table that no role of the task reads. */
+export const unreadColumns = (table: Table, columns: ColumnRoles): string[] => {
+  const read = Object.values(columns);
+  return table.columns.filter((column) => !read.includes(column));
+};
+
 const isOptional = (role: string): boolean => role.endsWith('?');
 const bare = (role: string): string => (isOptional(role) ? role.slice(0, -1) : role);
 
@@ -70,7 +83,7 @@ export function textsOf(table: Table, column: string): string[] {
     if (cell === null)
       throw new PeftError(
         'PEFT_DATA_INVALID',
-        `predictor: row ${row} of ${table.source} has no text in the column ${show(column)}.`,
+        `predictor: row ${table.origin?.(row) ?? row} of ${table.source} has no text in the column ${show(column)}.`,
         { hint: 'fill or remove such rows' },
       );
     return String(cell);
@@ -78,31 +91,32 @@ export function textsOf(table: Table, column: string): string[] {
 }
 
 /**
- * Lists in a column: as they are (JSON, Parquet), as JSON in a text, or words separated by blanks.
+ * Lists in a column: as they are (JSON, Parquet), in a text as JSON, Python, NumPy or R write them,
+ * or words separated by blanks. Numbers, such as tags by their ids, become texts.
  * @throws PEFT_DATA_INVALID
  */
 export function listsOf(table: Table, column: string): string[][] {
   return table.values(column).map((cell, row) => {
-    const list = typeof cell === 'string' ? listIn(cell) : cell;
-    if (
-      Array.isArray(list) &&
-      list.length > 0 &&
-      list.every((item) => typeof item === 'string' || typeof item === 'number')
-    )
-      return list.map(String);
+    const list = listIn(cell);
+    if (list && list.length > 0) return list;
     throw new PeftError(
       'PEFT_DATA_INVALID',
-      `predictor: row ${row} of ${table.source} must have a list of words in the column ${show(column)}, got ${show(cell)}.`,
+      `predictor: row ${table.origin?.(row) ?? row} of ${table.source} must have a list of words in the column ${show(column)}, got ${show(cell)}.`,
       { hint: 'for instance ["Ada","lives","in","London"], or words separated by blanks' },
     );
   });
 }
 
-function listIn(text: string): unknown {
-  if (!text.trimStart().startsWith('[')) return text.split(/\s+/).filter(Boolean);
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text.split(/\s+/).filter(Boolean);
-  }
+/** undefined for what is no list of texts and numbers. */
+function listIn(cell: unknown): string[] | undefined {
+  if (typeof cell === 'string')
+    return parseList(cell) === undefined
+      ? cell.split(/\s+/).filter(Boolean)
+      : (parseList(cell) ?? undefined);
+  if (typeof cell === 'number') return [String(cell)];
+  const items: unknown = ArrayBuffer.isView(cell) ? Array.from(cell as Int32Array) : cell;
+  if (!Array.isArray(items)) return undefined;
+  return items.every((item) => ['string', 'number', 'bigint', 'boolean'].includes(typeof item))
+    ? items.map(String)
+    : undefined;
 }

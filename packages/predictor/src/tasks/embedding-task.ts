@@ -6,6 +6,7 @@ import type { Hyperparameters } from '../settings/hyperparameters.js';
 import { runSizes } from '../fit/run-plan.js';
 import { textsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools, PredictorTask, TaskTools, WatchedMetric } from './predictor-task.js';
+import { tellRows } from './tell-rows.js';
 import { textLength } from './text-length.js';
 
 const METRICS: readonly WatchedMetric[] = ['mean_reciprocal_rank', 'top1'].map((name) =>
@@ -20,13 +21,19 @@ export function embeddingTask(columns: ColumnRoles): PredictorTask {
     embeddings({
       pooling: settings['model.hf_text.pooling_mode'] === 'mean' ? 'mean' : 'first',
     });
-  const groups = (table: Table, of: readonly string[], tools: DataTools): Promise<TokenData> => {
+  const groups = async (
+    table: Table,
+    of: readonly string[],
+    tools: DataTools,
+  ): Promise<TokenData> => {
     const texts = of.map((column) => textsOf(table, column));
-    return textGroupData(
+    const data = await textGroupData(
       Array.from({ length: table.rows }, (_, row) => texts.map((column) => column[row]!)),
       tools.base.tokenizer,
-      { maxLength: textLength(tools), ...(tools.signal && { signal: tools.signal }) },
+      { maxLength: textLength(tools), signal: tools.signal },
     );
+    tellRows(tools, table, data);
+    return data;
   };
   const embed = (
     data: TokenData,

@@ -12,6 +12,7 @@ import {
 import { seq2seqLanguageModel, type Task } from '@peft/trainer';
 import { textsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools, PredictorTask } from './predictor-task.js';
+import { tellRows } from './tell-rows.js';
 import { textLength } from './text-length.js';
 import {
   isTextMetric,
@@ -25,19 +26,21 @@ import {
 export function pairTask(columns: ColumnRoles): PredictorTask {
   const [source, target] = [columns['source']!, columns['target']!];
   const task = seq2seqLanguageModel() as unknown as Task<never, TokenLoss>;
-  const examples = (table: Table, tools: DataTools): Promise<TokenData<PairBatch>> => {
+  const examples = async (table: Table, tools: DataTools): Promise<TokenData<PairBatch>> => {
     const wanted = textsOf(table, target);
     const { signal, settings, base } = tools;
-    return pairData(
+    const data = await pairData(
       textsOf(table, source).map((text, row) => ({ source: text, target: wanted[row]! })),
       base.tokenizer,
       {
         maxSourceLength: textLength(tools),
         maxTargetLength: settings['model.hf_text.max_target_len'],
         startId: tokenEnds(tools).startIds[0]!,
-        ...(signal && { signal }),
+        signal,
       },
     );
+    tellRows(tools, table, data, ['model.hf_text.max_target_len']);
+    return data;
   };
   return Object.freeze<PredictorTask>({
     name: 'seq2seq',

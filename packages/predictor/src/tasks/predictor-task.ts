@@ -3,9 +3,10 @@
  * scores, predictions. One file per task.
  */
 import type { HeadOptions, Model } from '@peft/core';
-import type { Metric, Table } from '@peft/data';
+import type { Metric, Table, TableWarning } from '@peft/data';
 import type { TextGenerationOptions } from '@peft/generation';
 import type { Evaluation, Task, TrainingData } from '@peft/trainer';
+import type { RowReport } from '../data/row-report.js';
 import type { BaseModel } from '../model/base-model.js';
 import type { Hyperparameters } from '../settings/hyperparameters.js';
 import type { Problem } from '../settings/problem.js';
@@ -20,6 +21,10 @@ export interface DataTools {
   readonly base: BaseModel;
   readonly settings: Hyperparameters;
   readonly signal?: AbortSignal | undefined;
+  /** Told what became of the rows of each table. */
+  readonly tell?: ((rows: RowReport) => void) | undefined;
+  /** Told of what else goes against expectation. */
+  readonly warn?: ((warning: TableWarning) => void) | undefined;
 }
 
 /** The model and what belongs to it, when a task computes. */
@@ -39,6 +44,7 @@ export type WritingOptions = Pick<
   | 'lengthPenalty'
   | 'seed'
   | 'stopStrings'
+  | 'endTokens'
   | 'batchSize'
   | 'onText'
 >;

@@ -14,6 +14,7 @@ import { runSizes } from '../fit/run-plan.js';
 import { textSettings, tokenizeRows } from '../data/text-columns.js';
 import { EMBEDDING } from './pooled-embedding.js';
 import type { DataTools, PredictorTask, TaskTools } from './predictor-task.js';
+import { tellRows } from './tell-rows.js';
 
 /** The task of whole rows, which also has probabilities and embeddings. */
 export interface TableTask extends PredictorTask {
@@ -36,13 +37,17 @@ export function tableTask(
   metrics: readonly Metric[],
 ): TableTask {
   const loss = (labelSmoothing: number) => problem.task({ labelSmoothing });
-  const tokens = (table: Table, { base, settings, signal }: DataTools) =>
-    tokenizeRows(
+  const tokens = async (table: Table, tools: DataTools) => {
+    const { base, settings, signal } = tools;
+    const data = await tokenizeRows(
       table,
       textSettings(texts, settings['model.hf_text.max_text_len'], base.config, base.tokenizer),
       base.tokenizer,
       signal,
     );
+    tellRows(tools, table, data);
+    return data;
+  };
   const labels = (table: Table): readonly Cell[] =>
     labelsOf(table.column(label), label, table.source);
   const run = async <P>(

@@ -3,6 +3,8 @@ import {
   entityF1,
   entityPrecision,
   entityRecall,
+  marksEntities,
+  tagAccuracy,
   tableFromRows,
   tagsOf,
   wordData,
@@ -16,9 +18,10 @@ import { predict, tagScore, tokenClassification, type Task } from '@peft/trainer
 import { runSizes } from '../fit/run-plan.js';
 import { listsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools, PredictorTask, TaskTools } from './predictor-task.js';
+import { tellRows } from './tell-rows.js';
 import { textLength } from './text-length.js';
 
-const TAG_METRICS: readonly TagMetric[] = [entityF1, entityPrecision, entityRecall];
+const TAG_METRICS: readonly TagMetric[] = [entityF1, entityPrecision, entityRecall, tagAccuracy];
 /** Given to words that were cut off. */
 const OUTSIDE = 'O';
 
@@ -39,7 +42,7 @@ export function fitTagTask(columns: ColumnRoles, table: Table): PredictorTask {
 export function tagTask(columns: ColumnRoles, tags: readonly string[]): PredictorTask {
   const [words, wanted] = [columns['tokens']!, columns['tags']!];
   const task = tokenClassification({ classes: tags.length }) as unknown as Task<never, Int32Array>;
-  const data = (
+  const data = async (
     table: Table,
     tools: DataTools,
     isLabelled: boolean,
@@ -49,11 +52,13 @@ export function tagTask(columns: ColumnRoles, tags: readonly string[]): Predicto
       words: row,
       ...(labels && { tags: labels[i]! }),
     }));
-    return wordData(rows, tools.base.tokenizer, {
+    const made = await wordData(rows, tools.base.tokenizer, {
       maxLength: textLength(tools),
       tags,
-      ...(tools.signal && { signal: tools.signal }),
+      signal: tools.signal,
     });
+    tellRows(tools, table, made);
+    return made;
   };
   const run = async (
     rows: TokenData<WordBatch>,
@@ -76,12 +81,13 @@ export function tagTask(columns: ColumnRoles, tags: readonly string[]): Predicto
     head: () => ({ kind: 'token-classification', outputs: tags.length }),
     loss: () => task,
     examples: async (table, tools) => (await data(table, tools, true)) as never,
-    metric(given = entityF1.name) {
+    metric(given = (marksEntities(tags) ? entityF1 : tagAccuracy).name) {
       if (typeof given !== 'string') return given;
       const found = TAG_METRICS.find(
         ({ name }) =>
           name === given.toLowerCase().replaceAll('-', '_') ||
-          name === `entity_${given.toLowerCase()}`,
+          name === `entity_${given.toLowerCase()}` ||
+          name === `tag_${given.toLowerCase()}`,
       );
       if (found) return found;
       const names = TAG_METRICS.map(({ name }) => name);
@@ -89,8 +95,10 @@ export function tagTask(columns: ColumnRoles, tags: readonly string[]): Predicto
         hint: `${didYouMean(given, names)} Metrics: ${names.join(', ')}.`.trim(),
       });
     },
-    checkRows(table) {
+    checkRows(table, metrics) {
       const labels = listsOf(table, wanted);
+      // Labels alone decide whether a metric of tags has a value.
+      for (const metric of metrics) (metric as TagMetric).compute(labels, labels);
       listsOf(table, words).forEach((row, i) => {
         const unknown = labels[i]!.find((tag) => !tags.includes(tag));
         if (labels[i]!.length !== row.length)

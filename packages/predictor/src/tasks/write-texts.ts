@@ -55,14 +55,17 @@ export async function writeTexts(
   prompts: readonly Prompt[],
   tools: TaskTools,
   writing: WritingOptions = {},
+  endIds: readonly number[] = [],
 ): Promise<string[]> {
   const { model, base, settings, signal } = tools;
   const given = Object.fromEntries(
     Object.entries(writing).filter(([, value]) => value !== undefined),
   );
+  const ends = tokenEnds(tools);
   const write = (cache: boolean) =>
     generateTexts(model, base.tokenizer, prompts, {
-      ...tokenEnds(tools),
+      ...ends,
+      endIds: [...new Set([...ends.endIds, ...endIds])],
       maxNewTokens: settings['model.hf_text.max_target_len'],
       batchSize: runSizes(settings).evaluationBatchSize,
       ...given,
@@ -83,16 +86,40 @@ export interface LanguageRows {
   readonly prompts: readonly Prompt[];
   /** What is to be written. */
   readonly references: readonly References[];
+  /** Tokens that end a text beside those that the checkpoint names. */
+  readonly endIds?: readonly number[] | undefined;
+}
+
+/** Tells of references that are longer than what may be generated. */
+function warnOfLimit(
+  references: readonly References[],
+  { base, settings, warn }: TaskTools,
+  writing: WritingOptions = {},
+): void {
+  const limit = writing.maxNewTokens ?? settings['model.hf_text.max_target_len'];
+  const long = [...references.keys()].filter((row) =>
+    [references[row]!].flat().every((text) => base.tokenizer.ids(text).length > limit),
+  );
+  if (long.length === 0) return;
+  warn?.({
+    code: 'PEFT_METRIC_LIMIT',
+    message:
+      `${long.length} of ${references.length} wanted texts have more than the ${limit} tokens that are` +
+      ` generated (rows ${long.slice(0, 5).join(', ')}${long.length > 5 ? ', …' : ''}): exact_match cannot` +
+      ' count them as right, and other metrics compare with a beginning.',
+    hint: 'raise model.hf_text.max_target_len (CLI: --max-new-tokens N when evaluating)',
+  });
 }
 
 /** Loss and perplexity of the data; where a metric asks for texts, these are written, too. */
 export function languageScorer(
-  { task, data, prompts, references }: LanguageRows,
+  { task, data, prompts, references, endIds }: LanguageRows,
   metrics: readonly WatchedMetric[],
   tools: TaskTools,
   writing?: WritingOptions,
 ): (signal?: AbortSignal) => Promise<TaskEvaluation> {
   const wanted = metrics.filter(isTextMetric);
+  if (wanted.length > 0) warnOfLimit(references, tools, writing);
   return async (signal) => {
     const { predictions: losses, loss } = await predict(tools.model, task, data, {
       batchSize: runSizes(tools.settings).evaluationBatchSize,
@@ -101,7 +128,7 @@ export function languageScorer(
     });
     const scores = { loss: loss!, ...perplexityScore(losses) };
     if (wanted.length === 0) return { metrics: scores, examples: losses.length };
-    const texts = await writeTexts(prompts, { ...tools, signal }, writing);
+    const texts = await writeTexts(prompts, { ...tools, signal }, writing, endIds);
     return {
       metrics: {
         ...scores,

@@ -6,7 +6,8 @@
  * Entities are read as the CoNLL evaluation script does: an `I-` after another type or after `O`
  * begins one, too.
  */
-import { PeftError } from '@peft/errors';
+import { PeftError, show } from '@peft/errors';
+import { undefinedMetric } from '../metric.js';
 
 /** Words `first` to `last`, both included. */
 export interface Entity {
@@ -15,14 +16,15 @@ export interface Entity {
   readonly last: number;
 }
 
-/** A named score of tags that mark entities. */
+/** A named score of the tags of words. */
 export interface TagMetric {
-  readonly name: 'entity_f1' | 'entity_precision' | 'entity_recall';
+  readonly name: string;
   readonly greaterIsBetter: true;
   readonly optimum: 1;
   /**
    * @param labels and `predictions`: tags of each word of each sequence.
-   * @throws PEFT_METRIC_INPUT_INVALID for lengths that differ
+   * @throws PEFT_METRIC_INPUT_INVALID for lengths that differ; entity metrics PEFT_METRIC_UNDEFINED
+   *   for labels that mark no entities
    */
   compute(
     labels: readonly (readonly string[])[],
@@ -49,6 +51,10 @@ export function entitiesOf(tags: readonly string[]): Entity[] {
   return entities;
 }
 
+/** Whether tags say where entities begin: `O`, or a letter of `BIES` (or `LU`) with `-` and a type. */
+export const marksEntities = (tags: Iterable<string>): boolean =>
+  [...tags].every((tag) => tag === 'O' || /^[BIESLU]-./.test(tag));
+
 const tagMetric = (
   name: TagMetric['name'],
   ratio: (found: number, predicted: number, wanted: number) => number,
@@ -58,19 +64,10 @@ const tagMetric = (
     greaterIsBetter: true,
     optimum: 1,
     compute(labels, predictions) {
-      const fail = (what: string) =>
-        new PeftError('PEFT_METRIC_INPUT_INVALID', `data: ${name}: ${what}`);
-      if (labels.length === 0) throw fail('there are no sequences.');
-      if (labels.length !== predictions.length)
-        throw fail(
-          `${labels.length} sequences of labels and ${predictions.length} of predictions.`,
-        );
+      checkSequences(name, labels, predictions);
+      checkMarks(name, labels);
       let [found, predicted, wanted] = [0, 0, 0];
       labels.forEach((tags, b) => {
-        if (tags.length !== predictions[b]!.length)
-          throw fail(
-            `sequence ${b} has ${tags.length} labels and ${predictions[b]!.length} predictions.`,
-          );
         const key = ({ type, first, last }: Entity): string => `${first} ${last} ${type}`;
         const truth = new Set(entitiesOf(tags).map(key));
         const made = entitiesOf(predictions[b]!).map(key);
@@ -82,10 +79,56 @@ const tagMetric = (
     },
   });
 
+function checkSequences(
+  name: string,
+  labels: readonly (readonly string[])[],
+  predictions: readonly (readonly string[])[],
+): void {
+  const fail = (what: string) =>
+    new PeftError('PEFT_METRIC_INPUT_INVALID', `data: ${name}: ${what}`);
+  if (labels.length === 0) throw fail('there are no sequences.');
+  if (labels.length !== predictions.length)
+    throw fail(`${labels.length} sequences of labels and ${predictions.length} of predictions.`);
+  labels.forEach((tags, b) => {
+    if (tags.length !== predictions[b]!.length)
+      throw fail(
+        `sequence ${b} has ${tags.length} labels and ${predictions[b]!.length} predictions.`,
+      );
+  });
+}
+
+function checkMarks(name: string, labels: readonly (readonly string[])[]): void {
+  const plain = labels.flat().find((tag) => !marksEntities([tag]));
+  if (plain !== undefined)
+    throw undefinedMetric(
+      name,
+      `the tag ${show(plain)} does not say where an entity begins (B-, I-).`,
+      'Write tags as B-PER, I-PER and O, or use tag_accuracy.',
+    );
+  if (labels.flat().every((tag) => tag === 'O'))
+    throw undefinedMetric(
+      name,
+      'there is no entity among the labels.',
+      'Evaluate on rows with entities, or use tag_accuracy.',
+    );
+}
+
+/** Words with the right tag / words, 0 to 1, for tags of any kind. */
+export const tagAccuracy: TagMetric = Object.freeze<TagMetric>({
+  name: 'tag_accuracy',
+  greaterIsBetter: true,
+  optimum: 1,
+  compute(labels, predictions) {
+    checkSequences('tag_accuracy', labels, predictions);
+    const right = labels.flatMap((tags, b) => tags.filter((tag, i) => tag === predictions[b]![i]));
+    return quotient(right.length, labels.flat().length);
+  },
+});
+
 const quotient = (a: number, b: number): number => (b === 0 ? 0 : a / b);
 
 /**
- * 2·found / (predicted + wanted) over all entities, seqeval’s `f1_score`; 0 where there is none.
+ * 2·found / (predicted + wanted) over all entities, seqeval’s `f1_score`; labels without entities are refused.
  */
 export const entityF1 = tagMetric('entity_f1', (found, predicted, wanted) =>
   quotient(2 * found, predicted + wanted),
@@ -94,7 +137,7 @@ export const entityF1 = tagMetric('entity_f1', (found, predicted, wanted) =>
 export const entityPrecision = tagMetric('entity_precision', (found, predicted) =>
   quotient(found, predicted),
 );
-/** found / wanted, seqeval’s `recall_score`; 0 where none is wanted. */
+/** found / wanted, seqeval’s `recall_score`; labels without entities are refused. */
 export const entityRecall = tagMetric('entity_recall', (found, _, wanted) =>
   quotient(found, wanted),
 );

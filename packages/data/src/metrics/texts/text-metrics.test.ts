@@ -1,6 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { entitiesOf, entityF1, entityPrecision, entityRecall } from '../classes/entity-metrics.js';
+import {
+  entitiesOf,
+  entityF1,
+  entityPrecision,
+  entityRecall,
+  tagAccuracy,
+} from '../classes/entity-metrics.js';
 import { perplexity } from './perplexity.js';
 import { getTextMetric, TEXT_METRICS } from './get-text-metric.js';
 import type { TextMetric } from './text-metric.js';
@@ -96,11 +102,30 @@ describe('metrics of tags', () => {
   });
 
   it('are 0 where nothing is found, and refuse sequences of other lengths', () => {
-    expect(entityF1.compute([['O']], [['O']])).toBe(0);
+    expect(entityF1.compute([['B-PER']], [['O']])).toBe(0);
     expect(() => entityF1.compute([['O']], [['O', 'O']])).toThrow(
       'sequence 0 has 1 labels and 2 predictions',
     );
   });
+});
+
+describe('tags that mark no entities', () => {
+  it('are refused by the metrics of entities, which would call anything right', () => {
+    for (const metric of [entityF1, entityPrecision, entityRecall]) {
+      expect(() => metric.compute([['NOUN', 'VERB']], [['VERB', 'NOUN']])).toThrow(
+        'the tag "NOUN" does not say where an entity begins (B-, I-).',
+      );
+      expect(() => metric.compute([['O', 'O']], [['O', 'B-PER']])).toThrow(
+        'there is no entity among the labels.',
+      );
+    }
+    expect(() => entityF1.compute([['3', '0']], [['3', '0']])).toThrow('the tag "3"');
+  });
+
+  it('are scored word by word', () =>
+    expect(tagAccuracy.compute([['NOUN', 'VERB'], ['NOUN']], [['NOUN', 'NOUN'], ['NOUN']])).toBe(
+      2 / 3,
+    ));
 });
 
 describe('perplexity', () => {

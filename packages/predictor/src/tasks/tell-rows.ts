@@ -1,0 +1,33 @@
+/** Tells whoever reads data of rows that are left out, cut or empty. */
+import type { Table } from '@peft/data';
+import { originsOf } from '../data/row-report.js';
+import type { DataTools } from './predictor-task.js';
+import { modelLength, textLength } from './text-length.js';
+
+/** Rows by their numbers in the table that was tokenised. */
+interface ReadRows {
+  readonly skipped?: readonly number[];
+  readonly cut?: readonly number[];
+  readonly empty?: readonly number[];
+  readonly marked?: readonly number[];
+}
+
+/** @param further settings beside `model.hf_text.max_text_len` that bound a row. */
+export function tellRows(
+  tools: DataTools,
+  table: Table,
+  { skipped, cut, empty, marked }: ReadRows,
+  further: readonly string[] = [],
+): void {
+  const limit = textLength(tools);
+  tools.tell?.({
+    source: table.source,
+    rows: table.rows,
+    skipped: originsOf(table, skipped),
+    cut: originsOf(table, cut),
+    empty: originsOf(table, empty),
+    marked: originsOf(table, marked),
+    limit,
+    settings: [...(limit < modelLength(tools) ? ['model.hf_text.max_text_len'] : []), ...further],
+  });
+}
