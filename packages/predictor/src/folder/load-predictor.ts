@@ -31,7 +31,7 @@ import { parseRecord, type PredictorRecord } from './predictor-record.js';
 import { ADAPTER, type PredictorState } from '../model/predictor-state.js';
 import type { LoadOptions } from '../settings/predictor-types.js';
 import { startEngine } from '../engine/start-engine.js';
-import { restoreTask } from '../tasks/task-record.js';
+import { restoreTask } from '../tasks/restore-task.js';
 
 /**
  * @throws PEFT_PREDICTOR_MISSING, PEFT_PREDICTOR_INVALID, PEFT_PREDICTOR_VERSION

@@ -1,0 +1,27 @@
+/** Makes the task of a record again. */
+import type { Metric } from '@peft/data';
+import { restoreProblem } from '../settings/problem.js';
+import { causalTask } from './causal-task.js';
+import { embeddingTask } from './embedding-task.js';
+import { pairTask } from './pair-task.js';
+import type { PredictorTask } from './predictor-task.js';
+import { tableTask } from './table-task.js';
+import { tagTask } from './tag-task.js';
+import type { TaskRecord } from './task-record.js';
+
+/** @param metrics of classes and numbers that may be named. */
+export function restoreTask(record: TaskRecord, metrics: readonly Metric[]): PredictorTask {
+  switch (record.name) {
+    case 'classification':
+    case 'regression':
+      return tableTask(record.label, record.texts, restoreProblem(record.problem), metrics);
+    case 'token-classification':
+      return tagTask(record.columns, record.tags);
+    case 'causal-lm':
+      return causalTask(record.columns);
+    case 'seq2seq':
+      return pairTask(record.columns);
+    case 'embeddings':
+      return embeddingTask(record.columns);
+  }
+}
