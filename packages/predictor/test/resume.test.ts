@@ -122,7 +122,8 @@ describe('a fit that is stopped', () => {
       hyperparameters: { 'optim.max_steps': 1 },
     });
     expect(error).toBeUndefined();
-    expect(events.find(({ type }) => type === 'run/started')).not.toHaveProperty('resumedAtStep');
+    const started = events.find((event) => event.type === 'run/started');
+    expect(started?.resumedAtStep).toBeUndefined();
   });
 
   it('can be gone on with in the same predictor, and a further fit, too', async () => {

@@ -10,10 +10,16 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { readdir, rename, rm, rmdir } from 'node:fs/promises';
-import { join, relative, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 import { saveAdapter } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { ADAPTER_WEIGHT_FILES, refuseFull, writeFileAtomic, writeFolderAtomic } from '@peft/hub';
+import {
+  ADAPTER_WEIGHT_FILES,
+  refuseFull,
+  removeAbandoned,
+  writeFileAtomic,
+  writeFolderAtomic,
+} from '@peft/hub';
 import { copyModelFiles } from '../model/base-model.js';
 import { formatRecord, type PredictorRecord } from './predictor-record.js';
 import { ADAPTER, type PredictorState } from '../model/predictor-state.js';
@@ -37,7 +43,9 @@ export async function checkOutputFolder(
   path: string,
   { resume, owner }: { readonly resume: boolean; readonly owner: boolean },
 ): Promise<void> {
+  await removeAbandoned(dirname(resolve(path)), { name: basename(resolve(path)) });
   if (!resume && !owner) return refuseFull(path);
+  await removeLeftovers(path);
   const own = [
     RECORD_FILE,
     ADAPTER_FOLDER,
@@ -64,6 +72,22 @@ export async function checkOutputFolder(
       { hint: 'load it with PeftPredictor.load, or choose another folder for a new run' },
     );
   }
+}
+
+/**
+ * What a process that was killed while it placed its model has left: half a copy of it, or, with
+ * everything in its place, the empty folder that it was moved from and the checkpoints.
+ */
+async function removeLeftovers(path: string): Promise<void> {
+  await removeAbandoned(path, { reused: [process.pid] });
+  const staged = join(path, STAGED_FOLDER);
+  const isPlaced =
+    existsSync(join(path, RECORD_FILE)) &&
+    existsSync(staged) &&
+    !existsSync(join(staged, RECORD_FILE));
+  if (!isPlaced) return;
+  await rm(join(path, CHECKPOINT_FOLDER), { recursive: true, force: true });
+  await rm(staged, { recursive: true, force: true });
 }
 
 /**
@@ -110,8 +134,9 @@ async function placePredictor(
     await rm(join(path, name), { recursive: true, force: true });
     await rename(join(staged, name), join(path, name));
   }
-  await rmdir(staged);
+  // in this order: an empty staged folder tells that the checkpoints are of this run
   await rm(join(path, CHECKPOINT_FOLDER), { recursive: true, force: true });
+  await rmdir(staged);
 }
 
 async function explained(path: string, hint: string, write: () => Promise<void>): Promise<void> {

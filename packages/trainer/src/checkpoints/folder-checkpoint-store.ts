@@ -8,6 +8,7 @@ import { PeftError } from '@peft/errors';
 import {
   openSafetensors,
   readJsonObject,
+  removeAbandoned,
   writeFileAtomic,
   writeFolderAtomic,
   writeSafetensors,
@@ -25,7 +26,7 @@ export function folderCheckpointStore(folder: string): CheckpointStore {
     prepare: async () => {
       try {
         await requireWritable(resolve(folder));
-        await removeAbandoned(folder, [process.pid]);
+        await removeAbandoned(folder, { reused: [process.pid] });
       } catch (cause) {
         throw writeError(resolve(folder), cause);
       }
@@ -142,28 +143,6 @@ async function requireWritable(folder: string): Promise<void> {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(folder) === folder)
       throw error;
     await requireWritable(dirname(folder));
-  }
-}
-
-/**
- * What processes that were killed while they wrote have left behind:
- * `.checkpoint-<step>.<process>-<random>.tmp`.
- * @param reused numbers of living processes that had them from ones that are gone
- */
-async function removeAbandoned(folder: string, reused: readonly number[] = []): Promise<void> {
-  for (const name of await entriesOf(folder)) {
-    const owner = /^\.checkpoint-\d+\.(\d+)-[0-9a-f]+\.tmp$/.exec(name)?.[1];
-    if (owner !== undefined && (reused.includes(Number(owner)) || !isAlive(Number(owner))))
-      await rm(join(folder, name), { recursive: true, force: true });
-  }
-}
-
-function isAlive(processId: number): boolean {
-  try {
-    process.kill(processId, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 
