@@ -16,6 +16,7 @@ import {
 
 interface ChatFlags extends GenerationFlags, EngineFlags {
   readonly adapter?: string;
+  readonly chatTemplate?: string;
   readonly system?: string;
   readonly sampling: boolean;
 }
@@ -43,6 +44,10 @@ export function addChat(program: Command, terminal: Terminal): void {
       'a folder or hub id of a checkpoint with a chat template, or a folder that fit saved',
     )
     .option('-a, --adapter <folder>', "an adapter for it, in PEFT's layout")
+    .option(
+      '--chat-template <name>',
+      "chatml, llama3, gemma, mistral, alpaca or a file; default: the checkpoint's own",
+    )
     .option('--system <text>', "the system's turn before the conversation")
     .option(
       '--no-sampling',
@@ -66,6 +71,7 @@ async function chat(reference: string, flags: ChatFlags, terminal: Terminal): Pr
   const writing = generationOptions('chat', flags);
   const language = await loadLanguageModel(reference, {
     ...engineOptions('chat', flags),
+    chatTemplate: flags.chatTemplate,
     signal: terminal.signal,
     modules: methodModules(await loadPlugins(flags.plugin)),
     onEvent: loadingShown(terminal),
@@ -172,7 +178,7 @@ class Conversation {
 
   /** Writes the answer to the last question; a stopped one is kept as far as it came. */
   async #answer(): Promise<void> {
-    const { model, tokenizer, ends } = this.language;
+    const { model, tokenizer } = this.language;
     let text = '';
     this.#answering = new AbortController();
     try {
@@ -180,7 +186,7 @@ class Conversation {
         this.#template.render(this.#turns(), { addGenerationPrompt: true }),
       );
       await generateTexts(model, tokenizer, [prompt], {
-        ...ends,
+        ...this.language.chatEnds(),
         ...this.options,
         seed: this.#seed,
         signal: this.#answering.signal,

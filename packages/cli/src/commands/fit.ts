@@ -13,6 +13,7 @@ import {
 } from '../options/fit-options.js';
 import { allowedPlugins } from '../options/plugins.js';
 import { readRunFile } from '../options/run-file.js';
+import { unescapedDelimiter } from '../options/table-flags.js';
 import { fitReport, type TestScores } from '../terminal/fit-report.js';
 import { createProgress } from '../terminal/progress.js';
 import type { Terminal } from '../terminal/terminal.js';
@@ -70,7 +71,12 @@ async function fit(
     onListenerError: (error) =>
       terminal.err(`warning: a listener failed: ${(error as Error).message}`),
   });
-  const reading = { columns: input.columns, header: input.header };
+  const reading = {
+    columns: input.columns,
+    header: input.header,
+    delimiter: input.delimiter && unescapedDelimiter(input.delimiter),
+    quotes: input.quotes,
+  };
   const progress = createProgress(terminal);
   const isQuiet = input.quiet === true || input.json === true;
   const sinks = [isQuiet ? warningsOnly(terminal) : progress.listen, ...logsOf(input)];
@@ -153,6 +159,6 @@ const warningsOnly =
 const scoresOf = (
   predictor: PeftPredictor,
   table: string,
-  reading: Pick<FitInput, 'columns' | 'header'>,
+  reading: Pick<FitInput, 'columns' | 'header' | 'delimiter' | 'quotes'>,
   { signal }: Terminal,
 ): Promise<Scores> => predictor.evaluate(table, { ...reading, signal });

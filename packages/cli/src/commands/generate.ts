@@ -20,6 +20,7 @@ import {
 
 interface GenerateFlags extends GenerationFlags, EngineFlags {
   readonly adapter?: string;
+  readonly chatTemplate?: string;
   readonly prompt?: readonly string[];
   readonly file?: string;
   readonly column?: string;
@@ -38,6 +39,10 @@ export function addGenerate(program: Command, terminal: Terminal): void {
     .description('Writes on after prompts (or, with an encoder-decoder, what it makes of them).')
     .argument('<model>', 'a folder or hub id of a checkpoint, or a folder that fit saved')
     .option('-a, --adapter <folder>', "an adapter for it, in PEFT's layout")
+    .option(
+      '--chat-template <name>',
+      "chatml, llama3, gemma, mistral, alpaca or a file; default: the checkpoint's own",
+    )
     .option('-p, --prompt <text...>', 'prompts; \\n is a line end')
     .option(
       '-f, --file <file>',
@@ -81,6 +86,7 @@ async function generateCommand(
     : await promptsOf(flags.file!, flags.column);
   const language = await loadLanguageModel(reference, {
     ...engineOptions('generate', flags),
+    chatTemplate: flags.chatTemplate,
     signal: terminal.signal,
     modules: methodModules(await loadPlugins(flags.plugin)),
     onEvent: loadingShown(terminal),
@@ -107,7 +113,7 @@ async function stream(
   for (const prompt of prompts) {
     if (prompts.length > 1) terminal.out(`--- ${prompt.replaceAll('\n', '\\n')}`);
     await generateTexts(language.model, language.tokenizer, [promptOf(prompt, language, flags)], {
-      ...language.ends,
+      ...(flags.chat ? language.chatEnds() : language.ends),
       ...options,
       signal: terminal.signal,
       onText: ({ text }) => terminal.write(text),
@@ -127,7 +133,7 @@ async function print(
     language.model,
     language.tokenizer,
     prompts.map((prompt) => promptOf(prompt, language, flags)),
-    { ...language.ends, ...options, signal: terminal.signal },
+    { ...(flags.chat ? language.chatEnds() : language.ends), ...options, signal: terminal.signal },
   );
   const lines = made.map((result, i) => JSON.stringify(rowOf(prompts[i]!, result)));
   if (flags.output !== undefined) {

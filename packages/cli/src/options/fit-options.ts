@@ -41,7 +41,7 @@ export const FIT_OPTIONS = {
   map: {
     flags: '--map <role=column...>',
     kind: 'keyValues',
-    help: 'columns of the other tasks: text; prompt, completion; messages (causal-lm), source, target (seq2seq), tokens, tags (token-classification), anchor, positive, negative (embeddings)',
+    help: 'columns of the other tasks: text; prompt, completion; messages, tools; conversations; instruction, input, output (causal-lm), source, target (seq2seq), tokens, tags (token-classification), anchor, positive, negative (embeddings)',
     group: 'Data',
   },
   text: {
@@ -62,6 +62,18 @@ export const FIT_OPTIONS = {
     help: TABLE_FLAGS.header.help,
     group: 'Data',
     off: [TABLE_FLAGS.noHeader.flags, TABLE_FLAGS.noHeader.help],
+  },
+  delimiter: {
+    flags: TABLE_FLAGS.delimiter.flags,
+    kind: 'text',
+    help: TABLE_FLAGS.delimiter.help,
+    group: 'Data',
+  },
+  quotes: {
+    flags: TABLE_FLAGS.noQuotes.flags,
+    kind: 'boolean',
+    help: TABLE_FLAGS.noQuotes.help,
+    group: 'Data',
   },
   tune: {
     flags: '--tune <table>',
@@ -119,6 +131,13 @@ export const FIT_OPTIONS = {
     help: "also load the modules that the run file names (they are code, and run with the user's rights)",
     group: 'Model and method',
     isFlagOnly: true,
+  },
+  chatTemplate: {
+    flags: '--chat-template <name>',
+    kind: 'reference',
+    help: 'chat template for conversations: chatml, llama3, gemma, mistral, alpaca, or a file (default: that of the checkpoint)',
+    group: 'Model and method',
+    setting: 'data.chat_template',
   },
   presets: {
     flags: '--presets <name>',

@@ -13,6 +13,7 @@ export interface GenerationFlags {
   readonly beams?: string;
   readonly lengthPenalty?: string;
   readonly stop?: readonly string[];
+  readonly endToken?: readonly string[];
   readonly batch?: string;
   readonly seed?: string;
 }
@@ -47,6 +48,10 @@ export function addGenerationFlags(command: Command, which: 'all' | 'streamed' =
       'above 1: tokens that stand in the text become less likely',
     )
     .option('--stop <text...>', 'the text ends before any of these')
+    .option(
+      '--end-token <token...>',
+      "tokens that end a text beside the checkpoint's own: --end-token '<|im_end|>'",
+    )
     .option('--seed <number>', 'seed of the sampling');
   if (which === 'streamed') return command;
   return command
@@ -62,8 +67,12 @@ export function generationOptions(command: string, flags: GenerationFlags): Writ
     const { flag, option } = NUMBERS[key];
     return text === undefined ? [] : [[option, finiteNumber(command, flag, text)] as const];
   });
-  const { stop } = flags;
-  return { ...Object.fromEntries(given), ...(stop ? { stopStrings: stop.map(unescaped) } : {}) };
+  const { stop, endToken } = flags;
+  return {
+    ...Object.fromEntries(given),
+    ...(stop ? { stopStrings: stop.map(unescaped) } : {}),
+    ...(endToken ? { endTokens: endToken } : {}),
+  };
 }
 
 /** `\n` and `\t` of the command line as the characters that they stand for. */

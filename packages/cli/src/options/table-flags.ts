@@ -5,6 +5,8 @@ import { names } from './names.js';
 export interface TableFlags {
   readonly columns?: readonly string[];
   readonly header?: boolean;
+  readonly delimiter?: string;
+  readonly quotes?: boolean;
 }
 
 /** The flags that `fit`, `evaluate` and `predict` share, with what their help says. */
@@ -21,6 +23,14 @@ export const TABLE_FLAGS = Object.freeze({
     flags: '--no-header',
     help: 'the first line is data',
   },
+  delimiter: {
+    flags: '--delimiter <character>',
+    help: 'what separates the cells of CSV and TSV files, \\t for tabs (default: found from the first rows)',
+  },
+  noQuotes: {
+    flags: '--no-quotes',
+    help: 'double quotes are plain text in CSV and TSV files',
+  },
 });
 
 export function addTableFlags(command: Command): Command {
@@ -29,7 +39,13 @@ export function addTableFlags(command: Command): Command {
 }
 
 /** A header that nobody asked about is left to be found. */
-export const tableOptions = ({ columns, header }: TableFlags): TableFlags => ({
+export const tableOptions = ({ columns, header, delimiter, quotes }: TableFlags): TableFlags => ({
   columns: columns && names(columns),
   header,
+  delimiter: delimiter && unescapedDelimiter(delimiter),
+  quotes,
 });
+
+/** A tab as a shell's user writes it. */
+export const unescapedDelimiter = (text: string): string =>
+  text === '\\t' || text === 'tab' ? '\t' : text;
