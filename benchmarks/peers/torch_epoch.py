@@ -13,9 +13,15 @@ import time
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--arch", required=True, help="a config.json")
-    parser.add_argument("--data", required=True, help='a JSON file: {"rows": [[token ids]], "labels": [int], "classes": int}')
+    parser.add_argument(
+        "--data",
+        required=True,
+        help='a JSON file: {"rows": [[token ids]], "labels": [int], "classes": int}',
+    )
     parser.add_argument("--method", default="ia3_bias")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -54,21 +60,50 @@ def main():
             self.head = torch.nn.Linear(config.hidden_size, data["classes"])
 
         def forward(self, input_ids, attention_mask, labels):
-            logits = self.head(self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state[:, 0])
+            logits = self.head(
+                self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state[
+                    :, 0
+                ]
+            )
             return {"loss": torch.nn.functional.cross_entropy(logits, labels), "logits": logits}
 
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1}, "[UNK]")), pad_token="[PAD]", unk_token="[UNK]")
-    rows = [{"input_ids": ids, "attention_mask": [1] * len(ids), "labels": label} for ids, label in zip(data["rows"], data["labels"])]
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel({"[PAD]": 0, "[UNK]": 1}, "[UNK]")),
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+    )
+    rows = [
+        {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": label}
+        for ids, label in zip(data["rows"], data["labels"])
+    ]
     with tempfile.TemporaryDirectory() as folder:
         settings = transformers.TrainingArguments(
-            output_dir=folder, use_cpu=True, per_device_train_batch_size=arguments.batch, num_train_epochs=1, learning_rate=3e-3, save_strategy="no", report_to=[], disable_tqdm=True,
+            output_dir=folder,
+            use_cpu=True,
+            per_device_train_batch_size=arguments.batch,
+            num_train_epochs=1,
+            learning_rate=3e-3,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
         )
-        trainer = transformers.Trainer(model=Classifier(), args=settings, train_dataset=rows, processing_class=tokenizer)
+        trainer = transformers.Trainer(
+            model=Classifier(), args=settings, train_dataset=rows, processing_class=tokenizer
+        )
         start = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - start
     tokens = sum(len(ids) for ids in data["rows"])
-    print(json.dumps({"engine": f"torch {torch.__version__}, transformers {transformers.__version__}", "seconds": seconds, "tokensPerSecond": tokens / seconds, "peakRssBytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+    print(
+        json.dumps(
+            {
+                "engine": f"torch {torch.__version__}, transformers {transformers.__version__}",
+                "seconds": seconds,
+                "tokensPerSecond": tokens / seconds,
+                "peakRssBytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -15,14 +15,21 @@ import time
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--arch", required=True, help="a config.json, or a folder that holds one")
     parser.add_argument("--method", default="ia3_bias")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--engine", default="torch", choices=["torch"])
-    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"], help="bfloat16: CPU autocast")
+    parser.add_argument(
+        "--precision",
+        default="float32",
+        choices=["float32", "bfloat16"],
+        help="bfloat16: CPU autocast",
+    )
     parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing")
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -46,15 +53,26 @@ def main():
         raw = json.load(file)
     config = transformers.AutoConfig.for_model(**raw)
     if raw["model_type"] in ("t5", "mt5"):
-        model = transformers.T5EncoderModel(config) if raw["model_type"] == "t5" else transformers.MT5EncoderModel(config)
+        model = (
+            transformers.T5EncoderModel(config)
+            if raw["model_type"] == "t5"
+            else transformers.MT5EncoderModel(config)
+        )
     else:
-        model = transformers.AutoModel.from_config(config, attn_implementation="eager" if raw["model_type"].startswith("deberta") else "sdpa")
+        model = transformers.AutoModel.from_config(
+            config,
+            attn_implementation="eager" if raw["model_type"].startswith("deberta") else "sdpa",
+        )
     model = model.float()
     head = torch.nn.Linear(config.hidden_size, 2)
-    trainable = make_trainable(torch, model, arguments.method, arguments.rank) + list(head.parameters())
+    trainable = make_trainable(torch, model, arguments.method, arguments.rank) + list(
+        head.parameters()
+    )
     if arguments.checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        model.get_input_embeddings().register_forward_hook(lambda _module, _inputs, output: output.requires_grad_(True))
+        model.get_input_embeddings().register_forward_hook(
+            lambda _module, _inputs, output: output.requires_grad_(True)
+        )
     model.train()
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
@@ -100,11 +118,21 @@ def make_trainable(torch, model, method, rank):
             for name, child in list(parent.named_children()):
                 if isinstance(child, torch.nn.Linear) and any(p.match(name) for p in targets):
                     setattr(parent, name, Wrapped.make(torch, child, kind, rank, added))
-    norms = {id(p) for m in model.modules() if isinstance(m, torch.nn.LayerNorm) for p in m.parameters()}
+    norms = {
+        id(p) for m in model.modules() if isinstance(m, torch.nn.LayerNorm) for p in m.parameters()
+    }
     for name, parameter in model.named_parameters():
-        wants_bias = method.endswith("_bias") or method.endswith("_norm") or method in ("bit_fit", "norm_fit")
+        wants_bias = (
+            method.endswith("_bias")
+            or method.endswith("_norm")
+            or method in ("bit_fit", "norm_fit")
+        )
         wants_norm = method.endswith("_norm") or method == "norm_fit"
-        if (wants_bias and re.match(".*bias*.", name)) or (wants_norm and id(parameter) in norms) or any(part in name for part in ("pooler", "final_layer_norm")):
+        if (
+            (wants_bias and re.match(".*bias*.", name))
+            or (wants_norm and id(parameter) in norms)
+            or any(part in name for part in ("pooler", "final_layer_norm"))
+        ):
             parameter.requires_grad_(True)
     return [p for p in model.parameters() if p.requires_grad]
 

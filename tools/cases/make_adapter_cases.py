@@ -16,18 +16,58 @@ from safetensors.torch import load_file, save_file
 
 ATOL = 2e-5
 STEPS = 6
-TRAINING = dict(lr=0.005, betas=[0.9, 0.999], eps=1e-08, weight_decay=0.01, max_grad_norm=None, steps=STEPS)
+TRAINING = dict(
+    lr=0.005, betas=[0.9, 0.999], eps=1e-08, weight_decay=0.01, max_grad_norm=None, steps=STEPS
+)
 LENGTHS = ((9, 5), (7, 3), (4, 8))  # of the rows of each training batch
-CLASSES = dict(seqcls=transformers.AutoModelForSequenceClassification, seq2seq=transformers.AutoModelForSeq2SeqLM)
+CLASSES = dict(
+    seqcls=transformers.AutoModelForSequenceClassification,
+    seq2seq=transformers.AutoModelForSeq2SeqLM,
+)
 
 CASES = {
-    "lora_t5_embed_tokens": ("t5", "seq2seq", peft.LoraConfig, dict(r=2, lora_alpha=4, target_modules=["embed_tokens"])),
-    "tokens_t5_decoder": ("t5", "seq2seq", peft.TrainableTokensConfig, dict(token_indices=[1, 18, 37], target_modules=["decoder.embed_tokens"])),
-    "tokens_t5_shared": ("t5", "seq2seq", peft.TrainableTokensConfig, dict(token_indices=[1, 18, 37])),
-    "prompt_llama_classifier": ("llama", "seqcls", peft.PromptTuningConfig, dict(num_virtual_tokens=3)),
-    "ptuning_gpt2_classifier": ("gpt2", "seqcls", peft.PromptEncoderConfig, dict(num_virtual_tokens=2, encoder_hidden_size=12)),
-    "prompt_mistral_classifier": ("mistral", "seqcls", peft.PromptTuningConfig, dict(num_virtual_tokens=2)),
-    "prefix_gpt2_classifier": ("gpt2", "seqcls", peft.PrefixTuningConfig, dict(num_virtual_tokens=3)),
+    "lora_t5_embed_tokens": (
+        "t5",
+        "seq2seq",
+        peft.LoraConfig,
+        dict(r=2, lora_alpha=4, target_modules=["embed_tokens"]),
+    ),
+    "tokens_t5_decoder": (
+        "t5",
+        "seq2seq",
+        peft.TrainableTokensConfig,
+        dict(token_indices=[1, 18, 37], target_modules=["decoder.embed_tokens"]),
+    ),
+    "tokens_t5_shared": (
+        "t5",
+        "seq2seq",
+        peft.TrainableTokensConfig,
+        dict(token_indices=[1, 18, 37]),
+    ),
+    "prompt_llama_classifier": (
+        "llama",
+        "seqcls",
+        peft.PromptTuningConfig,
+        dict(num_virtual_tokens=3),
+    ),
+    "ptuning_gpt2_classifier": (
+        "gpt2",
+        "seqcls",
+        peft.PromptEncoderConfig,
+        dict(num_virtual_tokens=2, encoder_hidden_size=12),
+    ),
+    "prompt_mistral_classifier": (
+        "mistral",
+        "seqcls",
+        peft.PromptTuningConfig,
+        dict(num_virtual_tokens=2),
+    ),
+    "prefix_gpt2_classifier": (
+        "gpt2",
+        "seqcls",
+        peft.PrefixTuningConfig,
+        dict(num_virtual_tokens=3),
+    ),
 }
 
 
@@ -38,12 +78,26 @@ def padded(rows, value):
 
 def make_batch(generator, config, task, lengths, labels):
     """Rows of random ids that are no special ones, padded on the right; of an encoder-decoder with </s> at the end."""
+
     def row(length):
         end = [config.eos_token_id] if task == "seq2seq" else []
-        return torch.randint(2, min(config.vocab_size, 400), (length - len(end),), generator=generator).tolist() + end
+        return (
+            torch.randint(
+                2, min(config.vocab_size, 400), (length - len(end),), generator=generator
+            ).tolist()
+            + end
+        )
+
     ids = [row(length) for length in lengths]
-    batch = dict(input_ids=padded(ids, config.pad_token_id), attention_mask=padded([[1] * len(row) for row in ids], 0))
-    targets = padded([row(max(2, length // 2)) for length in lengths], -100) if task == "seq2seq" else torch.randint(0, labels, (len(lengths),), generator=generator).tolist()
+    batch = dict(
+        input_ids=padded(ids, config.pad_token_id),
+        attention_mask=padded([[1] * len(row) for row in ids], 0),
+    )
+    targets = (
+        padded([row(max(2, length // 2)) for length in lengths], -100)
+        if task == "seq2seq"
+        else torch.randint(0, labels, (len(lengths),), generator=generator).tolist()
+    )
     return dict(batch, labels=targets)
 
 
@@ -68,13 +122,19 @@ def make(case, fixtures, out):
     seed = sum(map(ord, case))
     generator = torch.Generator().manual_seed(seed)
     base = fixtures / "models" / family
-    is_prompt = config_class in (peft.PromptTuningConfig, peft.PromptEncoderConfig, peft.PrefixTuningConfig)
+    is_prompt = config_class in (
+        peft.PromptTuningConfig,
+        peft.PromptEncoderConfig,
+        peft.PrefixTuningConfig,
+    )
     torch.manual_seed(seed)
     labels = dict(num_labels=3) if task == "seqcls" else {}
     model = CLASSES[task].from_pretrained(base, dtype=torch.float32, **labels)
     config = config_class(**arguments, **(dict(task_type="SEQ_CLS") if task == "seqcls" else {}))
     model = peft.get_peft_model(model, config).eval()
-    trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    trainable = {
+        name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
     with torch.no_grad():
         for parameter in trainable.values():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
@@ -86,7 +146,11 @@ def make(case, fixtures, out):
     keys = saved(model, folder)
     model.eval()
     if is_prompt:
-        save_file({name: parameter.detach().contiguous() for name, parameter in trainable.items()}, folder / "train_start.safetensors", metadata={"format": "pt"})
+        save_file(
+            {name: parameter.detach().contiguous() for name, parameter in trainable.items()},
+            folder / "train_start.safetensors",
+            metadata={"format": "pt"},
+        )
     batch = make_batch(generator, model.config, task, (10, 6), 3)
     batches = [make_batch(generator, model.config, task, lengths, 3) for lengths in LENGTHS]
     expected = {}
@@ -94,20 +158,45 @@ def make(case, fixtures, out):
         output = run(model, batch)
         expected.update(logits=compared(output, batch), loss=output.loss)
 
-    optimizer = torch.optim.AdamW(trainable.values(), lr=TRAINING["lr"], betas=TRAINING["betas"], eps=TRAINING["eps"], weight_decay=TRAINING["weight_decay"])
+    optimizer = torch.optim.AdamW(
+        trainable.values(),
+        lr=TRAINING["lr"],
+        betas=TRAINING["betas"],
+        eps=TRAINING["eps"],
+        weight_decay=TRAINING["weight_decay"],
+    )
     losses, norms = [], []
     for step in range(STEPS):
         optimizer.zero_grad()
         loss = run(model, batches[step % len(batches)]).loss
         loss.backward()
         if step == 0:
-            gradients = {name if is_prompt else name.replace(".default", ""): parameter.grad.clone() for name, parameter in trainable.items() if parameter.grad is not None}
+            gradients = {
+                name if is_prompt else name.replace(".default", ""): parameter.grad.clone()
+                for name, parameter in trainable.items()
+                if parameter.grad is not None
+            }
             expected.update({f"grad0.{name}": gradient for name, gradient in gradients.items()})
-        norms.append(torch.linalg.vector_norm(torch.stack([parameter.grad.norm() for parameter in trainable.values() if parameter.grad is not None])).item())
+        norms.append(
+            torch.linalg.vector_norm(
+                torch.stack(
+                    [
+                        parameter.grad.norm()
+                        for parameter in trainable.values()
+                        if parameter.grad is not None
+                    ]
+                )
+            ).item()
+        )
         losses.append(loss.item())
         optimizer.step()
     if is_prompt:
-        expected.update({f"trained_parameter.{name}": parameter.detach() for name, parameter in trainable.items()})
+        expected.update(
+            {
+                f"trained_parameter.{name}": parameter.detach()
+                for name, parameter in trainable.items()
+            }
+        )
     with torch.no_grad():
         expected["logits_trained"] = compared(run(model, batch), batch)
     scratch = folder / "trained"
@@ -118,25 +207,63 @@ def make(case, fixtures, out):
     scratch.rmdir()
     assert trained.keys() == keys.keys()
     expected.update({f"trained.{name}": values for name, values in trained.items()})
-    save_file({name: values.detach().contiguous() for name, values in sorted(expected.items())}, folder / "expected.safetensors", metadata={"format": "pt"})
+    save_file(
+        {name: values.detach().contiguous() for name, values in sorted(expected.items())},
+        folder / "expected.safetensors",
+        metadata={"format": "pt"},
+    )
 
     count = sum(parameter.numel() for parameter in trainable.values())
-    train = dict(optimizer="torch.optim.AdamW, one parameter group", **TRAINING, trainable_parameters=count, loss=losses, grad_norm=norms,
-                 note="loss and total gradient L2 norm of each step, measured before the update; dropout off; batches in case.json", atol_loss=ATOL, atol_grad_norm=ATOL)
+    train = dict(
+        optimizer="torch.optim.AdamW, one parameter group",
+        **TRAINING,
+        trainable_parameters=count,
+        loss=losses,
+        grad_norm=norms,
+        note="loss and total gradient L2 norm of each step, measured before the update; dropout off; batches in case.json",
+        atol_loss=ATOL,
+        atol_grad_norm=ATOL,
+    )
     what = {
-        "logits": "token logits, positions with label -100 set to 0; adapter active" if task == "seq2seq" else "logits; adapter active", "loss": "its loss",
+        "logits": "token logits, positions with label -100 set to 0; adapter active"
+        if task == "seq2seq"
+        else "logits; adapter active",
+        "loss": "its loss",
         "grad0.*": f"gradients of the first training step, by {'parameter name' if is_prompt else 'the key used in adapter_model.safetensors'}",
-        "trained_parameter.*": "all trainable parameters after the last step, by parameter name", "trained.*": "what save_pretrained would write after the last step",
+        "trained_parameter.*": "all trainable parameters after the last step, by parameter name",
+        "trained.*": "what save_pretrained would write after the last step",
         "logits_trained": "logits after the last step",
     }
-    description = dict(what=f"PEFT {config_class.__name__} on {family}", section="adapters", set="own", kind="prompt" if is_prompt else "plain",
-                       versions=dict(python=sys.version.split()[0], torch=torch.__version__, transformers=transformers.__version__, peft=peft.__version__), seed=seed,
-                       base=f"models/{family}", task=task, config_class=config_class.__name__, config_arguments=arguments, merge=False, batch=batch,
-                       training=dict(TRAINING, batches=batches),
-                       expected=dict(file="expected.safetensors", tensors={name: dict(what=text, atol=ATOL) for name, text in what.items()}))
+    description = dict(
+        what=f"PEFT {config_class.__name__} on {family}",
+        section="adapters",
+        set="own",
+        kind="prompt" if is_prompt else "plain",
+        versions=dict(
+            python=sys.version.split()[0],
+            torch=torch.__version__,
+            transformers=transformers.__version__,
+            peft=peft.__version__,
+        ),
+        seed=seed,
+        base=f"models/{family}",
+        task=task,
+        config_class=config_class.__name__,
+        config_arguments=arguments,
+        merge=False,
+        batch=batch,
+        training=dict(TRAINING, batches=batches),
+        expected=dict(
+            file="expected.safetensors",
+            tensors={name: dict(what=text, atol=ATOL) for name, text in what.items()},
+        ),
+    )
     (folder / "case.json").write_text(json.dumps(description, indent=1) + "\n")
     (folder / "train.json").write_text(json.dumps(train, indent=1) + "\n")
-    print(case, f"{sum(file.stat().st_size for file in folder.iterdir())} bytes, {count} trainable, loss {losses[0]:.4f} -> {losses[-1]:.4f}")
+    print(
+        case,
+        f"{sum(file.stat().st_size for file in folder.iterdir())} bytes, {count} trainable, loss {losses[0]:.4f} -> {losses[-1]:.4f}",
+    )
 
 
 def main():

@@ -42,8 +42,12 @@ def build(kind, config):
 def heads_of(model_type):
     if model_type in ("t5", "mt5"):
         return ("none", "sequence-classification", "token-classification", "seq2seq-lm")
-    tokens = () if model_type == "gemma3_text" else ("token-classification",)  # transformers has none
-    return ("none", "sequence-classification", *tokens) + (() if model_type in ENCODERS else ("causal-lm",))
+    tokens = (
+        () if model_type == "gemma3_text" else ("token-classification",)
+    )  # transformers has none
+    return ("none", "sequence-classification", *tokens) + (
+        () if model_type in ENCODERS else ("causal-lm",)
+    )
 
 
 result = {}
@@ -55,4 +59,10 @@ for path in sorted(Path(sys.argv[1]).glob("*/config.json")):
     with torch.device("meta"):
         for kind in heads_of(config.model_type):
             result[f"{path.parent.name} {kind}"] = describe(build(kind, config))
-print("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v, separators=(',', ':'))}" for k, v in result.items()) + "\n}")
+print(
+    "{\n"
+    + ",\n".join(
+        f"{json.dumps(k)}: {json.dumps(v, separators=(',', ':'))}" for k, v in result.items()
+    )
+    + "\n}"
+)

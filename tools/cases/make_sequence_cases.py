@@ -13,7 +13,8 @@ ROOT = Path(__file__).parent.parent.parent / "packages"
 MODELS = ROOT / "testing/fixtures/models"
 
 TEMPLATES = {
-    "tags": "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message.content | trim }}{{ eos_token if message.role == 'assistant' }}\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
+    "tags": "{% for message in messages %}<|{{ message['role'] }}|>\n{{ message.content | trim }}"
+    "{{ eos_token if message.role == 'assistant' }}\n{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}",
     "brackets": """{%- if messages[0]['role'] == 'system' %}
     {%- set system = messages[0]['content'] %}
     {%- set turns = messages[1:] %}
@@ -50,23 +51,59 @@ TEMPLATES = {
 }
 
 CONVERSATIONS = [
-    [{"role": "user", "content": "What is 2 + 2?"}, {"role": "assistant", "content": " It is 4.\n"}],
-    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Name a colour.\nAny."}, {"role": "assistant", "content": "blau"}, {"role": "user", "content": "Noch eine – größer!"}, {"role": "assistant", "content": "grün 😀"}],
-    [{"role": "user", "content": "<b>tags</b> & \"quotes\""}],
+    [
+        {"role": "user", "content": "What is 2 + 2?"},
+        {"role": "assistant", "content": " It is 4.\n"},
+    ],
+    [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Name a colour.\nAny."},
+        {"role": "assistant", "content": "blau"},
+        {"role": "user", "content": "Noch eine – größer!"},
+        {"role": "assistant", "content": "grün 😀"},
+    ],
+    [{"role": "user", "content": '<b>tags</b> & "quotes"'}],
 ]
 
-WORDS = [["The", "headphones", "sound", "great", ",", "naïve", "café", "!"], ["Kühlschrank", "läuft", "2.5", "U.S.", "don't"], ["音質は", "😀", "x"], ["one"]]
+WORDS = [
+    ["The", "headphones", "sound", "great", ",", "naïve", "café", "!"],
+    ["Kühlschrank", "läuft", "2.5", "U.S.", "don't"],
+    ["音質は", "😀", "x"],
+    ["one"],
+]
 
 
 def chat_cases():
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(MODELS / "llama/tokenizer.json"), bos_token="<|begin_of_text|>", eos_token="<|end_of_text|>")
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_file=str(MODELS / "llama/tokenizer.json"),
+        bos_token="<|begin_of_text|>",
+        eos_token="<|end_of_text|>",
+    )
     cases = []
     for name, template in TEMPLATES.items():
         for messages in CONVERSATIONS:
             for prompt in (False, True):
-                for variables in ({}, {"extra": {"a": [1, True, None], "b": "ä\"<"}}) if name == "namespace" else ({},):
-                    text = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, add_generation_prompt=prompt, **variables)
-                    cases.append({"template": name, "messages": messages, "addGenerationPrompt": prompt, "variables": variables, "text": text})
+                for variables in (
+                    ({}, {"extra": {"a": [1, True, None], "b": 'ä"<'}})
+                    if name == "namespace"
+                    else ({},)
+                ):
+                    text = tokenizer.apply_chat_template(
+                        messages,
+                        chat_template=template,
+                        tokenize=False,
+                        add_generation_prompt=prompt,
+                        **variables
+                    )
+                    cases.append(
+                        {
+                            "template": name,
+                            "messages": messages,
+                            "addGenerationPrompt": prompt,
+                            "variables": variables,
+                            "text": text,
+                        }
+                    )
     return cases
 
 
@@ -77,10 +114,15 @@ def word_cases():
         tokenizer.no_truncation()
         tokenizer.no_padding()
         if name == "gpt2":
-            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)  # what its users set for words
+            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(
+                add_prefix_space=True
+            )  # what its users set for words
         for words in WORDS:
             encoded = tokenizer.encode(words, is_pretokenized=True)
-            starts = [encoded.word_ids.index(w) if w in encoded.word_ids else -1 for w in range(len(words))]
+            starts = [
+                encoded.word_ids.index(w) if w in encoded.word_ids else -1
+                for w in range(len(words))
+            ]
             cases.append({"tokenizer": name, "words": words, "ids": encoded.ids, "starts": starts})
     return cases
 
@@ -88,5 +130,11 @@ def word_cases():
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     path = ROOT / "data/src/sequences/sequence-cases.json"
-    path.write_text(json.dumps({"templates": TEMPLATES, "chats": chat_cases(), "words": word_cases()}, ensure_ascii=False) + "\n")
+    path.write_text(
+        json.dumps(
+            {"templates": TEMPLATES, "chats": chat_cases(), "words": word_cases()},
+            ensure_ascii=False,
+        )
+        + "\n"
+    )
     print(path, path.stat().st_size)

@@ -15,15 +15,23 @@ from tokenizers import normalizers, pre_tokenizers
 
 punctuation = pre_tokenizers.Punctuation()
 strip_accents = normalizers.StripAccents()
-bert_accents = normalizers.BertNormalizer(clean_text=False, handle_chinese_chars=False, strip_accents=True, lowercase=False)
-bert_clean = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=False, strip_accents=False, lowercase=False)
+bert_accents = normalizers.BertNormalizer(
+    clean_text=False, handle_chinese_chars=False, strip_accents=True, lowercase=False
+)
+bert_clean = normalizers.BertNormalizer(
+    clean_text=True, handle_chinese_chars=False, strip_accents=False, lowercase=False
+)
 
 nfd, nfkd = normalizers.NFD(), normalizers.NFKD()
 
 
 def forms(char):
     """Both decompositions, and whether the character is a mark that sorts before U+0345 (class 240)."""
-    return [nfd.normalize_str(char), nfkd.normalize_str(char), nfd.normalize_str("\u0345" + char) != "\u0345" + nfd.normalize_str(char)]
+    return [
+        nfd.normalize_str(char),
+        nfkd.normalize_str(char),
+        nfd.normalize_str("\u0345" + char) != "\u0345" + nfd.normalize_str(char),
+    ]
 
 
 NODE = r"""
@@ -36,14 +44,34 @@ for (let point = 0; point < 0x110000; point += 1) {
 }
 process.stdout.write(JSON.stringify(out));
 """
-in_node = {chr(int(point)): all for point, all in json.loads(subprocess.run(["node", "-e", NODE], capture_output=True, check=True).stdout).items()}
+in_node = {
+    chr(int(point)): all
+    for point, all in json.loads(
+        subprocess.run(["node", "-e", NODE], capture_output=True, check=True).stdout
+    ).items()
+}
 
 SETS = {
-    "PUNCTUATION": ("split off by `BertPreTokenizer` and `Punctuation`", lambda c: len(punctuation.pre_tokenize_str(f"a{c}a")) == 3),
-    "COMBINING_MARKS": ("removed by `StripAccents`", lambda c: strip_accents.normalize_str(f"a{c}") == "a"),
-    "NONSPACING_MARKS": ("removed by `BertNormalizer` with `strip_accents`", lambda c: bert_accents.normalize_str(f"a{c}") == "a"),
-    "NOT_NORMALIZED": ("that NFC, NFD, NFKC and NFKD leave alone although newer Unicode versions do not", lambda c: forms(c) != in_node.get(c, [c, c, False])),
-    "CLEANED": ("removed by `BertNormalizer` with `clean_text`", lambda c: bert_clean.normalize_str(f"a{c}a") == "aa"),
+    "PUNCTUATION": (
+        "split off by `BertPreTokenizer` and `Punctuation`",
+        lambda c: len(punctuation.pre_tokenize_str(f"a{c}a")) == 3,
+    ),
+    "COMBINING_MARKS": (
+        "removed by `StripAccents`",
+        lambda c: strip_accents.normalize_str(f"a{c}") == "a",
+    ),
+    "NONSPACING_MARKS": (
+        "removed by `BertNormalizer` with `strip_accents`",
+        lambda c: bert_accents.normalize_str(f"a{c}") == "a",
+    ),
+    "NOT_NORMALIZED": (
+        "that NFC, NFD, NFKC and NFKD leave alone although newer Unicode versions do not",
+        lambda c: forms(c) != in_node.get(c, [c, c, False]),
+    ),
+    "CLEANED": (
+        "removed by `BertNormalizer` with `clean_text`",
+        lambda c: bert_clean.normalize_str(f"a{c}a") == "aa",
+    ),
 }
 
 
@@ -59,7 +87,9 @@ def ranges(test):
     return " ".join(f"{a:x}" if a == b else f"{a:x}-{b:x}" for a, b in out)
 
 
-print(f"/** Character classes of the `tokenizers` library {tokenizers.__version__} as hexadecimal ranges. Made by tools/cases/make_unicode_sets.py. */")
+print(
+    f"/** Character classes of the `tokenizers` library {tokenizers.__version__} as hexadecimal ranges. Made by tools/cases/make_unicode_sets.py. */"
+)
 for name, (what, test) in SETS.items():
     words = ranges(test).split(" ")
     lines, line = [], ""

@@ -1,4 +1,5 @@
-"""Counts what PEFT trains, from configs alone: `peft_counts.py REQUESTS.json`, a list of {model, head, adapter, own_targets}; prints a list of numbers, or why there is none."""
+"""Counts what PEFT trains, from configs alone: `peft_counts.py REQUESTS.json`, a list of
+{model, head, adapter, own_targets}; prints a list of numbers, or why there is none."""
 
 import json
 import sys
@@ -19,7 +20,11 @@ def adapter_config(values, own_targets):
     """The config as PEFT reads it from a file, but for training; with the targets that PEFT takes when none are named."""
     if own_targets:
         target = "all-linear" if own_targets == "all-linear" else None
-        values = {k: target if k == "target_modules" else v for k, v in values.items() if k != "feedforward_modules"}
+        values = {
+            k: target if k == "target_modules" else v
+            for k, v in values.items()
+            if k != "feedforward_modules"
+        }
     cls = PEFT_TYPE_TO_CONFIG_MAPPING[values["peft_type"]]
     return cls(**{**PeftConfig.check_kwargs(**values), "inference_mode": False})
 
@@ -29,9 +34,13 @@ def count(request):
     config = transformers.AutoConfig.for_model(values.pop("model_type"), **values)
     with torch.device("meta"):
         model = CLASSES[request["head"]].from_config(config)
-        if request["head"] == "seq2seq-lm" and not hasattr(model, "_prepare_encoder_decoder_kwargs_for_generation"):
+        if request["head"] == "seq2seq-lm" and not hasattr(
+            model, "_prepare_encoder_decoder_kwargs_for_generation"
+        ):
             model._prepare_encoder_decoder_kwargs_for_generation = None  # peft 0.21 asks for it
-        trainable, _ = get_peft_model(model, adapter_config(request["adapter"], request.get("own_targets"))).get_nb_trainable_parameters()
+        trainable, _ = get_peft_model(
+            model, adapter_config(request["adapter"], request.get("own_targets"))
+        ).get_nb_trainable_parameters()
     return trainable
 
 

@@ -18,11 +18,15 @@ CLASSES = {
 
 def logits(request):
     model = CLASSES[request["task"]].from_pretrained(request["model"], dtype=torch.float32)
-    if request["task"] == "seq2seq" and not hasattr(model, "_prepare_encoder_decoder_kwargs_for_generation"):
+    if request["task"] == "seq2seq" and not hasattr(
+        model, "_prepare_encoder_decoder_kwargs_for_generation"
+    ):
         model._prepare_encoder_decoder_kwargs_for_generation = None  # peft 0.21 asks for it
     model = PeftModel.from_pretrained(model, request["adapter"]).eval()
     # Labels give an encoder-decoder its decoder's input; elsewhere they would only add a loss, which AdaLoRA refuses at inference.
-    names = ("input_ids", "attention_mask", "token_type_ids") + (("labels",) if request["task"] == "seq2seq" else ())
+    names = ("input_ids", "attention_mask", "token_type_ids") + (
+        ("labels",) if request["task"] == "seq2seq" else ()
+    )
     batch = {k: torch.tensor(request[k]) for k in names if k in request}
     with torch.no_grad():
         output = model(**batch)
