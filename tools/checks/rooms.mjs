@@ -41,7 +41,7 @@ function crowd(folder, files) {
     : [`${folder}: ${shown.length} files, at most ${LIMITS.filesOfFolder}`];
 }
 
-/** A folder is named as `` `name/` `` and followed by its sentence, in a table or a list. */
+/** A folder is named as `` `name` `` or `` `name/` `` and followed by its sentence, in a table or a list. */
 function unnamed(root, place, folders) {
   const path = join(root, place, 'README.md');
   const readme = existsSync(path) ? readFileSync(path, 'utf8') : '';
@@ -52,13 +52,14 @@ function unnamed(root, place, folders) {
       const name = folder.slice(`${place}/src/`.length);
       return !lines.some(
         (line) =>
-          (line.includes(`\`${name}/\``) || line.includes(`\`${basename(folder)}/\``)) &&
-          line.replace(/`[^`]*`/g, '').match(/\p{L}{2,}/gu)?.length >= 3,
+          [name, basename(folder)].some(
+            (word) => line.includes(`\`${word}\``) || line.includes(`\`${word}/\``),
+          ) && line.replace(/`[^`]*`/g, '').match(/\p{L}{2,}/gu)?.length >= 3,
       );
     })
     .map(
       (folder) =>
         `${place}/README.md: the section "Inside" does not say what belongs in ` +
-        `\`${folder.slice(`${place}/src/`.length)}/\``,
+        `\`${folder.slice(`${place}/src/`.length)}\``,
     );
 }
