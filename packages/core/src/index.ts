@@ -63,6 +63,7 @@ export {
   type ParameterSpec,
 } from './description/model-description.js';
 export { siteAt } from './description/site-index.js';
+export { type MergeDeviation, type MergeResult } from './model/merge-probe.js';
 export { BASE_ADAPTER } from './model/mixed-batch.js';
 export { ModelRun } from './model/model-run.js';
 export { type ExtraKeyValues, type RunHost, type RunOptions } from './model/run-options.js';
@@ -70,7 +71,7 @@ export * from './method/adapter-file.js';
 export * from './method/attach-context.js';
 export * from './method/attachment.js';
 export * from './method/peft-method.js';
-export { pool } from './model/pooled-head.js';
+export { isDecoder, pool } from './model/pooled-head.js';
 export {
   convertedWeights,
   quantizableWeights,

@@ -146,4 +146,41 @@ describe('an output layer that reads the table of the embedding', () => {
     expect(model.adapterNames).toEqual([]);
     model.dispose();
   });
+
+  it('is not merged into, since the embedding would change with it', () => {
+    const model = open(true);
+    model.addAdapter('a', lora({ rank: 2, targets: ['q_proj', 'lm_head'], init: 'random' }));
+    const active = logits(model);
+    expect(() => model.mergeAdapters()).toThrow(
+      expect.objectContaining({
+        code: 'PEFT_MERGE_INEXACT',
+        message: expect.stringContaining('lm_head is also that of model.embed_tokens') as string,
+      }),
+    );
+    expect(model.mergedAdapters).toEqual([]);
+    expect(logits(model)).toEqual(active);
+    model.dispose();
+  });
+
+  it('is the one of the checkpoint where that holds another', () => {
+    const load = (isTied: boolean, file: WeightStore): Model =>
+      loadModel(llama, { ...CONFIG, tie_word_embeddings: isTied }, file, engine, {
+        head: { kind: 'causal-lm' },
+      });
+    const own = store(false, { [OUTPUT]: 'another' });
+    const [untied, model, copied] = [load(false, own), load(true, own), load(true, store(false))];
+    expect(logits(model)).toEqual(logits(untied));
+    expect(model.warnings).toEqual([expect.stringContaining('tie_word_embeddings')]);
+    expect(copied.description.parameters.some(({ name }) => name === OUTPUT)).toBe(false);
+    expect([copied.warnings, untied.warnings]).toEqual([[], []]);
+    for (const each of [untied, model, copied]) each.dispose();
+  });
+
+  it('is random, and said to be, where config and checkpoint leave it out', () => {
+    const model = loadModel(llama, { ...CONFIG, tie_word_embeddings: false }, store(true), engine, {
+      head: { kind: 'causal-lm' },
+    });
+    expect(model.warnings).toEqual([expect.stringContaining('lacks lm_head.weight')]);
+    model.dispose();
+  });
 });

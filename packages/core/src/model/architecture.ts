@@ -38,6 +38,8 @@ export interface ModelOutput {
   readonly hidden: Tensor2D;
   /** Layout of `hidden`; virtual tokens are counted. */
   readonly offsets: Int32Array;
+  /** Each row has seen the rows in front of it alone, as in a decoder. Default false. */
+  readonly isCausal?: boolean;
   /** Embeddings and each block's output, the last one being `hidden`, when asked for. */
   readonly hiddenStates?: readonly Tensor2D[];
   /**
@@ -91,10 +93,11 @@ export interface Architecture<Config = unknown, Kinds extends SiteKind = SiteKin
   /** Checks and fills defaults as transformers does. @throws PEFT_MODEL_CONFIG */
   parseConfig(json: Readonly<Record<string, unknown>>): Config;
   /**
-   * Fills in what the config leaves open and the checkpoint tells (whether T5's output layer is
-   * tied). Runs before `describe`.
+   * Fills in what the config leaves open or has wrong and the checkpoint tells (whether the output
+   * layer is the embedding's table). Runs before `describe`.
+   * @param warn what the user should know
    */
-  settle?(config: Config, store: WeightStore): Config;
+  settle?(config: Config, store: WeightStore, warn: (message: string) => void): Config;
   describe(config: Config, head: HeadOptions): ModelDescription;
   /** Runs the model. Tensors of the result belong to the enclosing tidy scope. */
   forward(run: ModelRun, config: Config, batch: ModelBatch): ModelOutput;

@@ -51,7 +51,10 @@ export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
   options: ModelOptions = {},
 ): ModelWith<Kinds> {
   const parsed = architecture.parseConfig(configJson);
-  const config = architecture.settle ? architecture.settle(parsed, store) : parsed;
+  const warnings: string[] = [];
+  const isLanguageModel = /-lm$/.test(options.head?.kind ?? 'none');
+  const warn = (message: string) => void (isLanguageModel && warnings.push(message));
+  const config = architecture.settle ? architecture.settle(parsed, store, warn) : parsed;
   const description = describeModel(architecture, config, options.head);
   const weights = loadWeights(
     description,
@@ -59,6 +62,13 @@ export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
     engine,
     options,
   );
+  const random = isLanguageModel
+    ? weights.fresh.filter((name) => isOutputLayer(name, description))
+    : [];
+  if (random.length)
+    warnings.push(
+      `the checkpoint lacks ${random.join(', ')}, which config.json does not tie to the embedding: random values stand in for it.`,
+    );
   return new Model(
     architecture as unknown as Architecture<unknown>,
     config,
@@ -66,5 +76,9 @@ export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
     description,
     weights,
     engine,
+    warnings,
   ) as ModelWith<Kinds>;
 }
+
+const isOutputLayer = (name: string, { sites }: ModelDescription): boolean =>
+  sites.some((site) => site.kind === 'linear' && site.isOutputHead && site.weight === name);

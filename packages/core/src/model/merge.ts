@@ -50,26 +50,29 @@ export function mergeInto(
 }
 
 /**
- * A table that the output layer or another embedding reads, too, must not change unless the adapter
- * goes along to all of them.
+ * A weight that another layer reads, too (a table that is also the output layer's) must not change
+ * unless the adapter goes along to all of them.
  */
 function refuseTied({ sites }: ModelDescription, { site, method, attachment }: Attached): void {
+  if (site.kind !== 'embedding' && site.kind !== 'linear') return;
   if (
-    site.kind !== 'embedding' ||
-    (site.tiedTo === undefined && (attachment as SiteAttachments['embedding']).forwardOutput)
+    site.kind === 'embedding' &&
+    site.tiedTo === undefined &&
+    (attachment as SiteAttachments['embedding']).forwardOutput
   )
     return;
+  const holder = site.kind === 'embedding' ? site.tiedTo : undefined;
   const other = sites.find(
     (reader) =>
       (reader.kind === 'linear' || reader.kind === 'embedding') &&
       reader.weight === site.weight &&
       reader.path !== site.path &&
-      reader.path !== site.tiedTo,
+      reader.path !== holder,
   );
   if (other)
     throw new PeftError(
       'PEFT_MERGE_INEXACT',
-      `${method}: ${site.path} is also the weight of ${other.path}, which would change with it.`,
+      `${method}: the weight of ${site.path} is also that of ${other.path}, which would change with it.`,
       { hint: 'keep the adapter beside the model' },
     );
 }

@@ -13,9 +13,16 @@ import type { FittingSpec, MethodSpec } from '../method/peft-method.js';
 import { adapterCounts, trainablesOf } from './adapter-counts.js';
 import type { Architecture, ModelBatch, ModelOutput } from './architecture.js';
 import { freezeChanged, isQuantized, mergeInto, readTensor } from './merge.js';
+import {
+  deviationOf,
+  mergeWarnings,
+  probeBatch,
+  probedValues,
+  type MergeResult,
+} from './merge-probe.js';
 import { BASE_ADAPTER } from './mixed-batch.js';
 import { ModelRun } from './model-run.js';
-import { forwardPooled } from './pooled-head.js';
+import { forwardPooled, isDecoder } from './pooled-head.js';
 import type { RunHost, RunOptions } from './run-options.js';
 import { isFrozen, type ModelWeights } from './weights.js';
 
@@ -56,6 +63,8 @@ export class Model {
     readonly description: ModelDescription,
     readonly weights: ModelWeights,
     readonly engine: Engine,
+    /** What loading found that the user should know. */
+    readonly warnings: readonly string[] = [],
   ) {}
 
   get adapterNames(): readonly string[] {
@@ -161,19 +170,22 @@ export class Model {
     if (batch.padding) run.layouts.usePadding(batch.padding, batch.offsets);
     if (batch.decoder) run.layouts.use(batch.decoder.offsets);
     const { head } = this.description;
-    return head.kind === 'pooled-linear'
-      ? forwardPooled(this.architecture, run, this.config, batch, head)
-      : this.architecture.forward(run, this.config, batch);
+    if (head.kind === 'pooled-linear')
+      return forwardPooled(this.architecture, run, this.config, batch, head);
+    const output = this.architecture.forward(run, this.config, batch);
+    return { ...output, isCausal: isDecoder(this.description) };
   }
 
   /**
    * Folds adapters into copies of the weights; the base is kept, so that `unmergeAdapters` is
    * exact. What is merged into a quantised weight is its dequantised values, in float32: exact
    * beside this base, not beside the weights it was quantised from.
-   * @returns what to tell the user: that quantised weights were merged into.
-   * @throws PEFT_MERGE_INEXACT when a method cannot be merged
+   * @returns how far the merged model's results lie from those with the adapters beside it, and what
+   *   to tell the user.
+   * @throws PEFT_MERGE_INEXACT when a method cannot be merged, or another layer reads a weight that
+   *   would change
    */
-  mergeAdapters(...names: readonly string[]): { readonly warnings: readonly string[] } {
+  mergeAdapters(...names: readonly string[]): MergeResult {
     this.#refuseMerged('merge');
     const chosen = names.length ? names : this.#active;
     const weights = new Map<string, FrozenWeight | Tensor>();
@@ -184,19 +196,17 @@ export class Model {
         (parameter) => this.#base(parameter),
         this.#weightHost(),
       );
+      const active = this.#probe(chosen);
+      this.#merged = { names: chosen, weights };
+      const merged = this.#probe();
+      const deviation = active && merged && deviationOf(active, merged);
+      const quantized = [...weights.keys()].filter((name) => isQuantized(this.#base(name)));
+      return { deviation, warnings: mergeWarnings(quantized, deviation) };
     } catch (error) {
       for (const weight of weights.values()) weight.dispose();
+      this.#merged = undefined;
       throw error;
     }
-    this.#merged = { names: chosen, weights };
-    const quantized = [...weights.keys()].filter((name) => isQuantized(this.#base(name)));
-    return {
-      warnings: quantized.length
-        ? [
-            `merged into dequantised weights: ${quantized.length} of the base were quantised and are float32 now (${quantized[0]}${quantized.length > 1 ? ' …' : ''}). They carry the base's rounding; merge into the unquantised checkpoint for the best weights.`,
-          ]
-        : [],
-    };
   }
 
   /** Takes merged adapters out again: the base weights are the very bytes from before. */
@@ -209,7 +219,7 @@ export class Model {
    * Makes merged weights the base and deletes all adapters; new ones go on top.
    * @returns what `mergeAdapters` returns. @throws PEFT_MERGE_INEXACT; nothing has changed then.
    */
-  mergeAndUnload(...names: readonly string[]): { readonly warnings: readonly string[] } {
+  mergeAndUnload(...names: readonly string[]): MergeResult {
     const result = this.mergeAdapters(...names);
     for (const [name, weight] of this.#merged!.weights) {
       this.#folded.get(name)?.dispose();
@@ -285,6 +295,19 @@ export class Model {
     for (const tensors of this.#constants.values()) tf.dispose([...tensors]);
     this.#constants.clear();
     this.#isDisposed = true;
+  }
+
+  /** Results of the probe batch, with some adapters in force or as it is. */
+  #probe(active = this.#active): Float32Array | undefined {
+    const batch = probeBatch(this.description, this.configJson);
+    if (!batch) return undefined;
+    const outer = this.#active;
+    this.#active = active;
+    try {
+      return tf.tidy(() => probedValues(this.forward(batch, { logitRows: 'last' })));
+    } finally {
+      this.#active = outer;
+    }
   }
 
   #base(name: string): FrozenWeight | Tensor {

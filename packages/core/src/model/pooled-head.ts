@@ -1,6 +1,7 @@
 /**
  * The head that AutoGluon puts on any backbone: one linear layer on the first token's (or the mean)
- * hidden state.
+ * hidden state. A decoder's first token has seen no other: there, as in transformers, the head
+ * reads the last.
  */
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { gatherRows, meanPool } from '@peft/ops';
@@ -31,6 +32,8 @@ export function describePooled<Config>(
         shape: [head.outputs, backbone.hiddenSize],
         use: 'matrix',
         init: xavierUniform,
+        // transformers' classifiers of decoders are this head without a bias
+        aliases: isDecoder(backbone) && head.pooling !== 'mean' ? ['score.weight'] : undefined,
       },
       { name: 'head.bias', shape: [head.outputs], use: 'vector', init: zeros },
     ],
@@ -59,17 +62,31 @@ export function forwardPooled<Config>(
   batch: ModelBatch,
   head: PooledHead,
 ): ModelOutput {
-  const output = architecture.forward(run, config, batch);
+  const output = {
+    ...architecture.forward(run, config, batch),
+    isCausal: isDecoder(run.description),
+  };
   const pooled = pool(output, head.pooling ?? 'first');
   return { ...output, pooled, logits: run.linear('head', pooled) };
 }
 
-/** First row or mean of each sequence. `[B, D]` */
+/**
+ * One state for each sequence.
+ * @param pooling `mean`: that of its rows. `first`: its first row, where rows have seen the whole
+ *   sequence; of a decoder (`output.isCausal`), the last row, the only one that has.
+ * @returns `[B, D]`
+ */
 export function pool(
-  output: Pick<ModelOutput, 'hidden' | 'offsets'>,
+  { hidden, offsets, isCausal = false }: Pick<ModelOutput, 'hidden' | 'offsets' | 'isCausal'>,
   pooling: 'first' | 'mean',
 ): Tensor2D {
-  return pooling === 'mean'
-    ? meanPool(output.hidden, output.offsets)
-    : gatherRows(output.hidden, output.offsets.slice(0, -1));
+  if (pooling === 'mean') return meanPool(hidden, offsets);
+  return gatherRows(
+    hidden,
+    isCausal ? offsets.slice(1).map((end) => end - 1) : offsets.slice(0, -1),
+  );
 }
+
+/** Whether a model is a decoder alone: each token sees those in front of it. */
+export const isDecoder = ({ layers }: Pick<ModelDescription, 'layers'>): boolean =>
+  layers.encoder === 0 && layers.decoder > 0;

@@ -120,8 +120,7 @@ function freezeOne(
   engine: Engine,
   quantization: WeightQuantization | undefined,
 ): FrozenWeight | Tensor {
-  const stored = spec.transposed ? [...spec.shape].reverse() : spec.shape;
-  checkShape(source, stored);
+  checkShape(source, storedShape(spec));
   if (spec.use === 'vector')
     return freezeTensor(
       tf.tensor(
@@ -155,11 +154,17 @@ function freezeQuantized(
   return engine.freezeQuantized(source.read());
 }
 
+const storedShape = ({ shape, transposed }: ParameterSpec): readonly number[] =>
+  transposed ? [...shape].reverse() : shape;
+
+const hasShape = ({ shape }: Pick<TensorSource, 'shape'>, expected: readonly number[]): boolean =>
+  shape.length === expected.length && shape.every((size, i) => size === expected[i]);
+
 function checkShape(
   { name, shape }: Pick<TensorSource, 'name' | 'shape'>,
   expected: readonly number[],
 ): void {
-  if (shape.length === expected.length && shape.every((size, i) => size === expected[i])) return;
+  if (hasShape({ shape }, expected)) return;
   throw new PeftError(
     'PEFT_WEIGHT_SHAPE',
     `${name}: the checkpoint holds [${shape.join(', ')}], the config asks for [${expected.join(', ')}].`,
@@ -193,7 +198,9 @@ function findName(
       const quantized = spec.use === 'vector' ? undefined : store.quantized?.(variant);
       if (quantized) return { quantized };
       const source = store.get(variant);
-      if (source) return { source };
+      // a head of another model's task may have other classes: then this one is made fresh
+      if (source && !(spec.init && name !== spec.name && !hasShape(source, storedShape(spec))))
+        return { source };
     }
   }
   return undefined;
@@ -202,7 +209,7 @@ function findName(
 function freshSource(spec: ParameterSpec, seed: number): TensorSource {
   return memorySource(
     spec.name,
-    spec.transposed ? [...spec.shape].reverse() : spec.shape,
+    storedShape(spec),
     spec.init!(spec.shape, randomKey(seed, 'base', spec.name)),
   );
 }

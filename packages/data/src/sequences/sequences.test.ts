@@ -205,6 +205,19 @@ describe('tagged words', () => {
     },
   );
 
+  it('label the last token of each word for a decoder', async () => {
+    const bert = tokenizerOf('bert');
+    const rows = [{ words: ['Kühlschrank', 'one'], tags: ['B-X', 'O'] }];
+    const tags = tagsOf(rows);
+    const { words, tokenLabels } = (
+      await wordData(rows, bert, { maxLength: 100, tags, from: 'last' })
+    ).pack([0]);
+    const length = bert.ids('Kühlschrank').length;
+    expect([...words]).toEqual([length, length + bert.ids('one').length]); // behind [CLS]
+    expect([...words].map((n) => tokenLabels[n])).toEqual([1, 0]);
+    expect(tokenLabels.filter((label) => label !== -100)).toHaveLength(2);
+  });
+
   it('label the first token of each word, as far as they go', async () => {
     const rows = [
       { words: ['Kühlschrank', 'läuft', 'leise'], tags: ['B-X', 'O', 'I-X'] },

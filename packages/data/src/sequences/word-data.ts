@@ -1,6 +1,6 @@
 /**
- * Words with a tag each, for token classification: a word's tag is its first token's label, its
- * other tokens have none.
+ * Words with a tag each, for token classification: a word's tag is its first token's label, or its
+ * last one's; its other tokens have none.
  */
 import { check, didYouMean, PeftError, show } from '@peft/errors';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
@@ -28,12 +28,17 @@ export interface WordOptions {
   readonly maxLength: number;
   /** Class i is tags[i]; see `tagsOf`. */
   readonly tags: readonly string[];
+  /**
+   * Which token a word is told from. `last` is for decoders, whose tokens have not seen the rest of
+   * the word. Default `first`.
+   */
+  readonly from?: 'first' | 'last';
   readonly signal?: AbortSignal;
 }
 
-/** A packed batch that knows where words begin. */
+/** A packed batch that knows from which tokens words are told. */
 export interface WordBatch extends TokenBatch {
-  /** Token that each word begins with, −1 for a word that was cut off or has no token. */
+  /** Token that each word is told from, −1 for a word that was cut off or has no token. */
   readonly words: Int32Array; // [W]
   /** Words of sequence b are wordOffsets[b] … wordOffsets[b+1]. */
   readonly wordOffsets: Int32Array; // [B+1]
@@ -53,7 +58,7 @@ export function tagsOf(rows: readonly TaggedWords[]): string[] {
 export async function wordData(
   rows: readonly TaggedWords[],
   tokenizer: TextTokenizer,
-  { maxLength, tags, signal }: WordOptions,
+  { maxLength, tags, from = 'first', signal }: WordOptions,
 ): Promise<TokenData<WordBatch>> {
   const { before, after } = specialAround(tokenizer);
   check.positiveInteger(
@@ -68,7 +73,7 @@ export async function wordData(
     (sentence, row) => {
       const ids: number[] = [];
       const labels: number[] = [];
-      const starts: number[] = [];
+      const places: number[] = [];
       const wanted = classIds(sentence, row, classes);
       const room = maxLength - before.length - after.length;
       let isCut = false;
@@ -76,22 +81,23 @@ export async function wordData(
         const whole = tokenizer.ids(space + word);
         const own = whole.slice(0, room - ids.length);
         isCut ||= own.length < whole.length;
-        starts.push(own.length === 0 ? -1 : before.length + ids.length);
+        const told = from === 'first' ? 0 : own.length - 1;
+        places.push(own.length === 0 ? -1 : before.length + ids.length + told);
         ids.push(...own);
-        labels.push(...own.map((_, i) => (i === 0 ? (wanted?.[w] ?? NO_LABEL) : NO_LABEL)));
+        labels.push(...own.map((_, i) => (i === told ? (wanted?.[w] ?? NO_LABEL) : NO_LABEL)));
       });
       const none = (some: readonly number[]): number[] => some.map(() => NO_LABEL);
       return {
         inputIds: [...before, ...ids, ...after],
         labels: [...none(before), ...labels, ...none(after)],
-        starts,
+        places,
         isCut,
       };
     },
     signal,
   );
   const skipped = [...sentences.keys()].filter((row) =>
-    sentences[row]!.starts.every((start) => start < 0),
+    sentences[row]!.places.every((place) => place < 0),
   );
   const isSkipped = new Set(skipped);
   const kept = sentences.filter((_, row) => !isSkipped.has(row));
@@ -104,7 +110,7 @@ export async function wordData(
     pack(chosen) {
       const batch = base.pack(chosen);
       const own = Array.from(chosen, (row, b) =>
-        kept[row]!.starts.map((start) => (start < 0 ? -1 : batch.offsets[b]! + start)),
+        kept[row]!.places.map((place) => (place < 0 ? -1 : batch.offsets[b]! + place)),
       );
       return { ...batch, words: joined(own), wordOffsets: ends(own.map(({ length }) => length)) };
     },

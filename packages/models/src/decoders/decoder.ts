@@ -19,15 +19,31 @@ import type { DecoderConfig } from './decoder-config.js';
 import { DescriptionBuilder, within } from '../description/describe.js';
 import { embedTokens } from '../parts/embed-tokens.js';
 import { languageModelOutput } from '../parts/lm-head.js';
+import { settleOutputLayer } from '../parts/own-output-layer.js';
 import {
   describeRotaryAttention,
   rotaryAttention,
   ropeTablesFor,
 } from '../parts/rotary-attention.js';
 
+/** Where checkpoints keep the output layer and the table, also those of texts and images. */
+export const DECODER_OUTPUT = {
+  output: ['lm_head.weight', 'language_model.lm_head.weight'],
+  table: [
+    'model.embed_tokens.weight',
+    'embed_tokens.weight',
+    'language_model.model.embed_tokens.weight',
+    'model.language_model.embed_tokens.weight',
+  ],
+};
+
 /** What the families of this form share beside their config. */
-export const decoderParts: Pick<Architecture<DecoderConfig>, 'heads' | 'describe' | 'forward'> = {
+export const decoderParts: Pick<
+  Architecture<DecoderConfig>,
+  'heads' | 'settle' | 'describe' | 'forward'
+> = {
   heads: ['causal-lm', 'sequence-classification', 'token-classification'],
+  settle: (config, store, warn) => settleOutputLayer(config, store, DECODER_OUTPUT, warn),
   describe: (config, head) =>
     describeDecoder(config, head, (model, block, layer) => {
       const { hiddenSize: D } = config;
@@ -110,6 +126,7 @@ export function describeDecoder(
       bias: false,
       isOutputHead: true,
       tiedTo: config.isTied ? `${word}.weight` : undefined,
+      fresh,
     });
   else if ('outputs' in head && !isBare(head))
     model.linear('score', {

@@ -10,6 +10,7 @@ import type { Architecture, ModelOutput, ModelRun } from '@peft/core';
 import type { DecoderConfig, RopeConfig } from './decoder-config.js';
 import {
   decoderHead,
+  DECODER_OUTPUT,
   decoderParts,
   describeDecoder,
   describeFeedForward,
@@ -24,6 +25,7 @@ import {
   ropeTablesFor,
   type RotaryAttentionOptions,
 } from '../parts/rotary-attention.js';
+import { settleOutputLayer } from '../parts/own-output-layer.js';
 
 export interface GemmaConfig extends DecoderConfig {
   /** Scores are divided by its root (`query_pre_attn_scalar`). */
@@ -37,8 +39,12 @@ export interface GemmaConfig extends DecoderConfig {
 
 const GAMMA_OFFSET = 1;
 
-export const gemmaParts: Pick<Architecture<GemmaConfig>, 'heads' | 'describe' | 'forward'> = {
+export const gemmaParts: Pick<
+  Architecture<GemmaConfig>,
+  'heads' | 'settle' | 'describe' | 'forward'
+> = {
   heads: decoderParts.heads,
+  settle: (config, store, warn) => settleOutputLayer(config, store, DECODER_OUTPUT, warn),
   describe: (config, head) =>
     describeDecoder(config, head, (model, block, layer) => {
       const norm = (name: string, role: string) =>

@@ -12,6 +12,7 @@ import { headSizeOf, readConfig, type ConfigJson } from '../description/config-r
 import { DescriptionBuilder, within } from '../description/describe.js';
 import { embedTokens, sum } from '../parts/embed-tokens.js';
 import { languageModelOutput } from '../parts/lm-head.js';
+import { settleOutputLayer } from '../parts/own-output-layer.js';
 
 export interface Gpt2Config {
   readonly vocabularySize: number; // V
@@ -34,6 +35,11 @@ export interface Gpt2Config {
   readonly paddingId: number | undefined;
   readonly initializerRange: number;
 }
+
+const OUTPUT_LAYER = {
+  output: ['lm_head.weight'],
+  table: ['transformer.wte.weight', 'wte.weight'],
+};
 
 export const gpt2 = defineArchitecture<Gpt2Config>({
   family: 'GPT-2',
@@ -66,6 +72,8 @@ export const gpt2 = defineArchitecture<Gpt2Config>({
       initializerRange: config.positive('initializer_range', 0.02),
     };
   },
+
+  settle: (config, store, warn) => settleOutputLayer(config, store, OUTPUT_LAYER, warn),
 
   describe(config, head) {
     const {
@@ -140,6 +148,7 @@ export const gpt2 = defineArchitecture<Gpt2Config>({
         bias: false,
         isOutputHead: true,
         tiedTo: config.isTied ? `${word}.weight` : undefined,
+        fresh,
       });
     if (head.kind === 'sequence-classification')
       model.linear('score', {

@@ -29,7 +29,7 @@ export function withNestedNames(description: ModelDescription): ModelDescription
   return {
     ...description,
     parameters: description.parameters.map((spec) => {
-      if (spec.init) return spec; // a head of its own
+      if (spec.init && spec.name !== 'lm_head.weight') return spec; // a head of its own
       const name = spec.name.replace(/^model\./, '');
       return {
         ...spec,

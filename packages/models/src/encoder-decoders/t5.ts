@@ -12,13 +12,13 @@ import {
   type ModelBatch,
   type ModelOutput,
   type ModelRun,
-  type WeightStore,
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { isBare } from '../parts/classification-head.js';
 import { readConfig, type ConfigJson } from '../description/config-reader.js';
 import { DescriptionBuilder, within } from '../description/describe.js';
 import { languageModelOutput } from '../parts/lm-head.js';
+import { hasOwnOutputLayer } from '../parts/own-output-layer.js';
 import { parseT5Config, type T5Config } from './t5-config.js';
 import { describeT5Stack, runT5Stack, type T5Tokens } from './t5-stack.js';
 
@@ -32,7 +32,7 @@ export const t5 = defineArchitecture<T5Config>({
    * transformers 5 calls every T5 tied; whether it is shows in the file: a separate
    * `lm_head.weight` that differs.
    */
-  settle: (config, store) => ({ ...config, isTied: !hasOwnOutputLayer(store) }),
+  settle: (config, store) => ({ ...config, isTied: !hasOwnOutputLayer(store, OUTPUT_LAYER) }),
 
   describe(config, head) {
     const { hiddenSize: D, vocabularySize: V } = config;
@@ -130,6 +130,8 @@ export const t5 = defineArchitecture<T5Config>({
   },
 });
 
+const OUTPUT_LAYER = { output: ['lm_head.weight'], table: ['shared.weight'] };
+
 const HEAD_MODULES: Partial<Record<HeadOptions['kind'], readonly string[]>> = {
   'sequence-classification': ['classification_head'],
   'token-classification': ['classifier'],
@@ -141,24 +143,6 @@ const prefixOf = (head: HeadOptions): string =>
     : '';
 const usesDecoder = (head: HeadOptions): boolean =>
   head.kind === 'seq2seq-lm' || head.kind === 'sequence-classification';
-
-/**
- * Whether the file holds an output layer other than the embedding; read piece by piece, since they
- * differ at once or are a copy.
- */
-function hasOwnOutputLayer(store: WeightStore): boolean {
-  const output = store.get('lm_head.weight');
-  const embedding = store.get('shared.weight');
-  if (!output || !embedding) return output !== undefined;
-  if (output.byteLength !== embedding.byteLength || output.dtype !== embedding.dtype) return true;
-  const piece = 1 << 20;
-  for (let offset = 0; offset < output.byteLength; offset += piece) {
-    const length = Math.min(piece, output.byteLength - offset);
-    if (Buffer.compare(output.read(offset, length), embedding.read(offset, length)) !== 0)
-      return true;
-  }
-  return false;
-}
 
 /**
  * The decoder's tokens: given, or for a classification the input's own, shifted right behind the

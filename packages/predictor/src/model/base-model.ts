@@ -154,7 +154,7 @@ export function loadBaseModel(
 ): Model {
   return withStore(base.folder, (store) => {
     let percent = -1;
-    return loadModel(base.architecture, base.config, store, engine, {
+    const model = loadModel(base.architecture, base.config, store, engine, {
       head: options.head,
       seed: options.seed,
       ...(options.quantization && { quantization: options.quantization }),
@@ -164,6 +164,9 @@ export function loadBaseModel(
         percent = now;
       },
     });
+    for (const message of model.warnings)
+      options.emit({ type: 'run/warned', code: 'PEFT_CHECKPOINT', message });
+    return model;
   });
 }
 

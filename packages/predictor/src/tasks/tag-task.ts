@@ -1,4 +1,5 @@
 /** Token classification: a tag for each word. */
+import { describeModel, isDecoder } from '@peft/core';
 import {
   entityF1,
   entityPrecision,
@@ -55,6 +56,7 @@ export function tagTask(columns: ColumnRoles, tags: readonly string[]): Predicto
     const made = await wordData(rows, tools.base.tokenizer, {
       maxLength: textLength(tools),
       tags,
+      from: readsLastToken(tools) ? 'last' : 'first',
       signal: tools.signal,
     });
     tellRows(tools, table, made);
@@ -142,3 +144,7 @@ export function tagTask(columns: ColumnRoles, tags: readonly string[]): Predicto
       ),
   });
 }
+
+/** A decoder's token has seen no token behind it: a word is told from its last. */
+const readsLastToken = ({ base: { architecture, config } }: DataTools): boolean =>
+  isDecoder(describeModel(architecture, architecture.parseConfig(config)));
