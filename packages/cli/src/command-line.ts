@@ -10,6 +10,7 @@ import { addInspect } from './commands/inspect.js';
 import { addMethods } from './commands/methods.js';
 import { addPlan } from './commands/plan.js';
 import { addPredict } from './commands/predict.js';
+import { addRuns } from './commands/runs.js';
 import { addSetup } from './commands/setup.js';
 import { reportError } from './terminal/report-error.js';
 import type { Terminal } from './terminal/terminal.js';
@@ -29,7 +30,7 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
       writeErr: (text) => terminal.err(text.trimEnd()),
     })
     .exitOverride();
-  addFit(program, terminal);
+  addFit(program, terminal, argv);
   addEvaluate(program, terminal);
   addPredict(program, terminal);
   addGenerate(program, terminal);
@@ -37,6 +38,7 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
   addInspect(program, terminal);
   addMethods(program, terminal);
   addPlan(program, terminal);
+  addRuns(program, terminal);
   addSetup(program, terminal);
   addDoctor(program, terminal);
   for (const command of program.commands) command.copyInheritedSettings(program);

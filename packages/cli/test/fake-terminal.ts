@@ -22,6 +22,7 @@ export function fakeTerminal(typed: readonly string[] = []): FakeTerminal {
     write: (text) => void printed.push(text),
     err: (text) => void complained.push(text),
     isInteractive: false,
+    isForPeople: false,
     columns: 80,
     signal: controller.signal,
     abort: () => controller.abort(),

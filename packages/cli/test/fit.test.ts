@@ -101,7 +101,7 @@ describe('peft fit, evaluate and predict', () => {
     expect((await peft('fit', '-c', file)).err).toContain('Did you mean "train"');
   });
 
-  test('a run stopped by Ctrl-C goes on with --resume and ends with the same bytes', async () => {
+  test('a run stopped by Ctrl-C resumes with --resume and ends with the same bytes', async () => {
     const whole = join(folder, 'whole');
     expect(
       (await peft('fit', data('en_train.tsv'), ...small, '--method', 'ia3', '--output', whole))
@@ -120,6 +120,14 @@ describe('peft fit, evaluate and predict', () => {
       ),
     ).toBe(130);
     expect(existsSync(join(output, 'adapter'))).toBe(false);
+    const afresh = ['fit', data('en_train.tsv'), ...small, '--method', 'ia3', '--output', output];
+    const again = await peft(...afresh);
+    expect(again.code).toBe(1);
+    expect(again.err).toMatch(
+      /PEFT_FOLDER_NOT_EMPTY: fit: .* holds a run that did not finish \(its last checkpoint is of step 1\)/,
+    );
+    expect(again.err).toMatch(/resume it with: (npx )?peft /);
+    expect(again.err).toContain(`peft ${afresh.join(' ')} --resume\n`);
     const resumed = await peft(
       'fit',
       data('en_train.tsv'),

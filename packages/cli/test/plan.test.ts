@@ -93,7 +93,7 @@ describe('peft plan', () => {
     expect(JSON.parse(quantised.out).plan.weightBytes).toBe(JSON.parse(plain.out).plan.weightBytes);
   });
 
-  test('plans for a card that it is told of, and for the one that nvidia-smi lists', async () => {
+  test('plans for a GPU that it is told of, and for the one that nvidia-smi lists', async () => {
     const line = [
       'plan',
       config('bert-base-uncased'),
@@ -103,7 +103,7 @@ describe('peft plan', () => {
       '16GB',
     ];
     const { out } = await peft(...line, '--gpu', '1GB', '--batch', '32');
-    expect(out).toMatch(/^on a card with 1\.00 GB\nweights/);
+    expect(out).toMatch(/^on a GPU with 1\.00 GB\nweights/);
     expect(out).toMatch(
       /peak .* 900 MB of 1\.00 GB are free: it does not fit\n\nin the machine's memory\noptimiser state/,
     );
@@ -126,7 +126,7 @@ describe('peft plan', () => {
     );
   });
 
-  test('puts optimiser state on the card, as far as it may stay there', async () => {
+  test('puts optimiser state on the GPU, as far as it may stay there', async () => {
     const line = [
       'plan',
       config('bert-base-uncased'),

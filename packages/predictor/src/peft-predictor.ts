@@ -438,6 +438,15 @@ export class PeftPredictor {
     return (event) => this.#bus.emit({ runId, atMs: this.#app.get(CLOCK).now(), ...event });
   }
 
+  /**
+   * The rows that `predict` makes of the data: a file without a header has the training file's
+   * columns.
+   * @throws PEFT_DATA_INVALID, PEFT_COLUMN_MISSING and what reading throws
+   */
+  readRows(data: PredictorData, options: ReadOptions = {}): Promise<Table> {
+    return this.#read(data, options);
+  }
+
   async #read(data: PredictorData, options: ReadOptions): Promise<Table> {
     const { task, fileColumns } = this.#fitted('predict');
     const table = await readNewData(data, { textColumns: task.inputs, fileColumns }, options);

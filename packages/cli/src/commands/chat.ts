@@ -5,7 +5,8 @@ import { generateTexts } from '@peft/generation';
 import { loadLanguageModel, type LanguageModel } from '@peft/predictor';
 import type { Command } from 'commander';
 import { loadingShown } from '../terminal/loading-shown.js';
-import { loadPlugins, methodModules } from '../method-set.js';
+import { methodModules } from '../options/method-options.js';
+import { loadPlugins } from '../options/plugins.js';
 import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
 import {
@@ -24,7 +25,7 @@ interface ChatFlags extends GenerationFlags, EngineFlags {
 const DEFAULT_TOKENS = 512;
 const COMMANDS: Readonly<Record<string, string>> = Object.freeze({
   '/reset': 'forget the conversation',
-  '/retry': 'answer the last question again, with other random numbers',
+  '/retry': 'answer the last question again, with another seed',
   '/undo': 'take the last question and its answer back',
   '/system': "TEXT: the system's turn before the conversation; alone: none. Starts afresh",
   '/history': 'show the conversation',
@@ -51,7 +52,7 @@ export function addChat(program: Command, terminal: Terminal): void {
     .option('--system <text>', "the system's turn before the conversation")
     .option(
       '--no-sampling',
-      "take the likeliest token each time (default: as the checkpoint's makers would, generation_config.json)",
+      "take the likeliest token each time (default: sampling as the checkpoint's makers set it, generation_config.json)",
     );
   addGenerationFlags(command, 'streamed');
   addEngineFlags(command)
@@ -94,7 +95,7 @@ class Conversation {
   #messages: ChatMessage[] = [];
   #seed: number;
   readonly #template: ReturnType<LanguageModel['chatTemplate']>;
-  /** Stops the answer that is being written. */
+  /** Stops the answer that is being generated. */
   #answering: AbortController | undefined;
   /** Ends the conversation. */
   #isOver = false;
@@ -176,7 +177,7 @@ class Conversation {
     }
   }
 
-  /** Writes the answer to the last question; a stopped one is kept as far as it came. */
+  /** Generates the answer to the last question; a stopped one is kept as far as it came. */
   async #answer(): Promise<void> {
     const { model, tokenizer } = this.language;
     let text = '';

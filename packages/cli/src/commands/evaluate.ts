@@ -2,7 +2,8 @@
 import type { Command } from 'commander';
 import { PeftPredictor } from '@peft/predictor';
 import { table } from '../terminal/format.js';
-import { loadPlugins, methodModules } from '../method-set.js';
+import { methodModules } from '../options/method-options.js';
+import { loadPlugins } from '../options/plugins.js';
 import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
 import { names } from '../options/names.js';
 import { addTableFlags, tableOptions, type TableFlags } from '../options/table-flags.js';

@@ -2,18 +2,20 @@
 import type { Command } from 'commander';
 import type { TrainEvent } from '@peft/core';
 import { PeftError } from '@peft/errors';
+import type { NamedMethod } from '@peft/methods';
 import { isTableTask, PeftPredictor, type Scores } from '@peft/predictor';
 import { createJsonlLog, createTensorBoardLog } from '@peft/trainer';
-import { loadPlugins, methodModules, methodNamed, methodSettings } from '../method-set.js';
+import { methodModules, methodNamed, methodSettings } from '../options/method-options.js';
 import {
   addFitOptions,
   fitInputOfFlags,
   mergeFitInputs,
   type FitInput,
 } from '../options/fit-options.js';
-import { allowedPlugins } from '../options/plugins.js';
+import { allowedPlugins, loadPlugins } from '../options/plugins.js';
 import { readRunFile } from '../options/run-file.js';
 import { unescapedDelimiter } from '../options/table-flags.js';
+import { withResumeHint } from './resume-hint.js';
 import { fitReport, type TestScores } from '../terminal/fit-report.js';
 import { createProgress } from '../terminal/progress.js';
 import type { Terminal } from '../terminal/terminal.js';
@@ -28,7 +30,8 @@ Examples:
 
 Ctrl-C stops after the present step with a checkpoint; the same command with --resume resumes from it.`;
 
-export function addFit(program: Command, terminal: Terminal): void {
+/** @param argv the words after `peft`, which a stopped run tells how to resume. */
+export function addFit(program: Command, terminal: Terminal, argv: readonly string[]): void {
   const command = program
     .command('fit')
     .summary('fine-tune a model on a file of examples')
@@ -42,19 +45,27 @@ export function addFit(program: Command, terminal: Terminal): void {
     );
   addFitOptions(command)
     .addHelpText('after', HELP)
-    .action(async (train: string | undefined, { config }: { config?: string }, command: Command) =>
-      terminal.out(await fit(config, fitInputOfFlags(train, command), terminal)),
+    .action(
+      async (train: string | undefined, { config }: { config?: string }, command: Command) => {
+        const flags = fitInputOfFlags(train, command);
+        const inFile = config === undefined ? {} : readRunFile(config);
+        const input = mergeFitInputs(inFile, flags);
+        const plugins = await loadPlugins(allowedPlugins(config, inFile, flags));
+        try {
+          terminal.out(await fit(input, plugins, terminal));
+        } catch (error) {
+          const isResumed = input.resume === true || input.resumeFrom !== undefined;
+          throw withResumeHint(error, { argv, output: input.output, isResumed });
+        }
+      },
     );
 }
 
 async function fit(
-  config: string | undefined,
-  flags: FitInput,
+  input: FitInput,
+  plugins: readonly NamedMethod[],
   terminal: Terminal,
 ): Promise<string> {
-  const inFile = config === undefined ? {} : readRunFile(config);
-  const input = mergeFitInputs(inFile, flags);
-  const plugins = await loadPlugins(allowedPlugins(config, inFile, flags));
   const { train, output } = requiredOf(input);
   const spec =
     input.method === undefined
@@ -97,6 +108,7 @@ async function fit(
       timeLimitSeconds: input.timeLimitSeconds,
       standalone: input.standalone,
       resume: input.resume,
+      resumeFrom: stepOrFolder(input.resumeFrom),
       signal: terminal.signal,
     });
     progress.stop();
@@ -117,6 +129,10 @@ async function fit(
     predictor.dispose();
   }
 }
+
+/** `40` is a step, `checkpoint-40` and paths are folders. */
+const stepOrFolder = (text: string | undefined): number | string | undefined =>
+  text !== undefined && /^\d+$/.test(text) ? Number(text) : text;
 
 /** @throws PEFT_OPTION_MISSING for what no fit can do without */
 function requiredOf({ train, output, task, label, method, methodOptions = {} }: FitInput): {
@@ -140,7 +156,7 @@ function missing(what: string, meaning: string): never {
 
 /** `prompt=question` as `{ prompt: 'question' }`; undefined where no role was given. */
 function columnRolesOf({ map = {} }: FitInput): Record<string, string> | undefined {
-  const roles = Object.entries(map).map(([role, column]) => [role, String(column)]);
+  const roles = Object.entries(map).map(([role, column]) => [role, String(column)] as const);
   return roles.length === 0 ? undefined : Object.fromEntries(roles);
 }
 

@@ -1,4 +1,4 @@
-/** `peft generate`: lets a model write on after prompts. */
+/** `peft generate`: continues prompts with a language model. */
 import { readFileSync } from 'node:fs';
 import { readTable } from '@peft/data';
 import { PeftError } from '@peft/errors';
@@ -7,7 +7,8 @@ import { writeFileAtomic } from '@peft/hub';
 import { loadLanguageModel, type LanguageModel } from '@peft/predictor';
 import type { Command } from 'commander';
 import { count } from '../terminal/format.js';
-import { loadPlugins, methodModules } from '../method-set.js';
+import { methodModules } from '../options/method-options.js';
+import { loadPlugins } from '../options/plugins.js';
 import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
 import { loadingShown } from '../terminal/loading-shown.js';
@@ -35,8 +36,8 @@ interface GenerateFlags extends GenerationFlags, EngineFlags {
 export function addGenerate(program: Command, terminal: Terminal): void {
   const command = program
     .command('generate')
-    .summary('let a language model write on after prompts')
-    .description('Writes on after prompts (or, with an encoder-decoder, what it makes of them).')
+    .summary('continue prompts with a language model')
+    .description('Continues prompts (or, with an encoder-decoder, answers them).')
     .argument('<model>', 'a folder or hub id of a checkpoint, or a folder that fit saved')
     .option('-a, --adapter <folder>', "an adapter for it, in PEFT's layout")
     .option(
@@ -51,9 +52,9 @@ export function addGenerate(program: Command, terminal: Terminal): void {
     .option('--column <name>', 'the column of --file that holds the prompts')
     .option('--chat', "ask each prompt as a user's turn, by the checkpoint's chat template")
     .option('--system <text>', "with --chat: the system's turn before it")
-    .option('--sampling', "draw tokens as the checkpoint's makers would (generation_config.json)");
+    .option('--sampling', "sampling as the checkpoint's makers set it (generation_config.json)");
   addGenerationFlags(command)
-    .option('--stream', 'print the text as it is written (one prompt at a time)')
+    .option('--stream', 'print the text while it is generated (one prompt at a time)')
     .option('-o, --output <file>', 'write JSON Lines here instead of printing');
   addEngineFlags(command)
     .option('--json', 'print JSON Lines: prompt, text, tokens, finishReason')
@@ -138,7 +139,7 @@ async function print(
   const lines = made.map((result, i) => JSON.stringify(rowOf(prompts[i]!, result)));
   if (flags.output !== undefined) {
     await writeFileAtomic(flags.output, `${lines.join('\n')}\n`);
-    terminal.out(`${count(lines.length)} texts written to ${flags.output}`);
+    terminal.err(`${count(lines.length)} texts written to ${flags.output}`);
     return;
   }
   made.forEach(({ text }, i) => {

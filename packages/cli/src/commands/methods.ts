@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { table } from '../terminal/format.js';
 import { listMethods } from '@peft/methods';
-import { loadPlugins } from '../method-set.js';
+import { loadPlugins } from '../options/plugins.js';
 import { addPluginFlag } from '../options/engine-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
 

@@ -32,7 +32,8 @@ import {
   visibleGpus,
 } from '@peft/tensorflow';
 import { table } from '../terminal/format.js';
-import { loadPlugins, methodNamed } from '../method-set.js';
+import { methodNamed } from '../options/method-options.js';
+import { loadPlugins } from '../options/plugins.js';
 import { byteCount } from '../terminal/byte-count.js';
 import { addPluginFlag } from '../options/engine-flags.js';
 import { addHeadFlags, headOptions, type HeadFlags } from '../options/head-flags.js';
@@ -93,7 +94,7 @@ export function addPlan(program: Command, terminal: Terminal): void {
     )
     .option(
       '--state-device <place>',
-      'where the optimiser state lies: host, or device (the card: --resident stays there, the rest in memory)',
+      'where the optimiser state lies: host, or device (the GPU: --resident stays there, the rest in memory)',
       'host',
     )
     .option(
@@ -113,7 +114,7 @@ export function addPlan(program: Command, terminal: Terminal): void {
     )
     .option(
       '--gpu <size>',
-      'the memory of the card that tensorflow computes on (24GB), or none; default: the card that nvidia-smi lists',
+      'the memory of the GPU that tensorflow computes on (24GB), or none; default: the GPU that nvidia-smi lists',
     )
     .option(
       '--memory <size>',
@@ -168,7 +169,7 @@ async function plan(model: string, flags: PlanFlags, terminal: Terminal): Promis
       : []),
     chosen
       ? `It fits (${gigabytes(peakOf(chosen.plan))}) with ${chosen.applied.map(({ kind }) => flagOf(kind, chosen.settings)).join(' ')}`
-      : `Nothing makes it fit: take a smaller model, shorter texts, or a ${made.gpu && !made.gpu.fits ? 'card' : 'machine'} with more memory.`,
+      : `Nothing makes it fit: take a smaller model, shorter texts, or a ${made.gpu && !made.gpu.fits ? 'GPU' : 'machine'} with more memory.`,
   ].join('\n\n');
 }
 
@@ -229,7 +230,7 @@ async function requestOf(
   };
 }
 
-/** The tensorflow engine's: which precision it takes, and on which card it computes, if any. */
+/** The tensorflow engine's: which precision it takes, and on which GPU it computes, if any. */
 function deviceOf({
   engine,
   precision,
@@ -255,7 +256,7 @@ function deviceOf({
   const gpu =
     size === undefined
       ? listed
-      : gpuMemory({ name: `a card with ${gigabytes(size)}`, totalBytes: size, freeBytes: size });
+      : gpuMemory({ name: `a GPU with ${gigabytes(size)}`, totalBytes: size, freeBytes: size });
   const isFast =
     size !== undefined ||
     hasFastBfloat16(listed ? { kind: 'gpu', gpu: visibleGpus(probe)[0]! } : { kind: 'cpu' });
@@ -289,7 +290,7 @@ function settingsThatFit(
   }
 }
 
-/** Of the card, where one computes. */
+/** Of the GPU, where one computes. */
 const peakOf = ({ gpu, peakBytes }: MemoryPlan): number => (gpu ?? { peakBytes }).peakBytes;
 
 /** A measure as this command's own flag. */

@@ -5,9 +5,11 @@ import { PeftError } from '@peft/errors';
 import { writeFileAtomic } from '@peft/hub';
 import { PeftPredictor, type PredictOptions, type TaskName } from '@peft/predictor';
 import { count } from '../terminal/format.js';
-import { loadPlugins, methodModules } from '../method-set.js';
+import { methodModules } from '../options/method-options.js';
+import { loadPlugins } from '../options/plugins.js';
 import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
 import { addTableFlags, tableOptions, type TableFlags } from '../options/table-flags.js';
+import { predictionLines } from '../terminal/prediction-lines.js';
 import { loadingShown } from '../terminal/loading-shown.js';
 import type { Terminal } from '../terminal/terminal.js';
 import {
@@ -42,7 +44,7 @@ export function addPredict(program: Command, terminal: Terminal): void {
   addTableFlags(command);
   addGenerationFlags(command).option(
     '-o, --output <file>',
-    'write JSON Lines here instead of printing',
+    'write JSON Lines here: each row with what it was predicted for, input',
   );
   addEngineFlags(command)
     .option('--json', 'print JSON Lines')
@@ -69,40 +71,45 @@ async function predict(
     onEvent: loadingShown(terminal),
   });
   try {
-    const data = flags.text ? predictor.rowsOfTexts(flags.text) : path!;
+    const table = flags.text
+      ? predictor.rowsOfTexts(flags.text)
+      : await predictor.readRows(path!, tableOptions(flags));
     const rows = await predictedRows(
       predictor,
-      data,
+      table,
       flags.embeddings ?? false,
       flags.probabilities ?? false,
       {
-        ...tableOptions(flags),
         signal: terminal.signal,
         writing: generationOptions('predict', flags),
       },
     );
-    const lines = rows.map((row) =>
-      flags.json || flags.output !== undefined ? JSON.stringify(row) : shown(row),
-    );
-    if (flags.output === undefined) return lines.join('\n');
-    await writeFileAtomic(flags.output, `${lines.join('\n')}\n`);
-    return `${count(lines.length)} rows written to ${flags.output}`;
+    const inputs = inputsOf(predictor, table);
+    if (flags.output !== undefined) {
+      const lines = rows.map((row, n) => JSON.stringify({ input: inputs[n], ...row }));
+      await writeFileAtomic(flags.output, `${lines.join('\n')}\n`);
+      terminal.err(`${count(lines.length)} rows written to ${flags.output}`);
+      return '';
+    }
+    if (flags.json) return rows.map((row) => JSON.stringify(row)).join('\n');
+    const shownInputs = terminal.isForPeople ? inputs : undefined;
+    return predictionLines(rows, shownInputs, terminal.columns).join('\n');
   } finally {
     predictor.dispose();
   }
 }
 
-/** A row for people: embeddings are JSON anyway. */
-function shown(row: Record<string, unknown>): string {
-  if ('probabilities' in row)
-    return `${String(row['label'])}\t${Object.entries(
-      row['probabilities'] as Record<string, number>,
-    )
-      .map(([name, value]) => `${name}=${value.toFixed(4)}`)
-      .join(' ')}`;
-  if ('tags' in row) return (row['tags'] as readonly string[]).join(' ');
-  return 'embedding' in row ? JSON.stringify(row) : String(row['label'] ?? row['text']);
+/** What each row is predicted for: its one column, or all that are read. */
+function inputsOf(predictor: PeftPredictor, table: Table): readonly string[] {
+  const columns = predictor.textColumns.filter((column) => table.has(column));
+  const texts = columns.map((column) => table.column(column).map(inputText));
+  return Array.from({ length: table.rows }, (_, row) =>
+    texts.map((column) => column[row]!).join(' | '),
+  );
 }
+
+const inputText = (cell: unknown): string =>
+  typeof cell === 'string' ? cell : (JSON.stringify(cell) ?? '');
 
 /** What a prediction is called, where it is no label. */
 const PREDICTION_KEYS: Readonly<Partial<Record<TaskName, string>>> = Object.freeze({
@@ -113,7 +120,7 @@ const PREDICTION_KEYS: Readonly<Partial<Record<TaskName, string>>> = Object.free
 
 async function predictedRows(
   predictor: PeftPredictor,
-  data: Table | string,
+  data: Table,
   embeddings: boolean,
   probabilities: boolean,
   { writing, ...reading }: PredictOptions,

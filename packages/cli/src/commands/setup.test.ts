@@ -25,6 +25,7 @@ async function peft(...argv: string[]): Promise<{ code: number; out: string; err
     },
     onInterrupt: () => () => undefined,
     isInteractive: false,
+    isForPeople: false,
     columns: 80,
     signal: new AbortController().signal,
   });

@@ -20,10 +20,10 @@ export function addSetup(program: Command, terminal: Terminal): void {
     .command('setup')
     .summary('set up what an engine needs: peft setup tensorflow')
     .description(
-      'Sets up what an engine needs beside npm packages. tensorflow: unpacks a TensorFlow library into a cache folder, compiles the addon of @tensorflow/tfjs-node against it, and tests it. A setup that fails leaves the former one in use; run again, it goes on where it stopped.',
+      'Sets up what an engine needs beside npm packages. tensorflow: unpacks a TensorFlow library into a cache folder, compiles the addon of @tensorflow/tfjs-node against it, and tests it. A setup that fails leaves the former one in use; run again, it resumes where it stopped.',
     )
     .argument('<engine>', 'tensorflow')
-    .option('--device <device>', 'cpu or cuda; default: cuda where nvidia-smi lists a card')
+    .option('--device <device>', 'cpu or cuda; default: cuda where nvidia-smi lists a GPU')
     .option('--tensorflow <version>', `TensorFlow's version, default ${DEFAULT_TENSORFLOW}`)
     .option(
       '--from <source...>',

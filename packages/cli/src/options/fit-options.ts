@@ -232,6 +232,13 @@ export const FIT_OPTIONS = {
     group: 'Run',
     isFlagOnly: true,
   },
+  resumeFrom: {
+    flags: '--resume-from <checkpoint>',
+    kind: 'text',
+    help: 'resume from another checkpoint than the last: its step, checkpoint-STEP, or its path',
+    group: 'Run',
+    isFlagOnly: true,
+  },
   log: {
     flags: '--log <file>',
     kind: 'path',
@@ -314,7 +321,7 @@ export function fitInputOfFlags(train: string | undefined, command: Command): Fi
     if (option.choices) check.oneOf('fit', made!.long!, value, option.choices);
     return [[name, value] as const];
   });
-  return Object.fromEntries([...(train === undefined ? [] : [['train', train]]), ...given]);
+  return { train, ...Object.fromEntries(given) };
 }
 
 /**
@@ -341,6 +348,7 @@ export function mergeFitInputs(file: FitInput, flags: FitInput): FitInput {
   return {
     ...file,
     ...flags,
+    train: flags.train ?? file.train,
     map: { ...file.map, ...flags.map },
     methodOptions: { ...file.methodOptions, ...flags.methodOptions },
     hyperparameters: {

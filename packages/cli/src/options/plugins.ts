@@ -1,5 +1,8 @@
-/** Which modules of methods a fit may load. */
+/** `--plugin`: modules that export methods, and which of them a fit may load. */
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { PeftError, show } from '@peft/errors';
+import type { NamedMethod } from '@peft/methods';
 import type { FitInput } from './fit-options.js';
 
 /**
@@ -7,7 +10,7 @@ import type { FitInput } from './fit-options.js';
  * run file alone executes nothing.
  *
  * @throws PEFT_PLUGIN_NOT_ALLOWED for a module that only the run file names, PEFT_PLUGIN_NAME for
- *   what is neither a path nor the name of a package (`data:`, `https:`)
+ *   one that is no module's name
  */
 export function allowedPlugins(
   file: string | undefined,
@@ -15,7 +18,7 @@ export function allowedPlugins(
   flags: Pick<FitInput, 'plugins' | 'allowPlugins'>,
 ): readonly string[] {
   const [named, asked] = [inFile.plugins ?? [], flags.plugins ?? []];
-  for (const plugin of [...asked, ...named]) requireModule(plugin);
+  named.forEach(requireModule);
   const unasked = named.filter((plugin) => !asked.includes(plugin));
   if (unasked.length && !flags.allowPlugins)
     throw new PeftError(
@@ -27,7 +30,7 @@ export function allowedPlugins(
 }
 
 /** A path, or a package's name with a path inside it: nothing with a scheme. */
-export function requireModule(plugin: string): void {
+function requireModule(plugin: string): void {
   const isPath = /^\.{0,2}\//.test(plugin) || /^[A-Za-z]:[\\/]/.test(plugin);
   if (isPath || !plugin.includes(':')) return;
   throw new PeftError(
@@ -36,3 +39,40 @@ export function requireModule(plugin: string): void {
     { hint: 'for instance --plugin ./my-method.mjs or --plugin my-method' },
   );
 }
+
+/**
+ * The methods that plug-in modules export: every exported value that `definePeftMethod` made.
+ * @throws PEFT_PLUGIN_NAME for what is neither a path nor the name of a package (`data:`,
+ *   `https:`), PEFT_PLUGIN_LOAD when a file cannot be imported, PEFT_PLUGIN_EMPTY when it exports no
+ *   method
+ */
+export async function loadPlugins(paths: readonly string[]): Promise<NamedMethod[]> {
+  const methods: NamedMethod[] = [];
+  for (const path of paths) {
+    requireModule(path);
+    const specifier =
+      path.startsWith('.') || path.startsWith('/') || /\.[cm]?[jt]s$/.test(path)
+        ? pathToFileURL(resolve(path)).href
+        : path;
+    let exported: Record<string, unknown>;
+    try {
+      exported = (await import(specifier)) as Record<string, unknown>;
+    } catch (cause) {
+      throw new PeftError('PEFT_PLUGIN_LOAD', `--plugin ${path}: ${(cause as Error).message}`, {
+        hint: 'give the path of a module, or the name of an installed package',
+        cause,
+      });
+    }
+    const found = new Set(Object.values(exported).filter(isMethod));
+    if (found.size === 0)
+      throw new PeftError(
+        'PEFT_PLUGIN_EMPTY',
+        `--plugin ${path}: it exports ${Object.keys(exported).join(', ') || 'nothing'}, none of which definePeftMethod made.`,
+      );
+    methods.push(...found);
+  }
+  return methods;
+}
+
+const isMethod = (value: unknown): value is NamedMethod =>
+  typeof value === 'function' && 'attach' in value && 'parseConfig' in value;

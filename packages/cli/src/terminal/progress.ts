@@ -2,19 +2,37 @@
 import { MultiBar, Presets, type SingleBar } from 'cli-progress';
 import type { TrainEvent } from '@peft/core';
 import { bytes, count, duration, modelSummary } from './format.js';
+import { safeText } from './safe-text.js';
 import type { Terminal } from './terminal.js';
 import { warningText } from './warning-text.js';
 
 /** A plain line for the first, the last and every so many steps. */
 const STEPS_PER_LINE = 10;
 
-const ENDINGS = {
+/** How a run ended, for people. */
+const ENDS = Object.freeze({
   completed: 'done',
   'stopped-early': 'stopped early',
-  aborted: 'stopped; go on with --resume',
+  aborted: 'stopped',
   diverged: 'diverged',
   failed: 'failed',
-};
+});
+
+/** `validation loss 0.5312  accuracy 0.7071`; a loss of training has a line of its own. */
+export const metricsText = (metrics: Readonly<Record<string, number>>): string =>
+  Object.entries(metrics)
+    .map(([name, value]) => `${name === 'loss' ? 'validation loss' : name} ${value.toFixed(4)}`)
+    .join('  ');
+
+type MemoryPlan = Extract<TrainEvent, { type: 'memory/planned' }>;
+
+function memoryText({ gpu, peakBytes, usableBytes, changes }: MemoryPlan): string {
+  const host = `${bytes(peakBytes)} planned, ${bytes(usableBytes)} available`;
+  const device =
+    gpu && `${bytes(gpu.peakBytes)} planned on ${gpu.name}, ${bytes(gpu.usableBytes)} available`;
+  const all = device === undefined ? host : `${device}, and on the host ${host}`;
+  return `memory: ${all}${changes.length ? `; with ${changes.join(', ')}` : ''}`;
+}
 
 /** What has been seen so far. */
 interface Progress {
@@ -45,7 +63,7 @@ export function createProgress(terminal: Terminal): {
     ? new MultiBar(
         {
           format:
-            '{bar} {percentage}% | step {value}/{total} | loss {loss} | {speed} tokens/s | {left} left',
+            '{bar} {percentage}% | step {value}/{total} | training loss {loss} | {speed} tokens/s | {left} left',
           hideCursor: true,
           clearOnComplete: true,
           stream: process.stderr,
@@ -56,7 +74,8 @@ export function createProgress(terminal: Terminal): {
       )
     : undefined;
   let bar: SingleBar | undefined;
-  const say = (text: string): void => (bars ? void bars.log(`${text}\n`) : terminal.err(text));
+  const say = (text: string): void =>
+    bars ? void bars.log(`${safeText(text)}\n`) : terminal.err(text);
   const onStep = (event: Extract<TrainEvent, { type: 'step/completed' }>): void => {
     seen.tokens += event.tokens;
     seen.trainedMs += event.durationMs;
@@ -74,7 +93,7 @@ export function createProgress(terminal: Terminal): {
       });
     else if (event.step % STEPS_PER_LINE === 0 || event.step === seen.plannedSteps || done === 1) {
       say(
-        `step ${event.step}/${seen.plannedSteps}  loss ${event.loss.toFixed(4)}  lr ${event.learningRate.toExponential(2)}  ${count(speed)} tokens/s  ${duration(left)} left`,
+        `step ${event.step}/${seen.plannedSteps}  training loss ${event.loss.toFixed(4)}  lr ${event.learningRate.toExponential(2)}  ${count(speed)} tokens/s  ${duration(left)} left`,
       );
     }
   };
@@ -88,9 +107,7 @@ export function createProgress(terminal: Terminal): {
         return;
       }
       case 'memory/planned':
-        return say(
-          `memory: ${event.gpu ? `${bytes(event.gpu.peakBytes)} planned on ${event.gpu.name}, ${bytes(event.gpu.usableBytes)} to be had, and beside it ` : ''}${bytes(event.peakBytes)} planned, ${bytes(event.usableBytes)} to be had${event.changes.length ? `; with ${event.changes.join(', ')}` : ''}`,
-        );
+        return say(memoryText(event));
       case 'run/started':
         Object.assign(seen, {
           startedAtMs: event.atMs,
@@ -116,15 +133,13 @@ export function createProgress(terminal: Terminal): {
         return onStep(event);
       case 'evaluation/completed':
         return say(
-          `epoch ${event.epoch}, step ${event.step}: ${Object.entries(event.metrics)
-            .map(([name, value]) => `${name} ${value.toFixed(4)}`)
-            .join('  ')}${event.isBest ? '  (best so far)' : ''}`,
+          `epoch ${event.epoch + 1}, step ${event.step}: ${metricsText(event.metrics)}${event.isBest ? '  (best so far)' : ''}`,
         );
       case 'run/warned':
         return say(warningText(event));
       case 'run/ended':
         return say(
-          `${ENDINGS[event.reason]} after step ${event.step}, ${duration(event.durationMs / 1e3)}, at most ${bytes(event.peakMemoryBytes)} of memory`,
+          `${ENDS[event.reason]} after step ${event.step}, ${duration(event.durationMs / 1e3)}, at most ${bytes(event.peakMemoryBytes)} of memory`,
         );
       default:
     }

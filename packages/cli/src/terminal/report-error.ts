@@ -1,17 +1,18 @@
 /** How a command ends when it cannot go on. */
 import { CommanderError } from 'commander';
 import { PeftError } from '@peft/errors';
-import type { Terminal } from './terminal.js';
+import { StopSignal, type Terminal } from './terminal.js';
 
-/** Exit codes: 1 the work failed, 2 the command line is wrong, 130 stopped by Ctrl-C. */
+/**
+ * Exit codes: 1 the work failed, 2 the command line is wrong, 130 stopped by Ctrl-C, 143 by
+ * SIGTERM, 129 by SIGHUP.
+ */
 export function reportError(error: unknown, terminal: Terminal, asJson: boolean): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  if (
-    terminal.signal.aborted &&
-    ((error as Error).name === 'AbortError' || (error as PeftError).code === 'PEFT_RUN_ABORTED')
-  ) {
+  if (terminal.signal.aborted && isStop(error)) {
     terminal.err(error instanceof PeftError ? error.message : 'stopped');
-    return 130;
+    const reason: unknown = terminal.signal.reason;
+    return reason instanceof StopSignal ? reason.exitCode : 130;
   }
   const code =
     error instanceof PeftError ? error.code : ((error as { code?: string }).code ?? 'ERROR');
@@ -22,3 +23,6 @@ export function reportError(error: unknown, terminal: Terminal, asJson: boolean)
     terminal.err(error.stack ?? '');
   return 1;
 }
+
+const isStop = (error: unknown): boolean =>
+  (error as Error).name === 'AbortError' || (error as PeftError).code === 'PEFT_RUN_ABORTED';

@@ -1,5 +1,6 @@
 /** What a command may do to the outside: print, read, and be told to stop. */
 import { createInterface } from 'node:readline';
+import { safeText } from './safe-text.js';
 
 export interface Terminal {
   /** Results, a line each. */
@@ -20,38 +21,84 @@ export interface Terminal {
   onInterrupt(handler: () => void): () => void;
   /** Whether progress may redraw its line. */
   readonly isInteractive: boolean;
+  /** Whether results go to a person, not into a file or another program. */
+  readonly isForPeople: boolean;
   readonly columns: number;
-  /** Aborted by Ctrl-C. */
+  /** Aborted by Ctrl-C, SIGTERM or SIGHUP; the reason is a {@link StopSignal}. */
   readonly signal: AbortSignal;
 }
 
+/** Why a process was asked to stop. */
+export class StopSignal extends Error {
+  /** As shells report it: 128 and the signal's number. */
+  readonly exitCode: number;
+
+  constructor(readonly signal: keyof typeof STOP_EXIT_CODES) {
+    super(`stopped by ${signal}`);
+    this.name = 'AbortError';
+    this.exitCode = STOP_EXIT_CODES[signal];
+  }
+}
+
+/** Ctrl-C, what `kill` and supervisors send, and the terminal's end. */
+export const STOP_EXIT_CODES = Object.freeze({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const);
+
 /**
- * The process's own terminal. The first Ctrl-C asks the run to stop with a checkpoint, the second
- * ends the process.
+ * One press of Ctrl-C may arrive several times: from the terminal, and passed on by npx, npm or a
+ * clone's wrapper.
+ */
+const SAME_PRESS_MS = 300;
+
+/**
+ * The process's own terminal. The first Ctrl-C, SIGTERM or SIGHUP asks the run to stop with a
+ * checkpoint, the second ends the process. Text is shown escaped where it goes to a terminal.
  */
 export function processTerminal(): Terminal {
   const controller = new AbortController();
   let handler: (() => void) | undefined;
-  const interrupt = (): void => {
-    if (handler) return handler();
-    if (controller.signal.aborted) process.exit(130);
-    process.stderr.write('\nstopping after this step; press Ctrl-C again to end at once\n');
-    controller.abort();
+  let lastAtMs = Number.NEGATIVE_INFINITY;
+  const say = (text: string): void => void process.stderr.write(safeText(text));
+  const stop = (signal: keyof typeof STOP_EXIT_CODES): void => {
+    const nowMs = performance.now();
+    if (nowMs - lastAtMs < SAME_PRESS_MS) return;
+    lastAtMs = nowMs;
+    if (signal === 'SIGINT' && handler) return handler();
+    if (controller.signal.aborted) process.exit(STOP_EXIT_CODES[signal]);
+    say('\nstopping after this step; press Ctrl-C again to end at once\n');
+    controller.abort(new StopSignal(signal));
   };
-  process.on('SIGINT', interrupt);
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => stop(signal));
+  surviveLostReaders();
+  const isForPeople = process.stdout.isTTY === true;
+  const shown = (text: string): string => (isForPeople ? safeText(text) : text);
   return {
-    out: (text) => void process.stdout.write(`${text}\n`),
-    write: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(`${text}\n`),
-    lines: (prompt, signal) => inputLines(prompt, signal, interrupt),
+    out: (text) => void process.stdout.write(`${shown(text)}\n`),
+    write: (text) => void process.stdout.write(shown(text)),
+    err: (text) => say(`${text}\n`),
+    lines: (prompt, signal) => inputLines(prompt, signal, () => stop('SIGINT')),
     onInterrupt(own) {
       handler = own;
       return () => (handler = undefined);
     },
     isInteractive: process.stderr.isTTY === true,
-    columns: process.stderr.columns ?? 80,
+    isForPeople,
+    columns: process.stdout.columns ?? process.stderr.columns ?? 80,
     signal: controller.signal,
   };
+}
+
+/**
+ * A reader that went away (`peft … | head`, a closed terminal) must not end a run before its
+ * checkpoint; results that could not be written for another reason, a full disk, are an error.
+ */
+function surviveLostReaders(): void {
+  process.stderr.on('error', () => undefined);
+  process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    if (code === 'EPIPE' || code === 'EIO') return;
+    process.stderr.write(`error PEFT_OUTPUT_WRITE: the results cannot be written: ${message}\n`);
+    process.exit(1);
+  });
 }
 
 async function* inputLines(

@@ -21,7 +21,7 @@ export async function startBackend(wanted?: PortableBackend): Promise<StartedBac
   if (wanted === 'cpu') return { name: 'cpu', description: 'plain JavaScript' };
   try {
     await import('@tensorflow/tfjs-backend-wasm'); // registers itself
-    await tryStart('wasm');
+    await withoutCrashHandlers(() => tryStart('wasm'));
     const simd = await tf.env().getAsync('WASM_HAS_SIMD_SUPPORT');
     return { name: 'wasm', description: `wasm${simd ? ' with SIMD' : ''}, 1 thread` };
   } catch (cause) {
@@ -37,6 +37,27 @@ export async function startBackend(wanted?: PortableBackend): Promise<StartedBac
       );
     }
     return { name: 'cpu', description: `plain JavaScript; wasm did not start: ${reason}` };
+  }
+}
+
+/** What the WebAssembly glue does with every error of the process that nobody caught. */
+const CRASH_EVENTS = ['uncaughtException', 'unhandledRejection'] as const;
+const RETHROWS = /\bthrow (ex|reason)\b/;
+
+/**
+ * Takes away the handlers that the glue adds when it starts: they throw an uncaught error again, so
+ * that Node shows the glue's line in place of where the error was made.
+ */
+async function withoutCrashHandlers(start: () => Promise<void>): Promise<void> {
+  const { process } = globalThis as { readonly process?: NodeJS.Process };
+  const before = new Set(CRASH_EVENTS.flatMap((event) => process?.rawListeners(event) ?? []));
+  try {
+    await start();
+  } finally {
+    for (const event of CRASH_EVENTS)
+      for (const listener of process?.rawListeners(event) ?? [])
+        if (!before.has(listener) && RETHROWS.test(String(listener)))
+          process?.removeListener(event, listener as () => void);
   }
 }
 

@@ -1,5 +1,16 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { errorCode } from '../../test/support/error-code.js';
@@ -34,6 +45,53 @@ describe('writeFileAtomic', () => {
     ).rejects.toThrow('power cut');
     expect(readFileSync(path, 'utf8')).toBe('old');
     expect(readdirSync(folder)).toEqual(['file']);
+  });
+});
+
+describe.skipIf(process.platform === 'win32')('writeFileAtomic on what is no regular file', () => {
+  test('writes the target of a symbolic link, and the link stays', async () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, 'elsewhere'));
+    writeFileSync(join(folder, 'elsewhere', 'file'), 'old');
+    symlinkSync(join('elsewhere', 'file'), join(folder, 'link'));
+    symlinkSync(join('elsewhere', 'missing'), join(folder, 'dangling'));
+    symlinkSync('circle', join(folder, 'circle'));
+    await writeFileAtomic(join(folder, 'link'), 'new');
+    await writeFileAtomic(join(folder, 'dangling'), 'made');
+    await expect(writeFileAtomic(join(folder, 'circle'), 'x')).rejects.toThrow('ELOOP');
+    expect(readFileSync(join(folder, 'elsewhere', 'file'), 'utf8')).toBe('new');
+    expect(readFileSync(join(folder, 'elsewhere', 'missing'), 'utf8')).toBe('made');
+    for (const name of ['link', 'dangling'])
+      expect(lstatSync(join(folder, name)).isSymbolicLink()).toBe(true);
+    expect(readdirSync(join(folder, 'elsewhere')).sort()).toEqual(['file', 'missing']);
+  });
+
+  test('writes into a pipe, a device and an open file, and none of them is replaced', async () => {
+    const folder = temporaryFolder();
+    const pipe = join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const [read] = await Promise.all([readFile(pipe, 'utf8'), writeFileAtomic(pipe, 'through')]);
+    expect(read).toBe('through');
+    expect(lstatSync(pipe).isFIFO()).toBe(true);
+    await writeFileAtomic('/dev/null', 'nothing');
+    expect(lstatSync('/dev/null').isCharacterDevice()).toBe(true);
+    const log = openSync(join(folder, 'log'), 'w');
+    writeSync(log, 'before ');
+    await writeFileAtomic(`/dev/fd/${log}`, 'after');
+    closeSync(log);
+    expect(readFileSync(join(folder, 'log'), 'utf8')).toBe('before after');
+    expect(readdirSync(folder).sort()).toEqual(['log', 'pipe']);
+  });
+
+  test('a folder behind a symbolic link is filled, and the link stays', async () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, 'target'));
+    symlinkSync('target', join(folder, 'link'));
+    await writeFolderAtomic(join(folder, 'link'), (made) => writeFile(join(made, 'a'), '1'), {
+      replace: true,
+    });
+    expect(lstatSync(join(folder, 'link')).isSymbolicLink()).toBe(true);
+    expect(readdirSync(join(folder, 'target'))).toEqual(['a']);
   });
 });
 
