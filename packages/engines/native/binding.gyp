@@ -16,8 +16,10 @@
       'OTHER_CPLUSPLUSFLAGS': ['-fno-strict-aliasing', '-ffp-contract=off', '-fno-math-errno', '-fvisibility=hidden'],
     },
     'msvs_settings': {'VCCLCompilerTool': {'AdditionalOptions': ['/std:c++20'], 'ExceptionHandling': 1}},
+    'configurations': {'Debug': {'defines': ['PEFT_CHECK_BOUNDS']}},
     'conditions': [
       ['sanitize==1', {
+        'defines': ['PEFT_CHECK_BOUNDS'],
         'cflags_cc': ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=undefined', '-fno-omit-frame-pointer'],
         'ldflags': ['-fsanitize=address,undefined'],
       }, {'cflags_cc': ['-O3']}],

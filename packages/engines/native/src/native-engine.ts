@@ -27,7 +27,9 @@ import { inheritKernels } from './kernels/register.js';
 import { registerAppendRows } from './kernels/append-rows.js';
 import { registerRows } from './kernels/rows.js';
 import { registerShapes } from './kernels/shapes.js';
+import { MOST_THREADS } from './environment.js';
 import { NATIVE_BACKEND, NativeBackend } from './native-backend.js';
+import { NativeWeight } from './native-weight.js';
 
 /** How the native engine computes. */
 export interface NativeEngineOptions {
@@ -55,7 +57,8 @@ const AS_STORED: Partial<Record<StoredDtype, 'f32' | 'f16' | 'bf16'>> = {
  *
  * @returns the engine and its backend, whose `pool` says how much memory tensors take
  * @throws PEFT_NATIVE_UNAVAILABLE when the addon cannot be loaded; PEFT_CONFIG_INVALID for another
- *   precision or a number of threads below 1, in the options or in `PEFT_NUM_THREADS`
+ *   precision, or `threads` outside 1 … 256; PEFT_THREADS_INVALID for an odd `PEFT_NUM_THREADS`;
+ *   PEFT_NATIVE_ISA_UNAVAILABLE for a `PEFT_NATIVE_ISA` that this machine lacks
  * @example
  * const engine = createNativeEngine({ precision: 'float32' });
  * await engine.activate();
@@ -67,13 +70,23 @@ export function createNativeEngine(
 ): Engine & { readonly backend: NativeBackend } {
   if (options.precision !== undefined)
     check.oneOf('native', 'precision', options.precision, ['bfloat16', 'float32']);
-  if (options.threads !== undefined) check.positiveInteger('native', 'threads', options.threads);
+  checkThreads(options.threads);
   const binding = loadBinding();
   if (options.threads !== undefined) binding.setThreads(options.threads);
   registerBackend(binding);
   const info = binding.info();
   const precision = options.precision ?? (info.bf16 ? 'bfloat16' : 'float32');
   return new NativeEngine(binding, precision);
+}
+
+function checkThreads(threads: number | undefined): void {
+  if (threads === undefined) return;
+  check.positiveInteger('native', 'threads', threads);
+  if (threads > MOST_THREADS)
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `native: threads must be at most ${MOST_THREADS}, got ${threads}.`,
+    );
 }
 
 function registerBackend(binding: NativeBinding): void {
@@ -89,43 +102,6 @@ function registerBackend(binding: NativeBinding): void {
   registerRows();
   registerOptimizer();
   registerAppendRows();
-}
-
-class NativeWeight implements FrozenWeight {
-  #handle: WeightHandle | undefined;
-  readonly shape: readonly number[];
-  readonly format: WeightFormat;
-  readonly byteLength: number;
-
-  constructor(
-    readonly engine: NativeEngine,
-    readonly name: string,
-    handle: WeightHandle,
-  ) {
-    this.#handle = handle;
-    const { rows, columns, format, byteLength } = engine.binding.weightInfo(handle);
-    this.shape = [rows, columns];
-    this.format = format;
-    this.byteLength = byteLength;
-  }
-
-  get handle(): WeightHandle {
-    if (!this.#handle)
-      throw new PeftError('PEFT_WEIGHT_DISPOSED', `${this.name}: the weight was disposed of.`, {
-        hint: 'load the model again',
-      });
-    return this.#handle;
-  }
-
-  get isDisposed(): boolean {
-    return this.#handle === undefined;
-  }
-
-  dispose(): void {
-    if (!this.#handle) return;
-    this.engine.binding.weightFree(this.#handle);
-    this.#handle = undefined;
-  }
 }
 
 class NativeEngine implements Engine {
@@ -226,13 +202,15 @@ class NativeEngine implements Engine {
     const own = this.#own(weight);
     const { backend } = this;
     const y = backend.create(outputShape(own, x));
-    this.binding.linear(
-      own.handle,
-      backend.values(x),
-      bias ? backend.values(bias) : null,
-      y.values,
-      x.shape[0],
-      this.precision === 'bfloat16',
+    own.read((handle) =>
+      this.binding.linear(
+        handle,
+        backend.values(x),
+        bias ? backend.values(bias) : null,
+        y.values,
+        x.shape[0],
+        this.precision === 'bfloat16',
+      ),
     );
     return tf.engine().makeTensorFromTensorInfo(y.info) as Tensor2D;
   }
@@ -249,15 +227,17 @@ class NativeEngine implements Engine {
     const shape = outputShape(own, x);
     const y = backend.create(shape);
     const sums = keepSums ? backend.create(shape) : undefined;
-    this.binding.linearActivated(
-      own.handle,
-      backend.values(x),
-      bias ? backend.values(bias) : null,
-      ACTIVATION[kind],
-      y.values,
-      sums?.values ?? null,
-      x.shape[0],
-      this.precision === 'bfloat16',
+    own.read((handle) =>
+      this.binding.linearActivated(
+        handle,
+        backend.values(x),
+        bias ? backend.values(bias) : null,
+        ACTIVATION[kind],
+        y.values,
+        sums?.values ?? null,
+        x.shape[0],
+        this.precision === 'bfloat16',
+      ),
     );
     const tensor = ({ info }: typeof y) => tf.engine().makeTensorFromTensorInfo(info) as Tensor2D;
     return { y: tensor(y), sums: sums && tensor(sums) };
@@ -270,12 +250,14 @@ class NativeEngine implements Engine {
       throw shapeError(own.name, 'linearInputGradient', `[N, ${rows}]`, dy.shape);
     const { backend } = this;
     const dx = backend.create([dy.shape[0], columns]);
-    this.binding.linearInputGradient(
-      own.handle,
-      backend.values(dy),
-      dx.values,
-      dy.shape[0],
-      this.precision === 'bfloat16',
+    own.read((handle) =>
+      this.binding.linearInputGradient(
+        handle,
+        backend.values(dy),
+        dx.values,
+        dy.shape[0],
+        this.precision === 'bfloat16',
+      ),
     );
     return tf.engine().makeTensorFromTensorInfo(dx.info) as Tensor2D;
   }
@@ -293,14 +275,14 @@ class NativeEngine implements Engine {
         },
       );
     const y = this.backend.create([ids.length, columns]);
-    this.binding.weightGather(own.handle, ids, y.values);
+    own.read((handle) => this.binding.weightGather(handle, ids, y.values));
     return tf.engine().makeTensorFromTensorInfo(y.info) as Tensor2D;
   }
 
   dequantize(weight: FrozenWeight): Tensor {
     const own = this.#own(weight);
     const y = this.backend.create(own.shape);
-    this.binding.weightDequantize(own.handle, y.values);
+    own.read((handle) => this.binding.weightDequantize(handle, y.values));
     return tf.engine().makeTensorFromTensorInfo(y.info);
   }
 

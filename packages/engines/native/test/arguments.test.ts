@@ -150,8 +150,8 @@ describe.skipIf(!addon)('the addon', () => {
     );
     expect(() => run({ keyValueHeads: 3 })).toThrow('2 heads cannot share 3 key heads');
     expect(() => run({ extra: 1 })).toThrow('extraKeys must be a Float32Array, got null');
-    expect(() => run({ headSize: 385 })).toThrow(
-      'headSize must be an integer from 1 to 384, got 385',
+    expect(() => run({ headSize: 16_385 })).toThrow(
+      'headSize must be an integer from 1 to 16384, got 16385',
     );
     expect(() => run({ scale: undefined })).toThrow('scale must be a number, got undefined');
     expect(() =>
@@ -161,6 +161,62 @@ describe.skipIf(!addon)('the addon', () => {
         biasIndex: Int32Array.of(1),
       }),
     ).toThrow('biasIndex[0] is 1, outside the 1 of the table');
+  });
+
+  test('takes no pointer before the last getter has run', () => {
+    const x = f(8);
+    const detach = () => structuredClone(x, { transfer: [x.buffer] });
+    const offsets = Int32Array.of(0, 2);
+    const options = {
+      queryOffsets: offsets,
+      get keyOffsets() {
+        detach();
+        return offsets;
+      },
+    };
+    const others = {
+      heads: 2,
+      keyValueHeads: 2,
+      headSize: 2,
+      scale: 1,
+      causal: false,
+      window: 0,
+      softCap: 0,
+      biasIndex: null,
+      biasOrigin: 0,
+      biasColumns: 0,
+      extra: 0,
+      dropoutRate: 0,
+      dropoutKey0: 0,
+      dropoutKey1: 0,
+      bf16: false,
+    };
+    expect(() =>
+      native.attention(x, f(8), f(8), null, null, null, f(8), f(4), Object.assign(options, others)),
+    ).toThrow('q needs 8 elements, got 0');
+    const [first, second] = [f(8), f(8)];
+    const list = Object.defineProperty([first, second], 1, {
+      get: () => {
+        structuredClone(first, { transfer: [first.buffer] });
+        return second;
+      },
+    });
+    expect(native.l2Norm(list)).toBe(0);
+  });
+
+  test('returns at once where a size is huge and their product zero', () => {
+    const [many, none] = [2 ** 40, f(0)];
+    native.softmax(none, none, many, 0, false);
+    native.softmaxGradient(none, none, none, many, 0, true);
+    native.scaleColumns(none, none, none, many, 0);
+    native.sumRows(none, none, many, 0);
+    native.scaleColumnsGradient(none, none, none, none, none, many, 0);
+    native.binary(0, none, 1, none, 1, none, many, 0);
+    native.matmul(none, none, none, many, 0, 0, 0, false, false, null, null, false, false);
+    native.rope(none, none, none, Int32Array.of(0), none, 1, many, 0, 0, false);
+    expect(() => native.weightFromBytes(new Uint8Array(0), 'f32', many, 0, false)).toThrow(
+      'a weight of 1099511627776 by 0 holds nothing',
+    );
   });
 
   test('survives arguments of any kind to any function', () => {

@@ -221,6 +221,25 @@ describeEachSet('attention', (native, set) => {
     );
   });
 
+  test.each([385, 400, 801])('takes heads of %d elements, more than a pass holds', (size) => {
+    for (const bf16 of [false, true])
+      checkAttention(native, {
+        lengths: [5, 1, 18],
+        more: 2,
+        group: 2,
+        keyHeads: 1,
+        size,
+        causal: true,
+        window: 0,
+        softCap: 0,
+        bias: false,
+        extra: 1,
+        rate: 0,
+        bf16,
+        seed: size,
+      });
+  });
+
   test('equals the formulas where sequences take several blocks of queries and keys', () => {
     const large = {
       lengths: [300, 17],

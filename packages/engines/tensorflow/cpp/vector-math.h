@@ -1,6 +1,7 @@
 // Elementary functions in a form that compilers turn into vector instructions: no branches, no
 // calls. Polynomials were fitted for the intervals named; relative errors stay near 2e-7, erf's
-// absolute error near 1e-7. NaN stays NaN.
+// absolute error near 1e-7. NaN stays NaN. The kernels of @peft/native have the same polynomials
+// over vectors in packages/engines/native/cpp/vector/math.h; a test there compares them.
 #pragma once
 #include <cmath>
 #include <cstdint>

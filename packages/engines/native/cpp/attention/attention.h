@@ -9,8 +9,8 @@
 
 namespace peft {
 
-/** Wider heads are refused: a tile keeps a whole head in one pass. */
-constexpr int64_t kLargestHead = 384;
+/** Wider heads are refused: a tile keeps the results of a whole head. */
+constexpr int64_t kLargestHead = 16384;
 
 struct AttentionProblem {
   const float *q, *k, *v;

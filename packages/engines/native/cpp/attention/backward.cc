@@ -18,6 +18,7 @@ class BackwardTask {
       : p(problem),
         g(gradients),
         products(problem.bf16, std::max(kKeyBlock, problem.headSize)),
+        parts(Scratch::kAttentionA, floatsNeeded(products, problem.headSize)),
         longestKeys_(longestKeys),
         sequence_(sequence),
         keyHead_(keyHead),
@@ -26,16 +27,11 @@ class BackwardTask {
         dextraValues_(dextraValues) {
     const int64_t size = p.headSize, head32 = products.padded(size),
                   keys32 = products.padded(kKeyBlock), rows = kQueryBlock;
-    Parts parts(Scratch::kAttentionA, 2 * keys32 * size + kKeyBlock * head32 +
-                                          2 * rows * kStrideWords + 2 * rows * head32 +
-                                          2 * rows * keys32 + 3 * rows * kStrideWords +
-                                          kKeyBlock * kStrideWords + rows * head32 +
-                                          2 * kKeyBlock * head32 + 2 * (kQueryBlock + kKeyBlock));
     keysT = parts.words(keys32 * size);
     valuesT = parts.words(keys32 * size);
     keysN = parts.words(kKeyBlock * head32);
-    queryRows = parts.words(rows * kStrideWords);
-    dyRows = parts.words(rows * kStrideWords);
+    queryRows = parts.words(products.rowWords(rows, size));
+    dyRows = parts.words(products.rowWords(rows, size));
     queryColumns = parts.words(rows * head32);
     dyColumns = parts.words(rows * head32);
     scores = parts.floats(rows * keys32);
@@ -70,6 +66,13 @@ class BackwardTask {
   }
 
  private:
+  static int64_t floatsNeeded(const TileProducts& t, int64_t size) {
+    const int64_t head32 = t.padded(size), keys32 = t.padded(kKeyBlock), rows = kQueryBlock;
+    return 2 * keys32 * size + kKeyBlock * head32 + 2 * t.rowWords(rows, size) + 2 * rows * head32 +
+           2 * rows * keys32 + 3 * rows * kStrideWords + kKeyBlock * kStrideWords + rows * head32 +
+           2 * kKeyBlock * head32 + 2 * (kQueryBlock + kKeyBlock);
+  }
+
   const float* at(const float* own, const float* extra, const KeyBlock& block) const {
     const int64_t row = block.extra ? block.begin : p.keyOffsets[sequence_] + block.begin;
     return (block.extra ? extra : own) + row * p.keyWidth() + keyHead_ * p.headSize;
@@ -142,6 +145,7 @@ class BackwardTask {
   const AttentionProblem& p;
   const AttentionGradients& g;
   const TileProducts products;
+  Parts parts;
   const int64_t longestKeys_, sequence_, keyHead_;
   float *dbias_, *dextraKeys_, *dextraValues_;  // this sequence's parts
   uint32_t *keysT, *valuesT, *keysN, *queryRows, *dyRows, *queryColumns, *dyColumns, *packedRows,
@@ -162,25 +166,30 @@ void addParts(const float* parts, int64_t count, int64_t length, float* out) {
 
 void attentionBackward(const AttentionProblem& p, const AttentionGradients& g) {
   if (p.headSize == 0) return;
+  std::vector<int64_t> sequences;  // that have rows
+  for (int64_t b = 0; b < p.sequences; b++)
+    if (p.queryOffsets[b + 1] > p.queryOffsets[b] || p.keyOffsets[b + 1] > p.keyOffsets[b])
+      sequences.push_back(b);
+  const int64_t count = static_cast<int64_t>(sequences.size());
   const int64_t longestKeys = longest(p.keyOffsets, p.sequences);
   const int64_t biasSize = g.dbias ? p.heads * p.biasColumns : 0,
                 extraSize = p.extra * p.keyWidth();
-  Parts parts(Scratch::kAttentionPartial, p.sequences * (biasSize + 2 * extraSize));
-  float* dbias = parts.floats(p.sequences * biasSize);
-  float* dextraKeys = parts.floats(p.sequences * extraSize);
-  float* dextraValues = parts.floats(p.sequences * extraSize);
-  std::fill(dbias, dbias + p.sequences * biasSize, 0.0f);
-  parallel(p.sequences * p.keyValueHeads, [&](int64_t task) {
-    const int64_t sequence = task / p.keyValueHeads;
-    BackwardTask(p, g, longestKeys, sequence, task % p.keyValueHeads,
-                 biasSize > 0 ? dbias + sequence * biasSize : nullptr,
-                 dextraKeys + sequence * extraSize, dextraValues + sequence * extraSize)
+  Parts parts(Scratch::kAttentionPartial, count * (biasSize + 2 * extraSize));
+  float* dbias = parts.floats(count * biasSize);
+  float* dextraKeys = parts.floats(count * extraSize);
+  float* dextraValues = parts.floats(count * extraSize);
+  std::fill(dbias, dbias + count * biasSize, 0.0f);
+  parallel(count * p.keyValueHeads, [&](int64_t task) {
+    const int64_t i = task / p.keyValueHeads;
+    BackwardTask(p, g, longestKeys, sequences[static_cast<size_t>(i)], task % p.keyValueHeads,
+                 biasSize > 0 ? dbias + i * biasSize : nullptr, dextraKeys + i * extraSize,
+                 dextraValues + i * extraSize)
         .run();
   });
-  if (biasSize > 0) addParts(dbias, p.sequences, biasSize, g.dbias);
+  if (biasSize > 0) addParts(dbias, count, biasSize, g.dbias);
   if (extraSize > 0) {
-    addParts(dextraKeys, p.sequences, extraSize, g.dextraKeys);
-    addParts(dextraValues, p.sequences, extraSize, g.dextraValues);
+    addParts(dextraKeys, count, extraSize, g.dextraKeys);
+    addParts(dextraValues, count, extraSize, g.dextraValues);
   }
 }
 

@@ -23,18 +23,13 @@ class BackwardTask {
         tables(positionTables),
         g(gradients),
         products(problem.bf16, std::max(2 * kSquareBlock, problem.headSize)),
+        parts(Scratch::kAttentionA, floatsNeeded(products, problem.headSize)),
         longest_(longestSequence),
         head_(head),
         dkeys_(dkeys),
         dqueries_(dqueries) {
     const int64_t size = p.headSize, head32 = products.padded(size),
                   keys32 = products.padded(kSquareBlock), block = kSquareBlock;
-    Parts parts(Scratch::kAttentionA, 2 * keys32 * size + 3 * block * head32 + 2 * block * head32 +
-                                          7 * block * kStrideWords + block * keys32 +
-                                          2 * (block * kGradientStride + 2 * kPad) +
-                                          4 * block * head32 + 2 * block * head32 + 16 * head32 +
-                                          kPad * kStrideWords +
-                                          DisentangledScores::floats(products));
     queryRows = parts.words(block * kStrideWords);
     keyRows = parts.words(block * kStrideWords);
     dyRows = parts.words(block * kStrideWords);
@@ -77,6 +72,13 @@ class BackwardTask {
   }
 
  private:
+  static int64_t floatsNeeded(const TileProducts& t, int64_t size) {
+    const int64_t head32 = t.padded(size), keys32 = t.padded(kSquareBlock), block = kSquareBlock;
+    return 2 * keys32 * size + 11 * block * head32 + 7 * block * kStrideWords + block * keys32 +
+           2 * (block * kGradientStride + 2 * kPad) + 16 * head32 + kPad * kStrideWords +
+           DisentangledScores::floats(t);
+  }
+
   void tile(int64_t sequenceRow, int64_t begin, int64_t rows, int64_t keyBegin, int64_t columns) {
     const KernelTable& table = kernels();
     const int64_t size = p.headSize, width = p.width(), queryRow = sequenceRow + begin,
@@ -178,6 +180,7 @@ class BackwardTask {
   const PositionTables& tables;
   const DisentangledGradients& g;
   const TileProducts products;
+  Parts parts;
   const int64_t longest_, head_;
   float *dkeys_, *dqueries_;  // [distances][E] of this task, or null
   uint32_t *queryRows, *keyRows, *dyRows, *packed, *shifted, *keysT, *valuesT, *keyColumns,
@@ -209,7 +212,7 @@ void disentangledBackward(const DisentangledProblem& p, const DisentangledGradie
   const int64_t longestSequence = longest(p.offsets, p.sequences);
   PositionTables tables(p, longestSequence);
   preparePositions(p, tables);
-  const int64_t shares =
+  int64_t shares =
       std::max<int64_t>(1, std::min(p.sequences, (kTasksWanted + p.heads - 1) / p.heads));
   const bool needKeys = g.dpositionKeys && tables.keys.present(),
              needQueries = g.dpositionQueries && tables.queries.present();
@@ -217,6 +220,7 @@ void disentangledBackward(const DisentangledProblem& p, const DisentangledGradie
   Parts parts(Scratch::kAttentionPartial, (needKeys ? all : 0) + (needQueries ? all : 0));
   float* dkeys = needKeys ? parts.floats(all) : nullptr;
   float* dqueries = needQueries ? parts.floats(all) : nullptr;
+  if (p.offsets[p.sequences] == 0) shares = 0;  // nothing to do but zeros
   parallel(shares * p.heads, [&](int64_t task) {
     const int64_t share = task / p.heads, head = task % p.heads;
     float* own[2] = {dkeys ? dkeys + task * part : nullptr,

@@ -5,13 +5,13 @@ namespace peft {
 
 void preparePositions(const DisentangledProblem& p, PositionTables& tables) {
   const TileProducts layout(p.bf16, 64);
-  Parts parts(Scratch::kAttentionShared,
-              tables.keys.expandedFloats() + tables.keys.packedWords(layout) +
-                  tables.queries.expandedFloats() + tables.queries.packedWords(layout));
+  tables.memory.emplace(Scratch::kAttentionShared,
+                        tables.keys.expandedFloats() + tables.keys.packedWords(layout) +
+                            tables.queries.expandedFloats() + tables.queries.packedWords(layout));
   for (PositionTable* table : {&tables.keys, &tables.queries}) {
     if (!table->present()) continue;
-    float* expanded = parts.floats(table->expandedFloats());
-    table->place(expanded, parts.words(table->packedWords(layout)));
+    float* expanded = tables.memory->floats(table->expandedFloats());
+    table->place(expanded, tables.memory->words(table->packedWords(layout)));
   }
   parallel(2 * p.heads, [&](int64_t task) {
     PositionTable& table = task % 2 == 0 ? tables.keys : tables.queries;

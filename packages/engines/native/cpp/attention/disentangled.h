@@ -13,6 +13,9 @@
 
 namespace peft {
 
+/** Wider heads are refused: a pass over the depth holds a whole head. */
+constexpr int64_t kLargestDisentangledHead = 384;
+
 struct DisentangledProblem {
   const float *q, *k, *v;
   const float *positionKeys = nullptr, *positionQueries = nullptr;

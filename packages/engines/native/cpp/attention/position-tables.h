@@ -4,6 +4,7 @@
 // `side` queries: rows are keys j, columns queries i, e = i − j + T − 1.
 #pragma once
 #include <algorithm>
+#include <optional>
 
 #include "disentangled.h"
 #include "tile-products.h"
@@ -100,6 +101,7 @@ class PositionTable {
 /** Both tables of a call, laid out in memory of the calling thread. */
 struct PositionTables {
   PositionTable keys, queries;
+  std::optional<Parts> memory;
 
   PositionTables(const DisentangledProblem& p, int64_t longestSequence)
       : keys(p, p.positionKeys, p.contentToPosition, p.contentToPositionLength, true,

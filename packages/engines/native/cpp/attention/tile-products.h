@@ -1,28 +1,16 @@
 // Shorthands for the small products inside attention. Operands are parts of row-major float32
 // matrices.
 #pragma once
+#include <algorithm>
+
 #include "../core/arena.h"
 #include "../core/dispatch.h"
+#include "../core/parts.h"
 
 namespace peft {
 
 constexpr int64_t kQueryBlock = 128;
 constexpr int64_t kKeyBlock = 256;
-
-/** Hands out parts of one scratch block, each 64-byte aligned. */
-class Parts {
- public:
-  Parts(Scratch purpose, int64_t floats) : next_(scratch<float>(purpose, floats + 16 * 32)) {}
-  float* floats(int64_t count) {
-    float* part = next_;
-    next_ += (count + 15) / 16 * 16;
-    return part;
-  }
-  uint32_t* words(int64_t count) { return reinterpret_cast<uint32_t*>(floats(count)); }
-
- private:
-  float* next_;
-};
 
 struct TileProducts {
   const ProductKernels& k;
@@ -37,10 +25,19 @@ struct TileProducts {
     return (columns + k.tileColumns - 1) / k.tileColumns * k.tileColumns;
   }
 
+  /** Elements of the depth that one pass takes: kPassWords words. */
+  int64_t passDepth() const { return kPassWords * k.elementsPerWord; }
+  /** Words that `packRows` fills: [pass][rows][kStrideWords]. */
+  int64_t rowWords(int64_t rows, int64_t depth) const {
+    return (depth + passDepth() - 1) / passDepth() * rows * kStrideWords;
+  }
+
   /** Broadcast operand: `rows` rows of `depth` elements. */
   void packRows(const float* data, int64_t stride, int64_t rows, int64_t depth,
                 uint32_t* out) const {
-    k.packS(denseView(data, stride), false, 0, rows, 0, depth, out, spare);
+    for (int64_t from = 0; from < depth; from += passDepth(), out += rows * kStrideWords)
+      k.packS(denseView(data, stride), false, 0, rows, from, std::min(passDepth(), depth - from),
+              out, spare);
   }
   /** Broadcast operand: the columns of a matrix [depth, rows]. */
   void packRowsTransposed(const float* data, int64_t stride, int64_t rows, int64_t depth,
@@ -55,12 +52,21 @@ struct TileProducts {
   /** Vector operand: a matrix [columns, depth]. */
   void packColumnsTransposed(const float* data, int64_t stride, int64_t columns, int64_t depth,
                              uint32_t* out) const {
-    k.packV(denseView(data, stride), true, 0, columns, 0, depth, out, spare);
+    for (int64_t from = 0; from < depth; from += passDepth(), out += kPassWords * padded(columns))
+      k.packV(denseView(data, stride), true, 0, columns, from, std::min(passDepth(), depth - from),
+              out, spare);
   }
 
+  /** Operands deeper than a pass have exactly these rows and columns. */
   void multiply(int64_t rows, int64_t columns, int64_t depth, const uint32_t* s, const uint32_t* v,
                 float* sums, int64_t sumRows, bool accumulate) const {
-    k.multiply(rows, columns, words(depth), s, v, sums, sumRows, accumulate);
+    int64_t rest = words(depth);
+    k.multiply(rows, columns, std::min(kPassWords, rest), s, v, sums, sumRows, accumulate);
+    while ((rest -= kPassWords) > 0) {
+      s += rows * kStrideWords;
+      v += kPassWords * padded(columns);
+      k.multiply(rows, columns, std::min(kPassWords, rest), s, v, sums, sumRows, true);
+    }
   }
 
   /** Rows of kStrideWords floats as a broadcast operand: as they are, or rounded to bf16 in

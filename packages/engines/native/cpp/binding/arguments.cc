@@ -1,6 +1,7 @@
 #include "arguments.h"
 
 #include <cmath>
+#include <cstring>
 #include <new>
 
 #include "../weights/mapped-file.h"
@@ -24,6 +25,8 @@ std::string shown(napi_env env, napi_value value) {
   }
   return kNames[type];
 }
+
+constexpr uint32_t kMostElements = 1 << 20;  // of a list; a sparse one may say it has 2³²
 
 void throwCoded(napi_env env, const char* code, const char* message) {
   bool pending = false;
@@ -180,21 +183,31 @@ int Arguments::choice(size_t i, const char* name,
   fail(std::string(name) + " must be one of " + all + ", got \"" + given + "\"");
 }
 
-std::vector<Arguments::FloatArray> Arguments::floatArrays(size_t i, const char* name) const {
+std::vector<napi_value> Arguments::elements(size_t i, const char* name) const {
   bool isArray = false;
   napi_is_array(env_, values_[i], &isArray);
   if (!isArray)
     fail(std::string(name) + " must be an array of Float32Array, got " + shown(env_, values_[i]));
   uint32_t count = 0;
   napi_get_array_length(env_, values_[i], &count);
-  std::vector<FloatArray> arrays;
-  arrays.reserve(count);
+  if (count > kMostElements) fail(std::string(name) + " has too many elements");
+  std::vector<napi_value> elements;
   for (uint32_t n = 0; n < count; n++) {
     napi_value element;
     if (napi_get_element(env_, values_[i], n, &element) != napi_ok)
       fail(std::string(name) + " cannot be read");
+    elements.push_back(element);
+  }
+  return elements;
+}
+
+std::vector<Arguments::FloatArray> Arguments::floatArrays(const std::vector<napi_value>& elements,
+                                                          const char* name) const {
+  std::vector<FloatArray> arrays;
+  arrays.reserve(elements.size());
+  for (size_t n = 0; n < elements.size(); n++) {
     Typed array;
-    if (!typed(element, array) || array.type != napi_float32_array)
+    if (!typed(elements[n], array) || array.type != napi_float32_array)
       fail(std::string(name) + "[" + std::to_string(n) + "] must be a Float32Array");
     arrays.push_back({static_cast<float*>(array.data), static_cast<int64_t>(array.length)});
   }
@@ -213,18 +226,26 @@ bool Arguments::isIntegers(size_t i) const {
   return typed(values_[i], array) && array.type == napi_int32_array;
 }
 
-Options::Options(const Arguments& arguments, size_t index)
-    : arguments_(arguments), object_(arguments.value(index)) {
+Options::Options(const Arguments& arguments, size_t index,
+                 std::initializer_list<const char*> fields)
+    : arguments_(arguments) {
+  napi_env env = arguments.env();
+  napi_value object = arguments.value(index);
   napi_valuetype type = napi_undefined;
-  napi_typeof(arguments.env(), object_, &type);
+  napi_typeof(env, object, &type);
   if (type != napi_object) arguments.fail("options must be an object");
+  for (const char* field : fields) {
+    napi_value value;
+    if (napi_get_named_property(env, object, field, &value) != napi_ok)
+      arguments.fail(std::string("options.") + field + " cannot be read");
+    fields_.emplace_back(field, value);
+  }
 }
 
 napi_value Options::get(const char* field) const {
-  napi_value value;
-  if (napi_get_named_property(arguments_.env(), object_, field, &value) != napi_ok)
-    arguments_.fail(std::string("options.") + field + " cannot be read");
-  return value;
+  for (const auto& [name, value] : fields_)
+    if (std::strcmp(name, field) == 0) return value;
+  throw std::logic_error(std::string("options.") + field + " was not read");
 }
 
 float Options::finite(const char* field) const {

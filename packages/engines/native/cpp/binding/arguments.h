@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace peft {
@@ -62,8 +63,12 @@ class Arguments {
     float* data;
     int64_t length;
   };
-  /** An array of Float32Arrays. */
-  std::vector<FloatArray> floatArrays(size_t index, const char* name) const;
+  /** The elements of an array. Reading them may run JavaScript, which may detach any memory: read
+   * all lists before the first pointer. */
+  std::vector<napi_value> elements(size_t index, const char* name) const;
+  /** Elements as Float32Arrays. */
+  std::vector<FloatArray> floatArrays(const std::vector<napi_value>& elements,
+                                      const char* name) const;
 
   /** Number of elements of a typed array of any kind. */
   int64_t length(size_t index, const char* name) const;
@@ -92,10 +97,11 @@ class Arguments {
   napi_value values_[kMost];
 };
 
-/** The fields of an options object. */
+/** The fields of an options object. All are read when it is made: reading them may run JavaScript,
+ * which may detach any memory, so it is made before the first pointer is taken. */
 class Options {
  public:
-  Options(const Arguments& arguments, size_t index);
+  Options(const Arguments& arguments, size_t index, std::initializer_list<const char*> fields);
   int64_t size(const char* field, int64_t minimum = 0, int64_t maximum = kLargestSize) const {
     return arguments_.integerOf(get(field), field, minimum, maximum);
   }
@@ -112,7 +118,7 @@ class Options {
  private:
   napi_value get(const char* field) const;
   const Arguments& arguments_;
-  napi_value object_;
+  std::vector<std::pair<const char*, napi_value>> fields_;
 };
 
 /** Turns the C++ exception in flight into a JavaScript one. */

@@ -38,7 +38,10 @@ struct Checked {
 
 /** Reads the options, then the arrays that both directions have in common (arguments 0 … 5). */
 Checked attentionProblem(const Arguments& a, size_t optionsIndex) {
-  const Options o(a, optionsIndex);
+  const Options o(a, optionsIndex,
+                  {"heads", "keyValueHeads", "headSize", "scale", "causal", "window", "softCap",
+                   "biasOrigin", "biasColumns", "extra", "dropoutRate", "dropoutKey0",
+                   "dropoutKey1", "bf16", "queryOffsets", "keyOffsets", "biasIndex"});
   Checked checked;
   AttentionProblem& p = checked.p;
   p.heads = o.size("heads", 1, 1 << 20);
@@ -122,11 +125,14 @@ struct CheckedDisentangled {
 };
 
 CheckedDisentangled disentangledProblem(const Arguments& a, size_t optionsIndex) {
-  const Options o(a, optionsIndex);
+  const Options o(
+      a, optionsIndex,
+      {"heads", "headSize", "scale", "relativeOrigin", "positions", "dropoutRate", "dropoutKey0",
+       "dropoutKey1", "bf16", "offsets", "contentToPositionIndex", "positionToContentIndex"});
   CheckedDisentangled checked;
   DisentangledProblem& p = checked.p;
   p.heads = o.size("heads", 1, 1 << 20);
-  p.headSize = o.size("headSize", 1, kLargestHead);
+  p.headSize = o.size("headSize", 1, kLargestDisentangledHead);
   p.scale = o.finite("scale");
   p.relativeOrigin = o.size("relativeOrigin", -(int64_t{1} << 31), int64_t{1} << 31);
   p.positions = o.size("positions");

@@ -44,6 +44,7 @@ napi_value binary(const Arguments& a) {
   const Operand left = operandOf(a, 1, "a", rows, columns),
                 right = operandOf(a, 3, "b", rows, columns);
   float* y = a.floats(5, "y", product(rows, columns));
+  if (columns == 0) return nullptr;
   auto flat = [](const Operand& operand) {
     return operand.layout == Layout::full || operand.layout == Layout::scalar;
   };
@@ -130,6 +131,7 @@ napi_value softmax(const Arguments& a) {
   const bool logarithm = a.boolean(4, "logarithm");
   const float* x = a.floats(0, "x", product(rows, columns));
   float* y = a.floats(1, "y", product(rows, columns));
+  if (columns == 0) return nullptr;
   parallelRanges(rows, minimumRows(columns * 4), 1, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; r++)
       kernels().softmaxRow(x + r * columns, y + r * columns, columns, logarithm);
@@ -143,6 +145,7 @@ napi_value softmaxGradient(const Arguments& a) {
   const float *y = a.floats(0, "y", product(rows, columns)),
               *dy = a.floats(1, "dy", product(rows, columns));
   float* dx = a.floats(2, "dx", product(rows, columns));
+  if (columns == 0) return nullptr;
   parallelRanges(rows, minimumRows(columns), 1, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; r++)
       kernels().softmaxGradientRow(y + r * columns, dy + r * columns, dx + r * columns, columns,

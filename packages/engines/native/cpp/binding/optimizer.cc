@@ -25,7 +25,7 @@ std::vector<Piece> piecesOf(const std::vector<Arguments::FloatArray>& arrays) {
 }
 
 napi_value l2Norm(const Arguments& a) {
-  const auto arrays = a.floatArrays(0, "arrays");
+  const auto arrays = a.floatArrays(a.elements(0, "arrays"), "arrays");
   const std::vector<Piece> pieces = piecesOf(arrays);
   std::vector<double> sums(pieces.size());
   parallel(static_cast<int64_t>(pieces.size()), [&](int64_t i) {
@@ -39,8 +39,11 @@ napi_value l2Norm(const Arguments& a) {
 }
 
 napi_value adamW(const Arguments& a) {
-  const auto parameters = a.floatArrays(0, "parameters"), gradients = a.floatArrays(1, "gradients"),
-             m = a.floatArrays(2, "m"), v = a.floatArrays(3, "v");
+  const auto ofParameters = a.elements(0, "parameters"), ofGradients = a.elements(1, "gradients"),
+             ofM = a.elements(2, "m"), ofV = a.elements(3, "v");
+  const auto parameters = a.floatArrays(ofParameters, "parameters"),
+             gradients = a.floatArrays(ofGradients, "gradients"), m = a.floatArrays(ofM, "m"),
+             v = a.floatArrays(ofV, "v");
   const size_t count = parameters.size();
   if (gradients.size() != count || m.size() != count || v.size() != count)
     a.fail("parameters, gradients, m and v must be equally many");

@@ -33,6 +33,7 @@ napi_value matmul(const Arguments& a) {
   const float* left = a.floats(0, "a", neededBy(a, batchA, batch, sizeA, "batchA"));
   const float* right = a.floats(1, "b", neededBy(a, batchB, batch, sizeB, "batchB"));
   float* out = a.floats(2, "c", product(batch, sizeC));
+  if (batch == 0 || sizeC == 0) return nullptr;
   auto productOf = [&](int64_t i) {
     Product p;
     p.rows = m;

@@ -26,6 +26,7 @@ napi_value rope(const Arguments& a) {
               *sin = a.floats(2, "sin", 0);
   const int32_t* positions = a.integers(3, "positions", n);
   float* y = a.floats(4, "y", product(n, width));
+  if (n == 0 || width == 0) return nullptr;
   const int64_t table =
       half == 0 ? kLargestSize : std::min(a.length(1, "cos"), a.length(2, "sin")) / half;
   for (int64_t i = 0; i < n; i++) {
@@ -60,6 +61,7 @@ napi_value scaleColumns(const Arguments& a) {
   const int64_t n = a.size(3, "n"), d = a.size(4, "d");
   const float *x = a.floats(0, "x", product(n, d)), *scale = a.floats(1, "scale", d);
   float* y = a.floats(2, "y", product(n, d));
+  if (d == 0) return nullptr;
   parallelRanges(n, minimumRows(d), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++)
       kernels().binaryRun(Binary::multiply, x + i * d, false, scale, false, y + i * d, d);
@@ -72,6 +74,7 @@ napi_value scaleColumnsGradient(const Arguments& a) {
   const float *x = a.floats(0, "x", product(n, d)), *scale = a.floats(1, "scale", d),
               *dy = a.floats(2, "dy", product(n, d));
   float *dx = a.optionalFloats(3, "dx", product(n, d)), *dscale = a.optionalFloats(4, "dscale", d);
+  if (d == 0) return nullptr;
   sumOverRows(n, dscale ? d : 0, dscale, [&](int64_t begin, int64_t end, float* partial) {
     for (int64_t i = begin; i < end; i++) {
       if (dscale) kernels().multiplyAddRun(x + i * d, dy + i * d, partial, d);
@@ -85,6 +88,7 @@ napi_value sumRows(const Arguments& a) {
   const int64_t n = a.size(2, "n"), d = a.size(3, "d");
   const float* x = a.floats(0, "x", product(n, d));
   float* y = a.floats(1, "y", d);
+  if (d == 0) return nullptr;
   if (d > 16384) {  // few rows of partial sums would be many megabytes: threads take columns
     parallelRanges(d, 1024, 16, [&](int64_t begin, int64_t end) {
       kernels().fillRun(y + begin, end - begin, 0.0f);

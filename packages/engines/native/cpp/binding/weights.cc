@@ -1,7 +1,9 @@
 // Frozen weights: a JavaScript object wraps a box whose weight is null once freed.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <type_traits>
 
 #include "../weights/weight.h"
 #include "exports.h"
@@ -60,6 +62,20 @@ const Weight& weightOf(const Arguments& a, size_t index) {
   return *box.weight;
 }
 
+/** Runs `use` on a weight; an error where its file changed before, or while it was read. */
+template <class Use>
+auto reading(const Weight& weight, Use&& use) {
+  if (weight.file) weight.file->check();
+  if constexpr (std::is_void_v<decltype(use())>) {
+    use();
+    if (weight.file) weight.file->check();
+  } else {
+    auto result = use();
+    if (weight.file) weight.file->check();
+    return result;
+  }
+}
+
 constexpr std::initializer_list<const char*> kFormats = {"f32",  "f16", "bf16",
                                                          "int8", "nf4", "fp4"};
 
@@ -70,7 +86,11 @@ Format plainFormat(const Arguments& a, size_t index) {
 WeightShape shapeOf(const Arguments& a, size_t index) {
   WeightShape shape{a.size(index, "rows"), a.size(index + 1, "columns"),
                     a.boolean(index + 2, "transposed")};
-  product(shape.rows, shape.columns);
+  constexpr int64_t kMostOfNothing = int64_t{1} << 24;
+  if (product(shape.rows, shape.columns) == 0 &&
+      std::max(shape.rows, shape.columns) > kMostOfNothing)
+    a.fail("a weight of " + std::to_string(shape.rows) + " by " + std::to_string(shape.columns) +
+           " holds nothing");
   return shape;
 }
 
@@ -137,7 +157,9 @@ napi_value convert(const Arguments& a) {
   const bool doubleQuantization = a.boolean(3, "doubleQuantization");
   if (format == Format::int8 && source.shape.transposed)
     a.fail("a transposed weight cannot become int8");
-  return wrap(a, convertWeight(source, format, blockSize, fourBit && doubleQuantization));
+  return wrap(a, reading(source, [&] {
+                return convertWeight(source, format, blockSize, fourBit && doubleQuantization);
+              }));
 }
 
 napi_value infoOf(const Arguments& a) {
@@ -202,7 +224,8 @@ napi_value freeWeight(const Arguments& a) {
 
 napi_value dequantize(const Arguments& a) {
   const Weight& weight = weightOf(a, 0);
-  dequantizeWeight(weight, a.floats(1, "out", weight.shape.elements()));
+  float* out = a.floats(1, "out", weight.shape.elements());
+  reading(weight, [&] { dequantizeWeight(weight, out); });
   return nullptr;
 }
 
@@ -216,7 +239,7 @@ napi_value gather(const Arguments& a) {
       a.fail("id " + std::to_string(ids[i]) + " is outside the " +
              std::to_string(weight.shape.rows) + " rows");
   }
-  gatherWeight(weight, ids, count, out);
+  reading(weight, [&] { gatherWeight(weight, ids, count, out); });
   return nullptr;
 }
 
@@ -226,7 +249,8 @@ napi_value linear(const Arguments& a) {
   const float* x = a.floats(1, "x", product(n, weight.shape.columns));
   const float* bias = a.optionalFloats(2, "bias", weight.shape.rows);
   float* y = a.floats(3, "y", product(n, weight.shape.rows));
-  weightForward(weight, x, bias, y, n, a.boolean(5, "bf16"));
+  const bool bf16 = a.boolean(5, "bf16");
+  reading(weight, [&] { weightForward(weight, x, bias, y, n, bf16); });
   return nullptr;
 }
 
@@ -239,7 +263,8 @@ napi_value linearActivated(const Arguments& a) {
       static_cast<Activation>(a.size(3, "kind", 0, static_cast<int>(Activation::count) - 1));
   float* y = a.floats(4, "y", length);
   const Epilogue epilogue = {kind, a.optionalFloats(5, "sums", length)};
-  weightForward(weight, x, bias, y, n, a.boolean(7, "bf16"), &epilogue);
+  const bool bf16 = a.boolean(7, "bf16");
+  reading(weight, [&] { weightForward(weight, x, bias, y, n, bf16, &epilogue); });
   return nullptr;
 }
 
@@ -248,7 +273,8 @@ napi_value linearInputGradient(const Arguments& a) {
   const int64_t n = a.size(3, "n");
   const float* dy = a.floats(1, "dy", product(n, weight.shape.rows));
   float* dx = a.floats(2, "dx", product(n, weight.shape.columns));
-  weightBackward(weight, dy, dx, n, a.boolean(4, "bf16"));
+  const bool bf16 = a.boolean(4, "bf16");
+  reading(weight, [&] { weightBackward(weight, dy, dx, n, bf16); });
   return nullptr;
 }
 

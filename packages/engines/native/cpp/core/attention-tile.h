@@ -21,6 +21,9 @@ struct ScoreTile {
   float scale = 1, softCap = 0;
   const float* bias = nullptr;  // bias[−rows+1 … columns−1], or null
   int64_t seenFrom = -kUnlimited, seenTo = kUnlimited;
+  /** 1; or 0 where all rows stand at one position: r·rowStep takes the place of r in what is seen.
+   * The bias is then null. */
+  int64_t rowStep = 1;
   // Dropout of probability (r, c), whose number is firstNumber + r·numberStride + c; rate 0: none.
   float rate = 0, kept = 1;
   uint32_t key0 = 0, key1 = 0, firstNumber = 0, numberStride = 0;

@@ -67,20 +67,6 @@ struct KernelTable {
 
   AttentionKernels attention;  // attention-rows.h
 
-  // single-query.h
-  void (*queryKeys)(const float* q, int64_t heads, int64_t group, const float* k, int64_t keyStride,
-                    int64_t keys, int64_t size, float* scores, int64_t scoreStride);
-  void (*weighValues)(const float* p, int64_t weightStride, int64_t heads, int64_t group,
-                      const float* v, int64_t valueStride, int64_t keys, int64_t size, float* out);
-
-  // row-dots.h
-  void (*bfloatRowDots)(const uint16_t* w, int64_t wStride, int64_t wRows, const float* x,
-                        int64_t rows, int64_t xStride, int64_t n, float* out);
-  void (*halfRowDots)(const uint16_t* w, int64_t wStride, int64_t wRows, const float* x,
-                      int64_t rows, int64_t xStride, int64_t n, float* out);
-  void (*floatRowDots)(const float* w, int64_t wStride, int64_t wRows, const float* x, int64_t rows,
-                       int64_t xStride, int64_t n, float* out);
-
   // rope.h, adamw.h
   void (*ropeRow)(const float* x, const float* cos, const float* sin, float* y, int64_t heads,
                   int64_t size, int64_t half, float direction);

@@ -12,8 +12,11 @@ struct Epilogue {
   float* sums;  // as `out`: where sums + bias are kept, or null
 };
 
-/** out = S·Vᵀ (+ bias), see core/product-kernels.h. The order of every sum depends on `depth`
- * alone. */
+/**
+ * out = S·Vᵀ (+ bias), see core/product-kernels.h. The order of every sum and the rounding of its
+ * operands depend on `depth` and `bf16` alone: not on the number of rows or columns, on which
+ * operand is S, on the threads. A row of a result therefore has the same bits in whatever company.
+ */
 struct Product {
   int64_t rows = 0;     // of S
   int64_t columns = 0;  // of V

@@ -7,8 +7,6 @@
 #include "../vector/norms.h"
 #include "../vector/quantize.h"
 #include "../vector/rope.h"
-#include "../vector/row-dots.h"
-#include "../vector/single-query.h"
 #include "../vector/softmax.h"
 #include "product-table.h"
 
@@ -47,11 +45,6 @@ inline KernelTable makeTable() {
   t.logSumExpRow = logSumExpRow;
   t.probabilityRow = probabilityRow;
   t.attention = {attentionForward, attentionBackward, scaleSumRows};
-  t.queryKeys = queryKeys;
-  t.weighValues = weighValues;
-  t.bfloatRowDots = rowDots<uint16_t>;
-  t.halfRowDots = halfRowDots;
-  t.floatRowDots = rowDots<float>;
   t.ropeRow = ropeRow;
   t.adamWRun = adamWRun;
   return t;

@@ -31,8 +31,8 @@ struct ScoreRow {
   ScoreRow(const ScoreTile& t, int64_t row)
       : tile(t),
         r(row),
-        from(clampTo(t.seenFrom + row, 0, t.columns)),
-        to(clampTo(t.seenTo + row, 0, t.columns)) {
+        from(clampTo(t.seenFrom + row * t.rowStep, 0, t.columns)),
+        to(clampTo(t.seenTo + row * t.rowStep, 0, t.columns)) {
     if (to < from) to = from;
     cap = set(t.softCap);
     inverseCap = set(t.softCap > 0 ? 1.0f / t.softCap : 0.0f);

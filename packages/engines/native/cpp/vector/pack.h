@@ -19,6 +19,9 @@ inline void storeZipped(uint32_t* to, __m512i a, __m512i b) {
 }
 #endif
 
+/** How many rows ahead `packV` asks for. */
+constexpr int64_t kPrefetchedRows = 4;
+
 /** Words of one row of a packed panel of V. */
 constexpr int64_t kPanelWords = W * kTileVectors;
 
@@ -159,6 +162,43 @@ inline void packFourBitColumns(const MatrixView& view, int64_t column0, int64_t 
 }
 #endif
 
+/** A panel [count][kPanelWords] of float32 words from `rows` rows of bf16 numbers, `stride` pairs
+ * apart: pairs are turned as words are, then parted. `count` is even; lanes past `rows` are 0. */
+inline void packTurnedPairs(const uint16_t* from, int64_t stride, int64_t rows, int64_t count,
+                            uint32_t* panel) {
+  const uint32_t* pairs = reinterpret_cast<const uint32_t*>(from);
+  const vi upper = seti(static_cast<int32_t>(0xffff0000u));
+  vi block[W];
+  for (int64_t r = 0; r < kPanelWords; r += W)
+    for (int64_t k = 0; k < count / 2; k += W) {
+      const int64_t width = count / 2 - k < W ? count / 2 - k : W;
+      for (int64_t i = 0; i < W; i++) {
+        const uint32_t* row = pairs + (r + i) * stride + k;
+        if (r + i >= rows)
+          block[i] = seti(0);
+        else
+          block[i] = width == W ? loadi(row) : loadin(row, width);
+      }
+      transposeLanes(block);
+      for (int64_t i = 0; i < width; i++) {
+        uint32_t* to = panel + 2 * (k + i) * kPanelWords + r;
+        storei(to, shl<16>(block[i]));
+        storei(to + kPanelWords, block[i] & upper);
+      }
+    }
+}
+
+/** Asks for elements [k0, k0+count) of a row, which are read soon: rows lie too far apart for the
+ * processor to guess. */
+inline void prefetchRun(const MatrixView& view, int64_t row, int64_t k0, int64_t count) {
+#if defined(__GNUC__)
+  constexpr int kBits[] = {32, 16, 16, 8, 4, 4};  // of a Format
+  const int bits = kBits[static_cast<int>(view.format)];
+  const char* begin = static_cast<const char*>(view.data) + (row * view.stride + k0) * bits / 8;
+  for (int64_t byte = 0; byte < count * bits / 8; byte += 64) __builtin_prefetch(begin + byte);
+#endif
+}
+
 template <class Words>
 void packV(const MatrixView& view, bool transposed, int64_t column0, int64_t columns, int64_t k0,
            int64_t count, uint32_t* packed, uint32_t* scratch) {
@@ -182,14 +222,28 @@ void packV(const MatrixView& view, bool transposed, int64_t column0, int64_t col
   }
   for (int64_t c = 0; c < columns; c += width, packed += words * width) {
     const int64_t height = columns - c < width ? columns - c : width;
+    if (Words::kPerWord == 1 && view.format == Format::bf16 && view.stride % 2 == 0 &&
+        k0 % 2 == 0 && count % 2 == 0) {
+      packTurnedPairs(static_cast<const uint16_t*>(view.data) + (column0 + c) * view.stride + k0,
+                      view.stride / 2, height, count, packed);
+      continue;
+    }
     const uint32_t* rows = scratch;
     int64_t stride = kStrideWords;
     if (Words::kPerWord == 1 && view.format == Format::f32) {
       rows = static_cast<const uint32_t*>(view.data) + (column0 + c) * view.stride + k0;
       stride = view.stride;
+    } else if (Words::kPerWord == 2 && view.format == Format::bf16 && view.stride % 2 == 0 &&
+               k0 % 2 == 0 && count % 2 == 0) {  // pairs lie as they are packed
+      rows = reinterpret_cast<const uint32_t*>(static_cast<const uint16_t*>(view.data) +
+                                               (column0 + c) * view.stride + k0);
+      stride = view.stride / 2;
     } else {
-      for (int64_t i = 0; i < height; i++)
+      for (int64_t i = 0; i < height; i++) {
+        if (c + i + kPrefetchedRows < columns)
+          prefetchRun(view, column0 + c + i + kPrefetchedRows, k0, count);
         packRun<Words>(view, column0 + c + i, k0, count, scratch + i * kStrideWords);
+      }
     }
     if (height < width) std::memset(packed, 0, static_cast<size_t>(words * width) * 4);
     transposeWords(rows, stride, height, words, packed, width);

@@ -27,7 +27,7 @@ std::string tooShort(const std::string& path, int64_t offset, int64_t length, in
 
 #ifdef _WIN32
 
-MappedFile::MappedFile(const std::string& path, int64_t offset, int64_t length) {
+MappedFile::MappedFile(const std::string& path, int64_t offset, int64_t length) : path_(path) {
   int wide = MultiByteToWideChar(CP_UTF8, 0, path.c_str(), -1, nullptr, 0);
   std::wstring name(static_cast<size_t>(wide), L'\0');
   MultiByteToWideChar(CP_UTF8, 0, path.c_str(), -1, name.data(), wide);
@@ -66,7 +66,7 @@ MappedFile::~MappedFile() {
 
 #else
 
-MappedFile::MappedFile(const std::string& path, int64_t offset, int64_t length) {
+MappedFile::MappedFile(const std::string& path, int64_t offset, int64_t length) : path_(path) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) throw FileError("cannot open " + path + ": " + std::strerror(errno) + ".");
   struct stat status;
@@ -87,17 +87,31 @@ MappedFile::MappedFile(const std::string& path, int64_t offset, int64_t length) 
   const int64_t aligned = offset / page * page;
   mapped_ = static_cast<size_t>(length + offset - aligned);
   void* base = mmap(nullptr, mapped_, PROT_READ, MAP_PRIVATE, file, static_cast<off_t>(aligned));
-  const int error = errno;
-  close(file);
-  if (base == MAP_FAILED) throw FileError("cannot map " + path + ": " + std::strerror(error) + ".");
+  if (base == MAP_FAILED) {
+    const int error = errno;
+    close(file);
+    throw FileError("cannot map " + path + ": " + std::strerror(error) + ".");
+  }
   base_ = base;
+  guard_ = std::make_unique<MappingGuard>(base_, mapped_);
+  watched_ = WatchedFile::of(file);
   data_ = static_cast<const uint8_t*>(base_) + (offset - aligned);
 }
 
 MappedFile::~MappedFile() {
+  guard_.reset();
   if (base_) munmap(base_, mapped_);
 }
 
 #endif
+
+void MappedFile::check() const {
+#ifndef _WIN32
+  const bool isCut = guard_ && guard_->wasCut();
+  if (!isCut && (!watched_ || !watched_->changed())) return;
+  throw FileError(path_ + " was " + (isCut ? "shortened" : "written to") +
+                  " while its weights were in use.");
+#endif
+}
 
 }  // namespace peft

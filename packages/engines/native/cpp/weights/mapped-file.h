@@ -2,8 +2,12 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
+
+#include "mapping-guard.h"
+#include "watched-file.h"
 
 namespace peft {
 
@@ -22,10 +26,17 @@ class MappedFile {
 
   const uint8_t* data() const { return data_; }
 
+  /** FileError when the file was shortened or written to since it was mapped: what was read since
+   * is not to be used. */
+  void check() const;
+
  private:
+  std::string path_;
   void* base_ = nullptr;
   size_t mapped_ = 0;
   const uint8_t* data_ = nullptr;
+  std::unique_ptr<MappingGuard> guard_;
+  std::shared_ptr<WatchedFile> watched_;
 };
 
 }  // namespace peft

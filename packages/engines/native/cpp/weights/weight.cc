@@ -68,6 +68,7 @@ std::unique_ptr<Weight> weightFromFile(const std::string& path, int64_t offset, 
           static_cast<uintptr_t>(elementBytes(format)) !=
       0) {  // cannot be read in place
     auto copy = weightFromBytes(weight->file->data(), format, shape);
+    weight->file->check();
     return copy;
   }
   return weight;

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { PeftError } from '@peft/errors';
+import { checkThreadsVariable, useInstructionsVariable } from '../environment.js';
 import type { NativeBinding } from './native-binding.js';
 
 /**
@@ -19,7 +20,8 @@ let loaded: NativeBinding | undefined;
 /**
  * Loads the addon, once a thread.
  * @throws PEFT_NATIVE_UNAVAILABLE when it was not built for this machine or cannot be loaded; the
- *   message says why.
+ *   message says why. PEFT_THREADS_INVALID, PEFT_NATIVE_ISA_UNAVAILABLE for odd values of
+ *   `PEFT_NUM_THREADS` and `PEFT_NATIVE_ISA`.
  */
 export function loadBinding(): NativeBinding {
   if (loaded) return loaded;
@@ -29,9 +31,10 @@ export function loadBinding(): NativeBinding {
   for (const path of [...candidates(), `@peft/native-${process.platform}-${process.arch}`]) {
     if (path.endsWith('.node') && !existsSync(path)) continue;
     try {
-      loaded = require(path) as NativeBinding;
+      loaded = start(require(path) as NativeBinding);
       return loaded;
     } catch (cause) {
+      if (cause instanceof PeftError) throw cause;
       if (!path.endsWith('.node') && (cause as { code?: string }).code === 'MODULE_NOT_FOUND')
         continue;
       throw new PeftError(
@@ -46,4 +49,10 @@ export function loadBinding(): NativeBinding {
     `native: there is no compiled addon for ${process.platform}-${process.arch}.`,
     { hint },
   );
+}
+
+function start(binding: NativeBinding): NativeBinding {
+  checkThreadsVariable();
+  useInstructionsVariable(binding);
+  return binding;
 }
