@@ -7,9 +7,9 @@
  * than the plain suite.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { sanitizerEnvironment, sanitizerLibraries } from './sanitizer.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -26,15 +26,7 @@ if (
 )
   fail('the addon was not compiled.');
 
-/** The sanitiser has to be loaded before Node. */
-const runtimes = ['libasan.so', 'libubsan.so']
-  .map((name) =>
-    spawnSync(process.env.CXX ?? 'g++', [`-print-file-name=${name}`], {
-      encoding: 'utf8',
-    }).stdout?.trim(),
-  )
-  .filter((path) => path && isAbsolute(path) && existsSync(path));
-if (runtimes.length === 0)
+if (sanitizerLibraries().length === 0)
   fail(
     `${process.env.CXX ?? 'g++'} has no libasan.so; install the compiler's sanitiser libraries.`,
   );
@@ -53,13 +45,11 @@ const { status } = spawnSync(
     stdio: 'inherit',
     env: {
       ...process.env,
-      LD_PRELOAD: runtimes.join(':'),
+      ...sanitizerEnvironment(),
       PEFT_NATIVE_ADDON: join(
         root,
         'packages/engines/native/build/sanitize/build/Release/peft_native.node',
       ),
-      ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=1',
-      UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
     },
   },
 );
