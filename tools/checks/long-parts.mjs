@@ -6,6 +6,17 @@ export const LONG_PARTS = Object.freeze([
     command: ['npm', 'run', 'test:sanitize', '--', 'packages/engines/native'],
   },
   {
+    name: 'fuzz-addon',
+    covers: 'odd arguments to every function of the addon with those checks; after the part before',
+    command: ['node', 'tools/native/fuzz-addon.mjs', '--sanitize', '--calls', '100000'],
+  },
+  {
+    name: 'instructions',
+    covers:
+      'the engine, generation and the golden cases with instructions that are not chosen here',
+    command: ['node', 'tools/native/test-instructions.mjs', '--all'],
+  },
+  {
     name: 'long-tests',
     covers: 'tests that need minutes each: kills, full disks, long runs',
     command: ['npm', 'test'],

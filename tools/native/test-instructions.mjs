@@ -6,6 +6,7 @@
  * golden cases in the place of the contract suite alone.
  */
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,6 +21,10 @@ const { values: options } = parseArgs({
   options: { all: { type: 'boolean', default: false }, isa: { type: 'string' } },
 });
 
+if (!existsSync(addonPath())) {
+  console.log('test-instructions: skipped, the addon was not compiled.');
+  process.exit(0);
+}
 const { instructionSet, instructionSets } = createRequire(import.meta.url)(addonPath()).info();
 const wanted = options.isa?.split(',') ?? instructionSets.filter((name) => name !== instructionSet);
 const isMissing = (name) => !instructionSets.includes(name);
