@@ -80,7 +80,7 @@ function sayScore(predictor: PeftPredictor): void {
   const { metric, validationScore, averagedSteps } = predictor.fitSummary();
   const weights =
     averagedSteps.length > 1
-      ? `the mean of the weights after steps ${averagedSteps.join(', ')}: a model soup, so that its score is that of no single check`
+      ? `the mean of the weights after steps ${[...averagedSteps].sort((a, b) => a - b).join(', ')}: a model soup, so that its score is that of no single check`
       : `those after step ${averagedSteps.join()}`;
   console.log(
     `\n${metric} ${validationScore.toFixed(3)} on the validation rows, of the saved weights (${weights})`,
@@ -88,12 +88,12 @@ function sayScore(predictor: PeftPredictor): void {
 }
 
 async function sayTests(predictor: PeftPredictor, rows: number): Promise<void> {
-  console.log('\nlanguage   accuracy   chance   times chance');
+  const lines = ['\nlanguage   accuracy   chance   times chance'];
   for (const [code, language] of LANGUAGES) {
     const test = await table(`${code}_test`, rows);
     const { accuracy } = await predictor.evaluate(test, { signal: terminal.signal });
     const chance = mostFrequent(test) / test.rows; // always saying the most frequent topic
-    console.log(
+    lines.push(
       [
         language.padEnd(10),
         accuracy!.toFixed(3).padStart(8),
@@ -102,6 +102,7 @@ async function sayTests(predictor: PeftPredictor, rows: number): Promise<void> {
       ].join(' '),
     );
   }
+  console.log(lines.join('\n'));
 }
 
 function mostFrequent(table: Table): number {

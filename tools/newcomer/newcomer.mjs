@@ -76,14 +76,16 @@ if (!isHere) {
   await type(`git clone ${repository} peft`, { cwd: home });
   await type('npm ci');
 }
-await type('npm run quickstart -- --rows 64', { says: [/times chance/, /npx peft predict/] });
+await type(`npm run quickstart -- ${join(home, 'quickstart')} --rows 64`, {
+  says: [/times chance/, /npx peft predict/],
+});
 
 const data = relative(repository, join(repository, 'examples/quickstart/data'));
 const fit = [
   `npx peft fit ${data}/en_train.tsv --columns label,text --label label`,
   `--model examples/quickstart/model --method ia3_bias --sample 64 --batch-size 8 --output ${out}`,
 ].join(' ');
-await type('npx peft inspect examples/quickstart/model --method ia3_bias', {
+await type('npx peft inspect examples/quickstart/model --method ia3_bias --outputs 7', {
   says: [/12,295 trainable/],
 });
 await type(fit.replace('ia3_bias', 'ia3_bais'), { code: 1, says: [/Did you mean "ia3_bias"/] });

@@ -40,12 +40,13 @@ function scoreLine(summary: FitSummary): string {
 }
 
 /** Each check scored the weights of its own step; the saved ones are a mean of several. */
-const averageLines = ({ averagedSteps }: FitSummary): string[] =>
-  averagedSteps.length < 2
-    ? []
-    : [
-        `  the saved weights are the mean of those after steps ${averagedSteps.join(', ')} (a model soup): this score is theirs, not that of one check`,
-      ];
+function averageLines({ averagedSteps }: FitSummary): string[] {
+  if (averagedSteps.length < 2) return [];
+  const steps = [...averagedSteps].sort((a, b) => a - b).join(', ');
+  return [
+    `  the saved weights are the mean of those after steps ${steps} (a model soup): this score is theirs, not that of one check`,
+  ];
+}
 
 function testLines(tests: readonly TestScores[]): string[] {
   const [first] = tests;

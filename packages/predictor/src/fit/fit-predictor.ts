@@ -153,7 +153,7 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
       engine,
       model,
       base,
-      fileColumns: options.columns,
+      fileColumns: options.columns ?? tableColumns(request.data),
       method: spec.name,
       isNamedMethod: options.method === undefined,
     });
@@ -163,6 +163,10 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
     throw error;
   }
 }
+
+/** A table knows its columns: later files of the same kind need no header. */
+const tableColumns = (data: PredictorData): readonly string[] | undefined =>
+  typeof data === 'object' && 'columns' in data ? data.columns : undefined;
 
 function fitSettings({ predictor, options, previous }: FitRequest): Hyperparameters {
   const inputs: HyperparameterInput[] = [

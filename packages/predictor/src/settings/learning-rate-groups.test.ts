@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { architectureFor, attachAdapter, describeModel } from '@peft/core';
-import { architectures } from '@peft/models';
+import { architectures, bert } from '@peft/models';
 import { describe, expect, it } from 'vitest';
 import { autogluonMethod, type AutogluonMethod } from '@peft/methods';
 import { resolveHyperparameters } from './hyperparameters.js';
@@ -58,6 +58,21 @@ describe('groups of learning rates', () => {
       scale(9),
       14,
     );
+  });
+
+  it('say that names are not understood only where a layer would change a rate', () => {
+    const problemOf = (settings: object) =>
+      learningRateGroups(
+        {
+          ...describeModel(bert, bert.parseConfig({}), { kind: 'none' }),
+          parameters: [{ name: 'model.embed_tokens.weight', shape: [2, 2] }],
+        } as never, // names of a decoder, which AutoGluon's patterns do not know
+        [],
+        resolveHyperparameters(settings),
+      ).problem;
+    expect(problemOf({})).toContain('embed_tokens');
+    expect(problemOf({ 'optim.lr_choice': 'single_stage' })).toBeUndefined();
+    expect(problemOf({ 'optim.lr_decay': 1 })).toBeUndefined();
   });
 
   it("may be one rate, or two stages that multiply the head's", () => {

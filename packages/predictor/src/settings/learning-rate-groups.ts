@@ -14,7 +14,10 @@ import type { Hyperparameters } from './hyperparameters.js';
 
 export interface LearningRateGroups {
   group(parameter: OwnedParameter): ParameterGroup;
-  /** A sentence when the names could not be understood and all parameters have the plain rate. */
+  /**
+   * A sentence when the names could not be understood and all parameters have the plain rate, where
+   * layers were to have different ones.
+   */
   readonly problem?: string;
 }
 
@@ -60,9 +63,14 @@ export function learningRateGroups(
   const groups = byChoice[settings['optim.lr_choice']]();
   return {
     group: ({ name }) => groups.get(outer(name))!,
-    ...(problem !== undefined && { problem }),
+    problem: dependsOnLayers(settings) ? problem : undefined,
   };
 }
+
+/** With one rate for all, or a decay of 1, no layer id changes a step. */
+const dependsOnLayers = (settings: GroupSettings): boolean =>
+  settings['optim.lr_choice'] === 'two_stages' ||
+  (settings['optim.lr_choice'] === 'layerwise_decay' && settings['optim.lr_decay'] !== 1);
 
 /** A base parameter of the site's module, else one of its block. */
 function nearestParameter(
