@@ -2,8 +2,11 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Template } from '@huggingface/jinja';
-import { didYouMean, PeftError, show } from '@peft/errors';
+import { didYouMean, PeftError, show, withinTime } from '@peft/errors';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
+
+/** Time for reading a template, and for rendering one conversation; each takes milliseconds. */
+const LIMIT_MS = 2000;
 
 /**
  * One turn. Templates know the roles `system`, `user` and `assistant`, some of them also `tool` and
@@ -28,7 +31,9 @@ export interface RenderOptions {
 export interface ChatTemplate {
   /** The Jinja text. */
   readonly source: string;
-  /** @throws PEFT_CHAT_TEMPLATE when the template refuses the messages or fails */
+  /**
+   * @throws PEFT_CHAT_TEMPLATE when the template refuses the messages, fails, or takes over 2 s
+   */
   render(messages: readonly ChatMessage[], options?: RenderOptions): string;
 }
 
@@ -121,9 +126,11 @@ function templatesOf(path: string): Map<string, string> {
   );
 }
 
+/** Runs what a stranger may have written to take for ever. */
 function attempt<T>(what: string, run: () => T): T {
+  const tooSlow = () => new Error(`it takes over ${LIMIT_MS} ms`);
   try {
-    return run();
+    return withinTime(LIMIT_MS, run, tooSlow);
   } catch (cause) {
     throw new PeftError('PEFT_CHAT_TEMPLATE', `data: ${what}: ${(cause as Error).message}`, {
       cause,

@@ -232,7 +232,9 @@ describe('Parquet', () => {
 
 describe('Parquet that is hostile', () => {
   const corpus = (name: string) =>
-    fileURLToPath(new URL(`../../../../tools/fuzz/corpus/parquet/${name}`, import.meta.url));
+    fileURLToPath(
+      new URL(`../../../../tools/fuzz/corpus/harmful/parquet/${name}`, import.meta.url),
+    );
 
   it.each(['hang.parquet', 'unhandled-rejection.parquet'])(
     'is refused by name within seconds: %s',

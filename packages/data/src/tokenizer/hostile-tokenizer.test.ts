@@ -7,7 +7,7 @@ import type { TokenizerJson } from './tokenizer-json.js';
 const corpus = (name: string): TokenizerJson =>
   JSON.parse(
     readFileSync(
-      new URL(`../../../../tools/fuzz/corpus/tokenizer/${name}`, import.meta.url),
+      new URL(`../../../../tools/fuzz/corpus/harmful/tokenizer/${name}`, import.meta.url),
       'utf8',
     ),
   ) as TokenizerJson;
