@@ -57,4 +57,5 @@ export {
   selectModelFiles,
   type SelectedFiles,
 } from './download/model-files.js';
+export { environmentFetch, withPatience } from './download/hub-fetch.js';
 export { type HubEnvironment, hubEnvironment } from './download/hub-environment.js';

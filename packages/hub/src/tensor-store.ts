@@ -10,6 +10,8 @@ export interface TensorStore {
   get(name: string): TensorSource | undefined;
   /** The header's `__metadata__`; of a sharded checkpoint, that of the first shard. */
   readonly metadata: Readonly<Record<string, string>>;
+  /** Sentences on what is odd about the files and was read nevertheless; none where absent. */
+  readonly warnings?: readonly string[];
   /** Closes the files. Sources taken from the store cannot be read afterwards. */
   close(): void;
 }
@@ -19,8 +21,15 @@ export function storeOf(
   sources: ReadonlyMap<string, TensorSource>,
   metadata: Readonly<Record<string, string>>,
   close: () => void,
+  warnings: readonly string[] = [],
 ): TensorStore {
-  return { names: () => [...sources.keys()], get: (name) => sources.get(name), metadata, close };
+  return {
+    names: () => [...sources.keys()],
+    get: (name) => sources.get(name),
+    metadata,
+    warnings,
+    close,
+  };
 }
 
 /** A source whose elements lie in a file in row-major order from `byteOffset`. */

@@ -2,6 +2,7 @@
 import { existsSync, promises as fs } from 'node:fs';
 import { basename, join } from 'node:path';
 import { PeftError } from '@peft/errors';
+import { environmentFetch, withPatience } from '@peft/hub';
 
 export interface DownloadOptions {
   readonly onBytes?: (done: number, total: number | undefined) => void;
@@ -22,7 +23,7 @@ export async function download(
   await fs.mkdir(folder, { recursive: true });
   const partial = `${target}.part`;
   const have = existsSync(partial) ? (await fs.stat(partial)).size : 0;
-  const response = await fetch(url, {
+  const response = await withPatience(await environmentFetch())(url, {
     headers: have > 0 ? { range: `bytes=${have}-` } : {},
     signal,
   }).catch((cause: Error) => {

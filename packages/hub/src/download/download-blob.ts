@@ -7,14 +7,14 @@
  * gets its name.
  */
 import { PeftError } from '@peft/errors';
-import { createHash } from 'node:crypto';
-import { constants, createReadStream } from 'node:fs';
+import { constants } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sizeOf } from './hub-cache.js';
 import { type HubRequest, reasonOf, statusError } from './hub-error.js';
 import type { HubFile } from './list-model.js';
+import { hasHash } from './verified-blobs.js';
 
 export interface BlobDownload {
   readonly request: HubRequest;
@@ -65,7 +65,7 @@ async function completePartial(job: BlobDownload, partial: string): Promise<void
   const resumed = ((await sizeOf(partial)) ?? 0) > 0;
   for (const lastAttempt of resumed ? [false, true] : [true]) {
     await fetchAll(job, partial);
-    if (await matches(partial, job.expected)) return;
+    if (await hasHash(partial, job.expected.etag, job.expected.size)) return;
     await rm(partial, { force: true });
     if (lastAttempt)
       throw mismatch(job, `its content is not what the hub lists (hash ${job.expected.etag})`);
@@ -87,11 +87,7 @@ async function fetchAll(job: BlobDownload, partial: string): Promise<void> {
       const there = (await sizeOf(partial)) ?? 0;
       failures = there > before ? 1 : failures + 1;
       if (failures > job.retries) throw interrupted(job, there, error);
-      await delay(
-        job.retryDelayMs * 2 ** (failures - 1),
-        undefined,
-        job.signal ? { signal: job.signal } : {},
-      );
+      await delay(job.retryDelayMs * 2 ** (failures - 1), undefined, { signal: job.signal });
     }
   }
 }
@@ -100,7 +96,10 @@ async function fetchAll(job: BlobDownload, partial: string): Promise<void> {
 async function fetchRest(job: BlobDownload, partial: string, start: number): Promise<void> {
   const { expected, url, onBytes } = job;
   const response = await job.fetch(url, {
-    headers: { 'accept-encoding': 'identity', ...(start > 0 ? { range: `bytes=${start}-` } : {}) },
+    headers:
+      start > 0
+        ? { 'accept-encoding': 'identity', range: `bytes=${start}-` }
+        : { 'accept-encoding': 'identity' },
   });
   // what is there is no beginning of it
   if (response.status === 416) await rm(partial, { force: true });
@@ -140,18 +139,6 @@ function firstByte(job: BlobDownload, response: Response, start: number): number
     );
   }
   return start;
-}
-
-/**
- * SHA-256 of the content, or for small files SHA-1 as Git makes it: of "blob <size>\0" and the
- * content.
- */
-async function matches(path: string, { etag, size }: HubFile): Promise<boolean> {
-  const hash =
-    etag.length === 64 ? createHash('sha256') : createHash('sha1').update(`blob ${size}\0`);
-  for await (const chunk of createReadStream(path, { highWaterMark: 2 ** 20 }))
-    hash.update(chunk as Buffer);
-  return hash.digest('hex') === etag;
 }
 
 const mismatch = ({ file, request }: BlobDownload, problem: string): PeftError =>

@@ -10,21 +10,28 @@ import {
   readdir,
   readlink,
   rename,
+  rm,
   stat,
   symlink,
   link,
 } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { readCheckpointIndex } from '../safetensors/checkpoint-index.js';
 import { temporaryName, writeFileAtomic } from '../files/write-file-atomic.js';
 import { type ModelFileKind, selectModelFiles } from './model-files.js';
+import { isSoundFile, recordSound } from './verified-blobs.js';
+
+/** `model-00001-of-00003.safetensors` and the like. */
+const SHARD = /-\d{5}-of-\d{5}\./;
 
 /** The folder of one model in the cache. */
 export class ModelCache {
+  readonly #cacheDir: string;
   readonly #folder: string;
 
   /** @param name `org/model` or `model`, checked before. */
   constructor(cacheDir: string, name: string) {
+    this.#cacheDir = cacheDir;
     this.#folder = join(cacheDir, `models--${name.replace('/', '--')}`);
   }
 
@@ -49,6 +56,15 @@ export class ModelCache {
     }
   }
 
+  /**
+   * The commit of the only snapshot: what a download by commit leaves names no revision. Undefined
+   * where there is none, or several.
+   */
+  async onlyCommit(): Promise<string | undefined> {
+    const names = await readdir(join(this.#folder, 'snapshots')).catch(() => []);
+    return names.length === 1 && isCommit(names[0]!) ? names[0] : undefined;
+  }
+
   async setCommit(revision: string, commit: string): Promise<void> {
     if (!isCommit(revision)) await writeFileAtomic(join(this.#folder, 'refs', revision), commit);
   }
@@ -56,13 +72,49 @@ export class ModelCache {
   /** Kinds of files that the snapshot lacks, wholly or in part. */
   async missingKinds(commit: string, kinds: readonly ModelFileKind[]): Promise<ModelFileKind[]> {
     const folder = this.snapshot(commit);
-    const names: string[] = [];
-    for (const name of await readdir(folder).catch(() => []))
-      if (await isFile(join(folder, name))) names.push(name);
+    const names = await this.#filesOf(commit);
     const { missing, index } = selectModelFiles(names, kinds);
     if (!index) return [...missing];
     const { shards } = readCheckpointIndex(join(folder, index));
     return shards.every((shard) => names.includes(shard)) ? [...missing] : [...missing, 'weights'];
+  }
+
+  /**
+   * Files of these kinds whose content is not what their blob's name says. Each is hashed once,
+   * when it is first asked for.
+   */
+  async spoiledFiles(commit: string, kinds: readonly ModelFileKind[]): Promise<string[]> {
+    const folder = this.snapshot(commit);
+    const names = await this.#filesOf(commit);
+    const { files } = selectModelFiles(names, kinds);
+    // an index that is spoiled itself names no shards to look at
+    const shards = kinds.includes('weights') ? names.filter((name) => SHARD.test(name)) : [];
+    const spoiled: string[] = [];
+    for (const name of new Set([...files, ...shards]))
+      if (!(await isSoundFile(this.#cacheDir, join(folder, name)))) spoiled.push(name);
+    return spoiled;
+  }
+
+  /** Takes away blobs that are no use, so that they are downloaded again. */
+  async removeBlobs(commit: string, names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      const path = join(this.snapshot(commit), name);
+      await rm(resolve(dirname(path), await readlink(path)), { force: true });
+    }
+  }
+
+  /** Remembers that a blob was hashed. */
+  async recordSound(etag: string): Promise<void> {
+    await recordSound(this.#cacheDir, this.blob(etag));
+  }
+
+  /** Names of the snapshot's files that are there. */
+  async #filesOf(commit: string): Promise<string[]> {
+    const folder = this.snapshot(commit);
+    const names: string[] = [];
+    for (const name of await readdir(folder).catch(() => []))
+      if (await isFile(join(folder, name))) names.push(name);
+    return names;
   }
 
   /**

@@ -32,7 +32,7 @@ export function hubEnvironment(
     endpoint: (env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, ''),
     cacheDir: path(env.HF_HUB_CACHE || env.HUGGINGFACE_HUB_CACHE || join(home, 'hub')),
     offline: isOn(env.HF_HUB_OFFLINE || env.TRANSFORMERS_OFFLINE),
-    ...(token ? { token } : {}),
+    token: token || undefined,
   };
 }
 

@@ -58,5 +58,5 @@ export function selectModelFiles(
     if (!weights || !there.has('adapter_config.json')) missing.push('adapter');
     else take('adapter_config.json', weights);
   }
-  return { files, missing, ...(index ? { index } : {}) };
+  return { files, missing, index };
 }

@@ -1,18 +1,18 @@
 /** From what a user calls a model to a folder with its files. */
-import { check, PeftError } from '@peft/errors';
-import { statSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { PeftError } from '@peft/errors';
+import { join } from 'node:path';
 import { readCheckpointIndex } from '../safetensors/checkpoint-index.js';
 import { downloadBlob } from './download-blob.js';
 import { isCommit, ModelCache } from './hub-cache.js';
 import { hubEnvironment } from './hub-environment.js';
 import type { HubRequest } from './hub-error.js';
+import { environmentFetch, withPatience } from './hub-fetch.js';
 import { type HubFile, listModel } from './list-model.js';
 import { type ModelFileKind, selectModelFiles } from './model-files.js';
+import { looksLikeFolder, modelReference } from './model-reference.js';
 
 export interface ResolveModelOptions {
-  /** Branch, tag or commit on the hub. Default `main`. */
+  /** Branch, tag or commit on the hub, as in `NAME@REVISION`. Default `main`. */
   readonly revision?: string;
   /** Which files are needed. Default config, tokenizer and weights. */
   readonly files?: readonly ModelFileKind[];
@@ -34,8 +34,13 @@ export interface ResolveModelOptions {
   readonly retries?: number;
   /** Wait before the second attempt; each further one waits twice as long. Default 1000. */
   readonly retryDelayMs?: number;
-  /** Sends the requests, for instance through a proxy. Default: the global one. */
+  /**
+   * Sends the requests. Default: through the proxy and with the certificates that the environment
+   * names.
+   */
   readonly fetch?: typeof globalThis.fetch;
+  /** A server that sends nothing for as long is given up. Default 60,000. */
+  readonly silenceMs?: number;
 }
 
 export interface DownloadProgress {
@@ -48,14 +53,18 @@ export interface DownloadProgress {
 }
 
 /**
- * The folder of a model: a folder itself, or a hub name (`org/model`) whose needed files are
- * downloaded into the cache that Python uses. A cached model is used without a request; an
- * interrupted download goes on where it stopped.
+ * The folder of a model: a folder itself, or a hub name (`org/model`, `org/model@revision`) whose
+ * needed files are downloaded into the cache that Python uses. A cached model is used without a
+ * request, after each of its files was hashed once; an interrupted download goes on where it
+ * stopped. Proxies (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`) are asked, and a server that is silent
+ * for a minute is given up.
  *
  * @param nameOrFolder a folder wins over a hub name; what begins with `.`, `/` or `~` is never a
  *   hub name.
  * @returns an absolute path.
- * @throws PEFT_MODEL_FOLDER, PEFT_MODEL_NAME neither a folder nor a possible name.
+ * @throws PEFT_MODEL_FOLDER, PEFT_MODEL_NAME neither a folder nor a possible name; also where the
+ *   first part of the name is a folder here and the hub has no such model.
+ * @throws PEFT_HUB_REVISION no branch, tag or commit, or two different ones.
  * @throws PEFT_HUB_OFFLINE offline, and the cache does not have it.
  * @throws PEFT_HUB_UNAUTHORIZED, PEFT_HUB_NOT_FOUND, PEFT_HUB_FILES the hub does not give it, or it
  *   lacks a config or weights.
@@ -66,37 +75,58 @@ export async function resolveModel(
   nameOrFolder: string,
   options: ResolveModelOptions = {},
 ): Promise<string> {
-  const folder = localFolder(nameOrFolder);
-  if (folder !== undefined) return folder;
-  const environment = hubEnvironment();
-  const revision = checkedRevision(options.revision ?? 'main');
-  const kinds = options.files ?? ['config', 'tokenizer', 'weights'];
-  const cache = new ModelCache(options.cacheDir ?? environment.cacheDir, nameOrFolder);
+  const reference = modelReference(nameOrFolder, options.revision);
+  if ('folder' in reference) return reference.folder;
+  try {
+    return await resolveName(reference.name, reference.revision, options);
+  } catch (error) {
+    throw looksLikeFolder(reference.name) ? folderError(reference.name, error) : error;
+  }
+}
 
-  const cached = await cache.commitOf(revision);
+async function resolveName(
+  name: string,
+  named: string | undefined,
+  options: ResolveModelOptions,
+): Promise<string> {
+  const environment = hubEnvironment();
+  const revision = named ?? 'main';
+  const kinds = options.files ?? ['config', 'tokenizer', 'weights'];
+  const cacheDir = options.cacheDir ?? environment.cacheDir;
+  const cache = new ModelCache(cacheDir, name);
   const offline = options.offline ?? environment.offline;
+
+  const cached =
+    (await cache.commitOf(revision)) ??
+    (offline && named === undefined ? await cache.onlyCommit() : undefined);
   if (cached !== undefined && (offline || !options.refresh || isCommit(revision))) {
     const missing = await cache.missingKinds(cached, kinds);
-    if (missing.length === 0 || (offline && missing.every((kind) => kind === 'tokenizer')))
-      return cache.snapshot(cached);
+    const spoiled = await cache.spoiledFiles(cached, kinds);
+    const isWhole = missing.length === 0 || (offline && missing.every(isTokenizer));
+    if (isWhole && spoiled.length === 0) return cache.snapshot(cached);
     if (offline)
       throw offlineError(
-        nameOrFolder,
+        name,
         revision,
-        `the cache has only a part of it (missing: ${missing.join(', ')})`,
+        spoiled.length > 0
+          ? `the cache has ${spoiled.join(', ')} with another content than was downloaded`
+          : `the cache has only a part of it (missing: ${missing.join(', ')})`,
       );
+    await cache.removeBlobs(cached, spoiled);
   }
-  if (offline) throw offlineError(nameOrFolder, revision, 'the cache does not have it');
+  if (offline) throw offlineError(name, revision, 'the cache does not have it');
   const token = options.token === false ? undefined : (options.token ?? environment.token);
   const endpoint = (options.endpoint ?? environment.endpoint).replace(/\/+$/, '');
   return download(
-    { name: nameOrFolder, revision, endpoint, hasToken: token !== undefined },
+    { name, revision, endpoint, hasToken: token !== undefined },
     kinds,
     cache,
     token,
     options,
   );
 }
+
+const isTokenizer = (kind: ModelFileKind): boolean => kind === 'tokenizer';
 
 async function download(
   request: HubRequest,
@@ -105,7 +135,12 @@ async function download(
   token: string | undefined,
   options: ResolveModelOptions,
 ): Promise<string> {
-  const fetch = authorizedFetch(request.endpoint, token, options);
+  const fetch = authorizedFetch(
+    request.endpoint,
+    token,
+    withPatience(options.fetch ?? (await environmentFetch()), options.silenceMs),
+    options.signal,
+  );
   const { commit, files: listed } = await listModel(request, fetch, options.signal);
   const { files, index, missing } = selectModelFiles(listed.keys(), kinds);
   // a missing tokenizer is told by whoever needs it
@@ -140,9 +175,10 @@ async function download(
       retries,
       retryDelayMs,
       onBytes,
-      ...(signal ? { signal } : {}),
+      signal,
     });
     await cache.linkFile(commit, file, expected.etag);
+    await cache.recordSound(expected.etag);
   };
 
   add(files);
@@ -162,71 +198,32 @@ async function download(
 function authorizedFetch(
   endpoint: string,
   token: string | undefined,
-  { fetch = globalThis.fetch, signal }: ResolveModelOptions,
+  fetch: typeof globalThis.fetch,
+  signal: AbortSignal | undefined,
 ): typeof globalThis.fetch {
   return (input, init) => {
-    const url = new URL(String(input));
+    const url = new URL(input instanceof Request ? input.url : input);
     const headers = new Headers(init?.headers);
     headers.set('user-agent', '@peft/hub');
     if (token !== undefined && url.origin === new URL(endpoint).origin)
       headers.set('authorization', `Bearer ${token}`);
-    return fetch(url, { ...init, headers, ...(signal ? { signal } : {}) });
+    return fetch(url, { ...init, headers, signal: signal ?? init?.signal });
   };
-}
-
-/** The folder that the text names, or undefined where it can only be a hub name. */
-function localFolder(nameOrFolder: string): string | undefined {
-  check.string('resolveModel', 'nameOrFolder', nameOrFolder);
-  const path = resolve(nameOrFolder.replace(/^~(?=$|[\\/])/, homedir()));
-  const stat = nameOrFolder === '' ? undefined : statSync(path, { throwIfNoEntry: false });
-  if (stat?.isDirectory()) return path;
-  if (stat)
-    throw new PeftError('PEFT_MODEL_FOLDER', `hub: ${path} is a file, not the folder of a model.`, {
-      hint: 'Name the folder that holds config.json and the weights.',
-    });
-  if (/^(\.|~|\/|\\|[A-Za-z]:[\\/])/.test(nameOrFolder))
-    throw new PeftError('PEFT_MODEL_FOLDER', `hub: there is no model folder at ${path}.`, {
-      hint: 'Check the path.',
-    });
-  if (!isHubName(nameOrFolder))
-    throw new PeftError(
-      'PEFT_MODEL_NAME',
-      `hub: ${JSON.stringify(nameOrFolder)} is neither a folder nor a possible name on the hub.`,
-      { hint: 'A folder needs the right path; a name on the hub reads organisation/model.' },
-    );
-  return undefined;
-}
-
-/**
- * The hub's own rules: letters, digits, `-`, `_` and `.`, at most 96, no `--` or `..`, neither `-`
- * nor `.` at an end.
- */
-function isHubName(name: string): boolean {
-  const parts = name.split('/');
-  return (
-    parts.length <= 2 &&
-    parts.every((part) => part.length <= 96 && /^\w([\w.-]*\w)?$/.test(part)) &&
-    !/--|\.\.|\.git$/.test(name)
-  );
-}
-
-/** A revision becomes a file name in the cache. */
-function checkedRevision(revision: string): string {
-  if (
-    !/^[\w][\w./+-]*$/.test(revision) ||
-    revision.split('/').some((part) => part === '' || part === '.' || part === '..')
-  ) {
-    throw new PeftError(
-      'PEFT_HUB_REVISION',
-      `hub: ${JSON.stringify(revision)} is no branch, tag or commit.`,
-      { hint: 'Use for instance "main", "v1.0" or the 40 characters of a commit.' },
-    );
-  }
-  return revision;
 }
 
 const sum = (values: Iterable<number>): number =>
   [...values].reduce((total, value) => total + value, 0);
+
+/** `out/chat` beside a folder `out` was probably meant as a folder. */
+function folderError(name: string, cause: unknown): unknown {
+  if (!(cause instanceof PeftError)) return cause;
+  const [first] = name.split('/');
+  return new PeftError(
+    'PEFT_MODEL_FOLDER',
+    `hub: there is no folder ${name}, only ${first}, and no such model could be had from the hub (${cause.code}: ${cause.message})`,
+    { hint: 'Check the path; for a model of the hub, see to the error in brackets.', cause },
+  );
+}
 
 const offlineError = (name: string, revision: string, problem: string): PeftError =>
   new PeftError(

@@ -127,14 +127,6 @@ describe('openCheckpoint', () => {
       'names a tensor that no shard holds',
       (map) => ({ weight_map: { ...map, 'lm_head.bias': 'model-00003-of-00003.safetensors' } }),
     ],
-    [
-      'leaves a tensor out',
-      (map) => ({
-        weight_map: Object.fromEntries(
-          Object.entries(map).filter(([name]) => name !== 'model.norm.weight'),
-        ),
-      }),
-    ],
   ])('refuses an index that %s', async (_, change) => {
     const folder = shardedFolder();
     const { weight_map: map } = JSON.parse(readFileSync(join(folder, indexFile), 'utf8')) as {
@@ -146,6 +138,26 @@ describe('openCheckpoint', () => {
       typeof changed === 'string' ? changed : JSON.stringify(changed),
     );
     expect(await errorCode(() => openCheckpoint(folder))).toBe('PEFT_SAFETENSORS_INDEX');
+  });
+
+  test('reads a tensor that the index does not list, as transformers does, and says so', () => {
+    const folder = shardedFolder();
+    const index = JSON.parse(readFileSync(join(folder, indexFile), 'utf8')) as {
+      weight_map: Record<string, string>;
+    };
+    delete index.weight_map['model.norm.weight'];
+    writeFileSync(join(folder, indexFile), JSON.stringify(index));
+    const store = openCheckpoint(folder);
+    const whole = openCheckpoint(mistral);
+    expect(readTensor(store.get('model.norm.weight')!)).toEqual(
+      readTensor(whole.get('model.norm.weight')!),
+    );
+    expect(whole.warnings).toEqual([]);
+    expect(store.warnings).toEqual([
+      `${join(folder, indexFile)} does not list 1 tensors of its shards, which are read nevertheless: model.norm.weight.`,
+    ]);
+    store.close();
+    whole.close();
   });
 
   test('names the shards that are missing', async () => {

@@ -64,7 +64,10 @@ function openWeightFile(path: string): TensorStore {
   return path.endsWith('.safetensors') ? openSafetensors(path) : openTorchFile(path);
 }
 
-/** Every shard must hold exactly the tensors that the index places there. */
+/**
+ * Every shard must hold the tensors that the index places there. One that the index does not list
+ * is taken as transformers takes it, and the store warns of it.
+ */
 function openShards(indexPath: string): TensorStore {
   const index = readCheckpointIndex(indexPath);
   const opened = new Map<string, TensorStore>();
@@ -72,14 +75,18 @@ function openShards(indexPath: string): TensorStore {
   try {
     for (const [shard, path] of shardPaths(index)) opened.set(shard, openWeightFile(path));
     const sources = new Map<string, TensorSource>();
+    const unlisted: string[] = [];
     for (const [shard, store] of opened) {
       for (const name of store.names()) {
         const listed = index.weightMap.get(name);
-        if (listed !== shard)
+        if (listed === undefined) unlisted.push(name);
+        if ((listed ?? shard) !== shard)
           throw indexError(
             indexPath,
-            `tensor ${JSON.stringify(name)} is in ${shard}, the index ${listed === undefined ? 'does not list it' : `places it in ${listed}`}`,
+            `tensor ${JSON.stringify(name)} is in ${shard}, the index places it in ${listed}`,
           );
+        if (sources.has(name))
+          throw indexError(indexPath, `tensor ${JSON.stringify(name)} is in two shards`);
         sources.set(name, store.get(name)!);
       }
     }
@@ -90,12 +97,20 @@ function openShards(indexPath: string): TensorStore {
           `the index places tensor ${JSON.stringify(name)} in ${shard}, which does not hold it`,
         );
     }
-    return storeOf(sources, opened.values().next().value!.metadata, close);
+    const { metadata } = opened.values().next().value!;
+    return storeOf(sources, metadata, close, unlistedWarnings(indexPath, unlisted));
   } catch (error) {
     close();
     throw error;
   }
 }
+
+const unlistedWarnings = (path: string, names: readonly string[]): string[] =>
+  names.length === 0
+    ? []
+    : [
+        `${resolve(path)} does not list ${names.length} tensors of its shards, which are read nevertheless: ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}.`,
+      ];
 
 const indexError = (path: string, problem: string) =>
   new PeftError('PEFT_SAFETENSORS_INDEX', `safetensors: ${resolve(path)}: ${problem}.`, {

@@ -71,8 +71,8 @@ export async function openBaseModel(
 ): Promise<BaseModel> {
   const shown = new Map<string, number>();
   const folder = await resolver(reference, {
-    ...(revision !== undefined && { revision }),
-    ...(signal && { signal }),
+    revision,
+    signal,
     onProgress: ({ file, fileDoneBytes, fileTotalBytes }) => {
       const percent = Math.floor((100 * fileDoneBytes) / Math.max(1, fileTotalBytes));
       if (shown.get(file) === percent) return;
@@ -89,14 +89,19 @@ export async function openBaseModel(
   const config = readModelConfig(files);
   const commit = commitOf(folder);
   return {
-    reference: commit === undefined ? resolve(folder) : reference,
+    // the commit stands for a revision in the text
+    reference: commit === undefined ? resolve(folder) : reference.replace(/@.*$/, ''),
     folder,
     filesFolder: files,
     revision: commit,
     config,
     architecture: architectureFor(config['model_type'], architectures),
     tokenizer: loadTokenizer(files),
-    fingerprint: withStore(folder, fingerprintOf),
+    fingerprint: withStore(folder, (store) => {
+      for (const message of store.warnings ?? [])
+        emit({ type: 'run/warned', code: 'PEFT_CHECKPOINT_INDEX', message });
+      return fingerprintOf(store);
+    }),
   };
 }
 
