@@ -5,6 +5,7 @@ import type { Site, SiteKind } from '../description/sites.js';
 import { isInModules, selectSites, type TargetSelection } from '../description/target-selection.js';
 import type { AttachContext, SiteHandle } from '../method/attach-context.js';
 import type { SiteAttachments } from '../method/attachment.js';
+import { requireOwnCore } from '../method/one-core.js';
 import type { MethodPart, MethodSpec } from '../method/peft-method.js';
 import { Adapter } from './adapter.js';
 import { createContext } from './create-context.js';
@@ -30,7 +31,7 @@ export interface AttachOptions {
  * Puts a method on a model, or on a bare description (`host` undefined) to learn its sites and
  * counts. On failure nothing is left behind.
  *
- * @throws PEFT_TARGET_NOT_FOUND, PEFT_METHOD_UNSUPPORTED, and what the method's attach functions
+ * @throws PEFT_TARGET_NOT_FOUND, PEFT_METHOD_UNSUPPORTED, PEFT_CORE_DUPLICATE, and what the method's attach functions
  *   throw.
  */
 export function attachAdapter(
@@ -42,7 +43,10 @@ export function attachAdapter(
 ): Adapter {
   const adapter = new Adapter(name, spec, description);
   try {
-    for (const part of spec.parts) attachPart(adapter, part, host, options);
+    for (const part of spec.parts) {
+      requireOwnCore(part);
+      attachPart(adapter, part, host, options);
+    }
     for (const parameter of modulesToSave(spec, description, options.strict ?? true))
       unfreeze(adapter, host, parameter, MODULES_TO_SAVE);
     saveTiedOutputs(adapter, host);

@@ -7,6 +7,7 @@ import {
   type CommonConfig,
   parseCommonConfig,
 } from '../description/target-selection.js';
+import { markPart } from './one-core.js';
 import type {
   MethodName,
   MethodPart,
@@ -52,7 +53,7 @@ function configure<Name extends MethodName>(
   const own = Object.fromEntries(entries.filter(([key]) => !COMMON_KEYS.includes(key))) as Partial<
     PeftConfigs[Name]
   >;
-  return Object.freeze({
+  return markPart({
     method: definition,
     config: definition.parseConfig(own),
     common: parseCommonConfig(definition.name, common),
