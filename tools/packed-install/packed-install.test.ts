@@ -21,6 +21,7 @@ import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makePlatformPackage } from '../native/native-release.js';
 import { isMethodFolder } from '../packages.mjs';
+import { importedPackages, installLine, linkProject } from './install-line.js';
 import { packAll, packFolder, publishedFolders, readManifest } from './pack.js';
 import { furnish, readmeExample } from './readme-examples.js';
 
@@ -238,12 +239,26 @@ test('strict TypeScript accepts the types, the examples and a CommonJS module, a
   ).toBe('');
 });
 
-describe('the example of the README', () => {
-  test.for(methods)('of %s runs', async (folder) => {
+describe('from its own install line', () => {
+  const lines = folders.filter((folder) => installLine(root, folder).length > 0);
+
+  test.for(lines)('%s gives what its examples import', async (folder) => {
+    const at = join(work, 'lines', basename(folder));
+    linkProject(join(project, 'node_modules'), installLine(root, folder), at);
+    // vitest and what extends it can be imported within a test run alone
+    const names = importedPackages(root, folder).filter(
+      (name) => name !== 'vitest' && name !== '@peft/testing',
+    );
+    writeFileSync(join(at, 'imports.mjs'), names.map((name) => `import '${name}';\n`).join(''));
+    await run(process.execPath, ['imports.mjs'], { cwd: at });
+  });
+
+  test.for(methods)('the example of %s runs', async (folder) => {
     const example = readmeExample(root, folder);
     expect(example, `${folder}/README.md has no \`\`\`ts example`).toBeDefined();
-    const at = join(project, 'examples', basename(folder));
+    const at = join(work, 'examples', basename(folder));
     furnish(root, at);
+    linkProject(join(project, 'node_modules'), installLine(root, folder), at);
     const { outputText } = ts.transpileModule(example!, {
       compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
     });
