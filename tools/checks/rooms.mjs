@@ -41,25 +41,26 @@ function crowd(folder, files) {
     : [`${folder}: ${shown.length} files, at most ${LIMITS.filesOfFolder}`];
 }
 
-/** A folder is named as `` `name` `` or `` `name/` `` and followed by its sentence, in a table or a list. */
+/**
+ * A folder is named in code (`name`, `name/` or with its path below the package), in a line that
+ * has words enough for a sentence.
+ */
 function unnamed(root, place, folders) {
   const path = join(root, place, 'README.md');
   const readme = existsSync(path) ? readFileSync(path, 'utf8') : '';
   const section = /^## Inside\n([\s\S]*?)(?=^## |(?![\s\S]))/m.exec(readme)?.[1] ?? '';
-  const lines = section.split('\n');
+  const lines = section.split('\n').map((line) => ({
+    names: [...line.matchAll(/`([\w./-]+?)\/?`/g)].map(([, name]) => name.replace(/^src\//, '')),
+    words: line.replace(/`[^`]*`/g, '').match(/\p{L}{2,}/gu)?.length ?? 0,
+  }));
+  const isNamed = (name) =>
+    lines.some(
+      ({ names, words }) => words >= 3 && (names.includes(name) || names.includes(basename(name))),
+    );
   return folders
-    .filter((folder) => {
-      const name = folder.slice(`${place}/src/`.length);
-      return !lines.some(
-        (line) =>
-          [name, basename(folder)].some(
-            (word) => line.includes(`\`${word}\``) || line.includes(`\`${word}/\``),
-          ) && line.replace(/`[^`]*`/g, '').match(/\p{L}{2,}/gu)?.length >= 3,
-      );
-    })
+    .map((folder) => folder.slice(`${place}/src/`.length))
+    .filter((name) => !isNamed(name))
     .map(
-      (folder) =>
-        `${place}/README.md: the section "Inside" does not say what belongs in ` +
-        `\`${folder.slice(`${place}/src/`.length)}\``,
+      (name) => `${place}/README.md: the section "Inside" does not say what belongs in ${name}/`,
     );
 }
