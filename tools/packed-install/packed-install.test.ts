@@ -65,7 +65,7 @@ beforeAll(async () => {
     cwd: project,
     maxBuffer: 1 << 26,
   });
-}, 400_000);
+}, 1_200_000);
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
 const node = async (...words: string[]): Promise<string> =>
