@@ -1,37 +1,15 @@
-import { expect, test } from 'vitest';
-import { check } from '@peft/errors';
-import { describeModel } from '../model/load-model.js';
-import { attachAdapter } from '../adapter/attach-adapter.js';
-import { definePeftMethod } from './define-peft-method.js';
-import { ones } from '../description/initializers.js';
-import type { MethodSpec } from './peft-method.js';
+import { lora } from '@peft/lora';
 import { bert } from '@peft/models';
+import { expect, test } from 'vitest';
+import { attachAdapter } from '../adapter/attach-adapter.js';
+import { describeModel } from '../model/load-model.js';
+import type { MethodSpec } from './peft-method.js';
 
-declare module './peft-method.js' {
-  interface PeftConfigs {
-    'one-core': object;
-  }
-}
-
-const gain = definePeftMethod<'one-core'>({
-  name: 'one-core',
-  parseConfig(input) {
-    check.knownKeys('one-core', input, []);
-    return {};
-  },
-  defaultTargets: () => ({ targets: 'all-linear' }),
-  attach: {
-    linear(site, _, context) {
-      context.param('gain', [site.outFeatures], ones);
-      return { forward: (x, base) => base(x) };
-    },
-  },
-});
 const description = describeModel(bert, bert.parseConfig({ model_type: 'bert' }), { kind: 'none' });
 const attach = (spec: MethodSpec) => attachAdapter('a', spec, description, undefined);
 const withCore = (core: object | undefined): MethodSpec => ({
-  name: 'one-core',
-  parts: gain().parts.map((part) => ({ ...part, [Symbol.for('@peft/core')]: core })),
+  name: 'lora',
+  parts: lora({ rank: 2 }).parts.map((part) => ({ ...part, [Symbol.for('@peft/core')]: core })),
 });
 
 test('a method of another copy of core is refused by name', () => {
@@ -44,6 +22,6 @@ test('a method of another copy of core is refused by name', () => {
 });
 
 test('one of this copy, or put together by hand, attaches', () => {
-  expect(attach(gain()).wrappedSites.length).toBeGreaterThan(0);
+  expect(attach(lora({ rank: 2 })).wrappedSites.length).toBeGreaterThan(0);
   expect(attach(withCore(undefined)).wrappedSites.length).toBeGreaterThan(0);
 });
