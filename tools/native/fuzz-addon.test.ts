@@ -20,5 +20,5 @@ test.skipIf(!isThere)(
     expect(stdout).toContain('0 problems');
     expect(status).toBe(0);
   },
-  120_000,
+  300_000,
 );
