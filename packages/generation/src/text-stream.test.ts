@@ -52,6 +52,14 @@ describe('a stream of text', () => {
     }
   });
 
+  test('ends at a special token that is a stop string, which the text does not show', () => {
+    const { texts, isStopped } = pieces(fixtureTokenizer('llama'), 'one two<|end_of_text|>three', [
+      '<|end_of_text|>',
+    ]);
+    expect(texts.join('')).toBe('one two');
+    expect(isStopped).toBe(true);
+  });
+
   test('hands out at its end what only looked like a stop string', () => {
     expect(pieces(fixtureTokenizer('gpt2'), 'a #', ['###']).texts.join('')).toBe('a #');
   });

@@ -83,6 +83,39 @@ describe('generateTexts', () => {
   });
 });
 
+describe('end tokens by name', () => {
+  test('end a text, and unknown ones are named', async () => {
+    const model = openFixture('llama', engine);
+    const options = { maxNewTokens: 6 };
+    const [free] = await generateTexts(model, tokenizer, ['The headphones'], options);
+    const third = tokenizer.idToToken(free!.ids[2]!)!;
+    const [ended] = await generateTexts(model, tokenizer, ['The headphones'], {
+      ...options,
+      endTokens: [third],
+    });
+    const first = free!.ids.indexOf(free!.ids[2]!);
+    expect(ended!.ids).toEqual(free!.ids.slice(0, first + 1));
+    expect(ended!.finishReason).toBe('end');
+    await expect(
+      generateTexts(model, tokenizer, ['a'], { endTokens: ['<|im_ende|>'] }),
+    ).rejects.toThrow('the vocabulary has no token "<|im_ende|>" to end a text.');
+    model.dispose();
+  });
+
+  test('a prompt that begins with the begin token does not get a second one', async () => {
+    const model = openFixture('llama', engine);
+    const options = { maxNewTokens: 4 };
+    const [plain, marked] = await generateTexts(
+      model,
+      tokenizer,
+      ['The headphones', '<|begin_of_text|>The headphones'],
+      options,
+    );
+    expect(marked!.ids).toEqual(plain!.ids);
+    model.dispose();
+  });
+});
+
 describe('the defaults of a checkpoint', () => {
   test('are its generation_config.json, then its config.json, then its tokenizer', () => {
     const config = { eos_token_id: 2, pad_token_id: 7 };
