@@ -77,7 +77,7 @@ function attachPart(
           context: AttachContext,
         ) => SiteAttachments[SiteKind])
       | undefined;
-    const context = createContext(adapter, part, sites, site, host, options.seed ?? 0);
+    const context = createContext(adapter, part, sites, site, host, options);
     const made = attach?.(withWeights(site, adapter, host), config, context);
     if (made === undefined) continue;
     const key = `${site.kind} ${site.path}`;

@@ -18,7 +18,7 @@ export function createContext(
   sites: readonly Site[],
   site: Site,
   host: WeightHost | undefined,
-  seed: number,
+  { seed = 0, strict = true }: { readonly seed?: number; readonly strict?: boolean },
 ): AttachContext {
   const method = part.method.name;
   const key = (purpose: string) => randomKey(seed, adapter.name, method, site.path, purpose);
@@ -48,6 +48,7 @@ export function createContext(
   return {
     description: adapter.description,
     sites,
+    isStrict: strict,
     shared: <T>(name: string, make: () => T): T => {
       if (!adapter.shared.has(name)) adapter.shared.set(name, make());
       return adapter.shared.get(name) as T;

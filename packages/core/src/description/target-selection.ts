@@ -87,7 +87,28 @@ export function selectSites(
   );
   if ((chosen.length === 0 && !options.optional) || (options.strict !== false && unused.length > 0))
     throw notFound(description, candidates, targets, unused, options);
+  if (options.strict !== false) refuseMissingLayers(chosen, selection, options.owner);
   return chosen;
+}
+
+function refuseMissingLayers(
+  chosen: readonly Site[],
+  { layersToTransform = [], layersPattern }: TargetSelection,
+  owner: string,
+): void {
+  const wanted = typeof layersToTransform === 'number' ? [layersToTransform] : layersToTransform;
+  if (wanted.length === 0 || chosen.length === 0) return;
+  const indexOf = layerIndex(layersPattern);
+  const there = new Set(chosen.map(({ path }) => indexOf(path)));
+  const missing = wanted.filter((layer) => !there.has(layer));
+  if (missing.length === 0) return;
+  throw new PeftError(
+    'PEFT_TARGET_NOT_FOUND',
+    `${owner}: layersToTransform: no target stands in block ${missing.join(', ')}.`,
+    {
+      hint: `targets stand in the blocks ${[...there].join(', ')} of those named; blocks count from 0`,
+    },
+  );
 }
 
 /** PEFT's list rule: the whole path, or its end after a dot. */

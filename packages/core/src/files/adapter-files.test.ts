@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { bitfit } from '@peft/bitfit';
@@ -113,6 +113,57 @@ describe('adapter files', () => {
       | accuracy | 0.876543 |
       "
     `);
+  });
+
+  it("load with the adapter's name in their keys, as Python has it in memory", async () => {
+    const place = await saved(
+      combineMethods(
+        'both',
+        lora({ targets: ['query', 'word_embeddings'] }),
+        ia3({ targets: ['key'], feedforwardModules: [] }),
+      ),
+    );
+    const named = join(folder, 'named');
+    cpSync(place, named, { recursive: true });
+    await rewrite(named, (all) => {
+      for (const [key, tensor] of [...all]) {
+        all.delete(key);
+        const name = key
+          .replace(/\.(lora_[AB])\.weight$/, '.$1.default.weight')
+          .replace(/\.(lora_embedding_[AB]|ia3_l)$/, '.$1.default')
+          .replace(/\.classifier\.(\w+)$/, '.classifier.modules_to_save.default.$1');
+        all.set(name, { ...tensor, name });
+      }
+    });
+    expect([...read(named).keys()].filter((key) => key.includes('.default'))).toHaveLength(
+      read(place).size,
+    );
+    const { adapter: plain } = await loadAdapter(model, place, { name: 'plain', methods });
+    const { adapter } = await loadAdapter(model, named, { name: 'named', methods });
+    for (const [name, { value }] of plain.parameters)
+      expect(adapter.parameters.get(name)!.value.dataSync()).toEqual(value.dataSync());
+  });
+
+  it('take a null for the default of an option', async () => {
+    const place = await saved(lora({ targets: ['query'] }));
+    const path = join(place, 'adapter_config.json');
+    const flags = [
+      'use_dora',
+      'use_rslora',
+      'lora_bias',
+      'fan_in_fan_out',
+      'ensure_weight_tying',
+      'modules_to_save',
+    ];
+    writeFileSync(
+      path,
+      JSON.stringify({
+        ...(JSON.parse(readFileSync(path, 'utf8')) as object),
+        ...Object.fromEntries(flags.map((flag) => [flag, null])),
+      }),
+    );
+    const { adapter } = await loadAdapter(model, place, { methods });
+    expect(adapter.parts[0]!.part.config).toMatchObject({ dora: false, loraBias: false });
   });
 
   it('hold trained biases beside IA3 under the names that PEFT reads', async () => {

@@ -218,7 +218,11 @@ function readPart(
     name: method.name,
     parts: Object.freeze([
       // the method read this config itself, so that it is one of its own
-      Object.freeze({ method, config: method.parseConfig(given(config) as never), common }),
+      Object.freeze({
+        method,
+        config: method.parseConfig(given(withoutNulls(config)) as never),
+        common,
+      }),
     ]),
   });
 }
@@ -244,3 +248,7 @@ const GENERAL_KEYS = [
 ];
 const ownOptions = (json: AdapterConfigJson): Record<string, unknown> =>
   Object.fromEntries(Object.entries(json).filter(([key]) => !GENERAL_KEYS.includes(key)));
+
+/** PEFT's null stands for an option's default, also of flags. */
+const withoutNulls = (config: object): object =>
+  Object.fromEntries(Object.entries(config).filter(([, value]) => value !== null));

@@ -40,14 +40,16 @@ export const peftFormat: AdapterFormat = Object.freeze({
 
   keyOfTensor: (adapter, name) => (hasPromptLayout(adapter) ? name : `base_model.model.${name}`),
 
-  readKey(key): FileKey {
-    const path = key.replace(/^base_model\.(model\.)?/, '');
+  readKey(key, { adapter, keys }): FileKey {
+    const path = withoutAdapterName(key.replace(/^base_model\.(model\.)?/, ''), adapter);
     const copy = /^(.+)\.(modules_to_save(?:\.[^.]+)?|original_module)\.(.+)$/.exec(path);
-    if (copy)
-      return {
-        of: copy[2] === 'original_module' ? 'base' : 'trained',
-        name: `${copy[1]}.${copy[3]}`,
-      };
+    if (copy) {
+      const [, module, word, name] = copy;
+      const isAlone = !keys.includes(key.replace(`.${word}.`, '.'));
+      if (word !== 'original_module' && isAlone)
+        return { of: 'parameter', name: `${module}.${name}` };
+      return { of: word === 'original_module' ? 'base' : 'trained', name: `${module}.${name}` };
+    }
     return { of: 'parameter', name: path.replace('.base_layer.', '.') };
   },
 
@@ -105,4 +107,21 @@ function insideWrapper(adapter: AdapterView, parameterName: OwnedParameter['name
       (site.kind === 'linear' || site.kind === 'embedding' || site.kind === 'norm'),
   );
   return isWrapped ? `${path}.base_layer${parameterName.slice(dot)}` : parameterName;
+}
+
+/**
+ * A path without the name that its adapter has in Python, which some files keep:
+ * `q_proj.lora_A.default.weight` → `q_proj.lora_A.weight`.
+ */
+function withoutAdapterName(path: string, { parameters }: AdapterView): string {
+  for (const { name, site, origin } of parameters.values()) {
+    if (origin !== 'new' || !site || !name.startsWith(`${site.path}.`)) continue;
+    const [word, ...rest] = name.slice(site.path.length + 1).split('.');
+    const end = rest.length ? `.${rest.join('.')}` : '';
+    if (path.endsWith(`.${word}${end}`) || !path.endsWith(end)) continue;
+    const front = path.slice(0, path.length - end.length);
+    const at = front.lastIndexOf('.');
+    if (front.slice(0, at).endsWith(`.${word}`)) return `${front.slice(0, at)}${end}`;
+  }
+  return path;
 }

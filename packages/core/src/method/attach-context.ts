@@ -78,6 +78,8 @@ export interface AttachContext {
   readonly description: ModelDescription;
   /** All sites that the method takes, this one among them. */
   readonly sites: readonly Site[];
+  /** Options that match nothing are errors; a foreign file may have such. */
+  readonly isStrict: boolean;
   /**
    * What the sites of this adapter share: made by the first that asks, and there for `fileTensors`
    * and `toPeftConfig`, too.

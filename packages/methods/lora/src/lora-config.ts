@@ -125,7 +125,8 @@ export function strengthAt(
   return { rank, scaling: alpha / (config.rankStabilized ? Math.sqrt(rank) : rank) };
 }
 
-const patternFor = (key: string): PathPattern => fullMatch(`(?:.*\\.)?(?:${key})`);
+/** A key of a pattern: a regular expression for the end of a path, from a dot on. */
+export const patternFor = (key: string): PathPattern => fullMatch(`(?:.*\\.)?(?:${key})`);
 
 /** The value of the first key that matches a path. */
 export function valueAt(

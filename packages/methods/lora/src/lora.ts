@@ -20,6 +20,7 @@ import { loraEmbedding, makeEmbeddingMatrices } from './variants/lora-embedding.
 import { loraHub } from './formats/lora-hub.js';
 import { loraLinear, makeMatrices } from './variants/lora-linear.js';
 import { fromPeftLoraConfig, toPeftLoraConfig } from './formats/lora-peft-config.js';
+import { refuseUnmatched } from './pattern-sites.js';
 
 declare module '@peft/core' {
   interface PeftConfigs {
@@ -53,6 +54,7 @@ export const lora = definePeftMethod({
 
   attach: {
     linear(site, config, context) {
+      context.shared('patterns', () => refuseUnmatched(config, context));
       const rows = rowsAt(site.path, config, context.description);
       if (rows)
         return trainableOutputRows(site, rows, context, 'token_adapter.trainable_tokens_delta');
@@ -64,6 +66,7 @@ export const lora = definePeftMethod({
         : loraLinear(matrices, config.dropout);
     },
     embedding(site, config, context) {
+      context.shared('patterns', () => refuseUnmatched(config, context));
       const rows = rowsAt(site.path, config, context.description);
       if (rows) return trainableRows(site, rows, context, 'token_adapter.trainable_tokens_delta');
       const matrices = makeEmbeddingMatrices(site, config, context);
