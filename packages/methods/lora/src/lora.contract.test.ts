@@ -46,7 +46,7 @@ describePeftMethod(
     {
       title: 'with ranks and strengths by module',
       options: {
-        rankPattern: { 'layers?\\.1\\..*': 2, 'block.*q': 4 },
+        rankPattern: { 'layers?\\.1\\..*': 2, '.*(?:query|q_proj|\\.q)': 4 },
         alphaPattern: { '.*value|.*v_proj|.*\\.v': 3 },
       },
     },
