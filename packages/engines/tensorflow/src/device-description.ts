@@ -25,8 +25,7 @@ let firstSeen: Gpu | undefined;
 export function describeDevice(isGpu: boolean, tensorflowVersion: string): DeviceDescription {
   const probe = probeGpus();
   const gpu = (firstSeen ??= visibleGpus(probe)[0]);
-  if (isGpu)
-    return { kind: 'gpu', name: gpu?.name ?? 'GPU', tensorflowVersion, ...(gpu && { gpu }) };
+  if (isGpu) return { kind: 'gpu', name: gpu?.name ?? 'GPU', tensorflowVersion, gpu };
   const threads = Number(process.env['TF_NUM_INTRAOP_THREADS']) || cpus().length;
   return {
     kind: 'cpu',

@@ -40,7 +40,7 @@ export function probeGpus(): GpuProbe {
     gpus: status === 0 ? parseGpus(stdout) : [],
     cardOnBus: nvidiaOnBus(),
     visible: process.env['CUDA_VISIBLE_DEVICES'],
-    ...(problem && { problem }),
+    problem: problem || undefined,
   };
 }
 

@@ -19,7 +19,7 @@ export function cudaProblem(probe: GpuProbe): PeftError | undefined {
           gpus,
           cardOnBus: probe.cardOnBus,
           visible: undefined,
-          ...(probe.problem && { problem: probe.problem }),
+          problem: probe.problem,
         },
         'cuda',
       )

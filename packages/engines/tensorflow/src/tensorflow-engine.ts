@@ -185,7 +185,8 @@ class LibraryEngine implements TensorflowEngine {
     const card = this.device.kind === 'gpu' ? visibleGpus(probeGpus())[0] : undefined;
     return {
       tensors: this.library.binding.getNumOfTensors(),
-      ...(card && { totalBytes: card.totalBytes, freeBytes: card.freeBytes }),
+      totalBytes: card?.totalBytes,
+      freeBytes: card?.freeBytes,
     };
   }
 
@@ -233,7 +234,10 @@ class LibraryEngine implements TensorflowEngine {
       2,
     ) as [RawTensor, RawTensor];
     // else it goes with the scope
-    return { y: library.toTensor(y), ...(keepSums && { sums: library.toTensor<Tensor2D>(sums) }) };
+    return {
+      y: library.toTensor(y),
+      sums: keepSums ? library.toTensor<Tensor2D>(sums) : undefined,
+    };
   }
 
   #own(weight: FrozenWeight): TensorflowWeight {

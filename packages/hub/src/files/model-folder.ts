@@ -61,7 +61,7 @@ export function readModelFolder(folder: string): ModelFolder {
   return {
     folder: resolve(folder),
     config,
-    ...(generationConfig ? { generationConfig } : {}),
+    generationConfig,
     tokenizerFiles: readTokenizerFiles(folder),
   };
 }

@@ -26,7 +26,7 @@ const load = (bytes: Uint8Array, persistentLoad?: (id: unknown) => unknown) =>
   unpickle(readerOf(bytes), {
     owner: 'test',
     globals: torchGlobals('test'),
-    ...(persistentLoad ? { persistentLoad } : {}),
+    persistentLoad,
   });
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');
 

@@ -243,7 +243,7 @@ function tiled(
       ].filter((mask) => mask !== undefined);
       return {
         scores: added.reduce((sum: Tensor, mask) => tf.add(sum, mask), capped ?? products),
-        ...(capped && { capped }),
+        capped,
       };
     },
     dropoutOf: (tile: Tile) =>
