@@ -26,4 +26,4 @@ export {
   type RunSettings,
 } from './plan/plan-memory.js';
 export { storedDtypeOf } from './sizing/stored-dtype.js';
-export { weightBytes } from './sizing/sizing-engine.js';
+export { weightBytes } from './sizing/weight-bytes.js';

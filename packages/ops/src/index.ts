@@ -26,6 +26,12 @@ export {
 } from './attention/disentangled-attention.js';
 export { dropout, dropoutFactors } from './random/dropout.js';
 export { embed } from './rows/embed.js';
+export {
+  defineEngine,
+  isEngineDefinition,
+  type EngineDefinition,
+  type EngineOptions,
+} from './weights/define-engine.js';
 export type {
   Engine,
   FreezeOptions,

@@ -1,21 +1,17 @@
 export {
   chooseEngine,
+  ENGINE_MAKERS,
   ENGINE_NAMES,
   type EngineChoice,
+  type EngineMakers,
   type EngineName,
   type EngineRequest,
 } from './engine/engine-choice.js';
-export {
-  HYPERPARAMETER_KEYS,
-  overrideHyperparameters,
-  parseScalar,
-  PRESETS,
-  resolveHyperparameters,
-  TASK_DEFAULTS,
-  type HyperparameterInput,
-  type HyperparameterKey,
-  type Hyperparameters,
-} from './settings/hyperparameters.js';
+export { parseScalar, type HyperparameterInput } from './settings/hyperparameter-input.js';
+export type { HyperparameterKey, Hyperparameters } from './settings/hyperparameter-types.js';
+export { overrideHyperparameters, resolveHyperparameters } from './settings/hyperparameters.js';
+export { PRESETS, TASK_DEFAULTS } from './settings/presets.js';
+export { HYPERPARAMETER_KEYS } from './settings/setting-table.js';
 export {
   loadLanguageModel,
   type LanguageModel,
@@ -28,12 +24,16 @@ export {
   ARCHITECTURES,
   CHECKPOINT_STORES,
   ENGINE_CHOOSER,
+  ENGINES,
   MACHINE_MEMORY,
   MODEL_RESOLVER,
   NAMED_METHOD,
   PREDICTOR_METRICS,
   predictorModule,
+  withArchitectures,
+  withEngines,
   withMethods,
+  type AnyArchitecture,
 } from './predictor-module.js';
 export type { ColumnRoles } from './tasks/column-roles.js';
 export type { WritingOptions } from './tasks/predictor-task.js';

@@ -31,47 +31,13 @@ import type {
   ScoredPredictions,
   Scores,
 } from './settings/predictor-types.js';
+import { FIT_KEYS, LOAD_KEYS, PREDICTOR_KEYS, READING_KEYS } from './settings/option-keys.js';
 import { readNewData } from './data/read-data.js';
 import { rowWarning } from './data/row-report.js';
 import type { TaskTools, WatchedMetric } from './tasks/predictor-task.js';
 import type { TableTask } from './tasks/table-task.js';
 import type { ColumnRoles } from './tasks/column-roles.js';
 import { isTableTask, type TaskName } from './tasks/task-names.js';
-
-const FIT_KEYS: readonly (keyof FitOptions)[] = [
-  'presets',
-  'hyperparameters',
-  'tuningData',
-  'holdoutFraction',
-  'columns',
-  'header',
-  'delimiter',
-  'quotes',
-  'textColumns',
-  'columnTypes',
-  'sample',
-  'timeLimitSeconds',
-  'seed',
-  'resume',
-  'resumeFrom',
-  'standalone',
-  'signal',
-  'method',
-];
-/** How files of new rows are read. */
-const READING_KEYS = ['columns', 'header', 'delimiter', 'quotes'] as const;
-const PREDICTOR_KEYS: readonly (keyof PredictorOptions)[] = [
-  'task',
-  'label',
-  'columnRoles',
-  'path',
-  'problemType',
-  'evalMetric',
-  'presets',
-  'hyperparameters',
-  'modules',
-  'onListenerError',
-];
 
 /**
  * Fine-tunes a text model on a table and predicts with it, in the manner of AutoGluon's
@@ -107,18 +73,9 @@ export class PeftPredictor {
    *   models and adapters throws
    */
   static async load(path: string, options: LoadOptions = {}): Promise<PeftPredictor> {
-    check.knownKeys('PeftPredictor.load', options, [
-      'engine',
-      'precision',
-      'threads',
-      'baseModel',
-      'signal',
-      'onEvent',
-      'modules',
-      'onListenerError',
-    ]);
+    check.knownKeys('PeftPredictor.load', options, LOAD_KEYS);
     const { modules, onListenerError, onEvent } = options;
-    const parts = { ...(modules && { modules }), ...(onListenerError && { onListenerError }) };
+    const parts = { modules, onListenerError };
     const predictor = new PeftPredictor({ label: 'unknown until it is read', ...parts });
     if (onEvent) predictor.listen(onEvent);
     try {
@@ -126,7 +83,7 @@ export class PeftPredictor {
       const { task } = state;
       predictor.#options = {
         task: task.name,
-        ...('label' in task && { label: task.label as string }),
+        label: 'label' in task ? (task.label as string) : undefined,
         path,
         ...parts,
       };

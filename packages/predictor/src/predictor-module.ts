@@ -22,6 +22,7 @@ import {
   type AutogluonMethodOptions,
 } from '@peft/methods';
 import { architectures } from '@peft/models';
+import type { EngineDefinition } from '@peft/ops';
 import {
   CLOCK,
   EVENT_BUS,
@@ -33,7 +34,13 @@ import {
   type CheckpointStore,
   type Trainer,
 } from '@peft/trainer';
-import { chooseEngine, type EngineChoice, type EngineRequest } from './engine/engine-choice.js';
+import {
+  chooseEngine,
+  ENGINE_MAKERS,
+  type EngineChoice,
+  type EngineMakers,
+  type EngineRequest,
+} from './engine/engine-choice.js';
 import { usesAutogluonLayers, type TaskName } from './tasks/task-names.js';
 
 /** Model families that a checkpoint may be of. */
@@ -47,6 +54,8 @@ export const NAMED_METHOD =
 export const ADAPTER_METHODS = token<readonly AnyMethod[]>('the methods of saved adapters');
 /** Metrics that may be named. */
 export const PREDICTOR_METRICS = token<readonly Metric[]>('the metrics');
+/** How engines are made, by the names that `env.engine` takes. */
+export const ENGINES = token<EngineMakers>('the engines');
 /** Makes and activates an engine, which the predictor disposes. */
 export const ENGINE_CHOOSER = token<(request: EngineRequest) => Promise<EngineChoice>>(
   'the choice of the engine',
@@ -66,6 +75,40 @@ export const CHECKPOINT_STORES =
  */
 export const withMethods = (...methods: readonly AnyMethod[]): Module =>
   override((bind) => bind(ADAPTER_METHODS, () => [...methods, ...allMethods]));
+
+/**
+ * A module that makes further engines known, whose names `env.engine` then takes: `modules:
+ * [withEngines(mine)]`.
+ * @param engines what `defineEngine` of `@peft/ops` made; each is created when it is asked for
+ */
+export const withEngines = (...engines: readonly EngineDefinition[]): Module =>
+  override((bind) =>
+    bind(ENGINES, () => ({
+      ...ENGINE_MAKERS,
+      ...Object.fromEntries(
+        engines.map((engine) => [
+          engine.name,
+          ({ precision, threads }: EngineRequest) => engine.create({ precision, threads }),
+        ]),
+      ),
+    })),
+  );
+
+/**
+ * A module that makes further model families known: `modules: [withArchitectures(myBert)]`.
+ * @param families each is chosen by the `model_type` of config.json, before ours
+ */
+export const withArchitectures = (...families: readonly AnyArchitecture[]): Module =>
+  override((bind) =>
+    bind(ARCHITECTURES, () => [
+      // a config goes from a family's own parseConfig to its own functions alone
+      ...(families as readonly Architecture<never>[]),
+      ...architectures,
+    ]),
+  );
+
+/** A family, whatever its config is. */
+export type AnyArchitecture = Pick<Architecture<unknown>, 'family' | 'modelTypes' | 'heads'>;
 
 /**
  * AutoGluon's layers fit encoders alone: language models and embeddings take PEFT's, unless a
@@ -95,7 +138,13 @@ export function predictorModule(onListenerError?: (error: unknown) => void): Mod
     bind(NAMED_METHOD, () => methodOfSettings);
     bind(ADAPTER_METHODS, () => allMethods);
     bind(PREDICTOR_METRICS, () => METRICS);
-    bind(ENGINE_CHOOSER, () => (request) => chooseEngine(request));
+    bind(ENGINES, () => ENGINE_MAKERS);
+    bind(
+      ENGINE_CHOOSER,
+      ({ get }) =>
+        (request) =>
+          chooseEngine(request, get(ENGINES)),
+    );
     bind(MODEL_RESOLVER, () => resolveModel);
     bind(MACHINE_MEMORY, () => machineMemory);
     bind(

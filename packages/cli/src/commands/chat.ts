@@ -5,8 +5,7 @@ import { generateTexts } from '@peft/generation';
 import { loadLanguageModel, type LanguageModel } from '@peft/predictor';
 import type { Command } from 'commander';
 import { loadingShown } from '../terminal/loading-shown.js';
-import { methodModules } from '../options/method-options.js';
-import { loadPlugins } from '../options/plugins.js';
+import { loadPlugins, pluginModules } from '../options/plugins.js';
 import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
 import {
@@ -74,7 +73,7 @@ async function chat(reference: string, flags: ChatFlags, terminal: Terminal): Pr
     ...engineOptions('chat', flags),
     chatTemplate: flags.chatTemplate,
     signal: terminal.signal,
-    modules: methodModules(await loadPlugins(flags.plugin)),
+    modules: pluginModules(await loadPlugins(flags.plugin)),
     onEvent: loadingShown(terminal),
     adapter: flags.adapter,
   });

@@ -2,8 +2,7 @@
 import type { Command } from 'commander';
 import { PeftPredictor } from '@peft/predictor';
 import { table } from '../terminal/format.js';
-import { methodModules } from '../options/method-options.js';
-import { loadPlugins } from '../options/plugins.js';
+import { loadPlugins, pluginModules } from '../options/plugins.js';
 import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
 import { names } from '../options/names.js';
 import { addTableFlags, tableOptions, type TableFlags } from '../options/table-flags.js';
@@ -49,7 +48,7 @@ async function evaluate(
   const predictor = await PeftPredictor.load(folder, {
     ...engineOptions('evaluate', flags),
     signal: terminal.signal,
-    modules: methodModules(await loadPlugins(flags.plugin)),
+    modules: pluginModules(await loadPlugins(flags.plugin)),
     onEvent: loadingShown(terminal),
   });
   try {

@@ -2,17 +2,16 @@
 import type { Command } from 'commander';
 import type { TrainEvent } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import type { NamedMethod } from '@peft/methods';
 import { isTableTask, PeftPredictor, type Scores } from '@peft/predictor';
 import { createJsonlLog, createTensorBoardLog } from '@peft/trainer';
-import { methodModules, methodNamed, methodSettings } from '../options/method-options.js';
+import { methodNamed, methodSettings } from '../options/method-options.js';
 import {
   addFitOptions,
   fitInputOfFlags,
   mergeFitInputs,
   type FitInput,
 } from '../options/fit-options.js';
-import { allowedPlugins, loadPlugins } from '../options/plugins.js';
+import { allowedPlugins, loadPlugins, pluginModules, type Plugins } from '../options/plugins.js';
 import { readRunFile } from '../options/run-file.js';
 import { unescapedDelimiter } from '../options/table-flags.js';
 import { withResumeHint } from './resume-hint.js';
@@ -61,11 +60,7 @@ export function addFit(program: Command, terminal: Terminal, argv: readonly stri
     );
 }
 
-async function fit(
-  input: FitInput,
-  plugins: readonly NamedMethod[],
-  terminal: Terminal,
-): Promise<string> {
+async function fit(input: FitInput, plugins: Plugins, terminal: Terminal): Promise<string> {
   const { train, output } = requiredOf(input);
   const spec =
     input.method === undefined
@@ -76,7 +71,7 @@ async function fit(
     task: input.task,
     label: input.label,
     columnRoles: columnRolesOf(input),
-    modules: methodModules(plugins),
+    modules: pluginModules(plugins),
     problemType: input.problemType,
     evalMetric: input.metric,
     onListenerError: (error) =>

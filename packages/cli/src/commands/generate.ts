@@ -7,8 +7,7 @@ import { writeFileAtomic } from '@peft/hub';
 import { loadLanguageModel, type LanguageModel } from '@peft/predictor';
 import type { Command } from 'commander';
 import { count } from '../terminal/format.js';
-import { methodModules } from '../options/method-options.js';
-import { loadPlugins } from '../options/plugins.js';
+import { loadPlugins, pluginModules } from '../options/plugins.js';
 import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
 import { loadingShown } from '../terminal/loading-shown.js';
@@ -89,7 +88,7 @@ async function generateCommand(
     ...engineOptions('generate', flags),
     chatTemplate: flags.chatTemplate,
     signal: terminal.signal,
-    modules: methodModules(await loadPlugins(flags.plugin)),
+    modules: pluginModules(await loadPlugins(flags.plugin)),
     onEvent: loadingShown(terminal),
     adapter: flags.adapter,
   });

@@ -20,7 +20,7 @@ export function addMethods(program: Command, terminal: Terminal): void {
       '\nExamples:\n  peft methods\n  peft inspect bert-base-uncased --method reft --option rank=4   # what it would train',
     )
     .action(async ({ plugin, json = false }: { plugin: string[]; json?: boolean }) => {
-      const methods = listMethods(await loadPlugins(plugin));
+      const methods = listMethods((await loadPlugins(plugin)).methods);
       terminal.out(
         json
           ? JSON.stringify({ methods })

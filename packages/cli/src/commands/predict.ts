@@ -5,8 +5,7 @@ import { PeftError } from '@peft/errors';
 import { writeFileAtomic } from '@peft/hub';
 import { PeftPredictor, type PredictOptions, type TaskName } from '@peft/predictor';
 import { count } from '../terminal/format.js';
-import { methodModules } from '../options/method-options.js';
-import { loadPlugins } from '../options/plugins.js';
+import { loadPlugins, pluginModules } from '../options/plugins.js';
 import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
 import { addTableFlags, tableOptions, type TableFlags } from '../options/table-flags.js';
 import { predictionLines } from '../terminal/prediction-lines.js';
@@ -67,7 +66,7 @@ async function predict(
   const predictor = await PeftPredictor.load(folder, {
     ...engineOptions('predict', flags),
     signal: terminal.signal,
-    modules: methodModules(await loadPlugins(flags.plugin)),
+    modules: pluginModules(await loadPlugins(flags.plugin)),
     onEvent: loadingShown(terminal),
   });
   try {

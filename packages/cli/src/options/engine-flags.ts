@@ -15,14 +15,21 @@ export interface EngineFlags {
 export const addEngineFlags = (command: Command): Command =>
   addPluginFlag(
     command
-      .option('--engine <name>', ENGINES.join(', '), 'auto')
+      .option('--engine <name>', `${ENGINES.join(', ')}, or one of a plug-in`, 'auto')
       .option('--precision <name>', PRECISIONS.join(', ')),
   );
 
 export const addPluginFlag = (command: Command): Command =>
-  command.option('--plugin <module...>', 'modules that export further methods', []);
+  command.option(
+    '--plugin <module...>',
+    'modules that export further methods, engines or model families',
+    [],
+  );
 
-/** @throws PEFT_CONFIG_INVALID with the nearest name */
+/**
+ * What a predictor is loaded with; it knows the engines of plug-ins, too, and names the nearest.
+ * @throws PEFT_CONFIG_INVALID for a precision that there is not
+ */
 export function engineOptions(
   command: string,
   { engine, precision }: EngineFlags,
@@ -30,7 +37,6 @@ export function engineOptions(
   readonly engine: 'auto' | EngineName;
   readonly precision: (typeof PRECISIONS)[number] | undefined;
 } {
-  check.oneOf(command, '--engine', engine, ENGINES);
   if (precision === undefined) return { engine, precision };
   check.oneOf(command, '--precision', precision, PRECISIONS);
   return { engine, precision };

@@ -194,9 +194,8 @@ export const FIT_OPTIONS = {
   engine: {
     flags: '--engine <name>',
     kind: 'text',
-    help: ENGINES.join(', '),
+    help: `${ENGINES.join(', ')}, or one of a plug-in`,
     group: 'Run',
-    choices: ENGINES,
     setting: 'env.engine',
   },
   precision: {

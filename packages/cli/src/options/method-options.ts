@@ -1,9 +1,10 @@
 /** `--method` and `--option`: the methods of `@peft/methods`, and those of plug-ins, by name. */
-import type { MethodSpec, Module } from '@peft/core';
+import type { MethodSpec } from '@peft/core';
 import { check } from '@peft/errors';
-import { methodNamed as methodOf, type NamedMethod } from '@peft/methods';
-import { usesAutogluonLayers, withMethods, type TaskName } from '@peft/predictor';
+import { methodNamed as methodOf } from '@peft/methods';
+import { usesAutogluonLayers, type TaskName } from '@peft/predictor';
 import { PAPER_QUANTIZATION } from '@peft/qlora';
+import type { Plugins } from './plugins.js';
 
 /**
  * Settings that belong to a method: QLoRA's base in 4 bits, `--option quantization=fp4` for another
@@ -21,14 +22,6 @@ export function methodSettings(
 }
 
 /**
- * Composes a predictor that knows the methods of plug-ins beside ours, so that it can load what
- * they trained.
- */
-export const methodModules = (plugins: readonly NamedMethod[]): readonly Module[] => [
-  withMethods(...plugins),
-];
-
-/**
  * The spec of a method by name: `ia3_bias`, `lora`, `houlsby`, a plug-in's. Options go to the
  * method's own parser.
  * @param task language models and embeddings take the methods' own layers, where AutoGluon's are
@@ -38,7 +31,10 @@ export const methodModules = (plugins: readonly NamedMethod[]): readonly Module[
 export const methodNamed = (
   name: string,
   options: Readonly<Record<string, unknown>>,
-  plugins: readonly NamedMethod[],
+  { methods }: Plugins,
   task?: TaskName,
 ): MethodSpec =>
-  methodOf(name, options, { plugins, layers: usesAutogluonLayers(task) ? 'autogluon' : 'own' });
+  methodOf(name, options, {
+    plugins: methods,
+    layers: usesAutogluonLayers(task) ? 'autogluon' : 'own',
+  });

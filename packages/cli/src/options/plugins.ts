@@ -1,8 +1,14 @@
-/** `--plugin`: modules that export methods, and which of them a fit may load. */
+/**
+ * `--plugin`: modules that export methods, engines and model families, and which of them a fit may
+ * load.
+ */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { Architecture, Module } from '@peft/core';
 import { PeftError, show } from '@peft/errors';
 import type { NamedMethod } from '@peft/methods';
+import { isEngineDefinition, type EngineDefinition } from '@peft/ops';
+import { withArchitectures, withEngines, withMethods } from '@peft/predictor';
 import type { FitInput } from './fit-options.js';
 
 /**
@@ -40,39 +46,70 @@ function requireModule(plugin: string): void {
   );
 }
 
+/** What the modules of `--plugin` export. */
+export interface Plugins {
+  /** What `definePeftMethod` made. */
+  readonly methods: readonly NamedMethod[];
+  /** What `defineEngine` made: names that `--engine` takes. */
+  readonly engines: readonly EngineDefinition[];
+  /** Model families, chosen by the `model_type` of config.json. */
+  readonly architectures: readonly Architecture<never>[];
+}
+
 /**
- * The methods that plug-in modules export: every exported value that `definePeftMethod` made.
- * @throws PEFT_PLUGIN_NAME for what is neither a path nor the name of a package (`data:`,
- *   `https:`), PEFT_PLUGIN_LOAD when a file cannot be imported, PEFT_PLUGIN_EMPTY when it exports no
- *   method
+ * Composes a predictor that knows what plug-ins have beside ours, so that it can load what they
+ * trained.
  */
-export async function loadPlugins(paths: readonly string[]): Promise<NamedMethod[]> {
-  const methods: NamedMethod[] = [];
+export const pluginModules = ({ methods, engines, architectures }: Plugins): readonly Module[] => [
+  withMethods(...methods),
+  withEngines(...engines),
+  withArchitectures(...architectures),
+];
+
+/**
+ * The methods, engines and model families that plug-in modules export.
+ * @throws PEFT_PLUGIN_NAME for what is neither a path nor the name of a package (`data:`,
+ *   `https:`), PEFT_PLUGIN_LOAD when a file cannot be imported, PEFT_PLUGIN_EMPTY when it exports
+ *   none of them
+ */
+export async function loadPlugins(paths: readonly string[]): Promise<Plugins> {
+  const exported: unknown[] = [];
   for (const path of paths) {
     requireModule(path);
-    const specifier =
-      path.startsWith('.') || path.startsWith('/') || /\.[cm]?[jt]s$/.test(path)
-        ? pathToFileURL(resolve(path)).href
-        : path;
-    let exported: Record<string, unknown>;
-    try {
-      exported = (await import(specifier)) as Record<string, unknown>;
-    } catch (cause) {
-      throw new PeftError('PEFT_PLUGIN_LOAD', `--plugin ${path}: ${(cause as Error).message}`, {
-        hint: 'give the path of a module, or the name of an installed package',
-        cause,
-      });
-    }
-    const found = new Set(Object.values(exported).filter(isMethod));
-    if (found.size === 0)
+    const values = await importPlugin(path);
+    const found = Object.values(values).filter(
+      (value) => isMethod(value) || isEngineDefinition(value) || isArchitecture(value),
+    );
+    if (found.length === 0)
       throw new PeftError(
         'PEFT_PLUGIN_EMPTY',
-        `--plugin ${path}: it exports ${Object.keys(exported).join(', ') || 'nothing'}, none of which definePeftMethod made.`,
+        `--plugin ${path}: it exports ${Object.keys(values).join(', ') || 'nothing'}, none of which definePeftMethod or defineEngine made, or is a model family.`,
       );
-    methods.push(...found);
+    exported.push(...found);
   }
-  return methods;
+  const different = [...new Set(exported)];
+  return {
+    methods: different.filter(isMethod),
+    engines: different.filter(isEngineDefinition),
+    architectures: different.filter(isArchitecture),
+  };
 }
+
+async function importPlugin(path: string): Promise<Record<string, unknown>> {
+  const isFile = path.startsWith('.') || path.startsWith('/') || /\.[cm]?[jt]s$/.test(path);
+  try {
+    const specifier = isFile ? pathToFileURL(resolve(path)).href : path;
+    return (await import(specifier)) as Record<string, unknown>;
+  } catch (cause) {
+    throw new PeftError('PEFT_PLUGIN_LOAD', `--plugin ${path}: ${(cause as Error).message}`, {
+      hint: 'give the path of a module, or the name of an installed package',
+      cause,
+    });
+  }
+}
+
+const isArchitecture = (value: unknown): value is Architecture<never> =>
+  typeof value === 'object' && value !== null && 'modelTypes' in value && 'parseConfig' in value;
 
 const isMethod = (value: unknown): value is NamedMethod =>
   typeof value === 'function' && 'attach' in value && 'parseConfig' in value;

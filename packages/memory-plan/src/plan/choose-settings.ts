@@ -149,7 +149,7 @@ function withoutNeedless(
     if (judged?.fits) [settings, plan] = [judged.settings, planner.plan(judged.settings)];
     kept.unshift({
       ...measure,
-      ...(judged?.fits && { text: judged.text }),
+      text: judged?.fits ? judged.text : measure.text,
       settings,
       peakBytes: decisivePeak(plan),
       fits: true,
@@ -365,12 +365,12 @@ function settingsOf({
   quantization,
 }: RunSettings): RunSettings {
   return {
-    ...(batch && { batch }),
-    ...(evaluationBatch && { evaluationBatch }),
-    ...(checkpointing !== undefined && { checkpointing }),
-    ...(optimizer && { optimizer }),
-    ...(residentStateBytes !== undefined && { residentStateBytes }),
-    ...(quantization && { quantization }),
+    batch,
+    evaluationBatch,
+    checkpointing,
+    optimizer,
+    residentStateBytes,
+    quantization,
   };
 }
 

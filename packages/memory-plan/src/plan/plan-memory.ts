@@ -234,11 +234,11 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
         head,
         storedDtype,
         kind,
-        ...(request.precision && { precision: request.precision }),
-        ...(method && { method }),
-        ...(quantization && { quantization }),
-        ...(storedQuantization && { storedQuantization }),
-        ...(task && { task }),
+        precision: request.precision,
+        method,
+        quantization,
+        storedQuantization,
+        task,
       });
     models.set(key, found);
     return found;

@@ -246,7 +246,8 @@ function batchOf(
     ),
     offsets: Int32Array.from({ length: sequences + 1 }, (_, b) => b * tokens),
   });
-  return { ...side(length), ...(head.kind === 'seq2seq-lm' && { decoder: side(decoderLength) }) };
+  const decoder = head.kind === 'seq2seq-lm' ? side(decoderLength) : undefined;
+  return { ...side(length), decoder };
 }
 
 /** A language model's loss takes its logits chunk by chunk. */
@@ -267,7 +268,7 @@ function defaultLoss(output: ModelOutput): Scalar {
       linearCrossEntropy(hidden, weight, labels(hidden.shape[0]), {
         scale,
         softCap,
-        ...(bias && { bias }),
+        bias,
       }),
     ) as Scalar;
   }

@@ -81,7 +81,7 @@ function byZeros(kernel: KernelConfig): KernelConfig['kernelFunc'] {
     const made = kernel.kernelFunc({
       inputs: given as never,
       backend: cpu,
-      ...(attrs && { attrs }),
+      attrs,
     });
     const outputs = Array.isArray(made) ? made : [made];
     const sized = outputs.map(({ shape, dtype }) => sizes.create(shape, dtype));

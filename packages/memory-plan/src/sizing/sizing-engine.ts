@@ -22,36 +22,9 @@ import {
 } from './register-sizing-kernels.js';
 import type { SizingBackend } from './sizing-backend.js';
 import { matrixPassing, rowsPassing } from './tensorflow-weight-passing.js';
+import { weightBytes, type QuantizedSize } from './weight-bytes.js';
 
-const PLAIN_BYTES = { f32: 4, f16: 2, bf16: 2 } as const;
 const AS_STORED: Partial<Record<StoredDtype, WeightFormat>> = { F16: 'f16', BF16: 'bf16' };
-const NESTED_BLOCK = 256;
-
-/** How a quantised weight's maxima are kept. */
-export interface QuantizedSize {
-  readonly format: WeightFormat;
-  readonly blockSize?: number;
-  readonly doubleQuantization?: boolean;
-}
-
-/**
- * Bytes of a matrix `[rows, columns]` in a format. nf4, fp4: ½ a weight and 4 (or 1 + 4/256) a
- * block; int8: 1 a weight and 4 a row.
- */
-export function weightBytes(
-  rows: number,
-  columns: number,
-  { format, blockSize = 64, doubleQuantization = false }: QuantizedSize,
-): number {
-  const elements = rows * columns;
-  if (format === 'int8') return elements + 4 * rows;
-  if (format !== 'nf4' && format !== 'fp4') return elements * PLAIN_BYTES[format];
-  const blocks = Math.ceil(elements / blockSize);
-  return (
-    Math.ceil(elements / 2) +
-    (doubleQuantization ? blocks + 4 * Math.ceil(blocks / NESTED_BLOCK) + 4 * 256 : 4 * blocks)
-  );
-}
 
 export class SizingWeight implements FrozenWeight {
   isDisposed = false;
@@ -127,8 +100,8 @@ export class SizingEngine implements Engine {
       shape,
       {
         format: format ?? AS_STORED[source.dtype] ?? 'f32',
-        ...(blockSize !== undefined && { blockSize }),
-        ...(doubleQuantization !== undefined && { doubleQuantization }),
+        blockSize,
+        doubleQuantization,
       },
       this.kind,
     );
@@ -142,7 +115,7 @@ export class SizingEngine implements Engine {
       {
         format,
         doubleQuantization: !(absmax instanceof Float32Array),
-        ...(blockSize !== undefined && { blockSize }),
+        blockSize,
       },
       this.kind,
     );
@@ -173,7 +146,8 @@ export class SizingEngine implements Engine {
     const own = this.#use(weight, 'product');
     const shape = [x.shape[0], own.shape[0]!];
     this.#passProduct(x, own, own.shape[0]!, keepSums ? 'activation and sums' : 'activation');
-    return { y: this.#tensor(shape), ...(keepSums && { sums: this.#tensor(shape) }) };
+    const y = this.#tensor(shape);
+    return keepSums ? { y, sums: this.#tensor(shape) } : { y };
   };
 
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D {

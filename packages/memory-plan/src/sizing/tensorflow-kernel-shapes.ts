@@ -74,7 +74,7 @@ export function tensorflowKernels(isCompiled: boolean): Readonly<Record<string, 
   const held: Record<string, Held> = {
     PeftDropout: ({ x }) => 2 * size(x),
     ...HELD(isCompiled),
-    ...(isCompiled && Object.fromEntries(COMPILED.map((name) => [name, none]))),
+    ...Object.fromEntries((isCompiled ? COMPILED : []).map((name) => [name, none])),
   };
   return Object.fromEntries(
     Object.entries(held).map(([name, heldElements]) => [

@@ -2,7 +2,13 @@
  * What TensorFlow holds for the time of a product beside a weight's own bytes: the matrix that is
  * made of it. See `tensorflow-weight.ts` of `@peft/tensorflow`.
  */
-import type { SizingWeight } from './sizing-engine.js';
+import type { FrozenWeight } from '@peft/ops';
+import type { QuantizedSize } from './weight-bytes.js';
+
+/** A weight whose size is known, and whose values are not. */
+export interface SizedWeight extends Pick<FrozenWeight, 'shape' | 'format'> {
+  readonly size: QuantizedSize;
+}
 
 export interface Passing {
   /** While the matrix is made. */
@@ -20,10 +26,7 @@ const BLOCK_BYTES = 24;
  * Plain weights are converted where their type is not the product's; int8 and 4-bit ones become
  * float32 first.
  */
-export function matrixPassing(
-  { shape, format, size }: SizingWeight,
-  precision: Precision,
-): Passing {
+export function matrixPassing({ shape, format, size }: SizedWeight, precision: Precision): Passing {
   const elements = shape[0]! * shape[1]!;
   const converted = precision === 'bfloat16' ? 2 : 4;
   if (format === 'f32' || format === 'bf16' || format === 'f16') {
@@ -38,7 +41,7 @@ export function matrixPassing(
 }
 
 /** Rows in the stored type, then in float32; of 4-bit weights as many blocks as they have. */
-export function rowsPassing(weight: SizingWeight, rows: number): number {
+export function rowsPassing(weight: SizedWeight, rows: number): number {
   const width = weight.shape[1]!;
   const { format, size } = weight;
   if (format === 'f32') return 4 * rows * width;

@@ -23,7 +23,7 @@ export function listMethods(plugins: readonly NamedMethod[] = []): MethodLine[] 
     name: method.name,
     parts: [],
     files: filesOf([method]),
-    ...(method.paper && { paper: method.paper }),
+    paper: method.paper,
   }));
   const made = [
     ...Object.entries(COMBINATIONS).map(([name, make]) => [name, make()] as const),
@@ -39,7 +39,7 @@ export function listMethods(plugins: readonly NamedMethod[] = []): MethodLine[] 
         name,
         parts: of.map((method) => method.name),
         files: filesOf(of),
-        ...(paper && { paper }),
+        paper,
       };
     });
   return [...methods, ...combined];

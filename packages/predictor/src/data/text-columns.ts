@@ -45,7 +45,7 @@ export function chooseTextColumns(
     ...columnTypes,
     ...Object.fromEntries((textColumns ?? []).map((column) => [column, 'text' as const])),
   };
-  const types = inferColumnTypes(table, { label, given, ...(validation && { validation }) });
+  const types = inferColumnTypes(table, { label, given, validation });
   const features = table.columns.filter((column) => column !== label);
   const isWanted = (column: string): boolean =>
     textColumns ? textColumns.includes(column) : types.get(column) === 'text';
@@ -117,5 +117,5 @@ export function tokenizeRows(
   tokenizer: TextTokenizer,
   signal?: AbortSignal,
 ): Promise<TokenizedTable> {
-  return tokenizeTable(table, columns, tokenizer, { ...settings, ...(signal && { signal }) });
+  return tokenizeTable(table, columns, tokenizer, { ...settings, signal });
 }

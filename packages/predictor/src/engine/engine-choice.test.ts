@@ -45,8 +45,9 @@ describe('the choice of the engine', () => {
       code: 'PEFT_ENGINE_UNAVAILABLE',
       message: expect.stringContaining('has portable') as string,
     });
-    await expect(chooseEngine({ name: 'cuda' as never })).rejects.toMatchObject({
-      code: 'PEFT_CONFIG_INVALID',
+    await expect(chooseEngine({ name: 'nativ' })).rejects.toMatchObject({
+      code: 'PEFT_ENGINE_UNKNOWN',
+      message: expect.stringContaining('"native"') as string,
     });
   });
 
@@ -101,6 +102,12 @@ describe('the choice of the engine', () => {
       'NVIDIA L4 is not used: no TensorFlow library with CUDA is set up',
     );
     without.engine.dispose();
+  });
+
+  it("is a third party's where it is asked for", async () => {
+    const { engine } = await chooseEngine({ name: 'mine' }, { portable, mine: portable });
+    expect(engine.name).toBe('portable');
+    engine.dispose();
   });
 
   it('says when a precision cannot be had', async () => {

@@ -1,11 +1,15 @@
 /** Which engine computes: the one asked for, or the best that works here. */
-import { check, PeftError } from '@peft/errors';
+import { didYouMean, PeftError } from '@peft/errors';
 import type { Engine } from '@peft/ops';
 
+/** The engines of this toolkit. */
 export const ENGINE_NAMES = Object.freeze(['native', 'portable', 'tensorflow'] as const);
-export type EngineName = (typeof ENGINE_NAMES)[number];
+/** An engine of this toolkit, or a third party's that `withEngines` makes known. */
+export type EngineName = (typeof ENGINE_NAMES)[number] | (string & {});
 
+/** What is asked of an engine. */
 export interface EngineRequest {
+  /** Default `auto`: the best that works here, of this toolkit's. */
   readonly name?: 'auto' | EngineName;
   /** Precision of the products; default the engine's own. */
   readonly precision?: 'float32' | 'bfloat16';
@@ -27,21 +31,25 @@ export interface EngineChoice {
 
 /** @param needsGpu the tensorflow engine fails without one that works. */
 type MakeEngine = (request: EngineRequest, needsGpu?: boolean) => Promise<Engine>;
-export type EngineMakers = Readonly<Partial<Record<EngineName, MakeEngine>>>;
+/** By name, how each engine is made. */
+export type EngineMakers = Readonly<Record<string, MakeEngine | undefined>>;
 
-/** Loaded when chosen, so that nobody pays for an engine that is not used. */
-const MAKERS: EngineMakers = Object.freeze({
+/**
+ * How this toolkit's engines are made. Each is loaded when chosen, so that nobody pays for one that
+ * is not used.
+ */
+export const ENGINE_MAKERS: EngineMakers = Object.freeze({
   native: async ({ precision, threads }: EngineRequest) =>
     (await import('@peft/native')).createNativeEngine({
-      ...(precision && { precision }),
-      ...(threads && { threads }),
+      precision,
+      threads: threads || undefined,
     }),
   portable: async () => (await import('@peft/portable')).createPortableEngine(),
   tensorflow: async ({ precision, threads }: EngineRequest, needsGpu = false) =>
     (await import('@peft/tensorflow')).createTensorflowEngine({
       requireGpu: needsGpu,
-      ...(precision && { precision }),
-      ...(threads && { threads }),
+      precision,
+      threads: threads || undefined,
     }),
 });
 
@@ -63,11 +71,11 @@ async function gpuState(): Promise<GpuState> {
  */
 export async function chooseEngine(
   request: EngineRequest = {},
-  makers: EngineMakers = MAKERS,
+  makers: EngineMakers = ENGINE_MAKERS,
   findGpu: () => Promise<GpuState> = gpuState,
 ): Promise<EngineChoice> {
   const { name = 'auto' } = request;
-  check.oneOf('engine', 'name', name, ['auto', ...ENGINE_NAMES]);
+  requireEngine(name, makers);
   if (name !== 'auto') return withPrecisionWarning(await make(name, request, makers), request);
   const gpu = makers.tensorflow && (await findGpu());
   const onGpu = gpu?.hasLibrary ? await attempt('tensorflow', request, makers, true) : undefined;
@@ -84,7 +92,7 @@ export async function chooseEngine(
       reason: gpu
         ? `the GPU ${gpu.card} cannot be used`
         : 'no GPU is here, and this is the fastest engine on a CPU',
-      ...(unused && { warning: unused }),
+      warning: unused,
     };
   const engine = await make('portable', request, makers);
   const warning = {
@@ -93,6 +101,22 @@ export async function chooseEngine(
     hint: 'compile the native engine (needs a C++20 compiler) with: npx peft-native-build, in a clone of the repository node tools/native/build-native.mjs',
   };
   return { engine, reason: `the native engine cannot run: ${native.problem}`, warning };
+}
+
+/**
+ * That an engine is called so, before anything is loaded.
+ * @throws PEFT_ENGINE_UNKNOWN with the nearest name
+ */
+export function requireEngine(name: string, makers: EngineMakers): void {
+  const names = ['auto', ...new Set([...ENGINE_NAMES, ...Object.keys(makers)])];
+  if (names.includes(name)) return;
+  throw new PeftError(
+    'PEFT_ENGINE_UNKNOWN',
+    `engine: there is no engine ${JSON.stringify(name)}.`,
+    {
+      hint: `${didYouMean(name, names)} Known: ${names.join(', ')}. A third party's is made known with withEngines (CLI: --plugin).`.trim(),
+    },
+  );
 }
 
 /** The engine, or the first line of why it cannot run. Mistakes in the request are thrown. */

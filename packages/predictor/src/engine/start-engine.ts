@@ -2,7 +2,7 @@
 import type { App } from '@peft/core';
 import type { Engine } from '@peft/ops';
 import type { EventBody } from '../model/base-model.js';
-import type { Hyperparameters } from '../settings/hyperparameters.js';
+import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import { ENGINE_CHOOSER } from '../predictor-module.js';
 
 /**
@@ -20,8 +20,8 @@ export async function startEngine(
   const threads = settings['env.num_threads'];
   const { engine, warning } = await app.get(ENGINE_CHOOSER)({
     name: settings['env.engine'],
-    ...(precision && { precision }),
-    ...(threads > 0 && { threads }),
+    precision,
+    threads: threads > 0 ? threads : undefined,
   });
   if (warning) emit({ type: 'run/warned', ...warning });
   return engine;

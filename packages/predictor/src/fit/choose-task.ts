@@ -1,7 +1,7 @@
 /** Which task the data and options of a fit pose. */
 import { inferProblemType, type Metric, type Table } from '@peft/data';
 import { check, PeftError } from '@peft/errors';
-import type { Hyperparameters } from '../settings/hyperparameters.js';
+import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { FitOptions, PredictorOptions } from '../settings/predictor-types.js';
 import { fitProblem, labelsOf } from '../settings/problem.js';
 import { causalTask } from '../tasks/causal-task.js';
@@ -104,15 +104,15 @@ function chooseTableTask({
     predictor.problemType ?? (predictor.task as 'classification' | 'regression' | undefined);
   labelsOf(table.column(label), label, table.source);
   const type = inferProblemType(table, label, {
-    ...(validation && { validation }),
-    ...(given !== undefined && { given }),
+    validation,
+    given,
   });
   const { columnTypes, textColumns } = options;
   const { columns, warnings } = chooseTextColumns(table, {
     label,
-    ...(validation && { validation }),
-    ...(columnTypes && { columnTypes }),
-    ...(textColumns && { textColumns }),
+    validation,
+    columnTypes,
+    textColumns,
   });
   for (const message of warnings) warn(message);
   return tableTask(

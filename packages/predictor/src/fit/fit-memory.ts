@@ -10,7 +10,6 @@ import {
   type MachineMemory,
   type MemoryPlan,
   type PlannedEngine,
-  type PlannedTask,
   type PlanRequest,
   type RunSettings,
   type Suggestion,
@@ -20,7 +19,8 @@ import type { TensorflowEngine } from '@peft/tensorflow';
 import { createBatchOrder, type TrainingData } from '@peft/trainer';
 import * as tf from '@tensorflow/tfjs';
 import { withStore, type BaseModel, type EventBody } from '../model/base-model.js';
-import { overrideHyperparameters, type Hyperparameters } from '../settings/hyperparameters.js';
+import type { Hyperparameters } from '../settings/hyperparameter-types.js';
+import { overrideHyperparameters } from '../settings/hyperparameters.js';
 import { MACHINE_MEMORY } from '../predictor-module.js';
 import { optimizerOf, runSizes } from './run-plan.js';
 import type { PredictorTask } from '../tasks/predictor-task.js';
@@ -42,7 +42,7 @@ interface Parts {
   readonly task: PredictorTask;
   readonly spec: MethodSpec;
   /** The training rows. */
-  readonly data: TrainingData<never>;
+  readonly data: TrainingData;
   readonly emit: (event: EventBody) => void;
 }
 
@@ -89,20 +89,19 @@ export async function planFit(parts: Parts): Promise<FitMemory> {
       peakBytes: plan.peakBytes,
       usableBytes: plan.machine.usableBytes,
       changes: applied.map(({ text }) => text),
-      ...(plan.gpu && {
-        gpu: {
-          name: plan.gpu.name,
-          peakBytes: plan.gpu.peakBytes,
-          usableBytes: plan.gpu.memory.usableBytes,
-        },
-      }),
+      gpu: plan.gpu && {
+        name: plan.gpu.name,
+        peakBytes: plan.gpu.peakBytes,
+        usableBytes: plan.gpu.memory.usableBytes,
+      },
     });
     return {
       settings: decided(settings, chosen.settings),
       plan,
-      ...(settings['model.hf_text.gradient_checkpointing'] === 'auto' && {
-        checkpointing: chosen.settings.checkpointing ?? false,
-      }),
+      checkpointing:
+        settings['model.hf_text.gradient_checkpointing'] === 'auto'
+          ? (chosen.settings.checkpointing ?? false)
+          : undefined,
     };
   } catch (error) {
     if (error instanceof PeftError && error.code === 'PEFT_MEMORY_INSUFFICIENT')
@@ -153,20 +152,20 @@ async function requestOf(
     engine: engine.name,
     ...device,
     optimizerStateOn: settings['optim.state_device'],
-    task: task.loss(settings) as unknown as PlannedTask,
+    task: task.loss(settings),
     runtimeBytes: residentBytes + GROWTH_BYTES,
     machine: machineFor(app, settings, residentBytes),
     checkpointing: checkpointing === true,
     optimizer: optimizerOf(settings['optim.optim_type']),
     ...(await batchesOf(settings, data)),
-    ...(smaller.length && {
-      smallerBatches: await Promise.all(
-        smaller.map((rows) => batchesOf({ ...settings, 'env.per_gpu_batch_size': rows }, data)),
-      ),
-    }),
-    ...(storedDtype && { storedDtype }),
-    ...(quantization && { quantization }),
-    ...(residentMegabytes !== null && { residentStateBytes: residentMegabytes * 1e6 }),
+    smallerBatches: smaller.length
+      ? await Promise.all(
+          smaller.map((rows) => batchesOf({ ...settings, 'env.per_gpu_batch_size': rows }, data)),
+        )
+      : undefined,
+    storedDtype,
+    quantization,
+    residentStateBytes: residentMegabytes === null ? undefined : residentMegabytes * 1e6,
   };
 }
 
@@ -203,7 +202,7 @@ function machineFor(app: App, settings: Hyperparameters, residentBytes: number):
 /** The micro-batch with the most tokens, and the longest rows that are scored at once. */
 async function batchesOf(
   settings: Hyperparameters,
-  data: TrainingData<never>,
+  data: TrainingData,
 ): Promise<Pick<RunSettings, 'batch' | 'evaluationBatch'>> {
   const { lengths } = data;
   const { batchSize, microBatchSize, evaluationBatchSize } = runSizes(settings);

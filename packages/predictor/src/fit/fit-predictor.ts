@@ -1,43 +1,23 @@
 /** One fit: from data and settings to a trained model. */
-import { createHash } from 'node:crypto';
-import { type Adapter, type App, type Model } from '@peft/core';
-import { chatTemplateSource, holdoutSplit, type Table } from '@peft/data';
-import { check, PeftError, show } from '@peft/errors';
-import {
-  CLOCK,
-  createBatchOrder,
-  TRAINER,
-  type CheckpointStore,
-  type TrainingData,
-  type TrainResult,
-} from '@peft/trainer';
-import {
-  describeBase,
-  loadBaseModel,
-  openBaseModel,
-  type BaseModel,
-  type EventBody,
-} from '../model/base-model.js';
-import { chooseTask } from './choose-task.js';
-import {
-  overrideHyperparameters,
-  resolveHyperparameters,
-  type HyperparameterInput,
-  type HyperparameterKey,
-  type Hyperparameters,
-} from '../settings/hyperparameters.js';
-import { planFit, quantizationOf, type FitMemory } from './fit-memory.js';
-import { learningRateGroups } from '../settings/learning-rate-groups.js';
+import type { Adapter, Model } from '@peft/core';
+import { chatTemplateSource } from '@peft/data';
+import { PeftError } from '@peft/errors';
+import { CLOCK, createBatchOrder, TRAINER, type TrainingData } from '@peft/trainer';
+import { rowWarning } from '../data/row-report.js';
+import { startEngine } from '../engine/start-engine.js';
 import { namedMethod } from '../methods/named-method.js';
-import { ARCHITECTURES, MODEL_RESOLVER, PREDICTOR_METRICS } from '../predictor-module.js';
+import { describeBase, loadBaseModel, openBaseModel, type BaseModel } from '../model/base-model.js';
 import { ADAPTER, disposeState, type PredictorState } from '../model/predictor-state.js';
-import type {
-  FitOptions,
-  FitSummary,
-  PredictorData,
-  PredictorOptions,
-} from '../settings/predictor-types.js';
-import { readTrainingData } from '../data/read-data.js';
+import { ARCHITECTURES, MODEL_RESOLVER } from '../predictor-module.js';
+import type { Hyperparameters } from '../settings/hyperparameter-types.js';
+import type { PredictorData } from '../settings/predictor-types.js';
+import { learningRateGroups } from '../settings/learning-rate-groups.js';
+import type { DataTools, TaskTools } from '../tasks/predictor-task.js';
+import { dataFingerprints, prepareData, type FitData } from './fit-data.js';
+import { planFit, quantizationOf, type FitMemory } from './fit-memory.js';
+import type { FitRequest } from './fit-request.js';
+import { fitSettings } from './fit-settings.js';
+import { summaryOf } from './fit-summary.js';
 import {
   optimizerOf,
   requireStatePlace,
@@ -46,53 +26,7 @@ import {
   stateStoreOf,
   trainOptionsOf,
 } from './run-plan.js';
-import { startEngine } from '../engine/start-engine.js';
 import { trainedSpec } from './trained-spec.js';
-import { rowWarning } from '../data/row-report.js';
-import type {
-  DataTools,
-  PredictorTask,
-  TaskTools,
-  WatchedMetric,
-} from '../tasks/predictor-task.js';
-
-export interface FitRequest {
-  readonly app: App;
-  readonly predictor: PredictorOptions;
-  readonly data: PredictorData;
-  readonly options: FitOptions;
-  /** A further fit goes on with this model. */
-  readonly previous: PredictorState | undefined;
-  readonly store: CheckpointStore;
-  readonly runId: string;
-  /** When the fit was called. */
-  readonly startedAtMs: number;
-  readonly emit: (event: EventBody) => void;
-}
-
-/** What a further fit cannot change. */
-const FIXED: readonly HyperparameterKey[] = Object.freeze([
-  'model.hf_text.checkpoint_name',
-  'model.hf_text.pooling_mode',
-  'model.hf_text.max_text_len',
-  'data.pos_label',
-  'optim.peft',
-  'optim.lora.r',
-  'optim.lora.alpha',
-  'optim.lora.filter',
-  'optim.lora.module_filter',
-  'optim.lora.family_targets',
-  'model.hf_text.quantization',
-  'env.engine',
-  'env.precision',
-]);
-
-interface FitData {
-  readonly train: Table;
-  readonly validation: Table;
-  readonly task: PredictorTask;
-  readonly metric: WatchedMetric;
-}
 
 /**
  * Checks settings and data before a model is loaded, trains, and returns the state that the
@@ -168,123 +102,6 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
 const tableColumns = (data: PredictorData): readonly string[] | undefined =>
   typeof data === 'object' && 'columns' in data ? data.columns : undefined;
 
-function fitSettings({ predictor, options, previous }: FitRequest): Hyperparameters {
-  const inputs: HyperparameterInput[] = [
-    options.hyperparameters ?? {},
-    options.seed === undefined ? {} : { 'env.seed': options.seed },
-  ];
-  const preset = options.presets ?? predictor.presets;
-  if (!previous)
-    return resolveHyperparameters(
-      [predictor.hyperparameters ?? {}, ...inputs],
-      preset,
-      predictor.task,
-    );
-  const asked =
-    options.presets === undefined
-      ? overrideHyperparameters(previous.settings, inputs)
-      : resolveHyperparameters(
-          [predictor.hyperparameters ?? {}, ...inputs],
-          preset,
-          predictor.task,
-        );
-  const settings =
-    asked['model.hf_text.quantization'] === 'auto'
-      ? overrideHyperparameters(asked, {
-          'model.hf_text.quantization': previous.settings['model.hf_text.quantization'],
-        })
-      : asked;
-  const changed = FIXED.filter(
-    (key) => JSON.stringify(settings[key]) !== JSON.stringify(previous.settings[key]),
-  );
-  if (changed.length || options.method) {
-    const [key] = changed;
-    throw new PeftError(
-      'PEFT_FIT_CHANGED',
-      `predictor: a further fit goes on with the model as it is; ${key === undefined ? 'its method' : `${key} (${show(previous.settings[key])} so far, ${show(settings[key])} now)`} cannot change.`,
-      { hint: 'make a new PeftPredictor for it' },
-    );
-  }
-  return settings;
-}
-
-/** Columns that are named before the table is read: a first line that holds them is a header. */
-function wantedColumns(
-  { label, columnRoles = {} }: PredictorOptions,
-  previous: PredictorState | undefined,
-): readonly string[] {
-  if (previous) return previous.task.columns;
-  return label === undefined ? Object.values(columnRoles) : [label];
-}
-
-async function prepareData(request: FitRequest, settings: Hyperparameters): Promise<FitData> {
-  const { app, predictor, options, previous, emit } = request;
-  const seed = settings['env.seed'];
-  if (!options.method) namedMethod(app, settings, predictor.task);
-  if (options.sample !== undefined) check.positiveInteger('fit', 'sample', options.sample);
-  if (options.timeLimitSeconds !== undefined)
-    check.positive('fit', 'timeLimitSeconds', options.timeLimitSeconds);
-  const reading = { ...options, wanted: wantedColumns(predictor, previous) };
-  const whole = await readTrainingData(request.data, reading);
-  const given = options.sample === undefined ? whole : whole.sample(options.sample, seed);
-  const tuning =
-    options.tuningData === undefined
-      ? undefined
-      : await readTrainingData(options.tuningData, reading);
-  for (const table of tuning ? [whole, tuning] : [whole])
-    for (const warning of table.warnings ?? []) emit({ type: 'run/warned', ...warning });
-  const warn = (message: string): void =>
-    emit({
-      type: 'run/warned',
-      code: 'PEFT_COLUMN_TYPE',
-      message,
-      hint: "say what a column is with columnTypes: { COLUMN: 'text' }",
-    });
-  const task =
-    previous?.task ??
-    chooseTask({
-      predictor,
-      options,
-      settings,
-      table: given,
-      validation: tuning,
-      metrics: app.get(PREDICTOR_METRICS),
-      warn,
-      unread: (message) =>
-        emit({
-          type: 'run/warned',
-          code: 'PEFT_COLUMN_UNUSED',
-          message,
-          hint: 'name the columns of other roles with columnRoles (CLI: --map ROLE=COLUMN)',
-        }),
-    });
-  const metric =
-    predictor.evalMetric === undefined
-      ? (previous?.metric ?? task.metric(undefined))
-      : task.metric(predictor.evalMetric);
-  task.checkRows(given, []);
-  const { train, validation } = tuning
-    ? { train: given, validation: tuning }
-    : split(given, task, seed, options.holdoutFraction);
-  task.checkRows(validation, [metric]);
-  return { train, validation, task, metric };
-}
-
-function split(
-  table: Table,
-  task: PredictorTask,
-  seed: number,
-  fraction: number | undefined,
-): { readonly train: Table; readonly validation: Table } {
-  const classes = task.strata?.(table);
-  const rows = holdoutSplit(table.rows, {
-    seed,
-    ...(fraction !== undefined && { fraction }),
-    ...(classes && { classes }),
-  });
-  return { train: table.select(rows.train), validation: table.select(rows.validation) };
-}
-
 async function openBase(
   { app, options, emit }: FitRequest,
   settings: Hyperparameters,
@@ -319,7 +136,7 @@ async function examplesOf(
 }
 
 interface Examples {
-  readonly data: TrainingData<never>;
+  readonly data: TrainingData;
   /** Rows of the table that train. */
   readonly rows: number;
 }
@@ -382,14 +199,14 @@ async function trainOn(
     group: groups.group,
     options: {
       ...trainOptionsOf(settings, metric),
-      ...(checkpointing !== undefined && { gradientCheckpointing: checkpointing }),
+      ...(checkpointing === undefined ? {} : { gradientCheckpointing: checkpointing }),
       seed: settings['env.seed'],
       resume: options.resume ?? false,
       resumeFrom: options.resumeFrom,
       settings: dataFingerprints(fitData),
-      ...(timeLimitMs !== undefined && { timeLimitMs }),
+      timeLimitMs,
     },
-    ...(options.signal && { signal: options.signal }),
+    signal: options.signal,
   });
   if (result.reason === 'aborted') throw abortedError(request, result.step);
   const validationScore =
@@ -432,17 +249,6 @@ function groupsOf(
   return groups;
 }
 
-/** A resumed run must see the same data. */
-function dataFingerprints({ train, validation, task }: FitData): Record<string, string> {
-  const hash = (table: Table): string => {
-    const made = createHash('sha256');
-    for (const column of task.columns)
-      if (table.has(column)) made.update(JSON.stringify([column, table.values(column)]));
-    return made.digest('hex');
-  };
-  return { 'training data': hash(train), 'validation data': hash(validation) };
-}
-
 function abortedError(
   { predictor: { path }, options: { signal } }: FitRequest,
   step: number,
@@ -453,39 +259,5 @@ function abortedError(
         ? 'with a path its checkpoint would be kept to go on from'
         : 'go on with fit(…, { resume: true })',
     cause: signal?.reason,
-  });
-}
-
-interface ScoredRows {
-  readonly metric: WatchedMetric;
-  /** Rows that were used, without those that are left out. */
-  readonly trainingRows: number;
-  readonly validationRows: number;
-}
-
-function summaryOf(
-  result: TrainResult,
-  score: number,
-  { metric, trainingRows, validationRows }: ScoredRows,
-  model: Model,
-  method: string,
-  trainingSeconds: number,
-): FitSummary {
-  const { trainable, total } = model.parameterCounts();
-  return Object.freeze({
-    metric: metric.name,
-    validationScore: score,
-    ...(result.loss !== undefined && { trainingLoss: result.loss }),
-    trainingSeconds,
-    steps: result.step,
-    reason: result.reason as FitSummary['reason'],
-    averagedSteps: result.selected.steps,
-    trainingRows,
-    validationRows,
-    peakMemoryBytes: result.peakMemoryBytes,
-    method,
-    engine: `${model.engine.name} (${model.engine.precision})`,
-    trainableParameters: trainable,
-    totalParameters: total,
   });
 }

@@ -12,7 +12,7 @@ import {
   type StateStore,
 } from '@peft/optim';
 import type { Selection, TrainOptions, ValidationOptions } from '@peft/trainer';
-import type { Hyperparameters } from '../settings/hyperparameters.js';
+import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { WatchedMetric } from '../tasks/predictor-task.js';
 
 export interface RunSizes {
@@ -120,7 +120,7 @@ export function trainOptionsOf(
   const interval = settings['optim.val_check_interval'];
   return {
     epochs: settings['optim.max_epochs'],
-    ...(settings['optim.max_steps'] > 0 && { maxSteps: settings['optim.max_steps'] }),
+    maxSteps: settings['optim.max_steps'] > 0 ? settings['optim.max_steps'] : undefined,
     maxGradientNorm: settings['optim.gradient_clip_val'],
     gradientCheckpointing: settings['model.hf_text.gradient_checkpointing'],
     topK: settings['optim.top_k'],

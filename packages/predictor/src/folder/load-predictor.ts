@@ -70,7 +70,7 @@ export async function readPredictor(
         name: ADAPTER,
         methods: app.get(ADAPTER_METHODS),
         isTrainable: true,
-        ...(record.isNamedMethod && { spec: namedMethod(app, settings, task.name) }),
+        spec: record.isNamedMethod ? namedMethod(app, settings, task.name) : undefined,
       });
       for (const message of warnings)
         emit({ type: 'run/warned', code: 'PEFT_ADAPTER_CONFIG', message });
@@ -129,7 +129,7 @@ async function openRecordedBase(
     {
       resolver: app.get(MODEL_RESOLVER),
       architectures: app.get(ARCHITECTURES),
-      ...(!isHere && options.baseModel === undefined && { revision }),
+      revision: isHere || options.baseModel !== undefined ? undefined : revision,
       filesFolder: join(path, MODEL_FOLDER),
       emit,
       signal: options.signal,
@@ -156,7 +156,7 @@ function engineSettings({
 }): Record<string, unknown> {
   return {
     'env.engine': engine ?? 'auto',
-    ...(precision !== undefined && { 'env.precision': precision }),
+    ...(precision === undefined ? {} : { 'env.precision': precision }),
     'env.num_threads': threads ?? 0,
   };
 }

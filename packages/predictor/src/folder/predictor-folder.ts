@@ -157,7 +157,7 @@ async function fill(folder: string, state: PredictorState, standalone: boolean):
     state;
   await saveAdapter(model, ADAPTER, join(folder, ADAPTER_FOLDER), {
     baseModel: base.reference,
-    ...(base.revision !== undefined && { revision: base.revision }),
+    revision: base.revision,
     allowUntrained: true,
     results: cardResults(state),
   });

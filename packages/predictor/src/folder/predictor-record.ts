@@ -5,11 +5,8 @@
 import type { Label } from '@peft/data';
 import { PeftError, show } from '@peft/errors';
 import type { JsonObject } from '@peft/hub';
-import {
-  overrideHyperparameters,
-  resolveHyperparameters,
-  type Hyperparameters,
-} from '../settings/hyperparameters.js';
+import type { Hyperparameters } from '../settings/hyperparameter-types.js';
+import { overrideHyperparameters, resolveHyperparameters } from '../settings/hyperparameters.js';
 import type { FitSummary } from '../settings/predictor-types.js';
 import type { ProblemRecord } from '../settings/problem.js';
 import { isTableTask, TASK_NAMES, type TaskName } from '../tasks/task-names.js';
@@ -139,7 +136,7 @@ function parseProblem(read: Reader): ProblemRecord {
   return {
     type,
     classes: classes as readonly Label[],
-    ...(positiveClass !== undefined && { positiveClass: positiveClass as number }),
+    positiveClass: positiveClass as number | undefined,
   };
 }
 
@@ -153,7 +150,7 @@ function parseSummary(read: Reader): FitSummary {
   return {
     metric: read.text('metric'),
     validationScore: read.number('validationScore'),
-    ...(read.value['trainingLoss'] !== undefined && { trainingLoss: read.number('trainingLoss') }),
+    trainingLoss: read.optionalNumber('trainingLoss'),
     trainingSeconds: read.number('trainingSeconds'),
     steps: read.count('steps', 0),
     reason,
@@ -161,11 +158,9 @@ function parseSummary(read: Reader): FitSummary {
     trainingRows: read.count('trainingRows', 1),
     validationRows: read.count('validationRows', 1),
     peakMemoryBytes: read.number('peakMemoryBytes'),
-    ...(read.value['plannedPeakBytes'] !== undefined && {
-      plannedPeakBytes: read.number('plannedPeakBytes'),
-    }),
+    plannedPeakBytes: read.optionalNumber('plannedPeakBytes'),
     method: read.text('method'),
-    ...(read.value['engine'] !== undefined && { engine: read.text('engine') }),
+    engine: read.value['engine'] === undefined ? undefined : read.text('engine'),
     trainableParameters: read.count('trainableParameters', 0),
     totalParameters: read.count('totalParameters', 0),
   };
@@ -176,6 +171,7 @@ interface Reader {
   fail(key: string, must: string): never;
   text(key: string): string;
   number(key: string): number;
+  optionalNumber(key: string): number | undefined;
   count(key: string, least: number): number;
   truth(key: string): boolean;
   hash(key: string): string;
@@ -193,11 +189,13 @@ function reader(value: JsonObject, where: string, prefix: string): Reader {
   };
   const checked = <T>(key: string, isValid: (item: unknown) => boolean, must: string): T =>
     Object.hasOwn(value, key) && isValid(value[key]) ? (value[key] as T) : fail(key, must);
+  const number = (key: string): number => checked(key, Number.isFinite, 'a number');
   return {
     value,
     fail,
     text: (key) => checked(key, (item) => typeof item === 'string' && item !== '', 'a text'),
-    number: (key) => checked(key, Number.isFinite, 'a number'),
+    number,
+    optionalNumber: (key) => (value[key] === undefined ? undefined : number(key)),
     count: (key, least) =>
       checked(
         key,

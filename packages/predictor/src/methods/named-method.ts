@@ -1,7 +1,8 @@
 /** The method that the settings name. */
 import type { App, MethodSpec } from '@peft/core';
 import { AUTOGLUON_FILTER, isAutogluonMethod } from '@peft/methods';
-import { resolveHyperparameters, type Hyperparameters } from '../settings/hyperparameters.js';
+import type { Hyperparameters } from '../settings/hyperparameter-types.js';
+import { resolveHyperparameters } from '../settings/hyperparameters.js';
 import { NAMED_METHOD } from '../predictor-module.js';
 import type { TaskName } from '../tasks/task-names.js';
 

@@ -162,7 +162,7 @@ export function loadBaseModel(
     const model = loadModel(base.architecture, base.config, store, engine, {
       head: options.head,
       seed: options.seed,
-      ...(options.quantization && { quantization: options.quantization }),
+      quantization: options.quantization,
       onProgress: ({ loadedBytes, totalBytes }) => {
         const now = Math.floor((100 * loadedBytes) / Math.max(1, totalBytes));
         if (now !== percent) options.emit({ type: 'weights/loaded', loadedBytes, totalBytes });

@@ -147,9 +147,9 @@ async function openCheckpoint(
   const kind = heads.includes('seq2seq-lm') ? 'seq2seq-lm' : 'causal-lm';
   const settings = overrideHyperparameters(resolveHyperparameters(), [
     {
-      ...(name && { 'env.engine': name }),
-      ...(precision && { 'env.precision': precision }),
-      ...(threads !== undefined && { 'env.num_threads': threads }),
+      'env.engine': name ?? 'auto',
+      'env.precision': precision ?? 'auto',
+      'env.num_threads': threads ?? 0,
     },
   ]);
   const engine = await startEngine(app, settings, emit);

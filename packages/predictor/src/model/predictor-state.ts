@@ -2,7 +2,7 @@
 import type { Model } from '@peft/core';
 import type { Engine } from '@peft/ops';
 import type { BaseModel } from './base-model.js';
-import type { Hyperparameters } from '../settings/hyperparameters.js';
+import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { FitSummary } from '../settings/predictor-types.js';
 import type { PredictorTask, WatchedMetric } from '../tasks/predictor-task.js';
 

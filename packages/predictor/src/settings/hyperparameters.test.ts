@@ -1,11 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import {
-  HYPERPARAMETER_KEYS,
-  overrideHyperparameters,
-  parseScalar,
-  PRESETS,
-  resolveHyperparameters,
-} from './hyperparameters.js';
+import { parseScalar } from './hyperparameter-input.js';
+import { overrideHyperparameters, resolveHyperparameters } from './hyperparameters.js';
+import { PRESETS } from './presets.js';
+import { HYPERPARAMETER_KEYS } from './setting-table.js';
 
 const errorOf = (call: () => unknown): { code: string; message: string } => {
   try {

@@ -10,7 +10,7 @@ import {
   twoStageGroups,
   type ParameterGroup,
 } from '@peft/optim';
-import type { Hyperparameters } from './hyperparameters.js';
+import type { Hyperparameters } from './hyperparameter-types.js';
 
 export interface LearningRateGroups {
   group(parameter: OwnedParameter): ParameterGroup;

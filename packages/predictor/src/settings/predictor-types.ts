@@ -2,7 +2,7 @@
 import type { MethodSpec, Module, TrainEvent } from '@peft/core';
 import type { ColumnType, Label, Metric, ProblemType, Table } from '@peft/data';
 import type { EngineName } from '../engine/engine-choice.js';
-import type { HyperparameterInput } from './hyperparameters.js';
+import type { HyperparameterInput } from './hyperparameter-input.js';
 import type { ColumnRoles } from '../tasks/column-roles.js';
 import type { WritingOptions } from '../tasks/predictor-task.js';
 import type { TaskName } from '../tasks/task-names.js';

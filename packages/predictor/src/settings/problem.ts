@@ -2,6 +2,7 @@
  * What is predicted: one of some classes, or a number. Labels in and out, the task to train, the
  * scores.
  */
+import type { ModelBatch } from '@peft/core';
 import {
   fitLabelEncoder,
   fitLabelScaler,
@@ -37,7 +38,7 @@ export interface Problem {
   readonly positiveClass: number | undefined;
   /** What a saved predictor needs to make it again. JSON-safe. */
   readonly record: ProblemRecord;
-  task(options: { readonly labelSmoothing: number }): Task<never, RowPrediction>;
+  task(options: { readonly labelSmoothing: number }): Task<ModelBatch, RowPrediction>;
   /** Labels as the loss reads them `[rows]`. @throws PEFT_LABEL_UNKNOWN, PEFT_LABEL_NOT_NUMERIC */
   encode(labels: readonly Cell[]): Int32Array | Float32Array;
   /** Scores of predictions against labels in their own words. */
@@ -95,19 +96,16 @@ function classProblem(
     outputs: classes.length,
     classes,
     positiveClass,
-    record: { type, classes, ...(positive !== undefined && { positiveClass: positive }) },
+    record: { type, classes, positiveClass: positive },
     task: ({ labelSmoothing }: { readonly labelSmoothing: number }) =>
-      classification({ classes: classes.length, labelSmoothing }) as unknown as Task<
-        never,
-        RowPrediction
-      >,
+      classification({ classes: classes.length, labelSmoothing }),
     encode: (labels: readonly Cell[]) => encoder.encode(labels),
     scorer: (metrics: readonly Metric[], labels: readonly Cell[]) =>
       classificationScore({
         metrics,
         labels: encoder.encode(labels),
         classes: classes.length,
-        ...(positiveClass !== undefined && { positiveClass }),
+        positiveClass,
       }) as Scorer,
     decode: (prediction: RowPrediction) => encoder.decode(largest(prediction as Float64Array)),
   });
@@ -123,7 +121,7 @@ function valueProblem(scaler: LabelScaler): Problem {
     classes: Object.freeze([]),
     positiveClass: undefined,
     record: { type: 'regression' as const, mean, deviation },
-    task: () => regression({ scaler }) as unknown as Task<never, RowPrediction>,
+    task: () => regression({ scaler }),
     encode: (labels: readonly Cell[]) => scaler.encode(labels),
     scorer: (metrics: readonly Metric[], labels: readonly Cell[]) =>
       regressionScore({ metrics, labels: numericLabels(labels) }) as Scorer,

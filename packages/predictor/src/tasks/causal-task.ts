@@ -1,9 +1,9 @@
 /**
  * Causal language modelling: texts that are continued, prompts with completions, or conversations.
  */
-import { completionData, plainTextData, tableFromRows, type TokenLoss } from '@peft/data';
+import { completionData, plainTextData, tableFromRows } from '@peft/data';
 import { PeftError } from '@peft/errors';
-import { causalLanguageModel, type Task } from '@peft/trainer';
+import { causalLanguageModel } from '@peft/trainer';
 import { textsOf, type ColumnRoles } from './column-roles.js';
 import type { CausalFormat } from './causal-format.js';
 import { conversations } from './conversations.js';
@@ -18,7 +18,7 @@ import { isTextMetric, languageMetric, languageScorer, writeTexts } from './writ
  */
 export function causalTask(columns: ColumnRoles): PredictorTask {
   const format = formatOf(columns);
-  const task = causalLanguageModel() as unknown as Task<never, TokenLoss>;
+  const task = causalLanguageModel();
   return Object.freeze<PredictorTask>({
     name: 'causal-lm',
     record: { name: 'causal-lm', columns },
@@ -26,7 +26,7 @@ export function causalTask(columns: ColumnRoles): PredictorTask {
     inputs: [format.input],
     head: () => ({ kind: 'causal-lm' }),
     loss: () => task,
-    examples: async (table, tools) => (await format.examples(table, tools)) as never,
+    examples: (table, tools) => format.examples(table, tools),
     metric: languageMetric,
     checkRows(table, metrics) {
       format.check(table);
@@ -44,7 +44,7 @@ export function causalTask(columns: ColumnRoles): PredictorTask {
       return languageScorer(
         {
           task,
-          data: (await format.examples(table, tools)) as never,
+          data: await format.examples(table, tools),
           prompts: isWritten ? format.prompts(table, tools) : [],
           references: isWritten ? format.references!(table) : [],
           endIds: isWritten ? format.endIds?.(tools) : [],

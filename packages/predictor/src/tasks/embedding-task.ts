@@ -1,8 +1,9 @@
 /** Embeddings of texts, learnt by contrast from texts that belong together. */
+import type { ModelBatch } from '@peft/core';
 import { tableFromRows, textGroupData, type Table, type TokenData } from '@peft/data';
 import { didYouMean, PeftError, show } from '@peft/errors';
 import { embeddings, predict, retrievalScore, type Task } from '@peft/trainer';
-import type { Hyperparameters } from '../settings/hyperparameters.js';
+import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import { runSizes } from '../fit/run-plan.js';
 import { textsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools, PredictorTask, TaskTools, WatchedMetric } from './predictor-task.js';
@@ -17,7 +18,7 @@ const METRICS: readonly WatchedMetric[] = ['mean_reciprocal_rank', 'top1'].map((
 export function embeddingTask(columns: ColumnRoles): PredictorTask {
   const all = ['anchor', 'positive', 'negative'].flatMap((role) => columns[role] ?? []);
   const [anchor] = all as [string];
-  const taskOf = (settings: Hyperparameters): Task<never, readonly Float32Array[]> =>
+  const taskOf = (settings: Hyperparameters): Task<ModelBatch, readonly Float32Array[]> =>
     embeddings({
       pooling: settings['model.hf_text.pooling_mode'] === 'mean' ? 'mean' : 'first',
     });
@@ -41,10 +42,10 @@ export function embeddingTask(columns: ColumnRoles): PredictorTask {
     withLoss: boolean,
     signal?: AbortSignal,
   ) =>
-    predict(model, taskOf(settings), data as never, {
+    predict(model, taskOf(settings), data, {
       batchSize: runSizes(settings).evaluationBatchSize,
       withLoss,
-      ...(signal && { signal }),
+      signal,
     });
 
   return Object.freeze<PredictorTask>({
@@ -54,7 +55,7 @@ export function embeddingTask(columns: ColumnRoles): PredictorTask {
     inputs: [anchor],
     head: () => ({ kind: 'none' }),
     loss: taskOf,
-    examples: async (table, tools) => (await groups(table, all, tools)) as never,
+    examples: (table, tools) => groups(table, all, tools),
     metric(given = METRICS[0]!.name) {
       if (typeof given !== 'string') return given;
       const found = METRICS.find(({ name }) => name === given.toLowerCase().replaceAll('-', '_'));

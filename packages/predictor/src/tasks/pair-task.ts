@@ -1,15 +1,8 @@
 /**
  * Writing a target from a source with an encoder-decoder: translation, summaries, texts from data.
  */
-import {
-  pairData,
-  tableFromRows,
-  type PairBatch,
-  type Table,
-  type TokenData,
-  type TokenLoss,
-} from '@peft/data';
-import { seq2seqLanguageModel, type Task } from '@peft/trainer';
+import { pairData, tableFromRows, type PairBatch, type Table, type TokenData } from '@peft/data';
+import { seq2seqLanguageModel } from '@peft/trainer';
 import { textsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools, PredictorTask } from './predictor-task.js';
 import { tellRows } from './tell-rows.js';
@@ -25,7 +18,7 @@ import {
 /** @param columns by role: `source` and `target`. */
 export function pairTask(columns: ColumnRoles): PredictorTask {
   const [source, target] = [columns['source']!, columns['target']!];
-  const task = seq2seqLanguageModel() as unknown as Task<never, TokenLoss>;
+  const task = seq2seqLanguageModel();
   const examples = async (table: Table, tools: DataTools): Promise<TokenData<PairBatch>> => {
     const wanted = textsOf(table, target);
     const { signal, settings, base } = tools;
@@ -49,7 +42,7 @@ export function pairTask(columns: ColumnRoles): PredictorTask {
     inputs: [source],
     head: () => ({ kind: 'seq2seq-lm' }),
     loss: () => task,
-    examples: async (table, tools) => (await examples(table, tools)) as never,
+    examples,
     metric: languageMetric,
     checkRows: (table) => void [source, target].map((column) => textsOf(table, column)),
     async scorer(table, metrics, tools, writing) {
@@ -57,7 +50,7 @@ export function pairTask(columns: ColumnRoles): PredictorTask {
       return languageScorer(
         {
           task,
-          data: (await examples(table, tools)) as never,
+          data: await examples(table, tools),
           prompts: isWritten ? textsOf(table, source) : [],
           references: isWritten ? textsOf(table, target) : [],
         },

@@ -3,7 +3,7 @@ import type { ModelBatch, ModelOutput } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import type { Task } from '@peft/trainer';
 
-export const EMBEDDING: Task<never, Float32Array> = Object.freeze({
+export const EMBEDDING: Task<ModelBatch, Float32Array> = Object.freeze({
   name: 'embedding',
   count: ({ offsets }: ModelBatch) => offsets.length - 1,
   loss: () => {

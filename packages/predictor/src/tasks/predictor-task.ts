@@ -8,7 +8,7 @@ import type { TextGenerationOptions } from '@peft/generation';
 import type { Evaluation, Task, TrainingData } from '@peft/trainer';
 import type { RowReport } from '../data/row-report.js';
 import type { BaseModel } from '../model/base-model.js';
-import type { Hyperparameters } from '../settings/hyperparameters.js';
+import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { Problem } from '../settings/problem.js';
 import type { TaskName } from './task-names.js';
 import type { TaskRecord } from './task-record.js';
@@ -70,9 +70,9 @@ export interface PredictorTask {
   readonly problem?: Problem;
   head(settings: Hyperparameters): HeadOptions;
   /** The trainer's side of it. */
-  loss(settings: Hyperparameters): Task<never, unknown>;
+  loss(settings: Hyperparameters): Task;
   /** Labelled rows, ready to be packed. */
-  examples(table: Table, tools: DataTools): Promise<TrainingData<never>>;
+  examples(table: Table, tools: DataTools): Promise<TrainingData>;
   /** The metric of that name, or the task's own. @throws PEFT_METRIC_UNKNOWN */
   metric(given: string | Metric | undefined): WatchedMetric;
   /**

@@ -58,10 +58,10 @@ export function tableTask(
     const { predictions } = await predict(
       tools.model,
       task,
-      tableData(await tokens(table, tools)) as never,
+      tableData(await tokens(table, tools)),
       {
         batchSize: runSizes(tools.settings).evaluationBatchSize,
-        ...(tools.signal && { signal: tools.signal }),
+        signal: tools.signal,
       },
     );
     return predictions;
@@ -87,7 +87,7 @@ export function tableTask(
     }),
     loss: (settings) => loss(settings['optim.label_smoothing']),
     examples: async (table, tools) =>
-      tableData(await tokens(table, tools), problem.encode(labels(table))) as never,
+      tableData(await tokens(table, tools), problem.encode(labels(table))),
     metric: (given = defaultMetric(problem.type)) =>
       typeof given === 'string' ? getMetric(given, metrics) : given,
     checkRows(table, watched) {
@@ -96,7 +96,7 @@ export function tableTask(
       for (const column of texts) table.column(column);
     },
     async scorer(table, watched, tools) {
-      const data = tableData(await tokens(table, tools), problem.encode(labels(table))) as never;
+      const data = tableData(await tokens(table, tools), problem.encode(labels(table)));
       const score = problem.scorer(watched as readonly Metric[], labels(table));
       return async (signal) => {
         const { predictions, loss: mean } = await predict(
@@ -106,7 +106,7 @@ export function tableTask(
           {
             batchSize: runSizes(tools.settings).evaluationBatchSize,
             withLoss: true,
-            ...(signal && { signal }),
+            signal,
           },
         );
         return {

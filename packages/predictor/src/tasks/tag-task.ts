@@ -15,7 +15,7 @@ import {
   type WordBatch,
 } from '@peft/data';
 import { didYouMean, PeftError, show } from '@peft/errors';
-import { predict, tagScore, tokenClassification, type Task } from '@peft/trainer';
+import { predict, tagScore, tokenClassification } from '@peft/trainer';
 import { runSizes } from '../fit/run-plan.js';
 import { listsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools, PredictorTask, TaskTools } from './predictor-task.js';
@@ -42,7 +42,7 @@ export function fitTagTask(columns: ColumnRoles, table: Table): PredictorTask {
 /** @param columns by role: `tokens` and `tags`. @param tags class i is tags[i]. */
 export function tagTask(columns: ColumnRoles, tags: readonly string[]): PredictorTask {
   const [words, wanted] = [columns['tokens']!, columns['tags']!];
-  const task = tokenClassification({ classes: tags.length }) as unknown as Task<never, Int32Array>;
+  const task = tokenClassification({ classes: tags.length });
   const data = async (
     table: Table,
     tools: DataTools,
@@ -51,7 +51,7 @@ export function tagTask(columns: ColumnRoles, tags: readonly string[]): Predicto
     const labels = isLabelled ? listsOf(table, wanted) : undefined;
     const rows = listsOf(table, words).map((row, i) => ({
       words: row,
-      ...(labels && { tags: labels[i]! }),
+      tags: labels?.[i],
     }));
     const made = await wordData(rows, tools.base.tokenizer, {
       maxLength: textLength(tools),
@@ -68,10 +68,10 @@ export function tagTask(columns: ColumnRoles, tags: readonly string[]): Predicto
     withLoss: boolean,
     signal?: AbortSignal,
   ) =>
-    predict(model, task, rows as never, {
+    predict(model, task, rows, {
       batchSize: runSizes(settings).evaluationBatchSize,
       withLoss,
-      ...(signal && { signal }),
+      signal,
     });
   const tagsOfRow = (ids: Int32Array): string[] => Array.from(ids, (id) => tags[id] ?? OUTSIDE);
 
@@ -82,7 +82,7 @@ export function tagTask(columns: ColumnRoles, tags: readonly string[]): Predicto
     inputs: [words],
     head: () => ({ kind: 'token-classification', outputs: tags.length }),
     loss: () => task,
-    examples: async (table, tools) => (await data(table, tools, true)) as never,
+    examples: (table, tools) => data(table, tools, true),
     metric(given = (marksEntities(tags) ? entityF1 : tagAccuracy).name) {
       if (typeof given !== 'string') return given;
       const found = TAG_METRICS.find(
@@ -126,7 +126,7 @@ export function tagTask(columns: ColumnRoles, tags: readonly string[]): Predicto
         return {
           metrics: { loss: loss!, ...score(predictions) },
           examples: predictions.length,
-          ...(rows.skipped.length === 0 && { predictions: predictions.map(tagsOfRow) }),
+          predictions: rows.skipped.length === 0 ? predictions.map(tagsOfRow) : undefined,
         };
       };
     },

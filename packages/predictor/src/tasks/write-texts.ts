@@ -1,5 +1,6 @@
 /** Texts written by a predictor's model, and scored against what they should be. */
 import { join } from 'node:path';
+import type { ModelBatch } from '@peft/core';
 import { getTextMetric, type References, type TextMetric, type TokenLoss } from '@peft/data';
 import { PeftError } from '@peft/errors';
 import { generateTexts, generationDefaults, type Prompt } from '@peft/generation';
@@ -81,8 +82,8 @@ export async function writeTexts(
 }
 
 export interface LanguageRows {
-  readonly task: Task<never, TokenLoss>;
-  readonly data: TrainingData<never>;
+  readonly task: Task<ModelBatch, TokenLoss>;
+  readonly data: TrainingData;
   readonly prompts: readonly Prompt[];
   /** What is to be written. */
   readonly references: readonly References[];
@@ -124,7 +125,7 @@ export function languageScorer(
     const { predictions: losses, loss } = await predict(tools.model, task, data, {
       batchSize: runSizes(tools.settings).evaluationBatchSize,
       withLoss: true,
-      ...(signal && { signal }),
+      signal,
     });
     const scores = { loss: loss!, ...perplexityScore(losses) };
     if (wanted.length === 0) return { metrics: scores, examples: losses.length };

@@ -1,0 +1,66 @@
+/** Rule 5: a method, a model family and an engine come without a change in the toolkit. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { PeftPredictor, withArchitectures, withEngines, withMethods } from '@peft/predictor';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { abacus, abacusBert, ssf } from './plugin.js';
+
+const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const modules = [withMethods(ssf), withArchitectures(abacusBert), withEngines(abacus)];
+const rows = Array.from({ length: 16 }, (_, i) => ({
+  topic: i % 2 ? 'sports' : 'health',
+  text: i % 2 ? `the team won match ${i}` : `the doctor saw patient ${i}`,
+}));
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'peft-third-party-'));
+  cpSync(here('../quickstart/model'), join(folder, 'model'), { recursive: true });
+  const path = join(folder, 'model', 'config.json');
+  const config = JSON.parse(readFileSync(path, 'utf8')) as object;
+  writeFileSync(path, JSON.stringify({ ...config, model_type: 'abacus-bert' }));
+  writeFileSync(
+    join(folder, 'train.csv'),
+    `topic,text\n${rows.map(({ topic, text }) => `${topic},${text}`).join('\n')}\n`,
+  );
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test('a predictor trains, saves and loads with a method, a family and an engine of others', async () => {
+  const path = join(folder, 'predictor');
+  const predictor = new PeftPredictor({ label: 'topic', path, modules });
+  await predictor.fit(rows, {
+    method: ssf(),
+    hyperparameters: {
+      'model.hf_text.checkpoint_name': join(folder, 'model'),
+      'optim.max_steps': 2,
+      'optim.lr': 1e-2,
+      'env.batch_size': 8,
+      'env.engine': 'abacus',
+    },
+  });
+  expect(predictor.fitSummary()).toMatchObject({ method: 'ssf', engine: 'abacus (float32)' });
+  const expected = await predictor.predictProba(rows.slice(0, 3));
+  predictor.dispose();
+
+  const loaded = await PeftPredictor.load(path, { engine: 'abacus', modules });
+  expect(await loaded.predictProba(rows.slice(0, 3))).toEqual(expected);
+  loaded.dispose();
+});
+
+test('the command takes them from a plug-in', () => {
+  const peft = (...words: string[]): string =>
+    execFileSync(process.execPath, [here('../../packages/cli/bin/peft.mjs'), ...words], {
+      cwd: folder,
+      encoding: 'utf8',
+    });
+  const plugin = ['--plugin', here('plugin.ts'), '--engine', 'abacus'];
+  const words =
+    'train.csv --label topic --model model --method ssf --epochs 1 --batch-size 8 --output out --json';
+  const summary: unknown = JSON.parse(peft('fit', ...words.split(' '), ...plugin));
+  expect(summary).toMatchObject({ method: 'ssf', engine: 'abacus (float32)' });
+  expect(peft('predict', 'out', 'train.csv', ...plugin, '--json')).toMatch(/sports|health/);
+});

@@ -1,0 +1,38 @@
+/** An engine under its name, as an application or a plug-in makes it known. */
+import type { Engine } from './engine.js';
+
+/** What an engine is asked for; one that cannot have it takes the nearest and says so. */
+export interface EngineOptions {
+  /** Precision of the products; default the engine's own. */
+  readonly precision?: 'float32' | 'bfloat16';
+  /** Threads on the CPU; default all cores. */
+  readonly threads?: number;
+}
+
+/** How an engine is made. */
+export interface EngineDefinition {
+  /** What `env.engine` and `--engine` call it. */
+  readonly name: string;
+  /**
+   * Makes the engine; whoever asked activates and disposes it.
+   * @throws PEFT_CONFIG_INVALID for a bad option; anything else says that it cannot run here
+   */
+  create(options: EngineOptions): Promise<Engine>;
+}
+
+const MARK = Symbol.for('@peft/ops engine definition');
+
+/**
+ * Makes an engine known by name: exported by a plug-in, or given to `withEngines` of
+ * `@peft/predictor`.
+ * @param definition its name and how it is made
+ * @returns the definition, frozen
+ * @example
+ *   export const mine = defineEngine({ name: 'mine', create: () => createMyEngine() });
+ */
+export const defineEngine = (definition: EngineDefinition): EngineDefinition =>
+  Object.freeze({ ...definition, [MARK]: true });
+
+/** Whether {@link defineEngine} made a value. */
+export const isEngineDefinition = (value: unknown): value is EngineDefinition =>
+  typeof value === 'object' && value !== null && MARK in value;

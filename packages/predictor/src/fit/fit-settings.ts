@@ -1,0 +1,67 @@
+/** The settings of a fit, the first or a further one. */
+import { PeftError, show } from '@peft/errors';
+import type { HyperparameterInput } from '../settings/hyperparameter-input.js';
+import type { HyperparameterKey, Hyperparameters } from '../settings/hyperparameter-types.js';
+import { overrideHyperparameters, resolveHyperparameters } from '../settings/hyperparameters.js';
+import type { FitRequest } from './fit-request.js';
+
+/** What a further fit cannot change. */
+const FIXED: readonly HyperparameterKey[] = Object.freeze([
+  'model.hf_text.checkpoint_name',
+  'model.hf_text.pooling_mode',
+  'model.hf_text.max_text_len',
+  'data.pos_label',
+  'optim.peft',
+  'optim.lora.r',
+  'optim.lora.alpha',
+  'optim.lora.filter',
+  'optim.lora.module_filter',
+  'optim.lora.family_targets',
+  'model.hf_text.quantization',
+  'env.engine',
+  'env.precision',
+]);
+
+/**
+ * What a fit is to do.
+ * @throws PEFT_FIT_CHANGED where a further fit asks for another model; PEFT_HYPERPARAMETER_…
+ */
+export function fitSettings({ predictor, options, previous }: FitRequest): Hyperparameters {
+  const inputs: HyperparameterInput[] = [
+    options.hyperparameters ?? {},
+    options.seed === undefined ? {} : { 'env.seed': options.seed },
+  ];
+  const preset = options.presets ?? predictor.presets;
+  if (!previous)
+    return resolveHyperparameters(
+      [predictor.hyperparameters ?? {}, ...inputs],
+      preset,
+      predictor.task,
+    );
+  const asked =
+    options.presets === undefined
+      ? overrideHyperparameters(previous.settings, inputs)
+      : resolveHyperparameters(
+          [predictor.hyperparameters ?? {}, ...inputs],
+          preset,
+          predictor.task,
+        );
+  const settings =
+    asked['model.hf_text.quantization'] === 'auto'
+      ? overrideHyperparameters(asked, {
+          'model.hf_text.quantization': previous.settings['model.hf_text.quantization'],
+        })
+      : asked;
+  const changed = FIXED.filter(
+    (key) => JSON.stringify(settings[key]) !== JSON.stringify(previous.settings[key]),
+  );
+  if (changed.length || options.method) {
+    const [key] = changed;
+    throw new PeftError(
+      'PEFT_FIT_CHANGED',
+      `predictor: a further fit goes on with the model as it is; ${key === undefined ? 'its method' : `${key} (${show(previous.settings[key])} so far, ${show(settings[key])} now)`} cannot change.`,
+      { hint: 'make a new PeftPredictor for it' },
+    );
+  }
+  return settings;
+}

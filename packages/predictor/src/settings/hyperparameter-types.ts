@@ -1,0 +1,106 @@
+/** The settings of a fit by AutoGluon's keys, and what each means. */
+
+/** Every setting by its dotted key. */
+export interface Hyperparameters {
+  /** Folder or hub id of the checkpoint. */
+  'model.hf_text.checkpoint_name': string;
+  /** `cls`: first token. `mean`: mean over tokens. */
+  'model.hf_text.pooling_mode': 'cls' | 'mean';
+  /** Tokens of a row at most, special ones included. */
+  'model.hf_text.max_text_len': number;
+  /** Tokens of a target at most, and of a text that is written for scores and predictions. */
+  'model.hf_text.max_target_len': number;
+  /** Recompute each block in the backward pass. `auto`: when the batch would not fit. */
+  'model.hf_text.gradient_checkpointing': boolean | 'auto';
+  /**
+   * Quantise the linear maps of the base while it is read: `nf4`, `fp4` (double quantisation) or
+   * `int8`; or round all of its matrices: `bf16`, `f16`. What trains stays float32. `auto`: `nf4`
+   * when the run would not fit the memory without. null: as the checkpoint is.
+   */
+  'model.hf_text.quantization': 'nf4' | 'fp4' | 'int8' | 'bf16' | 'f16' | 'auto' | null;
+  /** Read weights tensor by tensor. Always so here; accepted for AutoGluon's sake. */
+  'model.hf_text.low_cpu_mem_usage': boolean;
+  /** AutoGluon's word-level augmentation, which this toolkit does not have: only 0. */
+  'model.hf_text.text_trivial_aug_maxscale': number;
+  /**
+   * Chat template instead of the checkpoint's own: `chatml`, `llama3`, `gemma`, `mistral`, `alpaca` or
+   * a file with Jinja; saved with the model. null: the checkpoint's.
+   */
+  'data.chat_template': string | null;
+  /** Which of the assistant's turns of a conversation are learnt: all, or the last. */
+  'data.chat_answers': 'all' | 'last';
+  /** The class whose probability `roc_auc` and `f1` look at; default the last in sorted order. */
+  'data.pos_label': string | number | boolean | null;
+  /**
+   * Method: `bit_fit`, `norm_fit`, `lora`, `lora_bias`, `lora_norm`, `ia3`, `ia3_bias`, `ia3_norm`,
+   * `ia3_lora` …; null trains everything.
+   */
+  'optim.peft': string | null;
+  'optim.lora.r': number;
+  'optim.lora.alpha': number;
+  /** Prefix regular expressions on the names of layers that LoRA and IA3 wrap. */
+  'optim.lora.filter': readonly string[];
+  'optim.lora.module_filter': readonly string[] | null;
+  /**
+   * Where the default filter names no layer of the family (DistilBERT, GPT-2, Llama), wrap its
+   * queries and values. false: AutoGluon's own behaviour, the head alone trains there.
+   */
+  'optim.lora.family_targets': boolean;
+  /** `…_8bit` keep their state in 8 bits. */
+  'optim.optim_type':
+    'adamw' | 'adam' | 'sgd' | 'adafactor' | 'lion' | 'adamw_8bit' | 'adam_8bit' | 'lion_8bit';
+  /**
+   * Where AdamW, Adam, SGD and Lion keep their state and compute: in host memory, or on the
+   * engine's device, a GPU for instance. The others are on the host alone.
+   */
+  'optim.state_device': 'host' | 'device';
+  /**
+   * Megabytes of optimiser state that stay in memory; the rest lies in a page file in the system's
+   * temporary folder. With `state_device` they stay on the device, and the rest lies in host
+   * memory. null: all.
+   */
+  'optim.resident_state_mb': number | null;
+  'optim.lr': number;
+  'optim.weight_decay': number;
+  /** Each layer further from the head has its rate multiplied by it. */
+  'optim.lr_decay': number;
+  'optim.lr_choice': 'layerwise_decay' | 'two_stages' | 'single_stage';
+  'optim.lr_mult': number;
+  'optim.lr_schedule':
+    'cosine_decay' | 'polynomial_decay' | 'linear_decay' | 'multi_step' | 'constant';
+  /** Last rate of `polynomial_decay`. */
+  'optim.end_lr': number;
+  /** Fraction of the steps below 1, else their number. */
+  'optim.warmup_steps': number;
+  'optim.max_epochs': number;
+  /** −1: no limit. */
+  'optim.max_steps': number;
+  'optim.patience': number;
+  /** Validation every so many epochs (below or at 1), else every so many micro-batches. */
+  'optim.val_check_interval': number;
+  'optim.gradient_clip_val': number;
+  'optim.top_k': number;
+  'optim.top_k_average_method': 'greedy_soup' | 'uniform_soup' | 'best';
+  'optim.label_smoothing': number;
+  'optim.log_every_n_steps': number;
+  /** Rows per optimiser step. */
+  'env.batch_size': number;
+  /** Rows per forward pass. `auto`: 8, or as many as fit the memory. */
+  'env.per_gpu_batch_size': number | 'auto';
+  /** Rows per forward pass of evaluation and prediction, times `per_gpu_batch_size`. */
+  'env.inference_batch_size_ratio': number;
+  /**
+   * `auto`: the engine's default. `32`: float32. `bf16` and AutoGluon's `16-mixed`: bfloat16
+   * products with float32 accumulation.
+   */
+  'env.precision': 'auto' | 'bf16' | '32';
+  /** `auto`, an engine of this toolkit, or one that a module makes known. */
+  'env.engine': 'auto' | 'native' | 'portable' | 'tensorflow' | (string & {});
+  /** Threads of the native engine; 0: all cores. */
+  'env.num_threads': number;
+  /** Gigabytes that the process may take. null: what is free on the machine. */
+  'env.memory_gb': number | null;
+  'env.seed': number;
+}
+/** The key of a setting. */
+export type HyperparameterKey = keyof Hyperparameters;

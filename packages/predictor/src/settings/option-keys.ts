@@ -1,0 +1,53 @@
+/** The options that are known: any other is an error that names the nearest. */
+import type { FitOptions, LoadOptions, PredictorOptions } from './predictor-types.js';
+
+/** Of `fit`. */
+export const FIT_KEYS: readonly (keyof FitOptions)[] = [
+  'presets',
+  'hyperparameters',
+  'tuningData',
+  'holdoutFraction',
+  'columns',
+  'header',
+  'delimiter',
+  'quotes',
+  'textColumns',
+  'columnTypes',
+  'sample',
+  'timeLimitSeconds',
+  'seed',
+  'resume',
+  'resumeFrom',
+  'standalone',
+  'signal',
+  'method',
+];
+
+/** How files of new rows are read. */
+export const READING_KEYS = ['columns', 'header', 'delimiter', 'quotes'] as const;
+
+/** Of a predictor. */
+export const PREDICTOR_KEYS: readonly (keyof PredictorOptions)[] = [
+  'task',
+  'label',
+  'columnRoles',
+  'path',
+  'problemType',
+  'evalMetric',
+  'presets',
+  'hyperparameters',
+  'modules',
+  'onListenerError',
+];
+
+/** Of `PeftPredictor.load`. */
+export const LOAD_KEYS: readonly (keyof LoadOptions)[] = [
+  'engine',
+  'precision',
+  'threads',
+  'baseModel',
+  'signal',
+  'onEvent',
+  'modules',
+  'onListenerError',
+];

@@ -1,0 +1,54 @@
+/** Settings that go by a name, and those of the tasks. */
+import type { TaskName } from '../tasks/task-names.js';
+import type { Hyperparameters } from './hyperparameter-types.js';
+
+/** Values of the presets that differ from the defaults. */
+export const PRESETS: Readonly<Record<string, Partial<Hyperparameters>>> = Object.freeze({
+  default: {},
+  high_quality: {},
+  medium_quality: {
+    'model.hf_text.checkpoint_name': 'google/electra-small-discriminator',
+    'optim.lr': 4e-4,
+  },
+  best_quality: {
+    'model.hf_text.checkpoint_name': 'microsoft/deberta-v3-base',
+    'env.per_gpu_batch_size': 1,
+  },
+  multilingual: {
+    'model.hf_text.checkpoint_name': 'microsoft/mdeberta-v3-base',
+    'optim.top_k': 1,
+    'env.per_gpu_batch_size': 4,
+  },
+});
+
+/** Values of the tasks that differ from the defaults: AutoGluon's are for whole rows. */
+const LANGUAGE_MODEL: Partial<Hyperparameters> = Object.freeze({
+  'optim.peft': 'lora',
+  'optim.lr': 2e-4,
+  'optim.lr_choice': 'single_stage',
+  'optim.max_epochs': 3,
+  'optim.top_k': 1,
+  'optim.top_k_average_method': 'best',
+  'env.batch_size': 16,
+  'env.per_gpu_batch_size': 4,
+});
+export const TASK_DEFAULTS: Readonly<Partial<Record<TaskName, Partial<Hyperparameters>>>> =
+  Object.freeze({
+    'causal-lm': {
+      ...LANGUAGE_MODEL,
+      'model.hf_text.checkpoint_name': 'HuggingFaceTB/SmolLM2-135M-Instruct',
+    },
+    seq2seq: {
+      ...LANGUAGE_MODEL,
+      'model.hf_text.checkpoint_name': 'google/flan-t5-small',
+      'optim.lr': 1e-3,
+    },
+    embeddings: {
+      ...LANGUAGE_MODEL,
+      'model.hf_text.checkpoint_name': 'sentence-transformers/all-MiniLM-L6-v2',
+      'model.hf_text.pooling_mode': 'mean',
+      'env.batch_size': 32,
+      'env.per_gpu_batch_size': 32,
+      'env.inference_batch_size_ratio': 1,
+    },
+  });

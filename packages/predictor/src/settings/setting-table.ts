@@ -1,0 +1,159 @@
+/** The default of each setting, and what its value must be. */
+import type { HyperparameterKey } from './hyperparameter-types.js';
+
+/** One setting. */
+export interface Setting {
+  readonly default: unknown;
+  readonly check: (value: unknown) => string | undefined;
+  readonly convert?: (value: unknown) => unknown;
+}
+
+const number =
+  (least: number, most = Number.POSITIVE_INFINITY, integer = false) =>
+  (value: unknown): string | undefined =>
+    typeof value === 'number' &&
+    value >= least &&
+    value <= most &&
+    (!integer || Number.isInteger(value))
+      ? undefined
+      : `${integer ? 'an integer' : 'a number'} ${Number.isFinite(most) ? `from ${least} to ${most}` : `of at least ${least}`}`;
+const positive = (value: unknown): string | undefined =>
+  typeof value === 'number' && value > 0 && Number.isFinite(value) ? undefined : 'a number > 0';
+const oneOf =
+  (...allowed: readonly unknown[]) =>
+  (value: unknown): string | undefined =>
+    allowed.includes(value) ? undefined : `one of ${allowed.map(String).join(', ')}`;
+const text = (value: unknown): string | undefined =>
+  typeof value === 'string' && value !== '' ? undefined : 'a string';
+const names = (value: unknown): string | undefined =>
+  Array.isArray(value) && value.every((item) => typeof item === 'string')
+    ? undefined
+    : 'a list of strings';
+const orNull =
+  (check: Setting['check']) =>
+  (value: unknown): string | undefined => {
+    const must = value === null ? undefined : check(value);
+    return must && `${must} or null`;
+  };
+const PRECISIONS: Readonly<Record<string, string>> = {
+  auto: 'auto',
+  '32': '32',
+  '32-true': '32',
+  bf16: 'bf16',
+  'bf16-mixed': 'bf16',
+  'bf16-true': 'bf16',
+  '16': 'bf16',
+  '16-mixed': 'bf16',
+};
+
+/** Every setting by its key. */
+export const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.freeze({
+  'model.hf_text.checkpoint_name': { default: 'google/electra-base-discriminator', check: text },
+  'model.hf_text.pooling_mode': { default: 'cls', check: oneOf('cls', 'mean') },
+  'model.hf_text.max_text_len': { default: 512, check: number(4, 1e6, true) },
+  'model.hf_text.max_target_len': { default: 128, check: number(1, 1e6, true) },
+  'model.hf_text.gradient_checkpointing': { default: 'auto', check: oneOf(true, false, 'auto') },
+  'model.hf_text.quantization': {
+    default: null,
+    check: oneOf('nf4', 'fp4', 'int8', 'bf16', 'f16', 'auto', null),
+  },
+  'model.hf_text.low_cpu_mem_usage': { default: false, check: oneOf(true, false) },
+  'model.hf_text.text_trivial_aug_maxscale': { default: 0, check: oneOf(0) },
+  'data.chat_template': { default: null, check: orNull(text) },
+  'data.chat_answers': { default: 'all', check: oneOf('all', 'last') },
+  'data.pos_label': {
+    default: null,
+    check: (value) =>
+      value === null || ['string', 'number', 'boolean'].includes(typeof value)
+        ? undefined
+        : 'a label or null',
+  },
+  'optim.peft': { default: null, check: orNull(text) },
+  'optim.lora.r': { default: 8, check: number(1, 4096, true) },
+  'optim.lora.alpha': { default: 8, check: positive },
+  'optim.lora.filter': { default: ['query', 'value', '^q$', '^v$', '^k$', '^o$'], check: names },
+  'optim.lora.module_filter': { default: null, check: orNull(names) },
+  'optim.lora.family_targets': { default: true, check: oneOf(true, false) },
+  'optim.optim_type': {
+    default: 'adamw',
+    check: oneOf(
+      'adamw',
+      'adam',
+      'sgd',
+      'adafactor',
+      'lion',
+      'adamw_8bit',
+      'adam_8bit',
+      'lion_8bit',
+    ),
+  },
+  'optim.state_device': { default: 'host', check: oneOf('host', 'device') },
+  'optim.resident_state_mb': { default: null, check: orNull(number(0)) },
+  'optim.lr': { default: 1e-4, check: positive },
+  'optim.weight_decay': { default: 1e-3, check: number(0, 1e6) },
+  'optim.lr_decay': {
+    default: 0.9,
+    check: (value) =>
+      typeof value === 'number' && value > 0 && value <= 1 ? undefined : 'a number in (0, 1]',
+  },
+  'optim.lr_choice': {
+    default: 'layerwise_decay',
+    check: oneOf('layerwise_decay', 'two_stages', 'single_stage'),
+  },
+  'optim.lr_mult': { default: 1, check: positive },
+  'optim.lr_schedule': {
+    default: 'cosine_decay',
+    check: oneOf('cosine_decay', 'polynomial_decay', 'linear_decay', 'multi_step', 'constant'),
+  },
+  'optim.end_lr': { default: 0, check: number(0, 1e6) },
+  'optim.warmup_steps': {
+    default: 0.1,
+    check: (value) =>
+      typeof value === 'number' && value >= 0 && (value < 1 || Number.isInteger(value))
+        ? undefined
+        : 'a share of the steps in [0, 1), or a number of steps',
+  },
+  'optim.max_epochs': { default: 20, check: number(1, 1e6, true) },
+  'optim.max_steps': {
+    default: -1,
+    check: (value) =>
+      value === -1
+        ? undefined
+        : number(1, 1e9, true)(value) && 'a positive integer, or -1 for no limit',
+  },
+  'optim.patience': { default: 10, check: number(1, 1e9, true) },
+  'optim.val_check_interval': { default: 0.5, check: positive },
+  'optim.gradient_clip_val': { default: 1, check: positive },
+  'optim.top_k': { default: 3, check: number(1, 100, true) },
+  'optim.top_k_average_method': {
+    default: 'greedy_soup',
+    check: oneOf('greedy_soup', 'uniform_soup', 'best'),
+  },
+  'optim.label_smoothing': { default: 0, check: number(0, 0.999) },
+  'optim.log_every_n_steps': { default: 10, check: number(1, 1e9, true) },
+  'env.batch_size': { default: 128, check: number(1, 1e6, true) },
+  'env.per_gpu_batch_size': {
+    default: 8,
+    check: (value) =>
+      value === 'auto' ? undefined : number(1, 1e6, true)(value) && 'a positive integer or auto',
+  },
+  'env.inference_batch_size_ratio': { default: 4, check: positive },
+  'env.precision': {
+    default: 'auto',
+    check: (value) =>
+      Object.hasOwn(PRECISIONS, String(value))
+        ? undefined
+        : `one of ${Object.keys(PRECISIONS).join(', ')}`,
+    convert: (value) => PRECISIONS[String(value)],
+  },
+  // whether there is such an engine is known to the predictor, whose modules may add some
+  'env.engine': { default: 'auto', check: text },
+  'env.num_threads': { default: 0, check: number(0, 256, true) },
+  'env.memory_gb': { default: null, check: orNull(positive) },
+  'env.seed': { default: 0, check: number(0, 4294967295, true) },
+});
+
+/** The keys of all settings. */
+export const HYPERPARAMETER_KEYS = Object.freeze(
+  Object.keys(SETTINGS),
+) as readonly HyperparameterKey[];
