@@ -12,6 +12,7 @@ import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { PredictorTask, WatchedMetric } from '../tasks/predictor-task.js';
 import { chooseTask } from './choose-task.js';
 import type { FitRequest } from './fit-request.js';
+import { checkStart } from './start-adapter.js';
 
 /** What is learnt from what. */
 export interface FitData {
@@ -40,6 +41,7 @@ export async function prepareData(
 ): Promise<FitData> {
   const { app, predictor, options, previous, emit } = request;
   const seed = settings['env.seed'];
+  checkStart(options);
   requireEngine(settings['env.engine'], app.get(ENGINES));
   if (!options.method) namedMethod(app, settings, predictor.task);
   if (options.sample !== undefined) check.positiveInteger('fit', 'sample', options.sample);

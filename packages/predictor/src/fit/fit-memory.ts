@@ -40,7 +40,8 @@ interface Parts {
   readonly base: BaseModel;
   readonly engine: Engine;
   readonly task: PredictorTask;
-  readonly spec: MethodSpec;
+  /** What trains; without one the run is not planned. */
+  readonly spec: MethodSpec | undefined;
   /** The training rows. */
   readonly data: TrainingData;
   readonly emit: (event: EventBody) => void;
@@ -69,7 +70,7 @@ const EPOCHS_SEEN = 2;
  */
 export async function planFit(parts: Parts): Promise<FitMemory> {
   const { settings, engine, emit } = parts;
-  if (!isPlanned(engine)) return { settings: decided(settings) };
+  if (!isPlanned(engine) || !parts.spec) return { settings: decided(settings) };
   const request = await requestOf(parts, engine);
   if (!request) {
     emit({

@@ -26,6 +26,7 @@ import {
   stateStoreOf,
   trainOptionsOf,
 } from './run-plan.js';
+import { startAdapter } from './start-adapter.js';
 import { trainedSpec } from './trained-spec.js';
 
 /**
@@ -60,11 +61,11 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
   const engine = await startEngine(request.app, settings, request.emit);
   let model: Model | undefined;
   try {
-    const spec = trainedSpec(
-      options.method ?? namedMethod(request.app, settings, data.task.name),
-      describeBase(base, data.task.head(settings)),
-      request.emit,
-    );
+    const given = options.method ?? namedMethod(request.app, settings, data.task.name);
+    const isFresh = options.adapter === undefined;
+    const spec = isFresh
+      ? trainedSpec(given, describeBase(base, data.task.head(settings)), request.emit)
+      : given;
     const examples = await examplesOf(request, settings, data, base);
     const memory = await planFit({
       app: request.app,
@@ -72,7 +73,8 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
       base,
       engine,
       task: data.task,
-      spec,
+      // what a file holds is known once it is on the model
+      spec: isFresh ? spec : undefined,
       data: examples.data,
       emit: request.emit,
     });
@@ -82,14 +84,19 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
       quantization: quantizationOf(memory.settings),
       emit: request.emit,
     });
-    model.addAdapter(ADAPTER, spec, { seed: settings['env.seed'] });
+    const method = await startAdapter(
+      model,
+      { spec, folder: options.adapter, seed: settings['env.seed'] },
+      request.app,
+      request.emit,
+    );
     return await trainOn(request, memory, data, examples, {
       engine,
       model,
       base,
       fileColumns: options.columns ?? tableColumns(request.data),
-      method: spec.name,
-      isNamedMethod: options.method === undefined,
+      method,
+      isNamedMethod: isFresh && options.method === undefined,
     });
   } catch (error) {
     if (model) disposeState({ model, engine });

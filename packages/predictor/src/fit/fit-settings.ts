@@ -55,7 +55,7 @@ export function fitSettings({ predictor, options, previous }: FitRequest): Hyper
   const changed = FIXED.filter(
     (key) => JSON.stringify(settings[key]) !== JSON.stringify(previous.settings[key]),
   );
-  if (changed.length || options.method) {
+  if (changed.length || options.method || options.adapter !== undefined) {
     const [key] = changed;
     throw new PeftError(
       'PEFT_FIT_CHANGED',

@@ -69,7 +69,9 @@ export async function checkOutputFolder(
     throw new PeftError(
       'PEFT_RUN_COMPLETE',
       `predictor: the run in ${resolve(path)} is complete, there is nothing to resume.`,
-      { hint: 'load it with PeftPredictor.load, or choose another folder for a new run' },
+      {
+        hint: 'train it further with (await PeftPredictor.load(path)).fit(…), or choose another folder for a new run',
+      },
     );
   }
 }

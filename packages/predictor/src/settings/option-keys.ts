@@ -21,6 +21,7 @@ export const FIT_KEYS: readonly (keyof FitOptions)[] = [
   'standalone',
   'signal',
   'method',
+  'adapter',
 ];
 
 /** How files of new rows are read. */

@@ -92,6 +92,11 @@ export interface FitOptions {
   readonly signal?: AbortSignal;
   /** Any PEFT method; wins over `optim.peft`. */
   readonly method?: MethodSpec;
+  /**
+   * Folder of an adapter to go on from instead of a fresh one: ours or PEFT's, or a saved
+   * predictor. Its file names the method; the base model must be the one that it was trained on.
+   */
+  readonly adapter?: string;
 }
 
 /** How a file of new data is read. */

@@ -1,0 +1,67 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { methodNamed } from '@peft/methods';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { PeftPredictor, type FitOptions } from '../src/index.js';
+import { QUICK, quickRows } from './quick.js';
+
+const rows = quickRows(16);
+let folder: string;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'peft-start-'));
+  const first = new PeftPredictor({
+    label: 'topic',
+    path: join(folder, 'first'),
+    hyperparameters: QUICK,
+  });
+  await first.fit(rows, {
+    tuningData: rows,
+    method: methodNamed('lora', { rank: 2, alpha: 6 }),
+    hyperparameters: { 'optim.max_steps': 3 },
+  });
+  first.dispose();
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A fit that goes on from the first adapter, and its probabilities. */
+async function goOn(options: FitOptions) {
+  const predictor = new PeftPredictor({ label: 'topic', hyperparameters: QUICK });
+  try {
+    await predictor.fit(rows, { tuningData: rows, ...options });
+    const { method, trainableParameters } = predictor.fitSummary();
+    return { method, trainableParameters, answers: await predictor.predictProba(rows) };
+  } finally {
+    predictor.dispose();
+  }
+}
+
+it('starts where the given adapter was, whether its own folder or the predictor is named', async () => {
+  const saved = await PeftPredictor.load(join(folder, 'first'), { engine: 'portable' });
+  const expected = await saved.predictProba(rows);
+  const { trainableParameters } = saved;
+  saved.dispose();
+  // a rate that float32 does not see leaves everything as it was
+  const still = { 'optim.max_steps': 1, 'optim.lr': 1e-30 };
+  for (const adapter of [join(folder, 'first'), join(folder, 'first', 'adapter')]) {
+    const made = await goOn({ adapter, hyperparameters: still });
+    expect(made).toMatchObject({ method: 'lora', trainableParameters });
+    made.answers.forEach((answer, row) =>
+      answer.forEach((value, i) => expect(value).toBeCloseTo(expected[row]![i]!, 5)),
+    );
+  }
+  const trained = await goOn({
+    adapter: join(folder, 'first'),
+    hyperparameters: { 'optim.max_steps': 3 },
+  });
+  expect(trained.answers).not.toEqual(expected);
+});
+
+it('refuses an adapter together with a method, and a folder that holds none', async () => {
+  await expect(
+    goOn({ adapter: join(folder, 'first'), method: methodNamed('ia3') }),
+  ).rejects.toMatchObject({ code: 'PEFT_CONFIG_INVALID' });
+  await expect(goOn({ adapter: join(folder, 'nothing') })).rejects.toMatchObject({
+    code: 'PEFT_ADAPTER_MISSING',
+  });
+});
