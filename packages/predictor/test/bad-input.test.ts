@@ -184,7 +184,7 @@ describe('bad settings are refused', () => {
     expect(
       await refusal(quickRows(20), { fit: { hyperparameters: { 'optim.peft': 'ia3_bais' } } }),
     ).toMatchObject({
-      code: 'PEFT_CONFIG_INVALID',
+      code: 'PEFT_METHOD_UNKNOWN',
       message: expect.stringContaining('"ia3_bias"') as string,
     });
     expect(await refusal(quickRows(20), { fit: { presets: 'mulitlingual' } })).toMatchObject({
