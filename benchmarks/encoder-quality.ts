@@ -69,14 +69,14 @@ async function run(seed: number): Promise<number[]> {
       seed,
       hyperparameters: {
         'model.hf_text.checkpoint_name': options.model,
-        'optim.peft': options.method,
+        'optim.peft': options.method as 'lora', // fit refuses a name that it does not know
         'optim.lora.r': 8,
         'model.hf_text.max_text_len': Number(options.length),
         'optim.lr': Number(options.lr),
         'optim.max_epochs': Number(options.epochs),
         'optim.val_check_interval': 1,
         'env.batch_size': Number(options.batch),
-        'env.engine': options.engine,
+        'env.engine': options.engine as 'auto',
       },
     });
     const accuracies: number[] = [];

@@ -59,7 +59,7 @@ async function quickstart(): Promise<void> {
         'optim.max_epochs': 3,
         'optim.val_check_interval': 1,
         'env.batch_size': 16,
-        'env.engine': values.engine,
+        'env.engine': values.engine as 'auto', // fit refuses a name that it does not know
       },
     });
     progress.stop();

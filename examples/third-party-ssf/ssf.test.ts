@@ -69,7 +69,7 @@ describe('in the toolkit', () => {
       'optim.lr': 1e-2,
       'env.batch_size': 8,
       'env.engine': 'portable',
-    };
+    } as const;
     await predictor.fit(rows, { method: ssf(), hyperparameters: settings });
     const expected = await predictor.predictProba(rows.slice(0, 4));
     predictor.dispose();

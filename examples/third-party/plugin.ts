@@ -6,6 +6,12 @@ import { createPortableEngine } from '@peft/portable';
 
 export { ssf } from '@peft-examples/third-party-ssf';
 
+declare module '@peft/ops' {
+  interface KnownEngines {
+    abacus: true;
+  }
+}
+
 /** A family whose checkpoints call themselves `abacus-bert`. It computes as DeBERTa does. */
 export const abacusBert: Architecture<DebertaConfig> = Object.freeze({
   ...debertaV2,

@@ -51,7 +51,7 @@ test('a predictor trains, saves and loads with a method, a family and an engine 
   loaded.dispose();
 });
 
-test('the command takes them from a plug-in', () => {
+test('the command takes them from a plug-in', { timeout: 300_000 }, () => {
   const peft = (...words: string[]): string =>
     execFileSync(process.execPath, [here('../../packages/cli/bin/peft.mjs'), ...words], {
       cwd: folder,

@@ -31,6 +31,7 @@ export {
   isEngineDefinition,
   type EngineDefinition,
   type EngineOptions,
+  type KnownEngines,
 } from './weights/define-engine.js';
 export type {
   Engine,

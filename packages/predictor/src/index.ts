@@ -7,10 +7,16 @@ export {
   type EngineName,
   type EngineRequest,
 } from './engine/engine-choice.js';
-export { parseScalar, type HyperparameterInput } from './settings/hyperparameter-input.js';
+export {
+  parseScalar,
+  uncheckedHyperparameters,
+  type HyperparameterInput,
+  type NestedHyperparameters,
+  type UncheckedHyperparameters,
+} from './settings/hyperparameter-input.js';
 export type { HyperparameterKey, Hyperparameters } from './settings/hyperparameter-types.js';
 export { overrideHyperparameters, resolveHyperparameters } from './settings/hyperparameters.js';
-export { PRESETS, TASK_DEFAULTS } from './settings/presets.js';
+export { PRESETS, TASK_DEFAULTS, type PresetName } from './settings/presets.js';
 export { HYPERPARAMETER_KEYS } from './settings/setting-table.js';
 export {
   loadLanguageModel,

@@ -173,21 +173,25 @@ describe('bad data is refused before a model is loaded', () => {
 describe('bad settings are refused', () => {
   it('an unknown hyperparameter, preset, method or option, with the nearest name', async () => {
     expect(
-      await refusal(quickRows(20), { fit: { hyperparameters: { 'optim.lrr': 1 } } }),
+      await refusal(quickRows(20), { fit: { hyperparameters: { 'optim.lrr': 1 } as never } }),
     ).toMatchObject({
       code: 'PEFT_HYPERPARAMETER_UNKNOWN',
       message: expect.stringContaining('"optim.lr"') as string,
     });
     expect(
-      await refusal(quickRows(20), { fit: { hyperparameters: { 'optim.lr': 'fast' } } }),
+      await refusal(quickRows(20), { fit: { hyperparameters: { 'optim.lr': 'fast' } as never } }),
     ).toMatchObject({ code: 'PEFT_HYPERPARAMETER_INVALID' });
     expect(
-      await refusal(quickRows(20), { fit: { hyperparameters: { 'optim.peft': 'ia3_bais' } } }),
+      await refusal(quickRows(20), {
+        fit: { hyperparameters: { 'optim.peft': 'ia3_bais' } as never },
+      }),
     ).toMatchObject({
       code: 'PEFT_METHOD_UNKNOWN',
       message: expect.stringContaining('"ia3_bias"') as string,
     });
-    expect(await refusal(quickRows(20), { fit: { presets: 'mulitlingual' } })).toMatchObject({
+    expect(
+      await refusal(quickRows(20), { fit: { presets: 'mulitlingual' as never } }),
+    ).toMatchObject({
       code: 'PEFT_PRESET_UNKNOWN',
     });
     expect(await refusal(quickRows(20), { fit: { tuneData: 1 } as never })).toMatchObject({

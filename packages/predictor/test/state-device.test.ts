@@ -11,7 +11,7 @@ describe('optimiser state on the device', () => {
       {},
       { 'optim.state_device': 'device' },
       { 'optim.state_device': 'device', 'optim.resident_state_mb': 0 },
-    ]) {
+    ] as const) {
       const { predictor } = quickPredictor({ hyperparameters: settings });
       await predictor.fit(rows);
       probabilities.push(

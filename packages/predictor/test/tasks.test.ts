@@ -33,7 +33,7 @@ const quick = (model: string) => ({
   'optim.max_epochs': 4,
   'env.batch_size': 4,
   'env.per_gpu_batch_size': 2,
-  'env.engine': 'portable',
+  'env.engine': 'portable' as const,
 });
 
 function predictorOf(task: TaskName, model: string, options: Partial<PredictorOptions> = {}) {

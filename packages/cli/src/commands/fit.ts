@@ -2,7 +2,13 @@
 import type { Command } from 'commander';
 import type { TrainEvent } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { isTableTask, PeftPredictor, type Scores } from '@peft/predictor';
+import {
+  isTableTask,
+  PeftPredictor,
+  type PresetName,
+  type Scores,
+  uncheckedHyperparameters,
+} from '@peft/predictor';
 import { createJsonlLog, createTensorBoardLog } from '@peft/trainer';
 import { methodNamed, methodSettings } from '../options/method-options.js';
 import {
@@ -90,11 +96,12 @@ async function fit(input: FitInput, plugins: Plugins, terminal: Terminal): Promi
   try {
     await predictor.fit(train, {
       ...reading,
-      hyperparameters: {
+      hyperparameters: uncheckedHyperparameters({
         ...methodSettings(input.method, input.methodOptions ?? {}),
         ...input.hyperparameters,
-      },
-      presets: input.presets,
+      }),
+      // the predictor refuses a name that it does not know
+      presets: input.presets as PresetName | undefined,
       method: spec,
       tuningData: input.tune,
       textColumns: input.text,

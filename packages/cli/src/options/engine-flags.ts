@@ -37,7 +37,9 @@ export function engineOptions(
   readonly engine: 'auto' | EngineName;
   readonly precision: (typeof PRECISIONS)[number] | undefined;
 } {
-  if (precision === undefined) return { engine, precision };
+  // the predictor refuses a name that it does not know
+  const name = engine as 'auto' | EngineName;
+  if (precision === undefined) return { engine: name, precision };
   check.oneOf(command, '--precision', precision, PRECISIONS);
-  return { engine, precision };
+  return { engine: name, precision };
 }

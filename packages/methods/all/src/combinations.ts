@@ -21,21 +21,26 @@ const qloraMethod = ({
 }: Omit<QloraOptions, 'quantization'> & { readonly quantization?: string } = {}): MethodSpec =>
   qlora(options).method;
 
+const OWN_COMBINATIONS = Object.freeze({
+  houlsby,
+  pfeiffer,
+  parallel: parallelAdapter,
+  'scaled-parallel': scaledParallelAdapter,
+  compacter,
+  'compacter++': compacterPlusPlus,
+  invertible: invertibleAdapter,
+  'adapter-plus': adapterPlus,
+  mam,
+  unipelt,
+  loreft: loReft,
+  noreft: noReft,
+  direft: diReft,
+  qlora: qloraMethod,
+});
+
+/** A name of {@link COMBINATIONS}. */
+export type CombinationName = keyof typeof OWN_COMBINATIONS;
+
 /** By name, a function from options to the method's spec. */
 export const COMBINATIONS: Readonly<Record<string, (options?: never) => MethodSpec>> =
-  Object.freeze({
-    houlsby,
-    pfeiffer,
-    parallel: parallelAdapter,
-    'scaled-parallel': scaledParallelAdapter,
-    compacter,
-    'compacter++': compacterPlusPlus,
-    invertible: invertibleAdapter,
-    'adapter-plus': adapterPlus,
-    mam,
-    unipelt,
-    loreft: loReft,
-    noreft: noReft,
-    direft: diReft,
-    qlora: qloraMethod,
-  });
+  OWN_COMBINATIONS;

@@ -9,4 +9,9 @@ export {
 } from './autogluon-methods.js';
 export { fullFineTuning, type FullFineTuningConfig } from './full-fine-tuning.js';
 export { listMethods, type MethodLine } from './list-methods.js';
-export { methodNamed, methodNames, type MethodNamedSettings } from './method-named.js';
+export {
+  methodNamed,
+  methodNames,
+  type KnownMethodName,
+  type MethodNamedSettings,
+} from './method-named.js';

@@ -1,5 +1,5 @@
 /** From a name and options to what a model is fine-tuned with. */
-import type { MethodSpec } from '@peft/core';
+import type { MethodSpec, PeftConfigs } from '@peft/core';
 import { check, didYouMean, PeftError } from '@peft/errors';
 import { allMethods, type NamedMethod } from './all-methods.js';
 import {
@@ -7,9 +7,16 @@ import {
   AUTOGLUON_OPTIONS,
   autogluonMethod,
   isAutogluonMethod,
+  type AutogluonMethod,
   type AutogluonMethodOptions,
 } from './autogluon-methods.js';
-import { COMBINATIONS } from './combinations.js';
+import { COMBINATIONS, type CombinationName } from './combinations.js';
+
+/**
+ * A name that {@link methodNamed} knows: a method's, also a third party's that adds its options to
+ * `PeftConfigs` of `@peft/core`, a combination's, or AutoGluon's.
+ */
+export type KnownMethodName = (keyof PeftConfigs & string) | CombinationName | AutogluonMethod;
 
 /** Where a name is looked up. */
 export interface MethodNamedSettings {

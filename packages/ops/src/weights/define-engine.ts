@@ -1,6 +1,13 @@
 /** An engine under its name, as an application or a plug-in makes it known. */
 import type { Engine } from './engine.js';
 
+/**
+ * Open map of third parties' engine names, for options that are checked by the compiler: `declare
+ * module '@peft/ops' { interface KnownEngines { mine: true } }`.
+ */
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type
+export interface KnownEngines {}
+
 /** What an engine is asked for; one that cannot have it takes the nearest and says so. */
 export interface EngineOptions {
   /** Precision of the products; default the engine's own. */

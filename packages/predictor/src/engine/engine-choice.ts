@@ -1,11 +1,14 @@
 /** Which engine computes: the one asked for, or the best that works here. */
 import { didYouMean, PeftError } from '@peft/errors';
-import type { Engine } from '@peft/ops';
+import type { Engine, KnownEngines } from '@peft/ops';
 
 /** The engines of this toolkit. */
 export const ENGINE_NAMES = Object.freeze(['native', 'portable', 'tensorflow'] as const);
-/** An engine of this toolkit, or a third party's that `withEngines` makes known. */
-export type EngineName = (typeof ENGINE_NAMES)[number] | (string & {});
+/**
+ * An engine of this toolkit, or a third party's, whose package adds its name to `KnownEngines` of
+ * `@peft/ops` and which `withEngines` makes known.
+ */
+export type EngineName = (typeof ENGINE_NAMES)[number] | (keyof KnownEngines & string);
 
 /** What is asked of an engine. */
 export interface EngineRequest {

@@ -1,3 +1,5 @@
+import { uncheckedHyperparameters } from '../settings/hyperparameter-input.js';
+import type { PresetName } from '../settings/presets.js';
 import { getMetric } from '@peft/data';
 import { describe, expect, it } from 'vitest';
 import { resolveHyperparameters } from '../settings/hyperparameters.js';
@@ -11,7 +13,8 @@ import {
   trainOptionsOf,
 } from './run-plan.js';
 
-const settings = (input: object, preset?: string) => resolveHyperparameters(input, preset);
+const settings = (input: object, preset?: PresetName) =>
+  resolveHyperparameters(uncheckedHyperparameters(input), preset);
 
 describe('the plan of a run', () => {
   it("has the tutorial's steps: 800 rows in micro-batches of 4, 8 of them a step, 2 epochs make T = 50", () => {

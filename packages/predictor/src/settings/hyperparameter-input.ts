@@ -3,9 +3,46 @@ import { didYouMean, PeftError, show } from '@peft/errors';
 import type { HyperparameterKey, Hyperparameters } from './hyperparameter-types.js';
 import { HYPERPARAMETER_KEYS, SETTINGS } from './setting-table.js';
 
-/** What a user may write: dotted keys, nested objects, or `"a=b c=d"`. */
+/** `{ [first]: { [second]: … } }` of a dotted key. */
+type Nested<Key extends string, Value> = Key extends `${infer First}.${infer Rest}`
+  ? { readonly [F in First]?: Nested<Rest, Value> }
+  : { readonly [K in Key]?: Value };
+type Both<Union> = (Union extends unknown ? (each: Union) => void : never) extends (
+  all: infer All,
+) => void
+  ? All
+  : never;
+
+/** The settings as nested objects: `{ optim: { peft: 'lora', lora: { r: 4 } } }`. */
+export type NestedHyperparameters = Both<
+  { [Key in HyperparameterKey]: Nested<Key, Hyperparameters[Key]> }[HyperparameterKey]
+>;
+
+declare const unchecked: unique symbol;
+/** Settings that the compiler does not know; they are checked when they are used. */
+export type UncheckedHyperparameters = Readonly<Record<string, unknown>> & {
+  readonly [unchecked]: true;
+};
+
+/**
+ * Lets settings through that are known at run time alone: those of a file, AutoGluon's older
+ * names, a plug-in's engine or method. `fit` checks them as all others.
+ * @param values by dotted or nested keys
+ * @returns the same object
+ */
+export const uncheckedHyperparameters = (values: object): UncheckedHyperparameters =>
+  // the mark is one of the type alone
+  values as UncheckedHyperparameters;
+
+/**
+ * What a user may write: dotted keys, nested objects, or `"a=b c=d"`. A wrong key or value is an
+ * error of the compiler, or of {@link uncheckedHyperparameters}'s at run time.
+ */
 export type HyperparameterInput =
-  Partial<Hyperparameters> | Readonly<Record<string, unknown>> | readonly string[] | string;
+  | (Partial<Hyperparameters> & NestedHyperparameters)
+  | UncheckedHyperparameters
+  | readonly string[]
+  | string;
 
 /** AutoGluon's older names and what they are called now. */
 const OLDER_KEYS: Readonly<Record<string, HyperparameterKey>> = Object.freeze({

@@ -1,4 +1,6 @@
 /** The settings of a fit by AutoGluon's keys, and what each means. */
+import type { KnownMethodName } from '@peft/methods';
+import type { EngineName } from '../engine/engine-choice.js';
 
 /** Every setting by its dotted key. */
 export interface Hyperparameters {
@@ -35,7 +37,7 @@ export interface Hyperparameters {
    * Method: `bit_fit`, `norm_fit`, `lora`, `lora_bias`, `lora_norm`, `ia3`, `ia3_bias`, `ia3_norm`,
    * `ia3_lora` …; null trains everything.
    */
-  'optim.peft': string | null;
+  'optim.peft': KnownMethodName | null;
   'optim.lora.r': number;
   'optim.lora.alpha': number;
   /** Prefix regular expressions on the names of layers that LoRA and IA3 wrap. */
@@ -95,7 +97,7 @@ export interface Hyperparameters {
    */
   'env.precision': 'auto' | 'bf16' | '32';
   /** `auto`, an engine of this toolkit, or one that a module makes known. */
-  'env.engine': 'auto' | 'native' | 'portable' | 'tensorflow' | (string & {});
+  'env.engine': 'auto' | EngineName;
   /** Threads of the native engine; 0: all cores. */
   'env.num_threads': number;
   /** Gigabytes that the process may take. null: what is free on the machine. */

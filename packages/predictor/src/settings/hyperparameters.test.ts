@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { parseScalar } from './hyperparameter-input.js';
+import {
+  parseScalar,
+  uncheckedHyperparameters,
+  type HyperparameterInput,
+} from './hyperparameter-input.js';
 import { overrideHyperparameters, resolveHyperparameters } from './hyperparameters.js';
-import { PRESETS } from './presets.js';
+import { PRESETS, type PresetName } from './presets.js';
 import { HYPERPARAMETER_KEYS } from './setting-table.js';
 
 const errorOf = (call: () => unknown): { code: string; message: string } => {
@@ -60,27 +64,28 @@ describe('hyperparameters', () => {
       'optim.peft': 'ia3_bias',
       'optim.lr': 3e-3,
       'optim.lora.module_filter': ['.*encoder'],
-    };
-    for (const input of [
+    } as const;
+    const inputs: readonly HyperparameterInput[] = [
       wanted,
       { optim: { peft: 'ia3_bias', lr: 3e-3, lora: { module_filter: ['.*encoder'] } } },
       'optim.peft=ia3_bias optim.lr=3e-3 optim.lora.module_filter=[".*encoder"]',
       ['optim.peft=ia3_bias', 'optim.lr=0.003', 'optim.lora.module_filter=[".*encoder"]'],
-    ]) {
-      expect(resolveHyperparameters(input)).toMatchObject(wanted);
-    }
+    ];
+    for (const input of inputs) expect(resolveHyperparameters(input)).toMatchObject(wanted);
   });
 
   it("know AutoGluon's older names", () => {
     expect(
-      resolveHyperparameters({
-        'optimization.efficient_finetune': 'lora',
-        'optimization.learning_rate': 0.5,
-        'optimization.lr_decay': 0.8,
-        'optimization.max_epochs': 3,
-        'env.eval_batch_size_ratio': 2,
-        'env.precision': '16-mixed',
-      }),
+      resolveHyperparameters(
+        uncheckedHyperparameters({
+          'optimization.efficient_finetune': 'lora',
+          'optimization.learning_rate': 0.5,
+          'optimization.lr_decay': 0.8,
+          'optimization.max_epochs': 3,
+          'env.eval_batch_size_ratio': 2,
+          'env.precision': '16-mixed',
+        }),
+      ),
     ).toMatchObject({
       'optim.peft': 'lora',
       'optim.lr': 0.5,
@@ -92,18 +97,21 @@ describe('hyperparameters', () => {
   });
 
   it('name the nearest key of an unknown one', () => {
-    expect(errorOf(() => resolveHyperparameters({ 'optim.learing_rate': 1 }))).toMatchObject({
+    expect(
+      errorOf(() => resolveHyperparameters(uncheckedHyperparameters({ 'optim.learing_rate': 1 }))),
+    ).toMatchObject({
       code: 'PEFT_HYPERPARAMETER_UNKNOWN',
       message: expect.stringMatching(/"optim\.learing_rate"[\s\S]*Did you mean "optim\./) as string,
     });
-    expect(errorOf(() => resolveHyperparameters({ 'optim.peftt': 'lora' })).message).toContain(
-      '"optim.peft"',
-    );
+    expect(
+      errorOf(() => resolveHyperparameters(uncheckedHyperparameters({ 'optim.peftt': 'lora' })))
+        .message,
+    ).toContain('"optim.peft"');
     for (const key of ['__proto__', 'constructor', 'toString'])
       expect(errorOf(() => resolveHyperparameters([`${key}=1`])).code).toBe(
         'PEFT_HYPERPARAMETER_UNKNOWN',
       );
-    expect(errorOf(() => resolveHyperparameters({}, 'multilingal'))).toMatchObject({
+    expect(errorOf(() => resolveHyperparameters({}, 'multilingal' as never))).toMatchObject({
       code: 'PEFT_PRESET_UNKNOWN',
       message: expect.stringContaining('Did you mean "multilingual"') as string,
     });
@@ -113,11 +121,15 @@ describe('hyperparameters', () => {
     expect(errorOf(() => resolveHyperparameters({ 'optim.lr': -1 })).message).toBe(
       'hyperparameters: optim.lr must be a number > 0, got -1.',
     );
-    expect(errorOf(() => resolveHyperparameters({ 'optim.learning_rate': 'high' })).message).toBe(
-      'hyperparameters: optim.learning_rate must be a number > 0, got "high".',
-    );
     expect(
-      errorOf(() => resolveHyperparameters({ 'optim.lora.module_filter': 'x' })).message,
+      errorOf(() =>
+        resolveHyperparameters(uncheckedHyperparameters({ 'optim.learning_rate': 'high' })),
+      ).message,
+    ).toBe('hyperparameters: optim.learning_rate must be a number > 0, got "high".');
+    expect(
+      errorOf(() =>
+        resolveHyperparameters(uncheckedHyperparameters({ 'optim.lora.module_filter': 'x' })),
+      ).message,
     ).toContain('must be a list of strings or null');
     for (const [key, value] of [
       ['env.precision', 'toString'],
@@ -149,7 +161,7 @@ describe('hyperparameters', () => {
   });
 
   it('accept every preset and their own defaults', () => {
-    for (const preset of Object.keys(PRESETS)) {
+    for (const preset of Object.keys(PRESETS) as PresetName[]) {
       const settings = resolveHyperparameters({}, preset);
       expect(Object.keys(settings).sort()).toEqual([...HYPERPARAMETER_KEYS].sort());
       expect(overrideHyperparameters(resolveHyperparameters(), [settings])).toEqual(settings);

@@ -2,7 +2,7 @@
 import { didYouMean, PeftError } from '@peft/errors';
 import type { TaskName } from '../tasks/task-names.js';
 import { checkedValues, isInputList, type HyperparameterInput } from './hyperparameter-input.js';
-import { PRESETS, TASK_DEFAULTS } from './presets.js';
+import { PRESETS, TASK_DEFAULTS, type PresetName } from './presets.js';
 import { HYPERPARAMETER_KEYS, SETTINGS } from './setting-table.js';
 import type { Hyperparameters } from './hyperparameter-types.js';
 
@@ -14,7 +14,7 @@ import type { Hyperparameters } from './hyperparameter-types.js';
  */
 export function resolveHyperparameters(
   inputs: HyperparameterInput | readonly HyperparameterInput[] = {},
-  preset = 'default',
+  preset: PresetName = 'default',
   task?: TaskName,
 ): Hyperparameters {
   if (!Object.hasOwn(PRESETS, preset))

@@ -3,6 +3,7 @@ import type { MethodSpec, Module, TrainEvent } from '@peft/core';
 import type { ColumnType, Label, Metric, ProblemType, Table } from '@peft/data';
 import type { EngineName } from '../engine/engine-choice.js';
 import type { HyperparameterInput } from './hyperparameter-input.js';
+import type { PresetName } from './presets.js';
 import type { ColumnRoles } from '../tasks/column-roles.js';
 import type { WritingOptions } from '../tasks/predictor-task.js';
 import type { TaskName } from '../tasks/task-names.js';
@@ -34,7 +35,7 @@ export interface PredictorOptions {
    */
   readonly evalMetric?: string | Metric;
   /** Named set of hyperparameters; a fit may name another. Default `default`. */
-  readonly presets?: string;
+  readonly presets?: PresetName;
   /** Settings of every fit; those given to a fit win. */
   readonly hyperparameters?: HyperparameterInput;
   /**
@@ -47,7 +48,7 @@ export interface PredictorOptions {
 }
 
 export interface FitOptions {
-  readonly presets?: string;
+  readonly presets?: PresetName;
   readonly hyperparameters?: HyperparameterInput;
   /** Validation data. Default: a part of the training data is held out. */
   readonly tuningData?: PredictorData;

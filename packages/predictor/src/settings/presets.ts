@@ -2,8 +2,12 @@
 import type { TaskName } from '../tasks/task-names.js';
 import type { Hyperparameters } from './hyperparameter-types.js';
 
+/** AutoGluon's names for sets of settings. */
+export type PresetName =
+  'default' | 'high_quality' | 'medium_quality' | 'best_quality' | 'multilingual';
+
 /** Values of the presets that differ from the defaults. */
-export const PRESETS: Readonly<Record<string, Partial<Hyperparameters>>> = Object.freeze({
+export const PRESETS: Readonly<Record<PresetName, Partial<Hyperparameters>>> = Object.freeze({
   default: {},
   high_quality: {},
   medium_quality: {
