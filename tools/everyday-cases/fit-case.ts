@@ -31,7 +31,7 @@ export async function fitCase(
       tuningData: data,
       hyperparameters: {
         'model.hf_text.checkpoint_name': model,
-        'optim.peft': method,
+        'optim.peft': method as 'lora', // fit refuses a name that it does not know
         'optim.max_epochs': 1,
         'env.engine': 'portable',
         ...hyperparameters,
