@@ -15,11 +15,6 @@ import { sourceFiles, specifiersOf } from './imports-of.mjs';
 const LAYERS = JSON.parse(readFileSync(join(root, 'tools/checks/import-layers.json'), 'utf8'));
 /** What a package may import that the table leaves out: a method. */
 const METHOD_LAYER = ['errors', 'ops', 'core'];
-/** Package → files that still stand in circles; numbers here only fall. */
-const KNOWN_CIRCLES = JSON.parse(
-  readFileSync(join(root, 'tools/checks/known-circles.json'), 'utf8'),
-);
-
 const problems = [];
 for (const place of packageFolders()) {
   const folder = join(root, place);
@@ -84,10 +79,7 @@ for (const place of packageFolders()) {
   }
 }
 for (const place of [...packageFolders(), 'tools', 'benchmarks', 'examples']) {
-  const tangles = importCircles(join(root, place));
-  const tangled = tangles.reduce((sum, { files }) => sum + files.length, 0);
-  if (tangled <= (KNOWN_CIRCLES[place] ?? 0)) continue;
-  for (const { files, circle } of tangles)
+  for (const { files, circle } of importCircles(join(root, place)))
     problems.push(
       `${place}: ${files.length} files import each other in a circle: ` +
         circle.map((file) => relative(join(root, place), file)).join(' → '),

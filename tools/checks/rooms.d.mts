@@ -1,0 +1,5 @@
+export function checkRooms(
+  root: string,
+  places: readonly string[],
+  files: readonly string[],
+): string[];
