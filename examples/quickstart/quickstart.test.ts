@@ -37,7 +37,13 @@ it('the quickstart trains, scores three languages, and saves a predictor that lo
     // 16 rows each, so that accuracies are multiples of 1/16.
     for (const [, accuracy] of table.slice(1, 4))
       expect(Number(accuracy) * 16).toBeCloseTo(Math.round(Number(accuracy) * 16), 1);
-    expect(readdirSync(path).sort()).toEqual(['adapter', 'model', 'predictor.json']);
+    expect(readdirSync(path).sort()).toEqual([
+      'adapter',
+      'events.jsonl',
+      'model',
+      'predictor.json',
+      'run.json',
+    ]);
     const predictor = await PeftPredictor.load(path);
     expect(predictor.classLabels).toContain(
       String((await predictor.predict([{ text: 'Der Verein gewann das Spiel.' }]))[0]),

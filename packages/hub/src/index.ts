@@ -40,7 +40,7 @@ export {
   SENTENCE_PIECE_FILES,
   type TokenizerFiles,
 } from './files/model-folder.js';
-export { removeAbandoned, type AbandonedOptions } from './files/abandoned-files.js';
+export { isLiving, removeAbandoned, type AbandonedOptions } from './files/abandoned-files.js';
 export {
   type FileContent,
   refuseFull,

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { compose, override, type App, type TrainEvent, type TrainEventBus } from '@peft/core';
 import type { Label, Metric, ProblemType, Table } from '@peft/data';
 import { check, PeftError } from '@peft/errors';
-import { CLOCK, EVENT_BUS } from '@peft/trainer';
+import { CLOCK, createRunFolder, EVENT_BUS, type RunFolder } from '@peft/trainer';
 import type { EventBody } from './model/base-model.js';
 import { checkTaskOptions } from './fit/choose-task.js';
 import { fitPredictor } from './fit/fit-predictor.js';
@@ -110,7 +110,7 @@ export class PeftPredictor {
    * Trains on a table; a further call goes on with the trained model on the given data.
    *
    * With a `path` the predictor is saved there at the end; checkpoints lie in `<path>/checkpoints`
-   * meanwhile.
+   * meanwhile, and `events.jsonl` and `run.json` tell of the run.
    * @returns this predictor.
    * @throws PEFT_FOLDER_NOT_EMPTY, PEFT_RUN_COMPLETE; PEFT_RUN_ABORTED after the signal; the errors
    *   of data, settings, model and training. After bad input nothing is left behind.
@@ -129,6 +129,8 @@ export class PeftPredictor {
       const store = this.#app.get(CHECKPOINT_STORES)(
         path === undefined ? undefined : join(path, CHECKPOINT_FOLDER),
       );
+      const runFolder = path === undefined ? undefined : createRunFolder(path);
+      const subscription = runFolder && this.#bus.listen(ofRun(runId, runFolder));
       await this.#state?.engine.activate();
       const state = await fitPredictor({
         app: this.#app,
@@ -140,6 +142,11 @@ export class PeftPredictor {
         runId,
         startedAtMs,
         emit: this.#emitter(runId),
+        describe: runFolder?.describe,
+      }).finally(async () => {
+        subscription?.unsubscribe();
+        // a failure was reported as the listener's
+        await runFolder?.written().catch(() => undefined);
       });
       this.#state = state;
       if (path !== undefined) {
@@ -442,3 +449,9 @@ export class PeftPredictor {
     }
   }
 }
+
+/** A bus may carry the events of several runs. */
+const ofRun =
+  (runId: string, { listen }: RunFolder) =>
+  (event: TrainEvent): Promise<void> | undefined =>
+    event.runId === runId ? listen(event) : undefined;

@@ -82,7 +82,13 @@ describe('a predictor of two classes', () => {
     const embeddings = await predictor.extractEmbedding(train.slice(0, 3));
     expect(embeddings.map(({ length }) => length)).toEqual([256, 256, 256]);
 
-    expect(readdirSync(path).sort()).toEqual(['adapter', 'model', 'predictor.json']);
+    expect(readdirSync(path).sort()).toEqual([
+      'adapter',
+      'events.jsonl',
+      'model',
+      'predictor.json',
+      'run.json',
+    ]);
     const card = readFileSync(join(path, 'adapter', 'README.md'), 'utf8');
     for (const [name, value] of [
       ['training rows', 32],
@@ -168,7 +174,13 @@ describe('a predictor of two classes', () => {
     const before = await loaded.predictProba(rows.slice(0, 4));
     await loaded.fit(rows, { tuningData: rows });
     expect(await loaded.predictProba(rows.slice(0, 4))).not.toEqual(before);
-    expect(readdirSync(folder).sort()).toEqual(['adapter', 'model', 'predictor.json']);
+    expect(readdirSync(folder).sort()).toEqual([
+      'adapter',
+      'events.jsonl',
+      'model',
+      'predictor.json',
+      'run.json',
+    ]);
     await expect(loaded.fit([{ topic: 'new', text: 'a b c' }, ...rows])).rejects.toMatchObject({
       code: 'PEFT_LABEL_UNKNOWN',
     });

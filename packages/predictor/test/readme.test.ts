@@ -22,5 +22,5 @@ it('the example of the README runs as it is written', async () => {
   const lines = printed.trim().split('\n');
   expect(lines.at(-2)).toMatch(/^\{ accuracy: [\d.]+, log_loss: [\d.]+ \}$/);
   expect(lines.at(-1)).toMatch(/^\[ '(sports|health|travel)' \]$/);
-  expect(written).toEqual(['adapter', 'model', 'predictor.json']);
+  expect(written).toEqual(['adapter', 'events.jsonl', 'model', 'predictor.json', 'run.json']);
 });

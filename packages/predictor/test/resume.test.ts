@@ -67,7 +67,7 @@ describe('a fit that is stopped', () => {
         code: 'PEFT_RUN_ABORTED',
         message: expect.stringContaining(`after step ${stopAt}`) as string,
       });
-      expect(readdirSync(path)).toEqual(['checkpoints']);
+      expect(readdirSync(path).sort()).toEqual(['checkpoints', 'events.jsonl', 'run.json']);
       await expect(PeftPredictor.load(path)).rejects.toMatchObject({
         code: 'PEFT_PREDICTOR_MISSING',
         message: expect.stringContaining('resume: true') as string,
@@ -77,7 +77,13 @@ describe('a fit that is stopped', () => {
       expect(resumed.events.find(({ type }) => type === 'run/started')).toMatchObject({
         resumedAtStep: stopAt,
       });
-      expect(readdirSync(path).sort()).toEqual(['adapter', 'model', 'predictor.json']);
+      expect(readdirSync(path).sort()).toEqual([
+        'adapter',
+        'events.jsonl',
+        'model',
+        'predictor.json',
+        'run.json',
+      ]);
       expect(adapterOf(path).equals(adapterOf(whole)), `stopped at ${stopAt}`).toBe(true);
     }
     expect(tf.memory().numTensors).toBe(before);
@@ -151,8 +157,10 @@ describe('a fit that is stopped', () => {
     expect(readdirSync(folder).sort()).toEqual([
       'adapter',
       'checkpoints',
+      'events.jsonl',
       'model',
       'predictor.json',
+      'run.json',
     ]);
     predictor.dispose();
     const loaded = await PeftPredictor.load(folder, { engine: 'portable' });
@@ -183,7 +191,7 @@ describe('a fit whose result cannot be written', () => {
       code: 'PEFT_PREDICTOR_WRITE',
     });
     predictor.dispose();
-    expect(readdirSync(path).sort()).toEqual(['checkpoints', 'logs']);
+    expect(readdirSync(path).sort()).toEqual(['checkpoints', 'events.jsonl', 'logs', 'run.json']);
     cpSync(join(MODEL, 'tokenizer.json'), join(model, 'tokenizer.json'));
     expect(
       (
@@ -193,7 +201,14 @@ describe('a fit whose result cannot be written', () => {
         })
       ).error,
     ).toBeUndefined();
-    expect(readdirSync(path).sort()).toEqual(['adapter', 'logs', 'model', 'predictor.json']);
+    expect(readdirSync(path).sort()).toEqual([
+      'adapter',
+      'events.jsonl',
+      'logs',
+      'model',
+      'predictor.json',
+      'run.json',
+    ]);
   });
 });
 
@@ -224,7 +239,7 @@ describe('a fit whose process is killed', () => {
     ];
     expect(await run(whole)).toBe('started at 0\nfitted\n');
     expect(await run(killed, 5)).toBe('started at 0\nSIGKILL');
-    expect(readdirSync(killed)).toEqual(['checkpoints']);
+    expect(readdirSync(killed).sort()).toEqual(['checkpoints', 'events.jsonl', 'run.json']);
     expect(await run(killed)).toBe('started at 4\nfitted\n');
     expect(adapterOf(killed).equals(adapterOf(whole))).toBe(true);
   });

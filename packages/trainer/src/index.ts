@@ -37,6 +37,16 @@ export {
   folderCheckpointStore,
   openCheckpointFolder,
 } from './checkpoints/folder-checkpoint-store.js';
+export { listRuns, type ListedRun } from './run-folder/list-runs.js';
+export { createRunFolder, EVENTS_FILE, RUN_FILE, type RunFolder } from './run-folder/run-folder.js';
+export {
+  parseRunRecord,
+  RUN_FORMAT,
+  RUN_VERSION,
+  type RunEnvironment,
+  type RunFacts,
+  type RunRecord,
+} from './run-folder/run-record.js';
 export { createJsonlLog } from './listeners/jsonl-log.js';
 export { createTensorBoardLog } from './listeners/tensorboard-log.js';
 export { memoryCheckpointStore } from './checkpoints/memory-checkpoint-store.js';

@@ -27,7 +27,7 @@ export async function removeAbandoned(
   for (const entry of await entriesOf(folder)) {
     const [, target, owner] = TEMPORARY.exec(entry) ?? [];
     if (owner === undefined || (name !== undefined && target !== name)) continue;
-    if (reused.includes(Number(owner)) || !isAlive(Number(owner)))
+    if (reused.includes(Number(owner)) || !isLiving(Number(owner)))
       await rm(join(folder, entry), { recursive: true, force: true });
   }
 }
@@ -41,7 +41,8 @@ async function entriesOf(folder: string): Promise<string[]> {
   }
 }
 
-function isAlive(processId: number): boolean {
+/** Whether a process of this machine has that number. */
+export function isLiving(processId: number): boolean {
   try {
     process.kill(processId, 0);
     return true;

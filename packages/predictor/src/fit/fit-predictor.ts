@@ -192,6 +192,15 @@ async function trainOn(
     options.timeLimitSeconds === undefined
       ? undefined
       : Math.max(1, options.timeLimitSeconds * 1000 - (app.get(CLOCK).now() - startedAtMs));
+  const hashes = dataFingerprints(fitData);
+  request.describe?.({
+    settings: { task: task.name, metric: metric.name, ...settings },
+    data: {
+      training: { rows, sha256: hashes['training data'] },
+      validation: { rows: validation.rows - told.skipped(), sha256: hashes['validation data'] },
+    },
+    base: { reference: base.reference, revision: base.revision, fingerprint: base.fingerprint },
+  });
   const result = await app.get(TRAINER)({
     model,
     task: task.loss(settings),
@@ -210,7 +219,7 @@ async function trainOn(
       seed: settings['env.seed'],
       resume: options.resume ?? false,
       resumeFrom: options.resumeFrom,
-      settings: dataFingerprints(fitData),
+      settings: hashes,
       timeLimitMs,
     },
     signal: options.signal,

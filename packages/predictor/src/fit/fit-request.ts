@@ -1,4 +1,5 @@
 /** What a fit is given. */
+import type { RunFacts } from '@peft/trainer';
 import type { App } from '@peft/core';
 import type { CheckpointStore } from '@peft/trainer';
 import type { EventBody } from '../model/base-model.js';
@@ -17,5 +18,7 @@ export interface FitRequest {
   readonly runId: string;
   /** When the fit was called. */
   readonly startedAtMs: number;
+  /** Told what the run is made of, before it starts. */
+  readonly describe?: (facts: RunFacts) => void;
   readonly emit: (event: EventBody) => void;
 }

@@ -5,6 +5,8 @@
  *   adapter/         the trained parameters in PEFT's layout
  *   model/           config and tokenizer of the base model, and its weights in a standalone folder
  *   checkpoints/     only while a fit runs, or after it was interrupted
+ *   run.json         what the last run was asked for, and how far it came (docs/run-folder.md)
+ *   events.jsonl     every event of its runs, a line each
  *   logs/            of whoever logs there; left alone
  */
 import { createHash } from 'node:crypto';
@@ -21,6 +23,7 @@ import {
   writeFolderAtomic,
 } from '@peft/hub';
 import { copyModelFiles } from '../model/base-model.js';
+import { EVENTS_FILE, RUN_FILE } from '@peft/trainer';
 import { formatRecord, type PredictorRecord } from './predictor-record.js';
 import { ADAPTER, type PredictorState } from '../model/predictor-state.js';
 import { runSizes } from '../fit/run-plan.js';
@@ -44,7 +47,7 @@ export async function checkOutputFolder(
   { resume, owner }: { readonly resume: boolean; readonly owner: boolean },
 ): Promise<void> {
   await removeAbandoned(dirname(resolve(path)), { name: basename(resolve(path)) });
-  if (!resume && !owner) return refuseFull(path);
+  if (!resume && !owner) return (await isTracesOnly(path)) ? undefined : refuseFull(path);
   await removeLeftovers(path);
   const own = [
     RECORD_FILE,
@@ -53,6 +56,8 @@ export async function checkOutputFolder(
     CHECKPOINT_FOLDER,
     LOG_FOLDER,
     STAGED_FOLDER,
+    RUN_FILE,
+    EVENTS_FILE,
   ];
   const entries = await readdir(path).catch((error: NodeJS.ErrnoException): string[] => {
     if (error.code === 'ENOENT') return [];
@@ -74,6 +79,12 @@ export async function checkOutputFolder(
       },
     );
   }
+}
+
+/** Whether a run that came to no checkpoint was all that happened there: a new one may start. */
+async function isTracesOnly(path: string): Promise<boolean> {
+  const entries = await readdir(path).catch((): string[] => []);
+  return entries.length > 0 && entries.every((name) => [RUN_FILE, EVENTS_FILE].includes(name));
 }
 
 /**
