@@ -26,6 +26,12 @@ export {
 export { learningRateGroups, type LearningRateGroups } from './settings/learning-rate-groups.js';
 export { PeftPredictor } from './peft-predictor.js';
 export {
+  loadPredictorThread,
+  startPredictorThread,
+  type PredictorThread,
+  type ThreadOptions,
+} from './thread/predictor-thread.js';
+export {
   ADAPTER_METHODS,
   ARCHITECTURES,
   CHECKPOINT_STORES,
