@@ -71,8 +71,9 @@ function startWorker(workerData: ThreadStart): Worker {
   if (!import.meta.url.endsWith('.ts'))
     return new Worker(new URL('./thread-entry.js', import.meta.url), { workerData });
   const entry = JSON.stringify(new URL('./thread-entry.ts', import.meta.url).href);
+  const loader = JSON.stringify('tsx/esm/api'); // of the repository, no dependency
   // a thread of Node 20 does not read TypeScript as its parent does
-  const code = `import('tsx/esm/api').then(({ register }) => (register(), import(${entry})));`;
+  const code = `import(${loader}).then(({ register }) => (register(), import(${entry})));`;
   return new Worker(code, { eval: true, workerData });
 }
 
