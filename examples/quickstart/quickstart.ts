@@ -80,7 +80,9 @@ function sayScore(predictor: PeftPredictor): void {
   const { metric, validationScore, averagedSteps } = predictor.fitSummary();
   const weights =
     averagedSteps.length > 1
-      ? `the mean of the weights after steps ${[...averagedSteps].sort((a, b) => a - b).join(', ')}: a model soup, so that its score is that of no single check`
+      ? 'the mean of the weights after steps ' +
+        `${[...averagedSteps].sort((a, b) => a - b).join(', ')}: a model soup, so that its ` +
+        'score is that of no single check'
       : `those after step ${averagedSteps.join()}`;
   console.log(
     `\n${metric} ${validationScore.toFixed(3)} on the validation rows, of the saved weights (${weights})`,

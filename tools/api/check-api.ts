@@ -44,7 +44,8 @@ for (const file of readdirSync(FOLDER)) {
 for (const line of changed) console.error(line);
 console.log(
   changed.length
-    ? `${changed.length} packages export something else than docs/api says: npm run check:api -- --update, and look at the difference`
+    ? `${changed.length} packages export something else than docs/api says: npm run ` +
+        'check:api -- --update, and look at the difference'
     : `${entries.size} packages export what docs/api says`,
 );
 process.exit(changed.length ? 1 : 0);

@@ -142,6 +142,8 @@ function report(): void {
   for (const [reader, cases] of perReader) console.log(`${String(cases).padStart(7)}  ${reader}`);
   const read = outcomes.get('read') ?? 0;
   console.log(
-    `\n${count} cases with seed ${values.seed}: ${read} were read, ${count - read} refused by ${outcomes.size - 1} codes, ${failures.length} failed.`,
+    '\n' +
+      `${count} cases with seed ${values.seed}: ${read} were read, ${count - read} refused ` +
+      `by ${outcomes.size - 1} codes, ${failures.length} failed.`,
   );
 }

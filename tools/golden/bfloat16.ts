@@ -82,7 +82,7 @@ export function errorTable(rows: readonly BfloatError[]): string {
       (row) =>
         `| ${row.family} | ${percent(row.hidden)} | ${percent(row.logits)} | ` +
         `${percent(row.loss)} | ${percent(row.gradientMedian)} | ${percent(row.gradientLargest)} ` +
-        `| ${row.tokens === undefined ? '' : row.tokens ? 'equal' : 'differ'} |`,
+        `| ${row.tokens === undefined ? '' : { true: 'equal', false: 'differ' }[`${row.tokens}`]} |`,
     ),
   ].join('\n');
 }

@@ -89,7 +89,18 @@ describe('peft fit, evaluate and predict', () => {
     const file = join(folder, 'run.yaml');
     writeFileSync(
       file,
-      `train: ${data('en_train.tsv')}\ntune: ${data('en_dev.tsv')}\nlabel: label\ncolumns: [label, text]\nmodel: ${model}\nsample: 32\noutput: ./from-file\nmethod: lora\nmethodOptions: { rank: 2, targets: [query_proj] }\nhyperparameters:\n  optim: { max_epochs: 3, lr: 1.0e-3 }\n  env.batch_size: 16\n`,
+      `train: ${data('en_train.tsv')}\n` +
+        `tune: ${data('en_dev.tsv')}\n` +
+        'label: label\n' +
+        'columns: [label, text]\n' +
+        `model: ${model}\n` +
+        'sample: 32\n' +
+        'output: ./from-file\n' +
+        'method: lora\n' +
+        'methodOptions: { rank: 2, targets: [query_proj] }\n' +
+        'hyperparameters:\n' +
+        '  optim: { max_epochs: 3, lr: 1.0e-3 }\n' +
+        '  env.batch_size: 16\n',
     );
     const { code, out } = await peft('fit', '--config', file, '--epochs', '1', '--json');
     expect(code).toBe(0);

@@ -48,18 +48,22 @@ describe('peft plan', () => {
     expect((await peft(...line, ...flags!.split(' '))).out).toMatch(/it fits$/);
   });
 
-  test('knows in JSON what NF4 takes: half a byte and 8 + 32 / 256 bits for every 64 weights, and the table of the maxima', async () => {
-    const { plan } = JSON.parse(
-      (await peft('plan', config('flan-t5-xl'), '--base', 'nf4', '--json')).out,
-    );
-    const linear = 24 * (4 * 2048 * 2048 + 3 * 2048 * 5120);
-    const tables = 24 * 7 * 4 * 256;
-    // embeddings and norms of a float32 checkpoint, position biases, the head
-    const rest = 4 * (32128 * 2048 + 49 * 2048 + 32 * 32 + 2 * 2048 + 2);
-    expect(
-      plan.weightBytes / (linear / 2 + (linear / 64) * (1 + 4 / 256) + tables + rest),
-    ).toBeCloseTo(1, 3);
-  });
+  test(
+    'knows in JSON what NF4 takes: half a byte and 8 + 32 / 256 bits for every 64 ' +
+      'weights, and the table of the maxima',
+    async () => {
+      const { plan } = JSON.parse(
+        (await peft('plan', config('flan-t5-xl'), '--base', 'nf4', '--json')).out,
+      );
+      const linear = 24 * (4 * 2048 * 2048 + 3 * 2048 * 5120);
+      const tables = 24 * 7 * 4 * 256;
+      // embeddings and norms of a float32 checkpoint, position biases, the head
+      const rest = 4 * (32128 * 2048 + 49 * 2048 + 32 * 32 + 2 * 2048 + 2);
+      expect(
+        plan.weightBytes / (linear / 2 + (linear / 64) * (1 + 4 / 256) + tables + rest),
+      ).toBeCloseTo(1, 3);
+    },
+  );
 
   test('offers only what changes nothing when asked to, and says when nothing helps', async () => {
     const { out } = await peft('plan', config('flan-t5-xl'), '--memory', '1.3GB', '--exact');

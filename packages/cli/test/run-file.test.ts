@@ -37,7 +37,10 @@ describe('a run file', () => {
   test('gives way to flags, in mappings key by key; named options win over its own settings', () => {
     const file = readRunFile(
       runFile(
-        'methodOptions: { rank: 2, alpha: 4 }\nepochs: 3\nseed: 1\nhyperparameters: { optim: { max_epochs: 9, lr: 1.0e-3 } }\n',
+        'methodOptions: { rank: 2, alpha: 4 }\n' +
+          'epochs: 3\n' +
+          'seed: 1\n' +
+          'hyperparameters: { optim: { max_epochs: 9, lr: 1.0e-3 } }\n',
       ),
     );
     const merged = mergeFitInputs(file, {
@@ -67,7 +70,10 @@ describe('a run file', () => {
     ['an alias of nothing', 'label: *a', 'PEFT_RUN_FILE', 'alias'],
     [
       'aliases that expand to billions',
-      'a: &a [x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b]\nmap: [*c, *c, *c, *c, *c, *c, *c, *c]\n',
+      'a: &a [x, x, x, x, x, x, x, x, x]\n' +
+        'b: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]\n' +
+        'c: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b]\n' +
+        'map: [*c, *c, *c, *c, *c, *c, *c, *c]\n',
       'PEFT_RUN_FILE',
       'alias',
     ],
@@ -94,7 +100,10 @@ describe('a run file', () => {
 
   test('holds no code: a data address is no module, even where modules are allowed', async () => {
     const file = runFile(
-      'train: train.tsv\nlabel: label\noutput: out\nplugins: ["data:text/javascript,globalThis.peftDataRan=true;export const a=1"]\n',
+      'train: train.tsv\n' +
+        'label: label\n' +
+        'output: out\n' +
+        'plugins: ["data:text/javascript,globalThis.peftDataRan=true;export const a=1"]\n',
     );
     for (const flags of [[], ['--allow-plugins']])
       expect((await peft('fit', '-c', file, ...flags)).err).toContain('error PEFT_PLUGIN_NAME: ');

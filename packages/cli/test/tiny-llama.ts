@@ -6,7 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { peft } from './fake-terminal.js';
 
 const CHAT_TEMPLATE =
-  "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+  "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}{% if " +
+  "message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}{% if " +
+  'add_generation_prompt %}<assistant>{% endif %}';
 
 export const NOUNS = Object.freeze([
   'cat',

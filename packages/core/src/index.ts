@@ -78,7 +78,7 @@ export {
   type WeightQuantization,
 } from './description/quantizable.js';
 export { QUERY_VALUE_TARGETS, queryValueTargets } from './description/query-value-targets.js';
-export { randomWeights } from './model/random-weights.js';
+export { randomWeights } from './model/weights/random-weights.js';
 export {
   SITE_KINDS,
   type AttentionSite,
@@ -110,4 +110,4 @@ export {
   type LoadWeightsOptions,
   type ModelWeights,
   type WeightStore,
-} from './model/weights.js';
+} from './model/weights/weights.js';

@@ -204,7 +204,8 @@ describe('nonsense is refused by field and value', () => {
     expect(
       messageOf(() => bert.parseConfig({ ...small, position_embedding_type: 'relative_key' })),
     ).toBe(
-      'PEFT_MODEL_CONFIG BERT: config.json: position_embedding_type must be "absolute"; relative positions in attention are not supported, got "relative_key".',
+      'PEFT_MODEL_CONFIG BERT: config.json: position_embedding_type must be "absolute"; ' +
+        'relative positions in attention are not supported, got "relative_key".',
     );
     expect(messageOf(() => bert.parseConfig({ ...small, is_decoder: true }))).toMatch(
       /is_decoder must be false; only the encoder is supported, got true/,

@@ -44,36 +44,40 @@ describe('a fit and its memory', () => {
     predictor.dispose();
   });
 
-  test('takes smaller micro-batches and a quantised base where they were left to it, and the saved predictor is quantised again', async () => {
-    const path = mkdtempSync(join(tmpdir(), 'peft-memory-'));
-    folders.push(path);
-    // Texts so long that a step takes more than reading the table of embeddings, of which no
-    // setting takes less.
-    const long = quickRows(16).map(({ topic, text }) => ({
-      topic,
-      text: Array<string>(8).fill(text).join(' '),
-    }));
-    const asked = {
-      ...SHORT,
-      'model.hf_text.max_text_len': 64,
-      'env.batch_size': 16,
-      'model.hf_text.quantization': 'auto',
-      'env.per_gpu_batch_size': 'auto',
-    } as const;
-    const { predictor, events } = quickPredictor({
-      path,
-      modules: [machine((await neededBytes(asked, long)) - 2e6)],
-      hyperparameters: asked,
-    });
-    await predictor.fit(long);
-    const { changes } = planned(events)!;
-    expect(changes).not.toEqual([]);
-    const before = await predictor.predict(rows);
-    predictor.dispose();
-    const loaded = await PeftPredictor.load(path, { engine: 'portable' });
-    expect(await loaded.predict(rows)).toEqual(before);
-    loaded.dispose();
-  });
+  test(
+    'takes smaller micro-batches and a quantised base where they were left to it, and the ' +
+      'saved predictor is quantised again',
+    async () => {
+      const path = mkdtempSync(join(tmpdir(), 'peft-memory-'));
+      folders.push(path);
+      // Texts so long that a step takes more than reading the table of embeddings, of which no
+      // setting takes less.
+      const long = quickRows(16).map(({ topic, text }) => ({
+        topic,
+        text: Array<string>(8).fill(text).join(' '),
+      }));
+      const asked = {
+        ...SHORT,
+        'model.hf_text.max_text_len': 64,
+        'env.batch_size': 16,
+        'model.hf_text.quantization': 'auto',
+        'env.per_gpu_batch_size': 'auto',
+      } as const;
+      const { predictor, events } = quickPredictor({
+        path,
+        modules: [machine((await neededBytes(asked, long)) - 2e6)],
+        hyperparameters: asked,
+      });
+      await predictor.fit(long);
+      const { changes } = planned(events)!;
+      expect(changes).not.toEqual([]);
+      const before = await predictor.predict(rows);
+      predictor.dispose();
+      const loaded = await PeftPredictor.load(path, { engine: 'portable' });
+      expect(await loaded.predict(rows)).toEqual(before);
+      loaded.dispose();
+    },
+  );
 
   test('trains on a base in NF4 with 8-bit state of which little stays in memory', async () => {
     const { predictor } = quickPredictor({

@@ -100,7 +100,8 @@ describe('a predictor of two classes', () => {
     ])
       expect(card).toContain(`| ${name} | ${value} |`);
     expect(card).toContain(
-      `${predictor.trainableParameters.toLocaleString('en')} trainable of ${predictor.totalParameters.toLocaleString('en')} parameters`,
+      `${predictor.trainableParameters.toLocaleString('en')} trainable of ` +
+        `${predictor.totalParameters.toLocaleString('en')} parameters`,
     );
     const copy = join(folder, 'copy');
     await predictor.save(copy, { standalone: false });
@@ -306,36 +307,40 @@ describe("a metric of one's own", () => {
 });
 
 describe('files', () => {
-  it('without a header have the columns that they were given, later ones too, unless they have a header of their own', async () => {
-    const rows = quickRows(20);
-    const write = (name: string, lines: readonly string[]): string => {
-      writeFileSync(join(folder, name), `${lines.join('\n')}\n`);
-      return join(folder, name);
-    };
-    const plain = write(
-      'train.tsv',
-      rows.map(({ topic, text }) => `${topic}\t${text}`),
-    );
-    const turned = write('turned.tsv', [
-      'text\ttopic',
-      ...rows.map(({ topic, text }) => `${text}\t${topic}`),
-    ]);
-    const bare = write(
-      'bare.tsv',
-      rows.map(({ text }) => text),
-    );
-    const path = join(folder, 'saved');
-    const { predictor } = quickPredictor({ path, hyperparameters: { 'optim.max_steps': 1 } });
-    await predictor.fit(plain, { columns: ['topic', 'text'] });
-    const wanted = await predictor.predictProba(rows);
-    predictor.dispose();
-    const loaded = await PeftPredictor.load(path, { engine: 'portable' });
-    expect(await loaded.predictProba(plain)).toEqual(wanted);
-    expect(await loaded.predictProba(turned)).toEqual(wanted);
-    expect(await loaded.predictProba(bare, { columns: ['text'] })).toEqual(wanted);
-    expect(await loaded.evaluate(plain)).toEqual(await loaded.evaluate(turned));
-    loaded.dispose();
-  });
+  it(
+    'without a header have the columns that they were given, later ones too, unless they ' +
+      'have a header of their own',
+    async () => {
+      const rows = quickRows(20);
+      const write = (name: string, lines: readonly string[]): string => {
+        writeFileSync(join(folder, name), `${lines.join('\n')}\n`);
+        return join(folder, name);
+      };
+      const plain = write(
+        'train.tsv',
+        rows.map(({ topic, text }) => `${topic}\t${text}`),
+      );
+      const turned = write('turned.tsv', [
+        'text\ttopic',
+        ...rows.map(({ topic, text }) => `${text}\t${topic}`),
+      ]);
+      const bare = write(
+        'bare.tsv',
+        rows.map(({ text }) => text),
+      );
+      const path = join(folder, 'saved');
+      const { predictor } = quickPredictor({ path, hyperparameters: { 'optim.max_steps': 1 } });
+      await predictor.fit(plain, { columns: ['topic', 'text'] });
+      const wanted = await predictor.predictProba(rows);
+      predictor.dispose();
+      const loaded = await PeftPredictor.load(path, { engine: 'portable' });
+      expect(await loaded.predictProba(plain)).toEqual(wanted);
+      expect(await loaded.predictProba(turned)).toEqual(wanted);
+      expect(await loaded.predictProba(bare, { columns: ['text'] })).toEqual(wanted);
+      expect(await loaded.evaluate(plain)).toEqual(await loaded.evaluate(turned));
+      loaded.dispose();
+    },
+  );
 });
 
 describe("parts of one's own", () => {

@@ -16,7 +16,9 @@ import {
 const fixture = (name: string): string =>
   fileURLToPath(new URL(`../../testing/fixtures/models/${name}`, import.meta.url));
 const CHAT_TEMPLATE =
-  "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}";
+  "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] }}{% if " +
+  "message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}{% if " +
+  'add_generation_prompt %}<assistant>{% endif %}';
 
 let folder: string;
 beforeEach(() => {
@@ -174,7 +176,9 @@ describe('a causal language model', () => {
     cpSync(fixture('llama'), model, { recursive: true });
     writeFileSync(
       join(model, 'chat_template.jinja'),
-      "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] if loop.last else '…' }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}",
+      "{% for message in messages %}<{{ message['role'] }}>{{ message['content'] if " +
+        "loop.last else '…' }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif " +
+        '%}',
     );
     const long = chats.map(({ messages }) => ({ messages: [...messages, ...messages] }));
     const settings = { 'model.hf_text.checkpoint_name': model, 'optim.max_steps': 1 };

@@ -35,7 +35,8 @@ export function checkMachine({ device, home, partial }: Setup): void {
   if (!existsSync(partial) && bavail * bsize < needed)
     throw new PeftError(
       'PEFT_SETUP_SPACE',
-      `setup: ${home} has ${((bavail * bsize) / 1e9).toFixed(1)} GB left, and ${(needed / 1e9).toFixed(1)} GB are needed.`,
+      `setup: ${home} has ${((bavail * bsize) / 1e9).toFixed(1)} GB left, and ` +
+        `${(needed / 1e9).toFixed(1)} GB are needed.`,
       { hint: 'make room, or choose another folder with PEFT_TENSORFLOW_HOME' },
     );
 }

@@ -3,7 +3,8 @@ import { compileError } from './compile-binding.js';
 
 /** Every run of node-gyp begins so. */
 const BEGINNING =
-  'gyp info it worked if it ends with ok\ngyp info find Python using Python version 3.11.7 found at "/usr/bin/python3"\n';
+  'gyp info it worked if it ends with ok\n' +
+  'gyp info find Python using Python version 3.11.7 found at "/usr/bin/python3"\n';
 
 describe('a compilation that fails', () => {
   test.each([

@@ -65,7 +65,10 @@ export function compileError(output: string, folder: string, hasHeaders: boolean
       'PEFT_SETUP_OFFLINE',
       "setup: Node's headers could not be fetched: node-gyp found no network.",
       {
-        hint: 'run the same command again when there is a network, with a Node that came with its headers (the archives of nodejs.org), or with npm_config_nodedir naming a folder that has include/node',
+        hint:
+          'run the same command again when there is a network, with a Node that came with its ' +
+          'headers (the archives of nodejs.org), or with npm_config_nodedir naming a folder ' +
+          'that has include/node',
       },
     );
   }
@@ -91,7 +94,9 @@ export function libraryFiles(folder: string): string[] {
       'PEFT_SETUP_ARCHIVE',
       'setup: there is no libtensorflow in what was given.',
       {
-        hint: 'name a wheel of tensorflow or tensorflow-cpu, an official libtensorflow archive, or the folder of an installed tensorflow package',
+        hint:
+          'name a wheel of tensorflow or tensorflow-cpu, an official libtensorflow archive, or ' +
+          'the folder of an installed tensorflow package',
       },
     );
   return wanted.filter((file) => file !== undefined);

@@ -67,6 +67,9 @@ export async function download(
 
 export const offline = (what: string, reason: string, cause?: unknown): PeftError =>
   new PeftError('PEFT_SETUP_OFFLINE', `setup: ${what} could not be fetched: ${reason}.`, {
-    hint: 'run the same command again when there is a network (it goes on where it stopped), or carry the file here and name it: peft setup tensorflow --from FILE.whl --tfjs-node FILE.tgz',
+    hint:
+      'run the same command again when there is a network (it goes on where it stopped), or ' +
+      'carry the file here and name it: peft setup tensorflow --from FILE.whl --tfjs-node ' +
+      'FILE.tgz',
     cause,
   });

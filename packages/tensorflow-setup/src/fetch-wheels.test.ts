@@ -25,7 +25,9 @@ const program = (name: string, script: string): void =>
 const pip = (download: string): void =>
   program(
     'python3',
-    `case "$*" in *--version*) echo "pip 24.1 from here"; exit 0;; esac\nwhile [ "$1" != --dest ]; do shift; done\n${download}`,
+    'case "$*" in *--version*) echo "pip 24.1 from here"; exit 0;; esac\n' +
+      'while [ "$1" != --dest ]; do shift; done\n' +
+      `${download}`,
   );
 const wheel = () => fetchWheel('tensorflow-cpu==2.21.0', { folder: downloads });
 
@@ -66,7 +68,9 @@ describe.skipIf(process.platform === 'win32')('what pip and npm fetch', () => {
   test('of npm is the same', async () => {
     program(
       'npm',
-      'while [ "$1" != --pack-destination ]; do shift; done\necho half > "$2/tensorflow-tfjs-node-4.22.0.tgz"; echo "npm error code ECONNREFUSED" >&2; exit 1',
+      'while [ "$1" != --pack-destination ]; do shift; done\n' +
+        'echo half > "$2/tensorflow-tfjs-node-4.22.0.tgz"; echo "npm error code ECONNREFUSED" ' +
+        '>&2; exit 1',
     );
     await expect(fetchTfjsNode('4.22.0', { folder: downloads })).rejects.toMatchObject({
       code: 'PEFT_SETUP_OFFLINE',

@@ -10,7 +10,9 @@ export const noSpace = (folder: string, cause?: unknown): PeftError =>
     'PEFT_SETUP_SPACE',
     `setup: the disk is full: ${folder}, or the temporary folder, takes no more.`,
     {
-      hint: 'make room and run the same command again (it goes on where it stopped), or choose another folder with PEFT_TENSORFLOW_HOME, and another temporary one with TMPDIR',
+      hint:
+        'make room and run the same command again (it goes on where it stopped), or choose ' +
+        'another folder with PEFT_TENSORFLOW_HOME, and another temporary one with TMPDIR',
       cause,
     },
   );

@@ -3,8 +3,8 @@ import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, symlinkSync }
 import { basename, dirname, join, resolve } from 'node:path';
 import { fetchedWheel, fetchWheel } from './fetch-wheels.js';
 import type { Setup } from './setup-options.js';
-import { ask, fetchOptions, localFile, unpackOnce } from './take-archive.js';
-import { cudaFiles, tensorflowFiles } from './unpack.js';
+import { ask, fetchOptions, localFile, unpackOnce } from './archives/take-archive.js';
+import { cudaFiles, tensorflowFiles } from './archives/unpack.js';
 
 /**
  * From an installed package (linked, never copied), from archives that the user named, or from

@@ -5,8 +5,8 @@ import { PeftError } from '@peft/errors';
 import { cacheFolder, findInstallations, SETUP_LAYOUT } from '@peft/tensorflow';
 import { fetchTfjsNode } from './fetch-wheels.js';
 import type { Setup } from './setup-options.js';
-import { ask, fetchOptions, localFile, unpackOnce } from './take-archive.js';
-import { tfjsNodeFiles } from './unpack.js';
+import { ask, fetchOptions, localFile, unpackOnce } from './archives/take-archive.js';
+import { tfjsNodeFiles } from './archives/unpack.js';
 
 /** The version that npm fetches where none is installed or named. */
 const TFJS_NODE = '4.22.0';

@@ -73,6 +73,9 @@ async function setUp(setup: Setup): Promise<SetupResult> {
     folder,
     record,
     isGpu: tested.isGpu,
-    summary: `TensorFlow ${tested.version} for ${tested.isGpu ? 'GPUs' : 'CPUs'} with tfjs-node ${tfjsNode} on Node ${process.versions.node}: products in ${products} are right; in ${folder}`,
+    summary:
+      `TensorFlow ${tested.version} for ${tested.isGpu ? 'GPUs' : 'CPUs'} with tfjs-node ` +
+      `${tfjsNode} on Node ${process.versions.node}: products in ${products} are right; in ` +
+      `${folder}`,
   };
 }

@@ -18,7 +18,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { download } from '../src/download.js';
 import { writeError } from '../src/no-space.js';
 import { cudaRequirements } from '../src/place-library.js';
-import { cudaFiles, tensorflowFiles, tfjsNodeFiles, unpack } from '../src/unpack.js';
+import { cudaFiles, tensorflowFiles, tfjsNodeFiles, unpack } from '../src/archives/unpack.js';
 import { tarFile, zipFile } from './archives.js';
 
 let folder: string;
@@ -337,7 +337,10 @@ describe('a setup', () => {
   test("reads NVIDIA's packages from what the wheel requires", () => {
     place(
       'METADATA',
-      'Requires-Dist: numpy>=1.26.0\nRequires-Dist: nvidia-cublas-cu12<13.0,>=12.5.3.2; extra == "and-cuda"\nRequires-Dist: nvidia-nccl-cu12 (==2.27.7) ; extra == \'and-cuda\'\nRequires-Dist: nvidia-other; extra == "rocm"\n',
+      'Requires-Dist: numpy>=1.26.0\n' +
+        'Requires-Dist: nvidia-cublas-cu12<13.0,>=12.5.3.2; extra == "and-cuda"\n' +
+        "Requires-Dist: nvidia-nccl-cu12 (==2.27.7) ; extra == 'and-cuda'\n" +
+        'Requires-Dist: nvidia-other; extra == "rocm"\n',
     );
     expect(cudaRequirements(folder)).toEqual([
       'nvidia-cublas-cu12<13.0,>=12.5.3.2',

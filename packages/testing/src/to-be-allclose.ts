@@ -47,7 +47,8 @@ export function toBeAllclose(
     message: () =>
       failures === 0
         ? `expected some number to differ by more than atol ${atol} + rtol ${rtol}`
-        : `${failures} of ${got.length} numbers differ by more than atol ${atol} + rtol ${rtol}; worst at ${worst}: got ${got[worst]}, expected ${wanted[worst]}`,
+        : `${failures} of ${got.length} numbers differ by more than atol ${atol} + rtol ${rtol}; ` +
+          `worst at ${worst}: got ${got[worst]}, expected ${wanted[worst]}`,
   };
 }
 

@@ -37,7 +37,8 @@ export function addChat(program: Command, terminal: Terminal): void {
     .command('chat')
     .summary('talk to a model in the terminal')
     .description(
-      'A conversation with a model, by its own chat template. Ctrl-C stops an answer; /help lists what else can be typed.',
+      'A conversation with a model, by its own chat template. Ctrl-C stops an answer; /help ' +
+        'lists what else can be typed.',
     )
     .argument(
       '<model>',
@@ -51,13 +52,22 @@ export function addChat(program: Command, terminal: Terminal): void {
     .option('--system <text>', "the system's turn before the conversation")
     .option(
       '--no-sampling',
-      "take the likeliest token each time (default: sampling as the checkpoint's makers set it, generation_config.json)",
+      "take the likeliest token each time (default: sampling as the checkpoint's makers set " +
+        'it, generation_config.json)',
     );
   addGenerationFlags(command, 'streamed');
   addEngineFlags(command)
     .addHelpText(
       'after',
-      `\nIn the conversation:\n${help()}\n\nExamples:\n  peft chat ./out\n  peft chat HuggingFaceTB/SmolLM2-135M-Instruct --adapter ./out/adapter --system "Answer in one sentence."\n  echo "Who are you?" | peft chat ./out`,
+      '\n' +
+        'In the conversation:\n' +
+        `${help()}\n` +
+        '\n' +
+        'Examples:\n' +
+        '  peft chat ./out\n' +
+        '  peft chat HuggingFaceTB/SmolLM2-135M-Instruct --adapter ./out/adapter --system ' +
+        '"Answer in one sentence."\n' +
+        '  echo "Who are you?" | peft chat ./out',
     )
     .action(async (model: string, flags: ChatFlags) => chat(model, flags, terminal));
 }

@@ -49,7 +49,9 @@ async function examine(json: boolean): Promise<string> {
       ? machine.gpus
           .map(
             (gpu, n) =>
-              `GPU ${n}: ${gpu.name}, ${Number.isFinite(gpu.totalBytes) ? `${bytes(gpu.freeBytes)} of ${bytes(gpu.totalBytes)} free, ` : ''}driver ${gpu.driver}, compute capability ${gpu.computeCapability}`,
+              `GPU ${n}: ${gpu.name}, ` +
+              `${Number.isFinite(gpu.totalBytes) ? `${bytes(gpu.freeBytes)} of ${bytes(gpu.totalBytes)} free, ` : ''}driver ` +
+              `${gpu.driver}, compute capability ${gpu.computeCapability}`,
           )
           .join('\n')
       : 'no NVIDIA GPU (nvidia-smi lists none)',

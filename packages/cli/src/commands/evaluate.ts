@@ -28,7 +28,9 @@ export function addEvaluate(program: Command, terminal: Terminal): void {
     .argument('<tables...>', 'CSV, TSV, JSON Lines, Parquet or text')
     .option(
       '--metrics <names...>',
-      'accuracy, roc_auc, log_loss, f1, f1_macro, mcc, rmse, mae, r2, spearmanr …, entity_f1, perplexity, exact_match, rouge1, rouge2, rougeL, bleu, mean_reciprocal_rank; default: the one of the fit',
+      'accuracy, roc_auc, log_loss, f1, f1_macro, mcc, rmse, mae, r2, spearmanr …, ' +
+        'entity_f1, perplexity, exact_match, rouge1, rouge2, rougeL, bleu, ' +
+        'mean_reciprocal_rank; default: the one of the fit',
     );
   addTableFlags(command);
   addGenerationFlags(command);

@@ -41,7 +41,8 @@ export function addFit(program: Command, terminal: Terminal, argv: readonly stri
     .command('fit')
     .summary('fine-tune a model on a file of examples')
     .description(
-      'Fine-tunes a model on a table (CSV, TSV, JSON Lines, Parquet) or text file and saves model, adapter and scores into a folder.',
+      'Fine-tunes a model on a table (CSV, TSV, JSON Lines, Parquet) or text file and saves ' +
+        'model, adapter and scores into a folder.',
     )
     .argument('[train]', 'the training examples')
     .option(

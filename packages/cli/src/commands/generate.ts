@@ -46,7 +46,8 @@ export function addGenerate(program: Command, terminal: Terminal): void {
     .option('-p, --prompt <text...>', 'prompts; \\n is a line end')
     .option(
       '-f, --file <file>',
-      'prompts from a file: .txt (paragraphs, or lines), or the column "prompt" of a table; - is standard input as one prompt',
+      'prompts from a file: .txt (paragraphs, or lines), or the column "prompt" of a table; ' +
+        '- is standard input as one prompt',
     )
     .option('--column <name>', 'the column of --file that holds the prompts')
     .option('--chat', "ask each prompt as a user's turn, by the checkpoint's chat template")
@@ -59,7 +60,13 @@ export function addGenerate(program: Command, terminal: Terminal): void {
     .option('--json', 'print JSON Lines: prompt, text, tokens, finishReason')
     .addHelpText(
       'after',
-      '\nExamples:\n  peft generate ./llama --prompt "The capital of France is" --max-new-tokens 20\n  peft generate ./llama --adapter ./out/adapter --file prompts.jsonl --temperature 0.7 --top-p 0.9 --seed 1 --json\n  peft generate google/flan-t5-small --prompt "Translate to German: Good morning." --beams 4',
+      '\n' +
+        'Examples:\n' +
+        '  peft generate ./llama --prompt "The capital of France is" --max-new-tokens 20\n' +
+        '  peft generate ./llama --adapter ./out/adapter --file prompts.jsonl --temperature ' +
+        '0.7 --top-p 0.9 --seed 1 --json\n' +
+        '  peft generate google/flan-t5-small --prompt "Translate to German: Good morning." ' +
+        '--beams 4',
     )
     .action(async (model: string, flags: GenerateFlags) => generateCommand(model, flags, terminal));
 }

@@ -36,7 +36,8 @@ export function addInspect(program: Command, terminal: Terminal): void {
     .command('inspect')
     .summary('print sites and parameter counts of a model, and what a method trains')
     .description(
-      'Prints what a model is made of and what methods would train on it. A config.json is enough: no weights are read.',
+      'Prints what a model is made of and what methods would train on it. A config.json is ' +
+        'enough: no weights are read.',
     )
     .argument('<model>', 'a folder, a config.json, or a hub id such as microsoft/mdeberta-v3-base')
     .option('-m, --method <name...>', 'methods to count: ia3_bias, lora, …', [])
@@ -55,7 +56,11 @@ export function addInspect(program: Command, terminal: Terminal): void {
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
-      '\nExamples:\n  peft inspect microsoft/mdeberta-v3-base --method ia3_bias lora\n  peft inspect ./model --sites attention.query\n  peft inspect ./model --method lora --option rank=16 targets=all-linear',
+      '\n' +
+        'Examples:\n' +
+        '  peft inspect microsoft/mdeberta-v3-base --method ia3_bias lora\n' +
+        '  peft inspect ./model --sites attention.query\n' +
+        '  peft inspect ./model --method lora --option rank=16 targets=all-linear',
     )
     .action(async (model: string, options: InspectOptions) =>
       terminal.out(await inspect(model, options, terminal)),
@@ -143,8 +148,10 @@ function overview(description: ModelDescription): string {
   const kinds = new Map<string, number>();
   for (const { kind } of description.sites) kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
   return [
-    `${description.modelType}: ${stacks} blocks, width ${description.hiddenSize}, vocabulary ${count(description.vocabularySize)}`,
-    `${count(total)} parameters (${bytes(total * 4)} in float32, ${bytes(total * 2)} in bfloat16), head ${description.head.kind}`,
+    `${description.modelType}: ${stacks} blocks, width ${description.hiddenSize}, ` +
+      `vocabulary ${count(description.vocabularySize)}`,
+    `${count(total)} parameters (${bytes(total * 4)} in float32, ${bytes(total * 2)} in ` +
+      `bfloat16), head ${description.head.kind}`,
     `${description.sites.length} sites: ${[...kinds].map(([kind, number]) => `${number} ${kind}`).join(', ')}`,
   ].join('\n');
 }
@@ -162,7 +169,9 @@ function methodLines(
   return methods
     .map(
       ({ method, trainable, total, percent, wrappedSites, sizeMegabytes }) =>
-        `${method}: ${count(trainable)} trainable of ${count(total)} parameters (${percent.toPrecision(3)} %), ${wrappedSites} sites wrapped, ${sizeMegabytes.toLocaleString('en-US', { minimumFractionDigits: 3 })} MB in float32`,
+        `${method}: ${count(trainable)} trainable of ${count(total)} parameters (${percent.toPrecision(3)} ` +
+        `%), ${wrappedSites} sites wrapped, ` +
+        `${sizeMegabytes.toLocaleString('en-US', { minimumFractionDigits: 3 })} MB in float32`,
     )
     .join('\n');
 }

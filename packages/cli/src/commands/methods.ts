@@ -11,13 +11,19 @@ export function addMethods(program: Command, terminal: Terminal): void {
     .command('methods')
     .summary('list the methods that a model can be fine-tuned with')
     .description(
-      'Lists the names that --method takes: what each is made of, whose files it is written in, and its paper. Their options are in the READMEs of their packages; a misspelt one is answered with those there are.',
+      'Lists the names that --method takes: what each is made of, whose files it is written ' +
+        'in, and its paper. Their options are in the READMEs of their packages; a misspelt ' +
+        'one is answered with those there are.',
     );
   addPluginFlag(command)
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
-      '\nExamples:\n  peft methods\n  peft inspect bert-base-uncased --method reft --option rank=4   # what it would train',
+      '\n' +
+        'Examples:\n' +
+        '  peft methods\n' +
+        '  peft inspect bert-base-uncased --method reft --option rank=4   # what it would ' +
+        'train',
     )
     .action(async ({ plugin, json = false }: { plugin: string[]; json?: boolean }) => {
       const methods = listMethods((await loadPlugins(plugin)).methods);

@@ -71,7 +71,9 @@ export function addPlan(program: Command, terminal: Terminal): void {
     .command('plan')
     .summary('say how much memory a training run takes, and what makes it fit')
     .description(
-      'Prints weights, adapters, gradients, optimiser state, activations and the peak of a training run, beside what the machine has, and what to switch on to fit. A config.json is enough: no weights are read.',
+      'Prints weights, adapters, gradients, optimiser state, activations and the peak of a ' +
+        'training run, beside what the machine has, and what to switch on to fit. A ' +
+        'config.json is enough: no weights are read.',
     )
     .argument('<model>', 'a folder, a config.json, or a hub id such as microsoft/mdeberta-v3-base')
     .option('-m, --method <name>', 'ia3_bias, lora, …', 'ia3_bias')
@@ -125,7 +127,13 @@ export function addPlan(program: Command, terminal: Terminal): void {
     .option('--json', 'print one JSON object')
     .addHelpText(
       'after',
-      '\nExamples:\n  peft plan microsoft/mdeberta-v3-base --method ia3_bias --batch 8 --length 128\n  peft plan ./llama/config.json --head causal-lm --method lora --option rank=16 targets=all-linear --batch 1 --length 512 --base nf4 --optimizer adamw_8bit --memory 8GB\n  peft plan bert-base-uncased --engine tensorflow --gpu 16GB',
+      '\n' +
+        'Examples:\n' +
+        '  peft plan microsoft/mdeberta-v3-base --method ia3_bias --batch 8 --length 128\n' +
+        '  peft plan ./llama/config.json --head causal-lm --method lora --option rank=16 ' +
+        'targets=all-linear --batch 1 --length 512 --base nf4 --optimizer adamw_8bit --memory ' +
+        '8GB\n' +
+        '  peft plan bert-base-uncased --engine tensorflow --gpu 16GB',
     )
     .action(async (model: string, flags: PlanFlags) =>
       terminal.out(await plan(model, flags, terminal)),
@@ -168,8 +176,10 @@ async function plan(model: string, flags: PlanFlags, terminal: Terminal): Promis
         ]
       : []),
     chosen
-      ? `It fits (${gigabytes(peakOf(chosen.plan))}) with ${chosen.applied.map(({ kind }) => flagOf(kind, chosen.settings)).join(' ')}`
-      : `Nothing makes it fit: take a smaller model, shorter texts, or a ${made.gpu && !made.gpu.fits ? 'GPU' : 'machine'} with more memory.`,
+      ? `It fits (${gigabytes(peakOf(chosen.plan))}) with ` +
+        `${chosen.applied.map(({ kind }) => flagOf(kind, chosen.settings)).join(' ')}`
+      : 'Nothing makes it fit: take a smaller model, shorter texts, or a ' +
+        `${made.gpu && !made.gpu.fits ? 'GPU' : 'machine'} with more memory.`,
   ].join('\n\n');
 }
 

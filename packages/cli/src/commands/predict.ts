@@ -30,7 +30,8 @@ export function addPredict(program: Command, terminal: Terminal): void {
     .command('predict')
     .summary('use a saved model on new texts')
     .description(
-      'Predicts what the model was trained for (labels, numbers, tags, texts, embeddings) for the rows of a table, or for texts given as they are.',
+      'Predicts what the model was trained for (labels, numbers, tags, texts, embeddings) ' +
+        'for the rows of a table, or for texts given as they are.',
     )
     .argument('<folder>', 'the saved model')
     .argument(

@@ -35,7 +35,9 @@ export function addRuns(program: Command, terminal: Terminal): void {
     .command('runs')
     .summary('list the runs of a folder with their scores')
     .description(
-      'Lists the folders that peft fit wrote, in a folder and below: saved models with their scores, and runs that did not finish with the step that they can be resumed from.',
+      'Lists the folders that peft fit wrote, in a folder and below: saved models with ' +
+        'their scores, and runs that did not finish with the step that they can be resumed ' +
+        'from.',
     )
     .argument('[folder]', 'where to look', '.')
     .option('--json', 'print one JSON object')

@@ -20,14 +20,18 @@ export function addSetup(program: Command, terminal: Terminal): void {
     .command('setup')
     .summary('set up what an engine needs: peft setup tensorflow')
     .description(
-      'Sets up what an engine needs beside npm packages. tensorflow: unpacks a TensorFlow library into a cache folder, compiles the addon of @tensorflow/tfjs-node against it, and tests it. A setup that fails leaves the former one in use; run again, it resumes where it stopped.',
+      'Sets up what an engine needs beside npm packages. tensorflow: unpacks a TensorFlow ' +
+        'library into a cache folder, compiles the addon of @tensorflow/tfjs-node against it, ' +
+        'and tests it. A setup that fails leaves the former one in use; run again, it resumes ' +
+        'where it stopped.',
     )
     .argument('<engine>', 'tensorflow')
     .option('--device <device>', 'cpu or cuda; default: cuda where nvidia-smi lists a GPU')
     .option('--tensorflow <version>', `TensorFlow's version, default ${DEFAULT_TENSORFLOW}`)
     .option(
       '--from <source...>',
-      'wheels, an official libtensorflow archive, the folder of an installed tensorflow package, or addresses of such files; default: pip fetches',
+      'wheels, an official libtensorflow archive, the folder of an installed tensorflow ' +
+        'package, or addresses of such files; default: pip fetches',
       [],
     )
     .option(
@@ -38,7 +42,14 @@ export function addSetup(program: Command, terminal: Terminal): void {
     .option('--json', 'print one JSON object at the end')
     .addHelpText(
       'after',
-      `\nThe cache folder is ${cacheFolder()}; PEFT_TENSORFLOW_HOME names another.\n\nExamples:\n  peft setup tensorflow\n  peft setup tensorflow --from tensorflow_cpu-${DEFAULT_TENSORFLOW}-cp311-cp311-manylinux_2_27_x86_64.whl --yes\n  peft setup tensorflow --device cuda`,
+      '\n' +
+        `The cache folder is ${cacheFolder()}; PEFT_TENSORFLOW_HOME names another.\n` +
+        '\n' +
+        'Examples:\n' +
+        '  peft setup tensorflow\n' +
+        `  peft setup tensorflow --from tensorflow_cpu-${DEFAULT_TENSORFLOW}-cp311-cp311-manylinux_2_27_x86_64.whl ` +
+        '--yes\n' +
+        '  peft setup tensorflow --device cuda',
     )
     .action(async (engine: string, flags: SetupFlags) =>
       terminal.out(await setUp(engine, flags, terminal)),

@@ -41,7 +41,10 @@ export const FIT_OPTIONS = {
   map: {
     flags: '--map <role=column...>',
     kind: 'keyValues',
-    help: 'columns of the other tasks: text; prompt, completion; messages, tools; conversations; instruction, input, output (causal-lm), source, target (seq2seq), tokens, tags (token-classification), anchor, positive, negative (embeddings)',
+    help:
+      'columns of the other tasks: text; prompt, completion; messages, tools; ' +
+      'conversations; instruction, input, output (causal-lm), source, target (seq2seq), ' +
+      'tokens, tags (token-classification), anchor, positive, negative (embeddings)',
     group: 'Data',
   },
   text: {
@@ -135,7 +138,9 @@ export const FIT_OPTIONS = {
   chatTemplate: {
     flags: '--chat-template <name>',
     kind: 'reference',
-    help: 'chat template for conversations: chatml, llama3, gemma, mistral, alpaca, or a file (default: that of the checkpoint)',
+    help:
+      'chat template for conversations: chatml, llama3, gemma, mistral, alpaca, or a file ' +
+      '(default: that of the checkpoint)',
     group: 'Model and method',
     setting: 'data.chat_template',
   },
@@ -175,7 +180,9 @@ export const FIT_OPTIONS = {
   metric: {
     flags: '--metric <name>',
     kind: 'text',
-    help: 'metric to watch: accuracy, roc_auc, f1, mcc, rmse …; entity_f1; perplexity, rougeL, bleu, exact_match; mean_reciprocal_rank',
+    help:
+      'metric to watch: accuracy, roc_auc, f1, mcc, rmse …; entity_f1; perplexity, rougeL, ' +
+      'bleu, exact_match; mean_reciprocal_rank',
     group: 'Training',
   },
   seed: {

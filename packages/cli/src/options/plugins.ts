@@ -83,7 +83,8 @@ export async function loadPlugins(paths: readonly string[]): Promise<Plugins> {
     if (found.length === 0)
       throw new PeftError(
         'PEFT_PLUGIN_EMPTY',
-        `--plugin ${path}: it exports ${Object.keys(values).join(', ') || 'nothing'}, none of which definePeftMethod or defineEngine made, or is a model family.`,
+        `--plugin ${path}: it exports ${Object.keys(values).join(', ') || 'nothing'}, none ` +
+          'of which definePeftMethod or defineEngine made, or is a model family.',
       );
     exported.push(...found);
   }

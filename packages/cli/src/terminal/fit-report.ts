@@ -44,7 +44,8 @@ function averageLines({ averagedSteps }: FitSummary): string[] {
   if (averagedSteps.length < 2) return [];
   const steps = [...averagedSteps].sort((a, b) => a - b).join(', ');
   return [
-    `  the saved weights are the mean of those after steps ${steps} (a model soup): this score is theirs, not that of one check`,
+    `  the saved weights are the mean of those after steps ${steps} (a model soup): this ` +
+      'score is theirs, not that of one check',
   ];
 }
 

@@ -93,7 +93,9 @@ export function createProgress(terminal: Terminal): {
       });
     else if (event.step % STEPS_PER_LINE === 0 || event.step === seen.plannedSteps || done === 1) {
       say(
-        `step ${event.step}/${seen.plannedSteps}  training loss ${event.loss.toFixed(4)}  lr ${event.learningRate.toExponential(2)}  ${count(speed)} tokens/s  ${duration(left)} left`,
+        `step ${event.step}/${seen.plannedSteps}  training loss ${event.loss.toFixed(4)}  lr ` +
+          `${event.learningRate.toExponential(2)}  ${count(speed)} tokens/s  ${duration(left)} ` +
+          'left',
       );
     }
   };
@@ -115,7 +117,9 @@ export function createProgress(terminal: Terminal): {
           firstStep: event.resumedAtStep ?? 0,
         });
         say(
-          `${event.method} on ${event.modelType}: ${count(event.trainableParameters)} trainable of ${count(event.totalParameters)} parameters (${((100 * event.trainableParameters) / event.totalParameters).toPrecision(3)} %), ${event.engine}`,
+          `${event.method} on ${event.modelType}: ${count(event.trainableParameters)} ` +
+            `trainable of ${count(event.totalParameters)} parameters (${((100 * event.trainableParameters) / event.totalParameters).toPrecision(3)} ` +
+            `%), ${event.engine}`,
         );
         say(modelSummary(event.trainableParameters, event.totalParameters));
         say(
@@ -139,7 +143,8 @@ export function createProgress(terminal: Terminal): {
         return say(warningText(event));
       case 'run/ended':
         return say(
-          `${ENDS[event.reason]} after step ${event.step}, ${duration(event.durationMs / 1e3)}, at most ${bytes(event.peakMemoryBytes)} of memory`,
+          `${ENDS[event.reason]} after step ${event.step}, ${duration(event.durationMs / 1e3)}, ` +
+            `at most ${bytes(event.peakMemoryBytes)} of memory`,
         );
       default:
     }

@@ -43,7 +43,10 @@ export function modulesToSave(
         'PEFT_TARGET_NOT_FOUND',
         `modulesToSave: no module "${module}" in ${description.modelType}.`,
         {
-          hint: `${didYouMean(module, moduleNames(description))} List the modules with: peft inspect MODEL --sites`.trim(),
+          hint: (
+            `${didYouMean(module, moduleNames(description))} List the modules with: peft inspect ` +
+            'MODEL --sites'
+          ).trim(),
         },
       );
     }

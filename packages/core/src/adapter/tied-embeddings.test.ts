@@ -15,7 +15,7 @@ import type { MethodSpec } from '../method/peft-method.js';
 import type { ModelBatch } from '../model/architecture.js';
 import { describeModel, loadModel } from '../model/load-model.js';
 import type { Model } from '../model/model.js';
-import { randomWeights } from '../model/random-weights.js';
+import { randomWeights } from '../model/weights/random-weights.js';
 
 const [V, D] = [11, 8];
 const CONFIG = {

@@ -60,7 +60,8 @@ export function saveTiedEmbeddings(adapter: Adapter, host: WeightHost | undefine
     if (adapter.tiesWeights && adapter.at('embedding', reader.path).length > 0) {
       throw new PeftError(
         'PEFT_CONFIG_UNSUPPORTED',
-        `ensureWeightTying: what stands on ${reader.path} does not go on to all that read the table of ${embedding.path}.`,
+        `ensureWeightTying: what stands on ${reader.path} does not go on to all that read ` +
+          `the table of ${embedding.path}.`,
         { hint: 'it goes with modulesToSave and token rows' },
       );
     }
@@ -99,7 +100,8 @@ export function refuseUnread(adapter: Adapter): void {
     );
     throw new PeftError(
       'PEFT_CONFIG_UNSUPPORTED',
-      `${unread}: ${embedding.path} only holds the table that ${readers.join(' and ')} ${readers.length > 1 ? 'read' : 'reads'}; what stands there changes nothing.`,
+      `${unread}: ${embedding.path} only holds the table that ${readers.join(' and ')} ` +
+        `${readers.length > 1 ? 'read' : 'reads'}; what stands there changes nothing.`,
       { hint: `name ${readers.join(' or ')} instead` },
     );
   }

@@ -194,13 +194,8 @@ function notFound(
   unused: readonly string[],
   options: SelectOptions,
 ): PeftError {
-  const wanted = unused.length
-    ? unused
-    : typeof targets === 'string'
-      ? [targets]
-      : isList(targets)
-        ? targets
-        : targets.roles;
+  const given = typeof targets === 'string' || isList(targets) ? [targets].flat() : targets.roles;
+  const wanted = unused.length ? unused : given;
   const ends = candidates.flatMap(({ path, role }) => {
     const words = path.split('.').filter((word) => !/^\d+$/.test(word));
     return [words.at(-1)!, words.slice(-2).join('.'), words.slice(-3).join('.'), role];
@@ -217,7 +212,9 @@ function notFound(
     `Names there: ${names.slice(0, 20).join(', ')}.`;
   return new PeftError(
     'PEFT_TARGET_NOT_FOUND',
-    `${options.owner}: no ${options.kinds.join(' or ')} site matches ${wanted.map((name) => JSON.stringify(name)).join(', ')} in ${description.modelType} (${candidates.length} sites).`,
+    `${options.owner}: no ${options.kinds.join(' or ')} site matches ` +
+      `${wanted.map((name) => JSON.stringify(name)).join(', ')} in ${description.modelType} ` +
+      `(${candidates.length} sites).`,
     {
       hint: `${near} List them with: peft inspect MODEL --sites`,
     },

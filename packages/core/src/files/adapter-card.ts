@@ -35,7 +35,10 @@ export function adapterCard(adapter: Adapter, card: AdapterCard): string {
     '',
     `# ${adapter.name}`,
     '',
-    `An adapter${baseModel ? ` for \`${baseModel}\`` : ''}: ${adapter.spec.name}, ${card.trainable.toLocaleString('en')} trainable of ${card.total.toLocaleString('en')} parameters (${((100 * card.trainable) / card.total).toFixed(4)} %).`,
+    `An adapter${baseModel ? ` for \`${baseModel}\`` : ''}: ${adapter.spec.name}, ` +
+      `${card.trainable.toLocaleString('en')} trainable of ` +
+      `${card.total.toLocaleString('en')} parameters (${((100 * card.trainable) / card.total).toFixed(4)} ` +
+      '%).',
     '',
     ...(results.length
       ? [

@@ -176,7 +176,8 @@ export async function loadAdapter(
       .filter((key) => !format.hasOpenConfig && !known.has(key))
       .map(
         (key) =>
-          `${basename(resolve(folder))}: adapter_config.json has the unknown option ${JSON.stringify(key)}, which is ignored.`,
+          `${basename(resolve(folder))}: adapter_config.json has the unknown option ` +
+          `${JSON.stringify(key)}, which is ignored.`,
       );
     const name = options.name ?? plainName(format.adapterName?.(config)) ?? 'default';
     const active = model.activeAdapters;

@@ -19,7 +19,7 @@ import type { AnyMethod, MethodSpec } from '../method/peft-method.js';
 import type { Architecture } from '../model/architecture.js';
 import { describeModel, loadModel } from '../model/load-model.js';
 import type { Model } from '../model/model.js';
-import { randomWeights } from '../model/random-weights.js';
+import { randomWeights } from '../model/weights/random-weights.js';
 import { loadAdapter, saveAdapter } from './adapter-files.js';
 import { adapterHubFormat } from './adapter-hub-format.js';
 
@@ -347,7 +347,9 @@ describe("adapter-hub's files", () => {
       "lora: adapter-hub's config has no word for rankStabilized.\n  hint: save it in PEFT's layout",
     );
     await expect(save(lora({ rank: 2, dora: true }), 'a')).rejects.toThrow(
-      "lora: adapter-hub's DoRA computes something else where a target has a bias (bert.encoder.layer.0.attention.self.query).\n  hint: save it in PEFT's layout",
+      "lora: adapter-hub's DoRA computes something else where a target has a bias " +
+        '(bert.encoder.layer.0.attention.self.query).\n' +
+        "  hint: save it in PEFT's layout",
     );
     await expect(
       save(

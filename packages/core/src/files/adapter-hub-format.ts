@@ -9,7 +9,6 @@
 import { PeftError, show } from '@peft/errors';
 import { given } from '../description/given.js';
 import type { ModelDescription } from '../description/model-description.js';
-import type { CommonConfig } from '../description/target-selection.js';
 import type { AdapterAbout, AdapterConfigJson } from '../method/adapter-file.js';
 import type { OwnedParameter } from '../method/attach-context.js';
 import { combineMethods, specOf } from '../method/define-peft-method.js';

@@ -78,7 +78,8 @@ export function toHubTargets(
   if (missed !== undefined)
     throw new PeftError(
       'PEFT_FORMAT_UNSUPPORTED',
-      `adapter-hub: its config cannot say that ${missed} is ${sites.some(({ path }) => path === missed) ? 'taken' : 'left out'}.`,
+      `adapter-hub: its config cannot say that ${missed} is ` +
+        `${sites.some(({ path }) => path === missed) ? 'taken' : 'left out'}.`,
       { hint: "save it in PEFT's layout, or take the same matrices in each block" },
     );
   return made;

@@ -176,7 +176,9 @@ export function planTensors(
       'PEFT_ADAPTER_MISMATCH',
       `${where} does not fit this ${description.modelType}: ${list(problems, '; ')}${missing.length ? `; ${missing.length} tensors are missing` : ''}.`,
       {
-        hint: "it was made for another model, or for another head: adapter_config.json's base_model_name_or_path and task_type say which",
+        hint:
+          "it was made for another model, or for another head: adapter_config.json's " +
+          'base_model_name_or_path and task_type say which',
       },
     );
   }
@@ -235,7 +237,8 @@ function attachFor(model: Model, spec: MethodSpec, store: TensorStore, where: st
     if (!(cause instanceof PeftError) || cause.code !== 'PEFT_TARGET_NOT_FOUND') throw cause;
     throw new PeftError(
       'PEFT_ADAPTER_MISMATCH',
-      `${where} does not fit this ${model.description.modelType}: ${cause.message.split('\n')[0]} Its tensors are named ${list(store.names(), ', ')}.`,
+      `${where} does not fit this ${model.description.modelType}: ` +
+        `${cause.message.split('\n')[0]} Its tensors are named ${list(store.names(), ', ')}.`,
       { hint: 'it was made for another model', cause },
     );
   }

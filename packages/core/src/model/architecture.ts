@@ -5,7 +5,7 @@ import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { HeadOptions, ModelDescription } from '../description/model-description.js';
 import type { SiteKind } from '../description/sites.js';
 import type { ModelRun } from './model-run.js';
-import type { WeightStore } from './weights.js';
+import type { WeightStore } from './weights/weights.js';
 
 /** Token ids of a packed batch: sequence b is `inputIds[offsets[b] … offsets[b+1]]`. */
 export interface ModelBatch {
@@ -121,7 +121,10 @@ export function architectureFor(
       'PEFT_MODEL_TYPE',
       `config.json: model_type ${JSON.stringify(modelType)} is not one of ${known.join(', ')}.`,
       {
-        hint: `${didYouMean(String(modelType), known)} A family is added by one architecture file: see docs/add-a-model.md.`.trim(),
+        hint: (
+          `${didYouMean(String(modelType), known)} A family is added by one architecture file: ` +
+          'see docs/add-a-model.md.'
+        ).trim(),
       },
     );
   }

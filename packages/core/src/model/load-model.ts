@@ -7,7 +7,7 @@ import type { SiteKind } from '../description/sites.js';
 import type { Architecture } from './architecture.js';
 import { Model, type ModelWith } from './model.js';
 import { describePooled } from './pooled-head.js';
-import { loadWeights, type LoadWeightsOptions, type WeightStore } from './weights.js';
+import { loadWeights, type LoadWeightsOptions, type WeightStore } from './weights/weights.js';
 
 export interface ModelOptions extends LoadWeightsOptions {
   /** Default `{ kind: 'none' }`: the bare backbone. */
@@ -67,7 +67,8 @@ export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
     : [];
   if (random.length)
     warnings.push(
-      `the checkpoint lacks ${random.join(', ')}, which config.json does not tie to the embedding: random values stand in for it.`,
+      `the checkpoint lacks ${random.join(', ')}, which config.json does not tie to the ` +
+        'embedding: random values stand in for it.',
     );
   return new Model(
     architecture as unknown as Architecture<unknown>,

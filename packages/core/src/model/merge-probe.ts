@@ -76,11 +76,15 @@ export function mergeWarnings(
   const warnings: string[] = [];
   if (quantized.length)
     warnings.push(
-      `merged into dequantised weights: ${quantized.length} of the base were quantised and are float32 now (${quantized[0]}${quantized.length > 1 ? ' …' : ''}). They carry the base's rounding; merge into the unquantised checkpoint for the best weights.`,
+      `merged into dequantised weights: ${quantized.length} of the base were quantised and ` +
+        `are float32 now (${quantized[0]}${quantized.length > 1 ? ' …' : ''}). They carry ` +
+        `the base's rounding; merge into the unquantised checkpoint for the best weights.`,
     );
   if (deviation && !(deviation.relative <= LARGEST_DEVIATION))
     warnings.push(
-      `the merged model's results on a probe batch differ from those with the adapter by ${(100 * deviation.relative).toPrecision(2)} % of the largest; keep the adapter beside the model where that matters.`,
+      `the merged model's results on a probe batch differ from those with the adapter by ` +
+        `${(100 * deviation.relative).toPrecision(2)} % of the largest; keep the adapter ` +
+        'beside the model where that matters.',
     );
   return warnings;
 }

@@ -8,7 +8,7 @@ import type { WeightHost } from '../adapter/weight-host.js';
 import type { ModelDescription } from '../description/model-description.js';
 import type { SiteKind } from '../description/sites.js';
 import type { Attached, SiteAttachments } from '../method/attachment.js';
-import { isFrozen } from './weights.js';
+import { isFrozen } from './weights/weights.js';
 
 /**
  * Unfrozen parameters first (the outermost adapter's counts, as in the forward pass), then what

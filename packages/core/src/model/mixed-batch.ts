@@ -74,7 +74,8 @@ export class MixedBatch {
     if (total !== assignment.length && offsets?.length !== assignment.length + 1) {
       throw new PeftError(
         'PEFT_MIXED_BATCH',
-        `a batch of ${assignment.length} sequences that mixes adapters met a tensor of ${total} rows of unknown layout.`,
+        `a batch of ${assignment.length} sequences that mixes adapters met a tensor of ` +
+          `${total} rows of unknown layout.`,
         { hint: 'give one adapter name per sequence' },
       );
     }

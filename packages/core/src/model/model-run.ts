@@ -345,7 +345,9 @@ export class ModelRun {
         'PEFT_LAYOUT_UNKNOWN',
         `${path}: the sequences of a tensor of ${rows} rows are not known.`,
         {
-          hint: 'a gate is a mean over the tokens of a sequence: it works on tokens alone, and not in a batch that mixes adapters',
+          hint:
+            'a gate is a mean over the tokens of a sequence: it works on tokens alone, and not in ' +
+            'a batch that mixes adapters',
         },
       );
     return found;

@@ -24,7 +24,7 @@ import { BASE_ADAPTER } from './mixed-batch.js';
 import { ModelRun } from './model-run.js';
 import { forwardPooled, isDecoder } from './pooled-head.js';
 import type { RunHost, RunOptions } from './run-options.js';
-import { isFrozen, type ModelWeights } from './weights.js';
+import { isFrozen, type ModelWeights } from './weights/weights.js';
 
 export interface AdapterStatus {
   readonly name: string;
@@ -107,7 +107,10 @@ export class Model {
     const found = this.#adapters.get(name);
     if (!found)
       throw new PeftError('PEFT_ADAPTER_UNKNOWN', `there is no adapter "${name}".`, {
-        hint: `${didYouMean(name, this.#adapters.keys())} The model has: ${this.adapterNames.join(', ') || 'none'}.`.trim(),
+        hint: (
+          `${didYouMean(name, this.#adapters.keys())} The model has: ` +
+          `${this.adapterNames.join(', ') || 'none'}.`
+        ).trim(),
       });
     return found;
   }

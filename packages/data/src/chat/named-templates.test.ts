@@ -35,7 +35,12 @@ describe('named chat templates', () => {
   it.each([
     [
       'chatml',
-      '<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello<|im_end|>\n' +
+      '<|im_start|>system\n' +
+        'Be brief.<|im_end|>\n' +
+        '<|im_start|>user\n' +
+        'Hi<|im_end|>\n' +
+        '<|im_start|>assistant\n' +
+        'Hello<|im_end|>\n' +
         '<|im_start|>user\nBye<|im_end|>\n<|im_start|>assistant\n',
     ],
     [

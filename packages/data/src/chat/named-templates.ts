@@ -8,7 +8,8 @@ import { didYouMean, PeftError, show } from '@peft/errors';
 /** What stands for a turn that says nothing since it calls tools. */
 const SAID = "(message['content'] or '')";
 const CALLS =
-  "{% for call in message['tool_calls'] or [] %}{{ '<tool_call>' + ((call['function'] or call) | tojson) + '</tool_call>' }}{% endfor %}";
+  "{% for call in message['tool_calls'] or [] %}{{ '<tool_call>' + ((call['function'] " +
+  "or call) | tojson) + '</tool_call>' }}{% endfor %}";
 const TOOLS = '{{ tools | tojson }}';
 
 const CHATML =
@@ -19,7 +20,10 @@ const CHATML =
 
 const LLAMA3 =
   `{{ bos_token | default('') }}` +
-  `{% if tools %}{{ '<|start_header_id|>system<|end_header_id|>\\n\\nTools:\\n' }}${TOOLS}{{ '<|eot_id|>' }}{% endif %}` +
+  `{% if tools %}{{ '<|start_header_id|>system<|end_header_id|>\\n` +
+  '\\n' +
+  'Tools:\\n' +
+  `' }}${TOOLS}{{ '<|eot_id|>' }}{% endif %}` +
   `{% for message in messages %}` +
   `{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' + ${SAID} | trim }}${CALLS}` +
   `{{ '<|eot_id|>' }}{% endfor %}` +

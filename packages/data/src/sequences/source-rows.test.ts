@@ -37,7 +37,8 @@ describe('rows of the source', () => {
 
   it('of conversations: cut off, without an answer', async () => {
     const template = createChatTemplate(
-      '{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}',
+      '{% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}{% if ' +
+        'add_generation_prompt %}assistant:{% endif %}',
       llama,
     );
     const turn = (content: string, answer: string) => [

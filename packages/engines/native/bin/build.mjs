@@ -36,7 +36,8 @@ const nodeGyp = [
 ].find((path) => path && existsSync(path));
 if (!nodeGyp) {
   console.error(
-    `peft-native-build: npm's node-gyp was not found near ${process.execPath}. Run it through npm: npx peft-native-build`,
+    `peft-native-build: npm's node-gyp was not found near ${process.execPath}. Run it ` +
+      'through npm: npx peft-native-build',
   );
   process.exit(1);
 }

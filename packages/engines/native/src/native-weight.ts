@@ -45,7 +45,9 @@ export class NativeWeight implements FrozenWeight {
         'PEFT_WEIGHT_FILE_CHANGED',
         `${this.name}: ${(cause as Error).message.replace(/^native: /, '')}`,
         {
-          hint: 'what was computed since is not to be used: load the model again; write new weights into a new file and rename it',
+          hint:
+            'what was computed since is not to be used: load the model again; write new weights ' +
+            'into a new file and rename it',
           cause,
         },
       );

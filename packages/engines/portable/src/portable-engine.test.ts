@@ -30,26 +30,30 @@ describe('createPortableEngine', () => {
     );
   });
 
-  test('holds one matrix per plain weight from its first product on, none for a quantised one, and frees it', async () => {
-    const engine = await createPortableEngine();
-    await engine.activate();
-    const before = tf.memory().numTensors;
-    const plain = engine.freeze(memorySource('a', [6, 4], seededValues('a', 24)), {
-      format: 'bf16',
-    });
-    const packed = engine.freeze(memorySource('b', [6, 4], seededValues('b', 24)), {
-      format: 'nf4',
-    });
-    expect(tf.memory().numTensors).toBe(before);
-    tf.tidy(() => {
-      for (const weight of [plain, packed])
-        for (let i = 0; i < 3; i += 1) engine.linear(tf.ones([2, 4]), weight);
-    });
-    expect(tf.memory().numTensors).toBe(before + 1);
-    plain.dispose();
-    packed.dispose();
-    expect(tf.memory().numTensors).toBe(before);
-  });
+  test(
+    'holds one matrix per plain weight from its first product on, none for a quantised ' +
+      'one, and frees it',
+    async () => {
+      const engine = await createPortableEngine();
+      await engine.activate();
+      const before = tf.memory().numTensors;
+      const plain = engine.freeze(memorySource('a', [6, 4], seededValues('a', 24)), {
+        format: 'bf16',
+      });
+      const packed = engine.freeze(memorySource('b', [6, 4], seededValues('b', 24)), {
+        format: 'nf4',
+      });
+      expect(tf.memory().numTensors).toBe(before);
+      tf.tidy(() => {
+        for (const weight of [plain, packed])
+          for (let i = 0; i < 3; i += 1) engine.linear(tf.ones([2, 4]), weight);
+      });
+      expect(tf.memory().numTensors).toBe(before + 1);
+      plain.dispose();
+      packed.dispose();
+      expect(tf.memory().numTensors).toBe(before);
+    },
+  );
 
   test('a tied embedding can be read and multiplied in any order', async () => {
     const engine = await createPortableEngine();

@@ -19,7 +19,9 @@ const failing = (message: string): TensorflowBinding => {
 describe('a failure of TensorFlow', () => {
   test('for lack of memory is PEFT_DEVICE_MEMORY and says how to need less', () => {
     const binding = failing(
-      'Invalid TF_Status: 8\nMessage: OOM when allocating tensor with shape[1024,250000] and type float on GPU:0 by allocator GPU_0_bfc',
+      'Invalid TF_Status: 8\n' +
+        'Message: OOM when allocating tensor with shape[1024,250000] and type float on GPU:0 ' +
+        'by allocator GPU_0_bfc',
     );
     expect(() => binding.executeOp('MatMul', [], [], 1)).toThrow(
       expect.objectContaining({

@@ -88,7 +88,10 @@ function namedError(operation: string, cause: Error): PeftError {
       'PEFT_DEVICE_MEMORY',
       `tensorflow: the device has no memory left for ${operation}: ${line}`,
       {
-        hint: 'use smaller batches (env.per_gpu_batch_size) or shorter texts, turn gradient checkpointing on, or quantise the base model; nvidia-smi shows who else uses the card',
+        hint:
+          'use smaller batches (env.per_gpu_batch_size) or shorter texts, turn gradient ' +
+          'checkpointing on, or quantise the base model; nvidia-smi shows who else uses the ' +
+          'card',
         cause,
       },
     );

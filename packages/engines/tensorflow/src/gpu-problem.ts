@@ -34,7 +34,9 @@ export function gpuProblem(probe: GpuProbe, build: 'cpu' | 'cuda' | undefined): 
       'PEFT_GPU_DRIVER',
       `tensorflow: NVIDIA's driver does not work, nvidia-smi says: ${problem}`,
       {
-        hint: 'after an update of the driver, restart the machine; else install the driver again, and check with: nvidia-smi',
+        hint:
+          'after an update of the driver, restart the machine; else install the driver again, ' +
+          'and check with: nvidia-smi',
       },
     );
   if (gpus.length === 0 && cardOnBus)
@@ -42,7 +44,9 @@ export function gpuProblem(probe: GpuProbe, build: 'cpu' | 'cuda' | undefined): 
       'PEFT_GPU_DRIVER',
       'tensorflow: there is an NVIDIA card, but no driver runs it (nvidia-smi lists none).',
       {
-        hint: `install NVIDIA's driver ${CUDA_12_DRIVER} or newer (Debian: apt-get install nvidia-driver), restart, and check with: nvidia-smi`,
+        hint:
+          `install NVIDIA's driver ${CUDA_12_DRIVER} or newer (Debian: apt-get install ` +
+          'nvidia-driver), restart, and check with: nvidia-smi',
       },
     );
   if (gpus.length === 0)
@@ -73,9 +77,12 @@ export function gpuProblem(probe: GpuProbe, build: 'cpu' | 'cuda' | undefined): 
     );
   return new PeftError(
     'PEFT_GPU_CUDA',
-    `tensorflow: ${names} is here with driver ${driver}, but TensorFlow could not load the CUDA libraries that it was built for.`,
+    `tensorflow: ${names} is here with driver ${driver}, but TensorFlow could not load ` +
+      'the CUDA libraries that it was built for.',
     {
-      hint: 'run: peft setup tensorflow --device cuda   (fetches them beside the library); TF_CPP_MIN_LOG_LEVEL=0 shows which is missing',
+      hint:
+        'run: peft setup tensorflow --device cuda   (fetches them beside the library); ' +
+        'TF_CPP_MIN_LOG_LEVEL=0 shows which is missing',
     },
   );
 }

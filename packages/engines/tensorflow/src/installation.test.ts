@@ -51,25 +51,29 @@ describe('finding TensorFlow', () => {
     );
   });
 
-  test('says what is wrong with a half-finished setup, one of another machine, and a package whose install script failed', () => {
-    complete();
-    rmSync(join(folder, 'home/2.21.0-cpu/build'), { recursive: true });
-    place('application/node_modules/@tensorflow/tfjs-node/package.json', '{"version":"4.22.0"}');
-    expect(search()).toEqual({
-      found: [],
-      problems: [
-        expect.stringMatching(
-          /is incomplete: .*tfjs_binding\.node, .*peft_kernels\.node is missing/,
-        ),
-        expect.stringContaining('@tensorflow/tfjs-node 4.22.0 is installed, but'),
-      ],
-    });
-    complete();
-    place('home/2.21.0-cpu/setup.json', record('plan9-mips'));
-    expect(search().problems[0]).toMatch(/was made for plan9-mips, this is /);
-    place('home/current.json', '{"folder":"../elsewhere"}');
-    expect(search().problems[0]).toMatch(/names no folder/);
-  });
+  test(
+    'says what is wrong with a half-finished setup, one of another machine, and a package ' +
+      'whose install script failed',
+    () => {
+      complete();
+      rmSync(join(folder, 'home/2.21.0-cpu/build'), { recursive: true });
+      place('application/node_modules/@tensorflow/tfjs-node/package.json', '{"version":"4.22.0"}');
+      expect(search()).toEqual({
+        found: [],
+        problems: [
+          expect.stringMatching(
+            /is incomplete: .*tfjs_binding\.node, .*peft_kernels\.node is missing/,
+          ),
+          expect.stringContaining('@tensorflow/tfjs-node 4.22.0 is installed, but'),
+        ],
+      });
+      complete();
+      place('home/2.21.0-cpu/setup.json', record('plan9-mips'));
+      expect(search().problems[0]).toMatch(/was made for plan9-mips, this is /);
+      place('home/current.json', '{"folder":"../elsewhere"}');
+      expect(search().problems[0]).toMatch(/names no folder/);
+    },
+  );
 });
 
 describe('the cache folder', () => {

@@ -51,7 +51,8 @@ export function loadBackend({ threads, fusedKernels }: LoadOptions = {}): Loaded
   if (threads !== undefined && loaded.threads !== threads) {
     throw new PeftError(
       'PEFT_CONFIG_INVALID',
-      `tensorflow: threads is ${threads}, but TensorFlow was loaded with ${loaded.threads ?? 'all cores'} in this process.`,
+      `tensorflow: threads is ${threads}, but TensorFlow was loaded with ` +
+        `${loaded.threads ?? 'all cores'} in this process.`,
       { hint: 'give the number when the engine is first made, or start a process for each' },
     );
   }
@@ -149,7 +150,9 @@ export function loadError(path: string, cause: Error): PeftError {
       'PEFT_GPU_CUDA',
       `tensorflow: the CUDA library ${library} was not found.`,
       {
-        hint: 'run: peft setup tensorflow --device cuda   (fetches the CUDA libraries that this TensorFlow was built for)',
+        hint:
+          'run: peft setup tensorflow --device cuda   (fetches the CUDA libraries that this ' +
+          'TensorFlow was built for)',
         cause,
       },
     );

@@ -132,28 +132,32 @@ describe.skipIf(reason)(
     });
     afterAll(async () => void (await tf.setBackend('cpu')));
 
-    test(`with most of it paged trains the adapter as with all of it there, to the bit, and as on the host within the error of float32, step by step over ${STEPS} steps`, async () => {
-      const [host, all, some] = [
-        memoryStateStore(),
-        deviceStateStore({ pageBytes: 2048 }),
-        paged(),
-      ].map((store) => start(engine, store));
-      const [onHost, whole, parts] = [
-        await trained(host!),
-        await trained(all!),
-        await trained(some!),
-      ];
-      const { residentBytes, hostBytes, totalBytes } = some!.state.store as DeviceStateStore;
-      expect(totalBytes).toBe(8 * parts.values.length);
-      expect(residentBytes).toBeLessThanOrEqual(2048); // the others passed through
-      expect(residentBytes).toBeGreaterThan(0);
-      expect(hostBytes).toBe(totalBytes - residentBytes);
-      expect(parts).toEqual(whole);
-      expect(largestDifference(whole.losses, onHost.losses)).toBeLessThan(AGREEMENT);
-      expect(largestDifference(whole.values, onHost.values)).toBeLessThan(AGREEMENT);
-      expect(Math.min(...whole.losses)).toBeLessThan(0.9 * whole.losses[0]!); // it learns, under dropout
-      for (const training of [host, all, some]) training!.dispose();
-    });
+    test(
+      'with most of it paged trains the adapter as with all of it there, to the bit, and ' +
+        `as on the host within the error of float32, step by step over ${STEPS} steps`,
+      async () => {
+        const [host, all, some] = [
+          memoryStateStore(),
+          deviceStateStore({ pageBytes: 2048 }),
+          paged(),
+        ].map((store) => start(engine, store));
+        const [onHost, whole, parts] = [
+          await trained(host!),
+          await trained(all!),
+          await trained(some!),
+        ];
+        const { residentBytes, hostBytes, totalBytes } = some!.state.store as DeviceStateStore;
+        expect(totalBytes).toBe(8 * parts.values.length);
+        expect(residentBytes).toBeLessThanOrEqual(2048); // the others passed through
+        expect(residentBytes).toBeGreaterThan(0);
+        expect(hostBytes).toBe(totalBytes - residentBytes);
+        expect(parts).toEqual(whole);
+        expect(largestDifference(whole.losses, onHost.losses)).toBeLessThan(AGREEMENT);
+        expect(largestDifference(whole.values, onHost.values)).toBeLessThan(AGREEMENT);
+        expect(Math.min(...whole.losses)).toBeLessThan(0.9 * whole.losses[0]!); // it learns, under dropout
+        for (const training of [host, all, some]) training!.dispose();
+      },
+    );
 
     test.each(
       [adam(), sgd({ momentum: 0.9, nesterov: true }), lion()].map(

@@ -39,7 +39,8 @@ export function readQuantizationConfig(json: unknown): BitsAndBytesConfig | unde
   if (isFourBit === isEightBit)
     throw new PeftError(
       'PEFT_QUANTIZATION_CONFIG',
-      `hub: quantization_config asks for ${isFourBit ? 'both load_in_4bit and load_in_8bit' : 'neither load_in_4bit nor load_in_8bit'}.`,
+      'hub: quantization_config asks for ' +
+        `${isFourBit ? 'both load_in_4bit and load_in_8bit' : 'neither load_in_4bit nor load_in_8bit'}.`,
     );
   const type = fields['bnb_4bit_quant_type'] ?? 'fp4'; // bitsandbytes' default
   if (isFourBit && type !== 'nf4' && type !== 'fp4')

@@ -132,7 +132,8 @@ function int8Source(store: Store, weight: TensorSource): QuantizedSource {
       if (format !== 0)
         throw partsError(
           name,
-          `its weight_format is ${format}, and only 0 (row-major) is readable; the others belong to one graphics card's layout`,
+          `its weight_format is ${format}, and only 0 (row-major) is readable; the others ` +
+            `belong to one graphics card's layout`,
         );
       return { name, format: 'int8', shape, packed: weight.read(), absmax: finite(absmax) };
     },

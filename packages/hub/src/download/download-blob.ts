@@ -158,7 +158,8 @@ function interrupted(
   if (cause instanceof PeftError) return cause;
   return new PeftError(
     'PEFT_HUB_INTERRUPTED',
-    `hub: the download of ${file} of ${JSON.stringify(request.name)} stopped after ${there} of ${expected.size} bytes: ${reasonOf(cause)}.`,
+    `hub: the download of ${file} of ${JSON.stringify(request.name)} stopped after ` +
+      `${there} of ${expected.size} bytes: ${reasonOf(cause)}.`,
     { hint: 'Run the command again; it goes on from there.', cause },
   );
 }

@@ -22,8 +22,10 @@ export function statusError(
   const where = `${JSON.stringify(name)} at revision ${JSON.stringify(revision)} on ${endpoint}`;
   if (status === 401 || status === 403) {
     const hint = hasToken
-      ? `Check that the token in HF_TOKEN may read it: it may be private, or ask you to accept its terms at ${endpoint}/${name}.`
-      : `Set HF_TOKEN to a token of yours (${endpoint}/settings/tokens) if the model is private or gated; check the name if it is public.`;
+      ? 'Check that the token in HF_TOKEN may read it: it may be private, or ask you to ' +
+        `accept its terms at ${endpoint}/${name}.`
+      : `Set HF_TOKEN to a token of yours (${endpoint}/settings/tokens) if the model is ` +
+        'private or gated; check the name if it is public.';
     return new PeftError(
       'PEFT_HUB_UNAUTHORIZED',
       `hub: not allowed to read ${what} of ${where} (status ${status}${hasToken ? '' : ', no token was sent'}).`,
@@ -35,7 +37,9 @@ export function statusError(
       'PEFT_HUB_NOT_FOUND',
       `hub: there is no ${what.replace(/^the /, '')} of ${where}.`,
       {
-        hint: `Check the spelling of the name (organisation/model) and the revision; there is no folder ${JSON.stringify(name)} here either. A private model needs HF_TOKEN.`,
+        hint:
+          'Check the spelling of the name (organisation/model) and the revision; there is no ' +
+          `folder ${JSON.stringify(name)} here either. A private model needs HF_TOKEN.`,
         cause,
       },
     );
@@ -55,7 +59,9 @@ export function unreachableError({ name, endpoint }: HubRequest, cause: unknown)
     'PEFT_HUB_UNREACHABLE',
     `hub: ${endpoint} cannot be reached to get ${JSON.stringify(name)}: ${reasonOf(cause)}.`,
     {
-      hint: 'Check the network. Without one, name a folder with the model, or set HF_HUB_CACHE to a cache that has it; HF_ENDPOINT names a mirror.',
+      hint:
+        'Check the network. Without one, name a folder with the model, or set HF_HUB_CACHE to ' +
+        'a cache that has it; HF_ENDPOINT names a mirror.',
       cause,
     },
   );

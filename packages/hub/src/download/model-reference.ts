@@ -38,7 +38,8 @@ export function modelReference(text: string, revision?: string): ModelReference 
   if (own !== undefined && given !== undefined && own !== given)
     throw new PeftError(
       'PEFT_HUB_REVISION',
-      `hub: ${JSON.stringify(text)} names the revision ${JSON.stringify(own)}, and ${JSON.stringify(given)} was named beside it.`,
+      `hub: ${JSON.stringify(text)} names the revision ${JSON.stringify(own)}, and ` +
+        `${JSON.stringify(given)} was named beside it.`,
       { hint: 'Name one of them.' },
     );
   return { name, revision: own ?? given };

@@ -220,7 +220,8 @@ function folderError(name: string, cause: unknown): unknown {
   const [first] = name.split('/');
   return new PeftError(
     'PEFT_MODEL_FOLDER',
-    `hub: there is no folder ${name}, only ${first}, and no such model could be had from the hub (${cause.code}: ${cause.message})`,
+    `hub: there is no folder ${name}, only ${first}, and no such model could be had from ` +
+      `the hub (${cause.code}: ${cause.message})`,
     { hint: 'Check the path; for a model of the hub, see to the error in brackets.', cause },
   );
 }
@@ -240,9 +241,12 @@ function filesError(
   const shown = there.slice(0, 8).join(', ') + (there.length > 8 ? ', …' : '');
   return new PeftError(
     'PEFT_HUB_FILES',
-    `hub: ${JSON.stringify(name)} at revision ${JSON.stringify(revision)} has no ${missing.slice(0, 3).join(', ')}; it holds ${shown || 'no files'}.`,
+    `hub: ${JSON.stringify(name)} at revision ${JSON.stringify(revision)} has no ` +
+      `${missing.slice(0, 3).join(', ')}; it holds ${shown || 'no files'}.`,
     {
-      hint: 'A model needs config.json and its weights as safetensors or pytorch_model.bin; other formats (GGUF, TensorFlow, Flax) are not read.',
+      hint:
+        'A model needs config.json and its weights as safetensors or pytorch_model.bin; other ' +
+        'formats (GGUF, TensorFlow, Flax) are not read.',
     },
   );
 }

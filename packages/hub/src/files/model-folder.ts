@@ -105,7 +105,9 @@ export function readTokenizerFiles(folder: string): TokenizerFiles {
   };
   if (!files.tokenizerJson && !files.sentencePiecePath && !files.vocabularyPath) {
     throw new PeftError('PEFT_TOKENIZER_MISSING', `hub: ${resolve(folder)} has no tokenizer.`, {
-      hint: `Expected tokenizer.json, or one of ${SENTENCE_PIECE_FILES.join(', ')}, vocab.txt, vocab.json. Copy it from the model that the checkpoint was trained from.`,
+      hint:
+        `Expected tokenizer.json, or one of ${SENTENCE_PIECE_FILES.join(', ')}, vocab.txt, ` +
+        'vocab.json. Copy it from the model that the checkpoint was trained from.',
     });
   }
   return Object.fromEntries(

@@ -46,7 +46,8 @@ export function readCheckpointIndex(path: string): CheckpointIndex {
   for (const [name, shard] of Object.entries(map)) {
     if (!isPlainFileName(shard))
       throw fail(
-        `tensor ${JSON.stringify(name)} is said to lie in ${JSON.stringify(shard) ?? shard}, which is no plain file name`,
+        `tensor ${JSON.stringify(name)} is said to lie in ${JSON.stringify(shard) ?? shard}, ` +
+          'which is no plain file name',
       );
     weightMap.set(name, shard);
   }
@@ -67,7 +68,8 @@ export function shardPaths(index: CheckpointIndex): Map<string, string> {
   if (missing.length > 0) {
     throw new PeftError(
       'PEFT_SAFETENSORS_SHARD_MISSING',
-      `safetensors: ${index.path} names ${missing.length} of ${paths.size} files that are not in the folder: ${missing.slice(0, 5).join(', ')}${missing.length > 5 ? ', …' : ''}.`,
+      `safetensors: ${index.path} names ${missing.length} of ${paths.size} files that are ` +
+        `not in the folder: ${missing.slice(0, 5).join(', ')}${missing.length > 5 ? ', …' : ''}.`,
       { hint: 'Fetch the missing files; an interrupted download goes on where it stopped.' },
     );
   }

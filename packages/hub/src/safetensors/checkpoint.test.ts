@@ -154,7 +154,8 @@ describe('openCheckpoint', () => {
     );
     expect(whole.warnings).toEqual([]);
     expect(store.warnings).toEqual([
-      `${join(folder, indexFile)} does not list 1 tensors of its shards, which are read nevertheless: model.norm.weight.`,
+      `${join(folder, indexFile)} does not list 1 tensors of its shards, which are read ` +
+        'nevertheless: model.norm.weight.',
     ]);
     store.close();
     whole.close();
@@ -223,27 +224,31 @@ describe('writeCheckpoint', () => {
     again.close();
   });
 
-  test('gives a tensor that is larger than a shard its own, and refuses a name that two shards would hold', async () => {
-    const folder = temporaryFolder();
-    const tensor = (name: string, length: number) =>
-      ({ name, dtype: 'U8', shape: [length], data: new Uint8Array(length) }) as const;
-    expect(
-      await writeCheckpoint(
-        folder,
-        [tensor('a', 3), tensor('b', 30), tensor('c', 5), tensor('d', 5)],
-        { maxShardBytes: 10 },
-      ),
-    ).toHaveLength(4);
-    const store = openCheckpoint(folder);
-    expect(new Set(store.names().map((name) => store.get(name)!.file!.path)).size).toBe(3);
-    store.close();
-    expect(
-      await errorCode(() =>
-        writeCheckpoint(folder, [tensor('a', 9), tensor('a', 9)], { maxShardBytes: 10 }),
-      ),
-    ).toBe('PEFT_SAFETENSORS_DUPLICATE');
-    expect(await errorCode(() => writeCheckpoint(folder, [], { maxShardBytes: 0 }))).toBe(
-      'PEFT_CONFIG_INVALID',
-    );
-  });
+  test(
+    'gives a tensor that is larger than a shard its own, and refuses a name that two ' +
+      'shards would hold',
+    async () => {
+      const folder = temporaryFolder();
+      const tensor = (name: string, length: number) =>
+        ({ name, dtype: 'U8', shape: [length], data: new Uint8Array(length) }) as const;
+      expect(
+        await writeCheckpoint(
+          folder,
+          [tensor('a', 3), tensor('b', 30), tensor('c', 5), tensor('d', 5)],
+          { maxShardBytes: 10 },
+        ),
+      ).toHaveLength(4);
+      const store = openCheckpoint(folder);
+      expect(new Set(store.names().map((name) => store.get(name)!.file!.path)).size).toBe(3);
+      store.close();
+      expect(
+        await errorCode(() =>
+          writeCheckpoint(folder, [tensor('a', 9), tensor('a', 9)], { maxShardBytes: 10 }),
+        ),
+      ).toBe('PEFT_SAFETENSORS_DUPLICATE');
+      expect(await errorCode(() => writeCheckpoint(folder, [], { maxShardBytes: 0 }))).toBe(
+        'PEFT_CONFIG_INVALID',
+      );
+    },
+  );
 });

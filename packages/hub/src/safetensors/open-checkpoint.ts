@@ -109,7 +109,8 @@ const unlistedWarnings = (path: string, names: readonly string[]): string[] =>
   names.length === 0
     ? []
     : [
-        `${resolve(path)} does not list ${names.length} tensors of its shards, which are read nevertheless: ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}.`,
+        `${resolve(path)} does not list ${names.length} tensors of its shards, which are ` +
+          `read nevertheless: ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}.`,
       ];
 
 const indexError = (path: string, problem: string) =>

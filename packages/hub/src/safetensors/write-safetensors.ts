@@ -98,7 +98,8 @@ function sortTensors(tensors: Iterable<WritableTensor>): WritableTensor[] {
     if (byName.has(tensor.name) || tensor.name === '__metadata__') {
       throw new PeftError(
         'PEFT_SAFETENSORS_DUPLICATE',
-        `safetensors: ${byName.has(tensor.name) ? 'two tensors have' : 'a tensor has'} the name ${JSON.stringify(tensor.name)}.`,
+        `safetensors: ${byName.has(tensor.name) ? 'two tensors have' : 'a tensor has'} the ` +
+          `name ${JSON.stringify(tensor.name)}.`,
         { hint: 'Give every tensor its own name; "__metadata__" is taken.' },
       );
     }
@@ -161,7 +162,8 @@ async function writeTensor(file: FileHandle, tensor: WritableTensor): Promise<vo
   if (written !== expected)
     throw new PeftError(
       'PEFT_SAFETENSORS_SHAPE',
-      `safetensors: tensor ${JSON.stringify(tensor.name)} of ${tensor.dtype} [${tensor.shape.join(', ')}] takes ${expected} bytes, its data has ${written}.`,
+      `safetensors: tensor ${JSON.stringify(tensor.name)} of ${tensor.dtype} [${tensor.shape.join(', ')}] ` +
+        `takes ${expected} bytes, its data has ${written}.`,
       { hint: 'Pass data of the shape, or the shape of the data.' },
     );
 }

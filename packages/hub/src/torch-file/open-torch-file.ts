@@ -95,7 +95,8 @@ function readZipTorchFile(file: ReadOnlyFile): TorchContent {
     if (entry?.size !== expected)
       throw torchFileError(
         file.path,
-        `storage ${JSON.stringify(storage.key)} should have ${expected} bytes, ${entry ? `has ${entry.size}` : 'is missing'}`,
+        `storage ${JSON.stringify(storage.key)} should have ${expected} bytes, ` +
+          `${entry ? `has ${entry.size}` : 'is missing'}`,
       );
     byteOffsets.set(storage.key, entry.offset);
     return storage;

@@ -76,7 +76,9 @@ export function storageOf(id: unknown, owner: string): TorchStorage {
 /** An error about what a torch file holds. */
 export const torchFileError = (owner: string, problem: string): PeftError =>
   new PeftError('PEFT_TORCH_FILE', `hub: ${owner}: ${problem}.`, {
-    hint: 'A file of weights is one dict of tensors, as torch.save(model.state_dict()) writes it; fetch it again, or use a safetensors file.',
+    hint:
+      'A file of weights is one dict of tensors, as torch.save(model.state_dict()) writes ' +
+      'it; fetch it again, or use a safetensors file.',
   });
 
 function orderedDict(pairs: unknown, owner: string): Map<unknown, unknown> {

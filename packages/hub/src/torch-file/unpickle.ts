@@ -58,7 +58,9 @@ export function unpickle(reader: ByteReader, options: UnpickleOptions): unknown 
       'PEFT_PICKLE_FORBIDDEN',
       `hub: ${owner} asks for ${what}, which no file of weights needs.`,
       {
-        hint: 'Pickles can carry programs; this one is not read. Use a safetensors file, or convert it where you trust it.',
+        hint:
+          'Pickles can carry programs; this one is not read. Use a safetensors file, or convert ' +
+          'it where you trust it.',
       },
     );
 

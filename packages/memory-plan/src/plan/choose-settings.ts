@@ -194,7 +194,9 @@ function insufficient(plan: MemoryPlan, suggestions: readonly Suggestion[] = [])
   const where = plan.gpu && memory !== plan.machine ? ` on ${plan.gpu.name}` : '';
   return new PeftError(
     'PEFT_MEMORY_INSUFFICIENT',
-    `memory plan: the run would take ${gigabytes(peakBytes)}${where}, and ${gigabytes(memory.usableBytes)} of ${gigabytes(memory.totalBytes)} are free.\n${formatPlan(plan)}`,
+    `memory plan: the run would take ${gigabytes(peakBytes)}${where}, and ` +
+      `${gigabytes(memory.usableBytes)} of ${gigabytes(memory.totalBytes)} are free.\n` +
+      `${formatPlan(plan)}`,
     { hint },
   );
 }
@@ -309,7 +311,10 @@ function measures(
     if (count > 0)
       found.push({
         kind: 'checkpointing',
-        text: `gradient checkpointing of ${count === planner.blocks ? 'all' : `the first ${count} of ${planner.blocks}`} blocks`,
+        text:
+          'gradient checkpointing of ' +
+          `${count === planner.blocks ? 'all' : `the first ${count} of ${planner.blocks}`} ` +
+          'blocks',
         isExact: true,
         settings: withBlocks(count),
       });

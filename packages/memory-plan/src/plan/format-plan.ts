@@ -124,7 +124,8 @@ const loadingRow = ({
 const peakRow = (peakBytes: number, { usableBytes, totalBytes }: MachineMemory): Row => [
   'peak',
   peakBytes,
-  `${gigabytes(usableBytes)} of ${gigabytes(totalBytes)} are free: ${peakBytes <= usableBytes ? 'it fits' : 'it does not fit'}`,
+  `${gigabytes(usableBytes)} of ${gigabytes(totalBytes)} are free: ` +
+    `${peakBytes <= usableBytes ? 'it fits' : 'it does not fit'}`,
 ];
 
 const lines = (rows: readonly Row[]): string =>

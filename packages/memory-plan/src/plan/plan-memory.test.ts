@@ -336,34 +336,39 @@ describe('a plan', () => {
     expect(weightBytes(64, 128, { format: 'int8' })).toBe(8192 + 4 * 64);
   });
 
-  test('has less for activations with checkpointing, less for state in 8 bits or in a page file, less for weights in NF4', () => {
-    const plain = planMemory(request);
-    expect(planMemory({ ...request, checkpointing: true }).activationBytes).toBeLessThan(
-      plain.activationBytes / 2,
-    );
-    expect(
-      planMemory({ ...request, optimizer: adamw8bit({ minimumElements: 0 }) }).optimizerStateBytes,
-    ).toBeLessThan(plain.optimizerStateBytes / 3);
-    const paged = planMemory({ ...request, residentStateBytes: 1000 });
-    expect([paged.optimizerStateBytes, paged.pagedStateBytes]).toEqual([
-      1000,
-      plain.optimizerStateBytes - 1000,
-    ]);
-    expect(planMemory({ ...request, quantization: NF4 }).weightBytes).toBeLessThan(
-      plain.weightBytes,
-    );
-    const narrow = (format: 'bf16' | 'f32') =>
-      planMemory({
-        ...request,
-        config: LLAMA,
-        storedDtype: 'F32',
-        ...(format === 'bf16' && { quantization: { format } }),
-      }).weightBytes;
-    expect(narrow('bf16')).toBeLessThan(0.51 * narrow('f32'));
-    expect(planMemory({ ...request, storedQuantization: NF4 }).weightBytes).toBe(
-      planMemory({ ...request, quantization: NF4 }).weightBytes,
-    );
-  });
+  test(
+    'has less for activations with checkpointing, less for state in 8 bits or in a page ' +
+      'file, less for weights in NF4',
+    () => {
+      const plain = planMemory(request);
+      expect(planMemory({ ...request, checkpointing: true }).activationBytes).toBeLessThan(
+        plain.activationBytes / 2,
+      );
+      expect(
+        planMemory({ ...request, optimizer: adamw8bit({ minimumElements: 0 }) })
+          .optimizerStateBytes,
+      ).toBeLessThan(plain.optimizerStateBytes / 3);
+      const paged = planMemory({ ...request, residentStateBytes: 1000 });
+      expect([paged.optimizerStateBytes, paged.pagedStateBytes]).toEqual([
+        1000,
+        plain.optimizerStateBytes - 1000,
+      ]);
+      expect(planMemory({ ...request, quantization: NF4 }).weightBytes).toBeLessThan(
+        plain.weightBytes,
+      );
+      const narrow = (format: 'bf16' | 'f32') =>
+        planMemory({
+          ...request,
+          config: LLAMA,
+          storedDtype: 'F32',
+          ...(format === 'bf16' && { quantization: { format } }),
+        }).weightBytes;
+      expect(narrow('bf16')).toBeLessThan(0.51 * narrow('f32'));
+      expect(planMemory({ ...request, storedQuantization: NF4 }).weightBytes).toBe(
+        planMemory({ ...request, quantization: NF4 }).weightBytes,
+      );
+    },
+  );
 
   test('grows with every block that is kept', () => {
     const activations = [4, 3, 2, 1, 0].map(
@@ -496,22 +501,26 @@ describe('a plan for a GPU', () => {
     expect(suggested).not.toContain('8-bit-optimizer'); // its state is not there
   });
 
-  test('takes less in the kernels that are compiled for CPUs, and more where weights are converted for a product', () => {
-    const own = ({ gpu: _gpu, ...rest }: PlanRequest): PlanRequest => rest;
-    const activations = (changed: Partial<PlanRequest>) =>
-      planMemory({ ...own(request), ...changed }).activationBytes;
-    expect(activations({ compiledKernels: true })).toBeLessThan(
-      activations({ compiledKernels: false }),
-    );
-    // the weights are larger than all else then
-    const oneToken = { method: lora({ rank: 1 }), batch: { sequences: 1, length: 1 } };
-    expect(activations({ ...oneToken, precision: 'float32' })).toBeGreaterThan(
-      activations({ ...oneToken, precision: 'bfloat16' }) + 2 * 256 * 128,
-    );
-    expect(() => planMemory({ ...request, engine: 'native' })).toThrow(
-      'gpu is given, and the native engine computes on the CPU',
-    );
-  });
+  test(
+    'takes less in the kernels that are compiled for CPUs, and more where weights are ' +
+      'converted for a product',
+    () => {
+      const own = ({ gpu: _gpu, ...rest }: PlanRequest): PlanRequest => rest;
+      const activations = (changed: Partial<PlanRequest>) =>
+        planMemory({ ...own(request), ...changed }).activationBytes;
+      expect(activations({ compiledKernels: true })).toBeLessThan(
+        activations({ compiledKernels: false }),
+      );
+      // the weights are larger than all else then
+      const oneToken = { method: lora({ rank: 1 }), batch: { sequences: 1, length: 1 } };
+      expect(activations({ ...oneToken, precision: 'float32' })).toBeGreaterThan(
+        activations({ ...oneToken, precision: 'bfloat16' }) + 2 * 256 * 128,
+      );
+      expect(() => planMemory({ ...request, engine: 'native' })).toThrow(
+        'gpu is given, and the native engine computes on the CPU',
+      );
+    },
+  );
 });
 
 describe('settings', () => {

@@ -92,7 +92,8 @@ export function parseAdaloraConfig(input: Partial<AdaloraConfig>): AdaloraConfig
   if (initialSteps >= totalSteps - finalSteps) {
     throw new PeftError(
       'PEFT_CONFIG_INVALID',
-      `adalora: no step is left to allocate ranks in: ${initialSteps} initial and ${finalSteps} final of ${totalSteps} steps.`,
+      `adalora: no step is left to allocate ranks in: ${initialSteps} initial and ` +
+        `${finalSteps} final of ${totalSteps} steps.`,
       { hint: 'lower initialSteps or finalSteps, or train longer' },
     );
   }

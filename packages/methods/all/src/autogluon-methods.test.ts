@@ -73,19 +73,26 @@ describe('autogluonMethod', () => {
     ]);
   });
 
-  it('matches a filter from the start of the last name of a path, and a module filter from the start of the path', () => {
-    const description = describeReal('bert-base-uncased');
-    const sites = (options: Parameters<typeof autogluonMethod>[1]) =>
-      attachAdapter('a', autogluonMethod('ia3', options), description, undefined).wrappedSites.map(
-        ({ path }) => path,
+  it(
+    'matches a filter from the start of the last name of a path, and a module filter from ' +
+      'the start of the path',
+    () => {
+      const description = describeReal('bert-base-uncased');
+      const sites = (options: Parameters<typeof autogluonMethod>[1]) =>
+        attachAdapter(
+          'a',
+          autogluonMethod('ia3', options),
+          description,
+          undefined,
+        ).wrappedSites.map(({ path }) => path);
+      expect(sites({ filter: ['^val', 'key$'], moduleFilter: ['encoder.layer.1[01]'] })).toEqual(
+        [10, 11].flatMap((layer) =>
+          ['key', 'value'].map((part) => `encoder.layer.${layer}.attention.self.${part}`),
+        ),
       );
-    expect(sites({ filter: ['^val', 'key$'], moduleFilter: ['encoder.layer.1[01]'] })).toEqual(
-      [10, 11].flatMap((layer) =>
-        ['key', 'value'].map((part) => `encoder.layer.${layer}.attention.self.${part}`),
-      ),
-    );
-    expect(() => sites({ filter: ['alue'] })).toThrow('ia3: no linear site matches');
-  });
+      expect(() => sites({ filter: ['alue'] })).toThrow('ia3: no linear site matches');
+    },
+  );
 
   it('names the nearest value', () => {
     expect(() => autogluonMethod('ia3_bais' as never)).toThrow('"ia3_bias"');

@@ -16,7 +16,8 @@ import { COMBINATIONS, type CombinationName } from './combinations.js';
  * A name that {@link methodNamed} knows: a method's, also a third party's that adds its options to
  * `PeftConfigs` of `@peft/core`, a combination's, or AutoGluon's.
  */
-export type KnownMethodName = (keyof PeftConfigs & string) | CombinationName | AutogluonMethod;
+export type KnownMethodName =
+  Extract<keyof PeftConfigs, string> | CombinationName | AutogluonMethod;
 
 /** Where a name is looked up. */
 export interface MethodNamedSettings {

@@ -21,7 +21,10 @@ export function refuseUnmatched(
         'PEFT_TARGET_NOT_FOUND',
         `lora: ${field}: ${JSON.stringify(key)} matches none of the ${sites.length} sites that it takes.`,
         {
-          hint: `${didYouMean(key, names)} They end with ${[...names].join(', ')}; a key is a regular expression for the end of a path.`.trim(),
+          hint: (
+            `${didYouMean(key, names)} They end with ${[...names].join(', ')}; a key is a ` +
+            'regular expression for the end of a path.'
+          ).trim(),
         },
       );
     }

@@ -184,13 +184,16 @@ describe('prompts and prefixes', () => {
     const attach = (description: Model['description']) => () =>
       attachAdapter('a', prefixTuning(), description, undefined);
     expect(attach(t5With({ num_decoder_layers: 3 }))).toThrow(
-      'prefix-tuning: t5 has 2 encoder and 3 decoder blocks, and the original counts one for the other.\n  hint: use attentionPrefix or promptTuning',
+      'prefix-tuning: t5 has 2 encoder and 3 decoder blocks, and the original counts one ' +
+        'for the other.\n' +
+        '  hint: use attentionPrefix or promptTuning',
     );
     expect(attach(t5With({ d_kv: 8 }))).toThrow(
       'prefix-tuning: t5 has keys of width 24 in a model of width 12, and the original takes one for the other.',
     );
     expect(attach(deberta)).toThrow(
-      'prefix-tuning: deberta-v2 has no key-value cache that a prefix could stand in.\n  hint: use attentionPrefix, which stands beside the sequence, or promptTuning',
+      'prefix-tuning: deberta-v2 has no key-value cache that a prefix could stand in.\n' +
+        '  hint: use attentionPrefix, which stands beside the sequence, or promptTuning',
     );
   });
 

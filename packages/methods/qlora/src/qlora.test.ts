@@ -343,35 +343,39 @@ describe('a quantised model that is saved', () => {
     expect(logitsOf(again)).toEqual(logitsOf(model));
   });
 
-  test('keeps [in, out] weights that are not quantised in that order, and 16 bits where the config says so', async () => {
-    const folder = folderFor();
-    const store = randomWeights(describeModel(gpt2, gpt2.parseConfig(GPT2), head), {
-      dtype: 'BF16',
-      standardDeviation: 0.1,
-    });
-    const model = owned(
-      loadModel(gpt2, GPT2, store, engine, {
-        head,
-        ...quantizedBase({ skipModules: ['mlp.c_proj'] }),
-      }),
-    );
-    await saveQuantized(model, folder);
-    const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as {
-      quantization_config: { llm_int8_skip_modules: string[] };
-    };
-    expect(config.quantization_config.llm_int8_skip_modules).toEqual([
-      'transformer.h.0.mlp.c_proj',
-      'lm_head',
-    ]);
-    const written = openCheckpoint(folder);
-    const name = 'transformer.h.0.mlp.c_proj.weight';
-    expect([written.get(name)!.dtype, written.get(name)!.shape]).toEqual(['BF16', [48, 32]]);
-    expect(written.get(name)!.read()).toEqual(store.get(name)!.read());
-    expect(written.get('transformer.ln_f.weight')!.dtype).toBe('BF16');
-    written.close();
-    const again = reopen(gpt2, folder);
-    expect(logitsOf(again)).toEqual(logitsOf(model));
-  });
+  test(
+    'keeps [in, out] weights that are not quantised in that order, and 16 bits where the ' +
+      'config says so',
+    async () => {
+      const folder = folderFor();
+      const store = randomWeights(describeModel(gpt2, gpt2.parseConfig(GPT2), head), {
+        dtype: 'BF16',
+        standardDeviation: 0.1,
+      });
+      const model = owned(
+        loadModel(gpt2, GPT2, store, engine, {
+          head,
+          ...quantizedBase({ skipModules: ['mlp.c_proj'] }),
+        }),
+      );
+      await saveQuantized(model, folder);
+      const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as {
+        quantization_config: { llm_int8_skip_modules: string[] };
+      };
+      expect(config.quantization_config.llm_int8_skip_modules).toEqual([
+        'transformer.h.0.mlp.c_proj',
+        'lm_head',
+      ]);
+      const written = openCheckpoint(folder);
+      const name = 'transformer.h.0.mlp.c_proj.weight';
+      expect([written.get(name)!.dtype, written.get(name)!.shape]).toEqual(['BF16', [48, 32]]);
+      expect(written.get(name)!.read()).toEqual(store.get(name)!.read());
+      expect(written.get('transformer.ln_f.weight')!.dtype).toBe('BF16');
+      written.close();
+      const again = reopen(gpt2, folder);
+      expect(logitsOf(again)).toEqual(logitsOf(model));
+    },
+  );
 
   test('must be quantised, in one format, and not merged', async () => {
     const plain = openLlama({});

@@ -198,7 +198,8 @@ function sequenceWise(
   if (extras.some(({ isPast }) => isPast))
     throw new PeftError(
       'PEFT_ATTENTION_EXTRA',
-      `${path}: keys that differ by sequence and keys that stand for earlier tokens cannot be in one attention with a window.`,
+      `${path}: keys that differ by sequence and keys that stand for earlier tokens cannot ` +
+        'be in one attention with a window.',
       { hint: 'use one of the two prefixes' },
     );
   const rows = (x: Tensor2D, start: number, end: number): Tensor2D =>

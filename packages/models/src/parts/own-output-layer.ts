@@ -26,7 +26,9 @@ export function settleOutputLayer<Config extends Tied>(
 ): Config {
   if (!config.isTied || !hasOwnOutputLayer(store, names)) return config;
   warn(
-    `config.json says that the output layer is the embedding's table (tie_word_embeddings), but the checkpoint's ${names.output[0]} differs from it: both are kept as the checkpoint has them.`,
+    `config.json says that the output layer is the embedding's table ` +
+      `(tie_word_embeddings), but the checkpoint's ${names.output[0]} differs from it: ` +
+      'both are kept as the checkpoint has them.',
   );
   return { ...config, isTied: false };
 }

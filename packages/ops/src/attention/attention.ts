@@ -134,7 +134,8 @@ function attributesOf(
       tensor.shape[1] !== shape[1]
     ) {
       throw shapeError(
-        `${name} has shape [${tensor.shape.join(', ')}], but q is [${q.shape.join(', ')}] with ${heads} heads and ${keyValueHeads} key heads`,
+        `${name} has shape [${tensor.shape.join(', ')}], but q is [${q.shape.join(', ')}] ` +
+          `with ${heads} heads and ${keyValueHeads} key heads`,
       );
     }
   };

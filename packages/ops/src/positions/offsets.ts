@@ -18,7 +18,9 @@ export function offsetsOf(lengths: ArrayLike<number>): Int32Array {
 export function checkOffsets(owner: string, offsets: Int32Array, rows: number): void {
   const fail = (problem: string): never => {
     throw new PeftError('PEFT_OFFSETS_INVALID', `${owner}: ${problem}.`, {
-      hint: 'offsets of B sequences are B + 1 row numbers: 0, the ends of the sequences in order, the last being the number of rows',
+      hint:
+        'offsets of B sequences are B + 1 row numbers: 0, the ends of the sequences in order, ' +
+        'the last being the number of rows',
     });
   };
   if (offsets.length < 2 || offsets[0] !== 0)

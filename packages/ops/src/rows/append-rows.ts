@@ -33,7 +33,8 @@ export function appendRows(
   if (x.shape[1] !== added.shape[1] || offsets.length !== addedOffsets.length) {
     throw new PeftError(
       'PEFT_SHAPE_MISMATCH',
-      `appendRows: ${offsets.length - 1} sequences of width ${x.shape[1]} cannot go on with ${addedOffsets.length - 1} of width ${added.shape[1]}.`,
+      `appendRows: ${offsets.length - 1} sequences of width ${x.shape[1]} cannot go on ` +
+        `with ${addedOffsets.length - 1} of width ${added.shape[1]}.`,
     );
   }
   return runKernel('PeftAppendRows', { x, added }, { offsets, addedOffsets }, () => [

@@ -147,28 +147,32 @@ onEachBackend('checkpoint', (backend) => {
     w.dispose();
   });
 
-  test('a captured tensor that a gradient should reach is an error that says what to do; nothing is left behind', () => {
-    const captured = seededTensor('c', [3]);
-    const x = seededTensor('x', [3]);
-    const before = tf.memory().numTensors;
-    expect(() => tf.tidy(() => tf.grad((a) => checkpoint([a], (b) => tf.mul(b, captured)))(x)))
-      .toThrowErrorMatchingInlineSnapshot(`
+  test(
+    'a captured tensor that a gradient should reach is an error that says what to do; ' +
+      'nothing is left behind',
+    () => {
+      const captured = seededTensor('c', [3]);
+      const x = seededTensor('x', [3]);
+      const before = tf.memory().numTensors;
+      expect(() => tf.tidy(() => tf.grad((a) => checkpoint([a], (b) => tf.mul(b, captured)))(x)))
+        .toThrowErrorMatchingInlineSnapshot(`
       [PeftError: checkpoint: the block captures a tensor of shape [3] that is neither a variable nor frozen.
         hint: pass it in the list of inputs, so that a gradient can reach it]
     `);
-    expect(tf.memory().numTensors).toBe(before);
-    const mask = tf.tensor1d([1, 0, 1], 'int32'); // no gradient reaches integers
-    expect([
-      ...tf
-        .grad((a) => checkpoint([a], (b) => tf.mul(b, tf.cast(mask, 'float32'))))(x)
-        .dataSync(),
-    ]).toEqual([1, 0, 1]);
-    expect([
-      ...tf
-        .grad((a) => checkpoint([a], (b) => tf.mul(b, freezeTensor(captured))))(x)
-        .dataSync(),
-    ]).toEqual([...captured.dataSync()]);
-  });
+      expect(tf.memory().numTensors).toBe(before);
+      const mask = tf.tensor1d([1, 0, 1], 'int32'); // no gradient reaches integers
+      expect([
+        ...tf
+          .grad((a) => checkpoint([a], (b) => tf.mul(b, tf.cast(mask, 'float32'))))(x)
+          .dataSync(),
+      ]).toEqual([1, 0, 1]);
+      expect([
+        ...tf
+          .grad((a) => checkpoint([a], (b) => tf.mul(b, freezeTensor(captured))))(x)
+          .dataSync(),
+      ]).toEqual([...captured.dataSync()]);
+    },
+  );
 
   test('a block that returns its input passes the gradient on once', () => {
     const x = seededTensor('x', [3]);

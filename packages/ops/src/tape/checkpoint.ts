@@ -123,7 +123,8 @@ function recomputeGradients(
 function captured(tensor: Tensor): PeftError {
   return new PeftError(
     'PEFT_CHECKPOINT_CAPTURE',
-    `checkpoint: the block captures a tensor of shape [${tensor.shape.join(', ')}] that is neither a variable nor frozen.`,
+    `checkpoint: the block captures a tensor of shape [${tensor.shape.join(', ')}] that ` +
+      'is neither a variable nor frozen.',
     {
       hint: 'pass it in the list of inputs, so that a gradient can reach it',
     },

@@ -49,7 +49,8 @@ export function rowWarning(report: RowReport, what: string): RowWarning | undefi
       `${shortened.length} of ${rows} rows lose what is beyond ${limit} tokens ${first(shortened)}`,
     empty.length && `${empty.length} of ${rows} rows have no text ${first(empty)}`,
     marked.length &&
-      `${marked.length} of ${rows} rows have begin or end tokens in their texts, which are not added again ${first(marked)}`,
+      `${marked.length} of ${rows} rows have begin or end tokens in their texts, which are ` +
+        `not added again ${first(marked)}`,
   ].filter((part) => part !== 0);
   if (parts.length === 0) return undefined;
   const raise = settings.map((name) => `raise ${name} (CLI: --set ${name}=N)`).join(' or ');

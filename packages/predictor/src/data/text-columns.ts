@@ -66,9 +66,12 @@ export function chooseTextColumns(
   if (columns.length === 0) {
     throw new PeftError(
       'PEFT_TEXT_COLUMN_MISSING',
-      `predictor: ${table.source} has no column of texts beside the label ${show(label)} (columns: ${list(table.columns)}).`,
+      `predictor: ${table.source} has no column of texts beside the label ${show(label)} ` +
+        `(columns: ${list(table.columns)}).`,
       {
-        hint: "name it with columnTypes: { COLUMN: 'text' }, or give the names of the columns of a file without a header",
+        hint:
+          "name it with columnTypes: { COLUMN: 'text' }, or give the names of the columns of a " +
+          'file without a header',
       },
     );
   }

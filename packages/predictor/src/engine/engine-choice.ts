@@ -8,7 +8,7 @@ export const ENGINE_NAMES = Object.freeze(['native', 'portable', 'tensorflow'] a
  * An engine of this toolkit, or a third party's, whose package adds its name to `KnownEngines` of
  * `@peft/ops` and which `withEngines` makes known.
  */
-export type EngineName = (typeof ENGINE_NAMES)[number] | (keyof KnownEngines & string);
+export type EngineName = (typeof ENGINE_NAMES)[number] | Extract<keyof KnownEngines, string>;
 
 /** What is asked of an engine. */
 export interface EngineRequest {
@@ -101,7 +101,9 @@ export async function chooseEngine(
   const warning = {
     code: 'PEFT_ENGINE_FALLBACK',
     message: `the portable engine (float32) takes over, which is slower: ${native.problem}`,
-    hint: 'compile the native engine (needs a C++20 compiler) with: npx peft-native-build, in a clone of the repository node tools/native/build-native.mjs',
+    hint:
+      'compile the native engine (needs a C++20 compiler) with: npx peft-native-build, in a ' +
+      'clone of the repository node tools/native/build-native.mjs',
   };
   return { engine, reason: `the native engine cannot run: ${native.problem}`, warning };
 }
@@ -117,7 +119,10 @@ export function requireEngine(name: string, makers: EngineMakers): void {
     'PEFT_ENGINE_UNKNOWN',
     `engine: there is no engine ${JSON.stringify(name)}.`,
     {
-      hint: `${didYouMean(name, names)} Known: ${names.join(', ')}. A third party's is made known with withEngines (CLI: --plugin).`.trim(),
+      hint: (
+        `${didYouMean(name, names)} Known: ${names.join(', ')}. A third party's is made ` +
+        'known with withEngines (CLI: --plugin).'
+      ).trim(),
     },
   );
 }

@@ -76,7 +76,8 @@ export function chooseTask(choice: TaskChoice): PredictorTask {
   const unread = unreadColumns(table, columns);
   if (unread.length > 0)
     choice.unread(
-      `${name} reads ${Object.values(columns).join(', ')}: ${unread.join(', ')} ${unread.length > 1 ? 'are' : 'is'} not used.`,
+      `${name} reads ${Object.values(columns).join(', ')}: ${unread.join(', ')} ` +
+        `${unread.length > 1 ? 'are' : 'is'} not used.`,
     );
   switch (name) {
     case 'causal-lm':

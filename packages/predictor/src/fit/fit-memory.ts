@@ -277,7 +277,8 @@ function inSettings(error: PeftError, request: PlanRequest, settings: Hyperparam
     hint:
       words.length > 0 && fitsWith(request)
         ? `it would fit with ${words.join(' ')}`
-        : 'take a smaller model, shorter texts (model.hf_text.max_text_len), smaller batches (env.per_gpu_batch_size), or a machine with more memory',
+        : 'take a smaller model, shorter texts (model.hf_text.max_text_len), smaller batches ' +
+          '(env.per_gpu_batch_size), or a machine with more memory',
   });
 }
 

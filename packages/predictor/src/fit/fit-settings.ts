@@ -59,7 +59,9 @@ export function fitSettings({ predictor, options, previous }: FitRequest): Hyper
     const [key] = changed;
     throw new PeftError(
       'PEFT_FIT_CHANGED',
-      `predictor: a further fit goes on with the model as it is; ${key === undefined ? 'its method' : `${key} (${show(previous.settings[key])} so far, ${show(settings[key])} now)`} cannot change.`,
+      'predictor: a further fit goes on with the model as it is; ' +
+        `${key === undefined ? 'its method' : `${key} (${show(previous.settings[key])} so far, ${show(settings[key])} now)`} ` +
+        'cannot change.',
       { hint: 'make a new PeftPredictor for it' },
     );
   }

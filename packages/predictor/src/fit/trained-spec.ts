@@ -28,7 +28,8 @@ export function trainedSpec(
   if (trained.length === 0)
     throw new PeftError(
       'PEFT_NOTHING_TRAINS',
-      `${spec.name}: nothing of this ${modelType} would train: ${names} ${idle.length > 1 ? 'find' : 'finds'} nothing there.`,
+      `${spec.name}: nothing of this ${modelType} would train: ${names} ` +
+        `${idle.length > 1 ? 'find' : 'finds'} nothing there.`,
       { hint: `choose another method (lora fits every family), or ${hint}` },
     );
   const isHead = (name: string): boolean =>
@@ -40,7 +41,9 @@ export function trainedSpec(
     emit({
       type: 'run/warned',
       code: 'PEFT_NOTHING_WRAPPED',
-      message: `${idle.length ? names : spec.name} found no layer to stand on in this ${modelType}: little more than the head trains.`,
+      message:
+        `${idle.length ? names : spec.name} found no layer to stand on in this ${modelType}: ` +
+        'little more than the head trains.',
       hint,
     });
   adapter.dispose();

@@ -138,7 +138,8 @@ async function openRecordedBase(
   if (base.fingerprint !== fingerprint) {
     throw new PeftError(
       'PEFT_ADAPTER_MISMATCH',
-      `predictor: the weights in ${base.folder} are not those of ${reference}${revision === undefined ? '' : ` (${revision})`}, which the adapter was trained on.`,
+      `predictor: the weights in ${base.folder} are not those of ${reference}${revision === undefined ? '' : ` (${revision})`}, ` +
+        'which the adapter was trained on.',
       { hint: 'name the right folder with load(path, { baseModel })' },
     );
   }

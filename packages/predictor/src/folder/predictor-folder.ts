@@ -67,7 +67,8 @@ export async function checkOutputFolder(
   if (foreign.length)
     throw new PeftError(
       'PEFT_FOLDER_NOT_EMPTY',
-      `predictor: ${resolve(path)} holds what no predictor wrote: ${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ', …' : ''}.`,
+      `predictor: ${resolve(path)} holds what no predictor wrote: ` +
+        `${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ', …' : ''}.`,
       { hint: 'choose another folder, or move these files away' },
     );
   if (resume && !owner && entries.includes(RECORD_FILE)) {

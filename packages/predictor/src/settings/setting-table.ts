@@ -16,7 +16,8 @@ const number =
     value <= most &&
     (!integer || Number.isInteger(value))
       ? undefined
-      : `${integer ? 'an integer' : 'a number'} ${Number.isFinite(most) ? `from ${least} to ${most}` : `of at least ${least}`}`;
+      : `${integer ? 'an integer' : 'a number'} ` +
+        `${Number.isFinite(most) ? `from ${least} to ${most}` : `of at least ${least}`}`;
 const positive = (value: unknown): string | undefined =>
   typeof value === 'number' && value > 0 && Number.isFinite(value) ? undefined : 'a number > 0';
 const oneOf =

@@ -8,7 +8,7 @@ import { textsOf, type ColumnRoles } from './column-roles.js';
 import type { CausalFormat } from './causal-format.js';
 import { conversations } from './conversations.js';
 import type { PredictorTask } from './predictor-task.js';
-import { tellRows } from './tell-rows.js';
+import { tellRows } from '../data/tell-rows.js';
 import { textLength } from './text-length.js';
 import { isTextMetric, languageMetric, languageScorer, writeTexts } from './write-texts.js';
 

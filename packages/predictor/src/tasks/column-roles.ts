@@ -58,9 +58,14 @@ export function chooseColumns(task: RoledTask, table: Table, given: ColumnRoles)
   const missing = wanted[0]?.map(bare) ?? known;
   throw new PeftError(
     'PEFT_COLUMN_MISSING',
-    `predictor: ${task} learns from the columns ${sets.map((set) => set.map((role) => (isOptional(role) ? `${bare(role)} (optional)` : role)).join(', ')).join('; or ')}. ${table.source} has ${table.columns.map(show).join(', ')}.`,
+    `predictor: ${task} learns from the columns ` +
+      `${sets.map((set) => set.map((role) => (isOptional(role) ? `${bare(role)} (optional)` : role)).join(', ')).join('; or ')}. ` +
+      `${table.source} has ${table.columns.map(show).join(', ')}.`,
     {
-      hint: `rename the columns, or say which they are with columnRoles: { ${missing.map((role) => `${role}: '…'`).join(', ')} } (CLI: --map ${missing.map((role) => `${role}=COLUMN`).join(' ')})`,
+      hint:
+        'rename the columns, or say which they are with columnRoles: { ' +
+        `${missing.map((role) => `${role}: '…'`).join(', ')} } (CLI: --map ` +
+        `${missing.map((role) => `${role}=COLUMN`).join(' ')})`,
     },
   );
 }
@@ -101,7 +106,8 @@ export function listsOf(table: Table, column: string): string[][] {
     if (list && list.length > 0) return list;
     throw new PeftError(
       'PEFT_DATA_INVALID',
-      `predictor: row ${table.origin?.(row) ?? row} of ${table.source} must have a list of words in the column ${show(column)}, got ${show(cell)}.`,
+      `predictor: row ${table.origin?.(row) ?? row} of ${table.source} must have a list of ` +
+        `words in the column ${show(column)}, got ${show(cell)}.`,
       { hint: 'for instance ["Ada","lives","in","London"], or words separated by blanks' },
     );
   });

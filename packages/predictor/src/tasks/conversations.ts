@@ -17,7 +17,7 @@ import { PeftError, show } from '@peft/errors';
 import type { CausalFormat } from './causal-format.js';
 import { textsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools } from './predictor-task.js';
-import { tellRows } from './tell-rows.js';
+import { tellRows } from '../data/tell-rows.js';
 import { textLength } from './text-length.js';
 
 /**
@@ -59,7 +59,8 @@ export function conversations(columns: ColumnRoles): CausalFormat {
         if (last?.role === 'assistant') return last.content ?? '';
         throw new PeftError(
           'PEFT_DATA_INVALID',
-          `predictor: conversation ${table.origin(row)} of ${table.source} does not end with an answer of the assistant to compare with.`,
+          `predictor: conversation ${table.origin(row)} of ${table.source} does not end with ` +
+            'an answer of the assistant to compare with.',
           { hint: 'end each conversation with the wanted answer, or score by perplexity' },
         );
       }),
@@ -125,7 +126,9 @@ function warnOfTemplate(
   if (marker !== undefined)
     warn?.({
       code: 'PEFT_CHAT_TURN_END',
-      message: `the tokenizer has no special token ${marker}, by which the chat template ends a turn: it is written in pieces and does not end generation.`,
+      message:
+        `the tokenizer has no special token ${marker}, by which the chat template ends a ` +
+        'turn: it is written in pieces and does not end generation.',
       hint: `add it to the tokenizer, or generate with stop strings (CLI: --stop "${marker}")`,
     });
 }

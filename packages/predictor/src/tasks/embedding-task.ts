@@ -7,7 +7,7 @@ import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import { runSizes } from '../fit/run-plan.js';
 import { textsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools, PredictorTask, TaskTools, WatchedMetric } from './predictor-task.js';
-import { tellRows } from './tell-rows.js';
+import { tellRows } from '../data/tell-rows.js';
 import { textLength } from './text-length.js';
 
 const METRICS: readonly WatchedMetric[] = ['mean_reciprocal_rank', 'top1'].map((name) =>

@@ -5,7 +5,7 @@ import { pairData, tableFromRows, type PairBatch, type Table, type TokenData } f
 import { seq2seqLanguageModel } from '@peft/trainer';
 import { textsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools, PredictorTask } from './predictor-task.js';
-import { tellRows } from './tell-rows.js';
+import { tellRows } from '../data/tell-rows.js';
 import { textLength } from './text-length.js';
 import {
   isTextMetric,

@@ -14,7 +14,7 @@ import { runSizes } from '../fit/run-plan.js';
 import { textSettings, tokenizeRows } from '../data/text-columns.js';
 import { EMBEDDING } from './pooled-embedding.js';
 import type { DataTools, PredictorTask, TaskTools } from './predictor-task.js';
-import { tellRows } from './tell-rows.js';
+import { tellRows } from '../data/tell-rows.js';
 
 /** The task of whole rows, which also has probabilities and embeddings. */
 export interface TableTask extends PredictorTask {

@@ -19,7 +19,7 @@ import { predict, tagScore, tokenClassification } from '@peft/trainer';
 import { runSizes } from '../fit/run-plan.js';
 import { listsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools, PredictorTask, TaskTools } from './predictor-task.js';
-import { tellRows } from './tell-rows.js';
+import { tellRows } from '../data/tell-rows.js';
 import { textLength } from './text-length.js';
 
 const TAG_METRICS: readonly TagMetric[] = [entityF1, entityPrecision, entityRecall, tagAccuracy];

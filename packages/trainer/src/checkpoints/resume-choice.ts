@@ -41,7 +41,7 @@ async function resumeNewest<B extends ModelBatch>(
   run: RunContext<B>,
   steps: readonly number[],
 ): Promise<number | undefined> {
-  let damage: unknown;
+  let damage: PeftError | undefined;
   for (const step of [...steps].reverse()) {
     try {
       await restoreCheckpoint(run, step);

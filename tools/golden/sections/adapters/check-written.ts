@@ -58,7 +58,7 @@ function comparableConfig(folder: string): unknown {
   return Object.entries(config)
     .map(([key, value]) => [
       key,
-      sets.includes(key) && Array.isArray(value) ? [...value].sort() : value,
+      sets.includes(key) && Array.isArray(value) ? [...(value as unknown[])].sort() : value,
     ])
     .sort(([a], [b]) => ((a as string) < (b as string) ? -1 : 1));
 }

@@ -79,7 +79,8 @@ function compile(pattern: unknown): RegExp {
 const tooSlow = (source: string, text: string): PeftError =>
   new PeftError(
     'PEFT_TOKENIZER_PATTERN',
-    `data: the tokenizer's regular expression ${show(source)} takes over ${limitFor(text)} ms for a text of ${text.length} characters.`,
+    `data: the tokenizer's regular expression ${show(source)} takes over ` +
+      `${limitFor(text)} ms for a text of ${text.length} characters.`,
     {
       hint: 'Use a tokenizer from a source that you trust; this one may be made to hang programs.',
     },

@@ -27,7 +27,8 @@ export function loadBinding(): NativeBinding {
   if (loaded) return loaded;
   const require = createRequire(import.meta.url);
   const hint =
-    'compile it (needs a C++20 compiler) with: npx peft-native-build, in a clone of the repository node tools/native/build-native.mjs; or use the portable engine.';
+    'compile it (needs a C++20 compiler) with: npx peft-native-build, in a clone of the ' +
+    'repository node tools/native/build-native.mjs; or use the portable engine.';
   for (const path of [...candidates(), `@peft/native-${process.platform}-${process.arch}`]) {
     if (path.endsWith('.node') && !existsSync(path)) continue;
     try {

@@ -134,7 +134,8 @@ function lowRankSites(model: Model, adapters: readonly Adapter[]): LowRankSite[]
     if (other || adapter.wrappedSites.length === 0)
       throw new PeftError(
         'PEFT_ADAPTER_COMBINE',
-        `adapter "${adapter.name}" cannot be combined: ${other ? `it has ${other.method} at ${other.site.path}` : 'it stands on no site'}.`,
+        `adapter "${adapter.name}" cannot be combined: ` +
+          `${other ? `it has ${other.method} at ${other.site.path}` : 'it stands on no site'}.`,
         { hint: 'plain LoRA can; merge other adapters into the model' },
       );
   }

@@ -93,7 +93,8 @@ function doubled(part: MethodPart, name: string): MethodPart {
   if (!loraInitializer(config.init).takesOver) {
     throw new PeftError(
       'PEFT_LORA_PLAIN',
-      `adapter "${name}" did not take its start values out of the base weights (init ${JSON.stringify(loraInitializer(config.init).name)}).`,
+      `adapter "${name}" did not take its start values out of the base weights (init ` +
+        `${JSON.stringify(loraInitializer(config.init).name)}).`,
       { hint: 'PiSSA and OLoRA do; save any other with saveAdapter' },
     );
   }

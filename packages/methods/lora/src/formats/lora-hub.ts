@@ -73,7 +73,8 @@ export const loraHub: AdapterHubMapping<LoraConfig> = {
     if (other)
       throw new PeftError(
         'PEFT_CONFIG_UNSUPPORTED',
-        `lora: adapter_config.json sets ${other} to ${show(json[other])}, which is not supported in adapter-hub's layout.`,
+        `lora: adapter_config.json sets ${other} to ${show(json[other])}, which is not ` +
+          `supported in adapter-hub's layout.`,
         { hint: 'save such adapters with PEFT' },
       );
     const {

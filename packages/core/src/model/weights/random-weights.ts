@@ -3,7 +3,7 @@
  * checkpoint.
  */
 import { encodeBfloat16, randomKey, randomNormal, type TensorSource } from '@peft/ops';
-import type { ModelDescription } from '../description/model-description.js';
+import type { ModelDescription } from '../../description/model-description.js';
 import type { WeightStore } from './weights.js';
 
 /**

@@ -16,8 +16,8 @@ import {
   type FrozenWeight,
   type TensorSource,
 } from '@peft/ops';
-import type { ModelDescription, ParameterSpec } from '../description/model-description.js';
-import { convertedWeights, type WeightQuantization } from '../description/quantizable.js';
+import type { ModelDescription, ParameterSpec } from '../../description/model-description.js';
+import { convertedWeights, type WeightQuantization } from '../../description/quantizable.js';
 
 /** Stored tensors by name: a checkpoint, or values in memory. */
 export interface WeightStore {
@@ -226,7 +226,8 @@ function missingWeights(
   const has = [...store.names()].slice(0, 3).join(', ');
   return new PeftError(
     'PEFT_WEIGHT_MISSING',
-    `${description.modelType}: the checkpoint lacks ${missing.length} of ${description.parameters.length} tensors: ${names}${missing.length > 5 ? ' …' : ''}.`,
+    `${description.modelType}: the checkpoint lacks ${missing.length} of ` +
+      `${description.parameters.length} tensors: ${names}${missing.length > 5 ? ' …' : ''}.`,
     {
       hint: `it has names such as ${has || '(none)'}; config.json and the weights are probably not of the same model`,
     },

@@ -1,8 +1,8 @@
 /** Tells whoever reads data of rows that are left out, cut or empty. */
 import type { Table } from '@peft/data';
-import { originsOf } from '../data/row-report.js';
-import type { DataTools } from './predictor-task.js';
-import { modelLength, textLength } from './text-length.js';
+import { originsOf } from './row-report.js';
+import type { DataTools } from '../tasks/predictor-task.js';
+import { modelLength, textLength } from '../tasks/text-length.js';
 
 /** Rows by their numbers in the table that was tokenised. */
 interface ReadRows {

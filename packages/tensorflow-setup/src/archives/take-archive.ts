@@ -2,11 +2,11 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { PeftError } from '@peft/errors';
-import { download } from './download.js';
-import type { FetchOptions } from './fetch-wheels.js';
-import type { Setup } from './setup-options.js';
+import { download } from '../download.js';
+import type { FetchOptions } from '../fetch-wheels.js';
+import type { Setup } from '../setup-options.js';
 import { unpack, type Choice } from './unpack.js';
-import { checkWheelPlatform } from './wheel-name.js';
+import { checkWheelPlatform } from '../wheel-name.js';
 
 /**
  * Unpacks an archive unless its mark says that it was.
@@ -30,7 +30,9 @@ export async function unpackOnce(setup: Setup, archive: string, choose: Choice):
     })) === 0
   ) {
     throw new PeftError('PEFT_SETUP_ARCHIVE', `setup: nothing in ${archive} is of use.`, {
-      hint: 'give wheels of tensorflow or tensorflow-cpu and of NVIDIA, an official libtensorflow archive, or a tarball of tfjs-node',
+      hint:
+        'give wheels of tensorflow or tensorflow-cpu and of NVIDIA, an official libtensorflow ' +
+        'archive, or a tarball of tfjs-node',
     });
   }
   writeFileSync(mark, size);
