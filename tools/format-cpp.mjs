@@ -12,6 +12,7 @@ import { ROOT } from './packages.mjs';
 const FOLDERS = [
   'packages/engines/native/cpp',
   'packages/engines/tensorflow/cpp',
+  'benchmarks/decode',
   'benchmarks/gemm',
 ];
 /** Major version that the sources are formatted with: Debian 12's. */

@@ -27,7 +27,9 @@ describe('a fit and its memory', () => {
       events.findIndex(({ type }) => type === 'weights/loaded'),
     );
     expect(planned(events)).toMatchObject({ peakBytes: plannedPeakBytes, changes: [] });
-    expect(Math.abs(plannedPeakBytes! - peakMemoryBytes)).toBeLessThan(250e6); // a run this small lies within what a process is allowed to grow by; bench:memory compares real ones
+    // A run this small lies within what a process is allowed to grow by; bench:memory compares real
+    // ones.
+    expect(Math.abs(plannedPeakBytes! - peakMemoryBytes)).toBeLessThan(250e6);
     predictor.dispose();
   });
 

@@ -22,8 +22,24 @@ export interface FetchOptions {
  */
 const PYTHON_VERSION = '3.11';
 const PYTHONS = process.platform === 'win32' ? ['py', 'python'] : ['python3', 'python'];
-const NO_NETWORK =
-  /Failed to establish a new connection|Temporary failure in name resolution|Network is unreachable|getaddrinfo|ConnectTimeout|Read timed out|Connection refused|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|NameResolutionError/i;
+const NO_NETWORK = new RegExp(
+  [
+    'Failed to establish a new connection',
+    'Temporary failure in name resolution',
+    'Network is unreachable',
+    'getaddrinfo',
+    'ConnectTimeout',
+    'Read timed out',
+    'Connection refused',
+    'ENOTFOUND',
+    'ECONNREFUSED',
+    'ETIMEDOUT',
+    'EAI_AGAIN',
+    'ENETUNREACH',
+    'NameResolutionError',
+  ].join('|'),
+  'i',
+);
 
 /**
  * A wheel that was fetched before.
@@ -87,9 +103,11 @@ export async function fetchWheel(
   if (NO_NETWORK.test(output)) throw offline(requirement, 'pip found no network');
   if (/No matching distribution|Could not find a version/.test(output)) {
     const [, versions = ''] = /from versions: ([^)]*)\)/.exec(output) ?? [];
+    const found = versions === 'none' ? [] : versions.split(', ').filter(Boolean).slice(-6);
+    const others = found.length ? `; there are ${found.join(', ')}` : '';
     throw new PeftError(
       'PEFT_SETUP_VERSION',
-      `setup: pip found no wheel of ${requirement} for this machine${versions && versions !== 'none' ? `; there are ${versions.split(', ').slice(-6).join(', ')}` : ''}.`,
+      `setup: pip found no wheel of ${requirement} for this machine${others}.`,
       { hint: 'choose a version with --tensorflow, or name a wheel or archive with --from' },
     );
   }

@@ -73,8 +73,15 @@ describe("layer ids and group rates are AutoGluon's, exactly", () => {
       'score.weight',
     ];
     expect(Object.fromEntries(layerIds(names).ids)).toEqual({
-      'model.wte.weight': 4, 'model.h.0.attn.0.w': 3, 'model.h.0.mlp.w': 3, 'model.h.1.attn.0.w': 2, 'model.extra.0.w': 1, 'model.ln_f.weight': 0, 'model.layer_norm_9x.pooler': 0, 'score.weight': 0,
-    }); // prettier-ignore
+      'model.wte.weight': 4,
+      'model.h.0.attn.0.w': 3,
+      'model.h.0.mlp.w': 3,
+      'model.h.1.attn.0.w': 2,
+      'model.extra.0.w': 1,
+      'model.ln_f.weight': 0,
+      'model.layer_norm_9x.pooler': 0,
+      'score.weight': 0,
+    });
   });
 
   test('another backbone prefix, and no backbone at all', () => {
