@@ -10,29 +10,25 @@ import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import {
   activate,
   decodeFloat32,
-  dequantize4Bit,
-  dequantizeInt8Rows,
   embed,
   encodeBfloat16,
   encodeFloat16,
-  expandAbsmax,
   linear,
   memorySource,
-  nestAbsmax,
-  quantize4Bit,
-  quantizeInt8Rows,
   linearActivated,
   variableGradients,
   type Engine,
   type FreezeOptions,
   type FrozenWeight,
-  type QuantizedParts,
   type TensorSource,
   type WeightFormat,
 } from '@peft/ops';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { checkWeight } from './check-weight.js';
 import { describeKernels } from './describe-kernels.js';
+import { quantizedParts } from './quantized-parts.js';
 import { seededTensor, seededValues } from './seeded-tensor.js';
+import { storedValues } from './stored-values.js';
 import { toBeAllclose } from './to-be-allclose.js';
 
 export interface EngineContractOptions {
@@ -354,131 +350,6 @@ export function describeEngine(
 
     part('kernels', () => describeKernels(() => engine));
   });
-}
-
-/** Products both ways, a gather with repeats, and all values. */
-function checkWeight(
-  engine: Engine,
-  weight: FrozenWeight,
-  stored: Float32Array,
-  rows: number,
-): void {
-  const [out, width] = weight.shape as [number, number];
-  const exact = { atol: 1e-6, rtol: 1e-6 }; // expanding the maxima rounds once
-  expect(engine.dequantize(weight)).toBeAllclose(tf.tensor2d(stored, [out, width]), exact);
-  const ids = Int32Array.from({ length: 9 }, (_, n) => (n * 5) % out);
-  expect(engine.gather(weight, ids)).toBeAllclose(
-    [...ids].flatMap((id) => [...stored.slice(id * width, (id + 1) * width)]),
-    exact,
-  );
-  const x = seededValues('x', rows * width);
-  const bias = seededValues('bias', out);
-  const dy = seededValues('dy', rows * out);
-  const forward = slowProduct(x, stored, rows, width, out, (o, i) => o * width + i);
-  const plain = engine.linear(tf.tensor2d(x, [rows, width]), weight);
-  const withBias = engine.linear(tf.tensor2d(x, [rows, width]), weight, tf.tensor1d(bias));
-  const gradient = engine.linearInputGradient(tf.tensor2d(dy, [rows, out]), weight);
-  expect(plain.shape).toEqual([rows, out]);
-  expect(gradient.shape).toEqual([rows, width]);
-  expectProduct(engine, plain.dataSync(), forward);
-  expectProduct(
-    engine,
-    withBias.dataSync(),
-    forward.map((entry, n) => ({ ...entry, value: entry.value + bias[n % out]! })),
-  );
-  expectProduct(
-    engine,
-    gradient.dataSync(),
-    slowProduct(dy, stored, rows, out, width, (i, o) => o * width + i),
-  );
-}
-
-/** Σ in float64 of x[n, k]·w[at(m, k)] and of the magnitudes, which bound the rounding error. */
-function slowProduct(
-  x: Float32Array,
-  w: Float32Array,
-  rows: number,
-  inner: number,
-  outer: number,
-  at: (outer: number, inner: number) => number,
-): { value: number; size: number }[] {
-  return Array.from({ length: rows * outer }, (_, n) => {
-    let [value, size] = [0, 0];
-    for (let k = 0; k < inner; k += 1) {
-      const term = x[Math.floor(n / outer) * inner + k]! * w[at(n % outer, k)]!;
-      value += term;
-      size += Math.abs(term);
-    }
-    return { value, size };
-  });
-}
-
-/** Both operands rounded (2⁻⁸ each with bfloat16), float32 sums. */
-function expectProduct(
-  engine: Engine,
-  got: ArrayLike<number>,
-  wanted: { value: number; size: number }[],
-): void {
-  const unit = engine.precision === 'bfloat16' ? 2 ** -7 : 2 ** -20;
-  const worst = wanted.reduce(
-    (found, { value, size }, n) =>
-      Math.max(found, Math.abs(got[n]! - value) / (unit * size + 1e-6)),
-    0,
-  );
-  expect(worst, 'error of a product in units of its bound').toBeLessThanOrEqual(1);
-  expect(Number.isNaN(worst)).toBe(false);
-}
-
-/** What a format keeps of the values. */
-function storedValues(
-  values: Float32Array,
-  rows: number,
-  format: WeightFormat,
-  blockSize = 64,
-  nested = false,
-): Float32Array {
-  switch (format) {
-    case 'f32':
-      return values;
-    case 'f16':
-      return decodeFloat32(new Uint8Array(encodeFloat16(values).buffer), 'F16');
-    case 'bf16':
-      return decodeFloat32(new Uint8Array(encodeBfloat16(values).buffer), 'BF16');
-    case 'int8': {
-      const { packed, absmax } = quantizeInt8Rows(values, rows);
-      return dequantizeInt8Rows(packed, absmax, values.length / rows, rows);
-    }
-    default: {
-      const { packed, absmax } = quantize4Bit(values, format, blockSize);
-      return dequantize4Bit(
-        packed,
-        nested ? expandAbsmax(nestAbsmax(absmax)) : absmax,
-        format,
-        blockSize,
-        values.length,
-      );
-    }
-  }
-}
-
-function quantizedParts(
-  values: Float32Array,
-  rows: number,
-  format: 'nf4' | 'fp4' | 'int8',
-  blockSize: number,
-  nested: boolean,
-): QuantizedParts {
-  const shape = [rows, values.length / rows];
-  if (format === 'int8') return { name: 'w', format, shape, ...quantizeInt8Rows(values, rows) };
-  const { packed, absmax } = quantize4Bit(values, format, blockSize);
-  return {
-    name: 'w',
-    format,
-    shape,
-    packed,
-    absmax: nested ? nestAbsmax(absmax) : absmax,
-    blockSize,
-  };
 }
 
 /** `[out, in]` → `[in, out]` */
