@@ -6,193 +6,22 @@ import { openSafetensors, writeSafetensors } from '@peft/hub';
 import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
 import { mam } from '@peft/mam';
-import { bert, debertaV2, distilbert, gpt2, llama, t5 } from '@peft/models';
+import { debertaV2 } from '@peft/models';
 import type { Engine } from '@peft/ops';
 import { createPortableEngine } from '@peft/portable';
 import { attentionPrefix } from '@peft/prompt-tuning';
 import { loReft } from '@peft/reft';
 import { tinyModels, useModel, usePortableEngine, useTemporaryFolder } from '@peft/testing';
 import { describe, expect, it } from 'vitest';
-import { attachAdapter } from '../adapter/attach-adapter.js';
-import type { HeadOptions, ModelDescription } from '../description/model-description.js';
+import { describeTiny, FAMILIES, SEQCLS } from '../../test/adapter-hub-families.js';
 import type { AnyMethod, MethodSpec } from '../method/peft-method.js';
-import type { Architecture } from '../model/architecture.js';
-import { describeModel, loadModel } from '../model/load-model.js';
+import { loadModel } from '../model/load-model.js';
 import type { Model } from '../model/model.js';
 import { randomWeights } from '../model/weights/random-weights.js';
 import { loadAdapter, saveAdapter } from './adapter-files.js';
 import { adapterHubFormat } from './adapter-hub-format.js';
 
 const methods = [adapter, attentionPrefix, lora, ia3] as unknown as readonly AnyMethod[];
-const SEQCLS: HeadOptions = { kind: 'sequence-classification', outputs: 2 };
-
-function describeTiny<Config>(
-  architecture: Architecture<Config>,
-  json: object,
-  head: HeadOptions,
-): ModelDescription {
-  return describeModel(
-    architecture,
-    architecture.parseConfig(json as Record<string, unknown>),
-    head,
-  );
-}
-const FAMILIES = {
-  bert: describeTiny(
-    bert,
-    {
-      model_type: 'bert',
-      hidden_size: 12,
-      num_hidden_layers: 1,
-      num_attention_heads: 3,
-      intermediate_size: 20,
-    },
-    SEQCLS,
-  ),
-  deberta: describeTiny(
-    debertaV2,
-    {
-      model_type: 'deberta-v2',
-      hidden_size: 12,
-      num_hidden_layers: 1,
-      num_attention_heads: 3,
-      intermediate_size: 20,
-    },
-    SEQCLS,
-  ),
-  distilbert: describeTiny(
-    distilbert,
-    { model_type: 'distilbert', dim: 12, n_layers: 1, n_heads: 3, hidden_dim: 20 },
-    SEQCLS,
-  ),
-  t5: describeTiny(
-    t5,
-    { model_type: 't5', d_model: 12, d_kv: 4, num_heads: 3, d_ff: 20, num_layers: 1 },
-    { kind: 'seq2seq-lm' },
-  ),
-  llama: describeTiny(
-    llama,
-    {
-      model_type: 'llama',
-      hidden_size: 12,
-      num_hidden_layers: 1,
-      num_attention_heads: 3,
-      intermediate_size: 20,
-    },
-    { kind: 'causal-lm' },
-  ),
-  gpt2: describeTiny(
-    gpt2,
-    { model_type: 'gpt2', n_embd: 12, n_layer: 1, n_head: 3 },
-    { kind: 'causal-lm' },
-  ),
-  bare: describeTiny(
-    bert,
-    {
-      model_type: 'bert',
-      hidden_size: 12,
-      num_hidden_layers: 1,
-      num_attention_heads: 3,
-      intermediate_size: 20,
-    },
-    { kind: 'none' },
-  ),
-};
-
-/** Modules of the keys, without the last two words. */
-function modulesOf(family: keyof typeof FAMILIES, spec: MethodSpec): string[] {
-  const attached = attachAdapter('demo', spec, FAMILIES[family], undefined);
-  const own = [...attached.parameters.values()].filter(({ origin }) => origin === 'new');
-  return [
-    ...new Set(
-      own.map((parameter) =>
-        adapterHubFormat.keyOf(attached, parameter).replace(/\.demo\..*/, '.demo'),
-      ),
-    ),
-  ].sort();
-}
-
-describe("adapter-hub's keys", () => {
-  // The families' module names in the library.
-  it.each([
-    [
-      'bert',
-      [
-        'bert.encoder.layer.0.attention.output.adapters.demo',
-        'bert.encoder.layer.0.output.adapters.demo',
-      ],
-    ],
-    [
-      'bare',
-      ['encoder.layer.0.attention.output.adapters.demo', 'encoder.layer.0.output.adapters.demo'],
-    ],
-    [
-      'deberta',
-      [
-        'deberta.encoder.layer.0.attention.output.adapters.demo',
-        'deberta.encoder.layer.0.output.adapters.demo',
-      ],
-    ],
-    [
-      'distilbert',
-      [
-        'distilbert.transformer.layer.0.attention_adapters.adapters.demo',
-        'distilbert.transformer.layer.0.output_adapters.adapters.demo',
-      ],
-    ],
-    [
-      't5',
-      [
-        'decoder.block.0.layer.0.adapters.demo',
-        'decoder.block.0.layer.2.adapters.demo',
-        'encoder.block.0.layer.0.adapters.demo',
-        'encoder.block.0.layer.1.adapters.demo',
-      ],
-    ],
-    [
-      'llama',
-      [
-        'model.layers.0.attention_adapters.adapters.demo',
-        'model.layers.0.output_adapters.adapters.demo',
-      ],
-    ],
-    [
-      'gpt2',
-      [
-        'transformer.h.0.attention_adapters.adapters.demo',
-        'transformer.h.0.output_adapters.adapters.demo',
-      ],
-    ],
-  ] as const)('of bottlenecks in %s', (family, modules) => {
-    expect(modulesOf(family, houlsby({ reductionFactor: 3 }))).toEqual(modules);
-  });
-
-  it('of prefixes, gates, interventions and shared parameters', () => {
-    const gated = attentionPrefix({ prefixLength: 2, bottleneckSize: 2, useGating: true });
-    expect(modulesOf('bert', gated)).toEqual([
-      'bert.encoder.layer.0.attention.self.prefix_tuning.prefix_gates.demo',
-      'bert.prefix_tuning.prefix_tunings.demo',
-    ]);
-    expect(modulesOf('llama', gated)).toEqual([
-      'model.layers.0.self_attn.prefix_tuning.prefix_gates.demo',
-      'model.prefix_tuning.prefix_tunings.demo',
-    ]);
-    expect(modulesOf('t5', attentionPrefix({ prefixLength: 2, bottleneckSize: 2 }))).toEqual([
-      'prefix_tuning.prefix_tunings.demo',
-    ]);
-    expect(modulesOf('t5', loReft())).toEqual([
-      'decoder.block.0.reft_layer.refts.demo',
-      'encoder.block.0.reft_layer.refts.demo',
-    ]);
-    expect(modulesOf('gpt2', loReft())).toEqual(['transformer.h.0.reft_layer.refts.demo']);
-    expect(modulesOf('t5', adapter({ reductionFactor: 3, invAdapter: 'nice' }))).toContain(
-      'encoder.invertible_adapters.demo',
-    );
-    expect(modulesOf('bert', adapter({ reductionFactor: 3, phmLayer: true }))).toContain(
-      'bert.shared_parameters.demo',
-    );
-  });
-});
 
 describe("adapter-hub's files", () => {
   let engine: Engine;
