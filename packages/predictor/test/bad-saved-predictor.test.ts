@@ -1,302 +1,19 @@
-import {
-  cpSync,
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import {
-  PeftPredictor,
-  type FitOptions,
-  type PredictorData,
-  type PredictorOptions,
-} from '../src/index.js';
-import { MODEL, quickPredictor, quickRows } from './quick.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PeftPredictor } from '../src/index.js';
+import { quickPredictor, quickRows } from './quick.js';
+import { useRefusals } from './refusals.js';
 
-let folder: string;
-let count = 0;
-/** A path that nothing stands at. */
-let path: string;
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'peft-predictor-bad-'));
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-beforeEach(() => {
-  path = join(folder, `case-${(count += 1)}`);
-});
-
-/** Fits and returns the error; no tensor and no file may be left. */
-async function refusal(
-  data: PredictorData,
-  { fit = {}, ...options }: Partial<PredictorOptions> & { fit?: FitOptions } = {},
-): Promise<{ code: string; message: string }> {
-  const { predictor } = quickPredictor({ path, ...options });
-  const before = tf.memory().numTensors;
-  const around = readdirSync(folder).sort();
-  const error: unknown = await predictor.fit(data, fit).then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(tf.memory().numTensors).toBe(before);
-  expect(readdirSync(folder).sort()).toEqual(around);
-  expect(() => predictor.fitSummary()).toThrow();
-  predictor.dispose();
-  return error as { code: string; message: string };
-}
-
-const file = (name: string, content: string): string => {
-  const where = join(folder, name);
-  writeFileSync(where, content);
-  return where;
-};
-
-/** A copy of the model with some files changed; null removes one. */
-function changedModel(
-  changes: Readonly<Record<string, ((bytes: Buffer) => Uint8Array | string) | null>>,
-): string {
-  const where = join(folder, `model-${(count += 1)}`);
-  cpSync(MODEL, where, { recursive: true });
-  for (const [name, change] of Object.entries(changes)) {
-    if (change) writeFileSync(join(where, name), change(readFileSync(join(where, name))));
-    else rmSync(join(where, name));
-  }
-  return where;
-}
-
-/** Replaces the header of a safetensors file, whose length may lie. */
-function withHeader(
-  bytes: Buffer,
-  change: (header: Record<string, { data_offsets: [number, number] }>) => void,
-  length?: bigint,
-): Buffer {
-  const size = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.subarray(8, 8 + size).toString()) as Record<
-    string,
-    { data_offsets: [number, number] }
-  >;
-  change(header);
-  const text = Buffer.from(JSON.stringify(header));
-  const prefix = Buffer.alloc(8);
-  prefix.writeBigUInt64LE(length ?? BigInt(text.length));
-  return Buffer.concat([prefix, text, bytes.subarray(8 + size)]);
-}
-
-describe('bad data is refused before a model is loaded', () => {
-  it('a missing file, with the nearest name', async () => {
-    file('train.csv', 'topic,text\na,b c d\n');
-    expect(await refusal(join(folder, 'trian.csv'))).toMatchObject({
-      code: 'PEFT_FILE_MISSING',
-      message: expect.stringContaining('"train.csv"') as string,
-    });
-  });
-
-  it('something that is no data', async () => {
-    expect(await refusal(7 as never)).toMatchObject({ code: 'PEFT_DATA_INVALID' });
-  });
-
-  it('a missing label column, with the nearest name', async () => {
-    expect(await refusal(quickRows(20), { label: 'topics' })).toMatchObject({
-      code: 'PEFT_COLUMN_MISSING',
-      message: expect.stringContaining('"topic"') as string,
-    });
-  });
-
-  it('a missing text column', async () => {
-    expect(await refusal(quickRows(20), { fit: { textColumns: ['txt'] } })).toMatchObject({
-      code: 'PEFT_COLUMN_MISSING',
-      message: expect.stringContaining('"text"') as string,
-    });
-    expect(
-      await refusal(quickRows(20), {
-        fit: {
-          tuningData: [
-            { topic: 'sports', body: 'x' },
-            { topic: 'health', body: 'y' },
-          ],
-        },
-      }),
-    ).toMatchObject({ code: 'PEFT_COLUMN_MISSING' });
-    expect(await refusal(quickRows(20).map(({ topic }, i) => ({ topic, size: i })))).toMatchObject({
-      code: 'PEFT_TEXT_COLUMN_MISSING',
-    });
-  });
-
-  it('one class only', async () => {
-    expect(await refusal(quickRows(20, 1))).toMatchObject({ code: 'PEFT_LABEL_ONE_CLASS' });
-  });
-
-  it('an empty table', async () => {
-    expect(await refusal([])).toMatchObject({ code: 'PEFT_TABLE_EMPTY' });
-    expect(await refusal(file('empty.csv', ''))).toMatchObject({ code: 'PEFT_TABLE_EMPTY' });
-    expect(
-      await refusal(file('header.csv', 'topic,text\n'), { fit: { header: true } }),
-    ).toMatchObject({ code: 'PEFT_TABLE_EMPTY' });
-  });
-
-  it('rows without a label, and validation labels that training lacks', async () => {
-    expect(await refusal([...quickRows(20), { topic: null, text: 'a b c' }])).toMatchObject({
-      code: 'PEFT_LABEL_MISSING_VALUES',
-    });
-    expect(
-      await refusal(quickRows(20), {
-        fit: { tuningData: [{ topic: 'cooking', text: 'a b c' }, ...quickRows(4)] },
-      }),
-    ).toMatchObject({
-      code: 'PEFT_LABEL_UNKNOWN',
-      message: expect.stringContaining('"cooking"') as string,
-    });
-  });
-
-  it('a metric that does not fit, or has no value on the validation rows', async () => {
-    expect(await refusal(quickRows(20), { evalMetric: 'accurracy' })).toMatchObject({
-      code: 'PEFT_METRIC_UNKNOWN',
-      message: expect.stringContaining('"accuracy"') as string,
-    });
-    expect(await refusal(quickRows(20), { evalMetric: 'rmse' })).toMatchObject({
-      code: 'PEFT_METRIC_INPUT_INVALID',
-    });
-    expect(await refusal(quickRows(30, 3), { evalMetric: 'roc_auc' })).toMatchObject({
-      code: 'PEFT_METRIC_UNDEFINED',
-    });
-    expect(await refusal(quickRows(20), { fit: { tuningData: quickRows(4, 1) } })).toMatchObject({
-      code: 'PEFT_METRIC_UNDEFINED',
-    });
-  });
-});
-
-describe('bad settings are refused', () => {
-  it('an unknown hyperparameter, preset, method or option, with the nearest name', async () => {
-    expect(
-      await refusal(quickRows(20), { fit: { hyperparameters: { 'optim.lrr': 1 } as never } }),
-    ).toMatchObject({
-      code: 'PEFT_HYPERPARAMETER_UNKNOWN',
-      message: expect.stringContaining('"optim.lr"') as string,
-    });
-    expect(
-      await refusal(quickRows(20), { fit: { hyperparameters: { 'optim.lr': 'fast' } as never } }),
-    ).toMatchObject({ code: 'PEFT_HYPERPARAMETER_INVALID' });
-    expect(
-      await refusal(quickRows(20), {
-        fit: { hyperparameters: { 'optim.peft': 'ia3_bais' } as never },
-      }),
-    ).toMatchObject({
-      code: 'PEFT_METHOD_UNKNOWN',
-      message: expect.stringContaining('"ia3_bias"') as string,
-    });
-    expect(
-      await refusal(quickRows(20), { fit: { presets: 'mulitlingual' as never } }),
-    ).toMatchObject({
-      code: 'PEFT_PRESET_UNKNOWN',
-    });
-    expect(await refusal(quickRows(20), { fit: { tuneData: 1 } as never })).toMatchObject({
-      code: 'PEFT_CONFIG_UNKNOWN_KEY',
-      message: expect.stringContaining('"tuningData"') as string,
-    });
-    expect(
-      await refusal(quickRows(20), { fit: { hyperparameters: { 'data.pos_label': 'politics' } } }),
-    ).toMatchObject({ code: 'PEFT_LABEL_UNKNOWN' });
-    expect(() => new PeftPredictor({ label: 'x', evalmetric: 'f1' } as never)).toThrow(
-      expect.objectContaining({ code: 'PEFT_CONFIG_UNKNOWN_KEY' }),
-    );
-  });
-
-  it('a folder that is not empty, and leaves it as it was', async () => {
-    cpSync(MODEL, path, { recursive: true });
-    const held = readdirSync(path).sort();
-    expect(await refusal(quickRows(20))).toMatchObject({ code: 'PEFT_FOLDER_NOT_EMPTY' });
-    expect(await refusal(quickRows(20), { fit: { resume: true } })).toMatchObject({
-      code: 'PEFT_FOLDER_NOT_EMPTY',
-      message: expect.stringContaining('what no predictor wrote') as string,
-    });
-    expect(readdirSync(path).sort()).toEqual(held);
-  });
-});
-
-describe('a bad base model is refused', () => {
-  const withModel = (model: string) =>
-    refusal(quickRows(20), {
-      fit: { hyperparameters: { 'model.hf_text.checkpoint_name': model } },
-    });
-
-  it('no such folder, no config, an unknown family', async () => {
-    expect(await withModel(join(folder, 'none'))).toMatchObject({ code: 'PEFT_MODEL_FOLDER' });
-    expect(await withModel(changedModel({ 'config.json': null }))).toMatchObject({
-      code: 'PEFT_CONFIG_MISSING',
-    });
-    expect(
-      await withModel(changedModel({ 'config.json': () => '{"model_type":"debertav2"}' })),
-    ).toMatchObject({
-      code: 'PEFT_MODEL_TYPE',
-      message: expect.stringContaining('"deberta-v2"') as string,
-    });
-  });
-
-  it('no tokenizer, or half of one', async () => {
-    expect(await withModel(changedModel({ 'tokenizer.json': null }))).toMatchObject({
-      code: 'PEFT_TOKENIZER_MISSING',
-    });
-    expect(
-      await withModel(changedModel({ 'tokenizer.json': (bytes) => bytes.subarray(0, 1000) })),
-    ).toMatchObject({ code: 'PEFT_TOKENIZER_INVALID' });
-  });
-
-  it('no weights, or cut-off ones', async () => {
-    expect(await withModel(changedModel({ 'model.safetensors': null }))).toMatchObject({
-      code: 'PEFT_CHECKPOINT_MISSING',
-    });
-    for (const size of [0, 4, 100, 1_000_000]) {
-      const { code } = await withModel(
-        changedModel({ 'model.safetensors': (bytes) => bytes.subarray(0, size) }),
-      );
-      expect(code, `${size} bytes`).toMatch(/^PEFT_SAFETENSORS_/);
-    }
-  });
-
-  it('a header that lies: overlaps, offsets past the end, a length beyond all measure', async () => {
-    const lying = (change: Parameters<typeof withHeader>[1], length?: bigint) =>
-      withModel(
-        changedModel({ 'model.safetensors': (bytes) => withHeader(bytes, change, length) }),
-      );
-    const tensors = (header: Record<string, { data_offsets: [number, number] }>) =>
-      Object.entries(header)
-        .filter(([name]) => name !== '__metadata__')
-        .map(([, tensor]) => tensor);
-    const cases = [
-      await lying((header) => {
-        tensors(header)[1]!.data_offsets = [
-          0,
-          tensors(header)[1]!.data_offsets[1] - tensors(header)[1]!.data_offsets[0],
-        ];
-      }),
-      await lying((header) => {
-        const last = tensors(header).at(-1)!;
-        last.data_offsets = [last.data_offsets[0] + 2 ** 40, last.data_offsets[1] + 2 ** 40];
-      }),
-      await lying(() => undefined, 2n ** 62n),
-    ];
-    for (const { code } of cases) expect(code).toMatch(/^PEFT_SAFETENSORS_/);
-  });
-
-  it('weights of another size than its config says', async () => {
-    const wider = changedModel({
-      'config.json': (bytes) =>
-        bytes.toString().replace('"intermediate_size": 1024', '"intermediate_size": 512'),
-    });
-    expect(await withModel(wider)).toMatchObject({ code: 'PEFT_WEIGHT_SHAPE' });
-  });
-});
+const at = useRefusals();
+const { file } = at;
 
 describe('a saved predictor is read as hostile input', () => {
   let saved: string;
   let predictor: PeftPredictor;
   beforeAll(async () => {
-    saved = join(folder, 'saved');
+    saved = join(at.folder, 'saved');
     ({ predictor } = quickPredictor({ path: saved, hyperparameters: { 'optim.max_steps': 1 } }));
     await predictor.fit(quickRows(20));
   });
@@ -306,15 +23,15 @@ describe('a saved predictor is read as hostile input', () => {
   async function loadError(
     change: (copy: string) => void,
   ): Promise<{ code: string; message: string }> {
-    cpSync(saved, path, { recursive: true });
-    change(path);
+    cpSync(saved, at.path, { recursive: true });
+    change(at.path);
     const before = tf.memory().numTensors;
-    const error: unknown = await PeftPredictor.load(path, { engine: 'portable' }).then(
+    const error: unknown = await PeftPredictor.load(at.path, { engine: 'portable' }).then(
       (loaded) => loaded.dispose(),
       (reason: unknown) => reason,
     );
     expect(tf.memory().numTensors).toBe(before);
-    rmSync(path, { recursive: true });
+    rmSync(at.path, { recursive: true });
     return error as { code: string; message: string };
   }
   const edit = (change: (record: Record<string, never>) => unknown) => (copy: string) => {
@@ -324,7 +41,7 @@ describe('a saved predictor is read as hostile input', () => {
   };
 
   it('no predictor there', async () => {
-    await expect(PeftPredictor.load(join(folder, 'nothing'))).rejects.toMatchObject({
+    await expect(PeftPredictor.load(join(at.folder, 'nothing'))).rejects.toMatchObject({
       code: 'PEFT_PREDICTOR_MISSING',
     });
     expect(await loadError((copy) => rmSync(join(copy, 'predictor.json')))).toMatchObject({
@@ -419,7 +136,7 @@ describe('a saved predictor is read as hostile input', () => {
   });
 
   it('an adapter of another predictor, or a damaged one', async () => {
-    const other = join(folder, 'other');
+    const other = join(at.folder, 'other');
     const { predictor: second } = quickPredictor({
       path: other,
       hyperparameters: { 'optim.max_steps': 1 },
@@ -484,14 +201,14 @@ describe('a saved predictor is read as hostile input', () => {
     await expect(predictor.evaluate(quickRows(4, 1))).rejects.toMatchObject({
       code: 'PEFT_METRIC_UNDEFINED',
     });
-    await expect(predictor.predict(join(folder, 'none.csv'))).rejects.toMatchObject({
+    await expect(predictor.predict(join(at.folder, 'none.csv'))).rejects.toMatchObject({
       code: 'PEFT_FILE_MISSING',
     });
   });
 
   it('a folder to save into that is not empty', async () => {
     await expect(predictor.save(saved)).rejects.toMatchObject({ code: 'PEFT_FOLDER_NOT_EMPTY' });
-    const target = join(folder, 'unsaved');
+    const target = join(at.folder, 'unsaved');
     await expect(predictor.save(join(file('plain', ''), 'unsaved'))).rejects.toMatchObject({
       code: 'PEFT_PREDICTOR_WRITE',
     });
