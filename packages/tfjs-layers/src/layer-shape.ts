@@ -1,8 +1,8 @@
 /**
- * What this package reads of a tfjs layer beyond its public types. Fields are tested before they
- * are used, so that bundles with a copy of tfjs work, too.
+ * What this package reads of a tfjs layer or model beyond its public types. Fields are tested
+ * before they are used, so that bundles with a copy of tfjs work, too.
  */
-import type { Tensor } from '@tensorflow/tfjs';
+import type { Optimizer, Tensor } from '@tensorflow/tfjs';
 
 export interface LayerWeight {
   readonly shape: readonly (number | null)[];
@@ -22,6 +22,16 @@ export interface TfLayer {
   /** Layers of a nested model. */
   readonly layers?: TfLayer[];
   readonly [field: string]: unknown;
+}
+
+export type OptimizerWithState = Optimizer & { readonly iterations: number };
+
+/** A model that may have an inner one, as `tf.sequential` has. */
+export interface TfModel extends TfLayer {
+  readonly model?: TfModel;
+  optimizer?: OptimizerWithState;
+  isOptimizerOwned?: boolean;
+  collectedTrainableWeights?: LayerWeight[];
 }
 
 export const isLayer = (value: unknown): value is TfLayer =>

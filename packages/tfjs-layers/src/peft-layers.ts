@@ -3,9 +3,8 @@
  * layers' calls and what trains.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { LayersModel, Optimizer, Tensor } from '@tensorflow/tfjs';
+import type { LayersModel, Tensor } from '@tensorflow/tfjs';
 import {
-  defineArchitecture,
   loadAdapter,
   Model,
   saveAdapter,
@@ -15,9 +14,6 @@ import {
   type LoadAdapterOptions,
   type LoadedAdapter,
   type MethodSpec,
-  type ModelBatch,
-  type ModelOutput,
-  type ModelRun,
   type OwnedParameter,
   type SaveAdapterOptions,
   type Site,
@@ -27,8 +23,10 @@ import { PeftError } from '@peft/errors';
 import { freezeTensor } from '@peft/ops';
 import { makeDifferentiable } from './differentiable-attention.js';
 import { describeLayers, type DescribedLayers } from './layer-sites.js';
-import type { LayerWeight, TfLayer } from './layer-shape.js';
+import type { LayerWeight, TfLayer, TfModel } from './layer-shape.js';
+import { layersArchitecture, type LayerBatch } from './layers-architecture.js';
 import { createLayersEngine } from './layers-engine.js';
+import { refreshTraining } from './refresh-training.js';
 import { callWithAdapters } from './wrap-layer.js';
 
 export interface PeftLayersOptions {
@@ -41,35 +39,6 @@ export interface PeftLayersOptions {
 
 /** Kinds of sites that a layers model has: no virtual tokens, no residual branches. */
 export type LayerKind = 'linear' | 'norm' | 'embedding' | 'parameter';
-
-type OptimizerWithState = Optimizer & { readonly iterations: number };
-
-/** A model that may have an inner one, as `tf.sequential` has. */
-interface TfModel extends TfLayer {
-  readonly model?: TfModel;
-  optimizer?: OptimizerWithState;
-  isOptimizerOwned?: boolean;
-  collectedTrainableWeights?: LayerWeight[];
-}
-
-/** One layer's part of a forward pass, for core to make a run of. */
-interface LayerBatch extends ModelBatch {
-  readonly body: (run: ModelRun) => Tensor;
-}
-
-const architecture = defineArchitecture({
-  family: 'tfjs-layers',
-  modelTypes: ['tfjs-layers'],
-  heads: [],
-  parseConfig: () => ({}),
-  describe(): never {
-    throw new PeftError('PEFT_MODEL_CONFIG', 'tfjs-layers: a layers model describes itself.');
-  },
-  forward: (run, _config, batch): ModelOutput => ({
-    hidden: (batch as LayerBatch).body(run) as never,
-    offsets: batch.offsets,
-  }),
-});
 
 export class PeftLayers {
   /** Core's view of the model: adapters, status, merging. */
@@ -102,7 +71,7 @@ export class PeftLayers {
     );
     this.#described = described;
     this.core = new Model(
-      architecture,
+      layersArchitecture,
       {},
       { model_type: 'tfjs-layers' },
       described.description,
@@ -143,7 +112,7 @@ export class PeftLayers {
         { hint: 'choose another method, or train with @peft/trainer' },
       );
     }
-    this.#refreshTraining();
+    refreshTraining(this.model);
     return adapter;
   }
 
@@ -153,12 +122,12 @@ export class PeftLayers {
    */
   setActiveAdapters(...names: readonly string[]): void {
     this.core.setActiveAdapters(...names);
-    this.#refreshTraining();
+    refreshTraining(this.model);
   }
 
   deleteAdapter(name: string): void {
     this.core.deleteAdapter(name);
-    this.#refreshTraining();
+    refreshTraining(this.model);
   }
 
   /**
@@ -223,7 +192,7 @@ export class PeftLayers {
    */
   async load(folder: string, options: LoadAdapterOptions): Promise<LoadedAdapter> {
     const loaded = await loadAdapter(this.core, folder, options);
-    this.#refreshTraining();
+    refreshTraining(this.model);
     return loaded;
   }
 
@@ -239,7 +208,7 @@ export class PeftLayers {
     for (const undo of this.#undo.splice(0).reverse()) undo();
     this.core.dispose();
     wrapped.delete(this.model);
-    this.#refreshTraining();
+    refreshTraining(this.model);
   }
 
   #wrap(): void {
@@ -344,28 +313,6 @@ export class PeftLayers {
       delete (target as Record<string, unknown>)[field];
       snapshots.delete(target);
     });
-  }
-
-  /**
-   * `compile` collected what `model.fit` trains, and an optimiser that has made a step keeps its
-   * state by position: both are made anew.
-   */
-  #refreshTraining(): void {
-    const outer = this.model as unknown as TfModel;
-    const inner = outer.model ?? outer;
-    const { optimizer } = inner;
-    if (!optimizer) return;
-    inner.collectedTrainableWeights = inner.trainableWeights;
-    if (optimizer.iterations === 0) return;
-    const fresh = (
-      optimizer.constructor as unknown as {
-        fromConfig(cls: unknown, config: unknown): OptimizerWithState;
-      }
-    ).fromConfig(optimizer.constructor, optimizer.getConfig());
-    if (inner.isOptimizerOwned) optimizer.dispose();
-    for (const part of new Set([inner, outer]))
-      // a sequence's own setter sets the inner model's alone
-      Object.assign(part, { optimizer_: fresh, isOptimizerOwned: true });
   }
 }
 
