@@ -1,21 +1,17 @@
 /** Data in, model out: the class that applications and the command line use. */
 import { randomUUID } from 'node:crypto';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { compose, override, type App, type TrainEvent, type TrainEventBus } from '@peft/core';
 import type { Label, Metric, ProblemType, Table } from '@peft/data';
 import { check, PeftError } from '@peft/errors';
-import { CLOCK, createRunFolder, EVENT_BUS, type RunFolder } from '@peft/trainer';
+import { CLOCK, EVENT_BUS } from '@peft/trainer';
+import { CallGate } from './call-gate.js';
 import type { EventBody } from './model/base-model.js';
 import { checkTaskOptions } from './fit/choose-task.js';
-import { fitPredictor } from './fit/fit-predictor.js';
+import { fitWithFolder } from './fit/fit-with-folder.js';
 import { readPredictor } from './folder/load-predictor.js';
-import {
-  checkOutputFolder,
-  CHECKPOINT_FOLDER,
-  finishPredictor,
-  writePredictor,
-} from './folder/predictor-folder.js';
-import { CHECKPOINT_STORES, predictorModule } from './predictor-module.js';
+import { finishPredictor, writePredictor } from './folder/predictor-folder.js';
+import { predictorModule } from './predictor-module.js';
 import { disposeState, type PredictorState } from './model/predictor-state.js';
 import type {
   EvaluateOptions,
@@ -32,6 +28,7 @@ import type {
   Scores,
 } from './settings/predictor-types.js';
 import { FIT_KEYS, LOAD_KEYS, PREDICTOR_KEYS, READING_KEYS } from './settings/option-keys.js';
+import { requireProbabilities } from './settings/require-probabilities.js';
 import { readNewData } from './data/read-data.js';
 import { rowWarning } from './data/row-report.js';
 import type { TaskTools, WatchedMetric } from './tasks/predictor-task.js';
@@ -52,8 +49,7 @@ export class PeftPredictor {
   #state: PredictorState | undefined;
   /** The folder holds this very predictor. */
   #isSaved = false;
-  #isBusy = false;
-  #isDisposed = false;
+  readonly #gate = new CallGate();
 
   /** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
   constructor(options: PredictorOptions) {
@@ -117,36 +113,16 @@ export class PeftPredictor {
    */
   async fit(train: PredictorData, options: FitOptions = {}): Promise<this> {
     check.knownKeys('fit', options, FIT_KEYS);
-    return this.#alone(async () => {
+    return this.#gate.alone(async () => {
       const { path } = this.#options;
-      const startedAtMs = this.#app.get(CLOCK).now();
-      if (path !== undefined)
-        await checkOutputFolder(path, {
-          resume: options.resume ?? options.resumeFrom !== undefined,
-          owner: this.#isSaved,
-        });
-      const runId = randomUUID();
-      const store = this.#app.get(CHECKPOINT_STORES)(
-        path === undefined ? undefined : join(path, CHECKPOINT_FOLDER),
-      );
-      const runFolder = path === undefined ? undefined : createRunFolder(path);
-      const subscription = runFolder && this.#bus.listen(ofRun(runId, runFolder));
-      await this.#state?.engine.activate();
-      const state = await fitPredictor({
+      const state = await fitWithFolder({
         app: this.#app,
         predictor: this.#options,
         data: train,
         options,
-        previous: this.#state,
-        store,
-        runId,
-        startedAtMs,
-        emit: this.#emitter(runId),
-        describe: runFolder?.describe,
-      }).finally(async () => {
-        subscription?.unsubscribe();
-        // a failure was reported as the listener's
-        await runFolder?.written().catch(() => undefined);
+        previous: () => this.#state,
+        isSaved: this.#isSaved,
+        emitter: (runId) => this.#emitter(runId),
       });
       this.#state = state;
       if (path !== undefined) {
@@ -247,20 +223,8 @@ export class PeftPredictor {
   ): Promise<Float64Array[] | number[]> {
     check.knownKeys('predictProba', options, ['asMulticlass', ...READING_KEYS, 'signal']);
     const task = this.#tableTask('predictProba', 'probabilities');
-    const { problem } = task;
-    if (problem.type === 'regression')
-      throw new PeftError(
-        'PEFT_PROBLEM_TYPE',
-        'predictor: a regression predicts numbers, which have no probabilities.',
-        { hint: 'use predict' },
-      );
-    const { positiveClass } = problem;
-    if (options.asMulticlass === false && positiveClass === undefined)
-      throw new PeftError(
-        'PEFT_PROBLEM_TYPE',
-        `predictor: asMulticlass: false needs two classes or a positive one, there are ${problem.classes.length}.`,
-        { hint: 'leave it out, or set data.pos_label' },
-      );
+    requireProbabilities(task.problem, options.asMulticlass);
+    const { positiveClass } = task.problem;
     const table = await this.#read(data, options);
     const rows = (await this.#computing(options.signal, (tools) =>
       task.outputs(table, tools),
@@ -285,7 +249,7 @@ export class PeftPredictor {
   /** Writes the predictor into a folder that is missing or empty. @throws PEFT_FOLDER_NOT_EMPTY */
   async save(path: string, { standalone = true }: SaveOptions = {}): Promise<void> {
     const state = this.#fitted('save');
-    await this.#alone(() => writePredictor(path, state, standalone));
+    await this.#gate.alone(() => writePredictor(path, state, standalone));
   }
 
   /** How the last fit went. */
@@ -359,8 +323,8 @@ export class PeftPredictor {
 
   /** Frees model and engine and ends `events$`. */
   dispose(): void {
-    if (this.#isDisposed) return;
-    this.#isDisposed = true;
+    if (this.#gate.isDisposed) return;
+    this.#gate.dispose();
     if (this.#state) disposeState(this.#state);
     this.#state = undefined;
     this.#app.dispose();
@@ -371,7 +335,7 @@ export class PeftPredictor {
     body: (tools: TaskTools) => Promise<T>,
   ): Promise<T> {
     const { model, base, settings, engine } = this.#fitted('predict');
-    return this.#alone(async () => {
+    return this.#gate.alone(async () => {
       await engine.activate();
       const emit = this.#emitter();
       return body({
@@ -420,38 +384,10 @@ export class PeftPredictor {
   }
 
   #fitted(what: string): PredictorState {
-    this.#refuseDisposed();
+    this.#gate.refuseDisposed();
     if (this.#state) return this.#state;
     throw new PeftError('PEFT_PREDICTOR_NOT_FITTED', `predictor: ${what} needs a trained model.`, {
       hint: 'call fit first, or PeftPredictor.load',
     });
   }
-
-  #refuseDisposed(): void {
-    if (this.#isDisposed)
-      throw new PeftError('PEFT_PREDICTOR_DISPOSED', 'predictor: it was disposed of.', {
-        hint: 'load it again',
-      });
-  }
-
-  /** @throws PEFT_PREDICTOR_BUSY while another call runs */
-  async #alone<T>(body: () => Promise<T>): Promise<T> {
-    this.#refuseDisposed();
-    if (this.#isBusy)
-      throw new PeftError('PEFT_PREDICTOR_BUSY', 'predictor: another call is still running.', {
-        hint: 'await one call before the next',
-      });
-    this.#isBusy = true;
-    try {
-      return await body();
-    } finally {
-      this.#isBusy = false;
-    }
-  }
 }
-
-/** A bus may carry the events of several runs. */
-const ofRun =
-  (runId: string, { listen }: RunFolder) =>
-  (event: TrainEvent): Promise<void> | undefined =>
-    event.runId === runId ? listen(event) : undefined;
