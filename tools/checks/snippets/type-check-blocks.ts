@@ -7,6 +7,7 @@ import type { Block } from './markdown-blocks.js';
 /** Pages whose blocks stand beside files of another folder. */
 const BESIDE: Readonly<Record<string, string>> = {
   'packages/testing/README.md': 'examples/third-party-ssf',
+  'examples/third-party/README.md': 'examples/third-party',
 };
 
 /**
