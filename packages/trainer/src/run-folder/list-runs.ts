@@ -1,5 +1,5 @@
 /** The runs in and below a folder, with how they stand. */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isLiving, readJsonObject } from '@peft/hub';
@@ -17,10 +17,15 @@ export interface ListedRun {
    */
   readonly state: RunRecord['state'] | 'interrupted' | 'unreadable';
   readonly problem?: string;
+  /** What was learnt, where a saved model tells it. */
+  readonly task?: string;
   readonly method?: string;
   readonly engine?: string;
   readonly startedAtMs?: number;
   readonly endedAtMs?: number;
+  /** When the file that tells of the run was written. */
+  readonly changedAtMs: number;
+  readonly trainingSeconds?: number;
   readonly step?: number;
   readonly plannedSteps?: number;
   /** The watched metric, where the folder tells it. */
@@ -60,12 +65,16 @@ async function runIn(path: string): Promise<ListedRun | undefined> {
   const has = (name: string): boolean => existsSync(join(path, name));
   if (!has(RUN_FILE) && !has(RECORD_FILE) && !has(CHECKPOINT_FOLDER)) return undefined;
   const isWhole = has(RECORD_FILE);
+  const told = [RUN_FILE, RECORD_FILE, CHECKPOINT_FOLDER].find(has)!;
+  const changedAtMs = statSync(join(path, told)).mtimeMs;
   try {
     const summary = isWhole ? summaryIn(path) : {};
     if (!has(RUN_FILE)) {
-      if (isWhole) return { path, state: 'completed', ...summary, isWhole };
+      if (isWhole) return { path, state: 'completed', ...summary, changedAtMs, isWhole };
       const step = await lastStep(join(path, CHECKPOINT_FOLDER));
-      return step === undefined ? undefined : { path, state: 'interrupted', step, isWhole };
+      return step === undefined
+        ? undefined
+        : { path, state: 'interrupted', step, changedAtMs, isWhole };
     }
     const file = join(path, RUN_FILE);
     const record = parseRunRecord(readJsonObject(file)!, file);
@@ -77,6 +86,7 @@ async function runIn(path: string): Promise<ListedRun | undefined> {
       engine: record.engine,
       startedAtMs: record.startedAtMs,
       endedAtMs: record.endedAtMs,
+      changedAtMs,
       step: record.step,
       plannedSteps: record.plannedSteps,
       ...(isOver ? summary : {}),
@@ -84,21 +94,24 @@ async function runIn(path: string): Promise<ListedRun | undefined> {
     };
   } catch (error) {
     const [problem] = (error as Error).message.split('\n');
-    return { path, state: 'unreadable', problem, isWhole };
+    return { path, state: 'unreadable', problem, changedAtMs, isWhole };
   }
 }
 
 /** What a predictor's own record tells of its run. */
-function summaryIn(path: string): Pick<ListedRun, 'method' | 'step' | 'metric' | 'score'> {
-  const summary = (readJsonObject(join(path, RECORD_FILE))?.['summary'] ?? {}) as Record<
-    string,
-    unknown
-  >;
+function summaryIn(
+  path: string,
+): Pick<ListedRun, 'task' | 'method' | 'step' | 'metric' | 'score' | 'trainingSeconds'> {
+  const record = readJsonObject(join(path, RECORD_FILE)) ?? {};
+  const summary = (record['summary'] ?? {}) as Record<string, unknown>;
+  const { name: task } = (record['task'] ?? {}) as { readonly name?: unknown };
   const text = (name: string): string | undefined =>
     typeof summary[name] === 'string' ? summary[name] : undefined;
   const number = (name: string): number | undefined =>
     typeof summary[name] === 'number' ? summary[name] : undefined;
   return {
+    task: typeof task === 'string' ? task : undefined,
+    trainingSeconds: number('trainingSeconds'),
     method: text('method'),
     step: number('steps'),
     metric: text('metric'),
