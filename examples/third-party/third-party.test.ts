@@ -32,6 +32,10 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 test('a predictor trains, saves and loads with a method, a family and an engine of others', async () => {
   const path = join(folder, 'predictor');
   const predictor = new PeftPredictor({ label: 'topic', path, modules });
+  const warnings: string[] = [];
+  predictor.events$.subscribe((event) => {
+    if (event.type === 'run/warned') warnings.push(event.message);
+  });
   await predictor.fit(rows, {
     method: ssf(),
     hyperparameters: {
@@ -43,6 +47,9 @@ test('a predictor trains, saves and loads with a method, a family and an engine 
     },
   });
   expect(predictor.fitSummary()).toMatchObject({ method: 'ssf', engine: 'abacus (float32)' });
+  expect(warnings).toContain(
+    'the memory of this run was not planned: what the engine abacus takes is not known',
+  );
   const expected = await predictor.predictProba(rows.slice(0, 3));
   predictor.dispose();
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { methodNamed } from '@peft/methods';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { PeftPredictor, type FitOptions } from '../src/index.js';
-import { QUICK, quickRows } from './quick.js';
+import { QUICK, quickPredictor, quickRows } from './quick.js';
 
 const rows = quickRows(16);
 let folder: string;
@@ -26,11 +26,13 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** A fit that goes on from the first adapter, and its probabilities. */
 async function goOn(options: FitOptions) {
-  const predictor = new PeftPredictor({ label: 'topic', hyperparameters: QUICK });
+  const { predictor, events } = quickPredictor();
   try {
     await predictor.fit(rows, { tuningData: rows, ...options });
     const { method, trainableParameters } = predictor.fitSummary();
-    return { method, trainableParameters, answers: await predictor.predictProba(rows) };
+    const answers = await predictor.predictProba(rows);
+    const warnings = events.flatMap((event) => (event.type === 'run/warned' ? event.code : []));
+    return { method, trainableParameters, answers, warnings };
   } finally {
     predictor.dispose();
   }
@@ -46,6 +48,7 @@ it('starts where the given adapter was, whether its own folder or the predictor 
   for (const adapter of [join(folder, 'first'), join(folder, 'first', 'adapter')]) {
     const made = await goOn({ adapter, hyperparameters: still });
     expect(made).toMatchObject({ method: 'lora', trainableParameters });
+    expect(made.warnings).toContain('PEFT_MEMORY_UNPLANNED');
     made.answers.forEach((answer, row) =>
       answer.forEach((value, i) => expect(value).toBeCloseTo(expected[row]![i]!, 5)),
     );

@@ -70,18 +70,20 @@ const EPOCHS_SEEN = 2;
  */
 export async function planFit(parts: Parts): Promise<FitMemory> {
   const { settings, engine, emit } = parts;
-  if (!isPlanned(engine) || !parts.spec) return { settings: decided(settings) };
-  const request = await requestOf(parts, engine);
-  if (!request) {
+  const unplanned = (reason: string, hint = 'the run goes on without'): FitMemory => {
     emit({
       type: 'run/warned',
       code: 'PEFT_MEMORY_UNPLANNED',
-      message:
-        'the memory of this run could not be planned: nvidia-smi does not say what the card has',
-      hint: 'the run goes on without',
+      message: `the memory of this run was not planned: ${reason}`,
+      hint,
     });
     return { settings: decided(settings) };
-  }
+  };
+  if (!isPlanned(engine)) return unplanned(`what the engine ${engine.name} takes is not known`);
+  if (!parts.spec)
+    return unplanned('what it trains is known once the given adapter is on the model');
+  const request = await requestOf(parts, engine);
+  if (!request) return unplanned('nvidia-smi does not say what the card has');
   try {
     const chosen = chooseSettings(request, { allowed: leftOpen(settings) });
     const { plan, applied } = chosen;
@@ -108,13 +110,10 @@ export async function planFit(parts: Parts): Promise<FitMemory> {
     if (error instanceof PeftError && error.code === 'PEFT_MEMORY_INSUFFICIENT')
       throw inSettings(error, request, settings);
     if (error instanceof PeftError && error.code !== 'PEFT_WEIGHT_FORMAT') throw error;
-    emit({
-      type: 'run/warned',
-      code: 'PEFT_MEMORY_UNPLANNED',
-      message: `the memory of this run could not be planned: ${(error as Error).message}`,
-      hint: 'a method that computes on weights while it is attached cannot be planned; the run goes on without',
-    });
-    return { settings: decided(settings) };
+    return unplanned(
+      (error as Error).message,
+      'a method that computes on weights while it is attached cannot be planned; the run goes on without',
+    );
   }
 }
 
