@@ -33,5 +33,7 @@ export function withinTime<T>(limitMs: number, work: () => T, refuse: () => Erro
     if ((error as { code?: unknown } | null)?.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT')
       throw refuse();
     throw error;
+  } finally {
+    watched.globals.work = undefined; // or it would keep what the work reads
   }
 }

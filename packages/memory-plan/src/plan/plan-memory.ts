@@ -182,8 +182,15 @@ export interface Planner {
  *
  * @throws PEFT_CONFIG_INVALID, PEFT_MODEL_CONFIG, PEFT_MODEL_HEAD, PEFT_TARGET_NOT_FOUND and what
  *   else describing model and method throws
- * @example const plan = planMemory({ architecture: llama, config, head: { kind: 'causal-lm' },
- *   method: lora(), batch: { sequences: 4, length: 512 } }); console.log(formatPlan(plan));
+ * @example
+ *   const plan = planMemory({
+ *     architecture: llama,
+ *     config,
+ *     head: { kind: 'causal-lm' },
+ *     method: lora(),
+ *     batch: { sequences: 4, length: 512 },
+ *   });
+ *   console.log(formatPlan(plan));
  */
 export function planMemory(request: PlanRequest): MemoryPlan {
   const planner = createPlanner(request);

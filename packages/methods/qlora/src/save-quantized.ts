@@ -83,8 +83,10 @@ function describeQuantization({ description, weights }: Model): BitsAndBytesConf
   if (formats.length !== 1)
     throw new PeftError(
       'PEFT_NOT_QUANTIZED',
-      'saveQuantized: ' +
-        `${formats.length ? `the weights are stored as ${formats.join(' and ')}, a checkpoint can have one format` : 'no weight of the model is quantised'}.`,
+      formats.length
+        ? `saveQuantized: the weights are stored as ${formats.join(' and ')}, ` +
+            'a checkpoint can have one format.'
+        : 'saveQuantized: no weight of the model is quantised.',
       { hint: 'load the model with quantizedBase({ format: "nf4" })' },
     );
   const [first] = quantized.values();

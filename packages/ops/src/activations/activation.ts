@@ -2,8 +2,15 @@
  * Activation functions, element by element: y = f(x), dx = dy ⊙ f′(x). With σ the logistic function
  * and Φ, φ the normal distribution:
  *
- *   gelu x·Φ(x) · gelu_tanh x·σ(2u), u = √(2/π)(x + 0.044715x³) · gelu_quick x·σ(1.702x) · silu x·σ(x) · sigmoid σ(x) · tanh
- *   relu max(x,0) · relu_squared max(x,0)² · leaky_relu x where x > 0, else x/100
+ *   gelu         x·Φ(x)
+ *   gelu_tanh    x·σ(2u), u = √(2/π)(x + 0.044715x³)
+ *   gelu_quick   x·σ(1.702x)
+ *   silu         x·σ(x)
+ *   sigmoid      σ(x)
+ *   tanh         tanh(x)
+ *   relu         max(x,0)
+ *   relu_squared max(x,0)²
+ *   leaky_relu   x where x > 0, else x/100
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';

@@ -3,10 +3,14 @@
  * them, and what `rope_scaling` does to them.
  *
  *   linear   f/factor (Chen et al. 2023)
- *   dynamic  θ·(factor·T/L − (factor − 1))^(R/(R − 2)) in place of θ where the length T exceeds L (NTK by parts of the batch's length)
- *   llama3   f where the wavelength 2π/f is below L/high, f/factor above L/low, between them a blend (Llama 3.1)
- *   yarn     a blend of f and f/factor by the number of turns within L, with attention factor 0.1·ln(factor) + 1 (Peng et al. 2023)
- *   longrope f_i/short_i, where T exceeds L f_i/long_i, with attention factor √(1 + ln(factor)/ln(L)) (Ding et al. 2024; Phi-3)
+ *   dynamic  θ·(factor·T/L − (factor − 1))^(R/(R − 2)) in place of θ where the length T exceeds L
+ *            (NTK by parts of the batch's length)
+ *   llama3   f where the wavelength 2π/f is below L/high, f/factor above L/low, between them a
+ *            blend (Llama 3.1)
+ *   yarn     a blend of f and f/factor by the number of turns within L, with attention factor
+ *            0.1·ln(factor) + 1 (Peng et al. 2023)
+ *   longrope f_i/short_i, where T exceeds L f_i/long_i, with attention factor
+ *            √(1 + ln(factor)/ln(L)) (Ding et al. 2024; Phi-3)
  *
  * L is `original_max_position_embeddings`, or the model's `max_position_embeddings`.
  */

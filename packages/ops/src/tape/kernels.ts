@@ -26,8 +26,12 @@ export type ActivationName =
  * What `attention` was asked to do beside its tensors. Sequence b of the queries attends to
  * sequence b of the keys. Below, j counts the keys of a sequence from 0 and i its queries on the
  * same axis: the last query stands at the last key, i = query number + Tk − Tq. Every query sees at
- * least one key (`attention` checks it). score(i,j) = softCap(scale·q_i·k_j) + bias; y =
- * dropout(softmax(score))·v; logSumExp is over the scores, before dropout.
+ * least one key (`attention` checks it).
+ *
+ *   score(i,j) = softCap(scale·q_i·k_j) + bias
+ *   y = dropout(softmax(score))·v
+ *
+ * logSumExp is over the scores, before dropout.
  */
 export interface AttentionAttributes {
   readonly queryOffsets: Int32Array; // [B+1]
@@ -76,11 +80,14 @@ export interface DropoutAttributes {
 }
 
 /**
- * DeBERTa's disentangled attention (He et al. 2021, eq. 4) without padding: score(i,j) = scale·(
- * q_i·k_j + [c2p] q_i·pk_{c(i−j)} + [p2c] k_j·pq_{p(i−j)} ), with c(d) = contentToPositionIndex[d +
- * relativeOrigin], p(d) = positionToContentIndex[d + relativeOrigin]. Both tables are read at the
- * distance query − key (what the paper writes δ(j,i) is in the table's values), d + relativeOrigin
- * being clipped to the table.
+ * DeBERTa's disentangled attention (He et al. 2021, eq. 4) without padding:
+ *
+ *   score(i,j) = scale·( q_i·k_j + [c2p] q_i·pk_{c(i−j)} + [p2c] k_j·pq_{p(i−j)} )
+ *   c(d) = contentToPositionIndex[d + relativeOrigin]
+ *   p(d) = positionToContentIndex[d + relativeOrigin]
+ *
+ * Both tables are read at the distance query − key (what the paper writes δ(j,i) is in the table's
+ * values), d + relativeOrigin being clipped to the table.
  */
 export interface DisentangledAttributes {
   readonly offsets: Int32Array; // [B+1]

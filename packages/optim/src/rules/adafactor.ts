@@ -2,10 +2,14 @@
  * Adafactor, as transformers computes it: the second moment of a matrix is kept as its row and
  * column means.
  *
- * β̂ₜ = 1 − t^decayRate; u = g² + ε₁; for shape [..., R, C]: r ← β̂r + (1 − β̂)·mean_C(u), c ← β̂c
- * + (1 − β̂)·mean_R(u), û = g / (√(r/mean(r)) · √c); for a vector û = g/√v with v ← β̂v + (1 −
- * β̂)u. û ← û / max(1, rms(û)/d); û ← α·û, with β₁ m ← β₁m + (1 − β₁)û and û = m; θ ← θ − λαθ − û α
- * = lr, or min(10⁻² (10⁻⁶·t with warm-up), 1/√t) with relative steps; times max(ε₂, rms(θ)) with
+ *   β̂ₜ = 1 − t^decayRate; u = g² + ε₁
+ *   shape [..., R, C]: r ← β̂r + (1 − β̂)·mean_C(u), c ← β̂c + (1 − β̂)·mean_R(u),
+ *                      û = g / (√(r/mean(r)) · √c)
+ *   a vector:          v ← β̂v + (1 − β̂)u, û = g/√v
+ *   û ← û / max(1, rms(û)/d); û ← α·û; with β₁ m ← β₁m + (1 − β₁)û and û = m
+ *   θ ← θ − λαθ − û
+ *
+ * α = lr, or min(10⁻² (10⁻⁶·t with warm-up), 1/√t) with relative steps; times max(ε₂, rms(θ)) with
  * scaled parameters.
  *
  * @see Shazeer & Stern 2018, Adafactor, algorithms 4 and 5
