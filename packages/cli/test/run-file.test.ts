@@ -1,6 +1,7 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { peft } from './fake-terminal.js';
 import { mergeFitInputs } from '../src/options/fit-options.js';
@@ -62,7 +63,6 @@ describe('a run file', () => {
     ['a number in a list', 'columns: [a, 1]', 'PEFT_CONFIG_INVALID', 'columns[1] must be a string'],
     ['a text for a mapping', 'hyperparameters: fast', 'PEFT_CONFIG_INVALID', 'a mapping of names'],
     ['a mapping for a value', 'epochs: { a: 1 }', 'PEFT_CONFIG_INVALID', 'must be one value'],
-    ['an unknown engine', 'engine: cuda', 'PEFT_CONFIG_INVALID', 'engine must be one of auto'],
     ['a list at the top', '- a', 'PEFT_RUN_FILE', 'must be a mapping'],
     ['no YAML', 'a: [', 'PEFT_RUN_FILE', 'run.yaml'],
     ['a key twice', 'label: a\nlabel: b', 'PEFT_RUN_FILE', 'unique'],
@@ -82,6 +82,18 @@ describe('a run file', () => {
     expect(exit).toBe(1);
     expect(err).toContain(`error ${code}: `);
     expect(err).toContain(message);
+  });
+
+  test('with an unknown engine is a named error that lists the known ones, before anything is written', async () => {
+    writeFileSync(join(folder, 'train.csv'), 'topic,text\na,b c\nd,e f\na,b d\nd,e g\n');
+    const model = fileURLToPath(new URL('../../../examples/quickstart/model', import.meta.url));
+    const text = `train: train.csv\nlabel: topic\nmodel: ${model}\noutput: never\nengine: natve\n`;
+    const { code, err } = await peft('fit', '-c', runFile(text));
+    expect(code).toBe(1);
+    expect(err).toContain('error PEFT_ENGINE_UNKNOWN: engine: there is no engine "natve".');
+    expect(err).toContain('Did you mean "native"');
+    expect(err).toContain('Known: auto, native, portable, tensorflow.');
+    expect(existsSync(join(folder, 'never'))).toBe(false);
   });
 
   test('loads no module that the command line does not ask for', async () => {

@@ -4,11 +4,12 @@ import {
   architectureFor,
   describeModel,
   type Adapter,
+  type MethodSpec,
   type ModelDescription,
   type OwnedParameter,
 } from '@peft/core';
 import { architectures } from '@peft/models';
-import { AUTOGLUON_METHODS } from '@peft/methods';
+import { AUTOGLUON_METHODS, autogluonMethod, type AutogluonMethod } from '@peft/methods';
 
 export const HEAD = { kind: 'pooled-linear', outputs: 2 } as const;
 
@@ -23,6 +24,10 @@ export function unsupported(
     ? `optim.peft ${peft}`
     : undefined;
 }
+
+/** AutoGluon's own behaviour: where its default filter names no layer, the head trains alone. */
+export const exactAutogluonMethod = (value: string): MethodSpec =>
+  autogluonMethod(value as AutogluonMethod, { familyTargets: false });
 
 export function describe(config: Record<string, unknown>): ModelDescription {
   const architecture = architectureFor(config['model_type'], architectures);

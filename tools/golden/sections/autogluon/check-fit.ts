@@ -14,12 +14,18 @@ import {
 import { openCheckpoint, openSafetensors, readFloat32 } from '@peft/hub';
 import { architectures } from '@peft/models';
 import { adamw, autogluonSchedule, type AutogluonScheduleName } from '@peft/optim';
-import { autogluonMethod, type AutogluonMethod } from '@peft/methods';
 import { classification, layerwiseDecay, train, type ClassificationBatch } from '@peft/trainer';
 import { Comparison } from '../../comparison.js';
 import { readGoldenCase, type GoldenContext, type GoldenResult } from '../../golden-case.js';
 import { packBatch, type PaddedBatch } from '../../packed.js';
-import { HEAD, unsupported, trainablesOf, autogluonName, readJson } from './autogluon-case.js';
+import {
+  HEAD,
+  exactAutogluonMethod,
+  unsupported,
+  trainablesOf,
+  autogluonName,
+  readJson,
+} from './autogluon-case.js';
 
 interface FitCase {
   readonly base: string;
@@ -74,7 +80,7 @@ export async function checkFit(
     { head: HEAD },
   );
   try {
-    const adapter = model.addAdapter('default', autogluonMethod(json.peft as AutogluonMethod));
+    const adapter = model.addAdapter('default', exactAutogluonMethod(json.peft));
     assignStart(adapter, join(folder, 'start.safetensors'));
     const events = await fit(model, json);
     compareCounts(comparison, adapter, model.description, record);

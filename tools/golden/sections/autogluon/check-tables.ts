@@ -8,11 +8,11 @@ import {
   type Adapter,
   type ModelDescription,
 } from '@peft/core';
-import { autogluonMethod, type AutogluonMethod } from '@peft/methods';
 import { adapterLayerIds, layerwiseDecay } from '@peft/trainer';
 import { Comparison } from '../../comparison.js';
 import type { GoldenContext, GoldenResult } from '../../golden-case.js';
 import {
+  exactAutogluonMethod,
   unsupported,
   describe,
   trainablesOf,
@@ -121,12 +121,7 @@ function attach(
   wrapped: number,
 ): Adapter | 'nothing matches' {
   try {
-    return attachAdapter(
-      'default',
-      autogluonMethod(peft as AutogluonMethod),
-      description,
-      undefined,
-    );
+    return attachAdapter('default', exactAutogluonMethod(peft), description, undefined);
   } catch (error) {
     if (wrapped === 0 && error instanceof PeftError && error.code === 'PEFT_TARGET_NOT_FOUND')
       return 'nothing matches';
@@ -151,7 +146,7 @@ function checkLayerIds(
   if (table.peft === 'none') return;
   const adapter = attachAdapter(
     'default',
-    autogluonMethod(table.peft as AutogluonMethod),
+    exactAutogluonMethod(table.peft),
     description,
     undefined,
   );
