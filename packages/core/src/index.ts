@@ -63,7 +63,13 @@ export {
   type ParameterSpec,
 } from './description/model-description.js';
 export { siteAt } from './description/site-index.js';
-export { type MergeDeviation, type MergeResult } from './model/merge-probe.js';
+export {
+  deviationOf,
+  probeBatch,
+  probedValues,
+  type MergeDeviation,
+  type MergeResult,
+} from './model/merge-probe.js';
 export { BASE_ADAPTER } from './model/mixed-batch.js';
 export { ModelRun } from './model/model-run.js';
 export { type ExtraKeyValues, type RunHost, type RunOptions } from './model/run-options.js';

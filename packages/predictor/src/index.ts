@@ -23,6 +23,12 @@ export {
   type LanguageModel,
   type LanguageModelOptions,
 } from './model/language-model.js';
+export {
+  loadTrainedModel,
+  type TrainedModel,
+  type TrainedModelOptions,
+} from './model/trained-model.js';
+export { copyModelFiles, type BaseModel } from './model/base-model.js';
 export { learningRateGroups, type LearningRateGroups } from './settings/learning-rate-groups.js';
 export { PeftPredictor } from './peft-predictor.js';
 export {

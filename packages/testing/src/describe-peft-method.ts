@@ -25,6 +25,7 @@ import { PeftError } from '@peft/errors';
 import { crossEntropy, gatherRows, type Engine } from '@peft/ops';
 import { createPortableEngine } from '@peft/portable';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { parameterValues } from './parameter-values.js';
 import { moveParameters } from './set-up.js';
 import { tinyModels, type TinyModel } from './tiny-models.js';
 import { toBeAllclose } from './to-be-allclose.js';
@@ -199,20 +200,23 @@ function declareCase<Name extends MethodName>(
   });
 
   test('learns, and leaves the frozen weights byte for byte as they were', () => {
-    const before = baseValues(model);
+    const before = parameterValues(model, 'readBaseParameter');
     add('a', 3);
     const { loss } = lossAndGradients(model, tiny);
     for (let step = 0; step < 5; step += 1) descend(model, tiny);
     expect(lossAndGradients(model, tiny).loss).toBeLessThan(loss);
-    expect(baseValues(model)).toEqual(before);
+    expect(parameterValues(model, 'readBaseParameter')).toEqual(before);
   });
 
   if (each.merges ?? true) {
     test('merged, computes the same; unmerged, is what it was to the last bit', () => {
       add('a', 4);
       const active = logits();
+      model.checkMergeable();
+      const folded = parameterValues(model, 'readFoldedParameter');
       model.mergeAdapters();
       expect(logits()).toBeAllclose(active, { atol: 1e-4, rtol: 1e-4 });
+      expect(folded).toEqual(parameterValues(model, 'readParameter'));
       model.unmergeAdapters();
       expect(logits()).toEqual(active);
     });
@@ -220,6 +224,9 @@ function declareCase<Name extends MethodName>(
     test('refuses to be merged, and stays as it was', () => {
       add('a', 4);
       const active = logits();
+      expect(() => model.checkMergeable()).toThrow(
+        expect.objectContaining({ code: 'PEFT_MERGE_INEXACT' }),
+      );
       expect(() => model.mergeAdapters()).toThrow(
         expect.objectContaining({ code: 'PEFT_MERGE_INEXACT' }),
       );
@@ -307,15 +314,6 @@ function declareCase<Name extends MethodName>(
 /** Moves every trainable parameter off its start. */
 const valuesOf = (adapter: Adapter): number[][] =>
   [...adapter.parameters.values()].map(({ value }) => [...value.dataSync()]);
-
-function baseValues(model: Model): number[][] {
-  return model.description.parameters.map(({ name }) => {
-    const tensor = model.readBaseParameter(name);
-    const values = [...tensor.dataSync()];
-    tensor.dispose();
-    return values;
-  });
-}
 
 /** Logits of the batch's own rows: virtual tokens in front have logits, too. */
 function logitsOf(model: Model, { batch, logitOffsets }: TinyModel, run?: RunOptions): Tensor2D {

@@ -22,7 +22,7 @@ export const addEngineFlags = (command: Command): Command =>
 export const addPluginFlag = (command: Command): Command =>
   command.option(
     '--plugin <module...>',
-    'modules that export further methods, engines or model families',
+    'modules that export further methods, engines, model families or formats',
     [],
   );
 

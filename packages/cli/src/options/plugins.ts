@@ -1,11 +1,12 @@
 /**
- * `--plugin`: modules that export methods, engines and model families, and which of them a fit may
- * load.
+ * `--plugin`: modules that export methods, engines, model families and export formats, and which of
+ * them a fit may load.
  */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Architecture, Module } from '@peft/core';
 import { PeftError, show } from '@peft/errors';
+import { isExportFormat, withFormats, type ExportFormat } from '@peft/export';
 import type { NamedMethod } from '@peft/methods';
 import { isEngineDefinition, type EngineDefinition } from '@peft/ops';
 import { withArchitectures, withEngines, withMethods } from '@peft/predictor';
@@ -54,20 +55,28 @@ export interface Plugins {
   readonly engines: readonly EngineDefinition[];
   /** Model families, chosen by the `model_type` of config.json. */
   readonly architectures: readonly Architecture<never>[];
+  /** What `defineFormat` made: names that `--to` takes. */
+  readonly formats: readonly ExportFormat[];
 }
 
 /**
  * Composes a predictor that knows what plug-ins have beside ours, so that it can load what they
  * trained.
  */
-export const pluginModules = ({ methods, engines, architectures }: Plugins): readonly Module[] => [
+export const pluginModules = ({
+  methods,
+  engines,
+  architectures,
+  formats,
+}: Plugins): readonly Module[] => [
   withMethods(...methods),
   withEngines(...engines),
   withArchitectures(...architectures),
+  withFormats(...formats),
 ];
 
 /**
- * The methods, engines and model families that plug-in modules export.
+ * The methods, engines, model families and formats that plug-in modules export.
  * @throws PEFT_PLUGIN_NAME for what is neither a path nor the name of a package (`data:`,
  *   `https:`), PEFT_PLUGIN_LOAD when a file cannot be imported, PEFT_PLUGIN_EMPTY when it exports
  *   none of them
@@ -78,13 +87,17 @@ export async function loadPlugins(paths: readonly string[]): Promise<Plugins> {
     requireModule(path);
     const values = await importPlugin(path);
     const found = Object.values(values).filter(
-      (value) => isMethod(value) || isEngineDefinition(value) || isArchitecture(value),
+      (value) =>
+        isMethod(value) ||
+        isEngineDefinition(value) ||
+        isArchitecture(value) ||
+        isExportFormat(value),
     );
     if (found.length === 0)
       throw new PeftError(
         'PEFT_PLUGIN_EMPTY',
         `--plugin ${path}: it exports ${Object.keys(values).join(', ') || 'nothing'}, none ` +
-          'of which definePeftMethod or defineEngine made, or is a model family.',
+          'of which definePeftMethod, defineEngine or defineFormat made, or is a model family.',
       );
     exported.push(...found);
   }
@@ -93,6 +106,7 @@ export async function loadPlugins(paths: readonly string[]): Promise<Plugins> {
     methods: different.filter(isMethod),
     engines: different.filter(isEngineDefinition),
     architectures: different.filter(isArchitecture),
+    formats: different.filter(isExportFormat),
   };
 }
 

@@ -6,7 +6,7 @@ import { memorySource, type Engine, type FrozenWeight } from '@peft/ops';
 import type { Adapter } from '../adapter/adapter.js';
 import type { WeightHost } from '../adapter/weight-host.js';
 import type { ModelDescription } from '../description/model-description.js';
-import type { SiteKind } from '../description/sites.js';
+import type { LinearSite, SiteKind } from '../description/sites.js';
 import type { Attached, SiteAttachments } from '../method/attachment.js';
 import { isFrozen } from './weights/weights.js';
 
@@ -20,33 +20,124 @@ export function mergeInto(
   base: (name: string) => FrozenWeight | Tensor,
   host: WeightHost,
 ): void {
-  const current = (name: string): Tensor => readTensor(merged.get(name) ?? base(name));
-  const keep = (name: string, value: Tensor) => {
+  fold(merged, adapters, base, (name, value) => {
     const isMatrix =
       adapters[0]!.description.parameters.find((spec) => spec.name === name)!.use !== 'vector';
-    const made = isMatrix ? host.freezeMatrix(name, value as Tensor2D) : tf.keep(value);
+    return isMatrix ? host.freezeMatrix(name, value as Tensor2D) : tf.keep(value);
+  });
+}
+
+/**
+ * One parameter with the adapters folded in, and nothing else of the model.
+ * @returns its float32 values, which the caller disposes
+ */
+export function foldParameter(
+  name: string,
+  adapters: readonly Adapter[],
+  base: (name: string) => FrozenWeight | Tensor,
+): Tensor {
+  const merged = new Map<string, Tensor>();
+  try {
+    fold(merged, adapters, base, (_, value) => tf.keep(value), name);
+    const result = merged.get(name);
+    merged.delete(name);
+    return result ?? readTensor(base(name));
+  } finally {
+    for (const other of merged.values()) other.dispose();
+  }
+}
+
+/**
+ * @param freeze what to keep of a value that changed; it takes the tensor over.
+ * @param only the parameter that is wanted, where not all are.
+ */
+function fold<T extends FrozenWeight | Tensor>(
+  merged: Map<string, T>,
+  adapters: readonly Adapter[],
+  base: (name: string) => FrozenWeight | Tensor,
+  freeze: (name: string, value: Tensor) => T,
+  only?: string,
+): void {
+  const wanted = only === undefined ? undefined : madeWith(only, adapters);
+  const isWanted = (name: string) => wanted === undefined || wanted.has(name);
+  const current = (name: string): Tensor => readTensor(merged.get(name) ?? base(name));
+  const keep = (name: string, value: Tensor) => {
+    const made = freeze(name, value);
     merged.get(name)?.dispose();
     merged.set(name, made);
   };
   for (const adapter of adapters) {
     for (const { origin, name, value } of adapter.parameters.values()) {
-      if (origin !== 'unfrozen') continue;
-      if (adapter.isEmbeddingOnly(name))
-        throw new PeftError(
-          'PEFT_MERGE_INEXACT',
-          `modulesToSave: ${name} is also the weight of another layer, which keeps the base's values.`,
-          { hint: 'keep the adapter beside the model, or train it with ensureWeightTying: true' },
-        );
+      if (origin !== 'unfrozen' || !isWanted(name)) continue;
+      refuseEmbeddingOnly(adapter, name);
       keep(name, readTensor(value));
     }
-    for (const [name, weight] of adapter.replaced) keep(name, readTensor(weight));
+    for (const [name, weight] of adapter.replaced)
+      if (isWanted(name)) keep(name, readTensor(weight));
   }
   for (const adapter of adapters) {
     for (const attached of [...adapter.attachments.values()].flat()) {
+      const { site } = attached;
+      if (wanted && !('weight' in site && wanted.has(site.weight))) continue;
       refuseTied(adapter.description, attached);
       mergeSite(attached, current, keep);
     }
   }
+}
+
+/** A parameter and those that are merged in one go with it: a layer's weight and its bias. */
+function madeWith(name: string, [first]: readonly Adapter[]): ReadonlySet<string> {
+  const names = new Set([name]);
+  for (const site of first?.description.sites ?? []) {
+    const own = [
+      'weight' in site ? site.weight : undefined,
+      'bias' in site ? site.bias : undefined,
+    ].filter((each) => each !== undefined);
+    if (own.includes(name)) for (const each of own) names.add(each);
+  }
+  return names;
+}
+
+/**
+ * That folding these adapters will succeed, at the cost of one small merge for each method.
+ * @throws PEFT_MERGE_INEXACT
+ */
+export function checkMergeable(
+  adapters: readonly Adapter[],
+  base: (name: string) => FrozenWeight | Tensor,
+): void {
+  for (const adapter of adapters) {
+    for (const { origin, name } of adapter.parameters.values())
+      if (origin === 'unfrozen') refuseEmbeddingOnly(adapter, name);
+    const smallest = new Map<string, Attached>();
+    for (const attached of [...adapter.attachments.values()].flat()) {
+      refuseTied(adapter.description, attached);
+      refuseUnmergeable(attached);
+      const { site, method } = attached;
+      if (site.kind !== 'linear' || site.bias !== undefined) continue;
+      const other = smallest.get(method)?.site;
+      if (other?.kind === 'linear' && sizeOf(other) <= sizeOf(site)) continue;
+      smallest.set(method, attached);
+    }
+    // a bias that has no place shows only when it is made
+    for (const attached of smallest.values())
+      mergeSite(
+        attached,
+        (name) => readTensor(base(name)),
+        (_, value) => value.dispose(),
+      );
+  }
+}
+
+const sizeOf = ({ inFeatures, outFeatures }: LinearSite): number => inFeatures * outFeatures;
+
+function refuseEmbeddingOnly(adapter: Adapter, name: string): void {
+  if (adapter.isEmbeddingOnly(name))
+    throw new PeftError(
+      'PEFT_MERGE_INEXACT',
+      `modulesToSave: ${name} is also the weight of another layer, which keeps the base's values.`,
+      { hint: 'keep the adapter beside the model, or train it with ensureWeightTying: true' },
+    );
 }
 
 /**
@@ -82,14 +173,8 @@ function mergeSite(
   current: (name: string) => Tensor,
   keep: (name: string, value: Tensor) => void,
 ): void {
-  const mergeable = canMerge(attachment);
-  if (!mergeable || (site.kind !== 'linear' && site.kind !== 'norm' && site.kind !== 'embedding')) {
-    throw new PeftError(
-      'PEFT_MERGE_INEXACT',
-      `${method}: what it does at ${site.path} cannot be merged into the weights.`,
-      { hint: 'keep the adapter beside the model' },
-    );
-  }
+  refuseUnmergeable({ site, method, attachment });
+  if (site.kind !== 'linear' && site.kind !== 'norm' && site.kind !== 'embedding') return;
   // What stands on a site is of the site's kind: the attach function of that kind made it.
   if (site.kind === 'embedding') {
     const { merge } = attachment as Required<SiteAttachments['embedding']>;
@@ -115,6 +200,16 @@ function mergeSite(
   });
   keep(site.weight, result.weight);
   if (result.bias && site.bias !== undefined) keep(site.bias, result.bias);
+}
+
+function refuseUnmergeable({ site, method, attachment }: Attached): void {
+  const hasWeights = site.kind === 'linear' || site.kind === 'norm' || site.kind === 'embedding';
+  if (!hasWeights || !canMerge(attachment))
+    throw new PeftError(
+      'PEFT_MERGE_INEXACT',
+      `${method}: what it does at ${site.path} cannot be merged into the weights.`,
+      { hint: 'keep the adapter beside the model' },
+    );
 }
 
 const canMerge = (attachment: SiteAttachments[SiteKind]): boolean =>

@@ -12,7 +12,14 @@ import type { OwnedParameter } from '../method/attach-context.js';
 import type { FittingSpec, MethodSpec } from '../method/peft-method.js';
 import { adapterCounts, trainablesOf } from './adapter-counts.js';
 import type { Architecture, ModelBatch, ModelOutput } from './architecture.js';
-import { freezeChanged, isQuantized, mergeInto, readTensor } from './merge.js';
+import {
+  checkMergeable,
+  foldParameter,
+  freezeChanged,
+  isQuantized,
+  mergeInto,
+  readTensor,
+} from './merge.js';
 import {
   deviationOf,
   mergeWarnings,
@@ -278,6 +285,29 @@ export class Model {
   readParameter(name: string): Tensor {
     const merged = this.#merged?.weights.get(name);
     return merged ? readTensor(merged) : this.#weightHost().readBase(name);
+  }
+
+  /**
+   * float32 values of a parameter with the active adapters folded in, made when it is asked for:
+   * what a model is exported with, a tensor at a time. The caller disposes.
+   * @throws PEFT_MERGE_INEXACT
+   */
+  readFoldedParameter(name: string): Tensor {
+    if (this.#merged) return this.readParameter(name);
+    const adapters = this.#active.map((active) => this.adapter(active));
+    return foldParameter(name, adapters, (parameter) => this.#base(parameter));
+  }
+
+  /**
+   * That the active adapters can be folded into the weights.
+   * @throws PEFT_MERGE_INEXACT naming the first method and place where they cannot
+   */
+  checkMergeable(): void {
+    if (this.#merged) return;
+    checkMergeable(
+      this.#active.map((active) => this.adapter(active)),
+      (parameter) => this.#base(parameter),
+    );
   }
 
   /** float32 values of a base parameter, whatever is merged or trained; the caller disposes. */

@@ -33,6 +33,11 @@ import type { LoadOptions } from '../settings/predictor-types.js';
 import { startEngine } from '../engine/start-engine.js';
 import { restoreTask } from '../tasks/restore-task.js';
 
+export interface ReadPredictorOptions extends LoadOptions {
+  /** The base's weights as their file has them, whatever they were quantised to for training. */
+  readonly isAsStored?: boolean;
+}
+
 /**
  * @throws PEFT_PREDICTOR_MISSING, PEFT_PREDICTOR_INVALID, PEFT_PREDICTOR_VERSION
  * @throws PEFT_ADAPTER_MISMATCH the adapter or the base model is not the one that was saved.
@@ -43,7 +48,7 @@ export async function readPredictor(
   path: string,
   app: App,
   emit: (event: EventBody) => void,
-  options: LoadOptions,
+  options: ReadPredictorOptions,
 ): Promise<PredictorState> {
   const record = readRecord(path);
   if ((await adapterHash(path)) !== record.adapterHash) {
@@ -62,7 +67,7 @@ export async function readPredictor(
     const model = loadBaseModel(base, engine, {
       head: task.head(settings),
       seed: 0,
-      quantization: quantizationOf(settings),
+      quantization: options.isAsStored ? undefined : quantizationOf(settings),
       emit,
     });
     try {

@@ -1,0 +1,63 @@
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { peft } from './fake-terminal.js';
+import { fixture, QUICK, tinyLlama, type TinyLlama } from './tiny-llama.js';
+
+const adapter = fileURLToPath(
+  new URL('../../testing/fixtures/adapters/oft_llama', import.meta.url),
+);
+let folder = '';
+beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'peft-cli-export-'))));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('peft export', () => {
+  test('writes a checkpoint with its adapter, in numbers for programs and words for people', async () => {
+    const output = join(folder, 'merged');
+    const common = ['--model', fixture('llama'), '--adapter', adapter, '--engine', 'portable'];
+    const told = await peft('export', ...common, '--to', 'safetensors', '-o', output, '--json');
+    expect(told.code, told.err).toBe(0);
+    expect(JSON.parse(told.out)).toMatchObject({ format: 'safetensors', type: 'f32' });
+    expect(told.err).toMatch(/^written 0 B of /);
+    const again = await peft('merge', ...common, '-o', join(folder, 'again'), '--type', 'bf16');
+    expect(again.out).toMatch(
+      / as bf16 in .*\nresults on a probe differ .*\nuse it with: peft generate /,
+    );
+    const full = await peft('merge', ...common, '-o', output);
+    expect(full.code).toBe(1);
+    expect(full.err).toContain('PEFT_FOLDER_NOT_EMPTY');
+  });
+
+  test('asks for what it needs, and knows its formats', async () => {
+    const none = await peft('export', '--to', 'safetensors', '-o', join(folder, 'none'));
+    expect(none.err).toContain('give either a folder that fit saved, or --model with --adapter');
+    const wrong = await peft('export', fixture('llama'), '--to', 'safetensor', '-o', 'x');
+    expect(wrong.err).toContain('Did you mean "safetensors"?');
+    expect(existsSync(join(folder, 'none'))).toBe(false);
+  });
+});
+
+describe('what fit saved', () => {
+  let llama: TinyLlama;
+  beforeAll(() => (llama = tinyLlama()));
+  afterAll(() => llama.remove());
+
+  test('leaves with its own chat template, and writes as it did', async () => {
+    const out = join(llama.folder, 'out');
+    const words = ['fit', llama.chats, '--task', 'causal-lm', '--model', llama.path];
+    const method = ['--tune', llama.chats, '--method', 'lora', '--output', out];
+    const fitted = await peft(...words, ...method, ...QUICK);
+    expect(fitted.code, fitted.err).toBe(0);
+    const merged = join(llama.folder, 'merged');
+    const { code, err } = await peft('merge', out, '-o', merged, '--engine', 'portable');
+    expect(code, err).toBe(0);
+    expect(readdirSync(merged)).toContain('chat_template.jinja');
+    const asked = ['--prompt', 'Who is the cat?', '--chat', '--max-new-tokens', '8'];
+    const texts = await Promise.all(
+      [out, merged].map((path) => peft('generate', path, ...asked, '--engine', 'portable')),
+    );
+    expect(texts[1]!.out).toBe(texts[0]!.out);
+  });
+});

@@ -1,0 +1,178 @@
+/** From what was trained to a folder or file in the format of others. */
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { Module, TrainEvent } from '@peft/core';
+import { check, didYouMean, PeftError, show } from '@peft/errors';
+import { refuseFull, removeAbandoned, writeFolderAtomic } from '@peft/hub';
+import { loadTrainedModel, type TrainedModel, type TrainedModelOptions } from '@peft/predictor';
+import { formatNamed } from './export-formats.js';
+import type { ExportFormat, ExportJob, ExportReport, FormatRequest } from './format.js';
+import { deviationOfWritten, probe } from './model/probe.js';
+
+export interface ExportProgress {
+  /** The tensor that is written next. */
+  readonly tensor: string;
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface ExportOptions
+  extends
+    Pick<TrainedModelOptions, 'adapter' | 'baseModel' | 'engine' | 'threads' | 'signal'>,
+    Pick<FormatRequest, 'type' | 'maxShardBytes'> {
+  /** Name of a format: `safetensors`, `gguf` … */
+  readonly to: string;
+  /** Where the result goes: a folder that is missing or empty, or a file where the format has one. */
+  readonly output: string;
+  /** Compare the results of what was written with the adapter's. Default true. */
+  readonly probe?: boolean;
+  readonly onEvent?: (event: TrainEvent) => void;
+  readonly onProgress?: (progress: ExportProgress) => void;
+  readonly modules?: readonly Module[];
+}
+
+export interface ExportResult extends ExportReport {
+  readonly format: string;
+  readonly type: string | undefined;
+  /** Absolute. */
+  readonly output: string;
+  readonly files: readonly { readonly name: string; readonly bytes: number }[];
+  readonly seconds: number;
+  /** Commands that use the result. */
+  readonly next: readonly string[];
+}
+
+const KEYS = [
+  'to',
+  'output',
+  'type',
+  'maxShardBytes',
+  'adapter',
+  'baseModel',
+  'engine',
+  'threads',
+  'signal',
+  'probe',
+  'onEvent',
+  'onProgress',
+  'modules',
+] as const;
+
+/**
+ * Exports a folder that `PeftPredictor` saved, or a checkpoint with an adapter. Everything that can
+ * be refused is refused before anything is written, and what is written appears whole or not at
+ * all.
+ * @param reference a saved folder, or a folder or hub id of a checkpoint
+ * @throws PEFT_EXPORT_FORMAT, PEFT_EXPORT_TYPE, PEFT_EXPORT_UNSUPPORTED, PEFT_MERGE_INEXACT,
+ *   PEFT_FOLDER_NOT_EMPTY, and what opening models and adapters throws
+ */
+export async function exportModel(
+  reference: string,
+  options: ExportOptions,
+): Promise<ExportResult> {
+  check.knownKeys('exportModel', options, KEYS);
+  check.string('exportModel', 'output', options.output);
+  const started = performance.now();
+  const format = formatNamed(options.to, options.modules ?? []);
+  const type = checkedType(format, options.type);
+  const isFile =
+    format.fileExtension !== undefined && options.output.endsWith(format.fileExtension);
+  await removeAbandoned(dirname(resolve(options.output)), { name: basename(options.output) });
+  await refuseFull(options.output);
+  const { adapter, baseModel, engine, threads, signal, onEvent } = options;
+  const source = await loadTrainedModel(reference, {
+    adapter,
+    baseModel,
+    engine,
+    threads,
+    signal,
+    onEvent,
+    modules: options.modules,
+  });
+  try {
+    const job = format.prepare(source, {
+      type,
+      name: basename(resolve(options.output)).replace(/\.[a-z]+$/i, ''),
+      maxShardBytes: options.maxShardBytes,
+    });
+    let report: ExportReport = { deviation: undefined, warnings: job.warnings };
+    const write = async (folder: string): Promise<void> => {
+      report = await writeJob(folder, job, source, options);
+    };
+    await (isFile ? writeOneFile(options.output, write) : writeFolderAtomic(options.output, write));
+    return {
+      format: format.name,
+      type: job.type,
+      output: resolve(options.output),
+      files: await filesOf(options.output),
+      seconds: (performance.now() - started) / 1e3,
+      next: job.next?.(options.output) ?? [],
+      ...report,
+    };
+  } finally {
+    source.dispose();
+  }
+}
+
+async function writeJob(
+  folder: string,
+  job: ExportJob,
+  source: TrainedModel,
+  { signal, onProgress, probe: isProbed = true }: ExportOptions,
+): Promise<ExportReport> {
+  const expected = isProbed && job.reopen ? probe(source.model) : undefined;
+  let doneBytes = 0;
+  await job.write(folder, {
+    tensor(tensor, bytes) {
+      signal?.throwIfAborted();
+      onProgress?.({ tensor, doneBytes, totalBytes: job.totalBytes });
+      doneBytes += bytes;
+    },
+  });
+  signal?.throwIfAborted();
+  const deviation = expected && deviationOfWritten(source, expected, job.reopen!(folder));
+  const report = { deviation, warnings: job.warnings };
+  await job.finish?.(folder, report);
+  return report;
+}
+
+/** Writes into a folder beside the place, and moves its one file there. */
+async function writeOneFile(
+  output: string,
+  write: (folder: string) => Promise<void>,
+): Promise<void> {
+  const place = resolve(output);
+  const parent = dirname(place);
+  const mark = `${process.pid}-${randomBytes(4).toString('hex')}`;
+  const folder = join(parent, `.${basename(place)}.${mark}.tmp`);
+  await mkdir(folder, { recursive: true });
+  try {
+    await write(folder);
+    const [file] = await readdir(folder);
+    await rename(join(folder, file!), place);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function filesOf(output: string): Promise<ExportResult['files']> {
+  const place = await stat(output);
+  if (!place.isDirectory()) return [{ name: basename(output), bytes: place.size }];
+  const names = (await readdir(output)).sort();
+  return Promise.all(
+    names.map(async (name) => ({ name, bytes: (await stat(join(output, name))).size })),
+  );
+}
+
+/** @throws PEFT_EXPORT_TYPE naming those that there are */
+function checkedType({ name, types }: ExportFormat, type: string | undefined): string | undefined {
+  if (type === undefined) return undefined;
+  const found = types.find((known) => known.toLowerCase() === type.toLowerCase());
+  if (found !== undefined) return found;
+  throw new PeftError('PEFT_EXPORT_TYPE', `export: ${name} has no type ${show(type)}.`, {
+    hint: types.length
+      ? `${didYouMean(type, types)} It has: ${types.join(', ')}.`.trim()
+      : 'it is written in one way: leave --type out',
+  });
+}

@@ -1,0 +1,78 @@
+/** The seam between models and the formats that they leave in. */
+import type { TensorStore } from '@peft/hub';
+import type { TrainedModel } from '@peft/predictor';
+
+/** What is asked of a format. */
+export interface FormatRequest {
+  /** One of the format's `types`; default its first. */
+  readonly type?: string;
+  /** How the model is called in what is written. Default: the name of the output. */
+  readonly name: string;
+  /** Of formats in shards: a new one begins where the data would exceed it. */
+  readonly maxShardBytes?: number;
+}
+
+/** What a format is told while it writes. */
+export interface WriteTools {
+  /** Call before each tensor; throws the signal's reason once it is aborted. */
+  tensor(name: string, bytes: number): void;
+}
+
+/** An export whose refusals are behind it. */
+export interface ExportJob {
+  /** As given, or the default. */
+  readonly type: string | undefined;
+  /** Bytes of the tensors that will be written. */
+  readonly totalBytes: number;
+  /** Sentences that the user should know. */
+  readonly warnings: readonly string[];
+  /** Writes into an empty folder that nobody sees before it is complete. */
+  write(folder: string, tools: WriteTools): Promise<void>;
+  /** What was written, as a model's config and tensors, to compare its results. */
+  reopen?(folder: string): WrittenModel;
+  /** Writes what tells of the export, once the results have been compared. */
+  finish?(folder: string, report: ExportReport): Promise<void>;
+  /** Commands that use the result, with the output's path. */
+  next?(output: string): readonly string[];
+}
+
+export interface WrittenModel {
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly store: TensorStore;
+}
+
+/** How far results with the written weights lie from those with the adapter beside the base. */
+export interface ExportReport {
+  readonly deviation: { readonly largest: number; readonly relative: number } | undefined;
+  readonly warnings: readonly string[];
+}
+
+/** A format as a value. */
+export interface ExportFormat {
+  /** What `to` and `--to` call it. */
+  readonly name: string;
+  /** One line for people. */
+  readonly summary: string;
+  /** Kinds of weights that it can be written in, the default first; none where there is one. */
+  readonly types: readonly string[];
+  /** Ending of an output that is one file, for instance `.gguf`; a folder otherwise. */
+  readonly fileExtension?: string;
+  /**
+   * Looks at everything that could be refused, before anything is written.
+   * @throws PEFT_EXPORT_UNSUPPORTED, PEFT_MERGE_INEXACT …
+   */
+  prepare(source: TrainedModel, request: FormatRequest): ExportJob;
+}
+
+const MARK = Symbol.for('@peft/export format');
+
+/**
+ * Makes a format known: exported by a plug-in, or given to {@link withFormats}.
+ * @returns the format, frozen
+ */
+export const defineFormat = (format: ExportFormat): ExportFormat =>
+  Object.freeze({ ...format, [MARK]: true });
+
+/** Whether {@link defineFormat} made a value. */
+export const isExportFormat = (value: unknown): value is ExportFormat =>
+  typeof value === 'object' && value !== null && MARK in value;

@@ -1,0 +1,49 @@
+/** README.md beside a merged checkpoint. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TrainedModel } from '@peft/predictor';
+import type { ExportReport } from '../../format.js';
+
+/** Markdown with a YAML head, as the hub shows it. */
+export function mergedCard(
+  source: TrainedModel,
+  name: string,
+  type: string,
+  { deviation, warnings }: ExportReport,
+): string {
+  const { base, method, model } = source;
+  const isHubName = !existsSync(base.reference) && /^[\w.-]+(\/[\w.-]+)?$/.test(base.reference);
+  const shown = isHubName ? base.reference : join('…', base.reference.split(/[\\/]/).at(-1)!);
+  const what =
+    method === undefined
+      ? `The weights of \`${shown}\``
+      : `\`${shown}\` with an adapter (${method}) merged into its weights`;
+  return [
+    '---',
+    ...(isHubName ? [`base_model: ${base.reference}`] : []),
+    'library_name: transformers',
+    'tags:',
+    ...(isHubName ? [`- base_model:finetune:${base.reference}`] : []),
+    '- transformers',
+    '---',
+    '',
+    `# ${name}`,
+    '',
+    `${what}, stored as ${type}. Merged in float32 from the base's weights as their file has them` +
+      `${base.config['quantization_config'] ? ', which were quantised: they carry that rounding' : ''}.`,
+    '',
+    ...(deviation
+      ? [
+          `On a probe batch the results differ from those with the adapter beside its base by at ` +
+            `most ${deviation.largest.toPrecision(2)}, ${deviation.relative.toPrecision(2)} of the largest.`,
+          '',
+        ]
+      : []),
+    ...warnings.flatMap((warning) => [warning, '']),
+    ...(model.description.head.kind === 'pooled-linear' ? [HEAD, ''] : []),
+  ].join('\n');
+}
+
+const HEAD =
+  'The tensors `head.weight` `[classes, width]` and `head.bias` are one linear layer on the last ' +
+  "hidden state of the first token (a decoder's last), which no class of transformers has.";

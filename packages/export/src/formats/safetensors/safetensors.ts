@@ -1,0 +1,114 @@
+/** A merged checkpoint as transformers saves one: weights, config, tokenizer, card. */
+import { join } from 'node:path';
+import { isDecoder, type ParameterSpec } from '@peft/core';
+import { PeftError } from '@peft/errors';
+import {
+  openCheckpoint,
+  readModelConfig,
+  writeCheckpoint,
+  writeFileAtomic,
+  type NewTensor,
+} from '@peft/hub';
+import { STORED_BYTES, type StoredDtype } from '@peft/ops';
+import { copyModelFiles, type TrainedModel } from '@peft/predictor';
+import { defineFormat, type WriteTools } from '../../format.js';
+import { foldedValues, transposed } from '../../model/folded-values.js';
+import { exportedConfig } from './exported-config.js';
+import { mergedCard } from './model-card.js';
+
+const TYPES = Object.freeze({
+  f32: { stored: 'F32', torch: 'float32', largest: Infinity },
+  bf16: { stored: 'BF16', torch: 'bfloat16', largest: Infinity },
+  f16: { stored: 'F16', torch: 'float16', largest: 65504 },
+} as const);
+type Type = keyof typeof TYPES;
+
+/** `safetensors`: what any tool of the Hugging Face world loads. */
+export const safetensors = defineFormat({
+  name: 'safetensors',
+  summary: 'a merged checkpoint for transformers, vLLM and every other tool of Hugging Face',
+  types: Object.keys(TYPES),
+  prepare(source, { type: given, name, maxShardBytes }) {
+    const type = (given ?? typeOfBase(source)) as Type;
+    const { model, base } = source;
+    model.checkMergeable();
+    const { parameters, head } = model.description;
+    const { stored, torch } = TYPES[type];
+    const warnings =
+      head.kind === 'pooled-linear'
+        ? [
+            `transformers has no class with this head (one linear layer on the ` +
+              `${isDecoder(model.description) ? 'last' : 'first'} token): AutoModel loads the ` +
+              'backbone, and head.weight and head.bias lie beside it.',
+          ]
+        : [];
+    const totalBytes = parameters.reduce((sum, spec) => sum + bytesOf(spec, stored), 0);
+    return {
+      type,
+      totalBytes,
+      warnings,
+      async write(folder, tools) {
+        await copyModelFiles(base, folder, false);
+        await writeFileAtomic(
+          join(folder, 'config.json'),
+          `${JSON.stringify(exportedConfig(source, torch), null, 2)}\n`,
+        );
+        const tensors = parameters.map((spec) => tensorOf(source, spec, type, tools));
+        await writeCheckpoint(
+          folder,
+          tensors,
+          maxShardBytes === undefined ? {} : { maxShardBytes },
+        );
+      },
+      reopen: (folder) => ({ config: readModelConfig(folder), store: openCheckpoint(folder) }),
+      finish: (folder, report) =>
+        writeFileAtomic(join(folder, 'README.md'), mergedCard(source, name, type, report)),
+      next: (output) =>
+        head.kind === 'causal-lm' || head.kind === 'seq2seq-lm'
+          ? [`peft generate ${output} --prompt TEXT`]
+          : [],
+    };
+  },
+});
+
+/** What the base says that it is stored in. */
+function typeOfBase({ base: { config } }: TrainedModel): Type {
+  const dtype = config['dtype'] ?? config['torch_dtype'];
+  const found = (Object.keys(TYPES) as Type[]).find((type) => TYPES[type].torch === dtype);
+  return found ?? 'f32';
+}
+
+const bytesOf = ({ shape }: ParameterSpec, dtype: StoredDtype): number =>
+  shape.reduce((product, size) => product * size, STORED_BYTES[dtype]);
+
+function tensorOf(
+  { model }: TrainedModel,
+  spec: ParameterSpec,
+  type: Type,
+  tools: WriteTools,
+): NewTensor {
+  const { stored, largest } = TYPES[type];
+  const [rows, columns] = spec.shape;
+  return {
+    name: spec.name,
+    dtype: stored,
+    shape: spec.transposed ? [...spec.shape].reverse() : spec.shape,
+    data() {
+      tools.tensor(spec.name, bytesOf(spec, stored));
+      const values = foldedValues(model, spec);
+      refuseLarge(spec.name, values, largest);
+      return spec.transposed ? transposed(values, rows!, columns!) : values;
+    },
+  };
+}
+
+function refuseLarge(name: string, values: Float32Array, largest: number): void {
+  if (largest === Infinity) return;
+  const found = values.find((value) => Math.abs(value) > largest);
+  if (found !== undefined)
+    throw new PeftError(
+      'PEFT_EXPORT_RANGE',
+      `export: ${name} holds ${found}, and float16 ends at ${largest}.`,
+      { hint: 'export as bf16 or f32' },
+    );
+}

@@ -1,0 +1,18 @@
+export { allFormats, EXPORT_FORMATS, formatNamed, withFormats } from './export-formats.js';
+export {
+  exportModel,
+  type ExportOptions,
+  type ExportProgress,
+  type ExportResult,
+} from './export-model.js';
+export {
+  defineFormat,
+  isExportFormat,
+  type ExportFormat,
+  type ExportJob,
+  type ExportReport,
+  type FormatRequest,
+  type WriteTools,
+  type WrittenModel,
+} from './format.js';
+export { safetensors } from './formats/safetensors/safetensors.js';
