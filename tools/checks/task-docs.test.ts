@@ -51,10 +51,11 @@ it('the commands run', () => {
   const lastLines = printed.map((text) => text.trim().split('\n').at(-1)!);
   // a topic and the probability of each of the seven, among them science/technology
   expect(lastLines[0]).toMatch(/^[\w/]+\t([\w/]+=[\d.]+ ?){7}$/);
-  expect(lastLines[1]!.split(' ')).toHaveLength(3); // a tag per word
-  expect(printed[2]).toMatch(/perplexity [\d.]+ on 1 validation rows/);
-  expect(printed[3]).toMatch(/rougeL +bleu +perplexity/);
-  expect((JSON.parse(lastLines[4]!) as { embedding: number[] }).embedding).toHaveLength(256);
+  expect(lastLines[1]).toMatch(/^.+\tlocal=0\.\d{4} sports=0\.\d{4}$/);
+  expect(lastLines[2]!.split(' ')).toHaveLength(3); // a tag per word
+  expect(printed[3]).toMatch(/perplexity [\d.]+ on 1 validation rows/);
+  expect(printed[4]).toMatch(/rougeL +bleu +perplexity/);
+  expect((JSON.parse(lastLines[5]!) as { embedding: number[] }).embedding).toHaveLength(256);
 });
 
 it('the program runs', () => {

@@ -160,6 +160,77 @@ describe('peft fit --task', () => {
     }
   });
 
+  test('multi-label-classification: labels between separators, tuned thresholds, columns of 0 and 1', async () => {
+    const train = join(llama.folder, 'labels.csv');
+    writeFileSync(
+      train,
+      `text,tags,good,here\n${NOUNS.map((noun, i) => {
+        const tags = [...(i % 2 ? ['good'] : []), ...(i % 3 ? ['here'] : [])];
+        const [good, here] = ['good', 'here'].map((tag) => Number(tags.includes(tag)));
+        return `the ${noun} is ${i % 2 ? 'fine' : 'bad'},${tags.join('|')},${good},${here}`;
+      }).join('\n')}\n`,
+    );
+    const output = join(llama.folder, 'labels');
+    const common = ['--tune', train, '--model', fixture('bert'), '--method', 'lora', ...QUICK];
+    const fit = await peft(
+      'fit',
+      train,
+      '--label',
+      'tags',
+      '--label-separator',
+      '|',
+      '--threshold',
+      'tuned',
+      '--text',
+      'text',
+      ...common,
+      '--output',
+      output,
+    );
+    expect(fit.code, fit.err).toBe(0);
+    expect(fit.err).toContain('the task is multi-label classification of 2 labels');
+    expect(fit.out).toMatch(/^average_precision_micro \d\.\d{4} on 8 validation rows/);
+    const { out } = await peft(
+      'predict',
+      output,
+      '--text',
+      'the cat is fine',
+      '--engine',
+      'portable',
+      '--probabilities',
+      '--json',
+    );
+    const row = JSON.parse(out) as { labels: string[]; probabilities: Record<string, number> };
+    expect(Object.keys(row.probabilities)).toEqual(['good', 'here']);
+    expect(row.labels.every((label) => ['good', 'here'].includes(label))).toBe(true);
+    const scores = await peft(
+      'evaluate',
+      output,
+      train,
+      '--metrics',
+      'f1_micro,f1_macro,f1_samples,hamming_loss,subset_accuracy',
+      '--engine',
+      'portable',
+    );
+    expect(scores.out).toMatch(/f1_micro +f1_macro +f1_samples +hamming_loss +subset_accuracy/);
+    const columns = await peft(
+      'fit',
+      train,
+      '--labels',
+      'good,here',
+      '--text',
+      'text',
+      ...common,
+      '--output',
+      join(llama.folder, 'columns'),
+      '--json',
+    );
+    expect(JSON.parse(columns.out), columns.err).toMatchObject({
+      metric: 'average_precision_micro',
+      trainingRows: 8,
+    });
+  });
+
   test('plain texts from a .txt file, stopped and resumed to the same bytes', async () => {
     const train = join(llama.folder, 'texts.txt');
     writeFileSync(

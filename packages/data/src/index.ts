@@ -146,3 +146,21 @@ export {
 export { perplexity, type TokenLoss } from './metrics/texts/perplexity.js';
 export { getTextMetric, TEXT_METRICS } from './metrics/texts/get-text-metric.js';
 export type { References, TextMetric } from './metrics/texts/text-metric.js';
+export {
+  fitLabelSets,
+  holdsLabelLists,
+  readLabelSets,
+  restoreLabelSets,
+  separatorInLabels,
+  type LabelSetColumns,
+  type LabelSetEncoder,
+} from './columns/label-sets.js';
+export { averagePrecision } from './metrics/labels/average-precision.js';
+export { getLabelSetMetric } from './metrics/labels/get-label-set-metric.js';
+export type { LabelSetInput, LabelSetMetric } from './metrics/labels/label-set-metric.js';
+export { LABEL_SET_METRICS } from './metrics/labels/label-set-metrics.js';
+export {
+  DEFAULT_THRESHOLD,
+  tuneThresholds,
+  type ThresholdInput,
+} from './metrics/labels/tune-thresholds.js';

@@ -13,6 +13,10 @@ export {
 } from './random/counter-random.js';
 export { crossEntropy, IGNORED_LABEL, type CrossEntropyOptions } from './losses/cross-entropy.js';
 export {
+  binaryCrossEntropy,
+  type BinaryCrossEntropyOptions,
+} from './losses/binary-cross-entropy.js';
+export {
   debertaRelativeIndices,
   debertaTableRows,
   type DebertaPositions,

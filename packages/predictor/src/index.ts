@@ -55,7 +55,13 @@ export {
 } from './predictor-module.js';
 export type { ColumnRoles } from './tasks/column-roles.js';
 export type { WritingOptions } from './tasks/predictor-task.js';
-export { isTableTask, TASK_NAMES, usesAutogluonLayers, type TaskName } from './tasks/task-names.js';
+export {
+  isTableTask,
+  readsLabels,
+  TASK_NAMES,
+  usesAutogluonLayers,
+  type TaskName,
+} from './tasks/task-names.js';
 export type {
   EvaluateOptions,
   FitOptions,

@@ -32,9 +32,9 @@ import { requireProbabilities } from './settings/require-probabilities.js';
 import { readNewData } from './data/read-data.js';
 import { rowWarning } from './data/row-report.js';
 import type { TaskTools, WatchedMetric } from './tasks/predictor-task.js';
-import type { TableTask } from './tasks/table-task.js';
 import type { ColumnRoles } from './tasks/column-roles.js';
-import { isTableTask, type TaskName } from './tasks/task-names.js';
+import type { TaskName } from './tasks/task-names.js';
+import { labelOf } from './tasks/task-record.js';
 
 /**
  * Fine-tunes a text model on a table and predicts with it, in the manner of AutoGluon's
@@ -79,7 +79,7 @@ export class PeftPredictor {
       const { task } = state;
       predictor.#options = {
         task: task.name,
-        label: 'label' in task ? (task.label as string) : undefined,
+        label: labelOf(task.record),
         path,
         ...parts,
       };
@@ -183,6 +183,7 @@ export class PeftPredictor {
 
   /**
    * A prediction per row: the most probable label in the training data's own words, or a number; of
+   * `multi-label-classification` a list of labels, of
    * `token-classification` a list of tags, of `causal-lm` and `seq2seq` a text, of `embeddings` a
    * `Float32Array`.
    */
@@ -222,14 +223,11 @@ export class PeftPredictor {
     options: ProbabilityOptions = {},
   ): Promise<Float64Array[] | number[]> {
     check.knownKeys('predictProba', options, ['asMulticlass', ...READING_KEYS, 'signal']);
-    const task = this.#tableTask('predictProba', 'probabilities');
-    requireProbabilities(task.problem, options.asMulticlass);
-    const { positiveClass } = task.problem;
+    const { task } = this.#fitted('predictProba');
+    const { probabilities, shown } = requireProbabilities(task, options.asMulticlass);
     const table = await this.#read(data, options);
-    const rows = (await this.#computing(options.signal, (tools) =>
-      task.outputs(table, tools),
-    )) as Float64Array[];
-    return options.asMulticlass === false ? rows.map((row) => row[positiveClass!]!) : [...rows];
+    const rows = await this.#computing(options.signal, (tools) => probabilities(table, tools));
+    return rows.map(shown) as Float64Array[] | number[];
   }
 
   /**
@@ -239,11 +237,16 @@ export class PeftPredictor {
    */
   async extractEmbedding(data: PredictorData, options: ReadOptions = {}): Promise<Float32Array[]> {
     check.knownKeys('extractEmbedding', options, [...READING_KEYS, 'signal']);
-    if (this.#fitted('extractEmbedding').task.name === 'embeddings')
-      return this.predict<Float32Array>(data, options);
-    const task = this.#tableTask('extractEmbedding', 'an embedding of whole rows');
+    const { name, embed } = this.#fitted('extractEmbedding').task;
+    if (name === 'embeddings') return this.predict<Float32Array>(data, options);
+    if (!embed)
+      throw new PeftError(
+        'PEFT_PROBLEM_TYPE',
+        `predictor: ${name} has no embedding of whole rows.`,
+        { hint: 'use predict' },
+      );
     const table = await this.#read(data, options);
-    return this.#computing(options.signal, async (tools) => [...(await task.embed(table, tools))]);
+    return this.#computing(options.signal, async (tools) => [...(await embed(table, tools))]);
   }
 
   /** Writes the predictor into a folder that is missing or empty. @throws PEFT_FOLDER_NOT_EMPTY */
@@ -262,8 +265,8 @@ export class PeftPredictor {
     return this.#state?.task.name ?? this.#options.task;
   }
 
-  /** Column that is predicted, of classification and regression. */
-  get label(): string | undefined {
+  /** Column that is predicted, or several that say 0 or 1 of a label each. */
+  get label(): string | readonly string[] | undefined {
     return this.#options.label;
   }
 
@@ -295,8 +298,7 @@ export class PeftPredictor {
 
   /** By class id; undefined for numbers, and for tasks without classes of rows. */
   get classLabels(): readonly Label[] | undefined {
-    const { problem } = this.#fitted('classLabels').task;
-    return problem === undefined || problem.type === 'regression' ? undefined : problem.classes;
+    return this.#fitted('classLabels').task.classes;
   }
 
   /** The class that binary metrics look at. */
@@ -350,16 +352,6 @@ export class PeftPredictor {
         warn: (warning) => emit({ type: 'run/warned', ...warning }),
       });
     });
-  }
-
-  #tableTask(what: string, thing: string): TableTask {
-    const { task } = this.#fitted(what);
-    if (isTableTask(task.name)) return task as TableTask;
-    throw new PeftError(
-      'PEFT_PROBLEM_TYPE',
-      `predictor: ${task.name} has no ${thing.replace(/^an? /, '')}.`,
-      { hint: 'use predict' },
-    );
   }
 
   #emitter(runId: string = randomUUID()): (event: EventBody) => void {

@@ -25,7 +25,7 @@ const quick = (model: string) => ({
 });
 
 export function predictorOf(
-  task: TaskName,
+  task: TaskName | undefined,
   model: string,
   options: Partial<PredictorOptions> = {},
 ) {

@@ -27,6 +27,10 @@ const ROWS: Readonly<Record<TaskName, readonly Readonly<Record<string, unknown>>
     label: i % 2 ? 'pos' : 'neg',
   })),
   regression: NOUNS.map((noun, i) => ({ text: `${noun} of ${'many '.repeat(i)}`, label: i / 2 })),
+  'multi-label-classification': NOUNS.map((noun, i) => ({
+    text: `${noun} is ${i % 2 ? 'good' : 'bad and noisy'}`,
+    label: [...(i % 2 ? ['pos'] : []), ...(i % 3 ? ['third'] : [])],
+  })),
   'token-classification': NOUNS.map((noun, i) => ({
     tokens: [noun, ...Array.from({ length: i + 1 }, () => 'of')],
     tags: ['B-A', ...Array.from({ length: i + 1 }, () => 'O')],

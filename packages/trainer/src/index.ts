@@ -50,6 +50,11 @@ export {
 export { createJsonlLog } from './listeners/jsonl-log.js';
 export { createTensorBoardLog } from './listeners/tensorboard-log.js';
 export { memoryCheckpointStore } from './checkpoints/memory-checkpoint-store.js';
+export {
+  multiLabelClassification,
+  type MultiLabelBatch,
+  type MultiLabelOptions,
+} from './tasks/multi-label-classification.js';
 export type { NonFiniteOptions } from './step/non-finite-guard.js';
 export { predict, type Predictions, type PredictOptions } from './validation/predict.js';
 export { regression, type RegressionBatch, type RegressionOptions } from './tasks/regression.js';
@@ -74,6 +79,7 @@ export { enterTop, rankTop, type ScoredCheckpoint } from './checkpoints/top-chec
 export { plannedSteps, train, type TrainResult } from './run/train.js';
 export {
   classificationScore,
+  labelSetScore,
   perplexityScore,
   regressionScore,
   retrievalScore,

@@ -3,8 +3,8 @@ import type { Command } from 'commander';
 import type { TrainEvent } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import {
-  isTableTask,
   PeftPredictor,
+  readsLabels,
   type PresetName,
   type Scores,
   uncheckedHyperparameters,
@@ -76,7 +76,7 @@ async function fit(input: FitInput, plugins: Plugins, terminal: Terminal): Promi
   const predictor = new PeftPredictor({
     path: output,
     task: input.task,
-    label: input.label,
+    label: input.labels ?? input.label,
     columnRoles: columnRolesOf(input),
     modules: pluginModules(plugins),
     problemType: input.problemType,
@@ -138,13 +138,17 @@ const stepOrFolder = (text: string | undefined): number | string | undefined =>
   text !== undefined && /^\d+$/.test(text) ? Number(text) : text;
 
 /** @throws PEFT_OPTION_MISSING for what no fit can do without */
-function requiredOf({ train, output, task, label, method, methodOptions = {} }: FitInput): {
+function requiredOf({ train, output, task, label, labels, method, methodOptions = {} }: FitInput): {
   readonly train: string;
   readonly output: string;
 } {
   if (train === undefined) return missing('a training table', 'fit TABLE, or train: in a run file');
-  if (label === undefined && isTableTask(task))
+  if (label === undefined && labels === undefined && readsLabels(task))
     return missing('--label', 'the column to predict (or --task, for models that generate)');
+  if (label !== undefined && labels !== undefined)
+    throw new PeftError('PEFT_CONFIG_INVALID', 'fit: --label and --labels are both given.', {
+      hint: 'give one column of labels, or the columns of 0 and 1',
+    });
   if (output === undefined) return missing('--output', 'the folder that the model goes into');
   if (method === undefined && Object.keys(methodOptions).length > 0)
     return missing('--method', 'the method whose options these are');

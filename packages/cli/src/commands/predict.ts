@@ -113,6 +113,7 @@ const inputText = (cell: unknown): string =>
 
 /** What a prediction is called, where it is no label. */
 const PREDICTION_KEYS: Readonly<Partial<Record<TaskName, string>>> = Object.freeze({
+  'multi-label-classification': 'labels',
   'token-classification': 'tags',
   'causal-lm': 'text',
   seq2seq: 'text',
@@ -131,9 +132,10 @@ async function predictedRows(
     }));
   const rows = probabilities ? await predictor.predictProba(data, reading) : undefined;
   const predictions = await predictor.predict<unknown>(data, { ...reading, writing });
+  const key = (predictor.task && PREDICTION_KEYS[predictor.task]) ?? 'label';
   if (rows)
-    return predictions.map((label, row) => ({
-      label,
+    return predictions.map((prediction, row) => ({
+      [key]: prediction,
       probabilities: Object.fromEntries(
         (predictor.classLabels ?? []).map((name, c) => [
           String(name),
@@ -141,6 +143,5 @@ async function predictedRows(
         ]),
       ),
     }));
-  const key = (predictor.task && PREDICTION_KEYS[predictor.task]) ?? 'label';
   return predictions.map((prediction) => ({ [key]: prediction }));
 }

@@ -19,6 +19,9 @@ test('where another program reads, predictions stand alone', () => {
   expect(
     predictionLines([{ label: 'a', probabilities: { a: 0.75, b: 0.25 } }], undefined, 80),
   ).toEqual(['a\ta=0.7500 b=0.2500']);
+  expect(
+    predictionLines([{ labels: ['a', 'b'] }, { labels: [] }, { label: 'a' }], undefined, 80),
+  ).toEqual(['a, b', '—', 'a']);
 });
 
 test('generated texts stand below their prompts where there are several', () => {

@@ -30,11 +30,16 @@ function predictionText(row: PredictionRow): string {
   if ('probabilities' in row) {
     const probabilities = Object.entries(row['probabilities'] as Record<string, number>);
     const words = probabilities.map(([name, value]) => `${name}=${value.toFixed(4)}`);
-    return `${String(row['label'])}\t${words.join(' ')}`;
+    return `${labelText(row)}\t${words.join(' ')}`;
   }
   if ('tags' in row) return (row['tags'] as readonly string[]).join(' ');
-  return 'embedding' in row ? JSON.stringify(row) : String(row['label'] ?? row['text']);
+  if ('embedding' in row) return JSON.stringify(row);
+  return 'text' in row ? String(row['text']) : labelText(row);
 }
+
+/** A label, or all that a row has, a dash for none. */
+const labelText = ({ label, labels }: PredictionRow): string =>
+  Array.isArray(labels) ? labels.join(', ') || '—' : String(label);
 
 /** The beginning of a text, on one line. */
 export function oneLine(text: string, width: number): string {

@@ -15,23 +15,23 @@ const table = tableFromRows(
 
 describe('the columns that are learnt from', () => {
   it('are those of texts; others are named in a warning, a column of one value is not', () => {
-    const { columns, warnings } = chooseTextColumns(table, { label: 'topic' });
+    const { columns, warnings } = chooseTextColumns(table, { labels: ['topic'] });
     expect(columns).toEqual(['title', 'body']);
     expect(warnings).toEqual(['only texts are learnt from: "colour", "size" are not used.']);
   });
 
   it('may be named, or typed', () => {
-    expect(chooseTextColumns(table, { label: 'topic', textColumns: ['body'] })).toEqual({
+    expect(chooseTextColumns(table, { labels: ['topic'], textColumns: ['body'] })).toEqual({
       columns: ['body'],
       warnings: [],
     });
     expect(
       chooseTextColumns(table, {
-        label: 'topic',
+        labels: ['topic'],
         columnTypes: { colour: 'text', title: 'categorical' },
       }).columns,
     ).toEqual(['body', 'colour']);
-    expect(() => chooseTextColumns(table, { label: 'topic', textColumns: ['topic'] })).toThrow(
+    expect(() => chooseTextColumns(table, { labels: ['topic'], textColumns: ['topic'] })).toThrow(
       expect.objectContaining({ code: 'PEFT_CONFIG_INVALID' }),
     );
   });
@@ -40,13 +40,13 @@ describe('the columns that are learnt from', () => {
     const japanese = tableFromRows(
       ['猫が好き', '犬が好き', '鳥が飛ぶ', '魚が泳ぐ'].map((text, i) => ({ topic: i % 2, text })),
     );
-    const { columns, warnings } = chooseTextColumns(japanese, { label: 'topic' });
+    const { columns, warnings } = chooseTextColumns(japanese, { labels: ['topic'] });
     expect(columns).toEqual(['text']);
     expect(warnings).toEqual(['no column looks like sentences; "text" is taken for text.']);
   });
 
   it('must be there', () => {
-    expect(() => chooseTextColumns(table.pick(['topic', 'size']), { label: 'topic' })).toThrow(
+    expect(() => chooseTextColumns(table.pick(['topic', 'size']), { labels: ['topic'] })).toThrow(
       expect.objectContaining({ code: 'PEFT_TEXT_COLUMN_MISSING' }),
     );
   });

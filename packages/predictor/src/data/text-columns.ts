@@ -11,7 +11,8 @@ import {
 import { PeftError, show } from '@peft/errors';
 
 export interface TextColumnOptions {
-  readonly label: string;
+  /** Columns that are predicted. */
+  readonly labels: readonly string[];
   /** The validation table, where it was given apart. */
   readonly validation?: Table;
   readonly columnTypes?: Readonly<Record<string, ColumnType>>;
@@ -33,20 +34,27 @@ export interface TextColumns {
  */
 export function chooseTextColumns(
   table: Table,
-  { label, validation, columnTypes = {}, textColumns }: TextColumnOptions,
+  { labels, validation, columnTypes = {}, textColumns }: TextColumnOptions,
 ): TextColumns {
-  table.column(label);
-  if (textColumns?.includes(label))
+  for (const label of labels) table.values(label);
+  const both = textColumns?.find((column) => labels.includes(column));
+  if (both !== undefined)
     throw new PeftError(
       'PEFT_CONFIG_INVALID',
-      `predictor: ${show(label)} is the label and cannot be a text column, too.`,
+      `predictor: ${show(both)} is the label and cannot be a text column, too.`,
     );
   const given = {
     ...columnTypes,
     ...Object.fromEntries((textColumns ?? []).map((column) => [column, 'text' as const])),
   };
-  const types = inferColumnTypes(table, { label, given, validation });
-  const features = table.columns.filter((column) => column !== label);
+  const features = table.columns.filter((column) => !labels.includes(column));
+  const givenTypes = Object.fromEntries(
+    Object.entries(given).filter(([column]) => !labels.includes(column)),
+  );
+  const types =
+    features.length === 0
+      ? new Map<string, ColumnType>()
+      : inferColumnTypes(table.pick(features), { given: givenTypes, validation });
   const isWanted = (column: string): boolean =>
     textColumns ? textColumns.includes(column) : types.get(column) === 'text';
   let columns = features.filter(isWanted);
@@ -66,7 +74,7 @@ export function chooseTextColumns(
   if (columns.length === 0) {
     throw new PeftError(
       'PEFT_TEXT_COLUMN_MISSING',
-      `predictor: ${table.source} has no column of texts beside the label ${show(label)} ` +
+      `predictor: ${table.source} has no column of texts beside the label ${list(labels)} ` +
         `(columns: ${list(table.columns)}).`,
       {
         hint:

@@ -1,17 +1,26 @@
 /** Which task the data and options of a fit pose. */
-import { inferProblemType, type Metric, type Table } from '@peft/data';
-import { check, PeftError } from '@peft/errors';
+import {
+  holdsLabelLists,
+  inferProblemType,
+  separatorInLabels,
+  type LabelSetColumns,
+  type Metric,
+  type Table,
+  type TableWarning,
+} from '@peft/data';
+import { check, PeftError, show } from '@peft/errors';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { FitOptions, PredictorOptions } from '../settings/predictor-types.js';
 import { fitProblem, labelsOf } from '../settings/problem.js';
 import { causalTask } from '../tasks/causal-task.js';
 import { chooseColumns, unreadColumns, type RoledTask } from '../tasks/column-roles.js';
 import { embeddingTask } from '../tasks/embedding-task.js';
+import { fitMultiLabelTask } from '../tasks/labels/multi-label-task.js';
 import { pairTask } from '../tasks/pair-task.js';
 import type { PredictorTask } from '../tasks/predictor-task.js';
 import { tableTask } from '../tasks/table-task.js';
 import { fitTagTask } from '../tasks/tag-task.js';
-import { isTableTask, TASK_NAMES } from '../tasks/task-names.js';
+import { isTableTask, readsLabels, TASK_NAMES } from '../tasks/task-names.js';
 import { chooseTextColumns } from '../data/text-columns.js';
 
 export interface TaskChoice {
@@ -24,6 +33,8 @@ export interface TaskChoice {
   readonly metrics: readonly Metric[];
   /** Told of columns that are not used, or were taken for texts. */
   readonly warn: (message: string) => void;
+  /** Told of what the labels make of the task. */
+  readonly tell: (warning: TableWarning) => void;
   /** Told of columns that no role of the task reads. */
   readonly unread: (message: string) => void;
 }
@@ -39,13 +50,15 @@ export function checkTaskOptions({
   const fail = (message: string, hint: string): never => {
     throw new PeftError('PEFT_CONFIG_INVALID', `PeftPredictor: ${message}.`, { hint });
   };
-  if (isTableTask(task)) {
-    check.string('PeftPredictor', 'label', label);
+  if (readsLabels(task)) {
+    checkLabel(task, label);
     if (columnRoles)
       fail(
-        'columnRoles are for tasks other than classification and regression',
+        'columnRoles are for tasks other than classification, multi-label-classification and regression',
         'name the column to predict with label, and those of the texts with fit(…, { textColumns })',
       );
+    if (task === 'multi-label-classification' && problemType !== undefined)
+      fail(`the task is ${task}, the problemType ${problemType}`, 'leave out problemType');
     if (task === 'classification' && problemType === 'regression')
       fail('the task is classification, the problemType regression', 'leave out problemType');
     if (task === 'regression' && problemType !== undefined && problemType !== 'regression')
@@ -57,6 +70,25 @@ export function checkTaskOptions({
   if (problemType !== undefined) fail(`${task} has no problemType`, 'leave it out');
 }
 
+/** One column, or several that say 0 or 1 of a label each. @throws PEFT_CONFIG_INVALID */
+function checkLabel(task: PredictorOptions['task'], label: PredictorOptions['label']): void {
+  if (!Array.isArray(label)) return check.string('PeftPredictor', 'label', label);
+  for (const [i, column] of label.entries()) check.string('PeftPredictor', `label[${i}]`, column);
+  if (isSingleLabel(task) || new Set(label).size < Math.max(2, label.length))
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `PeftPredictor: label is a list of ${label.length} columns: ${label.map(show).join(', ')}.`,
+      {
+        hint:
+          'several columns of 0 and 1, each once, are for multi-label-classification; ' +
+          'name one column for other tasks',
+      },
+    );
+}
+
+const isSingleLabel = (task: PredictorOptions['task']): boolean =>
+  task !== undefined && isTableTask(task);
+
 /** @throws PEFT_COLUMN_MISSING, PEFT_LABEL_…, PEFT_TEXT_COLUMN_MISSING, PEFT_TAGS_INVALID */
 export function chooseTask(choice: TaskChoice): PredictorTask {
   const {
@@ -64,7 +96,8 @@ export function chooseTask(choice: TaskChoice): PredictorTask {
     options,
     table,
   } = choice;
-  if (isTableTask(task)) return chooseTableTask(choice);
+  if (readsLabels(task))
+    return labelSetsOf(choice) ? chooseMultiLabelTask(choice) : chooseTableTask(choice);
   if (options.textColumns || options.columnTypes)
     throw new PeftError(
       'PEFT_CONFIG_INVALID',
@@ -91,16 +124,66 @@ export function chooseTask(choice: TaskChoice): PredictorTask {
   }
 }
 
-function chooseTableTask({
-  predictor,
-  options,
-  settings,
-  table,
-  validation,
-  metrics,
-  warn,
-}: TaskChoice): PredictorTask {
-  const label = predictor.label!;
+/**
+ * Where a row's labels stand, when it may have any number of them: several columns were named, a
+ * separator is set, or the column holds lists.
+ * @throws PEFT_LABEL_LIST when lists are to be classes or numbers
+ */
+function labelSetsOf({ predictor, settings, table }: TaskChoice): LabelSetColumns | undefined {
+  const { task, label } = predictor;
+  if (typeof label !== 'string') return { columns: label! };
+  const separator = settings['data.label_separator'];
+  const where = { column: label, separator };
+  if (task === 'multi-label-classification') return where;
+  if (separator === null && !holdsLabelLists(table, label)) return undefined;
+  if (task === undefined && predictor.problemType === undefined) return where;
+  const thing = separator === null ? 'lists of labels' : `labels between ${show(separator)}`;
+  throw new PeftError(
+    'PEFT_LABEL_LIST',
+    `predictor: the column ${show(label)} of ${table.source} holds ${thing}, and ` +
+      `${task ?? predictor.problemType} gives each row one.`,
+    {
+      hint:
+        "several labels per row are task: 'multi-label-classification' " +
+        '(CLI: --task multi-label-classification)',
+    },
+  );
+}
+
+function chooseMultiLabelTask(choice: TaskChoice): PredictorTask {
+  const { predictor, settings, table, tell } = choice;
+  const where = labelSetsOf(choice)!;
+  const labels = 'columns' in where ? where.columns : [where.column];
+  const task = fitMultiLabelTask(where, textsBeside(labels, choice), table, settings);
+  if (predictor.task === undefined && !('columns' in where))
+    tell({
+      code: 'PEFT_LABEL_LIST',
+      message:
+        `the column ${show(where.column)} holds several labels per row: the task is ` +
+        `multi-label classification of ${task.classes!.length} labels.`,
+      hint: "name it with task: 'multi-label-classification' (CLI: --task), and this is not said",
+    });
+  return task;
+}
+
+/** The columns to learn from; what is not used is told. */
+function textsBeside(
+  labels: readonly string[],
+  { options: { columnTypes, textColumns }, table, validation, warn }: TaskChoice,
+): readonly string[] {
+  const { columns, warnings } = chooseTextColumns(table, {
+    labels,
+    validation,
+    columnTypes,
+    textColumns,
+  });
+  for (const message of warnings) warn(message);
+  return columns;
+}
+
+function chooseTableTask(choice: TaskChoice): PredictorTask {
+  const { predictor, settings, table, validation, metrics, tell } = choice;
+  const label = predictor.label as string;
   const given =
     predictor.problemType ?? (predictor.task as 'classification' | 'regression' | undefined);
   labelsOf(table.column(label), label, table.source);
@@ -108,17 +191,20 @@ function chooseTableTask({
     validation,
     given,
   });
-  const { columnTypes, textColumns } = options;
-  const { columns, warnings } = chooseTextColumns(table, {
-    label,
-    validation,
-    columnTypes,
-    textColumns,
-  });
-  for (const message of warnings) warn(message);
+  const separator = separatorInLabels(table, label);
+  if (separator !== undefined && type !== 'regression')
+    tell({
+      code: 'PEFT_LABEL_LIST',
+      message:
+        `labels of the column ${show(label)} look like several with ${show(separator)} between ` +
+        'them; each is taken for one class as it is.',
+      hint:
+        'several labels per row are learnt with data.label_separator ' +
+        `(CLI: --label-separator '${separator}')`,
+    });
   return tableTask(
     label,
-    columns,
+    textsBeside([label], choice),
     fitProblem(type, table.column(label), settings['data.pos_label']),
     metrics,
   );

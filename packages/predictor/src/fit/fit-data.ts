@@ -28,7 +28,7 @@ function wantedColumns(
   previous: PredictorState | undefined,
 ): readonly string[] {
   if (previous) return previous.task.columns;
-  return label === undefined ? Object.values(columnRoles) : [label];
+  return label === undefined ? Object.values(columnRoles) : [label].flat();
 }
 
 /**
@@ -73,6 +73,7 @@ export async function prepareData(
       validation: tuning,
       metrics: app.get(PREDICTOR_METRICS),
       warn,
+      tell: (warning) => emit({ type: 'run/warned', ...warning }),
       unread: (message) =>
         emit({
           type: 'run/warned',

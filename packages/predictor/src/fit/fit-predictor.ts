@@ -47,25 +47,26 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
   const { previous, options } = request;
   const settings = fitSettings(request);
   requireStatePlace(settings);
-  const data = await prepareData(request, settings);
+  const given = await prepareData(request, settings);
   options.signal?.throwIfAborted();
   if (previous)
     return trainOn(
       request,
       { settings },
-      data,
-      await examplesOf(request, settings, data, previous.base),
+      given,
+      await examplesOf(request, settings, given, previous.base),
       previous,
     );
   const base = await openBase(request, settings);
+  const data = { ...given, task: given.task.forBase?.(base, settings) ?? given.task };
   const engine = await startEngine(request.app, settings, request.emit);
   let model: Model | undefined;
   try {
-    const given = options.method ?? namedMethod(request.app, settings, data.task.name);
+    const method = options.method ?? namedMethod(request.app, settings, data.task.name);
     const isFresh = options.adapter === undefined;
     const spec = isFresh
-      ? trainedSpec(given, describeBase(base, data.task.head(settings)), request.emit)
-      : given;
+      ? trainedSpec(method, describeBase(base, data.task.head(settings)), request.emit)
+      : method;
     const examples = await examplesOf(request, settings, data, base);
     const memory = await planFit({
       app: request.app,
@@ -84,7 +85,7 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
       quantization: quantizationOf(memory.settings),
       emit: request.emit,
     });
-    const method = await startAdapter(
+    const attached = await startAdapter(
       model,
       { spec, folder: options.adapter, seed: settings['env.seed'] },
       request.app,
@@ -95,7 +96,7 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
       model,
       base,
       fileColumns: options.columns ?? tableColumns(request.data),
-      method,
+      method: attached,
       isNamedMethod: isFresh && options.method === undefined,
     });
   } catch (error) {
@@ -225,10 +226,11 @@ async function trainOn(
     signal: options.signal,
   });
   if (result.reason === 'aborted') throw abortedError(request, result.step);
+  const settled = await task.afterFit?.(validation, tools);
+  const scoreNow = settled ? await settled.scorer(validation, [metric], tools) : score;
   const validationScore =
-    result.selected.score ??
-    result.best?.score ??
-    (await score(options.signal)).metrics[metric.name]!;
+    (settled ? undefined : (result.selected.score ?? result.best?.score)) ??
+    (await scoreNow(options.signal)).metrics[metric.name]!;
   const summary = summaryOf(
     result,
     validationScore,
@@ -239,7 +241,7 @@ async function trainOn(
   );
   return {
     ...parts,
-    task,
+    task: settled ?? task,
     metric,
     settings,
     summary: plan ? { ...summary, plannedPeakBytes: plan.peakBytes } : summary,

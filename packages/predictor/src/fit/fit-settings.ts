@@ -11,6 +11,8 @@ const FIXED: readonly HyperparameterKey[] = Object.freeze([
   'model.hf_text.pooling_mode',
   'model.hf_text.max_text_len',
   'data.pos_label',
+  'data.label_separator',
+  'data.label_threshold',
   'optim.peft',
   'optim.lora.r',
   'optim.lora.alpha',

@@ -175,7 +175,10 @@ async function fill(folder: string, state: PredictorState, standalone: boolean):
     allowUntrained: true,
     results: cardResults(state),
   });
-  await copyModelFiles(base, join(folder, MODEL_FOLDER), standalone);
+  await copyModelFiles(base, join(folder, MODEL_FOLDER), {
+    withWeights: standalone,
+    config: task.savedConfig,
+  });
   const record: PredictorRecord = {
     task: task.record,
     metric: metric.name,

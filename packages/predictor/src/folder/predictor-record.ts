@@ -10,6 +10,8 @@ import { overrideHyperparameters, resolveHyperparameters } from '../settings/hyp
 import type { FitSummary } from '../settings/predictor-types.js';
 import type { ProblemRecord } from '../settings/problem.js';
 import { isTableTask, TASK_NAMES, type TaskName } from '../tasks/task-names.js';
+import { parseMultiLabel } from './label-record.js';
+import { reader, type Reader } from './record-reader.js';
 import { TASK_ROLES } from '../tasks/column-roles.js';
 import type { TaskRecord } from '../tasks/task-record.js';
 
@@ -89,6 +91,7 @@ function parseTask(read: Reader): TaskRecord {
       problem,
     };
   }
+  if (name === 'multi-label-classification') return parseMultiLabel(read);
   const columns = parseColumns(name as keyof typeof TASK_ROLES, read.object('columns'), read);
   if (name !== 'token-classification') return { name: name as 'causal-lm', columns };
   const tags = read.texts('tags');
@@ -163,64 +166,5 @@ function parseSummary(read: Reader): FitSummary {
     engine: read.value['engine'] === undefined ? undefined : read.text('engine'),
     trainableParameters: read.count('trainableParameters', 0),
     totalParameters: read.count('totalParameters', 0),
-  };
-}
-
-interface Reader {
-  readonly value: JsonObject;
-  fail(key: string, must: string): never;
-  text(key: string): string;
-  number(key: string): number;
-  optionalNumber(key: string): number | undefined;
-  count(key: string, least: number): number;
-  truth(key: string): boolean;
-  hash(key: string): string;
-  texts(key: string): readonly string[];
-  object(key: string): Reader;
-}
-
-function reader(value: JsonObject, where: string, prefix: string): Reader {
-  const fail = (key: string, must: string): never => {
-    throw new PeftError(
-      'PEFT_PREDICTOR_INVALID',
-      `predictor: ${where}: ${prefix}${key} must be ${must}, got ${show(value[key])}.`,
-      { hint: 'the file is damaged or was changed; save the predictor again' },
-    );
-  };
-  const checked = <T>(key: string, isValid: (item: unknown) => boolean, must: string): T =>
-    Object.hasOwn(value, key) && isValid(value[key]) ? (value[key] as T) : fail(key, must);
-  const number = (key: string): number => checked(key, Number.isFinite, 'a number');
-  return {
-    value,
-    fail,
-    text: (key) => checked(key, (item) => typeof item === 'string' && item !== '', 'a text'),
-    number,
-    optionalNumber: (key) => (value[key] === undefined ? undefined : number(key)),
-    count: (key, least) =>
-      checked(
-        key,
-        (item) => Number.isSafeInteger(item) && (item as number) >= least,
-        `an integer of at least ${least}`,
-      ),
-    truth: (key) => checked(key, (item) => typeof item === 'boolean', 'true or false'),
-    hash: (key) =>
-      checked(key, (item) => typeof item === 'string' && /^[0-9a-f]{64}$/.test(item), 'a sha256'),
-    texts: (key) =>
-      checked(
-        key,
-        (item) =>
-          Array.isArray(item) && item.length > 0 && item.every((text) => typeof text === 'string'),
-        'a list of texts',
-      ),
-    object: (key) =>
-      reader(
-        checked<JsonObject>(
-          key,
-          (item) => typeof item === 'object' && item !== null && !Array.isArray(item),
-          'an object',
-        ),
-        where,
-        `${prefix}${key}.`,
-      ),
   };
 }

@@ -123,6 +123,7 @@ export function withStore<T>(folder: string, use: (store: TensorStore) => T): T 
 }
 
 const CHAT_TEMPLATE_FILE = 'chat_template.jinja';
+const CONFIG_FILE = 'config.json';
 const PROBED_BYTES = 4096;
 
 /**
@@ -177,12 +178,19 @@ export function loadBaseModel(
 
 /**
  * Copies config and tokenizer files into a folder, and the weights where wanted.
+ * @param options.config fields that the copy of `config.json` has beside its own.
  * @throws PEFT_PREDICTOR_WRITE when they are gone
  */
 export async function copyModelFiles(
   { folder, filesFolder, chatTemplate }: Pick<BaseModel, 'folder' | 'filesFolder' | 'chatTemplate'>,
   target: string,
-  withWeights: boolean,
+  {
+    withWeights,
+    config,
+  }: {
+    readonly withWeights: boolean;
+    readonly config?: Readonly<Record<string, unknown>> | undefined;
+  },
 ): Promise<void> {
   await mkdir(target, { recursive: true });
   const copy = (from: string, names: Iterable<string>): Promise<void[]> =>
@@ -199,11 +207,17 @@ export async function copyModelFiles(
       { hint: 'the base model must stay where it is until the predictor is saved' },
     );
   await copy(filesFolder, small.files);
-  if (chatTemplate !== undefined) {
-    // The copy may be a link to the original.
-    await rm(join(target, CHAT_TEMPLATE_FILE), { force: true });
-    await writeFile(join(target, CHAT_TEMPLATE_FILE), chatTemplate);
-  }
+  // The copy may be a link to the original.
+  const replace = async (name: string, text: string): Promise<void> => {
+    await rm(join(target, name), { force: true });
+    await writeFile(join(target, name), text);
+  };
+  if (chatTemplate !== undefined) await replace(CHAT_TEMPLATE_FILE, chatTemplate);
+  if (config)
+    await replace(
+      CONFIG_FILE,
+      `${JSON.stringify({ ...readModelConfig(filesFolder), ...config }, null, 2)}\n`,
+    );
   if (!withWeights) return;
   const { files, index } = selectModelFiles(await readdir(folder), ['weights']);
   const shards =

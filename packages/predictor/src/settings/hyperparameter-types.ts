@@ -34,6 +34,16 @@ export interface Hyperparameters {
   /** The class whose probability `roc_auc` and `f1` look at; default the last in sorted order. */
   'data.pos_label': string | number | boolean | null;
   /**
+   * What stands between the labels of a text, `|` in `news|sports`, in multi-label classification.
+   * null: the column holds lists.
+   */
+  'data.label_separator': string | null;
+  /**
+   * Multi-label classification: a row has a label from that probability on. `tuned`: of each label
+   * the one with the best F1 on the validation rows, found after the training.
+   */
+  'data.label_threshold': number | 'tuned';
+  /**
    * Method: `bit_fit`, `norm_fit`, `lora`, `lora_bias`, `lora_norm`, `ia3`, `ia3_bias`, `ia3_norm`,
    * `ia3_lora` …; null trains everything.
    */
@@ -83,6 +93,15 @@ export interface Hyperparameters {
   'optim.gradient_clip_val': number;
   'optim.top_k': number;
   'optim.top_k_average_method': 'greedy_soup' | 'uniform_soup' | 'best';
+  /**
+   * Multi-label classification: how much a positive counts against a negative, one number for all
+   * labels, or one for each in the order of `classLabels`. null: 1.
+   */
+  'optim.positive_weights': number | readonly number[] | null;
+  /**
+   * Share ε of each label that is spread over all classes; in multi-label classification y·(1 − ε) +
+   * ε/2 stands for y.
+   */
   'optim.label_smoothing': number;
   'optim.log_every_n_steps': number;
   /** Rows per optimiser step. */

@@ -14,8 +14,11 @@ export type PredictorData = string | Table | readonly object[];
 export interface PredictorOptions {
   /** What is to be learnt. Default: `classification` or `regression`, found from the labels. */
   readonly task?: TaskName;
-  /** Column to be predicted, of classification and regression. */
-  readonly label?: string;
+  /**
+   * Column to be predicted, of classification and regression; of multi-label classification one that
+   * holds lists, or several that say 0 or 1 of a label each.
+   */
+  readonly label?: string | readonly string[];
   /**
    * Which columns the other tasks read, where they have other names: `{ prompt: 'instruction',
    * completion: 'output' }`.
@@ -30,7 +33,8 @@ export interface PredictorOptions {
   readonly problemType?: ProblemType | 'classification';
   /**
    * Watched while training and the default of `evaluate`. Default `roc_auc` for two classes,
-   * `accuracy` for more, `root_mean_squared_error` for numbers, `entity_f1` for tags, `perplexity`
+   * `accuracy` for more, `root_mean_squared_error` for numbers, `entity_f1` for tags,
+   * `average_precision_micro` for rows of several labels, `perplexity`
    * for language models, `mean_reciprocal_rank` for embeddings.
    */
   readonly evalMetric?: string | Metric;

@@ -30,6 +30,19 @@ const names = (value: unknown): string | undefined =>
   Array.isArray(value) && value.every((item) => typeof item === 'string')
     ? undefined
     : 'a list of strings';
+const probability = (value: unknown): string | undefined =>
+  typeof value === 'number' && value > 0 && value < 1 ? undefined : 'a number between 0 and 1';
+const positives = (value: unknown): string | undefined =>
+  Array.isArray(value) && value.length > 0 && value.every((item) => positive(item) === undefined)
+    ? undefined
+    : 'a list of numbers > 0';
+/** One of several forms. */
+const either =
+  (...checks: readonly Setting['check'][]) =>
+  (value: unknown): string | undefined => {
+    const problems = checks.map((check) => check(value));
+    return problems.some((must) => must === undefined) ? undefined : problems.join(', or ');
+  };
 const orNull =
   (check: Setting['check']) =>
   (value: unknown): string | undefined => {
@@ -69,6 +82,8 @@ export const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.fre
         ? undefined
         : 'a label or null',
   },
+  'data.label_separator': { default: null, check: orNull(text) },
+  'data.label_threshold': { default: 0.5, check: either(probability, oneOf('tuned')) },
   'optim.peft': { default: null, check: orNull(text) },
   'optim.lora.r': { default: 8, check: number(1, 4096, true) },
   'optim.lora.alpha': { default: 8, check: positive },
@@ -130,6 +145,7 @@ export const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.fre
     default: 'greedy_soup',
     check: oneOf('greedy_soup', 'uniform_soup', 'best'),
   },
+  'optim.positive_weights': { default: null, check: orNull(either(positive, positives)) },
   'optim.label_smoothing': { default: 0, check: number(0, 0.999) },
   'optim.log_every_n_steps': { default: 10, check: number(1, 1e9, true) },
   'env.batch_size': { default: 128, check: number(1, 1e6, true) },

@@ -1,5 +1,5 @@
 /** The pooled hidden state as a prediction. */
-import type { ModelBatch, ModelOutput } from '@peft/core';
+import { pool, type ModelBatch, type ModelOutput } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import type { Task } from '@peft/trainer';
 
@@ -9,10 +9,12 @@ export const EMBEDDING: Task<ModelBatch, Float32Array> = Object.freeze({
   loss: () => {
     throw new PeftError('PEFT_TASK_LABELS', 'embedding: it has no loss.');
   },
-  predict: ({ pooled }: ModelOutput) => {
-    const values = pooled!.dataSync<'float32'>(); // [B, D]: what was asked for
-    const width = pooled!.shape[1];
-    return Array.from({ length: pooled!.shape[0] }, (_, b) =>
+  predict: (output: ModelOutput) => {
+    // a family's own classifier keeps what it reads to itself: its first token, before a pooler
+    const pooled = output.pooled ?? pool(output, 'first');
+    const values = pooled.dataSync<'float32'>(); // [B, D]: what was asked for
+    const width = pooled.shape[1];
+    return Array.from({ length: pooled.shape[0] }, (_, b) =>
       values.slice(b * width, (b + 1) * width),
     );
   },

@@ -3,7 +3,7 @@
  * scores, predictions. One file per task.
  */
 import type { HeadOptions, Model } from '@peft/core';
-import type { Metric, Table, TableWarning } from '@peft/data';
+import type { Label, Metric, Table, TableWarning } from '@peft/data';
 import type { TextGenerationOptions } from '@peft/generation';
 import type { Evaluation, Task, TrainingData } from '@peft/trainer';
 import type { RowReport } from '../data/row-report.js';
@@ -68,6 +68,12 @@ export interface PredictorTask {
   readonly inputs: readonly string[];
   /** Of classes and numbers. */
   readonly problem?: Problem;
+  /** Names of the classes that rows are told apart by, or of the labels that they may have. */
+  readonly classes?: readonly Label[] | undefined;
+  /** What the saved model's `config.json` is to say beside what the base says. */
+  readonly savedConfig?: Readonly<Record<string, unknown>> | undefined;
+  /** The task as it is on a base that has just been opened. Default: itself. */
+  forBase?(base: BaseModel, settings: Hyperparameters): PredictorTask;
   head(settings: Hyperparameters): HeadOptions;
   /** The trainer's side of it. */
   loss(settings: Hyperparameters): Task;
@@ -89,6 +95,12 @@ export interface PredictorTask {
   ): Promise<(signal?: AbortSignal) => Promise<TaskEvaluation>>;
   /** One prediction per row. */
   predict(table: Table, tools: TaskTools, writing?: WritingOptions): Promise<readonly unknown[]>;
+  /** Probabilities of the classes of each row `[C]`. */
+  probabilities?(table: Table, tools: TaskTools): Promise<readonly Float64Array[]>;
+  /** What the head reads of each row `[D]`. */
+  embed?(table: Table, tools: TaskTools): Promise<readonly Float32Array[]>;
+  /** What the trained model's validation rows decide: the task from now on, where it changes. */
+  afterFit?(validation: Table, tools: TaskTools): Promise<PredictorTask | undefined>;
   /**
    * Rows of texts that were given as they are.
    * @throws PEFT_DATA_INVALID when the task needs more than one text a row

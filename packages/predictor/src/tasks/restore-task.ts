@@ -3,6 +3,7 @@ import type { Metric } from '@peft/data';
 import { restoreProblem } from '../settings/problem.js';
 import { causalTask } from './causal-task.js';
 import { embeddingTask } from './embedding-task.js';
+import { multiLabelTask } from './labels/multi-label-task.js';
 import { pairTask } from './pair-task.js';
 import type { PredictorTask } from './predictor-task.js';
 import { tableTask } from './table-task.js';
@@ -15,6 +16,8 @@ export function restoreTask(record: TaskRecord, metrics: readonly Metric[]): Pre
     case 'classification':
     case 'regression':
       return tableTask(record.label, record.texts, restoreProblem(record.problem), metrics);
+    case 'multi-label-classification':
+      return multiLabelTask(record);
     case 'token-classification':
       return tagTask(record.columns, record.tags);
     case 'causal-lm':

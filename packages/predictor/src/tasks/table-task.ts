@@ -1,30 +1,11 @@
 /** Classification and regression of whole rows: texts in some columns, a label in another. */
-import {
-  defaultMetric,
-  getMetric,
-  tableFromRows,
-  type Cell,
-  type Metric,
-  type Table,
-} from '@peft/data';
-import { PeftError } from '@peft/errors';
-import { predict, tableData, type Task } from '@peft/trainer';
-import { checkMetric, labelsOf, type Problem, type RowPrediction } from '../settings/problem.js';
+import { defaultMetric, getMetric, type Cell, type Metric, type Table } from '@peft/data';
+import { predict, tableData } from '@peft/trainer';
+import { textRows } from '../data/text-rows.js';
 import { runSizes } from '../fit/run-plan.js';
-import { textSettings, tokenizeRows } from '../data/text-columns.js';
+import { checkMetric, labelsOf, type Problem, type RowPrediction } from '../settings/problem.js';
 import { EMBEDDING } from './pooled-embedding.js';
-import type { DataTools, PredictorTask, TaskTools } from './predictor-task.js';
-import { tellRows } from '../data/tell-rows.js';
-
-/** The task of whole rows, which also has probabilities and embeddings. */
-export interface TableTask extends PredictorTask {
-  readonly problem: Problem;
-  readonly label: string;
-  /** Probabilities of each row, or its number. */
-  outputs(table: Table, tools: TaskTools): Promise<readonly RowPrediction[]>;
-  /** What the head reads of each row. */
-  embed(table: Table, tools: TaskTools): Promise<readonly Float32Array[]>;
-}
+import type { PredictorTask, TaskTools } from './predictor-task.js';
 
 /**
  * @param texts columns that are learnt from, in the table's order.
@@ -35,43 +16,19 @@ export function tableTask(
   texts: readonly string[],
   problem: Problem,
   metrics: readonly Metric[],
-): TableTask {
+): PredictorTask {
   const loss = (labelSmoothing: number) => problem.task({ labelSmoothing });
-  const tokens = async (table: Table, tools: DataTools) => {
-    const { base, settings, signal } = tools;
-    const data = await tokenizeRows(
-      table,
-      textSettings(texts, settings['model.hf_text.max_text_len'], base.config, base.tokenizer),
-      base.tokenizer,
-      signal,
-    );
-    tellRows(tools, table, data);
-    return data;
-  };
+  const rows = textRows(texts);
   const labels = (table: Table): readonly Cell[] =>
     labelsOf(table.column(label), label, table.source);
-  const run = async <P>(
-    table: Table,
-    task: Task<never, P>,
-    tools: TaskTools,
-  ): Promise<readonly P[]> => {
-    const { predictions } = await predict(
-      tools.model,
-      task,
-      tableData(await tokens(table, tools)),
-      {
-        batchSize: runSizes(tools.settings).evaluationBatchSize,
-        signal: tools.signal,
-      },
-    );
-    return predictions;
-  };
-  const outputs = (table: Table, tools: TaskTools) => run(table, loss(0), tools);
+  const outputs = (table: Table, tools: TaskTools): Promise<readonly RowPrediction[]> =>
+    rows.run(table, loss(0), tools);
+  const isRegression = problem.type === 'regression';
 
-  return Object.freeze<TableTask>({
-    name: problem.type === 'regression' ? 'regression' : 'classification',
+  return Object.freeze<PredictorTask>({
+    name: isRegression ? 'regression' : 'classification',
     record: {
-      name: problem.type === 'regression' ? 'regression' : 'classification',
+      name: isRegression ? 'regression' : 'classification',
       label,
       texts,
       problem: problem.record,
@@ -79,7 +36,7 @@ export function tableTask(
     columns: [...texts, label],
     inputs: texts,
     problem,
-    label,
+    classes: isRegression ? undefined : problem.classes,
     head: (settings) => ({
       kind: 'pooled-linear',
       outputs: problem.outputs,
@@ -87,7 +44,7 @@ export function tableTask(
     }),
     loss: (settings) => loss(settings['optim.label_smoothing']),
     examples: async (table, tools) =>
-      tableData(await tokens(table, tools), problem.encode(labels(table))),
+      tableData(await rows.tokens(table, tools), problem.encode(labels(table))),
     metric: (given = defaultMetric(problem.type)) =>
       typeof given === 'string' ? getMetric(given, metrics) : given,
     checkRows(table, watched) {
@@ -96,7 +53,7 @@ export function tableTask(
       for (const column of texts) table.column(column);
     },
     async scorer(table, watched, tools) {
-      const data = tableData(await tokens(table, tools), problem.encode(labels(table)));
+      const data = tableData(await rows.tokens(table, tools), problem.encode(labels(table)));
       const score = problem.scorer(watched as readonly Metric[], labels(table));
       return async (signal) => {
         const { predictions, loss: mean } = await predict(
@@ -118,20 +75,9 @@ export function tableTask(
     },
     predict: async (table, tools) =>
       (await outputs(table, tools)).map((row) => problem.decode(row)),
-    outputs,
-    embed: (table, tools) => run(table, EMBEDDING, tools),
-    rowsOfTexts(given) {
-      if (texts.length === 1)
-        return tableFromRows(
-          given.map((text) => ({ [texts[0]!]: text })),
-          'texts',
-        );
-      throw new PeftError(
-        'PEFT_DATA_INVALID',
-        `predictor: single texts work for models of one text column, this one has ${texts.join(', ')}.`,
-        { hint: 'give a table with these columns' },
-      );
-    },
-    strata: (table) => (problem.type === 'regression' ? undefined : problem.encode(labels(table))),
+    probabilities: async (table, tools) => (await outputs(table, tools)) as Float64Array[],
+    embed: (table, tools) => rows.run(table, EMBEDDING, tools),
+    rowsOfTexts: (given) => rows.rowsOfTexts(given),
+    strata: (table) => (isRegression ? undefined : problem.encode(labels(table))),
   });
 }

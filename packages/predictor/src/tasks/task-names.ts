@@ -2,6 +2,7 @@
 export const TASK_NAMES = Object.freeze([
   'classification',
   'regression',
+  'multi-label-classification',
   'token-classification',
   'causal-lm',
   'seq2seq',
@@ -14,8 +15,12 @@ export type TaskName = (typeof TASK_NAMES)[number];
  * rows and of words.
  */
 export const usesAutogluonLayers = (task: TaskName | undefined): boolean =>
-  isTableTask(task) || task === 'token-classification';
+  readsLabels(task) || task === 'token-classification';
 
-/** Whether a task labels whole rows, as AutoGluon's predictor does. */
+/** Whether a task learns from a column of labels, or several. */
+export const readsLabels = (task: TaskName | undefined): boolean =>
+  isTableTask(task) || task === 'multi-label-classification';
+
+/** Whether a task labels whole rows with one label, as AutoGluon's predictor does. */
 export const isTableTask = (task: TaskName | undefined): boolean =>
   task === undefined || task === 'classification' || task === 'regression';

@@ -1,6 +1,8 @@
 /** A task as `predictor.json` holds it. */
+import type { LabelSetColumns } from '@peft/data';
 import type { ProblemRecord } from '../settings/problem.js';
 import type { ColumnRoles } from './column-roles.js';
+import type { ClassifierHead } from './labels/classifier-head.js';
 
 /** What is needed to make a task again: its columns, and its classes or scaling. JSON-safe. */
 export type TaskRecord =
@@ -11,8 +13,24 @@ export type TaskRecord =
       readonly problem: ProblemRecord;
     }
   | {
+      readonly name: 'multi-label-classification';
+      readonly labels: LabelSetColumns;
+      readonly texts: readonly string[];
+      readonly classes: readonly string[];
+      /** A row has label c from probability thresholds[c] on. */
+      readonly thresholds: readonly number[];
+      readonly head: ClassifierHead;
+    }
+  | {
       readonly name: 'token-classification';
       readonly columns: ColumnRoles;
       readonly tags: readonly string[];
     }
   | { readonly name: 'causal-lm' | 'seq2seq' | 'embeddings'; readonly columns: ColumnRoles };
+
+/** The column, or columns, that such a task predicts; undefined for tasks that read columns by roles. */
+export function labelOf(record: TaskRecord): string | readonly string[] | undefined {
+  if ('label' in record) return record.label;
+  if (!('labels' in record)) return undefined;
+  return 'columns' in record.labels ? record.labels.columns : record.labels.column;
+}

@@ -2,6 +2,7 @@
 import {
   perplexity,
   scoreProbabilities,
+  type LabelSetMetric,
   type Metric,
   type TagMetric,
   type TokenLoss,
@@ -103,5 +104,33 @@ export function retrievalScore(
   return {
     top1: ranks.filter((rank) => rank === 1).length / ranks.length,
     mean_reciprocal_rank: ranks.reduce((sum, rank) => sum + 1 / rank, 0) / ranks.length,
+  };
+}
+
+/**
+ * The same for rows with any number of labels.
+ * @param options.labels 1 where a row has a label `[n, C]`.
+ * @param options.thresholds a row is predicted to have label c from probability thresholds[c] on
+ */
+export function labelSetScore({
+  metrics,
+  labels,
+  thresholds,
+}: {
+  readonly metrics: readonly LabelSetMetric[];
+  readonly labels: ArrayLike<number>;
+  readonly thresholds: readonly number[];
+}) {
+  const labelCount = thresholds.length;
+  return (predictions: readonly Float64Array[]): Record<string, number> => {
+    const probabilities = new Float64Array(predictions.length * labelCount); // [n, C]
+    predictions.forEach((row, i) => probabilities.set(row, i * labelCount));
+    const decided = probabilities.map((value, i) => (value >= thresholds[i % labelCount]! ? 1 : 0));
+    return Object.fromEntries(
+      metrics.map((metric) => [
+        metric.name,
+        metric.compute({ labelCount, labels, predictions: decided, probabilities }),
+      ]),
+    );
   };
 }

@@ -30,12 +30,33 @@ export interface BatchOrder {
   readonly settings: Readonly<Record<string, unknown>>;
 }
 
-/** A tokenised table with its labels (class ids, or scaled numbers), one per row of the table. */
+/**
+ * A tokenised table with its labels: class ids, scaled numbers, or several numbers per row.
+ * @param labels `[rows, width]`. @param width of a row, default 1.
+ */
 export function tableData(
   table: TokenizedTable,
   labels?: Int32Array | Float32Array,
+  width = 1,
 ): TrainingData<PackedBatch> {
-  return { lengths: table.lengths, pack: (rows) => table.batch(rows, labels) };
+  if (!labels || width === 1)
+    return { lengths: table.lengths, pack: (rows) => table.batch(rows, labels) };
+  return {
+    lengths: table.lengths,
+    pack: (rows) => ({ ...table.batch(rows), labels: rowsOf(labels, rows, width) }),
+  };
+}
+
+/** Some rows of values `[rows, width]`. */
+function rowsOf(
+  values: Int32Array | Float32Array,
+  rows: Int32Array,
+  width: number,
+): Int32Array | Float32Array {
+  const size = rows.length * width;
+  const some = values instanceof Int32Array ? new Int32Array(size) : new Float32Array(size);
+  rows.forEach((row, i) => some.set(values.subarray(row * width, (row + 1) * width), i * width));
+  return some;
 }
 
 /**

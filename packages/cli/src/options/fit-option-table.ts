@@ -1,0 +1,293 @@
+/**
+ * The options of `peft fit`, each once: its flag, its key in a run file (the name in this table),
+ * its help, how its value is read, and the setting that it stands for, if any.
+ */
+import { PRESETS, TASK_NAMES } from '@peft/predictor';
+import { ENGINES } from './engine-flags.js';
+import type { OptionKind } from './option-kinds.js';
+import { TABLE_FLAGS } from './table-flags.js';
+
+/** One option. */
+export interface FitOption {
+  /** As commander takes them. */
+  readonly flags: string;
+  readonly kind: OptionKind;
+  readonly help: string;
+  readonly group: 'Data' | 'Model and method' | 'Training' | 'Run';
+  /** Further flag that switches it off, with its help. */
+  readonly off?: readonly [flags: string, help: string];
+  readonly choices?: readonly string[];
+  /** The setting that it is another name of. */
+  readonly setting?: string;
+  /** Only on the command line. */
+  readonly isFlagOnly?: true;
+}
+
+export const FIT_OPTIONS = {
+  task: {
+    flags: '--task <name>',
+    kind: 'text',
+    help: `${TASK_NAMES.join(', ')}; default: classification, multi-label-classification or regression, by the labels`,
+    group: 'Data',
+    choices: TASK_NAMES,
+  },
+  label: {
+    flags: '-l, --label <column>',
+    kind: 'text',
+    help: 'the column to predict (classification, regression; lists of labels)',
+    group: 'Data',
+  },
+  labels: {
+    flags: '--labels <column...>',
+    kind: 'names',
+    help: 'columns of 0 and 1, one for each label that a row may have (multi-label-classification)',
+    group: 'Data',
+  },
+  labelSeparator: {
+    flags: '--label-separator <text>',
+    kind: 'text',
+    help: 'what stands between the labels of a row, | in news|sports; default: lists',
+    group: 'Data',
+    setting: 'data.label_separator',
+  },
+  map: {
+    flags: '--map <role=column...>',
+    kind: 'keyValues',
+    help:
+      'columns of the other tasks: text; prompt, completion; messages, tools; ' +
+      'conversations; instruction, input, output (causal-lm), source, target (seq2seq), ' +
+      'tokens, tags (token-classification), anchor, positive, negative (embeddings)',
+    group: 'Data',
+  },
+  text: {
+    flags: '-t, --text <column...>',
+    kind: 'names',
+    help: 'the text columns; default: every column that holds texts',
+    group: 'Data',
+  },
+  columns: {
+    flags: TABLE_FLAGS.columns.flags,
+    kind: 'names',
+    help: TABLE_FLAGS.columns.help,
+    group: 'Data',
+  },
+  header: {
+    flags: TABLE_FLAGS.header.flags,
+    kind: 'boolean',
+    help: TABLE_FLAGS.header.help,
+    group: 'Data',
+    off: [TABLE_FLAGS.noHeader.flags, TABLE_FLAGS.noHeader.help],
+  },
+  delimiter: {
+    flags: TABLE_FLAGS.delimiter.flags,
+    kind: 'text',
+    help: TABLE_FLAGS.delimiter.help,
+    group: 'Data',
+  },
+  quotes: {
+    flags: TABLE_FLAGS.noQuotes.flags,
+    kind: 'boolean',
+    help: TABLE_FLAGS.noQuotes.help,
+    group: 'Data',
+  },
+  tune: {
+    flags: '--tune <table>',
+    kind: 'path',
+    help: 'validation table; default: a part of the training rows',
+    group: 'Data',
+  },
+  test: {
+    flags: '--test <table...>',
+    kind: 'paths',
+    help: 'tables to score at the end',
+    group: 'Data',
+  },
+  sample: {
+    flags: '--sample <rows>',
+    kind: 'positiveInteger',
+    help: 'train on that many rows, drawn by the seed',
+    group: 'Data',
+  },
+  problemType: {
+    flags: '--problem-type <type>',
+    kind: 'text',
+    help: 'binary, multiclass or regression; default: found from the labels',
+    group: 'Data',
+    choices: ['binary', 'multiclass', 'regression'],
+  },
+  model: {
+    flags: '-m, --model <name>',
+    kind: 'reference',
+    help: "checkpoint: a folder or a hub id; default: the preset's",
+    group: 'Model and method',
+    setting: 'model.hf_text.checkpoint_name',
+  },
+  method: {
+    flags: '--method <name>',
+    kind: 'text',
+    help: 'ia3_bias, lora, qlora … ; peft methods lists them; default: the setting optim.peft',
+    group: 'Model and method',
+  },
+  methodOptions: {
+    flags: '--option <key=value...>',
+    kind: 'keyValues',
+    help: 'options of the method: rank=16 targets=all-linear',
+    group: 'Model and method',
+  },
+  plugins: {
+    flags: '--plugin <module...>',
+    kind: 'references',
+    help: 'modules that export further methods: paths, or names of installed packages',
+    group: 'Model and method',
+  },
+  allowPlugins: {
+    flags: '--allow-plugins',
+    kind: 'boolean',
+    help: "also load the modules that the run file names (they are code, and run with the user's rights)",
+    group: 'Model and method',
+    isFlagOnly: true,
+  },
+  chatTemplate: {
+    flags: '--chat-template <name>',
+    kind: 'reference',
+    help:
+      'chat template for conversations: chatml, llama3, gemma, mistral, alpaca, or a file ' +
+      '(default: that of the checkpoint)',
+    group: 'Model and method',
+    setting: 'data.chat_template',
+  },
+  presets: {
+    flags: '--presets <name>',
+    kind: 'text',
+    help: `one of ${Object.keys(PRESETS).join(', ')}`,
+    group: 'Training',
+  },
+  hyperparameters: {
+    flags: '-s, --set <key=value...>',
+    kind: 'keyValues',
+    help: 'settings: optim.lr=3e-3 optim.lr_decay=0.9 env.batch_size=32 …',
+    group: 'Training',
+  },
+  epochs: {
+    flags: '--epochs <number>',
+    kind: 'scalar',
+    help: 'passes over the data',
+    group: 'Training',
+    setting: 'optim.max_epochs',
+  },
+  learningRate: {
+    flags: '--learning-rate <number>',
+    kind: 'scalar',
+    help: 'step size of the optimiser',
+    group: 'Training',
+    setting: 'optim.lr',
+  },
+  batchSize: {
+    flags: '--batch-size <rows>',
+    kind: 'scalar',
+    help: 'rows per optimiser step',
+    group: 'Training',
+    setting: 'env.batch_size',
+  },
+  metric: {
+    flags: '--metric <name>',
+    kind: 'text',
+    help:
+      'metric to watch: accuracy, roc_auc, f1, mcc, rmse …; f1_micro, f1_samples; entity_f1; perplexity, rougeL, ' +
+      'bleu, exact_match; mean_reciprocal_rank',
+    group: 'Training',
+  },
+  threshold: {
+    flags: '--threshold <probability>',
+    kind: 'scalar',
+    help: 'a row has a label from there on; tuned: found for each label on the validation rows',
+    group: 'Training',
+    setting: 'data.label_threshold',
+  },
+  seed: {
+    flags: '--seed <number>',
+    kind: 'nonNegativeInteger',
+    help: 'decides sample, split, order, dropout and initialisation',
+    group: 'Training',
+    setting: 'env.seed',
+  },
+  timeLimitSeconds: {
+    flags: '--time-limit <seconds>',
+    kind: 'positiveNumber',
+    help: 'end the training after that time',
+    group: 'Training',
+  },
+  engine: {
+    flags: '--engine <name>',
+    kind: 'text',
+    help: `${ENGINES.join(', ')}, or one of a plug-in`,
+    group: 'Run',
+    setting: 'env.engine',
+  },
+  precision: {
+    flags: '--precision <name>',
+    kind: 'scalar',
+    help: 'auto, bf16 or 32',
+    group: 'Run',
+    setting: 'env.precision',
+  },
+  threads: {
+    flags: '--threads <number>',
+    kind: 'scalar',
+    help: 'threads of the native engine; 0: all cores',
+    group: 'Run',
+    setting: 'env.num_threads',
+  },
+  output: {
+    flags: '-o, --output <folder>',
+    kind: 'path',
+    help: 'where the model goes; must be empty or new',
+    group: 'Run',
+  },
+  standalone: {
+    flags: '--no-standalone',
+    kind: 'boolean',
+    help: 'do not copy the base model into the output folder',
+    group: 'Run',
+  },
+  resume: {
+    flags: '--resume',
+    kind: 'boolean',
+    help: 'resume an interrupted run in the output folder from its last checkpoint',
+    group: 'Run',
+    isFlagOnly: true,
+  },
+  resumeFrom: {
+    flags: '--resume-from <checkpoint>',
+    kind: 'text',
+    help: 'resume from another checkpoint than the last: its step, checkpoint-STEP, or its path',
+    group: 'Run',
+    isFlagOnly: true,
+  },
+  log: {
+    flags: '--log <file>',
+    kind: 'path',
+    help: 'write every event as a line of JSON',
+    group: 'Run',
+  },
+  tensorboard: {
+    flags: '--tensorboard <folder>',
+    kind: 'path',
+    help: 'write event files for TensorBoard',
+    group: 'Run',
+  },
+  quiet: {
+    flags: '-q, --quiet',
+    kind: 'boolean',
+    help: 'no progress',
+    group: 'Run',
+    isFlagOnly: true,
+  },
+  json: {
+    flags: '--json',
+    kind: 'boolean',
+    help: 'print one JSON object at the end',
+    group: 'Run',
+    isFlagOnly: true,
+  },
+} as const satisfies Readonly<Record<string, FitOption>>;

@@ -1,0 +1,57 @@
+/** Rows of texts in some columns, as a model reads them. */
+import { tableFromRows, type Table, type TokenizedTable } from '@peft/data';
+import { PeftError } from '@peft/errors';
+import { predict, tableData, type Task } from '@peft/trainer';
+import { runSizes } from '../fit/run-plan.js';
+import type { DataTools, TaskTools } from '../tasks/predictor-task.js';
+import { tellRows } from './tell-rows.js';
+import { textSettings, tokenizeRows } from './text-columns.js';
+
+/** What tasks of whole rows share. */
+export interface TextRows {
+  /** Tokens of each row; rows that are cut or empty are told. */
+  tokens(table: Table, tools: DataTools): Promise<TokenizedTable>;
+  /** What a task predicts of each row. */
+  run<P>(table: Table, task: Task<never, P>, tools: TaskTools): Promise<readonly P[]>;
+  /** @throws PEFT_DATA_INVALID where a row has several texts */
+  rowsOfTexts(texts: readonly string[]): Table;
+}
+
+/** @param columns that are read, in the table's order. */
+export function textRows(columns: readonly string[]): TextRows {
+  const tokens = async (table: Table, tools: DataTools): Promise<TokenizedTable> => {
+    const { base, settings, signal } = tools;
+    const data = await tokenizeRows(
+      table,
+      textSettings(columns, settings['model.hf_text.max_text_len'], base.config, base.tokenizer),
+      base.tokenizer,
+      signal,
+    );
+    tellRows(tools, table, data);
+    return data;
+  };
+  return {
+    tokens,
+    async run<P>(table: Table, task: Task<never, P>, tools: TaskTools) {
+      const { predictions } = await predict(
+        tools.model,
+        task,
+        tableData(await tokens(table, tools)),
+        { batchSize: runSizes(tools.settings).evaluationBatchSize, signal: tools.signal },
+      );
+      return predictions;
+    },
+    rowsOfTexts(texts) {
+      if (columns.length === 1)
+        return tableFromRows(
+          texts.map((text) => ({ [columns[0]!]: text })),
+          'texts',
+        );
+      throw new PeftError(
+        'PEFT_DATA_INVALID',
+        `predictor: single texts work for models of one text column, this one has ${columns.join(', ')}.`,
+        { hint: 'give a table with these columns' },
+      );
+    },
+  };
+}

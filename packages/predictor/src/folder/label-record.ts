@@ -1,0 +1,40 @@
+/** What a saved predictor says of rows with any number of labels. */
+import type { LabelSetColumns } from '@peft/data';
+import type { MultiLabelRecord } from '../tasks/labels/multi-label-task.js';
+import type { Reader } from './record-reader.js';
+
+/** @throws PEFT_PREDICTOR_INVALID naming the field */
+export function parseMultiLabel(read: Reader): MultiLabelRecord {
+  const { head, thresholds } = read.value;
+  const classes = read.texts('classes');
+  if (classes.length < 2 || new Set(classes).size !== classes.length)
+    return read.fail('classes', 'a list of different labels');
+  if (head !== 'sequence-classification' && head !== 'pooled-linear')
+    return read.fail('head', 'sequence-classification or pooled-linear');
+  const areThresholds =
+    Array.isArray(thresholds) &&
+    thresholds.length === classes.length &&
+    thresholds.every((value) => typeof value === 'number' && value > 0 && value < 1);
+  if (!areThresholds) return read.fail('thresholds', 'a number between 0 and 1 for each class');
+  return {
+    name: 'multi-label-classification',
+    labels: parsePlace(read.object('labels'), classes),
+    texts: read.texts('texts'),
+    classes,
+    thresholds: thresholds as number[],
+    head,
+  };
+}
+
+function parsePlace(read: Reader, classes: readonly string[]): LabelSetColumns {
+  if (read.value['columns'] === undefined) {
+    const { separator } = read.value;
+    if (separator !== null && (typeof separator !== 'string' || separator === ''))
+      return read.fail('separator', 'a text or null');
+    return { column: read.text('column'), separator };
+  }
+  const columns = read.texts('columns');
+  return columns.every((column) => classes.includes(column))
+    ? { columns }
+    : read.fail('columns', 'names of classes');
+}
