@@ -32,7 +32,7 @@ export interface TrainedModel {
   readonly base: BaseModel;
   /** Of a folder that a predictor saved. */
   readonly task: TaskName | undefined;
-  /** Class i is classes[i], of classification and tags; empty for numbers. */
+  /** Class i is classes[i], of classes, labels and tags; empty for numbers. */
   readonly classes: readonly Label[] | undefined;
   /** What was trained, for instance `lora`; undefined for a bare checkpoint. */
   readonly method: string | undefined;
@@ -121,7 +121,7 @@ async function openPredictor(
     engine,
     base,
     task: task.name,
-    classes: 'tags' in record ? record.tags : problem?.classes,
+    classes: 'tags' in record ? record.tags : (problem?.classes ?? task.classes),
     method,
     adapterFolder: join(path, ADAPTER_FOLDER),
   };

@@ -48,7 +48,7 @@ export const safetensors = defineFormat({
       totalBytes,
       warnings,
       async write(folder, tools) {
-        await copyModelFiles(base, folder, false);
+        await copyModelFiles(base, folder, { withWeights: false });
         await writeFileAtomic(
           join(folder, 'config.json'),
           `${JSON.stringify(exportedConfig(source, torch), null, 2)}\n`,
