@@ -18,6 +18,8 @@ const PACKAGES = [
   'bitfit',
   'vera',
   'lycoris',
+  'low-rank',
+  'spectral',
   'oft',
   'adalora',
   'trainable-tokens',

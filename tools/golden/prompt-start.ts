@@ -16,7 +16,7 @@ import {
 } from '@peft/core';
 import { openSafetensors, readFloat32 } from '@peft/hub';
 import { architectures } from '@peft/models';
-import { allMethods as methods } from '@peft/methods';
+import { methods } from './methods.js';
 import type { Task } from './task.js';
 
 /** Virtual tokens whose logits come first: of a decoder, not of the encoder in front of one. */
@@ -32,13 +32,16 @@ export function virtualTokens(folder: string, task: Task): number {
 }
 
 /**
- * Whether the head of a causal classifier reads the last column, padding or not: PEFT gives it
- * embeddings, in which it cannot tell.
+ * Whether padding counts in what PEFT computes: the head of a causal classifier reads the last
+ * column, since PEFT gives it embeddings, in which it cannot tell; Lily's weights are a mean over
+ * all columns.
  */
 export function readsPadding(folder: string, task: Task, model: string): boolean {
   const path = join(folder, 'adapter_config.json');
-  if (task !== 'seqcls' || !existsSync(path)) return false;
+  if (!existsSync(path)) return false;
   const { peft_type: type } = JSON.parse(readFileSync(path, 'utf8')) as { peft_type: string };
+  if (type === 'LILY') return true;
+  if (task !== 'seqcls') return false;
   const config = JSON.parse(readFileSync(join(model, 'config.json'), 'utf8')) as Record<
     string,
     unknown

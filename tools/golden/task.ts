@@ -30,6 +30,8 @@ export interface PackedTask {
   readonly labels: Int32Array;
   /** Where the compared rows stand in padded tensors; none for one row per sequence. */
   readonly mask: Mask | undefined;
+  /** Of those, the ones that are no padding, where padding is kept. */
+  readonly counted?: Mask;
   /**
    * The first label of each sequence of a causal model, which a virtual token in front would
    * predict.
@@ -112,16 +114,19 @@ export function packTask(task: Task, batch: TaskBatch, startId = 0): PackedTask 
 export function comparedOf(
   task: Task,
   output: ModelOutput,
-  { mask, extra = 0 }: PackedTask,
+  { mask, counted, extra = 0 }: PackedTask,
 ): ArrayLike<number> {
   const rows = task === 'encoder' ? output.hidden : output.logits!;
-  return mask
-    ? unpackRows(
-        rows.dataSync(),
-        rows.shape[1],
-        mask.map((row) => [...new Array<number>(extra).fill(1), ...row]),
-      )
-    : rows.dataSync();
+  if (!mask) return rows.dataSync();
+  const values = unpackRows(
+    rows.dataSync(),
+    rows.shape[1],
+    mask.map((row) => [...new Array<number>(extra).fill(1), ...row]),
+  );
+  const isCounted = counted?.flat();
+  return isCounted
+    ? values.map((value, i) => (isCounted[Math.floor(i / rows.shape[1])] ? value : 0))
+    : values;
 }
 
 /** Mean over the labelled rows; of an encoder the mean square of its last state. */

@@ -62,6 +62,8 @@ export {
   type ModelDescription,
   type ParameterSpec,
 } from './description/model-description.js';
+export { patternFor, valueAt, type ModulePattern } from './description/module-pattern.js';
+export * from './method/option-table.js';
 export { siteAt } from './description/site-index.js';
 export {
   deviationOf,

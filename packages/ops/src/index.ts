@@ -68,6 +68,7 @@ export {
   type LinearCrossEntropyOptions,
 } from './losses/linear-cross-entropy.js';
 export { isFrozenWeight, linear, type Weight } from './products/linear.js';
+export { mersenneTwister, torchPermutation, torchUniform } from './random/mersenne-twister.js';
 export { meanPool } from './rows/mean-pool.js';
 export { checkOffsets, longestSequence, offsetsOf, positionsOf } from './positions/offsets.js';
 export { product } from './products/product.js';

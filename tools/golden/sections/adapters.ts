@@ -5,10 +5,17 @@ import { peftTypeOf } from '@peft/core';
 import { openSafetensors } from '@peft/hub';
 import { Comparison } from '../comparison.js';
 import { readGoldenCase, type GoldenContext, type GoldenResult } from '../golden-case.js';
-import { allMethods as methods } from '@peft/methods';
+import { methods } from '../methods.js';
 import { keepPadding } from '../packed.js';
 import { readsPadding, virtualTokens } from '../prompt-start.js';
-import { isKnownModel, openModel, packTask } from '../task.js';
+import {
+  isKnownModel,
+  openModel,
+  packTask,
+  type PackedTask,
+  type Task,
+  type TaskBatch,
+} from '../task.js';
 import type { AdapterCase, Check } from './adapters/adapter-case.js';
 import { checkForward } from './adapters/check-forward.js';
 import { checkStart } from './adapters/check-start.js';
@@ -39,8 +46,9 @@ export async function check(
     comparison: new Comparison(golden),
     open: () => openModel(base, json.task, engine, outputsIn(folder)),
     pack: (batch) => ({
-      ...packTask(json.task, batch, startId),
-      ...(keepsPadding && { batch: keepPadding(batch) }),
+      ...(keepsPadding
+        ? packPadded(json.task, batch, startId)
+        : packTask(json.task, batch, startId)),
       extra: virtualTokens(folder, json.task),
     }),
   };
@@ -53,6 +61,16 @@ export async function check(
     await checkWritten(each);
   }
   return each.comparison.result();
+}
+
+/** With all of its columns, padding among them. */
+function packPadded(task: Task, batch: TaskBatch, startId: number): PackedTask {
+  const whole = { ...batch, attention_mask: batch.attention_mask.map((row) => row.map(() => 1)) };
+  return {
+    ...packTask(task, whole, startId),
+    batch: keepPadding(batch),
+    counted: batch.attention_mask,
+  };
 }
 
 /** Classes of a head that the adapter brings along for a checkpoint without one. */

@@ -25,7 +25,7 @@ import { adamw, clipByGlobalNorm, globalNorm } from '@peft/optim';
 import { saveQuantized } from '@peft/qlora';
 import { Comparison } from '../comparison.js';
 import { readGoldenCase, type GoldenContext, type GoldenResult } from '../golden-case.js';
-import { allMethods as methods } from '@peft/methods';
+import { methods } from '../methods.js';
 import {
   comparedOf,
   isKnownModel,

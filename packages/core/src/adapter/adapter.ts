@@ -28,6 +28,8 @@ export class Adapter implements AdapterView {
   readonly parts: AttachedPart[] = [];
   /** State that the sites of a method share, by name. */
   readonly shared = new Map<string, unknown>();
+  /** Names under which a file holds a shared parameter once more → that parameter's name. */
+  readonly repeats = new Map<string, string>();
   /** Its parameters take part in training. */
   isTrainable = true;
   /** Where it was loaded from, to be written again as it was. */

@@ -48,6 +48,7 @@ export function createContext(
   return {
     description: adapter.description,
     sites,
+    targets: part.common.targets,
     isStrict: strict,
     shared: <T>(name: string, make: () => T): T => {
       if (!adapter.shared.has(name)) adapter.shared.set(name, make());
@@ -57,6 +58,7 @@ export function createContext(
       create(site.path ? `${site.path}.${name}` : name, shape, init, options, site),
     sharedParam: (name, shape, init, options = {}) =>
       adapter.parameters.get(name) ?? create(name, shape, init, options, undefined),
+    repeat: (name, parameter) => void adapter.repeats.set(`${site.path}.${name}`, parameter.name),
     unfreeze: (parameterName, options) =>
       unfreeze(adapter, host, parameterName, method, site, options),
     replaceWeight: (change) => {

@@ -90,6 +90,7 @@ export function ownParameter(
     origin: options.origin,
     trainable: options.trainable ?? true,
     saved: options.saved ?? true,
+    storedAs: options.storedAs,
     site: options.site,
     savedAs: options.savedAs,
     get value() {

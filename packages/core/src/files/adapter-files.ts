@@ -168,8 +168,10 @@ export async function loadAdapter(
     );
   const store = openWeights(folder, format);
   try {
+    const keys = store.names();
+    const shapes = new Map(keys.map((key) => [key, store.get(key)!.shape]));
     const spec =
-      options.spec ?? format.readSpec(config, options.methods, model.description, store.names());
+      options.spec ?? format.readSpec(config, options.methods, model.description, keys, shapes);
     const plan = planTensors(model, spec, format, store, basename(resolve(folder)));
     const known = new Set([...Object.keys(format.writeConfig(plan.dry, {})), 'runtime_config']);
     const warnings = Object.keys(config)

@@ -36,7 +36,12 @@ export interface FilePlan {
 export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFormat): NewTensor[] {
   const tensors: NewTensor[] = [];
   const computed = new Set<string>();
-  const add = (key: string, shape: readonly number[], data: Float32Array) => {
+  const add = (
+    key: string,
+    shape: readonly number[],
+    data: Float32Array,
+    storedAs: OwnedParameter['storedAs'] = undefined,
+  ) => {
     const bad = data.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0)
       throw new PeftError(
@@ -46,7 +51,7 @@ export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFo
           hint: 'training has diverged: lower the learning rate, and load the last good checkpoint',
         },
       );
-    tensors.push({ name: key, dtype: 'F32', shape, data });
+    tensors.push({ name: key, shape, ...stored(data, storedAs) });
   };
   for (const { part, sites } of adapter.parts) {
     if (!part.method.fileTensors) continue;
@@ -66,7 +71,7 @@ export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFo
       continue;
     const key = format.keyOf(adapter, parameter);
     const { shape, values } = toFile(isTurned(model, format, parameter.name, key), parameter.value);
-    add(key, format.fileShape?.(key, shape) ?? shape, values);
+    add(key, format.fileShape?.(key, shape) ?? shape, values, parameter.storedAs);
   }
   for (const [key, { of, name }] of copiesOf(adapter, format)) {
     const source =
@@ -75,7 +80,7 @@ export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFo
         : model.readBaseParameter(name);
     const { shape, values } = toFile(isTurned(model, format, name, key), source);
     source.dispose();
-    add(key, shape, values);
+    add(key, shape, values, adapter.parameters.get(name)?.storedAs);
   }
   return tensors;
 }
@@ -89,6 +94,11 @@ function copiesOf(
     copies.set(key, { of: 'base', name });
   for (const [key, name] of format.trainedCopies?.(adapter) ?? [])
     copies.set(key, { of: 'trained', name });
+  for (const [repeat, name] of adapter.repeats)
+    copies.set(format.keyOf(adapter, { ...adapter.parameters.get(name)!, name: repeat }), {
+      of: 'trained',
+      name,
+    });
   for (const [key, { of, parameter }] of adapter.source?.format === format.name
     ? adapter.source.copies
     : [])
@@ -135,6 +145,20 @@ export function planTensors(
     const { shape } = store.get(key)!;
     const read = format.readKey(key, { adapter: dry, keys });
     const isKnown = (candidate: string) => expected.has(candidate) || base.has(candidate);
+    const repeated =
+      read &&
+      variants(read.name, description.basePrefix)
+        .map((variant) => dry.repeats.get(variant))
+        .find((name) => name !== undefined);
+    if (repeated !== undefined) {
+      const size = dry.parameters.get(repeated)!.shape;
+      if (`${size}` !== `${shape}`)
+        problems.push(
+          `${key} has the shape [${shape.join(', ')}], the model asks for [${size.join(', ')}]`,
+        );
+      copies.set(key, { of: 'trained', parameter: repeated });
+      continue;
+    }
     const own = read && variants(read.name, description.basePrefix).find(isKnown);
     const tied =
       read && own === undefined
@@ -310,6 +334,18 @@ function fromFile(isTurnedRound: boolean, { shape }: OwnedParameter, values: Flo
   return isTurnedRound
     ? tf.tidy(() => tf.transpose(tf.tensor(values, [...shape].reverse())))
     : tf.tensor(values, [...shape], 'float32');
+}
+
+/** Whole numbers are kept as float32, which has all of them up to 2²⁴. */
+function stored(
+  data: Float32Array,
+  storedAs: OwnedParameter['storedAs'],
+): Pick<NewTensor, 'dtype' | 'data'> {
+  if (storedAs === 'I64')
+    return { dtype: 'I64', data: BigInt64Array.from(data, (value) => BigInt(value)) };
+  return storedAs === 'I32'
+    ? { dtype: 'I32', data: Int32Array.from(data) }
+    : { dtype: 'F32', data };
 }
 
 /** A copy: files are written seldom. */

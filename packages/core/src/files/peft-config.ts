@@ -5,6 +5,7 @@ import type { ModelDescription } from '../description/model-description.js';
 import { type CommonConfig, parseCommonConfig } from '../description/target-selection.js';
 import type { AdapterAbout, AdapterConfigJson } from '../method/adapter-file.js';
 import type {
+  AdapterShapes,
   AdapterView,
   AnyMethod,
   AttachedPart,
@@ -164,8 +165,12 @@ function modulesToSave(
 }
 
 /** @throws PEFT_METHOD_UNKNOWN, PEFT_CONFIG_INVALID and what the method's own reader throws. */
-export function readPeftSpec(json: AdapterConfigJson, methods: readonly AnyMethod[]): MethodSpec {
-  if (json['architecture'] !== 'union') return readPart(json, json, methods);
+export function readPeftSpec(
+  json: AdapterConfigJson,
+  methods: readonly AnyMethod[],
+  shapes?: AdapterShapes,
+): MethodSpec {
+  if (json['architecture'] !== 'union') return readPart(json, json, methods, shapes);
   const configs = json['configs'];
   if (!Array.isArray(configs) || configs.length === 0)
     throw new PeftError(
@@ -173,7 +178,7 @@ export function readPeftSpec(json: AdapterConfigJson, methods: readonly AnyMetho
       `adapter_config.json: configs must be a list of configs, got ${show(configs)}.`,
     );
   const parts = configs.flatMap(
-    (config: AdapterConfigJson) => readPart(config, json, methods).parts,
+    (config: AdapterConfigJson) => readPart(config, json, methods, shapes).parts,
   );
   return Object.freeze({ name: parts.map(({ method }) => method.name).join('+'), parts });
 }
@@ -182,6 +187,7 @@ function readPart(
   json: AdapterConfigJson,
   whole: AdapterConfigJson,
   methods: readonly AnyMethod[],
+  shapes: AdapterShapes | undefined,
 ): MethodSpec {
   const type = json['peft_type'];
   const method = methods.find((candidate) => peftTypeOf(candidate) === type);
@@ -213,7 +219,7 @@ function readPart(
       ? json['modules_to_save']
       : whole['modules_to_save']) ?? []) as string[],
   });
-  const config = method.fromPeftConfig ? method.fromPeftConfig(json) : ownOptions(json);
+  const config = method.fromPeftConfig ? method.fromPeftConfig(json, shapes) : ownOptions(json);
   return Object.freeze({
     name: method.name,
     parts: Object.freeze([

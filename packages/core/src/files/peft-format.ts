@@ -25,7 +25,7 @@ export const peftFormat: AdapterFormat = Object.freeze({
       config['configs'].every(
         (part: { readonly peft_type?: unknown } | null) => typeof part?.peft_type === 'string',
       )),
-  readSpec: readPeftSpec,
+  readSpec: (config, methods, _description, _keys, shapes) => readPeftSpec(config, methods, shapes),
   writeConfig: writePeftConfig,
 
   keyOf(adapter, parameter) {

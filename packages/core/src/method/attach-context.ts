@@ -4,6 +4,7 @@ import type { RandomKey } from '@peft/ops';
 import type { Initializer } from '../description/initializers.js';
 import type { ModelDescription } from '../description/model-description.js';
 import type { Site, SiteKind, SiteOf } from '../description/sites.js';
+import type { CommonConfig } from '../description/target-selection.js';
 
 /** A trainable of an adapter. Its variable exists only on a model with weights. */
 export interface AdapterParameter {
@@ -18,6 +19,7 @@ export interface AdapterParameter {
 export interface OwnedParameter extends AdapterParameter {
   readonly trainable: boolean;
   readonly saved: boolean;
+  readonly storedAs?: 'I32' | 'I64';
   /** `new`: made by the method. `unfrozen`: a copy of the base parameter of the same name. */
   readonly origin: 'new' | 'unfrozen';
   /**
@@ -39,6 +41,8 @@ export interface ParameterOptions {
   readonly trainable?: boolean;
   /** Left out of the file. Default true. */
   readonly saved?: boolean;
+  /** What the file holds, where that is whole numbers (indices). Default: float32. */
+  readonly storedAs?: 'I32' | 'I64';
 }
 
 export interface UnfreezeOptions {
@@ -78,6 +82,8 @@ export interface AttachContext {
   readonly description: ModelDescription;
   /** All sites that the method takes, this one among them. */
   readonly sites: readonly Site[];
+  /** The targets that were asked for; undefined: the method's default ones. */
+  readonly targets: CommonConfig['targets'];
   /** Options that match nothing are errors; a foreign file may have such. */
   readonly isStrict: boolean;
   /**
@@ -104,6 +110,11 @@ export interface AttachContext {
     init: Initializer,
     options?: ParameterOptions,
   ): AdapterParameter;
+  /**
+   * Says that a file holds a parameter of another site under this site's `name`, too (PEFT writes
+   * what layers share with each of them).
+   */
+  repeat(name: string, parameter: AdapterParameter): void;
   /**
    * Lets an existing base parameter train; the adapter trains a copy, which counts while it is
    * active.

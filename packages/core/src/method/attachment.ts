@@ -20,6 +20,8 @@ export interface LinearAttachment {
   merge?(base: MergedLinear): MergedLinear;
   /** Multiplies the adapter's strength, where it has one. */
   rescale?(factor: number): void;
+  /** A row's result depends on the other rows, so that no batch can mix it with others. */
+  readonly readsWholeBatch?: boolean;
 }
 export interface NormAttachment {
   forward(x: Tensor2D, base: (x: Tensor2D) => Tensor2D, call: AttachmentCall): Tensor2D;

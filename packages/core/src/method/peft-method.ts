@@ -16,6 +16,7 @@ import type {
   SiteHandle,
 } from './attach-context.js';
 import type { AttachedSites, SiteAttachments } from './attachment.js';
+import type { OptionLine } from './option-table.js';
 
 /** Open map of method name → options; a method's package adds to it by declaration merging. */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
@@ -40,6 +41,10 @@ export interface PeftMethodDefinition<Name extends MethodName> {
   /** `peft_type` in adapter_config.json, absent where PEFT has no such method. */
   readonly peftType?: string;
   readonly paper?: { readonly title: string; readonly url: string };
+  /** What it computes, on one line: `y = base(x) + s·B·(A·x)`. */
+  readonly formula?: string;
+  /** Its own options, for documentation. */
+  readonly options?: readonly OptionLine[];
   /**
    * Fills defaults, rejects bad values. Options common to all methods (targets …) were taken out
    * before.
@@ -59,7 +64,10 @@ export interface PeftMethodDefinition<Name extends MethodName> {
    * `peftType` is.
    */
   toPeftConfig?(config: PeftConfigs[Name], context: PeftConfigContext): Record<string, unknown>;
-  fromPeftConfig?(json: Readonly<Record<string, unknown>>): Partial<PeftConfigs[Name]>;
+  fromPeftConfig?(
+    json: Readonly<Record<string, unknown>>,
+    file?: AdapterShapes,
+  ): Partial<PeftConfigs[Name]>;
   /**
    * Common options that PEFT's config of this method has. Default: `target_modules`,
    * `exclude_modules`, `modules_to_save`.
@@ -82,6 +90,9 @@ export interface PeftMethodDefinition<Name extends MethodName> {
    */
   fileTensors?(config: PeftConfigs[Name], context: PeftConfigContext): Map<string, Tensor>;
 }
+
+/** Shapes of an adapter's tensors by key, where a config does not say all (BOFT's factors). */
+export type AdapterShapes = ReadonlyMap<string, readonly number[]>;
 
 /** A method in the words of the adapter-hub library. */
 export interface AdapterHubMapping<Config> {
@@ -115,6 +126,15 @@ export type PeftCommonKey =
   | 'layers_pattern'
   | 'modules_to_save'
   | 'ensure_weight_tying';
+
+/** The common options of most of PEFT's methods. */
+export const LAYERED_KEYS: readonly PeftCommonKey[] = Object.freeze([
+  'target_modules',
+  'exclude_modules',
+  'layers_to_transform',
+  'layers_pattern',
+  'modules_to_save',
+]);
 
 /** An attached method, as what writes its files sees it. */
 export interface PeftConfigContext {
@@ -183,6 +203,8 @@ export interface AdapterView extends AttachedSites {
   readonly parts: readonly AttachedPart[];
   /** State that the sites of a method share, by name. */
   readonly shared: ReadonlyMap<string, unknown>;
+  /** Names under which a file holds a shared parameter once more → that parameter's name. */
+  readonly repeats: ReadonlyMap<string, string>;
   /** Where it was loaded from, to be written again as it was. */
   readonly source: AdapterSource | undefined;
   /** The trained copy of a base parameter, if the adapter has one. */
@@ -216,6 +238,7 @@ export interface AdapterFormat {
     methods: readonly AnyMethod[],
     description: ModelDescription,
     keys: readonly string[],
+    shapes?: AdapterShapes,
   ): MethodSpec;
   /** adapter_config.json. */
   writeConfig(adapter: AdapterView, about: AdapterAbout): Record<string, unknown>;

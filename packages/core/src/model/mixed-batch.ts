@@ -8,6 +8,7 @@ import { PeftError } from '@peft/errors';
 import { scatterAddRows } from '@peft/ops';
 import type { Adapter } from '../adapter/adapter.js';
 import type { SiteOf } from '../description/sites.js';
+import type { LinearAttachment } from '../method/attachment.js';
 import type { AdapterScope } from './adapter-scope.js';
 import type { RunHost } from './run-options.js';
 import type { SequenceLayouts } from './sequence-layouts.js';
@@ -116,9 +117,15 @@ function refuseUnmixable(host: RunHost, assignment: readonly string[]): void {
       ),
     );
     const where =
-      adapter.wrappedSites.find(
-        ({ kind }) => kind === 'attention' || kind === 'sublayer' || kind === 'sequence',
-      )?.path ??
+      [...adapter.attachments.values()]
+        .flat()
+        .find(
+          ({ site: { kind }, attachment }) =>
+            kind === 'attention' ||
+            kind === 'sublayer' ||
+            kind === 'sequence' ||
+            (kind === 'linear' && (attachment as LinearAttachment).readsWholeBatch),
+        )?.site.path ??
       [...adapter.parameters.values()].find(
         ({ origin, name: parameter }) => origin === 'unfrozen' && !atSites.has(parameter),
       )?.name;

@@ -5,6 +5,7 @@ import { bitfit, lnTuning } from '@peft/bitfit';
 import type { AnyMethod, MethodSpec } from '@peft/core';
 import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
+import { deft, delora, glora, gralora, hira, lily, miss, peanut } from '@peft/low-rank';
 import { loha, lokr } from '@peft/lycoris';
 import { oft } from '@peft/oft';
 import {
@@ -15,6 +16,7 @@ import {
   pTuning,
 } from '@peft/prompt-tuning';
 import { reft } from '@peft/reft';
+import { c3a, fourierft, waveft } from '@peft/spectral';
 import { trainableTokens } from '@peft/trainable-tokens';
 import { vera } from '@peft/vera';
 import { fullFineTuning } from './full-fine-tuning.js';
@@ -43,6 +45,17 @@ export const allMethods: readonly NamedMethod[] = Object.freeze([
   loha,
   lokr,
   oft,
+  miss,
+  hira,
+  gralora,
+  delora,
+  deft,
+  glora,
+  peanut,
+  lily,
+  fourierft,
+  waveft,
+  c3a,
   trainableTokens,
   reft,
   fullFineTuning,

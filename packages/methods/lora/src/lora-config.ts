@@ -1,5 +1,5 @@
 /** The options of LoRA, their defaults and checks. */
-import { fullMatch, type PathPattern } from '@peft/core';
+import { patternFor, valueAt } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { loraInitializer } from './variants/lora-init.js';
 import type { LoraInitializer } from './variants/lora-initializer.js';
@@ -123,18 +123,6 @@ export function strengthAt(
   const rank = valueAt(path, config.rankPattern) ?? config.rank;
   const alpha = valueAt(path, config.alphaPattern) ?? config.alpha;
   return { rank, scaling: alpha / (config.rankStabilized ? Math.sqrt(rank) : rank) };
-}
-
-/** A key of a pattern: a regular expression for the end of a path, from a dot on. */
-export const patternFor = (key: string): PathPattern => fullMatch(`(?:.*\\.)?(?:${key})`);
-
-/** The value of the first key that matches a path. */
-export function valueAt(
-  path: string,
-  pattern: Readonly<Record<string, number>>,
-): number | undefined {
-  const key = Object.keys(pattern).find((candidate) => patternFor(candidate).test(path));
-  return key === undefined ? undefined : pattern[key];
 }
 
 function checkTokens(tokens: NonNullable<LoraConfig['trainableTokens']>): void {

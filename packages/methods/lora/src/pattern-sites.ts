@@ -1,7 +1,7 @@
 /** `rankPattern` and `alphaPattern` against the sites that LoRA takes. */
-import type { AttachContext } from '@peft/core';
+import { patternFor, type AttachContext } from '@peft/core';
 import { didYouMean, PeftError } from '@peft/errors';
-import { patternFor, type LoraConfig } from './lora-config.js';
+import type { LoraConfig } from './lora-config.js';
 
 /**
  * @throws PEFT_TARGET_NOT_FOUND for a key that none of the sites matches; a foreign file may have

@@ -4,7 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { fullMatch, type AttachmentCall } from '@peft/core';
+import { LAYERED_KEYS, valueAt, type AttachmentCall } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 
 export interface LycorisConfig {
@@ -36,13 +36,7 @@ export const LYCORIS_KEYS: readonly (keyof LycorisConfig)[] = [
   'rankPattern',
   'alphaPattern',
 ];
-export const LYCORIS_COMMON_KEYS = [
-  'target_modules',
-  'exclude_modules',
-  'layers_to_transform',
-  'layers_pattern',
-  'modules_to_save',
-] as const;
+export const LYCORIS_COMMON_KEYS = LAYERED_KEYS;
 
 /** @throws PEFT_CONFIG_INVALID */
 export function parseLycorisConfig(owner: string, input: Partial<LycorisConfig>): LycorisConfig {
@@ -72,10 +66,8 @@ export function strengthOf(
   path: string,
   { rank, alpha, rankPattern, alphaPattern }: LycorisConfig,
 ): { readonly rank: number; readonly scaling: number } {
-  const at = (pattern: Readonly<Record<string, number>>): number | undefined =>
-    Object.entries(pattern).find(([key]) => fullMatch(`(?:.*\\.)?(?:${key})`).test(path))?.[1];
-  const own = at(rankPattern) ?? rank;
-  return { rank: own, scaling: (at(alphaPattern) ?? alpha) / own };
+  const own = valueAt(path, rankPattern) ?? rank;
+  return { rank: own, scaling: (valueAt(path, alphaPattern) ?? alpha) / own };
 }
 
 export const toPeftLycorisConfig = (config: LycorisConfig): Record<string, unknown> => ({

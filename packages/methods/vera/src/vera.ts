@@ -20,8 +20,7 @@ import {
   type AttachContext,
   type TargetSelection,
 } from '@peft/core';
-import { freezeTensor, linear, scaleColumns } from '@peft/ops';
-import { mersenneTwister, torchUniform } from './mersenne-twister.js';
+import { freezeTensor, linear, mersenneTwister, scaleColumns, torchUniform } from '@peft/ops';
 import {
   fromPeftVeraConfig,
   parseVeraConfig,

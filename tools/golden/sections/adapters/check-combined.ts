@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { loadAdapter, type LinearAttachment } from '@peft/core';
 import { combineLora } from '@peft/lora';
-import { allMethods as methods } from '@peft/methods';
+import { methods } from '../../methods.js';
 import { comparedOf } from '../../task.js';
 import { withModel } from '../../with-model.js';
 import { type Check } from './adapter-case.js';

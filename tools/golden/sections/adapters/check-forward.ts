@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs';
 import { loadAdapter, type Model } from '@peft/core';
 import { toPlainLora } from '@peft/lora';
 import { type Comparison } from '../../comparison.js';
-import { allMethods as methods } from '@peft/methods';
+import { methods } from '../../methods.js';
 import { comparedOf, taskLoss } from '../../task.js';
 import { withModel } from '../../with-model.js';
 import { type Check } from './adapter-case.js';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { peftFormat, type LinearAttachment } from '@peft/core';
-import { allMethods as methods } from '@peft/methods';
+import { methods } from '../../methods.js';
 import { withModel } from '../../with-model.js';
 import { type Check } from './adapter-case.js';
 import { deltaOf, asStored } from './as-stored.js';

@@ -13,7 +13,7 @@ import {
 } from '@peft/core';
 import { adamw, clipByGlobalNorm, globalNorm } from '@peft/optim';
 import { type Comparison } from '../../comparison.js';
-import { allMethods as methods } from '@peft/methods';
+import { methods } from '../../methods.js';
 import { parameterOf, startPrompt } from '../../prompt-start.js';
 import { comparedOf, taskLoss, type PackedTask, type Task } from '../../task.js';
 import { withModel } from '../../with-model.js';

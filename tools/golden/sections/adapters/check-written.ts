@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadAdapter, saveAdapter, type Model } from '@peft/core';
 import { openSafetensors, readFloat32 } from '@peft/hub';
-import { allMethods as methods } from '@peft/methods';
+import { methods } from '../../methods.js';
 import { withModel } from '../../with-model.js';
 import { type Check } from './adapter-case.js';
 

@@ -11,7 +11,7 @@ import {
   type OwnedParameter,
 } from '@peft/core';
 import { adamw, clipByGlobalNorm, globalNorm } from '@peft/optim';
-import { allMethods as methods } from '@peft/methods';
+import { methods } from '../../methods.js';
 import { comparedOf, taskLoss, type PackedTask, type Task } from '../../task.js';
 import { withModel } from '../../with-model.js';
 import { type TrainRecord, type Check, readAll } from './bottleneck-case.js';

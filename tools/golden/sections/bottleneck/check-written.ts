@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { adapterHubFormat, loadAdapter, saveAdapter, type Adapter, type Model } from '@peft/core';
 import { openSafetensors, readFloat32 } from '@peft/hub';
 import { type Comparison } from '../../comparison.js';
-import { allMethods as methods } from '@peft/methods';
+import { methods } from '../../methods.js';
 import { withModel } from '../../with-model.js';
 import { type Check } from './bottleneck-case.js';
 

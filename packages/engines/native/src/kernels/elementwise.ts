@@ -63,6 +63,15 @@ export function registerElementwise(known: (kernelName: string) => boolean): voi
       return y.info;
     });
   }
+  // tfjs gives a boolean's bytes the name of float32, which no kernel here can read
+  override<{ dtype: string }>('Cast', ({ inputs, attributes, backend }) => {
+    const x = inputs['x']!;
+    if (attributes.dtype !== 'float32' || (x.dtype !== 'bool' && x.dtype !== 'int32'))
+      return undefined;
+    const y = backend.create(x.shape);
+    y.values.set(backend.data.get(x.dataId).values as Uint8Array | Int32Array);
+    return y.info;
+  });
   override<{ clipValueMin: number; clipValueMax: number }>(
     'ClipByValue',
     ({ inputs, attributes, backend }) => {

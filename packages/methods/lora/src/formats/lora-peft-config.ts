@@ -1,7 +1,7 @@
 /** LoRA's options in adapter_config.json, both ways. */
-import type { PeftConfigContext, Site } from '@peft/core';
+import { valueAt, type PeftConfigContext, type Site } from '@peft/core';
 import { PeftError, show } from '@peft/errors';
-import { valueAt, type LoraConfig } from '../lora-config.js';
+import type { LoraConfig } from '../lora-config.js';
 import { loftqInit } from '../decompositions/lora-decompositions.js';
 import { loraInitializer } from '../variants/lora-init.js';
 

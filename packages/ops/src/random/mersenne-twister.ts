@@ -1,6 +1,7 @@
 /**
- * The Mersenne Twister MT19937 (Matsumoto and Nishimura 1998), and PyTorch's uniform numbers from
- * it: VeRA's projections come from a seed alone, so that a file may leave them out.
+ * The Mersenne Twister MT19937 (Matsumoto and Nishimura 1998), and what PyTorch draws from it on a
+ * CPU: what follows from a seed alone (VeRA's projections, FourierFT's frequencies) is not in every
+ * file.
  */
 
 const N = 624;
@@ -49,4 +50,20 @@ export function torchUniform(
     { length: count },
     () => Math.fround(Math.fround((random() & 0xffffff) * 2 ** -24) * range) + low,
   );
+}
+
+/**
+ * The first `count` numbers of a random order of 0 … length − 1, as `torch.randperm` draws it for a
+ * generator of that seed: Fisher and Yates' shuffle from the front.
+ */
+export function torchPermutation(seed: number, length: number, count: number): number[] {
+  const random = mersenneTwister(seed);
+  const moved = new Map<number, number>(); // places that no longer hold their own number
+  const at = (place: number): number => moved.get(place) ?? place;
+  return Array.from({ length: count }, (_, i) => {
+    const other = i + (random() % (length - i));
+    const [drawn, left] = [at(other), at(i)];
+    moved.set(other, left);
+    return drawn;
+  });
 }
