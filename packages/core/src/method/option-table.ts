@@ -4,7 +4,7 @@
  */
 import { check, PeftError, show } from '@peft/errors';
 import { refuseBadPattern } from '../description/module-pattern.js';
-import type { PeftConfigContext } from './peft-method.js';
+import type { OptionLine, PeftConfigContext } from './peft-method.js';
 
 /** What a value must be: the name of a check, the list of values allowed, or a check of one's own. */
 export type OptionRule =
@@ -41,13 +41,6 @@ export interface OptionTableSettings<Config> {
   readonly fixed?: Readonly<Record<string, unknown>>;
   /** PEFT's config says whether checkpoints store their matrices as `[in, out]`. Default false. */
   readonly fanInFanOut?: boolean;
-}
-
-/** An option as documentation shows it. */
-export interface OptionLine {
-  readonly name: string;
-  readonly default: unknown;
-  readonly peft: string | undefined;
 }
 
 /** The part of a method's definition that its options make. */

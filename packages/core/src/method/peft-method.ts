@@ -16,7 +16,6 @@ import type {
   SiteHandle,
 } from './attach-context.js';
 import type { AttachedSites, SiteAttachments } from './attachment.js';
-import type { OptionLine } from './option-table.js';
 
 /** Open map of method name → options; a method's package adds to it by declaration merging. */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
@@ -34,6 +33,14 @@ export type AttachFunction<K extends SiteKind, Config> = {
     context: AttachContext,
   ): SiteAttachments[K] | undefined;
 }['attach'];
+
+/** An option of a method as documentation shows it. */
+export interface OptionLine {
+  readonly name: string;
+  readonly default: unknown;
+  /** Its key in PEFT's config, where that has it. */
+  readonly peft: string | undefined;
+}
 
 /** What a package says about its method; `definePeftMethod` makes it callable. */
 export interface PeftMethodDefinition<Name extends MethodName> {
