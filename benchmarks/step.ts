@@ -168,8 +168,7 @@ const plannedPeakBytes = planMemory({
   checkpointing: options.checkpointing,
   optimizer,
   storedDtype: options['stored-dtype'] as 'BF16',
-  engine: options.engine as 'native',
-  precision: options.precision as 'bfloat16',
+  engine: engine.sizing!,
   hasFiles: false,
   ...(quantization && { quantization }),
 }).peakBytes;

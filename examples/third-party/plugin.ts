@@ -2,7 +2,7 @@
 import type { Architecture } from '@peft/core';
 import { debertaV2, type DebertaConfig } from '@peft/models';
 import { defineEngine } from '@peft/ops';
-import { createPortableEngine } from '@peft/portable';
+import { createPortableEngine, portableSizing } from '@peft/portable';
 
 export { ssf } from '@peft-examples/third-party-ssf';
 
@@ -19,11 +19,12 @@ export const abacusBert: Architecture<DebertaConfig> = Object.freeze({
   modelTypes: ['abacus-bert'],
 });
 
-/** An engine under a name of its own. Its products are those of the portable engine. */
+/** An engine under a name of its own. Its products and its memory are those of the portable engine. */
 export const abacus = defineEngine({
   name: 'abacus',
   create: async () =>
     Object.defineProperty(await createPortableEngine(), 'name', {
       value: 'abacus',
     }),
+  sizing: () => ({ ...portableSizing, name: 'abacus' }),
 });

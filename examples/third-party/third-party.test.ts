@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PeftPredictor, withArchitectures, withEngines, withMethods } from '@peft/predictor';
+import { portableSizing } from '@peft/portable';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { abacus, abacusBert, ssf } from './plugin.js';
 
@@ -47,9 +48,8 @@ test('a predictor trains, saves and loads with a method, a family and an engine 
     },
   });
   expect(predictor.fitSummary()).toMatchObject({ method: 'ssf', engine: 'abacus (float32)' });
-  expect(warnings).toContain(
-    'the memory of this run was not planned: what the engine abacus takes is not known',
-  );
+  expect(predictor.fitSummary().plannedPeakBytes).toBeGreaterThan(portableSizing.runtimeBytes);
+  expect(warnings.filter((message) => message.includes('not planned'))).toEqual([]);
   const expected = await predictor.predictProba(rows.slice(0, 3));
   predictor.dispose();
 
@@ -69,5 +69,7 @@ test('the command takes them from a plug-in', { timeout: 300_000 }, () => {
     'train.csv --label topic --model model --method ssf --epochs 1 --batch-size 8 --output out --json';
   const summary: unknown = JSON.parse(peft('fit', ...words.split(' '), ...plugin));
   expect(summary).toMatchObject({ method: 'ssf', engine: 'abacus (float32)' });
+  const planned: unknown = JSON.parse(peft('plan', 'model', '--json', ...plugin));
+  expect(planned).toMatchObject({ plan: { runtimeBytes: portableSizing.runtimeBytes } });
   expect(peft('predict', 'out', 'train.csv', ...plugin, '--json')).toMatch(/sports|health/);
 });

@@ -21,9 +21,9 @@ import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makePlatformPackage } from '../native/native-release.js';
 import { isMethodFolder } from '../packages.mjs';
-import { importedPackages, installLine, linkProject } from './install-line.js';
+import { importedPackages, installLine, makeProject } from './install-line.js';
 import { packAll, packFolder, publishedFolders, readManifest } from './pack.js';
-import { furnish, readmeExample } from './readme-examples.js';
+import { exampleBelow, furnish, readmeExample } from './readme-examples.js';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -239,34 +239,77 @@ test('strict TypeScript accepts the types, the examples and a CommonJS module, a
   ).toBe('');
 });
 
-describe('from its own install line', () => {
-  const lines = folders.filter((folder) => installLine(root, folder).length > 0);
-
-  test.for(lines)('%s gives what its examples import', async (folder) => {
-    const at = join(work, 'lines', basename(folder));
-    linkProject(join(project, 'node_modules'), installLine(root, folder), at);
-    // vitest and what extends it can be imported within a test run alone
-    const names = importedPackages(root, folder).filter(
-      (name) => name !== 'vitest' && name !== '@peft/testing',
-    );
-    writeFileSync(join(at, 'imports.mjs'), names.map((name) => `import '${name}';\n`).join(''));
-    await run(process.execPath, ['imports.mjs'], { cwd: at });
+/** JavaScript of an example, as a file of a project. */
+function writeExample(code: string, path: string): void {
+  const { outputText } = ts.transpileModule(code, {
+    compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
   });
+  writeFileSync(path, outputText);
+}
 
-  test.for(methods)('the example of %s runs', async (folder) => {
-    const example = readmeExample(root, folder);
-    expect(example, `${folder}/README.md has no \`\`\`ts example`).toBeDefined();
-    const at = join(work, 'examples', basename(folder));
+const runIn = (at: string, ...words: string[]) =>
+  run(process.execPath, words, { cwd: at, maxBuffer: 1 << 26 });
+
+test('two packages alone name the line that the shortest program lacks, and with it the program runs', async () => {
+  const at = join(work, 'shortest');
+  furnish(root, at);
+  const installed = join(project, 'node_modules');
+  makeProject(installed, ['@peft/lora', '@peft/core'], at);
+  expect(existsSync(join(at, 'node_modules/@peft/models'))).toBe(false);
+  writeExample(exampleBelow(root, 'An adapter on a model, by hand'), join(at, 'program.mjs'));
+  const { stderr } = await runIn(at, 'program.mjs').catch((error: { stderr: string }) => error);
+  expect(stderr).toMatch(/PEFT_PACKAGE_MISSING/);
+  const [, names] = /hint: npm i (.*)$/m.exec(stderr)!;
+  expect(names!.split(' ')).toEqual(['@peft/native', '@peft/models']);
+  const platform = isCompiled ? [platformPackage] : ['@peft/portable'];
+  makeProject(installed, ['@peft/lora', '@peft/core', ...names!.split(' '), ...platform], at);
+  const { stdout } = await runIn(at, 'program.mjs');
+  const losses = stdout.trim().split('\n').map(Number);
+  expect(losses.at(-1)).toBeLessThan(losses[0]!);
+  expect(readdirSync(join(at, 'out')).sort()).toEqual([
+    'README.md',
+    'adapter_config.json',
+    'adapter_model.safetensors',
+  ]);
+});
+
+/** Every package is `npm run check:long`'s; these stand for them with every change. */
+const ALWAYS = ['packages/core', 'packages/predictor', 'packages/methods/lora'];
+const isLong = process.env['PEFT_LONG_TESTS'] === '1';
+
+describe('from its own install line', () => {
+  const lines = folders.filter(
+    (folder) => installLine(root, folder).length > 0 && (isLong || ALWAYS.includes(folder)),
+  );
+
+  test.for(lines)('%s runs its example', async (folder) => {
+    const at = join(work, 'lines', basename(folder));
     furnish(root, at);
-    linkProject(join(project, 'node_modules'), installLine(root, folder), at);
-    const { outputText } = ts.transpileModule(example!, {
-      compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext },
-    });
-    writeFileSync(join(at, 'example.mjs'), outputText);
-    const { stdout } = await run(process.execPath, ['example.mjs'], {
-      cwd: at,
-      maxBuffer: 1 << 26,
-    });
-    expect(stdout.trim(), 'an example shows something').not.toBe('');
+    const names = installLine(root, folder);
+    const platform = isCompiled && names.some((name) => /native|predictor|cli/.test(name));
+    makeProject(join(project, 'node_modules'), platform ? [...names, platformPackage] : names, at);
+    const example = readmeExample(root, folder);
+    if (methods.includes(folder)) expect(example, 'a method has an example').toBeDefined();
+    if (example === undefined) {
+      const own = importedPackages(root, folder).concat(readManifest(join(root, folder)).name);
+      writeFileSync(join(at, 'imports.mjs'), own.map((name) => `import '${name}';\n`).join(''));
+      await runIn(at, 'imports.mjs');
+      return;
+    }
+    if (names.includes('vitest')) {
+      writeExample(example, join(at, 'example.test.mjs'));
+      const { stdout } = await runIn(at, 'node_modules/vitest/vitest.mjs', 'run', '--globals');
+      expect(stdout).toMatch(/\d+ passed/);
+      return;
+    }
+    writeExample(example, join(at, 'example.mjs'));
+    const { stdout, stderr } = await runIn(at, 'example.mjs').catch(
+      (error: { stdout: string; stderr: string }) => {
+        // its library is no package, and comes with the second line of the README
+        if (!error.stderr.includes('PEFT_TENSORFLOW_MISSING')) throw error;
+        return error;
+      },
+    );
+    expect(`${stdout}${stderr}`.trim(), 'an example shows something').not.toBe('');
   });
 });

@@ -73,12 +73,15 @@ export {
   type MergeResult,
 } from './model/merge-probe.js';
 export { BASE_ADAPTER } from './model/mixed-batch.js';
+export { trainStep } from './model/train-step.js';
 export { ModelRun } from './model/model-run.js';
 export { type ExtraKeyValues, type RunHost, type RunOptions } from './model/run-options.js';
 export * from './method/adapter-file.js';
 export * from './method/attach-context.js';
 export * from './method/attachment.js';
 export * from './method/peft-method.js';
+export { openModel, type OpenModelOptions } from './open/open-model.js';
+export { type ImportPackage } from './open/installed-packages.js';
 export { isDecoder, pool } from './model/pooled-head.js';
 export {
   convertedWeights,

@@ -21,9 +21,7 @@ export {
   type MemoryPlan,
   planMemory,
   type Planner,
-  type PlannedEngine,
   type PlanRequest,
   type RunSettings,
 } from './plan/plan-memory.js';
 export { storedDtypeOf } from './sizing/stored-dtype.js';
-export { weightBytes } from './sizing/weight-bytes.js';

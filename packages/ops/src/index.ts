@@ -36,6 +36,7 @@ export {
   type EngineDefinition,
   type EngineOptions,
   type KnownEngines,
+  type SizingOptions,
 } from './weights/define-engine.js';
 export type {
   Engine,
@@ -43,8 +44,8 @@ export type {
   FrozenWeight,
   NestedAbsmax,
   QuantizedParts,
-  WeightFormat,
 } from './weights/engine.js';
+export type { WeightFormat } from './weights/weight-format.js';
 export { freezeTensor, isFrozenTensor } from './weights/frozen-tensor.js';
 export { gatedActivation } from './activations/gated-activation.js';
 export { appendRows } from './rows/append-rows.js';
@@ -101,4 +102,13 @@ export {
   type StoredDtype,
   type TensorSource,
 } from './weights/tensor-source.js';
+export type {
+  CardSizing,
+  EngineSizing,
+  KernelHolds,
+  SizedProduct,
+  SizedWeight,
+  WeightUses,
+} from './weights/engine-sizing.js';
+export { weightBytes, type QuantizedSize } from './weights/weight-bytes.js';
 export * from './quantization/index.js';

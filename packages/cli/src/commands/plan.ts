@@ -22,12 +22,17 @@ import {
   type Suggestion,
 } from '@peft/memory-plan';
 import { architectures } from '@peft/models';
+import { nativeEngine } from '@peft/native';
+import type { EngineDefinition } from '@peft/ops';
 import { assertRunsOnDevice, createOptimizer, OPTIMIZER_NAMES } from '@peft/optim';
+import { portableEngine } from '@peft/portable';
 import {
   findInstallations,
   gpuMemory,
   hasFastBfloat16,
   probeGpus,
+  tensorflowEngine,
+  tensorflowSizing,
   visibleGpuMemory,
   visibleGpus,
 } from '@peft/tensorflow';
@@ -193,7 +198,7 @@ async function requestOf(
       ? model
       : await resolveModel(model, { files: ['config'], signal: terminal.signal });
   const config = readModelConfig(file);
-  check.oneOf('plan', '--engine', flags.engine, ['native', 'portable', 'tensorflow']);
+  const plugins = await loadPlugins(flags.plugin);
   check.oneOf('plan', '--optimizer', flags.optimizer, OPTIMIZER_NAMES);
   check.oneOf('plan', '--state-device', flags.stateDevice, ['host', 'device']);
   const optimizer = createOptimizer(flags.optimizer);
@@ -226,13 +231,8 @@ async function requestOf(
     architecture: architectureFor(config['model_type'], architectures),
     config,
     head: headOptions('plan', flags),
-    method: methodNamed(
-      flags.method,
-      keyValues('plan: --option', flags.option),
-      await loadPlugins(flags.plugin),
-    ),
-    engine: flags.engine,
-    ...deviceOf(flags),
+    method: methodNamed(flags.method, keyValues('plan: --option', flags.option), plugins),
+    ...engineOf(flags, plugins.engines),
     storedDtype: dtype,
     optimizerStateOn: flags.stateDevice,
     machine: given === undefined ? free : { totalBytes: given, usableBytes: given },
@@ -240,23 +240,37 @@ async function requestOf(
   };
 }
 
-/** The tensorflow engine's: which precision it takes, and on which GPU it computes, if any. */
-function deviceOf({
-  engine,
-  precision,
-  gpu: asked,
-}: PlanFlags): Pick<PlanRequest, 'precision' | 'gpu' | 'compiledKernels'> {
-  if (engine !== 'tensorflow') {
-    const given = { '--precision': precision, '--gpu': asked };
-    const flag = Object.entries(given).find(([, value]) => value !== undefined)?.[0];
-    if (flag)
-      throw new PeftError(
-        'PEFT_OPTION_INVALID',
-        `plan: ${flag} is for --engine tensorflow, got --engine ${engine}.`,
-        { hint: `leave ${flag} out, or say --engine tensorflow` },
-      );
-    return {};
-  }
+/** What the engine that is named would hold. */
+function engineOf(
+  flags: PlanFlags,
+  thirdParties: readonly EngineDefinition[],
+): Pick<PlanRequest, 'engine' | 'gpu'> {
+  if (flags.engine === tensorflowEngine.name) return tensorflowOf(flags);
+  const given = { '--precision': flags.precision, '--gpu': flags.gpu };
+  const flag = Object.entries(given).find(([, value]) => value !== undefined)?.[0];
+  if (flag)
+    throw new PeftError(
+      'PEFT_OPTION_INVALID',
+      `plan: ${flag} is for --engine tensorflow, got --engine ${flags.engine}.`,
+      { hint: `leave ${flag} out, or say --engine tensorflow` },
+    );
+  const definitions = [nativeEngine, portableEngine, ...thirdParties];
+  check.oneOf('plan', '--engine', flags.engine, [
+    ...definitions.map(({ name }) => name),
+    tensorflowEngine.name,
+  ]);
+  const sizing = definitions.find(({ name }) => name === flags.engine)!.sizing?.({});
+  if (!sizing)
+    throw new PeftError(
+      'PEFT_ENGINE_UNSIZED',
+      `plan: the engine ${flags.engine} does not say what it holds in memory.`,
+      { hint: 'its definition needs sizing(); see docs/write-an-engine.md' },
+    );
+  return { engine: sizing };
+}
+
+/** In which precision TensorFlow computes here, with which kernels, and on which GPU, if any. */
+function tensorflowOf({ precision, gpu: asked }: PlanFlags): Pick<PlanRequest, 'engine' | 'gpu'> {
   if (precision !== undefined)
     check.oneOf('plan', '--precision', precision, ['float32', 'bfloat16']);
   const [probe, [library]] = [probeGpus(), findInstallations().found];
@@ -270,10 +284,12 @@ function deviceOf({
   const isFast =
     size !== undefined ||
     hasFastBfloat16(listed ? { kind: 'gpu', gpu: visibleGpus(probe)[0]! } : { kind: 'cpu' });
-  return {
-    precision: precision ?? (isFast ? 'bfloat16' : 'float32'),
-    ...(gpu ? { gpu } : { compiledKernels: !library || library.kernels !== undefined }),
-  };
+  const engine = tensorflowSizing({
+    precision: (precision as 'float32' | undefined) ?? (isFast ? 'bfloat16' : 'float32'),
+    isOnCard: gpu !== undefined,
+    hasKernels: !gpu && (!library || library.kernels !== undefined),
+  });
+  return { engine, gpu };
 }
 
 /** Where weights lie beside config.json. */

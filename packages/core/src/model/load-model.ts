@@ -12,6 +12,8 @@ import { loadWeights, type LoadWeightsOptions, type WeightStore } from './weight
 export interface ModelOptions extends LoadWeightsOptions {
   /** Default `{ kind: 'none' }`: the bare backbone. */
   readonly head?: HeadOptions;
+  /** What was found before and the user should know; the model's warnings begin with it. */
+  readonly warnings?: readonly string[];
 }
 
 /**
@@ -51,7 +53,7 @@ export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
   options: ModelOptions = {},
 ): ModelWith<Kinds> {
   const parsed = architecture.parseConfig(configJson);
-  const warnings: string[] = [];
+  const warnings: string[] = [...(options.warnings ?? [])];
   const isLanguageModel = /-lm$/.test(options.head?.kind ?? 'none');
   const warn = (message: string) => void (isLanguageModel && warnings.push(message));
   const config = architecture.settle ? architecture.settle(parsed, store, warn) : parsed;

@@ -29,6 +29,7 @@ import { registerRows } from './kernels/rows.js';
 import { registerShapes } from './kernels/shapes.js';
 import { MOST_THREADS } from './environment.js';
 import { NATIVE_BACKEND, NativeBackend } from './native-backend.js';
+import { nativeSizing } from './native-sizing.js';
 import { NativeWeight } from './native-weight.js';
 
 /** How the native engine computes. */
@@ -107,6 +108,7 @@ function registerBackend(binding: NativeBinding): void {
 class NativeEngine implements Engine {
   readonly name = 'native';
   readonly backendName = NATIVE_BACKEND;
+  readonly sizing = nativeSizing;
 
   constructor(
     readonly binding: NativeBinding,

@@ -1,1 +1,3 @@
 export { createPortableEngine, type PortableEngineOptions } from './portable-engine.js';
+export { portableEngine } from './portable-definition.js';
+export { portableSizing } from './portable-sizing.js';

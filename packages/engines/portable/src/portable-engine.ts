@@ -13,6 +13,7 @@ import {
   type QuantizedParts,
   type TensorSource,
 } from '@peft/ops';
+import { portableSizing } from './portable-sizing.js';
 import { PortableWeight } from './portable-weight.js';
 import { startBackend, type PortableBackend, type StartedBackend } from './start-backend.js';
 import { matrixShape, storeParts, storeSource } from './stored-weight.js';
@@ -48,6 +49,7 @@ export async function createPortableEngine(options: PortableEngineOptions = {}):
 class PortableEngine implements Engine {
   readonly name = 'portable';
   readonly precision = 'float32';
+  readonly sizing = portableSizing;
   readonly backendName: string;
   readonly description: string;
 

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import type { PeftError } from '@peft/errors';
-import { gpuProblem } from './gpu-problem.js';
-import { probeGpus, visibleGpus, type Gpu } from './gpu-probe.js';
+import { gpuProblem } from './gpu/gpu-problem.js';
+import { probeGpus, visibleGpus, type Gpu } from './gpu/gpu-probe.js';
 import { findInstallations } from './installation.js';
 
 export interface DeviceDescription {

@@ -5,6 +5,7 @@ import { check, PeftError } from '@peft/errors';
 import type {
   ActivationName,
   Engine,
+  EngineSizing,
   FreezeOptions,
   FrozenWeight,
   QuantizedParts,
@@ -13,9 +14,10 @@ import type {
 import { TYPE } from './binding.js';
 import { Device, type AnyTensor, type RawTensor } from './device.js';
 import { describeDevice, hasFastBfloat16, type DeviceDescription } from './device-description.js';
-import { probeGpus, visibleGpus } from './gpu-probe.js';
+import { probeGpus, visibleGpus } from './gpu/gpu-probe.js';
 import { registerKernels } from './kernels/index.js';
 import { loadBackend, TENSORFLOW_BACKEND, type LoadOptions } from './load-backend.js';
+import { tensorflowSizing } from './sizing/tensorflow-sizing.js';
 import { storeParts, storeSource } from './store-weight.js';
 import { TensorflowWeight, wholeWeight } from './tensorflow-weight.js';
 
@@ -97,6 +99,11 @@ class LibraryEngine implements TensorflowEngine {
 
   get description(): string {
     return `tensorflow ${this.device.tensorflowVersion} (${this.device.name}, ${this.precision})`;
+  }
+
+  get sizing(): EngineSizing {
+    const { precision, hasKernels } = this;
+    return tensorflowSizing({ precision, hasKernels, isOnCard: this.device.kind === 'gpu' });
   }
 
   async activate(): Promise<void> {

@@ -23,7 +23,7 @@ import { planMemory, type MemoryPlan, type RunSettings } from '@peft/memory-plan
 import { architectures } from '@peft/models';
 import { crossEntropy, linearCrossEntropy, variableGradients, type Engine } from '@peft/ops';
 import { adamw } from '@peft/optim';
-import { createTensorflowEngine } from '@peft/tensorflow';
+import { createTensorflowEngine, tensorflowSizing } from '@peft/tensorflow';
 
 export interface PlannedRun extends Pick<RunSettings, 'quantization' | 'checkpointing'> {
   readonly title: string;
@@ -164,15 +164,14 @@ const architectureOf = ({ config }: PlannedRun): Architecture<never> =>
 
 export function planOf(run: PlannedRun): MemoryPlan {
   // depends on the library that is set up here
-  const compiledKernels = tf.getKernel('PeftActivation', 'tensorflow') !== undefined;
+  const hasKernels = tf.getKernel('PeftActivation', 'tensorflow') !== undefined;
   return planMemory({
     ...run,
     architecture: architectureOf(run),
     batch: run,
     evaluationBatch: run,
-    engine: 'tensorflow',
+    engine: tensorflowSizing({ precision: run.precision, hasKernels }),
     hasFiles: false,
-    compiledKernels,
   });
 }
 

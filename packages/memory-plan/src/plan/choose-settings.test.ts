@@ -1,4 +1,5 @@
 import { lora } from '@peft/lora';
+import { nativeSizing } from '@peft/native';
 import { describe, expect, test } from 'vitest';
 import { familyOf, LLAMA, machine } from '../../test/small-llama.js';
 import {
@@ -12,6 +13,7 @@ import {
 
 describe('settings', () => {
   const request: PlanRequest = {
+    engine: nativeSizing,
     architecture: familyOf(LLAMA),
     config: { ...LLAMA, torch_dtype: 'bfloat16' },
     head: { kind: 'causal-lm' },

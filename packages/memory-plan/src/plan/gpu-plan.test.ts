@@ -1,4 +1,7 @@
 import { lora } from '@peft/lora';
+import { nativeSizing } from '@peft/native';
+import { weightBytes } from '@peft/ops';
+import { tensorflowSizing, type TensorflowSizingOptions } from '@peft/tensorflow';
 import { describe, expect, test } from 'vitest';
 import { familyOf, LLAMA, machine, NF4 } from '../../test/small-llama.js';
 import {
@@ -7,7 +10,6 @@ import {
   planMemory,
   requireFit,
   suggestSettings,
-  weightBytes,
   type PlanRequest,
 } from '../index.js';
 
@@ -19,8 +21,7 @@ describe('a plan for a GPU', () => {
     head: { kind: 'causal-lm' },
     method: lora({ rank: 64, targets: 'all-linear' }),
     batch: { sequences: 8, length: 128 },
-    engine: 'tensorflow',
-    precision: 'bfloat16',
+    engine: tensorflowSizing({ precision: 'bfloat16', isOnCard: true }),
     machine: machine(16e9),
     gpu,
   };
@@ -103,15 +104,18 @@ describe('a plan for a GPU', () => {
       const own = ({ gpu: _gpu, ...rest }: PlanRequest): PlanRequest => rest;
       const activations = (changed: Partial<PlanRequest>) =>
         planMemory({ ...own(request), ...changed }).activationBytes;
-      expect(activations({ compiledKernels: true })).toBeLessThan(
-        activations({ compiledKernels: false }),
+      const sized = (options: TensorflowSizingOptions) => ({
+        engine: tensorflowSizing({ precision: 'bfloat16', ...options }),
+      });
+      expect(activations(sized({ hasKernels: true }))).toBeLessThan(
+        activations(sized({ hasKernels: false })),
       );
       // the weights are larger than all else then
       const oneToken = { method: lora({ rank: 1 }), batch: { sequences: 1, length: 1 } };
-      expect(activations({ ...oneToken, precision: 'float32' })).toBeGreaterThan(
-        activations({ ...oneToken, precision: 'bfloat16' }) + 2 * 256 * 128,
+      expect(activations({ ...oneToken, ...sized({ precision: 'float32' }) })).toBeGreaterThan(
+        activations({ ...oneToken, ...sized({}) }) + 2 * 256 * 128,
       );
-      expect(() => planMemory({ ...request, engine: 'native' })).toThrow(
+      expect(() => planMemory({ ...request, engine: nativeSizing })).toThrow(
         'gpu is given, and the native engine computes on the CPU',
       );
     },

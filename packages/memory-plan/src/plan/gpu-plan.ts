@@ -3,18 +3,16 @@
  *
  * GPU: its runtime + weights + adapters + gradients + max(activations, evaluation), or while it
  * loads, the weights and the one that is converted. Machine: runtime + optimiser state + max(what
- * the update reads back, the tensor that is read from a file, twice) + quantised weights and
- * adapters, whose first copies TensorFlow keeps beside those that it made on the card.
+ * the update reads back, the tensor that is read from a file, twice) + what the engine keeps there
+ * of what it uploaded.
  */
+import type { CardSizing } from '@peft/ops';
 import type { MachineMemory } from './machine-memory.js';
 
 /** A card, and what a run may take of it. */
 export interface PlannedGpu extends MachineMemory {
   readonly name: string;
-  /**
-   * What CUDA and TensorFlow take of it that is not in use yet. Default 0.7 GB: assumed, no card
-   * was measured.
-   */
+  /** What the engine's libraries take of it that is not in use yet. Default: what the engine says. */
   readonly runtimeBytes?: number;
 }
 
@@ -23,7 +21,7 @@ export interface GpuPlan {
   readonly runtimeBytes: number;
   /** Of the optimiser state, what lies on the card. */
   readonly optimizerStateBytes: number;
-  /** In the machine's memory: what TensorFlow keeps of what was uploaded as it is. */
+  /** In the machine's memory: what the engine keeps of what was uploaded. */
   readonly hostCopyBytes: number;
   readonly loadingPeakBytes: number;
   readonly peakBytes: number;
@@ -56,7 +54,6 @@ export interface GpuParts {
   readonly optimizerStateOn: 'host' | 'device';
 }
 
-const GPU_RUNTIME_BYTES = 0.7e9;
 /**
  * Seven pages of 8 MiB: see `deviceStateStore` of `@peft/optim`. A parameter that spans several
  * takes twice its own size besides.
@@ -64,7 +61,8 @@ const GPU_RUNTIME_BYTES = 0.7e9;
 const PAGE_UPDATE_BYTES = 7 * 2 ** 23;
 
 export function gpuPlan(
-  { name, totalBytes, usableBytes, runtimeBytes = GPU_RUNTIME_BYTES }: PlannedGpu,
+  { name, totalBytes, usableBytes, runtimeBytes: given }: PlannedGpu,
+  card: CardSizing,
   parts: GpuParts,
 ): { readonly gpu: GpuPlan; readonly peakBytes: number; readonly loadingPeakBytes: number } {
   const {
@@ -77,6 +75,7 @@ export function gpuPlan(
     loadingBytes,
     optimizerStateOn,
   } = parts;
+  const runtimeBytes = given ?? card.runtimeBytes;
   const isOnCard = optimizerStateOn === 'device';
   const optimizerStateBytes = isOnCard ? parts.optimizerStateBytes : 0;
   const onCard =
@@ -88,13 +87,14 @@ export function gpuPlan(
     Math.max(activationBytes, evaluationBytes, isOnCard ? PAGE_UPDATE_BYTES + updateBytes : 0);
   const gpuLoading = runtimeBytes + loadingBytes.most;
   const gpuPeak = Math.max(onCard, gpuLoading);
-  const hostCopyBytes = loadingBytes.packed + adapterBytes;
+  const hostCopyBytes = card.hostCopyBytes(loadingBytes.packed, adapterBytes);
   const inProcess =
     parts.runtimeBytes +
     hostCopyBytes +
     (isOnCard ? parts.pagedStateBytes : parts.optimizerStateBytes) +
     (isOnCard ? 0 : updateBytes);
-  const loadingPeakBytes = parts.runtimeBytes + loadingBytes.packed + 2 * loadingBytes.largest;
+  const loadingPeakBytes =
+    parts.runtimeBytes + card.hostCopyBytes(loadingBytes.packed, 0) + 2 * loadingBytes.largest;
   return {
     gpu: {
       name,

@@ -12,9 +12,10 @@ import {
 import { bitfit } from '@peft/bitfit';
 import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
+import { nativeSizing } from '@peft/native';
 import { crossEntropy, linearCrossEntropy, variableGradients, type Engine } from '@peft/ops';
 import { adamw, adamw8bit, createOptimizer, type Optimizer } from '@peft/optim';
-import { createPortableEngine } from '@peft/portable';
+import { createPortableEngine, portableSizing } from '@peft/portable';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { familyOf, LLAMA, NF4 } from '../../test/small-llama.js';
 import { firstBlocks, planMemory } from '../index.js';
@@ -250,6 +251,7 @@ describe('a plan and the run itself', () => {
       const held = await runForReal(native, each);
       const plan = planMemory({
         architecture: familyOf(each.config),
+        engine: nativeSizing,
         storedDtype: 'BF16',
         ...each,
         batch: each,
@@ -272,15 +274,16 @@ describe('a plan and the run itself', () => {
       config: BERT,
       head: classes,
       method: lora(),
-      engine: 'portable',
+      engine: portableSizing,
     });
-    planMemory({ architecture: familyOf(LLAMA), config: LLAMA });
+    planMemory({ architecture: familyOf(LLAMA), config: LLAMA, engine: nativeSizing });
     expect(() =>
       planMemory({
         architecture: familyOf(BERT),
         config: BERT,
         head: classes,
         method: lora({ targets: ['nowhere'] }),
+        engine: nativeSizing,
       }),
     ).toThrow('no linear or embedding site matches "nowhere"');
     expect(tf.memory().numTensors).toBe(before);

@@ -1,11 +1,13 @@
 import { lora } from '@peft/lora';
+import { nativeSizing } from '@peft/native';
 import { adamw8bit } from '@peft/optim';
 import { describe, expect, test } from 'vitest';
 import { familyOf, LLAMA, machine, NF4 } from '../../test/small-llama.js';
-import { firstBlocks, formatPlan, planMemory, weightBytes, type PlanRequest } from '../index.js';
+import { firstBlocks, formatPlan, planMemory, type PlanRequest } from '../index.js';
 
 describe('a plan', () => {
   const request: PlanRequest = {
+    engine: nativeSizing,
     architecture: familyOf(LLAMA),
     config: { ...LLAMA, torch_dtype: 'bfloat16' },
     head: { kind: 'causal-lm' },
@@ -13,16 +15,6 @@ describe('a plan', () => {
     batch: { sequences: 8, length: 128 },
     machine: machine(16e9),
   };
-
-  test('knows the bytes of every format', () => {
-    expect(weightBytes(64, 128, { format: 'bf16' })).toBe(2 * 8192);
-    expect(weightBytes(64, 128, { format: 'nf4' })).toBe(4096 + 4 * 128); // 128 blocks of 64
-    expect(weightBytes(64, 128, { format: 'nf4', doubleQuantization: true })).toBe(
-      4096 + 128 + 4 + 1024,
-    ); // codes, their codes, one nested maximum, the table
-    expect(weightBytes(64, 128, { format: 'fp4', blockSize: 256 })).toBe(4096 + 4 * 32);
-    expect(weightBytes(64, 128, { format: 'int8' })).toBe(8192 + 4 * 64);
-  });
 
   test(
     'has less for activations with checkpointing, less for state in 8 bits or in a page ' +

@@ -17,7 +17,7 @@ import {
 } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import { readQuantizationConfig } from '@peft/hub';
-import { STORED_BYTES } from '@peft/ops';
+import { STORED_BYTES, type EngineSizing } from '@peft/ops';
 import { adamw, stateBytes, type Optimizer } from '@peft/optim';
 import { gpuPlan, type GpuPlan, type LoadingBytes, type PlannedGpu } from './gpu-plan.js';
 import { machineMemory, type MachineMemory } from './machine-memory.js';
@@ -28,10 +28,7 @@ import {
   type PlannedBatch,
   type PlannedTask,
 } from '../sizing/measure-step.js';
-import type { SizingKind } from '../sizing/register-sizing-kernels.js';
 import type { PlannedDtype, StoredQuantization } from '../sizing/sizes-store.js';
-
-export type PlannedEngine = 'native' | 'portable' | 'tensorflow';
 
 /** How a run uses memory, beside its model. */
 export interface RunSettings {
@@ -71,25 +68,15 @@ export interface PlanRequest extends RunSettings {
    */
   readonly storedQuantization?: StoredQuantization;
   /**
-   * Whose memory: the native engine has a kernel for each operation, the tensorflow one for some,
-   * the portable one for none. Default `native`.
+   * What the engine holds, as it says itself: `nativeSizing` of `@peft/native`, `engine.sizing` of
+   * one that runs, `sizing` of a definition.
    */
-  readonly engine?: PlannedEngine;
+  readonly engine: EngineSizing;
   /**
-   * Of the products on the tensorflow engine, which converts operands that are stored otherwise.
-   * Default float32; elsewhere it takes no memory.
-   */
-  readonly precision?: 'float32' | 'bfloat16';
-  /**
-   * The card that the tensorflow engine computes on: the model then lies there. Default: none, it
-   * computes in the machine's memory.
+   * The card that the engine computes on: the model then lies there. Default: none, it computes in
+   * the machine's memory.
    */
   readonly gpu?: PlannedGpu;
-  /**
-   * Whether the tensorflow engine has the kernels that `peft setup tensorflow` compiles for CPUs.
-   * Default: without a GPU.
-   */
-  readonly compiledKernels?: boolean;
   /**
    * Where the optimiser keeps its state. Default `host`; `device` is the GPU, where there is one.
    */
@@ -101,8 +88,8 @@ export interface PlanRequest extends RunSettings {
    */
   readonly smallerBatches?: readonly Pick<RunSettings, 'batch' | 'evaluationBatch'>[];
   /**
-   * Whether the weights lie in files, which the native engine maps where they stay as they are.
-   * Default true.
+   * Whether the weights lie in files, which some engines map where they stay as they are. Default
+   * true.
    */
   readonly hasFiles?: boolean;
   /**
@@ -147,20 +134,6 @@ export interface MemoryPlan {
    */
   readonly fits: boolean;
 }
-
-/**
- * Measured: resident memory of a process with the engine and all packages loaded and one product
- * computed (0.51 GB with TensorFlow), and what a run adds: bookkeeping, and freed tensors that the
- * C library keeps.
- */
-const RUNTIME_BYTES: Readonly<Record<PlannedEngine, number>> = Object.freeze({
-  native: 240e6,
-  portable: 260e6,
-  tensorflow: 600e6,
-});
-/** Assumed: CUDA's libraries are large, and no machine with a card was measured. */
-const GPU_HOST_RUNTIME_BYTES = 2.5e9;
-const KINDS = Object.freeze({ native: 'kernels', portable: 'references' } as const);
 
 const DTYPES: Readonly<Record<string, PlannedDtype>> = {
   float32: 'F32',
@@ -208,26 +181,22 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
     config,
     head = { kind: 'none' },
     method,
-    engine = 'native',
+    engine,
     storedQuantization = readQuantizationConfig(config['quantization_config']),
     task,
     machine = machineMemory(),
     hasFiles = true,
     gpu,
-    compiledKernels = !gpu,
     optimizerStateOn = 'host',
-    runtimeBytes = gpu ? GPU_HOST_RUNTIME_BYTES : RUNTIME_BYTES[engine],
+    runtimeBytes = gpu && engine.card ? engine.card.hostRuntimeBytes : engine.runtimeBytes,
   } = request;
-  check.oneOf('memory plan', 'engine', engine, ['native', 'portable', 'tensorflow']);
-  if (gpu && engine !== 'tensorflow')
+  if (gpu && !engine.card)
     throw new PeftError(
       'PEFT_CONFIG_INVALID',
-      `memory plan: gpu is given, and the ${engine} engine computes on the CPU.`,
-      { hint: "leave gpu out, or set engine to 'tensorflow'" },
+      `memory plan: gpu is given, and the ${engine.name} engine computes on the CPU.`,
+      { hint: 'leave gpu out, or take the sizing of an engine on a card' },
     );
   check.oneOf('memory plan', 'optimizerStateOn', optimizerStateOn, ['host', 'device']);
-  const tensorflow = compiledKernels ? 'tensorflow-compiled' : 'tensorflow';
-  const kind: SizingKind = engine === 'tensorflow' ? tensorflow : KINDS[engine];
   const storedDtype =
     request.storedDtype ?? DTYPES[String(config['dtype'] ?? config['torch_dtype'])] ?? 'F32';
   const models = new Map<string, MeasuredModel>();
@@ -240,8 +209,7 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
         config,
         head,
         storedDtype,
-        kind,
-        precision: request.precision,
+        engine,
         method,
         quantization,
         storedQuantization,
@@ -272,7 +240,7 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
 }
 
 interface Fixed {
-  readonly engine: PlannedEngine;
+  readonly engine: EngineSizing;
   readonly storedDtype: PlannedDtype;
   readonly machine: MachineMemory;
   readonly hasFiles: boolean;
@@ -329,7 +297,7 @@ function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): Mem
     machine,
   };
   if (fixed.gpu) {
-    const { peakBytes, loadingPeakBytes, gpu } = gpuPlan(fixed.gpu, {
+    const { peakBytes, loadingPeakBytes, gpu } = gpuPlan(fixed.gpu, fixed.engine.card!, {
       ...parts,
       runtimeBytes,
       loadingBytes: loading,
@@ -370,7 +338,7 @@ function loadingBytes(
   for (const { name, use, shape } of description.parameters) {
     there += weightBytesOf(name);
     if (isQuantized(name)) packed += weightBytesOf(name);
-    const passes = use !== 'vector' && (engine !== 'native' || !hasFiles || changed?.has(name));
+    const passes = use !== 'vector' && (!engine.mapsFiles || !hasFiles || changed?.has(name));
     const bytes = passes
       ? shape.reduce((product, size) => product * size, STORED_BYTES[storedDtype])
       : 0;

@@ -22,8 +22,7 @@ import {
   type WeightQuantization,
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { crossEntropy, linearCrossEntropy, variableGradients } from '@peft/ops';
-import type { SizingKind } from './register-sizing-kernels.js';
+import { crossEntropy, linearCrossEntropy, variableGradients, type EngineSizing } from '@peft/ops';
 import { SizingEngine, type SizingWeight } from './sizing-engine.js';
 import { sizesStore, type PlannedDtype, type StoredQuantization } from './sizes-store.js';
 import { withoutValues } from './without-values.js';
@@ -50,10 +49,8 @@ export interface MeasureRequest {
   readonly quantization?: WeightQuantization;
   /** The checkpoint's own quantisation. */
   readonly storedQuantization?: StoredQuantization;
-  /** Whether the engine has a kernel for each operation. */
-  readonly kind: SizingKind;
-  /** Of the products. Default float32. */
-  readonly precision?: 'float32' | 'bfloat16';
+  /** What the engine holds. */
+  readonly engine: EngineSizing;
   readonly task?: PlannedTask;
 }
 
@@ -96,7 +93,7 @@ export interface MeasuredModel {
  * @throws what describing the model and attaching the method throw
  */
 export function sizeModel(request: MeasureRequest): MeasuredModel {
-  const engine = new SizingEngine(request.kind, request.precision);
+  const engine = new SizingEngine(request.engine);
   return onBackend(engine.backendName, () => {
     const parsed = request.architecture.parseConfig(request.config);
     const description = describeModel(request.architecture, parsed, request.head);

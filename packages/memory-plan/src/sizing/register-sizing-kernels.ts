@@ -1,40 +1,32 @@
-/**
- * Registers the sizing backends: one whose engine has a kernel for each operation, one that runs
- * the references, and one between the two.
- */
+/** Registers a tfjs backend without values for the kernels that an engine has. */
 import * as tf from '@tensorflow/tfjs';
 import type { KernelConfig, TensorInfo } from '@tensorflow/tfjs';
+import type { EngineSizing, KernelHolds, KernelName } from '@peft/ops';
 import { KERNEL_SHAPES, type Made, type ShapeRule } from './kernel-shapes.js';
 import { PEFT_KERNEL_SHAPES } from './peft-kernel-shapes.js';
 import { SizingBackend } from './sizing-backend.js';
-import { tensorflowKernels, type TensorflowKernel } from './tensorflow-kernel-shapes.js';
 
-/**
- * `kernels`: the engine computes each operation in one kernel. `references`: in plain tfjs
- * operations. `tensorflow`: some in kernels made of TensorFlow's operations; `tensorflow-compiled`:
- * with those for CPUs.
- */
-export type SizingKind = 'kernels' | 'references' | 'tensorflow' | 'tensorflow-compiled';
+/** Backends by the kernels that they stand for. */
+const names = new WeakMap<EngineSizing['kernels'], string>();
+let count = 0;
 
-export const isTensorflow = (kind: SizingKind): boolean => kind.startsWith('tensorflow');
-
-export const backendNameOf = (kind: SizingKind): string => `peft-sizes-${kind}`;
-
-/** Registers what is not registered yet. */
-export function registerSizingBackend(kind: SizingKind): string {
-  const name = backendNameOf(kind);
-  if (tf.engine().registryFactory[name]) return name;
+/** @returns the name of the backend for an engine's kernels, registered the first time. */
+export function registerSizingBackend({ name: engine, kernels }: EngineSizing): string {
+  const known = names.get(kernels);
+  if (known !== undefined) return known;
+  const name = `peft-sizes-${(count += 1)}-${engine}`;
+  names.set(kernels, name);
   tf.registerBackend(name, () => new SizingBackend(), -1);
-  const rules = { ...KERNEL_SHAPES, ...(kind === 'kernels' ? PEFT_KERNEL_SHAPES : {}) };
-  for (const [kernelName, rule] of Object.entries(rules))
+  for (const [kernelName, rule] of Object.entries(KERNEL_SHAPES))
     tf.registerKernel({ kernelName, backendName: name, kernelFunc: byRule(rule) });
-  if (isTensorflow(kind))
-    for (const [kernelName, kernel] of Object.entries(
-      tensorflowKernels(kind === 'tensorflow-compiled'),
-    ))
-      tf.registerKernel({ kernelName, backendName: name, kernelFunc: withHeld(kernel) });
+  for (const [kernelName, holds] of Object.entries(kernels))
+    tf.registerKernel({
+      kernelName,
+      backendName: name,
+      kernelFunc: withHeld(PEFT_KERNEL_SHAPES[kernelName as KernelName], holds),
+    });
   for (const kernel of tf.getKernelsForBackend('cpu'))
-    if (!(kernel.kernelName in rules))
+    if (!(kernel.kernelName in KERNEL_SHAPES))
       tf.registerKernel({ ...kernel, backendName: name, kernelFunc: byZeros(kernel) });
   return name;
 }
@@ -49,11 +41,11 @@ function byRule(rule: ShapeRule): KernelConfig['kernelFunc'] {
   };
 }
 
-function withHeld({ shapes, heldElements }: TensorflowKernel): KernelConfig['kernelFunc'] {
-  const run = byRule(shapes);
+function withHeld(rule: ShapeRule, holds: KernelHolds): KernelConfig['kernelFunc'] {
+  const run = byRule(rule);
   return (call) => {
     (call.backend as SizingBackend).pass(
-      4 * heldElements(call.inputs as Record<string, TensorInfo>, call.attrs ?? {}),
+      holds(call.inputs as Record<string, TensorInfo>, call.attrs ?? {}),
     );
     return run(call);
   };

@@ -5,41 +5,35 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import type {
-  Engine,
-  FreezeOptions,
-  FrozenWeight,
-  QuantizedParts,
-  StoredDtype,
-  TensorSource,
-  WeightFormat,
-} from '@peft/ops';
 import {
-  backendNameOf,
-  isTensorflow,
-  registerSizingBackend,
-  type SizingKind,
-} from './register-sizing-kernels.js';
+  weightBytes,
+  type Engine,
+  type EngineSizing,
+  type FreezeOptions,
+  type FrozenWeight,
+  type QuantizedParts,
+  type QuantizedSize,
+  type SizedProduct,
+  type SizedWeight,
+  type StoredDtype,
+  type TensorSource,
+  type WeightFormat,
+} from '@peft/ops';
+import { registerSizingBackend } from './register-sizing-kernels.js';
 import type { SizingBackend } from './sizing-backend.js';
-import { matrixPassing, rowsPassing } from './tensorflow-weight-passing.js';
-import { weightBytes, type QuantizedSize } from './weight-bytes.js';
 
 const AS_STORED: Partial<Record<StoredDtype, WeightFormat>> = { F16: 'f16', BF16: 'bf16' };
 
-export class SizingWeight implements FrozenWeight {
+export class SizingWeight implements FrozenWeight, SizedWeight {
   isDisposed = false;
-  /**
-   * What products and row reads made of it: the engine of references keeps a float32 matrix from
-   * the first product on.
-   */
+  /** What products and row reads may have made of it. */
   readonly uses = { product: false, rows: false };
 
   constructor(
-    readonly engine: Engine,
+    readonly engine: SizingEngine,
     readonly name: string,
     readonly shape: readonly number[],
     readonly size: QuantizedSize,
-    readonly kind: SizingKind,
   ) {}
 
   get format(): WeightFormat {
@@ -56,10 +50,7 @@ export class SizingWeight implements FrozenWeight {
 
   /** Bytes that the weight takes after it was used as it was. */
   get residentBytes(): number {
-    const [rows, columns] = this.shape as [number, number];
-    if (this.kind !== 'references' || this.isQuantized || !this.uses.product)
-      return this.byteLength;
-    return 4 * rows * columns + (this.uses.rows ? this.byteLength : 0);
+    return this.engine.sizes.weightBytes(this, this.uses);
   }
 
   dispose(): void {
@@ -67,26 +58,29 @@ export class SizingWeight implements FrozenWeight {
   }
 }
 
+/** Stands in for the engine that says what it holds. */
 export class SizingEngine implements Engine {
   readonly name = 'sizing';
+  readonly precision = 'float32';
   readonly description: string;
   readonly backendName: string;
 
   constructor(
-    readonly kind: SizingKind,
-    readonly precision: 'float32' | 'bfloat16' = 'float32',
+    /** What the engine holds. */
+    readonly sizes: EngineSizing,
   ) {
-    this.backendName = registerSizingBackend(kind);
-    this.description = `sizes only (${kind})`;
-    if (kind !== 'tensorflow-compiled') this.linearActivated = undefined;
+    this.backendName = registerSizingBackend(sizes);
+    this.description = `sizes only (${sizes.name})`;
+    if (!sizes.hasActivatedProducts) this.linearActivated = undefined;
   }
 
   get backend(): SizingBackend {
+    // registered under this name as one
     return tf.findBackend(this.backendName) as unknown as SizingBackend;
   }
 
   async activate(): Promise<void> {
-    await tf.setBackend(backendNameOf(this.kind));
+    await tf.setBackend(this.backendName);
   }
 
   freeze(
@@ -94,31 +88,19 @@ export class SizingEngine implements Engine {
     { format, transposed = false, blockSize, doubleQuantization }: FreezeOptions = {},
   ): FrozenWeight {
     const shape = transposed ? [...source.shape].reverse() : [...source.shape];
-    return new SizingWeight(
-      this,
-      source.name,
-      shape,
-      {
-        format: format ?? AS_STORED[source.dtype] ?? 'f32',
-        blockSize,
-        doubleQuantization,
-      },
-      this.kind,
-    );
+    return new SizingWeight(this, source.name, shape, {
+      format: format ?? AS_STORED[source.dtype] ?? 'f32',
+      blockSize,
+      doubleQuantization,
+    });
   }
 
   freezeQuantized({ name, shape, format, blockSize, absmax }: QuantizedParts): FrozenWeight {
-    return new SizingWeight(
-      this,
-      name,
-      shape,
-      {
-        format,
-        doubleQuantization: !(absmax instanceof Float32Array),
-        blockSize,
-      },
-      this.kind,
-    );
+    return new SizingWeight(this, name, shape, {
+      format,
+      doubleQuantization: !(absmax instanceof Float32Array),
+      blockSize,
+    });
   }
 
   quantizedParts(weight: FrozenWeight): QuantizedParts {
@@ -127,13 +109,7 @@ export class SizingEngine implements Engine {
 
   linear(x: Tensor2D, weight: FrozenWeight, bias?: Tensor1D): Tensor2D {
     const own = this.#use(weight, 'product');
-    if (isTensorflow(this.kind)) this.#passProduct(x, own, own.shape[0]!, bias ? 'bias' : 'alone');
-    if (this.kind !== 'references') return this.#tensor([x.shape[0], own.shape[0]!]);
-    return tf.tidy(() => {
-      if (own.isQuantized) this.#tensor(own.shape);
-      const y = this.#tensor([x.shape[0], own.shape[0]!]);
-      return bias ? tf.add(y, bias) : y;
-    });
+    return this.#product(x, own, own.shape[0]!, bias ? 'bias' : 'none');
   }
 
   linearActivated? = (
@@ -144,33 +120,23 @@ export class SizingEngine implements Engine {
     keepSums: boolean,
   ): { y: Tensor2D; sums?: Tensor2D } => {
     const own = this.#use(weight, 'product');
-    const shape = [x.shape[0], own.shape[0]!];
-    this.#passProduct(x, own, own.shape[0]!, keepSums ? 'activation and sums' : 'activation');
-    const y = this.#tensor(shape);
-    return keepSums ? { y, sums: this.#tensor(shape) } : { y };
+    const y = this.#product(x, own, own.shape[0]!, keepSums ? 'sums' : 'activation');
+    return { y, sums: keepSums ? this.#tensor(y.shape) : undefined };
   };
 
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D {
     const own = this.#use(weight, 'product');
-    if (isTensorflow(this.kind)) this.#passProduct(dy, own, own.shape[1]!, 'alone');
-    return tf.tidy(() => {
-      if (this.kind === 'references' && own.isQuantized) this.#tensor(own.shape);
-      return this.#tensor([dy.shape[0], own.shape[1]!]);
-    });
+    return this.#product(dy, own, own.shape[1]!, 'none');
   }
 
   gather(weight: FrozenWeight, ids: Int32Array): Tensor2D {
     const own = this.#use(weight, 'rows');
-    if (isTensorflow(this.kind)) this.backend.pass(rowsPassing(own, ids.length));
+    this.backend.pass(this.sizes.rowsBytes(own, ids.length));
     return this.#tensor([ids.length, own.shape[1]!]);
   }
 
   dequantize(weight: FrozenWeight): Tensor {
-    if (isTensorflow(this.kind))
-      this.backend.pass(
-        matrixPassing(weight as SizingWeight, 'float32').most +
-          4 * weight.shape[0]! * weight.shape[1]!,
-      );
+    this.backend.pass(this.sizes.matrixBytes(weight as SizingWeight));
     return this.#tensor(weight.shape);
   }
 
@@ -178,21 +144,10 @@ export class SizingEngine implements Engine {
     // Nothing is held.
   }
 
-  /** Operands of the product's type, the product in it, and what is made of it in float32. */
-  #passProduct(
-    x: Tensor2D,
-    weight: SizingWeight,
-    width: number,
-    end: 'alone' | 'bias' | 'activation' | 'activation and sums',
-  ): void {
-    const narrow = this.precision === 'bfloat16' ? 2 : 0;
-    const isCompiled = this.kind === 'tensorflow-compiled' && end !== 'alone';
-    const perResult = isCompiled
-      ? (narrow || 4) + (end === 'activation and sums' ? 8 : 4)
-      : narrow + (end === 'bias' ? 8 : 4);
-    const { most, left } = matrixPassing(weight, this.precision);
-    // the weight first
-    this.backend.pass(Math.max(most, left + narrow * x.size + x.shape[0] * width * perResult));
+  #product(x: Tensor2D, weight: SizingWeight, width: number, end: SizedProduct['end']): Tensor2D {
+    const [rows, operandWidth] = x.shape;
+    this.backend.pass(this.sizes.productBytes({ weight, rows, operandWidth, width, end }));
+    return this.#tensor([rows, width]);
   }
 
   #use(weight: FrozenWeight, what: keyof SizingWeight['uses']): SizingWeight {

@@ -1,4 +1,5 @@
 /** An engine under its name, as an application or a plug-in makes it known. */
+import type { EngineSizing } from './engine-sizing.js';
 import type { Engine } from './engine.js';
 
 /**
@@ -16,6 +17,12 @@ export interface EngineOptions {
   readonly threads?: number;
 }
 
+/** Which of its forms an engine is sized in. */
+export interface SizingOptions extends Pick<EngineOptions, 'precision'> {
+  /** The model lies on a graphics card. */
+  readonly isOnCard?: boolean;
+}
+
 /** How an engine is made. */
 export interface EngineDefinition {
   /** What `env.engine` and `--engine` call it. */
@@ -25,6 +32,11 @@ export interface EngineDefinition {
    * @throws PEFT_CONFIG_INVALID for a bad option; anything else says that it cannot run here
    */
   create(options: EngineOptions): Promise<Engine>;
+  /**
+   * What the engine would hold in memory, without making it. Default: nobody knows, and runs on it
+   * are not planned.
+   */
+  sizing?(options: SizingOptions): EngineSizing;
 }
 
 const MARK = Symbol.for('@peft/ops engine definition');

@@ -8,10 +8,9 @@
  */
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { ActivationName } from '../tape/kernels.js';
+import type { EngineSizing } from './engine-sizing.js';
 import type { TensorSource } from './tensor-source.js';
-
-/** How a frozen weight's elements are stored. */
-export type WeightFormat = 'f32' | 'f16' | 'bf16' | 'int8' | 'nf4' | 'fp4';
+import type { WeightFormat } from './weight-format.js';
 
 /**
  * An opaque handle of a base weight that does not train, made and owned by an engine. `shape` is
@@ -80,6 +79,8 @@ export interface Engine {
   readonly precision: 'float32' | 'bfloat16';
   /** One line for people: device, instruction set, threads. */
   readonly description: string;
+  /** What it holds in memory. Without it, runs on this engine are not planned. */
+  readonly sizing?: EngineSizing;
   /** Makes the engine's tfjs backend the current one. */
   activate(): Promise<void>;
   /**

@@ -9,15 +9,13 @@ import {
   storedDtypeOf,
   type MachineMemory,
   type MemoryPlan,
-  type PlannedEngine,
   type PlanRequest,
   type RunSettings,
   type Suggestion,
 } from '@peft/memory-plan';
-import type { Engine } from '@peft/ops';
+import type { Engine, EngineSizing } from '@peft/ops';
 import type { TensorflowEngine } from '@peft/tensorflow';
 import { createBatchOrder, type TrainingData } from '@peft/trainer';
-import * as tf from '@tensorflow/tfjs';
 import { withStore, type BaseModel, type EventBody } from '../model/base-model.js';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import { overrideHyperparameters } from '../settings/hyperparameters.js';
@@ -79,10 +77,11 @@ export async function planFit(parts: Parts): Promise<FitMemory> {
     });
     return { settings: decided(settings) };
   };
-  if (!isPlanned(engine)) return unplanned(`what the engine ${engine.name} takes is not known`);
+  const { sizing } = engine;
+  if (!sizing) return unplanned(`what the engine ${engine.name} takes is not known`);
   if (!parts.spec)
     return unplanned('what it trains is known once the given adapter is on the model');
-  const request = await requestOf(parts, engine);
+  const request = await requestOf(parts, sizing);
   if (!request) return unplanned('nvidia-smi does not say what the card has');
   try {
     const chosen = chooseSettings(request, { allowed: leftOpen(settings) });
@@ -125,16 +124,13 @@ export function quantizationOf(settings: Hyperparameters): WeightQuantization | 
   return format === 'nf4' || format === 'fp4' ? { format, doubleQuantization: true } : { format };
 }
 
-const isPlanned = (engine: Engine): engine is Engine & { readonly name: PlannedEngine } =>
-  ['native', 'portable', 'tensorflow'].includes(engine.name);
-
 /** undefined where nobody knows what a GPU has. */
 async function requestOf(
-  { app, settings, base, task, spec, data }: Parts,
-  engine: Engine & { readonly name: PlannedEngine },
+  { app, settings, base, engine, task, spec, data }: Parts,
+  sizing: EngineSizing,
 ): Promise<PlanRequest | undefined> {
-  const device = await deviceOf(engine);
-  if (device === 'unknown') return undefined;
+  const gpu = await gpuOf(engine);
+  if (gpu === 'unknown') return undefined;
   const sizes = [1, 2, 4, 8, 16, 32, 64, 128].filter(
     (rows) => rows < runSizes(settings).microBatchSize,
   );
@@ -149,8 +145,8 @@ async function requestOf(
     config: base.config,
     head: task.head(settings),
     method: spec,
-    engine: engine.name,
-    ...device,
+    engine: sizing,
+    gpu,
     optimizerStateOn: settings['optim.state_device'],
     task: task.loss(settings),
     runtimeBytes: residentBytes + GROWTH_BYTES,
@@ -169,25 +165,15 @@ async function requestOf(
   };
 }
 
-/** Whose kernels and whose memory, for the tensorflow engine. */
-async function deviceOf(
-  engine: WithDevice,
-): Promise<Pick<PlanRequest, 'precision' | 'compiledKernels' | 'gpu'> | 'unknown'> {
-  const { name, precision, backendName, device } = engine;
-  if (name !== 'tensorflow') return {};
-  const kernels = {
-    precision,
-    compiledKernels: tf.getKernel('PeftActivation', backendName) !== undefined,
-  };
-  if (device?.kind !== 'gpu') return kernels;
+/** The card of the tensorflow engine, where it computes on one. */
+async function gpuOf(engine: WithDevice): Promise<PlanRequest['gpu'] | 'unknown'> {
+  const { name, device } = engine;
+  if (name !== 'tensorflow' || device?.kind !== 'gpu') return undefined;
   if (!device.gpu || !Number.isFinite(device.gpu.freeBytes)) return 'unknown';
   const { gpuMemory } = await import('@peft/tensorflow');
   // what this process took since then is its own
   const freeBytes = Math.max(device.gpu.freeBytes, engine.memory?.().freeBytes ?? 0);
-  return {
-    ...kernels,
-    gpu: { ...gpuMemory({ ...device.gpu, freeBytes }), runtimeBytes: GPU_GROWTH_BYTES },
-  };
+  return { ...gpuMemory({ ...device.gpu, freeBytes }), runtimeBytes: GPU_GROWTH_BYTES };
 }
 
 /** What the process may have in all: what is free, and what it has already. */

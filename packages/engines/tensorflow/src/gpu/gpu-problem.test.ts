@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { hasFastBfloat16 } from './device-description.js';
+import { hasFastBfloat16 } from '../device-description.js';
 import { cudaProblem, gpuProblem } from './gpu-problem.js';
 import { parseGpus, visibleGpus } from './gpu-probe.js';
 

@@ -1,5 +1,5 @@
 /** Bytes of a matrix in each format. */
-import type { WeightFormat } from '@peft/ops';
+import type { WeightFormat } from './weight-format.js';
 
 const PLAIN_BYTES = { f32: 4, f16: 2, bf16: 2 } as const;
 const NESTED_BLOCK = 256;

@@ -1,34 +1,24 @@
 /**
- * The kernels of `@peft/tensorflow` and what lives at the most while each of them runs: most are
- * made of TensorFlow's operations, whose results live until the kernel (for attention: a tile of
- * it) is done. On CPUs some are compiled, with nothing in between. Every other operation runs by
- * its reference.
+ * What lives at the most while each kernel of this package runs: most are made of TensorFlow's
+ * operations, whose results live until the kernel (for attention: a tile of it) is done. On CPUs
+ * some are compiled, with nothing in between.
  *
- * S below is the number of scores of a tile, at most 2²⁴; N, D, M as in `disentangled-attention.ts`
- * of that package.
+ * S below is the number of scores of a tile, at most 2²⁴; N, D, M as in `disentangled-attention.ts`.
  */
 import type { TensorInfo } from '@tensorflow/tfjs';
-import {
-  groupSequences,
-  type AttentionAttributes,
-  type DisentangledAttributes,
-  type GroupedRows,
-  type KernelName,
+import type {
+  AttentionAttributes,
+  DisentangledAttributes,
+  GroupedRows,
+  KernelHolds,
+  KernelName,
 } from '@peft/ops';
-import type { ShapeRule } from './kernel-shapes.js';
-import { PEFT_KERNEL_SHAPES } from './peft-kernel-shapes.js';
+import { tileBatch } from '../kernels/tiles.js';
 
-type Inputs = Readonly<Record<string, TensorInfo>>;
+type Inputs = Parameters<KernelHolds>[0];
 /** Elements that live at the most while a kernel runs, its outputs included and its inputs not. */
 type Held = (inputs: Inputs, attributes: Readonly<Record<string, unknown>>) => number;
 
-export interface TensorflowKernel {
-  readonly shapes: ShapeRule;
-  /** float32 values. */
-  readonly heldElements: Held;
-}
-
-const TILE_SCORES = 2 ** 24;
 const size = (tensor: TensorInfo | undefined): number =>
   tensor ? tensor.shape.reduce((product, axis) => product * axis, 1) : 0;
 
@@ -65,21 +55,23 @@ const COMPILED: readonly KernelName[] = [
 ];
 
 /**
- * Dropout is a reference there, too; its random numbers would take time.
+ * By kernel, the bytes that it holds. Dropout is a reference here, too; its random numbers take
+ * time.
  * @param isCompiled whether the library has the kernels that `peft setup tensorflow` compiles for
- *   CPUs.
+ *   CPUs
  */
-export function tensorflowKernels(isCompiled: boolean): Readonly<Record<string, TensorflowKernel>> {
-  const none: Held = () => 0;
-  const held: Record<string, Held> = {
+export function kernelHolds(
+  isCompiled: boolean,
+): Readonly<Partial<Record<KernelName, KernelHolds>>> {
+  const held: Partial<Record<KernelName, Held>> = {
     PeftDropout: ({ x }) => 2 * size(x),
     ...HELD(isCompiled),
-    ...Object.fromEntries((isCompiled ? COMPILED : []).map((name) => [name, none])),
+    ...Object.fromEntries((isCompiled ? COMPILED : []).map((name) => [name, () => 0])),
   };
   return Object.fromEntries(
-    Object.entries(held).map(([name, heldElements]) => [
+    Object.entries(held).map(([name, elements]) => [
       name,
-      { shapes: PEFT_KERNEL_SHAPES[name as KernelName], heldElements },
+      (...call: Parameters<KernelHolds>) => 4 * elements(...call),
     ]),
   );
 }
@@ -105,22 +97,16 @@ function largestTile(
   heads: number,
   extra: number,
 ): Tiles & { readonly queries: GroupedRows; readonly keys: GroupedRows } {
-  const { groups, queries, keys } = groupSequences(queryOffsets, keyOffsets, withPositions);
-  const tiles = groups.map(({ sequences, queryLength, keyLength }): Tiles => {
-    const columns = extra + keyLength;
-    const together = Math.min(
-      sequences.length,
-      Math.max(1, Math.floor(TILE_SCORES / (heads * queryLength * columns))),
-    );
-    const tileQueries = Math.min(
-      queryLength,
-      Math.max(1, Math.floor(TILE_SCORES / (together * heads * columns))),
-    );
+  const { parts, queries, keys } = tileBatch(queryOffsets, keyOffsets, withPositions, heads, extra);
+  const tiles = parts.map(({ group, tiles: [first] }): Tiles => {
+    const { count } = first!;
+    const columns = extra + group.keyLength;
+    const together = group.sequences.length;
     return {
-      queryRows: together * queryLength,
+      queryRows: together * group.queryLength,
       keyRows: together * columns,
-      rows: together * heads * tileQueries,
-      tileQueries,
+      rows: together * heads * count,
+      tileQueries: count,
       columns,
     };
   });

@@ -1,14 +1,8 @@
 /**
  * What TensorFlow holds for the time of a product beside a weight's own bytes: the matrix that is
- * made of it. See `tensorflow-weight.ts` of `@peft/tensorflow`.
+ * made of it. See `tensorflow-weight.ts`.
  */
-import type { FrozenWeight } from '@peft/ops';
-import type { QuantizedSize } from './weight-bytes.js';
-
-/** A weight whose size is known, and whose values are not. */
-export interface SizedWeight extends Pick<FrozenWeight, 'shape' | 'format'> {
-  readonly size: QuantizedSize;
-}
+import type { SizedWeight } from '@peft/ops';
 
 export interface Passing {
   /** While the matrix is made. */

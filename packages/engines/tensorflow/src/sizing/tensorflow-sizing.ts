@@ -1,0 +1,69 @@
+/** What the tensorflow engine holds in memory, on a CPU and on a card. */
+import { weightBytes, type CardSizing, type EngineSizing, type SizedProduct } from '@peft/ops';
+import { kernelHolds } from './kernel-holds.js';
+import { matrixPassing, rowsPassing } from './weight-holds.js';
+
+/** Which form of the engine: it computes as its library and its device allow. */
+export interface TensorflowSizingOptions {
+  /** Of the products, whose operands are converted where they are stored otherwise. Default float32. */
+  readonly precision?: 'float32' | 'bfloat16';
+  /** The model lies on a card. Default false. */
+  readonly isOnCard?: boolean;
+  /** The library has the kernels that `peft setup tensorflow` compiles for CPUs. Default: on a CPU. */
+  readonly hasKernels?: boolean;
+}
+
+const COMPILED = Object.freeze(kernelHolds(true));
+const PLAIN = Object.freeze(kernelHolds(false));
+
+/**
+ * The card's figures are assumed, as no card was measured. What TensorFlow uploads as it is, packed
+ * weights and adapters, it keeps in the machine's memory, too.
+ */
+const CARD: CardSizing = Object.freeze({
+  runtimeBytes: 0.7e9,
+  hostRuntimeBytes: 2.5e9,
+  hostCopyBytes: (packedBytes: number, adapterBytes: number) => packedBytes + adapterBytes,
+});
+
+/**
+ * @returns what {@link createTensorflowEngine} would hold; its library need not be there
+ * @example
+ * planMemory({ architecture, config, engine: tensorflowSizing({ precision: 'bfloat16' }) });
+ */
+export function tensorflowSizing({
+  precision = 'float32',
+  isOnCard = false,
+  hasKernels = !isOnCard,
+}: TensorflowSizingOptions = {}): EngineSizing {
+  return Object.freeze<EngineSizing>({
+    name: 'tensorflow',
+    // measured: 0.51 GB with the library loaded and one product computed, and what a run adds
+    runtimeBytes: 600e6,
+    mapsFiles: false,
+    kernels: hasKernels ? COMPILED : PLAIN,
+    hasActivatedProducts: hasKernels,
+    weightBytes: ({ shape, size }) => weightBytes(shape[0]!, shape[1]!, size),
+    productBytes: (product) => productBytes(product, precision, hasKernels),
+    rowsBytes: rowsPassing,
+    matrixBytes: (weight) =>
+      matrixPassing(weight, 'float32').most + 4 * weight.shape[0]! * weight.shape[1]!,
+    card: isOnCard ? CARD : undefined,
+  });
+}
+
+/** Operands of the product's type, the product in it, and what is made of it in float32. */
+function productBytes(
+  { weight, rows, operandWidth, width, end }: SizedProduct,
+  precision: 'float32' | 'bfloat16',
+  hasKernels: boolean,
+): number {
+  const narrow = precision === 'bfloat16' ? 2 : 0;
+  const isCompiled = hasKernels && end !== 'none';
+  const perResult = isCompiled
+    ? (narrow || 4) + (end === 'sums' ? 8 : 4)
+    : narrow + (end === 'bias' ? 8 : 4);
+  const { most, left } = matrixPassing(weight, precision);
+  // the weight first
+  return Math.max(most, left + narrow * rows * operandWidth + rows * width * perResult);
+}
