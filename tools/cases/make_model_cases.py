@@ -56,20 +56,53 @@ def run(folder, case, expected, cls):
     hook = model.get_input_embeddings().register_forward_hook(
         lambda m, i, o: (o.retain_grad(), lookup.append(o)) and None
     )
-    out = model(**batch, output_hidden_states=True)
-    hook.remove()
-    out.loss.backward()
-    mask = batch["attention_mask"]
-    for i, hidden in enumerate(out.hidden_states):
-        expected[f"hidden_states.{i}"] = masked(hidden, mask)
-    expected["logits"] = masked(out.logits, mask) if case["task"] == "causal" else out.logits
-    expected["loss"] = out.loss
-    expected["grad.inputs_embeds"] = lookup[0].grad
+    if case["task"] == "seq2seq":
+        run_pair(model, batch, expected, lookup)
+        hook.remove()
+    else:
+        out = model(**batch, output_hidden_states=True)
+        hook.remove()
+        out.loss.backward()
+        mask = batch["attention_mask"]
+        for i, hidden in enumerate(out.hidden_states):
+            expected[f"hidden_states.{i}"] = masked(hidden, mask)
+        expected["logits"] = masked(out.logits, mask) if case["task"] == "causal" else out.logits
+        expected["loss"] = out.loss
+        expected["grad.inputs_embeds"] = lookup[0].grad
     parameters = dict(model.named_parameters())
     for name in case["gradient_weights"]:
         expected[f"grad.weight.{name}"] = parameters[name].grad
     case["parameter_names"] = list(parameters)
     return model
+
+
+def run_pair(model, batch, expected, lookup):
+    """An encoder-decoder on its texts and on the same texts as targets."""
+    labels = batch["labels"]
+    ids = torch.full_like(labels, model.config.pad_token_id)
+    ids[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == -100, model.config.pad_token_id)
+    ids[:, 0] = model.config.decoder_start_token_id
+    encoder = model.model.encoder.embed_tokens
+    decoder = model.model.decoder.embed_tokens
+    hooks = [
+        each.register_forward_hook(lambda m, i, o: (o.retain_grad(), lookup.append(o)) and None)
+        for each in (encoder, decoder)
+        if each is not model.get_input_embeddings()
+    ]
+    out = model(**batch, decoder_input_ids=ids, output_hidden_states=True)
+    for hook in hooks:
+        hook.remove()
+    out.loss.backward()
+    mask, target = batch["attention_mask"], (labels != -100).long()
+    for i, hidden in enumerate(out.encoder_hidden_states):
+        expected[f"encoder_hidden_states.{i}"] = masked(hidden, mask)
+    for i, hidden in enumerate(out.decoder_hidden_states):
+        expected[f"decoder_hidden_states.{i}"] = masked(hidden, target)
+    expected["logits"] = masked(out.logits, target)
+    expected["loss"] = out.loss
+    expected["decoder_input_ids"] = ids.to(torch.int64)
+    expected["grad.inputs_embeds"] = masked(lookup[0].grad, mask)
+    expected["grad.decoder_inputs_embeds"] = masked(lookup[1].grad, target)
 
 
 def second_head(folder, case, expected):
@@ -122,7 +155,11 @@ def make(out, family):
     config_class = getattr(tf, f"{prefix}TextConfig" if prefix == "Gemma3" else f"{prefix}Config")
     config = config_class(vocab_size=60, **settings)
     cls = getattr(
-        tf, prefix + {"seqcls": "ForSequenceClassification", "causal": "ForCausalLM"}[task]
+        tf, prefix + {
+            "seqcls": "ForSequenceClassification",
+            "causal": "ForCausalLM",
+            "seq2seq": "ForConditionalGeneration",
+        }[task],
     )
     model = cls(config)
     randomise(model, family)
@@ -142,9 +179,10 @@ def make(out, family):
     }
     if getattr(config, "type_vocab_size", 0) > 1:
         batch["token_type_ids"] = [[0 if i < 4 else 1 for i in range(max(LENGTHS))] for _ in rows]
-    if task == "causal":
+    if task in ("causal", "seq2seq"):
         labels = padded(rows, -100)
-        labels[0][:3] = [-100] * 3
+        if task == "causal":
+            labels[0][:3] = [-100] * 3
         batch["labels"] = labels
     else:
         batch["labels"] = [b % config.num_labels for b in range(len(rows))]

@@ -18,7 +18,8 @@ HEADS = {
     "causal-lm": tf.AutoModelForCausalLM,
     "seq2seq-lm": tf.AutoModelForSeq2SeqLM,
 }
-ENCODERS = ("bert", "roberta", "xlm-roberta", "electra", "deberta-v2", "distilbert", "modernbert")
+ENCODERS = ("bert", "roberta", "xlm-roberta", "electra", "deberta-v2", "distilbert", "modernbert",
+            "camembert", "xlm-roberta-xl")
 
 
 def describe(model):
@@ -34,20 +35,29 @@ def describe(model):
 
 
 def build(kind, config):
-    if kind == "none" and config.model_type in ("t5", "mt5"):
-        return (tf.T5EncoderModel if config.model_type == "t5" else tf.MT5EncoderModel)(config)
+    encoders = {"t5": tf.T5EncoderModel, "mt5": tf.MT5EncoderModel, "umt5": tf.UMT5EncoderModel}
+    if kind == "none" and config.model_type in encoders:
+        return encoders[config.model_type](config)
     return HEADS[kind].from_config(config)
 
 
-def heads_of(model_type):
-    if model_type in ("t5", "mt5"):
-        return ("none", "sequence-classification", "token-classification", "seq2seq-lm")
-    tokens = (
-        () if model_type == "gemma3_text" else ("token-classification",)
-    )  # transformers has none
-    return ("none", "sequence-classification", *tokens) + (
-        () if model_type in ENCODERS else ("causal-lm",)
-    )
+MAPPINGS = {
+    "sequence-classification": tf.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    "token-classification": tf.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING,
+    "causal-lm": tf.MODEL_FOR_CAUSAL_LM_MAPPING,
+    "seq2seq-lm": tf.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING,
+}
+
+
+def heads_of(config):
+    """The bare model and the heads that transformers has, but language models of encoders."""
+    is_seq2seq = type(config) in tf.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING
+    without = ("causal-lm",) if is_seq2seq or config.model_type in ENCODERS else ()
+    return ["none"] + [
+        kind
+        for kind, mapping in MAPPINGS.items()
+        if kind not in without and type(config) in mapping
+    ]
 
 
 result = {}
@@ -57,7 +67,7 @@ for path in sorted(Path(sys.argv[1]).glob("*/config.json")):
     raw.pop("id2label", None), raw.pop("label2id", None), raw.pop("architectures", None)
     config = tf.AutoConfig.for_model(raw.pop("model_type"), **raw)
     with torch.device("meta"):
-        for kind in heads_of(config.model_type):
+        for kind in heads_of(config):
             result[f"{path.parent.name} {kind}"] = describe(build(kind, config))
 print(
     "{\n"

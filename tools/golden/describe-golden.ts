@@ -1,6 +1,6 @@
 /**
  * Declares a test for each golden case of a folder, as `npm run test:golden` runs it, on the
- * portable engine.
+ * portable engine or another.
  */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,17 +12,18 @@ import type { GoldenSection } from './golden-case.js';
 
 export const FIXTURES = fileURLToPath(new URL('../../packages/testing/fixtures', import.meta.url));
 
-/** @param folders names of the cases below `section` */
+/** @param folders names of the cases below `section`. @param engineName as `--engine` takes it */
 export function describeGolden(
   title: string,
   section: string,
   folders: readonly string[],
   check: GoldenSection['check'],
+  engineName = 'portable',
 ): void {
   describe(title, () => {
     let engine: Engine;
     beforeAll(async () => {
-      engine = await openEngine('portable');
+      engine = await openEngine(engineName);
     });
     afterAll(() => engine.dispose());
 

@@ -56,12 +56,12 @@ describe('a config of transformers 4 and one of transformers 5 mean the same', (
       rope_parameters: { ...scaling, rope_theta: 500000 },
       dtype: 'float16',
     });
-    expect({ ...old, rope: { ...old.rope, scaling: undefined } }).toEqual({
+    expect({ ...old, rope: { ...old.rope!, scaling: undefined } }).toEqual({
       ...young,
-      rope: { ...young.rope, scaling: undefined },
+      rope: { ...young.rope!, scaling: undefined },
     });
-    expect(young.rope.scaling).toMatchObject(scaling);
-    expect(old.rope.theta).toBe(500000);
+    expect(young.rope!.scaling).toMatchObject(scaling);
+    expect(old.rope!.theta).toBe(500000);
   });
 
   test('windows of Gemma 3 and ModernBERT, and their two kinds of rotary positions', () => {
@@ -94,10 +94,10 @@ describe('a config of transformers 4 and one of transformers 5 mean the same', (
     expect(youngGemma.windows).toEqual(oldGemma.windows);
     for (const parsed of [oldGemma, youngGemma])
       expect([
-        parsed.rope.theta,
-        parsed.rope.scaling?.['factor'],
-        parsed.localRope.theta,
-        parsed.localRope.scaling?.['rope_type'],
+        parsed.rope!.theta,
+        parsed.rope!.scaling?.['factor'],
+        parsed.localRope!.theta,
+        parsed.localRope!.scaling?.['rope_type'],
       ]).toEqual([1e6, 8, 1e4, 'default']);
     const modern = modernbert.parseConfig({
       model_type: 'modernbert',

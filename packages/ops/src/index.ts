@@ -11,6 +11,7 @@ export {
   randomUniform,
   type RandomKey,
 } from './random/counter-random.js';
+export { clip } from './activations/clip.js';
 export { crossEntropy, IGNORED_LABEL, type CrossEntropyOptions } from './losses/cross-entropy.js';
 export {
   binaryCrossEntropy,

@@ -193,18 +193,23 @@ type Matrix = (seed: string, rows: number, width: number) => Tensor2D;
 
 function ropeCases(matrix: Matrix): KernelCase[] {
   return [
-    [1, 8, 1],
-    [3, 10, 0.6],
-  ].map(([heads, size, partial]) => ({
-    name: `rope of ${heads} heads of ${size}, ${partial} of it turned`,
+    { heads: 1, size: 8, partial: 1, interleaved: false },
+    { heads: 3, size: 10, partial: 0.6, interleaved: false },
+    { heads: 2, size: 8, partial: 1, interleaved: true },
+    { heads: 3, size: 10, partial: 0.6, interleaved: true },
+  ].map(({ heads, size, partial, interleaved }) => ({
+    name:
+      `rope of ${heads} heads of ${size}, ${partial} of it turned` +
+      (interleaved ? ', neighbours in pairs' : ''),
     kernels: ['PeftRope'],
-    inputs: () => [matrix('x', 9, heads! * size!)],
+    inputs: () => [matrix('x', 9, heads * size)],
     run: (x) =>
       rope(
         x as Tensor2D,
-        ropeTables({ headSize: size!, length: 7, partialRotaryFactor: partial! }),
+        ropeTables({ headSize: size, length: 7, partialRotaryFactor: partial }),
         positionsOf(offsetsOf([4, 1, 4]), 2),
-        heads!,
+        heads,
+        { interleaved },
       ),
   }));
 }

@@ -21,7 +21,7 @@ import { generate } from '@peft/generation';
 import { openCheckpoint } from '@peft/hub';
 import { architectures } from '@peft/models';
 import { crossEntropy, gatherRows, memorySource } from '@peft/ops';
-import { loadTokenizer } from '@peft/data';
+import { checkTokens, type TokenizerCases } from '../check-tokens.js';
 import { Comparison } from '../comparison.js';
 import {
   readGoldenCase,
@@ -29,10 +29,18 @@ import {
   type GoldenContext,
   type GoldenResult,
 } from '../golden-case.js';
-import { nextLabels, packBatch, packRows, unpackRows, type PaddedBatch } from '../packed.js';
+import {
+  keepPadding,
+  nextLabels,
+  packBatch,
+  packRows,
+  unpackRows,
+  type PaddedBatch,
+} from '../packed.js';
 
 type Task = 'seqcls' | 'causal' | 'seq2seq';
 interface ModelCase {
+  readonly model_type: string;
   readonly task: Task;
   readonly batch: PaddedBatch & {
     readonly labels: readonly number[] | readonly (readonly number[])[];
@@ -53,22 +61,6 @@ interface ModelCase {
   };
   readonly tokenizer?: TokenizerCases;
 }
-interface TokenizerCases {
-  readonly single: readonly { readonly text: string; readonly input_ids: readonly number[] }[];
-  readonly pairs?: readonly {
-    readonly text: string;
-    readonly pair: string;
-    readonly max_length: number | null;
-    readonly input_ids: readonly number[];
-    readonly token_type_ids?: readonly number[];
-  }[];
-  readonly truncated?: {
-    readonly text: string;
-    readonly max_length: number;
-    readonly input_ids: readonly number[];
-  };
-}
-
 export async function check(
   folder: string,
   { engine, onCompared }: GoldenContext,
@@ -100,7 +92,7 @@ export async function check(
           json.parameter_names,
         );
       checkForward(comparison, json, model);
-      checkGradients(comparison, json, model);
+      checkGradients(comparison, json, model, config);
       if (json.generation) await checkGeneration(comparison, json, model, config);
     });
     if (comparison.has('pooler_output'))
@@ -172,19 +164,30 @@ function withHeadWeights(store: WeightStore, comparison: Comparison): WeightStor
   };
 }
 
+/** Whose reference computes padding into the tokens beside it. */
+const READS_PADDING: ReadonlySet<string> = new Set(['convbert']);
+
 interface Inputs {
   readonly batch: ModelBatch;
   readonly labels: Int32Array;
   /** Where tokens stand in padded tensors, of the encoder or only stack, and of the decoder. */
   readonly mask: readonly (readonly number[])[];
   readonly decoderMask?: readonly (readonly number[])[];
+  /** Rows that are computed, where padding is among them. */
+  readonly computed?: readonly (readonly number[])[];
 }
 
-function inputsOf({ task, batch }: ModelCase, golden: GoldenCase): Inputs {
-  const packed = packBatch(batch);
+function inputsOf({ task, batch, model_type }: ModelCase, golden: GoldenCase): Inputs {
+  const readsPadding = READS_PADDING.has(model_type);
+  const packed = readsPadding ? keepPadding(batch) : packBatch(batch);
   const mask = batch.attention_mask;
   if (task === 'seqcls')
-    return { batch: packed, labels: Int32Array.from(batch.labels as number[]), mask };
+    return {
+      batch: packed,
+      labels: Int32Array.from(batch.labels as number[]),
+      mask,
+      computed: readsPadding ? mask.map((row) => row.map(() => 1)) : undefined,
+    };
   const rows = batch.labels as readonly (readonly number[])[];
   if (task === 'causal')
     return { batch: packed, labels: nextLabels(packRows(rows, mask).values, packed.offsets), mask };
@@ -202,6 +205,18 @@ function inputsOf({ task, batch }: ModelCase, golden: GoldenCase): Inputs {
   };
 }
 
+/** Values of padded positions set to 0, as the case has them. */
+function withoutPadding(
+  rows: Float32Array,
+  width: number,
+  mask: readonly (readonly number[])[],
+): Float32Array {
+  mask.flat().forEach((isToken, n) => {
+    if (!isToken) rows.fill(0, n * width, (n + 1) * width);
+  });
+  return rows;
+}
+
 /** Mean over the labelled rows. */
 function lossOf(output: ModelOutput, labels: Int32Array): Scalar {
   return tf.div(
@@ -211,11 +226,13 @@ function lossOf(output: ModelOutput, labels: Int32Array): Scalar {
 }
 
 function checkForward(comparison: Comparison, json: ModelCase, model: Model): void {
-  const { batch, labels, mask, decoderMask } = inputsOf(json, comparison.golden);
+  const { batch, labels, mask, decoderMask, computed } = inputsOf(json, comparison.golden);
   tf.tidy(() => {
     const output = model.forward(batch, { hiddenStates: true });
-    const padded = (tensor: Tensor, of: readonly (readonly number[])[]) =>
-      unpackRows(tensor.dataSync(), tensor.shape[1]!, of);
+    const padded = (tensor: Tensor, of: readonly (readonly number[])[]) => {
+      const rows = unpackRows(tensor.dataSync(), tensor.shape[1]!, computed ?? of);
+      return computed ? withoutPadding(rows, tensor.shape[1]!, of) : rows;
+    };
     if (decoderMask) {
       comparison.input('decoder_input_ids');
       output.encoderHiddenStates!.forEach((state, i) =>
@@ -245,8 +262,14 @@ function checkForward(comparison: Comparison, json: ModelCase, model: Model): vo
  * Gradients of weights in one pass, those of the embeddings' rows in another, which recomputes its
  * blocks.
  */
-function checkGradients(comparison: Comparison, json: ModelCase, model: Model): void {
-  const { batch, labels, mask, decoderMask } = inputsOf(json, comparison.golden);
+function checkGradients(
+  comparison: Comparison,
+  json: ModelCase,
+  model: Model,
+  config: Readonly<Record<string, unknown>>,
+): void {
+  const paddingId = Number(config['pad_token_id'] ?? 0);
+  const { batch, labels, mask, decoderMask, computed } = inputsOf(json, comparison.golden);
   const adapter = model.addAdapter(
     'golden',
     { name: 'gradients', parts: [] },
@@ -255,16 +278,20 @@ function checkGradients(comparison: Comparison, json: ModelCase, model: Model): 
   const variables = json.gradient_weights.map((name) => adapter.unfrozen(name)!.value);
   const gradients = gradientsOf(model, batch, labels, variables);
   json.gradient_weights.forEach((name, i) =>
-    tf.tidy(() =>
-      comparison.tensor(`grad.weight.${name}`, asStored(model, name, gradients[i]!).dataSync()),
-    ),
+    tf.tidy(() => {
+      const values = asStored(model, name, gradients[i]!).dataSync();
+      // torch gives the row of padding no gradient
+      const width = gradients[i]!.shape.at(-1)!;
+      if (computed) values.fill(0, paddingId * width, (paddingId + 1) * width);
+      comparison.tensor(`grad.weight.${name}`, values);
+    }),
   );
   tf.dispose(gradients);
   model.deleteAdapter('golden');
 
-  const scale = model.description.modelType.startsWith('gemma')
-    ? Math.sqrt(model.description.hiddenSize)
-    : 1; // its embedding module scales
+  const { modelType, hiddenSize } = model.description;
+  const isScaled = modelType.startsWith('gemma') || config['scale_embedding'] === true;
+  const scale = isScaled ? Math.sqrt(hiddenSize) : 1; // their embedding modules scale
   const rows = (ids: Int32Array): Variable =>
     tf.tidy(() => tf.variable(tf.mul(gatherRows(table as Tensor2D, ids), scale)));
   const table = model.readParameter(
@@ -288,7 +315,10 @@ function checkGradients(comparison: Comparison, json: ModelCase, model: Model): 
     targets ? [inputs, targets] : [inputs],
     { checkpointing: true },
   );
-  comparison.tensor('grad.inputs_embeds', unpackRows(dinputs!.dataSync(), inputs.shape[1]!, mask));
+  comparison.tensor(
+    'grad.inputs_embeds',
+    unpackRows(dinputs!.dataSync(), inputs.shape[1]!, computed ?? mask),
+  );
   if (targets)
     comparison.tensor(
       'grad.decoder_inputs_embeds',
@@ -363,29 +393,4 @@ async function checkGeneration(
       );
     }
   }
-}
-
-function checkTokens(
-  comparison: Comparison,
-  folder: string,
-  { single, pairs = [], truncated }: TokenizerCases,
-): void {
-  const tokenizer = loadTokenizer(folder);
-  for (const { text, input_ids } of single)
-    comparison.equal(`ids of ${JSON.stringify(text)}`, [...tokenizer.encode(text).ids], input_ids);
-  for (const { text, pair, max_length, input_ids } of pairs)
-    comparison.equal(
-      `ids of a pair, at most ${max_length ?? 'all'}`,
-      [
-        ...tokenizer.encode(text, { pair, ...(max_length !== null && { maxLength: max_length }) })
-          .ids,
-      ],
-      input_ids,
-    );
-  if (truncated)
-    comparison.equal(
-      `ids of at most ${truncated.max_length}`,
-      [...tokenizer.encode(truncated.text, { maxLength: truncated.max_length }).ids],
-      truncated.input_ids,
-    );
 }

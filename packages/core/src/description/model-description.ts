@@ -2,6 +2,19 @@
 import type { Initializer } from './initializers.js';
 import type { ParameterSite, Site } from './sites.js';
 
+/** A stored tensor, or what stands at `index` of its first axis. */
+export interface TensorPiece {
+  readonly name: string;
+  readonly index?: number;
+}
+
+/** Where a tensor stands in the reference's own parameter, which holds one for each expert. */
+export interface TensorEntry {
+  readonly of: string;
+  readonly index: number;
+  readonly count: number;
+}
+
 /** A tensor of the checkpoint. */
 export interface ParameterSpec {
   /** The checkpoint's own name. */
@@ -21,6 +34,16 @@ export interface ParameterSpec {
   readonly init?: Initializer;
   /** Other names under which checkpoints store it, tried in order. */
   readonly aliases?: readonly string[];
+  /**
+   * Cuts of stored tensors that make it up, one behind the other along the first axis: one expert of
+   * a tensor of all, or gate and up that are stored apart. The first list whose tensors are there
+   * counts.
+   */
+  readonly pieces?: readonly (readonly TensorPiece[])[];
+  /** It is entry `index` of `count` along the first axis of what the reference calls `of`. */
+  readonly entry?: TensorEntry;
+  /** The reference counts it as no parameter: nothing trains it. */
+  readonly isBuffer?: boolean;
   /** It belongs to a norm: no weight decay, and "norm" tuning unfreezes it. */
   readonly norm?: 'layer' | 'rms';
 }
@@ -63,7 +86,8 @@ export interface ModelDescription {
 /** Every parameter as a site of kind `parameter`; its path is the parameter's name. */
 export function parameterSites(description: ModelDescription): ParameterSite[] {
   const layers = new Map(description.sites.map((site) => [site.path, site.layer]));
-  return description.parameters.map(({ name, shape, norm }) => {
+  const trainable = description.parameters.filter(({ isBuffer = false }) => !isBuffer);
+  return trainable.map(({ name, shape, norm }) => {
     const layer = layers.get(name.slice(0, name.lastIndexOf('.')));
     return {
       kind: 'parameter',
@@ -75,10 +99,11 @@ export function parameterSites(description: ModelDescription): ParameterSite[] {
   });
 }
 
-/** Number of base parameters (elements). */
+/** Number of base parameters (elements), buffers left out. */
 export function parameterCount(description: ModelDescription): number {
   return description.parameters.reduce(
-    (sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1),
+    (sum, { shape, isBuffer = false }) =>
+      isBuffer ? sum : sum + shape.reduce((product, size) => product * size, 1),
     0,
   );
 }

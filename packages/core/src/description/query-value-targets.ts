@@ -22,6 +22,17 @@ export const QUERY_VALUE_TARGETS: Readonly<Record<string, readonly string[]>> = 
   gemma3_text: LLAMA_LIKE,
   qwen2: LLAMA_LIKE,
   qwen3: LLAMA_LIKE,
+  gemma: LLAMA_LIKE,
+  stablelm: LLAMA_LIKE,
+  mixtral: LLAMA_LIKE,
+  gpt_neo: LLAMA_LIKE,
+  opt: LLAMA_LIKE,
+  bart: LLAMA_LIKE,
+  phi: ['q_proj', 'v_proj', 'fc1', 'fc2'],
+  gpt_neox: ['query_key_value'],
+  bloom: ['query_key_value'],
+  falcon: ['query_key_value'],
+  mpt: ['Wqkv'],
 });
 
 /** PEFT's names where it has the family, else the roles, fused projections among them. */

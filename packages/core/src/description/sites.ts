@@ -2,6 +2,7 @@
  * Sites: the places of a model where a method can attach. A model is a list of them plus a forward
  * pass that consults what is attached. The kinds are few and closed.
  */
+import type { TensorEntry } from './model-description.js';
 
 interface SiteBase {
   /** The checkpoint's own module path, `deberta.encoder.layer.0.attention.self.query_proj`. */
@@ -26,6 +27,13 @@ export interface LinearSite extends SiteBase {
   readonly transposed?: boolean;
   /** The model's output layer, which `all-linear` leaves out. */
   readonly isOutputHead?: boolean;
+  /**
+   * The reference holds it as a bare parameter, not as a linear module (routers, experts), so that
+   * `all-linear` leaves it out.
+   */
+  readonly isBareParameter?: boolean;
+  /** The expert that it is, of a parameter that holds them all. */
+  readonly entry?: TensorEntry;
 }
 
 /** A layer norm or RMS norm over the last axis. */

@@ -136,7 +136,8 @@ function targetMatcher(
   patterns: readonly string[],
 ): (site: Site) => string[] {
   if (targets === 'all-linear')
-    return (site) => (site.kind === 'linear' && !site.isOutputHead ? ['all-linear'] : []);
+    return (site) =>
+      site.kind === 'linear' && !site.isOutputHead && !site.isBareParameter ? ['all-linear'] : [];
   if (typeof targets === 'string') {
     const whole = fullMatch(targets);
     return ({ path }) => (whole.test(path) ? [targets] : []);

@@ -1,7 +1,7 @@
 /** The seam between model families and everything else. */
 import { didYouMean, PeftError } from '@peft/errors';
 import type { Weight } from '@peft/ops';
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Scalar, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { HeadOptions, ModelDescription } from '../description/model-description.js';
 import type { SiteKind } from '../description/sites.js';
 import type { ModelRun } from './model-run.js';
@@ -57,6 +57,8 @@ export interface ModelOutput {
    * softCap·tanh(z/softCap), z = scale·h·Wᵀ + b.
    */
   readonly outputLayer?: OutputLayer;
+  /** What the routers of a mixture of experts add to the loss, where the config asks for it. */
+  readonly routerLoss?: Scalar;
   /** `[B, D]`: output of the model's own pooler (BERT), or what a pooled head read. */
   readonly pooled?: Tensor2D;
   /** Last hidden state of the encoder, in an encoder-decoder. */

@@ -46,6 +46,8 @@ export class ModelRun {
   /** What stands in front of the tokens. */
   readonly past: Past;
   readonly #mixed: MixedBatch | undefined;
+  /** Which pass through shared modules this is; 0 the first. */
+  #pass = 0;
 
   /** @throws PEFT_CACHE_TRAINING, PEFT_MIXED_BATCH */
   constructor(
@@ -90,14 +92,14 @@ export class ModelRun {
 
   /**
    * The norm of a norm site. x `[N, D]`, or `[N, H·D]`, where each of H heads is normed on its own.
-   * @param gammaOffset added to γ (Gemma: 1).
+   * @param gammaOffset added to γ (Gemma, Nemotron: 1).
    */
   norm(path: string, x: Tensor2D, epsilon: number, gammaOffset = 0): Tensor2D {
     const site = siteAt(this.description, 'norm', path);
     const base = (input: Tensor2D): Tensor2D => {
       const gamma = this.vector(site.weight) as Tensor1D;
       return site.variant === 'layer'
-        ? layerNorm(input, gamma, this.#biasOf(site), epsilon)
+        ? layerNorm(input, gamma, this.#biasOf(site), epsilon, { gammaOffset })
         : rmsNorm(input, gamma, epsilon, { gammaOffset });
     };
     return this.#onRows(site, x, (rows) => {
@@ -287,6 +289,17 @@ export class ModelRun {
     return keepsInputsOnly ? checkpoint(inputs, scoped) : tf.tidy(() => scoped(...inputs));
   }
 
+  /** Runs modules that several layers share: each pass draws random numbers of its own. */
+  repeated<T>(pass: number, body: () => T): T {
+    const before = this.#pass;
+    this.#pass = pass;
+    try {
+      return body();
+    } finally {
+      this.#pass = before;
+    }
+  }
+
   /** Dropout of the model's own, live in training only. The stream is named by `path`. */
   dropout(path: string, x: Tensor2D, rate: number): Tensor2D {
     return this.training && rate > 0 ? dropout(x, rate, this.randomKey(path)) : x;
@@ -294,7 +307,8 @@ export class ModelRun {
 
   /** The key of a random stream of this run. */
   randomKey(...parts: readonly (number | string)[]): readonly [number, number] {
-    return randomKey(...(this.options.randomParts ?? [0]), ...parts);
+    const pass = this.#pass > 0 ? [`pass ${this.#pass}`] : [];
+    return randomKey(...(this.options.randomParts ?? [0]), ...parts, ...pass);
   }
 
   /** What goes along with the table that an embedding reads from another. */

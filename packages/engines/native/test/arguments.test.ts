@@ -40,7 +40,7 @@ describe.skipIf(!addon)('the addon', () => {
       'label 2 of row 1 is outside the 2 classes',
     );
     expect(() =>
-      native.rope(f(4), f(1), f(1), Int32Array.of(0, 1), f(4), 2, 1, 2, 1, false),
+      native.rope(f(4), f(1), f(1), Int32Array.of(0, 1), f(4), 2, 1, 2, 1, false, false),
     ).toThrow('position 1 is outside the tables of 1 rows');
     expect(() => native.activation(99, f(1), f(1), 1)).toThrow(argumentError);
     expect(() => native.dropout(f(1), f(1), 1, 1, 0, 0)).toThrow(
@@ -213,7 +213,7 @@ describe.skipIf(!addon)('the addon', () => {
     native.scaleColumnsGradient(none, none, none, none, none, many, 0);
     native.binary(0, none, 1, none, 1, none, many, 0);
     native.matmul(none, none, none, many, 0, 0, 0, false, false, null, null, false, false);
-    native.rope(none, none, none, Int32Array.of(0), none, 1, many, 0, 0, false);
+    native.rope(none, none, none, Int32Array.of(0), none, 1, many, 0, 0, false, false);
     expect(() => native.weightFromBytes(new Uint8Array(0), 'f32', many, 0, false)).toThrow(
       'a weight of 1099511627776 by 0 holds nothing',
     );

@@ -15,22 +15,25 @@ describeEachSet('the kernel of rows', (native, set) => {
         fc.integer({ min: 1, max: 4 }),
         fc.integer({ min: 0, max: 20 }),
         fc.integer({ min: 0, max: 5 }),
+        fc.boolean(),
         seed,
-        (n, heads, half, rest, s) => {
+        (n, heads, half, rest, interleaved, s) => {
           const size = 2 * half + rest;
           const x = randomFloats(n * heads * size, s);
           const angles = randomFloats(7 * half, s + 1, 3);
           const [cos, sin] = [angles.map(Math.cos), angles.map(Math.sin)];
           const positions = Int32Array.from({ length: n }, (_, i) => (i * 5) % 7);
           const [y, back] = [blank(x.length), blank(x.length)];
-          native.rope(x, cos, sin, positions, y, n, heads, size, half, false);
-          native.rope(y, cos, sin, positions, back, n, heads, size, half, true);
+          native.rope(x, cos, sin, positions, y, n, heads, size, half, false, interleaved);
+          native.rope(y, cos, sin, positions, back, n, heads, size, half, true, interleaved);
           const expected = Array.from(x, (value, at) => {
             const [i, row] = [at % size, positions[Math.floor(at / (heads * size))]! * half];
-            if (i < half) return value * cos[row + i]! - x[at + half]! * sin[row + i]!;
-            return i < 2 * half
-              ? value * cos[row + i - half]! + x[at - half]! * sin[row + i - half]!
-              : value;
+            if (i >= 2 * half) return value;
+            const [angle, isSecond] = interleaved
+              ? [row + Math.floor(i / 2), i % 2 === 1]
+              : [row + (i % half), i >= half];
+            const partner = x[at + (isSecond ? -1 : 1) * (interleaved ? 1 : half)]!;
+            return value * cos[angle]! + (isSecond ? 1 : -1) * partner * sin[angle]!;
           });
           expect(distance(y, expected)).toBeLessThan(1e-6);
           expect(distance(back, x)).toBeLessThan(1e-6);

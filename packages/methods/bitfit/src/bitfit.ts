@@ -83,10 +83,11 @@ export const bitfit = definePeftMethod({
 function namesOf(description: ModelDescription, { biases, norms, also }: BitFitConfig): string[] {
   return description.parameters
     .filter(
-      ({ name, norm }) =>
-        (biases && BIAS_NAME.test(name)) ||
-        (norm && (norms === 'all' || norms === norm)) ||
-        also.some((word) => name.includes(word)),
+      ({ name, norm, isBuffer = false }) =>
+        !isBuffer &&
+        ((biases && BIAS_NAME.test(name)) ||
+          (norm && (norms === 'all' || norms === norm)) ||
+          also.some((word) => name.includes(word))),
     )
     .map(({ name }) => name);
 }

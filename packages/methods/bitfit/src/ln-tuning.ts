@@ -37,6 +37,11 @@ export const LN_TUNING_DEFAULT_TARGETS: Readonly<Record<string, readonly string[
     qwen2: ['post_attention_layernorm'],
     qwen3: ['post_attention_layernorm'],
     gpt2: ['ln_1', 'ln_2', 'ln_f'],
+    gemma: ['input_layernorm', 'post_attention_layernorm', 'norm'],
+    phi: ['input_layernorm', 'final_layernorm'],
+    bloom: ['input_layernorm', 'post_attention_layernorm', 'ln_f'],
+    falcon: ['input_layernorm', 'post_attention_layernorm', 'ln_f'],
+    bart: ['self_attn_layer_norm', 'encoder_attn_layer_norm', 'final_layer_norm'],
   },
 );
 

@@ -43,6 +43,23 @@ export const IA3_DEFAULT_TARGETS: Readonly<Record<string, DefaultTargets>> = Obj
   gemma3_text: QWEN_LIKE,
   qwen2: QWEN_LIKE,
   qwen3: QWEN_LIKE,
+  gemma: QWEN_LIKE,
+  phi: { targets: ['q_proj', 'v_proj', 'fc2'], feedforward: ['fc2'] },
+  opt: { targets: ['q_proj', 'k_proj', 'fc2'], feedforward: ['fc2'] },
+  bart: { targets: ['q_proj', 'v_proj', 'fc2'], feedforward: ['fc2'] },
+  gpt_neo: { targets: ['q_proj', 'v_proj', 'c_proj'], feedforward: ['c_proj'] },
+  gpt_neox: {
+    targets: ['query_key_value', 'dense_4h_to_h'],
+    feedforward: ['dense_4h_to_h'],
+  },
+  bloom: {
+    targets: ['query_key_value', 'mlp.dense_4h_to_h'],
+    feedforward: ['mlp.dense_4h_to_h'],
+  },
+  falcon: {
+    targets: ['query_key_value', 'dense_4h_to_h'],
+    feedforward: ['dense_4h_to_h'],
+  },
 });
 
 /**

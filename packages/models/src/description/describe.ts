@@ -28,7 +28,15 @@ export interface LinearOptions {
   readonly fresh?: number;
   /** It reads this parameter of another module instead of one of its own. */
   readonly tiedTo?: string;
+  /** The reference holds it as a bare parameter. */
+  readonly isBareParameter?: boolean;
+  /** Other names of its weight in checkpoints. */
+  readonly aliases?: readonly string[];
+  /** How checkpoints and the reference cut its weight and its bias. */
+  readonly cut?: { readonly weight: TensorCut; readonly bias?: TensorCut };
 }
+
+export type TensorCut = Pick<ParameterSpec, 'pieces' | 'entry'>;
 
 export interface NormOptions {
   readonly role: string;
@@ -54,6 +62,7 @@ export class DescriptionBuilder {
       layer,
       aliases,
       fresh,
+      init = fresh === undefined ? undefined : normal(fresh),
       tiedTo,
     }: {
       readonly role: string;
@@ -62,6 +71,8 @@ export class DescriptionBuilder {
       readonly layer?: number;
       readonly aliases?: readonly string[];
       readonly fresh?: number;
+      /** Fills a table that the checkpoint lacks. */
+      readonly init?: Initializer;
       readonly tiedTo?: string;
     },
   ): void {
@@ -72,7 +83,7 @@ export class DescriptionBuilder {
         shape: [rows, size],
         use: 'table',
         aliases,
-        init: fresh === undefined ? undefined : normal(fresh),
+        init,
       });
     this.#sites.push({
       kind: 'embedding',
@@ -88,7 +99,19 @@ export class DescriptionBuilder {
 
   linear(
     path: string,
-    { role, shape, layer, bias = true, transposed, isOutputHead, fresh, tiedTo }: LinearOptions,
+    {
+      role,
+      shape,
+      layer,
+      bias = true,
+      transposed,
+      isOutputHead,
+      fresh,
+      tiedTo,
+      isBareParameter,
+      aliases,
+      cut,
+    }: LinearOptions,
   ): void {
     const weight = tiedTo ?? `${path}.weight`;
     if (!tiedTo)
@@ -97,6 +120,8 @@ export class DescriptionBuilder {
         shape,
         use: 'matrix',
         transposed,
+        aliases,
+        ...cut?.weight,
         init: fresh === undefined ? undefined : normal(fresh),
       });
     if (bias)
@@ -104,6 +129,7 @@ export class DescriptionBuilder {
         name: `${path}.bias`,
         shape: [shape[0]],
         use: 'vector',
+        ...cut?.bias,
         init: fresh === undefined ? undefined : zeros,
       });
     const site: LinearSite = {
@@ -116,6 +142,8 @@ export class DescriptionBuilder {
       bias: bias ? `${path}.bias` : undefined,
       transposed,
       isOutputHead,
+      isBareParameter,
+      entry: cut?.weight.entry,
       layer,
     };
     this.#sites.push(site);
@@ -130,9 +158,22 @@ export class DescriptionBuilder {
     this.#norm(path, options, 'rms', false);
   }
 
+  /** Either of the two. */
+  norm(
+    path: string,
+    options: NormOptions & { readonly variant: 'rms' | 'layer'; readonly bias: boolean },
+  ): void {
+    this.#norm(path, options, options.variant, options.bias);
+  }
+
   /** A tensor that is used as it is and belongs to no site. */
   tensor(name: string, shape: readonly number[], init?: Initializer): void {
     this.#parameters.push({ name, shape, use: 'vector', init });
+  }
+
+  /** A tensor of the checkpoint that is no parameter: it is counted and trained by nobody. */
+  buffer(name: string, shape: readonly number[], init: Initializer): void {
+    this.#parameters.push({ name, shape, use: 'vector', init, isBuffer: true });
   }
 
   attention(path: string, rest: Rest<'attention'>): void {
@@ -181,6 +222,6 @@ export class DescriptionBuilder {
   }
 }
 
-/** `path` in a module called `prefix`; the bare path without one. */
+/** `path` in a module called `prefix`; the one that is not empty where there is but one. */
 export const within = (prefix: string, path: string): string =>
-  prefix ? `${prefix}.${path}` : path;
+  prefix && path ? `${prefix}.${path}` : prefix || path;

@@ -1,4 +1,4 @@
-/** T5's and mT5's `config.json`. */
+/** The `config.json` of T5, mT5 and UMT5. */
 import type { ActivationName } from '@peft/ops';
 import { readConfig, type ConfigReader } from '../description/config-reader.js';
 
@@ -14,6 +14,8 @@ export interface T5Config {
   readonly decoderLayers: number;
   readonly relativeBuckets: number;
   readonly relativeDistance: number;
+  /** Each block has a bias of its own, not the first one's (UMT5). */
+  readonly hasOwnBiases: boolean;
   readonly activation: ActivationName;
   readonly isGated: boolean;
   readonly dropout: number;
@@ -30,7 +32,8 @@ export interface T5Config {
 /** @throws PEFT_MODEL_CONFIG */
 export function parseT5Config(config: ConfigReader): T5Config {
   const { json } = config;
-  const isMultilingual = json['model_type'] === 'mt5';
+  const isUnimax = json['model_type'] === 'umt5';
+  const isMultilingual = json['model_type'] === 'mt5' || isUnimax;
   const encoderLayers = config.size('num_layers', isMultilingual ? 8 : 6);
   const isTied = config.flag('tie_word_embeddings', !isMultilingual);
   return {
@@ -44,12 +47,13 @@ export function parseT5Config(config: ConfigReader): T5Config {
     decoderLayers: config.size('num_decoder_layers', encoderLayers),
     relativeBuckets: config.size('relative_attention_num_buckets', 32),
     relativeDistance: config.size('relative_attention_max_distance', 128),
+    hasOwnBiases: isUnimax,
     ...feedForward(config, isMultilingual ? 'gated-gelu' : 'relu'),
     dropout: config.rate('dropout_rate', 0.1),
     classifierDropout: config.rate('classifier_dropout', 0),
     epsilon: config.positive('layer_norm_epsilon', 1e-6),
     isTied: isTied && config.flag('scale_decoder_outputs', true),
-    scalesOutput: !isMultilingual && config.flag('scale_decoder_outputs', isTied),
+    scalesOutput: isUnimax || (!isMultilingual && config.flag('scale_decoder_outputs', isTied)),
     decoderStartId: config.tokenId('decoder_start_token_id') ?? config.tokenId('pad_token_id') ?? 0,
     endId: config.tokenId('eos_token_id') ?? 1,
     initializerFactor: config.positive('initializer_factor', 1),

@@ -70,7 +70,7 @@ export function describeT5Stack(
   for (let layer = 0; layer < layers; layer += 1) {
     const block = `${path}.block.${layer}.layer`;
     attention(`${block}.0.SelfAttention`, layer, 'attention');
-    if (layer === 0)
+    if (layer === 0 || config.hasOwnBiases)
       model.embedding(`${block}.0.SelfAttention.relative_attention_bias`, {
         role: 'embedding.relative',
         rows: config.relativeBuckets,
@@ -143,11 +143,12 @@ export function runT5Stack(
     { embedding: `${path}.embed_tokens`, sequence: `${path}.embed_tokens`, stack },
     tokens,
   );
-  const bias = relativeBias(run, paths, config);
+  const shared = config.hasOwnBiases ? undefined : relativeBias(run, paths, config, 0);
   const states = [run.dropout(`${path}.embed_tokens`, x, config.dropout)];
   const [layers, first] =
     stack === 'encoder' ? [config.encoderLayers, 0] : [config.decoderLayers, config.encoderLayers];
   for (let layer = 0; layer < layers; layer += 1) {
+    const bias = shared ?? relativeBias(run, paths, config, layer);
     const inputs = [states.at(-1)!, bias.values, ...(encoded ? [encoded.hidden] : [])];
     states.push(
       run.layer(first + layer, inputs, (input, values, memory) =>
@@ -171,17 +172,18 @@ export function runT5Stack(
 }
 
 /**
- * The bias of a stack's scores: the table `[buckets, H]` of its first block, turned to `[H,
+ * The bias of a block's scores: the table `[buckets, H]` of the block that owns it, turned to `[H,
  * buckets]`.
  */
 function relativeBias(
   run: ModelRun,
   { path, stack }: StackPaths,
   config: T5Config,
+  layer: number,
 ): NonNullable<AttentionOptions['bias']> {
   const table = run.sharedRows(() =>
     run.embed(
-      `${path}.block.0.layer.0.SelfAttention.relative_attention_bias`,
+      `${path}.block.${layer}.layer.0.SelfAttention.relative_attention_bias`,
       Int32Array.from({ length: config.relativeBuckets }, (_, i) => i),
     ),
   );

@@ -5,28 +5,32 @@
  *
  * Bare, it is the encoder alone. With an unscaled output layer logits are h·Wᵀ, else h·Wᵀ/√D.
  */
-import { gatherRows } from '@peft/ops';
 import {
   defineArchitecture,
   type HeadOptions,
+  type Architecture,
   type ModelBatch,
   type ModelOutput,
-  type ModelRun,
 } from '@peft/core';
-import { PeftError } from '@peft/errors';
 import { isBare } from '../parts/classification-head.js';
 import { readConfig, type ConfigJson } from '../description/config-reader.js';
 import { DescriptionBuilder, within } from '../description/describe.js';
 import { languageModelOutput } from '../parts/lm-head.js';
 import { hasOwnOutputLayer } from '../parts/own-output-layer.js';
+import {
+  CLASSIFICATION_HEAD,
+  classifyAtEnd,
+  decoderTokens,
+  describeClassificationHead,
+} from './seq2seq-head.js';
 import { parseT5Config, type T5Config } from './t5-config.js';
 import { describeT5Stack, runT5Stack, type T5Tokens } from './t5-stack.js';
 
-export const t5 = defineArchitecture<T5Config>({
-  family: 'T5',
-  modelTypes: ['t5', 'mt5'],
+const FAMILY = 'T5';
+
+/** What the families share beside their config. */
+export const t5Parts: Pick<Architecture<T5Config>, 'heads' | 'settle' | 'describe' | 'forward'> = {
   heads: ['seq2seq-lm', 'sequence-classification', 'token-classification'],
-  parseConfig: (json: ConfigJson) => parseT5Config(readConfig('T5', json)),
 
   /**
    * transformers 5 calls every T5 tied; whether it is shows in the file: a separate
@@ -57,15 +61,8 @@ export const t5 = defineArchitecture<T5Config>({
         isOutputHead: true,
         tiedTo: config.isTied ? `${shared}.weight` : undefined,
       });
-    if (head.kind === 'sequence-classification') {
-      model.linear('classification_head.dense', { role: 'head.dense', shape: [D, D], fresh });
-      model.linear('classification_head.out_proj', {
-        role: 'head',
-        shape: [head.outputs, D],
-        isOutputHead: true,
-        fresh,
-      });
-    }
+    if (head.kind === 'sequence-classification')
+      describeClassificationHead(model, D, head.outputs, fresh);
     if (head.kind === 'token-classification')
       model.linear('classifier', {
         role: 'head',
@@ -109,7 +106,11 @@ export const t5 = defineArchitecture<T5Config>({
             ),
           };
     }
-    const decoder = stack('decoder', decoderTokens(config, head, batch), encoded);
+    const decoder = stack(
+      'decoder',
+      decoderTokens(FAMILY, config.decoderStartId, head, batch),
+      encoded,
+    );
     const hidden = decoder.states.at(-1)!;
     const output: ModelOutput = {
       hidden,
@@ -126,14 +127,21 @@ export const t5 = defineArchitecture<T5Config>({
           scale: config.scalesOutput ? 1 / Math.sqrt(config.hiddenSize) : 1,
         }),
       };
-    return { ...output, logits: classify(run, config, batch, output) };
+    return { ...output, logits: classifyAtEnd(run, FAMILY, config, batch, output) };
   },
+};
+
+export const t5 = defineArchitecture<T5Config>({
+  ...t5Parts,
+  family: FAMILY,
+  modelTypes: ['t5', 'mt5'],
+  parseConfig: (json: ConfigJson) => parseT5Config(readConfig(FAMILY, json)),
 });
 
 const OUTPUT_LAYER = { output: ['lm_head.weight'], table: ['shared.weight'] };
 
 const HEAD_MODULES: Partial<Record<HeadOptions['kind'], readonly string[]>> = {
-  'sequence-classification': ['classification_head'],
+  'sequence-classification': [CLASSIFICATION_HEAD],
   'token-classification': ['classifier'],
 };
 
@@ -143,52 +151,3 @@ const prefixOf = (head: HeadOptions): string =>
     : '';
 const usesDecoder = (head: HeadOptions): boolean =>
   head.kind === 'seq2seq-lm' || head.kind === 'sequence-classification';
-
-/**
- * The decoder's tokens: given, or for a classification the input's own, shifted right behind the
- * start token.
- */
-function decoderTokens(config: T5Config, head: HeadOptions, batch: ModelBatch): T5Tokens {
-  if (head.kind !== 'sequence-classification') {
-    if (!batch.decoder)
-      throw new PeftError('PEFT_DECODER_MISSING', 'T5: the batch has no tokens for the decoder.', {
-        hint: 'set batch.decoder to the targets shifted right behind the start token',
-      });
-    return batch.decoder;
-  }
-  const inputIds = batch.inputIds.map((_, n) =>
-    batch.offsets.includes(n) ? config.decoderStartId : batch.inputIds[n - 1]!,
-  );
-  return { inputIds, offsets: batch.offsets };
-}
-
-/** W_out·tanh(W_dense·h) of the decoder's state at the last end token. `[B, C]` */
-function classify(
-  run: ModelRun,
-  config: T5Config,
-  batch: ModelBatch,
-  { hidden, offsets }: ModelOutput,
-): ModelOutput['hidden'] {
-  const rows = Int32Array.from({ length: offsets.length - 1 }, (_, b) => {
-    const end = batch.inputIds
-      .subarray(batch.offsets[b], batch.offsets[b + 1])
-      .lastIndexOf(config.endId);
-    if (end < 0)
-      throw new PeftError(
-        'PEFT_END_TOKEN_MISSING',
-        `T5: sequence ${b} has no end token (id ${config.endId}) for the classification head to read.`,
-        { hint: 'tokenise with special tokens, also when truncating' },
-      );
-    // behind virtual tokens
-    return offsets[b + 1]! - (batch.offsets[b + 1]! - batch.offsets[b]!) + end;
-  });
-  const dense = run.linear(
-    'classification_head.dense',
-    run.dropout('classification_head.dense', gatherRows(hidden, rows), config.classifierDropout),
-    'tanh',
-  );
-  return run.linear(
-    'classification_head.out_proj',
-    run.dropout('classification_head.out_proj', dense, config.classifierDropout),
-  );
-}

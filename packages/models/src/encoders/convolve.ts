@@ -10,14 +10,22 @@ import { freezeTensor, gatherRows, isFrozenTensor, linear } from '@peft/ops';
 export function convolve(x: Tensor2D, weight: Tensor, bias: Tensor, offsets: Int32Array): Tensor2D {
   const [total, width] = x.shape;
   const [outputs, , kernel] = weight.shape as [number, number, number];
-  const padded = tf.concat([x, tf.zeros<tf.Rank.R2>([1, width])], 0); // row `total` is 0
-  const shifted = Array.from({ length: kernel }, (_, k) =>
-    gatherRows(padded, shiftedRows(offsets, k - Math.floor(kernel / 2), total)),
-  );
   // [N, D·K]
-  const unfolded = tf.reshape(tf.stack(shifted, 2), [total, width * kernel]) as Tensor2D;
+  const unfolded = tf.reshape(tf.stack(shiftedCopies(x, kernel, offsets), 2), [
+    total,
+    width * kernel,
+  ]) as Tensor2D;
   const flat = tf.reshape(weight, [outputs, width * kernel]) as Tensor2D;
   return linear(unfolded, isFrozenTensor(weight) ? freezeTensor(flat) : flat, bias as Tensor1D);
+}
+
+/** x_{t + k − ⌊K/2⌋} for each k of a kernel of K, rows outside the sequence being 0. */
+export function shiftedCopies(x: Tensor2D, kernel: number, offsets: Int32Array): Tensor2D[] {
+  const [total, width] = x.shape;
+  const padded = tf.concat([x, tf.zeros<tf.Rank.R2>([1, width])], 0); // row `total` is 0
+  return Array.from({ length: kernel }, (_, k) =>
+    gatherRows(padded, shiftedRows(offsets, k - Math.floor(kernel / 2), total)),
+  );
 }
 
 function shiftedRows(offsets: Int32Array, shift: number, outside: number): Int32Array {

@@ -17,10 +17,11 @@ import {
   type ConfigJson,
   type ConfigReader,
 } from '../description/config-reader.js';
-import { parseRope, parseWindows, type RopeConfig } from '../decoders/decoder-config.js';
+import { parseWindows } from '../decoder/decoder-config.js';
+import { parseRope, type RopeConfig } from '../decoder/rope-config.js';
 import { DescriptionBuilder, within } from '../description/describe.js';
 import { embedTokens } from '../parts/embed-tokens.js';
-import { ropeTablesFor } from '../parts/rotary-attention.js';
+import { ropeTablesFor } from '../decoder/rope-tables-for.js';
 
 export interface ModernbertConfig {
   readonly vocabularySize: number; // V

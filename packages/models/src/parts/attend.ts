@@ -10,7 +10,7 @@ import type { ExtraKeyValues, KeyValues, ModelRun } from '@peft/core';
 
 export interface AttendOptions extends Pick<
   AttentionOptions,
-  'heads' | 'keyValueHeads' | 'scale' | 'causal' | 'window' | 'softCap' | 'bias'
+  'heads' | 'keyValueHeads' | 'scale' | 'causal' | 'window' | 'softCap' | 'bias' | 'sinks'
 > {
   /** Rows of the queries' sequences. */
   readonly offsets: Int32Array;

@@ -3,8 +3,8 @@
  * softCap·tanh(z/softCap) or z itself.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor2D } from '@tensorflow/tfjs';
-import { gatherRows } from '@peft/ops';
+import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import { freezeTensor, gatherRows } from '@peft/ops';
 import type { ModelOutput, ModelRun } from '@peft/core';
 
 /**
@@ -16,22 +16,35 @@ export function languageModelOutput(
   run: ModelRun,
   path: string,
   hidden: Tensor2D,
-  { scale = 1, softCap = 0 }: { readonly scale?: number; readonly softCap?: number } = {},
+  {
+    scale = 1,
+    softCap = 0,
+    bias,
+  }: {
+    readonly scale?: number;
+    readonly softCap?: number;
+    /** A tensor of V values that is added to the logits (BART). */
+    readonly bias?: string;
+  } = {},
 ): Pick<ModelOutput, 'logits' | 'logitsOf' | 'outputLayer'> {
   const { logitRows = 'all', assignment } = run.options;
   const plain = run.plainOutputLayer(path);
-  const all = (): Tensor2D =>
-    capped(run.outputLayer(path, scale === 1 ? hidden : tf.mul<Tensor2D>(hidden, scale)), softCap);
+  const logitsFrom = (rows: Tensor2D): Tensor2D => {
+    const z = run.outputLayer(path, scale === 1 ? rows : tf.mul<Tensor2D>(rows, scale));
+    return capped(bias === undefined ? z : tf.add<Tensor2D>(z, run.vector(bias)), softCap);
+  };
+  const all = (): Tensor2D => logitsFrom(hidden);
   // A batch that mixes adapters knows the sequence of a row only while all rows are there.
   const logitsOf = (rows: Int32Array): Tensor2D => {
     if (assignment) return gatherRows(all(), rows);
-    const chosen = gatherRows(hidden, rows);
-    return capped(
-      run.outputLayer(path, scale === 1 ? chosen : tf.mul<Tensor2D>(chosen, scale)),
-      softCap,
-    );
+    return logitsFrom(gatherRows(hidden, rows));
   };
-  const parts = { logitsOf, outputLayer: plain ? { ...plain, scale, softCap } : undefined };
+  const parts = {
+    logitsOf,
+    outputLayer: plain
+      ? { ...plain, bias: bias === undefined ? plain.bias : flat(run, bias), scale, softCap }
+      : undefined,
+  };
   if (logitRows === 'none') return parts;
   return {
     ...parts,
@@ -41,6 +54,10 @@ export function languageModelOutput(
         : logitsOf(logitRows === 'last' ? run.layouts.lastRows : logitRows),
   };
 }
+
+/** As a vector, frozen as all buffers are. */
+const flat = (run: ModelRun, name: string): Tensor1D =>
+  freezeTensor(tf.reshape(run.vector(name), [-1]) as Tensor1D);
 
 const capped = (z: Tensor2D, softCap: number): Tensor2D =>
   softCap > 0 ? tf.mul<Tensor2D>(tf.tanh(tf.div(z, softCap)), softCap) : z;

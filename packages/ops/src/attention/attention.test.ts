@@ -1,5 +1,5 @@
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { expectGradients, seededTensor } from '@peft/testing';
 import { expect, test } from 'vitest';
 import { onEachBackend } from '../../test/on-each-backend.js';
@@ -16,6 +16,7 @@ interface Case {
   size: number;
   extra?: number;
   bias?: boolean;
+  sinks?: boolean;
   options?: Partial<AttentionOptions>;
 }
 
@@ -70,6 +71,15 @@ const CASES: Case[] = [
     options: { dropout: { rate: 0.4, key: [3, 9] } },
   },
   {
+    name: 'sinks',
+    queries: [4, 1, 3],
+    heads: 4,
+    keyValueHeads: 2,
+    size: 3,
+    sinks: true,
+    options: { causal: true, window: 3 },
+  },
+  {
     name: 'everything at once',
     queries: [3, 2, 3],
     keys: [4, 2, 4],
@@ -78,6 +88,7 @@ const CASES: Case[] = [
     size: 2,
     extra: 2,
     bias: true,
+    sinks: true,
     options: { causal: true, window: 2, softCap: 2, dropout: { rate: 0.3, key: [1, 2] } },
   },
 ];
@@ -90,6 +101,7 @@ function build({
   size,
   extra = 0,
   bias,
+  sinks,
   options,
 }: Case) {
   const total = (lengths: number[]) => lengths.reduce((a, b) => a + b, 0);
@@ -98,6 +110,7 @@ function build({
     seededTensor<Tensor2D>('k', [total(keys), keyValueHeads * size]),
     seededTensor<Tensor2D>('v', [total(keys), keyValueHeads * size]),
     ...(bias ? [seededTensor<Tensor2D>('bias', [heads, 3])] : []),
+    ...(sinks ? [seededTensor<Tensor1D>('sinks', [heads])] : []),
     ...(extra
       ? [
           seededTensor<Tensor2D>('ek', [extra, keyValueHeads * size]),
@@ -108,6 +121,7 @@ function build({
   const run = (...inputs: Tensor[]) => {
     const [q, k, v, ...rest] = inputs as Tensor2D[];
     const values = bias ? rest.shift()! : undefined;
+    const wells = sinks ? (rest.shift() as Tensor as Tensor1D) : undefined;
     return attention(q!, k!, v!, {
       queryOffsets: offsetsOf(queries),
       keyOffsets: offsetsOf(keys),
@@ -115,6 +129,7 @@ function build({
       keyValueHeads,
       bias: values ? { values, index: Int32Array.from([2, 0, 1, 2]), origin: 1 } : undefined,
       extra: extra ? { keys: rest[0]!, values: rest[1]! } : undefined,
+      sinks: wells,
       ...options,
     });
   };
@@ -131,10 +146,12 @@ function slow(c: Case, tensors: Tensor[]): number[] {
     size,
     extra = 0,
     bias,
+    sinks,
     options: { causal, window = 0, softCap = 0, scale = 1 / Math.sqrt(size), dropout } = {},
   } = c;
   const [q, k, v, ...rest] = tensors.map((x) => x.arraySync() as number[][]);
   const values = bias ? rest.shift()! : undefined;
+  const wells = sinks ? (rest.shift() as unknown as number[]) : undefined;
   const longest = Math.max(...keys) + extra;
   const y: number[] = [];
   let [queryStart, keyStart] = [0, 0];
@@ -170,7 +187,10 @@ function slow(c: Case, tensors: Tensor[]): number[] {
             column: extra + j,
           });
         }
-        const total = columns.reduce((sum, { score }) => sum + Math.exp(score), 0);
+        const total = columns.reduce(
+          (sum, { score }) => sum + Math.exp(score),
+          wells ? Math.exp(wells[h]!) : 0,
+        );
         const row = new Array<number>(size).fill(0);
         for (const { score, value, column } of columns) {
           const kept =

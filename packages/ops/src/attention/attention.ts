@@ -9,7 +9,8 @@
  * scores is kept; the gradient computes the probabilities again: with δ_i = dy_i·y_i, dscore_ij =
  * p_ij·(dy_i·v_j − δ_i), dq = scale·dscore·k, dk = scale·dscoreᵀ·q, dv = pᵀ·dy.
  */
-import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { check, PeftError } from '@peft/errors';
 import { referenceAttention, referenceAttentionGradient } from './attention-reference.js';
 import { differentiable } from '../tape/differentiable.js';
@@ -49,6 +50,11 @@ export interface AttentionOptions {
   readonly extra?: { readonly keys: Tensor2D; readonly values: Tensor2D };
   /** Of the probabilities. */
   readonly dropout?: DropoutAttributes;
+  /**
+   * A score of each head `[H]` that stands beside those of the keys and has no value, so that its
+   * share of the probabilities goes nowhere. Default none.
+   */
+  readonly sinks?: Tensor1D;
 }
 
 type Input = 'q' | 'k' | 'v' | 'bias' | 'extraKeys' | 'extraValues';
@@ -66,7 +72,7 @@ export function attention(
   options: AttentionOptions,
 ): Tensor2D {
   const attributes = attributesOf(q, k, v, options);
-  const { bias, extra } = options;
+  const { bias, extra, sinks } = options;
   const inputs: Record<Input, Tensor | undefined> = {
     q,
     k,
@@ -76,13 +82,15 @@ export function attention(
     extraValues: extra?.values,
   };
   const names = (Object.keys(inputs) as Input[]).filter((name) => inputs[name]);
-  return differentiable<Input, Tensor2D>(
-    inputs,
+  return differentiable<Input | 'sinks', Tensor2D>(
+    { ...inputs, sinks },
     (save) => {
-      const [y, logSumExp] = runKernel('PeftAttention', inputs, attributes, () =>
+      const [ownY, ownSum] = runKernel('PeftAttention', inputs, attributes, () =>
         referenceAttention(inputs, attributes),
       );
-      save([y!, logSumExp!, ...names.map((name) => inputs[name]!)]);
+      const [y, logSumExp] = sinks ? withSinks(ownY!, ownSum!, sinks) : [ownY, ownSum];
+      const beside = sinks ? [sinks] : [];
+      save([y!, logSumExp!, ...names.map((name) => inputs[name]!), ...beside]);
       return y!;
     },
     ({ dy, saved: [y, logSumExp, ...rest], needs }) => {
@@ -96,13 +104,39 @@ export function attention(
         { ...attributes, needBias: needs.bias },
         () => referenceAttentionGradient(all, attributes, needs.bias),
       );
-      return Object.fromEntries(
-        (Object.keys(inputs) as Input[])
-          .map((name, i) => [name, gradients[i]!])
-          .filter(([name]) => needs[name as Input]),
-      ) as Partial<Record<Input, Tensor>>;
+      return {
+        ...(Object.fromEntries(
+          (Object.keys(inputs) as Input[])
+            .map((name, i) => [name, gradients[i]!])
+            .filter(([name]) => needs[name as Input]),
+        ) as Partial<Record<Input, Tensor>>),
+        sinks: needs.sinks ? sinkGradient(y!, logSumExp!, dy, rest.at(-1)!) : undefined,
+      };
     },
   );
+}
+
+/**
+ * The result with the sinks s among the scores: with w = exp(logΣexp − logΣexp′), logΣexp′ =
+ * log(exp(logΣexp) + exp(s)), y′ = w·y. As the sinks have no value, all other gradients are those of
+ * the kernel at y′ and logΣexp′.
+ */
+function withSinks(y: Tensor, logSumExp: Tensor, sinks: Tensor1D): [Tensor, Tensor] {
+  const [rows, heads] = logSumExp.shape as [number, number];
+  const largest = tf.maximum(logSumExp, sinks);
+  const whole = tf.add(
+    largest,
+    tf.log(tf.add(tf.exp(tf.sub(logSumExp, largest)), tf.exp(tf.sub(sinks, largest)))),
+  );
+  const share = tf.expandDims(tf.exp(tf.sub(logSumExp, whole)), 2); // w [N, H, 1]
+  return [tf.reshape(tf.mul(tf.reshape(y, [rows, heads, -1]), share), y.shape), whole];
+}
+
+/** ds_h = −Σ_n exp(s_h − logΣexp′_nh)·δ_nh, δ = dy·y′ of a head. */
+function sinkGradient(y: Tensor, logSumExp: Tensor, dy: Tensor, sinks: Tensor): Tensor {
+  const [rows, heads] = logSumExp.shape as [number, number];
+  const delta = tf.sum(tf.reshape(tf.mul(dy, y), [rows, heads, -1]), 2);
+  return tf.neg(tf.sum(tf.mul(tf.exp(tf.sub(sinks, logSumExp)), delta), 0));
 }
 
 function attributesOf(
@@ -155,6 +189,8 @@ function attributesOf(
     throw shapeError(
       `an entry of bias.index is outside the ${bias.values.shape[1]} columns of bias.values`,
     );
+  if (options.sinks && options.sinks.shape[0] !== heads)
+    throw shapeError(`there are ${options.sinks.shape[0]} sinks for ${heads} heads`);
   if (dropout) check.probability('attention', 'dropout.rate', dropout.rate);
   checkOffsets('attention', queryOffsets, q.shape[0]);
   checkOffsets('attention', keyOffsets, k.shape[0]);

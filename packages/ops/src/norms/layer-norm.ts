@@ -9,10 +9,12 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { differentiable } from '../tape/differentiable.js';
 import { runKernel } from '../tape/kernel.js';
+import { freezeTensor, isFrozenTensor } from '../weights/frozen-tensor.js';
 import { sumRows } from '../rows/sum-rows.js';
 
 /**
  * @param x `[N, D]`. @param gamma `[D]`. @param beta `[D]`, or undefined for a norm without bias.
+ * @param options.gammaOffset added to γ (Nemotron stores γ − 1); default 0.
  * @returns `[N, D]`, owned by the enclosing scope.
  */
 export function layerNorm(
@@ -20,7 +22,9 @@ export function layerNorm(
   gamma: Tensor1D,
   beta: Tensor1D | undefined,
   epsilon: number,
+  { gammaOffset = 0 }: { gammaOffset?: number } = {},
 ): Tensor2D {
+  if (gammaOffset !== 0) return layerNorm(x, shifted(gamma, gammaOffset), beta, epsilon);
   return differentiable<'x' | 'gamma' | 'beta', Tensor2D>(
     { x, gamma, beta },
     (save, needs) => {
@@ -50,6 +54,12 @@ export function layerNorm(
       };
     },
   );
+}
+
+/** γ + offset, frozen where γ is. */
+function shifted(gamma: Tensor1D, offset: number): Tensor1D {
+  const sum = tf.add<Tensor1D>(gamma, offset);
+  return isFrozenTensor(gamma) ? freezeTensor(sum) : sum;
 }
 
 function referenceLayerNorm(

@@ -1,7 +1,8 @@
 /**
  * Rotary positions (Su et al. 2021) on x `[N, H·E]`: within a head, with R = 2·(columns of cos) ≤
  * E, the pair (a, b) = (x_i, x_{i+R/2}) for i < R/2 turns by the angle of its row's position, a' =
- * a·cos − b·sin, b' = b·cos + a·sin; columns from R on pass through. The gradient turns back.
+ * a·cos − b·sin, b' = b·cos + a·sin; columns from R on pass through. Interleaved, the pairs are
+ * (x_{2i}, x_{2i+1}), as in GPT-J's form of them. The gradient turns back.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
@@ -16,6 +17,7 @@ import type { RopeTables } from './rope-tables.js';
  * @param tables cos, sin `[T, R/2]`; see `ropeTables`.
  * @param positions `[N]`, each in [0, T).
  * @param heads H
+ * @param options.interleaved pairs are neighbours; default false.
  * @returns `[N, H·E]`, owned by the enclosing scope.
  * @throws PEFT_ROPE_RANGE for a position outside the tables, or heads narrower than they are.
  */
@@ -24,6 +26,7 @@ export function rope(
   { cos, sin }: RopeTables,
   positions: Int32Array,
   heads: number,
+  { interleaved = false }: { readonly interleaved?: boolean } = {},
 ): Tensor2D {
   check.positiveInteger('rope', 'heads', heads);
   const [rows, width] = x.shape;
@@ -38,9 +41,12 @@ export function rope(
   if (outside !== undefined)
     throw ropeError(`position ${outside} is outside the ${cos.shape[0]} rows of the tables`);
   const turn = (input: Tensor2D, c: Tensor2D, s: Tensor2D, inverse: boolean) =>
-    runKernel('PeftRope', { x: input, cos: c, sin: s }, { positions, heads, inverse }, () => [
-      referenceRope(input, c, s, positions, heads, inverse),
-    ])[0]!;
+    runKernel(
+      'PeftRope',
+      { x: input, cos: c, sin: s },
+      { positions, heads, inverse, interleaved },
+      () => [referenceRope(input, c, s, { positions, heads, inverse, interleaved })],
+    )[0]!;
   return differentiable<'x', Tensor2D>(
     { x },
     (save) => {
@@ -55,25 +61,41 @@ function referenceRope(
   x: Tensor2D,
   cos: Tensor2D,
   sin: Tensor2D,
-  positions: Int32Array,
-  heads: number,
-  inverse: boolean,
+  {
+    positions,
+    heads,
+    inverse,
+    interleaved,
+  }: {
+    readonly positions: Int32Array;
+    readonly heads: number;
+    readonly inverse: boolean;
+    readonly interleaved: boolean;
+  },
 ): Tensor {
   const [rows, width] = x.shape;
   const half = cos.shape[1];
   const size = width / heads;
   const rest = size - 2 * half;
-  const [a, b, passed] = tf.split(
+  const [turning, passed] = tf.split(
     tf.reshape(x, [rows, heads, size]),
-    rest > 0 ? [half, half, rest] : [half, half],
+    rest > 0 ? [2 * half, rest] : [2 * half],
     2,
-  ) as Tensor3D[];
+  ) as [Tensor3D, Tensor3D?];
+  const [a, b] = (
+    interleaved
+      ? tf.unstack(tf.reshape(turning, [rows, heads, half, 2]), 3)
+      : tf.split(turning, 2, 2)
+  ) as [Tensor, Tensor];
   // [N, 1, R/2]
   const angleRows = (table: Tensor2D) => tf.expandDims(copyRows(table, positions), 1);
   const c = angleRows(cos);
   const s = inverse ? tf.neg(angleRows(sin)) : angleRows(sin);
-  const turned = [tf.sub(tf.mul(a!, c), tf.mul(b!, s)), tf.add(tf.mul(b!, c), tf.mul(a!, s))];
-  return tf.reshape(tf.concat(passed ? [...turned, passed] : turned, 2), [rows, width]);
+  const turned = [tf.sub(tf.mul(a, c), tf.mul(b, s)), tf.add(tf.mul(b, c), tf.mul(a, s))];
+  const joined = interleaved
+    ? tf.reshape(tf.stack(turned, 3), [rows, heads, 2 * half])
+    : tf.concat(turned, 2);
+  return tf.reshape(passed ? tf.concat([joined, passed], 2) : joined, [rows, width]);
 }
 
 function ropeError(problem: string): PeftError {

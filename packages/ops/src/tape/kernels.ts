@@ -166,11 +166,17 @@ export interface PeftKernels {
   /**
    * Rotary positions on x `[N, heads·E]`: within a head, pair (i, i+R/2) for i < R/2, R =
    * 2·cos.shape[1] ≤ E; the rest passes through. a' = a·cos − b·sin, b' = b·cos + a·sin at row
-   * `positions[n]` of cos, sin `[T, R/2]`. `inverse` negates sin (the gradient). One output.
+   * `positions[n]` of cos, sin `[T, R/2]`. `inverse` negates sin (the gradient). `interleaved`: the
+   * pairs are (2i, 2i+1). One output.
    */
   PeftRope: {
     inputs: 'x' | 'cos' | 'sin';
-    attributes: { positions: Int32Array; heads: number; inverse: boolean };
+    attributes: {
+      positions: Int32Array;
+      heads: number;
+      inverse: boolean;
+      interleaved: boolean;
+    };
   };
   /** y_i = x_i·keep_i/(1−rate). One output; also its own gradient. */
   PeftDropout: { inputs: 'x'; attributes: DropoutAttributes };

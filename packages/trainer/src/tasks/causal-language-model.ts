@@ -7,6 +7,8 @@
  * The count is that of the labelled tokens, so a step's loss is their mean over the whole batch
  * however it is split.
  */
+import * as tf from '@tensorflow/tfjs';
+import type { Scalar } from '@tensorflow/tfjs';
 import type { ModelBatch, ModelOutput } from '@peft/core';
 import type { TokenBatch, TokenLoss } from '@peft/data';
 import { PeftError } from '@peft/errors';
@@ -29,10 +31,20 @@ export function causalLanguageModel(): Task<CausalBatch, TokenLoss> {
     name: NAME,
     count: (batch) => labelled(batch).length,
     forward: (model, batch, options) => model.forward(batch, { ...options, logitRows: 'none' }),
-    loss: (output, batch) => targetLoss(NAME, output, targetsOf(output, batch)),
+    loss: (output, batch) => withRouterLoss(output, batch),
     predict: (output, batch) =>
       perExample(targetLosses(NAME, output, targetsOf(output, batch)), batch),
   });
+}
+
+/**
+ * What the targets cost, and what the routers of a mixture of experts add to their mean, where the
+ * config asks for it: the mean over the whole batch then has the routers' loss once.
+ */
+function withRouterLoss(output: ModelOutput, batch: CausalBatch): Scalar {
+  const targets = targetsOf(output, batch);
+  const loss = targetLoss(NAME, output, targets);
+  return output.routerLoss ? tf.add(loss, tf.mul(output.routerLoss, targets.rows.length)) : loss;
 }
 
 /** Tokens that have something in front of them and count. */

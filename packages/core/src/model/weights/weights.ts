@@ -16,7 +16,12 @@ import {
   type FrozenWeight,
   type TensorSource,
 } from '@peft/ops';
-import type { ModelDescription, ParameterSpec } from '../../description/model-description.js';
+import type {
+  ModelDescription,
+  ParameterSpec,
+  TensorPiece,
+} from '../../description/model-description.js';
+import { joinedSource, sliceOf } from './joined-source.js';
 import { convertedWeights, type WeightQuantization } from '../../description/quantizable.js';
 
 /** Stored tensors by name: a checkpoint, or values in memory. */
@@ -186,15 +191,8 @@ function findName(
   description: ModelDescription,
   store: WeightStore,
 ): Found | undefined {
-  const prefix = description.basePrefix;
   for (const name of [spec.name, ...(spec.aliases ?? [])]) {
-    const variants = [
-      name,
-      ...(prefix
-        ? [name.startsWith(`${prefix}.`) ? name.slice(prefix.length + 1) : `${prefix}.${name}`]
-        : []),
-    ];
-    for (const variant of variants) {
+    for (const variant of variantsOf(name, description)) {
       const quantized = spec.use === 'vector' ? undefined : store.quantized?.(variant);
       if (quantized) return { quantized };
       const source = store.get(variant);
@@ -203,8 +201,31 @@ function findName(
         return { source };
     }
   }
+  for (const pieces of spec.pieces ?? []) {
+    const sources = pieces.map((piece) => findPiece(piece, description, store));
+    if (sources.every((source) => source !== undefined))
+      return { source: joinedSource(spec.name, sources) };
+  }
   return undefined;
 }
+
+function findPiece(
+  { name, index }: TensorPiece,
+  description: ModelDescription,
+  store: WeightStore,
+): TensorSource | undefined {
+  const source = variantsOf(name, description)
+    .map((variant) => store.get(variant))
+    .find((found) => found !== undefined);
+  return source && index !== undefined ? sliceOf(source, index) : source;
+}
+
+const variantsOf = (name: string, { basePrefix: prefix }: ModelDescription): string[] => [
+  name,
+  ...(prefix
+    ? [name.startsWith(`${prefix}.`) ? name.slice(prefix.length + 1) : `${prefix}.${name}`]
+    : []),
+];
 
 function freshSource(spec: ParameterSpec, seed: number): TensorSource {
   return memorySource(

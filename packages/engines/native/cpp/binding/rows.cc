@@ -18,6 +18,7 @@ napi_value rope(const Arguments& a) {
   const int64_t n = a.size(5, "n"), heads = a.size(6, "heads"), size = a.size(7, "headSize"),
                 half = a.size(8, "halfRotary");
   const float direction = a.boolean(9, "inverse") ? -1.0f : 1.0f;
+  const auto turn = a.boolean(10, "interleaved") ? kernels().ropePairs : kernels().ropeRow;
   const int64_t width = product(heads, size);
   if (2 * half > size)
     a.fail("halfRotary " + std::to_string(half) + " is more than half of headSize " +
@@ -36,8 +37,8 @@ napi_value rope(const Arguments& a) {
   }
   parallelRanges(n, minimumRows(width), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++)
-      kernels().ropeRow(x + i * width, cos + positions[i] * half, sin + positions[i] * half,
-                        y + i * width, heads, size, half, direction);
+      turn(x + i * width, cos + positions[i] * half, sin + positions[i] * half, y + i * width, heads,
+           size, half, direction);
   });
   return nullptr;
 }

@@ -70,6 +70,8 @@ struct KernelTable {
   // rope.h, adamw.h
   void (*ropeRow)(const float* x, const float* cos, const float* sin, float* y, int64_t heads,
                   int64_t size, int64_t half, float direction);
+  void (*ropePairs)(const float* x, const float* cos, const float* sin, float* y, int64_t heads,
+                    int64_t size, int64_t half, float direction);
   void (*adamWRun)(const AdamWStep& step, float* p, const float* gradient, float* m, float* v,
                    int64_t n);
 };

@@ -46,6 +46,7 @@ inline KernelTable makeTable() {
   t.probabilityRow = probabilityRow;
   t.attention = {attentionForward, attentionBackward, scaleSumRows};
   t.ropeRow = ropeRow;
+  t.ropePairs = ropePairs;
   t.adamWRun = adamWRun;
   return t;
 }

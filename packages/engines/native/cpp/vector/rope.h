@@ -5,6 +5,22 @@
 
 namespace peft::PEFT_ISA {
 
+/**
+ * Pairs (2i, 2i+1) of a head turn; elements from 2·half on pass. y may be x. The lanes of a pair
+ * stand side by side, so this one is left to the compiler.
+ */
+inline void ropePairs(const float* x, const float* cos, const float* sin, float* y, int64_t heads,
+                      int64_t size, int64_t half, float direction) {
+  for (int64_t h = 0; h < heads; h++, x += size, y += size) {
+    for (int64_t i = 0; i < half; i++) {
+      const float a = x[2 * i], b = x[2 * i + 1], c = cos[i], s = sin[i] * direction;
+      y[2 * i] = a * c - b * s;
+      y[2 * i + 1] = b * c + a * s;
+    }
+    if (x != y) map1(x + 2 * half, y + 2 * half, size - 2 * half, [](vf a) { return a; });
+  }
+}
+
 /** x, y [heads, size]; cos, sin [half]; elements from 2·half on of a head pass. y may be x. */
 inline void ropeRow(const float* x, const float* cos, const float* sin, float* y, int64_t heads,
                     int64_t size, int64_t half, float direction) {

@@ -18,6 +18,7 @@ export interface RowFunctions {
     headSize: number,
     halfRotary: number,
     inverse: boolean,
+    interleaved: boolean,
   ): void;
   /** In place allowed. Element i is numbered i (low 32 bits). */
   dropout(x: F32, y: F32, length: number, rate: number, key0: number, key1: number): void;

@@ -5,7 +5,7 @@ import { register } from './register.js';
 
 /** Registers rope, dropout, scaling, sums, cross entropy, gathering and scattering. */
 export function registerRows(): void {
-  register<{ positions: Int32Array; heads: number; inverse: boolean }>(
+  register<{ positions: Int32Array; heads: number; inverse: boolean; interleaved: boolean }>(
     'PeftRope',
     ({ inputs, attributes, backend }) => {
       const { x, cos, sin } = inputs as Record<'x' | 'cos' | 'sin', TensorInfo>;
@@ -22,6 +22,7 @@ export function registerRows(): void {
         width / attributes.heads,
         cos.shape[1]!,
         attributes.inverse,
+        attributes.interleaved,
       );
       return y.info;
     },

@@ -12,7 +12,7 @@ export function registerRows(): void {
   register('PeftScatterAddRows', ({ x }, { rows, size }) =>
     tf.unsortedSegmentSum(x!, tf.tensor1d(rows, 'int32'), size),
   );
-  register('PeftRope', ({ x, cos, sin }, { positions, heads, inverse }) => {
+  register('PeftRope', ({ x, cos, sin }, { positions, heads, inverse, interleaved }) => {
     const [rows, width] = x!.shape as [number, number];
     const half = cos!.shape[1]!;
     const rest = width / heads - 2 * half;
@@ -21,14 +21,25 @@ export function registerRows(): void {
       Tensor,
       Tensor,
     ]; // [N, 1, R/2]
-    const [a, b, ...passed] = tf.split(
-      tf.reshape(x!, [rows, heads, -1]),
-      rest > 0 ? [half, half, rest] : [half, half],
-      2,
-    ) as [Tensor, Tensor, ...Tensor[]];
+    const parts = (
+      interleaved
+        ? tf.split(tf.reshape(x!, [rows, heads, -1]), rest > 0 ? [2 * half, rest] : [2 * half], 2)
+        : tf.split(
+            tf.reshape(x!, [rows, heads, -1]),
+            rest > 0 ? [half, half, rest] : [half, half],
+            2,
+          )
+    ) as Tensor[];
+    const [a, b] = (
+      interleaved ? tf.unstack(tf.reshape(parts[0]!, [rows, heads, half, 2]), 3) : parts
+    ) as [Tensor, Tensor];
+    const passed = parts.slice(interleaved ? 1 : 2);
     const [ac, bs, bc, as] = [tf.mul(a, c), tf.mul(b, s), tf.mul(b, c), tf.mul(a, s)];
     const turned = inverse ? [tf.add(ac, bs), tf.sub(bc, as)] : [tf.sub(ac, bs), tf.add(bc, as)];
-    return tf.reshape(tf.concat([...turned, ...passed], 2), [rows, width]);
+    const joined = interleaved
+      ? [tf.reshape(tf.stack(turned, 3), [rows, heads, 2 * half]), ...passed]
+      : [...turned, ...passed];
+    return tf.reshape(tf.concat(joined, 2), [rows, width]);
   });
   register('PeftCrossEntropy', ({ logits }, { labels }) => {
     const largest = tf.max(logits!, 1, true);

@@ -1,0 +1,14 @@
+/**
+ * UMT5 (Chung et al. 2023): mT5 where every block has a table of relative positions of its own.
+ */
+import { defineArchitecture } from '@peft/core';
+import { readConfig, type ConfigJson } from '../description/config-reader.js';
+import { parseT5Config, type T5Config } from './t5-config.js';
+import { t5Parts } from './t5.js';
+
+export const umt5 = defineArchitecture<T5Config>({
+  ...t5Parts,
+  family: 'UMT5',
+  modelTypes: ['umt5'],
+  parseConfig: (json: ConfigJson) => parseT5Config(readConfig('UMT5', json)),
+});

@@ -1,0 +1,85 @@
+/**
+ * BERT (Devlin et al. 2019): word, position and segment embeddings, post-norm encoder, tanh pooler
+ * on the first token.
+ *
+ *   x = dropout(LN(E_word[id] + E_type[segment] + E_position[t]))
+ */
+import { defineArchitecture, type HeadOptions, type ModelOutput } from '@peft/core';
+import {
+  describeBertEncoder,
+  parseBertConfig,
+  runBertEncoder,
+  type BertEncoderConfig,
+} from './bert-encoder.js';
+import { firstRows, isBare } from '../../parts/classification-head.js';
+import { readConfig, type ConfigJson } from '../../description/config-reader.js';
+import { DescriptionBuilder, within } from '../../description/describe.js';
+import { describeEmbeddings, embedWithTypes } from '../../parts/typed-embeddings.js';
+
+export const bert = defineArchitecture<BertEncoderConfig>({
+  family: 'BERT',
+  modelTypes: ['bert'],
+  heads: ['sequence-classification', 'token-classification'],
+  parseConfig: (json: ConfigJson) =>
+    parseBertConfig(readConfig('BERT', json), {
+      vocabularySize: 30522,
+      hiddenSize: 768,
+      heads: 12,
+      feedForwardSize: 3072,
+    }),
+
+  describe(config, head) {
+    const { hiddenSize: D, initializerRange: fresh } = config;
+    const model = new DescriptionBuilder();
+    const prefix = prefixOf(head);
+    const embeddings = within(prefix, 'embeddings');
+    describeEmbeddings(model, embeddings, { ...config, size: D });
+    describeBertEncoder(model, prefix, config);
+    if (head.kind !== 'token-classification')
+      model.linear(within(prefix, 'pooler.dense'), { role: 'pooler', shape: [D, D], fresh });
+    if ('outputs' in head && !isBare(head))
+      model.linear('classifier', {
+        role: 'head',
+        shape: [head.outputs, D],
+        isOutputHead: true,
+        fresh,
+      });
+    return model.build({
+      modelType: 'bert',
+      head,
+      hiddenSize: D,
+      vocabularySize: config.vocabularySize,
+      layers: { encoder: config.layers, decoder: 0 },
+      maxPositions: config.positions,
+      headModules: isBare(head) ? [] : ['classifier'],
+      basePrefix: 'bert',
+    });
+  },
+
+  forward(run, config, batch) {
+    const { head } = run.description;
+    const prefix = prefixOf(head);
+    const { x, offsets } = embedWithTypes(run, within(prefix, 'embeddings'), config, batch);
+    const states = runBertEncoder(run, prefix, config, x, offsets);
+    const hidden = states.at(-1)!;
+    const pool = () =>
+      run.linear(within(prefix, 'pooler.dense'), firstRows(hidden, offsets), 'tanh'); // [B, D]
+    const output: ModelOutput = {
+      hidden,
+      offsets,
+      hiddenStates: run.wantsHiddenStates ? states : undefined,
+    };
+    if (head.kind === 'none') return { ...output, pooled: pool() };
+    if (head.kind === 'pooled-linear') return output;
+    const features = head.kind === 'token-classification' ? hidden : pool();
+    return {
+      ...output,
+      logits: run.linear(
+        'classifier',
+        run.dropout('classifier', features, config.classifierDropout),
+      ),
+    };
+  },
+});
+
+const prefixOf = (head: HeadOptions): string => (isBare(head) ? '' : 'bert');

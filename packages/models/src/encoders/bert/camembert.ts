@@ -1,0 +1,17 @@
+/** CamemBERT (Martin et al. 2020): RoBERTa under another name. */
+import { defineArchitecture } from '@peft/core';
+import type { ConfigJson } from '../../description/config-reader.js';
+import { parseRobertaConfig, robertaParts, type RobertaConfig } from './roberta.js';
+
+export const camembert = defineArchitecture<RobertaConfig>({
+  ...robertaParts,
+  family: 'CamemBERT',
+  modelTypes: ['camembert'],
+  parseConfig: (json: ConfigJson) =>
+    parseRobertaConfig('CamemBERT', json, {
+      vocabularySize: 30522,
+      hiddenSize: 768,
+      heads: 12,
+      feedForwardSize: 3072,
+    }),
+});
