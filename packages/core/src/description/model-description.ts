@@ -1,19 +1,7 @@
 /** What a model is before any weight is read: its parameters and its sites. */
 import type { Initializer } from './initializers.js';
 import type { ParameterSite, Site } from './sites.js';
-
-/** A stored tensor, or what stands at `index` of its first axis. */
-export interface TensorPiece {
-  readonly name: string;
-  readonly index?: number;
-}
-
-/** Where a tensor stands in the reference's own parameter, which holds one for each expert. */
-export interface TensorEntry {
-  readonly of: string;
-  readonly index: number;
-  readonly count: number;
-}
+import type { TensorEntry, TensorPiece } from './tensor-entry.js';
 
 /** A tensor of the checkpoint. */
 export interface ParameterSpec {

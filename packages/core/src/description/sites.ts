@@ -2,7 +2,7 @@
  * Sites: the places of a model where a method can attach. A model is a list of them plus a forward
  * pass that consults what is attached. The kinds are few and closed.
  */
-import type { TensorEntry } from './model-description.js';
+import type { TensorEntry } from './tensor-entry.js';
 
 interface SiteBase {
   /** The checkpoint's own module path, `deberta.encoder.layer.0.attention.self.query_proj`. */

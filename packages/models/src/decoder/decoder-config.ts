@@ -6,7 +6,7 @@ import type { ActivationName } from '@peft/ops';
 import { headSizeOf, type ConfigReader } from '../description/config-reader.js';
 import { LLAMA_FORM, type DecoderForm } from './decoder-form.js';
 import type { ExpertsConfig } from './experts-config.js';
-import type { LatentAttentionConfig } from './latent-attention.js';
+import type { LatentAttentionConfig } from './latent-attention-config.js';
 import { parseRope, type RopeConfig } from './rope-config.js';
 
 export interface DecoderConfig {

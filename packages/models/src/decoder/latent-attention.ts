@@ -12,18 +12,7 @@ import type { DescriptionBuilder } from '../description/describe.js';
 import { attend } from '../parts/attend.js';
 import type { DecoderAttentionOptions } from './decoder-attention.js';
 import type { DecoderConfig } from './decoder-config.js';
-
-export interface LatentAttentionConfig {
-  /** 0: queries are projected at once. */
-  readonly queryRank: number;
-  readonly keyValueRank: number;
-  /** Columns of a head's queries and keys that turn, and that do not. */
-  readonly turning: number;
-  readonly still: number;
-  /** Columns of a head's values. */
-  readonly valueSize: number;
-  readonly hasBias: boolean;
-}
+import type { LatentAttentionConfig } from './latent-attention-config.js';
 
 /** Norms of the narrow states have torch's own ε in transformers. */
 const EPSILON = 1e-6;

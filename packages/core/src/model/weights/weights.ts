@@ -16,11 +16,8 @@ import {
   type FrozenWeight,
   type TensorSource,
 } from '@peft/ops';
-import type {
-  ModelDescription,
-  ParameterSpec,
-  TensorPiece,
-} from '../../description/model-description.js';
+import type { ModelDescription, ParameterSpec } from '../../description/model-description.js';
+import type { TensorPiece } from '../../description/tensor-entry.js';
 import { joinedSource, sliceOf } from './joined-source.js';
 import { convertedWeights, type WeightQuantization } from '../../description/quantizable.js';
 
