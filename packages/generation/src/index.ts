@@ -25,3 +25,5 @@ export {
   type TextEvaluation,
   type TextEvaluatorOptions,
 } from './text-evaluator.js';
+export type { BatchRequest, BatchToken } from './batch/batch-request.js';
+export { ContinuousBatch, type ContinuousBatchOptions } from './batch/continuous-batch.js';

@@ -106,6 +106,36 @@ export class KeyValueCache {
     if (!isSameMemory) replace(this.#memory, sequences);
   }
 
+  /** Whether what the rows depend on beside their tokens is the same in another cache. */
+  fits(other: KeyValueCache): boolean {
+    return (
+      this.#pinned.size === other.#pinned.size &&
+      [...this.#pinned].every(([name, value]) => other.#pinned.get(name) === value)
+    );
+  }
+
+  /** Whether rows depend on more than their tokens, so that sequences of one cache influence one another. */
+  get isPinned(): boolean {
+    return this.#pinned.size > 0;
+  }
+
+  /**
+   * Takes over the sequences of another cache, behind its own. The other one is empty afterwards.
+   * @throws PEFT_CACHE_STALE when they do not fit
+   */
+  append(other: KeyValueCache): void {
+    if (this.#origins && !this.fits(other))
+      throw new PeftError('PEFT_CACHE_STALE', 'the keys of the two caches were made otherwise.', {
+        hint: 'go on with each cache in a batch of its own',
+      });
+    appendAll(this.#past, other.#past);
+    appendAll(this.#memory, other.#memory);
+    const sequences = (this.#origins?.length ?? 0) + (other.#origins?.length ?? 0);
+    this.#origins = Int32Array.from({ length: sequences }, (_, b) => b);
+    for (const [name, value] of other.#pinned) this.#pinned.set(name, value);
+    other.dispose();
+  }
+
   dispose(): void {
     for (const entries of [this.#past, this.#memory]) {
       for (const { keys, values } of entries.values()) tf.dispose([keys, values]);
@@ -138,6 +168,30 @@ function replace(entries: Map<string, KeyValues>, sequences: Int32Array): void {
     );
     tf.dispose([keys, values]);
   }
+}
+
+/** Moves the entries of `added` behind those of `entries`. */
+function appendAll(entries: Map<string, KeyValues>, added: Map<string, KeyValues>): void {
+  for (const [path, { keys, values, offsets }] of added) {
+    const own = entries.get(path);
+    if (!own) {
+      entries.set(path, { keys, values, offsets });
+      continue;
+    }
+    const first = own.offsets.at(-1)!;
+    entries.set(
+      path,
+      keep(
+        tf.tidy(() => ({
+          keys: tf.keep(tf.concat([own.keys, keys])),
+          values: tf.keep(tf.concat([own.values, values])),
+          offsets: Int32Array.of(...own.offsets, ...offsets.subarray(1).map((at) => at + first)),
+        })),
+      ),
+    );
+    tf.dispose([own.keys, own.values, keys, values]);
+  }
+  added.clear();
 }
 
 /** Rows of these sequences, one after another. */

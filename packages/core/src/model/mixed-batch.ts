@@ -7,6 +7,7 @@ import type { Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 import { scatterAddRows } from '@peft/ops';
 import type { Adapter } from '../adapter/adapter.js';
+import type { ModelDescription } from '../description/model-description.js';
 import type { SiteOf } from '../description/sites.js';
 import type { LinearAttachment } from '../method/attachment.js';
 import type { AdapterScope } from './adapter-scope.js';
@@ -105,30 +106,9 @@ function changes(adapter: Adapter, site: SiteOf<'linear' | 'norm' | 'embedding'>
 
 /** Rows of a batch can be told apart at linear, norm and embedding sites only. */
 function refuseUnmixable(host: RunHost, assignment: readonly string[]): void {
-  const { sites } = host.description;
   for (const name of new Set(assignment)) {
     if (name === BASE_ADAPTER) continue;
-    const adapter = host.adapter(name);
-    const atSites = new Set(
-      sites.flatMap((site) =>
-        site.kind === 'linear' || site.kind === 'norm' || site.kind === 'embedding'
-          ? [site.weight, 'bias' in site ? site.bias : undefined]
-          : [],
-      ),
-    );
-    const where =
-      [...adapter.attachments.values()]
-        .flat()
-        .find(
-          ({ site: { kind }, attachment }) =>
-            kind === 'attention' ||
-            kind === 'sublayer' ||
-            kind === 'sequence' ||
-            (kind === 'linear' && (attachment as LinearAttachment).readsWholeBatch),
-        )?.site.path ??
-      [...adapter.parameters.values()].find(
-        ({ origin, name: parameter }) => origin === 'unfrozen' && !atSites.has(parameter),
-      )?.name;
+    const where = unmixableAt(host.description, host.adapter(name));
     if (where !== undefined)
       throw new PeftError(
         'PEFT_MIXED_BATCH',
@@ -136,4 +116,29 @@ function refuseUnmixable(host: RunHost, assignment: readonly string[]): void {
         { hint: 'run its rows in a batch of their own' },
       );
   }
+}
+
+/** A place where an adapter changes more than rows, which keeps it out of batches with others. */
+export function unmixableAt({ sites }: ModelDescription, adapter: Adapter): string | undefined {
+  const atSites = new Set(
+    sites.flatMap((site) =>
+      site.kind === 'linear' || site.kind === 'norm' || site.kind === 'embedding'
+        ? [site.weight, 'bias' in site ? site.bias : undefined]
+        : [],
+    ),
+  );
+  return (
+    [...adapter.attachments.values()]
+      .flat()
+      .find(
+        ({ site: { kind }, attachment }) =>
+          kind === 'attention' ||
+          kind === 'sublayer' ||
+          kind === 'sequence' ||
+          (kind === 'linear' && (attachment as LinearAttachment).readsWholeBatch),
+      )?.site.path ??
+    [...adapter.parameters.values()].find(
+      ({ origin, name: parameter }) => origin === 'unfrozen' && !atSites.has(parameter),
+    )?.name
+  );
 }

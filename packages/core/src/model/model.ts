@@ -27,7 +27,7 @@ import {
   probedValues,
   type MergeResult,
 } from './merge-probe.js';
-import { BASE_ADAPTER } from './mixed-batch.js';
+import { BASE_ADAPTER, unmixableAt } from './mixed-batch.js';
 import { ModelRun } from './model-run.js';
 import { forwardPooled, isDecoder } from './pooled-head.js';
 import type { RunHost, RunOptions } from './run-options.js';
@@ -120,6 +120,14 @@ export class Model {
         ).trim(),
       });
     return found;
+  }
+
+  /**
+   * Whether sequences with this adapter can share a batch with sequences of other adapters
+   * (`RunOptions.assignment`): where it changes rows alone, as LoRA and IA3 do.
+   */
+  isMixable(name: string): boolean {
+    return unmixableAt(this.description, this.adapter(name)) === undefined;
   }
 
   /** Puts adapters in force, the later around the earlier; none for the bare model. */

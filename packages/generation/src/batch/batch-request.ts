@@ -1,0 +1,49 @@
+/** What a continuous batch is asked for, and what it tells. */
+import type { GenerationOptions, ResolvedGeneration } from '../generation-options.js';
+
+/** A token of one text, as it is made. */
+export interface BatchToken {
+  readonly id: number;
+  /** How many tokens of the text there are now. */
+  readonly count: number;
+  /** ln p of it under softmax(logits), before temperature and penalties; where asked for. */
+  readonly logProbability?: number;
+  /** The likeliest tokens with their ln p, likeliest first; as many as were asked for. */
+  readonly likeliest?: readonly { readonly id: number; readonly logProbability: number }[];
+}
+
+/** One text to be made. */
+export interface BatchRequest extends Pick<
+  GenerationOptions,
+  | 'maxNewTokens'
+  | 'endIds'
+  | 'temperature'
+  | 'topK'
+  | 'topP'
+  | 'repetitionPenalty'
+  | 'seed'
+  | 'signal'
+> {
+  /** What is continued. */
+  readonly promptIds: readonly number[];
+  /** The adapter's name on the model, `__base__` for none. Default `__base__`. */
+  readonly adapter?: string;
+  /** How many likeliest tokens are told of, with their probabilities. Default: no probabilities. */
+  readonly logProbabilities?: number;
+  /** Changes the logits of the next token in place, before penalty and choice. */
+  readonly adjust?: (logits: Float32Array, made: readonly number[]) => void;
+  /** Told of each token; true ends the text there. */
+  readonly onToken?: (token: BatchToken) => boolean | void;
+}
+
+/** A text on its way. */
+export interface BatchText {
+  readonly request: BatchRequest;
+  readonly options: ResolvedGeneration;
+  readonly adapter: string;
+  /** Prompt and what was made. */
+  readonly tokens: number[];
+  readonly made: number[];
+  /** Rows of the cache that it may come to need. */
+  readonly reserved: number;
+}

@@ -1,0 +1,125 @@
+/** Texts that go on together: one cache, one pass for the next token of each. */
+import * as tf from '@tensorflow/tfjs';
+import { BASE_ADAPTER, KeyValueCache, type Model } from '@peft/core';
+import { PeftError } from '@peft/errors';
+import { offsetsOf } from '@peft/ops';
+import type { BatchText } from './batch-request.js';
+
+/** Reads tokens of some texts behind what its cache holds of them. */
+export class Lane {
+  #cache = new KeyValueCache();
+  #texts: readonly BatchText[];
+  /** Tokens of each text that the cache holds. */
+  #read: number[];
+
+  constructor(
+    readonly model: Model,
+    texts: readonly BatchText[],
+  ) {
+    this.#texts = texts;
+    this.#read = texts.map(() => 0);
+  }
+
+  get texts(): readonly BatchText[] {
+    return this.#texts;
+  }
+
+  /** Bytes that keys and values take. */
+  get cacheBytes(): number {
+    return this.#cache.byteLength;
+  }
+
+  /** Tokens that are still to be read before anything can be generated. */
+  get unread(): number {
+    return this.#texts.reduce((sum, { tokens }, b) => sum + tokens.length - this.#read[b]!, 0);
+  }
+
+  /** Whether texts of one pass influence one another (rotary angles that follow the longest). */
+  get isPinned(): boolean {
+    return this.#cache.isPinned;
+  }
+
+  /**
+   * Reads on, `limit` tokens of each text at most.
+   * @returns logits of what follows each text `[V]` (views of one array), or undefined while tokens
+   *   are left unread
+   */
+  read(limit: number): Float32Array[] | undefined {
+    try {
+      return this.#readOn(limit);
+    } catch (error) {
+      if (!(error instanceof PeftError && error.code === 'PEFT_CACHE_STALE')) throw error;
+      this.#cache.dispose();
+      this.#cache = new KeyValueCache();
+      this.#read = this.#texts.map(() => 0);
+      return this.#readOn(Number.POSITIVE_INFINITY);
+    }
+  }
+
+  /** Goes on with these texts, by number. */
+  keep(numbers: readonly number[]): void {
+    if (numbers.length === this.#texts.length) return;
+    if (numbers.length === 0) this.#cache.dispose();
+    else this.#cache.select(Int32Array.from(numbers));
+    this.#texts = numbers.map((b) => this.#texts[b]!);
+    this.#read = numbers.map((b) => this.#read[b]!);
+  }
+
+  /** Whether the texts of another lane can go on in this one. */
+  fits(other: Lane): boolean {
+    return !this.isPinned && !other.isPinned && this.#cache.fits(other.#cache);
+  }
+
+  /** Takes over the texts of another lane, which is empty afterwards. */
+  take(other: Lane): void {
+    this.#cache.append(other.#cache);
+    this.#texts = [...this.#texts, ...other.#texts];
+    this.#read.push(...other.#read);
+    other.#texts = [];
+    other.#read = [];
+  }
+
+  dispose(): void {
+    this.#cache.dispose();
+    this.#texts = [];
+    this.#read = [];
+  }
+
+  #readOn(limit: number): Float32Array[] | undefined {
+    const fresh = this.#texts.map(({ tokens }, b) =>
+      tokens.slice(this.#read[b], this.#read[b]! + limit),
+    );
+    const read = fresh.map(({ length }, b) => this.#read[b]! + length);
+    const isLast = this.#texts.every(({ tokens }, b) => read[b] === tokens.length);
+    const logits = this.#forward(fresh, isLast);
+    this.#read = read;
+    if (!isLast) return undefined;
+    const width = logits!.length / this.#texts.length;
+    return this.#texts.map((_, b) => logits!.subarray(b * width, (b + 1) * width));
+  }
+
+  #forward(fresh: readonly (readonly number[])[], isLast: boolean): Float32Array | undefined {
+    const names = this.#texts.map(({ adapter }) => adapter);
+    const isUniform = names.every((name) => name === names[0]);
+    if (isUniform) this.model.setActiveAdapters(...names.slice(0, 1).filter(isAdapter));
+    // not the scope's result: tfjs looks for tensors in that, number by number
+    let logits: Float32Array | undefined;
+    tf.tidy(() => {
+      const output = this.model.forward(
+        {
+          inputIds: Int32Array.from(fresh.flat()),
+          offsets: offsetsOf(fresh.map(({ length }) => length)),
+        },
+        {
+          logitRows: isLast ? 'last' : 'none',
+          cache: this.#cache,
+          assignment: isUniform ? undefined : names,
+        },
+      );
+      if (isLast) logits = output.logits!.dataSync<'float32'>(); // the next token is chosen on the host
+    });
+    return logits;
+  }
+}
+
+const isAdapter = (name: string): boolean => name !== BASE_ADAPTER;
