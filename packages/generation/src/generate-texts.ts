@@ -108,7 +108,7 @@ function idOf(token: string, tokenizer: TextTokenizer): number {
  * With the special tokens that the tokenizer puts around a text; a decoder goes on, so one that
  * ends the text is left out.
  */
-function promptIds(
+export function promptIds(
   text: string,
   tokenizer: TextTokenizer,
   isPair: boolean,

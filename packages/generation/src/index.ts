@@ -9,6 +9,7 @@ export {
 export { generate } from './generate.js';
 export {
   generateTexts,
+  promptIds,
   type GeneratedText,
   type Prompt,
   type TextGenerationOptions,

@@ -29,6 +29,7 @@ export {
   type TrainedModelOptions,
 } from './model/trained-model.js';
 export { copyModelFiles, type BaseModel } from './model/base-model.js';
+export type { LanguageTexts } from './model/language-texts.js';
 export { learningRateGroups, type LearningRateGroups } from './settings/learning-rate-groups.js';
 export { PeftPredictor } from './peft-predictor.js';
 export {
@@ -37,6 +38,8 @@ export {
   type PredictorThread,
   type ThreadOptions,
 } from './thread/predictor-thread.js';
+export { receiveError, sendError, type SentError } from './thread/thread-messages.js';
+export { startWorker } from './thread/start-worker.js';
 export {
   ADAPTER_METHODS,
   ARCHITECTURES,
@@ -69,6 +72,7 @@ export type {
   LoadOptions,
   PredictOptions,
   PredictorData,
+  PredictorDescription,
   PredictorOptions,
   ProbabilityOptions,
   ReadOptions,

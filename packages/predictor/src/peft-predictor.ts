@@ -20,6 +20,7 @@ import type {
   LoadOptions,
   PredictOptions,
   PredictorData,
+  PredictorDescription,
   PredictorOptions,
   ProbabilityOptions,
   ReadOptions,
@@ -258,6 +259,13 @@ export class PeftPredictor {
   /** How the last fit went. */
   fitSummary(): FitSummary {
     return this.#fitted('fitSummary').summary;
+  }
+
+  /** What the trained model predicts, and from what. */
+  describe(): PredictorDescription {
+    const { task } = this.#fitted('describe');
+    const { label, classLabels, problemType, textColumns } = this;
+    return { task: task.name, label, classLabels, problemType, textColumns };
   }
 
   /** What is learnt; undefined before the labels have told. */

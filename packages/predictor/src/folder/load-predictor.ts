@@ -102,7 +102,8 @@ export async function readPredictor(
   }
 }
 
-function readRecord(path: string): PredictorRecord {
+/** @throws PEFT_PREDICTOR_MISSING, PEFT_PREDICTOR_INVALID, PEFT_PREDICTOR_VERSION */
+export function readRecord(path: string): PredictorRecord {
   const file = join(path, RECORD_FILE);
   const json = statSync(path, { throwIfNoEntry: false })?.isDirectory()
     ? readJsonObject(file)

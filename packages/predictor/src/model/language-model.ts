@@ -6,20 +6,13 @@ import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { compose, loadAdapter, override, type App, type Model } from '@peft/core';
-import {
-  chatTemplateSource,
-  createChatTemplate,
-  loadChatTemplate,
-  turnEndIds,
-  type ChatTemplate,
-  type TextTokenizer,
-} from '@peft/data';
+import { chatTemplateSource } from '@peft/data';
 import { check, PeftError } from '@peft/errors';
-import { generationDefaults, samplingDefaults, type GenerationOptions } from '@peft/generation';
-import { readJsonObject } from '@peft/hub';
 import type { Engine } from '@peft/ops';
 import { CLOCK, EVENT_BUS } from '@peft/trainer';
 import { loadBaseModel, openBaseModel, type BaseModel, type EventBody } from './base-model.js';
+import { addLanguageAdapter } from './language-adapter.js';
+import { languageTexts, type LanguageTexts } from './language-texts.js';
 import { overrideHyperparameters, resolveHyperparameters } from '../settings/hyperparameters.js';
 import { readPredictor } from '../folder/load-predictor.js';
 import { RECORD_FILE } from '../folder/predictor-folder.js';
@@ -33,19 +26,20 @@ import { ADAPTER } from './predictor-state.js';
 import type { LoadOptions } from '../settings/predictor-types.js';
 import { startEngine } from '../engine/start-engine.js';
 
-export interface LanguageModel {
+export interface LanguageModel extends LanguageTexts {
   readonly model: Model;
-  readonly tokenizer: TextTokenizer;
   /** The base model's `config.json`. */
   readonly config: Readonly<Record<string, unknown>>;
-  /** Tokens that end a text, and those that the decoder of an encoder-decoder starts with. */
-  readonly ends: Required<Pick<GenerationOptions, 'endIds' | 'startIds'>>;
-  /** How the checkpoint's makers draw tokens; empty where they say nothing. */
-  readonly sampling: ReturnType<typeof samplingDefaults>;
-  /** The one that was named, else the checkpoint's own. @throws PEFT_CHAT_TEMPLATE_MISSING */
-  chatTemplate(): ChatTemplate;
-  /** `ends` for an answer in a chat: the token that closes the template's turns ends it, too. */
-  chatEnds(): LanguageModel['ends'];
+  /** The adapter that the folder came with or that was asked for, by its name on the model. */
+  readonly adapter: string | undefined;
+  /**
+   * Puts a further adapter on the model: a folder in PEFT's layout, or one that `fit` saved for this
+   * base model.
+   * @returns how its texts are written: tokenizer and chat template are the adapter's own where its
+   *   folder has them
+   * @throws PEFT_ADAPTER_MISMATCH, PEFT_ADAPTER_NAME, and what `loadAdapter` throws
+   */
+  addAdapter(name: string, folder: string): Promise<LanguageTexts>;
   /** Frees model and engine. */
   dispose(): void;
 }
@@ -95,7 +89,7 @@ export async function loadLanguageModel(
       : await openCheckpoint(reference, app, emit, options);
     const source =
       options.chatTemplate === undefined ? undefined : chatTemplateSource(options.chatTemplate);
-    return languageModel(opened, app, source);
+    return languageModel(opened, app, source, emit);
   } catch (error) {
     app.dispose();
     throw error;
@@ -173,28 +167,20 @@ async function openCheckpoint(
 }
 
 function languageModel(
-  { model, engine, base: { config, filesFolder, tokenizer } }: Opened,
+  { model, engine, base }: Opened,
   app: App,
-  source: string | undefined,
+  template: string | undefined,
+  emit: (event: EventBody) => void,
 ): LanguageModel {
-  const generationConfig = readJsonObject(join(filesFolder, 'generation_config.json'));
-  const ends = generationDefaults({ config, generationConfig, tokenizer });
-  const chatTemplate = (): ChatTemplate =>
-    source === undefined
-      ? loadChatTemplate(filesFolder, tokenizer)
-      : createChatTemplate(source, tokenizer);
+  const { config, filesFolder, tokenizer } = base;
+  const own = languageTexts({ folder: filesFolder, config, tokenizer, template });
   let isDisposed = false;
   return Object.freeze<LanguageModel>({
+    ...own,
     model,
-    tokenizer,
     config,
-    ends,
-    chatEnds: () => ({
-      ...ends,
-      endIds: [...new Set([...ends.endIds, ...turnEndIds(chatTemplate(), tokenizer)])],
-    }),
-    sampling: samplingDefaults(generationConfig),
-    chatTemplate,
+    adapter: model.activeAdapters[0],
+    addAdapter: (name, folder) => addLanguageAdapter({ model, base, own }, app, name, folder, emit),
     dispose() {
       if (isDisposed) return;
       isDisposed = true;

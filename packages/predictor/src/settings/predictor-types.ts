@@ -168,6 +168,18 @@ export interface LoadOptions extends Pick<PredictorOptions, 'modules' | 'onListe
   readonly signal?: AbortSignal;
 }
 
+/** What a trained predictor predicts, and from what; plain values, which cross into threads. */
+export interface PredictorDescription {
+  readonly task: TaskName;
+  /** Column that is predicted, of classification and regression. */
+  readonly label: string | undefined;
+  /** By class id; undefined for numbers, and for tasks without classes of rows. */
+  readonly classLabels: readonly Label[] | undefined;
+  readonly problemType: ProblemType | undefined;
+  /** Columns that new rows need. */
+  readonly textColumns: readonly string[];
+}
+
 /** How the last fit went. JSON-safe. */
 export interface FitSummary {
   readonly metric: string;

@@ -3,7 +3,6 @@
  * responsive: loading, tokenising, training and predicting all happen off its event loop. Data,
  * options, events and results cross by structured cloning; tables go by their path or as rows.
  */
-import { Worker } from 'node:worker_threads';
 import { PeftError } from '@peft/errors';
 import type { TrainEvent } from '@peft/core';
 import type { Label } from '@peft/data';
@@ -14,6 +13,7 @@ import type {
   LoadOptions,
   PredictOptions,
   PredictorData,
+  PredictorDescription,
   PredictorOptions,
   ReadOptions,
   SaveOptions,
@@ -26,6 +26,7 @@ import {
   type ThreadRequest,
   type ThreadStart,
 } from './thread-messages.js';
+import { startWorker } from './start-worker.js';
 
 /** {@link PeftPredictor}'s calls, each answered by the thread. One call at a time. */
 export interface PredictorThread {
@@ -38,6 +39,7 @@ export interface PredictorThread {
   extractEmbedding(data: PredictorData, options?: ReadOptions): Promise<Float32Array[]>;
   save(path: string, options?: SaveOptions): Promise<void>;
   fitSummary(): Promise<FitSummary>;
+  describe(): Promise<PredictorDescription>;
   /** Ends the thread, whatever it does; a call that runs is rejected. */
   dispose(): Promise<void>;
 }
@@ -66,17 +68,6 @@ export const loadPredictorThread = (
   listeners: ThreadOptions = {},
 ): Promise<PredictorThread> => openThread({ load: path, options }, listeners);
 
-/** The thread's program, compiled, or as it is written where this file is run from its source. */
-function startWorker(workerData: ThreadStart): Worker {
-  if (!import.meta.url.endsWith('.ts'))
-    return new Worker(new URL('./thread-entry.js', import.meta.url), { workerData });
-  const entry = JSON.stringify(new URL('./thread-entry.ts', import.meta.url).href);
-  const loader = JSON.stringify('tsx/esm/api'); // of the repository, no dependency
-  // a thread of Node 20 does not read TypeScript as its parent does
-  const code = `import(${loader}).then(({ register }) => (register(), import(${entry})));`;
-  return new Worker(code, { eval: true, workerData });
-}
-
 interface Waiting {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
@@ -86,7 +77,9 @@ async function openThread(
   start: ThreadStart,
   { onEvent, onListenerError = () => undefined }: ThreadOptions,
 ): Promise<PredictorThread> {
-  const worker = crossing(() => startWorker(start));
+  const worker = crossing(() =>
+    startWorker(new URL('./thread-entry', import.meta.url), import.meta.url.endsWith('.ts'), start),
+  );
   const waiting = new Map<number, Waiting>();
   let ids = 0;
   let gone: Error | undefined;
@@ -149,6 +142,7 @@ async function openThread(
       (await call('extractEmbedding', data, options)) as Float32Array[],
     save: async (path, options) => void (await call('save', path, options)),
     fitSummary: async () => (await call('fitSummary')) as FitSummary,
+    describe: async () => (await call('describe')) as PredictorDescription,
     dispose: async () => {
       end(endedError(0));
       await worker.terminate();

@@ -12,6 +12,7 @@ export const THREAD_CALLS = Object.freeze([
   'extractEmbedding',
   'save',
   'fitSummary',
+  'describe',
 ] as const);
 export type ThreadCall = (typeof THREAD_CALLS)[number];
 

@@ -1,0 +1,71 @@
+/** A further adapter for a language model that is in use: PEFT's layout, or a folder of `fit`. */
+import { existsSync, readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { loadAdapter, type App, type Model } from '@peft/core';
+import { loadTokenizer } from '@peft/data';
+import { PeftError } from '@peft/errors';
+import { readRecord } from '../folder/load-predictor.js';
+import { ADAPTER_FOLDER, MODEL_FOLDER, RECORD_FILE } from '../folder/predictor-folder.js';
+import { ADAPTER_METHODS } from '../predictor-module.js';
+import type { BaseModel, EventBody } from './base-model.js';
+import { languageTexts, type LanguageTexts } from './language-texts.js';
+
+/**
+ * Puts the adapter of a folder on the model.
+ * @returns how its texts are written: by its own tokenizer and template where the folder has them,
+ *   else by `own`
+ * @throws PEFT_ADAPTER_MISMATCH when it was trained on other weights or for another task, and what
+ *   `loadAdapter` throws; the model is as before then
+ */
+export async function addLanguageAdapter(
+  {
+    model,
+    base,
+    own,
+  }: { readonly model: Model; readonly base: BaseModel; readonly own: LanguageTexts },
+  app: App,
+  name: string,
+  folder: string,
+  emit: (event: EventBody) => void,
+): Promise<LanguageTexts> {
+  const isPredictor = existsSync(join(folder, RECORD_FILE));
+  if (isPredictor) refuseOther(folder, base);
+  const { warnings } = await loadAdapter(
+    model,
+    isPredictor ? join(folder, ADAPTER_FOLDER) : folder,
+    {
+      name,
+      methods: app.get(ADAPTER_METHODS),
+    },
+  );
+  for (const message of warnings)
+    emit({ type: 'run/warned', code: 'PEFT_ADAPTER_CONFIG', message });
+  const files = isPredictor ? join(folder, MODEL_FOLDER) : folder;
+  const names = existsSync(files) ? readdirSync(files) : [];
+  if (!names.some((file) => file === 'tokenizer.json' || file === 'tokenizer_config.json'))
+    return own;
+  return languageTexts({
+    folder: files,
+    config: base.config,
+    tokenizer: loadTokenizer(files),
+    template: undefined,
+  });
+}
+
+/** @throws PEFT_ADAPTER_MISMATCH for what was trained on other weights or writes no text */
+function refuseOther(folder: string, base: BaseModel): void {
+  const record = readRecord(folder);
+  if (record.base.fingerprint !== base.fingerprint)
+    throw new PeftError(
+      'PEFT_ADAPTER_MISMATCH',
+      `predictor: ${resolve(folder)} was trained on ${record.base.reference}, whose weights are not those of ${base.reference}.`,
+      { hint: 'load it beside the model that it was trained on' },
+    );
+  const { name } = record.task;
+  if (name !== 'causal-lm' && name !== 'seq2seq')
+    throw new PeftError(
+      'PEFT_ADAPTER_MISMATCH',
+      `predictor: ${resolve(folder)} was trained for ${name}, which writes no text.`,
+      { hint: 'load it as a model of its own' },
+    );
+}

@@ -1,0 +1,59 @@
+/** How a language model turns conversations into tokens and tokens into texts. */
+import { join } from 'node:path';
+import {
+  createChatTemplate,
+  loadChatTemplate,
+  turnEndIds,
+  type ChatTemplate,
+  type TextTokenizer,
+} from '@peft/data';
+import { generationDefaults, samplingDefaults, type GenerationOptions } from '@peft/generation';
+import { readJsonObject } from '@peft/hub';
+
+/** What lies around a model that writes: its own, or that of an adapter which has its own. */
+export interface LanguageTexts {
+  readonly tokenizer: TextTokenizer;
+  /** Tokens that end a text, and those that the decoder of an encoder-decoder starts with. */
+  readonly ends: Required<Pick<GenerationOptions, 'endIds' | 'startIds'>>;
+  /** How the checkpoint's makers draw tokens; empty where they say nothing. */
+  readonly sampling: ReturnType<typeof samplingDefaults>;
+  /** The one that was named, else the checkpoint's own. @throws PEFT_CHAT_TEMPLATE_MISSING */
+  chatTemplate(): ChatTemplate;
+  /** `ends` for an answer in a chat: the token that closes the template's turns ends it, too. */
+  chatEnds(): LanguageTexts['ends'];
+}
+
+/**
+ * @param files.folder where tokenizer, chat template and `generation_config.json` lie
+ * @param files.template Jinja text of a template that was named instead
+ */
+export function languageTexts({
+  folder,
+  config,
+  tokenizer,
+  template,
+}: {
+  readonly folder: string;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly tokenizer: TextTokenizer;
+  readonly template: string | undefined;
+}): LanguageTexts {
+  const generationConfig = readJsonObject(join(folder, 'generation_config.json'));
+  const ends = generationDefaults({ config, generationConfig, tokenizer });
+  let known: ChatTemplate | undefined;
+  const chatTemplate = (): ChatTemplate =>
+    (known ??=
+      template === undefined
+        ? loadChatTemplate(folder, tokenizer)
+        : createChatTemplate(template, tokenizer));
+  return {
+    tokenizer,
+    ends,
+    chatTemplate,
+    chatEnds: () => ({
+      ...ends,
+      endIds: [...new Set([...ends.endIds, ...turnEndIds(chatTemplate(), tokenizer)])],
+    }),
+    sampling: samplingDefaults(generationConfig),
+  };
+}

@@ -1,0 +1,3 @@
+export { createServer, type PeftServer } from './create-server.js';
+export type { ServerOptions } from './server-options.js';
+export type { ServedLanguage, ServedModel, ServedPredictor } from './served-model.js';

@@ -1,0 +1,94 @@
+/** Adapters of a running model under their public names, while texts are made with them. */
+import type { LanguageModel, LanguageTexts } from '@peft/predictor';
+import { didYouMean, PeftError, show } from '@peft/errors';
+
+interface Served {
+  /** Its name on the model: a name that is loaded again gets another one. */
+  readonly id: string;
+  readonly texts: LanguageTexts;
+  /** Texts that are being made with it. */
+  users: number;
+  isUnloaded: boolean;
+}
+
+/** An adapter in use; `release` when the text has ended. */
+export interface AdapterUse {
+  readonly id: string;
+  readonly texts: LanguageTexts;
+  release(): void;
+}
+
+/**
+ * An adapter that is unloaded is gone for new texts at once; those that are being made with it end
+ * with it, and then its memory is freed.
+ */
+export class ServedAdapters {
+  readonly #served = new Map<string, Served>();
+  #count = 0;
+
+  constructor(readonly language: LanguageModel) {}
+
+  /** Names, in the order in which they were loaded. */
+  get names(): readonly string[] {
+    return [...this.#served.keys()];
+  }
+
+  /** @throws PEFT_ADAPTER_NAME when there is one of that name, and what reading adapters throws */
+  async load(name: string, folder: string): Promise<void> {
+    this.#refuseTaken(name);
+    const id = `served-${(this.#count += 1)}`;
+    const texts = await this.language.addAdapter(id, folder);
+    try {
+      this.#refuseTaken(name); // by a load that went on meanwhile
+    } catch (error) {
+      this.language.model.deleteAdapter(id);
+      throw error;
+    }
+    this.#served.set(name, { id, texts, users: 0, isUnloaded: false });
+  }
+
+  /** @throws PEFT_ADAPTER_UNKNOWN */
+  unload(name: string): void {
+    const served = this.#find(name);
+    this.#served.delete(name);
+    served.isUnloaded = true;
+    this.#freeUnused(served);
+  }
+
+  /** @throws PEFT_ADAPTER_UNKNOWN */
+  use(name: string): AdapterUse {
+    const served = this.#find(name);
+    served.users += 1;
+    return {
+      id: served.id,
+      texts: served.texts,
+      release: () => {
+        served.users -= 1;
+        this.#freeUnused(served);
+      },
+    };
+  }
+
+  #freeUnused({ id, isUnloaded, users }: Served): void {
+    if (isUnloaded && users === 0) this.language.model.deleteAdapter(id);
+  }
+
+  #refuseTaken(name: string): void {
+    if (this.#served.has(name))
+      throw new PeftError(
+        'PEFT_ADAPTER_NAME',
+        `server: an adapter ${show(name)} is loaded already.`,
+        {
+          hint: 'unload it first, or choose another name',
+        },
+      );
+  }
+
+  #find(name: string): Served {
+    const served = this.#served.get(name);
+    if (served) return served;
+    throw new PeftError('PEFT_ADAPTER_UNKNOWN', `server: no adapter ${show(name)} is loaded.`, {
+      hint: `${didYouMean(name, this.#served.keys())} Loaded: ${this.names.join(', ') || 'none'}.`.trim(),
+    });
+  }
+}

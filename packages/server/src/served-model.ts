@@ -1,0 +1,101 @@
+/** The model behind a server: texts or predictions, each made in a thread of its own. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PeftError } from '@peft/errors';
+import {
+  loadPredictorThread,
+  type EngineName,
+  type PredictorDescription,
+  type PredictorThread,
+} from '@peft/predictor';
+import { startLanguageThread, type LanguageThread } from './language/language-thread.js';
+import { OneByOne } from './tasks/one-by-one.js';
+import type { ResolvedServerOptions } from './server-options.js';
+
+export interface ServedLanguage {
+  readonly kind: 'language';
+  readonly thread: LanguageThread;
+}
+
+export interface ServedPredictor {
+  readonly kind: 'predictor';
+  readonly thread: PredictorThread;
+  readonly description: PredictorDescription;
+  /** A predictor takes one call at a time. */
+  readonly queue: OneByOne;
+}
+
+export type ServedModel = ServedLanguage | ServedPredictor;
+
+/**
+ * @throws PEFT_SERVER_TASK for an encoder-decoder, PEFT_CONFIG_INVALID for adapters beside a model
+ *   that writes no text, and what loading models throws
+ */
+export async function openServedModel(
+  options: ResolvedServerOptions,
+  onWarning: (message: string) => void,
+): Promise<ServedModel> {
+  const task = savedTask(options.model);
+  if (task === undefined || task === 'causal-lm') return openLanguage(options, onWarning);
+  if (task === 'seq2seq')
+    throw new PeftError(
+      'PEFT_SERVER_TASK',
+      `server: ${options.model} is an encoder-decoder, which is not served.`,
+      { hint: 'write its texts with peft predict, or with generateTexts of @peft/generation' },
+    );
+  if (Object.keys(options.adapters).length > 0 || options.adapterRoot !== undefined)
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `server: ${options.model} was trained for ${task}; adapters go beside a language model.`,
+      { hint: 'leave out adapters, or serve each in a server of its own' },
+    );
+  const thread = await loadPredictorThread(
+    options.model,
+    {
+      engine: options.engine as EngineName | 'auto' | undefined,
+      precision: options.precision as 'auto' | 'bf16' | '32' | undefined,
+      threads: options.threads,
+    },
+    {
+      onEvent: (event) => {
+        if (event.type === 'run/warned') onWarning(event.message);
+      },
+    },
+  );
+  const description = await thread.describe();
+  return { kind: 'predictor', thread, description, queue: new OneByOne(options.maxWaiting) };
+}
+
+async function openLanguage(
+  options: ResolvedServerOptions,
+  onWarning: (message: string) => void,
+): Promise<ServedLanguage> {
+  const { model, adapters, engine, precision, threads, chatTemplate, contextTokens } = options;
+  const { maxSequences, maxCacheTokens, maxWaiting, prefillTokens } = options;
+  const thread = await startLanguageThread(
+    {
+      model,
+      adapters,
+      engine,
+      precision,
+      threads,
+      chatTemplate,
+      contextTokens,
+      batch: { maxSequences, maxCacheTokens, maxWaiting, prefillTokens },
+    },
+    onWarning,
+  );
+  return { kind: 'language', thread };
+}
+
+/** What a folder of `fit` was trained for; undefined for a checkpoint. Loading checks the file. */
+function savedTask(model: string): string | undefined {
+  const file = join(model, 'predictor.json');
+  if (!existsSync(file)) return undefined;
+  try {
+    const { task } = JSON.parse(readFileSync(file, 'utf8')) as { task?: { name?: string } };
+    return task?.name ?? 'unknown';
+  } catch {
+    return 'unknown';
+  }
+}
