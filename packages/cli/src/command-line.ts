@@ -13,6 +13,7 @@ import { addMethods } from './commands/methods.js';
 import { addPlan } from './commands/plan.js';
 import { addPredict } from './commands/predict.js';
 import { addRuns } from './commands/runs.js';
+import { addServe } from './commands/serve.js';
 import { addSetup } from './commands/setup.js';
 import { reportError } from './terminal/report-error.js';
 import type { Terminal } from './terminal/terminal.js';
@@ -43,6 +44,7 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
   addMethods(program, terminal);
   addPlan(program, terminal);
   addRuns(program, terminal);
+  addServe(program, terminal);
   addSetup(program, terminal);
   addDoctor(program, terminal);
   for (const command of program.commands) command.copyInheritedSettings(program);

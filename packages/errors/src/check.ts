@@ -15,10 +15,17 @@ const fail = (owner: string, field: string, must: string, value: unknown): never
 /** How a value is shown in a message: JSON where possible, cut at 80 characters. */
 export function show(value: unknown): string {
   const text =
-    typeof value === 'string' || typeof value === 'object'
-      ? (JSON.stringify(value) ?? String(value))
-      : String(value);
+    typeof value === 'string' || typeof value === 'object' ? jsonOf(value) : String(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+function jsonOf(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    // nested too deeply, or in a circle
+    return Array.isArray(value) ? 'a list that cannot be shown' : 'an object that cannot be shown';
+  }
 }
 
 /** Written out because TypeScript asks for it where a call narrows its argument. */

@@ -191,6 +191,7 @@ describe('a continuous batch', () => {
     ['more texts than may wait', { maxWaiting: 1 }, [5], 'PEFT_BATCH_FULL'],
     ['a text that never fits', { maxCacheTokens: 12 }, [5, 6, 7, 8, 9], 'PEFT_BATCH_TOO_LONG'],
     ['an empty prompt', {}, [], 'PEFT_GENERATION_PROMPT'],
+    ['an id beyond the vocabulary', {}, [5, 1e7], 'PEFT_TOKEN_ID_RANGE'],
   ])('refuses %s', (_, options, promptIds, code) =>
     withModel('llama', async (model) => {
       const batch = new ContinuousBatch(model, options);

@@ -48,6 +48,7 @@ const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_TIMEOUT_MS = 5_000;
 const MAX_CONNECTIONS = 2048;
+const IDLE_CHECK_MS = 50;
 const OPEN_PATHS: readonly string[] = Object.freeze(['/health', '/ping']);
 
 /**
@@ -184,6 +185,8 @@ async function listening(app: Hono<ServerEnv>, host: string, port: number): Prom
 /** Ends once all requests have been answered, or the time is over. */
 async function closed(server: Server, timeoutMs: number): Promise<void> {
   const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
+  // a connection that was kept alive for more requests is idle once its answer has been sent
+  const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS);
   try {
     await new Promise<void>((resolve) => {
       server.close(() => resolve());
@@ -191,5 +194,6 @@ async function closed(server: Server, timeoutMs: number): Promise<void> {
     });
   } finally {
     clearTimeout(timer);
+    clearInterval(idle);
   }
 }

@@ -62,6 +62,7 @@ export async function openServedModel(
       },
     },
   );
+  options.signal?.throwIfAborted();
   const description = await thread.describe();
   return { kind: 'predictor', thread, description, queue: new OneByOne(options.maxWaiting) };
 }
@@ -84,6 +85,7 @@ async function openLanguage(
       batch: { maxSequences, maxCacheTokens, maxWaiting, prefillTokens },
     },
     onWarning,
+    options.signal,
   );
   return { kind: 'language', thread };
 }

@@ -38,6 +38,8 @@ export interface ServerOptions {
   readonly maxBodyBytes?: number;
   /** Texts of one request at most: prompts × `n`, or inputs. Default 256. */
   readonly maxTextsPerRequest?: number;
+  /** Ends the loading of the model. */
+  readonly signal?: AbortSignal;
   /** Told of each request, a line of JSON; without texts unless `logTexts`. Default: nobody. */
   readonly log?: (line: string) => void;
   /** Prompts and answers go into the log. Default false. */
@@ -47,12 +49,12 @@ export interface ServerOptions {
 export type ResolvedServerOptions = Required<
   Omit<
     ServerOptions,
-    'adapterRoot' | 'engine' | 'precision' | 'threads' | 'chatTemplate' | 'contextTokens'
+    'adapterRoot' | 'engine' | 'precision' | 'threads' | 'chatTemplate' | 'contextTokens' | 'signal'
   >
 > &
   Pick<
     ServerOptions,
-    'adapterRoot' | 'engine' | 'precision' | 'threads' | 'chatTemplate' | 'contextTokens'
+    'adapterRoot' | 'engine' | 'precision' | 'threads' | 'chatTemplate' | 'contextTokens' | 'signal'
   >;
 
 const DEFAULTS = Object.freeze({
@@ -77,6 +79,7 @@ const KEYS: readonly (keyof ServerOptions)[] = [
   'threads',
   'chatTemplate',
   'contextTokens',
+  'signal',
   'log',
   'logTexts',
 ];

@@ -187,7 +187,7 @@ describe("OpenAI's client", () => {
     ],
     ['a JSON schema', { response_format: { type: 'json_schema' } }, 400, '"response_format"'],
     ['a temperature that is none', { temperature: 'hot' }, 400, '"temperature" must be a number'],
-    ['a typo', { max_token: 3 }, 400, 'Did you mean "max_tokens"'],
+    ['a typo', { max_token: 3 }, 400, 'or "max_tokens"'],
     ['a message without a role', { messages: [{ content: 'a' }] }, 400, 'has no role'],
     [
       'an image',

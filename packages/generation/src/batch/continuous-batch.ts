@@ -112,7 +112,7 @@ export class ContinuousBatch {
   /**
    * Makes a text.
    * @throws PEFT_BATCH_FULL when too many wait, PEFT_BATCH_TOO_LONG when it could never fit,
-   *   PEFT_GENERATION_PROMPT for an empty prompt, PEFT_ADAPTER_UNKNOWN, PEFT_CONFIG_INVALID; the
+   *   PEFT_GENERATION_PROMPT for an empty prompt, PEFT_TOKEN_ID_RANGE, PEFT_ADAPTER_UNKNOWN, PEFT_CONFIG_INVALID; the
    *   signal's reason when aborted; what the model throws
    */
   async submit(request: BatchRequest): Promise<Generated> {
@@ -163,6 +163,14 @@ export class ContinuousBatch {
       throw new PeftError('PEFT_GENERATION_PROMPT', 'generation: the prompt has no tokens.', {
         hint: "start it with the tokenizer's begin token",
       });
+    const { vocabularySize = Number.POSITIVE_INFINITY } = this.model.description;
+    const odd = promptIds.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabularySize));
+    if (odd !== undefined)
+      throw new PeftError(
+        'PEFT_TOKEN_ID_RANGE',
+        `generation: the prompt has the token id ${odd}, the model knows those below ${vocabularySize}.`,
+        { hint: "use the model's own tokenizer" },
+      );
     if (adapter !== BASE_ADAPTER) this.model.adapter(adapter);
     const reserved = promptIds.length + options.maxNewTokens;
     if (reserved > this.#options.maxCacheTokens)

@@ -42,7 +42,9 @@ type WithoutId<R> = R extends { readonly id: number } ? Omit<R, 'id'> : never;
 export async function startLanguageThread(
   start: LanguageStart,
   onWarning: (message: string) => void,
+  loading?: AbortSignal,
 ): Promise<LanguageThread> {
+  loading?.throwIfAborted();
   const worker = startWorker(
     new URL('./language-entry', import.meta.url),
     import.meta.url.endsWith('.ts'),
@@ -50,6 +52,7 @@ export async function startLanguageThread(
   );
   const waiting = new Map<number, Waiting>();
   let count = 0;
+  let isReady = false;
   let gone: Error | undefined;
   const end = (error: Error): void => {
     gone ??= error;
@@ -62,8 +65,15 @@ export async function startLanguageThread(
     return found;
   };
   const card = await new Promise<LanguageCard>((resolve, reject) => {
+    loading?.addEventListener('abort', () => {
+      reject(loading.reason as Error);
+      if (!isReady) void worker.terminate();
+    });
     worker.on('message', (answer: LanguageAnswer) => {
-      if ('ready' in answer) return resolve(answer.ready);
+      if ('ready' in answer) {
+        isReady = true;
+        return resolve(answer.ready);
+      }
       if ('failed' in answer) return reject(receiveError(answer.failed));
       if ('warned' in answer) return onWarning(answer.warned);
       if ('piece' in answer) return waiting.get(answer.id)?.onPiece?.(answer.piece);
