@@ -171,8 +171,8 @@ export interface LoadOptions extends Pick<PredictorOptions, 'modules' | 'onListe
 /** What a trained predictor predicts, and from what; plain values, which cross into threads. */
 export interface PredictorDescription {
   readonly task: TaskName;
-  /** Column that is predicted, of classification and regression. */
-  readonly label: string | undefined;
+  /** Column that is predicted, or several of a multi-label task. */
+  readonly label: string | readonly string[] | undefined;
   /** By class id; undefined for numbers, and for tasks without classes of rows. */
   readonly classLabels: readonly Label[] | undefined;
   readonly problemType: ProblemType | undefined;

@@ -44,7 +44,8 @@ export async function predictInputs(
   if (task === 'embeddings')
     throw new ApiError(404, 'The model makes embeddings: use /v1/embeddings or /embed.');
   const answers =
-    isClassifier(predictor) && problemType !== 'regression'
+    task === 'multi-label-classification' ||
+    (isClassifier(predictor) && problemType !== 'regression')
       ? (await probabilities(predictor, rows, signal)).map((row) => scored(predictor, row))
       : await plainPredictions(predictor, rows, signal);
   return c.json(isBatch ? answers : answers[0]!);
@@ -119,7 +120,9 @@ async function plainPredictions(
 ): Promise<unknown[]> {
   const made = await queue.run(signal, () => thread.predict<unknown>(rows));
   return made.map((value) =>
-    typeof value === 'number' ? [{ label: description.label ?? 'score', score: value }] : value,
+    typeof value === 'number'
+      ? [{ label: String(description.label ?? 'score'), score: value }]
+      : value,
   );
 }
 
