@@ -26,12 +26,14 @@ const flagsOf = {
   'avx2.cc': avx2,
   'avx512.cc': avx512,
   'avx512bf16.cc': [...avx512, '-mavx512bf16'],
+  'amx.cc': [...avx512, '-mavx512bf16', '-mamx-tile', '-mamx-bf16'],
   'portable.cc': [],
   'neon.cc': [],
 };
 const isX86 = process.arch === 'x64';
+const hasTiles = isX86 && process.platform === 'linux';
 const sets = isX86
-  ? ['avx2.cc', 'avx512.cc', 'avx512bf16.cc', 'portable.cc']
+  ? ['avx2.cc', 'avx512.cc', 'avx512bf16.cc', 'portable.cc', ...(hasTiles ? ['amx.cc'] : [])]
   : ['neon.cc', 'portable.cc'];
 
 const headers = ['/usr/include', '/usr/local/include', ...(process.env.CPATH ?? '').split(':')];
@@ -49,6 +51,7 @@ function compile(source, object, flags) {
     [
       ...common,
       ...(isX86 ? ['-DPEFT_COMPILED_AVX512BF16'] : []),
+      ...(hasTiles ? ['-DPEFT_COMPILED_AMX'] : []),
       ...flags,
       '-c',
       source,

@@ -34,7 +34,7 @@ for (const name of options.isa ? wanted.filter(isMissing) : []) {
   );
   process.exit(2);
 }
-for (const name of ['avx512bf16', 'avx512', 'avx2', 'neon'])
+for (const name of ['amx', 'avx512bf16', 'avx512', 'avx2', 'neon'])
   if (isMissing(name)) console.log(`test-instructions: ${name} skipped, this processor lacks it.`);
 
 for (const name of wanted) {

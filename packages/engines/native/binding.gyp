@@ -39,6 +39,7 @@
       'conditions': [
         ['target_arch=="x64"', {'dependencies': ['avx2', 'avx512', 'avx512bf16'], 'defines': ['PEFT_COMPILED_AVX512BF16']}],
         ['target_arch=="arm64"', {'dependencies': ['neon']}],
+        ['target_arch=="x64" and OS=="linux"', {'dependencies': ['amx'], 'defines': ['PEFT_COMPILED_AMX']}],
         ['OS=="linux" and prebuilt==1', {'ldflags': ['-static-libstdc++', '-static-libgcc']}],
         ['OS=="linux"', {'ldflags': ['-Wl,-z,nodelete', '-Wl,--exclude-libs,ALL']}],
       ],
@@ -66,6 +67,12 @@
           'msvs_settings': {'VCCLCompilerTool': {'AdditionalOptions': ['/arch:AVX512']}},
         },
       ],
+    }],
+    ['target_arch=="x64" and OS=="linux"', {
+      'targets': [{
+        'target_name': 'amx', 'type': 'static_library', 'sources': ['cpp/isa/amx.cc'],
+        'cflags_cc': ['-mavx2', '-mfma', '-mf16c', '-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mavx512bf16', '-mamx-tile', '-mamx-bf16'],
+      }],
     }],
     ['target_arch=="arm64"', {'targets': [{'target_name': 'neon', 'type': 'static_library', 'sources': ['cpp/isa/neon.cc']}]}],
   ],

@@ -9,9 +9,15 @@ import { describeEachSet, randomFloats } from './addon.js';
 
 const MOST_ROWS = 300;
 /** Across the kernels' limits: lanes, tiles, few rows, blocks. */
-const ROW_COUNTS = [1, 2, 3, 7, 8, 9, 15, 16, 17, 33, 113, 129, MOST_ROWS];
+const ROW_COUNTS = [1, 2, 3, 7, 9, 16, 17, 24, 25, 33, 64, 65, 113, 129, MOST_ROWS];
 const THREADS = [1, 2];
-const [OUT, WIDTH] = [35, 801]; // more than a pass of float32, an odd number of columns
+/** More than a pass of float32, an odd number of columns. */
+const WIDTH = 801;
+const SHAPE = [35, WIDTH] as const;
+/** And whole blocks of 4-bit values, which have a way of their own. */
+const WHOLE_BLOCKS = [70, 832] as const;
+
+const shapesOf = (format: string) => (format === 'nf4' ? [SHAPE, WHOLE_BLOCKS] : [SHAPE]);
 
 describeEachSet('a row', (native, set) => {
   beforeAll(() => native.setInstructionSet(set));
@@ -38,33 +44,34 @@ describeEachSet('a row', (native, set) => {
   for (const format of formats)
     for (const bf16 of [false, true])
       test(`of a product with ${format} is the same, ${bf16 ? 'bf16' : 'float32'} operands`, () => {
-        for (const transposed of format === 'int8' ? [false] : [false, true]) {
-          const plain = native.weightFromBytes(
-            new Uint8Array(randomFloats(OUT * WIDTH, 1).buffer),
-            'f32',
-            OUT,
-            WIDTH,
-            transposed,
-          );
-          const weight: WeightHandle = native.weightConvert(plain, format, 64, false);
-          const [x, dy, bias] = [
-            randomFloats(MOST_ROWS * WIDTH, 2),
-            randomFloats(MOST_ROWS * OUT, 3),
-            randomFloats(OUT, 4),
-          ];
-          eachCount(OUT, (first, n) => {
-            const y = new Float32Array(n * OUT);
-            native.linear(weight, x.subarray(first * WIDTH), bias, y, n, bf16);
-            return y;
-          });
-          eachCount(WIDTH, (first, n) => {
-            const dx = new Float32Array(n * WIDTH);
-            native.linearInputGradient(weight, dy.subarray(first * OUT), dx, n, bf16);
-            return dx;
-          });
-          native.weightFree(plain);
-          native.weightFree(weight);
-        }
+        for (const [out, width] of shapesOf(format))
+          for (const transposed of format === 'int8' ? [false] : [false, true]) {
+            const plain = native.weightFromBytes(
+              new Uint8Array(randomFloats(out * width, 1).buffer),
+              'f32',
+              out,
+              width,
+              transposed,
+            );
+            const weight: WeightHandle = native.weightConvert(plain, format, 64, false);
+            const [x, dy, bias] = [
+              randomFloats(MOST_ROWS * width, 2),
+              randomFloats(MOST_ROWS * out, 3),
+              randomFloats(out, 4),
+            ];
+            eachCount(out, (first, n) => {
+              const y = new Float32Array(n * out);
+              native.linear(weight, x.subarray(first * width), bias, y, n, bf16);
+              return y;
+            });
+            eachCount(width, (first, n) => {
+              const dx = new Float32Array(n * width);
+              native.linearInputGradient(weight, dy.subarray(first * out), dx, n, bf16);
+              return dx;
+            });
+            native.weightFree(plain);
+            native.weightFree(weight);
+          }
       });
 
   test('of a product of tensors is the same', () => {

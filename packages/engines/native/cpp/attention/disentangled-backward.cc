@@ -48,7 +48,7 @@ class BackwardTask {
     dqSums = parts.floats(block * head32);
     dkSums = parts.floats(block * head32);
     dvSums = parts.floats(block * head32);
-    positionSums = parts.floats(16 * head32);
+    positionSums = parts.floats(kMostTileRows * head32);
     scores.emplace(parts, products);
   }
 
@@ -75,7 +75,7 @@ class BackwardTask {
   static int64_t floatsNeeded(const TileProducts& t, int64_t size) {
     const int64_t head32 = t.padded(size), keys32 = t.padded(kSquareBlock), block = kSquareBlock;
     return 2 * keys32 * size + 11 * block * head32 + 7 * block * kStrideWords + block * keys32 +
-           2 * (block * kGradientStride + 2 * kPad) + 16 * head32 + kPad * kStrideWords +
+           2 * (block * kGradientStride + 2 * kPad) + kMostTileRows * head32 + kPad * kStrideWords +
            DisentangledScores::floats(t);
   }
 

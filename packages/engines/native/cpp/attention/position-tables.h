@@ -15,6 +15,7 @@ constexpr int64_t kSquareBlock = 128;                  // queries and keys of a 
 constexpr int64_t kTermWidth = 2 * kSquareBlock + 64;  // floats of a row of a position term
 constexpr int64_t kPad = 64;          // zeros on both sides of a row of score gradients
 constexpr int64_t kPanelsAtOnce = 4;  // tiles of positions packed together: at most kPad rows
+static_assert(kPanelsAtOnce * kMostTileRows <= kPad);
 
 class PositionTable {
  public:

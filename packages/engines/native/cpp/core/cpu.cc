@@ -9,12 +9,16 @@
 #else
 #include <cpuid.h>
 #endif
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace peft {
 namespace {
 
 struct Features {
-  bool avx2 = false, avx512 = false, avx512bf16 = false;
+  bool avx2 = false, avx512 = false, avx512bf16 = false, amx = false;
 };
 
 struct Registers {
@@ -45,6 +49,16 @@ uint64_t savedState() {
 #endif
 }
 
+/** Asks Linux for the tiles' state, which a process gets on request only. */
+bool askForTiles() {
+#ifdef __linux__
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 Features detect() {
   Features features;
   const Registers one = cpuid(1, 0), seven = cpuid(7, 0), sevenOne = cpuid(7, 1);
@@ -56,6 +70,9 @@ Features detect() {
   features.avx512 = features.avx2 && saves512 && bit(seven.b, 16) && bit(seven.b, 17) &&
                     bit(seven.b, 30) && bit(seven.b, 31);
   features.avx512bf16 = features.avx512 && bit(sevenOne.a, 5);
+  const bool savesTiles = (state & 0x60000) == 0x60000;
+  features.amx = features.avx512bf16 && savesTiles && bit(seven.d, 22) && bit(seven.d, 24) &&
+                 askForTiles();
   return features;
 }
 
@@ -75,6 +92,9 @@ bool cpuHasAvx512() {
 bool cpuHasAvx512Bf16() {
   return features().avx512bf16;
 }
+bool cpuHasAmx() {
+  return features().amx;
+}
 
 }  // namespace peft
 #else
@@ -87,6 +107,9 @@ bool cpuHasAvx512() {
   return false;
 }
 bool cpuHasAvx512Bf16() {
+  return false;
+}
+bool cpuHasAmx() {
   return false;
 }
 

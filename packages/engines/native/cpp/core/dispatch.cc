@@ -16,6 +16,9 @@ struct Entry {
 
 const Entry kEntries[] = {
 #if defined(PEFT_X86)
+#if defined(PEFT_COMPILED_AMX)
+    {"amx", cpuHasAmx, amx::table},
+#endif
 #if defined(PEFT_COMPILED_AVX512BF16)
     {"avx512bf16", cpuHasAvx512Bf16, avx512bf16::table},
 #endif

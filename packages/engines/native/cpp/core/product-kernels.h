@@ -21,10 +21,41 @@ static inline int64_t packScratchWords(int64_t width) {
   return (width + 64) * kStrideWords;
 }
 
+constexpr int64_t kMostTileRows = 16;
+
+/** The most rows of S that `multiplyFew` takes. */
+constexpr int64_t kMostFewRows = 64;
+
+/** How a depth is cut into passes: of equal length, but the last. Sums of a pass start at 0. */
+struct Passes {
+  int64_t depth, perWord;
+  int64_t words, count, length;  // words in all, passes, words of a pass
+
+  Passes(int64_t elements, int64_t elementsPerWord) : depth(elements), perWord(elementsPerWord) {
+    words = (depth + perWord - 1) / perWord;
+    count = words > kPassWords ? (words + kPassWords - 1) / kPassWords : 1;
+    length = ((words + count - 1) / count + 15) / 16 * 16;
+    if (length < 1) length = 1;
+    if (length > kPassWords) length = kPassWords;
+    count = words > length ? (words + length - 1) / length : 1;
+  }
+  int64_t wordsOf(int64_t pass) const {
+    const int64_t rest = words - pass * length;
+    return rest < length ? rest : length;
+  }
+  int64_t depthBegin(int64_t pass) const { return pass * length * perWord; }
+  int64_t depthEnd(int64_t pass) const {
+    const int64_t end = depthBegin(pass + 1);
+    return end < depth ? end : depth;
+  }
+};
+
 struct ProductKernels {
-  int tileRows;
+  int tileRows;   // at most kMostTileRows
+  int blockRows;  // blocks of S are cut at multiples of these
   int tileColumns;
   int elementsPerWord;  // 1 or 2
+  int fewRows;          // up to so many rows of S `multiplyFew` is to be preferred
 
   /**
    * Packs rows [row0, row0+rows) of S for k in [k0, k0+count). `view` holds S as [rows, k], or as
@@ -46,6 +77,22 @@ struct ProductKernels {
   /** The same into rows of a matrix, out[s·stride + v]; `columns` are whole panels. */
   void (*multiplyInto)(int64_t rows, int64_t columns, int64_t words, const uint32_t* s,
                        const uint32_t* v, float* out, int64_t stride, bool accumulate);
+
+  /**
+   * sums = S·V over the whole depth for at most kMostFewRows rows; V is stored [columns, k], read
+   * once and not packed. `s` is [pass][rows][kStrideWords]; `scratch` as for packV of 2·tileColumns.
+   */
+  void (*multiplyFew)(const MatrixView& view, int64_t column0, int64_t columns,
+                      const Passes& passes, int64_t rows, const uint32_t* s, float* sums,
+                      int64_t sumRows, uint32_t* scratch);
+
+  /**
+   * As `multiply` (or, where sumRows is 0, `multiplyInto`), with rows [row0, row0+rows) of a bf16
+   * matrix [rows, k], elements [k0, k0+count), in the place of packed S. Null where there is none.
+   */
+  void (*multiplyStored)(const MatrixView& s, int64_t row0, int64_t rows, int64_t k0,
+                         int64_t count, int64_t columns, const uint32_t* v, float* sums,
+                         int64_t sumRows, int64_t stride, bool accumulate);
 
   /** out[s·stride + v] (+)= sums + bias[v]. */
   void (*store)(const float* sums, int64_t sumRows, int64_t rows, int64_t columns, float* out,

@@ -16,6 +16,7 @@ constexpr int64_t kPrivateRows = 112;               // of S that a task packs it
 constexpr int64_t kPrivateColumns = 256;            // of V
 constexpr int64_t kSharedColumns = 1024;            // and of the other operand that it takes
 constexpr int64_t kSharedRows = 512;
+constexpr int64_t kReadColumns = 2 * 32;    // of V, up to which S may be read where it is stored
 constexpr int64_t kWorkWorthSharing = 1 << 18;  // multiply-adds
 
 int64_t ceilDivide(int64_t a, int64_t b) {
@@ -47,17 +48,13 @@ struct Runner {
   const Product& p;
   const ProductKernels& k;
   bool here;
-  int64_t words, passes, passWords;
+  const Passes passes;
 
   Runner(const Product& product, bool sequential)
       : p(product),
         k(product.bf16 ? kernels().bf16 : kernels().f32),
-        here(sequential || product.rows * product.columns * product.depth < kWorkWorthSharing) {
-    words = ceilDivide(p.depth, k.elementsPerWord);
-    passes = std::max<int64_t>(ceilDivide(words, kPassWords), 1);
-    passWords = std::clamp<int64_t>(ceilDivide(ceilDivide(words, passes), 16) * 16, 1, kPassWords);
-    passes = std::max<int64_t>(ceilDivide(words, passWords), 1);
-  }
+        here(sequential || product.rows * product.columns * product.depth < kWorkWorthSharing),
+        passes(product.depth, k.elementsPerWord) {}
 
   /** All of `pack`, then all of `compute`; one launch, in which tiles wait for the last packing. */
   template <class Pack, class Compute>
@@ -80,11 +77,7 @@ struct Runner {
     });
   }
 
-  int64_t wordsOf(int64_t pass) const { return std::min(passWords, words - pass * passWords); }
-  int64_t depthBegin(int64_t pass) const { return pass * passWords * k.elementsPerWord; }
-  int64_t depthOf(int64_t pass) const {
-    return std::min(passWords * k.elementsPerWord, p.depth - depthBegin(pass));
-  }
+  int64_t depthOf(int64_t pass) const { return passes.depthEnd(pass) - passes.depthBegin(pass); }
 
   /** Blocks of the operand that tasks pack: a few for each thread where the work allows. */
   Blocks privateBlocks(int64_t total, int64_t most, int64_t sharedBlocks, int64_t unit) const {
@@ -94,25 +87,33 @@ struct Runner {
                   sharedBlocks % threadCount() == 0 ? 1 : threadCount());
   }
 
+  /** Whether rows of S are read where they are stored: for so few columns packing does not pay. */
+  bool readsStored() const {
+    return k.multiplyStored && !p.sTransposed && p.s.format == Format::bf16 &&
+           p.columns <= kReadColumns;
+  }
+
   /** V packed whole, S by the tasks. Layout of shared V: [pass][panel][words][tileColumns]. */
   void shareV() const {
     const int64_t width = k.tileColumns;
-    const int64_t chunk = std::max(kSharedColumns, kSharedBytes / (words * 4) / width * width);
+    const int64_t chunk =
+        std::max(kSharedColumns, kSharedBytes / (passes.words * 4) / width * width);
+    const bool isRead = readsStored();
     for (int64_t chunk0 = 0; chunk0 < p.columns; chunk0 += chunk) {
       const int64_t columns = std::min(chunk, p.columns - chunk0);
       const int64_t padded = ceilDivide(columns, width) * width;
       const Blocks vBlocks(columns, kSharedColumns, width);
-      const Blocks sBlocks = privateBlocks(p.rows, kPrivateRows, vBlocks.count, k.tileRows);
-      uint32_t* shared = scratch<uint32_t>(Scratch::kSharedV, padded * words);
+      const Blocks sBlocks = privateBlocks(p.rows, kPrivateRows, vBlocks.count, k.blockRows);
+      uint32_t* shared = scratch<uint32_t>(Scratch::kSharedV, padded * passes.words);
       auto panel = [&](int64_t pass, int64_t column) {
-        return shared + pass * passWords * padded + column * wordsOf(pass);
+        return shared + pass * passes.length * padded + column * passes.wordsOf(pass);
       };
       const Blocks packBlocks(columns, width, width);
       auto pack = [&](int64_t task) {
         const int64_t pass = task / packBlocks.count, block = task % packBlocks.count,
                       column = packBlocks.begin(block);
-        k.packV(p.v, p.vTransposed, chunk0 + column, packBlocks.length(block), depthBegin(pass),
-                depthOf(pass), panel(pass, column),
+        k.packV(p.v, p.vTransposed, chunk0 + column, packBlocks.length(block),
+                passes.depthBegin(pass), depthOf(pass), panel(pass, column),
                 scratch<uint32_t>(Scratch::kDecode, packScratchWords(packBlocks.size)));
       };
       auto compute = [&](int64_t task) {
@@ -122,26 +123,31 @@ struct Runner {
         uint32_t* spare = scratch<uint32_t>(Scratch::kDecode, packScratchWords(sBlocks.size));
         const Target target(*this, sBlocks.size, row, rows, chunk0 + column, vBlocks.length(v),
                             sBlocks.size * vBlocks.size);
-        for (int64_t pass = 0; pass < passes; pass++) {
-          k.packS(p.s, p.sTransposed, row, rows, depthBegin(pass), depthOf(pass), packed, spare);
-          target.multiply(wordsOf(pass), packed, panel(pass, column), pass > 0);
+        for (int64_t pass = 0; pass < passes.count; pass++) {
+          if (isRead) {
+            target.multiplyStored(pass, panel(pass, column));
+            continue;
+          }
+          k.packS(p.s, p.sTransposed, row, rows, passes.depthBegin(pass), depthOf(pass), packed,
+                  spare);
+          target.multiply(passes.wordsOf(pass), packed, panel(pass, column), pass > 0);
         }
         target.finish();
       };
-      phases(passes * packBlocks.count, pack, sBlocks.count * vBlocks.count, compute);
+      phases(passes.count * packBlocks.count, pack, sBlocks.count * vBlocks.count, compute);
     }
   }
 
   /** S packed whole, V by the tasks. Layout of shared S: [pass][rows][kStrideWords]. */
   void shareS() const {
     const int64_t width = k.tileColumns;
-    const int64_t chunk = std::max(kSharedRows, kSharedBytes / (passes * kStrideWords * 4));
+    const int64_t chunk = std::max(kSharedRows, kSharedBytes / (passes.count * kStrideWords * 4));
     for (int64_t chunk0 = 0; chunk0 < p.rows; chunk0 += chunk) {
       const int64_t rows = std::min(chunk, p.rows - chunk0);
-      const Blocks sBlocks(rows, kSharedRows, k.tileRows);
+      const Blocks sBlocks(rows, kSharedRows, k.blockRows);
       const Blocks vBlocks = privateBlocks(p.columns, kPrivateColumns, sBlocks.count,
                                            2 * width);  // whole blocks of 64 for 4-bit weights
-      uint32_t* shared = scratch<uint32_t>(Scratch::kSharedS, passes * rows * kStrideWords);
+      uint32_t* shared = scratch<uint32_t>(Scratch::kSharedS, passes.count * rows * kStrideWords);
       auto packedRow = [&](int64_t pass, int64_t row) {
         return shared + (pass * rows + row) * kStrideWords;
       };
@@ -149,7 +155,7 @@ struct Runner {
       auto pack = [&](int64_t task) {
         const int64_t pass = task / packBlocks.count, block = task % packBlocks.count,
                       row = packBlocks.begin(block);
-        k.packS(p.s, p.sTransposed, chunk0 + row, packBlocks.length(block), depthBegin(pass),
+        k.packS(p.s, p.sTransposed, chunk0 + row, packBlocks.length(block), passes.depthBegin(pass),
                 depthOf(pass), packedRow(pass, row),
                 scratch<uint32_t>(Scratch::kDecode, packScratchWords(packBlocks.size)));
       };
@@ -157,19 +163,40 @@ struct Runner {
         const int64_t v = task % vBlocks.count, s = task / vBlocks.count;
         const int64_t row = sBlocks.begin(s), column = vBlocks.begin(v),
                       columns = vBlocks.length(v);
-        uint32_t* packed = scratch<uint32_t>(Scratch::kTaskV, vBlocks.size * passWords);
+        uint32_t* packed = scratch<uint32_t>(Scratch::kTaskV, vBlocks.size * passes.length);
         uint32_t* spare = scratch<uint32_t>(Scratch::kDecode, packScratchWords(vBlocks.size));
         const Target target(*this, sBlocks.size, chunk0 + row, sBlocks.length(s), column, columns,
                             sBlocks.size * vBlocks.size);
-        for (int64_t pass = 0; pass < passes; pass++) {
-          k.packV(p.v, p.vTransposed, column, columns, depthBegin(pass), depthOf(pass), packed,
-                  spare);
-          target.multiply(wordsOf(pass), packedRow(pass, row), packed, pass > 0);
+        for (int64_t pass = 0; pass < passes.count; pass++) {
+          k.packV(p.v, p.vTransposed, column, columns, passes.depthBegin(pass), depthOf(pass),
+                  packed, spare);
+          target.multiply(passes.wordsOf(pass), packedRow(pass, row), packed, pass > 0);
         }
         target.finish();
       };
-      phases(passes * packBlocks.count, pack, sBlocks.count * vBlocks.count, compute);
+      phases(passes.count * packBlocks.count, pack, sBlocks.count * vBlocks.count, compute);
     }
+  }
+
+  /** Few rows of S, packed whole; V, whose rows lie along the depth, is read by the tasks and not
+   * packed. */
+  void fewRows() const {
+    const int64_t width = k.tileColumns, rows = p.rows;
+    const Blocks blocks = privateBlocks(p.columns, kPrivateColumns, 1, 2 * width);
+    uint32_t* shared = scratch<uint32_t>(Scratch::kSharedS, passes.count * rows * kStrideWords);
+    auto pack = [&](int64_t pass) {
+      k.packS(p.s, p.sTransposed, 0, rows, passes.depthBegin(pass), depthOf(pass),
+              shared + pass * rows * kStrideWords,
+              scratch<uint32_t>(Scratch::kDecode, packScratchWords(rows)));
+    };
+    auto compute = [&](int64_t block) {
+      const int64_t column = blocks.begin(block), columns = blocks.length(block);
+      float* sums = scratch<float>(Scratch::kTile, rows * blocks.size);
+      k.multiplyFew(p.v, column, columns, passes, rows, shared, sums, rows,
+                    scratch<uint32_t>(Scratch::kDecode, packScratchWords(2 * width)));
+      finish(sums, rows, 0, rows, column, columns);
+    };
+    phases(passes.count, pack, blocks.count, compute);
   }
 
   /** Where the sums of a block of S and V go: into `out` as it is where nothing is to be done to
@@ -198,6 +225,12 @@ struct Runner {
         r.k.multiplyInto(rows, columns, words, s, v, sums, r.p.outStride, accumulate);
       else
         r.k.multiply(rows, columns, words, s, v, sums, sumRows, accumulate);
+    }
+
+    void multiplyStored(int64_t pass, const uint32_t* v) const {
+      const int64_t k0 = r.passes.depthBegin(pass);
+      r.k.multiplyStored(r.p.s, row, rows, k0, r.depthOf(pass), columns, v, sums,
+                         direct ? 0 : sumRows, r.p.outStride, pass > 0);
     }
 
     void finish() const {
@@ -243,6 +276,8 @@ struct Runner {
     if (p.rows == 0 || p.columns == 0) return;
     if (p.depth == 0)
       biasOnly();
+    else if (p.shareS && p.vTransposed && p.rows <= k.fewRows)
+      fewRows();
     else if (p.shareS)
       shareS();
     else
@@ -251,6 +286,10 @@ struct Runner {
 };
 
 }  // namespace
+
+int64_t fewRows(bool bf16) {
+  return (bf16 ? kernels().bf16 : kernels().f32).fewRows;
+}
 
 void multiply(const Product& product) {
   Runner(product, false).run();

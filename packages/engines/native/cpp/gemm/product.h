@@ -37,6 +37,9 @@ struct Product {
   bool bf16 = false;
 };
 
+/** Up to so many rows of S a stored V is better turned than taken for S. */
+int64_t fewRows(bool bf16);
+
 void multiply(const Product& product);
 /** The same by the calling thread alone; may be called from a task. */
 void multiplyHere(const Product& product);

@@ -217,5 +217,6 @@ inline void transposeLanes(vi* r) {
 
 constexpr int kTileRows = 6;
 constexpr int kTileVectors = 2;
+constexpr int kFewRows = 64;
 
 }  // namespace peft::PEFT_ISA

@@ -224,5 +224,7 @@ inline void transposeLanes(vi* r) {
 /** Products: rows of the broadcast operand and vectors of the other that one tile takes. */
 constexpr int kTileRows = 14;
 constexpr int kTileVectors = 2;
+/** Rows of a product up to which stored rows are turned, see vector/few-rows.h. */
+constexpr int kFewRows = 24;
 
 }  // namespace peft::PEFT_ISA

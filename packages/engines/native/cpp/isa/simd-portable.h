@@ -277,5 +277,6 @@ inline void transposeLanes(vi* r) {
 
 constexpr int kTileRows = 4;
 constexpr int kTileVectors = 1;
+constexpr int kFewRows = 64;
 
 }  // namespace peft::PEFT_ISA

@@ -9,6 +9,9 @@
 #endif
 
 namespace peft {
+namespace amx {
+const KernelTable& table();
+}
 namespace avx512bf16 {
 const KernelTable& table();
 }

@@ -5,6 +5,7 @@
 #include "../core/product-kernels.h"
 #include "decode.h"
 #include "transpose.h"
+#include "turn.h"
 
 namespace peft::PEFT_ISA {
 
@@ -19,16 +20,13 @@ inline void storeZipped(uint32_t* to, __m512i a, __m512i b) {
 }
 #endif
 
-/** How many rows ahead `packV` asks for. */
-constexpr int64_t kPrefetchedRows = 4;
-
-/** Words of one row of a packed panel of V. */
-constexpr int64_t kPanelWords = W * kTileVectors;
-
 /** Float32 operands, one element a word. */
 struct FloatWords {
   static constexpr int kPerWord = 1;
   using Sink = FloatSink;
+  static int64_t turn(const StoredRows& rows, int64_t count, uint32_t* panel) {
+    return turnFloats(rows, count, panel);
+  }
 
   /** The row k as words; points into the matrix where it can, else into `scratch`. */
   struct Row {
@@ -54,6 +52,11 @@ struct FloatWords {
 struct BfloatWords {
   static constexpr int kPerWord = 2;
   using Sink = BfloatSink;
+#ifdef PEFT_HAS_BF16
+  static int64_t turn(const StoredRows& rows, int64_t count, uint32_t* panel) {
+    return turnPairs(rows, count, panel);
+  }
+#endif
 
   /** Rows k and k+1 (zeros where k is the `last`), element pairs as words. */
   struct Row {
@@ -86,15 +89,6 @@ struct BfloatWords {
     }
   };
 };
-
-/** Row `row` of `view`, elements [k0, k0+count), as words. */
-template <class Words>
-inline void packRun(const MatrixView& view, int64_t row, int64_t k0, int64_t count,
-                    uint32_t* words) {
-  auto* out = reinterpret_cast<typename Words::Sink::Element*>(words);
-  decodeRun<typename Words::Sink>(view, row, k0, count, out);
-  if (Words::kPerWord == 2 && (count & 1)) out[count] = 0;
-}
 
 template <class Words>
 void packS(const MatrixView& view, bool transposed, int64_t row0, int64_t rows, int64_t k0,
@@ -137,14 +131,10 @@ inline void packFourBitColumns(const MatrixView& view, int64_t column0, int64_t 
   const int64_t words = (count + 1) / 2;
   const uint8_t* bytes = static_cast<const uint8_t*>(view.data);
   auto tableOf = [&](int64_t element) {
-    return _mm512_broadcast_i64x4((__m256i)_mm512_cvtneps_pbh(
-        _mm512_mul_ps(values, _mm512_set1_ps(blockMaximum(view, element >> view.blockShift)))));
+    return scaledTable(values, blockMaximum(view, element >> view.blockShift));
   };
   auto lookUp = [&](int64_t element, __m512i table) {
-    const __m512i byte = _mm512_cvtepu8_epi32(
-        _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + (element >> 1))));
-    return _mm512_permutexvar_epi16(
-        _mm512_or_si512(_mm512_srli_epi32(byte, 4), _mm512_slli_epi32(byte, 16)), table);
+    return lookUpFourBit(bytes + (element >> 1), table);
   };
   for (int64_t w = 0; w < words; w++) {
     const int64_t even = (k0 + 2 * w) * view.stride + column0, odd = even + view.stride;
@@ -161,43 +151,6 @@ inline void packFourBitColumns(const MatrixView& view, int64_t column0, int64_t 
   }
 }
 #endif
-
-/** A panel [count][kPanelWords] of float32 words from `rows` rows of bf16 numbers, `stride` pairs
- * apart: pairs are turned as words are, then parted. `count` is even; lanes past `rows` are 0. */
-inline void packTurnedPairs(const uint16_t* from, int64_t stride, int64_t rows, int64_t count,
-                            uint32_t* panel) {
-  const uint32_t* pairs = reinterpret_cast<const uint32_t*>(from);
-  const vi upper = seti(static_cast<int32_t>(0xffff0000u));
-  vi block[W];
-  for (int64_t r = 0; r < kPanelWords; r += W)
-    for (int64_t k = 0; k < count / 2; k += W) {
-      const int64_t width = count / 2 - k < W ? count / 2 - k : W;
-      for (int64_t i = 0; i < W; i++) {
-        const uint32_t* row = pairs + (r + i) * stride + k;
-        if (r + i >= rows)
-          block[i] = seti(0);
-        else
-          block[i] = width == W ? loadi(row) : loadin(row, width);
-      }
-      transposeLanes(block);
-      for (int64_t i = 0; i < width; i++) {
-        uint32_t* to = panel + 2 * (k + i) * kPanelWords + r;
-        storei(to, shl<16>(block[i]));
-        storei(to + kPanelWords, block[i] & upper);
-      }
-    }
-}
-
-/** Asks for elements [k0, k0+count) of a row, which are read soon: rows lie too far apart for the
- * processor to guess. */
-inline void prefetchRun(const MatrixView& view, int64_t row, int64_t k0, int64_t count) {
-#if defined(__GNUC__)
-  constexpr int kBits[] = {32, 16, 16, 8, 4, 4};  // of a Format
-  const int bits = kBits[static_cast<int>(view.format)];
-  const char* begin = static_cast<const char*>(view.data) + (row * view.stride + k0) * bits / 8;
-  for (int64_t byte = 0; byte < count * bits / 8; byte += 64) __builtin_prefetch(begin + byte);
-#endif
-}
 
 template <class Words>
 void packV(const MatrixView& view, bool transposed, int64_t column0, int64_t columns, int64_t k0,
@@ -222,31 +175,9 @@ void packV(const MatrixView& view, bool transposed, int64_t column0, int64_t col
   }
   for (int64_t c = 0; c < columns; c += width, packed += words * width) {
     const int64_t height = columns - c < width ? columns - c : width;
-    if (Words::kPerWord == 1 && view.format == Format::bf16 && view.stride % 2 == 0 &&
-        k0 % 2 == 0 && count % 2 == 0) {
-      packTurnedPairs(static_cast<const uint16_t*>(view.data) + (column0 + c) * view.stride + k0,
-                      view.stride / 2, height, count, packed);
-      continue;
-    }
-    const uint32_t* rows = scratch;
-    int64_t stride = kStrideWords;
-    if (Words::kPerWord == 1 && view.format == Format::f32) {
-      rows = static_cast<const uint32_t*>(view.data) + (column0 + c) * view.stride + k0;
-      stride = view.stride;
-    } else if (Words::kPerWord == 2 && view.format == Format::bf16 && view.stride % 2 == 0 &&
-               k0 % 2 == 0 && count % 2 == 0) {  // pairs lie as they are packed
-      rows = reinterpret_cast<const uint32_t*>(static_cast<const uint16_t*>(view.data) +
-                                               (column0 + c) * view.stride + k0);
-      stride = view.stride / 2;
-    } else {
-      for (int64_t i = 0; i < height; i++) {
-        if (c + i + kPrefetchedRows < columns)
-          prefetchRun(view, column0 + c + i + kPrefetchedRows, k0, count);
-        packRun<Words>(view, column0 + c + i, k0, count, scratch + i * kStrideWords);
-      }
-    }
-    if (height < width) std::memset(packed, 0, static_cast<size_t>(words * width) * 4);
-    transposeWords(rows, stride, height, words, packed, width);
+    for (int64_t i = c + height; i < columns && i < c + height + width; i++)
+      prefetchRun(view, column0 + i, k0, count);
+    turnPanel<Words>(view, column0 + c, height, k0, count, packed, scratch);
   }
 }
 

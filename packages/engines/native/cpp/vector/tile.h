@@ -5,12 +5,6 @@
 #include "../core/product-kernels.h"
 #include "transpose.h"
 
-#if defined(__GNUC__)
-#define PEFT_UNROLL _Pragma("GCC unroll 16")
-#else
-#define PEFT_UNROLL
-#endif
-
 namespace peft::PEFT_ISA {
 
 struct FloatDot {

@@ -2,6 +2,12 @@
 #pragma once
 #include <cstdint>
 
+#if defined(__GNUC__)
+#define PEFT_UNROLL _Pragma("GCC unroll 16")
+#else
+#define PEFT_UNROLL
+#endif
+
 namespace peft::PEFT_ISA {
 
 /** to[c·toStride + r] = from[r·fromStride + c] for r < rows, c < columns. */

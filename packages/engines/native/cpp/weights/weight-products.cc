@@ -10,11 +10,9 @@
 namespace peft {
 namespace {
 
-/** Up to so many rows of x the weight fills the vectors: its rows are turned while they are packed,
- * which is less work than lanes of x that stay empty. The sums are the same, see Product. */
-constexpr int64_t kFewRows = 16;
-
-/** out [n, stored rows] = x·storedᵀ for few rows of x. */
+/** out [n, stored rows] = x·storedᵀ for few rows of x: the weight fills the vectors, its rows being
+ * turned, which is less work than lanes of x that stay empty. The sums are the same, see Product.
+ */
 void fewAlongRows(const Weight& weight, const float* x, const float* bias, float* out, int64_t n,
                   bool bf16, const Epilogue* epilogue) {
   Product p;
@@ -36,7 +34,7 @@ void fewAlongRows(const Weight& weight, const float* x, const float* bias, float
 /** out [n, stored rows] = x·storedᵀ. */
 void alongRows(const Weight& weight, const float* x, const float* bias, float* out, int64_t n,
                bool bf16, const Epilogue* epilogue = nullptr) {
-  if (n <= kFewRows) return fewAlongRows(weight, x, bias, out, n, bf16, epilogue);
+  if (n <= fewRows(bf16)) return fewAlongRows(weight, x, bias, out, n, bf16, epilogue);
   Product p;
   p.rows = weight.shape.storedRows();
   p.columns = n;

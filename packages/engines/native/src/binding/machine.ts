@@ -1,7 +1,7 @@
 /** The processor, its threads and memory: cpp/binding/machine.cc. */
 
 /** Sets of instructions that have micro-kernels, best first; `portable` runs everywhere. */
-export type InstructionSet = 'avx512bf16' | 'avx512' | 'avx2' | 'neon' | 'portable';
+export type InstructionSet = 'amx' | 'avx512bf16' | 'avx512' | 'avx2' | 'neon' | 'portable';
 
 /** What the addon found on this machine, and what it uses. */
 export interface NativeInfo {
