@@ -6,6 +6,7 @@ that their files leave out. The layout is that of the other cases below packages
 checks it. Needs torch, transformers, peft and safetensors.
 """
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ TRAINING = dict(
 )
 LENGTHS = ((9, 5), (7, 3), (4, 8))  # of the rows of each training batch
 CLASSES = dict(
+    causal=transformers.AutoModelForCausalLM,
     seqcls=transformers.AutoModelForSequenceClassification,
     seq2seq=transformers.AutoModelForSeq2SeqLM,
 )
@@ -68,6 +70,32 @@ CASES = {
         peft.PrefixTuningConfig,
         dict(num_virtual_tokens=3),
     ),
+    # with another number of tokens than the base has
+    "lora_llama_grown_rows": (
+        "llama",
+        "causal",
+        peft.LoraConfig,
+        dict(
+            r=2,
+            target_modules=["q_proj"],
+            trainable_token_indices={"embed_tokens": [460, 461], "lm_head": [460, 461]},
+        ),
+        462,
+    ),
+    "lora_qwen2_grown": (
+        "qwen2",
+        "causal",
+        peft.LoraConfig,
+        dict(r=2, target_modules=["v_proj"]),
+        448,
+    ),
+    "lora_gpt2_shrunk": (
+        "gpt2",
+        "causal",
+        peft.LoraConfig,
+        dict(r=2, target_modules=["mlp.c_fc"], fan_in_fan_out=True),
+        320,
+    ),
 }
 
 
@@ -89,10 +117,16 @@ def make_batch(generator, config, task, lengths, labels):
         )
 
     ids = [row(length) for length in lengths]
+    known = config.pad_token_id is not None and config.pad_token_id < config.vocab_size
+    pad = config.pad_token_id if known else 0
+    if task == "causal":
+        ids[0][2], ids[1][1] = config.vocab_size - 1, config.vocab_size - 2
     batch = dict(
-        input_ids=padded(ids, config.pad_token_id),
+        input_ids=padded(ids, pad),
         attention_mask=padded([[1] * len(row) for row in ids], 0),
     )
+    if task == "causal":
+        return dict(batch, labels=padded(ids, -100))
     targets = (
         padded([row(max(2, length // 2)) for length in lengths], -100)
         if task == "seq2seq"
@@ -118,7 +152,7 @@ def saved(model, folder):
 
 
 def make(case, fixtures, out):
-    family, task, config_class, arguments = CASES[case]
+    family, task, config_class, arguments, *vocabulary = CASES[case]
     seed = sum(map(ord, case))
     generator = torch.Generator().manual_seed(seed)
     base = fixtures / "models" / family
@@ -130,6 +164,8 @@ def make(case, fixtures, out):
     torch.manual_seed(seed)
     labels = dict(num_labels=3) if task == "seqcls" else {}
     model = CLASSES[task].from_pretrained(base, dtype=torch.float32, **labels)
+    if vocabulary:
+        model.resize_token_embeddings(vocabulary[0])
     config = config_class(**arguments, **(dict(task_type="SEQ_CLS") if task == "seqcls" else {}))
     model = peft.get_peft_model(model, config).eval()
     trainable = {
@@ -226,7 +262,7 @@ def make(case, fixtures, out):
     )
     what = {
         "logits": "token logits, positions with label -100 set to 0; adapter active"
-        if task == "seq2seq"
+        if task in ("seq2seq", "causal")
         else "logits; adapter active",
         "loss": "its loss",
         "grad0.*": f"gradients of the first training step, by {'parameter name' if is_prompt else 'the key used in adapter_model.safetensors'}",
@@ -247,6 +283,7 @@ def make(case, fixtures, out):
         ),
         seed=seed,
         base=f"models/{family}",
+        **(dict(vocabulary=vocabulary[0]) if vocabulary else {}),
         task=task,
         config_class=config_class.__name__,
         config_arguments=arguments,
@@ -268,9 +305,11 @@ def make(case, fixtures, out):
 
 def main():
     fixtures, out, *cases = sys.argv[1:]
+    out = Path(out).absolute()
+    os.chdir(fixtures)  # PEFT asks models/<family> for the base's number of tokens
     transformers.logging.set_verbosity_error()
     for case in cases or CASES:
-        make(case, Path(fixtures), Path(out))
+        make(case, Path(), out)
 
 
 main()

@@ -52,8 +52,15 @@ export function isKnownModel(folder: string): boolean {
 /**
  * Loads a model for a task; an encoder alone for `encoder`. The caller disposes it.
  * @param outputs of a head that the checkpoint lacks
+ * @param vocabularySize tokens, where the checkpoint has fewer or more
  */
-export function openModel(folder: string, task: Task, engine: Engine, outputs?: number): Model {
+export function openModel(
+  folder: string,
+  task: Task,
+  engine: Engine,
+  outputs?: number,
+  vocabularySize?: number,
+): Model {
   const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<
     string,
     unknown
@@ -62,6 +69,7 @@ export function openModel(folder: string, task: Task, engine: Engine, outputs?: 
   try {
     return loadModel(architectureFor(config['model_type'], architectures), config, store, engine, {
       head: headOf(task, (name) => store.get(name)?.shape, outputs),
+      vocabularySize,
     });
   } finally {
     store.close();

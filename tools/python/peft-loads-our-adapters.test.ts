@@ -32,6 +32,8 @@ const CASES: readonly {
   readonly task: Task;
   readonly spec: () => MethodSpec;
   readonly save?: typeof saveAdapter;
+  /** Tokens of the model, where the base has fewer; ids of the last two are in the texts. */
+  readonly vocabulary?: number;
 }[] = [
   { name: 'LoRA', model: 'bert', task: 'seqcls', spec: () => lora({ rank: 4, alpha: 6 }) },
   {
@@ -109,6 +111,38 @@ const CASES: readonly {
     model: 'llama',
     task: 'causal',
     spec: () => lora({ rank: 2, targets: ['q_proj'], trainableTokens: { embed_tokens: [7, 9] } }),
+  },
+  {
+    name: 'LoRA with rows of new tokens',
+    model: 'bert',
+    task: 'seqcls',
+    vocabulary: 622,
+    spec: () => lora({ rank: 2, trainableTokens: { word_embeddings: [620, 621] } }),
+  },
+  {
+    name: 'LoRA with rows of new tokens that are tied',
+    model: 'qwen2',
+    task: 'causal',
+    vocabulary: 442,
+    spec: () => lora({ rank: 2, trainableTokens: { 'model.embed_tokens': [440, 441] } }),
+  },
+  {
+    name: 'LoRA with rows of new tokens in both tables',
+    model: 'llama',
+    task: 'causal',
+    vocabulary: 462,
+    spec: () =>
+      lora({
+        rank: 2,
+        trainableTokens: { 'model.embed_tokens': [460, 461], lm_head: [460, 461] },
+      }),
+  },
+  {
+    name: 'IA3 with a whole table of new tokens',
+    model: 'bert',
+    task: 'seqcls',
+    vocabulary: 622,
+    spec: () => ia3({ modulesToSave: ['bert.embeddings.word_embeddings'] }),
   },
   { name: 'LoRA on T5', model: 't5', task: 'seq2seq', spec: () => lora({ rank: 2 }) },
   {
@@ -204,12 +238,20 @@ const mask = [
   [1, 1, 1, 1, 1],
   [1, 1, 1, 0, 0],
 ];
-const batchFor = (task: Task): TaskBatch => ({
-  input_ids: ids,
-  attention_mask: mask,
-  labels:
-    task === 'seqcls' ? [0, 1] : ids.map((row, b) => row.map((id, t) => (mask[b]![t] ? id : -100))),
-});
+function batchFor(task: Task, vocabulary?: number): TaskBatch {
+  const texts =
+    vocabulary === undefined
+      ? ids
+      : ids.map((row, b) => row.map((id, t) => (t === 1 ? vocabulary - 1 - b : id)));
+  return {
+    input_ids: texts,
+    attention_mask: mask,
+    labels:
+      task === 'seqcls'
+        ? [0, 1]
+        : texts.map((row, b) => row.map((id, t) => (mask[b]![t] ? id : -100))),
+  };
+}
 
 describe.skipIf(!hasPeft)(peftTitle('our adapters load'), () => {
   let engine: Engine;
@@ -221,29 +263,30 @@ describe.skipIf(!hasPeft)(peftTitle('our adapters load'), () => {
     engine = await openEngine('portable');
     folder = mkdtempSync(join(tmpdir(), 'peft-python-'));
     const requests = [];
-    for (const [i, { model: name, task, spec, save = saveAdapter }] of CASES.entries()) {
-      const model = openModel(join(fixtures, 'models', name), task, engine);
+    for (const [
+      i,
+      { model: name, task, spec, vocabulary, save = saveAdapter },
+    ] of CASES.entries()) {
+      const base = join(fixtures, 'models', name);
+      const model = openModel(base, task, engine, undefined, vocabulary);
       moveParameters(model.addAdapter('a', spec()), 'a', 0.1);
       const adapter = join(folder, String(i));
       await save(model, 'a', adapter);
       const startId = Number(
-        (
-          JSON.parse(readFileSync(join(fixtures, 'models', name, 'config.json'), 'utf8')) as Record<
-            string,
-            unknown
-          >
-        )['decoder_start_token_id'] ?? 0,
+        (JSON.parse(readFileSync(join(base, 'config.json'), 'utf8')) as Record<string, unknown>)[
+          'decoder_start_token_id'
+        ] ?? 0,
       );
       ours.push(
         tf.tidy(() =>
           model
-            .forward(packTask(task, batchFor(task), startId).batch)
+            .forward(packTask(task, batchFor(task, vocabulary), startId).batch)
             .logits!.dataSync<'float32'>()
             .slice(),
         ),
       );
       model.dispose();
-      requests.push({ model: join(fixtures, 'models', name), adapter, task, ...batchFor(task) });
+      requests.push({ model: base, adapter, task, vocabulary, ...batchFor(task, vocabulary) });
     }
     answers = askPeft('peft_logits.py', requests);
   }, 600_000);

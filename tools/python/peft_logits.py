@@ -1,4 +1,4 @@
-"""Loads adapters with PEFT and prints their logits: `peft_logits.py REQUEST.json`, a list of {model, adapter, task, input_ids, attention_mask, labels}."""
+"""Loads adapters with PEFT and prints their logits: `peft_logits.py REQUEST.json`, a list of {model, adapter, task, input_ids, attention_mask, labels, vocabulary}."""
 
 import json
 import sys
@@ -22,6 +22,8 @@ def logits(request):
         model, "_prepare_encoder_decoder_kwargs_for_generation"
     ):
         model._prepare_encoder_decoder_kwargs_for_generation = None  # peft 0.21 asks for it
+    if "vocabulary" in request:
+        model.resize_token_embeddings(request["vocabulary"])
     model = PeftModel.from_pretrained(model, request["adapter"]).eval()
     # Labels give an encoder-decoder its decoder's input; elsewhere they would only add a loss, which AdaLoRA refuses at inference.
     names = ("input_ids", "attention_mask", "token_type_ids") + (

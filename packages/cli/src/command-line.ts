@@ -20,6 +20,16 @@ import type { Terminal } from './terminal/terminal.js';
 
 /** Runs a command line (without `node peft`). @returns the exit code */
 export async function runCommandLine(argv: readonly string[], terminal: Terminal): Promise<number> {
+  try {
+    await programOf(argv, terminal).parseAsync([...argv], { from: 'user' });
+    return 0;
+  } catch (error) {
+    return reportError(error, terminal, argv.includes('--json'));
+  }
+}
+
+/** All commands with their flags. */
+export function programOf(argv: readonly string[], terminal: Terminal): Command {
   const { version } = JSON.parse(
     readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
   ) as { version: string };
@@ -48,10 +58,5 @@ export async function runCommandLine(argv: readonly string[], terminal: Terminal
   addSetup(program, terminal);
   addDoctor(program, terminal);
   for (const command of program.commands) command.copyInheritedSettings(program);
-  try {
-    await program.parseAsync([...argv], { from: 'user' });
-    return 0;
-  } catch (error) {
-    return reportError(error, terminal, argv.includes('--json'));
-  }
+  return program;
 }

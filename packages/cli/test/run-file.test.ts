@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { peft } from './fake-terminal.js';
-import { mergeFitInputs } from '../src/options/fit-options.js';
+import { mergeFitInputs } from '../src/options/merge-fit-inputs.js';
 import { readRunFile } from '../src/options/run-file.js';
 
 let folder = '';

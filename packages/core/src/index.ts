@@ -10,6 +10,7 @@ export {
   type LoadedAdapter,
   type SaveAdapterOptions,
 } from './files/adapter-files.js';
+export { adapterVocabulary, type AdapterVocabulary } from './files/adapter-vocabulary.js';
 export { adapterCard, type AdapterCard } from './files/adapter-card.js';
 export { adapterHubFormat, hubAbout, hubHeadModules } from './files/adapter-hub-format.js';
 export { peftFormat } from './files/peft-format.js';
@@ -113,8 +114,15 @@ export {
   type TargetSelection,
 } from './description/target-selection.js';
 export { fullMatch, type PathPattern } from './description/path-pattern.js';
+export { tiedOutputs, type TiedOutput } from './description/tied-outputs.js';
 export { tiedEmbeddings, wordTables, type TiedEmbedding } from './description/tied-embeddings.js';
+export {
+  vocabularyModules,
+  withVocabularySize,
+  type VocabularyModules,
+} from './description/vocabulary.js';
 export { unfreezeBiases } from './method/unfreeze-biases.js';
+export { refuseUnmatchedPatterns } from './method/unmatched-patterns.js';
 export { trainableOutputRows, trainableRows } from './method/trainable-rows.js';
 export {
   loadWeights,

@@ -48,7 +48,12 @@ export {
   type SeededRandom,
 } from './sampling/seeded-random.js';
 
-export { loadTokenizer } from './tokenizer/load-tokenizer.js';
+export {
+  hasTokenizer,
+  loadTokenizer,
+  tokenizerWithTokens,
+  type LoadTokenizerOptions,
+} from './tokenizer/load-tokenizer.js';
 export type { TokenSequence } from './tokenizer/components/post-processors.js';
 export type { SpecialTokenName, SpecialTokens } from './tokenizer/special-tokens.js';
 export {

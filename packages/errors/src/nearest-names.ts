@@ -4,12 +4,13 @@
  * The `count` candidates nearest to `name` by edit distance (insertions, deletions, substitutions,
  * swaps of neighbours; case ignored), nearest first; a candidate that contains `name` or ends like
  * it counts as near. Candidates that share too little (distance over 60 % of the longer name) are
- * left out.
+ * left out, and so is the very name.
  */
 export function nearestNames(name: string, candidates: Iterable<string>, count = 3): string[] {
   const wanted = name.toLowerCase();
   const scored: { candidate: string; score: number }[] = [];
   for (const candidate of new Set(candidates)) {
+    if (candidate === name) continue; // what was given is no way out
     const lower = candidate.toLowerCase();
     const contains = wanted.length > 2 && (lower.includes(wanted) || wanted.includes(lower));
     const tail = lower.slice(-Math.max(wanted.length, 1));

@@ -6,6 +6,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { penalizeRepetition } from './choose-token.js';
 import type { Generated, ResolvedGeneration } from './generation-options.js';
+import { limitReason, type LengthLimit } from './position-limit.js';
 import type { SequenceReader } from './sequence-reader.js';
 
 interface Beam {
@@ -27,6 +28,7 @@ interface Finished {
 interface Search {
   readonly prompt: number;
   readonly startLength: number;
+  readonly limit: LengthLimit;
   running: readonly Beam[];
   finished: readonly Finished[];
 }
@@ -38,12 +40,14 @@ interface Search {
 export async function searchBeams(
   reader: SequenceReader,
   starts: readonly (readonly number[])[],
+  limits: readonly LengthLimit[],
   options: ResolvedGeneration,
 ): Promise<Generated[]> {
   const results = new Array<Generated>(starts.length);
   let searches = starts.map((start, prompt): Search => ({
     prompt,
     startLength: start.length,
+    limit: limits[prompt]!,
     running: [{ tokens: start, sum: 0, from: 0, isEnded: false }],
     finished: [],
   }));
@@ -82,10 +86,10 @@ export async function searchBeams(
 
 /** The best (ends + 1)·K of all texts that are one token longer, at least 2·K. */
 function continuations(
-  { running }: Search,
+  { running, limit }: Search,
   logits: readonly Float32Array[],
   length: number,
-  { endIds, beams, repetitionPenalty, maxNewTokens }: ResolvedGeneration,
+  { endIds, beams, repetitionPenalty }: ResolvedGeneration,
 ): Beam[] {
   const kept = Math.max(2, 1 + endIds.length) * beams;
   const best: { readonly sum: number; readonly from: number; readonly id: number }[] = [];
@@ -105,7 +109,7 @@ function continuations(
     tokens: [...running[from]!.tokens, id],
     sum,
     from,
-    isEnded: endIds.includes(id) || length >= maxNewTokens,
+    isEnded: endIds.includes(id) || length >= limit.tokens,
   }));
 }
 
@@ -131,22 +135,26 @@ function finish(
 
 /** Whether nothing better is to come. */
 function isDone(
-  { running, finished }: Search,
+  { running, finished, limit }: Search,
   length: number,
-  { beams, maxNewTokens, earlyStopping, lengthPenalty }: ResolvedGeneration,
+  { beams, earlyStopping, lengthPenalty }: ResolvedGeneration,
 ): boolean {
-  if (length >= maxNewTokens || running.length === 0) return true;
+  if (length >= limit.tokens || running.length === 0) return true;
   if (finished.length < beams) return false;
   if (earlyStopping === true) return true;
   const best =
     running[0]!.sum /
-    (earlyStopping === 'never' && lengthPenalty > 0 ? maxNewTokens : length) ** lengthPenalty;
+    (earlyStopping === 'never' && lengthPenalty > 0 ? limit.tokens : length) ** lengthPenalty;
   return !(best > finished.at(-1)!.score);
 }
 
-function bestOf({ finished, startLength }: Search): Generated {
+function bestOf({ finished, startLength, limit }: Search): Generated {
   const { tokens, score, isEnded } = finished[0]!;
-  return { ids: tokens.slice(startLength), finishReason: isEnded ? 'end' : 'length', score };
+  return {
+    ids: tokens.slice(startLength),
+    finishReason: isEnded ? 'end' : limitReason(limit),
+    score,
+  };
 }
 
 function logSoftmax(logits: Float32Array): Float32Array {

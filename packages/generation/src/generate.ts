@@ -10,6 +10,7 @@ import {
   type GenerationOptions,
   type ResolvedGeneration,
 } from './generation-options.js';
+import { lengthLimits, limitReason, type LengthLimit } from './position-limit.js';
 import { isEncoderDecoder, SequenceReader } from './sequence-reader.js';
 
 /**
@@ -20,7 +21,8 @@ import { isEncoderDecoder, SequenceReader } from './sequence-reader.js';
  * @param prompts token ids: what a decoder continues, or what the encoder of an encoder-decoder
  *   reads.
  * @returns one result per prompt, in their order.
- * @throws PEFT_GENERATION_HEAD, PEFT_GENERATION_PROMPT, PEFT_CONFIG_INVALID; PEFT_CACHE_ADAPTER for
+ * @throws PEFT_GENERATION_HEAD, PEFT_CONFIG_INVALID; PEFT_GENERATION_PROMPT for a prompt without
+ *   tokens, or with more than the model has positions; PEFT_CACHE_ADAPTER for
  *   adapters that look at whole sequences, which need `cache: false`; the signal's reason when
  *   aborted.
  */
@@ -38,11 +40,12 @@ export async function generate(
   const isPair = isEncoderDecoder(model);
   if (prompts.length === 0) return [];
   const starts = isPair ? prompts.map(() => resolved.startIds) : prompts;
+  const limits = lengthLimits(model, starts, resolved.maxNewTokens, resolved.adapters);
   const reader = new SequenceReader(model, isPair ? prompts : undefined, resolved);
   try {
     return await (resolved.beams > 1
-      ? searchBeams(reader, starts, resolved)
-      : continueTexts(reader, starts, resolved));
+      ? searchBeams(reader, starts, limits, resolved)
+      : continueTexts(reader, starts, limits, resolved));
   } finally {
     reader.dispose();
   }
@@ -50,6 +53,7 @@ export async function generate(
 
 interface Text {
   readonly prompt: number;
+  readonly limit: LengthLimit;
   /** What stood there before, and what was made. */
   readonly tokens: number[];
   readonly made: number[];
@@ -58,10 +62,16 @@ interface Text {
 async function continueTexts(
   reader: SequenceReader,
   starts: readonly (readonly number[])[],
+  limits: readonly LengthLimit[],
   options: ResolvedGeneration,
 ): Promise<Generated[]> {
   const results = new Array<Generated>(starts.length);
-  let running: Text[] = starts.map((start, prompt) => ({ prompt, tokens: [...start], made: [] }));
+  let running: Text[] = starts.map((start, prompt) => ({
+    prompt,
+    limit: limits[prompt]!,
+    tokens: [...start],
+    made: [],
+  }));
   for (let step = 0; running.length > 0; step += 1) {
     options.signal?.throwIfAborted();
     const logits = reader.next(running.map(({ tokens }) => tokens));
@@ -81,14 +91,14 @@ async function continueTexts(
 
 /** @returns why the text ends here, if it does */
 function append(
-  { prompt, tokens, made }: Text,
+  { prompt, limit, tokens, made }: Text,
   id: number,
-  { endIds, maxNewTokens, onToken }: ResolvedGeneration,
+  { endIds, onToken }: ResolvedGeneration,
 ): Generated['finishReason'] | undefined {
   tokens.push(id);
   made.push(id);
   const isStopped = onToken?.({ prompt, id, count: made.length }) === true;
   if (endIds.includes(id)) return 'end';
   if (isStopped) return 'stop';
-  return made.length >= maxNewTokens ? 'length' : undefined;
+  return made.length >= limit.tokens ? limitReason(limit) : undefined;
 }

@@ -5,8 +5,11 @@ import { check, PeftError } from '@peft/errors';
 export interface Generated {
   /** New tokens, an end token that closed them included. */
   readonly ids: readonly number[];
-  /** An end token, a stop string, or as many tokens as were asked for. */
-  readonly finishReason: 'end' | 'stop' | 'length';
+  /**
+   * An end token, a stop string, as many tokens as were asked for, or no position of the model is
+   * left.
+   */
+  readonly finishReason: 'end' | 'stop' | 'length' | 'position-limit';
   /** Beam search: Σ ln p / length^lengthPenalty. */
   readonly score?: number;
 }

@@ -60,6 +60,20 @@ describe('a stream of text', () => {
     expect(isStopped).toBe(true);
   });
 
+  test('ends at a stop string of a special token and other text, and goes on past half of it', () => {
+    const tokenizer = fixtureTokenizer('llama');
+    const end = '<|end_of_text|>';
+    for (const stop of [`${end}three`, `two${end}`, `o${end}th`]) {
+      const { texts, isStopped } = pieces(tokenizer, `one two${end}three four`, [stop]);
+      const whole = `one two${end}three four`;
+      expect(texts.join('')).toBe(whole.slice(0, whole.indexOf(stop)));
+      expect(isStopped).toBe(true);
+    }
+    const other = pieces(tokenizer, `one two${end}three four`, [`${end}four`]);
+    expect(other.texts.join('')).toBe('one twothree four');
+    expect(other.isStopped).toBe(false);
+  });
+
   test('hands out at its end what only looked like a stop string', () => {
     expect(pieces(fixtureTokenizer('gpt2'), 'a #', ['###']).texts.join('')).toBe('a #');
   });

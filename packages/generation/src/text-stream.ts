@@ -26,8 +26,8 @@ export class TextStream {
   #start = 0;
   /** Tokens before it have been handed out. */
   #done = 0;
-  /** Decoded, and held back. */
-  #held = '';
+  /** Read, and held back. */
+  #held: readonly Stretch[] = [];
 
   constructor(
     readonly tokenizer: Pick<TextTokenizer, 'decode'> &
@@ -36,22 +36,31 @@ export class TextStream {
   ) {}
 
   push(id: number): TextPiece {
-    if (this.#isSpecialStop(id))
-      return { text: this.#hand(this.#decoded(true), true).text, isStopped: true };
-    this.#tokens.push(id);
-    return this.#hand(this.#decoded(false), false);
+    const special = this.#specialInStop(id);
+    if (special === undefined) {
+      this.#tokens.push(id);
+      return this.#hand([shown(this.#decoded(false))], false);
+    }
+    // nothing goes on across a special token
+    const before = shown(this.#decoded(true));
+    const isStop = this.stopStrings.some((stop) => stop.trim() === special);
+    return isStop
+      ? { ...this.#hand([before], true), isStopped: true }
+      : this.#hand([before, { text: special, isShown: false }], false);
   }
 
   /** What is left when the text has ended. */
   end(): TextPiece {
-    return this.#hand(this.#decoded(true), true);
+    return this.#hand([shown(this.#decoded(true))], true);
   }
 
-  /** Whether the token is a special one, which `decode` leaves out, and a stop string in itself. */
-  #isSpecialStop(id: number): boolean {
-    if (this.tokenizer.allSpecialIds?.has(id) !== true) return false;
+  /** The special token, which `decode` leaves out, where a stop string names it. */
+  #specialInStop(id: number): string | undefined {
+    if (this.tokenizer.allSpecialIds?.has(id) !== true) return undefined;
     const token = this.tokenizer.idToToken?.(id);
-    return token !== undefined && this.stopStrings.some((stop) => stop.trim() === token);
+    return token !== undefined && this.stopStrings.some((stop) => stop.includes(token))
+      ? token
+      : undefined;
   }
 
   #decoded(isLast: boolean): string {
@@ -63,17 +72,47 @@ export class TextStream {
     return now.slice(before.length);
   }
 
-  #hand(added: string, isLast: boolean): TextPiece {
-    const text = this.#held + added;
+  #hand(added: readonly Stretch[], isLast: boolean): TextPiece {
+    const read = [...this.#held, ...added].filter(({ text }) => text !== '');
+    const text = read.map((stretch) => stretch.text).join('');
     const places = this.stopStrings.map((stop) => text.indexOf(stop)).filter((place) => place >= 0);
     if (places.length > 0) {
-      this.#held = '';
-      return { text: text.slice(0, Math.min(...places)), isStopped: true };
+      this.#held = [];
+      return { text: shownUntil(read, Math.min(...places)), isStopped: true };
     }
     const held = isLast ? 0 : Math.max(0, ...this.stopStrings.map((stop) => overlap(text, stop)));
-    this.#held = text.slice(text.length - held);
-    return { text: text.slice(0, text.length - held), isStopped: false };
+    const end = text.length - held;
+    this.#held = stretchesFrom(read, end);
+    return { text: shownUntil(read, end), isStopped: false };
   }
+}
+
+/** Text of tokens, or a special token that stop strings see and readers do not. */
+interface Stretch {
+  readonly text: string;
+  readonly isShown: boolean;
+}
+
+const shown = (text: string): Stretch => ({ text, isShown: true });
+
+/** What readers see of the first `end` characters. */
+function shownUntil(stretches: readonly Stretch[], end: number): string {
+  let at = 0;
+  let seen = '';
+  for (const { text, isShown } of stretches) {
+    if (isShown) seen += text.slice(0, Math.max(0, end - at));
+    at += text.length;
+  }
+  return seen;
+}
+
+function stretchesFrom(stretches: readonly Stretch[], start: number): Stretch[] {
+  let at = 0;
+  return stretches.flatMap(({ text, isShown }) => {
+    const rest = text.slice(Math.max(0, start - at));
+    at += text.length;
+    return rest === '' ? [] : [{ text: rest, isShown }];
+  });
 }
 
 /** Length of the longest end of `text` that `stop` begins with. */

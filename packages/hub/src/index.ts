@@ -47,6 +47,7 @@ export {
   writeFileAtomic,
   writeFolderAtomic,
 } from './files/write-file-atomic.js';
+export { revisionOfFolder } from './download/model-reference.js';
 export {
   type DownloadProgress,
   resolveModel,

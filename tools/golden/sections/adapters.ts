@@ -44,7 +44,7 @@ export async function check(
     folder,
     json,
     comparison: new Comparison(golden),
-    open: () => openModel(base, json.task, engine, outputsIn(folder)),
+    open: () => openModel(base, json.task, engine, outputsIn(folder), json.vocabulary),
     pack: (batch) => ({
       ...(keepsPadding
         ? packPadded(json.task, batch, startId)

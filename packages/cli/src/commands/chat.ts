@@ -7,6 +7,7 @@ import type { Command } from 'commander';
 import { loadingShown } from '../terminal/loading-shown.js';
 import { loadPlugins, pluginModules } from '../options/plugins.js';
 import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
+import { addRevisionFlag, type RevisionFlag } from '../options/model-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
 import {
   addGenerationFlags,
@@ -14,7 +15,7 @@ import {
   type GenerationFlags,
 } from '../options/generation-flags.js';
 
-interface ChatFlags extends GenerationFlags, EngineFlags {
+interface ChatFlags extends GenerationFlags, EngineFlags, RevisionFlag {
   readonly adapter?: string;
   readonly chatTemplate?: string;
   readonly system?: string;
@@ -44,7 +45,8 @@ export function addChat(program: Command, terminal: Terminal): void {
       '<model>',
       'a folder or hub id of a checkpoint with a chat template, or a folder that fit saved',
     )
-    .option('-a, --adapter <folder>', "an adapter for it, in PEFT's layout")
+    .option('-a, --adapter <folder>', "an adapter for it, ours or PEFT's, of any method");
+  addRevisionFlag(command)
     .option(
       '--chat-template <name>',
       "chatml, llama3, gemma, mistral, alpaca or a file; default: the checkpoint's own",
@@ -86,6 +88,7 @@ async function chat(reference: string, flags: ChatFlags, terminal: Terminal): Pr
     modules: pluginModules(await loadPlugins(flags.plugin)),
     onEvent: loadingShown(terminal),
     adapter: flags.adapter,
+    revision: flags.revision,
   });
   try {
     const conversation = new Conversation(

@@ -1,4 +1,6 @@
 /** `peft fit`: fine-tunes a model on a file of examples and saves it. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { TrainEvent } from '@peft/core';
 import { PeftError } from '@peft/errors';
@@ -6,17 +8,14 @@ import {
   PeftPredictor,
   readsLabels,
   type PresetName,
+  type EngineName,
   type Scores,
   uncheckedHyperparameters,
 } from '@peft/predictor';
 import { createJsonlLog, createTensorBoardLog } from '@peft/trainer';
 import { methodNamed, methodSettings } from '../options/method-options.js';
-import {
-  addFitOptions,
-  fitInputOfFlags,
-  mergeFitInputs,
-  type FitInput,
-} from '../options/fit-options.js';
+import { addFitOptions, fitInputOfFlags, type FitInput } from '../options/fit-options.js';
+import { mergeFitInputs } from '../options/merge-fit-inputs.js';
 import { allowedPlugins, loadPlugins, pluginModules, type Plugins } from '../options/plugins.js';
 import { readRunFile } from '../options/run-file.js';
 import { unescapedDelimiter } from '../options/table-flags.js';
@@ -60,8 +59,11 @@ export function addFit(program: Command, terminal: Terminal, argv: readonly stri
         try {
           terminal.out(await fit(input, plugins, terminal));
         } catch (error) {
-          const isResumed = input.resume === true || input.resumeFrom !== undefined;
-          throw withResumeHint(error, { argv, output: input.output, isResumed });
+          throw withResumeHint(error, {
+            argv,
+            output: input.output,
+            isResumed: isResumed(input),
+          });
         }
       },
     );
@@ -73,17 +75,19 @@ async function fit(input: FitInput, plugins: Plugins, terminal: Terminal): Promi
     input.method === undefined
       ? undefined
       : methodNamed(input.method, input.methodOptions ?? {}, plugins, input.task);
-  const predictor = new PeftPredictor({
-    path: output,
-    task: input.task,
-    label: input.labels ?? input.label,
-    columnRoles: columnRolesOf(input),
-    modules: pluginModules(plugins),
-    problemType: input.problemType,
-    evalMetric: input.metric,
-    onListenerError: (error) =>
-      terminal.err(`warning: a listener failed: ${(error as Error).message}`),
-  });
+  const isFurther = trainsFurther(input, output);
+  const predictor = isFurther
+    ? await finishedRun({ ...input, method: spec?.name }, output, plugins, terminal)
+    : new PeftPredictor({
+        path: output,
+        task: input.task,
+        label: input.labels ?? input.label,
+        columnRoles: columnRolesOf(input),
+        modules: pluginModules(plugins),
+        problemType: input.problemType,
+        evalMetric: input.metric,
+        onListenerError: listenerFailed(terminal),
+      });
   const reading = {
     columns: input.columns,
     header: input.header,
@@ -98,20 +102,28 @@ async function fit(input: FitInput, plugins: Plugins, terminal: Terminal): Promi
     await predictor.fit(train, {
       ...reading,
       hyperparameters: uncheckedHyperparameters({
-        ...methodSettings(input.method, input.methodOptions ?? {}),
+        ...(isFurther ? {} : methodSettings(input.method, input.methodOptions ?? {})),
         ...input.hyperparameters,
       }),
       // the predictor refuses a name that it does not know
       presets: input.presets as PresetName | undefined,
-      method: spec,
+      method: isFurther ? undefined : spec,
+      adapter: input.adapter,
+      baseAdapter: input.baseAdapter,
       tuningData: input.tune,
       textColumns: input.text,
       sample: input.sample,
       seed: input.seed,
       timeLimitSeconds: input.timeLimitSeconds,
       standalone: input.standalone,
-      resume: input.resume,
-      resumeFrom: stepOrFolder(input.resumeFrom),
+      ...(isFurther
+        ? {}
+        : {
+            resume: input.resume,
+            resumeFrom: stepOrFolder(input.resumeFrom),
+            // the same number of epochs leaves the schedule as it is
+            restateSchedule: isResumed(input) && input.epochs !== undefined,
+          }),
       signal: terminal.signal,
     });
     progress.stop();
@@ -131,6 +143,71 @@ async function fit(input: FitInput, plugins: Plugins, terminal: Terminal): Promi
     progress.stop();
     predictor.dispose();
   }
+}
+
+const isResumed = ({ resume, resumeFrom }: FitInput): boolean =>
+  resume === true || resumeFrom !== undefined;
+
+const listenerFailed =
+  (terminal: Terminal) =>
+  (error: unknown): void =>
+    terminal.err(`warning: a listener failed: ${(error as Error).message}`);
+
+/**
+ * Whether a finished run is to be trained for more epochs.
+ * @throws PEFT_RUN_COMPLETE when it is to be resumed and nobody says for how long
+ */
+function trainsFurther({ resume, epochs }: FitInput, output: string): boolean {
+  if (resume !== true || !existsSync(join(output, 'predictor.json'))) return false;
+  if (epochs !== undefined) return true;
+  throw new PeftError(
+    'PEFT_RUN_COMPLETE',
+    `fit: the run in ${output} is complete, there is nothing to resume.`,
+    { hint: 'train it for more epochs with --resume --epochs NUMBER, or name another --output' },
+  );
+}
+
+/**
+ * The model of a finished run, to be trained further in its folder.
+ * @throws PEFT_FIT_CHANGED when the command line names another method, label or task
+ */
+async function finishedRun(
+  {
+    method,
+    label,
+    task,
+    hyperparameters = {},
+  }: Omit<FitInput, 'method'> & { readonly method: string | undefined },
+  output: string,
+  plugins: Plugins,
+  terminal: Terminal,
+): Promise<PeftPredictor> {
+  const [engine, precision, threads] = ['env.engine', 'env.precision', 'env.num_threads'].map(
+    (key) => hyperparameters[key],
+  );
+  const predictor = await PeftPredictor.load(output, {
+    engine: engine as EngineName | undefined,
+    precision: precision as 'bf16' | undefined,
+    threads: threads as number | undefined,
+    modules: pluginModules(plugins),
+    signal: terminal.signal,
+    onListenerError: listenerFailed(terminal),
+  });
+  const own = {
+    method: predictor.fitSummary().method,
+    label: predictor.label,
+    task: predictor.task,
+  };
+  for (const [key, asked] of Object.entries({ method, label, task }))
+    if (asked !== undefined && asked !== own[key as keyof typeof own]) {
+      predictor.dispose();
+      throw new PeftError(
+        'PEFT_FIT_CHANGED',
+        `fit: the run in ${output} has the ${key} ${own[key as keyof typeof own] ?? '(none)'}, not ${asked}.`,
+        { hint: 'leave the flag out, or name another --output for a new run' },
+      );
+    }
+  return predictor;
 }
 
 /** `40` is a step, `checkpoint-40` and paths are folders. */

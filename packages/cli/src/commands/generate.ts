@@ -9,6 +9,7 @@ import type { Command } from 'commander';
 import { count } from '../terminal/format.js';
 import { loadPlugins, pluginModules } from '../options/plugins.js';
 import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
+import { addRevisionFlag, type RevisionFlag } from '../options/model-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
 import { loadingShown } from '../terminal/loading-shown.js';
 import {
@@ -18,7 +19,7 @@ import {
   type GenerationFlags,
 } from '../options/generation-flags.js';
 
-interface GenerateFlags extends GenerationFlags, EngineFlags {
+interface GenerateFlags extends GenerationFlags, EngineFlags, RevisionFlag {
   readonly adapter?: string;
   readonly chatTemplate?: string;
   readonly prompt?: readonly string[];
@@ -38,7 +39,8 @@ export function addGenerate(program: Command, terminal: Terminal): void {
     .summary('continue prompts with a language model')
     .description('Continues prompts (or, with an encoder-decoder, answers them).')
     .argument('<model>', 'a folder or hub id of a checkpoint, or a folder that fit saved')
-    .option('-a, --adapter <folder>', "an adapter for it, in PEFT's layout")
+    .option('-a, --adapter <folder>', "an adapter for it, ours or PEFT's, of any method");
+  addRevisionFlag(command)
     .option(
       '--chat-template <name>',
       "chatml, llama3, gemma, mistral, alpaca or a file; default: the checkpoint's own",
@@ -98,6 +100,7 @@ async function generateCommand(
     modules: pluginModules(await loadPlugins(flags.plugin)),
     onEvent: loadingShown(terminal),
     adapter: flags.adapter,
+    revision: flags.revision,
   });
   try {
     const options = { ...(flags.sampling && language.sampling), ...writing };
@@ -153,6 +156,9 @@ async function print(
       terminal.out(`--- ${prompts[i]!.replaceAll('\n', '\\n')}`);
     terminal.out(flags.json ? lines[i]! : text);
   });
+  const ended = made.filter(({ finishReason }) => finishReason === 'position-limit').length;
+  if (ended > 0 && !flags.json)
+    terminal.err(`note: ${ended} of ${made.length} texts end where the model has no position left`);
 }
 
 const rowOf = (

@@ -11,6 +11,7 @@ import {
   type ModelDescription,
   type Site,
 } from '@peft/core';
+import { hasTokenizer, loadTokenizer } from '@peft/data';
 import { readModelConfig, resolveModel } from '@peft/hub';
 import { architectures } from '@peft/models';
 import { existsSync, statSync } from 'node:fs';
@@ -20,9 +21,16 @@ import { loadPlugins } from '../options/plugins.js';
 import { addPluginFlag } from '../options/engine-flags.js';
 import { addHeadFlags, headOptions, type HeadFlags } from '../options/head-flags.js';
 import { keyValues } from '../options/key-values.js';
+import {
+  addRevisionFlag,
+  addVocabularyFlag,
+  withVocabulary,
+  type RevisionFlag,
+  type VocabularyFlag,
+} from '../options/model-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
 
-interface InspectOptions extends HeadFlags {
+interface InspectOptions extends HeadFlags, RevisionFlag, VocabularyFlag {
   readonly method: readonly string[];
   readonly option: readonly string[];
   readonly sites?: boolean | string;
@@ -46,7 +54,7 @@ export function addInspect(program: Command, terminal: Terminal): void {
       'options of the method: rank=16 targets=\'["query","value"]\'',
       [],
     );
-  addHeadFlags(command)
+  addVocabularyFlag(addRevisionFlag(addHeadFlags(command)))
     .option(
       '--sites [filter]',
       'list the sites, all or those whose path, kind or role contains the filter',
@@ -72,7 +80,8 @@ async function inspect(
   options: InspectOptions,
   terminal: Terminal,
 ): Promise<string> {
-  const json = readModelConfig(await configOf(model, terminal));
+  const file = await configOf(model, options, terminal);
+  const json = withVocabulary('inspect', readModelConfig(file), options);
   const architecture = architectureFor(json['model_type'], architectures);
   const description = describeModel(
     architecture,
@@ -118,6 +127,7 @@ async function inspect(
     });
   return [
     overview(description),
+    ...tokensBeyond(file, description),
     ...(methods.length ? [methodLines(methods)] : []),
     ...(sites ? [siteTable(sites)] : []),
     ...(options.parameters
@@ -132,9 +142,25 @@ async function inspect(
 }
 
 /** The file to read: a local path as it is, else the hub's config.json. */
-async function configOf(model: string, terminal: Terminal): Promise<string> {
-  if (existsSync(model) && statSync(model).isFile()) return model;
-  return resolveModel(model, { files: ['config'], signal: terminal.signal });
+async function configOf(
+  model: string,
+  { revision }: RevisionFlag,
+  terminal: Terminal,
+): Promise<string> {
+  if (revision === undefined && existsSync(model) && statSync(model).isFile()) return model;
+  return resolveModel(model, { revision, files: ['config'], signal: terminal.signal });
+}
+
+/** A line where the folder's tokenizer has more tokens than the model has rows for. */
+function tokensBeyond(file: string, { vocabularySize }: ModelDescription): string[] {
+  if (!hasTokenizer(file)) return [];
+  const tokens = loadTokenizer(file).vocabularySize;
+  return tokens <= vocabularySize
+    ? []
+    : [
+        `the tokenizer has ${count(tokens)} tokens: fit adds ${count(tokens - vocabularySize)} rows ` +
+          `where the texts hold one of the new tokens (--vocabulary-size ${tokens} shows that model)`,
+      ];
 }
 
 function overview(description: ModelDescription): string {

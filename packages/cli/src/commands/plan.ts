@@ -44,9 +44,16 @@ import { addPluginFlag } from '../options/engine-flags.js';
 import { addHeadFlags, headOptions, type HeadFlags } from '../options/head-flags.js';
 import { keyValues } from '../options/key-values.js';
 import { positiveInteger } from '../options/numbers.js';
+import {
+  addRevisionFlag,
+  addVocabularyFlag,
+  withVocabulary,
+  type RevisionFlag,
+  type VocabularyFlag,
+} from '../options/model-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
 
-interface PlanFlags extends HeadFlags {
+interface PlanFlags extends HeadFlags, RevisionFlag, VocabularyFlag {
   readonly method: string;
   readonly option: readonly string[];
   readonly plugin: readonly string[];
@@ -89,7 +96,7 @@ export function addPlan(program: Command, terminal: Terminal): void {
       '--decoder-length <tokens>',
       'tokens of each sequence of the decoder; default: --length',
     );
-  addHeadFlags(command)
+  addVocabularyFlag(addRevisionFlag(addHeadFlags(command)))
     .option(
       '--checkpointing [blocks]',
       'blocks that keep only their inputs: all, or the first so many',
@@ -194,10 +201,14 @@ async function requestOf(
   terminal: Terminal,
 ): Promise<PlanRequest> {
   const file =
-    existsSync(model) && statSync(model).isFile()
+    flags.revision === undefined && existsSync(model) && statSync(model).isFile()
       ? model
-      : await resolveModel(model, { files: ['config'], signal: terminal.signal });
-  const config = readModelConfig(file);
+      : await resolveModel(model, {
+          revision: flags.revision,
+          files: ['config'],
+          signal: terminal.signal,
+        });
+  const config = withVocabulary('plan', readModelConfig(file), flags);
   const plugins = await loadPlugins(flags.plugin);
   check.oneOf('plan', '--optimizer', flags.optimizer, OPTIMIZER_NAMES);
   check.oneOf('plan', '--state-device', flags.stateDevice, ['host', 'device']);

@@ -122,6 +122,32 @@ export const FIT_OPTIONS = {
     group: 'Model and method',
     setting: 'model.hf_text.checkpoint_name',
   },
+  revision: {
+    flags: '--revision <name>',
+    kind: 'text',
+    help: 'branch, tag or commit of the checkpoint on the hub, as in NAME@REVISION',
+    group: 'Model and method',
+    setting: 'model.hf_text.revision',
+  },
+  addTokens: {
+    flags: '--add-tokens <token...>',
+    kind: 'names',
+    help: 'tokens that the vocabulary gets, which train and are saved with the model: a,b',
+    group: 'Model and method',
+    setting: 'data.added_tokens',
+  },
+  adapter: {
+    flags: '--adapter <folder>',
+    kind: 'path',
+    help: 'an adapter of any method to go on from, ours or of PEFT, or a saved model',
+    group: 'Model and method',
+  },
+  baseAdapter: {
+    flags: '--base-adapter <folder>',
+    kind: 'path',
+    help: 'an adapter or a saved model that stays as it is beneath the one that trains',
+    group: 'Model and method',
+  },
   method: {
     flags: '--method <name>',
     kind: 'text',
@@ -253,7 +279,9 @@ export const FIT_OPTIONS = {
   resume: {
     flags: '--resume',
     kind: 'boolean',
-    help: 'resume an interrupted run in the output folder from its last checkpoint',
+    help:
+      'resume an interrupted run in the output folder from its last checkpoint; with --epochs, ' +
+      'train a finished one for so many more',
     group: 'Run',
     isFlagOnly: true,
   },

@@ -21,20 +21,21 @@ export type FitInput = {
   readonly train?: string;
 };
 
-const ENTRIES: readonly (readonly [FitOptionName, FitOption])[] = Object.entries(
+/** The table, in its order. */
+export const FIT_ENTRIES: readonly (readonly [FitOptionName, FitOption])[] = Object.entries(
   FIT_OPTIONS,
 ) as never; // Object.entries forgets that the keys are the table's
-const GROUPS = [...new Set(ENTRIES.map(([, { group }]) => group))];
+const GROUPS = [...new Set(FIT_ENTRIES.map(([, { group }]) => group))];
 
 /** Keys of a run file. */
 export const RUN_FILE_KEYS: readonly string[] = Object.freeze([
   'train',
-  ...ENTRIES.flatMap(([name, { isFlagOnly }]) => (isFlagOnly ? [] : [name])),
+  ...FIT_ENTRIES.flatMap(([name, { isFlagOnly }]) => (isFlagOnly ? [] : [name])),
 ]);
 
 export function addFitOptions(command: Command): Command {
   for (const group of GROUPS)
-    for (const [, option] of ENTRIES)
+    for (const [, option] of FIT_ENTRIES)
       if (option.group === group) for (const made of flagsOf(option)) command.addOption(made);
   return command;
 }
@@ -50,7 +51,7 @@ function flagsOf({ flags, help, off, group, setting }: FitOption): Option[] {
  * @throws PEFT_OPTION_INVALID, PEFT_CONFIG_INVALID naming the flag
  */
 export function fitInputOfFlags(train: string | undefined, command: Command): FitInput {
-  const given = ENTRIES.flatMap(([name, option]) => {
+  const given = FIT_ENTRIES.flatMap(([name, option]) => {
     const [made] = flagsOf(option);
     const attribute = made!.attributeName();
     if (command.getOptionValueSource(attribute) !== 'cli') return [];
@@ -77,41 +78,5 @@ export function fitInputOfFile(file: string, values: Readonly<Record<string, unk
       if (choices) check.oneOf(`run file ${file}`, key, checked, choices);
       return [key, checked];
     }),
-  );
-}
-
-/** Flags win over the file, in mappings key by key. */
-export function mergeFitInputs(file: FitInput, flags: FitInput): FitInput {
-  return {
-    ...file,
-    ...flags,
-    train: flags.train ?? file.train,
-    map: { ...file.map, ...flags.map },
-    methodOptions: { ...file.methodOptions, ...flags.methodOptions },
-    hyperparameters: {
-      ...flat(file.hyperparameters ?? {}),
-      ...settingsOf(file),
-      ...settingsOf(flags),
-      ...flags.hyperparameters,
-    },
-  };
-}
-
-/** The options that are settings under another name. */
-const settingsOf = (input: FitInput): Record<string, unknown> =>
-  Object.fromEntries(
-    ENTRIES.flatMap(([name, { setting }]) =>
-      setting === undefined || input[name] === undefined ? [] : [[setting, input[name]]],
-    ),
-  );
-
-/** Nested settings of a run file under their dotted keys, so that a flag replaces one of them. */
-function flat(value: Readonly<Record<string, unknown>>, prefix = ''): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(value).flatMap(([key, inner]) =>
-      typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-        ? Object.entries(flat(inner as Record<string, unknown>, `${prefix}${key}.`))
-        : [[`${prefix}${key}`, inner]],
-    ),
   );
 }

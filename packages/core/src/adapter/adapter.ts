@@ -73,6 +73,18 @@ export class Adapter implements AdapterView {
     );
   }
 
+  /**
+   * Positions of the model that it takes in front of each sequence: virtual tokens, or those that a
+   * prefix pretends, which are the same in every layer.
+   */
+  get virtualTokens(): number {
+    const taken = [...this.attachments.values()].flat().map(({ attachment }) => {
+      if (attachment && 'prefix' in attachment) return attachment.tokens ?? 0;
+      return attachment && 'pastLength' in attachment ? (attachment.pastLength ?? 0) : 0;
+    });
+    return Math.max(0, ...taken);
+  }
+
   /** Sites that carry something of this adapter. */
   get wrappedSites(): Site[] {
     return [...new Set([...this.attachments.values()].flat().map(({ site }) => site))];

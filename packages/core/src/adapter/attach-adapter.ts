@@ -23,7 +23,10 @@ export interface AttachOptions {
    * foreign file need not.
    */
   readonly strict?: boolean;
-  /** Base parameters to unfreeze beside what the methods ask for (`ia3_bias` as a file has it). */
+  /**
+   * Base parameters that a file holds beside what the methods ask for: vectors train (`ia3_bias`),
+   * tables and matrices take the place of the base's (an embedding that was resized).
+   */
   readonly alsoUnfreeze?: readonly string[];
 }
 
@@ -52,7 +55,12 @@ export function attachAdapter(
     saveTiedOutputs(adapter, host);
     saveTiedEmbeddings(adapter, host);
     if (options.strict ?? true) refuseUnread(adapter);
-    for (const parameter of options.alsoUnfreeze ?? []) unfreeze(adapter, host, parameter, 'file');
+    for (const name of options.alsoUnfreeze ?? []) {
+      const trainable = description.parameters.some(
+        (spec) => spec.name === name && spec.use === 'vector',
+      );
+      unfreeze(adapter, host, name, 'file', undefined, { trainable });
+    }
     return adapter;
   } catch (error) {
     adapter.dispose();
@@ -104,9 +112,13 @@ function sitesOf(
   ];
   const isDefault = common.targets === undefined;
   const saved = savedModules(spec, description);
-  const { optional = false, ...defaults } = isDefault
+  const {
+    optional = false,
+    lacks: _,
+    ...defaults
+  } = isDefault
     ? method.defaultTargets(description, config as never)
-    : { optional: !strict && isListIn(common.targets, saved) };
+    : { optional: !strict && isListIn(common.targets, saved), lacks: undefined };
   const select = (selection: TargetSelection, isStrict: boolean): readonly Site[] =>
     Array.isArray(selection.targets) && selection.targets.length === 0
       ? []

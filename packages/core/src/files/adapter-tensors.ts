@@ -130,6 +130,8 @@ export function planTensors(
   const extra: string[] = [];
   const copies = new Map<string, { of: 'trained' | 'base'; parameter: string }>();
   const problems: string[] = [];
+  /** Tensors of tied layers that are neither trained nor the base's. */
+  const unlike: { readonly key: string; readonly wanted: string }[] = [];
   const keys = store.names();
   const readers: readonly TableReader[] = [
     ...tiedOutputs(description).map(({ output, embedding }) => ({
@@ -184,8 +186,15 @@ export function planTensors(
       else if (dry.parameters.has(wanted)) copies.set(key, { of: 'trained', parameter: wanted });
       else if (equalsBase(model, format, wanted, store, key))
         copies.set(key, { of: 'base', parameter: wanted });
-      else problems.push(`${key} differs from ${wanted}, which it is tied to`);
+      else unlike.push({ key, wanted });
     }
+  }
+  for (const { key, wanted } of unlike) {
+    // a table that was resized stands under the names of all that read it
+    const first = extra.includes(wanted) ? places.get(wanted) : undefined;
+    if (first !== undefined && areEqual(store, key, first))
+      copies.set(key, { of: 'trained', parameter: wanted });
+    else problems.push(`${key} differs from ${wanted}, which it is tied to`);
   }
   const hasHead = [...expected.values()].some(
     (parameter) => places.has(parameter.name) && isHeadParameter(format, description, parameter),
@@ -309,6 +318,11 @@ function equalsBase(
   base.dispose();
   const stored = readFloat32(store.get(key)!);
   return values.every((value, i) => Object.is(value, stored[i]) || value === stored[i]);
+}
+
+function areEqual(store: TensorStore, key: string, other: string): boolean {
+  const values = readFloat32(store.get(other)!);
+  return readFloat32(store.get(key)!).every((value, i) => value === values[i]);
 }
 
 /**

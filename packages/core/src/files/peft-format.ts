@@ -50,7 +50,7 @@ export const peftFormat: AdapterFormat = Object.freeze({
         return { of: 'parameter', name: `${module}.${name}` };
       return { of: word === 'original_module' ? 'base' : 'trained', name: `${module}.${name}` };
     }
-    return { of: 'parameter', name: path.replace('.base_layer.', '.') };
+    return { of: 'parameter', name: path.replace(/\.(token_adapter\.)?base_layer\./, '.') };
   },
 
   /**
@@ -97,7 +97,10 @@ export const peftFormat: AdapterFormat = Object.freeze({
 const hasPromptLayout = ({ parts }: AdapterView): boolean =>
   parts.some(({ part }) => part.method.peftLayout === 'prompt');
 
-/** `…query.bias` → `…query.base_layer.bias` where something stands on `…query`. */
+/**
+ * `…query.bias` → `…query.base_layer.bias` where something stands on `…query`, behind
+ * `token_adapter` where rows of LoRA do.
+ */
 function insideWrapper(adapter: AdapterView, parameterName: OwnedParameter['name']): string {
   const dot = parameterName.lastIndexOf('.');
   const path = parameterName.slice(0, dot);
@@ -106,7 +109,9 @@ function insideWrapper(adapter: AdapterView, parameterName: OwnedParameter['name
       site.path === path &&
       (site.kind === 'linear' || site.kind === 'embedding' || site.kind === 'norm'),
   );
-  return isWrapped ? `${path}.base_layer${parameterName.slice(dot)}` : parameterName;
+  if (!isWrapped) return parameterName;
+  const hasRows = adapter.parameters.has(`${path}.token_adapter.trainable_tokens_delta`);
+  return `${path}${hasRows ? '.token_adapter' : ''}.base_layer${parameterName.slice(dot)}`;
 }
 
 /**

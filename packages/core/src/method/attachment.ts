@@ -75,6 +75,8 @@ export interface SublayerAttachment {
   forward(call: SublayerCall): Tensor2D;
 }
 export interface SequenceAttachment {
+  /** P. Default 0: they take no positions of the model. */
+  readonly tokens?: number;
   /** Virtual tokens `[P, D]` to put in front of every sequence. */
   prefix(call: AttachmentCall): Tensor2D;
 }

@@ -59,11 +59,24 @@ export interface PeftMethodDefinition<Name extends MethodName> {
   parseConfig(input: Partial<PeftConfigs[Name]>): PeftConfigs[Name];
   /** Module names that it takes beside the targets (rows of an embedding that train with LoRA). */
   extraTargets?(config: PeftConfigs[Name], description: ModelDescription): readonly string[];
-  /** Which sites to take when the user names none; `optional`: that there are none is no error. */
+  /**
+   * Which sites to take when the user names none; `optional`: that there are none is no error;
+   * `lacks`: what was asked for and the model does not have, to be said.
+   */
   defaultTargets(
     description: ModelDescription,
     config: PeftConfigs[Name],
-  ): TargetSelection & { readonly optional?: boolean };
+  ): TargetSelection & { readonly optional?: boolean; readonly lacks?: readonly string[] };
+  /**
+   * The options that also train rows of embeddings and output layers whole: those of tokens that
+   * were added to a vocabulary. Absent where the method trains no single rows.
+   * @param rows ids by the path of the module
+   */
+  withRows?(
+    config: PeftConfigs[Name],
+    rows: Readonly<Record<string, readonly number[]>>,
+    description: ModelDescription,
+  ): PeftConfigs[Name];
   /** A function per kind of site that it can attach to. */
   readonly attach: { readonly [K in SiteKind]?: AttachFunction<K, PeftConfigs[Name]> };
   /**

@@ -4,6 +4,7 @@ import { PeftError } from '@peft/errors';
 import type { Engine } from '@peft/ops';
 import type { HeadOptions, ModelDescription } from '../description/model-description.js';
 import type { SiteKind } from '../description/sites.js';
+import { withVocabularySize } from '../description/vocabulary.js';
 import type { Architecture } from './architecture.js';
 import { Model, type ModelWith } from './model.js';
 import { describePooled } from './pooled-head.js';
@@ -39,7 +40,7 @@ export function describeModel<Config>(
 /**
  * Loads a model. The caller disposes it.
  *
- * @param configJson the parsed `config.json`.
+ * @param checkpointConfig the parsed `config.json`.
  * @param store its tensors, also those that bitsandbytes quantised (`quantization_config`); may be
  *   closed afterwards unless the engine maps the file.
  * @throws PEFT_MODEL_CONFIG, PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE, PEFT_QUANTIZATION_METHOD,
@@ -47,11 +48,16 @@ export function describeModel<Config>(
  */
 export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
   architecture: Architecture<Config, Kinds>,
-  configJson: Readonly<Record<string, unknown>>,
+  checkpointConfig: Readonly<Record<string, unknown>>,
   store: WeightStore,
   engine: Engine,
   options: ModelOptions = {},
 ): ModelWith<Kinds> {
+  const { vocabularySize } = options;
+  const configJson =
+    vocabularySize === undefined
+      ? checkpointConfig
+      : withVocabularySize(checkpointConfig, vocabularySize);
   const parsed = architecture.parseConfig(configJson);
   const warnings: string[] = [...(options.warnings ?? [])];
   const isLanguageModel = /-lm$/.test(options.head?.kind ?? 'none');

@@ -7,6 +7,7 @@ import { convertSentencePiece } from './conversion/convert-sentencepiece.js';
 import { convertByteLevel, convertVocabularyText } from './conversion/convert-vocabulary.js';
 import { parseSentencePieceModel } from './conversion/sentencepiece-model.js';
 import { specialTokens, tokenizerFamily, type SpecialTokens } from './special-tokens.js';
+import { withAddedTokens } from './vocabulary-growth.js';
 import { createTextTokenizer, type TextTokenizer } from './text-tokenizer.js';
 import type { TokenizerConfigJson, TokenizerJson } from './tokenizer-json.js';
 
@@ -22,6 +23,13 @@ const SENTENCEPIECE_FILES = [
   'sentencepiece.model',
 ];
 
+export interface LoadTokenizerOptions {
+  /** Tokens to add to the vocabulary, behind all others; those that it has stay as they are. */
+  readonly addedTokens?: readonly string[];
+  /** `model_type` of a folder that has no `config.json`. */
+  readonly modelType?: string;
+}
+
 /**
  * Loads the tokeniser of a checkpoint folder: from `tokenizer.json`, or where there is none from a
  * SentencePiece model, `vocab.txt`, or `vocab.json` with `merges.txt`. `tokenizer_config.json`,
@@ -30,20 +38,57 @@ const SENTENCEPIECE_FILES = [
  * @throws PEFT_TOKENIZER_MISSING if the folder has none of these files, PEFT_TOKENIZER_INVALID or
  *   PEFT_TOKENIZER_UNSUPPORTED for what they hold.
  */
-export function loadTokenizer(folder: string): TextTokenizer {
+export function loadTokenizer(folder: string, options: LoadTokenizerOptions = {}): TextTokenizer {
+  return withNamedFolder(folder, () => {
+    const { json, special, maxLength } = readFiles(folder, options);
+    return createTextTokenizer(json, special, maxLength);
+  });
+}
+
+/**
+ * The text of a `tokenizer.json` that holds the folder's tokeniser with added tokens.
+ * @throws as {@link loadTokenizer}
+ */
+export const tokenizerWithTokens = (folder: string, options: LoadTokenizerOptions): string =>
+  withNamedFolder(folder, () => `${JSON.stringify(readFiles(folder, options).json, null, 2)}\n`);
+
+/** Whether a folder has files that {@link loadTokenizer} reads a tokeniser from. */
+export const hasTokenizer = (folder: string): boolean =>
+  ['tokenizer.json', 'vocab.txt', 'vocab.json', ...SENTENCEPIECE_FILES].some((name) =>
+    existsSync(join(folder, name)),
+  );
+
+interface TokenizerFiles {
+  readonly json: TokenizerJson;
+  readonly special: SpecialTokens;
+  readonly maxLength: number;
+}
+
+function readFiles(
+  folder: string,
+  { addedTokens = [], modelType }: LoadTokenizerOptions,
+): TokenizerFiles {
   const config = (readJson(folder, 'tokenizer_config.json') ?? {}) as TokenizerConfigJson;
   const map = (readJson(folder, 'special_tokens_map.json') ?? {}) as Record<string, unknown>;
   const modelConfig = (readJson(folder, 'config.json') ?? {}) as { model_type?: string };
   const limit = config.model_max_length;
   const maxLength =
     typeof limit === 'number' && limit > 0 && limit < NO_LIMIT ? limit : Number.POSITIVE_INFINITY;
+  const family = tokenizerFamily(config, modelConfig.model_type ?? modelType);
+  const special = specialTokens(config, map, family);
+  const json =
+    (readJson(folder, 'tokenizer.json') as TokenizerJson | undefined) ??
+    convertOldFiles(folder, family, config, special);
+  return {
+    json: addedTokens.length ? withAddedTokens(json, addedTokens) : json,
+    special,
+    maxLength,
+  };
+}
+
+function withNamedFolder<T>(folder: string, read: () => T): T {
   try {
-    const family = tokenizerFamily(config, modelConfig.model_type);
-    const special = specialTokens(config, map, family);
-    const json =
-      (readJson(folder, 'tokenizer.json') as TokenizerJson | undefined) ??
-      convertOldFiles(folder, family, config, special);
-    return createTextTokenizer(json, special, maxLength);
+    return read();
   } catch (cause) {
     if (cause instanceof PeftError) throw cause;
     // what no check names: the library's own words

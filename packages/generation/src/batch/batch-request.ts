@@ -1,4 +1,5 @@
 /** What a continuous batch is asked for, and what it tells. */
+import type { LengthLimit } from '../position-limit.js';
 import type { GenerationOptions, ResolvedGeneration } from '../generation-options.js';
 
 /** A token of one text, as it is made. */
@@ -43,6 +44,8 @@ export interface BatchText {
   readonly adapter: string;
   /** Prompt and what was made. */
   readonly tokens: number[];
+  /** Of the tokens that may be made. */
+  readonly limit: LengthLimit;
   readonly made: number[];
   /** Rows of the cache that it may come to need. */
   readonly reserved: number;

@@ -10,6 +10,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BASE_ADAPTER, type Model } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import { chooseToken, penalizeRepetition } from '../choose-token.js';
+import { lengthLimits, limitReason } from '../position-limit.js';
 import { resolveGeneration, type Generated } from '../generation-options.js';
 import { isEncoderDecoder } from '../sequence-reader.js';
 import type { BatchRequest, BatchText } from './batch-request.js';
@@ -180,7 +181,16 @@ export class ContinuousBatch {
           `are more than the ${this.#options.maxCacheTokens} that the cache may hold.`,
         { hint: 'ask for fewer tokens, shorten the prompt, or raise maxCacheTokens' },
       );
-    return { request, options, adapter, tokens: [...promptIds], made: [], reserved };
+    const [limit] = lengthLimits(this.model, [promptIds], options.maxNewTokens, [adapter]);
+    return {
+      request,
+      options,
+      adapter,
+      limit: limit!,
+      tokens: [...promptIds],
+      made: [],
+      reserved,
+    };
   }
 
   async #loop(): Promise<void> {
@@ -327,11 +337,11 @@ export class ContinuousBatch {
 }
 
 function finishReason(
-  { options, made }: BatchText,
+  { options, limit, made }: BatchText,
   id: number,
   isStopped: boolean,
 ): Generated['finishReason'] | undefined {
   if (options.endIds.includes(id)) return 'end';
   if (isStopped) return 'stop';
-  return made.length >= options.maxNewTokens ? 'length' : undefined;
+  return made.length >= limit.tokens ? limitReason(limit) : undefined;
 }

@@ -19,11 +19,13 @@ export type ModelReference = { readonly folder: string } | HubReference;
  *
  * @param revision named apart; it must not contradict the one in the text.
  * @throws PEFT_MODEL_FOLDER, PEFT_MODEL_NAME it is neither a folder nor a possible name.
- * @throws PEFT_HUB_REVISION a revision is no branch, tag or commit, or there are two.
+ * @throws PEFT_HUB_REVISION a revision is no branch, tag or commit, there are two, or one is named
+ *   for a folder.
  */
 export function modelReference(text: string, revision?: string): ModelReference {
   check.string('resolveModel', 'nameOrFolder', text);
   const folder = localFolder(text);
+  if (folder !== undefined && revision !== undefined) throw revisionOfFolder(folder, revision);
   if (folder !== undefined) return { folder };
   const at = text.indexOf('@');
   const name = at < 0 ? text : text.slice(0, at);
@@ -44,6 +46,14 @@ export function modelReference(text: string, revision?: string): ModelReference 
     );
   return { name, revision: own ?? given };
 }
+
+/** A folder is what it is. */
+export const revisionOfFolder = (folder: string, revision: string): PeftError =>
+  new PeftError(
+    'PEFT_HUB_REVISION',
+    `hub: ${folder} is a folder, which has no revision ${JSON.stringify(revision)}.`,
+    { hint: 'A revision goes with a name on the hub; leave it out, or name the model there.' },
+  );
 
 /** Whether the first part of the name is a folder here, so that a folder may have been meant. */
 export function looksLikeFolder(name: string): boolean {

@@ -64,7 +64,7 @@ export interface DownloadProgress {
  * @returns an absolute path.
  * @throws PEFT_MODEL_FOLDER, PEFT_MODEL_NAME neither a folder nor a possible name; also where the
  *   first part of the name is a folder here and the hub has no such model.
- * @throws PEFT_HUB_REVISION no branch, tag or commit, or two different ones.
+ * @throws PEFT_HUB_REVISION no branch, tag or commit, two different ones, or one for a folder.
  * @throws PEFT_HUB_OFFLINE offline, and the cache does not have it.
  * @throws PEFT_HUB_UNAUTHORIZED, PEFT_HUB_NOT_FOUND, PEFT_HUB_FILES the hub does not give it, or it
  *   lacks a config or weights.

@@ -12,6 +12,7 @@ import {
   definePeftMethod,
   normal,
   queryValueTargets,
+  refuseUnmatchedPatterns,
   unfreezeBiases,
   zeros,
   type AdapterParameter,
@@ -68,6 +69,14 @@ export const adalora = definePeftMethod({
 
   attach: {
     linear(site, config, context): LinearAttachment {
+      context.shared('patterns', () =>
+        refuseUnmatchedPatterns(
+          'adalora',
+          { rankPattern: config.rankPattern ?? {} },
+          context,
+          (key) => ({ test: (path) => key === `${path}.lora_E` }),
+        ),
+      );
       unfreezeBiases(config.bias, site, context);
       const rank = keptOf(site.path, config)?.filter(Boolean).length ?? config.initialRank;
       const triplet = makeTriplet(site, rank, config, context);

@@ -55,8 +55,8 @@ export interface AutogluonMethodOptions {
   readonly moduleFilter?: readonly string[] | null;
   /**
    * Where the default filter names no layer of a family (DistilBERT, GPT-2, Llama), take its
-   * queries and values. Default true; false is AutoGluon's own behaviour, which trains the head
-   * alone there.
+   * queries and values, and its RMS norms where it has no layer norms. Default true; false is
+   * AutoGluon's own behaviour, which trains the head alone there.
    */
   readonly familyTargets?: boolean;
 }
@@ -130,11 +130,17 @@ export function autogluonMethod(
     withOptionalSites(
       bitfit({
         biases: ['bit', 'bias', 'norm'].some((word) => words.includes(word)),
-        norms: words.includes('norm') ? 'layer' : 'none',
+        norms: normsOf(words.includes('norm'), familyTargets),
         also: ALWAYS_TRAINED,
       }),
     ),
   );
+}
+
+/** AutoGluon's norms are layer norms; a family that has RMS norms in their place trains those. */
+function normsOf(isAsked: boolean, familyTargets: boolean): 'none' | 'layer' | 'own' {
+  if (!isAsked) return 'none';
+  return familyTargets ? 'own' : 'layer';
 }
 
 /** Whether a pattern for whole paths matches a linear layer of the model. */

@@ -7,17 +7,22 @@
  * name has "bia" with at least one character after it. T5's `relative_attention_bias.weight` is
  * one.
  */
-import { definePeftMethod, type ModelDescription, type TargetSelection } from '@peft/core';
+import {
+  definePeftMethod,
+  type ModelDescription,
+  type ParameterSpec,
+  type TargetSelection,
+} from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 
 export interface BitFitConfig {
   /** Train the biases. Default true. */
   readonly biases: boolean;
   /**
-   * Also train every parameter of the norms: none, layer norms, or RMS norms as well. Default
-   * `none`.
+   * Also train every parameter of the norms: none, layer norms, RMS norms as well, or those that
+   * the model has (`own`: layer norms, RMS norms where there are none). Default `none`.
    */
-  readonly norms: 'none' | 'layer' | 'all';
+  readonly norms: 'none' | 'layer' | 'all' | 'own';
   /** Also train parameters whose name contains one of these. Default none. */
   readonly also: readonly string[];
 }
@@ -48,7 +53,7 @@ export const bitfit = definePeftMethod({
     check.knownKeys('bitfit', input, ['biases', 'norms', 'also']);
     const { biases = true, norms = 'none', also = [] } = input;
     check.boolean('bitfit', 'biases', biases);
-    check.oneOf('bitfit', 'norms', norms, ['none', 'layer', 'all']);
+    check.oneOf('bitfit', 'norms', norms, ['none', 'layer', 'all', 'own']);
     if (!Array.isArray(also) || !also.every((word) => typeof word === 'string' && word !== ''))
       throw new PeftError(
         'PEFT_CONFIG_INVALID',
@@ -58,18 +63,28 @@ export const bitfit = definePeftMethod({
       throw new PeftError(
         'PEFT_CONFIG_INVALID',
         'bitfit: there is nothing to train without biases and norms.',
-        { hint: "set biases: true, norms: 'layer' or also: ['pooler']" },
+        { hint: "set biases: true, norms: 'own' or also: ['pooler']" },
       );
     return { biases, norms, also };
   },
 
-  defaultTargets(description, config): TargetSelection & { optional?: boolean } {
+  defaultTargets(
+    description,
+    config,
+  ): TargetSelection & { optional?: boolean; lacks: readonly string[] } {
     const targets = namesOf(description, config);
     const isHead = (name: string): boolean =>
       description.headModules.some((module) => name.startsWith(`${module}.`));
     // the head trains anyway, and is no target: nothing else is left of a model without biases
     const isHeadAlone = targets.length > 0 && targets.every(isHead);
-    return { targets, optional: isHeadAlone || (!config.biases && config.norms === 'none') };
+    const body = description.parameters.filter(({ name }) => !isHead(name));
+    const lacks = [
+      ...(config.biases && !body.some(({ name }) => BIAS_NAME.test(name)) ? ['biases'] : []),
+      ...(config.norms !== 'none' && !body.some(isTrainedNorm(config, description))
+        ? [config.norms === 'layer' ? 'layer norms' : 'norms']
+        : []),
+    ];
+    return { targets, optional: isHeadAlone || (!config.biases && config.norms === 'none'), lacks };
   },
 
   attach: {
@@ -80,14 +95,24 @@ export const bitfit = definePeftMethod({
   },
 });
 
-function namesOf(description: ModelDescription, { biases, norms, also }: BitFitConfig): string[] {
+function namesOf(description: ModelDescription, config: BitFitConfig): string[] {
+  const isNorm = isTrainedNorm(config, description);
   return description.parameters
     .filter(
-      ({ name, norm, isBuffer = false }) =>
-        !isBuffer &&
-        ((biases && BIAS_NAME.test(name)) ||
-          (norm && (norms === 'all' || norms === norm)) ||
-          also.some((word) => name.includes(word))),
+      (spec) =>
+        !(spec.isBuffer ?? false) &&
+        ((config.biases && BIAS_NAME.test(spec.name)) ||
+          isNorm(spec) ||
+          config.also.some((word) => spec.name.includes(word))),
     )
     .map(({ name }) => name);
+}
+
+function isTrainedNorm(
+  { norms }: BitFitConfig,
+  { parameters }: ModelDescription,
+): (spec: ParameterSpec) => boolean {
+  const isOfAnyKind =
+    norms === 'all' || (norms === 'own' && !parameters.some(({ norm }) => norm === 'layer'));
+  return ({ norm }) => norms !== 'none' && norm !== undefined && (isOfAnyKind || norm === 'layer');
 }

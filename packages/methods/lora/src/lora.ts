@@ -5,10 +5,12 @@ import {
   definePeftMethod,
   matchesSuffix,
   queryValueTargets,
+  refuseUnmatchedPatterns,
   trainableOutputRows,
   trainableRows,
   unfreezeBiases,
   wordTables,
+  type AttachContext,
   type ModelDescription,
   type TargetSelection,
 } from '@peft/core';
@@ -20,7 +22,6 @@ import { loraEmbedding, makeEmbeddingMatrices } from './variants/lora-embedding.
 import { loraHub } from './formats/lora-hub.js';
 import { loraLinear, makeMatrices } from './variants/lora-linear.js';
 import { fromPeftLoraConfig, toPeftLoraConfig } from './formats/lora-peft-config.js';
-import { refuseUnmatched } from './pattern-sites.js';
 
 declare module '@peft/core' {
   interface PeftConfigs {
@@ -50,11 +51,15 @@ export const lora = definePeftMethod({
   },
   parseConfig: parseLoraConfig,
   defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
+  withRows: (config, rows, description) => ({
+    ...config,
+    trainableTokens: joined(tokenRows(config, description), rows),
+  }),
   extraTargets: (config, description) => Object.keys(tokenRows(config, description)),
 
   attach: {
     linear(site, config, context) {
-      context.shared('patterns', () => refuseUnmatched(config, context));
+      refuseUnmatched(config, context);
       const rows = rowsAt(site.path, config, context.description);
       if (rows)
         return trainableOutputRows(site, rows, context, 'token_adapter.trainable_tokens_delta');
@@ -66,7 +71,7 @@ export const lora = definePeftMethod({
         : loraLinear(matrices, config.dropout);
     },
     embedding(site, config, context) {
-      context.shared('patterns', () => refuseUnmatched(config, context));
+      refuseUnmatched(config, context);
       const rows = rowsAt(site.path, config, context.description);
       if (rows) return trainableRows(site, rows, context, 'token_adapter.trainable_tokens_delta');
       const matrices = makeEmbeddingMatrices(site, config, context);
@@ -86,13 +91,27 @@ const rowsAt = (
 ): readonly number[] | undefined =>
   Object.entries(tokenRows(config, description)).find(([name]) => matchesSuffix(path, name))?.[1];
 
-function tokenRows(
-  { trainableTokens = {} }: LoraConfig,
-  description: ModelDescription,
-): Readonly<Record<string, readonly number[]>> {
+function tokenRows({ trainableTokens = {} }: LoraConfig, description: ModelDescription): Rows {
   if (!isList(trainableTokens)) return trainableTokens;
   return { [wordTables(description)[0] ?? 'word embedding']: trainableTokens };
 }
+
+/** Once for all sites. */
+const refuseUnmatched = ({ rankPattern, alphaPattern }: LoraConfig, context: AttachContext): void =>
+  context.shared('patterns', () =>
+    refuseUnmatchedPatterns('lora', { rankPattern, alphaPattern }, context),
+  );
+
+type Rows = Readonly<Record<string, readonly number[]>>;
+
+/** Rows of both, each once. */
+const joined = (some: Rows, more: Rows): Rows =>
+  Object.fromEntries(
+    [...new Set([...Object.keys(some), ...Object.keys(more)])].map((path) => [
+      path,
+      [...new Set([...(some[path] ?? []), ...(more[path] ?? [])])].sort((a, b) => a - b),
+    ]),
+  );
 
 const isList = (tokens: NonNullable<LoraConfig['trainableTokens']>): tokens is readonly number[] =>
   Array.isArray(tokens);

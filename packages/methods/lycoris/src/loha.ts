@@ -21,6 +21,7 @@ import {
   LYCORIS_COMMON_KEYS,
   LYCORIS_KEYS,
   parseLycorisConfig,
+  refuseUnmatched,
   strengthOf,
   toPeftLycorisConfig,
   type LycorisConfig,
@@ -56,6 +57,7 @@ export const loha = definePeftMethod({
 
   attach: {
     linear(site, config, context) {
+      refuseUnmatched('loha', config, context);
       const { rank, scaling } = strengthOf(site.path, config);
       const [up, down] = [
         [site.outFeatures, rank],

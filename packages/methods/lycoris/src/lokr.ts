@@ -28,6 +28,7 @@ import {
   LYCORIS_COMMON_KEYS,
   LYCORIS_KEYS,
   parseLycorisConfig,
+  refuseUnmatched,
   strengthOf,
   toPeftLycorisConfig,
   type LycorisConfig,
@@ -91,6 +92,7 @@ export const lokr = definePeftMethod({
 
   attach: {
     linear(site, config, context) {
+      refuseUnmatched('lokr', config, context);
       const { rank, scaling } = strengthOf(site.path, config);
       const [m, n] = factorization(site.inFeatures, config.decomposeFactor);
       const [l, k] = factorization(site.outFeatures, config.decomposeFactor);

@@ -4,7 +4,13 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { LAYERED_KEYS, valueAt, type AttachmentCall } from '@peft/core';
+import {
+  LAYERED_KEYS,
+  refuseUnmatchedPatterns,
+  valueAt,
+  type AttachContext,
+  type AttachmentCall,
+} from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 
 export interface LycorisConfig {
@@ -60,6 +66,16 @@ export function parseLycorisConfig(owner: string, input: Partial<LycorisConfig>)
     check.positive(owner, `alphaPattern[${JSON.stringify(key)}]`, value);
   return { rank, alpha, rankDropout, moduleDropout, initWeights, rankPattern, alphaPattern };
 }
+
+/** Patterns that match none of the method's sites, looked for once. @throws PEFT_TARGET_NOT_FOUND */
+export const refuseUnmatched = (
+  method: string,
+  { rankPattern, alphaPattern }: LycorisConfig,
+  context: AttachContext,
+): void =>
+  context.shared('patterns', () =>
+    refuseUnmatchedPatterns(method, { rankPattern, alphaPattern }, context),
+  );
 
 /** Rank and α/r of a module. */
 export function strengthOf(

@@ -104,6 +104,7 @@ export const pTuning = definePeftMethod({
         makeNetwork(site.size, config, context),
       );
       return {
+        tokens: config.virtualTokens,
         prefix: (call) =>
           ownRows(
             network((x, rate, purpose) => call.dropout(x, rate, purpose)),

@@ -122,6 +122,7 @@ export const promptTuning = definePeftMethod({
         startOf(site, config, context.description.vocabularySize),
       );
       return {
+        tokens: config.virtualTokens,
         prefix: () => ownRows(table.value as Tensor2D, site, context, config.virtualTokens),
       };
     },

@@ -56,6 +56,9 @@ export const trainableTokens = definePeftMethod({
   },
 
   defaultTargets: (description): TargetSelection => ({ targets: wordTables(description) }),
+  withRows: ({ tokenIndices }, rows) => ({
+    tokenIndices: [...new Set([...tokenIndices, ...Object.values(rows).flat()])],
+  }),
   attach: {
     embedding: (site, { tokenIndices }, context) =>
       trainableRows(site, tokenIndices, context, 'trainable_tokens_delta'),

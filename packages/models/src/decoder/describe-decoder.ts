@@ -151,8 +151,16 @@ function describeHead(
     hiddenSize: wordSize,
     vocabularySize: V,
     layers: { encoder: 0, decoder: config.layers },
-    maxPositions: config.maxPositions,
+    maxPositions: scaledPositions(config),
     headModules: isBare(head) || head.kind === 'causal-lm' ? [] : [name],
     basePrefix: form.prefix,
   });
+}
+
+/** Scaled positions reach further than some configs say, which keep the length before scaling. */
+function scaledPositions({ maxPositions, rope }: DecoderConfig): number | undefined {
+  if (maxPositions === undefined) return undefined;
+  const factor = Number(rope?.scaling?.['factor'] ?? 1);
+  const original = Number(rope?.scaling?.['original_max_position_embeddings'] ?? maxPositions);
+  return Math.max(maxPositions, Math.floor(factor * original));
 }

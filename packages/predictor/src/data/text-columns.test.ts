@@ -52,33 +52,9 @@ describe('the columns that are learnt from', () => {
   });
 });
 
-describe('how texts become tokens', () => {
-  const tokenizer = { modelMaxLength: 256 } as TextTokenizer;
-
-  it('is bounded by the setting, the tokeniser of a relative model, and the position table of another', () => {
-    expect(
-      textSettings(
-        ['text'],
-        512,
-        { relative_attention: true, max_position_embeddings: 128, type_vocab_size: 0 },
-        tokenizer,
-      ),
-    ).toEqual({ columns: ['text'], maxLength: 256, segments: 1 });
-    expect(
-      textSettings(['text'], 512, { max_position_embeddings: 128, type_vocab_size: 2 }, tokenizer),
-    ).toMatchObject({ maxLength: 128, segments: 2 });
-    expect(
-      textSettings(
-        ['text'],
-        64,
-        {
-          max_position_embeddings: 514,
-          model_type: 'roberta',
-          pad_token_id: 1,
-          type_vocab_size: 1,
-        },
-        tokenizer,
-      ),
-    ).toMatchObject({ maxLength: 64, segments: 1 });
-  });
+it('texts have up to two segments, where the model has them', () => {
+  const settings = (types: number) => textSettings(['text'], 64, { type_vocab_size: types });
+  expect(settings(0)).toEqual({ columns: ['text'], maxLength: 64, segments: 1 });
+  expect(settings(2).segments).toBe(2);
+  expect(settings(4).segments).toBe(2);
 });

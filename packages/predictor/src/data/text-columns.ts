@@ -1,7 +1,6 @@
 /** Which columns of a table are the texts, and their tokens. */
 import {
   inferColumnTypes,
-  maximumTextLength,
   tokenizeTable,
   type ColumnType,
   type Table,
@@ -104,20 +103,16 @@ export interface TextSettings {
   readonly segments: number;
 }
 
-/**
- * AutoGluon's: at most `wanted` tokens and what the model bears; up to two segments where the model
- * has them.
- */
+/** AutoGluon's: up to two segments where the model has them. */
 export function textSettings(
   columns: readonly string[],
-  wanted: number,
+  maxLength: number,
   config: Readonly<Record<string, unknown>>,
-  tokenizer: TextTokenizer,
 ): TextSettings {
   const types = config['type_vocab_size'];
   return {
     columns,
-    maxLength: maximumTextLength(wanted, config, tokenizer.modelMaxLength),
+    maxLength,
     segments: typeof types === 'number' ? Math.max(1, Math.min(2, types)) : 1,
   };
 }

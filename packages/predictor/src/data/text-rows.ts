@@ -4,6 +4,7 @@ import { PeftError } from '@peft/errors';
 import { predict, tableData, type Task } from '@peft/trainer';
 import { runSizes } from '../fit/run-plan.js';
 import type { DataTools, TaskTools } from '../tasks/predictor-task.js';
+import { textLength } from '../tasks/text-length.js';
 import { tellRows } from './tell-rows.js';
 import { textSettings, tokenizeRows } from './text-columns.js';
 
@@ -20,10 +21,10 @@ export interface TextRows {
 /** @param columns that are read, in the table's order. */
 export function textRows(columns: readonly string[]): TextRows {
   const tokens = async (table: Table, tools: DataTools): Promise<TokenizedTable> => {
-    const { base, settings, signal } = tools;
+    const { base, signal } = tools;
     const data = await tokenizeRows(
       table,
-      textSettings(columns, settings['model.hf_text.max_text_len'], base.config, base.tokenizer),
+      textSettings(columns, textLength(tools), base.config),
       base.tokenizer,
       signal,
     );

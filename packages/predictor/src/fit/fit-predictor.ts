@@ -1,5 +1,5 @@
 /** One fit: from data and settings to a trained model. */
-import type { Adapter, Model } from '@peft/core';
+import type { Adapter, HeadOptions, MethodSpec, Model, ModelDescription } from '@peft/core';
 import { chatTemplateSource } from '@peft/data';
 import { PeftError } from '@peft/errors';
 import { CLOCK, createBatchOrder, TRAINER, type TrainingData } from '@peft/trainer';
@@ -8,6 +8,7 @@ import { startEngine } from '../engine/start-engine.js';
 import { namedMethod } from '../methods/named-method.js';
 import { describeBase, loadBaseModel, openBaseModel, type BaseModel } from '../model/base-model.js';
 import { ADAPTER, disposeState, type PredictorState } from '../model/predictor-state.js';
+import { grownFor, newRows, vocabularyOptions } from '../model/vocabulary.js';
 import { ARCHITECTURES, MODEL_RESOLVER } from '../predictor-module.js';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { PredictorData } from '../settings/predictor-types.js';
@@ -26,8 +27,9 @@ import {
   stateStoreOf,
   trainOptionsOf,
 } from './run-plan.js';
-import { startAdapter } from './start-adapter.js';
-import { trainedSpec } from './trained-spec.js';
+import { adapterPlaces, startAdapter, virtualTokensIn } from './start-adapter.js';
+import { trainNewRows } from './train-new-rows.js';
+import { trainedSpec, virtualTokensOf } from './trained-spec.js';
 
 /**
  * Checks settings and data before a model is loaded, trains, and returns the state that the
@@ -57,17 +59,32 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
       await examplesOf(request, settings, given, previous.base),
       previous,
     );
-  const base = await openBase(request, settings);
-  const data = { ...given, task: given.task.forBase?.(base, settings) ?? given.task };
+  const opened = await openBase(request, settings);
+  const data = { ...given, task: given.task.forBase?.(opened, settings) ?? given.task };
   const engine = await startEngine(request.app, settings, request.emit);
   let model: Model | undefined;
   try {
     const method = options.method ?? namedMethod(request.app, settings, data.task.name);
     const isFresh = options.adapter === undefined;
-    const spec = isFresh
-      ? trainedSpec(method, describeBase(base, data.task.head(settings)), request.emit)
-      : method;
-    const examples = await examplesOf(request, settings, data, base);
+    const room = {
+      ...opened,
+      virtualTokens: virtualTokens(request, method, describeBase(opened, data.task.head(settings))),
+    };
+    const examples = await examplesOf(request, settings, data, room);
+    const base = await grownFor(
+      room,
+      async () => [
+        examples.data,
+        await data.task.examples(data.validation, {
+          base: room,
+          settings,
+          signal: options.signal,
+        }),
+      ],
+      settings['model.hf_text.pad_vocabulary_to_multiple_of'],
+      request.emit,
+    );
+    const spec = isFresh ? freshSpec(method, base, data.task.head(settings), request.emit) : method;
     const memory = await planFit({
       app: request.app,
       settings,
@@ -75,7 +92,7 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
       engine,
       task: data.task,
       // what a file holds is known once it is on the model
-      spec: isFresh ? spec : undefined,
+      spec: isFresh && options.baseAdapter === undefined ? spec : undefined,
       data: examples.data,
       emit: request.emit,
     });
@@ -87,7 +104,12 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
     });
     const attached = await startAdapter(
       model,
-      { spec, folder: options.adapter, seed: settings['env.seed'] },
+      {
+        spec,
+        folder: options.adapter,
+        beneath: options.baseAdapter,
+        seed: settings['env.seed'],
+      },
       request.app,
       request.emit,
     );
@@ -106,6 +128,40 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
   }
 }
 
+/** Positions that adapters take in front of every text. */
+const virtualTokens = (
+  { options: { adapter, baseAdapter } }: FitRequest,
+  given: MethodSpec,
+  description: ModelDescription,
+): number =>
+  (adapter === undefined ? virtualTokensOf(given, description) : virtualTokensIn(adapter)) +
+  (baseAdapter === undefined ? 0 : virtualTokensIn(baseAdapter));
+
+/** What of a method trains on the model, the rows of new tokens among it. */
+function freshSpec(
+  given: MethodSpec,
+  base: BaseModel,
+  head: HeadOptions,
+  emit: FitRequest['emit'],
+): MethodSpec {
+  const description = describeBase(base, head);
+  const { spec, whole } = trainNewRows(
+    trainedSpec(given, description, emit),
+    description,
+    newRows(base),
+  );
+  if (whole.length)
+    emit({
+      type: 'run/warned',
+      code: 'PEFT_TABLE_TRAINS_WHOLE',
+      message:
+        `${spec.name} trains no single rows of a table: for the new tokens ${whole.join(' and ')} ` +
+        `${whole.length > 1 ? 'train and are' : 'trains and is'} saved whole.`,
+      hint: 'lora trains the rows of new tokens alone',
+    });
+  return spec;
+}
+
 /** A table knows its columns: later files of the same kind need no header. */
 const tableColumns = (data: PredictorData): readonly string[] | undefined =>
   typeof data === 'object' && 'columns' in data ? data.columns : undefined;
@@ -114,11 +170,17 @@ async function openBase(
   { app, options, emit }: FitRequest,
   settings: Hyperparameters,
 ): Promise<BaseModel> {
+  const adapter = options.adapter ?? options.baseAdapter;
   const template = settings['data.chat_template'];
   const chatTemplate = template === null ? undefined : chatTemplateSource(template);
   const base = await openBaseModel(settings['model.hf_text.checkpoint_name'], {
     resolver: app.get(MODEL_RESOLVER),
     architectures: app.get(ARCHITECTURES),
+    revision: settings['model.hf_text.revision'] ?? undefined,
+    vocabulary: {
+      ...vocabularyOptions(settings),
+      ...(adapter === undefined ? {} : adapterPlaces(adapter)),
+    },
     emit,
     signal: options.signal,
   });
@@ -220,6 +282,7 @@ async function trainOn(
       seed: settings['env.seed'],
       resume: options.resume ?? false,
       resumeFrom: options.resumeFrom,
+      restateSchedule: options.restateSchedule,
       settings: hashes,
       timeLimitMs,
     },

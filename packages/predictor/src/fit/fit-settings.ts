@@ -8,8 +8,11 @@ import type { FitRequest } from './fit-request.js';
 /** What a further fit cannot change. */
 const FIXED: readonly HyperparameterKey[] = Object.freeze([
   'model.hf_text.checkpoint_name',
+  'model.hf_text.revision',
   'model.hf_text.pooling_mode',
   'model.hf_text.max_text_len',
+  'model.hf_text.pad_vocabulary_to_multiple_of',
+  'data.added_tokens',
   'data.pos_label',
   'data.label_separator',
   'data.label_threshold',
@@ -57,7 +60,8 @@ export function fitSettings({ predictor, options, previous }: FitRequest): Hyper
   const changed = FIXED.filter(
     (key) => JSON.stringify(settings[key]) !== JSON.stringify(previous.settings[key]),
   );
-  if (changed.length || options.method || options.adapter !== undefined) {
+  const isOther = options.method ?? options.adapter ?? options.baseAdapter;
+  if (changed.length || isOther !== undefined) {
     const [key] = changed;
     throw new PeftError(
       'PEFT_FIT_CHANGED',

@@ -3,9 +3,15 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadAdapter, type App, type MethodSpec, type Model } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
-import { ADAPTER_FOLDER, RECORD_FILE } from '../folder/predictor-folder.js';
+import { readJsonObject } from '@peft/hub';
+import {
+  ADAPTER_FOLDER,
+  BASE_ADAPTER_FOLDER,
+  MODEL_FOLDER,
+  RECORD_FILE,
+} from '../folder/predictor-folder.js';
 import type { EventBody } from '../model/base-model.js';
-import { ADAPTER } from '../model/predictor-state.js';
+import { ADAPTER, BENEATH } from '../model/predictor-state.js';
 import { ADAPTER_METHODS } from '../predictor-module.js';
 import type { FitOptions } from '../settings/predictor-types.js';
 
@@ -13,49 +19,94 @@ import type { FitOptions } from '../settings/predictor-types.js';
  * Refuses options that contradict each other.
  * @throws PEFT_CONFIG_INVALID when both a method and an adapter are given
  */
-export function checkStart({ adapter, method }: FitOptions): void {
+export function checkStart({ adapter, method, baseAdapter }: FitOptions): void {
+  if (baseAdapter !== undefined) check.string('fit', 'baseAdapter', baseAdapter);
   if (adapter === undefined) return;
   check.string('fit', 'adapter', adapter);
   if (method !== undefined)
     throw new PeftError(
       'PEFT_CONFIG_INVALID',
       'fit: adapter and method are both given, and the adapter is of the method that its file names.',
-      { hint: 'leave one of them out' },
+      { hint: 'leave one of them out; baseAdapter is for a fresh one on top of another' },
     );
 }
 
 /**
+ * Where the files of an adapter lie, and those of its tokenizer where it has one.
+ * @param folder of an adapter, or of a saved predictor
+ * @throws PEFT_CONFIG_UNSUPPORTED for a predictor whose adapter stands on another one
+ */
+export function adapterPlaces(folder: string): {
+  readonly adapter: string;
+  readonly tokenizer: string;
+} {
+  if (!existsSync(join(folder, RECORD_FILE))) return { adapter: folder, tokenizer: folder };
+  if (existsSync(join(folder, BASE_ADAPTER_FOLDER)))
+    throw new PeftError(
+      'PEFT_CONFIG_UNSUPPORTED',
+      `predictor: the adapter of ${folder} was trained on top of another one, and is nothing without it.`,
+      { hint: `load ${folder} itself` },
+    );
+  return { adapter: join(folder, ADAPTER_FOLDER), tokenizer: join(folder, MODEL_FOLDER) };
+}
+
+/** Virtual tokens of an adapter in PEFT's layout. */
+export const virtualTokensIn = (folder: string): number => {
+  const config = readJsonObject(join(adapterPlaces(folder).adapter, 'adapter_config.json'));
+  const tokens = config?.['num_virtual_tokens'];
+  return typeof tokens === 'number' ? tokens : 0;
+};
+
+interface AdapterStart {
+  /** Of a fresh adapter. */
+  readonly spec: MethodSpec;
+  /** Of an adapter to go on from, ours, PEFT's or adapter-hub's, or of a predictor. */
+  readonly folder: string | undefined;
+  /** Of an adapter that stays as it is beneath. */
+  readonly beneath: string | undefined;
+  readonly seed: number;
+}
+
+/**
  * Puts the adapter that is to train on the model.
- * @param spec of a fresh adapter
- * @param folder of an adapter to go on from, ours, PEFT's or adapter-hub's, or of a predictor
  * @returns the name of its method
  * @throws what loading an adapter throws
  */
 export async function startAdapter(
   model: Model,
-  {
-    spec,
-    folder,
-    seed,
-  }: {
-    readonly spec: MethodSpec;
-    readonly folder: string | undefined;
-    readonly seed: number;
-  },
+  { spec, folder, beneath, seed }: AdapterStart,
   app: App,
   emit: (event: EventBody) => void,
 ): Promise<string> {
-  if (folder === undefined) {
-    model.addAdapter(ADAPTER, spec, { seed });
-    return spec.name;
+  if (beneath !== undefined) await putBeneath(model, adapterPlaces(beneath).adapter, app, emit);
+  let name = spec.name;
+  if (folder === undefined) model.addAdapter(ADAPTER, spec, { seed });
+  else {
+    const { adapter, warnings } = await loadAdapter(model, adapterPlaces(folder).adapter, {
+      name: ADAPTER,
+      methods: app.get(ADAPTER_METHODS),
+      isTrainable: true,
+    });
+    tell(warnings, emit);
+    name = adapter.spec.name;
   }
-  const isPredictor = existsSync(join(folder, RECORD_FILE));
-  const { adapter, warnings } = await loadAdapter(
-    model,
-    isPredictor ? join(folder, ADAPTER_FOLDER) : folder,
-    { name: ADAPTER, methods: app.get(ADAPTER_METHODS), isTrainable: true },
-  );
+  if (beneath !== undefined) model.setActiveAdapters(BENEATH, ADAPTER);
+  return name;
+}
+
+/** Loads the adapter that another one is to stand on; it does not train. */
+export async function putBeneath(
+  model: Model,
+  folder: string,
+  app: App,
+  emit: (event: EventBody) => void,
+): Promise<void> {
+  const methods = app.get(ADAPTER_METHODS);
+  const { warnings } = await loadAdapter(model, folder, { name: BENEATH, methods });
+  tell(warnings, emit);
+}
+
+function tell(warnings: readonly string[], emit: (event: EventBody) => void): void {
   for (const message of warnings)
     emit({ type: 'run/warned', code: 'PEFT_ADAPTER_CONFIG', message });
-  return adapter.spec.name;
 }

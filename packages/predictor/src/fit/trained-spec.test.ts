@@ -39,8 +39,34 @@ it('keeps a method whose layers are there, and says nothing', () => {
     messages: [],
     parts: ['lora'], // the head trains anyway, and there is no pooler for bitfit
   });
-  // biases of a Llama are not there: what is left trains
-  expect(warned(ofLlama(classes), 'ia3_bias').messages).toEqual([]);
+  // what is left of the method trains, and it is said what the model lacks
+  expect(warned(ofLlama(classes), 'ia3_bias').messages).toEqual([
+    'ia3_bias: this llama has no biases; the rest trains.',
+  ]);
+  expect(warned(ofLlama(classes), 'lora_bias', {}, { layers: 'autogluon' }).messages).toEqual([
+    'lora_bias: this llama has no biases; the rest trains.',
+  ]);
+});
+
+it('takes RMS norms where a family has no layer norms, unless it is to do as AutoGluon', () => {
+  const { messages, parts } = warned(ofLlama({ kind: 'none' }), 'lora_norm');
+  expect({ messages, parts }).toEqual({ messages: [], parts: ['lora', 'bitfit'] });
+  expect(() => warned(ofLlama({ kind: 'none' }), 'norm_fit', { familyTargets: false })).toThrow(
+    'nothing of this llama would train',
+  );
+});
+
+it('proposes no method that was given', () => {
+  expect(() => warned(ofLlama({ kind: 'none' }), 'bit_fit')).toThrow('lora fits every family');
+  const alone = () =>
+    warned(
+      ofDistilbert({ kind: 'none' }),
+      'lora',
+      { familyTargets: false },
+      { layers: 'autogluon' },
+    );
+  expect(alone).toThrow('nothing of this distilbert would train');
+  expect(alone).not.toThrow('lora fits');
 });
 
 it("leaves out what finds no layer, as AutoGluon's own filter on DistilBERT", () => {
@@ -54,6 +80,7 @@ it("leaves out what finds no layer, as AutoGluon's own filter on DistilBERT", ()
 
 it('says that the head trains alone, or that nothing would train', () => {
   expect(warned(ofLlama(classes), 'bit_fit').messages).toEqual([
+    'bit_fit: this llama has no biases; the rest trains.',
     expect.stringContaining('little more than the head trains') as string,
   ]);
   expect(() => warned(ofLlama({ kind: 'none' }), 'bit_fit')).toThrow(

@@ -1,12 +1,18 @@
 /** What of a method trains on a model, known before anything is loaded. */
-import { attachAdapter, type Adapter, type MethodSpec, type ModelDescription } from '@peft/core';
+import {
+  attachAdapter,
+  type Adapter,
+  type MethodPart,
+  type MethodSpec,
+  type ModelDescription,
+} from '@peft/core';
 import { PeftError } from '@peft/errors';
 import type { EventBody } from '../model/base-model.js';
 
 /**
  * The method without the parts that find nothing on this model: what is saved names nothing that
- * loading would look for in vain. A part that is left out, and a head that trains alone, is one
- * `run/warned`.
+ * loading would look for in vain. A part that is left out, a head that trains alone, and biases or
+ * norms that the model lacks are told in a `run/warned` each.
  * @throws PEFT_NOTHING_TRAINS with the name of the method; PEFT_TARGET_NOT_FOUND and
  *   PEFT_METHOD_UNSUPPORTED as attaching does
  */
@@ -25,13 +31,22 @@ export function trainedSpec(
   const idle = adapter.parts.filter(({ sites }) => sites.length === 0).map(({ part }) => part);
   const names = [...new Set(idle.map(({ method }) => method.name as string))].join(' and ');
   const hint = 'name its layers with optim.lora.filter; peft inspect MODEL --sites lists them';
+  const lacks = spec.parts.flatMap(
+    ({ method, config }) => method.defaultTargets(description, config as never).lacks ?? [],
+  );
   if (trained.length === 0)
     throw new PeftError(
       'PEFT_NOTHING_TRAINS',
       `${spec.name}: nothing of this ${modelType} would train: ${names} ` +
         `${idle.length > 1 ? 'find' : 'finds'} nothing there.`,
-      { hint: `choose another method (lora fits every family), or ${hint}` },
+      { hint: spec.parts.some(isLora) ? hint : `choose another method (lora fits every family)` },
     );
+  if (lacks.length)
+    emit({
+      type: 'run/warned',
+      code: 'PEFT_MODEL_LACKS',
+      message: `${spec.name}: this ${modelType} has no ${lacks.join(' and no ')}; the rest trains.`,
+    });
   const isHead = (name: string): boolean =>
     [...headModules, ...outputHeads].some(
       (module) => name === module || name.startsWith(`${module}.`),
@@ -50,6 +65,16 @@ export function trainedSpec(
   const parts = spec.parts.filter((part) => !idle.includes(part));
   return parts.length === 0 ? spec : { ...spec, parts };
 }
+
+/** Positions that a fresh adapter would take in front of every text. */
+export function virtualTokensOf(spec: MethodSpec, description: ModelDescription): number {
+  const adapter = attachedWithoutWeights(spec, description);
+  const tokens = adapter?.virtualTokens ?? 0;
+  adapter?.dispose();
+  return tokens;
+}
+
+const isLora = ({ method }: MethodPart): boolean => method.name === 'lora';
 
 /** undefined for a method that computes on weights while it attaches. */
 function attachedWithoutWeights(

@@ -13,10 +13,14 @@ import {
 import type { EngineName } from '../engine/engine-choice.js';
 import { overrideHyperparameters } from '../settings/hyperparameters.js';
 import { quantizationOf } from '../fit/fit-memory.js';
+import { putBeneath } from '../fit/start-adapter.js';
+import { trainNewRows } from '../fit/train-new-rows.js';
+import { newRows, vocabularyOptions } from '../model/vocabulary.js';
 import { namedMethod } from '../methods/named-method.js';
 import {
   adapterHash,
   ADAPTER_FOLDER,
+  BASE_ADAPTER_FOLDER,
   CHECKPOINT_FOLDER,
   MODEL_FOLDER,
   RECORD_FILE,
@@ -28,7 +32,7 @@ import {
   PREDICTOR_METRICS,
 } from '../predictor-module.js';
 import { parseRecord, type PredictorRecord } from './predictor-record.js';
-import { ADAPTER, type PredictorState } from '../model/predictor-state.js';
+import { ADAPTER, BENEATH, type PredictorState } from '../model/predictor-state.js';
 import type { LoadOptions } from '../settings/predictor-types.js';
 import { startEngine } from '../engine/start-engine.js';
 import { restoreTask } from '../tasks/restore-task.js';
@@ -51,13 +55,10 @@ export async function readPredictor(
   options: ReadPredictorOptions,
 ): Promise<PredictorState> {
   const record = readRecord(path);
-  if ((await adapterHash(path)) !== record.adapterHash) {
-    throw new PeftError(
-      'PEFT_ADAPTER_MISMATCH',
-      `predictor: ${resolve(path, ADAPTER_FOLDER)} does not hold the adapter that ${RECORD_FILE} was saved with.`,
-      { hint: 'a file was damaged or exchanged: copy the whole folder again' },
-    );
-  }
+  await requireOwnAdapter(path, ADAPTER_FOLDER, record.adapterHash);
+  const isStacked = record.baseAdapterHash !== undefined;
+  if (record.baseAdapterHash !== undefined)
+    await requireOwnAdapter(path, BASE_ADAPTER_FOLDER, record.baseAdapterHash);
   const task = restoreTask(record.task, app.get(PREDICTOR_METRICS));
   const metric = task.metric(record.metric);
   const base = await openRecordedBase(path, record, app, emit, options);
@@ -71,14 +72,17 @@ export async function readPredictor(
       emit,
     });
     try {
+      if (isStacked) await putBeneath(model, join(path, BASE_ADAPTER_FOLDER), app, emit);
+      const named = record.isNamedMethod ? namedMethod(app, settings, task.name) : undefined;
       const { warnings } = await loadAdapter(model, join(path, ADAPTER_FOLDER), {
         name: ADAPTER,
         methods: app.get(ADAPTER_METHODS),
         isTrainable: true,
-        spec: record.isNamedMethod ? namedMethod(app, settings, task.name) : undefined,
+        spec: named && trainNewRows(named, model.description, newRows(base)).spec,
       });
       for (const message of warnings)
         emit({ type: 'run/warned', code: 'PEFT_ADAPTER_CONFIG', message });
+      if (isStacked) model.setActiveAdapters(BENEATH, ADAPTER);
     } catch (error) {
       model.dispose();
       throw error;
@@ -87,7 +91,13 @@ export async function readPredictor(
     return {
       engine,
       model,
-      base,
+      base: {
+        ...base,
+        virtualTokens: model.activeAdapters.reduce(
+          (sum, name) => sum + model.adapter(name).virtualTokens,
+          0,
+        ),
+      },
       task,
       metric,
       settings,
@@ -100,6 +110,19 @@ export async function readPredictor(
     engine.dispose();
     throw error;
   }
+}
+
+async function requireOwnAdapter(
+  path: string,
+  place: Parameters<typeof adapterHash>[1] & string,
+  hash: string,
+): Promise<void> {
+  if ((await adapterHash(path, place)) === hash) return;
+  throw new PeftError(
+    'PEFT_ADAPTER_MISMATCH',
+    `predictor: ${resolve(path, place)} does not hold the adapter that ${RECORD_FILE} was saved with.`,
+    { hint: 'a file was damaged or exchanged: copy the whole folder again' },
+  );
 }
 
 /** @throws PEFT_PREDICTOR_MISSING, PEFT_PREDICTOR_INVALID, PEFT_PREDICTOR_VERSION */
@@ -130,13 +153,18 @@ async function openRecordedBase(
 ): Promise<BaseModel> {
   const { reference, revision, fingerprint, isIncluded } = record.base;
   const isHere = isIncluded && options.baseModel === undefined;
+  // of a name with a revision no folder here can be meant
+  const recorded = revision === undefined ? reference : `${reference}@${revision}`;
   const base = await openBaseModel(
-    isHere ? join(path, MODEL_FOLDER) : (options.baseModel ?? reference),
+    isHere ? join(path, MODEL_FOLDER) : (options.baseModel ?? recorded),
     {
       resolver: app.get(MODEL_RESOLVER),
       architectures: app.get(ARCHITECTURES),
-      revision: isHere || options.baseModel !== undefined ? undefined : revision,
       filesFolder: join(path, MODEL_FOLDER),
+      vocabulary: {
+        ...vocabularyOptions(record.settings),
+        size: record.base.vocabularySize,
+      },
       emit,
       signal: options.signal,
     },

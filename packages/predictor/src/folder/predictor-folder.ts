@@ -3,6 +3,7 @@
  *
  *   predictor.json   task, columns, classes, settings, scores; written last, so that a folder with it is whole
  *   adapter/         the trained parameters in PEFT's layout
+ *   base-adapter/    the adapter that it stands on, where there is one
  *   model/           config and tokenizer of the base model, and its weights in a standalone folder
  *   checkpoints/     only while a fit runs, or after it was interrupted
  *   run.json         what the last run was asked for, and how far it came (docs/run-folder.md)
@@ -25,11 +26,12 @@ import {
 import { copyModelFiles } from '../model/base-model.js';
 import { EVENTS_FILE, RUN_FILE } from '@peft/trainer';
 import { formatRecord, type PredictorRecord } from './predictor-record.js';
-import { ADAPTER, type PredictorState } from '../model/predictor-state.js';
+import { ADAPTER, BENEATH, type PredictorState } from '../model/predictor-state.js';
 import { runSizes } from '../fit/run-plan.js';
 
 export const RECORD_FILE = 'predictor.json';
 export const ADAPTER_FOLDER = 'adapter';
+export const BASE_ADAPTER_FOLDER = 'base-adapter';
 export const MODEL_FOLDER = 'model';
 export const CHECKPOINT_FOLDER = 'checkpoints';
 const LOG_FOLDER = 'logs';
@@ -52,6 +54,7 @@ export async function checkOutputFolder(
   const own = [
     RECORD_FILE,
     ADAPTER_FOLDER,
+    BASE_ADAPTER_FOLDER,
     MODEL_FOLDER,
     CHECKPOINT_FOLDER,
     LOG_FOLDER,
@@ -144,9 +147,9 @@ async function placePredictor(
     replace: true,
   });
   await rm(join(path, RECORD_FILE), { force: true });
-  for (const name of [ADAPTER_FOLDER, MODEL_FOLDER, RECORD_FILE]) {
+  for (const name of [ADAPTER_FOLDER, BASE_ADAPTER_FOLDER, MODEL_FOLDER, RECORD_FILE]) {
     await rm(join(path, name), { recursive: true, force: true });
-    await rename(join(staged, name), join(path, name));
+    if (existsSync(join(staged, name))) await rename(join(staged, name), join(path, name));
   }
   // in this order: an empty staged folder tells that the checkpoints are of this run
   await rm(join(path, CHECKPOINT_FOLDER), { recursive: true, force: true });
@@ -175,6 +178,13 @@ async function fill(folder: string, state: PredictorState, standalone: boolean):
     allowUntrained: true,
     results: cardResults(state),
   });
+  const isStacked = model.adapterNames.includes(BENEATH);
+  if (isStacked)
+    await saveAdapter(model, BENEATH, join(folder, BASE_ADAPTER_FOLDER), {
+      baseModel: base.reference,
+      revision: base.revision,
+      allowUntrained: true,
+    });
   await copyModelFiles(base, join(folder, MODEL_FOLDER), {
     withWeights: standalone,
     config: task.savedConfig,
@@ -191,9 +201,11 @@ async function fill(folder: string, state: PredictorState, standalone: boolean):
       reference: base.reference,
       revision: base.revision,
       fingerprint: base.fingerprint,
+      vocabularySize: base.vocabulary.size,
       isIncluded: standalone,
     },
     adapterHash: await adapterHash(folder),
+    baseAdapterHash: isStacked ? await adapterHash(folder, BASE_ADAPTER_FOLDER) : undefined,
   };
   await writeFileAtomic(join(folder, RECORD_FILE), formatRecord(record));
 }
@@ -222,14 +234,17 @@ function cardResults({
 }
 
 /** sha256 of the adapter's weights in a predictor's folder. @throws PEFT_ADAPTER_MISSING */
-export async function adapterHash(folder: string): Promise<string> {
-  const path = ADAPTER_WEIGHT_FILES.map((name) => join(folder, ADAPTER_FOLDER, name)).find(
-    (candidate) => existsSync(candidate),
+export async function adapterHash(
+  folder: string,
+  place: typeof ADAPTER_FOLDER | typeof BASE_ADAPTER_FOLDER = ADAPTER_FOLDER,
+): Promise<string> {
+  const path = ADAPTER_WEIGHT_FILES.map((name) => join(folder, place, name)).find((candidate) =>
+    existsSync(candidate),
   );
   if (!path)
     throw new PeftError(
       'PEFT_ADAPTER_MISSING',
-      `predictor: ${resolve(folder, ADAPTER_FOLDER)} has no weights.`,
+      `predictor: ${resolve(folder, place)} has no weights.`,
       { hint: 'the folder is not whole: copy it again, or train again' },
     );
   const hash = createHash('sha256');

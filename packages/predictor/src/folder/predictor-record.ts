@@ -31,11 +31,15 @@ export interface PredictorRecord {
     readonly reference: string;
     readonly revision: string | undefined;
     readonly fingerprint: string;
+    /** Tokens that it has rows for. Folders of earlier versions lack it: as the checkpoint has. */
+    readonly vocabularySize: number | undefined;
     /** The weights are in the folder. */
     readonly isIncluded: boolean;
   };
   /** sha256 of the adapter's weights. */
   readonly adapterHash: string;
+  /** The same of the adapter that it stands on, where there is one. */
+  readonly baseAdapterHash: string | undefined;
   readonly summary: FitSummary;
 }
 
@@ -70,9 +74,13 @@ export function parseRecord(json: JsonObject, where: string): PredictorRecord {
       reference: base.text('reference'),
       revision: base.value['revision'] === undefined ? undefined : base.text('revision'),
       fingerprint: base.hash('fingerprint'),
+      vocabularySize:
+        base.value['vocabularySize'] === undefined ? undefined : base.count('vocabularySize', 1),
       isIncluded: base.truth('isIncluded'),
     },
     adapterHash: read.hash('adapterHash'),
+    baseAdapterHash:
+      json['baseAdapterHash'] === undefined ? undefined : read.hash('baseAdapterHash'),
     summary: parseSummary(read.object('summary')),
   };
 }

@@ -15,7 +15,13 @@ import {
   type TrainEvent,
   type WeightQuantization,
 } from '@peft/core';
-import { loadTokenizer, type TextTokenizer } from '@peft/data';
+import {
+  hasTokenizer,
+  loadTokenizer,
+  tokenizerWithTokens,
+  type LoadTokenizerOptions,
+  type TextTokenizer,
+} from '@peft/data';
 import { PeftError } from '@peft/errors';
 import {
   openCheckpoint,
@@ -23,10 +29,17 @@ import {
   readModelConfig,
   selectModelFiles,
   type JsonObject,
+  type ModelFileKind,
   type ResolveModelOptions,
   type TensorStore,
 } from '@peft/hub';
 import type { Engine } from '@peft/ops';
+import {
+  openVocabulary,
+  resized,
+  type BaseVocabulary,
+  type VocabularyOptions,
+} from './vocabulary.js';
 
 export interface BaseModel {
   /** Hub id, or the absolute path of a folder. */
@@ -37,9 +50,14 @@ export interface BaseModel {
   readonly folder: string;
   /** Where config and tokenizer files lie. */
   readonly filesFolder: string;
+  /** Where the tokenizer's files lie, with the config's or with an adapter. */
+  readonly tokenizerFolder: string;
   readonly config: JsonObject;
   readonly architecture: Architecture<unknown>;
   readonly tokenizer: TextTokenizer;
+  readonly vocabulary: BaseVocabulary;
+  /** Positions that the adapter takes in front of every text. Default 0. */
+  readonly virtualTokens?: number;
   /** Jinja text of a chat template that was named instead of the checkpoint's own. */
   readonly chatTemplate?: string | undefined;
   /** sha256 that tells its weights from others'. */
@@ -56,6 +74,7 @@ export interface OpenBaseOptions {
   readonly revision?: string | undefined;
   /** Where config and tokenizer files lie, when not with the weights. */
   readonly filesFolder?: string | undefined;
+  readonly vocabulary?: VocabularyOptions;
   readonly emit: (event: EventBody) => void;
   readonly signal?: AbortSignal | undefined;
 }
@@ -67,7 +86,15 @@ export interface OpenBaseOptions {
  */
 export async function openBaseModel(
   reference: string,
-  { resolver, architectures, revision, filesFolder, emit, signal }: OpenBaseOptions,
+  {
+    resolver,
+    architectures,
+    revision,
+    filesFolder,
+    vocabulary = {},
+    emit,
+    signal,
+  }: OpenBaseOptions,
 ): Promise<BaseModel> {
   const shown = new Map<string, number>();
   const folder = await resolver(reference, {
@@ -88,22 +115,40 @@ export async function openBaseModel(
   const files = filesFolder ?? folder;
   const config = readModelConfig(files);
   const commit = commitOf(folder);
-  return {
+  const architecture = architectureFor(config['model_type'], architectures);
+  const own = vocabulary.tokenizer ?? vocabulary.adapter;
+  const tokenizerFolder = own !== undefined && hasTokenizer(own) ? own : files;
+  const tokenizer = loadTokenizer(
+    tokenizerFolder,
+    tokenizerOptions({ config, vocabulary: { added: vocabulary.added ?? [] } }),
+  );
+  const opened = openVocabulary(architecture, config, tokenizer, vocabulary);
+  const base: BaseModel = {
     // the commit stands for a revision in the text
     reference: commit === undefined ? resolve(folder) : reference.replace(/@.*$/, ''),
     folder,
     filesFolder: files,
     revision: commit,
     config,
-    architecture: architectureFor(config['model_type'], architectures),
-    tokenizer: loadTokenizer(files),
+    architecture,
+    tokenizerFolder,
+    tokenizer,
+    vocabulary: opened,
     fingerprint: withStore(folder, (store) => {
       for (const message of store.warnings ?? [])
         emit({ type: 'run/warned', code: 'PEFT_CHECKPOINT_INDEX', message });
       return fingerprintOf(store);
     }),
   };
+  return resized(base, opened.size);
 }
+
+const tokenizerOptions = ({
+  config,
+  vocabulary: { added },
+}: Pick<BaseModel, 'config'> & {
+  readonly vocabulary: Pick<BaseVocabulary, 'added'>;
+}): LoadTokenizerOptions => ({ addedTokens: added, modelType: String(config['model_type']) });
 
 /** Of a folder in the hub's cache, `models--…/snapshots/<commit>`. */
 function commitOf(folder: string): string | undefined {
@@ -158,11 +203,13 @@ export function loadBaseModel(
     readonly emit: (event: EventBody) => void;
   },
 ): Model {
+  const { size, stored } = base.vocabulary;
   return withStore(base.folder, (store) => {
     let percent = -1;
     const model = loadModel(base.architecture, base.config, store, engine, {
       head: options.head,
       seed: options.seed,
+      vocabularySize: size === stored ? undefined : size,
       quantization: options.quantization,
       onProgress: ({ loadedBytes, totalBytes }) => {
         const now = Math.floor((100 * loadedBytes) / Math.max(1, totalBytes));
@@ -182,7 +229,7 @@ export function loadBaseModel(
  * @throws PEFT_PREDICTOR_WRITE when they are gone
  */
 export async function copyModelFiles(
-  { folder, filesFolder, chatTemplate }: Pick<BaseModel, 'folder' | 'filesFolder' | 'chatTemplate'>,
+  base: BaseModel,
   target: string,
   {
     withWeights,
@@ -192,6 +239,7 @@ export async function copyModelFiles(
     readonly config?: Readonly<Record<string, unknown>> | undefined;
   },
 ): Promise<void> {
+  const { folder, filesFolder, tokenizerFolder, chatTemplate } = base;
   await mkdir(target, { recursive: true });
   const copy = (from: string, names: Iterable<string>): Promise<void[]> =>
     Promise.all(
@@ -199,15 +247,19 @@ export async function copyModelFiles(
         copyFile(join(from, name), join(target, name), constants.COPYFILE_FICLONE),
       ),
     );
-  const small = selectModelFiles(await readdir(filesFolder), ['config', 'tokenizer']);
-  if (small.missing.length)
-    throw new PeftError(
-      'PEFT_PREDICTOR_WRITE',
-      `predictor: ${filesFolder} has no ${small.missing.join(' and ')} any more.`,
-      { hint: 'the base model must stay where it is until the predictor is saved' },
-    );
-  await copy(filesFolder, small.files);
-  // The copy may be a link to the original.
+  const copySmall = async (from: string, kind: ModelFileKind): Promise<void> => {
+    const { files, missing } = selectModelFiles(await readdir(from), [kind]);
+    if (missing.length)
+      throw new PeftError(
+        'PEFT_PREDICTOR_WRITE',
+        `predictor: ${from} has no ${missing.join(' and ')} any more.`,
+        { hint: 'the base model must stay where it is until the predictor is saved' },
+      );
+    await copy(from, files);
+  };
+  await copySmall(filesFolder, 'config');
+  await copySmall(tokenizerFolder, 'tokenizer');
+  // A copy may be a link to the original.
   const replace = async (name: string, text: string): Promise<void> => {
     await rm(join(target, name), { force: true });
     await writeFile(join(target, name), text);
@@ -218,6 +270,9 @@ export async function copyModelFiles(
       CONFIG_FILE,
       `${JSON.stringify({ ...readModelConfig(filesFolder), ...config }, null, 2)}\n`,
     );
+  const { added } = base.vocabulary;
+  if (added.length)
+    await replace('tokenizer.json', tokenizerWithTokens(tokenizerFolder, tokenizerOptions(base)));
   if (!withWeights) return;
   const { files, index } = selectModelFiles(await readdir(folder), ['weights']);
   const shards =

@@ -4,8 +4,9 @@ import { join, resolve } from 'node:path';
 import { loadAdapter, type App, type Model } from '@peft/core';
 import { loadTokenizer } from '@peft/data';
 import { PeftError } from '@peft/errors';
+import { adapterPlaces } from '../fit/start-adapter.js';
 import { readRecord } from '../folder/load-predictor.js';
-import { ADAPTER_FOLDER, MODEL_FOLDER, RECORD_FILE } from '../folder/predictor-folder.js';
+import { MODEL_FOLDER, RECORD_FILE } from '../folder/predictor-folder.js';
 import { ADAPTER_METHODS } from '../predictor-module.js';
 import type { BaseModel, EventBody } from './base-model.js';
 import { languageTexts, type LanguageTexts } from './language-texts.js';
@@ -30,14 +31,10 @@ export async function addLanguageAdapter(
 ): Promise<LanguageTexts> {
   const isPredictor = existsSync(join(folder, RECORD_FILE));
   if (isPredictor) refuseOther(folder, base);
-  const { warnings } = await loadAdapter(
-    model,
-    isPredictor ? join(folder, ADAPTER_FOLDER) : folder,
-    {
-      name,
-      methods: app.get(ADAPTER_METHODS),
-    },
-  );
+  const { warnings } = await loadAdapter(model, adapterPlaces(folder).adapter, {
+    name,
+    methods: app.get(ADAPTER_METHODS),
+  });
   for (const message of warnings)
     emit({ type: 'run/warned', code: 'PEFT_ADAPTER_CONFIG', message });
   const files = isPredictor ? join(folder, MODEL_FOLDER) : folder;

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { compose, loadAdapter, override, type App, type Model } from '@peft/core';
 import { chatTemplateSource } from '@peft/data';
 import { check, PeftError } from '@peft/errors';
+import { revisionOfFolder } from '@peft/hub';
 import type { Engine } from '@peft/ops';
 import { CLOCK, EVENT_BUS } from '@peft/trainer';
 import { loadBaseModel, openBaseModel, type BaseModel, type EventBody } from './base-model.js';
@@ -22,6 +23,7 @@ import {
   MODEL_RESOLVER,
   predictorModule,
 } from '../predictor-module.js';
+import { adapterPlaces } from '../fit/start-adapter.js';
 import { ADAPTER } from './predictor-state.js';
 import type { LoadOptions } from '../settings/predictor-types.js';
 import { startEngine } from '../engine/start-engine.js';
@@ -50,6 +52,8 @@ export interface LanguageModelOptions extends Pick<
 > {
   /** Folder of an adapter for the model. */
   readonly adapter?: string;
+  /** Branch, tag or commit of a checkpoint on the hub, as in `NAME@REVISION`. */
+  readonly revision?: string;
   /** Name or file of a chat template instead of the checkpoint's own. */
   readonly chatTemplate?: string;
 }
@@ -73,6 +77,7 @@ export async function loadLanguageModel(
     'modules',
     'onListenerError',
     'adapter',
+    'revision',
     'chatTemplate',
   ]);
   const app = compose(
@@ -106,8 +111,9 @@ async function openPredictor(
   path: string,
   app: App,
   emit: (event: EventBody) => void,
-  { adapter, chatTemplate: _, ...options }: LanguageModelOptions,
+  { adapter, revision, chatTemplate: _, ...options }: LanguageModelOptions,
 ): Promise<Opened> {
+  if (revision !== undefined) throw revisionOfFolder(path, revision);
   if (adapter !== undefined)
     throw new PeftError(
       'PEFT_CONFIG_INVALID',
@@ -129,11 +135,13 @@ async function openCheckpoint(
   reference: string,
   app: App,
   emit: (event: EventBody) => void,
-  { adapter, engine: name, precision, threads, signal }: LanguageModelOptions,
+  { adapter, revision, engine: name, precision, threads, signal }: LanguageModelOptions,
 ): Promise<Opened> {
   const base = await openBaseModel(reference, {
     resolver: app.get(MODEL_RESOLVER),
     architectures: app.get(ARCHITECTURES),
+    revision,
+    vocabulary: adapter === undefined ? {} : adapterPlaces(adapter),
     emit,
     signal,
   });
@@ -151,7 +159,7 @@ async function openCheckpoint(
   try {
     model = loadBaseModel(base, engine, { head: { kind }, seed: 0, emit });
     if (adapter !== undefined) {
-      const { warnings } = await loadAdapter(model, adapter, {
+      const { warnings } = await loadAdapter(model, adapterPlaces(adapter).adapter, {
         name: ADAPTER,
         methods: app.get(ADAPTER_METHODS),
       });
@@ -172,8 +180,8 @@ function languageModel(
   template: string | undefined,
   emit: (event: EventBody) => void,
 ): LanguageModel {
-  const { config, filesFolder, tokenizer } = base;
-  const own = languageTexts({ folder: filesFolder, config, tokenizer, template });
+  const { config, filesFolder, tokenizerFolder, tokenizer } = base;
+  const own = languageTexts({ folder: filesFolder, tokenizerFolder, config, tokenizer, template });
   let isDisposed = false;
   return Object.freeze<LanguageModel>({
     ...own,

@@ -25,15 +25,18 @@ export interface LanguageTexts {
 
 /**
  * @param files.folder where tokenizer, chat template and `generation_config.json` lie
+ * @param files.tokenizerFolder where tokenizer and chat template lie apart, beside an adapter
  * @param files.template Jinja text of a template that was named instead
  */
 export function languageTexts({
   folder,
+  tokenizerFolder = folder,
   config,
   tokenizer,
   template,
 }: {
   readonly folder: string;
+  readonly tokenizerFolder?: string;
   readonly config: Readonly<Record<string, unknown>>;
   readonly tokenizer: TextTokenizer;
   readonly template: string | undefined;
@@ -44,7 +47,7 @@ export function languageTexts({
   const chatTemplate = (): ChatTemplate =>
     (known ??=
       template === undefined
-        ? loadChatTemplate(folder, tokenizer)
+        ? loadChatTemplate(tokenizerFolder, tokenizer)
         : createChatTemplate(template, tokenizer));
   return {
     tokenizer,

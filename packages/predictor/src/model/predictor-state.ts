@@ -9,6 +9,9 @@ import type { PredictorTask, WatchedMetric } from '../tasks/predictor-task.js';
 /** The adapter's name on the model and in messages. */
 export const ADAPTER = 'default';
 
+/** The adapter beneath it, where there is one. */
+export const BENEATH = 'beneath';
+
 export interface PredictorState {
   readonly engine: Engine;
   readonly model: Model;

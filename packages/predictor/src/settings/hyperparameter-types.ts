@@ -6,6 +6,8 @@ import type { EngineName } from '../engine/engine-choice.js';
 export interface Hyperparameters {
   /** Folder or hub id of the checkpoint. */
   'model.hf_text.checkpoint_name': string;
+  /** Branch, tag or commit of the checkpoint on the hub, as in `NAME@REVISION`. null: `main`. */
+  'model.hf_text.revision': string | null;
   /** `cls`: first token. `mean`: mean over tokens. */
   'model.hf_text.pooling_mode': 'cls' | 'mean';
   /** Tokens of a row at most, special ones included. */
@@ -22,6 +24,11 @@ export interface Hyperparameters {
   'model.hf_text.quantization': 'nf4' | 'fp4' | 'int8' | 'bf16' | 'f16' | 'auto' | null;
   /** Read weights tensor by tensor. Always so here; accepted for AutoGluon's sake. */
   'model.hf_text.low_cpu_mem_usage': boolean;
+  /**
+   * The word table, and an output layer of its own, get rows until their number is a multiple of it
+   * (transformers' `pad_to_multiple_of`). null: no more rows than tokens.
+   */
+  'model.hf_text.pad_vocabulary_to_multiple_of': number | null;
   /** AutoGluon's word-level augmentation, which this toolkit does not have: only 0. */
   'model.hf_text.text_trivial_aug_maxscale': number;
   /**
@@ -29,6 +36,10 @@ export interface Hyperparameters {
    * a file with Jinja; saved with the model. null: the checkpoint's.
    */
   'data.chat_template': string | null;
+  /**
+   * Tokens that the tokenizer gets, saved with the model; their rows train whatever the method.
+   */
+  'data.added_tokens': readonly string[];
   /** Which of the assistant's turns of a conversation are learnt: all, or the last. */
   'data.chat_answers': 'all' | 'last';
   /** The class whose probability `roc_auc` and `f1` look at; default the last in sorted order. */

@@ -18,10 +18,12 @@ export const FIT_KEYS: readonly (keyof FitOptions)[] = [
   'seed',
   'resume',
   'resumeFrom',
+  'restateSchedule',
   'standalone',
   'signal',
   'method',
   'adapter',
+  'baseAdapter',
 ];
 
 /** How files of new rows are read. */

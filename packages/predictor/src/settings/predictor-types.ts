@@ -88,6 +88,11 @@ export interface FitOptions {
   readonly resume?: boolean;
   /** Resume from this checkpoint instead of the newest: its step, `checkpoint-12`, or its path. */
   readonly resumeFrom?: number | string;
+  /**
+   * Lets a resumed run have another schedule, more epochs say: from its checkpoint on the new one
+   * counts, with a warning. Default false: refused.
+   */
+  readonly restateSchedule?: boolean;
   /** Copy the base model's weights into the saved folder. Default true. */
   readonly standalone?: boolean;
   /**
@@ -102,6 +107,11 @@ export interface FitOptions {
    * predictor. Its file names the method; the base model must be the one that it was trained on.
    */
   readonly adapter?: string;
+  /**
+   * Folder of an adapter, ours or PEFT's, or of a saved predictor, that stays as it is beneath the
+   * one that trains; it is saved along. Its head gives way to the new one's.
+   */
+  readonly baseAdapter?: string;
 }
 
 /** How a file of new data is read. */

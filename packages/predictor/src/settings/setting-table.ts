@@ -43,6 +43,10 @@ const either =
     const problems = checks.map((check) => check(value));
     return problems.some((must) => must === undefined) ? undefined : problems.join(', or ');
   };
+const tokens = (value: unknown): string | undefined =>
+  names(value) || (value as readonly string[]).includes('')
+    ? 'a list of strings that are not empty'
+    : undefined;
 const orNull =
   (check: Setting['check']) =>
   (value: unknown): string | undefined => {
@@ -63,6 +67,7 @@ const PRECISIONS: Readonly<Record<string, string>> = {
 /** Every setting by its key. */
 export const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.freeze({
   'model.hf_text.checkpoint_name': { default: 'google/electra-base-discriminator', check: text },
+  'model.hf_text.revision': { default: null, check: orNull(text) },
   'model.hf_text.pooling_mode': { default: 'cls', check: oneOf('cls', 'mean') },
   'model.hf_text.max_text_len': { default: 512, check: number(4, 1e6, true) },
   'model.hf_text.max_target_len': { default: 128, check: number(1, 1e6, true) },
@@ -71,9 +76,14 @@ export const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.fre
     default: null,
     check: oneOf('nf4', 'fp4', 'int8', 'bf16', 'f16', 'auto', null),
   },
+  'model.hf_text.pad_vocabulary_to_multiple_of': {
+    default: null,
+    check: orNull(number(1, 1e6, true)),
+  },
   'model.hf_text.low_cpu_mem_usage': { default: false, check: oneOf(true, false) },
   'model.hf_text.text_trivial_aug_maxscale': { default: 0, check: oneOf(0) },
   'data.chat_template': { default: null, check: orNull(text) },
+  'data.added_tokens': { default: [], check: tokens },
   'data.chat_answers': { default: 'all', check: oneOf('all', 'last') },
   'data.pos_label': {
     default: null,

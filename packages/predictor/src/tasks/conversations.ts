@@ -104,9 +104,11 @@ const textIn = (cell: unknown): string =>
   cell === null || cell === undefined ? '' : String(cell as string);
 
 /** The template that was named, else the checkpoint's own. */
-const templateOf = ({ base: { filesFolder, tokenizer, chatTemplate } }: DataTools): ChatTemplate =>
+const templateOf = ({
+  base: { tokenizerFolder, tokenizer, chatTemplate },
+}: DataTools): ChatTemplate =>
   chatTemplate === undefined
-    ? loadChatTemplate(filesFolder, tokenizer)
+    ? loadChatTemplate(tokenizerFolder, tokenizer)
     : createChatTemplate(chatTemplate, tokenizer);
 
 /** Tells of what a template leaves out, and of a turn's end that is no token. */

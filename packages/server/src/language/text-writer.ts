@@ -69,7 +69,7 @@ export class TextWriter {
       });
       hand(finishReason === 'stop' ? '' : stream.end().text);
       return {
-        finishReason: finishReason === 'length' ? 'length' : 'stop',
+        finishReason: finishReason === 'end' || finishReason === 'stop' ? 'stop' : 'length',
         promptTokens: ids.length,
         completionTokens: made.length,
       };

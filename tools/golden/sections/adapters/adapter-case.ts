@@ -8,6 +8,8 @@ export interface AdapterCase {
   readonly kind:
     'plain' | 'ia3_bias' | 'svd_init' | 'adalora' | 'prompt' | 'mixed_batch' | 'weighted';
   readonly base: string;
+  /** Tokens that the model has, where the base has fewer or more. */
+  readonly vocabulary?: number;
   readonly task: Task;
   readonly batch: TaskBatch;
   readonly adapter_names?: readonly string[];

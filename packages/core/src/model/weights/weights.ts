@@ -19,6 +19,8 @@ import {
 import type { ModelDescription, ParameterSpec } from '../../description/model-description.js';
 import type { TensorPiece } from '../../description/tensor-entry.js';
 import { joinedSource, sliceOf } from './joined-source.js';
+import { vocabularyParameters } from '../../description/vocabulary.js';
+import { resizedRows } from './resized-rows.js';
 import { convertedWeights, type WeightQuantization } from '../../description/quantizable.js';
 
 /** Stored tensors by name: a checkpoint, or values in memory. */
@@ -39,6 +41,11 @@ export interface LoadWeightsOptions {
    * they are.
    */
   readonly quantization?: WeightQuantization;
+  /**
+   * Tokens that the model is to have, where the checkpoint's tables have fewer rows (new ones start
+   * at the mean of the others) or more. Default: as many as the checkpoint.
+   */
+  readonly vocabularySize?: number;
   /** Seed of parameters that the checkpoint lacks (a fresh head). Default 0. */
   readonly seed?: number;
   readonly onProgress?: (progress: {
@@ -77,20 +84,22 @@ export function loadWeights(
     loaded.clear();
   };
   try {
-    const missing = description.parameters.filter(
-      (spec) => !spec.init && !findName(spec, description, store),
-    );
+    const resized =
+      options.vocabularySize === undefined ? new Set<string>() : vocabularyParameters(description);
+    const find = (spec: ParameterSpec): Found | undefined =>
+      findName(spec, description, store, resized.has(spec.name));
+    const missing = description.parameters.filter((spec) => !spec.init && !find(spec));
     if (missing.length) throw missingWeights(description, missing, store);
     const quantizable = options.quantization
       ? convertedWeights(description, options.quantization)
       : new Set<string>();
     const totalBytes = description.parameters.reduce(
-      (sum, spec) => sum + storedBytes(findName(spec, description, store)),
+      (sum, spec) => sum + storedBytes(find(spec)),
       0,
     );
     let loadedBytes = 0;
     for (const spec of description.parameters) {
-      const found = findName(spec, description, store);
+      const found = find(spec);
       if (!found) fresh.push(spec.name);
       loaded.set(
         spec.name,
@@ -187,12 +196,17 @@ function findName(
   spec: ParameterSpec,
   description: ModelDescription,
   store: WeightStore,
+  isResized: boolean,
 ): Found | undefined {
   for (const name of [spec.name, ...(spec.aliases ?? [])]) {
     for (const variant of variantsOf(name, description)) {
       const quantized = spec.use === 'vector' ? undefined : store.quantized?.(variant);
-      if (quantized) return { quantized };
-      const source = store.get(variant);
+      if (quantized) {
+        if (isResized && !hasShape(quantized, spec.shape)) throw quantizedVocabulary(variant);
+        return { quantized };
+      }
+      const stored = store.get(variant);
+      const source = stored && isResized ? withRows(stored, spec.shape) : stored;
       // a head of another model's task may have other classes: then this one is made fresh
       if (source && !(spec.init && name !== spec.name && !hasShape(source, storedShape(spec))))
         return { source };
@@ -224,6 +238,13 @@ const variantsOf = (name: string, { basePrefix: prefix }: ModelDescription): str
     : []),
 ];
 
+/** With as many rows as the shape; as it is where it differs elsewhere, too. */
+function withRows(source: TensorSource, shape: readonly number[]): TensorSource {
+  const [rows, ...width] = shape;
+  const isOther = hasShape({ shape: source.shape.slice(1) }, width) && source.shape[0] !== rows;
+  return isOther && source.shape[0]! > 0 ? resizedRows(source, rows!) : source;
+}
+
 function freshSource(spec: ParameterSpec, seed: number): TensorSource {
   return memorySource(
     spec.name,
@@ -251,6 +272,13 @@ function missingWeights(
     },
   );
 }
+
+const quantizedVocabulary = (name: string): PeftError =>
+  new PeftError(
+    'PEFT_WEIGHT_SHAPE',
+    `${name}: it is stored quantised, so that its vocabulary cannot grow or shrink.`,
+    { hint: 'take the unquantised checkpoint, and quantise while it is read' },
+  );
 
 function unknownWeight(name: string): never {
   throw new PeftError('PEFT_PARAMETER_UNKNOWN', `the model has no parameter "${name}".`);

@@ -1,0 +1,36 @@
+/** Options of single sites by pattern (ranks, strengths) against the sites that a method takes. */
+import { didYouMean, PeftError } from '@peft/errors';
+import { patternFor } from '../description/module-pattern.js';
+import type { PathPattern } from '../description/path-pattern.js';
+import type { AttachContext } from './attach-context.js';
+
+/**
+ * @param patterns by option: values by key
+ * @param pathOf the pattern of a key. Default: a regular expression for the end of a path, from a dot on
+ * @throws PEFT_TARGET_NOT_FOUND for a key that none of the sites matches, with the nearest names; a
+ *   foreign file may have such keys
+ */
+export function refuseUnmatchedPatterns(
+  method: string,
+  patterns: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+  { sites, isStrict }: Pick<AttachContext, 'sites' | 'isStrict'>,
+  pathOf: (key: string) => Pick<PathPattern, 'test'> = patternFor,
+): void {
+  if (!isStrict) return;
+  for (const [option, values] of Object.entries(patterns))
+    for (const key of Object.keys(values)) {
+      const pattern = pathOf(key);
+      if (sites.some(({ path }) => pattern.test(path))) continue;
+      const names = new Set(sites.map(({ path }) => path.split('.').at(-1)!));
+      throw new PeftError(
+        'PEFT_TARGET_NOT_FOUND',
+        `${method}: ${option}: ${JSON.stringify(key)} matches none of the ${sites.length} sites that it takes.`,
+        {
+          hint: (
+            `${didYouMean(key, names)} They end with ${[...names].join(', ')}; a key is a ` +
+            'regular expression for the end of a path.'
+          ).trim(),
+        },
+      );
+    }
+}
