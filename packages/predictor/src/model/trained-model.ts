@@ -12,6 +12,7 @@ import type { JsonObject } from '@peft/hub';
 import type { Engine } from '@peft/ops';
 import { CLOCK, EVENT_BUS } from '@peft/trainer';
 import { startEngine } from '../engine/start-engine.js';
+import { adapterPlaces } from '../fit/start-adapter.js';
 import { readPredictor } from '../folder/load-predictor.js';
 import { ADAPTER_FOLDER, RECORD_FILE } from '../folder/predictor-folder.js';
 import {
@@ -136,6 +137,7 @@ async function openCheckpoint(
   const base = await openBaseModel(reference, {
     resolver: app.get(MODEL_RESOLVER),
     architectures: app.get(ARCHITECTURES),
+    vocabulary: adapter === undefined ? {} : adapterPlaces(adapter),
     emit,
     signal,
   });
@@ -148,7 +150,7 @@ async function openCheckpoint(
     model = loadBaseModel(base, engine, { head: headOf(base), seed: 0, emit });
     let method: string | undefined;
     if (adapter !== undefined) {
-      const loaded = await loadAdapter(model, adapter, {
+      const loaded = await loadAdapter(model, adapterPlaces(adapter).adapter, {
         name: ADAPTER,
         methods: app.get(ADAPTER_METHODS),
       });
