@@ -47,10 +47,13 @@ const compressors = {
     zlib.brotliDecompressSync(bytes, { maxOutputLength }),
   ),
 };
-if (zstdDecompressSync)
-  compressors.ZSTD = bounded((bytes, maxOutputLength) =>
-    zstdDecompressSync(bytes, { maxOutputLength }),
-  );
+compressors.ZSTD = bounded((bytes, maxOutputLength) => {
+  if (!zstdDecompressSync)
+    throw new Error(
+      `its pages are packed with zstd, which needs Node 22.15 or newer; this is Node ${process.versions.node}`,
+    );
+  return zstdDecompressSync(bytes, { maxOutputLength });
+});
 
 try {
   const file = await asyncBufferFromFile(path);

@@ -32,7 +32,7 @@ interface Answer {
 }
 
 /**
- * Reads the columns of a Parquet file. Pages may be packed as Snappy, gzip, brotli, and zstd where Node has it.
+ * Reads the columns of a Parquet file. Pages may be packed as Snappy, gzip, brotli, and zstd from Node 22.15 on.
  *
  * @throws PEFT_TABLE_UNREADABLE for a broken file, an unknown compression, or a file that unpacks
  *   to over 256 MB and 100 times its size or takes over 4 s and 8 s for each of its megabytes.

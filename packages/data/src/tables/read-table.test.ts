@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import * as zlib from 'node:zlib';
 import { gzipSync } from 'node:zlib';
 import { parquetWriteFile } from 'hyparquet-writer';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -299,5 +300,21 @@ describe('plain text', () => {
     expect(await failure('a.conll', 'Ada B-PER\nwrites\n')).toContain(
       'line 2 must have a word and its tag, got "writes"',
     );
+  });
+});
+
+it.skipIf('zstdDecompressSync' in zlib)('says what pages packed with zstd need', async () => {
+  const path = join(scratch, 'zstd.parquet');
+  parquetWriteFile({
+    filename: path,
+    columnData: [{ name: 'text', data: ['one', 'two'], type: 'STRING' }],
+    codec: 'ZSTD',
+    compressors: { ZSTD: (bytes) => bytes },
+  });
+  await expect(readTable(path)).rejects.toMatchObject({
+    code: 'PEFT_TABLE_UNREADABLE',
+    message: expect.stringContaining(
+      `zstd, which needs Node 22.15 or newer; this is Node ${process.versions.node}`,
+    ) as string,
   });
 });

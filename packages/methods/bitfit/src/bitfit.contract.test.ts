@@ -32,7 +32,7 @@ describePeftMethod(
       { options: { biases: false }, message: 'bitfit: there is nothing to train' },
       {
         options: { norms: 'rms' },
-        message: 'bitfit: norms must be one of none, layer, all, got "rms".',
+        message: 'bitfit: norms must be one of none, layer, all, own, got "rms".',
       },
       { options: { also: [''] }, message: 'bitfit: also must be a list of words' },
     ],
