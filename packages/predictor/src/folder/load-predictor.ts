@@ -15,7 +15,8 @@ import { overrideHyperparameters } from '../settings/hyperparameters.js';
 import { quantizationOf } from '../fit/fit-memory.js';
 import { putBeneath } from '../fit/start-adapter.js';
 import { trainNewRows } from '../fit/train-new-rows.js';
-import { newRows, vocabularyOptions } from '../model/vocabulary.js';
+import { newRows } from '../model/grown-base.js';
+import { vocabularyOptions } from '../model/vocabulary.js';
 import { namedMethod } from '../methods/named-method.js';
 import {
   adapterHash,

@@ -8,6 +8,7 @@ import {
   architectureFor,
   describeModel,
   loadModel,
+  withVocabularySize,
   type Architecture,
   type HeadOptions,
   type Model,
@@ -34,12 +35,7 @@ import {
   type TensorStore,
 } from '@peft/hub';
 import type { Engine } from '@peft/ops';
-import {
-  openVocabulary,
-  resized,
-  type BaseVocabulary,
-  type VocabularyOptions,
-} from './vocabulary.js';
+import { openVocabulary, type BaseVocabulary, type VocabularyOptions } from './vocabulary.js';
 
 export interface BaseModel {
   /** Hub id, or the absolute path of a folder. */
@@ -123,13 +119,14 @@ export async function openBaseModel(
     tokenizerOptions({ config, vocabulary: { added: vocabulary.added ?? [] } }),
   );
   const opened = openVocabulary(architecture, config, tokenizer, vocabulary);
-  const base: BaseModel = {
+  const { size, stored } = opened;
+  return {
     // the commit stands for a revision in the text
     reference: commit === undefined ? resolve(folder) : reference.replace(/@.*$/, ''),
     folder,
     filesFolder: files,
     revision: commit,
-    config,
+    config: size === stored ? config : withVocabularySize(config, size),
     architecture,
     tokenizerFolder,
     tokenizer,
@@ -140,7 +137,6 @@ export async function openBaseModel(
       return fingerprintOf(store);
     }),
   };
-  return resized(base, opened.size);
 }
 
 const tokenizerOptions = ({

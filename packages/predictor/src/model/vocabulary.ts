@@ -1,19 +1,9 @@
-/**
- * The tokens of a base model that its checkpoint has no rows for: how many rows it gets, and which
- * of them train.
- */
-import {
-  adapterVocabulary,
-  describeModel,
-  withVocabularySize,
-  type Architecture,
-} from '@peft/core';
+/** How many tokens a base model has rows for: in its checkpoint, and as it is opened. */
+import { adapterVocabulary, describeModel, type Architecture } from '@peft/core';
 import type { TextTokenizer } from '@peft/data';
 import { PeftError } from '@peft/errors';
 import type { JsonObject } from '@peft/hub';
-import type { TrainingData } from '@peft/trainer';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
-import type { BaseModel, EventBody } from './base-model.js';
 
 export interface BaseVocabulary {
   /** Tokens that the checkpoint has rows for. */
@@ -77,65 +67,6 @@ export function openVocabulary(
   }
 }
 
-const padded = (size: number, multiple: number | null): number =>
+/** The next multiple, where there is to be one. */
+export const padded = (size: number, multiple: number | null): number =>
   multiple === null ? size : Math.ceil(size / multiple) * multiple;
-
-/** The base with as many tokens as its vocabulary says. */
-export const resized = (base: BaseModel, size: number): BaseModel =>
-  size === base.vocabulary.size && size === base.vocabulary.stored
-    ? base
-    : {
-        ...base,
-        config: withVocabularySize(base.config, size),
-        vocabulary: { ...base.vocabulary, size },
-      };
-
-/**
- * Ids of the rows that the checkpoint does not have, and of the tokens that were asked for, in
- * order.
- */
-export function newRows({ tokenizer, vocabulary: { stored, size, added } }: BaseModel): number[] {
-  const rows = new Set(added.map((token) => tokenizer.tokenToId(token)!));
-  for (let id = stored; id < Math.min(size, tokenizer.vocabularySize); id += 1)
-    if (tokenizer.idToToken(id) !== undefined) rows.add(id);
-  return [...rows].sort((a, b) => a - b);
-}
-
-/**
- * The base with rows for all tokens of its tokenizer, where the given texts hold one that it has no
- * row for; and a warning that says so.
- */
-export async function grownFor(
-  base: BaseModel,
-  texts: () => Promise<readonly TrainingData[]>,
-  multipleOf: number | null,
-  emit: (event: EventBody) => void,
-): Promise<BaseModel> {
-  const { tokenizer, vocabulary } = base;
-  const isShort = vocabulary.size < tokenizer.vocabularySize;
-  const grown =
-    isShort && (await largestId(await texts())) >= vocabulary.size
-      ? resized(base, padded(tokenizer.vocabularySize, multipleOf))
-      : base;
-  const { stored, size } = grown.vocabulary;
-  if (size > stored)
-    emit({
-      type: 'run/warned',
-      code: 'PEFT_VOCABULARY_GREW',
-      message:
-        `the vocabulary grew from ${stored} to ${size} rows, as the tokenizer has ` +
-        `${tokenizer.vocabularySize} tokens: the new rows start at the mean of the others.`,
-    });
-  return grown;
-}
-
-async function largestId(tables: readonly TrainingData[]): Promise<number> {
-  let most = -1;
-  for (const { lengths, pack } of tables)
-    for (let row = 0; row < lengths.length; row += 1) {
-      const { inputIds, decoder } = await pack(Int32Array.of(row));
-      for (const id of inputIds) most = Math.max(most, id);
-      for (const id of decoder?.inputIds ?? []) most = Math.max(most, id);
-    }
-  return most;
-}
