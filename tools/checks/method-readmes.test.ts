@@ -19,6 +19,7 @@ const PACKAGES = [
   'vera',
   'lycoris',
   'low-rank',
+  'sparse',
   'spectral',
   'oft',
   'adalora',

@@ -28,7 +28,7 @@ export function virtualTokens(folder: string, task: Task): number {
     peft_type: string;
     num_virtual_tokens?: number;
   };
-  return type === 'PROMPT_TUNING' || type === 'P_TUNING' ? count! : 0;
+  return ['PROMPT_TUNING', 'P_TUNING', 'CPT'].includes(type) ? count! : 0;
 }
 
 /**
@@ -51,6 +51,25 @@ export function readsPadding(folder: string, task: Task, model: string): boolean
     (type === 'PROMPT_TUNING' || type === 'P_TUNING') &&
     describeModel(architecture, architecture.parseConfig(config)).layers.encoder === 0
   );
+}
+
+/**
+ * Labels of the virtual tokens themselves: CPT's are a prompt, whose answers PEFT counts in the loss.
+ */
+export function virtualLabels(folder: string): readonly number[] | undefined {
+  const path = join(folder, 'adapter_config.json');
+  if (!existsSync(path)) return undefined;
+  const {
+    peft_type: type,
+    cpt_token_ids: ids,
+    cpt_tokens_type_mask: types,
+  } = JSON.parse(readFileSync(path, 'utf8')) as {
+    peft_type: string;
+    cpt_token_ids: number[];
+    cpt_tokens_type_mask: number[];
+  };
+  if (type !== 'CPT') return undefined;
+  return ids.map((id, p) => (types[p]! > 0 && types[p]! % 4 === 0 ? id : -100));
 }
 
 /** Puts the method on the model with its network, at the start that the case gives. */

@@ -39,6 +39,8 @@ export interface PackedTask {
   readonly firstLabels?: Int32Array;
   /** Virtual tokens in front of each row. Default 0. */
   readonly extra?: number;
+  /** What they are labelled with. Default: nothing. */
+  readonly extraLabels?: readonly number[] | undefined;
 }
 
 /** Whether there is a family for the model of a folder. */
@@ -141,10 +143,11 @@ export function comparedOf(
 export function taskLoss(
   task: Task,
   output: ModelOutput,
-  { labels, firstLabels, batch, extra = 0 }: PackedTask,
+  { labels, firstLabels, batch, extra = 0, extraLabels }: PackedTask,
 ): Scalar {
   if (task === 'encoder') return tf.mean(tf.square(output.hidden));
-  const wanted = extra === 0 ? labels : withVirtual(labels, firstLabels, batch.offsets, extra);
+  const wanted =
+    extra === 0 ? labels : withVirtual(labels, firstLabels, batch.offsets, extra, extraLabels);
   return tf.div(
     tf.sum(crossEntropy(output.logits!, wanted)),
     wanted.filter((label) => label !== -100).length,
@@ -159,11 +162,14 @@ function withVirtual(
   firstLabels: Int32Array | undefined,
   offsets: Int32Array,
   extra: number,
+  extraLabels: readonly number[] = [],
 ): Int32Array {
   const out = new Int32Array(labels.length + (offsets.length - 1) * extra).fill(-100);
   for (let b = 0; b + 1 < offsets.length; b += 1) {
     const start = offsets[b]! + (b + 1) * extra;
     out[start - 1] = firstLabels?.[b] ?? -100;
+    // each predicts the next
+    extraLabels.slice(1).forEach((label, p) => (out[start - extra + p] = label));
     out.set(labels.subarray(offsets[b], offsets[b + 1]), start);
   }
   return out;

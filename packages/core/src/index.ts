@@ -51,6 +51,7 @@ export {
   xavierUniform,
   zeros,
   type Initializer,
+  type WholeNumbers,
 } from './description/initializers.js';
 export { KeyValueCache, rowsOf, type KeyValues } from './model/key-value-cache.js';
 export { adapterCounts } from './model/adapter-counts.js';

@@ -70,7 +70,22 @@ export {
   type LinearCrossEntropyOptions,
 } from './losses/linear-cross-entropy.js';
 export { isFrozenWeight, linear, type Weight } from './products/linear.js';
-export { mersenneTwister, torchPermutation, torchUniform } from './random/mersenne-twister.js';
+export {
+  randomizedSvd,
+  rowsOf,
+  truncatedQr,
+  truncatedSvd,
+  type Rows,
+  type Svd,
+} from './decompositions/truncated-svd.js';
+export { numpyGenerator, type NumpyGenerator } from './random/numpy-generator.js';
+export { standardNormal } from './random/standard-normal.js';
+export {
+  mersenneTwister,
+  torchNormal,
+  torchPermutation,
+  torchUniform,
+} from './random/mersenne-twister.js';
 export { meanPool } from './rows/mean-pool.js';
 export { checkOffsets, longestSequence, offsetsOf, positionsOf } from './positions/offsets.js';
 export { product } from './products/product.js';

@@ -7,7 +7,7 @@ import { Comparison } from '../comparison.js';
 import { readGoldenCase, type GoldenContext, type GoldenResult } from '../golden-case.js';
 import { methods } from '../methods.js';
 import { keepPadding } from '../packed.js';
-import { readsPadding, virtualTokens } from '../prompt-start.js';
+import { readsPadding, virtualLabels, virtualTokens } from '../prompt-start.js';
 import {
   isKnownModel,
   openModel,
@@ -50,6 +50,7 @@ export async function check(
         ? packPadded(json.task, batch, startId)
         : packTask(json.task, batch, startId)),
       extra: virtualTokens(folder, json.task),
+      extraLabels: virtualLabels(folder),
     }),
   };
   if (json.kind === 'mixed_batch') await checkMixed(each);

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 import { randomKey } from '@peft/ops';
-import type { Initializer } from '../description/initializers.js';
+import type { Initializer, WholeNumbers } from '../description/initializers.js';
 import type { Site } from '../description/sites.js';
 import type { AttachContext, OwnedParameter, ParameterOptions } from '../method/attach-context.js';
 import type { MethodPart } from '../method/peft-method.js';
@@ -25,7 +25,7 @@ export function createContext(
   const create = (
     name: string,
     shape: readonly number[],
-    init: Initializer,
+    init: Initializer | WholeNumbers,
     options: ParameterOptions,
     owner: Site | undefined,
   ): OwnedParameter => {

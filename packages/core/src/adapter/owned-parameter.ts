@@ -60,7 +60,7 @@ let nextVariable = 0;
 export function ownParameter(
   name: string,
   shape: readonly number[],
-  fill: () => Float32Array,
+  fill: () => Float32Array | Int32Array,
   host: WeightHost | undefined,
   options: ParameterOptions &
     Pick<OwnedParameter, 'method' | 'origin'> & {
@@ -73,12 +73,13 @@ export function ownParameter(
   if (host) {
     const values = fill();
     start = fingerprint(values);
-    const initial = tf.tensor(values, [...shape], 'float32');
+    const dtype = options.storedAs ? 'int32' : 'float32';
+    const initial = tf.tensor(values, [...shape], dtype);
     variable = tf.variable(
       initial,
       options.trainable ?? true,
       `peft/${(nextVariable += 1)}/${name}`,
-      'float32',
+      dtype,
     );
     if (options.trainable === false) freezeTensor(variable);
     initial.dispose();
@@ -91,13 +92,15 @@ export function ownParameter(
     trainable: options.trainable ?? true,
     saved: options.saved ?? true,
     storedAs: options.storedAs,
+    form: options.form,
     site: options.site,
     savedAs: options.savedAs,
     get value() {
       return variable ?? noWeights(name);
     },
     hasChanged: () =>
-      variable !== undefined && fingerprint(variable.dataSync() as Float32Array) !== start,
+      variable !== undefined &&
+      fingerprint(variable.dataSync() as Float32Array | Int32Array) !== start,
     dispose: () => {
       variable?.dispose();
       variable = undefined;
@@ -106,7 +109,7 @@ export function ownParameter(
 }
 
 /** FNV-1a of the values' bits. */
-function fingerprint(values: Float32Array): number {
+function fingerprint(values: Float32Array | Int32Array): number {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   let hash = 0x811c9dc5;
   for (let i = 0; i < bits.length; i += 1) hash = Math.imul(hash ^ bits[i]!, 0x01000193);

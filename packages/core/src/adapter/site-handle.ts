@@ -39,6 +39,11 @@ export function withWeights(
         site.kind === 'embedding' ? site : siteAt(adapter.description, 'embedding', site.embedding);
       return embed(needHost().matrix(table.weight), ids);
     },
+    linearAt: (path, x) => {
+      const { weight, bias } = siteAt(adapter.description, 'linear', path);
+      const vector = bias === undefined ? undefined : (needHost().vector(bias) as Tensor1D);
+      return linear(x, needHost().matrix(weight), vector);
+    },
     product: (x) => {
       if (site.kind !== 'linear')
         throw new PeftError(

@@ -6,6 +6,9 @@ import { randomNormal, randomUniform, type RandomKey } from '@peft/ops';
  */
 export type Initializer = (shape: readonly number[], key: RandomKey) => Float32Array;
 
+/** Values of a parameter that is `storedAs` whole numbers. */
+export type WholeNumbers = (shape: readonly number[], key: RandomKey) => Int32Array;
+
 const sizeOf = (shape: readonly number[]): number =>
   shape.reduce((product, size) => product * size, 1);
 const fill = (shape: readonly number[], value: (i: number) => number): Float32Array => {

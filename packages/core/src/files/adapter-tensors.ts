@@ -16,6 +16,7 @@ import type { AdapterSource, FileKey } from '../method/adapter-file.js';
 import type { OwnedParameter } from '../method/attach-context.js';
 import type { AdapterFormat, MethodSpec } from '../method/peft-method.js';
 import type { Model } from '../model/model.js';
+import { assignOtherForm, otherForms, partsOf } from './stored-forms.js';
 
 /** Where the tensors of a file go. */
 export interface FilePlan {
@@ -36,12 +37,7 @@ export interface FilePlan {
 export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFormat): NewTensor[] {
   const tensors: NewTensor[] = [];
   const computed = new Set<string>();
-  const add = (
-    key: string,
-    shape: readonly number[],
-    data: Float32Array,
-    storedAs: OwnedParameter['storedAs'] = undefined,
-  ) => {
+  const add = (key: string, shape: readonly number[], data: Float32Array) => {
     const bad = data.findIndex((value) => !Number.isFinite(value));
     if (bad >= 0)
       throw new PeftError(
@@ -51,7 +47,7 @@ export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFo
           hint: 'training has diverged: lower the learning rate, and load the last good checkpoint',
         },
       );
-    tensors.push({ name: key, shape, ...stored(data, storedAs) });
+    tensors.push({ name: key, dtype: 'F32', shape, data });
   };
   for (const { part, sites } of adapter.parts) {
     if (!part.method.fileTensors) continue;
@@ -70,8 +66,13 @@ export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFo
     if (!parameter.saved || (parameter.origin === 'new' && computed.has(parameter.method)))
       continue;
     const key = format.keyOf(adapter, parameter);
+    const others = otherForms(parameter, key);
+    if (others) {
+      tensors.push(...others);
+      continue;
+    }
     const { shape, values } = toFile(isTurned(model, format, parameter.name, key), parameter.value);
-    add(key, format.fileShape?.(key, shape) ?? shape, values, parameter.storedAs);
+    add(key, format.fileShape?.(key, shape) ?? shape, values);
   }
   for (const [key, { of, name }] of copiesOf(adapter, format)) {
     const source =
@@ -80,7 +81,7 @@ export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFo
         : model.readBaseParameter(name);
     const { shape, values } = toFile(isTurned(model, format, name, key), source);
     source.dispose();
-    add(key, shape, values, adapter.parameters.get(name)?.storedAs);
+    add(key, shape, values);
   }
   return tensors;
 }
@@ -94,11 +95,14 @@ function copiesOf(
     copies.set(key, { of: 'base', name });
   for (const [key, name] of format.trainedCopies?.(adapter) ?? [])
     copies.set(key, { of: 'trained', name });
-  for (const [repeat, name] of adapter.repeats)
-    copies.set(format.keyOf(adapter, { ...adapter.parameters.get(name)!, name: repeat }), {
+  for (const [repeat, name] of adapter.repeats) {
+    const parameter = adapter.parameters.get(name)!;
+    const site = parameter.site ?? adapter.wrappedSites[0];
+    copies.set(format.keyOf(adapter, { ...parameter, site, name: repeat }), {
       of: 'trained',
       name,
     });
+  }
   for (const [key, { of, parameter }] of adapter.source?.format === format.name
     ? adapter.source.copies
     : [])
@@ -123,8 +127,10 @@ export function planTensors(
   const expected = new Map(
     [...dry.parameters.values()]
       .filter(({ saved }) => saved)
+      .flatMap(partsOf)
       .map((parameter) => [parameter.savedAs ?? parameter.name, parameter]),
   );
+  const isOwn = (name: string) => expected.has(name) || dry.parameters.has(name);
   const base = new Map(description.parameters.map((parameter) => [parameter.name, parameter]));
   const places = new Map<string, string>();
   const extra: string[] = [];
@@ -226,11 +232,11 @@ export function planTensors(
   function place(key: string, read: NonNullable<FileKey>, wanted: string): void {
     if (read.of === 'repeat') return;
     if (read.of !== 'parameter') copies.set(key, { of: read.of, parameter: wanted });
-    else if (!dry.parameters.has(wanted) && equalsBase(model, format, wanted, store, key))
+    else if (!isOwn(wanted) && equalsBase(model, format, wanted, store, key))
       copies.set(key, { of: 'base', parameter: wanted });
     else {
       places.set(wanted, key);
-      if (!dry.parameters.has(wanted)) extra.push(wanted);
+      if (!isOwn(wanted)) extra.push(wanted);
     }
   }
 }
@@ -251,8 +257,12 @@ export function assignTensors(
   plan: FilePlan,
   store: TensorStore,
 ): void {
+  const source = (name: string) => store.get(plan.places.get(name)!)!;
+  for (const parameter of adapter.parameters.values())
+    if (parameter.saved) assignOtherForm(parameter, source);
   for (const [name, key] of plan.places) {
-    const parameter = adapter.parameters.get(name)!;
+    const parameter = adapter.parameters.get(name);
+    if (!parameter || parameter.storedAs) continue;
     const values = fromFile(
       isTurned(model, format, name, key),
       parameter,
@@ -348,18 +358,6 @@ function fromFile(isTurnedRound: boolean, { shape }: OwnedParameter, values: Flo
   return isTurnedRound
     ? tf.tidy(() => tf.transpose(tf.tensor(values, [...shape].reverse())))
     : tf.tensor(values, [...shape], 'float32');
-}
-
-/** Whole numbers are kept as float32, which has all of them up to 2²⁴. */
-function stored(
-  data: Float32Array,
-  storedAs: OwnedParameter['storedAs'],
-): Pick<NewTensor, 'dtype' | 'data'> {
-  if (storedAs === 'I64')
-    return { dtype: 'I64', data: BigInt64Array.from(data, (value) => BigInt(value)) };
-  return storedAs === 'I32'
-    ? { dtype: 'I32', data: Int32Array.from(data) }
-    : { dtype: 'F32', data };
 }
 
 /** A copy: files are written seldom. */

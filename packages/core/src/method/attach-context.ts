@@ -1,7 +1,7 @@
 /** What a method may ask for while it attaches: parameters, base weights, hooks of a step. */
 import type { Tensor, Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
 import type { RandomKey } from '@peft/ops';
-import type { Initializer } from '../description/initializers.js';
+import type { Initializer, WholeNumbers } from '../description/initializers.js';
 import type { ModelDescription } from '../description/model-description.js';
 import type { Site, SiteKind, SiteOf } from '../description/sites.js';
 import type { CommonConfig } from '../description/target-selection.js';
@@ -20,6 +20,7 @@ export interface OwnedParameter extends AdapterParameter {
   readonly trainable: boolean;
   readonly saved: boolean;
   readonly storedAs?: 'I32' | 'I64';
+  readonly form?: StoredForm;
   /** `new`: made by the method. `unfrozen`: a copy of the base parameter of the same name. */
   readonly origin: 'new' | 'unfrozen';
   /**
@@ -41,8 +42,24 @@ export interface ParameterOptions {
   readonly trainable?: boolean;
   /** Left out of the file. Default true. */
   readonly saved?: boolean;
-  /** What the file holds, where that is whole numbers (indices). Default: float32. */
+  /** Whole numbers (indices), an int32 variable: how the file holds them. Default: float32. */
   readonly storedAs?: 'I32' | 'I64';
+  /** The file holds it in parts, another way. Default: as it is. */
+  readonly form?: StoredForm;
+}
+
+/** How a file holds a parameter in other words (the largest of many logits alone). */
+export interface StoredForm {
+  /** What follows the parameter's name in that of each part, its shape and dtype. */
+  readonly parts: readonly {
+    readonly suffix: string;
+    readonly shape: readonly number[];
+    readonly dtype: 'F32' | 'U8' | 'I16' | 'I32';
+  }[];
+  /** The parts of values. */
+  write(values: Float32Array): readonly Float32Array[];
+  /** And back. */
+  read(parts: readonly Float32Array[]): Float32Array;
 }
 
 export interface UnfreezeOptions {
@@ -98,7 +115,7 @@ export interface AttachContext {
   param(
     name: string,
     shape: readonly number[],
-    init: Initializer,
+    init: Initializer | WholeNumbers,
     options?: ParameterOptions,
   ): AdapterParameter;
   /**
@@ -158,6 +175,8 @@ export interface SiteWeights {
    * out]`.
    */
   product(x: Tensor2D): Tensor2D;
+  /** What another linear site's base makes of x `[N, in]`, without adapters. */
+  linearAt(path: string, x: Tensor2D): Tensor2D;
   /**
    * Rows of the base table `[N, D]`, of a sequence site those of its embedding; the caller
    * disposes.

@@ -49,11 +49,16 @@ export interface AttentionAttachment {
    * for each sequence in turn, with `perSequence`.
    * @param hidden what the attention read `[N, D]`
    */
-  extend(call: AttachmentCall & { readonly hidden: Tensor2D; readonly offsets: Int32Array }): {
+  extend?(call: AttachmentCall & { readonly hidden: Tensor2D; readonly offsets: Int32Array }): {
     readonly keys: Tensor2D;
     readonly values: Tensor2D;
     readonly perSequence?: boolean;
   };
+  /**
+   * Added to what the attention makes, before its output projection `[N, heads·headSize]`.
+   * @param call.queries as they meet the keys, of that shape
+   */
+  add?(call: AttachmentCall & { readonly queries: Tensor2D }): Tensor2D;
 }
 /** A residual branch on its way out. */
 export interface SublayerCall extends AttachmentCall {
@@ -86,6 +91,8 @@ export interface AttachmentCall {
   readonly training: boolean;
   /** Dropout of `x` in a stream of the adapter's own; the identity outside training. */
   dropout(x: Tensor2D, rate: number, purpose?: string): Tensor2D;
+  /** Numbers of N(0, 1) in a stream of the adapter's own, the same for the same step. */
+  normal(shape: readonly [number, number], purpose?: string): Tensor2D;
   /**
    * Where the sequences of a tensor with that many rows begin and end, `[B+1]`.
    * @throws PEFT_LAYOUT_UNKNOWN when its rows are not the tokens of a batch, or the batch mixes

@@ -50,6 +50,8 @@ export interface PeftMethodDefinition<Name extends MethodName> {
   readonly paper?: { readonly title: string; readonly url: string };
   /** What it computes, on one line: `y = base(x) + s·B·(A·x)`. */
   readonly formula?: string;
+  /** Options to show it with, where it asks for some. */
+  readonly exampleOptions?: Readonly<Record<string, unknown>>;
   /** Its own options, for documentation. */
   readonly options?: readonly OptionLine[];
   /**

@@ -19,6 +19,7 @@ import {
   linearActivated,
   randomKey,
   rmsNorm,
+  standardNormal,
   type ActivationName,
   type Weight,
 } from '@peft/ops';
@@ -178,15 +179,21 @@ export class ModelRun {
    * differ by sequence.
    */
   extraKeyValues(path: string, hidden: Tensor2D, offsets: Int32Array): readonly ExtraKeyValues[] {
-    return this.#scope.at('attention', path).map(({ attachment, owner }) => {
-      const {
-        keys,
-        values,
-        perSequence = false,
-      } = attachment.extend({ ...this.#call(owner, path), hidden, offsets });
+    return this.#scope.at('attention', path).flatMap(({ attachment, owner }) => {
+      const made = attachment.extend?.({ ...this.#call(owner, path), hidden, offsets });
+      if (!made) return [];
+      const { keys, values, perSequence = false } = made;
       if (perSequence && this.past.cacheAt(path)) throw looksAtSequences(path);
       return { keys, values, perSequence, isPast: (attachment.pastLength ?? 0) > 0 };
     });
+  }
+
+  /** `made` `[N, heads·headSize]` by an attention, with what adapters add to it. */
+  attended(path: string, queries: Tensor2D, made: Tensor2D): Tensor2D {
+    return this.#scope.at('attention', path).reduce((sum, { attachment, owner }) => {
+      const added = attachment.add?.({ ...this.#call(owner, path), queries });
+      return added ? add(sum, added) : sum;
+    }, made);
   }
 
   /**
@@ -342,6 +349,8 @@ export class ModelRun {
       training: this.training,
       dropout: (x, rate, purpose = 'dropout') =>
         this.training && rate > 0 ? dropout(x, rate, this.randomKey(owner.name, path, purpose)) : x,
+      normal: (shape, purpose = 'normal') =>
+        standardNormal(shape, this.randomKey(owner.name, path, purpose)),
       layout: (rows) => this.#layoutOf(path, rows),
       adapter: (name) => this.host.adapter(name),
     };

@@ -48,6 +48,8 @@ export const ADALORA_DEFAULT_TARGETS: Readonly<Record<string, readonly string[]>
  */
 export const adalora = definePeftMethod({
   name: 'adalora',
+  exampleOptions: { totalSteps: 1000 },
+  formula: 'y = base(x) + s·B·diag(E)·A·x, E pruned by importance',
   peftType: 'ADALORA',
   peftCommonKeys: [
     'target_modules',

@@ -164,6 +164,8 @@ const fusionFormat: AdapterFormat = Object.freeze({
  */
 export const adapterFusion = definePeftMethod({
   name: OWNER,
+  exampleOptions: { adapters: ['a', 'b'] },
+  formula: 'h = h + Σᵢ softmax(q·Kzᵢ)·V·zᵢ over adapters i',
   paper: {
     title: 'AdapterFusion: Non-Destructive Task Composition for Transfer Learning',
     url: 'https://arxiv.org/abs/2005.00247',

@@ -31,6 +31,7 @@ declare module '@peft/core' {
  */
 export const adapter = definePeftMethod({
   name: 'adapter',
+  formula: 'h = h + U·f(D·h), D narrows, U widens',
   paper: {
     title: 'Parameter-Efficient Transfer Learning for NLP',
     url: 'https://arxiv.org/abs/1902.00751',

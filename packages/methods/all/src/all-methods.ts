@@ -1,24 +1,28 @@
 /** Every method of this toolkit, each under its own name. */
 import { adalora } from '@peft/adalora';
 import { adapter, adapterFusion } from '@peft/adapter';
-import { bitfit, lnTuning } from '@peft/bitfit';
+import { beft, bitfit, lnTuning } from '@peft/bitfit';
 import type { AnyMethod, MethodSpec } from '@peft/core';
 import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
 import { deft, delora, glora, gralora, hira, lily, miss, peanut } from '@peft/low-rank';
 import { loha, lokr } from '@peft/lycoris';
-import { oft } from '@peft/oft';
+import { boft, hra, oft, osf, road } from '@peft/oft';
 import {
+  adaptionPrompt,
   attentionPrefix,
+  cartridge,
+  cpt,
   embeddedPrompt,
   prefixTuning,
   promptTuning,
   pTuning,
 } from '@peft/prompt-tuning';
 import { reft } from '@peft/reft';
+import { shira, supertuning } from '@peft/sparse';
 import { c3a, fourierft, waveft } from '@peft/spectral';
 import { trainableTokens } from '@peft/trainable-tokens';
-import { vera } from '@peft/vera';
+import { pvera, randlora, tinylora, unilora, vblora, vera } from '@peft/vera';
 import { fullFineTuning } from './full-fine-tuning.js';
 
 /** A method whose options are not known at compile time: its own parser checks them. */
@@ -40,8 +44,16 @@ export const allMethods: readonly NamedMethod[] = Object.freeze([
   prefixTuning,
   promptTuning,
   pTuning,
+  adaptionPrompt,
+  cartridge,
+  cpt,
   adalora,
   vera,
+  pvera,
+  randlora,
+  vblora,
+  tinylora,
+  unilora,
   loha,
   lokr,
   oft,
@@ -56,6 +68,13 @@ export const allMethods: readonly NamedMethod[] = Object.freeze([
   fourierft,
   waveft,
   c3a,
+  hra,
+  road,
+  boft,
+  osf,
+  shira,
+  supertuning,
+  beft,
   trainableTokens,
   reft,
   fullFineTuning,

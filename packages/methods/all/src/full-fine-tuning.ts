@@ -21,6 +21,7 @@ declare module '@peft/core' {
  */
 export const fullFineTuning = definePeftMethod({
   name: 'full',
+  formula: 'every parameter learned',
   parseConfig(input): FullFineTuningConfig {
     check.knownKeys('full', input, []);
     return Object.freeze({});

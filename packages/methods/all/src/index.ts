@@ -8,7 +8,7 @@ export {
   type AutogluonMethodOptions,
 } from './autogluon-methods.js';
 export { fullFineTuning, type FullFineTuningConfig } from './full-fine-tuning.js';
-export { listMethods, type MethodLine } from './list-methods.js';
+export { listMethods, methodFacts, type MethodFacts, type MethodLine } from './list-methods.js';
 export {
   methodNamed,
   methodNames,

@@ -43,6 +43,7 @@ const BIAS_NAME = /^.*bias*..*$/;
  */
 export const bitfit = definePeftMethod({
   name: 'bitfit',
+  formula: 'y = W·x + b, b learned',
   paper: {
     title:
       'BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked Language-models',

@@ -51,6 +51,7 @@ export const LN_TUNING_DEFAULT_TARGETS: Readonly<Record<string, readonly string[
  */
 export const lnTuning = definePeftMethod({
   name: 'ln-tuning',
+  formula: 'y = norm(x) ⊙ γ + β, γ and β learned',
   peftType: 'LN_TUNING',
   paper: {
     title: 'Tuning LayerNorm in Attention: Towards Efficient Multi-Modal LLM Finetuning',

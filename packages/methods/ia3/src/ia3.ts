@@ -34,6 +34,7 @@ import { IA3_DEFAULT_ROLES, IA3_DEFAULT_TARGETS } from './ia3-targets.js';
  */
 export const ia3 = definePeftMethod({
   name: 'ia3',
+  formula: 'y = l ⊙ base(x), or base(l ⊙ x) in feed-forward layers',
   peftType: 'IA3',
   paper: {
     title:

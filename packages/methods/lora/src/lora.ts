@@ -36,6 +36,7 @@ declare module '@peft/core' {
  */
 export const lora = definePeftMethod({
   name: 'lora',
+  formula: 'y = base(x) + α/r·B·A·x',
   peftType: 'LORA',
   peftCommonKeys: [
     'target_modules',

@@ -1,6 +1,6 @@
 /**
  * DeLoRA: the strength of a low-rank update is learned apart from its directions, which have unit
- * length. Bini et al. 2025, "DeLoRA: Decoupling Angles and Strength in Low-rank Adaptation", eq. 8:
+ * length. Bini et al. 2025, "DeLoRA: Decoupling Angles and Strength in Low-rank Adaptation":
  *
  *   y = base(x) + B·diag(λ/(r·‖a_i‖·‖b_i‖))·A·(w ⊙ x)
  *

@@ -1,6 +1,6 @@
 /**
  * GLoRA: the weight and the bias are scaled and shifted by parts of several forms. Chavan et al.
- * 2023, "One-for-All: Generalized LoRA for Parameter-Efficient Fine-tuning", eq. 10:
+ * 2023, "One-for-All: Generalized LoRA for Parameter-Efficient Fine-tuning":
  *
  *   y = (W + W ⊙ A + B)·x + b + b ⊙ D + E + W·C
  *

@@ -1,6 +1,6 @@
 /**
  * GraLoRA: the weight is cut into k × k blocks, each with a low-rank update of its own. Jung et al.
- * 2025, "GraLoRA: Granular Low-Rank Adaptation for Parameter-Efficient Fine-Tuning", eq. 8:
+ * 2025, "GraLoRA: Granular Low-Rank Adaptation for Parameter-Efficient Fine-Tuning":
  *
  *   Δ_ji = s·(A_i[:, j]·B_j[i])ᵀ,  A `[k, in/k, r]`, B `[k, r, out/k]`, s = α/(r + hybrid)
  *

@@ -1,7 +1,7 @@
 /**
  * HiRA: the weight itself is multiplied, element by element, with a low-rank matrix, so that the
  * update has the weight's rank. Huang et al. 2025, "HiRA: Parameter-Efficient Hadamard High-Rank
- * Adaptation for Large Language Models", eq. 3:
+ * Adaptation for Large Language Models":
  *
  *   y = base(x) + (W ⊙ B·A)·x                   W `[out, in]`, A `[r, in]`, B `[out, r]`
  *

@@ -1,6 +1,6 @@
 /**
  * Lily: layers share their up projections, and a router in each weighs them. Zhong et al. 2024,
- * "Low-Rank Interconnected Adaptation Across Layers", eq. 4:
+ * "Low-Rank Interconnected Adaptation Across Layers":
  *
  *   y = base(x) + s·h·Σ_e p_e·B_e,  h = x·Aᵀ,  p = mean over the tokens of softmax(h·Rᵀ)
  *

@@ -1,6 +1,6 @@
 /**
  * MiSS: one small matrix D stands in every block of r columns of the update. Kang and Yin 2024,
- * "MiSS: Revisiting the Trade-off in LoRA with an Efficient Shard-Sharing Structure", eq. 4:
+ * "MiSS: Revisiting the Trade-off in LoRA with an Efficient Shard-Sharing Structure":
  *
  *   y = base(x) + S(x)·D,  S(x)_j = Σ_i x_(i·r+j)         x `[N, in]`, S(x) `[N, r]`, D `[r, out]`
  *

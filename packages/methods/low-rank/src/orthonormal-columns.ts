@@ -4,7 +4,7 @@
  *
  * Gradient: with M = −dQᵀ·Q and copyltu(M) = tril(M) + tril(M, −1)ᵀ,
  * dA = (dQ + Q·copyltu(M))·R⁻ᵀ. Walter and Lehmann 2018, "Algorithmic differentiation of linear
- * algebra functions", eq. 44.
+ * algebra functions".
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';

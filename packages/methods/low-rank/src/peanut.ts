@@ -1,6 +1,6 @@
 /**
  * PEANuT: a small network reads the weight and makes its update. Zhong et al. 2024, "PEANuT:
- * Parameter-Efficient Adaptation with Weight-aware Neural Tweakers", eq. 5:
+ * Parameter-Efficient Adaptation with Weight-aware Neural Tweakers":
  *
  *   y = base(x) + Δ·x,  Δᵀ = s·g(σ(Wᵀ·Aᵀ))·Bᵀ             A `[r, out]`, B `[out, r]`
  *

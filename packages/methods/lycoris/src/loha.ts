@@ -41,6 +41,7 @@ declare module '@peft/core' {
  */
 export const loha = definePeftMethod({
   name: 'loha',
+  formula: 'y = base(x) + s·((A₁·B₁) ⊙ (A₂·B₂))·x',
   peftType: 'LOHA',
   peftCommonKeys: LYCORIS_COMMON_KEYS,
   paper: {

@@ -58,6 +58,7 @@ declare module '@peft/core' {
  */
 export const lokr = definePeftMethod({
   name: 'lokr',
+  formula: 'y = base(x) + s·(W₁ ⊗ W₂)·x',
   peftType: 'LOKR',
   peftCommonKeys: LYCORIS_COMMON_KEYS,
   paper: {

@@ -20,6 +20,7 @@ import {
   type TargetSelection,
 } from '@peft/core';
 import { cayleyExact, cayleySeries, skewSymmetric } from './cayley.js';
+import { rotate } from './rotate.js';
 import {
   blocksOf,
   fromPeftOftConfig,
@@ -40,6 +41,7 @@ declare module '@peft/core' {
  */
 export const oft = definePeftMethod({
   name: 'oft',
+  formula: 'y = base(x·R), R of rotated blocks',
   peftType: 'OFT',
   peftCommonKeys: [
     'target_modules',
@@ -85,13 +87,6 @@ export const oft = definePeftMethod({
   toPeftConfig: toPeftOftConfig,
   fromPeftConfig: fromPeftOftConfig,
 });
-
-/** Each block of columns of x `[N, n·S]` times its matrix of `[n, S, S]`. */
-function rotate(x: Tensor2D, matrices: Tensor3D): Tensor2D {
-  const [count, size] = matrices.shape;
-  const blocks = tf.transpose(tf.reshape(x, [-1, count, size]) as Tensor3D, [1, 0, 2]); // [n, N, S]
-  return tf.reshape(tf.transpose(tf.matMul(blocks, matrices), [1, 0, 2]), [-1, count * size]);
-}
 
 /** In training, some blocks are the identity instead. */
 function leaveOut(

@@ -98,6 +98,7 @@ type PairOf = (index: number) => Tensor2D;
  */
 export const attentionPrefix = definePeftMethod({
   name: OWNER,
+  formula: 'softmax(q·[P_k; K]ᵀ)·[P_v; V], beside the sequence',
   paper: {
     title: 'Prefix-Tuning: Optimizing Continuous Prompts for Generation',
     url: 'https://arxiv.org/abs/2101.00190',

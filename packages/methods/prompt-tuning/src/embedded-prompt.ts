@@ -50,6 +50,7 @@ const OWNER = 'embedded-prompt';
  */
 export const embeddedPrompt = definePeftMethod({
   name: OWNER,
+  formula: 'x = [e_1 … e_P, LN(word + position)]',
   format: adapterHubFormat,
   paper: {
     title: 'The Power of Scale for Parameter-Efficient Prompt Tuning',

@@ -1,3 +1,6 @@
+export { adaptionPrompt, type AdaptionPromptConfig } from './adaption-prompt.js';
+export { cartridge, type CartridgeConfig } from './cartridge.js';
+export { cpt, type CptConfig } from './cpt.js';
 export { attentionPrefix, type AttentionPrefixConfig } from './attention-prefix.js';
 export { embeddedPrompt, type EmbeddedPromptConfig } from './embedded-prompt.js';
 export { prefixTuning, type PrefixTuningConfig } from './prefix-tuning.js';

@@ -53,6 +53,7 @@ type PromptNetwork = (dropout: Dropout) => Tensor2D;
  */
 export const pTuning = definePeftMethod({
   name: OWNER,
+  formula: "x' = [f(e_1 … e_P), x_1 … x_T], f a network",
   peftType: 'P_TUNING',
   peftLayout: 'prompt',
   peftCommonKeys: ['modules_to_save'],

@@ -16,15 +16,12 @@ import {
   normal,
   zeros,
   type AttachContext,
-  type AttentionSite,
-  type ModelDescription,
-  type Site,
-  type SiteHandle,
   type TargetSelection,
 } from '@peft/core';
-import { check, PeftError } from '@peft/errors';
+import { check } from '@peft/errors';
 import { activate, linear } from '@peft/ops';
 import { sharedLinear } from './linear-layer.js';
+import { attentionSites, keyWidth, pairOf, refuse, selfAttentions } from './prefix-sites.js';
 import { peftModelWords } from './virtual-tokens.js';
 
 export interface PrefixTuningConfig {
@@ -65,6 +62,7 @@ interface PrefixNetwork {
  */
 export const prefixTuning = definePeftMethod({
   name: OWNER,
+  formula: 'softmax(q·[P_k; K]ᵀ)·[P_v; V], in front of the sequence',
   peftType: 'PREFIX_TUNING',
   peftLayout: 'prompt',
   peftCommonKeys: ['modules_to_save'],
@@ -109,15 +107,13 @@ export const prefixTuning = definePeftMethod({
 
   attach: {
     attention(site, config, context) {
-      refuse(site, context.description);
+      refuse(OWNER, site, context.description);
       const width = keyWidth(site);
       const sites = attentionSites(context.sites);
       const network = context.shared<PrefixNetwork>(OWNER, () =>
         makeNetwork(width, sites.length, config, context),
       );
-      const index = sites.findIndex(({ path }) => path === site.path);
-      const pair =
-        context.description.head.kind === 'seq2seq-lm' ? (2 * index) % sites.length : index;
+      const pair = pairOf(site, context);
       return {
         pastLength: config.virtualTokens,
         extend() {
@@ -152,44 +148,6 @@ export const prefixTuning = definePeftMethod({
     initWeights: json['init_weights'] === 'zero' ? ('zero' as const) : undefined,
   }),
 });
-
-const attentionSites = (sites: readonly Site[]): AttentionSite[] =>
-  sites.filter((site) => site.kind === 'attention');
-/** W: what the keys of one token take. */
-const keyWidth = ({ keyValueHeads, headSize }: AttentionSite): number => keyValueHeads * headSize;
-
-/** The self-attentions of the stack that makes the output. */
-function selfAttentions({ sites, head, layers }: ModelDescription): AttentionSite[] {
-  const stack =
-    layers.decoder > 0 && (head.kind === 'seq2seq-lm' || layers.encoder === 0)
-      ? 'decoder'
-      : 'encoder';
-  return attentionSites(sites).filter((site) => site.stack === stack);
-}
-
-function refuse(
-  site: SiteHandle<'attention'>,
-  { modelType, head, layers, hiddenSize }: ModelDescription,
-): void {
-  const unsupported = (why: string, hint: string) =>
-    new PeftError('PEFT_METHOD_UNSUPPORTED', `${OWNER}: ${modelType} ${why}.`, { hint });
-  if (site.besideOnly)
-    throw unsupported(
-      'has no key-value cache that a prefix could stand in',
-      'use attentionPrefix, which stands beside the sequence, or promptTuning',
-    );
-  if (head.kind !== 'seq2seq-lm') return;
-  if (layers.encoder !== layers.decoder)
-    throw unsupported(
-      `has ${layers.encoder} encoder and ${layers.decoder} decoder blocks, and the original counts one for the other`,
-      'use attentionPrefix or promptTuning',
-    );
-  if (keyWidth(site) !== hiddenSize)
-    throw unsupported(
-      `has keys of width ${keyWidth(site)} in a model of width ${hiddenSize}, and the original takes one for the other`,
-      'use attentionPrefix or promptTuning',
-    );
-}
 
 /** @param width W. @param pairs L. */
 function makeNetwork(

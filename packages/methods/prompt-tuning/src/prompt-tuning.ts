@@ -49,6 +49,7 @@ const HUB_INITS = { random: 'RANDOM', text: 'TEXT', vocabulary: 'SAMPLE_VOCAB' }
  */
 export const promptTuning = definePeftMethod({
   name: OWNER,
+  formula: "x' = [e_1 … e_P, x_1 … x_T]",
   peftType: 'PROMPT_TUNING',
   peftLayout: 'prompt',
   peftCommonKeys: ['modules_to_save'],

@@ -55,6 +55,7 @@ const NAMED: Readonly<Record<string, Partial<ReftConfig>>> = {
  */
 export const reft = definePeftMethod({
   name: 'reft',
+  formula: 'h = h + Rᵀ·(W·h + b − R·h) at some positions',
   paper: {
     title: 'ReFT: Representation Finetuning for Language Models',
     url: 'https://arxiv.org/abs/2404.03592',

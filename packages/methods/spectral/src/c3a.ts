@@ -1,6 +1,6 @@
 /**
  * C3A: the update consists of circulant blocks, each a circular convolution with a learned kernel.
- * Chen et al. 2025, "Parameter-Efficient Fine-Tuning via Circular Convolution", eq. 6:
+ * Chen et al. 2025, "Parameter-Efficient Fine-Tuning via Circular Convolution":
  *
  *   y_m[j] = base(x)_m[j] + 1/in·Σ_n Σ_t w_mn[(t − j) mod b]·x_n[t]
  *

@@ -1,7 +1,6 @@
 /**
  * FourierFT: the update is the real part of an inverse discrete Fourier transform of few learned
- * coefficients. Gao et al. 2024, "Parameter-Efficient Fine-Tuning with Discrete Fourier Transform",
- * eqs. 2 to 4:
+ * coefficients. Gao et al. 2024, "Parameter-Efficient Fine-Tuning with Discrete Fourier Transform":
  *
  *   Δ[o, i] = α/(out·in)·Σ_k c_k·cos(2π·(o·u_k/out + i·v_k/in))
  *

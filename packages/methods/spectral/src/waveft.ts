@@ -1,6 +1,6 @@
 /**
  * WaveFT: the update is an inverse discrete wavelet transform of few learned coefficients. Bilican
- * et al. 2025, "Exploring Sparsity for Parameter Efficient Fine Tuning Using Wavelets", eq. 5:
+ * et al. 2025, "Exploring Sparsity for Parameter Efficient Fine Tuning Using Wavelets":
  *
  *   Δ = s·R_out·C·R_inᵀ,  R = [L H],  L[2j + t − p, j] = low_t, H[2j + t − p, j] = high_t
  *

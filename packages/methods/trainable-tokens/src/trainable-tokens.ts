@@ -36,6 +36,8 @@ declare module '@peft/core' {
  */
 export const trainableTokens = definePeftMethod({
   name: 'trainable-tokens',
+  exampleOptions: { tokenIndices: [1, 2] },
+  formula: 'rows of an embedding, learned whole',
   peftType: 'TRAINABLE_TOKENS',
   peftCommonKeys: ['target_modules'],
 

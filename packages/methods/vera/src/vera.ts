@@ -21,6 +21,7 @@ import {
   type TargetSelection,
 } from '@peft/core';
 import { freezeTensor, linear, mersenneTwister, scaleColumns, torchUniform } from '@peft/ops';
+import { widestOf } from './projections.js';
 import {
   fromPeftVeraConfig,
   parseVeraConfig,
@@ -40,6 +41,7 @@ declare module '@peft/core' {
  */
 export const vera = definePeftMethod({
   name: 'vera',
+  formula: 'y = base(x) + b ⊙ B·(d ⊙ A·x), A and B random',
   peftType: 'VERA',
   peftCommonKeys: ['target_modules', 'layers_to_transform', 'layers_pattern', 'modules_to_save'],
   paper: {
@@ -103,13 +105,7 @@ function projections(
   { rank, projectionSeed, saveProjection }: VeraConfig,
   context: AttachContext,
 ): { a: AdapterParameter; b: AdapterParameter } {
-  const [widestIn, widestOut] = context.sites.reduce(
-    ([inputs, outputs], site) =>
-      site.kind === 'linear'
-        ? [Math.max(inputs, site.inFeatures), Math.max(outputs, site.outFeatures)]
-        : [inputs, outputs],
-    [0, 0],
-  ) as [number, number];
+  const [widestIn, widestOut] = widestOf(context.sites);
   const options = { trainable: false, saved: saveProjection };
   const random = mersenneTwister(projectionSeed);
   const draw = ([rows, columns]: readonly number[]): Float32Array => {

@@ -26,7 +26,16 @@ export interface AttendOptions extends Pick<
  * @param q `[N, H·E]`. @param k `[Nk, Hkv·E]`. @param v `[Nk, Hkv·E]`.
  * @returns `[N, H·E]`.
  */
-export function attend(
+export const attend = (
+  run: ModelRun,
+  path: string,
+  q: Tensor2D,
+  k: Tensor2D,
+  v: Tensor2D,
+  options: AttendOptions,
+): Tensor2D => run.attended(path, q, attendOver(run, path, q, k, v, options));
+
+function attendOver(
   run: ModelRun,
   path: string,
   q: Tensor2D,

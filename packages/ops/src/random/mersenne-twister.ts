@@ -67,3 +67,39 @@ export function torchPermutation(seed: number, length: number, count: number): n
     return drawn;
   });
 }
+
+/**
+ * `count` numbers of N(0, σ²) as PyTorch's `normal_` fills a float32 tensor: Box and Muller's
+ * transform, of 16 uniform numbers at a time, or of float64 ones where there are fewer.
+ */
+export function torchNormal(random: () => number, count: number, sigma: number): Float32Array {
+  const out = new Float32Array(count);
+  if (count < 16) {
+    // 53 bits: the low half of the first number, all of the second
+    const uniform = () => ((random() & 0x1fffff) * 2 ** 32 + random()) * 2 ** -53;
+    for (let i = 0; i < count; i += 2) {
+      const [turn, size] = [uniform(), uniform()];
+      const radius = Math.sqrt(-2 * Math.log1p(-size));
+      out[i] = radius * Math.cos(2 * Math.PI * turn) * sigma;
+      if (i + 1 < count) out[i + 1] = radius * Math.sin(2 * Math.PI * turn) * sigma;
+    }
+    return out;
+  }
+  const draw = () => Math.fround((random() & 0xffffff) * 2 ** -24);
+  for (let i = 0; i < count; i += 1) out[i] = draw();
+  const turn = (start: number) => {
+    for (let j = start; j < start + 8; j += 1) {
+      const radius = Math.sqrt(-2 * Math.log(1 - out[j]!));
+      const angle = 2 * Math.PI * out[j + 8]!;
+      out[j] = radius * Math.cos(angle) * sigma;
+      out[j + 8] = radius * Math.sin(angle) * sigma;
+    }
+  };
+  for (let start = 0; start + 16 <= count; start += 16) turn(start);
+  if (count % 16 !== 0) {
+    // the last sixteen are drawn again
+    for (let i = count - 16; i < count; i += 1) out[i] = draw();
+    turn(count - 16);
+  }
+  return out;
+}

@@ -158,8 +158,24 @@ function compareGradients(
   );
   for (const [key, { of, parameter }] of adapter.source!.copies)
     if (of === 'trained' && comparison.has(`grad0.${key}`)) places.set(key, parameter);
-  for (const [key, name] of places)
+  for (const [key, name] of places) {
+    const { form } = adapter.parameters.get(name)!;
+    if (form) {
+      // parts of what is no gradient
+      comparison.input(...form.parts.map(({ suffix }) => `grad0.${key}${suffix}`));
+      continue;
+    }
+    // the cases leave out what belongs to no module
+    if (!adapter.parameters.get(name)!.site && !comparison.has(`grad0.${key}`)) continue;
     comparison.tensor(`grad0.${key}`, keptOf(gradients[name]!, name, pattern));
+  }
+  // indices, which the cases store among the gradients
+  comparison.input(
+    ...[...adapter.parameters.values()]
+      .filter(({ storedAs }) => storedAs !== undefined)
+      .map((parameter) => `grad0.${peftFormat.keyOf(adapter, parameter)}`)
+      .filter((name) => comparison.has(name)),
+  );
 }
 
 function keptOf(gradient: Tensor, name: string, pattern: RankPattern): ArrayLike<number> {

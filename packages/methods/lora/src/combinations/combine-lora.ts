@@ -3,11 +3,10 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import type { Adapter, EmbeddingSite, LinearSite, Model, OwnedParameter } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
-import { randomKey, randomUniform } from '@peft/ops';
+import { randomKey, randomUniform, rowsOf, truncatedSvd } from '@peft/ops';
 import { lora } from '../lora.js';
 import { matricesOf, type LoraMatrices } from '../variants/lora-linear.js';
 import { checkDensity, combineTensors, type ArithmeticOptions } from './task-arithmetic.js';
-import { rowsOf, truncatedSvd } from '../decompositions/truncated-svd.js';
 
 export const COMBINATIONS = Object.freeze([
   'linear',

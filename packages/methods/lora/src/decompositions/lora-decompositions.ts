@@ -10,16 +10,17 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { check } from '@peft/errors';
-import { dequantize4Bit, quantize4Bit } from '@peft/ops';
-import type { LoraInitCall, LoraInitializer } from '../variants/lora-initializer.js';
 import {
+  dequantize4Bit,
+  quantize4Bit,
   randomizedSvd,
   rowsOf,
   truncatedQr,
   truncatedSvd,
   type Rows,
   type Svd,
-} from './truncated-svd.js';
+} from '@peft/ops';
+import type { LoraInitCall, LoraInitializer } from '../variants/lora-initializer.js';
 
 /** Values that share a scale, as bitsandbytes has them. */
 const BLOCK_SIZE = 64;

@@ -2,7 +2,7 @@
  * The largest singular values of a matrix W `[m, n]` with their vectors, W ≈ U·diag(S)·Vᵀ, in
  * float64.
  */
-import { randomKey, randomNormal } from '@peft/ops';
+import { randomKey, randomNormal } from '../random/counter-random.js';
 import { symmetricEigen } from './symmetric-eigen.js';
 
 export interface Svd {

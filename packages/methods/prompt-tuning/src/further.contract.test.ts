@@ -1,0 +1,71 @@
+import { createNativeEngine } from '@peft/native';
+import { createPortableEngine } from '@peft/portable';
+import { describePeftMethod } from '@peft/testing';
+import { adaptionPrompt, cartridge, cpt } from './index.js';
+
+/** All forms on the native engine; with PEFT_LONG_TESTS on the portable one. */
+const options = {
+  createEngine: process.env['PEFT_LONG_TESTS']
+    ? createPortableEngine
+    : () => createNativeEngine({ precision: 'float32' }),
+};
+const APART = { on: ['decoder'], merges: false, mixes: false } as const;
+
+describePeftMethod(
+  adaptionPrompt,
+  [
+    { title: 'in all blocks', options: { length: 3 }, ...APART },
+    { title: 'in the last', options: { length: 2, layers: 1 }, ...APART },
+  ],
+  {
+    ...options,
+    badOptions: [
+      { options: { layers: 0 }, message: 'adaption-prompt: layers must be a positive integer' },
+    ],
+  },
+);
+describePeftMethod(
+  cartridge,
+  [
+    {
+      title: 'by default',
+      options: { virtualTokens: 3 },
+      merges: false,
+      mixes: false,
+      identityAtStart: false,
+    },
+    {
+      title: 'with nothing frozen',
+      options: { virtualTokens: 2, frozenTokens: 0 },
+      ...APART,
+      identityAtStart: false,
+    },
+  ],
+  {
+    ...options,
+    badOptions: [
+      {
+        options: { virtualTokens: 2, frozenTokens: 2 },
+        message: 'cartridge: frozenTokens must be fewer than virtualTokens, got 2 of 2.',
+      },
+    ],
+  },
+);
+describePeftMethod(
+  cpt,
+  [
+    {
+      title: 'a prompt whose answer stays',
+      // ε far over the width's share, so that the ball is not what moves
+      options: { tokenIds: [3, 7, 5], types: [1, 2, 4], epsilon: 50, formatEpsilon: 50 },
+      ...APART,
+      identityAtStart: false,
+    },
+  ],
+  {
+    ...options,
+    badOptions: [
+      { options: { tokenIds: [] }, message: 'cpt: tokenIds must be a list of at least one whole' },
+    ],
+  },
+);

@@ -1,0 +1,2 @@
+export { shira, type ShiraConfig } from './shira.js';
+export { supertuning, type SupertuningConfig } from './supertuning.js';

@@ -1,0 +1,39 @@
+import { createNativeEngine } from '@peft/native';
+import { createPortableEngine } from '@peft/portable';
+import { describePeftMethod } from '@peft/testing';
+import { shira, supertuning } from './index.js';
+
+/** All forms on the native engine; with PEFT_LONG_TESTS on the portable one. */
+const options = {
+  createEngine: process.env['PEFT_LONG_TESTS']
+    ? createPortableEngine
+    : () => createNativeEngine({ precision: 'float32' }),
+};
+
+describePeftMethod(shira, [{ title: 'by default', options: { rank: 2, seed: 3 } }], {
+  ...options,
+  badOptions: [{ options: { seed: -1 }, message: 'shira: seed must be an integer of at least 0' }],
+});
+describePeftMethod(
+  supertuning,
+  [
+    { title: 'by default', options: { sparsity: 0.8 } },
+    {
+      title: 'with LoRA, its places left out of the file',
+      options: { sparsity: 0.9, rank: 2, saveIndices: false },
+      on: ['encoder'],
+    },
+    {
+      title: 'at the smallest weights',
+      options: { sparsity: 0.8, largest: false },
+      on: ['decoder'],
+    },
+  ],
+  {
+    ...options,
+    badOptions: [
+      { options: { sparsity: 1 }, message: 'supertuning: sparsity must be a number in [0, 1)' },
+      { options: { alpha: 2 }, message: 'supertuning: alpha goes with rank, got 2 without one.' },
+    ],
+  },
+);
