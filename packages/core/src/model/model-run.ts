@@ -19,16 +19,17 @@ import {
   linearActivated,
   randomKey,
   rmsNorm,
-  standardNormal,
   type ActivationName,
   type Weight,
 } from '@peft/ops';
 import type { Adapter } from '../adapter/adapter.js';
+import { attachmentCall, looksAtSequences, unknownLayout } from '../adapter/attachment-call.js';
 import type { ModelDescription } from '../description/model-description.js';
 import { siteAt, siteIndex } from '../description/site-index.js';
 import type { SiteOf } from '../description/sites.js';
 import type { AttachmentCall, SublayerCall } from '../method/attachment.js';
 import { AdapterScope, type InForce, wrapped } from './adapter-scope.js';
+
 import { MixedBatch } from './mixed-batch.js';
 import { Past } from './past.js';
 import type { ExtraKeyValues, RunHost, RunOptions } from './run-options.js';
@@ -345,15 +346,7 @@ export class ModelRun {
   }
 
   #call(owner: Adapter, path: string): AttachmentCall {
-    return {
-      training: this.training,
-      dropout: (x, rate, purpose = 'dropout') =>
-        this.training && rate > 0 ? dropout(x, rate, this.randomKey(owner.name, path, purpose)) : x,
-      normal: (shape, purpose = 'normal') =>
-        standardNormal(shape, this.randomKey(owner.name, path, purpose)),
-      layout: (rows) => this.#layoutOf(path, rows),
-      adapter: (name) => this.host.adapter(name),
-    };
+    return attachmentCall(this, owner, path, (rows) => this.#layoutOf(path, rows));
   }
 
   /**
@@ -363,16 +356,7 @@ export class ModelRun {
   #layoutOf(path: string, rows: number): Int32Array {
     const found = this.layouts.find(path, rows);
     if (this.options.cache && !this.layouts.isMemory(found)) throw looksAtSequences(path);
-    if (!found || this.layouts.isShared || this.#mixed)
-      throw new PeftError(
-        'PEFT_LAYOUT_UNKNOWN',
-        `${path}: the sequences of a tensor of ${rows} rows are not known.`,
-        {
-          hint:
-            'a gate is a mean over the tokens of a sequence: it works on tokens alone, and not in ' +
-            'a batch that mixes adapters',
-        },
-      );
+    if (!found || this.layouts.isShared || this.#mixed) throw unknownLayout(path, rows);
     return found;
   }
 
@@ -398,10 +382,3 @@ export class ModelRun {
     return all();
   }
 }
-
-const looksAtSequences = (path: string): PeftError =>
-  new PeftError(
-    'PEFT_CACHE_ADAPTER',
-    `${path}: an adapter there looks at whole sequences (a gate), and a run with a cache has only the new tokens.`,
-    { hint: 'generate with cache: false' },
-  );
