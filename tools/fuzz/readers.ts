@@ -3,8 +3,22 @@ import { closeSync, openSync, readdirSync, readFileSync, rmSync, writeSync } fro
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describeModel, loadAdapter, loadModel, type Architecture } from '@peft/core';
-import { createChatTemplate, loadTokenizer, readTable } from '@peft/data';
-import { openCheckpoint, openTorchFile, readJsonObject, readTensor } from '@peft/hub';
+import {
+  createChatTemplate,
+  createTextTokenizer,
+  loadTokenizer,
+  readTable,
+  type TokenizerJson,
+} from '@peft/data';
+import {
+  ggufConfig,
+  ggufTokenizer,
+  openCheckpoint,
+  openGguf,
+  openTorchFile,
+  readJsonObject,
+  readTensor,
+} from '@peft/hub';
 import { allMethods } from '@peft/methods';
 import { architectures, bert } from '@peft/models';
 import { PageFile } from '@peft/optim';
@@ -74,6 +88,18 @@ export async function fuzzedReaders(): Promise<readonly FuzzedReader[]> {
       store.close();
     }
   };
+  const readGguf = (path: string): void => {
+    readWeights(path);
+    const file = openGguf(path);
+    try {
+      describeConfig(ggufConfig(file));
+      const { json } = ggufTokenizer(file);
+      // the check of its parts is part of what is tried
+      createTextTokenizer(json as unknown as TokenizerJson).encode(TEXT);
+    } finally {
+      file.close();
+    }
+  };
   const readAdapter = async (_path: string, folder: string): Promise<void> => {
     const { adapter } = await loadAdapter(model, folder, { methods: allMethods });
     model.deleteAdapter(adapter.name);
@@ -99,6 +125,7 @@ export async function fuzzedReaders(): Promise<readonly FuzzedReader[]> {
       file: 'pytorch_model.bin',
       read: readWeights,
     },
+    { name: 'gguf', seeds: corpus('gguf'), file: 'model.gguf', read: readGguf },
     {
       name: 'config',
       seeds: found('models', 'config.json').filter(isModelConfig),

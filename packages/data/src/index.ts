@@ -51,8 +51,10 @@ export {
 export {
   hasTokenizer,
   loadTokenizer,
+  readTokenizer,
   tokenizerWithTokens,
   type LoadTokenizerOptions,
+  type ReadTokenizer,
 } from './tokenizer/load-tokenizer.js';
 export type { TokenSequence } from './tokenizer/components/post-processors.js';
 export type { SpecialTokenName, SpecialTokens } from './tokenizer/special-tokens.js';

@@ -2,12 +2,13 @@
 import { compose, override, token, type Module } from '@peft/core';
 import { didYouMean, PeftError, show } from '@peft/errors';
 import type { ExportFormat } from './format.js';
+import { gguf } from './formats/gguf/gguf.js';
 import { safetensors } from './formats/safetensors/safetensors.js';
 
 /** Every format of this package. */
 
 /** Every format of this package. */
-export const allFormats: readonly ExportFormat[] = Object.freeze([safetensors]);
+export const allFormats: readonly ExportFormat[] = Object.freeze([safetensors, gguf]);
 
 /** Formats that may be named. */
 export const EXPORT_FORMATS = token<readonly ExportFormat[]>('the export formats');

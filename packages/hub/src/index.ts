@@ -60,3 +60,21 @@ export {
 } from './download/model-files.js';
 export { environmentFetch, withPatience } from './download/hub-fetch.js';
 export { type HubEnvironment, hubEnvironment } from './download/hub-environment.js';
+export { BLOCK_TYPES, decodeBlocks, encodeBlocks } from './gguf/blocks/block-types.js';
+export { type BlockType } from './gguf/blocks/block-type.js';
+export { type GgufEntry, type GgufScalar, type GgufValue } from './gguf/gguf-value.js';
+export { type GgufHeader, type GgufTensor } from './gguf/gguf-header.js';
+export { ggufTensorBytes, writeGguf, type NewGgufTensor } from './gguf/write-gguf.js';
+export {
+  namesOf,
+  type GgufFamily,
+  type GgufForm,
+  type GgufName,
+} from './gguf/families/gguf-family.js';
+export { GGUF_FAMILIES } from './gguf/families/gguf-families.js';
+export { fromPairs, toPairs } from './gguf/families/head-pairs.js';
+export { GGUF_PRE_TOKENIZERS, type GgufPreTokenizer } from './gguf/pre-tokenizers.js';
+export { openGguf, type GgufFile } from './gguf/open-gguf.js';
+export { ggufConfig } from './gguf/gguf-config.js';
+export { ggufTokenizer, type GgufTokenizer } from './gguf/gguf-tokenizer.js';
+export { writeGgufModelFiles } from './gguf/gguf-model-files.js';

@@ -58,16 +58,27 @@ export const hasTokenizer = (folder: string): boolean =>
     existsSync(join(folder, name)),
   );
 
-interface TokenizerFiles {
+/** What a folder's files say about its tokeniser. */
+export interface ReadTokenizer {
+  /** `tokenizer.json`, or what it would be. */
   readonly json: TokenizerJson;
   readonly special: SpecialTokens;
+  /** Longest input in tokens that the model was made for. */
   readonly maxLength: number;
 }
+
+/**
+ * Reads what {@link loadTokenizer} builds its tokeniser from; older files become the
+ * `tokenizer.json` that they stand for.
+ * @throws as it does
+ */
+export const readTokenizer = (folder: string, options: LoadTokenizerOptions = {}): ReadTokenizer =>
+  withNamedFolder(folder, () => readFiles(folder, options));
 
 function readFiles(
   folder: string,
   { addedTokens = [], modelType }: LoadTokenizerOptions,
-): TokenizerFiles {
+): ReadTokenizer {
   const config = (readJson(folder, 'tokenizer_config.json') ?? {}) as TokenizerConfigJson;
   const map = (readJson(folder, 'special_tokens_map.json') ?? {}) as Record<string, unknown>;
   const modelConfig = (readJson(folder, 'config.json') ?? {}) as { model_type?: string };

@@ -3,6 +3,7 @@ import { PeftError } from '@peft/errors';
 import type { TensorSource } from '@peft/ops';
 import { readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { openGgufCheckpoint } from '../gguf/gguf-checkpoint.js';
 import { storeOf, type TensorStore } from '../tensor-store.js';
 import { openTorchFile } from '../torch-file/open-torch-file.js';
 import { readCheckpointIndex, shardPaths } from './checkpoint-index.js';
@@ -17,6 +18,7 @@ export const WEIGHT_FILES = Object.freeze([
   'model.safetensors.index.json',
   'pytorch_model.bin',
   'pytorch_model.bin.index.json',
+  'model.gguf',
 ] as const);
 
 /** The same for an adapter's folder, PEFT's names before adapter-hub's. */
@@ -29,7 +31,7 @@ export const ADAPTER_WEIGHT_FILES = Object.freeze([
 
 /**
  * Opens a checkpoint: a folder with one of `WEIGHT_FILES` or `ADAPTER_WEIGHT_FILES` (the first that
- * is there), or one file (`.safetensors`, `.index.json`, else a torch file).
+ * is there), or one file (`.safetensors`, `.index.json`, `.gguf`, else a torch file).
  *
  * @returns a store over all shards; the caller closes it.
  * @throws PEFT_CHECKPOINT_MISSING the folder or its weights are missing.
@@ -61,6 +63,7 @@ export function openCheckpoint(path: string): TensorStore {
 
 function openWeightFile(path: string): TensorStore {
   if (path.endsWith('.index.json')) return openShards(path);
+  if (path.endsWith('.gguf')) return openGgufCheckpoint(path);
   return path.endsWith('.safetensors') ? openSafetensors(path) : openTorchFile(path);
 }
 

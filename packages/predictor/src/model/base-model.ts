@@ -35,14 +35,15 @@ import {
   type TensorStore,
 } from '@peft/hub';
 import type { Engine } from '@peft/ops';
+import { ggufFolder, isGgufFile } from './gguf-folder.js';
 import { openVocabulary, type BaseVocabulary, type VocabularyOptions } from './vocabulary.js';
 
 export interface BaseModel {
-  /** Hub id, or the absolute path of a folder. */
+  /** Hub id, or the absolute path of a folder or GGUF file. */
   readonly reference: string;
   /** The hub's commit, where it came from the hub. */
   readonly revision: string | undefined;
-  /** Where the weights lie. */
+  /** Where the weights lie: a folder, or a GGUF file. */
   readonly folder: string;
   /** Where config and tokenizer files lie. */
   readonly filesFolder: string;
@@ -92,23 +93,10 @@ export async function openBaseModel(
     signal,
   }: OpenBaseOptions,
 ): Promise<BaseModel> {
-  const shown = new Map<string, number>();
-  const folder = await resolver(reference, {
-    revision,
-    signal,
-    onProgress: ({ file, fileDoneBytes, fileTotalBytes }) => {
-      const percent = Math.floor((100 * fileDoneBytes) / Math.max(1, fileTotalBytes));
-      if (shown.get(file) === percent) return;
-      shown.set(file, percent);
-      emit({
-        type: 'download/progressed',
-        file,
-        loadedBytes: fileDoneBytes,
-        totalBytes: fileTotalBytes,
-      });
-    },
-  });
-  const files = filesFolder ?? folder;
+  const folder = isGgufFile(reference)
+    ? resolve(reference)
+    : await resolver(reference, { revision, signal, onProgress: downloadShown(emit) });
+  const files = filesFolder ?? (isGgufFile(folder) ? await ggufFolder(folder) : folder);
   const config = readModelConfig(files);
   const commit = commitOf(folder);
   const architecture = architectureFor(config['model_type'], architectures);
@@ -146,6 +134,24 @@ const tokenizerOptions = ({
   readonly vocabulary: Pick<BaseVocabulary, 'added'>;
 }): LoadTokenizerOptions => ({ addedTokens: added, modelType: String(config['model_type']) });
 
+/** Tells of each further per cent of a file. */
+function downloadShown(
+  emit: (event: EventBody) => void,
+): NonNullable<ResolveModelOptions['onProgress']> {
+  const shown = new Map<string, number>();
+  return ({ file, fileDoneBytes, fileTotalBytes }) => {
+    const percent = Math.floor((100 * fileDoneBytes) / Math.max(1, fileTotalBytes));
+    if (shown.get(file) === percent) return;
+    shown.set(file, percent);
+    emit({
+      type: 'download/progressed',
+      file,
+      loadedBytes: fileDoneBytes,
+      totalBytes: fileTotalBytes,
+    });
+  };
+}
+
 /** Of a folder in the hub's cache, `models--…/snapshots/<commit>`. */
 function commitOf(folder: string): string | undefined {
   const isSnapshot =
@@ -165,6 +171,8 @@ export function withStore<T>(folder: string, use: (store: TensorStore) => T): T 
 
 const CHAT_TEMPLATE_FILE = 'chat_template.jinja';
 const CONFIG_FILE = 'config.json';
+/** One of the names that weights have in a folder. */
+const GGUF_FILE = 'model.gguf';
 const PROBED_BYTES = 4096;
 
 /**
@@ -270,6 +278,8 @@ export async function copyModelFiles(
   if (added.length)
     await replace('tokenizer.json', tokenizerWithTokens(tokenizerFolder, tokenizerOptions(base)));
   if (!withWeights) return;
+  if (isGgufFile(folder))
+    return copyFile(folder, join(target, GGUF_FILE), constants.COPYFILE_FICLONE);
   const { files, index } = selectModelFiles(await readdir(folder), ['weights']);
   const shards =
     index === undefined
