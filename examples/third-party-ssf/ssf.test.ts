@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ssf } from './ssf.js';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
-const MODEL = here('../quickstart/model');
+const MODEL = here('../../node_modules/.cache/peft/quick-model');
 const PLUGIN = here('./ssf.ts');
 
 /** The same number added to every score of a query: softmax does not see it. */

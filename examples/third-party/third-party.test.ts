@@ -19,7 +19,9 @@ const rows = Array.from({ length: 16 }, (_, i) => ({
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'peft-third-party-'));
-  cpSync(here('../quickstart/model'), join(folder, 'model'), { recursive: true });
+  cpSync(here('../../node_modules/.cache/peft/quick-model'), join(folder, 'model'), {
+    recursive: true,
+  });
   const path = join(folder, 'model', 'config.json');
   const config = JSON.parse(readFileSync(path, 'utf8')) as object;
   writeFileSync(path, JSON.stringify({ ...config, model_type: 'abacus-bert' }));

@@ -12,6 +12,15 @@ test('every part of the slow gate is a command that exists', () => {
   expect(LONG_PARTS.flatMap(({ command }) => faultOf(command) ?? [])).toEqual([]);
 });
 
+test('a part that needs another platform is named, and nothing is kept of it', () => {
+  const other = process.platform === 'darwin' ? 'windows' : 'macos';
+  const path = join(ROOT, 'benchmarks/results/check-long.json');
+  const before = readFileSync(path, 'utf8');
+  const printed = execFileSync(process.execPath, [script, '--only', other], { encoding: 'utf8' });
+  expect(printed).toMatch(new RegExp(`=== ${other}: not run, it needs (darwin|win32) and this is`));
+  expect(readFileSync(path, 'utf8')).toBe(before);
+});
+
 test('it lists its parts, and refuses one that it does not have', () => {
   const help = execFileSync(process.execPath, [script, '--help'], { encoding: 'utf8' });
   for (const { name } of LONG_PARTS) expect(help).toContain(name);

@@ -27,9 +27,13 @@ beforeAll(() => {
   writeFileSync(join(folder, 'package.json'), '{"type": "module"}');
   const fixture = (name: string) => join(ROOT, 'packages/testing/fixtures/models', name);
   // A folder of that name comes before the hub.
-  cpSync(join(ROOT, 'examples/quickstart/model'), join(folder, 'microsoft/mdeberta-v3-base'), {
-    recursive: true,
-  });
+  cpSync(
+    join(ROOT, 'node_modules/.cache/peft/quick-model'),
+    join(folder, 'microsoft/mdeberta-v3-base'),
+    {
+      recursive: true,
+    },
+  );
   cpSync(fixture('bert'), join(folder, 'bert-base'), { recursive: true });
   cpSync(fixture('llama'), join(folder, 'model'), { recursive: true });
   writeFileSync(join(folder, 'model/chat_template.jinja'), CHAT_TEMPLATE);

@@ -5,7 +5,7 @@
 import { adalora } from '@peft/adalora';
 import { adapter, NAMED_ADAPTERS } from '@peft/adapter';
 import { bitfit, lnTuning } from '@peft/bitfit';
-import type { AnyMethod } from '@peft/core';
+import type { AnyMethod, MethodName, PeftMethod } from '@peft/core';
 import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
 import { loha, lokr } from '@peft/lycoris';
@@ -15,7 +15,12 @@ import type { Engine } from '@peft/ops';
 import { attentionPrefix, prefixTuning, promptTuning, pTuning } from '@peft/prompt-tuning';
 import { qlora } from '@peft/qlora';
 import { reft } from '@peft/reft';
-import { describePeftMethod } from '@peft/testing';
+import {
+  describePeftMethod,
+  onShapesInTurn,
+  type MethodCase,
+  type MethodContractOptions,
+} from '@peft/testing';
 import { trainableTokens } from '@peft/trainable-tokens';
 import { vera } from '@peft/vera';
 import { describe } from 'vitest';
@@ -40,10 +45,24 @@ const union = {
   methods: [attentionPrefix, adapter, lora] as unknown as readonly AnyMethod[],
 };
 
+/** Each form on one shape of models, by turns; on all with `PEFT_LONG_TESTS=1`. */
+const isLong = process.env['PEFT_LONG_TESTS'] === '1';
+let turn = 0;
+function declare<Name extends MethodName>(
+  method: PeftMethod<Name>,
+  cases: readonly MethodCase<Name>[],
+  given: MethodContractOptions<Name>,
+): void {
+  describePeftMethod(method, isLong ? cases : onShapesInTurn(cases, turn), given);
+  turn += cases.length;
+}
+
 describe.skipIf(reason !== undefined)(
-  reason === undefined ? 'on the native engine' : `on the native engine (skipped: ${reason})`,
+  reason === undefined
+    ? `on the native engine${isLong ? '' : ', each form on one shape'}`
+    : `on the native engine (skipped: ${reason})`,
   () => {
-    describePeftMethod(
+    declare(
       lora,
       [
         { title, options: { rank: 3 } },
@@ -70,13 +89,13 @@ describe.skipIf(reason !== undefined)(
       ],
       options,
     );
-    describePeftMethod(lora, [{ title: 'QLoRA', options: { rank: 2 } }], {
+    declare(lora, [{ title: 'QLoRA', options: { rank: 2 } }], {
       ...options,
       load: qlora().load,
       spec: (given) => qlora(given).method,
     });
-    describePeftMethod(ia3, [{ title }], options);
-    describePeftMethod(
+    declare(ia3, [{ title }], options);
+    declare(
       bitfit,
       [
         { title, options: { norms: 'layer' }, on: ['encoder'], withoutGradient: /key\.bias$/ },
@@ -93,8 +112,8 @@ describe.skipIf(reason !== undefined)(
       ],
       options,
     );
-    describePeftMethod(lnTuning, [{ title }], options);
-    describePeftMethod(
+    declare(lnTuning, [{ title }], options);
+    declare(
       adapter,
       [
         { title: "as Houlsby's", options: { ...NAMED_ADAPTERS['houlsby'], ...SMALL }, ...APART },
@@ -120,8 +139,8 @@ describe.skipIf(reason !== undefined)(
       ],
       options,
     );
-    describePeftMethod(promptTuning, [{ title, options: { virtualTokens: 3 }, ...APART }], options);
-    describePeftMethod(
+    declare(promptTuning, [{ title, options: { virtualTokens: 3 }, ...APART }], options);
+    declare(
       pTuning,
       [
         { title, options: { virtualTokens: 3, encoderHiddenSize: 5 }, ...APART },
@@ -133,7 +152,7 @@ describe.skipIf(reason !== undefined)(
       ],
       options,
     );
-    describePeftMethod(
+    declare(
       prefixTuning,
       [
         { title, options: { virtualTokens: 3 }, ...APART },
@@ -145,27 +164,27 @@ describe.skipIf(reason !== undefined)(
       ],
       options,
     );
-    describePeftMethod(attentionPrefix, [{ title, options: prefix, ...APART }], options);
-    describePeftMethod(adapter, [{ title: 'MAM', ...APART }], {
+    declare(attentionPrefix, [{ title, options: prefix, ...APART }], options);
+    declare(adapter, [{ title: 'MAM', ...APART }], {
       ...union,
       spec: () => mam({ prefix, adapter: SMALL }),
     });
-    describePeftMethod(lora, [{ title: 'UniPELT', ...APART }], {
+    declare(lora, [{ title: 'UniPELT', ...APART }], {
       ...union,
       spec: () => unipelt({ prefix, adapter: SMALL, lora: { rank: 2 } }),
     });
-    describePeftMethod(
+    declare(
       adalora,
       [{ title, options: { initialRank: 3, targetRank: 2, totalSteps: 10 } }],
       options,
     );
-    describePeftMethod(vera, [{ title, options: { rank: 4 } }], options);
-    describePeftMethod(loha, [{ title, options: { rank: 2 } }], options);
-    describePeftMethod(lokr, [{ title, options: { rank: 2 } }], options);
-    describePeftMethod(oft, [{ title, options: { blockSize: 4 } }], options);
+    declare(vera, [{ title, options: { rank: 4 } }], options);
+    declare(loha, [{ title, options: { rank: 2 } }], options);
+    declare(lokr, [{ title, options: { rank: 2 } }], options);
+    declare(oft, [{ title, options: { blockSize: 4 } }], options);
     // LoReFT's gradients are tested apart: only the integer part of a diagonal counts, and off its
     // start that is 0 here and there.
-    describePeftMethod(
+    declare(
       reft,
       [
         {
@@ -174,13 +193,14 @@ describe.skipIf(reason !== undefined)(
           ...APART,
           withoutGradient: /units/,
         },
+        {
+          title: 'NoReFT',
+          options: { rank: 2, orthogonality: false, suffixPositions: 1, dropout: 0 },
+          ...APART,
+        },
       ],
       options,
     );
-    describePeftMethod(
-      trainableTokens,
-      [{ title, options: { tokenIndices: [6, 3, 13] } }],
-      options,
-    );
+    declare(trainableTokens, [{ title, options: { tokenIndices: [6, 3, 13] } }], options);
   },
 );

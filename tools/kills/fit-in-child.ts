@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { PeftError } from '@peft/errors';
 import { PeftPredictor } from '@peft/predictor';
 
-const MODEL = fileURLToPath(new URL('../../examples/quickstart/model', import.meta.url));
+const MODEL = fileURLToPath(new URL('../../node_modules/.cache/peft/quick-model', import.meta.url));
 const say = (line: string): boolean => process.stdout.write(`${line}\n`);
 const WORDS = ['goal match team coach', 'doctor nurse virus clinic'];
 const rows = Array.from({ length: 32 }, (_, i) => ({

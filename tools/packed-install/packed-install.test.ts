@@ -8,6 +8,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -162,30 +163,28 @@ test.skipIf(!isCompiled)(
   },
 );
 
-test('npm create @peft/method writes a package that builds on the installed ones', async () => {
+test('npm create @peft/method writes a package of any kind that builds on the installed ones under its own strict settings', async () => {
+  const command = 'node_modules/@peft/create-method/bin/create-method.mjs';
+  await node(command, '--name', 'my-linear', '--kind', 'linear');
   await node(
-    'node_modules/@peft/create-method/bin/create-method.mjs',
-    '--name',
-    'my-gate',
-    '--kind',
-    'linear',
+    '--input-type=module',
+    '--eval',
+    "import { createMethod, KINDS } from '@peft/create-method';" +
+      "for (const kind of KINDS.filter((name) => name !== 'linear'))" +
+      'createMethod({ name: `my-${kind}`, kind, folder: `my-${kind}` });',
   );
-  await node(
-    join(root, 'node_modules/typescript/bin/tsc'),
-    '-p',
-    'my-gate/tsconfig.build.json',
-    '--typeRoots',
-    join(root, 'node_modules/@types'),
+  const settings = readFileSync(join(project, 'my-linear/tsconfig.json'), 'utf8');
+  const { compilerOptions } = JSON.parse(settings) as { compilerOptions: object };
+  const typeRoots = [join(root, 'node_modules/@types')];
+  writeFileSync(
+    join(project, 'tsconfig.json'),
+    JSON.stringify({ compilerOptions: { ...compilerOptions, typeRoots }, include: ['my-*/src'] }),
   );
-  expect(
-    (
-      await node(
-        '--input-type=module',
-        '--eval',
-        "console.log((await import('./my-gate/dist/index.js')).myGate().name)",
-      )
-    ).trim(),
-  ).toBe('my-gate');
+  const compiler = join(root, 'node_modules/typescript/bin/tsc');
+  await node(compiler, '-p', project);
+  await node(compiler, '-p', 'my-linear/tsconfig.build.json', '--typeRoots', typeRoots[0]!);
+  const program = "console.log((await import('./my-linear/dist/index.js')).myLinear().name)";
+  expect((await node('--input-type=module', '--eval', program)).trim()).toBe('my-linear');
 });
 
 test('strict TypeScript accepts the types, the examples and a CommonJS module, and no misspelt option', () => {

@@ -86,7 +86,9 @@ describe('a run file', () => {
 
   test('with an unknown engine is a named error that lists the known ones, before anything is written', async () => {
     writeFileSync(join(folder, 'train.csv'), 'topic,text\na,b c\nd,e f\na,b d\nd,e g\n');
-    const model = fileURLToPath(new URL('../../../examples/quickstart/model', import.meta.url));
+    const model = fileURLToPath(
+      new URL('../../../node_modules/.cache/peft/quick-model', import.meta.url),
+    );
     const text = `train: train.csv\nlabel: topic\nmodel: ${model}\noutput: never\nengine: natve\n`;
     const { code, err } = await peft('fit', '-c', runFile(text));
     expect(code).toBe(1);

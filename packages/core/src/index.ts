@@ -55,7 +55,12 @@ export {
 } from './description/initializers.js';
 export { KeyValueCache, rowsOf, type KeyValues } from './model/key-value-cache.js';
 export { adapterCounts } from './model/adapter-counts.js';
-export { describeModel, loadModel, type ModelOptions } from './model/load-model.js';
+export {
+  checkConfigSizes,
+  describeModel,
+  loadModel,
+  type ModelOptions,
+} from './model/load-model.js';
 export { Model, type AdapterStatus, type ModelWith } from './model/model.js';
 export {
   parameterCount,
@@ -129,5 +134,5 @@ export {
   loadWeights,
   type LoadWeightsOptions,
   type ModelWeights,
-  type WeightStore,
 } from './model/weights/weights.js';
+export type { WeightStore } from './model/weights/weight-store.js';

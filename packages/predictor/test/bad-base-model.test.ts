@@ -104,11 +104,17 @@ describe('a bad base model is refused', () => {
     for (const { code } of cases) expect(code).toMatch(/^PEFT_SAFETENSORS_/);
   });
 
-  it('weights of another size than its config says', async () => {
-    const wider = changedModel({
-      'config.json': (bytes) =>
-        bytes.toString().replace('"intermediate_size": 1024', '"intermediate_size": 512'),
+  it.each([
+    [{ intermediate_size: 512 }, /\[1024, 256\], the config asks for \[512, 256\]/],
+    [{ hidden_size: 512, pooler_hidden_size: 512 }, /\[32000, 256\].*; and \d+ more\.$/m],
+    [{ vocab_size: 2 ** 27 }, /the config asks for \[134217728, 256\]\.$/m],
+    [{ position_buckets: 2 ** 20 }, /rel_embeddings\.weight: the checkpoint holds \[128, 256\]/],
+  ])('a config that says %j is not of those weights', async (sizes, message) => {
+    const config = (bytes: Buffer): string =>
+      JSON.stringify({ ...(JSON.parse(bytes.toString()) as object), ...sizes });
+    expect(await withModel(changedModel({ 'config.json': config }))).toMatchObject({
+      code: 'PEFT_WEIGHT_SHAPE',
+      message: expect.stringMatching(message) as string,
     });
-    expect(await withModel(wider)).toMatchObject({ code: 'PEFT_WEIGHT_SHAPE' });
   });
 });

@@ -5,7 +5,9 @@ import { fileURLToPath } from 'node:url';
 import type { TrainEvent } from '@peft/core';
 import { PeftPredictor, type PredictorOptions } from '../src/index.js';
 
-export const MODEL = fileURLToPath(new URL('../../../examples/quickstart/model', import.meta.url));
+export const MODEL = fileURLToPath(
+  new URL('../../../node_modules/.cache/peft/quick-model', import.meta.url),
+);
 export const DATA = fileURLToPath(new URL('../../../examples/quickstart/data', import.meta.url));
 
 export interface QuickRow {

@@ -211,6 +211,10 @@ it(
       ];
       return problems.flatMap((problem) => (problem ? [`${name}: ${problem}`] : []));
     });
+    process.stdout.write(
+      `${saved.length} of ${combinations.length} combinations fitted and loaded, ` +
+        `${refused.length} refused by name\n`,
+    );
     expect(failures).toEqual([]);
   },
 );

@@ -14,5 +14,6 @@ export {
   type MethodCase,
   type MethodContractOptions,
 } from './describe-peft-method.js';
+export { onShapesInTurn } from './on-shapes-in-turn.js';
 export { moveParameters, useModel, usePortableEngine, useTemporaryFolder } from './set-up.js';
 export { tinyModels, type TinyModel } from './tiny-models.js';

@@ -70,12 +70,10 @@ export const mixedMethod = (): MethodSpec =>
 
 let engine: Engine | undefined;
 
-/** One engine for all tests of a file. */
+/** One engine for all tests of a process, active. */
 export async function tinyEngine(): Promise<Engine> {
-  if (!engine) {
-    engine = await createPortableEngine();
-    await engine.activate();
-  }
+  engine ??= await createPortableEngine();
+  await engine.activate();
   return engine;
 }
 

@@ -1,7 +1,7 @@
 /** The commands of a block of shell, and whether this repository has what they name. */
-import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { peft } from '../../../packages/cli/test/fake-terminal.js';
 import { packageFolders, ROOT } from '../../packages.mjs';
 
 /** Programs of every machine; what follows them is theirs. */
@@ -95,25 +95,24 @@ function nodeFault(words: readonly string[]): string | undefined {
 const missing = (path: string): string | undefined =>
   path.startsWith('-') || existsSync(join(ROOT, path)) ? undefined : `there is no ${path}`;
 
-const helps = new Map<string, string>();
-/** What `peft COMMAND --help` prints. */
-function helpOf(command: string): string {
-  const found =
-    helps.get(command) ??
-    execFileSync(
-      process.execPath,
-      [join(ROOT, 'packages/cli/bin/peft.mjs'), ...(command ? [command] : []), '--help'],
-      { encoding: 'utf8' },
-    );
-  helps.set(command, found);
-  return found;
+/** What `peft --help` prints, and `peft COMMAND --help` of each command. */
+const helps = await helpTexts();
+
+async function helpTexts(): Promise<ReadonlyMap<string, string>> {
+  const helpOf = async (...words: readonly string[]): Promise<string> =>
+    (await peft(...words, '--help')).out;
+  const main = await helpOf();
+  const names = [...main.matchAll(/^ {2}([a-z]+)\b/gm)].map(([, name]) => name!);
+  const texts = new Map([['', main]]);
+  for (const name of names) texts.set(name, await helpOf(name));
+  return texts;
 }
 
 function peftFault([command, ...words]: readonly string[]): string | undefined {
   const own = command?.startsWith('-') ? '' : (command ?? '');
-  if (own && !new RegExp(`^ {2}${own}\\b`, 'm').test(helpOf('')))
-    return `peft has no command ${own}`;
+  const help = helps.get(own);
+  if (help === undefined) return `peft has no command ${own}`;
   const flags = words.filter((word) => /^--?[a-z]/.test(word)).map((word) => word.split('=')[0]!);
-  const unknown = flags.find((flag) => !new RegExp(`(^|[\\s,])${flag}\\b`, 'm').test(helpOf(own)));
+  const unknown = flags.find((flag) => !new RegExp(`(^|[\\s,])${flag}\\b`, 'm').test(help));
   return unknown && `peft ${own} has no option ${unknown}`;
 }

@@ -50,6 +50,9 @@ function joined(codes: readonly string[]): string {
     );
 }
 
+/** The packages' and libraries' files, parsed once for both programs. */
+const parsed = new Map<string, ts.SourceFile | undefined>();
+
 function diagnose(codes: ReadonlyMap<string, string>): Map<string, string> {
   if (codes.size === 0) return new Map();
   const options: ts.CompilerOptions = {
@@ -79,9 +82,9 @@ function diagnose(codes: ReadonlyMap<string, string>): Map<string, string> {
   host.readFile = (name) => files.get(name) ?? plain.readFile(name);
   host.getSourceFile = (name, ...rest) => {
     const text = files.get(name);
-    return text === undefined
-      ? plain.getSourceFile(name, ...rest)
-      : ts.createSourceFile(name, text, rest[0], true);
+    if (text !== undefined) return ts.createSourceFile(name, text, rest[0], true);
+    if (!parsed.has(name)) parsed.set(name, plain.getSourceFile(name, ...rest));
+    return parsed.get(name);
   };
   const program = ts.createProgram([...files.keys()], options, host);
   const faults = new Map<string, string>();

@@ -9,7 +9,7 @@ import { describe, expect, it } from 'vitest';
 import { loadAdapter, saveAdapter } from '../files/adapter-files.js';
 import { describeModel, loadModel } from '../model/load-model.js';
 import type { Model } from '../model/model.js';
-import type { WeightStore } from '../model/weights/weights.js';
+import type { WeightStore } from '../model/weights/weight-store.js';
 
 const CONFIG = {
   model_type: 'llama',

@@ -5,7 +5,7 @@ import type { Scalar, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { HeadOptions, ModelDescription } from '../description/model-description.js';
 import type { SiteKind } from '../description/sites.js';
 import type { ModelRun } from './model-run.js';
-import type { WeightStore } from './weights/weights.js';
+import type { WeightStore } from './weights/weight-store.js';
 
 /** Token ids of a packed batch: sequence b is `inputIds[offsets[b] … offsets[b+1]]`. */
 export interface ModelBatch {

@@ -8,7 +8,9 @@ import { withVocabularySize } from '../description/vocabulary.js';
 import type { Architecture } from './architecture.js';
 import { Model, type ModelWith } from './model.js';
 import { describePooled } from './pooled-head.js';
-import { loadWeights, type LoadWeightsOptions, type WeightStore } from './weights/weights.js';
+import { requireShapes, storedParameters } from './weights/stored-parameters.js';
+import type { WeightStore } from './weights/weight-store.js';
+import { loadWeights, type LoadWeightsOptions } from './weights/weights.js';
 
 export interface ModelOptions extends LoadWeightsOptions {
   /** Default `{ kind: 'none' }`: the bare backbone. */
@@ -58,18 +60,12 @@ export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
     vocabularySize === undefined
       ? checkpointConfig
       : withVocabularySize(checkpointConfig, vocabularySize);
-  const parsed = architecture.parseConfig(configJson);
   const warnings: string[] = [...(options.warnings ?? [])];
   const isLanguageModel = /-lm$/.test(options.head?.kind ?? 'none');
   const warn = (message: string) => void (isLanguageModel && warnings.push(message));
-  const config = architecture.settle ? architecture.settle(parsed, store, warn) : parsed;
+  const config = settled(architecture, configJson, store, warn);
   const description = describeModel(architecture, config, options.head);
-  const weights = loadWeights(
-    description,
-    store.quantized ? store : quantizedStore(store, configJson['quantization_config']),
-    engine,
-    options,
-  );
+  const weights = loadWeights(description, withQuantized(store, configJson), engine, options);
   const random = isLanguageModel
     ? weights.fresh.filter((name) => isOutputLayer(name, description))
     : [];
@@ -88,6 +84,37 @@ export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
     warnings,
   ) as ModelWith<Kinds>;
 }
+
+/**
+ * Compares the sizes of a config with those of the weights, reading and allocating nothing: before
+ * anything is planned or made by them.
+ * @throws PEFT_MODEL_CONFIG, PEFT_WEIGHT_SHAPE with the first tensors of another shape
+ */
+export function checkConfigSizes<Config>(
+  architecture: Architecture<Config>,
+  configJson: Readonly<Record<string, unknown>>,
+  store: WeightStore,
+): void {
+  const config = settled(architecture, configJson, store, () => undefined);
+  const description = describeModel(architecture, config);
+  requireShapes(description, storedParameters(description, withQuantized(store, configJson)));
+}
+
+function settled<Config>(
+  architecture: Pick<Architecture<Config>, 'parseConfig' | 'settle'>,
+  configJson: Readonly<Record<string, unknown>>,
+  store: WeightStore,
+  warn: (message: string) => void,
+): Config {
+  const parsed = architecture.parseConfig(configJson);
+  return architecture.settle ? architecture.settle(parsed, store, warn) : parsed;
+}
+
+const withQuantized = (
+  store: WeightStore,
+  configJson: Readonly<Record<string, unknown>>,
+): WeightStore =>
+  store.quantized ? store : quantizedStore(store, configJson['quantization_config']);
 
 const isOutputLayer = (name: string, { sites }: ModelDescription): boolean =>
   sites.some((site) => site.kind === 'linear' && site.isOutputHead && site.weight === name);

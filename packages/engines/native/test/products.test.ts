@@ -4,7 +4,7 @@
 import fc from 'fast-check';
 import { beforeAll, expect, test } from 'vitest';
 import type { NativeBinding } from '../src/binding/native-binding.js';
-import { describeEachSet, distance, randomFloats } from './addon.js';
+import { describeEachSet, distance, randomCases, randomFloats } from './addon.js';
 
 /** out[i, j] = Σ_k a(i, k)·b(k, j) */
 function reference(
@@ -35,7 +35,8 @@ const tolerance = (bf16: boolean, k: number) =>
 describeEachSet('a product', (native, set) => {
   beforeAll(() => native.setInstructionSet(set));
 
-  test('of two tensors equals the sum of products, transposed, batched and accumulated', () => {
+  const products = randomCases(150);
+  test(`of two tensors equals the sum of products, transposed, batched and accumulated, ${products} times`, () => {
     fc.assert(
       fc.property(
         size,
@@ -71,11 +72,12 @@ describeEachSet('a product', (native, set) => {
           }
         },
       ),
-      { numRuns: 150, seed: 1 },
+      { numRuns: products, seed: 1 },
     );
   });
 
-  test('of the activations with a frozen weight equals the product with the dequantised weight, both ways', () => {
+  const maps = randomCases(200);
+  test(`of the activations with a frozen weight equals the product with the dequantised weight, both ways, ${maps} times`, () => {
     const formats = fc.constantFrom('f32', 'f16', 'bf16', 'int8', 'nf4', 'fp4') as fc.Arbitrary<
       'f32' | 'f16' | 'bf16' | 'int8' | 'nf4' | 'fp4'
     >;
@@ -146,7 +148,7 @@ describeEachSet('a product', (native, set) => {
           native.weightFree(weight);
         },
       ),
-      { numRuns: 200, seed: 2 },
+      { numRuns: maps, seed: 2 },
     );
   });
 

@@ -1,15 +1,26 @@
-import { describePeftMethod } from '@peft/testing';
+import { describePeftMethod, onShapesInTurn, type MethodCase } from '@peft/testing';
+import type { MethodName } from '@peft/core';
 import { attentionPrefix } from './attention-prefix.js';
 import { embeddedPrompt } from './embedded-prompt.js';
 import { prefixTuning } from './prefix-tuning.js';
 import { promptTuning } from './prompt-tuning.js';
 import { pTuning } from './p-tuning.js';
 
+/** The forms after the first on one shape each, by turns; on all with `PEFT_LONG_TESTS=1`. */
+const isLong = process.env['PEFT_LONG_TESTS'] === '1';
+const forms = <Name extends MethodName>([
+  first,
+  ...others
+]: readonly MethodCase<Name>[]): MethodCase<Name>[] => [
+  first!,
+  ...(isLong ? others : onShapesInTurn(others)),
+];
+
 const PROMPT = { identityAtStart: false, merges: false, mixes: false } as const;
 
 describePeftMethod(
   promptTuning,
-  [
+  forms([
     { title: 'from random rows', options: { virtualTokens: 3 }, ...PROMPT },
     {
       title: 'from a text',
@@ -17,7 +28,7 @@ describePeftMethod(
       ...PROMPT,
     },
     { title: 'from the vocabulary', options: { virtualTokens: 2, init: 'vocabulary' }, ...PROMPT },
-  ],
+  ]),
   {
     badOptions: [
       {
@@ -39,7 +50,7 @@ describePeftMethod(
 
 describePeftMethod(
   embeddedPrompt,
-  [
+  forms([
     { title: 'from uniform rows', options: { promptLength: 3 }, on: ['encoder'], ...PROMPT },
     {
       title: 'from a text',
@@ -47,7 +58,7 @@ describePeftMethod(
       on: ['encoder'],
       ...PROMPT,
     },
-  ],
+  ]),
   {
     badOptions: [
       {
@@ -69,14 +80,14 @@ describePeftMethod(
 
 describePeftMethod(
   pTuning,
-  [
+  forms([
     { title: 'with an MLP', options: { virtualTokens: 3, encoderHiddenSize: 5 }, ...PROMPT },
     {
       title: 'with an LSTM',
       options: { virtualTokens: 3, encoder: 'lstm', encoderHiddenSize: 4, encoderLayers: 2 },
       ...PROMPT,
     },
-  ],
+  ]),
   {
     badOptions: [
       {
@@ -93,7 +104,7 @@ describePeftMethod(
 
 describePeftMethod(
   prefixTuning,
-  [
+  forms([
     { title: 'as it is', options: { virtualTokens: 3 }, ...PROMPT },
     {
       title: 'projected',
@@ -101,7 +112,7 @@ describePeftMethod(
       ...PROMPT,
     },
     { title: 'from zero', options: { virtualTokens: 2, initWeights: 'zero' }, ...PROMPT },
-  ],
+  ]),
   {
     badOptions: [
       {
@@ -114,7 +125,7 @@ describePeftMethod(
 
 describePeftMethod(
   attentionPrefix,
-  [
+  forms([
     { title: 'by default', options: { prefixLength: 3, bottleneckSize: 5 }, ...PROMPT },
     { title: 'flat', options: { prefixLength: 2, flat: true }, ...PROMPT },
     {
@@ -138,7 +149,7 @@ describePeftMethod(
       options: { prefixLength: 2, bottleneckSize: 4, encoderPrefix: false, crossPrefix: false },
       ...PROMPT,
     },
-  ],
+  ]),
   {
     badOptions: [
       {

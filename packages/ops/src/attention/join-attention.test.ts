@@ -105,6 +105,7 @@ onEachBackend('extra keys beside disentangled attention', () => {
           matrix(extraRows, 6),
           matrix(extraRows, 7),
         ],
+        { samples: 8 },
       );
     },
   );

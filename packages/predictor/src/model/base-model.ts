@@ -6,6 +6,7 @@ import { copyFile, constants, mkdir, readdir, rm, writeFile } from 'node:fs/prom
 import { basename, dirname, join, resolve } from 'node:path';
 import {
   architectureFor,
+  checkConfigSizes,
   describeModel,
   loadModel,
   withVocabularySize,
@@ -79,7 +80,7 @@ export interface OpenBaseOptions {
 /**
  * Finds a model, downloading what is missing, and reads all but its weights.
  * @throws PEFT_MODEL_FOLDER, PEFT_HUB_…, PEFT_MODEL_TYPE, PEFT_TOKENIZER_MISSING,
- *   PEFT_CHECKPOINT_MISSING, PEFT_SAFETENSORS_…
+ *   PEFT_CHECKPOINT_MISSING, PEFT_SAFETENSORS_…, PEFT_MODEL_CONFIG, PEFT_WEIGHT_SHAPE
  */
 export async function openBaseModel(
   reference: string,
@@ -100,6 +101,12 @@ export async function openBaseModel(
   const config = readModelConfig(files);
   const commit = commitOf(folder);
   const architecture = architectureFor(config['model_type'], architectures);
+  const fingerprint = withStore(folder, (store) => {
+    for (const message of store.warnings ?? [])
+      emit({ type: 'run/warned', code: 'PEFT_CHECKPOINT_INDEX', message });
+    checkConfigSizes(architecture, config, store);
+    return fingerprintOf(store);
+  });
   const own = vocabulary.tokenizer ?? vocabulary.adapter;
   const tokenizerFolder = own !== undefined && hasTokenizer(own) ? own : files;
   const tokenizer = loadTokenizer(
@@ -119,11 +126,7 @@ export async function openBaseModel(
     tokenizerFolder,
     tokenizer,
     vocabulary: opened,
-    fingerprint: withStore(folder, (store) => {
-      for (const message of store.warnings ?? [])
-        emit({ type: 'run/warned', code: 'PEFT_CHECKPOINT_INDEX', message });
-      return fingerprintOf(store);
-    }),
+    fingerprint,
   };
 }
 

@@ -4,7 +4,7 @@
  */
 import { encodeBfloat16, randomKey, randomNormal, type TensorSource } from '@peft/ops';
 import type { ModelDescription } from '../../description/model-description.js';
-import type { WeightStore } from './weights.js';
+import type { WeightStore } from './weight-store.js';
 
 /**
  * Every parameter of the description: norms' weights 1, one-dimensional others 0, the rest N(0,

@@ -5,7 +5,6 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import type { QuantizedSource } from '@peft/hub';
 import {
   decodeFloat32,
   freezeTensor,
@@ -17,22 +16,15 @@ import {
   type TensorSource,
 } from '@peft/ops';
 import type { ModelDescription, ParameterSpec } from '../../description/model-description.js';
-import type { TensorPiece } from '../../description/tensor-entry.js';
-import { joinedSource, sliceOf } from './joined-source.js';
-import { vocabularyParameters } from '../../description/vocabulary.js';
-import { resizedRows } from './resized-rows.js';
 import { convertedWeights, type WeightQuantization } from '../../description/quantizable.js';
-
-/** Stored tensors by name: a checkpoint, or values in memory. */
-export interface WeightStore {
-  names(): Iterable<string>;
-  get(name: string): TensorSource | undefined;
-  /**
-   * The tensor where it is stored quantised; `get` then gives nothing of use. See `quantizedStore`
-   * of @peft/hub.
-   */
-  quantized?(name: string): QuantizedSource | undefined;
-}
+import {
+  requireComplete,
+  requireShapes,
+  storedBytes,
+  storedParameters,
+  storedShape,
+} from './stored-parameters.js';
+import type { WeightStore } from './weight-store.js';
 
 /** How the base's weights are read. */
 export interface LoadWeightsOptions {
@@ -84,27 +76,27 @@ export function loadWeights(
     loaded.clear();
   };
   try {
-    const resized =
-      options.vocabularySize === undefined ? new Set<string>() : vocabularyParameters(description);
-    const find = (spec: ParameterSpec): Found | undefined =>
-      findName(spec, description, store, resized.has(spec.name));
-    const missing = description.parameters.filter((spec) => !spec.init && !find(spec));
-    if (missing.length) throw missingWeights(description, missing, store);
+    const stored = storedParameters(description, store, {
+      isResized: options.vocabularySize !== undefined,
+    });
+    requireComplete(description, store, stored);
+    requireShapes(description, stored);
     const quantizable = options.quantization
       ? convertedWeights(description, options.quantization)
       : new Set<string>();
     const totalBytes = description.parameters.reduce(
-      (sum, spec) => sum + storedBytes(find(spec)),
+      (sum, { name }) => sum + storedBytes(stored.get(name)),
       0,
     );
     let loadedBytes = 0;
     for (const spec of description.parameters) {
-      const found = find(spec);
+      const found = stored.get(spec.name);
       if (!found) fresh.push(spec.name);
       loaded.set(
         spec.name,
         found?.quantized
-          ? freezeQuantized(spec, found.quantized, engine)
+          ? // in its logical order, also where the plain checkpoint stores [in, out]: bitsandbytes turns it before
+            engine.freezeQuantized(found.quantized.read())
           : freezeOne(
               spec,
               found?.source ?? freshSource(spec, options.seed ?? 0),
@@ -131,7 +123,6 @@ function freezeOne(
   engine: Engine,
   quantization: WeightQuantization | undefined,
 ): FrozenWeight | Tensor {
-  checkShape(source, storedShape(spec));
   if (spec.use === 'vector')
     return freezeTensor(
       tf.tensor(
@@ -152,99 +143,6 @@ const freezeOptions = ({
   doubleQuantization,
 }: WeightQuantization): FreezeOptions => ({ format, blockSize, doubleQuantization });
 
-/**
- * In its logical order, also where the plain checkpoint stores `[in, out]`: bitsandbytes turns it
- * before.
- */
-function freezeQuantized(
-  spec: ParameterSpec,
-  source: QuantizedSource,
-  engine: Engine,
-): FrozenWeight {
-  checkShape(source, spec.shape);
-  return engine.freezeQuantized(source.read());
-}
-
-const storedShape = ({ shape, transposed }: ParameterSpec): readonly number[] =>
-  transposed ? [...shape].reverse() : shape;
-
-const hasShape = ({ shape }: Pick<TensorSource, 'shape'>, expected: readonly number[]): boolean =>
-  shape.length === expected.length && shape.every((size, i) => size === expected[i]);
-
-function checkShape(
-  { name, shape }: Pick<TensorSource, 'name' | 'shape'>,
-  expected: readonly number[],
-): void {
-  if (hasShape({ shape }, expected)) return;
-  throw new PeftError(
-    'PEFT_WEIGHT_SHAPE',
-    `${name}: the checkpoint holds [${shape.join(', ')}], the config asks for [${expected.join(', ')}].`,
-    { hint: 'config.json and the weights are not of the same model' },
-  );
-}
-
-interface Found {
-  readonly source?: TensorSource;
-  readonly quantized?: QuantizedSource;
-}
-
-const storedBytes = (found: Found | undefined): number =>
-  (found?.quantized ?? found?.source)?.byteLength ?? 0;
-
-/** The checkpoint may carry the class prefix (`bert.`) or lack it. */
-function findName(
-  spec: ParameterSpec,
-  description: ModelDescription,
-  store: WeightStore,
-  isResized: boolean,
-): Found | undefined {
-  for (const name of [spec.name, ...(spec.aliases ?? [])]) {
-    for (const variant of variantsOf(name, description)) {
-      const quantized = spec.use === 'vector' ? undefined : store.quantized?.(variant);
-      if (quantized) {
-        if (isResized && !hasShape(quantized, spec.shape)) throw quantizedVocabulary(variant);
-        return { quantized };
-      }
-      const stored = store.get(variant);
-      const source = stored && isResized ? withRows(stored, spec.shape) : stored;
-      // a head of another model's task may have other classes: then this one is made fresh
-      if (source && !(spec.init && name !== spec.name && !hasShape(source, storedShape(spec))))
-        return { source };
-    }
-  }
-  for (const pieces of spec.pieces ?? []) {
-    const sources = pieces.map((piece) => findPiece(piece, description, store));
-    if (sources.every((source) => source !== undefined))
-      return { source: joinedSource(spec.name, sources) };
-  }
-  return undefined;
-}
-
-function findPiece(
-  { name, index }: TensorPiece,
-  description: ModelDescription,
-  store: WeightStore,
-): TensorSource | undefined {
-  const source = variantsOf(name, description)
-    .map((variant) => store.get(variant))
-    .find((found) => found !== undefined);
-  return source && index !== undefined ? sliceOf(source, index) : source;
-}
-
-const variantsOf = (name: string, { basePrefix: prefix }: ModelDescription): string[] => [
-  name,
-  ...(prefix
-    ? [name.startsWith(`${prefix}.`) ? name.slice(prefix.length + 1) : `${prefix}.${name}`]
-    : []),
-];
-
-/** With as many rows as the shape; as it is where it differs elsewhere, too. */
-function withRows(source: TensorSource, shape: readonly number[]): TensorSource {
-  const [rows, ...width] = shape;
-  const isOther = hasShape({ shape: source.shape.slice(1) }, width) && source.shape[0] !== rows;
-  return isOther && source.shape[0]! > 0 ? resizedRows(source, rows!) : source;
-}
-
 function freshSource(spec: ParameterSpec, seed: number): TensorSource {
   return memorySource(
     spec.name,
@@ -252,33 +150,6 @@ function freshSource(spec: ParameterSpec, seed: number): TensorSource {
     spec.init!(spec.shape, randomKey(seed, 'base', spec.name)),
   );
 }
-
-function missingWeights(
-  description: ModelDescription,
-  missing: readonly ParameterSpec[],
-  store: WeightStore,
-): PeftError {
-  const names = missing
-    .slice(0, 5)
-    .map(({ name }) => name)
-    .join(', ');
-  const has = [...store.names()].slice(0, 3).join(', ');
-  return new PeftError(
-    'PEFT_WEIGHT_MISSING',
-    `${description.modelType}: the checkpoint lacks ${missing.length} of ` +
-      `${description.parameters.length} tensors: ${names}${missing.length > 5 ? ' …' : ''}.`,
-    {
-      hint: `it has names such as ${has || '(none)'}; config.json and the weights are probably not of the same model`,
-    },
-  );
-}
-
-const quantizedVocabulary = (name: string): PeftError =>
-  new PeftError(
-    'PEFT_WEIGHT_SHAPE',
-    `${name}: it is stored quantised, so that its vocabulary cannot grow or shrink.`,
-    { hint: 'take the unquantised checkpoint, and quantise while it is read' },
-  );
 
 function unknownWeight(name: string): never {
   throw new PeftError('PEFT_PARAMETER_UNKNOWN', `the model has no parameter "${name}".`);
