@@ -4,6 +4,7 @@ import { PeftError } from '@peft/errors';
 import { allFormats, exportModel, type ExportResult } from '@peft/export';
 import { addPluginFlag, ENGINES, type EngineFlags } from '../options/engine-flags.js';
 import type { EngineName } from '@peft/predictor';
+import { addRevisionFlag, revised, type RevisionFlag } from '../options/model-flags.js';
 import { loadPlugins, pluginModules } from '../options/plugins.js';
 import { byteCount } from '../terminal/byte-count.js';
 import { createExportProgress } from '../terminal/export-progress.js';
@@ -12,7 +13,7 @@ import { loadingShown } from '../terminal/loading-shown.js';
 import type { Terminal } from '../terminal/terminal.js';
 
 /** What `export` and `merge` share. */
-export interface ExportFlags extends Omit<EngineFlags, 'precision'> {
+export interface ExportFlags extends Omit<EngineFlags, 'precision'>, RevisionFlag {
   readonly model?: string;
   readonly adapter?: string;
   readonly output?: string;
@@ -47,7 +48,7 @@ const formatLine = ({ name, summary, types }: (typeof allFormats)[number]): stri
 
 export const addExportFlags = (command: Command): Command =>
   addPluginFlag(
-    command
+    addRevisionFlag(command)
       .option('--model <base>', 'a checkpoint, instead of what fit saved')
       .option('-a, --adapter <folder>', 'an adapter for the checkpoint')
       .option('-o, --output <path>', 'where it goes: a folder, or a file where the format has one')
@@ -78,7 +79,7 @@ export async function exportCommand(
     });
   const progress = createExportProgress(terminal);
   try {
-    const result = await exportModel(reference, {
+    const result = await exportModel(revised(reference, flags), {
       to,
       output: flags.output,
       adapter: flags.adapter,

@@ -1,12 +1,14 @@
 /** `peft serve`: a model with its adapters over HTTP. */
+import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { PeftError, show } from '@peft/errors';
 import { createServer, type PeftServer, type ServerOptions } from '@peft/server';
 import { ENGINES, PRECISIONS } from '../options/engine-flags.js';
 import { nonNegativeInteger, positiveInteger } from '../options/numbers.js';
+import { REVISION_FLAG, revised, type RevisionFlag } from '../options/model-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
 
-interface ServeFlags {
+interface ServeFlags extends RevisionFlag {
   readonly adapter: readonly string[];
   readonly name?: string;
   readonly host: string;
@@ -41,6 +43,7 @@ export function addServe(program: Command, terminal: Terminal): void {
         'requests that run have been answered.',
     )
     .argument('<model>', 'a folder or hub id of a checkpoint, or a folder that fit saved')
+    .option(...REVISION_FLAG)
     .option(
       '-a, --adapter <name=folder...>',
       'adapters for it, by the names that clients ask for',
@@ -114,8 +117,8 @@ function serverOptions(
     text === undefined ? undefined : positiveInteger('serve', flag, text);
   const ownKey = process.env[KEY_VARIABLE];
   return {
-    model,
-    name: flags.name,
+    model: revised(model, flags),
+    name: flags.name ?? (flags.revision === undefined ? undefined : basename(model)),
     adapters: Object.fromEntries(flags.adapter.map(namedFolder)),
     adapterRoot: flags.adapterRoot,
     apiKeys: [...flags.apiKey, ...(ownKey === undefined || ownKey === '' ? [] : [ownKey])],

@@ -1,17 +1,30 @@
 /** `--revision` and `--vocabulary-size` of commands that look at a model. */
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { withVocabularySize } from '@peft/core';
+import { revisionOfFolder } from '@peft/hub';
 import { positiveInteger } from './numbers.js';
 
 export interface RevisionFlag {
   readonly revision?: string;
 }
 
-export const addRevisionFlag = (command: Command): Command =>
-  command.option(
-    '--revision <name>',
-    'branch, tag or commit of the model on the hub, as in NAME@REVISION',
-  );
+export const REVISION_FLAG = [
+  '--revision <name>',
+  'branch, tag or commit of the model on the hub, as in NAME@REVISION',
+] as const;
+
+export const addRevisionFlag = (command: Command): Command => command.option(...REVISION_FLAG);
+
+/**
+ * `NAME@REVISION` for what takes one text.
+ * @throws PEFT_HUB_REVISION for a folder, which has none
+ */
+export function revised(model: string, { revision }: RevisionFlag): string {
+  if (revision === undefined) return model;
+  if (existsSync(model)) throw revisionOfFolder(model, revision);
+  return `${model}@${revision}`;
+}
 
 export interface VocabularyFlag {
   readonly vocabularySize?: string;

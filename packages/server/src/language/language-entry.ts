@@ -1,5 +1,6 @@
 /** The thread's own program: one language model, whose texts are made in one batch. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { PeftError } from '@peft/errors';
 import { ContinuousBatch } from '@peft/generation';
 import { loadLanguageModel, sendError, type EngineName, type LanguageModel } from '@peft/predictor';
 import type {
@@ -27,6 +28,7 @@ async function start(given: LanguageStart): Promise<TextWriter> {
     },
   });
   try {
+    refuseStacked(language, given.model);
     const adapters = new ServedAdapters(language);
     for (const [name, folder] of Object.entries(given.adapters)) await adapters.load(name, folder);
     const contextTokens = Math.min(
@@ -40,6 +42,16 @@ async function start(given: LanguageStart): Promise<TextWriter> {
     language.dispose();
     throw error;
   }
+}
+
+/** @throws PEFT_CONFIG_UNSUPPORTED for adapters on top of each other: a text has one of its own */
+function refuseStacked({ model }: LanguageModel, reference: string): void {
+  if (model.activeAdapters.length > 1)
+    throw new PeftError(
+      'PEFT_CONFIG_UNSUPPORTED',
+      `server: the adapter of ${reference} stands on another one, and a served text has one adapter.`,
+      { hint: 'merge the model first (peft merge), and serve that' },
+    );
 }
 
 function cardOf({ language, contextTokens }: TextWriter): LanguageCard {
