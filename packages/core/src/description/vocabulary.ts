@@ -36,14 +36,22 @@ export function vocabularyModules(description: ModelDescription): VocabularyModu
   };
 }
 
-/** Names of the parameters whose first axis is the vocabulary. */
+/**
+ * Names of the parameters with a row for each token, and of buffers `[1, V]` beside the output layer
+ * (BART's `final_logits_bias`).
+ */
 export function vocabularyParameters(description: ModelDescription): ReadonlySet<string> {
   const tables = wordTables(description).map((path) => siteAt(description, 'embedding', path));
   const outputs = outputLayers(description);
+  const buffers = description.parameters.filter(
+    ({ isBuffer = false, shape: [first, last] }) =>
+      isBuffer && first === 1 && last === description.vocabularySize,
+  );
   return new Set(
     [
       ...tables.map(({ weight }) => weight),
       ...outputs.flatMap(({ weight, bias }) => [weight, bias]),
+      ...buffers.map(({ name }) => name),
     ].filter((name) => name !== undefined),
   );
 }

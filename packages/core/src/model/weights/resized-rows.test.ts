@@ -1,7 +1,7 @@
 /** Tables with more and fewer rows than the checkpoint has. */
 import { decodeFloat32, encodeBfloat16, memorySource, type TensorSource } from '@peft/ops';
 import { expect, it } from 'vitest';
-import { resizedRows } from './resized-rows.js';
+import { resizedBuffer, resizedRows } from './resized-rows.js';
 
 const [V, D] = [400, 6];
 const table = Float32Array.from({ length: V * D }, (_, i) => (i % D) + Math.sin(i * 1.7) * 3);
@@ -65,6 +65,13 @@ it('the rows of a 16-bit table are rounded to it, and a bias gets its mean', () 
   row.forEach((value, d) => expect(Math.abs(value - mean[d]!)).toBeLessThan(0.04)); // 2⁻⁸·8
   const bias = memorySource('bias', [4], Float32Array.of(1, 2, 3, 6));
   expect([...values(resizedRows(bias, 6))]).toEqual([1, 2, 3, 6, 3, 3]);
+});
+
+it('a buffer beside the output layer gets zeros, or loses its last values', () => {
+  const buffer = memorySource('final_logits_bias', [1, 3], Float32Array.of(1, 2, 3));
+  expect(resizedBuffer(buffer, 5).shape).toEqual([1, 5]);
+  expect([...values(resizedBuffer(buffer, 5))]).toEqual([1, 2, 3, 0, 0]);
+  expect([...values(resizedBuffer(buffer, 2))]).toEqual([1, 2]);
 });
 
 it('a table of integers cannot grow', () => {

@@ -65,6 +65,24 @@ export function resizedRows(source: TensorSource, rows: number): TensorSource {
   };
 }
 
+/** A buffer `[1, V]` with fewer values, or zeros behind its own, as transformers fills it. */
+export function resizedBuffer(source: TensorSource, size: number): TensorSource {
+  const itemBytes = STORED_BYTES[source.dtype];
+  const byteLength = size * itemBytes;
+  const values = (): Uint8Array => {
+    const bytes = new Uint8Array(byteLength);
+    bytes.set(source.read(0, Math.min(byteLength, source.byteLength)));
+    return bytes;
+  };
+  return {
+    name: source.name,
+    dtype: source.dtype,
+    shape: [1, size],
+    byteLength,
+    read: (offset = 0, length = byteLength - offset) => values().slice(offset, offset + length),
+  };
+}
+
 /** Bytes of `count` rows behind those of the table. */
 function newRows(source: TensorSource, count: number): Uint8Array {
   const stored = source.shape[0]!;

@@ -6,7 +6,7 @@ import type { ModelDescription, ParameterSpec } from '../../description/model-de
 import type { TensorPiece } from '../../description/tensor-entry.js';
 import { vocabularyParameters } from '../../description/vocabulary.js';
 import { joinedSource, sliceOf } from './joined-source.js';
-import { resizedRows } from './resized-rows.js';
+import { resizedBuffer, resizedRows } from './resized-rows.js';
 import type { WeightStore } from './weight-store.js';
 
 /** A parameter as it is stored: plain or quantised. */
@@ -71,6 +71,7 @@ function storedParameter(
 /** With as many rows as the shape; as it is where it differs elsewhere, too. */
 function withRows(source: TensorSource, shape: readonly number[]): TensorSource {
   const [rows, ...width] = shape;
+  if (rows === 1 && source.shape[0] === 1) return resizedBuffer(source, shape.at(-1)!);
   const isOther = isOfShape({ shape: source.shape.slice(1) }, width) && source.shape[0] !== rows;
   return isOther && source.shape[0]! > 0 ? resizedRows(source, rows!) : source;
 }
