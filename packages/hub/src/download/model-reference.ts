@@ -47,11 +47,11 @@ export function modelReference(text: string, revision?: string): ModelReference 
   return { name, revision: own ?? given };
 }
 
-/** A folder is what it is. */
+/** A folder or file is what it is. */
 export const revisionOfFolder = (folder: string, revision: string): PeftError =>
   new PeftError(
     'PEFT_HUB_REVISION',
-    `hub: ${folder} is a folder, which has no revision ${JSON.stringify(revision)}.`,
+    `hub: ${folder} lies here and has no revision ${JSON.stringify(revision)}.`,
     { hint: 'A revision goes with a name on the hub; leave it out, or name the model there.' },
   );
 

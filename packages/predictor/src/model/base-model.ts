@@ -29,6 +29,7 @@ import {
   openCheckpoint,
   readJsonObject,
   readModelConfig,
+  revisionOfFolder,
   selectModelFiles,
   type JsonObject,
   type ModelFileKind,
@@ -94,6 +95,7 @@ export async function openBaseModel(
     signal,
   }: OpenBaseOptions,
 ): Promise<BaseModel> {
+  if (revision !== undefined && isGgufFile(reference)) throw revisionOfFolder(reference, revision);
   const folder = isGgufFile(reference)
     ? resolve(reference)
     : await resolver(reference, { revision, signal, onProgress: downloadShown(emit) });
