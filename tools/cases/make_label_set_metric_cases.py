@@ -62,3 +62,35 @@ def label_set_cases():
 folder.joinpath("labels/label-set-metric-cases.json").write_text(
     json.dumps({"about": f"scikit-learn {sklearn.__version__}", "cases": label_set_cases()}) + "\n"
 )
+
+
+def ranking_case(name, lists):
+    relevant = lambda y: (np.asarray(y) > 0).astype(int)
+    depths = {f"ndcg@{k}": lambda y, s, k=k: m.ndcg_score([y], [s], k=k) for k in (1, 3, 10)}
+    scores = {**depths, "map": lambda y, s: m.average_precision_score(relevant(y), s)}
+    return {
+        "name": name,
+        "lists": [{"relevances": list(map(float, y)), "scores": list(map(float, s))} for y, s in lists],
+        "expected": {
+            key: float(np.mean([function(y, s) for y, s in lists])) + 0.0
+            for key, function in scores.items()
+        },
+    }
+
+
+def ranking_cases():
+    def draw(n, grades, digits):
+        y = rng.integers(0, grades, n)
+        return y, np.round(rng.normal(size=n) + 0.5 * y, digits)
+
+    return [
+        ranking_case("graded", [draw(12, 4, 3) for _ in range(6)]),
+        ranking_case("relevant or not, many ties", [draw(n, 2, 0) for n in (2, 5, 20, 20)]),
+        ranking_case("a query without relevant documents", [([0, 0, 0], [3, 2, 1]), ([0, 1, 0], [3, 2, 1])]),
+        ranking_case("all alike", [([0, 1, 2, 0], [1, 1, 1, 1])]),
+    ]
+
+
+folder.joinpath("rankings/ranking-metric-cases.json").write_text(
+    json.dumps({"about": f"scikit-learn {sklearn.__version__}", "cases": ranking_cases()}) + "\n"
+)

@@ -38,25 +38,44 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-it('the commands run', () => {
-  const script =
-    `set -e\nnpx() { shift; "${process.execPath}" ` +
-    `"${join(root, 'packages/cli/bin/peft.mjs')}" "$@"; ` +
-    `}\n${blocks('sh').join('echo ======\n')}`;
-  const printed = execFileSync('bash', ['-c', script], {
-    cwd: folder,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-  }).split('======\n');
-  const lastLines = printed.map((text) => text.trim().split('\n').at(-1)!);
+/** What the last line of each block's commands, or all that they print, looks like. */
+const EXPECTED: readonly (readonly [
+  section: string,
+  look: (last: string, printed: string) => void,
+])[] = [
   // a topic and the probability of each of the seven, among them science/technology
-  expect(lastLines[0]).toMatch(/^[\w/]+\t([\w/]+=[\d.]+ ?){7}$/);
-  expect(lastLines[1]).toMatch(/^.+\tlocal=0\.\d{4} sports=0\.\d{4}$/);
-  expect(lastLines[2]!.split(' ')).toHaveLength(3); // a tag per word
-  expect(printed[3]).toMatch(/perplexity [\d.]+ on 1 validation rows/);
-  expect(printed[4]).toMatch(/rougeL +bleu +perplexity/);
-  expect((JSON.parse(lastLines[5]!) as { embedding: number[] }).embedding).toHaveLength(256);
+  ['topics', (last) => expect(last).toMatch(/^[\w/]+\t([\w/]+=[\d.]+ ?){7}$/)],
+  ['weights', (last) => expect(last).toMatch(/^(sports|local)$/)],
+  ['labels', (last) => expect(last).toMatch(/^.+\tlocal=0\.\d{4} sports=0\.\d{4}$/)],
+  ['a tag per word', (last) => expect(last.split(' ')).toHaveLength(3)],
+  ['chats', (_, printed) => expect(printed).toMatch(/perplexity [\d.]+ on 1 validation rows/)],
+  ['texts', (_, printed) => expect(printed).toMatch(/rougeL +bleu +perplexity/)],
+  ['embeddings', (last) => expect(embeddingIn(last)).toHaveLength(256)],
+  ['cut embeddings', (last) => expect(embeddingIn(last)).toHaveLength(32)],
+  ['ranking', (last) => expect(last).toMatch(/^-?\d\.\d{4}\t(a small cat|rain tomorrow)$/)],
+];
+const embeddingIn = (line: string): number[] =>
+  (JSON.parse(line) as { embedding: number[] }).embedding;
+
+it('each block of commands is looked at', () => {
+  expect(blocks('sh')).toHaveLength(EXPECTED.length);
 });
+
+it.each(EXPECTED.map((each, block) => [each[0], block] as const))(
+  'the commands run: %s',
+  (_, block) => {
+    const script =
+      `set -e\nnpx() { shift; "${process.execPath}" ` +
+      `"${join(root, 'packages/cli/bin/peft.mjs')}" "$@"; ` +
+      `}\n${blocks('sh')[block]}`;
+    const printed = execFileSync('bash', ['-c', script], {
+      cwd: folder,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    EXPECTED[block]![1](printed.trim().split('\n').at(-1)!, printed);
+  },
+);
 
 it('the program runs', () => {
   const rows = Array.from({ length: 8 }, (_, i) =>

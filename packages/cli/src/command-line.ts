@@ -12,6 +12,7 @@ import { addMerge } from './commands/merge.js';
 import { addMethods } from './commands/methods.js';
 import { addPlan } from './commands/plan.js';
 import { addPredict } from './commands/predict.js';
+import { addRank } from './commands/rank.js';
 import { addRuns } from './commands/runs.js';
 import { addServe } from './commands/serve.js';
 import { addSetup } from './commands/setup.js';
@@ -46,6 +47,7 @@ export function programOf(argv: readonly string[], terminal: Terminal): Command 
   addFit(program, terminal, argv);
   addEvaluate(program, terminal);
   addPredict(program, terminal);
+  addRank(program, terminal);
   addGenerate(program, terminal);
   addChat(program, terminal);
   addExport(program, terminal);

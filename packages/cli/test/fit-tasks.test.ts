@@ -231,6 +231,69 @@ describe('peft fit --task', () => {
     });
   });
 
+  test('ranking: learns lists, orders documents of a table and of the command line', async () => {
+    const train = llama.lines(
+      'ranking.jsonl',
+      NOUNS.slice(0, 4).flatMap((noun) => [
+        { question: `who is the ${noun}`, answer: `the ${noun} is good`, grade: 2 },
+        { question: `who is the ${noun}`, answer: 'a house of London', grade: 0 },
+      ]),
+    );
+    const output = join(llama.folder, 'ranker');
+    const fit = await peft(
+      'fit',
+      train,
+      '--task',
+      'ranking',
+      '--map',
+      'query=question',
+      'document=answer',
+      'relevance=grade',
+      '--tune',
+      train,
+      '--model',
+      fixture('bert'),
+      '--method',
+      'lora',
+      ...QUICK,
+      'optim.ranking_loss=list',
+      '--epochs',
+      '12',
+      '--output',
+      output,
+    );
+    expect(fit.out, fit.err).toMatch(/^ndcg@10 1\.0000 on 8 validation rows/);
+    expect(fit.out).toContain(`peft rank ${output} TABLE --query TEXT`);
+    const texts = ['a house of London', 'the dog is good'];
+    const ranked = await peft(
+      'rank',
+      output,
+      '--query',
+      'who is the dog',
+      '--text',
+      ...texts,
+      '--engine',
+      'portable',
+    );
+    expect(ranked.out.split('\n').map((line) => line.split('\t')[1])).toEqual(texts.toReversed());
+    const top = await peft(
+      'rank',
+      output,
+      train,
+      '--query',
+      'who is the cat',
+      '--top',
+      '3',
+      '--engine',
+      'portable',
+      '--json',
+    );
+    const lines = top.out.split('\n').map((line) => JSON.parse(line) as { document: string });
+    expect(lines).toHaveLength(3);
+    expect(lines[0]!.document).toMatch(/is good$/);
+    expect((await peft('rank', output, '--query', 'x')).err).toContain('either a table or --text');
+  });
+
   test('plain texts from a .txt file, stopped and resumed to the same bytes', async () => {
     const train = join(llama.folder, 'texts.txt');
     writeFileSync(

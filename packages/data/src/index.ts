@@ -171,3 +171,22 @@ export {
   tuneThresholds,
   type ThresholdInput,
 } from './metrics/labels/tune-thresholds.js';
+export {
+  documentData,
+  groupRows,
+  type DocumentBatch,
+  type DocumentData,
+} from './sequences/document-data.js';
+export {
+  encodePairs,
+  pairTable,
+  type EncodedPairs,
+  type EncodePairsOptions,
+  type TextPair,
+} from './texts/encode-pairs.js';
+export {
+  rankingMetric,
+  type RankedList,
+  type RankingMetric,
+} from './metrics/rankings/ranking-metric.js';
+export { getRankingMetric } from './metrics/rankings/ranking-metrics.js';

@@ -57,7 +57,8 @@ export {
   type AnyArchitecture,
 } from './predictor-module.js';
 export type { ColumnRoles } from './tasks/column-roles.js';
-export type { WritingOptions } from './tasks/predictor-task.js';
+export type { RankedDocument, WritingOptions } from './tasks/predictor-task.js';
+export type { RankOptions } from './tasks/ranking/rank-options.js';
 export {
   isTableTask,
   readsLabels,

@@ -32,7 +32,10 @@ import { FIT_KEYS, LOAD_KEYS, PREDICTOR_KEYS, READING_KEYS } from './settings/op
 import { requireProbabilities } from './settings/require-probabilities.js';
 import { readNewData } from './data/read-data.js';
 import { rowWarning } from './data/row-report.js';
-import type { TaskTools, WatchedMetric } from './tasks/predictor-task.js';
+import { embedderOf } from './tasks/pooled-embedding.js';
+import { withDimensions } from './tasks/embedding-task.js';
+import { rankerOf, type RankOptions } from './tasks/ranking/rank-options.js';
+import type { RankedDocument, TaskTools, WatchedMetric } from './tasks/predictor-task.js';
 import type { ColumnRoles } from './tasks/column-roles.js';
 import type { TaskName } from './tasks/task-names.js';
 import { labelOf } from './tasks/task-record.js';
@@ -184,18 +187,17 @@ export class PeftPredictor {
 
   /**
    * A prediction per row: the most probable label in the training data's own words, or a number; of
-   * `multi-label-classification` a list of labels, of
-   * `token-classification` a list of tags, of `causal-lm` and `seq2seq` a text, of `embeddings` a
-   * `Float32Array`.
+   * `multi-label-classification` a list of labels, of `token-classification` of tags, of `causal-lm`
+   * and `seq2seq` a text, of `embeddings` a `Float32Array`, of `ranking` a score.
    */
   async predict<P = Label>(data: PredictorData, options: PredictOptions = {}): Promise<P[]> {
-    check.knownKeys('predict', options, ['writing', ...READING_KEYS, 'signal']);
+    check.knownKeys('predict', options, ['writing', 'dimensions', ...READING_KEYS, 'signal']);
     const { task } = this.#fitted('predict');
     const table = await this.#read(data, options);
-    return this.#computing(
-      options.signal,
-      async (tools) => [...(await task.predict(table, tools, options.writing))] as P[],
-    );
+    return this.#computing(options.signal, async (given) => {
+      const tools = withDimensions(given, task, options.dimensions);
+      return [...(await task.predict(table, tools, options.writing))] as P[];
+    });
   }
 
   /**
@@ -238,16 +240,22 @@ export class PeftPredictor {
    */
   async extractEmbedding(data: PredictorData, options: ReadOptions = {}): Promise<Float32Array[]> {
     check.knownKeys('extractEmbedding', options, [...READING_KEYS, 'signal']);
-    const { name, embed } = this.#fitted('extractEmbedding').task;
-    if (name === 'embeddings') return this.predict<Float32Array>(data, options);
-    if (!embed)
-      throw new PeftError(
-        'PEFT_PROBLEM_TYPE',
-        `predictor: ${name} has no embedding of whole rows.`,
-        { hint: 'use predict' },
-      );
+    const embed = embedderOf(this.#fitted('extractEmbedding').task);
     const table = await this.#read(data, options);
     return this.#computing(options.signal, async (tools) => [...(await embed(table, tools))]);
+  }
+
+  /**
+   * Documents by how well they answer a query, best first: σ of the logit (pointwise), or the logit.
+   * @throws PEFT_PROBLEM_TYPE for tasks other than `ranking`
+   */
+  async rank(
+    query: string,
+    documents: readonly string[],
+    options: RankOptions = {},
+  ): Promise<RankedDocument[]> {
+    const ranker = rankerOf(this.#fitted('rank').task, query, documents, options);
+    return this.#computing(options.signal, ranker);
   }
 
   /** Writes the predictor into a folder that is missing or empty. @throws PEFT_FOLDER_NOT_EMPTY */
@@ -312,9 +320,7 @@ export class PeftPredictor {
   /** The class that binary metrics look at. */
   get positiveClass(): Label | undefined {
     const { problem } = this.#fitted('positiveClass').task;
-    return problem?.positiveClass === undefined
-      ? undefined
-      : problem.classes[problem.positiveClass];
+    return problem?.classes[problem.positiveClass ?? -1];
   }
 
   /** Of classification and regression. */

@@ -37,6 +37,10 @@ const ROWS: Readonly<Record<TaskName, readonly Readonly<Record<string, unknown>>
   })),
   'causal-lm': NOUNS.map((noun) => ({ text: `${noun} sleeps` })),
   seq2seq: NOUNS.map((noun) => ({ source: `two ${noun}`, target: `${noun} ${noun}` })),
+  ranking: NOUNS.flatMap((noun) => [
+    { query: noun, document: `a ${noun} here`, relevance: 1 },
+    { query: noun, document: 'of London', relevance: 0 },
+  ]),
   embeddings: NOUNS.map((noun) => ({ anchor: noun, positive: `a ${noun} here` })),
 };
 /** Options that a method has no default for, or that are too wide for the fixtures. */

@@ -26,7 +26,12 @@ export {
   type EarlyStoppingOptions,
   type EarlyStoppingState,
 } from './validation/early-stopping.js';
-export { embeddings, type EmbeddingBatch, type EmbeddingsOptions } from './tasks/embeddings.js';
+export {
+  embeddings,
+  truncateEmbedding,
+  type EmbeddingBatch,
+  type EmbeddingsOptions,
+} from './tasks/embeddings.js';
 export {
   createEvaluator,
   type Evaluate,
@@ -49,6 +54,7 @@ export {
 } from './run-folder/run-record.js';
 export { createJsonlLog } from './listeners/jsonl-log.js';
 export { createTensorBoardLog } from './listeners/tensorboard-log.js';
+export { isLoraUp, loraPlus } from './step/lora-plus.js';
 export { memoryCheckpointStore } from './checkpoints/memory-checkpoint-store.js';
 export {
   multiLabelClassification,
@@ -57,10 +63,18 @@ export {
 } from './tasks/multi-label-classification.js';
 export type { NonFiniteOptions } from './step/non-finite-guard.js';
 export { predict, type Predictions, type PredictOptions } from './validation/predict.js';
+export {
+  ranking,
+  RANKING_LOSSES,
+  type RankingBatch,
+  type RankingLoss,
+  type RankingOptions,
+} from './tasks/ranking.js';
 export { regression, type RegressionBatch, type RegressionOptions } from './tasks/regression.js';
 export type { TrainRequest } from './run/run-context.js';
 export type { RunSettings } from './run/run-settings.js';
 export type { RunState } from './checkpoints/run-state.js';
+export type { WeightedBatch } from './tasks/row-weights.js';
 export { seq2seqLanguageModel, type Seq2SeqBatch } from './tasks/seq2seq-language-model.js';
 export {
   averageParameters,
@@ -81,6 +95,7 @@ export {
   classificationScore,
   labelSetScore,
   perplexityScore,
+  rankingScore,
   regressionScore,
   retrievalScore,
   tagScore,
@@ -107,6 +122,7 @@ export {
   createBatchOrder,
   tableData,
   type BatchOrder,
+  type TableDataOptions,
   type TrainingData,
 } from './validation/training-data.js';
 export {

@@ -1,11 +1,59 @@
 import * as tf from '@tensorflow/tfjs';
+import type { Scalar, Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { describe, expect, test } from 'vitest';
 import { tokenData } from '@peft/data';
 import { lora } from '@peft/lora';
-import { embeddings, forwardTask, retrievalScore } from '../src/index.js';
+import { expectGradients, seededTensor } from '@peft/testing';
+import { embeddings, forwardTask, retrievalScore, truncateEmbedding } from '../src/index.js';
 import { useEngine, open, predicted } from './fixture-model.js';
 
 useEngine();
+
+describe('Matryoshka embeddings', () => {
+  const offsets = Int32Array.of(0, 1, 2, 3, 4);
+  const batch = {
+    inputIds: new Int32Array(4),
+    offsets,
+    exampleOffsets: Int32Array.of(0, 2, 4),
+  };
+  const options = { temperature: 0.5, dimensions: [2, 5], dimensionWeights: [1, 0.25] };
+  const lossOf = (hidden: Tensor): Scalar =>
+    embeddings(options).loss({ hidden: hidden as Tensor2D, offsets }, batch);
+
+  test('cost the weighted sum of what the embeddings cut to each dimension cost', () => {
+    const hidden = seededTensor<Tensor2D>('h', [4, 5], 1);
+    const rows = hidden.arraySync();
+    // two anchors (rows 0, 2), each with its own text (rows 1, 3)
+    const expected = [2, 5].map((size) => {
+      const cut = rows.map((row) => row.slice(0, size));
+      const unit = cut.map((row) => row.map((value) => value / Math.hypot(...row)));
+      const near = (a: number, b: number): number =>
+        unit[a]!.reduce((sum, value, d) => sum + value * unit[b]![d]!, 0) / 0.5;
+      return [0, 2].reduce(
+        (sum, a) => sum + Math.log(Math.exp(near(a, 1)) + Math.exp(near(a, 3))) - near(a, a + 1),
+        0,
+      );
+    });
+    const loss = tf.tidy(() => lossOf(hidden).dataSync()[0]!);
+    expect(loss).toBeCloseTo(expected[0]! + 0.25 * expected[1]!, 5);
+    tf.tidy(() => expectGradients(lossOf, [hidden]));
+    hidden.dispose();
+    expect([...truncateEmbedding(Float32Array.of(3, 4, 12), 2)]).toEqual([
+      expect.closeTo(0.6, 6),
+      expect.closeTo(0.8, 6),
+    ]);
+  });
+
+  test('are refused where dimensions and weights do not go together', () => {
+    expect(() => embeddings({ dimensions: [2, 2] })).toThrow('name each dimension once');
+    expect(() => embeddings({ dimensions: [2], dimensionWeights: [1, 1] })).toThrow(
+      expect.objectContaining({ code: 'PEFT_CONFIG_INVALID' }),
+    );
+    const hidden = tf.zeros<tf.Rank.R2>([4, 3]);
+    expect(() => tf.tidy(() => lossOf(hidden))).toThrow('have 3 dimensions, 5 were asked for');
+    hidden.dispose();
+  });
+});
 
 describe('embeddings', () => {
   const rows = [

@@ -31,7 +31,7 @@ export function addEvaluate(program: Command, terminal: Terminal): void {
       'accuracy, roc_auc, log_loss, f1, f1_macro, mcc, rmse, mae, r2, spearmanr …, ' +
         'f1_micro, f1_samples, average_precision_macro, hamming_loss, subset_accuracy; ' +
         'entity_f1, perplexity, exact_match, rouge1, rouge2, rougeL, bleu, ' +
-        'mean_reciprocal_rank; default: the one of the fit',
+        'mean_reciprocal_rank, ndcg@10, mrr@10, map; default: the one of the fit',
     );
   addTableFlags(command);
   addGenerationFlags(command);

@@ -19,7 +19,7 @@ import { mergeFitInputs } from '../options/merge-fit-inputs.js';
 import { allowedPlugins, loadPlugins, pluginModules, type Plugins } from '../options/plugins.js';
 import { readRunFile } from '../options/run-file.js';
 import { unescapedDelimiter } from '../options/table-flags.js';
-import { withResumeHint } from './resume-hint.js';
+import { withResumeHint } from '../terminal/resume-hint.js';
 import { fitReport, type TestScores } from '../terminal/fit-report.js';
 import { createProgress } from '../terminal/progress.js';
 import type { Terminal } from '../terminal/terminal.js';
@@ -82,6 +82,7 @@ async function fit(input: FitInput, plugins: Plugins, terminal: Terminal): Promi
         path: output,
         task: input.task,
         label: input.labels ?? input.label,
+        sampleWeight: input.sampleWeight,
         columnRoles: columnRolesOf(input),
         modules: pluginModules(plugins),
         problemType: input.problemType,

@@ -4,6 +4,7 @@ import type { Table } from '@peft/data';
 import { PeftError } from '@peft/errors';
 import { writeFileAtomic } from '@peft/hub';
 import { PeftPredictor, type PredictOptions, type TaskName } from '@peft/predictor';
+import { positiveInteger } from '../options/numbers.js';
 import { count } from '../terminal/format.js';
 import { loadPlugins, pluginModules } from '../options/plugins.js';
 import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
@@ -21,6 +22,7 @@ interface PredictFlags extends GenerationFlags, TableFlags, EngineFlags {
   readonly text?: string[];
   readonly probabilities?: boolean;
   readonly embeddings?: boolean;
+  readonly dimensions?: string;
   readonly output?: string;
   readonly json?: boolean;
 }
@@ -40,7 +42,8 @@ export function addPredict(program: Command, terminal: Terminal): void {
     )
     .option('-t, --text <text...>', 'texts instead of a table')
     .option('-p, --probabilities', 'a probability for each class')
-    .option('-e, --embeddings', 'the pooled hidden state instead of a label');
+    .option('-e, --embeddings', 'the pooled hidden state instead of a label')
+    .option('--dimensions <number>', 'the first so many numbers of each embedding');
   addTableFlags(command);
   addGenerationFlags(command).option(
     '-o, --output <file>',
@@ -82,6 +85,10 @@ async function predict(
       {
         signal: terminal.signal,
         writing: generationOptions('predict', flags),
+        dimensions:
+          flags.dimensions === undefined
+            ? undefined
+            : positiveInteger('predict', '--dimensions', flags.dimensions),
       },
     );
     const inputs = inputsOf(predictor, table);
@@ -117,6 +124,7 @@ const PREDICTION_KEYS: Readonly<Partial<Record<TaskName, string>>> = Object.free
   'token-classification': 'tags',
   'causal-lm': 'text',
   seq2seq: 'text',
+  ranking: 'score',
 });
 
 async function predictedRows(
@@ -124,12 +132,15 @@ async function predictedRows(
   data: Table,
   embeddings: boolean,
   probabilities: boolean,
-  { writing, ...reading }: PredictOptions,
+  { writing, dimensions, ...reading }: PredictOptions,
 ): Promise<Record<string, unknown>[]> {
-  if (embeddings || predictor.task === 'embeddings')
-    return (await predictor.extractEmbedding(data, reading)).map((embedding) => ({
-      embedding: Array.from(embedding),
-    }));
+  if (embeddings || predictor.task === 'embeddings' || dimensions !== undefined) {
+    const made =
+      dimensions === undefined
+        ? await predictor.extractEmbedding(data, reading)
+        : await predictor.predict<Float32Array>(data, { ...reading, dimensions });
+    return made.map((embedding) => ({ embedding: Array.from(embedding) }));
+  }
   const rows = probabilities ? await predictor.predictProba(data, reading) : undefined;
   const predictions = await predictor.predict<unknown>(data, { ...reading, writing });
   const key = (predictor.task && PREDICTION_KEYS[predictor.task]) ?? 'label';

@@ -43,6 +43,12 @@ export const FIT_OPTIONS = {
     help: 'columns of 0 and 1, one for each label that a row may have (multi-label-classification)',
     group: 'Data',
   },
+  sampleWeight: {
+    flags: '--sample-weight <column>',
+    kind: 'text',
+    help: 'a column that says how much each training row counts',
+    group: 'Data',
+  },
   labelSeparator: {
     flags: '--label-separator <text>',
     kind: 'text',
@@ -56,7 +62,8 @@ export const FIT_OPTIONS = {
     help:
       'columns of the other tasks: text; prompt, completion; messages, tools; ' +
       'conversations; instruction, input, output (causal-lm), source, target (seq2seq), ' +
-      'tokens, tags (token-classification), anchor, positive, negative (embeddings)',
+      'tokens, tags (token-classification), anchor, positive, negative (embeddings), ' +
+      'query, document, relevance or query, positive, negative (ranking)',
     group: 'Data',
   },
   text: {
@@ -220,8 +227,43 @@ export const FIT_OPTIONS = {
     kind: 'text',
     help:
       'metric to watch: accuracy, roc_auc, f1, mcc, rmse …; f1_micro, f1_samples; entity_f1; perplexity, rougeL, ' +
-      'bleu, exact_match; mean_reciprocal_rank',
+      'bleu, exact_match; mean_reciprocal_rank; ndcg@10, mrr@10, map',
     group: 'Training',
+  },
+  labelSmoothing: {
+    flags: '--label-smoothing <share>',
+    kind: 'scalar',
+    help: 'share of each label that is spread over all classes',
+    group: 'Training',
+    setting: 'optim.label_smoothing',
+  },
+  focalGamma: {
+    flags: '--focal-gamma <number>',
+    kind: 'scalar',
+    help: 'focal loss: how much easy rows lose in weight',
+    group: 'Training',
+    setting: 'optim.focal_gamma',
+  },
+  classWeights: {
+    flags: '--class-weights <numbers>',
+    kind: 'scalar',
+    help: 'balanced, or [1,3] in the order of the classes',
+    group: 'Training',
+    setting: 'optim.class_weights',
+  },
+  neftuneAlpha: {
+    flags: '--neftune-alpha <number>',
+    kind: 'scalar',
+    help: 'noise on the embeddings while training',
+    group: 'Training',
+    setting: 'optim.neftune_alpha',
+  },
+  loraPlusRatio: {
+    flags: '--lora-plus-ratio <number>',
+    kind: 'scalar',
+    help: "LoRA+: how many times the others' rate that of LoRA's B is",
+    group: 'Training',
+    setting: 'optim.lora_plus_ratio',
   },
   threshold: {
     flags: '--threshold <probability>',

@@ -62,5 +62,6 @@ function testLines(tests: readonly TestScores[]): string[] {
 function nextCommand({ output, task, isChat }: FitResult): string {
   if (isChat) return `peft chat ${output}`;
   if (task === 'causal-lm' || task === 'seq2seq') return `peft generate ${output} --prompt TEXT`;
+  if (task === 'ranking') return `peft rank ${output} TABLE --query TEXT`;
   return `peft predict ${output} TABLE`;
 }

@@ -34,6 +34,7 @@ function predictionText(row: PredictionRow): string {
   }
   if ('tags' in row) return (row['tags'] as readonly string[]).join(' ');
   if ('embedding' in row) return JSON.stringify(row);
+  if ('score' in row) return (row['score'] as number).toFixed(4);
   return 'text' in row ? String(row['text']) : labelText(row);
 }
 

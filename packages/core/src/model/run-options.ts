@@ -9,6 +9,10 @@ import type { KeyValueCache } from './key-value-cache.js';
 export interface RunOptions {
   /** Dropout is live. Default false. */
   readonly training?: boolean;
+  /**
+   * α of NEFTune: noise on the embeddings of tokens, which training alone asks for. Default 0.
+   */
+  readonly embeddingNoise?: number;
   /** Names the dropout streams: seed, step, micro-batch. Default [0]. */
   readonly randomParts?: readonly (number | string)[];
   /**

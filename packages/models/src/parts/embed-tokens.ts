@@ -4,7 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { freezeTensor, isFrozenTensor } from '@peft/ops';
+import { embeddingNoise, freezeTensor, isFrozenTensor } from '@peft/ops';
 import type { AttentionSite, ModelRun } from '@peft/core';
 
 export interface EmbeddedTokens {
@@ -42,7 +42,14 @@ export function embedTokens(
   scale = 1,
 ): EmbeddedTokens {
   run.layouts.use(tokens.offsets);
-  const rows = tokens.inputsEmbeds ?? scaled(run.embed(paths.embedding, tokens.inputIds), scale);
+  const rows =
+    tokens.inputsEmbeds ??
+    noisy(
+      run,
+      paths.embedding,
+      scaled(run.embed(paths.embedding, tokens.inputIds), scale),
+      tokens.offsets,
+    );
   const { x, offsets, extra } = run.sequence(paths.sequence, rows, tokens.offsets);
   const given =
     extra === 0 && run.past.pretended(paths.stack) === 0 ? tokens.positionIds : undefined;
@@ -68,6 +75,12 @@ function behindVirtual(
     for (let b = 0; b + 1 < offsets.length; b += 1)
       out.set(values.subarray(offsets[b], offsets[b + 1]), longer[b]! + extra);
   return out;
+}
+
+/** With NEFTune's noise, where the run asks for it. */
+function noisy(run: ModelRun, path: string, rows: Tensor2D, offsets: Int32Array): Tensor2D {
+  const { embeddingNoise: alpha = 0 } = run.options;
+  return alpha > 0 ? embeddingNoise(rows, offsets, alpha, run.randomKey(path, 'noise')) : rows;
 }
 
 function scaled(rows: Tensor2D, scale: number): Tensor2D {

@@ -36,6 +36,19 @@ describe('the columns that are learnt from', () => {
     );
   });
 
+  it('that are named leave others alone, whatever these hold', () => {
+    const nested = tableFromRows([
+      { topic: 1, body: 'some words here', notes: ['a', 'b'] },
+      { topic: 2, body: 'other words there', notes: [] },
+    ]);
+    expect(chooseTextColumns(nested, { labels: ['topic'], textColumns: ['body'] }).columns).toEqual(
+      ['body'],
+    );
+    expect(() => chooseTextColumns(nested, { labels: ['topic'], textColumns: ['bdoy'] })).toThrow(
+      expect.objectContaining({ code: 'PEFT_COLUMN_MISSING' }),
+    );
+  });
+
   it('are found where words have no spaces between them, with a warning', () => {
     const japanese = tableFromRows(
       ['猫が好き', '犬が好き', '鳥が飛ぶ', '魚が泳ぐ'].map((text, i) => ({ topic: i % 2, text })),

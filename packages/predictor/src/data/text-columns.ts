@@ -47,13 +47,18 @@ export function chooseTextColumns(
     ...Object.fromEntries((textColumns ?? []).map((column) => [column, 'text' as const])),
   };
   const features = table.columns.filter((column) => !labels.includes(column));
-  const givenTypes = Object.fromEntries(
-    Object.entries(given).filter(([column]) => !labels.includes(column)),
-  );
+  for (const column of Object.keys(given)) table.values(column);
+  // where texts are named, others may hold anything: lists, too
+  const looked = features.filter((column) => textColumns?.includes(column) ?? true);
   const types =
-    features.length === 0
+    looked.length === 0
       ? new Map<string, ColumnType>()
-      : inferColumnTypes(table.pick(features), { given: givenTypes, validation });
+      : inferColumnTypes(table.pick(looked), {
+          given: Object.fromEntries(
+            Object.entries(given).filter(([column]) => looked.includes(column)),
+          ),
+          validation,
+        });
   const isWanted = (column: string): boolean =>
     textColumns ? textColumns.includes(column) : types.get(column) === 'text';
   let columns = features.filter(isWanted);

@@ -1,5 +1,5 @@
 /** Rows of texts in some columns, as a model reads them. */
-import { tableFromRows, type Table, type TokenizedTable } from '@peft/data';
+import { encodePairs, pairTable, tableFromRows, type Table, type TokenizedTable } from '@peft/data';
 import { PeftError } from '@peft/errors';
 import { predict, tableData, type Task } from '@peft/trainer';
 import { runSizes } from '../fit/run-plan.js';
@@ -21,13 +21,11 @@ export interface TextRows {
 /** @param columns that are read, in the table's order. */
 export function textRows(columns: readonly string[]): TextRows {
   const tokens = async (table: Table, tools: DataTools): Promise<TokenizedTable> => {
-    const { base, signal } = tools;
-    const data = await tokenizeRows(
-      table,
-      textSettings(columns, textLength(tools), base.config),
-      base.tokenizer,
-      signal,
-    );
+    const { base, settings, signal } = tools;
+    const how = textSettings(columns, textLength(tools), base.config);
+    const data = settings['data.text_pairs']
+      ? pairTable(await encodePairs(pairsOf(table, columns), base.tokenizer, { ...how, signal }))
+      : await tokenizeRows(table, how, base.tokenizer, signal);
     tellRows(tools, table, data);
     return data;
   };
@@ -55,4 +53,18 @@ export function textRows(columns: readonly string[]): TextRows {
       );
     },
   };
+}
+
+/** @throws PEFT_CONFIG_INVALID unless there are two text columns */
+function pairsOf(table: Table, columns: readonly string[]): (readonly [string, string])[] {
+  if (columns.length !== 2)
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `predictor: data.text_pairs needs two text columns, ${table.source} has ${columns.length}: ${columns.join(', ')}.`,
+      { hint: 'name both with textColumns (CLI: --text FIRST SECOND), or leave it out' },
+    );
+  const [first, second] = columns.map((column) =>
+    table.column(column).map((cell) => (cell === null ? '' : String(cell))),
+  );
+  return first!.map((text, row) => [text, second![row]!] as const);
 }

@@ -12,12 +12,14 @@ import { check, PeftError, show } from '@peft/errors';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { FitOptions, PredictorOptions } from '../settings/predictor-types.js';
 import { fitProblem, labelsOf } from '../settings/problem.js';
+import { requireReadSettings } from '../settings/task-settings.js';
 import { causalTask } from '../tasks/causal-task.js';
 import { chooseColumns, unreadColumns, type RoledTask } from '../tasks/column-roles.js';
 import { embeddingTask } from '../tasks/embedding-task.js';
 import { fitMultiLabelTask } from '../tasks/labels/multi-label-task.js';
 import { pairTask } from '../tasks/pair-task.js';
 import type { PredictorTask } from '../tasks/predictor-task.js';
+import { fitRankingTask } from '../tasks/ranking/ranking-task.js';
 import { tableTask } from '../tasks/table-task.js';
 import { fitTagTask } from '../tasks/tag-task.js';
 import { isTableTask, readsLabels, TASK_NAMES } from '../tasks/task-names.js';
@@ -43,6 +45,7 @@ export interface TaskChoice {
 export function checkTaskOptions({
   task,
   label,
+  sampleWeight,
   columnRoles,
   problemType,
 }: PredictorOptions): void {
@@ -52,6 +55,11 @@ export function checkTaskOptions({
   };
   if (readsLabels(task)) {
     checkLabel(task, label);
+    if (sampleWeight !== undefined) {
+      check.string('PeftPredictor', 'sampleWeight', sampleWeight);
+      if ([label].flat().includes(sampleWeight))
+        fail(`${show(sampleWeight)} is label and sampleWeight`, 'name two columns');
+    }
     if (columnRoles)
       fail(
         'columnRoles are for tasks other than classification, multi-label-classification and regression',
@@ -65,6 +73,7 @@ export function checkTaskOptions({
       fail(`the task is regression, the problemType ${problemType}`, 'leave out problemType');
     return;
   }
+  if (sampleWeight !== undefined) fail(`${task} weighs no rows`, 'leave out sampleWeight');
   if (label !== undefined)
     fail(`${task} has no label column`, 'say which columns it reads with columnRoles');
   if (problemType !== undefined) fail(`${task} has no problemType`, 'leave it out');
@@ -89,8 +98,17 @@ function checkLabel(task: PredictorOptions['task'], label: PredictorOptions['lab
 const isSingleLabel = (task: PredictorOptions['task']): boolean =>
   task !== undefined && isTableTask(task);
 
-/** @throws PEFT_COLUMN_MISSING, PEFT_LABEL_…, PEFT_TEXT_COLUMN_MISSING, PEFT_TAGS_INVALID */
+/**
+ * @throws PEFT_CONFIG_INVALID for a setting that only other tasks read; PEFT_COLUMN_MISSING,
+ *   PEFT_LABEL_…, PEFT_TEXT_COLUMN_MISSING, PEFT_TAGS_INVALID
+ */
 export function chooseTask(choice: TaskChoice): PredictorTask {
+  const task = taskOf(choice);
+  requireReadSettings(task.name, choice.settings);
+  return task;
+}
+
+function taskOf(choice: TaskChoice): PredictorTask {
   const {
     predictor: { task, columnRoles = {} },
     options,
@@ -117,6 +135,8 @@ export function chooseTask(choice: TaskChoice): PredictorTask {
       return causalTask(columns);
     case 'seq2seq':
       return pairTask(columns);
+    case 'ranking':
+      return fitRankingTask(columns, choice.settings);
     case 'embeddings':
       return embeddingTask(columns);
     case 'token-classification':
@@ -154,7 +174,13 @@ function chooseMultiLabelTask(choice: TaskChoice): PredictorTask {
   const { predictor, settings, table, tell } = choice;
   const where = labelSetsOf(choice)!;
   const labels = 'columns' in where ? where.columns : [where.column];
-  const task = fitMultiLabelTask(where, textsBeside(labels, choice), table, settings);
+  const task = fitMultiLabelTask(
+    where,
+    textsBeside(labels, choice),
+    table,
+    settings,
+    predictor.sampleWeight,
+  );
   if (predictor.task === undefined && !('columns' in where))
     tell({
       code: 'PEFT_LABEL_LIST',
@@ -169,10 +195,11 @@ function chooseMultiLabelTask(choice: TaskChoice): PredictorTask {
 /** The columns to learn from; what is not used is told. */
 function textsBeside(
   labels: readonly string[],
-  { options: { columnTypes, textColumns }, table, validation, warn }: TaskChoice,
+  { predictor, options: { columnTypes, textColumns }, table, validation, warn }: TaskChoice,
 ): readonly string[] {
+  const { sampleWeight } = predictor;
   const { columns, warnings } = chooseTextColumns(table, {
-    labels,
+    labels: sampleWeight === undefined ? labels : [...labels, sampleWeight],
     validation,
     columnTypes,
     textColumns,
@@ -205,7 +232,13 @@ function chooseTableTask(choice: TaskChoice): PredictorTask {
   return tableTask(
     label,
     textsBeside([label], choice),
-    fitProblem(type, table.column(label), settings['data.pos_label']),
+    fitProblem(
+      type,
+      table.column(label),
+      settings['data.pos_label'],
+      settings['optim.class_weights'],
+    ),
     metrics,
+    predictor.sampleWeight,
   );
 }

@@ -1,6 +1,6 @@
 /** The tables of a fit, and the task that they make. */
 import { createHash } from 'node:crypto';
-import { holdoutSplit, type Table } from '@peft/data';
+import { groupRows, holdoutSplit, type Table } from '@peft/data';
 import { check } from '@peft/errors';
 import { readTrainingData } from '../data/read-data.js';
 import { namedMethod } from '../methods/named-method.js';
@@ -24,11 +24,12 @@ export interface FitData {
 
 /** Columns that are named before the table is read: a first line that holds them is a header. */
 function wantedColumns(
-  { label, columnRoles = {} }: PredictorOptions,
+  { label, sampleWeight, columnRoles = {} }: PredictorOptions,
   previous: PredictorState | undefined,
 ): readonly string[] {
   if (previous) return previous.task.columns;
-  return label === undefined ? Object.values(columnRoles) : [label].flat();
+  if (label === undefined) return Object.values(columnRoles);
+  return [label, sampleWeight ?? []].flat();
 }
 
 /**
@@ -100,6 +101,12 @@ function split(
   seed: number,
   fraction: number | undefined,
 ): { readonly train: Table; readonly validation: Table } {
+  const groups = task.groups && groupRows(task.groups(table));
+  if (groups) {
+    const { train, validation } = holdoutSplit(groups.length, { seed, fraction });
+    const rowsOf = (some: Int32Array): number[] => Array.from(some).flatMap((i) => groups[i]!);
+    return { train: table.select(rowsOf(train)), validation: table.select(rowsOf(validation)) };
+  }
   const classes = task.strata?.(table);
   const rows = holdoutSplit(table.rows, {
     seed,

@@ -122,6 +122,7 @@ export function trainOptionsOf(
     epochs: settings['optim.max_epochs'],
     maxSteps: settings['optim.max_steps'] > 0 ? settings['optim.max_steps'] : undefined,
     maxGradientNorm: settings['optim.gradient_clip_val'],
+    embeddingNoise: settings['optim.neftune_alpha'],
     gradientCheckpointing: settings['model.hf_text.gradient_checkpointing'],
     topK: settings['optim.top_k'],
     select: SELECTIONS[settings['optim.top_k_average_method']],

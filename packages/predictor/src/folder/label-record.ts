@@ -1,16 +1,17 @@
-/** What a saved predictor says of rows with any number of labels. */
+/** What a saved predictor says of rows with any number of labels, and of rankings. */
 import type { LabelSetColumns } from '@peft/data';
 import type { MultiLabelRecord } from '../tasks/labels/multi-label-task.js';
+import { RANKING_LOSSES } from '@peft/trainer';
+import type { ClassifierHead } from '../tasks/labels/classifier-head.js';
+import type { RankingRecord } from '../tasks/ranking/ranking-task.js';
 import type { Reader } from './record-reader.js';
 
 /** @throws PEFT_PREDICTOR_INVALID naming the field */
 export function parseMultiLabel(read: Reader): MultiLabelRecord {
-  const { head, thresholds } = read.value;
+  const { thresholds } = read.value;
   const classes = read.texts('classes');
   if (classes.length < 2 || new Set(classes).size !== classes.length)
     return read.fail('classes', 'a list of different labels');
-  if (head !== 'sequence-classification' && head !== 'pooled-linear')
-    return read.fail('head', 'sequence-classification or pooled-linear');
   const areThresholds =
     Array.isArray(thresholds) &&
     thresholds.length === classes.length &&
@@ -22,8 +23,26 @@ export function parseMultiLabel(read: Reader): MultiLabelRecord {
     texts: read.texts('texts'),
     classes,
     thresholds: thresholds as number[],
-    head,
+    head: parseHead(read),
+    positiveWeights: read.weights('positiveWeights', classes.length),
+    weight: read.optionalText('weight'),
   };
+}
+
+/** @throws PEFT_PREDICTOR_INVALID naming the field */
+export function parseRanking(read: Reader): Pick<RankingRecord, 'loss' | 'head'> {
+  const loss = RANKING_LOSSES.find((name) => name === read.value['loss']);
+  return {
+    loss: loss ?? read.fail('loss', `one of ${RANKING_LOSSES.join(', ')}`),
+    head: parseHead(read),
+  };
+}
+
+function parseHead(read: Reader): ClassifierHead {
+  const { head } = read.value;
+  return head === 'sequence-classification' || head === 'pooled-linear'
+    ? head
+    : read.fail('head', 'sequence-classification or pooled-linear');
 }
 
 function parsePlace(read: Reader, classes: readonly string[]): LabelSetColumns {

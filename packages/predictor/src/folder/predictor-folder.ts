@@ -187,7 +187,7 @@ async function fill(folder: string, state: PredictorState, standalone: boolean):
     });
   await copyModelFiles(base, join(folder, MODEL_FOLDER), {
     withWeights: standalone,
-    config: task.savedConfig,
+    fields: task.savedFiles?.(settings),
   });
   const record: PredictorRecord = {
     task: task.record,

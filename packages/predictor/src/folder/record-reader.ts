@@ -7,6 +7,9 @@ export interface Reader {
   readonly value: JsonObject;
   fail(key: string, must: string): never;
   text(key: string): string;
+  optionalText(key: string): string | undefined;
+  /** undefined where there is none, else that many numbers above 0. */
+  weights(key: string, count: number): readonly number[] | undefined;
   number(key: string): number;
   optionalNumber(key: string): number | undefined;
   count(key: string, least: number): number;
@@ -32,6 +35,21 @@ export function reader(value: JsonObject, where: string, prefix: string): Reader
     value,
     fail,
     text: (key) => checked(key, (item) => typeof item === 'string' && item !== '', 'a text'),
+    optionalText: (key) =>
+      value[key] === undefined
+        ? undefined
+        : checked(key, (item) => typeof item === 'string' && item !== '', 'a text'),
+    weights: (key, count) =>
+      value[key] === undefined
+        ? undefined
+        : checked(
+            key,
+            (item) =>
+              Array.isArray(item) &&
+              item.length === count &&
+              item.every((weight) => typeof weight === 'number' && weight > 0),
+            `a list of ${count} numbers above 0`,
+          ),
     number,
     optionalNumber: (key) => (value[key] === undefined ? undefined : number(key)),
     count: (key, least) =>

@@ -63,6 +63,9 @@ export interface BaseModel {
   readonly fingerprint: string;
 }
 
+/** Fields by the names of JSON files. */
+export type SavedFields = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
 type WithoutBase<E> = E extends TrainEvent ? Omit<E, 'runId' | 'atMs'> : never;
 /** An event without what every event has. */
 export type EventBody = WithoutBase<TrainEvent>;
@@ -175,7 +178,6 @@ export function withStore<T>(folder: string, use: (store: TensorStore) => T): T 
 }
 
 const CHAT_TEMPLATE_FILE = 'chat_template.jinja';
-const CONFIG_FILE = 'config.json';
 /** One of the names that weights have in a folder. */
 const GGUF_FILE = 'model.gguf';
 const PROBED_BYTES = 4096;
@@ -234,7 +236,8 @@ export function loadBaseModel(
 
 /**
  * Copies config and tokenizer files into a folder, and the weights where wanted.
- * @param options.config fields that the copy of `config.json` has beside its own.
+ * @param options.fields fields by file that the copies have beside their own; a file that is missing
+ *   has them alone.
  * @throws PEFT_PREDICTOR_WRITE when they are gone
  */
 export async function copyModelFiles(
@@ -242,10 +245,10 @@ export async function copyModelFiles(
   target: string,
   {
     withWeights,
-    config,
+    fields = {},
   }: {
     readonly withWeights: boolean;
-    readonly config?: Readonly<Record<string, unknown>> | undefined;
+    readonly fields?: SavedFields | undefined;
   },
 ): Promise<void> {
   const { folder, filesFolder, tokenizerFolder, chatTemplate } = base;
@@ -274,11 +277,10 @@ export async function copyModelFiles(
     await writeFile(join(target, name), text);
   };
   if (chatTemplate !== undefined) await replace(CHAT_TEMPLATE_FILE, chatTemplate);
-  if (config)
-    await replace(
-      CONFIG_FILE,
-      `${JSON.stringify({ ...readModelConfig(filesFolder), ...config }, null, 2)}\n`,
-    );
+  for (const [name, values] of Object.entries(fields)) {
+    const own = readJsonObject(join(filesFolder, name));
+    await replace(name, `${JSON.stringify({ ...own, ...values }, null, 2)}\n`);
+  }
   const { added } = base.vocabulary;
   if (added.length)
     await replace('tokenizer.json', tokenizerWithTokens(tokenizerFolder, tokenizerOptions(base)));

@@ -1,4 +1,5 @@
 /** The settings of a fit by AutoGluon's keys, and what each means. */
+import type { RankingLoss } from '@peft/trainer';
 import type { KnownMethodName } from '@peft/methods';
 import type { EngineName } from '../engine/engine-choice.js';
 
@@ -14,6 +15,8 @@ export interface Hyperparameters {
   'model.hf_text.max_text_len': number;
   /** Tokens of a target at most, and of a text that is written for scores and predictions. */
   'model.hf_text.max_target_len': number;
+  /** Embeddings: the first numbers that predictions have. null: all. */
+  'model.hf_text.truncate_dim': number | null;
   /** Recompute each block in the backward pass. `auto`: when the batch would not fit. */
   'model.hf_text.gradient_checkpointing': boolean | 'auto';
   /**
@@ -44,6 +47,11 @@ export interface Hyperparameters {
   'data.chat_answers': 'all' | 'last';
   /** The class whose probability `roc_auc` and `f1` look at; default the last in sorted order. */
   'data.pos_label': string | number | boolean | null;
+  /**
+   * Two text columns are a pair, joined as the tokeniser joins pairs (a cross-encoder), the longer
+   * one cut first; else texts are joined as AutoGluon does.
+   */
+  'data.text_pairs': boolean;
   /**
    * What stands between the labels of a text, `|` in `news|sports`, in multi-label classification.
    * null: the column holds lists.
@@ -106,9 +114,35 @@ export interface Hyperparameters {
   'optim.top_k_average_method': 'greedy_soup' | 'uniform_soup' | 'best';
   /**
    * Multi-label classification: how much a positive counts against a negative, one number for all
-   * labels, or one for each in the order of `classLabels`. null: 1.
+   * labels, or one for each in the order of `classLabels`; `balanced`: negatives / positives of the
+   * training rows. null: 1.
    */
-  'optim.positive_weights': number | readonly number[] | null;
+  'optim.positive_weights': 'balanced' | number | readonly number[] | null;
+  /**
+   * Classification: how much each class counts, in the order of `classLabels`; `balanced`: rows /
+   * (classes · rows of the class). null: 1.
+   */
+  'optim.class_weights': 'balanced' | readonly number[] | null;
+  /** Focus γ of the focal loss, which lets easy rows count less. 0: cross entropy. */
+  'optim.focal_gamma': number;
+  /** α of NEFTune: noise on the embeddings of tokens while training. 0: none. */
+  'optim.neftune_alpha': number;
+  /** LoRA+: the rate of LoRA's B is that many times the others'. 1: plain LoRA. */
+  'optim.lora_plus_ratio': number;
+  /**
+   * Embeddings that serve when they are cut, too: the loss is summed over those cut to these
+   * dimensions, and each is scored. null: the whole embedding alone.
+   */
+  'optim.matryoshka_dimensions': readonly number[] | null;
+  /** How much each of these dimensions counts. null: 1. */
+  'optim.matryoshka_weights': readonly number[] | null;
+  /**
+   * Ranking: `pointwise` compares each pair with its relevance, `margin` two documents of a query,
+   * `list` all of them.
+   */
+  'optim.ranking_loss': RankingLoss;
+  /** How far a better document's score is to be ahead, with the loss `margin`. */
+  'optim.ranking_margin': number;
   /**
    * Share ε of each label that is spread over all classes; in multi-label classification y·(1 − ε) +
    * ε/2 stands for y.

@@ -60,6 +60,16 @@ describe('groups of learning rates', () => {
     );
   });
 
+  it("multiply the rate of LoRA's B (LoRA+), and refuse to where there is none", () => {
+    const { of } = groupsOn('bert-base-uncased', 'lora', { 'optim.lora_plus_ratio': 16 });
+    const site = 'encoder.layer.11.attention.self.value';
+    expect(of(`${site}.lora_B.weight`).learningRateScale).toBeCloseTo(16 * scale(1), 12);
+    expect(of(`${site}.lora_A.weight`).learningRateScale).toBeCloseTo(scale(1), 14);
+    expect(() => groupsOn('mdeberta-v3-base', 'ia3', { 'optim.lora_plus_ratio': 16 })).toThrow(
+      "optim.lora_plus_ratio is 16, and nothing that trains is LoRA's",
+    );
+  });
+
   it('say that names are not understood only where a layer would change a rate', () => {
     const problemOf = (settings: object) =>
       learningRateGroups(

@@ -10,6 +10,8 @@ import {
   twoStageGroups,
   type ParameterGroup,
 } from '@peft/optim';
+import { PeftError } from '@peft/errors';
+import { isLoraUp, loraPlus } from '@peft/trainer';
 import type { Hyperparameters } from './hyperparameter-types.js';
 
 export interface LearningRateGroups {
@@ -23,13 +25,19 @@ export interface LearningRateGroups {
 
 type GroupSettings = Pick<
   Hyperparameters,
-  'optim.lr_choice' | 'optim.lr_decay' | 'optim.lr_mult' | 'optim.weight_decay'
+  | 'optim.lr_choice'
+  | 'optim.lr_decay'
+  | 'optim.lr_mult'
+  | 'optim.weight_decay'
+  | 'optim.lora_plus_ratio'
 >;
 
 /**
  * `layerwise_decay`: lr·lr_decay^id, id 0 for head, pooler and final norms, 1 for the last block, N
  * for the first, N + 1 before the blocks. A parameter that a method added has the id of the module
- * that it stands on. Norms and biases do not decay; IA3 and LoRA do.
+ * that it stands on. Norms and biases do not decay; IA3 and LoRA do. LoRA's B has `lora_plus_ratio` times
+ * its rate.
+ * @throws PEFT_CONFIG_INVALID for a ratio where there is no B
  */
 export function learningRateGroups(
   description: ModelDescription,
@@ -62,9 +70,27 @@ export function learningRateGroups(
   };
   const groups = byChoice[settings['optim.lr_choice']]();
   return {
-    group: ({ name }) => groups.get(outer(name))!,
+    group: withRatio(
+      ({ name }) => groups.get(outer(name))!,
+      parameters,
+      settings['optim.lora_plus_ratio'],
+    ),
     problem: dependsOnLayers(settings) ? problem : undefined,
   };
+}
+
+function withRatio(
+  group: LearningRateGroups['group'],
+  parameters: readonly OwnedParameter[],
+  ratio: number,
+): LearningRateGroups['group'] {
+  if (ratio === 1) return group;
+  if (parameters.some(isLoraUp)) return loraPlus(group, ratio);
+  throw new PeftError(
+    'PEFT_CONFIG_INVALID',
+    `predictor: optim.lora_plus_ratio is ${ratio}, and nothing that trains is LoRA's.`,
+    { hint: 'choose the method lora, or leave the ratio out' },
+  );
 }
 
 /** With one rate for all, or a decay of 1, no layer id changes a step. */

@@ -33,6 +33,7 @@ export const READING_KEYS = ['columns', 'header', 'delimiter', 'quotes'] as cons
 export const PREDICTOR_KEYS: readonly (keyof PredictorOptions)[] = [
   'task',
   'label',
+  'sampleWeight',
   'columnRoles',
   'path',
   'problemType',

@@ -20,6 +20,11 @@ export interface PredictorOptions {
    */
   readonly label?: string | readonly string[];
   /**
+   * Column of how much each training row counts, of classification, regression and multi-label
+   * classification. Default: all rows count alike.
+   */
+  readonly sampleWeight?: string;
+  /**
    * Which columns the other tasks read, where they have other names: `{ prompt: 'instruction',
    * completion: 'output' }`.
    */
@@ -145,6 +150,8 @@ export interface EvaluateOptions extends ReadOptions {
 export interface PredictOptions extends ReadOptions {
   /** How language models write. Default: greedy, at most `model.hf_text.max_target_len` tokens. */
   readonly writing?: WritingOptions;
+  /** Embeddings: their first so many numbers. Default: `model.hf_text.truncate_dim`, else all. */
+  readonly dimensions?: number;
 }
 
 /** Scores by the metrics' names as they were given. */

@@ -47,6 +47,11 @@ export const TASK_DEFAULTS: Readonly<Partial<Record<TaskName, Partial<Hyperparam
       'model.hf_text.checkpoint_name': 'google/flan-t5-small',
       'optim.lr': 1e-3,
     },
+    ranking: {
+      ...LANGUAGE_MODEL,
+      'model.hf_text.checkpoint_name': 'cross-encoder/ms-marco-MiniLM-L6-v2',
+      'env.inference_batch_size_ratio': 1,
+    },
     embeddings: {
       ...LANGUAGE_MODEL,
       'model.hf_text.checkpoint_name': 'sentence-transformers/all-MiniLM-L6-v2',

@@ -17,6 +17,7 @@ import {
   type ProblemType,
 } from '@peft/data';
 import { PeftError, show } from '@peft/errors';
+import type { Hyperparameters } from './hyperparameter-types.js';
 import {
   classification,
   classificationScore,
@@ -28,6 +29,12 @@ import {
 /** Probabilities `[C]` of a row, or its number. */
 export type RowPrediction = Float64Array | number;
 
+/** What changes the loss of classes. */
+export interface LossOptions {
+  readonly labelSmoothing: number;
+  readonly focalGamma: number;
+}
+
 export interface Problem {
   readonly type: ProblemType;
   /** Rows of the head: C, or 1 for numbers. */
@@ -38,7 +45,7 @@ export interface Problem {
   readonly positiveClass: number | undefined;
   /** What a saved predictor needs to make it again. JSON-safe. */
   readonly record: ProblemRecord;
-  task(options: { readonly labelSmoothing: number }): Task<ModelBatch, RowPrediction>;
+  task(options?: LossOptions): Task<ModelBatch, RowPrediction>;
   /** Labels as the loss reads them `[rows]`. @throws PEFT_LABEL_UNKNOWN, PEFT_LABEL_NOT_NUMERIC */
   encode(labels: readonly Cell[]): Int32Array | Float32Array;
   /** Scores of predictions against labels in their own words. */
@@ -55,12 +62,15 @@ export type ProblemRecord =
       readonly type: 'binary' | 'multiclass';
       readonly classes: readonly Label[];
       readonly positiveClass?: number;
+      /** How much each class counts in the loss; none: 1 each. */
+      readonly classWeights?: readonly number[] | undefined;
     }
   | { readonly type: 'regression'; readonly mean: number; readonly deviation: number };
 
 /**
  * The problem that a label column poses.
  * @param positiveLabel the class that binary metrics look at; default the last in order.
+ * @param weights of the classes, or `balanced`: n / (C·n_c), as scikit-learn's
  * @throws PEFT_LABEL_ONE_CLASS, PEFT_LABEL_NOT_NUMERIC …; PEFT_LABEL_UNKNOWN when there is no such
  *   positive label
  */
@@ -68,6 +78,7 @@ export function fitProblem(
   type: ProblemType,
   labels: readonly Cell[],
   positiveLabel: Label | null,
+  weights: Hyperparameters['optim.class_weights'] = null,
 ): Problem {
   if (type === 'regression') return valueProblem(fitLabelScaler(labels));
   const encoder = fitLabelEncoder(labels);
@@ -75,30 +86,46 @@ export function fitProblem(
     type,
     encoder,
     positiveLabel === null ? undefined : encoder.encode([positiveLabel])[0]!,
+    weights === 'balanced'
+      ? balancedWeights(encoder.encode(labels), encoder.classes.length)
+      : weights,
   );
 }
 
 export function restoreProblem(record: ProblemRecord): Problem {
   return record.type === 'regression'
     ? valueProblem(restoreLabelScaler(record))
-    : classProblem(record.type, restoreLabelEncoder(record.classes), record.positiveClass);
+    : classProblem(
+        record.type,
+        restoreLabelEncoder(record.classes),
+        record.positiveClass,
+        record.classWeights,
+      );
 }
 
 function classProblem(
   type: 'binary' | 'multiclass',
   encoder: LabelEncoder,
   positive: number | undefined,
+  weights: readonly number[] | null = null,
 ): Problem {
   const { classes } = encoder;
+  if (weights && weights.length !== classes.length)
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `predictor: optim.class_weights has ${weights.length} numbers, there are ${classes.length} classes: ${classes.slice(0, 20).map(show).join(', ')}.`,
+      { hint: 'give a number for each class in this order, or balanced' },
+    );
+  const classWeights = weights ?? undefined;
   const positiveClass = type === 'binary' ? (positive ?? 1) : positive;
   return Object.freeze({
     type,
     outputs: classes.length,
     classes,
     positiveClass,
-    record: { type, classes, positiveClass: positive },
-    task: ({ labelSmoothing }: { readonly labelSmoothing: number }) =>
-      classification({ classes: classes.length, labelSmoothing }),
+    record: { type, classes, positiveClass: positive, classWeights },
+    task: (options?: LossOptions) =>
+      classification({ classes: classes.length, classWeights, ...options }),
     encode: (labels: readonly Cell[]) => encoder.encode(labels),
     scorer: (metrics: readonly Metric[], labels: readonly Cell[]) =>
       classificationScore({
@@ -109,6 +136,13 @@ function classProblem(
       }) as Scorer,
     decode: (prediction: RowPrediction) => encoder.decode(largest(prediction as Float64Array)),
   });
+}
+
+/** n / (C·n_c), so that all classes weigh the same in sum. */
+function balancedWeights(ids: Int32Array, classes: number): number[] {
+  const counts = new Array<number>(classes).fill(0);
+  for (const id of ids) counts[id]! += 1;
+  return counts.map((count) => ids.length / (classes * count));
 }
 
 type Scorer = (predictions: readonly RowPrediction[]) => Record<string, number>;

@@ -1,4 +1,5 @@
 /** The default of each setting, and what its value must be. */
+import { RANKING_LOSSES } from '@peft/trainer';
 import type { HyperparameterKey } from './hyperparameter-types.js';
 
 /** One setting. */
@@ -36,6 +37,12 @@ const positives = (value: unknown): string | undefined =>
   Array.isArray(value) && value.length > 0 && value.every((item) => positive(item) === undefined)
     ? undefined
     : 'a list of numbers > 0';
+const sizes = (value: unknown): string | undefined =>
+  Array.isArray(value) &&
+  value.length > 0 &&
+  value.every((item) => number(1, 1e6, true)(item) === undefined)
+    ? undefined
+    : 'a list of positive integers';
 /** One of several forms. */
 const either =
   (...checks: readonly Setting['check'][]) =>
@@ -71,6 +78,7 @@ export const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.fre
   'model.hf_text.pooling_mode': { default: 'cls', check: oneOf('cls', 'mean') },
   'model.hf_text.max_text_len': { default: 512, check: number(4, 1e6, true) },
   'model.hf_text.max_target_len': { default: 128, check: number(1, 1e6, true) },
+  'model.hf_text.truncate_dim': { default: null, check: orNull(number(1, 1e6, true)) },
   'model.hf_text.gradient_checkpointing': { default: 'auto', check: oneOf(true, false, 'auto') },
   'model.hf_text.quantization': {
     default: null,
@@ -92,6 +100,7 @@ export const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.fre
         ? undefined
         : 'a label or null',
   },
+  'data.text_pairs': { default: false, check: oneOf(true, false) },
   'data.label_separator': { default: null, check: orNull(text) },
   'data.label_threshold': { default: 0.5, check: either(probability, oneOf('tuned')) },
   'optim.peft': { default: null, check: orNull(text) },
@@ -155,7 +164,18 @@ export const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.fre
     default: 'greedy_soup',
     check: oneOf('greedy_soup', 'uniform_soup', 'best'),
   },
-  'optim.positive_weights': { default: null, check: orNull(either(positive, positives)) },
+  'optim.positive_weights': {
+    default: null,
+    check: orNull(either(oneOf('balanced'), positive, positives)),
+  },
+  'optim.class_weights': { default: null, check: orNull(either(oneOf('balanced'), positives)) },
+  'optim.focal_gamma': { default: 0, check: number(0, 100) },
+  'optim.neftune_alpha': { default: 0, check: number(0, 1e6) },
+  'optim.lora_plus_ratio': { default: 1, check: positive },
+  'optim.matryoshka_dimensions': { default: null, check: orNull(sizes) },
+  'optim.matryoshka_weights': { default: null, check: orNull(positives) },
+  'optim.ranking_loss': { default: 'pointwise', check: oneOf(...RANKING_LOSSES) },
+  'optim.ranking_margin': { default: 1, check: positive },
   'optim.label_smoothing': { default: 0, check: number(0, 0.999) },
   'optim.log_every_n_steps': { default: 10, check: number(1, 1e9, true) },
   'env.batch_size': { default: 128, check: number(1, 1e6, true) },

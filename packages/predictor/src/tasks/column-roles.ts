@@ -21,6 +21,10 @@ export const TASK_ROLES = Object.freeze({
   ],
   seq2seq: [['source', 'target']],
   embeddings: [['anchor', 'positive', 'negative?']],
+  ranking: [
+    ['query', 'document', 'relevance'],
+    ['query', 'positive', 'negative'],
+  ],
 } satisfies Partial<Record<TaskName, readonly (readonly string[])[]>>);
 /** Tasks that read columns by their roles. */
 export type RoledTask = keyof typeof TASK_ROLES;

@@ -2,6 +2,7 @@
 import { pool, type ModelBatch, type ModelOutput } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import type { Task } from '@peft/trainer';
+import type { PredictorTask } from './predictor-task.js';
 
 export const EMBEDDING: Task<ModelBatch, Float32Array> = Object.freeze({
   name: 'embedding',
@@ -19,3 +20,11 @@ export const EMBEDDING: Task<ModelBatch, Float32Array> = Object.freeze({
     );
   },
 });
+
+/** @throws PEFT_PROBLEM_TYPE for tasks whose rows have no embedding */
+export function embedderOf({ name, embed }: PredictorTask): NonNullable<PredictorTask['embed']> {
+  if (embed) return embed;
+  throw new PeftError('PEFT_PROBLEM_TYPE', `predictor: ${name} has no embedding of whole rows.`, {
+    hint: 'use predict',
+  });
+}

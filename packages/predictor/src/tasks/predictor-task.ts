@@ -7,7 +7,7 @@ import type { Label, Metric, Table, TableWarning } from '@peft/data';
 import type { TextGenerationOptions } from '@peft/generation';
 import type { Evaluation, Task, TrainingData } from '@peft/trainer';
 import type { RowReport } from '../data/row-report.js';
-import type { BaseModel } from '../model/base-model.js';
+import type { BaseModel, SavedFields } from '../model/base-model.js';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { Problem } from '../settings/problem.js';
 import type { TaskName } from './task-names.js';
@@ -57,6 +57,13 @@ export interface TaskEvaluation extends Evaluation {
   readonly predictions?: readonly unknown[];
 }
 
+/** A document, its score for the query, and its place in the list that was given. */
+export interface RankedDocument {
+  readonly index: number;
+  readonly score: number;
+  readonly document: string;
+}
+
 /** A task whose columns (and classes) are known. */
 export interface PredictorTask {
   readonly name: TaskName;
@@ -70,8 +77,8 @@ export interface PredictorTask {
   readonly problem?: Problem;
   /** Names of the classes that rows are told apart by, or of the labels that they may have. */
   readonly classes?: readonly Label[] | undefined;
-  /** What the saved model's `config.json` is to say beside what the base says. */
-  readonly savedConfig?: Readonly<Record<string, unknown>> | undefined;
+  /** Fields of files of the saved model, `config.json` …, beside those that the base's have. */
+  savedFiles?(settings: Hyperparameters): SavedFields;
   /** The task as it is on a base that has just been opened. Default: itself. */
   forBase?(base: BaseModel, settings: Hyperparameters): PredictorTask;
   head(settings: Hyperparameters): HeadOptions;
@@ -99,6 +106,12 @@ export interface PredictorTask {
   probabilities?(table: Table, tools: TaskTools): Promise<readonly Float64Array[]>;
   /** What the head reads of each row `[D]`. */
   embed?(table: Table, tools: TaskTools): Promise<readonly Float32Array[]>;
+  /** Documents by how well they answer a query, best first; of equal scores the first given. */
+  rank?(
+    query: string,
+    documents: readonly string[],
+    tools: TaskTools,
+  ): Promise<readonly RankedDocument[]>;
   /** What the trained model's validation rows decide: the task from now on, where it changes. */
   afterFit?(validation: Table, tools: TaskTools): Promise<PredictorTask | undefined>;
   /**
@@ -106,6 +119,8 @@ export interface PredictorTask {
    * @throws PEFT_DATA_INVALID when the task needs more than one text a row
    */
   rowsOfTexts(texts: readonly string[]): Table;
+  /** What of each row must stand on one side of a split: rows of equal texts stay together. */
+  groups?(table: Table): readonly string[];
   /** Class of each row, where a split is to keep the classes' shares. */
   strata?(table: Table): ArrayLike<number> | undefined;
 }

@@ -8,6 +8,7 @@ import { pairTask } from './pair-task.js';
 import type { PredictorTask } from './predictor-task.js';
 import { tableTask } from './table-task.js';
 import { tagTask } from './tag-task.js';
+import { rankingTask } from './ranking/ranking-task.js';
 import type { TaskRecord } from './task-record.js';
 
 /** @param metrics of classes and numbers that may be named. */
@@ -15,7 +16,13 @@ export function restoreTask(record: TaskRecord, metrics: readonly Metric[]): Pre
   switch (record.name) {
     case 'classification':
     case 'regression':
-      return tableTask(record.label, record.texts, restoreProblem(record.problem), metrics);
+      return tableTask(
+        record.label,
+        record.texts,
+        restoreProblem(record.problem),
+        metrics,
+        record.weight,
+      );
     case 'multi-label-classification':
       return multiLabelTask(record);
     case 'token-classification':
@@ -24,6 +31,8 @@ export function restoreTask(record: TaskRecord, metrics: readonly Metric[]): Pre
       return causalTask(record.columns);
     case 'seq2seq':
       return pairTask(record.columns);
+    case 'ranking':
+      return rankingTask(record);
     case 'embeddings':
       return embeddingTask(record.columns);
   }

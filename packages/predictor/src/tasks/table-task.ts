@@ -3,26 +3,34 @@ import { defaultMetric, getMetric, type Cell, type Metric, type Table } from '@p
 import { predict, tableData } from '@peft/trainer';
 import { textRows } from '../data/text-rows.js';
 import { runSizes } from '../fit/run-plan.js';
+import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import { checkMetric, labelsOf, type Problem, type RowPrediction } from '../settings/problem.js';
+import { weightsOf } from '../data/sample-weights.js';
 import { EMBEDDING } from './pooled-embedding.js';
 import type { PredictorTask, TaskTools } from './predictor-task.js';
 
 /**
  * @param texts columns that are learnt from, in the table's order.
  * @param metrics that may be named.
+ * @param weight column of how much each training row counts.
  */
 export function tableTask(
   label: string,
   texts: readonly string[],
   problem: Problem,
   metrics: readonly Metric[],
+  weight?: string,
 ): PredictorTask {
-  const loss = (labelSmoothing: number) => problem.task({ labelSmoothing });
+  const loss = (settings: Hyperparameters) =>
+    problem.task({
+      labelSmoothing: settings['optim.label_smoothing'],
+      focalGamma: settings['optim.focal_gamma'],
+    });
   const rows = textRows(texts);
   const labels = (table: Table): readonly Cell[] =>
     labelsOf(table.column(label), label, table.source);
   const outputs = (table: Table, tools: TaskTools): Promise<readonly RowPrediction[]> =>
-    rows.run(table, loss(0), tools);
+    rows.run(table, problem.task(), tools);
   const isRegression = problem.type === 'regression';
 
   return Object.freeze<PredictorTask>({
@@ -32,8 +40,9 @@ export function tableTask(
       label,
       texts,
       problem: problem.record,
+      weight,
     },
-    columns: [...texts, label],
+    columns: [...texts, label, ...(weight === undefined ? [] : [weight])],
     inputs: texts,
     problem,
     classes: isRegression ? undefined : problem.classes,
@@ -42,9 +51,11 @@ export function tableTask(
       outputs: problem.outputs,
       pooling: settings['model.hf_text.pooling_mode'] === 'mean' ? 'mean' : 'first',
     }),
-    loss: (settings) => loss(settings['optim.label_smoothing']),
+    loss,
     examples: async (table, tools) =>
-      tableData(await rows.tokens(table, tools), problem.encode(labels(table))),
+      tableData(await rows.tokens(table, tools), problem.encode(labels(table)), {
+        weights: weightsOf(table, weight),
+      }),
     metric: (given = defaultMetric(problem.type)) =>
       typeof given === 'string' ? getMetric(given, metrics) : given,
     checkRows(table, watched) {
@@ -56,16 +67,11 @@ export function tableTask(
       const data = tableData(await rows.tokens(table, tools), problem.encode(labels(table)));
       const score = problem.scorer(watched as readonly Metric[], labels(table));
       return async (signal) => {
-        const { predictions, loss: mean } = await predict(
-          tools.model,
-          loss(tools.settings['optim.label_smoothing']),
-          data,
-          {
-            batchSize: runSizes(tools.settings).evaluationBatchSize,
-            withLoss: true,
-            signal,
-          },
-        );
+        const { predictions, loss: mean } = await predict(tools.model, loss(tools.settings), data, {
+          batchSize: runSizes(tools.settings).evaluationBatchSize,
+          withLoss: true,
+          signal,
+        });
         return {
           metrics: { loss: mean!, ...score(predictions) },
           examples: predictions.length,

@@ -7,6 +7,7 @@ export const TASK_NAMES = Object.freeze([
   'causal-lm',
   'seq2seq',
   'embeddings',
+  'ranking',
 ] as const);
 export type TaskName = (typeof TASK_NAMES)[number];
 

@@ -1,5 +1,6 @@
 /** A task as `predictor.json` holds it. */
 import type { LabelSetColumns } from '@peft/data';
+import type { RankingLoss } from '@peft/trainer';
 import type { ProblemRecord } from '../settings/problem.js';
 import type { ColumnRoles } from './column-roles.js';
 import type { ClassifierHead } from './labels/classifier-head.js';
@@ -11,6 +12,8 @@ export type TaskRecord =
       readonly label: string;
       readonly texts: readonly string[];
       readonly problem: ProblemRecord;
+      /** Column of how much each training row counts. */
+      readonly weight?: string | undefined;
     }
   | {
       readonly name: 'multi-label-classification';
@@ -20,11 +23,20 @@ export type TaskRecord =
       /** A row has label c from probability thresholds[c] on. */
       readonly thresholds: readonly number[];
       readonly head: ClassifierHead;
+      /** How much a positive of label c counts; none: 1 each. */
+      readonly positiveWeights?: readonly number[] | undefined;
+      readonly weight?: string | undefined;
     }
   | {
       readonly name: 'token-classification';
       readonly columns: ColumnRoles;
       readonly tags: readonly string[];
+    }
+  | {
+      readonly name: 'ranking';
+      readonly columns: ColumnRoles;
+      readonly loss: RankingLoss;
+      readonly head: ClassifierHead;
     }
   | { readonly name: 'causal-lm' | 'seq2seq' | 'embeddings'; readonly columns: ColumnRoles };
 

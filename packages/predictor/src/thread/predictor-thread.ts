@@ -19,6 +19,8 @@ import type {
   SaveOptions,
   Scores,
 } from '../settings/predictor-types.js';
+import type { RankedDocument } from '../tasks/predictor-task.js';
+import type { RankOptions } from '../tasks/ranking/rank-options.js';
 import {
   receiveError,
   type ThreadAnswer,
@@ -37,6 +39,11 @@ export interface PredictorThread {
   predict<P = Label>(data: PredictorData, options?: PredictOptions): Promise<P[]>;
   predictProba(data: PredictorData, options?: ReadOptions): Promise<Float64Array[]>;
   extractEmbedding(data: PredictorData, options?: ReadOptions): Promise<Float32Array[]>;
+  rank(
+    query: string,
+    documents: readonly string[],
+    options?: RankOptions,
+  ): Promise<RankedDocument[]>;
   save(path: string, options?: SaveOptions): Promise<void>;
   fitSummary(): Promise<FitSummary>;
   describe(): Promise<PredictorDescription>;
@@ -140,6 +147,8 @@ async function openThread(
       (await call('predictProba', data, options)) as Float64Array[],
     extractEmbedding: async (data, options) =>
       (await call('extractEmbedding', data, options)) as Float32Array[],
+    rank: async (query, documents, options) =>
+      (await call('rank', query, documents, options)) as RankedDocument[],
     save: async (path, options) => void (await call('save', path, options)),
     fitSummary: async () => (await call('fitSummary')) as FitSummary,
     describe: async () => (await call('describe')) as PredictorDescription,

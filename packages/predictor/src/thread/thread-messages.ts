@@ -10,6 +10,7 @@ export const THREAD_CALLS = Object.freeze([
   'predict',
   'predictProba',
   'extractEmbedding',
+  'rank',
   'save',
   'fitSummary',
   'describe',

@@ -40,7 +40,9 @@ export interface TrainOptions {
   readonly gradientCheckpointing?: boolean | 'auto' | ReadonlySet<number>;
   /** Whether dropout is live. Default true. */
   readonly dropout?: boolean;
-  /** Names the random streams of dropout. Default 0. */
+  /** α of NEFTune: noise on the embeddings of tokens while training. Default 0: none. */
+  readonly embeddingNoise?: number;
+  /** Names the random streams of dropout and noise. Default 0. */
   readonly seed?: number;
   readonly nonFinite?: NonFiniteOptions;
   /** Needed with `evaluate`. Without an interval it checks at the end of each epoch. */
@@ -85,6 +87,7 @@ export interface ResolvedOptions extends TrainOptions {
   readonly maxSteps: number;
   readonly maxGradientNorm: number | null;
   readonly dropout: boolean;
+  readonly embeddingNoise: number;
   readonly seed: number;
   readonly topK: number;
   readonly select: Selection;
@@ -97,6 +100,7 @@ const KEYS: readonly (keyof TrainOptions)[] = [
   'maxGradientNorm',
   'gradientCheckpointing',
   'dropout',
+  'embeddingNoise',
   'seed',
   'nonFinite',
   'validation',
@@ -120,6 +124,8 @@ export function resolveOptions(options: TrainOptions, canEvaluate: boolean): Res
     if (options[key] !== undefined) check.nonNegativeInteger('trainer', key, options[key]);
   if (options.maxGradientNorm !== undefined && options.maxGradientNorm !== null)
     check.positive('trainer', 'maxGradientNorm', options.maxGradientNorm);
+  if (options.embeddingNoise !== undefined && options.embeddingNoise !== 0)
+    check.positive('trainer', 'embeddingNoise', options.embeddingNoise);
   if (options.timeLimitMs !== undefined)
     check.positive('trainer', 'timeLimitMs', options.timeLimitMs);
   if (options.select !== undefined) check.oneOf('trainer', 'select', options.select, SELECTIONS);
@@ -148,6 +154,7 @@ export function resolveOptions(options: TrainOptions, canEvaluate: boolean): Res
     maxSteps: options.maxSteps ?? Infinity,
     maxGradientNorm: options.maxGradientNorm === undefined ? 1 : options.maxGradientNorm,
     dropout: options.dropout ?? true,
+    embeddingNoise: options.embeddingNoise ?? 0,
     seed: options.seed ?? 0,
     topK: options.topK ?? 3,
     select: options.select ?? (validation ? 'greedy-soup' : 'last'),

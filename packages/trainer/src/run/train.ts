@@ -178,13 +178,22 @@ function lossSettings(
   },
   options: ResolvedOptions,
 ): Record<string, unknown> {
-  const { maxGradientNorm, dropout, seed, nonFinite = {}, validation = null, topK } = options;
+  const {
+    maxGradientNorm,
+    dropout,
+    embeddingNoise,
+    seed,
+    nonFinite = {},
+    validation = null,
+    topK,
+  } = options;
   return {
     task: task.name,
     'task settings': task.settings ?? {},
     'batch order': order.settings,
     maxGradientNorm,
     dropout,
+    'embedding noise': embeddingNoise || undefined,
     seed,
     nonFinite,
     validation,

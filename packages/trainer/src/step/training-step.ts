@@ -94,6 +94,7 @@ function scaledLoss<B extends ModelBatch>(
   const { model, options, request, state } = run;
   const output = forwardTask(request.task, model, batch, {
     training: options.dropout,
+    embeddingNoise: options.embeddingNoise,
     randomParts: [options.seed, state.step, microBatch],
     checkpointing: chooseCheckpointing(
       options.gradientCheckpointing,

@@ -2,18 +2,23 @@
  * Classification of sequences: cross entropy of float32 logits `[B, C]`, two classes included
  * (AutoGluon's two-logit head).
  *
- * loss = Σ_b (1 − ε)·(−ln p_b[y_b]) + (ε/C)·Σ_c −ln p_b[c], p = softmax(logits), label smoothing ε
- * (as PyTorch's CrossEntropyLoss).
+ *   loss = Σ_b s_b·(1 − p_b[y_b])^γ·[ w_{y_b}·(1 − ε)·(−ln p_b[y_b]) + (ε/C)·Σ_c −w_c·ln p_b[c] ]
+ *
+ * with p = softmax(logits), label smoothing ε, class weights w (PyTorch's `CrossEntropyLoss(weight,
+ * label_smoothing)`), focus γ (Lin et al. 2017, arXiv 1708.02002) and weights s of the rows. The count
+ * is Σ_b s_b·w_{y_b}, PyTorch's normaliser; it is that of the whole step, so that any split into
+ * micro-batches gives the same mean.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
-import type { ModelBatch, ModelOutput } from '@peft/core';
+import type { Scalar, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { ModelOutput } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
-import { crossEntropy, IGNORED_LABEL } from '@peft/ops';
+import { crossEntropy, focal, IGNORED_LABEL } from '@peft/ops';
+import { rowWeights, type WeightedBatch } from './row-weights.js';
 import type { Task } from './task.js';
 
 /** A packed batch with a class number per sequence. */
-export interface ClassificationBatch extends ModelBatch {
+export interface ClassificationBatch extends WeightedBatch {
   /**
    * int32 `[B]`, each in [0, C), or −100 for a sequence that does not count. Needed for the loss,
    * not for predictions.
@@ -27,6 +32,10 @@ export interface ClassificationOptions {
   readonly classes: number;
   /** ε in [0, 1). Default 0. */
   readonly labelSmoothing?: number;
+  /** w `[C]`, above 0. Default 1 each. */
+  readonly classWeights?: readonly number[];
+  /** γ, at least 0. Default 0: plain cross entropy. */
+  readonly focalGamma?: number;
 }
 
 /**
@@ -38,20 +47,34 @@ export interface ClassificationOptions {
 export function classification({
   classes,
   labelSmoothing = 0,
+  classWeights,
+  focalGamma = 0,
 }: ClassificationOptions): Task<ClassificationBatch, Float64Array> {
   check.positiveInteger('classification', 'classes', classes);
   check.probability('classification', 'labelSmoothing', labelSmoothing);
+  checkFocus('classification', focalGamma);
+  if (classWeights) checkWeights('classification', 'classWeights', classWeights, classes);
+  const weights = classWeights && Float32Array.from(classWeights);
   return Object.freeze<Task<ClassificationBatch, Float64Array>>({
     name: 'classification',
-    settings: { classes, labelSmoothing },
-    count: (batch) =>
-      labelsOf(batch).reduce((count, label) => count + (label === IGNORED_LABEL ? 0 : 1), 0),
-    loss: (output, batch) =>
-      tf.sum(
-        crossEntropy(logitsOf('classification', output, classes), labelsOf(batch), {
-          labelSmoothing,
-        }),
-      ) as Scalar,
+    settings: { classes, labelSmoothing, classWeights, focalGamma: focalGamma || undefined },
+    count(batch) {
+      const rows = rowWeights('classification', batch);
+      return labelsOf(batch).reduce(
+        (sum, label, b) =>
+          sum + (label === IGNORED_LABEL ? 0 : (rows?.[b] ?? 1) * (weights?.[label] ?? 1)),
+        0,
+      );
+    },
+    loss(output, batch) {
+      const logits = logitsOf('classification', output, classes);
+      const labels = labelsOf(batch);
+      const losses = crossEntropy(logits, labels, { labelSmoothing, weights });
+      const focused =
+        focalGamma === 0 ? losses : focal(losses, crossEntropy(logits, labels), focalGamma);
+      const rows = rowWeights('classification', batch);
+      return tf.sum(rows ? tf.mul<Tensor1D>(focused, tf.tensor1d(rows)) : focused) as Scalar;
+    },
     predict: (output) => {
       // [B, C]: a prediction is made of numbers
       const values = logitsOf('classification', output, classes).dataSync<'float32'>();
@@ -60,6 +83,27 @@ export function classification({
       );
     },
   });
+}
+
+/** @throws PEFT_CONFIG_INVALID for a negative focus */
+export function checkFocus(task: string, gamma: number): void {
+  if (gamma !== 0) check.positive(task, 'focalGamma', gamma);
+}
+
+/** @throws PEFT_CONFIG_INVALID unless there is a weight above 0 for each class */
+export function checkWeights(
+  task: string,
+  key: string,
+  weights: readonly number[],
+  classes: number,
+): void {
+  if (weights.length === classes && weights.every((weight) => weight > 0 && weight < Infinity))
+    return;
+  throw new PeftError(
+    'PEFT_CONFIG_INVALID',
+    `${task}: ${key} must be ${classes} numbers above 0, got ${weights.slice(0, 8).join(', ')}.`,
+    { hint: 'give a number for each class' },
+  );
 }
 
 /** What logits are of, and which heads make them. */

@@ -5,18 +5,20 @@
  * loss = Σ_b (1/C)·Σ_c [ (1 − y)·z + (1 + (p_c − 1)·y)·ln(1 + e^{−z}) ],
  *
  * so that a step's mean is PyTorch's `BCEWithLogitsLoss(pos_weight=p)`, the loss of transformers'
- * `multi_label_classification`. Label smoothing ε takes y·(1 − ε) + ε/2 for y.
+ * `multi_label_classification`. Label smoothing ε takes y·(1 − ε) + ε/2 for y; a focus γ multiplies each
+ * term by |y − σ(z)|^γ of the label as it is (torchvision's `sigmoid_focal_loss` without its α), weights of
+ * rows count in the loss and in the count.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar } from '@tensorflow/tfjs';
-import type { ModelBatch } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
-import { binaryCrossEntropy } from '@peft/ops';
-import { logitsOf } from './classification.js';
+import { binaryCrossEntropy, focal } from '@peft/ops';
+import { checkFocus, checkWeights, logitsOf } from './classification.js';
+import { rowWeights, totalWeight, type WeightedBatch } from './row-weights.js';
 import type { Task } from './task.js';
 
 /** A packed batch that says of each sequence which labels it has. */
-export interface MultiLabelBatch extends ModelBatch {
+export interface MultiLabelBatch extends WeightedBatch {
   /** float32 `[B·C]`, 1 where the sequence has the label. Needed for the loss. */
   readonly labels?: Int32Array | Float32Array;
 }
@@ -29,6 +31,8 @@ export interface MultiLabelOptions {
   readonly positiveWeights?: readonly number[];
   /** ε in [0, 1). Default 0. */
   readonly labelSmoothing?: number;
+  /** γ, at least 0. Default 0. */
+  readonly focalGamma?: number;
 }
 
 const NAME = 'multi-label-classification';
@@ -43,21 +47,29 @@ export function multiLabelClassification({
   labels,
   positiveWeights,
   labelSmoothing = 0,
+  focalGamma = 0,
 }: MultiLabelOptions): Task<MultiLabelBatch, Float64Array> {
   check.positiveInteger(NAME, 'labels', labels);
   check.probability(NAME, 'labelSmoothing', labelSmoothing);
-  if (positiveWeights) checkWeights(positiveWeights, labels);
+  checkFocus(NAME, focalGamma);
+  if (positiveWeights) checkWeights(NAME, 'positiveWeights', positiveWeights, labels);
   const weights = positiveWeights && Float32Array.from(positiveWeights);
   return Object.freeze<Task<MultiLabelBatch, Float64Array>>({
     name: NAME,
-    settings: { labels, positiveWeights, labelSmoothing },
-    count: ({ offsets }) => offsets.length - 1,
+    settings: { labels, positiveWeights, labelSmoothing, focalGamma: focalGamma || undefined },
+    count: (batch) => totalWeight(rowWeights(NAME, batch), batch.offsets.length - 1),
     loss(output, batch) {
-      const targets = targetsOf(batch, labels, labelSmoothing);
-      const losses = binaryCrossEntropy(logitsOf(NAME, output, labels), targets, {
+      const logits = logitsOf(NAME, output, labels);
+      const losses = binaryCrossEntropy(logits, targetsOf(batch, labels, labelSmoothing), {
         positiveWeights: weights,
       });
-      return tf.div(tf.sum(losses), labels) as Scalar;
+      const focused =
+        focalGamma === 0
+          ? losses
+          : focal(losses, binaryCrossEntropy(logits, targetsOf(batch, labels, 0)), focalGamma);
+      const rows = rowWeights(NAME, batch);
+      const counted = rows ? tf.mul(focused, tf.tensor2d(rows, [rows.length, 1])) : focused;
+      return tf.div(tf.sum(counted), labels) as Scalar;
     },
     predict(output) {
       // [B, C]: a prediction is made of numbers
@@ -70,16 +82,6 @@ export function multiLabelClassification({
       );
     },
   });
-}
-
-function checkWeights(weights: readonly number[], labels: number): void {
-  if (weights.length === labels && weights.every((weight) => weight > 0 && weight < Infinity))
-    return;
-  throw new PeftError(
-    'PEFT_CONFIG_INVALID',
-    `${NAME}: positiveWeights must be ${labels} numbers above 0, got ${weights.slice(0, 8).join(', ')}.`,
-    { hint: 'give a number for each label' },
-  );
 }
 
 function targetsOf(

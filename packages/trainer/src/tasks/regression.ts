@@ -1,17 +1,17 @@
 /**
- * Regression: squared error on standardised labels z = (y − μ)/σ. loss = Σ_b (ŷ_b − z_b)², ŷ = the
- * single logit `[B, 1]`.
+ * Regression: squared error on standardised labels z = (y − μ)/σ. loss = Σ_b s_b·(ŷ_b − z_b)², ŷ = the
+ * single logit `[B, 1]`, s weights of the rows, whose sum is the count.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar } from '@tensorflow/tfjs';
-import type { ModelBatch } from '@peft/core';
 import type { LabelScaler } from '@peft/data';
 import { PeftError } from '@peft/errors';
 import { logitsOf } from './classification.js';
+import { rowWeights, totalWeight, type WeightedBatch } from './row-weights.js';
 import type { Task } from './task.js';
 
 /** A packed batch with a number per sequence. */
-export interface RegressionBatch extends ModelBatch {
+export interface RegressionBatch extends WeightedBatch {
   /** z `[B]`, as `LabelScaler.encode` gives them. Needed for the loss, not for predictions. */
   readonly labels?: Int32Array | Float32Array;
 }
@@ -32,17 +32,14 @@ export function regression({
   return Object.freeze<Task<RegressionBatch, number>>({
     name: 'regression',
     settings: { mean, deviation },
-    count: ({ offsets }) => offsets.length - 1,
+    count: (batch) => totalWeight(rowWeights('regression', batch), batch.offsets.length - 1),
     loss: (output, batch) => {
       const labels = labelsOf(batch);
-      return tf.sum(
-        tf.square(
-          tf.sub(
-            tf.reshape(logitsOf('regression', output, 1), [labels.length]),
-            tf.tensor1d(labels),
-          ),
-        ),
-      ) as Scalar;
+      const squares = tf.square(
+        tf.sub(tf.reshape(logitsOf('regression', output, 1), [labels.length]), tf.tensor1d(labels)),
+      );
+      const rows = rowWeights('regression', batch);
+      return tf.sum(rows ? tf.mul(squares, tf.tensor1d(rows)) : squares) as Scalar;
     },
     predict: (output) =>
       Array.from(

@@ -4,6 +4,7 @@ import {
   scoreProbabilities,
   type LabelSetMetric,
   type Metric,
+  type RankingMetric,
   type TagMetric,
   type TokenLoss,
 } from '@peft/data';
@@ -132,5 +133,22 @@ export function labelSetScore({
         metric.compute({ labelCount, labels, predictions: decided, probabilities }),
       ]),
     );
+  };
+}
+
+/**
+ * The same for rankings.
+ * @param options.relevances of the documents of each query.
+ */
+export function rankingScore({
+  metrics,
+  relevances,
+}: {
+  readonly metrics: readonly RankingMetric[];
+  readonly relevances: readonly ArrayLike<number>[];
+}) {
+  return (predictions: readonly ArrayLike<number>[]): Record<string, number> => {
+    const lists = predictions.map((scores, r) => ({ relevances: relevances[r]!, scores }));
+    return Object.fromEntries(metrics.map((metric) => [metric.name, metric.compute(lists)]));
   };
 }

@@ -10,6 +10,7 @@ import {
   type PlannedBatch,
   type TokenizedTable,
 } from '@peft/data';
+import type { WeightedBatch } from '../tasks/row-weights.js';
 
 /** Rows that can be packed into batches. */
 export interface TrainingData<B extends ModelBatch = ModelBatch> {
@@ -30,20 +31,30 @@ export interface BatchOrder {
   readonly settings: Readonly<Record<string, unknown>>;
 }
 
+/** What rows have beside their tokens and labels. */
+export interface TableDataOptions {
+  /** Labels of a row. Default 1. */
+  readonly width?: number;
+  /** How much each row counts `[rows]`. Default: 1 each. */
+  readonly weights?: Float32Array | undefined;
+}
+
 /**
  * A tokenised table with its labels: class ids, scaled numbers, or several numbers per row.
- * @param labels `[rows, width]`. @param width of a row, default 1.
+ * @param labels `[rows, width]`
  */
 export function tableData(
   table: TokenizedTable,
   labels?: Int32Array | Float32Array,
-  width = 1,
-): TrainingData<PackedBatch> {
-  if (!labels || width === 1)
-    return { lengths: table.lengths, pack: (rows) => table.batch(rows, labels) };
+  { width = 1, weights }: TableDataOptions = {},
+): TrainingData<PackedBatch & Pick<WeightedBatch, 'weights'>> {
   return {
     lengths: table.lengths,
-    pack: (rows) => ({ ...table.batch(rows), labels: rowsOf(labels, rows, width) }),
+    pack: (rows) => ({
+      ...table.batch(rows),
+      labels: labels && rowsOf(labels, rows, width),
+      weights: weights && Float32Array.from(rows, (row) => weights[row]!),
+    }),
   };
 }
 

@@ -19,9 +19,10 @@ import {
   tableData,
   type Task,
 } from '@peft/trainer';
+import { weightsOf } from '../../data/sample-weights.js';
 import { textRows } from '../../data/text-rows.js';
 import { runSizes } from '../../fit/run-plan.js';
-import type { BaseModel } from '../../model/base-model.js';
+import type { BaseModel, SavedFields } from '../../model/base-model.js';
 import type { Hyperparameters } from '../../settings/hyperparameter-types.js';
 import { EMBEDDING } from '../pooled-embedding.js';
 import type { PredictorTask, TaskTools } from '../predictor-task.js';
@@ -42,8 +43,11 @@ export function fitMultiLabelTask(
   texts: readonly string[],
   table: Table,
   settings: Hyperparameters,
+  weight?: string,
 ): PredictorTask {
-  const { classes } = fitLabelSets(readLabelSets(table, where), where);
+  const rows = readLabelSets(table, where);
+  const encoder = fitLabelSets(rows, where);
+  const { classes } = encoder;
   const threshold = settings['data.label_threshold'];
   const start = threshold === 'tuned' ? DEFAULT_THRESHOLD : threshold;
   return multiLabelTask({
@@ -53,12 +57,14 @@ export function fitMultiLabelTask(
     classes,
     thresholds: classes.map(() => start),
     head: 'pooled-linear',
+    positiveWeights: positiveWeightsOf(settings, classes, encoder.encode(rows)),
+    weight,
   });
 }
 
 /** @param record all that the task is made of; class c is `classes[c]`. */
 export function multiLabelTask(record: MultiLabelRecord): PredictorTask {
-  const { labels: where, texts, classes, thresholds } = record;
+  const { labels: where, texts, classes, thresholds, positiveWeights, weight } = record;
   const encoder = restoreLabelSets(classes);
   const rows = textRows(texts);
   const labelColumns = 'columns' in where ? where.columns : [where.column];
@@ -66,8 +72,9 @@ export function multiLabelTask(record: MultiLabelRecord): PredictorTask {
   const lossOf = (settings: Hyperparameters): Task<never, Float64Array> =>
     multiLabelClassification({
       labels: classes.length,
-      positiveWeights: positiveWeightsOf(settings, classes),
+      positiveWeights,
       labelSmoothing: settings['optim.label_smoothing'],
+      focalGamma: settings['optim.focal_gamma'],
     });
   const plain = multiLabelClassification({ labels: classes.length });
   const probabilities = (table: Table, tools: TaskTools): Promise<readonly Float64Array[]> =>
@@ -78,15 +85,18 @@ export function multiLabelTask(record: MultiLabelRecord): PredictorTask {
   return Object.freeze<PredictorTask>({
     name: NAME,
     record,
-    columns: [...texts, ...labelColumns],
+    columns: [...texts, ...labelColumns, ...(weight === undefined ? [] : [weight])],
     inputs: texts,
     classes,
     head: (settings): HeadOptions => classifierHead(record.head, classes.length, settings),
     forBase: (base, settings) => forBase(record, base, settings),
-    savedConfig: record.head === 'sequence-classification' ? savedConfig(classes) : undefined,
+    savedFiles: () => (record.head === 'sequence-classification' ? savedFiles(classes) : {}),
     loss: lossOf,
     examples: async (table, tools) =>
-      tableData(await rows.tokens(table, tools), indicators(table), classes.length),
+      tableData(await rows.tokens(table, tools), indicators(table), {
+        width: classes.length,
+        weights: weightsOf(table, weight),
+      }),
     metric: (given = DEFAULT_METRIC) =>
       typeof given === 'string' ? getLabelSetMetric(given) : given,
     checkRows(table) {
@@ -95,7 +105,7 @@ export function multiLabelTask(record: MultiLabelRecord): PredictorTask {
     },
     async scorer(table, metrics, tools) {
       const labels = indicators(table);
-      const data = tableData(await rows.tokens(table, tools), labels, classes.length);
+      const data = tableData(await rows.tokens(table, tools), labels, { width: classes.length });
       const score = labelSetScore({
         metrics: metrics as readonly LabelSetMetric[],
         labels,
@@ -149,24 +159,41 @@ function forBase(
     ...record,
     classes,
     thresholds: classes.map(() => record.thresholds[0]!),
+    positiveWeights:
+      record.positiveWeights &&
+      classes.map((label) => record.positiveWeights![record.classes.indexOf(label)] ?? 1),
     head: classifierConfig(base, classes.length, settings),
   });
 }
 
-const savedConfig = (classes: readonly string[]): Readonly<Record<string, unknown>> => ({
-  problem_type: 'multi_label_classification',
-  id2label: Object.fromEntries(classes.map((label, c) => [String(c), label])),
-  label2id: Object.fromEntries(classes.map((label, c) => [label, c])),
+const savedFiles = (classes: readonly string[]): SavedFields => ({
+  'config.json': {
+    problem_type: 'multi_label_classification',
+    id2label: Object.fromEntries(classes.map((label, c) => [String(c), label])),
+    label2id: Object.fromEntries(classes.map((label, c) => [label, c])),
+  },
 });
 
-/** @throws PEFT_CONFIG_INVALID for another number of weights than labels */
+/**
+ * @param indicators of the rows' labels `[rows, C]`, from which `balanced` weights come.
+ * @throws PEFT_CONFIG_INVALID for another number of weights than labels
+ */
 function positiveWeightsOf(
   settings: Hyperparameters,
   classes: readonly string[],
+  indicators: Float32Array,
 ): readonly number[] | undefined {
   const weights = settings['optim.positive_weights'];
   if (weights === null) return undefined;
   if (typeof weights === 'number') return classes.map(() => weights);
+  if (weights === 'balanced') {
+    const rows = indicators.length / classes.length;
+    return classes.map((_, c) => {
+      const positives = indicators.filter((value, i) => i % classes.length === c && value === 1);
+      // a label that all rows have, or none, has nothing to balance
+      return (rows - positives.length) / positives.length || 1;
+    });
+  }
   if (weights.length === classes.length) return weights;
   throw new PeftError(
     'PEFT_CONFIG_INVALID',

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { PeftError } from '@peft/errors';
-import { asTyped } from '../terminal/command-words.js';
+import { asTyped } from './command-words.js';
 
 interface FitLine {
   /** The words after `peft`, as they were typed. */
