@@ -84,17 +84,19 @@ export function optionTable<Config extends object>(
       return config;
     },
 
-    toPeftConfig: (config, { sites }) => ({
-      ...fixed,
-      ...Object.fromEntries(
-        entries.flatMap(([name, { peft }]) =>
-          peft === undefined ? [] : [[peft, config[name] ?? null]],
+    toPeftConfig(config, { sites }) {
+      const own = {
+        ...fixed,
+        ...Object.fromEntries(
+          entries.flatMap(([name, { peft }]) =>
+            peft === undefined ? [] : [[peft, config[name] ?? null]],
+          ),
         ),
-      ),
-      ...(fanInFanOut
-        ? { fan_in_fan_out: sites.some((site) => site.kind === 'linear' && site.transposed) }
-        : {}),
-    }),
+      };
+      if (!fanInFanOut) return own;
+      const isTurned = sites.some((site) => site.kind === 'linear' && site.transposed);
+      return { ...own, fan_in_fan_out: isTurned };
+    },
 
     fromPeftConfig(json) {
       for (const [key, value] of Object.entries(fixed))

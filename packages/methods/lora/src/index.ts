@@ -12,7 +12,7 @@ export {
   pissaInit,
 } from './decompositions/lora-decompositions.js';
 export { type LoraConfig, strengthAt } from './lora-config.js';
-export { defaultInit, gaussianInit, randomInit } from './variants/lora-init.js';
+export { defaultInit, gaussianInit, orthogonalInit, randomInit } from './variants/lora-init.js';
 export type { LoraInitCall, LoraInitializer } from './variants/lora-initializer.js';
 export { loraPeftKeys } from './formats/lora-peft-config.js';
 export { savePlainLora, toPlainLora } from './combinations/plain-lora.js';

@@ -25,8 +25,8 @@ export interface LoraConfig {
    */
   readonly gating: boolean;
   /**
-   * How A and B start: `default`, `gaussian`, `random`, `pissa`, `pissa_niter_16`, `olora`,
-   * `loftq`, or a function of one's own.
+   * How A and B start: `default`, `gaussian`, `random`, `orthogonal`, `pissa`, `pissa_niter_16`,
+   * `olora`, `loftq`, or a function of one's own.
    */
   readonly init: string | LoraInitializer;
   /**

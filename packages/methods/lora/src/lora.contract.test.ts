@@ -31,6 +31,7 @@ const FORMS: readonly MethodCase<'lora'>[] = [
     title: 'from a fast approximation of them',
     options: { rank: 2, alpha: 3, init: 'pissa_niter_4' },
   },
+  { title: 'orthogonal', options: { rank: 4, init: 'orthogonal' }, on: ['decoder'] },
   { title: 'from QR (OLoRA)', options: { rank: 2, alpha: 3, init: 'olora' } },
   {
     title: 'for a 4-bit base (LoftQ)',

@@ -62,7 +62,7 @@ export function spectralLinear(
   const { pairs } = basis;
   const columns = pairs.length * count;
   const places = () =>
-    context.shared(`places ${outFeatures} ${inFeatures} ${count}`, () =>
+    context.shared(`${basisName} places ${outFeatures} ${inFeatures} ${count}`, () =>
       torchPermutation(seed, inFeatures * outFeatures, count).map((at): Place => ({
         row: Math.floor(at / inFeatures),
         column: at % inFeatures,

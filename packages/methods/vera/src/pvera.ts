@@ -18,6 +18,7 @@ import {
   queryValueTargets,
   unfreezeBiases,
   zeros,
+  type LinearAttachment,
 } from '@peft/core';
 import { freezeTensor, linear, mersenneTwister, scaleColumns, torchUniform } from '@peft/ops';
 import { widestOf } from './projections.js';
@@ -104,42 +105,41 @@ export const pvera = definePeftMethod({
         freezeTensor(tf.slice(a.value as Tensor2D, [0, 0], [2 * r, inFeatures]));
       const up = (): Tensor2D =>
         freezeTensor(tf.slice(b.value as Tensor2D, [0, 0], [outFeatures, r]));
+      const forward: LinearAttachment['forward'] = (x, base, call) => {
+        const both = scaleColumns(
+          linear(call.dropout(x, config.dropout), down()),
+          spread.value as unknown as Tensor1D,
+        );
+        const [mean, logVariance] = tf.split(both, 2, 1) as [Tensor2D, Tensor2D]; // [N, r]
+        const isDrawn = call.training || config.sampleAtInference;
+        const narrow = isDrawn
+          ? tf.add<Tensor2D>(
+              mean,
+              tf.mul(call.normal(mean.shape), tf.exp(tf.mul(logVariance, 0.5))),
+            )
+          : mean;
+        return tf.add(
+          base(x),
+          scaleColumns(linear(narrow, up()), gain.value as unknown as Tensor1D),
+        );
+      };
+      // rows of another batch would draw other numbers
+      if (config.sampleAtInference) return { forward, readsWholeBatch: true };
       return {
-        forward(x, base, call) {
-          const both = scaleColumns(
-            linear(call.dropout(x, config.dropout), down()),
-            spread.value as unknown as Tensor1D,
-          );
-          const [mean, logVariance] = tf.split(both, 2, 1) as [Tensor2D, Tensor2D]; // [N, r]
-          const isDrawn = call.training || config.sampleAtInference;
-          const narrow = isDrawn
-            ? tf.add<Tensor2D>(
-                mean,
-                tf.mul(call.normal(mean.shape), tf.exp(tf.mul(logVariance, 0.5))),
-              )
-            : mean;
-          return tf.add(
-            base(x),
-            scaleColumns(linear(narrow, up()), gain.value as unknown as Tensor1D),
-          );
-        },
-        ...(config.sampleAtInference
-          ? {}
-          : {
-              merge: ({ weight, bias }) => ({
-                weight: tf.add(
-                  weight,
-                  tf.matMul(
-                    tf.mul<Tensor2D>(up(), tf.reshape(gain.value, [-1, 1])),
-                    tf.mul<Tensor2D>(
-                      tf.slice(down(), [0, 0], [r, inFeatures]),
-                      tf.reshape(tf.slice(spread.value, [0], [r]), [-1, 1]),
-                    ),
-                  ),
-                ),
-                bias,
-              }),
-            }),
+        forward,
+        merge: ({ weight, bias }) => ({
+          weight: tf.add(
+            weight,
+            tf.matMul(
+              tf.mul<Tensor2D>(up(), tf.reshape(gain.value, [-1, 1])),
+              tf.mul<Tensor2D>(
+                tf.slice(down(), [0, 0], [r, inFeatures]),
+                tf.reshape(tf.slice(spread.value, [0], [r]), [-1, 1]),
+              ),
+            ),
+          ),
+          bias,
+        }),
       };
     },
   },

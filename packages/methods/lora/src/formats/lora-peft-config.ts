@@ -124,7 +124,7 @@ const UNSUPPORTED: readonly { readonly key: string; readonly off: unknown }[] = 
 ];
 
 /** These only choose start values, which the file replaces. */
-const START_ONLY = ['orthogonal', 'eva'];
+const START_ONLY = ['eva'];
 
 function initFromPeft(value: unknown, loftq: unknown): LoraConfig['init'] | undefined {
   if (value === undefined || value === null || value === true)

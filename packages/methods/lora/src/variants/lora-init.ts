@@ -1,6 +1,7 @@
 /** How the matrices A `[r, in]` and B `[out, r]` of LoRA start. */
 import { kaimingUniform, normal, zeros } from '@peft/core';
 import { didYouMean, PeftError, show } from '@peft/errors';
+import { randomNormal, truncatedQr, type RandomKey } from '@peft/ops';
 import {
   fastPissaInit,
   loftqInit,
@@ -28,10 +29,49 @@ export const randomInit: LoraInitializer = Object.freeze({
   start: () => ({ a: kaimingUniform, b: kaimingUniform }),
 });
 
+/**
+ * A and B both random, yet B·A zero: A = Q_even rows mixed by normal numbers, B the odd ones, Q
+ * `[r, r]` orthogonal. datta0.github.io/posts/rethink-lora-init, as PEFT has it.
+ */
+export const orthogonalInit: LoraInitializer = Object.freeze({
+  name: 'orthogonal',
+  peftValue: 'orthogonal',
+  start({ rank, context }: LoraInitCall) {
+    if (rank % 2 !== 0)
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        `lora: init 'orthogonal' needs an even rank, got ${rank}.`,
+      );
+    const key = context.randomKey('orthogonal');
+    const random = Array.from({ length: rank }, (_, i) =>
+      Float64Array.from({ length: rank }, (_value, j) => randomNormal(key, i * rank + j)),
+    );
+    const { q } = truncatedQr(random, rank);
+    /** Σ_h n_hi·Q[2h + parity, k]/10 at feature i and rank k. */
+    const mixed = (parity: 0 | 1, own: RandomKey, features: number, i: number, k: number) => {
+      let sum = 0;
+      for (let h = 0; h < rank / 2; h += 1)
+        sum += randomNormal(own, h * features + i) * q[k]![2 * h + parity]!;
+      return sum / 10;
+    };
+    return {
+      a: ([, inputs]: readonly number[], own: RandomKey) =>
+        Float32Array.from({ length: rank * inputs! }, (_, at) =>
+          mixed(0, own, inputs!, at % inputs!, Math.floor(at / inputs!)),
+        ),
+      b: ([outputs]: readonly number[], own: RandomKey) =>
+        Float32Array.from({ length: outputs! * rank }, (_, at) =>
+          mixed(1, own, outputs!, Math.floor(at / rank), at % rank),
+        ),
+    };
+  },
+});
+
 const NAMED: Readonly<Record<string, () => LoraInitializer>> = {
   default: () => defaultInit,
   gaussian: () => gaussianInit,
   random: () => randomInit,
+  orthogonal: () => orthogonalInit,
   pissa: () => pissaInit,
   olora: () => oloraInit,
   loftq: () => loftqInit(),
