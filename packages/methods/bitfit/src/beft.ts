@@ -4,7 +4,7 @@
  *
  *   y = base(x) + c                  c `[1, out]`, zero at the start
  *
- * Unlike BitFit, it does not need the layer to have a bias.
+ * Unlike BitFit, it does not need the layer to have a bias; it can only be merged into one that has.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D } from '@tensorflow/tfjs';
@@ -22,7 +22,7 @@ declare module '@peft/core' {
 }
 
 /**
- * The BEFT method: `beft()`. Merging is exact.
+ * The BEFT method: `beft()`. Merging is exact where the layers have biases.
  * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
  */
 export const beft = definePeftMethod({
