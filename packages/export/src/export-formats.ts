@@ -3,12 +3,21 @@ import { compose, override, token, type Module } from '@peft/core';
 import { didYouMean, PeftError, show } from '@peft/errors';
 import type { ExportFormat } from './format.js';
 import { gguf } from './formats/gguf/gguf.js';
+import { ggufLora } from './formats/gguf-lora/gguf-lora.js';
+import { mlx } from './formats/mlx/mlx.js';
+import { ollama } from './formats/ollama/ollama.js';
 import { safetensors } from './formats/safetensors/safetensors.js';
 
 /** Every format of this package. */
 
 /** Every format of this package. */
-export const allFormats: readonly ExportFormat[] = Object.freeze([safetensors, gguf]);
+export const allFormats: readonly ExportFormat[] = Object.freeze([
+  safetensors,
+  gguf,
+  ggufLora,
+  ollama,
+  mlx,
+]);
 
 /** Formats that may be named. */
 export const EXPORT_FORMATS = token<readonly ExportFormat[]>('the export formats');

@@ -24,6 +24,7 @@ export const fitReport = (
     scoreLine(summary),
     ...averageLines(summary),
     ...testLines(tests),
+    ...exportLines(result),
     `saved to ${result.output}; use it with: ${nextCommand(result)}`,
   ].join('\n');
 
@@ -58,6 +59,14 @@ function testLines(tests: readonly TestScores[]): string[] {
   ]);
   return ['', table([['test', ...Object.keys(first.scores)], ...rows]), ''];
 }
+
+/** Of models that other tools run. */
+const exportLines = ({ output, task }: FitResult): string[] =>
+  task === 'causal-lm'
+    ? [
+        `to run it elsewhere (llama.cpp, Ollama, vLLM …): peft export ${output} --to gguf -o FILE.gguf`,
+      ]
+    : [];
 
 function nextCommand({ output, task, isChat }: FitResult): string {
   if (isChat) return `peft chat ${output}`;
