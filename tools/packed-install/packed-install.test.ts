@@ -265,7 +265,7 @@ test('two packages alone name the line that the shortest program lacks, and with
   const { stdout } = await runIn(at, 'program.mjs');
   const losses = stdout.trim().split('\n').map(Number);
   expect(losses.at(-1)).toBeLessThan(losses[0]!);
-  expect(readdirSync(join(at, 'out')).sort()).toEqual([
+  expect(readdirSync(join(at, 'out/adapter')).sort()).toEqual([
     'README.md',
     'adapter_config.json',
     'adapter_model.safetensors',
