@@ -95,7 +95,8 @@ export {
   quantizableWeights,
   type WeightQuantization,
 } from './description/quantizable.js';
-export { QUERY_VALUE_TARGETS, queryValueTargets } from './description/query-value-targets.js';
+export { queryValueTargets } from './description/query-value-targets.js';
+export { type AdapterHubNames, type FamilyConventions } from './description/family-conventions.js';
 export { randomWeights } from './model/weights/random-weights.js';
 export {
   SITE_KINDS,

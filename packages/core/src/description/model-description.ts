@@ -1,4 +1,5 @@
 /** What a model is before any weight is read: its parameters and its sites. */
+import type { FamilyConventions } from './family-conventions.js';
 import type { Initializer } from './initializers.js';
 import type { ParameterSite, Site } from './sites.js';
 import type { TensorEntry, TensorPiece } from './tensor-entry.js';
@@ -69,6 +70,8 @@ export interface ModelDescription {
   readonly headModules: readonly string[];
   /** Name in checkpoints that lack or have the class prefix (`bert.`). */
   readonly basePrefix: string;
+  /** What other libraries call its parts; `describeModel` takes it from the family. */
+  readonly conventions?: FamilyConventions;
 }
 
 /** Every parameter as a site of kind `parameter`; its path is the parameter's name. */

@@ -1,79 +1,12 @@
-/** Where adapter-hub's modules live in each family: path of a site → module path, as data. */
+/** Where adapter-hub's modules live: path of a site → module path. */
 import { PeftError } from '@peft/errors';
 import type { ModelDescription } from '../description/model-description.js';
 import type { Site } from '../description/sites.js';
 
-/**
- * Families whose sublayers are modules that hold their adapters; in the others the block holds them
- * all.
- */
-const MODULE_FAMILIES: ReadonlySet<string> = new Set([
-  'bert',
-  'roberta',
-  'xlm-roberta',
-  'electra',
-  'deberta',
-  'deberta-v2',
-  't5',
-  'mt5',
-]);
 const BLOCK_MODULES: Readonly<Record<string, string>> = {
   attention: 'attention_adapters',
   ffn: 'output_adapters',
   'cross-attention': 'cross_attention_adapters',
-};
-
-/** Families that name the two feed-forward projections the wrong way round. */
-const SWAPPED_FAMILIES: ReadonlySet<string> = new Set(['llama', 'mistral']);
-
-/** Families whose prefix of the only stack is called otherwise than `self_prefix`. */
-const PREFIX_NAMES: Readonly<Record<string, string>> = { distilbert: 'self' };
-
-const CLASS_NAMES: Readonly<Record<string, string>> = {
-  bert: 'Bert',
-  roberta: 'Roberta',
-  'xlm-roberta': 'XLMRoberta',
-  electra: 'Electra',
-  'deberta-v2': 'DebertaV2',
-  distilbert: 'DistilBert',
-  modernbert: 'ModernBert',
-  t5: 'T5',
-  mt5: 'MT5',
-  llama: 'Llama',
-  mistral: 'Mistral',
-  gpt2: 'GPT2',
-  qwen2: 'Qwen2',
-  qwen3: 'Qwen3',
-  gemma2: 'Gemma2',
-  gemma3_text: 'Gemma3',
-  phi3: 'Phi3',
-  albert: 'Albert',
-  camembert: 'Camembert',
-  'xlm-roberta-xl': 'XLMRobertaXL',
-  convbert: 'ConvBert',
-  mpnet: 'MPNet',
-  bart: 'Bart',
-  mbart: 'MBart',
-  pegasus: 'Pegasus',
-  m2m_100: 'M2M100',
-  umt5: 'UMT5',
-  gemma: 'Gemma',
-  granite: 'Granite',
-  smollm3: 'SmolLM3',
-  olmo2: 'Olmo2',
-  olmo3: 'Olmo3',
-  glm4: 'Glm4',
-  cohere2: 'Cohere2',
-  stablelm: 'StableLm',
-  starcoder2: 'Starcoder2',
-  nemotron: 'Nemotron',
-  phi: 'Phi',
-  gpt_neox: 'GPTNeoX',
-  gpt_neo: 'GPTNeo',
-  opt: 'OPT',
-  bloom: 'Bloom',
-  falcon: 'Falcon',
-  mpt: 'Mpt',
 };
 
 /**
@@ -92,7 +25,7 @@ export function hubPlace(
     case 'adapters':
     case 'adapter_fusion_layer':
       if (site?.kind !== 'sublayer') break;
-      return MODULE_FAMILIES.has(description.modelType)
+      return description.conventions?.adapterHub?.hasSublayerModules
         ? `${site.path}.`
         : `${blockOf(site.path)}.${BLOCK_MODULES[site.branch]}.`;
     case 'loras':
@@ -135,12 +68,12 @@ const blockOf = (path: string): string => /^.*?\.\d+(?=\.)/.exec(path)?.[0] ?? p
 /** Name of the prefix network that makes the keys and values of an attention's stack. */
 export function hubPrefixName(
   stack: 'encoder' | 'decoder' | 'cross',
-  { layers, modelType }: ModelDescription,
+  { layers, conventions }: ModelDescription,
 ): string {
   if (stack === 'cross') return 'cross_prefix';
   return stack === 'encoder' && layers.decoder > 0
     ? 'encoder_prefix'
-    : (PREFIX_NAMES[modelType] ?? 'self_prefix');
+    : (conventions?.adapterHub?.prefixName ?? 'self_prefix');
 }
 
 /** What adapter-hub calls a linear map: its `location`, and the matrix of an attention. */
@@ -153,7 +86,7 @@ export interface HubLinear {
 /** Undefined where adapter-hub puts no LoRA. */
 export function hubLinear(
   site: Site,
-  { modelType, layers, sites }: ModelDescription,
+  { conventions, layers, sites }: ModelDescription,
 ): HubLinear | undefined {
   if (site.kind !== 'linear' || site.layer === undefined) return undefined;
   const isDecoder = sites.some(
@@ -168,16 +101,14 @@ export function hubLinear(
   if (attention)
     return { location: 'selfattn', matrix: attention[1]!.charAt(0) as 'q' | 'k' | 'v', layer };
   if (site.role !== 'ffn.up' && site.role !== 'ffn.down') return undefined;
-  return {
-    location:
-      (site.role === 'ffn.up') === SWAPPED_FAMILIES.has(modelType) ? 'output' : 'intermediate',
-    layer,
-  };
+  const isSwapped = conventions?.adapterHub?.swapsFeedForward ?? false;
+  return { location: (site.role === 'ffn.up') === isSwapped ? 'output' : 'intermediate', layer };
 }
 
 /** Name of the model's class in transformers. */
-export function hubModelClass({ modelType, head, layers }: ModelDescription): string {
-  const name = CLASS_NAMES[modelType] ?? modelType;
+export function hubModelClass({ modelType, head, layers, conventions }: ModelDescription): string {
+  const names = conventions?.adapterHub ?? { className: modelType };
+  const name = names.className;
   switch (head.kind) {
     case 'sequence-classification':
       return `${name}ForSequenceClassification`;
@@ -186,12 +117,10 @@ export function hubModelClass({ modelType, head, layers }: ModelDescription): st
     case 'masked-lm':
       return `${name}ForMaskedLM`;
     case 'causal-lm':
-      return modelType === 'gpt2' ? 'GPT2LMHeadModel' : `${name}ForCausalLM`;
+      return names.causalClass ?? `${name}ForCausalLM`;
     case 'seq2seq-lm':
       return `${name}ForConditionalGeneration`;
     default:
-      return (modelType === 't5' || modelType === 'mt5') && layers.decoder === 0
-        ? `${name}EncoderModel`
-        : `${name}Model`;
+      return layers.decoder === 0 && names.encoderClass ? names.encoderClass : `${name}Model`;
   }
 }

@@ -2,6 +2,7 @@
 import { didYouMean, PeftError } from '@peft/errors';
 import type { Weight } from '@peft/ops';
 import type { Scalar, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { FamilyConventions } from '../description/family-conventions.js';
 import type { HeadOptions, ModelDescription } from '../description/model-description.js';
 import type { SiteKind } from '../description/sites.js';
 import type { ModelRun } from './model-run.js';
@@ -92,6 +93,8 @@ export interface Architecture<Config = unknown, Kinds extends SiteKind = SiteKin
    * does not compile.
    */
   readonly siteKinds?: readonly Kinds[];
+  /** By `model_type`, what other libraries call its parts. */
+  readonly conventions?: Readonly<Record<string, FamilyConventions>>;
   /** Checks and fills defaults as transformers does. @throws PEFT_MODEL_CONFIG */
   parseConfig(json: Readonly<Record<string, unknown>>): Config;
   /**

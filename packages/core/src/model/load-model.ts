@@ -28,15 +28,22 @@ export function describeModel<Config>(
   config: Config,
   head: HeadOptions = { kind: 'none' },
 ): ModelDescription {
-  if (head.kind === 'pooled-linear') return describePooled(architecture, config, head);
-  if (head.kind !== 'none' && !architecture.heads.includes(head.kind)) {
+  if (
+    head.kind !== 'none' &&
+    head.kind !== 'pooled-linear' &&
+    !architecture.heads.includes(head.kind)
+  ) {
     throw new PeftError(
       'PEFT_MODEL_HEAD',
       `${architecture.family}: there is no "${head.kind}" head.`,
       { hint: `it has ${['none', 'pooled-linear', ...architecture.heads].join(', ')}` },
     );
   }
-  return architecture.describe(config, head);
+  const description =
+    head.kind === 'pooled-linear'
+      ? describePooled(architecture, config, head)
+      : architecture.describe(config, head);
+  return { ...description, conventions: architecture.conventions?.[description.modelType] };
 }
 
 /**

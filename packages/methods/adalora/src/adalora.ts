@@ -64,10 +64,10 @@ export const adalora = definePeftMethod({
     url: 'https://arxiv.org/abs/2303.10512',
   },
   parseConfig: parseAdaloraConfig,
-  defaultTargets: ({ modelType }): TargetSelection =>
-    ADALORA_DEFAULT_TARGETS[modelType]
-      ? { targets: ADALORA_DEFAULT_TARGETS[modelType] }
-      : queryValueTargets(modelType),
+  defaultTargets: (description): TargetSelection =>
+    ADALORA_DEFAULT_TARGETS[description.modelType]
+      ? { targets: ADALORA_DEFAULT_TARGETS[description.modelType] }
+      : queryValueTargets(description),
 
   attach: {
     linear(site, config, context): LinearAttachment {

@@ -119,7 +119,7 @@ export function autogluonMethod(
     isDefault
       ? withTargets(spec, (description) =>
           familyTargets && !namesLayers(targets, description)
-            ? queryValueTargets(description.modelType)
+            ? queryValueTargets(description)
             : { targets },
         )
       : spec;

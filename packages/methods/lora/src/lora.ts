@@ -12,7 +12,6 @@ import {
   wordTables,
   type AttachContext,
   type ModelDescription,
-  type TargetSelection,
 } from '@peft/core';
 import { parseLoraConfig, type LoraConfig } from './lora-config.js';
 import { doraEmbedding } from './variants/dora-embedding.js';
@@ -51,7 +50,7 @@ export const lora = definePeftMethod({
     url: 'https://arxiv.org/abs/2106.09685',
   },
   parseConfig: parseLoraConfig,
-  defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
   withRows: (config, rows, description) => ({
     ...config,
     trainableTokens: joined(tokenRows(config, description), rows),

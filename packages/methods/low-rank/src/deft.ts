@@ -73,7 +73,7 @@ export const deft = definePeftMethod({
     },
     { fanInFanOut: true },
   ),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

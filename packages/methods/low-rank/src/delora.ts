@@ -68,7 +68,7 @@ export const delora = definePeftMethod({
     lambdaPattern: { default: {}, is: 'numbersByModule', peft: 'lambda_pattern' },
     bias: { default: 'none', is: ['none', 'all', 'delora_only'], peft: 'bias' },
   }),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

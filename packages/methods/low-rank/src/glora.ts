@@ -69,7 +69,7 @@ export const glora = definePeftMethod({
     initWeights: { default: true, is: 'boolean', peft: 'init_weights' },
     bias: { default: 'none', is: ['none', 'all', 'glora_only'], peft: 'bias' },
   }),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

@@ -79,7 +79,7 @@ export const gralora = definePeftMethod({
       },
     },
   ),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

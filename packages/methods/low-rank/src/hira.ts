@@ -67,7 +67,7 @@ export const hira = definePeftMethod({
     },
     { fanInFanOut: true },
   ),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

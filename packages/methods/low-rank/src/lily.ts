@@ -65,7 +65,7 @@ export const lily = definePeftMethod({
     scaling: { default: 1, is: 'finite', peft: 'scaling' },
     initWeights: { default: true, is: 'boolean', peft: 'init_weights' },
   }),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

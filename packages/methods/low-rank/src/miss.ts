@@ -62,7 +62,7 @@ export const miss = definePeftMethod({
     initWeights: { default: true, is: [true, false, 'bat', 'mini'], peft: 'init_weights' },
     bias: { default: 'none', is: ['none', 'all', 'MiSS_only'], peft: 'bias' },
   }),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

@@ -62,7 +62,7 @@ export const peanut = definePeftMethod({
     scaling: { default: 1, is: 'finite', peft: 'scaling' },
     initWeights: { default: true, is: 'boolean', peft: 'init_weights' },
   }),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

@@ -6,13 +6,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import {
-  definePeftMethod,
-  normal,
-  queryValueTargets,
-  zeros,
-  type TargetSelection,
-} from '@peft/core';
+import { definePeftMethod, normal, queryValueTargets, zeros } from '@peft/core';
 import { check } from '@peft/errors';
 import { linear } from '@peft/ops';
 import {
@@ -54,7 +48,7 @@ export const loha = definePeftMethod({
     return Object.freeze(parseLycorisConfig('loha', input));
   },
 
-  defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

@@ -17,7 +17,6 @@ import {
   type AdapterParameter,
   type AttachContext,
   type SiteHandle,
-  type TargetSelection,
 } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { linear } from '@peft/ops';
@@ -89,7 +88,7 @@ export const lokr = definePeftMethod({
     });
   },
 
-  defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

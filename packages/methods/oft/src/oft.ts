@@ -17,7 +17,6 @@ import {
   zeros,
   type AttachmentCall,
   type LinearAttachment,
-  type TargetSelection,
 } from '@peft/core';
 import { cayleyExact, cayleySeries, skewSymmetric } from './cayley.js';
 import { rotate } from './rotate.js';
@@ -55,7 +54,7 @@ export const oft = definePeftMethod({
     url: 'https://arxiv.org/abs/2306.07280',
   },
   parseConfig: parseOftConfig,
-  defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context): LinearAttachment {

@@ -72,7 +72,7 @@ export const c3a = definePeftMethod({
     inputGradient: { default: 'exact', is: ['exact', 'peft-0.21'] },
     bias: { default: 'none', is: ['none', 'all', 'c3a_only'], peft: 'bias' },
   }),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

@@ -65,7 +65,7 @@ export const fourierft = definePeftMethod({
     },
     { fanInFanOut: true },
   ),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

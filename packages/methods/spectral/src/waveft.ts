@@ -79,7 +79,7 @@ export const waveft = definePeftMethod({
     },
     { fanInFanOut: true },
   ),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear: (site, config, context) =>

@@ -18,7 +18,6 @@ import {
   zeros,
   type AdapterParameter,
   type AttachContext,
-  type TargetSelection,
 } from '@peft/core';
 import { freezeTensor, linear, mersenneTwister, scaleColumns, torchUniform } from '@peft/ops';
 import { widestOf } from './projections.js';
@@ -49,7 +48,7 @@ export const vera = definePeftMethod({
     url: 'https://arxiv.org/abs/2310.11454',
   },
   parseConfig: parseVeraConfig,
-  defaultTargets: ({ modelType }): TargetSelection => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

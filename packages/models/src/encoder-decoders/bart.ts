@@ -21,6 +21,9 @@ export const bart = defineArchitecture<BartConfig>({
   ...bartParts,
   family: 'BART',
   modelTypes: [FORM.modelType],
+  conventions: {
+    bart: { queryValueTargets: ['q_proj', 'v_proj'], adapterHub: { className: 'Bart' } },
+  },
   heads: FORM.heads,
   parseConfig: (json: ConfigJson) =>
     parseBartConfig('BART', json, FORM, {

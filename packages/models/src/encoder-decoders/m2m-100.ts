@@ -21,6 +21,9 @@ export const m2m100 = defineArchitecture<BartConfig>({
   ...bartParts,
   family: 'M2M100',
   modelTypes: [FORM.modelType],
+  conventions: {
+    m2m_100: { adapterHub: { className: 'M2M100' } },
+  },
   heads: FORM.heads,
   parseConfig: (json: ConfigJson) =>
     parseBartConfig('M2M100', json, FORM, {

@@ -21,6 +21,9 @@ export const mbart = defineArchitecture<BartConfig>({
   ...bartParts,
   family: 'mBART',
   modelTypes: [FORM.modelType],
+  conventions: {
+    mbart: { adapterHub: { className: 'MBart' } },
+  },
   heads: FORM.heads,
   parseConfig: (json: ConfigJson) =>
     parseBartConfig('mBART', json, FORM, {

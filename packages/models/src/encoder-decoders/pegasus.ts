@@ -21,6 +21,9 @@ export const pegasus = defineArchitecture<BartConfig>({
   ...bartParts,
   family: 'Pegasus',
   modelTypes: [FORM.modelType],
+  conventions: {
+    pegasus: { adapterHub: { className: 'Pegasus' } },
+  },
   heads: FORM.heads,
   parseConfig: (json: ConfigJson) =>
     parseBartConfig('Pegasus', json, FORM, {

@@ -135,6 +135,16 @@ export const t5 = defineArchitecture<T5Config>({
   ...t5Parts,
   family: FAMILY,
   modelTypes: ['t5', 'mt5'],
+  conventions: {
+    t5: {
+      queryValueTargets: ['q', 'v'],
+      adapterHub: { className: 'T5', encoderClass: 'T5EncoderModel', hasSublayerModules: true },
+    },
+    mt5: {
+      queryValueTargets: ['q', 'v'],
+      adapterHub: { className: 'MT5', encoderClass: 'MT5EncoderModel', hasSublayerModules: true },
+    },
+  },
   parseConfig: (json: ConfigJson) => parseT5Config(readConfig(FAMILY, json)),
 });
 

@@ -10,5 +10,8 @@ export const umt5 = defineArchitecture<T5Config>({
   ...t5Parts,
   family: 'UMT5',
   modelTypes: ['umt5'],
+  conventions: {
+    umt5: { adapterHub: { className: 'UMT5', encoderClass: 'UMT5EncoderModel' } },
+  },
   parseConfig: (json: ConfigJson) => parseT5Config(readConfig('UMT5', json)),
 });

@@ -23,6 +23,9 @@ import { describeConvbertBlock, runConvbertBlock, type ConvbertConfig } from './
 export const convbert = defineArchitecture<ConvbertConfig>({
   family: 'ConvBERT',
   modelTypes: ['convbert'],
+  conventions: {
+    convbert: { adapterHub: { className: 'ConvBert' } },
+  },
   heads: ['sequence-classification', 'token-classification'],
 
   parseConfig(json: ConfigJson) {

@@ -25,6 +25,12 @@ import { embedTokens, sum } from '../parts/embed-tokens.js';
 export const debertaV2 = defineArchitecture<DebertaConfig>({
   family: 'DeBERTa-v2',
   modelTypes: ['deberta-v2'],
+  conventions: {
+    'deberta-v2': {
+      queryValueTargets: ['query_proj', 'value_proj'],
+      adapterHub: { className: 'DebertaV2', hasSublayerModules: true },
+    },
+  },
   heads: ['sequence-classification', 'token-classification'],
   parseConfig: (json: ConfigJson) => parseDebertaConfig(readConfig('DeBERTa-v2', json)),
 

@@ -30,6 +30,9 @@ const EPSILON = 1e-12;
 export const distilbert = defineArchitecture<DistilbertConfig>({
   family: 'DistilBERT',
   modelTypes: ['distilbert'],
+  conventions: {
+    distilbert: { adapterHub: { className: 'DistilBert', prefixName: 'self' } },
+  },
   heads: ['sequence-classification', 'token-classification'],
 
   parseConfig(json: ConfigJson) {

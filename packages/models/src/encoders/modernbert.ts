@@ -53,6 +53,9 @@ export interface ModernbertConfig {
 export const modernbert = defineArchitecture<ModernbertConfig>({
   family: 'ModernBERT',
   modelTypes: ['modernbert'],
+  conventions: {
+    modernbert: { adapterHub: { className: 'ModernBert' } },
+  },
   heads: ['sequence-classification', 'token-classification'],
   parseConfig: (json: ConfigJson) => parse(readConfig('ModernBERT', json)),
 

@@ -22,6 +22,9 @@ export const mixtral = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Mixtral',
   modelTypes: ['mixtral'],
+  conventions: {
+    mixtral: { queryValueTargets: ['q_proj', 'v_proj'] },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('Mixtral', json);
     config.only('router_jitter_noise', 0, 'noise of the router is not supported');

@@ -28,6 +28,9 @@ export const cohere2 = defineArchitecture<DecoderConfig>({
   heads: ['causal-lm'],
   family: 'Cohere 2',
   modelTypes: ['cohere2'],
+  conventions: {
+    cohere2: { adapterHub: { className: 'Cohere2' } },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('Cohere 2', json);
     // transformers divides the width by the heads, whatever head_dim says

@@ -20,6 +20,9 @@ export const gemma = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Gemma',
   modelTypes: ['gemma'],
+  conventions: {
+    gemma: { queryValueTargets: ['q_proj', 'v_proj'], adapterHub: { className: 'Gemma' } },
+  },
   parseConfig: (json: ConfigJson) => ({
     ...parseGemma(readConfig('Gemma', json), {
       vocabularySize: 256000,

@@ -14,6 +14,9 @@ export const gemma2 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Gemma 2',
   modelTypes: ['gemma2'],
+  conventions: {
+    gemma2: { queryValueTargets: ['q_proj', 'v_proj'], adapterHub: { className: 'Gemma2' } },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('Gemma 2', json);
     const shared = parseGemma(config, {

@@ -15,6 +15,9 @@ export const gemma3 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Gemma 3',
   modelTypes: ['gemma3_text', 'gemma3'],
+  conventions: {
+    gemma3_text: { queryValueTargets: ['q_proj', 'v_proj'], adapterHub: { className: 'Gemma3' } },
+  },
   describe: (config, head) =>
     config.modelType === 'gemma3'
       ? withNestedNames(decoderParts.describe(config, head))

@@ -24,6 +24,9 @@ export const glm4 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'GLM-4',
   modelTypes: ['glm4'],
+  conventions: {
+    glm4: { adapterHub: { className: 'Glm4' } },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('GLM-4', json);
     const shared = parseDecoderConfig(config, {

@@ -12,6 +12,9 @@ export const granite = defineArchitecture<DecoderConfig>({
   heads: ['causal-lm'],
   family: 'Granite',
   modelTypes: ['granite'],
+  conventions: {
+    granite: { adapterHub: { className: 'Granite' } },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('Granite', json);
     const hasBias = config.flag('attention_bias', false);

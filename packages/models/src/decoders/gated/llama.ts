@@ -11,6 +11,12 @@ export const llama = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Llama',
   modelTypes: ['llama'],
+  conventions: {
+    llama: {
+      queryValueTargets: ['q_proj', 'v_proj'],
+      adapterHub: { className: 'Llama', swapsFeedForward: true },
+    },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('Llama', json);
     const hasBias = config.flag('attention_bias', false);

@@ -16,6 +16,12 @@ export const mistral = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Mistral',
   modelTypes: ['mistral'],
+  conventions: {
+    mistral: {
+      queryValueTargets: ['q_proj', 'v_proj'],
+      adapterHub: { className: 'Mistral', swapsFeedForward: true },
+    },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('Mistral', json);
     const shared = parseDecoderConfig(config, {

@@ -29,6 +29,9 @@ export const olmo2 = defineArchitecture<DecoderConfig>({
   heads: ['causal-lm', 'sequence-classification'],
   family: 'OLMo 2',
   modelTypes: ['olmo2'],
+  conventions: {
+    olmo2: { adapterHub: { className: 'Olmo2' } },
+  },
   parseConfig: (json: ConfigJson) => parseOlmo(readConfig('OLMo 2', json), {}),
 });
 

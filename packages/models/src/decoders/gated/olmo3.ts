@@ -16,6 +16,9 @@ export const olmo3 = defineArchitecture<DecoderConfig>({
   heads: ['causal-lm', 'sequence-classification'],
   family: 'OLMo 3',
   modelTypes: ['olmo3'],
+  conventions: {
+    olmo3: { adapterHub: { className: 'Olmo3' } },
+  },
   parseConfig(json: ConfigJson) {
     const { full_attention: full, sliding_attention: sliding } = (json['rope_parameters'] ??
       {}) as Readonly<Record<string, unknown>>;

@@ -27,6 +27,9 @@ export const phi3 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Phi-3',
   modelTypes: ['phi3'],
+  conventions: {
+    phi3: { adapterHub: { className: 'Phi3' } },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('Phi-3', withLongRope(json));
     const shared = parseDecoderConfig(config, {

@@ -15,6 +15,9 @@ export const qwen2 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Qwen2',
   modelTypes: ['qwen2'],
+  conventions: {
+    qwen2: { queryValueTargets: ['q_proj', 'v_proj'], adapterHub: { className: 'Qwen2' } },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('Qwen2', json);
     const shared = parseDecoderConfig(config, {

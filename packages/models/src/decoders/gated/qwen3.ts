@@ -13,6 +13,9 @@ export const qwen3 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Qwen3',
   modelTypes: ['qwen3'],
+  conventions: {
+    qwen3: { queryValueTargets: ['q_proj', 'v_proj'], adapterHub: { className: 'Qwen3' } },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('Qwen3', json);
     const shared = parseDecoderConfig(config, {

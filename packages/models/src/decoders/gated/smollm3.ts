@@ -16,6 +16,9 @@ export const smollm3 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'SmolLM3',
   modelTypes: ['smollm3'],
+  conventions: {
+    smollm3: { adapterHub: { className: 'SmolLM3' } },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('SmolLM3', json);
     const shared = parseDecoderConfig(config, {

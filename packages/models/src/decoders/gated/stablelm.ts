@@ -13,6 +13,9 @@ export const stablelm = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'StableLM',
   modelTypes: ['stablelm'],
+  conventions: {
+    stablelm: { queryValueTargets: ['q_proj', 'v_proj'], adapterHub: { className: 'StableLm' } },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('StableLM', json);
     const shared = parseDecoderConfig(readConfig('StableLM', { ...json, head_dim: null }), {

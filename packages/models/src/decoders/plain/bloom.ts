@@ -35,6 +35,9 @@ export const bloom = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'BLOOM',
   modelTypes: ['bloom'],
+  conventions: {
+    bloom: { queryValueTargets: ['query_key_value'], adapterHub: { className: 'Bloom' } },
+  },
   parseConfig(json: ConfigJson) {
     const hiddenSize = json['n_embed'] ?? json['hidden_size'] ?? 64;
     const config = readConfig('BLOOM', {

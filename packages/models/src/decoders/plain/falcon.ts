@@ -34,6 +34,9 @@ export const falcon = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Falcon',
   modelTypes: ['falcon'],
+  conventions: {
+    falcon: { queryValueTargets: ['query_key_value'], adapterHub: { className: 'Falcon' } },
+  },
   parseConfig(json: ConfigJson) {
     const flags = readConfig('Falcon', json);
     const isNew = flags.flag('new_decoder_architecture', false);

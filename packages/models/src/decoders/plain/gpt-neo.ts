@@ -36,6 +36,9 @@ export const gptNeo = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'GPT-Neo',
   modelTypes: ['gpt_neo'],
+  conventions: {
+    gpt_neo: { queryValueTargets: ['q_proj', 'v_proj'], adapterHub: { className: 'GPTNeo' } },
+  },
   parseConfig(json: ConfigJson) {
     const width = json['hidden_size'] ?? 2048;
     const config = readConfig('GPT-Neo', {

@@ -34,6 +34,9 @@ export const gptNeox = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'GPT-NeoX',
   modelTypes: ['gpt_neox'],
+  conventions: {
+    gpt_neox: { queryValueTargets: ['query_key_value'], adapterHub: { className: 'GPTNeoX' } },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('GPT-NeoX', withOldRotary(json));
     const shared = parseDecoderConfig(config, {

@@ -44,6 +44,12 @@ const OUTPUT_LAYER = {
 export const gpt2 = defineArchitecture<Gpt2Config>({
   family: 'GPT-2',
   modelTypes: ['gpt2'],
+  conventions: {
+    gpt2: {
+      queryValueTargets: ['c_attn'],
+      adapterHub: { className: 'GPT2', causalClass: 'GPT2LMHeadModel' },
+    },
+  },
   heads: ['causal-lm', 'sequence-classification', 'token-classification'],
 
   parseConfig(json: ConfigJson) {

@@ -32,6 +32,9 @@ export const mpt = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'MPT',
   modelTypes: ['mpt'],
+  conventions: {
+    mpt: { queryValueTargets: ['Wqkv'], adapterHub: { className: 'Mpt' } },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('MPT', {
       ...json,

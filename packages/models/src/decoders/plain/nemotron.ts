@@ -23,6 +23,9 @@ export const nemotron = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Nemotron',
   modelTypes: ['nemotron'],
+  conventions: {
+    nemotron: { adapterHub: { className: 'Nemotron' } },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('Nemotron', json);
     const hasBias = config.flag('attention_bias', false);

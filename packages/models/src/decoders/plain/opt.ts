@@ -34,6 +34,9 @@ export const opt = defineArchitecture<DecoderConfig>({
   heads: ['causal-lm', 'sequence-classification'],
   family: 'OPT',
   modelTypes: ['opt'],
+  conventions: {
+    opt: { queryValueTargets: ['q_proj', 'v_proj'], adapterHub: { className: 'OPT' } },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('OPT', { ...json, num_key_value_heads: null, head_dim: null });
     config.only(

@@ -39,6 +39,12 @@ export const phi = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Phi',
   modelTypes: ['phi'],
+  conventions: {
+    phi: {
+      queryValueTargets: ['q_proj', 'v_proj', 'fc1', 'fc2'],
+      adapterHub: { className: 'Phi' },
+    },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('Phi', json);
     return {

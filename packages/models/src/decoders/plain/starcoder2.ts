@@ -27,6 +27,9 @@ export const starcoder2 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'StarCoder 2',
   modelTypes: ['starcoder2'],
+  conventions: {
+    starcoder2: { adapterHub: { className: 'Starcoder2' } },
+  },
   parseConfig(json: ConfigJson) {
     const config = readConfig('StarCoder 2', json);
     const shared = parseDecoderConfig(config, {

@@ -44,6 +44,9 @@ export interface AlbertConfig extends BertEncoderConfig {
 export const albert = defineArchitecture<AlbertConfig>({
   family: 'ALBERT',
   modelTypes: ['albert'],
+  conventions: {
+    albert: { adapterHub: { className: 'Albert' } },
+  },
   heads: ['sequence-classification', 'token-classification'],
 
   parseConfig(json: ConfigJson) {

@@ -19,6 +19,12 @@ import { describeEmbeddings, embedWithTypes } from '../../parts/typed-embeddings
 export const bert = defineArchitecture<BertEncoderConfig>({
   family: 'BERT',
   modelTypes: ['bert'],
+  conventions: {
+    bert: {
+      queryValueTargets: ['query', 'value'],
+      adapterHub: { className: 'Bert', hasSublayerModules: true },
+    },
+  },
   heads: ['sequence-classification', 'token-classification'],
   parseConfig: (json: ConfigJson) =>
     parseBertConfig(readConfig('BERT', json), {

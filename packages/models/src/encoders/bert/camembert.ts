@@ -7,6 +7,9 @@ export const camembert = defineArchitecture<RobertaConfig>({
   ...robertaParts,
   family: 'CamemBERT',
   modelTypes: ['camembert'],
+  conventions: {
+    camembert: { adapterHub: { className: 'Camembert' } },
+  },
   parseConfig: (json: ConfigJson) =>
     parseRobertaConfig('CamemBERT', json, {
       vocabularySize: 30522,

@@ -28,6 +28,12 @@ export interface ElectraConfig extends BertEncoderConfig {
 export const electra = defineArchitecture<ElectraConfig>({
   family: 'ELECTRA',
   modelTypes: ['electra'],
+  conventions: {
+    electra: {
+      queryValueTargets: ['query', 'value'],
+      adapterHub: { className: 'Electra', hasSublayerModules: true },
+    },
+  },
   heads: ['sequence-classification', 'token-classification'],
 
   parseConfig(json: ConfigJson) {

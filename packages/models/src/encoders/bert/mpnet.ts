@@ -36,6 +36,9 @@ const MOST_DISTANCE = 128;
 export const mpnet = defineArchitecture<RobertaConfig>({
   family: 'MPNet',
   modelTypes: ['mpnet'],
+  conventions: {
+    mpnet: { adapterHub: { className: 'MPNet' } },
+  },
   heads: ['sequence-classification', 'token-classification'],
 
   parseConfig(json: ConfigJson) {

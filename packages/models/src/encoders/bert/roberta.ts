@@ -126,6 +126,16 @@ export const roberta = defineArchitecture<RobertaConfig>({
   ...robertaParts,
   family: 'RoBERTa',
   modelTypes: ['roberta', 'xlm-roberta'],
+  conventions: {
+    roberta: {
+      queryValueTargets: ['query', 'value'],
+      adapterHub: { className: 'Roberta', hasSublayerModules: true },
+    },
+    'xlm-roberta': {
+      queryValueTargets: ['query', 'value'],
+      adapterHub: { className: 'XLMRoberta', hasSublayerModules: true },
+    },
+  },
   parseConfig: (json: ConfigJson) =>
     parseRobertaConfig('RoBERTa', json, {
       vocabularySize: json['model_type'] === 'xlm-roberta' ? 30522 : 50265,

@@ -21,6 +21,9 @@ export const xlmRobertaXl = defineArchitecture<RobertaConfig>({
   ...robertaParts,
   family: 'XLM-RoBERTa-XL',
   modelTypes: ['xlm-roberta-xl'],
+  conventions: {
+    'xlm-roberta-xl': { adapterHub: { className: 'XLMRobertaXL' } },
+  },
   parseConfig: (json: ConfigJson) => ({
     ...parseRobertaConfig('XLM-RoBERTa-XL', json, {
       vocabularySize: 250880,
