@@ -16,6 +16,14 @@ export {
 } from './settings/hyperparameter-input.js';
 export type { HyperparameterKey, Hyperparameters } from './settings/hyperparameter-types.js';
 export { overrideHyperparameters, resolveHyperparameters } from './settings/hyperparameters.js';
+export {
+  METRIC_NAMES,
+  uncheckedMetric,
+  type KnownMetrics,
+  type MetricInput,
+  type MetricName,
+  type UncheckedMetricName,
+} from './settings/metric-names.js';
 export { PRESETS, TASK_DEFAULTS, type PresetName } from './settings/presets.js';
 export { HYPERPARAMETER_KEYS } from './settings/setting-table.js';
 export {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { uncheckedMetric } from '../src/index.js';
 import { quickRows } from './quick.js';
 import { useRefusals } from './refusals.js';
 
@@ -73,7 +74,9 @@ describe('bad data is refused before a model is loaded', () => {
   });
 
   it('a metric that does not fit, or has no value on the validation rows', async () => {
-    expect(await refusal(quickRows(20), { evalMetric: 'accurracy' })).toMatchObject({
+    expect(
+      await refusal(quickRows(20), { evalMetric: uncheckedMetric('accurracy') }),
+    ).toMatchObject({
       code: 'PEFT_METRIC_UNKNOWN',
       message: expect.stringContaining('"accuracy"') as string,
     });

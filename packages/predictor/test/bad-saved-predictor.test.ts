@@ -2,7 +2,7 @@ import { cpSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { PeftPredictor } from '../src/index.js';
+import { PeftPredictor, uncheckedMetric } from '../src/index.js';
 import { quickPredictor, quickRows } from './quick.js';
 import { useRefusals } from './refusals.js';
 
@@ -195,7 +195,9 @@ describe('a saved predictor is read as hostile input', () => {
     await expect(predictor.evaluate([{ text: 'a b c' }])).rejects.toMatchObject({
       code: 'PEFT_COLUMN_MISSING',
     });
-    await expect(predictor.evaluate(quickRows(4), { metrics: 'acuracy' })).rejects.toMatchObject({
+    await expect(
+      predictor.evaluate(quickRows(4), { metrics: uncheckedMetric('acuracy') }),
+    ).rejects.toMatchObject({
       code: 'PEFT_METRIC_UNKNOWN',
     });
     await expect(predictor.evaluate(quickRows(4, 1))).rejects.toMatchObject({

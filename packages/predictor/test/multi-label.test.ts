@@ -38,7 +38,13 @@ describe('rows of several labels', () => {
       code: 'PEFT_PROBLEM_TYPE',
     });
     expect((await predictor.extractEmbedding(rows.slice(0, 1)))[0]).toHaveLength(48);
-    const wanted = ['f1_macro', 'f1_samples', 'average_precision', 'hamming_loss', 'accuracy'];
+    const wanted = [
+      'f1_macro',
+      'f1_samples',
+      'average_precision',
+      'hamming_loss',
+      'accuracy',
+    ] as const;
     const scores = await predictor.evaluate(rows, { metrics: wanted });
     // a row without labels that is predicted to have none has F1 0/0, which counts as 0
     expect(scores).toEqual({

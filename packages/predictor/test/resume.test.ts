@@ -25,7 +25,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const adapterOf = (path: string): Buffer =>
   readFileSync(join(path, 'adapter/adapter_model.safetensors'));
-const OPTIONS = { evalMetric: 'log_loss' };
+const OPTIONS = { evalMetric: 'log_loss' } as const;
 
 /** Fits into `path`; stops after a step, if asked to. */
 async function fit(

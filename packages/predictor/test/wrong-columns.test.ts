@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   PeftPredictor,
+  uncheckedMetric,
   type PredictorData,
   type PredictorOptions,
   type TaskName,
@@ -74,7 +75,9 @@ describe('wrong columns and options are named', () => {
   });
 
   it('a metric of another task, and a model of another kind', async () => {
-    expect(await refusal('causal-lm', completions, { evalMetric: 'rogueL' })).toMatchObject({
+    expect(
+      await refusal('causal-lm', completions, { evalMetric: uncheckedMetric('rogueL') }),
+    ).toMatchObject({
       code: 'PEFT_METRIC_UNKNOWN',
       message: expect.stringContaining('rougeL') as string,
     });

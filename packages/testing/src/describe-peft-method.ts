@@ -53,6 +53,13 @@ export interface MethodCase<Name extends MethodName> {
   readonly exactGradient?: boolean;
 }
 
+/** What a failed contract says of a parameter that does not learn. */
+const withoutGradientAdvice = (name: string): string =>
+  `${name} has no gradient: the loss does not depend on it. Where that is its nature (the bias of ` +
+  'keys adds the same to all scores of a query, which the softmax ignores), say so in the case: ' +
+  `{ withoutGradient: /${name.split('.').slice(-2).join('\\.')}$/ }. Else the method's forward ` +
+  'pass leaves it out, or freezes it';
+
 export interface MethodContractOptions<Name extends MethodName> {
   /** Options that must be refused, each with a part of the message. */
   readonly badOptions?: readonly {
@@ -187,7 +194,7 @@ function declareCase<Name extends MethodName>(
       expect(again.gradients.get(name)!, name).toBeAllclose(gradient, CLOSE);
       if (each.withoutGradient?.test(name) || value.size === 0) continue;
       const norm = Math.hypot(...gradient);
-      expect(norm, `norm of the gradient of ${name}`).toBeGreaterThan(1e-6);
+      expect(norm, withoutGradientAdvice(name)).toBeGreaterThan(1e-6);
       if (each.exactGradient === false || i % stride > 0) continue;
       // A long step where the loss is flat and rounding shows, a short one where it bends.
       let found = Number.NaN;

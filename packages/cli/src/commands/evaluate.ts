@@ -1,6 +1,6 @@
 /** `peft evaluate`: scores a saved model on labelled tables. */
 import type { Command } from 'commander';
-import { PeftPredictor } from '@peft/predictor';
+import { PeftPredictor, uncheckedMetric } from '@peft/predictor';
 import { table } from '../terminal/format.js';
 import { loadPlugins, pluginModules } from '../options/plugins.js';
 import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
@@ -65,7 +65,7 @@ async function evaluate(
           ...tableOptions(flags),
           signal: terminal.signal,
           writing,
-          metrics,
+          metrics: metrics?.map(uncheckedMetric),
         }),
       });
     if (flags.json) return JSON.stringify({ folder, results });

@@ -11,6 +11,7 @@ import {
   type EngineName,
   type Scores,
   uncheckedHyperparameters,
+  uncheckedMetric,
 } from '@peft/predictor';
 import { createJsonlLog, createTensorBoardLog } from '@peft/trainer';
 import { methodNamed, methodSettings } from '../options/method-options.js';
@@ -86,7 +87,7 @@ async function fit(input: FitInput, plugins: Plugins, terminal: Terminal): Promi
         columnRoles: columnRolesOf(input),
         modules: pluginModules(plugins),
         problemType: input.problemType,
-        evalMetric: input.metric,
+        evalMetric: input.metric === undefined ? undefined : uncheckedMetric(input.metric),
         onListenerError: listenerFailed(terminal),
       });
   const reading = {

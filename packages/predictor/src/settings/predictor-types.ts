@@ -3,6 +3,7 @@ import type { MethodSpec, Module, TrainEvent } from '@peft/core';
 import type { ColumnType, Label, Metric, ProblemType, Table } from '@peft/data';
 import type { EngineName } from '../engine/engine-choice.js';
 import type { HyperparameterInput } from './hyperparameter-input.js';
+import type { MetricInput } from './metric-names.js';
 import type { PresetName } from './presets.js';
 import type { ColumnRoles } from '../tasks/column-roles.js';
 import type { WritingOptions } from '../tasks/predictor-task.js';
@@ -42,7 +43,7 @@ export interface PredictorOptions {
    * `average_precision_micro` for rows of several labels, `perplexity`
    * for language models, `mean_reciprocal_rank` for embeddings.
    */
-  readonly evalMetric?: string | Metric;
+  readonly evalMetric?: MetricInput;
   /** Named set of hyperparameters; a fit may name another. Default `default`. */
   readonly presets?: PresetName;
   /** Settings of every fit; those given to a fit win. */
@@ -140,7 +141,7 @@ export interface ReadOptions {
 
 export interface EvaluateOptions extends ReadOptions {
   /** Metrics or their names. Default: the predictor's metric. */
-  readonly metrics?: string | Metric | readonly (string | Metric)[];
+  readonly metrics?: MetricInput | readonly MetricInput[];
   /** How texts are written, where a metric compares them. Default: greedy. */
   readonly writing?: WritingOptions;
   /** Also return the predictions. Default false. */
