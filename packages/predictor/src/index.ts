@@ -25,6 +25,8 @@ export {
   type UncheckedMetricName,
 } from './settings/metric-names.js';
 export { PRESETS, TASK_DEFAULTS, type PresetName } from './settings/presets.js';
+export { settingSchemas } from './settings/setting-schemas.js';
+export type { ValueSchema } from './settings/setting-rules.js';
 export { HYPERPARAMETER_KEYS } from './settings/setting-table.js';
 export {
   loadLanguageModel,

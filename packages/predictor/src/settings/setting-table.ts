@@ -1,65 +1,28 @@
 /** The default of each setting, and what its value must be. */
 import { RANKING_LOSSES } from '@peft/trainer';
 import type { HyperparameterKey } from './hyperparameter-types.js';
+import {
+  either,
+  names,
+  number,
+  oneOf,
+  orNull,
+  positive,
+  positives,
+  rule,
+  sizes,
+  text,
+  tokens,
+  type SettingRule,
+} from './setting-rules.js';
 
 /** One setting. */
 export interface Setting {
   readonly default: unknown;
-  readonly check: (value: unknown) => string | undefined;
+  readonly check: SettingRule;
   readonly convert?: (value: unknown) => unknown;
 }
 
-const number =
-  (least: number, most = Number.POSITIVE_INFINITY, integer = false) =>
-  (value: unknown): string | undefined =>
-    typeof value === 'number' &&
-    value >= least &&
-    value <= most &&
-    (!integer || Number.isInteger(value))
-      ? undefined
-      : `${integer ? 'an integer' : 'a number'} ` +
-        `${Number.isFinite(most) ? `from ${least} to ${most}` : `of at least ${least}`}`;
-const positive = (value: unknown): string | undefined =>
-  typeof value === 'number' && value > 0 && Number.isFinite(value) ? undefined : 'a number > 0';
-const oneOf =
-  (...allowed: readonly unknown[]) =>
-  (value: unknown): string | undefined =>
-    allowed.includes(value) ? undefined : `one of ${allowed.map(String).join(', ')}`;
-const text = (value: unknown): string | undefined =>
-  typeof value === 'string' && value !== '' ? undefined : 'a string';
-const names = (value: unknown): string | undefined =>
-  Array.isArray(value) && value.every((item) => typeof item === 'string')
-    ? undefined
-    : 'a list of strings';
-const probability = (value: unknown): string | undefined =>
-  typeof value === 'number' && value > 0 && value < 1 ? undefined : 'a number between 0 and 1';
-const positives = (value: unknown): string | undefined =>
-  Array.isArray(value) && value.length > 0 && value.every((item) => positive(item) === undefined)
-    ? undefined
-    : 'a list of numbers > 0';
-const sizes = (value: unknown): string | undefined =>
-  Array.isArray(value) &&
-  value.length > 0 &&
-  value.every((item) => number(1, 1e6, true)(item) === undefined)
-    ? undefined
-    : 'a list of positive integers';
-/** One of several forms. */
-const either =
-  (...checks: readonly Setting['check'][]) =>
-  (value: unknown): string | undefined => {
-    const problems = checks.map((check) => check(value));
-    return problems.some((must) => must === undefined) ? undefined : problems.join(', or ');
-  };
-const tokens = (value: unknown): string | undefined =>
-  names(value) || (value as readonly string[]).includes('')
-    ? 'a list of strings that are not empty'
-    : undefined;
-const orNull =
-  (check: Setting['check']) =>
-  (value: unknown): string | undefined => {
-    const must = value === null ? undefined : check(value);
-    return must && `${must} or null`;
-  };
 const PRECISIONS: Readonly<Record<string, string>> = {
   auto: 'auto',
   '32': '32',
@@ -95,14 +58,21 @@ export const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.fre
   'data.chat_answers': { default: 'all', check: oneOf('all', 'last') },
   'data.pos_label': {
     default: null,
-    check: (value) =>
-      value === null || ['string', 'number', 'boolean'].includes(typeof value)
-        ? undefined
-        : 'a label or null',
+    check: rule('a label or null', { type: ['string', 'number', 'boolean', 'null'] }),
   },
   'data.text_pairs': { default: false, check: oneOf(true, false) },
   'data.label_separator': { default: null, check: orNull(text) },
-  'data.label_threshold': { default: 0.5, check: either(probability, oneOf('tuned')) },
+  'data.label_threshold': {
+    default: 0.5,
+    check: either(
+      rule('a number between 0 and 1', {
+        type: 'number',
+        exclusiveMinimum: 0,
+        exclusiveMaximum: 1,
+      }),
+      oneOf('tuned'),
+    ),
+  },
   'optim.peft': { default: null, check: orNull(text) },
   'optim.lora.r': { default: 8, check: number(1, 4096, true) },
   'optim.lora.alpha': { default: 8, check: positive },
@@ -128,8 +98,7 @@ export const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.fre
   'optim.weight_decay': { default: 1e-3, check: number(0, 1e6) },
   'optim.lr_decay': {
     default: 0.9,
-    check: (value) =>
-      typeof value === 'number' && value > 0 && value <= 1 ? undefined : 'a number in (0, 1]',
+    check: rule('a number in (0, 1]', { type: 'number', exclusiveMinimum: 0, maximum: 1 }),
   },
   'optim.lr_choice': {
     default: 'layerwise_decay',
@@ -143,18 +112,19 @@ export const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.fre
   'optim.end_lr': { default: 0, check: number(0, 1e6) },
   'optim.warmup_steps': {
     default: 0.1,
-    check: (value) =>
-      typeof value === 'number' && value >= 0 && (value < 1 || Number.isInteger(value))
-        ? undefined
-        : 'a share of the steps in [0, 1), or a number of steps',
+    check: rule('a share of the steps in [0, 1), or a number of steps', {
+      anyOf: [
+        { type: 'number', minimum: 0, exclusiveMaximum: 1 },
+        { type: 'integer', minimum: 0 },
+      ],
+    }),
   },
   'optim.max_epochs': { default: 20, check: number(1, 1e6, true) },
   'optim.max_steps': {
     default: -1,
-    check: (value) =>
-      value === -1
-        ? undefined
-        : number(1, 1e9, true)(value) && 'a positive integer, or -1 for no limit',
+    check: rule('a positive integer, or -1 for no limit', {
+      anyOf: [{ const: -1 }, { type: 'integer', minimum: 1, maximum: 1e9 }],
+    }),
   },
   'optim.patience': { default: 10, check: number(1, 1e9, true) },
   'optim.val_check_interval': { default: 0.5, check: positive },
@@ -181,16 +151,16 @@ export const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.fre
   'env.batch_size': { default: 128, check: number(1, 1e6, true) },
   'env.per_gpu_batch_size': {
     default: 8,
-    check: (value) =>
-      value === 'auto' ? undefined : number(1, 1e6, true)(value) && 'a positive integer or auto',
+    check: rule('a positive integer or auto', {
+      anyOf: [{ const: 'auto' }, { type: 'integer', minimum: 1, maximum: 1e6 }],
+    }),
   },
   'env.inference_batch_size_ratio': { default: 4, check: positive },
   'env.precision': {
     default: 'auto',
-    check: (value) =>
-      Object.hasOwn(PRECISIONS, String(value))
-        ? undefined
-        : `one of ${Object.keys(PRECISIONS).join(', ')}`,
+    check: rule(`one of ${Object.keys(PRECISIONS).join(', ')}`, {
+      enum: [...Object.keys(PRECISIONS), 16, 32],
+    }),
     convert: (value) => PRECISIONS[String(value)],
   },
   // whether there is such an engine is known to the predictor, whose modules may add some
