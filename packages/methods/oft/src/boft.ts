@@ -96,7 +96,7 @@ export const boft = definePeftMethod({
     const config = table.fromPeftConfig(json);
     return key === undefined ? config : { ...config, builtFactors: shapes!.get(key)![0]! };
   },
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

@@ -57,7 +57,7 @@ export const hra = definePeftMethod({
     initWeights: { default: true, is: 'boolean', peft: 'init_weights' },
     bias: { default: 'none', is: ['none', 'all', 'hra_only'], peft: 'bias' },
   }),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, { rank, orthogonal, initWeights, bias: biases }, context) {

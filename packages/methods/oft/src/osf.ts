@@ -61,7 +61,7 @@ export const osf = definePeftMethod({
     },
     { fixed: { target_svd_config: null } },
   ),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

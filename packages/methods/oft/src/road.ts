@@ -68,7 +68,7 @@ export const road = definePeftMethod({
       },
     },
   ),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, { variant, groupSize, initWeights }, context) {

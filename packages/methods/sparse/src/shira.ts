@@ -51,7 +51,7 @@ export const shira = definePeftMethod({
     },
     { fanInFanOut: true, fixed: { mask_type: 'random' } },
   ),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, { rank, seed = DEFAULT_SEED, initWeights }, context) {

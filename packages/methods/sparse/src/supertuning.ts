@@ -79,7 +79,7 @@ export const supertuning = definePeftMethod({
   ...table,
   parseConfig: ({ alpha, ...input }) =>
     table.parseConfig({ ...input, alpha: alpha ?? (input.rank && 2 * input.rank) }),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

@@ -89,7 +89,7 @@ export const randlora = definePeftMethod({
       },
     },
   ),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

@@ -72,7 +72,7 @@ export const unilora = definePeftMethod({
     },
     { fanInFanOut: true },
   ),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {

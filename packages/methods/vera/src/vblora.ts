@@ -88,7 +88,7 @@ export const vblora = definePeftMethod({
       },
     },
   ),
-  defaultTargets: ({ modelType }) => queryValueTargets(modelType),
+  defaultTargets: queryValueTargets,
 
   attach: {
     linear(site, config, context) {
