@@ -24,7 +24,7 @@ import { architectures, bert } from '@peft/models';
 import { PageFile } from '@peft/optim';
 import { createPortableEngine } from '@peft/portable';
 import { openCheckpointFolder } from '@peft/trainer';
-import { readRunFile } from '../../packages/cli/src/options/run-file.js';
+import { readRunFile } from '../../packages/cli/src/run-file/read-run-file.js';
 
 const FIXTURES = fileURLToPath(new URL('../../packages/testing/fixtures/', import.meta.url));
 const CORPUS = fileURLToPath(new URL('./corpus/', import.meta.url));

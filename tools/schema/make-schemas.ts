@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as prettier from 'prettier';
 import ts from 'typescript';
-import { runFileSchema, settingsSchema } from '../../packages/cli/src/options/run-schema.js';
+import { runFileSchema, settingsSchema } from '../../packages/cli/src/run-file/run-schema.js';
 import { ROOT } from '../packages.mjs';
 
 const TYPES = 'packages/predictor/src/settings/hyperparameter-types.ts';

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { peft } from './fake-terminal.js';
 import { mergeFitInputs } from '../src/options/merge-fit-inputs.js';
-import { readRunFile } from '../src/options/run-file.js';
+import { readRunFile } from '../src/run-file/read-run-file.js';
 
 let folder = '';
 beforeAll(() => {

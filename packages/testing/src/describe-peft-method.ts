@@ -29,6 +29,7 @@ import { parameterValues } from './parameter-values.js';
 import { moveParameters } from './set-up.js';
 import { tinyModels, type TinyModel } from './tiny-models.js';
 import { toBeAllclose } from './to-be-allclose.js';
+import { withoutGradientAdvice } from './without-gradient-advice.js';
 
 export interface MethodCase<Name extends MethodName> {
   /** What is special, `rank-stabilised`. */
@@ -52,13 +53,6 @@ export interface MethodCase<Name extends MethodName> {
    */
   readonly exactGradient?: boolean;
 }
-
-/** What a failed contract says of a parameter that does not learn. */
-const withoutGradientAdvice = (name: string): string =>
-  `${name} has no gradient: the loss does not depend on it. Where that is its nature (the bias of ` +
-  'keys adds the same to all scores of a query, which the softmax ignores), say so in the case: ' +
-  `{ withoutGradient: /${name.split('.').slice(-2).join('\\.')}$/ }. Else the method's forward ` +
-  'pass leaves it out, or freezes it';
 
 export interface MethodContractOptions<Name extends MethodName> {
   /** Options that must be refused, each with a part of the message. */

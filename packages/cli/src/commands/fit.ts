@@ -18,7 +18,7 @@ import { methodNamed, methodSettings } from '../options/method-options.js';
 import { addFitOptions, fitInputOfFlags, type FitInput } from '../options/fit-options.js';
 import { mergeFitInputs } from '../options/merge-fit-inputs.js';
 import { allowedPlugins, loadPlugins, pluginModules, type Plugins } from '../options/plugins.js';
-import { readRunFile } from '../options/run-file.js';
+import { readRunFile } from '../run-file/read-run-file.js';
 import { unescapedDelimiter } from '../options/table-flags.js';
 import { withResumeHint } from '../terminal/resume-hint.js';
 import { fitReport, type TestScores } from '../terminal/fit-report.js';

@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { PeftError } from '@peft/errors';
 import { parseDocument } from 'yaml';
-import { fitInputOfFile, RUN_FILE_KEYS, type FitInput } from './fit-options.js';
+import { fitInputOfFile, RUN_FILE_KEYS, type FitInput } from '../options/fit-options.js';
 
 /** How often aliases (`*name`) may be expanded: a few lines of them can name billions of values. */
 const MAXIMUM_ALIASES = 100;
