@@ -29,7 +29,7 @@ import { parameterValues } from './parameter-values.js';
 import { moveParameters } from './set-up.js';
 import { tinyModels, type TinyModel } from './tiny-models.js';
 import { toBeAllclose } from './to-be-allclose.js';
-import { withoutGradientAdvice } from './without-gradient-advice.js';
+import { withoutGradientAdvice } from './numeric-gradient.js';
 
 export interface MethodCase<Name extends MethodName> {
   /** What is special, `rank-stabilised`. */
