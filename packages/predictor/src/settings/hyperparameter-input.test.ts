@@ -1,4 +1,4 @@
-import { getMetric, LABEL_SET_METRICS, METRICS, TEXT_METRICS } from '@peft/data';
+import { getMetric, getRankingMetric, LABEL_SET_METRICS, METRICS, TEXT_METRICS } from '@peft/data';
 import { describe, expect, expectTypeOf, it } from 'vitest';
 import type { EvaluateOptions, FitOptions, PredictorOptions } from './predictor-types.js';
 import type { Hyperparameters } from './hyperparameter-types.js';
@@ -36,6 +36,7 @@ describe('names of metrics', () => {
     for (const name of METRIC_NAMES.tags) expect(tags.metric(name)).toBeDefined();
     const embeddings = embeddingTask({ anchor: 'a', positive: 'b' });
     for (const name of METRIC_NAMES.retrieval) expect(embeddings.metric(name)).toBeDefined();
+    for (const name of METRIC_NAMES.rankings) expect(getRankingMetric(name)).toBeDefined();
   });
 });
 
@@ -58,6 +59,7 @@ describe('types of the settings', () => {
     expectTypeOf<'multi-label-classification'>().toExtend<NonNullable<PredictorOptions['task']>>();
     const metrics: EvaluateOptions[] = [
       { metrics: 'rmse' },
+      { metrics: ['ndcg@10', 'top1@64'] },
       { metrics: ['rougeL', getMetric('f1'), uncheckedMetric('Log-Loss')] },
     ];
     expectTypeOf(metrics).toEqualTypeOf<EvaluateOptions[]>();

@@ -93,6 +93,7 @@ export const METRIC_NAMES = Object.freeze({
     'accuracy',
   ],
   retrieval: ['mean_reciprocal_rank', 'top1'],
+  rankings: ['ndcg', 'mrr', 'map'],
 } as const);
 
 /**
@@ -102,9 +103,14 @@ export const METRIC_NAMES = Object.freeze({
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
 export interface KnownMetrics {}
 
+/** Those of the first numbers of an embedding, or of the first ranks: `top1@64`, `ndcg@10`. */
+type FirstName = `${'mean_reciprocal_rank' | 'top1' | 'ndcg' | 'mrr'}@${number}`;
+
 /** A metric that some task knows. Another case or dashes: {@link uncheckedMetric}. */
 export type MetricName =
-  (typeof METRIC_NAMES)[keyof typeof METRIC_NAMES][number] | Extract<keyof KnownMetrics, string>;
+  | FirstName
+  | (typeof METRIC_NAMES)[keyof typeof METRIC_NAMES][number]
+  | Extract<keyof KnownMetrics, string>;
 
 declare const unchecked: unique symbol;
 /** A name that the compiler does not know; it is looked up when it is used. */
