@@ -1,32 +1,30 @@
 /**
- * Ours and the peers' figures in one run on one machine: `npm run bench [-- --steps 4 --only bert
- * --write]`.
+ * Ours and the peers' figures in one run on one machine: `npm run bench [-- --arch llama-3.2-1b
+ * --precision bf16 --only LoRA --steps 4 --rounds 3 --compile --write]`.
  *
- * (a) products against oneDNN where `libdnnl-dev` is installed; (b) training steps against PyTorch
- * + transformers where a Python has them (`PEFT_PYTHON`, default `python3`); (c) an epoch over
- * texts of real lengths against the transformers Trainer. `--no-products`, `--no-epochs` leave
- * parts out. `--write` keeps the tables with date, machine and commit in benchmarks/results/.
+ * (a) products against oneDNN where `libdnnl-dev` is installed; (b) training steps against PyTorch,
+ * transformers and PEFT where a Python has them (`PEFT_PYTHON`, default `python3`), in turn; (c) an
+ * epoch over texts of real lengths against the transformers Trainer. `--arch` and `--only` choose
+ * rows by model and by title; `--no-products`, `--no-epochs` leave parts out. `--write` keeps the
+ * tables with date, machine and commit in benchmarks/results/.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-
-interface StepReport {
-  readonly engine: string;
-  readonly precision: string;
-  readonly tokensPerSecond: number;
-  readonly secondsPerStep: number;
-  readonly peakRssBytes: number;
-  readonly loss: number;
-}
+import { precisionOf, SHAPES } from './peers/shapes.js';
+import { comparePairs, HEADER } from './peers/step-pairs.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { values: options } = parseArgs({
   options: {
     steps: { type: 'string', default: '4' },
+    rounds: { type: 'string', default: '3' },
+    arch: { type: 'string', default: '' },
     only: { type: 'string', default: '' },
+    precision: { type: 'string' },
+    compile: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
     'no-products': { type: 'boolean', default: false },
     'no-epochs': { type: 'boolean', default: false },
@@ -37,12 +35,10 @@ const configs = fileURLToPath(
   new URL('../packages/testing/fixtures/autogluon/configs/', import.meta.url),
 );
 
-/** Batch 8 × 128 tokens, AutoGluon's `ia3_bias`: the shapes of the table. */
-const CASES = ['bert-base-uncased', 'mdeberta-v3-base', 'xlm-roberta-base', 'flan-t5-base'].filter(
-  (name) => existsSync(`${configs}${name}`) && name.includes(options.only),
+/** Models of the table of epochs. */
+const CASES = ['bert-base-uncased', 'mdeberta-v3-base', 'xlm-roberta-base'].filter(
+  (name) => name.includes(options.only) && name.includes(options.arch),
 );
-const OURS = ['bfloat16', 'float32'] as const;
-const THEIRS = ['float32', 'bfloat16'] as const;
 
 const lines: string[] = [
   `Machine: ${cpus().length} × ${cpus()[0]!.model}, ${(totalmem() / 2 ** 30).toFixed(0)} ` +
@@ -65,64 +61,28 @@ if (!options['no-products'] && existsSync(new URL('gemm/run.mjs', import.meta.ur
   );
 }
 const hasPeer =
-  spawnSync(python, ['-c', 'import torch, transformers'], { encoding: 'utf8' }).status === 0;
-say('## Training steps, ia3_bias, 8 × 128 tokens', '');
+  spawnSync(python, ['-c', 'import torch, transformers, peft'], { encoding: 'utf8' }).status === 0;
+say('## Training steps', '');
 if (!hasPeer)
   say(
-    `PyTorch and transformers are not installed for ${python}: ours alone. Name another Python in PEFT_PYTHON.`,
+    `PyTorch, transformers and peft are not installed for ${python}: ours alone. Name another Python in PEFT_PYTHON.`,
     '',
   );
-say(
-  '| model | side | precision | tokens/s | s/step | peak memory | tokens/s ÷ PyTorch float32 | ÷ PyTorch bfloat16 |',
-  '|---|---|---|---|---|---|---|---|',
-);
-for (const name of CASES) {
-  const shape = [
-    '--arch',
-    `${configs}${name}`,
-    '--method',
-    'ia3_bias',
-    '--batch',
-    '8',
-    '--length',
-    '128',
-    '--steps',
-    options.steps,
-    '--json',
-  ];
-  const peers = hasPeer
-    ? THEIRS.map((precision) => ({
-        precision,
-        report: report(python, [
-          'benchmarks/peers/torch_step.py',
-          ...shape,
-          '--precision',
-          precision,
-        ]),
-      }))
-    : [];
-  const speedOf = (precision: string): number | undefined =>
-    peers.find((peer) => peer.precision === precision)?.report?.tokensPerSecond;
-  for (const { precision, report: peer } of peers)
-    say(row(name, 'PyTorch', precision, peer, speedOf));
-  for (const precision of OURS)
-    say(
-      row(
-        name,
-        'ours (native)',
-        precision,
-        report(process.execPath, [
-          'tools/run-source.mjs',
-          'benchmarks/step.ts',
-          ...shape,
-          '--engine',
-          'native',
-          '--precision',
-          precision,
-        ]),
-        speedOf,
-      ),
-    );
+for (const shape of SHAPES) {
+  const title = `${shape.arch}, ${shape.title}`;
+  if (!shape.arch.includes(options.arch) || !title.includes(options.only)) continue;
+  say(`### ${title}`, '', ...HEADER);
+  say(
+    ...comparePairs(shape, {
+      python,
+      hasPeer,
+      precisions: options.precision ? [precisionOf(options.precision)] : ['bfloat16', 'float32'],
+      steps: options.steps,
+      rounds: Number(options.rounds),
+      compile: options.compile,
+    }),
+    '',
+  );
 }
 if (hasPeer && !options['no-epochs']) {
   say(
@@ -132,8 +92,7 @@ if (hasPeer && !options['no-epochs']) {
     '| model | side | s/epoch | tokens/s | peak memory | times as fast |',
     '|---|---|---|---|---|---|',
   );
-  for (const name of CASES.filter((each) => /bert/.test(each)))
-    epochRows(name).forEach((line) => say(line));
+  for (const name of CASES) epochRows(name).forEach((line) => say(line));
 }
 if (options.write) {
   const folder = new URL('results/', import.meta.url);
@@ -182,27 +141,4 @@ function say(...text: string[]): void {
 
 function run(command: string, words: readonly string[]): string {
   return spawnSync(command, words, { cwd: root, encoding: 'utf8' }).stdout ?? '';
-}
-
-/** The JSON line that a step benchmark ends with; undefined when it failed. */
-function report(command: string, words: readonly string[]): StepReport | undefined {
-  const last = run(command, words).trim().split('\n').at(-1) ?? '';
-  return last.startsWith('{') ? (JSON.parse(last) as StepReport) : undefined;
-}
-
-function row(
-  name: string,
-  side: string,
-  precision: string,
-  measured: StepReport | undefined,
-  speedOf: (precision: string) => number | undefined,
-): string {
-  if (!measured) return `| ${name} | ${side} | ${precision} | failed | | | | |`;
-  const ratio = (peer: string): string =>
-    speedOf(peer) ? (measured.tokensPerSecond / speedOf(peer)!).toFixed(2) : '';
-  return (
-    `| ${name} | ${side} | ${precision} | ${measured.tokensPerSecond.toFixed(0)} | ` +
-    `${measured.secondsPerStep.toFixed(3)} | ${(measured.peakRssBytes / 1e9).toFixed(2)} GB ` +
-    `| ${ratio('float32')} | ${ratio('bfloat16')} |`
-  );
 }

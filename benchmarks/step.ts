@@ -1,12 +1,12 @@
 /**
  * Times training steps of a random-weight model: `npm run bench:step -- --arch FILE_OR_NAME
- * --method ia3_bias --batch 8 --length 128 --steps 4 --engine NAME --json`.
+ * --method ia3_bias --batch 8 --length 128 --steps 4 --engine NAME --json`. A NAME is a file of
+ * `configs` or a folder of the fixtures' configs.
  *
  * The work of `peers/torch_step.py` with the same arguments: a backbone with one linear head on the
  * first token, AdamW, clipping.
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -28,6 +28,7 @@ import { adamw, clipByGlobalNorm, createOptimizer, type OptimizerName } from '@p
 import { createPortableEngine } from '@peft/portable';
 import { autogluonMethod } from '@peft/methods';
 import { createTensorflowEngine } from '@peft/tensorflow';
+import { configPath, precisionOf } from './peers/shapes.js';
 
 const ENGINES: Record<string, (precision: 'float32' | 'bfloat16') => Promise<Engine> | Engine> = {
   native: (precision) => createNativeEngine({ precision }),
@@ -61,7 +62,7 @@ const { values: options } = parseArgs({
 if (options.help || !options.arch) {
   console.log(
     'bench:step --arch CONFIG_JSON_OR_FOLDER [--method ia3_bias] [--batch 8] [--length 128] ' +
-      '[--steps 4] [--engine native|portable|tensorflow] [--precision bfloat16|float32] ' +
+      '[--steps 4] [--engine native|portable|tensorflow] [--precision bf16|fp32] ' +
       '[--quantization nf4|fp4|int8] [--double-quantization] [--checkpointing] [--head ' +
       'pooled-linear|causal-lm] [--rank 16 --targets all-linear] [--optimizer ' +
       'adamw|adamw_8bit|…] [--stored-dtype BF16|F32] [--profile] [--json]',
@@ -69,6 +70,7 @@ if (options.help || !options.arch) {
   process.exit(options.help ? 0 : 2);
 }
 
+const precision = precisionOf(options.precision);
 const config = JSON.parse(readFileSync(configPath(options.arch), 'utf8')) as Record<
   string,
   unknown
@@ -78,7 +80,7 @@ if (!makeEngine)
   throw new Error(
     `bench:step: --engine must be one of ${Object.keys(ENGINES).join(', ')}, got ${options.engine}`,
   );
-const engine = await makeEngine(options.precision as 'float32' | 'bfloat16');
+const engine = await makeEngine(precision);
 await engine.activate();
 const architecture = architectureFor(config['model_type'], architectures);
 const head: HeadOptions =
@@ -182,6 +184,7 @@ const report = {
   trainingPeakRssBytes: peakRssBytes,
   loadingPeakRssBytes,
   weightBytes: model.weights.byteLength,
+  frozenOperations: frozenOperations(),
   loss,
   trainableParameters: counts.trainable,
   totalParameters: counts.total,
@@ -221,9 +224,18 @@ function collectGarbage(): void {
   (runInNewContext('gc') as () => void)();
 }
 
-function configPath(arch: string): string {
-  if (!existsSync(arch)) throw new Error(`bench:step: --arch: there is no file or folder ${arch}`);
-  return statSync(arch).isDirectory() ? join(arch, 'config.json') : arch;
+/**
+ * Operations of a step's products with frozen matrices: forward, input gradient and, with
+ * checkpointing, the forward pass again, two operations for each weight and token.
+ */
+function frozenOperations(): number {
+  const matrices = new Set(
+    description.sites.flatMap((site) => (site.kind === 'linear' ? [site.weight] : [])),
+  );
+  const elements = description.parameters
+    .filter(({ name, shape }) => matrices.has(name) && shape.length === 2)
+    .reduce((sum, { shape }) => sum + shape[0]! * shape[1]!, 0);
+  return 2 * (options.checkpointing ? 3 : 2) * elements * batchSize * length;
 }
 
 /** Milliseconds per kernel of one more step. */

@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 """Times training steps of a random-weight model with PyTorch + transformers: the peer of `npm run bench:step`.
 
-Takes the same arguments and prints the same JSON line. The methods are AutoGluon's: IA3 vectors or LoRA matrices on the linear layers
-that its filter names, trainable parameters by its patterns, one linear head on the first token, AdamW.
+Takes the same arguments and prints the same JSON line. With --rank the adapters are PEFT's LoRA (get_peft_model); else the methods are
+AutoGluon's: IA3 vectors or LoRA matrices on the linear layers that its filter names, trainable parameters by its patterns. A linear head
+on the first token, or the language model's own; fused AdamW.
+
+--precision float32: everything; autocast: float32 weights, CPU autocast to bfloat16; bfloat16: the base held in bfloat16, adapters in
+float32.
 """
 import argparse
 import json
@@ -27,11 +31,13 @@ def parse_arguments():
     parser.add_argument(
         "--precision",
         default="float32",
-        choices=["float32", "bfloat16"],
-        help="bfloat16: CPU autocast",
+        choices=["float32", "autocast", "bfloat16"],
     )
+    parser.add_argument("--compile", action="store_true", help="torch.compile (inductor)")
+    parser.add_argument("--head", default="pooled-linear", choices=["pooled-linear", "causal-lm"])
+    parser.add_argument("--targets", help="all-linear, or module names with commas")
     parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing")
-    parser.add_argument("--rank", type=int, default=8)
+    parser.add_argument("--rank", type=int, help="PEFT's LoRA of this rank")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
@@ -52,22 +58,42 @@ def main():
     with open(path) as file:
         raw = json.load(file)
     config = transformers.AutoConfig.for_model(**raw)
-    if raw["model_type"] in ("t5", "mt5"):
-        model = (
-            transformers.T5EncoderModel(config)
-            if raw["model_type"] == "t5"
-            else transformers.MT5EncoderModel(config)
+    weights = torch.bfloat16 if arguments.precision == "bfloat16" else torch.float32
+    is_language_model = arguments.head == "causal-lm"
+    attention = "eager" if raw["model_type"].startswith("deberta") else "sdpa"
+    torch.set_default_dtype(weights)
+    if is_language_model:
+        model = transformers.AutoModelForCausalLM.from_config(
+            config, attn_implementation=attention
         )
+    elif raw["model_type"] == "t5":
+        model = transformers.T5EncoderModel(config)
+    elif raw["model_type"] == "mt5":
+        model = transformers.MT5EncoderModel(config)
     else:
-        model = transformers.AutoModel.from_config(
-            config,
-            attn_implementation="eager" if raw["model_type"].startswith("deberta") else "sdpa",
+        model = transformers.AutoModel.from_config(config, attn_implementation=attention)
+    torch.set_default_dtype(torch.float32)
+    model = model.to(weights)
+    if arguments.rank:
+        try:
+            import peft
+        except ImportError as error:
+            sys.exit(f"torch_step: {error}. Install peft to measure LoRA.")
+        targets = arguments.targets
+        model = peft.get_peft_model(
+            model,
+            peft.LoraConfig(
+                r=arguments.rank,
+                lora_alpha=arguments.rank,
+                target_modules=targets.split(",") if targets and "," in targets else targets,
+            ),
         )
-    model = model.float()
-    head = torch.nn.Linear(config.hidden_size, 2)
-    trainable = make_trainable(torch, model, arguments.method, arguments.rank) + list(
-        head.parameters()
-    )
+        trainable = [p for p in model.parameters() if p.requires_grad]
+    else:
+        trainable = make_trainable(torch, model, arguments.method, 8)
+    head = None if is_language_model else torch.nn.Linear(config.hidden_size, 2)
+    if head:
+        trainable += list(head.parameters())
     if arguments.checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.get_input_embeddings().register_forward_hook(
@@ -77,23 +103,29 @@ def main():
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    optimizer = torch.optim.AdamW(trainable, lr=3e-3, eps=1e-6, weight_decay=1e-3)
+    optimizer = torch.optim.AdamW(trainable, lr=3e-3, eps=1e-6, weight_decay=1e-3, fused=True)
     ids = torch.randint(5, config.vocab_size, (arguments.batch, arguments.length))
     labels = torch.arange(arguments.batch) % 2
     mask = torch.ones_like(ids)
+    run = torch.compile(model) if arguments.compile else model
+    warm_up = 3 if arguments.compile else 1
     seconds, loss = [], None
-    for _ in range(arguments.steps + 1):
+    for _ in range(arguments.steps + warm_up):
         start = time.perf_counter()
-        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "bfloat16"):
-            hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
-            logits = head(hidden)
-        loss = torch.nn.functional.cross_entropy(logits.float(), labels)
+        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "autocast"):
+            if is_language_model:
+                loss = run(input_ids=ids, attention_mask=mask, labels=ids).loss
+            else:
+                hidden = run(input_ids=ids, attention_mask=mask).last_hidden_state[:, 0]
+                logits = head(hidden.to(torch.float32))
+        if not is_language_model:
+            loss = torch.nn.functional.cross_entropy(logits.float(), labels)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trainable, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         seconds.append(time.perf_counter() - start)
-    median = statistics.median(seconds[1:])  # the first step warms up
+    median = statistics.median(seconds[warm_up:])
     report = {
         "engine": f"torch {torch.__version__}",
         "precision": arguments.precision,
@@ -158,7 +190,10 @@ class Wrapped:
 
             def forward(self, x):
                 y = self.base(x)
-                return y * self.lora_b if kind == "ia3" else y + (x @ self.lora_a.T) @ self.lora_b.T
+                if kind == "ia3":
+                    return (y * self.lora_b).to(y.dtype)
+                x = x.to(self.lora_a.dtype)
+                return y + ((x @ self.lora_a.T) @ self.lora_b.T).to(y.dtype)
 
         module = Module()
         added.append(module)

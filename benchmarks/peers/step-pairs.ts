@@ -1,0 +1,148 @@
+/**
+ * Training steps, ours and PyTorch's in turn (ours, peers, ours, peers …), since machines drift:
+ * what counts is the median of the ratios to the strongest peer of each round.
+ */
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { configPath, type Shape } from './shapes.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+export interface StepReport {
+  readonly tokensPerSecond: number;
+  readonly secondsPerStep: number;
+  readonly peakRssBytes: number;
+  readonly loss: number;
+  /** Ours only. */
+  readonly frozenOperations?: number;
+}
+
+export interface PairOptions {
+  readonly python: string;
+  readonly hasPeer: boolean;
+  readonly precisions: readonly ('bfloat16' | 'float32')[];
+  readonly steps: string;
+  readonly rounds: number;
+  /** Also torch.compile of the bfloat16 base. */
+  readonly compile: boolean;
+}
+
+interface Side {
+  readonly label: string;
+  readonly isOurs: boolean;
+  run(): StepReport | undefined;
+}
+
+export const HEADER = [
+  '| side | tokens/s | s/step | peak memory | ÷ strongest peer, median (least to most) | of oneDNN |',
+  '|---|---|---|---|---|---|',
+];
+
+/** The lines of one shape's table. */
+export function comparePairs(shape: Shape, options: PairOptions): string[] {
+  const sides = sidesOf(shape, options);
+  const rounds: Map<Side, StepReport>[] = [];
+  const products: number[] = [];
+  for (let round = 0; round < options.rounds; round += 1) {
+    const reports = new Map<Side, StepReport>();
+    if (options.hasPeer) products.push(...productSpeed(options.python));
+    for (const side of sides) {
+      const report = side.run();
+      if (report) reports.set(side, report);
+    }
+    rounds.push(reports);
+  }
+  const speed = products.length > 0 ? median(products) : undefined;
+  return sides.map((side) => line(side, rounds, speed));
+}
+
+function sidesOf(shape: Shape, options: PairOptions): Side[] {
+  const words = [
+    '--arch',
+    configPath(shape.arch),
+    ...shape.words,
+    '--steps',
+    options.steps,
+    '--json',
+  ];
+  const ours = options.precisions.map((precision) => ({
+    label: `ours, ${precision}`,
+    isOurs: true,
+    run: () =>
+      report(process.execPath, [
+        'tools/run-source.mjs',
+        'benchmarks/step.ts',
+        ...words,
+        '--precision',
+        precision,
+      ]),
+  }));
+  const variants: [label: string, words: string[]][] = [
+    ['PyTorch, bfloat16 base', ['--precision', 'bfloat16']],
+    ['PyTorch, autocast', ['--precision', 'autocast']],
+    ['PyTorch, float32', ['--precision', 'float32']],
+  ];
+  if (options.compile)
+    variants.push(['PyTorch, bfloat16 base, compiled', ['--precision', 'bfloat16', '--compile']]);
+  const peers = variants.map(([label, more]) => ({
+    label,
+    isOurs: false,
+    run: () => report(options.python, ['benchmarks/peers/torch_step.py', ...words, ...more]),
+  }));
+  return options.hasPeer ? [...ours, ...peers] : ours;
+}
+
+function line(
+  side: Side,
+  rounds: readonly ReadonlyMap<Side, StepReport>[],
+  products: number | undefined,
+): string {
+  const own = rounds.flatMap((round) => round.get(side) ?? []);
+  if (own.length === 0) return `| ${side.label} | failed | | | | |`;
+  const ratios = rounds.flatMap((round) => {
+    const strongest = Math.max(
+      ...[...round]
+        .filter(([{ isOurs }]) => !isOurs)
+        .map(([, { tokensPerSecond }]) => tokensPerSecond),
+    );
+    const mine = round.get(side);
+    return side.isOurs && mine && strongest > 0 ? [mine.tokensPerSecond / strongest] : [];
+  });
+  const operations = own[0]!.frozenOperations;
+  const seconds = median(own.map(({ secondsPerStep }) => secondsPerStep));
+  const cells = [
+    side.label,
+    median(own.map(({ tokensPerSecond }) => tokensPerSecond)).toFixed(1),
+    seconds.toFixed(3),
+    `${(Math.max(...own.map(({ peakRssBytes }) => peakRssBytes)) / 1e9).toFixed(2)} GB`,
+    ratios.length > 0
+      ? `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`
+      : '',
+    operations !== undefined && products !== undefined
+      ? `${((100 * operations) / seconds / 1e9 / products).toFixed(0)} %`
+      : '',
+  ];
+  return `| ${cells.join(' | ')} |`;
+}
+
+/** GFLOP/s of oneDNN's bfloat16 products, as PyTorch runs them. */
+function productSpeed(python: string): number[] {
+  const speed = Number.parseFloat(output(python, ['benchmarks/peers/torch_products.py']));
+  return Number.isFinite(speed) ? [speed] : [];
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+function output(command: string, words: readonly string[]): string {
+  return spawnSync(command, words, { cwd: root, encoding: 'utf8' }).stdout ?? '';
+}
+
+/** The JSON line that a step benchmark ends with; undefined when it failed. */
+function report(command: string, words: readonly string[]): StepReport | undefined {
+  const last = output(command, words).trim().split('\n').at(-1) ?? '';
+  return last.startsWith('{') ? (JSON.parse(last) as StepReport) : undefined;
+}
