@@ -63,9 +63,7 @@ def main():
     attention = "eager" if raw["model_type"].startswith("deberta") else "sdpa"
     torch.set_default_dtype(weights)
     if is_language_model:
-        model = transformers.AutoModelForCausalLM.from_config(
-            config, attn_implementation=attention
-        )
+        model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation=attention)
     elif raw["model_type"] == "t5":
         model = transformers.T5EncoderModel(config)
     elif raw["model_type"] == "mt5":
