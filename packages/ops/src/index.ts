@@ -46,6 +46,8 @@ export type {
   Engine,
   FreezeOptions,
   FrozenWeight,
+  OnePassLoss,
+  OutputLayerOptions,
   NestedAbsmax,
   QuantizedParts,
 } from './weights/engine.js';

@@ -8,6 +8,8 @@ import {
   type Engine,
   type FreezeOptions,
   type FrozenWeight,
+  type OnePassLoss,
+  type OutputLayerOptions,
   type QuantizedParts,
   type StoredDtype,
   type TensorSource,
@@ -31,6 +33,7 @@ import { MOST_THREADS } from './environment.js';
 import { NATIVE_BACKEND, NativeBackend } from './native-backend.js';
 import { nativeSizing } from './native-sizing.js';
 import { NativeWeight } from './native-weight.js';
+import { outputLoss } from './output-loss.js';
 
 /** How the native engine computes. */
 export interface NativeEngineOptions {
@@ -243,6 +246,16 @@ class NativeEngine implements Engine {
     );
     const tensor = ({ info }: typeof y) => tf.engine().makeTensorFromTensorInfo(info) as Tensor2D;
     return { y: tensor(y), sums: sums && tensor(sums) };
+  }
+
+  linearCrossEntropy(
+    x: Tensor2D,
+    weight: FrozenWeight,
+    labels: Int32Array,
+    options: OutputLayerOptions,
+    withGradient: boolean,
+  ): OnePassLoss | undefined {
+    return outputLoss(this, x, this.#own(weight), labels, options, withGradient);
   }
 
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D {

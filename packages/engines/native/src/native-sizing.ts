@@ -39,6 +39,7 @@ export const nativeSizing: EngineSizing = Object.freeze<EngineSizing>({
   mapsFiles: true,
   kernels: Object.freeze(Object.fromEntries(KERNELS.map((name) => [name, nothing]))),
   hasActivatedProducts: true,
+  vocabularyChunk: 1024, // kChunk of cpp/weights/output-loss.cc
   weightBytes: ({ shape, size }) => weightBytes(shape[0]!, shape[1]!, size),
   productBytes: () => 0,
   rowsBytes: () => 0,

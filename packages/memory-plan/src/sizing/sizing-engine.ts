@@ -11,6 +11,7 @@ import {
   type EngineSizing,
   type FreezeOptions,
   type FrozenWeight,
+  type OnePassLoss,
   type QuantizedParts,
   type QuantizedSize,
   type SizedProduct,
@@ -72,6 +73,7 @@ export class SizingEngine implements Engine {
     this.backendName = registerSizingBackend(sizes);
     this.description = `sizes only (${sizes.name})`;
     if (!sizes.hasActivatedProducts) this.linearActivated = undefined;
+    if (sizes.vocabularyChunk === undefined) this.linearCrossEntropy = undefined;
   }
 
   get backend(): SizingBackend {
@@ -122,6 +124,21 @@ export class SizingEngine implements Engine {
     const own = this.#use(weight, 'product');
     const y = this.#product(x, own, own.shape[0]!, keepSums ? 'sums' : 'activation');
     return { y, sums: keepSums ? this.#tensor(y.shape) : undefined };
+  };
+
+  linearCrossEntropy? = (
+    x: Tensor2D,
+    weight: FrozenWeight,
+    _labels: Int32Array,
+    _options: unknown,
+    withGradient: boolean,
+  ): OnePassLoss => {
+    this.#use(weight, 'product');
+    this.#tensor([x.shape[0], this.sizes.vocabularyChunk!]).dispose(); // logits of a chunk
+    return {
+      loss: this.#tensor([x.shape[0]]) as Tensor as Tensor1D,
+      gradient: withGradient ? this.#tensor(x.shape) : undefined,
+    };
   };
 
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D {

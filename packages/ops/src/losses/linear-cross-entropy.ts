@@ -7,6 +7,9 @@
  * gradient, so that `[N, V]` never exists. Rows labelled −100 cost nothing and have loss 0. With dz
  * = dloss·(softmax − onehot): dh = dz·W, dW = dzᵀ·h, db = Σ dz, dz passing through the cap as dz·(1
  * − (z/softCap)²) and through the scale.
+ *
+ * An engine with a pass of its own (`Engine.linearCrossEntropy`) reads a frozen W once for all rows,
+ * a chunk of the vocabulary at a time, and makes dh with the loss.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
@@ -21,6 +24,7 @@ import { differentiable } from '../tape/differentiable.js';
 import { copyRows, placeRows } from '../rows/copy-rows.js';
 import { isFrozenWeight, type Weight } from '../products/linear.js';
 import { product } from '../products/product.js';
+import type { OnePassLoss, OutputLayerOptions } from '../weights/engine.js';
 import { sumRows } from '../rows/sum-rows.js';
 
 export interface LinearCrossEntropyOptions {
@@ -67,9 +71,18 @@ export function linearCrossEntropy(
     return (softCap > 0 ? tf.mul(tf.tanh(tf.div(biased, softCap)), softCap) : biased) as Tensor2D;
   };
 
+  let isOnePass = false;
   return differentiable<'hidden' | 'weight' | 'bias', Tensor1D>(
     { hidden, bias, weight: isFrozenWeight(weight) ? undefined : weight },
-    (save) => {
+    (save, needs) => {
+      const made = needs.bias
+        ? undefined
+        : onePass(hidden, weight, labels, { bias, scale, softCap }, needs.hidden);
+      if (made) {
+        isOnePass = true;
+        if (made.gradient) save([made.gradient]);
+        return made.loss;
+      }
       const loss = new Float32Array(rows);
       const logSumExp = new Float32Array(rows);
       for (const part of chunks) {
@@ -91,6 +104,11 @@ export function linearCrossEntropy(
       return tf.tensor1d(loss);
     },
     ({ dy, saved: [savedHidden, logSumExp, ...rest], needs }) => {
+      if (isOnePass) {
+        const own = copyRows(dy as Tensor1D, labelledRows(labels));
+        const scaled = tf.mul(savedHidden!, tf.reshape(own, [-1, 1])) as Tensor2D;
+        return { hidden: placeRows([scaled], [labelledRows(labels)], hidden.shape) };
+      }
       const w = isFrozenWeight(weight) ? weight : (rest.shift() as Tensor2D);
       const b = rest.shift() as Tensor1D | undefined;
       const x = savedHidden as Tensor2D;
@@ -132,9 +150,38 @@ export function linearCrossEntropy(
   );
 }
 
+/** The engine's own pass, if it has one: the loss `[N]`, and dloss/dh of the labelled rows. */
+function onePass(
+  hidden: Tensor2D,
+  weight: Weight,
+  labels: Int32Array,
+  options: OutputLayerOptions,
+  withGradient: boolean,
+): OnePassLoss | undefined {
+  if (!isFrozenWeight(weight) || !weight.engine.linearCrossEntropy) return undefined;
+  const rows = labelledRows(labels);
+  const x = copyRows(hidden, rows);
+  const made = weight.engine.linearCrossEntropy(
+    x,
+    weight,
+    rows.map((n) => labels[n]!),
+    options,
+    withGradient,
+  );
+  x.dispose();
+  if (!made) return undefined;
+  const loss = placeRows([made.loss], [rows], [hidden.shape[0]]);
+  made.loss.dispose();
+  return { loss, gradient: made.gradient };
+}
+
+function labelledRows(labels: Int32Array): Int32Array {
+  return Int32Array.from(labels.keys()).filter((n) => labels[n] !== IGNORED_LABEL);
+}
+
 /** The labelled rows, `size` at a time. */
 function labelledChunks(labels: Int32Array, size: number): Int32Array[] {
-  const rows = Int32Array.from(labels.keys()).filter((n) => labels[n] !== IGNORED_LABEL);
+  const rows = labelledRows(labels);
   return Array.from({ length: Math.ceil(rows.length / size) }, (_, i) =>
     rows.slice(i * size, (i + 1) * size),
   );

@@ -72,6 +72,8 @@ export interface EngineSizing {
   readonly kernels: Readonly<Partial<Record<KernelName, KernelHolds>>>;
   /** It has `linearActivated`. */
   readonly hasActivatedProducts: boolean;
+  /** It has `linearCrossEntropy`, and makes the logits of so many words of the vocabulary at a time. */
+  readonly vocabularyChunk?: number;
   /** Bytes that a weight takes once it was used like this. */
   weightBytes(weight: SizedWeight, uses: WeightUses): number;
   /** Bytes that live at the most during a product, its operands left out. 0: the result alone. */

@@ -67,6 +67,23 @@ export interface NestedAbsmax {
   readonly offset: number;
 }
 
+/** What an output layer makes of its products: z = cap(scale·p + b), see linearCrossEntropy. */
+export interface OutputLayerOptions {
+  /** b `[V]` */
+  readonly bias?: Tensor1D;
+  readonly scale: number;
+  /** 0: none. */
+  readonly softCap: number;
+}
+
+/** What {@link Engine.linearCrossEntropy} makes; the caller disposes. */
+export interface OnePassLoss {
+  /** `[N]` */
+  readonly loss: Tensor1D;
+  /** dloss_n/dx_n `[N, in]`, where it was asked for. */
+  readonly gradient?: Tensor2D;
+}
+
 export interface Engine {
   /** `portable`, `native`, `tensorflow`, or a third party's. */
   readonly name: string;
@@ -107,6 +124,18 @@ export interface Engine {
     kind: ActivationName,
     keepSums: boolean,
   ): { readonly y: Tensor2D; readonly sums?: Tensor2D };
+  /**
+   * Cross entropy of an output layer, and its gradient where `withGradient` asks for it, in one pass
+   * over the weight and without logits. Labels are inside [0, out). Optional, and undefined for a
+   * weight that it cannot be made of: then logits are made for some rows at a time.
+   */
+  linearCrossEntropy?(
+    x: Tensor2D,
+    weight: FrozenWeight,
+    labels: Int32Array,
+    options: OutputLayerOptions,
+    withGradient: boolean,
+  ): OnePassLoss | undefined;
   /** dx = dy·W. dy `[N, out]`, dx `[N, in]`; the caller disposes dx. */
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D;
   /**

@@ -5,6 +5,7 @@
 #include <memory>
 #include <type_traits>
 
+#include "../weights/output-loss.h"
 #include "../weights/weight.h"
 #include "exports.h"
 
@@ -278,6 +279,26 @@ napi_value linearInputGradient(const Arguments& a) {
   return nullptr;
 }
 
+napi_value linearCrossEntropy(const Arguments& a) {
+  const Weight& weight = weightOf(a, 0);
+  if (weight.shape.transposed) a.fail("the weight of an output layer must not be transposed");
+  const int64_t n = a.size(5, "n");
+  const float* x = a.floats(1, "x", product(n, weight.shape.columns));
+  const float* bias = a.optionalFloats(2, "bias", weight.shape.rows);
+  const int32_t* labels = a.integers(3, "labels", n);
+  for (int64_t i = 0; i < n; i++)
+    if (labels[i] < 0 || labels[i] >= weight.shape.rows)
+      a.fail("label " + std::to_string(labels[i]) + " of row " + std::to_string(i) +
+             " is outside the " + std::to_string(weight.shape.rows) + " classes");
+  float* loss = a.floats(4, "loss", n);
+  float* dx = a.optionalFloats(6, "dx", product(n, weight.shape.columns));
+  const OutputLayer layer = {weight, bias, static_cast<float>(a.number(7, "scale")),
+                             static_cast<float>(a.number(8, "softCap"))};
+  const bool bf16 = a.boolean(9, "bf16");
+  reading(weight, [&] { outputLoss(layer, x, labels, n, loss, dx, bf16); });
+  return nullptr;
+}
+
 }  // namespace
 
 void exportWeights(Exports& exports) {
@@ -293,6 +314,7 @@ void exportWeights(Exports& exports) {
   exports.push_back({"linear", call<linear>});
   exports.push_back({"linearActivated", call<linearActivated>});
   exports.push_back({"linearInputGradient", call<linearInputGradient>});
+  exports.push_back({"linearCrossEntropy", call<linearCrossEntropy>});
 }
 
 }  // namespace peft

@@ -20,6 +20,7 @@ enum class Scratch : int {
   kAttentionD,
   kAttentionShared,
   kAttentionPartial,
+  kLoss,  // logits of a chunk of the vocabulary
   kCount
 };
 

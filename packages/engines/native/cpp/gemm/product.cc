@@ -79,6 +79,22 @@ struct Runner {
 
   int64_t depthOf(int64_t pass) const { return passes.depthEnd(pass) - passes.depthBegin(pass); }
 
+  void packS(int64_t row, int64_t rows, int64_t pass, uint32_t* packed, uint32_t* spare) const {
+    const int64_t k0 = passes.depthBegin(pass);
+    if (p.sTransposed)
+      k.packS(p.s, true, row, rows, p.sRow + k0, depthOf(pass), packed, spare);
+    else
+      k.packS(p.s, false, p.sRow + row, rows, k0, depthOf(pass), packed, spare);
+  }
+  void packV(int64_t column, int64_t columns, int64_t pass, uint32_t* packed,
+             uint32_t* spare) const {
+    const int64_t k0 = passes.depthBegin(pass);
+    if (p.vTransposed)
+      k.packV(p.v, true, p.vRow + column, columns, k0, depthOf(pass), packed, spare);
+    else
+      k.packV(p.v, false, column, columns, p.vRow + k0, depthOf(pass), packed, spare);
+  }
+
   /** Blocks of the operand that tasks pack: a few for each thread where the work allows. */
   Blocks privateBlocks(int64_t total, int64_t most, int64_t sharedBlocks, int64_t unit) const {
     if (here) return Blocks(total, most, unit);
@@ -112,9 +128,8 @@ struct Runner {
       auto pack = [&](int64_t task) {
         const int64_t pass = task / packBlocks.count, block = task % packBlocks.count,
                       column = packBlocks.begin(block);
-        k.packV(p.v, p.vTransposed, chunk0 + column, packBlocks.length(block),
-                passes.depthBegin(pass), depthOf(pass), panel(pass, column),
-                scratch<uint32_t>(Scratch::kDecode, packScratchWords(packBlocks.size)));
+        packV(chunk0 + column, packBlocks.length(block), pass, panel(pass, column),
+              scratch<uint32_t>(Scratch::kDecode, packScratchWords(packBlocks.size)));
       };
       auto compute = [&](int64_t task) {
         const int64_t s = task % sBlocks.count, v = task / sBlocks.count;
@@ -128,8 +143,7 @@ struct Runner {
             target.multiplyStored(pass, panel(pass, column));
             continue;
           }
-          k.packS(p.s, p.sTransposed, row, rows, passes.depthBegin(pass), depthOf(pass), packed,
-                  spare);
+          packS(row, rows, pass, packed, spare);
           target.multiply(passes.wordsOf(pass), packed, panel(pass, column), pass > 0);
         }
         target.finish();
@@ -155,9 +169,8 @@ struct Runner {
       auto pack = [&](int64_t task) {
         const int64_t pass = task / packBlocks.count, block = task % packBlocks.count,
                       row = packBlocks.begin(block);
-        k.packS(p.s, p.sTransposed, chunk0 + row, packBlocks.length(block), passes.depthBegin(pass),
-                depthOf(pass), packedRow(pass, row),
-                scratch<uint32_t>(Scratch::kDecode, packScratchWords(packBlocks.size)));
+        packS(chunk0 + row, packBlocks.length(block), pass, packedRow(pass, row),
+              scratch<uint32_t>(Scratch::kDecode, packScratchWords(packBlocks.size)));
       };
       auto compute = [&](int64_t task) {
         const int64_t v = task % vBlocks.count, s = task / vBlocks.count;
@@ -168,8 +181,7 @@ struct Runner {
         const Target target(*this, sBlocks.size, chunk0 + row, sBlocks.length(s), column, columns,
                             sBlocks.size * vBlocks.size);
         for (int64_t pass = 0; pass < passes.count; pass++) {
-          k.packV(p.v, p.vTransposed, column, columns, passes.depthBegin(pass), depthOf(pass),
-                  packed, spare);
+          packV(column, columns, pass, packed, spare);
           target.multiply(passes.wordsOf(pass), packedRow(pass, row), packed, pass > 0);
         }
         target.finish();
@@ -185,14 +197,13 @@ struct Runner {
     const Blocks blocks = privateBlocks(p.columns, kPrivateColumns, 1, 2 * width);
     uint32_t* shared = scratch<uint32_t>(Scratch::kSharedS, passes.count * rows * kStrideWords);
     auto pack = [&](int64_t pass) {
-      k.packS(p.s, p.sTransposed, 0, rows, passes.depthBegin(pass), depthOf(pass),
-              shared + pass * rows * kStrideWords,
-              scratch<uint32_t>(Scratch::kDecode, packScratchWords(rows)));
+      packS(0, rows, pass, shared + pass * rows * kStrideWords,
+            scratch<uint32_t>(Scratch::kDecode, packScratchWords(rows)));
     };
     auto compute = [&](int64_t block) {
       const int64_t column = blocks.begin(block), columns = blocks.length(block);
       float* sums = scratch<float>(Scratch::kTile, rows * blocks.size);
-      k.multiplyFew(p.v, column, columns, passes, rows, shared, sums, rows,
+      k.multiplyFew(p.v, p.vRow + column, columns, passes, rows, shared, sums, rows,
                     scratch<uint32_t>(Scratch::kDecode, packScratchWords(2 * width)));
       finish(sums, rows, 0, rows, column, columns);
     };
@@ -229,7 +240,7 @@ struct Runner {
 
     void multiplyStored(int64_t pass, const uint32_t* v) const {
       const int64_t k0 = r.passes.depthBegin(pass);
-      r.k.multiplyStored(r.p.s, row, rows, k0, r.depthOf(pass), columns, v, sums,
+      r.k.multiplyStored(r.p.s, r.p.sRow + row, rows, k0, r.depthOf(pass), columns, v, sums,
                          direct ? 0 : sumRows, r.p.outStride, pass > 0);
     }
 

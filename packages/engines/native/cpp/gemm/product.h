@@ -23,8 +23,10 @@ struct Product {
   int64_t depth = 0;    // k
   MatrixView s;
   bool sTransposed = false;  // stored [k, rows]
+  int64_t sRow = 0;          // of the matrix as stored, at which S begins
   MatrixView v;
   bool vTransposed = false;  // stored [columns, k]
+  int64_t vRow = 0;          // and V
   /** Which operand is packed whole before the tiles start; the other is packed by each task, and
    * should be the frozen one. */
   bool shareS = false;

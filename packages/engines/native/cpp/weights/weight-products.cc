@@ -10,18 +10,28 @@
 namespace peft {
 namespace {
 
-/** out [n, stored rows] = x·storedᵀ for few rows of x: the weight fills the vectors, its rows being
+/** Stored rows [first, first + count). */
+struct StoredRange {
+  int64_t first, count;
+};
+
+StoredRange allRows(const Weight& weight) {
+  return {0, weight.shape.storedRows()};
+}
+
+/** out [n, rows.count] = x·storedᵀ for few rows of x: the weight fills the vectors, its rows being
  * turned, which is less work than lanes of x that stay empty. The sums are the same, see Product.
  */
-void fewAlongRows(const Weight& weight, const float* x, const float* bias, float* out, int64_t n,
+void fewAlongRows(const Weight& weight, StoredRange rows, const float* x, const float* bias, float* out, int64_t n,
                   bool bf16, const Epilogue* epilogue) {
   Product p;
   p.rows = n;
-  p.columns = weight.shape.storedRows();
+  p.columns = rows.count;
   p.depth = weight.shape.storedColumns();
   p.s = denseView(x, p.depth);
   p.shareS = true;
   p.v = weight.view();
+  p.vRow = rows.first;
   p.vTransposed = true;
   p.out = out;
   p.outStride = p.columns;
@@ -31,15 +41,16 @@ void fewAlongRows(const Weight& weight, const float* x, const float* bias, float
   multiply(p);
 }
 
-/** out [n, stored rows] = x·storedᵀ. */
-void alongRows(const Weight& weight, const float* x, const float* bias, float* out, int64_t n,
+/** out [n, rows.count] = x·storedᵀ. */
+void alongRows(const Weight& weight, StoredRange rows, const float* x, const float* bias, float* out, int64_t n,
                bool bf16, const Epilogue* epilogue = nullptr) {
-  if (n <= fewRows(bf16)) return fewAlongRows(weight, x, bias, out, n, bf16, epilogue);
+  if (n <= fewRows(bf16)) return fewAlongRows(weight, rows, x, bias, out, n, bf16, epilogue);
   Product p;
-  p.rows = weight.shape.storedRows();
+  p.rows = rows.count;
   p.columns = n;
   p.depth = weight.shape.storedColumns();
   p.s = weight.view();
+  p.sRow = rows.first;
   p.v = denseView(x, p.depth);
   p.vTransposed = true;
   p.out = out;
@@ -51,16 +62,18 @@ void alongRows(const Weight& weight, const float* x, const float* bias, float* o
   multiply(p);
 }
 
-/** out [n, stored columns] = x·stored. */
-void overRows(const Weight& weight, const float* x, const float* bias, float* out, int64_t n,
-              bool bf16, const Epilogue* epilogue = nullptr) {
+/** out [n, stored columns] (+)= x·stored, x [n, rows.count]. */
+void overRows(const Weight& weight, StoredRange rows, const float* x, const float* bias, float* out,
+              int64_t n, bool bf16, const Epilogue* epilogue = nullptr, bool accumulate = false) {
   Product p;
   p.rows = n;
   p.columns = weight.shape.storedColumns();
-  p.depth = weight.shape.storedRows();
+  p.depth = rows.count;
   p.s = denseView(x, p.depth);
   p.shareS = true;
   p.v = weight.view();
+  p.vRow = rows.first;
+  p.accumulate = accumulate;
   p.out = out;
   p.outStride = p.columns;
   p.bias = bias;
@@ -74,16 +87,26 @@ void overRows(const Weight& weight, const float* x, const float* bias, float* ou
 void weightForward(const Weight& weight, const float* x, const float* bias, float* y, int64_t n,
                    bool bf16, const Epilogue* epilogue) {
   if (weight.shape.transposed)
-    overRows(weight, x, bias, y, n, bf16, epilogue);
+    overRows(weight, allRows(weight), x, bias, y, n, bf16, epilogue);
   else
-    alongRows(weight, x, bias, y, n, bf16, epilogue);
+    alongRows(weight, allRows(weight), x, bias, y, n, bf16, epilogue);
 }
 
 void weightBackward(const Weight& weight, const float* dy, float* dx, int64_t n, bool bf16) {
   if (weight.shape.transposed)
-    alongRows(weight, dy, nullptr, dx, n, bf16);
+    alongRows(weight, allRows(weight), dy, nullptr, dx, n, bf16);
   else
-    overRows(weight, dy, nullptr, dx, n, bf16);
+    overRows(weight, allRows(weight), dy, nullptr, dx, n, bf16);
+}
+
+void storedRowsForward(const Weight& weight, int64_t first, int64_t count, const float* x, float* y,
+                       int64_t n, bool bf16) {
+  alongRows(weight, {first, count}, x, nullptr, y, n, bf16);
+}
+
+void addStoredRowsBackward(const Weight& weight, int64_t first, int64_t count, const float* dy,
+                           float* dx, int64_t n, bool bf16) {
+  overRows(weight, {first, count}, dy, nullptr, dx, n, bf16, nullptr, true);
 }
 
 }  // namespace peft

@@ -64,6 +64,13 @@ void weightForward(const Weight& weight, const float* x, const float* bias, floa
 /** dx [n, columns] = dy [n, rows]·W. */
 void weightBackward(const Weight& weight, const float* dy, float* dx, int64_t n, bool bf16);
 
+/** y [n, count] = x·storedᵀ with stored rows [first, first+count). */
+void storedRowsForward(const Weight& weight, int64_t first, int64_t count, const float* x, float* y,
+                       int64_t n, bool bf16);
+/** dx [n, stored columns] += dy [n, count]·stored. */
+void addStoredRowsBackward(const Weight& weight, int64_t first, int64_t count, const float* dy,
+                           float* dx, int64_t n, bool bf16);
+
 /** Blocks of 256 of `maxima` minus their mean, as codes of the signed dynamic map. */
 void quantizeMaxima(Weight& weight);
 

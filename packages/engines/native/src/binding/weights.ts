@@ -111,4 +111,20 @@ export interface WeightFunctions {
   ): void;
   /** dx = dy·W. dy `[N, rows]`, dx `[N, columns]`. */
   linearInputGradient(weight: WeightHandle, dy: F32, dx: F32, n: number, bf16: boolean): void;
+  /**
+   * loss[n] = ln Σ_v exp z_nv − z_nt, z = cap(scale·x·Wᵀ + bias), t the labels, each in [0, rows);
+   * dx `[N, columns]` receives dloss/dx unless it is null. An error for a transposed weight.
+   */
+  linearCrossEntropy(
+    weight: WeightHandle,
+    x: F32,
+    bias: F32 | null,
+    labels: Int32Array,
+    loss: F32,
+    n: number,
+    dx: F32 | null,
+    scale: number,
+    softCap: number,
+    bf16: boolean,
+  ): void;
 }
