@@ -2,13 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { addChat } from './commands/chat.js';
+import { addCheck } from './commands/check.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEvaluate } from './commands/evaluate.js';
-import { addExport } from './commands/export.js';
+import { addExport, addMerge } from './commands/export.js';
 import { addFit } from './commands/fit.js';
 import { addGenerate } from './commands/generate.js';
 import { addInspect } from './commands/inspect.js';
-import { addMerge } from './commands/merge.js';
 import { addMethods } from './commands/methods.js';
 import { addPlan } from './commands/plan.js';
 import { addPredict } from './commands/predict.js';
@@ -52,6 +52,7 @@ export function programOf(argv: readonly string[], terminal: Terminal): Command 
   addChat(program, terminal);
   addExport(program, terminal);
   addMerge(program, terminal);
+  addCheck(program, terminal);
   addInspect(program, terminal);
   addMethods(program, terminal);
   addPlan(program, terminal);

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -37,6 +37,33 @@ describe('peft export', () => {
     expect(wrong.err).toContain('Did you mean "safetensors"?');
     expect(existsSync(join(folder, 'none'))).toBe(false);
   });
+});
+
+test('peft check says who loads an adapter', async () => {
+  const { out, code } = await peft('check', adapter);
+  expect(code).toBe(0);
+  expect(out).toMatch(/^peft +loads it$/m);
+  expect(out).toMatch(/^vllm +does not load it: the adapter is OFT \(merge it: peft merge\)$/m);
+  const told = await peft('check', adapter, '--for', 'mlx', '--json');
+  expect(JSON.parse(told.out)).toMatchObject({ target: 'mlx', loads: false });
+});
+
+test('a GGUF file is a base: what is trained on it is saved, and leaves', async () => {
+  const base = join(folder, 'base.gguf');
+  const engine = ['--engine', 'portable'];
+  const made = await peft('export', fixture('qwen3'), '--to', 'gguf', '-o', base, ...engine);
+  expect(made.code, made.err).toBe(0);
+  const table = join(folder, 'texts.jsonl');
+  writeFileSync(table, ['a b c', 'd e f'].map((text) => JSON.stringify({ text })).join('\n'));
+  const out = join(folder, 'tuned');
+  const words = ['fit', table, '--task', 'causal-lm', '--model', base, '--tune', table];
+  const fitted = await peft(...words, '--method', 'lora', '--output', out, ...QUICK);
+  expect(fitted.code, fitted.err).toBe(0);
+  expect(fitted.out).toContain(`peft export ${out} --to gguf -o FILE.gguf`);
+  expect(readdirSync(join(out, 'model'))).toContain('model.gguf');
+  const merged = join(folder, 'tuned-merged');
+  expect((await peft('merge', out, '-o', merged, ...engine)).code).toBe(0);
+  expect(readFileSync(join(merged, 'README.md'), 'utf8')).toContain('which were quantised');
 });
 
 describe('what fit saved', () => {

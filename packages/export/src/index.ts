@@ -16,3 +16,9 @@ export {
   type WrittenModel,
 } from './format.js';
 export { safetensors } from './formats/safetensors/safetensors.js';
+export {
+  checkAdapter,
+  TARGET_NAMES,
+  type AdapterVerdict,
+  type TargetName,
+} from './targets/check-adapter.js';

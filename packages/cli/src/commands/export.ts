@@ -1,4 +1,4 @@
-/** `peft export`: what was trained, in the format of others. */
+/** `peft export` and its short form `peft merge`: what was trained, in the format of others. */
 import type { Command } from 'commander';
 import { PeftError } from '@peft/errors';
 import { allFormats, exportModel, type ExportResult } from '@peft/export';
@@ -13,7 +13,7 @@ import { loadingShown } from '../terminal/loading-shown.js';
 import type { Terminal } from '../terminal/terminal.js';
 
 /** What `export` and `merge` share. */
-export interface ExportFlags extends Omit<EngineFlags, 'precision'>, RevisionFlag {
+interface ExportFlags extends Omit<EngineFlags, 'precision'>, RevisionFlag {
   readonly model?: string;
   readonly adapter?: string;
   readonly output?: string;
@@ -43,10 +43,29 @@ export function addExport(program: Command, terminal: Terminal): void {
     );
 }
 
+/** The short form of `export --to safetensors`. */
+export function addMerge(program: Command, terminal: Terminal): void {
+  const command = program
+    .command('merge')
+    .summary('fold an adapter into the weights of its base')
+    .description('Folds an adapter into the weights of its base: export --to safetensors.')
+    .argument('[folder]', 'what fit saved');
+  addExportFlags(command)
+    .addHelpText(
+      'after',
+      '\nExamples:\n' +
+        '  peft merge out -o merged\n' +
+        '  peft merge --model ./llama --adapter ./adapter --type f16 -o merged',
+    )
+    .action(async (folder: string | undefined, flags: ExportFlags) =>
+      terminal.out(await exportCommand('merge', folder, 'safetensors', flags, terminal)),
+    );
+}
+
 const formatLine = ({ name, summary, types }: (typeof allFormats)[number]): string =>
   `  ${name.padEnd(12)} ${summary}${types.length ? ` (${types.join(', ')})` : ''}`;
 
-export const addExportFlags = (command: Command): Command =>
+const addExportFlags = (command: Command): Command =>
   addPluginFlag(
     addRevisionFlag(command)
       .option('--model <base>', 'a checkpoint, instead of what fit saved')
@@ -59,7 +78,7 @@ export const addExportFlags = (command: Command): Command =>
   ).option('--json', 'print one JSON object');
 
 /** Runs either command. @throws PEFT_OPTION_MISSING, PEFT_OPTION_INVALID and what exporting throws */
-export async function exportCommand(
+async function exportCommand(
   command: string,
   folder: string | undefined,
   to: string,

@@ -21,7 +21,7 @@ import { defineFormat } from '../../format.js';
 import { queryFactor } from '../gguf/model-metadata.js';
 import { ggufFamilyOf } from '../gguf/gguf.js';
 import { unsupported } from '../unsupported.js';
-import { checkPlainLora, scalingOf } from './plain-lora.js';
+import { checkPlainLora, scalingOf } from '../../targets/plain-lora.js';
 
 const TYPES = ['F32', 'F16'] as const;
 

@@ -4,7 +4,7 @@ import { saveAdapter } from '@peft/core';
 import { readJsonObject } from '@peft/hub';
 import { mlxFormat } from '@peft/lora';
 import { defineFormat } from '../../format.js';
-import { checkPlainLora } from '../gguf-lora/plain-lora.js';
+import { checkPlainLora } from '../../targets/plain-lora.js';
 import { unsupported } from '../unsupported.js';
 
 /** `mlx`: adapters.safetensors and adapter_config.json, for mlx_lm --adapter-path. */

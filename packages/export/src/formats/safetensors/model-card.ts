@@ -30,7 +30,7 @@ export function mergedCard(
     `# ${name}`,
     '',
     `${what}, stored as ${type}. Merged in float32 from the base's weights as their file has them` +
-      `${base.config['quantization_config'] ? ', which were quantised: they carry that rounding' : ''}.`,
+      `${wasQuantized(source) ? ', which were quantised: they carry that rounding' : ''}.`,
     '',
     ...(deviation
       ? [
@@ -43,6 +43,12 @@ export function mergedCard(
     ...(model.description.head.kind === 'pooled-linear' ? [HEAD, ''] : []),
   ].join('\n');
 }
+
+/** Quantised by bitsandbytes, or a GGUF file. */
+const wasQuantized = ({ base }: TrainedModel): boolean =>
+  base.config['quantization_config'] !== undefined ||
+  base.folder.endsWith('.gguf') ||
+  existsSync(join(base.folder, 'model.gguf'));
 
 const HEAD =
   'The tensors `head.weight` `[classes, width]` and `head.bias` are one linear layer on the last ' +

@@ -1,6 +1,6 @@
 /** What an adapter's config says beyond y += s·B·A·x. */
 import type { JsonObject } from '@peft/hub';
-import { unsupported } from '../unsupported.js';
+import { unsupported } from '../formats/unsupported.js';
 
 /**
  * That an adapter is LoRA and nothing else.
