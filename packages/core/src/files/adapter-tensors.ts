@@ -160,7 +160,7 @@ export function planTensors(
         .find((name) => name !== undefined);
     if (repeated !== undefined) {
       const size = dry.parameters.get(repeated)!.shape;
-      if (`${size}` !== `${shape}`)
+      if (size.join() !== shape.join())
         problems.push(
           `${key} has the shape [${shape.join(', ')}], the model asks for [${size.join(', ')}]`,
         );
