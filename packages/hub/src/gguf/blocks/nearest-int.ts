@@ -1,11 +1,8 @@
-const FLOAT = new Float32Array(1);
-const WORD = new Int32Array(FLOAT.buffer);
+/** 1.5·2²³: a float32 of this size has no fraction. */
+const WHOLE = 12582912;
 
 /**
- * The nearest integer of a float32 below 2²², ties to even: adding 1.5·2²³ leaves it in the low
- * bits.
+ * The nearest integer of a float32 below 2²², ties to even: adding {@link WHOLE} rounds it there,
+ * as the reference does.
  */
-export function nearestInt(value: number): number {
-  FLOAT[0] = value + 12582912;
-  return (WORD[0]! & 0x007fffff) - 0x00400000;
-}
+export const nearestInt = (value: number): number => Math.fround(value + WHOLE) - WHOLE;
