@@ -28,6 +28,28 @@ CLASSES = dict(
 )
 
 CASES = {
+    "lora_mixtral_experts": (
+        "mixtral",
+        "seqcls",
+        peft.LoraConfig,
+        dict(
+            r=2,
+            lora_alpha=4,
+            target_modules=["q_proj"],
+            target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"],
+        ),
+    ),
+    "lora_gpt_oss_expert_down": (
+        "gpt_oss",
+        "seqcls",
+        peft.LoraConfig,
+        dict(
+            r=3,
+            lora_alpha=6,
+            target_modules=[],
+            target_parameters=["experts.down_proj"],
+        ),
+    ),
     "lora_t5_embed_tokens": (
         "t5",
         "seq2seq",

@@ -20,7 +20,14 @@ import { adapterCounts } from '../model/adapter-counts.js';
 import type { Model } from '../model/model.js';
 import { type AdapterCard, adapterCard } from './adapter-card.js';
 import { adapterHubFormat } from './adapter-hub-format.js';
-import { adapterTensors, assignTensors, isHeadParameter, planTensors } from './adapter-tensors.js';
+import {
+  adapterTensors,
+  assignTensors,
+  bareAdapter,
+  isHeadParameter,
+  planTensors,
+} from './adapter-tensors.js';
+import { packed, packsExperts, unpacked } from './expert-packing.js';
 import { peftFormat } from './peft-format.js';
 
 const CONFIG_FILE = 'adapter_config.json';
@@ -89,7 +96,7 @@ export async function saveAdapter(
     options.format ??
     adapter.parts.map(({ part }) => part.method.format).find((own) => own !== undefined) ??
     peftFormat;
-  const tensors = adapterTensors(model, adapter, format);
+  const tensors = packed(adapter, format, adapterTensors(model, adapter, format));
   const config = format.writeConfig(adapter, options);
   const headKeys = new Set(
     parameters
@@ -166,19 +173,23 @@ export async function loadAdapter(
       `${folder}: adapter_config.json is of none of the formats at hand (${formats.map(({ name }) => name).join(', ')}).`,
       { hint: "pass the method's package to loadAdapter" },
     );
-  const store = openWeights(folder, format);
+  const file = openWeights(folder, format);
   try {
-    const keys = store.names();
-    const shapes = new Map(keys.map((key) => [key, store.get(key)!.shape]));
+    const keys = file.names();
+    const shapes = new Map(keys.map((key) => [key, file.get(key)!.shape]));
     const spec =
       options.spec ?? format.readSpec(config, options.methods, model.description, keys, shapes);
-    const plan = planTensors(model, spec, format, store, basename(resolve(folder)));
+    const where = basename(resolve(folder));
+    const store = packsExperts(spec)
+      ? unpacked(bareAdapter(model, spec, file, where), format, file)
+      : file;
+    const plan = planTensors(model, spec, format, store, where);
     const known = new Set([...Object.keys(format.writeConfig(plan.dry, {})), 'runtime_config']);
     const warnings = Object.keys(config)
       .filter((key) => !format.hasOpenConfig && !known.has(key))
       .map(
         (key) =>
-          `${basename(resolve(folder))}: adapter_config.json has the unknown option ` +
+          `${where}: adapter_config.json has the unknown option ` +
           `${JSON.stringify(key)}, which is ignored.`,
       );
     const name = options.name ?? plainName(format.adapterName?.(config)) ?? 'default';
@@ -195,7 +206,7 @@ export async function loadAdapter(
     adapter.source = { format: format.name, config, copies: plan.copies };
     return { adapter, warnings };
   } finally {
-    store.close();
+    file.close();
   }
 }
 

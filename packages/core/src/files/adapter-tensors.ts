@@ -123,7 +123,7 @@ export function planTensors(
   where: string,
 ): FilePlan {
   const { description } = model;
-  const dry = attachFor(model, spec, store, where);
+  const dry = bareAdapter(model, spec, store, where);
   const expected = new Map(
     [...dry.parameters.values()]
       .filter(({ saved }) => saved)
@@ -273,7 +273,13 @@ export function assignTensors(
   }
 }
 
-function attachFor(model: Model, spec: MethodSpec, store: TensorStore, where: string): Adapter {
+/** The adapter on the bare description. @throws PEFT_ADAPTER_MISMATCH */
+export function bareAdapter(
+  model: Model,
+  spec: MethodSpec,
+  store: TensorStore,
+  where: string,
+): Adapter {
   try {
     return attachAdapter('file', spec, model.description, undefined, { strict: false });
   } catch (cause) {

@@ -2,6 +2,7 @@
 import { didYouMean, PeftError, show } from '@peft/errors';
 import { given } from '../description/given.js';
 import type { ModelDescription } from '../description/model-description.js';
+import type { Site } from '../description/sites.js';
 import { type CommonConfig, parseCommonConfig } from '../description/target-selection.js';
 import type { AdapterAbout, AdapterConfigJson } from '../method/adapter-file.js';
 import type {
@@ -118,12 +119,7 @@ function partConfig(adapter: AdapterView, { part, sites }: AttachedPart): Record
   const keys = method.peftCommonKeys ?? DEFAULT_COMMON_KEYS;
   const own = method.toPeftConfig?.(config as never, context) ?? { ...(config as object) };
   const all: Record<PeftCommonKey, unknown> = {
-    target_modules: targetModules(
-      adapter,
-      part,
-      sites.map(({ path }) => path),
-      keys,
-    ),
+    target_modules: targetModules(adapter, part, modulePaths(adapter, part, sites), keys),
     exclude_modules: common.excludeModules ?? null,
     layers_to_transform: common.layersToTransform ?? null,
     layers_pattern: common.layersPattern ?? null,
@@ -135,6 +131,20 @@ function partConfig(adapter: AdapterView, { part, sites }: AttachedPart): Record
     ...Object.fromEntries(keys.map((key) => [key, all[key]])),
     ...own,
   };
+}
+
+/** Paths of the sites, but for experts that PEFT reaches by the parameter that holds them. */
+function modulePaths(
+  { description }: AdapterView,
+  { method, config }: MethodPart,
+  sites: readonly Site[],
+): readonly string[] {
+  const byParameter = new Set(
+    method.expertLayouts?.(config as never)
+      ? method.extraTargets?.(config as never, description)
+      : [],
+  );
+  return sites.flatMap(({ path }) => (byParameter.has(path) ? [] : [path]));
 }
 
 /** Names where they mean the same to PEFT, else every path. */

@@ -91,6 +91,12 @@ export interface PeftMethodDefinition<Name extends MethodName> {
     file?: AdapterShapes,
   ): Partial<PeftConfigs[Name]>;
   /**
+   * How PEFT packs what the method makes for the experts of one parameter, by name after the site's
+   * path; undefined where its config targets no such parameter. `rows`: one expert's rows below the
+   * other's; `turns`: their columns take turns.
+   */
+  expertLayouts?(config: PeftConfigs[Name]): Readonly<Record<string, ExpertLayout>> | undefined;
+  /**
    * Common options that PEFT's config of this method has. Default: `target_modules`,
    * `exclude_modules`, `modules_to_save`.
    */
@@ -115,6 +121,9 @@ export interface PeftMethodDefinition<Name extends MethodName> {
 
 /** Shapes of an adapter's tensors by key, where a config does not say all (BOFT's factors). */
 export type AdapterShapes = ReadonlyMap<string, readonly number[]>;
+
+/** Where the values of an expert stand in a tensor of all: see `expertLayouts`. */
+export type ExpertLayout = 'rows' | 'turns';
 
 /** A method in the words of the adapter-hub library. */
 export interface AdapterHubMapping<Config> {

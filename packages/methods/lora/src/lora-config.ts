@@ -38,6 +38,11 @@ export interface LoraConfig {
   readonly alphaPattern: Readonly<Record<string, number>>;
   /** Rows of embeddings to train whole, by module name; a bare list means the word embedding. */
   readonly trainableTokens?: Readonly<Record<string, readonly number[]>> | readonly number[];
+  /**
+   * Parameters that hold a matrix for each expert, by PEFT's names or their ends
+   * (`mlp.experts.gate_up_proj`): each expert gets matrices of its own.
+   */
+  readonly targetParameters?: readonly string[];
 }
 
 const KEYS: readonly (keyof LoraConfig)[] = [
@@ -53,6 +58,7 @@ const KEYS: readonly (keyof LoraConfig)[] = [
   'rankPattern',
   'alphaPattern',
   'trainableTokens',
+  'targetParameters',
 ];
 
 /** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
@@ -71,6 +77,7 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
     rankPattern = {},
     alphaPattern = {},
     trainableTokens,
+    targetParameters,
   } = input;
   check.positiveInteger('lora', 'rank', rank);
   check.positive('lora', 'alpha', alpha);
@@ -99,6 +106,7 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
     check.positive('lora', `alphaPattern[${JSON.stringify(key)}]`, value);
   for (const key of [...Object.keys(rankPattern), ...Object.keys(alphaPattern)]) patternFor(key);
   if (trainableTokens !== undefined) checkTokens(trainableTokens);
+  if (targetParameters !== undefined) checkParameters(targetParameters, input);
   return Object.freeze({
     rank,
     alpha,
@@ -112,6 +120,7 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
     rankPattern,
     alphaPattern,
     trainableTokens,
+    targetParameters,
   });
 }
 
@@ -123,6 +132,21 @@ export function strengthAt(
   const rank = valueAt(path, config.rankPattern) ?? config.rank;
   const alpha = valueAt(path, config.alphaPattern) ?? config.alpha;
   return { rank, scaling: alpha / (config.rankStabilized ? Math.sqrt(rank) : rank) };
+}
+
+/** With targets that are no modules PEFT takes plain LoRA alone. */
+function checkParameters(names: unknown, { dropout, dora, loraBias }: Partial<LoraConfig>): void {
+  if (!Array.isArray(names) || !names.every((name) => typeof name === 'string' && name !== ''))
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `lora: targetParameters must be a list of names, got ${show(names)}.`,
+    );
+  if (names.length > 0 && (dropout || dora || loraBias))
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      'lora: targetParameters go without dropout, dora and loraBias, as in PEFT.',
+      { hint: 'leave them out, or target the experts by their modules: experts.0.down_proj' },
+    );
 }
 
 function checkTokens(tokens: NonNullable<LoraConfig['trainableTokens']>): void {

@@ -4,6 +4,7 @@
 import {
   definePeftMethod,
   matchesSuffix,
+  QUERY_VALUE_TARGETS,
   queryValueTargets,
   refuseUnmatchedPatterns,
   trainableOutputRows,
@@ -12,7 +13,9 @@ import {
   wordTables,
   type AttachContext,
   type ModelDescription,
+  type TargetSelection,
 } from '@peft/core';
+import { PeftError } from '@peft/errors';
 import { parseLoraConfig, type LoraConfig } from './lora-config.js';
 import { doraEmbedding } from './variants/dora-embedding.js';
 import { doraLinear } from './variants/dora.js';
@@ -50,12 +53,20 @@ export const lora = definePeftMethod({
     url: 'https://arxiv.org/abs/2106.09685',
   },
   parseConfig: parseLoraConfig,
-  defaultTargets: queryValueTargets,
+  defaultTargets: (description, config): TargetSelection =>
+    config.targetParameters?.length && !(description.modelType in QUERY_VALUE_TARGETS)
+      ? { targets: [] }
+      : queryValueTargets(description),
   withRows: (config, rows, description) => ({
     ...config,
     trainableTokens: joined(tokenRows(config, description), rows),
   }),
-  extraTargets: (config, description) => Object.keys(tokenRows(config, description)),
+  extraTargets: (config, description) => [
+    ...Object.keys(tokenRows(config, description)),
+    ...expertPaths(config, description),
+  ],
+  expertLayouts: ({ targetParameters }) =>
+    targetParameters?.length ? { 'lora_A.weight': 'rows', 'lora_B.weight': 'turns' } : undefined,
 
   attach: {
     linear(site, config, context) {
@@ -112,6 +123,31 @@ const joined = (some: Rows, more: Rows): Rows =>
       [...new Set([...(some[path] ?? []), ...(more[path] ?? [])])].sort((a, b) => a - b),
     ]),
   );
+
+/** Experts of the parameters that are named. @throws PEFT_TARGET_NOT_FOUND */
+function expertPaths(
+  { targetParameters = [] }: LoraConfig,
+  { modelType, sites }: ModelDescription,
+): readonly string[] {
+  return targetParameters.flatMap((name) => {
+    const paths = sites.flatMap((site) =>
+      site.kind === 'linear' && site.entry && matchesSuffix(site.entry.of, name) ? [site.path] : [],
+    );
+    if (paths.length > 0) return paths;
+    const known = new Set(
+      sites.flatMap((site) => (site.kind === 'linear' && site.entry ? [site.entry.of] : [])),
+    );
+    throw new PeftError(
+      'PEFT_TARGET_NOT_FOUND',
+      `lora: no parameter of experts ends with ${JSON.stringify(name)} in ${modelType}.`,
+      {
+        hint: known.size
+          ? `there are such as ${[...known].slice(0, 2).join(', ')}`
+          : 'the model has no experts: name modules as targets',
+      },
+    );
+  });
+}
 
 const isList = (tokens: NonNullable<LoraConfig['trainableTokens']>): tokens is readonly number[] =>
   Array.isArray(tokens);

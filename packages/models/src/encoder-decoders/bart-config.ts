@@ -40,6 +40,8 @@ export interface BartConfig {
   readonly endId: number;
   /** Undefined: a sequence starts with its own last token (mBART). */
   readonly decoderStartId: number | undefined;
+  /** Share of blocks that transformers leaves out at random in training; here none is. */
+  readonly layerDrop: number;
   readonly initializerRange: number;
 }
 
@@ -98,6 +100,7 @@ export function parseBartConfig(
     paddingId: config.tokenId('pad_token_id') ?? defaults.paddingId,
     endId: config.tokenId('eos_token_id') ?? defaults.endId,
     decoderStartId: config.tokenId('decoder_start_token_id') ?? defaults.startId,
+    layerDrop: Math.max(config.rate('encoder_layerdrop', 0), config.rate('decoder_layerdrop', 0)),
     initializerRange: config.positive('init_std', 0.02),
   };
 }

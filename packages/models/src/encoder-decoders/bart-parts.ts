@@ -16,7 +16,14 @@ import {
 const LOGITS_BIAS = 'final_logits_bias';
 
 export const bartParts: Pick<Architecture<BartConfig>, 'settle' | 'describe' | 'forward'> = {
-  settle: (config, store, warn) => settleOutputLayer(config, store, OUTPUT_LAYER, warn),
+  settle(config, store, warn) {
+    if (config.layerDrop > 0)
+      warn(
+        `config.json asks for blocks that are left out at random in training (layerdrop ` +
+          `${config.layerDrop}): here every block runs.`,
+      );
+    return settleOutputLayer(config, store, OUTPUT_LAYER, warn);
+  },
 
   describe(config, head) {
     const { hiddenSize: D, vocabularySize: V, form, initializerRange: fresh } = config;

@@ -24,6 +24,7 @@ export function loraPeftKeys(sites: readonly Site[]): Record<string, unknown> {
     rank_pattern: {},
     alpha_pattern: {},
     trainable_token_indices: null,
+    target_parameters: null,
     loftq_config: {},
     eva_config: null,
     corda_config: null,
@@ -56,6 +57,7 @@ export function toPeftLoraConfig(
     rank_pattern: sortedPattern(config.rankPattern, sites),
     alpha_pattern: sortedPattern(config.alphaPattern, sites),
     trainable_token_indices: config.trainableTokens ?? null,
+    target_parameters: config.targetParameters ?? null,
   };
 }
 
@@ -104,6 +106,7 @@ export function fromPeftLoraConfig(json: Readonly<Record<string, unknown>>): Par
     alphaPattern: (json['alpha_pattern'] ?? {}) as LoraConfig['alphaPattern'],
     trainableTokens: (json['trainable_token_indices'] ??
       undefined) as LoraConfig['trainableTokens'],
+    targetParameters: (json['target_parameters'] ?? undefined) as LoraConfig['targetParameters'],
   };
   return Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
 }
@@ -116,7 +119,6 @@ const UNSUPPORTED: readonly { readonly key: string; readonly off: unknown }[] = 
     'kasa_config',
     'layer_replication',
     'monteclora_config',
-    'target_parameters',
     'use_bdlora',
     'velora_config',
   ].map((key) => ({ key, off: null })),

@@ -67,6 +67,7 @@ export const falcon = defineArchitecture<DecoderConfig>({
       },
     });
     const hasBias = config.flag('bias', false);
+    const hasAlibi = config.flag('alibi', false);
     if (isNew) config.only('parallel_attn', true, 'the new form has both branches side by side');
     else config.only('num_ln_in_parallel_attn', 1, 'the old form has one norm for both branches');
     const form = formOf(
@@ -76,27 +77,25 @@ export const falcon = defineArchitecture<DecoderConfig>({
     return {
       ...shared,
       form,
-      ...(config.flag('alibi', false)
-        ? {
-            rope: undefined,
-            slopes: alibiSlopes(shared.heads).map(
-              (slope) => bfloat16(slope) / Math.sqrt(shared.headSize),
-            ),
-          }
-        : {}),
+      rope: hasAlibi ? undefined : shared.rope,
+      slopes: hasAlibi
+        ? alibiSlopes(shared.heads).map((slope) => bfloat16(slope) / Math.sqrt(shared.headSize))
+        : undefined,
       // the first branch's dropout is the attention's where the two follow each other
       residualDropout: form.isParallel ? shared.residualDropout : shared.attentionDropout,
       ffnDropout: shared.residualDropout,
       // rotary attention has none in transformers
-      attentionDropout: config.flag('alibi', false) ? shared.attentionDropout : 0,
+      attentionDropout: hasAlibi ? shared.attentionDropout : 0,
       bias: { queryKeyValue: hasBias, output: hasBias, feedForward: hasBias },
     };
   },
 });
 
-/** `num_kv_heads` counts in the new form and where there are several; else there is one. */
-const keyHeads = (json: ConfigJson, isNew: boolean, isMultiQuery: boolean): unknown =>
-  isNew || !isMultiQuery ? (isNew ? json['num_kv_heads'] : null) : 1;
+/** `num_kv_heads` counts in the new form; else there is one key head, or as many as heads. */
+function keyHeads(json: ConfigJson, isNew: boolean, isMultiQuery: boolean): unknown {
+  if (isNew) return json['num_kv_heads'];
+  return isMultiQuery ? 1 : null;
+}
 
 function formOf(isParallel: boolean, norms: number): DecoderForm {
   if (!isParallel)
