@@ -13,6 +13,7 @@ export {
 export { adapterVocabulary, type AdapterVocabulary } from './files/adapter-vocabulary.js';
 export { adapterCard, type AdapterCard } from './files/adapter-card.js';
 export { adapterHubFormat, hubAbout, hubHeadModules } from './files/adapter-hub-format.js';
+export { packExperts } from './files/expert-packing.js';
 export { peftFormat } from './files/peft-format.js';
 export {
   fromHubTargets,

@@ -27,7 +27,7 @@ import {
   isHeadParameter,
   planTensors,
 } from './adapter-tensors.js';
-import { packed, packsExperts, unpacked } from './expert-packing.js';
+import { packExperts, packsExperts, unpackExperts } from './expert-packing.js';
 import { peftFormat } from './peft-format.js';
 
 const CONFIG_FILE = 'adapter_config.json';
@@ -96,7 +96,7 @@ export async function saveAdapter(
     options.format ??
     adapter.parts.map(({ part }) => part.method.format).find((own) => own !== undefined) ??
     peftFormat;
-  const tensors = packed(adapter, format, adapterTensors(model, adapter, format));
+  const tensors = packExperts(adapter, format, adapterTensors(model, adapter, format));
   const config = format.writeConfig(adapter, options);
   const headKeys = new Set(
     parameters
@@ -181,7 +181,7 @@ export async function loadAdapter(
       options.spec ?? format.readSpec(config, options.methods, model.description, keys, shapes);
     const where = basename(resolve(folder));
     const store = packsExperts(spec)
-      ? unpacked(bareAdapter(model, spec, file, where), format, file)
+      ? unpackExperts(bareAdapter(model, spec, file, where), format, file)
       : file;
     const plan = planTensors(model, spec, format, store, where);
     const known = new Set([...Object.keys(format.writeConfig(plan.dry, {})), 'runtime_config']);

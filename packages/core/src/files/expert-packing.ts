@@ -31,7 +31,7 @@ export const packsExperts = ({ parts }: MethodSpec): boolean =>
   parts.some(({ method, config }) => method.expertLayouts?.(config as never) !== undefined);
 
 /** The tensors with those of all experts of a parameter in one. */
-export function packed(
+export function packExperts(
   adapter: AdapterView,
   format: AdapterFormat,
   tensors: readonly NewTensor[],
@@ -55,7 +55,7 @@ export function packed(
 }
 
 /** A file's tensors with those of the experts apart, where it has them packed. */
-export function unpacked(
+export function unpackExperts(
   adapter: AdapterView,
   format: AdapterFormat,
   store: TensorStore,

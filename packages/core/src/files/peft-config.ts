@@ -215,12 +215,11 @@ function readPart(
   const value = <T>(key: PeftCommonKey): T | undefined =>
     keys.includes(key) ? ((json[key] ?? undefined) as T | undefined) : undefined;
   const targets = value<CommonConfig['targets']>('target_modules');
+  // none but what the config targets otherwise (`target_parameters`)
+  const isNone = Array.isArray(targets) && targets.length === 0;
   const layersPattern = value<string | string[]>('layers_pattern');
   const common = parseCommonConfig(method.name, {
-    targets:
-      typeof targets === 'string' && targets.toLowerCase() === 'all-linear'
-        ? 'all-linear'
-        : targets,
+    targets: isNone ? undefined : spelled(targets),
     excludeModules: value<string[]>('exclude_modules'),
     layersToTransform: value<number[]>('layers_to_transform'),
     layersPattern: layersPattern?.length ? layersPattern : undefined,
@@ -237,11 +236,14 @@ function readPart(
       Object.freeze({
         method,
         config: method.parseConfig(given(withoutNulls(config)) as never),
-        common,
+        common: isNone ? { ...common, targets: [] } : common,
       }),
     ]),
   });
 }
+
+const spelled = (targets: CommonConfig['targets']): CommonConfig['targets'] =>
+  typeof targets === 'string' && targets.toLowerCase() === 'all-linear' ? 'all-linear' : targets;
 
 /** Options of a method that PEFT lacks are written as they are. */
 const GENERAL_KEYS = [

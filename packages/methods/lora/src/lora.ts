@@ -4,7 +4,6 @@
 import {
   definePeftMethod,
   matchesSuffix,
-  QUERY_VALUE_TARGETS,
   queryValueTargets,
   refuseUnmatchedPatterns,
   trainableOutputRows,
@@ -54,7 +53,7 @@ export const lora = definePeftMethod({
   },
   parseConfig: parseLoraConfig,
   defaultTargets: (description, config): TargetSelection =>
-    config.targetParameters?.length && !(description.modelType in QUERY_VALUE_TARGETS)
+    config.targetParameters?.length && !description.conventions?.queryValueTargets
       ? { targets: [] }
       : queryValueTargets(description),
   withRows: (config, rows, description) => ({

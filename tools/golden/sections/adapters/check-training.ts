@@ -5,12 +5,14 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
 import {
   loadAdapter,
+  packExperts,
   peftFormat,
   type Adapter,
   type Model,
   type OwnedParameter,
   type RunOptions,
 } from '@peft/core';
+import type { NewTensor } from '@peft/hub';
 import { adamw, clipByGlobalNorm, globalNorm } from '@peft/optim';
 import { type Comparison } from '../../comparison.js';
 import { methods } from '../../methods.js';
@@ -158,6 +160,7 @@ function compareGradients(
   );
   for (const [key, { of, parameter }] of adapter.source!.copies)
     if (of === 'trained' && comparison.has(`grad0.${key}`)) places.set(key, parameter);
+  const tensors: NewTensor[] = [];
   for (const [key, name] of places) {
     const { form } = adapter.parameters.get(name)!;
     if (form) {
@@ -167,8 +170,15 @@ function compareGradients(
     }
     // the cases leave out what belongs to no module
     if (!adapter.parameters.get(name)!.site && !comparison.has(`grad0.${key}`)) continue;
-    comparison.tensor(`grad0.${key}`, keptOf(gradients[name]!, name, pattern));
+    tensors.push({
+      name: key,
+      dtype: 'F32',
+      shape: gradients[name]!.shape,
+      data: Float32Array.from(keptOf(gradients[name]!, name, pattern)),
+    });
   }
+  for (const { name, data } of packExperts(adapter, peftFormat, tensors))
+    comparison.tensor(`grad0.${name}`, data as Float32Array);
   // indices, which the cases store among the gradients
   comparison.input(
     ...[...adapter.parameters.values()]

@@ -14,6 +14,11 @@ test('tensors behind each other read as one, whole and in any piece', () => {
   expect(floats(joined.read(16))).toEqual([5, 6]);
 });
 
+test('one tensor alone keeps its bytes and takes the name', () => {
+  const alone = joinedSource('c', [a]);
+  expect([alone.name, alone.shape, floats(alone.read(4, 8))]).toEqual(['c', [2, 2], [2, 3]]);
+});
+
 test('what does not fit behind another is refused', () => {
   const wide = memorySource('wide', [1, 3], Float32Array.of(1, 2, 3));
   expect(() => joinedSource('c', [a, wide])).toThrow(

@@ -29,7 +29,7 @@ export function sliceOf(source: TensorSource, index: number): TensorSource {
 /** Stored tensors one behind the other along the first axis. @throws PEFT_WEIGHT_SHAPE */
 export function joinedSource(name: string, parts: readonly TensorSource[]): TensorSource {
   const [first] = parts as [TensorSource];
-  if (parts.length === 1) return first;
+  if (parts.length === 1) return named(name, first);
   for (const part of parts)
     if (part.dtype !== first.dtype || `${part.shape.slice(1)}` !== `${first.shape.slice(1)}`)
       throw new PeftError(
@@ -57,3 +57,13 @@ export function joinedSource(name: string, parts: readonly TensorSource[]): Tens
     },
   };
 }
+
+/** The same bytes by the name that the model has for them. */
+const named = (name: string, source: TensorSource): TensorSource => ({
+  name,
+  dtype: source.dtype,
+  shape: source.shape,
+  byteLength: source.byteLength,
+  file: source.file,
+  read: (byteOffset, byteLength) => source.read(byteOffset, byteLength),
+});

@@ -15,7 +15,7 @@ export function loraPeftKeys(sites: readonly Site[]): Record<string, unknown> {
     r: 8,
     lora_alpha: 8,
     lora_dropout: 0,
-    fan_in_fan_out: sites.some((site) => site.kind === 'linear' && site.transposed),
+    fan_in_fan_out: sites.some((site) => site.kind === 'linear' && site.transposed && !site.entry),
     bias: 'none',
     use_rslora: false,
     use_dora: false,
