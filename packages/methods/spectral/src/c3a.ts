@@ -23,7 +23,7 @@ import {
   type ModulePattern,
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { differentiable, linear } from '@peft/ops';
+import { differentiable, gatherRows, linear } from '@peft/ops';
 
 export interface C3aConfig {
   /** b: divides inputs and outputs. Default 256. */
@@ -93,21 +93,19 @@ export const c3a = definePeftMethod({
       );
       /** Δ `[out, in]`; `sign` +1 turns the kernels round. */
       const update = (sign: 1 | -1 = -1): Tensor2D => {
-        const places = tf.tensor1d(
-          Int32Array.from({ length: size * size }, (_, at) => {
-            const [j, t] = [Math.floor(at / size), at % size];
-            return (t + sign * j + size) % size;
-          }),
-          'int32',
-        );
-        const blocks = tf.reshape(tf.gather(kernels.value, places, 2), [
+        const places = Int32Array.from({ length: size * size }, (_, at) => {
+          const [j, t] = [Math.floor(at / size), at % size];
+          return (t + sign * j + size) % size;
+        });
+        const byPlace = tf.transpose(tf.reshape(kernels.value, [rows * columns, size])) as Tensor2D;
+        const blocks = tf.reshape(gatherRows(byPlace, places), [
+          size,
+          size,
           rows,
           columns,
-          size,
-          size,
-        ]) as Tensor4D; // [m, n, j, t]
+        ]) as Tensor4D; // [j, t, m, n]
         return tf.div(
-          tf.reshape(tf.transpose(blocks, [0, 2, 1, 3]), [site.outFeatures, site.inFeatures]),
+          tf.reshape(tf.transpose(blocks, [2, 0, 3, 1]), [site.outFeatures, site.inFeatures]),
           site.inFeatures,
         );
       };

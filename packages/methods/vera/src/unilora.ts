@@ -8,7 +8,7 @@
  * come from a seed as NumPy draws them, so that the file holds θ alone unless `saveIndices` is on.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
 import {
   definePeftMethod,
   normal,
@@ -18,7 +18,7 @@ import {
   uniform,
   type Site,
 } from '@peft/core';
-import { linear, numpyGenerator } from '@peft/ops';
+import { gatherRows, linear, numpyGenerator } from '@peft/ops';
 
 export interface UniloraConfig {
   /** r. Default 4. */
@@ -101,8 +101,11 @@ export const unilora = definePeftMethod({
           () => layout().scales[name],
           fixed,
         );
-        return () =>
-          tf.mul(tf.gather(theta.value, indices.value as unknown as Tensor1D), scales.value);
+        return () => {
+          const column = tf.reshape(theta.value, [length, 1]) as Tensor2D;
+          const picked = gatherRows(column, indices.value.dataSync<'int32'>());
+          return tf.mul(tf.reshape(picked, shape as [number, number]), scales.value);
+        };
       };
       const [a, b] = [matrixOf('A'), matrixOf('B')];
       return {
