@@ -27,10 +27,15 @@ export interface PairOptions {
   readonly compile: boolean;
 }
 
+/** The last line that a side which failed wrote. */
+interface Failure {
+  readonly failure: string;
+}
+
 interface Side {
   readonly label: string;
   readonly isOurs: boolean;
-  run(): StepReport | undefined;
+  run(): StepReport | Failure;
 }
 
 export const HEADER = [
@@ -43,17 +48,19 @@ export function comparePairs(shape: Shape, options: PairOptions): string[] {
   const sides = sidesOf(shape, options);
   const rounds: Map<Side, StepReport>[] = [];
   const products: number[] = [];
+  const failures = new Map<Side, string>();
   for (let round = 0; round < options.rounds; round += 1) {
     const reports = new Map<Side, StepReport>();
     if (options.hasPeer) products.push(...productSpeed(options.python));
     for (const side of sides) {
       const report = side.run();
-      if (report) reports.set(side, report);
+      if ('failure' in report) failures.set(side, report.failure);
+      else reports.set(side, report);
     }
     rounds.push(reports);
   }
   const speed = products.length > 0 ? median(products) : undefined;
-  return sides.map((side) => line(side, rounds, speed));
+  return sides.map((side) => line(side, rounds, speed, failures.get(side)));
 }
 
 function sidesOf(shape: Shape, options: PairOptions): Side[] {
@@ -96,9 +103,10 @@ function line(
   side: Side,
   rounds: readonly ReadonlyMap<Side, StepReport>[],
   products: number | undefined,
+  failure: string | undefined,
 ): string {
   const own = rounds.flatMap((round) => round.get(side) ?? []);
-  if (own.length === 0) return `| ${side.label} | failed | | | | |`;
+  if (own.length === 0) return `| ${side.label} | failed: ${failure} | | | | |`;
   const ratios = rounds.flatMap((round) => {
     const strongest = Math.max(
       ...[...round]
@@ -127,7 +135,7 @@ function line(
 
 /** GFLOP/s of oneDNN's bfloat16 products, as PyTorch runs them. */
 function productSpeed(python: string): number[] {
-  const speed = Number.parseFloat(output(python, ['benchmarks/peers/torch_products.py']));
+  const speed = Number.parseFloat(run(python, ['benchmarks/peers/torch_products.py']).stdout);
   return Number.isFinite(speed) ? [speed] : [];
 }
 
@@ -137,12 +145,18 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-function output(command: string, words: readonly string[]): string {
-  return spawnSync(command, words, { cwd: root, encoding: 'utf8' }).stdout ?? '';
+function run(command: string, words: readonly string[]): { stdout: string; stderr: string } {
+  const { stdout, stderr } = spawnSync(command, words, { cwd: root, encoding: 'utf8' });
+  return { stdout: stdout ?? '', stderr: stderr ?? '' };
 }
 
-/** The JSON line that a step benchmark ends with; undefined when it failed. */
-function report(command: string, words: readonly string[]): StepReport | undefined {
-  const last = output(command, words).trim().split('\n').at(-1) ?? '';
-  return last.startsWith('{') ? (JSON.parse(last) as StepReport) : undefined;
+const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? '';
+
+/** The JSON line that a step benchmark ends with. */
+function report(command: string, words: readonly string[]): StepReport | Failure {
+  const { stdout, stderr } = run(command, words);
+  const last = lastLine(stdout);
+  if (last.startsWith('{')) return JSON.parse(last) as StepReport;
+  const message = /^\w*Error.*$/m.exec(stderr)?.[0] ?? lastLine(stderr);
+  return { failure: message.slice(0, 200).replaceAll('|', '/') };
 }
