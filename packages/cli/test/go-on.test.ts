@@ -12,8 +12,8 @@ let folder = '';
 let first = '';
 const common = [
   ...['--columns', 'label,text', '--label', 'label', '--model', join(quickstart, 'model')],
-  ...['--sample', '16', '--batch-size', '8', '--engine', 'portable', '--learning-rate', '0.01'],
-  ...['--set', 'env.per_gpu_batch_size=8', '--tune', join(quickstart, 'data/en_dev.tsv')],
+  ...['--sample', '64', '--batch-size', '32', '--engine', 'portable', '--learning-rate', '0.01'],
+  ...['--tune', join(quickstart, 'data/en_dev.tsv')],
 ];
 const fit = (...words: readonly string[]) => peft('fit', train, ...common, ...words);
 const probabilities = async (model: string): Promise<unknown> =>
@@ -61,6 +61,6 @@ test('a finished run is trained for more epochs, and for none unless they are na
   const before = await probabilities(first);
   const made = await fit(...again, '--epochs', '2', '--method', 'lora', '--json');
   expect(made.code, made.err).toBe(0);
-  expect(JSON.parse(made.out).steps).toBe(4); // 16 rows, 8 a step
+  expect(JSON.parse(made.out).steps).toBe(4); // 64 rows, 32 a step
   expect(await probabilities(first)).not.toEqual(before);
 }, 120_000);

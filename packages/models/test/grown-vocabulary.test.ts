@@ -1,4 +1,4 @@
-/** Every fixture's model loads with more tokens and with fewer, and knows the ones that are left. */
+/** Every fixture's model loads with more tokens or with fewer, and knows the ones that are left. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,7 +22,7 @@ const names = readdirSync(FIXTURES).filter((name) =>
   existsSync(join(FIXTURES, name, 'config.json')),
 );
 
-it.each(names)('%s', (name) => {
+it.each(names.map((name, n) => ({ name, change: n % 2 ? 3 : -4 })))('$name', ({ name, change }) => {
   const folder = join(FIXTURES, name);
   const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<
     string,
@@ -52,14 +52,15 @@ it.each(names)('%s', (name) => {
   };
   try {
     const { stored, width, values } = run();
-    for (const size of [stored + 3, stored - 4]) {
-      const other = run(size);
-      expect(other.stored).toBe(size);
-      if (lm) expect(other.width).toBe(size);
-      const shared = Math.min(width, other.width);
-      for (let row = 0; row < 3; row += 1)
-        for (let i = 0; i < shared; i += 1)
-          expect(other.values[row * other.width + i]).toBeCloseTo(values[row * width + i]!, 4);
+    const other = run(stored + change);
+    expect(other.stored).toBe(stored + change);
+    if (lm) expect(other.width).toBe(stored + change);
+    const shared = Math.min(width, other.width);
+    for (let row = 0; row < 3; row += 1) {
+      const before = values.subarray(row * width, row * width + shared);
+      const after = other.values.subarray(row * other.width, row * other.width + shared);
+      const most = before.reduce((far, value, i) => Math.max(far, Math.abs(value - after[i]!)), 0);
+      expect(most).toBeLessThan(2e-5);
     }
   } finally {
     store.close();

@@ -1,12 +1,16 @@
 /** Virtual tokens and texts share the positions of a model. */
-import { fileURLToPath } from 'node:url';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { methodNamed } from '@peft/methods';
-import { expect, it, onTestFinished } from 'vitest';
+import { afterAll, expect, it, onTestFinished } from 'vitest';
 import { PeftPredictor } from '../src/index.js';
+import { smallModel } from './small-model.js';
 
-const distilbert = fileURLToPath(
-  new URL('../../testing/fixtures/models/distilbert', import.meta.url),
-); // 32 positions
+const folder = mkdtempSync(join(tmpdir(), 'peft-prompt-length-'));
+const distilbert = smallModel('distilbert', join(folder, 'model')); // 32 positions
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
 const rows = Array.from({ length: 8 }, (_, n) => ({
   topic: n % 2 ? 'a' : 'b',
   text: `${'word '.repeat(n % 2 ? 60 : 2)}${n}`,

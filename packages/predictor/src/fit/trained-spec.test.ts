@@ -50,7 +50,10 @@ it('keeps a method whose layers are there, and says nothing', () => {
 
 it('takes RMS norms where a family has no layer norms, unless it is to do as AutoGluon', () => {
   const { messages, parts } = warned(ofLlama({ kind: 'none' }), 'lora_norm');
-  expect({ messages, parts }).toEqual({ messages: [], parts: ['lora', 'bitfit'] });
+  expect({ messages, parts }).toEqual({
+    messages: ['lora_norm: this llama has no biases; the rest trains.'], // `_norm` asks for both
+    parts: ['lora', 'bitfit'],
+  });
   expect(() => warned(ofLlama({ kind: 'none' }), 'norm_fit', { familyTargets: false })).toThrow(
     'nothing of this llama would train',
   );
