@@ -12,10 +12,8 @@ interface FileType {
   readonly most: BlockType;
   /** Of the output layer. */
   readonly output: BlockType;
-  /** Of values and down projections in blocks that need more, where the type is a mixed one. */
+  /** Of values (fused ones, too) and down projections in blocks that need more, where the type is a mixed one. */
   readonly more?: BlockType;
-  /** Of fused queries, keys and values, where the type is a mixed one. */
-  readonly fused?: BlockType;
 }
 
 const { F32, F16, BF16, Q8_0, Q4_0, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K } = BLOCK_TYPES;
@@ -27,8 +25,8 @@ export const FILE_TYPES = Object.freeze({
   BF16: { id: 32, most: BF16, output: BF16 },
   Q4_0: { id: 2, most: Q4_0, output: Q6_K },
   Q5_0: { id: 8, most: Q5_0, output: Q6_K },
-  Q4_K_M: { id: 15, most: Q4_K, output: Q6_K, more: Q6_K, fused: Q5_K },
-  Q5_K_M: { id: 17, most: Q5_K, output: Q6_K, more: Q6_K, fused: Q6_K },
+  Q4_K_M: { id: 15, most: Q4_K, output: Q6_K, more: Q6_K },
+  Q5_K_M: { id: 17, most: Q5_K, output: Q6_K, more: Q6_K },
   Q6_K: { id: 18, most: Q6_K, output: Q6_K },
 } as const satisfies Readonly<Record<string, FileType>>);
 
@@ -71,8 +69,7 @@ export function tensorType(
 
 function chosen(name: string, file: FileType, blocks: number): BlockType {
   const [, block, part] = /^blk\.(\d+)\.(\w+)\.weight$/.exec(name) ?? [];
-  if (part === 'attn_qkv') return file.fused ?? file.most;
-  const isFine = part === 'attn_v' || part === 'ffn_down';
+  const isFine = part === 'attn_v' || part === 'attn_qkv' || part === 'ffn_down';
   return isFine && needsMore(Number(block), blocks) ? (file.more ?? file.most) : file.most;
 }
 
