@@ -1,7 +1,7 @@
 /**
  * What `fit` saves loads: for each method, family and task of the registries that go together, fit,
  * then load, predict and evaluate in a fresh process. A sample of them here; all with
- * `PEFT_LONG_TESTS=1`.
+ * `PEFT_LONG_TESTS=1`, or of these the n-th of m parts with `PEFT_PART=n/m`.
  */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -19,6 +19,10 @@ import type { LoadedCase, SavedCase } from './load-in-child.js';
 import { smallModel } from './small-model.js';
 
 const isLong = process.env['PEFT_LONG_TESTS'] === '1';
+const [PART, PARTS] = (process.env['PEFT_PART'] ?? '1/1').split('/').map(Number) as [
+  number,
+  number,
+];
 const fixtures = new URL('../../testing/fixtures/models/', import.meta.url);
 const NOUNS = ['cat', 'dog', 'bird', 'fish', 'horse', 'mouse', 'sheep', 'goat'];
 const ROWS: Readonly<Record<TaskName, readonly Readonly<Record<string, unknown>>[]>> = {
@@ -90,6 +94,7 @@ const SAMPLE: readonly Combination[] = [
   { family: 'gpt2', task: 'regression', method: 'lora' },
   { family: 'qwen3', task: 'causal-lm', method: 'ia3_bias' },
   { family: 'llama', task: 'token-classification', method: 'bit_fit' },
+  { family: 'llama', task: 'regression', method: 'unilora' },
   ...ALL.filter((_, i) => i % 397 === 5),
 ];
 
@@ -160,10 +165,10 @@ const different = (answers: readonly unknown[]): number =>
   new Set(answers.map((answer) => JSON.stringify(answer))).size;
 
 it(
-  `what fit saves loads in a fresh process, of ${isLong ? 'every' : 'a sample of every'} method, family and task`,
+  `what fit saves loads in a fresh process, of ${isLong ? `every (part ${PART} of ${PARTS})` : 'a sample of every'} method, family and task`,
   { timeout: isLong ? 14_400_000 : 240_000 },
   async () => {
-    const combinations = isLong ? ALL : SAMPLE;
+    const combinations = isLong ? ALL.filter((_, i) => i % PARTS === PART - 1) : SAMPLE;
     const fitted: { readonly name: string; readonly answers: Answers; readonly base: Answers }[] =
       [];
     const saved: SavedCase[] = [];

@@ -191,7 +191,11 @@ export function assignParameters(owned: readonly KeyedParameter[], values: Param
   for (const { key, parameter } of owned) {
     const found = values.get(key);
     if (!found) continue;
-    const tensor = tf.tensor(found, [...parameter.shape], 'float32');
+    const { dtype } = parameter.value;
+    // whole numbers (indices) keep their bits in a checkpoint
+    const stored =
+      dtype === 'int32' ? new Int32Array(found.buffer, found.byteOffset, found.length) : found;
+    const tensor = tf.tensor(stored, [...parameter.shape], dtype);
     parameter.value.assign(tensor);
     tensor.dispose();
   }

@@ -31,7 +31,7 @@ export function joinedSource(name: string, parts: readonly TensorSource[]): Tens
   const [first] = parts as [TensorSource];
   if (parts.length === 1) return named(name, first);
   for (const part of parts)
-    if (part.dtype !== first.dtype || `${part.shape.slice(1)}` !== `${first.shape.slice(1)}`)
+    if (part.dtype !== first.dtype || part.shape.slice(1).join() !== first.shape.slice(1).join())
       throw new PeftError(
         'PEFT_WEIGHT_SHAPE',
         `${part.name}: ${part.dtype} [${part.shape.join(', ')}] does not go behind ` +
