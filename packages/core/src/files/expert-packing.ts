@@ -65,8 +65,8 @@ export function unpackExperts(
   const replaced = new Set<string>();
   for (const pack of packsOf(adapter, format)) {
     const source = store.get(pack.key);
-    if (`${source?.shape}` !== `${packedShape(pack.layout, pack.shape, pack.keys.length)}`)
-      continue;
+    const wanted = packedShape(pack.layout, pack.shape, pack.keys.length).join();
+    if (source?.shape.join() !== wanted) continue;
     replaced.add(pack.key);
     pack.keys.forEach((key, expert) => apart.set(key, { pack, expert }));
   }
