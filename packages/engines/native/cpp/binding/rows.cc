@@ -37,8 +37,8 @@ napi_value rope(const Arguments& a) {
   }
   parallelRanges(n, minimumRows(width), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i++)
-      turn(x + i * width, cos + positions[i] * half, sin + positions[i] * half, y + i * width, heads,
-           size, half, direction);
+      turn(x + i * width, cos + positions[i] * half, sin + positions[i] * half, y + i * width,
+           heads, size, half, direction);
   });
   return nullptr;
 }

@@ -71,8 +71,8 @@ Features detect() {
                     bit(seven.b, 30) && bit(seven.b, 31);
   features.avx512bf16 = features.avx512 && bit(sevenOne.a, 5);
   const bool savesTiles = (state & 0x60000) == 0x60000;
-  features.amx = features.avx512bf16 && savesTiles && bit(seven.d, 22) && bit(seven.d, 24) &&
-                 askForTiles();
+  features.amx =
+      features.avx512bf16 && savesTiles && bit(seven.d, 22) && bit(seven.d, 24) && askForTiles();
   return features;
 }
 

@@ -80,7 +80,8 @@ struct ProductKernels {
 
   /**
    * sums = S·V over the whole depth for at most kMostFewRows rows; V is stored [columns, k], read
-   * once and not packed. `s` is [pass][rows][kStrideWords]; `scratch` as for packV of 2·tileColumns.
+   * once and not packed. `s` is [pass][rows][kStrideWords]; `scratch` as for packV of
+   * 2·tileColumns.
    */
   void (*multiplyFew)(const MatrixView& view, int64_t column0, int64_t columns,
                       const Passes& passes, int64_t rows, const uint32_t* s, float* sums,
@@ -90,9 +91,9 @@ struct ProductKernels {
    * As `multiply` (or, where sumRows is 0, `multiplyInto`), with rows [row0, row0+rows) of a bf16
    * matrix [rows, k], elements [k0, k0+count), in the place of packed S. Null where there is none.
    */
-  void (*multiplyStored)(const MatrixView& s, int64_t row0, int64_t rows, int64_t k0,
-                         int64_t count, int64_t columns, const uint32_t* v, float* sums,
-                         int64_t sumRows, int64_t stride, bool accumulate);
+  void (*multiplyStored)(const MatrixView& s, int64_t row0, int64_t rows, int64_t k0, int64_t count,
+                         int64_t columns, const uint32_t* v, float* sums, int64_t sumRows,
+                         int64_t stride, bool accumulate);
 
   /** out[s·stride + v] (+)= sums + bias[v]. */
   void (*store)(const float* sums, int64_t sumRows, int64_t rows, int64_t columns, float* out,

@@ -16,7 +16,7 @@ constexpr int64_t kPrivateRows = 112;               // of S that a task packs it
 constexpr int64_t kPrivateColumns = 256;            // of V
 constexpr int64_t kSharedColumns = 1024;            // and of the other operand that it takes
 constexpr int64_t kSharedRows = 512;
-constexpr int64_t kReadColumns = 2 * 32;    // of V, up to which S may be read where it is stored
+constexpr int64_t kReadColumns = 2 * 32;  // of V, up to which S may be read where it is stored
 constexpr int64_t kWorkWorthSharing = 1 << 18;  // multiply-adds
 
 int64_t ceilDivide(int64_t a, int64_t b) {

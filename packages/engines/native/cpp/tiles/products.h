@@ -128,8 +128,9 @@ inline void multiplyAll(const void* s, int64_t sBytes, int64_t rows, int64_t col
     const char* rowsOfS = static_cast<const char*>(s) + r * sBytes;
     if (whole < words) rest.takeS(rowsOfS + whole * 4, sBytes, here, count * 2 - whole * 4);
     for (int64_t c = from; c < to; c += kPanel) {
-      const TileTask task = {rowsOfS, sBytes,   v + c * words,
-                             words,   sums + c / kPanel * panelStride + r * rowStride, rowStride};
+      const TileTask task = {
+          rowsOfS,  sBytes, v + c * words, words, sums + c / kPanel * panelStride + r * rowStride,
+          rowStride};
       const bool isWide = columns - c > kColumns;
       if (here > kRows)
         isWide ? multiplyTile<true, 2>(task, rest, accumulate)

@@ -27,8 +27,8 @@ void resumeTile(int64_t words, const uint32_t* s, const uint32_t* v, float* tota
     vf column[vectors];
     PEFT_UNROLL
     for (int j = 0; j < vectors; j++)
-      column[j] = Dot::vector(v + j / kTileVectors * kChunkWords * kPanelWords +
-                              j % kTileVectors * W);
+      column[j] =
+          Dot::vector(v + j / kTileVectors * kChunkWords * kPanelWords + j % kTileVectors * W);
     PEFT_UNROLL
     for (int i = 0; i < rows; i++) {
       vf row = Dot::broadcast(s + i * kStrideWords);

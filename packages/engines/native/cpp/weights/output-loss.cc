@@ -43,8 +43,8 @@ struct Rows {
     return 1 - share * share;
   }
 
-  /** Goes on with row n over the chunk: its products become e^{z − maximum}·cap'(z). Returns by what
-   * sums so far are to be multiplied. */
+  /** Goes on with row n over the chunk: its products become e^{z − maximum}·cap'(z). Returns by
+   * what sums so far are to be multiplied. */
   float take(int64_t n, float* z, float* spare, Row& row) const {
     const KernelTable& table = kernels();
     transform(z);

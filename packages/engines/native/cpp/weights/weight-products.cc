@@ -22,8 +22,8 @@ StoredRange allRows(const Weight& weight) {
 /** out [n, rows.count] = x·storedᵀ for few rows of x: the weight fills the vectors, its rows being
  * turned, which is less work than lanes of x that stay empty. The sums are the same, see Product.
  */
-void fewAlongRows(const Weight& weight, StoredRange rows, const float* x, const float* bias, float* out, int64_t n,
-                  bool bf16, const Epilogue* epilogue) {
+void fewAlongRows(const Weight& weight, StoredRange rows, const float* x, const float* bias,
+                  float* out, int64_t n, bool bf16, const Epilogue* epilogue) {
   Product p;
   p.rows = n;
   p.columns = rows.count;
@@ -42,8 +42,8 @@ void fewAlongRows(const Weight& weight, StoredRange rows, const float* x, const 
 }
 
 /** out [n, rows.count] = x·storedᵀ. */
-void alongRows(const Weight& weight, StoredRange rows, const float* x, const float* bias, float* out, int64_t n,
-               bool bf16, const Epilogue* epilogue = nullptr) {
+void alongRows(const Weight& weight, StoredRange rows, const float* x, const float* bias,
+               float* out, int64_t n, bool bf16, const Epilogue* epilogue = nullptr) {
   if (n <= fewRows(bf16)) return fewAlongRows(weight, rows, x, bias, out, n, bf16, epilogue);
   Product p;
   p.rows = rows.count;
