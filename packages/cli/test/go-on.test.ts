@@ -12,7 +12,7 @@ let folder = '';
 let first = '';
 const common = [
   ...['--columns', 'label,text', '--label', 'label', '--model', join(quickstart, 'model')],
-  ...['--sample', '64', '--batch-size', '32', '--engine', 'portable', '--learning-rate', '0.01'],
+  ...['--sample', '64', '--batch-size', '32', '--learning-rate', '0.01'],
   ...['--tune', join(quickstart, 'data/en_dev.tsv')],
 ];
 const fit = (...words: readonly string[]) => peft('fit', train, ...common, ...words);
