@@ -89,7 +89,7 @@ describe('a saved predictor is read as hostile input', () => {
           },
         }),
       ],
-      ['task.name', (record) => ({ ...record, task: { ...record['task'], name: 'ranking' } })],
+      ['task.name', (record) => ({ ...record, task: { ...record['task'], name: 'summary' } })],
       [
         'task.name',
         (record) => ({

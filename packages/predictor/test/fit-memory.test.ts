@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { override, type MemoryPlanned, type Module, type TrainEvent } from '@peft/core';
 import { createPortableEngine } from '@peft/portable';
+import { tensorflowSizing } from '@peft/tensorflow';
 import { afterEach, describe, expect, test } from 'vitest';
 import { ENGINE_CHOOSER, MACHINE_MEMORY, PeftPredictor } from '../src/index.js';
 import { quickPredictor, quickRows, type QuickRow } from './quick.js';
@@ -124,6 +125,7 @@ describe('a fit on a card', () => {
           engine: Object.defineProperties(engine, {
             name: { value: 'tensorflow' },
             device: { value: device },
+            sizing: { value: tensorflowSizing({ isOnCard: true }) },
             memory: { value: () => ({ tensors: 0 }) },
           }),
           reason: 'a stand-in',

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { TrainEvent } from '@peft/core';
-import { PeftError } from '@peft/errors';
+import { PeftError, show } from '@peft/errors';
 import {
   PeftPredictor,
   readsLabels,
@@ -201,11 +201,11 @@ async function finishedRun(
     task: predictor.task,
   };
   for (const [key, asked] of Object.entries({ method, label, task }))
-    if (asked !== undefined && asked !== own[key as keyof typeof own]) {
+    if (asked !== undefined && show(asked) !== show(own[key as keyof typeof own])) {
       predictor.dispose();
       throw new PeftError(
         'PEFT_FIT_CHANGED',
-        `fit: the run in ${output} has the ${key} ${own[key as keyof typeof own] ?? '(none)'}, not ${asked}.`,
+        `fit: the run in ${output} has the ${key} ${show(own[key as keyof typeof own] ?? 'none')}, not ${show(asked)}.`,
         { hint: 'leave the flag out, or name another --output for a new run' },
       );
     }

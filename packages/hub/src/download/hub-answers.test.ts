@@ -98,11 +98,11 @@ describe('what the user is told', () => {
     ).toBe('PEFT_HUB_UNREACHABLE');
     hub.faults.statuses = [500];
     expect(await errorCode(() => resolveModel('org/deberta', options))).toBe('PEFT_HUB_STATUS');
-    hub.models['org/gguf'] = { 'config.json': '{}', 'model.gguf': 'x' };
-    const error = await errorOf(() => resolveModel('org/gguf', options));
+    hub.models['org/flax'] = { 'config.json': '{}', 'flax_model.msgpack': 'x' };
+    const error = await errorOf(() => resolveModel('org/flax', options));
     expect(error.code).toBe('PEFT_HUB_FILES');
-    expect(error.message).toContain('model.gguf');
-    expect(existsSync(join(cacheDir, 'models--org--gguf'))).toBe(false);
+    expect(error.message).toContain('flax_model.msgpack');
+    expect(existsSync(join(cacheDir, 'models--org--flax'))).toBe(false);
   });
 
   test('offline, whether the cache has nothing or a part', async () => {

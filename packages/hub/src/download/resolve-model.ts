@@ -245,8 +245,8 @@ function filesError(
       `${missing.slice(0, 3).join(', ')}; it holds ${shown || 'no files'}.`,
     {
       hint:
-        'A model needs config.json and its weights as safetensors or pytorch_model.bin; other ' +
-        'formats (GGUF, TensorFlow, Flax) are not read.',
+        'A model needs config.json and its weights as safetensors, pytorch_model.bin or model.gguf; ' +
+        'TensorFlow and Flax are not read. A GGUF file of another name is read from a path on this machine.',
     },
   );
 }

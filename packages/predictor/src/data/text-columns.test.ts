@@ -1,4 +1,4 @@
-import { tableFromRows, type TextTokenizer } from '@peft/data';
+import { tableFromRows } from '@peft/data';
 import { describe, expect, it } from 'vitest';
 import { chooseTextColumns, textSettings } from './text-columns.js';
 

@@ -1,6 +1,6 @@
 /** What goes into a predictor and what comes out of it. */
 import type { MethodSpec, Module, TrainEvent } from '@peft/core';
-import type { ColumnType, Label, Metric, ProblemType, Table } from '@peft/data';
+import type { ColumnType, Label, ProblemType, Table } from '@peft/data';
 import type { EngineName } from '../engine/engine-choice.js';
 import type { HyperparameterInput } from './hyperparameter-input.js';
 import type { MetricInput } from './metric-names.js';
