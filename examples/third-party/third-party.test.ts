@@ -73,5 +73,6 @@ test('the command takes them from a plug-in', { timeout: 300_000 }, () => {
   expect(summary).toMatchObject({ method: 'ssf', engine: 'abacus (float32)' });
   const planned: unknown = JSON.parse(peft('plan', 'model', '--json', ...plugin));
   expect(planned).toMatchObject({ plan: { runtimeBytes: portableSizing.runtimeBytes } });
+  expect(peft('inspect', 'model', ...plugin.slice(0, 2))).toContain('18 sites');
   expect(peft('predict', 'out', 'train.csv', ...plugin, '--json')).toMatch(/sports|health/);
 });

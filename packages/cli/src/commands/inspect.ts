@@ -82,13 +82,16 @@ async function inspect(
 ): Promise<string> {
   const file = await configOf(model, options, terminal);
   const json = withVocabulary('inspect', readModelConfig(file), options);
-  const architecture = architectureFor(json['model_type'], architectures);
+  const plugins = await loadPlugins(options.plugin);
+  const architecture = architectureFor(json['model_type'], [
+    ...architectures,
+    ...plugins.architectures,
+  ]);
   const description = describeModel(
     architecture,
     architecture.parseConfig(json),
     headOptions('inspect', options),
   );
-  const plugins = await loadPlugins(options.plugin);
   const methodOptions = keyValues('inspect: --option', options.option);
   const methods = options.method.map((name) => {
     const adapter = attachAdapter(

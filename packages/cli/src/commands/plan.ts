@@ -239,7 +239,10 @@ async function requestOf(
   const given =
     flags.memory === undefined ? undefined : byteCount('plan', '--memory', flags.memory);
   return {
-    architecture: architectureFor(config['model_type'], architectures),
+    architecture: architectureFor(config['model_type'], [
+      ...architectures,
+      ...plugins.architectures,
+    ]),
     config,
     head: headOptions('plan', flags),
     method: methodNamed(flags.method, keyValues('plan: --option', flags.option), plugins),

@@ -23,11 +23,13 @@ export interface AttachOptions {
    * foreign file need not.
    */
   readonly strict?: boolean;
-  /**
-   * Base parameters that a file holds beside what the methods ask for: vectors train (`ia3_bias`),
-   * tables and matrices take the place of the base's (an embedding that was resized).
-   */
+  /** Base parameters that train beside what the methods ask for (`ia3_bias`). */
   readonly alsoUnfreeze?: readonly string[];
+  /**
+   * Base parameters that the adapter brings its own values for, which do not train (an embedding that
+   * was resized).
+   */
+  readonly alsoReplace?: readonly string[];
 }
 
 /**
@@ -55,12 +57,10 @@ export function attachAdapter(
     saveTiedOutputs(adapter, host);
     saveTiedEmbeddings(adapter, host);
     if (options.strict ?? true) refuseUnread(adapter);
-    for (const name of options.alsoUnfreeze ?? []) {
-      const trainable = description.parameters.some(
-        (spec) => spec.name === name && spec.use === 'vector',
-      );
-      unfreeze(adapter, host, name, 'file', undefined, { trainable });
-    }
+    for (const parameter of options.alsoUnfreeze ?? [])
+      unfreeze(adapter, host, parameter, 'file', undefined);
+    for (const parameter of options.alsoReplace ?? [])
+      unfreeze(adapter, host, parameter, 'file', undefined, { trainable: false });
     return adapter;
   } catch (error) {
     adapter.dispose();

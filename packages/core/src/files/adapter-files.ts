@@ -194,7 +194,15 @@ export async function loadAdapter(
       );
     const name = options.name ?? plainName(format.adapterName?.(config)) ?? 'default';
     const active = model.activeAdapters;
-    const adapter = model.addAdapter(name, spec, { strict: false, alsoUnfreeze: plan.extra });
+    const isVector = (parameter: string): boolean =>
+      model.description.parameters.some(
+        (known) => known.name === parameter && known.use === 'vector',
+      );
+    const adapter = model.addAdapter(name, spec, {
+      strict: false,
+      alsoUnfreeze: plan.extra.filter(isVector),
+      alsoReplace: plan.extra.filter((parameter) => !isVector(parameter)),
+    });
     try {
       assignTensors(model, adapter, format, plan, store);
     } catch (error) {

@@ -82,7 +82,7 @@ describe('selectModelFiles', () => {
   });
 
   test('says what cannot be had', () => {
-    expect(selectModelFiles(['model.gguf'], all).missing).toEqual([
+    expect(selectModelFiles(['flax_model.msgpack'], all).missing).toEqual([
       'config',
       'tokenizer',
       'weights',
