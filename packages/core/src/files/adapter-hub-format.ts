@@ -9,6 +9,7 @@
 import { PeftError, show } from '@peft/errors';
 import { given } from '../description/given.js';
 import type { ModelDescription } from '../description/model-description.js';
+import type { CommonConfig } from '../description/target-selection.js';
 import type { AdapterAbout, AdapterConfigJson } from '../method/adapter-file.js';
 import type { OwnedParameter } from '../method/attach-context.js';
 import { combineMethods, specOf } from '../method/define-peft-method.js';
@@ -174,6 +175,9 @@ function hubKey(adapter: AdapterView, parameter: OwnedParameter): string {
   return `${hubPlace(key.split('.')[0]!, parameter.site, adapter.description)}${key.replace('.*.', `.${adapter.name}.`)}`;
 }
 
+/** Options of a method: without the packages of methods core knows none of them by type. */
+type AnyOptions = CommonConfig & Readonly<Record<string, unknown>>;
+
 function mappingOf({ part: { method } }: AttachedPart): NonNullable<AnyMethod['adapterHub']> {
   if (!method.adapterHub)
     throw new PeftError(
@@ -196,7 +200,7 @@ function partSpec(
       description,
       keys,
       version: String(file['version'] ?? ''),
-    });
+    }) as AnyOptions | undefined;
     if (options !== undefined)
       return specOf(method, {
         ...options,
@@ -233,7 +237,7 @@ function partConfig(adapter: AdapterView, attached: AttachedPart): Record<string
       description: adapter.description,
       keys: [],
       version: VERSION,
-    });
+    }) as AnyOptions | undefined;
     const again =
       read &&
       method.defaultTargets(
