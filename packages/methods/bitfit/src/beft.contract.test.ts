@@ -1,9 +1,7 @@
-import { createNativeEngine } from '@peft/native';
-import { createPortableEngine } from '@peft/portable';
-import { describePeftMethod } from '@peft/testing';
+import { describeOnBothEngines } from '../../../../tools/test-setup/describe-on-both-engines.js';
 import { beft } from './beft.js';
 
-describePeftMethod(
+describeOnBothEngines(
   beft,
   [
     { title: 'beside the biases of the values', on: ['encoder'] },
@@ -11,9 +9,6 @@ describePeftMethod(
     { title: 'where there is none', on: ['encoder-decoder', 'decoder'], merges: false },
   ],
   {
-    createEngine: process.env['PEFT_LONG_TESTS']
-      ? createPortableEngine
-      : () => createNativeEngine({ precision: 'float32' }),
     badOptions: [
       { options: { initWeights: 1 }, message: 'beft: initWeights must be true or false, got 1.' },
     ],

@@ -1,16 +1,7 @@
-import { createNativeEngine } from '@peft/native';
-import { createPortableEngine } from '@peft/portable';
-import { describePeftMethod } from '@peft/testing';
+import { describeOnBothEngines } from '../../../../tools/test-setup/describe-on-both-engines.js';
 import { deft, delora, glora, gralora, hira, lily, miss, peanut } from './index.js';
 
-/** All forms on the native engine; with PEFT_LONG_TESTS on the portable one. */
-const options = {
-  createEngine: process.env['PEFT_LONG_TESTS']
-    ? createPortableEngine
-    : () => createNativeEngine({ precision: 'float32' }),
-};
-
-describePeftMethod(
+describeOnBothEngines(
   miss,
   [
     { title: 'by default, shards that do not divide the width', options: { rank: 5 } },
@@ -22,14 +13,13 @@ describePeftMethod(
     { title: 'mini', options: { rank: 3, initWeights: 'mini', miniRank: 2 }, on: ['decoder'] },
   ],
   {
-    ...options,
     badOptions: [
       { options: { initWeights: 'max' }, message: 'miss: initWeights must be one of true, false,' },
       { options: { dropout: 1 }, message: 'miss: dropout must be a number in [0, 1), got 1.' },
     ],
   },
 );
-describePeftMethod(
+describeOnBothEngines(
   hira,
   [
     { title: 'by default', options: { rank: 3, targets: 'all-linear' } },
@@ -40,7 +30,6 @@ describePeftMethod(
     },
   ],
   {
-    ...options,
     badOptions: [
       {
         options: { rankPattern: { query: 0 } },
@@ -49,7 +38,7 @@ describePeftMethod(
     ],
   },
 );
-describePeftMethod(
+describeOnBothEngines(
   gralora,
   [
     { title: 'by default', options: { rank: 4, alpha: 6, blocks: 2 } },
@@ -67,7 +56,6 @@ describePeftMethod(
     },
   ],
   {
-    ...options,
     badOptions: [
       {
         options: { rank: 3, blocks: 2 },
@@ -76,61 +64,48 @@ describePeftMethod(
     ],
   },
 );
-describePeftMethod(
-  delora,
-  [
-    { title: 'by default', options: { rank: 3, lambda: 2 } },
-    {
-      title: 'by patterns',
-      options: { rank: 3, rankPattern: { value: 2 }, lambdaPattern: { query: 4 } },
-      on: ['encoder'],
-    },
-  ],
-  options,
-);
-describePeftMethod(
-  deft,
-  [
-    { title: 'by default', options: { rank: 3 } },
-    { title: 'by QR', options: { rank: 3, decomposition: 'qr', alpha: 2 }, on: ['decoder'] },
-    {
-      title: 'projection only',
-      options: { rank: 2, projectionOnly: true },
-      on: ['encoder'],
-      identityAtStart: false,
-    },
-  ],
-  options,
-);
-describePeftMethod(
-  glora,
-  [
-    { title: 'by default', options: { rank: 3 } },
-    {
-      title: 'of vectors',
-      options: { weightParts: 'vector', promptPart: 'vector', biasParts: 'vector' },
-      on: ['encoder'],
-    },
-    {
-      title: 'of constants alone',
-      options: { weightParts: 'constant', promptPart: 'none', biasParts: 'none' },
-      on: ['encoder'],
-    },
-  ],
-  options,
-);
-describePeftMethod(
+describeOnBothEngines(delora, [
+  { title: 'by default', options: { rank: 3, lambda: 2 } },
+  {
+    title: 'by patterns',
+    options: { rank: 3, rankPattern: { value: 2 }, lambdaPattern: { query: 4 } },
+    on: ['encoder'],
+  },
+]);
+describeOnBothEngines(deft, [
+  { title: 'by default', options: { rank: 3 } },
+  { title: 'by QR', options: { rank: 3, decomposition: 'qr', alpha: 2 }, on: ['decoder'] },
+  {
+    title: 'projection only',
+    options: { rank: 2, projectionOnly: true },
+    on: ['encoder'],
+    identityAtStart: false,
+  },
+]);
+describeOnBothEngines(glora, [
+  { title: 'by default', options: { rank: 3 } },
+  {
+    title: 'of vectors',
+    options: { weightParts: 'vector', promptPart: 'vector', biasParts: 'vector' },
+    on: ['encoder'],
+  },
+  {
+    title: 'of constants alone',
+    options: { weightParts: 'constant', promptPart: 'none', biasParts: 'none' },
+    on: ['encoder'],
+  },
+]);
+describeOnBothEngines(
   peanut,
   [
     { title: 'by default', options: { rank: 4 } },
     { title: 'deep', options: { rank: 3, depth: 2, activation: 'tanh' }, on: ['decoder'] },
   ],
   {
-    ...options,
     badOptions: [{ options: { activation: 'step' }, message: /"step" is not a known activation/ }],
   },
 );
-describePeftMethod(
+describeOnBothEngines(
   lily,
   [
     { title: 'by default', options: { rank: 3 }, merges: false, mixes: false },
@@ -143,7 +118,6 @@ describePeftMethod(
     },
   ],
   {
-    ...options,
     badOptions: [{ options: { experts: 1 }, message: 'lily: experts must be at least 2, got 1.' }],
   },
 );

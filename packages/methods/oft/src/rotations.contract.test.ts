@@ -1,35 +1,22 @@
-import { createNativeEngine } from '@peft/native';
-import { createPortableEngine } from '@peft/portable';
-import { describePeftMethod } from '@peft/testing';
+import { describeOnBothEngines } from '../../../../tools/test-setup/describe-on-both-engines.js';
 import { boft, hra, osf, road } from './index.js';
 
-/** All forms on the native engine; with PEFT_LONG_TESTS on the portable one. */
-const options = {
-  createEngine: process.env['PEFT_LONG_TESTS']
-    ? createPortableEngine
-    : () => createNativeEngine({ precision: 'float32' }),
-};
-
-describePeftMethod(
-  hra,
-  [
-    { title: 'by default', options: { rank: 4 } },
-    {
-      title: 'one reflection',
-      options: { rank: 1 },
-      on: ['decoder'],
-      identityAtStart: false,
-    },
-    {
-      title: 'orthonormal',
-      options: { rank: 3, orthogonal: true, bias: 'hra_only' },
-      on: ['encoder'],
-      identityAtStart: false,
-    },
-  ],
-  options,
-);
-describePeftMethod(
+describeOnBothEngines(hra, [
+  { title: 'by default', options: { rank: 4 } },
+  {
+    title: 'one reflection',
+    options: { rank: 1 },
+    on: ['decoder'],
+    identityAtStart: false,
+  },
+  {
+    title: 'orthonormal',
+    options: { rank: 3, orthogonal: true, bias: 'hra_only' },
+    on: ['encoder'],
+    identityAtStart: false,
+  },
+]);
+describeOnBothEngines(
   road,
   [
     { title: 'by default', options: { groupSize: 6 } },
@@ -37,11 +24,10 @@ describePeftMethod(
     { title: 'road_4', options: { groupSize: 6, variant: 'road_4' }, on: ['decoder'] },
   ],
   {
-    ...options,
     badOptions: [{ options: { groupSize: 3 }, message: 'road: groupSize must be even, got 3.' }],
   },
 );
-describePeftMethod(
+describeOnBothEngines(
   boft,
   [
     { title: 'by default', options: { blockSize: 3 } },
@@ -53,7 +39,6 @@ describePeftMethod(
     { title: 'by number', options: { blockSize: 0, blocks: 2 }, on: ['decoder'] },
   ],
   {
-    ...options,
     badOptions: [
       {
         options: { blocks: 3 },
@@ -62,7 +47,7 @@ describePeftMethod(
     ],
   },
 );
-describePeftMethod(
+describeOnBothEngines(
   osf,
   [
     { title: 'by default', exactGradient: false },
@@ -74,7 +59,6 @@ describePeftMethod(
     },
   ],
   {
-    ...options,
     badOptions: [
       { options: { effectiveRank: 0 }, message: 'osf: effectiveRank must be a number > 0, got 0.' },
     ],

@@ -1,30 +1,21 @@
-import { createNativeEngine } from '@peft/native';
-import { createPortableEngine } from '@peft/portable';
-import { describePeftMethod } from '@peft/testing';
+import { describeOnBothEngines } from '../../../../tools/test-setup/describe-on-both-engines.js';
 import { adaptionPrompt, cartridge, cpt } from './index.js';
 
-/** All forms on the native engine; with PEFT_LONG_TESTS on the portable one. */
-const options = {
-  createEngine: process.env['PEFT_LONG_TESTS']
-    ? createPortableEngine
-    : () => createNativeEngine({ precision: 'float32' }),
-};
 const APART = { on: ['decoder'], merges: false, mixes: false } as const;
 
-describePeftMethod(
+describeOnBothEngines(
   adaptionPrompt,
   [
     { title: 'in all blocks', options: { length: 3 }, ...APART },
     { title: 'in the last', options: { length: 2, layers: 1 }, ...APART },
   ],
   {
-    ...options,
     badOptions: [
       { options: { layers: 0 }, message: 'adaption-prompt: layers must be a positive integer' },
     ],
   },
 );
-describePeftMethod(
+describeOnBothEngines(
   cartridge,
   [
     {
@@ -42,7 +33,6 @@ describePeftMethod(
     },
   ],
   {
-    ...options,
     badOptions: [
       {
         options: { virtualTokens: 2, frozenTokens: 2 },
@@ -51,7 +41,7 @@ describePeftMethod(
     ],
   },
 );
-describePeftMethod(
+describeOnBothEngines(
   cpt,
   [
     {
@@ -63,7 +53,6 @@ describePeftMethod(
     },
   ],
   {
-    ...options,
     badOptions: [
       { options: { tokenIds: [] }, message: 'cpt: tokenIds must be a list of at least one whole' },
     ],

@@ -1,20 +1,10 @@
-import { createNativeEngine } from '@peft/native';
-import { createPortableEngine } from '@peft/portable';
-import { describePeftMethod } from '@peft/testing';
+import { describeOnBothEngines } from '../../../../tools/test-setup/describe-on-both-engines.js';
 import { shira, supertuning } from './index.js';
 
-/** All forms on the native engine; with PEFT_LONG_TESTS on the portable one. */
-const options = {
-  createEngine: process.env['PEFT_LONG_TESTS']
-    ? createPortableEngine
-    : () => createNativeEngine({ precision: 'float32' }),
-};
-
-describePeftMethod(shira, [{ title: 'by default', options: { rank: 2, seed: 3 } }], {
-  ...options,
+describeOnBothEngines(shira, [{ title: 'by default', options: { rank: 2, seed: 3 } }], {
   badOptions: [{ options: { seed: -1 }, message: 'shira: seed must be an integer of at least 0' }],
 });
-describePeftMethod(
+describeOnBothEngines(
   supertuning,
   [
     { title: 'by default', options: { sparsity: 0.8 } },
@@ -30,7 +20,6 @@ describePeftMethod(
     },
   ],
   {
-    ...options,
     badOptions: [
       { options: { sparsity: 1 }, message: 'supertuning: sparsity must be a number in [0, 1)' },
       { options: { alpha: 2 }, message: 'supertuning: alpha goes with rank, got 2 without one.' },

@@ -1,16 +1,7 @@
-import { createNativeEngine } from '@peft/native';
-import { createPortableEngine } from '@peft/portable';
-import { describePeftMethod } from '@peft/testing';
+import { describeOnBothEngines } from '../../../../tools/test-setup/describe-on-both-engines.js';
 import { c3a, fourierft, waveft } from './index.js';
 
-/** All forms on the native engine; with PEFT_LONG_TESTS on the portable one. */
-const options = {
-  createEngine: process.env['PEFT_LONG_TESTS']
-    ? createPortableEngine
-    : () => createNativeEngine({ precision: 'float32' }),
-};
-
-describePeftMethod(
+describeOnBothEngines(
   fourierft,
   [
     { title: 'by default', options: { frequencies: 12 }, identityAtStart: false },
@@ -22,13 +13,12 @@ describePeftMethod(
     },
   ],
   {
-    ...options,
     badOptions: [
       { options: { frequencies: 0 }, message: 'fourierft: frequencies must be a positive integer' },
     ],
   },
 );
-describePeftMethod(
+describeOnBothEngines(
   waveft,
   [
     { title: 'by default', options: { frequencies: 12, scaling: 2 } },
@@ -51,19 +41,14 @@ describePeftMethod(
     },
   ],
   {
-    ...options,
     badOptions: [{ options: { wavelet: 'db0' }, message: 'waveft: wavelet must be one of db1,' }],
   },
 );
-describePeftMethod(
-  c3a,
-  [
-    { title: 'by default', options: { blockSize: 6 }, identityAtStart: false },
-    {
-      title: 'from zero, with sizes of their own',
-      options: { blockSize: 4, blockSizePattern: { value: 3 }, initWeights: true },
-      on: ['encoder'],
-    },
-  ],
-  options,
-);
+describeOnBothEngines(c3a, [
+  { title: 'by default', options: { blockSize: 6 }, identityAtStart: false },
+  {
+    title: 'from zero, with sizes of their own',
+    options: { blockSize: 4, blockSizePattern: { value: 3 }, initWeights: true },
+    on: ['encoder'],
+  },
+]);

@@ -1,31 +1,18 @@
-import { createNativeEngine } from '@peft/native';
-import { createPortableEngine } from '@peft/portable';
-import { describePeftMethod } from '@peft/testing';
+import { describeOnBothEngines } from '../../../../tools/test-setup/describe-on-both-engines.js';
 import { pvera, randlora, tinylora, unilora, vblora } from './index.js';
 
-/** All forms on the native engine; with PEFT_LONG_TESTS on the portable one. */
-const options = {
-  createEngine: process.env['PEFT_LONG_TESTS']
-    ? createPortableEngine
-    : () => createNativeEngine({ precision: 'float32' }),
-};
-
-describePeftMethod(
-  pvera,
-  [
-    // half of d is a variance, which counts in training alone
-    { title: 'by default', options: { rank: 3 } },
-    {
-      title: 'drawn at inference, too',
-      options: { rank: 3, sampleAtInference: true, saveProjection: false },
-      on: ['decoder'],
-      merges: false,
-      mixes: false,
-    },
-  ],
-  options,
-);
-describePeftMethod(
+describeOnBothEngines(pvera, [
+  // half of d is a variance, which counts in training alone
+  { title: 'by default', options: { rank: 3 } },
+  {
+    title: 'drawn at inference, too',
+    options: { rank: 3, sampleAtInference: true, saveProjection: false },
+    on: ['decoder'],
+    merges: false,
+    mixes: false,
+  },
+]);
+describeOnBothEngines(
   randlora,
   [
     { title: 'by default', options: { rank: 3, alpha: 3, targets: 'all-linear' } },
@@ -36,13 +23,12 @@ describePeftMethod(
     },
   ],
   {
-    ...options,
     badOptions: [
       { options: { saveProjection: false }, message: 'randlora: dense bases must be in the file' },
     ],
   },
 );
-describePeftMethod(
+describeOnBothEngines(
   vblora,
   [
     {
@@ -52,7 +38,6 @@ describePeftMethod(
     },
   ],
   {
-    ...options,
     badOptions: [
       {
         options: { topk: 3, vectors: 2 },
@@ -61,7 +46,7 @@ describePeftMethod(
     ],
   },
 );
-describePeftMethod(
+describeOnBothEngines(
   tinylora,
   [
     { title: 'by default', options: { size: 5 } },
@@ -72,7 +57,6 @@ describePeftMethod(
     },
   ],
   {
-    ...options,
     badOptions: [
       {
         options: { weightTying: 2 },
@@ -81,20 +65,16 @@ describePeftMethod(
     ],
   },
 );
-describePeftMethod(
-  unilora,
-  [
-    {
-      title: 'by default',
-      options: { rank: 2, length: 30, initialBound: 0.2 },
-      identityAtStart: false,
-    },
-    {
-      title: 'with its indices in the file',
-      options: { rank: 2, length: 31, initialBound: 0.2, saveIndices: true },
-      on: ['encoder'],
-      identityAtStart: false,
-    },
-  ],
-  options,
-);
+describeOnBothEngines(unilora, [
+  {
+    title: 'by default',
+    options: { rank: 2, length: 30, initialBound: 0.2 },
+    identityAtStart: false,
+  },
+  {
+    title: 'with its indices in the file',
+    options: { rank: 2, length: 31, initialBound: 0.2, saveIndices: true },
+    on: ['encoder'],
+    identityAtStart: false,
+  },
+]);
