@@ -14,7 +14,7 @@ export async function answersOf(
 ): Promise<Answers> {
   const data = rows as PredictorData;
   const made: readonly unknown[] =
-    predictor.task === 'classification'
+    predictor.task === 'classification' || predictor.task === 'multi-label-classification'
       ? await predictor.predictProba(data)
       : await predictor.predict<unknown>(data);
   const scores = await predictor.evaluate(data);

@@ -1,6 +1,6 @@
 /**
  * Loads saved predictors in a process of its own: `load-in-child.ts FILE`, a JSON list of `{
- * folder, rows, isTable }`. Prints a line of JSON for each: its answers and scores, or its error.
+ * folder, rows }`. Prints a line of JSON for each: its answers and scores, or its error.
  */
 import { readFileSync } from 'node:fs';
 import { PeftPredictor } from '../src/index.js';

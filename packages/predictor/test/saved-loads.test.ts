@@ -13,7 +13,13 @@ import { PeftError } from '@peft/errors';
 import { methodNamed, methodNames } from '@peft/methods';
 import { architectures } from '@peft/models';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { PeftPredictor, TASK_NAMES, usesAutogluonLayers, type TaskName } from '../src/index.js';
+import {
+  PeftPredictor,
+  readsLabels,
+  TASK_NAMES,
+  usesAutogluonLayers,
+  type TaskName,
+} from '../src/index.js';
 import { answersOf, type Answers } from './answers.js';
 import type { LoadedCase, SavedCase } from './load-in-child.js';
 import { smallModel } from './small-model.js';
@@ -95,6 +101,9 @@ const SAMPLE: readonly Combination[] = [
   { family: 'qwen3', task: 'causal-lm', method: 'ia3_bias' },
   { family: 'llama', task: 'token-classification', method: 'bit_fit' },
   { family: 'llama', task: 'regression', method: 'unilora' },
+  { family: 'llama', task: 'multi-label-classification', method: 'ia3_bias' },
+  { family: 'bert', task: 'multi-label-classification', method: 'lora' },
+  { family: 'distilbert', task: 'ranking', method: 'ia3_bias' },
   ...ALL.filter((_, i) => i % 397 === 5),
 ];
 
@@ -117,10 +126,9 @@ async function fitOf(
   path: string | undefined,
   steps: number,
 ): Promise<PeftPredictor> {
-  const isTable = task === 'classification' || task === 'regression';
   const predictor = new PeftPredictor({
     task,
-    label: isTable ? 'label' : undefined,
+    label: readsLabels(task) ? 'label' : undefined,
     path,
     hyperparameters: {
       'model.hf_text.checkpoint_name': modelOf(family),
@@ -161,11 +169,13 @@ async function untrainedOf({ family, task }: Combination): Promise<Answers> {
   return answers;
 }
 
+const EXTENT = isLong ? `every (part ${PART} of ${PARTS})` : 'a sample of every';
+
 const different = (answers: readonly unknown[]): number =>
   new Set(answers.map((answer) => JSON.stringify(answer))).size;
 
 it(
-  `what fit saves loads in a fresh process, of ${isLong ? `every (part ${PART} of ${PARTS})` : 'a sample of every'} method, family and task`,
+  `what fit saves loads in a fresh process, of ${EXTENT} method, family and task`,
   { timeout: isLong ? 14_400_000 : 240_000 },
   async () => {
     const combinations = isLong ? ALL.filter((_, i) => i % PARTS === PART - 1) : SAMPLE;

@@ -34,6 +34,23 @@ function memoryText({ gpu, peakBytes, usableBytes, changes }: MemoryPlan): strin
   return `memory: ${all}${changes.length ? `; with ${changes.join(', ')}` : ''}`;
 }
 
+type RunStarted = Extract<TrainEvent, { type: 'run/started' }>;
+
+/** What trains, on what. */
+function trainedText({
+  method,
+  modelType,
+  trainableParameters,
+  totalParameters,
+  engine,
+}: RunStarted): string {
+  const percent = ((100 * trainableParameters) / totalParameters).toPrecision(3);
+  return (
+    `${method} on ${modelType}: ${count(trainableParameters)} trainable of ` +
+    `${count(totalParameters)} parameters (${percent} %), ${engine}`
+  );
+}
+
 /** What has been seen so far. */
 interface Progress {
   startedAtMs: number;
@@ -116,11 +133,7 @@ export function createProgress(terminal: Terminal): {
           plannedSteps: event.plannedSteps,
           firstStep: event.resumedAtStep ?? 0,
         });
-        say(
-          `${event.method} on ${event.modelType}: ${count(event.trainableParameters)} ` +
-            `trainable of ${count(event.totalParameters)} parameters (${((100 * event.trainableParameters) / event.totalParameters).toPrecision(3)} ` +
-            `%), ${event.engine}`,
-        );
+        say(trainedText(event));
         say(modelSummary(event.trainableParameters, event.totalParameters));
         say(
           event.resumedAtStep === undefined

@@ -92,7 +92,9 @@ function indexOf(shards: readonly WritableTensor[][], names: readonly string[]):
     (sum, tensor) => sum + tensorBytes(tensor) / STORED_BYTES[tensor.dtype],
     0,
   );
-  return `${JSON.stringify({ metadata: { total_parameters: totalParameters, total_size: totalSize }, weight_map: Object.fromEntries(weightMap) }, null, 2)}\n`;
+  const metadata = { total_parameters: totalParameters, total_size: totalSize };
+  const index = { metadata, weight_map: Object.fromEntries(weightMap) };
+  return `${JSON.stringify(index, null, 2)}\n`;
 }
 
 async function removeOthers(folder: string, kept: readonly string[]): Promise<void> {

@@ -113,7 +113,8 @@ function classProblem(
   if (weights && weights.length !== classes.length)
     throw new PeftError(
       'PEFT_CONFIG_INVALID',
-      `predictor: optim.class_weights has ${weights.length} numbers, there are ${classes.length} classes: ${classes.slice(0, 20).map(show).join(', ')}.`,
+      `predictor: optim.class_weights has ${weights.length} numbers, there are ` +
+        `${classes.length} classes: ${classes.slice(0, 20).map(show).join(', ')}.`,
       { hint: 'give a number for each class in this order, or balanced' },
     );
   const classWeights = weights ?? undefined;

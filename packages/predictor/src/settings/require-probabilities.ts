@@ -29,7 +29,8 @@ export function requireProbabilities(
   if (asMulticlass === false && positiveClass === undefined)
     throw new PeftError(
       'PEFT_PROBLEM_TYPE',
-      `predictor: asMulticlass: false needs two classes or a positive one, there are ${task.classes!.length}${problem ? '' : ', of which a row may have any'}.`,
+      'predictor: asMulticlass: false needs two classes or a positive one, there are ' +
+        `${task.classes!.length}${problem ? '' : ', of which a row may have any'}.`,
       { hint: problem ? 'leave it out, or set data.pos_label' : 'leave it out' },
     );
   return {

@@ -197,7 +197,8 @@ function positiveWeightsOf(
   if (weights.length === classes.length) return weights;
   throw new PeftError(
     'PEFT_CONFIG_INVALID',
-    `predictor: optim.positive_weights has ${weights.length} numbers, there are ${classes.length} labels: ${classes.slice(0, 20).join(', ')}.`,
+    `predictor: optim.positive_weights has ${weights.length} numbers, there are ` +
+      `${classes.length} labels: ${classes.slice(0, 20).join(', ')}.`,
     { hint: 'give one number for all labels, or one for each in this order' },
   );
 }
