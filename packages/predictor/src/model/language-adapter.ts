@@ -1,8 +1,8 @@
 /** A further adapter for a language model that is in use: PEFT's layout, or a folder of `fit`. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { loadAdapter, type App, type Model } from '@peft/core';
-import { loadTokenizer } from '@peft/data';
+import { hasTokenizer, loadTokenizer } from '@peft/data';
 import { PeftError } from '@peft/errors';
 import { adapterPlaces } from '../fit/start-adapter.js';
 import { readRecord } from '../folder/load-predictor.js';
@@ -38,13 +38,11 @@ export async function addLanguageAdapter(
   for (const message of warnings)
     emit({ type: 'run/warned', code: 'PEFT_ADAPTER_CONFIG', message });
   const files = isPredictor ? join(folder, MODEL_FOLDER) : folder;
-  const names = existsSync(files) ? readdirSync(files) : [];
-  if (!names.some((file) => file === 'tokenizer.json' || file === 'tokenizer_config.json'))
-    return own;
+  if (!hasTokenizer(files)) return own;
   return languageTexts({
     folder: files,
     config: base.config,
-    tokenizer: loadTokenizer(files),
+    tokenizer: loadTokenizer(files, { modelType: String(base.config['model_type']) }),
     template: undefined,
   });
 }

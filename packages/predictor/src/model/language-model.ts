@@ -2,31 +2,22 @@
  * A model that writes, opened for use: a checkpoint with an adapter if wanted, or what a predictor
  * saved.
  */
-import { randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { compose, loadAdapter, override, type App, type Model } from '@peft/core';
+import type { HeadOptions, Model } from '@peft/core';
 import { chatTemplateSource } from '@peft/data';
 import { check, PeftError } from '@peft/errors';
 import { revisionOfFolder } from '@peft/hub';
-import type { Engine } from '@peft/ops';
-import { CLOCK, EVENT_BUS } from '@peft/trainer';
-import { loadBaseModel, openBaseModel, type BaseModel, type EventBody } from './base-model.js';
+import type { LoadOptions } from '../settings/predictor-types.js';
+import type { BaseModel } from './base-model.js';
 import { addLanguageAdapter } from './language-adapter.js';
 import { languageTexts, type LanguageTexts } from './language-texts.js';
-import { overrideHyperparameters, resolveHyperparameters } from '../settings/hyperparameters.js';
-import { readPredictor } from '../folder/load-predictor.js';
-import { RECORD_FILE } from '../folder/predictor-folder.js';
 import {
-  ADAPTER_METHODS,
-  ARCHITECTURES,
-  MODEL_RESOLVER,
-  predictorModule,
-} from '../predictor-module.js';
-import { adapterPlaces } from '../fit/start-adapter.js';
-import { ADAPTER } from './predictor-state.js';
-import type { LoadOptions } from '../settings/predictor-types.js';
-import { startEngine } from '../engine/start-engine.js';
+  isSavedPredictor,
+  openCheckpoint,
+  opening,
+  openSaved,
+  type OpeningTools,
+} from './open-model.js';
+import { disposeState, type PredictorState } from './predictor-state.js';
 
 export interface LanguageModel extends LanguageTexts {
   readonly model: Model;
@@ -80,50 +71,30 @@ export async function loadLanguageModel(
     'revision',
     'chatTemplate',
   ]);
-  const app = compose(
-    predictorModule(options.onListenerError),
-    ...(options.modules ?? []).map(override),
-  );
-  if (options.onEvent) app.get(EVENT_BUS).listen(options.onEvent);
-  const runId = randomUUID();
-  const emit = (event: EventBody): void =>
-    app.get(EVENT_BUS).emit({ runId, atMs: app.get(CLOCK).now(), ...event });
-  try {
-    const opened = existsSync(join(reference, RECORD_FILE))
-      ? await openPredictor(reference, app, emit, options)
-      : await openCheckpoint(reference, app, emit, options);
+  return opening(options, async (tools) => {
+    const opened = isSavedPredictor(reference)
+      ? await openWriter(reference, options, tools)
+      : await openCheckpoint(reference, options, headOf, tools);
     const source =
       options.chatTemplate === undefined ? undefined : chatTemplateSource(options.chatTemplate);
-    return languageModel(opened, app, source, emit);
-  } catch (error) {
-    app.dispose();
-    throw error;
-  }
+    return languageModel(opened, tools, source);
+  });
 }
 
-interface Opened {
-  readonly model: Model;
-  readonly engine: Engine;
-  readonly base: BaseModel;
-}
+const headOf = ({ architecture: { heads } }: BaseModel): HeadOptions => ({
+  kind: heads.includes('seq2seq-lm') ? 'seq2seq-lm' : 'causal-lm',
+});
 
-async function openPredictor(
+/** @throws PEFT_MODEL_HEAD for a predictor that writes no text */
+async function openWriter(
   path: string,
-  app: App,
-  emit: (event: EventBody) => void,
-  { adapter, revision, chatTemplate: _, ...options }: LanguageModelOptions,
-): Promise<Opened> {
+  { revision, chatTemplate: _, ...options }: LanguageModelOptions,
+  tools: OpeningTools,
+): Promise<PredictorState> {
   if (revision !== undefined) throw revisionOfFolder(path, revision);
-  if (adapter !== undefined)
-    throw new PeftError(
-      'PEFT_CONFIG_INVALID',
-      `predictor: ${path} was saved with an adapter of its own, so that ${adapter} cannot be put on it.`,
-      { hint: 'give the base model with the adapter, or the saved folder alone' },
-    );
-  const state = await readPredictor(path, app, emit, options);
+  const state = await openSaved(path, options, tools);
   if (state.task.name === 'causal-lm' || state.task.name === 'seq2seq') return state;
-  state.model.dispose();
-  state.engine.dispose();
+  disposeState(state);
   throw new PeftError(
     'PEFT_MODEL_HEAD',
     `predictor: ${path} was trained for ${state.task.name}, which writes no text.`,
@@ -131,54 +102,10 @@ async function openPredictor(
   );
 }
 
-async function openCheckpoint(
-  reference: string,
-  app: App,
-  emit: (event: EventBody) => void,
-  { adapter, revision, engine: name, precision, threads, signal }: LanguageModelOptions,
-): Promise<Opened> {
-  const base = await openBaseModel(reference, {
-    resolver: app.get(MODEL_RESOLVER),
-    architectures: app.get(ARCHITECTURES),
-    revision,
-    vocabulary: adapter === undefined ? {} : adapterPlaces(adapter),
-    emit,
-    signal,
-  });
-  const heads = base.architecture.heads;
-  const kind = heads.includes('seq2seq-lm') ? 'seq2seq-lm' : 'causal-lm';
-  const settings = overrideHyperparameters(resolveHyperparameters(), [
-    {
-      'env.engine': name ?? 'auto',
-      'env.precision': precision ?? 'auto',
-      'env.num_threads': threads ?? 0,
-    },
-  ]);
-  const engine = await startEngine(app, settings, emit);
-  let model: Model | undefined;
-  try {
-    model = loadBaseModel(base, engine, { head: { kind }, seed: 0, emit });
-    if (adapter !== undefined) {
-      const { warnings } = await loadAdapter(model, adapterPlaces(adapter).adapter, {
-        name: ADAPTER,
-        methods: app.get(ADAPTER_METHODS),
-      });
-      for (const message of warnings)
-        emit({ type: 'run/warned', code: 'PEFT_ADAPTER_CONFIG', message });
-    }
-    return { model, engine, base };
-  } catch (error) {
-    model?.dispose();
-    engine.dispose();
-    throw error;
-  }
-}
-
 function languageModel(
-  { model, engine, base }: Opened,
-  app: App,
+  { model, engine, base }: Pick<PredictorState, 'model' | 'engine' | 'base'>,
+  { app, emit }: OpeningTools,
   template: string | undefined,
-  emit: (event: EventBody) => void,
 ): LanguageModel {
   const { config, filesFolder, tokenizerFolder, tokenizer } = base;
   const own = languageTexts({ folder: filesFolder, tokenizerFolder, config, tokenizer, template });

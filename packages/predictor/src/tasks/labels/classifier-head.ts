@@ -41,8 +41,11 @@ export const hasClassifier = ({ architectures }: JsonObject): boolean =>
   Array.isArray(architectures) &&
   architectures.some((name) => /ForSequenceClassification$/.test(String(name)));
 
-/** transformers' default is 2. */
-export const labelCount = (config: JsonObject): number => namesOf(config)?.length ?? 2;
+/** As transformers counts labels: by `id2label`, else `num_labels`, else 2. */
+export function labelCount({ id2label, num_labels: given }: JsonObject): number {
+  if (typeof id2label === 'object' && id2label !== null) return Object.keys(id2label).length;
+  return typeof given === 'number' ? given : 2;
+}
 
 /**
  * Names of the labels that a checkpoint tells apart.
