@@ -71,10 +71,12 @@ describe('an engine that cannot run', () => {
     };
     const model = await openModel(folder, {
       head,
+      warnings: ['the caller knows more'],
       importPackage: (name) => Promise.resolve(packages[name]),
     });
     expect(model.engine.name).toBe('portable');
     expect(model.warnings).toEqual([
+      'the caller knows more',
       'the portable engine takes over: broken cannot run here: no such processor',
     ]);
     model.dispose();

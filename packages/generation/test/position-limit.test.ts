@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Model } from '@peft/core';
-import { prefixTuning, promptTuning } from '@peft/prompt-tuning';
+import { cartridge, cpt, prefixTuning, promptTuning } from '@peft/prompt-tuning';
 import type { Engine } from '@peft/ops';
 import { createPortableEngine } from '@peft/portable';
 import { generate } from '../src/index.js';
@@ -48,6 +48,8 @@ test('a prompt of all positions gets one token, a longer one is refused by name'
 test.each([
   { name: 'prompt tuning', spec: promptTuning({ virtualTokens: 4 }) },
   { name: 'prefix tuning', spec: prefixTuning({ virtualTokens: 4 }) },
+  { name: 'a cartridge', spec: cartridge({ virtualTokens: 4 }) },
+  { name: 'CPT', spec: cpt({ tokenIds: [3, 7, 5, 9] }) },
 ])('virtual tokens of $name take positions', async ({ spec }) => {
   model.addAdapter('virtual', spec);
   try {

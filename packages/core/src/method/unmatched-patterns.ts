@@ -2,9 +2,13 @@
 import { didYouMean, PeftError } from '@peft/errors';
 import { patternFor } from '../description/module-pattern.js';
 import type { PathPattern } from '../description/path-pattern.js';
+import type { Site } from '../description/sites.js';
 import type { AttachContext } from './attach-context.js';
 
+type Patterns = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
 /**
+ * Looks at the patterns once for all sites of a method.
  * @param patterns by option: values by key
  * @param pathOf the pattern of a key. Default: a regular expression for the end of a path, from a dot on
  * @throws PEFT_TARGET_NOT_FOUND for a key that none of the sites matches, with the nearest names; a
@@ -12,11 +16,20 @@ import type { AttachContext } from './attach-context.js';
  */
 export function refuseUnmatchedPatterns(
   method: string,
-  patterns: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
-  { sites, isStrict }: Pick<AttachContext, 'sites' | 'isStrict'>,
+  patterns: Patterns,
+  { sites, isStrict, shared }: Pick<AttachContext, 'sites' | 'isStrict' | 'shared'>,
   pathOf: (key: string) => Pick<PathPattern, 'test'> = patternFor,
 ): void {
   if (!isStrict) return;
+  shared(`${method} patterns`, () => refuseUnmatched(method, patterns, sites, pathOf));
+}
+
+function refuseUnmatched(
+  method: string,
+  patterns: Patterns,
+  sites: readonly Site[],
+  pathOf: (key: string) => Pick<PathPattern, 'test'>,
+): void {
   for (const [option, values] of Object.entries(patterns))
     for (const key of Object.keys(values)) {
       const pattern = pathOf(key);

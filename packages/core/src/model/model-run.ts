@@ -29,7 +29,6 @@ import { siteAt, siteIndex } from '../description/site-index.js';
 import type { SiteOf } from '../description/sites.js';
 import type { AttachmentCall, SublayerCall } from '../method/attachment.js';
 import { AdapterScope, type InForce, wrapped } from './adapter-scope.js';
-
 import { MixedBatch } from './mixed-batch.js';
 import { Past } from './past.js';
 import type { ExtraKeyValues, RunHost, RunOptions } from './run-options.js';

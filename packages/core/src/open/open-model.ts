@@ -60,7 +60,7 @@ export async function openModel(name: string, options: OpenModelOptions = {}): P
   try {
     return loadModel(architecture, config, store, engine, {
       ...load,
-      warnings: [...warnings, ...(store.warnings ?? [])],
+      warnings: [...(load.warnings ?? []), ...warnings, ...(store.warnings ?? [])],
     });
   } catch (error) {
     if (typeof asked !== 'object') engine.dispose();

@@ -71,13 +71,11 @@ export const adalora = definePeftMethod({
 
   attach: {
     linear(site, config, context): LinearAttachment {
-      context.shared('patterns', () =>
-        refuseUnmatchedPatterns(
-          'adalora',
-          { rankPattern: config.rankPattern ?? {} },
-          context,
-          (key) => ({ test: (path) => key === `${path}.lora_E` }),
-        ),
+      refuseUnmatchedPatterns(
+        'adalora',
+        { rankPattern: config.rankPattern ?? {} },
+        context,
+        (key) => ({ test: (path) => key === `${path}.lora_E` }),
       );
       unfreezeBiases(config.bias, site, context);
       const rank = keptOf(site.path, config)?.filter(Boolean).length ?? config.initialRank;

@@ -106,11 +106,8 @@ function tokenRows({ trainableTokens = {} }: LoraConfig, description: ModelDescr
   return { [wordTables(description)[0] ?? 'word embedding']: trainableTokens };
 }
 
-/** Once for all sites. */
 const refuseUnmatched = ({ rankPattern, alphaPattern }: LoraConfig, context: AttachContext): void =>
-  context.shared('patterns', () =>
-    refuseUnmatchedPatterns('lora', { rankPattern, alphaPattern }, context),
-  );
+  refuseUnmatchedPatterns('lora', { rankPattern, alphaPattern }, context);
 
 type Rows = Readonly<Record<string, readonly number[]>>;
 

@@ -16,6 +16,7 @@ import {
   LAYERED_KEYS,
   optionTable,
   queryValueTargets,
+  refuseUnmatchedPatterns,
   unfreezeBiases,
   valueAt,
   zeros,
@@ -72,15 +73,17 @@ export const delora = definePeftMethod({
 
   attach: {
     linear(site, config, context) {
+      const { rankPattern, lambdaPattern } = config;
+      refuseUnmatchedPatterns('delora', { rankPattern, lambdaPattern }, context);
       unfreezeBiases(config.bias, site, context);
-      const rank = valueAt(site.path, config.rankPattern) ?? config.rank;
+      const rank = valueAt(site.path, rankPattern) ?? config.rank;
       const a = context.param('delora_A', [rank, site.inFeatures], kaimingUniform);
       const start = config.initWeights ? zeros : kaimingUniform;
       const b = context.param('delora_B', [site.outFeatures, rank], start);
       const lambda = context.param(
         'delora_lambda',
         [1],
-        constant(valueAt(site.path, config.lambdaPattern) ?? config.lambda),
+        constant(valueAt(site.path, lambdaPattern) ?? config.lambda),
       );
       const lengths = context.param(
         'delora_w_norm',

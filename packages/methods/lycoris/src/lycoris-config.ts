@@ -67,15 +67,12 @@ export function parseLycorisConfig(owner: string, input: Partial<LycorisConfig>)
   return { rank, alpha, rankDropout, moduleDropout, initWeights, rankPattern, alphaPattern };
 }
 
-/** Patterns that match none of the method's sites, looked for once. @throws PEFT_TARGET_NOT_FOUND */
+/** @throws PEFT_TARGET_NOT_FOUND */
 export const refuseUnmatched = (
   method: string,
   { rankPattern, alphaPattern }: LycorisConfig,
   context: AttachContext,
-): void =>
-  context.shared('patterns', () =>
-    refuseUnmatchedPatterns(method, { rankPattern, alphaPattern }, context),
-  );
+): void => refuseUnmatchedPatterns(method, { rankPattern, alphaPattern }, context);
 
 /** Rank and α/r of a module. */
 export function strengthOf(

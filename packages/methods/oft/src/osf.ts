@@ -17,9 +17,11 @@ import {
   normal,
   optionTable,
   queryValueTargets,
+  refuseUnmatchedPatterns,
   type AdapterParameter,
   type Initializer,
   type LinearSite,
+  type PathPattern,
 } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { differentiable, linear, rowsOf, scaleColumns, truncatedSvd, type Svd } from '@peft/ops';
@@ -65,6 +67,8 @@ export const osf = definePeftMethod({
 
   attach: {
     linear(site, config, context) {
+      const { rankPattern = {} } = config;
+      refuseUnmatchedPatterns('osf', { rankPattern }, context, partOf);
       const { inFeatures, outFeatures } = site;
       const all = Math.min(inFeatures, outFeatures);
       const kept = keptOf(site, config);
@@ -166,6 +170,9 @@ function atRightAngles(matrix: Tensor2D, kept: AdapterParameter, isRows: boolean
   );
 }
 
+/** A key of `rankPattern`: a regular expression for a part of a path. */
+const partOf = (key: string): PathPattern => fullMatch(`.*(?:${key}).*`);
+
 /** Disposes the weight. */
 function svdOf(weight: Tensor2D, rank: number): Svd {
   const [rows, columns] = weight.shape;
@@ -179,7 +186,7 @@ function keptOf(
   { effectiveRank, rankPattern = {} }: OsfConfig,
 ): number {
   const all = Math.min(inFeatures, outFeatures);
-  const key = Object.keys(rankPattern).find((each) => fullMatch(`.*(?:${each}).*`).test(path));
+  const key = Object.keys(rankPattern).find((each) => partOf(each).test(path));
   const asked = (key === undefined ? undefined : rankPattern[key]) ?? effectiveRank;
   const share = asked ?? 0.5;
   const kept = share < 1 ? all * share : share;
@@ -201,6 +208,6 @@ function pattern(owner: string, field: string, value: unknown): void {
     );
   for (const [key, rank] of Object.entries(value)) {
     check.positive(owner, `${field}[${JSON.stringify(key)}]`, rank);
-    fullMatch(`.*(?:${key}).*`);
+    partOf(key);
   }
 }

@@ -104,10 +104,11 @@ export const cpt = definePeftMethod({
 
   attach: {
     sequence(site, config, context) {
-      const shape = [config.tokenIds.length, site.size];
+      const tokens = config.tokenIds.length;
+      const shape = [tokens, site.size];
       if (config.isLoaded) {
         const rows = context.sharedParam(TABLE, shape, zeros);
-        return { prefix: () => rows.value as Tensor2D };
+        return { tokens, prefix: () => rows.value as Tensor2D };
       }
       const start = context.sharedParam(
         'prompt_encoder.embedding.weight',
@@ -126,7 +127,7 @@ export const cpt = definePeftMethod({
         shorten(delta.value, limits);
         return tf.add(start.value, moving(delta.value as Tensor2D, limits));
       });
-      return { prefix: rows };
+      return { tokens, prefix: rows };
     },
   },
 

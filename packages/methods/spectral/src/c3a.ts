@@ -14,6 +14,7 @@ import {
   normal,
   optionTable,
   queryValueTargets,
+  refuseUnmatchedPatterns,
   unfreezeBiases,
   uniform,
   valueAt,
@@ -76,8 +77,10 @@ export const c3a = definePeftMethod({
 
   attach: {
     linear(site, config, context) {
+      const { blockSizePattern } = config;
+      refuseUnmatchedPatterns('c3a', { blockSizePattern }, context);
       unfreezeBiases(config.bias, site, context);
-      const size = valueAt(site.path, config.blockSizePattern) ?? config.blockSize;
+      const size = valueAt(site.path, blockSizePattern) ?? config.blockSize;
       const [rows, columns] = [site.outFeatures / size, site.inFeatures / size];
       if (!Number.isInteger(rows) || !Number.isInteger(columns))
         throw new PeftError(

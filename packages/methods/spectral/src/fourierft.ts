@@ -13,6 +13,7 @@ import {
   normal,
   optionTable,
   queryValueTargets,
+  refuseUnmatchedPatterns,
   valueAt,
   zeros,
   type ModulePattern,
@@ -70,11 +71,13 @@ export const fourierft = definePeftMethod({
   attach: {
     linear(site, config, context) {
       const { inFeatures, outFeatures } = site;
+      const { frequencyPattern } = config;
+      refuseUnmatchedPatterns('fourierft', { frequencyPattern }, context);
       return spectralLinear(
         site,
         {
           name: 'fourierft_spectrum',
-          count: valueAt(site.path, config.frequencyPattern) ?? config.frequencies,
+          count: valueAt(site.path, frequencyPattern) ?? config.frequencies,
           seed: config.seed,
           scaling: config.scaling / (inFeatures * outFeatures),
           start: config.initWeights ? zeros : normal(1),

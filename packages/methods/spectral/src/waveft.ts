@@ -15,6 +15,7 @@ import {
   normal,
   optionTable,
   queryValueTargets,
+  refuseUnmatchedPatterns,
   valueAt,
   zeros,
   type AttachContext,
@@ -105,9 +106,11 @@ export const waveft = definePeftMethod({
 function countAt(
   site: LinearSite,
   { frequencies, frequencyPattern, proportional }: WaveftConfig,
-  { sites }: AttachContext,
+  context: AttachContext,
 ): number {
+  refuseUnmatchedPatterns('waveft', { frequencyPattern }, context);
   if (!proportional) return valueAt(site.path, frequencyPattern) ?? frequencies;
+  const { sites } = context;
   const sizes = sites.map((each) =>
     each.kind === 'linear' ? each.inFeatures * each.outFeatures : 0,
   );
