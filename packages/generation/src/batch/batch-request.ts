@@ -29,6 +29,8 @@ export interface BatchRequest extends Pick<
   readonly promptIds: readonly number[];
   /** The adapter's name on the model, `__base__` for none. Default `__base__`. */
   readonly adapter?: string;
+  /** Tokens that the text may have: those below it. Default: all of the model. */
+  readonly vocabularySize?: number;
   /** How many likeliest tokens are told of, with their probabilities. Default: no probabilities. */
   readonly logProbabilities?: number;
   /** Changes the logits of the next token in place, before penalty and choice. */

@@ -153,6 +153,7 @@ export class ContinuousBatch {
       logProbabilities: _,
       adjust: __,
       onToken: ___,
+      vocabularySize: ____,
       ...rest
     } = request;
     if (this.#isDisposed)
@@ -164,7 +165,7 @@ export class ContinuousBatch {
       throw new PeftError('PEFT_GENERATION_PROMPT', 'generation: the prompt has no tokens.', {
         hint: "start it with the tokenizer's begin token",
       });
-    const { vocabularySize = Number.POSITIVE_INFINITY } = this.model.description;
+    const { vocabularySize = this.model.description.vocabularySize } = request;
     const odd = promptIds.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocabularySize));
     if (odd !== undefined)
       throw new PeftError(
@@ -233,7 +234,8 @@ export class ContinuousBatch {
       if (!logits) return false;
       const going: number[] = [];
       texts.forEach((text, b) => {
-        if (this.#append(text, logits[b]!)) going.push(b);
+        const own = logits[b]!.subarray(0, text.request.vocabularySize);
+        if (this.#append(text, own)) going.push(b);
       });
       lane.keep(going);
     } catch (error) {

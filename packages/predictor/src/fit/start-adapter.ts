@@ -11,6 +11,7 @@ import {
   RECORD_FILE,
 } from '../folder/predictor-folder.js';
 import type { EventBody } from '../model/base-model.js';
+import type { AdapterFolders } from '../model/vocabulary.js';
 import { ADAPTER, BENEATH } from '../model/predictor-state.js';
 import { ADAPTER_METHODS } from '../predictor-module.js';
 import type { FitOptions } from '../settings/predictor-types.js';
@@ -36,10 +37,7 @@ export function checkStart({ adapter, method, baseAdapter }: FitOptions): void {
  * @param folder of an adapter, or of a saved predictor
  * @throws PEFT_CONFIG_UNSUPPORTED for a predictor whose adapter stands on another one
  */
-export function adapterPlaces(folder: string): {
-  readonly adapter: string;
-  readonly tokenizer: string;
-} {
+export function adapterPlaces(folder: string): AdapterFolders {
   if (!existsSync(join(folder, RECORD_FILE))) return { adapter: folder, tokenizer: folder };
   if (existsSync(join(folder, BASE_ADAPTER_FOLDER)))
     throw new PeftError(

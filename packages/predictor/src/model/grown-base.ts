@@ -57,5 +57,5 @@ async function largestId(tables: readonly TrainingData[]): Promise<number> {
 const resized = (base: BaseModel, size: number): BaseModel => ({
   ...base,
   config: withVocabularySize(base.config, size),
-  vocabulary: { ...base.vocabulary, size },
+  vocabulary: { ...base.vocabulary, size, ownSize: size },
 });

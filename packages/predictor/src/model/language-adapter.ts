@@ -6,16 +6,18 @@ import { hasTokenizer, loadTokenizer } from '@peft/data';
 import { PeftError } from '@peft/errors';
 import { adapterPlaces } from '../fit/start-adapter.js';
 import { readRecord } from '../folder/load-predictor.js';
-import { MODEL_FOLDER, RECORD_FILE } from '../folder/predictor-folder.js';
+import { RECORD_FILE } from '../folder/predictor-folder.js';
 import { ADAPTER_METHODS } from '../predictor-module.js';
 import type { BaseModel, EventBody } from './base-model.js';
 import { languageTexts, type LanguageTexts } from './language-texts.js';
+import { adapterTokens } from './vocabulary.js';
 
 /**
  * Puts the adapter of a folder on the model.
  * @returns how its texts are written: by its own tokenizer and template where the folder has them,
  *   else by `own`
- * @throws PEFT_ADAPTER_MISMATCH when it was trained on other weights or for another task, and what
+ * @throws PEFT_ADAPTER_MISMATCH when it was trained on other weights or for another task, or has tokens
+ *   that the model has no rows for, and what
  *   `loadAdapter` throws; the model is as before then
  */
 export async function addLanguageAdapter(
@@ -29,21 +31,39 @@ export async function addLanguageAdapter(
   folder: string,
   emit: (event: EventBody) => void,
 ): Promise<LanguageTexts> {
-  const isPredictor = existsSync(join(folder, RECORD_FILE));
-  if (isPredictor) refuseOther(folder, base);
-  const { warnings } = await loadAdapter(model, adapterPlaces(folder).adapter, {
+  if (existsSync(join(folder, RECORD_FILE))) refuseOther(folder, base);
+  const places = adapterPlaces(folder);
+  const isOwn = hasTokenizer(places.tokenizer);
+  const tokenizer = isOwn
+    ? loadTokenizer(places.tokenizer, { modelType: String(base.config['model_type']) })
+    : own.tokenizer;
+  const { stored } = base.vocabulary;
+  const vocabularySize =
+    adapterTokens(places.adapter, { ...model.description, vocabularySize: stored }, tokenizer) ??
+    stored;
+  if (vocabularySize > model.description.vocabularySize)
+    throw new PeftError(
+      'PEFT_ADAPTER_MISMATCH',
+      `predictor: the adapter in ${resolve(folder)} is for ${vocabularySize} tokens, and the model was ` +
+        `loaded with rows for ${model.description.vocabularySize}.`,
+      { hint: 'name the adapter when the model is loaded (alsoFor; peft serve: --adapter)' },
+    );
+  const { warnings } = await loadAdapter(model, places.adapter, {
     name,
     methods: app.get(ADAPTER_METHODS),
   });
   for (const message of warnings)
     emit({ type: 'run/warned', code: 'PEFT_ADAPTER_CONFIG', message });
-  const files = isPredictor ? join(folder, MODEL_FOLDER) : folder;
-  if (!hasTokenizer(files)) return own;
+  if (!isOwn) return { ...own, vocabularySize };
+  const hasDefaults = existsSync(join(places.tokenizer, 'generation_config.json'));
   return languageTexts({
-    folder: files,
+    folder: hasDefaults ? places.tokenizer : base.filesFolder,
+    tokenizerFolder: places.tokenizer,
     config: base.config,
-    tokenizer: loadTokenizer(files, { modelType: String(base.config['model_type']) }),
+    tokenizer,
+    vocabularySize,
     template: undefined,
+    fallback: own.chatTemplate,
   });
 }
 

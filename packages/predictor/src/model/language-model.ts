@@ -47,6 +47,11 @@ export interface LanguageModelOptions extends Pick<
   readonly revision?: string;
   /** Name or file of a chat template instead of the checkpoint's own. */
   readonly chatTemplate?: string;
+  /**
+   * Folders of adapters that `addAdapter` will put on a checkpoint: it gets rows for the tokens that
+   * they bring along. Not for a folder that was saved with an adapter.
+   */
+  readonly alsoFor?: readonly string[];
 }
 
 /**
@@ -70,6 +75,7 @@ export async function loadLanguageModel(
     'adapter',
     'revision',
     'chatTemplate',
+    'alsoFor',
   ]);
   return opening(options, async (tools) => {
     const opened = isSavedPredictor(reference)
@@ -88,7 +94,7 @@ const headOf = ({ architecture: { heads } }: BaseModel): HeadOptions => ({
 /** @throws PEFT_MODEL_HEAD for a predictor that writes no text */
 async function openWriter(
   path: string,
-  { revision, chatTemplate: _, ...options }: LanguageModelOptions,
+  { revision, chatTemplate: _, alsoFor: __, ...options }: LanguageModelOptions,
   tools: OpeningTools,
 ): Promise<PredictorState> {
   if (revision !== undefined) throw revisionOfFolder(path, revision);
@@ -108,7 +114,14 @@ function languageModel(
   template: string | undefined,
 ): LanguageModel {
   const { config, filesFolder, tokenizerFolder, tokenizer } = base;
-  const own = languageTexts({ folder: filesFolder, tokenizerFolder, config, tokenizer, template });
+  const own = languageTexts({
+    folder: filesFolder,
+    tokenizerFolder,
+    config,
+    tokenizer,
+    vocabularySize: base.vocabulary.ownSize,
+    template,
+  });
   let isDisposed = false;
   return Object.freeze<LanguageModel>({
     ...own,

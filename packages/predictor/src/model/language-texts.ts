@@ -7,12 +7,15 @@ import {
   type ChatTemplate,
   type TextTokenizer,
 } from '@peft/data';
+import { PeftError } from '@peft/errors';
 import { generationDefaults, samplingDefaults, type GenerationOptions } from '@peft/generation';
 import { readJsonObject } from '@peft/hub';
 
 /** What lies around a model that writes: its own, or that of an adapter which has its own. */
 export interface LanguageTexts {
   readonly tokenizer: TextTokenizer;
+  /** Tokens that a text may have: the model's rows beyond belong to other adapters. */
+  readonly vocabularySize: number;
   /** Tokens that end a text, and those that the decoder of an encoder-decoder starts with. */
   readonly ends: Required<Pick<GenerationOptions, 'endIds' | 'startIds'>>;
   /** How the checkpoint's makers draw tokens; empty where they say nothing. */
@@ -27,30 +30,42 @@ export interface LanguageTexts {
  * @param files.folder where tokenizer, chat template and `generation_config.json` lie
  * @param files.tokenizerFolder where tokenizer and chat template lie apart, beside an adapter
  * @param files.template Jinja text of a template that was named instead
+ * @param files.fallback the template where the folder has none
  */
 export function languageTexts({
   folder,
   tokenizerFolder = folder,
   config,
   tokenizer,
+  vocabularySize,
   template,
+  fallback,
 }: {
   readonly folder: string;
   readonly tokenizerFolder?: string;
   readonly config: Readonly<Record<string, unknown>>;
   readonly tokenizer: TextTokenizer;
+  readonly vocabularySize: number;
   readonly template: string | undefined;
+  readonly fallback?: () => ChatTemplate;
 }): LanguageTexts {
   const generationConfig = readJsonObject(join(folder, 'generation_config.json'));
   const ends = generationDefaults({ config, generationConfig, tokenizer });
   let known: ChatTemplate | undefined;
-  const chatTemplate = (): ChatTemplate =>
-    (known ??=
-      template === undefined
-        ? loadChatTemplate(tokenizerFolder, tokenizer)
-        : createChatTemplate(template, tokenizer));
+  const found = (): ChatTemplate => {
+    if (template !== undefined) return createChatTemplate(template, tokenizer);
+    try {
+      return loadChatTemplate(tokenizerFolder, tokenizer);
+    } catch (error) {
+      const isMissing = error instanceof PeftError && error.code === 'PEFT_CHAT_TEMPLATE_MISSING';
+      if (!isMissing || !fallback) throw error;
+      return createChatTemplate(fallback().source, tokenizer);
+    }
+  };
+  const chatTemplate = (): ChatTemplate => (known ??= found());
   return {
     tokenizer,
+    vocabularySize,
     ends,
     chatTemplate,
     chatEnds: () => ({

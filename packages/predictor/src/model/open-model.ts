@@ -91,9 +91,12 @@ export async function openCheckpoint(
     precision = 'auto',
     threads = 0,
     signal,
+    alsoFor,
   }: Pick<LoadOptions, 'engine' | 'precision' | 'threads' | 'signal'> & {
     readonly adapter?: string | undefined;
     readonly revision?: string | undefined;
+    /** Folders of adapters that the model is to take later. */
+    readonly alsoFor?: readonly string[] | undefined;
   },
   headOf: (base: BaseModel) => HeadOptions,
   { app, emit }: OpeningTools,
@@ -103,7 +106,7 @@ export async function openCheckpoint(
     resolver: app.get(MODEL_RESOLVER),
     architectures: app.get(ARCHITECTURES),
     revision,
-    vocabulary: places ?? {},
+    vocabulary: { ...places, alsoFor: alsoFor?.map(adapterPlaces) },
     emit,
     signal,
   });

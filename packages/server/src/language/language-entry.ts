@@ -23,6 +23,7 @@ async function start(given: LanguageStart): Promise<TextWriter> {
     precision: given.precision as 'auto' | 'bf16' | '32' | undefined,
     threads: given.threads,
     chatTemplate: given.chatTemplate,
+    alsoFor: Object.values(given.adapters),
     onEvent: (event) => {
       if (event.type === 'run/warned') say({ warned: event.message });
     },

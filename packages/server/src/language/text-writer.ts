@@ -53,6 +53,7 @@ export class TextWriter {
       const { finishReason, ids: made } = await this.batch.submit({
         promptIds: ids,
         adapter: use.id,
+        vocabularySize: use.texts.vocabularySize,
         maxNewTokens,
         endIds: (isChat ? use.texts.chatEnds() : use.texts.ends).endIds,
         ...drawing(request, use.texts),
