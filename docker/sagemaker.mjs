@@ -23,6 +23,8 @@ import { dirname, join } from 'node:path';
 const ROOT = process.env.PEFT_ML_ROOT ?? '/opt/ml';
 const MODEL = join(ROOT, 'model');
 const FAILURE = join(ROOT, 'output', 'failure');
+/** What is read; other channels are named. */
+const CHANNELS = ['train', 'training', 'validation', 'model'];
 const TABLE = /\.(csv|tsv|jsonl|ndjson|json|parquet|txt)$/i;
 /** Amazon cuts the reason of a failure there. */
 const FAILURE_CHARACTERS = 1024;
@@ -59,11 +61,16 @@ function runFile() {
   const entries = Object.entries(given)
     .filter(([name]) => !/^sagemaker_/.test(name)) // what Amazon's own toolkit adds
     .map(([name, text]) => [name, valueOf(text)]);
+  const data = join(ROOT, 'input', 'data');
+  const others = existsSync(data)
+    ? readdirSync(data).filter((name) => !CHANNELS.includes(name))
+    : [];
+  if (others.length > 0)
+    process.stderr.write(`warning: channels that are not used: ${others.join(', ')}\n`);
   const settings = entries.filter(([name]) => name.includes('.'));
-  const model = join(ROOT, 'input', 'data', 'model');
+  const model = join(data, 'model');
   const train = tableOf('train') ?? tableOf('training');
-  if (train === undefined)
-    throw new Error(`there is no channel train below ${join(ROOT, 'input', 'data')}.`);
+  if (train === undefined) throw new Error(`there is no channel train below ${data}.`);
   return {
     ...Object.fromEntries(entries.filter(([name]) => !name.includes('.'))),
     ...(existsSync(model) ? { model } : {}),

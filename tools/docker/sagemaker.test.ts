@@ -36,16 +36,19 @@ function start(what: string, environment: Record<string, string> = {}): ChildPro
   });
 }
 
-async function train(hyperparameters: object): Promise<number | null> {
+async function train(
+  hyperparameters: object,
+): Promise<{ readonly code: number | null; readonly said: string }> {
   writeFileSync(
     join(root, 'input', 'config', 'hyperparameters.json'),
     JSON.stringify(hyperparameters),
   );
   const child = start('train');
   child.stdout!.resume();
-  child.stderr!.resume();
+  let said = '';
+  child.stderr!.on('data', (data) => (said += String(data)));
   await once(child, 'close');
-  return child.exitCode;
+  return { code: child.exitCode, said };
 }
 
 /** Waits until the server says where it listens, and goes on reading what it says. */
@@ -63,14 +66,17 @@ function listening(child: ChildProcess): Promise<string> {
 
 describe('the entry points of the container', () => {
   test('say why a training failed where SageMaker looks', async () => {
-    expect(await train({ ...HYPERPARAMETERS, metod: 'lora' })).toBe(1);
+    mkdirSync(join(root, 'input', 'data', 'test'));
+    const { code, said } = await train({ ...HYPERPARAMETERS, metod: 'lora' });
+    expect(code).toBe(1);
+    expect(said).toContain('channels that are not used: test');
     const failure = readFileSync(join(root, 'output', 'failure'), 'utf8');
     expect(failure).toContain('PEFT_CONFIG_UNKNOWN_KEY');
     expect(failure).toContain('method');
   });
 
   test('train into the model folder, and serve it on the port that they are told', async () => {
-    expect(await train(HYPERPARAMETERS)).toBe(0);
+    expect(await train(HYPERPARAMETERS)).toMatchObject({ code: 0 });
     expect(existsSync(join(root, 'output', 'failure'))).toBe(false);
     expect(existsSync(join(root, 'model', 'predictor.json'))).toBe(true);
     const child = start('serve', { SAGEMAKER_BIND_TO_PORT: '0' });

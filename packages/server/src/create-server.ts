@@ -11,6 +11,7 @@ import { addCompletions } from './api/completions.js';
 import type { ApiContext, ServerContext, ServerEnv } from './api/context.js';
 import { addEmbeddings } from './api/embeddings.js';
 import { addPredictions } from './api/predictions.js';
+import { addRerank } from './api/rerank.js';
 import { addSageMaker } from './api/sagemaker.js';
 import { addState } from './api/state.js';
 import { ApiError, apiErrorOf, errorBody } from './http/api-error.js';
@@ -44,8 +45,6 @@ export interface PeftServer {
 }
 
 /** Bounds of a connection, against clients that hold it without asking anything. */
-const HEADERS_TIMEOUT_MS = 10_000;
-const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_TIMEOUT_MS = 5_000;
 const MAX_CONNECTIONS = 2048;
 const IDLE_CHECK_MS = 50;
@@ -71,7 +70,11 @@ export async function createServer(options: ServerOptions): Promise<PeftServer> 
     served,
     fetch: (request) => app.fetch(request),
     listen: async ({ host = '127.0.0.1', port = 8000 } = {}) => {
-      server = await listening(app, host, port);
+      if (server)
+        throw new PeftError('PEFT_SERVER_ADDRESS', 'server: it listens already.', {
+          hint: 'make another server for another address, or close this one first',
+        });
+      server = await listening(app, host, port, resolved);
       const { port: own } = server.address() as AddressInfo;
       return { url: `http://${host.includes(':') ? `[${host}]` : host}:${own}` };
     },
@@ -96,11 +99,15 @@ function createApp(
     adapters: new Set(Object.keys(options.adapters)),
     createdSeconds: Math.floor(Date.now() / 1000),
   };
+  const routes = new Set<string>();
   app.use(async (c, next) => {
     const began = performance.now();
     c.set('notes', {});
     await next();
-    logRequest(c, context, (performance.now() - began) / 1000);
+    const told = (): void => logRequest(c, context, (performance.now() - began) / 1000, routes);
+    const ended = c.get('ended');
+    if (ended) void ended.then(told);
+    else told();
   });
   app.use(async (c, next) => {
     if (state.isClosing) throw new ApiError(503, 'The server is about to end.');
@@ -121,10 +128,12 @@ function createApp(
     addCompletions,
     addEmbeddings,
     addPredictions,
+    addRerank,
     addAdapters,
     addSageMaker,
   ])
     add(app, context);
+  for (const { path } of app.routes) if (!path.includes('*')) routes.add(path);
   app.notFound((c) =>
     answerError(c, new ApiError(404, `There is no ${c.req.method} ${c.req.path}.`)),
   );
@@ -139,10 +148,15 @@ function answerError(c: ServerContext, error: unknown): Response {
   return c.json(errorBody(answer), answer.status);
 }
 
-/** A line of JSON; of streams, when their answer has begun. */
-function logRequest(c: ServerContext, { options, metrics }: ApiContext, seconds: number): void {
-  const route = c.req.routePath.startsWith('/') && c.res.status !== 404 ? c.req.path : 'other';
-  metrics.answered(route, c.res.status, seconds);
+/** A line of JSON; of streams, when they have ended. */
+function logRequest(
+  c: ServerContext,
+  { options, metrics }: ApiContext,
+  seconds: number,
+  routes: ReadonlySet<string>,
+): void {
+  // strangers may ask for any path, and each would be a counter of its own
+  metrics.answered(routes.has(c.req.path) ? c.req.path : 'other', c.res.status, seconds);
   options.log(
     JSON.stringify({
       time: new Date().toISOString(),
@@ -155,10 +169,19 @@ function logRequest(c: ServerContext, { options, metrics }: ApiContext, seconds:
   );
 }
 
-async function listening(app: Hono<ServerEnv>, host: string, port: number): Promise<Server> {
-  const server = createAdaptorServer({ fetch: app.fetch }) as Server;
-  server.headersTimeout = HEADERS_TIMEOUT_MS;
-  server.requestTimeout = REQUEST_TIMEOUT_MS;
+async function listening(
+  app: Hono<ServerEnv>,
+  host: string,
+  port: number,
+  { headersTimeoutMs, requestTimeoutMs }: ResolvedServerOptions,
+): Promise<Server> {
+  const server = createAdaptorServer({
+    fetch: app.fetch,
+    // Node looks for connections over their time every 30 s unless it is told otherwise
+    serverOptions: { connectionsCheckingInterval: Math.min(1000, headersTimeoutMs) },
+  }) as Server;
+  server.headersTimeout = headersTimeoutMs;
+  server.requestTimeout = requestTimeoutMs;
   server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
   server.maxConnections = MAX_CONNECTIONS;
   await new Promise<void>((resolve, reject) => {

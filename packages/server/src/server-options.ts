@@ -38,6 +38,10 @@ export interface ServerOptions {
   readonly maxBodyBytes?: number;
   /** Texts of one request at most: prompts × `n`, or inputs. Default 256. */
   readonly maxTextsPerRequest?: number;
+  /** Time that a connection has for the headers of a request. Default 10,000. */
+  readonly headersTimeoutMs?: number;
+  /** Time that a connection has for a whole request. Default 30,000. */
+  readonly requestTimeoutMs?: number;
   /** Ends the loading of the model. */
   readonly signal?: AbortSignal;
   /** Told of each request, a line of JSON; without texts unless `logTexts`. Default: nobody. */
@@ -65,6 +69,8 @@ const DEFAULTS = Object.freeze({
   prefillTokens: 256,
   maxBodyBytes: 4 * 2 ** 20,
   maxTextsPerRequest: 256,
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 30_000,
 });
 
 const KEYS: readonly (keyof ServerOptions)[] = [

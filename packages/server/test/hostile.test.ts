@@ -17,6 +17,7 @@ beforeAll(async () => {
     maxBodyBytes: MAX_BODY_BYTES,
     maxWaiting: 2,
     maxSequences: 1,
+    headersTimeoutMs: 500,
   });
   url = new URL((await server.listen({ port: 0 })).url);
 });
@@ -120,7 +121,27 @@ test('clients that send slowly hold nobody else up', async () => {
   for (const socket of slow) socket.write('POST /v1/completions HTTP/1.1\r\nHost: a\r\nX-A: ');
   const answer = await post('{"prompt":"Ein","max_tokens":2}');
   expect(answer.status).toBe(200);
-  for (const socket of slow) socket.destroy();
+  // and are cut off when their time is over
+  await Promise.all(
+    slow.map((socket) => (socket.closed ? undefined : once(socket.resume(), 'close'))),
+  );
+});
+
+test('paths that strangers make up are one counter together', async () => {
+  await Promise.all(
+    Array.from({ length: 20 }, (_, i) =>
+      fetch(new URL(`/made/up/${i}"}`, url)).then((a) => a.text()),
+    ),
+  );
+  const metrics = await (await fetch(new URL('/metrics', url))).text();
+  expect(metrics).not.toContain('made');
+  expect(metrics).toMatch(/^peft_requests_total\{route="other",status="404"\} [1-9]\d*$/m);
+});
+
+test('a request for more texts than one may have is refused', async () => {
+  const answer = await post('{"prompt":["a","b","c"],"n":100,"max_tokens":1}');
+  expect(answer.status).toBe(400);
+  expect(await answer.text()).toContain('256 texts of one request');
 });
 
 test('more requests than may wait get 503 and Retry-After, and the others their texts', async () => {
@@ -148,10 +169,12 @@ test('a server that ends lets running texts end, and takes no more', async () =>
   await expect(fetch(`${own}/health`)).rejects.toThrow();
 });
 
-test('an address that is taken is a named error', async () => {
-  await expect(server.listen({ port: Number(url.port) })).rejects.toMatchObject({
-    code: 'PEFT_SERVER_ADDRESS',
-  });
+test('an address that is taken, and a second one, are named errors', async () => {
+  const refusal = { code: 'PEFT_SERVER_ADDRESS' };
+  await expect(server.listen({ port: 0 })).rejects.toMatchObject(refusal);
+  const other = await createServer({ model: LLAMA, engine: 'portable' });
+  await expect(other.listen({ port: Number(url.port) })).rejects.toMatchObject(refusal);
+  await other.close();
 });
 
 test.each([

@@ -300,6 +300,19 @@ test('the log has a line for each request, without texts', async () => {
   expect(lines.join('\n')).not.toContain('Geheimnis');
 });
 
+test('the log says the tokens of a stream when it has ended', async () => {
+  const stream = await client.completions.create({
+    model: 'warm',
+    prompt: 'Ein',
+    ...greedy,
+    stream: true,
+  });
+  for await (const chunk of stream) expect(chunk.choices).toHaveLength(1);
+  await expect
+    .poll(() => JSON.parse(lines.at(-1)!) as object)
+    .toMatchObject({ model: 'warm', completionTokens: 8 });
+});
+
 test('metrics count requests and tokens', async () => {
   const answer = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${KEY}` } });
   const text = await answer.text();

@@ -125,5 +125,60 @@ test("an embedding model answers OpenAI's client and Text Embeddings Inference's
     });
     const { json } = await post(`${url}/embed`, { inputs: texts });
     expect(json).toEqual(data.map(({ embedding }) => embedding));
+    const short = await client.embeddings.create({
+      model: 'embeddings',
+      input: texts[0]!,
+      dimensions: 8,
+    });
+    expect(short.data[0]!.embedding).toHaveLength(8);
+  });
+});
+
+test("a ranking model answers Text Embeddings Inference's clients as the predictor does", async () => {
+  const folder = join(root, 'ranking');
+  const rows = ['cat', 'dog'].flatMap((query) =>
+    ['a cat', 'a dog', 'a car', 'a bus'].map((document) => ({
+      query,
+      document,
+      relevance: document.endsWith(query) ? 1 : 0,
+    })),
+  );
+  const { predictor } = predictorOf('ranking', 'bert', { path: folder });
+  await predictor.fit(rows, { tuningData: rows });
+  predictor.dispose();
+  const texts = ['a car', 'a cat', 'a dog'];
+  const loaded = await PeftPredictor.load(folder, { engine: 'portable' });
+  const wanted = await loaded.rank('cat', texts);
+  loaded.dispose();
+  await withServer(folder, async (url) => {
+    const { json } = await post(`${url}/rerank`, { query: 'cat', texts, return_text: true });
+    expect(json).toEqual(
+      wanted.map(({ index, score, document }) => ({ index, score, text: document })),
+    );
+    expect((await post(`${url}/v1/classify`, { input: 'a' })).status).toBe(404);
+    expect((await post(`${url}/rerank`, { query: 'cat', texts: [] })).status).toBe(400);
+  });
+});
+
+test('a multi-label model gives every label its probability', async () => {
+  const folder = join(root, 'labels');
+  const rows = Array.from({ length: 8 }, (_, i) => ({
+    labels: i % 2 ? ['news', 'sports'] : ['news'],
+    text: i % 2 ? `the match ${i}` : `the vote ${i}`,
+  }));
+  const { predictor } = predictorOf('multi-label-classification', 'bert', {
+    path: folder,
+    label: 'labels',
+  });
+  await predictor.fit(rows, { tuningData: rows });
+  predictor.dispose();
+  const loaded = await PeftPredictor.load(folder, { engine: 'portable' });
+  const [wanted] = await loaded.predictProba([{ text: 'the match' }]);
+  loaded.dispose();
+  await withServer(folder, async (url) => {
+    const { json } = await post(`${url}/predict`, { inputs: 'the match' });
+    const scores = json as { label: string; score: number }[];
+    expect(scores.map(({ score }) => score)).toEqual([...wanted!].sort((a, b) => b - a));
+    expect(new Set(scores.map(({ label }) => label))).toEqual(new Set(['news', 'sports']));
   });
 });

@@ -59,9 +59,11 @@ async function alone(folder: string): Promise<string> {
 let plain: string;
 let grown: string;
 let stacked: string;
+let gates: string;
 beforeAll(async () => {
   plain = await fitted('plain', {});
   grown = await fitted('grown', { 'data.added_tokens': ['<go>', '<stop>'] });
+  gates = await fitted('gates', { 'optim.peft': 'unipelt' });
   stacked = await fitted('stacked', {}, { baseAdapter: plain });
 });
 
@@ -93,6 +95,31 @@ test('with a vocabulary of its own, and without, beside one base at once', async
   } finally {
     await server.close();
   }
+});
+
+test('with tokens that the base was loaded without is refused by name at run time', async () => {
+  const server = await createServer({ model: LLAMA, engine: 'portable', adapterRoot: root });
+  try {
+    const load = async (lora_name: string) => {
+      const body = JSON.stringify({ lora_name, lora_path: lora_name });
+      return server.fetch(
+        new Request('http://served/v1/load_lora_adapter', { method: 'POST', body }),
+      );
+    };
+    expect((await load('plain')).status).toBe(200);
+    const answer = await load('grown');
+    expect(answer.status).toBe(400);
+    expect(await answer.json()).toMatchObject({ error: { code: 'PEFT_ADAPTER_MISMATCH' } });
+    expect((await load('gates')).status).toBe(400);
+  } finally {
+    await server.close();
+  }
+});
+
+test('whose adapter looks at whole sequences is refused by name', async () => {
+  await expect(createServer({ model: gates, engine: 'portable' })).rejects.toMatchObject({
+    code: 'PEFT_CACHE_ADAPTER',
+  });
 });
 
 test('that stands on another adapter is refused by name, alone and beside its base', async () => {

@@ -4,7 +4,7 @@ import { readConversation, type ChatMessage } from '@peft/data';
 import type { Hono } from 'hono';
 import { ApiError } from '../http/api-error.js';
 import type { BodyReader } from '../http/body-reader.js';
-import type { TextEnd, TextPiece, TextRequest } from '../language/language-messages.js';
+import type { TextPiece } from '../language/language-messages.js';
 import {
   adapterOf,
   languageOf,
@@ -14,8 +14,8 @@ import {
   type ServerContext,
   type ServerEnv,
 } from './context.js';
-import { eventStream } from './event-stream.js';
-import { makeTexts, usageOf } from './text-choices.js';
+import { streamedTexts, type TextNews } from './streamed-texts.js';
+import { makeTexts, textRequests, usageOf } from './text-choices.js';
 import { readTextParameters } from './text-parameters.js';
 
 const MOST_TOP_PROBABILITIES = 20;
@@ -49,19 +49,23 @@ export async function chatCompletions(
   const adapter = adapterOf(context, model);
   note(c, { model: adapter ?? context.options.name });
   if (context.options.logTexts) note(c, { prompt: messages });
-  const requests = Array.from({ length: count }, (_, index): TextRequest => ({
-    ...text,
-    seed: text.seed + index,
+  const requests = textRequests(context, { text, count }, [{ messages }], {
     adapter,
-    prompt: { messages },
     logProbabilities,
-  }));
+  });
   const head = {
     id: `chatcmpl-${randomUUID()}`,
     created: Math.floor(Date.now() / 1000),
     model: model ?? context.options.name,
   };
-  if (isStreamed) return streamed(c, context, requests, head, includesUsage);
+  if (isStreamed)
+    return streamedTexts(
+      c,
+      context,
+      requests,
+      { head: { ...head, object: 'chat.completion.chunk' }, hasBegin: true, choice: deltaOf },
+      { perPrompt: count, includesUsage },
+    );
   const choices = await makeTexts(c, context, requests);
   return c.json({
     ...head,
@@ -76,49 +80,9 @@ export async function chatCompletions(
   });
 }
 
-function streamed(
-  c: ServerContext,
-  context: ApiContext,
-  requests: readonly TextRequest[],
-  head: object,
-  includesUsage: boolean,
-): Response {
-  return eventStream(c, async (send, signal) => {
-    const usage = includesUsage ? { usage: null } : {};
-    const chunk = (index: number, delta: object, piece?: TextPiece, end?: TextEnd): void =>
-      send({
-        ...head,
-        object: 'chat.completion.chunk',
-        choices: [
-          {
-            index,
-            delta,
-            logprobs: piece ? probabilitiesOf([piece]) : null,
-            finish_reason: end?.finishReason ?? null,
-          },
-        ],
-        ...usage,
-      });
-    const begun = new Set<number>();
-    const begin = (index: number): void => {
-      if (!begun.has(index)) chunk(index, { role: 'assistant', content: '' });
-      begun.add(index);
-    };
-    const choices = await makeTexts(c, context, requests, {
-      signal,
-      onPiece: (index, piece) => {
-        begin(index);
-        chunk(index, { content: piece.text }, piece);
-      },
-      onEnd: (index, end) => {
-        begin(index);
-        chunk(index, {}, undefined, end);
-      },
-    });
-    const total = usageOf(c, context, choices, requests.length);
-    if (includesUsage)
-      send({ ...head, object: 'chat.completion.chunk', choices: [], usage: total });
-  });
+function deltaOf({ piece, end }: TextNews): object {
+  if (piece) return { delta: { content: piece.text }, logprobs: probabilitiesOf([piece]) };
+  return { delta: end ? {} : { role: 'assistant', content: '' }, logprobs: null };
 }
 
 /** @throws ApiError 400 naming the turn */

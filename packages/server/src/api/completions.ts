@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Hono } from 'hono';
 import { ApiError } from '../http/api-error.js';
 import type { BodyReader } from '../http/body-reader.js';
-import type { TextEnd, TextPiece, TextPrompt, TextRequest } from '../language/language-messages.js';
+import type { TextPiece, TextPrompt } from '../language/language-messages.js';
 import {
   adapterOf,
   languageOf,
@@ -13,8 +13,8 @@ import {
   type ServerContext,
   type ServerEnv,
 } from './context.js';
-import { eventStream } from './event-stream.js';
-import { makeTexts, usageOf } from './text-choices.js';
+import { streamedTexts, type TextNews } from './streamed-texts.js';
+import { makeTexts, textRequests, usageOf } from './text-choices.js';
 import { readTextParameters } from './text-parameters.js';
 
 const MOST_PROBABILITIES = 20;
@@ -40,32 +40,25 @@ export async function completions(
   body.refuse('suffix', 'texts are continued, not filled in', '');
   body.refuse('best_of', 'each text is made once', 1);
   body.refuseUnknown();
-  const { maxTextsPerRequest, name, logTexts } = context.options;
-  if (prompts.length * count > maxTextsPerRequest)
-    throw new ApiError(
-      400,
-      `${prompts.length} prompts with ${count} texts each are more than the ${maxTextsPerRequest} texts of one request.`,
-      { param: 'prompt' },
-    );
+  const { name, logTexts } = context.options;
   const adapter = adapterOf(context, model);
   note(c, { model: adapter ?? name });
   if (logTexts) note(c, { prompt: prompts });
-  const requests = prompts.flatMap((prompt) =>
-    Array.from({ length: count }, (_, index): TextRequest => ({
-      ...text,
-      seed: text.seed + index,
-      adapter,
-      prompt,
-      logProbabilities,
-    })),
-  );
+  const requests = textRequests(context, { text, count }, prompts, { adapter, logProbabilities });
   const head = {
     id: `cmpl-${randomUUID()}`,
     object: 'text_completion',
     created: Math.floor(Date.now() / 1000),
     model: model ?? name,
   };
-  if (isStreamed) return streamed(c, context, requests, { head, count, includesUsage });
+  if (isStreamed)
+    return streamedTexts(
+      c,
+      context,
+      requests,
+      { head, hasBegin: false, choice: textOf },
+      { perPrompt: count, includesUsage },
+    );
   const choices = await makeTexts(c, context, requests);
   return c.json({
     ...head,
@@ -79,40 +72,10 @@ export async function completions(
   });
 }
 
-function streamed(
-  c: ServerContext,
-  context: ApiContext,
-  requests: readonly TextRequest[],
-  {
-    head,
-    count,
-    includesUsage,
-  }: { readonly head: object; readonly count: number; readonly includesUsage: boolean },
-): Response {
-  return eventStream(c, async (send, signal) => {
-    const usage = includesUsage ? { usage: null } : {};
-    const chunk = (index: number, text: string, piece?: TextPiece, end?: TextEnd): void =>
-      send({
-        ...head,
-        choices: [
-          {
-            index,
-            text,
-            logprobs: piece ? probabilitiesOf([piece]) : null,
-            finish_reason: end?.finishReason ?? null,
-          },
-        ],
-        ...usage,
-      });
-    const choices = await makeTexts(c, context, requests, {
-      signal,
-      onPiece: (index, piece) => chunk(index, piece.text, piece),
-      onEnd: (index, end) => chunk(index, '', undefined, end),
-    });
-    const total = usageOf(c, context, choices, count);
-    if (includesUsage) send({ ...head, choices: [], usage: total });
-  });
-}
+const textOf = ({ piece }: TextNews): object => ({
+  text: piece?.text ?? '',
+  logprobs: piece ? probabilitiesOf([piece]) : null,
+});
 
 /** Texts, or token ids: one or several. */
 function readPrompts(body: BodyReader): readonly TextPrompt[] {

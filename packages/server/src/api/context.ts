@@ -20,7 +20,11 @@ export interface RequestNotes {
 
 /** What hono carries along with a request. */
 export interface ServerEnv {
-  Variables: { notes: RequestNotes };
+  Variables: {
+    notes: RequestNotes;
+    /** Of an answer that is streamed: resolves when its last byte has been sent. */
+    ended?: Promise<void>;
+  };
 }
 
 export type ServerContext = Context<ServerEnv>;

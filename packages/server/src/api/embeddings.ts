@@ -23,10 +23,10 @@ export function addEmbeddings(app: Hono<ServerEnv>, context: ApiContext): void {
     const format = body.text('encoding_format') ?? 'float';
     if (format !== 'float' && format !== 'base64')
       throw body.invalid('encoding_format', '"float" or "base64"', format);
-    body.refuse('dimensions', 'embeddings have as many dimensions as the model makes');
+    const dimensions = body.integer('dimensions', [1, Number.POSITIVE_INFINITY]);
     body.pass('user');
     body.refuseUnknown();
-    const embeddings = await embed(c, context, predictor, texts);
+    const embeddings = await embed(c, context, predictor, texts, dimensions);
     return c.json({
       object: 'list',
       model: model ?? context.options.name,
@@ -65,10 +65,13 @@ function embed(
   context: ApiContext,
   predictor: ServedPredictor,
   texts: readonly string[],
+  dimensions?: number,
 ): Promise<Float32Array[]> {
   const rows = texts.map((text) => rowOf(predictor, [text]));
   noteRows(c, context, rows);
-  return predictor.queue.run(c.req.raw.signal, () => predictor.thread.predict<Float32Array>(rows));
+  return predictor.queue.run(c.req.raw.signal, () =>
+    predictor.thread.predict<Float32Array>(rows, dimensions === undefined ? {} : { dimensions }),
+  );
 }
 
 /** Little-endian float32, as OpenAI's clients ask for. */

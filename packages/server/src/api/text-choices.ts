@@ -1,7 +1,8 @@
-/** The texts of one request, made side by side, and how they are told of as they come. */
-import type { ServerContext, ApiContext } from './context.js';
-import { languageOf, note } from './context.js';
-import type { TextEnd, TextPiece, TextRequest } from '../language/language-messages.js';
+/** The texts of one request, made side by side. */
+import { ApiError } from '../http/api-error.js';
+import type { TextEnd, TextPiece, TextPrompt, TextRequest } from '../language/language-messages.js';
+import { languageOf, note, type ApiContext, type ServerContext } from './context.js';
+import type { TextParameters } from './text-parameters.js';
 
 /** One of the texts that a request gets. */
 export interface TextChoice {
@@ -15,6 +16,32 @@ export interface Usage {
   readonly prompt_tokens: number;
   readonly completion_tokens: number;
   readonly total_tokens: number;
+}
+
+/**
+ * A text request for each of `count` texts of each prompt, with a seed of its own.
+ * @throws ApiError 400 when they are more than one request may have
+ */
+export function textRequests(
+  { options: { maxTextsPerRequest } }: ApiContext,
+  { text, count }: Pick<TextParameters, 'text' | 'count'>,
+  prompts: readonly TextPrompt[],
+  rest: Pick<TextRequest, 'adapter' | 'logProbabilities'>,
+): TextRequest[] {
+  if (prompts.length * count > maxTextsPerRequest)
+    throw new ApiError(
+      400,
+      `${prompts.length} prompts with ${count} texts each are more than the ${maxTextsPerRequest} texts of one request.`,
+      { param: 'n' },
+    );
+  return prompts.flatMap((prompt) =>
+    Array.from({ length: count }, (_, index) => ({
+      ...text,
+      ...rest,
+      seed: text.seed + index,
+      prompt,
+    })),
+  );
 }
 
 /**

@@ -9,7 +9,7 @@ import type {
   LanguageRequest,
   LanguageStart,
 } from './language-messages.js';
-import { ServedAdapters } from './served-adapters.js';
+import { refuseWithoutCache, ServedAdapters } from './served-adapters.js';
 import { TextWriter } from './text-writer.js';
 
 const port = parentPort!;
@@ -30,6 +30,7 @@ async function start(given: LanguageStart): Promise<TextWriter> {
   });
   try {
     refuseStacked(language, given.model);
+    if (language.adapter !== undefined) refuseWithoutCache(language.model, language.adapter);
     const adapters = new ServedAdapters(language);
     for (const [name, folder] of Object.entries(given.adapters)) await adapters.load(name, folder);
     const contextTokens = Math.min(
@@ -95,7 +96,6 @@ async function valueOf(
     writing.set(id, controller);
     return writer.write(request.generate, controller.signal, (piece) => say({ id, piece }));
   }
-  if ('tokenize' in request) return writer.tokenize(request.tokenize, request.adapter);
   if ('load' in request) return writer.adapters.load(request.load.name, request.load.folder);
   if ('unload' in request) return writer.adapters.unload(request.unload);
   const { running, waiting, cacheBytes } = writer.batch;

@@ -86,7 +86,6 @@ export interface LanguageLoad {
 /** To the thread. */
 export type LanguageRequest =
   | { readonly id: number; readonly generate: TextRequest }
-  | { readonly id: number; readonly tokenize: TextPrompt; readonly adapter: string | undefined }
   | { readonly id: number; readonly load: { readonly name: string; readonly folder: string } }
   | { readonly id: number; readonly unload: string }
   | { readonly id: number; readonly status: true }

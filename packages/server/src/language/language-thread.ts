@@ -9,7 +9,6 @@ import type {
   LanguageStart,
   TextEnd,
   TextPiece,
-  TextPrompt,
   TextRequest,
 } from './language-messages.js';
 
@@ -22,7 +21,6 @@ export interface LanguageThread {
     signal: AbortSignal,
     onPiece: (piece: TextPiece) => void,
   ): Promise<TextEnd>;
-  tokenize(prompt: TextPrompt, adapter: string | undefined): Promise<readonly number[]>;
   load(name: string, folder: string): Promise<void>;
   unload(name: string): Promise<void>;
   status(): Promise<LanguageLoad>;
@@ -115,7 +113,6 @@ export async function startLanguageThread(
   return {
     card,
     write: (generate, signal, onPiece) => ask({ generate }, signal, onPiece),
-    tokenize: (tokenize, adapter) => ask({ tokenize, adapter }),
     load: (name, folder) => ask({ load: { name, folder } }),
     unload: (unload) => ask({ unload }),
     status: () => ask({ status: true }),

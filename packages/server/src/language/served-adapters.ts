@@ -1,5 +1,7 @@
 /** Adapters of a running model under their public names, while texts are made with them. */
 import type { LanguageModel, LanguageTexts } from '@peft/predictor';
+import * as tf from '@tensorflow/tfjs';
+import { KeyValueCache, type Model } from '@peft/core';
 import { didYouMean, PeftError, show } from '@peft/errors';
 
 interface Served {
@@ -40,6 +42,7 @@ export class ServedAdapters {
     const texts = await this.language.addAdapter(id, folder);
     try {
       this.#refuseTaken(name); // by a load that went on meanwhile
+      refuseWithoutCache(this.language.model, id);
     } catch (error) {
       this.language.model.deleteAdapter(id);
       throw error;
@@ -90,5 +93,24 @@ export class ServedAdapters {
     throw new PeftError('PEFT_ADAPTER_UNKNOWN', `server: no adapter ${show(name)} is loaded.`, {
       hint: `${didYouMean(name, this.#served.keys())} Loaded: ${this.names.join(', ') || 'none'}.`.trim(),
     });
+  }
+}
+
+/**
+ * That a text can be made with the adapter token by token.
+ * @throws PEFT_CACHE_ADAPTER for one that looks at whole sequences (UniPELT's gates)
+ */
+export function refuseWithoutCache(model: Model, adapter: string): void {
+  const cache = new KeyValueCache();
+  model.setActiveAdapters(adapter);
+  try {
+    tf.tidy(() => {
+      model.forward(
+        { inputIds: Int32Array.of(0), offsets: Int32Array.of(0, 1) },
+        { cache, logitRows: 'none' },
+      );
+    });
+  } finally {
+    cache.dispose();
   }
 }

@@ -79,16 +79,6 @@ export class TextWriter {
     }
   }
 
-  /** Tokens of a prompt. */
-  tokenize(prompt: TextPrompt, adapter: string | undefined): readonly number[] {
-    const use = this.#use(adapter);
-    try {
-      return tokensOf(prompt, use.texts);
-    } finally {
-      use.release();
-    }
-  }
-
   #use(adapter: string | undefined): AdapterUse {
     if (adapter !== undefined) return this.adapters.use(adapter);
     return {
