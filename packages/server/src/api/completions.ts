@@ -1,7 +1,7 @@
 /** `POST /v1/completions`, as OpenAI's API has it. */
 import { randomUUID } from 'node:crypto';
 import type { Hono } from 'hono';
-import { ApiError } from '../http/api-error.js';
+import type { ApiError } from '../http/api-error.js';
 import type { BodyReader } from '../http/body-reader.js';
 import type { TextPiece, TextPrompt } from '../language/language-messages.js';
 import {
