@@ -9,8 +9,6 @@ import { ollama } from './formats/ollama/ollama.js';
 import { safetensors } from './formats/safetensors/safetensors.js';
 
 /** Every format of this package. */
-
-/** Every format of this package. */
 export const allFormats: readonly ExportFormat[] = Object.freeze([
   safetensors,
   gguf,

@@ -76,6 +76,10 @@ export async function exportModel(
   const started = performance.now();
   const format = formatNamed(options.to, options.modules ?? []);
   const type = checkedType(format, options.type);
+  if (options.maxShardBytes !== undefined && format.hasShards !== true)
+    throw new PeftError('PEFT_EXPORT_UNSUPPORTED', `export: ${format.name} has no shards.`, {
+      hint: 'leave maxShardBytes out (CLI: --max-shard-size)',
+    });
   const isFile =
     format.fileExtension !== undefined && options.output.endsWith(format.fileExtension);
   await removeAbandoned(dirname(resolve(options.output)), { name: basename(options.output) });

@@ -55,6 +55,8 @@ export interface ExportFormat {
   readonly summary: string;
   /** Kinds of weights that it can be written in, the default first; none where there is one. */
   readonly types: readonly string[];
+  /** Its data can be cut into shards of `maxShardBytes`. */
+  readonly hasShards?: boolean;
   /** Ending of an output that is one file, for instance `.gguf`; a folder otherwise. */
   readonly fileExtension?: string;
   /**

@@ -3,7 +3,8 @@
  * vLLM's PEFTHelper, llama.cpp's convert_lora_to_gguf, MLX-LM's load_adapters, PEFT's
  * from_pretrained.
  */
-import { join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { check, PeftError } from '@peft/errors';
 import { readJsonObject, type JsonObject } from '@peft/hub';
 import { moreThanLora } from './plain-lora.js';
@@ -85,17 +86,22 @@ export const TARGET_NAMES = Object.freeze(Object.keys(TARGETS) as TargetName[]);
  */
 export function checkAdapter(folder: string, target?: string): AdapterVerdict[] {
   if (target !== undefined) check.oneOf('checkAdapter', 'target', target, TARGET_NAMES);
-  const config =
-    readJsonObject(join(folder, 'adapter_config.json')) ??
-    readJsonObject(join(folder, 'adapter', 'adapter_config.json'));
+  const own = readJsonObject(join(folder, 'adapter_config.json'));
+  const config = own ?? readJsonObject(join(folder, 'adapter', 'adapter_config.json'));
   if (!config)
     throw new PeftError(
       'PEFT_ADAPTER_MISSING',
       `export: ${resolve(folder)} holds no adapter_config.json.`,
       { hint: "give an adapter's folder, or one that fit saved" },
     );
+  const saved = own ? dirname(resolve(folder)) : folder;
+  const isStacked = ['predictor.json', 'base-adapter'].every((name) =>
+    existsSync(join(saved, name)),
+  );
   return TARGET_NAMES.filter((name) => target === undefined || name === target).map((name) => ({
     target: name,
-    ...TARGETS[name](config),
+    ...(isStacked ? verdict([STACKED], MERGE) : TARGETS[name](config)),
   }));
 }
+
+const STACKED = 'it stands on another adapter (base-adapter) and is nothing without it';

@@ -1,16 +1,35 @@
 /** What an adapter's config says beyond y += s·B·A·x. */
-import type { JsonObject } from '@peft/hub';
+import { join } from 'node:path';
+import { readJsonObject, type JsonObject } from '@peft/hub';
+import type { TrainedModel } from '@peft/predictor';
 import { unsupported } from '../formats/unsupported.js';
 
+const MERGE = 'merge it: --to gguf, or peft merge';
+
+/** An adapter that leaves without its base. */
+export interface PlainLora {
+  /** On the model. */
+  readonly name: string;
+  readonly folder: string;
+  /** `adapter_config.json`. */
+  readonly config: JsonObject;
+}
+
 /**
- * That an adapter is LoRA and nothing else.
+ * The adapter of a model, which is LoRA and nothing else, and stands on no other one.
  * @param target that has no more.
- * @throws PEFT_EXPORT_UNSUPPORTED naming the first option that is more
+ * @throws PEFT_EXPORT_UNSUPPORTED naming the first thing that is more
  */
-export function checkPlainLora(target: string, config: JsonObject): void {
-  const reason = moreThanLora(config)[0];
-  if (reason !== undefined)
-    throw unsupported(target, `takes plain LoRA: ${reason}`, 'merge it: --to gguf, or peft merge');
+export function plainLoraOf(target: string, { model, adapterFolder }: TrainedModel): PlainLora {
+  const [name, ...others] = model.activeAdapters;
+  if (adapterFolder === undefined || name === undefined)
+    throw unsupported(target, 'needs an adapter', 'name one with --adapter, or export the model');
+  if (others.length > 0)
+    throw unsupported(target, 'takes one adapter, and this one stands on another', MERGE);
+  const config = readJsonObject(join(adapterFolder, 'adapter_config.json')) ?? {};
+  const [reason] = moreThanLora(config);
+  if (reason !== undefined) throw unsupported(target, `takes plain LoRA: ${reason}`, MERGE);
+  return { name, folder: adapterFolder, config };
 }
 
 /** What an adapter has that plain LoRA does not; empty where it is plain LoRA. */

@@ -9,7 +9,6 @@ import {
   namesOf,
   openCheckpoint,
   readFloat32,
-  readJsonObject,
   toPairs,
   writeGguf,
   type NewGgufTensor,
@@ -21,7 +20,7 @@ import { defineFormat } from '../../format.js';
 import { queryFactor } from '../gguf/model-metadata.js';
 import { ggufFamilyOf } from '../gguf/gguf.js';
 import { unsupported } from '../unsupported.js';
-import { checkPlainLora, scalingOf } from '../../targets/plain-lora.js';
+import { plainLoraOf, scalingOf } from '../../targets/plain-lora.js';
 
 const TYPES = ['F32', 'F16'] as const;
 
@@ -67,18 +66,15 @@ export const ggufLora = defineFormat({
 
 /** A and B of every place under llama.cpp's names. @throws PEFT_EXPORT_UNSUPPORTED */
 function loraTensors(source: TrainedModel): Omit<NewGgufTensor, 'type'>[] {
-  const { adapterFolder, base, model } = source;
-  if (adapterFolder === undefined)
-    throw unsupported('gguf-lora', 'needs an adapter', 'name one with --adapter, or use gguf');
-  const config = readJsonObject(join(adapterFolder, 'adapter_config.json')) ?? {};
-  checkPlainLora('gguf-lora', config);
+  const { base, model } = source;
+  const { folder, config } = plainLoraOf('gguf-lora', source);
   const family = ggufFamilyOf(source);
   const names = new Map(
     namesOf(family, model.description.layers.decoder).map((name) => [name.huggingFace, name]),
   );
   const { heads, keyValueHeads } = model.config as DecoderConfig;
   const factor = queryFactor(family.architecture, model.config as DecoderConfig);
-  const store = openCheckpoint(adapterFolder);
+  const store = openCheckpoint(folder);
   try {
     // PEFT puts a copy of the base's rows beside an adapter on them
     const hasOwnRows = base.vocabulary.size !== base.vocabulary.stored;

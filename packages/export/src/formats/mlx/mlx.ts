@@ -1,22 +1,17 @@
 /** A LoRA adapter in MLX-LM's layout. */
-import { join } from 'node:path';
 import { saveAdapter } from '@peft/core';
-import { readJsonObject } from '@peft/hub';
 import { mlxFormat } from '@peft/lora';
 import { defineFormat } from '../../format.js';
-import { checkPlainLora } from '../../targets/plain-lora.js';
-import { unsupported } from '../unsupported.js';
+import { plainLoraOf } from '../../targets/plain-lora.js';
 
 /** `mlx`: adapters.safetensors and adapter_config.json, for mlx_lm --adapter-path. */
 export const mlx = defineFormat({
   name: 'mlx',
   summary: "a LoRA adapter in MLX-LM's layout",
   types: [],
-  prepare({ model, adapterFolder, base }) {
-    const [name] = model.activeAdapters;
-    if (adapterFolder === undefined || name === undefined)
-      throw unsupported('mlx', 'needs an adapter', 'name one with --adapter');
-    checkPlainLora('mlx', readJsonObject(join(adapterFolder, 'adapter_config.json')) ?? {});
+  prepare(source) {
+    const { model, base } = source;
+    const { name } = plainLoraOf('mlx', source);
     return {
       type: undefined,
       totalBytes: 1,

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TrainedModel } from '@peft/predictor';
 import type { ExportReport } from '../../format.js';
+import { pooledText } from './pooled-text.js';
 
 /** Markdown with a YAML head, as the hub shows it. */
 export function mergedCard(
@@ -14,6 +15,7 @@ export function mergedCard(
   const { base, method, model } = source;
   const isHubName = !existsSync(base.reference) && /^[\w.-]+(\/[\w.-]+)?$/.test(base.reference);
   const shown = isHubName ? base.reference : join('…', base.reference.split(/[\\/]/).at(-1)!);
+  const pooled = pooledText(model.description);
   const what =
     method === undefined
       ? `The weights of \`${shown}\``
@@ -40,7 +42,7 @@ export function mergedCard(
         ]
       : []),
     ...warnings.flatMap((warning) => [warning, '']),
-    ...(model.description.head.kind === 'pooled-linear' ? [HEAD, ''] : []),
+    ...(pooled === undefined ? [] : [headText(pooled), '']),
   ].join('\n');
 }
 
@@ -50,6 +52,6 @@ const wasQuantized = ({ base }: TrainedModel): boolean =>
   base.folder.endsWith('.gguf') ||
   existsSync(join(base.folder, 'model.gguf'));
 
-const HEAD =
+const headText = (pooled: string): string =>
   'The tensors `head.weight` `[classes, width]` and `head.bias` are one linear layer on the last ' +
-  "hidden state of the first token (a decoder's last), which no class of transformers has.";
+  `hidden state, of ${pooled}, which no class of transformers has.`;

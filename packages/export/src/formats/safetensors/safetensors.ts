@@ -1,6 +1,6 @@
 /** A merged checkpoint as transformers saves one: weights, config, tokenizer, card. */
 import { join } from 'node:path';
-import { isDecoder, type ParameterSpec } from '@peft/core';
+import type { ParameterSpec } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import {
   openCheckpoint,
@@ -15,6 +15,7 @@ import { defineFormat, type WriteTools } from '../../format.js';
 import { foldedValues, transposed } from '../../model/folded-values.js';
 import { exportedConfig } from './exported-config.js';
 import { mergedCard } from './model-card.js';
+import { pooledText } from './pooled-text.js';
 
 const TYPES = Object.freeze({
   f32: { stored: 'F32', torch: 'float32', largest: Infinity },
@@ -28,20 +29,21 @@ export const safetensors = defineFormat({
   name: 'safetensors',
   summary: 'a merged checkpoint for transformers, vLLM and every other tool of Hugging Face',
   types: Object.keys(TYPES),
+  hasShards: true,
   prepare(source, { type: given, name, maxShardBytes }) {
     const type = (given ?? typeOfBase(source)) as Type;
     const { model, base } = source;
     model.checkMergeable();
     const { parameters, head } = model.description;
     const { stored, torch } = TYPES[type];
+    const pooled = pooledText(model.description);
     const warnings =
-      head.kind === 'pooled-linear'
-        ? [
-            `transformers has no class with this head (one linear layer on the ` +
-              `${isDecoder(model.description) ? 'last' : 'first'} token): AutoModel loads the ` +
-              'backbone, and head.weight and head.bias lie beside it.',
-          ]
-        : [];
+      pooled === undefined
+        ? []
+        : [
+            `transformers has no class with this head (one linear layer on ${pooled}): AutoModel ` +
+              'loads the backbone, and head.weight and head.bias lie beside it.',
+          ];
     const totalBytes = parameters.reduce((sum, spec) => sum + bytesOf(spec, stored), 0);
     return {
       type,
