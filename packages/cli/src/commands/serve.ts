@@ -159,7 +159,7 @@ function described({ served }: PeftServer, { adapters = {} }: ServerOptions): st
   }
   const { modelType, engine, contextTokens, hasChatTemplate } = served.thread.card;
   return [
-    `serving ${modelType} on the ${engine} engine`,
+    `serving ${modelType} on ${engine}`,
     `context: ${Number.isFinite(contextTokens) ? `${contextTokens} tokens` : 'unbounded'}`,
     hasChatTemplate ? undefined : 'no chat template: /v1/chat/completions needs --chat-template',
     `adapters: ${Object.keys(adapters).join(', ') || 'none'}`,

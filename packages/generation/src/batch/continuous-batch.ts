@@ -103,13 +103,6 @@ export class ContinuousBatch {
     );
   }
 
-  /** Whether a text that waits or runs needs this adapter. */
-  uses(adapter: string): boolean {
-    return [...this.#waiting, ...this.#running.values()].some(
-      ({ text }) => text.adapter === adapter,
-    );
-  }
-
   /**
    * Makes a text.
    * @throws PEFT_BATCH_FULL when too many wait, PEFT_BATCH_TOO_LONG when it could never fit,
@@ -213,7 +206,7 @@ export class ContinuousBatch {
     for (const entry of [...this.#lanes]) this.#advance(entry.lane);
     this.#removeEmpty();
     this.#prefill ??= this.#admit();
-    const { prefill } = { prefill: this.#prefill };
+    const prefill = this.#prefill;
     if (!prefill) return;
     if (!this.#advance(prefill.lane)) return; // more of the prompt is left
     this.#prefill = undefined;

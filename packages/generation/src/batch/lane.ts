@@ -29,11 +29,6 @@ export class Lane {
     return this.#cache.byteLength;
   }
 
-  /** Tokens that are still to be read before anything can be generated. */
-  get unread(): number {
-    return this.#texts.reduce((sum, { tokens }, b) => sum + tokens.length - this.#read[b]!, 0);
-  }
-
   /** Whether texts of one pass influence one another (rotary angles that follow the longest). */
   get isPinned(): boolean {
     return this.#cache.isPinned;

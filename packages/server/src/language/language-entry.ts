@@ -59,7 +59,7 @@ function refuseStacked({ model }: LanguageModel, reference: string): void {
 function cardOf({ language, contextTokens }: TextWriter): LanguageCard {
   return {
     modelType: language.model.description.modelType,
-    engine: language.model.engine.name,
+    engine: language.model.engine.description,
     contextTokens,
     hasChatTemplate: hasTemplate(language),
   };

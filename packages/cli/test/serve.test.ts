@@ -1,0 +1,54 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { runCommandLine } from '../src/index.js';
+import { fakeTerminal, peft } from './fake-terminal.js';
+import { tinyLlama, type TinyLlama } from './tiny-llama.js';
+
+let llama: TinyLlama;
+beforeAll(() => {
+  llama = tinyLlama();
+});
+afterAll(() => llama.remove());
+
+describe('peft serve', () => {
+  test('listens, answers with the key, logs a line, and ends at Ctrl-C', async () => {
+    const terminal = fakeTerminal();
+    const words = ['serve', llama.path, '--port', '0', '--engine', 'portable', '--api-key', 'k'];
+    const ended = runCommandLine([...words, '--host', '0.0.0.0', '--name', 'tiny'], terminal);
+    const said = (): string => terminal.complained.join('\n');
+    await expect.poll(said, { timeout: 60_000 }).toContain('listening on');
+    expect(said()).toContain('serving llama on portable');
+    expect(said()).not.toContain('anyone who reaches'); // there is a key
+    const [, port] = /listening on http:\/\/0\.0\.0\.0:(\d+)/.exec(said())!;
+    const url = `http://127.0.0.1:${port}/v1/completions`;
+    const body = JSON.stringify({ model: 'tiny', prompt: 'Hi', max_tokens: 2 });
+    expect((await fetch(url, { method: 'POST', body })).status).toBe(401);
+    const headers = { authorization: 'Bearer k' };
+    const answer = await fetch(url, { method: 'POST', body, headers });
+    expect(await answer.json()).toMatchObject({ usage: { completion_tokens: 2 } });
+    expect(JSON.parse(terminal.printed.at(-1)!)).toMatchObject({ status: 200, model: 'tiny' });
+    terminal.abort();
+    expect(await ended).toBe(0);
+    await expect(fetch(url)).rejects.toThrow();
+  });
+
+  test('stops loading at Ctrl-C', async () => {
+    const terminal = fakeTerminal();
+    const ended = runCommandLine(['serve', llama.path, '--engine', 'portable'], terminal);
+    terminal.abort();
+    expect(await ended).not.toBe(0);
+    expect(terminal.complained.join('\n')).not.toContain('listening');
+  });
+
+  test.each([
+    [['--adapter', 'out'], 'PEFT_OPTION_INVALID', 'NAME=FOLDER'],
+    [['--port', 'http'], 'PEFT_CONFIG_INVALID', '--port'],
+    [['--max-waiting', '0'], 'PEFT_CONFIG_INVALID', '--max-waiting'],
+    [['--adapter', 'a=no/such/folder'], 'PEFT_ADAPTER_MISSING', 'no/such/folder'],
+    [['--engine', 'natve'], 'PEFT_ENGINE_UNKNOWN', 'Did you mean "native"'],
+  ])('%j is a named error', async (flags, code, message) => {
+    const { code: exit, err } = await peft('serve', llama.path, '--port', '0', ...flags);
+    expect(exit).toBe(1);
+    expect(err).toContain(`error ${code}`);
+    expect(err).toContain(message);
+  });
+});
