@@ -13,7 +13,7 @@
  * Bytes and values are those of gguf-py's quants.py: every operation in float32, divisions by
  * multiplying with 1/d.
  */
-import { blockwise } from './block-type.js';
+import { blockwise, type BlockType } from './block-type.js';
 import { halfAt, putHalf } from './half.js';
 
 const { fround } = Math;
@@ -95,71 +95,71 @@ function offsetCodes(values: Float32Array, from: number, most: number): readonly
   return [scale, low];
 }
 
-export const Q4_0 = blockwise({
-  name: 'Q4_0',
-  id: 2,
-  blockSize: SIZE,
-  blockBytes: 2 + HALF,
-  read(bytes, at, values, to) {
-    const scale = halfAt(bytes, at);
-    for (let i = 0; i < SIZE; i += 1) values[to + i] = scale * (codeAt(bytes, at + 2, i) - 8);
-  },
-  write(values, from, bytes, at) {
-    putHalf(symmetricCodes(values, from, 8), bytes, at);
-    putNibbles(bytes, at + 2);
-  },
+interface CodesType {
+  readonly name: string;
+  readonly id: number;
+  readonly bits: 4 | 5;
+}
+
+/** Where a block has its fifth bits and its low ones, behind the scales. */
+const placesOf = (bits: 4 | 5, scaleBytes: number) => ({
+  fifth: bits === 5 ? scaleBytes : undefined,
+  low: scaleBytes + (bits === 5 ? 4 : 0),
 });
 
-export const Q4_1 = blockwise({
-  name: 'Q4_1',
-  id: 3,
-  blockSize: SIZE,
-  blockBytes: 4 + HALF,
-  read(bytes, at, values, to) {
-    const [scale, low] = [halfAt(bytes, at), halfAt(bytes, at + 2)];
-    for (let i = 0; i < SIZE; i += 1)
-      values[to + i] = fround(scale * codeAt(bytes, at + 4, i)) + low;
-  },
-  write(values, from, bytes, at) {
-    const [scale, low] = offsetCodes(values, from, 15);
-    putHalf(scale, bytes, at);
-    putHalf(low, bytes, at + 2);
-    putNibbles(bytes, at + 4);
-  },
-});
+function putCodes(bytes: Uint8Array, at: number, places: ReturnType<typeof placesOf>): void {
+  if (places.fifth !== undefined) putFifthBits(bytes, at + places.fifth);
+  putNibbles(bytes, at + places.low);
+}
 
-export const Q5_0 = blockwise({
-  name: 'Q5_0',
-  id: 6,
-  blockSize: SIZE,
-  blockBytes: 6 + HALF,
-  read(bytes, at, values, to) {
-    const scale = halfAt(bytes, at);
-    for (let i = 0; i < SIZE; i += 1)
-      values[to + i] = scale * (codeAt(bytes, at + 6, i, at + 2) - 16);
-  },
-  write(values, from, bytes, at) {
-    putHalf(symmetricCodes(values, from, 16), bytes, at);
-    putFifthBits(bytes, at + 2);
-    putNibbles(bytes, at + 6);
-  },
-});
+/** x = d·(q − 2^(bits − 1)). */
+function symmetric({ name, id, bits }: CodesType): BlockType {
+  const levels = 2 ** (bits - 1);
+  const places = placesOf(bits, 2);
+  const { fifth, low } = places;
+  return blockwise({
+    name,
+    id,
+    blockSize: SIZE,
+    blockBytes: low + HALF,
+    read(bytes, at, values, to) {
+      const scale = halfAt(bytes, at);
+      const high = fifth === undefined ? undefined : at + fifth;
+      for (let i = 0; i < SIZE; i += 1)
+        values[to + i] = scale * (codeAt(bytes, at + low, i, high) - levels);
+    },
+    write(values, from, bytes, at) {
+      putHalf(symmetricCodes(values, from, levels), bytes, at);
+      putCodes(bytes, at, places);
+    },
+  });
+}
 
-export const Q5_1 = blockwise({
-  name: 'Q5_1',
-  id: 7,
-  blockSize: SIZE,
-  blockBytes: 8 + HALF,
-  read(bytes, at, values, to) {
-    const [scale, low] = [halfAt(bytes, at), halfAt(bytes, at + 2)];
-    for (let i = 0; i < SIZE; i += 1)
-      values[to + i] = fround(scale * codeAt(bytes, at + 8, i, at + 4)) + low;
-  },
-  write(values, from, bytes, at) {
-    const [scale, low] = offsetCodes(values, from, 31);
-    putHalf(scale, bytes, at);
-    putHalf(low, bytes, at + 2);
-    putFifthBits(bytes, at + 4);
-    putNibbles(bytes, at + 8);
-  },
-});
+/** x = d·q + m. */
+function offset({ name, id, bits }: CodesType): BlockType {
+  const places = placesOf(bits, 4);
+  const { fifth, low } = places;
+  return blockwise({
+    name,
+    id,
+    blockSize: SIZE,
+    blockBytes: low + HALF,
+    read(bytes, at, values, to) {
+      const [scale, least] = [halfAt(bytes, at), halfAt(bytes, at + 2)];
+      const high = fifth === undefined ? undefined : at + fifth;
+      for (let i = 0; i < SIZE; i += 1)
+        values[to + i] = fround(scale * codeAt(bytes, at + low, i, high)) + least;
+    },
+    write(values, from, bytes, at) {
+      const [scale, least] = offsetCodes(values, from, 2 ** bits - 1);
+      putHalf(scale, bytes, at);
+      putHalf(least, bytes, at + 2);
+      putCodes(bytes, at, places);
+    },
+  });
+}
+
+export const Q4_0 = symmetric({ name: 'Q4_0', id: 2, bits: 4 });
+export const Q4_1 = offset({ name: 'Q4_1', id: 3, bits: 4 });
+export const Q5_0 = symmetric({ name: 'Q5_0', id: 6, bits: 5 });
+export const Q5_1 = offset({ name: 'Q5_1', id: 7, bits: 5 });
