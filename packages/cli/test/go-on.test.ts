@@ -58,6 +58,14 @@ test('a finished run is trained for more epochs, and for none unless they are na
   expect(refused.err).toContain('--resume --epochs NUMBER');
   const other = await fit(...again, '--epochs', '1', '--method', 'ia3');
   expect(other.err).toContain('PEFT_FIT_CHANGED');
+  for (const [flags, words] of [
+    [['--problem-type', 'regression'], 'problem type "multiclass", not "regression"'],
+    [['--map', 'text=title'], 'column of text "none", not "title"'],
+  ] as const) {
+    const { err } = await fit(...again, '--epochs', '1', ...flags);
+    expect(err).toContain('PEFT_FIT_CHANGED');
+    expect(err).toContain(words);
+  }
   const before = await probabilities(first);
   const made = await fit(...again, '--epochs', '2', '--method', 'lora', '--json');
   expect(made.code, made.err).toBe(0);

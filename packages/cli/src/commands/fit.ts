@@ -171,15 +171,11 @@ function trainsFurther({ resume, epochs }: FitInput, output: string): boolean {
 
 /**
  * The model of a finished run, to be trained further in its folder.
- * @throws PEFT_FIT_CHANGED when the command line names another method, label or task
+ * @throws PEFT_FIT_CHANGED when the command line names another method, label, task, problem type or
+ *   columns of other roles
  */
 async function finishedRun(
-  {
-    method,
-    label,
-    task,
-    hyperparameters = {},
-  }: Omit<FitInput, 'method'> & { readonly method: string | undefined },
+  { hyperparameters = {}, ...input }: FinishedInput,
   output: string,
   plugins: Plugins,
   terminal: Terminal,
@@ -195,21 +191,42 @@ async function finishedRun(
     signal: terminal.signal,
     onListenerError: listenerFailed(terminal),
   });
-  const own = {
-    method: predictor.fitSummary().method,
-    label: predictor.label,
-    task: predictor.task,
-  };
-  for (const [key, asked] of Object.entries({ method, label, task }))
-    if (asked !== undefined && show(asked) !== show(own[key as keyof typeof own])) {
-      predictor.dispose();
-      throw new PeftError(
-        'PEFT_FIT_CHANGED',
-        `fit: the run in ${output} has the ${key} ${show(own[key as keyof typeof own] ?? 'none')}, not ${show(asked)}.`,
-        { hint: 'leave the flag out, or name another --output for a new run' },
-      );
-    }
-  return predictor;
+  const changed = changedIn(predictor, input);
+  if (!changed) return predictor;
+  predictor.dispose();
+  const { what, own, asked } = changed;
+  throw new PeftError(
+    'PEFT_FIT_CHANGED',
+    `fit: the run in ${output} has the ${what} ${show(own ?? 'none')}, not ${show(asked)}.`,
+    { hint: 'leave the flag out, or name another --output for a new run' },
+  );
+}
+
+/** With the name of the method. */
+type FinishedInput = Omit<FitInput, 'method'> & { readonly method: string | undefined };
+
+interface Asked {
+  readonly what: string;
+  readonly own: unknown;
+  readonly asked: unknown;
+}
+
+/** The first thing that is asked for and that a finished run has otherwise. */
+function changedIn(predictor: PeftPredictor, input: FinishedInput): Asked | undefined {
+  const { method, label, labels, task, problemType } = input;
+  const roles = predictor.columnRoles ?? {};
+  const all: readonly Asked[] = [
+    { what: 'method', own: predictor.fitSummary().method, asked: method },
+    { what: 'task', own: predictor.task, asked: task },
+    { what: 'label', own: predictor.label, asked: labels ?? label },
+    { what: 'problem type', own: predictor.problemType, asked: problemType },
+    ...Object.entries(columnRolesOf(input) ?? {}).map(([role, asked]): Asked => ({
+      what: `column of ${role}`,
+      own: roles[role],
+      asked,
+    })),
+  ];
+  return all.find(({ own, asked }) => asked !== undefined && show(asked) !== show(own));
 }
 
 /** `40` is a step, `checkpoint-40` and paths are folders. */
@@ -241,7 +258,7 @@ function missing(what: string, meaning: string): never {
 }
 
 /** `prompt=question` as `{ prompt: 'question' }`; undefined where no role was given. */
-function columnRolesOf({ map = {} }: FitInput): Record<string, string> | undefined {
+function columnRolesOf({ map = {} }: Pick<FitInput, 'map'>): Record<string, string> | undefined {
   const roles = Object.entries(map).map(([role, column]) => [role, String(column)] as const);
   return roles.length === 0 ? undefined : Object.fromEntries(roles);
 }
