@@ -1,7 +1,7 @@
 /**
  * How far the native engine's bf16 mode is from the float32 values of the golden model cases, by
  * family: `node tools/run-source.mjs tools/golden/bfloat16.ts [--fixtures DIR] [--write
- * docs/bfloat16-error.md]`.
+ * docs/bfloat16.md]`.
  *
  * Errors are relative: ‖computed − expected‖₂ / ‖expected‖₂ of a tensor. The cases are tiny models
  * with random weights (2 to 4 layers, width 32 to 64); the checkpoints are float32, so the weights'
@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createNativeEngine } from '@peft/native';
+import { ONE_OF_EACH_FORM } from './sections/one-of-each-form.js';
 import { check } from './sections/models.js';
 
 export interface BfloatError {
@@ -27,39 +28,9 @@ export interface BfloatError {
   readonly tokens?: boolean;
 }
 
-/**
- * Families that are measured: one of each form. Where a router chooses, a rounded logit may choose
- * other experts, and a distance says nothing.
- */
-const MEASURED: readonly string[] = [
-  'bert',
-  'deberta-v2',
-  'deberta-v2-convolution',
-  'deberta-v2-plain',
-  'distilbert',
-  'electra',
-  'flan-t5',
-  'gemma2',
-  'gemma3',
-  'gpt2',
-  'llama',
-  'llama-yarn',
-  'mistral',
-  'modernbert',
-  'modernbert-mean',
-  'mt5',
-  'phi3',
-  'phi3-longrope',
-  'qwen2',
-  'qwen3',
-  'roberta',
-  't5',
-  'xlm-roberta',
-];
-
 export function modelCases(fixtures: string): string[] {
   return readdirSync(join(fixtures, 'models')).filter(
-    (name) => MEASURED.includes(name) && existsSync(join(fixtures, 'models', name, 'case.json')),
+    (name) => ONE_OF_EACH_FORM.has(name) && existsSync(join(fixtures, 'models', name, 'case.json')),
   );
 }
 

@@ -6,8 +6,9 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describeGolden } from '../../../tools/golden/describe-golden.js';
+import { ONE_OF_EACH_FORM } from '../../../tools/golden/sections/one-of-each-form.js';
 import { check } from '../../../tools/golden/sections/models.js';
-import { modelFolders, portableFolders } from './fixtures.js';
+import { modelFolders } from './fixtures.js';
 
 const ADDON = fileURLToPath(
   new URL('../../engines/native/build/Release/peft_native.node', import.meta.url),
@@ -18,7 +19,7 @@ const agree = 'agree with transformers in states, logits, loss, gradients and gr
 describeGolden(
   `models ${agree}`,
   'models',
-  modelFolders.filter((folder) => isLong || portableFolders.has(folder)),
+  modelFolders.filter((folder) => isLong || ONE_OF_EACH_FORM.has(folder)),
   check,
 );
 
@@ -26,7 +27,7 @@ if (existsSync(ADDON))
   describeGolden(
     `models on the native engine ${agree}`,
     'models',
-    modelFolders.filter((folder) => !portableFolders.has(folder)),
+    modelFolders.filter((folder) => !ONE_OF_EACH_FORM.has(folder)),
     check,
     'native',
   );

@@ -15,7 +15,8 @@ import {
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { readConfig, type ConfigJson } from '../description/config-reader.js';
 import { DescriptionBuilder, within } from '../description/describe.js';
-import { firstRows, isBare } from '../parts/classification-head.js';
+import { isBare } from '../parts/classification-head.js';
+import { describeDenseHead, runDenseHead } from './dense-head.js';
 import { describeEmbeddings, embedWithTypes } from '../parts/typed-embeddings.js';
 import { parseBertConfig } from './bert/bert-encoder.js';
 import { describeConvbertBlock, runConvbertBlock, type ConvbertConfig } from './convbert-block.js';
@@ -61,7 +62,7 @@ export const convbert = defineArchitecture<ConvbertConfig>({
   },
 
   describe(config, head) {
-    const { hiddenSize: D, embeddingSize, initializerRange: fresh } = config;
+    const { hiddenSize: D, embeddingSize } = config;
     const model = new DescriptionBuilder();
     const prefix = prefixOf(head);
     describeEmbeddings(model, within(prefix, 'embeddings'), { ...config, size: embeddingSize });
@@ -72,15 +73,7 @@ export const convbert = defineArchitecture<ConvbertConfig>({
       });
     for (let layer = 0; layer < config.layers; layer += 1)
       describeConvbertBlock(model, within(prefix, `encoder.layer.${layer}`), config, layer);
-    if (head.kind === 'sequence-classification')
-      model.linear('classifier.dense', { role: 'head.dense', shape: [D, D], fresh });
-    if (!isBare(head) && 'outputs' in head)
-      model.linear(outputOf(head), {
-        role: 'head',
-        shape: [head.outputs, D],
-        isOutputHead: true,
-        fresh,
-      });
+    describeDenseHead(model, head, config);
     return model.build({
       modelType: 'convbert',
       head,
@@ -111,24 +104,14 @@ export const convbert = defineArchitecture<ConvbertConfig>({
       hiddenStates: run.wantsHiddenStates ? states : undefined,
     };
     if (isBare(head)) return output;
-    const dropped = (path: string, rows: Tensor2D) =>
-      run.dropout(path, rows, config.classifierDropout);
-    const features =
-      head.kind === 'token-classification'
-        ? hidden
-        : run.linear(
-            'classifier.dense',
-            dropped('classifier.dense', firstRows(hidden, offsets)),
-            config.activation,
-          );
-    const path = outputOf(head);
-    return { ...output, logits: run.linear(path, dropped(path, features)) };
+    return {
+      ...output,
+      logits: runDenseHead(run, output, config.activation, config.classifierDropout),
+    };
   },
 });
 
 const prefixOf = (head: HeadOptions): string => (isBare(head) ? '' : 'convbert');
-const outputOf = (head: HeadOptions): string =>
-  head.kind === 'token-classification' ? 'classifier' : 'classifier.out_proj';
 
 function embed(
   run: ModelRun,

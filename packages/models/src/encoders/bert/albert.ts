@@ -6,7 +6,8 @@ import { defineArchitecture, type HeadOptions, type ModelOutput, type ModelRun }
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { readConfig, type ConfigJson } from '../../description/config-reader.js';
 import { DescriptionBuilder, within } from '../../description/describe.js';
-import { firstRows, isBare } from '../../parts/classification-head.js';
+import { isBare } from '../../parts/classification-head.js';
+import { describePooledHead, withPooledHead } from './pooled-head.js';
 import { describeEmbeddings, embedWithTypes } from '../../parts/typed-embeddings.js';
 import {
   describeBertBlock,
@@ -74,22 +75,14 @@ export const albert = defineArchitecture<AlbertConfig>({
   },
 
   describe(config, head) {
-    const { hiddenSize: D, embeddingSize, initializerRange: fresh } = config;
+    const { hiddenSize: D, embeddingSize } = config;
     const model = new DescriptionBuilder();
     const prefix = prefixOf(head);
     describeEmbeddings(model, within(prefix, 'embeddings'), { ...config, size: embeddingSize });
     model.linear(mappingOf(prefix), { role: 'embedding.projection', shape: [D, embeddingSize] });
     for (let block = 0; block < config.groups * config.groupBlocks; block += 1)
       describeBertBlock(model, blockPath(prefix, config, block), config, block);
-    if (head.kind !== 'token-classification')
-      model.linear(within(prefix, 'pooler'), { role: 'pooler', shape: [D, D], fresh });
-    if ('outputs' in head && !isBare(head))
-      model.linear('classifier', {
-        role: 'head',
-        shape: [head.outputs, D],
-        isOutputHead: true,
-        fresh,
-      });
+    describePooledHead(model, within(prefix, 'pooler'), head, config);
     return model.build({
       modelType: 'albert',
       head,
@@ -108,22 +101,12 @@ export const albert = defineArchitecture<AlbertConfig>({
     const { x, offsets } = embedWithTypes(run, within(prefix, 'embeddings'), config, batch);
     const states = runLayers(run, prefix, config, run.linear(mappingOf(prefix), x), offsets);
     const hidden = states.at(-1)!;
-    const pool = () => run.linear(within(prefix, 'pooler'), firstRows(hidden, offsets), 'tanh');
     const output: ModelOutput = {
       hidden,
       offsets,
       hiddenStates: run.wantsHiddenStates ? states : undefined,
     };
-    if (head.kind === 'none') return { ...output, pooled: pool() };
-    if (head.kind === 'pooled-linear') return output;
-    const features = head.kind === 'token-classification' ? hidden : pool();
-    return {
-      ...output,
-      logits: run.linear(
-        'classifier',
-        run.dropout('classifier', features, config.classifierDropout),
-      ),
-    };
+    return withPooledHead(run, within(prefix, 'pooler'), output, config.classifierDropout);
   },
 });
 

@@ -11,7 +11,8 @@ import {
   runBertEncoder,
   type BertEncoderConfig,
 } from './bert-encoder.js';
-import { firstRows, isBare } from '../../parts/classification-head.js';
+import { isBare } from '../../parts/classification-head.js';
+import { describePooledHead, withPooledHead } from './pooled-head.js';
 import { readConfig, type ConfigJson } from '../../description/config-reader.js';
 import { DescriptionBuilder, within } from '../../description/describe.js';
 import { describeEmbeddings, embedWithTypes } from '../../parts/typed-embeddings.js';
@@ -35,21 +36,13 @@ export const bert = defineArchitecture<BertEncoderConfig>({
     }),
 
   describe(config, head) {
-    const { hiddenSize: D, initializerRange: fresh } = config;
+    const { hiddenSize: D } = config;
     const model = new DescriptionBuilder();
     const prefix = prefixOf(head);
     const embeddings = within(prefix, 'embeddings');
     describeEmbeddings(model, embeddings, { ...config, size: D });
     describeBertEncoder(model, prefix, config);
-    if (head.kind !== 'token-classification')
-      model.linear(within(prefix, 'pooler.dense'), { role: 'pooler', shape: [D, D], fresh });
-    if ('outputs' in head && !isBare(head))
-      model.linear('classifier', {
-        role: 'head',
-        shape: [head.outputs, D],
-        isOutputHead: true,
-        fresh,
-      });
+    describePooledHead(model, within(prefix, 'pooler.dense'), head, config);
     return model.build({
       modelType: 'bert',
       head,
@@ -68,23 +61,12 @@ export const bert = defineArchitecture<BertEncoderConfig>({
     const { x, offsets } = embedWithTypes(run, within(prefix, 'embeddings'), config, batch);
     const states = runBertEncoder(run, prefix, config, x, offsets);
     const hidden = states.at(-1)!;
-    const pool = () =>
-      run.linear(within(prefix, 'pooler.dense'), firstRows(hidden, offsets), 'tanh'); // [B, D]
     const output: ModelOutput = {
       hidden,
       offsets,
       hiddenStates: run.wantsHiddenStates ? states : undefined,
     };
-    if (head.kind === 'none') return { ...output, pooled: pool() };
-    if (head.kind === 'pooled-linear') return output;
-    const features = head.kind === 'token-classification' ? hidden : pool();
-    return {
-      ...output,
-      logits: run.linear(
-        'classifier',
-        run.dropout('classifier', features, config.classifierDropout),
-      ),
-    };
+    return withPooledHead(run, within(prefix, 'pooler.dense'), output, config.classifierDropout);
   },
 });
 

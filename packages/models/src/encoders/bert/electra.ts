@@ -16,7 +16,8 @@ import {
   runBertEncoder,
   type BertEncoderConfig,
 } from './bert-encoder.js';
-import { firstRows, isBare } from '../../parts/classification-head.js';
+import { isBare } from '../../parts/classification-head.js';
+import { describeDenseHead, runDenseHead } from '../dense-head.js';
 import { readConfig, type ConfigJson } from '../../description/config-reader.js';
 import { DescriptionBuilder, within } from '../../description/describe.js';
 import { describeEmbeddings, embedWithTypes } from '../../parts/typed-embeddings.js';
@@ -48,7 +49,7 @@ export const electra = defineArchitecture<ElectraConfig>({
   },
 
   describe(config, head) {
-    const { hiddenSize: D, embeddingSize, initializerRange: fresh } = config;
+    const { hiddenSize: D, embeddingSize } = config;
     const model = new DescriptionBuilder();
     const prefix = prefixOf(head);
     const embeddings = within(prefix, 'embeddings');
@@ -59,22 +60,7 @@ export const electra = defineArchitecture<ElectraConfig>({
         shape: [D, embeddingSize],
       });
     describeBertEncoder(model, prefix, config);
-    if (head.kind === 'sequence-classification') {
-      model.linear('classifier.dense', { role: 'head.dense', shape: [D, D], fresh });
-      model.linear('classifier.out_proj', {
-        role: 'head',
-        shape: [head.outputs, D],
-        isOutputHead: true,
-        fresh,
-      });
-    }
-    if (head.kind === 'token-classification')
-      model.linear('classifier', {
-        role: 'head',
-        shape: [head.outputs, D],
-        isOutputHead: true,
-        fresh,
-      });
+    describeDenseHead(model, head, config);
     return model.build({
       modelType: 'electra',
       head,
@@ -99,26 +85,7 @@ export const electra = defineArchitecture<ElectraConfig>({
       hiddenStates: run.wantsHiddenStates ? states : undefined,
     };
     if (isBare(head)) return output;
-    if (head.kind === 'token-classification')
-      return {
-        ...output,
-        logits: run.linear(
-          'classifier',
-          run.dropout('classifier', hidden, config.classifierDropout),
-        ),
-      };
-    const dense = run.linear(
-      'classifier.dense',
-      run.dropout('classifier.dense', firstRows(hidden, offsets), config.classifierDropout),
-      'gelu',
-    ); // [B, D]
-    return {
-      ...output,
-      logits: run.linear(
-        'classifier.out_proj',
-        run.dropout('classifier.out_proj', dense, config.classifierDropout),
-      ),
-    };
+    return { ...output, logits: runDenseHead(run, output, 'gelu', config.classifierDropout) };
   },
 });
 

@@ -10,6 +10,7 @@ import type { ConfigJson } from '../../description/config-reader.js';
 import { DescriptionBuilder, within } from '../../description/describe.js';
 import type { AttendOptions } from '../../parts/attend.js';
 import { firstRows, isBare } from '../../parts/classification-head.js';
+import { describeDenseHead, runDenseHead } from '../dense-head.js';
 import { embedTokens, sum } from '../../parts/embed-tokens.js';
 import { describeBertBlock, runBertBlock } from './bert-encoder.js';
 import { BERT_FORM, type BertForm } from './bert-form.js';
@@ -86,15 +87,7 @@ export const mpnet = defineArchitecture<RobertaConfig>({
       size: config.heads,
     });
     if (isBare(head)) model.linear('pooler.dense', { role: 'pooler', shape: [D, D], fresh });
-    if (head.kind === 'sequence-classification')
-      model.linear('classifier.dense', { role: 'head.dense', shape: [D, D], fresh });
-    if (!isBare(head) && 'outputs' in head)
-      model.linear(outputOf(head), {
-        role: 'head',
-        shape: [head.outputs, D],
-        isOutputHead: true,
-        fresh,
-      });
+    describeDenseHead(model, head, config);
     return model.build({
       modelType: 'mpnet',
       head,
@@ -140,26 +133,13 @@ export const mpnet = defineArchitecture<RobertaConfig>({
     if (head.kind === 'pooled-linear') return output;
     const dense = (path: string) => run.linear(path, firstRows(hidden, offsets), 'tanh');
     if (head.kind === 'none') return { ...output, pooled: dense('pooler.dense') };
-    const dropped = (path: string, rows: Tensor2D) =>
-      run.dropout(path, rows, config.classifierDropout);
-    const features =
-      head.kind === 'token-classification'
-        ? hidden
-        : run.linear(
-            'classifier.dense',
-            dropped('classifier.dense', firstRows(hidden, offsets)),
-            'tanh',
-          );
-    const path = outputOf(head);
-    return { ...output, logits: run.linear(path, dropped(path, features)) };
+    return { ...output, logits: runDenseHead(run, output, 'tanh', config.classifierDropout) };
   },
 });
 
 const prefixOf = (head: HeadOptions): string => (isBare(head) ? '' : 'mpnet');
 const blockOf = (prefix: string, layer: number): string => within(prefix, `encoder.layer.${layer}`);
 const tableOf = (prefix: string): string => within(prefix, 'encoder.relative_attention_bias');
-const outputOf = (head: HeadOptions): string =>
-  head.kind === 'token-classification' ? 'classifier' : 'classifier.out_proj';
 
 /** The table `[buckets, H]`, turned to `[H, buckets]`, and which bucket a distance is in. */
 function relativeBias(run: ModelRun, path: string): NonNullable<AttendOptions['bias']> {

@@ -20,6 +20,7 @@ import {
   type BertEncoderConfig,
 } from './bert-encoder.js';
 import { firstRows, isBare } from '../../parts/classification-head.js';
+import { describeDenseHead, runDenseHead } from '../dense-head.js';
 import { readConfig, type ConfigJson, type ConfigReader } from '../../description/config-reader.js';
 import { DescriptionBuilder, within } from '../../description/describe.js';
 import { embedTokens, sum, type EmbeddedTokens } from '../../parts/embed-tokens.js';
@@ -40,7 +41,7 @@ export const robertaParts: Pick<Architecture<RobertaConfig>, 'heads' | 'describe
     const embeddings = within(prefix, 'embeddings');
     // the order in which transformers lists it
     const isHeadFirst = ['xlm-roberta', 'camembert'].includes(config.modelType);
-    if (isHeadFirst) describeHead(model, config, head);
+    if (isHeadFirst) describeDenseHead(model, head, config);
     model.sequence(`${embeddings}.word_embeddings`, {
       role: 'sequence',
       size: D,
@@ -72,7 +73,7 @@ export const robertaParts: Pick<Architecture<RobertaConfig>, 'heads' | 'describe
     });
     describeBertEncoder(model, prefix, config);
     if (isBare(head)) model.linear('pooler.dense', { role: 'pooler', shape: [D, D], fresh });
-    if (!isHeadFirst) describeHead(model, config, head);
+    if (!isHeadFirst) describeDenseHead(model, head, config);
     return model.build({
       modelType: config.modelType,
       head,
@@ -99,26 +100,7 @@ export const robertaParts: Pick<Architecture<RobertaConfig>, 'heads' | 'describe
     if (head.kind === 'pooled-linear') return output;
     if (head.kind === 'none')
       return { ...output, pooled: run.linear('pooler.dense', firstRows(hidden, offsets), 'tanh') };
-    if (head.kind === 'token-classification')
-      return {
-        ...output,
-        logits: run.linear(
-          'classifier',
-          run.dropout('classifier', hidden, config.classifierDropout),
-        ),
-      };
-    const dense = run.linear(
-      'classifier.dense',
-      run.dropout('classifier.dense', firstRows(hidden, offsets), config.classifierDropout),
-      'tanh',
-    ); // [B, D]
-    return {
-      ...output,
-      logits: run.linear(
-        'classifier.out_proj',
-        run.dropout('classifier.out_proj', dense, config.classifierDropout),
-      ),
-    };
+    return { ...output, logits: runDenseHead(run, output, 'tanh', config.classifierDropout) };
   },
 };
 
@@ -166,29 +148,6 @@ export function parseRobertaConfig(
       `more than pad_token_id + 1 = ${paddingId + 1}`,
     );
   return { ...shared, modelType: String(json['model_type'] ?? 'roberta'), paddingId };
-}
-
-function describeHead(
-  model: DescriptionBuilder,
-  { hiddenSize: D, initializerRange: fresh }: RobertaConfig,
-  head: HeadOptions,
-): void {
-  if (head.kind === 'sequence-classification') {
-    model.linear('classifier.dense', { role: 'head.dense', shape: [D, D], fresh });
-    model.linear('classifier.out_proj', {
-      role: 'head',
-      shape: [head.outputs, D],
-      isOutputHead: true,
-      fresh,
-    });
-  }
-  if (head.kind === 'token-classification')
-    model.linear('classifier', {
-      role: 'head',
-      shape: [head.outputs, D],
-      isOutputHead: true,
-      fresh,
-    });
 }
 
 const prefixOf = (head: HeadOptions): string => (isBare(head) ? '' : 'roberta');
