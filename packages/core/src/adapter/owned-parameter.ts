@@ -92,6 +92,7 @@ export function ownParameter(
     trainable: options.trainable ?? true,
     saved: options.saved ?? true,
     storedAs: options.storedAs,
+    below: options.below,
     form: options.form,
     site: options.site,
     savedAs: options.savedAs,

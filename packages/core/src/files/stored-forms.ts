@@ -1,5 +1,6 @@
 /** Parameters that a file holds otherwise than as float32 of their own shape. */
 import * as tf from '@tensorflow/tfjs';
+import { PeftError } from '@peft/errors';
 import { readFloat32, readTensor, type NewTensor } from '@peft/hub';
 import type { TensorSource } from '@peft/ops';
 import type { OwnedParameter } from '../method/attach-context.js';
@@ -45,21 +46,41 @@ export function partsOf(parameter: OwnedParameter): OwnedParameter[] {
   }));
 }
 
-/** @param source the file's tensor of a name */
+/**
+ * @param source the file's tensor of a name
+ * @throws PEFT_ADAPTER_MISMATCH for numbers that the parameter cannot hold
+ */
 export function assignOtherForm(
-  { form, storedAs, name, shape, value }: OwnedParameter,
+  parameter: OwnedParameter,
   source: (name: string) => TensorSource,
 ): void {
+  const { form, storedAs, name, shape, value } = parameter;
   if (!form && !storedAs) return;
   const values = form
     ? tf.tensor(form.read(form.parts.map(({ suffix }) => readFloat32(source(name + suffix)))), [
         ...shape,
       ])
-    : tf.tensor(
-        Int32Array.from(readTensor(source(name)).values as Iterable<number | bigint>, Number),
-        [...shape],
-        'int32',
-      );
+    : tf.tensor(wholeNumbers(parameter, source(name)), [...shape], 'int32');
   value.assign(values);
   values.dispose();
+}
+
+/** A file's indices, none of which may lead out of what they count in. */
+function wholeNumbers(
+  { name, shape: [rows = 1], below = 2 ** 31 }: OwnedParameter,
+  source: TensorSource,
+): Int32Array {
+  const { values } = readTensor(source);
+  const limits = typeof below === 'number' ? [below] : below;
+  const rowLength = limits.length === 1 ? values.length : values.length / rows;
+  return Int32Array.from({ length: values.length }, (_, i) => {
+    const number = Number(values[i]);
+    const limit = limits[Math.floor(i / rowLength)]!;
+    if (Number.isInteger(number) && number >= 0 && number < limit) return number;
+    throw new PeftError(
+      'PEFT_ADAPTER_MISMATCH',
+      `${name}: its number ${i} is ${values[i]}, and a whole number from 0 to ${limit - 1} is asked for.`,
+      { hint: 'the file is spoilt, or was made for another model' },
+    );
+  });
 }

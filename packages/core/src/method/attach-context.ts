@@ -20,6 +20,7 @@ export interface OwnedParameter extends AdapterParameter {
   readonly trainable: boolean;
   readonly saved: boolean;
   readonly storedAs?: 'I32' | 'I64';
+  readonly below?: number | readonly number[];
   readonly form?: StoredForm;
   /** `new`: made by the method. `unfrozen`: a copy of the base parameter of the same name. */
   readonly origin: 'new' | 'unfrozen';
@@ -44,6 +45,8 @@ export interface ParameterOptions {
   readonly saved?: boolean;
   /** Whole numbers (indices), an int32 variable: how the file holds them. Default: float32. */
   readonly storedAs?: 'I32' | 'I64';
+  /** What whole numbers of a file must be below, all of them or each row's. Default: anything. */
+  readonly below?: number | readonly number[];
   /** The file holds it in parts, another way. Default: as it is. */
   readonly form?: StoredForm;
 }
@@ -58,7 +61,7 @@ export interface StoredForm {
   }[];
   /** The parts of values. */
   write(values: Float32Array): readonly Float32Array[];
-  /** And back. */
+  /** And back. @throws PEFT_ADAPTER_MISMATCH for parts that stand for nothing */
   read(parts: readonly Float32Array[]): Float32Array;
 }
 

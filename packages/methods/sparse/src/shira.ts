@@ -75,7 +75,7 @@ export const shira = definePeftMethod({
             ...flat.map((at) => at % inFeatures),
           ]);
         },
-        { trainable: false, storedAs: 'I32' },
+        { trainable: false, storedAs: 'I32', below: [outFeatures, inFeatures] },
       );
       let strength = 1;
       const update = (): Tensor2D => {

@@ -102,7 +102,12 @@ export const supertuning = definePeftMethod({
           weight.dispose();
           return extremes(sizes, count, config.largest);
         },
-        { trainable: false, saved: config.saveIndices, storedAs: 'I32' },
+        {
+          trainable: false,
+          saved: config.saveIndices,
+          storedAs: 'I32',
+          below: inFeatures * outFeatures,
+        },
       );
       const { rank } = config;
       const path =

@@ -93,7 +93,7 @@ export const unilora = definePeftMethod({
           `unilora_indices_${name}`,
           shape,
           () => layout().indices[name],
-          { ...fixed, storedAs: 'I64' },
+          { ...fixed, storedAs: 'I64', below: length },
         );
         const scales = context.param(
           `unilora_scales_${name}`,

@@ -136,6 +136,9 @@ export const vblora = definePeftMethod({
   },
 });
 
+/** By how much weights that float32 holds may miss a sum of 1. */
+const ROUNDING = 1e-5;
+
 /** Indices of the k largest of a row, largest first. */
 function topkOf(row: ArrayLike<number>, k: number): number[] {
   const order = Array.from({ length: row.length }, (_, i) => i);
@@ -198,8 +201,21 @@ function topkForm(
         let rest = 1;
         for (let i = 0; i < k; i += 1) {
           const weight = i < k - 1 ? weights![n * (k - 1) + i]! : rest;
+          const index = indices![n * k + i]!;
+          if (!(
+            Number.isInteger(index) &&
+            index >= 0 &&
+            index < width &&
+            weight > -ROUNDING &&
+            weight < 1 + ROUNDING
+          ))
+            throw new PeftError(
+              'PEFT_ADAPTER_MISMATCH',
+              `vblora: a file's weight ${weight} of vector ${index} is none of ${width} vectors' shares.`,
+              { hint: 'the file is spoilt, or num_vectors of its config is not its own' },
+            );
           rest = Math.fround(rest - weight);
-          values[n * width + indices![n * k + i]!] = Math.log(weight);
+          values[n * width + index] = Math.log(Math.max(weight, 0));
         }
       }
       last = { values, parts };
