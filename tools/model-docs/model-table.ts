@@ -129,10 +129,12 @@ const table = (of: readonly Architecture<never>[]): string =>
     ),
   ].join('\n');
 
+const modelTypeCount = (): number => architectures.flatMap(({ modelTypes }) => modelTypes).length;
+
 /** The whole page. */
 export const modelPage = (): string => `# Models
 
-${architectures.flatMap(({ modelTypes }) => modelTypes).length} values of \`model_type\` in a \`config.json\` are read. Checkpoints are Hugging Face's:
+${modelTypeCount()} values of \`model_type\` in a \`config.json\` are read. Checkpoints are Hugging Face's:
 \`model.safetensors\`, in one file or in shards, in float32, float16 or bfloat16, or already quantised by
 bitsandbytes. Names of modules and parameters are those of transformers, so that PEFT's target names,
 regular expressions and files fit. "Checked by" names the folder below
