@@ -22,6 +22,7 @@ const ROWS = {
     text,
     label: [...(i % 2 ? ['even'] : []), ...(i < 2 ? ['early'] : [])],
   })),
+  embeddings: texts.map((text) => ({ anchor: text.slice(2), positive: text })),
   ranking: texts.flatMap((document) => [
     { query: document.slice(2), document, relevance: 1 },
     { query: document.slice(2), document: 'nothing of it', relevance: 0 },
@@ -142,4 +143,14 @@ test('a head that transformers does not have is told with what it reads', async 
     'hidden state, of the mean over the tokens',
   );
   expect(readdirSync(output)).toContain('model.safetensors');
+});
+
+test('the number of dimensions that embeddings are cut to leaves with the model', async () => {
+  const path = await saved('short', 'embeddings', 'bert', {
+    settings: { 'model.hf_text.truncate_dim': 8 },
+  });
+  const output = join(folder, 'short-merged');
+  await exportModel(path, { to: 'safetensors', output, engine });
+  const file = join(output, 'config_sentence_transformers.json');
+  expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ truncate_dim: 8 });
 });

@@ -7,7 +7,7 @@ import type { Command } from 'commander';
 import { loadingShown } from '../terminal/loading-shown.js';
 import { loadPlugins, pluginModules } from '../options/plugins.js';
 import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
-import { addRevisionFlag, type RevisionFlag } from '../options/model-flags.js';
+import { addRevisionFlag, type RevisionFlag, CHAT_TEMPLATE_FLAG } from '../options/model-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
 import {
   addGenerationFlags,
@@ -47,10 +47,7 @@ export function addChat(program: Command, terminal: Terminal): void {
     )
     .option('-a, --adapter <folder>', "an adapter for it, ours or PEFT's, of any method");
   addRevisionFlag(command)
-    .option(
-      '--chat-template <name>',
-      "chatml, llama3, gemma, mistral, alpaca or a file; default: the checkpoint's own",
-    )
+    .option(...CHAT_TEMPLATE_FLAG)
     .option('--system <text>', "the system's turn before the conversation")
     .option(
       '--no-sampling',

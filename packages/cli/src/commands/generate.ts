@@ -9,7 +9,7 @@ import type { Command } from 'commander';
 import { count } from '../terminal/format.js';
 import { loadPlugins, pluginModules } from '../options/plugins.js';
 import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
-import { addRevisionFlag, type RevisionFlag } from '../options/model-flags.js';
+import { addRevisionFlag, type RevisionFlag, CHAT_TEMPLATE_FLAG } from '../options/model-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
 import { loadingShown } from '../terminal/loading-shown.js';
 import {
@@ -41,10 +41,7 @@ export function addGenerate(program: Command, terminal: Terminal): void {
     .argument('<model>', 'a folder or hub id of a checkpoint, or a folder that fit saved')
     .option('-a, --adapter <folder>', "an adapter for it, ours or PEFT's, of any method");
   addRevisionFlag(command)
-    .option(
-      '--chat-template <name>',
-      "chatml, llama3, gemma, mistral, alpaca or a file; default: the checkpoint's own",
-    )
+    .option(...CHAT_TEMPLATE_FLAG)
     .option('-p, --prompt <text...>', 'prompts; \\n is a line end')
     .option(
       '-f, --file <file>',

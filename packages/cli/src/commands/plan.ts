@@ -26,6 +26,7 @@ import { nativeEngine } from '@peft/native';
 import type { EngineDefinition } from '@peft/ops';
 import { assertRunsOnDevice, createOptimizer, OPTIMIZER_NAMES } from '@peft/optim';
 import { portableEngine } from '@peft/portable';
+import { ENGINE_NAMES } from '@peft/predictor';
 import {
   findInstallations,
   gpuMemory,
@@ -121,7 +122,7 @@ export function addPlan(program: Command, terminal: Terminal): void {
       '--dtype <name>',
       `type of the checkpoint: ${Object.keys(DTYPES).join(', ')}; default: as the weights are, or config.json says`,
     )
-    .option('--engine <name>', 'native, portable, tensorflow', 'native')
+    .option('--engine <name>', ENGINE_NAMES.join(', '), 'native')
     .option(
       '--precision <name>',
       'of the products on tensorflow: float32, bfloat16; default: what that engine takes here',

@@ -5,7 +5,12 @@ import { PeftError, show } from '@peft/errors';
 import { createServer, type PeftServer, type ServerOptions } from '@peft/server';
 import { ENGINES, PRECISIONS } from '../options/engine-flags.js';
 import { nonNegativeInteger, positiveInteger } from '../options/numbers.js';
-import { REVISION_FLAG, revised, type RevisionFlag } from '../options/model-flags.js';
+import {
+  REVISION_FLAG,
+  revised,
+  type RevisionFlag,
+  CHAT_TEMPLATE_FLAG,
+} from '../options/model-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
 
 interface ServeFlags extends RevisionFlag {
@@ -61,10 +66,7 @@ export function addServe(program: Command, terminal: Terminal): void {
       '--adapter-root <folder>',
       'lets clients load and unload adapters of this folder (/v1/load_lora_adapter)',
     )
-    .option(
-      '--chat-template <name>',
-      "chatml, llama3, gemma, mistral, alpaca or a file; default: the checkpoint's own",
-    )
+    .option(...CHAT_TEMPLATE_FLAG)
     .option('--context-tokens <number>', 'prompt and answer at most; default: what the model bears')
     .option('--max-new-tokens <number>', 'of an answer where the request names no number (1024)')
     .option('--max-sequences <number>', 'texts that are made at once (32)')

@@ -4,6 +4,7 @@
  */
 import { PRESETS, TASK_NAMES } from '@peft/predictor';
 import { ENGINES } from './engine-flags.js';
+import { TEMPLATE_NAMES } from './model-flags.js';
 import type { OptionKind } from './option-kinds.js';
 import { TABLE_FLAGS } from './table-flags.js';
 
@@ -184,7 +185,7 @@ export const FIT_OPTIONS = {
     flags: '--chat-template <name>',
     kind: 'reference',
     help:
-      'chat template for conversations: chatml, llama3, gemma, mistral, alpaca, or a file ' +
+      `chat template for conversations: ${TEMPLATE_NAMES}, or a file ` +
       '(default: that of the checkpoint)',
     group: 'Model and method',
     setting: 'data.chat_template',

@@ -1,7 +1,8 @@
-/** `--revision` and `--vocabulary-size` of commands that look at a model. */
+/** `--revision`, `--vocabulary-size` and `--chat-template` of commands that use a model. */
 import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { withVocabularySize } from '@peft/core';
+import { CHAT_TEMPLATES } from '@peft/data';
 import { revisionOfFolder } from '@peft/hub';
 import { positiveInteger } from './numbers.js';
 
@@ -48,3 +49,11 @@ export const withVocabulary = (
   vocabularySize === undefined
     ? config
     : withVocabularySize(config, positiveInteger(command, '--vocabulary-size', vocabularySize));
+
+/** Chat templates that have a name. */
+export const TEMPLATE_NAMES = Object.keys(CHAT_TEMPLATES).join(', ');
+
+export const CHAT_TEMPLATE_FLAG = [
+  '--chat-template <name>',
+  `${TEMPLATE_NAMES} or a file; default: the checkpoint's own`,
+] as const;

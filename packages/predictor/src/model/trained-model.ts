@@ -12,7 +12,7 @@ import { ADAPTER_FOLDER } from '../folder/predictor-folder.js';
 import type { LoadOptions } from '../settings/predictor-types.js';
 import { labelCount } from '../tasks/labels/classifier-head.js';
 import type { TaskName } from '../tasks/task-names.js';
-import type { BaseModel } from './base-model.js';
+import type { BaseModel, SavedFields } from './base-model.js';
 import {
   isSavedPredictor,
   openCheckpoint,
@@ -30,6 +30,8 @@ export interface TrainedModel {
   readonly task: TaskName | undefined;
   /** Class i is classes[i], of classes, labels and tags; empty for numbers. */
   readonly classes: readonly Label[] | undefined;
+  /** Fields of files that the task adds to those of the base, `config.json` …; none of a checkpoint. */
+  readonly fields: SavedFields;
   /** What was trained, for instance `lora`; undefined for a bare checkpoint. */
   readonly method: string | undefined;
   /** Where the adapter lies; undefined for a bare checkpoint. */
@@ -88,7 +90,7 @@ async function openPredictor(
   tools: OpeningTools,
 ): Promise<Opened> {
   const state = await openSaved(path, { ...options, precision: '32', isAsStored: true }, tools);
-  const { model, engine, base, task, method } = state;
+  const { model, engine, base, task, method, settings } = state;
   const { record, problem } = task;
   return {
     model,
@@ -96,6 +98,7 @@ async function openPredictor(
     base,
     task: task.name,
     classes: 'tags' in record ? record.tags : (problem?.classes ?? task.classes),
+    fields: task.savedFiles?.(settings) ?? {},
     method,
     adapterFolder: join(path, ADAPTER_FOLDER),
   };
@@ -115,7 +118,7 @@ async function openBare(
   const opened = await openCheckpoint(reference, { ...options, precision: '32' }, headOf, tools);
   const adapterFolder =
     options.adapter === undefined ? undefined : adapterPlaces(options.adapter).adapter;
-  return { ...opened, task: undefined, classes: undefined, adapterFolder };
+  return { ...opened, task: undefined, classes: undefined, fields: {}, adapterFolder };
 }
 
 /** What the checkpoint's own class has; a family that writes texts does. */

@@ -32,6 +32,9 @@ const GO_TEMPLATES: Readonly<Record<string, string>> = Object.freeze({
     '### Response:\n',
 });
 
+/** Of the known formats. */
+export const TEMPLATE_NAMES: readonly string[] = Object.freeze(Object.keys(GO_TEMPLATES));
+
 const CONVERSATIONS: readonly (readonly ChatMessage[])[] = [
   [{ role: 'user', content: 'first question' }],
   [

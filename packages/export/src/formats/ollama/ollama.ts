@@ -6,7 +6,7 @@ import type { TrainedModel } from '@peft/predictor';
 import { defineFormat } from '../../format.js';
 import { chatTemplateOf, gguf } from '../gguf/gguf.js';
 import { unsupported } from '../unsupported.js';
-import { knownTemplate } from './chat-templates.js';
+import { knownTemplate, TEMPLATE_NAMES } from './chat-templates.js';
 
 /** `ollama`: the GGUF file beside a Modelfile with template and stop tokens. */
 export const ollama = defineFormat({
@@ -40,8 +40,8 @@ function modelfileOf(source: TrainedModel, file: string): string {
   if (!known)
     throw unsupported(
       'ollama',
-      'has templates of its own kind, and the chat template of this model is none of chatml, ' +
-        'llama3, gemma, mistral and alpaca',
+      'has templates of its own kind, and the chat template of this model is none of ' +
+        TEMPLATE_NAMES.join(', '),
       'use --to gguf and write the TEMPLATE of a Modelfile for it, or train with ' +
         '--chat-template chatml',
     );

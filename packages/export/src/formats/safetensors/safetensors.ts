@@ -32,7 +32,7 @@ export const safetensors = defineFormat({
   hasShards: true,
   prepare(source, { type: given, name, maxShardBytes }) {
     const type = (given ?? typeOfBase(source)) as Type;
-    const { model, base } = source;
+    const { model, base, fields } = source;
     model.checkMergeable();
     const { parameters, head } = model.description;
     const { stored, torch } = TYPES[type];
@@ -50,7 +50,7 @@ export const safetensors = defineFormat({
       totalBytes,
       warnings,
       async write(folder, tools) {
-        await copyModelFiles(base, folder, { withWeights: false });
+        await copyModelFiles(base, folder, { withWeights: false, fields });
         await writeFileAtomic(
           join(folder, 'config.json'),
           `${JSON.stringify(exportedConfig(source, torch), null, 2)}\n`,
