@@ -19,13 +19,12 @@ import {
   queryValueTargets,
   unfreezeBiases,
   zeros,
-  type AttachmentCall,
   type LinearSite,
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { freezeTensor, gatherRows, scaleColumns } from '@peft/ops';
+import { gatherRows, scaleColumns } from '@peft/ops';
 import { cayleyExact } from './cayley.js';
-import { rotate } from './rotate.js';
+import { leaveOut, rotate } from './rotate.js';
 
 export interface BoftConfig {
   /** S: features of a block; 0 when `blocks` is given. Default 4. */
@@ -124,7 +123,8 @@ export const boft = definePeftMethod({
       return {
         forward(x, base, call) {
           const turned = rotations().reduceRight(
-            (rows, matrices, i) => apply(rows, leaveOut(matrices, config.dropout, call), i),
+            (rows, matrices, i) =>
+              apply(rows, leaveOut(matrices, config.dropout, call, 'block-dropout'), i),
             x,
           );
           const y = base(turned);
@@ -188,16 +188,4 @@ function permuted(
   const columns = (matrix: Tensor2D, by: Int32Array): Tensor2D =>
     tf.transpose(gatherRows(tf.transpose(matrix), by));
   return columns(work(columns(rows, inverse)), order);
-}
-
-/** In training, some blocks are the identity instead. */
-function leaveOut(matrices: Tensor3D, rate: number, call: AttachmentCall): Tensor3D {
-  if (!call.training || rate === 0) return matrices;
-  const ones2d = freezeTensor(tf.ones([1, matrices.shape[0]]) as Tensor2D);
-  const kept = tf.reshape(
-    tf.mul(call.dropout(ones2d, rate, 'block-dropout'), 1 - rate),
-    [-1, 1, 1],
-  );
-  const identity = tf.expandDims(tf.eye(matrices.shape[1]), 0);
-  return tf.add(tf.mul(matrices, kept), tf.mul(identity, tf.sub(1, kept)));
 }

@@ -15,11 +15,10 @@ import {
   queryValueTargets,
   unfreezeBiases,
   zeros,
-  type AttachmentCall,
   type LinearAttachment,
 } from '@peft/core';
 import { cayleyExact, cayleySeries, skewSymmetric } from './cayley.js';
-import { rotate } from './rotate.js';
+import { leaveOut, rotate } from './rotate.js';
 import {
   blocksOf,
   fromPeftOftConfig,
@@ -74,7 +73,10 @@ export const oft = definePeftMethod({
         return config.blockShare ? (tf.tile(made, [count, 1, 1]) as Tensor3D) : made;
       };
       return {
-        forward: (x, base, call) => base(rotate(x, leaveOut(rotations(), config, call))),
+        forward(x, base, call) {
+          const rate = config.blockShare ? 0 : config.moduleDropout;
+          return base(rotate(x, leaveOut(rotations(), rate, call, 'module-dropout')));
+        },
         merge: ({ weight, bias }) => ({
           weight: rotate(weight, tf.transpose(rotations(), [0, 2, 1])),
           bias,
@@ -86,26 +88,6 @@ export const oft = definePeftMethod({
   toPeftConfig: toPeftOftConfig,
   fromPeftConfig: fromPeftOftConfig,
 });
-
-/** In training, some blocks are the identity instead. */
-function leaveOut(
-  matrices: Tensor3D,
-  { moduleDropout, blockShare }: OftConfig,
-  call: AttachmentCall,
-): Tensor3D {
-  if (!call.training || moduleDropout === 0 || blockShare) return matrices;
-  const kept = tf.reshape(
-    tf.mul(
-      call.dropout(tf.ones([1, matrices.shape[0]]), moduleDropout, 'module-dropout'),
-      1 - moduleDropout,
-    ),
-    [-1, 1, 1],
-  );
-  return tf.add(
-    tf.mul(matrices, kept),
-    tf.mul(tf.expandDims(tf.eye(matrices.shape[1]), 0), tf.sub(1, kept)),
-  );
-}
 
 /**
  * COFT: shortens Q where its Frobenius norm, √2 times the vector's length, exceeds ε/√n. In place,
