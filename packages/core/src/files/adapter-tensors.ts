@@ -138,6 +138,8 @@ export function planTensors(
   const problems: string[] = [];
   /** Tensors of tied layers that are neither trained nor the base's. */
   const unlike: { readonly key: string; readonly wanted: string }[] = [];
+  /** Tensors that the file holds under the names of other sites, too. */
+  const repeats: { readonly key: string; readonly of: string }[] = [];
   const keys = store.names();
   const readers: readonly TableReader[] = [
     ...tiedOutputs(description).map(({ output, embedding }) => ({
@@ -164,6 +166,7 @@ export function planTensors(
         problems.push(
           `${key} has the shape [${shape.join(', ')}], the model asks for [${size.join(', ')}]`,
         );
+      else repeats.push({ key, of: repeated });
       copies.set(key, { of: 'trained', parameter: repeated });
       continue;
     }
@@ -202,6 +205,11 @@ export function planTensors(
       copies.set(key, { of: 'trained', parameter: wanted });
     else problems.push(`${key} differs from ${wanted}, which it is tied to`);
   }
+  for (const { key, of } of repeats) {
+    const first = places.get(of);
+    if (first !== undefined && !areEqual(store, key, first))
+      problems.push(`${key} differs from ${first}, which it repeats`);
+  }
   const hasHead = [...expected.values()].some(
     (parameter) => places.has(parameter.name) && isHeadParameter(format, description, parameter),
   );
@@ -213,7 +221,8 @@ export function planTensors(
   if (problems.length) {
     throw new PeftError(
       'PEFT_ADAPTER_MISMATCH',
-      `${where} does not fit this ${description.modelType}: ${list(problems, '; ')}${missing.length ? `; ${missing.length} tensors are missing` : ''}.`,
+      `${where} does not fit this ${description.modelType}: ${list(problems, '; ')}` +
+        `${missing.length ? `; ${missing.length} tensors are missing` : ''}.`,
       {
         hint:
           "it was made for another model, or for another head: adapter_config.json's " +

@@ -1,9 +1,10 @@
-/** Indices of a file that lead out of what they count in are refused before anything reads by them. */
+/** Numbers of a file that lead out of what they count in, or that its copies contradict, are refused. */
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadAdapter, saveAdapter, type Model } from '@peft/core';
 import { openSafetensors, readTensor, writeSafetensors, type NewTensor } from '@peft/hub';
 import type { Engine } from '@peft/ops';
+import { lily } from '@peft/low-rank';
 import { shira, supertuning } from '@peft/sparse';
 import { tinyModels, useModel, usePortableEngine, useTemporaryFolder } from '@peft/testing';
 import { unilora, vblora } from '@peft/vera';
@@ -60,6 +61,11 @@ test.each([
     spec: vblora({ ...wide, vectors: 5, vectorLength: 3, saveOnlyTopk: true }),
     word: 'vblora_logits_A_topk_weights',
     values: [-0.5, 1.5, Number.NaN],
+  },
+  {
+    spec: lily(wide),
+    word: 'lily_B.weight', // which the file has once for each layer
+    values: [7],
   },
 ])('$word', async ({ spec, word, values }) => {
   model.addAdapter('a', spec);
