@@ -68,3 +68,14 @@ it('refuses an adapter together with a method, and a folder that holds none', as
     code: 'PEFT_ADAPTER_MISSING',
   });
 });
+
+it('a further fit keeps the text columns, and refuses others by name', async () => {
+  const saved = await PeftPredictor.load(join(folder, 'first'), { engine: 'portable' });
+  const { textColumns } = saved;
+  const again = { tuningData: rows, hyperparameters: { 'optim.max_steps': 1 } };
+  await expect(saved.fit(rows, { ...again, textColumns: ['topic'] })).rejects.toMatchObject({
+    code: 'PEFT_FIT_CHANGED',
+    message: expect.stringContaining(`(${textColumns.join(', ')} so far, topic now)`) as string,
+  });
+  saved.dispose();
+});

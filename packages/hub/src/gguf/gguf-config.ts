@@ -4,25 +4,14 @@ import { blockCount, ggufFamily } from './gguf-checkpoint.js';
 import { GgufFields } from './gguf-fields.js';
 import type { GgufFile } from './open-gguf.js';
 
-/** Classes of transformers by architecture. */
-const CLASSES: Readonly<Record<string, string>> = Object.freeze({
-  llama: 'LlamaForCausalLM',
-  qwen2: 'Qwen2ForCausalLM',
-  qwen3: 'Qwen3ForCausalLM',
-  gemma2: 'Gemma2ForCausalLM',
-  gemma3: 'Gemma3ForCausalLM',
-  phi3: 'Phi3ForCausalLM',
-  gpt2: 'GPT2LMHeadModel',
-});
-
 /** @throws PEFT_GGUF_FAMILY, PEFT_GGUF_METADATA */
 export function ggufConfig(file: GgufFile): JsonObject {
-  const { architecture, modelTypes } = ggufFamily(file);
+  const { architecture, modelTypes, className } = ggufFamily(file);
   const fields = new GgufFields(file);
   const id = (name: string) => fields.optionalNumber(`tokenizer.ggml.${name}_token_id`);
   const common = {
     model_type: modelTypes[0]!,
-    architectures: [CLASSES[architecture]!],
+    architectures: [className],
     vocab_size: file.tensors.get('token_embd.weight')?.shape[0],
     tie_word_embeddings: !file.tensors.has('output.weight'),
     dtype: 'float32',

@@ -65,15 +65,20 @@ export function fitSettings({ predictor, options, previous }: FitRequest): Hyper
     (key) => JSON.stringify(settings[key]) !== JSON.stringify(previous.settings[key]),
   );
   const isOther = options.method ?? options.adapter ?? options.baseAdapter;
-  if (changed.length || isOther !== undefined) {
-    const [key] = changed;
-    throw new PeftError(
-      'PEFT_FIT_CHANGED',
-      'predictor: a further fit goes on with the model as it is; ' +
-        `${key === undefined ? 'its method' : `${key} (${show(previous.settings[key])} so far, ${show(settings[key])} now)`} ` +
-        'cannot change.',
-      { hint: 'make a new PeftPredictor for it' },
-    );
-  }
+  const [key] = changed;
+  if (key !== undefined)
+    throw fixed(`${key} (${show(previous.settings[key])} so far, ${show(settings[key])} now)`);
+  if (isOther !== undefined) throw fixed('its method');
+  const { textColumns } = options;
+  const own = previous.task.inputs;
+  if (textColumns && show([...textColumns].sort()) !== show([...own].sort()))
+    throw fixed(`its text columns (${own.join(', ')} so far, ${textColumns.join(', ')} now)`);
   return settings;
 }
+
+const fixed = (what: string): PeftError =>
+  new PeftError(
+    'PEFT_FIT_CHANGED',
+    `predictor: a further fit goes on with the model as it is; ${what} cannot change.`,
+    { hint: 'make a new PeftPredictor for it' },
+  );

@@ -59,18 +59,21 @@ const gemmaNorms: readonly GgufName[] = [
 const llama: GgufFamily = {
   architecture: 'llama',
   modelTypes: ['llama', 'mistral'],
+  className: 'LlamaForCausalLM',
   names: [...around(true), ...queryKeyValue(true, true), ...gateUp(true), feedForwardNorm],
 };
 
 const qwen2: GgufFamily = {
   architecture: 'qwen2',
   modelTypes: ['qwen2'],
+  className: 'Qwen2ForCausalLM',
   names: [...around(false), ...queryKeyValue(true), ...gateUp(false), feedForwardNorm],
 };
 
 const qwen3: GgufFamily = {
   architecture: 'qwen3',
   modelTypes: ['qwen3'],
+  className: 'Qwen3ForCausalLM',
   names: [
     ...around(false),
     ...queryKeyValue(false),
@@ -83,12 +86,14 @@ const qwen3: GgufFamily = {
 const gemma2: GgufFamily = {
   architecture: 'gemma2',
   modelTypes: ['gemma2'],
+  className: 'Gemma2ForCausalLM',
   names: [...around(false, 'plus-one'), ...queryKeyValue(false), ...gateUp(false), ...gemmaNorms],
 };
 
 const gemma3: GgufFamily = {
   architecture: 'gemma3',
   modelTypes: ['gemma3_text', 'gemma3'],
+  className: 'Gemma3ForCausalLM',
   names: [
     ...around(false, 'plus-one'),
     ...queryKeyValue(false),
@@ -101,6 +106,7 @@ const gemma3: GgufFamily = {
 const phi3: GgufFamily = {
   architecture: 'phi3',
   modelTypes: ['phi3'],
+  className: 'Phi3ForCausalLM',
   names: [
     ...around(false),
     weight('blk.{n}.attn_qkv', 'model.layers.{n}.self_attn.qkv_proj'),
@@ -112,6 +118,7 @@ const phi3: GgufFamily = {
 const gpt2: GgufFamily = {
   architecture: 'gpt2',
   modelTypes: ['gpt2'],
+  className: 'GPT2LMHeadModel',
   names: [
     weight('token_embd', 'transformer.wte'),
     weight('position_embd', 'transformer.wpe'),

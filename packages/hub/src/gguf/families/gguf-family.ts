@@ -25,6 +25,8 @@ export interface GgufFamily {
   readonly architecture: string;
   /** `model_type` of config.json, the one that a file is read as first. */
   readonly modelTypes: readonly string[];
+  /** Class of transformers, for config.json. */
+  readonly className: string;
   readonly names: readonly GgufName[];
 }
 
