@@ -1,10 +1,11 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { peft } from './fake-terminal.js';
 import { mergeFitInputs } from '../src/options/merge-fit-inputs.js';
+import { requestOf } from '../src/run-file/request-of.js';
 import { readRunFile } from '../src/run-file/read-run-file.js';
 
 let folder = '';
@@ -54,6 +55,26 @@ describe('a run file', () => {
       seed: 2,
       hyperparameters: { 'optim.max_epochs': 3, 'optim.lr': 5, 'env.seed': 2 },
     });
+  });
+
+  test('is what a run was asked for, from any folder and each value once', () => {
+    const file = runFile(
+      'train: train.tsv\nmodel: ./model\nepochs: 2\nhyperparameters: { optim.lr: 1 }\n',
+    );
+    const merged = mergeFitInputs(readRunFile(file), {
+      test: ['test.tsv'],
+      model: folder,
+      resume: true,
+      epochs: 3,
+    });
+    expect(requestOf(merged)).toEqual({
+      train: join(folder, 'train.tsv'),
+      test: [resolve('test.tsv')],
+      model: folder,
+      epochs: 3,
+      hyperparameters: { 'optim.lr': 1 },
+    });
+    expect(requestOf({ model: 'org/name' })).toEqual({ model: 'org/name' });
   });
 
   test.each([

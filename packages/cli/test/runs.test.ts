@@ -24,6 +24,9 @@ describe('peft runs', () => {
     expect((await peft(...words, ...further, ...QUICK, '-o', saved)).code).toBe(0);
     // what a killed process leaves: a record of a run that goes on, and nobody who does it
     const record = JSON.parse(readFileSync(join(saved, 'run.json'), 'utf8')) as object;
+    expect(record).toMatchObject({
+      request: { train: llama.chats, task: 'causal-lm', method: 'lora', output: saved },
+    });
     const killed = {
       ...record,
       state: 'running',

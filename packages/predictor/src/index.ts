@@ -92,3 +92,9 @@ export type {
   Scores,
 } from './settings/predictor-types.js';
 export { runSizes, scheduledSteps, type RunSizes } from './fit/run-plan.js';
+export {
+  previewFit,
+  previewFitData,
+  type FitDataPreview,
+  type FitPreview,
+} from './fit/preview-fit.js';

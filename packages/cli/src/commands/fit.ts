@@ -18,6 +18,7 @@ import { methodNamed, methodSettings } from '../options/method-options.js';
 import { addFitOptions, fitInputOfFlags, type FitInput } from '../options/fit-options.js';
 import { mergeFitInputs } from '../options/merge-fit-inputs.js';
 import { allowedPlugins, loadPlugins, pluginModules, type Plugins } from '../options/plugins.js';
+import { requestOf } from '../run-file/request-of.js';
 import { readRunFile } from '../run-file/read-run-file.js';
 import { unescapedDelimiter } from '../options/table-flags.js';
 import { withResumeHint } from '../terminal/resume-hint.js';
@@ -118,6 +119,7 @@ async function fit(input: FitInput, plugins: Plugins, terminal: Terminal): Promi
       seed: input.seed,
       timeLimitSeconds: input.timeLimitSeconds,
       standalone: input.standalone,
+      request: requestOf(input),
       ...(isFurther
         ? {}
         : {

@@ -1,4 +1,5 @@
 /** Kinds of option values: how a flag's words and a run file's value become one. */
+import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { check, PeftError, show } from '@peft/errors';
 import { parseScalar } from '@peft/predictor';
@@ -57,6 +58,26 @@ const besideFile = (path: string, file: string): string => resolve(dirname(resol
 /** A name of the hub or of a package is no path. */
 const referenceBesideFile = (reference: string, file: string): string =>
   /^\.{0,2}\//.test(reference) ? besideFile(reference, file) : reference;
+
+/** A folder or file that is there is meant as a path, whatever it begins with. */
+const referenceFromHere = (reference: string): string =>
+  existsSync(reference) ? resolve(reference) : reference;
+
+/** @returns the value of an option with its paths absolute */
+export function fromAnywhere(kind: OptionKind, value: unknown): unknown {
+  switch (kind) {
+    case 'path':
+      return resolve(value as string);
+    case 'paths':
+      return (value as readonly string[]).map((path) => resolve(path));
+    case 'reference':
+      return referenceFromHere(value as string);
+    case 'references':
+      return (value as readonly string[]).map(referenceFromHere);
+    default:
+      return value;
+  }
+}
 
 const numberKind = (
   fromText: (owner: string, flag: string, text: string) => number,

@@ -11,7 +11,7 @@ import type { PredictorOptions } from '../settings/predictor-types.js';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { PredictorTask, WatchedMetric } from '../tasks/predictor-task.js';
 import { chooseTask } from './choose-task.js';
-import type { FitRequest } from './fit-request.js';
+import type { FitParts } from './fit-request.js';
 import { checkStart } from './start-adapter.js';
 
 /** What is learnt from what. */
@@ -36,10 +36,7 @@ function wantedColumns(
  * Reads the tables, chooses the task and splits off what is validated on.
  * @throws PEFT_DATA_…, PEFT_LABEL_…, PEFT_METRIC_… before a model is loaded
  */
-export async function prepareData(
-  request: FitRequest,
-  settings: Hyperparameters,
-): Promise<FitData> {
+export async function prepareData(request: FitParts, settings: Hyperparameters): Promise<FitData> {
   const { app, predictor, options, previous, emit } = request;
   const seed = settings['env.seed'];
   checkStart(options);

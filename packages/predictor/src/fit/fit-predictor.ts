@@ -1,24 +1,19 @@
 /** One fit: from data and settings to a trained model. */
-import type { Adapter, HeadOptions, MethodSpec, Model, ModelDescription } from '@peft/core';
-import { chatTemplateSource } from '@peft/data';
+import type { Adapter, Model } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { CLOCK, createBatchOrder, TRAINER, type TrainingData } from '@peft/trainer';
-import { rowWarning } from '../data/row-report.js';
+import { CLOCK, createBatchOrder, TRAINER } from '@peft/trainer';
 import { startEngine } from '../engine/start-engine.js';
-import { namedMethod } from '../methods/named-method.js';
-import { describeBase, loadBaseModel, openBaseModel, type BaseModel } from '../model/base-model.js';
+import { loadBaseModel } from '../model/base-model.js';
 import { ADAPTER, disposeState, type PredictorState } from '../model/predictor-state.js';
-import { grownFor, newRows } from '../model/grown-base.js';
-import { vocabularyOptions } from '../model/vocabulary.js';
-import { ARCHITECTURES, MODEL_RESOLVER } from '../predictor-module.js';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { PredictorData } from '../settings/predictor-types.js';
 import { learningRateGroups } from '../settings/learning-rate-groups.js';
-import type { DataTools, TaskTools } from '../tasks/predictor-task.js';
+import type { TaskTools } from '../tasks/predictor-task.js';
 import { dataFingerprints, prepareData, type FitData } from './fit-data.js';
-import { planFit, quantizationOf, type FitMemory } from './fit-memory.js';
+import { quantizationOf, type FitMemory } from './fit-memory.js';
 import type { FitRequest } from './fit-request.js';
 import { fitSettings } from './fit-settings.js';
+import { examplesOf, openBase, prepareFit, rowTools, type Examples } from './prepare-fit.js';
 import { summaryOf } from './fit-summary.js';
 import {
   optimizerOf,
@@ -28,9 +23,7 @@ import {
   stateStoreOf,
   trainOptionsOf,
 } from './run-plan.js';
-import { adapterPlaces, startAdapter, virtualTokensIn } from './start-adapter.js';
-import { trainNewRows } from './train-new-rows.js';
-import { trainedSpec, virtualTokensOf } from './trained-spec.js';
+import { startAdapter } from './start-adapter.js';
 
 /**
  * Checks settings and data before a model is loaded, trains, and returns the state that the
@@ -61,42 +54,11 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
       previous,
     );
   const opened = await openBase(request, settings);
-  const data = { ...given, task: given.task.forBase?.(opened, settings) ?? given.task };
   const engine = await startEngine(request.app, settings, request.emit);
   let model: Model | undefined;
   try {
-    const method = options.method ?? namedMethod(request.app, settings, data.task.name);
-    const isFresh = options.adapter === undefined;
-    const room = {
-      ...opened,
-      virtualTokens: virtualTokens(request, method, describeBase(opened, data.task.head(settings))),
-    };
-    const examples = await examplesOf(request, settings, data, room);
-    const base = await grownFor(
-      room,
-      async () => [
-        examples.data,
-        await data.task.examples(data.validation, {
-          base: room,
-          settings,
-          signal: options.signal,
-        }),
-      ],
-      settings['model.hf_text.pad_vocabulary_to_multiple_of'],
-      request.emit,
-    );
-    const spec = isFresh ? freshSpec(method, base, data.task.head(settings), request.emit) : method;
-    const memory = await planFit({
-      app: request.app,
-      settings,
-      base,
-      engine,
-      task: data.task,
-      // what a file holds is known once it is on the model
-      spec: isFresh && options.baseAdapter === undefined ? spec : undefined,
-      data: examples.data,
-      emit: request.emit,
-    });
+    const prepared = await prepareFit(request, settings, given, opened, engine);
+    const { data, base, examples, spec, isFresh, memory } = prepared;
     model = loadBaseModel(base, engine, {
       head: data.task.head(settings),
       seed: settings['env.seed'],
@@ -129,107 +91,14 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
   }
 }
 
-/** Positions that adapters take in front of every text. */
-const virtualTokens = (
-  { options: { adapter, baseAdapter } }: FitRequest,
-  given: MethodSpec,
-  description: ModelDescription,
-): number =>
-  (adapter === undefined ? virtualTokensOf(given, description) : virtualTokensIn(adapter)) +
-  (baseAdapter === undefined ? 0 : virtualTokensIn(baseAdapter));
-
-/** What of a method trains on the model, the rows of new tokens among it. */
-function freshSpec(
-  given: MethodSpec,
-  base: BaseModel,
-  head: HeadOptions,
-  emit: FitRequest['emit'],
-): MethodSpec {
-  const description = describeBase(base, head);
-  const { spec, whole } = trainNewRows(
-    trainedSpec(given, description, emit),
-    description,
-    newRows(base),
-  );
-  if (whole.length)
-    emit({
-      type: 'run/warned',
-      code: 'PEFT_TABLE_TRAINS_WHOLE',
-      message:
-        `${spec.name} trains no single rows of a table: for the new tokens ${whole.join(' and ')} ` +
-        `${whole.length > 1 ? 'train and are' : 'trains and is'} saved whole.`,
-      hint: 'lora trains the rows of new tokens alone',
-    });
-  return spec;
-}
-
 /** A table knows its columns: later files of the same kind need no header. */
 const tableColumns = (data: PredictorData): readonly string[] | undefined =>
   typeof data === 'object' && 'columns' in data ? data.columns : undefined;
-
-async function openBase(
-  { app, options, emit }: FitRequest,
-  settings: Hyperparameters,
-): Promise<BaseModel> {
-  const adapter = options.adapter ?? options.baseAdapter;
-  const template = settings['data.chat_template'];
-  const chatTemplate = template === null ? undefined : chatTemplateSource(template);
-  const base = await openBaseModel(settings['model.hf_text.checkpoint_name'], {
-    resolver: app.get(MODEL_RESOLVER),
-    architectures: app.get(ARCHITECTURES),
-    revision: settings['model.hf_text.revision'] ?? undefined,
-    vocabulary: {
-      ...vocabularyOptions(settings),
-      ...(adapter === undefined ? {} : adapterPlaces(adapter)),
-    },
-    emit,
-    signal: options.signal,
-  });
-  return { ...base, chatTemplate };
-}
 
 type FitModel = Pick<
   PredictorState,
   'engine' | 'model' | 'base' | 'fileColumns' | 'method' | 'isNamedMethod'
 >;
-
-/** The training rows as tokens, with how many of them there are to train on. */
-async function examplesOf(
-  request: FitRequest,
-  settings: Hyperparameters,
-  { task, train }: FitData,
-  base: BaseModel,
-): Promise<Examples> {
-  const told = rowTools(request, 'training data');
-  const { signal } = request.options;
-  const data = await task.examples(train, { base, settings, signal, ...told.tools });
-  return { data, rows: train.rows - told.skipped() };
-}
-
-interface Examples {
-  readonly data: TrainingData;
-  /** Rows of the table that train. */
-  readonly rows: number;
-}
-
-/** Emits the warning of a table's rows once, and counts those that are left out. */
-function rowTools(
-  { emit }: FitRequest,
-  what: string,
-): { readonly tools: Pick<DataTools, 'tell' | 'warn'>; readonly skipped: () => number } {
-  let skipped = 0;
-  return {
-    skipped: () => skipped,
-    tools: {
-      tell(report) {
-        skipped = report.skipped.length;
-        const warning = rowWarning(report, what);
-        if (warning) emit(warning);
-      },
-      warn: (warning) => emit({ type: 'run/warned', ...warning }),
-    },
-  };
-}
 
 async function trainOn(
   request: FitRequest,
@@ -264,6 +133,7 @@ async function trainOn(
       validation: { rows: validation.rows - told.skipped(), sha256: hashes['validation data'] },
     },
     base: { reference: base.reference, revision: base.revision, fingerprint: base.fingerprint },
+    request: options.request,
   });
   const result = await app.get(TRAINER)({
     model,

@@ -22,3 +22,6 @@ export interface FitRequest {
   readonly describe?: (facts: RunFacts) => void;
   readonly emit: (event: EventBody) => void;
 }
+
+/** What of it there is before a run begins. */
+export type FitParts = Omit<FitRequest, 'store' | 'runId' | 'startedAtMs' | 'describe'>;

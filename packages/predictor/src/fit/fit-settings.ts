@@ -3,7 +3,7 @@ import { PeftError, show } from '@peft/errors';
 import type { HyperparameterInput } from '../settings/hyperparameter-input.js';
 import type { HyperparameterKey, Hyperparameters } from '../settings/hyperparameter-types.js';
 import { overrideHyperparameters, resolveHyperparameters } from '../settings/hyperparameters.js';
-import type { FitRequest } from './fit-request.js';
+import type { FitParts } from './fit-request.js';
 
 /** What a further fit cannot change. */
 const FIXED: readonly HyperparameterKey[] = Object.freeze([
@@ -35,7 +35,7 @@ const FIXED: readonly HyperparameterKey[] = Object.freeze([
  * What a fit is to do.
  * @throws PEFT_FIT_CHANGED where a further fit asks for another model; PEFT_HYPERPARAMETER_…
  */
-export function fitSettings({ predictor, options, previous }: FitRequest): Hyperparameters {
+export function fitSettings({ predictor, options, previous }: FitParts): Hyperparameters {
   const inputs: HyperparameterInput[] = [
     options.hyperparameters ?? {},
     options.seed === undefined ? {} : { 'env.seed': options.seed },

@@ -1,6 +1,7 @@
 /** What goes into a predictor and what comes out of it. */
 import type { MethodSpec, Module, TrainEvent } from '@peft/core';
 import type { ColumnType, Label, ProblemType, Table } from '@peft/data';
+import type { JsonObject } from '@peft/hub';
 import type { EngineName } from '../engine/engine-choice.js';
 import type { HyperparameterInput } from './hyperparameter-input.js';
 import type { MetricInput } from './metric-names.js';
@@ -118,6 +119,8 @@ export interface FitOptions {
    * one that trains; it is saved along. Its head gives way to the new one's.
    */
   readonly baseAdapter?: string;
+  /** What would start the same fit again, kept in `run.json` as it is. JSON-safe. */
+  readonly request?: JsonObject;
 }
 
 /** How a file of new data is read. */

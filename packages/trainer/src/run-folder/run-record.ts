@@ -16,6 +16,8 @@ export interface RunFacts {
   readonly data?: JsonObject;
   /** The base model: reference, revision, fingerprint. */
   readonly base?: JsonObject;
+  /** What would start the run again: of `peft fit` the keys of a run file, paths absolute. */
+  readonly request?: JsonObject;
 }
 
 /** The machine and the program that a run had. */
