@@ -2,16 +2,17 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { addChat } from './commands/chat.js';
-import { addCheck } from './commands/check.js';
+import { addCheck } from './commands/leaving/check.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEvaluate } from './commands/evaluate.js';
-import { addExport, addMerge } from './commands/export.js';
+import { addExport, addMerge } from './commands/leaving/export.js';
 import { addFit } from './commands/fit.js';
 import { addGenerate } from './commands/generate.js';
 import { addInspect } from './commands/inspect.js';
 import { addMethods } from './commands/methods.js';
 import { addPlan } from './commands/plan.js';
 import { addPredict } from './commands/predict.js';
+import { addPush } from './commands/leaving/push.js';
 import { addRank } from './commands/rank.js';
 import { addRuns } from './commands/runs.js';
 import { addServe } from './commands/serve.js';
@@ -53,6 +54,7 @@ export function programOf(argv: readonly string[], terminal: Terminal): Command 
   addExport(program, terminal);
   addMerge(program, terminal);
   addCheck(program, terminal);
+  addPush(program, terminal);
   addInspect(program, terminal);
   addMethods(program, terminal);
   addPlan(program, terminal);

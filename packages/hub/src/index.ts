@@ -58,6 +58,13 @@ export {
   selectModelFiles,
   type SelectedFiles,
 } from './download/model-files.js';
+export {
+  pushToHub,
+  type PushedFile,
+  type PushOptions,
+  type PushPlan,
+  type PushResult,
+} from './upload/push-to-hub.js';
 export { environmentFetch, withPatience } from './download/hub-fetch.js';
 export { type HubEnvironment, hubEnvironment } from './download/hub-environment.js';
 export { BLOCK_TYPES, decodeBlocks, encodeBlocks } from './gguf/blocks/block-types.js';

@@ -12,6 +12,9 @@ const CERTIFICATE_FILES = ['SSL_CERT_FILE', 'REQUESTS_CA_BUNDLE', 'CURL_CA_BUNDL
 /** How long a server may be silent, before its answer and within it. */
 export const SILENCE_MS = 60_000;
 
+/** An upload may be as slow as that before its server counts as silent. */
+const SLOWEST_BYTES_PER_MS = 16;
+
 type Environment = Readonly<Record<string, string | undefined>>;
 type Fetch = typeof globalThis.fetch;
 
@@ -63,18 +66,21 @@ function readCertificates(variable: string, path: string): string {
 /**
  * Ends a request whose server has sent nothing for a time.
  *
- * @param silenceMs milliseconds from the request to the answer, and between pieces of the answer.
+ * @param silenceMs milliseconds from the request to the answer, and between pieces of the answer; a
+ *   request that carries a file has 1 s more for each 16 kB.
  * @returns a fetch that rejects, or whose body breaks, with an error that says so.
  */
 export function withPatience(fetch: Fetch, silenceMs: number = SILENCE_MS): Fetch {
   return async (input, init) => {
     const control = new AbortController();
     let timer: NodeJS.Timeout | undefined;
+    const sentBytes = init?.body instanceof Blob ? init.body.size : 0;
+    const waitMs = silenceMs + sentBytes / SLOWEST_BYTES_PER_MS;
     const wait = (): void => {
       clearTimeout(timer);
       timer = setTimeout(
-        () => control.abort(new Error(`the server has been silent for ${silenceMs / 1000} s`)),
-        silenceMs,
+        () => control.abort(new Error(`the server has been silent for ${waitMs / 1000} s`)),
+        waitMs,
       );
     };
     const own = init?.signal;

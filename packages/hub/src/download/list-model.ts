@@ -15,7 +15,8 @@ export interface HubFile {
 
 export interface HubListing {
   readonly commit: string;
-  /** Files of the top folder by name. */
+  readonly isPrivate: boolean;
+  /** Files of the top folder by name, or of all folders by path. */
   readonly files: ReadonlyMap<string, HubFile>;
 }
 
@@ -24,19 +25,23 @@ export interface HubListing {
  *
  * @param fetch sends the token and honours the signal.
  * @param signal its own error passes unchanged.
+ * @param recursive files of all folders.
  * @throws PEFT_HUB_UNAUTHORIZED, PEFT_HUB_NOT_FOUND, PEFT_HUB_STATUS, PEFT_HUB_UNREACHABLE,
  *   PEFT_HUB_RESPONSE
  */
 export async function listModel(
   request: HubRequest,
   fetch: typeof globalThis.fetch,
-  signal?: AbortSignal,
+  {
+    signal,
+    recursive = false,
+  }: { readonly signal?: AbortSignal; readonly recursive?: boolean } = {},
 ): Promise<HubListing> {
   const { HubApiError, listFiles, modelInfo } = await import('@huggingface/hub');
   const { name, revision, endpoint: hubUrl } = request;
   const files = new Map<string, HubFile>();
   try {
-    const { sha: commit } = await modelInfo({
+    const { sha: commit, private: isPrivate } = await modelInfo({
       name,
       revision,
       hubUrl,
@@ -48,6 +53,7 @@ export async function listModel(
     for await (const entry of listFiles({
       repo: { type: 'model', name },
       revision: commit,
+      recursive,
       hubUrl,
       fetch,
     })) {
@@ -62,7 +68,7 @@ export async function listModel(
         throw responseError(request, 'lists a file without a name, a size or a hash');
       files.set(entry.path, { size: entry.size, etag: etag! });
     }
-    return { commit, files };
+    return { commit, isPrivate, files };
   } catch (error) {
     if (error instanceof PeftError || signal?.aborted) throw error;
     if (error instanceof HubApiError)

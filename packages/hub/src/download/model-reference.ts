@@ -84,7 +84,7 @@ const isDirectory = (path: string): boolean =>
  * The hub's own rules: letters, digits, `-`, `_` and `.`, at most 96, no `--` or `..`, neither `-`
  * nor `.` at an end.
  */
-function isHubName(name: string): boolean {
+export function isHubName(name: string): boolean {
   const parts = name.split('/');
   return (
     parts.length <= 2 &&

@@ -2,6 +2,7 @@
 import { PeftError } from '@peft/errors';
 import { join } from 'node:path';
 import { readCheckpointIndex } from '../safetensors/checkpoint-index.js';
+import { authorizedFetch } from './authorized-fetch.js';
 import { downloadBlob } from './download-blob.js';
 import { isCommit, ModelCache } from './hub-cache.js';
 import { hubEnvironment } from './hub-environment.js';
@@ -141,7 +142,7 @@ async function download(
     withPatience(options.fetch ?? (await environmentFetch()), options.silenceMs),
     options.signal,
   );
-  const { commit, files: listed } = await listModel(request, fetch, options.signal);
+  const { commit, files: listed } = await listModel(request, fetch, options);
   const { files, index, missing } = selectModelFiles(listed.keys(), kinds);
   // a missing tokenizer is told by whoever needs it
   const vital = missing.filter((kind) => kind !== 'tokenizer');
@@ -192,23 +193,6 @@ async function download(
   for (const file of need.keys()) if (file !== index) await get(file);
   await cache.setCommit(request.revision, commit);
   return cache.snapshot(commit);
-}
-
-/** The token goes to the hub alone, whatever address its answers name. */
-function authorizedFetch(
-  endpoint: string,
-  token: string | undefined,
-  fetch: typeof globalThis.fetch,
-  signal: AbortSignal | undefined,
-): typeof globalThis.fetch {
-  return (input, init) => {
-    const url = new URL(input instanceof Request ? input.url : input);
-    const headers = new Headers(init?.headers);
-    headers.set('user-agent', '@peft/hub');
-    if (token !== undefined && url.origin === new URL(endpoint).origin)
-      headers.set('authorization', `Bearer ${token}`);
-    return fetch(url, { ...init, headers, signal: signal ?? init?.signal });
-  };
 }
 
 const sum = (values: Iterable<number>): number =>

@@ -1,11 +1,12 @@
 /**
  * A hub on 127.0.0.1 that answers as huggingface.co does: the two API calls, `resolve` with ranges,
- * and a redirect of large files to another origin. It can be told to misbehave.
+ * a redirect of large files to another origin, and uploads. It can be told to misbehave.
  */
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
+import { answerStorage, answerUpload, noUploads, type FakeUploads } from './fake-hub-uploads.js';
 
 export interface FakeHubOptions {
   /**
@@ -16,6 +17,7 @@ export interface FakeHubOptions {
 }
 
 export interface LoggedRequest {
+  readonly method: string;
   readonly path: string;
   readonly origin: 'hub' | 'storage';
   readonly range: string | undefined;
@@ -43,6 +45,7 @@ export interface FakeHub {
   readonly endpoint: string;
   readonly requests: LoggedRequest[];
   readonly faults: FakeHubFaults;
+  readonly uploads: FakeUploads;
   readonly models: Record<string, Record<string, Uint8Array | string>>;
 }
 
@@ -64,26 +67,30 @@ export const etagOf = (content: Uint8Array | string): string => {
 export async function fakeHub({ models }: FakeHubOptions): Promise<FakeHub> {
   const requests: LoggedRequest[] = [];
   const faults: FakeHubFaults = { statuses: [] };
+  const uploads = noUploads();
   const log = (origin: LoggedRequest['origin'], request: IncomingMessage) =>
     requests.push({
       origin,
+      method: request.method!,
       path: request.url!,
       range: request.headers.range,
       authorization: request.headers.authorization,
     });
 
-  const storage = await listen((request, response) => {
+  const storage = await listen(async (request, response) => {
     log('storage', request);
+    if (await answerStorage(request, response, uploads)) return;
     const [, name = '', file = ''] = /^\/(.+)\/([^/]+)$/.exec(request.url!) ?? [];
     sendFile(request, response, Buffer.from(models[name]![file]!), faults);
   });
-  const hub = await listen((request, response) => {
+  const hub = await listen(async (request, response) => {
     log('hub', request);
     const { pathname } = new URL(request.url!, 'http://hub');
     const json = (value: unknown, status = 200) =>
       response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(value));
     if (faults.token && request.headers.authorization !== `Bearer ${faults.token}`)
       return json({ error: 'Invalid username or password.' }, 401);
+    if (await answerUpload(request, response, models, uploads, addressOf(storage))) return;
     const [, isInfo, infoName = '', revision = ''] =
       /^\/api\/(models)\/(.+)\/revision\/([^/]+)$/.exec(pathname) ?? [];
     const [, isTree, treeName = ''] =
@@ -99,7 +106,7 @@ export async function fakeHub({ models }: FakeHubOptions): Promise<FakeHub> {
           _id: '1',
           id: infoName,
           sha: commitOf(files),
-          private: false,
+          private: !uploads.publicNames.has(infoName),
           downloads: 0,
           likes: 0,
           gated: false,
@@ -125,7 +132,7 @@ export async function fakeHub({ models }: FakeHubOptions): Promise<FakeHub> {
       })
       .end();
   });
-  return { endpoint: addressOf(hub), requests, faults, models };
+  return { endpoint: addressOf(hub), requests, faults, uploads, models };
 }
 
 const treeEntry = (path: string, bytes: Buffer) => ({

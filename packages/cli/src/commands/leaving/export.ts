@@ -2,15 +2,15 @@
 import type { Command } from 'commander';
 import { PeftError } from '@peft/errors';
 import { allFormats, exportModel, type ExportResult } from '@peft/export';
-import { addPluginFlag, ENGINES, type EngineFlags } from '../options/engine-flags.js';
+import { addPluginFlag, ENGINES, type EngineFlags } from '../../options/engine-flags.js';
 import type { EngineName } from '@peft/predictor';
-import { addRevisionFlag, revised, type RevisionFlag } from '../options/model-flags.js';
-import { loadPlugins, pluginModules } from '../options/plugins.js';
-import { byteCount } from '../terminal/byte-count.js';
-import { createExportProgress } from '../terminal/export-progress.js';
-import { bytes, duration } from '../terminal/format.js';
-import { loadingShown } from '../terminal/loading-shown.js';
-import type { Terminal } from '../terminal/terminal.js';
+import { addRevisionFlag, revised, type RevisionFlag } from '../../options/model-flags.js';
+import { loadPlugins, pluginModules } from '../../options/plugins.js';
+import { byteCount } from '../../terminal/byte-count.js';
+import { createExportProgress } from '../../terminal/export-progress.js';
+import { bytes, duration } from '../../terminal/format.js';
+import { loadingShown } from '../../terminal/loading-shown.js';
+import type { Terminal } from '../../terminal/terminal.js';
 
 /** What `export` and `merge` share. */
 interface ExportFlags extends Omit<EngineFlags, 'precision'>, RevisionFlag {

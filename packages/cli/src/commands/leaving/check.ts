@@ -1,7 +1,7 @@
 /** `peft check`: who loads an adapter as it is. */
 import type { Command } from 'commander';
 import { checkAdapter, TARGET_NAMES, type AdapterVerdict } from '@peft/export';
-import type { Terminal } from '../terminal/terminal.js';
+import type { Terminal } from '../../terminal/terminal.js';
 
 export function addCheck(program: Command, terminal: Terminal): void {
   program
