@@ -29,7 +29,7 @@ import { siteAt, siteIndex } from '../description/site-index.js';
 import type { SiteOf } from '../description/sites.js';
 import type { AttachmentCall, SublayerCall } from '../method/attachment.js';
 import { AdapterScope, type InForce, wrapped } from './adapter-scope.js';
-import { MixedBatch } from './mixed-batch.js';
+import { MixedBatch, type AroundBase, type RowMap, type RowSite } from './mixed-batch.js';
 import { Past } from './past.js';
 import type { ExtraKeyValues, RunHost, RunOptions } from './run-options.js';
 import { SequenceLayouts } from './sequence-layouts.js';
@@ -80,12 +80,13 @@ export class ModelRun {
     const site = siteAt(this.description, 'linear', path);
     const weight = () => this.matrix(site.weight);
     const bias = () => this.#biasOf(site);
+    const map: RowMap = (input) => linear(input, weight(), bias());
     return tf.tidy(() =>
-      this.#onRows(site, x, (rows) => {
+      this.#mapped(site, x, map, (rows, base) => {
         const attached = this.#scope.at('linear', path);
-        if (activation && attached.length === 0)
+        if (activation && attached.length === 0 && base === map)
           return linearActivated(activation, rows, weight(), bias());
-        const y = this.#wrapped(path, attached, (input) => linear(input, weight(), bias()))(rows);
+        const y = this.#wrapped(path, attached, base)(rows);
         return activation ? activate(activation, y) : y;
       }),
     );
@@ -103,7 +104,8 @@ export class ModelRun {
         ? layerNorm(input, gamma, this.#biasOf(site), epsilon, { gammaOffset })
         : rmsNorm(input, gamma, epsilon, { gammaOffset });
     };
-    return this.#onRows(site, x, (rows) => {
+    return this.#byAdapter(site, x.shape[0], (part) => {
+      const rows = part ? gatherRows(x, part) : x;
       const isWhole = rows.shape[1] === site.size;
       const normed = this.#wrapped(
         path,
@@ -128,12 +130,7 @@ export class ModelRun {
         ({ attachment, owner }, some, inner) =>
           attachment.forward(some, inner, this.#call(owner, path)),
       )(input);
-    return this.#byAdapter(
-      site,
-      ids.length,
-      () => run(ids),
-      (rows) => run(rows.map((n) => ids[n]!)),
-    );
+    return this.#byAdapter(site, ids.length, (rows) => run(rows ? rows.map((n) => ids[n]!) : ids));
   }
 
   /**
@@ -144,14 +141,20 @@ export class ModelRun {
     const site = siteAt(this.description, 'linear', path);
     const tied = siteIndex(this.description).embeddingOf.get(site.weight);
     if (tied === undefined) return this.linear(path, x);
-    return this.#onRows(site, x, (rows) => {
-      const output = wrapped(
-        this.#scope.at('embedding', tied),
-        (input: Tensor2D) => linear(input, this.#tiedMatrix(site.weight), this.#biasOf(site)),
-        ({ attachment }, input, inner) => attachment.forwardOutput?.(input, inner) ?? inner(input),
-      );
-      return this.#wrapped(path, this.#scope.at('linear', path), output)(rows);
-    });
+    return this.#mapped(
+      site,
+      x,
+      (input) => linear(input, this.#tiedMatrix(site.weight), this.#biasOf(site)),
+      (rows, base) => {
+        const output = wrapped(
+          this.#scope.at('embedding', tied),
+          base,
+          ({ attachment }, input: Tensor2D, inner) =>
+            attachment.forwardOutput?.(input, inner) ?? inner(input),
+        );
+        return this.#wrapped(path, this.#scope.at('linear', path), output)(rows);
+      },
+    );
   }
 
   /**
@@ -359,25 +362,21 @@ export class ModelRun {
     return found;
   }
 
-  /** A site's result on the rows of x. */
-  #onRows(site: SiteOf<RowKind>, x: Tensor2D, run: (x: Tensor2D) => Tensor2D): Tensor2D {
-    return this.#byAdapter(
-      site,
-      x.shape[0],
-      () => run(x),
-      (rows) => run(gatherRows(x, rows)),
-    );
+  /** A linear site's result on x, `map` being what the base makes of rows. */
+  #mapped(site: SiteOf<'linear'>, x: Tensor2D, map: RowMap, run: AroundBase): Tensor2D {
+    if (this.#mixed && !this.layouts.isShared) return this.#mixed.linear(site, x, map, run);
+    this.#mixed?.refuseShared(site);
+    return run(x, map);
   }
 
-  /** A site's result on all rows at once, or adapter by adapter in a batch that mixes them. */
+  /** A site's result on all rows at once, or part by part in a batch that mixes adapters. */
   #byAdapter(
-    site: SiteOf<RowKind | 'embedding'>,
+    site: RowSite,
     total: number,
-    all: () => Tensor2D,
-    some: (rows: Int32Array) => Tensor2D,
+    run: (rows: Int32Array | undefined) => Tensor2D,
   ): Tensor2D {
-    if (this.#mixed && !this.layouts.isShared) return this.#mixed.run(site, total, some);
+    if (this.#mixed && !this.layouts.isShared) return this.#mixed.run(site, total, run);
     this.#mixed?.refuseShared(site);
-    return all();
+    return run(undefined);
   }
 }

@@ -34,11 +34,10 @@ export function languageModelOutput(
     return capped(bias === undefined ? z : tf.add<Tensor2D>(z, run.vector(bias)), softCap);
   };
   const all = (): Tensor2D => logitsFrom(hidden);
-  // A batch that mixes adapters knows the sequence of a row only while all rows are there.
-  const logitsOf = (rows: Int32Array): Tensor2D => {
-    if (assignment) return gatherRows(all(), rows);
-    return logitsFrom(gatherRows(hidden, rows));
-  };
+  const logitsAt = (rows: Int32Array): Tensor2D => logitsFrom(gatherRows(hidden, rows));
+  // a batch that mixes adapters knows the sequence of a row while there are all of them, or one each
+  const logitsOf = (rows: Int32Array): Tensor2D =>
+    assignment ? gatherRows(all(), rows) : logitsAt(rows);
   const parts = {
     logitsOf,
     outputLayer: plain
@@ -46,13 +45,9 @@ export function languageModelOutput(
       : undefined,
   };
   if (logitRows === 'none') return parts;
-  return {
-    ...parts,
-    logits:
-      logitRows === 'all'
-        ? all()
-        : logitsOf(logitRows === 'last' ? run.layouts.lastRows : logitRows),
-  };
+  if (logitRows === 'all') return { ...parts, logits: all() };
+  const logits = logitRows === 'last' ? logitsAt(run.layouts.lastRows) : logitsOf(logitRows);
+  return { ...parts, logits };
 }
 
 /** As a vector, frozen as all buffers are. */
