@@ -41,6 +41,7 @@ export {
   type Token,
 } from './app/container.js';
 export { combineMethods, definePeftMethod, specOf } from './method/define-peft-method.js';
+export * from './app/collective.js';
 export * from './app/events.js';
 export {
   constant,

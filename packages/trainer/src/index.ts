@@ -52,6 +52,7 @@ export {
   type RunFacts,
   type RunRecord,
 } from './run-folder/run-record.js';
+export { runLocalRanks } from './ranks/local-ranks.js';
 export { createJsonlLog } from './listeners/jsonl-log.js';
 export { createTensorBoardLog } from './listeners/tensorboard-log.js';
 export { isLoraUp, loraPlus } from './step/lora-plus.js';
@@ -84,6 +85,7 @@ export {
   type SoupResult,
 } from './checkpoints/soup.js';
 export { forwardTask, type Task } from './tasks/task.js';
+export { mostPartialSums } from './step/sum-tree.js';
 export {
   tokenClassification,
   type TokenClassificationBatch,

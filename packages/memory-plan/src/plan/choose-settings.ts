@@ -173,7 +173,7 @@ function withUndone(
   kind: Suggestion['kind'],
 ): RunSettings {
   const keys: readonly (keyof RunSettings)[] =
-    kind === 'micro-batch' ? ['batch', 'evaluationBatch'] : [SETTING_OF[kind]];
+    kind === 'micro-batch' ? ['batch', 'evaluationBatch', 'gradientSums'] : [SETTING_OF[kind]];
   return settingsOf({
     ...settings,
     ...Object.fromEntries(keys.map((key) => [key, request[key]])),
@@ -364,6 +364,7 @@ function largestThatFits(low: number, high: number, holds: (value: number) => bo
 function settingsOf({
   batch,
   evaluationBatch,
+  gradientSums,
   checkpointing,
   optimizer,
   residentStateBytes,
@@ -372,6 +373,7 @@ function settingsOf({
   return {
     batch,
     evaluationBatch,
+    gradientSums,
     checkpointing,
     optimizer,
     residentStateBytes,

@@ -61,6 +61,7 @@ describe('a plan', () => {
   test('counts 4 bytes for a value that trains, 4 for its gradient and 8 for what Adam keeps of it', () => {
     const plan = planMemory(request);
     expect(plan.gradientBytes).toBe(4 * plan.trainableParameters);
+    expect(planMemory({ ...request, gradientSums: 3 }).gradientBytes).toBe(3 * plan.gradientBytes);
     expect(plan.optimizerStateBytes).toBe(8 * plan.trainableParameters);
     expect(plan.adapterBytes).toBe(4 * plan.trainableParameters);
   });

@@ -36,6 +36,11 @@ export interface RunSettings {
   readonly batch?: PlannedBatch;
   /** What is computed at once without gradients, when the run is scored. Default: nothing. */
   readonly evaluationBatch?: PlannedBatch;
+  /**
+   * How many sums of gradients live at once: more than one where a step has several micro-batches
+   * (`mostPartialSums` of `@peft/trainer`). Default 1.
+   */
+  readonly gradientSums?: number;
   /** Blocks that keep only their inputs. Default none. */
   readonly checkpointing?: Checkpointing;
   /** Default AdamW. */
@@ -86,7 +91,10 @@ export interface PlanRequest extends RunSettings {
    * Micro-batches that may be taken instead, smallest first. Default: fewer sequences of the same
    * length.
    */
-  readonly smallerBatches?: readonly Pick<RunSettings, 'batch' | 'evaluationBatch'>[];
+  readonly smallerBatches?: readonly Pick<
+    RunSettings,
+    'batch' | 'evaluationBatch' | 'gradientSums'
+  >[];
   /**
    * Whether the weights lie in files, which some engines map where they stay as they are. Default
    * true.
@@ -256,9 +264,11 @@ function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): Mem
     checkpointing = false,
     optimizer = adamw(),
     residentStateBytes = Infinity,
+    gradientSums = 1,
   } = settings;
   check.positiveInteger('memory plan', 'batch.sequences', batch.sequences);
   check.positiveInteger('memory plan', 'batch.length', batch.length);
+  check.positiveInteger('memory plan', 'gradientSums', gradientSums);
   const { description, trainables, adapterBytes } = model;
   const activationBytes = model.measure(batch, checkpointing).peakBytes;
   const evaluationBytes = settings.evaluationBatch
@@ -276,7 +286,7 @@ function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): Mem
   const optimizerStateBytes = hasOneMemory ? state : Math.min(state, residentStateBytes);
   // a parameter's values are read, changed, and written anew
   const updateBytes = 2 * 4 * sizes.reduce((largest, size) => Math.max(largest, size), 0);
-  const gradientBytes = 4 * trainable;
+  const gradientBytes = gradientSums * 4 * trainable;
   const parts = {
     weightBytes: weights,
     adapterBytes,

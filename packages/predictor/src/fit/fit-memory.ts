@@ -15,7 +15,7 @@ import {
 } from '@peft/memory-plan';
 import type { Engine, EngineSizing } from '@peft/ops';
 import type { TensorflowEngine } from '@peft/tensorflow';
-import { createBatchOrder, type TrainingData } from '@peft/trainer';
+import { createBatchOrder, mostPartialSums, type TrainingData } from '@peft/trainer';
 import { withStore, type BaseModel, type EventBody } from '../model/base-model.js';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import { overrideHyperparameters } from '../settings/hyperparameters.js';
@@ -185,11 +185,14 @@ function machineFor(app: App, settings: Hyperparameters, residentBytes: number):
     : { totalBytes: gigabytes * 1e9, usableBytes: gigabytes * 1e9 };
 }
 
-/** The micro-batch with the most tokens, and the longest rows that are scored at once. */
+/**
+ * The micro-batch with the most tokens, the longest rows that are scored at once, and how many sums
+ * of gradients a step has.
+ */
 async function batchesOf(
   settings: Hyperparameters,
   data: TrainingData,
-): Promise<Pick<RunSettings, 'batch' | 'evaluationBatch'>> {
+): Promise<Pick<RunSettings, 'batch' | 'evaluationBatch' | 'gradientSums'>> {
   const { lengths } = data;
   const { batchSize, microBatchSize, evaluationBatchSize } = runSizes(settings);
   const order = createBatchOrder({
@@ -213,7 +216,11 @@ async function batchesOf(
     length: lengths[rows[0]!]!,
     packed: await data.pack(rows),
   });
-  return { batch: await batch(longest), evaluationBatch: await batch(scored) };
+  return {
+    batch: await batch(longest),
+    evaluationBatch: await batch(scored),
+    gradientSums: mostPartialSums(batchSize / microBatchSize),
+  };
 }
 
 /** Measures that the settings leave to the plan. */

@@ -99,6 +99,16 @@ export async function restoreCheckpoint(run: RunContext, step: number): Promise<
           `this is ${run.state.engine}: the run continues, but not bit for bit.`,
       });
     }
+    if (run.collective.size > 1 && !saved.state.gradientSum) {
+      run.emit({
+        type: 'run/warned',
+        code: 'PEFT_CHECKPOINT_SUM_ORDER',
+        message:
+          `checkpoint-${step} is of a run that added gradients one by one, and goes on so: most of ` +
+          `each step is computed by the first of ${run.collective.size} ranks.`,
+        hint: 'end it on one rank, or start a new run',
+      });
+    }
   } finally {
     saved.close();
   }

@@ -28,6 +28,8 @@ export interface RunState {
   /** Set once early stopping has ended the run: a resumed run ends again. */
   readonly stopped?: 'patience' | 'threshold';
   readonly nonFinite: NonFiniteState;
+  /** How gradients are added. Checkpoints that lack it are of runs that added one by one. */
+  readonly gradientSum?: 'pairwise';
   /**
    * Names every random stream of the run with the step and the number of the micro-batch: the
    * streams are functions of these, so nothing else has to be kept.
@@ -70,6 +72,8 @@ export function parseRunState(value: unknown, where: string): RunState {
   }
   for (const key of ['earlyStopping', 'nonFinite', 'settings'])
     if (typeof state[key] !== 'object' || state[key] === null) fail(`${key} is missing`);
+  if (![undefined, 'pairwise'].includes(state['gradientSum'] as string))
+    fail(`gradientSum ${JSON.stringify(state['gradientSum'])} is not known`);
   const top = state['top'];
   if (
     !Array.isArray(top) ||

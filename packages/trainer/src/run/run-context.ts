@@ -1,6 +1,13 @@
 /** What the parts of a running training share. */
 import type { Tensor } from '@tensorflow/tfjs';
-import type { Model, ModelBatch, OwnedParameter, TrainEvent, TrainEventBus } from '@peft/core';
+import type {
+  Collective,
+  Model,
+  ModelBatch,
+  OwnedParameter,
+  TrainEvent,
+  TrainEventBus,
+} from '@peft/core';
 import { PeftError } from '@peft/errors';
 import type {
   LearningRateSchedule,
@@ -13,6 +20,8 @@ import type {
 import type { CheckpointStore } from '../checkpoints/checkpoint-store.js';
 import type { Clock } from './clock.js';
 import type { Evaluate } from '../validation/evaluation.js';
+import type { GradientExchange } from '../ranks/exchange-gradients.js';
+import type { StopAgreement } from '../ranks/stop-agreement.js';
 import type { GradientAccumulator } from '../step/gradient-accumulator.js';
 import type { MemoryWatch } from './run-memory.js';
 import type { RunSettings } from './run-settings.js';
@@ -51,6 +60,12 @@ export interface TrainRequest<B extends ModelBatch = ModelBatch> {
   /** Scores the model for `options.validation`. */
   readonly evaluate?: Evaluate;
   readonly clock?: Clock;
+  /**
+   * The processes that share each step's micro-batches; all of them call `train` with the same
+   * model, data and settings and end with the same bytes, those of one process. Rank 0's bus, store
+   * and evaluation are used. Default: this one alone.
+   */
+  readonly collective?: Collective;
   /** Names the run in its events. Default: random. */
   readonly runId?: string;
 }
@@ -73,6 +88,10 @@ export interface RunContext<B extends ModelBatch = ModelBatch> {
   readonly trainables: readonly TrainableParameter[];
   readonly optimizerState: OptimizerState;
   readonly accumulator: GradientAccumulator;
+  readonly collective: Collective;
+  /** With several ranks. */
+  readonly exchange: GradientExchange | undefined;
+  readonly stop: StopAgreement;
   readonly store: CheckpointStore | undefined;
   readonly settings: RunSettings;
   readonly clock: Clock;

@@ -1,10 +1,12 @@
 /** The training loop. */
 import { randomUUID } from 'node:crypto';
-import type { ModelBatch } from '@peft/core';
+import { SINGLE_RANK, type ModelBatch } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import type { ParameterGroup } from '@peft/optim';
 import { systemClock } from './clock.js';
 import { START_OF_EARLY_STOPPING } from '../validation/early-stopping.js';
+import { createGradientExchange } from '../ranks/exchange-gradients.js';
+import { requestOfRanks, requireSameRanks } from '../ranks/run-ranks.js';
 import { createGradientAccumulator } from '../step/gradient-accumulator.js';
 import { DIVERGED } from '../step/divergence.js';
 import { namedMemoryError } from '../step/memory-exhausted.js';
@@ -54,13 +56,18 @@ const PLAIN_GROUP: ParameterGroup = Object.freeze({ learningRateScale: 1, weight
  *
  * @throws PEFT_TRAIN_NOTHING_TRAINABLE, PEFT_TRAIN_NO_GRADIENT, PEFT_TRAIN_NO_DATA,
  *   PEFT_TRAIN_DIVERGED, PEFT_CHECKPOINT_WRITE, PEFT_CHECKPOINT_SETTINGS, PEFT_CHECKPOINT_EXISTS,
- *   PEFT_CONFIG_INVALID, PEFT_MEMORY_EXHAUSTED, PEFT_PAGE_FILE_DISK_FULL, PEFT_PAGE_FILE_MISSING,
+ *   PEFT_CONFIG_INVALID, PEFT_RANKS_DIFFER, PEFT_MEMORY_EXHAUSTED, PEFT_PAGE_FILE_DISK_FULL, PEFT_PAGE_FILE_MISSING,
  *   PEFT_PAGE_FILE_CORRUPT, and what task, data and evaluation throw; `run/ended` says `failed`
  *   then, or `diverged` with PEFT_TRAIN_DIVERGED.
  */
 export async function train<B extends ModelBatch>(request: TrainRequest<B>): Promise<TrainResult> {
   const run = createRun(request);
   try {
+    await requireSameRanks(run.collective, {
+      ...run.settings,
+      engine: run.state.engine,
+      'has a checkpoint store': run.store !== undefined,
+    });
     await run.store?.prepare?.();
     const resumedAtStep = await resumeRun(run);
     emitStart(run, resumedAtStep);
@@ -109,7 +116,9 @@ export function plannedSteps(
   return Math.min(options.maxSteps ?? Infinity, epochs * order.batches(0).length);
 }
 
-function createRun<B extends ModelBatch>(request: TrainRequest<B>): RunContext<B> {
+function createRun<B extends ModelBatch>(given: TrainRequest<B>): RunContext<B> {
+  const { collective = SINGLE_RANK } = given;
+  const { request, stop } = requestOfRanks(given, collective);
   const { model, clock = systemClock, optimizer, schedule, bus, runId = randomUUID() } = request;
   const options = resolveOptions(request.options ?? {}, request.evaluate !== undefined);
   const owned = keyedParameters(model);
@@ -139,6 +148,9 @@ function createRun<B extends ModelBatch>(request: TrainRequest<B>): RunContext<B
     trainables,
     optimizerState,
     accumulator: createGradientAccumulator(trained),
+    collective,
+    exchange: collective.size > 1 ? createGradientExchange(collective, trained) : undefined,
+    stop,
     store: request.store ?? (options.select === 'last' ? undefined : memoryCheckpointStore()),
     settings,
     clock,
@@ -159,6 +171,7 @@ function createRun<B extends ModelBatch>(request: TrainRequest<B>): RunContext<B
       earlyStopping: START_OF_EARLY_STOPPING,
       top: [],
       nonFinite: NO_NON_FINITE,
+      gradientSum: 'pairwise',
       seed: options.seed,
       learningRate: schedule(0),
       engine: `${model.engine.name} (${model.engine.precision})`,

@@ -6,6 +6,7 @@ import { countNonFinite, inARow, isTooManyNonFinite } from '../step/non-finite-g
 import { runStep, type StepOutcome } from '../step/training-step.js';
 import { validate } from '../validation/run-validation.js';
 import { isCheckDue } from '../validation/validation-schedule.js';
+import { byRankZero } from '../ranks/rank-messages.js';
 import type { RunContext } from './run-context.js';
 
 /** How a run ends that does not fail. */
@@ -23,8 +24,7 @@ export async function trainingLoop<B extends ModelBatch>(run: RunContext<B>): Pr
     const isEpochDone = state.stepInEpoch >= batches.length;
     const isDone =
       state.step >= options.maxSteps || (isEpochDone && state.epoch + 1 >= options.epochs);
-    const isOutOfTime =
-      !isDone && run.clock.now() - run.startedAtMs > (options.timeLimitMs ?? Infinity);
+    const isOutOfTime = !isDone && (await isPastLimit(run));
     const isChecked = await afterStep(run, batches.length, isDone || isOutOfTime);
     if (!isChecked || request.signal?.aborted) return abort(run);
     if (run.state.stopped) return 'stopped-early';
@@ -50,6 +50,17 @@ export async function trainingLoop<B extends ModelBatch>(run: RunContext<B>): Pr
     if (outcome.kind === 'aborted') return abort(run);
     recordStep(run, outcome, startedAtMs);
   }
+}
+
+/** Rank 0's clock counts. */
+async function isPastLimit({
+  options: { timeLimitMs },
+  collective,
+  clock,
+  startedAtMs,
+}: RunContext): Promise<boolean> {
+  if (timeLimitMs === undefined) return false;
+  return byRankZero(collective, () => Promise.resolve(clock.now() - startedAtMs > timeLimitMs));
 }
 
 async function abort(run: RunContext): Promise<'aborted'> {

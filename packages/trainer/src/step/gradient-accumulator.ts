@@ -12,53 +12,66 @@ import type { OwnedParameter } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { variableGradients } from '@peft/ops';
 
-/** Sums gradients over the micro-batches of a step, in float32 and in their order. */
+/** Gradients by parameter name; a parameter that nothing depends on has none. */
+export type GradientSums = Readonly<Record<string, Float32Array>>;
+
+/** Sums gradients over the micro-batches of a step, in float32 and in the order of a tree. */
 export interface GradientAccumulator {
   /**
    * Adds the gradient of a scalar. Parameters that it does not depend on get none.
    * @param loss runs on the tape; its tensors are freed.
+   * @param joins how many sums are complete with it: so often the last two become one.
    * @returns the scalar's value.
    * @throws PEFT_TRAIN_NO_GRADIENT when it depends on none of them
    */
-  add(loss: () => Scalar): number;
-  /** The sums so far by parameter name; valid until the next `reset`. */
-  readonly gradients: Readonly<Record<string, Float32Array>>;
+  add(loss: () => Scalar, joins: number): number;
+  /** The last sum; valid until the next `reset`. */
+  readonly sum: GradientSums;
   reset(): void;
 }
 
 /**
- * Buffers live as long as the accumulator and are reused step by step. No tensor is left behind.
+ * Buffers live as long as the accumulator and are reused step by step: one for each parameter and
+ * sum that waits for another. No tensor is left behind.
  */
 export function createGradientAccumulator(
   parameters: readonly { readonly key: string; readonly parameter: OwnedParameter }[],
 ): GradientAccumulator {
-  const buffers = new Map<string, Float32Array>();
   const variables = parameters.map(({ parameter }) => parameter.value);
   const keys = new Map<string, string>(parameters.map(({ key }, i) => [variables[i]!.name, key]));
-  let gradients: Record<string, Float32Array> = {};
+  /** By the place of the sum that they are for. */
+  const buffers: Map<string, Float32Array>[] = [];
+  const waiting: Record<string, Float32Array>[] = [];
+  const begin = (key: string, values: Float32Array): void => {
+    const own = (buffers[waiting.length - 1] ??= new Map<string, Float32Array>());
+    const buffer = own.get(key) ?? new Float32Array(values.length);
+    buffer.set(values);
+    own.set(key, buffer);
+    waiting.at(-1)![key] = buffer;
+  };
+  const addToLast = (added: GradientSums): void => {
+    const last = waiting.at(-1)!;
+    for (const [key, values] of Object.entries(added)) {
+      const sum = last[key];
+      if (sum) for (let i = 0; i < values.length; i += 1) sum[i]! += values[i]!;
+      else begin(key, values);
+    }
+  };
   return {
-    get gradients() {
-      return gradients;
+    get sum() {
+      return waiting.at(-1) ?? {};
     },
     reset: () => {
-      gradients = {};
+      waiting.length = 0;
     },
-    add: (loss) => {
+    add: (loss, joins) => {
       const { value, gradients: made } = differentiate(loss, variables);
       try {
-        for (const [variableName, gradient] of Object.entries(made)) {
-          const key = keys.get(variableName)!;
-          // the optimiser computes on numbers, so they have to come here
-          const values = gradient.dataSync<'float32'>();
-          const sum = gradients[key];
-          if (sum) for (let i = 0; i < values.length; i += 1) sum[i]! += values[i]!;
-          else {
-            const buffer = buffers.get(key) ?? new Float32Array(values.length);
-            buffer.set(values);
-            buffers.set(key, buffer);
-            gradients[key] = buffer;
-          }
-        }
+        if (joins === 0) waiting.push({});
+        // the optimiser computes on numbers, so they have to come here, a parameter at a time
+        for (const [variableName, gradient] of Object.entries(made))
+          addToLast({ [keys.get(variableName)!]: gradient.dataSync<'float32'>() });
+        for (let join = 1; join < joins; join += 1) addToLast(waiting.pop()!);
         return value.dataSync()[0]!; // the loss is shown, and a NaN must be seen before the update
       } finally {
         tf.dispose([value, ...Object.values(made)]);

@@ -4,6 +4,7 @@ import type { Tensor } from '@tensorflow/tfjs';
 import type { Adapter, AdapterParameter, Model } from '@peft/core';
 import { readFloat32 } from '@peft/hub';
 import { memorySource, type TensorSource } from '@peft/ops';
+import type { GradientSums } from './gradient-accumulator.js';
 import type { RunContext } from '../run/run-context.js';
 
 const activeOf = (model: Model): Adapter[] =>
@@ -15,12 +16,8 @@ const activeOf = (model: Model): Adapter[] =>
  *   update did.
  */
 export function runHooks(
-  {
-    model,
-    accumulator,
-    owned,
-    state,
-  }: Pick<RunContext, 'model' | 'accumulator' | 'owned' | 'state'>,
+  { model, owned, state }: Pick<RunContext, 'model' | 'owned' | 'state'>,
+  gradients: GradientSums,
   gradientScale: number,
 ): void {
   const adapters = activeOf(model).filter(({ stepHooks }) => stepHooks.length > 0);
@@ -28,7 +25,7 @@ export function runHooks(
   const keys = new Map<unknown, string>(owned.map(({ key, parameter }) => [parameter, key]));
   tf.tidy(() => {
     const gradient = (parameter: AdapterParameter): Tensor | undefined => {
-      const values = accumulator.gradients[keys.get(parameter) ?? ''];
+      const values = gradients[keys.get(parameter) ?? ''];
       return (
         values &&
         tf.tensor(

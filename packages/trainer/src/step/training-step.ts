@@ -1,5 +1,6 @@
 /**
- * One optimiser step: the gradients of its micro-batches, clipping, the update, the methods' hooks.
+ * One optimiser step: the gradients of its micro-batches, which several ranks share, clipping, the
+ * update, the methods' hooks.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar } from '@tensorflow/tfjs';
@@ -9,7 +10,11 @@ import type { PlannedBatch } from '@peft/data';
 import { clipByGlobalNorm, globalNorm, nonFiniteGradients } from '@peft/optim';
 import { chooseCheckpointing } from './checkpointing-choice.js';
 import type { RunContext } from '../run/run-context.js';
+import type { StepReport } from '../ranks/exchange-gradients.js';
+import { dealSum, sharesOf } from '../ranks/rank-shares.js';
+import type { GradientSums } from './gradient-accumulator.js';
 import { runHooks } from './step-hooks.js';
+import { joinsAfter, sumTree, type SumNode } from './sum-tree.js';
 import { forwardTask } from '../tasks/task.js';
 
 /** Rows and tokens of a step. */
@@ -34,19 +39,23 @@ export type StepOutcome =
   | { readonly kind: 'aborted' };
 
 /**
- * Does the step after `state.step` steps on these rows, micro-batch by micro-batch. Yields to the
- * event loop after each micro-batch.
+ * Does the step after `state.step` steps on these rows, micro-batch by micro-batch, those of
+ * this rank. Yields to the event loop after each micro-batch.
  */
 export async function runStep<B extends ModelBatch>(
   run: RunContext<B>,
   parts: PlannedBatch,
 ): Promise<StepOutcome> {
-  const { request, accumulator, state } = run;
+  const { request, state } = run;
   const batches: B[] = [];
   for (const rows of parts) batches.push(await request.data.pack(rows));
+  const tree = sumTree(
+    batches.map(({ inputIds }) => inputIds.length),
+    state.gradientSum ?? 'sequential',
+  );
   const size = {
     examples: parts.reduce((sum, { length }) => sum + length, 0),
-    tokens: batches.reduce((sum, { inputIds }) => sum + inputIds.length, 0),
+    tokens: tree.tokens,
   };
   const count = batches.reduce((sum, batch) => sum + request.task.count(batch), 0);
   if (count === 0)
@@ -57,30 +66,61 @@ export async function runStep<B extends ModelBatch>(
       ...size,
     };
   await run.optimizerState.store.prefetch();
-  accumulator.reset();
-  let loss = 0;
-  for (const [m, batch] of batches.entries()) {
-    if (request.signal?.aborted) return { kind: 'aborted' };
-    loss += accumulator.add(() => scaledLoss(run, batch, count, m, batches.length));
-    run.memory.sample();
-    await nextTurn();
+  const { collective, exchange } = run;
+  const shares = dealSum(tree, collective.size);
+  const own = sharesOf(shares).find(({ firstRank }) => firstRank === collective.rank);
+  const report = await addMicroBatches(run, batches, count, own?.node);
+  const { losses, isAborted } = exchange
+    ? await exchange.report(report, run.accumulator.sum)
+    : report;
+  if (isAborted) {
+    run.stop.agree();
+    return { kind: 'aborted' };
   }
+  const loss = losses.reduce((sum, part) => sum + part, 0);
   if (!Number.isFinite(loss))
     return { kind: 'left-out', cause: 'not-finite', what: `the loss is ${loss}`, ...size };
-  const { norm, gradientScale } = clip(run);
+  const gradients = exchange
+    ? await exchange.add(run.accumulator.sum, shares)
+    : run.accumulator.sum;
+  const { norm, gradientScale } = clip(run, gradients);
   if (!Number.isFinite(norm))
     return {
       kind: 'left-out',
       cause: 'not-finite',
-      what: `the gradient of ${nonFiniteGradients(accumulator.gradients).slice(0, 3).join(', ')} is not finite`,
+      what: `the gradient of ${nonFiniteGradients(gradients).slice(0, 3).join(', ')} is not finite`,
       ...size,
     };
-  request.optimizer.update(run.trainables, accumulator.gradients, run.optimizerState, {
+  request.optimizer.update(run.trainables, gradients, run.optimizerState, {
     learningRate: request.schedule(state.step),
     gradientScale,
   });
-  runHooks(run, gradientScale);
+  runHooks(run, gradients, gradientScale);
   return { kind: 'updated', loss, gradientNorm: norm, ...size };
+}
+
+/** Puts the sum over this rank's micro-batches, if it has any, into the run's accumulator. */
+async function addMicroBatches<B extends ModelBatch>(
+  run: RunContext<B>,
+  batches: readonly B[],
+  count: number,
+  node: SumNode | undefined,
+): Promise<StepReport> {
+  const { accumulator, stop } = run;
+  const losses = new Float64Array(batches.length);
+  accumulator.reset();
+  if (!node) return { losses, isAborted: stop.isAsked() };
+  for (const [i, joins] of joinsAfter(node).entries()) {
+    if (stop.isAsked()) return { losses, isAborted: true };
+    const m = node.start + i;
+    losses[m] = accumulator.add(
+      () => scaledLoss(run, batches[m]!, count, m, batches.length),
+      joins,
+    );
+    run.memory.sample();
+    await nextTurn();
+  }
+  return { losses, isAborted: false };
 }
 
 /** Σ loss / count + extra losses / M, the micro-batch's share of the step's loss. */
@@ -111,8 +151,10 @@ function scaledLoss<B extends ModelBatch>(
   ) as Scalar;
 }
 
-function clip({ options, accumulator }: RunContext): { norm: number; gradientScale: number } {
-  if (options.maxGradientNorm === null)
-    return { norm: globalNorm(accumulator.gradients), gradientScale: 1 };
-  return clipByGlobalNorm(accumulator.gradients, options.maxGradientNorm);
+function clip(
+  { options }: RunContext,
+  gradients: GradientSums,
+): { norm: number; gradientScale: number } {
+  if (options.maxGradientNorm === null) return { norm: globalNorm(gradients), gradientScale: 1 };
+  return clipByGlobalNorm(gradients, options.maxGradientNorm);
 }
