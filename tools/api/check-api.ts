@@ -1,11 +1,14 @@
 /**
  * Keeps what each package exports in `docs/api`, so that a change of a public type is seen in
  * review: `npm run check:api` fails where the two differ, `npm run check:api -- --update` writes.
+ * It fails, too, where a package exports something without a docstring.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { packageFolders, ROOT } from '../packages.mjs';
+import { apiProgram } from './api-program.js';
 import { publicDeclarations } from './public-declarations.js';
+import { undocumentedExports } from './undocumented-exports.js';
 
 const FOLDER = join(ROOT, 'docs/api');
 const words = process.argv.slice(2);
@@ -24,7 +27,8 @@ const entries = new Map(
     .map((folder) => [nameOf(folder), join(ROOT, folder, 'src/index.ts')] as const)
     .filter(([, entry]) => existsSync(entry)),
 );
-const reports = publicDeclarations([...entries.values()]);
+const program = apiProgram([...entries.values()]);
+const reports = publicDeclarations(program, [...entries.values()]);
 
 mkdirSync(FOLDER, { recursive: true });
 const changed: string[] = [];
@@ -48,7 +52,9 @@ console.log(
         'check:api -- --update, and look at the difference'
     : `${entries.size} packages export what docs/api says`,
 );
-process.exit(changed.length ? 1 : 0);
+const undocumented = [...entries.values()].flatMap((entry) => undocumentedExports(program, entry));
+for (const line of undocumented) console.error(`${line} has no docstring`);
+process.exit(changed.length || undocumented.length ? 1 : 0);
 
 /** The first line that one of them has and the other has not. */
 function firstDifference(kept: string, report: string): string {

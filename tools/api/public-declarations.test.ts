@@ -1,11 +1,12 @@
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { folderOf, ROOT } from '../packages.mjs';
+import { apiProgram } from './api-program.js';
 import { publicDeclarations } from './public-declarations.js';
 
 test('an entry point is reported name by name, without comments, bodies and private members', () => {
   const entry = join(ROOT, folderOf('errors'), 'src/index.ts');
-  const report = publicDeclarations([entry]).get(entry)!;
+  const report = publicDeclarations(apiProgram([entry]), [entry]).get(entry)!;
   expect(report).toContain('export declare function show(value: unknown): string;');
   expect(report).toMatch(/^export declare class PeftError extends Error \{$/m);
   expect(report).toContain('    readonly code: string;');

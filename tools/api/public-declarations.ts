@@ -4,38 +4,23 @@
  */
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
-import { ROOT } from '../packages.mjs';
 
 /**
- * @param entries source files, absolute.
+ * @param entries source files of the program, absolute.
  * @returns entry → its report, names in order.
  */
-export function publicDeclarations(entries: readonly string[]): Map<string, string> {
-  const emitted = emitDeclarations(entries);
+export function publicDeclarations(
+  program: ts.Program,
+  entries: readonly string[],
+): Map<string, string> {
+  const emitted = emitDeclarations(program);
   return new Map(entries.map((entry) => [entry, reportOf(entry, emitted)]));
 }
 
 /** Absolute path of a source, without its ending → its declarations. */
 type Declarations = ReadonlyMap<string, ts.SourceFile>;
 
-function emitDeclarations(entries: readonly string[]): Declarations {
-  const { options } = ts.parseJsonConfigFileContent(
-    ts.readConfigFile(join(ROOT, 'tsconfig.base.json'), (path) => ts.sys.readFile(path)).config,
-    ts.sys,
-    ROOT,
-  );
-  const program = ts.createProgram(entries, {
-    ...options,
-    customConditions: ['@peft/source'],
-    declaration: true,
-    emitDeclarationOnly: true,
-    removeComments: true,
-    noEmit: false,
-    sourceMap: false,
-    inlineSources: false,
-    rootDir: ROOT,
-    outDir: ROOT,
-  });
+function emitDeclarations(program: ts.Program): Declarations {
   const emitted = new Map<string, ts.SourceFile>();
   program.emit(undefined, (path, text) => {
     const source = ts.createSourceFile(path, text, ts.ScriptTarget.Latest, true);

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { PeftError } from '@peft/errors';
 import { checkName, createMethod, KINDS, type MethodKind } from './create-method.js';
 
+/** What the command writes to and asks; tests put another in its place. */
 export interface Console {
   out(text: string): void;
   err(text: string): void;

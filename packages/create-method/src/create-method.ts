@@ -14,8 +14,10 @@ export const KINDS = Object.freeze([
   'sequence',
   'parameter',
 ] as const);
+/** What the new method stands on. */
 export type MethodKind = (typeof KINDS)[number];
 
+/** What the new package is called, and where it goes. */
 export interface CreateMethodOptions {
   /** In lower case with hyphens: `my-method`. */
   readonly name: string;

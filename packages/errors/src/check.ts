@@ -48,6 +48,10 @@ export interface Checks {
   knownKeys(owner: string, value: object, known: readonly string[]): void;
 }
 
+/**
+ * Checks of options that come from outside. Each throws PEFT_CONFIG_INVALID, which names owner and
+ * field, says what is asked for, and shows what was got.
+ */
 export const check: Checks = {
   positiveInteger(owner: string, field: string, value: unknown): asserts value is number {
     if (!Number.isSafeInteger(value) || (value as number) <= 0)

@@ -10,6 +10,7 @@ import { formatNamed } from './export-formats.js';
 import type { ExportFormat, ExportJob, ExportReport, FormatRequest } from './format.js';
 import { deviationOfWritten, probe } from './model/probe.js';
 
+/** How far an export is. */
 export interface ExportProgress {
   /** The tensor that is written next. */
   readonly tensor: string;
@@ -17,6 +18,7 @@ export interface ExportProgress {
   readonly totalBytes: number;
 }
 
+/** What is exported, into which format, and where to. */
 export interface ExportOptions
   extends
     Pick<TrainedModelOptions, 'adapter' | 'baseModel' | 'engine' | 'threads' | 'signal'>,
@@ -32,6 +34,7 @@ export interface ExportOptions
   readonly modules?: readonly Module[];
 }
 
+/** What an export wrote. */
 export interface ExportResult extends ExportReport {
   readonly format: string;
   readonly type: string | undefined;

@@ -36,6 +36,7 @@ export interface ExportJob {
   next?(output: string): readonly string[];
 }
 
+/** A checkpoint in memory's terms: its config, and tensors that are read one by one. */
 export interface WrittenModel {
   readonly config: Readonly<Record<string, unknown>>;
   readonly store: TensorStore;

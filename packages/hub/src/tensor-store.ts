@@ -3,6 +3,7 @@ import { PeftError } from '@peft/errors';
 import { STORED_BYTES, type StoredDtype, type TensorSource } from '@peft/ops';
 import type { ReadOnlyFile } from './files/read-only-file.js';
 
+/** A checkpoint that is open: tensors by name, each read when it is asked for. */
 export interface TensorStore {
   /** The checkpoint's own names, in the order of its files. */
   names(): string[];

@@ -28,6 +28,7 @@ export interface ValuesOf {
   BOOL: Uint8Array;
 }
 
+/** The typed array of a stored type. */
 export type TensorValues = ValuesOf[StoredDtype];
 
 /** A tensor in memory; a switch over `dtype` narrows `values`. */

@@ -69,6 +69,7 @@ export const encoderArchitectures = list(
   mpnet,
 );
 
+/** Encoder-decoders. */
 export const encoderDecoderArchitectures = list(t5, umt5, bart, mbart, pegasus, marian, m2m100);
 
 /** Decoders, most of them variations of one form. */
@@ -107,6 +108,7 @@ export const decoderArchitectures = list(
   deepseekV3,
 );
 
+/** All model families: encoders, encoder-decoders, decoders. */
 export const architectures = list(
   ...encoderArchitectures,
   ...encoderDecoderArchitectures,

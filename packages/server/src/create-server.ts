@@ -24,6 +24,7 @@ import {
   type ServerOptions,
 } from './server-options.js';
 
+/** A server that has loaded its model. */
 export interface PeftServer {
   /** What the model is, and which engine computes it; undefined for what writes no text. */
   readonly served: ServedModel;

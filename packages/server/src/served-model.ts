@@ -12,11 +12,13 @@ import { startLanguageThread, type LanguageThread } from './language/language-th
 import { OneByOne } from './tasks/one-by-one.js';
 import type { ResolvedServerOptions } from './server-options.js';
 
+/** A language model in a thread of its own. */
 export interface ServedLanguage {
   readonly kind: 'language';
   readonly thread: LanguageThread;
 }
 
+/** A classifier, regressor, tagger, ranker or embedding model in a thread of its own. */
 export interface ServedPredictor {
   readonly kind: 'predictor';
   readonly thread: PredictorThread;
@@ -25,6 +27,7 @@ export interface ServedPredictor {
   readonly queue: OneByOne;
 }
 
+/** What a server serves: a language model, or a predictor of any other task. */
 export type ServedModel = ServedLanguage | ServedPredictor;
 
 /**

@@ -1,6 +1,7 @@
 /** What a server is made with. */
 import { check } from '@peft/errors';
 
+/** What a server serves, where, and within which bounds. */
 export interface ServerOptions {
   /**
    * Folder or hub id of a language model's checkpoint, or a folder that `fit` saved: a language

@@ -4,6 +4,7 @@ import { check, PeftError } from '@peft/errors';
 import { cacheFolder, probeGpus } from '@peft/tensorflow';
 import { parseWheelName } from './wheel-name.js';
 
+/** Which TensorFlow is set up, from what, and where. */
 export interface SetupOptions {
   /** Default: `cuda` where nvidia-smi lists a card, else `cpu`. */
   readonly device?: 'cpu' | 'cuda';

@@ -18,6 +18,7 @@ import { putInPlace } from './put-in-place.js';
 import { selfTest } from './self-test.js';
 import { type Setup, type SetupOptions, withDefaults } from './setup-options.js';
 
+/** What was set up. */
 export interface SetupResult {
   readonly folder: string;
   readonly record: SetupRecord;

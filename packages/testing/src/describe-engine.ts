@@ -31,6 +31,7 @@ import { seededTensor, seededValues } from './seeded-tensor.js';
 import { storedValues } from './stored-values.js';
 import { toBeAllclose } from './to-be-allclose.js';
 
+/** What of the contract an engine does not keep. */
 export interface EngineContractOptions {
   /**
    * Parts of the contract that do not hold, each with the reason, which the report shows: `{

@@ -31,6 +31,7 @@ import { tinyModels, type TinyModel } from './tiny-models.js';
 import { toBeAllclose } from './to-be-allclose.js';
 import { withoutGradientAdvice } from './numeric-gradient.js';
 
+/** Options that the contract is tried with. */
 export interface MethodCase<Name extends MethodName> {
   /** What is special, `rank-stabilised`. */
   readonly title: string;
@@ -54,6 +55,7 @@ export interface MethodCase<Name extends MethodName> {
   readonly exactGradient?: boolean;
 }
 
+/** What the contract is tried with. */
 export interface MethodContractOptions<Name extends MethodName> {
   /** Options that must be refused, each with a part of the message. */
   readonly badOptions?: readonly {

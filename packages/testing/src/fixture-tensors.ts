@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { decodeFloat32, type StoredDtype, type TensorSource } from '@peft/ops';
 
+/** A tensor of a golden case. */
 export interface FixtureTensor extends TensorSource {
   /** All values as float32. */
   values(): Float32Array;

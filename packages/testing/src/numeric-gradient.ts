@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
 import { seededTensor } from './seeded-tensor.js';
 
+/** One element of a gradient beside its difference quotient. */
 export interface GradientComparison {
   /** For a message: `input 1, element 3`. */
   readonly at: string;
@@ -10,6 +11,7 @@ export interface GradientComparison {
   readonly numeric: number;
 }
 
+/** How closely a gradient is tried. */
 export interface GradientCheckOptions {
   /** First of the two step widths; the second is half of it. Default 0.02. */
   readonly step?: number;

@@ -14,6 +14,7 @@ import { bert, llama, t5 } from '@peft/models';
 import { memorySource, type Engine } from '@peft/ops';
 import { seededValues } from './seeded-tensor.js';
 
+/** A small model of random weights, and a batch for it. */
 export interface TinyModel {
   readonly name: 'encoder' | 'encoder-decoder' | 'decoder';
   /** Makes the model anew, the same each time; the caller disposes it. */

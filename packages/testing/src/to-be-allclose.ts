@@ -4,6 +4,7 @@
  */
 import type { Tensor } from '@tensorflow/tfjs';
 
+/** Two numbers are close when |a − b| ≤ atol + rtol·|b|, as numpy's `allclose` says. */
 export interface Tolerance {
   /** Default 1e-6. */
   readonly atol?: number;

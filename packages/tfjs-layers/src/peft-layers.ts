@@ -29,6 +29,7 @@ import { createLayersEngine } from './layers-engine.js';
 import { refreshTraining } from './refresh-training.js';
 import { callWithAdapters } from './wrap-layer.js';
 
+/** What of a layers model every adapter trains. */
 export interface PeftLayersOptions {
   /**
    * Layers that every adapter trains whole, a fresh classifier say; left out of `all-linear`.
@@ -40,6 +41,9 @@ export interface PeftLayersOptions {
 /** Kinds of sites that a layers model has: no virtual tokens, no residual branches. */
 export type LayerKind = 'linear' | 'norm' | 'embedding' | 'parameter';
 
+/**
+ * A layers model of tfjs with adapters on its layers. `dispose` gives the layers back as they were.
+ */
 export class PeftLayers {
   /** Core's view of the model: adapters, status, merging. */
   readonly core: Model;

@@ -2,6 +2,7 @@
 import type { FitSummary, Scores, TaskName } from '@peft/predictor';
 import { bytes, count, duration, table } from './format.js';
 
+/** Scores of a fitted model on one test table. */
 export interface TestScores {
   readonly table: string;
   readonly scores: Scores;

@@ -2,6 +2,7 @@
 import { createInterface } from 'node:readline';
 import { safeText } from './safe-text.js';
 
+/** What a command reads from and writes to; tests put another in its place. */
 export interface Terminal {
   /** Results, a line each. */
   out(text: string): void;

@@ -15,6 +15,7 @@ import { withWeights } from './site-handle.js';
 import { refuseUnread, saveTiedEmbeddings, saveTiedOutputs } from './tied-modules.js';
 import type { WeightHost } from './weight-host.js';
 
+/** How a method is put on a model. */
 export interface AttachOptions {
   /** Seed of the initialisers. Default 0. */
   readonly seed?: number;

@@ -13,8 +13,10 @@ import { PeftError } from '@peft/errors';
 declare const typeOf: unique symbol;
 /** A key that remembers the type of what it resolves to. */
 export type Token<T> = symbol & { readonly [typeOf]?: (value: T) => T };
+/** A new token. Two tokens differ, whatever their descriptions, which are for messages. */
 export const token = <T>(description: string): Token<T> => Symbol(description);
 
+/** Gives the value that a token is bound to. */
 export interface Resolver {
   get<T>(token: Token<T>): T;
   has(token: Token<unknown>): boolean;
@@ -23,6 +25,7 @@ export interface Resolver {
 export type Bind = <T>(token: Token<T>, make: (resolver: Resolver) => T) => void;
 /** A module is a function that binds. */
 export type Module = (bind: Bind) => void;
+/** Modules composed: values by their tokens, and the end of them all. */
 export interface App extends Resolver {
   /** Disposes what was made, last made first, each once. */ dispose(): void;
 }

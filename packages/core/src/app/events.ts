@@ -9,6 +9,7 @@ interface EventBase {
   /** Milliseconds since 1970. */ readonly atMs: number;
 }
 
+/** A run begins: what trains, on what, and how long it is planned to be. */
 export interface RunStarted extends EventBase {
   readonly type: 'run/started';
   readonly modelType: string;
@@ -20,6 +21,7 @@ export interface RunStarted extends EventBase {
   readonly plannedEpochs: number;
   readonly resumedAtStep?: number;
 }
+/** What a run is planned to hold, before it loads the model. */
 export interface MemoryPlanned extends EventBase {
   readonly type: 'memory/planned';
   /** What the process will hold at the most. */ readonly peakBytes: number;
@@ -31,17 +33,20 @@ export interface MemoryPlanned extends EventBase {
     readonly usableBytes: number;
   };
 }
+/** A further part of the base's weights is in memory. */
 export interface WeightsLoaded extends EventBase {
   readonly type: 'weights/loaded';
   readonly loadedBytes: number;
   readonly totalBytes: number;
 }
+/** A further part of a file of the hub is on disk. */
 export interface DownloadProgressed extends EventBase {
   readonly type: 'download/progressed';
   readonly file: string;
   readonly loadedBytes: number;
   readonly totalBytes: number;
 }
+/** An optimiser step was taken. */
 export interface StepCompleted extends EventBase {
   readonly type: 'step/completed';
   readonly step: number;
@@ -53,6 +58,7 @@ export interface StepCompleted extends EventBase {
   readonly examples: number;
   readonly durationMs: number;
 }
+/** The validation data was scored. */
 export interface EvaluationCompleted extends EventBase {
   readonly type: 'evaluation/completed';
   readonly step: number;
@@ -62,18 +68,21 @@ export interface EvaluationCompleted extends EventBase {
   readonly durationMs: number;
   /** This score is the best so far. */ readonly isBest: boolean;
 }
+/** A checkpoint is on disk, whole. */
 export interface CheckpointSaved extends EventBase {
   readonly type: 'checkpoint/saved';
   readonly step: number;
   readonly path: string;
   readonly score?: number;
 }
+/** Something that the user should know, and that did not stop the run. */
 export interface RunWarned extends EventBase {
   readonly type: 'run/warned';
   readonly code: string;
   readonly message: string;
   readonly hint?: string;
 }
+/** The last event of a run, whatever ended it. */
 export interface RunEnded extends EventBase {
   readonly type: 'run/ended';
   /** `diverged`: the loss became NaN or infinite. */
@@ -84,6 +93,7 @@ export interface RunEnded extends EventBase {
   readonly error?: { readonly code: string; readonly message: string };
 }
 
+/** All events of a run; a switch over `type` narrows them. */
 export type TrainEvent =
   | RunStarted
   | MemoryPlanned
@@ -94,6 +104,7 @@ export type TrainEvent =
   | CheckpointSaved
   | RunWarned
   | RunEnded;
+/** The events of one type. */
 export type TrainEventOf<T extends TrainEvent['type']> = Extract<TrainEvent, { type: T }>;
 
 /** Passes on only events of these types, typed. */

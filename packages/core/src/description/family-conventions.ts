@@ -19,6 +19,7 @@ export interface AdapterHubNames {
   readonly prefixName?: string;
 }
 
+/** What others call a family's modules, where that does not follow from its sites. */
 export interface FamilyConventions {
   /**
    * Query and value projections as PEFT names them, which LoRA and its relatives take by default.

@@ -17,8 +17,11 @@ const fill = (shape: readonly number[], value: (i: number) => number): Float32Ar
   return out;
 };
 
+/** All 0. */
 export const zeros: Initializer = (shape) => new Float32Array(sizeOf(shape));
+/** All 1. */
 export const ones: Initializer = (shape) => new Float32Array(sizeOf(shape)).fill(1);
+/** All `value`. */
 export const constant =
   (value: number): Initializer =>
   (shape) =>

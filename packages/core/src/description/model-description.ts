@@ -53,6 +53,10 @@ export type HeadOptions =
   | { readonly kind: 'causal-lm' }
   | { readonly kind: 'seq2seq-lm' };
 
+/**
+ * What a model consists of before it has weights: its parameters, and the sites where adapters can
+ * stand.
+ */
 export interface ModelDescription {
   readonly modelType: string;
   readonly head: HeadOptions;

@@ -103,6 +103,7 @@ export interface ParameterSite extends SiteBase {
   readonly shape: readonly number[];
 }
 
+/** A place in a model where an adapter can stand; `kind` tells which. */
 export type Site =
   | LinearSite
   | NormSite
@@ -111,9 +112,12 @@ export type Site =
   | SublayerSite
   | SequenceSite
   | ParameterSite;
+/** The kind of a site: what stands there sees a linear map, a norm, an embedding … */
 export type SiteKind = Site['kind'];
+/** The site of one kind. */
 export type SiteOf<K extends SiteKind> = Extract<Site, { kind: K }>;
 
+/** All kinds of sites. */
 export const SITE_KINDS: readonly SiteKind[] = Object.freeze([
   'linear',
   'norm',

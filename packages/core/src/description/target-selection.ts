@@ -33,10 +33,12 @@ export interface CommonConfig {
    */
   readonly ensureWeightTying?: boolean;
 }
+/** The common options that say which sites a method stands on. */
 export type TargetSelection = Pick<
   CommonConfig,
   'targets' | 'excludeModules' | 'layersToTransform' | 'layersPattern'
 >;
+/** The options that every method has beside its own. */
 export const COMMON_KEYS: readonly string[] = Object.freeze([
   'targets',
   'excludeModules',
@@ -46,6 +48,7 @@ export const COMMON_KEYS: readonly string[] = Object.freeze([
   'ensureWeightTying',
 ]);
 
+/** How sites are chosen, and how strictly. */
 export interface SelectOptions {
   /** Who asks, for messages. */
   readonly owner: string;

@@ -6,6 +6,7 @@
 import type { ModelDescription } from './model-description.js';
 import type { EmbeddingSite } from './sites.js';
 
+/** An embedding and the one whose table it reads. */
 export interface TiedEmbedding {
   readonly reader: EmbeddingSite;
   /** Where the table is. */

@@ -2,6 +2,7 @@
 import type { ModelDescription } from './model-description.js';
 import type { EmbeddingSite, LinearSite } from './sites.js';
 
+/** An output layer and the embedding whose table it reads. */
 export interface TiedOutput {
   readonly output: LinearSite;
   readonly embedding: EmbeddingSite;

@@ -2,6 +2,7 @@
 import type { Adapter } from '../adapter/adapter.js';
 import type { AdapterAbout } from '../method/adapter-file.js';
 
+/** What an adapter's README says: the base model, what trained, and what was measured. */
 export interface AdapterCard extends AdapterAbout {
   readonly trainable: number;
   readonly total: number;

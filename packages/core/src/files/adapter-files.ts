@@ -32,6 +32,7 @@ import { peftFormat } from './peft-format.js';
 
 const CONFIG_FILE = 'adapter_config.json';
 
+/** How an adapter is written. */
 export interface SaveAdapterOptions
   extends AdapterAbout, Pick<AdapterCard, 'results' | 'language' | 'license'> {
   /** Replace what the folder holds. Default false. */
@@ -42,6 +43,7 @@ export interface SaveAdapterOptions
   readonly format?: AdapterFormat;
 }
 
+/** How an adapter's folder is read. */
 export interface LoadAdapterOptions {
   /** What to call it. Default: what its file calls it, or `default`. */
   readonly name?: string;
@@ -58,6 +60,7 @@ export interface LoadAdapterOptions {
   readonly isTrainable?: boolean;
 }
 
+/** An adapter that stands on the model now, and what its folder said besides. */
 export interface LoadedAdapter {
   readonly adapter: Adapter;
   /** Sentences about what the file says and this version does not know. */

@@ -39,6 +39,10 @@ const ALIASES: readonly (readonly [RegExp, string])[] = [
   [/\.adapter_norm_before\./, '.adapter_down.0.'],
 ];
 
+/**
+ * Files as adapter-hub's `adapters` library 1.x writes and reads them: `adapter_config.json` with
+ * its `config` and `model_class`, weights under adapter-hub's module names, the head beside them.
+ */
 export const adapterHubFormat: AdapterFormat = Object.freeze({
   name: 'adapter-hub',
   floatKeys: Object.freeze([

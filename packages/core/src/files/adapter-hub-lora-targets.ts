@@ -7,6 +7,7 @@ import type { ModelDescription } from '../description/model-description.js';
 import type { Site } from '../description/sites.js';
 import { hubLinear } from './adapter-hub-places.js';
 
+/** Where adapter-hub's `LoRAConfig` and its kin stand, by adapter-hub's own keys. */
 export interface HubLoraTargets {
   readonly selfattn_lora: boolean;
   readonly intermediate_lora: boolean;

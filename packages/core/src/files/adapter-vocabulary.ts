@@ -7,6 +7,7 @@ import { vocabularyModules } from '../description/vocabulary.js';
 import { peftFormat } from './peft-format.js';
 import { existsSync } from 'node:fs';
 
+/** What an adapter's file tells of the vocabulary that it was trained with. */
 export interface AdapterVocabulary {
   /** Rows of the tables that it holds whole or has a low-rank path on; undefined: it has none. */
   readonly size: number | undefined;

@@ -15,6 +15,10 @@ import { readPeftSpec, writePeftConfig } from './peft-config.js';
 /** Modules whose whole weight PEFT stores beside an adapter on them. */
 const EMBEDDING_MODULES = ['embed_tokens', 'lm_head'];
 
+/**
+ * Files as Hugging Face PEFT writes and reads them: `adapter_config.json` with `peft_type` (or a
+ * union of such configs), `adapter_model.safetensors` under `base_model.model.` names.
+ */
 export const peftFormat: AdapterFormat = Object.freeze({
   name: 'peft',
   weightFiles: Object.freeze(['adapter_model.safetensors', 'adapter_model.bin']),

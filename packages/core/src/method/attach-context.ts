@@ -38,6 +38,7 @@ export interface OwnedParameter extends AdapterParameter {
   dispose(): void;
 }
 
+/** How a method's parameter trains and how its file holds it. */
 export interface ParameterOptions {
   /** Saved and loaded, never trained (VeRA's projections). Default true. */
   readonly trainable?: boolean;
@@ -65,6 +66,7 @@ export interface StoredForm {
   read(parts: readonly Float32Array[]): Float32Array;
 }
 
+/** How a parameter of the base takes part in an adapter. */
 export interface UnfreezeOptions {
   /** Kept and saved with the adapter but not trained. Default true. */
   readonly trainable?: boolean;
@@ -186,4 +188,5 @@ export interface SiteWeights {
    */
   baseRows(ids: Int32Array): Tensor2D;
 }
+/** A site with its weights, as `attach` receives it. */
 export type SiteHandle<K extends SiteKind> = SiteOf<K> & SiteWeights;

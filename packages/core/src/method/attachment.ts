@@ -5,11 +5,13 @@
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { Site, SiteKind } from '../description/sites.js';
 
+/** A linear map: y = x·Wᵀ + b, `weight` `[out, in]`, `bias` `[out]`. */
 export interface MergedLinear {
   readonly weight: Tensor2D;
   readonly bias?: Tensor1D;
 }
 
+/** What stands on a linear map. */
 export interface LinearAttachment {
   /**
    * x `[N, in]` → y `[N, out]`; `base` runs the map underneath, bias included. `call` has what only
@@ -23,11 +25,13 @@ export interface LinearAttachment {
   /** A row's result depends on the other rows, so that no batch can mix it with others. */
   readonly readsWholeBatch?: boolean;
 }
+/** What stands on a layer or RMS norm; x `[N, D]`. */
 export interface NormAttachment {
   forward(x: Tensor2D, base: (x: Tensor2D) => Tensor2D, call: AttachmentCall): Tensor2D;
   /** γ, β → those of the merged norm. */
   merge?(base: { weight: Tensor1D; bias?: Tensor1D }): { weight: Tensor1D; bias?: Tensor1D };
 }
+/** What stands on an embedding: ids `[N]` → rows `[N, D]` of the table `[V, D]`. */
 export interface EmbeddingAttachment {
   forward(ids: Int32Array, base: (ids: Int32Array) => Tensor2D, call: AttachmentCall): Tensor2D;
   merge?(table: Tensor2D): Tensor2D;
@@ -36,6 +40,10 @@ export interface EmbeddingAttachment {
   /** Multiplies the adapter's strength, where it has one. */
   rescale?(factor: number): void;
 }
+/**
+ * What stands on an attention: keys and values that every query of a sequence sees beside the
+ * sequence's own, and what follows the attention.
+ */
 export interface AttentionAttachment {
   /**
    * P, when the extra keys stand in for P tokens in front of each sequence, as a key-value cache
@@ -76,9 +84,11 @@ export interface SublayerCall extends AttachmentCall {
    */
   close(output: Tensor2D, options?: { readonly bare?: boolean }): Tensor2D;
 }
+/** What stands at the end of a residual branch. */
 export interface SublayerAttachment {
   forward(call: SublayerCall): Tensor2D;
 }
+/** What stands in front of the embedded sequences. */
 export interface SequenceAttachment {
   /** P. Default 0: they take no positions of the model. */
   readonly tokens?: number;
@@ -103,6 +113,7 @@ export interface AttachmentCall {
   adapter(name: string): AttachedSites;
 }
 
+/** What may stand on a site of each kind. */
 export interface SiteAttachments {
   linear: LinearAttachment;
   norm: NormAttachment;

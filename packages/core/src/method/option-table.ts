@@ -31,6 +31,7 @@ export interface OptionRow<T> {
   readonly peft?: string;
 }
 
+/** One row for each of a method's options. */
 export type OptionRows<Config> = { readonly [K in keyof Config]-?: OptionRow<Config[K]> };
 
 /** What a table needs beside its rows. */

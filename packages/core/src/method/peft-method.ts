@@ -20,6 +20,7 @@ import type { AttachedSites, SiteAttachments } from './attachment.js';
 /** Open map of method name → options; a method's package adds to it by declaration merging. */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
 export interface PeftConfigs {}
+/** The names of all methods in the program: packages add theirs to `PeftConfigs`. */
 export type MethodName = Extract<keyof PeftConfigs, string>;
 
 /**
@@ -150,6 +151,7 @@ export interface AdapterHubMapping<Config> {
   key(name: string, config: Config): string;
 }
 
+/** The keys of PEFT's configs that say where a method stands. */
 export type PeftCommonKey =
   | 'target_modules'
   | 'exclude_modules'

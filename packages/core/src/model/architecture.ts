@@ -34,6 +34,7 @@ export interface ModelBatch {
   };
 }
 
+/** What one forward pass gives. */
 export interface ModelOutput {
   /** Last hidden state of the (decoder's) tokens `[N, D]`. */
   readonly hidden: Tensor2D;
@@ -68,6 +69,10 @@ export interface ModelOutput {
   readonly encoderHiddenStates?: readonly Tensor2D[];
 }
 
+/**
+ * The map from a language model's last hidden state to logits: softCap·tanh((scale·h·Wᵀ +
+ * b)/softCap), without the cap where it is 0.
+ */
 export interface OutputLayer {
   readonly weight: Weight; // [V, D]
   readonly bias?: Tensor1D; // [V]
@@ -108,6 +113,7 @@ export interface Architecture<Config = unknown, Kinds extends SiteKind = SiteKin
   forward(run: ModelRun, config: Config, batch: ModelBatch): ModelOutput;
 }
 
+/** Types and freezes a model family; what a family's file exports. */
 export const defineArchitecture = <Config, Kinds extends SiteKind = SiteKind>(
   architecture: Architecture<Config, Kinds>,
 ): Architecture<Config, Kinds> => Object.freeze(architecture);

@@ -17,6 +17,10 @@ export interface KeyValues {
   readonly offsets: Int32Array; // [B+1]
 }
 
+/**
+ * Keys and values of the tokens that a decoder has read, by attention site, so that the next run
+ * computes its new tokens alone. It owns its tensors until `dispose`.
+ */
 export class KeyValueCache {
   readonly #past = new Map<string, KeyValues>();
   readonly #memory = new Map<string, KeyValues>();

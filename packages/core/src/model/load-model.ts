@@ -12,6 +12,7 @@ import { requireShapes, storedParameters } from './weights/stored-parameters.js'
 import type { WeightStore } from './weights/weight-store.js';
 import { loadWeights, type LoadWeightsOptions } from './weights/weights.js';
 
+/** How a model is made from a description and weights. */
 export interface ModelOptions extends LoadWeightsOptions {
   /** Default `{ kind: 'none' }`: the bare backbone. */
   readonly head?: HeadOptions;

@@ -33,6 +33,7 @@ import { forwardPooled, isDecoder } from './pooled-head.js';
 import type { RunHost, RunOptions } from './run-options.js';
 import { isFrozen, type ModelWeights } from './weights/weights.js';
 
+/** What an adapter on a model is and does at the moment. */
 export interface AdapterStatus {
   readonly name: string;
   readonly methods: readonly string[];
@@ -47,6 +48,10 @@ export interface AdapterStatus {
   readonly trainableParameters: number;
 }
 
+/**
+ * A frozen base model with any number of adapters on it: runs them, adds, switches, merges and
+ * removes them. It owns its weights and adapters until `dispose`.
+ */
 export class Model {
   readonly #adapters = new Map<string, Adapter>();
   #active: readonly string[] = [];

@@ -12,6 +12,7 @@ import {
   type InstalledPackage,
 } from './installed-packages.js';
 
+/** How `openModel` finds checkpoint, engine and family. */
 export interface OpenModelOptions extends ModelOptions {
   /**
    * An engine, or the name of an installed one. Default: the first that works here, of

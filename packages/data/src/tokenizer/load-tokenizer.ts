@@ -23,6 +23,7 @@ const SENTENCEPIECE_FILES = [
   'sentencepiece.model',
 ];
 
+/** How a checkpoint's tokeniser is read. */
 export interface LoadTokenizerOptions {
   /** Tokens to add to the vocabulary, behind all others; those that it has stay as they are. */
   readonly addedTokens?: readonly string[];

@@ -6,6 +6,7 @@ import { gpuProblem } from './gpu/gpu-problem.js';
 import { probeGpus, visibleGpus, type Gpu } from './gpu/gpu-probe.js';
 import { findInstallations } from './installation.js';
 
+/** The device that computes. */
 export interface DeviceDescription {
   readonly kind: 'cpu' | 'gpu';
   /** The card's name, or `CPU, 8 threads`. */

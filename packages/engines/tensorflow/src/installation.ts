@@ -23,6 +23,7 @@ export interface Installation {
   readonly tfjsNodeVersion: string;
 }
 
+/** The installations of tfjs-node that were found. */
 export interface InstallationSearch {
   /** The first of them is used. */
   readonly found: readonly Installation[];

@@ -21,6 +21,7 @@ import { tensorflowSizing } from './sizing/tensorflow-sizing.js';
 import { storeParts, storeSource } from './store-weight.js';
 import { TensorflowWeight, wholeWeight } from './tensorflow-weight.js';
 
+/** Which TensorFlow computes, and how. */
 export interface TensorflowEngineOptions extends LoadOptions {
   /**
    * Operands of the products. Default `bfloat16` where the device has instructions for it, else
@@ -40,6 +41,7 @@ export interface TensorflowEngine extends Engine {
   memory(): DeviceMemory;
 }
 
+/** What TensorFlow holds. */
 export interface DeviceMemory {
   /** Tensors that TensorFlow holds: weights, variables, activations. */
   readonly tensors: number;

@@ -9,6 +9,7 @@ import { check, PeftError } from '@peft/errors';
 import { readJsonObject, type JsonObject } from '@peft/hub';
 import { moreThanLora } from './plain-lora.js';
 
+/** Whether one program loads an adapter. */
 export interface AdapterVerdict {
   readonly target: TargetName;
   /** It loads the adapter as it is. */
@@ -76,7 +77,9 @@ const TARGETS = Object.freeze({
   'transformers.js': () => verdict(['it loads no adapters'], MERGE),
 } as const satisfies Readonly<Record<string, Check>>);
 
+/** A program whose loading of adapters is known. */
 export type TargetName = keyof typeof TARGETS;
+/** The programs whose loading is known, by name. */
 export const TARGET_NAMES = Object.freeze(Object.keys(TARGETS) as TargetName[]);
 
 /**

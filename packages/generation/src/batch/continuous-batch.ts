@@ -41,6 +41,11 @@ interface Waiting {
 /** Lane of adapters that share passes. */
 const MIXED = '';
 
+/**
+ * Writes texts of many callers in one batch that they join and leave token by token (Yu et al.
+ * 2022, "Orca"); prompts are read in chunks between two steps of the others (Agrawal et al. 2023,
+ * "SARATHI").
+ */
 export class ContinuousBatch {
   readonly #options: Required<ContinuousBatchOptions>;
   readonly #waiting: Waiting[] = [];

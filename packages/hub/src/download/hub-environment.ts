@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 
+/** What the environment says of the hub, by the names that Python's `huggingface_hub` reads. */
 export interface HubEnvironment {
   /** `HF_ENDPOINT`, without a slash at the end. */
   readonly endpoint: string;

@@ -8,6 +8,7 @@ import { ADAPTER_WEIGHT_FILES, WEIGHT_FILES } from '../safetensors/open-checkpoi
  */
 export type ModelFileKind = 'config' | 'tokenizer' | 'weights' | 'adapter';
 
+/** The files of a repository that a program needs. */
 export interface SelectedFiles {
   /** Names without folders, small files first. The shards of `index` are not among them. */
   readonly files: readonly string[];

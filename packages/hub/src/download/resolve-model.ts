@@ -12,6 +12,7 @@ import { type HubFile, listModel } from './list-model.js';
 import { type ModelFileKind, selectModelFiles } from './model-files.js';
 import { looksLikeFolder, modelReference } from './model-reference.js';
 
+/** How a model's name is looked up, and what of it is downloaded. */
 export interface ResolveModelOptions {
   /** Branch, tag or commit on the hub, as in `NAME@REVISION`. Default `main`. */
   readonly revision?: string;
@@ -44,6 +45,7 @@ export interface ResolveModelOptions {
   readonly silenceMs?: number;
 }
 
+/** How far a download is. */
 export interface DownloadProgress {
   readonly file: string;
   readonly fileDoneBytes: number;

@@ -3,6 +3,7 @@ import { PeftError } from '@peft/errors';
 import { readFileSync, statSync } from 'node:fs';
 import { parseStrictJson, StrictJsonError } from './strict-json.js';
 
+/** A parsed JSON object whose values are not yet checked. */
 export type JsonObject = { readonly [key: string]: unknown };
 
 /** Larger than any tokenizer.json. */

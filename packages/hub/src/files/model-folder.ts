@@ -30,6 +30,7 @@ export interface TokenizerFiles {
   readonly chatTemplatePath?: string;
 }
 
+/** A checkpoint's folder: its config, and where its tokeniser's files are. */
 export interface ModelFolder {
   /** Absolute. */
   readonly folder: string;

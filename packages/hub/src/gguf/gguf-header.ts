@@ -22,6 +22,7 @@ export interface GgufTensor {
   readonly byteLength: number;
 }
 
+/** What a GGUF file says before its tensors: metadata, and where each tensor lies. */
 export interface GgufHeader {
   readonly metadata: ReadonlyMap<string, GgufValue>;
   readonly tensors: ReadonlyMap<string, GgufTensor>;

@@ -5,6 +5,7 @@ import { GgufFields } from './gguf-fields.js';
 import type { GgufFile } from './open-gguf.js';
 import { GGUF_PRE_TOKENIZERS, PRE_TOKENIZER_ALIASES } from './pre-tokenizers.js';
 
+/** A tokeniser rebuilt from GGUF's metadata. */
 export interface GgufTokenizer {
   /** `tokenizer.json`. */
   readonly json: JsonObject;

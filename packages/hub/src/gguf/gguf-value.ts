@@ -19,7 +19,9 @@ export const VALUE_TYPES = Object.freeze([
 
 export type ValueType = (typeof VALUE_TYPES)[number];
 export type ScalarType = Exclude<ValueType, 'array'>;
+/** A single value of GGUF's metadata. */
 export type GgufScalar = number | boolean | string;
+/** A value of GGUF's metadata, single or an array. */
 export type GgufValue = GgufScalar | readonly GgufScalar[];
 
 /** A value to be written. */

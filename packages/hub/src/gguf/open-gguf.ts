@@ -4,6 +4,7 @@ import { ReadOnlyFile } from '../files/read-only-file.js';
 import { decodeBlocks } from './blocks/block-types.js';
 import { readGgufHeader, type GgufHeader, type GgufTensor } from './gguf-header.js';
 
+/** A GGUF file that is open. */
 export interface GgufFile extends GgufHeader {
   /** Absolute. */
   readonly path: string;

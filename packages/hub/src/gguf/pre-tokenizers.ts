@@ -4,6 +4,7 @@
  */
 import type { JsonObject } from '../files/json-file.js';
 
+/** A value of `tokenizer.ggml.pre`, and what it means. */
 export interface GgufPreTokenizer {
   readonly name: string;
   /** `pre_tokenizer` of tokenizer.json. */

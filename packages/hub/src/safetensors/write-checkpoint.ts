@@ -14,6 +14,7 @@ import {
   type WriteSafetensorsOptions,
 } from './write-safetensors.js';
 
+/** How a checkpoint is cut into shards. */
 export interface WriteCheckpointOptions extends WriteSafetensorsOptions {
   /**
    * A new shard begins where the data would exceed it; a larger tensor has its own. Default

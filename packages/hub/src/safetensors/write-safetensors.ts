@@ -26,6 +26,7 @@ export interface NewTensor {
 /** Something new, or a tensor of an opened checkpoint, which is copied in pieces. */
 export type WritableTensor = NewTensor | TensorSource;
 
+/** How a safetensors file is written. */
 export interface WriteSafetensorsOptions {
   /** `__metadata__`. Default `{ format: 'pt' }`, which Python's loaders ask for. */
   readonly metadata?: Readonly<Record<string, string>>;

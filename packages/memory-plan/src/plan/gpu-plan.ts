@@ -16,6 +16,7 @@ export interface PlannedGpu extends MachineMemory {
   readonly runtimeBytes?: number;
 }
 
+/** What a run holds in a GPU's memory. */
 export interface GpuPlan {
   readonly name: string;
   readonly runtimeBytes: number;

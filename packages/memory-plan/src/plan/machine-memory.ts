@@ -1,6 +1,7 @@
 /** What this machine has, and what of it this process may still take. */
 import { freemem, totalmem } from 'node:os';
 
+/** The machine's memory as it is now. */
 export interface MachineMemory {
   /** Of the machine, or of the container where it has a limit. */
   readonly totalBytes: number;

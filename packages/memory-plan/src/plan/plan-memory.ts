@@ -54,6 +54,7 @@ export interface RunSettings {
   readonly quantization?: WeightQuantization;
 }
 
+/** The run whose memory is planned. */
 export interface PlanRequest extends RunSettings {
   readonly architecture: Architecture<never> | Architecture<unknown>;
   /** The parsed config.json; no weights are needed. */

@@ -36,6 +36,7 @@ export interface PlannedTask {
   loss(output: ModelOutput, batch: ModelBatch): Scalar;
 }
 
+/** The model and method whose memory is asked for. */
 export interface MeasureRequest {
   readonly architecture: Architecture<never> | Architecture<unknown>;
   /** The parsed config.json. */
@@ -65,8 +66,10 @@ export interface PlannedBatch {
   readonly packed?: ModelBatch;
 }
 
+/** Which blocks are computed again in the backward pass: all, none, or those of these numbers. */
 export type Checkpointing = boolean | ReadonlySet<number>;
 
+/** A model's memory, known from its description without a weight being read. */
 export interface MeasuredModel {
   readonly description: ModelDescription;
   readonly trainables: readonly OwnedParameter[];

@@ -1,6 +1,7 @@
 /** The options of AdaLoRA, their defaults and checks. */
 import { check, PeftError } from '@peft/errors';
 
+/** Options of AdaLoRA. */
 export interface AdaloraConfig {
   /** Ranks of a layer at the start. Default 12. */
   readonly initialRank: number;

@@ -22,6 +22,10 @@ interface Importance {
   readonly uncertainty: Float32Array;
 }
 
+/**
+ * Counts the importance of every direction while AdaLoRA trains, and prunes those that matter least
+ * (Zhang et al. 2023, equations 8 to 12).
+ */
 export class RankAllocator implements StepMemory {
   readonly triplets: Triplet[] = [];
   /** Kept directions by `<path>.lora_E`, once ranks were allocated. */

@@ -31,6 +31,7 @@ import { check, PeftError, show } from '@peft/errors';
 import { linear } from '@peft/ops';
 import { isBottleneck, type BottleneckSublayer } from './bottleneck-sublayer.js';
 
+/** Options of AdapterFusion. */
 export interface FusionConfig {
   /**
    * Names of the adapters on the model, in the original's order: the last one's form decides what

@@ -5,6 +5,7 @@
 import { check, PeftError, show } from '@peft/errors';
 import { activationNamed } from '@peft/ops';
 
+/** Options of bottleneck adapters. */
 export interface BottleneckConfig {
   /** Stand after the attention. Default false. */
   readonly mhAdapter: boolean;

@@ -32,12 +32,14 @@ export const AUTOGLUON_METHODS = Object.freeze([
   'ia3_lora_bias',
   'ia3_lora_norm',
 ] as const);
+/** A value of AutoGluon's `optim.peft`. */
 export type AutogluonMethod = (typeof AUTOGLUON_METHODS)[number];
 
 /** Whether AutoGluon has a value of `optim.peft` that is called so. */
 export const isAutogluonMethod = (name: string): name is AutogluonMethod =>
   (AUTOGLUON_METHODS as readonly string[]).includes(name);
 
+/** AutoGluon's options of its methods. */
 export interface AutogluonMethodOptions {
   /** `optim.lora.r`. Default 8. */
   readonly rank?: number;
@@ -70,6 +72,7 @@ export const AUTOGLUON_OPTIONS: readonly (keyof AutogluonMethodOptions)[] = Obje
   'familyTargets',
 ]);
 
+/** `optim.lora.filter` of AutoGluon: what its methods stand on where nothing else is said. */
 export const AUTOGLUON_FILTER: readonly string[] = Object.freeze([
   'query',
   'value',

@@ -5,6 +5,7 @@
 import { definePeftMethod } from '@peft/core';
 import { check } from '@peft/errors';
 
+/** Full fine-tuning has no options. */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
 export interface FullFineTuningConfig {}
 

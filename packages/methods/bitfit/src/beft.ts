@@ -10,6 +10,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D } from '@tensorflow/tfjs';
 import { definePeftMethod, normal, optionTable, zeros } from '@peft/core';
 
+/** Options of BEFT. */
 export interface BeftConfig {
   /** Start at zero. `false`: N(0, 1), for tests. Default true. */
   readonly initWeights: boolean;

@@ -15,6 +15,7 @@ import {
 } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 
+/** Options of BitFit. */
 export interface BitFitConfig {
   /** Train the biases. Default true. */
   readonly biases: boolean;

@@ -5,6 +5,7 @@
 import { definePeftMethod, type TargetSelection } from '@peft/core';
 import { check } from '@peft/errors';
 
+/** LN tuning has no options beside the common ones. */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
 export interface LnTuningConfig {}
 

@@ -26,6 +26,10 @@ const QWEN_LIKE: DefaultTargets = {
   feedforward: ['down_proj'],
 };
 
+/**
+ * Where (IA)³ stands in each family, and which of those are feed-forward: PEFT's tables
+ * (`TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING` and `…_FEEDFORWARD_…`).
+ */
 export const IA3_DEFAULT_TARGETS: Readonly<Record<string, DefaultTargets>> = Object.freeze({
   bert: BERT_LIKE,
   roberta: BERT_LIKE,

@@ -4,6 +4,7 @@ import { check, PeftError, show } from '@peft/errors';
 import { loraInitializer } from './variants/lora-init.js';
 import type { LoraInitializer } from './variants/lora-initializer.js';
 
+/** Options of LoRA. */
 export interface LoraConfig {
   /** r: width of the low-rank path. Default 8. */
   readonly rank: number;

@@ -21,6 +21,7 @@ import {
 import { linear } from '@peft/ops';
 import { orthonormalColumns } from './orthonormal-columns.js';
 
+/** Options of DEFT. */
 export interface DeftConfig {
   /** r, at most the layer's outputs. Default 8. */
   readonly rank: number;

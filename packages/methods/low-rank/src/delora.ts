@@ -24,6 +24,7 @@ import {
 } from '@peft/core';
 import { linear, scaleColumns } from '@peft/ops';
 
+/** Options of DeLoRA. */
 export interface DeloraConfig {
   /** r. Default 8. */
   readonly rank: number;

@@ -23,6 +23,7 @@ import {
 } from '@peft/core';
 import { freezeTensor, linear } from '@peft/ops';
 
+/** Options of GLoRA. */
 export interface GloraConfig {
   /** r of the parts that are products. Default 8. */
   readonly rank: number;

@@ -21,6 +21,7 @@ import {
 import { PeftError } from '@peft/errors';
 import { linear } from '@peft/ops';
 
+/** Options of GraLoRA. */
 export interface GraloraConfig {
   /** r, a multiple of `blocks`. Default 32. */
   readonly rank: number;

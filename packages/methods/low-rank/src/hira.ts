@@ -24,6 +24,7 @@ import {
 import { PeftError } from '@peft/errors';
 import { freezeTensor, gatherRows, linear } from '@peft/ops';
 
+/** Options of HiRA. */
 export interface HiraConfig {
   /** r. Default 32. */
   readonly rank: number;

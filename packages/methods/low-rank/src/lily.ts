@@ -26,6 +26,7 @@ import {
 import { check, PeftError } from '@peft/errors';
 import { linear } from '@peft/ops';
 
+/** Options of Lily. */
 export interface LilyConfig {
   /** r. Default 32. */
   readonly rank: number;

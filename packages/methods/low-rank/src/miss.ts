@@ -23,6 +23,7 @@ import {
 import { PeftError } from '@peft/errors';
 import { freezeTensor, linear } from '@peft/ops';
 
+/** Options of MiSS. */
 export interface MissConfig {
   /** r: columns that share a shard. Default 64. */
   readonly rank: number;

@@ -19,6 +19,7 @@ import {
 } from '@peft/core';
 import { activate, activationNamed, freezeTensor, linear } from '@peft/ops';
 
+/** Options of PEANuT. */
 export interface PeanutConfig {
   /** r: width of the network. Default 32. */
   readonly rank: number;

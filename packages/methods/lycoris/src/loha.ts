@@ -21,6 +21,7 @@ import {
   type LycorisConfig,
 } from './lycoris-config.js';
 
+/** Options of LoHa. */
 export type LohaConfig = LycorisConfig;
 
 declare module '@peft/core' {

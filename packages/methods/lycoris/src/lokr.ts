@@ -33,6 +33,7 @@ import {
   type LycorisConfig,
 } from './lycoris-config.js';
 
+/** Options of LoKr. */
 export interface LokrConfig extends LycorisConfig {
   /** The small matrix is low-rank, too, where that saves parameters. Default false. */
   readonly decomposeBoth: boolean;

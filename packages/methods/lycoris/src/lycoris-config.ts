@@ -13,6 +13,7 @@ import {
 } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 
+/** Options of LoHa and LoKr. */
 export interface LycorisConfig {
   /** r. Default 8. */
   readonly rank: number;

@@ -7,6 +7,7 @@ import { combineMethods, type CommonConfig, type MethodSpec, type PeftConfigs } 
 import { parallelAdapter } from '@peft/adapter';
 import { attentionPrefix } from '@peft/prompt-tuning';
 
+/** Options of the mix-and-match adapter's two parts. */
 export interface MamOptions {
   /** Of the prefix. Default: 30 tokens, a network 800 wide. */
   readonly prefix?: Partial<PeftConfigs['attention-prefix']> & CommonConfig;

@@ -7,6 +7,7 @@ import { pfeiffer } from '@peft/adapter';
 import { lora as loraMethod } from '@peft/lora';
 import { attentionPrefix } from '@peft/prompt-tuning';
 
+/** Options of UniPELT's three parts. */
 export interface UniPeltOptions {
   /** Of the prefix. Default: 10 tokens, a network 512 wide, a gate. */
   readonly prefix?: Partial<PeftConfigs['attention-prefix']> & CommonConfig;

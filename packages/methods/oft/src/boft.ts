@@ -26,6 +26,7 @@ import { gatherRows, scaleColumns } from '@peft/ops';
 import { cayleyExact } from './cayley.js';
 import { leaveOut, rotate } from './rotate.js';
 
+/** Options of BOFT. */
 export interface BoftConfig {
   /** S: features of a block; 0 when `blocks` is given. Default 4. */
   readonly blockSize: number;

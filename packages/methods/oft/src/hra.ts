@@ -20,6 +20,7 @@ import {
   type Initializer,
 } from '@peft/core';
 
+/** Options of HRA. */
 export interface HraConfig {
   /** r: reflections; even, for a start at the identity. Default 8. */
   readonly rank: number;

@@ -2,6 +2,7 @@
 import type { PeftConfigContext } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 
+/** Options of OFT. */
 export interface OftConfig {
   /**
    * Features that one rotation turns; 0 when `rank` says how many rotations there are. Default 32.

@@ -26,6 +26,7 @@ import {
 import { check, PeftError, show } from '@peft/errors';
 import { differentiable, linear, rowsOf, scaleColumns, truncatedSvd, type Svd } from '@peft/ops';
 
+/** Options of OSF. */
 export interface OsfConfig {
   /** Directions to keep: a number, or a share below 1 of the narrower side. Default: half. */
   readonly effectiveRank: number | undefined;

@@ -22,6 +22,7 @@ import {
 import { PeftError } from '@peft/errors';
 import { scaleColumns } from '@peft/ops';
 
+/** Options of RoAd. */
 export interface RoadConfig {
   /** How many numbers a pair has. Default `road_1`. */
   readonly variant: 'road_1' | 'road_2' | 'road_4';

@@ -22,6 +22,7 @@ import {
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
 
+/** Options of adaption prompts. */
 export interface AdaptionPromptConfig {
   /** P: learned tokens of a block. Default 10. */
   readonly length: number;

@@ -30,6 +30,7 @@ import { activate, activationNamed, sequenceGate } from '@peft/ops';
 import { sharedLinear } from './linear-layer.js';
 import { linearPart } from './prefix-tuning.js';
 
+/** Options of adapter-hub's prefix tuning. */
 export interface AttentionPrefixConfig {
   /** P. Default 30. */
   readonly prefixLength: number;

@@ -21,6 +21,7 @@ import { differentiable } from '@peft/ops';
 import { attentionSites, keyWidth, pairOf, refuse, selfAttentions } from './prefix-sites.js';
 import { peftModelWords } from './virtual-tokens.js';
 
+/** Options of cartridges. */
 export interface CartridgeConfig {
   /** P. Default 20. */
   readonly virtualTokens: number;

@@ -16,6 +16,7 @@ import { PeftError, show } from '@peft/errors';
 import { differentiable } from '@peft/ops';
 import { peftModelWords, tokenTargets } from './virtual-tokens.js';
 
+/** Options of CPT. */
 export interface CptConfig {
   /** Token ids of the prompt. */
   readonly tokenIds: readonly number[];

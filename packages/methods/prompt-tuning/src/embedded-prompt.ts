@@ -20,6 +20,7 @@ import {
 } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 
+/** Options of adapter-hub's prompt tuning. */
 export interface EmbeddedPromptConfig {
   /** P. Default 10. */
   readonly promptLength: number;

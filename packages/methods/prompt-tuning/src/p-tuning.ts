@@ -16,6 +16,7 @@ import { sharedLinear } from './linear-layer.js';
 import { bidirectionalLstm, type Dropout } from './lstm.js';
 import { ownRows, peftModelWords, stacksIn, tokenTargets, totalTokens } from './virtual-tokens.js';
 
+/** Options of P-tuning. */
 export interface PTuningConfig {
   /** P. Default 20. */
   readonly virtualTokens: number;

@@ -24,6 +24,7 @@ import { sharedLinear } from './linear-layer.js';
 import { attentionSites, keyWidth, pairOf, refuse, selfAttentions } from './prefix-sites.js';
 import { peftModelWords } from './virtual-tokens.js';
 
+/** Options of prefix tuning. */
 export interface PrefixTuningConfig {
   /** P. Default 20. */
   readonly virtualTokens: number;

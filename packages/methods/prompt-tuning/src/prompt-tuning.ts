@@ -8,6 +8,7 @@ import { check, PeftError, show } from '@peft/errors';
 import { randomUniform } from '@peft/ops';
 import { ownRows, peftModelWords, stacksIn, tokenTargets, totalTokens } from './virtual-tokens.js';
 
+/** Options of prompt tuning. */
 export interface PromptTuningConfig {
   /** P. Default 20. */
   readonly virtualTokens: number;

@@ -11,6 +11,7 @@ import { check } from '@peft/errors';
 import { lora, type LoraConfig } from '@peft/lora';
 import { checkBlockSize } from '@peft/ops';
 
+/** Options of LoRA, and how the base is quantised. */
 export interface QloraOptions extends Partial<LoraConfig>, CommonConfig {
   /** Default: NF4 in blocks of 64 with quantised block maxima, 4.127 bits a weight. */
   readonly quantization?: Partial<WeightQuantization>;

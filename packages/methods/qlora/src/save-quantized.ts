@@ -16,6 +16,7 @@ import {
 } from '@peft/hub';
 import type { FrozenWeight, StoredDtype } from '@peft/ops';
 
+/** How a quantised checkpoint is written. */
 export interface SaveQuantizedOptions {
   /** See `writeCheckpoint` of @peft/hub. */
   readonly maxShardBytes?: number;

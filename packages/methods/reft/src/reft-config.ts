@@ -2,6 +2,7 @@
 import { check, PeftError, show } from '@peft/errors';
 import { activationNamed } from '@peft/ops';
 
+/** Options of ReFT. */
 export interface ReftConfig {
   /** r: dimensions of the subspace that is changed. Default 1. */
   readonly rank: number;
@@ -24,6 +25,7 @@ export interface ReftConfig {
 }
 
 const OWNER = 'reft';
+/** ReFT's options where none are given: adapter-hub's `LoReftConfig`. */
 export const REFT_DEFAULTS: ReftConfig = Object.freeze({
   rank: 1,
   prefixPositions: 3,

@@ -14,6 +14,7 @@ import { PeftError } from '@peft/errors';
 import { linear, torchPermutation } from '@peft/ops';
 import { sparseMatrix } from './sparse-matrix.js';
 
+/** Options of SHiRA. */
 export interface ShiraConfig {
   /** r. Default 32. */
   readonly rank: number;

@@ -21,6 +21,7 @@ import { PeftError } from '@peft/errors';
 import { linear } from '@peft/ops';
 import { sparseMatrix } from './sparse-matrix.js';
 
+/** Options of Super-Tuning. */
 export interface SupertuningConfig {
   /** Share of the weights that stays as it is, in [0, 1). Default 0.99. */
   readonly sparsity: number;

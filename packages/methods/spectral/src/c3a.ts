@@ -26,6 +26,7 @@ import {
 import { PeftError } from '@peft/errors';
 import { differentiable, gatherRows, linear } from '@peft/ops';
 
+/** Options of C³A. */
 export interface C3aConfig {
   /** b: divides inputs and outputs. Default 256. */
   readonly blockSize: number;

@@ -20,6 +20,7 @@ import {
 } from '@peft/core';
 import { spectralLinear, type Basis } from './spectrum.js';
 
+/** Options of FourierFT. */
 export interface FourierftConfig {
   /** n: coefficients of a layer. Default 1000. */
   readonly frequencies: number;

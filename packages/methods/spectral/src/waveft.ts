@@ -25,6 +25,7 @@ import {
 import { spectralLinear, type Basis, type Place } from './spectrum.js';
 import { WAVELET_FILTERS } from './wavelet-filters.js';
 
+/** Options of WaveFT. */
 export interface WaveftConfig {
   /** n: coefficients of a layer. Default 2592. */
   readonly frequencies: number;

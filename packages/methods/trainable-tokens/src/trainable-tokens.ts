@@ -17,6 +17,7 @@ import {
 } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 
+/** Options of trainable tokens. */
 export interface TrainableTokensConfig {
   /** Ids of the rows, each once. */
   readonly tokenIndices: readonly number[];

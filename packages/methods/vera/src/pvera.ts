@@ -23,6 +23,7 @@ import {
 import { freezeTensor, linear, mersenneTwister, scaleColumns, torchUniform } from '@peft/ops';
 import { widestOf } from './projections.js';
 
+/** Options of PVeRA. */
 export interface PveraConfig {
   /** r: width of the shared projections. Default 256. */
   readonly rank: number;

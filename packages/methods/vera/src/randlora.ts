@@ -24,6 +24,7 @@ import { PeftError } from '@peft/errors';
 import { freezeTensor, linear, mersenneTwister, torchUniform } from '@peft/ops';
 import { widestOf } from './projections.js';
 
+/** Options of RandLoRA. */
 export interface RandloraConfig {
   /** r: rank of each basis. Default 32. */
   readonly rank: number;

@@ -22,6 +22,7 @@ import {
 import { linear, mersenneTwister, rowsOf, torchNormal, truncatedSvd, type Svd } from '@peft/ops';
 import { PeftError, show } from '@peft/errors';
 
+/** Options of TinyLoRA. */
 export interface TinyloraConfig {
   /** r: singular directions. Default 2. */
   readonly rank: number;

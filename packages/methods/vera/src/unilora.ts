@@ -20,6 +20,7 @@ import {
 } from '@peft/core';
 import { gatherRows, linear, numpyGenerator } from '@peft/ops';
 
+/** Options of Uni-LoRA. */
 export interface UniloraConfig {
   /** r. Default 4. */
   readonly rank: number;

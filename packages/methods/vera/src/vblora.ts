@@ -24,6 +24,7 @@ import {
 import { PeftError } from '@peft/errors';
 import { linear } from '@peft/ops';
 
+/** Options of VB-LoRA. */
 export interface VbloraConfig {
   /** r. Default 4. */
   readonly rank: number;

@@ -2,6 +2,7 @@
 import type { PeftConfigContext } from '@peft/core';
 import { check } from '@peft/errors';
 
+/** Options of VeRA. */
 export interface VeraConfig {
   /** r: width of the shared projections. Default 256. */
   readonly rank: number;

@@ -9,6 +9,7 @@ import type { ExpertsConfig } from './experts-config.js';
 import type { LatentAttentionConfig } from './latent-attention-config.js';
 import { parseRope, type RopeConfig } from './rope-config.js';
 
+/** What the `config.json` of a decoder says, checked, in this package's words. */
 export interface DecoderConfig {
   readonly modelType: string;
   readonly form: DecoderForm;

@@ -54,6 +54,7 @@ export interface FeedForwardForm {
 /** A norm that reads a branch's input or its output. */
 export type BlockNorm = 'attention' | 'attentionOutput' | 'ffn' | 'ffnOutput';
 
+/** What a decoder's modules are called, and in which order its blocks run them. */
 export interface DecoderForm {
   /** Class prefix in models with a head. */
   readonly prefix: string;

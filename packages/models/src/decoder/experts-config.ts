@@ -2,6 +2,7 @@
 import type { TensorCut } from '../description/describe.js';
 import type { ConfigReader } from '../description/config-reader.js';
 
+/** Numbers and sizes of a decoder's experts. */
 export interface ExpertsConfig {
   readonly count: number; // X
   /** K: experts of a token. */
@@ -33,6 +34,7 @@ export interface RouterConfig {
   readonly hasBias: boolean;
 }
 
+/** What the modules of a decoder's experts are called, and how they compute. */
 export interface ExpertsForm {
   /** The module in a block: `mlp`. */
   readonly path: string;

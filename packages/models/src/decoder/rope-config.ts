@@ -3,6 +3,7 @@ import { PeftError } from '@peft/errors';
 import { ropeFrequencies, type RopeScaling } from '@peft/ops';
 import type { ConfigReader } from '../description/config-reader.js';
 
+/** How a decoder turns queries and keys by their positions. */
 export interface RopeConfig {
   readonly theta: number;
   /** `rope_scaling` of the config. */

@@ -20,6 +20,9 @@ export interface BartForm {
   readonly heads: readonly ('seq2seq-lm' | 'sequence-classification')[];
 }
 
+/**
+ * What the `config.json` of BART and what is built like it says, checked, in this package's words.
+ */
 export interface BartConfig {
   readonly form: BartForm;
   readonly vocabularySize: number; // V

@@ -17,6 +17,7 @@ const FORM: BartForm = {
   heads: ['seq2seq-lm', 'sequence-classification'],
 };
 
+/** BART, `model_type` `bart` (Lewis et al. 2019). The reference is transformers' implementation. */
 export const bart = defineArchitecture<BartConfig>({
   ...bartParts,
   family: 'BART',

@@ -17,6 +17,10 @@ const FORM: BartForm = {
   heads: ['seq2seq-lm'],
 };
 
+/**
+ * M2M100 and NLLB, `model_type` `m2m_100` (Fan et al. 2020). The reference is transformers'
+ * implementation.
+ */
 export const m2m100 = defineArchitecture<BartConfig>({
   ...bartParts,
   family: 'M2M100',

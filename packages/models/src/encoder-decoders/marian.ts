@@ -17,6 +17,10 @@ const FORM: BartForm = {
   heads: ['seq2seq-lm'],
 };
 
+/**
+ * Marian, `model_type` `marian` (Junczys-Dowmunt et al. 2018). The reference is transformers'
+ * implementation.
+ */
 export const marian = defineArchitecture<BartConfig>({
   ...bartParts,
   family: 'Marian',

@@ -17,6 +17,7 @@ const FORM: BartForm = {
   heads: ['seq2seq-lm', 'sequence-classification'],
 };
 
+/** mBART, `model_type` `mbart` (Liu et al. 2020). The reference is transformers' implementation. */
 export const mbart = defineArchitecture<BartConfig>({
   ...bartParts,
   family: 'mBART',

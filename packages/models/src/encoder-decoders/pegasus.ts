@@ -17,6 +17,10 @@ const FORM: BartForm = {
   heads: ['seq2seq-lm'],
 };
 
+/**
+ * Pegasus, `model_type` `pegasus` (Zhang et al. 2019). The reference is transformers'
+ * implementation.
+ */
 export const pegasus = defineArchitecture<BartConfig>({
   ...bartParts,
   family: 'Pegasus',

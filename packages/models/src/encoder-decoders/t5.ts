@@ -131,6 +131,10 @@ export const t5Parts: Pick<Architecture<T5Config>, 'heads' | 'settle' | 'describ
   },
 };
 
+/**
+ * T5 and mT5, `model_type` `t5`, `mt5` (Raffel et al. 2019, Xue et al. 2020). The reference is
+ * transformers' implementation.
+ */
 export const t5 = defineArchitecture<T5Config>({
   ...t5Parts,
   family: FAMILY,

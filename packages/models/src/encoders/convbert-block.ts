@@ -16,6 +16,7 @@ import { attend } from '../parts/attend.js';
 import type { BertEncoderConfig } from './bert/bert-encoder.js';
 import { shiftedCopies } from './convolve.js';
 
+/** What the `config.json` of ConvBERT says, checked, in this package's words. */
 export interface ConvbertConfig extends BertEncoderConfig {
   /** Width of the word embeddings. */
   readonly embeddingSize: number;

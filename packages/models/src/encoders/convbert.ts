@@ -21,6 +21,10 @@ import { describeEmbeddings, embedWithTypes } from '../parts/typed-embeddings.js
 import { parseBertConfig } from './bert/bert-encoder.js';
 import { describeConvbertBlock, runConvbertBlock, type ConvbertConfig } from './convbert-block.js';
 
+/**
+ * ConvBERT, `model_type` `convbert` (Jiang et al. 2020). The reference is transformers'
+ * implementation.
+ */
 export const convbert = defineArchitecture<ConvbertConfig>({
   family: 'ConvBERT',
   modelTypes: ['convbert'],

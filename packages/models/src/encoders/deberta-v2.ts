@@ -22,6 +22,10 @@ import { DescriptionBuilder, within } from '../description/describe.js';
 import { disentangled, relativeTable } from './disentangled.js';
 import { embedTokens, sum } from '../parts/embed-tokens.js';
 
+/**
+ * DeBERTa-v2 and v3, `model_type` `deberta-v2` (He et al. 2020, 2021). The reference is
+ * transformers' implementation.
+ */
 export const debertaV2 = defineArchitecture<DebertaConfig>({
   family: 'DeBERTa-v2',
   modelTypes: ['deberta-v2'],

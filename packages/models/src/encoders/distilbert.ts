@@ -11,6 +11,7 @@ import { headSizeOf, readConfig, type ConfigJson } from '../description/config-r
 import { DescriptionBuilder, within } from '../description/describe.js';
 import { embedTokens, sum } from '../parts/embed-tokens.js';
 
+/** What the `config.json` of DistilBERT says, checked, in this package's words. */
 export interface DistilbertConfig {
   readonly vocabularySize: number; // V
   readonly hiddenSize: number; // D
@@ -27,6 +28,10 @@ export interface DistilbertConfig {
 
 const EPSILON = 1e-12;
 
+/**
+ * DistilBERT, `model_type` `distilbert` (Sanh et al. 2019). The reference is transformers'
+ * implementation.
+ */
 export const distilbert = defineArchitecture<DistilbertConfig>({
   family: 'DistilBERT',
   modelTypes: ['distilbert'],

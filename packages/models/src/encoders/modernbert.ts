@@ -23,6 +23,7 @@ import { DescriptionBuilder, within } from '../description/describe.js';
 import { embedTokens } from '../parts/embed-tokens.js';
 import { ropeTablesFor } from '../decoder/rope-tables-for.js';
 
+/** What the `config.json` of ModernBERT says, checked, in this package's words. */
 export interface ModernbertConfig {
   readonly vocabularySize: number; // V
   readonly hiddenSize: number; // D
@@ -50,6 +51,10 @@ export interface ModernbertConfig {
   readonly initializerRange: number;
 }
 
+/**
+ * ModernBERT, `model_type` `modernbert` (Warner et al. 2024). The reference is transformers'
+ * implementation.
+ */
 export const modernbert = defineArchitecture<ModernbertConfig>({
   family: 'ModernBERT',
   modelTypes: ['modernbert'],

@@ -18,6 +18,7 @@ import { runKernel } from '../tape/kernel.js';
 import type { AttentionAttributes, DropoutAttributes } from '../tape/kernels.js';
 import { checkOffsets } from '../positions/offsets.js';
 
+/** Which rows see which, and how scores are changed before the softmax. */
 export interface AttentionOptions {
   /** `[B+1]` rows of q. */
   readonly queryOffsets: Int32Array;

@@ -18,6 +18,7 @@ export interface RelativeIndices {
   readonly relativeOrigin: number;
 }
 
+/** How DeBERTa counts distances. */
 export interface DebertaPositions {
   /** `position_buckets` of the config; −1 or 0: none. */
   readonly positionBuckets: number;
@@ -35,6 +36,10 @@ export function debertaTableRows({
   return 2 * (positionBuckets > 0 ? positionBuckets : maxRelativePositions);
 }
 
+/**
+ * Rows of DeBERTa's tables of relative positions for every distance in a batch.
+ * @throws PEFT_CONFIG_INVALID for a count below 1
+ */
 export function debertaRelativeIndices({
   positionBuckets,
   maxRelativePositions,

@@ -21,6 +21,7 @@ import { runKernel } from '../tape/kernel.js';
 import type { DisentangledAttributes, DropoutAttributes } from '../tape/kernels.js';
 import { checkOffsets } from '../positions/offsets.js';
 
+/** Which rows see which, and the projected tables of relative positions. */
 export interface DisentangledOptions {
   readonly offsets: Int32Array; // [B+1]
   /** H */

@@ -6,6 +6,7 @@
  */
 import { check } from '@peft/errors';
 
+/** How T5 puts distances into buckets, by the names of its config. */
 export interface RelativeBucketOptions {
   /** `relative_attention_num_buckets`. Default 32. */
   readonly buckets?: number;

@@ -5,6 +5,7 @@
 import { randomKey, randomNormal } from '../random/counter-random.js';
 import { symmetricEigen } from './symmetric-eigen.js';
 
+/** The first r parts of M = Σ Sᵢ·uᵢ·vᵢᵀ, M `[m, n]`. */
 export interface Svd {
   /** S: the r largest, largest first. */
   readonly values: Float64Array;

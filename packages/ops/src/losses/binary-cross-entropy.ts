@@ -12,6 +12,7 @@ import type { Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 import { differentiable } from '../tape/differentiable.js';
 
+/** Changes to the plain loss. */
 export interface BinaryCrossEntropyOptions {
   /** p `[C]`, above 0. Default 1. */
   readonly positiveWeights?: Float32Array;

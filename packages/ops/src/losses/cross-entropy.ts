@@ -16,6 +16,7 @@ import { runKernel } from '../tape/kernel.js';
 /** The label of a row that has none. */
 export const IGNORED_LABEL = -100;
 
+/** Changes to the plain loss. */
 export interface CrossEntropyOptions {
   /** ε in [0, 1). Default 0. */
   readonly labelSmoothing?: number;

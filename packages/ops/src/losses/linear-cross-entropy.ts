@@ -27,6 +27,7 @@ import { product } from '../products/product.js';
 import type { OnePassLoss, OutputLayerOptions } from '../weights/engine.js';
 import { sumRows } from '../rows/sum-rows.js';
 
+/** The output layer in front of the loss, and changes to the loss. */
 export interface LinearCrossEntropyOptions {
   /** Rows whose logits exist at once. Default: as many as make 2²² logits, at least 1. */
   readonly chunk?: number;

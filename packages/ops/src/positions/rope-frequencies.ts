@@ -22,6 +22,7 @@ import { check, PeftError, show } from '@peft/errors';
  */
 export type RopeScaling = Readonly<Record<string, unknown>>;
 
+/** What the angles of rotary positions depend on. */
 export interface RopeFrequencyOptions {
   /** R: columns of a head that turn; even. */
   readonly rotarySize: number;

@@ -14,6 +14,7 @@ export interface RopeTables {
   readonly sin: Tensor2D;
 }
 
+/** Size of the tables of rotary positions, and how they turn. */
 export interface RopeTableOptions {
   /** E, the width of a head. */
   readonly headSize: number;

@@ -14,6 +14,7 @@ import { sumRows } from '../rows/sum-rows.js';
 /** A base weight in an engine's hands, or a tensor (trainable unless marked frozen). */
 export type Weight = FrozenWeight | Tensor2D;
 
+/** Whether a weight is an engine's own rather than a tensor. */
 export const isFrozenWeight = (weight: Weight): weight is FrozenWeight =>
   'engine' in weight && 'format' in weight;
 

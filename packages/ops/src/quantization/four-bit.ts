@@ -7,6 +7,7 @@ import { check, PeftError } from '@peft/errors';
 import { quantizeBlocks } from './block-quantizer.js';
 import { codeBook, NF4, type FourBitFormat } from './code-books.js';
 
+/** A 4-bit weight: two codes a byte, the first one in the upper half, and each block's scale. */
 export interface FourBitWeight {
   /** ⌈n/2⌉ bytes. */
   readonly packed: Uint8Array;

@@ -5,6 +5,7 @@
  */
 import { decodeFloat32, encodeFloat16 } from '../weights/decode-float32.js';
 
+/** A weight of signed bytes with one scale a row. */
 export interface Int8Weight {
   /** Signed bytes, row-major. */
   readonly packed: Uint8Array;

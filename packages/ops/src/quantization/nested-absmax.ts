@@ -8,6 +8,10 @@ import { dequantizeBlockwise, dynamicMap, quantizeBlockwise } from './dynamic-ma
 
 const NESTED_BLOCK_SIZE = 256;
 
+/**
+ * Quantises block maxima once more, to 8 bits in blocks of 256 after their mean was taken off, as
+ * bitsandbytes' double quantisation does (Dettmers et al. 2023, section 3).
+ */
 export function nestAbsmax(absmax: Float32Array): NestedAbsmax {
   const offset = Math.fround(absmax.reduce((sum, value) => sum + value, 0) / absmax.length);
   const map = dynamicMap(true);

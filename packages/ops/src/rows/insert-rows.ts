@@ -11,6 +11,7 @@ import { gatherRows } from './gather-rows.js';
 import { checkOffsets } from '../positions/offsets.js';
 import { sumRows } from './sum-rows.js';
 
+/** Sequences that begin with further rows. */
 export interface InsertedRows {
   /** `[N + B·P, D]`, owned by the enclosing scope. */
   readonly x: Tensor2D;

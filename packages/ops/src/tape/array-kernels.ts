@@ -4,6 +4,10 @@
  */
 import * as tf from '@tensorflow/tfjs';
 
+/**
+ * Kernels on plain arrays rather than tensors, which an engine may have; who calls them has the
+ * same loop in JavaScript.
+ */
 export interface PeftArrayKernels {
   /**
    * AdamW on a range of a parameter, all arrays equally long: g = float32(gradient·gradientScale);

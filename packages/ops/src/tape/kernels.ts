@@ -213,5 +213,7 @@ export interface PeftKernels {
   };
 }
 
+/** The name of a kernel that engines may have. */
 export type KernelName = keyof PeftKernels;
+/** The tensors that a kernel reads, by name. */
 export type KernelInputs<K extends KernelName> = Partial<Record<PeftKernels[K]['inputs'], Tensor>>;

@@ -61,6 +61,7 @@ export interface CardSizing {
   hostCopyBytes(packedBytes: number, adapterBytes: number): number;
 }
 
+/** What an engine holds in memory, by its own kernels' account; memory plans ask it. */
 export interface EngineSizing {
   /** For messages: `native`. */
   readonly name: string;

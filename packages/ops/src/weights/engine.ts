@@ -28,6 +28,7 @@ export interface FrozenWeight {
   dispose(): void;
 }
 
+/** How an engine keeps a weight. */
 export interface FreezeOptions {
   /**
    * Stored form; default: what the source has (`F32`→`f32`, `F16`→`f16`, `BF16`→`bf16`,
@@ -84,6 +85,10 @@ export interface OnePassLoss {
   readonly gradient?: Tensor2D;
 }
 
+/**
+ * What computes: holds frozen weights in its own form and multiplies by them; all other operations
+ * run on its tfjs backend, by its kernels where it has them.
+ */
 export interface Engine {
   /** `portable`, `native`, `tensorflow`, or a third party's. */
   readonly name: string;

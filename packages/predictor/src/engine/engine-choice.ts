@@ -20,6 +20,7 @@ export interface EngineRequest {
   readonly threads?: number;
 }
 
+/** The engine that was taken, and why. */
 export interface EngineChoice {
   /** Active. The caller disposes it. */
   readonly engine: Engine;

@@ -15,6 +15,7 @@ import type { Selection, TrainOptions, ValidationOptions } from '@peft/trainer';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { WatchedMetric } from '../tasks/predictor-task.js';
 
+/** Rows of the passes of a run. */
 export interface RunSizes {
   /** Rows of a forward pass. */
   readonly microBatchSize: number;

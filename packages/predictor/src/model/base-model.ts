@@ -40,6 +40,7 @@ import type { Engine } from '@peft/ops';
 import { ggufFolder, isGgufFile } from './gguf-folder.js';
 import { openVocabulary, type BaseVocabulary, type VocabularyOptions } from './vocabulary.js';
 
+/** The base model's files, where they are and where they came from. */
 export interface BaseModel {
   /** Hub id, or the absolute path of a folder or GGUF file. */
   readonly reference: string;

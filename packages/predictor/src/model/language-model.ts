@@ -19,6 +19,7 @@ import {
 } from './open-model.js';
 import { disposeState, type PredictorState } from './predictor-state.js';
 
+/** A language model that is open: model, tokeniser, template, and adapters by name. */
 export interface LanguageModel extends LanguageTexts {
   readonly model: Model;
   /** The base model's `config.json`. */
@@ -37,6 +38,7 @@ export interface LanguageModel extends LanguageTexts {
   dispose(): void;
 }
 
+/** How a language model is opened. */
 export interface LanguageModelOptions extends Pick<
   LoadOptions,
   'engine' | 'precision' | 'threads' | 'signal' | 'onEvent' | 'modules' | 'onListenerError'

@@ -22,6 +22,10 @@ import {
 } from './open-model.js';
 import { disposeState } from './predictor-state.js';
 
+/**
+ * What `fit` saved, or a checkpoint with an adapter, open as a model: for exports and other work on
+ * weights.
+ */
 export interface TrainedModel {
   readonly model: Model;
   readonly engine: Engine;
@@ -40,6 +44,7 @@ export interface TrainedModel {
   dispose(): void;
 }
 
+/** How a trained model is opened. */
 export interface TrainedModelOptions extends Pick<
   LoadOptions,
   'baseModel' | 'engine' | 'threads' | 'signal' | 'onEvent' | 'modules' | 'onListenerError'

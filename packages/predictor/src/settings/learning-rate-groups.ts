@@ -14,6 +14,7 @@ import { PeftError } from '@peft/errors';
 import { isLoraUp, loraPlus } from '@peft/trainer';
 import type { Hyperparameters } from './hyperparameter-types.js';
 
+/** A learning rate and weight decay for each parameter. */
 export interface LearningRateGroups {
   group(parameter: OwnedParameter): ParameterGroup;
   /**

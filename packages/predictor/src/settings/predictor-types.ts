@@ -13,6 +13,7 @@ import type { TaskName } from '../tasks/task-names.js';
 /** A file (CSV, TSV, JSON Lines, JSON, Parquet, plain text), a table, or rows as objects. */
 export type PredictorData = string | Table | readonly object[];
 
+/** What a predictor learns, and where it lies. */
 export interface PredictorOptions {
   /** What is to be learnt. Default: `classification` or `regression`, found from the labels. */
   readonly task?: TaskName;
@@ -58,6 +59,7 @@ export interface PredictorOptions {
   readonly onListenerError?: (error: unknown) => void;
 }
 
+/** How `fit` trains. */
 export interface FitOptions {
   readonly presets?: PresetName;
   readonly hyperparameters?: HyperparameterInput;
@@ -142,6 +144,7 @@ export interface ReadOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How `evaluate` reads its data, and what it measures. */
 export interface EvaluateOptions extends ReadOptions {
   /** Metrics or their names. Default: the predictor's metric. */
   readonly metrics?: MetricInput | readonly MetricInput[];
@@ -151,6 +154,7 @@ export interface EvaluateOptions extends ReadOptions {
   readonly returnPredictions?: boolean;
 }
 
+/** How `predict` reads its data, and what it gives. */
 export interface PredictOptions extends ReadOptions {
   /** How language models write. Default: greedy, at most `model.hf_text.max_target_len` tokens. */
   readonly writing?: WritingOptions;
@@ -161,21 +165,25 @@ export interface PredictOptions extends ReadOptions {
 /** Scores by the metrics' names as they were given. */
 export type Scores = Readonly<Record<string, number>>;
 
+/** Scores together with the predictions that were scored. */
 export interface ScoredPredictions<P = Label> {
   readonly scores: Scores;
   readonly predictions: readonly P[];
 }
 
+/** How `predictProba` reads its data, and what it gives. */
 export interface ProbabilityOptions extends ReadOptions {
   /** False, for two classes: the probability of the positive class alone. Default true. */
   readonly asMulticlass?: boolean;
 }
 
+/** How a predictor is saved. */
 export interface SaveOptions {
   /** Copy the base model's weights too, so that the folder needs nothing else. Default true. */
   readonly standalone?: boolean;
 }
 
+/** How a saved predictor is opened. */
 export interface LoadOptions extends Pick<PredictorOptions, 'modules' | 'onListenerError'> {
   /** Default `auto`: the best that works here. */
   readonly engine?: 'auto' | EngineName;

@@ -36,6 +36,7 @@ const LANGUAGE_MODEL: Partial<Hyperparameters> = Object.freeze({
   'env.batch_size': 16,
   'env.per_gpu_batch_size': 4,
 });
+/** Settings whose defaults depend on the task, over AutoGluon's. */
 export const TASK_DEFAULTS: Readonly<Partial<Record<TaskName, Partial<Hyperparameters>>>> =
   Object.freeze({
     'causal-lm': {

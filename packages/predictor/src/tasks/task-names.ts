@@ -9,6 +9,7 @@ export const TASK_NAMES = Object.freeze([
   'embeddings',
   'ranking',
 ] as const);
+/** The name of a task. */
 export type TaskName = (typeof TASK_NAMES)[number];
 
 /**

@@ -49,6 +49,7 @@ export type ThreadAnswer =
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly error: SentError };
 
+/** An error as a message to another thread. */
 export function sendError(error: unknown): SentError {
   const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
   return error instanceof PeftError
@@ -56,6 +57,7 @@ export function sendError(error: unknown): SentError {
     : { name, message, stack };
 }
 
+/** The error that the other thread sent, with its code and stack. */
 export function receiveError({ name, message, stack, code, hint }: SentError): Error {
   const tail = hint === undefined ? '' : `\n  hint: ${hint}`;
   const plain = message.endsWith(tail) ? message.slice(0, message.length - tail.length) : message;

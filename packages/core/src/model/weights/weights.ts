@@ -47,6 +47,7 @@ export interface LoadWeightsOptions {
   }) => void;
 }
 
+/** The base's parameters by name, as the engine holds them. They are owned here until `dispose`. */
 export interface ModelWeights {
   get(name: string): FrozenWeight | Tensor;
   /** Parameters that the store lacked and that were made fresh. */

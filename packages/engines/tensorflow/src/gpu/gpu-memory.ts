@@ -1,6 +1,7 @@
 /** What a run may take of a card. */
 import { visibleGpus, type Gpu, type GpuProbe } from './gpu-probe.js';
 
+/** The memory of a GPU as it is now. */
 export interface GpuMemory {
   readonly name: string;
   readonly totalBytes: number;

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+/** A GPU as nvidia-smi describes it. */
 export interface Gpu {
   readonly name: string;
   /** 8.0 and above multiply bfloat16. */
@@ -13,6 +14,7 @@ export interface Gpu {
   readonly driver: string;
 }
 
+/** The GPUs of the machine, or why none can be listed. */
 export interface GpuProbe {
   /** As `nvidia-smi` lists them, all of the machine. */
   readonly gpus: readonly Gpu[];
@@ -26,6 +28,7 @@ export interface GpuProbe {
 
 const FIELDS = ['name', 'compute_cap', 'memory.total', 'memory.free', 'driver_version'] as const;
 
+/** Asks nvidia-smi for this machine's NVIDIA GPUs. Never throws: what failed is in `problem`. */
 export function probeGpus(): GpuProbe {
   const { stdout, stderr, status } = spawnSync(
     'nvidia-smi',

@@ -133,6 +133,10 @@ const gpt2: GgufFamily = {
   ],
 };
 
+/**
+ * The families that are read from GGUF and written to it; architecture names and tensor names are
+ * llama.cpp's (gguf-py, `constants.py` and `tensor_mapping.py`).
+ */
 export const GGUF_FAMILIES: readonly GgufFamily[] = Object.freeze([
   llama,
   qwen2,

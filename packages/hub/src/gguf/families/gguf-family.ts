@@ -20,6 +20,10 @@ export interface GgufName {
   readonly form?: GgufForm;
 }
 
+/**
+ * How llama.cpp names what transformers calls by a `model_type`: one value serves reading and
+ * writing.
+ */
 export interface GgufFamily {
   /** `general.architecture`. */
   readonly architecture: string;

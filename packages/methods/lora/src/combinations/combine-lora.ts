@@ -8,6 +8,7 @@ import { lora } from '../lora.js';
 import { matricesOf, type LoraMatrices } from '../variants/lora-linear.js';
 import { checkDensity, combineTensors, type ArithmeticOptions } from './task-arithmetic.js';
 
+/** The ways to make one LoRA adapter of several, by PEFT's names of `combination_type`. */
 export const COMBINATIONS = Object.freeze([
   'linear',
   'cat',
@@ -21,8 +22,10 @@ export const COMBINATIONS = Object.freeze([
   'magnitude_prune',
   'magnitude_prune_svd',
 ] as const);
+/** A way to make one LoRA adapter of several. */
 export type Combination = (typeof COMBINATIONS)[number];
 
+/** How LoRA adapters are combined. */
 export interface CombineLoraOptions {
   /** One for each adapter; negative ones subtract. */
   readonly weights: readonly number[];

@@ -10,6 +10,7 @@ export interface LoraInitCall {
   readonly context: AttachContext;
 }
 
+/** A start for LoRA's matrices. */
 export interface LoraInitializer {
   readonly name: string;
   /** `init_lora_weights` in adapter_config.json. */

@@ -15,6 +15,10 @@ const EXPERTS: ExpertsForm = {
   order: ['experts', 'router', 'shared'],
 };
 
+/**
+ * DeepSeek-V3 and R1, `model_type` `deepseek_v3` (DeepSeek-AI 2024). The reference is transformers'
+ * implementation.
+ */
 export const deepseekV3 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'DeepSeek-V3',

@@ -49,6 +49,7 @@ const YARN = {
   original_max_position_embeddings: 4096,
 };
 
+/** gpt-oss, `model_type` `gpt_oss` (OpenAI 2025). The reference is transformers' implementation. */
 export const gptOss = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'gpt-oss',

@@ -40,6 +40,10 @@ const EXPERTS: ExpertsForm = {
   },
 };
 
+/**
+ * Granite's mixtures of experts, `model_type` `granitemoe`. The reference is transformers'
+ * implementation.
+ */
 export const graniteMoe = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   heads: ['causal-lm'],

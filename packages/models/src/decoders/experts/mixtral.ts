@@ -18,6 +18,10 @@ import {
   storedApart,
 } from '../../decoder/experts-config.js';
 
+/**
+ * Mixtral, `model_type` `mixtral` (Jiang et al. 2024). The reference is transformers'
+ * implementation.
+ */
 export const mixtral = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Mixtral',

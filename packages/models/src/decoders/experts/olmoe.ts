@@ -22,6 +22,10 @@ const FORM: DecoderForm = {
   },
 };
 
+/**
+ * OLMoE, `model_type` `olmoe` (Muennighoff et al. 2024). The reference is transformers'
+ * implementation.
+ */
 export const olmoe = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   heads: ['causal-lm'],

@@ -19,6 +19,10 @@ import {
   type ExpertsConfig,
 } from '../../decoder/experts-config.js';
 
+/**
+ * Qwen2's mixtures of experts, `model_type` `qwen2_moe` (Yang et al. 2024). The reference is
+ * transformers' implementation.
+ */
 export const qwen2Moe = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Qwen2-MoE',

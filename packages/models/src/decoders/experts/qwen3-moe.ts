@@ -11,6 +11,10 @@ import { decoderParts } from '../../decoder/decoder.js';
 import { MLP_EXPERTS } from '../../decoder/experts-config.js';
 import { parseQwenExperts } from './qwen2-moe.js';
 
+/**
+ * Qwen3's mixtures of experts, `model_type` `qwen3_moe` (Yang et al. 2025). The reference is
+ * transformers' implementation.
+ */
 export const qwen3Moe = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Qwen3-MoE',

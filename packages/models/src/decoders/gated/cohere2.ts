@@ -23,6 +23,9 @@ const FORM: DecoderForm = {
   isParallel: true,
 };
 
+/**
+ * Cohere 2 (Command R7B), `model_type` `cohere2`. The reference is transformers' implementation.
+ */
 export const cohere2 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   heads: ['causal-lm'],

@@ -16,6 +16,7 @@ import { decoderParts } from '../../decoder/decoder.js';
 
 const GEMMA_NORM = { ...RMS_NORM, gammaOffset: 1 };
 
+/** Gemma, `model_type` `gemma` (Gemma Team 2024). The reference is transformers' implementation. */
 export const gemma = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Gemma',

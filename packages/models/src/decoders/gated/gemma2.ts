@@ -10,6 +10,9 @@ import type { DecoderConfig } from '../../decoder/decoder-config.js';
 import { decoderParts } from '../../decoder/decoder.js';
 import { gemmaForm, parseGemma, parseGemmaScores, parseGemmaWindows } from './gemma.js';
 
+/**
+ * Gemma 2, `model_type` `gemma2` (Gemma Team 2024). The reference is transformers' implementation.
+ */
 export const gemma2 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Gemma 2',

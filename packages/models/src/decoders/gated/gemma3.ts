@@ -11,6 +11,10 @@ import { decoderParts } from '../../decoder/decoder.js';
 import { parseRope } from '../../decoder/rope-config.js';
 import { gemmaForm, parseGemma, parseGemmaScores, parseGemmaWindows } from './gemma.js';
 
+/**
+ * Gemma 3's text part, `model_type` `gemma3_text`, `gemma3` (Gemma Team 2025). The reference is
+ * transformers' implementation.
+ */
 export const gemma3 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Gemma 3',

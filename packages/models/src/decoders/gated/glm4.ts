@@ -20,6 +20,7 @@ const FORM: DecoderForm = {
   ffn: { ...LLAMA_FORM.ffn, kind: 'fused-gated', up: 'gate_up_proj' },
 };
 
+/** GLM-4, `model_type` `glm4` (Team GLM 2024). The reference is transformers' implementation. */
 export const glm4 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'GLM-4',

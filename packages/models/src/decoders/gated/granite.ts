@@ -7,6 +7,7 @@ import { readConfig, type ConfigJson, type ConfigReader } from '../../descriptio
 import { parseDecoderConfig, type DecoderConfig } from '../../decoder/decoder-config.js';
 import { decoderParts } from '../../decoder/decoder.js';
 
+/** Granite, `model_type` `granite`. The reference is transformers' implementation. */
 export const granite = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   heads: ['causal-lm'],

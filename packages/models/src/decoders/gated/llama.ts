@@ -7,6 +7,10 @@ import { readConfig, type ConfigJson } from '../../description/config-reader.js'
 import { parseDecoderConfig, type DecoderConfig } from '../../decoder/decoder-config.js';
 import { decoderParts } from '../../decoder/decoder.js';
 
+/**
+ * Llama 1 to 3, `model_type` `llama` (Touvron et al. 2023). The reference is transformers'
+ * implementation.
+ */
 export const llama = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Llama',

@@ -12,6 +12,10 @@ import {
 } from '../../decoder/decoder-config.js';
 import { decoderParts } from '../../decoder/decoder.js';
 
+/**
+ * Mistral, `model_type` `mistral` (Jiang et al. 2023). The reference is transformers'
+ * implementation.
+ */
 export const mistral = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Mistral',

@@ -24,6 +24,7 @@ const FORM: DecoderForm = {
   },
 };
 
+/** OLMo 2, `model_type` `olmo2` (OLMo Team 2025). The reference is transformers' implementation. */
 export const olmo2 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   heads: ['causal-lm', 'sequence-classification'],

@@ -11,6 +11,7 @@ import { parseOlmo } from './olmo2.js';
 
 const THETA = 500_000;
 
+/** OLMo 3, `model_type` `olmo3` (OLMo Team 2025). The reference is transformers' implementation. */
 export const olmo3 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   heads: ['causal-lm', 'sequence-classification'],

@@ -23,6 +23,10 @@ const FORM: DecoderForm = {
   ffn: { ...LLAMA_FORM.ffn, kind: 'fused-gated', up: 'gate_up_proj' },
 };
 
+/**
+ * Phi-3 and Phi-4, `model_type` `phi3` (Abdin et al. 2024). The reference is transformers'
+ * implementation.
+ */
 export const phi3 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Phi-3',

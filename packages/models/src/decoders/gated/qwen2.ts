@@ -11,6 +11,10 @@ import {
 } from '../../decoder/decoder-config.js';
 import { decoderParts } from '../../decoder/decoder.js';
 
+/**
+ * Qwen2 and 2.5, `model_type` `qwen2` (Yang et al. 2024). The reference is transformers'
+ * implementation.
+ */
 export const qwen2 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Qwen2',

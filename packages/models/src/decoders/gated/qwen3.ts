@@ -9,6 +9,9 @@ import { HEAD_NORMS, LLAMA_FORM } from '../../decoder/decoder-form.js';
 import { decoderParts } from '../../decoder/decoder.js';
 import { parseQwenWindows } from './qwen2.js';
 
+/**
+ * Qwen3, `model_type` `qwen3` (Yang et al. 2025). The reference is transformers' implementation.
+ */
 export const qwen3 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Qwen3',

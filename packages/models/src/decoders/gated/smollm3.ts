@@ -12,6 +12,7 @@ import {
 } from '../../decoder/decoder-config.js';
 import { decoderParts } from '../../decoder/decoder.js';
 
+/** SmolLM3, `model_type` `smollm3`. The reference is transformers' implementation. */
 export const smollm3 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'SmolLM3',

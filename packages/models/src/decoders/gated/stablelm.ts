@@ -9,6 +9,10 @@ import { parseDecoderConfig, type DecoderConfig } from '../../decoder/decoder-co
 import { LAYER_NORM, LLAMA_FORM, type DecoderForm } from '../../decoder/decoder-form.js';
 import { decoderParts } from '../../decoder/decoder.js';
 
+/**
+ * StableLM, `model_type` `stablelm` (Bellagente et al. 2024). The reference is transformers'
+ * implementation.
+ */
 export const stablelm = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'StableLM',

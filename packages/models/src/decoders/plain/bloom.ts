@@ -31,6 +31,10 @@ const FORM: DecoderForm = {
 /** As many positions as a bias can have; the family has no bound of its own. */
 const MOST_POSITIONS = 2 ** 20;
 
+/**
+ * BLOOM, `model_type` `bloom` (BigScience Workshop 2022). The reference is transformers'
+ * implementation.
+ */
 export const bloom = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'BLOOM',

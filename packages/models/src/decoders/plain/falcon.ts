@@ -30,6 +30,10 @@ const FORM: DecoderForm = {
   ffn: plainFeedForward('mlp', 'dense_h_to_4h', 'dense_4h_to_h'),
 };
 
+/**
+ * Falcon, `model_type` `falcon` (Almazrouei et al. 2023). The reference is transformers'
+ * implementation.
+ */
 export const falcon = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Falcon',

@@ -32,6 +32,7 @@ const FORM: DecoderForm = {
   ffn: plainFeedForward('mlp', 'c_fc', 'c_proj'),
 };
 
+/** GPT-Neo, `model_type` `gpt_neo`. The reference is transformers' implementation. */
 export const gptNeo = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'GPT-Neo',

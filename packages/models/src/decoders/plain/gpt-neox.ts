@@ -30,6 +30,10 @@ const FORM: DecoderForm = {
   ffn: plainFeedForward('mlp', 'dense_h_to_4h', 'dense_4h_to_h'),
 };
 
+/**
+ * GPT-NeoX and Pythia, `model_type` `gpt_neox` (Black et al. 2022). The reference is transformers'
+ * implementation.
+ */
 export const gptNeox = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'GPT-NeoX',

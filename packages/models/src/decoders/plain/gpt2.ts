@@ -14,6 +14,7 @@ import { embedTokens, sum } from '../../parts/embed-tokens.js';
 import { languageModelOutput } from '../../parts/lm-head.js';
 import { settleOutputLayer } from '../../parts/own-output-layer.js';
 
+/** What the `config.json` of GPT-2 says, checked, in this package's words. */
 export interface Gpt2Config {
   readonly vocabularySize: number; // V
   readonly hiddenSize: number; // D
@@ -41,6 +42,9 @@ const OUTPUT_LAYER = {
   table: ['transformer.wte.weight', 'wte.weight'],
 };
 
+/**
+ * GPT-2, `model_type` `gpt2` (Radford et al. 2019). The reference is transformers' implementation.
+ */
 export const gpt2 = defineArchitecture<Gpt2Config>({
   family: 'GPT-2',
   modelTypes: ['gpt2'],

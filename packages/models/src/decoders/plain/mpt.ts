@@ -28,6 +28,7 @@ const FORM: DecoderForm = {
   ffn: plainFeedForward('ffn', 'up_proj', 'down_proj'),
 };
 
+/** MPT, `model_type` `mpt`. The reference is transformers' implementation. */
 export const mpt = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'MPT',

@@ -19,6 +19,10 @@ const FORM: DecoderForm = {
   ffn: plainFeedForward('mlp', 'up_proj', 'down_proj'),
 };
 
+/**
+ * Nemotron, `model_type` `nemotron` (Parmar et al. 2024). The reference is transformers'
+ * implementation.
+ */
 export const nemotron = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Nemotron',

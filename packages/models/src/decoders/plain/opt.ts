@@ -29,6 +29,7 @@ const FORM: DecoderForm = {
   ffn: plainFeedForward('', 'fc1', 'fc2'),
 };
 
+/** OPT, `model_type` `opt` (Zhang et al. 2022). The reference is transformers' implementation. */
 export const opt = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   heads: ['causal-lm', 'sequence-classification'],

@@ -35,6 +35,10 @@ const NORMED: DecoderForm = {
   },
 };
 
+/**
+ * Phi-1 to Phi-2, `model_type` `phi` (Li et al. 2023). The reference is transformers'
+ * implementation.
+ */
 export const phi = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'Phi',

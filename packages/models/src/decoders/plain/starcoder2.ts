@@ -23,6 +23,10 @@ const FORM: DecoderForm = {
   ffn: plainFeedForward('mlp', 'c_fc', 'c_proj'),
 };
 
+/**
+ * StarCoder 2, `model_type` `starcoder2` (Lozhkov et al. 2024). The reference is transformers'
+ * implementation.
+ */
 export const starcoder2 = defineArchitecture<DecoderConfig>({
   ...decoderParts,
   family: 'StarCoder 2',

@@ -35,6 +35,7 @@ const FORM: BertForm = {
   isPreNorm: false,
 };
 
+/** What the `config.json` of ALBERT says, checked, in this package's words. */
 export interface AlbertConfig extends BertEncoderConfig {
   readonly embeddingSize: number;
   readonly groups: number;
@@ -42,6 +43,9 @@ export interface AlbertConfig extends BertEncoderConfig {
   readonly groupBlocks: number;
 }
 
+/**
+ * ALBERT, `model_type` `albert` (Lan et al. 2019). The reference is transformers' implementation.
+ */
 export const albert = defineArchitecture<AlbertConfig>({
   family: 'ALBERT',
   modelTypes: ['albert'],

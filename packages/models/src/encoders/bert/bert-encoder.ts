@@ -14,6 +14,9 @@ import { headSizeOf, type ConfigReader } from '../../description/config-reader.j
 import { within, type DescriptionBuilder } from '../../description/describe.js';
 import { BERT_FORM, type BertForm } from './bert-form.js';
 
+/**
+ * What the `config.json` of BERT and what is built like it says, checked, in this package's words.
+ */
 export interface BertEncoderConfig {
   readonly form: BertForm;
   readonly vocabularySize: number; // V

@@ -3,6 +3,7 @@
 export type BertPart =
   'query' | 'key' | 'value' | 'output' | 'attentionNorm' | 'up' | 'down' | 'ffnNorm';
 
+/** What an encoder's modules are called, and in which order its blocks run them. */
 export interface BertForm {
   /** The attention site. */
   readonly self: string;

@@ -17,6 +17,9 @@ import { readConfig, type ConfigJson } from '../../description/config-reader.js'
 import { DescriptionBuilder, within } from '../../description/describe.js';
 import { describeEmbeddings, embedWithTypes } from '../../parts/typed-embeddings.js';
 
+/**
+ * BERT, `model_type` `bert` (Devlin et al. 2018). The reference is transformers' implementation.
+ */
 export const bert = defineArchitecture<BertEncoderConfig>({
   family: 'BERT',
   modelTypes: ['bert'],

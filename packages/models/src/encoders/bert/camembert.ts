@@ -3,6 +3,10 @@ import { defineArchitecture } from '@peft/core';
 import type { ConfigJson } from '../../description/config-reader.js';
 import { parseRobertaConfig, robertaParts, type RobertaConfig } from './roberta.js';
 
+/**
+ * CamemBERT, `model_type` `camembert` (Martin et al. 2019). The reference is transformers'
+ * implementation.
+ */
 export const camembert = defineArchitecture<RobertaConfig>({
   ...robertaParts,
   family: 'CamemBERT',

@@ -22,10 +22,15 @@ import { readConfig, type ConfigJson } from '../../description/config-reader.js'
 import { DescriptionBuilder, within } from '../../description/describe.js';
 import { describeEmbeddings, embedWithTypes } from '../../parts/typed-embeddings.js';
 
+/** What the `config.json` of ELECTRA says, checked, in this package's words. */
 export interface ElectraConfig extends BertEncoderConfig {
   readonly embeddingSize: number;
 }
 
+/**
+ * ELECTRA's discriminator, `model_type` `electra` (Clark et al. 2020). The reference is
+ * transformers' implementation.
+ */
 export const electra = defineArchitecture<ElectraConfig>({
   family: 'ELECTRA',
   modelTypes: ['electra'],

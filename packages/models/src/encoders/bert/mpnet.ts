@@ -34,6 +34,9 @@ const FORM: BertForm = {
 const BUCKETS = 32;
 const MOST_DISTANCE = 128;
 
+/**
+ * MPNet, `model_type` `mpnet` (Song et al. 2020). The reference is transformers' implementation.
+ */
 export const mpnet = defineArchitecture<RobertaConfig>({
   family: 'MPNet',
   modelTypes: ['mpnet'],

@@ -25,6 +25,7 @@ import { readConfig, type ConfigJson, type ConfigReader } from '../../descriptio
 import { DescriptionBuilder, within } from '../../description/describe.js';
 import { embedTokens, sum, type EmbeddedTokens } from '../../parts/embed-tokens.js';
 
+/** What the `config.json` of RoBERTa and its namesakes says, checked, in this package's words. */
 export interface RobertaConfig extends BertEncoderConfig {
   readonly modelType: string;
   readonly paddingId: number;
@@ -104,6 +105,10 @@ export const robertaParts: Pick<Architecture<RobertaConfig>, 'heads' | 'describe
   },
 };
 
+/**
+ * RoBERTa and XLM-R, `model_type` `roberta`, `xlm-roberta` (Liu et al. 2019, Conneau et al. 2019).
+ * The reference is transformers' implementation.
+ */
 export const roberta = defineArchitecture<RobertaConfig>({
   ...robertaParts,
   family: 'RoBERTa',

@@ -17,6 +17,10 @@ const FORM: BertForm = {
   isPreNorm: true,
 };
 
+/**
+ * XLM-RoBERTa-XL and XXL, `model_type` `xlm-roberta-xl` (Goyal et al. 2021). The reference is
+ * transformers' implementation.
+ */
 export const xlmRobertaXl = defineArchitecture<RobertaConfig>({
   ...robertaParts,
   family: 'XLM-RoBERTa-XL',

@@ -2,6 +2,7 @@
 import { check, PeftError } from '@peft/errors';
 import type { PredictorTask, RankedDocument, TaskTools } from '../predictor-task.js';
 
+/** How a ranking is made. */
 export interface RankOptions {
   /** Only the first so many. Default: all. */
   readonly topK?: number;
