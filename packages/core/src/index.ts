@@ -63,7 +63,8 @@ export {
   loadModel,
   type ModelOptions,
 } from './model/load-model.js';
-export { Model, type AdapterStatus, type ModelWith } from './model/model.js';
+export type { AdapterStatus } from './model/adapter-status.js';
+export { Model, type ModelWith } from './model/model.js';
 export {
   parameterCount,
   parameterSites,

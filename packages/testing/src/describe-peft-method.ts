@@ -12,12 +12,9 @@ import {
   saveAdapter,
   type Adapter,
   type AnyMethod,
-  type CommonConfig,
-  type LoadWeightsOptions,
   type MethodName,
   type MethodSpec,
   type Model,
-  type PeftConfigs,
   type PeftMethod,
   type RunOptions,
 } from '@peft/core';
@@ -26,51 +23,11 @@ import { crossEntropy, gatherRows, type Engine } from '@peft/ops';
 import { createPortableEngine } from '@peft/portable';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { parameterValues } from './parameter-values.js';
+import type { MethodCase, MethodContractOptions } from './method-contract-options.js';
 import { moveParameters } from './set-up.js';
 import { tinyModels, type TinyModel } from './tiny-models.js';
 import { toBeAllclose } from './to-be-allclose.js';
 import { withoutGradientAdvice } from './numeric-gradient.js';
-
-/** Options that the contract is tried with. */
-export interface MethodCase<Name extends MethodName> {
-  /** What is special, `rank-stabilised`. */
-  readonly title: string;
-  readonly options?: Partial<PeftConfigs[Name]> & CommonConfig;
-  /** Shapes of models that it works on. Default: all. */
-  readonly on?: readonly TinyModel['name'][];
-  /** A fresh adapter changes nothing. Default true. */
-  readonly identityAtStart?: boolean;
-  /** Merging gives the same function. Default true; where false it must be refused. */
-  readonly merges?: boolean;
-  /**
-   * One batch can hold sequences with and without it. Default true; where false it must be refused.
-   */
-  readonly mixes?: boolean;
-  /** Parameters whose gradient is zero by their nature (a key's bias under softmax). */
-  readonly withoutGradient?: RegExp;
-  /**
-   * Its gradient is the loss's. Default true; false where a method leaves a part out on purpose
-   * (DoRA's norms).
-   */
-  readonly exactGradient?: boolean;
-}
-
-/** What the contract is tried with. */
-export interface MethodContractOptions<Name extends MethodName> {
-  /** Options that must be refused, each with a part of the message. */
-  readonly badOptions?: readonly {
-    readonly options: Readonly<Record<string, unknown>>;
-    readonly message: string | RegExp;
-  }[];
-  /** Other methods that its files may name, when it is a combination. */
-  readonly methods?: readonly AnyMethod[];
-  /** Makes the spec, when calling the method does not. */
-  readonly spec?: (options: MethodCase<Name>['options']) => MethodSpec;
-  /** How the models are loaded (on a quantised base, say). */
-  readonly load?: LoadWeightsOptions;
-  /** Default: the portable engine. */
-  readonly createEngine?: () => Engine | Promise<Engine>;
-}
 
 /**
  * Parameters of a case whose gradient is compared with differences of the loss; the others' lengths

@@ -1,5 +1,5 @@
 import type { MethodName } from '@peft/core';
-import type { MethodCase } from './describe-peft-method.js';
+import type { MethodCase } from './method-contract-options.js';
 import { tinyModels } from './tiny-models.js';
 
 /**

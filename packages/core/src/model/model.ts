@@ -11,6 +11,7 @@ import type { SiteKind } from '../description/sites.js';
 import type { OwnedParameter } from '../method/attach-context.js';
 import type { FittingSpec, MethodSpec } from '../method/peft-method.js';
 import { adapterCounts, trainablesOf } from './adapter-counts.js';
+import type { AdapterStatus } from './adapter-status.js';
 import type { Architecture, ModelBatch, ModelOutput } from './architecture.js';
 import {
   checkMergeable,
@@ -32,21 +33,6 @@ import { ModelRun } from './model-run.js';
 import { forwardPooled, isDecoder } from './pooled-head.js';
 import type { RunHost, RunOptions } from './run-options.js';
 import { isFrozen, type ModelWeights } from './weights/weights.js';
-
-/** What an adapter on a model is and does at the moment. */
-export interface AdapterStatus {
-  readonly name: string;
-  readonly methods: readonly string[];
-  readonly isActive: boolean;
-  readonly isMerged: boolean;
-  readonly isTrainable: boolean;
-  /** Sites where it stands in the forward pass. */
-  readonly sites: number;
-  /** Elements that it adds to the model. */
-  readonly parameters: number;
-  /** Elements that train, the model's own among them. */
-  readonly trainableParameters: number;
-}
 
 /**
  * A frozen base model with any number of adapters on it: runs them, adds, switches, merges and
