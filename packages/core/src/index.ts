@@ -81,7 +81,7 @@ export {
   probedValues,
   type MergeDeviation,
   type MergeResult,
-} from './model/merge-probe.js';
+} from './model/merging/merge-probe.js';
 export { BASE_ADAPTER } from './model/mixed-batch.js';
 export { trainStep } from './model/train-step.js';
 export { ModelRun } from './model/model-run.js';

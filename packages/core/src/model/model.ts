@@ -20,14 +20,14 @@ import {
   isQuantized,
   mergeInto,
   readTensor,
-} from './merge.js';
+} from './merging/merge.js';
 import {
   deviationOf,
   mergeWarnings,
   probeBatch,
   probedValues,
   type MergeResult,
-} from './merge-probe.js';
+} from './merging/merge-probe.js';
 import { BASE_ADAPTER, unmixableAt } from './mixed-batch.js';
 import { ModelRun } from './model-run.js';
 import { forwardPooled, isDecoder } from './pooled-head.js';

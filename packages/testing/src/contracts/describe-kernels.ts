@@ -30,7 +30,7 @@ import {
   type KernelName,
 } from '@peft/ops';
 import { expect, test } from 'vitest';
-import { seededTensor } from './seeded-tensor.js';
+import { seededTensor } from '../seeded-tensor.js';
 
 const ACTIVATIONS: readonly ActivationName[] = [
   'gelu',

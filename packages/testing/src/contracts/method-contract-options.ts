@@ -7,7 +7,7 @@ import type {
   PeftConfigs,
 } from '@peft/core';
 import type { Engine } from '@peft/ops';
-import type { TinyModel } from './tiny-models.js';
+import type { TinyModel } from '../tiny-models.js';
 
 /** Options that the contract is tried with. */
 export interface MethodCase<Name extends MethodName> {

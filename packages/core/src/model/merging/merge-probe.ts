@@ -3,8 +3,8 @@
  * deviation of the results.
  */
 import { randomKey, randomUniform } from '@peft/ops';
-import type { ModelDescription } from '../description/model-description.js';
-import type { ModelBatch, ModelOutput } from './architecture.js';
+import type { ModelDescription } from '../../description/model-description.js';
+import type { ModelBatch, ModelOutput } from '../architecture.js';
 
 /** How far the merged model's results lie from those with the adapter beside the model. */
 export interface MergeDeviation {

@@ -22,12 +22,12 @@ import { PeftError } from '@peft/errors';
 import { crossEntropy, gatherRows, type Engine } from '@peft/ops';
 import { createPortableEngine } from '@peft/portable';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { parameterValues } from './parameter-values.js';
+import { parameterValues } from '../parameter-values.js';
 import type { MethodCase, MethodContractOptions } from './method-contract-options.js';
-import { moveParameters } from './set-up.js';
-import { tinyModels, type TinyModel } from './tiny-models.js';
-import { toBeAllclose } from './to-be-allclose.js';
-import { withoutGradientAdvice } from './numeric-gradient.js';
+import { moveParameters } from '../set-up.js';
+import { tinyModels, type TinyModel } from '../tiny-models.js';
+import { toBeAllclose } from '../to-be-allclose.js';
+import { withoutGradientAdvice } from '../numeric-gradient.js';
 
 /**
  * Parameters of a case whose gradient is compared with differences of the loss; the others' lengths

@@ -1,6 +1,6 @@
 import type { MethodName } from '@peft/core';
 import type { MethodCase } from './method-contract-options.js';
-import { tinyModels } from './tiny-models.js';
+import { tinyModels } from '../tiny-models.js';
 
 /**
  * For a method with so many cases that each on each shape takes long: puts every case that is for

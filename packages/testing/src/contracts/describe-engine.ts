@@ -24,12 +24,12 @@ import {
   type WeightFormat,
 } from '@peft/ops';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { checkWeight } from './check-weight.js';
+import { checkWeight } from '../check-weight.js';
 import { describeKernels } from './describe-kernels.js';
-import { quantizedParts } from './quantized-parts.js';
-import { seededTensor, seededValues } from './seeded-tensor.js';
-import { storedValues } from './stored-values.js';
-import { toBeAllclose } from './to-be-allclose.js';
+import { quantizedParts } from '../quantized-parts.js';
+import { seededTensor, seededValues } from '../seeded-tensor.js';
+import { storedValues } from '../stored-values.js';
+import { toBeAllclose } from '../to-be-allclose.js';
 
 /** What of the contract an engine does not keep. */
 export interface EngineContractOptions {

@@ -3,12 +3,12 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 import { memorySource, type Engine, type FrozenWeight } from '@peft/ops';
-import type { Adapter } from '../adapter/adapter.js';
-import type { WeightHost } from '../adapter/weight-host.js';
-import type { ModelDescription } from '../description/model-description.js';
-import type { LinearSite, SiteKind } from '../description/sites.js';
-import type { Attached, SiteAttachments } from '../method/attachment.js';
-import { isFrozen } from './weights/weights.js';
+import type { Adapter } from '../../adapter/adapter.js';
+import type { WeightHost } from '../../adapter/weight-host.js';
+import type { ModelDescription } from '../../description/model-description.js';
+import type { LinearSite, SiteKind } from '../../description/sites.js';
+import type { Attached, SiteAttachments } from '../../method/attachment.js';
+import { isFrozen } from '../weights/weights.js';
 
 /**
  * Unfrozen parameters first (the outermost adapter's counts, as in the forward pass), then what
