@@ -15,10 +15,11 @@ export { writeCheckpoint, type WriteCheckpointOptions } from './safetensors/writ
 export {
   type BitsAndBytesConfig,
   bitsAndBytesConfigJson,
-  readQuantizationConfig,
-} from './bitsandbytes/quantization-config.js';
-export { quantizedStore, type QuantizedSource } from './bitsandbytes/quantized-store.js';
-export { quantizedTensors } from './bitsandbytes/quantized-tensors.js';
+} from './quantized/bitsandbytes/quantization-config.js';
+export { quantizedTensors } from './quantized/bitsandbytes/quantized-tensors.js';
+export { type QuantizedSource, type StoredForm } from './quantized/quantized-form.js';
+export { QUANTIZED_FORMS, storedForm } from './quantized/quantized-forms.js';
+export { quantizedStore, type QuantizedStore } from './quantized/quantized-store.js';
 export { openTorchFile } from './torch-file/open-torch-file.js';
 export { type ZipEntry, zipEntries } from './zip/zip-directory.js';
 export {

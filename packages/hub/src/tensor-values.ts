@@ -12,13 +12,16 @@ import {
 } from '@peft/ops';
 
 /**
- * What `readTensor` gives for each dtype; half-precision numbers widen to float32, which is exact.
+ * What `readTensor` gives for each dtype; narrower floats widen to float32, which is exact.
  */
 export interface ValuesOf {
   F64: Float64Array;
   F32: Float32Array;
   F16: Float32Array;
   BF16: Float32Array;
+  F8_E4M3: Float32Array;
+  F8_E5M2: Float32Array;
+  F8_E8M0: Float32Array;
   I64: BigInt64Array;
   I32: Int32Array;
   I16: Int16Array;
@@ -50,7 +53,7 @@ export function readTensor(source: TensorSource): ReadTensor {
 }
 
 /**
- * Reads a whole tensor as float32. F32, F16, BF16, the integers up to 2²⁴ and booleans are exact;
+ * Reads a whole tensor as float32. F32 and narrower floats, the integers up to 2²⁴ and booleans are exact;
  * F64 and larger integers round to the nearest.
  */
 export function readFloat32(source: TensorSource): Float32Array {
@@ -72,6 +75,9 @@ const decoders: { [D in StoredDtype]: (bytes: Uint8Array) => ValuesOf[D] } = {
   F32: (bytes) => new Float32Array(...aligned(bytes, 4)),
   F16: (bytes) => decodeFloat32(bytes, 'F16'),
   BF16: (bytes) => decodeFloat32(bytes, 'BF16'),
+  F8_E4M3: (bytes) => decodeFloat32(bytes, 'F8_E4M3'),
+  F8_E5M2: (bytes) => decodeFloat32(bytes, 'F8_E5M2'),
+  F8_E8M0: (bytes) => decodeFloat32(bytes, 'F8_E8M0'),
   I64: (bytes) => new BigInt64Array(...aligned(bytes, 8)),
   I32: (bytes) => new Int32Array(...aligned(bytes, 4)),
   I16: (bytes) => new Int16Array(...aligned(bytes, 2)),

@@ -51,8 +51,8 @@ export function describeModel<Config>(
  * Loads a model. The caller disposes it.
  *
  * @param checkpointConfig the parsed `config.json`.
- * @param store its tensors, also those that bitsandbytes quantised (`quantization_config`); may be
- *   closed afterwards unless the engine maps the file.
+ * @param store its tensors, also quantised ones (`quantization_config`); may be closed
+ *   afterwards unless the engine maps the file.
  * @throws PEFT_MODEL_CONFIG, PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE, PEFT_QUANTIZATION_METHOD,
  *   PEFT_QUANTIZATION_CONFIG, PEFT_QUANTIZED_PARTS
  */
@@ -71,9 +71,10 @@ export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
   const warnings: string[] = [...(options.warnings ?? [])];
   const isLanguageModel = /-lm$/.test(options.head?.kind ?? 'none');
   const warn = (message: string) => void (isLanguageModel && warnings.push(message));
-  const config = settled(architecture, configJson, store, warn);
+  const readable = withQuantized(store, configJson);
+  const config = settled(architecture, configJson, readable, warn);
   const description = describeModel(architecture, config, options.head);
-  const weights = loadWeights(description, withQuantized(store, configJson), engine, options);
+  const weights = loadWeights(description, readable, engine, options);
   const random = isLanguageModel
     ? weights.fresh.filter((name) => isOutputLayer(name, description))
     : [];
@@ -103,9 +104,10 @@ export function checkConfigSizes<Config>(
   configJson: Readonly<Record<string, unknown>>,
   store: WeightStore,
 ): void {
-  const config = settled(architecture, configJson, store, () => undefined);
+  const readable = withQuantized(store, configJson);
+  const config = settled(architecture, configJson, readable, () => undefined);
   const description = describeModel(architecture, config);
-  requireShapes(description, storedParameters(description, withQuantized(store, configJson)));
+  requireShapes(description, storedParameters(description, readable));
 }
 
 function settled<Config>(

@@ -82,7 +82,7 @@ describe('parseSafetensorsHeader', () => {
     ],
     ['has metadata that is no object', 'PEFT_SAFETENSORS_METADATA', { __metadata__: [] }, 0],
     ['has metadata of numbers', 'PEFT_SAFETENSORS_METADATA', { __metadata__: { step: 3 } }, 0],
-    ['has an unknown dtype', 'PEFT_SAFETENSORS_DTYPE', { a: tensor('F8_E4M3', [4], 0, 4) }, 4],
+    ['has an unknown dtype', 'PEFT_SAFETENSORS_DTYPE', { a: tensor('F6_E2M3', [4], 0, 4) }, 4],
     [
       'has a dtype that every object inherits',
       'PEFT_SAFETENSORS_DTYPE',

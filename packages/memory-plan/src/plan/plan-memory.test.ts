@@ -44,11 +44,23 @@ describe('a plan', () => {
           ...(format === 'bf16' && { quantization: { format } }),
         }).weightBytes;
       expect(narrow('bf16')).toBeLessThan(0.51 * narrow('f32'));
-      expect(planMemory({ ...request, storedQuantization: NF4 }).weightBytes).toBe(
-        planMemory({ ...request, quantization: NF4 }).weightBytes,
-      );
+      expect(
+        planMemory({ ...request, storedQuantization: { ...NF4, skipModules: [] } }).weightBytes,
+      ).toBe(planMemory({ ...request, quantization: NF4 }).weightBytes);
     },
   );
+
+  test('has two bytes for each value that is decoded while it is read, and one matrix more then', () => {
+    const config = { ...LLAMA, tie_word_embeddings: true };
+    const planOf = (json: object) =>
+      planMemory({ ...request, config: { ...config, ...json }, runtimeBytes: 0 });
+    const [plain, fp8] = [{}, { quantization_config: { quant_method: 'fp8' } }].map(planOf);
+    const linear = 4 * (128 * (128 + 64 + 64 + 128) + 3 * 128 * 256);
+    expect(plain!.weightBytes - fp8!.weightBytes).toBe(2 * linear);
+    // the native engine maps what is float32; the last of the decoded is followed by three norms
+    expect(plain!.loadingPeakBytes).toBe(plain!.weightBytes);
+    expect(fp8!.loadingPeakBytes).toBe(fp8!.weightBytes - 3 * 4 * 128 + 2 * 256 * 128);
+  });
 
   test('grows with every block that is kept', () => {
     const activations = [4, 3, 2, 1, 0].map(

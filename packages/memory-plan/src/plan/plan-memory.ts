@@ -10,13 +10,14 @@
  */
 import {
   convertedWeights,
+  quantizableWeights,
   type Architecture,
   type HeadOptions,
   type MethodSpec,
   type WeightQuantization,
 } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
-import { readQuantizationConfig } from '@peft/hub';
+import { storedForm, type StoredForm } from '@peft/hub';
 import { STORED_BYTES, type EngineSizing } from '@peft/ops';
 import { adamw, stateBytes, type Optimizer } from '@peft/optim';
 import { gpuPlan, type GpuPlan, type LoadingBytes, type PlannedGpu } from './gpu-plan.js';
@@ -28,7 +29,7 @@ import {
   type PlannedBatch,
   type PlannedTask,
 } from '../sizing/measure-step.js';
-import type { PlannedDtype, StoredQuantization } from '../sizing/sizes-store.js';
+import type { PlannedDtype } from '../sizing/sizes-store.js';
 
 /** How a run uses memory, beside its model. */
 export interface RunSettings {
@@ -69,10 +70,10 @@ export interface PlanRequest extends RunSettings {
    */
   readonly storedDtype?: PlannedDtype;
   /**
-   * The checkpoint is quantised already; its linear maps stay as they are. Default: config.json's
-   * `quantization_config`.
+   * What the linear maps of a checkpoint become that is quantised already. Default: what config.json's
+   * `quantization_config` says.
    */
-  readonly storedQuantization?: StoredQuantization;
+  readonly storedQuantization?: StoredForm;
   /**
    * What the engine holds, as it says itself: `nativeSizing` of `@peft/native`, `engine.sizing` of
    * one that runs, `sizing` of a definition.
@@ -153,7 +154,7 @@ const DTYPES: Readonly<Record<string, PlannedDtype>> = {
 /** A model whose plans are made: several settings share what does not depend on them. */
 export interface Planner {
   readonly blocks: number;
-  /** Whether the checkpoint itself is quantised. */
+  /** Whether the checkpoint's linear maps stay quantised in memory. */
   readonly isStoredQuantized: boolean;
   plan(settings: RunSettings): MemoryPlan;
   dispose(): void;
@@ -191,7 +192,7 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
     head = { kind: 'none' },
     method,
     engine,
-    storedQuantization = readQuantizationConfig(config['quantization_config']),
+    storedQuantization = storedForm(config['quantization_config']),
     task,
     machine = machineMemory(),
     hasFiles = true,
@@ -229,12 +230,13 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
   };
   const { description } = modelFor(undefined);
   return {
-    isStoredQuantized: storedQuantization !== undefined,
+    isStoredQuantized: storedQuantization !== undefined && storedQuantization.format !== 'bf16',
     blocks: description.layers.encoder + description.layers.decoder,
     plan: (settings) =>
       planFor(modelFor(settings.quantization), settings, {
         engine,
         storedDtype,
+        storedQuantization,
         machine,
         hasFiles,
         runtimeBytes,
@@ -251,6 +253,7 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
 interface Fixed {
   readonly engine: EngineSizing;
   readonly storedDtype: PlannedDtype;
+  readonly storedQuantization: StoredForm | undefined;
   readonly machine: MachineMemory;
   readonly hasFiles: boolean;
   readonly runtimeBytes: number;
@@ -337,21 +340,30 @@ function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): Mem
 
 /**
  * The most that lives while the weights come one by one: those that are there and the one that is
- * read, unless the engine maps it from its file.
+ * read or decoded, unless the engine maps it from its file.
  */
 function loadingBytes(
   { description, weightBytesOf, isQuantized }: MeasuredModel,
   quantization: WeightQuantization | undefined,
-  { storedDtype, engine, hasFiles }: Fixed,
+  { storedDtype, storedQuantization, engine, hasFiles }: Fixed,
 ): LoadingBytes {
   const changed = quantization ? convertedWeights(description, quantization) : undefined;
+  const decoded =
+    storedQuantization?.format === 'bf16'
+      ? quantizableWeights(description, storedQuantization.skipModules)
+      : undefined;
   let [there, most, largest, packed] = [0, 0, 0, 0];
   for (const { name, use, shape } of description.parameters) {
     there += weightBytesOf(name);
     if (isQuantized(name)) packed += weightBytesOf(name);
-    const passes = use !== 'vector' && (!engine.mapsFiles || !hasFiles || changed?.has(name));
+    const isDecoded = decoded?.has(name) ?? false;
+    const passes =
+      use !== 'vector' && (!engine.mapsFiles || !hasFiles || isDecoded || changed?.has(name));
     const bytes = passes
-      ? shape.reduce((product, size) => product * size, STORED_BYTES[storedDtype])
+      ? shape.reduce(
+          (product, size) => product * size,
+          STORED_BYTES[isDecoded ? 'BF16' : storedDtype],
+        )
       : 0;
     [most, largest] = [Math.max(most, there + bytes), Math.max(largest, bytes)];
   }

@@ -22,9 +22,10 @@ import {
   type WeightQuantization,
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
+import type { StoredForm } from '@peft/hub';
 import { crossEntropy, linearCrossEntropy, variableGradients, type EngineSizing } from '@peft/ops';
 import { SizingEngine, type SizingWeight } from './sizing-engine.js';
-import { sizesStore, type PlannedDtype, type StoredQuantization } from './sizes-store.js';
+import { sizesStore, type PlannedDtype } from './sizes-store.js';
 import { withoutValues } from './without-values.js';
 
 /**
@@ -49,7 +50,7 @@ export interface MeasureRequest {
   /** Quantised while loading. */
   readonly quantization?: WeightQuantization;
   /** The checkpoint's own quantisation. */
-  readonly storedQuantization?: StoredQuantization;
+  readonly storedQuantization?: StoredForm;
   /** What the engine holds. */
   readonly engine: EngineSizing;
   readonly task?: PlannedTask;

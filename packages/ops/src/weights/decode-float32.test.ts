@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { StoredDtype } from './tensor-source.js';
 import { decodeFloat32, encodeBfloat16, encodeFloat16 } from './decode-float32.js';
 
 const bytesOf = (words: ArrayBufferView) =>
@@ -33,6 +34,36 @@ test('float16: every pattern survives decoding and encoding, and the ends have t
     else if (back[word] !== word)
       throw new Error(`float16 word ${word} came back as ${back[word]}`);
   }
+});
+
+test('8-bit floats: the ends of each type have the values of its definition', () => {
+  const values = (dtype: StoredDtype, ...codes: number[]) => [
+    ...decodeFloat32(Uint8Array.from(codes), dtype),
+  ];
+  // OCP 8-bit floating point specification, table 2; Microscaling formats, section 5.4.1
+  expect(values('F8_E4M3', 0x00, 0x80, 0x01, 0x07, 0x08, 0x7e, 0xfe, 0x7f, 0xff)).toEqual([
+    0,
+    -0,
+    2 ** -9,
+    7 * 2 ** -9,
+    2 ** -6,
+    448,
+    -448,
+    NaN,
+    NaN,
+  ]);
+  expect(values('F8_E5M2', 0x01, 0x03, 0x04, 0x7b, 0xfb, 0x7c, 0xfc, 0x7d, 0xff)).toEqual([
+    2 ** -16,
+    3 * 2 ** -16,
+    2 ** -14,
+    57344,
+    -57344,
+    Infinity,
+    -Infinity,
+    NaN,
+    NaN,
+  ]);
+  expect(values('F8_E8M0', 0, 127, 128, 254, 255)).toEqual([2 ** -127, 1, 2, 2 ** 127, NaN]);
 });
 
 test('float16 and bfloat16 round to the nearest, ties to even', () => {

@@ -1,5 +1,6 @@
 /** Stored bytes → float32 values and back to 16 bits, exactly as IEEE 754 says. */
 import { PeftError } from '@peft/errors';
+import { FLOAT8_VALUES } from './float8-values.js';
 import { STORED_BYTES, type StoredDtype } from './tensor-source.js';
 
 /**
@@ -30,6 +31,10 @@ export function decodeFloat32(bytes: Uint8Array, dtype: StoredDtype): Float32Arr
       return decodeBfloat16(view(Uint16Array));
     case 'F16':
       return decodeFloat16(view(Uint16Array));
+    case 'F8_E4M3':
+    case 'F8_E5M2':
+    case 'F8_E8M0':
+      return Float32Array.from(bytes, (code) => FLOAT8_VALUES[dtype][code]!);
     case 'I32':
       return new Float32Array(view(Int32Array));
     case 'I16':

@@ -1,8 +1,9 @@
 /** Where the bytes of a stored tensor come from: a file's span, or memory. */
+import type { Float8Dtype } from './float8-values.js';
 
 /** The element types of safetensors that the toolkit reads. */
 export type StoredDtype =
-  'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
+  'F64' | 'F32' | 'F16' | 'BF16' | Float8Dtype | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
 
 /** Bytes of one element of each stored type. */
 export const STORED_BYTES: Readonly<Record<StoredDtype, number>> = Object.freeze({
@@ -10,6 +11,9 @@ export const STORED_BYTES: Readonly<Record<StoredDtype, number>> = Object.freeze
   F32: 4,
   F16: 2,
   BF16: 2,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  F8_E8M0: 1,
   I64: 8,
   I32: 4,
   I16: 2,

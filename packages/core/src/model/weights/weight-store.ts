@@ -6,8 +6,8 @@ export interface WeightStore {
   names(): Iterable<string>;
   get(name: string): TensorSource | undefined;
   /**
-   * The tensor where it is stored quantised; `get` then gives nothing of use. See `quantizedStore`
-   * of @peft/hub.
+   * The tensor as it is stored where an engine can hold it quantised; `get` gives its values. See
+   * `quantizedStore` of @peft/hub.
    */
   quantized?(name: string): QuantizedSource | undefined;
 }

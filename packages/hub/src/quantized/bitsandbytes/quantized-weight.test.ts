@@ -1,19 +1,16 @@
-import {
-  dequantize4Bit,
-  expandAbsmax,
-  memorySource,
-  type StoredDtype,
-  type TensorSource,
-} from '@peft/ops';
+import { dequantize4Bit, expandAbsmax, memorySource, type TensorSource } from '@peft/ops';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { errorOf } from '../../test/support/error-code.js';
-import { fixturePath, temporaryFolder } from '../../test/support/paths.js';
-import { openCheckpoint } from '../safetensors/open-checkpoint.js';
-import { writeSafetensors } from '../safetensors/write-safetensors.js';
-import { readFloat32 } from '../tensor-values.js';
-import { bitsAndBytesConfigJson, readQuantizationConfig } from './quantization-config.js';
-import { quantizedStore, type QuantizedSource } from './quantized-store.js';
+import { bytesSource } from '../../../test/support/memory-tensors.js';
+import { errorOf } from '../../../test/support/error-code.js';
+import { fixturePath, temporaryFolder } from '../../../test/support/paths.js';
+import { openCheckpoint } from '../../safetensors/open-checkpoint.js';
+import { writeSafetensors } from '../../safetensors/write-safetensors.js';
+import { readFloat32 } from '../../tensor-values.js';
+import type { QuantizedSource } from '../quantized-form.js';
+import { storedForm } from '../quantized-forms.js';
+import { quantizedStore } from '../quantized-store.js';
+import { bitsAndBytesConfigJson } from './quantization-config.js';
 import { quantizedTensors } from './quantized-tensors.js';
 
 const CONFIG = { quant_method: 'bitsandbytes', load_in_4bit: true, bnb_4bit_quant_type: 'nf4' };
@@ -31,21 +28,6 @@ function altered(checkpoint: string, change: Change): Quantized {
     { names: () => sources.keys(), get: (name) => sources.get(name) },
     CONFIG,
   ) as unknown as Quantized;
-}
-
-function bytes(
-  name: string,
-  dtype: StoredDtype,
-  shape: readonly number[],
-  data: Uint8Array,
-): TensorSource {
-  return {
-    name,
-    dtype,
-    shape,
-    byteLength: data.length,
-    read: (offset = 0, length = data.length - offset) => data.slice(offset, offset + length),
-  };
 }
 
 describe('a 4-bit checkpoint', () => {
@@ -88,7 +70,7 @@ describe('a 4-bit checkpoint', () => {
         .quantized(WEIGHT)!
         .read().packed;
       const store = altered('mistral_fp4', (sources) =>
-        sources.set(WEIGHT, bytes(WEIGHT, dtype, [plain.length / size, 1], plain)),
+        sources.set(WEIGHT, bytesSource(WEIGHT, dtype, [plain.length / size, 1], plain)),
       );
       expect(store.quantized(WEIGHT)!.read().packed).toEqual(plain);
     }
@@ -98,7 +80,10 @@ describe('a 4-bit checkpoint', () => {
   const withState =
     (text: string): Change =>
     (sources) =>
-      sources.set(stateName, bytes(stateName, 'U8', [text.length], new TextEncoder().encode(text)));
+      sources.set(
+        stateName,
+        bytesSource(stateName, 'U8', [text.length], new TextEncoder().encode(text)),
+      );
   const state = (fields: object) =>
     withState(
       JSON.stringify({
@@ -134,7 +119,8 @@ describe('a 4-bit checkpoint', () => {
     ['a state that is a list', withState('[1]'), 'quant_state is not an object'],
     [
       'a state of two axes',
-      (sources) => void sources.set(stateName, bytes(stateName, 'U8', [1, 2], new Uint8Array(2))),
+      (sources) =>
+        void sources.set(stateName, bytesSource(stateName, 'U8', [1, 2], new Uint8Array(2))),
       'a quant_state is a list of at most 65536 bytes, got U8 [1, 2]',
     ],
     [
@@ -220,7 +206,7 @@ describe('an int8 checkpoint', () => {
     [
       "a graphics card's layout",
       (sources) =>
-        void sources.set(`${module}.weight_format`, bytes('x', 'U8', [], Uint8Array.of(2))),
+        void sources.set(`${module}.weight_format`, bytesSource('x', 'U8', [], Uint8Array.of(2))),
       'its weight_format is 2',
     ],
   ])('is refused with %s', async (_, change, message) => {
@@ -232,7 +218,7 @@ describe('an int8 checkpoint', () => {
 
 describe('quantization_config', () => {
   test('of another method is refused by name', async () => {
-    const error = await errorOf(() => readQuantizationConfig({ quant_method: 'gptq', bits: 4 }));
+    const error = await errorOf(() => storedForm({ quant_method: 'gptq', bits: 4 }));
     expect(error.code).toBe('PEFT_QUANTIZATION_METHOD');
     expect(error.message).toContain('"gptq"');
   });
@@ -245,9 +231,7 @@ describe('quantization_config', () => {
     [{ ...CONFIG, load_in_4bit: 'yes' }],
     [{ ...CONFIG, llm_int8_skip_modules: 'lm_head' }],
   ])('%j is refused', async (json) => {
-    expect((await errorOf(() => readQuantizationConfig(json))).code).toBe(
-      'PEFT_QUANTIZATION_CONFIG',
-    );
+    expect((await errorOf(() => storedForm(json))).code).toBe('PEFT_QUANTIZATION_CONFIG');
   });
 
   test('absent leaves a checkpoint as it is', () => {
@@ -258,7 +242,7 @@ describe('quantization_config', () => {
   });
 
   test('of early files names no method', () => {
-    expect(readQuantizationConfig({ load_in_8bit: true })).toEqual({
+    expect(storedForm({ load_in_8bit: true })).toEqual({
       format: 'int8',
       doubleQuantization: false,
       skipModules: [],
@@ -271,7 +255,7 @@ describe('quantization_config', () => {
       { format: 'fp4', doubleQuantization: false, skipModules: ['lm_head', 'model.layers.1.mlp'] },
       { format: 'int8', doubleQuantization: false, skipModules: [] },
     ] as const) {
-      expect(readQuantizationConfig(bitsAndBytesConfigJson(config, 'bfloat16'))).toEqual(config);
+      expect(storedForm(bitsAndBytesConfigJson(config, 'bfloat16'))).toEqual(config);
     }
   });
 });

@@ -1,6 +1,6 @@
 /** A quantised weight's parts under the names that bitsandbytes gives them in a checkpoint. */
 import { codeBook, type NestedAbsmax, type QuantizedParts } from '@peft/ops';
-import type { NewTensor } from '../safetensors/write-safetensors.js';
+import type { NewTensor } from '../../safetensors/write-safetensors.js';
 import { encodeQuantState } from './quant-state.js';
 
 /**

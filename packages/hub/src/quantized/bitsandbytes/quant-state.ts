@@ -4,8 +4,8 @@
  */
 import { show } from '@peft/errors';
 import { checkBlockSize, type TensorSource } from '@peft/ops';
-import { parseStrictJson } from '../files/strict-json.js';
-import { partsError } from './quantized-parts-error.js';
+import { parseStrictJson } from '../../files/strict-json.js';
+import { partsError } from '../parts-error.js';
 
 export interface QuantState {
   readonly format: 'nf4' | 'fp4';

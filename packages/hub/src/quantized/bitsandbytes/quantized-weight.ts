@@ -3,62 +3,34 @@
  * weight.
  */
 import {
-  STORED_BYTES,
   codeBook,
+  dequantize4Bit,
+  dequantizeInt8Rows,
+  expandAbsmax,
+  STORED_BYTES,
   type NestedAbsmax,
-  type QuantizedParts,
   type TensorSource,
 } from '@peft/ops';
-import { readTensor } from '../tensor-values.js';
-import { readQuantizationConfig } from './quantization-config.js';
-import { partsError } from './quantized-parts-error.js';
+import { readTensor } from '../../tensor-values.js';
+import { decodedSource } from '../decoded-source.js';
+import { finiteValues, sizeOf, typedPart } from '../parts.js';
+import { partsError } from '../parts-error.js';
+import type { QuantizedSource, QuantizedWeight, StoredTensors } from '../quantized-form.js';
 import { readQuantState, type QuantState } from './quant-state.js';
 
-/** A weight that is stored quantised, checked but for its values, which are not yet read. */
-export interface QuantizedSource {
-  readonly name: string;
-  readonly format: QuantizedParts['format'];
-  /** `[out, in]` */
-  readonly shape: readonly [number, number];
-  /** Of all its parts together. */
-  readonly byteLength: number;
-  /** @throws PEFT_QUANTIZED_PARTS when a value makes no sense. */
-  read(): QuantizedParts;
+export function quantizedWeight(tensors: StoredTensors, name: string): QuantizedWeight | undefined {
+  const packed = quantizedSource(tensors, name);
+  return packed && { packed, dense: dequantized(packed) };
 }
 
-interface Store {
-  names(): Iterable<string>;
-  get(name: string): TensorSource | undefined;
-}
-
-/**
- * The store with its quantised weights.
- *
- * @param quantizationConfig `quantization_config` of config.json; without one the store is returned
- *   as it is.
- * @throws PEFT_QUANTIZATION_METHOD, PEFT_QUANTIZATION_CONFIG; and `quantized` throws
- *   PEFT_QUANTIZED_PARTS for parts that are missing or do not fit together.
- */
-export function quantizedStore<S extends Store>(
-  store: S,
-  quantizationConfig: unknown,
-): S | (Store & { quantized(name: string): QuantizedSource | undefined }) {
-  if (!readQuantizationConfig(quantizationConfig)) return store;
-  return {
-    names: () => store.names(),
-    get: (name) => store.get(name),
-    quantized: (name) => quantizedSource(store, name),
-  };
-}
-
-function quantizedSource(store: Store, name: string): QuantizedSource | undefined {
-  const weight = store.get(name);
+function quantizedSource(tensors: StoredTensors, name: string): QuantizedSource | undefined {
+  const weight = tensors.get(name);
   if (!weight) return undefined;
   for (const format of ['nf4', 'fp4'] as const) {
-    const state = store.get(`${name}.quant_state.bitsandbytes__${format}`);
-    if (state) return fourBitSource(store, weight, readQuantState(state, format));
+    const state = tensors.get(`${name}.quant_state.bitsandbytes__${format}`);
+    if (state) return fourBitSource(tensors, weight, readQuantState(state, format));
   }
-  if (weight.dtype === 'I8') return int8Source(store, weight);
+  if (weight.dtype === 'I8') return int8Source(tensors, weight);
   if (weight.dtype === 'U8')
     throw partsError(
       name,
@@ -67,8 +39,29 @@ function quantizedSource(store: Store, name: string): QuantizedSource | undefine
   return undefined;
 }
 
+/** In bfloat16. */
+function dequantized({ name, format, shape, read }: QuantizedSource): TensorSource {
+  const columns = shape[1];
+  return decodedSource({
+    name,
+    shape,
+    dtype: 'BF16',
+    decode(first, count) {
+      const { packed, absmax, blockSize } = read();
+      const scales = absmax instanceof Float32Array ? absmax : expandAbsmax(absmax);
+      return format === 'int8'
+        ? dequantizeInt8Rows(packed, scales, columns, count, first)
+        : dequantize4Bit(packed, scales, format, blockSize!, count * columns, first * columns);
+    },
+  });
+}
+
 /** Codes may be stored under any dtype (`bnb_4bit_quant_storage`): its bytes count. */
-function fourBitSource(store: Store, weight: TensorSource, state: QuantState): QuantizedSource {
+function fourBitSource(
+  tensors: StoredTensors,
+  weight: TensorSource,
+  state: QuantState,
+): QuantizedSource {
   const { name } = weight;
   const { format, shape, blockSize, nested } = state;
   const elements = shape[0] * shape[1];
@@ -81,7 +74,7 @@ function fourBitSource(store: Store, weight: TensorSource, state: QuantState): Q
       `${weight.byteLength} bytes, expected ${packedBytes} for [${shape.join(', ')}] in 4 bits`,
     );
   const part = (suffix: string, dtype: 'F32' | 'U8', length: number): TensorSource =>
-    partOf(store, `${name}.${suffix}`, dtype, length);
+    partOf(tensors, `${name}.${suffix}`, dtype, length);
   const map = part('quant_map', 'F32', 16);
   const absmax = part('absmax', nested ? 'U8' : 'F32', blocks);
   const nestedAbsmax = nested && part('nested_absmax', 'F32', Math.ceil(blocks / nested.blockSize));
@@ -97,12 +90,12 @@ function fourBitSource(store: Store, weight: TensorSource, state: QuantState): Q
       const scales: Float32Array | NestedAbsmax = nested
         ? {
             codes: absmax.read(),
-            map: finite(nestedMap!),
-            nestedAbsmax: finite(nestedAbsmax!),
+            map: finiteValues(nestedMap!),
+            nestedAbsmax: finiteValues(nestedAbsmax!),
             nestedBlockSize: nested.blockSize,
             offset: nested.offset,
           }
-        : finite(absmax);
+        : finiteValues(absmax);
       return {
         name,
         format,
@@ -115,13 +108,13 @@ function fourBitSource(store: Store, weight: TensorSource, state: QuantState): Q
   };
 }
 
-function int8Source(store: Store, weight: TensorSource): QuantizedSource {
+function int8Source(tensors: StoredTensors, weight: TensorSource): QuantizedSource {
   const { name, shape } = weight;
   if (shape.length !== 2)
     throw partsError(name, `an int8 weight has two axes, got [${shape.join(', ')}]`);
   const module = name.replace(/\.weight$/, '');
-  const absmax = partOf(store, `${module}.SCB`, 'F32', shape[0]!);
-  const layout = store.get(`${module}.weight_format`);
+  const absmax = partOf(tensors, `${module}.SCB`, 'F32', shape[0]!);
+  const layout = tensors.get(`${module}.weight_format`);
   return {
     name,
     format: 'int8',
@@ -135,33 +128,27 @@ function int8Source(store: Store, weight: TensorSource): QuantizedSource {
           `its weight_format is ${format}, and only 0 (row-major) is readable; the others ` +
             `belong to one graphics card's layout`,
         );
-      return { name, format: 'int8', shape, packed: weight.read(), absmax: finite(absmax) };
+      return { name, format: 'int8', shape, packed: weight.read(), absmax: finiteValues(absmax) };
     },
   };
 }
 
-function partOf(store: Store, name: string, dtype: 'F32' | 'U8', length: number): TensorSource {
-  const source = store.get(name);
-  if (!source) throw partsError(name, 'it is missing');
-  const size = source.shape.reduce((product, axis) => product * axis, 1);
-  if (source.dtype !== dtype || size !== length)
-    throw partsError(
-      name,
-      `${source.dtype} [${source.shape.join(', ')}], expected ${dtype} [${length}]`,
-    );
+/** Some files have it as `[n, 1]`. */
+function partOf(
+  tensors: StoredTensors,
+  name: string,
+  dtype: 'F32' | 'U8',
+  length: number,
+): TensorSource {
+  const source = typedPart(tensors, name, [dtype]);
+  if (sizeOf(source.shape) !== length)
+    throw partsError(name, `${dtype} [${source.shape.join(', ')}], expected ${dtype} [${length}]`);
   return source;
-}
-
-function finite(source: TensorSource): Float32Array {
-  const values = readTensor(source).values as Float32Array;
-  const wrong = values.findIndex((value) => !Number.isFinite(value));
-  if (wrong >= 0) throw partsError(source.name, `value ${wrong} is ${values[wrong]}`);
-  return values;
 }
 
 /** bitsandbytes always writes its own table; another one would mean other values. */
 function checkCodeBook(source: TensorSource, format: 'nf4' | 'fp4'): void {
-  const values = finite(source);
+  const values = finiteValues(source);
   const wrong = codeBook(format).findIndex((value, code) => Math.abs(value - values[code]!) > 1e-6);
   if (wrong >= 0)
     throw partsError(

@@ -4,6 +4,6 @@ import { PeftError } from '@peft/errors';
 /** @param name the tensor's. */
 export function partsError(name: string, problem: string): PeftError {
   return new PeftError('PEFT_QUANTIZED_PARTS', `hub: ${name}: ${problem}.`, {
-    hint: 'the checkpoint is damaged or was not written by bitsandbytes; fetch it again',
+    hint: 'the checkpoint is damaged, or was quantised in another way than its config says; fetch it again',
   });
 }

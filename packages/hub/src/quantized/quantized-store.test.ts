@@ -1,0 +1,181 @@
+import { readFileSync } from 'node:fs';
+import type { StoredDtype } from '@peft/ops';
+import { describe, expect, test } from 'vitest';
+import { bytesSource, storeOfSources } from '../../test/support/memory-tensors.js';
+import { errorOf } from '../../test/support/error-code.js';
+import { readFloat32 } from '../tensor-values.js';
+import { quantizedStore } from './quantized-store.js';
+
+interface StoredTensor {
+  readonly dtype: StoredDtype;
+  readonly shape: readonly number[];
+  readonly data: string;
+}
+interface FormCase {
+  readonly config: object;
+  readonly tensors: Readonly<Record<string, StoredTensor>>;
+  readonly name: string;
+  readonly values: StoredTensor;
+}
+
+/** What transformers reads, see tools/cases/make_form_cases.py. */
+const cases = JSON.parse(
+  readFileSync(new URL('../../test/quantized-forms.json', import.meta.url), 'utf8'),
+) as Readonly<Record<string, FormCase>>;
+
+const source = (name: string, { dtype, shape, data }: StoredTensor) =>
+  bytesSource(name, dtype, shape, Buffer.from(data, 'base64'));
+
+const openCase = ({ config, tensors }: FormCase) =>
+  quantizedStore(
+    storeOfSources(Object.entries(tensors).map(([name, stored]) => source(name, stored))),
+    config,
+  );
+
+describe.each(Object.entries(cases))('%s', (_, form) => {
+  test('gives the values of transformers, whole and in any part', async () => {
+    const { name } = form;
+    const store = openCase(form);
+    const found = store.get(name)!;
+    const expected = source(name, form.values);
+    expect([...store.names()]).toEqual([name]);
+    expect([found.dtype, found.shape]).toEqual([expected.dtype, expected.shape]);
+    expect(found.read()).toEqual(expected.read());
+    const { byteLength } = expected;
+    for (const [start, length] of [
+      [6, byteLength - 10],
+      [byteLength / 2, 2],
+      [byteLength - 4, 4],
+      [3, 0],
+    ] as const)
+      expect(found.read(start, length)).toEqual(expected.read(start, length));
+    expect((await errorOf(() => found.read(0, byteLength + 1))).code).toBe('PEFT_TENSOR_RANGE');
+  });
+});
+
+type Change = (tensors: Record<string, StoredTensor>) => void;
+
+/** The message where a case's tensors are changed, or its settings are others. */
+async function refusal(form: string, change: Change, config?: object): Promise<string> {
+  const changed = structuredClone(cases[form]!) as FormCase & {
+    tensors: Record<string, StoredTensor>;
+  };
+  change(changed.tensors);
+  const error = await errorOf(() =>
+    openCase({ ...changed, config: config ?? changed.config })
+      .get(changed.name)
+      ?.read(),
+  );
+  return `${error.code} ${error.message.split('\n')[0]}`;
+}
+
+const reshaped =
+  (name: string, shape: readonly number[], dtype?: StoredDtype): Change =>
+  (tensors) => {
+    const found = tensors[name]!;
+    const bytes = Buffer.alloc(
+      shape.reduce((product, size) => product * size, 4),
+      1,
+    );
+    tensors[name] = { dtype: dtype ?? found.dtype, shape, data: bytes.toString('base64') };
+  };
+const without =
+  (name: string): Change =>
+  (tensors) =>
+    void delete tensors[name];
+
+describe('8-bit floats', () => {
+  const scale = 'w.weight_scale_inv';
+
+  test('are refused without their scales, or with scales of other blocks', async () => {
+    expect(await refusal('fp8 blocks', without(scale))).toBe(
+      'PEFT_QUANTIZED_PARTS hub: w.weight_scale_inv: it is missing.',
+    );
+    expect(await refusal('fp8 blocks', reshaped(scale, [5, 2]))).toBe(
+      'PEFT_QUANTIZED_PARTS hub: w.weight_scale_inv: [5, 2] does not go with w.weight [24, 32] in blocks of 8 × 16.',
+    );
+    expect(await refusal('fp8 blocks', reshaped(scale, [0, 2]))).toContain('does not go with');
+    expect(await refusal('fp8 blocks', reshaped(scale, [1, 3, 2]))).toContain('does not go with');
+    expect(await refusal('fp8 rows', reshaped('w.weight', [60]))).toContain(
+      'an 8-bit weight has two or three axes, got [60]',
+    );
+  });
+
+  test('are refused where a scale is no number, and where a plain tensor has one', async () => {
+    expect(
+      await refusal('fp8 all', (tensors) => {
+        tensors[scale] = { ...tensors[scale]!, data: Buffer.of(0, 0, 192, 127).toString('base64') };
+      }),
+    ).toBe('PEFT_QUANTIZED_PARTS hub: w.weight_scale_inv: value 0 is NaN.');
+    expect(await refusal('fp8 all', reshaped('w.weight', [6, 10], 'I8'))).toBe(
+      'PEFT_QUANTIZED_PARTS hub: w.weight: it has w.weight_scale_inv and is I8, not an 8-bit float.',
+    );
+  });
+
+  test('take scales of cut blocks at the ends, as DeepSeek has them', () => {
+    const weight = new Uint8Array(5 * 3).fill(0x38); // 1
+    const store = quantizedStore(
+      storeOfSources([
+        bytesSource('w.weight', 'F8_E4M3', [5, 3], weight),
+        bytesSource('w.weight_scale_inv', 'F32', [3, 2], Float32Array.of(1, 2, 3, 4, 5, 6)),
+      ]),
+      { quant_method: 'fp8', weight_block_size: [2, 2] },
+    );
+    expect([...readFloat32(store.get('w.weight')!)]).toEqual([
+      1, 1, 2, 1, 1, 2, 3, 3, 4, 3, 3, 4, 5, 5, 6,
+    ]);
+  });
+
+  test('without a config that says so are refused where they have scales', async () => {
+    const { tensors } = cases['fp8 rows']!;
+    const store = storeOfSources(Object.entries(tensors).map(([name, each]) => source(name, each)));
+    expect((await errorOf(() => quantizedStore(store, undefined))).message).toContain(
+      'w.weight: it is F8_E4M3 and has w.weight_scale_inv, and config.json has no quantization_config',
+    );
+  });
+
+  test.each([
+    ['weight_block_size must be two positive integers, got [128]', { weight_block_size: [128] }],
+    ['weight_block_size must be two positive integers', { weight_block_size: [128, -1] }],
+    ['fmt must be one of "e4m3", "e5m2", got "e3m4"', { fmt: 'e3m4' }],
+    ['scale_fmt must be one of "float", "ue8m0", got "int"', { scale_fmt: 'int' }],
+    ['modules_to_not_convert must be a list of module names', { modules_to_not_convert: [1] }],
+  ])('refuse the settings: %s', async (message, settings) => {
+    expect(
+      await refusal('fp8 all', () => undefined, { quant_method: 'fp8', ...settings }),
+    ).toContain(`PEFT_QUANTIZATION_CONFIG hub: quantization_config: ${message}`);
+  });
+});
+
+describe('MXFP4', () => {
+  const [blocks, scales] = ['experts.gate_up_proj_blocks', 'experts.gate_up_proj_scales'] as const;
+
+  test('is refused with parts that are missing or of other shapes', async () => {
+    expect(await refusal('mxfp4', without(blocks))).toContain(`${blocks}: it is missing`);
+    expect(await refusal('mxfp4', without(scales))).toContain(`${scales}: it is missing`);
+    expect(await refusal('mxfp4', reshaped(blocks, [2, 6, 48]))).toContain(
+      'it is [2, 6, 48], not [experts, rows, blocks, 16]',
+    );
+    expect(await refusal('mxfp4', reshaped(scales, [2, 6, 4]))).toContain(
+      'U8 [2, 6, 4], expected [2, 6, 3]',
+    );
+    expect(await refusal('mxfp4', reshaped(scales, [2, 6, 3], 'F32'))).toContain('expected U8');
+  });
+
+  test('is refused where an exponent stands for no number', async () => {
+    expect(
+      await refusal('mxfp4', (tensors) => {
+        const found = tensors[scales]!;
+        const bytes = Buffer.from(found.data, 'base64').fill(255, 7, 8);
+        tensors[scales] = { ...found, data: bytes.toString('base64') };
+      }),
+    ).toContain(`${scales}: value 7 is NaN`);
+  });
+});
+
+test('a method that is not read is refused with those that are', async () => {
+  const error = await errorOf(() => quantizedStore(storeOfSources([]), { quant_method: 'aqlm' }));
+  expect(error.code).toBe('PEFT_QUANTIZATION_METHOD');
+  expect(error.message).toContain('hub: the checkpoint is quantised with "aqlm"');
+  expect(error.hint).toMatch(/^bitsandbytes, .*fp8.* are; or take the unquantised checkpoint/);
+});
