@@ -5,6 +5,7 @@ import type { ExportFormat } from './format.js';
 import { gguf } from './formats/gguf/gguf.js';
 import { ggufLora } from './formats/gguf-lora/gguf-lora.js';
 import { mlx } from './formats/mlx/mlx.js';
+import { onnx } from './formats/onnx/onnx.js';
 import { ollama } from './formats/ollama/ollama.js';
 import { safetensors } from './formats/safetensors/safetensors.js';
 
@@ -15,6 +16,7 @@ export const allFormats: readonly ExportFormat[] = Object.freeze([
   ggufLora,
   ollama,
   mlx,
+  onnx,
 ]);
 
 /** Formats that may be named. */

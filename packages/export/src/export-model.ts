@@ -1,7 +1,7 @@
 /** From what was trained to a folder or file in the format of others. */
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import type { Module, TrainEvent } from '@peft/core';
 import { check, didYouMean, PeftError, show } from '@peft/errors';
 import { refuseFull, removeAbandoned, writeFolderAtomic } from '@peft/hub';
@@ -166,9 +166,12 @@ async function writeOneFile(
 async function filesOf(output: string): Promise<ExportResult['files']> {
   const place = await stat(output);
   if (!place.isDirectory()) return [{ name: basename(output), bytes: place.size }];
-  const names = (await readdir(output)).sort();
+  const entries = await readdir(output, { recursive: true, withFileTypes: true });
+  const paths = entries
+    .filter((entry) => entry.isFile())
+    .map((entry) => relative(output, join(entry.parentPath, entry.name)).replaceAll(sep, '/'));
   return Promise.all(
-    names.map(async (name) => ({ name, bytes: (await stat(join(output, name))).size })),
+    paths.sort().map(async (name) => ({ name, bytes: (await stat(join(output, name))).size })),
   );
 }
 

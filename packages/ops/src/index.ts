@@ -57,6 +57,7 @@ export { gatedActivation } from './activations/gated-activation.js';
 export { appendRows } from './rows/append-rows.js';
 export { checkRows, gatherRows, scatterAddRows } from './rows/gather-rows.js';
 export { insertRows, type InsertedRows } from './rows/insert-rows.js';
+export { onBackend } from './tape/on-backend.js';
 export { gradientsOf, variableGradients } from './tape/gradients.js';
 export { hasKernel, runKernel, withReferenceKernels } from './tape/kernel.js';
 export type {

@@ -23,7 +23,13 @@ import {
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import type { StoredForm } from '@peft/hub';
-import { crossEntropy, linearCrossEntropy, variableGradients, type EngineSizing } from '@peft/ops';
+import {
+  crossEntropy,
+  linearCrossEntropy,
+  onBackend,
+  variableGradients,
+  type EngineSizing,
+} from '@peft/ops';
 import { SizingEngine, type SizingWeight } from './sizing-engine.js';
 import { sizesStore, type PlannedDtype } from './sizes-store.js';
 import { withoutValues } from './without-values.js';
@@ -282,16 +288,4 @@ function defaultLoss(output: ModelOutput): Scalar {
         ),
       )
     : tf.sum(tf.square(hidden));
-}
-
-/** Backends of ours start at once, so that nothing else runs in between. */
-function onBackend<T>(name: string, body: () => T): T {
-  const outer = tf.getBackend();
-  if (outer !== name) void tf.setBackend(name);
-  if (tf.getBackend() !== name) throw new Error(`the tfjs backend ${name} did not start`);
-  try {
-    return body();
-  } finally {
-    if (outer && outer !== name) void tf.setBackend(outer);
-  }
 }

@@ -72,7 +72,10 @@ const addExportFlags = (command: Command): Command =>
       .option('-a, --adapter <folder>', 'an adapter for the checkpoint')
       .option('-o, --output <path>', 'where it goes: a folder, or a file where the format has one')
       .option('--type <name>', "how weights are stored; default: the base's own type")
-      .option('--max-shard-size <bytes>', 'a new file begins here, for instance 2GB (default 5GB)')
+      .option(
+        '--max-shard-size <bytes>',
+        'a new file begins here, for instance 2GB (default 5GB; of onnx 1.9GB)',
+      )
       .option('--no-probe', 'do not compare the results of what was written')
       .option('--engine <name>', `${ENGINES.join(', ')}, or one of a plug-in`, 'auto'),
   ).option('--json', 'print one JSON object');

@@ -1,0 +1,277 @@
+/** A forward pass while it is recorded: which value of the graph a tensor stands for. */
+import { createHash } from 'node:crypto';
+import type { DataType, TensorInfo } from '@tensorflow/tfjs';
+import type { OnnxGraph } from '../graph/onnx-graph.js';
+import type { WeightForm } from '../weights/weight-form.js';
+import { cannotRecord } from './cannot-record.js';
+import type { Rows, TraceBatch } from './trace-batch.js';
+
+type Values = Float32Array | Int32Array | Uint8Array;
+
+/** A value of the graph, or numbers that become a constant of it where they are used. */
+type Entry = { readonly value: string } | { readonly values: Values };
+
+/** The end of an axis, for slices. */
+const END = Number.MAX_SAFE_INTEGER;
+
+export class Recording {
+  readonly #entries = new WeakMap<TensorInfo['dataId'], Entry>();
+  #constants = 0;
+  /** Attention layers met so far. */
+  layers = 0;
+
+  constructor(
+    readonly graph: OnnxGraph,
+    readonly trace: TraceBatch,
+    readonly weights: WeightForm,
+    /** Keys and values of earlier tokens go in and out. */
+    readonly hasCache: boolean,
+  ) {}
+
+  /** A tensor that stands for a value of the graph. */
+  tensor(value: string, shape: readonly number[], dtype: DataType = 'float32'): TensorInfo {
+    const dataId = {};
+    this.#entries.set(dataId, { value });
+    return { dataId, shape: [...shape], dtype };
+  }
+
+  /** A tensor whose numbers are known. */
+  hold(dataId: object, values: Values): void {
+    this.#entries.set(dataId, { values });
+  }
+
+  /** @throws PEFT_EXPORT_UNSUPPORTED for what depends on the texts */
+  valuesOf(dataId: object): Values {
+    const entry = this.#entries.get(dataId);
+    if (!entry || !('values' in entry))
+      throw cannotRecord(
+        'its forward pass looks at results on its way (a mixture of experts does)',
+      );
+    return entry.values;
+  }
+
+  /** The value that a tensor stands for. */
+  valueOf({ dataId, shape }: TensorInfo): string {
+    const entry = this.#entries.get(dataId);
+    if (!entry) throw cannotRecord('it reads a result that ONNX has no operator for');
+    if ('value' in entry) return entry.value;
+    if (shape.some((size) => this.trace.isOpen(size) && size > 1))
+      throw cannotRecord('it makes constants of the size of its input');
+    const values = Float32Array.from(entry.values);
+    const value =
+      shape.length === 0
+        ? this.graph.float(values[0]!)
+        : this.graph.floats(`constant_${(this.#constants += 1)}`, values, shape);
+    this.#entries.set(dataId, { value });
+    return value;
+  }
+
+  /** The first rows of a table of numbers. */
+  tableOf({ dataId, shape: [rows = 0, width = 0] }: TensorInfo, limit: number): string {
+    const values = Float32Array.from(this.valuesOf(dataId));
+    const kept = Math.min(rows, limit);
+    const name = `table_${createHash('sha256').update(values).digest('hex').slice(0, 16)}`;
+    return this.graph.floats(name, values.subarray(0, kept * width), [kept, width]);
+  }
+
+  /** A result that the graph does not make. */
+  unknown(shape: readonly number[]): TensorInfo {
+    return { dataId: {}, shape: [...shape], dtype: 'float32' };
+  }
+
+  get ids(): string {
+    return this.graph.input({
+      name: 'input_ids',
+      type: 'int64',
+      shape: ['batch_size', 'sequence_length'],
+    });
+  }
+
+  /** 1 for tokens, 0 for padding; with a cache of all tokens so far `[B, P + T]`. */
+  get mask(): string {
+    const axis = this.hasCache ? 'total_sequence_length' : 'sequence_length';
+    return this.graph.input({ name: 'attention_mask', type: 'int64', shape: ['batch_size', axis] });
+  }
+
+  /** `[B, T]` */
+  get #size(): string {
+    return this.graph.node('Shape', [this.ids]);
+  }
+
+  /** `[B]`, as a list of one number. */
+  get batchSize(): string {
+    return this.#slice(this.#size, 0, 0, 1);
+  }
+
+  /** `[T]`, as a list of one number. */
+  get queryLength(): string {
+    return this.#slice(this.#size, 0, 1, 2);
+  }
+
+  /** `[L]`, all tokens of a text so far. */
+  get keyLength(): string {
+    return this.#slice(this.graph.node('Shape', [this.mask]), 0, 1, 2);
+  }
+
+  /** A shape that begins with B and T. */
+  perToken(...rest: readonly number[]): string {
+    return this.graph.node('Concat', [this.#size, this.graph.integers(rest)], { axis: 0 });
+  }
+
+  /** A shape that begins with B. */
+  perText(...rest: readonly number[]): string {
+    return this.graph.node('Concat', [this.batchSize, this.graph.integers(rest)], { axis: 0 });
+  }
+
+  reshape(value: string, shape: string | readonly number[]): string {
+    return this.graph.node('Reshape', [
+      value,
+      typeof shape === 'string' ? shape : this.graph.integers(shape),
+    ]);
+  }
+
+  transpose(value: string, order: readonly number[]): string {
+    return this.graph.node('Transpose', [value], { perm: order });
+  }
+
+  unsqueeze(value: string, ...axes: readonly number[]): string {
+    return this.graph.node('Unsqueeze', [value, this.graph.integers(axes)]);
+  }
+
+  /** Rows of a tensor that the recorded pass picks with these numbers. */
+  gather(x: TensorInfo, index: Int32Array): TensorInfo {
+    const width = x.shape[1]!;
+    const rows = this.trace.rowsOf(index);
+    const shape = [index.length, width];
+    const value = this.valueOf(x);
+    switch (rows.kind) {
+      case 'first':
+      case 'last':
+      case 'last-unpadded':
+        return this.tensor(this.#rowOfEach(value, width, rows.kind), shape);
+      case 'kept':
+        return this.tensor(this.#keptRows(value, width), shape);
+      default:
+        return this.tensor(this.graph.node('Gather', [value, this.indexOf(rows)]), shape);
+    }
+  }
+
+  /** Numbers of rows as a value `[N]`. */
+  indexOf(rows: Rows): string {
+    switch (rows.kind) {
+      case 'tokens':
+        return this.reshape(this.ids, [-1]);
+      case 'token-types':
+        return this.reshape(
+          this.graph.input({
+            name: 'token_type_ids',
+            type: 'int64',
+            shape: ['batch_size', 'sequence_length'],
+          }),
+          [-1],
+        );
+      case 'zeros': {
+        const ids = this.reshape(this.ids, [-1]);
+        return this.graph.node('Sub', [ids, ids]);
+      }
+      case 'positions':
+        return this.#placesOf(this.mask, -1 + rows.shift, rows.shift);
+      case 'counted': {
+        const counted = this.graph.cast(this.#isUnpadded(), 'int64');
+        const count = this.graph.node('CumSum', [counted, this.graph.integers([1], [])]);
+        return this.#shifted(
+          this.reshape(this.graph.node('Mul', [count, counted]), [-1]),
+          rows.shift,
+        );
+      }
+      case 'constant':
+        return this.graph.integers([...rows.values]);
+      default:
+        throw cannotRecord(`it reads a table at the ${rows.kind} rows`);
+    }
+  }
+
+  /** Number of each token among the tokens of its text, padding in front at the first. */
+  #placesOf(mask: string, shift: number, least: number): string {
+    const { graph } = this;
+    const counts = graph.node('CumSum', [mask, graph.integers([1], [])]);
+    const own = this.hasCache
+      ? graph.node('Slice', [
+          counts,
+          graph.node('Neg', [this.queryLength]),
+          graph.integers([END]),
+          graph.integers([1]),
+        ])
+      : counts;
+    const places = this.#shifted(this.reshape(own, [-1]), shift);
+    return graph.node('Max', [places, graph.integers([least], [])]);
+  }
+
+  #shifted(value: string, by: number): string {
+    return by === 0 ? value : this.graph.node('Add', [value, this.graph.integers([by], [])]);
+  }
+
+  /** Whether an id is neither masked nor that of padding `[B, T]`. */
+  #isUnpadded(): string {
+    const { graph, trace } = this;
+    const isToken = graph.cast(this.mask, 'bool');
+    if (trace.paddingId === undefined) return isToken;
+    const isPadding = graph.node('Equal', [this.ids, graph.integers([trace.paddingId], [])]);
+    return graph.node('And', [isToken, graph.node('Not', [isPadding])]);
+  }
+
+  /** One row of each text `[B, D]`. */
+  #rowOfEach(x: string, width: number, kind: 'first' | 'last' | 'last-unpadded'): string {
+    const { graph } = this;
+    const texts = this.reshape(x, this.perToken(width));
+    if (kind === 'first')
+      return graph.node('Gather', [texts, graph.integers([0], [])], { axis: 1 });
+    const counts = kind === 'last' ? graph.cast(this.mask, 'bool') : this.#isUnpadded();
+    const numbers = graph.node('Range', [
+      graph.integers([0], []),
+      this.#scalar(this.queryLength),
+      graph.integers([1], []),
+    ]);
+    const place = graph.node(
+      'ArgMax',
+      [graph.node('Mul', [numbers, graph.cast(counts, 'int64')])],
+      {
+        axis: 1,
+        keepdims: 1,
+      },
+    );
+    const picked = graph.node(
+      'GatherElements',
+      [texts, graph.node('Expand', [this.unsqueeze(place, 2), this.perText(1, width)])],
+      { axis: 1 },
+    );
+    return this.reshape(picked, [-1, width]);
+  }
+
+  /** The last rows of each text, as many as the caller asks for; 0: all. */
+  #keptRows(x: string, width: number): string {
+    const { graph } = this;
+    const count = graph.input({ name: 'num_logits_to_keep', type: 'int64', shape: [] });
+    const kept = graph.node('Slice', [
+      this.reshape(x, this.perToken(width)),
+      graph.node('Neg', [this.reshape(count, [1])]),
+      graph.integers([END]),
+      graph.integers([1]),
+    ]);
+    return this.reshape(kept, [-1, width]);
+  }
+
+  #slice(value: string, axis: number, start: number, end: number): string {
+    const { graph } = this;
+    return graph.node('Slice', [
+      value,
+      graph.integers([start]),
+      graph.integers([end]),
+      graph.integers([axis]),
+    ]);
+  }
+
+  #scalar(value: string): string {
+    return this.graph.node('Squeeze', [value]);
+  }
+}
