@@ -117,6 +117,7 @@ export {
   type GroupedRows,
   type SequenceGroup,
 } from './attention/sequence-groups.js';
+export { segmentSums } from './rows/segment-sums.js';
 export { sumRows } from './rows/sum-rows.js';
 export {
   memorySource,

@@ -6,7 +6,11 @@ export {
   type AdapterGroupOptions,
   type AdapterGroups,
 } from './step/adapter-groups.js';
-export { causalLanguageModel, type CausalBatch } from './tasks/causal-language-model.js';
+export {
+  causalLanguageModel,
+  causalTargets,
+  type CausalBatch,
+} from './tasks/causal-language-model.js';
 export type {
   Checkpoint,
   CheckpointStore,
@@ -84,8 +88,16 @@ export {
   type ParameterValues,
   type SoupResult,
 } from './checkpoints/soup.js';
-export { forwardTask, type Task } from './tasks/task.js';
 export { mostPartialSums } from './step/sum-tree.js';
+export {
+  forwardTask,
+  prepareTask,
+  type Measure,
+  type Report,
+  type StepPlan,
+  type Task,
+} from './tasks/task.js';
+export { tokenLosses, type Targets, type TokenLosses } from './tasks/language-model-loss.js';
 export {
   tokenClassification,
   type TokenClassificationBatch,

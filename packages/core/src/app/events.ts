@@ -57,6 +57,8 @@ export interface StepCompleted extends EventBase {
   readonly tokens: number;
   readonly examples: number;
   readonly durationMs: number;
+  /** What the task measured beside its loss, by name. */
+  readonly metrics?: Readonly<Record<string, number>>;
 }
 /** The validation data was scored. */
 export interface EvaluationCompleted extends EventBase {

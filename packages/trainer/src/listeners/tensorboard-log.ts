@@ -45,6 +45,8 @@ function scalarsOf(event: TrainEvent): { step: number; values: [string, number][
   ];
   if (event.durationMs > 0)
     values.push(['train/tokens_per_second', (event.tokens * 1000) / event.durationMs]);
+  for (const [name, value] of Object.entries(event.metrics ?? {}))
+    values.push([`train/${name}`, value]);
   return { step: event.step, values };
 }
 

@@ -91,6 +91,7 @@ function recordStep(
       tokens,
       examples,
       durationMs: run.clock.now() - startedAtMs,
+      metrics: outcome.metrics,
     });
   } else if (outcome.cause === 'not-finite') {
     nonFinite = countNonFinite(nonFinite);

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { ModelBatch } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import type { RunContext } from '../run/run-context.js';
-import { forwardTask } from '../tasks/task.js';
+import { forwardTask, prepareTask } from '../tasks/task.js';
 
 /** The code of a run that ends as `diverged`. */
 export const DIVERGED = 'PEFT_TRAIN_DIVERGED';
@@ -38,8 +38,9 @@ export async function requireFiniteLoss<B extends ModelBatch>(
   const { request, model, state } = run;
   const [rows] = request.order.batches(state.epoch)[0] ?? [];
   if (!rows) return;
-  const batch = await request.data.pack(rows);
-  if (request.task.count(batch) === 0) return;
+  const packed = [await request.data.pack(rows)];
+  const [batch] = await prepareTask(request.task, model, packed);
+  if (!batch || request.task.count(batch) === 0) return;
   // the answer decides whether the run goes on
   const loss = tf.tidy(
     () => request.task.loss(forwardTask(request.task, model, batch, {}), batch).dataSync()[0]!,

@@ -14,8 +14,9 @@ import type { StepReport } from '../ranks/exchange-gradients.js';
 import { dealSum, sharesOf } from '../ranks/rank-shares.js';
 import type { GradientSums } from './gradient-accumulator.js';
 import { runHooks } from './step-hooks.js';
+import { createStepMetrics } from './step-metrics.js';
 import { joinsAfter, sumTree, type SumNode } from './sum-tree.js';
-import { forwardTask } from '../tasks/task.js';
+import { forwardTask, prepareTask, type Report } from '../tasks/task.js';
 
 /** Rows and tokens of a step. */
 export interface StepSize {
@@ -29,6 +30,8 @@ export type StepOutcome =
       readonly kind: 'updated';
       /** Mean over what the task counts, extra losses added. */ readonly loss: number;
       readonly gradientNorm: number;
+      /** What the task measured on the micro-batches of this rank. */
+      readonly metrics: Readonly<Record<string, number>> | undefined;
     } & StepSize)
   /** Nothing was changed. */
   | ({
@@ -47,8 +50,14 @@ export async function runStep<B extends ModelBatch>(
   parts: PlannedBatch,
 ): Promise<StepOutcome> {
   const { request, state } = run;
-  const batches: B[] = [];
-  for (const rows of parts) batches.push(await request.data.pack(rows));
+  const packed: B[] = [];
+  for (const rows of parts) packed.push(await request.data.pack(rows));
+  const batches = await prepareTask(request.task, run.model, packed, {
+    seed: run.options.seed,
+    step: state.step,
+    signal: request.signal,
+  });
+  const metrics = createStepMetrics();
   const tree = sumTree(
     batches.map(({ inputIds }) => inputIds.length),
     state.gradientSum ?? 'sequential',
@@ -69,7 +78,7 @@ export async function runStep<B extends ModelBatch>(
   const { collective, exchange } = run;
   const shares = dealSum(tree, collective.size);
   const own = sharesOf(shares).find(({ firstRank }) => firstRank === collective.rank);
-  const report = await addMicroBatches(run, batches, count, own?.node);
+  const report = await addMicroBatches(run, { batches, count, tell: metrics.report }, own?.node);
   const { losses, isAborted } = exchange
     ? await exchange.report(report, run.accumulator.sum)
     : report;
@@ -96,42 +105,46 @@ export async function runStep<B extends ModelBatch>(
     gradientScale,
   });
   runHooks(run, gradients, gradientScale);
-  return { kind: 'updated', loss, gradientNorm: norm, ...size };
+  return { kind: 'updated', loss, gradientNorm: norm, metrics: metrics.means(), ...size };
+}
+
+/** What the micro-batches of a step share. */
+interface WholeStep<B extends ModelBatch> {
+  readonly batches: readonly B[];
+  /** How much the step's loss sums over. */
+  readonly count: number;
+  /** Told what the task measures. */
+  readonly tell: Report;
 }
 
 /** Puts the sum over this rank's micro-batches, if it has any, into the run's accumulator. */
 async function addMicroBatches<B extends ModelBatch>(
   run: RunContext<B>,
-  batches: readonly B[],
-  count: number,
+  whole: WholeStep<B>,
   node: SumNode | undefined,
 ): Promise<StepReport> {
   const { accumulator, stop } = run;
-  const losses = new Float64Array(batches.length);
+  const losses = new Float64Array(whole.batches.length);
   accumulator.reset();
   if (!node) return { losses, isAborted: stop.isAsked() };
   for (const [i, joins] of joinsAfter(node).entries()) {
     if (stop.isAsked()) return { losses, isAborted: true };
     const m = node.start + i;
-    losses[m] = accumulator.add(
-      () => scaledLoss(run, batches[m]!, count, m, batches.length),
-      joins,
-    );
+    losses[m] = accumulator.add(() => scaledLoss(run, whole, m), joins);
     run.memory.sample();
     await nextTurn();
   }
   return { losses, isAborted: false };
 }
 
-/** Σ loss / count + extra losses / M, the micro-batch's share of the step's loss. */
+/** Σ loss / count + extra losses / M, a micro-batch's share of the step's loss. */
 function scaledLoss<B extends ModelBatch>(
   run: RunContext<B>,
-  batch: B,
-  count: number,
+  { batches, count, tell }: WholeStep<B>,
   microBatch: number,
-  microBatches: number,
 ): Scalar {
   const { model, options, request, state } = run;
+  const batch = batches[microBatch]!;
   const output = forwardTask(request.task, model, batch, {
     training: options.dropout,
     embeddingNoise: options.embeddingNoise,
@@ -143,11 +156,11 @@ function scaledLoss<B extends ModelBatch>(
     ),
   });
   const extras = model.activeAdapters.flatMap((name) =>
-    model.adapter(name).extraLosses.map((term) => tf.div(tf.reshape(term(), []), microBatches)),
+    model.adapter(name).extraLosses.map((term) => tf.div(tf.reshape(term(), []), batches.length)),
   );
   return extras.reduce(
     (sum, extra) => tf.add(sum, extra),
-    tf.div(request.task.loss(output, batch), count),
+    tf.div(request.task.loss(output, batch, tell), count),
   ) as Scalar;
 }
 

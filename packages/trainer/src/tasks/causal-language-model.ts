@@ -33,7 +33,7 @@ export function causalLanguageModel(): Task<CausalBatch, TokenLoss> {
     forward: (model, batch, options) => model.forward(batch, { ...options, logitRows: 'none' }),
     loss: (output, batch) => withRouterLoss(output, batch),
     predict: (output, batch) =>
-      perExample(targetLosses(NAME, output, targetsOf(output, batch)), batch),
+      perExample(targetLosses(NAME, output, causalTargets(output, batch)), batch),
   });
 }
 
@@ -42,7 +42,7 @@ export function causalLanguageModel(): Task<CausalBatch, TokenLoss> {
  * config asks for it: the mean over the whole batch then has the routers' loss once.
  */
 function withRouterLoss(output: ModelOutput, batch: CausalBatch): Scalar {
-  const targets = targetsOf(output, batch);
+  const targets = causalTargets(output, batch);
   const loss = targetLoss(NAME, output, targets);
   return output.routerLoss ? tf.add(loss, tf.mul(output.routerLoss, targets.rows.length)) : loss;
 }
@@ -62,8 +62,11 @@ function labelled({ tokenLabels, offsets }: CausalBatch): Int32Array {
   );
 }
 
-/** The row before each labelled token has to give it. */
-function targetsOf(output: ModelOutput, batch: CausalBatch): Targets {
+/**
+ * What a causal model has to give: the row before each labelled token has to give that token.
+ * @throws PEFT_TASK_LABELS
+ */
+export function causalTargets(output: Pick<ModelOutput, 'offsets'>, batch: CausalBatch): Targets {
   const first = firstRows(output, batch.offsets);
   const tokens = labelled(batch);
   let b = 0;

@@ -21,23 +21,35 @@ export interface Targets {
  * @throws PEFT_TASK_HEAD when the model is no language model
  */
 export const targetLoss = (task: string, output: ModelOutput, targets: Targets): Scalar =>
-  tf.sum(lossesOf(task, output, targets).losses) as Scalar;
+  tf.sum(tokenLosses(task, output, targets).losses) as Scalar;
 
 /** What each target costs. @throws PEFT_TASK_HEAD */
 export function targetLosses(task: string, output: ModelOutput, targets: Targets): Float32Array {
   return tf.tidy(() => {
-    const { losses, places } = lossesOf(task, output, targets);
+    const { losses, places } = tokenLosses(task, output, targets);
     const values = losses.dataSync<'float32'>(); // a prediction is made of numbers
     return Float32Array.from(places, (place) => values[place]!);
   });
 }
 
-/** Losses, 0 where nothing is asked for, and where each target's is. */
-function lossesOf(
+/** −ln p of targets among other rows. */
+export interface TokenLosses {
+  /** 0 where nothing is asked for. */
+  readonly losses: Tensor1D;
+  /** Where each target's loss is. */
+  readonly places: Int32Array;
+}
+
+/**
+ * −ln p of each target, on the tape.
+ * @returns tensors of the enclosing tidy scope
+ * @throws PEFT_TASK_HEAD when the model is no language model; PEFT_LABEL_RANGE
+ */
+export function tokenLosses(
   task: string,
   output: ModelOutput,
   { rows, labels }: Targets,
-): { readonly losses: Tensor1D; readonly places: Iterable<number> } {
+): TokenLosses {
   const { hidden, outputLayer, logitsOf } = output;
   if (!outputLayer && !logitsOf) {
     throw new PeftError(
@@ -51,7 +63,7 @@ function lossesOf(
   if (!outputLayer)
     return {
       losses: rows.length === 0 ? noLoss(hidden) : crossEntropy(logitsOf!(rows), labels),
-      places: rows.keys(),
+      places: Int32Array.from(rows.keys()),
     };
   const { weight, bias, scale, softCap } = outputLayer;
   const all = new Int32Array(hidden.shape[0]).fill(IGNORED_LABEL);

@@ -5,6 +5,24 @@
 import type { Scalar } from '@tensorflow/tfjs';
 import type { Model, ModelBatch, ModelOutput, RunOptions } from '@peft/core';
 
+/** A mean in the making: Σ value over `count` things. */
+export interface Measure {
+  readonly sum: number;
+  readonly count: number;
+}
+
+/** Told of measures of a micro-batch, by name; a step's metrics are the means of its micro-batches'. */
+export type Report = (measures: Readonly<Record<string, Measure>>) => void;
+
+/** The optimiser step that batches are prepared for. */
+export interface StepPlan {
+  /** Of the run. */
+  readonly seed: number;
+  /** Steps done before. */
+  readonly step: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * What a model is trained for. `B` is the packed batch with whatever labels the task reads, `P` the
  * prediction of one example.
@@ -20,10 +38,19 @@ export interface Task<B extends ModelBatch = ModelBatch, P = unknown> {
   readonly settings?: Readonly<Record<string, unknown>>;
   /** How many things the loss of this batch sums over. Known before the model runs. */
   count(batch: B): number;
-  /** Σ loss, a float32 scalar of the enclosing tidy scope. */
-  loss(output: ModelOutput, batch: B): Scalar;
+  /**
+   * Σ loss, a float32 scalar of the enclosing tidy scope.
+   * @param report told what the loss came across, where a training step asks for it.
+   */
+  loss(output: ModelOutput, batch: B, report?: Report): Scalar;
   /** One prediction per example of the batch, in its order. Runs outside the tape. */
   predict(output: ModelOutput, batch: B): readonly P[];
+  /**
+   * Sees all micro-batches of a step (of a scoring without `step`) before the first of them runs,
+   * and gives back the `B` that run in their place: with what the loss needs of the whole batch, so
+   * that a split changes nothing.
+   */
+  prepare?(model: Model, batches: readonly B[], step?: StepPlan): Promise<readonly ModelBatch[]>;
   /** Runs the model; default `model.forward(batch, options)`. */
   forward?(model: Model, batch: B, options: RunOptions): ModelOutput;
 }
@@ -38,4 +65,16 @@ export function forwardTask<B extends ModelBatch>(
   options: RunOptions,
 ): ModelOutput {
   return task.forward ? task.forward(model, batch, options) : model.forward(batch, options);
+}
+
+/** Batches as the task wants them. */
+export async function prepareTask<B extends ModelBatch>(
+  task: Pick<Task<B>, 'prepare'>,
+  model: Model,
+  batches: readonly B[],
+  step?: StepPlan,
+): Promise<readonly B[]> {
+  if (!task.prepare) return batches;
+  // a task gives back batches of its own kind; named so, a task of more would be none of less
+  return (await task.prepare(model, batches, step)) as readonly B[];
 }

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Model, ModelBatch } from '@peft/core';
 import { createEvaluationPlan } from '@peft/data';
-import { forwardTask, type Task } from '../tasks/task.js';
+import { forwardTask, prepareTask, type Task } from '../tasks/task.js';
 import type { TrainingData } from './training-data.js';
 
 /** How much is computed at once, and who is told. */
@@ -50,13 +50,15 @@ export async function predict<B extends ModelBatch, P>(
     options.maxTokensPerBatch ?? (batchSize === undefined ? DEFAULT_BATCH_TOKENS : undefined);
   const predictions = new Array<P>(totalExamples);
   const sum = { loss: 0, count: 0, examples: 0 };
-  for (const rows of createEvaluationPlan({
+  const plan = createEvaluationPlan({
     lengths: data.lengths,
     batchSize: batchSize ?? Math.max(1, totalExamples),
     maxTokensPerBatch,
-  })) {
+  });
+  const prepared = task.prepare && (await preparedBatches(model, task, data, plan));
+  for (const [b, rows] of plan.entries()) {
     signal?.throwIfAborted();
-    const batch = await data.pack(rows);
+    const batch = prepared?.[b] ?? (await data.pack(rows));
     tf.tidy(() => {
       const output = forwardTask(task, model, batch, {});
       task.predict(output, batch).forEach((prediction, i) => (predictions[rows[i]!] = prediction));
@@ -71,4 +73,16 @@ export async function predict<B extends ModelBatch, P>(
   }
   signal?.throwIfAborted();
   return { predictions, loss: withLoss ? sum.loss / sum.count : undefined };
+}
+
+/** All batches at once, where what a task prepares depends on all of them. */
+async function preparedBatches<B extends ModelBatch, P>(
+  model: Model,
+  task: Task<B, P>,
+  data: TrainingData<B>,
+  plan: readonly Int32Array[],
+): Promise<readonly B[]> {
+  const batches: B[] = [];
+  for (const rows of plan) batches.push(await data.pack(rows));
+  return prepareTask(task, model, batches);
 }
