@@ -89,12 +89,15 @@ export {
   type Conversation,
 } from './chat/read-conversation.js';
 export { turnEndIds, turnEndText } from './chat/turn-end.js';
-export { chatData, type ChatOptions } from './sequences/chat-data.js';
+export { chatAnswerTokens, chatData, type ChatOptions } from './sequences/chat-data.js';
 export {
   completionData,
+  completionEncoder,
+  type AnswerTokens,
   type Completion,
   type CompletionOptions,
 } from './sequences/completion-data.js';
+export { eachRow } from './sequences/each-row.js';
 export {
   pairData,
   type PairBatch,
@@ -110,6 +113,9 @@ export {
 } from './sequences/special-around.js';
 export { textGroupData, type TextGroupOptions } from './sequences/text-group-data.js';
 export {
+  ends,
+  joined,
+  NO_LABEL,
   tokenData,
   type LabelledTokens,
   type TokenBatch,

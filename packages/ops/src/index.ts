@@ -17,6 +17,7 @@ export {
   binaryCrossEntropy,
   type BinaryCrossEntropyOptions,
 } from './losses/binary-cross-entropy.js';
+export { logSigmoid } from './losses/log-sigmoid.js';
 export { focal } from './losses/focal.js';
 export { embeddingNoise } from './random/embedding-noise.js';
 export { listCrossEntropy } from './losses/list-cross-entropy.js';

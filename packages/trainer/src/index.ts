@@ -10,6 +10,7 @@ export {
   causalLanguageModel,
   causalTargets,
   type CausalBatch,
+  type CausalTargets,
 } from './tasks/causal-language-model.js';
 export type {
   Checkpoint,

@@ -3,7 +3,7 @@ import { check, PeftError } from '@peft/errors';
 import type { ChatMessage, ChatTemplate, RenderOptions } from '../chat/chat-template.js';
 import type { Conversation } from '../chat/read-conversation.js';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
-import { keepLabelled, labelFrom, sharedLength } from './completion-data.js';
+import { keepLabelled, labelFrom, sharedLength, type AnswerTokens } from './completion-data.js';
 import { eachRow } from './each-row.js';
 import type { TokenData } from './token-data.js';
 
@@ -64,6 +64,24 @@ export async function chatData(
       signal,
     ),
   );
+}
+
+/**
+ * Encodes a conversation with what follows it, as one text.
+ * @param row named where the template refuses a turn.
+ * @throws PEFT_CHAT_TEMPLATE
+ */
+export function chatAnswerTokens(
+  tokenizer: TextTokenizer,
+  template: ChatTemplate,
+  { messages, tools }: Conversation,
+  answer: readonly ChatMessage[],
+  row: number,
+): AnswerTokens {
+  const own = tools ? { variables: { tools } } : {};
+  const ids = tokenizer.ids(rendered(template, row, [...messages, ...answer], own));
+  const asked = rendered(template, row, messages, { ...own, addGenerationPrompt: true });
+  return { ids, start: sharedLength(ids, tokenizer.ids(asked)) };
 }
 
 /** Says which row and turn a template refuses. */

@@ -38,20 +38,41 @@ export async function completionData(
   { maxLength, endId = endTokenOf(tokenizer), signal }: CompletionOptions,
 ): Promise<TokenData> {
   check.positiveInteger('data', 'maxLength', maxLength);
-  const { before } = specialAround(tokenizer);
+  const encode = completionEncoder(tokenizer, endId);
   const marked: number[] = [];
   const labelled = await eachRow(
     rows,
-    ({ prompt, completion }, row) => {
-      const text = closedText(prompt + completion, tokenizer.idToToken(endId));
-      const { ids, isMarked } = markOnce(tokenizer.ids(text), { before, after: [endId] });
+    (completion, row) => {
+      const { ids, start, isMarked } = encode(completion);
       if (isMarked) marked.push(row);
-      const asked = markOnce(tokenizer.ids(prompt), { before, after: [] }).ids;
-      return labelFrom(ids, [[sharedLength(ids, asked), ids.length]], maxLength);
+      return labelFrom(ids, [[start, ids.length]], maxLength);
     },
     signal,
   );
   return keepLabelled(labelled, marked);
+}
+
+/** Tokens of a text, and where what is learnt of it begins. */
+export interface AnswerTokens {
+  readonly ids: readonly number[];
+  readonly start: number;
+}
+
+/**
+ * Encodes a prompt and its completion as one text, closed by `endId`.
+ * @returns tokens; `isMarked` where the text brought begin or end tokens along.
+ */
+export function completionEncoder(
+  tokenizer: TextTokenizer,
+  endId: number = endTokenOf(tokenizer),
+): (row: Completion) => AnswerTokens & { readonly isMarked: boolean } {
+  const { before } = specialAround(tokenizer);
+  return ({ prompt, completion }) => {
+    const text = closedText(prompt + completion, tokenizer.idToToken(endId));
+    const { ids, isMarked } = markOnce(tokenizer.ids(text), { before, after: [endId] });
+    const asked = markOnce(tokenizer.ids(prompt), { before, after: [] }).ids;
+    return { ids, start: sharedLength(ids, asked), isMarked };
+  };
 }
 
 /** How many tokens two texts have in common at their start. */

@@ -62,15 +62,24 @@ function labelled({ tokenLabels, offsets }: CausalBatch): Int32Array {
   );
 }
 
+/** Targets with the token of the batch that each is. */
+export interface CausalTargets extends Targets {
+  readonly tokens: Int32Array;
+}
+
 /**
  * What a causal model has to give: the row before each labelled token has to give that token.
  * @throws PEFT_TASK_LABELS
  */
-export function causalTargets(output: Pick<ModelOutput, 'offsets'>, batch: CausalBatch): Targets {
+export function causalTargets(
+  output: Pick<ModelOutput, 'offsets'>,
+  batch: CausalBatch,
+): CausalTargets {
   const first = firstRows(output, batch.offsets);
   const tokens = labelled(batch);
   let b = 0;
   return {
+    tokens,
     rows: tokens.map((n) => {
       while (n >= batch.offsets[b + 1]!) b += 1;
       return first[b]! + n - batch.offsets[b]! - 1;

@@ -1,0 +1,122 @@
+import * as tf from '@tensorflow/tfjs';
+import type { Model } from '@peft/core';
+import type { Engine } from '@peft/ops';
+import { createPortableEngine } from '@peft/portable';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import {
+  preference,
+  preferenceData,
+  type PreferenceOptions,
+  type PreferenceRow,
+  type Truncation,
+} from '../src/index.js';
+import {
+  expectGolden,
+  openGolden,
+  readGolden,
+  stepOf,
+  templateOf,
+  tokenizerOf,
+  type GoldenCase,
+} from './golden-model.js';
+
+/** What TRL 1.13 computed: tools/golden/preference/make_preference_cases.py. */
+interface Golden {
+  readonly rows: readonly PreferenceRow[];
+  readonly chats: readonly PreferenceRow[];
+  readonly template: string;
+  readonly maxLength: number;
+  readonly dpo: {
+    readonly tokens: readonly GoldenTokens[];
+    readonly chatTokens: readonly GoldenTokens[];
+    readonly cases: Readonly<Record<string, GoldenCase>>;
+  };
+  readonly withoutReference: { readonly cases: Readonly<Record<string, GoldenCase>> };
+}
+interface GoldenTokens {
+  readonly prompt_ids: readonly number[];
+  readonly chosen_ids: readonly number[];
+  readonly rejected_ids: readonly number[];
+}
+
+const OPTIONS: Readonly<Record<string, PreferenceOptions>> = {
+  sigmoid: {},
+  sigmoid_beta: { beta: 0.5 },
+  robust: { loss: 'robust', labelSmoothing: 0.1 },
+  exo_pair: { loss: 'exo_pair', labelSmoothing: 0.1 },
+  rpo: { likelihoodWeight: 0.7 },
+  keep_end: {},
+  lora_dropout: {},
+  cpo_smoothed: { loss: 'cpo', labelSmoothing: 0.2, likelihoodWeight: 0.5 },
+  simpo: { loss: 'simpo', beta: 2, margin: 1 },
+};
+
+let engine: Engine;
+let before = 0;
+let model: Model | undefined;
+beforeAll(async () => {
+  engine = await createPortableEngine();
+  await engine.activate();
+});
+afterAll(() => engine.dispose());
+beforeEach(() => (before = tf.memory().numTensors));
+afterEach(() => {
+  model?.dispose();
+  model = undefined;
+  expect(tf.memory().numTensors).toBe(before);
+});
+
+describe.each(['llama', 'qwen3'])('a tiny %s, as TRL 1.13 computes it', (name) => {
+  const golden = readGolden<Golden>(name);
+  const tokenizer = tokenizerOf(name);
+  const dataOf = (
+    rows: readonly PreferenceRow[],
+    maxLength: number,
+    truncation: Truncation = 'keep_start',
+  ) =>
+    preferenceData(rows, {
+      tokenizer,
+      template: templateOf(golden.template, tokenizer),
+      maxLength,
+      truncation,
+    });
+
+  it.each([
+    ['texts', golden.rows, golden.dpo.tokens],
+    ['messages', golden.chats, golden.dpo.chatTokens],
+  ] as const)('makes the same tokens of %s', async (_, rows, wanted) => {
+    const { inputIds, offsets, tokenLabels } = (await dataOf(rows, 256)).pack(
+      rows.map((__, r) => r),
+    );
+    wanted.forEach(({ prompt_ids: prompt, chosen_ids: chosen, rejected_ids: rejected }, r) => {
+      for (const [side, answer] of [chosen, rejected].entries()) {
+        const [start, end] = [offsets[2 * r + side]!, offsets[2 * r + side + 1]!];
+        expect([...inputIds.slice(start, end)]).toEqual([...prompt, ...answer]);
+        expect([...tokenLabels.slice(start, end)]).toEqual([...prompt.map(() => -100), ...answer]);
+      }
+    });
+  });
+
+  it.each([...Object.entries(golden.dpo.cases), ...Object.entries(golden.withoutReference.cases)])(
+    '%s: loss, log-probabilities and first gradients',
+    async (label, expected) => {
+      const hasReference = label in golden.dpo.cases;
+      const data = await dataOf(
+        golden.rows,
+        hasReference ? golden.maxLength : 256,
+        label === 'keep_end' ? 'keep_end' : 'keep_start',
+      );
+      model = openGolden(engine, name, { dropout: label === 'lora_dropout' ? 0.3 : 0 });
+      const task = preference(OPTIONS[label] ?? { loss: label });
+      // a mean over tokens is what TRL logs of a loss that averages
+      const averaged = ['simpo', 'orpo'].includes(label);
+      const { 'logps/chosen': _, 'logps/rejected': __, ...rest } = expected.metrics;
+      const wanted = averaged ? { ...expected, metrics: rest } : expected;
+      expectGolden(await stepOf(model, task, [data.pack([0, 1, 2, 3])]), wanted);
+      expectGolden(
+        await stepOf(model, task, [data.pack([2]), data.pack([0, 3]), data.pack([1])]),
+        wanted,
+      );
+    },
+  );
+});
