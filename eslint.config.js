@@ -30,7 +30,7 @@ export default tseslint.config(
   },
   {
     // What `tsc` knows of types: promises that nobody awaits above all.
-    files: ['**/*.ts'],
+    files: ['**/*.ts', '**/*.tsx'],
     extends: [...tseslint.configs.recommendedTypeChecked],
     languageOptions: { parserOptions: { project: './tsconfig.json' } },
     rules: {

@@ -12,7 +12,7 @@ import { checkRooms } from './rooms.mjs';
 /** Files that are tables: lists of code points, recorded values. */
 const DATA = JSON.parse(readFileSync(join(root, 'tools/checks/data-files.json'), 'utf8'));
 /** Not Python: its scripts make what tests compare with, formatted by `black -l 100`. */
-const SOURCES = /\.(ts|mts|cts|mjs|cjs|js|cc|cpp|h|hpp|tpl)$/;
+const SOURCES = /\.(tsx?|mts|cts|mjs|cjs|js|cc|cpp|h|hpp|tpl)$/;
 
 const files = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], {
   cwd: root,

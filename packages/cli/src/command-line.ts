@@ -17,6 +17,7 @@ import { addRank } from './commands/rank.js';
 import { addRuns } from './commands/runs.js';
 import { addServe } from './commands/serve.js';
 import { addSetup } from './commands/setup.js';
+import { addStudio } from './studio/add-studio.js';
 import { reportError } from './terminal/report-error.js';
 import type { Terminal } from './terminal/terminal.js';
 
@@ -60,6 +61,7 @@ export function programOf(argv: readonly string[], terminal: Terminal): Command 
   addPlan(program, terminal);
   addRuns(program, terminal);
   addServe(program, terminal);
+  addStudio(program, terminal);
   addSetup(program, terminal);
   addDoctor(program, terminal);
   for (const command of program.commands) command.copyInheritedSettings(program);

@@ -6,21 +6,25 @@ import type { TrainEvent } from '@peft/core';
 import { PeftError, show } from '@peft/errors';
 import {
   PeftPredictor,
-  readsLabels,
-  type PresetName,
+  uncheckedHyperparameters,
   type EngineName,
   type Scores,
-  uncheckedHyperparameters,
-  uncheckedMetric,
 } from '@peft/predictor';
 import { createJsonlLog, createTensorBoardLog } from '@peft/trainer';
-import { methodNamed, methodSettings } from '../options/method-options.js';
+import {
+  columnRolesOf,
+  firstFitOptionsOf,
+  fitOptionsOf,
+  methodOf,
+  predictorOptionsOf,
+  readingOf,
+  requiredOf,
+} from '../options/fit-call.js';
 import { addFitOptions, fitInputOfFlags, type FitInput } from '../options/fit-options.js';
 import { mergeFitInputs } from '../options/merge-fit-inputs.js';
 import { allowedPlugins, loadPlugins, pluginModules, type Plugins } from '../options/plugins.js';
 import { requestOf } from '../run-file/request-of.js';
 import { readRunFile } from '../run-file/read-run-file.js';
-import { unescapedDelimiter } from '../options/table-flags.js';
 import { withResumeHint } from '../terminal/resume-hint.js';
 import { fitReport, type TestScores } from '../terminal/fit-report.js';
 import { createProgress } from '../terminal/progress.js';
@@ -73,61 +77,34 @@ export function addFit(program: Command, terminal: Terminal, argv: readonly stri
 
 async function fit(input: FitInput, plugins: Plugins, terminal: Terminal): Promise<string> {
   const { train, output } = requiredOf(input);
-  const spec =
-    input.method === undefined
-      ? undefined
-      : methodNamed(input.method, input.methodOptions ?? {}, plugins, input.task);
   const isFurther = trainsFurther(input, output);
+  const method = methodOf(input, plugins)?.name;
   const predictor = isFurther
-    ? await finishedRun({ ...input, method: spec?.name }, output, plugins, terminal)
+    ? await finishedRun({ ...input, method }, output, plugins, terminal)
     : new PeftPredictor({
-        path: output,
-        task: input.task,
-        label: input.labels ?? input.label,
-        sampleWeight: input.sampleWeight,
-        columnRoles: columnRolesOf(input),
-        modules: pluginModules(plugins),
-        problemType: input.problemType,
-        evalMetric: input.metric === undefined ? undefined : uncheckedMetric(input.metric),
+        ...predictorOptionsOf(input, plugins),
         onListenerError: listenerFailed(terminal),
       });
-  const reading = {
-    columns: input.columns,
-    header: input.header,
-    delimiter: input.delimiter && unescapedDelimiter(input.delimiter),
-    quotes: input.quotes,
-  };
+  const reading = readingOf(input);
   const progress = createProgress(terminal);
   const isQuiet = input.quiet === true || input.json === true;
   const sinks = [isQuiet ? warningsOnly(terminal) : progress.listen, ...logsOf(input)];
   for (const sink of sinks) predictor.listen(sink);
   try {
     await predictor.fit(train, {
-      ...reading,
-      hyperparameters: uncheckedHyperparameters({
-        ...(isFurther ? {} : methodSettings(input.method, input.methodOptions ?? {})),
-        ...input.hyperparameters,
-      }),
-      // the predictor refuses a name that it does not know
-      presets: input.presets as PresetName | undefined,
-      method: isFurther ? undefined : spec,
-      adapter: input.adapter,
-      baseAdapter: input.baseAdapter,
-      tuningData: input.tune,
-      textColumns: input.text,
-      sample: input.sample,
-      seed: input.seed,
-      timeLimitSeconds: input.timeLimitSeconds,
-      standalone: input.standalone,
-      request: requestOf(input),
       ...(isFurther
-        ? {}
+        ? {
+            ...fitOptionsOf(input),
+            hyperparameters: uncheckedHyperparameters(input.hyperparameters ?? {}),
+          }
         : {
+            ...firstFitOptionsOf(input, plugins),
             resume: input.resume,
             resumeFrom: stepOrFolder(input.resumeFrom),
             // the same number of epochs leaves the schedule as it is
             restateSchedule: isResumed(input) && input.epochs !== undefined,
           }),
+      request: requestOf(input),
       signal: terminal.signal,
     });
     progress.stop();
@@ -234,36 +211,6 @@ function changedIn(predictor: PeftPredictor, input: FinishedInput): Asked | unde
 /** `40` is a step, `checkpoint-40` and paths are folders. */
 const stepOrFolder = (text: string | undefined): number | string | undefined =>
   text !== undefined && /^\d+$/.test(text) ? Number(text) : text;
-
-/** @throws PEFT_OPTION_MISSING for what no fit can do without */
-function requiredOf({ train, output, task, label, labels, method, methodOptions = {} }: FitInput): {
-  readonly train: string;
-  readonly output: string;
-} {
-  if (train === undefined) return missing('a training table', 'fit TABLE, or train: in a run file');
-  if (label === undefined && labels === undefined && readsLabels(task))
-    return missing('--label', 'the column to predict (or --task, for models that generate)');
-  if (label !== undefined && labels !== undefined)
-    throw new PeftError('PEFT_CONFIG_INVALID', 'fit: --label and --labels are both given.', {
-      hint: 'give one column of labels, or the columns of 0 and 1',
-    });
-  if (output === undefined) return missing('--output', 'the folder that the model goes into');
-  if (method === undefined && Object.keys(methodOptions).length > 0)
-    return missing('--method', 'the method whose options these are');
-  return { train, output };
-}
-
-function missing(what: string, meaning: string): never {
-  throw new PeftError('PEFT_OPTION_MISSING', `fit: ${what} is needed: ${meaning}.`, {
-    hint: 'peft fit --help shows examples',
-  });
-}
-
-/** `prompt=question` as `{ prompt: 'question' }`; undefined where no role was given. */
-function columnRolesOf({ map = {} }: Pick<FitInput, 'map'>): Record<string, string> | undefined {
-  const roles = Object.entries(map).map(([role, column]) => [role, String(column)] as const);
-  return roles.length === 0 ? undefined : Object.fromEntries(roles);
-}
 
 const logsOf = ({ log, tensorboard }: FitInput): ((event: TrainEvent) => void)[] => [
   ...(log === undefined ? [] : [createJsonlLog(log)]),

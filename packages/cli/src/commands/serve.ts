@@ -12,6 +12,7 @@ import {
   CHAT_TEMPLATE_FLAG,
 } from '../options/model-flags.js';
 import type { Terminal } from '../terminal/terminal.js';
+import { untilAborted } from '../terminal/until-aborted.js';
 
 interface ServeFlags extends RevisionFlag {
   readonly adapter: readonly string[];
@@ -103,7 +104,7 @@ async function serve(model: string, flags: ServeFlags, terminal: Terminal): Prom
       terminal.err(
         `warning: anyone who reaches ${flags.host} may use it: set ${KEY_VARIABLE} to ask for a key`,
       );
-    await aborted(terminal.signal);
+    await untilAborted(terminal.signal);
     terminal.err('letting requests end');
   } finally {
     await server.close();
@@ -171,9 +172,3 @@ function described({ served }: PeftServer, { adapters = {} }: ServerOptions): st
 }
 
 const isLoopback = (host: string): boolean => /^(127\.|localhost$|::1$)/.test(host);
-
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });

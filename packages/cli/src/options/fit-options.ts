@@ -40,7 +40,8 @@ export function addFitOptions(command: Command): Command {
   return command;
 }
 
-function flagsOf({ flags, help, off, group, setting }: FitOption): Option[] {
+/** The flag of an option, and the one that switches it off where there is one. */
+export function flagsOf({ flags, help, off, group, setting }: FitOption): Option[] {
   const text = setting === undefined ? help : `${help} (${setting})`;
   const given: (readonly [string, string])[] = off ? [[flags, text], off] : [[flags, text]];
   return given.map(([words, meaning]) => new Option(words, meaning).helpGroup(`${group}:`));

@@ -1,0 +1,10 @@
+/** Learning rate, of the optimiser's step. */
+import { defineChart } from './chart.js';
+
+export default defineChart({
+  id: 'learning-rate',
+  title: 'Learning rate',
+  unit: "of the optimiser's step",
+  isSmoothed: false,
+  curve: ({ steps }) => ({ x: steps.step, y: steps.learningRate }),
+});
