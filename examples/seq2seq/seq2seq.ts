@@ -94,7 +94,7 @@ await train({
   options,
   optimizer: adamw(),
   schedule: cosineSchedule({
-    learningRate: 1e-2,
+    learningRate: 5e-3,
     warmupSteps: 20,
     totalSteps: plannedSteps(order, options),
   }),

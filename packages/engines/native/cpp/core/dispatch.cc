@@ -10,26 +10,25 @@ namespace {
 
 struct Entry {
   const char* name;
-  // Whether it is taken where nothing else was asked for.
-  bool by_default;
   bool (*present)();
   const KernelTable& (*table)();
 };
 
+/** The first that is present is taken where nothing else was asked for. */
 const Entry kEntries[] = {
 #if defined(PEFT_X86)
 #if defined(PEFT_COMPILED_AMX)
-    {"amx", false, cpuHasAmx, amx::table},
+    {"amx", cpuHasAmx, amx::table},
 #endif
 #if defined(PEFT_COMPILED_AVX512BF16)
-    {"avx512bf16", true, cpuHasAvx512Bf16, avx512bf16::table},
+    {"avx512bf16", cpuHasAvx512Bf16, avx512bf16::table},
 #endif
-    {"avx512", true, cpuHasAvx512, avx512::table},
-    {"avx2", true, cpuHasAvx2, avx2::table},
+    {"avx512", cpuHasAvx512, avx512::table},
+    {"avx2", cpuHasAvx2, avx2::table},
 #elif defined(PEFT_ARM64)
-    {"neon", true, [] { return true; }, neon::table},
+    {"neon", [] { return true; }, neon::table},
 #endif
-    {"portable", true, [] { return true; }, portable::table},
+    {"portable", [] { return true; }, portable::table},
 };
 
 std::atomic<const Entry*> chosen{nullptr};
@@ -38,7 +37,7 @@ const Entry& current() {
   const Entry* entry = chosen.load(std::memory_order_acquire);
   if (entry) return *entry;
   for (const Entry& candidate : kEntries) {
-    if (!candidate.by_default || !candidate.present()) continue;
+    if (!candidate.present()) continue;
     chosen.store(&candidate, std::memory_order_release);
     return candidate;
   }
