@@ -5,11 +5,21 @@ import { PeftError } from '@peft/errors';
 import { randomKey } from '@peft/ops';
 import type { Initializer, WholeNumbers } from '../description/initializers.js';
 import type { Site } from '../description/sites.js';
-import type { AttachContext, OwnedParameter, ParameterOptions } from '../method/attach-context.js';
+import type {
+  AdapterParameter,
+  AttachContext,
+  OwnedParameter,
+  ParameterOptions,
+  RankOf,
+} from '../method/attach-context.js';
 import type { MethodPart } from '../method/peft-method.js';
 import type { Adapter } from './adapter.js';
 import { ownParameter, unfreeze } from './owned-parameter.js';
 import type { WeightHost } from './weight-host.js';
+
+/** A parameter whose variable has that shape, or will have it on a model with weights. */
+const ofRank = <Shape extends readonly number[]>(parameter: AdapterParameter, _shape: Shape) =>
+  parameter as AdapterParameter<RankOf<Shape>>;
 
 /** The context of one site. Without a host, parameters have shapes and no values. */
 export function createContext(
@@ -55,9 +65,9 @@ export function createContext(
       return adapter.shared.get(name) as T;
     },
     param: (name, shape, init, options = {}) =>
-      create(site.path ? `${site.path}.${name}` : name, shape, init, options, site),
+      ofRank(create(site.path ? `${site.path}.${name}` : name, shape, init, options, site), shape),
     sharedParam: (name, shape, init, options = {}) =>
-      adapter.parameters.get(name) ?? create(name, shape, init, options, undefined),
+      ofRank(adapter.parameters.get(name) ?? create(name, shape, init, options, undefined), shape),
     repeat: (name, parameter) => void adapter.repeats.set(`${site.path}.${name}`, parameter.name),
     unfreeze: (parameterName, options) =>
       unfreeze(adapter, host, parameterName, method, site, options),

@@ -1,19 +1,37 @@
 /** What a method may ask for while it attaches: parameters, base weights, hooks of a step. */
-import type { Tensor, Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
+import type { Rank, Tensor, Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
 import type { RandomKey } from '@peft/ops';
 import type { Initializer, WholeNumbers } from '../description/initializers.js';
 import type { ModelDescription } from '../description/model-description.js';
 import type { Site, SiteKind, SiteOf } from '../description/sites.js';
 import type { CommonConfig } from '../description/target-selection.js';
 
+/** The rank of each number of dimensions. */
+interface Ranks {
+  0: Rank.R0;
+  1: Rank.R1;
+  2: Rank.R2;
+  3: Rank.R3;
+  4: Rank.R4;
+}
+/** The rank of tensors of a shape; of one whose number of dimensions is not known, any. */
+export type RankOf<Shape extends readonly number[]> = Shape['length'] extends keyof Ranks
+  ? Ranks[Shape['length']]
+  : Rank;
+
 /** A trainable of an adapter. Its variable exists only on a model with weights. */
-export interface AdapterParameter {
+export interface AdapterParameter<R extends Rank = Rank> {
   /** `<site path>.<name>`, or `<name>` when it belongs to no site. */
   readonly name: string;
   readonly shape: readonly number[];
   /** @throws PEFT_MODEL_WITHOUT_WEIGHTS on a bare description. */
-  readonly value: Variable;
+  readonly value: Variable<R>;
 }
+
+/** A parameter `[rows, columns]`. */
+export type MatrixParameter = AdapterParameter<Rank.R2>;
+/** A parameter `[length]`. */
+export type VectorParameter = AdapterParameter<Rank.R1>;
 
 /** A parameter with its place on disk. */
 export interface OwnedParameter extends AdapterParameter {
@@ -117,21 +135,21 @@ export interface AttachContext {
    * A new parameter of this site; `name` is its name on disk after the site's path
    * (`lora_A.weight`).
    */
-  param(
+  param<const Shape extends readonly number[]>(
     name: string,
-    shape: readonly number[],
+    shape: Shape,
     init: Initializer | WholeNumbers,
     options?: ParameterOptions,
-  ): AdapterParameter;
+  ): AdapterParameter<RankOf<Shape>>;
   /**
    * A new parameter that all sites of the adapter share: the first caller's shape and values count.
    */
-  sharedParam(
+  sharedParam<const Shape extends readonly number[]>(
     name: string,
-    shape: readonly number[],
+    shape: Shape,
     init: Initializer,
     options?: ParameterOptions,
-  ): AdapterParameter;
+  ): AdapterParameter<RankOf<Shape>>;
   /**
    * Says that a file holds a parameter of another site under this site's `name`, too (PEFT writes
    * what layers share with each of them).

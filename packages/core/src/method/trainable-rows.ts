@@ -34,7 +34,7 @@ export function trainableRows(
     const from = Int32Array.from({ length: ids.length }, (_, n) =>
       place.has(ids[n]!) ? ids.length + place.get(ids[n]!)! : n,
     );
-    return gatherRows(tf.concat([x, trained.value as Tensor2D], 0), from);
+    return gatherRows(tf.concat([x, trained.value], 0), from);
   };
   return {
     forward: (ids, base) => replaced(base(ids), ids),
@@ -44,10 +44,7 @@ export function trainableRows(
         .oneHot(tf.tensor1d([...rows], 'int32'), site.rows)
         .cast('float32') as Tensor2D; // [rows, V], 1 where Δ takes the place
       const kept = tf.sub(1, tf.sum(columns, 0)); // [V]
-      return tf.add(
-        tf.mul(base(x), kept),
-        tf.matMul(linear(x, trained.value as Tensor2D), columns),
-      );
+      return tf.add(tf.mul(base(x), kept), tf.matMul(linear(x, trained.value), columns));
     },
     merge: (table) =>
       replaced(
@@ -85,7 +82,7 @@ export function trainableOutputRows(
     forward(x, base) {
       const bias = site.biasInForce();
       const places = columns();
-      const own = tf.matMul(linear(x, trained.value as Tensor2D), places);
+      const own = tf.matMul(linear(x, trained.value), places);
       const there = tf.sum<Tensor1D>(places, 0); // [out]
       const y = tf.add<Tensor2D>(tf.mul(base(x), tf.sub(1, there)), own);
       return bias ? tf.add(y, tf.mul(bias, there)) : y;
@@ -94,7 +91,7 @@ export function trainableOutputRows(
       const places = columns();
       const kept = tf.mul(weight, tf.reshape(tf.sub(1, tf.sum(places, 0)), [-1, 1]));
       return {
-        weight: tf.add(kept, tf.matMul(places, trained.value as Tensor2D, true)),
+        weight: tf.add(kept, tf.matMul(places, trained.value, true)),
         bias,
       };
     },

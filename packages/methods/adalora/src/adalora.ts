@@ -15,12 +15,12 @@ import {
   refuseUnmatchedPatterns,
   unfreezeBiases,
   zeros,
-  type AdapterParameter,
   type AttachContext,
   type LinearAttachment,
   type PeftConfigContext,
   type SiteHandle,
   type TargetSelection,
+  type MatrixParameter,
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { linear, scaleColumns } from '@peft/ops';
@@ -87,10 +87,10 @@ export const adalora = definePeftMethod({
         forward(x, base, call) {
           if (rank === 0) return base(x);
           const narrow = scaleColumns(
-            linear(call.dropout(x, config.dropout), a.value as Tensor2D),
+            linear(call.dropout(x, config.dropout), a.value),
             tf.mul<Tensor1D>(tf.reshape(e.value, [-1]), scaling),
           ); // [N, r]
-          return tf.add(base(x), linear(narrow, b.value as Tensor2D));
+          return tf.add(base(x), linear(narrow, b.value));
         },
         merge: ({ weight, bias }) => ({
           weight:
@@ -98,10 +98,7 @@ export const adalora = definePeftMethod({
               ? weight
               : tf.add(
                   weight,
-                  tf.mul(
-                    tf.matMul(b.value as Tensor2D, tf.mul<Tensor2D>(a.value, e.value)),
-                    scaling,
-                  ),
+                  tf.mul(tf.matMul(b.value, tf.mul<Tensor2D>(a.value, e.value)), scaling),
                 ),
           bias,
         }),
@@ -116,9 +113,9 @@ export const adalora = definePeftMethod({
 });
 
 type Parameters = {
-  readonly a: AdapterParameter;
-  readonly e: AdapterParameter;
-  readonly b: AdapterParameter;
+  readonly a: MatrixParameter;
+  readonly e: MatrixParameter;
+  readonly b: MatrixParameter;
 };
 
 function makeTriplet(
@@ -169,10 +166,7 @@ function orthogonalLoss({ triplets }: RankAllocator, weight: number): Tensor {
   };
   const terms = triplets
     .filter(({ e }) => e.shape[0]! > 0)
-    .flatMap(({ a, b }) => [
-      distance(a.value as Tensor2D),
-      distance(tf.transpose(b.value as Tensor2D)),
-    ]);
+    .flatMap(({ a, b }) => [distance(a.value), distance(tf.transpose(b.value))]);
   return terms.length === 0 ? tf.scalar(0) : tf.mul(tf.addN(terms), weight / (2 * triplets.length));
 }
 

@@ -6,15 +6,15 @@
  *   score of direction i = s(E_i) + mean_j s(A_ij) + mean_j s(B_ji)
  */
 import * as tf from '@tensorflow/tfjs';
-import type { AdapterParameter, StepCall, StepMemory } from '@peft/core';
+import type { AdapterParameter, StepCall, StepMemory, MatrixParameter } from '@peft/core';
 import type { AdaloraConfig } from './adalora-config.js';
 
 /** A layer's triplet: A `[r, in]`, E `[r, 1]`, B `[out, r]`. */
 export interface Triplet {
   readonly path: string;
-  readonly a: AdapterParameter;
-  readonly e: AdapterParameter;
-  readonly b: AdapterParameter;
+  readonly a: MatrixParameter;
+  readonly e: MatrixParameter;
+  readonly b: MatrixParameter;
 }
 
 interface Importance {

@@ -9,7 +9,7 @@
  * is held near it by 0.01·‖I − W_v‖² in the loss.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
 import {
   adapterHubFormat,
   definePeftMethod,
@@ -217,7 +217,7 @@ function fuse(
     const bias = hasBias ? context.param(`fusion.${name}.bias`, [size], zeros) : undefined;
     if (name === 'value' && config.regularization)
       context.extraLoss(() => tf.mul(tf.sum(tf.square(tf.sub(tf.eye(size), weight.value))), 0.01));
-    return (x) => linear(x, weight.value as Tensor2D, bias?.value as Tensor1D | undefined);
+    return (x) => linear(x, weight.value, bias?.value);
   };
   const query = project('query', normal(0.02), true);
   const key = project('key', normal(0.02), true);

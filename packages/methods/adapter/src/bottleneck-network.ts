@@ -7,7 +7,7 @@
  * and Roth 2024.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
 import {
   kaimingUniform,
   normal,
@@ -15,9 +15,10 @@ import {
   uniform,
   zeros,
   type AttachmentCall,
-  type AdapterParameter,
   type AttachContext,
   type Initializer,
+  type MatrixParameter,
+  type VectorParameter,
 } from '@peft/core';
 import {
   activate,
@@ -131,26 +132,23 @@ function projection(
   if (config.phmLayer) return phmProjection(name, position, shape, config, context);
   const weight = context.param(`${name}.weight`, shape, start);
   const bias = context.param(`${name}.bias`, [shape[0]], zeros);
-  return (x) => linear(x, weight.value as Tensor2D, bias.value as Tensor1D);
+  return (x) => linear(x, weight.value, bias.value);
 }
 
 function norm(name: string, width: number, context: AttachContext): Projection {
   const gamma = context.param(`${name}.weight`, [width], ones);
   const beta = context.param(`${name}.bias`, [width], zeros);
-  return (x) => layerNorm(x, gamma.value as Tensor1D, beta.value as Tensor1D, EPSILON);
+  return (x) => layerNorm(x, gamma.value, beta.value, EPSILON);
 }
 
 /** `[N, 1]` */
 function gateOf(
   x: Tensor2D,
-  { weight, bias }: { readonly weight: AdapterParameter; readonly bias: AdapterParameter },
+  { weight, bias }: { readonly weight: MatrixParameter; readonly bias: VectorParameter },
   call: AttachmentCall,
 ): Tensor2D {
   const offsets = call.layout(x.shape[0]);
-  return spreadOverTokens(
-    sequenceGate(x, weight.value as Tensor2D, bias.value as Tensor1D, offsets),
-    offsets,
-  );
+  return spreadOverTokens(sequenceGate(x, weight.value, bias.value, offsets), offsets);
 }
 
 /**

@@ -5,7 +5,7 @@
  *   [x₁, x₂] = x, y₁ = x₁ + F(x₂), y₂ = x₂ + G(y₁), F and G linear – f – linear
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
 import { normal, zeros, type AttachContext, type ModelDescription } from '@peft/core';
 import { activate, activationNamed, linear } from '@peft/ops';
 import type { BottleneckConfig } from './bottleneck-config.js';
@@ -41,7 +41,7 @@ export function couplingBlock(
         normal(0.02),
       );
       const bias = context.sharedParam(`invertible_adapters.${name}.${index}.bias`, [out], zeros);
-      return (x: Tensor2D) => linear(x, weight.value as Tensor2D, bias.value as Tensor1D);
+      return (x: Tensor2D) => linear(x, weight.value, bias.value);
     };
     const [down, up] = [layer(0, size, inFeatures), layer(2, outFeatures, size)];
     const activation = activationNamed(nonLinearity);

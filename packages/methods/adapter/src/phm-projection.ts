@@ -8,7 +8,7 @@
  * adapter.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
+import type { Rank, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
 import {
   constant,
   normal,
@@ -84,7 +84,10 @@ function ruleOf(
     phmCInit === 'normal'
       ? normal(range)
       : uniform(sharedPhmRule ? -1 : -OWN_RULE_RANGE, sharedPhmRule ? 1 : OWN_RULE_RANGE);
-  const make = (part: string, shape: readonly number[]): AdapterParameter =>
+  const make = (
+    part: string,
+    shape: readonly [number, number, number],
+  ): AdapterParameter<Rank.R3> =>
     sharedPhmRule
       ? context.sharedParam(`shared_parameters.${part}`, shape, start, { trainable: learnPhm })
       : context.param(`${name}.${part}`, shape, start, { trainable: learnPhm });
@@ -101,7 +104,10 @@ function matricesOf(
   { phmDim: d, phmRank, factorizedPhmW, sharedWPhm }: BottleneckConfig,
   context: AttachContext,
 ): () => Tensor3D {
-  const make = (part: string, shape: readonly number[]): AdapterParameter =>
+  const make = (
+    part: string,
+    shape: readonly [number, number, number],
+  ): AdapterParameter<Rank.R3> =>
     sharedWPhm
       ? context.sharedParam(`shared_parameters.W_${position}${part}`, shape, glorotNormal)
       : context.param(`${name}.W${part}`, shape, glorotNormal);
@@ -110,10 +116,10 @@ function matricesOf(
     : whole(make('', [d, rows, columns]));
 }
 
-const whole = (parameter: AdapterParameter) => (): Tensor3D =>
-  parameter.value as Tensor as Tensor3D;
-const factored = (left: AdapterParameter, right: AdapterParameter) => (): Tensor3D =>
-  tf.matMul(left.value, right.value);
+const whole = (parameter: AdapterParameter<Rank.R3>) => (): Tensor3D => parameter.value;
+const factored =
+  (left: AdapterParameter<Rank.R3>, right: AdapterParameter<Rank.R3>) => (): Tensor3D =>
+    tf.matMul(left.value, right.value);
 
 /** N(0, 2/(rows + columns)) for each of a stack of matrices. */
 const glorotNormal: Initializer = (shape, key) => {

@@ -72,7 +72,7 @@ export const ia3 = definePeftMethod({
       if (isFeedforward(site, config, context.description)) {
         const vector = context.param('ia3_l', [1, site.inFeatures], init);
         return {
-          forward: (x, base) => base(scaleColumns(x, flat(vector.value as Tensor2D))),
+          forward: (x, base) => base(scaleColumns(x, flat(vector.value))),
           merge: ({ weight, bias }) => ({
             weight: tf.mul(weight, vector.value),
             bias,
@@ -81,10 +81,10 @@ export const ia3 = definePeftMethod({
       }
       const vector = context.param('ia3_l', [site.outFeatures, 1], init);
       return {
-        forward: (x, base) => scaleColumns(base(x), flat(vector.value as Tensor2D)),
+        forward: (x, base) => scaleColumns(base(x), flat(vector.value)),
         merge: ({ weight, bias }) => ({
           weight: tf.mul(weight, vector.value),
-          bias: bias && tf.mul(bias, flat(vector.value as Tensor2D)),
+          bias: bias && tf.mul(bias, flat(vector.value)),
         }),
       };
     },

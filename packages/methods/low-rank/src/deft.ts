@@ -84,7 +84,7 @@ export const deft = definePeftMethod({
       const p = context.param('deft_P', [site.outFeatures, rank], normal(0.02));
       /** Q and G `[out, r]`. */
       const projection = (): readonly [Tensor2D, Tensor2D] => {
-        const own = p.value as Tensor2D;
+        const own = p.value;
         if (config.decomposition === 'relu') return [own, tf.relu(own)];
         const columns = orthonormalColumns(own);
         return [columns, columns];
@@ -109,7 +109,7 @@ export const deft = definePeftMethod({
           const bare: Tensor2D = bias ? tf.sub(y, bias) : y;
           const taken = tf.matMul<Tensor2D>(bare, g); // [N, r]
           if (!r) return tf.sub(y, linear(taken, q));
-          const put = linear(call.dropout(x, config.dropout), r.value as Tensor2D);
+          const put = linear(call.dropout(x, config.dropout), r.value);
           const change = tf.sub<Tensor2D>(tf.mul<Tensor2D>(put, scaling), taken);
           return tf.add(y, linear(change, q));
         },

@@ -94,22 +94,16 @@ export const delora = definePeftMethod({
       );
       /** λ/(r·‖a_i‖·‖b_i‖) `[r]`. */
       const strengths = (): Tensor1D =>
-        tf.div(
-          tf.div(lambda.value, rank),
-          tf.mul(lengthsOf(a.value as Tensor2D, 1), lengthsOf(b.value as Tensor2D, 0)),
-        );
+        tf.div(tf.div(lambda.value, rank), tf.mul(lengthsOf(a.value, 1), lengthsOf(b.value, 0)));
       return {
         forward(x, base, call) {
-          const scaled = scaleColumns(
-            call.dropout(x, config.dropout),
-            lengths.value as unknown as Tensor1D,
-          );
-          const narrow = tf.mul<Tensor2D>(linear(scaled, a.value as Tensor2D), strengths()); // [N, r]
-          return tf.add(base(x), linear(narrow, b.value as Tensor2D));
+          const scaled = scaleColumns(call.dropout(x, config.dropout), lengths.value);
+          const narrow = tf.mul<Tensor2D>(linear(scaled, a.value), strengths()); // [N, r]
+          return tf.add(base(x), linear(narrow, b.value));
         },
         merge({ weight, bias }) {
-          const left = tf.mul<Tensor2D>(b.value as Tensor2D, strengths());
-          const update = tf.matMul(left, a.value as Tensor2D);
+          const left = tf.mul<Tensor2D>(b.value, strengths());
+          const update = tf.matMul(left, a.value);
           return { weight: tf.add(weight, tf.mul(update, lengths.value)), bias };
         },
       };

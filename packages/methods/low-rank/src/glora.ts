@@ -128,7 +128,7 @@ function part(
   if (form === 'lora') {
     const left = context.param(`${name}.Xd`, [rows, rank], first);
     const right = context.param(`${name}.Xu`, [rank, columns], kaimingUniform);
-    return () => tf.matMul(left.value as Tensor2D, right.value as Tensor2D);
+    return () => tf.matMul(left.value, right.value);
   }
   if (form === 'none') {
     const none = context.param(`${name}.zeros`, shape, zeros, { trainable: false });

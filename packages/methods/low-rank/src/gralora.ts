@@ -107,12 +107,12 @@ export const gralora = definePeftMethod({
       let scaling = config.alpha / (r + hybridRank);
       const blockwise = (x: Tensor2D): Tensor2D => {
         const parts = tf.transpose(tf.reshape(x, [-1, k, inputs]) as Tensor3D, [1, 0, 2]); // [i, N, in/k]
-        const narrow = tf.matMul(parts, a.value as unknown as Tensor3D); // [i, N, r]
+        const narrow = tf.matMul(parts, a.value); // [i, N, r]
         const turned = tf.reshape(
           tf.transpose(tf.reshape(narrow, [k, -1, k, r / k]), [2, 1, 0, 3]),
           [k, -1, r],
         ) as Tensor3D; // [j, N, r]
-        const wide = tf.matMul(turned, b.value as unknown as Tensor3D); // [j, N, out/k]
+        const wide = tf.matMul(turned, b.value); // [j, N, out/k]
         return tf.reshape(tf.transpose(wide, [1, 0, 2]), [-1, site.outFeatures]);
       };
       return {
@@ -122,20 +122,15 @@ export const gralora = definePeftMethod({
             tf.mul(blockwise(call.dropout(x, config.dropout)), scaling),
           );
           if (!hybrid) return y;
-          const narrow = linear(
-            call.dropout(x, config.dropout, 'hybrid-dropout'),
-            hybrid.a.value as Tensor2D,
-          );
-          return tf.add(y, tf.mul(linear(narrow, hybrid.b.value as Tensor2D), scaling));
+          const narrow = linear(call.dropout(x, config.dropout, 'hybrid-dropout'), hybrid.a.value);
+          return tf.add(y, tf.mul(linear(narrow, hybrid.b.value), scaling));
         },
         merge({ weight, bias }) {
           const left = tf.transpose(tf.reshape(a.value, [k, inputs, k, r / k]), [2, 0, 1, 3]);
           const right = tf.reshape(b.value, [k, k, r / k, outputs]);
           const blocks = tf.transpose(tf.matMul(left, right), [0, 3, 1, 2]); // [j, out/k, i, in/k]
           const update = tf.reshape(blocks, [site.outFeatures, site.inFeatures]) as Tensor2D;
-          const whole = hybrid
-            ? tf.add(update, tf.matMul(hybrid.b.value as Tensor2D, hybrid.a.value as Tensor2D))
-            : update;
+          const whole = hybrid ? tf.add(update, tf.matMul(hybrid.b.value, hybrid.a.value)) : update;
           return { weight: tf.add(weight, tf.mul(whole, scaling)), bias };
         },
         rescale: (factor) => void (scaling *= factor),

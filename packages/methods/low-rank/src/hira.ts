@@ -17,9 +17,9 @@ import {
   optionTable,
   queryValueTargets,
   zeros,
-  type AdapterParameter,
   type AttachContext,
   type ModulePattern,
+  type MatrixParameter,
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { freezeTensor, gatherRows, linear } from '@peft/ops';
@@ -95,9 +95,9 @@ export const hira = definePeftMethod({
       const b = context.param('hira_embedding_B', [site.size, rank], normal(1));
       return {
         forward(ids, base) {
-          const narrow = gatherRows(tf.transpose(a.value as Tensor2D), ids); // [N, r]
+          const narrow = gatherRows(tf.transpose(a.value), ids); // [N, r]
           const rows = freezeTensor(site.baseRows(ids));
-          return tf.add(base(ids), tf.mul(rows, linear(narrow, b.value as Tensor2D)));
+          return tf.add(base(ids), tf.mul(rows, linear(narrow, b.value)));
         },
         merge: (table) => tf.mul(table, tf.add(tf.transpose(product(b, a)), 1)),
       };
@@ -114,5 +114,4 @@ function refusePattern({ rankPattern }: HiraConfig, { isStrict }: AttachContext)
     );
 }
 
-const product = (b: AdapterParameter, a: AdapterParameter): Tensor2D =>
-  tf.matMul(b.value as Tensor2D, a.value as Tensor2D);
+const product = (b: MatrixParameter, a: MatrixParameter): Tensor2D => tf.matMul(b.value, a.value);

@@ -18,10 +18,10 @@ import {
   optionTable,
   queryValueTargets,
   zeros,
-  type AdapterParameter,
   type AttachContext,
   type Initializer,
   type LinearSite,
+  type MatrixParameter,
 } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import { linear } from '@peft/ops';
@@ -74,7 +74,12 @@ export const lily = definePeftMethod({
       const group = context.shared(`lily ${groupOf(site, context)}`, newGroup);
       const shareA = group.layers % config.strideA !== 0;
       group.layers += 1;
-      const shared = (name: 'a' | 'b', isOld: boolean, shape: number[], init: Initializer) => {
+      const shared = (
+        name: 'a' | 'b',
+        isOld: boolean,
+        shape: readonly [number, number],
+        init: Initializer,
+      ) => {
         const key = `lily_${name.toUpperCase()}.weight`;
         if (isOld) context.repeat(key, group[name]!);
         else group[name] = context.param(key, shape, init);
@@ -87,8 +92,8 @@ export const lily = definePeftMethod({
       let scaling = config.scaling;
       return {
         forward(x, base) {
-          const narrow = linear(x, a.value as Tensor2D); // [N, r]
-          const weights = tf.mean(tf.softmax(linear(narrow, router.value as Tensor2D)), 0); // [E]
+          const narrow = linear(x, a.value); // [N, r]
+          const weights = tf.mean(tf.softmax(linear(narrow, router.value)), 0); // [E]
           const up = tf.sum(
             tf.mul(
               tf.reshape(b.value, [experts, r, site.outFeatures]),
@@ -107,8 +112,8 @@ export const lily = definePeftMethod({
 
 interface Group {
   layers: number;
-  a?: AdapterParameter;
-  b?: AdapterParameter;
+  a?: MatrixParameter;
+  b?: MatrixParameter;
 }
 const newGroup = (): Group => ({ layers: 0 });
 

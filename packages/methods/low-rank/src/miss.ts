@@ -77,7 +77,7 @@ export const miss = definePeftMethod({
         const rows = outFeatures / r;
         const block = context.param('miss_block', [rows, r, r], start);
         const update = (weight: Tensor2D): Tensor2D => {
-          const own = block.value as unknown as Tensor3D;
+          const own = block.value;
           const products = tf.matMul(tf.reshape(weight, [rows, r * shards, r]) as Tensor3D, own);
           return tf.reshape(
             tf.add(tf.reshape(products, [rows, r, shards, r]), tf.expandDims(own, 2)),
@@ -92,7 +92,7 @@ export const miss = definePeftMethod({
       }
       const columns = form === 'mini' ? config.miniRank : outFeatures;
       const block = context.param('miss_block', [r, columns], start);
-      const shard = (): Tensor2D => tf.tile(block.value as Tensor2D, [1, outFeatures / columns]);
+      const shard = (): Tensor2D => tf.tile(block.value, [1, outFeatures / columns]);
       return {
         forward(x, base, call) {
           const filled = tf.pad(call.dropout(x, config.dropout), [

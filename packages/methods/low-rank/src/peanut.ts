@@ -69,7 +69,7 @@ export const peanut = definePeftMethod({
     linear(site, config, context) {
       const { rank: r, depth, initWeights } = config;
       const sigma = activationNamed(config.activation);
-      const matrix = (name: string, shape: readonly number[], init = kaimingUniform) =>
+      const matrix = (name: string, shape: readonly [number, number], init = kaimingUniform) =>
         context.param(`${name}.weight`, shape, init);
       const layers = (name: string) =>
         Array.from({ length: depth }, (_, i) => matrix(`${name}.${i}`, [r, r]));
@@ -81,26 +81,23 @@ export const peanut = definePeftMethod({
       /** g `[in, r]` of a weight `[out, in]`. */
       const network = (weight: Tensor2D): Tensor2D => {
         const turned = freezeTensor(tf.transpose(weight)) as Tensor2D;
-        let h = activate(sigma, linear(turned, a.value as Tensor2D));
+        let h = activate(sigma, linear(turned, a.value));
         const read: Tensor2D[] = [];
         for (const { value } of encoders) {
           read.push(h);
-          h = activate(sigma, linear(h, value as Tensor2D));
+          h = activate(sigma, linear(h, value));
         }
         for (const { value } of decoders)
-          h = tf.add(activate(sigma, linear(h, value as Tensor2D)), read.pop()!);
+          h = tf.add(activate(sigma, linear(h, value)), read.pop()!);
         return h;
       };
       return {
         forward(x, base) {
           const narrow = tf.matMul(x, network(site.dequantizedWeight())); // [N, r]
-          return tf.add(base(x), linear(tf.mul(narrow, scaling), b.value as Tensor2D));
+          return tf.add(base(x), linear(tf.mul(narrow, scaling), b.value));
         },
         merge: ({ weight, bias }) => ({
-          weight: tf.add(
-            weight,
-            tf.mul(tf.matMul(b.value as Tensor2D, network(weight), false, true), scaling),
-          ),
+          weight: tf.add(weight, tf.mul(tf.matMul(b.value, network(weight), false, true), scaling)),
           bias,
         }),
         rescale: (factor) => void (scaling *= factor),

@@ -65,7 +65,7 @@ export const loha = definePeftMethod({
       const secondDown = context.param('hada_w2_b', down, normal(1));
       let strength = scaling;
       const product = (a: typeof firstUp, b: typeof firstDown): Tensor2D =>
-        linear(a.value as Tensor2D, tf.transpose(b.value as Tensor2D));
+        linear(a.value, tf.transpose(b.value));
       const update = (): Tensor2D =>
         tf.mul(
           tf.mul<Tensor2D>(product(firstUp, firstDown), product(secondUp, secondDown)),

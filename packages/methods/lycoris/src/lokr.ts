@@ -14,7 +14,6 @@ import {
   kaimingUniform,
   queryValueTargets,
   zeros,
-  type AdapterParameter,
   type AttachContext,
   type SiteHandle,
 } from '@peft/core';
@@ -160,16 +159,15 @@ function matrix(
   startsAtZero: boolean,
   context: AttachContext,
 ): Matrix {
-  const of = (parameter: AdapterParameter) => parameter.value as Tensor2D;
   if (rank === undefined || rank >= Math.max(rows, columns) / 2) {
     const whole = context.param(name, [rows, columns], startsAtZero ? zeros : kaimingUniform);
-    return { apply: (x) => linear(x, of(whole)), full: () => tf.clone(of(whole)) };
+    return { apply: (x) => linear(x, whole.value), full: () => tf.clone(whole.value) };
   }
   const up = context.param(`${name}_a`, [rows, rank], startsAtZero ? zeros : kaimingUniform);
   const down = context.param(`${name}_b`, [rank, columns], kaimingUniform);
   return {
-    apply: (x) => linear(linear(x, of(down)), of(up)),
-    full: () => tf.matMul(of(up), of(down)),
+    apply: (x) => linear(linear(x, down.value), up.value),
+    full: () => tf.matMul(up.value, down.value),
   };
 }
 

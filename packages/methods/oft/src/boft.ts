@@ -9,7 +9,7 @@
  * D·S = in. P_i gathers even and odd half blocks of 2^(i−1) blocks. One factor is OFT with a scale.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor1D, Tensor2D, Tensor3D, Tensor4D } from '@tensorflow/tfjs';
+import type { Tensor1D, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
 import {
   definePeftMethod,
   LAYERED_KEYS,
@@ -114,7 +114,7 @@ export const boft = definePeftMethod({
       );
       /** Cayley's transforms `[D, S, S]` of each factor. */
       const rotations = (): Tensor3D[] => {
-        const own = tf.reshape(blocks.value as unknown as Tensor4D, [-1, size, size]) as Tensor3D;
+        const own = tf.reshape(blocks.value, [-1, size, size]) as Tensor3D;
         const skew = tf.mul<Tensor3D>(tf.sub(own, tf.transpose(own, [0, 2, 1])), 0.5);
         const whole = cayleyExact(skew);
         return factors === 1 ? [whole] : tf.split(whole, factors, 0);

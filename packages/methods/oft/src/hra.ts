@@ -66,10 +66,10 @@ export const hra = definePeftMethod({
       const isPaired = initWeights && !orthogonal && rank % 2 === 0;
       const u = context.param('hra_u', [site.inFeatures, rank], isPaired ? pairs : kaimingUniform);
       const columns = (): Tensor2D[] =>
-        columnsOf(u.value as Tensor2D).map((column) => tf.div(column, tf.norm(column)));
+        columnsOf(u.value).map((column) => tf.div(column, tf.norm(column)));
       /** Rows times H, or times Hᵀ. */
       const reflect = (rows: Tensor2D, transposed: boolean): Tensor2D => {
-        if (orthogonal) return reflectAt(rows, tf.concat(gramSchmidt(u.value as Tensor2D), 1));
+        if (orthogonal) return reflectAt(rows, tf.concat(gramSchmidt(u.value), 1));
         const order = transposed ? columns().reverse() : columns();
         return order.reduce(reflectAt, rows);
       };

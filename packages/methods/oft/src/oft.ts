@@ -8,7 +8,7 @@
  * The parameter is the upper triangle of each Q_i: `oft_R.weight [n, S(S−1)/2]`, zero at the start.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs';
+import type { Tensor3D, Variable } from '@tensorflow/tfjs';
 import {
   definePeftMethod,
   normal,
@@ -66,7 +66,7 @@ export const oft = definePeftMethod({
       );
       const rotations = (): Tensor3D => {
         if (config.constrained) project(vectors.value, config.epsilon);
-        const skew = skewSymmetric(vectors.value as unknown as Tensor2D, size);
+        const skew = skewSymmetric(vectors.value, size);
         const made = config.cayleyNeumann
           ? cayleySeries(skew, config.neumannTerms)
           : cayleyExact(skew);

@@ -10,7 +10,7 @@
  * directions is taken out.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
 import {
   definePeftMethod,
   fullMatch,
@@ -18,10 +18,10 @@ import {
   optionTable,
   queryValueTargets,
   refuseUnmatchedPatterns,
-  type AdapterParameter,
   type Initializer,
   type LinearSite,
   type PathPattern,
+  type MatrixParameter,
 } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { differentiable, linear, rowsOf, scaleColumns, truncatedSvd, type Svd } from '@peft/ops';
@@ -121,27 +121,21 @@ export const osf = definePeftMethod({
         ),
       );
       svd = undefined;
-      const left = (): Tensor2D => atRightAngles(u.value as Tensor2D, keptLeft, false);
-      const right = (): Tensor2D => atRightAngles(v.value as Tensor2D, keptRight, true);
+      const left = (): Tensor2D => atRightAngles(u.value, keptLeft, false);
+      const right = (): Tensor2D => atRightAngles(v.value, keptRight, true);
       return {
         forward(x, base) {
           // what the weight does outside of the kept directions goes, what was learned comes
-          const high = tf.mul<Tensor2D>(
-            tf.matMul(x, keptRight.value as Tensor2D),
-            keptValues.value as unknown as Tensor1D,
-          );
-          const low = scaleColumns(linear(x, right()), s.value as unknown as Tensor1D);
-          const gone = tf.sub<Tensor2D>(site.product(x), linear(high, keptLeft.value as Tensor2D));
+          const high = tf.mul<Tensor2D>(tf.matMul(x, keptRight.value), keptValues.value);
+          const low = scaleColumns(linear(x, right()), s.value);
+          const gone = tf.sub<Tensor2D>(site.product(x), linear(high, keptLeft.value));
           return tf.add(tf.sub<Tensor2D>(base(x), gone), linear(low, left()));
         },
         merge({ weight, bias }) {
-          const low = tf.matMul(
-            tf.mul<Tensor2D>(u.value as Tensor2D, s.value),
-            v.value as Tensor2D,
-          );
+          const low = tf.matMul(tf.mul<Tensor2D>(u.value, s.value), v.value);
           const high = tf.matMul(
-            tf.mul<Tensor2D>(keptLeft.value as Tensor2D, keptValues.value),
-            keptRight.value as Tensor2D,
+            tf.mul<Tensor2D>(keptLeft.value, keptValues.value),
+            keptRight.value,
             false,
             true,
           );
@@ -157,12 +151,12 @@ export const osf = definePeftMethod({
 });
 
 /** A matrix whose gradient loses what lies along kept directions `[length, k]`. */
-function atRightAngles(matrix: Tensor2D, kept: AdapterParameter, isRows: boolean): Tensor2D {
+function atRightAngles(matrix: Tensor2D, kept: MatrixParameter, isRows: boolean): Tensor2D {
   return differentiable<'matrix', Tensor2D>(
     { matrix },
     () => tf.clone(matrix),
     ({ dy }) => {
-      const [gradient, basis] = [dy as Tensor2D, kept.value as Tensor2D];
+      const [gradient, basis] = [dy as Tensor2D, kept.value];
       const along = isRows
         ? tf.matMul(tf.matMul(gradient, basis), basis, false, true)
         : tf.matMul(basis, tf.matMul(basis, gradient, true));

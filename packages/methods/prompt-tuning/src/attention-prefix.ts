@@ -10,20 +10,21 @@
  * each.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import {
   adapterHubFormat,
   definePeftMethod,
   hubPrefixName,
   normal,
   uniform,
-  type AdapterParameter,
   type AttachContext,
   type AttentionSite,
   type ModelDescription,
   type Site,
   type SiteHandle,
   type TargetSelection,
+  type MatrixParameter,
+  type VectorParameter,
 } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { activate, activationNamed, sequenceGate } from '@peft/ops';
@@ -153,12 +154,7 @@ export const attentionPrefix = definePeftMethod({
           const dropped = call.dropout(pairOf(index), config.dropout);
           const [keys, values] = tf.split(dropped, 2, 1) as [Tensor2D, Tensor2D];
           if (!gate) return { keys, values };
-          const gates = sequenceGate(
-            call.hidden,
-            gate.weight.value as Tensor2D,
-            gate.bias.value as Tensor1D,
-            call.offsets,
-          ); // [B, 1 or 2]
+          const gates = sequenceGate(call.hidden, gate.weight.value, gate.bias.value, call.offsets); // [B, 1 or 2]
           const [keyGate, valueGate] = config.sharedGating
             ? [gates, gates]
             : (tf.split(gates, 2, 1) as [Tensor2D, Tensor2D]);
@@ -240,18 +236,13 @@ function makeNetwork(
   const second = sharedLinear(`${name}.control_trans.2`, [total, bottleneckSize], context);
   const activation = activationNamed(nonLinearity);
   return (index) =>
-    linearPart(
-      activate(activation, first(embedding.value as Tensor2D)),
-      second,
-      2 * width * index,
-      2 * width,
-    );
+    linearPart(activate(activation, first(embedding.value)), second, 2 * width * index, 2 * width);
 }
 
 function makeGate(
   { sharedGating }: AttentionPrefixConfig,
   context: AttachContext,
-): { readonly weight: AdapterParameter; readonly bias: AdapterParameter } {
+): { readonly weight: MatrixParameter; readonly bias: VectorParameter } {
   const { hiddenSize } = context.description;
   const bound = 1 / Math.sqrt(hiddenSize);
   const outputs = sharedGating ? 1 : 2;

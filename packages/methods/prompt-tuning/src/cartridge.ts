@@ -13,8 +13,8 @@ import {
   normal,
   optionTable,
   zeros,
-  type AdapterParameter,
   type AttachContext,
+  type MatrixParameter,
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { differentiable } from '@peft/ops';
@@ -132,11 +132,11 @@ function makeRows(
   return () => (frozen ? tf.concat([valueOf(frozen), valueOf(learned)], 0) : valueOf(learned));
 }
 
-const valueOf = ({ value }: AdapterParameter): Tensor2D => value as Tensor2D;
+const valueOf = ({ value }: MatrixParameter): Tensor2D => value;
 
 /** A table whose first rows get no gradient, and are put back after each step. */
 function withFrozenRows(
-  table: AdapterParameter,
+  table: MatrixParameter,
   count: number,
   context: AttachContext,
 ): () => Tensor2D {

@@ -106,10 +106,10 @@ export const cpt = definePeftMethod({
   attach: {
     sequence(site, config, context) {
       const tokens = config.tokenIds.length;
-      const shape = [tokens, site.size];
+      const shape = [tokens, site.size] as const;
       if (config.isLoaded) {
         const rows = context.sharedParam(TABLE, shape, zeros);
-        return { tokens, prefix: () => rows.value as Tensor2D };
+        return { tokens, prefix: () => rows.value };
       }
       const start = context.sharedParam(
         'prompt_encoder.embedding.weight',
@@ -126,7 +126,7 @@ export const cpt = definePeftMethod({
       const limits = limitsOf(config, site.size);
       const rows = context.shared(OWNER, () => (): Tensor2D => {
         shorten(delta.value, limits);
-        return tf.add(start.value, moving(delta.value as Tensor2D, limits));
+        return tf.add(start.value, moving(delta.value, limits));
       });
       return { tokens, prefix: rows };
     },

@@ -7,7 +7,6 @@
  * They have no positions and pass no norm, where PEFT's prompt tuning puts rows among the word
  * embeddings (Lester et al. 2021).
  */
-import type { Tensor2D } from '@tensorflow/tfjs';
 import {
   adapterHubFormat,
   definePeftMethod,
@@ -125,7 +124,7 @@ export const embeddedPrompt = definePeftMethod({
         [config.promptLength, site.size],
         startOf(site, config),
       );
-      return { prefix: () => prompt.value as Tensor2D };
+      return { prefix: () => prompt.value };
     },
   },
 

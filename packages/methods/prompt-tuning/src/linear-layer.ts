@@ -2,19 +2,20 @@
  * A linear layer of a prompt network: y = x·Wᵀ + b, started as torch's `nn.Linear`: both U(−1/√in,
  * 1/√in).
  */
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
 import {
   kaimingUniform,
   uniform,
   zeros,
-  type AdapterParameter,
   type AttachContext,
+  type MatrixParameter,
+  type VectorParameter,
 } from '@peft/core';
 import { linear } from '@peft/ops';
 
 export interface LinearLayer {
-  readonly weight: AdapterParameter; // [out, in]
-  readonly bias: AdapterParameter; // [out]
+  readonly weight: MatrixParameter; // [out, in]
+  readonly bias: VectorParameter; // [out]
   (x: Tensor2D): Tensor2D;
 }
 
@@ -36,8 +37,5 @@ export function sharedLinear(
     [outFeatures],
     start === 'zero' ? zeros : uniform(-bound, bound),
   );
-  return Object.assign(
-    (x: Tensor2D) => linear(x, weight.value as Tensor2D, bias.value as Tensor1D),
-    { weight, bias },
-  );
+  return Object.assign((x: Tensor2D) => linear(x, weight.value, bias.value), { weight, bias });
 }

@@ -7,7 +7,7 @@
  * Each further layer reads [→h_t, ←h_t] of the one before.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
 import { uniform, type AttachContext } from '@peft/core';
 import { gatherRows, linear } from '@peft/ops';
 
@@ -65,24 +65,22 @@ function direction(
   context: AttachContext,
 ): Direction {
   const bound = 1 / Math.sqrt(size);
-  const param = (kind: string, shape: readonly number[]) =>
+  const param = <const Shape extends readonly number[]>(kind: string, shape: Shape) =>
     context.sharedParam(`${name}.${kind}${suffix}`, shape, uniform(-bound, bound));
-  const [inputWeight, stateWeight, inputBias, stateBias] = [
-    param('weight_ih', [4 * size, width]),
-    param('weight_hh', [4 * size, size]),
-    param('bias_ih', [4 * size]),
-    param('bias_hh', [4 * size]),
-  ];
+  const inputWeight = param('weight_ih', [4 * size, width]);
+  const stateWeight = param('weight_hh', [4 * size, size]);
+  const inputBias = param('bias_ih', [4 * size]);
+  const stateBias = param('bias_hh', [4 * size]);
   return (x) => {
     const length = x.shape[0];
-    const inputs = linear(x, inputWeight.value as Tensor2D, inputBias.value as Tensor1D); // [T, 4H]
+    const inputs = linear(x, inputWeight.value, inputBias.value); // [T, 4H]
     let [h, c]: [Tensor2D, Tensor2D] = [tf.zeros([1, size]), tf.zeros([1, size])];
     const states = new Array<Tensor2D>(length);
     for (let step = 0; step < length; step += 1) {
       const t = isReverse ? length - 1 - step : step;
       const gates = tf.add<Tensor2D>(
         gatherRows(inputs, Int32Array.of(t)),
-        linear(h, stateWeight.value as Tensor2D, stateBias.value as Tensor1D),
+        linear(h, stateWeight.value, stateBias.value),
       );
       const [i, f, g, o] = tf.split(gates, 4, 1) as [Tensor2D, Tensor2D, Tensor2D, Tensor2D];
       c = tf.add(tf.mul(tf.sigmoid(f), c), tf.mul(tf.sigmoid(i), tf.tanh(g)));

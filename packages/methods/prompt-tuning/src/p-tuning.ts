@@ -163,10 +163,10 @@ function makeNetwork(
   }: PTuningConfig,
   context: AttachContext,
 ): PromptNetwork {
-  const shape = [totalTokens(context, { virtualTokens, stacks }), width];
+  const shape = [totalTokens(context, { virtualTokens, stacks }), width] as const;
   if (isLoaded) {
     const table = context.sharedParam(TABLE, shape, zeros);
-    return () => table.value as Tensor2D;
+    return () => table.value;
   }
   const embedding = context.sharedParam('prompt_encoder.embedding.weight', shape, normal(1));
   const layer = (index: number, out: number, into: number) =>
@@ -177,8 +177,7 @@ function makeNetwork(
       layer(2, size, size),
       layer(4, width, size),
     ];
-    return () =>
-      third(activate('relu', second(activate('relu', first(embedding.value as Tensor2D)))));
+    return () => third(activate('relu', second(activate('relu', first(embedding.value)))));
   }
   const lstm = bidirectionalLstm(
     'prompt_encoder.lstm_head',
@@ -186,5 +185,5 @@ function makeNetwork(
     context,
   );
   const [first, second] = [layer(0, 2 * size, 2 * size), layer(2, width, 2 * size)];
-  return (dropout) => second(activate('relu', first(lstm(embedding.value as Tensor2D, dropout))));
+  return (dropout) => second(activate('relu', first(lstm(embedding.value, dropout))));
 }

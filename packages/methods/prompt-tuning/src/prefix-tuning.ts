@@ -10,7 +10,7 @@
  * Files hold the keys and values and not the network.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
 import {
   definePeftMethod,
   normal,
@@ -171,9 +171,8 @@ function makeNetwork(
       initWeights === 'zero' || isLoaded ? zeros : normal(1),
     );
     return {
-      all: () => table.value as Tensor2D,
-      pair: (index) =>
-        tf.slice(table.value as Tensor2D, [0, 2 * width * index], [virtualTokens, 2 * width]),
+      all: () => table.value,
+      pair: (index) => tf.slice(table.value, [0, 2 * width * index], [virtualTokens, 2 * width]),
     };
   }
   const embedding = context.sharedParam(
@@ -188,7 +187,7 @@ function makeNetwork(
     context,
     initWeights === 'zero' ? 'zero' : 'torch',
   );
-  const inner = () => activate('tanh', first(embedding.value as Tensor2D));
+  const inner = () => activate('tanh', first(embedding.value));
   return {
     all: () => second(inner()),
     pair: (index) => linearPart(inner(), second, 2 * width * index, 2 * width),
@@ -202,8 +201,4 @@ export const linearPart = (
   start: number,
   count: number,
 ): Tensor2D =>
-  linear(
-    x,
-    tf.slice(weight.value as Tensor2D, [start, 0], [count, -1]),
-    tf.slice(bias.value as Tensor1D, start, count),
-  );
+  linear(x, tf.slice(weight.value, [start, 0], [count, -1]), tf.slice(bias.value, start, count));

@@ -2,7 +2,6 @@
  * Prompt tuning (Lester et al. 2021): P learned rows in front of each sequence, x' = [e_1 … e_P,
  * x_1 … x_T]; in an encoder-decoder in front of both stacks. PEFT calls it PROMPT_TUNING.
  */
-import type { Tensor2D } from '@tensorflow/tfjs';
 import { definePeftMethod, normal, zeros, type Initializer, type SiteHandle } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { randomUniform } from '@peft/ops';
@@ -125,7 +124,7 @@ export const promptTuning = definePeftMethod({
       );
       return {
         tokens: config.virtualTokens,
-        prefix: () => ownRows(table.value as Tensor2D, site, context, config.virtualTokens),
+        prefix: () => ownRows(table.value, site, context, config.virtualTokens),
       };
     },
   },

@@ -38,7 +38,7 @@ export function orthogonalProjection(
   let before: readonly number[] | undefined;
   context.onStep(() => before && setDiagonal(original.value, before));
   return () => {
-    const matrix = original.value as Tensor2D;
+    const matrix = original.value;
     before = diagonalOf(matrix);
     const columns = tf.matMul(
       base.value,

@@ -7,7 +7,7 @@
  *   DiReFT          h + Rᵀ·f(W·h + b)
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
 import {
   adapterHubFormat,
   definePeftMethod,
@@ -157,7 +157,7 @@ function makeUnit(
     : plainProjection(`${name}.projection.weight`, rank, width, context);
   return (states, call, purpose) => {
     const r = projection();
-    const source = linear(states, weight.value as Tensor2D, bias.value as Tensor1D); // [M, r]
+    const source = linear(states, weight.value, bias.value); // [M, r]
     const active = nonLinearity === null ? source : activate(activationNamed(nonLinearity), source);
     const wanted = subtractProjection ? tf.sub<Tensor2D>(active, linear(states, r)) : active;
     const change = tf.matMul(wanted, r) as Tensor2D;
@@ -174,7 +174,7 @@ function plainProjection(
   context: AttachContext,
 ): () => Tensor2D {
   const weight = context.param(name, [rank, width], kaimingUniform);
-  return () => weight.value as Tensor2D;
+  return () => weight.value;
 }
 
 /** Where a sequence is too short for both, the suffix has its tokens. */

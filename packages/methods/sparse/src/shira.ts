@@ -80,7 +80,7 @@ export const shira = definePeftMethod({
       );
       let strength = 1;
       const update = (): Tensor2D => {
-        const [rows, columns] = tf.unstack(places.value as Tensor2D) as [Tensor1D, Tensor1D];
+        const [rows, columns] = tf.unstack(places.value) as [Tensor1D, Tensor1D];
         const flat = tf.add<Tensor1D>(tf.mul(rows, tf.scalar(inFeatures, 'int32')), columns);
         return sparseMatrix(tf.mul<Tensor1D>(values.value, strength), flat, [
           outFeatures,

@@ -8,7 +8,7 @@
  * `saveIndices` is off: then they are found again in the base weight.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
 import {
   definePeftMethod,
   kaimingUniform,
@@ -124,21 +124,18 @@ export const supertuning = definePeftMethod({
               scaling: config.alpha! / rank,
             };
       const update = (): Tensor2D =>
-        sparseMatrix(values.value as unknown as Tensor1D, places.value as unknown as Tensor1D, [
-          outFeatures,
-          inFeatures,
-        ]);
+        sparseMatrix(values.value, places.value, [outFeatures, inFeatures]);
       return {
         forward(x, base, call) {
           const y = tf.add<Tensor2D>(base(x), linear(x, update()));
           if (!path) return y;
-          const narrow = linear(call.dropout(x, config.dropout), path.a.value as Tensor2D);
-          return tf.add(y, linear(tf.mul(narrow, path.scaling), path.b.value as Tensor2D));
+          const narrow = linear(call.dropout(x, config.dropout), path.a.value);
+          return tf.add(y, linear(tf.mul(narrow, path.scaling), path.b.value));
         },
         merge({ weight, bias }) {
           const sparse = tf.add<Tensor2D>(weight, update());
           if (!path) return { weight: sparse, bias };
-          const product = tf.matMul(path.b.value as Tensor2D, path.a.value as Tensor2D);
+          const product = tf.matMul(path.b.value, path.a.value);
           return { weight: tf.add(sparse, tf.mul(product, path.scaling)), bias };
         },
       };

@@ -91,18 +91,13 @@ export function spectralLinear(
   };
   return {
     forward(x, base) {
-      const amounts = scaleColumns(tf.matMul(x, right.value as Tensor2D), weights()); // [N, K]
-      return tf.add(base(x), linear(amounts, left.value as Tensor2D));
+      const amounts = scaleColumns(tf.matMul(x, right.value), weights()); // [N, K]
+      return tf.add(base(x), linear(amounts, left.value));
     },
     merge: ({ weight, bias: own }) => ({
       weight: tf.add(
         weight,
-        tf.matMul(
-          tf.mul<Tensor2D>(left.value as Tensor2D, weights()),
-          right.value as Tensor2D,
-          false,
-          true,
-        ),
+        tf.matMul(tf.mul<Tensor2D>(left.value, weights()), right.value, false, true),
       ),
       bias: own,
     }),

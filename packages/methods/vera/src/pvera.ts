@@ -8,7 +8,7 @@
  * training z = μ, and what was learned can be merged, unless `sampleAtInference` asks for ε there, too.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
 import {
   constant,
   definePeftMethod,
@@ -102,15 +102,10 @@ export const pvera = definePeftMethod({
         [2 * r],
         initWeights ? constant(config.initialD) : normal(1),
       );
-      const down = (): Tensor2D =>
-        freezeTensor(tf.slice(a.value as Tensor2D, [0, 0], [2 * r, inFeatures]));
-      const up = (): Tensor2D =>
-        freezeTensor(tf.slice(b.value as Tensor2D, [0, 0], [outFeatures, r]));
+      const down = (): Tensor2D => freezeTensor(tf.slice(a.value, [0, 0], [2 * r, inFeatures]));
+      const up = (): Tensor2D => freezeTensor(tf.slice(b.value, [0, 0], [outFeatures, r]));
       const forward: LinearAttachment['forward'] = (x, base, call) => {
-        const both = scaleColumns(
-          linear(call.dropout(x, config.dropout), down()),
-          spread.value as unknown as Tensor1D,
-        );
+        const both = scaleColumns(linear(call.dropout(x, config.dropout), down()), spread.value);
         const [mean, logVariance] = tf.split(both, 2, 1) as [Tensor2D, Tensor2D]; // [N, r]
         const isDrawn = call.training || config.sampleAtInference;
         const narrow = isDrawn
@@ -119,10 +114,7 @@ export const pvera = definePeftMethod({
               tf.mul(call.normal(mean.shape), tf.exp(tf.mul(logVariance, 0.5))),
             )
           : mean;
-        return tf.add(
-          base(x),
-          scaleColumns(linear(narrow, up()), gain.value as unknown as Tensor1D),
-        );
+        return tf.add(base(x), scaleColumns(linear(narrow, up()), gain.value));
       };
       // rows of another batch would draw other numbers
       if (config.sampleAtInference) return { forward, readsWholeBatch: true };

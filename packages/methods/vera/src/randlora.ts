@@ -10,7 +10,7 @@
  * of B over n first, as PEFT flattens them. The file holds A and B once more with each layer.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
 import {
   constant,
   definePeftMethod,
@@ -120,15 +120,13 @@ export const randlora = definePeftMethod({
       let scaling = config.alpha / r;
       /** λ ⊙ A ⊙ γ `[r·n, narrow]`. */
       const learned = (): Tensor2D => {
-        const basis = freezeTensor(tf.slice(a.value as unknown as Tensor3D, 0, [r, 1, narrow]));
+        const basis = freezeTensor(tf.slice(a.value, 0, [r, 1, narrow]));
         const scaled = tf.mul(tf.mul(tf.expandDims(lambda.value, 2), basis), gamma.value);
         return tf.reshape(scaled, [r * count, narrow]);
       };
       /** B `[wide, n·r]`. */
       const fixed = (): Tensor2D =>
-        freezeTensor(
-          tf.reshape(tf.slice(b.value as unknown as Tensor3D, 0, [wide, count, r]), [wide, -1]),
-        );
+        freezeTensor(tf.reshape(tf.slice(b.value, 0, [wide, count, r]), [wide, -1]));
       return {
         forward(x, base, call) {
           const dropped = call.dropout(x, config.dropout);

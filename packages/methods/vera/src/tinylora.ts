@@ -129,14 +129,11 @@ export const tinylora = definePeftMethod({
         tf.reshape(tf.matMul(tf.reshape(v.value, [1, u]), tf.reshape(p.value, [u, r * r])), [r, r]);
       return {
         forward(x, base, call) {
-          const narrow = linear(call.dropout(x, config.dropout), a.value as Tensor2D);
-          return tf.add(base(x), linear(linear(narrow, small()), b.value as Tensor2D));
+          const narrow = linear(call.dropout(x, config.dropout), a.value);
+          return tf.add(base(x), linear(linear(narrow, small()), b.value));
         },
         merge: ({ weight, bias }) => ({
-          weight: tf.add(
-            weight,
-            tf.matMul(tf.matMul(b.value as Tensor2D, small()), a.value as Tensor2D),
-          ),
+          weight: tf.add(weight, tf.matMul(tf.matMul(b.value, small()), a.value)),
           bias,
         }),
       };

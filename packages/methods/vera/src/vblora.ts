@@ -9,7 +9,7 @@
  * file holds k indices and k − 1 weights in place of h logits; the others are −∞ when it is read.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor2D, Tensor3D } from '@tensorflow/tfjs';
+import type { Rank, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
 import {
   definePeftMethod,
   normal,
@@ -118,11 +118,11 @@ export const vblora = definePeftMethod({
         uniform(-initialBound, initialBound),
       );
       /** The pieces `[rows, columns, b]` of logits. */
-      const pieces = (of: AdapterParameter): Tensor3D => {
-        const [rows, columns] = of.shape as [number, number];
+      const pieces = (of: AdapterParameter<Rank.R3>): Tensor3D => {
+        const [rows, columns] = of.value.shape;
         const flat = tf.reshape(of.value, [rows * columns, vectors]) as Tensor2D;
         const kept = tf.where(largest(flat, topk), flat, tf.fill(flat.shape, -1e9)) as Tensor2D;
-        const mixed = tf.matMul(tf.softmax(kept), bank.value as Tensor2D);
+        const mixed = tf.matMul(tf.softmax(kept), bank.value);
         return tf.reshape(mixed, [rows, columns, b]);
       };
       const down = (): Tensor2D => tf.reshape(pieces(a), [r, site.inFeatures]);

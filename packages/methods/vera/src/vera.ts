@@ -7,7 +7,7 @@
  * A layer takes the first `in` columns of A and the first `out` rows of B.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor2D } from '@tensorflow/tfjs';
 import {
   constant,
   definePeftMethod,
@@ -16,8 +16,8 @@ import {
   queryValueTargets,
   unfreezeBiases,
   zeros,
-  type AdapterParameter,
   type AttachContext,
+  type MatrixParameter,
 } from '@peft/core';
 import { freezeTensor, linear, mersenneTwister, scaleColumns, torchUniform } from '@peft/ops';
 import { widestOf } from './projections.js';
@@ -65,19 +65,16 @@ export const vera = definePeftMethod({
         config.initWeights ? constant(config.initialD) : normal(1),
       );
       const down = (): Tensor2D =>
-        freezeTensor(tf.slice(a.value as Tensor2D, [0, 0], [config.rank, site.inFeatures]));
+        freezeTensor(tf.slice(a.value, [0, 0], [config.rank, site.inFeatures]));
       const up = (): Tensor2D =>
-        freezeTensor(tf.slice(b.value as Tensor2D, [0, 0], [site.outFeatures, config.rank]));
+        freezeTensor(tf.slice(b.value, [0, 0], [site.outFeatures, config.rank]));
       return {
         forward(x, base, call) {
           const narrow = scaleColumns(
             linear(call.dropout(x, config.dropout), down()),
-            rankScale.value as unknown as Tensor1D,
+            rankScale.value,
           ); // [N, r]
-          return tf.add(
-            base(x),
-            scaleColumns(linear(narrow, up()), outScale.value as unknown as Tensor1D),
-          );
+          return tf.add(base(x), scaleColumns(linear(narrow, up()), outScale.value));
         },
         merge: ({ weight, bias }) => ({
           weight: tf.add(
@@ -103,7 +100,7 @@ export const vera = definePeftMethod({
 function projections(
   { rank, projectionSeed, saveProjection }: VeraConfig,
   context: AttachContext,
-): { a: AdapterParameter; b: AdapterParameter } {
+): { a: MatrixParameter; b: MatrixParameter } {
   const [widestIn, widestOut] = widestOf(context.sites);
   const options = { trainable: false, saved: saveProjection };
   const random = mersenneTwister(projectionSeed);

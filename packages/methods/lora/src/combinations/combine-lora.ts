@@ -1,6 +1,5 @@
 /** A new LoRA adapter out of several: weighted sums of their matrices or of their updates. */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor2D } from '@tensorflow/tfjs';
 import type { Adapter, EmbeddingSite, LinearSite, Model, OwnedParameter } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import { randomKey, randomUniform, rowsOf, truncatedSvd } from '@peft/ops';
@@ -233,17 +232,14 @@ function fill(
       );
       b.value.assign(
         tf.concat(
-          terms.map(({ matrices }) => matrices.b.value as Tensor2D),
+          terms.map(({ matrices }) => matrices.b.value),
           1,
         ),
       );
     } else if (combination.endsWith('svd')) {
       const deltas = terms.map(({ matrices }) =>
         tf
-          .mul(
-            tf.matMul(matrices.b.value as Tensor2D, matrices.a.value as Tensor2D),
-            matrices.scaling,
-          )
+          .mul(tf.matMul(matrices.b.value, matrices.a.value), matrices.scaling)
           .dataSync<'float32'>(),
       );
       const sum = combineTensors(

@@ -7,7 +7,6 @@
  * Such an adapter goes with others on one base, and is loaded without decomposing anything.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor2D } from '@tensorflow/tfjs';
 import {
   saveAdapter,
   type Adapter,
@@ -127,6 +126,6 @@ function plainValue(target: OwnedParameter, source: OwnedParameter, adapter: Ada
     ? tf.tensor2d(values, [rows, columns])
     : tf.zeros<tf.Rank.R2>([rows, columns]); // an embedding takes nothing over
   return factor === 'A'
-    ? tf.concat([source.value as Tensor2D, taken], 0)
-    : tf.concat([source.value as Tensor2D, tf.neg(taken)], 1);
+    ? tf.concat([source.value, taken], 0)
+    : tf.concat([source.value, tf.neg(taken)], 1);
 }

@@ -46,16 +46,12 @@ export function doraEmbedding(
         withTable((table) =>
           tf.tidy(() => {
             const { scaling: s } = matrices;
-            const [a, b] = [matrices.a.value as Tensor2D, matrices.b.value as Tensor2D];
+            const [a, b] = [matrices.a.value, matrices.b.value];
             const cross = tf.sum(tf.mul(b, tf.transpose(tf.matMul(a, table))), 1);
             const own = tf.sum(tf.mul(tf.matMul(b, linear(a, a)), b), 1);
             return tf.sqrt(
               tf.maximum(
-                tf.addN([
-                  squares.value as Tensor1D,
-                  tf.mul(cross, 2 * s),
-                  tf.mul(own, s * s),
-                ] as Tensor1D[]),
+                tf.addN([squares.value, tf.mul(cross, 2 * s), tf.mul(own, s * s)] as Tensor1D[]),
                 0,
               ),
             );

@@ -42,18 +42,14 @@ export function doraLinear(
       () =>
         tf.tidy(() => {
           const { scaling: s } = matrices;
-          const a = matrices.a.value as Tensor2D;
-          const b = matrices.b.value as Tensor2D;
+          const a = matrices.a.value;
+          const b = matrices.b.value;
           // Σ_r B[o,r]·(A·Wᵀ)[r,o]
           const cross = tf.sum(tf.mul(b, tf.transpose(site.product(a))), 1);
           const own = tf.sum(tf.mul(tf.matMul(b, linear(a, a)), b), 1); // B_o·(A·Aᵀ)·B_oᵀ
           return tf.sqrt(
             tf.maximum(
-              tf.addN([
-                squares.value as Tensor1D,
-                tf.mul(cross, 2 * s),
-                tf.mul(own, s * s),
-              ] as Tensor1D[]),
+              tf.addN([squares.value, tf.mul(cross, 2 * s), tf.mul(own, s * s)] as Tensor1D[]),
               0,
             ),
           );
@@ -83,10 +79,7 @@ export function doraLinear(
     merge({ weight, bias }) {
       const turned = tf.add<Tensor2D>(
         weight,
-        tf.mul(
-          tf.matMul(matrices.b.value as Tensor2D, matrices.a.value as Tensor2D),
-          matrices.scaling,
-        ),
+        tf.mul(tf.matMul(matrices.b.value, matrices.a.value), matrices.scaling),
       );
       const gain = tf.div(magnitude.value, tf.norm(turned, 2, 1)); // [out]
       return { weight: tf.mul(turned, tf.reshape(gain, [-1, 1])), bias };

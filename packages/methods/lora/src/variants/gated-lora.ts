@@ -4,7 +4,6 @@
  * in the place of α/r.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import {
   normal,
   uniform,
@@ -28,10 +27,7 @@ export function gatedLora(
   return {
     forward(x, base, call) {
       const offsets = call.layout(x.shape[0]);
-      const gate = spreadOverTokens(
-        sequenceGate(x, weight.value as Tensor2D, bias.value as Tensor1D, offsets),
-        offsets,
-      ); // [N, 1]
+      const gate = spreadOverTokens(sequenceGate(x, weight.value, bias.value, offsets), offsets); // [N, 1]
       return tf.add(base(x), tf.mul(lowRank(call.dropout(x, dropout), unscaled), gate));
     },
   };

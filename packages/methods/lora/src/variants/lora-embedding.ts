@@ -47,10 +47,10 @@ export function loraEmbedding(matrices: LoraMatrices): EmbeddingAttachment {
 /** s·(Aᵀ)[id]·Bᵀ `[N, D]`. */
 export function lowRankRows(ids: Int32Array, { a, b, scaling }: LoraMatrices): Tensor2D {
   // [N, r]
-  const narrow = tf.mul<Tensor2D>(gatherRows(tf.transpose(a.value as Tensor2D), ids), scaling);
-  return linear(narrow, b.value as Tensor2D);
+  const narrow = tf.mul<Tensor2D>(gatherRows(tf.transpose(a.value), ids), scaling);
+  return linear(narrow, b.value);
 }
 
 /** s·Aᵀ·Bᵀ `[V, D]`. */
 export const lowRankTable = ({ a, b, scaling }: LoraMatrices): Tensor2D =>
-  tf.mul(tf.matMul(a.value as Tensor2D, b.value as Tensor2D, true, true), scaling);
+  tf.mul(tf.matMul(a.value, b.value, true, true), scaling);

@@ -7,6 +7,8 @@ import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import {
   zeros,
   type AdapterParameter,
+  type MatrixParameter,
+  type VectorParameter,
   type AttachContext,
   type Initializer,
   type LinearAttachment,
@@ -19,9 +21,9 @@ import { loraInitializer } from './lora-init.js';
 
 /** The parameters of one site and the strength of their product. */
 export interface LoraMatrices {
-  readonly a: AdapterParameter; // [r, in], of an embedding [r, V]
-  readonly b: AdapterParameter; // [out, r], of an embedding [D, r]
-  readonly bias?: AdapterParameter; // [out]
+  readonly a: MatrixParameter; // [r, in], of an embedding [r, V]
+  readonly b: MatrixParameter; // [out, r], of an embedding [D, r]
+  readonly bias?: VectorParameter; // [out]
   /** s. */
   scaling: number;
 }
@@ -87,8 +89,8 @@ export function loraLinear(matrices: LoraMatrices, dropout: number): LinearAttac
 
 /** s·(x·Aᵀ·Bᵀ + c). x `[N, in]` → `[N, out]`; the scaling is applied to the narrow `[N, r]`. */
 export function lowRank(x: Tensor2D, { a, b, bias, scaling }: LoraMatrices): Tensor2D {
-  const narrow = tf.mul<Tensor2D>(linear(x, a.value as Tensor2D), scaling); // [N, r]
-  return linear(narrow, b.value as Tensor2D, bias && tf.mul<Tensor1D>(bias.value, scaling));
+  const narrow = tf.mul<Tensor2D>(linear(x, a.value), scaling); // [N, r]
+  return linear(narrow, b.value, bias && tf.mul<Tensor1D>(bias.value, scaling));
 }
 
 /** W + s·B·A, b + s·c. */
@@ -99,7 +101,7 @@ function mergeLowRank(
   const added = own && tf.mul<Tensor1D>(own.value, scaling);
   const merged = added && bias ? tf.add<Tensor1D>(bias, added) : (added ?? bias);
   return {
-    weight: tf.add(weight, tf.mul(tf.matMul(b.value as Tensor2D, a.value as Tensor2D), scaling)),
+    weight: tf.add(weight, tf.mul(tf.matMul(b.value, a.value), scaling)),
     bias: merged,
   };
 }

@@ -5,7 +5,6 @@
  *
  * Replace this paragraph by the paper's name, year and equation, and by what differs from it.
  */
-import type { Tensor2D } from '@tensorflow/tfjs';
 import { definePeftMethod, normal, type PeftMethod } from '@peft/core';
 import { check } from '@peft/errors';
 
@@ -37,8 +36,8 @@ export const {{camel}}: PeftMethod<'{{name}}'> = definePeftMethod<'{{name}}'>({
       const values = context.param('values', [virtualTokens, width], normal(0.1));
       return {
         extend: () => ({
-          keys: keys.value as unknown as Tensor2D,
-          values: values.value as unknown as Tensor2D,
+          keys: keys.value,
+          values: values.value,
         }),
       };
     },

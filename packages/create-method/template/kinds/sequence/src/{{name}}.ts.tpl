@@ -5,7 +5,6 @@
  *
  * Replace this paragraph by the paper's name, year and equation, and by what differs from it.
  */
-import type { Tensor2D } from '@tensorflow/tfjs';
 import { definePeftMethod, normal, type PeftMethod } from '@peft/core';
 import { check } from '@peft/errors';
 
@@ -33,7 +32,7 @@ export const {{camel}}: PeftMethod<'{{name}}'> = definePeftMethod<'{{name}}'>({
   attach: {
     sequence(site, { virtualTokens }, context) {
       const rows = context.param('rows', [virtualTokens, site.size], normal(0.1));
-      return { prefix: () => rows.value as unknown as Tensor2D };
+      return { prefix: () => rows.value };
     },
   },
 });
