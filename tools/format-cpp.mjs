@@ -12,6 +12,7 @@ import { ROOT } from './packages.mjs';
 const FOLDERS = [
   'packages/engines/native/cpp',
   'packages/engines/tensorflow/cpp',
+  'packages/mpi/cpp',
   'benchmarks/decode',
   'benchmarks/gemm',
 ];

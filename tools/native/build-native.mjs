@@ -1,11 +1,11 @@
 /**
- * Compiles the addon of @peft/native: `node tools/native/build-native.mjs [--optional] [--sanitize
- * | --prebuilt]`.
+ * Compiles the addons of @peft/native and @peft/mpi: `node tools/native/build-native.mjs
+ * [--optional] [--sanitize | --prebuilt]`.
  *
- * --optional: where it cannot be compiled, say why in one paragraph and succeed (the portable
- * engine takes over). --sanitize: into packages/engines/native/build/sanitize, with address and
- * undefined-behaviour checks. --prebuilt: for a release: the C++ library is linked in, so that the
- * addon runs on older systems. PEFT_SKIP_NATIVE_BUILD=1 with --optional: do nothing.
+ * --optional: where they cannot be compiled, say why in one paragraph and succeed (the portable
+ * engine takes over). --sanitize: @peft/native's alone, into packages/engines/native/build/sanitize,
+ * with address and undefined-behaviour checks. --prebuilt: for a release: the C++ library is linked
+ * in, so that the addons run on older systems. PEFT_SKIP_NATIVE_BUILD=1 with --optional: do nothing.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
@@ -21,13 +21,24 @@ const definitions = [
   ...(sanitize ? ['-Dsanitize=1'] : []),
   ...(options.has('--prebuilt') ? ['-Dprebuilt=1'] : []),
 ];
-const folder = fileURLToPath(new URL('../../packages/engines/native', import.meta.url));
+const folderOf = (place) => fileURLToPath(new URL(`../../packages/${place}`, import.meta.url));
+const ADDONS = [
+  {
+    name: '@peft/native',
+    folder: folderOf('engines/native'),
+    without: 'Everything works without it, but training runs on the much slower portable engine',
+  },
+  {
+    name: '@peft/mpi',
+    folder: folderOf('mpi'),
+    without: 'Everything but runs on several machines works without it',
+  },
+].slice(0, sanitize ? 1 : undefined);
 
-function give(reason, details = '') {
+function give({ name, without }, reason, details = '') {
   const line =
-    `@peft/native was not compiled: ${reason}. Everything works without it, but training ` +
-    'runs on the much slower portable engine. To compile it, install a C++20 compiler, make ' +
-    'and Python 3 (Debian: apt-get install g++ make python3; macOS: xcode-select --install; ' +
+    `${name} was not compiled: ${reason}. ${without}. To compile it, install a C++20 compiler, ` +
+    'make and Python 3 (Debian: apt-get install g++ make python3; macOS: xcode-select --install; ' +
     'Windows: Visual Studio Build Tools with C++), then run: node ' +
     'tools/native/build-native.mjs';
   if (details) console.error(details);
@@ -36,7 +47,8 @@ function give(reason, details = '') {
 }
 
 if (optional && process.env.PEFT_SKIP_NATIVE_BUILD === '1') process.exit(0);
-if (!existsSync(join(folder, 'binding.gyp'))) give('its sources are missing');
+for (const addon of ADDONS)
+  if (!existsSync(join(addon.folder, 'binding.gyp'))) give(addon, 'its sources are missing');
 
 const prefix = resolve(dirname(process.execPath), '..');
 const hasHeaders = existsSync(join(prefix, 'include', 'node', 'node_api.h'));
@@ -44,14 +56,14 @@ let nodeGyp;
 try {
   nodeGyp = createRequire(import.meta.url).resolve('node-gyp/bin/node-gyp.js');
 } catch {
-  give('node-gyp is not installed (run npm ci first)');
+  give(ADDONS[0], 'node-gyp is not installed (run npm ci first)');
 }
 
 /**
  * node-gyp always builds into ./build, so the sanitised form gets a folder of its own that links to
  * the sources.
  */
-function sanitizeFolder() {
+function sanitizeFolder(folder) {
   const target = join(folder, 'build', 'sanitize');
   mkdirSync(target, { recursive: true });
   for (const name of ['cpp', 'binding.gyp'])
@@ -59,9 +71,34 @@ function sanitizeFolder() {
   return target;
 }
 
-const cwd = sanitize ? sanitizeFolder() : folder;
-const run = (command) =>
-  spawnSync(
+for (const addon of ADDONS) compile(addon);
+
+function compile(addon) {
+  const cwd = sanitize ? sanitizeFolder(addon.folder) : addon.folder;
+  const started = performance.now();
+  for (const command of ['configure', 'build']) {
+    const { status, stdout, stderr, error } = run(command, cwd);
+    if (status === 0) continue;
+    const output = `${stdout ?? ''}${stderr ?? ''}`;
+    if (
+      /not found: make|make: not found|`make` failed.*ENOENT/i.test(output) ||
+      /find Python|not found: python|find Visual Studio|No Xcode/i.test(output) ||
+      /(g\+\+|c\+\+|clang\+\+): (not found|No such file)/.test(output)
+    )
+      give(addon, 'the build tools are missing', '');
+    give(
+      addon,
+      `node-gyp ${command} failed${error ? `: ${error.message}` : ''}`,
+      output.split('\n').slice(-40).join('\n'),
+    );
+  }
+  console.log(
+    `${addon.name} was compiled in ${Math.round((performance.now() - started) / 1000)} s.`,
+  );
+}
+
+function run(command, cwd) {
+  return spawnSync(
     process.execPath,
     [
       nodeGyp,
@@ -72,21 +109,4 @@ const run = (command) =>
     ],
     { cwd, encoding: 'utf8' },
   );
-
-const started = performance.now();
-for (const command of ['configure', 'build']) {
-  const { status, stdout, stderr, error } = run(command);
-  if (status === 0) continue;
-  const output = `${stdout ?? ''}${stderr ?? ''}`;
-  if (
-    /not found: make|make: not found|`make` failed.*ENOENT/i.test(output) ||
-    /find Python|not found: python|find Visual Studio|No Xcode/i.test(output) ||
-    /(g\+\+|c\+\+|clang\+\+): (not found|No such file)/.test(output)
-  )
-    give('the build tools are missing', '');
-  give(
-    `node-gyp ${command} failed${error ? `: ${error.message}` : ''}`,
-    output.split('\n').slice(-40).join('\n'),
-  );
 }
-console.log(`@peft/native was compiled in ${Math.round((performance.now() - started) / 1000)} s.`);

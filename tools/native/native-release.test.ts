@@ -8,6 +8,7 @@ import { makePlatformPackage, PLATFORMS, platformDependencies } from './native-r
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const addon = join(root, 'packages/engines/native/build/Release/peft_native.node');
+const mpiAddon = join(root, 'packages/mpi/build/Release/peft_mpi.node');
 let folder: string;
 beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'peft-release-'))));
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
@@ -18,7 +19,7 @@ const foreign = (names: readonly string[]) => {
   for (const name of names) {
     const [platform, arch] = name.split('-') as [string, string];
     if (platform !== process.platform || arch !== process.arch)
-      makePlatformPackage(folder, { platform, arch, addon: file });
+      makePlatformPackage(folder, { platform, arch, addon: file, mpiAddon: file });
   }
 };
 const own = `${process.platform}-${process.arch}`;
@@ -56,7 +57,7 @@ test('a missing platform, a missing file and another version stop a release', ()
   );
 });
 
-test.skipIf(!existsSync(addon))(
+test.skipIf(!existsSync(addon) || !existsSync(mpiAddon))(
   'the package of this machine holds an addon that loads, and is for this machine only',
   () => {
     const made = makePlatformPackage(folder);
@@ -64,12 +65,14 @@ test.skipIf(!existsSync(addon))(
       string,
       unknown
     >;
+    const isWindows = process.platform === 'win32';
     expect(manifest).toMatchObject({
       name: `@peft/native-${own}`,
       version,
       os: [process.platform],
       cpu: [process.arch],
       main: 'peft_native.node',
+      files: isWindows ? ['peft_native.node'] : ['peft_native.node', 'peft_mpi.node'],
     });
     expect(
       execFileSync(
@@ -84,7 +87,7 @@ test.skipIf(!existsSync(addon))(
 test('an addon that does not load is never packed', () => {
   const broken = join(folder, 'broken.node');
   writeFileSync(broken, 'nothing');
-  expect(() => makePlatformPackage(folder, { addon: broken })).toThrow();
+  expect(() => makePlatformPackage(folder, { addon: broken, mpiAddon: broken })).toThrow();
   expect(existsSync(join(folder, `native-${own}`))).toBe(false);
   expect(
     spawnSync(

@@ -1,12 +1,12 @@
 /**
- * The prebuilt forms of @peft/native's addon.
+ * The prebuilt forms of the addons of @peft/native and @peft/mpi.
  *
  *   node tools/run-source.mjs tools/native/native-release.ts platform --out DIR
  *   node tools/run-source.mjs tools/native/native-release.ts stamp --packages DIR
  *
  * `platform` makes the package @peft/native-PLATFORM-ARCH of what `tools/native/build-native.mjs`
- * compiled here. `stamp`, before publishing, lists the packages in DIR as optional dependencies of
- * @peft/native.
+ * compiled here; it holds both addons. `stamp`, before publishing, lists the packages in DIR as
+ * optional dependencies of @peft/native and @peft/mpi.
  *
  * `stamp` refuses while a platform is missing, of another version or without its file;
  * `--allow-missing linux-arm64,…` names exceptions.
@@ -40,6 +40,12 @@ interface Manifest {
 }
 
 const ADDON = 'peft_native.node';
+const MPI_ADDON = 'peft_mpi.node';
+/** Packages that take their addon from a platform's package. */
+const OWNERS = ['packages/engines/native', 'packages/mpi'];
+/** There is no MPI for Windows that @peft/mpi knows. */
+const addonsFor = (platform: string): readonly string[] =>
+  platform.startsWith('win32') ? [ADDON] : [ADDON, MPI_ADDON];
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const read = <T = Manifest>(path: string): T => JSON.parse(readFileSync(path, 'utf8')) as T;
 
@@ -55,38 +61,43 @@ export function makePlatformPackage(
     platform = process.platform as string,
     arch = process.arch as string,
     addon = join(root, 'packages/engines/native/build/Release', ADDON),
+    mpiAddon = join(root, 'packages/mpi/build/Release', MPI_ADDON),
   } = {},
 ): string {
   const name = `${platform}-${arch}`;
-  if (!existsSync(addon))
+  const files = addonsFor(platform);
+  const compiled: Readonly<Record<string, string>> = { [ADDON]: addon, [MPI_ADDON]: mpiAddon };
+  const missing = files.map((file) => compiled[file]!).find((path) => !existsSync(path));
+  if (missing !== undefined)
     throw new Error(
-      `there is no compiled addon at ${addon}: run node tools/native/build-native.mjs first`,
+      `there is no compiled addon at ${missing}: run node tools/native/build-native.mjs first`,
     );
   if (platform === process.platform && arch === process.arch)
-    execFileSync(process.execPath, ['--eval', `require(${JSON.stringify(addon)}).info()`], {
-      stdio: 'pipe',
-    }); // it must load before it is shipped
+    for (const file of files)
+      execFileSync(process.execPath, ['--eval', `require(${JSON.stringify(compiled[file])})`], {
+        stdio: 'pipe',
+      }); // it must load before it is shipped
   const { version, license, engines } = read(join(root, 'packages/engines/native/package.json'));
   const folder = join(out, `native-${name}`);
   mkdirSync(folder, { recursive: true });
-  copyFileSync(addon, join(folder, ADDON));
+  for (const file of files) copyFileSync(compiled[file]!, join(folder, file));
   copyFileSync(join(root, 'LICENSE'), join(folder, 'LICENSE'));
   write(join(folder, 'package.json'), {
     name: `@peft/native-${name}`,
     version,
-    description: `The compiled addon of @peft/native for ${name}`,
+    description: `The compiled addons of @peft/native and @peft/mpi for ${name}`,
     license,
     engines,
     os: [platform],
     cpu: [arch],
     ...(platform === 'linux' && { libc: ['glibc'] }),
     main: ADDON,
-    files: [ADDON],
+    files,
   });
   writeFileSync(
     join(folder, 'README.md'),
-    `# @peft/native-${name}\n\nThe compiled addon of @peft/native for ${name}. npm installs ` +
-      `it together with that package; nobody needs to name it.\n`,
+    `# @peft/native-${name}\n\nThe compiled addons of @peft/native and @peft/mpi for ${name}. npm ` +
+      `installs it together with these packages; nobody needs to name it.\n`,
   );
   return folder;
 }
@@ -111,7 +122,8 @@ export function platformDependencies(
     const manifest = read(join(folder, 'package.json'));
     if (manifest.version !== version)
       faults.push(`${name}: version ${manifest.version} instead of ${version}`);
-    else if (!existsSync(join(folder, ADDON))) faults.push(`${name}: ${ADDON} is missing`);
+    else if (!addonsFor(name).every((file) => existsSync(join(folder, file))))
+      faults.push(`${name}: ${addonsFor(name).join(' or ')} is missing`);
     else dependencies[manifest.name] = version;
   }
   if (faults.length > 0) throw new Error(`not every platform is there:\n  ${faults.join('\n  ')}`);
@@ -132,16 +144,18 @@ function main(): void {
   });
   if (command === 'platform' && values.out) return console.log(makePlatformPackage(values.out));
   if (command === 'stamp' && values.packages) {
-    const path = join(root, 'packages/engines/native/package.json');
-    const manifest = read(path);
+    const { version } = read(join(root, OWNERS[0]!, 'package.json'));
     const optionalDependencies = platformDependencies(
       values.packages,
-      manifest.version,
+      version,
       values['allow-missing']?.split(','),
     );
-    write(path, { ...manifest, optionalDependencies });
+    for (const owner of OWNERS) {
+      const path = join(root, owner, 'package.json');
+      write(path, { ...read(path), optionalDependencies });
+    }
     return console.log(
-      `@peft/native ${manifest.version} takes one of ${Object.keys(optionalDependencies).join(', ')}`,
+      `@peft/native ${version} and @peft/mpi take one of ${Object.keys(optionalDependencies).join(', ')}`,
     );
   }
   throw new Error(

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { peft } from '../../../packages/cli/test/fake-terminal.js';
 import { packageFolders, ROOT } from '../../packages.mjs';
 
+/** Programs that start another; that one is looked at. */
+const LAUNCHERS = ['mpirun', 'mpiexec', 'srun'];
 /** Programs of every machine; what follows them is theirs. */
 const PLAIN = ['echo', 'printf', 'cd', 'mkdir', 'git', 'curl', 'test', 'apt-get', 'xcode-select'];
 
@@ -42,6 +44,8 @@ function split(line: string): string[][] {
 export function faultOf([program, ...words]: readonly string[]): string | undefined {
   if (program === undefined) return undefined;
   if (PLAIN.includes(program)) return undefined;
+  if (LAUNCHERS.includes(program))
+    return faultOf(words.slice(words.findIndex((word) => ['npx', 'node'].includes(word))));
   if (program === 'npm') return npmFault(words);
   if (program === 'npx') return npxFault(words);
   if (program === 'node') return nodeFault(words);

@@ -1,0 +1,2 @@
+export { connectMpi, type MpiRanks } from './connect-mpi.js';
+export { launchOf, type Launch } from './launcher.js';
