@@ -5,6 +5,7 @@ import { addChat } from './commands/chat.js';
 import { addCheck } from './commands/leaving/check.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEvaluate } from './commands/evaluate.js';
+import { addConvert } from './commands/leaving/convert.js';
 import { addExport, addMerge } from './commands/leaving/export.js';
 import { addFit } from './commands/fit.js';
 import { addGenerate } from './commands/generate.js';
@@ -54,6 +55,7 @@ export function programOf(argv: readonly string[], terminal: Terminal): Command 
   addChat(program, terminal);
   addExport(program, terminal);
   addMerge(program, terminal);
+  addConvert(program, terminal);
   addCheck(program, terminal);
   addPush(program, terminal);
   addInspect(program, terminal);

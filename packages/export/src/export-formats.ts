@@ -4,9 +4,11 @@ import { didYouMean, PeftError, show } from '@peft/errors';
 import type { ExportFormat } from './format.js';
 import { gguf } from './formats/gguf/gguf.js';
 import { ggufLora } from './formats/gguf-lora/gguf-lora.js';
+import { lora } from './formats/lora/lora.js';
 import { mlx } from './formats/mlx/mlx.js';
 import { onnx } from './formats/onnx/onnx.js';
 import { ollama } from './formats/ollama/ollama.js';
+import { adapterHub, peft } from './formats/adapter-layouts/adapter-layouts.js';
 import { safetensors } from './formats/safetensors/safetensors.js';
 
 /** Every format of this package. */
@@ -17,6 +19,9 @@ export const allFormats: readonly ExportFormat[] = Object.freeze([
   ollama,
   mlx,
   onnx,
+  peft,
+  adapterHub,
+  lora,
 ]);
 
 /** Formats that may be named. */

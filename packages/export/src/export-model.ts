@@ -7,7 +7,13 @@ import { check, didYouMean, PeftError, show } from '@peft/errors';
 import { refuseFull, removeAbandoned, writeFolderAtomic } from '@peft/hub';
 import { loadTrainedModel, type TrainedModel, type TrainedModelOptions } from '@peft/predictor';
 import { formatNamed } from './export-formats.js';
-import type { ExportFormat, ExportJob, ExportReport, FormatRequest } from './format.js';
+import type {
+  ApproximatedPart,
+  ExportFormat,
+  ExportJob,
+  ExportReport,
+  FormatRequest,
+} from './format.js';
 import { deviationOfWritten, probe } from './model/probe.js';
 
 /** How far an export is. */
@@ -22,7 +28,7 @@ export interface ExportProgress {
 export interface ExportOptions
   extends
     Pick<TrainedModelOptions, 'adapter' | 'baseModel' | 'engine' | 'threads' | 'signal'>,
-    Pick<FormatRequest, 'type' | 'maxShardBytes'> {
+    Pick<FormatRequest, 'type' | 'maxShardBytes' | 'rank'> {
   /** Name of a format: `safetensors`, `gguf` … */
   readonly to: string;
   /** Where the result goes: a folder that is missing or empty, or a file where the format has one. */
@@ -51,6 +57,7 @@ const KEYS = [
   'output',
   'type',
   'maxShardBytes',
+  'rank',
   'adapter',
   'baseModel',
   'engine',
@@ -83,6 +90,7 @@ export async function exportModel(
     throw new PeftError('PEFT_EXPORT_UNSUPPORTED', `export: ${format.name} has no shards.`, {
       hint: 'leave maxShardBytes out (CLI: --max-shard-size)',
     });
+  checkRank(format, options.rank);
   const isFile =
     format.fileExtension !== undefined && options.output.endsWith(format.fileExtension);
   await removeAbandoned(dirname(resolve(options.output)), { name: basename(options.output) });
@@ -102,8 +110,13 @@ export async function exportModel(
       type,
       name: basename(resolve(options.output)).replace(/\.[a-z]+$/i, ''),
       maxShardBytes: options.maxShardBytes,
+      rank: options.rank,
     });
-    let report: ExportReport = { deviation: undefined, warnings: job.warnings };
+    let report: ExportReport = {
+      deviation: undefined,
+      approximation: undefined,
+      warnings: job.warnings,
+    };
     const write = async (folder: string): Promise<void> => {
       report = await writeJob(folder, job, source, options);
     };
@@ -130,7 +143,9 @@ async function writeJob(
 ): Promise<ExportReport> {
   const expected = isProbed && job.reopen ? probe(source.model) : undefined;
   let doneBytes = 0;
+  const parts: ApproximatedPart[] = [];
   await job.write(folder, {
+    approximated: (part) => parts.push(part),
     tensor(tensor, bytes) {
       signal?.throwIfAborted();
       onProgress?.({ tensor, doneBytes, totalBytes: job.totalBytes });
@@ -138,10 +153,17 @@ async function writeJob(
     },
   });
   signal?.throwIfAborted();
-  const deviation = expected && deviationOfWritten(source, expected, job.reopen!(folder));
-  const report = { deviation, warnings: job.warnings };
+  const deviation = expected && (await deviationOfWritten(source, expected, job.reopen!(folder)));
+  const report = { deviation, approximation: approximationOf(parts), warnings: job.warnings };
   await job.finish?.(folder, report);
   return report;
+}
+
+function approximationOf(parts: readonly ApproximatedPart[]): ExportReport['approximation'] {
+  if (parts.length === 0) return undefined;
+  const kept = parts.reduce((sum, { keptEnergy }) => sum + keptEnergy, 0);
+  const all = parts.reduce((sum, { energy }) => sum + energy, 0);
+  return { keptShare: Math.min(1, kept / all), parts };
 }
 
 /** Writes into a folder beside the place, and moves its one file there. */
@@ -185,4 +207,13 @@ function checkedType({ name, types }: ExportFormat, type: string | undefined): s
       ? `${didYouMean(type, types)} It has: ${types.join(', ')}.`.trim()
       : 'it is written in one way: leave --type out',
   });
+}
+
+/** @throws PEFT_CONFIG_INVALID for a rank that is missing, bad or not the format's to choose */
+function checkRank({ name, hasRank = false }: ExportFormat, rank: number | undefined): void {
+  if (hasRank) return check.positiveInteger('export', 'rank', rank);
+  if (rank !== undefined)
+    throw new PeftError('PEFT_CONFIG_INVALID', `export: ${name} keeps the adapter's own rank.`, {
+      hint: 'leave rank out (CLI: --rank); --to lora makes an adapter of another rank',
+    });
 }

@@ -1,4 +1,5 @@
 /** The seam between models and the formats that they leave in. */
+import type { AnyMethod } from '@peft/core';
 import type { TensorStore } from '@peft/hub';
 import type { TrainedModel } from '@peft/predictor';
 
@@ -10,12 +11,25 @@ export interface FormatRequest {
   readonly name: string;
   /** Of formats in shards: a new one begins where the data would exceed it. */
   readonly maxShardBytes?: number;
+  /** Of a format that writes the nearest adapter of some rank. */
+  readonly rank?: number;
 }
 
 /** What a format is told while it writes. */
 export interface WriteTools {
   /** Call before each tensor; throws the signal's reason once it is aborted. */
   tensor(name: string, bytes: number): void;
+  /** Call where what is written has only a part of the energy Σ x² of a change. */
+  approximated(part: ApproximatedPart): void;
+}
+
+/** A place where what was written only comes near to what was trained. */
+export interface ApproximatedPart {
+  readonly path: string;
+  /** Σ of the squares of the elements of what was trained. */
+  readonly energy: number;
+  /** Of which was written so much. */
+  readonly keptEnergy: number;
 }
 
 /** An export whose refusals are behind it. */
@@ -28,8 +42,8 @@ export interface ExportJob {
   readonly warnings: readonly string[];
   /** Writes into an empty folder that nobody sees before it is complete. */
   write(folder: string, tools: WriteTools): Promise<void>;
-  /** What was written, as a model's config and tensors, to compare its results. */
-  reopen?(folder: string): WrittenModel;
+  /** What was written, to compare its results. */
+  reopen?(folder: string): WrittenModel | WrittenAdapter;
   /** Writes what tells of the export, once the results have been compared. */
   finish?(folder: string, report: ExportReport): Promise<void>;
   /** Commands that use the result, with the output's path. */
@@ -42,10 +56,20 @@ export interface WrittenModel {
   readonly store: TensorStore;
 }
 
+/** An adapter that was written for the base of the source. */
+export interface WrittenAdapter {
+  readonly adapterFolder: string;
+  /** What it may be of. */
+  readonly methods: readonly AnyMethod[];
+}
+
 /** How far results with the written weights lie from those with the adapter beside the base. */
 export interface ExportReport {
   readonly deviation: { readonly largest: number; readonly relative: number } | undefined;
   readonly warnings: readonly string[];
+  /** Of what only comes near: the share of the energy that was kept, 0 to 1, and where. */
+  readonly approximation:
+    { readonly keptShare: number; readonly parts: readonly ApproximatedPart[] } | undefined;
 }
 
 /** A format as a value. */
@@ -58,6 +82,10 @@ export interface ExportFormat {
   readonly types: readonly string[];
   /** Its data can be cut into shards of `maxShardBytes`. */
   readonly hasShards?: boolean;
+  /** It writes the adapter alone, which needs its base. */
+  readonly isAdapter?: boolean;
+  /** It writes an adapter of the `rank` that is asked for. */
+  readonly hasRank?: boolean;
   /** Ending of an output that is one file, for instance `.gguf`; a folder otherwise. */
   readonly fileExtension?: string;
   /**

@@ -1,3 +1,4 @@
+export { convertAdapter, type ConvertOptions } from './convert-adapter.js';
 export { allFormats, EXPORT_FORMATS, formatNamed, withFormats } from './export-formats.js';
 export {
   exportModel,
@@ -8,11 +9,13 @@ export {
 export {
   defineFormat,
   isExportFormat,
+  type ApproximatedPart,
   type ExportFormat,
   type ExportJob,
   type ExportReport,
   type FormatRequest,
   type WriteTools,
+  type WrittenAdapter,
   type WrittenModel,
 } from './format.js';
 export { safetensors } from './formats/safetensors/safetensors.js';

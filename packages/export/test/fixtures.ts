@@ -7,6 +7,8 @@ const path = (kind: string, name: string): string =>
 
 export const fixtureModel = (name: string): string => path('models', name);
 export const fixtureAdapter = (name: string): string => path('adapters', name);
+/** In the layout of the adapters library. */
+export const fixtureHubAdapter = (name: string): string => path('bottleneck', `${name}/demo`);
 
 /** A tensor that Python computed for an adapter. */
 export function expectedTensor(adapter: string, name: string): Float32Array {

@@ -77,6 +77,7 @@ export {
   type LinearCrossEntropyOptions,
 } from './losses/linear-cross-entropy.js';
 export { isFrozenWeight, linear, type Weight } from './products/linear.js';
+export { dominantSvd } from './decompositions/dominant-svd.js';
 export {
   randomizedSvd,
   rowsOf,

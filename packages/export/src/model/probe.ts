@@ -1,8 +1,15 @@
 /** Compares the results of what was written with those of the adapter beside its base. */
 import * as tf from '@tensorflow/tfjs';
-import { deviationOf, loadModel, probeBatch, probedValues, type Model } from '@peft/core';
+import {
+  deviationOf,
+  loadAdapter,
+  loadModel,
+  probeBatch,
+  probedValues,
+  type Model,
+} from '@peft/core';
 import type { TrainedModel } from '@peft/predictor';
-import type { ExportReport, WrittenModel } from '../format.js';
+import type { ExportReport, WrittenAdapter, WrittenModel } from '../format.js';
 
 /** Results of the probe batch; undefined for a model that reads no tokens. */
 export function probe(model: Model): Float32Array | undefined {
@@ -11,17 +18,26 @@ export function probe(model: Model): Float32Array | undefined {
 }
 
 /** Loads what was written beside the model that is exported. */
-export function deviationOfWritten(
-  { model, engine, base }: TrainedModel,
+export async function deviationOfWritten(
+  source: TrainedModel,
   expected: Float32Array,
+  written: WrittenModel | WrittenAdapter,
+): Promise<ExportReport['deviation']> {
+  const values =
+    'store' in written ? valuesOfModel(source, written) : await valuesOfAdapter(source, written);
+  return deviationOf(expected, values);
+}
+
+function valuesOfModel(
+  { model, engine, base }: TrainedModel,
   { config, store }: WrittenModel,
-): ExportReport['deviation'] {
+): Float32Array {
   try {
     const written = loadModel(base.architecture, config, store, engine, {
       head: model.description.head,
     });
     try {
-      return deviationOf(expected, probe(written)!);
+      return probe(written)!;
     } finally {
       written.dispose();
     }
@@ -29,3 +45,20 @@ export function deviationOfWritten(
     store.close();
   }
 }
+
+/** The adapter stands beside the source's own for a moment. */
+async function valuesOfAdapter(
+  { model }: TrainedModel,
+  { adapterFolder, methods }: WrittenAdapter,
+): Promise<Float32Array> {
+  const active = model.activeAdapters;
+  const { adapter } = await loadAdapter(model, adapterFolder, { name: WRITTEN, methods });
+  try {
+    return probe(model)!;
+  } finally {
+    model.deleteAdapter(adapter.name);
+    model.setActiveAdapters(...active);
+  }
+}
+
+const WRITTEN = 'written-by-export';

@@ -1,5 +1,6 @@
 /** What an adapter's config says beyond y += s·B·A·x. */
 import { join } from 'node:path';
+import type { Adapter } from '@peft/core';
 import { readJsonObject, type JsonObject } from '@peft/hub';
 import type { TrainedModel } from '@peft/predictor';
 import { unsupported } from '../formats/unsupported.js';
@@ -20,16 +21,28 @@ export interface PlainLora {
  * @param target that has no more.
  * @throws PEFT_EXPORT_UNSUPPORTED naming the first thing that is more
  */
-export function plainLoraOf(target: string, { model, adapterFolder }: TrainedModel): PlainLora {
+export function plainLoraOf(target: string, source: TrainedModel): PlainLora {
+  const { adapter, folder } = soleAdapter(target, source);
+  const config = readJsonObject(join(folder, 'adapter_config.json')) ?? {};
+  const [reason] = moreThanLora(config);
+  if (reason !== undefined) throw unsupported(target, `takes plain LoRA: ${reason}`, MERGE);
+  return { name: adapter.name, folder, config };
+}
+
+/**
+ * The adapter of a model that stands on no other one, and where it lies.
+ * @throws PEFT_EXPORT_UNSUPPORTED
+ */
+export function soleAdapter(
+  target: string,
+  { model, adapterFolder }: TrainedModel,
+): { readonly adapter: Adapter; readonly folder: string } {
   const [name, ...others] = model.activeAdapters;
   if (adapterFolder === undefined || name === undefined)
     throw unsupported(target, 'needs an adapter', 'name one with --adapter, or export the model');
   if (others.length > 0)
     throw unsupported(target, 'takes one adapter, and this one stands on another', MERGE);
-  const config = readJsonObject(join(adapterFolder, 'adapter_config.json')) ?? {};
-  const [reason] = moreThanLora(config);
-  if (reason !== undefined) throw unsupported(target, `takes plain LoRA: ${reason}`, MERGE);
-  return { name, folder: adapterFolder, config };
+  return { adapter: model.adapter(name), folder: adapterFolder };
 }
 
 /** What an adapter has that plain LoRA does not; empty where it is plain LoRA. */

@@ -10,6 +10,7 @@ import { filesToPush, type FileToPush } from './files-to-push.js';
 import { reachHub, type ReachedHub } from './reach-hub.js';
 import { uploadError } from './upload-error.js';
 
+/** What is sent, and how. */
 export interface PushOptions extends Pick<
   ResolveModelOptions,
   'endpoint' | 'fetch' | 'offline' | 'signal' | 'silenceMs'
@@ -30,6 +31,7 @@ export interface PushOptions extends Pick<
   readonly onProgress?: (progress: { readonly file: string; readonly done: number }) => void;
 }
 
+/** A file of the plan. */
 export interface PushedFile {
   readonly path: string;
   readonly bytes: number;
@@ -37,6 +39,7 @@ export interface PushedFile {
   readonly isThere: boolean;
 }
 
+/** What a push would send. */
 export interface PushPlan {
   /** `org/name`. */
   readonly name: string;
@@ -52,6 +55,7 @@ export interface PushPlan {
   readonly otherWeights: readonly string[];
 }
 
+/** What a push has sent. */
 export interface PushResult extends PushPlan {
   /** Of the commit; undefined after a dry run, and where the hub had everything. */
   readonly commit: string | undefined;

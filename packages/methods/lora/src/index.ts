@@ -16,4 +16,5 @@ export { defaultInit, gaussianInit, orthogonalInit, randomInit } from './variant
 export type { LoraInitCall, LoraInitializer } from './variants/lora-initializer.js';
 export { loraPeftKeys } from './formats/lora-peft-config.js';
 export { savePlainLora, toPlainLora } from './combinations/plain-lora.js';
+export { nearestLora, type NearestLora, type SiteEnergy } from './combinations/nearest-lora.js';
 export { mlxFormat } from './formats/mlx-format.js';

@@ -6,6 +6,7 @@ import { addPluginFlag, ENGINES, type EngineFlags } from '../../options/engine-f
 import type { EngineName } from '@peft/predictor';
 import { addRevisionFlag, revised, type RevisionFlag } from '../../options/model-flags.js';
 import { loadPlugins, pluginModules } from '../../options/plugins.js';
+import { positiveInteger } from '../../options/numbers.js';
 import { byteCount } from '../../terminal/byte-count.js';
 import { createExportProgress } from '../../terminal/export-progress.js';
 import { bytes, duration } from '../../terminal/format.js';
@@ -19,6 +20,7 @@ interface ExportFlags extends Omit<EngineFlags, 'precision'>, RevisionFlag {
   readonly output?: string;
   readonly type?: string;
   readonly maxShardSize?: string;
+  readonly rank?: string;
   readonly probe: boolean;
   readonly json?: boolean;
 }
@@ -30,7 +32,7 @@ export function addExport(program: Command, terminal: Terminal): void {
     .description('Writes what was trained in the format of another tool: whole, or not at all.')
     .argument('[folder]', 'what fit saved, or a checkpoint')
     .requiredOption('--to <format>', allFormats.map(({ name }) => name).join(', '));
-  addExportFlags(command)
+  addExportFlags(command.option(...RANK_FLAG))
     .addHelpText(
       'after',
       `\nFormats:\n${allFormats.map(formatLine).join('\n')}\n\n` +
@@ -62,7 +64,10 @@ export function addMerge(program: Command, terminal: Terminal): void {
     );
 }
 
-const formatLine = ({ name, summary, types }: (typeof allFormats)[number]): string =>
+/** Of formats that write the nearest adapter of some rank. */
+export const RANK_FLAG = ['--rank <number>', 'rank of the LoRA that --to lora makes'] as const;
+
+export const formatLine = ({ name, summary, types }: (typeof allFormats)[number]): string =>
   `  ${name.padEnd(12)} ${summary}${types.length ? ` (${types.join(', ')})` : ''}`;
 
 const addExportFlags = (command: Command): Command =>
@@ -110,6 +115,7 @@ async function exportCommand(
         flags.maxShardSize === undefined
           ? undefined
           : byteCount(command, '--max-shard-size', flags.maxShardSize),
+      rank: flags.rank === undefined ? undefined : positiveInteger(command, '--rank', flags.rank),
       probe: flags.probe,
       // the predictor refuses a name that it does not know
       engine: flags.engine as 'auto' | EngineName,
@@ -120,16 +126,26 @@ async function exportCommand(
     });
     progress.stop();
     for (const warning of result.warnings) terminal.err(`warning: ${warning}`);
-    return flags.json ? JSON.stringify(result) : report(flags.output, result);
+    return flags.json ? JSON.stringify(result) : exportReport(flags.output, result);
   } finally {
     progress.stop();
   }
 }
 
-function report(output: string, { type, files, seconds, deviation, next }: ExportResult): string {
+/** What was written, how near it comes, and what uses it. */
+export function exportReport(
+  output: string,
+  { type, files, seconds, deviation, approximation, next }: ExportResult,
+): string {
   const total = files.reduce((sum, file) => sum + file.bytes, 0);
   return [
     `${output}: ${bytes(total)}${type === undefined ? '' : ` as ${type}`} in ${duration(seconds)}`,
+    ...(approximation
+      ? [
+          `kept ${(100 * approximation.keptShare).toFixed(2)} % of the energy of the change in ` +
+            `${approximation.parts.length} matrices`,
+        ]
+      : []),
     ...(deviation
       ? [
           `results on a probe differ from the adapter's by at most ` +

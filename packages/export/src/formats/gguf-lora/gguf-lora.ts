@@ -29,6 +29,7 @@ export const ggufLora = defineFormat({
   name: 'gguf-lora',
   summary: 'a LoRA adapter alone, for llama.cpp --lora and node-llama-cpp',
   types: TYPES,
+  isAdapter: true,
   fileExtension: '.gguf',
   prepare(source, { type: given, name }) {
     const type = BLOCK_TYPES[(given ?? TYPES[0]) as (typeof TYPES)[number]];

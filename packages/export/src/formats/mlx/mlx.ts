@@ -9,6 +9,7 @@ export const mlx = defineFormat({
   name: 'mlx',
   summary: "a LoRA adapter in MLX-LM's layout",
   types: [],
+  isAdapter: true,
   prepare(source) {
     const { model, base } = source;
     const { name } = plainLoraOf('mlx', source);

@@ -1,10 +1,11 @@
 /** A new LoRA adapter out of several: weighted sums of their matrices or of their updates. */
 import * as tf from '@tensorflow/tfjs';
-import type { Adapter, EmbeddingSite, LinearSite, Model, OwnedParameter } from '@peft/core';
+import type { Adapter, Model, OwnedParameter } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import { randomKey, randomUniform, rowsOf, truncatedSvd } from '@peft/ops';
 import { lora } from '../lora.js';
-import { matricesOf, type LoraMatrices } from '../variants/lora-linear.js';
+import { matricesOf } from '../variants/lora-linear.js';
+import { assignSvd, matricesAt, patternOf, sizesOf, type LowRankSite } from './low-rank-sites.js';
 import { checkDensity, combineTensors, type ArithmeticOptions } from './task-arithmetic.js';
 
 /** The ways to make one LoRA adapter of several, by PEFT's names of `combination_type`. */
@@ -120,13 +121,6 @@ const kindOf = (combination: Combination): ArithmeticOptions['kind'] =>
     ? 'linear'
     : (combination.replace(/_svd$/, '') as ArithmeticOptions['kind']);
 
-type LowRankSite = LinearSite | EmbeddingSite;
-
-function at(adapter: Adapter, site: LowRankSite): LoraMatrices | undefined {
-  const attached = adapter.at(site.kind, site.path);
-  return attached.length === 1 ? matricesOf(attached[0]!.attachment) : undefined;
-}
-
 function lowRankSites(model: Model, adapters: readonly Adapter[]): LowRankSite[] {
   for (const adapter of adapters) {
     const other = [...adapter.attachments.values()]
@@ -143,13 +137,9 @@ function lowRankSites(model: Model, adapters: readonly Adapter[]): LowRankSite[]
   return model.description.sites.filter(
     (site): site is LowRankSite =>
       (site.kind === 'linear' || site.kind === 'embedding') &&
-      adapters.some((adapter) => at(adapter, site) !== undefined),
+      adapters.some((adapter) => matricesAt(adapter, site) !== undefined),
   );
 }
-
-/** B·A is `[out, in]`; of an embedding `[D, V]`. */
-const sizesOf = (site: LowRankSite): readonly [number, number] =>
-  site.kind === 'linear' ? [site.outFeatures, site.inFeatures] : [site.size, site.rows];
 
 function rankOf(
   site: LowRankSite,
@@ -158,7 +148,7 @@ function rankOf(
   wanted: number | undefined,
 ): number {
   const ranks = adapters
-    .map((adapter) => at(adapter, site)?.a.shape[0])
+    .map((adapter) => matricesAt(adapter, site)?.a.shape[0])
     .filter((rank) => rank !== undefined);
   if (combination === 'cat') return ranks.reduce((sum, rank) => sum + rank, 0);
   if (combination.endsWith('svd')) return Math.min(wanted ?? Math.max(...ranks), ...sizesOf(site));
@@ -170,16 +160,6 @@ function rankOf(
     );
   return ranks[0]!;
 }
-
-const patternOf = (
-  ranks: ReadonlyMap<LowRankSite, number>,
-  usual: number,
-): Record<string, number> =>
-  Object.fromEntries(
-    [...ranks]
-      .filter(([, rank]) => rank !== usual)
-      .map(([{ path }, rank]) => [path.replaceAll('.', '\\.'), rank]),
-  );
 
 function wholeModules(adapters: readonly Adapter[]): OwnedParameter[] {
   const found = new Map<string, OwnedParameter>();
@@ -218,10 +198,10 @@ function fill(
   rank: number,
 ): void {
   const terms = adapters.flatMap((adapter, i) => {
-    const matrices = at(adapter, site);
+    const matrices = matricesAt(adapter, site);
     return matrices ? [{ matrices, weight: weights[i]! }] : [];
   });
-  const { a, b } = at(made, site)!;
+  const { a, b } = matricesAt(made, site)!;
   tf.tidy(() => {
     if (combination === 'cat') {
       a.value.assign(
@@ -248,21 +228,7 @@ function fill(
         arithmetic,
       );
       const [height, width] = sizesOf(site);
-      const { values, left, right } = truncatedSvd(rowsOf(sum, height, width), rank);
-      a.value.assign(
-        tf.tensor2d(
-          right.map((v) => [...v]),
-          [rank, width],
-        ),
-      );
-      b.value.assign(
-        tf.transpose(
-          tf.tensor2d(
-            left.map((u, k) => Array.from(u, (value) => value * values[k]!)),
-            [rank, height],
-          ),
-        ),
-      );
+      assignSvd({ a, b }, truncatedSvd(rowsOf(sum, height, width), rank));
     } else {
       // The sign of a weight goes to A alone.
       const roots = terms.map(({ weight, matrices }) =>
