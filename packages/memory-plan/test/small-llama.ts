@@ -16,5 +16,5 @@ export const LLAMA = {
 export const NF4 = { format: 'nf4', doubleQuantization: true } as const;
 
 export const familyOf = (config: { model_type: string }): Architecture<never> =>
-  architectureFor(config.model_type, architectures) as never;
+  architectureFor(config.model_type, architectures) as never; // it reads this very config
 export const machine = (usableBytes: number) => ({ totalBytes: 32e9, usableBytes });

@@ -48,6 +48,7 @@ export async function download(
   let done = resumed ? have : 0;
   const file = await fs.open(partial, resumed ? 'a' : 'w');
   try {
+    // a stream can be iterated in Node, which the browser's types do not say
     for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
       // each is written before the next is asked for, so that nothing received is lost
       await file.write(chunk);

@@ -28,6 +28,7 @@ export interface Platform {
 }
 
 export function thisPlatform(): Platform {
+  // typed as `object`
   const { header } = process.report.getReport() as unknown as {
     header: { glibcVersionRuntime?: string };
   };

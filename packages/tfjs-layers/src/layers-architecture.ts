@@ -17,7 +17,7 @@ export const layersArchitecture = defineArchitecture({
     throw new PeftError('PEFT_MODEL_CONFIG', 'tfjs-layers: a layers model describes itself.');
   },
   forward: (run, _config, batch): ModelOutput => ({
-    hidden: (batch as LayerBatch).body(run) as never,
+    hidden: (batch as LayerBatch).body(run) as never, // of any rank: nobody reads rows of it
     offsets: batch.offsets,
   }),
 });

@@ -62,6 +62,7 @@ export class PeftLayers {
       throw new PeftError('PEFT_LAYERS_TWICE', `layers: ${model.name} carries adapters already.`, {
         hint: 'add another with addAdapter on what peft() returned',
       });
+    // with the members that tfjs's types keep to themselves
     const described = describeLayers(model as unknown as TfLayer, headLayers);
     const engine = createLayersEngine();
     const views: Tensor[] = [];
@@ -217,6 +218,7 @@ export class PeftLayers {
 
   #wrap(): void {
     const sites = new Map(this.#described.description.sites.map((site) => [site.path, site]));
+    // as above; a Sequential keeps a model of its own within
     const containers = [
       this.model as unknown as TfModel,
       (this.model as unknown as TfModel).model,

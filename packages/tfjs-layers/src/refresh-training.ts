@@ -13,6 +13,7 @@ export function refreshTraining(model: LayersModel): void {
   if (!optimizer) return;
   inner.collectedTrainableWeights = inner.trainableWeights;
   if (optimizer.iterations === 0) return;
+  // a static method of every optimiser's class
   const fresh = (
     optimizer.constructor as unknown as {
       fromConfig(cls: unknown, config: unknown): OptimizerWithState;

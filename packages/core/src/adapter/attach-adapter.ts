@@ -118,7 +118,7 @@ function sitesOf(
     lacks: _,
     ...defaults
   } = isDefault
-    ? method.defaultTargets(description, config as never)
+    ? method.defaultTargets(description, config)
     : { optional: !strict && isListIn(common.targets, saved), lacks: undefined };
   const select = (selection: TargetSelection, isStrict: boolean): readonly Site[] =>
     Array.isArray(selection.targets) && selection.targets.length === 0
@@ -132,7 +132,7 @@ function sitesOf(
         });
   const chosen = new Set([
     ...select({ ...defaults, ...common }, strict && !isDefault),
-    ...select({ targets: method.extraTargets?.(config as never, description) ?? [] }, strict),
+    ...select({ targets: method.extraTargets?.(config, description) ?? [] }, strict),
   ]);
   if (chosen.size === 0 && !optional) {
     throw new PeftError(

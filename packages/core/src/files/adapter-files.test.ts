@@ -291,7 +291,7 @@ describe('adapter files', () => {
       parts: [
         {
           method: bitfit,
-          config: { biases: false, norms: 'none', also: ['nowhere'] },
+          config: { biases: false, norms: 'none', also: ['nowhere'] } as never, // bitfit's own
           common: { modulesToSave: [] },
         },
       ],

@@ -175,7 +175,7 @@ function hubKey(adapter: AdapterView, parameter: OwnedParameter): string {
     parameter.site && parameter.name.startsWith(`${parameter.site.path}.`)
       ? parameter.name.slice(parameter.site.path.length + 1)
       : parameter.name;
-  const key = mapping.key(local, part.part.config as never);
+  const key = mapping.key(local, part.part.config);
   return `${hubPlace(key.split('.')[0]!, parameter.site, adapter.description)}${key.replace('.*.', `.${adapter.name}.`)}`;
 }
 
@@ -226,7 +226,7 @@ function partConfig(adapter: AdapterView, attached: AttachedPart): Record<string
     part: { method, config, common },
     sites,
   } = attached;
-  const made = mappingOf(attached).toConfig(config as never, {
+  const made = mappingOf(attached).toConfig(config, {
     description: adapter.description,
     sites,
     parameters: adapter.parameters,
@@ -246,6 +246,7 @@ function partConfig(adapter: AdapterView, attached: AttachedPart): Record<string
       read &&
       method.defaultTargets(
         adapter.description,
+        // its own, as the method has just read it
         method.parseConfig(given(withoutTargets(read)) as never) as never,
       );
     const paths = read?.targets ?? again?.targets;

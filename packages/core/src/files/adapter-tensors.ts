@@ -52,7 +52,7 @@ export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFo
   for (const { part, sites } of adapter.parts) {
     if (!part.method.fileTensors) continue;
     computed.add(part.method.name);
-    for (const [name, tensor] of part.method.fileTensors(part.config as never, {
+    for (const [name, tensor] of part.method.fileTensors(part.config, {
       description: adapter.description,
       sites,
       parameters: adapter.parameters,

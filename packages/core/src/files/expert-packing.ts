@@ -28,7 +28,7 @@ interface Pack {
 
 /** Whether a spec's files pack experts. */
 export const packsExperts = ({ parts }: MethodSpec): boolean =>
-  parts.some(({ method, config }) => method.expertLayouts?.(config as never) !== undefined);
+  parts.some(({ method, config }) => method.expertLayouts?.(config) !== undefined);
 
 /** The tensors with those of all experts of a parameter in one. */
 export function packExperts(
@@ -98,7 +98,7 @@ function packsOf(adapter: AdapterView, format: AdapterFormat): Pack[] {
     { of: string; word: string; layout: ExpertLayout; own: OwnedParameter[] }
   >();
   for (const { part, sites } of adapter.parts) {
-    const layouts = part.method.expertLayouts?.(part.config as never);
+    const layouts = part.method.expertLayouts?.(part.config);
     if (!layouts) continue;
     const paths = new Set(sites.map(({ path }) => path));
     for (const parameter of adapter.parameters.values()) {

@@ -117,7 +117,7 @@ function partConfig(adapter: AdapterView, { part, sites }: AttachedPart): Record
     shared: adapter.shared,
   };
   const keys = method.peftCommonKeys ?? DEFAULT_COMMON_KEYS;
-  const own = method.toPeftConfig?.(config as never, context) ?? { ...(config as object) };
+  const own = method.toPeftConfig?.(config, context) ?? { ...(config as object) };
   const all: Record<PeftCommonKey, unknown> = {
     target_modules: targetModules(adapter, part, modulePaths(adapter, part, sites), keys),
     exclude_modules: common.excludeModules ?? null,
@@ -140,9 +140,7 @@ function modulePaths(
   sites: readonly Site[],
 ): readonly string[] {
   const byParameter = new Set(
-    method.expertLayouts?.(config as never)
-      ? method.extraTargets?.(config as never, description)
-      : [],
+    method.expertLayouts?.(config) ? method.extraTargets?.(config, description) : [],
   );
   return sites.flatMap(({ path }) => (byParameter.has(path) ? [] : [path]));
 }
@@ -157,7 +155,7 @@ function targetModules(
   const isExpressible =
     (common.layersToTransform === undefined || keys.includes('layers_to_transform')) &&
     (common.excludeModules === undefined || keys.includes('exclude_modules'));
-  const targets = common.targets ?? method.defaultTargets(description, config as never).targets;
+  const targets = common.targets ?? method.defaultTargets(description, config).targets;
   if (isExpressible && typeof targets === 'string' && targets !== 'all-linear') return targets;
   return isExpressible && Array.isArray(targets) ? targets : paths;
 }
@@ -235,7 +233,7 @@ function readPart(
       // the method read this config itself, so that it is one of its own
       Object.freeze({
         method,
-        config: method.parseConfig(given(withoutNulls(config)) as never),
+        config: method.parseConfig(given(withoutNulls(config)) as never) as never,
         common: isNone ? { ...common, targets: [] } : common,
       }),
     ]),

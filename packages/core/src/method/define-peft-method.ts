@@ -55,7 +55,7 @@ function configure<Name extends MethodName>(
   >;
   return markPart({
     method: definition,
-    config: definition.parseConfig(own),
+    config: definition.parseConfig(own) as never, // see MethodPart
     common: parseCommonConfig(definition.name, common),
   });
 }

@@ -183,7 +183,11 @@ export interface PeftConfigContext {
 /** Options of one method, checked, ready to be put on a model. */
 export interface MethodPart {
   readonly method: PeftMethodDefinition<MethodName>;
-  readonly config: unknown;
+  /**
+   * What the method's own `parseConfig` gave. `never`, since it suits the functions of this part's
+   * method and of no other: it can be handed to them as it is.
+   */
+  readonly config: never;
   readonly common: CommonConfig;
 }
 /**

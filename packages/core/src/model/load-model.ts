@@ -84,7 +84,7 @@ export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
         'embedding: random values stand in for it.',
     );
   return new Model(
-    architecture as unknown as Architecture<unknown>,
+    architecture as unknown as Architecture<unknown>, // whose config is the one beside it
     config,
     configJson,
     description,

@@ -69,6 +69,7 @@ export function loadBackend({ threads, fusedKernels }: LoadOptions = {}): Loaded
 /** tfjs-node that the application imported itself. */
 function registered(): LoadedBackend | undefined {
   if (!tf.engine().registryFactory[TENSORFLOW_BACKEND]) return undefined;
+  // tfjs-node registers its own class under this name
   const backend = tf.findBackend(TENSORFLOW_BACKEND) as unknown as TensorflowBackend;
   backend.binding = withNamedErrors(backend.binding);
   return {

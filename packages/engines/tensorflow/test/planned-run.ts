@@ -160,7 +160,7 @@ export const RUNS: readonly PlannedRun[] = [
 ];
 
 const architectureOf = ({ config }: PlannedRun): Architecture<never> =>
-  architectureFor(config.model_type, architectures) as never;
+  architectureFor(config.model_type, architectures) as never; // it reads this very config
 
 export function planOf(run: PlannedRun): MemoryPlan {
   // depends on the library that is set up here

@@ -111,6 +111,7 @@ export function readTokenizerFiles(folder: string): TokenizerFiles {
         'vocab.json. Copy it from the model that the checkpoint was trained from.',
     });
   }
+  // keys of TokenizerFiles, all of them optional
   return Object.fromEntries(
     Object.entries(files).filter(([, value]) => value !== undefined),
   ) as unknown as TokenizerFiles;

@@ -62,6 +62,7 @@ function byZeros(kernel: KernelConfig): KernelConfig['kernelFunc'] {
     const sizes = backend as SizingBackend;
     const zeros = (tensor: TensorInfo): TensorInfo => ({
       ...tensor,
+      // numbers, though the types allow for strings
       dataId: cpu.write(sizes.readSync(tensor.dataId) as never, tensor.shape, tensor.dtype),
     });
     const given = Object.fromEntries(
@@ -71,7 +72,7 @@ function byZeros(kernel: KernelConfig): KernelConfig['kernelFunc'] {
       ]),
     );
     const made = kernel.kernelFunc({
-      inputs: given as never,
+      inputs: given as never, // the kernel's own, with other data
       backend: cpu,
       attrs,
     });

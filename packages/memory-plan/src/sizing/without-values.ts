@@ -13,6 +13,7 @@ export function withoutValues(spec: MethodSpec): MethodSpec {
       Object.entries(part.method.attach).map(([kind, run]) => [
         kind,
         (site: unknown, config: unknown, context: AttachContext) =>
+          // handed on as they came, whatever the kind
           (run as unknown as Attach)(site, config, plain(context)),
       ]),
     );

@@ -125,7 +125,7 @@ export function readConfig(family: string, json: ConfigJson): ConfigReader {
           `one of ${allowed.join(', ')}`,
           didYouMean(value, allowed) || undefined,
         );
-      return value as never;
+      return value as never; // one of `allowed`
     },
     tokenId(name) {
       const value = Array.isArray(json[name]) ? (json[name] as unknown[])[0] : json[name];

@@ -22,6 +22,7 @@ interface TapeEngine {
   startTape(): void;
   endTape(): void;
 }
+/** tfjs's engine with what its types keep private. */
 const engineOf = (): TapeEngine => tf.engine() as unknown as TapeEngine;
 
 /**
@@ -40,6 +41,7 @@ export function gradientsOf<T extends Tensor>(
   try {
     const value = recorded(f);
     const nodes = nodesBetween(state.activeTape ?? [], xs, value);
+    // `tidy` hands arrays with gaps on, and its type knows none
     const gradients = tf.tidy(
       'backward',
       () => backward(nodes, xs, value, dy) as unknown as tf.TensorContainer,

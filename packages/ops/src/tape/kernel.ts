@@ -24,6 +24,7 @@ export function runKernel<K extends KernelName>(
   const present = Object.fromEntries(
     Object.entries(inputs).filter(([, tensor]) => tensor !== undefined),
   ) as Record<string, Tensor>;
+  // tfjs passes attributes on as they are
   const outputs = tf.engine().runKernel(name, present, attributes as never) as Tensor | Tensor[];
   return Array.isArray(outputs) ? outputs : [outputs];
 }

@@ -37,10 +37,8 @@ export function trainNewRows(
   if (at >= 0) {
     const { method, config } = spec.parts[at]!;
     const byModule = Object.fromEntries([...tables, ...outputs].map((path) => [path, rows]));
-    return {
-      spec: replaced(at, { config: method.withRows!(config as never, byModule, description) }),
-      whole: [],
-    };
+    const withRows = method.withRows!(config, byModule, description) as never; // the method's own
+    return { spec: replaced(at, { config: withRows }), whole: [] };
   }
   const readers = tiedEmbeddings(description).map(({ reader }) => reader.path);
   const whole = [

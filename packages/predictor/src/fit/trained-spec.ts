@@ -32,7 +32,7 @@ export function trainedSpec(
   const names = [...new Set(idle.map(({ method }) => method.name as string))].join(' and ');
   const hint = 'name its layers with optim.lora.filter; peft inspect MODEL --sites lists them';
   const lacks = spec.parts.flatMap(
-    ({ method, config }) => method.defaultTargets(description, config as never).lacks ?? [],
+    ({ method, config }) => method.defaultTargets(description, config).lacks ?? [],
   );
   if (trained.length === 0)
     throw new PeftError(

@@ -69,6 +69,7 @@ export function describeKernels(engine: () => Engine): void {
           given,
           seededTensor('dy', y.shape),
         );
+        // `tidy` hands on what is no tensor, and its type knows tensors alone
         return [y, ...gradients].map((tensor) => tensor.dataSync().slice()) as never;
       }) as unknown as Float32Array[];
     const own = valueAndGradients();

@@ -48,6 +48,7 @@ export function describePeftMethod<Name extends MethodName>(
   cases: readonly MethodCase<Name>[],
   options: MethodContractOptions<Name> = {},
 ): void {
+  // a method of one name is a method of any
   const methods = [method as unknown as AnyMethod, ...(options.methods ?? [])];
   const makeSpec = options.spec ?? ((given: MethodCase<Name>['options']) => method(given ?? {}));
   describe(`method contract: ${method.name}`, () => {
@@ -73,11 +74,13 @@ export function describePeftMethod<Name extends MethodName>(
     }
     for (const { options: bad, message } of options.badOptions ?? []) {
       test(`refuses ${JSON.stringify(bad)}`, () => {
+        // wrong on purpose
         expect(() => method(bad as never)).toThrow(PeftError);
         expect(() => method(bad as never)).toThrow(message);
       });
     }
     test('names the options that it knows when given another', () => {
+      // wrong on purpose
       expect(() => method({ noSuchOption: 1 } as never)).toThrow(/unknown option "noSuchOption"/);
     });
   });

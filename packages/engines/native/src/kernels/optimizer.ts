@@ -23,6 +23,7 @@ export function registerOptimizer(): void {
         beta2,
         epsilon,
         gradientScale,
+        // tfjs types every kernel's attributes alike
       } = attrs as unknown as PeftArrayKernels['PeftAdamW'];
       (backend as NativeBackend).binding.adamW(
         [values],

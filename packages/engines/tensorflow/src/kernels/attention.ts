@@ -140,7 +140,7 @@ export function gradient(
         dk: keySide(sum(1)),
         dv: keySide(sum(2)),
         dbias: withBias ? [sum(3)] : [],
-      } as never;
+      } as never; // `tidy` hands any object of tensors on, and its type knows fewer
     }),
   ) as unknown as { dq: Tensor; dk: Tensor[]; dv: Tensor[]; dbias: Tensor[] }[];
   const added = (tensors: Tensor[]) => (tensors.length === 0 ? nothing() : tf.addN(tensors));

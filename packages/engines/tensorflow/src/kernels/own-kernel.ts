@@ -28,7 +28,7 @@ export function registerOwnKernels(device: Device): void {
           device
             .runAll(
               name,
-              attrs as unknown as Attributes,
+              attrs as unknown as Attributes, // as `runKernel` was given them
               Object.values(inputs) as Tensor[],
               OUTPUTS[name],
             )

@@ -15,6 +15,7 @@ export function register<K extends KernelName>(
   tf.registerKernel({
     kernelName: name,
     backendName: TENSORFLOW_BACKEND,
+    // `attrs` are those of this kernel's name, which tfjs's type does not know
     kernelFunc: ({ inputs, attrs }) => tf.tidy(() => run(inputs as Inputs<K>, attrs as never)),
   });
 }

@@ -22,6 +22,7 @@ type Held = (inputs: Inputs, attributes: Readonly<Record<string, unknown>>) => n
 const size = (tensor: TensorInfo | undefined): number =>
   tensor ? tensor.shape.reduce((product, axis) => product * axis, 1) : 0;
 
+/** `attributes` are those of the kernel's name: hence `never`, which every one's type takes. */
 const HELD = (isCompiled: boolean): Partial<Record<KernelName, Held>> => ({
   PeftAttention: (inputs, attributes) =>
     attentionElements(inputs, attributes as never, false, isCompiled),

@@ -111,7 +111,7 @@ function doubled(part: MethodPart, name: string): MethodPart {
     rankPattern: times(config.rankPattern, 2),
     alphaPattern: times(config.alphaPattern, growth),
   };
-  return Object.freeze({ ...part, config: Object.freeze(plain) });
+  return Object.freeze({ ...part, config: Object.freeze(plain) as never }); // LoRA's own, as `part` is
 }
 
 function plainValue(target: OwnedParameter, source: OwnedParameter, adapter: Adapter): tf.Tensor {
