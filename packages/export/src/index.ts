@@ -19,9 +19,6 @@ export {
   type WrittenModel,
 } from './format.js';
 export { safetensors } from './formats/safetensors/safetensors.js';
-export {
-  checkAdapter,
-  TARGET_NAMES,
-  type AdapterVerdict,
-  type TargetName,
-} from './targets/check-adapter.js';
+export { checkAdapter } from './targets/check-adapter.js';
+export { loadableBy } from './targets/loadable-by.js';
+export { TARGET_NAMES, type AdapterVerdict, type TargetName } from './targets/targets.js';

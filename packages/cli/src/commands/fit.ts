@@ -90,15 +90,16 @@ async function fit(input: FitInput, plugins: Plugins, terminal: Terminal): Promi
   const isQuiet = input.quiet === true || input.json === true;
   const sinks = [isQuiet ? warningsOnly(terminal) : progress.listen, ...logsOf(input)];
   for (const sink of sinks) predictor.listen(sink);
+  const tell = (sentence: string): void => terminal.err(`note: ${sentence}`);
   try {
     await predictor.fit(train, {
       ...(isFurther
         ? {
-            ...fitOptionsOf(input),
+            ...fitOptionsOf(input, tell),
             hyperparameters: uncheckedHyperparameters(input.hyperparameters ?? {}),
           }
         : {
-            ...firstFitOptionsOf(input, plugins),
+            ...firstFitOptionsOf(input, plugins, tell),
             resume: input.resume,
             resumeFrom: stepOrFolder(input.resumeFrom),
             // the same number of epochs leaves the schedule as it is

@@ -1,5 +1,6 @@
 /** The options of `peft fit` as a call of the predictor. */
 import { PeftError } from '@peft/errors';
+import { loadableBy } from '@peft/export';
 import {
   readsLabels,
   uncheckedHyperparameters,
@@ -70,8 +71,11 @@ export const readingOf = (
   quotes: input.quotes,
 });
 
-/** What a first fit and one that goes on with a finished run have in common. */
-export const fitOptionsOf = (input: FitInput): FitOptions => ({
+/**
+ * What a first fit and one that goes on with a finished run have in common.
+ * @param tell told what to mind about the target of `--for`
+ */
+export const fitOptionsOf = (input: FitInput, tell?: (sentence: string) => void): FitOptions => ({
   ...readingOf(input),
   // the predictor refuses a name that it does not know
   presets: input.presets as PresetName | undefined,
@@ -83,11 +87,16 @@ export const fitOptionsOf = (input: FitInput): FitOptions => ({
   seed: input.seed,
   timeLimitSeconds: input.timeLimitSeconds,
   standalone: input.standalone,
+  beforeTraining: input.for === undefined ? undefined : loadableBy(input.for, tell),
 });
 
 /** A first fit, with its method. */
-export const firstFitOptionsOf = (input: FitInput, plugins: Plugins): FitOptions => ({
-  ...fitOptionsOf(input),
+export const firstFitOptionsOf = (
+  input: FitInput,
+  plugins: Plugins,
+  tell?: (sentence: string) => void,
+): FitOptions => ({
+  ...fitOptionsOf(input, tell),
   method: methodOf(input, plugins),
   hyperparameters: uncheckedHyperparameters({
     ...methodSettings(input.method, input.methodOptions ?? {}),

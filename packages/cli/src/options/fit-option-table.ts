@@ -2,6 +2,7 @@
  * The options of `peft fit`, each once: its flag, its key in a run file (the name in this table),
  * its help, how its value is read, and the setting that it stands for, if any.
  */
+import { TARGET_NAMES } from '@peft/export';
 import { PRESETS, TASK_NAMES } from '@peft/predictor';
 import { ENGINES } from './engine-flags.js';
 import { TEMPLATE_NAMES } from './model-flags.js';
@@ -155,6 +156,13 @@ export const FIT_OPTIONS = {
     kind: 'path',
     help: 'an adapter or a saved model that stays as it is beneath the one that trains',
     group: 'Model and method',
+  },
+  for: {
+    flags: '--for <target>',
+    kind: 'text',
+    help: `who is to load the adapter, ${TARGET_NAMES.join(', ')}: what it would not load is refused before training`,
+    group: 'Model and method',
+    choices: TARGET_NAMES,
   },
   method: {
     flags: '--method <name>',

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { checkAdapter, TARGET_NAMES } from './check-adapter.js';
+import { checkAdapter } from './check-adapter.js';
+import { TARGET_NAMES } from './targets.js';
 
 let folder = '';
 beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'peft-check-'))));
@@ -57,6 +58,14 @@ test('a rank over the default of vLLM is loaded with its flag', () => {
   ]);
   verdicts({ ...LORA, rank_pattern: { q_proj: 4 } });
   expect(checkAdapter(folder, 'vllm')[0]!.reasons[0]).toContain('rank_pattern');
+});
+
+test("a method that Python's PEFT does not have is for nobody", () => {
+  const loaded = verdicts({ peft_type: 'HOULSBY' });
+  expect(Object.values(loaded)).toEqual([false, false, false, false, false]);
+  expect(checkAdapter(folder, 'peft')[0]!.reasons).toEqual([
+    "the files of the method HOULSBY are none of PEFT's",
+  ]);
 });
 
 test('an unknown target and a folder without an adapter are refused by name', () => {

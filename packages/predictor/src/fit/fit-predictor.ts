@@ -45,7 +45,8 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
   requireStatePlace(settings);
   const given = await prepareData(request, settings);
   options.signal?.throwIfAborted();
-  if (previous)
+  if (previous) {
+    options.beforeTraining?.(previous.model);
     return trainOn(
       request,
       { settings },
@@ -53,6 +54,7 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
       await examplesOf(request, settings, given, previous.base),
       previous,
     );
+  }
   const opened = await openBase(request, settings);
   const engine = await startEngine(request.app, settings, request.emit);
   let model: Model | undefined;
@@ -76,6 +78,7 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
       request.app,
       request.emit,
     );
+    options.beforeTraining?.(model);
     return await trainOn(request, memory, data, examples, {
       engine,
       model,

@@ -24,6 +24,7 @@ export const FIT_KEYS: readonly (keyof FitOptions)[] = [
   'method',
   'adapter',
   'baseAdapter',
+  'beforeTraining',
   'request',
 ];
 

@@ -1,5 +1,5 @@
 /** What goes into a predictor and what comes out of it. */
-import type { MethodSpec, Module, TrainEvent } from '@peft/core';
+import type { MethodSpec, Model, Module, TrainEvent } from '@peft/core';
 import type { ColumnType, Label, ProblemType, Table } from '@peft/data';
 import type { JsonObject } from '@peft/hub';
 import type { EngineName } from '../engine/engine-choice.js';
@@ -121,6 +121,11 @@ export interface FitOptions {
    * one that trains; it is saved along. Its head gives way to the new one's.
    */
   readonly baseAdapter?: string;
+  /**
+   * Told of the model with the adapter that is about to train, before the first step. What it throws
+   * ends the fit.
+   */
+  readonly beforeTraining?: (model: Model) => void;
   /** What would start the same fit again, kept in `run.json` as it is. JSON-safe. */
   readonly request?: JsonObject;
 }
