@@ -6,6 +6,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Architecture } from '@peft/core';
+import { QUANTIZED_FORMS } from '@peft/hub';
 import {
   architectures,
   decoderArchitectures,
@@ -129,6 +130,9 @@ const table = (of: readonly Architecture<never>[]): string =>
     ),
   ].join('\n');
 
+/** `quant_method` of the checkpoints that are read. */
+const quantisers = (): string => QUANTIZED_FORMS.map(({ method }) => `\`${method}\``).join(', ');
+
 const modelTypeCount = (): number => architectures.flatMap(({ modelTypes }) => modelTypes).length;
 
 /** The whole page. */
@@ -136,7 +140,7 @@ export const modelPage = (): string => `# Models
 
 ${modelTypeCount()} values of \`model_type\` in a \`config.json\` are read. Checkpoints are Hugging Face's:
 \`model.safetensors\`, in one file or in shards, in float32, float16 or bfloat16, or already quantised by
-bitsandbytes. Names of modules and parameters are those of transformers, so that PEFT's target names,
+${quantisers()}. Names of modules and parameters are those of transformers, so that PEFT's target names,
 regular expressions and files fit. "Checked by" names the folder below
 \`packages/testing/fixtures/models\` with the numbers of transformers that the model's hidden states, logits,
 loss, gradients and greedy text agree with.

@@ -52,7 +52,12 @@ export type {
   NestedAbsmax,
   QuantizedParts,
 } from './weights/engine.js';
-export type { WeightFormat } from './weights/weight-format.js';
+export {
+  isQuantizedFormat,
+  type ConvertibleFormat,
+  type StoredOnlyFormat,
+  type WeightFormat,
+} from './weights/weight-format.js';
 export { freezeTensor, isFrozenTensor } from './weights/frozen-tensor.js';
 export { gatedActivation } from './activations/gated-activation.js';
 export { appendRows } from './rows/append-rows.js';

@@ -1,5 +1,12 @@
 /** Parts as a quantised checkpoint has them. */
-import { nestAbsmax, quantize4Bit, quantizeInt8Rows, type QuantizedParts } from '@peft/ops';
+import {
+  codeBook,
+  nestAbsmax,
+  quantize4Bit,
+  quantizeInt8Rows,
+  type QuantizedParts,
+  type StoredOnlyFormat,
+} from '@peft/ops';
 
 /** The values as a matrix of so many rows; `nested` quantises the maxima too. */
 export function quantizedParts(
@@ -19,5 +26,36 @@ export function quantizedParts(
     packed,
     absmax: nested ? nestAbsmax(absmax) : absmax,
     blockSize,
+  };
+}
+
+/** Codes, scales and zero points of no particular weight, and the values that they stand for. */
+export function codedParts(
+  format: StoredOnlyFormat,
+  rows: number,
+  columns: number,
+  blockSize: number,
+): { readonly parts: QuantizedParts; readonly values: Float32Array } {
+  const elements = rows * columns;
+  const blocks = Math.ceil(elements / blockSize);
+  const packed = Uint8Array.from(
+    { length: Math.ceil(elements / 2) },
+    (_, i) => (i * 37 + 11) & 255,
+  );
+  const absmax = Float32Array.from({ length: blocks }, (_, block) =>
+    format === 'mxfp4' ? 2 ** ((block % 5) - 4) : 0.01 * (1 + (block % 7)),
+  );
+  const zeros =
+    format === 'int4'
+      ? Uint8Array.from({ length: blocks }, (_, block) => (block * 5) % 16)
+      : undefined;
+  const values = Float32Array.from({ length: elements }, (_, i) => {
+    const block = Math.floor(i / blockSize);
+    const code = i % 2 ? packed[i >> 1]! & 15 : packed[i >> 1]! >> 4;
+    return (codeBook(format)[code]! - (zeros?.[block] ?? 0)) * absmax[block]!;
+  });
+  return {
+    parts: { name: 'w', format, shape: [rows, columns], packed, absmax, blockSize, zeros },
+    values,
   };
 }

@@ -9,14 +9,14 @@ import {
   nestAbsmax,
   quantize4Bit,
   quantizeInt8Rows,
-  type WeightFormat,
+  type ConvertibleFormat,
 } from '@peft/ops';
 
 /** What a format keeps of the values. */
 export function storedValues(
   values: Float32Array,
   rows: number,
-  format: WeightFormat,
+  format: ConvertibleFormat,
   blockSize = 64,
   nested = false,
 ): Float32Array {

@@ -4,6 +4,7 @@ import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { check, PeftError } from '@peft/errors';
 import {
   decodeFloat32,
+  isQuantizedFormat,
   type ActivationName,
   type Engine,
   type FreezeOptions,
@@ -13,7 +14,6 @@ import {
   type QuantizedParts,
   type StoredDtype,
   type TensorSource,
-  type WeightFormat,
 } from '@peft/ops';
 import { ACTIVATION } from './binding/activations.js';
 import { loadBinding } from './binding/load-binding.js';
@@ -135,10 +135,11 @@ class NativeEngine implements Engine {
 
   freeze(source: TensorSource, options: FreezeOptions = {}): FrozenWeight {
     const asStored = this.#stored(source, options.transposed ?? false);
-    const format = options.format ?? this.binding.weightInfo(asStored).format;
-    const stored = options.transposed && isQuantized(format) ? this.#turned(asStored) : asStored;
-    if (format === this.binding.weightInfo(stored).format)
-      return new NativeWeight(this, source.name, stored);
+    const held = this.binding.weightInfo(asStored).format;
+    const { format = held as 'f32' | 'f16' | 'bf16' } = options; // what #stored makes
+    const stored =
+      options.transposed && isQuantizedFormat(format) ? this.#turned(asStored) : asStored;
+    if (format === held) return new NativeWeight(this, source.name, stored);
     try {
       return new NativeWeight(
         this,
@@ -172,6 +173,7 @@ class NativeEngine implements Engine {
       nested?.nestedAbsmax ?? null,
       nested?.nestedBlockSize ?? 0,
       nested?.offset ?? 0,
+      parts.zeros ?? null,
     );
     return new NativeWeight(this, parts.name, handle);
   }
@@ -179,19 +181,19 @@ class NativeEngine implements Engine {
   quantizedParts(weight: FrozenWeight): QuantizedParts {
     const { handle } = this.#own(weight);
     const { format, rows, columns, blockSize } = this.binding.weightInfo(handle);
-    if (format !== 'int8' && format !== 'nf4' && format !== 'fp4')
+    if (format === 'f32' || format === 'f16' || format === 'bf16')
       throw new PeftError(
         'PEFT_WEIGHT_FORMAT',
         `native: ${weight.name} is stored as ${format}, which has no quantised parts.`,
       );
-    const { packed, absmax, absmaxCodes, nestedMap, nestedAbsmax, nestedBlockSize, nestedOffset } =
-      this.binding.weightParts(handle);
+    const parts = this.binding.weightParts(handle);
+    const { packed, absmax, absmaxCodes, nestedMap, nestedAbsmax } = parts;
     const scales = absmax ?? {
       codes: absmaxCodes!,
       map: nestedMap!,
       nestedAbsmax: nestedAbsmax!,
-      nestedBlockSize: nestedBlockSize!,
-      offset: nestedOffset!,
+      nestedBlockSize: parts.nestedBlockSize!,
+      offset: parts.nestedOffset!,
     };
     return {
       name: weight.name,
@@ -200,6 +202,7 @@ class NativeEngine implements Engine {
       packed,
       absmax: scales,
       blockSize: format === 'int8' ? undefined : blockSize,
+      zeros: parts.zeros,
     };
   }
 
@@ -365,9 +368,6 @@ class NativeEngine implements Engine {
     );
   }
 }
-
-const isQuantized = (format: WeightFormat): boolean =>
-  format === 'int8' || format === 'nf4' || format === 'fp4';
 
 function matrixShape(name: string, shape: readonly number[]): [number, number] {
   if (shape.length !== 2)

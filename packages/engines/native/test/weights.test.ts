@@ -97,6 +97,7 @@ describeEachSet('a frozen weight', (native, set) => {
         parts.nestedAbsmax ?? null,
         parts.nestedBlockSize ?? 0,
         parts.nestedOffset ?? 0,
+        null,
       );
       const same = new Float32Array(rows * columns);
       native.weightDequantize(again, same);

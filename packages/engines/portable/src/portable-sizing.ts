@@ -1,9 +1,7 @@
 /** What the portable engine holds in memory: operations run by their references, weights as float32. */
-import { weightBytes, type EngineSizing, type SizedWeight } from '@peft/ops';
+import { isQuantizedFormat, weightBytes, type EngineSizing, type SizedWeight } from '@peft/ops';
 
 const elements = ({ shape }: SizedWeight): number => shape[0]! * shape[1]!;
-const isQuantized = ({ format }: SizedWeight): boolean =>
-  format === 'nf4' || format === 'fp4' || format === 'int8';
 const storedBytes = ({ shape, size }: SizedWeight): number =>
   weightBytes(shape[0]!, shape[1]!, size);
 
@@ -19,12 +17,13 @@ export const portableSizing: EngineSizing = Object.freeze<EngineSizing>({
   kernels: {},
   hasActivatedProducts: false,
   weightBytes: (weight, uses) =>
-    isQuantized(weight) || !uses.product
+    isQuantizedFormat(weight.format) || !uses.product
       ? storedBytes(weight)
       : 4 * elements(weight) + (uses.rows ? storedBytes(weight) : 0),
   // the matrix, the product, and the product with its bias
   productBytes: ({ weight, rows, width, end }) =>
-    (isQuantized(weight) ? 4 * elements(weight) : 0) + 4 * rows * width * (end === 'bias' ? 2 : 1),
+    (isQuantizedFormat(weight.format) ? 4 * elements(weight) : 0) +
+    4 * rows * width * (end === 'bias' ? 2 : 1),
   rowsBytes: () => 0,
   matrixBytes: () => 0,
 });

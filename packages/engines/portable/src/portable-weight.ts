@@ -4,7 +4,13 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import type { Engine, FrozenWeight, QuantizedParts, WeightFormat } from '@peft/ops';
+import {
+  isQuantizedFormat,
+  type Engine,
+  type FrozenWeight,
+  type QuantizedParts,
+  type WeightFormat,
+} from '@peft/ops';
 import { transpose, type StoredWeight } from './stored-weight.js';
 
 /**
@@ -53,8 +59,8 @@ export class PortableWeight implements FrozenWeight {
    */
   withMatrix(use: (matrix: Tensor2D, transposed: boolean) => Tensor2D): Tensor2D {
     const [out, width] = this.shape;
-    const isQuantised = this.format === 'int8' || this.format === 'nf4' || this.format === 'fp4';
-    if (isQuantised) return use(tf.tensor2d(this.#stored!.rows(0, out), [out, width]), false);
+    if (isQuantizedFormat(this.format))
+      return use(tf.tensor2d(this.#stored!.rows(0, out), [out, width]), false);
     if (!this.#matrix) {
       const stored = this.#stored!;
       this.#matrix = tf.keep(

@@ -5,16 +5,15 @@
 import { PeftError } from '@peft/errors';
 import {
   checkBlockSize,
-  codeBook,
   decodeFloat32,
-  dequantize4Bit,
-  dequantizeInt8Rows,
   encodeBfloat16,
   encodeFloat16,
   expandAbsmax,
   nestAbsmax,
   quantize4Bit,
+  quantizedRows,
   quantizeInt8Rows,
+  type ConvertibleFormat,
   type FreezeOptions,
   type NestedAbsmax,
   type QuantizedParts,
@@ -35,7 +34,7 @@ export interface StoredWeight {
   readonly parts?: QuantizedParts;
 }
 
-const PLAIN: Partial<Record<StoredDtype, WeightFormat>> = { F16: 'f16', BF16: 'bf16' };
+const PLAIN: Partial<Record<StoredDtype, ConvertibleFormat>> = { F16: 'f16', BF16: 'bf16' };
 const DTYPES = { f32: 'F32', f16: 'F16', bf16: 'BF16' } as const;
 
 /**
@@ -142,7 +141,7 @@ function plainWeight(
 function quantize(
   name: string,
   values: Float32Array,
-  format: WeightFormat,
+  format: ConvertibleFormat,
   rows: number,
   columns: number,
   blockSize: number,
@@ -169,22 +168,21 @@ function quantize(
 
 /** Packed codes stay packed; the block maxima are expanded once. */
 function quantizedWeight(parts: QuantizedParts): StoredWeight {
-  const { format, shape, packed, absmax, blockSize = 64 } = parts;
-  const columns = shape[1]!;
-  const scales = absmax instanceof Float32Array ? absmax : expandAbsmax(absmax);
+  const { format, packed, absmax, zeros } = parts;
+  const expanded =
+    absmax instanceof Float32Array ? parts : { ...parts, absmax: expandAbsmax(absmax) };
   const byteLength =
     packed.byteLength +
+    (zeros?.byteLength ?? 0) +
     (absmax instanceof Float32Array
       ? absmax.byteLength
       : absmax.codes.byteLength + absmax.nestedAbsmax.byteLength + absmax.map.byteLength + 4);
-  const rows = (first: number, count: number) =>
-    format === 'int8'
-      ? dequantizeInt8Rows(packed, scales, columns, count, first)
-      : dequantize4Bit(packed, scales, format, blockSize, count * columns, first * columns);
+  const rows = (first: number, count: number) => quantizedRows(expanded, first, count);
   return { format, byteLength, rows, parts };
 }
 
-function checkParts({ name, format, shape, packed, absmax, blockSize = 64 }: QuantizedParts): void {
+function checkParts(parts: QuantizedParts): void {
+  const { name, format, shape, packed, absmax, zeros, blockSize = 64 } = parts;
   const [rows, columns] = matrixShape(name, shape);
   const elements = rows * columns;
   const fail = (problem: string): never => {
@@ -203,11 +201,13 @@ function checkParts({ name, format, shape, packed, absmax, blockSize = 64 }: Qua
     expect('row maxima', absmax.length, rows);
     return;
   }
-  codeBook(format);
   checkBlockSize(blockSize);
   expect('bytes', packed.byteLength, Math.ceil(elements / 2));
   const blocks = Math.ceil(elements / blockSize);
+  if (format === 'int4') expect('zero points', zeros?.length ?? 0, blocks);
   if (absmax instanceof Float32Array) expect('block maxima', absmax.length, blocks);
+  else if (format === 'int4' || format === 'mxfp4')
+    fail('its scales are nested, which those of nf4 and fp4 are');
   else checkNested(absmax, blocks, expect);
 }
 

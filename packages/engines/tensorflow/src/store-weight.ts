@@ -6,8 +6,10 @@ import { PeftError } from '@peft/errors';
 import {
   checkBlockSize,
   decodeFloat32,
+  memorySource,
   nestAbsmax,
   quantize4Bit,
+  quantizedRows,
   quantizeInt8Rows,
   type FreezeOptions,
   type QuantizedParts,
@@ -75,11 +77,18 @@ export function storeSource(
   });
 }
 
-/** @throws PEFT_QUANTIZED_PARTS when lengths and shape do not fit together */
+/**
+ * `int4` and `mxfp4`, which only checkpoints have, become bfloat16.
+ * @throws PEFT_QUANTIZED_PARTS when lengths and shape do not fit together
+ */
 export function storeParts(device: Device, parts: QuantizedParts): StoredWeight {
   const { name, format, packed, absmax, blockSize = 64 } = parts;
   const shape = matrixShape(name, parts.shape);
   checkParts(parts, shape);
+  if (format === 'int4' || format === 'mxfp4')
+    return storeSource(device, memorySource(name, shape, quantizedRows(parts, 0, shape[0])), {
+      format: 'bf16',
+    });
   const byteLength =
     packed.byteLength +
     (absmax instanceof Float32Array
@@ -156,7 +165,7 @@ function matrixShape(name: string, shape: readonly number[]): readonly [number, 
 }
 
 function checkParts(
-  { name, format, packed, absmax, blockSize = 64 }: QuantizedParts,
+  { name, format, packed, absmax, zeros, blockSize = 64 }: QuantizedParts,
   [rows, columns]: readonly [number, number],
 ): void {
   const elements = rows * columns;
@@ -171,6 +180,8 @@ function checkParts(
       name,
       `${packed.length} bytes were given for a ${format} weight of ${rows} × ${columns}, which has ${bytes}`,
     );
+  if (format === 'int4' && zeros?.length !== scales)
+    throw partsError(name, `${zeros?.length ?? 0} zero points were given for ${scales} blocks`);
   if (given !== scales)
     throw partsError(
       name,

@@ -53,7 +53,9 @@ export interface QuantizedWeight {
   /** Its values in the shape that a plain checkpoint has, decoded as they are read. */
   readonly dense: TensorSource;
   /** For engines that hold it as it is packed. */
-  readonly packed?: QuantizedSource;
+  readonly packed?: QuantizedSource | undefined;
+  /** The same of entry `index` of its first axis: one expert of all. */
+  packedEntry?(index: number): QuantizedSource | undefined;
 }
 
 /** A weight that is stored quantised, checked but for its values, which are not yet read. */

@@ -1,8 +1,11 @@
 /** The forms that are read. */
 import { show } from '@peft/errors';
+import { awqForm } from './awq/awq-form.js';
 import { bitsAndBytesForm } from './bitsandbytes/bitsandbytes-form.js';
+import { compressedTensorsForm } from './compressed-tensors/compressed-tensors-form.js';
 import { formSettings, unreadForm } from './form-settings.js';
 import { fp8Form } from './fp8/fp8-form.js';
+import { gptqForm } from './gptq/gptq-form.js';
 import { mxfp4Form } from './mxfp4/mxfp4-form.js';
 import type { FormReader, QuantizedForm, StoredForm } from './quantized-form.js';
 
@@ -11,6 +14,9 @@ export const QUANTIZED_FORMS: readonly QuantizedForm[] = Object.freeze([
   bitsAndBytesForm,
   fp8Form,
   mxfp4Form,
+  gptqForm,
+  awqForm,
+  compressedTensorsForm,
 ]);
 
 /**

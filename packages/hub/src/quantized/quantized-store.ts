@@ -6,8 +6,11 @@ import { readForm } from './quantized-forms.js';
 
 /** Tensors by the names that a plain checkpoint has. */
 export interface QuantizedStore extends StoredTensors {
-  /** For engines that hold the weight packed; `get` gives its values. */
-  quantized(name: string): QuantizedSource | undefined;
+  /**
+   * For engines that hold the weight packed; `get` gives its values.
+   * @param index of an entry of its first axis; default: all of it
+   */
+  quantized(name: string, index?: number): QuantizedSource | undefined;
 }
 
 /**
@@ -33,7 +36,8 @@ export function quantizedStore<S extends StoredTensors>(
   return {
     names: () => [...store.names()].flatMap((stored) => form.weightName(stored) ?? []),
     get: (name): TensorSource | undefined => weight(name)?.dense ?? store.get(name),
-    quantized: (name) => weight(name)?.packed,
+    quantized: (name, index) =>
+      index === undefined ? weight(name)?.packed : weight(name)?.packedEntry?.(index),
   };
 }
 

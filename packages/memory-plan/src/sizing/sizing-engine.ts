@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 import {
+  isQuantizedFormat,
   weightBytes,
   type Engine,
   type EngineSizing,
@@ -42,7 +43,7 @@ export class SizingWeight implements FrozenWeight, SizedWeight {
   }
 
   get isQuantized(): boolean {
-    return this.format === 'nf4' || this.format === 'fp4' || this.format === 'int8';
+    return isQuantizedFormat(this.format);
   }
 
   get byteLength(): number {

@@ -11,17 +11,19 @@ import {
   saveAdapter,
   type AnyMethod,
   type Model,
+  type ParameterSpec,
   type WeightStore,
 } from '@peft/core';
 import { openSafetensors } from '@peft/hub';
 import { lora } from '@peft/lora';
 import { architectures } from '@peft/models';
 import { createNativeEngine } from '@peft/native';
-import { crossEntropy, type Engine } from '@peft/ops';
+import { crossEntropy, type Engine, type FrozenWeight, type WeightFormat } from '@peft/ops';
 import { createPortableEngine } from '@peft/portable';
 import { toBeAllclose } from '@peft/testing';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { fp8Blocks, mxfp4 } from './forms/float-packers.js';
+import { awq, compressedTensors, gptq } from './forms/integer-packers.js';
 import { packedCheckpoint, storedWeights, type Packer } from './forms/packed-checkpoint.js';
 
 expect.extend({ toBeAllclose });
@@ -59,7 +61,16 @@ interface Form {
   readonly pack: Packer;
   readonly config?: typeof LLAMA;
   readonly packs?: RegExp;
+  /** In memory; default: two bytes a value. */
+  readonly format?: WeightFormat;
 }
+
+const compressed = (format: string, weights: object) => ({
+  quant_method: 'compressed-tensors',
+  format,
+  config_groups: { group_0: { targets: ['Linear'], weights } },
+  ignore: ['lm_head'],
+});
 
 const FORMS: readonly Form[] = [
   {
@@ -73,6 +84,92 @@ const FORMS: readonly Form[] = [
     pack: mxfp4,
     config: GPT_OSS,
     packs: EXPERTS,
+    format: 'mxfp4',
+  },
+  {
+    name: 'GPTQ in 4 bits',
+    settings: { quant_method: 'gptq', bits: 4, group_size: 32, sym: false },
+    pack: gptq({ bits: 4, groupSize: 32 }),
+    format: 'int4',
+  },
+  {
+    name: 'GPTQ in 4 bits, its second layout',
+    settings: { quant_method: 'gptq', bits: 4, group_size: 32, checkpoint_format: 'gptq_v2' },
+    pack: gptq({ bits: 4, groupSize: 32, isSecondLayout: true }),
+    format: 'int4',
+  },
+  {
+    name: 'GPTQ in the order of activations',
+    settings: { quant_method: 'gptq', bits: 4, group_size: 16, desc_act: true },
+    pack: gptq({ bits: 4, groupSize: 16, isOrdered: true }),
+  },
+  {
+    name: 'GPTQ in 8 bits',
+    settings: { quant_method: 'gptq', bits: 8, group_size: 32 },
+    pack: gptq({ bits: 8, groupSize: 32 }),
+  },
+  {
+    name: 'GPTQ in 3 bits',
+    settings: { quant_method: 'gptq', bits: 3, group_size: 32 },
+    pack: gptq({ bits: 3, groupSize: 32 }),
+  },
+  {
+    name: 'GPTQ in 2 bits',
+    settings: { quant_method: 'gptq', bits: 2, group_size: 32 },
+    pack: gptq({ bits: 2, groupSize: 32 }),
+  },
+  {
+    name: 'AWQ',
+    settings: { quant_method: 'awq', bits: 4, group_size: 32, version: 'gemm', zero_point: true },
+    pack: awq(32),
+    format: 'int4',
+  },
+  {
+    name: 'compressed-tensors packed in 4 bits by groups',
+    settings: compressed('pack-quantized', { num_bits: 4, strategy: 'group', group_size: 32 }),
+    pack: compressedTensors({ bits: 4, groupSize: 32, isSymmetric: true, isPacked: true }),
+    format: 'int4',
+  },
+  {
+    name: 'compressed-tensors packed in 4 bits with zero points, by rows',
+    settings: compressed('pack-quantized', {
+      num_bits: 4,
+      strategy: 'channel',
+      symmetric: false,
+    }),
+    pack: compressedTensors({ bits: 4, isSymmetric: false, isPacked: true }),
+    format: 'int4',
+  },
+  {
+    name: 'compressed-tensors packed in 8 bits by rows',
+    settings: compressed('pack-quantized', { num_bits: 8, strategy: 'channel' }),
+    pack: compressedTensors({ bits: 8, isSymmetric: true, isPacked: true }),
+    format: 'int8',
+  },
+  {
+    name: 'compressed-tensors in plain 8 bits by rows',
+    settings: compressed('int-quantized', { num_bits: 8, strategy: 'channel' }),
+    pack: compressedTensors({ bits: 8, isSymmetric: true, isPacked: false }),
+    format: 'int8',
+  },
+  {
+    name: 'compressed-tensors in plain 8 bits with zero points',
+    settings: compressed('int-quantized', {
+      num_bits: 8,
+      strategy: 'channel',
+      symmetric: false,
+    }),
+    pack: compressedTensors({ bits: 8, isSymmetric: false, isPacked: false }),
+  },
+  {
+    name: 'compressed-tensors in 8-bit floats',
+    settings: compressed('float-quantized', {
+      type: 'float',
+      num_bits: 8,
+      strategy: 'block',
+      block_structure: [32, 32],
+    }),
+    pack: fp8Blocks(32, '_scale'),
   },
 ];
 
@@ -99,7 +196,7 @@ describe.each(['portable', 'native'] as const)('on the %s engine', (engineName) 
   const logitsOf = (model: Model): Float32Array =>
     tf.tidy(() => Float32Array.from(model.forward(batch).logits!.dataSync()));
 
-  describe.each(FORMS)('$name', ({ settings, pack, config = LLAMA, packs = LINEAR }) => {
+  describe.each(FORMS)('$name', ({ settings, pack, config = LLAMA, packs = LINEAR, format }) => {
     const architecture = architectureFor(config.model_type, architectures);
     const description = describeModel(architecture, architecture.parseConfig(config), head);
     const stores = packedCheckpoint(storedWeights(description), (name) => packs.test(name), pack);
@@ -107,7 +204,12 @@ describe.each(['portable', 'native'] as const)('on the %s engine', (engineName) 
 
     test('computes what the values that it stands for compute', () => {
       const [packed, plain] = [open(quantised, stores.packed), open(config, stores.plain)];
-      expect(logitsOf(packed)).toBeAllclose(logitsOf(plain), { atol: 1e-6, rtol: 0 });
+      expect(logitsOf(packed)).toBeAllclose(logitsOf(plain), { atol: 2e-6, rtol: 0 });
+      const isOf = ({ name, entry }: ParameterSpec) => packs.test(entry?.of ?? name);
+      const { name } = description.parameters.find(isOf)!;
+      const held = (packed.weights.get(name) as FrozenWeight).format;
+      if (format) expect(held).toBe(format);
+      else expect(held).toMatch(/^b?f16$/);
     });
 
     test("is trained on, and the adapter is PEFT's, for any base of these values", async () => {
@@ -125,7 +227,7 @@ describe.each(['portable', 'native'] as const)('on the %s engine', (engineName) 
       file.close();
       const plain = open(config, stores.plain);
       await loadAdapter(plain, folder, { methods });
-      expect(logitsOf(plain)).toBeAllclose(logitsOf(packed), { atol: 1e-6, rtol: 0 });
+      expect(logitsOf(plain)).toBeAllclose(logitsOf(packed), { atol: 2e-6, rtol: 0 });
     });
   });
 });

@@ -1,6 +1,7 @@
-/** The 16 values of bitsandbytes' 4-bit formats, in code order. */
+/** The 16 values of each 4-bit format, in code order. */
 
-export type FourBitFormat = 'nf4' | 'fp4';
+/** bitsandbytes' `nf4` and `fp4`; codes with zero points; OCP's 4-bit floats. */
+export type FourBitFormat = 'nf4' | 'fp4' | 'int4' | 'mxfp4';
 
 /**
  * NormalFloat4 (Dettmers et al. 2023): quantiles of the normal distribution, ascending, code 7
@@ -22,6 +23,18 @@ export const FP4: readonly number[] = Object.freeze(
   ),
 );
 
+/** Codes stand for themselves; a block's zero point is subtracted. */
+const INT4: readonly number[] = Object.freeze(Array.from({ length: 16 }, (_, code) => code));
+
+const E2M1_MAGNITUDES = [0, 0.5, 1, 1.5, 2, 3, 4, 6] as const;
+
+/** e2m1 (OCP Microscaling formats 1.0): a sign, two exponent bits and one fraction bit. */
+const MXFP4: readonly number[] = Object.freeze([
+  ...E2M1_MAGNITUDES,
+  ...E2M1_MAGNITUDES.map((value) => -value),
+]);
+
+const BOOKS = Object.freeze({ nf4: NF4, fp4: FP4, int4: INT4, mxfp4: MXFP4 });
+
 /** Values of the codes 0 … 15. */
-export const codeBook = (format: FourBitFormat): readonly number[] =>
-  format === 'nf4' ? NF4 : FP4;
+export const codeBook = (format: FourBitFormat): readonly number[] => BOOKS[format];

@@ -1,7 +1,7 @@
 /**
- * bitsandbytes' 4-bit weights: w_i ≈ book[code_i]·absmax[⌊i/blockSize⌋] over the elements in row
- * order, two codes a byte, the even element in the high nibble. An odd tail is padded with the code
- * of 0.
+ * 4-bit weights as bitsandbytes lays them out: w_i ≈ (book[code_i] − zero_b)·absmax_b, b =
+ * ⌊i/blockSize⌋, over the elements in row order, two codes a byte, the even element in the high
+ * nibble. An odd tail is padded with the code of 0. Only `int4` has zero points.
  */
 import { check, PeftError } from '@peft/errors';
 import { quantizeBlocks } from './block-quantizer.js';
@@ -23,7 +23,7 @@ const FP4_ASCENDING = [11, 10, 13, 12, 15, 14, 9, 0, 1, 6, 7, 4, 5, 2, 3] as con
 /** @param blockSize a power of two from 32 to 4096. @throws PEFT_CONFIG_INVALID */
 export function quantize4Bit(
   values: Float32Array,
-  format: FourBitFormat,
+  format: 'nf4' | 'fp4',
   blockSize: number,
 ): FourBitWeight {
   checkBlockSize(blockSize);
@@ -37,7 +37,11 @@ export function quantize4Bit(
   return { packed, absmax };
 }
 
-/** Elements `first` … `first + count − 1`. @param absmax of each block, already expanded. */
+/**
+ * Elements `first` … `first + count − 1`.
+ * @param absmax of each block, already expanded.
+ * @param zeros of each block of `int4`.
+ */
 export function dequantize4Bit(
   packed: Uint8Array,
   absmax: Float32Array,
@@ -45,17 +49,19 @@ export function dequantize4Bit(
   blockSize: number,
   count: number,
   first = 0,
+  zeros?: Uint8Array,
 ): Float32Array {
   const book = Float32Array.from(codeBook(format));
   const values = new Float32Array(count);
   for (let n = 0; n < count;) {
     const block = Math.floor((first + n) / blockSize);
     const scale = absmax[block]!;
+    const zero = zeros?.[block] ?? 0;
     const end = Math.min(count, (block + 1) * blockSize - first);
     for (; n < end; n += 1) {
       const i = first + n;
       const byte = packed[i >>> 1]!;
-      values[n] = book[i & 1 ? byte & 15 : byte >> 4]! * scale;
+      values[n] = (book[i & 1 ? byte & 15 : byte >> 4]! - zero) * scale;
     }
   }
   return values;

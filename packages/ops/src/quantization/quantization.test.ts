@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { fixtureTensors, toBeAllclose, type FixtureTensor } from '@peft/testing';
 import { describe, expect, test } from 'vitest';
-import { FP4, NF4, type FourBitFormat } from './code-books.js';
+import { FP4, NF4 } from './code-books.js';
 import { dequantizeBlockwise, dynamicMap, quantizeBlockwise } from './dynamic-map.js';
 import { dequantize4Bit, quantize4Bit } from './four-bit.js';
 import { dequantizeInt8Rows, quantizeInt8Rows } from './int8-rows.js';
@@ -17,7 +17,7 @@ const vectors = JSON.parse(readFileSync(new URL('vectors/case.json', folder), 'u
   four_bit: {
     id: string;
     input: string;
-    quant_type: FourBitFormat;
+    quant_type: 'nf4' | 'fp4';
     blocksize: number;
     double_quant: boolean;
   }[];

@@ -10,7 +10,7 @@ import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { ActivationName } from '../tape/kernels.js';
 import type { EngineSizing } from './engine-sizing.js';
 import type { TensorSource } from './tensor-source.js';
-import type { WeightFormat } from './weight-format.js';
+import type { ConvertibleFormat, StoredOnlyFormat, WeightFormat } from './weight-format.js';
 
 /**
  * An opaque handle of a base weight that does not train, made and owned by an engine. `shape` is
@@ -34,7 +34,7 @@ export interface FreezeOptions {
    * Stored form; default: what the source has (`F32`→`f32`, `F16`→`f16`, `BF16`→`bf16`,
    * `F64`→`f32`).
    */
-  readonly format?: WeightFormat;
+  readonly format?: ConvertibleFormat;
   /** The source stores `[in, out]` (GPT-2's Conv1D). */
   readonly transposed?: boolean;
   /** Elements per block of `nf4` and `fp4`: 32, 64, … 4096. Default 64. */
@@ -43,16 +43,21 @@ export interface FreezeOptions {
   readonly doubleQuantization?: boolean;
 }
 
-/** The parts of an already quantised weight, as bitsandbytes stores them. */
+/** The parts of an already quantised weight, rows behind each other as bitsandbytes stores them. */
 export interface QuantizedParts {
   readonly name: string;
-  readonly format: 'nf4' | 'fp4' | 'int8';
+  readonly format: 'nf4' | 'fp4' | 'int8' | StoredOnlyFormat;
   /** Logical shape `[out, in]`. */
   readonly shape: readonly number[];
   /** 4-bit: two codes a byte, even element in the high nibble. int8: one signed byte an element. */
   readonly packed: Uint8Array;
-  /** 4-bit: maximum of each block, or its 8-bit form. int8: maximum of each row (`SCB`). */
+  /**
+   * `nf4`, `fp4`: maximum of each block, or its 8-bit form. `int4`, `mxfp4`: scale of each block.
+   * `int8`: maximum of each row (`SCB`).
+   */
   readonly absmax: Float32Array | NestedAbsmax;
+  /** `int4`: code that stands for 0 in each block. */
+  readonly zeros?: Uint8Array;
   readonly blockSize?: number;
 }
 

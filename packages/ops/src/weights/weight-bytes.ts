@@ -13,7 +13,8 @@ export interface QuantizedSize {
 
 /**
  * Bytes of a matrix `[rows, columns]` in a format. nf4, fp4: ½ a weight and 4 (or 1 + 4/256) a
- * block; int8: 1 a weight and 4 a row.
+ * block; int4: ½ a weight and 5 a block; mxfp4: ½ a weight and 4 a block; int8: 1 a weight and 4 a
+ * row.
  */
 export function weightBytes(
   rows: number,
@@ -22,10 +23,12 @@ export function weightBytes(
 ): number {
   const elements = rows * columns;
   if (format === 'int8') return elements + 4 * rows;
-  if (format !== 'nf4' && format !== 'fp4') return elements * PLAIN_BYTES[format];
+  if (format === 'f32' || format === 'f16' || format === 'bf16')
+    return elements * PLAIN_BYTES[format];
   const blocks = Math.ceil(elements / blockSize);
   return (
     Math.ceil(elements / 2) +
+    (format === 'int4' ? blocks : 0) +
     (doubleQuantization ? blocks + 4 * Math.ceil(blocks / NESTED_BLOCK) + 4 * 256 : 4 * blocks)
   );
 }

@@ -21,12 +21,12 @@ import {
   type FreezeOptions,
   type FrozenWeight,
   type TensorSource,
-  type WeightFormat,
+  type ConvertibleFormat,
 } from '@peft/ops';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { checkWeight } from '../check-weight.js';
 import { describeKernels } from './describe-kernels.js';
-import { quantizedParts } from '../quantized-parts.js';
+import { codedParts, quantizedParts } from '../quantized-parts.js';
 import { seededTensor, seededValues } from '../seeded-tensor.js';
 import { storedValues } from '../stored-values.js';
 import { toBeAllclose } from '../to-be-allclose.js';
@@ -40,7 +40,7 @@ export interface EngineContractOptions {
   readonly skip?: Readonly<Record<string, string>>;
 }
 
-const FORMATS: readonly WeightFormat[] = ['f32', 'f16', 'bf16', 'int8', 'nf4', 'fp4'];
+const FORMATS: readonly ConvertibleFormat[] = ['f32', 'f16', 'bf16', 'int8', 'nf4', 'fp4'];
 
 /** N, in, out: one element, one row, tails of every vector width, and a size of several blocks. */
 const SHAPES = [
@@ -247,6 +247,42 @@ export function describeEngine(
           engine.freezeQuantized({ ...parts, packed: parts.packed.subarray(1) }),
         ).toThrow();
         expect(() => engine.freezeQuantized({ ...parts, absmax: new Float32Array(1) })).toThrow();
+      });
+    });
+
+    part('formats that only checkpoints have', () => {
+      test.each([
+        ['int4', 33, 47, 32],
+        ['int4', 64, 128, 64],
+        ['int4', 67, 256, 128],
+        ['mxfp4', 33, 47, 32],
+        ['mxfp4', 70, 96, 32],
+      ] as const)(
+        '%s of %i × %i in blocks of %i: the values of its codes, or those in bfloat16',
+        (format, rows, columns, blockSize) => {
+          const { parts, values } = codedParts(format, rows, columns, blockSize);
+          const weight = engine.freezeQuantized(parts);
+          const isPacked = weight.format === format;
+          const stored = isPacked ? values : storedValues(values, rows, 'bf16');
+          for (const tokens of [1, 6, 40]) checkWeight(engine, weight, stored, tokens);
+          if (isPacked) {
+            const read = engine.quantizedParts(weight);
+            expect({ ...read, zeros: read.zeros && [...read.zeros] }).toEqual({
+              ...parts,
+              zeros: parts.zeros && [...parts.zeros],
+            });
+          }
+          weight.dispose();
+        },
+      );
+
+      test('scales and zero points that are too few are refused', () => {
+        const { parts } = codedParts('int4', 8, 64, 64);
+        const freezeWith = (changed: object) => () =>
+          engine.freezeQuantized({ ...parts, ...changed });
+        expect(freezeWith({ zeros: parts.zeros!.subarray(1) })).toThrow();
+        expect(freezeWith({ zeros: undefined })).toThrow();
+        expect(freezeWith({ absmax: new Float32Array(7) })).toThrow();
       });
     });
 

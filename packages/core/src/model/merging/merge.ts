@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import { memorySource, type Engine, type FrozenWeight } from '@peft/ops';
+import { isQuantizedFormat, memorySource, type Engine, type FrozenWeight } from '@peft/ops';
 import type { Adapter } from '../../adapter/adapter.js';
 import type { WeightHost } from '../../adapter/weight-host.js';
 import type { ModelDescription } from '../../description/model-description.js';
@@ -217,8 +217,7 @@ const canMerge = (attachment: SiteAttachments[SiteKind]): boolean =>
 
 /** Whether a weight is stored in four or eight bits. */
 export const isQuantized = (weight: FrozenWeight | Tensor): boolean =>
-  isFrozen(weight) &&
-  (weight.format === 'nf4' || weight.format === 'fp4' || weight.format === 'int8');
+  isFrozen(weight) && isQuantizedFormat(weight.format);
 
 /** float32 values of a base weight; the caller disposes. */
 export const readTensor = (weight: FrozenWeight | Tensor): Tensor =>

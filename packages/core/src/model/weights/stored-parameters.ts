@@ -5,6 +5,7 @@ import type { TensorSource } from '@peft/ops';
 import type { ModelDescription, ParameterSpec } from '../../description/model-description.js';
 import type { TensorPiece } from '../../description/tensor-entry.js';
 import { vocabularyParameters } from '../../description/vocabulary.js';
+import { joinedQuantized } from './joined-quantized.js';
 import { joinedSource, sliceOf } from './joined-source.js';
 import { resizedBuffer, resizedRows } from './resized-rows.js';
 import type { WeightStore } from './weight-store.js';
@@ -61,6 +62,8 @@ function storedParameter(
     }
   }
   for (const pieces of spec.pieces ?? []) {
+    const quantized = quantizedPieces(spec.name, pieces, description, store);
+    if (quantized) return { quantized };
     const sources = pieces.map((piece) => storedPiece(piece, description, store));
     if (sources.every((source) => source !== undefined))
       return { source: joinedSource(spec.name, sources) };
@@ -92,6 +95,21 @@ function storedPiece(
     .map((variant) => store.get(variant))
     .find((found) => found !== undefined);
   return source && index !== undefined ? sliceOf(source, index) : source;
+}
+
+/** The pieces as they are packed, where all of them are, and alike. */
+function quantizedPieces(
+  name: string,
+  pieces: readonly TensorPiece[],
+  description: ModelDescription,
+  store: WeightStore,
+): QuantizedSource | undefined {
+  const found = pieces.map((piece) =>
+    variantsOf(piece.name, description)
+      .map((variant) => store.quantized?.(variant, piece.index))
+      .find((source) => source !== undefined),
+  );
+  return found.every((source) => source !== undefined) ? joinedQuantized(name, found) : undefined;
 }
 
 /** The checkpoint may carry the class prefix (`bert.`) or lack it. */

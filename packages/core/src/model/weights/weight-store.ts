@@ -6,8 +6,8 @@ export interface WeightStore {
   names(): Iterable<string>;
   get(name: string): TensorSource | undefined;
   /**
-   * The tensor as it is stored where an engine can hold it quantised; `get` gives its values. See
-   * `quantizedStore` of @peft/hub.
+   * The tensor, or an entry of its first axis, as it is stored where an engine can hold it
+   * quantised; `get` gives its values. See `quantizedStore` of @peft/hub.
    */
-  quantized?(name: string): QuantizedSource | undefined;
+  quantized?(name: string, index?: number): QuantizedSource | undefined;
 }

@@ -77,8 +77,8 @@ auto reading(const Weight& weight, Use&& use) {
   }
 }
 
-constexpr std::initializer_list<const char*> kFormats = {"f32",  "f16", "bf16",
-                                                         "int8", "nf4", "fp4"};
+constexpr std::initializer_list<const char*> kFormats = {"f32", "f16", "bf16", "int8",
+                                                         "nf4", "fp4", "int4", "mxfp4"};
 
 Format plainFormat(const Arguments& a, size_t index) {
   return static_cast<Format>(a.choice(index, "format", {"f32", "f16", "bf16"}));
@@ -117,8 +117,9 @@ napi_value fromBytes(const Arguments& a) {
 
 napi_value fromParts(const Arguments& a) {
   auto weight = std::make_unique<Weight>();
-  const int chosen = a.choice(0, "format", {"nf4", "fp4", "int8"});
-  weight->format = chosen == 0 ? Format::nf4 : chosen == 1 ? Format::fp4 : Format::int8;
+  constexpr Format kPacked[] = {Format::nf4, Format::fp4, Format::int8, Format::int4,
+                                Format::mxfp4};
+  weight->format = kPacked[a.choice(0, "format", {"nf4", "fp4", "int8", "int4", "mxfp4"})];
   weight->shape = shapeOf(a, 1);
   const int64_t elements = weight->shape.elements();
   int64_t maxima = weight->shape.rows;
@@ -134,7 +135,7 @@ napi_value fromParts(const Arguments& a) {
   if (absmax) {
     weight->maxima.assign(absmax, absmax + maxima);
   } else {
-    if (weight->format == Format::int8) a.fail("absmax is missing");
+    if (weight->format != Format::nf4 && weight->format != Format::fp4) a.fail("absmax is missing");
     weight->nestedBlockSize = a.size(10, "nestedBlockSize", 1);
     const uint8_t* codes = a.bytes(7, "absmaxCodes", maxima);
     const float* map = a.floats(8, "nestedMap", 256);
@@ -145,6 +146,10 @@ napi_value fromParts(const Arguments& a) {
     weight->map.assign(map, map + 256);
     weight->nested.assign(nested, nested + groups);
   }
+  if (weight->format == Format::int4) {
+    const uint8_t* zeros = a.bytes(12, "zeros", maxima);
+    weight->zeros.assign(zeros, zeros + maxima);
+  }
   weight->bytes = allocateBytes(length);
   if (length > 0) std::memcpy(weight->bytes.get(), packed, static_cast<size_t>(length));
   return wrap(a, std::move(weight));
@@ -152,8 +157,9 @@ napi_value fromParts(const Arguments& a) {
 
 napi_value convert(const Arguments& a) {
   const Weight& source = weightOf(a, 0);
-  const Format format = static_cast<Format>(a.choice(1, "format", kFormats));
-  const bool fourBit = format == Format::nf4 || format == Format::fp4;
+  const Format format =
+      static_cast<Format>(a.choice(1, "format", {"f32", "f16", "bf16", "int8", "nf4", "fp4"}));
+  const bool fourBit = isFourBit(format);
   const int64_t blockSize = fourBit ? blockSizeOf(a, 2) : 64;
   const bool doubleQuantization = a.boolean(3, "doubleQuantization");
   if (format == Format::int8 && source.shape.transposed)
@@ -195,7 +201,7 @@ napi_value copyOf(napi_env env, napi_typedarray_type type, const T* data, size_t
 
 napi_value parts(const Arguments& a) {
   const Weight& weight = weightOf(a, 0);
-  if (weight.format != Format::int8 && weight.format != Format::nf4 && weight.format != Format::fp4)
+  if (weight.format != Format::int8 && !isFourBit(weight.format))
     a.fail("only a quantised weight has parts");
   napi_env env = a.env();
   napi_value result;
@@ -205,6 +211,8 @@ napi_value parts(const Arguments& a) {
   };
   put("packed",
       copyOf(env, napi_uint8_array, weight.data(), static_cast<size_t>(weight.dataBytes())));
+  if (!weight.zeros.empty())
+    put("zeros", copyOf(env, napi_uint8_array, weight.zeros.data(), weight.zeros.size()));
   if (weight.nestedBlockSize == 0) {
     put("absmax", copyOf(env, napi_float32_array, weight.maxima.data(), weight.maxima.size()));
   } else {

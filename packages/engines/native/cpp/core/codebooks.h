@@ -1,5 +1,6 @@
-// The values of the 4-bit codes (bitsandbytes), code order.
+// The values of the 4-bit codes, code order.
 #pragma once
+#include "matrix-view.h"
 
 namespace peft {
 
@@ -26,5 +27,28 @@ alignas(64) static const float kFp4Values[16] = {
     0.0f,          0.0625f / 12.0f, 8.0f / 12.0f,  12.0f / 12.0f,    4.0f / 12.0f,  6.0f / 12.0f,
     2.0f / 12.0f,  3.0f / 12.0f,    -0.0f,         -0.0625f / 12.0f, -8.0f / 12.0f, -12.0f / 12.0f,
     -4.0f / 12.0f, -6.0f / 12.0f,   -2.0f / 12.0f, -3.0f / 12.0f};
+
+/** Codes stand for themselves, less the zero point of their block. */
+alignas(64) static const
+    float kInt4Values[16] = {0.0f, 1.0f, 2.0f,  3.0f,  4.0f,  5.0f,  6.0f,  7.0f,
+                             8.0f, 9.0f, 10.0f, 11.0f, 12.0f, 13.0f, 14.0f, 15.0f};
+
+/** e2m1: a sign, two exponent bits and one fraction bit (OCP Microscaling formats 1.0). */
+alignas(64) static const
+    float kMxfp4Values[16] = {0.0f,  0.5f,  1.0f,  1.5f,  2.0f,  3.0f,  4.0f,  6.0f,
+                              -0.0f, -0.5f, -1.0f, -1.5f, -2.0f, -3.0f, -4.0f, -6.0f};
+
+static inline const float* fourBitValues(Format format) {
+  switch (format) {
+    case Format::fp4:
+      return kFp4Values;
+    case Format::int4:
+      return kInt4Values;
+    case Format::mxfp4:
+      return kMxfp4Values;
+    default:
+      return kNf4Values;
+  }
+}
 
 }  // namespace peft

@@ -4,13 +4,26 @@
 
 namespace peft {
 
-enum class Format : int { f32 = 0, f16 = 1, bf16 = 2, int8 = 3, nf4 = 4, fp4 = 5 };
+enum class Format : int {
+  f32 = 0,
+  f16 = 1,
+  bf16 = 2,
+  int8 = 3,
+  nf4 = 4,
+  fp4 = 5,
+  int4 = 6,
+  mxfp4 = 7
+};
+
+static inline bool isFourBit(Format format) {
+  return format >= Format::nf4;
+}
 
 /**
- * data: f32, f16, bf16, int8: element (r, c) at r·stride + c. nf4, fp4: element i = r·stride + c in
- * byte i/2, even i in the high nibble. scale: int8: row maximum [rows]. nf4, fp4: maximum of block
- * i >> blockShift; with double quantisation null, and then maximum = map[codes[block]]·nested[block
- * / nestedBlockSize] + offset.
+ * data: f32, f16, bf16, int8: element (r, c) at r·stride + c. 4 bits: element i = r·stride + c in
+ * byte i/2, even i in the high nibble. scale: int8: row maximum [rows]. 4 bits: maximum (nf4, fp4)
+ * or scale of block i >> blockShift; with double quantisation null, and then maximum =
+ * map[codes[block]]·nested[block / nestedBlockSize] + offset. zeros: int4: code of 0 in a block.
  */
 struct MatrixView {
   Format format = Format::f32;
@@ -23,6 +36,7 @@ struct MatrixView {
   const float* nested = nullptr;
   int64_t nestedBlockSize = 256;
   float offset = 0;
+  const uint8_t* zeros = nullptr;
 };
 
 static inline MatrixView denseView(const float* data, int64_t stride) {
@@ -35,6 +49,11 @@ static inline MatrixView denseView(const float* data, int64_t stride) {
 static inline float blockMaximum(const MatrixView& view, int64_t block) {
   if (view.scale) return view.scale[block];
   return view.map[view.codes[block]] * view.nested[block / view.nestedBlockSize] + view.offset;
+}
+
+/** What is taken from the values of a block before they are scaled. */
+static inline float blockZero(const MatrixView& view, int64_t block) {
+  return view.zeros ? static_cast<float>(view.zeros[block]) : 0.0f;
 }
 
 }  // namespace peft

@@ -1,5 +1,6 @@
 // A run of stored elements of one row as float32, or rounded to bf16.
-// 4-bit values are code value · block maximum, rounded once to the type asked for.
+// 4-bit values are (code value − zero of the block) · its scale, rounded once to the type asked
+// for.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -83,10 +84,10 @@ inline void decodeDense(const Stored* p, int64_t count, typename Sink::Element* 
 #ifdef PEFT_HAS_BF16
 /** `count` elements of one block, a multiple of 32 from an even one on: the block's 16 values are
  * scaled, rounded and looked up by 16-bit lanes. */
-inline void decodeBlockToBf16(const uint8_t* bytes, __m512 values, float maximumOfBlock,
+inline void decodeBlockToBf16(const uint8_t* bytes, __m512 values, float scale, float zero,
                               int64_t count, uint16_t* out) {
-  const __m256i rounded =
-      (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(values, _mm512_set1_ps(maximumOfBlock)));
+  const __m256i rounded = (__m256i)_mm512_cvtneps_pbh(
+      _mm512_mul_ps(_mm512_sub_ps(values, _mm512_set1_ps(zero)), _mm512_set1_ps(scale)));
   const __m512i table =
       _mm512_broadcast_i64x4(rounded);  // twice, so that bit 4 of an index does not matter
   for (int64_t i = 0; i < count; i += 32, out += 32) {
@@ -101,40 +102,41 @@ inline void decodeBlockToBf16(const uint8_t* bytes, __m512 values, float maximum
 template <class Sink>
 inline void decodeFourBit(const MatrixView& view, int64_t first, int64_t count,
                           typename Sink::Element* out) {
-  const float* values = view.format == Format::nf4 ? kNf4Values : kFp4Values;
+  const float* values = fourBitValues(view.format);
   const uint8_t* bytes = static_cast<const uint8_t*>(view.data);
   const Table16 plain = table16(values);
   const int64_t end = first + count;
   int64_t i = first, block = first >> view.blockShift;
-  auto one = [&](float maximumOfBlock) {
+  auto one = [&](float scaleOfBlock, float zeroOfBlock) {
     const int code = i & 1 ? bytes[i >> 1] & 15 : bytes[i >> 1] >> 4;
-    Sink::one(out++, values[code] * maximumOfBlock);
+    Sink::one(out++, (values[code] - zeroOfBlock) * scaleOfBlock);
     i++;
   };
   for (; i < end; block++) {
     const int64_t blockEnd =
         (block + 1) << view.blockShift < end ? (block + 1) << view.blockShift : end;
-    const float maximumOfBlock = blockMaximum(view, block);
-    if (i & 1) one(maximumOfBlock);
+    const float scaleOfBlock = blockMaximum(view, block), zeroOfBlock = blockZero(view, block);
+    if (i & 1) one(scaleOfBlock, zeroOfBlock);
     const int64_t whole = (blockEnd - i) / (2 * W) * (2 * W);
     if (whole > 0) {
 #ifdef PEFT_HAS_BF16
       if constexpr (sizeof(typename Sink::Element) == 2) {
-        decodeBlockToBf16(bytes + (i >> 1), plain.v, maximumOfBlock, whole, out);
+        decodeBlockToBf16(bytes + (i >> 1), plain.v, scaleOfBlock, zeroOfBlock, whole, out);
         i += whole;
         out += whole;
       } else
 #endif
       {
-        const vf scale = set(maximumOfBlock);
-        const Table16 table = map(plain, [&](vf entry) { return Sink::tableEntry(entry * scale); });
+        const vf scale = set(scaleOfBlock), shift = set(zeroOfBlock);
+        const Table16 table =
+            map(plain, [&](vf entry) { return Sink::tableEntry((entry - shift) * scale); });
         for (const int64_t stop = i + whole; i < stop; i += 2 * W, out += 2 * W) {
           const vi byte = loadU8(bytes + (i >> 1));
           Sink::pairs(out, look(table, shr<4>(byte)), look(table, byte));
         }
       }
     }
-    while (i < blockEnd) one(maximumOfBlock);
+    while (i < blockEnd) one(scaleOfBlock, zeroOfBlock);
   }
 }
 
@@ -177,6 +179,8 @@ inline void decodeRun(const MatrixView& view, int64_t row, int64_t column, int64
     }
     case Format::nf4:
     case Format::fp4:
+    case Format::int4:
+    case Format::mxfp4:
       decodeFourBit<Sink>(view, first, count, out);
       break;
   }

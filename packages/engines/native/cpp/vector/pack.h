@@ -119,19 +119,19 @@ void packS(const MatrixView& view, bool transposed, int64_t row0, int64_t rows, 
  * `packFourBitColumns`. */
 inline bool hasWholeBlocks(const MatrixView& view, int64_t column0, int64_t columns) {
   const int64_t mask = (int64_t{1} << view.blockShift) - 1;
-  return (view.format == Format::nf4 || view.format == Format::fp4) && view.blockShift >= 6 &&
-         (view.stride & mask) == 0 && (column0 & 63) == 0 && (columns & 63) == 0;
+  return isFourBit(view.format) && view.blockShift >= 6 && (view.stride & mask) == 0 &&
+         (column0 & 63) == 0 && (columns & 63) == 0;
 }
 
 /** packV of a 4-bit matrix [k, columns] with whole blocks: two rows are looked up and interleaved
  * in registers. */
 inline void packFourBitColumns(const MatrixView& view, int64_t column0, int64_t columns, int64_t k0,
                                int64_t count, uint32_t* packed) {
-  const __m512 values = _mm512_load_ps(view.format == Format::nf4 ? kNf4Values : kFp4Values);
+  const __m512 values = _mm512_load_ps(fourBitValues(view.format));
   const int64_t words = (count + 1) / 2;
   const uint8_t* bytes = static_cast<const uint8_t*>(view.data);
   auto tableOf = [&](int64_t element) {
-    return scaledTable(values, blockMaximum(view, element >> view.blockShift));
+    return scaledTable(values, view, element >> view.blockShift);
   };
   auto lookUp = [&](int64_t element, __m512i table) {
     return lookUpFourBit(bytes + (element >> 1), table);

@@ -22,11 +22,11 @@ struct StoredRows {
   const T* at(int64_t row) const {
     return static_cast<const T*>(view.data) + first(row);
   }
-  /** Of 4-bit values: the largest of the block that element `k` of each of W rows lies in. */
-  vf maxima(int64_t row, int64_t k) const {
+  /** Of 4-bit values: `of` the block that element `k` of each of W rows lies in. */
+  template <class Of>
+  vf ofBlocks(int64_t row, int64_t k, Of of) const {
     float each[W];
-    for (int64_t i = 0; i < W; i++)
-      each[i] = blockMaximum(view, (first(row + i) + k) >> view.blockShift);
+    for (int64_t i = 0; i < W; i++) each[i] = of(view, (first(row + i) + k) >> view.blockShift);
     return load(each);
   }
   int64_t blockMask() const { return (int64_t{1} << view.blockShift) - 1; }
@@ -70,16 +70,23 @@ inline void turnInt8(const StoredRows& rows, int64_t blocks, uint32_t* panel) {
 }
 
 /** Words of eight 4-bit codes, high nibble of each byte first. */
+template <bool hasZeros>
 inline void turnFourBit(const StoredRows& rows, int64_t blocks, uint32_t* panel) {
-  const Table16 values = table16(rows.view.format == Format::nf4 ? kNf4Values : kFp4Values);
+  const Table16 values = table16(fourBitValues(rows.view.format));
   const int64_t mask = rows.blockMask();
-  vf scale = zero();
+  vf scale = zero(), shift = zero();
   auto read = [&](int64_t row, int64_t b) {
     return loadi(static_cast<const uint8_t*>(rows.view.data) + (rows.first(row) >> 1) + b * 4 * W);
   };
   auto put = [&](int64_t row, int64_t word, vi turned, uint32_t* to) {
-    if (word == 0 || ((rows.k0 + word * 8) & mask) == 0) scale = rows.maxima(row, word * 8);
-    auto number = [&](vi code) { return bits(look(values, code) * scale); };
+    if (word == 0 || ((rows.k0 + word * 8) & mask) == 0) {
+      scale = rows.ofBlocks(row, word * 8, blockMaximum);
+      if constexpr (hasZeros) shift = rows.ofBlocks(row, word * 8, blockZero);
+    }
+    auto number = [&](vi code) {
+      const vf value = look(values, code);
+      return bits((hasZeros ? value - shift : value) * scale);
+    };
     storei(to, number(shr<4>(turned)));
     storei(to + kPanelWords, number(turned));
     storei(to + 2 * kPanelWords, number(shr<12>(turned)));
@@ -124,8 +131,13 @@ inline int64_t turnFloats(const StoredRows& rows, int64_t count, uint32_t* panel
       return made(4) * 4 * W;
     case Format::nf4:
     case Format::fp4:
+    case Format::int4:
+    case Format::mxfp4:
       if ((view.stride & rows.blockMask()) != 0 || rows.k0 % 8 != 0) return 0;
-      turnFourBit(rows, made(8), panel);
+      if (view.zeros)
+        turnFourBit<true>(rows, made(8), panel);
+      else
+        turnFourBit<false>(rows, made(8), panel);
       return made(8) * 8 * W;
   }
   return 0;
@@ -133,9 +145,10 @@ inline int64_t turnFloats(const StoredRows& rows, int64_t count, uint32_t* panel
 
 #ifdef PEFT_HAS_BF16
 /** The block's 16 values, scaled and rounded, twice, so that bit 4 of an index does not matter. */
-inline __m512i scaledTable(__m512 values, float maximumOfBlock) {
-  return _mm512_broadcast_i64x4(
-      (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(values, _mm512_set1_ps(maximumOfBlock))));
+inline __m512i scaledTable(__m512 values, const MatrixView& view, int64_t block) {
+  const __m512 shifted = _mm512_sub_ps(values, _mm512_set1_ps(blockZero(view, block)));
+  return _mm512_broadcast_i64x4((__m256i)_mm512_cvtneps_pbh(
+      _mm512_mul_ps(shifted, _mm512_set1_ps(blockMaximum(view, block)))));
 }
 
 /** 32 elements of one block, of 16 bytes. */
@@ -149,13 +162,13 @@ inline __m512i lookUpFourBit(const uint8_t* bytes, __m512i table) {
 /** Pairs of 4-bit values; whole blocks of the matrix start where rows do. */
 inline void turnFourBitPairs(const StoredRows& rows, int64_t blocks, uint32_t* panel) {
   const MatrixView& view = rows.view;
-  const __m512 values = _mm512_load_ps(view.format == Format::nf4 ? kNf4Values : kFp4Values);
+  const __m512 values = _mm512_load_ps(fourBitValues(view.format));
   const int64_t mask = rows.blockMask();
   __m512i tables[kPanelWords];
   auto read = [&](int64_t row, int64_t b) {
     const int64_t element = rows.first(row) + b * 32;
     if (b == 0 || (element & mask) == 0)
-      tables[row] = scaledTable(values, blockMaximum(view, element >> view.blockShift));
+      tables[row] = scaledTable(values, view, element >> view.blockShift);
     return vi{lookUpFourBit(static_cast<const uint8_t*>(view.data) + (element >> 1), tables[row])};
   };
   turnBlocks(blocks, 1, panel, read, putWord);
@@ -205,6 +218,8 @@ inline int64_t turnPairs(const StoredRows& rows, int64_t count, uint32_t* panel)
     }
     case Format::nf4:
     case Format::fp4:
+    case Format::int4:
+    case Format::mxfp4:
       if ((view.stride & rows.blockMask()) != 0 || rows.k0 % 32 != 0) return 0;
       turnFourBitPairs(rows, blocks, panel);
       break;
@@ -226,7 +241,7 @@ inline void packRun(const MatrixView& view, int64_t row, int64_t k0, int64_t cou
  * processor to guess. */
 inline void prefetchRun(const MatrixView& view, int64_t row, int64_t k0, int64_t count) {
 #if defined(__GNUC__)
-  constexpr int kBits[] = {32, 16, 16, 8, 4, 4};  // of a Format
+  constexpr int kBits[] = {32, 16, 16, 8, 4, 4, 4, 4};  // of a Format
   const int bits = kBits[static_cast<int>(view.format)];
   const char* begin = static_cast<const char*>(view.data) + (row * view.stride + k0) * bits / 8;
   for (int64_t byte = 0; byte < count * bits / 8; byte += 64) __builtin_prefetch(begin + byte);

@@ -105,7 +105,7 @@ std::unique_ptr<Weight> convertWeight(const Weight& source, Format format, int64
   const int64_t elements = source.shape.elements(), columns = source.shape.storedColumns();
   target->bytes = allocateBytes(storedBytes(format, elements));
   uint8_t* bytes = target->bytes.get();
-  const bool fourBit = format == Format::nf4 || format == Format::fp4;
+  const bool fourBit = isFourBit(format);
   if (fourBit) {
     target->blockSize = blockSize;
     target->maxima.resize(static_cast<size_t>((elements + blockSize - 1) / blockSize));

@@ -21,8 +21,7 @@ int64_t elementBytes(Format format) {
 }  // namespace
 
 int64_t storedBytes(Format format, int64_t elements) {
-  return format == Format::nf4 || format == Format::fp4 ? (elements + 1) / 2
-                                                        : elements * elementBytes(format);
+  return isFourBit(format) ? (elements + 1) / 2 : elements * elementBytes(format);
 }
 
 std::shared_ptr<uint8_t> allocateBytes(int64_t count) {
@@ -37,7 +36,7 @@ MatrixView Weight::view() const {
   view.data = data();
   view.stride = shape.storedColumns();
   if (format == Format::int8) view.scale = maxima.data();
-  if (format == Format::nf4 || format == Format::fp4) {
+  if (isFourBit(format)) {
     view.blockShift = std::countr_zero(static_cast<uint64_t>(blockSize));
     view.scale = codes.empty() ? maxima.data() : nullptr;
     view.codes = codes.data();
@@ -45,6 +44,7 @@ MatrixView Weight::view() const {
     view.nested = nested.data();
     view.nestedBlockSize = nestedBlockSize;
     view.offset = offset;
+    view.zeros = zeros.empty() ? nullptr : zeros.data();
   }
   return view;
 }
@@ -55,7 +55,7 @@ int64_t Weight::dataBytes() const {
 
 int64_t Weight::byteLength() const {
   return dataBytes() + static_cast<int64_t>(maxima.size() * 4 + codes.size() + map.size() * 4 +
-                                            nested.size() * 4);
+                                            nested.size() * 4 + zeros.size());
 }
 
 std::unique_ptr<Weight> weightFromFile(const std::string& path, int64_t offset, Format format,

@@ -24,15 +24,16 @@ struct WeightShape {
 struct Weight {
   WeightShape shape{};
   Format format = Format::f32;
-  int64_t blockSize = 0;  // of nf4, fp4
+  int64_t blockSize = 0;  // of 4 bits
   std::unique_ptr<MappedFile> file;
   std::shared_ptr<uint8_t> bytes;  // when not mapped; 64-byte aligned
-  std::vector<float> maxima;       // of blocks (nf4, fp4 without codes) or rows (int8)
+  std::vector<float> maxima;       // or scales of blocks (4 bits without codes) or rows (int8)
   std::vector<uint8_t> codes;      // double quantisation: 8-bit maxima
   std::vector<float> map;          // [256]
   std::vector<float> nested;
   int64_t nestedBlockSize = 0;
   float offset = 0;
+  std::vector<uint8_t> zeros;  // of int4's blocks
 
   /** Rows and columns as stored. */
   MatrixView view() const;

@@ -1,5 +1,5 @@
 /** Frozen weights and the products with them: cpp/binding/weights.cc. */
-import type { WeightFormat } from '@peft/ops';
+import type { ConvertibleFormat, StoredOnlyFormat, WeightFormat } from '@peft/ops';
 
 type F32 = Float32Array;
 
@@ -17,7 +17,7 @@ export interface WeightInfo {
   readonly columns: number;
   /** Stored as `[in, out]`. */
   readonly transposed: boolean;
-  /** 0 unless `nf4` or `fp4`. */
+  /** 0 unless it has 4 bits. */
   readonly blockSize: number;
   readonly doubleQuantization: boolean;
   /** Bytes occupied, or mapped. */
@@ -30,15 +30,17 @@ export interface WeightInfo {
  * only `absmax`.
  */
 export interface WeightParts {
-  /** nf4, fp4: `[ceil(n/2)]`, even element in the high nibble. int8: signed bytes `[n]`. */
+  /** 4 bits: `[ceil(n/2)]`, even element in the high nibble. int8: signed bytes `[n]`. */
   readonly packed: Uint8Array;
-  /** nf4, fp4: one a block, absent with double quantisation. int8: one a row. */
+  /** 4 bits: one a block, absent with double quantisation. int8: one a row. */
   readonly absmax?: Float32Array;
   readonly absmaxCodes?: Uint8Array;
   readonly nestedMap?: Float32Array; // [256]
   readonly nestedAbsmax?: Float32Array;
   readonly nestedBlockSize?: number;
   readonly nestedOffset?: number;
+  /** int4: one a block. */
+  readonly zeros?: Uint8Array;
 }
 
 /** Makes, reads, multiplies by and frees frozen weights. */
@@ -62,7 +64,7 @@ export interface WeightFunctions {
   ): WeightHandle;
   /** A weight from quantised parts, copied. Absent parts are null. */
   weightFromParts(
-    format: 'nf4' | 'fp4' | 'int8',
+    format: 'nf4' | 'fp4' | 'int8' | StoredOnlyFormat,
     rows: number,
     columns: number,
     transposed: boolean,
@@ -74,6 +76,7 @@ export interface WeightFunctions {
     nestedAbsmax: F32 | null,
     nestedBlockSize: number,
     nestedOffset: number,
+    zeros: Uint8Array | null,
   ): WeightHandle;
   /**
    * A new weight of another format from one of `f32`, `f16`, `bf16` (or any, dequantised first), by
@@ -82,7 +85,7 @@ export interface WeightFunctions {
    */
   weightConvert(
     source: WeightHandle,
-    format: WeightFormat,
+    format: ConvertibleFormat,
     blockSize: number,
     doubleQuantization: boolean,
   ): WeightHandle;

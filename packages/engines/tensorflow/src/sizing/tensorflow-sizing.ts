@@ -1,5 +1,11 @@
 /** What the tensorflow engine holds in memory, on a CPU and on a card. */
-import { weightBytes, type CardSizing, type EngineSizing, type SizedProduct } from '@peft/ops';
+import {
+  weightBytes,
+  type CardSizing,
+  type EngineSizing,
+  type SizedProduct,
+  type WeightFormat,
+} from '@peft/ops';
 import { kernelHolds } from './kernel-holds.js';
 import { matrixPassing, rowsPassing } from './weight-holds.js';
 
@@ -12,6 +18,9 @@ export interface TensorflowSizingOptions {
   /** The library has the kernels that `peft setup tensorflow` compiles for CPUs. Default: on a CPU. */
   readonly hasKernels?: boolean;
 }
+
+/** Formats that become bfloat16 on the device. */
+const isStoredOnly = (format: WeightFormat): boolean => format === 'int4' || format === 'mxfp4';
 
 const COMPILED = Object.freeze(kernelHolds(true));
 const PLAIN = Object.freeze(kernelHolds(false));
@@ -43,7 +52,8 @@ export function tensorflowSizing({
     mapsFiles: false,
     kernels: hasKernels ? COMPILED : PLAIN,
     hasActivatedProducts: hasKernels,
-    weightBytes: ({ shape, size }) => weightBytes(shape[0]!, shape[1]!, size),
+    weightBytes: ({ shape, size }) =>
+      weightBytes(shape[0]!, shape[1]!, isStoredOnly(size.format) ? { format: 'bf16' } : size),
     productBytes: (product) => productBytes(product, precision, hasKernels),
     rowsBytes: rowsPassing,
     matrixBytes: (weight) =>

@@ -1,4 +1,5 @@
 /** A quantised weight's parts under the names that bitsandbytes gives them in a checkpoint. */
+import { PeftError } from '@peft/errors';
 import { codeBook, type NestedAbsmax, type QuantizedParts } from '@peft/ops';
 import type { NewTensor } from '../../safetensors/write-safetensors.js';
 import { encodeQuantState } from './quant-state.js';
@@ -9,6 +10,7 @@ import { encodeQuantState } from './quant-state.js';
  *   dequantising gives in Python.
  * @param read gives the parts again when their turn to be written comes, so that they need not be
  *   kept. Default: they are kept.
+ * @throws PEFT_WEIGHT_FORMAT for a weight that came quantised in another way
  */
 export function quantizedTensors(
   parts: QuantizedParts,
@@ -16,6 +18,12 @@ export function quantizedTensors(
   read: () => QuantizedParts = () => parts,
 ): NewTensor[] {
   const { name, format, shape, packed, absmax } = parts;
+  if (format === 'int4' || format === 'mxfp4')
+    throw new PeftError(
+      'PEFT_WEIGHT_FORMAT',
+      `hub: ${name} is stored as ${format}, which bitsandbytes does not have.`,
+      { hint: 'the checkpoint is quantised already: keep its own files' },
+    );
   if (absmax instanceof Float32Array) {
     const maxima = (suffix: string): NewTensor => ({
       name: suffix,

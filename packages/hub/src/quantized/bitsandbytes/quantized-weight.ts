@@ -4,9 +4,7 @@
  */
 import {
   codeBook,
-  dequantize4Bit,
-  dequantizeInt8Rows,
-  expandAbsmax,
+  quantizedRows,
   STORED_BYTES,
   type NestedAbsmax,
   type TensorSource,
@@ -40,19 +38,12 @@ function quantizedSource(tensors: StoredTensors, name: string): QuantizedSource 
 }
 
 /** In bfloat16. */
-function dequantized({ name, format, shape, read }: QuantizedSource): TensorSource {
-  const columns = shape[1];
+function dequantized({ name, shape, read }: QuantizedSource): TensorSource {
   return decodedSource({
     name,
     shape,
     dtype: 'BF16',
-    decode(first, count) {
-      const { packed, absmax, blockSize } = read();
-      const scales = absmax instanceof Float32Array ? absmax : expandAbsmax(absmax);
-      return format === 'int8'
-        ? dequantizeInt8Rows(packed, scales, columns, count, first)
-        : dequantize4Bit(packed, scales, format, blockSize!, count * columns, first * columns);
-    },
+    decode: (first, count) => quantizedRows(read(), first, count),
   });
 }
 

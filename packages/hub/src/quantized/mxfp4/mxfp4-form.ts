@@ -4,24 +4,23 @@
  * exponent of each 32 (OCP Microscaling formats 1.0): w = value·2^(scale − 127). A plain checkpoint
  * has `experts.gate_up_proj [X, 32·G, R]`.
  */
-import type { TensorSource } from '@peft/ops';
+import { codeBook, type TensorSource } from '@peft/ops';
 import { decodeValues } from '../../tensor-values.js';
 import { decodedSource } from '../decoded-source.js';
 import { requireFinite, shapedPart, sizeOf, typedPart } from '../parts.js';
 import { partsError } from '../parts-error.js';
-import type { FormReader, QuantizedForm } from '../quantized-form.js';
+import type { FormReader, QuantizedForm, QuantizedSource } from '../quantized-form.js';
 
 const BLOCKS = '_blocks';
 const SCALES = '_scales';
-/** e2m1: a sign, two exponent bits with a bias of 1, and one fraction bit. */
-const E2M1 = [0, 0.5, 1, 1.5, 2, 3, 4, 6] as const;
-const VALUES = Float32Array.of(...E2M1, ...E2M1.map((value) => -value));
+const VALUES = codeBook('mxfp4');
 
 export const mxfp4Form = Object.freeze<QuantizedForm>({
   method: 'mxfp4',
   read: (settings): FormReader => ({
     inMemory: {
-      format: 'bf16',
+      format: 'mxfp4',
+      blockSize: 32,
       doubleQuantization: false,
       skipModules: settings.modules('modules_to_not_convert'),
     },
@@ -42,10 +41,43 @@ export const mxfp4Form = Object.freeze<QuantizedForm>({
           `it is [${shape.join(', ')}], not [experts, rows, blocks, 16]`,
         );
       const scales = shapedPart(tensors, `${name}${SCALES}`, ['U8'], shape.slice(0, 3));
-      return { dense: expertValues(name, blocks, scales) };
+      return {
+        dense: expertValues(name, blocks, scales),
+        packedEntry: (expert) => packedExpert(name, blocks, scales, expert),
+      };
     },
   }),
 });
+
+/** One expert, `[R, 32·G]`, the nibbles of each byte changed over. */
+function packedExpert(
+  name: string,
+  blocks: TensorSource,
+  scales: TensorSource,
+  expert: number,
+): QuantizedSource | undefined {
+  const [experts, rows, groups] = blocks.shape as [number, number, number, number];
+  const size = rows * groups;
+  if (expert >= experts) return undefined; // the checkpoint's shape is refused then
+  const shape = [rows, 32 * groups] as const;
+  return {
+    name: `${name}[${expert}]`,
+    format: 'mxfp4',
+    shape,
+    byteLength: size * 17,
+    read: () => ({
+      name: `${name}[${expert}]`,
+      format: 'mxfp4',
+      shape,
+      packed: blocks.read(expert * size * 16, size * 16).map((byte) => (byte << 4) | (byte >> 4)),
+      absmax: scaleValues(scales, expert * size, size),
+      blockSize: 32,
+    }),
+  };
+}
+
+const scaleValues = (scales: TensorSource, first: number, count: number): Float32Array =>
+  requireFinite(scales.name, decodeValues('F8_E8M0', scales.read(first, count)));
 
 /** `[X, 32·G, R]`, an expert at a time. */
 function expertValues(name: string, blocks: TensorSource, scales: TensorSource): TensorSource {
@@ -58,10 +90,7 @@ function expertValues(name: string, blocks: TensorSource, scales: TensorSource):
     decode(first, count) {
       const size = sizeOf([rows, groups]);
       const bytes = blocks.read(first * size * 16, count * size * 16);
-      const factors = requireFinite(
-        scales.name,
-        decodeValues('F8_E8M0', scales.read(first * size, count * size)),
-      );
+      const factors = scaleValues(scales, first * size, count * size);
       const values = new Float32Array(bytes.length * 2);
       for (let place = 0; place < bytes.length; place += 1) {
         const factor = factors[place >> 4]!;

@@ -23,7 +23,7 @@ const largestOf = (values: Iterable<number>): number =>
 
 /** A scale of each block of `side` × `side`. */
 export const fp8Blocks =
-  (side: number): Packer =>
+  (side: number, suffix = '_scale_inv'): Packer =>
   (name, values, shape) => {
     const [rows, columns] = shape as [number, number];
     const [high, wide] = [Math.ceil(rows / side), Math.ceil(columns / side)];
@@ -41,7 +41,7 @@ export const fp8Blocks =
     return {
       tensors: [
         bytesSource(name, 'F8_E4M3', shape, codes),
-        bytesSource(`${name}_scale_inv`, 'F32', [high, wide], scales),
+        bytesSource(`${name}${suffix}`, 'F32', [high, wide], scales),
       ],
       plain: bf16(name, shape, read),
     };

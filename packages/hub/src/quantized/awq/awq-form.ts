@@ -1,0 +1,39 @@
+/**
+ * `quant_method: awq` (Lin et al. 2024), AutoAWQ's GEMM layout: `qweight [in, out/8]`, eight outputs a
+ * word, in the order 0, 2, 4, 6, 1, 3, 5, 7 from the lowest four bits on.
+ */
+import { show } from '@peft/errors';
+import { unreadForm, type FormSettings } from '../form-settings.js';
+import {
+  columnPackedName,
+  columnPackedWeight,
+  type ColumnPacking,
+} from '../integer/column-packed.js';
+import { groupSizeOf, integerForm } from '../integer/integer-settings.js';
+import type { FormReader, QuantizedForm } from '../quantized-form.js';
+
+/** Where each of eight outputs lies in its word. */
+const PLACE = [0, 4, 1, 5, 2, 6, 3, 7] as const;
+
+export const awqForm = Object.freeze<QuantizedForm>({ method: 'awq', read: readAwq });
+
+function readAwq(settings: FormSettings): FormReader {
+  const version = settings.value('version') ?? settings.value('format') ?? 'gemm';
+  if (typeof version !== 'string' || version.toLowerCase() !== 'gemm')
+    throw unreadForm(`awq in the version ${show(version)}`, 'gemm is');
+  const bits = settings.integer('bits', 4, '4', (value) => value === 4);
+  const packing: ColumnPacking = {
+    bits,
+    groupSize: groupSizeOf(settings, 'group_size', 128),
+    sizesOf: ([inputs, words]) => ({ inputs, outputs: words * 8 }),
+    codeAt: (words, k, o, outputs) => nibble(words[k * (outputs / 8) + (o >> 3)]!, o),
+    zeroAt: (words, start, o) => nibble(words[start + (o >> 3)]!, o),
+  };
+  return {
+    inMemory: integerForm(bits, packing.groupSize, settings.modules('modules_to_not_convert')),
+    weightName: columnPackedName,
+    weight: (tensors, name) => columnPackedWeight(tensors, name, packing),
+  };
+}
+
+const nibble = (word: number, output: number): number => (word >>> (4 * PLACE[output & 7]!)) & 15;

@@ -1,0 +1,145 @@
+/** Integers of 4 and 8 bits with scales of groups of a row, of rows or of the whole weight. */
+import type { TensorSource } from '@peft/ops';
+import { readTensor } from '../../tensor-values.js';
+import { asWords, bitField, wordsOf } from '../integer/bit-fields.js';
+import { columnGroups } from '../integer/column-groups.js';
+import { decodedDtype, groupedWeight, type CodedRows } from '../integer/grouped-codes.js';
+import { finiteValues, shapedPart, sizeOf, typedPart } from '../parts.js';
+import { partsError } from '../parts-error.js';
+import type { QuantizedWeight, StoredTensors } from '../quantized-form.js';
+import type { Scheme } from './scheme.js';
+
+type IntegerScheme = Extract<Scheme, { readonly type: 'int' }>;
+
+/** @throws PEFT_QUANTIZED_PARTS */
+export function integerWeight(
+  tensors: StoredTensors,
+  name: string,
+  scale: TensorSource,
+  scheme: IntegerScheme,
+): QuantizedWeight {
+  const { bits, isPacked } = scheme;
+  const { source, rows, columns } = isPacked
+    ? packedIntegers(tensors, name, bits)
+    : plainIntegers(tensors, name);
+  const groups = groupsOf(scale, rows, columns, scheme.groupSize);
+  const isWhole = sizeOf(scale.shape) === 1;
+  const zeros = scheme.isSymmetric ? undefined : zeroPoints(tensors, name, scale, scheme);
+  return groupedWeight({
+    name,
+    shape: [rows, columns],
+    bits,
+    isSymmetric: scheme.isSymmetric,
+    groups,
+    groupOfColumn: columnGroups(tensors, `${name}_g_idx`, columns, groups),
+    dtype: decodedDtype(scale),
+    byteLength: source.byteLength + scale.byteLength + (zeros?.source.byteLength ?? 0),
+    read(first: number, count: number): CodedRows {
+      const stored = finiteValues(scale);
+      const place = (at: number) => (isWhole ? 0 : first * groups + at);
+      const points = zeros?.read();
+      return {
+        codes: isPacked
+          ? unpacked(source, bits, columns, first, count)
+          : new Int8Array(source.read(first * columns, count * columns).buffer),
+        scales: Float32Array.from({ length: count * groups }, (_, at) => stored[place(at)]!),
+        zeros: Int16Array.from({ length: count * groups }, (_, at) =>
+          points ? points(place(at)) : middleOf(bits, isPacked),
+        ),
+      };
+    },
+  });
+}
+
+/** What packing adds to a signed number. */
+const middleOf = (bits: number, isPacked: boolean): number => (isPacked ? 2 ** (bits - 1) : 0);
+
+function packedIntegers(tensors: StoredTensors, name: string, bits: number) {
+  const shape = readTensor(shapedPart(tensors, `${name}_shape`, ['I64', 'I32'], [2]));
+  const [rows, columns] = Array.from(shape.values, Number) as [number, number];
+  const source = typedPart(tensors, `${name}_packed`, ['I32']);
+  if (!(rows > 0) || !(columns > 0) || source.shape.join() !== `${rows},${wordsOf(columns, bits)}`)
+    throw partsError(
+      source.name,
+      `[${source.shape.join(', ')}] does not hold [${rows}, ${columns}] in ${bits} bits`,
+    );
+  return { source, rows, columns };
+}
+
+function plainIntegers(tensors: StoredTensors, name: string) {
+  const source = typedPart(tensors, name, ['I8']);
+  const [rows, columns] = source.shape as [number, number];
+  if (source.shape.length !== 2 || rows === 0 || columns === 0)
+    throw partsError(name, `it has two axes, got [${source.shape.join(', ')}]`);
+  return { source, rows, columns };
+}
+
+function unpacked(
+  source: TensorSource,
+  bits: number,
+  columns: number,
+  first: number,
+  count: number,
+): Uint8Array {
+  const rowWords = wordsOf(columns, bits);
+  const words = asWords(source.read(first * rowWords * 4, count * rowWords * 4));
+  const codes = new Uint8Array(count * columns);
+  for (let row = 0; row < count; row += 1) {
+    const own = words.subarray(row * rowWords, (row + 1) * rowWords);
+    for (let k = 0; k < columns; k += 1) codes[row * columns + k] = bitField(own, bits, k);
+  }
+  return codes;
+}
+
+function groupsOf(scale: TensorSource, rows: number, columns: number, groupSize = columns): number {
+  const groups = Math.ceil(columns / groupSize);
+  const shape = scale.shape.join();
+  const isWhole = sizeOf(scale.shape) === 1 && groupSize === columns;
+  if (isWhole || shape === `${rows},${groups}` || (groups === 1 && shape === `${rows}`))
+    return groups;
+  throw partsError(
+    scale.name,
+    `[${scale.shape.join(', ')}] does not go with [${rows}, ${columns}] in groups of ${groupSize}`,
+  );
+}
+
+/** Zero points as the codes count: packed in words down the columns, or plain. */
+function zeroPoints(
+  tensors: StoredTensors,
+  name: string,
+  scale: TensorSource,
+  { bits, isPacked }: IntegerScheme,
+): { readonly source: TensorSource; read(): (place: number) => number } {
+  const source = typedPart(tensors, `${name}_zero_point`, ['I32', 'I8']);
+  const middle = middleOf(bits, isPacked);
+  if (source.dtype === 'I8') {
+    if (sizeOf(source.shape) !== sizeOf(scale.shape))
+      throw partsError(
+        source.name,
+        `[${source.shape.join(', ')}], expected [${scale.shape.join(', ')}]`,
+      );
+    return {
+      source,
+      read() {
+        const values = new Int8Array(source.read().buffer);
+        return (place) => values[place]! + middle;
+      },
+    };
+  }
+  const [rows = 1, groups = 1] = scale.shape;
+  const shape = [wordsOf(rows, bits), groups];
+  if (source.shape.join() !== shape.join())
+    throw partsError(source.name, `[${source.shape.join(', ')}], expected [${shape.join(', ')}]`);
+  const perWord = 32 / bits;
+  return {
+    source,
+    read() {
+      const words = asWords(source.read());
+      return (place) => {
+        const [row, group] = [Math.floor(place / groups), place % groups];
+        const word = words[Math.floor(row / perWord) * groups + group]!;
+        return (word >>> (bits * (row % perWord))) & ((1 << bits) - 1);
+      };
+    },
+  };
+}
