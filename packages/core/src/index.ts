@@ -4,6 +4,7 @@ export { attachAdapter, type AttachOptions } from './adapter/attach-adapter.js';
 export { savedModules } from './adapter/modules-to-save.js';
 export { type WeightHost } from './adapter/weight-host.js';
 export {
+  checkSavable,
   loadAdapter,
   saveAdapter,
   type LoadAdapterOptions,

@@ -5,6 +5,7 @@ import { methodNamed } from '@peft/methods';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { PeftPredictor, type FitOptions } from '../src/index.js';
 import { QUICK, quickPredictor, quickRows } from './quick.js';
+import { smallModel } from './small-model.js';
 
 const rows = quickRows(16);
 let folder: string;
@@ -78,4 +79,17 @@ it('a further fit keeps the text columns, and refuses others by name', async () 
     message: expect.stringContaining(`(${textColumns.join(', ')} so far, topic now)`) as string,
   });
   saved.dispose();
+});
+
+it('refuses before it trains what no file could describe', async () => {
+  const { predictor, events } = quickPredictor();
+  const base = smallModel('bloom', join(folder, 'bloom'));
+  const fitting = predictor.fit(rows, {
+    tuningData: rows,
+    method: methodNamed('unipelt'), // whose files are adapter-hub's, which know no fused matrices
+    hyperparameters: { 'model.hf_text.checkpoint_name': base },
+  });
+  await expect(fitting).rejects.toMatchObject({ code: 'PEFT_FORMAT_UNSUPPORTED' });
+  expect(events.filter(({ type }) => type === 'step/completed')).toEqual([]);
+  predictor.dispose();
 });

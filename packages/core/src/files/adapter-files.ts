@@ -67,6 +67,23 @@ export interface LoadedAdapter {
   readonly warnings: readonly string[];
 }
 
+const ownFormat = (adapter: Adapter): AdapterFormat =>
+  adapter.parts.map(({ part }) => part.method.format).find((own) => own !== undefined) ??
+  peftFormat;
+
+/**
+ * Asks an adapter's format for its config, so that one that no file can describe is refused before
+ * it is trained.
+ *
+ * @param format default: the method's own, else PEFT's
+ * @throws PEFT_ADAPTER_UNKNOWN
+ * @throws PEFT_FORMAT_UNSUPPORTED the format has no words for where it stands, or for an option.
+ */
+export function checkSavable(model: Model, adapterName: string, format?: AdapterFormat): void {
+  const adapter = model.adapter(adapterName);
+  (format ?? ownFormat(adapter)).writeConfig(adapter, {});
+}
+
 /**
  * Writes an adapter: all of the folder or none of it.
  *
@@ -95,10 +112,7 @@ export async function saveAdapter(
       { hint: 'train it first, or pass allowUntrained: true' },
     );
   }
-  const format =
-    options.format ??
-    adapter.parts.map(({ part }) => part.method.format).find((own) => own !== undefined) ??
-    peftFormat;
+  const format = options.format ?? ownFormat(adapter);
   const tensors = packExperts(adapter, format, adapterTensors(model, adapter, format));
   const config = format.writeConfig(adapter, options);
   const headKeys = new Set(

@@ -1,7 +1,7 @@
 /** Where a run starts: a fresh adapter, or one that was trained before. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadAdapter, type App, type MethodSpec, type Model } from '@peft/core';
+import { checkSavable, loadAdapter, type App, type MethodSpec, type Model } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import { readJsonObject } from '@peft/hub';
 import {
@@ -68,7 +68,7 @@ interface AdapterStart {
 /**
  * Puts the adapter that is to train on the model.
  * @returns the name of its method
- * @throws what loading an adapter throws
+ * @throws what loading an adapter throws; PEFT_FORMAT_UNSUPPORTED where no file could describe it
  */
 export async function startAdapter(
   model: Model,
@@ -78,8 +78,10 @@ export async function startAdapter(
 ): Promise<string> {
   if (beneath !== undefined) await putBeneath(model, adapterPlaces(beneath).adapter, app, emit);
   let name = spec.name;
-  if (folder === undefined) model.addAdapter(ADAPTER, spec, { seed });
-  else {
+  if (folder === undefined) {
+    model.addAdapter(ADAPTER, spec, { seed });
+    checkSavable(model, ADAPTER);
+  } else {
     const { adapter, warnings } = await loadAdapter(model, adapterPlaces(folder).adapter, {
       name: ADAPTER,
       methods: app.get(ADAPTER_METHODS),
