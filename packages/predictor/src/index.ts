@@ -71,9 +71,11 @@ export type { RankedDocument, WritingOptions } from './tasks/predictor-task.js';
 export type { RankOptions } from './tasks/ranking/rank-options.js';
 export {
   isTableTask,
+  isWritingDecoder,
   readsLabels,
   TASK_NAMES,
   usesAutogluonLayers,
+  writesTexts,
   type TaskName,
 } from './tasks/task-names.js';
 export type {

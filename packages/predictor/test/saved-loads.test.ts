@@ -53,6 +53,16 @@ const ROWS: Readonly<Record<TaskName, readonly Readonly<Record<string, unknown>>
     { query: noun, document: 'of London', relevance: 0 },
   ]),
   embeddings: NOUNS.map((noun) => ({ anchor: noun, positive: `a ${noun} here` })),
+  preference: NOUNS.map((noun) => ({
+    prompt: `the ${noun}`,
+    chosen: ' is good',
+    rejected: ' is bad',
+  })),
+  reward: NOUNS.map((noun) => ({
+    prompt: `the ${noun}`,
+    chosen: ' is good',
+    rejected: ' is bad',
+  })),
 };
 /** Options that a method has no default for, or that are too wide for the fixtures. */
 const OPTIONS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {

@@ -5,7 +5,21 @@ export {
   type Truncation,
 } from './data/answer-encoder.js';
 export { preferenceData, type PreferenceData } from './data/preference-data.js';
-export { readPreference, type Content, type PreferenceRow } from './data/preference-rows.js';
+export {
+  readContent,
+  readPreference,
+  type Content,
+  type PreferenceRow,
+} from './data/preference-rows.js';
+export {
+  rewardData,
+  scoredTexts,
+  type RewardBatch,
+  type RewardData,
+  type RewardDataOptions,
+} from './data/reward-data.js';
+export { unpairedData, type UnpairedBatch, type UnpairedData } from './data/unpaired-data.js';
+export { readUnpaired, unpaired, type UnpairedRow } from './data/unpaired-rows.js';
 export {
   memoryReferenceCache,
   referenceKey,
@@ -13,5 +27,9 @@ export {
 } from './log-probabilities/reference-cache.js';
 export type { PairLoss, PairLossOptions, PairScores } from './losses/pair-loss.js';
 export { PAIR_LOSSES } from './losses/pair-losses.js';
+export type { UnpairedLoss, UnpairedScores } from './losses/unpaired/unpaired-loss.js';
+export { UNPAIRED_LOSSES } from './losses/unpaired/unpaired-losses.js';
 export { preference, type PairOutcome, type PreferenceBatch } from './tasks/preference.js';
 export type { PreferenceOptions } from './tasks/preference-options.js';
+export { rewardModel, rewardScore, type RewardModelOptions } from './tasks/reward-model.js';
+export { unpairedPreference, type UnpairedOptions } from './tasks/unpaired-preference.js';

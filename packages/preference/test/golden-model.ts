@@ -10,6 +10,7 @@ import {
   type HeadOptions,
   type Model,
   type ModelBatch,
+  type WeightStore,
 } from '@peft/core';
 import {
   createChatTemplate,
@@ -24,7 +25,7 @@ import { variableGradients, type Engine } from '@peft/ops';
 import { forwardTask, prepareTask, type Task } from '@peft/trainer';
 
 const MODELS = fileURLToPath(new URL('../../testing/fixtures/models', import.meta.url));
-const GOLDEN = fileURLToPath(new URL('golden', import.meta.url));
+const FIXTURES = fileURLToPath(new URL('fixtures', import.meta.url));
 
 /** Of one loss: norm and projection on cos(i + 1) of each gradient, by PEFT's names. */
 export interface GoldenCase {
@@ -33,15 +34,28 @@ export interface GoldenCase {
   readonly gradients: Readonly<Record<string, readonly [number, number]>>;
 }
 
-/** `golden/<name>.json`. */
+/** `fixtures/<name>.json`. */
 export const readGolden = <T>(name: string): T =>
-  JSON.parse(readFileSync(join(GOLDEN, `${name}.json`), 'utf8')) as T;
+  JSON.parse(readFileSync(join(FIXTURES, `${name}.json`), 'utf8')) as T;
+
+/** The adapter and the head of a golden case. */
+export interface GoldenModelOptions {
+  readonly dropout?: number;
+  readonly head?: HeadOptions;
+  readonly targets?: readonly string[];
+  readonly modulesToSave?: readonly string[];
+}
 
 /** The caller disposes it. */
 export function openGolden(
   engine: Engine,
   name: string,
-  { dropout = 0, head = { kind: 'causal-lm' } as HeadOptions, targets = ['q_proj', 'v_proj'] } = {},
+  {
+    dropout = 0,
+    head = { kind: 'causal-lm' },
+    targets = ['q_proj', 'v_proj'],
+    modulesToSave,
+  }: GoldenModelOptions = {},
 ): Model {
   const folder = join(MODELS, name);
   const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as Record<
@@ -52,12 +66,13 @@ export function openGolden(
   const model = loadModel(
     architectureFor(config['model_type'], architectures),
     config,
-    store,
+    // a classifier of another size gives way to a fresh head, as transformers' option has it
+    withoutClassifier(store),
     engine,
     { head },
   );
   store.close();
-  model.addAdapter('default', lora({ rank: 2, alpha: 4, dropout, targets }));
+  model.addAdapter('default', lora({ rank: 2, alpha: 4, dropout, targets, modulesToSave }));
   const loras = lorasOf(model);
   loras.forEach(({ parameter }, k) => {
     const { shape, size } = parameter.value;
@@ -66,6 +81,11 @@ export function openGolden(
   });
   return model;
 }
+
+const withoutClassifier = (store: WeightStore): WeightStore => ({
+  names: () => [...store.names()].filter((name) => !name.startsWith('classifier.')),
+  get: (name) => (name.startsWith('classifier.') ? undefined : store.get(name)),
+});
 
 /** LoRA's matrices by PEFT's names, in the order of these. */
 export const lorasOf = (model: Model) =>

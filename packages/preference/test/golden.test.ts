@@ -6,9 +6,13 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import {
   preference,
   preferenceData,
+  readUnpaired,
+  unpairedData,
+  unpairedPreference,
   type PreferenceOptions,
   type PreferenceRow,
   type Truncation,
+  type UnpairedOptions,
 } from '../src/index.js';
 import {
   expectGolden,
@@ -31,6 +35,10 @@ interface Golden {
     readonly chatTokens: readonly GoldenTokens[];
     readonly cases: Readonly<Record<string, GoldenCase>>;
   };
+  readonly kto: {
+    readonly rows: readonly Readonly<Record<'prompt' | 'completion' | 'label', unknown>>[];
+    readonly cases: Readonly<Record<string, GoldenCase>>;
+  };
   readonly withoutReference: { readonly cases: Readonly<Record<string, GoldenCase>> };
 }
 interface GoldenTokens {
@@ -49,6 +57,12 @@ const OPTIONS: Readonly<Record<string, PreferenceOptions>> = {
   lora_dropout: {},
   cpo_smoothed: { loss: 'cpo', labelSmoothing: 0.2, likelihoodWeight: 0.5 },
   simpo: { loss: 'simpo', beta: 2, margin: 1 },
+};
+
+const KTO_OPTIONS: Readonly<Record<string, UnpairedOptions>> = {
+  kto: {},
+  kto_weighted: { beta: 0.3, desirableWeight: 1.3, undesirableWeight: 0.6 },
+  apo_zero_unpaired: { loss: 'apo_zero_unpaired' },
 };
 
 let engine: Engine;
@@ -119,4 +133,17 @@ describe.each(['llama', 'qwen3'])('a tiny %s, as TRL 1.13 computes it', (name) =
       );
     },
   );
+
+  it.each(Object.entries(golden.kto.cases))('%s on the whole batch', async (label, expected) => {
+    const data = await unpairedData(
+      golden.kto.rows.map((row, r) => readUnpaired(row, `row ${r}`)),
+      { tokenizer, template: templateOf(golden.template, tokenizer), maxLength: golden.maxLength },
+    );
+    model = openGolden(engine, name);
+    const task = unpairedPreference(KTO_OPTIONS[label]);
+    expectGolden(await stepOf(model, task, [data.pack([0, 1, 2, 3])]), expected);
+    // the rotation goes by the rows' numbers, whatever the split
+    const parts = [data.pack([3, 1]), data.pack([0]), data.pack([2])];
+    expectGolden(await stepOf(model, task, parts), expected);
+  });
 });

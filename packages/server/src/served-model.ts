@@ -3,10 +3,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PeftError } from '@peft/errors';
 import {
+  isWritingDecoder,
   loadPredictorThread,
   type EngineName,
   type PredictorDescription,
   type PredictorThread,
+  type TaskName,
 } from '@peft/predictor';
 import { startLanguageThread, type LanguageThread } from './language/language-thread.js';
 import { OneByOne } from './tasks/one-by-one.js';
@@ -39,7 +41,8 @@ export async function openServedModel(
   onWarning: (message: string) => void,
 ): Promise<ServedModel> {
   const task = savedTask(options.model);
-  if (task === undefined || task === 'causal-lm') return openLanguage(options, onWarning);
+  if (task === undefined || isWritingDecoder(task as TaskName))
+    return openLanguage(options, onWarning);
   if (task === 'seq2seq')
     throw new PeftError(
       'PEFT_SERVER_TASK',

@@ -4,7 +4,7 @@
     python tools/golden/preference/make_preference_cases.py
 
 Needs trl 1.13, peft, transformers and torch (CPU). Reads the tiny models of
-packages/testing/fixtures/models, writes packages/preference/test/golden/*.json.
+packages/testing/fixtures/models, writes packages/preference/test/fixtures/*.json.
 
 Each case has the tokens that the trainer made of the rows, and for every loss the loss of the whole
 batch, the log-probabilities, the metrics, and of each LoRA gradient g its norm and its projection
@@ -28,15 +28,15 @@ logging.disable(logging.WARNING)
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, RewardConfig, RewardTrainer
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
 torch.set_num_threads(1)
 ROOT = Path(__file__).resolve().parents[3]
 MODELS = ROOT / "packages/testing/fixtures/models"
-OUT = ROOT / "packages/preference/test/golden"
+OUT = ROOT / "packages/preference/test/fixtures"
 TEMPLATE = (
     "{% for message in messages %}{{ '<' + message['role'] + '>' + message['content'] + '</s>' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}"
@@ -209,6 +209,37 @@ def kto(name, tokenizer):
     return {"rows": rows, "cases": cases}
 
 
+REWARD = {"reward": {}, "reward_centered": {"center_rewards_coefficient": 0.3}, "reward_margin": {}}
+MARGINS = [0.5, 0.0, 1.5, 0.25]
+
+
+def reward(name, tokenizer, targets, head):
+    """A decoder reads the last token of a sequence, an encoder the first through its pooler."""
+    cases = {}
+    for case, options in REWARD.items():
+        rows = [{**row, "margin": m} for row, m in zip(ROWS, MARGINS)] if case == "reward_margin" else ROWS
+        config = LoraConfig(r=2, lora_alpha=4, target_modules=targets, modules_to_save=[head], task_type="SEQ_CLS")
+        model = base(name, AutoModelForSequenceClassification, num_labels=1, ignore_mismatched_sizes=True)
+        if tokenizer.eos_token is None:  # TRL would close texts by it: it is given tokens here
+            rows = [
+                {f"{side}_ids": tokenizer(row["prompt"] + row[side])["input_ids"] for side in ("chosen", "rejected")}
+                | ({"margin": row["margin"]} if "margin" in row else {})
+                for row in rows
+            ]
+        trainer = RewardTrainer(
+            model, peft_config=config, args=RewardConfig(**common(max_length=64, **options)),
+            train_dataset=Dataset.from_list(rows), processing_class=tokenizer,
+        )
+        with torch.no_grad():
+            for n, p in trainer.model.named_parameters():
+                if f"{head}.modules_to_save" in n:
+                    i = torch.arange(p.numel(), dtype=torch.float64)
+                    p.copy_((0.2 * torch.cos(0.71 * i)).to(torch.float32).reshape(p.shape))
+        cases[case] = {"options": options, **run(trainer)}
+        ids = tokens(trainer.train_dataset, "chosen_ids", "rejected_ids")
+    return {"tokens": ids, "margins": MARGINS, "head": head, "targets": targets, "cases": cases}
+
+
 def rounded(value):
     if isinstance(value, float):
         return float(f"{value:.9g}") if math.isfinite(value) else None
@@ -229,6 +260,12 @@ def main():
         }
         (OUT / f"{name}.json").write_text(json.dumps(rounded(made), separators=(",", ":")) + "\n")
         print(name, os.path.getsize(OUT / f"{name}.json"))
+    heads = {"llama": (["q_proj", "v_proj"], "score"), "bert": (["query", "value"], "classifier")}
+    rewards = {
+        name: reward(name, AutoTokenizer.from_pretrained(MODELS / name), *of) for name, of in heads.items()
+    }
+    made = {"rows": ROWS, "models": rewards}
+    (OUT / "reward.json").write_text(json.dumps(rounded(made), separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":

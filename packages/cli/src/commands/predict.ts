@@ -125,6 +125,8 @@ const PREDICTION_KEYS: Readonly<Partial<Record<TaskName, string>>> = Object.free
   'causal-lm': 'text',
   seq2seq: 'text',
   ranking: 'score',
+  preference: 'text',
+  reward: 'score',
 });
 
 async function predictedRows(

@@ -65,7 +65,8 @@ export const FIT_OPTIONS = {
       'columns of the other tasks: text; prompt, completion; messages, tools; ' +
       'conversations; instruction, input, output (causal-lm), source, target (seq2seq), ' +
       'tokens, tags (token-classification), anchor, positive, negative (embeddings), ' +
-      'query, document, relevance or query, positive, negative (ranking)',
+      'query, document, relevance or query, positive, negative (ranking), ' +
+      'prompt, chosen, rejected or prompt, completion, label (preference, reward)',
     group: 'Data',
   },
   text: {

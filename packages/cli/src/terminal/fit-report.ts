@@ -1,5 +1,11 @@
 /** What a fit prints when it is done. */
-import type { FitSummary, Scores, TaskName } from '@peft/predictor';
+import {
+  isWritingDecoder,
+  writesTexts,
+  type FitSummary,
+  type Scores,
+  type TaskName,
+} from '@peft/predictor';
 import { bytes, count, duration, table } from './format.js';
 
 /** Scores of a fitted model on one test table. */
@@ -63,7 +69,7 @@ function testLines(tests: readonly TestScores[]): string[] {
 
 /** Of models that other tools run. */
 const exportLines = ({ output, task }: FitResult): string[] =>
-  task === 'causal-lm'
+  isWritingDecoder(task)
     ? [
         `to run it elsewhere (llama.cpp, Ollama, vLLM …): peft export ${output} --to gguf -o FILE.gguf`,
       ]
@@ -71,7 +77,7 @@ const exportLines = ({ output, task }: FitResult): string[] =>
 
 function nextCommand({ output, task, isChat }: FitResult): string {
   if (isChat) return `peft chat ${output}`;
-  if (task === 'causal-lm' || task === 'seq2seq') return `peft generate ${output} --prompt TEXT`;
+  if (writesTexts(task)) return `peft generate ${output} --prompt TEXT`;
   if (task === 'ranking') return `peft rank ${output} TABLE --query TEXT`;
   return `peft predict ${output} TABLE`;
 }

@@ -18,6 +18,8 @@ import { chooseColumns, unreadColumns, type RoledTask } from '../tasks/column-ro
 import { embeddingTask } from '../tasks/embedding-task.js';
 import { fitMultiLabelTask } from '../tasks/labels/multi-label-task.js';
 import { pairTask } from '../tasks/pair-task.js';
+import { fitPreferenceTask } from '../tasks/preference/preference-task.js';
+import { rewardTask } from '../tasks/preference/reward-task.js';
 import type { PredictorTask } from '../tasks/predictor-task.js';
 import { fitRankingTask } from '../tasks/ranking/ranking-task.js';
 import { tableTask } from '../tasks/table-task.js';
@@ -139,6 +141,10 @@ function taskOf(choice: TaskChoice): PredictorTask {
       return fitRankingTask(columns, choice.settings);
     case 'embeddings':
       return embeddingTask(columns);
+    case 'preference':
+      return fitPreferenceTask(columns, choice.settings);
+    case 'reward':
+      return rewardTask({ name: 'reward', columns, head: 'pooled-linear' });
     case 'token-classification':
       return fitTagTask(columns, table);
   }

@@ -16,6 +16,7 @@ const FIXED: readonly HyperparameterKey[] = Object.freeze([
   'data.pos_label',
   'data.text_pairs',
   'optim.ranking_loss',
+  'optim.preference_loss',
   'optim.class_weights',
   'optim.positive_weights',
   'data.label_separator',

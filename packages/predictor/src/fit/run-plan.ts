@@ -123,6 +123,8 @@ export function trainOptionsOf(
     epochs: settings['optim.max_epochs'],
     maxSteps: settings['optim.max_steps'] > 0 ? settings['optim.max_steps'] : undefined,
     maxGradientNorm: settings['optim.gradient_clip_val'],
+    // folders of earlier versions have none
+    dropout: settings['optim.dropout'] ?? true,
     embeddingNoise: settings['optim.neftune_alpha'],
     gradientCheckpointing: settings['model.hf_text.gradient_checkpointing'],
     topK: settings['optim.top_k'],

@@ -1,6 +1,7 @@
 /** What a saved predictor says of rows with any number of labels, and of rankings. */
 import type { LabelSetColumns } from '@peft/data';
 import type { MultiLabelRecord } from '../tasks/labels/multi-label-task.js';
+import { PAIR_LOSSES, UNPAIRED_LOSSES } from '@peft/preference';
 import { RANKING_LOSSES } from '@peft/trainer';
 import type { ClassifierHead } from '../tasks/labels/classifier-head.js';
 import type { RankingRecord } from '../tasks/ranking/ranking-task.js';
@@ -38,7 +39,14 @@ export function parseRanking(read: Reader): Pick<RankingRecord, 'loss' | 'head'>
   };
 }
 
-function parseHead(read: Reader): ClassifierHead {
+/** The name of a loss of pairs, or of single answers. */
+export function parsePreferenceLoss(read: Reader): string {
+  const loss = read.text('loss');
+  const names = [...PAIR_LOSSES, ...UNPAIRED_LOSSES].map(({ name }) => name);
+  return names.includes(loss) ? loss : read.fail('loss', `one of ${names.join(', ')}`);
+}
+
+export function parseHead(read: Reader): ClassifierHead {
   const { head } = read.value;
   return head === 'sequence-classification' || head === 'pooled-linear'
     ? head

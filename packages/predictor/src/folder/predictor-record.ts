@@ -10,7 +10,7 @@ import { overrideHyperparameters, resolveHyperparameters } from '../settings/hyp
 import type { FitSummary } from '../settings/predictor-types.js';
 import type { ProblemRecord } from '../settings/problem.js';
 import { isTableTask, TASK_NAMES, type TaskName } from '../tasks/task-names.js';
-import { parseMultiLabel, parseRanking } from './label-record.js';
+import { parseHead, parseMultiLabel, parsePreferenceLoss, parseRanking } from './label-record.js';
 import { reader, type Reader } from './record-reader.js';
 import { TASK_ROLES } from '../tasks/column-roles.js';
 import type { TaskRecord } from '../tasks/task-record.js';
@@ -103,6 +103,8 @@ function parseTask(read: Reader): TaskRecord {
   if (name === 'multi-label-classification') return parseMultiLabel(read);
   const columns = parseColumns(name as keyof typeof TASK_ROLES, read.object('columns'), read);
   if (name === 'ranking') return { name, columns, ...parseRanking(read) };
+  if (name === 'preference') return { name, columns, loss: parsePreferenceLoss(read) };
+  if (name === 'reward') return { name, columns, head: parseHead(read) };
   if (name !== 'token-classification') return { name: name as 'causal-lm', columns };
   const tags = read.texts('tags');
   if (tags.length < 2 || new Set(tags).size !== tags.length)

@@ -8,6 +8,7 @@ import { adapterPlaces } from '../fit/start-adapter.js';
 import { readRecord } from '../folder/load-predictor.js';
 import { RECORD_FILE } from '../folder/predictor-folder.js';
 import { ADAPTER_METHODS } from '../predictor-module.js';
+import { writesTexts } from '../tasks/task-names.js';
 import type { BaseModel, EventBody } from './base-model.js';
 import { languageTexts, type LanguageTexts } from './language-texts.js';
 import { adapterTokens } from './vocabulary.js';
@@ -77,7 +78,7 @@ function refuseOther(folder: string, base: BaseModel): void {
       { hint: 'load it beside the model that it was trained on' },
     );
   const { name } = record.task;
-  if (name !== 'causal-lm' && name !== 'seq2seq')
+  if (!writesTexts(name))
     throw new PeftError(
       'PEFT_ADAPTER_MISMATCH',
       `predictor: ${resolve(folder)} was trained for ${name}, which writes no text.`,

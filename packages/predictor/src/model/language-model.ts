@@ -6,6 +6,7 @@ import type { HeadOptions, Model } from '@peft/core';
 import { chatTemplateSource } from '@peft/data';
 import { check, PeftError } from '@peft/errors';
 import { revisionOfFolder } from '@peft/hub';
+import { writesTexts } from '../tasks/task-names.js';
 import type { LoadOptions } from '../settings/predictor-types.js';
 import type { BaseModel } from './base-model.js';
 import { addLanguageAdapter } from './language-adapter.js';
@@ -101,7 +102,7 @@ async function openWriter(
 ): Promise<PredictorState> {
   if (revision !== undefined) throw revisionOfFolder(path, revision);
   const state = await openSaved(path, options, tools);
-  if (state.task.name === 'causal-lm' || state.task.name === 'seq2seq') return state;
+  if (writesTexts(state.task.name)) return state;
   disposeState(state);
   throw new PeftError(
     'PEFT_MODEL_HEAD',

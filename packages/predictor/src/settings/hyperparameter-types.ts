@@ -1,5 +1,6 @@
 /** The settings of a fit by AutoGluon's keys, and what each means. */
 import type { RankingLoss } from '@peft/trainer';
+import type { Truncation } from '@peft/preference';
 import type { KnownMethodName } from '@peft/methods';
 import type { EngineName } from '../engine/engine-choice.js';
 
@@ -43,6 +44,11 @@ export interface Hyperparameters {
    * Tokens that the tokenizer gets, saved with the model; their rows train whatever the method.
    */
   'data.added_tokens': readonly string[];
+  /**
+   * Preferences: which of its tokens a prompt with an answer keeps that is longer than
+   * `max_text_len`.
+   */
+  'data.truncation': Truncation;
   /** Which of the assistant's turns of a conversation are learnt: all, or the last. */
   'data.chat_answers': 'all' | 'last';
   /** The class whose probability `roc_auc` and `f1` look at; default the last in sorted order. */
@@ -143,6 +149,28 @@ export interface Hyperparameters {
   'optim.ranking_loss': RankingLoss;
   /** How far a better document's score is to be ahead, with the loss `margin`. */
   'optim.ranking_margin': number;
+  /**
+   * Preferences: DPO's `sigmoid`, `hinge`, `ipo`, `robust` …, `cpo`, `simpo`, `orpo`, or `kto` and
+   * `apo_zero_unpaired` of single answers.
+   */
+  'optim.preference_loss': string;
+  /** Preferences: β, how much a reward weighs against the reference. */
+  'optim.preference_beta': number;
+  /** Preferences: γ of SimPO, what the chosen answer is to be ahead by. */
+  'optim.preference_margin': number;
+  /**
+   * Preferences: weight of the likelihood of the chosen answers (RPO). null: the loss's own, 1 for
+   * `cpo` and `orpo`, else 0.
+   */
+  'optim.likelihood_weight': number | null;
+  /** Preferences: how much a desirable answer counts with `kto`. */
+  'optim.desirable_weight': number;
+  /** Preferences: how much an undesirable answer counts with `kto`. */
+  'optim.undesirable_weight': number;
+  /** Reward models: weight of what keeps scores around 0. */
+  'optim.center_rewards': number;
+  /** Whether dropout, of model and adapter, is live in training. Default false for preferences. */
+  'optim.dropout': boolean;
   /**
    * Share ε of each label that is spread over all classes; in multi-label classification y·(1 − ε) +
    * ε/2 stands for y.

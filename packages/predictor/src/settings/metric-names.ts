@@ -94,6 +94,7 @@ export const METRIC_NAMES = Object.freeze({
   ],
   retrieval: ['mean_reciprocal_rank', 'top1'],
   rankings: ['ndcg', 'mrr', 'map'],
+  preferences: ['reward_accuracy', 'reward_margin'],
 } as const);
 
 /**

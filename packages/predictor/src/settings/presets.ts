@@ -43,6 +43,17 @@ export const TASK_DEFAULTS: Readonly<Partial<Record<TaskName, Partial<Hyperparam
       ...LANGUAGE_MODEL,
       'model.hf_text.checkpoint_name': 'HuggingFaceTB/SmolLM2-135M-Instruct',
     },
+    preference: {
+      ...LANGUAGE_MODEL,
+      'model.hf_text.checkpoint_name': 'HuggingFaceTB/SmolLM2-135M-Instruct',
+      'optim.lr': 5e-5,
+      'optim.dropout': false,
+    },
+    reward: {
+      ...LANGUAGE_MODEL,
+      'model.hf_text.checkpoint_name': 'HuggingFaceTB/SmolLM2-135M-Instruct',
+      'optim.dropout': false,
+    },
     seq2seq: {
       ...LANGUAGE_MODEL,
       'model.hf_text.checkpoint_name': 'google/flan-t5-small',

@@ -1,4 +1,5 @@
 /** The default of each setting, and what its value must be. */
+import { PAIR_LOSSES, TRUNCATIONS, UNPAIRED_LOSSES } from '@peft/preference';
 import { RANKING_LOSSES } from '@peft/trainer';
 import type { HyperparameterKey } from './hyperparameter-types.js';
 import {
@@ -55,6 +56,7 @@ export const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.fre
   'model.hf_text.text_trivial_aug_maxscale': { default: 0, check: oneOf(0) },
   'data.chat_template': { default: null, check: orNull(text) },
   'data.added_tokens': { default: [], check: tokens },
+  'data.truncation': { default: 'keep_start', check: oneOf(...TRUNCATIONS) },
   'data.chat_answers': { default: 'all', check: oneOf('all', 'last') },
   'data.pos_label': {
     default: null,
@@ -146,6 +148,17 @@ export const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.fre
   'optim.matryoshka_weights': { default: null, check: orNull(positives) },
   'optim.ranking_loss': { default: 'pointwise', check: oneOf(...RANKING_LOSSES) },
   'optim.ranking_margin': { default: 1, check: positive },
+  'optim.preference_loss': {
+    default: 'sigmoid',
+    check: oneOf(...[...PAIR_LOSSES, ...UNPAIRED_LOSSES].map(({ name }) => name)),
+  },
+  'optim.preference_beta': { default: 0.1, check: positive },
+  'optim.preference_margin': { default: 0.5, check: number(-1e6, 1e6) },
+  'optim.likelihood_weight': { default: null, check: orNull(number(0, 1e6)) },
+  'optim.desirable_weight': { default: 1, check: positive },
+  'optim.undesirable_weight': { default: 1, check: positive },
+  'optim.center_rewards': { default: 0, check: number(0, 1e6) },
+  'optim.dropout': { default: true, check: oneOf(true, false) },
   'optim.label_smoothing': { default: 0, check: number(0, 0.999) },
   'optim.log_every_n_steps': { default: 10, check: number(1, 1e9, true) },
   'env.batch_size': { default: 128, check: number(1, 1e6, true) },

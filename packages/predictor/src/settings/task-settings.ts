@@ -9,7 +9,15 @@ const LABELS: readonly TaskName[] = [...CLASSES, 'regression'];
 
 /** Who reads them. */
 const READ_BY: Readonly<Partial<Record<HyperparameterKey, readonly TaskName[]>>> = Object.freeze({
-  'optim.label_smoothing': CLASSES,
+  'optim.label_smoothing': [...CLASSES, 'preference'],
+  'optim.preference_loss': ['preference'],
+  'optim.preference_beta': ['preference'],
+  'optim.preference_margin': ['preference'],
+  'optim.likelihood_weight': ['preference'],
+  'optim.desirable_weight': ['preference'],
+  'optim.undesirable_weight': ['preference'],
+  'optim.center_rewards': ['reward'],
+  'data.truncation': ['preference'],
   'optim.focal_gamma': CLASSES,
   'optim.class_weights': ['classification'],
   'optim.positive_weights': ['multi-label-classification'],

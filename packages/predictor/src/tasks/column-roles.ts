@@ -25,6 +25,11 @@ export const TASK_ROLES = Object.freeze({
     ['query', 'document', 'relevance'],
     ['query', 'positive', 'negative'],
   ],
+  preference: [
+    ['chosen', 'rejected', 'prompt?', 'tools?'],
+    ['prompt', 'completion', 'label', 'tools?'],
+  ],
+  reward: [['chosen', 'rejected', 'prompt?', 'tools?', 'margin?']],
 } satisfies Partial<Record<TaskName, readonly (readonly string[])[]>>);
 /** Tasks that read columns by their roles. */
 export type RoledTask = keyof typeof TASK_ROLES;

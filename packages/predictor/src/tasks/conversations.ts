@@ -1,9 +1,7 @@
 /** Rows that hold conversations, for causal language models. */
 import {
   chatData,
-  createChatTemplate,
   instructionConversation,
-  loadChatTemplate,
   readConversation,
   readTools,
   turnEndIds,
@@ -14,6 +12,7 @@ import {
   type Table,
 } from '@peft/data';
 import { PeftError, show } from '@peft/errors';
+import { chatTemplateOf } from '../model/chat-template.js';
 import type { CausalFormat } from './causal-format.js';
 import { textsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools } from './predictor-task.js';
@@ -31,7 +30,7 @@ export function conversations(columns: ColumnRoles): CausalFormat {
     isChat: columns['instruction'] === undefined,
     check: (table) => void read(table),
     async examples(table, tools) {
-      const template = templateOf(tools);
+      const template = chatTemplateOf(tools);
       warnOfTemplate(template, columns, tools);
       const data = await chatData(read(table), tools.base.tokenizer, template, {
         maxLength: textLength(tools),
@@ -42,7 +41,7 @@ export function conversations(columns: ColumnRoles): CausalFormat {
       return data;
     },
     prompts(table, tools) {
-      const template = templateOf(tools);
+      const template = chatTemplateOf(tools);
       return read(table).map(({ messages, tools: callable }) =>
         tools.base.tokenizer.ids(
           template.render(untilAnswer(messages), {
@@ -52,7 +51,7 @@ export function conversations(columns: ColumnRoles): CausalFormat {
         ),
       );
     },
-    endIds: (tools) => turnEndIds(templateOf(tools), tools.base.tokenizer),
+    endIds: (tools) => turnEndIds(chatTemplateOf(tools), tools.base.tokenizer),
     references: (table) =>
       read(table).map(({ messages }, row) => {
         const last = messages.at(-1);
@@ -102,14 +101,6 @@ export function conversationsOf(table: Table, columns: ColumnRoles): Conversatio
 
 const textIn = (cell: unknown): string =>
   cell === null || cell === undefined ? '' : String(cell as string);
-
-/** The template that was named, else the checkpoint's own. */
-const templateOf = ({
-  base: { tokenizerFolder, tokenizer, chatTemplate },
-}: DataTools): ChatTemplate =>
-  chatTemplate === undefined
-    ? loadChatTemplate(tokenizerFolder, tokenizer)
-    : createChatTemplate(chatTemplate, tokenizer);
 
 /** Tells of what a template leaves out, and of a turn's end that is no token. */
 function warnOfTemplate(

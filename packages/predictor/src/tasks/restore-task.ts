@@ -5,6 +5,8 @@ import { causalTask } from './causal-task.js';
 import { embeddingTask } from './embedding-task.js';
 import { multiLabelTask } from './labels/multi-label-task.js';
 import { pairTask } from './pair-task.js';
+import { preferenceTask } from './preference/preference-task.js';
+import { rewardTask } from './preference/reward-task.js';
 import type { PredictorTask } from './predictor-task.js';
 import { tableTask } from './table-task.js';
 import { tagTask } from './tag-task.js';
@@ -33,6 +35,10 @@ export function restoreTask(record: TaskRecord, metrics: readonly Metric[]): Pre
       return pairTask(record.columns);
     case 'ranking':
       return rankingTask(record);
+    case 'preference':
+      return preferenceTask(record);
+    case 'reward':
+      return rewardTask(record);
     case 'embeddings':
       return embeddingTask(record.columns);
   }

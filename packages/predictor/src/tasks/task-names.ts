@@ -8,9 +8,19 @@ export const TASK_NAMES = Object.freeze([
   'seq2seq',
   'embeddings',
   'ranking',
+  'preference',
+  'reward',
 ] as const);
 /** The name of a task. */
 export type TaskName = (typeof TASK_NAMES)[number];
+
+/** Whether a task's model writes texts. */
+export const writesTexts = (task: TaskName | undefined): boolean =>
+  task === 'seq2seq' || isWritingDecoder(task);
+
+/** Whether a task's model is a decoder that writes texts. */
+export const isWritingDecoder = (task: TaskName | undefined): boolean =>
+  task === 'causal-lm' || task === 'preference';
 
 /**
  * Whether a task's methods take AutoGluon's layers where the settings name none: those of whole

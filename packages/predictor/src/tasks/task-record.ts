@@ -38,7 +38,21 @@ export type TaskRecord =
       readonly loss: RankingLoss;
       readonly head: ClassifierHead;
     }
-  | { readonly name: 'causal-lm' | 'seq2seq' | 'embeddings'; readonly columns: ColumnRoles };
+  | {
+      readonly name: 'preference';
+      readonly columns: ColumnRoles;
+      /** By its name. */
+      readonly loss: string;
+    }
+  | {
+      readonly name: 'reward';
+      readonly columns: ColumnRoles;
+      readonly head: ClassifierHead;
+    }
+  | {
+      readonly name: 'causal-lm' | 'seq2seq' | 'embeddings';
+      readonly columns: ColumnRoles;
+    };
 
 /** The column, or columns, that such a task predicts; undefined for tasks that read columns by roles. */
 export function labelOf(record: TaskRecord): string | readonly string[] | undefined {

@@ -3,6 +3,8 @@ import { createChatTemplate, loadTokenizer } from '@peft/data';
 import { describe, expect, it } from 'vitest';
 import type { Truncation } from './answer-encoder.js';
 import { preferenceData } from './preference-data.js';
+import { unpairedData } from './unpaired-data.js';
+import { readUnpaired, type UnpairedRow } from './unpaired-rows.js';
 import { readPreference, type PreferenceRow } from './preference-rows.js';
 
 const tokenizer = loadTokenizer(
@@ -102,6 +104,33 @@ describe('preferenceData', () => {
   it('refuses data of which nothing can be learnt', async () => {
     await expect(made([{ ...row, chosen: '' }, row], 3)).rejects.toMatchObject({
       code: 'PEFT_DATA_INVALID',
+    });
+  });
+});
+
+describe('unpairedData', () => {
+  const rowsOf = (...labels: unknown[]) =>
+    labels.map((label, r) =>
+      readUnpaired({ prompt: 'Name a fruit.', completion: ' An apple.', label }, `row ${r}`),
+    );
+  const tokens = (rows: readonly UnpairedRow[]) =>
+    unpairedData(rows, {
+      tokenizer,
+      template: () => createChatTemplate('', tokenizer),
+      maxLength: 64,
+    });
+
+  it('reads labels as values and as texts', async () => {
+    expect([...(await tokens(rowsOf(true, 0, '1', 'False'))).desirable]).toEqual([1, 0, 1, 0]);
+    expect(() => rowsOf('maybe')).toThrow(
+      expect.objectContaining({ code: 'PEFT_PREFERENCE_LABELS' }),
+    );
+  });
+
+  it('refuses rows of one kind', async () => {
+    await expect(tokens(rowsOf(1, 1))).rejects.toMatchObject({
+      code: 'PEFT_PREFERENCE_LABELS',
+      message: expect.stringContaining('all 2 answers are desirable') as string,
     });
   });
 });

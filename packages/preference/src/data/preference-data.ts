@@ -62,7 +62,8 @@ export async function preferenceData(
   return { ...data, sources: Int32Array.from(kept), warnings: leftOut.warnings(rows.length) };
 }
 
-function reasonAgainst(chosen: Content, rejected: Content): LeftOutReason | undefined {
+/** Why nothing can be learnt from a pair, if so. */
+export function reasonAgainst(chosen: Content, rejected: Content): LeftOutReason | undefined {
   if (isEmpty(chosen) || isEmpty(rejected)) return 'empty';
   return isEqual(chosen, rejected) ? 'equal' : undefined;
 }

@@ -1,5 +1,6 @@
 /** Options of learning from pairs of answers. */
-import { check, didYouMean, PeftError, show } from '@peft/errors';
+import { check, PeftError } from '@peft/errors';
+import { lossNamed } from '../losses/loss-named.js';
 import { PAIR_LOSSES } from '../losses/pair-losses.js';
 import type { PairLoss, PairLossOptions } from '../losses/pair-loss.js';
 import type { ReferenceCache } from '../log-probabilities/reference-cache.js';
@@ -42,7 +43,7 @@ const KEYS: readonly (keyof PreferenceOptions)[] = [
 /** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
 export function resolvePreference(owner: string, options: PreferenceOptions): ResolvedPreference {
   check.knownKeys(owner, options, KEYS);
-  const loss = pairLoss(owner, options.loss ?? 'sigmoid');
+  const loss = lossNamed(owner, options.loss ?? 'sigmoid', PAIR_LOSSES);
   const given = {
     beta: options.beta ?? DEFAULTS.beta,
     labelSmoothing: options.labelSmoothing ?? DEFAULTS.labelSmoothing,
@@ -66,14 +67,3 @@ export function resolvePreference(owner: string, options: PreferenceOptions): Re
 
 const readersOf = (key: 'labelSmoothing' | 'margin'): string[] =>
   PAIR_LOSSES.filter(({ reads }) => reads?.includes(key)).map(({ name }) => name);
-
-/** The loss of that name. @throws PEFT_CONFIG_INVALID */
-export function pairLoss(owner: string, given: string | PairLoss): PairLoss {
-  if (typeof given !== 'string') return given;
-  const found = PAIR_LOSSES.find(({ name }) => name === given);
-  if (found) return found;
-  const names = PAIR_LOSSES.map(({ name }) => name);
-  throw new PeftError('PEFT_CONFIG_INVALID', `${owner}: there is no loss ${show(given)}.`, {
-    hint: `${didYouMean(given, names)} Losses: ${names.join(', ')}.`.trim(),
-  });
-}

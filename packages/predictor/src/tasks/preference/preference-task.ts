@@ -1,0 +1,102 @@
+/** Language models that learn from preferences: pairs of answers, or single ones with labels. */
+import { tableFromRows, turnEndIds, type Table } from '@peft/data';
+import { readContent, type Content } from '@peft/preference';
+import { PeftError } from '@peft/errors';
+import type { Prompt } from '@peft/generation';
+import { predict } from '@peft/trainer';
+import { runSizes } from '../../fit/run-plan.js';
+import type { Hyperparameters } from '../../settings/hyperparameter-types.js';
+import { chatTemplateOf } from '../../model/chat-template.js';
+import type { ColumnRoles } from '../column-roles.js';
+import type { PredictorTask, TaskTools } from '../predictor-task.js';
+import type { TaskRecord } from '../task-record.js';
+import { writeTexts } from '../write-texts.js';
+import { answerRows } from './answer-rows.js';
+import { preferenceMetric } from './preference-metrics.js';
+
+const NAME = 'preference';
+
+export type PreferenceRecord = Extract<TaskRecord, { name: 'preference' }>;
+
+/**
+ * The task that a fit's settings ask for.
+ * @throws PEFT_CONFIG_INVALID for settings that its loss does not read, or columns that do not feed it
+ */
+export function fitPreferenceTask(columns: ColumnRoles, settings: Hyperparameters): PredictorTask {
+  const task = preferenceTask({ name: NAME, columns, loss: settings['optim.preference_loss'] });
+  task.loss(settings);
+  return task;
+}
+
+/**
+ * @param record columns by role: `chosen` and `rejected` with a `prompt` or without, or `prompt`,
+ *   `completion` and `label`.
+ */
+export function preferenceTask(record: PreferenceRecord): PredictorTask {
+  const { columns } = record;
+  const rows = answerRows(columns, record.loss);
+  const input = columns['prompt'] ?? 'prompt';
+  return Object.freeze<PredictorTask>({
+    name: NAME,
+    record,
+    columns: Object.values(columns),
+    inputs: [input],
+    head: () => ({ kind: 'causal-lm' }),
+    loss: rows.task,
+    examples: rows.examples,
+    metric: preferenceMetric,
+    checkRows: rows.check,
+    async scorer(table, _, tools) {
+      const data = await rows.examples(table, tools);
+      return async (signal) => {
+        const { predictions, loss } = await predict(tools.model, rows.task(tools.settings), data, {
+          batchSize: runSizes(tools.settings).evaluationBatchSize,
+          withLoss: true,
+          signal,
+        });
+        return {
+          metrics: { loss: loss!, ...rows.score(predictions, data) },
+          examples: predictions.length,
+        };
+      };
+    },
+    predict: (table, tools, writing) => {
+      const asked = promptsOf(table, input);
+      const isChat = asked.some((prompt) => typeof prompt !== 'string');
+      return writeTexts(
+        asked.map((prompt) => written(prompt, tools)),
+        tools,
+        writing,
+        isChat ? turnEndIds(chatTemplateOf(tools), tools.base.tokenizer) : [],
+      );
+    },
+    rowsOfTexts: (texts) =>
+      tableFromRows(
+        texts.map((text) => ({ [input]: text })),
+        'texts',
+      ),
+    groups: columns['prompt'] === undefined ? undefined : (table) => groupsOf(table, input),
+  });
+}
+
+/** Rows of one prompt stay on one side of a split. */
+const groupsOf = (table: Table, column: string): string[] =>
+  table.values(column).map((cell) => JSON.stringify(cell));
+
+function promptsOf(table: Table, column: string): Content[] {
+  if (!table.has(column))
+    throw new PeftError(
+      'PEFT_COLUMN_MISSING',
+      `predictor: ${table.source} has no column ${JSON.stringify(column)} to answer.`,
+      { hint: 'new rows need the prompt alone' },
+    );
+  return table
+    .values(column)
+    .map((cell, row) => readContent(cell, `the prompt of row ${table.origin(row)}`));
+}
+
+/** What the model goes on from. */
+const written = (prompt: Content, tools: TaskTools): Prompt =>
+  typeof prompt === 'string'
+    ? prompt
+    : tools.base.tokenizer.ids(chatTemplateOf(tools).render(prompt, { addGenerationPrompt: true }));

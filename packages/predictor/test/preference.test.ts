@@ -1,0 +1,144 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TrainEventOf } from '@peft/core';
+import { useTemporaryFolder } from '@peft/testing';
+import { describe, expect, it } from 'vitest';
+import { PeftPredictor } from '../src/index.js';
+import { fitted, NOUNS, predictorOf } from './quick-tasks.js';
+
+let folder: string;
+useTemporaryFolder((path) => (folder = path));
+
+const pairs = NOUNS.map((noun) => ({
+  prompt: `Is the ${noun} good?`,
+  chosen: ` Yes, the ${noun} is good.`,
+  rejected: ' No.',
+}));
+const labelled = pairs.flatMap(({ prompt, chosen, rejected }) => [
+  { prompt, completion: chosen, label: true },
+  { prompt, completion: rejected, label: false },
+]);
+const settings = {
+  'optim.peft': 'lora',
+  'optim.lr': 2e-2,
+  'optim.max_epochs': 3,
+  'optim.lr_schedule': 'constant',
+  'optim.val_check_interval': 1,
+} as const;
+
+describe('preferences', () => {
+  it.each([
+    ['sigmoid', pairs],
+    ['orpo', pairs],
+    ['kto', labelled],
+    ['kto', pairs],
+  ] as const)('are learnt by %s, scored, saved and loaded', async (loss, rows) => {
+    const path = join(folder, `${loss}-${rows.length}`);
+    const { predictor, events } = predictorOf('preference', 'llama', {
+      path,
+      hyperparameters: { ...settings, 'optim.preference_loss': loss },
+    });
+    await fitted(predictor, rows);
+    expect(predictor.fitSummary()).toMatchObject({ metric: 'reward_accuracy', validationScore: 1 });
+    const steps = events.filter(
+      (event): event is TrainEventOf<'step/completed'> => event.type === 'step/completed',
+    );
+    expect(Object.keys(steps[0]!.metrics!)).toEqual(
+      expect.arrayContaining(['rewards/chosen', 'rewards/rejected', 'logps/chosen']),
+    );
+    const scores = await predictor.evaluate(rows, {
+      metrics: ['reward_accuracy', 'reward_margin'],
+    });
+    expect(scores['reward_accuracy']).toBe(1);
+    expect(scores['reward_margin']).toBeGreaterThan(0.05);
+    const [text] = await predictor.predict<string>([{ prompt: 'Is the cat good?' }]);
+    predictor.dispose();
+    const loaded = await PeftPredictor.load(path, { engine: 'portable' });
+    expect(await loaded.predict([{ prompt: 'Is the cat good?' }])).toEqual([text]);
+    expect(await loaded.evaluate(rows, { metrics: ['reward_margin'] })).toEqual({
+      reward_margin: scores['reward_margin'],
+    });
+    loaded.dispose();
+  });
+
+  it('end with the same bytes when resumed, with live dropout', async () => {
+    const fit = async (name: string, epochs: number, resume = false) => {
+      const path = join(folder, name);
+      const controller = new AbortController();
+      const { predictor } = predictorOf('preference', 'llama', {
+        path,
+        hyperparameters: {
+          ...settings,
+          'optim.dropout': true,
+          'optim.preference_loss': 'robust',
+          'optim.label_smoothing': 0.1,
+          'optim.max_epochs': 2,
+        },
+      });
+      predictor.listen((event) => {
+        if (event.type === 'step/completed' && event.step === epochs) controller.abort();
+      });
+      await fitted(predictor, pairs, { resume, signal: controller.signal }).catch(
+        (error: unknown) => expect(error).toMatchObject({ code: 'PEFT_RUN_ABORTED' }),
+      );
+      predictor.dispose();
+      return path;
+    };
+    const whole = await fit('whole', -1);
+    await fit('parts', 2);
+    const parts = await fit('parts', -1, true);
+    const bytes = (path: string) => readFileSync(join(path, 'adapter/adapter_model.safetensors'));
+    expect(bytes(parts).equals(bytes(whole))).toBe(true);
+  });
+
+  it('say what settings and columns do not go together', async () => {
+    const fit = (rows: readonly object[], hyperparameters: object) =>
+      fitted(predictorOf('preference', 'llama', { hyperparameters }).predictor, rows);
+    await expect(fit(labelled, {})).rejects.toMatchObject({ code: 'PEFT_CONFIG_INVALID' });
+    await expect(
+      fit(pairs, { 'optim.label_smoothing': 0.1, 'optim.preference_loss': 'hinge' }),
+    ).rejects.toMatchObject({ code: 'PEFT_CONFIG_INVALID' });
+    await expect(
+      fit(labelled, { 'optim.label_smoothing': 0.1, 'optim.preference_loss': 'kto' }),
+    ).rejects.toMatchObject({ code: 'PEFT_CONFIG_INVALID' });
+    await expect(
+      fit(
+        labelled.filter(({ label }) => label),
+        { 'optim.preference_loss': 'kto' },
+      ),
+    ).rejects.toMatchObject({ code: 'PEFT_PREFERENCE_LABELS' });
+  });
+});
+
+describe('reward models', () => {
+  it.each(['llama', 'bert'])('on a %s score answers, and load', async (name) => {
+    const path = join(folder, name);
+    const { predictor } = predictorOf('reward', name, {
+      path,
+      hyperparameters: { ...settings, 'model.hf_text.pooling_mode': 'mean' },
+    });
+    await fitted(predictor, pairs);
+    expect(predictor.fitSummary()).toMatchObject({ metric: 'reward_accuracy', validationScore: 1 });
+    const rows = [pairs[0]!, { ...pairs[0]!, chosen: pairs[0]!.rejected }];
+    const scores = await predictor.predict<number>(rows);
+    expect(scores[0]).toBeGreaterThan(scores[1]!);
+    predictor.dispose();
+    const loaded = await PeftPredictor.load(path, { engine: 'portable' });
+    expect(await loaded.predict(rows)).toEqual(scores);
+    loaded.dispose();
+  });
+
+  it('on a decoder have the head of its own family', async () => {
+    const path = join(folder, 'own-head');
+    const { predictor } = predictorOf('reward', 'llama', { path, hyperparameters: settings });
+    await fitted(predictor, pairs);
+    predictor.dispose();
+    const record = JSON.parse(readFileSync(join(path, 'predictor.json'), 'utf8')) as {
+      task: unknown;
+    };
+    expect(record.task).toMatchObject({ name: 'reward', head: 'sequence-classification' });
+    const loaded = await PeftPredictor.load(path, { engine: 'portable' });
+    expect(await loaded.evaluate(pairs)).toEqual({ reward_accuracy: 1 });
+    loaded.dispose();
+  });
+});

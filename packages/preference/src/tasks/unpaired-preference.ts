@@ -1,0 +1,114 @@
+/**
+ * Learning from answers that are good or bad by themselves: loss = Σ_i w_i·ℓ_i with a loss ℓ of single
+ * answers and a weight of each kind of them; the count is that of the answers. What rewards are
+ * measured from is found once for a whole step, so that a split into micro-batches changes nothing.
+ */
+import * as tf from '@tensorflow/tfjs';
+import type { Scalar, Tensor1D } from '@tensorflow/tfjs';
+import type { ModelOutput } from '@peft/core';
+import { check } from '@peft/errors';
+import type { Task } from '@peft/trainer';
+import type { UnpairedBatch } from '../data/unpaired-data.js';
+import { answerCosts, sequenceOfTokens } from '../log-probabilities/answer-costs.js';
+import { mismatchedKl } from '../log-probabilities/mismatched-kl.js';
+import { memoryReferenceCache, type ReferenceCache } from '../log-probabilities/reference-cache.js';
+import { referenceLogProbabilities } from '../log-probabilities/reference.js';
+import { UNPAIRED_LOSSES } from '../losses/unpaired/unpaired-losses.js';
+import { lossNamed } from '../losses/loss-named.js';
+import type { UnpairedLoss } from '../losses/unpaired/unpaired-loss.js';
+
+/** What answers are judged by. */
+export interface UnpairedOptions {
+  /** One of {@link UNPAIRED_LOSSES} by its name, or a loss of your own. Default `kto`. */
+  readonly loss?: string | UnpairedLoss | undefined;
+  /** β. Default 0.1. */
+  readonly beta?: number | undefined;
+  /** How much a desirable answer counts. Default 1. */
+  readonly desirableWeight?: number | undefined;
+  /** How much an undesirable one counts. Default 1. */
+  readonly undesirableWeight?: number | undefined;
+  /** Where log-probabilities of the reference are kept. Default: memory. */
+  readonly cache?: ReferenceCache | undefined;
+}
+
+/** What a step knows of an answer beside its tokens. */
+interface PreparedBatch extends UnpairedBatch {
+  /** ln π_ref of each answer `[B]`. */
+  readonly reference?: Float32Array;
+  /** z of the whole step. */
+  readonly kl?: number;
+}
+
+const NAME = 'unpaired-preference';
+const KEYS = ['loss', 'beta', 'desirableWeight', 'undesirableWeight', 'cache'];
+
+/**
+ * The task of telling desirable answers from others. A prediction is an answer's reward,
+ * β·(ln π − ln π_ref).
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY; the loss PEFT_TASK_HEAD
+ */
+export function unpairedPreference(options: UnpairedOptions = {}): Task<UnpairedBatch, number> {
+  check.knownKeys(NAME, options, KEYS);
+  const loss = lossNamed(NAME, options.loss ?? 'kto', UNPAIRED_LOSSES);
+  const { beta = 0.1, desirableWeight = 1, undesirableWeight = 1 } = options;
+  for (const [field, value] of Object.entries({ beta, desirableWeight, undesirableWeight }))
+    check.positive(NAME, field, value);
+  const cache = options.cache ?? memoryReferenceCache();
+  const scored = (output: ModelOutput, batch: PreparedBatch) => {
+    const sequences = sequenceOfTokens(batch.offsets);
+    const logProbabilities = tf.neg(
+      answerCosts(NAME, output, batch).sums((token) => sequences[token]!, rowsOf(batch)),
+    ) as Tensor1D;
+    return {
+      logProbabilities,
+      ratios: tf.sub(logProbabilities, tf.tensor1d(batch.reference!)) as Tensor1D,
+    };
+  };
+  return Object.freeze<Task<PreparedBatch, number>>({
+    name: NAME,
+    settings: { loss: loss.name, beta, desirableWeight, undesirableWeight },
+    count: rowsOf,
+    async prepare(model, batches) {
+      const kl = loss.hasBaseline ? mismatchedKl(NAME, model, batches, cache) : 0;
+      return batches.map((batch) => ({
+        ...batch,
+        kl,
+        reference: referenceLogProbabilities(NAME, model, batch, cache),
+      }));
+    },
+    forward: (model, batch, run) => model.forward(batch, { ...run, logitRows: 'none' }),
+    loss(output, batch, report) {
+      const { ratios, logProbabilities } = scored(output, batch);
+      const { desirable, kl = 0 } = batch;
+      const losses = loss.losses({
+        ratios,
+        signs: tf.tensor1d(Float32Array.from(desirable, (is) => (is ? 1 : -1))),
+        kl,
+        beta,
+      });
+      const weights = Float32Array.from(desirable, (is) =>
+        is ? desirableWeight : undesirableWeight,
+      );
+      if (report) {
+        // metrics are numbers, [B] of each
+        const [ratio, log] = [ratios.dataSync(), logProbabilities.dataSync()];
+        const meanOf = (values: ArrayLike<number>, kind: 0 | 1, scale: number) => ({
+          sum: desirable.reduce((sum, is, i) => (is === kind ? sum + scale * values[i]! : sum), 0),
+          count: desirable.filter((is) => is === kind).length,
+        });
+        report({
+          kl: { sum: kl, count: 1 },
+          'rewards/chosen': meanOf(ratio, 1, beta),
+          'rewards/rejected': meanOf(ratio, 0, beta),
+          'logps/chosen': meanOf(log, 1, 1),
+          'logps/rejected': meanOf(log, 0, 1),
+        });
+      }
+      return tf.sum(tf.mul(losses, tf.tensor1d(weights))) as Scalar;
+    },
+    predict: (output, batch) =>
+      Array.from(scored(output, batch).ratios.dataSync(), (ratio) => beta * ratio), // numbers
+  });
+}
+
+const rowsOf = ({ offsets }: UnpairedBatch): number => offsets.length - 1;
