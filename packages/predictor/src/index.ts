@@ -66,7 +66,7 @@ export {
   withMethods,
   type AnyArchitecture,
 } from './predictor-module.js';
-export type { ColumnRoles } from './tasks/column-roles.js';
+export { TASK_ROLES, type ColumnRoles } from './tasks/column-roles.js';
 export type { RankedDocument, WritingOptions } from './tasks/predictor-task.js';
 export type { RankOptions } from './tasks/ranking/rank-options.js';
 export {

@@ -5,10 +5,14 @@ import { render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { StudioState } from '../src/api-types.js';
 import { RunsPage } from './runs/runs-page.js';
+import { StartPage } from './start/start-page.js';
 import { get } from './state/api.js';
 import { useRoute } from './state/use-route.js';
 
-const PAGES = [['runs', 'Runs']] as const;
+const PAGES = [
+  ['runs', 'Runs'],
+  ['start', 'Start a run'],
+] as const;
 
 function Studio() {
   const { page, names } = useRoute();
@@ -37,6 +41,7 @@ function Studio() {
         </span>
       </header>
       {page === 'runs' && <RunsPage ids={names} />}
+      {page === 'start' && <StartPage key={names[0]} like={names[0]} />}
     </>
   );
 }

@@ -96,3 +96,108 @@ export interface RunDetails extends RunLine {
 export interface ErrorBody {
   readonly error: { readonly code: string; readonly message: string; readonly hint?: string };
 }
+
+/** A table that was dropped or named. */
+export interface TablePreview {
+  /** Absolute. */
+  readonly path: string;
+  readonly name: string;
+  readonly rows: number;
+  readonly columns: readonly {
+    readonly name: string;
+    /** What its cells are like. */
+    readonly type: 'text' | 'categorical' | 'numerical' | 'null' | 'lists';
+    readonly distinct: number;
+  }[];
+  /** The first rows, cells as texts. */
+  readonly head: readonly (readonly string[])[];
+  readonly guess: TableGuess;
+  readonly warnings: readonly Warning[];
+}
+
+/** What a table looks like it is for, as options of a fit. */
+export interface TableGuess {
+  readonly task?: string;
+  readonly label?: string;
+}
+
+/** A piece of a text as the model reads it. */
+export interface TextPiece {
+  readonly text: string;
+  /** The model learns to write it. */
+  readonly isLearnt: boolean;
+}
+
+/** Bars of a histogram. */
+export interface Histogram {
+  readonly bars: readonly { readonly from: number; readonly to: number; readonly count: number }[];
+  readonly least: number;
+  readonly most: number;
+  readonly mean: number;
+}
+
+/** What a fit would do. */
+export interface StartPreview {
+  readonly task: string;
+  readonly metric: string;
+  readonly textColumns: readonly string[];
+  readonly trainingRows: number;
+  readonly validationRows: number;
+  /** Of the training rows, the most frequent first. */
+  readonly labels?: readonly { readonly label: string; readonly rows: number }[];
+  readonly numbers?: Histogram;
+  readonly tokens: Histogram;
+  /** Rows of language models as the model reads them. */
+  readonly examples: readonly (readonly TextPiece[])[];
+  readonly engine: string;
+  readonly steps: number;
+  readonly epochs: number;
+  /** Of each setting the value that counts, defaults among them. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly memory?: {
+    readonly peakBytes: number;
+    readonly usableBytes: number;
+    readonly parts: readonly { readonly name: string; readonly bytes: number }[];
+    readonly trainableParameters: number;
+    readonly parameters: number;
+  };
+  readonly time?: { readonly seconds: number; readonly basis: string };
+  readonly warnings: readonly Warning[];
+}
+
+/** What a request means, and what it would do where that is known. */
+export interface PreviewAnswer {
+  readonly runFile?: string;
+  readonly commandLine?: string;
+  readonly preview?: StartPreview;
+  readonly problem?: ErrorBody['error'];
+}
+
+/** What the form is made of. */
+export interface FormParts {
+  /** JSON Schema of the settings by dotted key. */
+  readonly settings: Readonly<Record<string, SettingSchema>>;
+  readonly methods: readonly {
+    readonly name: string;
+    readonly formula?: string;
+    readonly options: readonly { readonly name: string; readonly default: unknown }[];
+  }[];
+  readonly tasks: readonly string[];
+  readonly metrics: readonly string[];
+  /** Models that runs of this folder began from. */
+  readonly models: readonly string[];
+  /** Tables that were dropped here before. */
+  readonly tables: readonly string[];
+}
+
+/** One setting, as far as the form needs to know. */
+export interface SettingSchema {
+  readonly type?: string | readonly string[];
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly anyOf?: readonly SettingSchema[];
+  readonly const?: unknown;
+}

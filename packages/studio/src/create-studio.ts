@@ -7,10 +7,13 @@ import { Hono } from 'hono';
 import { PeftError } from '@peft/errors';
 import type { StudioState } from './api-types.js';
 import { addRuns } from './routes/run-routes.js';
+import { addStart } from './routes/start-routes.js';
 import { errorBody, statusOf } from './http/errors.js';
 import { guard, newToken } from './http/guard.js';
 import { pageFiles } from './http/page-files.js';
 import { RunIndex } from './runs/run-index.js';
+import { TableStore } from './tables/table-store.js';
+import { StudioThread } from './thread/studio-thread.js';
 import type { StudioContext } from './studio-context.js';
 import type { RunRequests, StudioOptions } from './studio-options.js';
 
@@ -37,14 +40,16 @@ const LOOPBACK = ['127.0.0.1', 'localhost', '[::1]'];
 export async function createStudio(options: StudioOptions): Promise<Studio> {
   makeFolder(options.folder);
   const ending = options.isSource ? 'ts' : 'js';
-  const { requests } = (await import(`${options.requests.href}.${ending}`)) as {
-    requests: RunRequests;
-  };
+  const module = `${options.requests.href}.${ending}`;
+  const { requests } = (await import(module)) as { requests: RunRequests };
+  const thread = new StudioThread(module);
   const context: StudioContext = {
     options,
     requests,
     index: new RunIndex(options.folder),
-    closing: [],
+    tables: new TableStore(options.folder),
+    thread,
+    closing: [() => thread.end()],
   };
   const token = newToken();
   let hosts: readonly string[] = [];
@@ -87,7 +92,7 @@ async function createApp(
   ) as { version: string };
   const state: StudioState = { folder: context.index.folder, version };
   app.get('/api/state', (c) => c.json(state));
-  for (const add of [addRuns]) add(app, context);
+  for (const add of [addRuns, addStart]) add(app, context);
   app.notFound((c) =>
     c.json(errorBody(new PeftError('PEFT_STUDIO_PATH', `studio: there is no ${c.req.path}.`)), 404),
   );

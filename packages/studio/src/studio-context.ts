@@ -1,5 +1,7 @@
 /** What the routes of a studio share. */
 import type { RunIndex } from './runs/run-index.js';
+import type { TableStore } from './tables/table-store.js';
+import type { StudioThread } from './thread/studio-thread.js';
 import type { RunRequests, StudioOptions } from './studio-options.js';
 
 /** What routes are made with. */
@@ -7,6 +9,9 @@ export interface StudioContext {
   readonly options: StudioOptions;
   readonly requests: RunRequests;
   readonly index: RunIndex;
+  readonly tables: TableStore;
+  /** Reads tables and previews fits. */
+  readonly thread: StudioThread;
   /** What must end with the studio. */
   readonly closing: (() => Promise<void> | void)[];
 }

@@ -18,6 +18,8 @@ export interface RunRequests {
     readonly predictor: PredictorOptions;
     readonly fit: FitOptions;
   };
+  /** The same with every setting under `hyperparameters`, by its dotted key. */
+  plain(request: JsonObject): JsonObject;
   /** The same as a run file, in YAML. */
   runFile(request: JsonObject): string;
   /** The same as a command line. */

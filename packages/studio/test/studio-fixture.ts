@@ -7,6 +7,12 @@ import type { RunEnded, TrainEvent } from '@peft/core';
 import { createRunFolder, type RunFacts } from '@peft/trainer';
 import { createStudio, type Studio } from '../src/index.js';
 
+const root = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
+
+/** The quickstart's model with one layer. */
+export const QUICK_MODEL = root('node_modules/.cache/peft/quick-model');
+export const TINY_LLAMA = root('packages/testing/fixtures/models/llama');
+
 export interface OpenStudio {
   readonly folder: string;
   readonly url: string;
@@ -46,11 +52,7 @@ export async function openStudio(fitCommand = FIT): Promise<OpenStudio> {
   };
 }
 
-const FIT = [
-  process.execPath,
-  fileURLToPath(new URL('../../cli/bin/peft.mjs', import.meta.url)),
-  'fit',
-];
+const FIT = [process.execPath, root('packages/cli/bin/peft.mjs'), 'fit'];
 
 interface WrittenRun {
   readonly path: string;

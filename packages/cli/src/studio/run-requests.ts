@@ -4,7 +4,7 @@ import type { JsonObject } from '@peft/hub';
 import type { RunRequests } from '@peft/studio';
 import { stringify } from 'yaml';
 import { firstFitOptionsOf, predictorOptionsOf, requiredOf } from '../options/fit-call.js';
-import { fitInputOfFile, type FitInput } from '../options/fit-options.js';
+import { FIT_ENTRIES, fitInputOfFile, type FitInput } from '../options/fit-options.js';
 import { mergeFitInputs } from '../options/merge-fit-inputs.js';
 import type { Plugins } from '../options/plugins.js';
 import { wordsOf } from '../run-file/command-line.js';
@@ -30,6 +30,12 @@ export const requests: RunRequests = Object.freeze({
       predictor: predictorOptionsOf(input, NO_PLUGINS),
       fit: firstFitOptionsOf(input, NO_PLUGINS),
     };
+  },
+  plain(request) {
+    const { hyperparameters = {}, ...input } = mergeFitInputs(inputOf(request), {});
+    const named = FIT_ENTRIES.filter(([, { setting }]) => setting !== undefined);
+    for (const [name] of named) delete (input as Record<string, unknown>)[name];
+    return { ...input, hyperparameters };
   },
   runFile: (request) => stringify(request),
   commandLine: (request, { resume = false } = {}) =>

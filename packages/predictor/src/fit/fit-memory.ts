@@ -42,6 +42,7 @@ interface Parts {
   readonly spec: MethodSpec | undefined;
   /** The training rows. */
   readonly data: TrainingData;
+  readonly isElsewhere: boolean | undefined;
   readonly emit: (event: EventBody) => void;
 }
 
@@ -126,7 +127,7 @@ export function quantizationOf(settings: Hyperparameters): WeightQuantization | 
 
 /** undefined where nobody knows what a GPU has. */
 async function requestOf(
-  { app, settings, base, engine, task, spec, data }: Parts,
+  { app, settings, base, engine, task, spec, data, isElsewhere = false }: Parts,
   sizing: EngineSizing,
 ): Promise<PlanRequest | undefined> {
   const gpu = await gpuOf(engine);
@@ -139,7 +140,7 @@ async function requestOf(
   const quantization = quantizationOf(settings);
   const checkpointing = settings['model.hf_text.gradient_checkpointing'];
   const storedDtype = withStore(base.folder, storedDtypeOf);
-  const residentBytes = process.memoryUsage.rss();
+  const residentBytes = isElsewhere ? 0 : process.memoryUsage.rss();
   return {
     architecture: base.architecture,
     config: base.config,
@@ -149,7 +150,8 @@ async function requestOf(
     gpu,
     optimizerStateOn: settings['optim.state_device'],
     task: task.loss(settings),
-    runtimeBytes: residentBytes + GROWTH_BYTES,
+    // a fresh process is the plan's own default
+    runtimeBytes: isElsewhere ? undefined : residentBytes + GROWTH_BYTES,
     machine: machineFor(app, settings, residentBytes),
     checkpointing: checkpointing === true,
     optimizer: optimizerOf(settings['optim.optim_type']),

@@ -24,4 +24,7 @@ export interface FitRequest {
 }
 
 /** What of it there is before a run begins. */
-export type FitParts = Omit<FitRequest, 'store' | 'runId' | 'startedAtMs' | 'describe'>;
+export interface FitParts extends Omit<FitRequest, 'store' | 'runId' | 'startedAtMs' | 'describe'> {
+  /** Another process will train: what this one has does not count. Default false. */
+  readonly isElsewhere?: boolean;
+}

@@ -73,6 +73,7 @@ export async function prepareFit(
     // what a file holds is known once it is on the model
     spec: isFresh && options.baseAdapter === undefined ? spec : undefined,
     data: examples.data,
+    isElsewhere: request.isElsewhere,
     emit: request.emit,
   });
   return { data, base, examples, spec, isFresh, memory };

@@ -115,7 +115,8 @@ async function withParts<T>(
     if (event.type === 'run/warned') warnings.push(event);
   };
   try {
-    return await body({ app, predictor, data, options, previous: undefined, emit }, warnings);
+    const parts = { app, predictor, data, options, previous: undefined, emit, isElsewhere: true };
+    return await body(parts, warnings);
   } finally {
     app.dispose();
   }

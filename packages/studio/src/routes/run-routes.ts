@@ -8,6 +8,7 @@ import { live } from '../runs/live.js';
 import { stopRun } from '../runs/processes.js';
 import { recordIn, runDetails } from '../runs/run-details.js';
 import { forgetRun } from '../runs/run-output.js';
+import { checkEffects } from '../start/check-request.js';
 import { resumeRun } from '../start/start-run.js';
 
 const DEFAULT_POINTS = 2000;
@@ -41,6 +42,7 @@ export function addRuns(app: Hono, { index, requests, options }: StudioContext):
   app.post('/api/resume', async (c) => {
     const id = textField(await jsonBody(c), 'run');
     const request = resumable(index.pathOf(id));
+    checkEffects(request, index.folder);
     resumeRun(index.folder, options.fitCommand, id, request).ended.catch((error: Error) =>
       options.log?.(`resume of ${id}: ${error.message}`),
     );

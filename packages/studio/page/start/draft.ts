@@ -1,0 +1,76 @@
+/** What is about to be started, as the form holds it. */
+
+export interface Draft {
+  /** The run's folder. */
+  readonly name: string;
+  /** Paths of tables. */
+  readonly train?: string;
+  readonly tune?: string;
+  readonly test?: readonly string[];
+  /** Names of the columns of a file without a header. */
+  readonly columns?: readonly string[];
+  readonly task?: string;
+  readonly label?: string;
+  readonly method: string;
+  readonly methodOptions: Readonly<Record<string, unknown>>;
+  /** By dotted key; what is not there is as by default. */
+  readonly hyperparameters: Readonly<Record<string, unknown>>;
+  /** Further options that a run was started with, as they were. */
+  readonly others: Readonly<Record<string, unknown>>;
+}
+
+export const MODEL = 'model.hf_text.checkpoint_name';
+
+export const EMPTY_DRAFT: Draft = {
+  name: '',
+  method: 'lora',
+  methodOptions: {},
+  hyperparameters: {},
+  others: {},
+};
+
+/** The keys of a run file. */
+export function requestOf(draft: Draft): Readonly<Record<string, unknown>> {
+  const { name: _, others, hyperparameters, ...own } = draft;
+  const { [MODEL]: model, ...settings } = hyperparameters;
+  const request = { ...others, ...own, model, hyperparameters: settings };
+  return Object.fromEntries(Object.entries(request).filter(([, value]) => !isEmpty(value)));
+}
+
+/** The form for a run like another. */
+export function draftOf(request: Readonly<Record<string, unknown>>): Draft {
+  const {
+    train,
+    tune,
+    test,
+    columns,
+    task,
+    label,
+    method,
+    methodOptions,
+    hyperparameters,
+    ...rest
+  } = request as Partial<Draft>;
+  return {
+    ...EMPTY_DRAFT,
+    train,
+    tune,
+    test,
+    columns,
+    task,
+    label,
+    method: method ?? '',
+    methodOptions: methodOptions ?? {},
+    hyperparameters: hyperparameters ?? {},
+    others: rest,
+  };
+}
+
+const isEmpty = (value: unknown): boolean =>
+  value === undefined ||
+  value === '' ||
+  (typeof value === 'object' && value !== null && Object.keys(value).length === 0);
+
+/** Every table that a request reads. */
+export const tablesOf = ({ train, tune, test = [] }: Draft): string[] =>
+  [train, tune, ...test].filter((path) => path !== undefined);

@@ -1,0 +1,105 @@
+/** Tables that a person dropped onto the page or named: the only ones that a request reads. */
+import { createHash } from 'node:crypto';
+import { createReadStream, createWriteStream, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import { basename, extname, isAbsolute, join, resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { ReadableStream } from 'node:stream/web';
+import { PeftError, show } from '@peft/errors';
+import { isInside } from '../runs/run-index.js';
+
+/** Below the studio's folder. */
+const FOLDER = 'tables';
+const ENDINGS = [
+  '.csv',
+  '.tsv',
+  '.tab',
+  '.jsonl',
+  '.ndjson',
+  '.json',
+  '.parquet',
+  '.pq',
+  '.txt',
+  '.conll',
+];
+
+export class TableStore {
+  readonly #folder: string;
+  readonly #named = new Set<string>();
+
+  /** @param folder the studio's. */
+  constructor(folder: string) {
+    this.#folder = join(folder, FOLDER);
+  }
+
+  /** Those that were dropped here, by path. */
+  dropped(): readonly string[] {
+    if (!existsSync(this.#folder)) return [];
+    return readdirSync(this.#folder)
+      .filter((name) => ENDINGS.includes(extname(name).toLowerCase()))
+      .map((name) => join(this.#folder, name));
+  }
+
+  /**
+   * Takes a path that the person typed.
+   * @returns it, absolute
+   * @throws PEFT_STUDIO_TABLE for a relative path, and for what does not end as a table does
+   */
+  name(path: string): string {
+    const isTable = isAbsolute(path) && ENDINGS.includes(extname(path).toLowerCase());
+    if (!isTable)
+      throw new PeftError('PEFT_STUDIO_TABLE', `studio: ${show(path)} names no table.`, {
+        hint: `give a whole path that ends in ${ENDINGS.join(', ')}`,
+      });
+    const whole = resolve(path);
+    this.#named.add(whole);
+    return whole;
+  }
+
+  /** @throws PEFT_STUDIO_TABLE for a path that was neither dropped nor named */
+  require(path: unknown): string {
+    if (typeof path === 'string') {
+      const whole = resolve(path);
+      if (this.#named.has(whole) || isInside(this.#folder, whole)) return whole;
+    }
+    throw new PeftError('PEFT_STUDIO_TABLE', `studio: nobody chose the table ${show(path)}.`, {
+      hint: 'drop it onto the page, or type its path',
+    });
+  }
+
+  /**
+   * Keeps a dropped file under its name, or under another where a different file has it.
+   * @returns its path
+   * @throws PEFT_STUDIO_TABLE
+   */
+  async drop(name: string, content: ReadableStream<Uint8Array>): Promise<string> {
+    const plain = this.name(resolve('/', basename(name.replaceAll('\\', '/'))));
+    mkdirSync(this.#folder, { recursive: true });
+    const half = join(this.#folder, `.${process.pid}-${Date.now()}.tmp`);
+    try {
+      await pipeline(Readable.fromWeb(content), createWriteStream(half));
+      const hash = await hashOf(half);
+      for (let copy = 1; ; copy += 1) {
+        const path = join(this.#folder, numbered(basename(plain), copy));
+        if (!existsSync(path)) {
+          await rename(half, path);
+          return path;
+        }
+        if ((await hashOf(path)) === hash) return path;
+      }
+    } finally {
+      await rm(half, { force: true });
+    }
+  }
+}
+
+/** `train.csv`, `train-2.csv` … */
+const numbered = (name: string, copy: number): string =>
+  copy === 1 ? name : name.replace(/(\.[^.]*)$/, `-${copy}$1`);
+
+async function hashOf(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
