@@ -76,6 +76,7 @@ export type {
   PeftKernels,
 } from './tape/kernels.js';
 export { layerNorm } from './norms/layer-norm.js';
+export { addThinProducts, type ThinProduct } from './products/add-thin-products.js';
 export { linearActivated } from './products/linear-activated.js';
 export {
   linearCrossEntropy,

@@ -3,6 +3,7 @@
  * told of the run that it takes part in.
  */
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { ThinProduct } from '@peft/ops';
 import type { Site, SiteKind } from '../description/sites.js';
 
 /** A linear map: y = x·Wᵀ + b, `weight` `[out, in]`, `bias` `[out]`. */
@@ -22,6 +23,11 @@ export interface LinearAttachment {
   merge?(base: MergedLinear): MergedLinear;
   /** Multiplies the adapter's strength, where it has one. */
   rescale?(factor: number): void;
+  /**
+   * What `forward` adds to `base(x)` where it does nothing else outside training: scale·x·Aᵀ·Bᵀ, A `[r,
+   * in]`, B `[out, r]`. A batch that mixes adapters adds those of all of them in one go.
+   */
+  added?(): Omit<ThinProduct, 'rows'>;
   /** A row's result depends on the other rows, so that no batch can mix it with others. */
   readonly readsWholeBatch?: boolean;
 }

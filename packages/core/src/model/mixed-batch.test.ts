@@ -4,7 +4,7 @@ import { lora } from '@peft/lora';
 import { architectures } from '@peft/models';
 import { type Engine } from '@peft/ops';
 import { seededTensor, toBeAllclose } from '@peft/testing';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { openEngine } from '../../../../tools/golden/engines.js';
 import { architectureFor } from './architecture.js';
 import { describeModel, loadModel } from './load-model.js';
@@ -70,11 +70,7 @@ describe.each(['portable', 'native'])('a batch of several adapters on %s', (name
     test.each(FAMILIES)(
       'with one product of each base weight, and what each adapter gives alone: $config.model_type',
       ({ config, scaled, linears, scaledInputs }) => {
-        const architecture = architectureFor(config.model_type, architectures);
-        const head = { kind: 'causal-lm' } as const;
-        const description = describeModel(architecture, architecture.parseConfig(config), head);
-        const weights = randomWeights(description, { standardDeviation: 0.3 });
-        const model = loadModel(architecture, config, weights, engine, { head });
+        const model = openRandom(config, engine);
         for (const [index, id] of ['some', 'more'].entries()) {
           model.addAdapter(id, lora({ rank: 2 + index, targets: 'all-linear' }));
           randomize(model, index);
@@ -82,12 +78,12 @@ describe.each(['portable', 'native'])('a batch of several adapters on %s', (name
         model.addAdapter('scaled', ia3(scaled));
         randomize(model, 2);
 
-        const products = countProducts(engine);
-        const mixed = logitsOf(model, OFFSETS, ASSIGNMENT);
+        let mixed!: Float32Array;
+        const products = productsIn(engine, () => (mixed = logitsOf(model, OFFSETS, ASSIGNMENT)));
         // what IA3 makes of its inputs is a product of its own
-        expect(products.stop()).toBe(linears + scaledInputs);
+        expect(products).toBe(linears + scaledInputs);
 
-        const width = description.vocabularySize;
+        const width = model.description.vocabularySize;
         ASSIGNMENT.forEach((id, b) => {
           model.setActiveAdapters(...(id === BASE_ADAPTER ? [] : [id]));
           const [from, to] = [OFFSETS[b]!, OFFSETS[b + 1]!];
@@ -100,8 +96,46 @@ describe.each(['portable', 'native'])('a batch of several adapters on %s', (name
         model.dispose();
       },
     );
+
+    test.skipIf(name === 'portable')('with the products of all LoRA adapters in one kernel', () => {
+      const { config, linears } = FAMILIES[0]!;
+      const model = openRandom(config, engine);
+      for (const [seed, id] of ['some', 'more'].entries()) {
+        model.addAdapter(id, lora({ rank: 2 + seed, targets: 'all-linear' }));
+        randomize(model, seed);
+      }
+      const assignment = ['some', BASE_ADAPTER, 'more', 'more', 'some'];
+      const kernels = kernelsOf(() => logitsOf(model, OFFSETS, assignment));
+      expect(kernels.filter((kernel) => kernel === 'PeftAddThinProducts')).toHaveLength(
+        linears - 1, // all but the output layer
+      );
+      expect(kernels).not.toContain('BatchMatMul');
+      expect(kernels).not.toContain('Concat');
+      model.dispose();
+    });
   });
 });
+
+function openRandom(config: (typeof FAMILIES)[number]['config'], engine: Engine): Model {
+  const architecture = architectureFor(config.model_type, architectures);
+  const head = { kind: 'causal-lm' } as const;
+  const description = describeModel(architecture, architecture.parseConfig(config), head);
+  const weights = randomWeights(description, { standardDeviation: 0.3 });
+  return loadModel(architecture, config, weights, engine, { head });
+}
+
+/** Names of the tfjs kernels that `run` calls. */
+function kernelsOf(run: () => void): readonly string[] {
+  const names: string[] = [];
+  const called = vi.spyOn(tf.engine(), 'runKernel');
+  try {
+    run();
+    names.push(...called.mock.calls.map(([name]) => name));
+  } finally {
+    called.mockRestore();
+  }
+  return names;
+}
 
 function randomize(model: Model, seed: number): void {
   for (const { name, value } of model.trainables())
@@ -120,24 +154,14 @@ function logitsOf(
   );
 }
 
-/** Counts products with base weights until it is stopped. */
-function countProducts(engine: Engine): { stop(): number } {
-  let count = 0;
-  const counted = ['linear', 'linearActivated'] as const;
-  const originals = counted.map((method) => engine[method]);
-  const change = engine as unknown as Record<string, unknown>; // its methods are read-only
-  counted.forEach((method, i) => {
-    const original = originals[i] as ((...words: unknown[]) => unknown) | undefined;
-    if (!original) return;
-    change[method] = (...words: unknown[]) => {
-      count += 1;
-      return original.apply(engine, words);
-    };
-  });
-  return {
-    stop() {
-      for (const method of counted) delete change[method];
-      return count;
-    },
-  };
+/** How often `run` multiplies by a base weight. */
+function productsIn(engine: Engine, run: () => void): number {
+  const calls = [vi.spyOn(engine, 'linear')];
+  if (engine.linearActivated) calls.push(vi.spyOn(engine, 'linearActivated') as never);
+  run();
+  return calls.reduce((sum, spy) => {
+    const { length } = spy.mock.calls;
+    spy.mockRestore();
+    return sum + length;
+  }, 0);
 }

@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import { gatherRows } from '@peft/ops';
+import { addThinProducts, gatherRows, type ThinProduct } from '@peft/ops';
 import type { Adapter } from '../adapter/adapter.js';
 import type { ModelDescription } from '../description/model-description.js';
 import { siteIndex } from '../description/site-index.js';
@@ -36,6 +36,10 @@ const isPlain = ({ adapters }: Part): boolean => adapters.length === 0;
 
 /** Runs sites adapter by adapter. */
 export class MixedBatch {
+  readonly #names: readonly string[];
+  /** By layout, undefined for one row per sequence, and the names of the adapters that change a site. */
+  readonly #known = new Map<Int32Array | undefined, Map<string, Part[]>>();
+
   /** @throws PEFT_MIXED_BATCH where an adapter cannot be in such a batch */
   constructor(
     readonly host: RunHost,
@@ -43,8 +47,10 @@ export class MixedBatch {
     readonly layouts: SequenceLayouts,
     /** An adapter's name per sequence. */
     readonly assignment: readonly string[],
+    readonly isTraining: boolean,
   ) {
-    refuseUnmixable(host, assignment);
+    this.#names = [...new Set(assignment)];
+    refuseUnmixable(host, this.#names);
   }
 
   /**
@@ -61,23 +67,33 @@ export class MixedBatch {
 
   /**
    * A linear site's result on x. What the base makes of rows as they are is made once for all adapters
-   * that leave its weight alone: the weight is read once then, not for every adapter.
+   * that leave its weight alone: the weight is read once then, not for every adapter. Products that
+   * adapters add are made together, too.
    */
-  linear(site: RowSite, x: Tensor2D, map: RowMap, run: AroundBase): Tensor2D {
+  linear(site: SiteOf<'linear'>, x: Tensor2D, map: RowMap, run: AroundBase): Tensor2D {
     const total = x.shape[0];
     const parts = this.#parts(site, total);
     if (parts.every(isPlain)) return this.scope.within([], () => run(x, map));
+    const products = parts.flatMap((part) => this.#productOf(part, site) ?? []);
+    const apart = parts.filter(
+      (part) => !isPlain(part) && !products.some(({ rows }) => rows === part.rows),
+    );
     const sharesBase = ({ adapters }: Part): boolean =>
       adapters.every((adapter) => !ownsParameters(adapter, site));
-    const all = parts.some(sharesBase) ? this.scope.within([], () => map(x)) : undefined;
-    const made = parts.map((part) => {
-      const own = gatherRows(x, part.rows);
-      const base = all && sharesBase(part) ? gatherRows(all, part.rows) : undefined;
-      return this.scope.within(part.adapters, () =>
-        run(own, (input) => (base && input === own ? base : map(input))),
+    const plain = parts.some(sharesBase) ? this.scope.within([], () => map(x)) : undefined;
+    const joint = plain && products.length > 0 ? addThinProducts(plain, x, products) : plain;
+    if (joint && apart.length === 0) return this.scope.within([], () => run(x, () => joint));
+    const onRows = (base: Tensor2D | undefined, { rows, adapters }: Part): Tensor2D => {
+      const own = gatherRows(x, rows);
+      const made = base && gatherRows(base, rows);
+      return this.scope.within(adapters, () =>
+        run(own, (input) => (made && input === own ? made : map(input))),
       );
-    });
-    return placed(made, parts, total);
+    };
+    const made = apart.map((part) => onRows(sharesBase(part) ? plain : undefined, part));
+    const together: Part = { rows: otherRows(apart, total), adapters: [] };
+    if (together.rows.length > 0) made.push(onRows(joint, together));
+    return placed(made, [...apart, together], total);
   }
 
   /**
@@ -85,7 +101,7 @@ export class MixedBatch {
    * @throws PEFT_MIXED_BATCH
    */
   refuseShared(site: RowSite): void {
-    const owner = this.assignment.find((name) => this.#changes(name, site));
+    const owner = this.#names.find((name) => this.#changes(name, site));
     if (owner === undefined) return;
     throw new PeftError(
       'PEFT_MIXED_BATCH',
@@ -109,21 +125,47 @@ export class MixedBatch {
         { hint: 'give one adapter name per sequence' },
       );
     }
+    const changing = this.#names.filter((name) => this.#changes(name, site));
+    const known = this.#known.get(offsets) ?? new Map<string, Part[]>();
+    this.#known.set(offsets, known);
+    const key = changing.join('\n');
+    const parts = known.get(key) ?? this.#grouped(offsets, new Set(changing));
+    known.set(key, parts);
+    return parts;
+  }
+
+  #grouped(offsets: Int32Array | undefined, changing: ReadonlySet<string>): Part[] {
     const rowsOf = (b: number): number[] =>
       offsets
         ? Array.from({ length: offsets[b + 1]! - offsets[b]! }, (_, t) => offsets[b]! + t)
         : [b];
-    const changing = new Set(assignment.filter((name) => this.#changes(name, site)));
-    const owners = assignment.map((name) => (changing.has(name) ? name : BASE_ADAPTER));
+    const owners = this.assignment.map((name) => (changing.has(name) ? name : BASE_ADAPTER));
     return [...new Set(owners)].map((name) => ({
       adapters: name === BASE_ADAPTER ? [] : [this.host.adapter(name)],
       rows: Int32Array.from(owners.flatMap((other, b) => (other === name ? rowsOf(b) : []))),
     }));
   }
 
+  /** What the adapter of a part adds, where it does nothing else at the site. */
+  #productOf({ rows, adapters }: Part, site: SiteOf<'linear'>): ThinProduct | undefined {
+    const [adapter] = adapters;
+    if (!adapter || this.isTraining || ownsParameters(adapter, site)) return undefined;
+    const table = tableOf(this.host, site);
+    if (table !== undefined && adapter.at('embedding', table).length > 0) return undefined;
+    const [first, ...more] = adapter.at('linear', site.path);
+    const added = more.length === 0 ? first?.attachment?.added?.() : undefined;
+    return added && { ...added, rows };
+  }
+
   #changes(name: string, site: RowSite): boolean {
     return name !== BASE_ADAPTER && changes(this.host, this.host.adapter(name), site);
   }
+}
+
+/** Rows that no part has. */
+function otherRows(parts: readonly Part[], total: number): Int32Array {
+  const taken = new Set(parts.flatMap(({ rows }) => [...rows]));
+  return Int32Array.from({ length: total }, (_, row) => row).filter((row) => !taken.has(row));
 }
 
 /** Results of all parts, row by row where they belong. */
@@ -138,15 +180,18 @@ function placed(made: readonly Tensor2D[], parts: readonly Part[], total: number
 }
 
 /** Whether an adapter changes anything at a site. */
-function changes({ description }: RunHost, adapter: Adapter, site: RowSite): boolean {
-  const embedding =
-    'tiedTo' in site ? site.tiedTo : siteIndex(description).embeddingOf.get(site.weight);
+function changes(host: RunHost, adapter: Adapter, site: RowSite): boolean {
+  const table = tableOf(host, site);
   return (
     adapter.at(site.kind, site.path).length > 0 ||
-    (embedding !== undefined && adapter.at('embedding', embedding).length > 0) ||
+    (table !== undefined && adapter.at('embedding', table).length > 0) ||
     ownsParameters(adapter, site)
   );
 }
+
+/** The embedding whose table a site reads as another one does. */
+const tableOf = ({ description }: RunHost, site: RowSite): string | undefined =>
+  'tiedTo' in site ? site.tiedTo : siteIndex(description).embeddingOf.get(site.weight);
 
 /** Whether an adapter has a weight or bias of its own in place of the base's. */
 const ownsParameters = (adapter: Adapter, site: RowSite): boolean =>
@@ -156,8 +201,8 @@ const ownsParameters = (adapter: Adapter, site: RowSite): boolean =>
   );
 
 /** Rows of a batch can be told apart at linear, norm and embedding sites only. */
-function refuseUnmixable(host: RunHost, assignment: readonly string[]): void {
-  for (const name of new Set(assignment)) {
+function refuseUnmixable(host: RunHost, names: readonly string[]): void {
+  for (const name of names) {
     if (name === BASE_ADAPTER) continue;
     const where = unmixableAt(host.description, host.adapter(name));
     if (where !== undefined)

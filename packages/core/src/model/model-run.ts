@@ -65,7 +65,8 @@ export class ModelRun {
     this.#scope = new AdapterScope(host, assignment ? [] : host.active);
     this.layouts = new SequenceLayouts(host.description);
     this.past = new Past(host.description, this.#scope, cache);
-    this.#mixed = assignment && new MixedBatch(host, this.#scope, this.layouts, assignment);
+    this.#mixed =
+      assignment && new MixedBatch(host, this.#scope, this.layouts, assignment, training);
   }
 
   get description(): ModelDescription {

@@ -21,6 +21,7 @@ const KERNELS: readonly KernelName[] = [
   'PeftSumRows',
   'PeftCrossEntropy',
   'PeftCrossEntropyGradient',
+  'PeftAddThinProducts',
   'PeftAppendRows',
   'PeftGatherRows',
   'PeftScatterAddRows',

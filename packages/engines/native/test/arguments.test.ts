@@ -36,6 +36,27 @@ describe.skipIf(!addon)('the addon', () => {
     expect(() => native.gatherRows(f(4), Int32Array.of(0, 2), f(4), 2, 2)).toThrow(
       'row 2 is outside the 2 rows',
     );
+    const thin = (rows: readonly number[], ends: readonly number[], rank = 1) =>
+      native.addThinProducts(
+        f(4),
+        f(4),
+        f(4),
+        2,
+        2,
+        2,
+        Int32Array.from(rows),
+        Int32Array.from(ends),
+        [f(2)],
+        [f(2)],
+        Int32Array.of(rank),
+        new Float64Array(1),
+      );
+    expect(() => thin([0, 2], [2])).toThrow('row 2 is outside the 2 rows');
+    expect(() => thin([1, 1], [2])).toThrow('row 1 is there twice');
+    expect(() => thin([0, 1], [3])).toThrow('ends must rise up to the number of rows');
+    expect(() => thin([0, 1], [-1])).toThrow('ends must rise up to the number of rows');
+    expect(() => thin([0, 1], [2], 2)).toThrow('a or b of product 0 is too short');
+    expect(() => thin([0, 1], [2], -1)).toThrow('ranks has a negative entry');
     expect(() => native.crossEntropy(f(4), Int32Array.of(0, 2), f(2), f(2), 2, 2)).toThrow(
       'label 2 of row 1 is outside the 2 classes',
     );

@@ -84,6 +84,76 @@ describeEachSet('a product', (native, set) => {
     );
   });
 
+  test('of low-rank adapters is added to rows of theirs with the bits that each gives alone', () => {
+    const [n, width, depth] = [40, 600, 801];
+    const [y, x] = [randomFloats(n * width, 1), randomFloats(n * depth, 2)];
+    const adapters = [
+      { rank: 3, scale: 0.5, rows: [7, 0, 39] },
+      { rank: 16, scale: -2, rows: Array.from({ length: 30 }, (_, i) => 8 + i) },
+      { rank: 1, scale: 1, rows: [3] },
+    ].map(({ rank, ...rest }, p) => ({
+      ...rest,
+      rank,
+      a: randomFloats(rank * depth, 3 + p),
+      b: randomFloats(width * rank, 6 + p),
+    }));
+    const expected = y.slice();
+    for (const { rank, scale, rows, a, b } of adapters) {
+      const own = Float32Array.from(
+        rows.flatMap((row) => [...x.subarray(row * depth, (row + 1) * depth)]),
+      );
+      const narrow = new Float32Array(rows.length * rank);
+      const sums = new Float32Array(rows.length * width);
+      const multiply = (s: Float32Array, v: Float32Array, out: Float32Array, size: number) =>
+        native.matmul(
+          s,
+          v,
+          out,
+          1,
+          rows.length,
+          out.length / rows.length,
+          size,
+          false,
+          true,
+          null,
+          null,
+          false,
+          false,
+        );
+      multiply(own, a, narrow, depth);
+      multiply(
+        narrow.map((value) => value * scale),
+        b,
+        sums,
+        rank,
+      );
+      rows.forEach((row, i) => {
+        for (let j = 0; j < width; j += 1) expected[row * width + j]! += sums[i * width + j]!;
+      });
+    }
+    let count = 0;
+    for (const threads of [1, 2, 4]) {
+      native.setThreads(threads);
+      const out = new Float32Array(n * width);
+      count = 0;
+      native.addThinProducts(
+        y,
+        x,
+        out,
+        n,
+        width,
+        depth,
+        Int32Array.from(adapters.flatMap(({ rows }) => rows)),
+        Int32Array.from(adapters, ({ rows }) => (count += rows.length)),
+        adapters.map(({ a }) => a),
+        adapters.map(({ b }) => b),
+        Int32Array.from(adapters, ({ rank }) => rank),
+        Float64Array.from(adapters, ({ scale }) => scale),
+      );
+      expect(out, `${threads} threads`).toEqual(expected);
+    }
+  });
+
   test('of 1 to 70 rows equals the sum of products at widths and depths around those of tiles', () => {
     const most = 70;
     for (const n of [1, 15, 17, 33, 65])

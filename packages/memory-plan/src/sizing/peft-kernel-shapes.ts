@@ -60,6 +60,7 @@ export const PEFT_KERNEL_SHAPES: Readonly<Record<KernelName, ShapeRule>> = Objec
   PeftSumRows: ({ x }) => ({ shape: [x!.shape.at(-1) ?? 1] }),
   PeftCrossEntropy: ({ logits }) => [{ shape: [rows(logits!)] }, { shape: [rows(logits!)] }],
   PeftCrossEntropyGradient: ({ logits }) => like(logits!),
+  PeftAddThinProducts: ({ y }) => like(y!),
   PeftAppendRows: ({ x, added }) => ({
     shape: [x!.shape[0]! + added!.shape[0]!, ...x!.shape.slice(1)],
   }),

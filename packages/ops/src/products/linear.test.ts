@@ -4,6 +4,7 @@ import { createPortableEngine } from '@peft/portable';
 import { expectGradients, seededTensor } from '@peft/testing';
 import { expect, test } from 'vitest';
 import { onEachBackend } from '../../test/on-each-backend.js';
+import { addThinProducts } from './add-thin-products.js';
 import { embed } from '../rows/embed.js';
 import { freezeTensor, isFrozenTensor } from '../weights/frozen-tensor.js';
 import { gatherRows, scatterAddRows } from '../rows/gather-rows.js';
@@ -52,6 +53,23 @@ onEachBackend('linear, embed and rows', (backend) => {
       2, 0, 0, 13, 0,
     ]);
     expect(() => gatherRows(x, Int32Array.of(4))).toThrow(
+      'index 4 at position 0 is outside the 4 rows',
+    );
+  });
+
+  test('thin products are added to rows of theirs: values and gradients', () => {
+    const [y, x] = [seededTensor<Tensor2D>('y', [4, 5]), seededTensor<Tensor2D>('x', [4, 3])];
+    const [a, b] = [seededTensor<Tensor2D>('a', [2, 3]), seededTensor<Tensor2D>('b', [5, 2])];
+    const rows = Int32Array.of(3, 1);
+    const added = (...[base, input, left, right]: Tensor[]) =>
+      addThinProducts(base as Tensor2D, input as Tensor2D, [
+        { rows, a: left as Tensor2D, b: right as Tensor2D, scale: -0.5 },
+      ]);
+    const change = tf.mul(tf.matMul(tf.matMul(x, a, false, true), b, false, true), -0.5);
+    const isChanged = tf.tensor2d([[0], [1], [0], [1]]);
+    expect(added(y, x, a, b)).toBeAllclose(tf.add(y, tf.mul(change, isChanged)), { atol: 1e-6 });
+    expectGradients(added, [y, x, a, b]);
+    expect(() => addThinProducts(y, x, [{ rows: Int32Array.of(4), a, b, scale: 1 }])).toThrow(
       'index 4 at position 0 is outside the 4 rows',
     );
   });

@@ -204,6 +204,15 @@ export interface PeftKernels {
   /** y[rows[n]] += x[n], y `[size, D]`, in order of n. One output. */
   PeftScatterAddRows: { inputs: 'x'; attributes: { rows: Int32Array; size: number } };
   /**
+   * y[n] + scales[p]·x[n]·A_pᵀ·B_pᵀ for the rows n of rows[p], y[n] for others. y `[N, out]`, x `[N,
+   * in]`, inputs a0, b0, a1, b1 … A_p `[r_p, in]`, B_p `[out, r_p]`; no row is in two products. One
+   * output.
+   */
+  PeftAddThinProducts: {
+    inputs: 'y' | 'x' | `a${number}` | `b${number}`;
+    attributes: { rows: readonly Int32Array[]; scales: readonly number[] };
+  };
+  /**
    * Sequence b of y: sequence b of x, then of added. x `[M,D]` may be written over. One output
    * `[M+N,D]`.
    */

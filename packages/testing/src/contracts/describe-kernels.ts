@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import {
   activate,
+  addThinProducts,
   attention,
   crossEntropy,
   debertaRelativeIndices,
@@ -164,6 +165,23 @@ function kernelCases(): KernelCase[] {
       kernels: ['PeftGatherRows', 'PeftScatterAddRows'],
       inputs: () => [matrix('x', 5, 19)],
       run: (x) => scatterAddRows(x as Tensor2D, Int32Array.of(2, 0, 2, 6, 2), 7),
+    },
+    {
+      name: 'thin products of some rows',
+      kernels: ['PeftAddThinProducts'],
+      hasProducts: true,
+      inputs: () => [
+        matrix('y', 7, 21),
+        matrix('x', 7, 19),
+        ...[3, 5].flatMap((rank) => [matrix(`a${rank}`, rank, 19), matrix(`b${rank}`, 21, rank)]),
+      ],
+      run: (y, x, ...factors) => {
+        const [a, b, c, d] = factors as Tensor2D[];
+        return addThinProducts(y as Tensor2D, x as Tensor2D, [
+          { rows: Int32Array.of(5, 0, 3), a: a!, b: b!, scale: 0.5 },
+          { rows: Int32Array.of(1, 6), a: c!, b: d!, scale: -2 },
+        ]);
+      },
     },
     {
       name: 'cross entropy',

@@ -20,7 +20,10 @@ enum class Scratch : int {
   kAttentionD,
   kAttentionShared,
   kAttentionPartial,
-  kLoss,  // logits of a chunk of the vocabulary
+  kLoss,      // logits of a chunk of the vocabulary
+  kThinRows,  // low-rank adapters: operands and results of one
+  kThinNarrow,
+  kThinSums,
   kCount
 };
 

@@ -1,14 +1,14 @@
-/** tfjs's matrix product. */
+/** tfjs's matrix product, and sums with the thin products of low-rank adapters. */
 import type { TensorInfo } from '@tensorflow/tfjs';
 import { isFloat } from '../native-backend.js';
-import { override, sizeOf } from './register.js';
+import { override, register, sizeOf } from './register.js';
 
 interface Attributes {
   readonly transposeA?: boolean;
   readonly transposeB?: boolean;
 }
 
-/** Registers the matrix product. */
+/** Registers both. */
 export function registerProducts(): void {
   override<Attributes>('BatchMatMul', ({ inputs, attributes, backend }) => {
     const { a, b } = inputs as Record<'a' | 'b', TensorInfo>;
@@ -41,6 +41,30 @@ export function registerProducts(): void {
     );
     return y.info;
   });
+  register<{ rows: readonly Int32Array[]; scales: readonly number[] }>(
+    'PeftAddThinProducts',
+    ({ inputs, attributes: { rows, scales }, backend }) => {
+      const { y, x } = inputs as Record<'y' | 'x', TensorInfo>;
+      const factors = (name: string): TensorInfo[] => rows.map((_, p) => inputs[`${name}${p}`]!);
+      const out = backend.create(y.shape);
+      let count = 0;
+      backend.binding.addThinProducts(
+        backend.values(y),
+        backend.values(x),
+        out.values,
+        y.shape[0]!,
+        y.shape[1]!,
+        x.shape[1]!,
+        Int32Array.from(rows.flatMap((some) => [...some])),
+        Int32Array.from(rows, ({ length }) => (count += length)),
+        factors('a').map((a) => backend.values(a)),
+        factors('b').map((b) => backend.values(b)),
+        Int32Array.from(factors('a'), ({ shape }) => shape[0]!),
+        Float64Array.from(scales),
+      );
+      return out.info;
+    },
+  );
 }
 
 function broadcastOuter(a: readonly number[], b: readonly number[]): number[] | undefined {

@@ -83,8 +83,15 @@ export function loraLinear(matrices: LoraMatrices, dropout: number): LinearAttac
     merge: (base) => mergeLowRank(base, matrices),
     rescale: (factor) => void (matrices.scaling *= factor),
   };
-  if (!matrices.bias) rememberMatrices(adapter, matrices);
-  return adapter;
+  if (matrices.bias) return adapter;
+  const added: LinearAttachment['added'] = () => ({
+    a: matrices.a.value as Tensor2D,
+    b: matrices.b.value as Tensor2D,
+    scale: matrices.scaling,
+  });
+  const product = { ...adapter, added };
+  rememberMatrices(product, matrices);
+  return product;
 }
 
 /** s·(x·Aᵀ·Bᵀ + c). x `[N, in]` → `[N, out]`; the scaling is applied to the narrow `[N, r]`. */
