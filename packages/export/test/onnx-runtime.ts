@@ -33,7 +33,11 @@ export interface OnnxRuntime {
   };
   readonly Tensor: new (type: string, data: Numbers, dims: readonly number[]) => OrtTensor;
 }
-type Pipe = (text: string, options?: object) => Promise<Record<string, unknown>[]>;
+/** Some give a list, feature extraction a tensor. */
+type Pipe = (
+  text: string,
+  options?: object,
+) => Promise<Record<string, unknown>[] & { readonly data: Float32Array }>;
 export interface Transformers {
   readonly env: { allowRemoteModels: boolean; localModelPath: string };
   pipeline(task: string, folder: string, options?: object): Promise<Pipe>;
@@ -62,6 +66,8 @@ export interface PaddedBatch {
   readonly side: 'left' | 'right';
   readonly paddingId: number;
   readonly tokenTypes?: readonly (readonly number[])[];
+  /** Logits of the last tokens alone; default of all. */
+  readonly kept?: number;
 }
 
 /** Results of each text's tokens `[text][token · width]`, or of each text; and the whole output. */
@@ -94,7 +100,7 @@ export async function runTexts(
       texts.length,
       length,
     ),
-    num_logits_to_keep: whole(integers([0])),
+    num_logits_to_keep: whole(integers([batch.kept ?? 0])),
   };
   const feeds = Object.fromEntries(
     session.inputMetadata.map(({ name, type, shape }) => [

@@ -88,7 +88,7 @@ export const TARGETS = Object.freeze({
   'llama.cpp': { check: llamaCpp },
   mlx: { check: mlx },
   'transformers.js': {
-    check: () => verdict(['it loads no adapters'], MERGE),
+    check: () => verdict(['it loads no adapters'], 'merge it: peft export --to onnx'),
     takesMergedAlone: true,
   },
 } as const satisfies Readonly<Record<string, Target>>);

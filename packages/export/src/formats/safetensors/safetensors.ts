@@ -1,7 +1,6 @@
 /** A merged checkpoint as transformers saves one: weights, config, tokenizer, card. */
 import { join } from 'node:path';
 import type { ParameterSpec } from '@peft/core';
-import { PeftError } from '@peft/errors';
 import {
   openCheckpoint,
   readModelConfig,
@@ -12,15 +11,16 @@ import {
 import { STORED_BYTES, type StoredDtype } from '@peft/ops';
 import { copyModelFiles, type TrainedModel } from '@peft/predictor';
 import { defineFormat, type WriteTools } from '../../format.js';
+import { requireFloat16 } from '../../model/float16-range.js';
 import { foldedValues, transposed } from '../../model/folded-values.js';
 import { exportedConfig } from './exported-config.js';
 import { mergedCard } from './model-card.js';
 import { pooledText } from './pooled-text.js';
 
 const TYPES = Object.freeze({
-  f32: { stored: 'F32', torch: 'float32', largest: Infinity },
-  bf16: { stored: 'BF16', torch: 'bfloat16', largest: Infinity },
-  f16: { stored: 'F16', torch: 'float16', largest: 65504 },
+  f32: { stored: 'F32', torch: 'float32' },
+  bf16: { stored: 'BF16', torch: 'bfloat16' },
+  f16: { stored: 'F16', torch: 'float16' },
 } as const);
 type Type = keyof typeof TYPES;
 
@@ -89,7 +89,7 @@ function tensorOf(
   type: Type,
   tools: WriteTools,
 ): NewTensor {
-  const { stored, largest } = TYPES[type];
+  const { stored } = TYPES[type];
   const [rows, columns] = spec.shape;
   return {
     name: spec.name,
@@ -98,19 +98,8 @@ function tensorOf(
     data() {
       tools.tensor(spec.name, bytesOf(spec, stored));
       const values = foldedValues(model, spec);
-      refuseLarge(spec.name, values, largest);
+      if (type === 'f16') requireFloat16(spec.name, values);
       return spec.transposed ? transposed(values, rows!, columns!) : values;
     },
   };
-}
-
-function refuseLarge(name: string, values: Float32Array, largest: number): void {
-  if (largest === Infinity) return;
-  const found = values.find((value) => Math.abs(value) > largest);
-  if (found !== undefined)
-    throw new PeftError(
-      'PEFT_EXPORT_RANGE',
-      `export: ${name} holds ${found}, and float16 ends at ${largest}.`,
-      { hint: 'export as bf16 or f32' },
-    );
 }

@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { encodeFloat16 } from '@peft/ops';
+import { requireFloat16 } from '../../../model/float16-range.js';
 
 /** Element types, as `onnx.proto3` numbers them. */
 export const ELEMENT_TYPES = Object.freeze({
@@ -168,7 +169,7 @@ export class OnnxGraph {
   }
 }
 
-/** Numbers of the file in one of the float types. */
+/** Numbers of the file in one of the float types. Its bytes throw PEFT_EXPORT_RANGE. */
 export const floatInitializer = (
   name: string,
   shape: readonly number[],
@@ -179,7 +180,12 @@ export const floatInitializer = (
   type,
   shape,
   byteLength: shape.reduce((product, size) => product * size, type === 'float16' ? 2 : 4),
-  bytes: () => bytesOf(type === 'float16' ? encodeFloat16(values()) : values()),
+  bytes() {
+    const made = values();
+    if (type === 'float32') return bytesOf(made);
+    requireFloat16(name, made);
+    return bytesOf(encodeFloat16(made));
+  },
 });
 
 export const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>

@@ -238,10 +238,11 @@ function positionTerm(
 ): string {
   const { graph } = recording;
   const [, width] = table.shape as [number, number];
+  // as many axes as the content: ONNX Runtime 1.30 crashes on others in float16
   const perHead = recording.transpose(
-    recording.reshape(recording.valueOf(table), [-1, heads, width / heads]),
-    [1, 2, 0],
-  ); // [H, E, S]
+    recording.reshape(recording.valueOf(table), [1, -1, heads, width / heads]),
+    [0, 2, 3, 1],
+  ); // [1, H, E, S]
   const products = graph.node('MatMul', [content, perHead]); // [B, H, T, S]
   const distance = distances(recording); // key − query [query, key]
   // rows of the products are queries, or keys; columns the other side

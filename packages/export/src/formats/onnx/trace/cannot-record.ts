@@ -1,5 +1,5 @@
-import { unsupported } from '../../unsupported.js';
-
 /** What a forward pass does that a graph of ONNX operators cannot. */
-export const cannotRecord = (what: string): Error =>
-  unsupported('onnx', `cannot record this model: ${what}`, 'use safetensors or gguf');
+export class CannotRecord extends Error {}
+
+/** @param what the sentence goes on: "onnx cannot record BERT: …" */
+export const cannotRecord = (what: string): CannotRecord => new CannotRecord(what);

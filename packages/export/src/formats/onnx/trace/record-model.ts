@@ -1,10 +1,10 @@
 /** The graph of a model: its forward pass, recorded. */
 import { Model, type ModelDescription, type ModelOutput } from '@peft/core';
-import { PeftError } from '@peft/errors';
 import { foldedValues } from '../../../model/folded-values.js';
 import { unsupported } from '../../unsupported.js';
 import { OnnxGraph, type FinishedGraph, type FloatType, type Port } from '../graph/onnx-graph.js';
 import { stored, type WeightForm, type WeightParameter } from '../weights/weight-form.js';
+import { CannotRecord } from './cannot-record.js';
 import {
   recordedVector,
   recordedWeight,
@@ -54,11 +54,19 @@ export function recordModel(
 function recordedTwin(model: Model, recording: Recording): Model {
   const { description } = model;
   const engine = recordingEngine(recording);
+  const read = new Set<string>();
+  const heads = new Set<string>();
+  for (const site of description.sites)
+    if (site.kind === 'embedding') read.add(site.weight);
+    else if (site.kind === 'linear' && site.isOutputHead) heads.add(site.weight);
+  const isLanguageModel = description.head.kind === 'causal-lm';
   const parameters = new Map(
     description.parameters.map((spec) => {
       const parameter: WeightParameter = {
         name: spec.name,
         shape: spec.shape,
+        isTable: read.has(spec.name),
+        isHead: !isLanguageModel && heads.has(spec.name),
         values: () => foldedValues(model, spec),
       };
       return [spec.name, { parameter, use: spec.use }] as const;
@@ -126,11 +134,7 @@ function paddingIdOf({ config, configJson }: Model): number | undefined {
 /** What cannot be recorded, with the family's name. */
 function named(error: unknown, family: string): unknown {
   const missing = /Kernel '(\w+)' not registered/.exec((error as Error).message)?.[1];
-  if (missing !== undefined)
-    return unsupported('onnx', `cannot record ${family}: it uses ${missing}`, 'use safetensors');
-  if (error instanceof PeftError && error.code === 'PEFT_EXPORT_UNSUPPORTED')
-    return new PeftError(error.code, error.message.replace('this model', family), {
-      hint: error.hint,
-    });
-  return error;
+  if (missing === undefined && !(error instanceof CannotRecord)) return error;
+  const what = missing === undefined ? (error as Error).message : `it uses ${missing}`;
+  return unsupported('onnx', `cannot record ${family}: ${what}`, 'use safetensors');
 }

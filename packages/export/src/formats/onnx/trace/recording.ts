@@ -35,19 +35,25 @@ export class Recording {
     return { dataId, shape: [...shape], dtype };
   }
 
-  /** A tensor whose numbers are known. */
+  /** Tells the numbers of a tensor. */
   hold(dataId: object, values: Values): void {
     this.#entries.set(dataId, { values });
   }
 
-  /** @throws PEFT_EXPORT_UNSUPPORTED for what depends on the texts */
-  valuesOf(dataId: object): Values {
+  /** The numbers of a tensor, where they do not depend on the texts. */
+  knownValues(dataId: object): Values | undefined {
     const entry = this.#entries.get(dataId);
-    if (!entry || !('values' in entry))
+    return entry && 'values' in entry ? entry.values : undefined;
+  }
+
+  /** The same. @throws CannotRecord for what depends on the texts */
+  valuesOf(dataId: object): Values {
+    const values = this.knownValues(dataId);
+    if (!values)
       throw cannotRecord(
         'its forward pass looks at results on its way (a mixture of experts does)',
       );
-    return entry.values;
+    return values;
   }
 
   /** The value that a tensor stands for. */
@@ -218,6 +224,18 @@ export class Recording {
     if (trace.paddingId === undefined) return isToken;
     const isPadding = graph.node('Equal', [this.ids, graph.integers([trace.paddingId], [])]);
     return graph.node('And', [isToken, graph.node('Not', [isPadding])]);
+  }
+
+  /** The mean of each text's tokens `[B, D]`. x `[N, D]` */
+  meanOf(x: TensorInfo): TensorInfo {
+    const { graph } = this;
+    const width = x.shape[1]!;
+    const axis = graph.integers([1]);
+    const isToken = this.unsqueeze(graph.cast(this.mask, graph.floatType), 2); // [B, T, 1]
+    const texts = this.reshape(this.valueOf(x), this.perToken(width));
+    const sum = (value: string) => graph.node('ReduceSum', [value, axis], { keepdims: 0 });
+    const mean = graph.node('Div', [sum(graph.node('Mul', [texts, isToken])), sum(isToken)]);
+    return this.tensor(mean, [this.trace.sequences, width]);
   }
 
   /** One row of each text `[B, D]`. */

@@ -2,6 +2,7 @@
 import type { TensorInfo } from '@tensorflow/tfjs';
 import { cannotRecord } from './cannot-record.js';
 import type { Recording } from './recording.js';
+import type { TraceBatch } from './trace-batch.js';
 
 type Inputs = Readonly<Record<string, TensorInfo>>;
 type Attributes = Readonly<Record<string, unknown>>;
@@ -67,11 +68,31 @@ function inferred(shape: readonly number[], of: readonly number[]): number[] {
 const same: Recorder = (recording, { x }) =>
   recording.tensor(recording.valueOf(x!), x!.shape, x!.dtype);
 
+/** Whether a matrix `[B, N]` has 1/T where a row belongs to a text, which makes the mean of each. */
+function isMeanOfTexts(
+  { sequences, length }: TraceBatch,
+  shape: readonly number[],
+  values: ArrayLike<number>,
+): boolean {
+  const rows = sequences * length;
+  if (shape.length !== 2 || shape[0] !== sequences || shape[1] !== rows) return false;
+  const share = Math.fround(1 / length);
+  const isOwn = (at: number) => Math.floor((at % rows) / length) === Math.floor(at / rows);
+  return Array.from(values).every((value, at) => value === (isOwn(at) ? share : 0));
+}
+
 /** By tfjs's name of the kernel. */
 export const TENSOR_KERNELS: Readonly<Record<string, Recorder>> = Object.freeze({
   ...Object.fromEntries(Object.entries(UNARY).map(([name, operator]) => [name, unary(operator)])),
   ...Object.fromEntries(Object.entries(BINARY).map(([name, operator]) => [name, binary(operator)])),
   Identity: same,
+  /** The one product that models make of tensors alone: the mean of each text. */
+  BatchMatMul(recording: Recording, { a, b }: Inputs) {
+    const values = recording.knownValues(a!.dataId);
+    if (!values || !isMeanOfTexts(recording.trace, a!.shape, values))
+      throw cannotRecord('it multiplies tensors outside of layers and attention');
+    return recording.meanOf(b!);
+  },
   Reshape: (recording: Recording, { x }: Inputs, { shape }: Attributes) =>
     reshaped(recording, x!, inferred(shape as number[], x!.shape)),
   ExpandDims(recording: Recording, { input }: Inputs, { dim }: Attributes) {

@@ -6,6 +6,10 @@ export interface WeightParameter {
   readonly name: string;
   /** `[out, in]`, or `[rows, width]` of a table. */
   readonly shape: readonly number[];
+  /** Rows of it are read by id. */
+  readonly isTable: boolean;
+  /** It is the last layer of a classifier. */
+  readonly isHead: boolean;
   /** Its merged values in float32. */
   values(): Float32Array;
 }
