@@ -1,8 +1,9 @@
 /** Runs a TypeScript file of this repository in a process of its own, as if it were this one. */
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
+import { platform } from 'node:process';
 
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', ...(platform === 'win32' ? [] : ['SIGUSR2'])];
 
 /**
  * Packages are resolved from source. Signals are passed on, the process ends as the file's ended,

@@ -1,2 +1,3 @@
 export { connectMpi, type MpiRanks } from './connect-mpi.js';
 export { launchOf, type Launch } from './launcher.js';
+export { startMpirun, type MpirunOptions } from './mpirun.js';

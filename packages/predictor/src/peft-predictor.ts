@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { compose, override, type App, type TrainEvent, type TrainEventBus } from '@peft/core';
 import type { Label, Metric, ProblemType, Table } from '@peft/data';
 import { check, PeftError } from '@peft/errors';
-import { CLOCK, EVENT_BUS } from '@peft/trainer';
+import { CLOCK, COLLECTIVE, EVENT_BUS } from '@peft/trainer';
 import { CallGate } from './call-gate.js';
 import type { EventBody } from './model/base-model.js';
 import { checkTaskOptions } from './fit/choose-task.js';
@@ -118,10 +118,11 @@ export class PeftPredictor {
   async fit(train: PredictorData, options: FitOptions = {}): Promise<this> {
     check.knownKeys('fit', options, FIT_KEYS);
     return this.#gate.alone(async () => {
-      const { path } = this.#options;
+      // of several ranks the first has the folder
+      const { path } = this.#app.get(COLLECTIVE).rank === 0 ? this.#options : {};
       const state = await fitWithFolder({
         app: this.#app,
-        predictor: this.#options,
+        predictor: { ...this.#options, path },
         data: train,
         options,
         previous: () => this.#state,

@@ -5,6 +5,7 @@
 import {
   createTrainEventBus,
   override,
+  SINGLE_RANK,
   token,
   type AnyMethod,
   type Architecture,
@@ -25,6 +26,7 @@ import { architectures } from '@peft/models';
 import type { EngineDefinition } from '@peft/ops';
 import {
   CLOCK,
+  COLLECTIVE,
   EVENT_BUS,
   folderCheckpointStore,
   memoryCheckpointStore,
@@ -130,7 +132,8 @@ const givenOf = (options: object): Readonly<Record<string, unknown>> =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 
 /**
- * Binds the tokens above and the trainer's {@link EVENT_BUS}, {@link CLOCK} and {@link TRAINER}.
+ * Binds the tokens above and the trainer's {@link EVENT_BUS}, {@link CLOCK}, {@link COLLECTIVE} and
+ * {@link TRAINER}.
  */
 export function predictorModule(onListenerError?: (error: unknown) => void): Module {
   return (bind) => {
@@ -154,11 +157,17 @@ export function predictorModule(onListenerError?: (error: unknown) => void): Mod
     );
     bind(EVENT_BUS, () => createTrainEventBus(onListenerError));
     bind(CLOCK, () => systemClock);
+    bind(COLLECTIVE, () => SINGLE_RANK);
     bind(
       TRAINER,
       ({ get }): Trainer =>
         (request) =>
-          train({ bus: get(EVENT_BUS), clock: get(CLOCK), ...request }),
+          train({
+            bus: get(EVENT_BUS),
+            clock: get(CLOCK),
+            collective: get(COLLECTIVE),
+            ...request,
+          }),
     );
   };
 }

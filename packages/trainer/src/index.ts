@@ -58,6 +58,8 @@ export {
   type RunRecord,
 } from './run-folder/run-record.js';
 export { runLocalRanks } from './ranks/local-ranks.js';
+export { byRankZero, gatherValues } from './ranks/rank-messages.js';
+export { requireSameRanks } from './ranks/run-ranks.js';
 export { createJsonlLog } from './listeners/jsonl-log.js';
 export { createTensorBoardLog } from './listeners/tensorboard-log.js';
 export { isLoraUp, loraPlus } from './step/lora-plus.js';
@@ -125,6 +127,7 @@ export {
 export {
   CHECKPOINT_STORE,
   CLOCK,
+  COLLECTIVE,
   ENGINE,
   EVENT_BUS,
   RANDOM_SEED,

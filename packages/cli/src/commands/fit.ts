@@ -2,8 +2,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import type { TrainEvent } from '@peft/core';
+import type { Module, TrainEvent } from '@peft/core';
 import { PeftError, show } from '@peft/errors';
+import { launchOf } from '@peft/mpi';
 import {
   PeftPredictor,
   uncheckedHyperparameters,
@@ -25,6 +26,9 @@ import { mergeFitInputs } from '../options/merge-fit-inputs.js';
 import { allowedPlugins, loadPlugins, pluginModules, type Plugins } from '../options/plugins.js';
 import { requestOf } from '../run-file/request-of.js';
 import { readRunFile } from '../run-file/read-run-file.js';
+import { endRank, silent } from '../ranks/end-rank.js';
+import { joinRanks, type JoinedRanks } from '../ranks/join-ranks.js';
+import { launchRanks } from '../ranks/launch-ranks.js';
 import { withResumeHint } from '../terminal/resume-hint.js';
 import { fitReport, type TestScores } from '../terminal/fit-report.js';
 import { createProgress } from '../terminal/progress.js';
@@ -37,6 +41,7 @@ Examples:
   peft fit chats.jsonl --task causal-lm --model ./model --method lora --option rank=16 --output out
   peft fit pairs.jsonl --task seq2seq --map source=facts target=text --model google/flan-t5-small --output out
   peft fit -c run.yaml --epochs 3
+  peft fit -c run.yaml --ranks 4 --hosts a:2,b:2
 
 Ctrl-C stops after the present step with a checkpoint; the same command with --resume resumes from it.`;
 
@@ -61,28 +66,62 @@ export function addFit(program: Command, terminal: Terminal, argv: readonly stri
         const flags = fitInputOfFlags(train, command);
         const inFile = config === undefined ? {} : readRunFile(config);
         const input = mergeFitInputs(inFile, flags);
+        const { ranks = 1, hosts } = input;
+        if (ranks > 1 && !launchOf(process.env))
+          return launchRanks(argv, { ranks, hosts }, terminal);
         const plugins = await loadPlugins(allowedPlugins(config, inFile, flags));
+        const joined = await joinRanks();
         try {
-          terminal.out(await fit(input, plugins, terminal));
-        } catch (error) {
-          throw withResumeHint(error, {
-            argv,
-            output: input.output,
-            isResumed: isResumed(input),
-          });
+          await fitAsRank(input, plugins, terminal, joined);
+        } catch (cause) {
+          const { output } = input;
+          const error = withResumeHint(cause, { argv, output, isResumed: isResumed(input) });
+          if (joined) await endRank(error, joined.ranks, terminal, input.json === true);
+          throw error;
         }
       },
     );
 }
 
-async function fit(input: FitInput, plugins: Plugins, terminal: Terminal): Promise<string> {
+/** The first rank, or the only one, tells of the run. */
+async function fitAsRank(
+  input: FitInput,
+  plugins: Plugins,
+  terminal: Terminal,
+  joined: JoinedRanks | undefined,
+): Promise<void> {
+  if (!joined) return terminal.out(await fit(input, plugins, terminal));
+  const { ranks, threads } = joined;
+  const shared = {
+    ...input,
+    hyperparameters: { 'env.num_threads': threads, ...input.hyperparameters },
+  };
+  if (ranks.rank === 0) terminal.out(await fit(shared, plugins, terminal, joined));
+  else
+    await fit(
+      { ...shared, quiet: true, log: undefined, tensorboard: undefined, test: undefined },
+      plugins,
+      silent(terminal),
+      joined,
+    );
+  await ranks.close();
+}
+
+async function fit(
+  input: FitInput,
+  plugins: Plugins,
+  terminal: Terminal,
+  joined?: JoinedRanks,
+): Promise<string> {
   const { train, output } = requiredOf(input);
   const isFurther = trainsFurther(input, output);
+  const modules = [...pluginModules(plugins), ...(joined ? [joined.module] : [])];
   const method = methodOf(input, plugins)?.name;
   const predictor = isFurther
-    ? await finishedRun({ ...input, method }, output, plugins, terminal)
+    ? await finishedRun({ ...input, method }, output, modules, terminal)
     : new PeftPredictor({
         ...predictorOptionsOf(input, plugins),
+        modules,
         onListenerError: listenerFailed(terminal),
       });
   const reading = readingOf(input);
@@ -157,7 +196,7 @@ function trainsFurther({ resume, epochs }: FitInput, output: string): boolean {
 async function finishedRun(
   { hyperparameters = {}, ...input }: FinishedInput,
   output: string,
-  plugins: Plugins,
+  modules: readonly Module[],
   terminal: Terminal,
 ): Promise<PeftPredictor> {
   const [engine, precision, threads] = ['env.engine', 'env.precision', 'env.num_threads'].map(
@@ -167,7 +206,7 @@ async function finishedRun(
     engine: engine as EngineName | undefined,
     precision: precision as 'bf16' | undefined,
     threads: threads as number | undefined,
-    modules: pluginModules(plugins),
+    modules,
     signal: terminal.signal,
     onListenerError: listenerFailed(terminal),
   });

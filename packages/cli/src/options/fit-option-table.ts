@@ -344,6 +344,20 @@ export const FIT_OPTIONS = {
     group: 'Run',
     isFlagOnly: true,
   },
+  ranks: {
+    flags: '--ranks <number>',
+    kind: 'positiveInteger',
+    help: 'share each step among so many processes, started by mpirun: the same bytes, sooner',
+    group: 'Run',
+    isFlagOnly: true,
+  },
+  hosts: {
+    flags: '--hosts <list>',
+    kind: 'text',
+    help: 'machines of the ranks, with how many each has: a:2,b:2 (default: all here)',
+    group: 'Run',
+    isFlagOnly: true,
+  },
   log: {
     flags: '--log <file>',
     kind: 'path',

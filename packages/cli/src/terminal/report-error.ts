@@ -1,14 +1,16 @@
 /** How a command ends when it cannot go on. */
 import { CommanderError } from 'commander';
 import { PeftError } from '@peft/errors';
+import { RanksEnded } from '../ranks/launch-ranks.js';
 import { StopSignal, type Terminal } from './terminal.js';
 
 /**
  * Exit codes: 1 the work failed, 2 the command line is wrong, 130 stopped by Ctrl-C, 143 by
- * SIGTERM, 129 by SIGHUP.
+ * SIGTERM, 129 by SIGHUP, 140 by SIGUSR2.
  */
 export function reportError(error: unknown, terminal: Terminal, asJson: boolean): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof RanksEnded) return error.exitCode;
   if (terminal.signal.aborted && isStop(error)) {
     terminal.err(error instanceof PeftError ? error.message : 'stopped');
     const reason: unknown = terminal.signal.reason;

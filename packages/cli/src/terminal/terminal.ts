@@ -25,7 +25,7 @@ export interface Terminal {
   /** Whether results go to a person, not into a file or another program. */
   readonly isForPeople: boolean;
   readonly columns: number;
-  /** Aborted by Ctrl-C, SIGTERM or SIGHUP; the reason is a {@link StopSignal}. */
+  /** Aborted by Ctrl-C, SIGTERM, SIGHUP or SIGUSR2; the reason is a {@link StopSignal}. */
   readonly signal: AbortSignal;
 }
 
@@ -41,8 +41,16 @@ export class StopSignal extends Error {
   }
 }
 
-/** Ctrl-C, what `kill` and supervisors send, and the terminal's end. */
-export const STOP_EXIT_CODES = Object.freeze({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const);
+/**
+ * Ctrl-C, what `kill` and supervisors send, the terminal's end, and what `mpirun` passes on to all
+ * ranks.
+ */
+export const STOP_EXIT_CODES = Object.freeze({
+  SIGINT: 130,
+  SIGTERM: 143,
+  SIGHUP: 129,
+  SIGUSR2: 140,
+} as const);
 
 /**
  * One press of Ctrl-C may arrive several times: from the terminal, and passed on by npx, npm or a
@@ -51,7 +59,7 @@ export const STOP_EXIT_CODES = Object.freeze({ SIGINT: 130, SIGTERM: 143, SIGHUP
 const SAME_PRESS_MS = 300;
 
 /**
- * The process's own terminal. The first Ctrl-C, SIGTERM or SIGHUP asks the run to stop with a
+ * The process's own terminal. The first Ctrl-C, SIGTERM, SIGHUP or SIGUSR2 asks the run to stop with a
  * checkpoint, the second ends the process. Text is shown escaped where it goes to a terminal.
  */
 export function processTerminal(): Terminal {
@@ -70,6 +78,7 @@ export function processTerminal(): Terminal {
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => stop(signal));
+  if (process.platform !== 'win32') process.on('SIGUSR2', () => stop('SIGUSR2'));
   surviveLostReaders();
   const isForPeople = process.stdout.isTTY === true;
   const shown = (text: string): string => (isForPeople ? safeText(text) : text);

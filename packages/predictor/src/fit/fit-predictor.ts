@@ -28,7 +28,7 @@ import { startAdapter } from './start-adapter.js';
 /**
  * Checks settings and data before a model is loaded, trains, and returns the state that the
  * predictor keeps. On failure a first fit leaves nothing allocated.
- * @throws PEFT_RUN_ABORTED and what its parts throw
+ * @throws PEFT_RUN_ABORTED, PEFT_RANKS_DIFFER and what its parts throw
  */
 export async function fitPredictor(request: FitRequest): Promise<PredictorState> {
   try {

@@ -2,7 +2,7 @@
 import type { HeadOptions, MethodSpec, ModelDescription } from '@peft/core';
 import { chatTemplateSource } from '@peft/data';
 import type { Engine } from '@peft/ops';
-import type { TrainingData } from '@peft/trainer';
+import { byRankZero, COLLECTIVE, requireSameRanks, type TrainingData } from '@peft/trainer';
 import { rowWarning } from '../data/row-report.js';
 import { namedMethod } from '../methods/named-method.js';
 import { describeBase, openBaseModel, type BaseModel } from '../model/base-model.js';
@@ -11,7 +11,7 @@ import { vocabularyOptions } from '../model/vocabulary.js';
 import { ARCHITECTURES, MODEL_RESOLVER } from '../predictor-module.js';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { DataTools } from '../tasks/predictor-task.js';
-import type { FitData } from './fit-data.js';
+import { dataFingerprints, type FitData } from './fit-data.js';
 import { planFit, type FitMemory } from './fit-memory.js';
 import type { FitParts } from './fit-request.js';
 import { adapterPlaces, virtualTokensIn } from './start-adapter.js';
@@ -31,7 +31,7 @@ export interface PreparedFit {
 }
 
 /**
- * Tokenises the rows, settles what trains and plans the memory.
+ * Tokenises the rows, settles what trains and plans the memory, which rank 0 does for all.
  * @param opened what `openBase` gave.
  */
 export async function prepareFit(
@@ -64,18 +64,23 @@ export async function prepareFit(
     request.emit,
   );
   const spec = isFresh ? freshSpec(method, base, data.task.head(settings), request.emit) : method;
-  const memory = await planFit({
-    app: request.app,
-    settings,
-    base,
-    engine,
-    task: data.task,
-    // what a file holds is known once it is on the model
-    spec: isFresh && options.baseAdapter === undefined ? spec : undefined,
-    data: examples.data,
-    isElsewhere: request.isElsewhere,
-    emit: request.emit,
-  });
+  const ranks = request.app.get(COLLECTIVE);
+  await requireSameRanks(ranks, { 'base model': base.fingerprint, ...dataFingerprints(data) });
+  // what is left to the plan must be the same everywhere
+  const memory = await byRankZero(ranks, () =>
+    planFit({
+      app: request.app,
+      settings,
+      base,
+      engine,
+      task: data.task,
+      // what a file holds is known once it is on the model
+      spec: isFresh && options.baseAdapter === undefined ? spec : undefined,
+      data: examples.data,
+      isElsewhere: request.isElsewhere,
+      emit: request.emit,
+    }),
+  );
   return { data, base, examples, spec, isFresh, memory };
 }
 

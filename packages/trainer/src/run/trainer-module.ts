@@ -4,7 +4,9 @@
  */
 import {
   createTrainEventBus,
+  SINGLE_RANK,
   token,
+  type Collective,
   type Module,
   type ModelBatch,
   type TrainEventBus,
@@ -23,6 +25,8 @@ export const EVENT_BUS = token<TrainEventBus>('the event bus');
 export const CLOCK = token<Clock>('the clock');
 /** Where checkpoints go. */
 export const CHECKPOINT_STORE = token<CheckpointStore>('the checkpoint store');
+/** The ranks that share each run. */
+export const COLLECTIVE = token<Collective>('the ranks');
 /** Names every random stream: data order, dropout, fresh weights. */
 export const RANDOM_SEED = token<number>('the random seed');
 /** What computes; models are loaded with it. */
@@ -46,8 +50,8 @@ export interface TrainerModuleOptions {
 }
 
 /**
- * Binds {@link EVENT_BUS}, {@link CLOCK}, {@link CHECKPOINT_STORE}, {@link RANDOM_SEED}, {@link
- * ENGINE} and {@link TRAINER}. Replace one with `override((bind) => bind(CLOCK, () => mine))`.
+ * Binds {@link EVENT_BUS}, {@link CLOCK}, {@link CHECKPOINT_STORE}, {@link COLLECTIVE}, {@link
+ * RANDOM_SEED}, {@link ENGINE} and {@link TRAINER}. Replace one with `override((bind) => bind(CLOCK, () => mine))`.
  */
 export function trainerModule(options: TrainerModuleOptions): Module {
   return (bind) => {
@@ -58,6 +62,7 @@ export function trainerModule(options: TrainerModuleOptions): Module {
         ? memoryCheckpointStore()
         : folderCheckpointStore(options.checkpointFolder),
     );
+    bind(COLLECTIVE, () => SINGLE_RANK);
     bind(RANDOM_SEED, () => options.seed ?? 0);
     bind(ENGINE, options.engine);
     bind(
@@ -70,6 +75,7 @@ export function trainerModule(options: TrainerModuleOptions): Module {
             bus: request.bus ?? get(EVENT_BUS),
             clock: request.clock ?? get(CLOCK),
             store: request.store ?? get(CHECKPOINT_STORE),
+            collective: request.collective ?? get(COLLECTIVE),
             options: { ...request.options, seed: request.options?.seed ?? get(RANDOM_SEED) },
           }),
     );

@@ -1,0 +1,209 @@
+/** Fits that several processes share, started by `--ranks` and by launchers themselves. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LAUNCH_ENVIRONMENT, mpich, openMpi } from '../../mpi/test/mpirun.js';
+import { withoutTune } from '../src/ranks/launch-ranks.js';
+import { tinyLlama, type TinyLlama } from './tiny-llama.js';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const isCompiled = existsSync(join(root, 'packages/mpi/build/Release/peft_mpi.node'));
+const isLong = process.env['PEFT_LONG_TESTS'] === '1';
+const canRun = openMpi !== undefined && isCompiled;
+if (!canRun)
+  console.log('not tried: fits on ranks, which need Open MPI and the addon of @peft/mpi');
+const KILLS = 10;
+
+let llama: TinyLlama;
+beforeAll(() => {
+  llama = tinyLlama();
+});
+afterAll(() => llama.remove());
+
+/** Steps of 3, 3 and 2 rows, a row at a time. */
+const fit = (output: string, ...further: string[]): string[] => [
+  ...['fit', llama.chats, '--task', 'causal-lm', '--model', llama.path, '--tune', llama.chats],
+  ...['--batch-size', '3', '--engine', 'portable', '--output', join(llama.folder, output)],
+  ...['--set', 'env.per_gpu_batch_size=1', 'model.hf_text.max_text_len=48', 'optim.lr=1e-2'],
+  ...further,
+];
+const lora = (output: string, ...further: string[]): string[] =>
+  fit(output, '--method', 'lora', ...further);
+
+/** The command of a clone, and the program below it, which launchers of MPICH must start itself. */
+const command = [process.execPath, join(root, 'packages/cli/bin/peft.mjs')];
+const program = [
+  ...[process.execPath, '--conditions=@peft/source', '--import', import.meta.resolve('tsx')],
+  join(root, 'packages/cli/src/main.ts'),
+];
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+function start(words: readonly string[]): { child: ChildProcess; ended: Promise<Ended> } {
+  const child = spawn(words[0]!, words.slice(1), {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...LAUNCH_ENVIRONMENT },
+  });
+  let [out, err] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+  const ended = once(child, 'close').then(() => ({ code: child.exitCode, out, err }));
+  return { child, ended };
+}
+
+async function completed(...words: readonly string[]): Promise<Ended> {
+  const ended = await start(words).ended;
+  expect(ended.code, ended.err).toBe(0);
+  return ended;
+}
+
+const adapterOf = (output: string): string =>
+  createHash('sha256')
+    .update(readFileSync(join(llama.folder, output, 'adapter/adapter_model.safetensors')))
+    .digest('hex');
+
+/** The step of the newest checkpoint; 0 before the first. */
+function lastStep(output: string): number {
+  const folder = join(llama.folder, output, 'checkpoints');
+  const names = existsSync(folder) ? readdirSync(folder) : [];
+  return Math.max(0, ...names.map((name) => Number(/^checkpoint-(\d+)$/.exec(name)?.[1] ?? 0)));
+}
+
+async function firstCheckpoint(output: string): Promise<void> {
+  while (lastStep(output) === 0) await delay(20);
+}
+
+/** Processes that are ranks of a run, by the folder that it writes to. */
+const ranksOf = (output: string): number[] =>
+  readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+        const variables = readFileSync(`/proc/${pid}/environ`, 'utf8');
+        return words.includes(join(llama.folder, output)) && /OMPI_COMM_WORLD_RANK/.test(variables);
+      } catch {
+        return false; // it has ended
+      }
+    });
+
+it("keeps --tune from Open MPI's mpirun", () => {
+  expect(withoutTune(['fit', 'a', '--tune', 'b', '-o', 'c'])).toEqual([
+    ...['fit', 'a', '--tune=b', '-o', 'c'],
+  ]);
+  expect(withoutTune(['fit', 'a'])).toEqual(['fit', 'a']);
+});
+
+describe.skipIf(!canRun)('a fit on 2 ranks', () => {
+  it('ends with the bytes of one process, and says everything once', async () => {
+    const flags = ['--epochs', '2', '--json'];
+    await completed(...command, ...lora('alone', ...flags));
+    const { out, err } = await completed(...command, ...lora('two', ...flags, '--ranks', '2'));
+    expect(out.trim().split('\n')).toHaveLength(1);
+    expect(JSON.parse(out)).toMatchObject({ steps: 6 });
+    expect(err).toBe('');
+    expect(adapterOf('two')).toBe(adapterOf('alone'));
+    expect(existsSync(join(llama.folder, 'two/predictor.json'))).toBe(true);
+  });
+});
+
+describe.skipIf(!canRun || !isLong)('ranks', () => {
+  it.each(['lora', 'ia3_bias'])(
+    'of either MPI, 2 and 4, end with the bytes of one process: %s',
+    async (method) => {
+      const words = (output: string): string[] =>
+        fit(`${method}-${output}`, '--method', method, '--epochs', '2');
+      await completed(...command, ...words('alone'));
+      await completed(...command, ...words('ranks'), '--ranks', '4');
+      expect(adapterOf(`${method}-ranks`)).toBe(adapterOf(`${method}-alone`));
+      for (const [name, launcher] of Object.entries({ openMpi, mpich }))
+        for (const size of ['2', '4']) {
+          if (!launcher) continue;
+          const output = `${name}-${size}`;
+          await completed(launcher, '-n', size, ...program, ...withoutTune(words(output)));
+          expect(adapterOf(`${method}-${output}`)).toBe(adapterOf(`${method}-alone`));
+        }
+    },
+  );
+
+  it('stop at one Ctrl-C with a checkpoint, and go on in other numbers to the same bytes', async () => {
+    const flags = ['--epochs', '400', '--quiet'];
+    const { child, ended } = start([...command, ...lora('stopped', ...flags, '--ranks', '2')]);
+    await firstCheckpoint('stopped');
+    child.kill('SIGINT');
+    const { code, err } = await ended;
+    expect(code, err).toBe(130);
+    expect(err).toMatch(/was stopped after step \d+\. Resume with:\n.*--ranks 2 --resume/);
+    expect(ranksOf('stopped')).toEqual([]);
+    const step = lastStep('stopped');
+    const until = (last: number): string[] => [...flags, '--set', `optim.max_steps=${last}`];
+    const one = start([...command, ...lora('stopped', ...flags, '--resume')]);
+    while (lastStep('stopped') === step) await delay(20);
+    one.child.kill('SIGINT');
+    await one.ended;
+    const last = lastStep('stopped') + 2;
+    await completed(...command, ...lora('stopped', ...until(last), '--resume', '--ranks', '4'));
+    await completed(...command, ...lora('whole', ...until(last)));
+    expect(adapterOf('stopped')).toBe(adapterOf('whole'));
+  });
+
+  it(`end within 10 s when any of them is killed, ${KILLS} times, and go on to the same bytes`, async () => {
+    const flags = ['--epochs', '400', '--quiet', '--ranks', '3'];
+    for (let kill = 0; kill < KILLS; kill += 1) {
+      const isFirst = kill === 0;
+      const before = lastStep('killed');
+      const words = lora('killed', ...flags, ...(isFirst ? [] : ['--resume']));
+      const { ended } = start([...command, ...words]);
+      while (lastStep('killed') === before) await delay(20);
+      await delay(Math.random() * 1000);
+      const ranks = ranksOf('killed');
+      process.kill(ranks[Math.floor(Math.random() * ranks.length)]!, 'SIGKILL');
+      const killedAtMs = performance.now();
+      const { code } = await ended;
+      expect(performance.now() - killedAtMs).toBeLessThan(10_000);
+      expect(code).not.toBe(0);
+      expect(ranksOf('killed')).toEqual([]);
+    }
+    const until = ['--set', `optim.max_steps=${lastStep('killed') + 2}`];
+    await completed(...command, ...lora('killed', ...flags, ...until, '--resume'));
+    await completed(...command, ...lora('never-killed', ...flags.slice(0, 3), ...until));
+    expect(adapterOf('killed')).toBe(adapterOf('never-killed'));
+  });
+
+  it('end when their launcher is killed', async () => {
+    const { ended } = start([
+      ...[openMpi!, '-n', '2', ...program],
+      ...withoutTune(lora('orphans', '--epochs', '400', '--quiet')),
+    ]);
+    await firstCheckpoint('orphans');
+    const launcher = ranksOf('orphans')[0]!;
+    const parent = Number(
+      /PPid:\s*(\d+)/.exec(readFileSync(`/proc/${launcher}/status`, 'utf8'))![1],
+    );
+    process.kill(parent, 'SIGKILL');
+    await ended;
+    for (let waited = 0; ranksOf('orphans').length > 0 && waited < 100; waited += 1)
+      await delay(100);
+    expect(ranksOf('orphans')).toEqual([]);
+  });
+
+  it('end with what rank 0 refuses while the others wait, and say it once', async () => {
+    mkdirSync(join(llama.folder, 'full'));
+    writeFileSync(join(llama.folder, 'full/file'), '');
+    const words = lora('full', '--epochs', '1', '--ranks', '3');
+    const { code, err } = await start([...command, ...words]).ended;
+    expect(code).toBe(1);
+    expect(err.match(/^error .*$/gm)).toEqual([
+      expect.stringContaining('error PEFT_FOLDER_NOT_EMPTY'),
+    ]);
+  });
+});
