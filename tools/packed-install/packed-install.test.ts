@@ -2,7 +2,7 @@
  * Installs the packed packages into an empty folder and uses them as strangers do: from ESM,
  * CommonJS and strict TypeScript.
  */
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -18,6 +18,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { build } from 'esbuild';
 import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { makePlatformPackage } from '../native/native-release.js';
@@ -126,6 +127,38 @@ test('a CommonJS program requires every package, and shares its instance of Tens
     });`,
   );
   expect((await node('--no-warnings', 'all.cjs')).trim()).toMatch(/^\w+ lora$/);
+});
+
+/** The engine works, and packages that were imported statically are the ones that it finds. */
+const RUNTIME_PROGRAM = `
+  import { createPortableEngine } from '@peft/portable';
+  import { lora } from '@peft/lora';
+  import { PeftPredictor } from '@peft/predictor';
+  const engine = await createPortableEngine();
+  await engine.activate();
+  console.log(engine.name, lora({ rank: 4 }).name, typeof PeftPredictor.load);
+  engine.dispose();
+`;
+const RUNTIME_OUTPUT = 'portable lora function\n';
+
+test('a program that a bundler put together runs, with the packages outside', async () => {
+  writeFileSync(join(project, 'bundled-from.mjs'), RUNTIME_PROGRAM);
+  await build({
+    entryPoints: [join(project, 'bundled-from.mjs')],
+    outfile: join(project, 'bundled.mjs'),
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    packages: 'external',
+  });
+  expect(await node('bundled.mjs')).toBe(RUNTIME_OUTPUT);
+});
+
+const bun = spawnSync('bun', ['--version'], { encoding: 'utf8' });
+test.skipIf(bun.status !== 0)('Bun runs a program (skipped where there is no bun)', async () => {
+  writeFileSync(join(project, 'in-bun.mjs'), RUNTIME_PROGRAM);
+  const { stdout } = await run('bun', ['in-bun.mjs'], { cwd: project });
+  expect(stdout).toBe(RUNTIME_OUTPUT);
 });
 
 test('the command runs', async () => {
