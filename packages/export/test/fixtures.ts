@@ -6,6 +6,8 @@ const path = (kind: string, name: string): string =>
   fileURLToPath(new URL(`../../testing/fixtures/${kind}/${name}`, import.meta.url));
 
 export const fixtureModel = (name: string): string => path('models', name);
+/** Saved by transformers with bitsandbytes. */
+export const fixtureQuantized = (name: string): string => path('quant', name);
 export const fixtureAdapter = (name: string): string => path('adapters', name);
 /** In the layout of the adapters library. */
 export const fixtureHubAdapter = (name: string): string => path('bottleneck', `${name}/demo`);

@@ -1,11 +1,11 @@
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import { openCheckpoint, readFloat32, writeSafetensors } from '@peft/hub';
+import { openCheckpoint, quantizedStore, readFloat32, writeSafetensors } from '@peft/hub';
 import { toBeAllclose, useTemporaryFolder } from '@peft/testing';
 import { describe, expect, test } from 'vitest';
 import { defineFormat, exportModel, withFormats } from '../src/index.js';
-import { expectedTensor, fixtureAdapter, fixtureModel } from './fixtures.js';
+import { expectedTensor, fixtureAdapter, fixtureModel, fixtureQuantized } from './fixtures.js';
 
 expect.extend({ toBeAllclose });
 const engine = 'portable';
@@ -25,6 +25,89 @@ function valuesOf(path: string, name: string): Float32Array {
 
 const jsonOf = (path: string, file = 'config.json') =>
   JSON.parse(readFileSync(join(path, file), 'utf8')) as Record<string, unknown>;
+
+describe('weights in 4 bits', () => {
+  /** Every tensor's bytes and shape. */
+  function stored(path: string): Record<string, unknown> {
+    const store = openCheckpoint(path);
+    try {
+      return Object.fromEntries(
+        store.names().map((name) => {
+          const { dtype, shape, read } = store.get(name)!;
+          return [name, { dtype, shape, bytes: Buffer.from(read()).toString('hex') }];
+        }),
+      );
+    } finally {
+      store.close();
+    }
+  }
+
+  const stateOf = (path: string, name: string): Record<string, unknown> => {
+    const { bytes } = stored(path)[name] as { readonly bytes: string };
+    return JSON.parse(Buffer.from(bytes, 'hex').toString()) as Record<string, unknown>;
+  };
+  const closeState = (state: Record<string, unknown>): Record<string, unknown> => ({
+    ...state,
+    nested_offset: expect.closeTo(state['nested_offset'] as number, 6) as number,
+  });
+
+  function dequantized(path: string, name: string): Float32Array {
+    const store = openCheckpoint(path);
+    try {
+      return readFloat32(quantizedStore(store, jsonOf(path)['quantization_config']).get(name)!);
+    } finally {
+      store.close();
+    }
+  }
+
+  // golden: the same checkpoint saved by transformers with bitsandbytes
+  test('are those of bitsandbytes to the last bit, double quantisation included', async () => {
+    const path = output('nf4');
+    const result = await exportModel(fixtureModel('llama'), {
+      to,
+      output: path,
+      engine,
+      type: 'nf4',
+    });
+    const golden = fixtureQuantized('llama_nf4_dq');
+    // their mean is a sum in another order
+    const isMean = (name: string): boolean => /nested_absmax$|quant_state/.test(name);
+    const exact = (all: Record<string, unknown>): Record<string, unknown> =>
+      Object.fromEntries(Object.entries(all).filter(([name]) => !isMean(name)));
+    expect(Object.keys(stored(path))).toEqual(Object.keys(stored(golden)));
+    expect(exact(stored(path))).toEqual(exact(stored(golden)));
+    for (const name of Object.keys(stored(golden)).filter(isMean))
+      if (name.endsWith('nested_absmax'))
+        expect(valuesOf(path, name)).toBeAllclose(valuesOf(golden, name), { rtol: 1e-6 });
+      else expect(stateOf(path, name)).toEqual(closeState(stateOf(golden, name)));
+    const key = 'quantization_config';
+    expect(jsonOf(path)[key]).toEqual(jsonOf(golden)[key]);
+    expect(result.type).toBe('nf4');
+    expect(result.deviation!.relative).toBeGreaterThan(1e-2); // what 4 bits lose
+    expect(readFileSync(join(path, 'README.md'), 'utf8')).toContain('stored as nf4');
+  });
+
+  test('of FP4 have its codes, with an adapter merged in first', async () => {
+    const [plain, merged] = [output('fp4'), output('fp4-merged')];
+    const common = { to, engine, type: 'fp4' } as const;
+    await exportModel(fixtureModel('mistral'), { ...common, output: plain });
+    // bitsandbytes has two codes for zero
+    const name = 'model.layers.0.self_attn.q_proj.weight';
+    const golden = dequantized(fixtureQuantized('mistral_fp4'), name);
+    expect(dequantized(plain, name)).toBeAllclose(golden, { rtol: 0.02 });
+    const adapter = fixtureAdapter('oft_llama');
+    await exportModel(fixtureModel('llama'), { ...common, output: merged, adapter });
+    const again = output('again');
+    // read back: the dequantised weights leave as they are
+    await exportModel(merged, { to, engine, output: again, type: 'f32' });
+    const weight = 'model.layers.1.mlp.down_proj.weight';
+    // which a store gives as bfloat16
+    expect(valuesOf(again, weight)).toBeAllclose(dequantized(merged, weight), { rtol: 2 ** -8 });
+    const expected = expectedTensor('oft_llama', `merged.${weight}`);
+    const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    expect(valuesOf(again, weight)).toBeAllclose(expected, { atol: largest / 6 }); // half a step
+  });
+});
 
 describe('a merged checkpoint', () => {
   // golden: PEFT's merge_and_unload (fixtures' expected.safetensors)

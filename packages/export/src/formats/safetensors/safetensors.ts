@@ -1,6 +1,6 @@
 /** A merged checkpoint as transformers saves one: weights, config, tokenizer, card. */
 import { join } from 'node:path';
-import type { ParameterSpec } from '@peft/core';
+import { quantizableWeights, type ParameterSpec } from '@peft/core';
 import {
   openCheckpoint,
   readModelConfig,
@@ -13,6 +13,7 @@ import { copyModelFiles, type TrainedModel } from '@peft/predictor';
 import { defineFormat, type WriteTools } from '../../format.js';
 import { requireFloat16 } from '../../model/float16-range.js';
 import { foldedValues, transposed } from '../../model/folded-values.js';
+import { FOUR_BIT_TYPES, fourBitBytes, fourBitConfig, fourBitTensors } from './four-bit-tensors.js';
 import { exportedConfig } from './exported-config.js';
 import { mergedCard } from './model-card.js';
 import { pooledText } from './pooled-text.js';
@@ -28,12 +29,16 @@ type Type = keyof typeof TYPES;
 export const safetensors = defineFormat({
   name: 'safetensors',
   summary: 'a merged checkpoint for transformers, vLLM and every other tool of Hugging Face',
-  types: Object.keys(TYPES),
+  types: [...Object.keys(TYPES), ...FOUR_BIT_TYPES],
   hasShards: true,
   prepare(source, { type: given, name, maxShardBytes }) {
-    const type = (given ?? typeOfBase(source)) as Type;
+    const fourBit = FOUR_BIT_TYPES.find((known) => known === given);
+    // beside weights in 4 bits the others keep the base's type
+    const type =
+      fourBit === undefined && given !== undefined ? (given as Type) : typeOfBase(source);
     const { model, base, fields } = source;
     model.checkMergeable();
+    const packed = new Set(fourBit && quantizableWeights(model.description));
     const { parameters, head } = model.description;
     const { stored, torch } = TYPES[type];
     const pooled = pooledText(model.description);
@@ -44,18 +49,23 @@ export const safetensors = defineFormat({
             `transformers has no class with this head (one linear layer on ${pooled}): AutoModel ` +
               'loads the backbone, and head.weight and head.bias lie beside it.',
           ];
-    const totalBytes = parameters.reduce((sum, spec) => sum + bytesOf(spec, stored), 0);
+    const totalBytes = parameters.reduce(
+      (sum, spec) => sum + (packed.has(spec.name) ? fourBitBytes(spec) : bytesOf(spec, stored)),
+      0,
+    );
     return {
-      type,
+      type: fourBit ?? type,
       totalBytes,
       warnings,
       async write(folder, tools) {
         await copyModelFiles(base, folder, { withWeights: false, fields });
-        await writeFileAtomic(
-          join(folder, 'config.json'),
-          `${JSON.stringify(exportedConfig(source, torch), null, 2)}\n`,
+        const config = { ...exportedConfig(source, torch), ...fourBitConfig(fourBit, torch) };
+        await writeFileAtomic(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
+        const tensors = parameters.flatMap((spec) =>
+          fourBit && packed.has(spec.name)
+            ? fourBitTensors(source, spec, { format: fourBit, torch }, tools)
+            : tensorOf(source, spec, type, tools),
         );
-        const tensors = parameters.map((spec) => tensorOf(source, spec, type, tools));
         await writeCheckpoint(
           folder,
           tensors,
@@ -64,7 +74,10 @@ export const safetensors = defineFormat({
       },
       reopen: (folder) => ({ config: readModelConfig(folder), store: openCheckpoint(folder) }),
       finish: (folder, report) =>
-        writeFileAtomic(join(folder, 'README.md'), mergedCard(source, name, type, report)),
+        writeFileAtomic(
+          join(folder, 'README.md'),
+          mergedCard(source, name, fourBit ?? type, report),
+        ),
       next: (output) =>
         head.kind === 'causal-lm' || head.kind === 'seq2seq-lm'
           ? [`peft generate ${output} --prompt TEXT`]

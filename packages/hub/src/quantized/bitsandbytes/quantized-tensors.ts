@@ -9,7 +9,7 @@ import { encodeQuantState } from './quant-state.js';
  * @param dtype of the weight before it was quantised, a torch name without `torch.`: what
  *   dequantising gives in Python.
  * @param read gives the parts again when their turn to be written comes, so that they need not be
- *   kept. Default: they are kept.
+ *   kept; `packed` of the parts themselves is not looked at then. Default: they are kept.
  * @throws PEFT_WEIGHT_FORMAT for a weight that came quantised in another way
  */
 export function quantizedTensors(
@@ -17,7 +17,7 @@ export function quantizedTensors(
   dtype: string,
   read: () => QuantizedParts = () => parts,
 ): NewTensor[] {
-  const { name, format, shape, packed, absmax } = parts;
+  const { name, format, shape, absmax } = parts;
   if (format === 'int4' || format === 'mxfp4')
     throw new PeftError(
       'PEFT_WEIGHT_FORMAT',
@@ -39,11 +39,11 @@ export function quantizedTensors(
         { name: `${module}.weight_format`, dtype: 'U8', shape: [], data: Uint8Array.of(0) },
       ];
     }
-    return [...fourBit(parts, format, packed.length, dtype, read), maxima(`${name}.absmax`)];
+    return [...fourBit(parts, format, dtype, read), maxima(`${name}.absmax`)];
   }
   const nested = () => read().absmax as NestedAbsmax;
   return [
-    ...fourBit(parts, format as 'nf4', packed.length, dtype, read),
+    ...fourBit(parts, format as 'nf4', dtype, read),
     {
       name: `${name}.absmax`,
       dtype: 'U8',
@@ -69,7 +69,6 @@ export function quantizedTensors(
 function fourBit(
   { name, shape, absmax, blockSize = 64 }: QuantizedParts,
   format: 'nf4' | 'fp4',
-  bytes: number,
   dtype: string,
   read: () => QuantizedParts,
 ): NewTensor[] {
@@ -82,7 +81,12 @@ function fourBit(
     dtype,
   );
   return [
-    { name, dtype: 'U8', shape: [bytes, 1], data: () => read().packed },
+    {
+      name,
+      dtype: 'U8',
+      shape: [Math.ceil((shape[0]! * shape[1]!) / 2), 1],
+      data: () => read().packed,
+    },
     {
       name: `${name}.quant_map`,
       dtype: 'F32',
