@@ -30,6 +30,21 @@ describe('peft export', () => {
     expect(full.err).toContain('PEFT_FOLDER_NOT_EMPTY');
   });
 
+  test('writes a folder for transformers.js, and tells what it has no class for', async () => {
+    const output = join(folder, 'web');
+    const common = ['--to', 'onnx', '--type', 'q8', '--engine', 'portable'];
+    const told = await peft('export', fixture('bert'), ...common, '-o', output);
+    expect(told.code, told.err).toBe(0);
+    expect(told.err).not.toContain('warning');
+    expect(told.out).toContain(' as q8 in ');
+    expect(readdirSync(join(output, 'onnx'))).toEqual(['model_quantized.onnx']);
+    const { err } = await peft('export', fixture('glm4'), ...common, '-o', join(folder, 'glm'));
+    expect(err).toContain('warning: transformers.js 4 has no class for glm4');
+    const refused = await peft('export', fixture('mixtral'), ...common, '-o', join(folder, 'no'));
+    expect(refused.err).toContain('onnx cannot record Mixtral');
+    expect(existsSync(join(folder, 'no'))).toBe(false);
+  });
+
   test('asks for what it needs, and knows its formats', async () => {
     const none = await peft('export', '--to', 'safetensors', '-o', join(folder, 'none'));
     expect(none.err).toContain('give either a folder that fit saved, or --model with --adapter');

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { loadTrainedModel, type TrainedModel } from '@peft/predictor';
@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { exportModel, type ExportOptions } from '../src/index.js';
 import { fixtureModel } from './fixtures.js';
 import { checkpoint, dequantised, oursOf, textsOf } from './onnx-checkpoints.js';
+import { savedFolder } from './saved-folder.js';
 import { openOnnxRuntime, runTexts, type OrtSession, type PaddedBatch } from './onnx-runtime.js';
 
 expect.extend({ toBeAllclose });
@@ -112,6 +113,20 @@ describe.skipIf(!ort)('onnxruntime-node (skipped where npm has not brought it)',
       });
     },
   );
+
+  test.each(['mean', 'cls'] as const)('has the results of a head on the %s state', async (mode) => {
+    const settings = { 'model.hf_text.pooling_mode': mode };
+    const path = await savedFolder(folder, `${mode}-head`, 'ranking', 'bert', { settings });
+    await beside(path, async (source, session, output) => {
+      expect(source.model.description.head.kind).toBe('pooled-linear');
+      expect(JSON.parse(readFileSync(join(output, 'config.json'), 'utf8'))).toMatchObject({
+        architectures: ['BertForSequenceClassification'],
+      });
+      const texts = textsOf(source);
+      const { rows } = await runTexts(ort!, session, { texts, side: 'right', paddingId: 0 });
+      oursOf(source, texts).forEach((row, b) => expect(rows[b]).toBeAllclose(row, { atol: 1e-5 }));
+    });
+  });
 
   test.each(DECODERS)('goes on from the cache of %s as it would from the text', async (name) => {
     await beside(checkpoint(folder, name), async (source, session) => {

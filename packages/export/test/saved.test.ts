@@ -5,67 +5,27 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { methodNamed } from '@peft/methods';
-import { loadTrainedModel, PeftPredictor, type FitOptions } from '@peft/predictor';
+import { loadTrainedModel } from '@peft/predictor';
 import { useTemporaryFolder } from '@peft/testing';
 import { expect, test } from 'vitest';
 import { checkAdapter, exportModel } from '../src/index.js';
 import { fixtureModel } from './fixtures.js';
+import { savedFolder } from './saved-folder.js';
 
 const engine = 'portable';
 let folder = '';
 useTemporaryFolder((made) => (folder = made));
-
-const texts = ['a cat sleeps', 'two dogs run', 'the bird sings', 'a fish swims'];
-const ROWS = {
-  'causal-lm': texts.map((text) => ({ text })),
-  'multi-label-classification': texts.map((text, i) => ({
-    text,
-    label: [...(i % 2 ? ['even'] : []), ...(i < 2 ? ['early'] : [])],
-  })),
-  embeddings: texts.map((text) => ({ anchor: text.slice(2), positive: text })),
-  ranking: texts.flatMap((document) => [
-    { query: document.slice(2), document, relevance: 1 },
-    { query: document.slice(2), document: 'nothing of it', relevance: 0 },
-  ]),
-} as const;
-
-/** @returns the folder that a short fit saved. */
-async function saved(
-  name: string,
-  task: keyof typeof ROWS,
-  base: string,
-  { settings = {}, ...options }: FitOptions & { readonly settings?: object },
-): Promise<string> {
-  const path = join(folder, name);
-  const label = task === 'multi-label-classification' ? 'label' : undefined;
-  const predictor = new PeftPredictor({ task, label, path });
-  const rows = ROWS[task] as never; // tables of different columns
-  try {
-    await predictor.fit(rows, {
-      tuningData: rows,
-      hyperparameters: {
-        'model.hf_text.checkpoint_name': fixtureModel(base),
-        'optim.lr': 2e-2,
-        'optim.max_steps': 3,
-        'env.batch_size': 4,
-        'env.engine': engine,
-        ...settings,
-      },
-      ...options,
-    });
-    return path;
-  } finally {
-    predictor.dispose();
-  }
-}
 
 const lora = methodNamed('lora', { rank: 2, targets: ['q_proj', 'v_proj'] });
 const jsonOf = (path: string) =>
   JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')) as Record<string, unknown>;
 
 test('an adapter on top of another is merged with it, and leaves alone nowhere', async () => {
-  const first = await saved('first', 'causal-lm', 'qwen3', { method: lora });
-  const path = await saved('stacked', 'causal-lm', 'qwen3', { method: lora, baseAdapter: first });
+  const first = await savedFolder(folder, 'first', 'causal-lm', 'qwen3', { method: lora });
+  const path = await savedFolder(folder, 'stacked', 'causal-lm', 'qwen3', {
+    method: lora,
+    baseAdapter: first,
+  });
   const { model, dispose } = await loadTrainedModel(path, { engine });
   expect(model.activeAdapters).toHaveLength(2);
   dispose();
@@ -86,7 +46,7 @@ test('an adapter on top of another is merged with it, and leaves alone nowhere',
 });
 
 test("the adapter of a saved folder leaves beside its base's name", async () => {
-  const path = await saved('alone', 'causal-lm', 'qwen3', { method: lora });
+  const path = await savedFolder(folder, 'alone', 'causal-lm', 'qwen3', { method: lora });
   const output = join(folder, 'alone.gguf');
   const adapter = { to: 'gguf-lora', adapter: path, output, engine } as const;
   const { files } = await exportModel(fixtureModel('qwen3'), adapter);
@@ -100,7 +60,7 @@ test("the adapter of a saved folder leaves beside its base's name", async () => 
 });
 
 test('a grown table leaves whole', async () => {
-  const path = await saved('grown', 'causal-lm', 'llama', {
+  const path = await savedFolder(folder, 'grown', 'causal-lm', 'llama', {
     method: lora,
     settings: { 'data.added_tokens': ['<new>', '<other>'] },
   });
@@ -119,7 +79,7 @@ test.each([
 ] as const)(
   'a model for %s keeps its own head and how its logits are read',
   async (task, labels) => {
-    const path = await saved(task, task, 'qwen3', {});
+    const path = await savedFolder(folder, task, task, 'qwen3', {});
     const output = join(folder, `${task}-merged`);
     const { deviation } = await exportModel(path, { to: 'safetensors', output, engine });
     expect(deviation!.relative).toBeLessThan(1e-5);
@@ -133,7 +93,7 @@ test.each([
 );
 
 test('a head that transformers does not have is told with what it reads', async () => {
-  const path = await saved('mean', 'ranking', 'bert', {
+  const path = await savedFolder(folder, 'mean', 'ranking', 'bert', {
     settings: { 'model.hf_text.pooling_mode': 'mean' },
   });
   const output = join(folder, 'mean-merged');
@@ -146,7 +106,7 @@ test('a head that transformers does not have is told with what it reads', async 
 });
 
 test('the number of dimensions that embeddings are cut to leaves with the model', async () => {
-  const path = await saved('short', 'embeddings', 'bert', {
+  const path = await savedFolder(folder, 'short', 'embeddings', 'bert', {
     settings: { 'model.hf_text.truncate_dim': 8 },
   });
   const output = join(folder, 'short-merged');

@@ -10,6 +10,7 @@ import { planModelFile, writeModelFile } from './graph/model-file.js';
 import { positionLimit } from './position-limit.js';
 import { ONNX_TYPES, type OnnxType } from './onnx-types.js';
 import { recordModel } from './trace/record-model.js';
+import { classWarning, transformersJsConfig } from './transformers-js.js';
 
 /** Heads that ONNX models have a place for. */
 const HEADS: readonly string[] = [
@@ -41,19 +42,17 @@ export const onnx = defineFormat({
     const { positions, warning } = positionLimit(model);
     const graph = recordModel(model, positions, form);
     const plan = planModelFile(`model${suffix}.onnx`, graph, maxShardBytes);
+    const own = exportedConfig(source, form.floatType);
+    const config = transformersJsConfig(model.description, own, type, plan);
     return {
       type,
       totalBytes: graph.initializers.reduce((sum, { byteLength }) => sum + byteLength, 0),
-      warnings: warning === undefined ? [] : [warning],
+      warnings: [
+        ...(warning === undefined ? [] : [warning]),
+        ...classWarning(model.description, config),
+      ],
       async write(folder, tools) {
         await copyModelFiles(base, folder, { withWeights: false, fields });
-        const config = {
-          ...exportedConfig(source, form.floatType),
-          'transformers.js_config': {
-            dtype: type,
-            use_external_data_format: { [plan.name]: plan.dataFiles.length },
-          },
-        };
         await writeFileAtomic(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
         await mkdir(join(folder, 'onnx'));
         await writeModelFile(join(folder, 'onnx'), plan, tools);

@@ -23,42 +23,52 @@ export interface BlockForm {
 /** Blocks of a row; the last one is filled up with zeros. */
 export const blocksOf = (columns: number): number => Math.ceil(columns / BLOCK_SIZE);
 
-/**
- * Codes `[rows, blocks, bytes]`; of 4 bits the even element is in the low half of a byte.
- * @param values `[rows, columns]`.
- */
-export function blockCodes(values: Float32Array, form: BlockForm): Uint8Array {
+export interface Blocks {
+  /** `[rows, blocks, bytes]`; of 4 bits the even element is in the low half of a byte. */
+  readonly codes: Uint8Array;
+  /** `[rows, blocks]`, rounded to the type that they are stored in. */
+  readonly scales: Float32Array;
+}
+
+/** @param values `[rows, columns]`. */
+export function blockCodes(values: Float32Array, form: BlockForm): Blocks {
   const { columns, bits } = form;
-  const blocks = blocksOf(columns);
   const zero = 2 ** (bits - 1);
   const scales = blockScales(values, form);
   const codes = new Uint8Array(scales.length * BLOCK_SIZE).fill(zero);
-  for (let row = 0; row < values.length / columns; row += 1)
-    for (let column = 0; column < columns; column += 1) {
-      const block = row * blocks + Math.floor(column / BLOCK_SIZE);
-      const scale = scales[block]!;
-      if (scale === 0) continue;
-      const code = Math.round(values[row * columns + column]! / scale) + zero;
-      codes[block * BLOCK_SIZE + (column % BLOCK_SIZE)] = Math.min(Math.max(code, 0), 2 * zero - 1);
+  let block = 0;
+  for (let start = 0; start < values.length; start += columns)
+    for (let column = 0; column < columns; column += BLOCK_SIZE, block += 1) {
+      const inverse = scales[block] === 0 ? 0 : 1 / scales[block]!;
+      const end = start + Math.min(column + BLOCK_SIZE, columns);
+      for (let n = start + column, at = block * BLOCK_SIZE; n < end; n += 1, at += 1) {
+        // x/s is −zero … zero, so that cutting off rounds
+        codes[at] = Math.min(Math.trunc(values[n]! * inverse + zero + 0.5), 2 * zero - 1);
+      }
     }
-  return bits === 8 ? codes : inHalves(codes);
+  return { codes: bits === 8 ? codes : inHalves(codes), scales };
 }
 
-/** Scales `[rows, blocks]`, rounded to the type that they are stored in. */
-export function blockScales(
-  values: Float32Array,
-  { columns, bits, scaleType }: BlockForm,
-): Float32Array {
-  const blocks = blocksOf(columns);
-  const largest = new Float32Array((values.length / columns) * blocks);
-  values.forEach((value, n) => {
-    const block = Math.floor(n / columns) * blocks + Math.floor((n % columns) / BLOCK_SIZE);
-    if (Math.abs(value) > Math.abs(largest[block]!)) largest[block] = value;
-  });
-  const scales = largest.map((value) => (bits === 4 ? value / -8 : Math.abs(value) / 127));
+function blockScales(values: Float32Array, { columns, bits, scaleType }: BlockForm): Float32Array {
+  const scales = new Float32Array((values.length / columns) * blocksOf(columns));
+  let block = 0;
+  for (let start = 0; start < values.length; start += columns)
+    for (let column = 0; column < columns; column += BLOCK_SIZE, block += 1) {
+      const end = start + Math.min(column + BLOCK_SIZE, columns);
+      let [largest, size] = [0, 0];
+      for (let n = start + column; n < end; n += 1) {
+        const value = values[n]!;
+        const magnitude = value < 0 ? -value : value;
+        if (magnitude > size) [largest, size] = [value, magnitude];
+      }
+      scales[block] = bits === 4 ? largest / -8 : size / 127;
+    }
   return scaleType === 'float16' ? decodeFloat32(bytesOf(encodeFloat16(scales)), 'F16') : scales;
 }
 
 /** Two codes a byte. */
-const inHalves = (codes: Uint8Array): Uint8Array =>
-  Uint8Array.from({ length: codes.length / 2 }, (_, i) => codes[2 * i]! | (codes[2 * i + 1]! << 4));
+function inHalves(codes: Uint8Array): Uint8Array {
+  const halves = new Uint8Array(codes.length / 2);
+  for (let i = 0; i < halves.length; i += 1) halves[i] = codes[2 * i]! | (codes[2 * i + 1]! << 4);
+  return halves;
+}

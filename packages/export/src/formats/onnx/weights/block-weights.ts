@@ -1,6 +1,6 @@
 /** Weights in 4 or 8 bits, multiplied by ONNX Runtime's own operator for them. */
 import { floatInitializer, MICROSOFT_DOMAIN, type OnnxGraph } from '../graph/onnx-graph.js';
-import { BLOCK_SIZE, blockCodes, blockScales, blocksOf, type Bits } from './block-codes.js';
+import { BLOCK_SIZE, blockCodes, blocksOf, type Bits } from './block-codes.js';
 import { plainWeights, type WeightForm, type WeightParameter } from './weight-form.js';
 
 /** Below it a weight is not worth its scales. */
@@ -57,18 +57,27 @@ function storedBlocks(
   const blocks = blocksOf(columns);
   const bytes = (BLOCK_SIZE * bits) / 8;
   const scaleType = graph.floatType;
+  // Scales are written behind the codes: what was made for these is kept that long.
+  let kept: Float32Array | undefined;
+  const make = () => blockCodes(values(), { columns, bits, scaleType });
   return {
     codes: graph.initializer({
       name: `${name}_codes`,
       type: 'uint8',
       shape: [rows, blocks, bytes],
       byteLength: rows * blocks * bytes,
-      bytes: () => blockCodes(values(), { columns, bits, scaleType }),
+      bytes() {
+        const { codes, scales } = make();
+        kept = scales;
+        return codes;
+      },
     }),
     scales: graph.initializer(
-      floatInitializer(`${name}_scales`, [rows, blocks], scaleType, () =>
-        blockScales(values(), { columns, bits, scaleType }),
-      ),
+      floatInitializer(`${name}_scales`, [rows, blocks], scaleType, () => {
+        const scales = kept ?? make().scales;
+        kept = undefined;
+        return scales;
+      }),
     ),
   };
 }

@@ -1,0 +1,84 @@
+/** What transformers.js makes of an exported folder. */
+import type { ModelDescription } from '@peft/core';
+import type { JsonObject } from '@peft/hub';
+
+const ENCODERS = [
+  'bert',
+  'camembert',
+  'convbert',
+  'deberta-v2',
+  'distilbert',
+  'electra',
+  'modernbert',
+  'mpnet',
+  'roberta',
+  'xlm-roberta',
+];
+
+/** Values of `model_type` that version 4 has a class for, of those that can be written. */
+const TYPES: Readonly<Record<string, readonly string[]>> = Object.freeze({
+  none: [...ENCODERS, 'albert'],
+  'sequence-classification': [...ENCODERS, 'albert'],
+  'token-classification': ENCODERS,
+  'causal-lm': [
+    'bloom',
+    'cohere2',
+    'falcon',
+    'gemma',
+    'gemma2',
+    'gemma3_text',
+    'gpt2',
+    'gpt_neo',
+    'gpt_neox',
+    'granite',
+    'llama',
+    'mistral',
+    'mpt',
+    'olmo2',
+    'olmo3',
+    'opt',
+    'phi',
+    'phi3',
+    'qwen2',
+    'qwen3',
+    'smollm3',
+    'stablelm',
+    'starcoder2',
+  ],
+});
+
+/** A head of ours is a classifier of sequences there. */
+const headOf = ({ head }: ModelDescription): string =>
+  head.kind === 'pooled-linear' ? 'sequence-classification' : head.kind;
+
+/** What to say of a model that transformers.js has no class for. */
+export function classWarning(description: ModelDescription, config: JsonObject): string[] {
+  const type = String(config['model_type']);
+  const head = headOf(description);
+  if (TYPES[head]?.includes(type)) return [];
+  return [
+    `transformers.js 4 has no class for ${type} with this head (${head}): run the graph with ` +
+      'onnxruntime-node or onnxruntime-web.',
+  ];
+}
+
+/** `config.json` with the class of the head, and which files there are. */
+export function transformersJsConfig(
+  description: ModelDescription,
+  config: JsonObject,
+  type: string,
+  { name, dataFiles }: { readonly name: string; readonly dataFiles: readonly string[] },
+): JsonObject {
+  const architectures = config['architectures'] as readonly string[] | undefined;
+  return {
+    ...config,
+    architectures:
+      description.head.kind === 'pooled-linear'
+        ? architectures?.map((named) => named.replace(/Model$/, 'ForSequenceClassification'))
+        : architectures,
+    'transformers.js_config': {
+      dtype: type,
+      use_external_data_format: { [name]: dataFiles.length },
+    },
+  };
+}
