@@ -43,6 +43,25 @@ def run(model, case, prompts, pad, **options):
     return {**case, "results": results}
 
 
+def forced_cases(model, name, prompts, pad, ends):
+    """A first and a last token that the model would not choose."""
+    for beams in (1, 3):
+        options = {"maxNewTokens": 6, "endIds": ends, "firstId": 33, "lastId": 44}
+        if beams > 1:
+            options["beams"] = beams
+        yield run(
+            model,
+            {"model": name, "prompts": prompts, "options": options},
+            prompts,
+            pad,
+            max_new_tokens=6,
+            num_beams=beams,
+            eos_token_id=ends,
+            forced_bos_token_id=33,
+            forced_eos_token_id=44,
+        )
+
+
 def generation_cases():
     cases = []
     for name, cls in MODELS.items():
@@ -111,6 +130,8 @@ def generation_cases():
                     eos_token_id=ends_of,
                 )
             )
+        if model.config.is_encoder_decoder:
+            cases.extend(forced_cases(model, name, prompts, pad, ends[:1]))
         cases.append(
             run(
                 model,

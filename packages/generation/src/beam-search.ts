@@ -4,7 +4,7 @@
  * are Σ ln p / length^λ, λ the length penalty.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { penalizeRepetition } from './choose-token.js';
+import { forceToken, penalizeRepetition } from './choose-token.js';
 import type { Generated, ResolvedGeneration } from './generation-options.js';
 import { limitReason, type LengthLimit } from './position-limit.js';
 import type { SequenceReader } from './sequence-reader.js';
@@ -89,13 +89,15 @@ function continuations(
   { running, limit }: Search,
   logits: readonly Float32Array[],
   length: number,
-  { endIds, beams, repetitionPenalty }: ResolvedGeneration,
+  options: ResolvedGeneration,
 ): Beam[] {
+  const { endIds, beams, repetitionPenalty } = options;
   const kept = Math.max(2, 1 + endIds.length) * beams;
   const best: { readonly sum: number; readonly from: number; readonly id: number }[] = [];
   running.forEach(({ tokens, sum }, from) => {
     const logProbabilities = logSoftmax(logits[from]!);
     penalizeRepetition(logProbabilities, tokens, repetitionPenalty);
+    forceToken(logProbabilities, length - 1, limit.tokens, options);
     for (let id = 0; id < logProbabilities.length; id += 1) {
       const total = sum + logProbabilities[id]!;
       if (best.length === kept && !(total > best.at(-1)!.sum)) continue;

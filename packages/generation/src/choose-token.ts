@@ -92,6 +92,24 @@ export function penalizeRepetition(
     logits[id] = logits[id]! > 0 ? logits[id]! / penalty : logits[id]! * penalty;
 }
 
+/**
+ * Leaves one token where the first or the last of a text is given: its logit becomes 0, all others
+ * −∞.
+ * @param made tokens of the text so far. @param most tokens of it
+ */
+export function forceToken(
+  logits: Float32Array,
+  made: number,
+  most: number,
+  { firstId, lastId }: Pick<ResolvedGeneration, 'firstId' | 'lastId'>,
+): void {
+  const last = made === most - 1 ? lastId : undefined;
+  const forced = last ?? (made === 0 ? firstId : undefined);
+  if (forced === undefined) return;
+  logits.fill(Number.NEGATIVE_INFINITY);
+  logits[forced] = 0;
+}
+
 /** The k-th largest value, by a heap of the k largest so far with the least on top. */
 function kthLargest(values: Float32Array, k: number): number {
   const heap = Float32Array.from(values.subarray(0, k)).sort(); // ascending order is a heap

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Model } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { searchBeams } from './beam-search.js';
-import { chooseToken, penalizeRepetition } from './choose-token.js';
+import { chooseToken, forceToken, penalizeRepetition } from './choose-token.js';
 import {
   resolveGeneration,
   type Generated,
@@ -31,13 +31,14 @@ export async function generate(
   prompts: readonly (readonly number[])[],
   options: GenerationOptions = {},
 ): Promise<Generated[]> {
-  const resolved = resolveGeneration(options, prompts.length);
+  const isPair = isEncoderDecoder(model);
+  const given = resolveGeneration(options, prompts.length);
+  const resolved = isPair ? given : { ...given, firstId: undefined };
   const empty = prompts.findIndex(({ length }) => length === 0);
   if (empty >= 0)
     throw new PeftError('PEFT_GENERATION_PROMPT', `generation: prompt ${empty} has no tokens.`, {
       hint: "start it with the tokenizer's begin token",
     });
-  const isPair = isEncoderDecoder(model);
   if (prompts.length === 0) return [];
   const starts = isPair ? prompts.map(() => resolved.startIds) : prompts;
   const limits = lengthLimits(model, starts, resolved.maxNewTokens, resolved.adapters);
@@ -78,6 +79,7 @@ async function continueTexts(
     const going: number[] = [];
     running.forEach((text, b) => {
       penalizeRepetition(logits[b]!, text.tokens, options.repetitionPenalty);
+      forceToken(logits[b]!, text.made.length, text.limit.tokens, options);
       const reason = append(text, chooseToken(logits[b]!, options, text.prompt, step), options);
       if (reason) results[text.prompt] = { ids: text.made, finishReason: reason };
       else going.push(b);

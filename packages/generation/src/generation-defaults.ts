@@ -13,8 +13,12 @@ export interface GenerationSources {
   readonly tokenizer?: Pick<TextTokenizer, 'specialIds'> | undefined;
 }
 
+/** What a checkpoint says of a text's ends. */
+export type TextEnds = Required<Pick<GenerationOptions, 'endIds' | 'startIds'>> &
+  Pick<GenerationOptions, 'firstId' | 'lastId'>;
+
 /**
- * End and start tokens by `generation_config.json`, else `config.json`, else the tokenizer. How to
+ * End, start and forced tokens by `generation_config.json`, else `config.json`, else the tokenizer. How to
  * choose tokens is not taken from the checkpoint: evaluation must not depend on it;
  * `samplingDefaults` gives that.
  */
@@ -22,7 +26,7 @@ export function generationDefaults({
   config,
   generationConfig = {},
   tokenizer,
-}: GenerationSources): Required<Pick<GenerationOptions, 'endIds' | 'startIds'>> {
+}: GenerationSources): TextEnds {
   const first = (name: string): number[] =>
     [generationConfig[name], config[name]].map(tokenIds).find(({ length }) => length > 0) ?? [];
   const ends = first('eos_token_id');
@@ -34,6 +38,8 @@ export function generationDefaults({
   return {
     endIds: ends.length > 0 ? ends : ownEnds,
     startIds: starts.slice(0, 1),
+    firstId: first('forced_bos_token_id')[0],
+    lastId: first('forced_eos_token_id')[0],
   };
 }
 

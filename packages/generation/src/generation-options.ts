@@ -31,6 +31,10 @@ export interface GenerationOptions {
   readonly endIds?: readonly number[];
   /** What the decoder of an encoder-decoder starts with. Default [0]. */
   readonly startIds?: readonly number[];
+  /** First new token of an encoder-decoder, whatever the model says: a language's. Default: none. */
+  readonly firstId?: number | undefined;
+  /** Last token of a text that reaches its longest, whatever the model says. Default: none. */
+  readonly lastId?: number | undefined;
   /**
    * Logits are divided by it before a token is drawn; 0 takes the likeliest. Default 0, or 1 where
    * `topK` or `topP` is given.
@@ -73,10 +77,12 @@ export interface GenerationOptions {
 
 /** Options with their defaults. */
 export interface ResolvedGeneration extends Required<
-  Omit<GenerationOptions, 'signal' | 'onToken' | 'adapters' | 'topK'>
+  Omit<GenerationOptions, 'signal' | 'onToken' | 'adapters' | 'topK' | 'firstId' | 'lastId'>
 > {
   /** 0: all. */
   readonly topK: number;
+  readonly firstId: number | undefined;
+  readonly lastId: number | undefined;
   readonly adapters: readonly string[] | undefined;
   readonly signal: AbortSignal | undefined;
   readonly onToken: GenerationOptions['onToken'];
@@ -87,6 +93,8 @@ const KEYS: readonly (keyof GenerationOptions)[] = [
   'maxNewTokens',
   'endIds',
   'startIds',
+  'firstId',
+  'lastId',
   'temperature',
   'topK',
   'topP',
@@ -111,6 +119,8 @@ export function resolveGeneration(options: GenerationOptions, prompts: number): 
     maxNewTokens = 128,
     endIds = [],
     startIds = [0],
+    firstId,
+    lastId,
     topK = 0,
     topP = 1,
     repetitionPenalty = 1,
@@ -128,6 +138,8 @@ export function resolveGeneration(options: GenerationOptions, prompts: number): 
   check.positiveInteger(OWNER, 'maxNewTokens', maxNewTokens);
   for (const id of endIds) check.nonNegativeInteger(OWNER, 'endIds', id);
   for (const id of startIds) check.nonNegativeInteger(OWNER, 'startIds', id);
+  if (firstId !== undefined) check.nonNegativeInteger(OWNER, 'firstId', firstId);
+  if (lastId !== undefined) check.nonNegativeInteger(OWNER, 'lastId', lastId);
   check.finite(OWNER, 'temperature', temperature);
   if (temperature < 0) fail(`temperature must be at least 0, got ${temperature}`);
   check.nonNegativeInteger(OWNER, 'topK', topK);
@@ -158,6 +170,8 @@ export function resolveGeneration(options: GenerationOptions, prompts: number): 
     maxNewTokens,
     endIds,
     startIds,
+    firstId,
+    lastId,
     temperature,
     topK,
     topP,

@@ -16,6 +16,7 @@ export {
 } from './generate-texts.js';
 export {
   generationDefaults,
+  type TextEnds,
   samplingDefaults,
   type GenerationSources,
 } from './generation-defaults.js';

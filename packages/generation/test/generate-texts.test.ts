@@ -125,6 +125,12 @@ describe('the defaults of a checkpoint', () => {
         generationConfig: { eos_token_id: [5, 6], decoder_start_token_id: 3 },
       }),
     ).toEqual({ endIds: [5, 6], startIds: [3] });
+    expect(
+      generationDefaults({
+        config: { ...config, forced_bos_token_id: 9, forced_eos_token_id: 2 },
+        generationConfig: { forced_bos_token_id: 250_020 },
+      }),
+    ).toEqual({ endIds: [2], startIds: [7], firstId: 250_020, lastId: 2 });
     expect(generationDefaults({ config })).toEqual({ endIds: [2], startIds: [7] });
     expect(generationDefaults({ config: {}, tokenizer })).toEqual({
       endIds: [tokenizer.specialIds.eos],

@@ -8,7 +8,7 @@ import {
   type TextTokenizer,
 } from '@peft/data';
 import { PeftError } from '@peft/errors';
-import { generationDefaults, samplingDefaults, type GenerationOptions } from '@peft/generation';
+import { generationDefaults, samplingDefaults, type TextEnds } from '@peft/generation';
 import { readJsonObject } from '@peft/hub';
 
 /** What lies around a model that writes: its own, or that of an adapter which has its own. */
@@ -17,7 +17,7 @@ export interface LanguageTexts {
   /** Tokens that a text may have: the model's rows beyond belong to other adapters. */
   readonly vocabularySize: number;
   /** Tokens that end a text, and those that the decoder of an encoder-decoder starts with. */
-  readonly ends: Required<Pick<GenerationOptions, 'endIds' | 'startIds'>>;
+  readonly ends: TextEnds;
   /** How the checkpoint's makers draw tokens; empty where they say nothing. */
   readonly sampling: ReturnType<typeof samplingDefaults>;
   /** The one that was named, else the checkpoint's own. @throws PEFT_CHAT_TEMPLATE_MISSING */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { ModelBatch } from '@peft/core';
 import { getTextMetric, type References, type TextMetric, type TokenLoss } from '@peft/data';
 import { PeftError } from '@peft/errors';
-import { generateTexts, generationDefaults, type Prompt } from '@peft/generation';
+import { generateTexts, generationDefaults, type Prompt, type TextEnds } from '@peft/generation';
 import { readJsonObject } from '@peft/hub';
 import { perplexityScore, predict, type Task, type TrainingData } from '@peft/trainer';
 import { runSizes } from '../fit/run-plan.js';
@@ -40,10 +40,9 @@ function explained(find: () => TextMetric): TextMetric {
 export const isTextMetric = (metric: WatchedMetric): metric is TextMetric => metric !== PERPLEXITY;
 
 /** End and start tokens as the checkpoint says. */
-export function tokenEnds({ base: { config, filesFolder, tokenizer } }: Pick<TaskTools, 'base'>): {
-  readonly endIds: readonly number[];
-  readonly startIds: readonly number[];
-} {
+export function tokenEnds({
+  base: { config, filesFolder, tokenizer },
+}: Pick<TaskTools, 'base'>): TextEnds {
   return generationDefaults({
     config,
     generationConfig: readJsonObject(join(filesFolder, 'generation_config.json')),
