@@ -1,4 +1,4 @@
-"""Makes packages/hub/test/quantized-forms.json: python tools/cases/make_form_cases.py
+"""Makes packages/hub/test/form-cases.json: python tools/cases/make_form_cases.py
 
 Small tensors in the forms of quantised checkpoints and the values that transformers (5.17 here) reads from them on a CPU: 8-bit floats with
 scales of blocks, rows, experts and powers of two by its Fp8Dequantize, MXFP4 by its convert_moe_packed_tensors. Values are bfloat16.
@@ -11,7 +11,7 @@ import torch
 from transformers.integrations.finegrained_fp8 import Fp8Dequantize
 from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
-OUT = Path(__file__).resolve().parents[2] / "packages/hub/test/quantized-forms.json"
+OUT = Path(__file__).resolve().parents[2] / "packages/hub/test/form-cases.json"
 DTYPES = {
     torch.float32: "F32",
     torch.bfloat16: "BF16",

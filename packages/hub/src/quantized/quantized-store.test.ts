@@ -20,7 +20,7 @@ interface FormCase {
 
 /** What transformers reads, see tools/cases/make_form_cases.py. */
 const cases = JSON.parse(
-  readFileSync(new URL('../../test/quantized-forms.json', import.meta.url), 'utf8'),
+  readFileSync(new URL('../../test/form-cases.json', import.meta.url), 'utf8'),
 ) as Readonly<Record<string, FormCase>>;
 
 const source = (name: string, { dtype, shape, data }: StoredTensor) =>

@@ -100,37 +100,45 @@ export function decoderAttention(
   const { heads, keyValueHeads } = config;
   const [q, k, v] = project(run, path, config, x);
   const placed = (rows: Tensor2D, which: 'query' | 'key', count: number): Tensor2D => {
-    const normed = normHeads(run, path, config, rows, which, count);
+    const normed = bounded(normHeads(run, path, config, rows, which, count), config);
     return tables ? rope(normed, tables, positions, count, { interleaved }) : normed;
   };
-  const context = attend(run, path, placed(q, 'query', heads), placed(k, 'key', keyValueHeads), v, {
-    offsets,
-    heads,
-    keyValueHeads,
-    causal: true,
-    window,
-    bias,
-    hidden: x,
-    dropoutRate: config.attentionDropout,
-    scale: config.attentionScale,
-    softCap: config.scoreCap,
-    sinks: config.hasSinks ? (run.vector(`${path}.sinks`) as Tensor1D) : undefined,
-  });
+  const context = attend(
+    run,
+    path,
+    placed(q, 'query', heads),
+    placed(k, 'key', keyValueHeads),
+    bounded(v, config),
+    {
+      offsets,
+      heads,
+      keyValueHeads,
+      causal: true,
+      window,
+      bias,
+      hidden: x,
+      dropoutRate: config.attentionDropout,
+      scale: config.attentionScale,
+      softCap: config.scoreCap,
+      sinks: config.hasSinks ? (run.vector(`${path}.sinks`) as Tensor1D) : undefined,
+    },
+  );
   return run.linear(`${path}.${config.form.attention.output}`, context);
 }
 
 type Projected = [query: Tensor2D, key: Tensor2D, value: Tensor2D];
 
-/** Queries, keys and values, as far as they may go. */
+/** As far as queries, keys and values may go. */
+const bounded = (rows: Tensor2D, { queryKeyValueClip: bound }: DecoderConfig): Tensor2D =>
+  bound > 0 ? clip(rows, bound) : rows;
+
 function project(run: ModelRun, path: string, config: DecoderConfig, x: Tensor2D): Projected {
-  const { form, queryKeyValueClip: bound } = config;
-  const names = form.attention;
-  const kept = (rows: Tensor2D): Tensor2D => (bound > 0 ? clip(rows, bound) : rows);
+  const names = config.form.attention;
   return names.layout === 'separate'
     ? ([names.query, names.key, names.value].map((name) =>
-        kept(run.linear(`${path}.${name}`, x)),
+        run.linear(`${path}.${name}`, x),
       ) as Projected)
-    : splitFused(kept(run.linear(`${path}.${names.fused}`, x)), config);
+    : splitFused(run.linear(`${path}.${names.fused}`, x), config);
 }
 
 /** Columns of a fused projection `[N, (H + 2·Hkv)·E]`. */

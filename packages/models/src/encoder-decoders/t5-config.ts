@@ -32,6 +32,7 @@ export interface T5Config {
 /** @throws PEFT_MODEL_CONFIG */
 export function parseT5Config(config: ConfigReader): T5Config {
   const { json } = config;
+  config.only('is_encoder_decoder', true, 'an encoder alone is not this model');
   const isUnimax = json['model_type'] === 'umt5';
   const isMultilingual = json['model_type'] === 'mt5' || isUnimax;
   const encoderLayers = config.size('num_layers', isMultilingual ? 8 : 6);
@@ -60,7 +61,10 @@ export function parseT5Config(config: ConfigReader): T5Config {
   };
 }
 
-/** `relu`, `gated-gelu` (which means the tanh form), `gated-silu` … */
+/**
+ * `relu`, `gated-gelu` (which means the tanh form), `gated-silu` …; what it comes to may stand beside
+ * it, and wins.
+ */
 function feedForward(
   config: ConfigReader,
   fallback: string,
@@ -69,12 +73,11 @@ function feedForward(
   const [first, second, ...more] = typeof value === 'string' ? value.split('-') : [];
   if (!first || more.length || (second !== undefined && first !== 'gated'))
     config.refuse('feed_forward_proj', value, 'an activation or "gated-" and an activation');
-  const isGated = second !== undefined;
   const name = value === 'gated-gelu' ? 'gelu_new' : (second ?? first);
+  const field = config.json['dense_act_fn'] ? 'dense_act_fn' : 'feed_forward_proj';
+  const named = field === 'dense_act_fn' ? config.json[field] : name;
   return {
-    activation: readConfig(config.family, { feed_forward_proj: name }).activation(
-      'feed_forward_proj',
-    ),
-    isGated,
+    activation: readConfig(config.family, { [field]: named }).activation(field),
+    isGated: config.flag('is_gated_act', second !== undefined),
   };
 }

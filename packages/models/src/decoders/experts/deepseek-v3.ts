@@ -25,7 +25,8 @@ export const deepseekV3 = defineArchitecture<DecoderConfig>({
   modelTypes: ['deepseek_v3'],
   parseConfig(json: ConfigJson) {
     const turning = json['qk_rope_head_dim'] ?? 64;
-    const config = readConfig('DeepSeek-V3', { ...json, head_dim: turning });
+    const config = readConfig('DeepSeek-V3', { ...json, head_dim: json['head_dim'] ?? turning });
+    config.only('head_dim', turning, 'it is qk_rope_head_dim, the columns that turn');
     const shared = parseDecoderConfig(config, {
       vocabularySize: 129280,
       hiddenSize: 7168,

@@ -36,8 +36,7 @@ export const cohere2 = defineArchitecture<DecoderConfig>({
   },
   parseConfig(json: ConfigJson) {
     const config = readConfig('Cohere 2', json);
-    // transformers divides the width by the heads, whatever head_dim says
-    const shared = parseDecoderConfig(readConfig('Cohere 2', { ...json, head_dim: null }), {
+    const shared = parseDecoderConfig(config, {
       vocabularySize: 256000,
       hiddenSize: 8192,
       layers: 40,

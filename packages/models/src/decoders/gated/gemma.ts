@@ -89,10 +89,13 @@ export function parseGemma(
   };
 }
 
-/** What Gemma 2 and 3 add: a scale and caps. @param caps where the config is silent, 0: none. */
+/**
+ * What Gemma 2 and 3 add: a scale and caps.
+ * @param caps where the config is silent, 0: none; without a score cap there never is one
+ */
 export function parseGemmaScores(
   config: ConfigReader,
-  caps: { readonly scoreCap: number; readonly logitCap: number },
+  caps: { readonly scoreCap?: number; readonly logitCap: number },
 ): Pick<DecoderConfig, 'attentionScale' | 'scoreCap' | 'logitCap'> {
   const cap = (field: string, fallback: number): number =>
     config.json[field] === null || (config.json[field] === undefined && fallback === 0)
@@ -100,7 +103,7 @@ export function parseGemmaScores(
       : config.positive(field, fallback);
   return {
     attentionScale: 1 / Math.sqrt(config.positive('query_pre_attn_scalar', 256)),
-    scoreCap: cap('attn_logit_softcapping', caps.scoreCap),
+    scoreCap: caps.scoreCap === undefined ? 0 : cap('attn_logit_softcapping', caps.scoreCap),
     logitCap: cap('final_logit_softcapping', caps.logitCap),
   };
 }

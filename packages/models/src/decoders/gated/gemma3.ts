@@ -40,7 +40,8 @@ export const gemma3 = defineArchitecture<DecoderConfig>({
     const pattern = config.size('sliding_window_pattern', 6);
     return {
       ...shared,
-      ...parseGemmaScores(config, { scoreCap: 0, logitCap: 0 }),
+      // attn_logit_softcapping is in its config, and transformers' attention does not read it
+      ...parseGemmaScores(config, { logitCap: 0 }),
       form: gemmaForm(true),
       localRope: parseRope(
         config,

@@ -82,13 +82,25 @@ export const gptNeo = defineArchitecture<DecoderConfig>({
   },
 });
 
-/** `attention_types`: lists of kinds, each with how often it is repeated. */
+/**
+ * `attention_layers`, the kind of each; else `attention_types`: lists of kinds, each with how often it
+ * is repeated.
+ */
 function attentionKinds(config: ConfigReader, layers: number): readonly string[] {
+  const listed = config.json['attention_layers'];
+  if (listed !== undefined && listed !== null)
+    return Array.isArray(listed) && listed.length === layers && listed.every(isKind)
+      ? listed
+      : config.refuse(
+          'attention_layers',
+          listed,
+          `"global" or "local" for each of ${layers} blocks`,
+        );
   const given = config.json['attention_types'] ?? [[['global', 'local'], 12]];
   const isItem = (item: unknown): item is [string[], number] =>
     Array.isArray(item) &&
     Array.isArray(item[0]) &&
-    item[0].every((kind) => kind === 'global' || kind === 'local') &&
+    item[0].every(isKind) &&
     Number.isSafeInteger(item[1]) &&
     item[1] <= layers;
   const items: readonly unknown[] = Array.isArray(given) ? given : [];
@@ -103,3 +115,5 @@ function attentionKinds(config: ConfigReader, layers: number): readonly string[]
         `lists of "global" and "local" with a count each, ${layers} blocks in all`,
       );
 }
+
+const isKind = (kind: unknown): kind is string => kind === 'global' || kind === 'local';

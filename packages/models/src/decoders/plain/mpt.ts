@@ -77,7 +77,7 @@ export const mpt = defineArchitecture<DecoderConfig>({
       ...shared,
       form: FORM,
       rope: undefined,
-      slopes: slopesOf(shared.heads, attention.positive('alibi_bias_max', 8)),
+      slopes: slopesOf(shared.heads),
       attentionScale: scale === 0 ? undefined : scale,
       queryKeyValueClip: attention.number('clip_qkv', 0),
       attentionDropout: dropout,
@@ -86,11 +86,16 @@ export const mpt = defineArchitecture<DecoderConfig>({
   },
 });
 
-/** 2^(−k·most/n), n the next power of two; of those, every second first where there are too many. */
-function slopesOf(heads: number, most: number): number[] {
+/** transformers takes 8, whatever `alibi_bias_max` says. */
+const LARGEST_BIAS = 8;
+
+/**
+ * 2^(−k·8/n), n the next power of two; of those, every second first where there are too many.
+ */
+function slopesOf(heads: number): number[] {
   const count = 2 ** Math.ceil(Math.log2(heads));
   const all = Array.from({ length: count }, (_, k) =>
-    Math.fround(1 / 2 ** Math.fround((k + 1) * (most / count))),
+    Math.fround(1 / 2 ** Math.fround((k + 1) * (LARGEST_BIAS / count))),
   );
   if (count === heads) return all;
   const [even, odd] = [0, 1].map((rest) => all.filter((_, k) => k % 2 === rest));
