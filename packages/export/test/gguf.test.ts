@@ -89,10 +89,16 @@ async function exported(
   base: string,
   type: string,
   adapter?: string,
-): Promise<{ readonly path: string; readonly model: LanguageModel }> {
+): Promise<{
+  readonly path: string;
+  readonly model: LanguageModel;
+  /** Of its results on the probe, relative to the largest. */
+  readonly deviation: number;
+}> {
   const path = join(folder, `${type}-${Math.random().toString(36).slice(2)}.gguf`);
-  await exportModel(base, { to, type, output: path, adapter, engine });
-  return { path, model: await loadLanguageModel(path, { engine }) };
+  const { deviation } = await exportModel(base, { to, type, output: path, adapter, engine });
+  const model = await loadLanguageModel(path, { engine });
+  return { path, model, deviation: deviation!.relative };
 }
 
 const isLong = process.env['PEFT_LONG_TESTS'] === '1';
@@ -111,7 +117,8 @@ describe('a GGUF file', () => {
     async (name, given, length) => {
       const adapter = given && fixtureAdapter(given);
       const ours = await loadLanguageModel(fixtureModel(name), { engine, adapter });
-      const { model } = await exported(fixtureModel(name), 'F32', adapter);
+      const { model, deviation } = await exported(fixtureModel(name), 'F32', adapter);
+      expect(deviation).toBeLessThan(1e-5);
       try {
         for (const text of textsOf(name))
           expect(model.tokenizer.encode(text).ids).toEqual(ours.tokenizer.encode(text).ids);
@@ -132,9 +139,10 @@ describe('a GGUF file', () => {
       const ids = ours.tokenizer.encode(PROMPT).ids.slice(0, 8);
       const expected = logitsOf(ours, ids);
       ours.dispose();
-      const distances: number[] = [];
+      const [distances, deviations]: [number[], number[]] = [[], []];
       for (const type of family === 'llama' ? ['F32', 'Q8_0', 'Q4_K_M'] : ['F32']) {
-        const { model } = await exported(base, type);
+        const { model, deviation } = await exported(base, type);
+        deviations.push(deviation);
         const found = logitsOf(model, ids);
         model.dispose();
         distances.push(
@@ -144,6 +152,8 @@ describe('a GGUF file', () => {
       expect(distances[0]).toBeLessThan(1e-6);
       expect(distances).toEqual(distances.toSorted((a, b) => a - b));
       expect(distances[1] ?? 0).toBeLessThan(0.1);
+      expect(deviations[0]).toBeLessThan(1e-5);
+      expect(deviations).toEqual(deviations.toSorted((a, b) => a - b));
     },
   );
 

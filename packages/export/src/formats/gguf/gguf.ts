@@ -12,7 +12,10 @@ import { PeftError } from '@peft/errors';
 import {
   BLOCK_TYPES,
   GGUF_FAMILIES,
+  ggufConfig,
   ggufTensorBytes,
+  openCheckpoint,
+  openGguf,
   writeGguf,
   type GgufEntry,
   type GgufFamily,
@@ -20,7 +23,7 @@ import {
 } from '@peft/hub';
 import type { DecoderConfig } from '@peft/models';
 import type { TrainedModel } from '@peft/predictor';
-import { defineFormat, type WriteTools } from '../../format.js';
+import { defineFormat, type WriteTools, type WrittenModel } from '../../format.js';
 import { unsupported } from '../unsupported.js';
 import { ggufParameters } from './gguf-tensors.js';
 import { modelMetadata } from './model-metadata.js';
@@ -47,6 +50,7 @@ export const gguf = defineFormat({
           metadata,
           tensors.map((tensor) => told(tensor, tools)),
         ),
+      reopen: (folder) => reopenGguf(join(folder, file)),
       next(output) {
         const path = output.endsWith('.gguf') ? output : join(output, file);
         return [`llama-cli -m ${path}`, `npx node-llama-cpp chat ${path}`];
@@ -54,6 +58,16 @@ export const gguf = defineFormat({
     };
   },
 });
+
+/** By what the file itself says of its model. */
+function reopenGguf(path: string): WrittenModel {
+  const file = openGguf(path);
+  try {
+    return { config: ggufConfig(file), store: openCheckpoint(path) };
+  } finally {
+    file.close();
+  }
+}
 
 const told = (tensor: NewGgufTensor, tools: WriteTools): NewGgufTensor => ({
   ...tensor,
