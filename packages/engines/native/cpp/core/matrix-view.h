@@ -56,4 +56,17 @@ static inline float blockZero(const MatrixView& view, int64_t block) {
   return view.zeros ? static_cast<float>(view.zeros[block]) : 0.0f;
 }
 
+/** `blockMaximum` of `count` blocks from `first` on, where they are stored or in `room`. */
+static inline const float* blockMaxima(const MatrixView& view, int64_t first, int64_t count,
+                                       float* room) {
+  if (view.scale) return view.scale + first;
+  for (int64_t i = 0; i < count;) {
+    const int64_t nested = (first + i) / view.nestedBlockSize,
+                  end = (nested + 1) * view.nestedBlockSize - first;
+    for (const float factor = view.nested[nested]; i < count && i < end; i++)
+      room[i] = view.map[view.codes[first + i]] * factor + view.offset;
+  }
+  return room;
+}
+
 }  // namespace peft

@@ -17,6 +17,8 @@ constexpr int64_t kPrivateColumns = 256;            // of V
 constexpr int64_t kSharedColumns = 1024;            // and of the other operand that it takes
 constexpr int64_t kSharedRows = 512;
 constexpr int64_t kReadColumns = 2 * 32;  // of V, up to which S may be read where it is stored
+constexpr int64_t kDecodedRows = 32;      // of a quantised S that a task packs then,
+constexpr int64_t kDecodedPasses = 4;     // each over so many passes at a time
 constexpr int64_t kWorkWorthSharing = 1 << 18;  // multiply-adds
 
 int64_t ceilDivide(int64_t a, int64_t b) {
@@ -86,6 +88,14 @@ struct Runner {
     else
       k.packS(p.s, false, p.sRow + row, rows, k0, depthOf(pass), packed, spare);
   }
+  /** Several passes: [pass][rows][kStrideWords], row by row. */
+  void packPasses(int64_t row, int64_t rows, int64_t from, int64_t to, uint32_t* packed,
+                  uint32_t* spare) const {
+    if (to - from == 1) return packS(row, rows, from, packed, spare);
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t pass = from; pass < to; pass++)
+        packS(row + r, 1, pass, packed + ((pass - from) * rows + r) * kStrideWords, spare);
+  }
   void packV(int64_t column, int64_t columns, int64_t pass, uint32_t* packed,
              uint32_t* spare) const {
     const int64_t k0 = passes.depthBegin(pass);
@@ -109,17 +119,26 @@ struct Runner {
            p.columns <= kReadColumns;
   }
 
+  /** How many passes of a row of S are packed one after the other. For few columns of V the reading
+   * of a quantised S decides, which is fastest in the order of memory. */
+  int64_t passesTogether() const {
+    const bool quantized = p.s.format == Format::int8 || isFourBit(p.s.format);
+    return quantized && !p.sTransposed && p.columns <= kReadColumns ? kDecodedPasses : 1;
+  }
+
   /** V packed whole, S by the tasks. Layout of shared V: [pass][panel][words][tileColumns]. */
   void shareV() const {
     const int64_t width = k.tileColumns;
     const int64_t chunk =
         std::max(kSharedColumns, kSharedBytes / (passes.words * 4) / width * width);
     const bool isRead = readsStored();
+    const int64_t together = passesTogether();
     for (int64_t chunk0 = 0; chunk0 < p.columns; chunk0 += chunk) {
       const int64_t columns = std::min(chunk, p.columns - chunk0);
       const int64_t padded = ceilDivide(columns, width) * width;
       const Blocks vBlocks(columns, kSharedColumns, width);
-      const Blocks sBlocks = privateBlocks(p.rows, kPrivateRows, vBlocks.count, k.blockRows);
+      const Blocks sBlocks = privateBlocks(p.rows, together > 1 ? kDecodedRows : kPrivateRows,
+                                           vBlocks.count, k.blockRows);
       uint32_t* shared = scratch<uint32_t>(Scratch::kSharedV, padded * passes.words);
       auto panel = [&](int64_t pass, int64_t column) {
         return shared + pass * passes.length * padded + column * passes.wordsOf(pass);
@@ -134,17 +153,21 @@ struct Runner {
       auto compute = [&](int64_t task) {
         const int64_t s = task % sBlocks.count, v = task / sBlocks.count;
         const int64_t row = sBlocks.begin(s), rows = sBlocks.length(s), column = vBlocks.begin(v);
-        uint32_t* packed = scratch<uint32_t>(Scratch::kTaskS, sBlocks.size * kStrideWords);
+        uint32_t* packed =
+            scratch<uint32_t>(Scratch::kTaskS, together * sBlocks.size * kStrideWords);
         uint32_t* spare = scratch<uint32_t>(Scratch::kDecode, packScratchWords(sBlocks.size));
         const Target target(*this, sBlocks.size, row, rows, chunk0 + column, vBlocks.length(v),
                             sBlocks.size * vBlocks.size);
-        for (int64_t pass = 0; pass < passes.count; pass++) {
-          if (isRead) {
-            target.multiplyStored(pass, panel(pass, column));
-            continue;
+        for (int64_t from = 0; from < passes.count; from += together) {
+          const int64_t to = std::min(from + together, passes.count);
+          if (!isRead) packPasses(row, rows, from, to, packed, spare);
+          for (int64_t pass = from; pass < to; pass++) {
+            if (isRead)
+              target.multiplyStored(pass, panel(pass, column));
+            else
+              target.multiply(passes.wordsOf(pass), packed + (pass - from) * rows * kStrideWords,
+                              panel(pass, column), pass > 0);
           }
-          packS(row, rows, pass, packed, spare);
-          target.multiply(passes.wordsOf(pass), packed, panel(pass, column), pass > 0);
         }
         target.finish();
       };

@@ -82,19 +82,41 @@ inline void decodeDense(const Stored* p, int64_t count, typename Sink::Element* 
 }
 
 #ifdef PEFT_HAS_BF16
-/** `count` elements of one block, a multiple of 32 from an even one on: the block's 16 values are
- * scaled, rounded and looked up by 16-bit lanes. */
-inline void decodeBlockToBf16(const uint8_t* bytes, __m512 values, float scale, float zero,
-                              int64_t count, uint16_t* out) {
-  const __m256i rounded = (__m256i)_mm512_cvtneps_pbh(
-      _mm512_mul_ps(_mm512_sub_ps(values, _mm512_set1_ps(zero)), _mm512_set1_ps(scale)));
-  const __m512i table =
-      _mm512_broadcast_i64x4(rounded);  // twice, so that bit 4 of an index does not matter
-  for (int64_t i = 0; i < count; i += 32, out += 32) {
-    const __m512i byte =
-        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + (i >> 1))));
-    const __m512i index = _mm512_or_si512(_mm512_srli_epi32(byte, 4), _mm512_slli_epi32(byte, 16));
-    _mm512_storeu_si512(out, _mm512_permutexvar_epi16(index, table));
+/** The block's 16 values, scaled and rounded, twice, so that bit 4 of an index does not matter. */
+inline __m512i scaledTable(__m512 values, float scale, float zero) {
+  const __m512 shifted = _mm512_sub_ps(values, _mm512_set1_ps(zero));
+  return _mm512_broadcast_i64x4(
+      (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(shifted, _mm512_set1_ps(scale))));
+}
+inline __m512i scaledTable(__m512 values, const MatrixView& view, int64_t block) {
+  return scaledTable(values, blockMaximum(view, block), blockZero(view, block));
+}
+
+/** 32 elements of one block, of 16 bytes. */
+inline __m512i lookUpFourBit(const uint8_t* bytes, __m512i table) {
+  const __m512i byte =
+      _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
+  return _mm512_permutexvar_epi16(
+      _mm512_or_si512(_mm512_srli_epi32(byte, 4), _mm512_slli_epi32(byte, 16)), table);
+}
+
+/** Elements [first, first + count) of a 4-bit matrix, both multiples of 32. */
+inline void decodeFourBitPairs(const MatrixView& view, int64_t first, int64_t count,
+                               uint16_t* out) {
+  constexpr int64_t kMaxima = 32;
+  const __m512 values = _mm512_load_ps(fourBitValues(view.format));
+  const uint8_t* bytes = static_cast<const uint8_t*>(view.data) + (first >> 1);
+  const int64_t size = int64_t{1} << view.blockShift, end = first + count;
+  float room[kMaxima];
+  for (int64_t block = first >> view.blockShift, at = first; at < end; block += kMaxima) {
+    const int64_t rest = ((end - 1) >> view.blockShift) + 1 - block;
+    const float* maxima = blockMaxima(view, block, rest < kMaxima ? rest : kMaxima, room);
+    for (int64_t b = 0; b < kMaxima && at < end; b++) {
+      const __m512i table = scaledTable(values, maxima[b], blockZero(view, block + b));
+      const int64_t next = (block + b + 1) * size, stop = next < end ? next : end;
+      for (; at < stop; at += 32, bytes += 16, out += 32)
+        _mm512_storeu_si512(out, lookUpFourBit(bytes, table));
+    }
   }
 }
 #endif
@@ -102,6 +124,10 @@ inline void decodeBlockToBf16(const uint8_t* bytes, __m512 values, float scale, 
 template <class Sink>
 inline void decodeFourBit(const MatrixView& view, int64_t first, int64_t count,
                           typename Sink::Element* out) {
+#ifdef PEFT_HAS_BF16
+  if constexpr (sizeof(typename Sink::Element) == 2)
+    if (((first | count) & 31) == 0) return decodeFourBitPairs(view, first, count, out);
+#endif
   const float* values = fourBitValues(view.format);
   const uint8_t* bytes = static_cast<const uint8_t*>(view.data);
   const Table16 plain = table16(values);
@@ -119,21 +145,12 @@ inline void decodeFourBit(const MatrixView& view, int64_t first, int64_t count,
     if (i & 1) one(scaleOfBlock, zeroOfBlock);
     const int64_t whole = (blockEnd - i) / (2 * W) * (2 * W);
     if (whole > 0) {
-#ifdef PEFT_HAS_BF16
-      if constexpr (sizeof(typename Sink::Element) == 2) {
-        decodeBlockToBf16(bytes + (i >> 1), plain.v, scaleOfBlock, zeroOfBlock, whole, out);
-        i += whole;
-        out += whole;
-      } else
-#endif
-      {
-        const vf scale = set(scaleOfBlock), shift = set(zeroOfBlock);
-        const Table16 table =
-            map(plain, [&](vf entry) { return Sink::tableEntry((entry - shift) * scale); });
-        for (const int64_t stop = i + whole; i < stop; i += 2 * W, out += 2 * W) {
-          const vi byte = loadU8(bytes + (i >> 1));
-          Sink::pairs(out, look(table, shr<4>(byte)), look(table, byte));
-        }
+      const vf scale = set(scaleOfBlock), shift = set(zeroOfBlock);
+      const Table16 table =
+          map(plain, [&](vf entry) { return Sink::tableEntry((entry - shift) * scale); });
+      for (const int64_t stop = i + whole; i < stop; i += 2 * W, out += 2 * W) {
+        const vi byte = loadU8(bytes + (i >> 1));
+        Sink::pairs(out, look(table, shr<4>(byte)), look(table, byte));
       }
     }
     while (i < blockEnd) one(scaleOfBlock, zeroOfBlock);

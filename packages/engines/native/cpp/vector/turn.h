@@ -144,21 +144,6 @@ inline int64_t turnFloats(const StoredRows& rows, int64_t count, uint32_t* panel
 }
 
 #ifdef PEFT_HAS_BF16
-/** The block's 16 values, scaled and rounded, twice, so that bit 4 of an index does not matter. */
-inline __m512i scaledTable(__m512 values, const MatrixView& view, int64_t block) {
-  const __m512 shifted = _mm512_sub_ps(values, _mm512_set1_ps(blockZero(view, block)));
-  return _mm512_broadcast_i64x4((__m256i)_mm512_cvtneps_pbh(
-      _mm512_mul_ps(shifted, _mm512_set1_ps(blockMaximum(view, block)))));
-}
-
-/** 32 elements of one block, of 16 bytes. */
-inline __m512i lookUpFourBit(const uint8_t* bytes, __m512i table) {
-  const __m512i byte =
-      _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes)));
-  return _mm512_permutexvar_epi16(
-      _mm512_or_si512(_mm512_srli_epi32(byte, 4), _mm512_slli_epi32(byte, 16)), table);
-}
-
 /** Pairs of 4-bit values; whole blocks of the matrix start where rows do. */
 inline void turnFourBitPairs(const StoredRows& rows, int64_t blocks, uint32_t* panel) {
   const MatrixView& view = rows.view;
