@@ -5,6 +5,7 @@ import { render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import type { StudioState } from '../src/api-types.js';
 import { RunsPage } from './runs/runs-page.js';
+import { TryPage } from './try/try-page.js';
 import { StartPage } from './start/start-page.js';
 import { get } from './state/api.js';
 import { useRoute } from './state/use-route.js';
@@ -12,6 +13,7 @@ import { useRoute } from './state/use-route.js';
 const PAGES = [
   ['runs', 'Runs'],
   ['start', 'Start a run'],
+  ['try', 'Try it'],
 ] as const;
 
 function Studio() {
@@ -37,11 +39,12 @@ function Studio() {
           ))}
         </nav>
         <span class="folder quiet" title={state?.folder}>
-          {state?.folder}
+          {state?.folder.split(/[\\/]/).at(-1)}
         </span>
       </header>
       {page === 'runs' && <RunsPage ids={names} />}
       {page === 'start' && <StartPage key={names[0]} like={names[0]} />}
+      {page === 'try' && <TryPage ids={names} />}
     </>
   );
 }

@@ -201,3 +201,90 @@ export interface SettingSchema {
   readonly anyOf?: readonly SettingSchema[];
   readonly const?: unknown;
 }
+
+/** How a saved model does on a table. */
+export interface ScoreReport {
+  /** Of the table, or `held-out rows`. */
+  readonly name: string;
+  readonly rows: number;
+  readonly scores: Readonly<Record<string, number>>;
+  /** Of one class a row. */
+  readonly classes?: ClassReport;
+  /** Of numbers. */
+  readonly numbers?: NumberReport;
+  /** By the values of a column that names languages. */
+  readonly byLanguage?: readonly {
+    readonly language: string;
+    readonly rows: number;
+    readonly score: number;
+  }[];
+}
+
+export interface ClassReport {
+  readonly labels: readonly string[];
+  /** `[actual][predicted]` rows. */
+  readonly confusion: readonly (readonly number[])[];
+  readonly perClass: readonly ClassLine[];
+  /** Wrong rows, the surest first. */
+  readonly mistakes: readonly {
+    readonly text: string;
+    readonly actual: string;
+    readonly predicted: string;
+    readonly probability: number;
+  }[];
+  /** Of two classes. */
+  readonly curves?: BinaryCurves;
+}
+
+export interface ClassLine {
+  readonly label: string;
+  readonly precision: number;
+  readonly recall: number;
+  readonly f1: number;
+  readonly rows: number;
+}
+
+export interface BinaryCurves {
+  readonly positive: string;
+  /** Rates from (0, 0) to (1, 1). */
+  readonly roc: readonly { readonly falsePositives: number; readonly truePositives: number }[];
+  readonly area: number;
+  /** Rows of like probability: the mean of it beside the share that is positive. */
+  readonly calibration: readonly {
+    readonly probability: number;
+    readonly share: number;
+    readonly rows: number;
+  }[];
+}
+
+export interface NumberReport {
+  /** Some of the rows. */
+  readonly points: readonly { readonly actual: number; readonly predicted: number }[];
+  /** The farthest off first. */
+  readonly mistakes: readonly {
+    readonly text: string;
+    readonly actual: number;
+    readonly predicted: number;
+  }[];
+}
+
+/** A model that is open to be tried. */
+export type OpenModel =
+  | {
+      readonly kind: 'predictor';
+      readonly task: string;
+      /** What a row has to have. */
+      readonly inputs: readonly string[];
+    }
+  | {
+      readonly kind: 'language';
+      /** What can be asked: `base`, and runs by their ids. */
+      readonly voices: readonly string[];
+      readonly hasChatTemplate: boolean;
+    };
+
+/** What a model makes of a row. */
+export interface TriedRow {
+  readonly probabilities?: readonly { readonly label: string; readonly probability: number }[];
+  readonly answer?: string;
+}

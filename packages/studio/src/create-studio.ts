@@ -6,6 +6,7 @@ import { createAdaptorServer } from '@hono/node-server';
 import { Hono } from 'hono';
 import { PeftError } from '@peft/errors';
 import type { StudioState } from './api-types.js';
+import { addResults } from './routes/result-routes.js';
 import { addRuns } from './routes/run-routes.js';
 import { addStart } from './routes/start-routes.js';
 import { errorBody, statusOf } from './http/errors.js';
@@ -17,6 +18,7 @@ import { StudioThread } from './thread/studio-thread.js';
 import type { StudioContext } from './studio-context.js';
 import type { RunRequests, StudioOptions } from './studio-options.js';
 
+/** The page's server. */
 export interface Studio {
   /** What an address must end with: `?token=…`. */
   readonly token: string;
@@ -43,13 +45,15 @@ export async function createStudio(options: StudioOptions): Promise<Studio> {
   const module = `${options.requests.href}.${ending}`;
   const { requests } = (await import(module)) as { requests: RunRequests };
   const thread = new StudioThread(module);
+  const scoring = new StudioThread(module);
   const context: StudioContext = {
     options,
     requests,
     index: new RunIndex(options.folder),
     tables: new TableStore(options.folder),
     thread,
-    closing: [() => thread.end()],
+    scoring,
+    closing: [() => thread.end(), () => scoring.end()],
   };
   const token = newToken();
   let hosts: readonly string[] = [];
@@ -92,7 +96,7 @@ async function createApp(
   ) as { version: string };
   const state: StudioState = { folder: context.index.folder, version };
   app.get('/api/state', (c) => c.json(state));
-  for (const add of [addRuns, addStart]) add(app, context);
+  for (const add of [addRuns, addStart, addResults]) add(app, context);
   app.notFound((c) =>
     c.json(errorBody(new PeftError('PEFT_STUDIO_PATH', `studio: there is no ${c.req.path}.`)), 404),
   );

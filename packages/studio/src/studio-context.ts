@@ -12,6 +12,8 @@ export interface StudioContext {
   readonly tables: TableStore;
   /** Reads tables and previews fits. */
   readonly thread: StudioThread;
+  /** Scores models; a thread of its own, so that a preview does not end it. */
+  readonly scoring: StudioThread;
   /** What must end with the studio. */
   readonly closing: (() => Promise<void> | void)[];
 }

@@ -26,6 +26,7 @@ export interface RunRequests {
   commandLine(request: JsonObject, how?: { readonly resume?: boolean }): string;
 }
 
+/** What a studio shows, and how it starts runs. */
 export interface StudioOptions {
   /** The folder whose runs are shown, and that new ones go into. */
   readonly folder: string;

@@ -2,16 +2,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { RunEnded, TrainEvent } from '@peft/core';
 import { createRunFolder, type RunFacts } from '@peft/trainer';
+import { ROOT } from '../../../tools/packages.mjs';
 import { createStudio, type Studio } from '../src/index.js';
 
-const root = (path: string): string => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
-
 /** The quickstart's model with one layer. */
-export const QUICK_MODEL = root('node_modules/.cache/peft/quick-model');
-export const TINY_LLAMA = root('packages/testing/fixtures/models/llama');
+export const QUICK_MODEL = join(ROOT, 'node_modules/.cache/peft/quick-model');
+export const TINY_LLAMA = join(ROOT, 'packages/testing/fixtures/models/llama');
 
 export interface OpenStudio {
   readonly folder: string;
@@ -25,7 +23,8 @@ export interface OpenStudio {
 
 /** @param fitCommand what starts runs. Default: the command of this repository. */
 export async function openStudio(fitCommand = FIT): Promise<OpenStudio> {
-  const folder = mkdtempSync(join(tmpdir(), 'peft-studio-'));
+  const place = mkdtempSync(join(tmpdir(), 'peft-studio-'));
+  const folder = join(place, 'runs');
   const studio: Studio = await createStudio({
     folder,
     fitCommand,
@@ -47,12 +46,12 @@ export async function openStudio(fitCommand = FIT): Promise<OpenStudio> {
     post: (path, body) => ask(path, { method: 'POST', body: JSON.stringify(body) }),
     close: async () => {
       await studio.close();
-      rmSync(folder, { recursive: true, force: true });
+      rmSync(place, { recursive: true, force: true });
     },
   };
 }
 
-const FIT = [process.execPath, root('packages/cli/bin/peft.mjs'), 'fit'];
+const FIT = [process.execPath, join(ROOT, 'packages/cli/bin/peft.mjs'), 'fit'];
 
 interface WrittenRun {
   readonly path: string;

@@ -2,6 +2,8 @@
 
 interface BarChartProps {
   readonly label: string;
+  /** What a whole bar stands for. Default: the greatest value. */
+  readonly most?: number;
   readonly bars: readonly {
     readonly name: string;
     readonly value: number;
@@ -9,8 +11,8 @@ interface BarChartProps {
   }[];
 }
 
-export function BarChart({ label, bars }: BarChartProps) {
-  const most = Math.max(...bars.map(({ value }) => value), Number.MIN_VALUE);
+export function BarChart({ label, bars, most: given }: BarChartProps) {
+  const most = given ?? Math.max(...bars.map(({ value }) => value), Number.MIN_VALUE);
   return (
     <ul class="bar-list" aria-label={label}>
       {bars.map(({ name, value, text }, at) => (

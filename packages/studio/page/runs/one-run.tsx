@@ -4,6 +4,7 @@ import type { RunDetails, RunLine } from '../../src/api-types.js';
 import { CopiedText } from '../parts/copied-text.js';
 import { FailureNote } from '../parts/failure-note.js';
 import { Tabs } from '../parts/tabs.js';
+import { ResultsTab } from '../results/results-tab.js';
 import { post } from '../state/api.js';
 import { moment, valueText, wholeNumber } from '../state/format.js';
 import { isLive, nameOf, STATE_WORDS, stateTone } from '../state/run-state.js';
@@ -20,7 +21,7 @@ interface OneRunProps {
   readonly onAsked: () => void;
 }
 
-const TABS = ['Curves', 'Settings', 'Output'] as const;
+const TABS = ['Curves', 'Results', 'Settings', 'Output'] as const;
 
 export function OneRun({ line, run, onAsked }: OneRunProps) {
   const [tab, setTab] = useState<(typeof TABS)[number]>('Curves');
@@ -40,6 +41,7 @@ export function OneRun({ line, run, onAsked }: OneRunProps) {
           <Warnings run={run} />
           <Tabs label="About this run" names={TABS} chosen={tab} onChoose={setTab}>
             {tab === 'Curves' && <Curves runs={[run]} ids={[run.id]} />}
+            {tab === 'Results' && <Results line={line} />}
             {tab === 'Settings' && <Settings details={run.details} />}
             {tab === 'Output' && <Output details={run.details} />}
           </Tabs>
@@ -95,6 +97,11 @@ function Actions({ line, details, onAsked }: Omit<OneRunProps, 'run'> & { detail
             Remove from the list
           </button>
         )}
+        {line.isWhole && (
+          <a class="button" href={hashOf('try', [line.id])}>
+            Try it
+          </a>
+        )}
         {details?.request && (
           <a class="button" href={hashOf('start', [line.id])}>
             Start one like it
@@ -143,6 +150,11 @@ function Warnings({ run: { series } }: { readonly run: ChosenRun }) {
       </ul>
     </details>
   );
+}
+
+function Results({ line }: { readonly line: RunLine }) {
+  if (line.isWhole) return <ResultsTab id={line.id} />;
+  return <p class="quiet">They are there when the run has ended and saved its model.</p>;
 }
 
 function Settings({ details }: { readonly details: RunDetails }) {

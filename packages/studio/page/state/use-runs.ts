@@ -30,11 +30,16 @@ export function useRuns(ids: readonly string[]): Runs {
   const latest = useRef(chosen);
   latest.current = chosen;
 
-  const reload = useCallback((): void => {
-    get<{ runs: RunLine[] }>('/api/runs').then(({ runs }) => {
+  const reload = useCallback(async (): Promise<readonly RunLine[]> => {
+    try {
+      const { runs } = await get<{ runs: RunLine[] }>('/api/runs');
       setList(runs);
       setFailure(undefined);
-    }, setFailure);
+      return runs;
+    } catch (error) {
+      setFailure(error as Error);
+      return [];
+    }
   }, []);
 
   const readRun = useCallback(async (id: string): Promise<void> => {
@@ -54,24 +59,18 @@ export function useRuns(ids: readonly string[]): Runs {
 
   const key = ids.join('\n');
   useEffect(() => {
-    reload();
     const watched = key === '' ? [] : key.split('\n');
-    const read = (id: string): void => {
-      readRun(id).catch((error: Error) => {
-        // a run that has no folder yet is in the list alone
-        if (!latest.current.has(id)) return;
-        setFailure(error);
-      });
+    const read = (id: string): void => void readRun(id).catch(setFailure);
+    const refresh = async (): Promise<void> => {
+      const there = (await reload()).filter(hasFolder).map(({ id }) => id);
+      watched.filter((id) => there.includes(id) && !latest.current.has(id)).forEach(read);
     };
-    watched.forEach(read);
+    void refresh();
     const events = new EventSource(address('/api/live', { run: watched }));
-    events.addEventListener('runs', () => {
-      reload();
-      watched.filter((id) => !latest.current.has(id)).forEach(read);
-    });
+    events.addEventListener('runs', () => void refresh());
     events.addEventListener('run', ({ data }: MessageEvent<string>) => {
       read(data);
-      reload();
+      void reload();
     });
     return () => events.close();
   }, [key, reload, readRun]);
@@ -80,6 +79,9 @@ export function useRuns(ids: readonly string[]): Runs {
     list,
     chosen: ids.flatMap((id) => chosen.get(id) ?? []),
     failure,
-    reload,
+    reload: () => void reload(),
   };
 }
+
+/** One that starts has none yet. */
+const hasFolder = ({ state }: RunLine): boolean => state !== 'starting' && state !== 'not-started';

@@ -1,0 +1,170 @@
+/**
+ * A newcomer's way through the page in a real Chromium, with the real engine: drop a table, see
+ * what a run will do, start it, watch it, look at its mistakes, try a text. All but the drop is done
+ * with the keyboard. `PEFT_SCREENSHOTS=1` keeps pictures of it in docs/images.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CHROMIUM, expectReadable, launch, tabTo, webpOf } from './chromium.js';
+import { ROOT } from '../../../tools/packages.mjs';
+import { openStudio, QUICK_MODEL, writeRun, type OpenStudio } from './studio-fixture.js';
+
+const TABLE = join(ROOT, 'examples/quickstart/data/en_train.tsv');
+const isForDocs = process.env['PEFT_SCREENSHOTS'] === '1';
+/** Of pictures: three layers, and epochs enough that it learns. */
+const MODEL = isForDocs ? join(ROOT, 'examples/quickstart/model') : QUICK_MODEL;
+const EPOCHS = isForDocs ? '3' : '1';
+
+if (!CHROMIUM) console.log('no Chromium is installed: the studio’s page is not tested');
+
+describe.skipIf(!CHROMIUM)('the page in Chromium', () => {
+  let studio: OpenStudio;
+  let browser: Browser;
+  let page: Page;
+  const complaints: string[] = [];
+  beforeAll(async () => {
+    studio = await openStudio();
+    browser = await launch();
+    page = await browser.newPage({ viewport: { width: 1200, height: 800 } });
+    page.setDefaultTimeout(60_000);
+    page.on('pageerror', ({ message }) => complaints.push(message));
+    page.on('console', (message) => {
+      if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+    });
+    page.on('request', (request) => {
+      if (!request.url().startsWith(new URL(studio.url).origin)) complaints.push(request.url());
+    });
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await studio?.close();
+  });
+
+  it('leads a newcomer from a table to a tried text', async () => {
+    await page.goto(studio.url);
+    await page.getByText('There are no runs in this folder yet.').waitFor();
+    expect(new URL(page.url()).search).toBe('');
+    await expectReadable(page);
+
+    await tabTo(page, '.nothing a.button');
+    await page.keyboard.press('Enter');
+    await page.getByText('Drop a table here').waitFor();
+    await expectReadable(page);
+    await dropTable();
+    await page.getByText('701 rows').waitFor();
+    await tabTo(page, '#columns');
+    await page.keyboard.type('topic, text\n');
+    await page.locator('th', { hasText: 'topic label' }).waitFor();
+
+    await fill('#model', MODEL);
+    await tabTo(page, '#method');
+    await page.keyboard.type('ia3_bias');
+    expect(await page.locator('#method').inputValue()).toBe('ia3_bias');
+    await fill('[id="setting-optim.max_epochs"]', EPOCHS);
+    await fill('[id="setting-optim.lr"]', '5e-3');
+    await fill('[id="setting-env.batch_size"]', '16');
+    await fill('[id="setting-model.hf_text.max_text_len"]', '64');
+    const steps = page.locator('.preview dd').nth(3);
+    await expect
+      .poll(() => steps.textContent(), { timeout: 60_000 })
+      .toBe(isForDocs ? '105' : '35');
+    await page.getByText('science/technology').first().waitFor();
+    await expectReadable(page);
+    await picture('start');
+
+    await fill('#name', 'topics');
+    await page.locator('.start button:enabled').waitFor();
+    await page.keyboard.press('Enter');
+    await page.locator('h2', { hasText: 'topics' }).waitFor();
+    await page.locator('.run-head .state.live').waitFor();
+    await page.getByText('Time left').waitFor();
+    await page.locator('.run-head .state', { hasText: 'completed' }).waitFor();
+    await page.getByText('Validation accuracy').first().waitFor();
+    await expect
+      .poll(() => page.locator('.tiles dd').first().textContent())
+      .toBe(isForDocs ? '105 of 105' : '35 of 35');
+    await expectReadable(page);
+    await picture('run');
+
+    await tabTo(page, '[role=tab]');
+    await page.keyboard.press('ArrowRight');
+    await page.getByText('Score the held-out rows').waitFor();
+    await tabTo(page, 'button.main');
+    await page.keyboard.press('Enter');
+    await page.locator('.confusion').waitFor();
+    const counts = await page.locator('.confusion td.number').allTextContents();
+    expect(counts.reduce((sum, count) => sum + Number(count), 0)).toBe(141);
+    await expectReadable(page);
+    await picture('results', '.confusion');
+    for (const tab of ['Settings', 'Output']) {
+      await tabTo(page, '[role=tab][aria-selected=true]');
+      await page.keyboard.press('ArrowRight');
+      await page.locator('[role=tab][aria-selected=true]', { hasText: tab }).waitFor();
+      await expectReadable(page);
+    }
+
+    await tabTo(page, '.actions a[href^="#/try"]');
+    await page.keyboard.press('Enter');
+    await fill('#try-text', 'The team won the last match of the season.');
+    await tabTo(page, 'button.main');
+    await page.keyboard.press('Enter');
+    await expect.poll(() => page.locator('.bar-list li').count()).toBe(7);
+    await expectReadable(page);
+    await picture('try');
+    expect(complaints).toEqual([]);
+  }, 240_000);
+
+  it('lays a run of another terminal over it, as soon as it begins', async () => {
+    await page.goto(new URL('/#/runs/topics', studio.url).href);
+    await page.locator('h2', { hasText: 'topics' }).waitFor();
+    await writeRun({
+      path: join(studio.folder, 'other'),
+      facts: { settings: { 'optim.lr': 0.1 } },
+      reason: 'failed',
+      error: { code: 'PEFT_EXAMPLE', message: 'No <b>markup</b> comes of this.' },
+    });
+    await tabTo(page, '[aria-label="Compare other"]');
+    await page.keyboard.press('Space');
+    await page.getByText('What differs').waitFor();
+    await page.locator('th', { hasText: 'optim.lr' }).first().waitFor();
+    await expectReadable(page);
+    await tabTo(page, '[aria-label="Compare topics"]');
+    await page.keyboard.press('Space');
+    await page.getByText('No <b>markup</b> comes of this.').waitFor();
+    await expectReadable(page);
+    expect(complaints).toEqual([]);
+  });
+
+  /** A drop as the browser hands it over. */
+  async function dropTable(): Promise<void> {
+    const transfer = await page.evaluateHandle(
+      (text) => {
+        const made = new DataTransfer();
+        made.items.add(new File([text], 'en_train.tsv'));
+        return made;
+      },
+      readFileSync(TABLE, 'utf8'),
+    );
+    await page.dispatchEvent('.drop', 'drop', { dataTransfer: transfer });
+  }
+
+  async function fill(selector: string, text: string): Promise<void> {
+    await tabTo(page, selector);
+    await page.keyboard.press('ControlOrMeta+A');
+    await page.keyboard.type(text);
+    await page.keyboard.press('Tab');
+  }
+
+  /** @param within what is scrolled to. */
+  async function picture(name: string, within?: string): Promise<void> {
+    if (!isForDocs) return;
+    mkdirSync(join(ROOT, 'docs/images'), { recursive: true });
+    if (within === undefined) await page.evaluate('scrollTo(0, 0)');
+    else
+      await page.locator(within).evaluate((element) => element.scrollIntoView({ block: 'center' }));
+    const png = await page.screenshot();
+    writeFileSync(join(ROOT, `docs/images/studio-${name}.webp`), await webpOf(browser, png));
+  }
+});
