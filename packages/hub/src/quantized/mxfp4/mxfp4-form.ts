@@ -13,6 +13,8 @@ import type { FormReader, QuantizedForm, QuantizedSource } from '../quantized-fo
 
 const BLOCKS = '_blocks';
 const SCALES = '_scales';
+/** What else gpt-oss has: transformers packs experts alone. */
+const PLAIN_MODULES = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'router'];
 const VALUES = codeBook('mxfp4');
 
 export const mxfp4Form = Object.freeze<QuantizedForm>({
@@ -22,7 +24,7 @@ export const mxfp4Form = Object.freeze<QuantizedForm>({
       format: 'mxfp4',
       blockSize: 32,
       doubleQuantization: false,
-      skipModules: settings.modules('modules_to_not_convert'),
+      skipModules: [...PLAIN_MODULES, ...settings.modules('modules_to_not_convert')],
     },
     weightName(stored) {
       if (stored.endsWith(SCALES)) return undefined;
