@@ -8,7 +8,13 @@ import { exportModel, type ExportOptions } from '../src/index.js';
 import { fixtureModel } from './fixtures.js';
 import { checkpoint, dequantised, oursOf, textsOf } from './onnx-checkpoints.js';
 import { savedFolder } from './saved-folder.js';
-import { openOnnxRuntime, runTexts, type OrtSession, type PaddedBatch } from './onnx-runtime.js';
+import {
+  openOnnxRuntime,
+  runPair,
+  runTexts,
+  type OrtSession,
+  type PaddedBatch,
+} from './onnx-runtime.js';
 
 expect.extend({ toBeAllclose });
 const engine = 'portable';
@@ -72,6 +78,11 @@ const DECODERS = [
         'gemma',
       ] as const)
     : []),
+];
+
+const PAIRS = [
+  ...(['t5', 'bart', 'marian'] as const),
+  ...(isLong ? (['flan-t5', 'mt5', 'umt5', 'mbart', 'pegasus', 'm2m_100'] as const) : []),
 ];
 
 describe.skipIf(!ort)('onnxruntime-node (skipped where npm has not brought it)', () => {
@@ -144,6 +155,54 @@ describe.skipIf(!ort)('onnxruntime-node (skipped where npm has not brought it)',
         expect(next.rows[b]).toBeAllclose(row.slice(-next.rows[b]!.length), { atol: 5e-5 }),
       );
     });
+  });
+
+  test.each(PAIRS)('encodes once and goes on from the cache of %s', async (name) => {
+    const base = checkpoint(folder, name);
+    const output = join(folder, `pair-${name}`);
+    await exportModel(base, { to, output, engine });
+    const [encoder, decoder] = [
+      await opened(output, 'encoder_model.onnx'),
+      await opened(output, 'decoder_model_merged.onnx'),
+    ];
+    const { model, dispose } = await loadTrainedModel(base, { engine });
+    try {
+      const { paddingId = 0 } = model.config as { readonly paddingId?: number };
+      const texts = [
+        [7, 9, 11, 20, 5],
+        [8, 6, 30],
+      ];
+      const batch: PaddedBatch = { texts, side: 'right', paddingId };
+      const steps = [
+        [
+          [2, 15],
+          [2, 12],
+        ],
+        [[40], [33]],
+      ];
+      const logits = await runPair(ort!, { encoder, decoder }, batch, steps);
+      texts.forEach((text, b) => {
+        const tokens = steps.flatMap((step) => step[b]!);
+        const expected = tf.tidy(() =>
+          model
+            .forward({
+              inputIds: Int32Array.from(text),
+              offsets: Int32Array.of(0, text.length),
+              decoder: { inputIds: Int32Array.from(tokens), offsets: Int32Array.of(0, 3) },
+            })
+            .logits!.dataSync<'float32'>(),
+        );
+        const width = expected.length / 3;
+        const found = [
+          ...logits[0]!.slice(2 * b * width, 2 * (b + 1) * width),
+          ...logits[1]!.slice(b * width, (b + 1) * width),
+        ];
+        expect(found).toBeAllclose(expected, { atol: 5e-5 });
+      });
+    } finally {
+      dispose();
+      await Promise.all([encoder.release(), decoder.release()]);
+    }
   });
 
   test.each(['xlm-roberta', 'bert'] as const)(

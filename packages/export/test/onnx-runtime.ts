@@ -121,6 +121,46 @@ export async function runTexts(
   return { rows, outputs };
 }
 
+/**
+ * Runs an encoder on texts, and the decoder step by step.
+ * @param steps the decoder's tokens of each text, as many of each in a step.
+ * @returns logits of each step `[step][text · token · V]`.
+ */
+export async function runPair(
+  ort: OnnxRuntime,
+  { encoder, decoder }: { readonly encoder: OrtSession; readonly decoder: OrtSession },
+  batch: PaddedBatch,
+  steps: readonly (readonly (readonly number[])[])[],
+): Promise<Float32Array[]> {
+  const { texts } = batch;
+  const whole = (values: Numbers, ...dims: number[]): OrtTensor =>
+    new ort.Tensor('int64', values, dims);
+  const mask = whole(integers(maskOf(batch).flat()), texts.length, longest(batch));
+  const { last_hidden_state: states } = await encoder.run({
+    input_ids: whole(padded(batch, texts, batch.paddingId), texts.length, longest(batch)),
+    attention_mask: mask,
+  });
+  let past: Readonly<Record<string, OrtTensor>> = {};
+  const logits: Float32Array[] = [];
+  for (const tokens of steps) {
+    const given: Record<string, OrtTensor> = {
+      input_ids: whole(integers(tokens.flat()), tokens.length, tokens[0]!.length),
+      encoder_hidden_states: states!,
+      encoder_attention_mask: mask,
+      num_logits_to_keep: whole(integers([0])),
+    };
+    const feeds = decoder.inputMetadata.map(({ name, type, shape }) => [
+      name,
+      given[name] ??
+        past[name.replace('past_key_values', 'present')] ??
+        emptyPast(ort, type, shape, texts.length),
+    ]);
+    past = await decoder.run(Object.fromEntries(feeds) as Record<string, OrtTensor>);
+    logits.push(past['logits']!.data);
+  }
+  return logits;
+}
+
 const longest = ({ texts }: PaddedBatch): number => Math.max(...texts.map((text) => text.length));
 const integers = (values: readonly number[]): BigInt64Array => BigInt64Array.from(values, BigInt);
 
@@ -153,7 +193,7 @@ function emptyPast(
   shape: readonly (number | string)[],
   texts: number,
 ): OrtTensor {
-  const sizes: Readonly<Record<string, number>> = { batch_size: texts, past_sequence_length: 0 };
-  const dims = shape.map((size) => (typeof size === 'string' ? sizes[size]! : size));
+  const sizeOf = (axis: string) => (axis === 'batch_size' ? texts : 0);
+  const dims = shape.map((size) => (typeof size === 'string' ? sizeOf(size) : size));
   return new ort.Tensor(type, type === 'float16' ? new Uint16Array(0) : new Float32Array(0), dims);
 }

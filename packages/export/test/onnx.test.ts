@@ -76,16 +76,16 @@ describe('an ONNX folder', () => {
   });
 
   test.each([
-    ['t5', 'for the head of this model (seq2seq-lm)'],
     ['mixtral', 'cannot record Mixtral'],
     ['gpt_oss', 'cannot record gpt-oss'],
     ['convbert', 'cannot record ConvBERT'],
     ['deberta-v2-convolution', 'cannot record DeBERTa-v2'],
-  ])('of %s is refused by name before anything is written', async (name, what) => {
+    ['bart', 'cannot record BART', 'ForSequenceClassification'],
+  ])('of %s is refused by name before anything is written', async (name, what, className?) => {
     const output = join(folder, 'refused', name);
     const before = tf.memory().numTensors;
     await expect(
-      exportModel(checkpoint(folder, name), { to, output, engine }),
+      exportModel(checkpoint(folder, name, className), { to, output, engine }),
     ).rejects.toMatchObject({
       code: 'PEFT_EXPORT_UNSUPPORTED',
       message: expect.stringContaining(what) as string,

@@ -112,6 +112,34 @@ describe.skipIf(!transformers)('transformers.js (skipped where npm has not broug
       ours.dispose();
     }
   });
+
+  test.each(['t5', 'marian'] as const)('writes what %s makes of a text', async (name) => {
+    const output = join(folder, `pair-${name}`);
+    await exportModel(fixtureModel(name), { to, output, engine, maxShardBytes: 100_000 });
+    const write = await piped('text2text-generation', `pair-${name}`);
+    const source = await loadTrainedModel(fixtureModel(name), { engine });
+    try {
+      const { model, base } = source;
+      const text = 'Hello world, 123';
+      const inputIds = Int32Array.from(base.tokenizer.encode(text).ids);
+      const ids = [base.config['decoder_start_token_id'] as number];
+      for (let step = 0; step < 10 && ids.at(-1) !== base.config['eos_token_id']; step += 1)
+        ids.push(
+          tf.tidy(() => {
+            const decoder = {
+              inputIds: Int32Array.from(ids),
+              offsets: Int32Array.of(0, ids.length),
+            };
+            const batch = { inputIds, offsets: Int32Array.of(0, inputIds.length), decoder };
+            return model.forward(batch, { logitRows: 'last' }).logits!.argMax(1).dataSync()[0]!;
+          }),
+        );
+      const [found] = await write(text, { max_new_tokens: 10, do_sample: false, num_beams: 1 });
+      expect(found!['generated_text']).toBe(base.tokenizer.decode(ids));
+    } finally {
+      source.dispose();
+    }
+  });
 });
 
 /** The most probable one. */

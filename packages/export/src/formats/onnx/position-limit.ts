@@ -1,9 +1,12 @@
 /** How many positions a graph can tell apart. */
-import type { Model } from '@peft/core';
+import { isDecoder, type Model } from '@peft/core';
 import type { RopeScaling } from '@peft/ops';
 
-/** As far as tables of angles and slopes go; those of a model that names no bound, too. */
+/** As far as tables of angles and slopes go; those of a decoder that names no bound, too. */
 const MOST_POSITIONS = 131_072;
+
+/** Tables of an encoder without a bound repeat their ends long before (T5). */
+const UNBOUNDED_ENCODER = 1024;
 
 export interface PositionLimit {
   readonly positions: number;
@@ -22,7 +25,8 @@ export function positionLimit({ config, description }: Model): PositionLimit {
   };
   const kind = rope?.scaling?.['rope_type'] ?? rope?.scaling?.['type'];
   const followsLength = kind === 'dynamic' || kind === 'longrope';
-  const bound = description.maxPositions ?? MOST_POSITIONS;
+  const unbounded = isDecoder(description) ? MOST_POSITIONS : UNBOUNDED_ENCODER;
+  const bound = description.maxPositions ?? unbounded;
   const positions = Math.min(
     followsLength
       ? Number(rope?.scaling?.['original_max_position_embeddings'] ?? maxPositions)

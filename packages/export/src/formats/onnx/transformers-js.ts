@@ -45,6 +45,7 @@ const TYPES: Readonly<Record<string, readonly string[]>> = Object.freeze({
     'stablelm',
     'starcoder2',
   ],
+  'seq2seq-lm': ['bart', 'm2m_100', 'marian', 'mbart', 'mt5', 't5'],
 });
 
 /** A head of ours is a classifier of sequences there. */
@@ -67,7 +68,7 @@ export function transformersJsConfig(
   description: ModelDescription,
   config: JsonObject,
   type: string,
-  { name, dataFiles }: { readonly name: string; readonly dataFiles: readonly string[] },
+  plans: readonly { readonly name: string; readonly dataFiles: readonly string[] }[],
 ): JsonObject {
   const architectures = config['architectures'] as readonly string[] | undefined;
   return {
@@ -78,7 +79,9 @@ export function transformersJsConfig(
         : architectures,
     'transformers.js_config': {
       dtype: type,
-      use_external_data_format: { [name]: dataFiles.length },
+      use_external_data_format: Object.fromEntries(
+        plans.map(({ name, dataFiles }) => [name, dataFiles.length]),
+      ),
     },
   };
 }

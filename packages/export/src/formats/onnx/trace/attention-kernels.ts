@@ -43,9 +43,11 @@ function distances(recording: Recording): string {
 function seen(
   recording: Recording,
   { causal, window }: Pick<AttentionAttributes, 'causal' | 'window'>,
+  isOfMemory = false,
 ): string {
   const { graph } = recording;
-  const isToken = recording.unsqueeze(graph.cast(recording.mask, 'bool'), 1, 2);
+  const mask = isOfMemory ? recording.memoryMask : recording.mask;
+  const isToken = recording.unsqueeze(graph.cast(mask, 'bool'), 1, 2);
   if (!causal && window === 0) return isToken;
   const bound = (operator: string, distance: string, limit: number) =>
     graph.node(operator, [distance, graph.integers([limit], [])]);
@@ -91,44 +93,27 @@ function requireOwnText(recording: Recording, ...offsets: readonly Int32Array[])
     throw cannotRecord('an attention reads other rows than those of its text');
 }
 
-/** Keys or values with those of earlier tokens in front, which go out, too `[B, H, L, E]`. */
-function withPast(
-  recording: Recording,
-  own: string,
-  which: 'key' | 'value',
-  heads: number,
-  size: number,
-): string {
-  const { graph } = recording;
-  const port = (name: string, axis: string) => ({
-    name: `${name}.${recording.layers}.${which}`,
-    type: graph.floatType,
-    shape: ['batch_size', heads, axis, size],
-  });
-  const past = graph.input(port('past_key_values', 'past_sequence_length'));
-  const all = graph.node('Concat', [past, own], { axis: 2 });
-  graph.output(all, port('present', 'total_sequence_length'));
-  return all;
-}
-
 const attention = recorder<'PeftAttention'>((recording, inputs, attributes) => {
   const { heads, keyValueHeads, scale, softCap, causal, extra, queryOffsets, keyOffsets } =
     attributes;
-  requireOwnText(recording, queryOffsets, keyOffsets);
+  const isOfMemory = keyOffsets === recording.trace.memoryOffsets;
+  requireOwnText(recording, queryOffsets, isOfMemory ? queryOffsets : keyOffsets);
   if (extra > 0) throw cannotRecord('an attention has keys beside those of its text');
   const { graph } = recording;
   const { q, k, v, bias } = inputs;
   const [rows, width] = q!.shape as [number, number];
   const size = width / heads;
   const each = heads / keyValueHeads;
-  const keysOf = (tensor: TensorInfo, which: 'key' | 'value') => {
-    const own = splitHeads(recording, recording.valueOf(tensor), keyValueHeads, size);
-    const all =
-      recording.hasCache && causal ? withPast(recording, own, which, keyValueHeads, size) : own;
-    return each === 1 ? all : recording.unsqueeze(all, 2); // [B, Hkv, 1, L, E]
-  };
-  const [keys, values] = [keysOf(k!, 'key'), keysOf(v!, 'value')];
-  if (recording.hasCache && causal) recording.layers += 1;
+  const own = [k!, v!].map((tensor) =>
+    recording.transpose(
+      recording.reshape(recording.valueOf(tensor), recording.perText(-1, keyValueHeads, size)),
+      [0, 2, 1, 3],
+    ),
+  ) as [string, string]; // [B, Hkv, T, E]
+  const isCached = recording.hasCache && (causal || isOfMemory);
+  const [keys, values] = (
+    isCached ? recording.withPast(own, isOfMemory ? 'memory' : 'own') : own
+  ).map((x) => (each === 1 ? x : recording.unsqueeze(x, 2))) as [string, string]; // [B, Hkv, 1, L, E]
   const perHead = splitHeads(recording, recording.valueOf(q!), heads, size);
   const queries = each === 1 ? perHead : grouped(recording, perHead, keyValueHeads, each, size); // [B, Hkv, each, T, E]
   const turned = recording.transpose(keys, each === 1 ? [0, 1, 3, 2] : [0, 1, 2, 4, 3]);
@@ -143,7 +128,7 @@ const attention = recorder<'PeftAttention'>((recording, inputs, attributes) => {
   const biased = bias
     ? graph.node('Add', [capped, biasOf(recording, bias, attributes, each)])
     : capped;
-  const isSeen = seen(recording, attributes);
+  const isSeen = seen(recording, attributes, isOfMemory);
   const shares = probabilities(
     recording,
     biased,

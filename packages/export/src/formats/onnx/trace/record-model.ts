@@ -1,17 +1,18 @@
 /** The graph of a model: its forward pass, recorded. */
-import { Model, type ModelDescription, type ModelOutput } from '@peft/core';
+import { Model, type ModelOutput } from '@peft/core';
 import { foldedValues } from '../../../model/folded-values.js';
 import { unsupported } from '../../unsupported.js';
 import { OnnxGraph, type FinishedGraph, type FloatType, type Port } from '../graph/onnx-graph.js';
 import { stored, type WeightForm, type WeightParameter } from '../weights/weight-form.js';
 import { CannotRecord } from './cannot-record.js';
 import {
+  memoryOf,
   recordedVector,
   recordedWeight,
   recordingEngine,
   whileRecording,
 } from './recording-backend.js';
-import { Recording } from './recording.js';
+import { Recording, type GraphPart } from './recording.js';
 import { traceBatch } from './trace-batch.js';
 
 export interface RecordOptions {
@@ -21,25 +22,30 @@ export interface RecordOptions {
 
 /**
  * Runs the model's forward pass once, without values.
+ * @param part what of it the graph is to be
  * @param positionLimit positions that the graph has to tell apart
  * @throws PEFT_EXPORT_UNSUPPORTED where it does what ONNX has no operator for
  */
 export function recordModel(
   model: Model,
+  part: GraphPart,
   positionLimit: number,
   { floatType, weights }: RecordOptions,
 ): FinishedGraph {
   const { description } = model;
   const graph = new OnnxGraph(floatType);
   const trace = traceBatch(description, { paddingId: paddingIdOf(model), positionLimit });
-  const hasCache = description.head.kind === 'causal-lm';
-  const recording = new Recording(graph, trace, weights, hasCache);
+  const recording = new Recording(graph, trace, weights, part, description);
   try {
     whileRecording(recording, () => {
       const twin = recordedTwin(model, recording);
       try {
-        const output = twin.forward(trace.batch, { logitRows: trace.keptRows });
-        nameOutputs(recording, description, output);
+        const encoded =
+          part === 'paired-decoder'
+            ? { hidden: memoryOf(recording), offsets: trace.memoryOffsets }
+            : undefined;
+        const batch = { ...trace.batch, encoded };
+        nameOutputs(recording, twin.forward(batch, { logitRows: trace.keptRows }));
       } finally {
         twin.dispose();
       }
@@ -59,7 +65,7 @@ function recordedTwin(model: Model, recording: Recording): Model {
   for (const site of description.sites)
     if (site.kind === 'embedding') read.add(site.weight);
     else if (site.kind === 'linear' && site.isOutputHead) heads.add(site.weight);
-  const isLanguageModel = description.head.kind === 'causal-lm';
+  const isLanguageModel = description.head.kind.endsWith('-lm');
   const parameters = new Map(
     description.parameters.map((spec) => {
       const parameter: WeightParameter = {
@@ -97,10 +103,10 @@ function recordedTwin(model: Model, recording: Recording): Model {
 /** Names that transformers.js and Optimum read. */
 function nameOutputs(
   recording: Recording,
-  { head, hiddenSize }: ModelDescription,
-  { logits, hidden, pooled }: ModelOutput,
+  { logits, hidden, pooled, encoderHidden }: ModelOutput,
 ): void {
-  const { graph } = recording;
+  const { graph, part } = recording;
+  const { head, hiddenSize } = recording.description;
   const asFloat32 = (value: string) =>
     graph.floatType === 'float32' ? value : graph.cast(value, 'float32');
   const put = (name: string, value: string, ...rest: Port['shape']) =>
@@ -109,15 +115,16 @@ function nameOutputs(
       type: 'float32',
       shape: ['batch_size', ...rest],
     });
-  if (head.kind === 'none') {
-    const states = recording.reshape(recording.valueOf(hidden), recording.perToken(hiddenSize));
+  if (head.kind === 'none' || part === 'encoder') {
+    const last = part === 'encoder' ? encoderHidden! : hidden;
+    const states = recording.reshape(recording.valueOf(last), recording.perToken(hiddenSize));
     put('last_hidden_state', states, 'sequence_length', hiddenSize);
     if (pooled) put('pooler_output', recording.valueOf(pooled), hiddenSize);
     return;
   }
   const value = recording.valueOf(logits!);
   const width = logits!.shape[1];
-  if (head.kind === 'causal-lm')
+  if (recording.hasCache)
     put('logits', recording.reshape(value, recording.perText(-1, width)), 'logits_length', width);
   else if (head.kind === 'token-classification')
     put('logits', recording.reshape(value, recording.perToken(width)), 'sequence_length', width);

@@ -152,3 +152,7 @@ export const recordedVector = (
   value: string,
   shape: readonly number[],
 ): Tensor => tf.engine().makeTensorFromTensorInfo(recording.tensor(value, shape));
+
+/** What an encoder made, which a decoder on its own is given. */
+export const memoryOf = (recording: Recording): Tensor2D =>
+  tf.engine().makeTensorFromTensorInfo(recording.memory()) as Tensor2D;

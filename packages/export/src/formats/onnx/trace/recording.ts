@@ -1,7 +1,8 @@
 /** A forward pass while it is recorded: which value of the graph a tensor stands for. */
 import { createHash } from 'node:crypto';
 import type { DataType, TensorInfo } from '@tensorflow/tfjs';
-import type { OnnxGraph } from '../graph/onnx-graph.js';
+import type { AttentionSite, ModelDescription } from '@peft/core';
+import type { OnnxGraph, Port } from '../graph/onnx-graph.js';
 import type { WeightForm } from '../weights/weight-form.js';
 import { cannotRecord } from './cannot-record.js';
 import type { Rows, TraceBatch } from './trace-batch.js';
@@ -14,19 +15,30 @@ type Entry = { readonly value: string } | { readonly values: Values };
 /** The end of an axis, for slices. */
 const END = Number.MAX_SAFE_INTEGER;
 
+/**
+ * What of a model a graph is: all of it without a cache or with one, or of an encoder-decoder one of
+ * the two.
+ */
+export type GraphPart = 'texts' | 'decoder' | 'encoder' | 'paired-decoder';
+
 export class Recording {
   readonly #entries = new WeakMap<TensorInfo['dataId'], Entry>();
   #constants = 0;
-  /** Attention layers met so far. */
-  layers = 0;
+  /** Attention layers met so far, to the tokens themselves and to what an encoder made. */
+  readonly #layers = { own: 0, memory: 0 };
 
   constructor(
     readonly graph: OnnxGraph,
     readonly trace: TraceBatch,
     readonly weights: WeightForm,
-    /** Keys and values of earlier tokens go in and out. */
-    readonly hasCache: boolean,
+    readonly part: GraphPart,
+    readonly description: ModelDescription,
   ) {}
+
+  /** Keys and values of earlier tokens go in and out. */
+  get hasCache(): boolean {
+    return this.part === 'decoder' || this.part === 'paired-decoder';
+  }
 
   /** A tensor that stands for a value of the graph. */
   tensor(value: string, shape: readonly number[], dtype: DataType = 'float32'): TensorInfo {
@@ -95,8 +107,97 @@ export class Recording {
 
   /** 1 for tokens, 0 for padding; with a cache of all tokens so far `[B, P + T]`. */
   get mask(): string {
+    if (this.part === 'paired-decoder') return this.#allTokens;
     const axis = this.hasCache ? 'total_sequence_length' : 'sequence_length';
     return this.graph.input({ name: 'attention_mask', type: 'int64', shape: ['batch_size', axis] });
+  }
+
+  /** The texts of an encoder-decoder are written from their start, without padding: all ones. */
+  get #allTokens(): string {
+    const { graph } = this;
+    const length = graph.node('Add', [this.#pastLength('own'), this.queryLength]);
+    return graph.node('Expand', [
+      graph.integers([1]),
+      graph.node('Concat', [this.batchSize, length], { axis: 0 }),
+    ]);
+  }
+
+  /** What is padding of the texts that the encoder read `[B, S]`. */
+  get memoryMask(): string {
+    return this.graph.input({
+      name: 'encoder_attention_mask',
+      type: 'int64',
+      shape: ['batch_size', 'encoder_sequence_length'],
+    });
+  }
+
+  /** What the encoder made, as rows; none once its keys and values are in the cache. */
+  memory(): TensorInfo {
+    const { graph, trace, description } = this;
+    const states = graph.input({
+      name: 'encoder_hidden_states',
+      type: 'float32',
+      shape: ['batch_size', 'encoder_sequence_length', description.hiddenSize],
+    });
+    const isFirst = graph.node('Equal', [this.#pastLength('memory'), graph.integers([0])]);
+    const length = this.#slice(graph.node('Shape', [states]), 0, 1, 2);
+    const needed = graph.node('Slice', [
+      states,
+      graph.integers([0]),
+      graph.node('Mul', [length, graph.cast(isFirst, 'int64')]),
+      graph.integers([1]),
+    ]);
+    const rows = this.reshape(needed, [-1, description.hiddenSize]);
+    return this.tensor(graph.floatType === 'float32' ? rows : graph.cast(rows, graph.floatType), [
+      trace.memoryOffsets.at(-1)!,
+      description.hiddenSize,
+    ]);
+  }
+
+  /**
+   * Keys and values `[B, H, T, E]` of the next layer with those of earlier runs in front, which go
+   * out, too.
+   */
+  withPast(own: readonly [string, string], of: 'own' | 'memory'): [string, string] {
+    const layer = this.#layers[of];
+    this.#layers[of] += 1;
+    return (['key', 'value'] as const).map((which, i) => {
+      const past = this.graph.input(this.#cachePort('past_key_values', layer, of, which));
+      const all = this.graph.node('Concat', [past, own[i]!], { axis: 2 });
+      this.graph.output(all, this.#cachePort('present', layer, of, which));
+      return all;
+    }) as [string, string];
+  }
+
+  /** Tokens in the cache, as a list of one number. */
+  #pastLength(of: 'own' | 'memory'): string {
+    const past = this.graph.input(this.#cachePort('past_key_values', 0, of, 'key'));
+    return this.#slice(this.graph.node('Shape', [past]), 0, 2, 3);
+  }
+
+  #cachePort(
+    name: 'past_key_values' | 'present',
+    layer: number,
+    of: 'own' | 'memory',
+    which: 'key' | 'value',
+  ): Port {
+    const stack = of === 'own' ? 'decoder' : 'cross';
+    const site = this.description.sites.find(
+      (each) => each.kind === 'attention' && each.stack === stack,
+    ) as AttentionSite;
+    const side = { own: 'decoder', memory: 'encoder' }[of];
+    const time = name === 'present' ? 'total' : 'past';
+    const isPaired = this.part === 'paired-decoder';
+    return {
+      name: `${name}.${layer}${isPaired ? `.${side}` : ''}.${which}`,
+      type: this.graph.floatType,
+      shape: [
+        'batch_size',
+        site.keyValueHeads,
+        `${time}${isPaired ? `_${side}` : ''}_sequence_length`,
+        site.headSize,
+      ],
+    };
   }
 
   /** `[B, T]` */
@@ -185,8 +286,11 @@ export class Recording {
       case 'counted': {
         const counted = this.graph.cast(this.#isUnpadded(), 'int64');
         const count = this.graph.node('CumSum', [counted, this.graph.integers([1], [])]);
+        const whole = this.hasCache
+          ? this.graph.node('Add', [count, this.#pastLength('own')])
+          : count;
         return this.#shifted(
-          this.reshape(this.graph.node('Mul', [count, counted]), [-1]),
+          this.reshape(this.graph.node('Mul', [whole, counted]), [-1]),
           rows.shift,
         );
       }
@@ -220,10 +324,9 @@ export class Recording {
   /** Whether an id is neither masked nor that of padding `[B, T]`. */
   #isUnpadded(): string {
     const { graph, trace } = this;
-    const isToken = graph.cast(this.mask, 'bool');
-    if (trace.paddingId === undefined) return isToken;
-    const isPadding = graph.node('Equal', [this.ids, graph.integers([trace.paddingId], [])]);
-    return graph.node('And', [isToken, graph.node('Not', [isPadding])]);
+    const id = graph.integers([trace.paddingId ?? -1], []);
+    const isText = graph.node('Not', [graph.node('Equal', [this.ids, id])]);
+    return this.hasCache ? isText : graph.node('And', [graph.cast(this.mask, 'bool'), isText]);
   }
 
   /** The mean of each text's tokens `[B, D]`. x `[N, D]` */

@@ -26,6 +26,8 @@ export interface TraceBatch {
   readonly length: number; // T
   /** Rows whose logits are made. */
   readonly keptRows: Int32Array;
+  /** Rows of what the encoder made, where a decoder is recorded on its own. */
+  readonly memoryOffsets: Int32Array;
   readonly paddingId: number | undefined;
   /** Positions that the graph will have tables for. */
   readonly positionLimit: number;
@@ -50,6 +52,7 @@ export function traceBatch(
   // an encoder's tables of distances have to reach as far as its longest text
   const length = freePrime(sizes, isDecoder(description) ? 7 : positionLimit);
   const sequences = freePrime(sizes, 3, length);
+  const memoryLength = freePrime(sizes, length + 1);
   const rows = sequences * length;
   const inputIds = idsOf(description.vocabularySize, rows, length, paddingId);
   const hasRole = (role: string) => description.sites.some((site) => site.role === role);
@@ -58,9 +61,13 @@ export function traceBatch(
   const shift = isShifted ? Math.max(positionLimit - length, 0) : 0;
   const positionIds = Int32Array.from({ length: rows }, (_, n) => (n % length) + shift);
   const tokenTypeIds = Int32Array.from({ length: rows }, (_, n) => (n * 7 + 1) % 2);
+  const offsetsOf = (each: number) =>
+    Int32Array.from({ length: sequences + 1 }, (_, b) => b * each);
+  const offsets = offsetsOf(length);
   const batch: ModelBatch = {
     inputIds,
-    offsets: Int32Array.from({ length: sequences + 1 }, (_, b) => b * length),
+    offsets,
+    decoder: description.head.kind === 'seq2seq-lm' ? { inputIds, offsets } : undefined,
     tokenTypeIds: hasTokenTypes(description) ? tokenTypeIds : undefined,
     positionIds: isShifted ? positionIds : undefined,
   };
@@ -72,9 +79,11 @@ export function traceBatch(
     sequences,
     length,
     keptRows,
+    memoryOffsets: offsetsOf(memoryLength),
     paddingId,
     positionLimit,
-    isOpen: (size) => size > 0 && (size % length === 0 || size % sequences === 0),
+    isOpen: (size) =>
+      size > 0 && [sequences, length, memoryLength].some((prime) => size % prime === 0),
     rowsOf(index) {
       if (index === inputIds) return { kind: 'tokens' };
       if (index === tokenTypeIds) return { kind: 'token-types' };
