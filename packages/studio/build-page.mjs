@@ -1,5 +1,7 @@
 /** Bundles the page into one script and one style sheet: `node build-page.mjs` writes dist/page. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
@@ -28,8 +30,19 @@ export async function buildPage() {
   };
 }
 
+/** What is in the bundle, with the licences that it comes under. */
+async function licences() {
+  const { resolve } = createRequire(import.meta.url);
+  const texts = ['preact', 'uplot'].map(async (name) => {
+    const folder = dirname(resolve(`${name}/package.json`));
+    return `${name}\n\n${await readFile(join(folder, 'LICENSE'), 'utf8')}`;
+  });
+  return (await Promise.all(texts)).join('\n\n');
+}
+
 if (pathToFileURL(process.argv[1] ?? '').href === import.meta.url) {
+  const files = { ...(await buildPage()), 'licences.txt': await licences() };
   await mkdir(place('dist/page'), { recursive: true });
-  for (const [name, text] of Object.entries(await buildPage()))
+  for (const [name, text] of Object.entries(files))
     await writeFile(place(`dist/page/${name}`), text);
 }

@@ -21,13 +21,13 @@ export interface OpenStudio {
   close(): Promise<void>;
 }
 
-/** @param fitCommand what starts runs. Default: the command of this repository. */
-export async function openStudio(fitCommand = FIT): Promise<OpenStudio> {
-  const place = mkdtempSync(join(tmpdir(), 'peft-studio-'));
-  const folder = join(place, 'runs');
+/** @param own a folder that is there. Default: a fresh one, which goes with the studio. */
+export async function openStudio(own?: string): Promise<OpenStudio> {
+  const place = own === undefined ? mkdtempSync(join(tmpdir(), 'peft-studio-')) : undefined;
+  const folder = own ?? join(place!, 'runs');
   const studio: Studio = await createStudio({
     folder,
-    fitCommand,
+    fitCommand: FIT,
     requests: new URL('../../cli/src/studio/run-requests', import.meta.url),
     isSource: true,
   });
@@ -46,7 +46,7 @@ export async function openStudio(fitCommand = FIT): Promise<OpenStudio> {
     post: (path, body) => ask(path, { method: 'POST', body: JSON.stringify(body) }),
     close: async () => {
       await studio.close();
-      rmSync(place, { recursive: true, force: true });
+      if (place !== undefined) rmSync(place, { recursive: true, force: true });
     },
   };
 }

@@ -61,6 +61,7 @@ export { runLocalRanks } from './ranks/local-ranks.js';
 export { byRankZero, gatherValues } from './ranks/rank-messages.js';
 export { requireSameRanks } from './ranks/run-ranks.js';
 export { createJsonlLog } from './listeners/jsonl-log.js';
+export { createMlflowLog, type MlflowLog, type MlflowLogOptions } from './listeners/mlflow-log.js';
 export { createTensorBoardLog } from './listeners/tensorboard-log.js';
 export { isLoraUp, loraPlus } from './step/lora-plus.js';
 export { memoryCheckpointStore } from './checkpoints/memory-checkpoint-store.js';

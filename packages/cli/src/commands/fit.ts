@@ -1,6 +1,6 @@
 /** `peft fit`: fine-tunes a model on a file of examples and saves it. */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Command } from 'commander';
 import type { Module, TrainEvent } from '@peft/core';
 import { PeftError, show } from '@peft/errors';
@@ -11,7 +11,14 @@ import {
   type EngineName,
   type Scores,
 } from '@peft/predictor';
-import { createJsonlLog, createTensorBoardLog } from '@peft/trainer';
+import { readJsonObject, type JsonObject } from '@peft/hub';
+import {
+  createJsonlLog,
+  createMlflowLog,
+  createTensorBoardLog,
+  RUN_FILE,
+  type MlflowLog,
+} from '@peft/trainer';
 import {
   columnRolesOf,
   firstFitOptionsOf,
@@ -127,7 +134,12 @@ async function fit(
   const reading = readingOf(input);
   const progress = createProgress(terminal);
   const isQuiet = input.quiet === true || input.json === true;
-  const sinks = [isQuiet ? warningsOnly(terminal) : progress.listen, ...logsOf(input)];
+  const mlflow = mlflowOf(input, output);
+  const sinks = [
+    isQuiet ? warningsOnly(terminal) : progress.listen,
+    ...logsOf(input),
+    ...(mlflow ? [mlflow.listen] : []),
+  ];
   for (const sink of sinks) predictor.listen(sink);
   const tell = (sentence: string): void => terminal.err(`note: ${sentence}`);
   try {
@@ -162,6 +174,7 @@ async function fit(
     return JSON.stringify({ ...summary, modelSizeMegabytes, output, tests });
   } finally {
     progress.stop();
+    await mlflow?.sent();
     predictor.dispose();
   }
 }
@@ -256,6 +269,19 @@ const logsOf = ({ log, tensorboard }: FitInput): ((event: TrainEvent) => void)[]
   ...(log === undefined ? [] : [createJsonlLog(log)]),
   ...(tensorboard === undefined ? [] : [createTensorBoardLog(tensorboard)]),
 ];
+
+/** With the settings that the run's folder tells by the time steps are done. */
+const mlflowOf = ({ mlflow }: FitInput, output: string): MlflowLog | undefined =>
+  mlflow === undefined
+    ? undefined
+    : createMlflowLog({
+        url: mlflow,
+        runName: basename(output),
+        parameters: () => settingsIn(join(output, RUN_FILE)),
+      });
+
+const settingsIn = (file: string): JsonObject =>
+  (readJsonObject(file)?.['settings'] ?? {}) as JsonObject;
 
 /** Warnings are shown even when progress is not. */
 const warningsOnly =

@@ -370,6 +370,12 @@ export const FIT_OPTIONS = {
     help: 'write event files for TensorBoard',
     group: 'Run',
   },
+  mlflow: {
+    flags: '--mlflow <url>',
+    kind: 'text',
+    help: 'send parameters and metrics to an MLflow server, such as http://127.0.0.1:5000',
+    group: 'Run',
+  },
   quiet: {
     flags: '-q, --quiet',
     kind: 'boolean',

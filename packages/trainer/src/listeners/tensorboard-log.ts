@@ -9,6 +9,7 @@ import { appendFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TrainEvent } from '@peft/core';
 import { maskedCrc32c } from './crc32c.js';
+import { scalarsOf } from './event-scalars.js';
 
 /**
  * A sink that writes `events.out.tfevents.…` into a folder: `train/loss`, `train/learning_rate`,
@@ -29,25 +30,6 @@ export function createTensorBoardLog(folder: string): (event: TrainEvent) => voi
     path ??= begin(event.atMs);
     appendFileSync(path, record(scalarEvent(event.atMs, scalars.step, scalars.values)));
   };
-}
-
-function scalarsOf(event: TrainEvent): { step: number; values: [string, number][] } | undefined {
-  if (event.type === 'evaluation/completed')
-    return {
-      step: event.step,
-      values: Object.entries(event.metrics).map(([name, value]) => [`validation/${name}`, value]),
-    };
-  if (event.type !== 'step/completed') return undefined;
-  const values: [string, number][] = [
-    ['train/loss', event.loss],
-    ['train/learning_rate', event.learningRate],
-    ['train/gradient_norm', event.gradientNorm],
-  ];
-  if (event.durationMs > 0)
-    values.push(['train/tokens_per_second', (event.tokens * 1000) / event.durationMs]);
-  for (const [name, value] of Object.entries(event.metrics ?? {}))
-    values.push([`train/${name}`, value]);
-  return { step: event.step, values };
 }
 
 /** A record of the file. */
