@@ -5,8 +5,9 @@
  * (a) products against oneDNN where `libdnnl-dev` is installed; (b) training steps against PyTorch,
  * transformers and PEFT where a Python has them (`PEFT_PYTHON`, default `python3`), in turn; (c) an
  * epoch over texts of real lengths against the transformers Trainer. `--arch` and `--only` choose
- * rows by model and by title; `--no-products`, `--no-epochs` leave parts out. `--write` keeps the
- * tables with date, machine and commit in benchmarks/results/.
+ * rows by model and by title, `--peers bfloat16,autocast` the peers; `--no-products`,
+ * `--no-epochs` leave parts out. `--write` keeps the tables with date, machine and commit in
+ * benchmarks/results/.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
@@ -25,6 +26,7 @@ const { values: options } = parseArgs({
     only: { type: 'string', default: '' },
     precision: { type: 'string' },
     compile: { type: 'boolean', default: false },
+    peers: { type: 'string' },
     write: { type: 'boolean', default: false },
     'no-products': { type: 'boolean', default: false },
     'no-epochs': { type: 'boolean', default: false },
@@ -80,6 +82,7 @@ for (const shape of SHAPES) {
       steps: options.steps,
       rounds: Number(options.rounds),
       compile: options.compile,
+      peers: options.peers?.split(','),
     }),
     '',
   );

@@ -25,6 +25,8 @@ export interface PairOptions {
   readonly rounds: number;
   /** Also torch.compile of the bfloat16 base. */
   readonly compile: boolean;
+  /** Words of the labels of the peers that run; all where it is left out. */
+  readonly peers?: readonly string[];
 }
 
 /** The last line that a side which failed wrote. */
@@ -91,7 +93,10 @@ function sidesOf(shape: Shape, options: PairOptions): Side[] {
   ];
   if (options.compile)
     variants.push(['PyTorch, bfloat16 base, compiled', ['--precision', 'bfloat16', '--compile']]);
-  const peers = variants.map(([label, more]) => ({
+  const chosen = variants.filter(
+    ([label]) => !options.peers || options.peers.some((word) => label.includes(word)),
+  );
+  const peers = chosen.map(([label, more]) => ({
     label,
     isOurs: false,
     run: () => report(options.python, ['benchmarks/peers/torch_step.py', ...words, ...more]),

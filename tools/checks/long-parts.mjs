@@ -49,6 +49,13 @@ export const LONG_PARTS = Object.freeze([
     figures: CLOSING_LINE,
   },
   {
+    name: 'neon',
+    covers:
+      "the engine's contract with NEON under QEMU, where a cross-compiler and it are installed",
+    command: ['node', 'tools/native/test-neon.mjs'],
+    figures: /^\d+ passed, \d+ failed.*$|^test-neon: skipped.*$/gm,
+  },
+  {
     name: 'kills',
     covers: '200 kills at random instants of fits, of resumed ones and while a model is placed',
     command: vitest(APART.kills),

@@ -23,7 +23,7 @@ const read = (name: string): Workflow =>
 const stepsOf = (name: string): Step[] =>
   Object.values(read(name).jobs).flatMap(({ steps }) => [...steps]);
 /** Programs of GitHub's machines beside those of every reader. */
-const OF_RUNNERS = ['for', 'do', 'done', 'update-alternatives', '[', 'then', 'fi', 'if'];
+const OF_RUNNERS = ['sudo', 'for', 'do', 'done', 'update-alternatives', '[', 'then', 'fi', 'if'];
 
 describe.each(names)('%s', (name) => {
   test('names commands that exist', () => {

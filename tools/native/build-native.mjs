@@ -8,11 +8,12 @@
  * in, so that the addons run on older systems. PEFT_SKIP_NATIVE_BUILD=1 with --optional: do nothing.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { linkedSources } from './linked-sources.mjs';
 
 const options = new Set(process.argv.slice(2));
 const optional = options.has('--optional');
@@ -59,22 +60,10 @@ try {
   give(ADDONS[0], 'node-gyp is not installed (run npm ci first)');
 }
 
-/**
- * node-gyp always builds into ./build, so the sanitised form gets a folder of its own that links to
- * the sources.
- */
-function sanitizeFolder(folder) {
-  const target = join(folder, 'build', 'sanitize');
-  mkdirSync(target, { recursive: true });
-  for (const name of ['cpp', 'binding.gyp'])
-    if (!existsSync(join(target, name))) symlinkSync(join(folder, name), join(target, name));
-  return target;
-}
-
 for (const addon of ADDONS) compile(addon);
 
 function compile(addon) {
-  const cwd = sanitize ? sanitizeFolder(addon.folder) : addon.folder;
+  const cwd = sanitize ? linkedSources(addon.folder, 'sanitize') : addon.folder;
   const started = performance.now();
   for (const command of ['configure', 'build']) {
     const { status, stdout, stderr, error } = run(command, cwd);
