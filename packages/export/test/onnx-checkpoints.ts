@@ -32,8 +32,14 @@ export function textsOf({ model: { config, description } }: TrainedModel): numbe
  * A fixture, with a tokenizer where it has none, and under another class, whose head has seeded
  * values where the file has none.
  * @param folder where copies go.
+ * @param fields what the config says otherwise.
  */
-export function checkpoint(folder: string, name: string, className?: string): string {
+export function checkpoint(
+  folder: string,
+  name: string,
+  className?: string,
+  fields: Readonly<Record<string, unknown>> = {},
+): string {
   const fixture = fixtureModel(name);
   const hasTokenizer = existsSync(join(fixture, 'tokenizer.json'));
   if (hasTokenizer && className === undefined) return fixture;
@@ -43,7 +49,7 @@ export function checkpoint(folder: string, name: string, className?: string): st
     if (!hasTokenizer) copyFileSync(join(fixtureModel('mistral'), file), join(copy, file));
   if (className !== undefined) {
     const config = JSON.parse(readFileSync(join(copy, 'config.json'), 'utf8')) as object;
-    const named = { ...config, architectures: [`Any${className}`] };
+    const named = { ...config, ...fields, architectures: [`Any${className}`] };
     writeFileSync(join(copy, 'config.json'), JSON.stringify(named));
   }
   return copy;

@@ -139,8 +139,9 @@ describe.skipIf(!ort)('onnxruntime-node (skipped where npm has not brought it)',
     });
   });
 
-  test.each(DECODERS)('goes on from the cache of %s as it would from the text', async (name) => {
-    await beside(checkpoint(folder, name), async (source, session) => {
+  /** Texts of several lengths, and tokens behind them. */
+  const goOn = async (base: string): Promise<void> => {
+    await beside(base, async (source, session) => {
       const texts = textsOf(source);
       const earlier: PaddedBatch = { texts, side: 'left', paddingId: 0 };
       const first = await runTexts(ort!, session, earlier);
@@ -155,6 +156,16 @@ describe.skipIf(!ort)('onnxruntime-node (skipped where npm has not brought it)',
         expect(next.rows[b]).toBeAllclose(row.slice(-next.rows[b]!.length), { atol: 5e-5 }),
       );
     });
+  };
+
+  test.each(DECODERS)('goes on from the cache of %s as it would from the text', async (name) => {
+    await goOn(checkpoint(folder, name));
+  });
+
+  test('goes on where queries, keys and values are bounded', async () => {
+    await goOn(
+      checkpoint(folder, 'mpt', 'ForCausalLM', { attn_config: { alibi: true, clip_qkv: 0.2 } }),
+    );
   });
 
   test.each(PAIRS)('encodes once and goes on from the cache of %s', async (name) => {

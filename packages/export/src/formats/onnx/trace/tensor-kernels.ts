@@ -13,28 +13,14 @@ export type Recorder = (
   attributes: Attributes,
 ) => TensorInfo | TensorInfo[];
 
-/** Operators on single values, under tfjs's name. */
-const UNARY = Object.freeze({
-  Tanh: 'Tanh',
-  Sigmoid: 'Sigmoid',
-  Relu: 'Relu',
-  Exp: 'Exp',
-  Log: 'Log',
-  Neg: 'Neg',
-  Sqrt: 'Sqrt',
-});
+/** Operators on two tensors, under tfjs's name. */
 const BINARY = Object.freeze({
   Add: 'Add',
-  Sub: 'Sub',
   Multiply: 'Mul',
   RealDiv: 'Div',
   Maximum: 'Max',
+  Minimum: 'Min',
 });
-
-const unary =
-  (operator: string): Recorder =>
-  (recording, { x }) =>
-    recording.tensor(recording.graph.node(operator, [recording.valueOf(x!)]), x!.shape);
 
 const binary =
   (operator: string): Recorder =>
@@ -65,9 +51,6 @@ function inferred(shape: readonly number[], of: readonly number[]): number[] {
   return shape.map((size) => (size < 0 ? product(of) / Math.abs(product(shape)) : size));
 }
 
-const same: Recorder = (recording, { x }) =>
-  recording.tensor(recording.valueOf(x!), x!.shape, x!.dtype);
-
 /** Whether a matrix `[B, N]` has 1/T where a row belongs to a text, which makes the mean of each. */
 function isMeanOfTexts(
   { sequences, length }: TraceBatch,
@@ -83,9 +66,11 @@ function isMeanOfTexts(
 
 /** By tfjs's name of the kernel. */
 export const TENSOR_KERNELS: Readonly<Record<string, Recorder>> = Object.freeze({
-  ...Object.fromEntries(Object.entries(UNARY).map(([name, operator]) => [name, unary(operator)])),
   ...Object.fromEntries(Object.entries(BINARY).map(([name, operator]) => [name, binary(operator)])),
-  Identity: same,
+  Identity: (recording: Recording, { x }: Inputs) =>
+    recording.tensor(recording.valueOf(x!), x!.shape),
+  Tanh: (recording: Recording, { x }: Inputs) =>
+    recording.tensor(recording.graph.node('Tanh', [recording.valueOf(x!)]), x!.shape),
   /** The one product that models make of tensors alone: the mean of each text. */
   BatchMatMul(recording: Recording, { a, b }: Inputs) {
     const values = recording.knownValues(a!.dataId);
@@ -95,12 +80,6 @@ export const TENSOR_KERNELS: Readonly<Record<string, Recorder>> = Object.freeze(
   },
   Reshape: (recording: Recording, { x }: Inputs, { shape }: Attributes) =>
     reshaped(recording, x!, inferred(shape as number[], x!.shape)),
-  ExpandDims(recording: Recording, { input }: Inputs, { dim }: Attributes) {
-    const shape = [...input!.shape];
-    const axis = dim as number;
-    shape.splice(axis < 0 ? shape.length + 1 + axis : axis, 0, 1);
-    return reshaped(recording, input!, shape);
-  },
   Transpose(recording: Recording, { x }: Inputs, { perm }: Attributes) {
     const order = perm as number[];
     return recording.tensor(
