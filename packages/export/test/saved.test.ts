@@ -113,4 +113,7 @@ test('the number of dimensions that embeddings are cut to leaves with the model'
   await exportModel(path, { to: 'safetensors', output, engine });
   const file = join(output, 'config_sentence_transformers.json');
   expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual({ truncate_dim: 8 });
+  const pooling = JSON.parse(readFileSync(join(output, '1_Pooling/config.json'), 'utf8')) as object;
+  expect(pooling).toMatchObject({ pooling_mode_mean_tokens: true, pooling_mode_cls_token: false });
+  expect(readdirSync(output)).toContain('modules.json');
 });

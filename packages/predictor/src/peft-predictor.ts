@@ -33,7 +33,7 @@ import { requireProbabilities } from './settings/require-probabilities.js';
 import { readNewData } from './data/read-data.js';
 import { rowWarning } from './data/row-report.js';
 import { embedderOf } from './tasks/pooled-embedding.js';
-import { withDimensions } from './tasks/embedding-task.js';
+import { withDimensions } from './tasks/embeddings/embedding-task.js';
 import { rankerOf, type RankOptions } from './tasks/ranking/rank-options.js';
 import type { RankedDocument, TaskTools, WatchedMetric } from './tasks/predictor-task.js';
 import type { ColumnRoles } from './tasks/column-roles.js';

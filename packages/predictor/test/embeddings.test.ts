@@ -72,6 +72,15 @@ describe('embeddings of several dimensions', () => {
     predictor.dispose();
     const config = readFileSync(join(path, 'model/config_sentence_transformers.json'), 'utf8');
     expect(JSON.parse(config)).toEqual({ truncate_dim: 16 });
+    const saved = (name: string): unknown =>
+      JSON.parse(readFileSync(join(path, 'model', name), 'utf8'));
+    expect(saved('modules.json')).toEqual([
+      { idx: 0, name: '0', path: '', type: 'sentence_transformers.models.Transformer' },
+      { idx: 1, name: '1', path: '1_Pooling', type: 'sentence_transformers.models.Pooling' },
+      { idx: 2, name: '2', path: '2_Normalize', type: 'sentence_transformers.models.Normalize' },
+    ]);
+    expect(saved('1_Pooling/config.json')).toMatchObject({ word_embedding_dimension: 48 });
+    expect(saved('sentence_bert_config.json')).toMatchObject({ do_lower_case: false });
     const loaded = await PeftPredictor.load(path, { engine: 'portable' });
     expect(await loaded.predict(rows)).toEqual([cut]);
     loaded.dispose();

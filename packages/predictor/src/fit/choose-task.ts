@@ -15,7 +15,7 @@ import { fitProblem, labelsOf } from '../settings/problem.js';
 import { requireReadSettings } from '../settings/task-settings.js';
 import { causalTask } from '../tasks/causal-task.js';
 import { chooseColumns, unreadColumns, type RoledTask } from '../tasks/column-roles.js';
-import { embeddingTask } from '../tasks/embedding-task.js';
+import { embeddingTask } from '../tasks/embeddings/embedding-task.js';
 import { fitMultiLabelTask } from '../tasks/labels/multi-label-task.js';
 import { pairTask } from '../tasks/pair-task.js';
 import { fitPreferenceTask } from '../tasks/preference/preference-task.js';

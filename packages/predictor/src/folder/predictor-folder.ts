@@ -187,7 +187,7 @@ async function fill(folder: string, state: PredictorState, standalone: boolean):
     });
   await copyModelFiles(base, join(folder, MODEL_FOLDER), {
     withWeights: standalone,
-    fields: task.savedFiles?.(settings),
+    fields: task.savedFiles?.(settings, model.description),
   });
   const record: PredictorRecord = {
     task: task.record,

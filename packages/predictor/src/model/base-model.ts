@@ -64,8 +64,10 @@ export interface BaseModel {
   readonly fingerprint: string;
 }
 
-/** Fields by the names of JSON files. */
-export type SavedFields = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+/** By the paths of JSON files: fields, beside those that the file has, or a list in its place. */
+export type SavedFields = Readonly<
+  Record<string, Readonly<Record<string, unknown>> | readonly unknown[]>
+>;
 
 type WithoutBase<E> = E extends TrainEvent ? Omit<E, 'runId' | 'atMs'> : never;
 /** An event without what every event has. */
@@ -178,6 +180,8 @@ export function withStore<T>(folder: string, use: (store: TensorStore) => T): T 
   }
 }
 
+const isList = (value: SavedFields[string]): value is readonly unknown[] => Array.isArray(value);
+
 const CHAT_TEMPLATE_FILE = 'chat_template.jinja';
 /** One of the names that weights have in a folder. */
 const GGUF_FILE = 'model.gguf';
@@ -279,8 +283,10 @@ export async function copyModelFiles(
   };
   if (chatTemplate !== undefined) await replace(CHAT_TEMPLATE_FILE, chatTemplate);
   for (const [name, values] of Object.entries(fields)) {
-    const own = readJsonObject(join(filesFolder, name));
-    await replace(name, `${JSON.stringify({ ...own, ...values }, null, 2)}\n`);
+    const own = isList(values) ? undefined : readJsonObject(join(filesFolder, name));
+    const whole = isList(values) ? values : { ...own, ...values };
+    await mkdir(dirname(join(target, name)), { recursive: true });
+    await replace(name, `${JSON.stringify(whole, null, 2)}\n`);
   }
   const { added } = base.vocabulary;
   if (added.length)

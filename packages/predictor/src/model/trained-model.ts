@@ -103,7 +103,7 @@ async function openPredictor(
     base,
     task: task.name,
     classes: 'tags' in record ? record.tags : (problem?.classes ?? task.classes),
-    fields: task.savedFiles?.(settings) ?? {},
+    fields: task.savedFiles?.(settings, model.description) ?? {},
     method,
     adapterFolder: join(path, ADAPTER_FOLDER),
   };

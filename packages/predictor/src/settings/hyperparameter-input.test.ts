@@ -4,7 +4,7 @@ import type { EvaluateOptions, FitOptions, PredictorOptions } from './predictor-
 import type { Hyperparameters } from './hyperparameter-types.js';
 import { METRIC_NAMES, uncheckedMetric, type MetricName } from './metric-names.js';
 import { uncheckedHyperparameters, type HyperparameterInput } from './hyperparameter-input.js';
-import { embeddingTask } from '../tasks/embedding-task.js';
+import { embeddingTask } from '../tasks/embeddings/embedding-task.js';
 import { tagTask } from '../tasks/tag-task.js';
 
 // a plug-in's names

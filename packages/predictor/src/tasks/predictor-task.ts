@@ -2,7 +2,7 @@
  * The seam between a predictor and what it predicts: columns in, head and loss of the model,
  * scores, predictions. One file per task.
  */
-import type { HeadOptions, Model } from '@peft/core';
+import type { HeadOptions, Model, ModelDescription } from '@peft/core';
 import type { Label, Metric, Table, TableWarning } from '@peft/data';
 import type { TextGenerationOptions } from '@peft/generation';
 import type { Evaluation, Task, TrainingData } from '@peft/trainer';
@@ -78,7 +78,7 @@ export interface PredictorTask {
   /** Names of the classes that rows are told apart by, or of the labels that they may have. */
   readonly classes?: readonly Label[] | undefined;
   /** Fields of files of the saved model, `config.json` …, beside those that the base's have. */
-  savedFiles?(settings: Hyperparameters): SavedFields;
+  savedFiles?(settings: Hyperparameters, description: ModelDescription): SavedFields;
   /** The task as it is on a base that has just been opened. Default: itself. */
   forBase?(base: BaseModel, settings: Hyperparameters): PredictorTask;
   head(settings: Hyperparameters): HeadOptions;

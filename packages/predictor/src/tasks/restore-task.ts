@@ -2,7 +2,7 @@
 import type { Metric } from '@peft/data';
 import { restoreProblem } from '../settings/problem.js';
 import { causalTask } from './causal-task.js';
-import { embeddingTask } from './embedding-task.js';
+import { embeddingTask } from './embeddings/embedding-task.js';
 import { multiLabelTask } from './labels/multi-label-task.js';
 import { pairTask } from './pair-task.js';
 import { preferenceTask } from './preference/preference-task.js';

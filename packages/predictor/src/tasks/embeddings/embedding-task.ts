@@ -3,13 +3,14 @@ import type { ModelBatch } from '@peft/core';
 import { tableFromRows, textGroupData, type Table, type TokenData } from '@peft/data';
 import { check, didYouMean, PeftError, show } from '@peft/errors';
 import { embeddings, predict, retrievalScore, truncateEmbedding, type Task } from '@peft/trainer';
-import type { Hyperparameters } from '../settings/hyperparameter-types.js';
-import { runSizes } from '../fit/run-plan.js';
-import { describeBase, type SavedFields } from '../model/base-model.js';
-import { textsOf, type ColumnRoles } from './column-roles.js';
-import type { DataTools, PredictorTask, TaskTools, WatchedMetric } from './predictor-task.js';
-import { tellRows } from '../data/tell-rows.js';
-import { textLength } from './text-length.js';
+import type { Hyperparameters } from '../../settings/hyperparameter-types.js';
+import { runSizes } from '../../fit/run-plan.js';
+import { describeBase } from '../../model/base-model.js';
+import { textsOf, type ColumnRoles } from '../column-roles.js';
+import type { DataTools, PredictorTask, TaskTools, WatchedMetric } from '../predictor-task.js';
+import { tellRows } from '../../data/tell-rows.js';
+import { sentenceTransformersFiles } from './sentence-transformers-files.js';
+import { textLength } from '../text-length.js';
 
 const METRICS = ['mean_reciprocal_rank', 'top1'] as const;
 
@@ -68,9 +69,7 @@ export function embeddingTask(columns: ColumnRoles): PredictorTask {
     record: { name: 'embeddings', columns },
     columns: all,
     inputs: [anchor],
-    // as sentence-transformers writes it
-    savedFiles: ({ 'model.hf_text.truncate_dim': size }): SavedFields =>
-      size === null ? {} : { 'config_sentence_transformers.json': { truncate_dim: size } },
+    savedFiles: sentenceTransformersFiles,
     head: () => ({ kind: 'none' }),
     forBase(base, settings) {
       const { hiddenSize } = describeBase(base, { kind: 'none' });
