@@ -1,5 +1,7 @@
 /** What is measured of a server, each as a report of names and values. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { atOnce, complete, type Completion, type CompletionRequest } from './completion-client.js';
 
 export type Report = Readonly<Record<string, string | number>>;
@@ -68,6 +70,7 @@ export async function speed(
     'at once': clients,
     models: models.length,
     'tokens/s': round(tokensPerSecond),
+    'once all run': round(steadyRate(made)),
     'median time to first token, ms': round(firsts[Math.floor(firsts.length / 2)]!),
     'longest, ms': round(firsts.at(-1)!),
   };
@@ -161,6 +164,14 @@ async function timed(
   return { made, tokensPerSecond: tokens / seconds };
 }
 
+/** Tokens/s between the last text's first token and the first text's last. */
+function steadyRate(made: readonly Completion[]): number {
+  const from = Math.max(...made.map(({ tokenMs }) => tokenMs[0]!));
+  const to = Math.min(...made.map(({ tokenMs }) => tokenMs.at(-1)!));
+  const tokens = made.flatMap(({ tokenMs }) => tokenMs.filter((at) => at > from && at <= to));
+  return tokens.length / ((to - from) / 1000);
+}
+
 const textOf = ({ tokens, finishReason }: Completion): string =>
   JSON.stringify([tokens, finishReason]);
 
@@ -168,9 +179,10 @@ const textOf = ({ tokens, finishReason }: Completion): string =>
 const promptOf = ({ vocabularySize }: Subject, n: number, length: number): number[] =>
   Array.from({ length }, (_, t) => 5 + ((n * 104_729 + t * 7919) % (vocabularySize - 10)));
 
-/** Memory that the process holds, garbage of JavaScript apart. */
+/** Memory that the process holds, garbage of the clients and of the server's thread apart. */
 function settledRss(): number {
-  globalThis.gc?.();
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
   return process.memoryUsage.rss();
 }
 
