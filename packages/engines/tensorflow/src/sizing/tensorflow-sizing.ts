@@ -4,7 +4,7 @@ import {
   type CardSizing,
   type EngineSizing,
   type SizedProduct,
-  type WeightFormat,
+  type SizedWeight,
 } from '@peft/ops';
 import { kernelHolds } from './kernel-holds.js';
 import { matrixPassing, rowsPassing } from './weight-holds.js';
@@ -19,8 +19,11 @@ export interface TensorflowSizingOptions {
   readonly hasKernels?: boolean;
 }
 
-/** Formats that become bfloat16 on the device. */
-const isStoredOnly = (format: WeightFormat): boolean => format === 'int4' || format === 'mxfp4';
+/** As it is on the device: what only checkpoints have becomes bfloat16. */
+const held = ({ shape, format, size }: SizedWeight): SizedWeight =>
+  format === 'int4' || format === 'mxfp4'
+    ? { shape, format: 'bf16', size: { format: 'bf16' } }
+    : { shape, format, size };
 
 const COMPILED = Object.freeze(kernelHolds(true));
 const PLAIN = Object.freeze(kernelHolds(false));
@@ -52,12 +55,12 @@ export function tensorflowSizing({
     mapsFiles: false,
     kernels: hasKernels ? COMPILED : PLAIN,
     hasActivatedProducts: hasKernels,
-    weightBytes: ({ shape, size }) =>
-      weightBytes(shape[0]!, shape[1]!, isStoredOnly(size.format) ? { format: 'bf16' } : size),
-    productBytes: (product) => productBytes(product, precision, hasKernels),
-    rowsBytes: rowsPassing,
+    weightBytes: (weight) => weightBytes(weight.shape[0]!, weight.shape[1]!, held(weight).size),
+    productBytes: (product) =>
+      productBytes({ ...product, weight: held(product.weight) }, precision, hasKernels),
+    rowsBytes: (weight, rows) => rowsPassing(held(weight), rows),
     matrixBytes: (weight) =>
-      matrixPassing(weight, 'float32').most + 4 * weight.shape[0]! * weight.shape[1]!,
+      matrixPassing(held(weight), 'float32').most + 4 * weight.shape[0]! * weight.shape[1]!,
     card: isOnCard ? CARD : undefined,
   });
 }
