@@ -65,7 +65,7 @@ export function programOf(argv: readonly string[], terminal: Terminal): Command 
   addServe(program, terminal);
   addStudio(program, terminal);
   addSetup(program, terminal);
-  addDoctor(program, terminal);
+  addDoctor(program, terminal, argv);
   for (const command of program.commands) command.copyInheritedSettings(program);
   return program;
 }

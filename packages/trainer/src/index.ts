@@ -58,6 +58,7 @@ export {
   type RunRecord,
 } from './run-folder/run-record.js';
 export { runLocalRanks } from './ranks/local-ranks.js';
+export { gradientCopies, rankCosts, type RankCosts, type RankPlan } from './ranks/rank-costs.js';
 export { byRankZero, gatherValues } from './ranks/rank-messages.js';
 export { requireSameRanks } from './ranks/run-ranks.js';
 export { createJsonlLog } from './listeners/jsonl-log.js';
@@ -92,7 +93,6 @@ export {
   type ParameterValues,
   type SoupResult,
 } from './checkpoints/soup.js';
-export { mostPartialSums } from './step/sum-tree.js';
 export {
   forwardTask,
   prepareTask,

@@ -3,6 +3,8 @@ import type { Command } from 'commander';
 import { PeftError } from '@peft/errors';
 import { chooseEngine, ENGINE_NAMES, type EngineName } from '@peft/predictor';
 import { cacheFolder, findInstallations, probeGpus } from '@peft/tensorflow';
+import { positiveInteger } from '../options/numbers.js';
+import { examineRanks } from '../ranks/examine-ranks.js';
 import { bytes } from '../terminal/format.js';
 import type { Terminal } from '../terminal/terminal.js';
 
@@ -14,7 +16,15 @@ interface EngineReport {
   readonly hint?: string;
 }
 
-export function addDoctor(program: Command, terminal: Terminal): void {
+interface DoctorFlags {
+  readonly json?: boolean;
+  readonly mpi?: boolean;
+  readonly ranks: string;
+  readonly hosts?: string;
+}
+
+/** @param argv the words after `peft`, which ranks are started with. */
+export function addDoctor(program: Command, terminal: Terminal, argv: readonly string[]): void {
   program
     .command('doctor')
     .summary('print which engines work here, and what to do about those that do not')
@@ -22,7 +32,14 @@ export function addDoctor(program: Command, terminal: Terminal): void {
       'Starts each engine once and prints its version and device, or why it does not run and what to type.',
     )
     .option('--json', 'print one JSON object')
-    .action(async ({ json = false }: { json?: boolean }) => terminal.out(await examine(json)));
+    .option('--mpi', 'start ranks instead, and measure the latency and bandwidth between them')
+    .option('--ranks <number>', 'how many, with --mpi', '2')
+    .option('--hosts <list>', 'their machines, with how many each has: a:2,b:2 (default: all here)')
+    .action(async ({ json = false, mpi, ranks, hosts }: DoctorFlags) => {
+      if (!mpi) return terminal.out(await examine(json));
+      const count = positiveInteger('doctor', '--ranks', ranks);
+      await examineRanks(argv, { ranks: count, hosts, json }, terminal);
+    });
 }
 
 async function examine(json: boolean): Promise<string> {

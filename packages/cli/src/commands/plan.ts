@@ -52,9 +52,16 @@ import {
   type RevisionFlag,
   type VocabularyFlag,
 } from '../options/model-flags.js';
+import {
+  addRankFlags,
+  formatRanks,
+  gradientSumsOf,
+  planRanks,
+  type RankFlags,
+} from '../ranks/plan-ranks.js';
 import type { Terminal } from '../terminal/terminal.js';
 
-interface PlanFlags extends HeadFlags, RevisionFlag, VocabularyFlag {
+interface PlanFlags extends HeadFlags, RevisionFlag, VocabularyFlag, RankFlags {
   readonly method: string;
   readonly option: readonly string[];
   readonly plugin: readonly string[];
@@ -97,7 +104,7 @@ export function addPlan(program: Command, terminal: Terminal): void {
       '--decoder-length <tokens>',
       'tokens of each sequence of the decoder; default: --length',
     );
-  addVocabularyFlag(addRevisionFlag(addHeadFlags(command)))
+  addVocabularyFlag(addRevisionFlag(addHeadFlags(addRankFlags(command))))
     .option(
       '--checkpointing [blocks]',
       'blocks that keep only their inputs: all, or the first so many',
@@ -146,7 +153,8 @@ export function addPlan(program: Command, terminal: Terminal): void {
         '  peft plan ./llama/config.json --head causal-lm --method lora --option rank=16 ' +
         'targets=all-linear --batch 1 --length 512 --base nf4 --optimizer adamw_8bit --memory ' +
         '8GB\n' +
-        '  peft plan bert-base-uncased --engine tensorflow --gpu 16GB',
+        '  peft plan bert-base-uncased --engine tensorflow --gpu 16GB\n' +
+        '  peft plan bert-base-uncased --ranks 4 --micro-batches 16 --link 1Gb/s',
     )
     .action(async (model: string, flags: PlanFlags) =>
       terminal.out(await plan(model, flags, terminal)),
@@ -156,6 +164,8 @@ export function addPlan(program: Command, terminal: Terminal): void {
 async function plan(model: string, flags: PlanFlags, terminal: Terminal): Promise<string> {
   const request = await requestOf(model, flags, terminal);
   const made = planMemory(request);
+  const { sequences, length } = request.batch!;
+  const shared = planRanks(flags, made, sequences * length);
   const suggestions = made.fits
     ? []
     : suggestSettings(request).filter(({ isExact }) => isExact || !flags.exact);
@@ -163,6 +173,7 @@ async function plan(model: string, flags: PlanFlags, terminal: Terminal): Promis
   if (flags.json)
     return JSON.stringify({
       plan: made,
+      ranks: shared,
       suggestions: suggestions.map(toJson),
       chosen: chosen
         ? {
@@ -171,10 +182,11 @@ async function plan(model: string, flags: PlanFlags, terminal: Terminal): Promis
           }
         : null,
     });
-  if (made.fits) return formatPlan(made);
+  const told = [formatPlan(made), ...(shared ? [formatRanks(shared, flags)] : [])];
+  if (made.fits) return told.join('\n\n');
   const flagsOf = ({ kind, settings }: Suggestion): string => flagOf(kind, settings);
   return [
-    formatPlan(made),
+    ...told,
     ...(suggestions.length
       ? [
           table([
@@ -227,6 +239,7 @@ async function requestOf(
           ? undefined
           : integer('--decoder-length', flags.decoderLength),
     },
+    gradientSums: gradientSumsOf(flags),
     checkpointing:
       typeof flags.checkpointing === 'string' && flags.checkpointing !== 'all'
         ? firstBlocks(integer('--checkpointing', flags.checkpointing))

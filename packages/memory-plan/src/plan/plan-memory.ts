@@ -39,7 +39,7 @@ export interface RunSettings {
   readonly evaluationBatch?: PlannedBatch;
   /**
    * How many sums of gradients live at once: more than one where a step has several micro-batches
-   * (`mostPartialSums` of `@peft/trainer`). Default 1.
+   * (`gradientCopies` of `@peft/trainer`). Default 1.
    */
   readonly gradientSums?: number;
   /** Blocks that keep only their inputs. Default none. */

@@ -15,7 +15,7 @@ import {
 } from '@peft/memory-plan';
 import type { Engine, EngineSizing } from '@peft/ops';
 import type { TensorflowEngine } from '@peft/tensorflow';
-import { createBatchOrder, mostPartialSums, type TrainingData } from '@peft/trainer';
+import { COLLECTIVE, createBatchOrder, gradientCopies, type TrainingData } from '@peft/trainer';
 import { withStore, type BaseModel, type EventBody } from '../model/base-model.js';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import { overrideHyperparameters } from '../settings/hyperparameters.js';
@@ -132,6 +132,7 @@ async function requestOf(
 ): Promise<PlanRequest | undefined> {
   const gpu = await gpuOf(engine);
   if (gpu === 'unknown') return undefined;
+  const ranks = app.get(COLLECTIVE).size;
   const sizes = [1, 2, 4, 8, 16, 32, 64, 128].filter(
     (rows) => rows < runSizes(settings).microBatchSize,
   );
@@ -155,10 +156,12 @@ async function requestOf(
     machine: machineFor(app, settings, residentBytes),
     checkpointing: checkpointing === true,
     optimizer: optimizerOf(settings['optim.optim_type']),
-    ...(await batchesOf(settings, data)),
+    ...(await batchesOf(settings, data, ranks)),
     smallerBatches: smaller.length
       ? await Promise.all(
-          smaller.map((rows) => batchesOf({ ...settings, 'env.per_gpu_batch_size': rows }, data)),
+          smaller.map((rows) =>
+            batchesOf({ ...settings, 'env.per_gpu_batch_size': rows }, data, ranks),
+          ),
         )
       : undefined,
     storedDtype,
@@ -194,6 +197,7 @@ function machineFor(app: App, settings: Hyperparameters, residentBytes: number):
 async function batchesOf(
   settings: Hyperparameters,
   data: TrainingData,
+  ranks: number,
 ): Promise<Pick<RunSettings, 'batch' | 'evaluationBatch' | 'gradientSums'>> {
   const { lengths } = data;
   const { batchSize, microBatchSize, evaluationBatchSize } = runSizes(settings);
@@ -221,7 +225,7 @@ async function batchesOf(
   return {
     batch: await batch(longest),
     evaluationBatch: await batch(scored),
-    gradientSums: mostPartialSums(batchSize / microBatchSize),
+    gradientSums: gradientCopies(batchSize / microBatchSize, ranks),
   };
 }
 
