@@ -94,8 +94,7 @@ function requireOwnText(recording: Recording, ...offsets: readonly Int32Array[])
 }
 
 const attention = recorder<'PeftAttention'>((recording, inputs, attributes) => {
-  const { heads, keyValueHeads, scale, softCap, causal, extra, queryOffsets, keyOffsets } =
-    attributes;
+  const { heads, keyValueHeads, extra, queryOffsets, keyOffsets } = attributes;
   const isOfMemory = keyOffsets === recording.trace.memoryOffsets;
   requireOwnText(recording, queryOffsets, isOfMemory ? queryOffsets : keyOffsets);
   if (extra > 0) throw cannotRecord('an attention has keys beside those of its text');
@@ -104,34 +103,17 @@ const attention = recorder<'PeftAttention'>((recording, inputs, attributes) => {
   const [rows, width] = q!.shape as [number, number];
   const size = width / heads;
   const each = heads / keyValueHeads;
-  const own = [k!, v!].map((tensor) =>
-    recording.transpose(
-      recording.reshape(recording.valueOf(tensor), recording.perText(-1, keyValueHeads, size)),
-      [0, 2, 1, 3],
-    ),
-  ) as [string, string]; // [B, Hkv, T, E]
-  const isCached = recording.hasCache && (causal || isOfMemory);
-  const [keys, values] = (
-    isCached ? recording.withPast(own, isOfMemory ? 'memory' : 'own') : own
-  ).map((x) => (each === 1 ? x : recording.unsqueeze(x, 2))) as [string, string]; // [B, Hkv, 1, L, E]
+  const [keys, values] = keysAndValues(recording, [k!, v!], attributes, isOfMemory);
   const perHead = splitHeads(recording, recording.valueOf(q!), heads, size);
   const queries = each === 1 ? perHead : grouped(recording, perHead, keyValueHeads, each, size); // [B, Hkv, each, T, E]
-  const turned = recording.transpose(keys, each === 1 ? [0, 1, 3, 2] : [0, 1, 2, 4, 3]);
-  const scaled = graph.node('MatMul', [graph.node('Mul', [queries, graph.float(scale)]), turned]);
-  const capped =
-    softCap === 0
-      ? scaled
-      : graph.node('Mul', [
-          graph.node('Tanh', [graph.node('Div', [scaled, graph.float(softCap)])]),
-          graph.float(softCap),
-        ]);
-  const biased = bias
-    ? graph.node('Add', [capped, biasOf(recording, bias, attributes, each)])
-    : capped;
+  const products = cappedProducts(recording, queries, keys, attributes);
+  const scores = bias
+    ? graph.node('Add', [products, biasOf(recording, bias, attributes, each)])
+    : products;
   const isSeen = seen(recording, attributes, isOfMemory);
   const shares = probabilities(
     recording,
-    biased,
+    scores,
     each === 1 ? isSeen : recording.unsqueeze(isSeen, 1),
   );
   const made = graph.node('MatMul', [shares, values]);
@@ -141,6 +123,43 @@ const attention = recorder<'PeftAttention'>((recording, inputs, attributes) => {
     recording.unknown([rows, heads]),
   ];
 });
+
+/** Of all tokens that there are, `[B, H, L, E]`, or `[B, Hkv, 1, L, E]` where heads share them. */
+function keysAndValues(
+  recording: Recording,
+  own: readonly [TensorInfo, TensorInfo],
+  { heads, keyValueHeads, causal }: AttentionAttributes,
+  isOfMemory: boolean,
+): [string, string] {
+  const [, width] = own[0].shape as [number, number];
+  const shape = recording.perText(-1, keyValueHeads, width / keyValueHeads);
+  const made = own.map((tensor) =>
+    recording.transpose(recording.reshape(recording.valueOf(tensor), shape), [0, 2, 1, 3]),
+  ) as [string, string];
+  const isCached = recording.hasCache && (causal || isOfMemory);
+  const all = isCached ? recording.withPast(made, isOfMemory ? 'memory' : 'own') : made;
+  return heads === keyValueHeads
+    ? all
+    : (all.map((x) => recording.unsqueeze(x, 2)) as [string, string]);
+}
+
+/** cap(scale·q·k) */
+function cappedProducts(
+  recording: Recording,
+  queries: string,
+  keys: string,
+  { heads, keyValueHeads, scale, softCap }: AttentionAttributes,
+): string {
+  const { graph } = recording;
+  const turned = recording.transpose(
+    keys,
+    heads === keyValueHeads ? [0, 1, 3, 2] : [0, 1, 2, 4, 3],
+  );
+  const products = graph.node('MatMul', [graph.node('Mul', [queries, graph.float(scale)]), turned]);
+  if (softCap === 0) return products;
+  const cap = graph.float(softCap);
+  return graph.node('Mul', [graph.node('Tanh', [graph.node('Div', [products, cap])]), cap]);
+}
 
 /** `[B, Hkv·each, T, E]` → `[B, Hkv, each, T, E]` */
 const grouped = (
