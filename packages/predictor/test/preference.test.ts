@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { TrainEventOf } from '@peft/core';
 import { useTemporaryFolder } from '@peft/testing';
 import { describe, expect, it } from 'vitest';
-import { PeftPredictor } from '../src/index.js';
+import type { RewardSample } from '@peft/preference';
+import { PeftPredictor, type FitOptions } from '../src/index.js';
 import { fitted, NOUNS, predictorOf } from './quick-tasks.js';
 
 let folder: string;
@@ -130,15 +131,65 @@ describe('reward models', () => {
 
   it('on a decoder have the head of its own family', async () => {
     const path = join(folder, 'own-head');
-    const { predictor } = predictorOf('reward', 'llama', { path, hyperparameters: settings });
+    const { predictor } = predictorOf('reward', 'llama', {
+      path,
+      evalMetric: 'reward_margin',
+      hyperparameters: settings,
+    });
     await fitted(predictor, pairs);
+    expect(predictor.fitSummary().validationScore).toBeGreaterThan(0);
     predictor.dispose();
     const record = JSON.parse(readFileSync(join(path, 'predictor.json'), 'utf8')) as {
       task: unknown;
     };
     expect(record.task).toMatchObject({ name: 'reward', head: 'sequence-classification' });
     const loaded = await PeftPredictor.load(path, { engine: 'portable' });
-    expect(await loaded.evaluate(pairs)).toEqual({ reward_accuracy: 1 });
+    expect(await loaded.evaluate(pairs, { metrics: 'reward_accuracy' })).toEqual({
+      reward_accuracy: 1,
+    });
     loaded.dispose();
+  });
+});
+
+describe('rewards', () => {
+  const prompts = NOUNS.slice(0, 4).map((noun) => ({ prompt: `the ${noun}`, wanted: noun }));
+  const rewards = [
+    { name: 'letters', score: ({ completion }: RewardSample) => completion.length / 10 },
+    {
+      name: 'wanted',
+      score: ({ completion, row }: RewardSample) =>
+        completion.includes(String(row['wanted'])) ? 1 : 0,
+      weight: 2,
+    },
+  ];
+  const quick = { ...settings, 'optim.max_epochs': 1, 'optim.group_size': 3 } as const;
+
+  it('teach a model that writes, which loads and goes on to write', async () => {
+    const path = join(folder, 'grpo');
+    const { predictor, events } = predictorOf('grpo', 'llama', { path, hyperparameters: quick });
+    await fitted(predictor, prompts, { rewards });
+    expect(predictor.fitSummary()).toMatchObject({ metric: 'reward' });
+    const [step] = events.filter(
+      (event): event is TrainEventOf<'step/completed'> => event.type === 'step/completed',
+    );
+    const { reward, ...metrics } = step!.metrics!;
+    expect(reward).toBeCloseTo(metrics['rewards/letters']! + 2 * metrics['rewards/wanted']!, 6);
+    const texts = await predictor.predict<string>(prompts);
+    predictor.dispose();
+    const loaded = await PeftPredictor.load(path, { engine: 'portable' });
+    expect(await loaded.predict(prompts)).toEqual(texts);
+    await expect(loaded.evaluate(prompts)).rejects.toMatchObject({ code: 'PEFT_REWARD_MISSING' });
+    loaded.dispose();
+  });
+
+  it('are needed, and one that gives NaN ends the run by name', async () => {
+    const fit = (given?: FitOptions['rewards']) =>
+      fitted(predictorOf('grpo', 'llama', { hyperparameters: quick }).predictor, prompts, {
+        rewards: given,
+      });
+    await expect(fit()).rejects.toMatchObject({ code: 'PEFT_REWARD_MISSING' });
+    await expect(fit([{ name: 'broken', score: () => Number.NaN }])).rejects.toMatchObject({
+      code: 'PEFT_REWARD_INVALID',
+    });
   });
 });

@@ -58,6 +58,7 @@ const ROWS: Readonly<Record<TaskName, readonly Readonly<Record<string, unknown>>
     chosen: ' is good',
     rejected: ' is bad',
   })),
+  grpo: NOUNS.map((noun) => ({ prompt: `the ${noun}` })),
   reward: NOUNS.map((noun) => ({
     prompt: `the ${noun}`,
     chosen: ' is good',
@@ -165,6 +166,10 @@ async function fitOf(
     const layers = usesAutogluonLayers(task) ? 'autogluon' : 'own';
     await predictor.fit(ROWS[task] as never, {
       tuningData: ROWS[task] as never,
+      rewards:
+        task === 'grpo'
+          ? [{ name: 'length', score: ({ completion }) => completion.length }]
+          : undefined,
       method: methodNamed(method, optionsOf(method, family), { layers }),
     });
     return predictor;

@@ -29,7 +29,8 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
-from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, RewardConfig, RewardTrainer
+from trl import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, KTOConfig, KTOTrainer, RewardConfig, RewardTrainer
+from trl.trainer.utils import nanstd
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 
@@ -240,6 +241,80 @@ def reward(name, tokenizer, targets, head):
     return {"tokens": ids, "margins": MARGINS, "head": head, "targets": targets, "cases": cases}
 
 
+GRPO = {
+    "dapo": {"loss_type": "dapo"},
+    "grpo": {"loss_type": "grpo"},
+    "dr_grpo": {"loss_type": "dr_grpo"},
+    "grpo_kl": {"loss_type": "grpo", "beta": 0.3, "epsilon": 0.1, "epsilon_high": 0.25},
+}
+REWARDS = [1.0, 0.0, 0.5, 2.0, -1.0, 0.25]
+GROUP = 3
+
+
+def grpo(name, tokenizer):
+    """Two groups of three completions that are given, with an older policy for the ratios."""
+    prompts = [tokenizer(row["prompt"])["input_ids"] for row in ROWS[:2] for _ in range(GROUP)]
+    texts = [" Paris", " It is Rome, I think.", " no", " apple", " An apple and a pear", " ?"]
+    completions = [tokenizer(text, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] for text in texts]
+    rewards = torch.tensor(REWARDS)
+    grouped = rewards.view(-1, GROUP)
+    centered = (grouped - grouped.mean(dim=1, keepdim=True)).flatten()
+    scaled = {
+        "group": centered / (nanstd(grouped, dim=1).repeat_interleave(GROUP) + 1e-4),
+        "batch": centered / (nanstd(rewards) + 1e-4),
+        "none": centered,
+    }
+    pad = tokenizer.pad_token_id
+    left, right = max(map(len, prompts)), max(map(len, completions))
+    inputs = {
+        "prompt_ids": torch.tensor([[pad] * (left - len(p)) + p for p in prompts]),
+        "prompt_mask": torch.tensor([[0] * (left - len(p)) + [1] * len(p) for p in prompts]),
+        "completion_ids": torch.tensor([c + [pad] * (right - len(c)) for c in completions]),
+        "completion_mask": torch.tensor([[1] * len(c) + [0] * (right - len(c)) for c in completions]),
+        "advantages": scaled["group"],
+        "num_items_in_batch": torch.tensor(float(sum(map(len, completions)))),
+    }
+    cases = {}
+    for case, options in GRPO.items():
+        args = common(max_completion_length=32, num_generations=GROUP, disable_dropout=True, **options)
+        args["per_device_train_batch_size"] = len(completions)
+        trainer = GRPOTrainer(
+            base(name), reward_funcs=lambda completions, **_: [0.0] * len(completions), peft_config=lora(),
+            args=GRPOConfig(**args), train_dataset=Dataset.from_list([{"prompt": "a"}] * 4), processing_class=tokenizer,
+        )
+        model = trainer.model
+        fill(model)
+        model.train()
+        trainer.current_gradient_accumulation_steps = 1
+        whole = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
+        mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
+
+        def logps():
+            return trainer._get_per_token_logps_and_entropies(model, whole, mask, right)[0]
+
+        with torch.no_grad():
+            now = logps()
+            i = torch.arange(now.numel(), dtype=torch.float32).reshape(now.shape)
+            # element i of the padded matrix was that much more likely to the policy that sampled
+            old = now + 0.4 * torch.sin(i)
+            with model.disable_adapter():
+                reference = logps()
+        model.zero_grad()
+        loss = trainer._compute_loss(model, {**inputs, "old_per_token_logps": old, "ref_per_token_logps": reference})
+        loss.backward()
+        cases[case] = {
+            "options": options, "loss": float(loss.detach()), "gradients": gradients(model),
+            "metrics": {"kl": measured(trainer).get("kl", 0.0), "clip_ratio": measured(trainer)["clip_ratio/region_mean"]},
+        }
+        keep = inputs["completion_mask"].bool()
+        cases[case]["old"] = [row[k].tolist() for row, k in zip(old, keep)]
+        cases[case]["reference"] = [row[k].tolist() for row, k in zip(reference, keep)]
+    return {
+        "prompts": prompts, "completions": completions, "rewards": REWARDS, "group": GROUP,
+        "advantages": {k: v.tolist() for k, v in scaled.items()}, "cases": cases,
+    }
+
+
 def rounded(value):
     if isinstance(value, float):
         return float(f"{value:.9g}") if math.isfinite(value) else None
@@ -260,6 +335,8 @@ def main():
         }
         (OUT / f"{name}.json").write_text(json.dumps(rounded(made), separators=(",", ":")) + "\n")
         print(name, os.path.getsize(OUT / f"{name}.json"))
+    made = {name: grpo(name, AutoTokenizer.from_pretrained(MODELS / name)) for name in ("llama", "qwen3")}
+    (OUT / "grpo.json").write_text(json.dumps(rounded(made), separators=(",", ":")) + "\n")
     heads = {"llama": (["q_proj", "v_proj"], "score"), "bert": (["query", "value"], "classifier")}
     rewards = {
         name: reward(name, AutoTokenizer.from_pretrained(MODELS / name), *of) for name, of in heads.items()

@@ -31,6 +31,7 @@ import {
 import { addFitOptions, fitInputOfFlags, type FitInput } from '../options/fit-options.js';
 import { mergeFitInputs } from '../options/merge-fit-inputs.js';
 import { allowedPlugins, loadPlugins, pluginModules, type Plugins } from '../options/plugins.js';
+import { loadRewards } from '../options/modules/load-rewards.js';
 import { requestOf } from '../run-file/request-of.js';
 import { readRunFile } from '../run-file/read-run-file.js';
 import { endRank, silent } from '../ranks/end-rank.js';
@@ -144,6 +145,7 @@ async function fit(
   const tell = (sentence: string): void => terminal.err(`note: ${sentence}`);
   try {
     await predictor.fit(train, {
+      rewards: await loadRewards(input.reward ?? []),
       ...(isFurther
         ? {
             ...fitOptionsOf(input, tell),

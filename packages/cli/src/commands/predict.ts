@@ -126,6 +126,7 @@ const PREDICTION_KEYS: Readonly<Partial<Record<TaskName, string>>> = Object.free
   seq2seq: 'text',
   ranking: 'score',
   preference: 'text',
+  grpo: 'text',
   reward: 'score',
 });
 

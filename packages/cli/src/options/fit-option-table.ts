@@ -66,8 +66,15 @@ export const FIT_OPTIONS = {
       'conversations; instruction, input, output (causal-lm), source, target (seq2seq), ' +
       'tokens, tags (token-classification), anchor, positive, negative (embeddings), ' +
       'query, document, relevance or query, positive, negative (ranking), ' +
-      'prompt, chosen, rejected or prompt, completion, label (preference, reward)',
+      'prompt, chosen, rejected or prompt, completion, label (preference, reward), prompt (grpo)',
     group: 'Data',
+  },
+  reward: {
+    flags: '--reward <file...>',
+    kind: 'names',
+    help: 'modules that export a reward by default (grpo), FILE or FILE=WEIGHT; their code runs',
+    group: 'Data',
+    isFlagOnly: true,
   },
   text: {
     flags: '-t, --text <column...>',

@@ -19,6 +19,7 @@ import { embeddingTask } from '../tasks/embeddings/embedding-task.js';
 import { fitMultiLabelTask } from '../tasks/labels/multi-label-task.js';
 import { pairTask } from '../tasks/pair-task.js';
 import { fitPreferenceTask } from '../tasks/preference/preference-task.js';
+import { grpoTask } from '../tasks/preference/grpo-task.js';
 import { rewardTask } from '../tasks/preference/reward-task.js';
 import type { PredictorTask } from '../tasks/predictor-task.js';
 import { fitRankingTask } from '../tasks/ranking/ranking-task.js';
@@ -126,7 +127,8 @@ function taskOf(choice: TaskChoice): PredictorTask {
     );
   const name = (task ?? 'token-classification') as RoledTask;
   const columns = chooseColumns(name, table, columnRoles);
-  const unread = unreadColumns(table, columns);
+  // rewards may read any column
+  const unread = name === 'grpo' ? [] : unreadColumns(table, columns);
   if (unread.length > 0)
     choice.unread(
       `${name} reads ${Object.values(columns).join(', ')}: ${unread.join(', ')} ` +
@@ -143,6 +145,11 @@ function taskOf(choice: TaskChoice): PredictorTask {
       return embeddingTask(columns);
     case 'preference':
       return fitPreferenceTask(columns, choice.settings);
+    case 'grpo':
+      return grpoTask(
+        { name: 'grpo', columns },
+        { rewards: options.rewards ?? [], columns: table.columns },
+      );
     case 'reward':
       return rewardTask({ name: 'reward', columns, head: 'pooled-linear' });
     case 'token-classification':

@@ -133,8 +133,10 @@ export function trainOptionsOf(
       metric: metric.name,
       direction: metric.greaterIsBetter ? 'max' : 'min',
       patience: settings['optim.patience'],
-      stoppingThreshold:
-        metric.optimum + (metric.greaterIsBetter ? -STOPPING_MARGIN : STOPPING_MARGIN),
+      // a metric without a bound is never at its optimum
+      stoppingThreshold: Number.isFinite(metric.optimum)
+        ? metric.optimum + (metric.greaterIsBetter ? -STOPPING_MARGIN : STOPPING_MARGIN)
+        : undefined,
       ...(interval <= 1
         ? { everyEpochs: interval }
         : { everySteps: Math.max(1, Math.round((interval * microBatchSize) / batchSize)) }),

@@ -1,6 +1,6 @@
 /** The settings of a fit by AutoGluon's keys, and what each means. */
 import type { RankingLoss } from '@peft/trainer';
-import type { Truncation } from '@peft/preference';
+import type { RewardScale, Truncation } from '@peft/preference';
 import type { KnownMethodName } from '@peft/methods';
 import type { EngineName } from '../engine/engine-choice.js';
 
@@ -167,6 +167,14 @@ export interface Hyperparameters {
   'optim.desirable_weight': number;
   /** Preferences: how much an undesirable answer counts with `kto`. */
   'optim.undesirable_weight': number;
+  /** GRPO: completions that are drawn to each prompt. */
+  'optim.group_size': number;
+  /** GRPO: how tokens count: `dapo`, `grpo` or `dr_grpo`. */
+  'optim.policy_loss': string;
+  /** GRPO: β of the penalty for leaving the reference. 0: none. */
+  'optim.kl_weight': number;
+  /** GRPO: the deviation that advantages are divided by, of the `group`, the `batch`, or `none`. */
+  'optim.reward_scale': RewardScale;
   /** Reward models: weight of what keeps scores around 0. */
   'optim.center_rewards': number;
   /** Whether dropout, of model and adapter, is live in training. Default false for preferences. */

@@ -25,6 +25,7 @@ export const FIT_KEYS: readonly (keyof FitOptions)[] = [
   'adapter',
   'baseAdapter',
   'beforeTraining',
+  'rewards',
   'request',
 ];
 

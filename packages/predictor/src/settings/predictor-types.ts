@@ -2,6 +2,7 @@
 import type { MethodSpec, Model, Module, TrainEvent } from '@peft/core';
 import type { ColumnType, Label, ProblemType, Table } from '@peft/data';
 import type { JsonObject } from '@peft/hub';
+import type { Reward } from '@peft/preference';
 import type { EngineName } from '../engine/engine-choice.js';
 import type { HyperparameterInput } from './hyperparameter-input.js';
 import type { MetricInput } from './metric-names.js';
@@ -109,6 +110,8 @@ export interface FitOptions {
    * PEFT_RUN_ABORTED.
    */
   readonly signal?: AbortSignal;
+  /** What judges the completions of `grpo`, weighted. Functions are not saved. */
+  readonly rewards?: readonly Reward[];
   /** Any PEFT method; wins over `optim.peft`. */
   readonly method?: MethodSpec;
   /**

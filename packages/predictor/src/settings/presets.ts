@@ -49,6 +49,14 @@ export const TASK_DEFAULTS: Readonly<Partial<Record<TaskName, Partial<Hyperparam
       'optim.lr': 5e-5,
       'optim.dropout': false,
     },
+    grpo: {
+      ...LANGUAGE_MODEL,
+      'model.hf_text.checkpoint_name': 'HuggingFaceTB/SmolLM2-135M-Instruct',
+      'optim.lr': 5e-5,
+      'optim.dropout': false,
+      'env.batch_size': 8,
+      'env.per_gpu_batch_size': 1,
+    },
     reward: {
       ...LANGUAGE_MODEL,
       'model.hf_text.checkpoint_name': 'HuggingFaceTB/SmolLM2-135M-Instruct',

@@ -1,5 +1,11 @@
 /** The default of each setting, and what its value must be. */
-import { PAIR_LOSSES, TRUNCATIONS, UNPAIRED_LOSSES } from '@peft/preference';
+import {
+  PAIR_LOSSES,
+  POLICY_LOSSES,
+  REWARD_SCALES,
+  TRUNCATIONS,
+  UNPAIRED_LOSSES,
+} from '@peft/preference';
 import { RANKING_LOSSES } from '@peft/trainer';
 import type { HyperparameterKey } from './hyperparameter-types.js';
 import {
@@ -157,6 +163,13 @@ export const SETTINGS: Readonly<Record<HyperparameterKey, Setting>> = Object.fre
   'optim.likelihood_weight': { default: null, check: orNull(number(0, 1e6)) },
   'optim.desirable_weight': { default: 1, check: positive },
   'optim.undesirable_weight': { default: 1, check: positive },
+  'optim.group_size': { default: 8, check: number(2, 4096, true) },
+  'optim.policy_loss': {
+    default: 'dapo',
+    check: oneOf(...POLICY_LOSSES.map(({ name }) => name)),
+  },
+  'optim.kl_weight': { default: 0, check: number(0, 1e6) },
+  'optim.reward_scale': { default: 'group', check: oneOf(...REWARD_SCALES) },
   'optim.center_rewards': { default: 0, check: number(0, 1e6) },
   'optim.dropout': { default: true, check: oneOf(true, false) },
   'optim.label_smoothing': { default: 0, check: number(0, 0.999) },

@@ -29,6 +29,7 @@ export const TASK_ROLES = Object.freeze({
     ['chosen', 'rejected', 'prompt?', 'tools?'],
     ['prompt', 'completion', 'label', 'tools?'],
   ],
+  grpo: [['prompt']],
   reward: [['chosen', 'rejected', 'prompt?', 'tools?', 'margin?']],
 } satisfies Partial<Record<TaskName, readonly (readonly string[])[]>>);
 /** Tasks that read columns by their roles. */

@@ -6,6 +6,7 @@ import { embeddingTask } from './embeddings/embedding-task.js';
 import { multiLabelTask } from './labels/multi-label-task.js';
 import { pairTask } from './pair-task.js';
 import { preferenceTask } from './preference/preference-task.js';
+import { grpoTask } from './preference/grpo-task.js';
 import { rewardTask } from './preference/reward-task.js';
 import type { PredictorTask } from './predictor-task.js';
 import { tableTask } from './table-task.js';
@@ -37,6 +38,8 @@ export function restoreTask(record: TaskRecord, metrics: readonly Metric[]): Pre
       return rankingTask(record);
     case 'preference':
       return preferenceTask(record);
+    case 'grpo':
+      return grpoTask(record, { rewards: [] });
     case 'reward':
       return rewardTask(record);
     case 'embeddings':

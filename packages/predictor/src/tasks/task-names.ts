@@ -10,6 +10,7 @@ export const TASK_NAMES = Object.freeze([
   'ranking',
   'preference',
   'reward',
+  'grpo',
 ] as const);
 /** The name of a task. */
 export type TaskName = (typeof TASK_NAMES)[number];
@@ -20,7 +21,7 @@ export const writesTexts = (task: TaskName | undefined): boolean =>
 
 /** Whether a task's model is a decoder that writes texts. */
 export const isWritingDecoder = (task: TaskName | undefined): boolean =>
-  task === 'causal-lm' || task === 'preference';
+  task === 'causal-lm' || task === 'preference' || task === 'grpo';
 
 /**
  * Whether a task's methods take AutoGluon's layers where the settings name none: those of whole

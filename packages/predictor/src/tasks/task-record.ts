@@ -45,6 +45,10 @@ export type TaskRecord =
       readonly loss: string;
     }
   | {
+      readonly name: 'grpo';
+      readonly columns: ColumnRoles;
+    }
+  | {
       readonly name: 'reward';
       readonly columns: ColumnRoles;
       readonly head: ClassifierHead;

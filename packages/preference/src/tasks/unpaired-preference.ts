@@ -61,7 +61,10 @@ export function unpairedPreference(options: UnpairedOptions = {}): Task<Unpaired
     ) as Tensor1D;
     return {
       logProbabilities,
-      ratios: tf.sub(logProbabilities, tf.tensor1d(batch.reference!)) as Tensor1D,
+      // a plan of memory asks for the loss of rows that nothing has prepared
+      ratios: batch.reference
+        ? (tf.sub(logProbabilities, tf.tensor1d(batch.reference)) as Tensor1D)
+        : logProbabilities,
     };
   };
   return Object.freeze<Task<PreparedBatch, number>>({

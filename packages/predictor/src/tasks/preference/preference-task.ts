@@ -1,18 +1,16 @@
 /** Language models that learn from preferences: pairs of answers, or single ones with labels. */
 import { tableFromRows, turnEndIds, type Table } from '@peft/data';
-import { readContent, type Content } from '@peft/preference';
-import { PeftError } from '@peft/errors';
-import type { Prompt } from '@peft/generation';
 import { predict } from '@peft/trainer';
 import { runSizes } from '../../fit/run-plan.js';
 import type { Hyperparameters } from '../../settings/hyperparameter-types.js';
 import { chatTemplateOf } from '../../model/chat-template.js';
 import type { ColumnRoles } from '../column-roles.js';
-import type { PredictorTask, TaskTools } from '../predictor-task.js';
+import type { PredictorTask } from '../predictor-task.js';
 import type { TaskRecord } from '../task-record.js';
 import { writeTexts } from '../write-texts.js';
 import { answerRows } from './answer-rows.js';
 import { preferenceMetric } from './preference-metrics.js';
+import { promptsOf, writtenPrompt } from './prompts.js';
 
 const NAME = 'preference';
 
@@ -64,7 +62,7 @@ export function preferenceTask(record: PreferenceRecord): PredictorTask {
       const asked = promptsOf(table, input);
       const isChat = asked.some((prompt) => typeof prompt !== 'string');
       return writeTexts(
-        asked.map((prompt) => written(prompt, tools)),
+        asked.map((prompt) => writtenPrompt(prompt, tools)),
         tools,
         writing,
         isChat ? turnEndIds(chatTemplateOf(tools), tools.base.tokenizer) : [],
@@ -82,21 +80,3 @@ export function preferenceTask(record: PreferenceRecord): PredictorTask {
 /** Rows of one prompt stay on one side of a split. */
 const groupsOf = (table: Table, column: string): string[] =>
   table.values(column).map((cell) => JSON.stringify(cell));
-
-function promptsOf(table: Table, column: string): Content[] {
-  if (!table.has(column))
-    throw new PeftError(
-      'PEFT_COLUMN_MISSING',
-      `predictor: ${table.source} has no column ${JSON.stringify(column)} to answer.`,
-      { hint: 'new rows need the prompt alone' },
-    );
-  return table
-    .values(column)
-    .map((cell, row) => readContent(cell, `the prompt of row ${table.origin(row)}`));
-}
-
-/** What the model goes on from. */
-const written = (prompt: Content, tools: TaskTools): Prompt =>
-  typeof prompt === 'string'
-    ? prompt
-    : tools.base.tokenizer.ids(chatTemplateOf(tools).render(prompt, { addGenerationPrompt: true }));
