@@ -105,7 +105,7 @@ export const adapterHubFormat: AdapterFormat = Object.freeze({
   readKey(key, { adapter, keys }) {
     const { basePrefix } = adapter.description;
     const canonical = canonicalOf(key, basePrefix);
-    const name = placesOf(adapter).get(canonical);
+    const name = placesOf(adapter).get(canonical) ?? baseNamed(adapter.description, canonical);
     return name === undefined
       ? undefined
       : { of: chosenKeys(keys, basePrefix).get(canonical) === key ? 'parameter' : 'repeat', name };
@@ -151,6 +151,13 @@ function placesOf(adapter: AdapterView): ReadonlyMap<string, string> {
   placesByAdapter.set(adapter, places);
   return places;
 }
+
+/** The model's own parameter of that name, which a file may bring along whole. */
+const baseNamed = (
+  { parameters, basePrefix }: ModelDescription,
+  canonical: string,
+): string | undefined =>
+  parameters.find(({ name }) => canonicalOf(name, basePrefix) === canonical)?.name;
 
 const chosenByFile = new WeakMap<readonly string[], ReadonlyMap<string, string>>();
 

@@ -1,6 +1,8 @@
 /** The adapter alone, in the layouts of Python's libraries: what one saved, for the other. */
 import {
   adapterHubFormat,
+  hubHeadModules,
+  isInModules,
   peftFormat,
   saveAdapter,
   type Adapter,
@@ -30,8 +32,10 @@ function adapterLayout(name: string, summary: string, format: AdapterFormat): Ex
       const { model, base } = source;
       const { adapter } = soleAdapter(name, source);
       if (format === peftFormat) refuseUnknown(adapter);
+      else refuseHomeless(adapter);
       // refuses what the layout has no words for
       format.writeConfig(adapter, {});
+      refuseShared(name, adapter, format);
       return {
         type: undefined,
         totalBytes: 1,
@@ -58,9 +62,33 @@ function adapterLayout(name: string, summary: string, format: AdapterFormat): Ex
 function refuseUnknown({ parts }: Adapter): void {
   const methods = parts.map(({ part }) => part.method);
   if (methods.filter(({ peftType }) => peftType !== undefined).length === 1) return;
-  throw unsupported(
-    'peft',
-    `has no method ${methods.map(({ name }) => name).join('+')}`,
-    'make it LoRA (--to lora), or merge it: peft merge',
-  );
+  throw unsupported('peft', `has no method ${methods.map(({ name }) => name).join('+')}`, MERGE);
 }
+
+/**
+ * The adapters library reads modules of its own and the head; of the model's other parameters it
+ * would leave what was trained behind.
+ * @throws PEFT_EXPORT_UNSUPPORTED
+ */
+function refuseHomeless({ parameters, description }: Adapter): void {
+  const heads = hubHeadModules(description);
+  const found = [...parameters.values()].find(
+    ({ origin, name }) => origin === 'unfrozen' && !isInModules(name, heads),
+  );
+  if (found)
+    throw unsupported('adapter-hub', `has no place for ${found.name}, which was trained`, MERGE);
+}
+
+/** @throws PEFT_EXPORT_UNSUPPORTED where two methods would write under one name */
+function refuseShared(layout: string, adapter: Adapter, format: AdapterFormat): void {
+  const keys = new Set<string>();
+  for (const parameter of adapter.parameters.values()) {
+    if (!parameter.saved) continue;
+    const key = format.keyOf(adapter, parameter);
+    if (keys.has(key))
+      throw unsupported(layout, `has one place for two parameters (${key})`, MERGE);
+    keys.add(key);
+  }
+}
+
+const MERGE = 'make it LoRA (--to lora), or merge it: peft merge';
