@@ -34,7 +34,7 @@ export function decodeFloat32(bytes: Uint8Array, dtype: StoredDtype): Float32Arr
     case 'F8_E4M3':
     case 'F8_E5M2':
     case 'F8_E8M0':
-      return Float32Array.from(bytes, (code) => FLOAT8_VALUES[dtype][code]!);
+      return decodeFloat8(bytes, FLOAT8_VALUES[dtype]);
     case 'I32':
       return new Float32Array(view(Int32Array));
     case 'I16':
@@ -51,6 +51,12 @@ export function decodeFloat32(bytes: Uint8Array, dtype: StoredDtype): Float32Arr
         { hint: 'read it as integers' },
       );
   }
+}
+
+function decodeFloat8(codes: Uint8Array, values: Float32Array): Float32Array {
+  const out = new Float32Array(codes.length);
+  for (let i = 0; i < codes.length; i += 1) out[i] = values[codes[i]!]!;
+  return out;
 }
 
 /** bfloat16 is the upper half of a float32. */

@@ -53,9 +53,10 @@ export function scaledFloats(
         const row = (first * entry + start) / columns;
         const matrix = Math.floor(row / rows);
         const gridRow = matrix * grid.rows + Math.floor((row % rows) / grid.block[0]);
-        for (let c = 0; c < columns; c += 1) {
-          const place = gridRow * grid.columns + Math.floor(c / grid.block[1]);
-          values[start + c]! *= scales[isWhole ? 0 : place]!;
+        for (let block = 0; block < grid.columns; block += 1) {
+          const factor = scales[isWhole ? 0 : gridRow * grid.columns + block]!;
+          const end = Math.min(columns, (block + 1) * grid.block[1]);
+          for (let c = block * grid.block[1]; c < end; c += 1) values[start + c]! *= factor;
         }
       }
       return values;
