@@ -6,7 +6,7 @@ import { createServer, type PeftServer } from '../src/index.js';
 import { LLAMA } from './served-fixture.js';
 
 const MAX_BODY_BYTES = 20_000;
-const DROPPED_CONNECTIONS = 2000;
+const DROPPED_CONNECTIONS = process.env['PEFT_LONG_TESTS'] === '1' ? 10_000 : 2000;
 
 let server: PeftServer;
 let url: URL;
@@ -115,6 +115,36 @@ test(`${DROPPED_CONNECTIONS} connections that are opened and dropped leave it up
   }
   expect(await isWell()).toBe(true);
 });
+
+test('a client that closes its half of the connection has gone, and its text with it', async () => {
+  const body = '{"prompt":"Ein","max_tokens":200,"stream":true}';
+  const socket = await open();
+  socket.write(
+    `POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+  await once(socket, 'data');
+  socket.end();
+  const health = async (): Promise<unknown> => (await fetch(new URL('/health', url))).json();
+  await expect.poll(health).toMatchObject({ running: 0, waiting: 0, cacheBytes: 0 });
+});
+
+test('a client that closes its half in the middle of a body is let go', async () => {
+  const socket = await open();
+  socket.end('POST /v1/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n{"prompt":');
+  let text = '';
+  for await (const data of socket) text += String(data);
+  expect(text).toMatch(/^(HTTP\/1\.1 400|$)/);
+  expect(await isWell()).toBe(true);
+});
+
+test.each(['../llama', 'llama/../../etc', '..\\llama', '%2e%2e/llama', '\0'])(
+  'a model of the name %j is one that there is not',
+  async (model) => {
+    const answer = await post(JSON.stringify({ model, prompt: 'a', max_tokens: 1 }));
+    expect(answer.status).toBe(404);
+    expect(await answer.json()).toMatchObject({ error: { code: 'model_not_found' } });
+  },
+);
 
 test('clients that send slowly hold nobody else up', async () => {
   const slow = await Promise.all(Array.from({ length: 50 }, open));
