@@ -6,6 +6,7 @@ import type { JsonObject } from '@peft/hub';
 import { PEFT_TYPES } from './peft-types.js';
 import { moreThanLora } from './plain-lora.js';
 
+/** Whether one program loads an adapter. */
 export interface AdapterVerdict {
   readonly target: TargetName;
   /** It loads the adapter as it is. */
@@ -93,6 +94,7 @@ export const TARGETS = Object.freeze({
   },
 } as const satisfies Readonly<Record<string, Target>>);
 
+/** A program whose loading of adapters is known. */
 export type TargetName = keyof typeof TARGETS;
 /** The programs whose loading is known, by name. */
 export const TARGET_NAMES = Object.freeze(Object.keys(TARGETS) as TargetName[]);

@@ -6,6 +6,7 @@ import type { TrainEvent } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { scalarsOf } from './event-scalars.js';
 
+/** Which server a run's numbers go to, and what the run is called there. */
 export interface MlflowLogOptions {
   /** Of the server, `http://127.0.0.1:5000`. */
   readonly url: string;
@@ -45,6 +46,7 @@ const LONGEST_VALUE = 500;
 /** Metrics are sent when so much time has passed, or a batch is full. */
 const BATCH_MS = 2000;
 
+/** A log of one run; the run there begins with the first event that is heard. */
 export function createMlflowLog(options: MlflowLogOptions): MlflowLog {
   const { experiment = 'peft', parameters, runName, timeoutMs = 10_000 } = options;
   const ask = asker(options.url, timeoutMs);
