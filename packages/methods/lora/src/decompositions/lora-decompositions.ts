@@ -9,7 +9,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { check } from '@peft/errors';
+import { check, PeftError } from '@peft/errors';
 import {
   dequantize4Bit,
   quantize4Bit,
@@ -36,7 +36,7 @@ export const pissaInit: LoraInitializer = Object.freeze({
   peftValue: 'pissa',
   takesOver: true,
   start: (call: LoraInitCall) =>
-    takingOver(call, (w, { rank, scaling }) => balanced(truncatedSvd(w, rank), scaling)),
+    takingOver('pissa', call, (w, { rank, scaling }) => balanced(truncatedSvd(w, rank), scaling)),
 });
 
 /**
@@ -52,7 +52,7 @@ export function fastPissaInit(iterations: number): LoraInitializer {
     peftValue: name,
     takesOver: true,
     start: (call: LoraInitCall) =>
-      takingOver(call, (w, { rank, scaling }) =>
+      takingOver(name, call, (w, { rank, scaling }) =>
         balanced(randomizedSvd(w, rank, iterations), scaling),
       ),
   });
@@ -64,7 +64,7 @@ export const oloraInit: LoraInitializer = Object.freeze({
   peftValue: 'olora',
   takesOver: true,
   start: (call: LoraInitCall) =>
-    takingOver(call, (w, { rank }) => {
+    takingOver('olora', call, (w, { rank }) => {
       const { q, r } = truncatedQr(w, rank);
       return { a: flat(r), b: columns(q) };
     }),
@@ -81,6 +81,7 @@ export function loftqInit(rounds = 1): LoraInitializer {
     peftValue: 'loftq',
     peftConfig: { loftq_config: { loftq_bits: 4, loftq_iter: rounds } },
     start(call: LoraInitCall) {
+      requireDirections('loftq', call);
       let factors: Factors | undefined;
       call.context.replaceWeight((weight) => {
         const quantized = loftq(weight, call.rank, rounds);
@@ -92,11 +93,24 @@ export function loftqInit(rounds = 1): LoraInitializer {
   });
 }
 
+/** A matrix has as many directions as its smaller side. @throws PEFT_CONFIG_INVALID for fewer than r */
+function requireDirections(init: string, { site, rank }: LoraInitCall): void {
+  const directions = Math.min(site.inFeatures, site.outFeatures);
+  if (rank > directions)
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `lora: init "${init}" takes ${rank} directions of ${site.path}, which has ${directions}.`,
+      { hint: `lower the rank to ${directions}, there alone by rankPattern, or take another init` },
+    );
+}
+
 /** W ← W − s·B·A. */
 function takingOver(
+  init: string,
   call: LoraInitCall,
   decompose: (w: Rows, call: LoraInitCall) => Factors,
 ): ReturnType<LoraInitializer['start']> {
+  requireDirections(init, call);
   let factors: Factors | undefined;
   const { rank, scaling } = call;
   call.context.replaceWeight((weight) => {
