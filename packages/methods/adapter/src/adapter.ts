@@ -42,7 +42,10 @@ export const adapter = definePeftMethod({
   }),
 
   attach: {
-    sublayer: bottleneckSublayer,
+    sublayer(site, config, context) {
+      requireInvertible(config, context);
+      return bottleneckSublayer(site, config, context);
+    },
     norm(site, config, context) {
       const block = invertibleAt(site, config, context);
       return { forward: (x, base) => block(base(x)) };
@@ -75,6 +78,27 @@ function targetsOf(description: ModelDescription, config: BottleneckConfig): str
   );
   const end = config.invAdapter === null ? undefined : embeddingEnd(description);
   return [...branches.map(({ path }) => path), ...(end === undefined ? [] : [end])];
+}
+
+/**
+ * @throws PEFT_METHOD_UNSUPPORTED where the embeddings' end is taken out of the default targets, so
+ *   that the invertible adapter would be left out without a word
+ */
+function requireInvertible(
+  { invAdapter }: BottleneckConfig,
+  { description, sites, targets }: AttachContext,
+): void {
+  const end = invAdapter === null || targets !== undefined ? undefined : embeddingEnd(description);
+  if (end === undefined || sites.some(({ path }) => path === end)) return;
+  throw new PeftError(
+    'PEFT_METHOD_UNSUPPORTED',
+    `adapter: ${end}, behind which an invertible adapter stands, trains whole or is left out.`,
+    {
+      hint:
+        'take another bottleneck adapter where the vocabulary grew or modulesToSave names the ' +
+        'embedding, and neither excludeModules nor layersToTransform with an invertible one',
+    },
+  );
 }
 
 function invertibleAt(

@@ -4,6 +4,7 @@ import { moveParameters, tinyModels, toBeAllclose, usePortableEngine } from '@pe
 import * as tf from '@tensorflow/tfjs';
 import { describe, expect, it } from 'vitest';
 import { adapter } from './adapter.js';
+import { NAMED_ADAPTERS } from './named-configs.js';
 import { adapterPlus, houlsby, parallelAdapter } from './named-adapters.js';
 import { kroneckerSum } from './phm-projection.js';
 
@@ -127,5 +128,17 @@ describe('bottlenecks on residual branches', () => {
       // By hand: A₀ ⊗ W₀ + A₁ ⊗ W₁.
       expect(kroneckerSum(a, w, [2, 6])).toBeAllclose([1, 0, 1, 2, 1, 2, 3, 0, 3, 4, 0, 4]);
     });
+  });
+
+  it('refuse an invertible adapter whose place is taken out, instead of leaving it out', () => {
+    const decoder = tinyModels()
+      .find(({ name }) => name === 'decoder')!
+      .open(engine);
+    const invertible = { ...NAMED_ADAPTERS['seq_bn_inv'], reductionFactor: 3 };
+    for (const common of [{ modulesToSave: ['wte', 'embed_tokens'] }, { layersToTransform: [0] }])
+      expect(() => decoder.addAdapter('a', adapter({ ...invertible, ...common }))).toThrow(
+        /behind which an invertible adapter stands, trains whole or is left out/,
+      );
+    decoder.dispose();
   });
 });
