@@ -92,6 +92,26 @@ describe('preferences', () => {
     expect(bytes(parts).equals(bytes(whole))).toBe(true);
   });
 
+  it('go on from an adapter, and say that the reference is the base without it', async () => {
+    const first = join(folder, 'first');
+    const once = { ...settings, 'optim.max_epochs': 1 };
+    const begun = predictorOf('preference', 'llama', { path: first, hyperparameters: once });
+    await fitted(begun.predictor, pairs);
+    begun.predictor.dispose();
+    const warned = async (loss: string, options: FitOptions): Promise<boolean> => {
+      const hyperparameters = { ...once, 'optim.preference_loss': loss };
+      const { predictor, events } = predictorOf('preference', 'llama', { hyperparameters });
+      await fitted(predictor, pairs, options);
+      predictor.dispose();
+      return events.some(
+        (event) => event.type === 'run/warned' && event.code === 'PEFT_REFERENCE_BASE',
+      );
+    };
+    expect(await warned('sigmoid', { adapter: first })).toBe(true);
+    expect(await warned('sigmoid', { baseAdapter: first })).toBe(false);
+    expect(await warned('orpo', { adapter: first })).toBe(false);
+  });
+
   it('say what settings and columns do not go together', async () => {
     const fit = (rows: readonly object[], hyperparameters: object) =>
       fitted(predictorOf('preference', 'llama', { hyperparameters }).predictor, rows);

@@ -23,7 +23,7 @@ import {
   stateStoreOf,
   trainOptionsOf,
 } from './run-plan.js';
-import { startAdapter } from './start-adapter.js';
+import { startAdapter, tellReference } from './start-adapter.js';
 
 /**
  * Checks settings and data before a model is loaded, trains, and returns the state that the
@@ -78,6 +78,7 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
       request.app,
       request.emit,
     );
+    if (options.adapter !== undefined) tellReference(data.task, settings, request.emit);
     options.beforeTraining?.(model);
     return await trainOn(request, memory, data, examples, {
       engine,

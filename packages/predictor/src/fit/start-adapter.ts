@@ -14,7 +14,9 @@ import type { EventBody } from '../model/base-model.js';
 import type { AdapterFolders } from '../model/vocabulary.js';
 import { ADAPTER, BENEATH } from '../model/predictor-state.js';
 import { ADAPTER_METHODS } from '../predictor-module.js';
+import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { FitOptions } from '../settings/predictor-types.js';
+import type { PredictorTask } from '../tasks/predictor-task.js';
 
 /**
  * Refuses options that contradict each other.
@@ -92,6 +94,23 @@ export async function startAdapter(
   }
   if (beneath !== undefined) model.setActiveAdapters(BENEATH, ADAPTER);
   return name;
+}
+
+/** Says what a task compares with that goes on from an adapter: the base without it. */
+export function tellReference(
+  { comparesWithBase }: Pick<PredictorTask, 'comparesWithBase'>,
+  settings: Hyperparameters,
+  emit: (event: EventBody) => void,
+): void {
+  if (!comparesWithBase?.(settings)) return;
+  emit({
+    type: 'run/warned',
+    code: 'PEFT_REFERENCE_BASE',
+    message:
+      'the reference is the base without the adapter that training goes on from; TRL takes that ' +
+      'adapter as it was at the start.',
+    hint: 'keep it beneath a new one with baseAdapter (CLI: --base-adapter): the reference then has it',
+  });
 }
 
 /** Loads the adapter that another one is to stand on; it does not train. */

@@ -89,6 +89,11 @@ export interface PredictorTask {
   /** The metric of that name, or the task's own. @throws PEFT_METRIC_UNKNOWN */
   metric(given: string | Metric | undefined): WatchedMetric;
   /**
+   * Whether it learns relative to the model as it is without the adapter that trains. Absent where
+   * no setting makes it do so.
+   */
+  comparesWithBase?(settings: Hyperparameters): boolean;
+  /**
    * That labels and metric go together, before anything is computed.
    * @throws PEFT_METRIC_…, PEFT_LABEL_…, PEFT_DATA_INVALID
    */

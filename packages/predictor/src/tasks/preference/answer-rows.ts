@@ -2,6 +2,7 @@
 import type { Table, TableWarning, TokenData } from '@peft/data';
 import {
   memoryReferenceCache,
+  PAIR_LOSSES,
   preference,
   preferenceData,
   unpairedData,
@@ -21,6 +22,8 @@ import { answerOptions, preferencesOf, unpairedOf } from './preference-table.js'
 
 /** How rows are read, learnt from and scored. */
 export interface AnswerRows {
+  /** The loss reads what the model makes of the answers without the adapter that trains. */
+  readonly hasReference: boolean;
   task(settings: Hyperparameters): Task;
   /** @throws PEFT_DATA_INVALID, PEFT_PREFERENCE_… */
   check(table: Table): void;
@@ -47,6 +50,7 @@ export function answerRows(columns: ColumnRoles, loss: string): AnswerRows {
 function pairs(columns: ColumnRoles, loss: string): AnswerRows {
   const cache = memoryReferenceCache();
   return {
+    hasReference: PAIR_LOSSES.some(({ name, hasReference }) => name === loss && hasReference),
     task: (settings) =>
       preference({
         loss,
@@ -74,6 +78,7 @@ function pairs(columns: ColumnRoles, loss: string): AnswerRows {
 function singleAnswers(columns: ColumnRoles, loss: string): AnswerRows {
   const cache = memoryReferenceCache();
   return {
+    hasReference: true,
     task(settings) {
       for (const key of ['optim.label_smoothing', 'optim.likelihood_weight'] as const)
         if (settings[key])

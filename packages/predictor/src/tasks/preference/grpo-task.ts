@@ -79,6 +79,7 @@ export function grpoTask(record: GrpoRecord, parts: GrpoParts): PredictorTask {
       });
     },
     checkRows: (table) => void promptsOf(table, prompt),
+    comparesWithBase: (settings) => settings['optim.kl_weight'] > 0,
     scorer(table, _, tools) {
       requireRewards(rewards);
       const rows = rowsOf(table);

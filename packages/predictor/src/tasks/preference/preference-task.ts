@@ -44,6 +44,7 @@ export function preferenceTask(record: PreferenceRecord): PredictorTask {
     examples: rows.examples,
     metric: preferenceMetric,
     checkRows: rows.check,
+    comparesWithBase: () => rows.hasReference,
     async scorer(table, _, tools) {
       const data = await rows.examples(table, tools);
       return async (signal) => {
