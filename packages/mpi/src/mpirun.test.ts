@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import { mpirunArguments, startMpirun } from './mpirun.js';
 
 const environment = { PEFT_NUM_THREADS: '2', HF_HOME: '/hub', PATH: '/bin' };
@@ -24,12 +24,8 @@ it('starts ranks on other machines with the variables that matter', () => {
 });
 
 it('says what to install where there is no mpirun', () => {
-  process.env['PEFT_MPIRUN'] = 'mpirun-of-nobody';
-  try {
-    expect(() => startMpirun({ ranks: 2, command })).toThrow(
-      expect.objectContaining({ code: 'PEFT_MPI_MISSING' }),
-    );
-  } finally {
-    delete process.env['PEFT_MPIRUN'];
-  }
+  vi.stubEnv('PEFT_MPIRUN', 'mpirun-of-nobody');
+  expect(() => startMpirun({ ranks: 2, command })).toThrow(
+    expect.objectContaining({ code: 'PEFT_MPI_MISSING' }),
+  );
 });

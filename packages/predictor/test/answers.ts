@@ -17,7 +17,8 @@ export async function answersOf(
     predictor.task === 'classification' || predictor.task === 'multi-label-classification'
       ? await predictor.predictProba(data)
       : await predictor.predict<unknown>(data);
-  const scores = await predictor.evaluate(data);
+  // rewards are functions, which a saved predictor has none of
+  const scores = predictor.task === 'grpo' ? {} : await predictor.evaluate(data);
   const answers = made.map(plain);
   if (predictor.task === 'causal-lm' || predictor.task === 'seq2seq')
     // a small model may write the same to everyone, and yet not find all texts as likely

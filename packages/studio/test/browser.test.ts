@@ -9,7 +9,8 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CHROMIUM, expectReadable, launch, tabTo, webpOf } from './chromium.js';
 import { ROOT } from '../../../tools/packages.mjs';
-import { openStudio, QUICK_MODEL, writeRun, type OpenStudio } from './studio-fixture.js';
+import { QUICK_MODEL, writeRun } from './studio-fixture.js';
+import { startStudio, type StartedStudio } from './started-studio.js';
 
 const TABLE = join(ROOT, 'examples/quickstart/data/en_train.tsv');
 const isForDocs = process.env['PEFT_SCREENSHOTS'] === '1';
@@ -20,12 +21,12 @@ const EPOCHS = isForDocs ? '3' : '1';
 if (!CHROMIUM) console.log('no Chromium is installed: the studio’s page is not tested');
 
 describe.skipIf(!CHROMIUM)('the page in Chromium', () => {
-  let studio: OpenStudio;
+  let studio: StartedStudio;
   let browser: Browser;
   let page: Page;
   const complaints: string[] = [];
   beforeAll(async () => {
-    studio = await openStudio();
+    studio = await startStudio();
     browser = await launch();
     page = await browser.newPage({ viewport: { width: 1200, height: 800 } });
     page.setDefaultTimeout(60_000);
