@@ -26,19 +26,22 @@ export function readScheme(settings: FormSettings): Scheme {
   );
   if (groups.length === 0)
     settings.refuse('config_groups', settings.value('config_groups'), 'an object of at least one');
-  const own = groups.map((each) => formSettings(each));
-  const weights = own.map((each) => each.value('weights'));
-  if (weights.some((each) => show(each) !== show(weights[0])))
-    throw unreadForm('compressed-tensors in several schemes', 'one scheme for all weights is');
-  const format = own[0]!.value('format') ?? settings.value('format');
   const sparsity = settings.value('sparsity_config') as { format?: unknown } | undefined;
   const sparse = sparsity?.format ?? 'dense';
-  if (!FORMATS.includes(format as string) || sparse !== 'dense')
-    throw unreadForm(
-      `compressed-tensors in the format ${show(sparse === 'dense' ? format : sparse)}`,
-      READABLE,
-    );
-  return schemeOf(formSettings(weights[0] ?? null), format === 'pack-quantized');
+  if (sparse !== 'dense')
+    throw unreadForm(`compressed-tensors in the format ${show(sparse)}`, READABLE);
+  const schemes = groups.map((each) => schemeOfGroup(formSettings(each), settings.value('format')));
+  if (schemes.some((each) => JSON.stringify(each) !== JSON.stringify(schemes[0])))
+    throw unreadForm('compressed-tensors in several schemes', 'one scheme for all weights is');
+  return schemes[0]!;
+}
+
+/** @param formatOfAll for a group that names none of its own */
+function schemeOfGroup(group: FormSettings, formatOfAll: unknown): Scheme {
+  const format = group.value('format') ?? formatOfAll;
+  if (!FORMATS.includes(format as string))
+    throw unreadForm(`compressed-tensors in the format ${show(format)}`, READABLE);
+  return schemeOf(formSettings(group.value('weights') ?? null), format === 'pack-quantized');
 }
 
 function schemeOf(weights: FormSettings, isPacked: boolean): Scheme {

@@ -217,6 +217,26 @@ describe('compressed-tensors', () => {
     const group = (num_bits: number) => ({ targets: ['Linear'], weights: { num_bits } });
     const both = { ...FOUR, config_groups: { a: group(4), b: group(8) } };
     expect(await refusal(parts, both)).toContain('compressed-tensors in several schemes');
+    const written = (fields: object, format?: string) => ({
+      targets: ['Linear'],
+      format,
+      // as llm-compressor writes them, those that differ at the end
+      weights: {
+        ...{ actorder: null, block_structure: null, dynamic: false, group_size: 32, num_bits: 4 },
+        ...{ observer: 'minmax', observer_kwargs: {}, scale_dtype: null, strategy: 'group' },
+        ...fields,
+      },
+    });
+    const groups = (a: object, b: object) => ({ ...FOUR, config_groups: { a, b } });
+    const even = written({ symmetric: true });
+    expect(await refusal(parts, groups(even, written({ symmetric: false })))).toContain(
+      'in several schemes',
+    );
+    expect(await refusal(parts, groups(even, written({}, 'marlin-24')))).toContain(
+      'in the format "marlin-24"',
+    );
+    const store = open(parts, groups(even, written({ observer: 'mse', symmetric: true })));
+    expect(store.get('m.weight')!.shape).toEqual([2, 64]);
     expect(await refusal(parts, { ...FOUR, config_groups: {} })).toContain('config_groups must be');
     const sparse = { ...FOUR, sparsity_config: { format: 'sparse-24-bitmask' } };
     expect(await refusal(parts, sparse)).toContain('in the format "sparse-24-bitmask"');
