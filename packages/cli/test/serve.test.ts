@@ -1,7 +1,12 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runCommandLine } from '../src/index.js';
 import { fakeTerminal, peft } from './fake-terminal.js';
 import { tinyLlama, type TinyLlama } from './tiny-llama.js';
+
+const COMMAND = fileURLToPath(new URL('../bin/peft.mjs', import.meta.url));
 
 let llama: TinyLlama;
 beforeAll(() => {
@@ -30,6 +35,43 @@ describe('peft serve', () => {
     expect(await ended).toBe(0);
     await expect(fetch(url)).rejects.toThrow();
   });
+
+  test.skipIf(process.platform === 'win32')(
+    'lets a stream end at SIGTERM, takes no more, and ends well',
+    async () => {
+      const words = ['serve', llama.path, '--port', '0', '--engine', 'portable'];
+      const command = spawn(process.execPath, [COMMAND, ...words], {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      const ended = once(command, 'close');
+      let err = '';
+      command.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+      try {
+        await expect.poll(() => err, { timeout: 60_000 }).toContain('listening on');
+        const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(err)!;
+        // no token ends it early
+        const body = { prompt: 'Hi', max_tokens: 200, stream: true, logit_bias: { 457: -100 } };
+        const options = { stream_options: { include_usage: true }, temperature: 0 };
+        const answer = await fetch(`${url}/v1/completions`, {
+          method: 'POST',
+          body: JSON.stringify({ ...body, ...options }),
+        });
+        let streamed = '';
+        for await (const text of answer.body!.pipeThrough(new TextDecoderStream())) {
+          if (streamed === '') command.kill('SIGTERM');
+          streamed += text;
+        }
+        expect(streamed).toContain('"completion_tokens":200');
+        expect(streamed).toMatch(/data: \[DONE\]\n\n$/);
+        await expect(fetch(`${url}/health`)).rejects.toThrow();
+        await ended;
+        expect(command.exitCode, err).toBe(0);
+        expect(err).toContain('letting requests end');
+      } finally {
+        command.kill('SIGKILL');
+      }
+    },
+  );
 
   test('stops loading at Ctrl-C', async () => {
     const terminal = fakeTerminal();
