@@ -1,8 +1,4 @@
-import * as tf from '@tensorflow/tfjs';
-import type { Model } from '@peft/core';
-import type { Engine } from '@peft/ops';
-import { createPortableEngine } from '@peft/portable';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   preference,
   preferenceData,
@@ -16,11 +12,11 @@ import {
 } from '../src/index.js';
 import {
   expectGolden,
-  openGolden,
   readGolden,
   stepOf,
   templateOf,
   tokenizerOf,
+  useGoldenModels,
   type GoldenCase,
 } from './golden-model.js';
 
@@ -65,20 +61,7 @@ const KTO_OPTIONS: Readonly<Record<string, UnpairedOptions>> = {
   apo_zero_unpaired: { loss: 'apo_zero_unpaired' },
 };
 
-let engine: Engine;
-let before = 0;
-let model: Model | undefined;
-beforeAll(async () => {
-  engine = await createPortableEngine();
-  await engine.activate();
-});
-afterAll(() => engine.dispose());
-beforeEach(() => (before = tf.memory().numTensors));
-afterEach(() => {
-  model?.dispose();
-  model = undefined;
-  expect(tf.memory().numTensors).toBe(before);
-});
+const openGolden = useGoldenModels();
 
 describe.each(['llama', 'qwen3'])('a tiny %s, as TRL 1.13 computes it', (name) => {
   const golden = readGolden<Golden>(name);
@@ -120,7 +103,7 @@ describe.each(['llama', 'qwen3'])('a tiny %s, as TRL 1.13 computes it', (name) =
         hasReference ? golden.maxLength : 256,
         label === 'keep_end' ? 'keep_end' : 'keep_start',
       );
-      model = openGolden(engine, name, { dropout: label === 'lora_dropout' ? 0.3 : 0 });
+      const model = openGolden(name, { dropout: label === 'lora_dropout' ? 0.3 : 0 });
       const task = preference(OPTIONS[label] ?? { loss: label });
       // a mean over tokens is what TRL logs of a loss that averages
       const averaged = ['simpo', 'orpo'].includes(label);
@@ -139,7 +122,7 @@ describe.each(['llama', 'qwen3'])('a tiny %s, as TRL 1.13 computes it', (name) =
       golden.kto.rows.map((row, r) => readUnpaired(row, `row ${r}`)),
       { tokenizer, template: templateOf(golden.template, tokenizer), maxLength: golden.maxLength },
     );
-    model = openGolden(engine, name);
+    const model = openGolden(name);
     const task = unpairedPreference(KTO_OPTIONS[label]);
     expectGolden(await stepOf(model, task, [data.pack([0, 1, 2, 3])]), expected);
     // the rotation goes by the rows' numbers, whatever the split

@@ -1,17 +1,14 @@
-import * as tf from '@tensorflow/tfjs';
-import type { Model, TrainEventOf } from '@peft/core';
+import type { TrainEventOf } from '@peft/core';
 import { createTrainEventBus } from '@peft/core';
 import { tokenData } from '@peft/data';
-import type { Engine } from '@peft/ops';
 import { adamw, constantSchedule } from '@peft/optim';
-import { createPortableEngine } from '@peft/portable';
 import {
   createBatchOrder,
   memoryCheckpointStore,
   train,
   type CheckpointStore,
 } from '@peft/trainer';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   advantages,
   groupPolicy,
@@ -25,11 +22,11 @@ import {
 import {
   expectGolden,
   lorasOf,
-  openGolden,
   readGolden,
   stepOf,
   templateOf,
   tokenizerOf,
+  useGoldenModels,
   type GoldenCase,
 } from './golden-model.js';
 
@@ -46,20 +43,7 @@ interface Golden {
 }
 const golden = readGolden<Readonly<Record<string, Golden>>>('grpo');
 
-let engine: Engine;
-let before = 0;
-let model: Model | undefined;
-beforeAll(async () => {
-  engine = await createPortableEngine();
-  await engine.activate();
-});
-afterAll(() => engine.dispose());
-beforeEach(() => (before = tf.memory().numTensors));
-afterEach(() => {
-  model?.dispose();
-  model = undefined;
-  expect(tf.memory().numTensors).toBe(before);
-});
+const openGolden = useGoldenModels();
 
 describe.each(Object.entries(golden))('given completions of a tiny %s', (name, wanted) => {
   it.each(['group', 'batch', 'none'] as const)("advantages by %s are TRL's", (scale) => {
@@ -70,7 +54,7 @@ describe.each(Object.entries(golden))('given completions of a tiny %s', (name, w
   it.each(Object.entries(wanted.cases))(
     "%s: loss, clipping, KL and first gradients are TRL's",
     async (label, expected) => {
-      model = openGolden(engine, name);
+      const model = openGolden(name);
       const hasKl = label === 'grpo_kl';
       const loss = POLICY_LOSSES.find((each) => each.name === label.replace('_kl', ''))!;
       const clip = hasKl ? { clipLow: 0.1, clipHigh: 0.25 } : { clipLow: 0.2, clipHigh: 0.2 };
@@ -90,7 +74,7 @@ describe.each(Object.entries(golden))('given completions of a tiny %s', (name, w
         ...data.pack(rows),
         advantages: Float32Array.from(rows, (row) => wanted.advantages.group[row]!),
         old: Float32Array.from(rows.flatMap((row) => expected.old[row]!)),
-        reference: hasKl ? tokenReference(model!, data.pack(rows)) : undefined,
+        reference: hasKl ? tokenReference(model, data.pack(rows)) : undefined,
       });
       const all = part([0, 1, 2, 3, 4, 5]);
       all.reference?.forEach((value, i) =>
@@ -117,7 +101,7 @@ async function run(
   reward: Reward,
   { steps = 4, resume = false, store = memoryCheckpointStore() as CheckpointStore } = {},
 ) {
-  model = openGolden(engine, 'llama', { targets: ['q_proj', 'v_proj', 'o_proj', 'down_proj'] });
+  const model = openGolden('llama', { targets: ['q_proj', 'v_proj', 'o_proj', 'down_proj'] });
   const data = await promptData(
     PROMPTS.map((prompt) => ({ prompt, cells: { prompt } })),
     { ...SAMPLING, template: templateOf('', tokenizer), maxLength: 64 },
@@ -137,8 +121,6 @@ async function run(
     options: { maxSteps: steps, dropout: false, checkpointEverySteps: 2, resume },
   });
   const values = lorasOf(model).flatMap(({ parameter }) => [...parameter.value.dataSync()]);
-  model.dispose();
-  model = undefined;
   return { values, events };
 }
 
@@ -171,8 +153,6 @@ describe('sampling, judging and learning', () => {
     // the third step's first completion
     const score: Reward['score'] = (sample) => ((calls += 1) > 32 ? broken() : even.score(sample));
     await expect(run({ name: 'even', score }, { store })).rejects.toMatchObject({ code });
-    model?.dispose();
-    model = undefined;
     const whole = await run(even);
     expect((await run(even, { store, resume: true })).values).toEqual(whole.values);
   });

@@ -1,9 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Model } from '@peft/core';
-import type { Engine } from '@peft/ops';
-import { createPortableEngine } from '@peft/portable';
 import { predict } from '@peft/trainer';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   rewardData,
   rewardModel,
@@ -13,11 +11,11 @@ import {
 } from '../src/index.js';
 import {
   expectGolden,
-  openGolden,
   readGolden,
   stepOf,
   templateOf,
   tokenizerOf,
+  useGoldenModels,
   type GoldenCase,
 } from './golden-model.js';
 
@@ -39,26 +37,13 @@ interface Golden {
 }
 const golden = readGolden<Golden>('reward');
 
-let engine: Engine;
-let before = 0;
-let model: Model | undefined;
-beforeAll(async () => {
-  engine = await createPortableEngine();
-  await engine.activate();
-});
-afterAll(() => engine.dispose());
-beforeEach(() => (before = tf.memory().numTensors));
-afterEach(() => {
-  model?.dispose();
-  model = undefined;
-  expect(tf.memory().numTensors).toBe(before);
-});
+const openGolden = useGoldenModels();
 
 describe.each(Object.entries(golden.models))('a reward model on a tiny %s', (name, wanted) => {
   const tokenizer = tokenizerOf(name);
   const options = { tokenizer, template: templateOf('', tokenizer), maxLength: 64 };
   const open = (): Model => {
-    const made = openGolden(engine, name, {
+    const made = openGolden(name, {
       head: { kind: 'sequence-classification', outputs: 1 },
       targets: wanted.targets,
       modulesToSave: [wanted.head],
@@ -81,7 +66,7 @@ describe.each(Object.entries(golden.models))('a reward model on a tiny %s', (nam
   });
 
   it.each(Object.entries(wanted.cases))('%s: loss and first gradients', async (label, expected) => {
-    model = open();
+    const model = open();
     const margins = label === 'reward_margin' ? wanted.margins : undefined;
     const data = await rewardData(golden.rows, { ...options, margins });
     const task = rewardModel(label === 'reward_centered' ? { centerWeight: 0.3 } : {});
@@ -92,7 +77,7 @@ describe.each(Object.entries(golden.models))('a reward model on a tiny %s', (nam
   });
 
   it('scores an answer alone as in its pair', async () => {
-    model = open();
+    const model = open();
     const pairs = await predict(model, rewardModel(), await rewardData(golden.rows, options));
     const answers = golden.rows.map(({ prompt, chosen }) => ({ prompt, answer: chosen }));
     const alone = await predict(model, rewardScore, await scoredTexts(answers, options));

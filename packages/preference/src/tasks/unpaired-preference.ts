@@ -37,6 +37,8 @@ interface PreparedBatch extends UnpairedBatch {
   readonly reference?: Float32Array;
   /** z of the whole step. */
   readonly kl?: number;
+  /** Of the whole step: its micro-batches, and its answers of either kind. */
+  readonly step?: { readonly batches: number; readonly chosen: number; readonly rejected: number };
 }
 
 const NAME = 'unpaired-preference';
@@ -73,9 +75,15 @@ export function unpairedPreference(options: UnpairedOptions = {}): Task<Unpaired
     count: rowsOf,
     async prepare(model, batches) {
       const kl = loss.hasBaseline ? mismatchedKl(NAME, model, batches, cache) : 0;
+      const rows = batches.reduce((sum, batch) => sum + rowsOf(batch), 0);
+      const chosen = batches.reduce(
+        (sum, { desirable }) => sum + desirable.filter(Boolean).length,
+        0,
+      );
       return batches.map((batch) => ({
         ...batch,
         kl,
+        step: { batches: batches.length, chosen, rejected: rows - chosen },
         reference: referenceLogProbabilities(NAME, model, batch, cache),
       }));
     },
@@ -106,6 +114,17 @@ export function unpairedPreference(options: UnpairedOptions = {}): Task<Unpaired
           'logps/chosen': meanOf(log, 1, 1),
           'logps/rejected': meanOf(log, 0, 1),
         });
+        const { step } = batch;
+        if (step && step.chosen > 0 && step.rejected > 0)
+          // a difference of two means over the step, of which each micro-batch tells its part
+          report({
+            'rewards/margins': {
+              sum:
+                meanOf(ratio, 1, beta).sum / step.chosen -
+                meanOf(ratio, 0, beta).sum / step.rejected,
+              count: 1 / step.batches,
+            },
+          });
       }
       return tf.sum(tf.mul(losses, tf.tensor1d(weights))) as Scalar;
     },

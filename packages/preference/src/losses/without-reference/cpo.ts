@@ -1,6 +1,6 @@
 /**
- * CPO: −(1 − ε)·ln σ(β·Δ) − ε·ln σ(−β·Δ), Δ = ln π(y_w|x) − ln π(y_l|x), and the mean −ln π of the chosen answers'
- * tokens (Xu et al. 2024). No reference.
+ * CPO: −(1 − ε)·ln σ(β·Δ) − ε·ln σ(−β·Δ), Δ = ln π(y_w|x) − ln π(y_l|x), and the mean −ln π of
+ * the chosen answers' tokens (Xu et al. 2024). No reference.
  */
 import * as tf from '@tensorflow/tfjs';
 import { smoothedLogistic } from '../smoothed-logistic.js';
