@@ -81,6 +81,18 @@ it('a further fit keeps the text columns, and refuses others by name', async () 
   saved.dispose();
 });
 
+it('a further fit tells text columns apart that differ at the end of long names', async () => {
+  const { predictor } = quickPredictor();
+  const column = (end: string) => `${'words '.repeat(20)}${end}`;
+  const named = rows.map(({ topic, text }) => ({ topic, [column('a')]: text }));
+  const again = { tuningData: named, hyperparameters: { 'optim.max_steps': 1 } };
+  await predictor.fit(named, again);
+  await expect(
+    predictor.fit(named, { ...again, textColumns: [column('b')] }),
+  ).rejects.toMatchObject({ code: 'PEFT_FIT_CHANGED' });
+  predictor.dispose();
+});
+
 it('refuses before it trains what no file could describe', async () => {
   const { predictor, events } = quickPredictor();
   const base = smallModel('bloom', join(folder, 'bloom'));

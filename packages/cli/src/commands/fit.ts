@@ -260,7 +260,9 @@ function changedIn(predictor: PeftPredictor, input: FinishedInput): Asked | unde
       asked,
     })),
   ];
-  return all.find(({ own, asked }) => asked !== undefined && show(asked) !== show(own));
+  return all.find(
+    ({ own, asked }) => asked !== undefined && JSON.stringify(asked) !== JSON.stringify(own),
+  );
 }
 
 /** `40` is a step, `checkpoint-40` and paths are folders. */

@@ -72,7 +72,7 @@ export function fitSettings({ predictor, options, previous }: FitParts): Hyperpa
   if (isOther !== undefined) throw fixed('its method');
   const { textColumns } = options;
   const own = previous.task.inputs;
-  if (textColumns && show([...textColumns].sort()) !== show([...own].sort()))
+  if (textColumns && JSON.stringify([...textColumns].sort()) !== JSON.stringify([...own].sort()))
     throw fixed(`its text columns (${own.join(', ')} so far, ${textColumns.join(', ')} now)`);
   return settings;
 }
