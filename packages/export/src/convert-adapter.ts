@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { check, PeftError } from '@peft/errors';
 import { readJsonObject } from '@peft/hub';
-import { formatNamed } from './export-formats.js';
+import { checkAdapterFormat } from './export-formats.js';
 import { exportModel, type ExportOptions, type ExportResult } from './export-model.js';
 
 /** Where an adapter goes, and as what. */
@@ -28,11 +28,7 @@ export async function convertAdapter(
 ): Promise<ExportResult> {
   check.string('convertAdapter', 'adapter', adapter);
   const { baseModel, ...rest } = options;
-  const { name, isAdapter = false } = formatNamed(options.to, options.modules ?? []);
-  if (!isAdapter)
-    throw new PeftError('PEFT_EXPORT_FORMAT', `convert: ${name} is a format of whole models.`, {
-      hint: 'write it with exportModel (CLI: peft export)',
-    });
+  checkAdapterFormat(options.to, options.modules);
   if (existsSync(join(adapter, 'predictor.json')))
     return exportModel(adapter, { ...rest, baseModel });
   return exportModel(baseModel ?? baseNamedBy(adapter), { ...rest, adapter });

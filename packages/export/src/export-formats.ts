@@ -40,15 +40,36 @@ export const withFormats = (...formats: readonly ExportFormat[]): Module =>
  * @throws PEFT_EXPORT_FORMAT naming the nearest
  */
 export function formatNamed(name: string, modules: readonly Module[] = []): ExportFormat {
+  return formatAmong(formatsWith(modules), name, 'export');
+}
+
+/**
+ * That a format of that name writes adapters.
+ * @throws PEFT_EXPORT_FORMAT for one of whole models, and naming the nearest of those of adapters
+ */
+export function checkAdapterFormat(name: string, modules: readonly Module[] = []): void {
+  const formats = formatsWith(modules);
+  const isOfAdapters = ({ isAdapter = false }: ExportFormat): boolean => isAdapter;
+  if (formats.some((format) => format.name === name && !isOfAdapters(format)))
+    throw new PeftError('PEFT_EXPORT_FORMAT', `convert: ${name} is a format of whole models.`, {
+      hint: 'write it with exportModel (CLI: peft export)',
+    });
+  formatAmong(formats.filter(isOfAdapters), name, 'convert');
+}
+
+function formatsWith(modules: readonly Module[]): readonly ExportFormat[] {
   const app = compose(
     (bind) => bind(EXPORT_FORMATS, () => allFormats),
     ...modules.map((module) => override(module)),
   );
-  const formats = app.get(EXPORT_FORMATS);
+  return app.get(EXPORT_FORMATS);
+}
+
+function formatAmong(formats: readonly ExportFormat[], name: string, owner: string): ExportFormat {
   const found = formats.find((format) => format.name === name);
   if (found) return found;
   const names = formats.map((format) => format.name);
-  throw new PeftError('PEFT_EXPORT_FORMAT', `export: there is no format ${show(name)}.`, {
+  throw new PeftError('PEFT_EXPORT_FORMAT', `${owner}: there is no format ${show(name)}.`, {
     hint: `${didYouMean(String(name), names)} Formats: ${names.join(', ')}.`.trim(),
   });
 }

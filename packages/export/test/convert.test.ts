@@ -138,8 +138,13 @@ test('the base is the one that the adapter names', async () => {
   ).rejects.toMatchObject({ code: 'PEFT_ADAPTER_BASE' });
 });
 
-test('a format of whole models, and a folder without an adapter, are refused', async () => {
+test('a format of whole models, an unknown one, and a folder without an adapter, are refused', async () => {
   const output = join(folder, 'no');
+  const unknown = convertAdapter(fixtureAdapter('oft_llama'), { to: 'ggfu', output, engine });
+  await expect(unknown).rejects.toMatchObject({
+    code: 'PEFT_EXPORT_FORMAT',
+    hint: 'Formats: gguf-lora, mlx, peft, adapter-hub, lora.', // of whole models none
+  });
   await expect(
     convertAdapter(fixtureAdapter('oft_llama'), { to: 'gguf', output, engine }),
   ).rejects.toMatchObject({ code: 'PEFT_EXPORT_FORMAT' });
