@@ -124,7 +124,13 @@ describe.each(['llama', 'qwen3'])('a tiny %s, as TRL 1.13 computes it', (name) =
     );
     const model = openGolden(name);
     const task = unpairedPreference(KTO_OPTIONS[label]);
-    expectGolden(await stepOf(model, task, [data.pack([0, 1, 2, 3])]), expected);
+    const whole = await stepOf(model, task, [data.pack([0, 1, 2, 3])]);
+    expectGolden(whole, expected);
+    const tokensOf = (row: number): number =>
+      data.pack([row]).tokenLabels.filter((token) => token !== -100).length;
+    const chosen = [0, 1, 2, 3].filter((row) => golden.kto.rows[row]!.label);
+    const tokens = chosen.reduce((sum, row) => sum + tokensOf(row), 0);
+    expect(whole.metrics['lengths/chosen']).toBe(tokens / chosen.length);
     // the rotation goes by the rows' numbers, whatever the split
     const parts = [data.pack([3, 1]), data.pack([0]), data.pack([2])];
     expectGolden(await stepOf(model, task, parts), expected);

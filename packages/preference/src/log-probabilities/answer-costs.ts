@@ -1,6 +1,7 @@
 /** What the tokens of packed answers cost a causal model, −ln π, and sums of it, on the tape. */
 import type { Tensor1D } from '@tensorflow/tfjs';
 import type { ModelOutput } from '@peft/core';
+import { NO_LABEL } from '@peft/data';
 import { segmentSums } from '@peft/ops';
 import { causalTargets, tokenLosses, type CausalBatch } from '@peft/trainer';
 
@@ -43,4 +44,17 @@ export function sequenceOfTokens(offsets: Int32Array): Int32Array {
   const sequences = new Int32Array(offsets.at(-1)!);
   for (let b = 0; b + 1 < offsets.length; b += 1) sequences.fill(b, offsets[b], offsets[b + 1]);
   return sequences;
+}
+
+/** Tokens of each sequence's answer that have another in front of them. */
+export function answerLengths(
+  { tokenLabels, offsets }: CausalBatch,
+  sequences: Int32Array,
+): Int32Array {
+  const lengths = new Int32Array(offsets.length - 1);
+  tokenLabels.forEach((label, n) => {
+    const b = sequences[n]!;
+    if (label !== NO_LABEL && n > offsets[b]!) lengths[b]! += 1;
+  });
+  return lengths;
 }

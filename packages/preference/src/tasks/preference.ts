@@ -13,7 +13,7 @@ import type { Scalar, Tensor1D } from '@tensorflow/tfjs';
 import type { ModelOutput } from '@peft/core';
 import { NO_LABEL } from '@peft/data';
 import type { CausalBatch, Report, Task } from '@peft/trainer';
-import { answerCosts, sequenceOfTokens } from '../log-probabilities/answer-costs.js';
+import { answerCosts, answerLengths, sequenceOfTokens } from '../log-probabilities/answer-costs.js';
 import { memoryReferenceCache } from '../log-probabilities/reference-cache.js';
 import { referenceLogProbabilities } from '../log-probabilities/reference.js';
 import { resolvePreference, type PreferenceOptions } from './preference-options.js';
@@ -142,19 +142,6 @@ const withWholeChosen = (batch: PreferenceBatch, sequences: Int32Array): Prefere
     sequences[n]! % 2 === 0 ? batch.inputIds[n]! : label,
   ),
 });
-
-/** Tokens of each sequence's answer that have another in front of them. */
-function answerLengths(
-  { tokenLabels, offsets }: PreferenceBatch,
-  sequences: Int32Array,
-): Int32Array {
-  const lengths = new Int32Array(offsets.length - 1);
-  tokenLabels.forEach((label, n) => {
-    const b = sequences[n]!;
-    if (label !== NO_LABEL && n > offsets[b]!) lengths[b]! += 1;
-  });
-  return lengths;
-}
 
 /** Tokens of chosen sequences that the likelihood counts. */
 function likelihoodCount(batch: PreferenceBatch, tokens: 'answer' | 'whole'): number {

@@ -9,7 +9,7 @@ import type { ModelOutput } from '@peft/core';
 import { check } from '@peft/errors';
 import type { Task } from '@peft/trainer';
 import type { UnpairedBatch } from '../data/unpaired-data.js';
-import { answerCosts, sequenceOfTokens } from '../log-probabilities/answer-costs.js';
+import { answerCosts, answerLengths, sequenceOfTokens } from '../log-probabilities/answer-costs.js';
 import { mismatchedKl } from '../log-probabilities/mismatched-kl.js';
 import { memoryReferenceCache, type ReferenceCache } from '../log-probabilities/reference-cache.js';
 import { referenceLogProbabilities } from '../log-probabilities/reference.js';
@@ -103,6 +103,7 @@ export function unpairedPreference(options: UnpairedOptions = {}): Task<Unpaired
       if (report) {
         // metrics are numbers, [B] of each
         const [ratio, log] = [ratios.dataSync(), logProbabilities.dataSync()];
+        const lengths = answerLengths(batch, sequenceOfTokens(batch.offsets));
         const meanOf = (values: ArrayLike<number>, kind: 0 | 1, scale: number) => ({
           sum: desirable.reduce((sum, is, i) => (is === kind ? sum + scale * values[i]! : sum), 0),
           count: desirable.filter((is) => is === kind).length,
@@ -113,6 +114,8 @@ export function unpairedPreference(options: UnpairedOptions = {}): Task<Unpaired
           'rewards/rejected': meanOf(ratio, 0, beta),
           'logps/chosen': meanOf(log, 1, 1),
           'logps/rejected': meanOf(log, 0, 1),
+          'lengths/chosen': meanOf(lengths, 1, 1),
+          'lengths/rejected': meanOf(lengths, 0, 1),
         });
         const { step } = batch;
         if (step && step.chosen > 0 && step.rejected > 0)
