@@ -178,6 +178,7 @@ async function listening(
 ): Promise<Server> {
   const server = createAdaptorServer({
     fetch: app.fetch,
+    overrideGlobalObjects: false, // the application's Request and Response stay as they are
     // Node looks for connections over their time every 30 s unless it is told otherwise
     serverOptions: { connectionsCheckingInterval: Math.min(1000, headersTimeoutMs) },
   }) as Server;

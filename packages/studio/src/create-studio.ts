@@ -108,7 +108,11 @@ async function createApp(
 }
 
 async function listening(app: Hono, host: string, port: number): Promise<Server> {
-  const server = createAdaptorServer({ fetch: app.fetch }) as Server;
+  // the application's own Request and Response stay as they are
+  const server = createAdaptorServer({
+    fetch: app.fetch,
+    overrideGlobalObjects: false,
+  }) as Server;
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) =>
       reject(

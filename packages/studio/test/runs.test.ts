@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ErrorBody, RunDetails, RunLine, RunSeries } from '../src/api-types.js';
 import { openStudio, writeRun, type OpenStudio } from './studio-fixture.js';
 
+const { Request: ownRequest, Response: ownResponse } = globalThis;
 let studio: OpenStudio;
 beforeAll(async () => {
   studio = await openStudio();
@@ -31,6 +32,11 @@ const TASKS = {
   seq2seq: { perplexity: 9 },
   embeddings: { mean_reciprocal_rank: 0.3 },
 } as const;
+
+it("a studio leaves the application's Request and Response as they are", () => {
+  expect(globalThis.Request).toBe(ownRequest);
+  expect(globalThis.Response).toBe(ownResponse);
+});
 
 describe('runs in a studio', () => {
   it.each(Object.entries(TASKS))('of %s open with curves and settings', async (task, metrics) => {
