@@ -232,7 +232,7 @@ export interface ClassReport {
     readonly predicted: string;
     readonly probability: number;
   }[];
-  /** Of two classes. */
+  /** Of two classes that both have rows. */
   readonly curves?: BinaryCurves;
 }
 

@@ -48,3 +48,18 @@ it('ROC counts ties half, and calibration compares probabilities with shares', (
     { probability: 0.9, share: 1, rows: 1 },
   ]);
 });
+
+it('rows of one class alone have no curves: there is nothing to tell them from', () => {
+  const of = (...actual: number[]) =>
+    classReport({
+      labels: ['no', 'yes'],
+      actual,
+      probabilities: [
+        [0.4, 0.6],
+        [0.2, 0.8],
+      ],
+      textOf: String,
+    });
+  expect(of(1, 1).curves).toBeUndefined();
+  expect(of(0, 1).curves).toMatchObject({ positive: 'yes', area: 1 });
+});

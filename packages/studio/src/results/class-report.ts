@@ -38,7 +38,7 @@ export function classReport(scored: ScoredClasses): ClassReport {
       probability,
     })),
     curves:
-      labels.length === 2
+      labels.length === 2 && new Set(actual).size === 2
         ? binaryCurves(
             labels[1]!,
             actual,
@@ -74,7 +74,7 @@ export function perClass(
 /**
  * ROC and calibration of the probability of the positive class. The area is that under the curve by
  * trapezoids: ties count half.
- * @param actual 1 for rows of the positive class, else 0.
+ * @param actual 1 for rows of the positive class, else 0; both are there.
  */
 export function binaryCurves(
   positive: string,
