@@ -63,8 +63,6 @@ export function addStart(app: Hono, context: StudioContext): void {
   app.post('/api/preview', async (c) => {
     const request = objectField(await jsonBody(c), 'request');
     checkRequest(request, index.folder, tables);
-    // what is typed while the last preview is made makes that one needless
-    if (!thread.isIdle) await thread.end();
     return c.json(await previewOf(request, context));
   });
 
@@ -87,7 +85,8 @@ async function previewOf(
   let words: Pick<PreviewAnswer, 'runFile' | 'commandLine'> = {};
   try {
     words = { runFile: requests.runFile(request), commandLine: requests.commandLine(request) };
-    const preview = await thread.ask('preview', request);
+    // what is typed while the last preview is made makes that one needless
+    const preview = await thread.askLast('preview', request);
     return { ...words, preview: { ...preview, time: await expectedTime(index, preview) } };
   } catch (error) {
     return { ...words, problem: errorBody(error).error };

@@ -1,18 +1,9 @@
 /** The thread itself: answers one call after another. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { sendError, type SentError } from '@peft/predictor';
+import { sendError } from '@peft/predictor';
 import type { RunRequests } from '../studio-options.js';
-import { threadCalls, type ThreadCalls } from './thread-calls.js';
-
-export interface ThreadQuestion {
-  readonly id: number;
-  readonly call: keyof ThreadCalls;
-  readonly values: readonly unknown[];
-}
-
-export type ThreadAnswer =
-  | { readonly id: number; readonly value: unknown }
-  | { readonly id: number; readonly error: SentError };
+import { threadCalls } from './thread-calls.js';
+import { READY, type ThreadAnswer, type ThreadQuestion } from './thread-messages.js';
 
 const { module } = workerData as { readonly module: string };
 const { requests } = (await import(module)) as { requests: RunRequests };
@@ -29,3 +20,4 @@ port.on('message', ({ id, call, values }: ThreadQuestion) => {
       (error: unknown) => port.postMessage({ id, error: sendError(error) } satisfies ThreadAnswer),
     );
 });
+port.postMessage(READY satisfies ThreadAnswer);
