@@ -6,24 +6,31 @@ import { encodeValues } from '../tensor-values.js';
 /** Values that are decoded at a time, unless one entry has more. */
 const CHUNK = 2 ** 20;
 
+/** Entries of so many values that are decoded at a time. */
+export const entriesAtATime = (values: number): number =>
+  Math.max(1, Math.floor(CHUNK / Math.max(values, 1)));
+
 export interface DecodedTensor {
   readonly name: string;
   readonly shape: readonly number[];
   /** Type that the values are rounded to. */
   readonly dtype: 'F16' | 'BF16' | 'F32';
-  /** Values of entries `first` … `first + count − 1` along the first axis. */
-  decode(first: number, count: number): Float32Array;
+  /**
+   * Called once for each `read`.
+   * @returns gives the values of entries `first` … `first + count − 1` along the first axis
+   */
+  open(): (first: number, count: number) => Float32Array;
 }
 
 const BYTES = { F16: 2, BF16: 2, F32: 4 } as const;
 
 /** Reading a part decodes the entries of the first axis that it lies in, and no others. */
-export function decodedSource({ name, shape, dtype, decode }: DecodedTensor): TensorSource {
+export function decodedSource({ name, shape, dtype, open }: DecodedTensor): TensorSource {
   const [entries = 0, ...rest] = shape;
   const entryValues = rest.reduce((product, size) => product * size, 1);
   const entryBytes = entryValues * BYTES[dtype];
   const total = entries * entryBytes;
-  const most = Math.max(1, Math.floor(CHUNK / Math.max(entryValues, 1)));
+  const most = entriesAtATime(entryValues);
   return {
     name,
     dtype,
@@ -31,6 +38,7 @@ export function decodedSource({ name, shape, dtype, decode }: DecodedTensor): Te
     byteLength: total,
     read(start = 0, length = total - start) {
       checkSpan(name, start, length, total);
+      const decode = open();
       const out = new Uint8Array(length);
       const end = start + length;
       const last = Math.ceil(end / Math.max(entryBytes, 1));

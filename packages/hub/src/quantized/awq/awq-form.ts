@@ -26,8 +26,14 @@ function readAwq(settings: FormSettings): FormReader {
     bits,
     groupSize: groupSizeOf(settings, 'group_size', 128),
     sizesOf: ([inputs, words]) => ({ inputs, outputs: words * 8 }),
-    codeAt: (words, k, o, outputs) => nibble(words[k * (outputs / 8) + (o >> 3)]!, o),
-    zeroAt: (words, start, o) => nibble(words[start + (o >> 3)]!, o),
+    codes(words, { inputs, outputs }, first, count) {
+      const codes = new Uint8Array(count * inputs);
+      for (let k = 0; k < inputs; k += 1)
+        for (let row = 0; row < count; row += 1)
+          codes[row * inputs + k] = nibble(words, (k * outputs) / 8, first + row);
+      return codes;
+    },
+    zeroAt: nibble,
   };
   return {
     inMemory: integerForm(bits, packing.groupSize, settings.modules('modules_to_not_convert')),
@@ -36,4 +42,6 @@ function readAwq(settings: FormSettings): FormReader {
   };
 }
 
-const nibble = (word: number, output: number): number => (word >>> (4 * PLACE[output & 7]!)) & 15;
+/** Of the outputs whose words begin at `start`. */
+const nibble = (words: Uint32Array, start: number, output: number): number =>
+  (words[start + (output >> 3)]! >>> (4 * PLACE[output & 7]!)) & 15;

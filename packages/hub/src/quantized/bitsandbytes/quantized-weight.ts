@@ -4,6 +4,7 @@
  */
 import {
   codeBook,
+  expandAbsmax,
   quantizedRows,
   STORED_BYTES,
   type NestedAbsmax,
@@ -43,7 +44,13 @@ function dequantized({ name, shape, read }: QuantizedSource): TensorSource {
     name,
     shape,
     dtype: 'BF16',
-    decode: (first, count) => quantizedRows(read(), first, count),
+    open() {
+      const parts = read();
+      const { absmax } = parts;
+      const expanded =
+        absmax instanceof Float32Array ? parts : { ...parts, absmax: expandAbsmax(absmax) };
+      return (first, count) => quantizedRows(expanded, first, count);
+    },
   });
 }
 

@@ -3,7 +3,7 @@ import type { TensorSource } from '@peft/ops';
 import { readTensor } from '../../tensor-values.js';
 import { asWords, bitField, wordsOf } from '../integer/bit-fields.js';
 import { columnGroups } from '../integer/column-groups.js';
-import { decodedDtype, groupedWeight, type CodedRows } from '../integer/grouped-codes.js';
+import { decodedDtype, groupedWeight } from '../integer/grouped-codes.js';
 import { finiteValues, shapedPart, sizeOf, typedPart } from '../parts.js';
 import { partsError } from '../parts-error.js';
 import type { QuantizedWeight, StoredTensors } from '../quantized-form.js';
@@ -23,8 +23,7 @@ export function integerWeight(
     ? packedIntegers(tensors, name, bits)
     : plainIntegers(tensors, name);
   const groups = groupsOf(scale, rows, columns, scheme.groupSize);
-  const isWhole = sizeOf(scale.shape) === 1;
-  const zeros = scheme.isSymmetric ? undefined : zeroPoints(tensors, name, scale, scheme);
+  const zeros = scheme.isSymmetric ? undefined : zeroPoints(tensors, name, scale, bits);
   return groupedWeight({
     name,
     shape: [rows, columns],
@@ -34,25 +33,22 @@ export function integerWeight(
     groupOfColumn: columnGroups(tensors, `${name}_g_idx`, columns, groups),
     dtype: decodedDtype(scale),
     byteLength: source.byteLength + scale.byteLength + (zeros?.source.byteLength ?? 0),
-    read(first: number, count: number): CodedRows {
-      const stored = finiteValues(scale);
-      const place = (at: number) => (isWhole ? 0 : first * groups + at);
-      const points = zeros?.read();
+    open() {
+      const scales = new Float32Array(rows * groups);
+      spread(scales, finiteValues(scale));
+      const points = new Uint8Array(rows * groups);
+      spread(points, zeros ? zeros.read() : [middleOf(bits)]);
       return {
-        codes: isPacked
-          ? unpacked(source, bits, columns, first, count)
-          : new Int8Array(source.read(first * columns, count * columns).buffer),
-        scales: Float32Array.from({ length: count * groups }, (_, at) => stored[place(at)]!),
-        zeros: Int16Array.from({ length: count * groups }, (_, at) =>
-          points ? points(place(at)) : middleOf(bits, isPacked),
-        ),
+        scales,
+        zeros: points,
+        codes: (first, count) =>
+          isPacked
+            ? unpacked(source, bits, columns, first, count)
+            : unsigned(name, source.read(first * columns, count * columns), bits),
       };
     },
   });
 }
-
-/** What packing adds to a signed number. */
-const middleOf = (bits: number, isPacked: boolean): number => (isPacked ? 2 ** (bits - 1) : 0);
 
 function packedIntegers(tensors: StoredTensors, name: string, bits: number) {
   const shape = readTensor(shapedPart(tensors, `${name}_shape`, ['I64', 'I32'], [2]));
@@ -74,6 +70,13 @@ function plainIntegers(tensors: StoredTensors, name: string) {
   return { source, rows, columns };
 }
 
+/** Codes are signed numbers with this added. */
+const middleOf = (bits: number): number => 2 ** (bits - 1);
+
+/** One value of the whole weight is that of every row. */
+const spread = (all: Float32Array | Uint8Array, stored: ArrayLike<number>): void =>
+  stored.length === 1 ? void all.fill(stored[0]!) : all.set(stored);
+
 function unpacked(
   source: TensorSource,
   bits: number,
@@ -84,9 +87,20 @@ function unpacked(
   const rowWords = wordsOf(columns, bits);
   const words = asWords(source.read(first * rowWords * 4, count * rowWords * 4));
   const codes = new Uint8Array(count * columns);
-  for (let row = 0; row < count; row += 1) {
-    const own = words.subarray(row * rowWords, (row + 1) * rowWords);
-    for (let k = 0; k < columns; k += 1) codes[row * columns + k] = bitField(own, bits, k);
+  for (let row = 0; row < count; row += 1)
+    for (let k = 0; k < columns; k += 1)
+      codes[row * columns + k] = bitField(words, bits, k, row * rowWords);
+  return codes;
+}
+
+/** @throws PEFT_QUANTIZED_PARTS for a number of more bits */
+function unsigned(name: string, bytes: Uint8Array, bits: number): Uint8Array {
+  const [middle, codes] = [middleOf(bits), new Uint8Array(bytes.length)];
+  for (let i = 0; i < codes.length; i += 1) {
+    const code = ((bytes[i]! << 24) >> 24) + middle;
+    if (code < 0 || code >= 2 * middle)
+      throw partsError(name, `value ${i} is ${code - middle}, which is none of ${bits} bits`);
+    codes[i] = code;
   }
   return codes;
 }
@@ -108,38 +122,28 @@ function zeroPoints(
   tensors: StoredTensors,
   name: string,
   scale: TensorSource,
-  { bits, isPacked }: IntegerScheme,
-): { readonly source: TensorSource; read(): (place: number) => number } {
+  bits: number,
+): { readonly source: TensorSource; read(): Uint8Array } {
   const source = typedPart(tensors, `${name}_zero_point`, ['I32', 'I8']);
-  const middle = middleOf(bits, isPacked);
   if (source.dtype === 'I8') {
     if (sizeOf(source.shape) !== sizeOf(scale.shape))
       throw partsError(
         source.name,
         `[${source.shape.join(', ')}], expected [${scale.shape.join(', ')}]`,
       );
-    return {
-      source,
-      read() {
-        const values = new Int8Array(source.read().buffer);
-        return (place) => values[place]! + middle;
-      },
-    };
+    return { source, read: () => unsigned(source.name, source.read(), bits) };
   }
   const [rows = 1, groups = 1] = scale.shape;
   const shape = [wordsOf(rows, bits), groups];
   if (source.shape.join() !== shape.join())
     throw partsError(source.name, `[${source.shape.join(', ')}], expected [${shape.join(', ')}]`);
-  const perWord = 32 / bits;
   return {
     source,
     read() {
       const words = asWords(source.read());
-      return (place) => {
-        const [row, group] = [Math.floor(place / groups), place % groups];
-        const word = words[Math.floor(row / perWord) * groups + group]!;
-        return (word >>> (bits * (row % perWord))) & ((1 << bits) - 1);
-      };
+      return Uint8Array.from({ length: rows * groups }, (_, place) =>
+        bitField(words, bits, Math.floor(place / groups), place % groups, groups),
+      );
     },
   };
 }

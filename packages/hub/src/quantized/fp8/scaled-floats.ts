@@ -46,20 +46,22 @@ export function scaledFloats(
     name,
     shape,
     dtype: 'BF16',
-    decode(first, count) {
-      const values = decodeValues(dtype, weight.read(first * entry, count * entry));
+    open() {
       const scales = scaleValues(scale);
-      for (let start = 0; start < values.length; start += columns) {
-        const row = (first * entry + start) / columns;
-        const matrix = Math.floor(row / rows);
-        const gridRow = matrix * grid.rows + Math.floor((row % rows) / grid.block[0]);
-        for (let block = 0; block < grid.columns; block += 1) {
-          const factor = scales[isWhole ? 0 : gridRow * grid.columns + block]!;
-          const end = Math.min(columns, (block + 1) * grid.block[1]);
-          for (let c = block * grid.block[1]; c < end; c += 1) values[start + c]! *= factor;
+      return (first, count) => {
+        const values = decodeValues(dtype, weight.read(first * entry, count * entry));
+        for (let start = 0; start < values.length; start += columns) {
+          const row = (first * entry + start) / columns;
+          const matrix = Math.floor(row / rows);
+          const gridRow = matrix * grid.rows + Math.floor((row % rows) / grid.block[0]);
+          for (let block = 0; block < grid.columns; block += 1) {
+            const factor = scales[isWhole ? 0 : gridRow * grid.columns + block]!;
+            const end = Math.min(columns, (block + 1) * grid.block[1]);
+            for (let c = block * grid.block[1]; c < end; c += 1) values[start + c]! *= factor;
+          }
         }
-      }
-      return values;
+        return values;
+      };
     },
   });
 }

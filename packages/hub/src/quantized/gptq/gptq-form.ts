@@ -29,10 +29,15 @@ function readGptq(settings: FormSettings): FormReader {
     bits,
     groupSize,
     sizesOf: ([words, outputs]) => ({ inputs: Math.floor((words * 32) / bits), outputs }),
-    codeAt: (words, k, o, outputs) => columnField(words, bits, k, o, outputs),
+    codes(words, { inputs, outputs }, first, count) {
+      const codes = new Uint8Array(count * inputs);
+      for (let k = 0; k < inputs; k += 1)
+        for (let row = 0; row < count; row += 1)
+          codes[row * inputs + k] = bitField(words, bits, k, first + row, outputs);
+      return codes;
+    },
     // AutoGPTQ adds 1 within the bits, so that a zero point of 0 comes back
-    zeroAt: (words, start, o) =>
-      (bitField(words.subarray(start), bits, o) + offset) & ((1 << bits) - 1),
+    zeroAt: (words, start, o) => (bitField(words, bits, o, start) + offset) & ((1 << bits) - 1),
   };
   return {
     // the order of activations mixes the groups of a row
@@ -44,20 +49,4 @@ function readGptq(settings: FormSettings): FormReader {
     weightName: columnPackedName,
     weight: (tensors, name) => columnPackedWeight(tensors, name, packing),
   };
-}
-
-/** {@link bitField} of a column of words. */
-function columnField(
-  words: Uint32Array,
-  bits: number,
-  index: number,
-  column: number,
-  columns: number,
-): number {
-  const place = index * bits;
-  const shift = place & 31;
-  const word = (place >>> 5) * columns + column;
-  const low = words[word]! >>> shift;
-  const high = shift + bits > 32 ? words[word + columns]! << (32 - shift) : 0;
-  return (low | high) & ((1 << bits) - 1);
 }

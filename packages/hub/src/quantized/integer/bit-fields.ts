@@ -1,11 +1,22 @@
 /** Unsigned numbers of a few bits, one behind the other in 32-bit words from the lowest bit on. */
 
-/** Number `index` of `bits` bits each; it may lie in two words. */
-export function bitField(words: Uint32Array, bits: number, index: number): number {
+/**
+ * Number `index` of `bits` bits each; it may lie in two words.
+ *
+ * @param start of its line of words, each `stride` behind the one before
+ */
+export function bitField(
+  words: Uint32Array,
+  bits: number,
+  index: number,
+  start = 0,
+  stride = 1,
+): number {
   const place = index * bits;
-  const [word, shift] = [place >>> 5, place & 31];
+  const shift = place & 31;
+  const word = start + (place >>> 5) * stride;
   const low = words[word]! >>> shift;
-  const high = shift + bits > 32 ? words[word + 1]! << (32 - shift) : 0;
+  const high = shift + bits > 32 ? words[word + stride]! << (32 - shift) : 0;
   return (low | high) & ((1 << bits) - 1);
 }
 

@@ -15,11 +15,16 @@ export interface ColumnPacking {
   /** Inputs that share a scale; undefined: all. */
   readonly groupSize: number | undefined;
   /** Sizes of the weight whose `qweight` has this shape. */
-  sizesOf(shape: readonly [number, number]): { readonly inputs: number; readonly outputs: number };
-  /** Code of input k and output o. */
-  codeAt(words: Uint32Array, k: number, o: number, outputs: number): number;
-  /** Zero point of output o in a group whose words of `qzeros` begin at `start`. */
+  sizesOf(shape: readonly [number, number]): ColumnSizes;
+  /** `[count, inputs]` of the outputs from `first` on. */
+  codes(words: Uint32Array, sizes: ColumnSizes, first: number, count: number): Uint8Array;
+  /** Zero point of output o in the group whose words of `qzeros` begin at `start`. */
   zeroAt(words: Uint32Array, start: number, o: number): number;
+}
+
+export interface ColumnSizes {
+  readonly inputs: number;
+  readonly outputs: number;
 }
 
 const WEIGHT = /\.weight$/;
@@ -40,7 +45,8 @@ export function columnPackedWeight(
   const packed = typedPart(tensors, `${module}.qweight`, ['I32']);
   if (packed.shape.length !== 2)
     throw partsError(packed.name, `it has two axes, got [${packed.shape.join(', ')}]`);
-  const { inputs, outputs } = packing.sizesOf(packed.shape as [number, number]);
+  const sizes = packing.sizesOf(packed.shape as [number, number]);
+  const { inputs, outputs } = sizes;
   const { bits, groupSize = inputs } = packing;
   if (inputs === 0 || outputs === 0 || wordsOf(outputs, bits) * 32 !== outputs * bits)
     throw partsError(
@@ -66,28 +72,22 @@ export function columnPackedWeight(
     groupOfColumn,
     dtype: decodedDtype(scales),
     byteLength: packed.byteLength + scales.byteLength + zeros.byteLength,
-    read(first, count) {
+    open() {
       const words = asWords(packed.read());
-      const codes = new Uint8Array(count * inputs);
-      for (let k = 0; k < inputs; k += 1)
-        for (let row = 0; row < count; row += 1)
-          codes[row * inputs + k] = packing.codeAt(words, k, first + row, outputs);
       const stored = finiteValues(scales);
       const points = asWords(zeros.read());
-      const at = (place: number) => ({
-        output: first + Math.floor(place / groups),
-        group: place % groups,
-      });
+      const turned = {
+        scales: new Float32Array(outputs * groups),
+        zeros: new Uint8Array(outputs * groups),
+      };
+      for (let group = 0; group < groups; group += 1)
+        for (let o = 0; o < outputs; o += 1) {
+          turned.scales[o * groups + group] = stored[group * outputs + o]!;
+          turned.zeros[o * groups + group] = packing.zeroAt(points, group * zeroWords, o);
+        }
       return {
-        codes,
-        scales: Float32Array.from({ length: count * groups }, (_, place) => {
-          const { output, group } = at(place);
-          return stored[group * outputs + output]!;
-        }),
-        zeros: Uint8Array.from({ length: count * groups }, (_, place) => {
-          const { output, group } = at(place);
-          return packing.zeroAt(points, group * zeroWords, output);
-        }),
+        ...turned,
+        codes: (first, count) => packing.codes(words, sizes, first, count),
       };
     },
   });

@@ -1,4 +1,4 @@
-import { quantizedRows, type StoredDtype } from '@peft/ops';
+import { quantizedRows, type StoredDtype, type TensorSource } from '@peft/ops';
 import { describe, expect, test } from 'vitest';
 import { bytesSource, storeOfSources } from '../../../test/support/memory-tensors.js';
 import { errorOf } from '../../../test/support/error-code.js';
@@ -194,6 +194,30 @@ describe('compressed-tensors', () => {
     expect(await refusal({ ...parts, 'm.weight_zero_point': ['I32', [2, 2]] }, uneven)).toContain(
       'm.weight_zero_point: [2, 2], expected [1, 2]',
     );
+    expect(
+      await refusal(
+        { ...parts, 'm.weight_zero_point': ['I8', [2, 2], Int8Array.of(-8, 7, 8, 0)] },
+        uneven,
+      ),
+    ).toContain('m.weight_zero_point: value 2 is 8, which is none of 4 bits');
+  });
+
+  test('reads signed bytes wherever they lie in their buffer', () => {
+    const within = (...values: number[]) => Int8Array.of(99, ...values).subarray(1);
+    const source = (name: string, shape: readonly number[], data: Int8Array): TensorSource => ({
+      ...bytesSource(name, 'I8', shape, data),
+      read: (start = 0, length = data.length - start) =>
+        new Uint8Array(data.buffer, data.byteOffset + start, length),
+    });
+    const store = quantizedStore(
+      storeOfSources([
+        source('m.weight', [2, 2], within(-128, 127, 3, -1)),
+        source('m.weight_zero_point', [2, 1], within(-1, 2)),
+        bytesSource('m.weight_scale', 'F32', [2, 1], Float32Array.of(1, 2)),
+      ]),
+      settings('int-quantized', { num_bits: 8, strategy: 'channel', symmetric: false }),
+    );
+    expect([...readFloat32(store.get('m.weight')!)]).toEqual([-127, 128, 2, -6]);
   });
 
   test.each([

@@ -89,7 +89,7 @@ function expertValues(name: string, blocks: TensorSource, scales: TensorSource):
     name,
     shape: [experts, columns, rows],
     dtype: 'BF16',
-    decode(first, count) {
+    open: () => (first, count) => {
       const size = sizeOf([rows, groups]);
       const bytes = blocks.read(first * size * 16, count * size * 16);
       const factors = scaleValues(scales, first * size, count * size);
