@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LAUNCH_ENVIRONMENT, mpich, openMpi } from '../../mpi/test/mpirun.js';
 import { withoutTune } from '../src/ranks/launch-ranks.js';
-import { tinyLlama, type TinyLlama } from './tiny-llama.js';
+import { NOUNS, tinyLlama, type TinyLlama } from './tiny-llama.js';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const isCompiled = existsSync(join(root, 'packages/mpi/build/Release/peft_mpi.node'));
@@ -114,6 +114,47 @@ describe.skipIf(!canRun)('a fit on 2 ranks', () => {
     expect(adapterOf('two')).toBe(adapterOf('alone'));
     expect(existsSync(join(llama.folder, 'two/predictor.json'))).toBe(true);
   });
+});
+
+/** Losses and metrics of the steps of a run. */
+const stepsOf = (output: string): unknown[] =>
+  readFileSync(join(llama.folder, output, 'events.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .filter(({ type }) => type === 'step/completed')
+    .map(({ step, loss, metrics }) => ({ step, loss, metrics }));
+
+describe.skipIf(!canRun || !isLong)('what is preferred, on 2 ranks', () => {
+  const rows = NOUNS.map((noun) => ({
+    prompt: `Who is the ${noun}?`,
+    chosen: ' A friend.',
+    rejected: ' A stone.',
+  }));
+
+  it.each(['preference', 'reward', 'grpo'])(
+    'ends with the bytes of one process: %s',
+    async (task) => {
+      const table = llama.lines(`${task}.jsonl`, rows);
+      const reward = join(llama.folder, 'even.mjs');
+      writeFileSync(reward, 'export default ({ completionIds }) => completionIds[0] % 2;');
+      const words = (output: string): string[] => [
+        ...['fit', table, '--task', task, '--model', llama.path, '--tune', table],
+        ...['--method', 'lora', '--batch-size', '3', '--epochs', '2', '--engine', 'portable'],
+        ...['--set', 'env.per_gpu_batch_size=1', 'model.hf_text.max_text_len=48'],
+        ...['model.hf_text.max_target_len=4', ...(task === 'grpo' ? ['optim.group_size=2'] : [])],
+        ...['--quiet', '--output', join(llama.folder, output)],
+        ...(task === 'grpo' ? ['--reward', reward] : []),
+      ];
+      const [alone, two] = [`${task}-alone`, `${task}-two`];
+      await completed(...command, ...words(alone));
+      await completed(...command, ...words(two), '--ranks', '2');
+      expect(adapterOf(two)).toBe(adapterOf(alone));
+      expect(stepsOf(alone)).toHaveLength(6);
+      expect(stepsOf(alone)[0]).toMatchObject({ step: 1, metrics: expect.any(Object) as unknown });
+      expect(stepsOf(two)).toEqual(stepsOf(alone));
+    },
+  );
 });
 
 describe.skipIf(!canRun || !isLong)('ranks', () => {

@@ -127,7 +127,7 @@ export async function stepOf<B extends ModelBatch>(
   readonly metrics: Readonly<Record<string, number>>;
   readonly gradients: ReadonlyMap<string, Float32Array>;
 }> {
-  const batches = await prepareTask(task, model, packed, { seed: 0, step: 0 });
+  const batches = await prepareTask(task, model, packed);
   const count = batches.reduce((sum, batch) => sum + task.count(batch), 0);
   const loras = lorasOf(model);
   const gradients = new Map<string, Float32Array>();

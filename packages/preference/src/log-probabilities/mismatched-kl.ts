@@ -8,16 +8,18 @@
  */
 import { tokenData } from '@peft/data';
 import type { Model } from '@peft/core';
+import type { StepPlan } from '@peft/trainer';
 import type { UnpairedBatch } from '../data/unpaired-data.js';
 import { referenceLogProbabilities, sequenceLogProbabilities } from './reference.js';
 import type { ReferenceCache } from './reference-cache.js';
 
-export function mismatchedKl(
+export async function mismatchedKl(
   task: string,
   model: Model,
   batches: readonly UnpairedBatch[],
   cache: ReferenceCache,
-): number {
+  step: StepPlan,
+): Promise<number> {
   const rows = batches
     .flatMap(({ answers, rows: numbers, cut }) =>
       answers.map((answer, i) => ({ answer, row: numbers[i]!, cut })),
@@ -31,13 +33,16 @@ export function mismatchedKl(
     .filter(({ isLearnt }) => isLearnt);
   const data = tokenData(sequences.map((sequence) => [sequence]));
   const size = Math.max(...batches.map(({ answers }) => answers.length));
+  const numbers = [...sequences.keys()];
+  const chunks = Array.from({ length: Math.ceil(numbers.length / size) }, (_, c) =>
+    data.pack(numbers.slice(c * size, (c + 1) * size)),
+  );
+  const policy = await step.share(chunks.length, (c) =>
+    sequenceLogProbabilities(task, model, chunks[c]!),
+  );
+  const reference = await referenceLogProbabilities(task, model, chunks, cache, step);
   let sum = 0;
-  for (let start = 0; start < sequences.length; start += size) {
-    const chosen = [...sequences.keys()].slice(start, start + size);
-    const batch = data.pack(chosen);
-    const policy = sequenceLogProbabilities(task, model, batch);
-    const reference = referenceLogProbabilities(task, model, batch, cache);
-    policy.forEach((value, i) => (sum += value - reference[i]!));
-  }
+  for (const [c, values] of policy.entries())
+    values.forEach((value, i) => (sum += value - reference[c]![i]!));
   return Math.max(0, sum / Math.max(1, rows.length));
 }

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Model } from '@peft/core';
 import { NO_LABEL } from '@peft/data';
-import type { CausalBatch } from '@peft/trainer';
+import type { CausalBatch, StepPlan } from '@peft/trainer';
 import { answerCosts, sequenceOfTokens } from './answer-costs.js';
 import { referenceKey, type ReferenceCache } from './reference-cache.js';
 
@@ -40,25 +40,33 @@ export function sequenceLogProbabilities(
 }
 
 /**
- * ln π_ref of each sequence's answer `[B]`; the model runs where the cache lacks one. A sequence's
- * value depends on no other, so that a cached one is the same as a computed one.
+ * ln π_ref of each sequence's answer `[B]`, by batch; the model runs where the cache lacks one. A
+ * sequence's value depends on no other, so that a cached one is the same as a computed one.
  */
-export function referenceLogProbabilities(
+export async function referenceLogProbabilities(
   task: string,
   model: Model,
-  batch: CausalBatch,
+  batches: readonly CausalBatch[],
   cache: ReferenceCache,
-): Float32Array {
-  const keys = Array.from({ length: batch.offsets.length - 1 }, (_, b) => {
-    const [start, end] = [batch.offsets[b]!, batch.offsets[b + 1]!];
+  { share }: StepPlan,
+): Promise<readonly Float32Array[]> {
+  const keys = batches.map(referenceKeys);
+  const all = await share(batches.length, (i) => {
+    const known = keys[i]!.map((key) => cache.get(key));
+    return known.every((value) => value !== undefined)
+      ? Float32Array.from(known)
+      : onReference(model, () => sequenceLogProbabilities(task, model, batches[i]!));
+  });
+  cache.add(new Map(all.flatMap((values, i) => keys[i]!.map((key, b) => [key, values[b]!]))));
+  return all;
+}
+
+/** Of each sequence. */
+const referenceKeys = ({ inputIds, tokenLabels, offsets }: CausalBatch): string[] =>
+  Array.from({ length: offsets.length - 1 }, (_, b) => {
+    const [start, end] = [offsets[b]!, offsets[b + 1]!];
     return referenceKey(
-      batch.inputIds.slice(start, end),
-      batch.tokenLabels.slice(start, end).map((label) => (label === NO_LABEL ? 0 : 1)),
+      inputIds.slice(start, end),
+      tokenLabels.slice(start, end).map((label) => (label === NO_LABEL ? 0 : 1)),
     );
   });
-  const known = keys.map((key) => cache.get(key));
-  if (known.every((value) => value !== undefined)) return Float32Array.from(known);
-  const made = onReference(model, () => sequenceLogProbabilities(task, model, batch));
-  cache.add(new Map(keys.map((key, b) => [key, made[b]!])));
-  return made;
-}

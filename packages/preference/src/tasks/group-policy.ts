@@ -76,9 +76,8 @@ export function groupPolicy(options: GroupPolicyOptions): Task<PromptBatch, neve
     );
   const policy = policyLoss({ loss, klWeight, clipLow, clipHigh, maxNewTokens });
 
-  async function sampled(model: Model, batch: PromptBatch, step: StepPlan | undefined) {
-    const draw = step ?? { seed: 0, step: 0 };
-    const groups = await sampleGroups(model, batch, options, draw);
+  async function sampled(model: Model, batch: PromptBatch, step: StepPlan) {
+    const groups = await sampleGroups(model, batch, options, step);
     const samples = groups.flatMap(({ completions }, i) =>
       completions.map(({ ids, finishReason }): RewardSample => {
         const { prompt, cells } = batch.sources[i]!;
@@ -113,21 +112,25 @@ export function groupPolicy(options: GroupPolicyOptions): Task<PromptBatch, neve
       clipHigh,
       rewardScale,
     },
-    async prepare(model: Model, batches: readonly PromptBatch[], step?: StepPlan) {
-      const made = [];
-      for (const batch of batches) made.push(await sampled(model, batch, step));
+    async prepare(model: Model, batches: readonly PromptBatch[], step: StepPlan) {
+      const made = await step.share(batches.length, (i) => sampled(model, batches[i]!, step));
       const all = advantages(
         made.flatMap(({ totals }) => [...totals]),
         groupSize,
         rewardScale,
       );
+      const packed = made.map(({ groups }) => packGroups(groups));
+      const references =
+        klWeight === 0
+          ? []
+          : await step.share(packed.length, (i) => tokenReference(model, packed[i]!));
       let start = 0;
-      return made.map(({ groups, totals, measures }) => {
-        const packed = packGroups(groups);
-        const own = all.slice(start, (start += totals.length));
-        const reference = klWeight === 0 ? undefined : tokenReference(model, packed);
-        return { ...packed, advantages: own, reference, measures } satisfies PolicyBatch;
-      });
+      return made.map(({ totals, measures }, i): PolicyBatch => ({
+        ...packed[i]!,
+        advantages: all.slice(start, (start += totals.length)),
+        reference: references[i],
+        measures,
+      }));
     },
   };
   // what runs has been prepared: prompts go in, completions are counted

@@ -79,18 +79,19 @@ export function preference(options: PreferenceOptions = {}): Task<PreferenceBatc
     name: NAME,
     settings: { loss: loss.name, beta, labelSmoothing, margin, likelihoodWeight },
     count: pairsOf,
-    async prepare(model, batches) {
+    async prepare(model, batches, step) {
       const total = batches.reduce((sum, batch) => sum + pairsOf(batch), 0);
       const tokens = batches.reduce(
         (sum, batch) => sum + likelihoodCount(batch, likelihoodTokens),
         0,
       );
-      return batches.map((batch) => ({
+      const references = loss.hasReference
+        ? await referenceLogProbabilities(NAME, model, batches, cache, step)
+        : [];
+      return batches.map((batch, i) => ({
         ...batch,
         pairsPerToken: total / tokens,
-        reference: loss.hasReference
-          ? referenceLogProbabilities(NAME, model, batch, cache)
-          : undefined,
+        reference: references[i],
       }));
     },
     forward: (model, batch, run) => model.forward(batch, { ...run, logitRows: 'none' }),

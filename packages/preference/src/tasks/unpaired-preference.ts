@@ -73,18 +73,19 @@ export function unpairedPreference(options: UnpairedOptions = {}): Task<Unpaired
     name: NAME,
     settings: { loss: loss.name, beta, desirableWeight, undesirableWeight },
     count: rowsOf,
-    async prepare(model, batches) {
-      const kl = loss.hasBaseline ? mismatchedKl(NAME, model, batches, cache) : 0;
+    async prepare(model, batches, step) {
+      const kl = loss.hasBaseline ? await mismatchedKl(NAME, model, batches, cache, step) : 0;
+      const references = await referenceLogProbabilities(NAME, model, batches, cache, step);
       const rows = batches.reduce((sum, batch) => sum + rowsOf(batch), 0);
       const chosen = batches.reduce(
         (sum, { desirable }) => sum + desirable.filter(Boolean).length,
         0,
       );
-      return batches.map((batch) => ({
+      return batches.map((batch, i) => ({
         ...batch,
         kl,
         step: { batches: batches.length, chosen, rejected: rows - chosen },
-        reference: referenceLogProbabilities(NAME, model, batch, cache),
+        reference: references[i]!,
       }));
     },
     forward: (model, batch, run) => model.forward(batch, { ...run, logitRows: 'none' }),

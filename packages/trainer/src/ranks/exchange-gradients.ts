@@ -5,12 +5,16 @@
  */
 import type { Collective, OwnedParameter } from '@peft/core';
 import type { GradientSums } from '../step/gradient-accumulator.js';
+import type { Measures } from '../step/step-metrics.js';
+import { gatherValues } from './rank-messages.js';
 import { sharesOf, type RankShare } from './rank-shares.js';
 
 /** What a step's ranks tell each other before their sums. */
 export interface StepReport {
   /** Of each micro-batch of the step; 0 for those of other ranks. */
   readonly losses: Float64Array;
+  /** What the task measured beside its loss, in the order of the micro-batches. */
+  readonly told: readonly Measures[];
   /** This rank was asked to stop. */
   readonly isAborted: boolean;
 }
@@ -19,7 +23,7 @@ export interface GradientExchange {
   /**
    * Tells what each rank found.
    * @param own names of this rank's gradients are those that it has.
-   * @returns losses of all micro-batches; whether a rank was asked to stop.
+   * @returns losses and measures of all micro-batches; whether a rank was asked to stop.
    */
   report(own: StepReport, sum: GradientSums): Promise<StepReport>;
   /**
@@ -62,16 +66,22 @@ export function createGradientExchange(
   };
 
   return {
-    async report({ losses, isAborted }, sum) {
+    async report({ losses, told, isAborted }, sum) {
       // a number that a single rank knows is 0 on the others: their sum is exact
       const message = Float64Array.of(
         ...losses,
         ...places.map(({ key }) => (key in sum ? 1 : 0)),
+        told.length,
         isAborted ? 1 : 0,
       );
       await collective.allReduce(message, 'sum');
       present = places.map((_, i) => message[losses.length + i]! > 0);
-      return { losses: message.subarray(0, losses.length), isAborted: message.at(-1)! > 0 };
+      return {
+        losses: message.subarray(0, losses.length),
+        // the micro-batches of a rank are neighbours
+        told: message.at(-2)! > 0 ? (await gatherValues(collective, told)).flat() : told,
+        isAborted: message.at(-1)! > 0,
+      };
     },
     async add(sum, share) {
       const senders = sharesOf(share).map(({ firstRank }) => firstRank);

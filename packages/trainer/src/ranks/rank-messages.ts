@@ -20,14 +20,21 @@ export async function broadcastBytes(
   return all;
 }
 
-/** The value of each rank, in their order. */
+/** The value of each rank, in their order; of 2 GiB each at most. */
 export async function gatherValues<T>(collective: Collective, own: T): Promise<T[]> {
-  const values: T[] = [];
-  for (let root = 0; root < collective.size; root += 1) {
-    const bytes = root === collective.rank ? serialize(own) : undefined;
-    values.push(deserialize(await broadcastBytes(collective, bytes, root)) as T);
-  }
-  return values;
+  const { size } = collective;
+  const bytes = serialize(own);
+  const lengths = new Float64Array(size);
+  await collective.allGather(Float64Array.of(bytes.length), lengths);
+  const longest = Math.max(...lengths);
+  const padded = new Uint8Array(longest);
+  padded.set(bytes);
+  const all = new Uint8Array(size * longest);
+  await collective.allGather(padded, all);
+  return Array.from(lengths, (length, rank) => {
+    const start = rank * longest;
+    return deserialize(all.subarray(start, start + length)) as T;
+  });
 }
 
 type Outcome<T> =

@@ -21,8 +21,7 @@ export function requestOfRanks<B extends ModelBatch>(
   collective: Collective,
 ): { readonly request: TrainRequest<B>; readonly stop: StopAgreement } {
   const { signal, store, evaluate, bus } = given;
-  const isAsked = (): boolean => signal?.aborted === true;
-  if (collective.size === 1) return { request: given, stop: { isAsked, agree: () => undefined } };
+  if (collective.size === 1) return { request: given, stop: { signal, agree: () => undefined } };
   const agreed = new AbortController();
   const agree = (): void => agreed.abort(signal?.reason);
   const request: TrainRequest<B> = {
@@ -32,7 +31,7 @@ export function requestOfRanks<B extends ModelBatch>(
     evaluate: evaluate && evaluateOnce(evaluate, { collective, signal, agree }),
     bus: collective.rank === 0 ? bus : undefined,
   };
-  return { request, stop: { isAsked, agree } };
+  return { request, stop: { signal, agree } };
 }
 
 /** Rank 0 scores the model. */

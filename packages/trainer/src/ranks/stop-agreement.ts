@@ -2,8 +2,8 @@
 
 /** What a run knows of stopping. */
 export interface StopAgreement {
-  /** Whether this process was asked to stop; other ranks may not know yet. */
-  isAsked(): boolean;
+  /** Aborted when this process is asked to stop; other ranks may not know yet. */
+  readonly signal: AbortSignal | undefined;
   /** All ranks stop: aborts the request's signal. */
   agree(): void;
 }

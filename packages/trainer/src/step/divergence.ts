@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { ModelBatch } from '@peft/core';
 import { PeftError } from '@peft/errors';
+import { byRankZero } from '../ranks/rank-messages.js';
 import type { RunContext } from '../run/run-context.js';
 import { forwardTask, prepareTask } from '../tasks/task.js';
 
@@ -28,13 +29,16 @@ export function divergedError<B extends ModelBatch>(
 }
 
 /**
- * Asks a micro-batch of the present epoch whether the model still has a loss, without dropout.
- * @throws PEFT_TRAIN_DIVERGED when it is NaN or infinite
+ * Asks a micro-batch of the present epoch whether the model still has a loss, without dropout, on
+ * rank 0.
+ * @throws PEFT_TRAIN_DIVERGED on all ranks when it is NaN or infinite
  */
-export async function requireFiniteLoss<B extends ModelBatch>(
+export const requireFiniteLoss = <B extends ModelBatch>(
   run: RunContext<B>,
   cause?: unknown,
-): Promise<void> {
+): Promise<void> => byRankZero(run.collective, () => askForLoss(run, cause));
+
+async function askForLoss<B extends ModelBatch>(run: RunContext<B>, cause: unknown): Promise<void> {
   const { request, model, state } = run;
   const [rows] = request.order.batches(state.epoch)[0] ?? [];
   if (!rows) return;

@@ -12,11 +12,12 @@ import { chooseCheckpointing } from './checkpointing-choice.js';
 import type { RunContext } from '../run/run-context.js';
 import type { StepReport } from '../ranks/exchange-gradients.js';
 import { dealSum, sharesOf } from '../ranks/rank-shares.js';
+import { shareWork } from '../ranks/share-work.js';
 import type { GradientSums } from './gradient-accumulator.js';
 import { runHooks } from './step-hooks.js';
-import { createStepMetrics } from './step-metrics.js';
+import { meansOf, type Measures } from './step-metrics.js';
 import { joinsAfter, sumTree, type SumNode } from './sum-tree.js';
-import { forwardTask, prepareTask, type Report } from '../tasks/task.js';
+import { forwardTask, prepareTask } from '../tasks/task.js';
 
 /** Rows and tokens of a step. */
 export interface StepSize {
@@ -30,7 +31,7 @@ export type StepOutcome =
       readonly kind: 'updated';
       /** Mean over what the task counts, extra losses added. */ readonly loss: number;
       readonly gradientNorm: number;
-      /** What the task measured on the micro-batches of this rank. */
+      /** What the task measured, means over all micro-batches. */
       readonly metrics: Readonly<Record<string, number>> | undefined;
     } & StepSize)
   /** Nothing was changed. */
@@ -52,12 +53,8 @@ export async function runStep<B extends ModelBatch>(
   const { request, state } = run;
   const packed: B[] = [];
   for (const rows of parts) packed.push(await request.data.pack(rows));
-  const batches = await prepareTask(request.task, run.model, packed, {
-    seed: run.options.seed,
-    step: state.step,
-    signal: request.signal,
-  });
-  const metrics = createStepMetrics();
+  const batches = await prepared(run, packed);
+  if (!batches) return { kind: 'aborted' };
   const tree = sumTree(
     batches.map(({ inputIds }) => inputIds.length),
     state.gradientSum ?? 'sequential',
@@ -78,8 +75,8 @@ export async function runStep<B extends ModelBatch>(
   const { collective, exchange } = run;
   const shares = dealSum(tree, collective.size);
   const own = sharesOf(shares).find(({ firstRank }) => firstRank === collective.rank);
-  const report = await addMicroBatches(run, { batches, count, tell: metrics.report }, own?.node);
-  const { losses, isAborted } = exchange
+  const report = await addMicroBatches(run, { batches, count, told: [] }, own?.node);
+  const { losses, told, isAborted } = exchange
     ? await exchange.report(report, run.accumulator.sum)
     : report;
   if (isAborted) {
@@ -105,7 +102,25 @@ export async function runStep<B extends ModelBatch>(
     gradientScale,
   });
   runHooks(run, gradients, gradientScale);
-  return { kind: 'updated', loss, gradientNorm: norm, metrics: metrics.means(), ...size };
+  return { kind: 'updated', loss, gradientNorm: norm, metrics: meansOf(told), ...size };
+}
+
+/** @returns undefined when the run is to stop. */
+async function prepared<B extends ModelBatch>(
+  { request, model, options, state, collective, stop }: RunContext<B>,
+  packed: readonly B[],
+): Promise<readonly B[] | undefined> {
+  try {
+    return await prepareTask(request.task, model, packed, {
+      seed: options.seed,
+      step: state.step,
+      signal: stop.signal,
+      share: shareWork(collective, stop),
+    });
+  } catch (error) {
+    if (request.signal?.aborted) return undefined;
+    throw error;
+  }
 }
 
 /** What the micro-batches of a step share. */
@@ -113,8 +128,8 @@ interface WholeStep<B extends ModelBatch> {
   readonly batches: readonly B[];
   /** How much the step's loss sums over. */
   readonly count: number;
-  /** Told what the task measures. */
-  readonly tell: Report;
+  /** Gets what the task measures. */
+  readonly told: Measures[];
 }
 
 /** Puts the sum over this rank's micro-batches, if it has any, into the run's accumulator. */
@@ -126,21 +141,22 @@ async function addMicroBatches<B extends ModelBatch>(
   const { accumulator, stop } = run;
   const losses = new Float64Array(whole.batches.length);
   accumulator.reset();
-  if (!node) return { losses, isAborted: stop.isAsked() };
+  const { told } = whole;
+  if (!node) return { losses, told, isAborted: stop.signal?.aborted === true };
   for (const [i, joins] of joinsAfter(node).entries()) {
-    if (stop.isAsked()) return { losses, isAborted: true };
+    if (stop.signal?.aborted) return { losses, told, isAborted: true };
     const m = node.start + i;
     losses[m] = accumulator.add(() => scaledLoss(run, whole, m), joins);
     run.memory.sample();
     await nextTurn();
   }
-  return { losses, isAborted: false };
+  return { losses, told, isAborted: false };
 }
 
 /** Σ loss / count + extra losses / M, a micro-batch's share of the step's loss. */
 function scaledLoss<B extends ModelBatch>(
   run: RunContext<B>,
-  { batches, count, tell }: WholeStep<B>,
+  { batches, count, told }: WholeStep<B>,
   microBatch: number,
 ): Scalar {
   const { model, options, request, state } = run;
@@ -160,7 +176,10 @@ function scaledLoss<B extends ModelBatch>(
   );
   return extras.reduce(
     (sum, extra) => tf.add(sum, extra),
-    tf.div(request.task.loss(output, batch, tell), count),
+    tf.div(
+      request.task.loss(output, batch, (measures) => told.push(measures)),
+      count,
+    ),
   ) as Scalar;
 }
 

@@ -21,7 +21,24 @@ export interface StepPlan {
   /** Steps done before. */
   readonly step: number;
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Does pieces of work, each on one of the ranks, which call this alike.
+   * @param work gives what `structuredClone` can copy; it must not depend on who does it.
+   * @returns what it gave for each piece, on every rank.
+   */
+  share<T>(pieces: number, work: (piece: number) => T | Promise<T>): Promise<T[]>;
 }
+
+/** Of what is no step of a run: this process does all. */
+const NO_STEP: StepPlan = Object.freeze({
+  seed: 0,
+  step: 0,
+  share: async (pieces, work) => {
+    const results = [];
+    for (let piece = 0; piece < pieces; piece += 1) results.push(await work(piece));
+    return results;
+  },
+} satisfies StepPlan);
 
 /**
  * What a model is trained for. `B` is the packed batch with whatever labels the task reads, `P` the
@@ -46,11 +63,11 @@ export interface Task<B extends ModelBatch = ModelBatch, P = unknown> {
   /** One prediction per example of the batch, in its order. Runs outside the tape. */
   predict(output: ModelOutput, batch: B): readonly P[];
   /**
-   * Sees all micro-batches of a step (of a scoring without `step`) before the first of them runs,
-   * and gives back the `B` that run in their place: with what the loss needs of the whole batch, so
-   * that a split changes nothing.
+   * Sees all micro-batches of a step, or of a scoring, before the first of them runs, and gives back
+   * the `B` that run in their place: with what the loss needs of the whole batch, so that a split
+   * changes nothing. What runs the model is done by `step.share`, so that several ranks do it once.
    */
-  prepare?(model: Model, batches: readonly B[], step?: StepPlan): Promise<readonly ModelBatch[]>;
+  prepare?(model: Model, batches: readonly B[], step: StepPlan): Promise<readonly ModelBatch[]>;
   /** Runs the model; default `model.forward(batch, options)`. */
   forward?(model: Model, batch: B, options: RunOptions): ModelOutput;
 }
@@ -67,12 +84,12 @@ export function forwardTask<B extends ModelBatch>(
   return task.forward ? task.forward(model, batch, options) : model.forward(batch, options);
 }
 
-/** Batches as the task wants them. */
+/** Batches as the task wants them. @param step default: none of a run, as when a model is scored. */
 export async function prepareTask<B extends ModelBatch>(
   task: Pick<Task<B>, 'prepare'>,
   model: Model,
   batches: readonly B[],
-  step?: StepPlan,
+  step: StepPlan = NO_STEP,
 ): Promise<readonly B[]> {
   if (!task.prepare) return batches;
   // a task gives back batches of its own kind; named so, a task of more would be none of less
