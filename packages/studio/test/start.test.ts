@@ -93,6 +93,10 @@ describe('a table', () => {
     );
     await studio.post('/api/tables/name', { path });
     expect((await studio.post('/api/table', { path })).status).toBe(200);
+    await drop('dropped.csv', TOPICS);
+    expect(await refusal(await studio.post('/api/table', { path: '/dropped.csv' }))).toBe(
+      'PEFT_STUDIO_TABLE',
+    );
   });
 
   it('looks like a task by its columns, or like one label beside texts', () => {

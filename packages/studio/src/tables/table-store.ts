@@ -1,5 +1,5 @@
 /** Tables that a person dropped onto the page or named: the only ones that a request reads. */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { basename, extname, isAbsolute, join, resolve } from 'node:path';
@@ -37,7 +37,7 @@ export class TableStore {
   dropped(): readonly string[] {
     if (!existsSync(this.#folder)) return [];
     return readdirSync(this.#folder)
-      .filter((name) => ENDINGS.includes(extname(name).toLowerCase()))
+      .filter(isTable)
       .map((name) => join(this.#folder, name));
   }
 
@@ -47,11 +47,7 @@ export class TableStore {
    * @throws PEFT_STUDIO_TABLE for a relative path, and for what does not end as a table does
    */
   name(path: string): string {
-    const isTable = isAbsolute(path) && ENDINGS.includes(extname(path).toLowerCase());
-    if (!isTable)
-      throw new PeftError('PEFT_STUDIO_TABLE', `studio: ${show(path)} names no table.`, {
-        hint: `give a whole path that ends in ${ENDINGS.join(', ')}`,
-      });
+    if (!isAbsolute(path) || !isTable(path)) throw noTable(path, 'a whole path');
     const whole = resolve(path);
     this.#named.add(whole);
     return whole;
@@ -74,14 +70,15 @@ export class TableStore {
    * @throws PEFT_STUDIO_TABLE
    */
   async drop(name: string, content: ReadableStream<Uint8Array>): Promise<string> {
-    const plain = this.name(resolve('/', basename(name.replaceAll('\\', '/'))));
+    const plain = basename(name.replaceAll('\\', '/'));
+    if (!isTable(plain)) throw noTable(name, 'a name');
     mkdirSync(this.#folder, { recursive: true });
-    const half = join(this.#folder, `.${process.pid}-${Date.now()}.tmp`);
+    const half = join(this.#folder, `.${randomUUID()}.tmp`);
     try {
       await pipeline(Readable.fromWeb(content), createWriteStream(half));
       const hash = await hashOf(half);
       for (let copy = 1; ; copy += 1) {
-        const path = join(this.#folder, numbered(basename(plain), copy));
+        const path = join(this.#folder, numbered(plain, copy));
         if (!existsSync(path)) {
           await rename(half, path);
           return path;
@@ -93,6 +90,13 @@ export class TableStore {
     }
   }
 }
+
+const isTable = (path: string): boolean => ENDINGS.includes(extname(path).toLowerCase());
+
+const noTable = (path: string, what: string): PeftError =>
+  new PeftError('PEFT_STUDIO_TABLE', `studio: ${show(path)} names no table.`, {
+    hint: `give ${what} that ends in ${ENDINGS.join(', ')}`,
+  });
 
 /** `train.csv`, `train-2.csv` … */
 const numbered = (name: string, copy: number): string =>
