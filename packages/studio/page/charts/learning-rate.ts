@@ -5,6 +5,5 @@ export default defineChart({
   id: 'learning-rate',
   title: 'Learning rate',
   unit: "of the optimiser's step",
-  isSmoothed: false,
   curve: ({ steps }) => ({ x: steps.step, y: steps.learningRate }),
 });

@@ -37,32 +37,28 @@ export function requestOf(draft: Draft): Readonly<Record<string, unknown>> {
   return Object.fromEntries(Object.entries(request).filter(([, value]) => !isEmpty(value)));
 }
 
+/** Keys of a request that the form has fields for. */
+const FIELDS: readonly string[] = [
+  'train',
+  'tune',
+  'test',
+  'columns',
+  'task',
+  'label',
+  'method',
+  'methodOptions',
+  'hyperparameters',
+] satisfies readonly (keyof Draft)[];
+
 /** The form for a run like another. */
 export function draftOf(request: Readonly<Record<string, unknown>>): Draft {
-  const {
-    train,
-    tune,
-    test,
-    columns,
-    task,
-    label,
-    method,
-    methodOptions,
-    hyperparameters,
-    ...rest
-  } = request as Partial<Draft>;
+  const entries = Object.entries(request);
+  const isField = ([name]: readonly [string, unknown]): boolean => FIELDS.includes(name);
   return {
     ...EMPTY_DRAFT,
-    train,
-    tune,
-    test,
-    columns,
-    task,
-    label,
-    method: method ?? '',
-    methodOptions: methodOptions ?? {},
-    hyperparameters: hyperparameters ?? {},
-    others: rest,
+    method: '',
+    ...Object.fromEntries(entries.filter(isField)),
+    others: Object.fromEntries(entries.filter((entry) => !isField(entry))),
   };
 }
 
