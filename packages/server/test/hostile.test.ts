@@ -8,6 +8,7 @@ import { LLAMA } from './served-fixture.js';
 const MAX_BODY_BYTES = 20_000;
 const DROPPED_CONNECTIONS = process.env['PEFT_LONG_TESTS'] === '1' ? 10_000 : 2000;
 
+const { Request: ownRequest, Response: ownResponse } = globalThis;
 let server: PeftServer;
 let url: URL;
 beforeAll(async () => {
@@ -43,6 +44,11 @@ async function raw(bytes: string): Promise<string> {
   socket.destroy();
   return data.toString('latin1').split('\r\n')[0]!;
 }
+
+test("a server leaves the application's Request and Response as they are", () => {
+  expect(globalThis.Request).toBe(ownRequest);
+  expect(globalThis.Response).toBe(ownResponse);
+});
 
 test.each([
   ['a body over the bound', 'x'.repeat(MAX_BODY_BYTES + 1), 413],
