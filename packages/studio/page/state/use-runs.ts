@@ -30,15 +30,13 @@ export function useRuns(ids: readonly string[]): Runs {
   const latest = useRef(chosen);
   latest.current = chosen;
 
-  const reload = useCallback(async (): Promise<readonly RunLine[]> => {
+  const reload = useCallback(async (): Promise<void> => {
     try {
       const { runs } = await get<{ runs: RunLine[] }>('/api/runs');
       setList(runs);
       setFailure(undefined);
-      return runs;
     } catch (error) {
       setFailure(error as Error);
-      return [];
     }
   }, []);
 
@@ -57,23 +55,22 @@ export function useRuns(ids: readonly string[]): Runs {
     setChosen((before) => new Map(before).set(id, { id, details, series: whole }));
   }, []);
 
+  const read = useCallback((id: string): void => void readRun(id).catch(setFailure), [readRun]);
+  const folders = new Set(list?.filter(hasFolder).map(({ id }) => id));
+  const unread = ids.filter((id) => folders.has(id) && !chosen.has(id)).join('\n');
+  useEffect(() => idsIn(unread).forEach(read), [unread, read]);
+
   const key = ids.join('\n');
   useEffect(() => {
-    const watched = key === '' ? [] : key.split('\n');
-    const read = (id: string): void => void readRun(id).catch(setFailure);
-    const refresh = async (): Promise<void> => {
-      const there = (await reload()).filter(hasFolder).map(({ id }) => id);
-      watched.filter((id) => there.includes(id) && !latest.current.has(id)).forEach(read);
-    };
-    void refresh();
-    const events = new EventSource(address('/api/live', { run: watched }));
-    events.addEventListener('runs', () => void refresh());
+    void reload();
+    const events = new EventSource(address('/api/live', { run: idsIn(key) }));
+    events.addEventListener('runs', () => void reload());
     events.addEventListener('run', ({ data }: MessageEvent<string>) => {
       read(data);
       void reload();
     });
     return () => events.close();
-  }, [key, reload, readRun]);
+  }, [key, reload, read]);
 
   return {
     list,
@@ -82,6 +79,8 @@ export function useRuns(ids: readonly string[]): Runs {
     reload: () => void reload(),
   };
 }
+
+const idsIn = (key: string): string[] => (key === '' ? [] : key.split('\n'));
 
 /** One that starts has none yet. */
 const hasFolder = ({ state }: RunLine): boolean => state !== 'starting' && state !== 'not-started';

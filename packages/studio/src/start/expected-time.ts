@@ -1,7 +1,5 @@
 /** How long a run may take, by the speed of a run like it. */
-import { join } from 'node:path';
 import type { StartPreview } from '../api-types.js';
-import { EventLog } from '../runs/event-log.js';
 import { recordIn } from '../runs/run-details.js';
 import type { RunIndex } from '../runs/run-index.js';
 
@@ -21,15 +19,13 @@ export async function expectedTime(
   const model = settings['model.hf_text.checkpoint_name'];
   const runs = (await index.list()).filter(({ step }) => (step ?? 0) > 0);
   for (const { id } of runs.slice(0, LOOKED_AT)) {
-    const path = index.pathOf(id);
-    const record = recordIn(path);
+    const record = recordIn(index.pathOf(id));
     const isAlike =
       record?.engine === engine &&
       (record.base?.['reference'] === model ||
         record.settings?.['model.hf_text.checkpoint_name'] === model);
     if (!isAlike) continue;
-    const log = new EventLog(join(path, 'events.jsonl'));
-    await log.read();
+    const log = await index.log(id);
     const speed = median(log.series(0, undefined, TIMED_POINTS).steps.tokensPerSecond);
     if (speed === undefined) continue;
     const rows = Math.min(trainingRows * epochs, steps * Number(settings['env.batch_size']));
