@@ -44,6 +44,14 @@ describe('combineLora', () => {
     expect(logits()).toBeAllclose(both, { atol: 1e-4, rtol: 1e-4 });
   });
 
+  it('takes a table of an adapter along as it is there, frozen', () => {
+    const table =
+      model.description.sites.find(({ kind }) => kind === 'embedding')!.path + '.weight';
+    model.addAdapter('a', lora({ rank: 2 }), { alsoReplace: [table] });
+    const { parameters } = combine(['a'], { weights: [1], combination: 'cat' });
+    expect(parameters.get(table)!.trainable).toBe(false);
+  });
+
   it('subtracts with a negative weight: an adapter minus itself is nothing', () => {
     const bare = logits();
     add('a');

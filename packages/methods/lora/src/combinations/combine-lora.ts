@@ -5,6 +5,7 @@ import { check, PeftError } from '@peft/errors';
 import { randomKey, randomUniform, rowsOf, truncatedSvd } from '@peft/ops';
 import { lora } from '../lora.js';
 import { matricesOf } from '../variants/lora-linear.js';
+import { takenOver } from './base-parameters.js';
 import { assignSvd, matricesAt, patternOf, sizesOf, type LowRankSite } from './low-rank-sites.js';
 import { checkDensity, combineTensors, type ArithmeticOptions } from './task-arithmetic.js';
 
@@ -97,7 +98,7 @@ export function combineLora(
     alphaPattern: patternOf(ranks, first!),
     modulesToSave: [],
   });
-  const made = model.addAdapter(newName, spec, { alsoUnfreeze: copied.map(({ name }) => name) });
+  const made = model.addAdapter(newName, spec, takenOver(copied));
   try {
     const arithmetic: ArithmeticOptions = {
       kind: kindOf(combination),

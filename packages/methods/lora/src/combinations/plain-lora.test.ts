@@ -117,6 +117,14 @@ describe('an adapter that took its start out of the base weights, as ordinary Lo
     ).toMatchObject({ r: 4, lora_alpha: 12, init_lora_weights: true });
   });
 
+  it('keeps what a file brought along as it is there: a table frozen, a bias trained', () => {
+    const [table, bias] = ['bert.embeddings.word_embeddings.weight', 'classifier.bias'] as const;
+    const brought = { alsoReplace: [table], alsoUnfreeze: [bias] };
+    model.addAdapter('a', lora({ rank: 2, init: 'pissa', modulesToSave: [] }), brought);
+    const { parameters } = toPlainLora(model, 'a', 'plain');
+    expect([table, bias].map((name) => parameters.get(name)!.trainable)).toEqual([false, true]);
+  });
+
   it('is refused for LoRA that is ordinary already, and for LoftQ', () => {
     add(lora({ rank: 2 }));
     expect(() => toPlainLora(model, 'a', 'b')).toThrow(

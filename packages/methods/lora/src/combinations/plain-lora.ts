@@ -19,6 +19,7 @@ import { PeftError } from '@peft/errors';
 import type { LoraConfig } from '../lora-config.js';
 import { loraInitializer } from '../variants/lora-init.js';
 import { startOf } from '../variants/lora-linear.js';
+import { takenOver } from './base-parameters.js';
 
 /**
  * Puts an adapter that took its start out of the base weights on the model once more, as ordinary
@@ -33,13 +34,11 @@ export function toPlainLora(model: Model, adapterName: string, newName: string):
   const parts = adapter.spec.parts.map((part) =>
     part.method.name === 'lora' ? doubled(part, adapterName) : part,
   );
-  const files = [...adapter.parameters.values()]
-    .filter(({ method }) => method === 'file')
-    .map(({ name }) => name);
+  const files = [...adapter.parameters.values()].filter(({ method }) => method === 'file');
   const made = model.addAdapter(
     newName,
     { ...adapter.spec, parts },
-    { strict: false, alsoUnfreeze: files },
+    { strict: false, ...takenOver(files) },
   );
   for (const target of made.parameters.values()) {
     const source = adapter.parameters.get(target.name);
