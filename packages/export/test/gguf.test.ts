@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { loadLanguageModel, type LanguageModel } from '@peft/predictor';
@@ -156,6 +156,21 @@ describe('a GGUF file', () => {
       expect(deviations).toEqual(deviations.toSorted((a, b) => a - b));
     },
   );
+
+  test('names three tokens that end a text, and tells of further ones', async () => {
+    const base = join(folder, 'base');
+    cpSync(fixtureModel('llama'), base, { recursive: true });
+    const ends = [457, 12, 13, 14]; // without a template, so that all three are free
+    writeFileSync(join(base, 'generation_config.json'), JSON.stringify({ eos_token_id: ends }));
+    const output = join(folder, 'ends.gguf');
+    const { warnings } = await exportModel(base, { to, output, engine, probe: false });
+    const { tokenizer, ends: read, dispose } = await loadLanguageModel(output, { engine });
+    dispose();
+    expect(read.endIds).toEqual([457, 12, 13]);
+    expect(warnings).toEqual([
+      `a GGUF file names three tokens that end a text, and not ${tokenizer.idToToken(14)}.`,
+    ]);
+  });
 
   test('is refused before anything is written, where llama.cpp has no place for the model', async () => {
     const refused = async (name: string, what: string) => {

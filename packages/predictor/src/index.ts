@@ -38,8 +38,8 @@ export {
   type TrainedModel,
   type TrainedModelOptions,
 } from './model/trained-model.js';
-export { copyModelFiles, type BaseModel } from './model/base-model.js';
-export type { LanguageTexts } from './model/language-texts.js';
+export { copyModelFiles, type BaseModel, type SavedFields } from './model/base-model.js';
+export { textsOfBase, type LanguageTexts } from './model/language-texts.js';
 export { learningRateGroups, type LearningRateGroups } from './settings/learning-rate-groups.js';
 export { PeftPredictor } from './peft-predictor.js';
 export {

@@ -16,7 +16,7 @@ export function ggufConfig(file: GgufFile): JsonObject {
     tie_word_embeddings: !file.tensors.has('output.weight'),
     dtype: 'float32',
     bos_token_id: id('bos'),
-    eos_token_id: endIds(id('eos'), id('eot')),
+    eos_token_id: oneOrMore(['eos', 'eot', 'eom'].map(id)),
     pad_token_id: id('padding'),
   };
   const own =
@@ -26,9 +26,11 @@ export function ggufConfig(file: GgufFile): JsonObject {
   );
 }
 
-/** One id, or several where a turn ends with another token. */
-const endIds = (eos: number | undefined, eot: number | undefined): number | number[] | undefined =>
-  eot === undefined || eot === eos || eos === undefined ? eos : [eos, eot];
+/** One id, or several where a turn or a message ends with another token. */
+function oneOrMore(given: readonly (number | undefined)[]): number | readonly number[] | undefined {
+  const ids = [...new Set(given.filter((id) => id !== undefined))];
+  return ids.length > 1 ? ids : ids[0];
+}
 
 function gpt2Config(fields: GgufFields): JsonObject {
   const own = (key: string): number => fields.number(`gpt2.${key}`);

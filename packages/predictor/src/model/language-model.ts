@@ -10,7 +10,7 @@ import { writesTexts } from '../tasks/task-names.js';
 import type { LoadOptions } from '../settings/predictor-types.js';
 import type { BaseModel } from './base-model.js';
 import { addLanguageAdapter } from './language-adapter.js';
-import { languageTexts, type LanguageTexts } from './language-texts.js';
+import { textsOfBase, type LanguageTexts } from './language-texts.js';
 import {
   isSavedPredictor,
   openCheckpoint,
@@ -116,20 +116,12 @@ function languageModel(
   { app, emit }: OpeningTools,
   template: string | undefined,
 ): LanguageModel {
-  const { config, filesFolder, tokenizerFolder, tokenizer } = base;
-  const own = languageTexts({
-    folder: filesFolder,
-    tokenizerFolder,
-    config,
-    tokenizer,
-    vocabularySize: base.vocabulary.ownSize,
-    template,
-  });
+  const own = textsOfBase(base, template);
   let isDisposed = false;
   return Object.freeze<LanguageModel>({
     ...own,
     model,
-    config,
+    config: base.config,
     adapter: model.activeAdapters[0],
     addAdapter: (name, folder) => addLanguageAdapter({ model, base, own }, app, name, folder, emit),
     dispose() {

@@ -10,6 +10,7 @@ import {
 import { PeftError } from '@peft/errors';
 import { generationDefaults, samplingDefaults, type TextEnds } from '@peft/generation';
 import { readJsonObject } from '@peft/hub';
+import type { BaseModel } from './base-model.js';
 
 /** What lies around a model that writes: its own, or that of an adapter which has its own. */
 export interface LanguageTexts {
@@ -25,6 +26,23 @@ export interface LanguageTexts {
   /** `ends` for an answer in a chat: the token that closes the template's turns ends it, too. */
   chatEnds(): LanguageTexts['ends'];
 }
+
+/**
+ * How a base turns conversations into tokens and tokens into texts.
+ * @param template Jinja text of a template. Default: the one that was named for the base, else its own
+ */
+export const textsOfBase = (
+  { filesFolder, tokenizerFolder, config, tokenizer, vocabulary, chatTemplate }: BaseModel,
+  template = chatTemplate,
+): LanguageTexts =>
+  languageTexts({
+    folder: filesFolder,
+    tokenizerFolder,
+    config,
+    tokenizer,
+    vocabularySize: vocabulary.ownSize,
+    template,
+  });
 
 /**
  * @param files.folder where tokenizer, chat template and `generation_config.json` lie

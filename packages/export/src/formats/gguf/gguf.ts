@@ -1,14 +1,6 @@
 /** A merged model in one file for llama.cpp, node-llama-cpp and Ollama. */
 import { join } from 'node:path';
-import {
-  createChatTemplate,
-  loadChatTemplate,
-  readTokenizer,
-  turnEndIds,
-  type ChatTemplate,
-  type TextTokenizer,
-} from '@peft/data';
-import { PeftError } from '@peft/errors';
+import { readTokenizer, turnEndIds, type TextTokenizer } from '@peft/data';
 import {
   BLOCK_TYPES,
   GGUF_FAMILIES,
@@ -24,6 +16,7 @@ import {
 import type { DecoderConfig } from '@peft/models';
 import type { TrainedModel } from '@peft/predictor';
 import { defineFormat, type WriteTools, type WrittenModel } from '../../format.js';
+import { answerEndIds, chatTemplateOf } from '../../model/answers.js';
 import { unsupported } from '../unsupported.js';
 import { ggufParameters } from './gguf-tensors.js';
 import { modelMetadata } from './model-metadata.js';
@@ -105,7 +98,7 @@ export function prepareGguf(source: TrainedModel, name: string, type: FileTypeNa
     }).json,
     base.tokenizer,
     vocabularySize,
-    turnEnd,
+    { turnEnd, endIds: answerEndIds(source) },
   );
   return {
     metadata: [
@@ -151,17 +144,6 @@ const PHI3_TOKENS = ['<unk>', '<s>', '</s>', '<|endoftext|>'];
 
 /** Of the block types as they are since 2023. */
 const QUANTIZATION_VERSION = 2;
-
-/** The model's chat template; undefined for one that has none. */
-export function chatTemplateOf({ base }: TrainedModel): ChatTemplate | undefined {
-  if (base.chatTemplate !== undefined) return createChatTemplate(base.chatTemplate, base.tokenizer);
-  try {
-    return loadChatTemplate(base.tokenizerFolder, base.tokenizer);
-  } catch (error) {
-    if (error instanceof PeftError && error.code === 'PEFT_CHAT_TEMPLATE_MISSING') return undefined;
-    throw error;
-  }
-}
 
 const fileName = (name: string, type: string): string => `${name}-${type}.gguf`;
 

@@ -28,18 +28,25 @@ export interface TokenizerMetadata {
   readonly warnings: readonly string[];
 }
 
+/** How answers end. */
+export interface AnswerEnds {
+  /** The token that closes a turn of the chat template, where there is one. */
+  readonly turnEnd: number | undefined;
+  /** All tokens that end one. */
+  readonly endIds: readonly number[];
+}
+
 /**
  * @param json `tokenizer.json`.
  * @param tokenizer the same, built.
  * @param rows of the embedding's table; ids beyond the tokens are filled with unused ones.
- * @param turnEnd id of the token that ends a turn of the chat template, where there is one.
  * @throws PEFT_EXPORT_UNSUPPORTED for a tokeniser that llama.cpp does not have
  */
 export function tokenizerMetadata(
   json: TokenizerJson,
   tokenizer: TextTokenizer,
   rows: number,
-  turnEnd: number | undefined,
+  ends: AnswerEnds,
 ): TokenizerMetadata {
   if (json.model.type !== 'BPE' && json.model.type !== undefined)
     throw unsupported(
@@ -58,14 +65,15 @@ export function tokenizerMetadata(
   const tokens = Array.from({ length: rows }, (_, id) => tokenizer.idToToken(id) ?? `[PAD${id}]`);
   const types = tokenTypes(json, tokenizer, tokens, bpe);
   const own = pieces ? piecesEntries(json, bpe, tokens) : bytesEntries(json, bpe);
+  const special = specialEntries(tokenizer, ends);
   return {
     entries: [
       ...own.entries,
       { key: 'tokenizer.ggml.tokens', type: 'string', value: tokens },
       { key: 'tokenizer.ggml.token_type', type: 'i32', value: types },
-      ...specialEntries(tokenizer, turnEnd),
+      ...special.entries,
     ],
-    warnings: own.warnings,
+    warnings: [...own.warnings, ...special.warnings],
   };
 }
 
@@ -167,18 +175,25 @@ function addsSpace({ normalizer, pre_tokenizer: words }: TokenizerJson): boolean
   return false;
 }
 
-function specialEntries(tokenizer: TextTokenizer, turnEnd: number | undefined): GgufEntry[] {
-  const { bos, eos, unk, pad } = tokenizer.specialIds;
+/** A file has three places for tokens that end a text: `eos`, `eot` and `eom`. */
+function specialEntries(
+  tokenizer: TextTokenizer,
+  { turnEnd, endIds }: AnswerEnds,
+): TokenizerMetadata {
+  const { bos, eos = endIds[0], unk, pad } = tokenizer.specialIds;
+  const others = endIds.filter((end) => end !== eos && end !== turnEnd);
+  const [eot, eom, ...rest] = turnEnd === undefined ? others : [turnEnd, ...others];
   const { ids } = tokenizer.encode('a');
   const [first, last] = [ids[0], ids.at(-1)];
   const id = (key: string, value: number | undefined): GgufEntry[] =>
     value === undefined ? [] : [{ key: `tokenizer.ggml.${key}_token_id`, type: 'u32', value }];
-  return [
+  const entries: GgufEntry[] = [
     ...id('bos', bos),
     ...id('eos', eos),
     ...id('unknown', unk),
     ...id('padding', pad),
-    ...id('eot', turnEnd),
+    ...id('eot', eot),
+    ...id('eom', eom),
     {
       key: 'tokenizer.ggml.add_bos_token',
       type: 'bool',
@@ -190,4 +205,11 @@ function specialEntries(tokenizer: TextTokenizer, turnEnd: number | undefined): 
       value: eos !== undefined && ids.length > 1 && last === eos,
     },
   ];
+  const names = rest.map((end) => tokenizer.idToToken(end) ?? String(end));
+  return {
+    entries,
+    warnings: rest.length
+      ? [`a GGUF file names three tokens that end a text, and not ${names.join(', ')}.`]
+      : [],
+  };
 }

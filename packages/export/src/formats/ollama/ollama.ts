@@ -1,10 +1,10 @@
 /** A folder for `ollama create`: the merged model as GGUF and a Modelfile. */
 import { join } from 'node:path';
-import { turnEndIds } from '@peft/data';
 import { writeFileAtomic } from '@peft/hub';
 import type { TrainedModel } from '@peft/predictor';
 import { defineFormat } from '../../format.js';
-import { chatTemplateOf, gguf } from '../gguf/gguf.js';
+import { answerEndIds, chatTemplateOf } from '../../model/answers.js';
+import { gguf } from '../gguf/gguf.js';
 import { unsupported } from '../unsupported.js';
 import { knownTemplate, TEMPLATE_NAMES } from './chat-templates.js';
 
@@ -45,7 +45,7 @@ function modelfileOf(source: TrainedModel, file: string): string {
       'use --to gguf and write the TEMPLATE of a Modelfile for it, or train with ' +
         '--chat-template chatml',
     );
-  const ends = new Set([...turnEndIds(template, tokenizer), tokenizer.specialIds.eos]);
+  const ends = new Set([...answerEndIds(source), tokenizer.specialIds.eos]);
   const stops = [...ends].flatMap((id) =>
     id === undefined ? [] : [tokenizer.idToToken(id) ?? ''],
   );

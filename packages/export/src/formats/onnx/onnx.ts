@@ -5,6 +5,7 @@ import type { HeadOptions } from '@peft/core';
 import { writeFileAtomic } from '@peft/hub';
 import { copyModelFiles } from '@peft/predictor';
 import { defineFormat } from '../../format.js';
+import { generationFields } from '../../model/answers.js';
 import { exportedConfig } from '../safetensors/exported-config.js';
 import { unsupported } from '../unsupported.js';
 import { planModelFile, writeModelFile } from './graph/model-file.js';
@@ -32,7 +33,8 @@ export const onnx = defineFormat({
   hasShards: true,
   prepare(source, { type: given, maxShardBytes }) {
     const type = (given ?? 'fp32') as OnnxType;
-    const { model, base, fields } = source;
+    const { model, base } = source;
+    const fields = { ...source.fields, ...generationFields(source) };
     const { head } = model.description;
     if (!HEADS.includes(head.kind))
       throw unsupported(

@@ -11,6 +11,7 @@ import {
 import { STORED_BYTES, type StoredDtype } from '@peft/ops';
 import { copyModelFiles, type TrainedModel } from '@peft/predictor';
 import { defineFormat, type WriteTools } from '../../format.js';
+import { generationFields } from '../../model/answers.js';
 import { requireFloat16 } from '../../model/float16-range.js';
 import { foldedValues, transposed } from '../../model/folded-values.js';
 import { FOUR_BIT_TYPES, fourBitBytes, fourBitConfig, fourBitTensors } from './four-bit-tensors.js';
@@ -36,7 +37,8 @@ export const safetensors = defineFormat({
     // beside weights in 4 bits the others keep the base's type
     const type =
       fourBit === undefined && given !== undefined ? (given as Type) : typeOfBase(source);
-    const { model, base, fields } = source;
+    const { model, base } = source;
+    const fields = { ...source.fields, ...generationFields(source) };
     model.checkMergeable();
     const packed = new Set(fourBit && quantizableWeights(model.description));
     const { parameters, head } = model.description;
