@@ -1,22 +1,13 @@
 /** `peft convert`: an adapter's files for another tool, or any method as LoRA. */
 import type { Command } from 'commander';
 import { allFormats, convertAdapter } from '@peft/export';
-import type { EngineName } from '@peft/predictor';
-import { addPluginFlag, ENGINES, type EngineFlags } from '../../options/engine-flags.js';
-import { positiveInteger } from '../../options/numbers.js';
-import { loadPlugins, pluginModules } from '../../options/plugins.js';
-import { createExportProgress } from '../../terminal/export-progress.js';
-import { loadingShown } from '../../terminal/loading-shown.js';
+import { addPluginFlag, ENGINES } from '../../options/engine-flags.js';
 import type { Terminal } from '../../terminal/terminal.js';
-import { exportReport, formatLine, RANK_FLAG } from './export.js';
+import { formatLine, RANK_FLAG } from './export.js';
+import { writeTrained, type WritingFlags } from './write-trained.js';
 
-interface ConvertFlags extends Omit<EngineFlags, 'precision'> {
-  readonly to: string;
+interface ConvertFlags extends WritingFlags {
   readonly model?: string;
-  readonly output: string;
-  readonly type?: string;
-  readonly rank?: string;
-  readonly json?: boolean;
 }
 
 const ADAPTER_FORMATS = allFormats.filter(({ isAdapter }) => isAdapter);
@@ -51,26 +42,7 @@ export function addConvert(program: Command, terminal: Terminal): void {
     );
 }
 
-async function convert(adapter: string, flags: ConvertFlags, terminal: Terminal): Promise<string> {
-  const progress = createExportProgress(terminal);
-  try {
-    const result = await convertAdapter(adapter, {
-      to: flags.to,
-      output: flags.output,
-      baseModel: flags.model,
-      type: flags.type,
-      rank: flags.rank === undefined ? undefined : positiveInteger('convert', '--rank', flags.rank),
-      // the predictor refuses a name that it does not know
-      engine: flags.engine as 'auto' | EngineName,
-      modules: pluginModules(await loadPlugins(flags.plugin)),
-      onEvent: loadingShown(terminal),
-      onProgress: progress.show,
-      signal: terminal.signal,
-    });
-    progress.stop();
-    for (const warning of result.warnings) terminal.err(`warning: ${warning}`);
-    return flags.json ? JSON.stringify(result) : exportReport(flags.output, result);
-  } finally {
-    progress.stop();
-  }
-}
+const convert = (adapter: string, flags: ConvertFlags, terminal: Terminal): Promise<string> =>
+  writeTrained('convert', flags, terminal, (options) =>
+    convertAdapter(adapter, { ...options, baseModel: flags.model }),
+  );

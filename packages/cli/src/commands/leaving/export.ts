@@ -1,28 +1,20 @@
 /** `peft export` and its short form `peft merge`: what was trained, in the format of others. */
 import type { Command } from 'commander';
 import { PeftError } from '@peft/errors';
-import { allFormats, exportModel, type ExportResult } from '@peft/export';
-import { addPluginFlag, ENGINES, type EngineFlags } from '../../options/engine-flags.js';
-import type { EngineName } from '@peft/predictor';
+import { allFormats, exportModel } from '@peft/export';
+import { addPluginFlag, ENGINES } from '../../options/engine-flags.js';
 import { addRevisionFlag, revised, type RevisionFlag } from '../../options/model-flags.js';
-import { loadPlugins, pluginModules } from '../../options/plugins.js';
-import { positiveInteger } from '../../options/numbers.js';
 import { byteCount } from '../../terminal/byte-count.js';
-import { createExportProgress } from '../../terminal/export-progress.js';
-import { bytes, duration } from '../../terminal/format.js';
-import { loadingShown } from '../../terminal/loading-shown.js';
 import type { Terminal } from '../../terminal/terminal.js';
+import { writeTrained, type WritingFlags } from './write-trained.js';
 
 /** What `export` and `merge` share. */
-interface ExportFlags extends Omit<EngineFlags, 'precision'>, RevisionFlag {
+interface ExportFlags extends Omit<WritingFlags, 'output'>, RevisionFlag {
   readonly model?: string;
   readonly adapter?: string;
   readonly output?: string;
-  readonly type?: string;
   readonly maxShardSize?: string;
-  readonly rank?: string;
   readonly probe: boolean;
-  readonly json?: boolean;
 }
 
 export function addExport(program: Command, terminal: Terminal): void {
@@ -40,8 +32,8 @@ export function addExport(program: Command, terminal: Terminal): void {
         '  peft export out --to safetensors --type bf16 -o merged\n' +
         '  peft export --model ./llama --adapter ./adapter --to safetensors -o merged',
     )
-    .action(async (folder: string | undefined, { to, ...flags }: ExportFlags & { to: string }) =>
-      terminal.out(await exportCommand('export', folder, to, flags, terminal)),
+    .action(async (folder: string | undefined, flags: ExportFlags) =>
+      terminal.out(await exportCommand('export', folder, flags, terminal)),
     );
 }
 
@@ -59,8 +51,8 @@ export function addMerge(program: Command, terminal: Terminal): void {
         '  peft merge out -o merged\n' +
         '  peft merge --model ./llama --adapter ./adapter --type f16 -o merged',
     )
-    .action(async (folder: string | undefined, flags: ExportFlags) =>
-      terminal.out(await exportCommand('merge', folder, 'safetensors', flags, terminal)),
+    .action(async (folder: string | undefined, flags: Omit<ExportFlags, 'to'>) =>
+      terminal.out(await exportCommand('merge', folder, { ...flags, to: 'safetensors' }, terminal)),
     );
 }
 
@@ -89,10 +81,10 @@ const addExportFlags = (command: Command): Command =>
 async function exportCommand(
   command: string,
   folder: string | undefined,
-  to: string,
   flags: ExportFlags,
   terminal: Terminal,
 ): Promise<string> {
+  const { output } = flags;
   const reference = folder ?? flags.model;
   if (reference === undefined || (folder !== undefined && flags.model !== undefined))
     throw new PeftError(
@@ -100,58 +92,19 @@ async function exportCommand(
       `${command}: give either a folder that fit saved, or --model with --adapter.`,
       { hint: `peft ${command} --help shows examples` },
     );
-  if (flags.output === undefined)
+  if (output === undefined)
     throw new PeftError('PEFT_OPTION_MISSING', `${command}: --output is needed: where it goes.`, {
       hint: `peft ${command} --help shows examples`,
     });
-  const progress = createExportProgress(terminal);
-  try {
-    const result = await exportModel(revised(reference, flags), {
-      to,
-      output: flags.output,
+  return writeTrained(command, { ...flags, output }, terminal, (options) =>
+    exportModel(revised(reference, flags), {
+      ...options,
       adapter: flags.adapter,
-      type: flags.type,
       maxShardBytes:
         flags.maxShardSize === undefined
           ? undefined
           : byteCount(command, '--max-shard-size', flags.maxShardSize),
-      rank: flags.rank === undefined ? undefined : positiveInteger(command, '--rank', flags.rank),
       probe: flags.probe,
-      // the predictor refuses a name that it does not know
-      engine: flags.engine as 'auto' | EngineName,
-      modules: pluginModules(await loadPlugins(flags.plugin)),
-      onEvent: loadingShown(terminal),
-      onProgress: progress.show,
-      signal: terminal.signal,
-    });
-    progress.stop();
-    for (const warning of result.warnings) terminal.err(`warning: ${warning}`);
-    return flags.json ? JSON.stringify(result) : exportReport(flags.output, result);
-  } finally {
-    progress.stop();
-  }
-}
-
-/** What was written, how near it comes, and what uses it. */
-export function exportReport(
-  output: string,
-  { type, files, seconds, deviation, approximation, next }: ExportResult,
-): string {
-  const total = files.reduce((sum, file) => sum + file.bytes, 0);
-  return [
-    `${output}: ${bytes(total)}${type === undefined ? '' : ` as ${type}`} in ${duration(seconds)}`,
-    ...(approximation
-      ? [
-          `kept ${(100 * approximation.keptShare).toFixed(2)} % of the energy of the change in ` +
-            `${approximation.parts.length} matrices`,
-        ]
-      : []),
-    ...(deviation
-      ? [
-          `results on a probe differ from the adapter's by at most ` +
-            `${deviation.largest.toPrecision(2)} (${(100 * deviation.relative).toPrecision(2)} % of the largest)`,
-        ]
-      : []),
-    ...next.map((line) => `use it with: ${line}`),
-  ].join('\n');
+    }),
+  );
 }
