@@ -1,5 +1,5 @@
 /** Rule 5: a method, a model family and an engine come without a change in the toolkit. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -74,5 +74,30 @@ test('the command takes them from a plug-in', { timeout: 300_000 }, () => {
   const planned: unknown = JSON.parse(peft('plan', 'model', '--json', ...plugin));
   expect(planned).toMatchObject({ plan: { runtimeBytes: portableSizing.runtimeBytes } });
   expect(peft('inspect', 'model', ...plugin.slice(0, 2))).toContain('18 sites');
-  expect(peft('predict', 'out', 'train.csv', ...plugin, '--json')).toMatch(/sports|health/);
+  const predicted = peft('predict', 'out', 'train.csv', ...plugin, '--json');
+  expect(predicted).toMatch(/sports|health/);
+});
+
+test('a server of theirs answers as the predictor does', { timeout: 120_000 }, async () => {
+  const predictor = await PeftPredictor.load(join(folder, 'out'), { engine: 'abacus', modules });
+  const [wanted] = await predictor.predictProba([{ text: 'the team' }]);
+  predictor.dispose();
+  const words = ['serve', 'out', '--port', '0', '--plugin', here('plugin.ts')];
+  const command = spawn(
+    process.execPath,
+    [here('../../packages/cli/bin/peft.mjs'), ...words, '--engine', 'abacus'],
+    { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  try {
+    let err = '';
+    command.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+    await expect.poll(() => err, { timeout: 60_000 }).toContain('listening on');
+    const [url] = /http:\/\/127\.0\.0\.1:\d+/.exec(err)!;
+    const body = JSON.stringify({ inputs: 'the team' });
+    const answer = await fetch(`${url}/predict`, { method: 'POST', body });
+    const scores = (await answer.json()) as { score: number }[];
+    expect(scores.map(({ score }) => score)).toEqual([...wanted!].sort((a, b) => b - a));
+  } finally {
+    command.kill('SIGKILL');
+  }
 });

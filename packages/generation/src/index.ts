@@ -21,6 +21,7 @@ export {
   type GenerationSources,
 } from './generation-defaults.js';
 export type { Generated, GenerationOptions, TokenEvent } from './generation-options.js';
+export { isEncoderDecoder } from './sequence-reader.js';
 export { TextStream, type TextPiece } from './text-stream.js';
 export {
   createTextEvaluator,

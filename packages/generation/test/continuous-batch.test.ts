@@ -216,3 +216,43 @@ describe('a continuous batch', () => {
       });
     }));
 });
+
+describe('a continuous batch of an encoder-decoder', () => {
+  test.each([
+    ['t5', ['q', 'v']],
+    ['bart', ['q_proj', 'v_proj']],
+  ] as const)('gives each text what it gets alone: %s', async (name, targets) => {
+    const model = openFixture(name, engine, true);
+    try {
+      model.addAdapter('warm', lora({ rank: 4, targets: [...targets] }));
+      for (const { value } of model.trainables())
+        tf.tidy(() =>
+          value.assign(tf.add(value, tf.randomNormal(value.shape, 0, 0.4, 'float32', 7))),
+        );
+      const requests = [
+        request([5, 9, 40, 7], '__base__'),
+        request(LONG, 'warm', { maxNewTokens: 5, startIds: [2], firstId: 11 }),
+        request([5, 9, 40, 7], 'warm', { temperature: 1.1, topK: 30, seed: 3, lastId: 1 }),
+      ];
+      const wanted = [];
+      for (const { promptIds, adapter, ...options } of requests) {
+        model.setActiveAdapters(...(adapter === '__base__' ? [] : [adapter!]));
+        wanted.push((await generate(model, [promptIds], options))[0]);
+      }
+      expect(wanted[1]!.ids[0]).toBe(11);
+      expect(wanted[2]!.ids.at(-1)).toBe(1);
+      expect(new Set(wanted.map((made) => made!.ids.join())).size).toBe(3);
+      const batch = new ContinuousBatch(model, { maxSequences: 2 });
+      const order: number[] = [];
+      const made = requests.map((each, index) =>
+        batch.submit({ ...each, onToken: () => void order.push(index) }),
+      );
+      expect(await Promise.all(made)).toEqual(wanted);
+      expect(order.slice(0, 4)).toEqual([0, 0, 1, 0]); // side by side
+      expect(batch.cacheBytes).toBe(0);
+      batch.dispose();
+    } finally {
+      model.dispose();
+    }
+  });
+});

@@ -48,7 +48,12 @@ export {
   type PredictorThread,
   type ThreadOptions,
 } from './thread/predictor-thread.js';
-export { receiveError, sendError, type SentError } from './thread/thread-messages.js';
+export {
+  receiveError,
+  sendError,
+  type SentError,
+  type ThreadPlugins,
+} from './thread/thread-messages.js';
 export { startWorker } from './thread/start-worker.js';
 export {
   ADAPTER_METHODS,
@@ -66,6 +71,14 @@ export {
   withMethods,
   type AnyArchitecture,
 } from './predictor-module.js';
+export { importPlugins, requirePluginName } from './plugins/import-plugins.js';
+export {
+  isPredictorPlugin,
+  loadPredictorPlugins,
+  predictorPluginModules,
+  sortPlugins,
+  type PredictorPlugins,
+} from './plugins/predictor-plugins.js';
 export { TASK_ROLES, type ColumnRoles } from './tasks/column-roles.js';
 export type { RankedDocument, WritingOptions } from './tasks/predictor-task.js';
 export type { RankOptions } from './tasks/ranking/rank-options.js';

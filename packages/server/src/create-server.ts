@@ -10,6 +10,7 @@ import { addChatCompletions } from './api/chat-completions.js';
 import { addCompletions } from './api/completions.js';
 import type { ApiContext, ServerContext, ServerEnv } from './api/context.js';
 import { addEmbeddings } from './api/embeddings.js';
+import { addGenerate } from './api/generate.js';
 import { addPredictions } from './api/predictions.js';
 import { addRerank } from './api/rerank.js';
 import { addSageMaker } from './api/sagemaker.js';
@@ -55,7 +56,7 @@ const OPEN_PATHS: readonly string[] = Object.freeze(['/health', '/ping']);
  * Loads a model, in a thread of its own, and makes a server for it. Nothing is sent anywhere, and no
  * path from a request reaches the file system unless `adapterRoot` is given.
  *
- * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY, PEFT_SERVER_TASK, and what loading models and
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY, and what loading models and
  *   adapters throws
  */
 export async function createServer(options: ServerOptions): Promise<PeftServer> {
@@ -127,6 +128,7 @@ function createApp(
     addState,
     addChatCompletions,
     addCompletions,
+    addGenerate,
     addEmbeddings,
     addPredictions,
     addRerank,

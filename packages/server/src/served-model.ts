@@ -3,11 +3,11 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PeftError } from '@peft/errors';
 import {
-  isWritingDecoder,
   loadPredictorThread,
   type EngineName,
   type PredictorDescription,
   type PredictorThread,
+  writesTexts,
   type TaskName,
 } from '@peft/predictor';
 import { startLanguageThread, type LanguageThread } from './language/language-thread.js';
@@ -33,22 +33,14 @@ export interface ServedPredictor {
 export type ServedModel = ServedLanguage | ServedPredictor;
 
 /**
- * @throws PEFT_SERVER_TASK for an encoder-decoder, PEFT_CONFIG_INVALID for adapters beside a model
- *   that writes no text, and what loading models throws
+ * @throws PEFT_CONFIG_INVALID for adapters beside a model that writes no text, and what loading models throws
  */
 export async function openServedModel(
   options: ResolvedServerOptions,
   onWarning: (message: string) => void,
 ): Promise<ServedModel> {
   const task = savedTask(options.model);
-  if (task === undefined || isWritingDecoder(task as TaskName))
-    return openLanguage(options, onWarning);
-  if (task === 'seq2seq')
-    throw new PeftError(
-      'PEFT_SERVER_TASK',
-      `server: ${options.model} is an encoder-decoder, which is not served.`,
-      { hint: 'write its texts with peft predict, or with generateTexts of @peft/generation' },
-    );
+  if (task === undefined || writesTexts(task as TaskName)) return openLanguage(options, onWarning);
   if (Object.keys(options.adapters).length > 0 || options.adapterRoot !== undefined)
     throw new PeftError(
       'PEFT_CONFIG_INVALID',
@@ -61,6 +53,7 @@ export async function openServedModel(
       engine: options.engine as EngineName | 'auto' | undefined,
       precision: options.precision as 'auto' | 'bf16' | '32' | undefined,
       threads: options.threads,
+      plugins: options.plugins,
     },
     {
       onEvent: (event) => {
@@ -78,7 +71,7 @@ async function openLanguage(
   onWarning: (message: string) => void,
 ): Promise<ServedLanguage> {
   const { model, adapters, engine, precision, threads, chatTemplate, contextTokens } = options;
-  const { maxSequences, maxCacheTokens, maxWaiting, prefillTokens } = options;
+  const { maxSequences, maxCacheTokens, maxWaiting, prefillTokens, maxAdapters } = options;
   const thread = await startLanguageThread(
     {
       model,
@@ -87,7 +80,9 @@ async function openLanguage(
       precision,
       threads,
       chatTemplate,
+      plugins: options.plugins,
       contextTokens,
+      maxAdapters,
       batch: { maxSequences, maxCacheTokens, maxWaiting, prefillTokens },
     },
     onWarning,

@@ -23,6 +23,11 @@ export interface ServerOptions {
   readonly threads?: number;
   /** Name or file of a chat template instead of the checkpoint's own. */
   readonly chatTemplate?: string;
+  /**
+   * Modules (paths relative to the working folder, or names of packages) that export methods, engines
+   * and model families of third parties; they are code, and run. Default: none.
+   */
+  readonly plugins?: readonly string[];
   /** Tokens of prompt and answer at most. Default: what the model bears. */
   readonly contextTokens?: number;
   /** New tokens of a text where the request names no number. Default 1,024. */
@@ -35,6 +40,11 @@ export interface ServerOptions {
   readonly maxWaiting?: number;
   /** Tokens of a prompt that are read between two tokens of the others. Default 256. */
   readonly prefillTokens?: number;
+  /**
+   * Adapters that are loaded at once at most, those that the server starts with among them. Default
+   * 64; further ones are refused until one is unloaded.
+   */
+  readonly maxAdapters?: number;
   /** Size of a request's body at most. Default 4 MiB. */
   readonly maxBodyBytes?: number;
   /** Texts of one request at most: prompts × `n`, or inputs. Default 256. */
@@ -68,6 +78,7 @@ const DEFAULTS = Object.freeze({
   maxCacheTokens: 65_536,
   maxWaiting: 256,
   prefillTokens: 256,
+  maxAdapters: 64,
   maxBodyBytes: 4 * 2 ** 20,
   maxTextsPerRequest: 256,
   headersTimeoutMs: 10_000,
@@ -85,6 +96,7 @@ const KEYS: readonly (keyof ServerOptions)[] = [
   'precision',
   'threads',
   'chatTemplate',
+  'plugins',
   'contextTokens',
   'signal',
   'log',
@@ -102,6 +114,7 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
     name: lastPart(options.model),
     adapters: {},
     apiKeys: [],
+    plugins: [],
     log: () => undefined,
     logTexts: false,
     ...given,

@@ -26,7 +26,7 @@ const openFiles = (): number =>
   process.platform === 'linux' ? readdirSync('/proc/self/fd').length : 0;
 
 test('loaded, unloaded while a text is made with them, and loaded again', async () => {
-  const adapters = new ServedAdapters(language);
+  const adapters = new ServedAdapters(language, 2);
   const batch = new ContinuousBatch(language.model);
   const held: (readonly number[])[] = [];
   for (let round = 0; round < ROUNDS; round += 1) {
@@ -53,4 +53,15 @@ test('loaded, unloaded while a text is made with them, and loaded again', async 
   expect(held.at(-1)!.at(-1)).toBe(0);
   expect(adapters.names).toEqual([]);
   batch.dispose();
+});
+
+test('are as many as may be, those that are being read among them', async () => {
+  const adapters = new ServedAdapters(language, 2);
+  const loads = ['a', 'b', 'c'].map((name) => adapters.load(name, join(root, 'warm')));
+  const results = await Promise.allSettled(loads);
+  expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected']);
+  expect(results[2]).toMatchObject({ reason: { code: 'PEFT_ADAPTER_LIMIT' } });
+  adapters.unload('a');
+  await adapters.load('c', join(root, 'warm'));
+  for (const name of ['b', 'c']) adapters.unload(name);
 });

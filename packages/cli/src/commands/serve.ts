@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { PeftError, show } from '@peft/errors';
 import { createServer, type PeftServer, type ServerOptions } from '@peft/server';
-import { ENGINES, PRECISIONS } from '../options/engine-flags.js';
+import { addEngineFlags, type EngineFlags } from '../options/engine-flags.js';
 import { nonNegativeInteger, positiveInteger } from '../options/numbers.js';
 import {
   REVISION_FLAG,
@@ -14,7 +14,7 @@ import {
 import type { Terminal } from '../terminal/terminal.js';
 import { untilAborted } from '../terminal/until-aborted.js';
 
-interface ServeFlags extends RevisionFlag {
+interface ServeFlags extends RevisionFlag, EngineFlags {
   readonly adapter: readonly string[];
   readonly name?: string;
   readonly host: string;
@@ -28,9 +28,8 @@ interface ServeFlags extends RevisionFlag {
   readonly maxCacheTokens?: string;
   readonly maxWaiting?: string;
   readonly prefillTokens?: string;
+  readonly maxAdapters?: string;
   readonly logTexts?: boolean;
-  readonly engine: string;
-  readonly precision?: string;
   readonly threads?: string;
 }
 
@@ -39,7 +38,7 @@ const DEFAULT_PORT = '8000';
 const KEY_VARIABLE = 'PEFT_API_KEY';
 
 export function addServe(program: Command, terminal: Terminal): void {
-  program
+  const command = program
     .command('serve')
     .summary("serve a model over HTTP, by OpenAI's API")
     .description(
@@ -74,10 +73,10 @@ export function addServe(program: Command, terminal: Terminal): void {
     .option('--max-cache-tokens <number>', 'tokens in the key-value cache of all texts (65536)')
     .option('--max-waiting <number>', 'requests that wait; further ones get 503 (256)')
     .option('--prefill-tokens <number>', 'tokens of a prompt between two tokens of others (256)')
+    .option('--max-adapters <number>', 'adapters that are loaded at once (64)')
     .option('--log-texts', 'prompts and answers go into the log')
-    .option('--engine <name>', ENGINES.join(', '), 'auto')
-    .option('--precision <name>', PRECISIONS.join(', '))
-    .option('--threads <number>', 'threads that compute; default: all processors')
+    .option('--threads <number>', 'threads that compute; default: all processors');
+  addEngineFlags(command)
     .addHelpText(
       'after',
       '\n' +
@@ -132,9 +131,11 @@ function serverOptions(
     maxCacheTokens: number('--max-cache-tokens', flags.maxCacheTokens),
     maxWaiting: number('--max-waiting', flags.maxWaiting),
     prefillTokens: number('--prefill-tokens', flags.prefillTokens),
+    maxAdapters: number('--max-adapters', flags.maxAdapters),
     engine: flags.engine,
     precision: flags.precision,
     threads: number('--threads', flags.threads),
+    plugins: flags.plugin,
     logTexts: flags.logTexts ?? false,
     log,
   };

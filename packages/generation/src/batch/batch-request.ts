@@ -18,6 +18,9 @@ export interface BatchRequest extends Pick<
   GenerationOptions,
   | 'maxNewTokens'
   | 'endIds'
+  | 'startIds'
+  | 'firstId'
+  | 'lastId'
   | 'temperature'
   | 'topK'
   | 'topP'
@@ -25,7 +28,7 @@ export interface BatchRequest extends Pick<
   | 'seed'
   | 'signal'
 > {
-  /** What is continued. */
+  /** What a decoder continues, or what the encoder of an encoder-decoder reads. */
   readonly promptIds: readonly number[];
   /** The adapter's name on the model, `__base__` for none. Default `__base__`. */
   readonly adapter?: string;
@@ -44,7 +47,7 @@ export interface BatchText {
   readonly request: BatchRequest;
   readonly options: ResolvedGeneration;
   readonly adapter: string;
-  /** Prompt and what was made. */
+  /** What the decoder has: prompt (of an encoder-decoder `startIds`) and what was made. */
   readonly tokens: number[];
   /** Of the tokens that may be made. */
   readonly limit: LengthLimit;

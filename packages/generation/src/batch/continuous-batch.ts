@@ -4,17 +4,19 @@
  * Each step makes one token of every running text and reads one piece of a waiting prompt, so that a
  * long prompt never holds the others up for more than a piece. What comes out for one text does not
  * depend on the others. Adapters that change rows alone (LoRA, IA3) share one pass; others (prefixes,
- * virtual tokens, bottlenecks) run in a lane of their own.
+ * virtual tokens, bottlenecks) run in a lane of their own, and so does each text of an
+ * encoder-decoder, whose source is read at once.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { BASE_ADAPTER, type Model } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
-import { chooseToken, penalizeRepetition } from '../choose-token.js';
+import { chooseToken, forceToken, penalizeRepetition } from '../choose-token.js';
 import { lengthLimits, limitReason } from '../position-limit.js';
 import { resolveGeneration, type Generated } from '../generation-options.js';
 import { isEncoderDecoder } from '../sequence-reader.js';
 import type { BatchRequest, BatchText } from './batch-request.js';
-import { Lane } from './lane.js';
+import { DecoderLane, type Lane } from './lane.js';
+import { PairLane } from './pair-lane.js';
 import { tokenProbabilities } from './token-probabilities.js';
 
 /** Bounds of a continuous batch. */
@@ -55,25 +57,20 @@ export class ContinuousBatch {
   readonly #lanes: { readonly key: string; readonly lane: Lane }[] = [];
   /** Whether texts of one pass influence one another: known from the first prompt on. */
   #isAlone: boolean | undefined;
+  readonly #isPair: boolean;
   #reserved = 0;
   #isLooping = false;
   #isDisposed = false;
 
   /**
    * The model is the batch's own while texts run: its active adapters change.
-   * @throws PEFT_GENERATION_HEAD for a model that writes no text, PEFT_GENERATION_SOURCES for an
-   *   encoder-decoder, PEFT_CONFIG_INVALID
+   * @throws PEFT_GENERATION_HEAD for a model that writes no text, PEFT_CONFIG_INVALID
    */
   constructor(
     readonly model: Model,
     options: ContinuousBatchOptions = {},
   ) {
-    if (isEncoderDecoder(model))
-      throw new PeftError(
-        'PEFT_GENERATION_SOURCES',
-        `generation: a continuous batch needs a decoder, this ${model.description.modelType} has an encoder.`,
-        { hint: 'use generate' },
-      );
+    this.#isPair = isEncoderDecoder(model);
     check.knownKeys('ContinuousBatch', options, [
       'maxSequences',
       'maxCacheTokens',
@@ -158,7 +155,8 @@ export class ContinuousBatch {
       throw new PeftError('PEFT_BATCH_DISPOSED', 'generation: the batch was disposed of.', {
         hint: 'make another one',
       });
-    const options = resolveGeneration(rest, 1);
+    const given = resolveGeneration(rest, 1);
+    const options = this.#isPair ? given : { ...given, firstId: undefined };
     if (promptIds.length === 0)
       throw new PeftError('PEFT_GENERATION_PROMPT', 'generation: the prompt has no tokens.', {
         hint: "start it with the tokenizer's begin token",
@@ -180,13 +178,14 @@ export class ContinuousBatch {
           `are more than the ${this.#options.maxCacheTokens} that the cache may hold.`,
         { hint: 'ask for fewer tokens, shorten the prompt, or raise maxCacheTokens' },
       );
-    const [limit] = lengthLimits(this.model, [promptIds], options.maxNewTokens, [adapter]);
+    const start = this.#isPair ? options.startIds : promptIds;
+    const [limit] = lengthLimits(this.model, [start], options.maxNewTokens, [adapter]);
     return {
       request,
       options,
       adapter,
       limit: limit!,
-      tokens: [...promptIds],
+      tokens: [...start],
       made: [],
       reserved,
     };
@@ -215,7 +214,7 @@ export class ContinuousBatch {
     if (!prefill) return;
     if (!this.#advance(prefill.lane)) return; // more of the prompt is left
     this.#prefill = undefined;
-    this.#isAlone ??= prefill.lane.isPinned;
+    this.#isAlone ??= prefill.lane.isAlone;
     if (prefill.lane.texts.length === 0) return prefill.lane.dispose();
     const home = this.#lanes.find(
       ({ key, lane }) => key === prefill.key && lane.fits(prefill.lane),
@@ -251,6 +250,7 @@ export class ContinuousBatch {
       const before = logProbabilities === undefined ? undefined : logits.slice();
       request.adjust?.(logits, made);
       penalizeRepetition(logits, tokens, options.repetitionPenalty);
+      forceToken(logits, made.length, text.limit.tokens, options);
       const id = chooseToken(logits, options, 0, made.length);
       tokens.push(id);
       made.push(id);
@@ -277,7 +277,8 @@ export class ContinuousBatch {
         this.#reserved + text.reserved > this.#options.maxCacheTokens;
       const isOther =
         chosen.length > 0 &&
-        (this.#isAlone !== false ||
+        (this.#isPair ||
+          this.#isAlone !== false ||
           key !== this.#keyOf(text) ||
           tokens + text.tokens.length > this.#options.prefillTokens);
       if (isFull || isOther) break;
@@ -288,15 +289,12 @@ export class ContinuousBatch {
       this.#running.set(text, next);
       chosen.push(next);
     }
-    return key === undefined
-      ? undefined
-      : {
-          key,
-          lane: new Lane(
-            this.model,
-            chosen.map(({ text }) => text),
-          ),
-        };
+    if (key === undefined) return undefined;
+    const texts = chosen.map(({ text }) => text);
+    const lane = this.#isPair
+      ? new PairLane(this.model, texts[0]!)
+      : new DecoderLane(this.model, texts);
+    return { key, lane };
   }
 
   #keyOf({ adapter }: BatchText): string {

@@ -1,12 +1,34 @@
-/** Texts that go on together: one cache, one pass for the next token of each. */
+/** Texts that go on together. */
 import * as tf from '@tensorflow/tfjs';
 import { BASE_ADAPTER, KeyValueCache, type Model } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { offsetsOf } from '@peft/ops';
 import type { BatchText } from './batch-request.js';
 
-/** Reads tokens of some texts behind what its cache holds of them. */
-export class Lane {
+/** Texts that go on together, and what was computed of them. */
+export interface Lane {
+  readonly texts: readonly BatchText[];
+  /** Bytes that keys and values take. */
+  readonly cacheBytes: number;
+  /** Whether each of its texts must have a pass of its own. */
+  readonly isAlone: boolean;
+  /**
+   * Reads on, `limit` tokens of each text at most.
+   * @returns logits of what follows each text `[V]` (views of one array), or undefined while tokens
+   *   are left unread
+   */
+  read(limit: number): Float32Array[] | undefined;
+  /** Goes on with these texts, by number. */
+  keep(numbers: readonly number[]): void;
+  /** Whether the texts of another lane can go on in this one. */
+  fits(other: Lane): boolean;
+  /** Takes over the texts of another lane, which is empty afterwards. */
+  take(other: Lane): void;
+  dispose(): void;
+}
+
+/** Texts of a decoder: one cache, one pass for the next token of each. */
+export class DecoderLane implements Lane {
   #cache = new KeyValueCache();
   #texts: readonly BatchText[];
   /** Tokens of each text that the cache holds. */
@@ -24,21 +46,15 @@ export class Lane {
     return this.#texts;
   }
 
-  /** Bytes that keys and values take. */
   get cacheBytes(): number {
     return this.#cache.byteLength;
   }
 
-  /** Whether texts of one pass influence one another (rotary angles that follow the longest). */
-  get isPinned(): boolean {
+  /** Where texts of one pass influence one another (rotary angles that follow the longest). */
+  get isAlone(): boolean {
     return this.#cache.isPinned;
   }
 
-  /**
-   * Reads on, `limit` tokens of each text at most.
-   * @returns logits of what follows each text `[V]` (views of one array), or undefined while tokens
-   *   are left unread
-   */
   read(limit: number): Float32Array[] | undefined {
     try {
       return this.#readOn(limit);
@@ -51,7 +67,6 @@ export class Lane {
     }
   }
 
-  /** Goes on with these texts, by number. */
   keep(numbers: readonly number[]): void {
     if (numbers.length === this.#texts.length) return;
     if (numbers.length === 0) this.#cache.dispose();
@@ -60,13 +75,16 @@ export class Lane {
     this.#read = numbers.map((b) => this.#read[b]!);
   }
 
-  /** Whether the texts of another lane can go on in this one. */
   fits(other: Lane): boolean {
-    return !this.isPinned && !other.isPinned && this.#cache.fits(other.#cache);
+    return (
+      other instanceof DecoderLane &&
+      !this.isAlone &&
+      !other.isAlone &&
+      this.#cache.fits(other.#cache)
+    );
   }
 
-  /** Takes over the texts of another lane, which is empty afterwards. */
-  take(other: Lane): void {
+  take(other: DecoderLane): void {
     this.#cache.append(other.#cache);
     this.#texts = [...this.#texts, ...other.#texts];
     this.#read.push(...other.#read);

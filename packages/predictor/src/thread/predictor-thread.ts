@@ -25,6 +25,7 @@ import {
   receiveError,
   type ThreadAnswer,
   type ThreadCall,
+  type ThreadPlugins,
   type ThreadRequest,
   type ThreadStart,
 } from './thread-messages.js';
@@ -59,19 +60,21 @@ export interface ThreadOptions {
 }
 
 /**
- * Starts a thread with a new predictor.
+ * Starts a thread with a new predictor. Methods, engines and families of third parties come by the
+ * modules that `plugins` names.
  * @throws PEFT_THREAD_OPTIONS for what cannot cross into it (functions: `modules`, a metric or
  *   method given as a value); what `new PeftPredictor` throws
  */
 export const startPredictorThread = (
-  options: Omit<PredictorOptions, 'modules' | 'onListenerError'>,
+  options: Omit<PredictorOptions, 'modules' | 'onListenerError'> & ThreadPlugins,
   listeners: ThreadOptions = {},
 ): Promise<PredictorThread> => openThread({ options }, listeners);
 
 /** Starts a thread with the predictor of a folder. @throws what `PeftPredictor.load` throws */
 export const loadPredictorThread = (
   path: string,
-  options: Omit<LoadOptions, 'modules' | 'onListenerError' | 'onEvent' | 'signal'> = {},
+  options: Omit<LoadOptions, 'modules' | 'onListenerError' | 'onEvent' | 'signal'> &
+    ThreadPlugins = {},
   listeners: ThreadOptions = {},
 ): Promise<PredictorThread> => openThread({ load: path, options }, listeners);
 

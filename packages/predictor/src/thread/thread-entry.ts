@@ -1,6 +1,8 @@
 /** The thread's own program: one predictor, which does what it is told. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { PeftPredictor } from '../peft-predictor.js';
+import { loadPredictorPlugins } from '../plugins/predictor-plugins.js';
+import type { PredictorOptions } from '../settings/predictor-types.js';
 import {
   sendError,
   type ThreadAnswer,
@@ -15,11 +17,10 @@ const running = new Map<number, AbortController>();
 async function start(given: ThreadStart): Promise<PeftPredictor> {
   const onEvent = (event: Extract<ThreadAnswer, { event: unknown }>['event']): void =>
     say({ event });
-  if ('load' in given) {
-    const predictor = await PeftPredictor.load(given.load, { ...given.options, onEvent });
-    return predictor;
-  }
-  const predictor = new PeftPredictor(given.options);
+  const { plugins, ...rest } = given.options;
+  const options = plugins ? { ...rest, modules: await loadPredictorPlugins(plugins) } : rest;
+  if ('load' in given) return PeftPredictor.load(given.load, { ...options, onEvent });
+  const predictor = new PeftPredictor(options as PredictorOptions); // each start has its own kind
   predictor.listen(onEvent);
   return predictor;
 }

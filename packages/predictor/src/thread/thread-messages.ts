@@ -17,9 +17,19 @@ export const THREAD_CALLS = Object.freeze([
 ] as const);
 export type ThreadCall = (typeof THREAD_CALLS)[number];
 
+/** What third parties bring to a thread, which functions and classes cannot cross to. */
+export interface ThreadPlugins {
+  /**
+   * Modules (paths relative to the working folder, or names of packages) whose exported methods,
+   * engines and model families the thread imports. They are code, and run. Default: none.
+   */
+  readonly plugins?: readonly string[];
+}
+
 /** What the thread starts with: a new predictor, or a folder to load. */
 export type ThreadStart =
-  { readonly options: PredictorOptions } | { readonly load: string; readonly options: LoadOptions };
+  | { readonly options: PredictorOptions & ThreadPlugins }
+  | { readonly load: string; readonly options: LoadOptions & ThreadPlugins };
 
 /** To the thread. */
 export type ThreadRequest =

@@ -36,18 +36,34 @@ export function readTextParameters(body: BodyReader, defaultNewTokens: number): 
     text: {
       maxNewTokens: maxCompletionTokens ?? maxTokens ?? defaultNewTokens,
       isMaximum: maxCompletionTokens === undefined && maxTokens === undefined,
-      temperature: body.number('temperature', [0, 100]),
-      topP: topP(body),
-      topK: topK(body),
-      repetitionPenalty: body.number('repetition_penalty', [1e-3, 100]),
+      ...readSampling(body),
       presencePenalty: body.number('presence_penalty', [-2, 2]) ?? 0,
-      frequencyPenalty: body.number('frequency_penalty', [-2, 2]) ?? 0,
       logitBias: logitBias(body),
-      seed: body.integer('seed', [-ANY, ANY]) ?? randomInt(2 ** 31),
-      stopStrings: stopStrings(body),
     },
   };
 }
+
+/** What OpenAI's API and Text Generation Inference call alike. @throws ApiError 400 */
+export const readSampling = (
+  body: BodyReader,
+): Pick<
+  TextRequest,
+  | 'temperature'
+  | 'topP'
+  | 'topK'
+  | 'repetitionPenalty'
+  | 'frequencyPenalty'
+  | 'seed'
+  | 'stopStrings'
+> => ({
+  temperature: body.number('temperature', [0, 100]),
+  topP: topP(body),
+  topK: topK(body),
+  repetitionPenalty: body.number('repetition_penalty', [1e-3, 100]),
+  frequencyPenalty: body.number('frequency_penalty', [-2, 2]) ?? 0,
+  seed: body.integer('seed', [-ANY, ANY]) ?? randomInt(2 ** 31),
+  stopStrings: stopStrings(body),
+});
 
 function topP(body: BodyReader): number | undefined {
   const value = body.number('top_p', [0, 1]);

@@ -2,7 +2,13 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { PeftError } from '@peft/errors';
 import { ContinuousBatch } from '@peft/generation';
-import { loadLanguageModel, sendError, type EngineName, type LanguageModel } from '@peft/predictor';
+import {
+  loadLanguageModel,
+  loadPredictorPlugins,
+  sendError,
+  type EngineName,
+  type LanguageModel,
+} from '@peft/predictor';
 import type {
   LanguageAnswer,
   LanguageCard,
@@ -23,6 +29,7 @@ async function start(given: LanguageStart): Promise<TextWriter> {
     precision: given.precision as 'auto' | 'bf16' | '32' | undefined,
     threads: given.threads,
     chatTemplate: given.chatTemplate,
+    modules: await loadPredictorPlugins(given.plugins),
     alsoFor: Object.values(given.adapters),
     onEvent: (event) => {
       if (event.type === 'run/warned') say({ warned: event.message });
@@ -31,7 +38,7 @@ async function start(given: LanguageStart): Promise<TextWriter> {
   try {
     refuseStacked(language, given.model);
     if (language.adapter !== undefined) refuseWithoutCache(language.model, language.adapter);
-    const adapters = new ServedAdapters(language);
+    const adapters = new ServedAdapters(language, given.maxAdapters);
     for (const [name, folder] of Object.entries(given.adapters)) await adapters.load(name, folder);
     const contextTokens = Math.min(
       given.contextTokens ?? Number.POSITIVE_INFINITY,

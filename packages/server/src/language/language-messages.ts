@@ -13,6 +13,9 @@ export interface LanguageStart {
   readonly precision: string | undefined;
   readonly threads: number | undefined;
   readonly chatTemplate: string | undefined;
+  /** Modules that export methods, engines and model families. */
+  readonly plugins: readonly string[];
+  readonly maxAdapters: number;
   readonly batch: ContinuousBatchOptions;
   /** Tokens of prompt and answer at most; the model's own limit counts, too. */
   readonly contextTokens: number | undefined;

@@ -3,6 +3,7 @@ import type { LanguageModel, LanguageTexts } from '@peft/predictor';
 import * as tf from '@tensorflow/tfjs';
 import { KeyValueCache, type Model } from '@peft/core';
 import { didYouMean, PeftError, show } from '@peft/errors';
+import { isEncoderDecoder } from '@peft/generation';
 
 interface Served {
   /** Its name on the model: a name that is loaded again gets another one. */
@@ -27,17 +28,36 @@ export interface AdapterUse {
 export class ServedAdapters {
   readonly #served = new Map<string, Served>();
   #count = 0;
+  /** Loads that are under way. */
+  #loading = 0;
 
-  constructor(readonly language: LanguageModel) {}
+  constructor(
+    readonly language: LanguageModel,
+    /** Adapters at once at most. */
+    readonly most: number,
+  ) {}
 
   /** Names, in the order in which they were loaded. */
   get names(): readonly string[] {
     return [...this.#served.keys()];
   }
 
-  /** @throws PEFT_ADAPTER_NAME when there is one of that name, and what reading adapters throws */
+  /**
+   * @throws PEFT_ADAPTER_NAME when there is one of that name, PEFT_ADAPTER_LIMIT when there are as many
+   *   as may be, and what reading adapters throws
+   */
   async load(name: string, folder: string): Promise<void> {
     this.#refuseTaken(name);
+    this.#refuseBeyondLimit();
+    this.#loading += 1;
+    try {
+      await this.#read(name, folder);
+    } finally {
+      this.#loading -= 1;
+    }
+  }
+
+  async #read(name: string, folder: string): Promise<void> {
     const id = `served-${(this.#count += 1)}`;
     const texts = await this.language.addAdapter(id, folder);
     try {
@@ -76,6 +96,15 @@ export class ServedAdapters {
     if (isUnloaded && users === 0) this.language.model.deleteAdapter(id);
   }
 
+  #refuseBeyondLimit(): void {
+    if (this.#served.size + this.#loading < this.most) return;
+    throw new PeftError(
+      'PEFT_ADAPTER_LIMIT',
+      `server: ${this.#served.size + this.#loading} adapters are loaded, which is as many as may be.`,
+      { hint: 'unload one first, or start the server with a larger --max-adapters' },
+    );
+  }
+
   #refuseTaken(name: string): void {
     if (this.#served.has(name))
       throw new PeftError(
@@ -96,6 +125,8 @@ export class ServedAdapters {
   }
 }
 
+const ONE_TOKEN = Object.freeze({ inputIds: Int32Array.of(0), offsets: Int32Array.of(0, 1) });
+
 /**
  * That a text can be made with the adapter token by token.
  * @throws PEFT_CACHE_ADAPTER for one that looks at whole sequences (UniPELT's gates)
@@ -105,10 +136,10 @@ export function refuseWithoutCache(model: Model, adapter: string): void {
   model.setActiveAdapters(adapter);
   try {
     tf.tidy(() => {
-      model.forward(
-        { inputIds: Int32Array.of(0), offsets: Int32Array.of(0, 1) },
-        { cache, logitRows: 'none' },
-      );
+      model.forward(isEncoderDecoder(model) ? { ...ONE_TOKEN, decoder: ONE_TOKEN } : ONE_TOKEN, {
+        cache,
+        logitRows: 'none',
+      });
     });
   } finally {
     cache.dispose();

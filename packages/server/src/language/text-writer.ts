@@ -2,6 +2,7 @@
 import { BASE_ADAPTER } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import {
+  isEncoderDecoder,
   promptIds,
   TextStream,
   type BatchRequest,
@@ -19,13 +20,17 @@ import type {
 import type { AdapterUse, ServedAdapters } from './served-adapters.js';
 
 export class TextWriter {
+  readonly #isPair: boolean;
+
   constructor(
     readonly language: LanguageModel,
     readonly adapters: ServedAdapters,
     readonly batch: ContinuousBatch,
-    /** Tokens of prompt and answer at most. */
+    /** Tokens of prompt and answer at most; of an encoder-decoder, of each of them. */
     readonly contextTokens: number,
-  ) {}
+  ) {
+    this.#isPair = isEncoderDecoder(language.model);
+  }
 
   /**
    * Makes a text.
@@ -40,7 +45,7 @@ export class TextWriter {
   ): Promise<TextEnd> {
     const use = this.#use(request.adapter);
     try {
-      const ids = tokensOf(request.prompt, use.texts);
+      const ids = tokensOf(request.prompt, use.texts, this.#isPair);
       const maxNewTokens = this.#roomFor(ids.length, request);
       const isChat = 'messages' in request.prompt;
       const stream = new TextStream(use.texts.tokenizer, request.stopStrings);
@@ -55,7 +60,7 @@ export class TextWriter {
         adapter: use.id,
         vocabularySize: use.texts.vocabularySize,
         maxNewTokens,
-        endIds: (isChat ? use.texts.chatEnds() : use.texts.ends).endIds,
+        ...(isChat ? use.texts.chatEnds() : use.texts.ends),
         ...drawing(request, use.texts),
         seed: request.seed,
         logProbabilities: request.logProbabilities,
@@ -90,7 +95,13 @@ export class TextWriter {
 
   /** @throws PEFT_CONTEXT_LENGTH */
   #roomFor(promptTokens: number, { maxNewTokens, isMaximum }: TextRequest): number {
-    const room = this.contextTokens - promptTokens;
+    if (this.#isPair && promptTokens > this.contextTokens)
+      throw new PeftError(
+        'PEFT_CONTEXT_LENGTH',
+        `the encoder reads ${this.contextTokens} tokens at most; the prompt has ${promptTokens}.`,
+        { hint: 'shorten the prompt' },
+      );
+    const room = this.contextTokens - (this.#isPair ? 0 : promptTokens);
     if (room < 1 || (maxNewTokens > room && !isMaximum))
       throw new PeftError(
         'PEFT_CONTEXT_LENGTH',
@@ -103,10 +114,10 @@ export class TextWriter {
 }
 
 /** @throws PEFT_CHAT_TEMPLATE_MISSING, PEFT_CHAT_TEMPLATE */
-function tokensOf(prompt: TextPrompt, texts: LanguageTexts): readonly number[] {
+function tokensOf(prompt: TextPrompt, texts: LanguageTexts, isPair: boolean): readonly number[] {
   if ('ids' in prompt) return prompt.ids;
   const { tokenizer } = texts;
-  if ('text' in prompt) return promptIds(prompt.text, tokenizer, false, texts.ends.endIds);
+  if ('text' in prompt) return promptIds(prompt.text, tokenizer, isPair, texts.ends.endIds);
   const { messages, tools } = prompt;
   return tokenizer.ids(
     texts.chatTemplate().render(messages, {
