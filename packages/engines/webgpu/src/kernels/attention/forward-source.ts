@@ -1,0 +1,166 @@
+/**
+ * Attention forward: a workgroup has a few queries of one head and walks over their keys, 64 at a
+ * time. Scores of a step are in workgroup memory; the running maximum, sum and result are corrected
+ * as larger scores come (Milakov and Gimelshein 2018), so that memory is linear in the length.
+ */
+import type { KernelSource } from '../../gpu/kernel-source.js';
+import {
+  blockOf,
+  COUNTS,
+  isDisentangled,
+  ITEM,
+  NUMBERS,
+  productText,
+  scoreFunctions,
+  STEP,
+  variantName,
+  type Variant,
+} from './scores.js';
+
+export const each = (count: number, text: (n: number) => string): string =>
+  Array.from({ length: count }, (_, n) => text(n)).join('\n      ');
+
+/** The first and the last step that a block of queries has anything to see in. */
+export const columnRange = ({ causal, hasWindow }: Variant): string => `
+  let allColumns = extra + keys;
+  ${causal ? 'let end = min(allColumns, extra + u32(max(0, position + i32(count))));' : 'let end = allColumns;'}
+  var begin = 0u;
+  ${
+    causal && hasWindow
+      ? `if (extra == 0u) { begin = u32(max(0, position - i32(window) + 1)) / ${STEP}u * ${STEP}u; }`
+      : ''
+  }`;
+
+/** `item` of a block of queries: see `query-blocks.ts`. */
+export const QUERY_ITEM = `
+  let number = group.y * groups.x + group.x;
+  let head = number % heads;
+  let item = min(number / heads, blocks - 1u) * ${ITEM}u;
+  let row = u32(items[item]);
+  let count = select(u32(items[item + 1u]), 0u, number / heads >= blocks);
+  let position = items[item + 2u];
+  let keyRow = u32(items[item + 3u]);
+  let keys = u32(items[item + 4u]);
+  let keyHead = head / (heads / keyHeads);`;
+
+export function forwardSource(variant: Variant): KernelSource {
+  const { size, hasBias, contentToPosition, positionToContent } = variant;
+  const block = blockOf(size);
+  const parts = Math.ceil(size / STEP);
+  const lanes = STEP / block;
+  return {
+    name: `attention (${variantName(variant)})`,
+    inputs: [
+      'q',
+      'k',
+      'v',
+      ...(hasBias ? ['bias'] : []),
+      ...(isDisentangled(variant) ? ['tables'] : []),
+      'items: i32',
+    ],
+    outputs: ['y', 'logSumExps'],
+    counts: ['blocks', ...COUNTS],
+    numbers: NUMBERS,
+    threads: STEP,
+    declarations: `
+var<workgroup> queries: array<f32, ${block * size}>;
+var<workgroup> scores: array<f32, ${block * STEP}>;
+var<workgroup> partial: array<f32, ${STEP}>;
+var<workgroup> largest: array<f32, ${block}>;
+var<workgroup> sums: array<f32, ${block}>;
+var<workgroup> corrections: array<f32, ${block}>;
+${scoreFunctions(variant)}`,
+    body: `${QUERY_ITEM}
+  for (var n = local; n < count * ${size}u; n += ${STEP}u) {
+    queries[n] = q[((row + n / ${size}u) * heads + head) * ${size}u + n % ${size}u];
+  }
+  if (local < ${block}u) { largest[local] = -3.0e38; sums[local] = 0.0; }
+  ${each(block * parts, (n) => `var y${n} = 0.0;`)}
+  ${columnRange(variant)}
+  workgroupBarrier();
+  let mine = local / ${lanes}u;
+  let lane = local % ${lanes}u;
+  for (var column = begin; column < end; column += ${STEP}u) {
+    let c = column + local;
+    let j = i32(c) - i32(extra);
+    let keyAt = ((select(keyRow + c - extra, c, c < extra)) * keyHeads + keyHead) * ${size}u;
+    ${each(block, (n) => `var z${n} = 0.0;`)}
+    if (c < end) {
+      ${each(block, (n) =>
+        [
+          contentToPosition
+            ? `let near${n} = (table_row(position + ${n} - j) * heads + head) * ${size}u;`
+            : '',
+          positionToContent
+            ? `let far${n} = (second_row(position + ${n} - j) * heads + head) * ${size}u;`
+            : '',
+        ].join(' '),
+      )}
+      for (var e = 0u; e < ${size}u; e++) {
+        let key = k[keyAt + e];
+        ${each(block, (n) => productText(variant, `z${n}`, `queries[${n * size}u + e]`, 'key', `near${n}`, `far${n}`))}
+      }
+    }
+    ${each(
+      block,
+      (n) => `
+      { let i = position + ${n};
+        scores[${n * STEP}u + local] = select(-3.4e38, score_of(z${n}, i, j, head), c < end && ${n}u < count && is_seen(i, j)); }`,
+    )}
+    workgroupBarrier();
+    var most = -3.4e38;
+    for (var n = lane; n < ${STEP}u; n += ${lanes}u) { most = max(most, scores[mine * ${STEP}u + n]); }
+    partial[local] = most;
+    workgroupBarrier();
+    let before = largest[mine];
+    most = before;
+    for (var n = 0u; n < ${lanes}u; n++) { most = max(most, partial[mine * ${lanes}u + n]); }
+    workgroupBarrier();
+    var sum = 0.0;
+    for (var n = lane; n < ${STEP}u; n += ${lanes}u) {
+      let s = scores[mine * ${STEP}u + n];
+      var p = 0.0;
+      if (s > -3.2e38) { p = exp(s - most); }
+      sum += p;
+      scores[mine * ${STEP}u + n] = p * kept_of(row + mine, head, column + n);
+    }
+    partial[local] = sum;
+    workgroupBarrier();
+    if (lane == 0u) {
+      var total = 0.0;
+      for (var n = 0u; n < ${lanes}u; n++) { total += partial[mine * ${lanes}u + n]; }
+      let correction = exp(before - most);
+      corrections[mine] = correction;
+      sums[mine] = sums[mine] * correction + total;
+      largest[mine] = most;
+    }
+    workgroupBarrier();
+    ${each(block, (n) => `let correction${n} = corrections[${n}];`)}
+    let there = min(${STEP}u, end - column);
+    ${each(
+      parts,
+      (p) => `
+    { let e = local + ${p * STEP}u;
+      if (e < ${size}u) {
+        ${each(block, (n) => `y${n * parts + p} *= correction${n};`)}
+        for (var n = 0u; n < there; n++) {
+          let other = column + n;
+          let value = v[((select(keyRow + other - extra, other, other < extra)) * keyHeads + keyHead) * ${size}u + e];
+          ${each(block, (n) => `y${n * parts + p} += scores[${n * STEP}u + n] * value;`)}
+        }
+      } }`,
+    )}
+    workgroupBarrier();
+  }
+  ${each(block, (n) =>
+    each(
+      parts,
+      (p) => `
+  if (${n}u < count && local + ${p * STEP}u < ${size}u) {
+    y[((row + ${n}u) * heads + head) * ${size}u + local + ${p * STEP}u] = y${n * parts + p} / sums[${n}];
+  }`,
+    ),
+  )}
+  if (local < count) { logSumExps[(row + local) * heads + head] = largest[local] + log(sums[local]); }`,
+  };
+}

@@ -1,0 +1,8 @@
+import { describeEngine } from '@peft/testing';
+import { describe, test } from 'vitest';
+import { createWebgpuEngine } from '../src/index.js';
+import { useSoftwareDriver } from './software-driver.js';
+
+const missing = useSoftwareDriver();
+if (missing) describe.skip(`engine contract: webgpu (skipped: ${missing})`, () => test('skipped'));
+else describeEngine('webgpu', () => createWebgpuEngine());
