@@ -90,7 +90,6 @@ export function decoderArguments(
 } {
   const { columns, blockSize, scales, format } = weight;
   const nested = scales?.kind === 'nested' ? scales : undefined;
-  const FLOAT = Float32Array.of(nested?.offset ?? 0);
   return {
     blocks: [
       block,
@@ -103,7 +102,7 @@ export function decoderArguments(
       firstRow,
       (firstRow * columns) / blockSize,
       nested?.blockSize ?? 1,
-      new Uint32Array(FLOAT.buffer)[0]!,
+      new Uint32Array(Float32Array.of(nested?.offset ?? 0).buffer)[0]!,
     ],
     numbers: format === 'nf4' || format === 'fp4' ? codeBook(format) : [],
   };

@@ -55,10 +55,10 @@ function productSource(
         isDeepB: byRows,
         start: goesOn ? 'y[m * widthY + startY + n]' : undefined,
         store: `
-        let at = m * widthY + startY + n;
+        let place = m * widthY + startY + n;
         let z = sum${bias ? ' + bias[startY + n]' : ''};
-        ${keepSums ? 'sums[at] = z;' : ''}
-        y[at] = ${kind ? activationText(kind, 'z') : 'z'};`,
+        ${keepSums ? 'sums[place] = z;' : ''}
+        y[place] = ${kind ? activationText(kind, 'z') : 'z'};`,
       },
       tile,
     ),

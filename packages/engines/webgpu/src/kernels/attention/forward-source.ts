@@ -17,8 +17,26 @@ import {
   type Variant,
 } from './scores.js';
 
-export const each = (count: number, text: (n: number) => string): string =>
-  Array.from({ length: count }, (_, n) => text(n)).join('\n      ');
+/** A loop over the queries or keys of a block, `n` being the one. */
+export const overBlock = (block: number, body: string): string =>
+  `for (var n = 0u; n < ${block}u; n++) { ${body} }`;
+
+/** A loop over the elements of a head that a thread has: `e`, and `p` its number. */
+export const overElements = (size: number, body: string): string =>
+  `for (var p = 0u; p < ${Math.ceil(size / STEP)}u; p++) {
+      let e = local + p * ${STEP}u;
+      if (e < ${size}u) { ${body} }
+    }`;
+
+/** Rows of the position tables for `distance`, where a variant has them. */
+export const tableRows = (
+  { contentToPosition, positionToContent, size }: Variant,
+  distance: string,
+): string =>
+  [
+    contentToPosition ? `near[n] = (table_row(${distance}) * heads + head) * ${size}u;` : '',
+    positionToContent ? `far[n] = (second_row(${distance}) * heads + head) * ${size}u;` : '',
+  ].join(' ');
 
 /** The first and the last step that a block of queries has anything to see in. */
 export const columnRange = ({ causal, hasWindow }: Variant): string => `
@@ -44,7 +62,7 @@ export const QUERY_ITEM = `
   let keyHead = head / (heads / keyHeads);`;
 
 export function forwardSource(variant: Variant): KernelSource {
-  const { size, hasBias, contentToPosition, positionToContent } = variant;
+  const { size, hasBias } = variant;
   const block = blockOf(size);
   const parts = Math.ceil(size / STEP);
   const lanes = STEP / block;
@@ -75,7 +93,7 @@ ${scoreFunctions(variant)}`,
     queries[n] = q[((row + n / ${size}u) * heads + head) * ${size}u + n % ${size}u];
   }
   if (local < ${block}u) { largest[local] = -3.0e38; sums[local] = 0.0; }
-  ${each(block * parts, (n) => `var y${n} = 0.0;`)}
+  var own = array<f32, ${block * parts}>();
   ${columnRange(variant)}
   workgroupBarrier();
   let mine = local / ${lanes}u;
@@ -84,28 +102,21 @@ ${scoreFunctions(variant)}`,
     let c = column + local;
     let j = i32(c) - i32(extra);
     let keyAt = ((select(keyRow + c - extra, c, c < extra)) * keyHeads + keyHead) * ${size}u;
-    ${each(block, (n) => `var z${n} = 0.0;`)}
+    var z = array<f32, ${block}>();
+    var near = array<u32, ${block}>();
+    var far = array<u32, ${block}>();
     if (c < end) {
-      ${each(block, (n) =>
-        [
-          contentToPosition
-            ? `let near${n} = (table_row(position + ${n} - j) * heads + head) * ${size}u;`
-            : '',
-          positionToContent
-            ? `let far${n} = (second_row(position + ${n} - j) * heads + head) * ${size}u;`
-            : '',
-        ].join(' '),
-      )}
+      ${isDisentangled(variant) ? overBlock(block, tableRows(variant, 'position + i32(n) - j')) : ''}
       for (var e = 0u; e < ${size}u; e++) {
         let key = k[keyAt + e];
-        ${each(block, (n) => productText(variant, `z${n}`, `queries[${n * size}u + e]`, 'key', `near${n}`, `far${n}`))}
+        ${overBlock(block, productText(variant, 'z[n]', `queries[n * ${size}u + e]`, 'key', 'near[n]', 'far[n]'))}
       }
     }
-    ${each(
+    ${overBlock(
       block,
-      (n) => `
-      { let i = position + ${n};
-        scores[${n * STEP}u + local] = select(-3.4e38, score_of(z${n}, i, j, head), c < end && ${n}u < count && is_seen(i, j)); }`,
+      `let i = position + i32(n);
+      let isVisible = c < end && n < count && is_seen(i, j);
+      scores[n * ${STEP}u + local] = select(-3.4e38, score_of(z[n], i, j, head), isVisible);`,
     )}
     workgroupBarrier();
     var most = -3.4e38;
@@ -135,32 +146,23 @@ ${scoreFunctions(variant)}`,
       largest[mine] = most;
     }
     workgroupBarrier();
-    ${each(block, (n) => `let correction${n} = corrections[${n}];`)}
     let there = min(${STEP}u, end - column);
-    ${each(
-      parts,
-      (p) => `
-    { let e = local + ${p * STEP}u;
-      if (e < ${size}u) {
-        ${each(block, (n) => `y${n * parts + p} *= correction${n};`)}
-        for (var n = 0u; n < there; n++) {
-          let other = column + n;
-          let value = v[((select(keyRow + other - extra, other, other < extra)) * keyHeads + keyHead) * ${size}u + e];
-          ${each(block, (n) => `y${n * parts + p} += scores[${n * STEP}u + n] * value;`)}
-        }
-      } }`,
+    ${overElements(
+      size,
+      `
+        ${overBlock(block, `own[n * ${parts}u + p] *= corrections[n];`)}
+        for (var t = 0u; t < there; t++) {
+          let other = column + t;
+          let place = select(keyRow + other - extra, other, other < extra);
+          let value = v[(place * keyHeads + keyHead) * ${size}u + e];
+          ${overBlock(block, `own[n * ${parts}u + p] += scores[n * ${STEP}u + t] * value;`)}
+        }`,
     )}
     workgroupBarrier();
   }
-  ${each(block, (n) =>
-    each(
-      parts,
-      (p) => `
-  if (${n}u < count && local + ${p * STEP}u < ${size}u) {
-    y[((row + ${n}u) * heads + head) * ${size}u + local + ${p * STEP}u] = y${n * parts + p} / sums[${n}];
-  }`,
-    ),
-  )}
+  for (var n = 0u; n < count; n++) {
+    ${overElements(size, `y[((row + n) * heads + head) * ${size}u + e] = own[n * ${parts}u + p] / sums[n];`)}
+  }
   if (local < count) { logSumExps[(row + local) * heads + head] = largest[local] + log(sums[local]); }`,
   };
 }

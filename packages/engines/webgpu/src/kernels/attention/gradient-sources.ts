@@ -7,7 +7,7 @@
  * `stats` holds logΣexp and δ = dy·y of each query and head.
  */
 import type { KernelSource } from '../../gpu/kernel-source.js';
-import { columnRange, each, QUERY_ITEM } from './forward-source.js';
+import { columnRange, overBlock, overElements, QUERY_ITEM, tableRows } from './forward-source.js';
 import {
   blockOf,
   COUNTS,
@@ -46,16 +46,15 @@ const inputsOf = (variant: Variant): string[] => [
   'items: i32',
 ];
 
-/** `near` and `far` of query n of a block and a key at j, or of a query at i and key n. */
-const rowsText = (variant: Variant, n: number, distance: string, size: number): string =>
-  [
-    variant.contentToPosition
-      ? `let near${n} = (table_row(${distance}) * heads + head) * ${size}u;`
-      : '',
-    variant.positionToContent
-      ? `let far${n} = (second_row(${distance}) * heads + head) * ${size}u;`
-      : '',
-  ].join(' ');
+/** What a score is multiplied with for dq: the key, and its row of the position keys. */
+const keyOf = ({ contentToPosition, size }: Variant): string =>
+  contentToPosition ? `(key + tables[(table_row(distance) * heads + head) * ${size}u + e])` : 'key';
+
+/** And for dk. */
+const queryOf = ({ positionToContent, size }: Variant): string =>
+  positionToContent
+    ? `(one + tables[(second_row(distance) * heads + head) * ${size}u + e])`
+    : 'one';
 
 export function queryGradientSource(variant: Variant): KernelSource {
   const { size } = variant;
@@ -79,64 +78,61 @@ ${scoreFunctions(variant)}`,
     queries[n] = q[at];
     gradients[n] = dy[at];
   }
-  ${each(block * parts, (n) => `var sum${n} = 0.0;`)}
+  var sums = array<f32, ${block * parts}>();
   ${columnRange(variant)}
   workgroupBarrier();
   for (var column = begin; column < end; column += ${STEP}u) {
     let c = column + local;
     let j = i32(c) - i32(extra);
     let keyAt = ((select(keyRow + c - extra, c, c < extra)) * keyHeads + keyHead) * ${size}u;
-    ${each(block, (n) => `var z${n} = 0.0; var w${n} = 0.0;`)}
+    var z = array<f32, ${block}>();
+    var w = array<f32, ${block}>();
+    var near = array<u32, ${block}>();
+    var far = array<u32, ${block}>();
     if (c < end) {
-      ${each(block, (n) => rowsText(variant, n, `position + ${n} - j`, size))}
+      ${isDisentangled(variant) ? overBlock(block, tableRows(variant, 'position + i32(n) - j')) : ''}
       for (var e = 0u; e < ${size}u; e++) {
         let key = k[keyAt + e];
         let value = v[keyAt + e];
-        ${each(block, (n) => `${productText(variant, `z${n}`, `queries[${n * size}u + e]`, 'key', `near${n}`, `far${n}`)} w${n} += gradients[${n * size}u + e] * value;`)}
+        ${overBlock(
+          block,
+          `${productText(variant, 'z[n]', `queries[n * ${size}u + e]`, 'key', 'near[n]', 'far[n]')}
+          w[n] += gradients[n * ${size}u + e] * value;`,
+        )}
       }
     }
-    ${each(
+    ${overBlock(
       block,
-      (n) => `
-      { let i = position + ${n};
-        var product = 0.0;
-        if (c < end && ${n}u < count && is_seen(i, j)) {
-          let at = 2u * ((row + ${n}u) * heads + head);
-          let p = exp(score_of(z${n}, i, j, head) - stats[at]);
-          product = p * (w${n} * kept_of(row + ${n}u, head, c) - stats[at + 1u]) * slope_of_score(z${n});
-        }
-        products[${n * STEP}u + local] = product; }`,
+      `let i = position + i32(n);
+      var product = 0.0;
+      if (c < end && n < count && is_seen(i, j)) {
+        let at = 2u * ((row + n) * heads + head);
+        let p = exp(score_of(z[n], i, j, head) - stats[at]);
+        product = p * (w[n] * kept_of(row + n, head, c) - stats[at + 1u]) * slope_of_score(z[n]);
+      }
+      products[n * ${STEP}u + local] = product;`,
     )}
     workgroupBarrier();
     let there = min(${STEP}u, end - column);
-    ${each(
-      parts,
-      (p) => `
-    { let e = local + ${p * STEP}u;
-      if (e < ${size}u) {
-        for (var n = 0u; n < there; n++) {
-          let other = column + n;
-          let key = k[((select(keyRow + other - extra, other, other < extra)) * keyHeads + keyHead) * ${size}u + e];
-          ${each(
+    ${overElements(
+      size,
+      `
+        for (var t = 0u; t < there; t++) {
+          let other = column + t;
+          let place = select(keyRow + other - extra, other, other < extra);
+          let key = k[(place * keyHeads + keyHead) * ${size}u + e];
+          ${overBlock(
             block,
-            (n) => `
-          { let distance = position + ${n} - i32(other);
-            sum${n * parts + p} += products[${n * STEP}u + n] * ${variant.contentToPosition ? `(key + tables[(table_row(distance) * heads + head) * ${size}u + e])` : 'key'}; }`,
+            `let distance = position + i32(n) - i32(other);
+            sums[n * ${parts}u + p] += products[n * ${STEP}u + t] * ${keyOf(variant)};`,
           )}
-        }
-      } }`,
+        }`,
     )}
     workgroupBarrier();
   }
-  ${each(block, (n) =>
-    each(
-      parts,
-      (p) => `
-  if (${n}u < count && local + ${p * STEP}u < ${size}u) {
-    dq[((row + ${n}u) * heads + head) * ${size}u + local + ${p * STEP}u] = sum${n * parts + p};
+  for (var n = 0u; n < count; n++) {
+    ${overElements(size, `dq[((row + n) * heads + head) * ${size}u + e] = sums[n * ${parts}u + p];`)}
   }`,
-    ),
-  )}`,
   };
 }
 
@@ -173,7 +169,8 @@ ${scoreFunctions(variant)}`,
     keyTile[n] = k[at];
     valueTile[n] = v[at];
   }
-  ${each(block * parts, (n) => `var key${n} = 0.0; var value${n} = 0.0;`)}
+  var keySums = array<f32, ${block * parts}>();
+  var valueSums = array<f32, ${block * parts}>();
   var begin = 0u;
   ${causal ? `if (!isExtra) { begin = u32(max(0, firstKey - offset)) / ${STEP}u * ${STEP}u; }` : ''}
   workgroupBarrier();
@@ -183,66 +180,61 @@ ${scoreFunctions(variant)}`,
       let row = queryRow + own;
       let i = i32(own) + offset;
       let queryAt = (row * heads + head) * ${size}u;
-      ${each(block, (n) => `var z${n} = 0.0; var w${n} = 0.0;`)}
+      var z = array<f32, ${block}>();
+      var w = array<f32, ${block}>();
+      var near = array<u32, ${block}>();
+      var far = array<u32, ${block}>();
       if (own < queryCount) {
-        ${each(block, (n) => rowsText(variant, n, `i - firstKey - ${n}`, size))}
+        ${isDisentangled(variant) ? overBlock(block, tableRows(variant, 'i - firstKey - i32(n)')) : ''}
         for (var e = 0u; e < ${size}u; e++) {
           let one = q[queryAt + e];
           let gradient = dy[queryAt + e];
-          ${each(block, (n) => `${productText(variant, `z${n}`, 'one', `keyTile[${n * size}u + e]`, `near${n}`, `far${n}`)} w${n} += gradient * valueTile[${n * size}u + e];`)}
+          ${overBlock(
+            block,
+            `${productText(variant, 'z[n]', 'one', `keyTile[n * ${size}u + e]`, 'near[n]', 'far[n]')}
+            w[n] += gradient * valueTile[n * ${size}u + e];`,
+          )}
         }
       }
-      ${each(
+      ${overBlock(
         block,
-        (n) => `
-        { let j = select(firstKey + ${n}, -1, isExtra);
-          var product = 0.0;
-          var dropped = 0.0;
-          if (own < queryCount && ${n}u < count && is_seen(i, j)) {
-            let at = 2u * (row * heads + head);
-            let p = exp(score_of(z${n}, i, j, head) - stats[at]);
-            let kept = kept_of(row, head, select(u32(firstKey + ${n}) + extra, keyRow + ${n}u, isExtra));
-            dropped = p * kept;
-            product = p * (w${n} * kept - stats[at + 1u]) * slope_of_score(z${n});
-          }
-          products[${n * STEP}u + local] = product;
-          probabilities[${n * STEP}u + local] = dropped; }`,
+        `let j = select(firstKey + i32(n), -1, isExtra);
+        var product = 0.0;
+        var dropped = 0.0;
+        if (own < queryCount && n < count && is_seen(i, j)) {
+          let at = 2u * (row * heads + head);
+          let p = exp(score_of(z[n], i, j, head) - stats[at]);
+          let kept = kept_of(row, head, select(u32(firstKey) + n + extra, keyRow + n, isExtra));
+          dropped = p * kept;
+          product = p * (w[n] * kept - stats[at + 1u]) * slope_of_score(z[n]);
+        }
+        products[n * ${STEP}u + local] = product;
+        probabilities[n * ${STEP}u + local] = dropped;`,
       )}
       workgroupBarrier();
       let there = min(${STEP}u, queryCount - query);
-      ${each(
-        parts,
-        (p) => `
-      { let e = local + ${p * STEP}u;
-        if (e < ${size}u) {
-          for (var n = 0u; n < there; n++) {
-            let at = ((queryRow + query + n) * heads + head) * ${size}u + e;
+      ${overElements(
+        size,
+        `
+          for (var t = 0u; t < there; t++) {
+            let at = ((queryRow + query + t) * heads + head) * ${size}u + e;
             let one = q[at];
             let gradient = dy[at];
-            ${each(
+            ${overBlock(
               block,
-              (n) => `
-            { let distance = i32(query + n) + offset - firstKey - ${n};
-              key${n * parts + p} += products[${n * STEP}u + n] * ${variant.positionToContent ? `(one + tables[(second_row(distance) * heads + head) * ${size}u + e])` : 'one'};
-              value${n * parts + p} += probabilities[${n * STEP}u + n] * gradient; }`,
+              `let distance = i32(query + t) + offset - firstKey - i32(n);
+              keySums[n * ${parts}u + p] += products[n * ${STEP}u + t] * ${queryOf(variant)};
+              valueSums[n * ${parts}u + p] += probabilities[n * ${STEP}u + t] * gradient;`,
             )}
-          }
-        } }`,
+          }`,
       )}
       workgroupBarrier();
     }
   }
-  ${each(block, (n) =>
-    each(
-      parts,
-      (p) => `
-  if (${n}u < count && local + ${p * STEP}u < ${size}u) {
-    let at = ((keyRow + ${n}u) * keyHeads + keyHead) * ${size}u + local + ${p * STEP}u;
-    dk[at] = key${n * parts + p};
-    dv[at] = value${n * parts + p};
+  for (var n = 0u; n < count; n++) {
+    let at = ((keyRow + n) * keyHeads + keyHead) * ${size}u;
+    ${overElements(size, `dk[at + e] = keySums[n * ${parts}u + p]; dv[at + e] = valueSums[n * ${parts}u + p];`)}
   }`,
-    ),
-  )}`,
   };
 }
 
@@ -271,7 +263,10 @@ ${scoreFunctions(variant)}`,
   let keyHead = head / (heads / keyHeads);
   let step = select(0, 1, m < distances) * (i32(m) + bitcast<i32>(firstDistance));
   let distance = ${hasBias ? 'step' : '-step'};
-  ${each(parts, (p) => `var near${p}_ = 0.0; var far${p}_ = 0.0;`)}
+  var nearSums = array<f32, ${parts}>();
+  var farSums = array<f32, ${parts}>();
+  var near = array<u32, 1>();
+  var far = array<u32, 1>();
   for (var b = 0u; b < sequences; b++) {
     let item = b * ${ITEM}u;
     let row = u32(items[item]);
@@ -290,35 +285,33 @@ ${scoreFunctions(variant)}`,
       if (own < end && is_seen(i, j)) {
         let queryAt = ((row + u32(own)) * heads + head) * ${size}u;
         let keyAt = ((keyRow + u32(j)) * keyHeads + keyHead) * ${size}u;
-        ${rowsText(variant, 0, 'i - j', size)}
+        ${isDisentangled(variant) ? overBlock(1, tableRows(variant, 'i - j')) : ''}
         var z = 0.0;
         var w = 0.0;
         for (var e = 0u; e < ${size}u; e++) {
           let key = k[keyAt + e];
-          ${productText(variant, 'z', 'q[queryAt + e]', 'key', 'near0', 'far0')}
+          ${productText(variant, 'z', 'q[queryAt + e]', 'key', 'near[0]', 'far[0]')}
           w += dy[queryAt + e] * v[keyAt + e];
         }
         let at = 2u * ((row + u32(own)) * heads + head);
         let p = exp(score_of(z, i, j, head) - stats[at]);
-        product = p * (w * kept_of(row + u32(own), head, u32(j) + extra) - stats[at + 1u])${hasBias ? '' : ' * slope_of_score(z)'};
+        let kept = kept_of(row + u32(own), head, u32(j) + extra);
+        product = p * (w * kept - stats[at + 1u])${hasBias ? '' : ' * slope_of_score(z)'};
       }
       products[local] = product;
       workgroupBarrier();
       let there = min(${STEP}, end - query);
       ${
         hasBias
-          ? 'if (local == 0u) { for (var n = 0; n < there; n++) { near0_ += products[n]; } }'
-          : each(
-              parts,
-              (p) => `
-      { let e = local + ${p * STEP}u;
-        if (e < ${size}u) {
-          for (var n = 0; n < there; n++) {
-            let other = u32(query + n);
-            near${p}_ += products[n] * q[((row + other) * heads + head) * ${size}u + e];
-            far${p}_ += products[n] * k[((keyRow + u32(query + n + offset + distance)) * keyHeads + keyHead) * ${size}u + e];
-          }
-        } }`,
+          ? 'if (local == 0u) { for (var t = 0; t < there; t++) { nearSums[0] += products[t]; } }'
+          : overElements(
+              size,
+              `
+          for (var t = 0; t < there; t++) {
+            let key = keyRow + u32(query + t + offset + distance);
+            nearSums[p] += products[t] * q[((row + u32(query + t)) * heads + head) * ${size}u + e];
+            farSums[p] += products[t] * k[(key * keyHeads + keyHead) * ${size}u + e];
+          }`,
             )
       }
       workgroupBarrier();
@@ -326,15 +319,15 @@ ${scoreFunctions(variant)}`,
   }
   ${
     hasBias
-      ? 'if (local == 0u && m < distances) { out[m * heads + head] = near0_; }'
-      : each(
-          parts,
-          (p) => `
-  if (m < distances && local + ${p * STEP}u < ${size}u) {
-    out[(m * heads + head) * ${size}u + local + ${p * STEP}u] = near${p}_;
-    out[((distances + m) * heads + head) * ${size}u + local + ${p * STEP}u] = far${p}_;
-  }`,
-        )
+      ? 'if (local == 0u && m < distances) { out[m * heads + head] = nearSums[0]; }'
+      : `if (m < distances) {
+    ${overElements(
+      size,
+      `
+        out[(m * heads + head) * ${size}u + e] = nearSums[p];
+        out[((distances + m) * heads + head) * ${size}u + e] = farSums[p];`,
+    )}
+  }`
   }`,
   };
 }

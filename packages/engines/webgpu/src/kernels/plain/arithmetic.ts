@@ -94,7 +94,7 @@ export function registerArithmetic(): void {
       if (text === undefined) throw noFormula(name, x);
       return elementwise(
         call.backend,
-        { name, text, numbers, dtype, declarations: MATHS_OF(text) },
+        { name, text, numbers, dtype, declarations: mathsOf(text) },
         [x],
       );
     });
@@ -128,7 +128,7 @@ export function registerArithmetic(): void {
         throw noFormula(name, a, b);
       return elementwise(
         backend,
-        { name, text, dtype: dtype ?? a.dtype, declarations: MATHS_OF(text) },
+        { name, text, dtype: dtype ?? a.dtype, declarations: mathsOf(text) },
         [a, b],
       );
     });
@@ -185,7 +185,7 @@ function registerSums(): void {
   });
 }
 
-const MATHS_OF = (text: string): string | undefined =>
+const mathsOf = (text: string): string | undefined =>
   /_of\(|is_nan/.test(text) ? MATHS : undefined;
 
 const noFormula = (name: string, ...tensors: readonly TensorInfo[]): PeftError =>

@@ -53,7 +53,8 @@ export function elementwise(
   if (axes > MOST_AXES)
     throw new PeftError(
       'PEFT_WEBGPU_SHAPE',
-      `webgpu: ${formula.name} of shapes ${operands.map((x) => `[${x.shape.join(', ')}]`).join(' and ')} walks over ${axes} axes, and ${MOST_AXES} is the most.`,
+      `webgpu: ${formula.name} of ${operands.map((x) => `[${x.shape.join(', ')}]`).join(' and ')} ` +
+        `walks over ${axes} axes, and ${MOST_AXES} is the most.`,
       { hint: 'reshape the tensors so that neighbouring axes are one' },
     );
   const types = operands.map(wgslType);

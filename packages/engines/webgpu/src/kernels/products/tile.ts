@@ -43,11 +43,15 @@ export interface TiledProduct {
 }
 
 export function tiledSource(product: TiledProduct, tile: TileSize): KernelSource {
+  // sums of a thread: a vector of columns for each of its rows
   const [perRow, perColumn] = [tile.rows / 16, tile.columns / 16];
-  const sums = (body: (i: number, j: number) => string) =>
-    Array.from({ length: perRow }, (_, i) =>
-      Array.from({ length: perColumn }, (__, j) => body(i, j)).join('\n'),
-    ).join('\n');
+  const vector = perColumn === 4 ? 'vec4<f32>' : 'f32';
+  const overRows = (body: (i: number) => string) =>
+    Array.from({ length: perRow }, (_, i) => body(i)).join('\n      ');
+  const valuesAt = (array: string, extent: number, each: number, first: string) =>
+    each === 1
+      ? `${array}[k * ${extent}u + ${first}]`
+      : `vec4(${[0, 1, 2, 3].map((n) => `${array}[k * ${extent}u + ${first} + ${16 * n}u]`).join(', ')})`;
   const load = (
     side: 'a' | 'b',
     extent: number,
@@ -55,21 +59,23 @@ export function tiledSource(product: TiledProduct, tile: TileSize): KernelSource
     outer: string,
     value: string,
     isDeep: boolean,
-  ) => {
-    const steps = (extent * DEPTH) / 256;
-    return Array.from({ length: steps }, (_, step) => {
-      const at = `(local + ${256 * step}u)`;
-      const [across, k] = isDeep
-        ? [`${at} / ${DEPTH}u`, `${at} % ${DEPTH}u`]
-        : [`${at} % ${extent}u`, `${at} / ${extent}u`];
-      return `
-    { let across = ${across}; let deep = ${k};
-      let ${outer} = ${side === 'a' ? 'firstRow' : 'firstColumn'} + across; let k = firstK + deep;
+  ) => `
+    for (var at = local; at < ${extent * DEPTH}u; at += 256u) {
+      let across = ${isDeep ? `at / ${DEPTH}u` : `at % ${extent}u`};
+      let deep = ${isDeep ? `at % ${DEPTH}u` : `at / ${extent}u`};
+      let ${outer} = ${side === 'a' ? 'firstRow' : 'firstColumn'} + across;
+      let k = firstK + deep;
       var value = 0.0;
       if (${outer} < ${limit} && k < depth) { value = ${value}; }
-      tile_${side}[deep * ${extent}u + across] = value; }`;
-    }).join('');
-  };
+      tile_${side}[deep * ${extent}u + across] = value;
+    }`;
+  /** Statements at each of the thread's places (m, n), `sum` being row i's there. */
+  const overPlaces = (i: number, body: (sum: string) => string) => `
+  for (var j = 0u; j < ${perColumn}u; j++) {
+    let m = firstRow + threadRow + ${16 * i}u;
+    let n = firstColumn + threadColumn + 16u * j;
+    if (m < rows && n < columns) { ${body(perColumn === 1 ? `sum${i}` : `sum${i}[j]`)} }
+  }`;
   return {
     name: `${product.name} ${tile.rows}x${tile.columns}`,
     inputs: product.inputs,
@@ -88,28 +94,21 @@ ${product.declarations ?? ''}`,
   let threadRow = local / 16u;
   let threadColumn = local % 16u;
   ${product.before ?? ''}
-  ${sums((i, j) => {
-    const value = product.start
-      ? `{ let m = firstRow + threadRow + ${16 * i}u; let n = firstColumn + threadColumn + ${16 * j}u; if (m < rows && n < columns) { sum${i}_${j} = ${product.start}; } }`
-      : '';
-    return `var sum${i}_${j} = 0.0; ${value}`;
-  })}
+  ${overRows((i) => `var sum${i} = ${vector}();`)}
+  ${product.start ? overRows((i) => overPlaces(i, (sum) => `${sum} = ${product.start};`)) : ''}
   for (var firstK = 0u; firstK < depth; firstK += ${DEPTH}u) {
     ${load('a', tile.rows, 'rows', 'm', product.a, product.isDeepA)}
     ${load('b', tile.columns, 'columns', 'n', product.b, product.isDeepB)}
     workgroupBarrier();
     let steps = min(${DEPTH}u, depth - firstK);
     for (var k = 0u; k < steps; k++) {
-      ${Array.from({ length: perRow }, (_, i) => `let a${i} = tile_a[k * ${tile.rows}u + threadRow + ${16 * i}u];`).join(' ')}
-      ${Array.from({ length: perColumn }, (_, j) => `let b${j} = tile_b[k * ${tile.columns}u + threadColumn + ${16 * j}u];`).join(' ')}
-      ${sums((i, j) => `sum${i}_${j} = fma(a${i}, b${j}, sum${i}_${j});`)}
+      let b = ${valuesAt('tile_b', tile.columns, perColumn, 'threadColumn')};
+      let a = ${valuesAt('tile_a', tile.rows, perRow, 'threadRow')};
+      ${overRows((i) => `sum${i} = fma(${vector}(${perRow === 1 ? 'a' : `a[${i}]`}), b, sum${i});`)}
     }
     workgroupBarrier();
   }
-  ${sums(
-    (i, j) =>
-      `{ let m = firstRow + threadRow + ${16 * i}u; let n = firstColumn + threadColumn + ${16 * j}u; if (m < rows && n < columns) { let sum = sum${i}_${j}; ${product.store} } }`,
-  )}`,
+  ${overRows((i) => overPlaces(i, (value) => `let sum = ${value}; ${product.store}`))}`,
   };
 }
 
