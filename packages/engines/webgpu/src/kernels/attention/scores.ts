@@ -66,11 +66,8 @@ export const isDisentangled = (variant: Variant): boolean =>
 export function scoreFunctions(variant: Variant): string {
   const { causal, hasWindow, hasCap, hasBias, hasDropout } = variant;
   const window = 'i32(p_window())';
-  const visible = causal
-    ? `j <= i${hasWindow ? ` && j > i - ${window}` : ''}`
-    : hasWindow
-      ? `2 * abs(i - j) <= ${window}`
-      : 'true';
+  let visible = hasWindow ? `2 * abs(i - j) <= ${window}` : 'true';
+  if (causal) visible = `j <= i${hasWindow ? ` && j > i - ${window}` : ''}`;
   return `
 ${hasCap ? MATHS : ''}
 ${hasDropout ? RANDOM : ''}
