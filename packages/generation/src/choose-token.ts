@@ -70,15 +70,17 @@ export function drawToken({ ids, probabilities }: TokenDistribution, u: number):
  */
 export function chooseToken(
   logits: Float32Array,
-  options: Sampling & Pick<ResolvedGeneration, 'seed'>,
+  options: Sampling & Pick<ResolvedGeneration, 'seed' | 'seeds'>,
   prompt: number,
   step: number,
 ): number {
   if (options.temperature === 0) return likeliest(logits);
-  return drawToken(
-    tokenDistribution(logits, options),
-    randomUniform(randomKey(options.seed, 'generate', prompt), step),
-  );
+  const { seed, seeds } = options;
+  // with a seed of its own a prompt is drawn for as if it was alone
+  const key = seeds
+    ? randomKey(seeds[prompt]!, 'generate', 0)
+    : randomKey(seed, 'generate', prompt);
+  return drawToken(tokenDistribution(logits, options), randomUniform(key, step));
 }
 
 /** Changes the logits of tokens that stand in the text: z/penalty where z > 0, else z·penalty. */

@@ -2,6 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Model } from '@peft/core';
 import { PeftError } from '@peft/errors';
+import { tokenProbabilities } from './batch/token-probabilities.js';
 import { searchBeams } from './beam-search.js';
 import { chooseToken, forceToken, penalizeRepetition } from './choose-token.js';
 import {
@@ -58,6 +59,8 @@ interface Text {
   /** What stood there before, and what was made. */
   readonly tokens: number[];
   readonly made: number[];
+  /** ln p of what was made, where it is asked for. */
+  readonly logProbabilities: number[];
 }
 
 async function continueTexts(
@@ -72,16 +75,21 @@ async function continueTexts(
     limit: limits[prompt]!,
     tokens: [...start],
     made: [],
+    logProbabilities: [],
   }));
   for (let step = 0; running.length > 0; step += 1) {
     options.signal?.throwIfAborted();
-    const logits = reader.next(running.map(({ tokens }) => tokens));
+    const sequences = running.map(({ tokens }) => tokens);
+    const logits = step === 0 ? readStarts(reader, sequences, options) : reader.next(sequences);
     const going: number[] = [];
     running.forEach((text, b) => {
+      const own = options.withLogProbabilities ? logits[b]!.slice() : undefined;
       penalizeRepetition(logits[b]!, text.tokens, options.repetitionPenalty);
       forceToken(logits[b]!, text.made.length, text.limit.tokens, options);
-      const reason = append(text, chooseToken(logits[b]!, options, text.prompt, step), options);
-      if (reason) results[text.prompt] = { ids: text.made, finishReason: reason };
+      const id = chooseToken(logits[b]!, options, text.prompt, step);
+      if (own) text.logProbabilities.push(tokenProbabilities(own, id, 0).logProbability);
+      const reason = append(text, id, options);
+      if (reason) results[text.prompt] = resultOf(text, reason, options);
       else going.push(b);
     });
     if (going.length < running.length && going.length > 0) reader.select(Int32Array.from(going));
@@ -89,6 +97,38 @@ async function continueTexts(
     await nextTurn();
   }
   return results;
+}
+
+const resultOf = (
+  { made, logProbabilities }: Text,
+  finishReason: Generated['finishReason'],
+  options: ResolvedGeneration,
+): Generated => ({
+  ids: made,
+  finishReason,
+  ...(options.withLogProbabilities && { logProbabilities }),
+});
+
+/** Reads what a decoder goes on from, each text once that several go on from. */
+function readStarts(
+  reader: SequenceReader,
+  starts: readonly (readonly number[])[],
+  { adapters }: ResolvedGeneration,
+): Float32Array[] {
+  const places = new Map<string, number>();
+  const different: (readonly number[])[] = [];
+  const reads = starts.map((start) => {
+    const name = start.join();
+    const known = places.get(name);
+    if (known !== undefined) return known;
+    places.set(name, different.length);
+    return different.push(start) - 1;
+  });
+  if (different.length === starts.length || adapters || isEncoderDecoder(reader.model))
+    return reader.next(starts);
+  const logits = reader.next(different);
+  reader.select(Int32Array.from(reads));
+  return reads.map((place) => logits[place]!.slice()); // each text changes its own
 }
 
 /** @returns why the text ends here, if it does */

@@ -12,6 +12,11 @@ export interface Generated {
   readonly finishReason: 'end' | 'stop' | 'length' | 'position-limit';
   /** Beam search: Σ ln p / length^lengthPenalty. */
   readonly score?: number;
+  /**
+   * With `withLogProbabilities`: ln p of each new token under the model itself, before temperature,
+   * `topK`, `topP` and penalties.
+   */
+  readonly logProbabilities?: readonly number[];
 }
 
 /** A token that was just made. */
@@ -62,6 +67,10 @@ export interface GenerationOptions {
   readonly earlyStopping?: boolean | 'never';
   /** Names the random numbers. Default 0. */
   readonly seed?: number;
+  /** One for each prompt in place of `seed`: what is drawn for it does not depend on its place. */
+  readonly seeds?: readonly number[] | undefined;
+  /** Tell what each new token's probability was; not with beams. Default false. */
+  readonly withLogProbabilities?: boolean;
   /**
    * Keep keys and values of what was read. Default true; false reads each text again for every
    * token.
@@ -77,13 +86,17 @@ export interface GenerationOptions {
 
 /** Options with their defaults. */
 export interface ResolvedGeneration extends Required<
-  Omit<GenerationOptions, 'signal' | 'onToken' | 'adapters' | 'topK' | 'firstId' | 'lastId'>
+  Omit<
+    GenerationOptions,
+    'signal' | 'onToken' | 'adapters' | 'topK' | 'firstId' | 'lastId' | 'seeds'
+  >
 > {
   /** 0: all. */
   readonly topK: number;
   readonly firstId: number | undefined;
   readonly lastId: number | undefined;
   readonly adapters: readonly string[] | undefined;
+  readonly seeds: readonly number[] | undefined;
   readonly signal: AbortSignal | undefined;
   readonly onToken: GenerationOptions['onToken'];
 }
@@ -103,6 +116,8 @@ const KEYS: readonly (keyof GenerationOptions)[] = [
   'lengthPenalty',
   'earlyStopping',
   'seed',
+  'seeds',
+  'withLogProbabilities',
   'cache',
   'adapters',
   'signal',
@@ -128,6 +143,8 @@ export function resolveGeneration(options: GenerationOptions, prompts: number): 
     lengthPenalty = 1,
     earlyStopping = false,
     seed = 0,
+    seeds,
+    withLogProbabilities = false,
     cache = true,
     adapters,
     signal,
@@ -149,6 +166,8 @@ export function resolveGeneration(options: GenerationOptions, prompts: number): 
   check.positiveInteger(OWNER, 'beams', beams);
   check.finite(OWNER, 'lengthPenalty', lengthPenalty);
   check.finite(OWNER, 'seed', seed);
+  for (const each of seeds ?? []) check.finite(OWNER, 'seeds', each);
+  check.boolean(OWNER, 'withLogProbabilities', withLogProbabilities);
   check.boolean(OWNER, 'cache', cache);
   if (earlyStopping !== 'never') check.boolean(OWNER, 'earlyStopping', earlyStopping);
   if (beams > 1 && temperature > 0)
@@ -160,6 +179,17 @@ export function resolveGeneration(options: GenerationOptions, prompts: number): 
     fail(
       'beam search has no token until its end, so onToken cannot be told of any',
       'leave out onToken, or beams',
+    );
+  if (beams > 1 && withLogProbabilities)
+    fail(
+      'beam search tells a score of each text, and no probabilities of its tokens',
+      'leave out withLogProbabilities, or beams',
+    );
+  if (seeds && (seeds.length !== prompts || options.seed !== undefined))
+    fail(
+      `${seeds.length} seeds were given for ${prompts} prompts` +
+        (options.seed === undefined ? '' : ` beside the seed ${options.seed}`),
+      'give one per prompt, or one seed for all',
     );
   if (adapters && adapters.length !== prompts)
     fail(
@@ -180,6 +210,8 @@ export function resolveGeneration(options: GenerationOptions, prompts: number): 
     lengthPenalty,
     earlyStopping,
     seed,
+    seeds,
+    withLogProbabilities,
     cache,
     adapters,
     signal,

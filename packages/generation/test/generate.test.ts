@@ -50,6 +50,41 @@ describe('drawn texts', () => {
       expect(drawn).not.toEqual(await idsOf(model, { maxNewTokens: 9 }));
     }));
 
+  test('follow from a seed of their own, wherever the prompt stands, and tell their probabilities', () =>
+    withModel('llama', async (model) => {
+      const options = { maxNewTokens: 6, temperature: 1.1, withLogProbabilities: true };
+      const [a, b, c] = PROMPTS as [number[], number[], number[]];
+      const seeds = [7, 8, 9, 7, 10];
+      // one prompt several times, which is read once
+      const all = await generate(model, [a, b, a, a, c], { ...options, seeds });
+      expect(all[3]).toEqual(all[0]);
+      expect(all[2]!.ids).not.toEqual(all[0]!.ids);
+      for (const [i, prompt] of [a, b, a, a, c].entries()) {
+        const [alone] = await generate(model, [prompt], { ...options, seed: seeds[i]! });
+        expect(all[i]).toEqual(alone);
+        const text = [...prompt, ...alone!.ids];
+        const logits = tf.tidy(() =>
+          tf
+            .logSoftmax(
+              model.forward({
+                inputIds: Int32Array.from(text),
+                offsets: Int32Array.of(0, text.length),
+              }).logits!,
+            )
+            .arraySync(),
+        );
+        alone!.ids.forEach((id, t) =>
+          expect(alone!.logProbabilities![t]).toBeCloseTo(logits[prompt.length + t - 1]![id]!, 5),
+        );
+      }
+      await expect(generate(model, [a, b], { ...options, seeds: [1] })).rejects.toThrow(
+        'generation: 1 seeds were given for 2 prompts',
+      );
+      await expect(generate(model, [a], { beams: 2, withLogProbabilities: true })).rejects.toThrow(
+        'beam search tells a score of each text',
+      );
+    }));
+
   test('have the frequencies of the distribution', () =>
     withModel('qwen2', async (model) => {
       // 400 first tokens among the three likeliest: their frequencies are within 4 deviations of

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TrainEventOf } from '@peft/core';
 import { useTemporaryFolder } from '@peft/testing';
@@ -60,6 +60,41 @@ describe('preferences', () => {
       reward_margin: scores['reward_margin'],
     });
     loaded.dispose();
+  });
+
+  it('find the log-probabilities of a reference that another run computed', async () => {
+    const cache = join(folder, 'references');
+    const fit = async (name: string, hyperparameters: object) => {
+      const { predictor, events } = predictorOf('preference', 'llama', {
+        path: join(folder, name),
+        hyperparameters: { ...settings, 'optim.max_epochs': 1, ...hyperparameters },
+      });
+      await fitted(predictor, pairs);
+      predictor.dispose();
+      const [step] = events.filter(
+        (event): event is TrainEventOf<'step/completed'> => event.type === 'step/completed',
+      );
+      return { loss: step!.loss, metrics: step!.metrics };
+    };
+    const size = (): number => {
+      const [file, ...others] = readdirSync(cache);
+      expect(others).toEqual([]);
+      return statSync(join(cache, file!)).size;
+    };
+    const plain = await fit('plain', {});
+    const kept = { 'optim.reference_cache': cache };
+    expect(await fit('first', kept)).toEqual(plain);
+    const first = size();
+    expect(await fit('second', kept)).toEqual(plain);
+    expect(size()).toBe(first); // nothing new was computed
+    await fit('cut', { ...kept, 'model.hf_text.max_text_len': 12 });
+    expect(size()).toBeGreaterThan(first);
+    await expect(
+      fitted(
+        predictorOf('grpo', 'llama', { hyperparameters: { ...settings, ...kept } }).predictor,
+        [{ prompt: 'the cat' }],
+      ),
+    ).rejects.toThrow('grpo does not read the setting optim.reference_cache');
   });
 
   it('end with the same bytes when resumed, with live dropout', async () => {
@@ -200,6 +235,26 @@ describe('rewards', () => {
     expect(await loaded.predict(prompts)).toEqual(texts);
     await expect(loaded.evaluate(prompts)).rejects.toMatchObject({ code: 'PEFT_REWARD_MISSING' });
     loaded.dispose();
+  });
+
+  it('judge once what several steps learn from', async () => {
+    const stepsOf = async (updates: number) => {
+      const { predictor, events } = predictorOf('grpo', 'llama', {
+        path: join(folder, `updates-${updates}`),
+        hyperparameters: { ...quick, 'optim.policy_updates': updates, 'optim.clip_high': 0.01 },
+      });
+      await fitted(predictor, prompts, { rewards });
+      predictor.dispose();
+      return events
+        .filter((event): event is TrainEventOf<'step/completed'> => event.type === 'step/completed')
+        .map(({ metrics }) => metrics!);
+    };
+    const [once, twice] = [await stepsOf(1), await stepsOf(2)];
+    expect(twice).toHaveLength(2 * once.length);
+    expect(twice[0]!['reward']).toBe(once[0]!['reward']);
+    expect(twice[1]!['reward']).toBe(twice[0]!['reward']);
+    expect(twice[0]!['clip_ratio']).toBe(0);
+    expect(twice[1]!['clip_ratio']).toBeGreaterThan(0);
   });
 
   it('are needed, and one that gives NaN ends the run by name', async () => {

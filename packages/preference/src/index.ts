@@ -28,6 +28,8 @@ export {
 } from './data/reward-data.js';
 export { unpairedData, type UnpairedBatch, type UnpairedData } from './data/unpaired-data.js';
 export { readUnpaired, unpaired, type UnpairedRow } from './data/unpaired-rows.js';
+export { fileReferenceCache } from './log-probabilities/file-reference-cache.js';
+export { hashWeights, referenceIdentity } from './log-probabilities/reference-identity.js';
 export {
   memoryReferenceCache,
   referenceKey,
@@ -50,6 +52,8 @@ export {
   type RewardFunction,
   type RewardSample,
 } from './rewards/reward.js';
+export type { PolicyBatch } from './sampling/policy-batch.js';
+export { repeatBatches } from './sampling/repeat-batches.js';
 export {
   sampleGroups,
   type SampledGroup,
@@ -60,5 +64,4 @@ export {
   policyLoss,
   tokenReference,
   type GroupPolicyOptions,
-  type PolicyBatch,
 } from './tasks/group-policy.js';

@@ -1,9 +1,11 @@
 import type { TrainEventOf } from '@peft/core';
 import { createTrainEventBus } from '@peft/core';
+import * as tf from '@tensorflow/tfjs';
 import { tokenData } from '@peft/data';
 import { adamw, constantSchedule } from '@peft/optim';
 import {
   createBatchOrder,
+  forwardTask,
   memoryCheckpointStore,
   train,
   type CheckpointStore,
@@ -15,6 +17,7 @@ import {
   POLICY_LOSSES,
   policyLoss,
   promptData,
+  repeatBatches,
   tokenReference,
   type Reward,
   type RewardScale,
@@ -99,7 +102,13 @@ const SAMPLING = { tokenizer, groupSize: 4, maxNewTokens: 6, endIds: [endId] };
 
 async function run(
   reward: Reward,
-  { steps = 4, resume = false, store = memoryCheckpointStore() as CheckpointStore } = {},
+  {
+    steps = 4,
+    resume = false,
+    updates = 1,
+    isRepeated = true,
+    store = memoryCheckpointStore() as CheckpointStore,
+  } = {},
 ) {
   const model = openGolden('llama', { targets: ['q_proj', 'v_proj', 'o_proj', 'down_proj'] });
   const data = await promptData(
@@ -109,16 +118,22 @@ async function run(
   const events: TrainEventOf<'step/completed'>[] = [];
   const bus = createTrainEventBus();
   bus.listen((event) => event.type === 'step/completed' && events.push(event));
+  const order = createBatchOrder({
+    lengths: data.lengths,
+    batchSize: 4,
+    microBatchSize: 2,
+    seed: 0,
+  });
   await train({
     model,
-    task: groupPolicy({ ...SAMPLING, rewards: [reward], klWeight: 0.01 }),
+    task: groupPolicy({ ...SAMPLING, rewards: [reward], klWeight: 0.01, updates }),
     data,
-    order: createBatchOrder({ lengths: data.lengths, batchSize: 4, microBatchSize: 2, seed: 0 }),
+    order: isRepeated ? repeatBatches(order, updates) : order,
     optimizer: adamw(),
     schedule: constantSchedule({ learningRate: 0.02 }),
     store,
     bus,
-    options: { maxSteps: steps, dropout: false, checkpointEverySteps: 2, resume },
+    options: { maxSteps: steps, dropout: false, checkpointEverySteps: 1, resume },
   });
   const values = lorasOf(model).flatMap(({ parameter }) => [...parameter.value.dataSync()]);
   return { values, events };
@@ -141,6 +156,82 @@ describe('sampling, judging and learning', () => {
     const { values, events } = await run(even, { store, resume: true });
     expect(events.map(({ step }) => step)).toEqual([3, 4]);
     expect(values).toEqual(whole.values);
+  });
+
+  it('several steps learn from what one drew, clipped against it', async () => {
+    let judged = 0;
+    const counted: Reward = {
+      ...even,
+      score: (sample) => {
+        judged += 1;
+        return even.score(sample);
+      },
+    };
+    const { events, values } = await run(counted, { steps: 6, updates: 3 });
+    // two samplings of four groups of four, and a prompt that is asked for its loss at the end
+    expect(judged).toBe(2 * 16 + 8);
+    const told = (name: string) => events.map(({ metrics }) => metrics![name]!);
+    const [reward, clipped] = [told('reward'), told('clip_ratio')];
+    expect(reward.slice(0, 3)).toEqual([reward[0], reward[0], reward[0]]);
+    expect(reward[3]).not.toBe(reward[0]);
+    // the first step of each has ρ = 1
+    expect([clipped[0], clipped[3]]).toEqual([0, 0]);
+    for (const step of [1, 2, 4, 5]) expect(clipped[step]).toBeGreaterThan(0);
+    // its first step is that of a run of one update each
+    const single = await run(even, { steps: 1 });
+    expect(events[0]!.loss).toBeCloseTo(single.events[0]!.loss, 6);
+    expect(events[0]!.gradientNorm).toBeCloseTo(single.events[0]!.gradientNorm, 5);
+    for (const stop of [4, 5]) {
+      const store = memoryCheckpointStore();
+      await run(even, { steps: stop, updates: 3, store });
+      const resumed = await run(even, { steps: 6, updates: 3, store, resume: true });
+      expect(resumed.values).toEqual(values);
+    }
+  });
+
+  it('is planned with completions that share their prompt alone', async () => {
+    const model = openGolden('llama');
+    const task = groupPolicy({ ...SAMPLING, rewards: [even] });
+    const data = await promptData(
+      PROMPTS.map((prompt) => ({ prompt, cells: {} })),
+      { ...SAMPLING, template: templateOf('', tokenizer), maxLength: 64 },
+    );
+    const batch = data.pack([0, 1]);
+    const rows = tf.tidy(() => forwardTask(task, model, batch, {}).hidden.shape[0]);
+    expect(rows).toBe(batch.inputIds.length + 2 * SAMPLING.groupSize * SAMPLING.maxNewTokens);
+  });
+
+  it('refuses an order whose steps have other prompts than what was drawn', async () => {
+    await expect(run(even, { updates: 2, isRepeated: false })).rejects.toMatchObject({
+      code: 'PEFT_CONFIG_INVALID',
+    });
+    const store = memoryCheckpointStore();
+    await run(even, { steps: 1, updates: 2, store });
+    const saved = await store.open(1);
+    const { task: held, ...state } = saved.state as { task: { batches: object[] } } & object;
+    for (const damage of [
+      undefined,
+      { ...held, step: 'x' },
+      { ...held, batches: [{ ...held.batches[0], offsets: [0, 3, 2] }, held.batches[1]] },
+      { ...held, batches: [{ ...held.batches[0], old: ['NaN'] }, held.batches[1]] },
+    ])
+      await expect(
+        run(even, {
+          steps: 2,
+          updates: 2,
+          resume: true,
+          store: {
+            ...store,
+            steps: () => store.steps(),
+            open: async (step) => ({
+              ...(await store.open(step)),
+              state: { ...state, task: damage } as never,
+            }),
+          },
+        }),
+      ).rejects.toMatchObject({
+        code: damage === undefined ? 'PEFT_CONFIG_INVALID' : 'PEFT_CHECKPOINT_DAMAGED',
+      });
   });
 
   it.each([

@@ -22,6 +22,12 @@ export interface ModelBatch {
    * column).
    */
   readonly padding?: Uint8Array; // [N]
+  /**
+   * Rows that sequences share: with n = `sharedLengths[b]` > 0 sequence b stands behind the first n
+   * tokens of the nearest sequence in front of it that has 0, and holds what follows them. Decoders
+   * with an output layer alone (`PEFT_BATCH_SHARED`).
+   */
+  readonly sharedLengths?: Int32Array; // [B]
   /** Replaces the word embeddings' rows. */
   readonly inputsEmbeds?: Tensor2D; // [N, D]
   /** The encoder's result of an earlier run on the same input, to go on decoding from. */

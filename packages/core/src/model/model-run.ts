@@ -184,10 +184,13 @@ export class ModelRun {
    */
   extraKeyValues(path: string, hidden: Tensor2D, offsets: Int32Array): readonly ExtraKeyValues[] {
     return this.#scope.at('attention', path).flatMap(({ attachment, owner }) => {
-      const made = attachment.extend?.({ ...this.#call(owner, path), hidden, offsets });
+      const made = attachment.extend?.(
+        this.layouts.toldTo(path, { ...this.#call(owner, path), hidden }, offsets),
+      );
       if (!made) return [];
       const { keys, values, perSequence = false } = made;
       if (perSequence && this.past.cacheAt(path)) throw looksAtSequences(path);
+      if (perSequence) this.layouts.refuseSharedStart(path);
       return { keys, values, perSequence, isPast: (attachment.pastLength ?? 0) > 0 };
     });
   }
@@ -221,9 +224,13 @@ export class ModelRun {
     return tf.tidy(() =>
       this.#scope.at('sublayer', path).reduceRight<Close>((close, { attachment, owner }) =>
           (output) =>
-            attachment.forward({ ...this.#call(owner, path), ...call, output, norm, close }), base)(
-        call.output,
-      ),
+            attachment.forward(
+              this.layouts.toldTo(
+                path,
+                { ...this.#call(owner, path), ...call, output, norm, close },
+                call.offsets,
+              ),
+            ), base)(call.output),
     );
   }
 
@@ -241,13 +248,22 @@ export class ModelRun {
     const isContinued = this.past.cacheOf(stack)?.lengths !== undefined; // they are in the cache
     for (const { attachment, owner } of isContinued ? [] : this.#scope.at('sequence', path)) {
       const prefix = attachment.prefix(this.#call(owner, path));
-      const inserted = insertRows(result.x, result.offsets, prefix);
-      result = { x: inserted.x, offsets: inserted.offsets, extra: result.extra + prefix.shape[0] };
+      const inserted = insertRows(result.x, this.layouts.rootsOf(result.offsets), prefix);
+      const longer = this.layouts.behindVirtual(prefix.shape[0]) ?? inserted.offsets;
+      result = { x: inserted.x, offsets: longer, extra: result.extra + prefix.shape[0] };
     }
     this.layouts.use(result.offsets);
     if (result.extra > 0) this.layouts.shiftPadding(offsets, result.offsets, result.extra);
     if (stack === 'encoder') this.layouts.useMemory(result.offsets);
     return result;
+  }
+
+  /**
+   * Position of each row of a stack `[N]`: behind the tokens of a cache, those that adapters pretend,
+   * and those that the row's sequence shares.
+   */
+  positions(stack: SiteOf<'attention'>['stack'], offsets: Int32Array): Int32Array {
+    return this.layouts.behindShared(this.past.positions(stack, offsets), offsets);
   }
 
   /**
@@ -358,6 +374,7 @@ export class ModelRun {
    */
   #layoutOf(path: string, rows: number): Int32Array {
     const found = this.layouts.find(path, rows);
+    this.layouts.refuseSharedStart(path);
     if (this.options.cache && !this.layouts.isMemory(found)) throw looksAtSequences(path);
     if (!found || this.layouts.isShared || this.#mixed) throw unknownLayout(path, rows);
     return found;

@@ -32,6 +32,7 @@ import { BASE_ADAPTER, unmixableAt } from './mixed-batch.js';
 import { ModelRun } from './model-run.js';
 import { forwardPooled, isDecoder } from './pooled-head.js';
 import type { RunHost, RunOptions } from './run-options.js';
+import { sharedStartOf } from './shared-start.js';
 import { isFrozen, type ModelWeights } from './weights/weights.js';
 
 /**
@@ -168,6 +169,7 @@ export class Model {
   /**
    * Runs the model on a packed batch.
    * @returns tensors of the enclosing tidy scope: call it inside `tf.tidy`, or dispose them.
+   * @throws PEFT_BATCH_SHARED where sequences that share their start meet what needs them whole
    */
   forward(batch: ModelBatch, options: RunOptions = {}): ModelOutput {
     if (this.#isDisposed)
@@ -177,6 +179,7 @@ export class Model {
     const run = new ModelRun(this.#runHost(), options);
     run.layouts.use(batch.offsets);
     if (batch.padding) run.layouts.usePadding(batch.padding, batch.offsets);
+    run.layouts.useShared(sharedStartOf(batch, this.description, options));
     if (batch.decoder) run.layouts.use(batch.decoder.offsets);
     const { head } = this.description;
     if (head.kind === 'pooled-linear')

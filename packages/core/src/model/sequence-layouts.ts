@@ -2,6 +2,13 @@
 import { PeftError } from '@peft/errors';
 import type { ModelDescription } from '../description/model-description.js';
 import { siteIndex } from '../description/site-index.js';
+import {
+  behindVirtual,
+  groupOffsets,
+  keyRows,
+  sharedError,
+  type SharedStart,
+} from './shared-start.js';
 
 /** The layouts that a run has met, `int32[B+1]` each: sequence b is rows `[o[b], o[b+1])`. */
 export class SequenceLayouts {
@@ -11,6 +18,8 @@ export class SequenceLayouts {
   #memory: Int32Array | undefined;
   #padding: { readonly flags: Uint8Array; readonly offsets: Int32Array } | undefined;
   #isShared = false;
+  /** What sequences of the batch stand behind. */
+  #start: SharedStart | undefined;
 
   constructor(description: ModelDescription) {
     this.#description = description;
@@ -67,6 +76,66 @@ export class SequenceLayouts {
     } finally {
       this.#isShared = outer;
     }
+  }
+
+  /** Sequences that stand behind rows of others. */
+  useShared(start: SharedStart | undefined): void {
+    this.#start = start;
+  }
+
+  /** What sequences stand behind, where they share rows. */
+  get sharedStart(): SharedStart | undefined {
+    return this.#start;
+  }
+
+  /** The layout of what virtual tokens stand in front of: sequences, with those that share their rows. */
+  rootsOf(offsets: Int32Array): Int32Array {
+    return this.#start ? groupOffsets(this.#start) : offsets;
+  }
+
+  /** Puts virtual tokens in front of what sequences share. @returns the new layout, if they do */
+  behindVirtual(extra: number): Int32Array | undefined {
+    this.#start = this.#start && behindVirtual(this.#start, extra);
+    return this.#start?.offsets;
+  }
+
+  /** Moves positions behind the rows that a sequence shares. */
+  behindShared(positions: Int32Array, offsets: Int32Array): Int32Array {
+    this.#start?.lengths.forEach((length, b) => {
+      for (let n = offsets[b]!; n < offsets[b + 1]!; n += 1) positions[n]! += length;
+    });
+    return positions;
+  }
+
+  /** A call that tells where sequences begin, which is an error to ask where they share rows. */
+  toldTo<C extends object>(
+    path: string,
+    call: C,
+    offsets: Int32Array,
+  ): C & { readonly offsets: Int32Array } {
+    const get = (): Int32Array => {
+      this.refuseSharedStart(path);
+      return offsets;
+    };
+    return Object.defineProperty(call, 'offsets', { enumerable: true, get }) as C & {
+      readonly offsets: Int32Array;
+    };
+  }
+
+  /** @param at the site that needs each sequence as a whole. @throws PEFT_BATCH_SHARED */
+  refuseSharedStart(at: string): void {
+    if (this.#start) throw sharedError(`what stands on ${at} looks at whole sequences`);
+  }
+
+  /**
+   * Rows that the attention of each sequence sees and their layout, where sequences share rows.
+   * @throws PEFT_BATCH_SHARED in a layout other than the batch's
+   */
+  sharedKeys(offsets: Int32Array): ReturnType<typeof keyRows> | undefined {
+    if (!this.#start) return undefined;
+    if (!isSameLayout(offsets, this.#start.offsets))
+      throw sharedError('an attention met sequences of another layout');
+    return keyRows(this.#start);
   }
 
   /** Marks rows that are computed but not attended to. @param flags 1 for padding, `[N]` */

@@ -137,7 +137,8 @@ export function sizeModel(request: MeasureRequest): MeasuredModel {
           sequences,
           length,
           decoderLength,
-          packed && [...packed.offsets],
+          // what sequences have in common may be computed once
+          packed && [[...packed.offsets], [...packed.inputIds]],
           what,
         ]);
         const peakBytes = peaks.get(key) ?? onBackend(engine.backendName, run) - beforeRuns;

@@ -102,7 +102,7 @@ const joined = (extras: readonly ExtraKeyValues[]): AttentionOptions['extra'] =>
         ),
       };
 
-/** Keys and values without those of padding. */
+/** Keys and values that the sequences see: without those of padding, with those that they share. */
 function attendedKeys(
   run: ModelRun,
   path: string,
@@ -110,6 +110,14 @@ function attendedKeys(
   values: Tensor2D,
   { offsets, keyOffsets, causal = false, window = 0, bias }: AttendOptions,
 ): KeyValues {
+  const shared = causal && !keyOffsets ? run.layouts.sharedKeys(offsets) : undefined;
+  if (shared)
+    return {
+      keys: gatherRows(keys, shared.rows),
+      values: gatherRows(values, shared.rows),
+      offsets: shared.offsets,
+    };
+  run.layouts.refuseSharedStart(path);
   const seen = run.layouts.attended(keyOffsets ?? offsets);
   if (!seen) return { keys, values, offsets: keyOffsets ?? offsets };
   if (causal || window > 0 || bias)

@@ -57,7 +57,7 @@ export function embedTokens(
     x,
     offsets,
     extra,
-    positions: given ?? run.past.positions(paths.stack, offsets),
+    positions: given ?? run.positions(paths.stack, offsets),
     tokenTypes: behindVirtual(tokens.tokenTypeIds, tokens.offsets, offsets, extra),
   };
 }
@@ -80,7 +80,15 @@ function behindVirtual(
 /** With NEFTune's noise, where the run asks for it. */
 function noisy(run: ModelRun, path: string, rows: Tensor2D, offsets: Int32Array): Tensor2D {
   const { embeddingNoise: alpha = 0 } = run.options;
-  return alpha > 0 ? embeddingNoise(rows, offsets, alpha, run.randomKey(path, 'noise')) : rows;
+  return alpha > 0
+    ? embeddingNoise(
+        rows,
+        offsets,
+        alpha,
+        run.randomKey(path, 'noise'),
+        run.layouts.sharedStart?.lengths,
+      )
+    : rows;
 }
 
 function scaled(rows: Tensor2D, scale: number): Tensor2D {

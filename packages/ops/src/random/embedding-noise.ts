@@ -15,6 +15,7 @@ import { randomUniform, type RandomKey } from './counter-random.js';
 /**
  * @param x packed rows of sequences. @param offsets `[B+1]`. @param alpha α, above 0.
  * @param key names the stream.
+ * @param tokensInFront rows of another sequence that each one begins with, counted in T `[B]`.
  * @returns `[N, D]`, owned by the enclosing scope; frozen where x is.
  * @throws PEFT_CONFIG_INVALID for an α that is not above 0
  */
@@ -23,23 +24,16 @@ export function embeddingNoise(
   offsets: Int32Array,
   alpha: number,
   key: RandomKey,
+  tokensInFront?: Int32Array,
 ): Tensor2D {
   check.positive('embeddingNoise', 'alpha', alpha);
-  const noisy = tf.add<Tensor2D>(x, noiseOf(x.shape, offsets, alpha, key));
-  return isFrozenTensor(x) ? freezeTensor(noisy) : noisy;
-}
-
-function noiseOf(
-  [rows, width]: readonly [number, number],
-  offsets: Int32Array,
-  alpha: number,
-  key: RandomKey,
-): Tensor2D {
+  const [rows, width] = x.shape;
   const noise = new Float32Array(rows * width);
   for (let b = 0; b + 1 < offsets.length; b += 1) {
     const [start, end] = [offsets[b]! * width, offsets[b + 1]! * width];
-    const magnitude = alpha / Math.sqrt(end - start);
+    const magnitude = alpha / Math.sqrt(end - start + (tokensInFront?.[b] ?? 0) * width);
     for (let i = start; i < end; i += 1) noise[i] = (2 * randomUniform(key, i) - 1) * magnitude;
   }
-  return freezeTensor(tf.tensor2d(noise, [rows, width]));
+  const noisy = tf.add<Tensor2D>(x, freezeTensor(tf.tensor2d(noise, [rows, width])));
+  return isFrozenTensor(x) ? freezeTensor(noisy) : noisy;
 }

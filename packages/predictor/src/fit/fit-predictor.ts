@@ -1,7 +1,7 @@
 /** One fit: from data and settings to a trained model. */
 import type { Adapter, Model } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { CLOCK, createBatchOrder, TRAINER } from '@peft/trainer';
+import { CLOCK, TRAINER } from '@peft/trainer';
 import { startEngine } from '../engine/start-engine.js';
 import { loadBaseModel } from '../model/base-model.js';
 import { ADAPTER, disposeState, type PredictorState } from '../model/predictor-state.js';
@@ -18,7 +18,7 @@ import { summaryOf } from './fit-summary.js';
 import {
   optimizerOf,
   requireStatePlace,
-  runSizes,
+  batchOrderOf,
   scheduleOf,
   stateStoreOf,
   trainOptionsOf,
@@ -117,13 +117,7 @@ async function trainOn(
   const told = rowTools(request, 'validation data');
   const tools: TaskTools = { model, base, settings, signal: options.signal, ...told.tools };
   const score = await task.scorer(validation, [metric], tools);
-  const { microBatchSize, batchSize } = runSizes(settings);
-  const order = createBatchOrder({
-    lengths: data.lengths,
-    batchSize,
-    microBatchSize,
-    seed: settings['env.seed'],
-  });
+  const order = batchOrderOf(data.lengths, settings);
   const groups = groupsOf(model.adapter(ADAPTER), settings, emit);
   const timeLimitMs =
     options.timeLimitSeconds === undefined

@@ -3,7 +3,7 @@ import { compose, override, type App } from '@peft/core';
 import type { TableWarning } from '@peft/data';
 import { check } from '@peft/errors';
 import type { MemoryPlan } from '@peft/memory-plan';
-import { createBatchOrder, plannedSteps } from '@peft/trainer';
+import { plannedSteps } from '@peft/trainer';
 import { startEngine } from '../engine/start-engine.js';
 import type { EventBody } from '../model/base-model.js';
 import { predictorModule } from '../predictor-module.js';
@@ -15,7 +15,7 @@ import { dataFingerprints, prepareData, type FitData } from './fit-data.js';
 import type { FitParts } from './fit-request.js';
 import { fitSettings } from './fit-settings.js';
 import { openBase, prepareFit, type PreparedFit } from './prepare-fit.js';
-import { requireStatePlace, runSizes, trainOptionsOf } from './run-plan.js';
+import { batchOrderOf, requireStatePlace, trainOptionsOf } from './run-plan.js';
 
 /** What a fit would learn from. */
 export interface FitDataPreview extends FitData {
@@ -64,11 +64,7 @@ export const previewFit = (
     try {
       const prepared = await prepareFit(parts, settings, given, opened, engine);
       const { base, examples, memory } = prepared;
-      const order = createBatchOrder({
-        lengths: examples.data.lengths,
-        ...runSizes(memory.settings),
-        seed: settings['env.seed'],
-      });
+      const order = batchOrderOf(examples.data.lengths, memory.settings);
       return {
         ...given,
         ...prepared.data,

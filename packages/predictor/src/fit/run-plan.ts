@@ -11,7 +11,15 @@ import {
   type Optimizer,
   type StateStore,
 } from '@peft/optim';
-import type { Selection, TrainOptions, ValidationOptions } from '@peft/trainer';
+import type { BatchPlanOptions } from '@peft/data';
+import { repeatBatches } from '@peft/preference';
+import {
+  createBatchOrder,
+  type BatchOrder,
+  type Selection,
+  type TrainOptions,
+  type ValidationOptions,
+} from '@peft/trainer';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { WatchedMetric } from '../tasks/predictor-task.js';
 
@@ -44,13 +52,31 @@ export function runSizes(settings: Hyperparameters): RunSizes {
   };
 }
 
+/** The steps of a run; GRPO may take several to each batch. */
+export const batchOrderOf = (
+  lengths: BatchPlanOptions['lengths'],
+  settings: Hyperparameters,
+): BatchOrder => {
+  const { batchSize, microBatchSize } = runSizes(settings);
+  const order = createBatchOrder({
+    lengths,
+    batchSize,
+    microBatchSize,
+    seed: settings['env.seed'],
+  });
+  return repeatBatches(order, updatesOf(settings));
+};
+
+/** Folders of earlier versions do not have it. */
+const updatesOf = (settings: Hyperparameters): number => settings['optim.policy_updates'] ?? 1;
+
 /**
  * T of the schedule: ⌊micro-batches of an epoch · epochs / accumulated⌋, whatever `max_steps` says.
  */
 export function scheduledSteps(rows: number, settings: Hyperparameters): number {
   const { microBatchSize, batchSize } = runSizes(settings);
   return Math.floor(
-    (Math.ceil(rows / microBatchSize) * settings['optim.max_epochs']) /
+    (Math.ceil(rows / microBatchSize) * settings['optim.max_epochs'] * updatesOf(settings)) /
       (batchSize / microBatchSize),
   );
 }

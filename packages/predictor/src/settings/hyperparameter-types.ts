@@ -175,6 +175,17 @@ export interface Hyperparameters {
   'optim.kl_weight': number;
   /** GRPO: the deviation that advantages are divided by, of the `group`, the `batch`, or `none`. */
   'optim.reward_scale': RewardScale;
+  /** GRPO: steps that learn from the same completions. */
+  'optim.policy_updates': number;
+  /** GRPO: ε, how far below 1 a ratio counts; it leaves 1 where `policy_updates` is above 1. */
+  'optim.clip_low': number;
+  /** GRPO: ε', how far above 1 a ratio counts. null: as `clip_low`. */
+  'optim.clip_high': number | null;
+  /**
+   * Preferences: folder where the reference's log-probabilities are kept for further runs on the same
+   * base. null: in memory.
+   */
+  'optim.reference_cache': string | null;
   /** Reward models: weight of what keeps scores around 0. */
   'optim.center_rewards': number;
   /** Whether dropout, of model and adapter, is live in training. Default false for preferences. */

@@ -2,11 +2,14 @@
 import { eachRow, tokenData, type TableWarning, type TokenData } from '@peft/data';
 import { PeftError } from '@peft/errors';
 import { answerEncoder, cutAnswer, type AnswerOptions, type CutAnswer } from './answer-encoder.js';
+import { sharedLength } from '../log-probabilities/shared-starts.js';
 import { leftOutRows, type LeftOutReason } from './left-out-rows.js';
 import { isEmpty, isEqual, type Content, type PreferenceRow } from './preference-rows.js';
 
 /** Pairs with what became of the rows. */
 export interface PreferenceData extends TokenData {
+  /** Tokens of each pair; those that both answers begin with, and are computed once, count once. */
+  readonly lengths: Int32Array;
   /** Rows of the source, by row of the data. */
   readonly sources: Int32Array;
   /** Of pairs that were left out, by reason. */
@@ -59,7 +62,15 @@ export async function preferenceData(
       cut: [...pairs.keys()].filter((row) => (pairs[row] ?? []).some(({ isCut }) => isCut)),
     },
   );
-  return { ...data, sources: Int32Array.from(kept), warnings: leftOut.warnings(rows.length) };
+  return {
+    ...data,
+    lengths: data.lengths.map((length, i) => {
+      const [chosen, rejected] = pairs[kept[i]!] as [CutAnswer, CutAnswer];
+      return length - sharedLength(chosen.inputIds, rejected.inputIds);
+    }),
+    sources: Int32Array.from(kept),
+    warnings: leftOut.warnings(rows.length),
+  };
 }
 
 /** Why nothing can be learnt from a pair, if so. */

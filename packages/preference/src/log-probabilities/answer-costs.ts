@@ -1,9 +1,9 @@
 /** What the tokens of packed answers cost a causal model, −ln π, and sums of it, on the tape. */
 import type { Tensor1D } from '@tensorflow/tfjs';
-import type { ModelOutput } from '@peft/core';
 import { NO_LABEL } from '@peft/data';
 import { segmentSums } from '@peft/ops';
 import { causalTargets, tokenLosses, type CausalBatch } from '@peft/trainer';
+import type { SharedOutput } from './shared-starts.js';
 
 /** Costs of the labelled tokens of a batch. */
 export interface AnswerCosts {
@@ -24,8 +24,12 @@ export interface AnswerCosts {
  * By one pass of the output layer over the labelled rows, never `[N, V]` (`tokenLosses`).
  * @throws PEFT_TASK_HEAD, PEFT_TASK_LABELS, PEFT_LABEL_RANGE
  */
-export function answerCosts(task: string, output: ModelOutput, batch: CausalBatch): AnswerCosts {
-  const targets = causalTargets(output, batch);
+export function answerCosts(task: string, output: SharedOutput, batch: CausalBatch): AnswerCosts {
+  const { tokenRows } = output;
+  const inOrder = causalTargets(tokenRows ? batch : output, batch);
+  const targets = tokenRows
+    ? { ...inOrder, rows: inOrder.rows.map((token) => tokenRows[token]!) }
+    : inOrder;
   const { losses, places } = tokenLosses(task, output, targets);
   return {
     losses,

@@ -40,7 +40,7 @@ export async function mismatchedKl(
   const policy = await step.share(chunks.length, (c) =>
     sequenceLogProbabilities(task, model, chunks[c]!),
   );
-  const reference = await referenceLogProbabilities(task, model, chunks, cache, step);
+  const reference = await referenceLogProbabilities(task, model, chunks, { cache, group: 1 }, step);
   let sum = 0;
   for (const [c, values] of policy.entries())
     values.forEach((value, i) => (sum += value - reference[c]![i]!));

@@ -1,7 +1,7 @@
 /**
  * Log-probabilities of the reference, by what they are of. The key of an answer is made of its
- * tokens and of which of them count, so that tokenizer, template, rows and truncation are in it: a
- * changed row never meets an old value.
+ * tokens and of which of them count, so that tokenizer, template, rows and truncation are in it, and of
+ * what the reference is beside its weights: a changed row never meets an old value.
  */
 import { createHash } from 'node:crypto';
 
@@ -23,9 +23,13 @@ export function memoryReferenceCache(): ReferenceCache {
   };
 }
 
-/** The key of a sequence: its tokens, and a label for each that counts. */
-export const referenceKey = (inputIds: Int32Array, labels: Int32Array): string =>
+/**
+ * The key of a sequence: its tokens, and a label for each that counts.
+ * @param reference what the model is that reads them (`referenceIdentity`)
+ */
+export const referenceKey = (inputIds: Int32Array, labels: Int32Array, reference: string): string =>
   createHash('sha256')
+    .update(reference)
     .update(
       Uint8Array.from(new Uint8Array(inputIds.buffer, inputIds.byteOffset, inputIds.byteLength)),
     )

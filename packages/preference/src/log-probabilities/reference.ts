@@ -5,6 +5,8 @@ import { NO_LABEL } from '@peft/data';
 import type { CausalBatch, StepPlan } from '@peft/trainer';
 import { answerCosts, sequenceOfTokens } from './answer-costs.js';
 import { referenceKey, type ReferenceCache } from './reference-cache.js';
+import { referenceAdapters, referenceIdentity } from './reference-identity.js';
+import { forwardShared } from './shared-starts.js';
 
 /**
  * Runs `body` on the reference: adapters beneath the one that trains stay in force, since they do
@@ -12,7 +14,7 @@ import { referenceKey, type ReferenceCache } from './reference-cache.js';
  */
 export function onReference<T>(model: Model, body: () => T): T {
   const active = model.activeAdapters;
-  const frozen = active.filter((name) => !model.adapter(name).isTrainable);
+  const frozen = referenceAdapters(model);
   if (frozen.length === 0) return model.withAdaptersDisabled(body);
   model.setActiveAdapters(...frozen);
   try {
@@ -22,14 +24,18 @@ export function onReference<T>(model: Model, body: () => T): T {
   }
 }
 
-/** Σ ln π of the labelled tokens of each sequence, without dropout, outside the tape. `[B]` */
+/**
+ * Σ ln π of the labelled tokens of each sequence, without dropout, outside the tape. `[B]`
+ * @param group sequences in turn that may begin alike.
+ */
 export function sequenceLogProbabilities(
   task: string,
   model: Model,
   batch: CausalBatch,
+  group = 1,
 ): Float32Array {
   return tf.tidy(() => {
-    const output = model.forward(batch, { logitRows: 'none' });
+    const output = forwardShared(model, batch, group, { logitRows: 'none' });
     const sequences = sequenceOfTokens(batch.offsets);
     const sums = answerCosts(task, output, batch).sums(
       (token) => sequences[token]!,
@@ -47,26 +53,31 @@ export async function referenceLogProbabilities(
   task: string,
   model: Model,
   batches: readonly CausalBatch[],
-  cache: ReferenceCache,
+  { cache, group }: { readonly cache: ReferenceCache; readonly group: number },
   { share }: StepPlan,
 ): Promise<readonly Float32Array[]> {
-  const keys = batches.map(referenceKeys);
+  const identity = referenceIdentity(model);
+  const keys = batches.map((batch) => referenceKeys(batch, identity));
   const all = await share(batches.length, (i) => {
     const known = keys[i]!.map((key) => cache.get(key));
     return known.every((value) => value !== undefined)
       ? Float32Array.from(known)
-      : onReference(model, () => sequenceLogProbabilities(task, model, batches[i]!));
+      : onReference(model, () => sequenceLogProbabilities(task, model, batches[i]!, group));
   });
   cache.add(new Map(all.flatMap((values, i) => keys[i]!.map((key, b) => [key, values[b]!]))));
   return all;
 }
 
 /** Of each sequence. */
-const referenceKeys = ({ inputIds, tokenLabels, offsets }: CausalBatch): string[] =>
+const referenceKeys = (
+  { inputIds, tokenLabels, offsets }: CausalBatch,
+  identity: string,
+): string[] =>
   Array.from({ length: offsets.length - 1 }, (_, b) => {
     const [start, end] = [offsets[b]!, offsets[b + 1]!];
     return referenceKey(
       inputIds.slice(start, end),
       tokenLabels.slice(start, end).map((label) => (label === NO_LABEL ? 0 : 1)),
+      identity,
     );
   });

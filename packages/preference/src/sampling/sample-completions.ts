@@ -29,6 +29,7 @@ export interface SampledGroup {
 
 /**
  * Draws from softmax(logits) itself, whose log-probabilities the loss has: temperature 1, all tokens.
+ * All prompts of the batch are written on at once, each read once for its group.
  * @param draw names the random numbers beside row and place: seed and step of a run.
  */
 export async function sampleGroups(
@@ -37,22 +38,28 @@ export async function sampleGroups(
   { maxNewTokens, endIds, groupSize }: SamplingOptions,
   draw: { readonly seed: number; readonly step: number; readonly signal?: AbortSignal | undefined },
 ): Promise<SampledGroup[]> {
-  const groups: SampledGroup[] = [];
-  for (const [i, row] of rows.entries()) {
-    const prompt = [...inputIds.slice(offsets[i], offsets[i + 1])];
-    const key = randomKey(draw.seed, 'sample', draw.step, row);
-    const completions = await generate(
-      model,
-      Array.from({ length: groupSize }, () => prompt),
-      {
-        maxNewTokens,
-        endIds,
-        temperature: 1,
-        seed: Math.floor(randomUniform(key, 0) * 2 ** 32),
-        signal: draw.signal,
-      },
-    );
-    groups.push({ prompt, row, completions });
-  }
-  return groups;
+  const prompts = Array.from(rows, (_, i) => [...inputIds.slice(offsets[i], offsets[i + 1])]);
+  const places = prompts.flatMap((prompt, i) =>
+    Array.from({ length: groupSize }, (_, place) => ({ prompt, row: rows[i]!, place })),
+  );
+  const completions = await generate(
+    model,
+    places.map(({ prompt }) => prompt),
+    {
+      maxNewTokens,
+      endIds,
+      temperature: 1,
+      withLogProbabilities: true,
+      seeds: places.map(({ row, place }) => {
+        const key = randomKey(draw.seed, 'sample', draw.step, row);
+        return Math.floor(randomUniform(key, place) * 2 ** 32);
+      }),
+      signal: draw.signal,
+    },
+  );
+  return prompts.map((prompt, i) => ({
+    prompt,
+    row: rows[i]!,
+    completions: completions.slice(i * groupSize, (i + 1) * groupSize),
+  }));
 }

@@ -1,8 +1,8 @@
 /**
  * GRPO: the model writes a group of completions to each prompt, rewards judge them, and those that are
  * better than their group become likelier. Completions are drawn by the adapter as it is at the start
- * of a step (one update per sampling, so that ρ = 1 where it is computed); the penalty's reference is
- * the base with the adapters that train switched off.
+ * of a step, which `updates` steps in a row learn from; π_old is the one that drew them, so that ρ = 1 in
+ * the first. The penalty's reference is the base with the adapters that train switched off.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor1D } from '@tensorflow/tfjs';
@@ -14,12 +14,15 @@ import type { CausalBatch, Report, StepPlan, Task } from '@peft/trainer';
 import type { PromptBatch } from '../data/prompt-data.js';
 import { answerCosts, sequenceOfTokens } from '../log-probabilities/answer-costs.js';
 import { onReference } from '../log-probabilities/reference.js';
+import { forwardShared } from '../log-probabilities/shared-starts.js';
 import { lossNamed } from '../losses/loss-named.js';
 import type { PolicyLoss } from '../losses/policy/policy-loss.js';
 import { POLICY_LOSSES } from '../losses/policy/policy-losses.js';
 import { policySurrogate } from '../losses/policy/policy-surrogate.js';
 import { advantages, deviation, REWARD_SCALES, type RewardScale } from '../rewards/advantages.js';
 import { scoreSamples, type Reward, type RewardSample } from '../rewards/reward.js';
+import { readSamples, samplesState, type HeldSamples } from '../sampling/held-samples.js';
+import type { PolicyBatch } from '../sampling/policy-batch.js';
 import {
   sampleGroups,
   type SampledGroup,
@@ -40,18 +43,11 @@ export interface GroupPolicyOptions extends SamplingOptions {
   readonly clipHigh?: number | undefined;
   /** What advantages are divided by. Default `group`. */
   readonly rewardScale?: RewardScale | undefined;
-}
-
-/** Completions behind their prompts, one sequence each. */
-export interface PolicyBatch extends CausalBatch {
-  /** A of each completion `[B]`. */
-  readonly advantages: Float32Array;
-  /** ln π_old of each labelled token, in the batch's order; none for the policy itself. */
-  readonly old?: Float32Array | undefined;
-  /** ln π_ref of each labelled token. */
-  readonly reference?: Float32Array | undefined;
-  /** Sums over the completions, by name. */
-  readonly measures?: Readonly<Record<string, { readonly sum: number; readonly count: number }>>;
+  /**
+   * Steps that learn from the same completions (TRL's `num_iterations`); the run's order must be that
+   * of `repeatBatches`. Default 1.
+   */
+  readonly updates?: number | undefined;
 }
 
 const NAME = 'grpo';
@@ -62,12 +58,13 @@ const NAME = 'grpo';
  */
 export function groupPolicy(options: GroupPolicyOptions): Task<PromptBatch, never> {
   const { rewards, groupSize, maxNewTokens, klWeight = 0, clipLow = 0.2 } = options;
-  const { clipHigh = clipLow, rewardScale = 'group' } = options;
+  const { clipHigh = clipLow, rewardScale = 'group', updates = 1 } = options;
   const loss = lossNamed(NAME, options.loss ?? 'dapo', POLICY_LOSSES);
   check.oneOf(NAME, 'rewardScale', rewardScale, REWARD_SCALES);
   for (const [field, value] of Object.entries({ clipLow, clipHigh, maxNewTokens }))
     check.positive(NAME, field, value);
   if (klWeight !== 0) check.positive(NAME, 'klWeight', klWeight);
+  check.positiveInteger(NAME, 'updates', updates);
   if (rewards.length === 0 || groupSize < 2)
     throw new PeftError(
       'PEFT_CONFIG_INVALID',
@@ -75,6 +72,7 @@ export function groupPolicy(options: GroupPolicyOptions): Task<PromptBatch, neve
       { hint: 'a group of at least 2 completions is compared by at least one reward' },
     );
   const policy = policyLoss({ loss, klWeight, clipLow, clipHigh, maxNewTokens });
+  let held: HeldSamples | undefined;
 
   async function sampled(model: Model, batch: PromptBatch, step: StepPlan) {
     const groups = await sampleGroups(model, batch, options, step);
@@ -98,7 +96,7 @@ export function groupPolicy(options: GroupPolicyOptions): Task<PromptBatch, neve
   const task = {
     ...policy,
     forward: (model: Model, batch: PromptBatch | PolicyBatch, run: RunOptions) =>
-      policy.forward!(model, completed(batch), run),
+      forwardShared(model, completed(batch), groupSize, { ...run, logitRows: 'none' }),
     loss: (output: ModelOutput, batch: PromptBatch | PolicyBatch, report?: Report) =>
       policy.loss(output, completed(batch), report),
     name: NAME,
@@ -111,30 +109,71 @@ export function groupPolicy(options: GroupPolicyOptions): Task<PromptBatch, neve
       clipLow,
       clipHigh,
       rewardScale,
+      ...(updates > 1 && { updates }),
+    },
+    state: () => held && samplesState(held),
+    restore(state: unknown) {
+      held = state === undefined ? undefined : readSamples(state);
     },
     async prepare(model: Model, batches: readonly PromptBatch[], step: StepPlan) {
-      const made = await step.share(batches.length, (i) => sampled(model, batches[i]!, step));
-      const all = advantages(
-        made.flatMap(({ totals }) => [...totals]),
-        groupSize,
-        rewardScale,
-      );
-      const packed = made.map(({ groups }) => packGroups(groups));
-      const references =
-        klWeight === 0
-          ? []
-          : await step.share(packed.length, (i) => tokenReference(model, packed[i]!));
-      let start = 0;
-      return made.map(({ totals, measures }, i): PolicyBatch => ({
-        ...packed[i]!,
-        advantages: all.slice(start, (start += totals.length)),
-        reference: references[i],
-        measures,
-      }));
+      const sampledAt = step.step - (step.step % updates);
+      if (sampledAt !== step.step) return heldFor(held, sampledAt, batches);
+      const drawn = await draw(model, batches, step);
+      if (updates > 1) held = { step: step.step, batches: drawn };
+      return drawn;
     },
   };
   // what runs has been prepared: prompts go in, completions are counted
   return Object.freeze(task) as unknown as Task<PromptBatch, never>;
+
+  async function draw(model: Model, batches: readonly PromptBatch[], step: StepPlan) {
+    const made = await step.share(batches.length, (i) => sampled(model, batches[i]!, step));
+    const all = advantages(
+      made.flatMap(({ totals }) => [...totals]),
+      groupSize,
+      rewardScale,
+    );
+    const packed = made.map(({ groups }) => packGroups(groups));
+    const references =
+      klWeight === 0
+        ? []
+        : await step.share(packed.length, (i) => tokenReference(model, packed[i]!, groupSize));
+    let start = 0;
+    return made.map(({ groups, totals, measures }, i): PolicyBatch => ({
+      ...packed[i]!,
+      prompts: batches[i]!.rows,
+      advantages: all.slice(start, (start += totals.length)),
+      reference: references[i],
+      old: updates > 1 ? oldOf(groups) : undefined,
+      measures,
+    }));
+  }
+}
+
+/** ln π of each token by the model that drew it. */
+const oldOf = (groups: readonly SampledGroup[]): Float32Array =>
+  Float32Array.from(
+    groups.flatMap(({ completions }) =>
+      completions.flatMap(({ logProbabilities }) => logProbabilities!),
+    ),
+  );
+
+/** @throws PEFT_CONFIG_INVALID for an order that does not repeat its batches */
+function heldFor(
+  held: HeldSamples | undefined,
+  step: number,
+  batches: readonly PromptBatch[],
+): readonly PolicyBatch[] {
+  const isSame =
+    held?.step === step &&
+    held.batches.length === batches.length &&
+    held.batches.every(({ prompts }, i) => String(prompts) === String(batches[i]!.rows));
+  if (isSame) return held.batches;
+  throw new PeftError(
+    'PEFT_CONFIG_INVALID',
+    `${NAME}: a step is to learn from the completions of step ${step + 1}, which had other prompts.`,
+    { hint: 'with updates > 1 give the run the order repeatBatches(order, updates)' },
+  );
 }
 
 /** Count and loss of completions that were sampled. */
@@ -192,11 +231,14 @@ export function policyLoss(settings: {
   };
 }
 
-/** ln π_ref of each labelled token, outside the tape. */
-export function tokenReference(model: Model, batch: CausalBatch): Float32Array {
+/**
+ * ln π_ref of each labelled token, outside the tape.
+ * @param groupSize sequences in turn that begin with the same prompt.
+ */
+export function tokenReference(model: Model, batch: CausalBatch, groupSize = 1): Float32Array {
   return onReference(model, () =>
     tf.tidy(() => {
-      const output: ModelOutput = model.forward(batch, { logitRows: 'none' });
+      const output = forwardShared(model, batch, groupSize, { logitRows: 'none' });
       const { losses, places } = answerCosts(NAME, output, batch);
       const values = losses.dataSync<'float32'>(); // numbers that the loss compares with
       return Float32Array.from(places, (place) => -values[place]!);
@@ -230,9 +272,14 @@ function longestCompletions(
 ): PolicyBatch {
   const groups = Array.from(rows, (row, i): SampledGroup => {
     const prompt = [...inputIds.slice(offsets[i], offsets[i + 1])];
-    const ids = Array.from({ length: maxNewTokens }, () => prompt[0]!);
-    const completion: Generated = { ids, finishReason: 'length' };
-    return { prompt, row, completions: Array.from({ length: groupSize }, () => completion) };
+    const [id] = prompt as [number];
+    const other = id > 0 ? id - 1 : 1;
+    // the first of them shares nothing with the others but the prompt
+    const completions = Array.from({ length: groupSize }, (_, place): Generated => ({
+      ids: Array.from({ length: maxNewTokens }, () => (place === 0 ? id : other)),
+      finishReason: 'length',
+    }));
+    return { prompt, row, completions };
   });
   return {
     ...packGroups(groups),

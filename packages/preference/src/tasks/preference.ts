@@ -6,7 +6,8 @@
  *
  * over the P pairs and the N tokens of chosen answers of the whole step; the count is P, so that a
  * step's loss is a mean over pairs plus α times a mean over tokens, however it is split. The
- * reference is the same base with the adapters that train switched off, without dropout.
+ * reference is the same base with the adapters that train switched off, without dropout. What both
+ * answers of a pair begin with is computed once.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor1D } from '@tensorflow/tfjs';
@@ -16,6 +17,7 @@ import type { CausalBatch, Report, Task } from '@peft/trainer';
 import { answerCosts, answerLengths, sequenceOfTokens } from '../log-probabilities/answer-costs.js';
 import { memoryReferenceCache } from '../log-probabilities/reference-cache.js';
 import { referenceLogProbabilities } from '../log-probabilities/reference.js';
+import { forwardShared } from '../log-probabilities/shared-starts.js';
 import { resolvePreference, type PreferenceOptions } from './preference-options.js';
 
 /** Pairs: sequence 2p is the chosen answer of pair p, 2p + 1 the rejected one. */
@@ -34,6 +36,8 @@ export interface PairOutcome {
 }
 
 const NAME = 'preference';
+/** Of a pair. */
+const ANSWERS = 2;
 
 /**
  * The task of preferring the chosen answer. A prediction is the rewards of a pair.
@@ -86,7 +90,7 @@ export function preference(options: PreferenceOptions = {}): Task<PreferenceBatc
         0,
       );
       const references = loss.hasReference
-        ? await referenceLogProbabilities(NAME, model, batches, cache, step)
+        ? await referenceLogProbabilities(NAME, model, batches, { cache, group: ANSWERS }, step)
         : [];
       return batches.map((batch, i) => ({
         ...batch,
@@ -94,7 +98,8 @@ export function preference(options: PreferenceOptions = {}): Task<PreferenceBatc
         reference: references[i],
       }));
     },
-    forward: (model, batch, run) => model.forward(batch, { ...run, logitRows: 'none' }),
+    forward: (model, batch, run) =>
+      forwardShared(model, batch, ANSWERS, { ...run, logitRows: 'none' }),
     loss(output, batch, report) {
       const { chosen, rejected, likelihood } = scored(output, batch);
       const compared = tf.sum(

@@ -75,7 +75,13 @@ export function unpairedPreference(options: UnpairedOptions = {}): Task<Unpaired
     count: rowsOf,
     async prepare(model, batches, step) {
       const kl = loss.hasBaseline ? await mismatchedKl(NAME, model, batches, cache, step) : 0;
-      const references = await referenceLogProbabilities(NAME, model, batches, cache, step);
+      const references = await referenceLogProbabilities(
+        NAME,
+        model,
+        batches,
+        { cache, group: 1 },
+        step,
+      );
       const rows = batches.reduce((sum, batch) => sum + rowsOf(batch), 0);
       const chosen = batches.reduce(
         (sum, { desirable }) => sum + desirable.filter(Boolean).length,

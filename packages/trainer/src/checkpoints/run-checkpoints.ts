@@ -62,6 +62,7 @@ function checkpointOf({
       ...state,
       elapsedMs: state.elapsedMs + (clock.now() - startedAtMs),
       learningRate: request.schedule(state.step),
+      task: request.task.state?.(),
     },
     parameters: [
       ...owned.map(({ key, parameter }) =>
@@ -81,6 +82,7 @@ export async function restoreCheckpoint(run: RunContext, step: number): Promise<
   const saved = await run.store!.open(step);
   try {
     const isRestated = requireSame(run, saved.state.settings, step);
+    run.request.task.restore?.(saved.state.task);
     const values = parameterValues(saved.parameters, run.owned, step);
     restoreOptimizer(run, saved.optimizer, step);
     assignParameters(run.owned, values);

@@ -38,6 +38,8 @@ export interface RunState {
   /** The learning rate of the step to come. */
   readonly learningRate: number;
   readonly engine: string;
+  /** What the task remembers between two steps, if anything. */
+  readonly task?: unknown;
   readonly settings: RunSettings;
   /** sha256 of `settings`. */
   readonly settingsHash: string;

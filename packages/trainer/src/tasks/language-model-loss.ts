@@ -8,9 +8,9 @@ import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { ModelOutput } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { crossEntropy, IGNORED_LABEL, linearCrossEntropy } from '@peft/ops';
+import { crossEntropy, gatherRows, IGNORED_LABEL, linearCrossEntropy } from '@peft/ops';
 
-/** Which rows of `hidden` have to give which token. */
+/** Which rows of `hidden` have to give which token; one row may have to give several. */
 export interface Targets {
   readonly rows: Int32Array;
   readonly labels: Int32Array;
@@ -66,6 +66,15 @@ export function tokenLosses(
       places: Int32Array.from(rows.keys()),
     };
   const { weight, bias, scale, softCap } = outputLayer;
+  if (new Set(rows).size < rows.length)
+    return {
+      losses: linearCrossEntropy(gatherRows(hidden, rows), weight, labels, {
+        scale,
+        softCap,
+        bias,
+      }),
+      places: Int32Array.from(rows.keys()),
+    };
   const all = new Int32Array(hidden.shape[0]).fill(IGNORED_LABEL);
   rows.forEach((row, i) => (all[row] = labels[i]!));
   return {

@@ -68,6 +68,13 @@ export interface Task<B extends ModelBatch = ModelBatch, P = unknown> {
    * changes nothing. What runs the model is done by `step.share`, so that several ranks do it once.
    */
   prepare?(model: Model, batches: readonly B[], step: StepPlan): Promise<readonly ModelBatch[]>;
+  /**
+   * What the task itself has to remember between two steps, JSON-safe: a checkpoint keeps it, and
+   * `restore` gets it back before a resumed run's first step. Default: nothing.
+   */
+  state?(): unknown;
+  /** @throws PEFT_CHECKPOINT_DAMAGED for what is none of its states */
+  restore?(state: unknown): void;
   /** Runs the model; default `model.forward(batch, options)`. */
   forward?(model: Model, batch: B, options: RunOptions): ModelOutput;
 }

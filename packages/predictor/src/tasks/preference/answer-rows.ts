@@ -9,6 +9,7 @@ import {
   unpairedPreference,
   UNPAIRED_LOSSES,
   type PairOutcome,
+  type ReferenceCache,
   type UnpairedData,
 } from '@peft/preference';
 import { PeftError } from '@peft/errors';
@@ -33,11 +34,16 @@ export interface AnswerRows {
 
 /**
  * @param loss by its name.
+ * @param cache one for all data of a predictor: a key tells what a value is of.
  * @throws PEFT_CONFIG_INVALID for a loss that these columns cannot feed
  */
-export function answerRows(columns: ColumnRoles, loss: string): AnswerRows {
-  if (UNPAIRED_LOSSES.some(({ name }) => name === loss)) return singleAnswers(columns, loss);
-  if (columns['chosen'] !== undefined) return pairs(columns, loss);
+export function answerRows(
+  columns: ColumnRoles,
+  loss: string,
+  cache: ReferenceCache = memoryReferenceCache(),
+): AnswerRows {
+  if (UNPAIRED_LOSSES.some(({ name }) => name === loss)) return singleAnswers(columns, loss, cache);
+  if (columns['chosen'] !== undefined) return pairs(columns, loss, cache);
   throw new PeftError(
     'PEFT_CONFIG_INVALID',
     `predictor: the loss ${loss} compares two answers, and rows of prompt, completion and label ` +
@@ -46,9 +52,7 @@ export function answerRows(columns: ColumnRoles, loss: string): AnswerRows {
   );
 }
 
-/** One cache for all data of a predictor: a key tells what a value is of. */
-function pairs(columns: ColumnRoles, loss: string): AnswerRows {
-  const cache = memoryReferenceCache();
+function pairs(columns: ColumnRoles, loss: string, cache: ReferenceCache): AnswerRows {
   return {
     hasReference: PAIR_LOSSES.some(({ name, hasReference }) => name === loss && hasReference),
     task: (settings) =>
@@ -75,8 +79,7 @@ function pairs(columns: ColumnRoles, loss: string): AnswerRows {
   };
 }
 
-function singleAnswers(columns: ColumnRoles, loss: string): AnswerRows {
-  const cache = memoryReferenceCache();
+function singleAnswers(columns: ColumnRoles, loss: string, cache: ReferenceCache): AnswerRows {
   return {
     hasReference: true,
     task(settings) {

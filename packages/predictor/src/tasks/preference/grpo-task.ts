@@ -157,6 +157,10 @@ function policyOf(
     loss: settings['optim.policy_loss'],
     klWeight: settings['optim.kl_weight'],
     rewardScale: settings['optim.reward_scale'] as RewardScale,
+    // folders of earlier versions have none of these
+    updates: settings['optim.policy_updates'] ?? 1,
+    clipLow: settings['optim.clip_low'] ?? undefined,
+    clipHigh: settings['optim.clip_high'] ?? undefined,
   });
 }
 

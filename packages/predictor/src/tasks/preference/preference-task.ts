@@ -1,9 +1,11 @@
 /** Language models that learn from preferences: pairs of answers, or single ones with labels. */
 import { tableFromRows, turnEndIds, type Table } from '@peft/data';
+import { fileReferenceCache, hashWeights, type ReferenceCache } from '@peft/preference';
 import { predict } from '@peft/trainer';
 import { runSizes } from '../../fit/run-plan.js';
 import type { Hyperparameters } from '../../settings/hyperparameter-types.js';
 import { chatTemplateOf } from '../../model/chat-template.js';
+import { withStore, type BaseModel } from '../../model/base-model.js';
 import type { ColumnRoles } from '../column-roles.js';
 import type { PredictorTask } from '../predictor-task.js';
 import type { TaskRecord } from '../task-record.js';
@@ -30,9 +32,9 @@ export function fitPreferenceTask(columns: ColumnRoles, settings: Hyperparameter
  * @param record columns by role: `chosen` and `rejected` with a `prompt` or without, or `prompt`,
  *   `completion` and `label`.
  */
-export function preferenceTask(record: PreferenceRecord): PredictorTask {
+export function preferenceTask(record: PreferenceRecord, cache?: ReferenceCache): PredictorTask {
   const { columns } = record;
-  const rows = answerRows(columns, record.loss);
+  const rows = answerRows(columns, record.loss, cache);
   const input = columns['prompt'] ?? 'prompt';
   return Object.freeze<PredictorTask>({
     name: NAME,
@@ -40,6 +42,7 @@ export function preferenceTask(record: PreferenceRecord): PredictorTask {
     columns: Object.values(columns),
     inputs: [input],
     head: () => ({ kind: 'causal-lm' }),
+    forBase: (base, settings) => preferenceTask(record, cacheOf(base, settings) ?? cache),
     loss: rows.task,
     examples: rows.examples,
     metric: preferenceMetric,
@@ -76,6 +79,14 @@ export function preferenceTask(record: PreferenceRecord): PredictorTask {
       ),
     groups: columns['prompt'] === undefined ? undefined : (table) => groupsOf(table, input),
   });
+}
+
+/** On disk, where the settings name a folder: every byte of the base's weights is read once for it. */
+function cacheOf(base: BaseModel, settings: Hyperparameters): ReferenceCache | undefined {
+  const folder = settings['optim.reference_cache'] ?? null; // folders of earlier versions have none
+  return folder === null
+    ? undefined
+    : fileReferenceCache(folder, withStore(base.folder, hashWeights));
 }
 
 /** Rows of one prompt stay on one side of a split. */
