@@ -115,7 +115,7 @@ describe('a run file', () => {
     expect(code).toBe(1);
     expect(err).toContain('error PEFT_ENGINE_UNKNOWN: engine: there is no engine "natve".');
     expect(err).toContain('Did you mean "native"');
-    expect(err).toContain('Known: auto, native, portable, tensorflow.');
+    expect(err).toContain('Known: auto, native, portable, tensorflow, webgpu.');
     expect(existsSync(join(folder, 'never'))).toBe(false);
   });
 

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { PeftError } from '@peft/errors';
 import { chooseEngine, ENGINE_NAMES, type EngineName } from '@peft/predictor';
 import { cacheFolder, findInstallations, probeGpus } from '@peft/tensorflow';
+import { listAdapters, type AdapterDescription } from '@peft/webgpu';
 import { positiveInteger } from '../options/numbers.js';
 import { examineRanks } from '../ranks/examine-ranks.js';
 import { bytes } from '../terminal/format.js';
@@ -59,7 +60,9 @@ async function examine(json: boolean): Promise<string> {
   auto.engine.dispose();
   const { found, problems } = findInstallations();
   const tensorflow = { folder: cacheFolder(), found, problems };
-  if (json) return JSON.stringify({ ...machine, engines, auto: choice, tensorflow });
+  const adapters = await adaptersHere();
+  if (json)
+    return JSON.stringify({ ...machine, engines, auto: choice, tensorflow, webgpu: { adapters } });
   return [
     `Node ${machine.node} on ${machine.platform}`,
     machine.gpus.length > 0
@@ -88,9 +91,25 @@ async function examine(json: boolean): Promise<string> {
       ),
       ...problems,
     ],
+    ...adapters.map(adapterLine),
     `auto takes ${choice.engine}: ${choice.reason}`,
   ].join('\n');
 }
+
+/** Those that WebGPU finds; none where it is not installed, which its engine's line says. */
+async function adaptersHere(): Promise<readonly AdapterDescription[]> {
+  try {
+    return await listAdapters();
+  } catch {
+    return [];
+  }
+}
+
+const adapterLine = ({ name, isSoftware, features, limits }: AdapterDescription): string =>
+  `WebGPU adapter ${name}${isSoftware ? ' (in software)' : ''}: ` +
+  `${bytes(limits.maxBindingBytes)} of a weight and ${bytes(limits.maxBufferBytes)} of a buffer at a time, ` +
+  `${bytes(limits.maxWorkgroupBytes)} and ${limits.maxWorkgroupThreads} threads a workgroup; ` +
+  `features: ${features.join(', ') || 'none'}`;
 
 async function examineEngine(name: EngineName): Promise<EngineReport> {
   try {

@@ -37,6 +37,7 @@ import {
   visibleGpuMemory,
   visibleGpus,
 } from '@peft/tensorflow';
+import { webgpuEngine } from '@peft/webgpu';
 import { table } from '../terminal/format.js';
 import { methodNamed } from '../options/method-options.js';
 import { loadPlugins } from '../options/plugins.js';
@@ -282,7 +283,7 @@ function engineOf(
       `plan: ${flag} is for --engine tensorflow, got --engine ${flags.engine}.`,
       { hint: `leave ${flag} out, or say --engine tensorflow` },
     );
-  const definitions = [nativeEngine, portableEngine, ...thirdParties];
+  const definitions = [nativeEngine, portableEngine, webgpuEngine, ...thirdParties];
   check.oneOf('plan', '--engine', flags.engine, [
     ...definitions.map(({ name }) => name),
     tensorflowEngine.name,

@@ -66,14 +66,18 @@ describe('peft doctor', () => {
 
   test('says the same in JSON', async () => {
     const report = JSON.parse((await peft('doctor', '--json')).out) as {
-      engines: { engine: string; description?: string; hint?: string }[];
+      engines: { engine: string; description?: string; problem?: string; hint?: string }[];
+      webgpu: { adapters: unknown[] };
       auto: { engine: string; reason: string };
     };
     expect(report.engines.map(({ engine }) => engine)).toEqual([
       'native',
       'portable',
       'tensorflow',
+      'webgpu',
     ]);
+    expect(report.engines[3]!.description ?? report.engines[3]!.problem).toMatch(/^webgpu/);
+    expect(Array.isArray(report.webgpu.adapters)).toBe(true);
     expect(
       report.engines.find(({ engine }) => engine === report.auto.engine)?.description,
     ).toBeTruthy();

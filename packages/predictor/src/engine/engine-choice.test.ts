@@ -104,6 +104,39 @@ describe('the choice of the engine', () => {
     without.engine.dispose();
   });
 
+  it('is webgpu where it finds a card and TensorFlow does not use one, and native where it finds none', async () => {
+    const asked: (boolean | undefined)[] = [];
+    const webgpu: EngineMakers['webgpu'] = (_request, needsGpu) => {
+      asked.push(needsGpu);
+      return portable(); // stands in for it
+    };
+    const noGpu = () => Promise.resolve(undefined);
+    const found = await chooseEngine({}, { webgpu, native: noAddon }, noGpu, () => true);
+    expect({ asked, reason: found.reason, warning: found.warning }).toEqual({
+      asked: [true],
+      reason: 'a graphics card works with WebGPU',
+      warning: undefined,
+    });
+    found.engine.dispose();
+    const inSoftware: EngineMakers['webgpu'] = () =>
+      Promise.reject(
+        new PeftError('PEFT_WEBGPU_NO_ADAPTER', 'webgpu: SwiftShader computes on the processor.'),
+      );
+    for (const [maker, asks] of [
+      [inSoftware, true],
+      [webgpu, false],
+    ] as const) {
+      const { engine, reason } = await chooseEngine(
+        {},
+        { webgpu: maker, native: portable },
+        noGpu,
+        () => asks,
+      );
+      expect(reason).toBe('no GPU is here, and this is the fastest engine on a CPU');
+      engine.dispose();
+    }
+  });
+
   it("is a third party's where it is asked for", async () => {
     const { engine } = await chooseEngine({ name: 'mine' as never }, { portable, mine: portable });
     expect(engine.name).toBe('portable');

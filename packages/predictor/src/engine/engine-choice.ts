@@ -1,9 +1,10 @@
 /** Which engine computes: the one asked for, or the best that works here. */
+import { existsSync } from 'node:fs';
 import { didYouMean, PeftError } from '@peft/errors';
 import type { Engine, KnownEngines } from '@peft/ops';
 
 /** The engines of this toolkit. */
-export const ENGINE_NAMES = Object.freeze(['native', 'portable', 'tensorflow'] as const);
+export const ENGINE_NAMES = Object.freeze(['native', 'portable', 'tensorflow', 'webgpu'] as const);
 /**
  * An engine of this toolkit, or a third party's, whose package adds its name to `KnownEngines` of
  * `@peft/ops` and which `withEngines` makes known.
@@ -55,6 +56,15 @@ export const ENGINE_MAKERS: EngineMakers = Object.freeze({
       precision,
       threads: threads || undefined,
     }),
+  webgpu: async (_request: EngineRequest, needsGpu = false) => {
+    const engine = await (await import('@peft/webgpu')).createWebgpuEngine();
+    if (!needsGpu || !engine.adapter.isSoftware) return engine;
+    engine.dispose();
+    throw new PeftError(
+      'PEFT_WEBGPU_NO_ADAPTER',
+      `webgpu: ${engine.adapter.name} computes on the processor.`,
+    );
+  },
 });
 
 /** Whether a card is here that this process may use, and a TensorFlow library that may use it. */
@@ -67,8 +77,17 @@ async function gpuState(): Promise<GpuState> {
 }
 
 /**
+ * Whether WebGPU may find a graphics card. Its module complains on the terminal where there is no
+ * driver at all, so it is not asked without one of Linux's device files.
+ */
+const mayHaveCard = (): boolean =>
+  process.platform !== 'linux' ||
+  ['/dev/dri', '/dev/nvidiactl', '/dev/dxg'].some((path) => existsSync(path));
+
+/**
  * Makes and activates an engine. `auto` takes the tensorflow one where a GPU works with it, else
- * the native one, else the portable one.
+ * the WebGPU one where the package `webgpu` is installed and finds a graphics card, else the native
+ * one, else the portable one.
  * @param makers others than this toolkit's.
  * @throws PEFT_ENGINE_UNAVAILABLE when the engine asked for cannot run here, and why;
  *   PEFT_CONFIG_INVALID for its options
@@ -77,6 +96,7 @@ export async function chooseEngine(
   request: EngineRequest = {},
   makers: EngineMakers = ENGINE_MAKERS,
   findGpu: () => Promise<GpuState> = gpuState,
+  asksWebgpu: () => boolean = mayHaveCard,
 ): Promise<EngineChoice> {
   const { name = 'auto' } = request;
   requireEngine(name, makers);
@@ -84,6 +104,12 @@ export async function chooseEngine(
   const gpu = makers.tensorflow && (await findGpu());
   const onGpu = gpu?.hasLibrary ? await attempt('tensorflow', request, makers, true) : undefined;
   if (onGpu && !('problem' in onGpu)) return { ...onGpu, reason: `${gpu!.card} works with it` };
+  const onCard =
+    makers.webgpu && asksWebgpu() ? await attempt('webgpu', request, makers, true) : undefined;
+  if (onCard && !('problem' in onCard)) {
+    const choice = withPrecisionWarning(onCard.engine, request);
+    return { ...choice, reason: 'a graphics card works with WebGPU' };
+  }
   const unused = gpu && {
     code: 'PEFT_ENGINE_GPU_UNUSED',
     message: `${gpu.card} is not used: ${onGpu?.problem ?? 'no TensorFlow library with CUDA is set up'}`,
