@@ -127,7 +127,10 @@ async function time(parameters: readonly TrainableParameter[], store: StateStore
   for (let update = -2; update < Number(options.updates); update += 1) {
     await store.prefetch();
     const start = performance.now();
-    optimizer.update(parameters, gradients, state, { learningRate: 1e-3, gradientScale: 0.9 });
+    await optimizer.update(parameters, gradients, state, {
+      learningRate: 1e-3,
+      gradientScale: 0.9,
+    });
     tf.tidy(() => tf.slice(parameters.at(-1)!.variable.flatten(), [0], [1]).dataSync());
     if (update >= 0) milliseconds.push(performance.now() - start);
   }

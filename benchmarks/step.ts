@@ -150,8 +150,8 @@ for (let step = 0; step <= Number(options.steps); step += 1) {
       grads[variable.name] ? [[name, grads[variable.name]!]] : [],
     ),
   ); // a pooler that the head does not read has none
-  const { gradientScale } = clipByGlobalNorm(gradients, 1);
-  optimizer.update(parameters, gradients, state, { learningRate: 3e-3, gradientScale });
+  const { gradientScale } = await clipByGlobalNorm(gradients, 1);
+  await optimizer.update(parameters, gradients, state, { learningRate: 3e-3, gradientScale });
   tf.dispose([value, grads]);
   seconds.push((performance.now() - start) / 1e3);
   peakRssBytes = Math.max(peakRssBytes, process.memoryUsage.rss());

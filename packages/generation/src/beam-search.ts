@@ -53,7 +53,7 @@ export async function searchBeams(
   }));
   for (let length = 1; searches.length > 0; length += 1) {
     options.signal?.throwIfAborted();
-    const logits = reader.next(
+    const logits = await reader.next(
       searches.flatMap(({ running }) => running.map(({ tokens }) => tokens)),
     );
     let row = 0;

@@ -80,7 +80,9 @@ async function continueTexts(
   for (let step = 0; running.length > 0; step += 1) {
     options.signal?.throwIfAborted();
     const sequences = running.map(({ tokens }) => tokens);
-    const logits = step === 0 ? readStarts(reader, sequences, options) : reader.next(sequences);
+    const logits = await (step === 0
+      ? readStarts(reader, sequences, options)
+      : reader.next(sequences));
     const going: number[] = [];
     running.forEach((text, b) => {
       const own = options.withLogProbabilities ? logits[b]!.slice() : undefined;
@@ -110,11 +112,11 @@ const resultOf = (
 });
 
 /** Reads what a decoder goes on from, each text once that several go on from. */
-function readStarts(
+async function readStarts(
   reader: SequenceReader,
   starts: readonly (readonly number[])[],
   { adapters }: ResolvedGeneration,
-): Float32Array[] {
+): Promise<Float32Array[]> {
   const places = new Map<string, number>();
   const different: (readonly number[])[] = [];
   const reads = starts.map((start) => {
@@ -126,7 +128,7 @@ function readStarts(
   });
   if (different.length === starts.length || adapters || isEncoderDecoder(reader.model))
     return reader.next(starts);
-  const logits = reader.next(different);
+  const logits = await reader.next(different);
   reader.select(Int32Array.from(reads));
   return reads.map((place) => logits[place]!.slice()); // each text changes its own
 }

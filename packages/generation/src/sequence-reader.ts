@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { KeyValueCache, rowsOf, type Model, type ModelBatch } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { gatherRows, offsetsOf } from '@peft/ops';
+import { gatherRows, offsetsOf, readInScope, readValues } from '@peft/ops';
 
 /** How a `SequenceReader` reads. */
 export interface ReaderOptions {
@@ -58,9 +58,9 @@ export class SequenceReader {
    * @param sequences all tokens of each, none read differently before.
    * @returns logits of the token that follows each, `[B]` rows of V
    */
-  next(sequences: readonly Tokens[]): Float32Array[] {
+  async next(sequences: readonly Tokens[]): Promise<Float32Array[]> {
     try {
-      return this.#run(sequences);
+      return await this.#run(sequences);
     } catch (error) {
       if (!(error instanceof PeftError && error.code === 'PEFT_CACHE_STALE')) throw error;
       this.#cache!.dispose();
@@ -99,13 +99,11 @@ export class SequenceReader {
     this.#read = [];
   }
 
-  #run(sequences: readonly Tokens[]): Float32Array[] {
+  async #run(sequences: readonly Tokens[]): Promise<Float32Array[]> {
     const fresh = packed(
       this.#read.length ? sequences.map((sequence, b) => sequence.slice(this.#read[b])) : sequences,
     );
-    // not the scope's result: tfjs looks for tensors in that, number by number
-    let logits!: Float32Array;
-    tf.tidy(() => {
+    const reading = readInScope(() => {
       const output = this.model.forward(this.#batch(fresh), {
         logitRows: 'last',
         cache: this.#cache,
@@ -113,9 +111,10 @@ export class SequenceReader {
       });
       if (this.#sources && !this.#encoded)
         this.#encoded = { hidden: tf.keep(output.encoderHidden!), offsets: output.encoderOffsets! };
-      logits = output.logits!.dataSync<'float32'>(); // the next token is chosen on the host
+      if (this.#cache) this.#read = sequences.map(({ length }) => length);
+      return readValues(output.logits!); // the next token is chosen on the host
     });
-    if (this.#cache) this.#read = sequences.map(({ length }) => length);
+    const logits = await reading;
     const width = logits.length / sequences.length;
     return sequences.map((_, b) => logits.subarray(b * width, (b + 1) * width));
   }

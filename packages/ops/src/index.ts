@@ -63,7 +63,9 @@ export { gatedActivation } from './activations/gated-activation.js';
 export { appendRows } from './rows/append-rows.js';
 export { checkRows, gatherRows, scatterAddRows } from './rows/gather-rows.js';
 export { insertRows, type InsertedRows } from './rows/insert-rows.js';
-export { onBackend } from './tape/on-backend.js';
+export { hasDeviceMemory, type DeviceMemory } from './tape/device-memory.js';
+export { onBackend, onHost, onHostBackend } from './tape/on-backend.js';
+export { readInScope, readValues } from './tape/read-values.js';
 export { gradientsOf, variableGradients } from './tape/gradients.js';
 export { hasKernel, runKernel, withReferenceKernels } from './tape/kernel.js';
 export type {
@@ -83,6 +85,7 @@ export {
   type LinearCrossEntropyOptions,
 } from './losses/linear-cross-entropy.js';
 export { isFrozenWeight, linear, type Weight } from './products/linear.js';
+export { matrixInverse } from './decompositions/matrix-inverse.js';
 export { dominantSvd } from './decompositions/dominant-svd.js';
 export {
   randomizedSvd,

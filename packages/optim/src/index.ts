@@ -44,8 +44,10 @@ export {
 } from './state/eight-bit.js';
 export {
   clipByGlobalNorm,
+  clipToNorm,
   globalNorm,
   nonFiniteGradients,
+  squaresOf,
   type Clipping,
 } from './parameters/gradients.js';
 export {

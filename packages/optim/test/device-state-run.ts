@@ -37,29 +37,34 @@ export const update = (
   parameters: readonly TrainableParameter[],
   gradients: Gradients,
   state: OptimizerState,
-): void =>
+): Promise<void> =>
   optimizer.update(parameters, gradients, state, { learningRate: 0.01, gradientScale: 0.5 });
 const base64 = (values: Float32Array | Uint8Array): string =>
   Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
-export const bytes = (
+export const bytes = async (
   parameters: readonly TrainableParameter[],
   state: OptimizerState,
-): string[] => [
+): Promise<string[]> => [
   ...parameters.map(({ variable }) => base64(new Float32Array(variable.dataSync<'float32'>()))),
-  ...stateTensors(state).map(({ name, read }) => `${name} ${base64(read())}`),
+  ...(await stateTensors(state)).map(({ name, read }) => `${name} ${base64(read())}`),
 ];
 export const small = (residentBytes?: number): DeviceStateOptions => ({
   pageBytes: 8192,
   residentBytes,
 });
 /** The result of five updates, without disposing anything. */
-export function trained(
+export async function trained(
   optimizer: Optimizer,
   store: DeviceStateStore,
-): { parameters: TrainableParameter[]; state: OptimizerState } {
+): Promise<{ parameters: TrainableParameter[]; state: OptimizerState }> {
   const parameters = start();
   const state = optimizer.init(parameters, { store });
   for (let t = 0; t < 5; t += 1)
-    update(optimizer, parameters, gradientsOf(parameters, t, t === 2 ? ['p0', 'p2'] : []), state);
+    await update(
+      optimizer,
+      parameters,
+      gradientsOf(parameters, t, t === 2 ? ['p0', 'p2'] : []),
+      state,
+    );
   return { parameters, state };
 }

@@ -122,7 +122,10 @@ export function optimizerOf(className: string, a: Record<string, unknown>): Opti
  * Runs the case in a folder (its `start.safetensors` lies one up) and compares every expected
  * tensor.
  */
-export function runOptimCase(folder: string, makeStore?: () => StateStore): Comparison[] {
+export async function runOptimCase(
+  folder: string,
+  makeStore?: () => StateStore,
+): Promise<Comparison[]> {
   const golden = readCase(folder);
   const start = readTensors(path.join(folder, '..', 'start.safetensors'));
   const expected = readTensors(path.join(folder, 'expected.safetensors'));
@@ -152,20 +155,20 @@ export function runOptimCase(folder: string, makeStore?: () => StateStore): Comp
     const wanted = expected.get(name);
     if (wanted) results.push(difference(name, got, wanted.values, tolerance(golden, name)));
   };
-  golden.gradient.scale.forEach((scale, t) => {
+  for (const [t, scale] of golden.gradient.scale.entries()) {
     const gradients = Object.fromEntries(
       names.map((name) => [name, gradientOf(start.get(`gradient.${name}`)!.values, t, scale)]),
     );
-    optimizer.update(parameters, gradients, state, {
+    await optimizer.update(parameters, gradients, state, {
       learningRate: (args['lr'] as number | null) ?? 0,
     });
     for (const { name, variable } of parameters)
       compare(`step${t + 1}.${name}`, variable.dataSync());
-    for (const tensor of stateTensors(state)) {
+    for (const tensor of await stateTensors(state)) {
       const bytes = tensor.read().slice();
       compare(`state${t + 1}.${tensor.name}`, valuesOf(tensor.dtype, bytes));
     }
-  });
+  }
   for (const { variable } of parameters) variable.dispose();
   state.dispose();
   const compared = new Set(results.map(({ name }) => name));

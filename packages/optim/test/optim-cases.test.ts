@@ -19,9 +19,9 @@ const cases = readdirSync(fixtures, { withFileTypes: true }).filter((entry) => e
 beforeAll(() => tf.setBackend('cpu'));
 
 describe('20 steps from the same start end where the reference library does', () => {
-  test.each(cases.map(({ name }) => name))('%s', (name) => {
+  test.each(cases.map(({ name }) => name))('%s', async (name) => {
     const tensors = tf.memory().numTensors;
-    const results = runOptimCase(path.join(fixtures, name));
+    const results = await runOptimCase(path.join(fixtures, name));
     expect(results.length).toBeGreaterThan(0);
     expect(results.filter((result) => !passes(result))).toEqual([]);
     expect(tf.memory().numTensors).toBe(tensors);
@@ -29,11 +29,11 @@ describe('20 steps from the same start end where the reference library does', ()
 
   test.each(cases.map(({ name }) => name))(
     '%s with every page in a file, to the last bit',
-    (name) => {
-      const paged = runOptimCase(path.join(fixtures, name), () =>
+    async (name) => {
+      const paged = await runOptimCase(path.join(fixtures, name), () =>
         pagedStateStore({ residentBytes: 0, pageBytes: 4096 }),
       );
-      expect(paged).toEqual(runOptimCase(path.join(fixtures, name)));
+      expect(paged).toEqual(await runOptimCase(path.join(fixtures, name)));
     },
   );
 
@@ -57,14 +57,16 @@ describe('20 steps from the same start end where the reference library does', ()
     ]));
   test.each(onDevice)(
     '%s in tensor operations within the same tolerance, with the same bytes wherever its pages rest',
-    (name) => {
+    async (name) => {
       const tensors = tf.memory().numTensors;
-      const [all, some, none] = [Infinity, 20_000, 0].map((budget) =>
-        runOptimCase(path.join(fixtures, name), () =>
-          deviceStateStore({
-            pageBytes: 4096,
-            residentBytes: budget === Infinity ? undefined : budget,
-          }),
+      const [all, some, none] = await Promise.all(
+        [Infinity, 20_000, 0].map((budget) =>
+          runOptimCase(path.join(fixtures, name), () =>
+            deviceStateStore({
+              pageBytes: 4096,
+              residentBytes: budget === Infinity ? undefined : budget,
+            }),
+          ),
         ),
       );
       expect(all!.filter((result) => !passes(result))).toEqual([]);

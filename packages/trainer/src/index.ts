@@ -97,6 +97,7 @@ export {
   forwardTask,
   prepareTask,
   type Measure,
+  type NamedMeasures,
   type Report,
   type StepPlan,
   type Task,

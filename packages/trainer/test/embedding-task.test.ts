@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { describe, expect, test } from 'vitest';
 import { tokenData } from '@peft/data';
+import { readInScope } from '@peft/ops';
 import { lora } from '@peft/lora';
 import { expectGradients, seededTensor } from '@peft/testing';
 import { embeddings, forwardTask, retrievalScore, truncateEmbedding } from '../src/index.js';
@@ -68,10 +69,10 @@ describe('embeddings', () => {
 
   test.each([false, true])(
     'cost −ln softmax of the cosines to all texts of the batch (symmetric: %s)',
-    (symmetric) => {
+    async (symmetric) => {
       const model = open('bert', { kind: 'none' });
       const task = embeddings({ temperature: 0.1, symmetric });
-      tf.tidy(() => {
+      await readInScope(async () => {
         const output = forwardTask(task, model, batch, {});
         const hidden = output.hidden.arraySync();
         const vectors = Array.from({ length: 6 }, (_, b) => {
@@ -100,8 +101,7 @@ describe('embeddings', () => {
           ? (cost(anchors, positives) + cost(positives, anchors)) / 2
           : cost(anchors, positives);
         expect(task.loss(output, batch).dataSync()[0]).toBeCloseTo(expected, 3);
-        task
-          .predict(output, batch)
+        (await task.predict(output, batch))
           .flat()
           .forEach((vector, b) =>
             vector.forEach((value, d) => expect(value).toBeCloseTo(vectors[b]![d]!, 5)),
@@ -112,7 +112,7 @@ describe('embeddings', () => {
     },
   );
 
-  test('learn to find their own texts', () => {
+  test('learn to find their own texts', async () => {
     const model = open('bert', { kind: 'none' });
     model.addAdapter(
       'default',
@@ -130,7 +130,7 @@ describe('embeddings', () => {
             variables,
           ),
       );
-    const predictions = predicted(task, model, batch);
+    const predictions = await predicted(task, model, batch);
     expect(retrievalScore(predictions)).toEqual({ top1: 1, mean_reciprocal_rank: 1 });
     optimizer.dispose();
     model.dispose();

@@ -15,7 +15,7 @@ import {
 import { type TokenBatch } from '@peft/data';
 import { openCheckpoint } from '@peft/hub';
 import { architectures } from '@peft/models';
-import { type Engine } from '@peft/ops';
+import { readInScope, type Engine } from '@peft/ops';
 import { createPortableEngine } from '@peft/portable';
 import { forwardTask, type CausalBatch, type Seq2SeqBatch, type Task } from '../src/index.js';
 
@@ -75,15 +75,12 @@ export const lossOf = <B extends CausalBatch | Seq2SeqBatch>(
   tf.tidy(() => task.loss(forwardTask(task, model, batch, {}), batch).dataSync()[0]!) /
   task.count(batch);
 
-export function predicted<B extends ModelBatch, P>(
+export const predicted = <B extends ModelBatch, P>(
   task: Task<B, P>,
   model: Model,
   batch: B,
-): readonly P[] {
-  let predictions: readonly P[] = [];
-  tf.tidy(() => void (predictions = task.predict(forwardTask(task, model, batch, {}), batch)));
-  return predictions;
-}
+): Promise<readonly P[]> =>
+  readInScope(() => task.predict(forwardTask(task, model, batch, {}), batch));
 
 /** Σ loss and its gradients by name, of the adapter. */
 export function gradientsOf<B extends TokenBatch>(

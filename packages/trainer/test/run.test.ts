@@ -89,15 +89,15 @@ describe('a run', () => {
       const model = await tinyModel();
       const adapter = model.adapter('default');
       const norms: number[] = [];
-      adapter.stepHooks.push(({ gradient }) =>
+      adapter.stepHooks.push(({ gradient }) => {
         norms.push(
           Math.hypot(
             ...[...adapter.parameters.values()].flatMap((parameter) => [
               ...(gradient(parameter)?.dataSync() ?? []),
             ]),
           ),
-        ),
-      );
+        );
+      });
       const { request, events } = tinyRun(model, { options: { maxSteps: 2, maxGradientNorm } });
       await train(request);
       // What events tell is the norm before clipping.
@@ -119,7 +119,9 @@ describe('a run', () => {
       )!;
       adapter.extraLosses.push(() => tf.mul(tf.sum(tf.square(parameter.value)), 0.1));
       const seen: [number, number][] = [];
-      adapter.stepHooks.push(({ step, gradient }) => seen.push([step, gradient(parameter)!.size]));
+      adapter.stepHooks.push(({ step, gradient }) => {
+        seen.push([step, gradient(parameter)!.size]);
+      });
       const { request, events } = tinyRun(model, {
         optimizer: sgd(),
         schedule: constantSchedule({ learningRate: 1e-9 }),

@@ -16,8 +16,8 @@ import type { GoldenResult } from '../golden-case.js';
 const SCHEDULE_TOLERANCE = 1e-12;
 const checkedTables = new Set<string>();
 
-export function check(folder: string): Promise<GoldenResult> {
-  const comparisons = runOptimCase(folder);
+export async function check(folder: string): Promise<GoldenResult> {
+  const comparisons = await runOptimCase(folder);
   const failures = comparisons.filter((comparison) => !passes(comparison));
   const tables = join(dirname(folder), 'schedules.json');
   const wrong = existsSync(tables) && !checkedTables.has(tables) ? wrongRates(tables) : [];
@@ -26,17 +26,16 @@ export function check(folder: string): Promise<GoldenResult> {
     ...failures.map(({ name, worst, atol }) => `${name} ${worst.toExponential(1)} of ${atol}`),
     ...wrong,
   ];
-  if (problems.length > 0)
-    return Promise.resolve({ status: 'failed', detail: problems.slice(0, 6).join('; ') });
+  if (problems.length > 0) return { status: 'failed', detail: problems.slice(0, 6).join('; ') };
   const worst = Math.max(
     ...comparisons
       .filter(({ equalCodes }) => equalCodes === undefined)
       .map((comparison) => comparison.worst),
   );
-  return Promise.resolve({
+  return {
     status: 'passed',
     detail: `${comparisons.length} compared, worst ${worst.toExponential(1)}`,
-  });
+  };
 }
 
 function wrongRates(path: string): string[] {

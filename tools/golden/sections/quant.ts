@@ -267,7 +267,7 @@ async function checkCheckpoint(
     if (json.training) {
       await loadAdapter(model, join(folder, 'adapter'), { methods, isTrainable: true });
       compare(model, 'logits_lora');
-      checkTraining(
+      await checkTraining(
         comparison,
         json,
         JSON.parse(readFileSync(join(folder, 'train.json'), 'utf8')) as TrainRecord,
@@ -312,12 +312,12 @@ async function checkWritten(comparison: Comparison, folder: string, model: Model
 
 const numbers = (values: Iterable<number | bigint>): number[] => Array.from(values, Number);
 
-function checkTraining(
+async function checkTraining(
   comparison: Comparison,
   json: CheckpointCase,
   record: TrainRecord,
   model: Model,
-): void {
+): Promise<void> {
   const {
     lr,
     betas,
@@ -361,13 +361,13 @@ function checkTraining(
     );
     comparison.number(
       `gradient norm of step ${step}`,
-      globalNorm(gradients),
+      await globalNorm(gradients),
       record.grad_norm[step]!,
       record.atol_grad_norm,
     );
-    optimizer.update(parameters, gradients, state, {
+    await optimizer.update(parameters, gradients, state, {
       learningRate: lr,
-      gradientScale: clipByGlobalNorm(gradients, maximumNorm).gradientScale,
+      gradientScale: (await clipByGlobalNorm(gradients, maximumNorm)).gradientScale,
     });
     tf.dispose([value, gradients]);
   }

@@ -6,7 +6,7 @@ import type { Site, SiteKind } from '../description/sites.js';
 import { tiedEmbeddings } from '../description/tied-embeddings.js';
 import { tiedOutputs } from '../description/tied-outputs.js';
 import type { AdapterSource } from '../method/adapter-file.js';
-import type { OwnedParameter, StepCall, StepMemory } from '../method/attach-context.js';
+import type { OwnedParameter, StepHook, StepMemory } from '../method/attach-context.js';
 import type { Attached } from '../method/attachment.js';
 import type { AdapterView, AttachedPart, MethodSpec } from '../method/peft-method.js';
 import { MODULES_TO_SAVE } from './modules-to-save.js';
@@ -19,7 +19,7 @@ export class Adapter implements AdapterView {
   /** Base weights that a method changed (PiSSA), by parameter name. */
   readonly replaced = new Map<string, FrozenWeight>();
   /** To be run after each optimiser step. */
-  readonly stepHooks: ((call: StepCall) => void)[] = [];
+  readonly stepHooks: StepHook[] = [];
   /** What the hooks remember between steps. */
   readonly stepMemories: StepMemory[] = [];
   /** Each added to the loss of a step. */

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Variable } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import { freezeTensor } from '@peft/ops';
+import { freezeTensor, onHostBackend } from '@peft/ops';
 import type { Site } from '../description/sites.js';
 import type {
   OwnedParameter,
@@ -102,6 +102,13 @@ export function ownParameter(
     hasChanged: () =>
       variable !== undefined &&
       fingerprint(variable.dataSync() as Float32Array | Int32Array) !== start,
+    toHost: async () => {
+      if (!variable) return;
+      const values = await variable.data();
+      const copy = onHostBackend(() => tf.tensor(values, [...shape], variable!.dtype));
+      variable.assign(copy);
+      copy.dispose();
+    },
     dispose: () => {
       variable?.dispose();
       variable = undefined;

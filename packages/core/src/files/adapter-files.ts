@@ -13,6 +13,7 @@ import {
   writeSafetensors,
   type TensorStore,
 } from '@peft/hub';
+import { onHost } from '@peft/ops';
 import type { Adapter } from '../adapter/adapter.js';
 import type { AdapterAbout } from '../method/adapter-file.js';
 import type { AdapterFormat, AnyMethod, MethodSpec } from '../method/peft-method.js';
@@ -105,6 +106,7 @@ export async function saveAdapter(
       'PEFT_ADAPTER_EMPTY',
       `adapter "${adapterName}" has no parameters to save.`,
     );
+  await model.toHost(adapterName);
   if (!options.allowUntrained && !parameters.some((parameter) => parameter.hasChanged())) {
     throw new PeftError(
       'PEFT_ADAPTER_UNTRAINED',
@@ -113,7 +115,9 @@ export async function saveAdapter(
     );
   }
   const format = options.format ?? ownFormat(adapter);
-  const tensors = packExperts(adapter, format, adapterTensors(model, adapter, format));
+  const tensors = onHost(model.engine, () =>
+    packExperts(adapter, format, adapterTensors(model, adapter, format)),
+  );
   const config = format.writeConfig(adapter, options);
   const headKeys = new Set(
     parameters
@@ -221,7 +225,7 @@ export async function loadAdapter(
       alsoReplace: plan.extra.filter((parameter) => !isVector(parameter)),
     });
     try {
-      assignTensors(model, adapter, format, plan, store);
+      onHost(model.engine, () => assignTensors(model, adapter, format, plan, store));
     } catch (error) {
       model.deleteAdapter(name);
       model.setActiveAdapters(...active);

@@ -42,6 +42,7 @@ export function partsOf(parameter: OwnedParameter): OwnedParameter[] {
       return parameter.value;
     },
     hasChanged: () => parameter.hasChanged(),
+    toHost: () => parameter.toHost(),
     dispose: () => undefined,
   }));
 }

@@ -53,6 +53,8 @@ export interface OwnedParameter extends AdapterParameter {
   readonly savedAs?: string;
   /** Whether its values are other than those it was made with. */
   hasChanged(): boolean;
+  /** Brings its values from a device to host memory (`Model.toHost`). */
+  toHost(): Promise<void>;
   dispose(): void;
 }
 
@@ -105,6 +107,9 @@ export interface StepCall {
    */
   gradient(parameter: AdapterParameter): Tensor | undefined;
 }
+
+/** What a method does after an optimiser step. */
+export type StepHook = (call: StepCall) => void | Promise<void>;
 
 /**
  * What a hook remembers from step to step, for checkpoints: a run that goes on from one remembers
@@ -167,10 +172,10 @@ export interface AttachContext {
    */
   replaceWeight(change: (weight: Tensor2D) => Tensor2D): void;
   /**
-   * Runs after each optimiser step. A hook that remembers something between steps says what, or a
-   * resumed run differs.
+   * Runs after each optimiser step, which is over when it is. A hook that remembers something between
+   * steps says what, or a resumed run differs. It frees what it makes.
    */
-  onStep(hook: (call: StepCall) => void, memory?: StepMemory): void;
+  onStep(hook: StepHook, memory?: StepMemory): void;
   /**
    * Added to the training loss of each micro-batch, weighted by `1 / microBatches` so that a step
    * adds it once.

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
 import { didYouMean, PeftError } from '@peft/errors';
-import { freezeTensor, type Engine, type FrozenWeight } from '@peft/ops';
+import { freezeTensor, hasDeviceMemory, onHost, type Engine, type FrozenWeight } from '@peft/ops';
 import type { Adapter } from '../adapter/adapter.js';
 import { attachAdapter, type AttachOptions } from '../adapter/attach-adapter.js';
 import type { WeightHost } from '../adapter/weight-host.js';
@@ -11,7 +11,7 @@ import type { SiteKind } from '../description/sites.js';
 import type { OwnedParameter } from '../method/attach-context.js';
 import type { FittingSpec, MethodSpec } from '../method/peft-method.js';
 import { adapterCounts, trainablesOf } from './adapter-counts.js';
-import type { AdapterStatus } from './adapter-status.js';
+import { statusOf, type AdapterStatus } from './adapter-status.js';
 import type { Architecture, ModelBatch, ModelOutput } from './architecture.js';
 import {
   checkMergeable,
@@ -26,8 +26,10 @@ import {
   mergeWarnings,
   probeBatch,
   probedValues,
+  unprobed,
   type MergeResult,
 } from './merging/merge-probe.js';
+import { rescale } from './rescale.js';
 import { BASE_ADAPTER, unmixableAt } from './mixed-batch.js';
 import { ModelRun } from './model-run.js';
 import { forwardPooled, isDecoder } from './pooled-head.js';
@@ -95,7 +97,9 @@ export class Model {
         hint: 'delete it first, or choose another name',
       });
     this.#refuseMerged('add an adapter');
-    const adapter = attachAdapter(name, spec, this.description, this.#weightHost(), options);
+    const adapter = onHost(this.engine, () =>
+      attachAdapter(name, spec, this.description, this.#weightHost(), options),
+    );
     this.#adapters.set(name, adapter);
     this.#active = [name];
     return adapter;
@@ -202,18 +206,26 @@ export class Model {
     const chosen = names.length ? names : this.#active;
     const weights = new Map<string, FrozenWeight | Tensor>();
     try {
-      mergeInto(
-        weights,
-        chosen.map((name) => this.adapter(name)),
-        (parameter) => this.#base(parameter),
-        this.#weightHost(),
+      const host = this.#weightHost();
+      onHost(this.engine, () =>
+        mergeInto(
+          weights,
+          chosen.map((name) => this.adapter(name)),
+          host.readBase,
+          host,
+        ),
       );
-      const active = this.#probe(chosen);
+      const isProbed = !hasDeviceMemory(this.engine); // which cannot be read at once
+      const active = isProbed ? this.#probe(chosen) : undefined;
       this.#merged = { names: chosen, weights };
-      const merged = this.#probe();
+      const merged = isProbed ? this.#probe() : undefined;
       const deviation = active && merged && deviationOf(active, merged);
       const quantized = [...weights.keys()].filter((name) => isQuantized(this.#base(name)));
-      return { deviation, warnings: mergeWarnings(quantized, deviation) };
+      const warnings = mergeWarnings(quantized, deviation);
+      return {
+        deviation,
+        warnings: isProbed ? warnings : [...warnings, unprobed(this.engine.name)],
+      };
     } catch (error) {
       for (const weight of weights.values()) weight.dispose();
       this.#merged = undefined;
@@ -247,46 +259,25 @@ export class Model {
    * @throws PEFT_ADAPTER_SCALE when its methods have no strength to change
    */
   rescaleAdapter(name: string, factor: number): void {
-    const attached = [...this.adapter(name).attachments.values()].flat();
-    const scales = attached.flatMap(({ attachment }) =>
-      attachment && 'rescale' in attachment && attachment.rescale
-        ? [attachment as { rescale(by: number): void }]
-        : [],
-    );
-    if (!Number.isFinite(factor) || scales.length === 0) {
-      throw new PeftError(
-        'PEFT_ADAPTER_SCALE',
-        Number.isFinite(factor)
-          ? `adapter "${name}" has no strength to multiply.`
-          : `an adapter's strength must be multiplied by a finite number, got ${factor}.`,
-        { hint: 'LoRA and its relatives have one' },
-      );
-    }
-    for (const attachment of scales) attachment.rescale(factor);
+    rescale(this.adapter(name), factor);
   }
 
   /** A line for each adapter. */
   adapterStatus(): readonly AdapterStatus[] {
-    return this.adapterNames.map((name) => {
-      const adapter = this.adapter(name);
-      return {
-        name,
-        methods: [...new Set(adapter.parts.map(({ part }) => part.method.name as string))],
+    return this.adapterNames.map((name) =>
+      statusOf(this.description, this.adapter(name), {
         isActive: this.#active.includes(name),
         isMerged: this.mergedAdapters.includes(name),
-        isTrainable: adapter.isTrainable,
-        sites: adapter.wrappedSites.length,
-        parameters:
-          adapterCounts(this.description, [adapter]).total - parameterCount(this.description),
-        trainableParameters: adapterCounts(this.description, [adapter]).trainable,
-      };
-    });
+      }),
+    );
   }
 
   /** float32 values of a parameter in force: merged, else base; the caller disposes. */
   readParameter(name: string): Tensor {
     const merged = this.#merged?.weights.get(name);
-    return merged ? readTensor(merged) : this.#weightHost().readBase(name);
+    return merged
+      ? onHost(this.engine, () => readTensor(merged))
+      : this.#weightHost().readBase(name);
   }
 
   /**
@@ -297,7 +288,7 @@ export class Model {
   readFoldedParameter(name: string): Tensor {
     if (this.#merged) return this.readParameter(name);
     const adapters = this.#active.map((active) => this.adapter(active));
-    return foldParameter(name, adapters, (parameter) => this.#base(parameter));
+    return onHost(this.engine, () => foldParameter(name, adapters, this.#weightHost().readBase));
   }
 
   /**
@@ -306,15 +297,31 @@ export class Model {
    */
   checkMergeable(): void {
     if (this.#merged) return;
-    checkMergeable(
-      this.#active.map((active) => this.adapter(active)),
-      (parameter) => this.#base(parameter),
+    onHost(this.engine, () =>
+      checkMergeable(
+        this.#active.map((active) => this.adapter(active)),
+        this.#weightHost().readBase,
+      ),
     );
   }
 
   /** float32 values of a base parameter, whatever is merged or trained; the caller disposes. */
   readBaseParameter(name: string): Tensor {
-    return readTensor(this.#base(name));
+    return this.#weightHost().readBase(name);
+  }
+
+  /**
+   * Brings what adapters have learnt to host memory, where the engine's is a device's: merging,
+   * folding and reading parameters is done there, and cannot wait. A pass takes it to the device
+   * again. Nothing to do on other engines.
+   */
+  async toHost(...names: readonly string[]): Promise<void> {
+    if (!hasDeviceMemory(this.engine)) return;
+    const adapters = (names.length > 0 ? names : this.adapterNames).map((name) =>
+      this.adapter(name),
+    );
+    for (const adapter of adapters)
+      for (const parameter of adapter.parameters.values()) await parameter.toHost();
   }
 
   /** Frees base weights and adapters. The engine stays. */
@@ -371,7 +378,14 @@ export class Model {
 
   #weightHost(): WeightHost {
     return {
-      readBase: (name) => readTensor(this.#base(name)),
+      readBase: (name) => {
+        const values = this.#folded.has(name) ? undefined : this.weights.hostValues?.(name);
+        return onHost(this.engine, () =>
+          values
+            ? tf.tensor(values, [...this.weights.get(name).shape], 'float32')
+            : readTensor(this.#base(name)),
+        );
+      },
       matrix: (name) => this.#base(name) as FrozenWeight,
       vector: (name) => this.#base(name) as Tensor,
       freezeMatrix: (name, weight) => freezeChanged(name, weight, this.engine),

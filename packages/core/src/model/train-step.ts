@@ -18,29 +18,39 @@ import type { Model } from './model.js';
  * @throws PEFT_GRADIENT_NONE when the loss depends on nothing that trains; PEFT_LOSS_NOT_FINITE for a
  *   loss that is NaN or infinite. Nothing is changed then
  * @example
- * const loss = trainStep(model, optimizer, () => {
+ * const loss = await trainStep(model, optimizer, () => {
  *   const { logits } = model.forward(batch, { training: true });
  *   return tf.losses.softmaxCrossEntropy(labels, logits!).asScalar();
  * });
  */
-export function trainStep(model: Model, optimizer: Optimizer, loss: () => Scalar): number {
-  return tf.tidy(() => {
-    const adapters = model.activeAdapters.map((name) => model.adapter(name));
-    const extras = adapters.flatMap(({ extraLosses }) => extraLosses);
-    const { value, gradients } = variableGradients(
+export async function trainStep(
+  model: Model,
+  optimizer: Optimizer,
+  loss: () => Scalar,
+): Promise<number> {
+  const adapters = model.activeAdapters.map((name) => model.adapter(name));
+  const extras = adapters.flatMap(({ extraLosses }) => extraLosses);
+  const { value, gradients } = tf.tidy(() => {
+    const made = variableGradients(
       () =>
         extras.reduce<Tensor>((sum, term) => tf.add(sum, tf.reshape(term(), [])), loss()) as Scalar,
       model.trainables().map((parameter) => parameter.value),
     );
-    const [before] = value.dataSync(); // the loss is returned, and a NaN must be seen in time
+    for (const tensor of [made.value, ...Object.values(made.gradients)]) tf.keep(tensor);
+    return made;
+  });
+  try {
+    const [before] = await value.data(); // the loss is returned, and a NaN must be seen in time
     if (!Number.isFinite(before))
       throw new PeftError('PEFT_LOSS_NOT_FINITE', `core: the loss is ${before}.`, {
         hint: 'nothing was changed: lower the learning rate, or look for extreme inputs',
       });
-    optimizer.applyGradients(gradients);
+    tf.tidy(() => optimizer.applyGradients(gradients));
     const gradient = ({ value: { name } }: AdapterParameter): Tensor | undefined => gradients[name];
     for (const { stepHooks } of adapters)
-      for (const hook of stepHooks) hook({ step: optimizer.iterations, gradient });
+      for (const hook of stepHooks) await hook({ step: optimizer.iterations, gradient });
     return before!;
-  });
+  } finally {
+    tf.dispose([value, ...Object.values(gradients)]);
+  }
 }

@@ -75,7 +75,7 @@ function start(
           parameters.map(({ variable }) => variable),
         ),
       );
-      optimizer.update(
+      await optimizer.update(
         parameters,
         Object.fromEntries(parameters.map(({ name, variable }) => [name, grads[variable.name]!])),
         state,
@@ -86,14 +86,14 @@ function start(
       return loss!;
     },
     values: () => Float32Array.from(parameters.flatMap(({ variable }) => [...variable.dataSync()])),
-    resume(from: Training) {
+    async resume(from: Training) {
       const values = from.values();
       let at = 0;
       for (const { variable } of parameters)
         tf.tidy(() =>
           variable.assign(tf.tensor(values.slice(at, (at += variable.size)), variable.shape)),
         );
-      restoreState(state, stateTensors(from.state));
+      await restoreState(state, await stateTensors(from.state));
       training.done = from.done;
     },
     dispose() {
@@ -113,7 +113,7 @@ async function trained(
   return {
     losses,
     values: training.values(),
-    state: stateTensors(training.state).map(
+    state: (await stateTensors(training.state)).map(
       ({ name, read }) => `${name} ${Buffer.from(read()).toString('base64')}`,
     ),
   };

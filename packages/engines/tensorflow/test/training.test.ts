@@ -14,7 +14,7 @@ const reason = missingLibrary();
 const STEPS = 20;
 
 interface Training {
-  readonly step: () => number;
+  readonly step: () => Promise<number>;
   readonly values: () => Float32Array;
   readonly dispose: () => void;
 }
@@ -32,7 +32,7 @@ function start(tiny: TinyModel, engine: Engine): Training {
   const state = optimizer.init(parameters);
   let number = 0;
   return {
-    step: () => {
+    step: async () => {
       number += 1;
       const forward = () =>
         crossEntropy(
@@ -47,7 +47,7 @@ function start(tiny: TinyModel, engine: Engine): Training {
           parameters.map(({ variable }) => variable),
         ),
       );
-      optimizer.update(
+      await optimizer.update(
         parameters,
         Object.fromEntries(parameters.map(({ name, variable }) => [name, grads[variable.name]!])),
         state,
@@ -71,7 +71,8 @@ async function trained(
 ): Promise<{ losses: number[]; values: Float32Array }> {
   await engine.activate();
   const training = start(tiny, engine);
-  const losses = Array.from({ length: STEPS }, training.step);
+  const losses: number[] = [];
+  while (losses.length < STEPS) losses.push(await training.step());
   const values = training.values();
   training.dispose();
   return { losses, values };
@@ -116,10 +117,10 @@ describe.skipIf(reason)(`training on TensorFlow${reason ? ` (skipped: ${reason})
     await engine.activate();
     const [before, inTfjs] = [engine.memory().tensors, tf.memory().numTensors];
     const training = start(tinyModels()[0]!, engine);
-    training.step();
-    training.step();
+    await training.step();
+    await training.step();
     const [during, duringInTfjs] = [engine.memory().tensors, tf.memory().numTensors];
-    for (let n = 2; n < 1000; n += 1) training.step();
+    for (let n = 2; n < 1000; n += 1) await training.step();
     expect({ onDevice: engine.memory().tensors, inTfjs: tf.memory().numTensors }).toEqual({
       onDevice: during,
       inTfjs: duringInTfjs,

@@ -197,7 +197,7 @@ export class ContinuousBatch {
     try {
       await nextTurn(); // requests of the same turn begin together
       while (!this.#isDisposed && this.#waiting.length + this.#running.size > 0) {
-        this.#step();
+        await this.#step();
         await nextTurn();
       }
     } finally {
@@ -205,14 +205,16 @@ export class ContinuousBatch {
     }
   }
 
-  #step(): void {
+  async #step(): Promise<void> {
     this.#dropAborted();
-    for (const entry of [...this.#lanes]) this.#advance(entry.lane);
+    for (const entry of [...this.#lanes]) await this.#advance(entry.lane);
+    if (this.#isDisposed) return;
     this.#removeEmpty();
     this.#prefill ??= this.#admit();
     const prefill = this.#prefill;
     if (!prefill) return;
-    if (!this.#advance(prefill.lane)) return; // more of the prompt is left
+    if (!(await this.#advance(prefill.lane))) return; // more of the prompt is left
+    if (this.#isDisposed) return;
     this.#prefill = undefined;
     this.#isAlone ??= prefill.lane.isAlone;
     if (prefill.lane.texts.length === 0) return prefill.lane.dispose();
@@ -224,11 +226,12 @@ export class ContinuousBatch {
   }
 
   /** @returns whether each text of the lane got its next token (or all of them failed) */
-  #advance(lane: Lane): boolean {
+  async #advance(lane: Lane): Promise<boolean> {
     const { texts } = lane;
     try {
-      const logits = lane.read(this.#options.prefillTokens);
+      const logits = await lane.read(this.#options.prefillTokens);
       if (!logits) return false;
+      if (this.#isDisposed) return true; // while the logits were read
       const going: number[] = [];
       texts.forEach((text, b) => {
         const own = logits[b]!.subarray(0, text.request.vocabularySize);

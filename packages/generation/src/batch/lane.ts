@@ -1,8 +1,7 @@
 /** Texts that go on together. */
-import * as tf from '@tensorflow/tfjs';
 import { BASE_ADAPTER, KeyValueCache, type Model } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { offsetsOf } from '@peft/ops';
+import { offsetsOf, readInScope, readValues } from '@peft/ops';
 import type { BatchText } from './batch-request.js';
 
 /** Texts that go on together, and what was computed of them. */
@@ -17,7 +16,7 @@ export interface Lane {
    * @returns logits of what follows each text `[V]` (views of one array), or undefined while tokens
    *   are left unread
    */
-  read(limit: number): Float32Array[] | undefined;
+  read(limit: number): Promise<Float32Array[] | undefined>;
   /** Goes on with these texts, by number. */
   keep(numbers: readonly number[]): void;
   /** Whether the texts of another lane can go on in this one. */
@@ -55,9 +54,9 @@ export class DecoderLane implements Lane {
     return this.#cache.isPinned;
   }
 
-  read(limit: number): Float32Array[] | undefined {
+  async read(limit: number): Promise<Float32Array[] | undefined> {
     try {
-      return this.#readOn(limit);
+      return await this.#readOn(limit);
     } catch (error) {
       if (!(error instanceof PeftError && error.code === 'PEFT_CACHE_STALE')) throw error;
       this.#cache.dispose();
@@ -98,26 +97,28 @@ export class DecoderLane implements Lane {
     this.#read = [];
   }
 
-  #readOn(limit: number): Float32Array[] | undefined {
+  async #readOn(limit: number): Promise<Float32Array[] | undefined> {
     const fresh = this.#texts.map(({ tokens }, b) =>
       tokens.slice(this.#read[b], this.#read[b]! + limit),
     );
     const read = fresh.map(({ length }, b) => this.#read[b]! + length);
     const isLast = this.#texts.every(({ tokens }, b) => read[b] === tokens.length);
-    const logits = this.#forward(fresh, isLast);
+    const reading = this.#forward(fresh, isLast);
     this.#read = read;
+    const logits = await reading;
     if (!isLast) return undefined;
     const width = logits!.length / this.#texts.length;
     return this.#texts.map((_, b) => logits!.subarray(b * width, (b + 1) * width));
   }
 
-  #forward(fresh: readonly (readonly number[])[], isLast: boolean): Float32Array | undefined {
+  #forward(
+    fresh: readonly (readonly number[])[],
+    isLast: boolean,
+  ): Promise<Float32Array | undefined> {
     const names = this.#texts.map(({ adapter }) => adapter);
     const isUniform = names.every((name) => name === names[0]);
     if (isUniform) this.model.setActiveAdapters(...names.slice(0, 1).filter(isAdapter));
-    // not the scope's result: tfjs looks for tensors in that, number by number
-    let logits: Float32Array | undefined;
-    tf.tidy(() => {
+    return readInScope(() => {
       const output = this.model.forward(
         {
           inputIds: Int32Array.from(fresh.flat()),
@@ -129,9 +130,8 @@ export class DecoderLane implements Lane {
           assignment: isUniform ? undefined : names,
         },
       );
-      if (isLast) logits = output.logits!.dataSync<'float32'>(); // the next token is chosen on the host
+      return isLast ? readValues(output.logits!) : undefined; // the next token is chosen on the host
     });
-    return logits;
   }
 }
 

@@ -26,7 +26,7 @@ export class PairLane implements Lane {
     return this.#reader.cacheBytes;
   }
 
-  read(): Float32Array[] {
+  read(): Promise<Float32Array[]> {
     const [{ adapter, tokens }] = this.#texts as [BatchText];
     this.model.setActiveAdapters(...[adapter].filter((name) => name !== BASE_ADAPTER));
     return this.#reader.next([tokens]);

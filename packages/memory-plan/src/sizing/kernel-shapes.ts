@@ -198,6 +198,19 @@ export const KERNEL_SHAPES: Readonly<Record<string, ShapeRule>> = Object.freeze(
     ],
     dtype: x!.dtype,
   }),
+  GatherNd: ({ params, indices }) => ({
+    shape: [...indices!.shape.slice(0, -1), ...params!.shape.slice(indices!.shape.at(-1))],
+    dtype: params!.dtype,
+  }),
+  ScatterNd: ({ updates }, { shape }) => ({ shape: shape as number[], dtype: updates!.dtype }),
+  TensorScatterUpdate: ({ tensor }) => ({ shape: tensor!.shape, dtype: tensor!.dtype }),
+  TopK: ({ x }, { k }) => {
+    const shape = [...x!.shape.slice(0, -1), k as number];
+    return [
+      { shape, dtype: x!.dtype },
+      { shape, dtype: 'int32' },
+    ];
+  },
   UnsortedSegmentSum: ({ x }, { numSegments }) => ({
     shape: [numSegments as number, ...x!.shape.slice(1)],
     dtype: x!.dtype,

@@ -35,14 +35,14 @@ export class RankAllocator implements StepMemory {
   constructor(readonly config: AdaloraConfig) {}
 
   /** After an optimiser step. Steps count from 1; PEFT counts them from 0. */
-  update({ step: count, gradient }: StepCall): void {
+  async update({ step: count, gradient }: StepCall): Promise<void> {
     const { totalSteps, finalSteps } = this.config;
     const step = count - 1;
     const lastAllocation = totalSteps - finalSteps;
     if (step > lastAllocation) return this.#mask();
     if (step < lastAllocation)
       for (const { a, e, b } of this.triplets)
-        for (const parameter of [a, e, b]) this.#observe(parameter, gradient(parameter));
+        for (const parameter of [a, e, b]) await this.#observe(parameter, gradient(parameter));
     const { budget, isDue } = this.#schedule(step);
     if (isDue || step === lastAllocation) this.#allocate(budget);
     if (step === lastAllocation) this.#importance.clear();
@@ -82,11 +82,14 @@ export class RankAllocator implements StepMemory {
     this.rankPattern = kept.length > 0 ? Object.fromEntries(kept) : undefined;
   }
 
-  #observe(parameter: AdapterParameter, gradient: tf.Tensor | undefined): void {
+  async #observe(parameter: AdapterParameter, gradient: tf.Tensor | undefined): Promise<void> {
     if (!gradient) return;
     const { beta1, beta2 } = this.config;
     // once a step; the scores are sorted here
-    const [values, slopes] = [parameter.value.dataSync(), gradient.dataSync()];
+    const [values, slopes] = await Promise.all([
+      parameter.value.data<'float32'>(),
+      gradient.data<'float32'>(),
+    ]);
     const seen = this.#importance.get(parameter) ?? {
       sensitivity: new Float32Array(values.length),
       uncertainty: new Float32Array(values.length),

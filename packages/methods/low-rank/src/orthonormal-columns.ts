@@ -8,7 +8,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { differentiable } from '@peft/ops';
+import { differentiable, hasDeviceMemory, matrixInverse } from '@peft/ops';
 
 /** @returns Q, owned by the enclosing scope. */
 export function orthonormalColumns(matrix: Tensor2D): Tensor2D {
@@ -16,6 +16,11 @@ export function orthonormalColumns(matrix: Tensor2D): Tensor2D {
   return differentiable<'matrix', Tensor2D>(
     { matrix },
     (save) => {
+      if (hasDeviceMemory()) {
+        const [factor, inverse] = decomposeByOperations(matrix);
+        save([factor, inverse]);
+        return factor;
+      }
       // a few columns, decomposed outside of the backend, which has no such thing
       const { q, inverseTransposed } = decompose(matrix.dataSync(), rows, columns);
       const factor = tf.tensor2d(q, [rows, columns]);
@@ -33,6 +38,40 @@ export function orthonormalColumns(matrix: Tensor2D): Tensor2D {
       };
     },
   );
+}
+
+/** Q and R⁻ᵀ in tfjs operations: reflectors as below, a column at a time. */
+export function decomposeByOperations(matrix: Tensor2D): [Tensor2D, Tensor2D] {
+  const [rows, columns] = matrix.shape;
+  return tf.tidy(() => {
+    let a = matrix;
+    const reflectors = Array.from({ length: columns }, (_, k) => {
+      const below = tf.tensor2d(
+        Float32Array.from({ length: rows }, (_row, i) => Number(i >= k)),
+        [rows, 1],
+      );
+      const first = tf.tensor2d(
+        Float32Array.from({ length: rows }, (_row, i) => Number(i === k)),
+        [rows, 1],
+      );
+      const own = tf.mul<Tensor2D>(tf.slice(a, [0, k], [-1, 1]), below);
+      const lead = tf.sum(tf.mul(own, first));
+      const sign = tf.where(tf.less(lead, 0), tf.scalar(-1), tf.scalar(1));
+      const v = tf.add<Tensor2D>(own, tf.mul(first, tf.mul(sign, tf.norm(own))));
+      const reflect = (x: Tensor2D): Tensor2D =>
+        tf.sub(
+          x,
+          tf.mul(tf.matMul(v, tf.matMul(v, x, true)), tf.divNoNan(2, tf.sum(tf.square(v)))),
+        );
+      a = reflect(a);
+      return reflect;
+    });
+    const start = tf.eye(rows, columns);
+    const q = reflectors.reduceRight((x, reflect) => reflect(x), start);
+    const r = tf.linalg.bandPart(tf.slice(a, [0, 0], [columns, -1]), 0, -1);
+    const [inverse] = tf.unstack(matrixInverse(tf.expandDims(r, 0)));
+    return [q, tf.transpose(inverse!)] as [Tensor2D, Tensor2D];
+  });
 }
 
 /** Q, and R⁻ᵀ row by row. */

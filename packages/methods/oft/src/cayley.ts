@@ -5,7 +5,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D, Tensor3D } from '@tensorflow/tfjs';
-import { differentiable, freezeTensor } from '@peft/ops';
+import { differentiable, freezeTensor, matrixInverse } from '@peft/ops';
 
 /**
  * Q = U − Uᵀ with the vectors' elements above the diagonal of U, row by row. vectors `[B,
@@ -54,7 +54,7 @@ export function cayleyExact(skew: Tensor3D): Tensor3D {
     { skew },
     (save) => {
       const identity = tf.expandDims(tf.eye(skew.shape[1]), 0) as Tensor3D;
-      const inverse = inverseOf(tf.add<Tensor3D>(identity, skew));
+      const inverse = matrixInverse(tf.add<Tensor3D>(identity, skew));
       const rotation = tf.matMul(tf.sub<Tensor3D>(identity, skew), inverse);
       save([inverse, rotation]);
       return rotation;
@@ -74,39 +74,4 @@ export function cayleyExact(skew: Tensor3D): Tensor3D {
       };
     },
   );
-}
-
-/**
- * Gauss and Jordan with the largest pivot, in float64; the blocks are small, and no backend inverts
- * matrices.
- */
-function inverseOf(matrices: Tensor3D): Tensor3D {
-  const [count, size] = matrices.shape;
-  const values = matrices.dataSync();
-  const out = new Float32Array(values.length);
-  for (let block = 0; block < count; block += 1) {
-    const rows = Array.from({ length: size }, (_, i) =>
-      Float64Array.from({ length: 2 * size }, (_element, j) =>
-        j < size ? values[(block * size + i) * size + j]! : Number(j - size === i),
-      ),
-    );
-    for (let column = 0; column < size; column += 1) {
-      let pivot = column;
-      for (let i = column + 1; i < size; i += 1)
-        if (Math.abs(rows[i]![column]!) > Math.abs(rows[pivot]![column]!)) pivot = i;
-      [rows[column], rows[pivot]] = [rows[pivot]!, rows[column]!];
-      const lead = rows[column]!;
-      const scale = lead[column]!;
-      for (let j = 0; j < 2 * size; j += 1) lead[j]! /= scale;
-      for (let i = 0; i < size; i += 1) {
-        const factor = rows[i]![column]!;
-        if (i === column || factor === 0) continue;
-        const row = rows[i]!;
-        for (let j = 0; j < 2 * size; j += 1) row[j]! -= factor * lead[j]!;
-      }
-    }
-    for (let i = 0; i < size; i += 1)
-      for (let j = 0; j < size; j += 1) out[(block * size + i) * size + j] = rows[i]![size + j]!;
-  }
-  return tf.tensor3d(out, [count, size, size]);
 }

@@ -8,7 +8,7 @@
  * The parameter is the upper triangle of each Q_i: `oft_R.weight [n, S(S−1)/2]`, zero at the start.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor3D, Variable } from '@tensorflow/tfjs';
+import type { Tensor2D, Tensor3D, Variable } from '@tensorflow/tfjs';
 import {
   definePeftMethod,
   normal,
@@ -17,6 +17,7 @@ import {
   zeros,
   type LinearAttachment,
 } from '@peft/core';
+import { differentiable } from '@peft/ops';
 import { cayleyExact, cayleySeries, skewSymmetric } from './cayley.js';
 import { leaveOut, rotate } from './rotate.js';
 import {
@@ -91,19 +92,20 @@ export const oft = definePeftMethod({
 
 /**
  * COFT: shortens Q where its Frobenius norm, √2 times the vector's length, exceeds ε/√n. In place,
- * off the tape, on few values.
+ * off the tape.
  */
 function project(vectors: Variable, epsilon: number): void {
-  const [count, length] = vectors.shape as [number, number];
-  const limit = epsilon / Math.sqrt(count);
-  const values = vectors.dataSync<'float32'>().slice();
-  let isChanged = false;
-  for (let block = 0; block < count; block += 1) {
-    const row = values.subarray(block * length, (block + 1) * length);
-    const norm = Math.SQRT2 * Math.hypot(...row);
-    if (norm <= limit * (1 + 1e-6)) continue; // rounding of the last time
-    isChanged = true;
-    for (let i = 0; i < length; i += 1) row[i]! *= limit / norm;
-  }
-  if (isChanged) tf.tidy(() => vectors.assign(tf.tensor2d(values, [count, length])));
+  const limit = epsilon / Math.sqrt(vectors.shape[0]!);
+  const shortened = differentiable<never, Tensor2D>(
+    {},
+    () =>
+      tf.tidy(() => {
+        const norm = tf.mul(tf.norm(vectors, 2, 1, true), Math.SQRT2);
+        const isLonger = tf.greater(norm, limit * (1 + 1e-6)); // rounding of the last time
+        return tf.mul(vectors, tf.where(isLonger, tf.div(limit, norm), tf.onesLike(norm)));
+      }),
+    () => ({}),
+  );
+  vectors.assign(shortened);
+  shortened.dispose();
 }

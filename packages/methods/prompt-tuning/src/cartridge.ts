@@ -17,7 +17,7 @@ import {
   type MatrixParameter,
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { differentiable } from '@peft/ops';
+import { differentiable, readValues } from '@peft/ops';
 import { attentionSites, keyWidth, pairOf, refuse, selfAttentions } from './prefix-sites.js';
 import { peftModelWords } from './virtual-tokens.js';
 
@@ -141,16 +141,18 @@ function withFrozenRows(
   context: AttachContext,
 ): () => Tensor2D {
   const first = (): Tensor2D => tf.slice(valueOf(table), [0, 0], [count, -1]);
-  let kept: Float32Array | undefined;
-  context.onStep(() => {
+  let kept: Promise<Float32Array> | undefined;
+  context.onStep(async () => {
     if (!kept) return;
-    const values = Float32Array.from(table.value.dataSync());
-    values.set(kept);
-    tf.tidy(() => table.value.assign(tf.tensor(values, table.value.shape)));
+    const rows = await kept;
+    tf.tidy(() => {
+      const own = tf.tensor2d(rows, [count, table.shape[1]!]);
+      table.value.assign(tf.concat([own, tf.slice(valueOf(table), [count, 0])], 0));
+    });
   });
   return () => {
     const frozen = differentiable<never, Tensor2D>({}, first, () => ({}));
-    kept ??= frozen.dataSync<'float32'>().slice(); // once
+    kept ??= readValues(frozen).then((values) => values.slice()); // once
     return tf.concat([frozen, tf.slice(valueOf(table), [count, 0])], 0);
   };
 }

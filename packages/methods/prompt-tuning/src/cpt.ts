@@ -154,19 +154,21 @@ function limitsOf({ tokenIds, types, epsilon, formatEpsilon }: CptConfig, width:
   });
 }
 
-/** In place, off the tape, on few values. */
+/** In place, off the tape. */
 function shorten(delta: Variable, limits: readonly number[]): void {
-  const values = delta.dataSync<'float32'>().slice();
-  const width = values.length / limits.length;
-  let isChanged = false;
-  limits.forEach((limit, p) => {
-    const row = values.subarray(p * width, (p + 1) * width);
-    const length = Math.hypot(...row);
-    if (length <= limit * (1 + 1e-6)) return; // rounding of the last time
-    isChanged = true;
-    for (let i = 0; i < width; i += 1) row[i]! *= limit / length;
-  });
-  if (isChanged) tf.tidy(() => delta.assign(tf.tensor(values, delta.shape)));
+  const shortened = differentiable<never, Tensor2D>(
+    {},
+    () =>
+      tf.tidy(() => {
+        const most = tf.tensor2d([...limits], [limits.length, 1]);
+        const length = tf.norm(delta, 2, 1, true);
+        const isLonger = tf.greater(length, tf.mul(most, 1 + 1e-6)); // rounding of the last time
+        return tf.mul(delta, tf.where(isLonger, tf.div(most, length), tf.onesLike(length)));
+      }),
+    () => ({}),
+  );
+  delta.assign(shortened);
+  shortened.dispose();
 }
 
 /** δ, without gradient where a token does not move. */

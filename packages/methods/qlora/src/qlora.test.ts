@@ -229,7 +229,7 @@ describe('qlora', () => {
       unknown
     >;
     const fast = await nativeEngine();
-    const run = (options: LoadWeightsOptions, seed: number): number => {
+    const run = async (options: LoadWeightsOptions, seed: number): Promise<number> => {
       const store = openCheckpoint(here('model'));
       const model = loadModel(debertaV2, config, store, fast ?? engine, {
         head: { kind: 'pooled-linear', outputs: classes.length, pooling: 'mean' },
@@ -268,7 +268,7 @@ describe('qlora', () => {
           ),
         );
         losses.push(value.dataSync()[0]!);
-        optimizer.update(
+        await optimizer.update(
           parameters,
           Object.fromEntries(parameters.map(({ name, variable }) => [name, grads[variable.name]!])),
           state,
@@ -281,8 +281,8 @@ describe('qlora', () => {
       return losses.at(-1)!;
     };
     const [plain, quantised] = [
-      [0, 1].map((seed) => run({}, seed)),
-      [0, 1].map((seed) => run(qlora().load, seed)),
+      await Promise.all([0, 1].map((seed) => run({}, seed))),
+      await Promise.all([0, 1].map((seed) => run(qlora().load, seed))),
     ];
     fast?.dispose();
     await engine.activate();

@@ -15,7 +15,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D, Variable } from '@tensorflow/tfjs';
 import { kaimingUniform, type AttachContext, type Initializer } from '@peft/core';
-import { product } from '@peft/ops';
+import { differentiable, product, readValues } from '@peft/ops';
 
 /** @param name of the module under a site. @returns R, owned by the enclosing scope. */
 export function orthogonalProjection(
@@ -35,21 +35,33 @@ export function orthogonalProjection(
     orthogonalStart(rank),
     { trainable: false },
   );
-  let before: readonly number[] | undefined;
-  context.onStep(() => before && setDiagonal(original.value, before));
+  let kept: Promise<Float32Array> | undefined;
+  context.onStep(async () => {
+    if (kept) setDiagonal(original.value, await kept);
+  });
   return () => {
     const matrix = original.value;
-    before = diagonalOf(matrix);
+    const diagonal = constant(() => diagonalOf(matrix));
+    kept ??= readValues(diagonal); // once: no step changes it
+    const signs = constant(() => tf.mul(tf.sign(diagonal), tf.floor(tf.abs(diagonal))));
     const columns = tf.matMul(
       base.value,
-      scaledHouseholder(tf.transpose(matrix) as Tensor2D, before.map(Math.trunc)),
+      scaledHouseholder(tf.transpose(matrix) as Tensor2D, signs),
     );
     return tf.transpose(columns) as Tensor2D;
   };
 }
 
-/** Q `[D, r]` of a matrix `[D, r]`, its column i times `signs[i]`. */
-export function scaledHouseholder(matrix: Tensor2D, signs: readonly number[]): Tensor2D {
+/** What no gradient is to reach. */
+const constant = (make: () => Tensor2D): Tensor2D =>
+  differentiable<never, Tensor2D>(
+    {},
+    () => tf.tidy(make),
+    () => ({}),
+  );
+
+/** Q `[D, r]` of a matrix `[D, r]`, its column i times `signs[i]` `[1, r]`. */
+export function scaledHouseholder(matrix: Tensor2D, signs: Tensor2D): Tensor2D {
   const [width, rank] = matrix.shape;
   const below = tf.mul<Tensor2D>(
     matrix,
@@ -65,18 +77,26 @@ export function scaledHouseholder(matrix: Tensor2D, signs: readonly number[]): T
     const tau = tf.div(2, tf.sum(tf.square(v)));
     result = tf.sub<Tensor2D>(result, tf.mul(tau, tf.matMul(v, tf.matMul(v, result, true, false))));
   }
-  return tf.mul(result, tf.tensor2d([...signs], [1, rank]));
+  return tf.mul(result, signs);
 }
 
-function diagonalOf(matrix: Tensor2D): number[] {
-  const values = matrix.dataSync(); // r rows, read in each pass
-  return Array.from({ length: matrix.shape[0] }, (_, i) => values[i * matrix.shape[1] + i]!);
+/** `[1, r]` of a matrix `[r, D]`. */
+function diagonalOf(matrix: Tensor2D): Tensor2D {
+  const [rank, width] = matrix.shape;
+  const own = mask(rank, width, (row, column) => Number(row === column));
+  return tf.reshape(tf.sum(tf.where(tf.cast(own, 'bool'), matrix, tf.zerosLike(matrix)), 1), [
+    1,
+    rank,
+  ]);
 }
 
-function setDiagonal(matrix: Variable, diagonal: readonly number[]): void {
-  const values = Float32Array.from(matrix.dataSync());
-  diagonal.forEach((value, i) => (values[i * matrix.shape[1]! + i] = value));
-  tf.tidy(() => matrix.assign(tf.tensor(values, matrix.shape)));
+function setDiagonal(matrix: Variable, diagonal: Float32Array): void {
+  const [rank, width] = matrix.shape as [number, number];
+  tf.tidy(() => {
+    const own = mask(rank, width, (row, column) => Number(row === column));
+    const values = mask(rank, width, (row, column) => (row === column ? diagonal[row]! : 0));
+    matrix.assign(tf.where(tf.cast(own, 'bool'), values, matrix as unknown as Tensor2D));
+  });
 }
 
 const mask = (

@@ -24,7 +24,7 @@ describe('ReFT', () => {
 
   it('makes orthonormal columns of any matrix', () => {
     tf.tidy(() => {
-      const q = scaledHouseholder(seededTensor<Tensor2D>(3, [7, 3]), [1, -1, 1]);
+      const q = scaledHouseholder(seededTensor<Tensor2D>(3, [7, 3]), tf.tensor2d([[1, -1, 1]]));
       expect(tf.matMul(q, q, true, false)).toBeAllclose(tf.eye(3), { atol: 1e-6 });
     });
   });
@@ -32,17 +32,25 @@ describe('ReFT', () => {
   it('is a product of reflections, as torch.linalg.householder_product has it', () => {
     // By hand: v = (1, 2), τ = 2/5, H = I − τ·v·vᵀ, and its first column.
     tf.tidy(() => {
-      expect(scaledHouseholder(tf.tensor2d([[9], [2]]), [1])).toBeAllclose([1 - 2 / 5, -4 / 5]);
+      expect(scaledHouseholder(tf.tensor2d([[9], [2]]), tf.tensor2d([[1]]))).toBeAllclose([
+        1 - 2 / 5,
+        -4 / 5,
+      ]);
     });
   });
 
   it('has the gradients of finite differences, and none at the diagonal', () => {
     tf.tidy(() => {
       const matrix = seededTensor<Tensor2D>(4, [5, 2]);
-      expectGradients((x) => scaledHouseholder(x as Tensor2D, [1, -1]), [matrix]);
+      expectGradients((x) => scaledHouseholder(x as Tensor2D, tf.tensor2d([[1, -1]])), [matrix]);
       const gradient = tf
         .grad((x) =>
-          tf.sum(tf.mul(scaledHouseholder(x as Tensor2D, [1, -1]), seededTensor(5, [5, 2]))),
+          tf.sum(
+            tf.mul(
+              scaledHouseholder(x as Tensor2D, tf.tensor2d([[1, -1]])),
+              seededTensor(5, [5, 2]),
+            ),
+          ),
         )(matrix)
         .arraySync() as number[][];
       expect(
@@ -65,14 +73,14 @@ describe('ReFT', () => {
     model.dispose();
   });
 
-  it('keeps what stands on the diagonal through steps with weight decay', () => {
+  it('keeps what stands on the diagonal through steps with weight decay', async () => {
     const { open, batch } = tinyModels()[0]!;
     const model = open(engine);
     const adapter = model.addAdapter('a', loReft({ rank: 2 }));
     const { value } = parameterOf(adapter, 'weight.original');
     tf.tidy(() => void model.forward(batch));
     tf.tidy(() => value.assign(tf.add(tf.mul(value, 0.999), 0.01)));
-    for (const hook of adapter.stepHooks) hook({ step: 1, gradient: () => undefined });
+    for (const hook of adapter.stepHooks) await hook({ step: 1, gradient: () => undefined });
     const rows = value.arraySync() as number[][];
     expect([rows[0]![0], rows[1]![1]]).toEqual([-1, -1]);
     expect(rows[0]![1]).toBeCloseTo(0.01);

@@ -22,7 +22,7 @@ import {
   type StoredForm,
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { linear } from '@peft/ops';
+import { differentiable, linear } from '@peft/ops';
 
 /** Options of VB-LoRA. */
 export interface VbloraConfig {
@@ -148,15 +148,17 @@ function topkOf(row: ArrayLike<number>, k: number): number[] {
 
 const compare = (x: number, y: number): number => (x === y ? 0 : x - y);
 
-/** Where a row's k largest stand, off the tape. */
-function largest(rows: Tensor2D, k: number): Tensor2D {
-  const [count, width] = rows.shape;
-  const values = rows.dataSync(); // the choice is made anew in each pass
-  const mask = new Uint8Array(count * width);
-  for (let n = 0; n < count; n += 1)
-    for (const i of topkOf(values.subarray(n * width, (n + 1) * width), k)) mask[n * width + i] = 1;
-  return tf.tensor2d(mask, [count, width], 'bool');
-}
+/** Where a row's k largest stand, off the tape; of equal ones the first. */
+const largest = (rows: Tensor2D, k: number): Tensor2D =>
+  differentiable<never, Tensor2D>(
+    {},
+    () =>
+      tf.tidy(() => {
+        const { indices } = tf.topk(rows, k);
+        return tf.cast(tf.sum(tf.oneHot(indices as Tensor2D, rows.shape[1]), 1), 'bool');
+      }),
+    () => ({}),
+  );
 
 /**
  * k indices and the first k − 1 of their weights for each row of logits; what was read is written as it

@@ -8,12 +8,12 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { clip, gatedActivation, gatherRows, scatterAddRows } from '@peft/ops';
+import { clip, gatedActivation, gatherRows, hasDeviceMemory, scatterAddRows } from '@peft/ops';
 import { zeros, type ModelRun } from '@peft/core';
 import type { DescriptionBuilder } from '../description/describe.js';
 import type { DecoderConfig } from './decoder-config.js';
 import type { ExpertsConfig } from './experts-config.js';
-import { route } from './router.js';
+import { denseWeights, route } from './router.js';
 
 const CORRECTION = 'e_score_correction_bias';
 
@@ -101,6 +101,18 @@ export function runExperts(
     router.kind === 'sigmoid'
       ? (run.vector(`${module}.${form.router}.${CORRECTION}`) as Tensor1D)
       : undefined;
+  const shared = runShared(run, module, config, experts, x);
+  if (hasDeviceMemory()) {
+    const routed = runAllExperts(
+      run,
+      module,
+      config,
+      experts,
+      x,
+      denseWeights(logits, perToken, router, correction),
+    );
+    return shared ? tf.add(routed, shared) : routed;
+  }
   const routes = route(logits, perToken, router, correction);
   const byExpert = Array.from({ length: count }, (): number[] => []);
   routes.experts.forEach((expert, place) => byExpert[expert]!.push(place));
@@ -116,8 +128,28 @@ export function runExperts(
     gatherRows(routes.weights, Int32Array.from(order)),
   ) as Tensor2D;
   const routed = scatterAddRows(weighted, tokensOf(order), x.shape[0]);
-  const shared = runShared(run, module, config, experts, x);
   return shared ? tf.add(routed, shared) : routed;
+}
+
+/**
+ * Every expert on every token, for a device: which tokens an expert has is known there alone, and
+ * cannot be waited for. X/K times the products of the other way.
+ * @param weights `[N, X]`, 0 where an expert is not a token's
+ */
+function runAllExperts(
+  run: ModelRun,
+  module: string,
+  config: DecoderConfig,
+  experts: ExpertsConfig,
+  x: Tensor2D,
+  weights: Tensor2D,
+): Tensor2D {
+  return Array.from({ length: experts.count }, (_, expert) =>
+    tf.mul<Tensor2D>(
+      runExpert(run, `${module}.experts.${expert}`, config, experts, x),
+      tf.slice(weights, [0, expert], [-1, 1]),
+    ),
+  ).reduce((sum, own) => tf.add(sum, own));
 }
 
 /** One expert on its tokens. */

@@ -6,7 +6,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { gatherRows } from '@peft/ops';
+import { differentiable, gatherRows } from '@peft/ops';
 import type { RouterConfig } from './experts-config.js';
 
 export interface Routes {
@@ -39,6 +39,51 @@ export function route(
     perToken,
   ]) as Tensor2D;
   return { experts, weights: tf.reshape(weigh(chosen, router), [tokens * perToken, 1]) };
+}
+
+/**
+ * The same choice without reading it, for a device: the weight of each token and expert, 0 where the
+ * expert is not among the token's.
+ * @returns `[N, X]`
+ */
+export function denseWeights(
+  logits: Tensor2D,
+  perToken: number,
+  router: RouterConfig,
+  correction?: Tensor1D,
+): Tensor2D {
+  const scores = scoresOf(logits, router.kind);
+  const isChosen = constant(() => {
+    const shifted = correction ? tf.add<Tensor2D>(scores, correction) : scores;
+    return chosenPlaces(withinBestGroups(shifted, router), perToken);
+  });
+  if (router.kind === 'chosen')
+    return tf.softmax(tf.add<Tensor2D>(logits, tf.mul(tf.sub(1, isChosen), -1e30)));
+  return weigh(tf.mul(scores, isChosen), router);
+}
+
+/** What no gradient is to reach. */
+const constant = (make: () => Tensor2D): Tensor2D =>
+  differentiable<never, Tensor2D>(
+    {},
+    () => tf.tidy(make),
+    () => ({}),
+  );
+
+/** 1 at the largest of each row, 0 elsewhere. */
+function chosenPlaces(scores: Tensor2D, count: number): Tensor2D {
+  const { indices } = tf.topk(scores, count);
+  return tf.sum(tf.cast(tf.oneHot(indices as Tensor2D, scores.shape[1]), 'float32'), 1);
+}
+
+function withinBestGroups(scores: Tensor2D, { groups, chosenGroups }: RouterConfig): Tensor2D {
+  if (groups === chosenGroups) return scores;
+  const [tokens, count] = scores.shape;
+  const size = count / groups;
+  const best = tf.topk(tf.reshape(scores, [tokens, groups, size]), Math.min(2, size)).values;
+  const kept = chosenPlaces(tf.sum<Tensor2D>(best, 2), chosenGroups); // [N, G]
+  const spread = tf.reshape(tf.tile(tf.expandDims(kept, 2), [1, 1, size]), [tokens, count]);
+  return tf.where(tf.greater(spread, 0), scores, tf.fill(scores.shape, -1e30)) as Tensor2D;
 }
 
 function scoresOf(logits: Tensor2D, kind: RouterConfig['kind']): Tensor2D {
@@ -82,10 +127,9 @@ export function balancingLoss(logits: readonly Tensor2D[], perToken: number): tf
   const all = tf.concat([...logits], 0); // [L·N, X]
   const [rows, count] = all.shape;
   const probabilities = tf.softmax(all);
-  const values = probabilities.dataSync() as Float32Array; // counts have no gradient
-  const share = new Float32Array(count);
-  for (let n = 0; n < rows; n += 1)
-    for (const x of largest(values.subarray(n * count, (n + 1) * count), perToken))
-      share[x]! += 1 / rows;
-  return tf.mul(tf.sum(tf.mul(tf.mean(probabilities, 0), tf.tensor1d(share))), count) as tf.Scalar;
+  // counts have no gradient
+  const share = constant(() =>
+    tf.div(tf.sum(chosenPlaces(probabilities, perToken), 0, true), rows),
+  );
+  return tf.mul(tf.sum(tf.mul(tf.mean(probabilities, 0, true), share)), count) as tf.Scalar;
 }

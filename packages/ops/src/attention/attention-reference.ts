@@ -7,7 +7,7 @@ import type { Tensor, Tensor2D, Tensor3D, Tensor4D } from '@tensorflow/tfjs';
 import { dropoutFactors } from '../random/dropout.js';
 import type { AttentionAttributes, DropoutAttributes } from '../tape/kernels.js';
 import { longestSequence } from '../positions/offsets.js';
-import { batchedProduct } from '../products/product.js';
+import { batchedProduct, product } from '../products/product.js';
 import {
   fromGroupedOrder,
   groupSequences,
@@ -72,7 +72,7 @@ export function referenceAttentionGradient(
   // δ [Nq, H]
   const delta = toGroupedOrder(headSums(tf.mul(inputs.dy, inputs.y), heads), batch.queries);
   const logSumExp = toGroupedOrder(inputs.logSumExp as Tensor2D, batch.queries, NO_ROW);
-  const biasSums = needBias && inputs.bias ? new Float64Array(inputs.bias.size) : undefined;
+  const biasParts: Tensor2D[] = [];
   const parts = batch.groups.map((group) =>
     tf.tidy(() => {
       const { q, k, v } = batch.tensorsOf(group);
@@ -96,7 +96,8 @@ export function referenceAttentionGradient(
         factors,
       );
       const dScores = tf.mul(probabilities, tf.sub(dProbabilities, perQuery(delta)));
-      if (biasSums) addBiasSums(biasSums, dScores, group, attributes);
+      if (needBias && inputs.bias)
+        biasParts.push(tf.keep(biasSums(dScores, inputs.bias.shape[1]!, group, attributes)));
       const dCapped = capped
         ? tf.mul(dScores, tf.sub(1, tf.square(tf.div(capped, softCap))))
         : dScores;
@@ -123,6 +124,8 @@ export function referenceAttentionGradient(
   );
   const sum = (tensors: (Tensor | undefined)[]) =>
     extra === 0 ? tf.zeros([0]) : tf.addN(tensors as Tensor[]);
+  const dBias = biasParts.length > 0 ? tf.addN(biasParts) : tf.zeros([0]);
+  tf.dispose(biasParts);
   return [
     fromGroupedOrder(
       parts.map((part) => part.dq),
@@ -136,7 +139,7 @@ export function referenceAttentionGradient(
       parts.map((part) => part.dv),
       batch.keys,
     ),
-    biasSums ? tf.tensor(Float32Array.from(biasSums), inputs.bias!.shape) : tf.zeros([0]),
+    dBias,
     sum(parts.map((part) => part.dExtraKeys)),
     sum(parts.map((part) => part.dExtraValues)),
   ];
@@ -153,7 +156,6 @@ function groupedInputs(inputs: AttentionTensors, attributes: AttentionAttributes
   const q = toGroupedOrder(inputs.q as Tensor2D, queries);
   const k = toGroupedOrder(inputs.k as Tensor2D, keys);
   const v = toGroupedOrder(inputs.v as Tensor2D, keys);
-  const biasValues = inputs.bias?.dataSync(); // small: [H, S]
   const columns = extra + longestSequence(keyOffsets);
   const withExtra = (
     own: Tensor2D,
@@ -193,9 +195,11 @@ function groupedInputs(inputs: AttentionTensors, attributes: AttentionAttributes
      * P+Tk]`.
      */
     masksOf: (group: SequenceGroup) =>
-      [positionMask(group, attributes, biasValues), lengthMask(group, extra)].filter(
-        (mask) => mask !== undefined,
-      ),
+      [
+        inputs.bias && biasMask(inputs.bias as Tensor2D, group, attributes),
+        positionMask(group, attributes),
+        lengthMask(group, extra),
+      ].filter((mask) => mask !== undefined),
     dropoutOf: (group: SequenceGroup) =>
       dropout &&
       probabilityFactors(group, dropout, heads, extra + group.keyLength, columns, queryOffsets),
@@ -244,29 +248,34 @@ export function lengthMask(
   return tf.tensor4d(mask, [keyLengths.length, 1, 1, columns]);
 }
 
+/** Hides the keys that a query must not see. */
 function positionMask(
   { queryLength, keyLength, offset }: SequenceGroup,
-  attributes: AttentionAttributes,
-  bias: ArrayLike<number> | undefined,
+  { causal, window, extra }: AttentionAttributes,
 ): Tensor4D | undefined {
-  const { causal, window, extra, heads, biasIndex, biasOrigin = 0 } = attributes;
-  if (!causal && window === 0 && !bias) return undefined;
-  const planes = bias ? heads : 1;
+  if (!causal && window === 0) return undefined;
   const columns = extra + keyLength;
-  const tableWidth = bias ? bias.length / heads : 0;
-  const mask = new Float32Array(planes * queryLength * columns);
-  for (let h = 0; h < planes; h += 1) {
-    for (let row = 0; row < queryLength; row += 1) {
-      const i = row + offset;
-      const start = (h * queryLength + row) * columns + extra;
-      for (let j = 0; j < keyLength; j += 1) {
-        if (!isSeen(i, j, causal, window)) mask[start + j] = HIDDEN;
-        else if (bias)
-          mask[start + j] = bias[h * tableWidth + biasColumn(j - i, biasIndex!, biasOrigin)]!;
-      }
-    }
-  }
-  return tf.tensor4d(mask, [1, planes, queryLength, columns]);
+  const mask = new Float32Array(queryLength * columns);
+  for (let row = 0; row < queryLength; row += 1)
+    for (let j = 0; j < keyLength; j += 1)
+      if (!isSeen(row + offset, j, causal, window)) mask[row * columns + extra + j] = HIDDEN;
+  return tf.tensor4d(mask, [1, 1, queryLength, columns]);
+}
+
+/** bias[h, biasIndex[j − i + biasOrigin]] of each query and key `[1, H, Tq, P+Tk]`. */
+function biasMask(
+  bias: Tensor2D,
+  { queryLength, keyLength, offset }: SequenceGroup,
+  { extra, heads, biasIndex, biasOrigin = 0 }: AttentionAttributes,
+): Tensor4D {
+  const columns = Int32Array.from({ length: queryLength * keyLength }, (_, at) =>
+    biasColumn((at % keyLength) - Math.floor(at / keyLength) - offset, biasIndex!, biasOrigin),
+  );
+  const picked = tf.gather(bias, tf.tensor1d(columns, 'int32'), 1);
+  const table = tf.reshape(picked, [1, heads, queryLength, keyLength]) as Tensor4D;
+  return extra === 0
+    ? table
+    : tf.concat([tf.zeros<tf.Rank.R4>([1, heads, queryLength, extra]), table], 3);
 }
 
 function isSeen(i: number, j: number, causal: boolean, window: number): boolean {
@@ -277,26 +286,38 @@ function isSeen(i: number, j: number, causal: boolean, window: number): boolean 
 const biasColumn = (distance: number, index: Int32Array, origin: number): number =>
   index[Math.min(Math.max(distance + origin, 0), index.length - 1)]!;
 
-/** sums[h, column of j − i] += dscore[h, i, j]; extra keys have no bias. */
-function addBiasSums(
-  sums: Float64Array,
+/**
+ * Σ dscore[g, h, i, j] over the pairs of each column of the bias, `[H, S]`; extra keys have none. The
+ * rows are shifted so that equal distances stand below each other: first those are summed, then the
+ * distances of a column.
+ */
+function biasSums(
   dScores: Tensor,
-  { sequences, queryLength, keyLength, offset }: SequenceGroup,
+  width: number,
+  { queryLength, keyLength, offset }: SequenceGroup,
   { heads, extra, biasIndex, biasOrigin = 0 }: AttentionAttributes,
-): void {
-  const values = dScores.dataSync();
-  const columns = extra + keyLength;
-  const width = sums.length / heads;
-  let row = 0;
-  for (let g = 0; g < sequences.length; g += 1) {
-    for (let h = 0; h < heads; h += 1) {
-      for (let i = offset; i < queryLength + offset; i += 1, row += 1) {
-        for (let j = 0; j < keyLength; j += 1)
-          sums[h * width + biasColumn(j - i, biasIndex!, biasOrigin)]! +=
-            values[row * columns + extra + j]!;
-      }
-    }
-  }
+): Tensor2D {
+  const distances = queryLength + keyLength - 1;
+  const own = tf.slice(
+    tf.reshape(dScores, [-1, heads, queryLength, extra + keyLength]),
+    [0, 0, 0, extra],
+    [-1, -1, -1, keyLength],
+  );
+  // row by row from the last one: (row', j) at row'·(Tq + Tk) + j of lines that are one shorter
+  const reversed = tf.reverse(tf.sum(own, 0), 1);
+  const padded = tf.pad(reversed, [
+    [0, 0],
+    [0, 0],
+    [0, queryLength],
+  ]);
+  const shifted = tf.reshape(
+    tf.slice(tf.reshape(padded, [heads, -1]), [0, 0], [-1, queryLength * distances]),
+    [heads, queryLength, distances],
+  );
+  const isColumn = new Float32Array(distances * width);
+  for (let d = 0; d < distances; d += 1)
+    isColumn[d * width + biasColumn(d - queryLength + 1 - offset, biasIndex!, biasOrigin)] = 1;
+  return product(tf.sum(shifted, 1), tf.tensor2d(isColumn, [distances, width]));
 }
 
 /**

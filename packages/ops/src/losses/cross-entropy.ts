@@ -143,15 +143,29 @@ function referenceCrossEntropy(logits: Tensor2D, labels: Int32Array): Tensor[] {
     tf.log(tf.sum(tf.exp(tf.sub(logits, largest)), 1)),
     tf.squeeze(largest, [1]),
   );
-  // One element per row is read from the logits instead of a product with a one-hot matrix [N, V].
-  const values = logits.dataSync();
-  const classes = logits.shape[1];
-  const lse = logSumExp.dataSync();
-  const loss = Float32Array.from(labels, (label, n) =>
-    label === IGNORED_LABEL ? 0 : lse[n]! - values[n * classes + label]!,
+  const loss = tf.where(
+    isLabelled(labels),
+    tf.sub(logSumExp, tf.gatherND(logits, labelPlaces(labels))),
+    tf.zerosLike(logSumExp),
   );
-  return [tf.tensor1d(loss), logSumExp];
+  return [loss, logSumExp];
 }
+
+/** Where each row's label stands, `[N, 2]`; that of a row without one is class 0. */
+const labelPlaces = (labels: Int32Array): Tensor2D =>
+  tf.tensor2d(
+    Int32Array.from({ length: 2 * labels.length }, (_, i) =>
+      i % 2 === 0 ? i >> 1 : Math.max(0, labels[i >> 1]!),
+    ),
+    [labels.length, 2],
+    'int32',
+  );
+
+const isLabelled = (labels: Int32Array): Tensor1D =>
+  tf.tensor1d(
+    Uint8Array.from(labels, (label) => Number(label !== IGNORED_LABEL)),
+    'bool',
+  );
 
 function referenceGradient(
   logits: Tensor2D,
@@ -159,17 +173,12 @@ function referenceGradient(
   labels: Int32Array,
   dloss: Tensor,
 ): Tensor {
-  const classes = logits.shape[1];
-  const wanted = Float32Array.from(dloss.dataSync(), (value, n) =>
-    labels[n] === IGNORED_LABEL ? 0 : value,
-  );
+  const wanted = tf.where(isLabelled(labels), dloss, tf.zerosLike(dloss));
   const gradient = tf.mul(
     tf.exp(tf.sub(logits, tf.expandDims(logSumExp, 1))),
-    tf.tensor2d(wanted, [wanted.length, 1]),
+    tf.expandDims(wanted, 1),
   );
-  const values = gradient.dataSync().slice();
-  labels.forEach((label, n) => {
-    if (label !== IGNORED_LABEL) values[n * classes + label]! -= wanted[n]!;
-  });
-  return tf.tensor2d(values as Float32Array, [wanted.length, classes]);
+  // one element per row instead of a one-hot matrix [N, V]
+  const places = labelPlaces(labels);
+  return tf.tensorScatterUpdate(gradient, places, tf.sub(tf.gatherND(gradient, places), wanted));
 }

@@ -84,25 +84,28 @@ export function linearCrossEntropy(
         if (made.gradient) save([made.gradient]);
         return made.loss;
       }
-      const loss = new Float32Array(rows);
-      const logSumExp = new Float32Array(rows);
-      for (const part of chunks) {
-        tf.tidy(() => {
-          const [lossPart, lsePart] = crossEntropyRows(
+      const parts = chunks.map((part) =>
+        tf.tidy(() =>
+          crossEntropyRows(
             logitsOf(copyRows(hidden, part), weight, bias),
             part.map((n) => labels[n]!),
-          );
-          spread(lossPart!.dataSync(), part, loss); // waits: [chunk] numbers
-          spread(lsePart!.dataSync(), part, logSumExp);
-        });
-      }
+          ),
+        ),
+      );
+      const [loss, logSumExp] = [0, 1].map((i) =>
+        placeRows(
+          parts.map((part) => part[i]!),
+          chunks,
+          [rows],
+        ),
+      );
       save([
         hidden,
-        tf.tensor1d(logSumExp),
+        logSumExp!,
         ...(isFrozenWeight(weight) ? [] : [weight]),
         ...(bias ? [bias] : []),
       ]);
-      return tf.tensor1d(loss);
+      return loss!;
     },
     ({ dy, saved: [savedHidden, logSumExp, ...rest], needs }) => {
       if (isOnePass) {
@@ -186,10 +189,6 @@ function labelledChunks(labels: Int32Array, size: number): Int32Array[] {
   return Array.from({ length: Math.ceil(rows.length / size) }, (_, i) =>
     rows.slice(i * size, (i + 1) * size),
   );
-}
-
-function spread(values: ArrayLike<number>, rows: Int32Array, into: Float32Array): void {
-  for (let i = 0; i < rows.length; i += 1) into[rows[i]!] = values[i]!;
 }
 
 /** dLogits · W, `[n, V] · [V, D]`. */

@@ -9,8 +9,10 @@
  * P_i).
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor1D } from '@tensorflow/tfjs';
+import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
+import { longestSequence } from '../positions/offsets.js';
+import { copyRows } from '../rows/copy-rows.js';
 import { differentiable } from '../tape/differentiable.js';
 
 /**
@@ -30,49 +32,61 @@ export function listCrossEntropy(
     );
   const bad = weights.findIndex((weight) => !(weight >= 0 && weight < Infinity));
   if (bad >= 0) throw weightError(`weight ${bad} is ${weights[bad]}`);
-  // a number per item: lists are short, and of unequal lengths
-  const slopes = new Float32Array(weights.length); // softmax − P
+  const lists = sideBySide(weights, offsets);
   return differentiable<'scores', Tensor1D>(
     { scores },
-    () => {
-      const values = scores.dataSync<'float32'>();
-      const losses = Float32Array.from({ length: offsets.length - 1 }, (_, r) =>
-        oneList(values, weights, offsets[r]!, offsets[r + 1]!, slopes),
-      );
-      return tf.tensor1d(losses);
-    },
-    ({ dy }) => {
-      const losses = dy.dataSync<'float32'>();
-      const gradient = slopes.slice();
-      losses.forEach((value, r) => {
-        for (let i = offsets[r]!; i < offsets[r + 1]!; i += 1) gradient[i]! *= value;
+    (save) => {
+      const [loss, slopes] = tf.tidy(() => {
+        const table = tf.reshape<tf.Rank.R2>(copyRows(scores, lists.places, NO_ITEM), lists.shape);
+        const shares = tf.tensor2d(lists.shares, lists.shape);
+        const logProbabilities = tf.logSoftmax(table);
+        const counted = tf.tensor2d(lists.counted, [lists.shape[0], 1]);
+        const isShared = tf.tensor2d(
+          lists.shares.map((share) => Number(share > 0)),
+          lists.shape,
+          'bool',
+        ); // −∞ of a place without an item times 0 is no number
+        const costs = tf.mul(shares, logProbabilities);
+        return [
+          tf.neg(tf.sum(tf.where(isShared, costs, tf.zerosLike(costs)), 1)),
+          tf.mul(tf.sub(tf.exp(logProbabilities), shares), counted), // softmax − P
+        ] as [Tensor1D, Tensor2D];
       });
-      return { scores: tf.tensor1d(gradient) };
+      save([slopes]);
+      return loss;
     },
+    ({ dy, saved }) => ({
+      scores: copyRows(
+        tf.reshape(tf.mul(saved[0]!, tf.expandDims(dy, 1)), [-1]),
+        lists.placesOfItems,
+      ),
+    }),
   );
 }
 
-/** Loss of one list in float64; leaves its slopes. */
-function oneList(
-  scores: Float32Array,
-  weights: Float32Array,
-  start: number,
-  end: number,
-  slopes: Float32Array,
-): number {
-  const total = weights.subarray(start, end).reduce((sum, weight) => sum + weight, 0);
-  if (total === 0) return 0;
-  const own = scores.subarray(start, end);
-  const largest = own.reduce((most, score) => Math.max(most, score), -Infinity);
-  const sum = own.reduce((part, score) => part + Math.exp(score - largest), 0);
-  const logSum = largest + Math.log(sum);
-  let loss = 0;
-  for (let i = start; i < end; i += 1) {
-    const share = weights[i]! / total;
-    if (share > 0) loss += share * (logSum - scores[i]!);
-    slopes[i] = Math.exp(scores[i]! - logSum) - share;
+/** The score of a place that no item has: its probability is exactly 0. */
+const NO_ITEM = -1e30;
+
+/** The lists as rows of one table, the longest of them as wide as it. */
+function sideBySide(weights: Float32Array, offsets: Int32Array) {
+  const count = offsets.length - 1;
+  const width = Math.max(1, longestSequence(offsets));
+  const places = new Int32Array(count * width).fill(-1); // which item is at a place
+  const placesOfItems = new Int32Array(weights.length);
+  const shares = new Float32Array(count * width); // P
+  const counted = new Float32Array(count); // 0 for a list whose weights are all 0
+  for (let r = 0; r < count; r += 1) {
+    const [start, end] = [offsets[r]!, offsets[r + 1]!];
+    const total = weights.subarray(start, end).reduce((sum, weight) => sum + weight, 0);
+    counted[r] = Number(total > 0);
+    for (let i = start; i < end; i += 1) {
+      const place = r * width + i - start;
+      places[place] = i;
+      placesOfItems[i] = place;
+      if (total > 0) shares[place] = weights[i]! / total;
+    }
   }
-  return loss;
+  return { shape: [count, width] as [number, number], places, placesOfItems, shares, counted };
 }
 
 const weightError = (problem: string): PeftError =>

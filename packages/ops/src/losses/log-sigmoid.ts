@@ -1,6 +1,6 @@
 /**
- * ln σ(x) = min(x, 0) − ln(1 + e^{−|x|}), of a few values, each in float64; dx = dy·σ(−x). tfjs's own
- * loses its input before the gradient where a scope ends in between.
+ * ln σ(x) = min(x, 0) − ln(1 + e^{−|x|}); dx = dy·σ(−x). tfjs's own loses its input before the gradient
+ * where a scope ends in between.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
@@ -12,12 +12,7 @@ export function logSigmoid(x: Tensor): Tensor {
     { x },
     (save) => {
       save([x]);
-      return tf.tensor(
-        x
-          .dataSync<'float32'>()
-          .map((value) => Math.min(value, 0) - Math.log1p(Math.exp(-Math.abs(value)))),
-        x.shape,
-      );
+      return tf.tidy(() => tf.sub(tf.minimum(x, 0), tf.log1p(tf.exp(tf.neg(tf.abs(x))))));
     },
     ({ dy, saved }) => ({ x: tf.mul(dy, tf.sigmoid(tf.neg(saved[0]!))) }),
   );

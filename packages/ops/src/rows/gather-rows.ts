@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 import { copyRows } from './copy-rows.js';
+import { hasDeviceMemory } from '../tape/device-memory.js';
 import { differentiable } from '../tape/differentiable.js';
 import { runKernel } from '../tape/kernel.js';
 
@@ -37,12 +38,11 @@ export function scatterAddRows(x: Tensor2D, rows: Int32Array, size: number): Ten
   );
 }
 
-/**
- * As a product with the 0/1 matrix of the rows would be quadratic, this one reads the values (on a
- * device: a wait).
- */
+/** A product with the 0/1 matrix of the rows would be quadratic. */
 function referenceScatter(x: Tensor, rows: Int32Array, size: number): Tensor {
   const width = x.shape[1]!;
+  if (hasDeviceMemory())
+    return tf.scatterND(tf.tensor2d(rows, [rows.length, 1], 'int32'), x, [size, width]);
   const values = x.dataSync();
   const out = new Float32Array(size * width);
   for (let n = 0; n < rows.length; n += 1) {

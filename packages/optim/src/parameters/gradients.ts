@@ -1,21 +1,48 @@
 /** Gradients before an update: their global norm, clipping, and a check for NaN and infinity. */
+import * as tf from '@tensorflow/tfjs';
 import { check } from '@peft/errors';
+import { hasDeviceMemory, readInScope, readValues } from '@peft/ops';
 import type { Gradients } from './parameter.js';
 
 /**
  * √Σ g² over all gradients, in float64 and in the order of sorted names, so that it does not depend
- * on how they were gathered. NaN or Infinity when a gradient is.
+ * on how they were gathered. NaN or Infinity when a gradient is. Of tensors on a device the squares of
+ * each are summed there, in float32, and one number for each is read.
  */
-export function globalNorm(gradients: Gradients): number {
+export async function globalNorm(gradients: Gradients): Promise<number> {
+  const sorted = Object.keys(gradients)
+    .sort()
+    .map((name) => gradients[name]!);
+  const onDevice = sorted.filter((gradient) => gradient instanceof tf.Tensor && hasDeviceMemory());
+  const squares =
+    onDevice.length > 0 ? await readInScope(() => readValues(squaresOf(onDevice))) : undefined;
   let sum = 0;
-  for (const name of Object.keys(gradients).sort()) {
-    const values = gradientValues(gradients[name]!);
+  let at = 0;
+  for (const gradient of sorted) {
+    if (squares && gradient instanceof tf.Tensor) {
+      sum += squares[at++]!;
+      continue;
+    }
+    const values = await gradientValues(gradient);
     let own = 0;
     for (let i = 0; i < values.length; i += 1) own += values[i]! * values[i]!;
     sum += own;
   }
   return Math.sqrt(sum);
 }
+
+/**
+ * Σ g² of each gradient, by the operations of the tfjs backend.
+ * @returns `[gradients]`, owned by the enclosing scope.
+ */
+export const squaresOf = (gradients: readonly Gradients[string][]): tf.Tensor1D =>
+  tf.tidy(() =>
+    tf.stack(
+      gradients.map((gradient) =>
+        tf.sum(tf.square(gradient instanceof tf.Tensor ? gradient : tf.tensor1d(gradient))),
+      ),
+    ),
+  ) as tf.Tensor1D;
 
 /** What `clipByGlobalNorm` found out about a step's gradients. */
 export interface Clipping {
@@ -34,12 +61,20 @@ export interface Clipping {
 }
 
 /**
- * Clipping by global norm with PyTorch's `clip_grad_norm_` formula. Makes no tensor: pass
+ * Clipping by global norm with PyTorch's `clip_grad_norm_` formula. Changes no gradient: pass
  * `gradientScale` to `update`.
  */
-export function clipByGlobalNorm(gradients: Gradients, maximumNorm: number): Clipping {
+export async function clipByGlobalNorm(
+  gradients: Gradients,
+  maximumNorm: number,
+): Promise<Clipping> {
   check.positive('optim', 'maximumNorm', maximumNorm);
-  const norm = globalNorm(gradients);
+  return clipToNorm(await globalNorm(gradients), maximumNorm);
+}
+
+/** The clipping of gradients whose global norm is known. */
+export function clipToNorm(norm: number, maximumNorm: number): Clipping {
+  check.positive('optim', 'maximumNorm', maximumNorm);
   const isFinite = Number.isFinite(norm);
   return {
     norm,
@@ -49,16 +84,15 @@ export function clipByGlobalNorm(gradients: Gradients, maximumNorm: number): Cli
 }
 
 /** Names of the gradients that hold a NaN or an infinity, sorted. */
-export function nonFiniteGradients(gradients: Gradients): string[] {
-  return Object.keys(gradients)
-    .sort()
-    .filter((name) => !gradientValues(gradients[name]!).every((value) => Number.isFinite(value)));
+export async function nonFiniteGradients(gradients: Gradients): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of Object.keys(gradients).sort()) {
+    const values = await gradientValues(gradients[name]!);
+    if (!values.every((value) => Number.isFinite(value))) found.push(name);
+  }
+  return found;
 }
 
-/**
- * The norm is needed before the update can start, so the wait is unavoidable; on CPU backends there
- * is none.
- */
-function gradientValues(gradient: Gradients[string]): Float32Array {
-  return gradient instanceof Float32Array ? gradient : gradient.dataSync<'float32'>();
-}
+/** Of a tensor on a CPU backend nothing has to be waited for. */
+const gradientValues = async (gradient: Gradients[string]): Promise<Float32Array> =>
+  gradient instanceof Float32Array ? gradient : gradient.data<'float32'>();

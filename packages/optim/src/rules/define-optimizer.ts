@@ -105,7 +105,7 @@ export function defineOptimizer(rule: OptimizerRule): Optimizer {
         dispose: () => store.dispose(),
       };
     },
-    update(parameters, gradients, state, options) {
+    async update(parameters, gradients, state, options) {
       check.finite(rule.name, 'learningRate', options.learningRate);
       check.finite(rule.name, 'gradientScale', options.gradientScale ?? 1);
       validate(rule.name, parameters, gradients, state);
@@ -117,7 +117,11 @@ export function defineOptimizer(rule: OptimizerRule): Optimizer {
             ? [{ parameter, gradient, context: contextOf(parameter, state, options) }]
             : [];
         });
-        updatePages(rule.tensors!, pages, new Map(touched.map((own) => [own.parameter.name, own])));
+        await updatePages(
+          rule.tensors!,
+          pages,
+          new Map(touched.map((own) => [own.parameter.name, own])),
+        );
         for (const { parameter, context } of touched) state.steps.set(parameter.name, context.step);
         return;
       }
@@ -126,12 +130,12 @@ export function defineOptimizer(rule: OptimizerRule): Optimizer {
         const gradient = gradients[name];
         if (gradient === undefined) continue;
         const context = contextOf(parameter, state, options);
-        // The update needs the values now; on a CPU backend this is a pointer, on an accelerator
-        // one copy of a small tensor.
-        const values = new Float32Array(variable.dataSync<'float32'>());
+        // The update needs the values; on a CPU backend they are there, from an accelerator one
+        // small tensor has to come.
+        const values = new Float32Array(await variable.data<'float32'>());
         rule.updateParameter(
           values,
-          gradient instanceof Float32Array ? gradient : gradient.dataSync<'float32'>(),
+          gradient instanceof Float32Array ? gradient : await gradient.data<'float32'>(),
           bind(state.store, name),
           context,
         );

@@ -46,7 +46,7 @@ export interface InitOptions {
  * ```ts
  * const optimizer = adamw();
  * const state = optimizer.init(parameters);
- * optimizer.update(parameters, gradients, state, { learningRate: schedule(step) });
+ * await optimizer.update(parameters, gradients, state, { learningRate: schedule(step) });
  * ```
  */
 export interface Optimizer {
@@ -68,7 +68,7 @@ export interface Optimizer {
   init(parameters: readonly TrainableParameter[], options?: InitOptions): OptimizerState;
   /**
    * One step for every parameter that has a gradient; the others, their state and their step count
-   * stay as they are.
+   * stay as they are. Nothing may touch parameters, gradients and state until it is done.
    * @throws PEFT_OPTIM_GRADIENT_SHAPE, PEFT_OPTIM_GRADIENT_UNKNOWN for a gradient without a
    *   parameter, PEFT_OPTIM_PARAMETER_UNKNOWN for a parameter that `init` never saw,
    *   PEFT_OPTIM_STATE_MISMATCH for the state of another optimiser; all before anything is changed.
@@ -78,7 +78,7 @@ export interface Optimizer {
     gradients: Gradients,
     state: OptimizerState,
     options: UpdateOptions,
-  ): void;
+  ): Promise<void>;
 }
 
 /** Bytes of state for parameters of these shapes, before any is made: for a memory plan. */

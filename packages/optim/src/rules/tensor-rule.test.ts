@@ -26,11 +26,11 @@ const noise = (seed: number, length: number, scale: number): Float32Array =>
     (_, i) => scale * Math.sin(seed * 12.9898 + i * 78.233) * 10 ** (((i + seed) % 4) - 2),
   );
 
-function run(
+async function run(
   optimizer: Optimizer,
   steps: number,
   store: StateStore,
-): { values: number[]; state: number[] } {
+): Promise<{ values: number[]; state: number[] }> {
   const parameters = Object.entries(shapes).map(([name, shape], i) => ({
     name,
     variable: tf.tidy(() =>
@@ -43,13 +43,13 @@ function run(
     const gradients = Object.fromEntries(
       parameters.map(({ name, variable }, i) => [name, noise(100 * t + i, variable.size, 3)]),
     );
-    optimizer.update(parameters, gradients, state, {
+    await optimizer.update(parameters, gradients, state, {
       learningRate: LEARNING_RATE,
       gradientScale: 0.37,
     });
   }
   const values = parameters.flatMap(({ variable }) => [...variable.dataSync()]);
-  const saved = stateTensors(state)
+  const saved = (await stateTensors(state))
     .filter(({ dtype }) => dtype === 'F32')
     .flatMap((tensor) => [...new Float32Array(tensor.read().slice().buffer)]);
   state.dispose();
@@ -84,9 +84,9 @@ const bound = (steps: number, values: readonly number[]): number =>
 describe.each(Object.entries(optimizers))('%s in tensor operations', (_name, optimizer) => {
   test.each([1, 20])(
     'is what the loop over arrays computes, to two units in the last place a step: %i steps',
-    (steps) => {
-      const array = run(optimizer, steps, memoryStateStore());
-      const tensor = run(optimizer, steps, deviceStateStore({ pageBytes: 8192 }));
+    async (steps) => {
+      const array = await run(optimizer, steps, memoryStateStore());
+      const tensor = await run(optimizer, steps, deviceStateStore({ pageBytes: 8192 }));
       expect(furthest(array.values, tensor.values)).toBeLessThanOrEqual(bound(steps, array.values));
       expect(furthest(array.state, tensor.state)).toBeLessThanOrEqual(bound(steps, array.state));
       expect(largest(array.values)).toBeGreaterThan(1); // values of unlike sizes were compared

@@ -12,33 +12,33 @@ describe('a checkpoint of state on a device', () => {
   test.each([0, 60_000, 10_000_000])(
     'is resumed with %i bytes there to the very bytes of a run without a break',
     async (budget) => {
-      const { parameters, state } = trained(adamw(), deviceStateStore(small(budget)));
+      const { parameters, state } = await trained(adamw(), deviceStateStore(small(budget)));
       const copy = parameters.map((parameter) => ({
         ...parameter,
         variable: tf.tidy(() => tf.variable(parameter.variable.clone())),
       }));
       const resumed = adamw().init(copy, { store: deviceStateStore(small(budget)) });
       await resumed.store.prefetch();
-      restoreState(resumed, stateTensors(state));
+      await restoreState(resumed, await stateTensors(state));
       for (const [own, of] of [
         [parameters, state],
         [copy, resumed],
       ] as const)
-        for (let t = 5; t < 8; t += 1) update(adamw(), own, gradientsOf(own, t), of);
-      expect(bytes(copy, resumed)).toEqual(bytes(parameters, state));
+        for (let t = 5; t < 8; t += 1) await update(adamw(), own, gradientsOf(own, t), of);
+      expect(await bytes(copy, resumed)).toEqual(await bytes(parameters, state));
     },
   );
 
-  test('has the tensors of one of state on the host, which it can become', () => {
-    const { parameters, state } = trained(adamw(), deviceStateStore(small(60_000)));
+  test('has the tensors of one of state on the host, which it can become', async () => {
+    const { parameters, state } = await trained(adamw(), deviceStateStore(small(60_000)));
     const host = adamw().init(parameters, { store: memoryStateStore() });
-    restoreState(host, stateTensors(state));
-    expect(bytes(parameters, host)).toEqual(bytes(parameters, state));
+    await restoreState(host, await stateTensors(state));
+    expect(await bytes(parameters, host)).toEqual(await bytes(parameters, state));
   });
 
-  test('can be read in parts', () => {
-    const { state } = trained(adamw(), deviceStateStore(small(60_000)));
-    for (const tensor of stateTensors(state)) {
+  test('can be read in parts', async () => {
+    const { state } = await trained(adamw(), deviceStateStore(small(60_000)));
+    for (const tensor of await stateTensors(state)) {
       const cuts = [0, 1, 5, 777, 3000, tensor.byteLength].filter(
         (cut) => cut <= tensor.byteLength,
       );

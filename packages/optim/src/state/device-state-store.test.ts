@@ -17,6 +17,7 @@ import { createOptimizer } from '../rules/create-optimizer.js';
 import { lion } from '../rules/lion.js';
 import type { OptimizerState } from '../rules/optimizer.js';
 import { sgd } from '../rules/sgd.js';
+import { readInScope } from '@peft/ops';
 import {
   deviceStateStore,
   type DeviceStateOptions,
@@ -33,51 +34,53 @@ describe('state on a device', () => {
   )(
     '%s with %i bytes of it there gives the same bits as with all, with or without prefetching',
     async (_name, residentBytes, optimizer) => {
-      const whole = trained(optimizer, deviceStateStore(small()));
+      const whole = await trained(optimizer, deviceStateStore(small()));
       const parameters = start();
       const state = optimizer.init(parameters, { store: deviceStateStore(small(residentBytes)) });
       for (let t = 0; t < 5; t += 1) {
         if (t > 1) await state.store.prefetch();
-        update(
+        await update(
           optimizer,
           parameters,
           gradientsOf(parameters, t, t === 2 ? ['p0', 'p2'] : []),
           state,
         );
       }
-      expect(bytes(parameters, state)).toEqual(bytes(whole.parameters, whole.state));
+      expect(await bytes(parameters, state)).toEqual(await bytes(whole.parameters, whole.state));
       expect(state.store.totalBytes).toBe(whole.state.store.totalBytes);
     },
   );
 
-  test('takes gradients that are tensors, and a mixture, as it takes arrays', () => {
-    const results = [() => false, () => true, (i: number) => i % 2 === 0].map((isTensor) => {
-      const parameters = start();
-      const state = adamw().init(parameters, { store: deviceStateStore(small()) });
-      const gradients = Object.fromEntries(
-        Object.entries(gradientsOf(parameters, 0)).map(([name, values], i) => [
-          name,
-          isTensor(i) ? tf.tensor(values, shapes[i]) : values,
-        ]),
-      );
-      update(adamw(), parameters, gradients, state);
-      return bytes(parameters, state);
-    });
+  test('takes gradients that are tensors, and a mixture, as it takes arrays', async () => {
+    const results = await Promise.all(
+      [() => false, () => true, (i: number) => i % 2 === 0].map(async (isTensor) => {
+        const parameters = start();
+        const state = adamw().init(parameters, { store: deviceStateStore(small()) });
+        const gradients = Object.fromEntries(
+          Object.entries(gradientsOf(parameters, 0)).map(([name, values], i) => [
+            name,
+            isTensor(i) ? tf.tensor(values, shapes[i]) : values,
+          ]),
+        );
+        await update(adamw(), parameters, gradients, state);
+        return bytes(parameters, state);
+      }),
+    );
     expect(results[1]).toEqual(results[0]);
     expect(results[2]).toEqual(results[0]);
   });
 
   // also where it shares a page, and whatever its neighbours become
-  test('leaves a parameter without a gradient, its moments and its step count alone', () => {
-    const { parameters, state } = trained(adamw(), deviceStateStore(small(30_000)));
-    const before = bytes(parameters, state);
+  test('leaves a parameter without a gradient, its moments and its step count alone', async () => {
+    const { parameters, state } = await trained(adamw(), deviceStateStore(small(30_000)));
+    const before = await bytes(parameters, state);
     const others = ['p0', 'p1', 'p3', 'p4', 'p5'];
     const gradients = {
       p6: new Float32Array(196).fill(Number.NaN),
       p2: gradientsOf(parameters, 7)['p2']!,
     };
-    update(adamw(), parameters, gradients, state);
-    const after = bytes(parameters, state);
+    await update(adamw(), parameters, gradients, state);
+    const after = await bytes(parameters, state);
     const of = (all: string[], i: number): string[] => [
       all[i]!,
       ...all.filter((each) => each.startsWith(`p${i}.`)),
@@ -89,18 +92,18 @@ describe('state on a device', () => {
     expect([...state.steps.values()]).toEqual([4, 5, 5, 5, 5, 5, 6]); // p0 and p2 had four
   });
 
-  test('may be updated one parameter at a time', () => {
+  test('may be updated one parameter at a time', async () => {
     const whole = start();
     const one = start();
     const [wholeState, oneState] = [whole, one].map((parameters) =>
       adamw().init(parameters, { store: deviceStateStore(small(30_000)) }),
     );
     for (let t = 0; t < 3; t += 1) {
-      update(adamw(), whole, gradientsOf(whole, t), wholeState!);
+      await update(adamw(), whole, gradientsOf(whole, t), wholeState!);
       for (const parameter of one)
-        update(adamw(), [parameter], gradientsOf([parameter], t), oneState!);
+        await update(adamw(), [parameter], gradientsOf([parameter], t), oneState!);
     }
-    expect(bytes(one, oneState!)).toEqual(bytes(whole, wholeState!));
+    expect(await bytes(one, oneState!)).toEqual(await bytes(whole, wholeState!));
   });
 
   test('gives hundreds of small tensors a few operations, not a few for each', async () => {
@@ -124,16 +127,16 @@ describe('state on a device', () => {
   });
 
   test('keeps to its budget between updates, and counts what rests in host memory', async () => {
-    const { totalBytes } = trained(adamw(), deviceStateStore(small())).state.store;
+    const { totalBytes } = (await trained(adamw(), deviceStateStore(small()))).state.store;
     for (const budget of [0, 40_000, 100_000, totalBytes]) {
-      const { parameters, state } = trained(adamw(), deviceStateStore(small(budget)));
+      const { parameters, state } = await trained(adamw(), deviceStateStore(small(budget)));
       const store = state.store as DeviceStateStore;
       expect(store.residentBytes).toBeLessThanOrEqual(budget);
       expect(store.residentBytes + store.hostBytes).toBe(totalBytes);
       await store.prefetch();
       expect(store.residentBytes).toBeLessThanOrEqual(Math.max(budget, 2 * 8192));
       expect(store.residentBytes).toBeGreaterThan(0);
-      update(adamw(), parameters, gradientsOf(parameters, 9, ['p2']), state); // p2's first pages were prefetched
+      await update(adamw(), parameters, gradientsOf(parameters, 9, ['p2']), state); // p2's first pages were prefetched
       expect(store.residentBytes).toBeLessThanOrEqual(budget);
     }
   });
@@ -146,11 +149,11 @@ describe('state on a device', () => {
     const state = adamw().init(parameters, {
       store: deviceStateStore({ residentBytes: 3072, pageBytes: 1024 }),
     });
-    update(adamw(), parameters, gradients, state);
+    await update(adamw(), parameters, gradients, state);
     const during = tf.memory();
     for (let t = 1; t < 1000; t += 1) {
       await state.store.prefetch();
-      update(adamw(), parameters, gradients, state);
+      await update(adamw(), parameters, gradients, state);
     }
     expect(tf.memory()).toMatchObject({
       numTensors: during.numTensors,
@@ -162,7 +165,8 @@ describe('state on a device', () => {
     state.dispose();
     tf.dispose(all.map(({ variable }) => variable));
     expect(tf.memory().numTensors).toBe(before);
-    expect(() => update(adamw(), parameters, gradients, state)).toThrowErrorMatchingInlineSnapshot(`
+    await expect(update(adamw(), parameters, gradients, state)).rejects
+      .toThrowErrorMatchingInlineSnapshot(`
       [PeftError: optim: the optimiser state was disposed and is used again.
         hint: Make a new state with optimizer.init(parameters).]
     `);
@@ -206,16 +210,16 @@ describe('state on a device', () => {
     },
   );
 
-  test('gives the same bits whatever the sizes, groups, pages, budget and missing gradients', () => {
+  test('gives the same bits whatever the sizes, groups, pages, budget and missing gradients', async () => {
     const parameter = fc.record({
       size: fc.oneof(fc.nat(20), fc.integer({ min: 250, max: 1100 })),
       group: fc.nat(2),
       isMissingAt: fc.nat(4),
     });
-    const run = (
+    const run = async (
       specs: readonly { size: number; group: number; isMissingAt: number }[],
       options: DeviceStateOptions,
-    ): number[] => {
+    ): Promise<number[]> => {
       const parameters = specs.map(({ size, group }, i) => ({
         name: `p${i}`,
         variable: tf.tidy(() => tf.variable(tf.tensor1d(noise(i, size)))),
@@ -223,7 +227,7 @@ describe('state on a device', () => {
       }));
       const state = adamw().init(parameters, { store: deviceStateStore(options) });
       for (let t = 0; t < 3; t += 1)
-        update(
+        await update(
           adamw(),
           parameters,
           gradientsOf(
@@ -239,13 +243,13 @@ describe('state on a device', () => {
       return values;
     };
     const before = tf.memory().numTensors;
-    fc.assert(
-      fc.property(
+    await fc.assert(
+      fc.asyncProperty(
         fc.array(parameter, { maxLength: 8 }),
         fc.integer({ min: 1, max: 9000 }),
         fc.nat(40_000),
-        (specs, pageBytes, residentBytes) => {
-          expect(run(specs, { pageBytes, residentBytes })).toEqual(run(specs, {}));
+        async (specs, pageBytes, residentBytes) => {
+          expect(await run(specs, { pageBytes, residentBytes })).toEqual(await run(specs, {}));
         },
       ),
       { seed: 5, numRuns: 40 },
@@ -253,13 +257,13 @@ describe('state on a device', () => {
     expect(tf.memory().numTensors).toBe(before);
   });
 
-  test('survives a tidy around init and update', () => {
+  test('survives a tidy around init and update', async () => {
     const parameters = start();
     const store = deviceStateStore(small(90_000));
     const state = { made: undefined as OptimizerState | undefined };
     tf.tidy(() => void (state.made = adamw().init(parameters, { store })));
     for (let t = 0; t < 5; t += 1)
-      tf.tidy(() =>
+      await readInScope(() =>
         update(
           adamw(),
           parameters,
@@ -267,7 +271,9 @@ describe('state on a device', () => {
           state.made!,
         ),
       );
-    const whole = trained(adamw(), deviceStateStore(small()));
-    expect(bytes(parameters, state.made!)).toEqual(bytes(whole.parameters, whole.state));
+    const whole = await trained(adamw(), deviceStateStore(small()));
+    expect(await bytes(parameters, state.made!)).toEqual(
+      await bytes(whole.parameters, whole.state),
+    );
   });
 });

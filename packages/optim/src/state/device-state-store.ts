@@ -140,7 +140,11 @@ export function deviceStateStore({
       );
     },
     get hostBytes() {
-      return pages.reduce((sum, { host, length }) => sum + (host ? length * 4 * slots : 0), 0);
+      return pages.reduce(
+        (sum, { resident, tensors, host, length }) =>
+          sum + (host && !(resident && tensors) ? length * 4 * slots : 0),
+        0,
+      );
     },
     declare(declarations) {
       if (taken) throw storeTaken();
@@ -163,18 +167,18 @@ export function deviceStateStore({
       for (const { page, segment } of placesOf(parameter)) {
         const { start, end, offset } = segment;
         if (start >= only.end || end <= only.start) continue;
-        // A checkpoint is read, or one restored: the values have to come to the host.
-        if (access === 'write') leave(page);
+        if (page.changed || !page.host) throw notOnHost(parameter);
+        if (access === 'write') drop(page);
         visitor(
           start,
           end,
-          page.host && !page.changed
-            ? page.host.map((array) => array.subarray(offset, offset + end - start))
-            : page.tensors!.map((tensor) =>
-                tf.tidy(() => tf.slice(tensor, [offset], [end - start]).dataSync<'float32'>()),
-              ),
+          page.host.map((array) => array.subarray(offset, offset + end - start)),
         );
       }
+    },
+    async bringToHost() {
+      if (disposed) throw stateDisposed();
+      for (const page of pages) await copyToHost(page);
     },
     prefetch() {
       pages
@@ -185,13 +189,13 @@ export function deviceStateStore({
       return Promise.resolve();
     },
     pages: {
-      visit(parameters, update) {
+      async visit(parameters, update) {
         if (disposed) throw stateDisposed();
         const turn = pages.filter(({ segments }) =>
           segments.some(({ parameter }) => parameters.has(parameter)),
         );
         try {
-          turn.forEach((page, i) => {
+          for (const [i, page] of turn.entries()) {
             bring(page);
             const updated = tf.tidy(() =>
               [...update(page.segments, page.tensors!)].map((tensor) => tf.keep(tensor)),
@@ -199,12 +203,13 @@ export function deviceStateStore({
             tf.dispose(page.tensors!.filter((old) => !updated.includes(old)));
             page.tensors = updated;
             page.changed = true;
+            if (page.resident) page.host = undefined; // of an earlier state
             if (turn[i + 1]) bring(turn[i + 1]!);
-            if (!page.resident) leave(page);
-          });
+            if (!page.resident) await leave(page);
+          }
         } finally {
           // uploaded by `prefetch`, and not in turn
-          pages.filter(({ resident }) => !resident).forEach(leave);
+          for (const page of pages) if (!page.resident) await leave(page);
         }
       },
     },
@@ -223,19 +228,35 @@ function bring(page: Page): void {
 }
 
 /** Has the page's state in host memory, and not on the device. */
-function leave(page: Page): void {
+async function leave(page: Page): Promise<void> {
+  if (!page.tensors) return;
+  await copyToHost(page);
+  drop(page);
+}
+
+/** Has the page's state in host memory, too. */
+async function copyToHost(page: Page): Promise<void> {
   const { tensors } = page;
-  if (!tensors) return;
-  if (page.changed || !page.host) {
-    const host = page.host ?? zeros(tensors.length, page.length);
-    // the page's place is the host: nothing to wait for beside it
-    tensors.forEach((tensor, i) => host[i]!.set(tensor.dataSync<'float32'>()));
-    page.host = host;
-  }
+  if (!tensors || (page.host && !page.changed)) return;
+  const host = page.host ?? zeros(tensors.length, page.length);
+  const values = await Promise.all(tensors.map((tensor) => tensor.data<'float32'>()));
+  values.forEach((array, i) => host[i]!.set(array));
+  page.host = host;
   page.changed = false;
-  tf.dispose(tensors as Tensor1D[]);
+}
+
+/** Frees what lies on the device of a page that is in host memory, too. */
+function drop(page: Page): void {
+  if (page.tensors) tf.dispose(page.tensors as Tensor1D[]);
   page.tensors = undefined;
 }
+
+const notOnHost = (parameter: string): PeftError =>
+  new PeftError(
+    'PEFT_OPTIM_STATE_ON_DEVICE',
+    `optim: the state of ${JSON.stringify(parameter)} lies on the device.`,
+    { hint: 'Await bringToHost() of the store before you visit it.' },
+  );
 
 const zeros = (slots: number, length: number): Float32Array[] =>
   Array.from({ length: slots }, () => new Float32Array(length));

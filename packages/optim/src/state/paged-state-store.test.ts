@@ -52,7 +52,7 @@ const update = (
   parameters: TrainableParameter[],
   state: OptimizerState,
   t: number,
-): void =>
+): Promise<void> =>
   optimizer.update(
     parameters,
     Object.fromEntries(
@@ -76,7 +76,7 @@ describe('paging', () => {
     async (_name, residentBytes, optimizer) => {
       const expected = start();
       const plain = optimizer.init(expected);
-      for (let t = 0; t < 5; t += 1) update(optimizer, expected, plain, t);
+      for (let t = 0; t < 5; t += 1) await update(optimizer, expected, plain, t);
 
       const parameters = start();
       const state = optimizer.init(parameters, {
@@ -91,7 +91,7 @@ describe('paging', () => {
         if (t === 2) await Promise.all([state.store.prefetch(), state.store.prefetch()]);
         // the update comes first and wins
         const late = t === 3 ? state.store.prefetch() : undefined;
-        update(optimizer, parameters, state, t);
+        await update(optimizer, parameters, state, t);
         await late;
       }
       expect(bytes(parameters)).toEqual(bytes(expected));
@@ -100,14 +100,14 @@ describe('paging', () => {
     },
   );
 
-  test('keeps to its budget, counting buffers, and makes no file when all fits', () => {
+  test('keeps to its budget, counting buffers, and makes no file when all fits', async () => {
     const parameters = start();
     const total = adamw().init(parameters).store.totalBytes;
     for (const residentBytes of [40_000, 100_000, total]) {
       const state = adamw().init(parameters, {
         store: pagedStateStore({ residentBytes, pageBytes: 8192, directory: folder }),
       });
-      for (let t = 0; t < 2; t += 1) update(adamw(), parameters, state, t);
+      for (let t = 0; t < 2; t += 1) await update(adamw(), parameters, state, t);
       expect(state.store.residentBytes).toBeLessThanOrEqual(residentBytes);
       expect(state.store.residentBytes).toBeGreaterThan(0);
       expect(pageFiles()).toHaveLength(residentBytes < total ? 1 : 0);
@@ -139,17 +139,21 @@ describe('paging', () => {
 });
 
 describe('a page file that fails', () => {
-  const running = (): { parameters: TrainableParameter[]; state: OptimizerState; file: string } => {
+  const running = async (): Promise<{
+    parameters: TrainableParameter[];
+    state: OptimizerState;
+    file: string;
+  }> => {
     const parameters = start();
     const state = adamw().init(parameters, {
       store: pagedStateStore({ residentBytes: 0, pageBytes: 8192, directory: folder }),
     });
-    update(adamw(), parameters, state, 0);
+    await update(adamw(), parameters, state, 0);
     return { parameters, state, file: pageFiles()[0]! };
   };
-  const message = (action: () => void): string => {
+  const message = async (action: () => unknown): Promise<string> => {
     try {
-      action();
+      await action();
     } catch (error) {
       const { code, message: text } = error as PeftError;
       const shown = text
@@ -160,12 +164,12 @@ describe('a page file that fails', () => {
     throw new Error('nothing was thrown');
   };
 
-  test('by a changed byte', () => {
-    const { parameters, state, file } = running();
+  test('by a changed byte', async () => {
+    const { parameters, state, file } = await running();
     const descriptor = openSync(file, 'r+');
     writeSync(descriptor, Uint8Array.of(0x55), 0, 1, 9000);
     closeSync(descriptor);
-    expect(message(() => update(adamw(), parameters, state, 1))).toMatchInlineSnapshot(`
+    expect(await message(() => update(adamw(), parameters, state, 1))).toMatchInlineSnapshot(`
       "PEFT_PAGE_FILE_CORRUPT
       optim: the page at byte 8232 of FILE is not what was written: the checksum differs.
         hint: Something else wrote to the file, or the disk is failing. Resume from the last checkpoint, with another page directory."
@@ -173,10 +177,10 @@ describe('a page file that fails', () => {
     state.dispose();
   });
 
-  test('by its end', () => {
-    const { parameters, state, file } = running();
+  test('by its end', async () => {
+    const { parameters, state, file } = await running();
     truncateSync(file, 60_000);
-    expect(message(() => update(adamw(), parameters, state, 1))).toMatchInlineSnapshot(`
+    expect(await message(() => update(adamw(), parameters, state, 1))).toMatchInlineSnapshot(`
       "PEFT_PAGE_FILE_CORRUPT
       optim: the page at byte 56048 of FILE is not what was written: 3952 of 8192 bytes are there.
         hint: Something else wrote to the file, or the disk is failing. Resume from the last checkpoint, with another page directory."
@@ -184,10 +188,10 @@ describe('a page file that fails', () => {
     state.dispose();
   });
 
-  test('by being removed', () => {
-    const { parameters, state, file } = running();
+  test('by being removed', async () => {
+    const { parameters, state, file } = await running();
     rmSync(file);
-    expect(message(() => update(adamw(), parameters, state, 1))).toMatchInlineSnapshot(`
+    expect(await message(() => update(adamw(), parameters, state, 1))).toMatchInlineSnapshot(`
       "PEFT_PAGE_FILE_MISSING
       optim: the page file FILE was removed while its optimiser state was in use.
         hint: Resume from the last checkpoint, with the page directory where nothing cleans up."
@@ -195,8 +199,8 @@ describe('a page file that fails', () => {
     state.dispose();
   });
 
-  test('by a file system with too little room, before training starts', () => {
-    expect(message(() => PageFile.create(folder, 2 ** 60))).toMatchInlineSnapshot(`
+  test('by a file system with too little room, before training starts', async () => {
+    expect(await message(() => PageFile.create(folder, 2 ** 60))).toMatchInlineSnapshot(`
       "PEFT_PAGE_FILE_DISK_FULL
       optim: there is no room for the page file FILE: 1152921504606847000 bytes are needed and N are free.
         hint: Free space, choose another page directory, raise the residency budget, or use an 8-bit optimiser. After a failure within a step, resume from the last checkpoint."
@@ -206,13 +210,13 @@ describe('a page file that fails', () => {
 
   test.skipIf(!existsSync('/dev/full'))(
     'by a disk that is full when a page is written (a device that always is; Linux only)',
-    () => {
+    async () => {
       const parameters = start();
       const openFile = (): PageFile => new PageFile(openSync('/dev/full', 'r+'), '/dev/full');
       const state = adamw().init(parameters, {
         store: pagedStateStore({ residentBytes: 0, openFile }),
       });
-      expect(message(() => update(adamw(), parameters, state, 0))).toMatchInlineSnapshot(`
+      expect(await message(() => update(adamw(), parameters, state, 0))).toMatchInlineSnapshot(`
       "PEFT_PAGE_FILE_DISK_FULL
       optim: there is no room for the page file /dev/full: ENOSPC: no space left on device, write.
         hint: Free space, choose another page directory, raise the residency budget, or use an 8-bit optimiser. After a failure within a step, resume from the last checkpoint."
@@ -222,9 +226,9 @@ describe('a page file that fails', () => {
     },
   );
 
-  test('by a folder that cannot be made', () => {
-    const { state, file } = running();
-    expect(message(() => PageFile.create(path.join(file, 'below'), 1))).toMatch(
+  test('by a folder that cannot be made', async () => {
+    const { state, file } = await running();
+    expect(await message(() => PageFile.create(path.join(file, 'below'), 1))).toMatch(
       /^PEFT_PAGE_FILE_UNUSABLE\n/,
     );
     state.dispose();

@@ -6,10 +6,10 @@ export interface StatePages {
   /**
    * Calls `update` with each page that holds a parameter of `parameters` and its state, float32 [n]
    * for each slot, in a `tf.tidy`. What it returns is the new state. The pages of a parameter that
-   * spans several follow each other in ascending order.
+   * spans several follow each other in ascending order. Waits for pages that go back to host memory.
    */
   visit(
     parameters: { has(name: string): boolean },
     update: (page: PageSegments, slots: readonly Tensor1D[]) => readonly Tensor1D[],
-  ): void;
+  ): Promise<void>;
 }

@@ -48,6 +48,11 @@ export interface StateStore {
    */
   prefetch(): Promise<void>;
   /**
+   * There when `visit` cannot reach all of the state at once, since some of it lies on a device: until
+   * the next update it can afterwards.
+   */
+  bringToHost?(): Promise<void>;
+  /**
    * There when the state lies on a device: updates are tensor operations on its pages then
    * (`deviceStateStore`).
    */

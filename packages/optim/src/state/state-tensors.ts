@@ -8,9 +8,14 @@ import { slotBytes, type ParameterSlots, type SlotSpec, type StateArray } from '
 /**
  * The state's tensors in a fixed order: `<parameter>.<slot>` for every slot and `<parameter>.step`
  * (I32, `[1]`). Values are read when `read` is called, also from a paged store only the part that
- * is asked for: read before the next update.
+ * is asked for: read before the next update. What lies on a device comes to host memory first.
  */
-export function stateTensors(state: OptimizerState): TensorSource[] {
+export async function stateTensors(state: OptimizerState): Promise<TensorSource[]> {
+  await state.store.bringToHost?.();
+  return tensorsOf(state);
+}
+
+function tensorsOf(state: OptimizerState): TensorSource[] {
   const tensors: TensorSource[] = [];
   for (const declared of state.store.declarations()) {
     for (const slot of declared.slots) {
@@ -44,10 +49,14 @@ export function stateTensors(state: OptimizerState): TensorSource[] {
  * @throws PEFT_OPTIM_STATE_MISMATCH naming the first missing, surplus or differently shaped tensor;
  *   nothing is changed then.
  */
-export function restoreState(state: OptimizerState, tensors: Iterable<TensorSource>): void {
+export async function restoreState(
+  state: OptimizerState,
+  tensors: Iterable<TensorSource>,
+): Promise<void> {
   const saved = new Map<string, TensorSource>();
   for (const tensor of tensors) saved.set(tensor.name, tensor);
-  for (const wanted of stateTensors(state)) {
+  const all = tensorsOf(state);
+  for (const wanted of all) {
     const got = saved.get(wanted.name);
     if (!got)
       throw mismatch(
@@ -62,9 +71,10 @@ export function restoreState(state: OptimizerState, tensors: Iterable<TensorSour
       );
     }
   }
-  const names = new Set(stateTensors(state).map(({ name }) => name));
+  const names = new Set(all.map(({ name }) => name));
   for (const name of saved.keys())
     if (!names.has(name)) throw mismatch(state, `${JSON.stringify(name)} belongs to no parameter`);
+  await state.store.bringToHost?.();
   for (const declared of state.store.declarations()) {
     const slots = new Map(
       declared.slots.map((slot) => [

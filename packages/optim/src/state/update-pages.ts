@@ -23,11 +23,11 @@ type Numbers = Readonly<Record<string, number>>;
  * Updates the parameters in `touched` (by name) and their state; the others keep every byte. Leaves
  * no tensor behind.
  */
-export function updatePages(
+export async function updatePages(
   rule: TensorRule,
   pages: StatePages,
   touched: ReadonlyMap<string, TouchedParameter>,
-): void {
+): Promise<void> {
   const numbers = new Map(
     [...touched].map(([name, { context }]) => [name, rule.coefficients(context)]),
   );
@@ -43,7 +43,7 @@ export function updatePages(
     pieces = [];
   };
   try {
-    pages.visit(touched, (segments, slots) => {
+    await pages.visit(touched, (segments, slots) => {
       const values = sideBySide(segments.map((segment) => valuesOf(segment, touched)));
       const gradient = tf.tidy(() => scaled(gradientOf(segments, touched), touched, scalars.get));
       const mask = maskOf(segments, touched);

@@ -1,6 +1,7 @@
 /** The pooled hidden state as a prediction. */
 import { pool, type ModelBatch, type ModelOutput } from '@peft/core';
 import { PeftError } from '@peft/errors';
+import { readValues } from '@peft/ops';
 import type { Task } from '@peft/trainer';
 import type { PredictorTask } from './predictor-task.js';
 
@@ -10,14 +11,12 @@ export const EMBEDDING: Task<ModelBatch, Float32Array> = Object.freeze({
   loss: () => {
     throw new PeftError('PEFT_TASK_LABELS', 'embedding: it has no loss.');
   },
-  predict: (output: ModelOutput) => {
+  predict: async (output: ModelOutput) => {
     // a family's own classifier keeps what it reads to itself: its first token, before a pooler
     const pooled = output.pooled ?? pool(output, 'first');
-    const values = pooled.dataSync<'float32'>(); // [B, D]: what was asked for
-    const width = pooled.shape[1];
-    return Array.from({ length: pooled.shape[0] }, (_, b) =>
-      values.slice(b * width, (b + 1) * width),
-    );
+    const [rows, width] = pooled.shape;
+    const values = await readValues(pooled); // [B, D]: what was asked for
+    return Array.from({ length: rows }, (_, b) => values.slice(b * width, (b + 1) * width));
   },
 });
 

@@ -2,6 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Model } from '@peft/core';
 import { NO_LABEL } from '@peft/data';
+import { readInScope, readValues } from '@peft/ops';
 import type { CausalBatch, StepPlan } from '@peft/trainer';
 import { answerCosts, sequenceOfTokens } from './answer-costs.js';
 import { referenceKey, type ReferenceCache } from './reference-cache.js';
@@ -10,7 +11,7 @@ import { forwardShared } from './shared-starts.js';
 
 /**
  * Runs `body` on the reference: adapters beneath the one that trains stay in force, since they do
- * not train.
+ * not train. What it reads comes later, when the adapters are in force again.
  */
 export function onReference<T>(model: Model, body: () => T): T {
   const active = model.activeAdapters;
@@ -33,15 +34,15 @@ export function sequenceLogProbabilities(
   model: Model,
   batch: CausalBatch,
   group = 1,
-): Float32Array {
-  return tf.tidy(() => {
+): Promise<Float32Array> {
+  return readInScope(() => {
     const output = forwardShared(model, batch, group, { logitRows: 'none' });
     const sequences = sequenceOfTokens(batch.offsets);
     const sums = answerCosts(task, output, batch).sums(
       (token) => sequences[token]!,
       batch.offsets.length - 1,
     );
-    return tf.neg(sums).dataSync<'float32'>().slice(); // numbers that the loss compares with
+    return readValues(tf.neg(sums)); // numbers that the loss compares with
   });
 }
 

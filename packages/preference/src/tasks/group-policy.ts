@@ -10,7 +10,8 @@ import type { Model, ModelOutput, RunOptions } from '@peft/core';
 import { NO_LABEL, tokenData } from '@peft/data';
 import { check, PeftError } from '@peft/errors';
 import type { Generated } from '@peft/generation';
-import type { CausalBatch, Report, StepPlan, Task } from '@peft/trainer';
+import { readInScope, readValues } from '@peft/ops';
+import type { CausalBatch, Measure, Report, StepPlan, Task } from '@peft/trainer';
 import type { PromptBatch } from '../data/prompt-data.js';
 import { answerCosts, sequenceOfTokens } from '../log-probabilities/answer-costs.js';
 import { onReference } from '../log-probabilities/reference.js';
@@ -216,12 +217,15 @@ export function policyLoss(settings: {
         settings,
       );
       if (report) {
-        const meanOf = (values: Float32Array) => ({
-          sum: costs.places.reduce((total, place) => total + values[place]!, 0),
-          count: costs.places.length,
-        });
-        report({ clip_ratio: meanOf(isClipped), ...batch.measures });
-        if (kl) report({ kl: meanOf(kl) });
+        const meanOf = async (tensor: Tensor1D): Promise<Measure> => {
+          const values = await readValues(tensor);
+          return {
+            sum: costs.places.reduce((total, place) => total + values[place]!, 0),
+            count: costs.places.length,
+          };
+        };
+        report(meanOf(isClipped).then((mean) => ({ clip_ratio: mean, ...batch.measures })));
+        if (kl) report(meanOf(kl).then((mean) => ({ kl: mean })));
       }
       return sum as Scalar;
     },
@@ -235,16 +239,19 @@ export function policyLoss(settings: {
  * ln π_ref of each labelled token, outside the tape.
  * @param groupSize sequences in turn that begin with the same prompt.
  */
-export function tokenReference(model: Model, batch: CausalBatch, groupSize = 1): Float32Array {
-  return onReference(model, () =>
-    tf.tidy(() => {
+export const tokenReference = (
+  model: Model,
+  batch: CausalBatch,
+  groupSize = 1,
+): Promise<Float32Array> =>
+  onReference(model, () =>
+    readInScope(async () => {
       const output = forwardShared(model, batch, groupSize, { logitRows: 'none' });
       const { losses, places } = answerCosts(NAME, output, batch);
-      const values = losses.dataSync<'float32'>(); // numbers that the loss compares with
+      const values = await readValues(losses); // numbers that the loss compares with
       return Float32Array.from(places, (place) => -values[place]!);
     }),
   );
-}
 
 /** Labelled tokens of each sequence. */
 function completionLengths({ tokenLabels, offsets }: CausalBatch): number[] {

@@ -13,7 +13,8 @@ import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor1D } from '@tensorflow/tfjs';
 import type { ModelOutput } from '@peft/core';
 import { NO_LABEL } from '@peft/data';
-import type { CausalBatch, Report, Task } from '@peft/trainer';
+import { readValues } from '@peft/ops';
+import type { CausalBatch, NamedMeasures, Task } from '@peft/trainer';
 import { answerCosts, answerLengths, sequenceOfTokens } from '../log-probabilities/answer-costs.js';
 import { memoryReferenceCache } from '../log-probabilities/reference-cache.js';
 import { referenceLogProbabilities } from '../log-probabilities/reference.js';
@@ -113,27 +114,28 @@ export function preference(options: PreferenceOptions = {}): Task<PreferenceBatc
           resolved,
         ),
       );
-      if (report) tell(report, chosen, rejected, { beta, hasReference: loss.hasReference });
+      if (report) report(measured(chosen, rejected, { beta, hasReference: loss.hasReference }));
       if (likelihoodWeight === 0) return compared as Scalar;
       const cost = likelihood();
       // costs are shown, too
       if (report)
-        report({
-          nll: {
-            sum: cost.dataSync()[0]!,
-            count: likelihoodCount(batch, likelihoodTokens),
-          },
-        });
+        report(
+          readValues(cost).then(([sum]) => ({
+            nll: { sum: sum!, count: likelihoodCount(batch, likelihoodTokens) },
+          })),
+        );
       const share = likelihoodWeight * batch.pairsPerToken!;
       return tf.add(compared, tf.mul(tf.reshape(cost, []), share)) as Scalar;
     },
-    predict(output, batch) {
+    async predict(output, batch) {
       const { chosen, rejected } = scored(output, batch);
       // rewards are numbers
-      const [better, worse] = [chosen.scores.dataSync(), rejected.scores.dataSync()];
-      return Array.from(better, (score, p) => ({
+      const [better, worse] = await Promise.all(
+        [chosen, rejected].map(({ scores }) => readValues(scores)),
+      );
+      return Array.from(better!, (score, p) => ({
         chosenReward: beta * score,
-        rejectedReward: beta * worse[p]!,
+        rejectedReward: beta * worse![p]!,
       }));
     },
   });
@@ -165,29 +167,32 @@ interface Side {
 }
 
 /** Rewards, log-probabilities and lengths of both sides, by TRL's names. */
-function tell(
-  report: Report,
+async function measured(
   chosen: Side,
   rejected: Side,
   { beta, hasReference }: { readonly beta: number; readonly hasReference: boolean },
-): void {
+): Promise<NamedMeasures> {
   const count = chosen.lengths.length;
   const mean = (values: ArrayLike<number>, scale = 1) => ({
     sum: Array.from(values).reduce((sum, value) => sum + value, 0) * scale,
     count,
   });
   // metrics are numbers, [P] of each
-  const [better, worse] = [chosen, rejected].map(({ scores }) => scores.dataSync<'float32'>());
+  const [better, worse, chosenLogs, rejectedLogs] = await Promise.all(
+    [chosen.scores, rejected.scores, chosen.logProbabilities, rejected.logProbabilities].map(
+      (tensor) => readValues(tensor),
+    ),
+  );
   const gaps = better!.map((score, p) => score - worse![p]!);
-  report({
+  return {
     'rewards/chosen': mean(better!, beta),
     'rewards/rejected': mean(worse!, beta),
     'rewards/margins': mean(gaps, beta),
     'rewards/accuracies': mean(gaps.map((gap) => (gap > 0 ? 1 : 0))),
-    'logps/chosen': mean(chosen.logProbabilities.dataSync<'float32'>()),
-    'logps/rejected': mean(rejected.logProbabilities.dataSync<'float32'>()),
+    'logps/chosen': mean(chosenLogs!),
+    'logps/rejected': mean(rejectedLogs!),
     'lengths/chosen': mean(chosen.lengths),
     'lengths/rejected': mean(rejected.lengths),
-  });
-  if (hasReference) report({ kl: mean(better!.map((score, p) => (score + worse![p]!) / 2)) });
+    ...(hasReference ? { kl: mean(better!.map((score, p) => (score + worse![p]!) / 2)) } : {}),
+  };
 }

@@ -11,8 +11,8 @@ import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor1D } from '@tensorflow/tfjs';
 import type { ModelBatch, ModelOutput } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
-import { gatherRows, logSigmoid } from '@peft/ops';
-import type { Task } from '@peft/trainer';
+import { gatherRows, logSigmoid, readValues } from '@peft/ops';
+import type { NamedMeasures, Task } from '@peft/trainer';
 import type { RewardBatch } from '../data/reward-data.js';
 
 /** Settings of {@link rewardModel}; they change the loss. */
@@ -54,24 +54,15 @@ export function rewardModel(
       const compared = tf.neg(tf.sum(logSigmoid(ahead)));
       if (report) {
         // metrics are numbers, [P] of each
-        const [better, worse] = [chosen.dataSync<'float32'>(), rejected.dataSync<'float32'>()];
-        const mean = (of: (p: number) => number) => ({
-          sum: Array.from(better.keys()).reduce((sum, p) => sum + of(p), 0),
-          count: pairs,
-        });
-        report({
-          'rewards/chosen': mean((p) => better[p]!),
-          'rewards/rejected': mean((p) => worse[p]!),
-          'rewards/margins': mean((p) => better[p]! - worse[p]!),
-          'rewards/accuracies': mean((p) => (better[p]! > worse[p]! ? 1 : 0)),
-        });
+        const both = Promise.all([readValues(chosen), readValues(rejected)]);
+        report(both.then(([better, worse]) => measured(better, worse)));
       }
       if (centerWeight === 0) return compared as Scalar;
       const centered = tf.sum(tf.square(tf.add(chosen, rejected)));
       return tf.add(compared, tf.mul(centered, centerWeight)) as Scalar;
     },
-    predict(output, batch) {
-      const values = scoresOf(output).dataSync<'float32'>(); // scores are numbers
+    async predict(output, batch) {
+      const values = await readValues(scoresOf(output)); // scores are numbers
       return Array.from({ length: pairsOf(batch) }, (_, p) => [values[2 * p]!, values[2 * p + 1]!]);
     },
   });
@@ -87,8 +78,21 @@ export const rewardScore: Task<ModelBatch, number> = Object.freeze({
   loss: () => {
     throw new PeftError('PEFT_TASK_LABELS', 'reward-score: it has no loss.');
   },
-  predict: (output: ModelOutput) => Array.from(scoresOf(output).dataSync()), // scores are numbers
+  predict: async (output: ModelOutput) => Array.from(await readValues(scoresOf(output))), // scores are numbers
 } satisfies Task<ModelBatch, number>);
+
+function measured(better: Float32Array, worse: Float32Array): NamedMeasures {
+  const mean = (of: (p: number) => number) => ({
+    sum: Array.from(better.keys()).reduce((sum, p) => sum + of(p), 0),
+    count: better.length,
+  });
+  return {
+    'rewards/chosen': mean((p) => better[p]!),
+    'rewards/rejected': mean((p) => worse[p]!),
+    'rewards/margins': mean((p) => better[p]! - worse[p]!),
+    'rewards/accuracies': mean((p) => (better[p]! > worse[p]! ? 1 : 0)),
+  };
+}
 
 const pairsOf = ({ offsets }: ModelBatch): number => (offsets.length - 1) / 2;
 

@@ -7,7 +7,8 @@ import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor1D } from '@tensorflow/tfjs';
 import type { ModelOutput } from '@peft/core';
 import { check } from '@peft/errors';
-import type { Task } from '@peft/trainer';
+import { readValues } from '@peft/ops';
+import type { NamedMeasures, Task } from '@peft/trainer';
 import type { UnpairedBatch } from '../data/unpaired-data.js';
 import { answerCosts, answerLengths, sequenceOfTokens } from '../log-probabilities/answer-costs.js';
 import { mismatchedKl } from '../log-probabilities/mismatched-kl.js';
@@ -109,38 +110,48 @@ export function unpairedPreference(options: UnpairedOptions = {}): Task<Unpaired
       );
       if (report) {
         // metrics are numbers, [B] of each
-        const [ratio, log] = [ratios.dataSync(), logProbabilities.dataSync()];
-        const lengths = answerLengths(batch, sequenceOfTokens(batch.offsets));
-        const meanOf = (values: ArrayLike<number>, kind: 0 | 1, scale: number) => ({
-          sum: desirable.reduce((sum, is, i) => (is === kind ? sum + scale * values[i]! : sum), 0),
-          count: desirable.filter((is) => is === kind).length,
-        });
-        report({
-          kl: { sum: kl, count: 1 },
-          'rewards/chosen': meanOf(ratio, 1, beta),
-          'rewards/rejected': meanOf(ratio, 0, beta),
-          'logps/chosen': meanOf(log, 1, 1),
-          'logps/rejected': meanOf(log, 0, 1),
-          'lengths/chosen': meanOf(lengths, 1, 1),
-          'lengths/rejected': meanOf(lengths, 0, 1),
-        });
-        const { step } = batch;
-        if (step && step.chosen > 0 && step.rejected > 0)
-          // a difference of two means over the step, of which each micro-batch tells its part
-          report({
-            'rewards/margins': {
-              sum:
-                meanOf(ratio, 1, beta).sum / step.chosen -
-                meanOf(ratio, 0, beta).sum / step.rejected,
-              count: 1 / step.batches,
-            },
-          });
+        const both = Promise.all([readValues(ratios), readValues(logProbabilities)]);
+        report(both.then(([ratio, log]) => measured(batch, ratio, log, beta)));
       }
       return tf.sum(tf.mul(losses, tf.tensor1d(weights))) as Scalar;
     },
-    predict: (output, batch) =>
-      Array.from(scored(output, batch).ratios.dataSync(), (ratio) => beta * ratio), // numbers
+    predict: async (output, batch) =>
+      Array.from(await readValues(scored(output, batch).ratios), (ratio) => beta * ratio), // numbers
   });
 }
 
 const rowsOf = ({ offsets }: UnpairedBatch): number => offsets.length - 1;
+
+/** Rewards, log-probabilities and lengths of both kinds. */
+function measured(
+  batch: PreparedBatch,
+  ratio: Float32Array,
+  log: Float32Array,
+  beta: number,
+): NamedMeasures {
+  const { desirable, kl = 0, step } = batch;
+  const lengths = answerLengths(batch, sequenceOfTokens(batch.offsets));
+  const meanOf = (values: ArrayLike<number>, kind: 0 | 1, scale: number) => ({
+    sum: desirable.reduce((sum, is, i) => (is === kind ? sum + scale * values[i]! : sum), 0),
+    count: desirable.filter((is) => is === kind).length,
+  });
+  return {
+    kl: { sum: kl, count: 1 },
+    'rewards/chosen': meanOf(ratio, 1, beta),
+    'rewards/rejected': meanOf(ratio, 0, beta),
+    'logps/chosen': meanOf(log, 1, 1),
+    'logps/rejected': meanOf(log, 0, 1),
+    'lengths/chosen': meanOf(lengths, 1, 1),
+    'lengths/rejected': meanOf(lengths, 0, 1),
+    // a difference of two means over the step, of which each micro-batch tells its part
+    ...(step && step.chosen > 0 && step.rejected > 0
+      ? {
+          'rewards/margins': {
+            sum:
+              meanOf(ratio, 1, beta).sum / step.chosen - meanOf(ratio, 0, beta).sum / step.rejected,
+            count: 1 / step.batches,
+          },
+        }
+      : {}),
+  };
+}

@@ -5,7 +5,12 @@ import { readFloat32 } from '@peft/hub';
 import { memorySource, type TensorSource } from '@peft/ops';
 import { restoreState, stateTensors } from '@peft/optim';
 import type { Checkpoint } from './checkpoint-store.js';
-import { areFinite, valuesOf, type KeyedParameter, type RunContext } from '../run/run-context.js';
+import {
+  nonFiniteKeys,
+  valuesOf,
+  type KeyedParameter,
+  type RunContext,
+} from '../run/run-context.js';
 import { differentSettings, requireSameSettings, type RunSettings } from '../run/run-settings.js';
 import type { RunState } from './run-state.js';
 import type { ParameterValues } from './soup.js';
@@ -19,8 +24,8 @@ import { hookMemory, restoreHookMemory } from '../step/step-hooks.js';
 export async function saveCheckpoint(run: RunContext): Promise<void> {
   const { store, state } = run;
   if (!store) return;
-  requireFinite(run);
-  const path = await store.save(checkpointOf(run));
+  await requireFinite(run);
+  const path = await store.save(await checkpointOf(run));
   run.savedStep = state.step;
   const score = state.top.find(({ step }) => step === state.step)?.score;
   run.emit({
@@ -37,10 +42,10 @@ export async function saveCheckpoint(run: RunContext): Promise<void> {
  * @throws PEFT_TRAIN_DIVERGED when an update has made a parameter NaN or infinite: nothing after it
  *   can be right.
  */
-export function requireFinite(run: RunContext): void {
+export async function requireFinite(run: RunContext): Promise<void> {
   const { owned, state } = run;
-  if (areFinite(owned)) return;
-  const names = owned.filter((parameter) => !areFinite([parameter])).map(({ key }) => key);
+  const names = await nonFiniteKeys(owned);
+  if (names.length === 0) return;
   throw divergedError(
     run,
     `${names.length} parameters are no longer finite after step ${state.step}, ` +
@@ -48,7 +53,7 @@ export function requireFinite(run: RunContext): void {
   );
 }
 
-function checkpointOf({
+async function checkpointOf({
   model,
   owned,
   optimizerState,
@@ -56,7 +61,7 @@ function checkpointOf({
   clock,
   startedAtMs,
   request,
-}: RunContext): Checkpoint {
+}: RunContext): Promise<Checkpoint> {
   return {
     state: {
       ...state,
@@ -65,12 +70,14 @@ function checkpointOf({
       task: request.task.state?.(),
     },
     parameters: [
-      ...owned.map(({ key, parameter }) =>
-        memorySource(key, parameter.shape, valuesOf(parameter.value)),
-      ),
+      ...(await Promise.all(
+        owned.map(async ({ key, parameter }) =>
+          memorySource(key, parameter.shape, await valuesOf(parameter.value)),
+        ),
+      )),
       ...hookMemory(model),
     ],
-    optimizer: stateTensors(optimizerState),
+    optimizer: await stateTensors(optimizerState),
   };
 }
 
@@ -84,7 +91,7 @@ export async function restoreCheckpoint(run: RunContext, step: number): Promise<
     const isRestated = requireSame(run, saved.state.settings, step);
     run.request.task.restore?.(saved.state.task);
     const values = parameterValues(saved.parameters, run.owned, step);
-    restoreOptimizer(run, saved.optimizer, step);
+    await restoreOptimizer(run, saved.optimizer, step);
     assignParameters(run.owned, values);
     restoreHookMemory(run.model, saved.parameters);
     run.state = {
@@ -150,9 +157,13 @@ const restated = (saved: RunState, { settings, state }: RunContext): RunState =>
 });
 
 /** The settings are the same, so a state that does not fit is damaged. */
-function restoreOptimizer(run: RunContext, saved: readonly TensorSource[], step: number): void {
+async function restoreOptimizer(
+  run: RunContext,
+  saved: readonly TensorSource[],
+  step: number,
+): Promise<void> {
   try {
-    restoreState(run.optimizerState, saved);
+    await restoreState(run.optimizerState, saved);
   } catch (cause) {
     throw new PeftError(
       'PEFT_CHECKPOINT_DAMAGED',

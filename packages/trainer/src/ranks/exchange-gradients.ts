@@ -4,7 +4,7 @@
  * go out from each of N ranks, as in a ring.
  */
 import type { Collective, OwnedParameter } from '@peft/core';
-import type { GradientSums } from '../step/gradient-accumulator.js';
+import type { Gradients } from '@peft/optim';
 import type { Measures } from '../step/step-metrics.js';
 import { gatherValues } from './rank-messages.js';
 import { sharesOf, type RankShare } from './rank-shares.js';
@@ -25,13 +25,13 @@ export interface GradientExchange {
    * @param own names of this rank's gradients are those that it has.
    * @returns losses and measures of all micro-batches; whether a rank was asked to stop.
    */
-  report(own: StepReport, sum: GradientSums): Promise<StepReport>;
+  report(own: StepReport, sum: Gradients): Promise<StepReport>;
   /**
    * Adds what the ranks have, after they have reported.
    * @param sum of this rank's share; left alone when it has none.
    * @returns the sum over all, valid until the next call.
    */
-  add(sum: GradientSums, share: RankShare): Promise<GradientSums>;
+  add(sum: Gradients, share: RankShare): Promise<Gradients>;
 }
 
 /** x + (−0) is x for every x, 0 and −0 included. */
@@ -88,7 +88,8 @@ export function createGradientExchange(
       const exchanged: Promise<void>[] = [];
       if (senders.includes(rank)) {
         all.fill(NEUTRAL);
-        for (const { key, start } of places) if (key in sum) all.set(sum[key]!, start);
+        for (const { key, start } of places)
+          if (key in sum) all.set(await valuesOf(sum[key]!), start);
         received[rank]!.set(segmentOf(rank));
         for (let to = 0; to < size; to += 1)
           if (to !== rank) exchanged.push(collective.send(segmentOf(to), to));
@@ -105,3 +106,6 @@ export function createGradientExchange(
     },
   };
 }
+
+const valuesOf = async (gradient: Gradients[string]): Promise<Float32Array> =>
+  gradient instanceof Float32Array ? gradient : gradient.data<'float32'>();

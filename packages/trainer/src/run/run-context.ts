@@ -42,7 +42,8 @@ export interface TrainRequest<B extends ModelBatch = ModelBatch> {
   readonly schedule: LearningRateSchedule;
   /**
    * Where the optimiser's state lives (`pagedStateStore` of @peft/optim, say); the run disposes it.
-   * Default: memory.
+   * Default: memory; on an engine whose memory is a device's that device, where the optimiser can
+   * compute there.
    */
   readonly stateStore?: StateStore;
   /**
@@ -135,12 +136,17 @@ export function keyedParameters(model: Model): KeyedParameter[] {
   return owned;
 }
 
-/** Whether every parameter is finite. */
-export function areFinite(owned: readonly KeyedParameter[]): boolean {
-  return owned.every(({ parameter }) =>
-    valuesOf(parameter.value).every((value) => Number.isFinite(value)),
+/** Keys of the parameters that hold a NaN or an infinity. */
+export async function nonFiniteKeys(owned: readonly KeyedParameter[]): Promise<string[]> {
+  const found = await Promise.all(
+    owned.map(async ({ parameter }) => {
+      const values = await parameter.value.data<'float32'>();
+      return !values.every((value) => Number.isFinite(value));
+    }),
   );
+  return owned.filter((_, i) => found[i]).map(({ key }) => key);
 }
 
 /** A copy of a parameter's values, to be written or compared. */
-export const valuesOf = (tensor: Tensor): Float32Array => tensor.dataSync<'float32'>().slice();
+export const valuesOf = async (tensor: Tensor): Promise<Float32Array> =>
+  (await tensor.data<'float32'>()).slice();

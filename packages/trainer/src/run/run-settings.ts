@@ -18,13 +18,13 @@ export function hashSettings(value: unknown): string {
 }
 
 /** The model's part: type, sizes, a probe of its base weights, and the active adapters. */
-export function modelSettings(model: Model): RunSettings {
+export async function modelSettings(model: Model): Promise<RunSettings> {
   const { description } = model;
   return {
     'model type': description.modelType,
     'model parameters': parameterCount(description),
     'model shapes': hashSettings(description.parameters.map(({ name, shape }) => [name, shape])),
-    'base weights': probeWeights(model),
+    'base weights': await probeWeights(model),
     'task head': description.head,
     adapters: model.activeAdapters.map((name) => {
       const { spec, parameters } = model.adapter(name);
@@ -47,22 +47,22 @@ export function modelSettings(model: Model): RunSettings {
  * A hash over all small base tensors and four rows of each table, which tells checkpoints apart
  * without reading all of them.
  */
-function probeWeights({ description, weights }: Model): string {
+async function probeWeights({ description, weights }: Model): Promise<string> {
   const hash = createHash('sha256');
-  const add = (name: string, tensor: Tensor): void => {
-    // read once per run
-    hash.update(name).update(new Uint8Array(tensor.dataSync<'float32'>().slice().buffer));
+  const add = async (name: string, tensor: Tensor): Promise<void> => {
+    const values = await tensor.data<'float32'>(); // read once per run
+    hash.update(name).update(new Uint8Array(values.slice().buffer));
   };
   for (const { name, use, shape } of description.parameters) {
     const weight = weights.get(name);
-    if (!('engine' in weight)) add(name, weight);
+    if (!('engine' in weight)) await add(name, weight);
     else if (use === 'table') {
       const last = shape[0]! - 1;
       const rows = weight.engine.gather(
         weight,
         Int32Array.of(0, Math.floor(last / 3), Math.floor((2 * last) / 3), last),
       );
-      add(name, rows);
+      await add(name, rows);
       rows.dispose();
     }
   }

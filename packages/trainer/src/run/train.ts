@@ -2,12 +2,14 @@
 import { randomUUID } from 'node:crypto';
 import { SINGLE_RANK, type ModelBatch } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import type { ParameterGroup } from '@peft/optim';
+import { hasDeviceMemory } from '@peft/ops';
+import { deviceStateStore, memoryStateStore, type ParameterGroup } from '@peft/optim';
 import { systemClock } from './clock.js';
 import { START_OF_EARLY_STOPPING } from '../validation/early-stopping.js';
 import { createGradientExchange } from '../ranks/exchange-gradients.js';
 import { requestOfRanks, requireSameRanks } from '../ranks/run-ranks.js';
-import { createGradientAccumulator } from '../step/gradient-accumulator.js';
+import { createDeviceAccumulator } from '../step/device-accumulator.js';
+import { createHostAccumulator } from '../step/host-accumulator.js';
 import { DIVERGED } from '../step/divergence.js';
 import { namedMemoryError } from '../step/memory-exhausted.js';
 import { memoryCheckpointStore } from '../checkpoints/memory-checkpoint-store.js';
@@ -61,7 +63,7 @@ const PLAIN_GROUP: ParameterGroup = Object.freeze({ learningRateScale: 1, weight
  *   then, or `diverged` with PEFT_TRAIN_DIVERGED.
  */
 export async function train<B extends ModelBatch>(request: TrainRequest<B>): Promise<TrainResult> {
-  const run = createRun(request);
+  const run = await createRun(request);
   try {
     await requireSameRanks(run.collective, {
       ...run.settings,
@@ -104,6 +106,7 @@ export async function train<B extends ModelBatch>(request: TrainRequest<B>): Pro
     throw error;
   } finally {
     run.optimizerState.dispose();
+    run.accumulator.dispose();
   }
 }
 
@@ -116,7 +119,7 @@ export function plannedSteps(
   return Math.min(options.maxSteps ?? Infinity, epochs * order.batches(0).length);
 }
 
-function createRun<B extends ModelBatch>(given: TrainRequest<B>): RunContext<B> {
+async function createRun<B extends ModelBatch>(given: TrainRequest<B>): Promise<RunContext<B>> {
   const { collective = SINGLE_RANK } = given;
   const { request, stop } = requestOfRanks(given, collective);
   const { model, clock = systemClock, optimizer, schedule, bus, runId = randomUUID() } = request;
@@ -132,9 +135,14 @@ function createRun<B extends ModelBatch>(given: TrainRequest<B>): RunContext<B> 
     throw new PeftError('PEFT_TRAIN_NO_DATA', 'trainer: there is no example to train on.', {
       hint: 'check the table and its filters',
     });
-  const optimizerState = optimizer.init(trainables, { store: request.stateStore });
+  const isOnDevice = hasDeviceMemory(model.engine);
+  const optimizerState = optimizer.init(trainables, {
+    store:
+      request.stateStore ??
+      (isOnDevice && optimizer.runsOnDevice ? deviceStateStore() : memoryStateStore()),
+  });
   const settings = jsonSafe({
-    ...modelSettings(model),
+    ...(await modelSettings(model)),
     ...optimizerSettings(optimizerState, trainables, schedule),
     ...dataSettings(request.data),
     ...lossSettings(request, options),
@@ -147,7 +155,7 @@ function createRun<B extends ModelBatch>(given: TrainRequest<B>): RunContext<B> 
     owned,
     trainables,
     optimizerState,
-    accumulator: createGradientAccumulator(trained),
+    accumulator: isOnDevice ? createDeviceAccumulator(trained) : createHostAccumulator(trained),
     collective,
     exchange: collective.size > 1 ? createGradientExchange(collective, trained) : undefined,
     stop,

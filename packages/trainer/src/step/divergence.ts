@@ -1,7 +1,7 @@
 /** A run that has diverged: its loss is no longer a number, and no step after that can be right. */
-import * as tf from '@tensorflow/tfjs';
 import type { ModelBatch } from '@peft/core';
 import { PeftError } from '@peft/errors';
+import { readInScope, readValues } from '@peft/ops';
 import { byRankZero } from '../ranks/rank-messages.js';
 import type { RunContext } from '../run/run-context.js';
 import { forwardTask, prepareTask } from '../tasks/task.js';
@@ -46,8 +46,8 @@ async function askForLoss<B extends ModelBatch>(run: RunContext<B>, cause: unkno
   const [batch] = await prepareTask(request.task, model, packed);
   if (!batch || request.task.count(batch) === 0) return;
   // the answer decides whether the run goes on
-  const loss = tf.tidy(
-    () => request.task.loss(forwardTask(request.task, model, batch, {}), batch).dataSync()[0]!,
+  const [loss] = await readInScope(() =>
+    readValues(request.task.loss(forwardTask(request.task, model, batch, {}), batch)),
   );
   if (!Number.isFinite(loss))
     throw divergedError(

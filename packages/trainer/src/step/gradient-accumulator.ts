@@ -11,9 +11,7 @@ import type { Scalar, Tensor, Variable } from '@tensorflow/tfjs';
 import type { OwnedParameter } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { variableGradients } from '@peft/ops';
-
-/** Gradients by parameter name; a parameter that nothing depends on has none. */
-export type GradientSums = Readonly<Record<string, Float32Array>>;
+import type { Gradients } from '@peft/optim';
 
 /** Sums gradients over the micro-batches of a step, in float32 and in the order of a tree. */
 export interface GradientAccumulator {
@@ -21,69 +19,35 @@ export interface GradientAccumulator {
    * Adds the gradient of a scalar. Parameters that it does not depend on get none.
    * @param loss runs on the tape; its tensors are freed.
    * @param joins how many sums are complete with it: so often the last two become one.
-   * @returns the scalar's value.
    * @throws PEFT_TRAIN_NO_GRADIENT when it depends on none of them
    */
-  add(loss: () => Scalar, joins: number): number;
-  /** The last sum; valid until the next `reset`. */
-  readonly sum: GradientSums;
+  add(loss: () => Scalar, joins: number): Promise<void>;
+  /** The last sum; valid until the next `reset`. A parameter that nothing depends on has none. */
+  readonly sum: Gradients;
+  /** The scalars' values since the last `reset`, and the global norm of the last sum. */
+  measure(): Promise<StepMeasure>;
   reset(): void;
+  /** Frees what is left of the last step. */
+  dispose(): void;
 }
 
-/**
- * Buffers live as long as the accumulator and are reused step by step: one for each parameter and
- * sum that waits for another. No tensor is left behind.
- */
-export function createGradientAccumulator(
-  parameters: readonly { readonly key: string; readonly parameter: OwnedParameter }[],
-): GradientAccumulator {
-  const variables = parameters.map(({ parameter }) => parameter.value);
-  const keys = new Map<string, string>(parameters.map(({ key }, i) => [variables[i]!.name, key]));
-  /** By the place of the sum that they are for. */
-  const buffers: Map<string, Float32Array>[] = [];
-  const waiting: Record<string, Float32Array>[] = [];
-  const begin = (key: string, values: Float32Array): void => {
-    const own = (buffers[waiting.length - 1] ??= new Map<string, Float32Array>());
-    const buffer = own.get(key) ?? new Float32Array(values.length);
-    buffer.set(values);
-    own.set(key, buffer);
-    waiting.at(-1)![key] = buffer;
-  };
-  const addToLast = (added: GradientSums): void => {
-    const last = waiting.at(-1)!;
-    for (const [key, values] of Object.entries(added)) {
-      const sum = last[key];
-      if (sum) for (let i = 0; i < values.length; i += 1) sum[i]! += values[i]!;
-      else begin(key, values);
-    }
-  };
-  return {
-    get sum() {
-      return waiting.at(-1) ?? {};
-    },
-    reset: () => {
-      waiting.length = 0;
-    },
-    add: (loss, joins) => {
-      const { value, gradients: made } = differentiate(loss, variables);
-      try {
-        if (joins === 0) waiting.push({});
-        // the optimiser computes on numbers, so they have to come here, a parameter at a time
-        for (const [variableName, gradient] of Object.entries(made))
-          addToLast({ [keys.get(variableName)!]: gradient.dataSync<'float32'>() });
-        for (let join = 1; join < joins; join += 1) addToLast(waiting.pop()!);
-        return value.dataSync()[0]!; // the loss is shown, and a NaN must be seen before the update
-      } finally {
-        tf.dispose([value, ...Object.values(made)]);
-      }
-    },
-  };
+/** What decides whether and how a step updates the parameters. */
+export interface StepMeasure {
+  readonly losses: readonly number[];
+  /** √Σ g² of this process's sum. */
+  norm(): number | Promise<number>;
 }
 
-/** In a scope of its own. */
-function differentiate(
+/** A parameter that trains, under its key. */
+export interface AccumulatedParameter {
+  readonly key: string;
+  readonly parameter: OwnedParameter;
+}
+
+/** The value of a scalar and its gradients by the variables' names, in a scope of its own. */
+export function differentiate(
   loss: () => Scalar,
-  variables: Variable[],
+  variables: readonly Variable[],
 ): { value: Scalar; gradients: Record<string, Tensor> } {
   try {
     return tf.tidy(() => variableGradients(loss, variables));

@@ -4,40 +4,46 @@ import type { Tensor } from '@tensorflow/tfjs';
 import type { Adapter, AdapterParameter, Model } from '@peft/core';
 import { readFloat32 } from '@peft/hub';
 import { memorySource, type TensorSource } from '@peft/ops';
-import type { GradientSums } from './gradient-accumulator.js';
+import type { Gradients } from '@peft/optim';
 import type { RunContext } from '../run/run-context.js';
 
 const activeOf = (model: Model): Adapter[] =>
   model.activeAdapters.map((name) => model.adapter(name));
 
 /**
- * Tells methods that asked for it about the update. What they make in passing is freed.
+ * Tells methods that asked for it about the update, one after the other.
  * @param gradientScale what clipping multiplied the gradients with; the hooks see them as the
  *   update did.
  */
-export function runHooks(
+export async function runHooks(
   { model, owned, state }: Pick<RunContext, 'model' | 'owned' | 'state'>,
-  gradients: GradientSums,
+  gradients: Gradients,
   gradientScale: number,
-): void {
+): Promise<void> {
   const adapters = activeOf(model).filter(({ stepHooks }) => stepHooks.length > 0);
   if (adapters.length === 0) return;
   const keys = new Map<unknown, string>(owned.map(({ key, parameter }) => [parameter, key]));
-  tf.tidy(() => {
-    const gradient = (parameter: AdapterParameter): Tensor | undefined => {
-      const values = gradients[keys.get(parameter) ?? ''];
-      return (
-        values &&
-        tf.tensor(
-          values.map((value) => value * gradientScale),
-          [...parameter.shape],
-          'float32',
-        )
-      );
-    };
+  const made: Tensor[] = [];
+  const gradient = (parameter: AdapterParameter): Tensor | undefined => {
+    const found = gradients[keys.get(parameter) ?? ''];
+    if (!found) return undefined;
+    const scaled =
+      found instanceof tf.Tensor
+        ? tf.mul(found, gradientScale)
+        : tf.tensor(
+            found.map((value) => value * gradientScale),
+            [...parameter.shape],
+            'float32',
+          );
+    made.push(tf.keep(scaled));
+    return scaled;
+  };
+  try {
     for (const { stepHooks } of adapters)
-      for (const hook of stepHooks) hook({ step: state.step + 1, gradient });
-  });
+      for (const hook of stepHooks) await hook({ step: state.step + 1, gradient });
+  } finally {
+    tf.dispose(made);
+  }
 }
 
 /** No parameter's key has two slashes in a row. */

@@ -2,7 +2,7 @@
 import type { Measure, Report } from '../tasks/task.js';
 
 /** What a task told at once, by name. */
-export type Measures = Parameters<Report>[0];
+export type Measures = Awaited<Parameters<Report>[0]>;
 
 /** @returns undefined where nothing was measured. */
 export function meansOf(told: readonly Measures[]): Readonly<Record<string, number>> | undefined {

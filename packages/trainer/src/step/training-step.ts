@@ -7,13 +7,12 @@ import type { Scalar } from '@tensorflow/tfjs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ModelBatch } from '@peft/core';
 import type { PlannedBatch } from '@peft/data';
-import { clipByGlobalNorm, globalNorm, nonFiniteGradients } from '@peft/optim';
+import { clipToNorm, globalNorm, nonFiniteGradients } from '@peft/optim';
 import { chooseCheckpointing } from './checkpointing-choice.js';
 import type { RunContext } from '../run/run-context.js';
 import type { StepReport } from '../ranks/exchange-gradients.js';
 import { dealSum, sharesOf } from '../ranks/rank-shares.js';
 import { shareWork } from '../ranks/share-work.js';
-import type { GradientSums } from './gradient-accumulator.js';
 import { runHooks } from './step-hooks.js';
 import { meansOf, type Measures } from './step-metrics.js';
 import { joinsAfter, sumTree, type SumNode } from './sum-tree.js';
@@ -75,10 +74,19 @@ export async function runStep<B extends ModelBatch>(
   const { collective, exchange } = run;
   const shares = dealSum(tree, collective.size);
   const own = sharesOf(shares).find(({ firstRank }) => firstRank === collective.rank);
-  const report = await addMicroBatches(run, { batches, count, told: [] }, own?.node);
-  const { losses, told, isAborted } = exchange
-    ? await exchange.report(report, run.accumulator.sum)
-    : report;
+  const told: Promise<Measures>[] = [];
+  const isStopped = await addMicroBatches(run, { batches, count, told }, own?.node);
+  const measure = await run.accumulator.measure();
+  const report: StepReport = {
+    losses: placed(measure.losses, own?.node.start ?? 0, batches.length),
+    told: await Promise.all(told),
+    isAborted: isStopped,
+  };
+  const {
+    losses,
+    told: measures,
+    isAborted,
+  } = exchange ? await exchange.report(report, run.accumulator.sum) : report;
   if (isAborted) {
     run.stop.agree();
     return { kind: 'aborted' };
@@ -89,20 +97,25 @@ export async function runStep<B extends ModelBatch>(
   const gradients = exchange
     ? await exchange.add(run.accumulator.sum, shares)
     : run.accumulator.sum;
-  const { norm, gradientScale } = clip(run, gradients);
-  if (!Number.isFinite(norm))
+  const norm = await (exchange ? globalNorm(gradients) : measure.norm());
+  const { maxGradientNorm } = run.options;
+  const gradientScale =
+    maxGradientNorm === null ? 1 : clipToNorm(norm, maxGradientNorm).gradientScale;
+  if (!Number.isFinite(norm)) {
+    const names = (await nonFiniteGradients(gradients)).slice(0, 3);
     return {
       kind: 'left-out',
       cause: 'not-finite',
-      what: `the gradient of ${nonFiniteGradients(gradients).slice(0, 3).join(', ')} is not finite`,
+      what: `the gradient${names.length > 0 ? ` of ${names.join(', ')}` : ''} is not finite`,
       ...size,
     };
-  request.optimizer.update(run.trainables, gradients, run.optimizerState, {
+  }
+  await request.optimizer.update(run.trainables, gradients, run.optimizerState, {
     learningRate: request.schedule(state.step),
     gradientScale,
   });
-  runHooks(run, gradients, gradientScale);
-  return { kind: 'updated', loss, gradientNorm: norm, metrics: meansOf(told), ...size };
+  await runHooks(run, gradients, gradientScale);
+  return { kind: 'updated', loss, gradientNorm: norm, metrics: meansOf(measures), ...size };
 }
 
 /** @returns undefined when the run is to stop. */
@@ -129,28 +142,35 @@ interface WholeStep<B extends ModelBatch> {
   /** How much the step's loss sums over. */
   readonly count: number;
   /** Gets what the task measures. */
-  readonly told: Measures[];
+  readonly told: Promise<Measures>[];
 }
 
-/** Puts the sum over this rank's micro-batches, if it has any, into the run's accumulator. */
+/** A rank's losses at the places of its micro-batches. */
+function placed(losses: readonly number[], start: number, count: number): Float64Array {
+  const all = new Float64Array(count);
+  all.set(losses, start);
+  return all;
+}
+
+/**
+ * Puts the sum over this rank's micro-batches, if it has any, into the run's accumulator.
+ * @returns whether the run is to stop
+ */
 async function addMicroBatches<B extends ModelBatch>(
   run: RunContext<B>,
   whole: WholeStep<B>,
   node: SumNode | undefined,
-): Promise<StepReport> {
+): Promise<boolean> {
   const { accumulator, stop } = run;
-  const losses = new Float64Array(whole.batches.length);
   accumulator.reset();
-  const { told } = whole;
-  if (!node) return { losses, told, isAborted: stop.signal?.aborted === true };
+  if (!node) return stop.signal?.aborted === true;
   for (const [i, joins] of joinsAfter(node).entries()) {
-    if (stop.signal?.aborted) return { losses, told, isAborted: true };
-    const m = node.start + i;
-    losses[m] = accumulator.add(() => scaledLoss(run, whole, m), joins);
+    if (stop.signal?.aborted) return true;
+    await accumulator.add(() => scaledLoss(run, whole, node.start + i), joins);
     run.memory.sample();
     await nextTurn();
   }
-  return { losses, told, isAborted: false };
+  return false;
 }
 
 /** Σ loss / count + extra losses / M, a micro-batch's share of the step's loss. */
@@ -177,16 +197,8 @@ function scaledLoss<B extends ModelBatch>(
   return extras.reduce(
     (sum, extra) => tf.add(sum, extra),
     tf.div(
-      request.task.loss(output, batch, (measures) => told.push(measures)),
+      request.task.loss(output, batch, (measures) => told.push(Promise.resolve(measures))),
       count,
     ),
   ) as Scalar;
-}
-
-function clip(
-  { options }: RunContext,
-  gradients: GradientSums,
-): { norm: number; gradientScale: number } {
-  if (options.maxGradientNorm === null) return { norm: globalNorm(gradients), gradientScale: 1 };
-  return clipByGlobalNorm(gradients, options.maxGradientNorm);
 }

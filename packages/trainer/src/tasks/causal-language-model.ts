@@ -32,8 +32,8 @@ export function causalLanguageModel(): Task<CausalBatch, TokenLoss> {
     count: (batch) => labelled(batch).length,
     forward: (model, batch, options) => model.forward(batch, { ...options, logitRows: 'none' }),
     loss: (output, batch) => withRouterLoss(output, batch),
-    predict: (output, batch) =>
-      perExample(targetLosses(NAME, output, causalTargets(output, batch)), batch),
+    predict: async (output, batch) =>
+      perExample(await targetLosses(NAME, output, causalTargets(output, batch)), batch),
   });
 }
 

@@ -13,7 +13,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { ModelOutput } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
-import { crossEntropy, focal, IGNORED_LABEL } from '@peft/ops';
+import { crossEntropy, focal, IGNORED_LABEL, readValues } from '@peft/ops';
 import { rowWeights, type WeightedBatch } from './row-weights.js';
 import type { Task } from './task.js';
 
@@ -75,9 +75,9 @@ export function classification({
       const rows = rowWeights('classification', batch);
       return tf.sum(rows ? tf.mul<Tensor1D>(focused, tf.tensor1d(rows)) : focused) as Scalar;
     },
-    predict: (output) => {
+    predict: async (output) => {
       // [B, C]: a prediction is made of numbers
-      const values = logitsOf('classification', output, classes).dataSync<'float32'>();
+      const values = await readValues(logitsOf('classification', output, classes));
       return Array.from({ length: values.length / classes }, (_, b) =>
         softmax(values.subarray(b * classes, (b + 1) * classes)),
       );

@@ -19,7 +19,7 @@ import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
 import { pool, type ModelBatch, type ModelOutput } from '@peft/core';
 import type { TokenBatch } from '@peft/data';
 import { check, PeftError } from '@peft/errors';
-import { crossEntropy, gatherRows } from '@peft/ops';
+import { crossEntropy, gatherRows, readInScope, readValues } from '@peft/ops';
 import type { Task } from './task.js';
 
 /** A packed batch of groups of texts: anchor, positive, negatives. */
@@ -100,10 +100,10 @@ export function embeddings({
         })
         .reduce((sum, part) => tf.add<Scalar>(sum, part));
     },
-    predict(output, { exampleOffsets }) {
+    async predict(output, { exampleOffsets }) {
       const width = output.hidden.shape[1];
       // [B, D]: a prediction is made of numbers
-      const values = tf.tidy(() => scaled(pooledOf(output)).dataSync<'float32'>());
+      const values = await readInScope(() => readValues(scaled(pooledOf(output))));
       return Array.from(exampleOffsets.slice(1), (end, r) =>
         Array.from({ length: end - exampleOffsets[r]! }, (_, i) =>
           values.slice((exampleOffsets[r]! + i) * width, (exampleOffsets[r]! + i + 1) * width),

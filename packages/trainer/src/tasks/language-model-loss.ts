@@ -8,7 +8,14 @@ import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { ModelOutput } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { crossEntropy, gatherRows, IGNORED_LABEL, linearCrossEntropy } from '@peft/ops';
+import {
+  crossEntropy,
+  gatherRows,
+  IGNORED_LABEL,
+  linearCrossEntropy,
+  readInScope,
+  readValues,
+} from '@peft/ops';
 
 /** Which rows of `hidden` have to give which token; one row may have to give several. */
 export interface Targets {
@@ -24,13 +31,16 @@ export const targetLoss = (task: string, output: ModelOutput, targets: Targets):
   tf.sum(tokenLosses(task, output, targets).losses) as Scalar;
 
 /** What each target costs. @throws PEFT_TASK_HEAD */
-export function targetLosses(task: string, output: ModelOutput, targets: Targets): Float32Array {
-  return tf.tidy(() => {
+export const targetLosses = (
+  task: string,
+  output: ModelOutput,
+  targets: Targets,
+): Promise<Float32Array> =>
+  readInScope(async () => {
     const { losses, places } = tokenLosses(task, output, targets);
-    const values = losses.dataSync<'float32'>(); // a prediction is made of numbers
+    const values = await readValues(losses); // a prediction is made of numbers
     return Float32Array.from(places, (place) => values[place]!);
   });
-}
 
 /** −ln p of targets among other rows. */
 export interface TokenLosses {

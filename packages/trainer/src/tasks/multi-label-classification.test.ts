@@ -43,9 +43,9 @@ describe('multi-label classification', () => {
     );
   });
 
-  it('predicts the probability of each label', () => {
+  it('predicts the probability of each label', async () => {
     const logits = tf.tensor2d([[0, 800, -800]]);
-    const [row] = multiLabelClassification({ labels: 3 }).predict(
+    const [row] = await multiLabelClassification({ labels: 3 }).predict(
       { hidden: logits, offsets: Int32Array.of(0, 1), logits },
       batch(),
     );

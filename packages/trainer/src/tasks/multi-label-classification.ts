@@ -12,7 +12,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar } from '@tensorflow/tfjs';
 import { check, PeftError } from '@peft/errors';
-import { binaryCrossEntropy, focal } from '@peft/ops';
+import { binaryCrossEntropy, focal, readValues } from '@peft/ops';
 import { checkFocus, checkWeights, logitsOf } from './classification.js';
 import { rowWeights, totalWeight, type WeightedBatch } from './row-weights.js';
 import type { Task } from './task.js';
@@ -71,9 +71,9 @@ export function multiLabelClassification({
       const counted = rows ? tf.mul(focused, tf.tensor2d(rows, [rows.length, 1])) : focused;
       return tf.div(tf.sum(counted), labels) as Scalar;
     },
-    predict(output) {
+    async predict(output) {
       // [B, C]: a prediction is made of numbers
-      const values = logitsOf(NAME, output, labels).dataSync<'float32'>();
+      const values = await readValues(logitsOf(NAME, output, labels));
       return Array.from({ length: values.length / labels }, (_, b) =>
         Float64Array.from(
           values.subarray(b * labels, (b + 1) * labels),

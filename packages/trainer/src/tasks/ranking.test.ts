@@ -63,9 +63,9 @@ describe('ranking', () => {
     }
   });
 
-  it('predicts the scores of each query, which metrics of rankings score', () => {
+  it('predicts the scores of each query, which metrics of rankings score', async () => {
     const of = output([0, 1, 2, 3, 4, 5]);
-    const predictions = ranking().predict(of, WHOLE);
+    const predictions = await ranking().predict(of, WHOLE);
     of.logits.dispose();
     expect(predictions.map((row) => [...row])).toEqual([SCORES.slice(0, 4), SCORES.slice(4)]);
     const score = rankingScore({

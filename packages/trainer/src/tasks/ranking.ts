@@ -14,7 +14,7 @@ import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
 import type { ModelBatch } from '@peft/core';
 import type { DocumentBatch } from '@peft/data';
 import { check, PeftError } from '@peft/errors';
-import { binaryCrossEntropy, gatherRows, listCrossEntropy } from '@peft/ops';
+import { binaryCrossEntropy, gatherRows, listCrossEntropy, readValues } from '@peft/ops';
 import { logitsOf } from './classification.js';
 import { noLoss } from './language-model-loss.js';
 import type { Task } from './task.js';
@@ -53,9 +53,9 @@ export function ranking({ loss = 'pointwise', margin = 1 }: RankingOptions = {})
     settings: { loss, margin },
     count: (batch) => compared.count(checked(batch)),
     loss: (output, batch) => compared.sum(logitsOf(NAME, output, 1), checked(batch), margin),
-    predict(output, { exampleOffsets }) {
+    async predict(output, { exampleOffsets }) {
       // [B, 1]: a prediction is made of numbers
-      const scores = Float64Array.from(logitsOf(NAME, output, 1).dataSync<'float32'>());
+      const scores = Float64Array.from(await readValues(logitsOf(NAME, output, 1)));
       return Array.from(exampleOffsets.slice(1), (end, r) => scores.slice(exampleOffsets[r], end));
     },
   });

@@ -6,6 +6,7 @@ import * as tf from '@tensorflow/tfjs';
 import type { Scalar } from '@tensorflow/tfjs';
 import type { LabelScaler } from '@peft/data';
 import { PeftError } from '@peft/errors';
+import { readValues } from '@peft/ops';
 import { logitsOf } from './classification.js';
 import { rowWeights, totalWeight, type WeightedBatch } from './row-weights.js';
 import type { Task } from './task.js';
@@ -41,9 +42,9 @@ export function regression({
       const rows = rowWeights('regression', batch);
       return tf.sum(rows ? tf.mul(squares, tf.tensor1d(rows)) : squares) as Scalar;
     },
-    predict: (output) =>
+    predict: async (output) =>
       Array.from(
-        logitsOf('regression', output, 1).dataSync<'float32'>(),
+        await readValues(logitsOf('regression', output, 1)),
         (value) => value * deviation + mean,
       ), // [B]: a prediction is a number
   });

@@ -26,8 +26,8 @@ export function seq2seqLanguageModel(): Task<Seq2SeqBatch, TokenLoss> {
     count: (batch) => labelled(batch).length,
     forward: (model, batch, options) => model.forward(batch, { ...options, logitRows: 'none' }),
     loss: (output, batch) => targetLoss(NAME, output, targetsOf(output, batch)),
-    predict(output, batch) {
-      const losses = targetLosses(NAME, output, targetsOf(output, batch));
+    async predict(output, batch) {
+      const losses = await targetLosses(NAME, output, targetsOf(output, batch));
       const tokens = labelled(batch);
       const { offsets } = batch.decoder;
       return Array.from(offsets.slice(1), (end, b) => {

@@ -11,8 +11,14 @@ export interface Measure {
   readonly count: number;
 }
 
-/** Told of measures of a micro-batch, by name; a step's metrics are the means of its micro-batches'. */
-export type Report = (measures: Readonly<Record<string, Measure>>) => void;
+/** What a task measures beside its loss, by name. */
+export type NamedMeasures = Readonly<Record<string, Measure>>;
+
+/**
+ * Told of measures of a micro-batch; a step's metrics are the means of its micro-batches'. What has
+ * to be read of tensors comes as a promise (`readValues` of `@peft/ops`).
+ */
+export type Report = (measures: NamedMeasures | Promise<NamedMeasures>) => void;
 
 /** The optimiser step that batches are prepared for. */
 export interface StepPlan {
@@ -60,8 +66,12 @@ export interface Task<B extends ModelBatch = ModelBatch, P = unknown> {
    * @param report told what the loss came across, where a training step asks for it.
    */
   loss(output: ModelOutput, batch: B, report?: Report): Scalar;
-  /** One prediction per example of the batch, in its order. Runs outside the tape. */
-  predict(output: ModelOutput, batch: B): readonly P[];
+  /**
+   * One prediction per example of the batch, in its order. Runs outside the tape. The output's tensors
+   * are there until it has returned: all readings (`readValues` of `@peft/ops`) begin before the first
+   * is waited for.
+   */
+  predict(output: ModelOutput, batch: B): readonly P[] | Promise<readonly P[]>;
   /**
    * Sees all micro-batches of a step, or of a scoring, before the first of them runs, and gives back
    * the `B` that run in their place: with what the loss needs of the whole batch, so that a split

@@ -53,9 +53,9 @@ describe('classification', () => {
     expect(loss).toBeCloseTo(expected, 5);
   });
 
-  it('predicts probabilities, also where float32 would overflow', () => {
+  it('predicts probabilities, also where float32 would overflow', async () => {
     const logits = tf.tensor2d([[200, 100, 0], LOGITS[0]!]);
-    const predictions = classification({ classes: 3 }).predict(
+    const predictions = await classification({ classes: 3 }).predict(
       output(logits),
       batch(Int32Array.of(0, 0)),
     );
@@ -87,14 +87,16 @@ describe('classification', () => {
 describe('regression', () => {
   const task = regression({ scaler: { mean: 10, deviation: 2 } });
 
-  it('sums squared errors of standardised labels, and predicts in their own unit', () => {
+  it('sums squared errors of standardised labels, and predicts in their own unit', async () => {
     const logits = [[0.5], [-1], [2]];
     const loss = tf.tidy(
       () => task.loss(output(tf.tensor2d(logits)), batch(Float32Array.of(0, 1, 2))).dataSync()[0]!,
     );
     expect(loss).toBeCloseTo(0.25 + 4 + 0, 6);
     const tensor = tf.tensor2d(logits);
-    expect(task.predict(output(tensor), batch(Float32Array.of(0, 1, 2)))).toEqual([11, 8, 14]);
+    expect(await task.predict(output(tensor), batch(Float32Array.of(0, 1, 2)))).toEqual([
+      11, 8, 14,
+    ]);
     tensor.dispose();
   });
 

@@ -7,7 +7,7 @@ import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
 import type { ModelBatch, ModelOutput } from '@peft/core';
 import type { WordBatch } from '@peft/data';
 import { check, PeftError } from '@peft/errors';
-import { crossEntropy, gatherRows, IGNORED_LABEL } from '@peft/ops';
+import { crossEntropy, gatherRows, IGNORED_LABEL, readInScope, readValues } from '@peft/ops';
 import { logitsOf } from './classification.js';
 import { firstRows, noLoss } from './language-model-loss.js';
 import type { Task } from './task.js';
@@ -47,12 +47,14 @@ export function tokenClassification({
             ),
       ) as Scalar;
     },
-    predict(output, batch) {
+    async predict(output, batch) {
       const tokens = batch.words.filter((n) => n >= 0);
       const best =
         tokens.length === 0
           ? new Int32Array()
-          : tf.tidy(() => tf.argMax(rowsOf(output, batch, tokens, classes), 1).dataSync<'int32'>());
+          : await readInScope(() =>
+              readValues<'int32'>(tf.argMax(rowsOf(output, batch, tokens, classes), 1)),
+            );
       let at = 0;
       const all = batch.words.map((n) => (n < 0 ? -1 : best[at++]!));
       return Array.from(batch.wordOffsets.slice(1), (end, b) =>

@@ -1,8 +1,8 @@
 /** Runs a model over rows: packed batches of like lengths, results in the rows' own order. */
-import * as tf from '@tensorflow/tfjs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Model, ModelBatch } from '@peft/core';
 import { createEvaluationPlan } from '@peft/data';
+import { readInScope, readValues } from '@peft/ops';
 import { forwardTask, prepareTask, type Task } from '../tasks/task.js';
 import type { TrainingData } from './training-data.js';
 
@@ -59,14 +59,17 @@ export async function predict<B extends ModelBatch, P>(
   for (const [b, rows] of plan.entries()) {
     signal?.throwIfAborted();
     const batch = prepared?.[b] ?? (await data.pack(rows));
-    tf.tidy(() => {
+    const [made, loss] = await readInScope(() => {
       const output = forwardTask(task, model, batch, {});
-      task.predict(output, batch).forEach((prediction, i) => (predictions[rows[i]!] = prediction));
-      if (!withLoss) return;
+      const predicted = task.predict(output, batch);
       // a number per batch, to be added in float64
-      sum.loss += task.loss(output, batch).dataSync()[0]!;
-      sum.count += task.count(batch);
+      return Promise.all([predicted, withLoss ? readValues(task.loss(output, batch)) : undefined]);
     });
+    made.forEach((prediction, i) => (predictions[rows[i]!] = prediction));
+    if (loss) {
+      sum.loss += loss[0]!;
+      sum.count += task.count(batch);
+    }
     sum.examples += rows.length;
     options.onProgress?.({ examples: sum.examples, totalExamples });
     await nextTurn();

@@ -15,7 +15,7 @@ import type { Evaluation } from './evaluation.js';
 export async function validate(run: RunContext): Promise<boolean> {
   const { state, options } = run;
   const validation = options.validation!;
-  requireFinite(run);
+  await requireFinite(run);
   const startedAtMs = run.clock.now();
   const evaluation = await evaluated(run);
   if (!evaluation) return false;

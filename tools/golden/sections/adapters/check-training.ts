@@ -66,22 +66,19 @@ export async function checkTraining(each: Check): Promise<void> {
       comparison.number(`loss of step ${step}`, loss, record.loss[step]!, record.atol_loss);
       comparison.number(
         `gradient norm of step ${step}`,
-        globalNorm(gradients),
+        await globalNorm(gradients),
         record.grad_norm[step]!,
         record.atol_grad_norm,
       );
       const gradientScale =
-        maximumNorm === null ? 1 : clipByGlobalNorm(gradients, maximumNorm).gradientScale;
-      optimizer.update(parameters, gradients, state, { learningRate: lr, gradientScale });
-      tf.tidy(() =>
-        adapter.stepHooks.forEach((hook) =>
-          hook({
-            step: step + 1,
-            gradient: ({ name }) => gradients[name] && tf.mul(gradients[name], gradientScale),
-          }),
-        ),
+        maximumNorm === null ? 1 : (await clipByGlobalNorm(gradients, maximumNorm)).gradientScale;
+      await optimizer.update(parameters, gradients, state, { learningRate: lr, gradientScale });
+      const scaled = Object.fromEntries(
+        Object.entries(gradients).map(([name, each]) => [name, tf.mul(each, gradientScale)]),
       );
-      tf.dispose(gradients);
+      for (const hook of adapter.stepHooks)
+        await hook({ step: step + 1, gradient: ({ name }) => scaled[name] });
+      tf.dispose([gradients, scaled]);
     }
     state.dispose();
     // Before another forward pass: constrained rotations are shortened there.

@@ -88,14 +88,14 @@ export async function checkTraining(each: Check): Promise<void> {
       comparison.number(`loss of step ${step}`, loss, record.loss[step]!, record.atol_loss);
       comparison.number(
         `gradient norm of step ${step}`,
-        globalNorm(gradients),
+        await globalNorm(gradients),
         record.grad_norm[step]!,
         record.atol_grad_norm,
       );
-      optimizer.update(parameters, gradients, state, {
+      await optimizer.update(parameters, gradients, state, {
         learningRate: lr,
         gradientScale:
-          maximumNorm === null ? 1 : clipByGlobalNorm(gradients, maximumNorm).gradientScale,
+          maximumNorm === null ? 1 : (await clipByGlobalNorm(gradients, maximumNorm)).gradientScale,
       });
       tf.dispose(gradients);
     }

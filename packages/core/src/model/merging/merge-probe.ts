@@ -88,3 +88,8 @@ export function mergeWarnings(
     );
   return warnings;
 }
+
+/** Instead of a deviation, where the engine cannot be asked for one at once. */
+export const unprobed = (engine: string): string =>
+  `how far the merged model's results lie from those with the adapter was not measured: the engine ` +
+  `${engine} computes on a device, which cannot be read in the middle of a merge.`;

@@ -17,10 +17,10 @@ import { isFrozen } from '../weights/weights.js';
 export function mergeInto(
   merged: Map<string, FrozenWeight | Tensor>,
   adapters: readonly Adapter[],
-  base: (name: string) => FrozenWeight | Tensor,
+  read: (name: string) => Tensor,
   host: WeightHost,
 ): void {
-  fold(merged, adapters, base, (name, value) => {
+  fold(merged, adapters, read, (name, value) => {
     const isMatrix =
       adapters[0]!.description.parameters.find((spec) => spec.name === name)!.use !== 'vector';
     return isMatrix ? host.freezeMatrix(name, value as Tensor2D) : tf.keep(value);
@@ -34,14 +34,14 @@ export function mergeInto(
 export function foldParameter(
   name: string,
   adapters: readonly Adapter[],
-  base: (name: string) => FrozenWeight | Tensor,
+  read: (name: string) => Tensor,
 ): Tensor {
   const merged = new Map<string, Tensor>();
   try {
-    fold(merged, adapters, base, (_, value) => tf.keep(value), name);
+    fold(merged, adapters, read, (_, value) => tf.keep(value), name);
     const result = merged.get(name);
     merged.delete(name);
-    return result ?? readTensor(base(name));
+    return result ?? read(name);
   } finally {
     for (const other of merged.values()) other.dispose();
   }
@@ -54,13 +54,16 @@ export function foldParameter(
 function fold<T extends FrozenWeight | Tensor>(
   merged: Map<string, T>,
   adapters: readonly Adapter[],
-  base: (name: string) => FrozenWeight | Tensor,
+  read: (name: string) => Tensor,
   freeze: (name: string, value: Tensor) => T,
   only?: string,
 ): void {
   const wanted = only === undefined ? undefined : madeWith(only, adapters);
   const isWanted = (name: string) => wanted === undefined || wanted.has(name);
-  const current = (name: string): Tensor => readTensor(merged.get(name) ?? base(name));
+  const current = (name: string): Tensor => {
+    const own = merged.get(name);
+    return own ? readTensor(own) : read(name);
+  };
   const keep = (name: string, value: Tensor) => {
     const made = freeze(name, value);
     merged.get(name)?.dispose();
@@ -102,10 +105,7 @@ function madeWith(name: string, [first]: readonly Adapter[]): ReadonlySet<string
  * That folding these adapters will succeed, at the cost of one small merge for each method.
  * @throws PEFT_MERGE_INEXACT
  */
-export function checkMergeable(
-  adapters: readonly Adapter[],
-  base: (name: string) => FrozenWeight | Tensor,
-): void {
+export function checkMergeable(adapters: readonly Adapter[], read: (name: string) => Tensor): void {
   for (const adapter of adapters) {
     for (const { origin, name } of adapter.parameters.values())
       if (origin === 'unfrozen') refuseEmbeddingOnly(adapter, name);
@@ -121,11 +121,7 @@ export function checkMergeable(
     }
     // a bias that has no place shows only when it is made
     for (const attached of smallest.values())
-      mergeSite(
-        attached,
-        (name) => readTensor(base(name)),
-        (_, value) => value.dispose(),
-      );
+      mergeSite(attached, read, (_, value) => value.dispose());
   }
 }
 

@@ -8,6 +8,7 @@ import { PeftError } from '@peft/errors';
 import {
   decodeFloat32,
   freezeTensor,
+  hasDeviceMemory,
   memorySource,
   randomKey,
   type Engine,
@@ -53,6 +54,11 @@ export interface ModelWeights {
   /** Parameters that the store lacked and that were made fresh. */
   readonly fresh: readonly string[];
   readonly byteLength: number;
+  /**
+   * Values of a small tensor as they were read, where the engine's memory is a device's and the
+   * tensor cannot be read at once.
+   */
+  hostValues?(name: string): Float32Array | undefined;
   dispose(): void;
 }
 
@@ -72,6 +78,7 @@ export function loadWeights(
 ): ModelWeights {
   const loaded = new Map<string, FrozenWeight | Tensor>();
   const fresh: string[] = [];
+  const onHost = hasDeviceMemory(engine) ? new Map<string, Float32Array>() : undefined;
   const dispose = () => {
     for (const weight of loaded.values()) weight.dispose();
     loaded.clear();
@@ -103,6 +110,7 @@ export function loadWeights(
               found?.source ?? freshSource(spec, options.seed ?? 0),
               engine,
               quantizable.has(spec.name) ? options.quantization : undefined,
+              onHost,
             ),
       );
       loadedBytes += storedBytes(found);
@@ -115,7 +123,13 @@ export function loadWeights(
   let byteLength = 0;
   for (const weight of loaded.values())
     byteLength += isFrozen(weight) ? weight.byteLength : weight.size * 4;
-  return { fresh, byteLength, dispose, get: (name) => loaded.get(name) ?? unknownWeight(name) };
+  return {
+    fresh,
+    byteLength,
+    dispose,
+    get: (name) => loaded.get(name) ?? unknownWeight(name),
+    hostValues: onHost && ((name) => onHost.get(name)),
+  };
 }
 
 function freezeOne(
@@ -123,15 +137,13 @@ function freezeOne(
   source: TensorSource,
   engine: Engine,
   quantization: WeightQuantization | undefined,
+  onHost: Map<string, Float32Array> | undefined,
 ): FrozenWeight | Tensor {
-  if (spec.use === 'vector')
-    return freezeTensor(
-      tf.tensor(
-        Float32Array.from(decodeFloat32(source.read(), source.dtype)),
-        [...spec.shape],
-        'float32',
-      ),
-    );
+  if (spec.use === 'vector') {
+    const values = Float32Array.from(decodeFloat32(source.read(), source.dtype));
+    onHost?.set(spec.name, values);
+    return freezeTensor(tf.tensor(values, [...spec.shape], 'float32'));
+  }
   return engine.freeze(source, {
     transposed: spec.transposed,
     ...(quantization && freezeOptions(quantization)),

@@ -9,6 +9,7 @@ import {
   type TextPair,
 } from '@peft/data';
 import { PeftError } from '@peft/errors';
+import { readValues } from '@peft/ops';
 import {
   predict,
   ranking,
@@ -190,7 +191,7 @@ const SCORE: Task<ModelBatch, number> = Object.freeze({
     throw new PeftError('PEFT_TASK_LABELS', 'ranking-score: it has no loss.');
   },
   // [B, 1]: a prediction is a number
-  predict: ({ logits }) => Array.from(logits!.dataSync<'float32'>()),
+  predict: async ({ logits }) => Array.from(await readValues(logits!)),
 } satisfies Task<ModelBatch, number>);
 
 /** Whether the documents of a query differ, where the loss compares them. */

@@ -9,6 +9,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor1D } from '@tensorflow/tfjs';
+import { differentiable } from '@peft/ops';
 
 /** Of N places, those that do not count having weight 0. */
 export interface SurrogateInput {
@@ -37,9 +38,9 @@ export interface Surrogate {
   /** Σ_n w_n·ℓ_n, of the enclosing tidy scope. */
   readonly loss: Scalar;
   /** 1 where a token's ratio was clipped. */
-  readonly isClipped: Float32Array;
+  readonly isClipped: Tensor1D;
   /** ρ·(e^d − d − 1) of each token, with a reference. */
-  readonly kl: Float32Array | undefined;
+  readonly kl: Tensor1D | undefined;
 }
 
 /** The smaller side is chosen outside the tape; a clipped token has no gradient. */
@@ -47,19 +48,35 @@ export function policySurrogate(
   { logProbabilities, old, reference, advantages, weights }: SurrogateInput,
   { clipLow, clipHigh, klWeight }: SurrogateOptions,
 ): Surrogate {
-  const now = logProbabilities.dataSync<'float32'>().slice(); // ratios decide what is clipped
-  const before = old ?? now;
-  let clipped = 0;
-  const isClipped = now.map((value, n) => {
-    const ratio = Math.exp(value - before[n]!);
-    const isOut = advantages[n]! > 0 ? ratio > 1 + clipHigh : ratio < 1 - clipLow;
-    if (!isOut || advantages[n] === 0) return 0;
-    clipped -= weights[n]! * advantages[n]! * (advantages[n]! > 0 ? 1 + clipHigh : 1 - clipLow);
-    return 1;
-  });
-  const factors = weights.map((weight, n) => (isClipped[n] ? 0 : -weight * advantages[n]!));
-  const ratios = tf.exp(tf.sub(logProbabilities, tf.tensor1d(before)));
-  const surrogate = tf.add(tf.sum(tf.mul(ratios, tf.tensor1d(factors))), clipped) as Scalar;
+  const before = old
+    ? tf.tensor1d(old)
+    : differentiable<never, Tensor1D>(
+        {},
+        () => tf.add(logProbabilities, 0),
+        () => ({}),
+      );
+  const limits = advantages.map((advantage) => (advantage > 0 ? 1 + clipHigh : 1 - clipLow));
+  // ratios decide what is clipped: constants of the loss
+  const isClipped = differentiable<never, Tensor1D>(
+    {},
+    () =>
+      tf.tidy(() => {
+        // above the limit of a good token, below that of a bad one
+        const beyond = tf.mul(
+          tf.sub(tf.exp(tf.sub(logProbabilities, before)), tf.tensor1d(limits)),
+          tf.tensor1d(advantages.map(Math.sign)),
+        );
+        return tf.cast(tf.greater(beyond, 0), 'float32');
+      }),
+    () => ({}),
+  );
+  const factors = weights.map((weight, n) => -weight * advantages[n]!);
+  const ratios = tf.exp(tf.sub(logProbabilities, before));
+  const costs = tf.add(
+    tf.mul(tf.mul(ratios, tf.tensor1d(factors)), tf.sub(1, isClipped)),
+    tf.mul(isClipped, tf.tensor1d(factors.map((factor, n) => factor * limits[n]!))),
+  );
+  const surrogate = tf.sum(costs) as Scalar;
   if (!reference) return { loss: surrogate, isClipped, kl: undefined };
   const d = tf.sub(tf.tensor1d(reference), logProbabilities);
   const kl = tf.mul(tf.sub(tf.sub(tf.exp(d), d), 1), ratios);
@@ -67,6 +84,6 @@ export function policySurrogate(
   return {
     loss: tf.add(surrogate, penalty) as Scalar,
     isClipped,
-    kl: kl.dataSync<'float32'>().slice(), // a metric
+    kl: kl as Tensor1D, // a metric
   };
 }
