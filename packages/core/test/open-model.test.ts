@@ -149,7 +149,9 @@ describe('a model that was opened', () => {
     model.addAdapter('topics', lora({ rank: 2, targets: ['query'] }));
     const optimizer = tf.train.sgd(1);
     const step = () => trainStep(model, optimizer, () => lossOf(model)().mul(NaN).asScalar());
-    expect(step).toThrow(expect.objectContaining({ code: 'PEFT_LOSS_NOT_FINITE' }) as Error);
+    await expect(step()).rejects.toThrow(
+      expect.objectContaining({ code: 'PEFT_LOSS_NOT_FINITE' }) as Error,
+    );
     expect(model.trainables().some((parameter) => parameter.hasChanged())).toBe(false);
     model.dispose();
     model.engine.dispose();

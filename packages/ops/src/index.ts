@@ -67,7 +67,7 @@ export { hasDeviceMemory, type DeviceMemory } from './tape/device-memory.js';
 export { onBackend, onHost, onHostBackend } from './tape/on-backend.js';
 export { readInScope, readValues } from './tape/read-values.js';
 export { gradientsOf, variableGradients } from './tape/gradients.js';
-export { hasKernel, runKernel, withReferenceKernels } from './tape/kernel.js';
+export { hasKernel, runKernel, watchReferences, withReferenceKernels } from './tape/kernel.js';
 export type {
   ActivationName,
   AttentionAttributes,

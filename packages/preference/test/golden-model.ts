@@ -23,7 +23,7 @@ import { lora } from '@peft/lora';
 import { architectures } from '@peft/models';
 import { variableGradients, type Engine } from '@peft/ops';
 import { usePortableEngine } from '@peft/testing';
-import { forwardTask, prepareTask, type Task } from '@peft/trainer';
+import { forwardTask, prepareTask, type NamedMeasures, type Task } from '@peft/trainer';
 
 const MODELS = fileURLToPath(new URL('../../testing/fixtures/models', import.meta.url));
 const FIXTURES = fileURLToPath(new URL('fixtures', import.meta.url));
@@ -132,18 +132,16 @@ export async function stepOf<B extends ModelBatch>(
   const loras = lorasOf(model);
   const gradients = new Map<string, Float32Array>();
   const sums = new Map<string, { sum: number; count: number }>();
+  const told: Promise<NamedMeasures>[] = [];
   let loss = 0;
   for (const batch of batches)
     tf.tidy(() => {
       const made = variableGradients(
         () =>
           tf.div(
-            task.loss(forwardTask(task, model, batch, { training }), batch, (measures) => {
-              for (const [name, { sum, count: many }] of Object.entries(measures)) {
-                const so = sums.get(name) ?? { sum: 0, count: 0 };
-                sums.set(name, { sum: so.sum + sum, count: so.count + many });
-              }
-            }),
+            task.loss(forwardTask(task, model, batch, { training }), batch, (measures) =>
+              told.push(Promise.resolve(measures)),
+            ),
             count,
           ),
         loras.map(({ parameter }) => parameter.value),
@@ -158,6 +156,11 @@ export async function stepOf<B extends ModelBatch>(
         );
       }
     });
+  for (const measures of await Promise.all(told))
+    for (const [name, { sum, count: many }] of Object.entries(measures)) {
+      const so = sums.get(name) ?? { sum: 0, count: 0 };
+      sums.set(name, { sum: so.sum + sum, count: so.count + many });
+    }
   return {
     loss,
     gradients,

@@ -1,3 +1,4 @@
+export { actAsDevice, type ActedDevice } from './act-as-device.js';
 export { fixtureTensors, type FixtureTensor } from './fixture-tensors.js';
 export {
   compareGradients,

@@ -10,7 +10,7 @@ import {
   type ModelDescription,
   type WeightStore,
 } from '@peft/core';
-import { bert, llama, t5 } from '@peft/models';
+import { bert, debertaV2, llama, t5 } from '@peft/models';
 import { memorySource, type Engine } from '@peft/ops';
 import { seededValues } from './seeded-tensor.js';
 
@@ -43,6 +43,22 @@ const BERT = {
   intermediate_size: 20,
   max_position_embeddings: 16,
   type_vocab_size: 2,
+};
+const DEBERTA = {
+  model_type: 'deberta-v2',
+  relative_attention: true,
+  position_buckets: 4,
+  norm_rel_ebd: 'layer_norm',
+  share_att_key: true,
+  pos_att_type: 'p2c|c2p',
+  position_biased_input: false,
+  vocab_size: VOCABULARY,
+  hidden_size: 12,
+  num_hidden_layers: 2,
+  num_attention_heads: 3,
+  intermediate_size: 20,
+  max_position_embeddings: 16,
+  type_vocab_size: 0,
 };
 const T5 = {
   model_type: 't5',
@@ -105,6 +121,12 @@ export function tinyModels(): readonly TinyModel[] {
     },
   ];
 }
+
+/** An encoder with disentangled attention, for what is asked of engines alone. */
+export const tinyDeberta = (): TinyModel => ({
+  ...tinyModels()[0]!,
+  open: opener(debertaV2, DEBERTA, { kind: 'sequence-classification', outputs: 3 }),
+});
 
 function opener<Config>(
   architecture: Architecture<Config>,

@@ -105,9 +105,12 @@ export function ownParameter(
     toHost: async () => {
       if (!variable) return;
       const values = await variable.data();
-      const copy = onHostBackend(() => tf.tensor(values, [...shape], variable!.dtype));
-      variable.assign(copy);
-      copy.dispose();
+      // the backend that is current at an assignment takes the values over
+      onHostBackend(() => {
+        const copy = tf.tensor(values, [...shape], variable!.dtype);
+        variable!.assign(copy);
+        copy.dispose();
+      });
     },
     dispose: () => {
       variable?.dispose();

@@ -38,9 +38,9 @@ export function pickRows<T extends Tensor>(x: T, rows: Int32Array, fill = 0): T 
       ? (tf.concat([matrix, tf.fill([1, width], fill)], 0) as Tensor2D)
       : matrix;
     const found = hasHoles ? rows.map((row) => (row < 0 ? count! : row)) : rows;
-    const [picked] = hasKernel('PeftGatherRows')
-      ? runKernel('PeftGatherRows', { x: table }, { rows: found }, () => [])
-      : [tf.gather(table, tf.tensor1d(found, 'int32'))];
+    const [picked] = runKernel('PeftGatherRows', { x: table }, { rows: found }, () => [
+      tf.gather(table, tf.tensor1d(found, 'int32')),
+    ]);
     return tf.reshape(picked!, [rows.length, ...inner]);
   }) as T;
 }

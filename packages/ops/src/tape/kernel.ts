@@ -4,6 +4,7 @@ import type { Tensor } from '@tensorflow/tfjs';
 import type { KernelInputs, KernelName, PeftKernels } from './kernels.js';
 
 let referenceDepth = 0;
+const watchers = new Set<(name: KernelName) => void>();
 
 /** Whether the current tfjs backend provides the kernel. */
 export function hasKernel(name: KernelName): boolean {
@@ -20,7 +21,10 @@ export function runKernel<K extends KernelName>(
   attributes: PeftKernels[K]['attributes'],
   reference: () => Tensor[],
 ): Tensor[] {
-  if (!hasKernel(name)) return reference();
+  if (!hasKernel(name)) {
+    for (const watcher of watchers) watcher(name);
+    return reference();
+  }
   const present = Object.fromEntries(
     Object.entries(inputs).filter(([, tensor]) => tensor !== undefined),
   ) as Record<string, Tensor>;
@@ -40,4 +44,14 @@ export function withReferenceKernels<T>(body: () => T): T {
   } finally {
     referenceDepth -= 1;
   }
+}
+
+/**
+ * Tells of every operation that is computed by its reference in plain tfjs operations, by the name of
+ * the kernel that the backend lacks.
+ * @returns ends it
+ */
+export function watchReferences(watcher: (name: KernelName) => void): () => void {
+  watchers.add(watcher);
+  return () => void watchers.delete(watcher);
 }

@@ -26,6 +26,7 @@ import {
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { checkWeight } from '../check-weight.js';
 import { describeKernels } from './describe-kernels.js';
+import { describeStep } from './describe-step.js';
 import { codedParts, quantizedParts } from '../quantized-parts.js';
 import { seededTensor, seededValues } from '../seeded-tensor.js';
 import { storedValues } from '../stored-values.js';
@@ -96,6 +97,8 @@ export function describeEngine(
       expect(['float32', 'bfloat16']).toContain(engine.precision);
       expect(tf.getBackend()).toBe(engine.backendName);
     });
+
+    part('training steps', () => describeStep(() => engine));
 
     for (const format of FORMATS) {
       part(`format ${format}`, () => {
