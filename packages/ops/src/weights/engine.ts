@@ -97,7 +97,10 @@ export interface OnePassLoss {
 export interface Engine {
   /** `portable`, `native`, `tensorflow`, or a third party's. */
   readonly name: string;
-  /** The tfjs backend that activations live on. Active after `activate()`. */
+  /**
+   * The tfjs backend that activations live on. Active after `activate()`. One whose tensors cannot be
+   * read at once says so (`DeviceMemory`).
+   */
   readonly backendName: string;
   /**
    * Precision of the products' operands; accumulation, norms, softmax, loss and optimiser are
@@ -150,10 +153,14 @@ export interface Engine {
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D;
   /**
    * Rows of an embedding: y[n] = W[ids[n]]. y `[N, D]`; the caller disposes. `PEFT_TOKEN_ID_RANGE`
-   * for an id outside.
+   * for an id outside. With device memory: a tensor of the current backend, see `dequantize`.
    */
   gather(weight: FrozenWeight, ids: Int32Array): Tensor2D;
-  /** The weight as a float32 tensor of its logical shape; the caller disposes. */
+  /**
+   * The weight as a float32 tensor of its logical shape; the caller disposes. An engine with device
+   * memory makes it on the tfjs backend that is current: host memory while a model is changed or
+   * saved.
+   */
   dequantize(weight: FrozenWeight): Tensor;
   /**
    * Frees what the engine holds besides weights. Weights still alive then are an error of their

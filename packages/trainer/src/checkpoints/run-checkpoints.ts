@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
 import { readFloat32 } from '@peft/hub';
-import { memorySource, type TensorSource } from '@peft/ops';
+import { memorySource, onHost, type TensorSource } from '@peft/ops';
 import { restoreState, stateTensors } from '@peft/optim';
 import type { Checkpoint } from './checkpoint-store.js';
 import {
@@ -92,7 +92,7 @@ export async function restoreCheckpoint(run: RunContext, step: number): Promise<
     run.request.task.restore?.(saved.state.task);
     const values = parameterValues(saved.parameters, run.owned, step);
     await restoreOptimizer(run, saved.optimizer, step);
-    assignParameters(run.owned, values);
+    assignParameters(run, values);
     restoreHookMemory(run.model, saved.parameters);
     run.state = {
       ...(isRestated ? restated(saved.state, run) : saved.state),
@@ -180,7 +180,7 @@ async function restoreOptimizer(
 export async function restoreAllParameters(run: RunContext, step: number): Promise<void> {
   const saved = await run.store!.open(step);
   try {
-    assignParameters(run.owned, parameterValues(saved.parameters, run.owned, step));
+    assignParameters(run, parameterValues(saved.parameters, run.owned, step));
     restoreHookMemory(run.model, saved.parameters);
   } finally {
     saved.close();
@@ -209,8 +209,16 @@ async function loadValues(
   }
 }
 
-/** Overwrites parameters with the values of the same keys. */
-export function assignParameters(owned: readonly KeyedParameter[], values: ParameterValues): void {
+/**
+ * Overwrites parameters with the values of the same keys; on a device they arrive with the first
+ * operation.
+ */
+export const assignParameters = (
+  { owned, model }: Pick<RunContext, 'owned' | 'model'>,
+  values: ParameterValues,
+): void => onHost(model.engine, () => assignAll(owned, values));
+
+function assignAll(owned: readonly KeyedParameter[], values: ParameterValues): void {
   for (const { key, parameter } of owned) {
     const found = values.get(key);
     if (!found) continue;

@@ -35,7 +35,7 @@ async function select(run: RunContext): Promise<SelectedWeights> {
   if (ranked.length === 0) return { steps: [] };
   await restoreAllParameters(run, ranked[0]!.step);
   const soup = await chosenSoup(run, options.select === 'best' ? ranked.slice(0, 1) : ranked);
-  assignParameters(run.owned, soup.parameters);
+  assignParameters(run, soup.parameters);
   if (soup.steps.length > 1) forgetHookMemory(run.model);
   return { steps: soup.steps, score: soup.score };
 }
@@ -45,7 +45,7 @@ function chosenSoup(run: RunContext, ranked: readonly ScoredCheckpoint[]): Promi
   const validation = run.options.validation!;
   if (run.options.select !== 'greedy-soup') return uniformSoup(ranked, load);
   return greedySoup(ranked, validation.direction, load, async (parameters) => {
-    assignParameters(run.owned, parameters);
+    assignParameters(run, parameters);
     const { metrics } = await run.request.evaluate!(run.request.signal);
     return metrics[validation.metric] ?? Number.NaN;
   });
