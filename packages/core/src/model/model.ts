@@ -317,11 +317,8 @@ export class Model {
    */
   async toHost(...names: readonly string[]): Promise<void> {
     if (!hasDeviceMemory(this.engine)) return;
-    const adapters = (names.length > 0 ? names : this.adapterNames).map((name) =>
-      this.adapter(name),
-    );
-    for (const adapter of adapters)
-      for (const parameter of adapter.parameters.values()) await parameter.toHost();
+    for (const name of names.length > 0 ? names : this.adapterNames)
+      for (const parameter of this.adapter(name).parameters.values()) await parameter.toHost();
   }
 
   /** Frees base weights and adapters. The engine stays. */
