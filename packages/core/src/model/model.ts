@@ -6,7 +6,7 @@ import { freezeTensor, hasDeviceMemory, onHost, type Engine, type FrozenWeight }
 import type { Adapter } from '../adapter/adapter.js';
 import { attachAdapter, type AttachOptions } from '../adapter/attach-adapter.js';
 import type { WeightHost } from '../adapter/weight-host.js';
-import { type ModelDescription, parameterCount } from '../description/model-description.js';
+import type { ModelDescription } from '../description/model-description.js';
 import type { SiteKind } from '../description/sites.js';
 import type { OwnedParameter } from '../method/attach-context.js';
 import type { FittingSpec, MethodSpec } from '../method/peft-method.js';

@@ -57,6 +57,8 @@ export async function referenceLogProbabilities(
   { cache, group }: { readonly cache: ReferenceCache; readonly group: number },
   { share }: StepPlan,
 ): Promise<readonly Float32Array[]> {
+  const frozen = referenceAdapters(model);
+  if (frozen.length > 0) await model.toHost(...frozen); // their values are part of the identity
   const identity = referenceIdentity(model);
   const keys = batches.map((batch) => referenceKeys(batch, identity));
   const all = await share(batches.length, (i) => {

@@ -73,7 +73,7 @@ export async function checkTraining(each: Check): Promise<void> {
       const gradientScale =
         maximumNorm === null ? 1 : (await clipByGlobalNorm(gradients, maximumNorm)).gradientScale;
       await optimizer.update(parameters, gradients, state, { learningRate: lr, gradientScale });
-      const scaled = Object.fromEntries(
+      const scaled: Record<string, Tensor> = Object.fromEntries(
         Object.entries(gradients).map(([name, each]) => [name, tf.mul(each, gradientScale)]),
       );
       for (const hook of adapter.stepHooks)
