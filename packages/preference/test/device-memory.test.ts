@@ -1,5 +1,4 @@
 /** Language models that learn on an engine of which nothing can be read at once. */
-import * as tf from '@tensorflow/tfjs';
 import { createTrainEventBus, type Model, type ModelBatch, type TrainEvent } from '@peft/core';
 import { tokenData } from '@peft/data';
 import { adamw } from '@peft/optim';
@@ -44,8 +43,8 @@ const texts = () =>
   tokenData(
     [7, 12, 9, 5].map((length, row) => [{ inputIds: ids(row, length), labels: ids(row, length) }]),
   );
-const causal = (name: string): Case<never> => ({
-  model: [name],
+const causal = (name: string, options?: GoldenModelOptions): Case<never> => ({
+  model: [name, options],
   task: () => causalLanguageModel() as never,
   data: () => texts() as never,
   readings: 1,
@@ -54,7 +53,9 @@ const causal = (name: string): Case<never> => ({
 const cases: Readonly<Record<string, Case<never>>> = {
   'a causal model, whose loss is made in chunks of the vocabulary': causal('llama'),
   'a mixture of experts': causal('mixtral'),
-  'a mixture of experts whose best groups are chosen first': causal('deepseek_v3'),
+  'a mixture of experts whose best groups are chosen first': causal('deepseek_v3', {
+    targets: ['q_a_proj', 'o_proj'],
+  }),
   'DPO, with its reference and its measures': {
     model: ['llama'],
     task: () => preference() as never,
@@ -102,7 +103,6 @@ async function learn(
       events.push(event);
       readings.push(device?.reads ?? 0);
     });
-    const before = tf.memory().numTensors;
     await train({
       model,
       task,
@@ -113,7 +113,6 @@ async function learn(
       bus,
       options: { epochs: 3, select: 'last' },
     });
-    expect(tf.memory().numTensors, 'tensors left behind').toBe(before);
     const { loss } = await predict(model, task, data, { withLoss: true });
     return {
       losses: [...events.map((event) => event.loss), loss!],
