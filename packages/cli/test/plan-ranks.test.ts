@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import type { PlannedPipeline } from '../src/ranks/plan-pipeline.js';
 import { peft } from './fake-terminal.js';
 
 const config = fileURLToPath(
@@ -36,4 +37,33 @@ test('a link that is no rate is refused', async () => {
   const { code, err } = await plan('--ranks', '2', '--link', 'fast');
   expect(code).toBe(1);
   expect(err).toContain('plan: --link must be a rate such as 1Gb/s or 100MB/s, got "fast"');
+});
+
+test('a plan of stages tells the memory of each, the bubble and what goes over the wire', async () => {
+  const flags = ['--ranks', '4', '--pipeline', '2', '--micro-batches', '8', '--link', '100MB/s'];
+  const { out } = await plan(...flags, '--tokens-per-second', '400', '--json');
+  const { pipeline } = JSON.parse(out) as { pipeline: PlannedPipeline };
+  const { plan: whole } = JSON.parse((await plan('--json')).out);
+  expect(pipeline.stages.map(({ stage }) => stage)).toEqual([
+    { first: 0, end: expect.any(Number) },
+    { first: expect.any(Number), end: 12 },
+  ]);
+  for (const { plan: made } of pipeline.stages) {
+    expect(made.weightBytes).toBeLessThan(0.7 * whole.weightBytes);
+    expect(made.trainableParameters).toBe(whole.trainableParameters);
+  }
+  // two groups have four micro-batches each, of 4 · 100 tokens of 768 numbers
+  expect(pipeline.bubble).toBeCloseTo(1 / 5, 9);
+  expect(pipeline.stateBytesPerStep).toBe(4 * 400 * 768 * 4);
+  expect(pipeline.efficiency).toBeGreaterThan(0.4);
+  expect(pipeline.efficiency).toBeLessThan(0.8);
+  const printed = await plan(...flags, '--stage-bits', '16');
+  expect(printed.out).toContain('on 4 ranks, 2 of which hold a model');
+  expect(printed.out).toContain('bubble             20 % of each step');
+});
+
+test('a plan of stages that do not divide the ranks is refused', async () => {
+  const { code, err } = await plan('--ranks', '3', '--pipeline', '2');
+  expect(code).toBe(1);
+  expect(err).toContain('plan: --pipeline 2 does not divide --ranks 3.');
 });

@@ -1,17 +1,14 @@
 /** Fits that several processes share, started by `--ranks` and by launchers themselves. */
-import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { LAUNCH_ENVIRONMENT, mpich, openMpi } from '../../mpi/test/mpirun.js';
+import { mpich, openMpi } from '../../mpi/test/mpirun.js';
+import { command, completed, program, root, start } from './processes.js';
 import { withoutTune } from '../src/ranks/launch-ranks.js';
 import { NOUNS, tinyLlama, type TinyLlama } from './tiny-llama.js';
 
-const root = fileURLToPath(new URL('../../..', import.meta.url));
 const isCompiled = existsSync(join(root, 'packages/mpi/build/Release/peft_mpi.node'));
 const isLong = process.env['PEFT_LONG_TESTS'] === '1';
 const canRun = openMpi !== undefined && isCompiled;
@@ -34,37 +31,6 @@ const fit = (output: string, ...further: string[]): string[] => [
 ];
 const lora = (output: string, ...further: string[]): string[] =>
   fit(output, '--method', 'lora', ...further);
-
-/** The command of a clone, and the program below it, which launchers of MPICH must start itself. */
-const command = [process.execPath, join(root, 'packages/cli/bin/peft.mjs')];
-const program = [
-  ...[process.execPath, '--conditions=@peft/source', '--import', import.meta.resolve('tsx')],
-  join(root, 'packages/cli/src/main.ts'),
-];
-
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-function start(words: readonly string[]): { child: ChildProcess; ended: Promise<Ended> } {
-  const child = spawn(words[0]!, words.slice(1), {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...LAUNCH_ENVIRONMENT },
-  });
-  let [out, err] = ['', ''];
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
-  const ended = once(child, 'close').then(() => ({ code: child.exitCode, out, err }));
-  return { child, ended };
-}
-
-async function completed(...words: readonly string[]): Promise<Ended> {
-  const ended = await start(words).ended;
-  expect(ended.code, ended.err).toBe(0);
-  return ended;
-}
 
 const adapterOf = (output: string): string =>
   createHash('sha256')

@@ -101,6 +101,17 @@ export {
 } from './description/quantizable.js';
 export { queryValueTargets } from './description/query-value-targets.js';
 export { type AdapterHubNames, type FamilyConventions } from './description/family-conventions.js';
+export {
+  isFirstStage,
+  isLastStage,
+  requireStage,
+  requireStages,
+  runStage,
+  type Stage,
+  type StageRanks,
+  type StageResult,
+} from './model/stage/stage.js';
+export { blocksOfParameters, stageParameters } from './model/stage/stage-parameters.js';
 export { randomWeights } from './model/weights/random-weights.js';
 export {
   SITE_KINDS,

@@ -66,7 +66,12 @@ export { insertRows, type InsertedRows } from './rows/insert-rows.js';
 export { hasDeviceMemory, type DeviceMemory } from './tape/device-memory.js';
 export { onBackend, onHost, onHostBackend } from './tape/on-backend.js';
 export { readInScope, readValues } from './tape/read-values.js';
-export { gradientsOf, variableGradients } from './tape/gradients.js';
+export {
+  gradientsOf,
+  recordGradients,
+  variableGradients,
+  type RecordedValue,
+} from './tape/gradients.js';
 export { hasKernel, runKernel, watchReferences, withReferenceKernels } from './tape/kernel.js';
 export type {
   ActivationName,

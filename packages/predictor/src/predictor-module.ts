@@ -11,6 +11,7 @@ import {
   type Architecture,
   type MethodSpec,
   type Module,
+  type StageRanks,
 } from '@peft/core';
 import { METRICS, type Metric } from '@peft/data';
 import { resolveModel, type ResolveModelOptions } from '@peft/hub';
@@ -67,6 +68,11 @@ export const MODEL_RESOLVER =
   token<(name: string, options: ResolveModelOptions) => Promise<string>>('the resolver of models');
 /** What the machine has, and what of it is free. */
 export const MACHINE_MEMORY = token<() => MachineMemory>('the memory of the machine');
+/**
+ * Into how many stages models are cut, which as many neighbouring ranks hold, and how wide the
+ * numbers are that go from one to the next.
+ */
+export const PIPELINE = token<Pick<StageRanks, 'stages' | 'bits'>>('the pipeline');
 /** Where a run's checkpoints go; without a folder, memory. */
 export const CHECKPOINT_STORES =
   token<(folder: string | undefined) => CheckpointStore>('the checkpoint stores');
@@ -158,6 +164,7 @@ export function predictorModule(onListenerError?: (error: unknown) => void): Mod
     bind(EVENT_BUS, () => createTrainEventBus(onListenerError));
     bind(CLOCK, () => systemClock);
     bind(COLLECTIVE, () => SINGLE_RANK);
+    bind(PIPELINE, () => ({ stages: 1, bits: 32 }) as const);
     bind(
       TRAINER,
       ({ get }): Trainer =>

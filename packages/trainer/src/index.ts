@@ -57,6 +57,9 @@ export {
   type RunFacts,
   type RunRecord,
 } from './run-folder/run-record.js';
+export { pipelineCosts, type PipelineCosts, type PipelinePlan } from './pipeline/pipeline-costs.js';
+export { rankPlace, type PipelinePlace } from './pipeline/place.js';
+export { requireStageTask } from './pipeline/require-stage-task.js';
 export { runLocalRanks } from './ranks/local-ranks.js';
 export { gradientCopies, rankCosts, type RankCosts, type RankPlan } from './ranks/rank-costs.js';
 export { byRankZero, gatherValues } from './ranks/rank-messages.js';

@@ -36,6 +36,7 @@ import { requestOf } from '../run-file/request-of.js';
 import { readRunFile } from '../run-file/read-run-file.js';
 import { endRank, silent } from '../ranks/end-rank.js';
 import { joinRanks, type JoinedRanks } from '../ranks/join-ranks.js';
+import { pipelineOf } from '../ranks/pipeline-of.js';
 import { launchRanks } from '../ranks/launch-ranks.js';
 import { withResumeHint } from '../terminal/resume-hint.js';
 import { fitReport, type TestScores } from '../terminal/fit-report.js';
@@ -50,6 +51,7 @@ Examples:
   peft fit pairs.jsonl --task seq2seq --map source=facts target=text --model google/flan-t5-small --output out
   peft fit -c run.yaml --epochs 3
   peft fit -c run.yaml --ranks 4 --hosts a:2,b:2
+  peft fit -c run.yaml --ranks 2 --hosts a,b --pipeline 2
 
 Ctrl-C stops after the present step with a checkpoint; the same command with --resume resumes from it.`;
 
@@ -75,10 +77,11 @@ export function addFit(program: Command, terminal: Terminal, argv: readonly stri
         const inFile = config === undefined ? {} : readRunFile(config);
         const input = mergeFitInputs(inFile, flags);
         const { ranks = 1, hosts } = input;
+        const pipeline = pipelineOf(input, launchOf(process.env)?.size ?? ranks);
         if (ranks > 1 && !launchOf(process.env))
           return launchRanks(argv, { ranks, hosts }, terminal);
         const plugins = await loadPlugins(allowedPlugins(config, inFile, flags));
-        const joined = await joinRanks();
+        const joined = await joinRanks(pipeline);
         try {
           await fitAsRank(input, plugins, terminal, joined);
         } catch (cause) {

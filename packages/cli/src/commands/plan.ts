@@ -60,6 +60,7 @@ import {
   planRanks,
   type RankFlags,
 } from '../ranks/plan-ranks.js';
+import { formatPipeline, planPipeline } from '../ranks/plan-pipeline.js';
 import type { Terminal } from '../terminal/terminal.js';
 
 interface PlanFlags extends HeadFlags, RevisionFlag, VocabularyFlag, RankFlags {
@@ -155,7 +156,9 @@ export function addPlan(program: Command, terminal: Terminal): void {
         'targets=all-linear --batch 1 --length 512 --base nf4 --optimizer adamw_8bit --memory ' +
         '8GB\n' +
         '  peft plan bert-base-uncased --engine tensorflow --gpu 16GB\n' +
-        '  peft plan bert-base-uncased --ranks 4 --micro-batches 16 --link 1Gb/s',
+        '  peft plan bert-base-uncased --ranks 4 --micro-batches 16 --link 1Gb/s\n' +
+        '  peft plan ./llama/config.json --head causal-lm --method lora --base nf4 --ranks 4 ' +
+        '--pipeline 2 --micro-batches 16',
     )
     .action(async (model: string, flags: PlanFlags) =>
       terminal.out(await plan(model, flags, terminal)),
@@ -164,6 +167,8 @@ export function addPlan(program: Command, terminal: Terminal): void {
 
 async function plan(model: string, flags: PlanFlags, terminal: Terminal): Promise<string> {
   const request = await requestOf(model, flags, terminal);
+  const pipeline = planPipeline(flags, request);
+  if (pipeline) return flags.json ? JSON.stringify({ pipeline }) : formatPipeline(pipeline, flags);
   const made = planMemory(request);
   const { sequences, length } = request.batch!;
   const shared = planRanks(flags, made, sequences * length);

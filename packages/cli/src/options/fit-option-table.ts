@@ -6,24 +6,9 @@ import { TARGET_NAMES } from '@peft/export';
 import { PRESETS, TASK_NAMES } from '@peft/predictor';
 import { ENGINES } from './engine-flags.js';
 import { TEMPLATE_NAMES } from './model-flags.js';
-import type { OptionKind } from './option-kinds.js';
+import type { FitOption } from './option-kinds.js';
+import { RANK_OPTIONS } from '../ranks/rank-option-table.js';
 import { TABLE_FLAGS } from './table-flags.js';
-
-/** One option. */
-export interface FitOption {
-  /** As commander takes them. */
-  readonly flags: string;
-  readonly kind: OptionKind;
-  readonly help: string;
-  readonly group: 'Data' | 'Model and method' | 'Training' | 'Run';
-  /** Further flag that switches it off, with its help. */
-  readonly off?: readonly [flags: string, help: string];
-  readonly choices?: readonly string[];
-  /** The setting that it is another name of. */
-  readonly setting?: string;
-  /** Only on the command line. */
-  readonly isFlagOnly?: true;
-}
 
 export const FIT_OPTIONS = {
   task: {
@@ -351,20 +336,7 @@ export const FIT_OPTIONS = {
     group: 'Run',
     isFlagOnly: true,
   },
-  ranks: {
-    flags: '--ranks <number>',
-    kind: 'positiveInteger',
-    help: 'share each step among so many processes, started by mpirun: the same bytes, sooner',
-    group: 'Run',
-    isFlagOnly: true,
-  },
-  hosts: {
-    flags: '--hosts <list>',
-    kind: 'text',
-    help: 'machines of the ranks, with how many each has: a:2,b:2 (default: all here)',
-    group: 'Run',
-    isFlagOnly: true,
-  },
+  ...RANK_OPTIONS,
   log: {
     flags: '--log <file>',
     kind: 'path',

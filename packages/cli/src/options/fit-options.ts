@@ -1,8 +1,8 @@
 /** The options of `peft fit`, read from a command line or a run file. */
 import { type Command, Option } from 'commander';
 import { check } from '@peft/errors';
-import { FIT_OPTIONS, type FitOption } from './fit-option-table.js';
-import { valueInFile, valueOfFlag, type KindValues } from './option-kinds.js';
+import { FIT_OPTIONS } from './fit-option-table.js';
+import { valueInFile, valueOfFlag, type FitOption, type KindValues } from './option-kinds.js';
 
 type FitOptionName = keyof typeof FIT_OPTIONS;
 

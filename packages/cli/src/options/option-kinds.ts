@@ -174,3 +174,19 @@ export const valueOfFlag = (kind: OptionKind, owner: string, flag: string, value
  */
 export const valueInFile = (kind: OptionKind, file: string, key: string, value: unknown) =>
   KINDS[kind].fromFile(`run file ${file}`, key, value, file);
+
+/** One option of `peft fit`. */
+export interface FitOption {
+  /** As commander takes them. */
+  readonly flags: string;
+  readonly kind: OptionKind;
+  readonly help: string;
+  readonly group: 'Data' | 'Model and method' | 'Training' | 'Run';
+  /** Further flag that switches it off, with its help. */
+  readonly off?: readonly [flags: string, help: string];
+  readonly choices?: readonly string[];
+  /** The setting that it is another name of. */
+  readonly setting?: string;
+  /** Only on the command line. */
+  readonly isFlagOnly?: true;
+}

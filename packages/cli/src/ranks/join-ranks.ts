@@ -2,11 +2,11 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
-import type { Collective, Module } from '@peft/core';
+import type { Collective, Module, StageRanks } from '@peft/core';
 import { resolveModel } from '@peft/hub';
 import { machineMemory, type MachineMemory } from '@peft/memory-plan';
 import { connectMpi, launchOf, type MpiRanks } from '@peft/mpi';
-import { MACHINE_MEMORY, MODEL_RESOLVER } from '@peft/predictor';
+import { MACHINE_MEMORY, MODEL_RESOLVER, PIPELINE } from '@peft/predictor';
 import { COLLECTIVE } from '@peft/trainer';
 
 /** What a rank's fit is made with. */
@@ -18,8 +18,14 @@ export interface JoinedRanks {
   readonly threads: number;
 }
 
-/** @returns undefined for a command that is alone. @throws PEFT_MPI_MISSING and what MPI throws */
-export async function joinRanks(): Promise<JoinedRanks | undefined> {
+/**
+ * @param pipeline how models are cut. Default: not.
+ * @returns undefined for a command that is alone.
+ * @throws PEFT_MPI_MISSING and what MPI throws
+ */
+export async function joinRanks(
+  pipeline?: Pick<StageRanks, 'stages' | 'bits'>,
+): Promise<JoinedRanks | undefined> {
   if ((launchOf(process.env)?.size ?? 1) < 2) return undefined;
   const ranks = await connectMpi();
   const memory = await memoryOfRanks(ranks, machineMemory());
@@ -28,6 +34,7 @@ export async function joinRanks(): Promise<JoinedRanks | undefined> {
     threads: await threadsOfRank(ranks, availableParallelism(), placeOf()),
     module: (bind) => {
       bind(COLLECTIVE, () => ranks);
+      if (pipeline) bind(PIPELINE, () => pipeline);
       bind(MACHINE_MEMORY, () => () => memory);
       bind(MODEL_RESOLVER, () => (name, options) => oneByOne(ranks, resolveModel, name, options));
     },

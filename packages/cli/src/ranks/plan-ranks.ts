@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { PeftError } from '@peft/errors';
 import { gigabytes, type MemoryPlan } from '@peft/memory-plan';
-import { gradientCopies, rankCosts, type RankCosts } from '@peft/trainer';
+import { gradientCopies, rankCosts, type RankCosts, type RankPlan } from '@peft/trainer';
 import { positiveInteger, positiveNumber } from '../options/numbers.js';
 
 /** Flags of a plan that has to do with ranks. */
@@ -11,6 +11,8 @@ export interface RankFlags {
   readonly microBatches: string;
   readonly link: string;
   readonly tokensPerSecond?: string;
+  readonly pipeline: string;
+  readonly stageBits: string;
 }
 
 /** What is assumed of a message between machines. */
@@ -20,6 +22,12 @@ export const addRankFlags = (command: Command): Command =>
   command
     .option('--micro-batches <number>', 'micro-batches of an optimiser step', '1')
     .option('--ranks <number>', 'processes that share each step: memory is that of one', '1')
+    .option(
+      '--pipeline <stages>',
+      'stages that the model is cut into, each on a rank of its own; memory is that of each',
+      '1',
+    )
+    .option('--stage-bits <number>', 'width of the numbers between stages: 32 or 16', '32')
     .option('--link <rate>', 'bandwidth between ranks', '1Gb/s')
     .option(
       '--tokens-per-second <number>',
@@ -41,21 +49,30 @@ export function planRanks(
 ): (RankCosts & { readonly ranks: number }) | undefined {
   const ranks = positiveInteger('plan', '--ranks', flags.ranks);
   if (ranks === 1) return undefined;
+  const costs = rankCosts(rankPlanOf(flags, trainableParameters, tokensOfMicroBatch));
+  return { ranks, ...costs };
+}
+
+/** The run and its link as the flags have them. */
+export function rankPlanOf(
+  flags: RankFlags,
+  trainableParameters: number,
+  tokensOfMicroBatch: number,
+): RankPlan {
   const { tokensPerSecond } = flags;
   const rate =
     tokensPerSecond === undefined
       ? undefined
       : positiveNumber('plan', '--tokens-per-second', tokensPerSecond);
-  const costs = rankCosts({
+  return {
     trainableParameters,
-    ranks,
+    ranks: positiveInteger('plan', '--ranks', flags.ranks),
     microBatches: positiveInteger('plan', '--micro-batches', flags.microBatches),
     // without a rate nothing is said of the efficiency
     microBatchSeconds: rate === undefined ? Number.NaN : tokensOfMicroBatch / rate,
     bytesPerSecond: bytesPerSecond(flags.link),
     latencySeconds: LATENCY_SECONDS,
-  });
-  return { ranks, ...costs };
+  };
 }
 
 export function formatRanks(

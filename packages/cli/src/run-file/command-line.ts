@@ -1,7 +1,7 @@
 /** A run file's contents as the words of a command line. */
 import { parseScalar } from '@peft/predictor';
 import { FIT_ENTRIES, flagsOf, type FitInput } from '../options/fit-options.js';
-import type { FitOption } from '../options/fit-option-table.js';
+import type { FitOption } from '../options/option-kinds.js';
 
 /** @returns words after `peft` that mean the same */
 export const wordsOf = ({ train, ...input }: FitInput): string[] => [

@@ -1,7 +1,7 @@
 /** JSON Schema of run files and of the settings in them, for editors: made of the tables. */
 import { settingSchemas } from '@peft/predictor';
-import { FIT_OPTIONS, type FitOption } from '../options/fit-option-table.js';
-import type { OptionKind } from '../options/option-kinds.js';
+import { FIT_OPTIONS } from '../options/fit-option-table.js';
+import type { FitOption, OptionKind } from '../options/option-kinds.js';
 
 type Schema = Readonly<Record<string, unknown>>;
 

@@ -74,6 +74,8 @@ export interface ModelDescription {
   readonly headModules: readonly string[];
   /** Name in checkpoints that lack or have the class prefix (`bert.`). */
   readonly basePrefix: string;
+  /** What blocks make beside the state that the next one reads, where they do (logits of routers). */
+  readonly besideState?: string;
   /** What other libraries call its parts; `describeModel` takes it from the family. */
   readonly conventions?: FamilyConventions;
 }

@@ -1,4 +1,4 @@
-/** What an adapter on a model is and does at the moment. */
+/** What stands on a model, a line for each adapter. */
 import type { Adapter } from '../adapter/adapter.js';
 import { parameterCount, type ModelDescription } from '../description/model-description.js';
 import { adapterCounts } from './adapter-counts.js';

@@ -8,6 +8,7 @@ import { withVocabularySize } from '../description/vocabulary.js';
 import type { Architecture } from './architecture.js';
 import { Model, type ModelWith } from './model.js';
 import { describePooled } from './pooled-head.js';
+import { requireStage } from './stage/stage.js';
 import { requireShapes, storedParameters } from './weights/stored-parameters.js';
 import type { WeightStore } from './weights/weight-store.js';
 import { loadWeights, type LoadWeightsOptions } from './weights/weights.js';
@@ -54,7 +55,7 @@ export function describeModel<Config>(
  * @param store its tensors, also quantised ones (`quantization_config`); may be closed
  *   afterwards unless the engine maps the file.
  * @throws PEFT_MODEL_CONFIG, PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE, PEFT_QUANTIZATION_METHOD,
- *   PEFT_QUANTIZATION_CONFIG, PEFT_QUANTIZED_PARTS
+ *   PEFT_QUANTIZATION_CONFIG, PEFT_QUANTIZED_PARTS, PEFT_STAGE_UNSUPPORTED
  */
 export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
   architecture: Architecture<Config, Kinds>,
@@ -74,6 +75,7 @@ export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
   const readable = withQuantized(store, configJson);
   const config = settled(architecture, configJson, readable, warn);
   const description = describeModel(architecture, config, options.head);
+  if (options.stage) requireStage(description, options.stage);
   const weights = loadWeights(description, readable, engine, options);
   const random = isLanguageModel
     ? weights.fresh.filter((name) => isOutputLayer(name, description))
@@ -91,6 +93,7 @@ export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
     weights,
     engine,
     warnings,
+    options.stage,
   ) as ModelWith<Kinds>;
 }
 

@@ -4,7 +4,6 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import { PeftError } from '@peft/errors';
 import {
   activate,
   add,
@@ -33,6 +32,7 @@ import { MixedBatch, type AroundBase, type RowMap, type RowSite } from './mixed-
 import { Past } from './past.js';
 import type { ExtraKeyValues, RunHost, RunOptions } from './run-options.js';
 import { SequenceLayouts } from './sequence-layouts.js';
+import { blockInputs, requireRunOptions, rowsElsewhere } from './stage/stage-state.js';
 
 /** A kind of site where an attachment is a function of rows. */
 type RowKind = 'linear' | 'norm';
@@ -50,7 +50,7 @@ export class ModelRun {
   /** Which pass through shared modules this is; 0 the first. */
   #pass = 0;
 
-  /** @throws PEFT_CACHE_TRAINING, PEFT_MIXED_BATCH */
+  /** @throws PEFT_CACHE_TRAINING, PEFT_MIXED_BATCH, PEFT_STAGE_UNSUPPORTED, PEFT_STAGE_INPUT */
   constructor(
     readonly host: RunHost,
     readonly options: RunOptions = {},
@@ -58,10 +58,7 @@ export class ModelRun {
     const { training = false, hiddenStates = false, assignment, cache } = options;
     this.training = training;
     this.wantsHiddenStates = hiddenStates;
-    if (cache && training)
-      throw new PeftError('PEFT_CACHE_TRAINING', 'a run that trains cannot go on from a cache.', {
-        hint: 'leave out options.cache, or options.training',
-      });
+    requireRunOptions(host, options);
     this.#scope = new AdapterScope(host, assignment ? [] : host.active);
     this.layouts = new SequenceLayouts(host.description);
     this.past = new Past(host.description, this.#scope, cache);
@@ -124,10 +121,14 @@ export class ModelRun {
       wrapped(
         [...this.#followed(site), ...this.#scope.at('embedding', path)],
         (some: Int32Array) =>
-          embed(
-            site.tiedTo === undefined ? this.matrix(site.weight) : this.#tiedMatrix(site.weight),
-            some,
-          ),
+          this.host.holds(site.weight)
+            ? embed(
+                site.tiedTo === undefined
+                  ? this.matrix(site.weight)
+                  : this.#tiedMatrix(site.weight),
+                some,
+              )
+            : rowsElsewhere(some.length, site.size),
         ({ attachment, owner }, some, inner) =>
           attachment.forward(some, inner, this.#call(owner, path)),
       )(input);
@@ -306,14 +307,15 @@ export class ModelRun {
     block: (...inputs: Tensor2D[]) => Tensor2D,
   ): Tensor2D {
     const { checkpointing = false } = this.options;
+    const read = blockInputs(this.host.stage, index, inputs, this.options);
+    if (!read) return inputs[0]!;
     const [{ adapters }, { known }] = [this.#scope, this.layouts];
     const scoped = (...tensors: Tensor[]): Tensor2D =>
       this.#scope.within(adapters, () =>
         this.layouts.within(known, () => block(...(tensors as Tensor2D[]))),
       );
-    const keepsInputsOnly =
-      typeof checkpointing === 'boolean' ? checkpointing : checkpointing.has(index);
-    return keepsInputsOnly ? checkpoint(inputs, scoped) : tf.tidy(() => scoped(...inputs));
+    const isChosen = typeof checkpointing === 'boolean' ? checkpointing : checkpointing.has(index);
+    return isChosen ? checkpoint(read, scoped) : tf.tidy(() => scoped(...read));
   }
 
   /** Runs modules that several layers share: each pass draws random numbers of its own. */
@@ -345,13 +347,10 @@ export class ModelRun {
       : this.#scope.at('embedding', tiedTo).filter(({ attachment }) => attachment.forwardOutput);
   }
 
-  #biasOf({ bias }: { readonly bias?: string }): Tensor1D | undefined {
-    return bias === undefined ? undefined : (this.vector(bias) as Tensor1D);
-  }
+  #biasOf = ({ bias }: { readonly bias?: string }): Tensor1D | undefined =>
+    bias === undefined ? undefined : (this.vector(bias) as Tensor1D);
 
-  #tiedMatrix(name: string): Weight {
-    return this.#scope.tiedParameter(name) as Weight;
-  }
+  #tiedMatrix = (name: string): Weight => this.#scope.tiedParameter(name) as Weight;
 
   /** A map of rows with what is attached around it. */
   #wrapped(

@@ -16,7 +16,6 @@ import type { Architecture, ModelBatch, ModelOutput } from './architecture.js';
 import {
   checkMergeable,
   foldParameter,
-  freezeChanged,
   isQuantized,
   mergeInto,
   readTensor,
@@ -35,6 +34,8 @@ import { ModelRun } from './model-run.js';
 import { forwardPooled, isDecoder } from './pooled-head.js';
 import type { RunHost, RunOptions } from './run-options.js';
 import { sharedStartOf } from './shared-start.js';
+import type { Stage } from './stage/stage.js';
+import { weightHostOf } from './weights/weight-host-of.js';
 import { isFrozen, type ModelWeights } from './weights/weights.js';
 
 /**
@@ -66,6 +67,8 @@ export class Model {
     readonly engine: Engine,
     /** What loading found that the user should know. */
     readonly warnings: readonly string[] = [],
+    /** The blocks that lie here, where others lie on other ranks. */
+    readonly stage: Stage | undefined = undefined,
   ) {}
 
   get adapterNames(): readonly string[] {
@@ -97,9 +100,16 @@ export class Model {
         hint: 'delete it first, or choose another name',
       });
     this.#refuseMerged('add an adapter');
-    const adapter = onHost(this.engine, () =>
-      attachAdapter(name, spec, this.description, this.#weightHost(), options),
-    );
+    const borrowed: (FrozenWeight | Tensor)[] = [];
+    const host = this.#weightHost((weight) => borrowed.push(weight));
+    let adapter: Adapter;
+    try {
+      adapter = onHost(this.engine, () =>
+        attachAdapter(name, spec, this.description, host, options),
+      );
+    } finally {
+      for (const weight of borrowed) weight.dispose();
+    }
     this.#adapters.set(name, adapter);
     this.#active = [name];
     return adapter;
@@ -353,6 +363,10 @@ export class Model {
     return this.#folded.get(name) ?? this.weights.get(name);
   }
 
+  #holds(name: string): boolean {
+    return this.#folded.has(name) || (this.weights.holds?.(name) ?? true);
+  }
+
   #refuseMerged(what: string): void {
     if (this.#merged)
       throw new PeftError(
@@ -369,24 +383,21 @@ export class Model {
       active: merged ? [] : this.#active.map((name) => this.adapter(name)),
       adapter: (name) => this.adapter(name),
       baseWeight: (name) => merged?.weights.get(name) ?? this.#base(name),
+      holds: (name) => this.#holds(name),
+      stage: this.stage,
       constants: this.#constants,
     };
   }
 
-  #weightHost(): WeightHost {
-    return {
-      readBase: (name) => {
-        const values = this.#folded.has(name) ? undefined : this.weights.hostValues?.(name);
-        return onHost(this.engine, () =>
-          values
-            ? tf.tensor(values, [...this.weights.get(name).shape], 'float32')
-            : readTensor(this.#base(name)),
-        );
-      },
-      matrix: (name) => this.#base(name) as FrozenWeight,
-      vector: (name) => this.#base(name) as Tensor,
-      freezeMatrix: (name, weight) => freezeChanged(name, weight, this.engine),
-    };
+  #weightHost(keep?: (borrowed: FrozenWeight | Tensor) => unknown): WeightHost {
+    return weightHostOf({
+      base: (name) => this.#base(name),
+      holds: (name) => this.#holds(name),
+      hostValues: (name) => (this.#folded.has(name) ? undefined : this.weights.hostValues?.(name)),
+      borrow: keep && this.weights.borrow,
+      keep,
+      engine: this.engine,
+    });
   }
 }
 

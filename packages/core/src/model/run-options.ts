@@ -4,6 +4,7 @@ import type { FrozenWeight } from '@peft/ops';
 import type { Adapter } from '../adapter/adapter.js';
 import type { ModelDescription } from '../description/model-description.js';
 import type { KeyValueCache } from './key-value-cache.js';
+import type { Stage } from './stage/stage.js';
 
 /** What a forward pass is asked for. */
 export interface RunOptions {
@@ -35,6 +36,11 @@ export interface RunOptions {
    * from the second run on.
    */
   readonly cache?: KeyValueCache;
+  /**
+   * State `[N, D]` that the stage before came to, for a model that is a later stage; a function makes
+   * one of the form that the pass has.
+   */
+  readonly stageInput?: Tensor2D | ((rows: number, width: number) => Tensor2D) | undefined;
 }
 
 /** Keys and values of one adapter at an attention site. */
@@ -54,6 +60,10 @@ export interface RunHost {
   readonly active: readonly Adapter[];
   adapter(name: string): Adapter;
   baseWeight(name: string): FrozenWeight | Tensor;
+  /** Whether a base weight lies here, not on another stage. */
+  holds(name: string): boolean;
+  /** The blocks that lie here, where not all do. */
+  readonly stage: Stage | undefined;
   /** Tables that outlive the run; the model disposes them. */
   readonly constants: Map<string, readonly Tensor[]>;
 }

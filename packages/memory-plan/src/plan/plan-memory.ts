@@ -27,6 +27,7 @@ import {
   type Checkpointing,
   type MeasuredModel,
   type PlannedBatch,
+  type PlannedStage,
   type PlannedTask,
 } from '../sizing/measure-step.js';
 import type { PlannedDtype } from '../sizing/sizes-store.js';
@@ -89,6 +90,8 @@ export interface PlanRequest extends RunSettings {
    */
   readonly optimizerStateOn?: 'host' | 'device';
   readonly task?: PlannedTask;
+  /** The stage that is planned, where a model is cut into several (`cutStages`). Default: all. */
+  readonly stage?: PlannedStage;
   /**
    * Micro-batches that may be taken instead, smallest first. Default: fewer sequences of the same
    * length.
@@ -157,6 +160,8 @@ export interface Planner {
   /** Whether the checkpoint's linear maps stay quantised in memory. */
   readonly isStoredQuantized: boolean;
   plan(settings: RunSettings): MemoryPlan;
+  /** The model as it is sized. */
+  model(quantization: WeightQuantization | undefined): MeasuredModel;
   dispose(): void;
 }
 
@@ -194,6 +199,7 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
     engine,
     storedQuantization = storedForm(config['quantization_config']),
     task,
+    stage,
     machine = machineMemory(),
     hasFiles = true,
     gpu,
@@ -224,6 +230,7 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
         quantization,
         storedQuantization,
         task,
+        stage,
       });
     models.set(key, found);
     return found;
@@ -232,6 +239,7 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
   return {
     isStoredQuantized: storedQuantization !== undefined && storedQuantization.format !== 'bf16',
     blocks: description.layers.encoder + description.layers.decoder,
+    model: modelFor,
     plan: (settings) =>
       planFor(modelFor(settings.quantization), settings, {
         engine,

@@ -9,16 +9,21 @@ import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Variable } from '@tensorflow/tfjs';
 import {
   describeModel,
+  isFirstStage,
   loadWeights,
   Model,
+  requireStage,
+  runStage,
   type Architecture,
   type HeadOptions,
   type MethodSpec,
   type ModelBatch,
   type ModelDescription,
   type ModelOutput,
+  type ModelWeights,
   type OwnedParameter,
   type RunOptions,
+  type Stage,
   type WeightQuantization,
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
@@ -27,6 +32,7 @@ import {
   crossEntropy,
   linearCrossEntropy,
   onBackend,
+  recordGradients,
   variableGradients,
   type EngineSizing,
 } from '@peft/ops';
@@ -60,6 +66,14 @@ export interface MeasureRequest {
   /** What the engine holds. */
   readonly engine: EngineSizing;
   readonly task?: PlannedTask;
+  /** Only these blocks are here. */
+  readonly stage?: PlannedStage;
+}
+
+/** A stage of a model, the others being on other ranks. */
+export interface PlannedStage extends Stage {
+  /** Micro-batches whose forward pass is done and whose backward pass is not, at the most. */
+  readonly inFlight: number;
 }
 
 /** One micro-batch. */
@@ -84,6 +98,7 @@ export interface MeasuredModel {
   readonly parameters: number;
   /** Of the base, as the engine keeps it once it ran. */
   weightBytes(): number;
+  /** 0 for what lies on another stage. */
   weightBytesOf(name: string): number;
   isQuantized(name: string): boolean;
   /** What the adapter added or copied, float32. */
@@ -107,12 +122,14 @@ export function sizeModel(request: MeasureRequest): MeasuredModel {
   return onBackend(engine.backendName, () => {
     const parsed = request.architecture.parseConfig(request.config);
     const description = describeModel(request.architecture, parsed, request.head);
-    const weights = loadWeights(
-      description,
-      sizesStore(description, request.storedDtype, request.storedQuantization),
-      engine,
-      request.quantization ? { quantization: request.quantization } : {},
-    );
+    const { stage } = request;
+    if (stage) requireStage(description, stage);
+    const store = sizesStore(description, request.storedDtype, request.storedQuantization);
+    const weights = loadWeights(description, store, engine, {
+      quantization: request.quantization,
+      stage,
+      reopen: () => store,
+    });
     const model = new Model(
       request.architecture,
       parsed,
@@ -120,6 +137,8 @@ export function sizeModel(request: MeasureRequest): MeasuredModel {
       description,
       weights,
       engine,
+      [],
+      stage,
     );
     const afterWeights = engine.backend.livingBytes;
     try {
@@ -155,11 +174,11 @@ export function sizeModel(request: MeasureRequest): MeasuredModel {
         parameters: model.parameterCounts().total,
         adapterBytes: beforeRuns - afterWeights + replaced,
         weightBytes: () =>
-          description.parameters.reduce((sum, { name }) => sum + bytesOf(weights.get(name)), 0),
-        weightBytesOf: (name) => bytesOf(weights.get(name)),
+          description.parameters.reduce((sum, { name }) => sum + bytesIn(weights, name), 0),
+        weightBytesOf: (name) => bytesIn(weights, name),
         isQuantized: (name) => {
-          const weight = weights.get(name);
-          return 'engine' in weight && (weight as SizingWeight).isQuantized;
+          const weight = weights.holds!(name) ? weights.get(name) : undefined;
+          return weight !== undefined && 'engine' in weight && (weight as SizingWeight).isQuantized;
         },
         measure: (batch, checkpointing) =>
           remembered(
@@ -178,8 +197,11 @@ export function sizeModel(request: MeasureRequest): MeasuredModel {
   });
 }
 
-const bytesOf = (weight: ReturnType<Model['weights']['get']>): number =>
-  'engine' in weight ? (weight as SizingWeight).residentBytes : weight.size * 4;
+function bytesIn(weights: ModelWeights, name: string): number {
+  if (!weights.holds!(name)) return 0;
+  const weight = weights.get(name);
+  return 'engine' in weight ? (weight as SizingWeight).residentBytes : weight.size * 4;
+}
 
 function measure(
   model: Model,
@@ -190,8 +212,11 @@ function measure(
 ): number {
   const variables = model.trainables().map(({ value }) => value);
   if (variables.length === 0) return measureForward(model, engine, request, planned);
+  const { stage } = request;
   const run = lossOf(model, request, planned, { training: true, checkpointing });
-  return peakOf(engine, () => differentiate(run, variables));
+  return peakOf(engine, () =>
+    stage ? differentiateStage(run, stage, variables) : differentiate(run, variables),
+  );
 }
 
 function measureForward(
@@ -201,7 +226,50 @@ function measureForward(
   planned: PlannedBatch,
 ): number {
   const run = lossOf(model, request, planned, {});
-  return peakOf(engine, () => tf.tidy(() => void run()));
+  return peakOf(engine, () => tf.tidy(() => void runStage(() => run(stageInput(request.stage)))));
+}
+
+/** What a later stage begins with, of the size that its blocks read. */
+const stageInput = (stage: PlannedStage | undefined): RunOptions['stageInput'] =>
+  stage && !isFirstStage(stage) ? (rows, width) => tf.zeros<tf.Rank.R2>([rows, width]) : undefined;
+
+/** As a stage does it: forward passes ahead, then the backward pass of the first of them. */
+function differentiateStage(
+  run: (input: RunOptions['stageInput']) => Scalar,
+  stage: PlannedStage,
+  variables: Variable[],
+): void {
+  const state = stateOf(run, stage);
+  tf.tidy(() => {
+    const [first, ...ahead] = Array.from({ length: stage.inFlight }, () => {
+      const input = state && tf.zeros<tf.Rank.R2>(state);
+      return recordGradients<tf.Tensor>(() => {
+        const result = runStage(() => run(input));
+        return result.kind === 'state' ? result.state : result.output;
+      }, [...variables, ...(input ? [input] : [])]);
+    });
+    first!.gradients();
+    for (const recorded of ahead) recorded.dispose();
+  });
+}
+
+/** Rows and width of the state that a stage begins with; undefined for the first one. */
+function stateOf(
+  run: (input: RunOptions['stageInput']) => Scalar,
+  stage: PlannedStage,
+): [rows: number, width: number] | undefined {
+  const make = stageInput(stage);
+  let size: [number, number] | undefined;
+  tf.tidy(() => {
+    if (typeof make === 'function')
+      void runStage(() =>
+        run((...shape) => {
+          size = shape;
+          return make(...shape);
+        }),
+      );
+  });
+  return size;
 }
 
 function lossOf(
@@ -209,7 +277,7 @@ function lossOf(
   { task, head }: MeasureRequest,
   planned: PlannedBatch,
   options: RunOptions,
-): () => Scalar {
+): (input?: RunOptions['stageInput']) => Scalar {
   const batch = planned.packed ?? batchOf(model.description, planned);
   const forward =
     task?.forward ??
@@ -217,7 +285,8 @@ function lossOf(
       ? (each: Model, packed: ModelBatch, given: RunOptions) => each.forward(packed, given)
       : defaultForward(head));
   const loss = task?.loss ?? defaultLoss;
-  return () => loss.call(task, forward.call(task, model, batch, options), batch);
+  return (input) =>
+    loss.call(task, forward.call(task, model, batch, { ...options, stageInput: input }), batch);
 }
 
 function peakOf({ backend }: SizingEngine, run: () => void): number {

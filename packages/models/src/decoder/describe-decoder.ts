@@ -54,7 +54,10 @@ export function describeDecoder(config: DecoderConfig, head: HeadOptions): Model
   for (let layer = 0; layer < config.layers; layer += 1)
     describeBlock(model, blockOf(config, stack, layer), config, layer);
   if (!form.listsFinalNormFirst) finalNorm();
-  return describeHead(model, config, head, `${word}.weight`);
+  const description = describeHead(model, config, head, `${word}.weight`);
+  return config.experts?.lossWeight
+    ? { ...description, besideState: 'logits of routers' }
+    : description;
 }
 
 function describeBlock(

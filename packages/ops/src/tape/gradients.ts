@@ -49,12 +49,66 @@ export function gradientsOf<T extends Tensor>(
     return { value, gradients };
   } finally {
     if (depth === 0) {
-      for (const { saved } of state.activeTape ?? [])
-        // those off the way, and all after an error
-        for (const tensor of saved ?? []) tensor.dispose();
+      // those off the way, and all after an error
+      freeSaved(state.activeTape ?? []);
       state.activeTape = null;
     }
   }
+}
+
+/** What a function gave, with the tape that leads there, which is walked once. */
+export interface RecordedValue<T extends Tensor> {
+  /** Of the scope that recorded it. */
+  readonly value: T;
+  /**
+   * As `gradientsOf` gives them, at a time of the caller's choice; what the tape saved is freed.
+   * @param dy gradient of the value, default ones. The caller keeps it.
+   */
+  gradients(dy?: Tensor): readonly (Tensor | undefined)[];
+  /** Frees what the tape saved when no gradient is wanted any more. */
+  dispose(): void;
+}
+
+/**
+ * The value of `f` now and its gradients later, when other tapes may have been recorded meanwhile.
+ * The caller calls `gradients` or `dispose` once. Not within another tape.
+ */
+export function recordGradients<T extends Tensor>(
+  f: () => T,
+  xs: readonly Tensor[],
+): RecordedValue<T> {
+  const { state } = engineOf();
+  if (state.gradientDepth > 0)
+    throw new Error('recordGradients: another tape is being recorded; use gradientsOf within it');
+  let tape: readonly TapeNode[] = [];
+  try {
+    const value = recorded(f);
+    tape = state.activeTape ?? [];
+    const nodes = nodesBetween(tape, xs, value);
+    return {
+      value,
+      gradients: (dy) => {
+        try {
+          return tf.tidy(
+            'backward',
+            () => backward(nodes, xs, value, dy) as unknown as tf.TensorContainer,
+          ) as unknown as (Tensor | undefined)[];
+        } finally {
+          freeSaved(tape);
+        }
+      },
+      dispose: () => freeSaved(tape),
+    };
+  } catch (error) {
+    freeSaved(state.activeTape ?? []);
+    throw error;
+  } finally {
+    state.activeTape = null;
+  }
+}
+
+function freeSaved(tape: readonly TapeNode[]): void {
+  for (const { saved } of tape) for (const tensor of saved ?? []) tensor.dispose();
 }
 
 function recorded<T extends Tensor>(f: () => T): T {

@@ -2,13 +2,16 @@
  * What a fit does about memory before anything is loaded: it plans the run, decides what was left
  * to it, and refuses what cannot fit.
  */
-import type { App, MethodSpec, WeightQuantization } from '@peft/core';
+import type { App, MethodSpec, Stage, WeightQuantization } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import {
   chooseSettings,
+  cutStages,
+  planMemory,
   storedDtypeOf,
   type MachineMemory,
   type MemoryPlan,
+  type PlannedStage,
   type PlanRequest,
   type RunSettings,
   type Suggestion,
@@ -16,10 +19,10 @@ import {
 import type { Engine, EngineSizing } from '@peft/ops';
 import type { TensorflowEngine } from '@peft/tensorflow';
 import { COLLECTIVE, createBatchOrder, gradientCopies, type TrainingData } from '@peft/trainer';
-import { withStore, type BaseModel, type EventBody } from '../model/base-model.js';
+import { describeBase, withStore, type BaseModel, type EventBody } from '../model/base-model.js';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import { overrideHyperparameters } from '../settings/hyperparameters.js';
-import { MACHINE_MEMORY } from '../predictor-module.js';
+import { MACHINE_MEMORY, PIPELINE } from '../predictor-module.js';
 import { optimizerOf, runSizes } from './run-plan.js';
 import type { PredictorTask } from '../tasks/predictor-task.js';
 
@@ -30,6 +33,8 @@ export interface FitMemory {
   readonly checkpointing?: boolean | ReadonlySet<number>;
   /** Absent where nobody knows what a GPU has, or the method cannot be planned. */
   readonly plan?: MemoryPlan;
+  /** Where the model is cut; absent where each rank has all of it. */
+  readonly stages?: readonly Stage[];
 }
 
 interface Parts {
@@ -76,15 +81,19 @@ export async function planFit(parts: Parts): Promise<FitMemory> {
       message: `the memory of this run was not planned: ${reason}`,
       hint,
     });
-    return { settings: decided(settings) };
+    return { settings: decided(settings), ...evenStages(parts) };
   };
   const { sizing } = engine;
   if (!sizing) return unplanned(`what the engine ${engine.name} takes is not known`);
   if (!parts.spec)
     return unplanned('what it trains is known once the given adapter is on the model');
-  const request = await requestOf(parts, sizing);
-  if (!request) return unplanned('nvidia-smi does not say what the card has');
+  const whole = await requestOf(parts, sizing);
+  if (!whole) return unplanned('nvidia-smi does not say what the card has');
+  let request = whole;
   try {
+    const { stages } = parts.app.get(PIPELINE);
+    const cut = stages > 1 ? cutStages({ ...whole, stages }) : undefined;
+    if (cut) request = { ...whole, stage: heaviest(whole, cut) };
     const chosen = chooseSettings(request, { allowed: leftOpen(settings) });
     const { plan, applied } = chosen;
     emit({
@@ -105,6 +114,7 @@ export async function planFit(parts: Parts): Promise<FitMemory> {
         settings['model.hf_text.gradient_checkpointing'] === 'auto'
           ? (chosen.settings.checkpointing ?? false)
           : undefined,
+      stages: cut?.map(({ first, end, blocks }) => ({ first, end, blocks })),
     };
   } catch (error) {
     if (error instanceof PeftError && error.code === 'PEFT_MEMORY_INSUFFICIENT')
@@ -115,6 +125,28 @@ export async function planFit(parts: Parts): Promise<FitMemory> {
       'a method that computes on weights while it is attached cannot be planned; the run goes on without',
     );
   }
+}
+
+/** The stage that decides whether a run fits. */
+function heaviest(request: PlanRequest, stages: readonly PlannedStage[]): PlannedStage {
+  const peaks = stages.map((stage) => planMemory({ ...request, stage }).peakBytes);
+  return stages[peaks.indexOf(Math.max(...peaks))]!;
+}
+
+/** As many blocks for each stage, one more for the first ones, where nobody knows their sizes. */
+function evenStages({ app, base, task, settings }: Parts): Pick<FitMemory, 'stages'> {
+  const { stages } = app.get(PIPELINE);
+  if (stages === 1) return {};
+  const { layers } = describeBase(base, task.head(settings));
+  const blocks = layers.encoder + layers.decoder;
+  const start = (stage: number): number => Math.ceil((stage * blocks) / stages);
+  return {
+    stages: Array.from({ length: stages }, (_, stage) => ({
+      first: start(stage),
+      end: start(stage + 1),
+      blocks,
+    })),
+  };
 }
 
 /** How the base is quantised while loading. */

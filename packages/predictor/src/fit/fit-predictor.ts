@@ -1,7 +1,8 @@
 /** One fit: from data and settings to a trained model. */
-import type { Adapter, Model } from '@peft/core';
+import type { Adapter, App, Model, Stage } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { CLOCK, TRAINER } from '@peft/trainer';
+import { CLOCK, COLLECTIVE, rankPlace, TRAINER } from '@peft/trainer';
+import { PIPELINE } from '../predictor-module.js';
 import { startEngine } from '../engine/start-engine.js';
 import { loadBaseModel } from '../model/base-model.js';
 import { ADAPTER, disposeState, type PredictorState } from '../model/predictor-state.js';
@@ -46,6 +47,7 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
   const given = await prepareData(request, settings);
   options.signal?.throwIfAborted();
   if (previous) {
+    requireWhole(request.app);
     options.beforeTraining?.(previous.model);
     return trainOn(
       request,
@@ -65,6 +67,7 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
       head: data.task.head(settings),
       seed: settings['env.seed'],
       quantization: quantizationOf(memory.settings),
+      stage: stageOfRank(request.app, memory.stages),
       emit: request.emit,
     });
     const attached = await startAdapter(
@@ -93,6 +96,23 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
     else engine.dispose();
     throw error;
   }
+}
+
+/** What this rank holds of a model that is cut. */
+function stageOfRank(app: App, cut: FitMemory['stages']): Stage | undefined {
+  if (!cut) return undefined;
+  const ranks = { ...app.get(PIPELINE), collective: app.get(COLLECTIVE) };
+  return { ...cut[rankPlace(ranks).stage]!, ranks };
+}
+
+/** @throws PEFT_STAGE_UNSUPPORTED for a finished model, which was loaded whole */
+function requireWhole(app: App): void {
+  if (app.get(PIPELINE).stages === 1) return;
+  throw new PeftError(
+    'PEFT_STAGE_UNSUPPORTED',
+    'predictor: a finished run is trained further with the whole model on each rank.',
+    { hint: 'leave out --pipeline, or start a new run from its adapter: --adapter FOLDER' },
+  );
 }
 
 /** A table knows its columns: later files of the same kind need no header. */

@@ -1,14 +1,26 @@
 /** What a first fit makes of data and settings before weights are read. */
-import type { HeadOptions, MethodSpec, ModelDescription } from '@peft/core';
+import {
+  requireStages,
+  type HeadOptions,
+  type MethodSpec,
+  type ModelDescription,
+} from '@peft/core';
 import { chatTemplateSource } from '@peft/data';
 import type { Engine } from '@peft/ops';
-import { byRankZero, COLLECTIVE, requireSameRanks, type TrainingData } from '@peft/trainer';
+import {
+  byRankZero,
+  COLLECTIVE,
+  rankPlace,
+  requireSameRanks,
+  requireStageTask,
+  type TrainingData,
+} from '@peft/trainer';
 import { rowWarning } from '../data/row-report.js';
 import { namedMethod } from '../methods/named-method.js';
 import { describeBase, openBaseModel, type BaseModel } from '../model/base-model.js';
 import { grownFor, newRows } from '../model/grown-base.js';
 import { vocabularyOptions } from '../model/vocabulary.js';
-import { ARCHITECTURES, MODEL_RESOLVER } from '../predictor-module.js';
+import { ARCHITECTURES, MODEL_RESOLVER, PIPELINE } from '../predictor-module.js';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { DataTools } from '../tasks/predictor-task.js';
 import { dataFingerprints, type FitData } from './fit-data.js';
@@ -64,6 +76,7 @@ export async function prepareFit(
     request.emit,
   );
   const spec = isFresh ? freshSpec(method, base, data.task.head(settings), request.emit) : method;
+  requireStagesOf(request, describeBase(base, data.task.head(settings)), data.task.loss(settings));
   const ranks = request.app.get(COLLECTIVE);
   await requireSameRanks(ranks, { 'base model': base.fingerprint, ...dataFingerprints(data) });
   // what is left to the plan must be the same everywhere
@@ -82,6 +95,22 @@ export async function prepareFit(
     }),
   );
   return { data, base, examples, spec, isFresh, memory };
+}
+
+/**
+ * That the model can be cut as it is asked for, and the task trains in stages.
+ * @throws PEFT_STAGE_UNSUPPORTED, PEFT_STAGE_RANKS
+ */
+function requireStagesOf(
+  { app }: FitParts,
+  description: ModelDescription,
+  task: Parameters<typeof requireStageTask>[1],
+): void {
+  const { stages } = app.get(PIPELINE);
+  if (stages === 1) return;
+  rankPlace({ collective: app.get(COLLECTIVE), stages });
+  requireStages(description, stages);
+  requireStageTask(stages, task);
 }
 
 /** The base model without its weights, downloaded where it is missing. */

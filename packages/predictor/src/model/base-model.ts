@@ -14,6 +14,7 @@ import {
   type HeadOptions,
   type Model,
   type ModelDescription,
+  type Stage,
   type TrainEvent,
   type WeightQuantization,
 } from '@peft/core';
@@ -216,6 +217,8 @@ export function loadBaseModel(
     readonly head: HeadOptions;
     readonly seed: number;
     readonly quantization?: WeightQuantization | undefined;
+    /** The blocks that this rank holds. Default: all. */
+    readonly stage?: Stage | undefined;
     readonly emit: (event: EventBody) => void;
   },
 ): Model {
@@ -227,6 +230,8 @@ export function loadBaseModel(
       seed: options.seed,
       vocabularySize: size === stored ? undefined : size,
       quantization: options.quantization,
+      stage: options.stage,
+      reopen: () => openCheckpoint(base.folder),
       onProgress: ({ loadedBytes, totalBytes }) => {
         const now = Math.floor((100 * loadedBytes) / Math.max(1, totalBytes));
         if (now !== percent) options.emit({ type: 'weights/loaded', loadedBytes, totalBytes });

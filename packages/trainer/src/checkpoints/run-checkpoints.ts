@@ -15,16 +15,19 @@ import { differentSettings, requireSameSettings, type RunSettings } from '../run
 import type { RunState } from './run-state.js';
 import type { ParameterValues } from './soup.js';
 import { divergedError } from '../step/divergence.js';
+import { requireSameAdapters } from '../ranks/same-adapters.js';
 import { hookMemory, restoreHookMemory } from '../step/step-hooks.js';
 
 /**
  * Saves the run as it is and forgets the checkpoints that are neither among the best nor the last.
- * @throws PEFT_TRAIN_DIVERGED rather than save a parameter that is NaN; PEFT_CHECKPOINT_WRITE
+ * @throws PEFT_TRAIN_DIVERGED rather than save a parameter that is NaN; PEFT_RANKS_DIFFER;
+ *   PEFT_CHECKPOINT_WRITE
  */
 export async function saveCheckpoint(run: RunContext): Promise<void> {
   const { store, state } = run;
   if (!store) return;
   await requireFinite(run);
+  await requireSameAdapters(run);
   const path = await store.save(await checkpointOf(run));
   run.savedStep = state.step;
   const score = state.top.find(({ step }) => step === state.step)?.score;

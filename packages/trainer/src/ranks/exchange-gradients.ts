@@ -37,10 +37,15 @@ export interface GradientExchange {
 /** x + (−0) is x for every x, 0 and −0 included. */
 const NEUTRAL = -0;
 
-/** Buffers are made once: two times the gradients of one step. */
+/**
+ * Buffers are made once: two times the gradients of one step.
+ * @param stages ranks that hold a model together: each knows the gradients of its own blocks. A
+ *   parameter that several of them read has the sum, in the order of the stages.
+ */
 export function createGradientExchange(
   collective: Collective,
   parameters: readonly { readonly key: string; readonly parameter: OwnedParameter }[],
+  stages = 1,
 ): GradientExchange {
   const { rank, size } = collective;
   let total = 0;
@@ -58,11 +63,10 @@ export function createGradientExchange(
 
   /** This rank's segment of a part of the sum. */
   const segmentSum = ({ parts, firstRank }: RankShare): Float32Array => {
-    if (!parts) return received[firstRank]!;
-    const sum = segmentSum(parts[0]);
-    const right = segmentSum(parts[1]);
-    for (let i = 0; i < sum.length; i += 1) sum[i]! += right[i]!;
-    return sum;
+    if (parts) return added(segmentSum(parts[0]), segmentSum(parts[1]));
+    return received
+      .slice(firstRank * stages, (firstRank + 1) * stages)
+      .reduce((sum, part) => added(sum, part));
   };
 
   return {
@@ -84,7 +88,9 @@ export function createGradientExchange(
       };
     },
     async add(sum, share) {
-      const senders = sharesOf(share).map(({ firstRank }) => firstRank);
+      const senders = sharesOf(share).flatMap(({ firstRank }) =>
+        Array.from({ length: stages }, (_, stage) => firstRank * stages + stage),
+      );
       const exchanged: Promise<void>[] = [];
       if (senders.includes(rank)) {
         all.fill(NEUTRAL);
@@ -109,3 +115,9 @@ export function createGradientExchange(
 
 const valuesOf = async (gradient: Gradients[string]): Promise<Float32Array> =>
   gradient instanceof Float32Array ? gradient : gradient.data<'float32'>();
+
+/** The sum, in the place of the left one. */
+function added<Sum extends Float32Array>(sum: Sum, right: Float32Array): Sum {
+  for (let i = 0; i < sum.length; i += 1) sum[i]! += right[i]!;
+  return sum;
+}

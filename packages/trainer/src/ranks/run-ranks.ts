@@ -28,25 +28,42 @@ export function requestOfRanks<B extends ModelBatch>(
     ...given,
     signal: agreed.signal,
     store: store && rankStore(store, collective),
-    evaluate: evaluate && evaluateOnce(evaluate, { collective, signal, agree }),
+    evaluate:
+      evaluate &&
+      (given.model.stage ? evaluateTogether : evaluateOnce)(evaluate, {
+        collective,
+        signal,
+        agree,
+      }),
     bus: collective.rank === 0 ? bus : undefined,
   };
   return { request, stop: { signal, agree } };
 }
 
+/** What an evaluation of several ranks knows of them. */
+interface Together {
+  readonly collective: Collective;
+  readonly signal: AbortSignal | undefined;
+  readonly agree: () => void;
+}
+
+const stoppedScoring = (): PeftError =>
+  new PeftError('PEFT_RUN_ABORTED', 'trainer: the run was stopped while it was scored.');
+
+/** All ranks score the model that they hold together; whether it stops is agreed at the end. */
+function evaluateTogether(evaluate: Evaluate, { collective, signal, agree }: Together): Evaluate {
+  return async () => {
+    const evaluation = await evaluate(undefined);
+    const asked = Uint8Array.of(signal?.aborted ? 1 : 0);
+    await collective.allReduce(asked, 'max');
+    if (asked[0] === 0) return evaluation;
+    agree();
+    throw stoppedScoring();
+  };
+}
+
 /** Rank 0 scores the model. */
-function evaluateOnce(
-  evaluate: Evaluate,
-  {
-    collective,
-    signal,
-    agree,
-  }: {
-    readonly collective: Collective;
-    readonly signal: AbortSignal | undefined;
-    readonly agree: () => void;
-  },
-): Evaluate {
+function evaluateOnce(evaluate: Evaluate, { collective, signal, agree }: Together): Evaluate {
   return async () => {
     const evaluation = await byRankZero(collective, async (): Promise<Evaluation | undefined> => {
       try {
@@ -58,7 +75,7 @@ function evaluateOnce(
     });
     if (evaluation) return evaluation;
     agree();
-    throw new PeftError('PEFT_RUN_ABORTED', 'trainer: the run was stopped while it was scored.');
+    throw stoppedScoring();
   };
 }
 

@@ -17,14 +17,17 @@ export function hashSettings(value: unknown): string {
   return createHash('sha256').update(sortedJson(value)).digest('hex');
 }
 
-/** The model's part: type, sizes, a probe of its base weights, and the active adapters. */
-export async function modelSettings(model: Model): Promise<RunSettings> {
+/**
+ * The model's part: type, sizes, a probe of its base weights, and the active adapters.
+ * @param baseWeights what `probeWeights` gives on a rank that holds the tables
+ */
+export function modelSettings(model: Model, baseWeights: string): RunSettings {
   const { description } = model;
   return {
     'model type': description.modelType,
     'model parameters': parameterCount(description),
     'model shapes': hashSettings(description.parameters.map(({ name, shape }) => [name, shape])),
-    'base weights': await probeWeights(model),
+    'base weights': baseWeights,
     'task head': description.head,
     adapters: model.activeAdapters.map((name) => {
       const { spec, parameters } = model.adapter(name);
@@ -47,16 +50,17 @@ export async function modelSettings(model: Model): Promise<RunSettings> {
  * A hash over all small base tensors and four rows of each table, which tells checkpoints apart
  * without reading all of them.
  */
-async function probeWeights({ description, weights }: Model): Promise<string> {
+export async function probeWeights({ description, weights }: Model): Promise<string> {
   const hash = createHash('sha256');
   const add = async (name: string, tensor: Tensor): Promise<void> => {
     const values = await tensor.data<'float32'>(); // read once per run
     hash.update(name).update(new Uint8Array(values.slice().buffer));
   };
   for (const { name, use, shape } of description.parameters) {
+    if (use === 'matrix') continue;
     const weight = weights.get(name);
     if (!('engine' in weight)) await add(name, weight);
-    else if (use === 'table') {
+    else {
       const last = shape[0]! - 1;
       const rows = weight.engine.gather(
         weight,

@@ -7,6 +7,9 @@ import { deviceStateStore, memoryStateStore, type ParameterGroup } from '@peft/o
 import { systemClock } from './clock.js';
 import { START_OF_EARLY_STOPPING } from '../validation/early-stopping.js';
 import { createGradientExchange } from '../ranks/exchange-gradients.js';
+import { byRankZero } from '../ranks/rank-messages.js';
+import { placeOf } from '../pipeline/place.js';
+import { requireStageTask } from '../pipeline/require-stage-task.js';
 import { requestOfRanks, requireSameRanks } from '../ranks/run-ranks.js';
 import { createDeviceAccumulator } from '../step/device-accumulator.js';
 import { createHostAccumulator } from '../step/host-accumulator.js';
@@ -28,6 +31,7 @@ import {
   jsonSafe,
   modelSettings,
   optimizerSettings,
+  probeWeights,
 } from './run-settings.js';
 import { resolveOptions, type ResolvedOptions, type TrainOptions } from './train-options.js';
 import type { BatchOrder } from '../validation/training-data.js';
@@ -58,12 +62,18 @@ const PLAIN_GROUP: ParameterGroup = Object.freeze({ learningRateScale: 1, weight
  *
  * @throws PEFT_TRAIN_NOTHING_TRAINABLE, PEFT_TRAIN_NO_GRADIENT, PEFT_TRAIN_NO_DATA,
  *   PEFT_TRAIN_DIVERGED, PEFT_CHECKPOINT_WRITE, PEFT_CHECKPOINT_SETTINGS, PEFT_CHECKPOINT_EXISTS,
- *   PEFT_CONFIG_INVALID, PEFT_RANKS_DIFFER, PEFT_MEMORY_EXHAUSTED, PEFT_PAGE_FILE_DISK_FULL, PEFT_PAGE_FILE_MISSING,
+ *   PEFT_CONFIG_INVALID, PEFT_RANKS_DIFFER, PEFT_STAGE_RANKS, PEFT_STAGE_UNSUPPORTED, PEFT_MEMORY_EXHAUSTED, PEFT_PAGE_FILE_DISK_FULL, PEFT_PAGE_FILE_MISSING,
  *   PEFT_PAGE_FILE_CORRUPT, and what task, data and evaluation throw; `run/ended` says `failed`
  *   then, or `diverged` with PEFT_TRAIN_DIVERGED.
  */
 export async function train<B extends ModelBatch>(request: TrainRequest<B>): Promise<TrainResult> {
-  const run = await createRun(request);
+  const { model, task, collective = SINGLE_RANK } = request;
+  requireStageTask(placeOf(model, collective).stages, task);
+  // the first stage has all tables of a model
+  const baseWeights = model.stage
+    ? await byRankZero(collective, () => probeWeights(model))
+    : await probeWeights(model);
+  const run = await createRun(request, baseWeights);
   try {
     await requireSameRanks(run.collective, {
       ...run.settings,
@@ -119,7 +129,10 @@ export function plannedSteps(
   return Math.min(options.maxSteps ?? Infinity, epochs * order.batches(0).length);
 }
 
-async function createRun<B extends ModelBatch>(given: TrainRequest<B>): Promise<RunContext<B>> {
+async function createRun<B extends ModelBatch>(
+  given: TrainRequest<B>,
+  baseWeights: string,
+): Promise<RunContext<B>> {
   const { collective = SINGLE_RANK } = given;
   const { request, stop } = requestOfRanks(given, collective);
   const { model, clock = systemClock, optimizer, schedule, bus, runId = randomUUID() } = request;
@@ -142,10 +155,12 @@ async function createRun<B extends ModelBatch>(given: TrainRequest<B>): Promise<
       (isOnDevice && optimizer.runsOnDevice ? deviceStateStore() : memoryStateStore()),
   });
   const settings = jsonSafe({
-    ...(await modelSettings(model)),
+    ...modelSettings(model, baseWeights),
     ...optimizerSettings(optimizerState, trainables, schedule),
     ...dataSettings(request.data),
     ...lossSettings(request, options),
+    // absent where nothing is rounded, so that any number of stages resumes it
+    'bits between stages': model.stage?.ranks?.bits === 16 ? 16 : undefined,
     ...options.settings,
   });
   return {
@@ -157,7 +172,10 @@ async function createRun<B extends ModelBatch>(given: TrainRequest<B>): Promise<
     optimizerState,
     accumulator: isOnDevice ? createDeviceAccumulator(trained) : createHostAccumulator(trained),
     collective,
-    exchange: collective.size > 1 ? createGradientExchange(collective, trained) : undefined,
+    exchange:
+      collective.size > 1
+        ? createGradientExchange(collective, trained, placeOf(model, collective).stages)
+        : undefined,
     stop,
     store: request.store ?? (options.select === 'last' ? undefined : memoryCheckpointStore()),
     settings,

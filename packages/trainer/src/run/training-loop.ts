@@ -6,6 +6,7 @@ import { countNonFinite, inARow, isTooManyNonFinite } from '../step/non-finite-g
 import { runStep, type StepOutcome } from '../step/training-step.js';
 import { validate } from '../validation/run-validation.js';
 import { isCheckDue } from '../validation/validation-schedule.js';
+import { requireSameAdapters } from '../ranks/same-adapters.js';
 import { byRankZero } from '../ranks/rank-messages.js';
 import type { RunContext } from './run-context.js';
 
@@ -19,6 +20,7 @@ export type EndReason = Exclude<RunEnded['reason'], 'failed' | 'diverged'>;
 export async function trainingLoop<B extends ModelBatch>(run: RunContext<B>): Promise<EndReason> {
   const { request, options } = run;
   let batches = request.order.batches(run.state.epoch);
+  let isFirstStep = true;
   for (;;) {
     const { state } = run;
     const isEpochDone = state.stepInEpoch >= batches.length;
@@ -49,6 +51,8 @@ export async function trainingLoop<B extends ModelBatch>(run: RunContext<B>): Pr
     const outcome = await runStep(run, batches[state.stepInEpoch]!);
     if (outcome.kind === 'aborted') return abort(run);
     recordStep(run, outcome, startedAtMs);
+    if (isFirstStep) await requireSameAdapters(run);
+    isFirstStep = false;
   }
 }
 

@@ -30,6 +30,16 @@ export function createDeviceAccumulator(
       if (before) tf.dispose([before, tensor]);
     }
   };
+  /** Takes the tensors over. */
+  const take = (made: Readonly<Record<string, Tensor>>, joins: number): void => {
+    if (joins === 0) waiting.push({});
+    addToLast(
+      Object.fromEntries(
+        Object.entries(made).map(([name, gradient]) => [keys.get(name)!, tf.keep(gradient)]),
+      ),
+    );
+    for (let join = 1; join < joins; join += 1) addToLast(waiting.pop()!);
+  };
   const reset = (): void => {
     tf.dispose([...waiting.splice(0).flatMap((sum) => Object.values(sum)), ...losses.splice(0)]);
   };
@@ -38,16 +48,15 @@ export function createDeviceAccumulator(
       return waiting.at(-1) ?? {};
     },
     reset,
+    addGradients: (made, joins) => {
+      const own = Object.entries(made).map(([name, tensor]) => [name, tf.clone(tensor)] as const);
+      take(Object.fromEntries(own), joins);
+      return Promise.resolve();
+    },
     add: (loss, joins) => {
       const { value, gradients: made } = differentiate(loss, variables);
       losses.push(tf.keep(value));
-      if (joins === 0) waiting.push({});
-      addToLast(
-        Object.fromEntries(
-          Object.entries(made).map(([name, gradient]) => [keys.get(name)!, tf.keep(gradient)]),
-        ),
-      );
-      for (let join = 1; join < joins; join += 1) addToLast(waiting.pop()!);
+      take(made, joins);
       return Promise.resolve();
     },
     measure: async () => {

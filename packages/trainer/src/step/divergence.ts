@@ -4,6 +4,7 @@ import { PeftError } from '@peft/errors';
 import { readInScope, readValues } from '@peft/ops';
 import { byRankZero } from '../ranks/rank-messages.js';
 import type { RunContext } from '../run/run-context.js';
+import { predict } from '../validation/predict.js';
 import { forwardTask, prepareTask } from '../tasks/task.js';
 
 /** The code of a run that ends as `diverged`. */
@@ -30,29 +31,51 @@ export function divergedError<B extends ModelBatch>(
 
 /**
  * Asks a micro-batch of the present epoch whether the model still has a loss, without dropout, on
- * rank 0.
+ * rank 0, or on all that hold the model together.
  * @throws PEFT_TRAIN_DIVERGED on all ranks when it is NaN or infinite
  */
-export const requireFiniteLoss = <B extends ModelBatch>(
+export async function requireFiniteLoss<B extends ModelBatch>(
   run: RunContext<B>,
   cause?: unknown,
-): Promise<void> => byRankZero(run.collective, () => askForLoss(run, cause));
+): Promise<void> {
+  const loss = run.model.stage
+    ? await askStages(run)
+    : await byRankZero(run.collective, () => askForLoss(run));
+  if (loss !== undefined && !Number.isFinite(loss))
+    throw divergedError(
+      run,
+      `the loss of training rows is ${loss} after step ${run.state.step}`,
+      cause,
+    );
+}
 
-async function askForLoss<B extends ModelBatch>(run: RunContext<B>, cause: unknown): Promise<void> {
+/** @returns undefined where no row has a label */
+async function askForLoss<B extends ModelBatch>(run: RunContext<B>): Promise<number | undefined> {
   const { request, model, state } = run;
   const [rows] = request.order.batches(state.epoch)[0] ?? [];
-  if (!rows) return;
+  if (!rows) return undefined;
   const packed = [await request.data.pack(rows)];
   const [batch] = await prepareTask(request.task, model, packed);
-  if (!batch || request.task.count(batch) === 0) return;
+  if (!batch || request.task.count(batch) === 0) return undefined;
   // the answer decides whether the run goes on
   const [loss] = await readInScope(() =>
     readValues(request.task.loss(forwardTask(request.task, model, batch, {}), batch)),
   );
-  if (!Number.isFinite(loss))
-    throw divergedError(
-      run,
-      `the loss of training rows is ${loss} after step ${state.step}`,
-      cause,
-    );
+  return loss;
+}
+
+/** The same of a model whose stages lie on several ranks, which ask together. */
+async function askStages<B extends ModelBatch>({
+  request: { task, data, order },
+  model,
+  state,
+}: RunContext<B>): Promise<number | undefined> {
+  const rows = order.batches(state.epoch)[0]?.[0];
+  if (!rows) return undefined;
+  const batch = await data.pack(rows);
+  if (task.count(batch) === 0) return undefined;
+  const lengths = Array.from(rows, (row) => data.lengths[row]!);
+  const asked = { lengths, pack: () => Promise.resolve(batch) };
+  const { loss } = await predict(model, { ...task, predict: () => [] }, asked, { withLoss: true });
+  return loss;
 }

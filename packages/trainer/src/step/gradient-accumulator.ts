@@ -22,6 +22,12 @@ export interface GradientAccumulator {
    * @throws PEFT_TRAIN_NO_GRADIENT when it depends on none of them
    */
   add(loss: () => Scalar, joins: number): Promise<void>;
+  /**
+   * Adds gradients that were made elsewhere, by the variables' names; the caller disposes them when
+   * they have been added.
+   * @param joins as above
+   */
+  addGradients(gradients: Readonly<Record<string, Tensor>>, joins: number): Promise<void>;
   /** The last sum; valid until the next `reset`. A parameter that nothing depends on has none. */
   readonly sum: Gradients;
   /** The scalars' values since the last `reset`, and the global norm of the last sum. */
@@ -53,15 +59,19 @@ export function differentiate(
     return tf.tidy(() => variableGradients(loss, variables));
   } catch (cause) {
     if (!(cause instanceof PeftError && cause.code === 'PEFT_GRADIENT_NONE')) throw cause;
-    throw new PeftError(
-      'PEFT_TRAIN_NO_GRADIENT',
-      'trainer: the loss depends on none of the trainable parameters.',
-      {
-        hint:
-          'the adapter may sit on a part of the model that the task does not read: ' +
-          'look at its sites, and at the head',
-        cause,
-      },
-    );
+    throw noGradientError(cause);
   }
 }
+
+/** A run that can train nothing. */
+export const noGradientError = (cause?: unknown): PeftError =>
+  new PeftError(
+    'PEFT_TRAIN_NO_GRADIENT',
+    'trainer: the loss depends on none of the trainable parameters.',
+    {
+      hint:
+        'the adapter may sit on a part of the model that the task does not read: ' +
+        'look at its sites, and at the head',
+      cause,
+    },
+  );

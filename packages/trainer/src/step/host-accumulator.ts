@@ -3,6 +3,7 @@
  * one for each parameter and sum that waits for another. No tensor is left behind.
  */
 import * as tf from '@tensorflow/tfjs';
+import type { Tensor } from '@tensorflow/tfjs';
 import { globalNorm } from '@peft/optim';
 import {
   differentiate,
@@ -37,6 +38,16 @@ export function createHostAccumulator(
       else begin(key, values);
     }
   };
+  const addGradients = async (
+    made: Readonly<Record<string, Tensor>>,
+    joins: number,
+  ): Promise<void> => {
+    if (joins === 0) waiting.push({});
+    // the optimiser computes on numbers, so they have to come here, a parameter at a time
+    for (const [variableName, gradient] of Object.entries(made))
+      addToLast({ [keys.get(variableName)!]: await gradient.data<'float32'>() });
+    for (let join = 1; join < joins; join += 1) addToLast(waiting.pop()!);
+  };
   const sum = (): Sum => waiting.at(-1) ?? {};
   return {
     get sum() {
@@ -46,14 +57,11 @@ export function createHostAccumulator(
       waiting.length = 0;
       losses = [];
     },
+    addGradients,
     add: async (loss, joins) => {
       const { value, gradients: made } = differentiate(loss, variables);
       try {
-        if (joins === 0) waiting.push({});
-        // the optimiser computes on numbers, so they have to come here, a parameter at a time
-        for (const [variableName, gradient] of Object.entries(made))
-          addToLast({ [keys.get(variableName)!]: await gradient.data<'float32'>() });
-        for (let join = 1; join < joins; join += 1) addToLast(waiting.pop()!);
+        await addGradients(made, joins);
         losses.push((await value.data())[0]!); // the loss is shown, and a NaN must be seen in time
       } finally {
         tf.dispose([value, ...Object.values(made)]);

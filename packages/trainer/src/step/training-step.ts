@@ -2,21 +2,22 @@
  * One optimiser step: the gradients of its micro-batches, which several ranks share, clipping, the
  * update, the methods' hooks.
  */
-import * as tf from '@tensorflow/tfjs';
-import type { Scalar } from '@tensorflow/tfjs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { ModelBatch } from '@peft/core';
 import type { PlannedBatch } from '@peft/data';
 import { clipToNorm, globalNorm, nonFiniteGradients } from '@peft/optim';
-import { chooseCheckpointing } from './checkpointing-choice.js';
+import { addStageMicroBatches } from '../pipeline/stage-step.js';
+import { placeOf } from '../pipeline/place.js';
 import type { RunContext } from '../run/run-context.js';
 import type { StepReport } from '../ranks/exchange-gradients.js';
 import { dealSum, sharesOf } from '../ranks/rank-shares.js';
 import { shareWork } from '../ranks/share-work.js';
+import { noGradientError, type StepMeasure } from './gradient-accumulator.js';
+import { scaledLoss, type WholeStep } from './scaled-loss.js';
 import { runHooks } from './step-hooks.js';
-import { meansOf, type Measures } from './step-metrics.js';
+import { meansOf } from './step-metrics.js';
 import { joinsAfter, sumTree, type SumNode } from './sum-tree.js';
-import { forwardTask, prepareTask } from '../tasks/task.js';
+import { prepareTask } from '../tasks/task.js';
 
 /** Rows and tokens of a step. */
 export interface StepSize {
@@ -72,21 +73,17 @@ export async function runStep<B extends ModelBatch>(
     };
   await run.optimizerState.store.prefetch();
   const { collective, exchange } = run;
-  const shares = dealSum(tree, collective.size);
-  const own = sharesOf(shares).find(({ firstRank }) => firstRank === collective.rank);
-  const told: Promise<Measures>[] = [];
-  const isStopped = await addMicroBatches(run, { batches, count, told }, own?.node);
-  const measure = await run.accumulator.measure();
-  const report: StepReport = {
-    losses: placed(measure.losses, own?.node.start ?? 0, batches.length),
-    told: await Promise.all(told),
-    isAborted: isStopped,
-  };
-  const {
-    losses,
-    told: measures,
-    isAborted,
-  } = exchange ? await exchange.report(report, run.accumulator.sum) : report;
+  const { stage } = run.model;
+  const { replica, replicas } = placeOf(run.model, collective);
+  const shares = dealSum(tree, replicas);
+  const own = sharesOf(shares).find(({ firstRank }) => firstRank === replica)?.node;
+  const whole: WholeStep<B> = { batches, count, told: [] };
+  const { report, measure } = stage
+    ? { report: await addStageMicroBatches(run, stage, whole, own), measure: undefined }
+    : await addMicroBatches(run, whole, own);
+  const { losses, told, isAborted } = exchange
+    ? await exchange.report(report, run.accumulator.sum)
+    : report;
   if (isAborted) {
     run.stop.agree();
     return { kind: 'aborted' };
@@ -97,7 +94,8 @@ export async function runStep<B extends ModelBatch>(
   const gradients = exchange
     ? await exchange.add(run.accumulator.sum, shares)
     : run.accumulator.sum;
-  const norm = await (exchange ? globalNorm(gradients) : measure.norm());
+  if (Object.keys(gradients).length === 0) throw noGradientError();
+  const norm = await (exchange || !measure ? globalNorm(gradients) : measure.norm());
   const { maxGradientNorm } = run.options;
   const gradientScale =
     maxGradientNorm === null ? 1 : clipToNorm(norm, maxGradientNorm).gradientScale;
@@ -115,7 +113,7 @@ export async function runStep<B extends ModelBatch>(
     gradientScale,
   });
   await runHooks(run, gradients, gradientScale);
-  return { kind: 'updated', loss, gradientNorm: norm, metrics: meansOf(measures), ...size };
+  return { kind: 'updated', loss, gradientNorm: norm, metrics: meansOf(told), ...size };
 }
 
 /** @returns undefined when the run is to stop. */
@@ -136,15 +134,6 @@ async function prepared<B extends ModelBatch>(
   }
 }
 
-/** What the micro-batches of a step share. */
-interface WholeStep<B extends ModelBatch> {
-  readonly batches: readonly B[];
-  /** How much the step's loss sums over. */
-  readonly count: number;
-  /** Gets what the task measures. */
-  readonly told: Promise<Measures>[];
-}
-
 /** A rank's losses at the places of its micro-batches. */
 function placed(losses: readonly number[], start: number, count: number): Float64Array {
   const all = new Float64Array(count);
@@ -152,53 +141,36 @@ function placed(losses: readonly number[], start: number, count: number): Float6
   return all;
 }
 
-/**
- * Puts the sum over this rank's micro-batches, if it has any, into the run's accumulator.
- * @returns whether the run is to stop
- */
+/** Puts the sum over this rank's micro-batches, if it has any, into the run's accumulator. */
 async function addMicroBatches<B extends ModelBatch>(
   run: RunContext<B>,
   whole: WholeStep<B>,
   node: SumNode | undefined,
-): Promise<boolean> {
-  const { accumulator, stop } = run;
+): Promise<{ readonly report: StepReport; readonly measure: StepMeasure }> {
+  const { accumulator } = run;
   accumulator.reset();
-  if (!node) return stop.signal?.aborted === true;
+  const isStopped = await addEach(run, whole, node);
+  const measure = await accumulator.measure();
+  const report: StepReport = {
+    losses: placed(measure.losses, node?.start ?? 0, whole.batches.length),
+    told: await Promise.all(whole.told),
+    isAborted: isStopped,
+  };
+  return { report, measure };
+}
+
+/** @returns whether the run is to stop */
+async function addEach<B extends ModelBatch>(
+  run: RunContext<B>,
+  whole: WholeStep<B>,
+  node: SumNode | undefined,
+): Promise<boolean> {
+  if (!node) return run.stop.signal?.aborted === true;
   for (const [i, joins] of joinsAfter(node).entries()) {
-    if (stop.signal?.aborted) return true;
-    await accumulator.add(() => scaledLoss(run, whole, node.start + i), joins);
+    if (run.stop.signal?.aborted) return true;
+    await run.accumulator.add(() => scaledLoss(run, whole, node.start + i), joins);
     run.memory.sample();
     await nextTurn();
   }
   return false;
-}
-
-/** Σ loss / count + extra losses / M, a micro-batch's share of the step's loss. */
-function scaledLoss<B extends ModelBatch>(
-  run: RunContext<B>,
-  { batches, count, told }: WholeStep<B>,
-  microBatch: number,
-): Scalar {
-  const { model, options, request, state } = run;
-  const batch = batches[microBatch]!;
-  const output = forwardTask(request.task, model, batch, {
-    training: options.dropout,
-    embeddingNoise: options.embeddingNoise,
-    randomParts: [options.seed, state.step, microBatch],
-    checkpointing: chooseCheckpointing(
-      options.gradientCheckpointing,
-      model.description,
-      batch.inputIds.length,
-    ),
-  });
-  const extras = model.activeAdapters.flatMap((name) =>
-    model.adapter(name).extraLosses.map((term) => tf.div(tf.reshape(term(), []), batches.length)),
-  );
-  return extras.reduce(
-    (sum, extra) => tf.add(sum, extra),
-    tf.div(
-      request.task.loss(output, batch, (measures) => told.push(Promise.resolve(measures))),
-      count,
-    ),
-  ) as Scalar;
 }

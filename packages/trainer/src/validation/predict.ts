@@ -1,8 +1,13 @@
 /** Runs a model over rows: packed batches of like lengths, results in the rows' own order. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Model, ModelBatch } from '@peft/core';
+import type { Model, ModelBatch, RunOptions, Stage } from '@peft/core';
 import { createEvaluationPlan } from '@peft/data';
 import { readInScope, readValues } from '@peft/ops';
+import { rankPlace, requireRanks } from '../pipeline/place.js';
+import { stageTaskError } from '../pipeline/require-stage-task.js';
+import { stageLink } from '../pipeline/stage-link.js';
+import { throughStages } from '../pipeline/through-stages.js';
+import { gatherValues } from '../ranks/rank-messages.js';
 import { forwardTask, prepareTask, type Task } from '../tasks/task.js';
 import type { TrainingData } from './training-data.js';
 
@@ -36,7 +41,8 @@ const DEFAULT_BATCH_TOKENS = 4096;
 /**
  * Predicts every row. Batches hold rows of like lengths, longest first, so that memory runs out at
  * once or not at all; since nothing is padded, the result does not depend on what shares a batch.
- * @throws PEFT_CONFIG_INVALID for limits that are not positive integers
+ * The ranks that hold a model together call it alike and get the same.
+ * @throws PEFT_CONFIG_INVALID for limits that are not positive integers; PEFT_STAGE_UNSUPPORTED
  */
 export async function predict<B extends ModelBatch, P>(
   model: Model,
@@ -44,38 +50,102 @@ export async function predict<B extends ModelBatch, P>(
   data: TrainingData<B>,
   options: PredictOptions = {},
 ): Promise<Predictions<P>> {
-  const { signal, batchSize, withLoss = false } = options;
+  const { batchSize, withLoss = false } = options;
   const totalExamples = data.lengths.length;
   const maxTokensPerBatch =
     options.maxTokensPerBatch ?? (batchSize === undefined ? DEFAULT_BATCH_TOKENS : undefined);
-  const predictions = new Array<P>(totalExamples);
-  const sum = { loss: 0, count: 0, examples: 0 };
   const plan = createEvaluationPlan({
     lengths: data.lengths,
     batchSize: batchSize ?? Math.max(1, totalExamples),
     maxTokensPerBatch,
   });
+  // begins all readings before it returns: the scope around it ends there
+  const read = (batch: B, run: RunOptions): Promise<BatchResult<P>> => {
+    const output = forwardTask(task, model, batch, run);
+    const predicted = task.predict(output, batch);
+    // a number per batch, to be added in float64
+    const loss = withLoss ? readValues(task.loss(output, batch)) : undefined;
+    return Promise.all([predicted, loss]).then(([predictions, values]) => ({
+      predictions,
+      loss: values?.[0] ?? 0,
+      count: values ? task.count(batch) : 0,
+    }));
+  };
+  const { stage } = model;
+  if (stage && task.prepare) throw stageTaskError(task.name);
+  const results = stage
+    ? await resultsOfStages(stage, data, plan, read, options)
+    : await resultsHere(model, task, data, plan, read, options);
+  const predictions = new Array<P>(totalExamples);
+  const sum = { loss: 0, count: 0 };
+  for (const [b, result] of results.entries()) {
+    result.predictions.forEach((prediction, i) => (predictions[plan[b]![i]!] = prediction));
+    sum.loss += result.loss;
+    sum.count += result.count;
+  }
+  return { predictions, loss: withLoss ? sum.loss / sum.count : undefined };
+}
+
+/** What a batch came to. */
+interface BatchResult<P> {
+  readonly predictions: readonly P[];
+  readonly loss: number;
+  readonly count: number;
+}
+
+type ReadBatch<B, P> = (batch: B, run: RunOptions) => Promise<BatchResult<P>>;
+
+async function resultsHere<B extends ModelBatch, P>(
+  model: Model,
+  task: Task<B, P>,
+  data: TrainingData<B>,
+  plan: readonly Int32Array[],
+  read: ReadBatch<B, P>,
+  { signal, onProgress }: PredictOptions,
+): Promise<BatchResult<P>[]> {
   const prepared = task.prepare && (await preparedBatches(model, task, data, plan));
+  const results: BatchResult<P>[] = [];
+  let examples = 0;
   for (const [b, rows] of plan.entries()) {
     signal?.throwIfAborted();
     const batch = prepared?.[b] ?? (await data.pack(rows));
-    const [made, loss] = await readInScope(() => {
-      const output = forwardTask(task, model, batch, {});
-      const predicted = task.predict(output, batch);
-      // a number per batch, to be added in float64
-      return Promise.all([predicted, withLoss ? readValues(task.loss(output, batch)) : undefined]);
-    });
-    made.forEach((prediction, i) => (predictions[rows[i]!] = prediction));
-    if (loss) {
-      sum.loss += loss[0]!;
-      sum.count += task.count(batch);
-    }
-    sum.examples += rows.length;
-    options.onProgress?.({ examples: sum.examples, totalExamples });
+    results.push(await readInScope(() => read(batch, {})));
+    examples += rows.length;
+    onProgress?.({ examples, totalExamples: data.lengths.length });
     await nextTurn();
   }
   signal?.throwIfAborted();
-  return { predictions, loss: withLoss ? sum.loss / sum.count : undefined };
+  return results;
+}
+
+/**
+ * All ranks that hold a model together call this alike; the last stage tells the others. A signal
+ * counts at the end, since the others would wait for ever for one that leaves.
+ */
+async function resultsOfStages<B extends ModelBatch, P>(
+  stage: Stage,
+  data: TrainingData<B>,
+  plan: readonly Int32Array[],
+  read: ReadBatch<B, P>,
+  { signal, onProgress }: PredictOptions,
+): Promise<BatchResult<P>[]> {
+  const link = stageLink(stage);
+  const own: BatchResult<P>[] = [];
+  let examples = 0;
+  for (const rows of plan) {
+    const batch = await data.pack(rows);
+    const result = await throughStages(link, batch, (run) => read(batch, run));
+    if (result) own.push(result);
+    examples += rows.length;
+    onProgress?.({ examples, totalExamples: data.lengths.length });
+    await link.sent();
+    await nextTurn();
+  }
+  const ranks = requireRanks(stage.ranks);
+  const { replica, stages } = rankPlace(ranks);
+  const all = await gatherValues(ranks.collective, own);
+  signal?.throwIfAborted();
+  return all[replica * stages + stages - 1]!;
 }
 
 /** All batches at once, where what a task prepares depends on all of them. */

@@ -18,12 +18,15 @@ import {
 } from '@peft/ops';
 import type { ModelDescription, ParameterSpec } from '../../description/model-description.js';
 import { convertedWeights, type WeightQuantization } from '../../description/quantizable.js';
+import type { Stage } from '../stage/stage.js';
+import { stageParameters } from '../stage/stage-parameters.js';
 import {
   requireComplete,
   requireShapes,
   storedBytes,
   storedParameters,
   storedShape,
+  type StoredParameter,
 } from './stored-parameters.js';
 import type { WeightStore } from './weight-store.js';
 
@@ -41,6 +44,13 @@ export interface LoadWeightsOptions {
   readonly vocabularySize?: number;
   /** Seed of parameters that the checkpoint lacks (a fresh head). Default 0. */
   readonly seed?: number;
+  /** Read what this stage needs and leave the rest of the matrices and tables where they are. */
+  readonly stage?: Stage;
+  /**
+   * Opens the store again, for values of other stages that an adapter asks for while it is attached.
+   * Default: there are none.
+   */
+  readonly reopen?: () => WeightStore & { close?(): void };
   readonly onProgress?: (progress: {
     readonly name: string;
     readonly loadedBytes: number;
@@ -50,7 +60,15 @@ export interface LoadWeightsOptions {
 
 /** The base's parameters by name, as the engine holds them. They are owned here until `dispose`. */
 export interface ModelWeights {
+  /** @throws PEFT_WEIGHT_ELSEWHERE for one that lies on another stage */
   get(name: string): FrozenWeight | Tensor;
+  /** Whether it lies here. Default: all do. */
+  holds?(name: string): boolean;
+  /**
+   * A weight of another stage, read from its store again as it is there; the caller disposes.
+   * @throws PEFT_WEIGHT_ELSEWHERE where the store cannot be opened again
+   */
+  borrow?(name: string): FrozenWeight | Tensor;
   /** Parameters that the store lacked and that were made fresh. */
   readonly fresh: readonly string[];
   readonly byteLength: number;
@@ -76,6 +94,11 @@ export function loadWeights(
   engine: Engine,
   options: LoadWeightsOptions = {},
 ): ModelWeights {
+  const { stage } = options;
+  const held = stage && stageParameters(description, stage);
+  const quantizable = options.quantization
+    ? convertedWeights(description, options.quantization)
+    : new Set<string>();
   const loaded = new Map<string, FrozenWeight | Tensor>();
   const fresh: string[] = [];
   const onHost = hasDeviceMemory(engine) ? new Map<string, Float32Array>() : undefined;
@@ -89,30 +112,16 @@ export function loadWeights(
     });
     requireComplete(description, store, stored);
     requireShapes(description, stored);
-    const quantizable = options.quantization
-      ? convertedWeights(description, options.quantization)
-      : new Set<string>();
-    const totalBytes = description.parameters.reduce(
-      (sum, { name }) => sum + storedBytes(stored.get(name)),
-      0,
-    );
+    const own = stage
+      ? description.parameters.filter(({ name }) => held!.has(name))
+      : description.parameters;
+    const totalBytes = own.reduce((sum, { name }) => sum + storedBytes(stored.get(name)), 0);
     let loadedBytes = 0;
     for (const spec of description.parameters) {
       const found = stored.get(spec.name);
       if (!found) fresh.push(spec.name);
-      loaded.set(
-        spec.name,
-        found?.quantized
-          ? // in its logical order, also where the plain checkpoint stores [in, out]: bitsandbytes turns it before
-            engine.freezeQuantized(found.quantized.read())
-          : freezeOne(
-              spec,
-              found?.source ?? freshSource(spec, options.seed ?? 0),
-              engine,
-              quantizable.has(spec.name) ? options.quantization : undefined,
-              onHost,
-            ),
-      );
+      if (held && !held.has(spec.name)) continue;
+      loaded.set(spec.name, frozen(spec, found, engine, options, quantizable, onHost));
       loadedBytes += storedBytes(found);
       options.onProgress?.({ name: spec.name, loadedBytes, totalBytes });
     }
@@ -123,13 +132,54 @@ export function loadWeights(
   let byteLength = 0;
   for (const weight of loaded.values())
     byteLength += isFrozen(weight) ? weight.byteLength : weight.size * 4;
+  const specOf = (name: string): ParameterSpec =>
+    description.parameters.find((spec) => spec.name === name) ?? unknownWeight(name);
   return {
     fresh,
     byteLength,
     dispose,
-    get: (name) => loaded.get(name) ?? unknownWeight(name),
     hostValues: onHost && ((name) => onHost.get(name)),
+    holds: (name) => loaded.has(name),
+    get: (name) => {
+      const found = loaded.get(name);
+      if (found) return found;
+      specOf(name);
+      throw elsewhere(name, 'its value was asked for');
+    },
+    borrow: (name) => {
+      const spec = specOf(name);
+      if (!options.reopen) throw elsewhere(name, 'it can not be read again');
+      const again = options.reopen();
+      try {
+        const stored = storedParameters({ ...description, parameters: [spec] }, again, {
+          isResized: options.vocabularySize !== undefined,
+        });
+        return frozen(spec, stored.get(name), engine, options, quantizable, undefined);
+      } finally {
+        again.close?.();
+      }
+    },
   };
+}
+
+/** As the engine holds it. */
+function frozen(
+  spec: ParameterSpec,
+  found: StoredParameter | undefined,
+  engine: Engine,
+  { seed = 0, quantization }: LoadWeightsOptions,
+  quantizable: ReadonlySet<string>,
+  onHost: Map<string, Float32Array> | undefined,
+): FrozenWeight | Tensor {
+  // in its logical order, also where the plain checkpoint stores [in, out]: bitsandbytes turns it before
+  if (found?.quantized) return engine.freezeQuantized(found.quantized.read());
+  return freezeOne(
+    spec,
+    found?.source ?? freshSource(spec, seed),
+    engine,
+    quantizable.has(spec.name) ? quantization : undefined,
+    onHost,
+  );
 }
 
 function freezeOne(
@@ -163,6 +213,11 @@ function freshSource(spec: ParameterSpec, seed: number): TensorSource {
     spec.init!(spec.shape, randomKey(seed, 'base', spec.name)),
   );
 }
+
+const elsewhere = (name: string, what: string): PeftError =>
+  new PeftError('PEFT_WEIGHT_ELSEWHERE', `${name} lies on another stage of the model: ${what}.`, {
+    hint: 'load the whole model: leave out --pipeline, or the stage of loadModel',
+  });
 
 function unknownWeight(name: string): never {
   throw new PeftError('PEFT_PARAMETER_UNKNOWN', `the model has no parameter "${name}".`);

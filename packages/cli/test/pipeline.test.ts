@@ -1,0 +1,137 @@
+/** Fits whose model lies on several ranks, in stages. */
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { mpich, openMpi } from '../../mpi/test/mpirun.js';
+import { peft } from './fake-terminal.js';
+import { pipelineOf } from '../src/ranks/pipeline-of.js';
+import { command, completed, program, root, start } from './processes.js';
+import { fixture, NOUNS, tinyLlama, type TinyLlama } from './tiny-llama.js';
+
+const isCompiled = existsSync(join(root, 'packages/mpi/build/Release/peft_mpi.node'));
+const isLong = process.env['PEFT_LONG_TESTS'] === '1';
+const canRun = openMpi !== undefined && isCompiled;
+if (!canRun)
+  console.log('not tried: fits in stages, which need Open MPI and the addon of @peft/mpi');
+
+/** Ranks load everything from source, on a machine that may be busy. */
+const PROCESSES_MS = 300_000;
+
+let llama: TinyLlama;
+beforeAll(() => {
+  llama = tinyLlama();
+});
+afterAll(() => llama.remove());
+
+/** Steps of 3, 3 and 2 rows, a row at a time. */
+const fit = (output: string, ...further: string[]): string[] => [
+  ...['fit', llama.chats, '--task', 'causal-lm', '--model', llama.path, '--tune', llama.chats],
+  ...['--method', 'lora', '--batch-size', '3', '--engine', 'portable', '--quiet'],
+  ...['--set', 'env.per_gpu_batch_size=1', 'model.hf_text.max_text_len=48', 'optim.lr=1e-2'],
+  ...['--output', join(llama.folder, output), ...further],
+];
+
+const adapterOf = (output: string): string =>
+  createHash('sha256')
+    .update(readFileSync(join(llama.folder, output, 'adapter/adapter_model.safetensors')))
+    .digest('hex');
+
+const scoreOf = (out: string): number =>
+  (JSON.parse(out) as { validationScore: number }).validationScore;
+
+describe('flags of a pipeline', () => {
+  it('go together, and with the number of ranks', () => {
+    expect(pipelineOf({}, 2)).toBeUndefined();
+    expect(pipelineOf({ pipeline: 2 }, 4)).toEqual({ stages: 2, bits: 32 });
+    expect(pipelineOf({ pipeline: 2, stageBits: '16' }, 2)).toEqual({ stages: 2, bits: 16 });
+    expect(() => pipelineOf({ stageBits: '16' }, 2)).toThrow(
+      'fit: --stage-bits is given without --pipeline.',
+    );
+    expect(() => pipelineOf({ pipeline: 2 }, 3)).toThrow(
+      'fit: --pipeline 2 does not divide 3 ranks.',
+    );
+    expect(() => pipelineOf({ pipeline: 2 }, 1)).toThrow('does not divide 1 process.');
+    expect(() => pipelineOf({ pipeline: 2, test: ['a.tsv'] }, 2)).toThrow(
+      'fit: --test needs the whole model in one process.',
+    );
+  });
+});
+
+describe.skipIf(!canRun)('a fit in two stages', () => {
+  it(
+    'ends with the bytes and the score of one process',
+    async () => {
+      const { out, err, code } = await peft(...fit('alone', '--epochs', '1', '--json'));
+      expect(code, err).toBe(0);
+      const stages = ['--ranks', '2', '--pipeline', '2'];
+      const staged = await completed(
+        ...command,
+        ...fit('two', '--epochs', '1', '--json', ...stages),
+      );
+      expect(staged.err).toBe('');
+      expect(scoreOf(staged.out)).toBe(scoreOf(out));
+      expect(adapterOf('two')).toBe(adapterOf('alone'));
+    },
+    PROCESSES_MS,
+  );
+});
+
+describe.skipIf(!canRun || !isLong)('fits in stages', () => {
+  const native = ['--engine', 'native', '--epochs', '2'];
+  const nf4 = [...native, '--set', 'model.hf_text.quantization=nf4'];
+
+  it(
+    'on a quantised base, with two groups of ranks',
+    async () => {
+      await completed(...command, ...fit('nf4', ...nf4));
+      const stages = ['--ranks', '4', '--pipeline', '2'];
+      await completed(...command, ...fit('nf4-stages', ...nf4, ...stages));
+      expect(adapterOf('nf4-stages')).toBe(adapterOf('nf4'));
+    },
+    PROCESSES_MS,
+  );
+
+  it.skipIf(!mpich)(
+    'on MPICH',
+    async () => {
+      await completed(...command, ...fit('whole', '--epochs', '1'));
+      const words = fit('mpich', '--epochs', '1', '--pipeline', '2');
+      await completed(mpich!, '-n', '2', ...program, ...words);
+      expect(adapterOf('mpich')).toBe(adapterOf('whole'));
+    },
+    PROCESSES_MS,
+  );
+
+  it(
+    'refuses a model and a task before anything is loaded',
+    async () => {
+      const rows = NOUNS.map((noun) => ({ source: `the ${noun}`, target: 'a friend' }));
+      const pairs = llama.lines('pairs.jsonl', rows);
+      const stages = ['--ranks', '2', '--pipeline', '2', '--output', join(llama.folder, 'none')];
+      const t5 = await start([
+        ...command,
+        ...['fit', pairs, '--task', 'seq2seq', '--map', 'source=source', 'target=target'],
+        ...['--model', fixture('flan-t5'), '--method', 'lora', '--engine', 'portable', ...stages],
+      ]).ended;
+      expect(t5.code).not.toBe(0);
+      expect(t5.err).toContain('it cannot be cut into 2 stages: its decoder reads the states of');
+      const preferred = llama.lines(
+        'preferred.jsonl',
+        NOUNS.map((noun) => ({
+          prompt: `Who is the ${noun}?`,
+          chosen: ' A friend.',
+          rejected: ' No.',
+        })),
+      );
+      const dpo = await start([
+        ...command,
+        ...['fit', preferred, '--task', 'preference', '--model', llama.path, '--method', 'lora'],
+        ...['--engine', 'portable', ...stages],
+      ]).ended;
+      expect(dpo.code).not.toBe(0);
+      expect(dpo.err).toContain('runs the model before each step');
+    },
+    PROCESSES_MS,
+  );
+});

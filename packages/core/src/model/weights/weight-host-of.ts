@@ -1,0 +1,54 @@
+/** The base tensors of a model as adapters reach them. */
+import * as tf from '@tensorflow/tfjs';
+import type { Tensor } from '@tensorflow/tfjs';
+import { onHost, type Engine, type FrozenWeight } from '@peft/ops';
+import type { WeightHost } from '../../adapter/weight-host.js';
+import { freezeChanged, readTensor } from '../merging/merge.js';
+
+/** What a {@link weightHostOf} reads of its model. */
+interface HostParts {
+  base(name: string): FrozenWeight | Tensor;
+  /** Whether a weight lies here, not on another stage. */
+  holds(name: string): boolean;
+  /** Values that were kept where the engine's memory is a device's, which is not read at once. */
+  hostValues(name: string): Float32Array | undefined;
+  /** Reads one of another stage; absent where only what is here may be read. */
+  readonly borrow: ((name: string) => FrozenWeight | Tensor) | undefined;
+  /** Gets what was borrowed as a weight, to dispose it when the adapter is attached. */
+  readonly keep: ((borrowed: FrozenWeight | Tensor) => unknown) | undefined;
+  readonly engine: Engine;
+}
+
+/** The base tensors of a model, those of other stages among them while an adapter attaches. */
+export function weightHostOf(parts: HostParts): WeightHost {
+  const { base, holds, hostValues, borrow, keep, engine } = parts;
+  const own = (name: string): Tensor => {
+    const values = hostValues(name);
+    return onHost(engine, () =>
+      values ? tf.tensor(values, [...base(name).shape], 'float32') : readTensor(base(name)),
+    );
+  };
+  return {
+    readBase: (name) => {
+      if (holds(name) || !borrow) return own(name);
+      const weight = borrow(name);
+      try {
+        return onHost(engine, () => readTensor(weight));
+      } finally {
+        weight.dispose();
+      }
+    },
+    matrix: (name) => {
+      if (holds(name) || !borrow) return base(name) as FrozenWeight;
+      const weight = borrow(name);
+      keep?.(weight);
+      return weight as FrozenWeight;
+    },
+    vector: (name) => base(name) as Tensor,
+    freezeMatrix: (name, weight) => {
+      if (holds(name)) return freezeChanged(name, weight, engine);
+      weight.dispose();
+      return base(name) as FrozenWeight; // which says where it is
+    },
+  };
+}

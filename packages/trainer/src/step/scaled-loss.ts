@@ -1,0 +1,52 @@
+/** A micro-batch's share of a step's loss. */
+import * as tf from '@tensorflow/tfjs';
+import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
+import type { ModelBatch } from '@peft/core';
+import type { RunContext } from '../run/run-context.js';
+import { forwardTask } from '../tasks/task.js';
+import { chooseCheckpointing } from './checkpointing-choice.js';
+import type { Measures } from './step-metrics.js';
+
+/** What the micro-batches of a step share. */
+export interface WholeStep<B extends ModelBatch> {
+  readonly batches: readonly B[];
+  /** How much the step's loss sums over. */
+  readonly count: number;
+  /** Gets what the task measures. */
+  readonly told: Promise<Measures>[];
+}
+
+/**
+ * Σ loss / count + extra losses / M, with dropout of the step and micro-batch.
+ * @param stageInput the state that a later stage begins with
+ */
+export function scaledLoss<B extends ModelBatch>(
+  run: RunContext<B>,
+  { batches, count, told }: WholeStep<B>,
+  microBatch: number,
+  stageInput?: Tensor2D,
+): Scalar {
+  const { model, options, request, state } = run;
+  const batch = batches[microBatch]!;
+  const output = forwardTask(request.task, model, batch, {
+    training: options.dropout,
+    embeddingNoise: options.embeddingNoise,
+    randomParts: [options.seed, state.step, microBatch],
+    checkpointing: chooseCheckpointing(
+      options.gradientCheckpointing,
+      model.description,
+      batch.inputIds.length,
+    ),
+    stageInput,
+  });
+  const extras = model.activeAdapters.flatMap((name) =>
+    model.adapter(name).extraLosses.map((term) => tf.div(tf.reshape(term(), []), batches.length)),
+  );
+  return extras.reduce(
+    (sum, extra) => tf.add(sum, extra),
+    tf.div(
+      request.task.loss(output, batch, (measures) => told.push(Promise.resolve(measures))),
+      count,
+    ),
+  ) as Scalar;
+}
