@@ -129,6 +129,7 @@ const optimizer =
     : createOptimizer(options.optimizer as OptimizerName);
 const state = optimizer.init(parameters);
 const seconds: number[] = [];
+const processorSeconds: number[] = [];
 let loss = Number.NaN;
 const loadingPeakRssBytes = process.resourceUsage().maxRSS * 1024;
 collectGarbage(); // the random weights were made in JavaScript; a checkpoint's are not
@@ -139,7 +140,7 @@ const sampler = setInterval(
 );
 
 for (let step = 0; step <= Number(options.steps); step += 1) {
-  const start = performance.now();
+  const [start, before] = [performance.now(), process.cpuUsage()];
   const variables = parameters.map(({ variable }) => variable);
   const { value, gradients: grads } = tf.tidy(() =>
     variableGradients(() => tf.tidy(meanLoss), variables),
@@ -154,13 +155,14 @@ for (let step = 0; step <= Number(options.steps); step += 1) {
   await optimizer.update(parameters, gradients, state, { learningRate: 3e-3, gradientScale });
   tf.dispose([value, grads]);
   seconds.push((performance.now() - start) / 1e3);
+  const { user, system } = process.cpuUsage(before);
+  processorSeconds.push((user + system) / 1e6);
   peakRssBytes = Math.max(peakRssBytes, process.memoryUsage.rss());
   await new Promise((resolve) => setImmediate(resolve));
 }
 clearInterval(sampler);
 if (options.profile) await profile();
-const timed = seconds.slice(1).sort((a, b) => a - b); // the first step warms up
-const secondsPerStep = timed[Math.floor(timed.length / 2)]!;
+const secondsPerStep = medianStep(seconds);
 const plannedPeakBytes = planMemory({
   architecture: architecture,
   config,
@@ -179,6 +181,7 @@ const report = {
   precision: engine.precision,
   tokensPerSecond: (batchSize * length) / secondsPerStep,
   secondsPerStep,
+  processorSecondsPerStep: medianStep(processorSeconds),
   peakRssBytes: Math.max(peakRssBytes, loadingPeakRssBytes),
   plannedPeakBytes,
   trainingPeakRssBytes: peakRssBytes,
@@ -199,6 +202,12 @@ console.log(
 state.dispose();
 model.dispose();
 engine.dispose();
+
+/** Without the first, which warms up. */
+function medianStep(all: readonly number[]): number {
+  const timed = all.slice(1).sort((a, b) => a - b);
+  return timed[Math.floor(timed.length / 2)]!;
+}
 
 /** Of the head, or over the vocabulary, whose logits are made chunk by chunk. */
 function meanLoss(): Scalar {
@@ -238,7 +247,18 @@ function frozenOperations(): number {
   return 2 * (options.checkpointing ? 3 : 2) * elements * batchSize * length;
 }
 
-/** Milliseconds per kernel of one more step. */
+/** What of an engine a step calls beside tfjs's kernels. */
+const PRODUCTS = [
+  'linear',
+  'linearActivated',
+  'linearAdded',
+  'linearAddedGradient',
+  'linearInputGradient',
+  'linearCrossEntropy',
+  'gather',
+] as const;
+
+/** Milliseconds per kernel of one more step, and those outside of kernels. */
 async function profile(): Promise<void> {
   const spent = new Map<string, { ms: number; calls: number }>();
   const run = tf.engine().runKernel.bind(tf.engine());
@@ -252,7 +272,8 @@ async function profile(): Promise<void> {
     }
   };
   const patched = tf.engine() as unknown as { runKernel: unknown };
-  const timedMethod = (name: 'linear' | 'linearInputGradient' | 'gather') => {
+  const timedMethod = (name: (typeof PRODUCTS)[number]) => {
+    if (!engine[name]) return;
     const original = (engine[name] as (...args: unknown[]) => unknown).bind(engine);
     (engine as unknown as Record<string, unknown>)[name] = (...args: unknown[]) => {
       const start = performance.now();
@@ -265,7 +286,7 @@ async function profile(): Promise<void> {
     };
   };
   patched.runKernel = timedRun;
-  for (const name of ['linear', 'linearInputGradient', 'gather'] as const) timedMethod(name);
+  for (const name of PRODUCTS) timedMethod(name);
   const start = performance.now();
   const { value, gradients: grads } = variableGradients(
     () => tf.tidy(meanLoss),
@@ -274,7 +295,10 @@ async function profile(): Promise<void> {
   value.dataSync();
   const total = performance.now() - start;
   tf.dispose([value, grads]);
-  console.error(`forward and backward ${total.toFixed(0)} ms`);
+  const inKernels = [...spent.values()].reduce((sum, { ms }) => sum + ms, 0);
+  console.error(
+    `forward and backward ${total.toFixed(0)} ms, outside of kernels ${(total - inKernels).toFixed(0)} ms`,
+  );
   for (const [name, { ms, calls }] of [...spent].sort((a, b) => b[1].ms - a[1].ms).slice(0, 20))
     console.error(
       `${name.padEnd(36)} ${ms.toFixed(1).padStart(9)} ms ${String(calls).padStart(6)} calls`,

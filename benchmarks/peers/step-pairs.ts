@@ -11,6 +11,8 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 export interface StepReport {
   readonly tokensPerSecond: number;
   readonly secondsPerStep: number;
+  /** Of all threads, waiting in loops included: what a busy machine disturbs less. */
+  readonly processorSecondsPerStep: number;
   readonly peakRssBytes: number;
   readonly loss: number;
   /** Ours only. */
@@ -41,8 +43,8 @@ interface Side {
 }
 
 export const HEADER = [
-  '| side | tokens/s | s/step | peak memory | ÷ strongest peer, median (least to most) | of oneDNN |',
-  '|---|---|---|---|---|---|',
+  '| side | tokens/s | s/step | peak memory | ÷ strongest peer, median (least to most) | by processor time | of oneDNN |',
+  '|---|---|---|---|---|---|---|',
 ];
 
 /** The lines of one shape's table. */
@@ -111,16 +113,7 @@ function line(
   failure: string | undefined,
 ): string {
   const own = rounds.flatMap((round) => round.get(side) ?? []);
-  if (own.length === 0) return `| ${side.label} | failed: ${failure} | | | | |`;
-  const ratios = rounds.flatMap((round) => {
-    const strongest = Math.max(
-      ...[...round]
-        .filter(([{ isOurs }]) => !isOurs)
-        .map(([, { tokensPerSecond }]) => tokensPerSecond),
-    );
-    const mine = round.get(side);
-    return side.isOurs && mine && strongest > 0 ? [mine.tokensPerSecond / strongest] : [];
-  });
+  if (own.length === 0) return `| ${side.label} | failed: ${failure} | | | | | |`;
   const operations = own[0]!.frozenOperations;
   const seconds = median(own.map(({ secondsPerStep }) => secondsPerStep));
   const cells = [
@@ -128,14 +121,31 @@ function line(
     median(own.map(({ tokensPerSecond }) => tokensPerSecond)).toFixed(1),
     seconds.toFixed(3),
     `${(Math.max(...own.map(({ peakRssBytes }) => peakRssBytes)) / 1e9).toFixed(2)} GB`,
-    ratios.length > 0
-      ? `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`
-      : '',
+    ratioCell(side, rounds, ({ secondsPerStep }) => secondsPerStep),
+    ratioCell(side, rounds, ({ processorSecondsPerStep }) => processorSecondsPerStep),
     operations !== undefined && products !== undefined
       ? `${((100 * operations) / seconds / 1e9 / products).toFixed(0)} %`
       : '',
   ];
   return `| ${cells.join(' | ')} |`;
+}
+
+/** How many times as fast as the fastest peer of each round: the median, and in brackets the least and
+ * the most. */
+function ratioCell(
+  side: Side,
+  rounds: readonly ReadonlyMap<Side, StepReport>[],
+  secondsOf: (report: StepReport) => number,
+): string {
+  const ratios = rounds.flatMap((round) => {
+    const peers = [...round].filter(([{ isOurs }]) => !isOurs);
+    const mine = round.get(side);
+    return side.isOurs && mine && peers.length > 0
+      ? [Math.min(...peers.map(([, report]) => secondsOf(report))) / secondsOf(mine)]
+      : [];
+  });
+  if (ratios.length === 0) return '';
+  return `${median(ratios).toFixed(2)} (${Math.min(...ratios).toFixed(2)} to ${Math.max(...ratios).toFixed(2)})`;
 }
 
 /** GFLOP/s of oneDNN's bfloat16 products, as PyTorch runs them. */

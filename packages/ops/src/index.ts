@@ -44,6 +44,9 @@ export {
   type SizingOptions,
 } from './weights/define-engine.js';
 export type {
+  AddedGradients,
+  AddedGradientsWanted,
+  AddedProduct,
   Engine,
   FreezeOptions,
   FrozenWeight,
@@ -84,6 +87,7 @@ export type {
 } from './tape/kernels.js';
 export { layerNorm } from './norms/layer-norm.js';
 export { addThinProducts, type ThinProduct } from './products/add-thin-products.js';
+export { linearAdded } from './products/linear-added.js';
 export { linearActivated } from './products/linear-activated.js';
 export {
   linearCrossEntropy,

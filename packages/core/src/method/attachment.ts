@@ -3,7 +3,7 @@
  * told of the run that it takes part in.
  */
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
-import type { ThinProduct } from '@peft/ops';
+import type { AddedProduct } from '@peft/ops';
 import type { Site, SiteKind } from '../description/sites.js';
 
 /** A linear map: y = x·Wᵀ + b, `weight` `[out, in]`, `bias` `[out]`. */
@@ -24,10 +24,11 @@ export interface LinearAttachment {
   /** Multiplies the adapter's strength, where it has one. */
   rescale?(factor: number): void;
   /**
-   * What `forward` adds to `base(x)` where it does nothing else outside training: scale·x·Aᵀ·Bᵀ, A `[r,
-   * in]`, B `[out, r]`. A batch that mixes adapters adds those of all of them in one go.
+   * What `forward` adds to `base(x)` where it does nothing else: scale·x·Aᵀ·Bᵀ, A `[r, in]`, B `[out,
+   * r]`; undefined where it does in such a run. The base's product and this one are then made in one
+   * pass, and a batch that mixes adapters adds those of all of them in one go.
    */
-  added?(): Omit<ThinProduct, 'rows'>;
+  added?(run: { readonly training: boolean }): AddedProduct | undefined;
   /** A row's result depends on the other rows, so that no batch can mix it with others. */
   readonly readsWholeBatch?: boolean;
 }

@@ -153,7 +153,7 @@ export class MixedBatch {
     const table = tableOf(this.host, site);
     if (table !== undefined && adapter.at('embedding', table).length > 0) return undefined;
     const [first, ...more] = adapter.at('linear', site.path);
-    const added = more.length === 0 ? first?.attachment?.added?.() : undefined;
+    const added = more.length === 0 ? first?.attachment?.added?.({ training: false }) : undefined;
     return added && { ...added, rows };
   }
 

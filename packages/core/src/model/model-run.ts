@@ -16,6 +16,7 @@ import {
   layerNorm,
   linear,
   linearActivated,
+  linearAdded,
   randomKey,
   rmsNorm,
   type ActivationName,
@@ -84,7 +85,11 @@ export class ModelRun {
         const attached = this.#scope.at('linear', path);
         if (activation && attached.length === 0 && base === map)
           return linearActivated(activation, rows, weight(), bias());
-        const y = this.#wrapped(path, attached, base)(rows);
+        const [first, ...around] = attached;
+        const added = base === map ? first?.attachment.added?.(this) : undefined;
+        const y = added
+          ? this.#wrapped(path, around, (own) => linearAdded(own, weight(), bias(), added))(rows)
+          : this.#wrapped(path, attached, base)(rows);
         return activation ? activate(activation, y) : y;
       }),
     );

@@ -6,6 +6,9 @@ import {
   decodeFloat32,
   isQuantizedFormat,
   type ActivationName,
+  type AddedGradients,
+  type AddedGradientsWanted,
+  type AddedProduct,
   type Engine,
   type FreezeOptions,
   type FrozenWeight,
@@ -15,7 +18,6 @@ import {
   type StoredDtype,
   type TensorSource,
 } from '@peft/ops';
-import { ACTIVATION } from './binding/activations.js';
 import { loadBinding } from './binding/load-binding.js';
 import type { NativeBinding } from './binding/native-binding.js';
 import type { WeightHandle } from './binding/weights.js';
@@ -31,6 +33,13 @@ import { registerRows } from './kernels/rows.js';
 import { registerShapes } from './kernels/shapes.js';
 import { MOST_THREADS } from './environment.js';
 import { NATIVE_BACKEND, NativeBackend } from './native-backend.js';
+import {
+  linear,
+  linearActivated,
+  linearAdded,
+  linearAddedGradient,
+  linearInputGradient,
+} from './frozen-products.js';
 import { nativeSizing } from './native-sizing.js';
 import { NativeWeight } from './native-weight.js';
 import { outputLoss } from './output-loss.js';
@@ -207,20 +216,7 @@ class NativeEngine implements Engine {
   }
 
   linear(x: Tensor2D, weight: FrozenWeight, bias?: Tensor1D): Tensor2D {
-    const own = this.#own(weight);
-    const { backend } = this;
-    const y = backend.create(outputShape(own, x));
-    own.read((handle) =>
-      this.binding.linear(
-        handle,
-        backend.values(x),
-        bias ? backend.values(bias) : null,
-        y.values,
-        x.shape[0],
-        this.precision === 'bfloat16',
-      ),
-    );
-    return tf.engine().makeTensorFromTensorInfo(y.info) as Tensor2D;
+    return linear(this, x, this.#own(weight), bias);
   }
 
   linearActivated(
@@ -230,25 +226,25 @@ class NativeEngine implements Engine {
     kind: ActivationName,
     keepSums: boolean,
   ): { y: Tensor2D; sums?: Tensor2D } {
-    const own = this.#own(weight);
-    const { backend } = this;
-    const shape = outputShape(own, x);
-    const y = backend.create(shape);
-    const sums = keepSums ? backend.create(shape) : undefined;
-    own.read((handle) =>
-      this.binding.linearActivated(
-        handle,
-        backend.values(x),
-        bias ? backend.values(bias) : null,
-        ACTIVATION[kind],
-        y.values,
-        sums?.values ?? null,
-        x.shape[0],
-        this.precision === 'bfloat16',
-      ),
-    );
-    const tensor = ({ info }: typeof y) => tf.engine().makeTensorFromTensorInfo(info) as Tensor2D;
-    return { y: tensor(y), sums: sums && tensor(sums) };
+    return linearActivated(this, x, this.#own(weight), bias, kind, keepSums);
+  }
+
+  linearAdded(
+    x: Tensor2D,
+    weight: FrozenWeight,
+    bias: Tensor1D | undefined,
+    added: AddedProduct,
+  ): { y: Tensor2D; narrow: Tensor2D } {
+    return linearAdded(this, x, this.#own(weight), bias, added);
+  }
+
+  linearAddedGradient(
+    dy: Tensor2D,
+    weight: FrozenWeight,
+    added: AddedProduct,
+    wanted: AddedGradientsWanted,
+  ): AddedGradients {
+    return linearAddedGradient(this, dy, this.#own(weight), added, wanted);
   }
 
   linearCrossEntropy(
@@ -262,22 +258,7 @@ class NativeEngine implements Engine {
   }
 
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D {
-    const own = this.#own(weight);
-    const [rows, columns] = own.shape as [number, number];
-    if (dy.shape[1] !== rows)
-      throw shapeError(own.name, 'linearInputGradient', `[N, ${rows}]`, dy.shape);
-    const { backend } = this;
-    const dx = backend.create([dy.shape[0], columns]);
-    own.read((handle) =>
-      this.binding.linearInputGradient(
-        handle,
-        backend.values(dy),
-        dx.values,
-        dy.shape[0],
-        this.precision === 'bfloat16',
-      ),
-    );
-    return tf.engine().makeTensorFromTensorInfo(dx.info) as Tensor2D;
+    return linearInputGradient(this, dy, this.#own(weight));
   }
 
   gather(weight: FrozenWeight, ids: Int32Array): Tensor2D {
@@ -376,23 +357,4 @@ function matrixShape(name: string, shape: readonly number[]): [number, number] {
       `${name}: a frozen weight has two axes, got [${shape.join(', ')}].`,
     );
   return [shape[0]!, shape[1]!];
-}
-
-/** `[N, out]` of a product. */
-function outputShape({ name, shape }: NativeWeight, x: Tensor2D): [number, number] {
-  const [rows, columns] = shape as [number, number];
-  if (x.shape[1] !== columns) throw shapeError(name, 'linear', `[N, ${columns}]`, x.shape);
-  return [x.shape[0], rows];
-}
-
-function shapeError(
-  name: string,
-  operation: string,
-  expected: string,
-  got: readonly number[],
-): PeftError {
-  return new PeftError(
-    'PEFT_SHAPE_MISMATCH',
-    `${operation}: ${name} takes ${expected}, got [${got.join(', ')}].`,
-  );
 }

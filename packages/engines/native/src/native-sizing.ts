@@ -40,6 +40,7 @@ export const nativeSizing: EngineSizing = Object.freeze<EngineSizing>({
   mapsFiles: true,
   kernels: Object.freeze(Object.fromEntries(KERNELS.map((name) => [name, nothing]))),
   hasActivatedProducts: true,
+  hasAddedProducts: true,
   vocabularyChunk: 1024, // kChunk of cpp/weights/output-loss.cc
   weightBytes: ({ shape, size }) => weightBytes(shape[0]!, shape[1]!, size),
   productBytes: () => 0,

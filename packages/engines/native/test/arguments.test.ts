@@ -36,6 +36,25 @@ describe.skipIf(!addon)('the addon', () => {
     expect(() => native.gatherRows(f(4), Int32Array.of(0, 2), f(4), 2, 2)).toThrow(
       'row 2 is outside the 2 rows',
     );
+    const matrix = native.weightFromBytes(new Uint8Array(2 * 3 * 4), 'f32', 2, 3, false);
+    const added = (a: number, b: number, rank: number, scale = 1) =>
+      native.linearAdded(matrix, f(3), null, f(a), f(b), rank, scale, f(2), f(rank), 1, false);
+    expect(() => added(2, 2, 1)).toThrow('linearAdded: a needs 3 elements, got 2.');
+    expect(() => added(3, 1, 1)).toThrow('linearAdded: b needs 2 elements, got 1.');
+    expect(() => added(3, 2, 1, Infinity)).toThrow('scale must be finite');
+    expect(() => added(3, 2, 1)).not.toThrow();
+    const gradient = (x: number | undefined, narrow: number | undefined) => {
+      const [ownX, ownNarrow] = [x, narrow].map((length) =>
+        length === undefined ? null : f(length),
+      ) as [Float32Array | null, Float32Array | null];
+      native.linearAddedGradient(
+        ...([matrix, f(2), ownX, ownNarrow, f(3), f(2), 1, 1, null, f(3), f(2), 1, false] as const),
+      );
+    };
+    expect(() => gradient(undefined, 1)).toThrow('x must be a Float32Array');
+    expect(() => gradient(3, undefined)).toThrow('narrow must be a Float32Array');
+    expect(() => gradient(3, 1)).not.toThrow();
+    native.weightFree(matrix);
     const thin = (rows: readonly number[], ends: readonly number[], rank = 1) =>
       native.addThinProducts(
         f(4),

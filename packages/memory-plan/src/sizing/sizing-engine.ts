@@ -8,6 +8,9 @@ import { PeftError } from '@peft/errors';
 import {
   isQuantizedFormat,
   weightBytes,
+  type AddedGradients,
+  type AddedGradientsWanted,
+  type AddedProduct,
   type Engine,
   type EngineSizing,
   type FreezeOptions,
@@ -74,6 +77,7 @@ export class SizingEngine implements Engine {
     this.backendName = registerSizingBackend(sizes);
     this.description = `sizes only (${sizes.name})`;
     if (!sizes.hasActivatedProducts) this.linearActivated = undefined;
+    if (!sizes.hasAddedProducts) this.linearAdded = this.linearAddedGradient = undefined;
     if (sizes.vocabularyChunk === undefined) this.linearCrossEntropy = undefined;
   }
 
@@ -126,6 +130,27 @@ export class SizingEngine implements Engine {
     const y = this.#product(x, own, own.shape[0]!, keepSums ? 'sums' : 'activation');
     return { y, sums: keepSums ? this.#tensor(y.shape) : undefined };
   };
+
+  linearAdded? = (
+    x: Tensor2D,
+    weight: FrozenWeight,
+    bias: Tensor1D | undefined,
+    { a }: AddedProduct,
+  ): { y: Tensor2D; narrow: Tensor2D } => ({
+    narrow: this.#tensor([x.shape[0], a.shape[0]]),
+    y: this.linear(x, weight, bias),
+  });
+
+  linearAddedGradient? = (
+    dy: Tensor2D,
+    weight: FrozenWeight,
+    { a, b }: AddedProduct,
+    { withX, x, narrow }: AddedGradientsWanted,
+  ): AddedGradients => ({
+    b: narrow && this.#tensor(b.shape),
+    a: x && this.#tensor(a.shape),
+    x: withX ? this.linearInputGradient(dy, weight) : undefined,
+  });
 
   linearCrossEntropy? = (
     x: Tensor2D,

@@ -11,15 +11,13 @@ import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import { differentiable } from '../tape/differentiable.js';
 import { runKernel } from '../tape/kernel.js';
 import { checkRows, gatherRows, scatterAddRows } from '../rows/gather-rows.js';
+import type { AddedProduct } from '../weights/engine.js';
 import { product } from './product.js';
 
 /** scale·x·Aᵀ·Bᵀ of some rows of x. */
-export interface ThinProduct {
+export interface ThinProduct extends AddedProduct {
   /** Each in [0, N), and in one product of a sum only. */
   readonly rows: Int32Array;
-  readonly a: Tensor2D; // [r, in]
-  readonly b: Tensor2D; // [out, r]
-  readonly scale: number;
 }
 
 type Factor = 'x' | 'y' | `a${number}` | `b${number}`;

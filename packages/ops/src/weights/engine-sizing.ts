@@ -73,6 +73,8 @@ export interface EngineSizing {
   readonly kernels: Readonly<Partial<Record<KernelName, KernelHolds>>>;
   /** It has `linearActivated`. */
   readonly hasActivatedProducts: boolean;
+  /** It has `linearAdded`. Default false. */
+  readonly hasAddedProducts?: boolean;
   /** It has `linearCrossEntropy`, and makes the logits of so many words of the vocabulary at a time. */
   readonly vocabularyChunk?: number;
   /** Bytes that a weight takes once it was used like this. */

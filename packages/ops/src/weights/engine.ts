@@ -90,6 +90,30 @@ export interface OnePassLoss {
   readonly gradient?: Tensor2D;
 }
 
+/** scale·x·Aᵀ·Bᵀ, what a low-rank adapter adds. */
+export interface AddedProduct {
+  readonly a: Tensor2D; // [r, in]
+  readonly b: Tensor2D; // [out, r]
+  readonly scale: number;
+}
+
+/** What `linearAddedGradient` is to make, and of what. */
+export interface AddedGradientsWanted {
+  /** dx = dy·W + scale·dy·B·A. */
+  readonly withX: boolean;
+  /** x `[N, in]`, for dA = scale·(dy·B)ᵀ·x. */
+  readonly x?: Tensor2D;
+  /** scale·x·Aᵀ `[N, r]`, for dB = dyᵀ·n. */
+  readonly narrow?: Tensor2D;
+}
+
+/** Those that were asked for. */
+export interface AddedGradients {
+  readonly x?: Tensor2D; // [N, in]
+  readonly a?: Tensor2D; // [r, in]
+  readonly b?: Tensor2D; // [out, r]
+}
+
 /**
  * What computes: holds frozen weights in its own form and multiplies by them; all other operations
  * run on its tfjs backend, by its kernels where it has them.
@@ -149,6 +173,24 @@ export interface Engine {
     options: OutputLayerOptions,
     withGradient: boolean,
   ): OnePassLoss | undefined;
+  /**
+   * y = x·Wᵀ + b + n·Bᵀ `[N, out]` and n = scale·x·Aᵀ `[N, r]`, in one pass; the caller disposes both.
+   * A `[r, in]` and B `[out, r]` are multiplied in float32. Optional, together with
+   * `linearAddedGradient`: without them the products run one after the other.
+   */
+  linearAdded?(
+    x: Tensor2D,
+    weight: FrozenWeight,
+    bias: Tensor1D | undefined,
+    added: AddedProduct,
+  ): { readonly y: Tensor2D; readonly narrow: Tensor2D };
+  /** The gradients of `linearAdded` that `wanted` asks for; the caller disposes. */
+  linearAddedGradient?(
+    dy: Tensor2D,
+    weight: FrozenWeight,
+    added: AddedProduct,
+    wanted: AddedGradientsWanted,
+  ): AddedGradients;
   /** dx = dy·W. dy `[N, out]`, dx `[N, in]`; the caller disposes dx. */
   linearInputGradient(dy: Tensor2D, weight: FrozenWeight): Tensor2D;
   /**

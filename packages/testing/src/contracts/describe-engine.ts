@@ -8,15 +8,12 @@ import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import {
-  activate,
   decodeFloat32,
   embed,
   encodeBfloat16,
   encodeFloat16,
   linear,
   memorySource,
-  linearActivated,
-  variableGradients,
   type Engine,
   type FreezeOptions,
   type FrozenWeight,
@@ -25,6 +22,7 @@ import {
 } from '@peft/ops';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { checkWeight } from '../check-weight.js';
+import { describeJointProducts } from './describe-joint-products.js';
 import { describeKernels } from './describe-kernels.js';
 import { describeStep } from './describe-step.js';
 import { codedParts, quantizedParts } from '../quantized-parts.js';
@@ -142,40 +140,7 @@ export function describeEngine(
       });
     }
 
-    test.each(['gelu', 'relu', 'tanh'] as const)(
-      'a product and %s in one are the two one after the other, gradients included',
-      (kind) => {
-        const [rows, width, out] = [7, 65, 43];
-        const weight = freeze(
-          memorySource('w', [out, width], seededValues('activated', width * out)),
-          { format: 'f32' },
-        );
-        const run = (body: (x: Tensor2D, bias: Tensor1D) => Tensor2D) => {
-          const [x, bias] = [
-            tf.variable(seededTensor('x', [rows, width])),
-            tf.variable(seededTensor('bias', [out])),
-          ] as [tf.Variable, tf.Variable];
-          const y = tf.keep(tf.tidy(() => body(x as Tensor2D, bias as Tensor1D)));
-          const { value, gradients } = variableGradients(
-            () =>
-              tf.tidy(() => tf.sum(tf.square(body(x as Tensor2D, bias as Tensor1D))).asScalar()),
-            [x, bias],
-          );
-          const result = [y, value, gradients[x.name]!, gradients[bias.name]!].map((tensor) =>
-            Array.from(tensor.dataSync()),
-          );
-          tf.dispose([y, value, gradients, x, bias]);
-          return result;
-        };
-        expect(run((x, bias) => linearActivated(kind, x, weight, bias))).toEqual(
-          run((x, bias) => activate(kind, linear(x, weight, bias))),
-        );
-        expect(
-          linearActivated(kind, seededTensor('x', [rows, width]) as Tensor2D, weight).shape,
-        ).toEqual([rows, out]);
-        weight.dispose();
-      },
-    );
+    describeJointProducts((values, shape) => freeze(memorySource('w', shape, values)));
 
     for (const format of ['nf4', 'fp4'] as const) {
       part(`format ${format} with other blocks`, () => {

@@ -18,7 +18,9 @@ class BackwardTask {
       : p(problem),
         g(gradients),
         products(problem.bf16, std::max(kKeyBlock, problem.headSize)),
-        parts(Scratch::kAttentionA, floatsNeeded(products, problem.headSize)),
+        queries_(problem.queryOffsets[sequence + 1] - problem.queryOffsets[sequence]),
+        parts(Scratch::kAttentionA, floatsNeeded(products, problem.headSize) +
+                                        queries_ * (problem.heads / problem.keyValueHeads)),
         longestKeys_(longestKeys),
         sequence_(sequence),
         keyHead_(keyHead),
@@ -45,12 +47,13 @@ class BackwardTask {
     dvSums = parts.floats(kKeyBlock * head32);
     biasLine = parts.floats(kQueryBlock + kKeyBlock);
     biasGradient = parts.floats(kQueryBlock + kKeyBlock);
+    delta = parts.floats(queries_ * (p.heads / p.keyValueHeads));
   }
 
   void run() {
     const int64_t size = p.headSize, group = p.heads / p.keyValueHeads;
-    const int64_t queries = p.queryOffsets[sequence_ + 1] - p.queryOffsets[sequence_],
-                  keys = p.keyOffsets[sequence_ + 1] - p.keyOffsets[sequence_];
+    makeDelta();
+    const int64_t queries = queries_, keys = p.keyOffsets[sequence_ + 1] - p.keyOffsets[sequence_];
     const int64_t queryRow = p.queryOffsets[sequence_];
     for (int64_t n = 0; n < queries; n++)
       kernels().fillRun(g.dq + (queryRow + n) * p.queryWidth() + keyHead_ * group * size,
@@ -88,19 +91,17 @@ class BackwardTask {
   /** Adds what one tile gives to dq, dkSums, dvSums. False: nothing of it is seen. */
   bool tile(const KeyBlock& block, int64_t head, int64_t begin, int64_t rows, bool accumulate) {
     const KernelTable& table = kernels();
-    const int64_t size = p.headSize, width = p.queryWidth(), columns = block.columns;
+    const int64_t size = p.headSize, width = p.queryWidth();
     const int64_t queryRow = p.queryOffsets[sequence_] + begin,
                   offset = queryRow * width + head * size;
     const TileBounds bounds(p, sequence_, begin, rows);
     ScoreTile tile = scoreTile(p, block, rows, queryRow, head, longestKeys_, scores);
     if (!bounds.see(block, tile)) return false;
+    const int64_t columns = tile.columns;
     products.packRows(p.q + offset, width, rows, size, queryRows);
     products.packRows(g.dy + offset, width, rows, size, dyRows);
     products.packColumns(p.q + offset, width, size, rows, queryColumns);
     products.packColumns(g.dy + offset, width, size, rows, dyColumns);
-    float delta[kQueryBlock];
-    for (int64_t r = 0; r < rows; r++)
-      delta[r] = table.dot(g.dy + offset + r * width, g.y + offset + r * width, size);
     products.multiply(rows, columns, size, queryRows, keysT, scores, rows, false);
     products.multiply(rows, columns, size, dyRows, valuesT, dp, rows, false);
     layBias(p, head, block, bounds, tile, biasLine);
@@ -109,23 +110,48 @@ class BackwardTask {
       table.fillRun(biasGradient, rows + columns - 1, 0.0f);
       line = biasGradient + rows - 1;
     }
-    table.attention.backward(tile, dp, g.logSumExp + queryRow * p.heads + head, p.heads, delta,
-                             probabilities, ds, line);
-    if (line) addBias(head, block, bounds, rows);
-    products.multiply(rows, size, columns, products.rowsOf(ds, rows, columns, packedRows), keysN,
-                      dqSums, rows, false);
+    table.attention.backward(tile, dp, g.logSumExp + queryRow * p.heads + head, p.heads,
+                             deltaOf(head) + begin, probabilities, ds, line);
+    if (line) addBias(head, block, bounds, rows, columns);
+    products.multiplyFirst(rows, size, columns, block.columns,
+                           products.rowsOf(ds, rows, columns, packedRows), keysN, dqSums, rows);
     products.k.store(dqSums, rows, rows, size, g.dq + offset, width, nullptr, true);
     products.packRowsTransposed(ds, kStrideWords, columns, rows, packedColumns);
     products.multiply(columns, size, rows, packedColumns, queryColumns, dkSums, kKeyBlock,
                       accumulate);
     products.packRowsTransposed(probabilities, kStrideWords, columns, rows, packedColumns);
     products.multiply(columns, size, rows, packedColumns, dyColumns, dvSums, kKeyBlock, accumulate);
+    if (!accumulate) clearRows(columns, block.columns);
     return true;
   }
 
-  void addBias(int64_t head, const KeyBlock& block, const TileBounds& bounds, int64_t rows) {
+  /** δ of all queries and heads. */
+  void makeDelta() {
+    const int64_t size = p.headSize, width = p.queryWidth(), group = p.heads / p.keyValueHeads;
+    const int64_t queryRow = p.queryOffsets[sequence_];
+    for (int64_t n = 0; n < queries_; n++)
+      for (int64_t head = keyHead_ * group; head < (keyHead_ + 1) * group; head++) {
+        const int64_t at = (queryRow + n) * width + head * size;
+        deltaOf(head)[n] = kernels().dot(g.dy + at, g.y + at, size);
+      }
+  }
+
+  float* deltaOf(int64_t head) const {
+    return delta + (head - keyHead_ * (p.heads / p.keyValueHeads)) * queries_;
+  }
+
+  /** Rows [from, to) of the sums of keys and values, to which the first tile gave nothing. */
+  void clearRows(int64_t from, int64_t to) {
+    const int64_t panel = products.k.tileColumns, head32 = products.padded(p.headSize);
+    for (float* sums : {dkSums, dvSums})
+      for (int64_t c = 0; c < head32; c += panel)
+        std::fill(sums + c * kKeyBlock + from * panel, sums + c * kKeyBlock + to * panel, 0.0f);
+  }
+
+  void addBias(int64_t head, const KeyBlock& block, const TileBounds& bounds, int64_t rows,
+               int64_t columns) {
     const int64_t shift = block.begin - bounds.firstPosition();
-    for (int64_t i = 0; i < rows + block.columns - 1; i++)
+    for (int64_t i = 0; i < rows + columns - 1; i++)
       dbias_[head * p.biasColumns + biasColumn(p, i - (rows - 1) + shift)] += biasGradient[i];
   }
 
@@ -145,12 +171,14 @@ class BackwardTask {
   const AttentionProblem& p;
   const AttentionGradients& g;
   const TileProducts products;
+  const int64_t queries_;
   Parts parts;
   const int64_t longestKeys_, sequence_, keyHead_;
   float *dbias_, *dextraKeys_, *dextraValues_;  // this sequence's parts
   uint32_t *keysT, *valuesT, *keysN, *queryRows, *dyRows, *queryColumns, *dyColumns, *packedRows,
       *packedColumns;
-  float *scores, *dp, *probabilities, *ds, *dqSums, *dkSums, *dvSums, *biasLine, *biasGradient;
+  float *scores, *dp, *probabilities, *ds, *dqSums, *dkSums, *dvSums, *biasLine, *biasGradient,
+      *delta;
 };
 
 /** out = Σ parts in order; parts [count][length]. */

@@ -50,7 +50,8 @@ class TileBounds {
   /** Position of the block's first query among the keys. */
   int64_t firstPosition() const { return first_; }
 
-  /** Sets what of the block each row sees. False: nothing. */
+  /** Sets what of the block each row sees, and cuts the tile to whole panels of columns that some
+   * row sees. False: nothing. */
   bool see(const KeyBlock& block, ScoreTile& tile) const {
     tile.seenFrom = -kUnlimited;
     tile.seenTo = kUnlimited;
@@ -61,7 +62,13 @@ class TileBounds {
         tile.seenFrom = (p_.causal ? first_ - p_.window + 1 : first_ - half) - block.begin;
       if (p_.window > 0 && !p_.causal) tile.seenTo = first_ + half + 1 - block.begin;
     }
-    return tile.seenTo + rows_ - 1 > 0 && tile.seenFrom < block.columns;
+    const int64_t end = tile.seenTo + rows_ - 1;
+    if (end <= 0 || tile.seenFrom >= block.columns) return false;
+    const int64_t panel = kernels().f32.tileColumns;
+    tile.columns = std::min(block.columns, (end + panel - 1) / panel * panel);
+    if (tile.seenTo >= tile.columns) tile.seenTo = kUnlimited;
+    if (tile.seenFrom + rows_ - 1 <= 0) tile.seenFrom = -kUnlimited;
+    return true;
   }
 
  private:

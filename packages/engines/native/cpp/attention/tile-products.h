@@ -69,6 +69,17 @@ struct TileProducts {
     }
   }
 
+  /** As `multiply` of the first `depth` elements of a vector operand that was packed deeper, both
+   * of one pass. */
+  void multiplyFirst(int64_t rows, int64_t columns, int64_t depth, int64_t packedDepth,
+                     const uint32_t* s, const uint32_t* v, float* sums, int64_t sumRows) const {
+    if (depth == packedDepth)
+      return k.multiply(rows, columns, words(depth), s, v, sums, sumRows, false);
+    for (int64_t c = 0; c < columns; c += k.tileColumns)
+      k.multiply(rows, std::min<int64_t>(k.tileColumns, columns - c), words(depth), s,
+                 v + c * words(packedDepth), sums + c * sumRows, sumRows, false);
+  }
+
   /** Rows of kStrideWords floats as a broadcast operand: as they are, or rounded to bf16 in
    * `packed`. */
   const uint32_t* rowsOf(const float* matrix, int64_t rows, int64_t depth, uint32_t* packed) const {

@@ -287,6 +287,42 @@ napi_value linearInputGradient(const Arguments& a) {
   return nullptr;
 }
 
+/** Arguments index … index + 3: a, b, rank, scale. */
+AddedProduct addedOf(const Arguments& a, size_t index, const WeightShape& shape) {
+  const int64_t rank = a.size(index + 2, "rank");
+  return {a.floats(index, "a", product(rank, shape.columns)),
+          a.floats(index + 1, "b", product(shape.rows, rank)), rank, a.finite(index + 3, "scale")};
+}
+
+napi_value linearAdded(const Arguments& a) {
+  const Weight& weight = weightOf(a, 0);
+  const int64_t n = a.size(9, "n");
+  const float* x = a.floats(1, "x", product(n, weight.shape.columns));
+  const float* bias = a.optionalFloats(2, "bias", weight.shape.rows);
+  const AddedProduct added = addedOf(a, 3, weight.shape);
+  float* y = a.floats(7, "y", product(n, weight.shape.rows));
+  float* narrow = a.floats(8, "narrow", product(n, added.rank));
+  const bool bf16 = a.boolean(10, "bf16");
+  reading(weight, [&] { weightForwardAdded(weight, added, x, bias, y, narrow, n, bf16); });
+  return nullptr;
+}
+
+napi_value linearAddedGradient(const Arguments& a) {
+  const Weight& weight = weightOf(a, 0);
+  const int64_t n = a.size(11, "n");
+  const float* dy = a.floats(1, "dy", product(n, weight.shape.rows));
+  const AddedProduct added = addedOf(a, 4, weight.shape);
+  const AddedGradients gradients = {
+      a.optionalFloats(8, "dx", product(n, weight.shape.columns)),
+      a.optionalFloats(9, "da", product(added.rank, weight.shape.columns)),
+      a.optionalFloats(10, "db", product(weight.shape.rows, added.rank))};
+  const float* x = gradients.da ? a.floats(2, "x", product(n, weight.shape.columns)) : nullptr;
+  const float* narrow = gradients.db ? a.floats(3, "narrow", product(n, added.rank)) : nullptr;
+  const bool bf16 = a.boolean(12, "bf16");
+  reading(weight, [&] { weightBackwardAdded(weight, added, dy, x, narrow, gradients, n, bf16); });
+  return nullptr;
+}
+
 napi_value linearCrossEntropy(const Arguments& a) {
   const Weight& weight = weightOf(a, 0);
   if (weight.shape.transposed) a.fail("the weight of an output layer must not be transposed");
@@ -322,6 +358,8 @@ void exportWeights(Exports& exports) {
   exports.push_back({"linear", call<linear>});
   exports.push_back({"linearActivated", call<linearActivated>});
   exports.push_back({"linearInputGradient", call<linearInputGradient>});
+  exports.push_back({"linearAdded", call<linearAdded>});
+  exports.push_back({"linearAddedGradient", call<linearAddedGradient>});
   exports.push_back({"linearCrossEntropy", call<linearCrossEntropy>});
 }
 

@@ -11,8 +11,10 @@ enum class Scratch : int {
   kSharedV,  // packed vector operand of a product, read by all threads
   kTaskS,    // the same for one task
   kTaskV,
-  kTile,        // sums of one task
-  kDecode,      // decoded rows
+  kTile,    // sums of one task
+  kDecode,  // decoded rows
+  kAddedS,  // what is added to the sums of one task, packed
+  kAddedV,
   kPartial,     // partial sums of chunked reductions
   kAttentionA,  // attention: operands and tiles, see attention/
   kAttentionB,

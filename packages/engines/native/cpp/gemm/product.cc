@@ -20,6 +20,7 @@ constexpr int64_t kReadColumns = 2 * 32;  // of V, up to which S may be read whe
 constexpr int64_t kDecodedRows = 32;      // of a quantised S that a task packs then,
 constexpr int64_t kDecodedPasses = 4;     // each over so many passes at a time
 constexpr int64_t kWorkWorthSharing = 1 << 18;  // multiply-adds
+static_assert(kMostAddedDepth <= kPassWords);
 
 int64_t ceilDivide(int64_t a, int64_t b) {
   return (a + b - 1) / b;
@@ -249,8 +250,8 @@ struct Runner {
           rows(rowCount),
           column(column0),
           columns(columnCount) {
-      direct = !r.p.outTransposed && !r.p.bias && !r.p.accumulate && !r.p.epilogue &&
-               columns % r.k.tileColumns == 0;
+      direct = !r.p.outTransposed && !r.p.bias && !r.p.accumulate && !r.p.addition &&
+               !r.p.epilogue && columns % r.k.tileColumns == 0;
       sums = direct ? r.p.out + row * r.p.outStride + column : scratch<float>(Scratch::kTile, room);
     }
 
@@ -272,15 +273,43 @@ struct Runner {
     }
   };
 
-  void finish(const float* sums, int64_t sumRows, int64_t row, int64_t rows, int64_t column,
+  /** Adds the bias and then the further product to the sums of a block. */
+  void add(float* sums, int64_t sumRows, int64_t row, int64_t rows, int64_t column,
+           int64_t columns) const {
+    const ProductKernels& f32 = kernels().f32;
+    const Addition& added = *p.addition;
+    const int64_t width = k.tileColumns, padded = ceilDivide(columns, width) * width;
+    if (p.bias)
+      for (int64_t c = 0; c < columns; c += width)
+        for (int64_t r = 0; r < rows; r++) {
+          float* line = sums + c * sumRows + r * width;
+          const int64_t lanes = std::min(width, columns - c);
+          const float* bias = p.bias + (p.outTransposed ? row + r : column + c);
+          if (p.outTransposed)
+            for (int64_t i = 0; i < lanes; i++) line[i] += *bias;
+          else
+            for (int64_t i = 0; i < lanes; i++) line[i] += bias[i];
+        }
+    uint32_t* spare =
+        scratch<uint32_t>(Scratch::kDecode, packScratchWords(std::max(rows, columns)));
+    uint32_t* s = scratch<uint32_t>(Scratch::kAddedS, rows * kStrideWords);
+    uint32_t* v = scratch<uint32_t>(Scratch::kAddedV, padded * added.depth);
+    f32.packS(added.s, added.sTransposed, row, rows, 0, added.depth, s, spare);
+    f32.packV(added.v, added.vTransposed, column, columns, 0, added.depth, v, spare);
+    f32.multiply(rows, columns, added.depth, s, v, sums, sumRows, true);
+  }
+
+  void finish(float* sums, int64_t sumRows, int64_t row, int64_t rows, int64_t column,
               int64_t columns) const {
+    const float* bias = p.addition ? nullptr : p.bias;
+    if (p.addition) add(sums, sumRows, row, rows, column, columns);
     const int64_t begin = p.outTransposed ? column * p.outStride + row : row * p.outStride + column;
     float* out = (p.epilogue && p.epilogue->sums ? p.epilogue->sums : p.out) + begin;
     if (p.outTransposed)
-      k.storeTransposed(sums, sumRows, rows, columns, out, p.outStride,
-                        p.bias ? p.bias + row : nullptr, p.accumulate);
+      k.storeTransposed(sums, sumRows, rows, columns, out, p.outStride, bias ? bias + row : nullptr,
+                        p.accumulate);
     else
-      k.store(sums, sumRows, rows, columns, out, p.outStride, p.bias ? p.bias + column : nullptr,
+      k.store(sums, sumRows, rows, columns, out, p.outStride, bias ? bias + column : nullptr,
               p.accumulate);
     if (p.epilogue)
       activate(out, p.out + begin, p.outTransposed ? columns : rows,

@@ -12,6 +12,16 @@ struct Epilogue {
   float* sums;  // as `out`: where sums + bias are kept, or null
 };
 
+/** A further product of the same rows and columns, float32 and at most kMostAddedDepth deep. */
+struct Addition {
+  int64_t depth;
+  MatrixView s, v;
+  bool sTransposed, vTransposed;  // stored [depth, rows], [depth, columns]
+};
+
+/** Deeper ones would take more than one pass. */
+constexpr int64_t kMostAddedDepth = 384;
+
 /**
  * out = S·Vᵀ (+ bias), see core/product-kernels.h. The order of every sum and the rounding of its
  * operands depend on `depth` and `bf16` alone: not on the number of rows or columns, on which
@@ -35,6 +45,8 @@ struct Product {
   bool outTransposed = false;   // out[v·stride + s]
   const float* bias = nullptr;  // [columns], or [rows] when outTransposed
   bool accumulate = false;
+  /** Its sums are added to sums + bias of each block while they are in the cache. */
+  const Addition* addition = nullptr;
   const Epilogue* epilogue = nullptr;
   bool bf16 = false;
 };

@@ -59,11 +59,40 @@ std::unique_ptr<Weight> convertWeight(const Weight& source, Format format, int64
 void dequantizeWeight(const Weight& weight, float* out);
 /** out[i] = row ids[i]; ids are inside. */
 void gatherWeight(const Weight& weight, const int32_t* ids, int64_t count, float* out);
-/** y [n, rows] = x [n, columns]·Wᵀ + bias, or what the epilogue makes of it. */
+/** rows [n, depth]·wideᵀ, wide [width, depth], or [depth, width] where `transposed`; float32. */
+struct Summand {
+  const float* rows;
+  const float* wide;
+  int64_t depth, width;
+  bool transposed;
+};
+/** y [n, rows] = x [n, columns]·Wᵀ + bias (+ the summand), or what the epilogue makes of it. */
 void weightForward(const Weight& weight, const float* x, const float* bias, float* y, int64_t n,
-                   bool bf16, const Epilogue* epilogue = nullptr);
-/** dx [n, columns] = dy [n, rows]·W. */
-void weightBackward(const Weight& weight, const float* dy, float* dx, int64_t n, bool bf16);
+                   bool bf16, const Epilogue* epilogue = nullptr, const Summand* summand = nullptr);
+/** dx [n, columns] = dy [n, rows]·W (+ the summand). */
+void weightBackward(const Weight& weight, const float* dy, float* dx, int64_t n, bool bf16,
+                    const Summand* summand = nullptr);
+
+/** What an adapter adds to a weight's products: scale·x·Aᵀ·Bᵀ. */
+struct AddedProduct {
+  const float* a;  // [rank, columns]
+  const float* b;  // [rows, rank]
+  int64_t rank;
+  float scale;
+};
+/** y [n, rows] = x·Wᵀ + bias + narrow·Bᵀ with narrow [n, rank] = scale·x·Aᵀ, in float32. */
+void weightForwardAdded(const Weight& weight, const AddedProduct& added, const float* x,
+                        const float* bias, float* y, float* narrow, int64_t n, bool bf16);
+
+/** Null where they are not wanted. */
+struct AddedGradients {
+  float* dx;  // [n, columns] = dy·W + scale·dy·B·A
+  float* da;  // [rank, columns] = scale·(dy·B)ᵀ·x
+  float* db;  // [rows, rank] = dyᵀ·narrow
+};
+void weightBackwardAdded(const Weight& weight, const AddedProduct& added, const float* dy,
+                         const float* x, const float* narrow, const AddedGradients& gradients,
+                         int64_t n, bool bf16);
 
 /** y [n, count] = x·storedᵀ with stored rows [first, first+count). */
 void storedRowsForward(const Weight& weight, int64_t first, int64_t count, const float* x, float* y,

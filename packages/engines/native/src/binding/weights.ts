@@ -112,6 +112,42 @@ export interface WeightFunctions {
     n: number,
     bf16: boolean,
   ): void;
+  /**
+   * y = x·Wᵀ + bias + narrow·bᵀ and narrow = scale·x·aᵀ `[N, rank]`; a `[rank, columns]`, b `[rows, rank]`,
+   * both multiplied in float32.
+   */
+  linearAdded(
+    weight: WeightHandle,
+    x: F32,
+    bias: F32 | null,
+    a: F32,
+    b: F32,
+    rank: number,
+    scale: number,
+    y: F32,
+    narrow: F32,
+    n: number,
+    bf16: boolean,
+  ): void;
+  /**
+   * dx = dy·W + scale·dy·b·a, da = scale·(dy·b)ᵀ·x, db = dyᵀ·narrow; each but where it is null. x is
+   * needed for da, narrow for db.
+   */
+  linearAddedGradient(
+    weight: WeightHandle,
+    dy: F32,
+    x: F32 | null,
+    narrow: F32 | null,
+    a: F32,
+    b: F32,
+    rank: number,
+    scale: number,
+    dx: F32 | null,
+    da: F32 | null,
+    db: F32 | null,
+    n: number,
+    bf16: boolean,
+  ): void;
   /** dx = dy·W. dy `[N, rows]`, dx `[N, columns]`. */
   linearInputGradient(weight: WeightHandle, dy: F32, dx: F32, n: number, bf16: boolean): void;
   /**

@@ -84,11 +84,14 @@ export function loraLinear(matrices: LoraMatrices, dropout: number): LinearAttac
     rescale: (factor) => void (matrices.scaling *= factor),
   };
   if (matrices.bias) return adapter;
-  const added: LinearAttachment['added'] = () => ({
-    a: matrices.a.value as Tensor2D,
-    b: matrices.b.value as Tensor2D,
-    scale: matrices.scaling,
-  });
+  const added: LinearAttachment['added'] = ({ training }) =>
+    training && dropout > 0
+      ? undefined
+      : {
+          a: matrices.a.value as Tensor2D,
+          b: matrices.b.value as Tensor2D,
+          scale: matrices.scaling,
+        };
   const product = { ...adapter, added };
   rememberMatrices(product, matrices);
   return product;
