@@ -157,7 +157,8 @@ function logitsOf(
 /** How often `run` multiplies by a base weight. */
 function productsIn(engine: Engine, run: () => void): number {
   const calls = [vi.spyOn(engine, 'linear')];
-  if (engine.linearActivated) calls.push(vi.spyOn(engine, 'linearActivated') as never);
+  for (const name of ['linearActivated', 'linearAdded'] as const)
+    if (engine[name]) calls.push(vi.spyOn(engine, name) as never);
   run();
   return calls.reduce((sum, spy) => {
     const { length } = spy.mock.calls;
