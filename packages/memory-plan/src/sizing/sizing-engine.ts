@@ -159,8 +159,9 @@ export class SizingEngine implements Engine {
     _options: unknown,
     withGradient: boolean,
   ): OnePassLoss => {
-    this.#use(weight, 'product');
-    this.#tensor([x.shape[0], this.sizes.vocabularyChunk!]).dispose(); // logits of a chunk
+    const [vocabulary] = this.#use(weight, 'product').shape as [number, number];
+    const chunk = Math.min(this.sizes.vocabularyChunk!, vocabulary);
+    this.#tensor([x.shape[0], chunk]).dispose(); // logits of a chunk
     return {
       loss: this.#tensor([x.shape[0]]) as Tensor as Tensor1D,
       gradient: withGradient ? this.#tensor(x.shape) : undefined,
