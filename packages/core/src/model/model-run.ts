@@ -35,9 +35,6 @@ import type { ExtraKeyValues, RunHost, RunOptions } from './run-options.js';
 import { SequenceLayouts } from './sequence-layouts.js';
 import { blockInputs, requireRunOptions, rowsElsewhere } from './stage/stage-state.js';
 
-/** A kind of site where an attachment is a function of rows. */
-type RowKind = 'linear' | 'norm';
-
 /** One forward pass over one batch. */
 export class ModelRun {
   readonly training: boolean;
@@ -77,19 +74,16 @@ export class ModelRun {
    */
   linear(path: string, x: Tensor2D, activation?: ActivationName): Tensor2D {
     const site = siteAt(this.description, 'linear', path);
-    const weight = () => this.matrix(site.weight);
-    const bias = () => this.#biasOf(site);
-    const map: RowMap = (input) => linear(input, weight(), bias());
+    const own = () => [this.matrix(site.weight), this.#biasOf(site)] as const;
+    const map: RowMap = (input) => linear(input, ...own());
     return tf.tidy(() =>
       this.#mapped(site, x, map, (rows, base) => {
         const attached = this.#scope.at('linear', path);
         if (activation && attached.length === 0 && base === map)
-          return linearActivated(activation, rows, weight(), bias());
-        const [first, ...around] = attached;
-        const added = base === map ? first?.attachment.added?.(this) : undefined;
-        const y = added
-          ? this.#wrapped(path, around, (own) => linearAdded(own, weight(), bias(), added))(rows)
-          : this.#wrapped(path, attached, base)(rows);
+          return linearActivated(activation, rows, ...own());
+        const added = base === map ? attached[0]?.attachment.added?.(this) : undefined;
+        const inner = added ? (some: Tensor2D) => linearAdded(some, ...own(), added) : base;
+        const y = this.#wrapped(path, attached.slice(added ? 1 : 0), inner)(rows);
         return activation ? activate(activation, y) : y;
       }),
     );
@@ -360,7 +354,7 @@ export class ModelRun {
   /** A map of rows with what is attached around it. */
   #wrapped(
     path: string,
-    attached: readonly InForce<RowKind>[],
+    attached: readonly InForce<'linear' | 'norm'>[],
     base: (x: Tensor2D) => Tensor2D,
   ): (x: Tensor2D) => Tensor2D {
     return wrapped(attached, base, ({ attachment, owner }, x, inner) =>
