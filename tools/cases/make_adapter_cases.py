@@ -340,4 +340,5 @@ def main():
         make(case, Path(), out)
 
 
-main()
+if __name__ == "__main__":
+    main()

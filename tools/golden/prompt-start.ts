@@ -72,6 +72,23 @@ export function virtualLabels(folder: string): readonly number[] | undefined {
   return ids.map((id, p) => (types[p]! > 0 && types[p]! % 4 === 0 ? id : -100));
 }
 
+/**
+ * Weights of these labels: with CPT's decay a factor for each answer that stands between it and the
+ * input, whose own is 1.
+ */
+export function virtualWeights(folder: string): readonly number[] | undefined {
+  const path = join(folder, 'adapter_config.json');
+  if (!existsSync(path)) return undefined;
+  const json = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+  if (json['peft_type'] !== 'CPT' || json['opt_weighted_loss_type'] !== 'decay') return undefined;
+  const types = json['cpt_tokens_type_mask'] as readonly number[];
+  const answers = [...new Set(types.filter((type) => type > 0 && type % 4 === 0))].sort(
+    (a, b) => b - a,
+  );
+  const factor = json['opt_loss_decay_factor'] as number;
+  return types.map((type) => factor ** (answers.indexOf(type) + 1));
+}
+
 /** Puts the method on the model with its network, at the start that the case gives. */
 export function startPrompt(model: Model, folder: string): Adapter {
   const json = JSON.parse(readFileSync(join(folder, 'adapter_config.json'), 'utf8')) as Record<

@@ -41,6 +41,8 @@ export interface PackedTask {
   readonly extra?: number;
   /** What they are labelled with. Default: nothing. */
   readonly extraLabels?: readonly number[] | undefined;
+  /** What their losses are multiplied with. Default: 1. */
+  readonly extraWeights?: readonly number[] | undefined;
 }
 
 /** Whether there is a family for the model of a folder. */
@@ -143,15 +145,31 @@ export function comparedOf(
 export function taskLoss(
   task: Task,
   output: ModelOutput,
-  { labels, firstLabels, batch, extra = 0, extraLabels }: PackedTask,
+  { labels, firstLabels, batch, extra = 0, extraLabels, extraWeights }: PackedTask,
 ): Scalar {
   if (task === 'encoder') return tf.mean(tf.square(output.hidden));
   const wanted =
     extra === 0 ? labels : withVirtual(labels, firstLabels, batch.offsets, extra, extraLabels);
+  const losses = crossEntropy(output.logits!, wanted);
+  const weights = extraWeights && virtualWeightsOf(wanted.length, batch.offsets, extraWeights);
   return tf.div(
-    tf.sum(crossEntropy(output.logits!, wanted)),
+    tf.sum(weights ? tf.mul(losses, weights) : losses),
     wanted.filter((label) => label !== -100).length,
   ) as Scalar;
+}
+
+/** 1 for every row but the virtual ones, each of which predicts the next. */
+function virtualWeightsOf(
+  rows: number,
+  offsets: Int32Array,
+  weights: readonly number[],
+): Float32Array {
+  const out = new Float32Array(rows).fill(1);
+  for (let b = 0; b + 1 < offsets.length; b += 1) {
+    const start = offsets[b]! + b * weights.length;
+    out.set(weights.slice(1), start);
+  }
+  return out;
 }
 
 /**

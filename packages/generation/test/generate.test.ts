@@ -195,7 +195,7 @@ describe('with an adapter', () => {
       );
       await expect(generate(model, PROMPTS, { maxNewTokens: 2 })).rejects
         .toThrowErrorMatchingInlineSnapshot(`
-        [PeftError: model.layers.0.self_attn: an adapter there looks at whole sequences (a gate), and a run with a cache has only the new tokens.
+        [PeftError: model.layers.0.self_attn: an adapter there looks at whole sequences (a gate, an invocation), and a run with a cache has only the new tokens.
           hint: generate with cache: false]
       `);
       expect(await idsOf(model, { maxNewTokens: 2, cache: false })).toHaveLength(3);

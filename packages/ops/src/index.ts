@@ -96,6 +96,7 @@ export {
 export { isFrozenWeight, linear, type Weight } from './products/linear.js';
 export { matrixInverse } from './decompositions/matrix-inverse.js';
 export { dominantSvd } from './decompositions/dominant-svd.js';
+export { symmetricEigen, type Eigen } from './decompositions/symmetric-eigen.js';
 export {
   randomizedSvd,
   rowsOf,

@@ -1,5 +1,5 @@
 /** PEFT's adapters: loaded, run, merged, trained for six steps, and written again. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { peftTypeOf } from '@peft/core';
 import { openSafetensors } from '@peft/hub';
@@ -7,7 +7,7 @@ import { Comparison } from '../comparison.js';
 import { readGoldenCase, type GoldenContext, type GoldenResult } from '../golden-case.js';
 import { methods } from '../methods.js';
 import { keepPadding } from '../packed.js';
-import { readsPadding, virtualLabels, virtualTokens } from '../prompt-start.js';
+import { readsPadding, virtualLabels, virtualTokens, virtualWeights } from '../prompt-start.js';
 import {
   isKnownModel,
   openModel,
@@ -22,6 +22,7 @@ import { checkStart } from './adapters/check-start.js';
 import { checkTraining } from './adapters/check-training.js';
 import { checkWritten } from './adapters/check-written.js';
 import { checkMixed, checkWeighted } from './adapters/check-combined.js';
+import { withSigns } from './adapters/psoft-signs.js';
 
 export async function check(
   folder: string,
@@ -51,8 +52,20 @@ export async function check(
         : packTask(json.task, batch, startId)),
       extra: virtualTokens(folder, json.task),
       extraLabels: virtualLabels(folder),
+      extraWeights: virtualWeights(folder),
     }),
   };
+  if (type !== 'PSOFT') return checkAll(each);
+  const copy = await withSigns(each);
+  try {
+    return await checkAll({ ...each, folder: copy });
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+}
+
+async function checkAll(each: Check): Promise<GoldenResult> {
+  const { json } = each;
   if (json.kind === 'mixed_batch') await checkMixed(each);
   else if (json.kind === 'weighted') await checkWeighted(each);
   else {

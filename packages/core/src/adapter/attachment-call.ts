@@ -16,7 +16,7 @@ export const attachmentCall = (
   run: Run,
   owner: Adapter,
   path: string,
-  layout: AttachmentCall['layout'],
+  { layout, tokens }: Pick<AttachmentCall, 'layout' | 'tokens'>,
 ): AttachmentCall => ({
   training: run.training,
   dropout: (x, rate, purpose = 'dropout') =>
@@ -24,6 +24,7 @@ export const attachmentCall = (
   normal: (shape, purpose = 'normal') =>
     standardNormal(shape, run.randomKey(owner.name, path, purpose)),
   layout,
+  tokens,
   adapter: (name) => run.host.adapter(name),
 });
 
@@ -33,14 +34,14 @@ export const unknownLayout = (path: string, rows: number): PeftError =>
     `${path}: the sequences of a tensor of ${rows} rows are not known.`,
     {
       hint:
-        'a gate is a mean over the tokens of a sequence: it works on tokens alone, and not in ' +
-        'a batch that mixes adapters',
+        'what looks at the tokens of a sequence (a gate, an invocation) works on tokens alone, and ' +
+        'not in a batch that mixes adapters',
     },
   );
 
 export const looksAtSequences = (path: string): PeftError =>
   new PeftError(
     'PEFT_CACHE_ADAPTER',
-    `${path}: an adapter there looks at whole sequences (a gate), and a run with a cache has only the new tokens.`,
+    `${path}: an adapter there looks at whole sequences (a gate, an invocation), and a run with a cache has only the new tokens.`,
     { hint: 'generate with cache: false' },
   );

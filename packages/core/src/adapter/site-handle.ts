@@ -28,6 +28,8 @@ export function withWeights(
         replaced ? replaced.engine.dequantize(replaced) : needHost().readBase(site.weight)
       ) as Tensor2D;
     },
+    dequantizedWeightAt: (path) =>
+      needHost().readBase(siteAt(adapter.description, 'linear', path).weight) as Tensor2D,
     biasInForce: () => {
       if (!('bias' in site) || typeof site.bias !== 'string') return undefined;
       return (adapter.unfrozen(site.bias)?.value ?? needHost().vector(site.bias)) as Tensor1D;

@@ -33,6 +33,9 @@ import { peftFormat } from './peft-format.js';
 
 const CONFIG_FILE = 'adapter_config.json';
 
+/** PEFT's options of how it runs, which say nothing of what it computes. */
+const RUN_KEYS = ['runtime_config', 'progressbar', 'runtime_offload_base_weight'];
+
 /** How an adapter is written. */
 export interface SaveAdapterOptions
   extends AdapterAbout, Pick<AdapterCard, 'results' | 'language' | 'license'> {
@@ -205,7 +208,7 @@ export async function loadAdapter(
       ? unpackExperts(bareAdapter(model, spec, file, where), format, file)
       : file;
     const plan = planTensors(model, spec, format, store, where);
-    const known = new Set([...Object.keys(format.writeConfig(plan.dry, {})), 'runtime_config']);
+    const known = new Set([...Object.keys(format.writeConfig(plan.dry, {})), ...RUN_KEYS]);
     const warnings = Object.keys(config)
       .filter((key) => !format.hasOpenConfig && !known.has(key))
       .map(

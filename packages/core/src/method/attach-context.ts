@@ -152,7 +152,7 @@ export interface AttachContext {
   sharedParam<const Shape extends readonly number[]>(
     name: string,
     shape: Shape,
-    init: Initializer,
+    init: Initializer | WholeNumbers,
     options?: ParameterOptions,
   ): AdapterParameter<RankOf<Shape>>;
   /**
@@ -203,6 +203,8 @@ export interface SiteWeights {
    * out]`.
    */
   product(x: Tensor2D): Tensor2D;
+  /** The same of another linear site. */
+  dequantizedWeightAt(path: string): Tensor2D;
   /** What another linear site's base makes of x `[N, in]`, without adapters. */
   linearAt(path: string, x: Tensor2D): Tensor2D;
   /**

@@ -116,6 +116,11 @@ export interface AttachmentCall {
    *   adapters.
    */
   layout(rows: number): Int32Array;
+  /**
+   * The tokens that a tensor of that many rows stands for, sequence b at `[offsets[b], offsets[b+1])`.
+   * @throws PEFT_LAYOUT_UNKNOWN as `layout`, and where its rows are not the batch's tokens alone
+   */
+  tokens(rows: number): { readonly inputIds: Int32Array; readonly offsets: Int32Array };
   /** Another adapter of the model, for one that combines several. @throws PEFT_ADAPTER_UNKNOWN */
   adapter(name: string): AttachedSites;
 }

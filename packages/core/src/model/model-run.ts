@@ -363,7 +363,14 @@ export class ModelRun {
   }
 
   #call(owner: Adapter, path: string): AttachmentCall {
-    return attachmentCall(this, owner, path, (rows) => this.#layoutOf(path, rows));
+    return attachmentCall(this, owner, path, {
+      layout: (rows) => this.#layoutOf(path, rows),
+      tokens: (rows) => {
+        const found = this.layouts.tokensOf(this.#layoutOf(path, rows));
+        if (!found) throw unknownLayout(path, rows);
+        return found;
+      },
+    });
   }
 
   /**

@@ -191,7 +191,7 @@ export class Model {
         hint: 'load it again',
       });
     const run = new ModelRun(this.#runHost(), options);
-    run.layouts.use(batch.offsets);
+    run.layouts.useTokens(batch);
     if (batch.padding) run.layouts.usePadding(batch.padding, batch.offsets);
     run.layouts.useShared(sharedStartOf(batch, this.description, options));
     if (batch.decoder) run.layouts.use(batch.decoder.offsets);

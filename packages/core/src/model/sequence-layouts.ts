@@ -20,6 +20,7 @@ export class SequenceLayouts {
   #isShared = false;
   /** What sequences of the batch stand behind. */
   #start: SharedStart | undefined;
+  #tokens: { readonly inputIds: Int32Array; readonly offsets: Int32Array } | undefined;
 
   constructor(description: ModelDescription) {
     this.#description = description;
@@ -41,6 +42,19 @@ export class SequenceLayouts {
       .at(-1)!
       .slice(1)
       .map((end) => end - 1);
+  }
+
+  /** The batch's own. */
+  useTokens(batch: { readonly inputIds: Int32Array; readonly offsets: Int32Array }): void {
+    this.#tokens = batch;
+    this.use(batch.offsets);
+  }
+
+  /** The tokens that the rows of a layout are; undefined for any but the batch's own. */
+  tokensOf(
+    offsets: Int32Array,
+  ): { readonly inputIds: Int32Array; readonly offsets: Int32Array } | undefined {
+    return this.#tokens && isSameLayout(offsets, this.#tokens.offsets) ? this.#tokens : undefined;
   }
 
   use(offsets: Int32Array): void {

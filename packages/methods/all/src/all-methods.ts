@@ -7,7 +7,7 @@ import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
 import { deft, delora, glora, gralora, hira, lily, miss, peanut } from '@peft/low-rank';
 import { loha, lokr } from '@peft/lycoris';
-import { boft, hra, oft, osf, road } from '@peft/oft';
+import { boft, hra, oft, osf, psoft, road } from '@peft/oft';
 import {
   adaptionPrompt,
   attentionPrefix,
@@ -19,7 +19,7 @@ import {
   pTuning,
 } from '@peft/prompt-tuning';
 import { reft } from '@peft/reft';
-import { shira, supertuning } from '@peft/sparse';
+import { frod, shira, supertuning } from '@peft/sparse';
 import { c3a, fourierft, waveft } from '@peft/spectral';
 import { trainableTokens } from '@peft/trainable-tokens';
 import { pvera, randlora, tinylora, unilora, vblora, vera } from '@peft/vera';
@@ -71,9 +71,11 @@ export const allMethods: readonly NamedMethod[] = Object.freeze([
   hra,
   road,
   boft,
+  psoft,
   osf,
   shira,
   supertuning,
+  frod,
   beft,
   trainableTokens,
   reft,

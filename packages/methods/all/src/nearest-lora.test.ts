@@ -20,6 +20,7 @@ const OPTIONS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   waveft: { frequencies: 20 },
   c3a: { blockSize: 3 },
   road: { groupSize: 6 },
+  psoft: { rank: 4 },
   shira: { rank: 2 },
   supertuning: { sparsity: 0.9 },
   'trainable-tokens': { tokenIndices: [6, 8, 13, 15] },

@@ -5,7 +5,7 @@ import { loadAdapter, saveAdapter, type Model } from '@peft/core';
 import { openSafetensors, readTensor, writeSafetensors, type NewTensor } from '@peft/hub';
 import type { Engine } from '@peft/ops';
 import { lily } from '@peft/low-rank';
-import { shira, supertuning } from '@peft/sparse';
+import { frod, shira, supertuning } from '@peft/sparse';
 import { tinyModels, useModel, usePortableEngine, useTemporaryFolder } from '@peft/testing';
 import { unilora, vblora } from '@peft/vera';
 import { expect, test } from 'vitest';
@@ -47,6 +47,7 @@ test.each([
     word: 'supertuning_indices',
     values: [-1, 2 ** 20],
   },
+  { spec: frod({ targets: ['query'] }), word: 'frod_s_indices.self_query', values: [-1, 12] },
   {
     spec: unilora({ ...wide, length: 30, saveIndices: true }),
     word: 'unilora_indices_A',

@@ -1,6 +1,8 @@
 /** The options of LoRA, their defaults and checks. */
 import { patternFor, valueAt } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
+import type { BlockDiagonal } from './variants/block-diagonal.js';
+import type { KasaTerms } from './variants/kasa.js';
 import { loraInitializer } from './variants/lora-init.js';
 import type { LoraInitializer } from './variants/lora-initializer.js';
 
@@ -44,6 +46,15 @@ export interface LoraConfig {
    * (`mlp.experts.gate_up_proj`): each expert gets matrices of its own.
    */
   readonly targetParameters?: readonly string[];
+  /** aLoRA: ids of the tokens from whose last occurrence on it is active; it cannot be merged. */
+  readonly invocationTokens?: readonly number[];
+  /**
+   * KaSA: singular values in between, and the base without its smallest directions; the weights of
+   * its terms of the loss.
+   */
+  readonly kasa?: KasaTerms;
+  /** BD-LoRA: one of the matrices is block-diagonal. */
+  readonly blockDiagonal?: BlockDiagonal;
 }
 
 const KEYS: readonly (keyof LoraConfig)[] = [
@@ -60,6 +71,9 @@ const KEYS: readonly (keyof LoraConfig)[] = [
   'alphaPattern',
   'trainableTokens',
   'targetParameters',
+  'invocationTokens',
+  'kasa',
+  'blockDiagonal',
 ];
 
 /** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
@@ -79,6 +93,9 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
     alphaPattern = {},
     trainableTokens,
     targetParameters,
+    invocationTokens,
+    kasa,
+    blockDiagonal,
   } = input;
   check.positiveInteger('lora', 'rank', rank);
   check.positive('lora', 'alpha', alpha);
@@ -108,6 +125,7 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
   for (const key of [...Object.keys(rankPattern), ...Object.keys(alphaPattern)]) patternFor(key);
   if (trainableTokens !== undefined) checkTokens(trainableTokens);
   if (targetParameters !== undefined) checkParameters(targetParameters, input);
+  checkVariants({ ...input, dora, loraBias, gating });
   return Object.freeze({
     rank,
     alpha,
@@ -122,7 +140,46 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
     alphaPattern,
     trainableTokens,
     targetParameters,
+    invocationTokens,
+    kasa,
+    blockDiagonal,
   });
+}
+
+/** Each computes something else in the place of B·A. */
+function checkVariants(input: Partial<LoraConfig>): void {
+  const { invocationTokens, kasa, blockDiagonal, dora, loraBias, gating, targetParameters } = input;
+  const asked = { invocationTokens, kasa, blockDiagonal };
+  const own = Object.entries(asked).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+  if (own.length === 0) return;
+  const others = { dora, loraBias, gating, targetParameters: targetParameters?.length };
+  const more = Object.entries(others).flatMap(([name, value]) => (value ? [name] : []));
+  if (own.length + more.length > 1)
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `lora: ${own[0]!} goes with plain LoRA alone, got ${[...own.slice(1), ...more].join(', ')}, too.`,
+      { hint: 'leave out one of them' },
+    );
+  if (invocationTokens) {
+    const areIds = invocationTokens.every((id) => Number.isInteger(id) && id >= 0);
+    if (invocationTokens.length === 0 || !areIds)
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        `lora: invocationTokens must be a list of token ids, got ${show(invocationTokens)}.`,
+      );
+  }
+  for (const name of kasa ? (['beta', 'gamma'] as const) : []) {
+    check.finite('lora', `kasa.${name}`, kasa![name]);
+    if (kasa![name] < 0)
+      throw new PeftError(
+        'PEFT_CONFIG_INVALID',
+        `lora: kasa.${name} must not be negative, got ${kasa![name]}.`,
+      );
+  }
+  if (blockDiagonal) {
+    check.knownKeys('lora: blockDiagonal', blockDiagonal, ['a', 'b', 'blocks', 'strict']);
+    check.positiveInteger('lora', 'blockDiagonal.blocks', blockDiagonal.blocks);
+  }
 }
 
 /** Rank and scaling of a module. */

@@ -7,6 +7,8 @@ const isLong = process.env['PEFT_LONG_TESTS'] === '1';
 const withoutGradient = /attention\.self\.key\.bias$/;
 const allLinear = { targets: 'all-linear', rank: 3 } as const;
 
+/** The second token of the contract's batch: the first sequence calls the adapter, others do not. */
+const INVOCATION = 13;
 const FORMS: readonly MethodCase<'lora'>[] = [
   { title: 'on every linear layer', options: { ...allLinear, alpha: 5 } },
   { title: 'rank-stabilised', options: { rank: 5, alpha: 3, rankStabilized: true } },
@@ -32,6 +34,26 @@ const FORMS: readonly MethodCase<'lora'>[] = [
     options: { rank: 2, alpha: 3, init: 'pissa_niter_4' },
   },
   { title: 'orthogonal', options: { rank: 4, init: 'orthogonal' }, on: ['decoder'] },
+  { title: "from the weight's smallest directions (MiCA)", options: { rank: 2, init: 'mica' } },
+  {
+    title: 'active after its invocation (aLoRA)',
+    options: { rank: 2, invocationTokens: [INVOCATION] },
+    on: ['decoder'],
+    merges: false,
+  },
+  {
+    title: 'with singular values (KaSA)',
+    options: { rank: 2, kasa: { beta: 1e-4, gamma: 1e-3 } },
+    identityAtStart: false,
+  },
+  {
+    title: 'with a block-diagonal B (BD-LoRA)',
+    options: { rank: 2, blockDiagonal: { b: ['query', 'q_proj', '.q'], blocks: 2, strict: false } },
+  },
+  {
+    title: 'with a block-diagonal A (BD-LoRA)',
+    options: { rank: 4, blockDiagonal: { a: ['v'], blocks: 2, strict: false } },
+  },
   { title: 'from QR (OLoRA)', options: { rank: 2, alpha: 3, init: 'olora' } },
   {
     title: 'for a 4-bit base (LoftQ)',
@@ -121,6 +143,22 @@ describePeftMethod(lora, [{ title: 'by default' }, ...(isLong ? FORMS : onShapes
       message: 'lora: bias must be one of none, all, lora_only, got "some".',
     },
     { options: { init: 'gausian' }, message: 'Did you mean "gaussian"' },
+    {
+      options: { invocationTokens: [] },
+      message: 'lora: invocationTokens must be a list of token ids, got [].',
+    },
+    {
+      options: { invocationTokens: [3], dora: true },
+      message: 'lora: invocationTokens goes with plain LoRA alone, got dora, too.',
+    },
+    {
+      options: { kasa: { beta: -1, gamma: 0 } },
+      message: 'lora: kasa.beta must not be negative, got -1.',
+    },
+    {
+      options: { blockDiagonal: { blocks: 0 } },
+      message: 'lora: blockDiagonal.blocks must be a positive integer, got 0.',
+    },
     {
       options: { dora: true, loraBias: true },
       message: 'lora: dora and loraBias exclude each other',

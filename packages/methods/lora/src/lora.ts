@@ -15,10 +15,13 @@ import {
   type TargetSelection,
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { parseLoraConfig, type LoraConfig } from './lora-config.js';
+import { parseLoraConfig, strengthAt, type LoraConfig } from './lora-config.js';
+import { activatedLora } from './variants/activated-lora.js';
+import { blockDiagonalLora } from './variants/block-diagonal.js';
 import { doraEmbedding } from './variants/dora-embedding.js';
 import { doraLinear } from './variants/dora.js';
 import { gatedLora } from './variants/gated-lora.js';
+import { kasaLinear, truncateBase } from './variants/kasa.js';
 import { loraEmbedding, makeEmbeddingMatrices } from './variants/lora-embedding.js';
 import { loraHub } from './formats/lora-hub.js';
 import { loraLinear, makeMatrices } from './variants/lora-linear.js';
@@ -74,7 +77,12 @@ export const lora = definePeftMethod({
       if (rows)
         return trainableOutputRows(site, rows, context, 'token_adapter.trainable_tokens_delta');
       unfreezeBiases(config.bias, site, context);
+      const { blockDiagonal, kasa, invocationTokens } = config;
+      if (blockDiagonal) return blockDiagonalLora(site, config, blockDiagonal, context);
+      if (kasa) truncateBase(site, strengthAt(site.path, config).rank, context);
       const matrices = makeMatrices(site, config, context);
+      if (kasa) return kasaLinear(matrices, config.dropout, kasa, context);
+      if (invocationTokens) return activatedLora(matrices, config.dropout, invocationTokens);
       if (config.gating) return gatedLora(site, matrices, config.dropout, context);
       return config.dora
         ? doraLinear(site, matrices, config.dropout, context)
@@ -84,6 +92,7 @@ export const lora = definePeftMethod({
       refuseUnmatched(config, context);
       const rows = rowsAt(site.path, config, context.description);
       if (rows) return trainableRows(site, rows, context, 'token_adapter.trainable_tokens_delta');
+      refuseVariant(site.path, config);
       const matrices = makeEmbeddingMatrices(site, config, context);
       return config.dora ? doraEmbedding(site, matrices, context) : loraEmbedding(matrices);
     },
@@ -93,6 +102,20 @@ export const lora = definePeftMethod({
   fromPeftConfig: fromPeftLoraConfig,
   adapterHub: loraHub,
 });
+
+/** @throws PEFT_CONFIG_UNSUPPORTED */
+function refuseVariant(path: string, config: LoraConfig): void {
+  const named = (['invocationTokens', 'kasa', 'blockDiagonal'] as const).find(
+    (name) => config[name],
+  );
+  const own = config.init === 'mica' ? "init 'mica'" : named;
+  if (own)
+    throw new PeftError(
+      'PEFT_CONFIG_UNSUPPORTED',
+      `lora: ${own} works on linear layers, and ${path} is an embedding.`,
+      { hint: 'take it out of the targets' },
+    );
+}
 
 const rowsAt = (
   path: string,

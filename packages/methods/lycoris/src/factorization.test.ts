@@ -13,6 +13,9 @@ it.each([
   [360, 16, [15, 24]],
   [512, 8, [8, 64]],
   [1024, -1, [32, 32]],
+  // as its code has them: the factor that is asked for comes first
+  [8, 4, [4, 2]],
+  [48, 24, [24, 2]],
 ])('%i by %i gives %j', (dimension, factor, pair) => {
   expect(factorization(dimension, factor)).toEqual(pair);
 });

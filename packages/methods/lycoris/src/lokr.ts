@@ -33,7 +33,12 @@ import {
 } from './lycoris-config.js';
 
 /** Options of LoKr. */
-export interface LokrConfig extends LycorisConfig {
+export interface LokrConfig extends Omit<LycorisConfig, 'initWeights'> {
+  /**
+   * Start with W₁ at zero; `lycoris`: with W₂ at zero, as that library does. `false`: random, for
+   * tests. Default true.
+   */
+  readonly initWeights: boolean | 'lycoris';
   /** The small matrix is low-rank, too, where that saves parameters. Default false. */
   readonly decomposeBoth: boolean;
   /**
@@ -80,8 +85,11 @@ export const lokr = definePeftMethod({
         'PEFT_CONFIG_INVALID',
         `lokr: decomposeFactor must be a positive integer or -1, got ${show(decomposeFactor)}.`,
       );
+    const { initWeights = true, ...others } = input;
+    if (initWeights !== 'lycoris') check.boolean('lokr', 'initWeights', initWeights);
     return Object.freeze({
-      ...parseLycorisConfig('lokr', input),
+      ...parseLycorisConfig('lokr', others),
+      initWeights,
       decomposeBoth,
       decomposeFactor,
       rankDropoutScale,
@@ -101,10 +109,11 @@ export const lokr = definePeftMethod({
         l,
         m,
         config.decomposeBoth ? rank : undefined,
-        config.initWeights,
+        config.initWeights === true ? 'first' : undefined,
         context,
       );
-      const large = matrix('lokr_w2', k, n, rank, false, context);
+      const isLycoris = config.initWeights === 'lycoris';
+      const large = matrix('lokr_w2', k, n, rank, isLycoris ? 'last' : undefined, context);
       let strength = scaling;
       const added = (x: Tensor2D): Tensor2D => {
         const rows = x.shape[0];
@@ -130,13 +139,15 @@ export const lokr = definePeftMethod({
   },
 
   toPeftConfig: (config) => ({
-    ...toPeftLycorisConfig(config),
+    ...toPeftLycorisConfig({ ...config, initWeights: true }),
+    init_weights: config.initWeights,
     decompose_both: config.decomposeBoth,
     decompose_factor: config.decomposeFactor,
     rank_dropout_scale: config.rankDropoutScale,
   }),
-  fromPeftConfig: (json) => ({
+  fromPeftConfig: ({ init_weights: init = true, ...json }) => ({
     ...fromPeftLycorisConfig('lokr', json),
+    initWeights: init as LokrConfig['initWeights'],
     decomposeBoth: (json['decompose_both'] ?? false) as boolean,
     decomposeFactor: (json['decompose_factor'] ?? -1) as number,
     rankDropoutScale: (json['rank_dropout_scale'] ?? false) as boolean,
@@ -150,21 +161,23 @@ interface Matrix {
 
 /**
  * A matrix `[rows, columns]`, as a product of two where a rank is given and small enough to pay.
+ * @param zero which factor starts at zero, if any; of a whole one either means the whole
  */
 function matrix(
   name: string,
   rows: number,
   columns: number,
   rank: number | undefined,
-  startsAtZero: boolean,
+  zero: 'first' | 'last' | undefined,
   context: AttachContext,
 ): Matrix {
   if (rank === undefined || rank >= Math.max(rows, columns) / 2) {
-    const whole = context.param(name, [rows, columns], startsAtZero ? zeros : kaimingUniform);
+    const whole = context.param(name, [rows, columns], zero ? zeros : kaimingUniform);
     return { apply: (x) => linear(x, whole.value), full: () => tf.clone(whole.value) };
   }
-  const up = context.param(`${name}_a`, [rows, rank], startsAtZero ? zeros : kaimingUniform);
-  const down = context.param(`${name}_b`, [rank, columns], kaimingUniform);
+  const [first, last] = [zero === 'first', zero === 'last'];
+  const up = context.param(`${name}_a`, [rows, rank], first ? zeros : kaimingUniform);
+  const down = context.param(`${name}_b`, [rank, columns], last ? zeros : kaimingUniform);
   return {
     apply: (x) => linear(linear(x, down.value), up.value),
     full: () => tf.matMul(up.value, down.value),

@@ -71,14 +71,14 @@ export function parseLycorisConfig(owner: string, input: Partial<LycorisConfig>)
 /** @throws PEFT_TARGET_NOT_FOUND */
 export const refuseUnmatched = (
   method: string,
-  { rankPattern, alphaPattern }: LycorisConfig,
+  { rankPattern, alphaPattern }: Pick<LycorisConfig, 'rankPattern' | 'alphaPattern'>,
   context: AttachContext,
 ): void => refuseUnmatchedPatterns(method, { rankPattern, alphaPattern }, context);
 
 /** Rank and α/r of a module. */
 export function strengthOf(
   path: string,
-  { rank, alpha, rankPattern, alphaPattern }: LycorisConfig,
+  { rank, alpha, rankPattern, alphaPattern }: Omit<LycorisConfig, 'initWeights'>,
 ): { readonly rank: number; readonly scaling: number } {
   const own = valueAt(path, rankPattern) ?? rank;
   return { rank: own, scaling: (valueAt(path, alphaPattern) ?? alpha) / own };
@@ -101,7 +101,7 @@ export function fromPeftLycorisConfig(
   json: Readonly<Record<string, unknown>>,
 ): Partial<LycorisConfig> {
   const init = json['init_weights'];
-  if (init !== undefined && init !== null && typeof init !== 'boolean' && init !== 'lycoris')
+  if (init !== undefined && init !== null && typeof init !== 'boolean')
     throw new PeftError(
       'PEFT_CONFIG_UNSUPPORTED',
       `${owner}: adapter_config.json sets init_weights to ${show(init)}, which is not supported.`,
@@ -125,7 +125,7 @@ export function fromPeftLycorisConfig(
  */
 export function dropUpdate(
   added: Tensor2D,
-  { rankDropout, moduleDropout }: LycorisConfig,
+  { rankDropout, moduleDropout }: Pick<LycorisConfig, 'rankDropout' | 'moduleDropout'>,
   call: AttachmentCall,
   rescale = false,
 ): Tensor2D {

@@ -5,3 +5,4 @@ export { boft, type BoftConfig } from './boft.js';
 export { hra, type HraConfig } from './hra.js';
 export { road, type RoadConfig } from './road.js';
 export { osf, type OsfConfig } from './osf.js';
+export { psoft, type PsoftConfig } from './psoft.js';

@@ -1,5 +1,5 @@
 import { describeOnBothEngines } from '../../../../tools/test-setup/describe-on-both-engines.js';
-import { boft, hra, osf, road } from './index.js';
+import { boft, hra, osf, psoft, road } from './index.js';
 
 describeOnBothEngines(hra, [
   { title: 'by default', options: { rank: 4 } },
@@ -61,6 +61,42 @@ describeOnBothEngines(
   {
     badOptions: [
       { options: { effectiveRank: 0 }, message: 'osf: effectiveRank must be a number > 0, got 0.' },
+    ],
+  },
+);
+describeOnBothEngines(
+  psoft,
+  [
+    { title: 'of two directions', options: { rank: 3, alpha: 6 } },
+    {
+      title: 'without scales, by its series within a limit',
+      options: {
+        rank: 4,
+        cayleyNeumann: true,
+        neumannTerms: 4,
+        epsilon: 0.3,
+        scalesBefore: false,
+        scalesAfter: false,
+      },
+      on: ['encoder'],
+    },
+    {
+      title: 'of any matrix, with signs of its own',
+      options: {
+        rank: 3,
+        orthogonal: false,
+        split: 'pissa_init',
+        signs: { 'model.layers.0.self_attn.q_proj': '+-+' },
+      },
+      on: ['decoder'],
+    },
+  ],
+  {
+    badOptions: [
+      {
+        options: { signs: { query: '+0' } },
+        message: 'psoft: signs must be a text of + and - for each module',
+      },
     ],
   },
 );

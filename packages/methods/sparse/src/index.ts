@@ -1,2 +1,3 @@
+export { frod, type FrodConfig } from './frod.js';
 export { shira, type ShiraConfig } from './shira.js';
 export { supertuning, type SupertuningConfig } from './supertuning.js';

@@ -1,5 +1,5 @@
 import { describeOnBothEngines } from '../../../../tools/test-setup/describe-on-both-engines.js';
-import { shira, supertuning } from './index.js';
+import { frod, shira, supertuning } from './index.js';
 
 describeOnBothEngines(shira, [{ title: 'by default', options: { rank: 2, seed: 3 } }], {
   badOptions: [{ options: { seed: -1 }, message: 'shira: seed must be an integer of at least 0' }],
@@ -25,4 +25,16 @@ describeOnBothEngines(
       { options: { alpha: 2 }, message: 'supertuning: alpha goes with rank, got 2 without one.' },
     ],
   },
+);
+describeOnBothEngines(
+  frod,
+  [
+    { title: 'by default', options: { rate: 0.05 } },
+    {
+      title: 'on maps of other widths',
+      options: { rate: 0.1, seed: 3, targets: ['v_proj', 'down_proj'] },
+      on: ['decoder'],
+    },
+  ],
+  { badOptions: [{ options: { rate: 1 }, message: 'frod: rate must be a number in [0, 1)' }] },
 );

@@ -10,9 +10,11 @@
  */
 import {
   definePeftMethod,
+  normal,
   trainableOutputRows,
   trainableRows,
   wordTables,
+  type AttachContext,
   type TargetSelection,
 } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
@@ -21,7 +23,11 @@ import { check, PeftError, show } from '@peft/errors';
 export interface TrainableTokensConfig {
   /** Ids of the rows, each once. */
   readonly tokenIndices: readonly number[];
+  /** Start as a copy of the table's rows. `false`: random, for tests. Default true. */
+  readonly initWeights: boolean;
 }
+
+const DELTA = 'trainable_tokens_delta';
 
 declare module '@peft/core' {
   interface PeftConfigs {
@@ -43,8 +49,9 @@ export const trainableTokens = definePeftMethod({
   peftCommonKeys: ['target_modules'],
 
   parseConfig(input): TrainableTokensConfig {
-    check.knownKeys('trainable-tokens', input, ['tokenIndices']);
-    const { tokenIndices } = input;
+    check.knownKeys('trainable-tokens', input, ['tokenIndices', 'initWeights']);
+    const { tokenIndices, initWeights = true } = input;
+    check.boolean('trainable-tokens', 'initWeights', initWeights);
     if (
       !Array.isArray(tokenIndices) ||
       tokenIndices.length === 0 ||
@@ -55,19 +62,38 @@ export const trainableTokens = definePeftMethod({
         `trainable-tokens: tokenIndices must be a list of token ids, got ${show(tokenIndices)}.`,
       );
     }
-    return { tokenIndices };
+    return { tokenIndices, initWeights };
   },
 
   defaultTargets: (description): TargetSelection => ({ targets: wordTables(description) }),
-  withRows: ({ tokenIndices }, rows) => ({
+  withRows: ({ tokenIndices, initWeights }, rows) => ({
+    initWeights,
     tokenIndices: [...new Set([...tokenIndices, ...Object.values(rows).flat()])],
   }),
   attach: {
-    embedding: (site, { tokenIndices }, context) =>
-      trainableRows(site, tokenIndices, context, 'trainable_tokens_delta'),
-    linear: (site, { tokenIndices }, context) =>
-      trainableOutputRows(site, tokenIndices, context, 'trainable_tokens_delta'),
+    embedding: (site, config, context) =>
+      trainableRows(site, config.tokenIndices, withStart(config, context), DELTA),
+    linear: (site, config, context) =>
+      trainableOutputRows(site, config.tokenIndices, withStart(config, context), DELTA),
   },
-  toPeftConfig: ({ tokenIndices }) => ({ init_weights: true, token_indices: tokenIndices }),
-  fromPeftConfig: (json) => ({ tokenIndices: json['token_indices'] as number[] }),
+  toPeftConfig: ({ tokenIndices, initWeights }) => ({
+    init_weights: initWeights,
+    token_indices: tokenIndices,
+  }),
+  fromPeftConfig: (json) => ({
+    tokenIndices: json['token_indices'] as number[],
+    initWeights: (json['init_weights'] ?? true) as boolean,
+  }),
 });
+
+/** N(0, 1) in place of the table's rows. */
+const withStart = (
+  { initWeights }: TrainableTokensConfig,
+  context: AttachContext,
+): AttachContext =>
+  initWeights
+    ? context
+    : {
+        ...context,
+        param: (name, shape, _init, options) => context.param(name, shape, normal(1), options),
+      };

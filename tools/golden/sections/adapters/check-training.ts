@@ -116,6 +116,9 @@ function gradientsOf(
   options: RunOptions = {},
 ): { loss: number; gradients: Record<string, Tensor> } {
   const trained = model.trainables();
+  // PEFT leaves it to the training loop to add KaSA's terms
+  const isKasa = adapter.spec.parts.some(({ config }) => 'kasa' in config && config['kasa']);
+  const extraLosses = isKasa ? [] : adapter.extraLosses;
   const { value, grads } = tf.tidy(() =>
     tf.variableGrads(
       () =>
@@ -123,7 +126,7 @@ function gradientsOf(
           tf
             .addN([
               taskLoss(task, model.forward(packed.batch, options), packed),
-              ...adapter.extraLosses.map((term) => term()),
+              ...extraLosses.map((term) => term()),
             ])
             .asScalar(),
         ),

@@ -3,12 +3,14 @@
  *
  *   PiSSA   W = U·Σ·Vᵀ: B = U_r·√(Σ_r/s), A = √(Σ_r/s)·V_rᵀ, W ← W − s·B·A     Meng et al. 2024
  *   OLoRA   W = Q·R: B = Q_r, A = R_r, W ← W − s·B·A                          Büyükakyüz 2024
+ *   MiCA    W = U·Σ·Vᵀ: B = the last r of U, frozen, A = 0                    arXiv 2604.01694
  *   LoftQ   Q ≈ W in 4 bits, B·A ≈ W − Q by its singular values, W ← Q       Li et al. 2023, algorithm 1
  *
  * All of these need the weights while attaching; on a bare description they only tell the shapes.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
+import { zeros } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import {
   dequantize4Bit,
@@ -68,6 +70,28 @@ export const oloraInit: LoraInitializer = Object.freeze({
       const { q, r } = truncatedQr(w, rank);
       return { a: flat(r), b: columns(q) };
     }),
+});
+
+/** MiCA: only A trains, and changes what the weight hardly does. */
+export const micaInit: LoraInitializer = Object.freeze({
+  name: 'mica',
+  peftValue: 'mica',
+  freezesB: true,
+  start(call: LoraInitCall) {
+    requireDirections('mica', call);
+    const { site, rank } = call;
+    return {
+      a: zeros,
+      b() {
+        const weight = site.dequantizedWeight();
+        const [rows, width] = weight.shape;
+        const all = Math.min(rows, width);
+        const { left } = truncatedSvd(rowsOf(weight.dataSync(), rows, width), all); // once
+        weight.dispose();
+        return columns(left.slice(all - rank));
+      },
+    };
+  },
 });
 
 /**

@@ -1,6 +1,7 @@
 /** LoRA's options in adapter_config.json, both ways. */
 import { valueAt, type PeftConfigContext, type Site } from '@peft/core';
 import { PeftError, show } from '@peft/errors';
+import type { BlockDiagonal } from '../variants/block-diagonal.js';
 import type { LoraConfig } from '../lora-config.js';
 import { loftqInit } from '../decompositions/lora-decompositions.js';
 import { loraInitializer } from '../variants/lora-init.js';
@@ -12,6 +13,9 @@ import { loraInitializer } from '../variants/lora-init.js';
 export function loraPeftKeys(sites: readonly Site[]): Record<string, unknown> {
   return {
     ...Object.fromEntries(UNSUPPORTED.map(({ key, off }) => [key, off])),
+    alora_invocation_tokens: null,
+    kasa_config: null,
+    use_bdlora: null,
     r: 8,
     lora_alpha: 8,
     lora_dropout: 0,
@@ -58,6 +62,32 @@ export function toPeftLoraConfig(
     alpha_pattern: sortedPattern(config.alphaPattern, sites),
     trainable_token_indices: config.trainableTokens ?? null,
     target_parameters: config.targetParameters ?? null,
+    alora_invocation_tokens: config.invocationTokens ?? null,
+    kasa_config: config.kasa ?? null,
+    use_bdlora: config.blockDiagonal ? toPeftBlocks(config.blockDiagonal) : null,
+  };
+}
+
+/** BD-LoRA's lists in PEFT's words. */
+const toPeftBlocks = ({ a, b, blocks, strict = true }: BlockDiagonal): Record<string, unknown> => ({
+  target_modules_bd_a: a ?? null,
+  target_modules_bd_b: b ?? null,
+  nblocks: blocks,
+  match_strict: strict,
+});
+
+function fromPeftBlocks(json: Readonly<Record<string, unknown>>): BlockDiagonal {
+  const {
+    target_modules_bd_a: a,
+    target_modules_bd_b: b,
+    nblocks = 1,
+    match_strict: strict,
+  } = json;
+  return {
+    ...(a ? { a: a as string[] } : {}),
+    ...(b ? { b: b as string[] } : {}),
+    blocks: nblocks as number,
+    strict: (strict ?? true) as boolean,
   };
 }
 
@@ -101,34 +131,37 @@ export function fromPeftLoraConfig(json: Readonly<Record<string, unknown>>): Par
     rankStabilized: json['use_rslora'] as boolean,
     dora: json['use_dora'] as boolean,
     loraBias: json['lora_bias'] as boolean,
-    init: initFromPeft(json['init_lora_weights'], json['loftq_config']),
+    init: initFromPeft(json),
     rankPattern: (json['rank_pattern'] ?? {}) as LoraConfig['rankPattern'],
     alphaPattern: (json['alpha_pattern'] ?? {}) as LoraConfig['alphaPattern'],
     trainableTokens: (json['trainable_token_indices'] ??
       undefined) as LoraConfig['trainableTokens'],
     targetParameters: (json['target_parameters'] ?? undefined) as LoraConfig['targetParameters'],
+    invocationTokens: (json['alora_invocation_tokens'] ??
+      undefined) as LoraConfig['invocationTokens'],
+    kasa: (json['kasa_config'] ?? undefined) as LoraConfig['kasa'],
+    blockDiagonal: isSettings(json['use_bdlora']) ? fromPeftBlocks(json['use_bdlora']) : undefined,
   };
   return Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
 }
 
 /** Options that change what is computed and that this package lacks. */
 const UNSUPPORTED: readonly { readonly key: string; readonly off: unknown }[] = [
-  ...[
-    'alora_invocation_tokens',
-    'arrow_config',
-    'kasa_config',
-    'layer_replication',
-    'monteclora_config',
-    'use_bdlora',
-    'velora_config',
-  ].map((key) => ({ key, off: null })),
+  ...['arrow_config', 'layer_replication', 'monteclora_config', 'velora_config'].map((key) => ({
+    key,
+    off: null,
+  })),
   { key: 'use_qalora', off: false },
 ];
 
 /** These only choose start values, which the file replaces. */
 const START_ONLY = ['eva'];
 
-function initFromPeft(value: unknown, loftq: unknown): LoraConfig['init'] | undefined {
+function initFromPeft({
+  init_lora_weights: value,
+  loftq_config: loftq,
+  eva_config: eva = null,
+}: Readonly<Record<string, unknown>>): LoraConfig['init'] | undefined {
   if (value === undefined || value === null || value === true)
     return value === true ? 'default' : undefined;
   if (value === false) return 'random';
@@ -136,6 +169,7 @@ function initFromPeft(value: unknown, loftq: unknown): LoraConfig['init'] | unde
     return {
       name: value,
       peftValue: value,
+      peftConfig: { eva_config: eva },
       start: () => ({
         a: (shape) => new Float32Array(size(shape)),
         b: (shape) => new Float32Array(size(shape)),
@@ -157,3 +191,6 @@ function initFromPeft(value: unknown, loftq: unknown): LoraConfig['init'] | unde
 
 const size = (shape: readonly number[]): number =>
   shape.reduce((product, length) => product * length, 1);
+
+const isSettings = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null;

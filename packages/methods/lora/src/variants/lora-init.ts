@@ -5,6 +5,7 @@ import { randomNormal, truncatedQr, type RandomKey } from '@peft/ops';
 import {
   fastPissaInit,
   loftqInit,
+  micaInit,
   oloraInit,
   pissaInit,
 } from '../decompositions/lora-decompositions.js';
@@ -74,6 +75,7 @@ const NAMED: Readonly<Record<string, () => LoraInitializer>> = {
   orthogonal: () => orthogonalInit,
   pissa: () => pissaInit,
   olora: () => oloraInit,
+  mica: () => micaInit,
   loftq: () => loftqInit(),
 };
 

@@ -19,6 +19,8 @@ export interface LoraInitializer {
   readonly peftConfig?: Readonly<Record<string, unknown>>;
   /** The start's product s·B·A was taken out of the base weight. Default false. */
   readonly takesOver?: boolean;
+  /** B keeps its start values (MiCA). Default false. */
+  readonly freezesB?: boolean;
   /** Chooses the start values; may change the base weight through `context.replaceWeight`. */
   start(call: LoraInitCall): { readonly a: Initializer; readonly b: Initializer };
 }

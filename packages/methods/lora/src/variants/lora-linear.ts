@@ -43,7 +43,9 @@ export function makeMatrices(
       ? (shape, key) => (made[name] = start[name](shape, key).slice())
       : start[name];
   const a = context.param('lora_A.weight', [rank, site.inFeatures], kept('a'));
-  const b = context.param('lora_B.weight', [site.outFeatures, rank], kept('b'));
+  const b = context.param('lora_B.weight', [site.outFeatures, rank], kept('b'), {
+    trainable: !initializer.freezesB,
+  });
   if (made.a && made.b) starts.set(a, { a: made.a, b: made.b });
   return {
     a,

@@ -1,0 +1,99 @@
+/**
+ * PSOFT's files leave the signs of singular vectors to the LAPACK that reads them: what a case was
+ * made with is found by its logits, one sign after the other, and written into a copy of its folder.
+ */
+import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as tf from '@tensorflow/tfjs';
+import { peftFormat, type Adapter } from '@peft/core';
+import { openSafetensors, readFloat32 } from '@peft/hub';
+import { methods } from '../../methods.js';
+import { comparedOf } from '../../task.js';
+import { withModel } from '../../with-model.js';
+import type { Check } from './adapter-case.js';
+
+/** Rounds of single flips from one start, and starts. */
+const ROUNDS = 12;
+const STARTS = 24;
+
+/** @returns a copy of the folder whose config says the signs; the caller removes it */
+export async function withSigns({ folder, json, comparison, open, pack }: Check): Promise<string> {
+  const copy = mkdtempSync(join(tmpdir(), 'peft-golden-psoft-'));
+  cpSync(folder, copy, { recursive: true });
+  const path = join(copy, 'adapter_config.json');
+  const config = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+  config['psoft_signs'] = {};
+  await withModel(open, (model) => {
+    const adapter = model.addAdapter(
+      'default',
+      peftFormat.readSpec(config, methods, model.description, []),
+      { strict: false },
+    );
+    load(adapter, join(copy, 'adapter_model.safetensors'));
+    const packed = pack(json.batch);
+    const wanted = comparison.golden.tensors.get('logits')!.values;
+    const error = (): number =>
+      tf.tidy(() => {
+        const found = comparedOf(json.task, model.forward(packed.batch), packed);
+        return wanted.reduce((most, value, i) => Math.max(most, Math.abs(value - found[i]!)), 0);
+      });
+    config['psoft_signs'] = search(adapter, config['r'] as number, error);
+    return Promise.resolve();
+  });
+  writeFileSync(path, JSON.stringify(config));
+  return copy;
+}
+
+function search(adapter: Adapter, rank: number, error: () => number): Record<string, string> {
+  const sites = adapter.wrappedSites.map(({ path }) => path);
+  const signs = new Map(sites.map((path) => [path, new Array<number>(rank).fill(1)]));
+  const flip = (path: string, k: number): void => {
+    signs.get(path)![k]! *= -1;
+    tf.tidy(() => {
+      const mask = Array.from({ length: rank }, (_, i) => (i === k ? -1 : 1));
+      const [a, b] = ['A', 'B'].map((name) => adapter.parameters.get(`${path}.psoft_${name}`)!);
+      a!.value.assign(tf.mul(a!.value, tf.tensor2d(mask, [rank, 1])));
+      b!.value.assign(tf.mul(b!.value, tf.tensor2d(mask, [1, rank])));
+    });
+  };
+  // all of a site's at once change nothing, so that its first stays
+  const flips = sites.flatMap((path) =>
+    Array.from({ length: rank - 1 }, (_, k) => [path, k + 1] as const),
+  );
+  let random = 1;
+  for (let start = 0; start < STARTS; start += 1) {
+    let best = error();
+    for (let round = 0; round < ROUNDS && best > 1e-4; round += 1) {
+      const before = best;
+      for (const [path, k] of flips) {
+        flip(path, k);
+        const found = error();
+        if (found < best) best = found;
+        else flip(path, k);
+      }
+      if (best === before) break;
+    }
+    if (best <= 1e-4) break;
+    for (const [path, k] of flips) {
+      random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
+      if (random > 2 ** 31) flip(path, k);
+    }
+  }
+  return Object.fromEntries(
+    [...signs].map(([path, each]) => [path, each.map((sign) => (sign > 0 ? '+' : '-')).join('')]),
+  );
+}
+
+function load(adapter: Adapter, file: string): void {
+  const store = openSafetensors(file);
+  try {
+    for (const parameter of adapter.parameters.values()) {
+      const source = store.get(peftFormat.keyOf(adapter, parameter));
+      const { value } = parameter;
+      if (source) tf.tidy(() => value.assign(tf.tensor(readFloat32(source), value.shape)));
+    }
+  } finally {
+    store.close();
+  }
+}
