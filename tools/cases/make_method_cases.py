@@ -191,9 +191,14 @@ def make(name, base, folder, salt):
     config = case.load().config
     batch = make_batch(source, config, case.task, (10, 6), 3)
     batches = [make_batch(source, config, case.task, lengths, 3) for lengths in LENGTHS]
+    invocation = case.arguments.get("alora_invocation_tokens")
+    for each in [batch, *batches] if invocation else []:
+        for rows in (each["input_ids"], each["labels"]):  # in the first row twice, in the others not
+            for at in (1, len(rows[0]) - len(invocation) - 1):
+                rows[0][at : at + len(invocation)] = invocation
     expected, record, count = case.measure(batch, batches)
     raised, slack = tolerances(expected, record, others(case, batch, batches))
-    save_file({n: v.contiguous() for n, v in sorted(expected.items())}, folder / "expected.safetensors", metadata={"format": "pt"})
+    save_file({n: v.clone().contiguous() for n, v in sorted(expected.items())}, folder / "expected.safetensors", metadata={"format": "pt"})
     description = dict(
         what=f"PEFT {case.config_class} on {case.family}",
         section="adapters",

@@ -14,8 +14,7 @@ export {
 export { type LoraConfig, strengthAt } from './lora-config.js';
 export { defaultInit, gaussianInit, orthogonalInit, randomInit } from './variants/lora-init.js';
 export type { LoraInitCall, LoraInitializer } from './variants/lora-initializer.js';
-export type { BlockDiagonal } from './variants/block-diagonal.js';
-export type { KasaTerms } from './variants/kasa.js';
+export type { BlockDiagonal, KasaTerms } from './variants/variant-options.js';
 export { loraPeftKeys } from './formats/lora-peft-config.js';
 export { savePlainLora, toPlainLora } from './combinations/plain-lora.js';
 export { nearestLora, type NearestLora, type SiteEnergy } from './combinations/nearest-lora.js';

@@ -1,8 +1,7 @@
 /** The options of LoRA, their defaults and checks. */
 import { patternFor, valueAt } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
-import type { BlockDiagonal } from './variants/block-diagonal.js';
-import type { KasaTerms } from './variants/kasa.js';
+import type { BlockDiagonal, KasaTerms } from './variants/variant-options.js';
 import { loraInitializer } from './variants/lora-init.js';
 import type { LoraInitializer } from './variants/lora-initializer.js';
 

@@ -109,7 +109,9 @@ export const psoft = definePeftMethod({
         'PEFT_CONFIG_UNSUPPORTED',
         'psoft: adapter_config.json does not say the signs of the singular vectors, which PEFT takes from the LAPACK at hand.',
         {
-          hint: 'in Python merge it, or convert_to_lora; or add psoft_signs: for each module + where the largest element of a column of psoft_B is positive, else -',
+          hint:
+            'merge it in Python, or convert it to LoRA there; or add psoft_signs: for each module ' +
+            '+ where the largest element of a column of psoft_B is positive, else -',
         },
       );
     return table.fromPeftConfig(json);

@@ -1,7 +1,7 @@
 /** LoRA's options in adapter_config.json, both ways. */
 import { valueAt, type PeftConfigContext, type Site } from '@peft/core';
 import { PeftError, show } from '@peft/errors';
-import type { BlockDiagonal } from '../variants/block-diagonal.js';
+import type { BlockDiagonal } from '../variants/variant-options.js';
 import type { LoraConfig } from '../lora-config.js';
 import { loftqInit } from '../decompositions/lora-decompositions.js';
 import { loraInitializer } from '../variants/lora-init.js';

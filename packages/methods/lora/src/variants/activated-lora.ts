@@ -25,7 +25,6 @@ export function activatedLora(
         const first = lastBegin(inputIds.subarray(start, end), invocation);
         if (first !== -1) mask.fill(1, start + first, end);
       }
-      if (mask.every((value) => value === 0)) return base(x);
       const added = lowRank(call.dropout(x, dropout), matrices);
       return tf.add(base(x), tf.mul<Tensor2D>(added, tf.tensor2d(mask, [mask.length, 1])));
     },

@@ -19,18 +19,7 @@ import {
 import { PeftError } from '@peft/errors';
 import { freezeTensor, linear } from '@peft/ops';
 import { strengthAt, type LoraConfig } from '../lora-config.js';
-
-/** Where BD-LoRA's blocks are. */
-export interface BlockDiagonal {
-  /** A is block-diagonal where a layer's path holds one of these. Default: none. */
-  readonly a?: readonly string[];
-  /** B is. Default: none. */
-  readonly b?: readonly string[];
-  /** n. */
-  readonly blocks: number;
-  /** Refuse layers that neither list names. Default true. */
-  readonly strict?: boolean;
-}
+import type { BlockDiagonal } from './variant-options.js';
 
 /** @returns the adapter of a linear site, with parameters of its own. */
 export function blockDiagonalLora(

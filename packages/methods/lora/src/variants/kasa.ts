@@ -12,14 +12,7 @@ import { normal, type AttachContext, type LinearAttachment, type SiteHandle } fr
 import { PeftError } from '@peft/errors';
 import { linear, rowsOf, truncatedSvd } from '@peft/ops';
 import type { LoraMatrices } from './lora-linear.js';
-
-/** Weights of KaSA's two terms of the loss. */
-export interface KasaTerms {
-  /** β of the singular values. PEFT's default: 1e-4. */
-  readonly beta: number;
-  /** γ of the orthogonality of A and B. PEFT's default: 1e-3. */
-  readonly gamma: number;
-}
+import type { KasaTerms } from './variant-options.js';
 
 /** Takes the smallest directions out of the base weight, while the adapter exists. */
 export function truncateBase(
