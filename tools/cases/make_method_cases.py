@@ -125,9 +125,9 @@ class Case:
             losses.append(loss.item())
             optimizer.step()
             optimizer.zero_grad()
+        if self.is_prompt:  # before CPT's encoder runs once more, which shortens its rows
+            expected.update({f"trained_parameter.{n}": p.detach().clone() for n, p in trained})
         self.keep(expected, "trained.", model, None)
-        if self.is_prompt:
-            expected.update({f"trained_parameter.{n}": p.detach() for n, p in trained})
         if self.task == "seqcls":
             with torch.no_grad():
                 expected["logits_trained"] = run(model, batch).logits

@@ -1,6 +1,6 @@
 /**
  * PSOFT's files leave the signs of singular vectors to the LAPACK that reads them: what a case was
- * made with is found by its logits, one sign after the other, and written into a copy of its folder.
+ * made with is found by its logits, one layer after the other, and written into a copy of its folder.
  */
 import { cpSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,9 +13,13 @@ import { comparedOf } from '../../task.js';
 import { withModel } from '../../with-model.js';
 import type { Check } from './adapter-case.js';
 
-/** Rounds of single flips from one start, and starts. */
-const ROUNDS = 12;
-const STARTS = 24;
+/** Rounds over all sites from one start, and starts. */
+const ROUNDS = 8;
+const STARTS = 8;
+/** Directions of a site of which all signs are tried together. */
+const WIDEST = 6;
+/** Root mean square of the logits' differences at which the signs are those of the case. */
+const CLOSE = 2e-5;
 
 /** @returns a copy of the folder whose config says the signs; the caller removes it */
 export async function withSigns({ folder, json, comparison, open, pack }: Check): Promise<string> {
@@ -36,7 +40,8 @@ export async function withSigns({ folder, json, comparison, open, pack }: Check)
     const error = (): number =>
       tf.tidy(() => {
         const found = comparedOf(json.task, model.forward(packed.batch), packed);
-        return wanted.reduce((most, value, i) => Math.max(most, Math.abs(value - found[i]!)), 0);
+        const squares = wanted.reduce((sum, value, i) => sum + (value - found[i]!) ** 2, 0);
+        return Math.sqrt(squares / wanted.length);
       });
     config['psoft_signs'] = search(adapter, config['r'] as number, error);
     return Promise.resolve();
@@ -57,31 +62,38 @@ function search(adapter: Adapter, rank: number, error: () => number): Record<str
       b!.value.assign(tf.mul(b!.value, tf.tensor2d(mask, [1, rank])));
     });
   };
-  // all of a site's at once change nothing, so that its first stays
-  const flips = sites.flatMap((path) =>
-    Array.from({ length: rank - 1 }, (_, k) => [path, k + 1] as const),
-  );
+  // all of a site's at once change nothing, so that its first stays; the others in Gray's order
+  const wide = Math.min(rank - 1, WIDEST);
+  const steps = Array.from({ length: 2 ** wide }, (_, i) => 1 + Math.log2((i + 1) & -(i + 1)));
   let random = 1;
   for (let start = 0; start < STARTS; start += 1) {
     let best = error();
-    for (let round = 0; round < ROUNDS && best > 1e-4; round += 1) {
+    for (let round = 0; round < ROUNDS && best > CLOSE; round += 1) {
       const before = best;
-      for (const [path, k] of flips) {
-        flip(path, k);
-        const found = error();
-        if (found < best) best = found;
-        else flip(path, k);
+      for (const path of sites) {
+        let [kept, since] = [best, [] as number[]];
+        for (const k of steps.slice(0, -1)) {
+          flip(path, k);
+          since.push(k);
+          const found = error();
+          if (found < kept) [kept, since] = [found, []];
+        }
+        since.forEach((k) => flip(path, k)); // back to the best
+        best = kept;
       }
       if (best === before) break;
     }
-    if (best <= 1e-4) break;
-    for (const [path, k] of flips) {
-      random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
-      if (random > 2 ** 31) flip(path, k);
-    }
+    if (best <= CLOSE) break;
+    for (const path of sites)
+      for (let k = 1; k < rank; k += 1) {
+        random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
+        if (random > 2 ** 31) flip(path, k);
+      }
   }
   return Object.fromEntries(
-    [...signs].map(([path, each]) => [path, each.map((sign) => (sign > 0 ? '+' : '-')).join('')]),
+    [...signs]
+      .map(([path, each]) => [path, each.map((sign) => (sign > 0 ? '+' : '-')).join('')] as const)
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
   );
 }
 
