@@ -40,6 +40,7 @@ const FORMS: readonly MethodCase<'lora'>[] = [
     options: { rank: 2, invocationTokens: [INVOCATION] },
     on: ['decoder'],
     merges: false,
+    mixes: false,
   },
   {
     title: 'with singular values (KaSA)',
