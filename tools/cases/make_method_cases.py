@@ -193,8 +193,9 @@ def make(name, base, folder, salt):
     batches = [make_batch(source, config, case.task, lengths, 3) for lengths in LENGTHS]
     invocation = case.arguments.get("alora_invocation_tokens")
     for each in [batch, *batches] if invocation else []:
-        for rows in (each["input_ids"], each["labels"]):  # in the first row twice, in the others not
-            for at in (1, len(rows[0]) - len(invocation) - 1):
+        length = sum(each["attention_mask"][0])
+        for rows in (each["input_ids"], each["labels"]):  # in the first row, up to twice, in the others not
+            for at in {0, length - len(invocation) - 1}:
                 rows[0][at : at + len(invocation)] = invocation
     expected, record, count = case.measure(batch, batches)
     raised, slack = tolerances(expected, record, others(case, batch, batches))

@@ -15,7 +15,7 @@ import type { Check } from './adapter-case.js';
 
 /** Rounds over all sites from one start, and starts. */
 const ROUNDS = 8;
-const STARTS = 8;
+const STARTS = 48;
 /** Directions of a site of which all signs are tried together. */
 const WIDEST = 6;
 /** Root mean square of the logits' differences at which the signs are those of the case. */
