@@ -17,9 +17,10 @@ export interface DecodedTensor {
   readonly dtype: 'F16' | 'BF16' | 'F32';
   /**
    * Called once for each `read`.
-   * @returns gives the values of entries `first` … `first + count − 1` along the first axis
+   * @returns gives the values of entries `first` … `first + count − 1` along the first axis, or
+   *   their stored bytes
    */
-  open(): (first: number, count: number) => Float32Array;
+  open(): (first: number, count: number) => Float32Array | Uint8Array;
 }
 
 const BYTES = { F16: 2, BF16: 2, F32: 4 } as const;

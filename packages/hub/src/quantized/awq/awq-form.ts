@@ -28,10 +28,25 @@ function readAwq(settings: FormSettings): FormReader {
     sizesOf: ([inputs, words]) => ({ inputs, outputs: words * 8 }),
     codes(words, { inputs, outputs }, first, count) {
       const codes = new Uint8Array(count * inputs);
-      for (let k = 0; k < inputs; k += 1)
-        for (let row = 0; row < count; row += 1)
-          codes[row * inputs + k] = nibble(words, (k * outputs) / 8, first + row);
+      for (let row = 0; row < count; row += 1) {
+        const [line, output] = [row * inputs, first + row];
+        const shift = shiftOf(output);
+        for (let k = 0, word = output >> 3; k < inputs; k += 1, word += outputs / 8)
+          codes[line + k] = (words[word]! >>> shift) & 15;
+      }
       return codes;
+    },
+    nibbles(words, { inputs, outputs }, first, count) {
+      const stride = outputs / 8;
+      const packed = new Uint8Array((count * inputs) / 2);
+      for (let row = 0; row < count; row += 1) {
+        const [line, output] = [(row * inputs) / 2, first + row];
+        const shift = shiftOf(output);
+        for (let k = 0, word = output >> 3; k < inputs / 2; k += 1, word += 2 * stride)
+          packed[line + k] =
+            (((words[word]! >>> shift) & 15) << 4) | ((words[word + stride]! >>> shift) & 15);
+      }
+      return packed;
     },
     zeroAt: nibble,
   };
@@ -44,4 +59,6 @@ function readAwq(settings: FormSettings): FormReader {
 
 /** Of the outputs whose words begin at `start`. */
 const nibble = (words: Uint32Array, start: number, output: number): number =>
-  (words[start + (output >> 3)]! >>> (4 * PLACE[output & 7]!)) & 15;
+  (words[start + (output >> 3)]! >>> shiftOf(output)) & 15;
+
+const shiftOf = (output: number): number => 4 * PLACE[output & 7]!;

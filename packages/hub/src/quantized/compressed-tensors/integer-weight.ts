@@ -3,6 +3,7 @@ import type { TensorSource } from '@peft/ops';
 import { readTensor } from '../../tensor-values.js';
 import { asWords, bitField, wordsOf } from '../integer/bit-fields.js';
 import { columnGroups } from '../integer/column-groups.js';
+import { swappedNibbles, wordCodes } from '../integer/word-codes.js';
 import { decodedDtype, groupedWeight } from '../integer/grouped-codes.js';
 import { finiteValues, shapedPart, sizeOf, typedPart } from '../parts.js';
 import { partsError } from '../parts-error.js';
@@ -45,6 +46,10 @@ export function integerWeight(
           isPacked
             ? unpacked(source, bits, columns, first, count)
             : unsigned(name, source.read(first * columns, count * columns), bits),
+        nibbles:
+          isPacked && bits === 4 && columns % 8 === 0
+            ? (first, count) => swappedNibbles(wordsOfRows(source, bits, columns, first, count))
+            : undefined,
       };
     },
   });
@@ -84,13 +89,25 @@ function unpacked(
   first: number,
   count: number,
 ): Uint8Array {
+  const words = wordsOfRows(source, bits, columns, first, count);
+  if ((columns * bits) % 32 === 0) return wordCodes(words, bits);
   const rowWords = wordsOf(columns, bits);
-  const words = asWords(source.read(first * rowWords * 4, count * rowWords * 4));
   const codes = new Uint8Array(count * columns);
   for (let row = 0; row < count; row += 1)
     for (let k = 0; k < columns; k += 1)
       codes[row * columns + k] = bitField(words, bits, k, row * rowWords);
   return codes;
+}
+
+function wordsOfRows(
+  source: TensorSource,
+  bits: number,
+  columns: number,
+  first: number,
+  count: number,
+): Uint32Array {
+  const rowBytes = 4 * wordsOf(columns, bits);
+  return asWords(source.read(first * rowBytes, count * rowBytes));
 }
 
 /** @throws PEFT_QUANTIZED_PARTS for a number of more bits */

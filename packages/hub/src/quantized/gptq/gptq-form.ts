@@ -11,6 +11,7 @@ import {
   columnPackedWeight,
   type ColumnPacking,
 } from '../integer/column-packed.js';
+import { swappedNibbles, turnedWords, wordCodes } from '../integer/word-codes.js';
 import { groupSizeOf, integerForm } from '../integer/integer-settings.js';
 import type { FormReader, QuantizedForm } from '../quantized-form.js';
 
@@ -30,12 +31,19 @@ function readGptq(settings: FormSettings): FormReader {
     groupSize,
     sizesOf: ([words, outputs]) => ({ inputs: Math.floor((words * 32) / bits), outputs }),
     codes(words, { inputs, outputs }, first, count) {
+      if (bits !== 3)
+        return wordCodes(turnedWords(words, (inputs * bits) / 32, outputs, first, count), bits);
       const codes = new Uint8Array(count * inputs);
       for (let k = 0; k < inputs; k += 1)
         for (let row = 0; row < count; row += 1)
           codes[row * inputs + k] = bitField(words, bits, k, first + row, outputs);
       return codes;
     },
+    nibbles:
+      bits === 4
+        ? (words, { inputs, outputs }, first, count) =>
+            swappedNibbles(turnedWords(words, inputs / 8, outputs, first, count))
+        : undefined,
     // AutoGPTQ adds 1 within the bits, so that a zero point of 0 comes back
     zeroAt: (words, start, o) => (bitField(words, bits, o, start) + offset) & ((1 << bits) - 1),
   };

@@ -18,6 +18,8 @@ export interface ColumnPacking {
   sizesOf(shape: readonly [number, number]): ColumnSizes;
   /** `[count, inputs]` of the outputs from `first` on. */
   codes(words: Uint32Array, sizes: ColumnSizes, first: number, count: number): Uint8Array;
+  /** The same of four bits, two a byte, the first one in its high half; inputs are even. */
+  nibbles?(words: Uint32Array, sizes: ColumnSizes, first: number, count: number): Uint8Array;
   /** Zero point of output o in the group whose words of `qzeros` begin at `start`. */
   zeroAt(words: Uint32Array, start: number, o: number): number;
 }
@@ -88,6 +90,8 @@ export function columnPackedWeight(
       return {
         ...turned,
         codes: (first, count) => packing.codes(words, sizes, first, count),
+        nibbles:
+          packing.nibbles && ((first, count) => packing.nibbles!(words, sizes, first, count)),
       };
     },
   });

@@ -3,6 +3,7 @@
  * packs them: w_rk = (code_rk − zero_rg)·scale_rg, g the group of column k.
  */
 import type { QuantizedParts, TensorSource } from '@peft/ops';
+import { encodeValues } from '../../tensor-values.js';
 import { decodedSource, entriesAtATime } from '../decoded-source.js';
 import type { QuantizedSource, QuantizedWeight } from '../quantized-form.js';
 
@@ -14,6 +15,8 @@ export interface OpenCodes {
   readonly zeros: Uint8Array;
   /** `[count, columns]`, not negative. */
   codes(firstRow: number, count: number): Uint8Array;
+  /** The same, of four bits, two a byte and the first one in its high half. */
+  nibbles?(firstRow: number, count: number): Uint8Array;
 }
 
 export interface GroupedCodes {
@@ -50,23 +53,34 @@ export function groupedWeight(weight: GroupedCodes): QuantizedWeight {
 export const decodedDtype = ({ dtype }: TensorSource): 'F16' | 'BF16' =>
   dtype === 'F16' ? 'F16' : 'BF16';
 
-function decoder({ shape, groups, groupOfColumn, open }: GroupedCodes) {
+/** Looks stored values up: those that a code can be in a group are rounded once. */
+function decoder({ shape, bits, dtype, groups, groupOfColumn, open }: GroupedCodes) {
   const columns = shape[1];
   const size = columns / groups;
-  const groupOf =
-    groupOfColumn ?? Int32Array.from({ length: columns }, (_, k) => Math.floor(k / size));
+  const levels = 2 ** bits;
+  const placeOf = Int32Array.from(
+    { length: columns },
+    (_, k) => levels * (groupOfColumn?.[k] ?? Math.floor(k / size)),
+  );
   const { scales, zeros, codes } = open();
-  return (first: number, count: number): Float32Array => {
+  return (first: number, count: number): Uint8Array => {
     const own = codes(first, count);
-    const values = new Float32Array(count * columns);
-    for (let row = 0; row < count; row += 1) {
-      const [start, line] = [(first + row) * groups, row * columns];
-      for (let k = 0; k < columns; k += 1) {
-        const group = start + groupOf[k]!;
-        values[line + k] = (own[line + k]! - zeros[group]!) * scales[group]!;
-      }
+    const table = new Float32Array(count * groups * levels);
+    for (let group = 0; group < count * groups; group += 1) {
+      const [scale, zero] = [scales[first * groups + group]!, zeros[first * groups + group]!];
+      for (let code = 0; code < levels; code += 1)
+        table[group * levels + code] = (code - zero) * scale;
     }
-    return values;
+    const stored = encodeValues(dtype, table);
+    const words =
+      dtype === 'F32' ? table : new Uint16Array(stored.buffer, stored.byteOffset, table.length);
+    const values = dtype === 'F32' ? new Float32Array(own.length) : new Uint16Array(own.length);
+    for (let row = 0; row < count; row += 1) {
+      const [start, line] = [row * groups * levels, row * columns];
+      for (let k = 0; k < columns; k += 1)
+        values[line + k] = words[start + placeOf[k]! + own[line + k]!]!;
+    }
+    return new Uint8Array(values.buffer);
   };
 }
 
@@ -83,10 +97,12 @@ function packedBlocks(weight: GroupedCodes): QuantizedSource | undefined {
     shape,
     byteLength,
     read(): QuantizedParts {
-      const { codes, scales, zeros } = open();
+      const { codes, nibbles, scales, zeros } = open();
       const packed = new Uint8Array((rows * columns) / 2);
       eachRows(shape, (first, count) => {
-        const [own, start] = [codes(first, count), (first * columns) / 2];
+        const start = (first * columns) / 2;
+        if (nibbles) return packed.set(nibbles(first, count), start);
+        const own = codes(first, count);
         for (let i = 0; i < own.length; i += 2)
           packed[start + i / 2] = (own[i]! << 4) | own[i + 1]!;
       });
