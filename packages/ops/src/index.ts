@@ -47,6 +47,7 @@ export type {
   AddedGradients,
   AddedGradientsWanted,
   AddedProduct,
+  BlockCoder,
   Engine,
   FreezeOptions,
   FrozenWeight,
@@ -143,6 +144,7 @@ export { sumRows } from './rows/sum-rows.js';
 export {
   memorySource,
   STORED_BYTES,
+  type StoredBlocks,
   type StoredDtype,
   type TensorSource,
 } from './weights/tensor-source.js';

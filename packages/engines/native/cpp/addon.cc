@@ -53,6 +53,7 @@ napi_value initialize(napi_env env, napi_value exports) {
     exportNorms(functions);
     exportActivations(functions);
     exportAttention(functions);
+    exportBlocks(functions);
     exportRows(functions);
     exportElementwise(functions);
     exportShapes(functions);

@@ -9,6 +9,7 @@ import {
   type AddedGradients,
   type AddedGradientsWanted,
   type AddedProduct,
+  type BlockCoder,
   type Engine,
   type FreezeOptions,
   type FrozenWeight,
@@ -18,6 +19,7 @@ import {
   type StoredDtype,
   type TensorSource,
 } from '@peft/ops';
+import { blockCoder } from './block-coder.js';
 import { loadBinding } from './binding/load-binding.js';
 import type { NativeBinding } from './binding/native-binding.js';
 import type { WeightHandle } from './binding/weights.js';
@@ -43,6 +45,7 @@ import {
 import { nativeSizing } from './native-sizing.js';
 import { NativeWeight } from './native-weight.js';
 import { outputLoss } from './output-loss.js';
+import { matrixShape, outputShape, shapeError } from './weight-shapes.js';
 
 /** How the native engine computes. */
 export interface NativeEngineOptions {
@@ -121,11 +124,14 @@ class NativeEngine implements Engine {
   readonly name = 'native';
   readonly backendName = NATIVE_BACKEND;
   readonly sizing = nativeSizing;
+  readonly blocks: BlockCoder;
 
   constructor(
     readonly binding: NativeBinding,
     readonly precision: 'bfloat16' | 'float32',
-  ) {}
+  ) {
+    this.blocks = blockCoder(binding);
+  }
 
   get description(): string {
     const { instructionSet, threads } = this.binding.info();
@@ -339,7 +345,10 @@ class NativeEngine implements Engine {
       );
     if (format)
       return this.binding.weightFromBytes(source.read(), format, rows, columns, transposed);
-    const values = decodeFloat32(source.read(), source.dtype);
+    const { blocks } = source;
+    const values =
+      (blocks && this.blocks.decode(blocks.type, blocks.read())) ??
+      decodeFloat32(source.read(), source.dtype);
     return this.binding.weightFromBytes(
       new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
       'f32',
@@ -348,13 +357,4 @@ class NativeEngine implements Engine {
       transposed,
     );
   }
-}
-
-function matrixShape(name: string, shape: readonly number[]): [number, number] {
-  if (shape.length !== 2)
-    throw new PeftError(
-      'PEFT_WEIGHT_SHAPE',
-      `${name}: a frozen weight has two axes, got [${shape.join(', ')}].`,
-    );
-  return [shape[0]!, shape[1]!];
 }

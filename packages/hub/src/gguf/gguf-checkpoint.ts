@@ -1,6 +1,6 @@
 /** A GGUF file as a checkpoint: its tensors under Hugging Face's names, in its order, as float32. */
 import { PeftError } from '@peft/errors';
-import type { TensorSource } from '@peft/ops';
+import type { StoredBlocks, TensorSource } from '@peft/ops';
 import { checkSpan, storeOf, type TensorStore } from '../tensor-store.js';
 import { GGUF_FAMILIES } from './families/gguf-families.js';
 import { namesOf, type GgufFamily, type GgufForm } from './families/gguf-family.js';
@@ -98,6 +98,7 @@ function sourceOf(
     dtype: 'F32',
     shape: Object.freeze([...shape]),
     byteLength: total,
+    blocks: storedBlocks(file, tensor, form),
     read(start = 0, length = total - start) {
       checkSpan(name, start, length, total);
       const blockBytes = 4 * type.blockSize;
@@ -109,6 +110,22 @@ function sourceOf(
       return new Uint8Array(values.buffer, values.byteOffset + skipped, length);
     },
   });
+}
+
+/** Those of a matrix that is stored in the order of its values. */
+function storedBlocks(
+  file: GgufFile,
+  tensor: GgufTensor,
+  form: GgufForm | undefined,
+): StoredBlocks | undefined {
+  const { type, shape } = tensor;
+  if (form !== undefined || shape.length !== 2) return undefined;
+  const rowBytes = (shape[1]! / type.blockSize) * type.blockBytes;
+  return {
+    type: type.name,
+    read: (first = 0, rows = shape[0]! - first) =>
+      file.bytes(tensor, first * rowBytes, rows * rowBytes),
+  };
 }
 
 /** Rows that are no pairs of so many heads cannot be put in order. */

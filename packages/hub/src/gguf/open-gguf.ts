@@ -1,6 +1,7 @@
 /** Opens a GGUF file: the header is read and checked at once, tensors when they are asked for. */
 import { PeftError } from '@peft/errors';
 import { ReadOnlyFile } from '../files/read-only-file.js';
+import { checkSpan } from '../tensor-store.js';
 import { decodeBlocks } from './blocks/block-types.js';
 import { readGgufHeader, type GgufHeader, type GgufTensor } from './gguf-header.js';
 
@@ -8,8 +9,8 @@ import { readGgufHeader, type GgufHeader, type GgufTensor } from './gguf-header.
 export interface GgufFile extends GgufHeader {
   /** Absolute. */
   readonly path: string;
-  /** The bytes of a tensor as they are stored. */
-  bytes(tensor: GgufTensor): Uint8Array;
+  /** Some bytes of a tensor as they are stored; default: all of them. */
+  bytes(tensor: GgufTensor, byteOffset?: number, byteLength?: number): Uint8Array;
   /** The float32 values of some of a tensor's blocks; default: of all. */
   values(tensor: GgufTensor, firstBlock?: number, blocks?: number): Float32Array;
   /** Closes the file; nothing can be read afterwards. */
@@ -33,7 +34,10 @@ export function openGguf(path: string): GgufFile {
     return Object.freeze<GgufFile>({
       ...header,
       path: file.path,
-      bytes: ({ byteOffset, byteLength }) => file.read(byteOffset, byteLength),
+      bytes({ name, byteOffset, byteLength }, start = 0, length = byteLength - start) {
+        checkSpan(name, start, length, byteLength);
+        return file.read(byteOffset + start, length);
+      },
       values({ type, byteOffset, byteLength }, first = 0, blocks) {
         const start = first * type.blockBytes;
         const length = blocks === undefined ? byteLength - start : blocks * type.blockBytes;

@@ -1,6 +1,7 @@
 /** Writes a GGUF file of version 3, a tensor at a time. */
 import type { FileHandle } from 'node:fs/promises';
 import { PeftError } from '@peft/errors';
+import type { BlockCoder } from '@peft/ops';
 import { writeFileAtomic } from '../files/write-file-atomic.js';
 import type { BlockType } from './blocks/block-type.js';
 import { encodeBlocks } from './blocks/block-types.js';
@@ -22,16 +23,23 @@ export interface NewGgufTensor {
   readonly type: BlockType;
   /** Row-major, `[out, in]` of a linear weight; the last size is whole blocks. */
   readonly shape: readonly number[];
-  /** float32 values, or bytes in the type, made when their turn comes. */
-  readonly data: () => Float32Array | Uint8Array | Promise<Float32Array | Uint8Array>;
+  /**
+   * float32 values, bytes in the type, or pieces of either one behind the other, whole blocks each;
+   * made when their turn comes.
+   */
+  readonly data: () => GgufData | Iterable<GgufData>;
 }
+
+export type GgufData = Float32Array | Uint8Array;
 
 /** Bytes of a tensor's data. */
 export const ggufTensorBytes = ({ type, shape }: Pick<NewGgufTensor, 'type' | 'shape'>): number =>
   (shape.reduce((product, size) => product * size, 1) / type.blockSize) * type.blockBytes;
 
 /**
- * Writes a file under a temporary name until it is complete and flushed.
+ * Writes a file under a temporary name until it is complete and flushed. While a piece is written,
+ * the next one is made.
+ * @param coder makes the bytes of blocks faster
  * @throws PEFT_GGUF_TENSOR a name comes twice, a row is no whole number of blocks, or the data is
  *   longer or shorter than the shape says
  */
@@ -39,22 +47,39 @@ export async function writeGguf(
   path: string,
   metadata: readonly GgufEntry[],
   tensors: readonly NewGgufTensor[],
+  coder?: BlockCoder,
 ): Promise<void> {
   const header = encodeHeader(metadata, tensors);
   await writeFileAtomic(path, async (file) => {
-    await writeAll(file, header);
-    for (const tensor of tensors) await writeTensor(file, tensor);
+    let written = writeAll(file, header);
+    try {
+      for (const tensor of tensors)
+        for (const bytes of bytesOf(tensor, coder)) {
+          await written;
+          written = writeAll(file, bytes);
+        }
+    } finally {
+      await written; // nothing is closed while it is written to
+    }
   });
 }
 
-async function writeTensor(file: FileHandle, tensor: NewGgufTensor): Promise<void> {
-  const data = await tensor.data();
-  const bytes = data instanceof Uint8Array ? data : encodeBlocks(tensor.type, data);
+/** Its data in pieces, and the bytes up to the next tensor. */
+function* bytesOf(tensor: NewGgufTensor, coder: BlockCoder | undefined): Generator<Uint8Array> {
   const expected = ggufTensorBytes(tensor);
-  if (bytes.byteLength !== expected)
-    throw refused(tensor.name, `has ${bytes.byteLength} bytes, its shape asks for ${expected}`);
-  await writeAll(file, bytes);
-  await writeAll(file, new Uint8Array(padded(expected, ALIGNMENT) - expected));
+  const wrong = (bytes: number) =>
+    refused(tensor.name, `has ${bytes} bytes, its shape asks for ${expected}`);
+  let total = 0;
+  const data = tensor.data();
+  const pieces = data instanceof Float32Array || data instanceof Uint8Array ? [data] : data;
+  for (const piece of pieces) {
+    const bytes = piece instanceof Uint8Array ? piece : encodeBlocks(tensor.type, piece, coder);
+    total += bytes.byteLength;
+    if (total > expected) throw wrong(total);
+    yield bytes;
+  }
+  if (total !== expected) throw wrong(total);
+  yield new Uint8Array(padded(expected, ALIGNMENT) - expected);
 }
 
 const refused = (name: string, what: string): PeftError =>

@@ -115,6 +115,17 @@ export interface AddedGradients {
 }
 
 /**
+ * What turns values into blocks of GGUF files and back faster than the plain functions of
+ * @peft/hub, bit for bit as they do. Both give undefined for a type that it does not have.
+ */
+export interface BlockCoder {
+  /** @param type for instance `Q4_K`. @param values whole blocks. @returns a fresh array */
+  encode(type: string, values: Float32Array): Uint8Array | undefined;
+  /** @returns a fresh array */
+  decode(type: string, bytes: Uint8Array): Float32Array | undefined;
+}
+
+/**
  * What computes: holds frozen weights in its own form and multiplies by them; all other operations
  * run on its tfjs backend, by its kernels where it has them.
  */
@@ -135,6 +146,8 @@ export interface Engine {
   readonly description: string;
   /** What it holds in memory. Without it, runs on this engine are not planned. */
   readonly sizing?: EngineSizing;
+  /** Without it, blocks of GGUF files are read and written in JavaScript. */
+  readonly blocks?: BlockCoder;
   /** Makes the engine's tfjs backend the current one. */
   activate(): Promise<void>;
   /**

@@ -34,11 +34,21 @@ export interface TensorSource {
    * reading.
    */
   readonly file?: { readonly path: string; readonly byteOffset: number };
+  /** Where its values are stored as blocks of a GGUF type, for engines that read those. */
+  readonly blocks?: StoredBlocks;
   /**
    * Reads `byteLength` bytes from `byteOffset` within the tensor (default: all of it) into a fresh
    * array.
    */
   read(byteOffset?: number, byteLength?: number): Uint8Array;
+}
+
+/** The blocks of a tensor whose rows are whole blocks, in the order of its values. */
+export interface StoredBlocks {
+  /** For instance `Q4_K`. */
+  readonly type: string;
+  /** Reads some rows of the first axis into a fresh array; default: all of them. */
+  read(firstRow?: number, rows?: number): Uint8Array;
 }
 
 /** A source over values in memory. */

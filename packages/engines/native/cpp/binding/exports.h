@@ -13,6 +13,7 @@ void exportProducts(Exports& exports);
 void exportNorms(Exports& exports);
 void exportActivations(Exports& exports);
 void exportAttention(Exports& exports);
+void exportBlocks(Exports& exports);
 void exportRows(Exports& exports);
 void exportElementwise(Exports& exports);
 void exportShapes(Exports& exports);

@@ -25,6 +25,10 @@ struct KernelTable {
   void (*encodeBfloat)(const float* x, int64_t count, uint16_t* out);
   void (*encodeHalf)(const float* x, int64_t count, uint16_t* out);
 
+  // k-blocks.h
+  void (*quantizeOffsetBlocks)(const float* values, int64_t blocks, bool fiveBits, uint8_t* out);
+  void (*quantizeSignedBlocks)(const float* values, int64_t blocks, uint8_t* out);
+
   // norms.h
   void (*layerNormRows)(const float* x, const float* gamma, const float* beta, float* y,
                         float* mean, float* inverse, int64_t rows, int64_t d, float epsilon);

@@ -4,6 +4,7 @@
 #include "../vector/activations.h"
 #include "../vector/adamw.h"
 #include "../vector/attention-rows.h"
+#include "../vector/k-blocks.h"
 #include "../vector/norms.h"
 #include "../vector/quantize.h"
 #include "../vector/rope.h"
@@ -23,6 +24,8 @@ inline KernelTable makeTable() {
   t.quantizeRowInt8 = quantizeRowInt8;
   t.encodeBfloat = encodeBfloat;
   t.encodeHalf = encodeHalf;
+  t.quantizeOffsetBlocks = quantizeOffsetBlocks;
+  t.quantizeSignedBlocks = quantizeSignedBlocks;
   t.layerNormRows = layerNormRows;
   t.layerNormGradientRows = layerNormGradientRows;
   t.rmsNormRows = rmsNormRows;

@@ -13,6 +13,7 @@
  */
 import type { ActivationFunctions } from './activations.js';
 import type { AttentionFunctions } from './attention.js';
+import type { BlockFunctions } from './blocks.js';
 import type { ElementwiseFunctions } from './elementwise.js';
 import type { MachineFunctions } from './machine.js';
 import type { NormFunctions } from './norms.js';
@@ -27,6 +28,7 @@ export interface NativeBinding
   extends
     ActivationFunctions,
     AttentionFunctions,
+    BlockFunctions,
     ElementwiseFunctions,
     MachineFunctions,
     NormFunctions,

@@ -14,6 +14,7 @@ import {
   type NewGgufTensor,
 } from '@peft/hub';
 import type { DecoderConfig } from '@peft/models';
+import type { Engine } from '@peft/ops';
 import type { TrainedModel } from '@peft/predictor';
 import { defineFormat, type WriteTools, type WrittenModel } from '../../format.js';
 import { answerEndIds, chatTemplateOf } from '../../model/answers.js';
@@ -36,12 +37,13 @@ export const gguf = defineFormat({
     return {
       type,
       totalBytes: tensors.reduce((sum, tensor) => sum + ggufTensorBytes(tensor), 0),
-      warnings,
+      warnings: [...warnings, ...slowly(tensors, source.engine)],
       write: (folder, tools) =>
         writeGguf(
           join(folder, file),
           metadata,
           tensors.map((tensor) => told(tensor, tools)),
+          source.engine.blocks,
         ),
       reopen: (folder) => reopenGguf(join(folder, file)),
       next(output) {
@@ -51,6 +53,22 @@ export const gguf = defineFormat({
     };
   },
 });
+
+/** Values in blocks from which on writing them in JavaScript takes its time. */
+const MANY_VALUES = 2 ** 27;
+
+function slowly(tensors: readonly NewGgufTensor[], { blocks, name }: Engine): string[] {
+  const values = tensors
+    .filter(({ type }) => type.blockSize > 1)
+    .reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+  return blocks || values < MANY_VALUES
+    ? []
+    : [
+        `the ${name} engine has no quantizer of its own: ${(values / 1e9).toFixed(1)} billion ` +
+          'weights are quantized in JavaScript, which takes minutes; the native engine writes the ' +
+          'same bytes in seconds.',
+      ];
+}
 
 /** By what the file itself says of its model. */
 function reopenGguf(path: string): WrittenModel {

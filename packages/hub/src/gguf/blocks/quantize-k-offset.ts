@@ -73,8 +73,9 @@ function quantizeGroups(
   const scaleSteps = largestScale > 0 ? fround(63 / largestScale) : 0;
   const minimumSteps = largestMinimum > 0 ? fround(63 / largestMinimum) : 0;
   for (let group = 0; group < GROUPS; group += 1) {
-    smallScales[group] = Math.min(63, nearestInt(fround(scaleSteps * scales[group]!)));
-    smallMinima[group] = Math.min(63, nearestInt(fround(minimumSteps * minima[group]!)));
+    // bytes: what lies below 0 by its rounding is more than 63
+    smallScales[group] = Math.min(63, nearestInt(fround(scaleSteps * scales[group]!)) & 255);
+    smallMinima[group] = Math.min(63, nearestInt(fround(minimumSteps * minima[group]!)) & 255);
   }
   writeScales(smallScales, smallMinima, bytes, at + 4);
   const scale = putHalf(fround(largestScale / 63), bytes, at);
