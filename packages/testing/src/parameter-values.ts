@@ -12,3 +12,13 @@ export const parameterValues = (
     tensor.dispose();
     return values;
   });
+
+/** What `readFoldedParameter` gives, read in pieces of so many values. */
+export const foldedInPieces = (model: Model, most: number): number[][] =>
+  model.description.parameters.map(({ name }) =>
+    [...model.readFoldedRows(name, most)].flatMap((piece) => {
+      const values = [...piece.dataSync()];
+      piece.dispose();
+      return values;
+    }),
+  );

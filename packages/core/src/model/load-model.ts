@@ -123,11 +123,14 @@ function settled<Config>(
   return architecture.settle ? architecture.settle(parsed, store, warn) : parsed;
 }
 
-const withQuantized = (
+function withQuantized(
   store: WeightStore,
   configJson: Readonly<Record<string, unknown>>,
-): WeightStore =>
-  store.quantized ? store : quantizedStore(store, configJson['quantization_config']);
+): WeightStore {
+  if (store.quantized) return store;
+  const found: WeightStore = quantizedStore(store, configJson['quantization_config']);
+  return found === store ? store : { ...found, close: () => store.close?.() };
+}
 
 const isOutputLayer = (name: string, { sites }: ModelDescription): boolean =>
   sites.some((site) => site.kind === 'linear' && site.isOutputHead && site.weight === name);

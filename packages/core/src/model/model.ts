@@ -16,9 +16,11 @@ import type { Architecture, ModelBatch, ModelOutput } from './architecture.js';
 import {
   checkMergeable,
   foldParameter,
+  foldParameterRows,
   isQuantized,
   mergeInto,
   readTensor,
+  type Folding,
 } from './merging/merge.js';
 import {
   deviationOf,
@@ -297,8 +299,16 @@ export class Model {
    */
   readFoldedParameter(name: string): Tensor {
     if (this.#merged) return this.readParameter(name);
-    const adapters = this.#active.map((active) => this.adapter(active));
-    return onHost(this.engine, () => foldParameter(name, adapters, this.#weightHost().readBase));
+    return onHost(this.engine, () => foldParameter(name, this.#folding()));
+  }
+
+  /**
+   * The same in pieces of whole rows, of at most `most` values unless a row has more; what an adapter
+   * changes comes as a whole. The caller disposes each. @throws PEFT_MERGE_INEXACT
+   */
+  readFoldedRows(name: string, most: number): Iterable<Tensor> {
+    if (this.#merged) return [this.readParameter(name)];
+    return foldParameterRows(name, this.#folding(), most);
   }
 
   /**
@@ -306,13 +316,12 @@ export class Model {
    * @throws PEFT_MERGE_INEXACT naming the first method and place where they cannot
    */
   checkMergeable(): void {
-    if (this.#merged) return;
-    onHost(this.engine, () =>
-      checkMergeable(
-        this.#active.map((active) => this.adapter(active)),
-        this.#weightHost().readBase,
-      ),
-    );
+    if (!this.#merged) onHost(this.engine, () => checkMergeable(this.#folding()));
+  }
+
+  #folding(): Folding {
+    const adapters = this.#active.map((active) => this.adapter(active));
+    return { adapters, base: (name) => this.#base(name), read: this.#weightHost().readBase };
   }
 
   /** float32 values of a base parameter, whatever is merged or trained; the caller disposes. */

@@ -28,6 +28,7 @@ export async function deviationOfWritten(
   return deviationOf(expected, values);
 }
 
+/** Its weights are read as they are needed: it is used once. */
 function valuesOfModel(
   { model, engine, base }: TrainedModel,
   { config, store }: WrittenModel,
@@ -35,6 +36,7 @@ function valuesOfModel(
   try {
     const written = loadModel(base.architecture, config, store, engine, {
       head: model.description.head,
+      isStreamed: true,
     });
     try {
       return probe(written)!;

@@ -39,7 +39,10 @@ import { startEngine } from '../engine/start-engine.js';
 import { restoreTask } from '../tasks/restore-task.js';
 
 export interface ReadPredictorOptions extends LoadOptions {
-  /** The base's weights as their file has them, whatever they were quantised to for training. */
+  /**
+   * The base's weights as their file has them, whatever they were quantised to for training, and
+   * left there until they are used.
+   */
   readonly isAsStored?: boolean;
 }
 
@@ -70,6 +73,7 @@ export async function readPredictor(
       head: task.head(settings),
       seed: 0,
       quantization: options.isAsStored ? undefined : quantizationOf(settings),
+      isStreamed: options.isAsStored,
       emit,
     });
     try {

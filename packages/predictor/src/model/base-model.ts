@@ -181,6 +181,17 @@ export function withStore<T>(folder: string, use: (store: TensorStore) => T): T 
   }
 }
 
+/** Closes it only where `use` throws. */
+function keepingStore<T>(folder: string, use: (store: TensorStore) => T): T {
+  const store = openCheckpoint(folder);
+  try {
+    return use(store);
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+}
+
 const isList = (value: SavedFields[string]): value is readonly unknown[] => Array.isArray(value);
 
 const CHAT_TEMPLATE_FILE = 'chat_template.jinja';
@@ -209,7 +220,10 @@ export const describeBase = (
   head: HeadOptions,
 ): ModelDescription => describeModel(architecture, architecture.parseConfig(config), head);
 
-/** The model in an engine's hands. The caller disposes. */
+/**
+ * The model in an engine's hands. The caller disposes.
+ * @param options.isStreamed see `loadWeights`: the checkpoint stays open until the model is disposed of.
+ */
 export function loadBaseModel(
   base: BaseModel,
   engine: Engine,
@@ -219,15 +233,18 @@ export function loadBaseModel(
     readonly quantization?: WeightQuantization | undefined;
     /** The blocks that this rank holds. Default: all. */
     readonly stage?: Stage | undefined;
+    readonly isStreamed?: boolean | undefined;
     readonly emit: (event: EventBody) => void;
   },
 ): Model {
   const { size, stored } = base.vocabulary;
-  return withStore(base.folder, (store) => {
+  const { isStreamed = false } = options;
+  return (isStreamed ? keepingStore : withStore)(base.folder, (store) => {
     let percent = -1;
     const model = loadModel(base.architecture, base.config, store, engine, {
       head: options.head,
       seed: options.seed,
+      isStreamed,
       vocabularySize: size === stored ? undefined : size,
       quantization: options.quantization,
       stage: options.stage,

@@ -92,11 +92,14 @@ export async function openCheckpoint(
     threads = 0,
     signal,
     alsoFor,
+    isStreamed,
   }: Pick<LoadOptions, 'engine' | 'precision' | 'threads' | 'signal'> & {
     readonly adapter?: string | undefined;
     readonly revision?: string | undefined;
     /** Folders of adapters that the model is to take later. */
     readonly alsoFor?: readonly string[] | undefined;
+    /** The base's weights stay in their files. */
+    readonly isStreamed?: boolean;
   },
   headOf: (base: BaseModel) => HeadOptions,
   { app, emit }: OpeningTools,
@@ -116,7 +119,7 @@ export async function openCheckpoint(
   const engine = await startEngine(app, settings, emit);
   let model: Model | undefined;
   try {
-    model = loadBaseModel(base, engine, { head: headOf(base), seed: 0, emit });
+    model = loadBaseModel(base, engine, { head: headOf(base), seed: 0, isStreamed, emit });
     if (!places) return { model, engine, base, method: undefined };
     const { adapter: loaded, warnings } = await loadAdapter(model, places.adapter, {
       name: ADAPTER,

@@ -24,7 +24,7 @@ import { disposeState } from './predictor-state.js';
 
 /**
  * What `fit` saved, or a checkpoint with an adapter, open as a model: for exports and other work on
- * weights.
+ * weights. The base's matrices stay in their files, which each use reads.
  */
 export interface TrainedModel {
   readonly model: Model;
@@ -120,7 +120,12 @@ async function openBare(
       `predictor: ${reference} is a model itself, so that ${baseModel} cannot be its base.`,
       { hint: 'baseModel is for a folder that fit saved without its base; leave it out' },
     );
-  const opened = await openCheckpoint(reference, { ...options, precision: '32' }, headOf, tools);
+  const opened = await openCheckpoint(
+    reference,
+    { ...options, precision: '32', isStreamed: true },
+    headOf,
+    tools,
+  );
   const adapterFolder =
     options.adapter === undefined ? undefined : adapterPlaces(options.adapter).adapter;
   return { ...opened, task: undefined, classes: undefined, fields: {}, adapterFolder };

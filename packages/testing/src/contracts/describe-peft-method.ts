@@ -22,7 +22,7 @@ import { PeftError } from '@peft/errors';
 import { crossEntropy, gatherRows, type Engine } from '@peft/ops';
 import { createPortableEngine } from '@peft/portable';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { parameterValues } from '../parameter-values.js';
+import { foldedInPieces, parameterValues } from '../parameter-values.js';
 import type { MethodCase, MethodContractOptions } from './method-contract-options.js';
 import { moveParameters } from '../set-up.js';
 import { tinyModels, type TinyModel } from '../tiny-models.js';
@@ -177,6 +177,7 @@ function declareCase<Name extends MethodName>(
       const active = logits();
       model.checkMergeable();
       const folded = parameterValues(model, 'readFoldedParameter');
+      expect(foldedInPieces(model, 40)).toEqual(folded);
       model.mergeAdapters();
       expect(logits()).toBeAllclose(active, { atol: 1e-4, rtol: 1e-4 });
       expect(folded).toEqual(parameterValues(model, 'readParameter'));

@@ -10,6 +10,14 @@ import type { LinearSite, SiteKind } from '../../description/sites.js';
 import type { Attached, SiteAttachments } from '../../method/attachment.js';
 import { isFrozen } from '../weights/weights.js';
 
+/** Adapters, the innermost first, and the base's parameters. */
+export interface Folding {
+  readonly adapters: readonly Adapter[];
+  readonly base: (name: string) => FrozenWeight | Tensor;
+  /** float32 values of one, which the caller disposes. */
+  readonly read: (name: string) => Tensor;
+}
+
 /**
  * Unfrozen parameters first (the outermost adapter's counts, as in the forward pass), then what
  * stands on the sites, innermost first.
@@ -31,17 +39,43 @@ export function mergeInto(
  * One parameter with the adapters folded in, and nothing else of the model.
  * @returns its float32 values, which the caller disposes
  */
-export function foldParameter(
+export const foldParameter = (name: string, folding: Folding): Tensor =>
+  changedParameter(name, folding) ?? folding.read(name);
+
+/**
+ * The same in pieces of whole rows of at most `most` values, unless a row has more: some of the rows
+ * at a time of a matrix that no adapter changes, else all of it.
+ */
+export function* foldParameterRows(
   name: string,
-  adapters: readonly Adapter[],
-  read: (name: string) => Tensor,
-): Tensor {
+  folding: Folding,
+  most: number,
+): Generator<Tensor> {
+  const changed = changedParameter(name, folding);
+  const weight = folding.base(name);
+  const [rows = 0, columns = 0] = weight.shape;
+  const atATime = Math.max(1, Math.floor(most / Math.max(columns, 1)));
+  if (changed || !isFrozen(weight) || atATime >= rows) {
+    yield changed ?? folding.read(name);
+    return;
+  }
+  for (let first = 0; first < rows; first += atATime) {
+    const length = Math.min(atATime, rows - first);
+    yield weight.engine.gather(
+      weight,
+      Int32Array.from({ length }, (_, i) => first + i),
+    );
+  }
+}
+
+/** Undefined where no adapter changes it. */
+function changedParameter(name: string, { adapters, read }: Folding): Tensor | undefined {
   const merged = new Map<string, Tensor>();
   try {
     fold(merged, adapters, read, (_, value) => tf.keep(value), name);
     const result = merged.get(name);
     merged.delete(name);
-    return result ?? read(name);
+    return result;
   } finally {
     for (const other of merged.values()) other.dispose();
   }
@@ -105,7 +139,7 @@ function madeWith(name: string, [first]: readonly Adapter[]): ReadonlySet<string
  * That folding these adapters will succeed, at the cost of one small merge for each method.
  * @throws PEFT_MERGE_INEXACT
  */
-export function checkMergeable(adapters: readonly Adapter[], read: (name: string) => Tensor): void {
+export function checkMergeable({ adapters, read }: Pick<Folding, 'adapters' | 'read'>): void {
   for (const adapter of adapters) {
     for (const { origin, name } of adapter.parameters.values())
       if (origin === 'unfrozen') refuseEmbeddingOnly(adapter, name);

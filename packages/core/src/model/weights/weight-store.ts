@@ -10,4 +10,6 @@ export interface WeightStore {
    * quantised; `get` gives its values. See `quantizedStore` of @peft/hub.
    */
   quantized?(name: string, index?: number): QuantizedSource | undefined;
+  /** Closes its files; called with the weights that are streamed from it. */
+  close?(): void;
 }

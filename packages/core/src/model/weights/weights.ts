@@ -28,6 +28,7 @@ import {
   storedShape,
   type StoredParameter,
 } from './stored-parameters.js';
+import { streamedEngine } from './streamed-engine.js';
 import type { WeightStore } from './weight-store.js';
 
 /** How the base's weights are read. */
@@ -42,6 +43,12 @@ export interface LoadWeightsOptions {
    * at the mean of the others) or more. Default: as many as the checkpoint.
    */
   readonly vocabularySize?: number;
+  /**
+   * Matrices stay where they are stored, and each use reads what it needs: for a model that is used
+   * a few times and shall take little memory. The store must stay open; it is closed with the
+   * weights. Default false.
+   */
+  readonly isStreamed?: boolean;
   /** Seed of parameters that the checkpoint lacks (a fresh head). Default 0. */
   readonly seed?: number;
   /** Read what this stage needs and leave the rest of the matrices and tables where they are. */
@@ -91,7 +98,7 @@ export const isFrozen = (weight: FrozenWeight | Tensor): weight is FrozenWeight 
 export function loadWeights(
   description: ModelDescription,
   store: WeightStore,
-  engine: Engine,
+  target: Engine,
   options: LoadWeightsOptions = {},
 ): ModelWeights {
   const { stage } = options;
@@ -99,6 +106,7 @@ export function loadWeights(
   const quantizable = options.quantization
     ? convertedWeights(description, options.quantization)
     : new Set<string>();
+  const engine = options.isStreamed ? streamedEngine(target) : target;
   const loaded = new Map<string, FrozenWeight | Tensor>();
   const fresh: string[] = [];
   const onHost = hasDeviceMemory(engine) ? new Map<string, Float32Array>() : undefined;
@@ -134,10 +142,14 @@ export function loadWeights(
     byteLength += isFrozen(weight) ? weight.byteLength : weight.size * 4;
   const specOf = (name: string): ParameterSpec =>
     description.parameters.find((spec) => spec.name === name) ?? unknownWeight(name);
+  const release = () => {
+    dispose();
+    if (options.isStreamed) store.close?.();
+  };
   return {
     fresh,
     byteLength,
-    dispose,
+    dispose: release,
     hostValues: onHost && ((name) => onHost.get(name)),
     holds: (name) => loaded.has(name),
     get: (name) => {

@@ -3,7 +3,7 @@ import type { ParameterSpec } from '@peft/core';
 import { toPairs, type GgufFamily, type GgufForm, namesOf } from '@peft/hub';
 import type { DecoderConfig } from '@peft/models';
 import type { TrainedModel } from '@peft/predictor';
-import { foldedValues } from '../../model/folded-values.js';
+import { foldedPieces, foldedValues } from '../../model/folded-values.js';
 import { unsupported } from '../unsupported.js';
 import { queryFactor } from './model-metadata.js';
 
@@ -12,8 +12,8 @@ export interface ParameterPlace {
   readonly name: string;
   /** `[out, in]`. */
   readonly shape: readonly number[];
-  /** float32 values with the adapter folded in, in llama.cpp's order. */
-  values(): Float32Array;
+  /** float32 values with the adapter folded in, in llama.cpp's order: pieces of whole rows. */
+  values(): Iterable<Float32Array>;
 }
 
 /** @throws PEFT_EXPORT_UNSUPPORTED for a parameter that the family has no name for */
@@ -36,9 +36,12 @@ export function ggufParameters({ model }: TrainedModel, family: GgufFamily): Par
     return {
       name: found.gguf,
       shape: spec.shape,
-      values() {
-        const values = inForm(foldedValues(model, spec), found.form, spec, config);
-        return isQuery ? values.map((value) => value * factor) : values;
+      *values() {
+        const isPlain = found.form === undefined || found.form === 'plus-one';
+        for (const piece of isPlain ? foldedPieces(model, spec) : [foldedValues(model, spec)]) {
+          const values = inForm(piece, found.form, spec, config);
+          yield isQuery ? values.map((value) => value * factor) : values;
+        }
       },
     };
   });
