@@ -27,10 +27,8 @@ export interface NewGgufTensor {
    * float32 values, bytes in the type, or pieces of either one behind the other, whole blocks each;
    * made when their turn comes.
    */
-  readonly data: () => GgufData | Iterable<GgufData>;
+  readonly data: () => Float32Array | Uint8Array | Iterable<Float32Array | Uint8Array>;
 }
-
-export type GgufData = Float32Array | Uint8Array;
 
 /** Bytes of a tensor's data. */
 export const ggufTensorBytes = ({ type, shape }: Pick<NewGgufTensor, 'type' | 'shape'>): number =>
