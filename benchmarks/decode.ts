@@ -1,7 +1,7 @@
 /**
  * Times greedy decoding of a random-weight model and says how much of the memory's bandwidth it
  * uses: `npm run bench:decode -- [--arch benchmarks/configs/llama-3.2-1b.json] [--prompt 64]
- * [--tokens 32] [--batch 1] [--threads 2] [--json]`.
+ * [--tokens 32] [--batch 1] [--threads 2] [--quantization nf4 [--double-quantization]] [--json]`.
  *
  * Each token reads every weight once (of the embedding table only the output layer's use of it),
  * and the cached keys and values: used share = tokens/s · bytes per token / bandwidth, the
@@ -14,7 +14,13 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { architectureFor, describeModel, loadModel, randomWeights } from '@peft/core';
+import {
+  architectureFor,
+  describeModel,
+  loadModel,
+  quantizableWeights,
+  randomWeights,
+} from '@peft/core';
 import { generate } from '@peft/generation';
 import { architectures } from '@peft/models';
 import { createNativeEngine } from '@peft/native';
@@ -28,6 +34,7 @@ const { values: options } = parseArgs({
     threads: { type: 'string' },
     precision: { type: 'string', default: 'bfloat16' },
     quantization: { type: 'string' },
+    'double-quantization': { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -35,7 +42,7 @@ const { values: options } = parseArgs({
 if (options.help) {
   console.log(
     'bench:decode [--arch CONFIG_JSON] [--prompt 64] [--tokens 32] [--batch 1] [--threads N] ' +
-      '[--precision bfloat16|float32] [--quantization nf4|int8] [--json]',
+      '[--precision bfloat16|float32] [--quantization nf4|int8] [--double-quantization] [--json]',
   );
   process.exit(0);
 }
@@ -55,7 +62,12 @@ const model = loadModel(
   engine,
   {
     head,
-    ...(options.quantization && { quantization: { format: options.quantization as 'nf4' } }),
+    ...(options.quantization && {
+      quantization: {
+        format: options.quantization as 'nf4',
+        doubleQuantization: options['double-quantization'],
+      },
+    }),
   },
 );
 
@@ -102,18 +114,23 @@ console.log(
 model.dispose();
 engine.dispose();
 
-/** Weights of the linear layers and norms, and the keys and values of a text of middle length. */
+/**
+ * Weights of the linear layers and norms, and the keys and values of a text of middle length. The
+ * output layer stays in 16 bits.
+ */
 function readBytes(): number {
   const isRead = new Set(
     description.sites.flatMap((site) =>
       site.kind === 'linear' || site.kind === 'norm' ? [site.weight] : [],
     ),
   );
-  const bits = bitsOf(options.quantization);
+  const quantized = quantizableWeights(description);
   const weights = description.parameters
     .filter(({ name }) => isRead.has(name))
     .reduce(
-      (sum, { shape }) => sum + (shape.reduce((product, size) => product * size, 1) * bits) / 8,
+      (sum, { name, shape }) =>
+        sum +
+        (shape.reduce((product, size) => product * size, 1) * bitsOf(quantized.has(name))) / 8,
       0,
     );
   const length = prompt.length + Number(options.tokens) / 2;
@@ -148,7 +165,8 @@ function readBandwidth(count: number): number {
 }
 
 /** Bits that a weight takes on average. */
-function bitsOf(quantization: string | undefined): number {
-  if (quantization === undefined) return 16;
-  return quantization === 'int8' ? 8 : 4.5;
+function bitsOf(isQuantizable: boolean): number {
+  if (options.quantization === undefined || !isQuantizable) return 16;
+  if (options.quantization === 'int8') return 8;
+  return options['double-quantization'] ? 4 + 8 / 64 + 32 / (64 * 256) : 4.5;
 }

@@ -18,7 +18,7 @@ namespace peft {
 namespace {
 
 struct Features {
-  bool avx2 = false, avx512 = false, avx512bf16 = false, amx = false;
+  bool avx2 = false, avx512 = false, avx512bf16 = false, vbmi = false, amx = false;
 };
 
 struct Registers {
@@ -70,6 +70,7 @@ Features detect() {
   features.avx512 = features.avx2 && saves512 && bit(seven.b, 16) && bit(seven.b, 17) &&
                     bit(seven.b, 30) && bit(seven.b, 31);
   features.avx512bf16 = features.avx512 && bit(sevenOne.a, 5);
+  features.vbmi = features.avx512 && bit(seven.c, 1);
   const bool savesTiles = (state & 0x60000) == 0x60000;
   features.amx =
       features.avx512bf16 && savesTiles && bit(seven.d, 22) && bit(seven.d, 24) && askForTiles();
@@ -92,6 +93,9 @@ bool cpuHasAvx512() {
 bool cpuHasAvx512Bf16() {
   return features().avx512bf16;
 }
+bool cpuHasAvx512Vbmi() {
+  return features().vbmi;
+}
 bool cpuHasAmx() {
   return features().amx;
 }
@@ -107,6 +111,9 @@ bool cpuHasAvx512() {
   return false;
 }
 bool cpuHasAvx512Bf16() {
+  return false;
+}
+bool cpuHasAvx512Vbmi() {
   return false;
 }
 bool cpuHasAmx() {

@@ -75,16 +75,12 @@ void multiplyFew(const MatrixView& view, int64_t column0, int64_t columns, const
                       k = passes.depthBegin(pass) + w * Words::kPerWord,
                       next = k + chunk * Words::kPerWord;
         const int64_t count = (next < end ? next : end) - k;
-        if (next < passes.depth) {
-          const int64_t ahead = passes.depth - next < count ? passes.depth - next : count;
-          for (int64_t i = 0; i < here; i++) prefetchRun(view, column0 + c + i, next, ahead);
-        } else {
-          for (int64_t i = here; i < columns - c && i < here + 2 * width; i++)
-            prefetchRun(view, column0 + c + i, 0, count);
-        }
+        const int64_t ahead = next < passes.depth       ? next - k
+                              : columns - c > 2 * width ? 2 * width * view.stride - k
+                                                        : 0;
         for (int64_t i = 0; i < here; i += width)
           turnPanel<Words>(view, column0 + c + i, here - i < width ? here - i : width, k, count,
-                           panels + i * kChunkWords, spare);
+                           panels + i * kChunkWords, spare, ahead);
         if (here <= width)
           resumeRows<Dot, kTileRows, 1>(rows, chunk, row + w, panels, totals);
         else if (rows <= kPairRows)

@@ -175,8 +175,6 @@ void packV(const MatrixView& view, bool transposed, int64_t column0, int64_t col
   }
   for (int64_t c = 0; c < columns; c += width, packed += words * width) {
     const int64_t height = columns - c < width ? columns - c : width;
-    for (int64_t i = c + height; i < columns && i < c + height + width; i++)
-      prefetchRun(view, column0 + i, k0, count);
     turnPanel<Words>(view, column0 + c, height, k0, count, packed, scratch);
   }
 }

@@ -5,44 +5,28 @@
 #include <cstring>
 #include "../core/product-kernels.h"
 #include "decode.h"
+#include "stored-rows.h"
 #include "transpose.h"
+#ifdef PEFT_HAS_BF16
+#include "turn-four-bit.h"
+#endif
 
 namespace peft::PEFT_ISA {
 
-/** Words of one row of a packed panel of V. */
-constexpr int64_t kPanelWords = W * kTileVectors;
-
-/** Rows [row0, row0+kPanelWords) of a stored matrix, elements from k0 on. */
-struct StoredRows {
-  const MatrixView& view;
-  int64_t row0, k0;
-
-  int64_t first(int64_t row) const { return (row0 + row) * view.stride + k0; }
-  template <class T>
-  const T* at(int64_t row) const {
-    return static_cast<const T*>(view.data) + first(row);
-  }
-  /** Of 4-bit values: `of` the block that element `k` of each of W rows lies in. */
-  template <class Of>
-  vf ofBlocks(int64_t row, int64_t k, Of of) const {
-    float each[W];
-    for (int64_t i = 0; i < W; i++) each[i] = of(view, (first(row + i) + k) >> view.blockShift);
-    return load(each);
-  }
-  int64_t blockMask() const { return (int64_t{1} << view.blockShift) - 1; }
-};
-
 /**
- * Turns `blocks` blocks of W words of all rows. `read(row, block)` gives words of a row; what each
- * of them holds is stored by `put(row, word, turned, to)`, `perWord` lines of the panel at `to`.
+ * Turns `blocks` blocks of W words of all rows, `elements` of the matrix each. `read(row, block)`
+ * gives words of a row; what each of them holds is stored by `put(row, word, turned, to)`,
+ * `perWord` lines of the panel at `to`.
  */
 template <class Read, class Put>
-inline void turnBlocks(int64_t blocks, int64_t perWord, uint32_t* panel, Read read, Put put) {
+inline void turnBlocks(const StoredRows& rows, int64_t blocks, int64_t elements, int64_t perWord,
+                       uint32_t* panel, Read read, Put put) {
   vi block[W];
   for (int64_t r = 0; r < kPanelWords; r += W)
     for (int64_t b = 0; b < blocks; b++) {
       PEFT_UNROLL
       for (int64_t i = 0; i < W; i++) block[i] = read(r + i, b);
+      rows.askAhead(r, b * elements);
       transposeLanes(block);
       uint32_t* to = panel + b * W * perWord * kPanelWords + r;
       PEFT_UNROLL
@@ -66,7 +50,7 @@ inline void turnInt8(const StoredRows& rows, int64_t blocks, uint32_t* panel) {
     storei(to + 2 * kPanelWords, number(shr<16>(turned)));
     storei(to + 3 * kPanelWords, number(shr<24>(turned)));
   };
-  turnBlocks(blocks, 4, panel, read, put);
+  turnBlocks(rows, blocks, 4 * W, 4, panel, read, put);
 }
 
 /** Words of eight 4-bit codes, high nibble of each byte first. */
@@ -96,7 +80,7 @@ inline void turnFourBit(const StoredRows& rows, int64_t blocks, uint32_t* panel)
     storei(to + 6 * kPanelWords, number(shr<28>(turned)));
     storei(to + 7 * kPanelWords, number(shr<24>(turned)));
   };
-  turnBlocks(blocks, 8, panel, read, put);
+  turnBlocks(rows, blocks, 8 * W, 8, panel, read, put);
 }
 
 /** Float32 words of whole blocks of the panel's rows; returns how many of `count` were made. */
@@ -106,14 +90,14 @@ inline int64_t turnFloats(const StoredRows& rows, int64_t count, uint32_t* panel
   switch (view.format) {
     case Format::f32: {
       auto read = [&](int64_t row, int64_t b) { return loadi(rows.at<float>(row) + b * W); };
-      turnBlocks(made(1), 1, panel, read, putWord);
+      turnBlocks(rows, made(1), W, 1, panel, read, putWord);
       return made(1) * W;
     }
     case Format::f16: {
       auto read = [&](int64_t row, int64_t b) {
         return bits(loadF16(rows.at<uint16_t>(row) + b * W));
       };
-      turnBlocks(made(1), 1, panel, read, putWord);
+      turnBlocks(rows, made(1), W, 1, panel, read, putWord);
       return made(1) * W;
     }
     case Format::bf16: {
@@ -123,7 +107,7 @@ inline int64_t turnFloats(const StoredRows& rows, int64_t count, uint32_t* panel
         storei(to, shl<16>(turned));
         storei(to + kPanelWords, turned & upper);
       };
-      turnBlocks(made(2), 2, panel, read, put);
+      turnBlocks(rows, made(2), 2 * W, 2, panel, read, put);
       return made(2) * 2 * W;
     }
     case Format::int8:
@@ -144,21 +128,6 @@ inline int64_t turnFloats(const StoredRows& rows, int64_t count, uint32_t* panel
 }
 
 #ifdef PEFT_HAS_BF16
-/** Pairs of 4-bit values; whole blocks of the matrix start where rows do. */
-inline void turnFourBitPairs(const StoredRows& rows, int64_t blocks, uint32_t* panel) {
-  const MatrixView& view = rows.view;
-  const __m512 values = _mm512_load_ps(fourBitValues(view.format));
-  const int64_t mask = rows.blockMask();
-  __m512i tables[kPanelWords];
-  auto read = [&](int64_t row, int64_t b) {
-    const int64_t element = rows.first(row) + b * 32;
-    if (b == 0 || (element & mask) == 0)
-      tables[row] = scaledTable(values, view, element >> view.blockShift);
-    return vi{lookUpFourBit(static_cast<const uint8_t*>(view.data) + (element >> 1), tables[row])};
-  };
-  turnBlocks(blocks, 1, panel, read, putWord);
-}
-
 /** Words of two bf16 numbers of whole blocks of the panel's rows; returns how many were made. */
 inline int64_t turnPairs(const StoredRows& rows, int64_t count, uint32_t* panel) {
   const MatrixView& view = rows.view;
@@ -167,7 +136,7 @@ inline int64_t turnPairs(const StoredRows& rows, int64_t count, uint32_t* panel)
   switch (view.format) {
     case Format::f32:
       turnBlocks(
-          blocks, 1, panel,
+          rows, blocks, 2 * W, 1, panel,
           [&](int64_t row, int64_t b) {
             const float* p = rows.at<float>(row) + b * 32;
             return pairs(load(p), load(p + W));
@@ -176,7 +145,7 @@ inline int64_t turnPairs(const StoredRows& rows, int64_t count, uint32_t* panel)
       break;
     case Format::f16:
       turnBlocks(
-          blocks, 1, panel,
+          rows, blocks, 2 * W, 1, panel,
           [&](int64_t row, int64_t b) {
             const uint16_t* p = rows.at<uint16_t>(row) + b * 32;
             return pairs(loadF16(p), loadF16(p + W));
@@ -185,14 +154,14 @@ inline int64_t turnPairs(const StoredRows& rows, int64_t count, uint32_t* panel)
       break;
     case Format::bf16:
       turnBlocks(
-          blocks, 1, panel,
+          rows, blocks, 2 * W, 1, panel,
           [&](int64_t row, int64_t b) { return loadi(rows.at<uint16_t>(row) + b * 32); }, putWord);
       break;
     case Format::int8: {
       float factors[kPanelWords];
       for (int64_t r = 0; r < kPanelWords; r++) factors[r] = view.scale[rows.row0 + r] / 127.0f;
       turnBlocks(
-          blocks, 1, panel,
+          rows, blocks, 2 * W, 1, panel,
           [&](int64_t row, int64_t b) {
             const int8_t* p = rows.at<int8_t>(row) + b * 32;
             const vf factor = set(factors[row]);
@@ -205,8 +174,12 @@ inline int64_t turnPairs(const StoredRows& rows, int64_t count, uint32_t* panel)
     case Format::fp4:
     case Format::int4:
     case Format::mxfp4:
-      if ((view.stride & rows.blockMask()) != 0 || rows.k0 % 32 != 0) return 0;
-      turnFourBitPairs(rows, blocks, panel);
+      if ((view.stride & rows.blockMask()) != 0 || rows.k0 % 32 != 0 || !cpuHasAvx512Vbmi())
+        return 0;
+      if (view.zeros)
+        turnFourBitPairs<true>(rows, blocks, panel);
+      else
+        turnFourBitPairs<false>(rows, blocks, panel);
       break;
   }
   return blocks * 16;
@@ -222,27 +195,16 @@ inline void packRun(const MatrixView& view, int64_t row, int64_t k0, int64_t cou
   if (Words::kPerWord == 2 && (count & 1)) out[count] = 0;
 }
 
-/** Asks for elements [k0, k0+count) of a row, which are read soon: rows lie too far apart for the
- * processor to guess. */
-inline void prefetchRun(const MatrixView& view, int64_t row, int64_t k0, int64_t count) {
-#if defined(__GNUC__)
-  constexpr int kBits[] = {32, 16, 16, 8, 4, 4, 4, 4};  // of a Format
-  const int bits = kBits[static_cast<int>(view.format)];
-  const char* begin = static_cast<const char*>(view.data) + (row * view.stride + k0) * bits / 8;
-  for (int64_t byte = 0; byte < count * bits / 8; byte += 64) __builtin_prefetch(begin + byte);
-#endif
-}
-
 /**
  * The panel [words][kPanelWords] of `rows` stored rows from row0 on, elements [k0, k0+count); lanes
- * past `rows` are 0. `scratch`: kPanelWords rows of kStrideWords.
+ * past `rows` are 0. `scratch`: kPanelWords rows of kStrideWords. `ahead`: see StoredRows.
  */
 template <class Words>
 inline void turnPanel(const MatrixView& view, int64_t row0, int64_t rows, int64_t k0, int64_t count,
-                      uint32_t* panel, uint32_t* scratch) {
+                      uint32_t* panel, uint32_t* scratch, int64_t ahead = 0) {
   const int64_t words = (count + Words::kPerWord - 1) / Words::kPerWord;
   int64_t made = 0;
-  if (rows == kPanelWords) made = Words::turn({view, row0, k0}, count, panel);
+  if (rows == kPanelWords) made = Words::turn({view, row0, k0, ahead}, count, panel);
   if (made == words) return;
   const int64_t from = made * Words::kPerWord;
   for (int64_t i = 0; i < rows; i++)
