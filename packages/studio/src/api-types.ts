@@ -288,3 +288,39 @@ export interface TriedRow {
   readonly probabilities?: readonly { readonly label: string; readonly probability: number }[];
   readonly answer?: string;
 }
+
+/** A format that models can leave in. */
+export interface ExportableFormat {
+  readonly name: string;
+  /** One line for people. */
+  readonly summary: string;
+  /** How weights can be stored, the default first. */
+  readonly types: readonly string[];
+  /** Of a format of one file: its ending. */
+  readonly fileExtension?: string;
+}
+
+/** How an export stands. */
+export type ExportState =
+  | { readonly state: 'running'; /** 0 to 1. */ readonly share: number }
+  | { readonly state: 'failed'; readonly message: string }
+  | {
+      readonly state: 'finished';
+      /** Where it is, absolute. */
+      readonly output: string;
+      readonly type: string | undefined;
+      readonly bytes: number;
+      readonly warnings: readonly string[];
+      /** Commands that use it. */
+      readonly next: readonly string[];
+    };
+
+/** The last export to a format. */
+export type FormatExport = ExportState & { readonly format: string };
+
+/** What a run's model can be exported to, and was. */
+export interface RunExports {
+  /** None where the studio has no command for it. */
+  readonly formats: readonly ExportableFormat[];
+  readonly exports: readonly FormatExport[];
+}

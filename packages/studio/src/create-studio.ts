@@ -6,6 +6,7 @@ import { createAdaptorServer } from '@hono/node-server';
 import { Hono } from 'hono';
 import { PeftError } from '@peft/errors';
 import type { StudioState } from './api-types.js';
+import { addExports } from './routes/export-routes.js';
 import { addResults } from './routes/result-routes.js';
 import { addRuns } from './routes/run-routes.js';
 import { addStart } from './routes/start-routes.js';
@@ -96,7 +97,7 @@ async function createApp(
   ) as { version: string };
   const state: StudioState = { folder: context.index.folder, version };
   app.get('/api/state', (c) => c.json(state));
-  for (const add of [addRuns, addStart, addResults]) add(app, context);
+  for (const add of [addRuns, addStart, addResults, addExports]) add(app, context);
   app.notFound((c) =>
     c.json(errorBody(new PeftError('PEFT_STUDIO_PATH', `studio: there is no ${c.req.path}.`)), 404),
   );

@@ -1,6 +1,7 @@
 /** What a studio is made with. */
 import type { JsonObject } from '@peft/hub';
 import type { FitOptions, PredictorOptions } from '@peft/predictor';
+import type { ExportableFormat } from './api-types.js';
 
 /**
  * How the application that starts runs reads its requests: the keys of a run file. A module exports
@@ -32,6 +33,12 @@ export interface StudioOptions {
   readonly folder: string;
   /** What starts a run, before `-c FILE`: `[node, peft.mjs, 'fit']`. */
   readonly fitCommand: readonly string[];
+  /** What exports models. Default: the page exports none. */
+  readonly exports?: {
+    /** What starts an export, before the run's folder: `[node, peft.mjs, 'export']`. */
+    readonly command: readonly string[];
+    readonly formats: readonly ExportableFormat[];
+  };
   /** The module that exports {@link RunRequests}, without its ending; threads import it, too. */
   readonly requests: URL;
   /** Whether that module is TypeScript. */

@@ -3,7 +3,7 @@
  * what a run will do, start it, watch it, look at its mistakes, try a text. All but the drop is done
  * with the keyboard. `PEFT_SCREENSHOTS=1` keeps pictures of it in docs/images.
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -99,6 +99,18 @@ describe.skipIf(!CHROMIUM)('the page in Chromium', () => {
     expect(counts.reduce((sum, count) => sum + Number(count), 0)).toBe(141);
     await expectReadable(page);
     await picture('results', '.confusion');
+    await tabTo(page, '[role=tab][aria-selected=true]');
+    await page.keyboard.press('ArrowRight');
+    await tabTo(page, '#format');
+    await page.keyboard.type('safetensors');
+    await tabTo(page, 'button.main');
+    await page.keyboard.press('Enter');
+    await page.getByText('Exported:').waitFor();
+    const exported = join(studio.folder, 'exports/topics/safetensors');
+    await page.getByText(exported).first().waitFor();
+    expect(existsSync(join(exported, 'model.safetensors'))).toBe(true);
+    await expectReadable(page);
+    await picture('export');
     for (const tab of ['Settings', 'Output']) {
       await tabTo(page, '[role=tab][aria-selected=true]');
       await page.keyboard.press('ArrowRight');

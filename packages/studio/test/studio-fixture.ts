@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RunEnded, TrainEvent } from '@peft/core';
+import { allFormats } from '@peft/export';
 import { createRunFolder, type RunFacts } from '@peft/trainer';
 import { ROOT } from '../../../tools/packages.mjs';
 import { createStudio, type Studio } from '../src/index.js';
@@ -27,7 +28,8 @@ export async function openStudio(own?: string): Promise<OpenStudio> {
   const folder = own ?? join(place!, 'runs');
   const studio: Studio = await createStudio({
     folder,
-    fitCommand: FIT,
+    fitCommand: command('fit'),
+    exports: { command: command('export'), formats: allFormats },
     requests: new URL('../../cli/src/studio/run-requests', import.meta.url),
     isSource: true,
   });
@@ -51,7 +53,11 @@ export async function openStudio(own?: string): Promise<OpenStudio> {
   };
 }
 
-const FIT = [process.execPath, join(ROOT, 'packages/cli/bin/peft.mjs'), 'fit'];
+const command = (name: string): readonly string[] => [
+  process.execPath,
+  join(ROOT, 'packages/cli/bin/peft.mjs'),
+  name,
+];
 
 interface WrittenRun {
   readonly path: string;

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
+import { allFormats } from '@peft/export';
 import { createStudio } from '@peft/studio';
 import { nonNegativeInteger } from '../options/numbers.js';
 import { openInBrowser } from './open-in-browser.js';
@@ -35,15 +36,26 @@ export function addStudio(program: Command, terminal: Terminal): void {
     .action(async (folder: string, flags: StudioFlags) => studio(folder, flags, terminal));
 }
 
+const command = (name: string): readonly string[] => [
+  process.execPath,
+  fileURLToPath(new URL('../../bin/peft.mjs', import.meta.url)),
+  name,
+];
+
 async function studio(folder: string, flags: StudioFlags, terminal: Terminal): Promise<void> {
   const port = nonNegativeInteger('studio', '--port', flags.port);
   const page = await createStudio({
     folder,
-    fitCommand: [
-      process.execPath,
-      fileURLToPath(new URL('../../bin/peft.mjs', import.meta.url)),
-      'fit',
-    ],
+    fitCommand: command('fit'),
+    exports: {
+      command: command('export'),
+      formats: allFormats.map(({ name, summary, types, fileExtension }) => ({
+        name,
+        summary,
+        types,
+        fileExtension,
+      })),
+    },
     requests: new URL('./run-requests', import.meta.url),
     isSource: existsSync(new URL('./run-requests.ts', import.meta.url)),
     log: (line) => terminal.err(line),

@@ -14,7 +14,10 @@ export function createExportProgress(terminal: Terminal): {
     return {
       show({ doneBytes, totalBytes }) {
         const tenth = Math.floor((10 * doneBytes) / Math.max(totalBytes, 1));
-        if (tenth !== last) terminal.err(`written ${bytes(doneBytes)} of ${bytes(totalBytes)}`);
+        if (tenth !== last)
+          terminal.err(
+            `written ${bytes(doneBytes)} of ${bytes(totalBytes)} (${Math.min(100, 10 * tenth)} %)`,
+          );
         last = tenth;
       },
       stop: () => undefined,

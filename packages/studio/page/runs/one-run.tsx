@@ -2,6 +2,7 @@
 import { useState } from 'preact/hooks';
 import type { RunDetails, RunLine } from '../../src/api-types.js';
 import { CopiedText } from '../parts/copied-text.js';
+import { ExportTab } from '../exports/export-tab.js';
 import { FailureNote } from '../parts/failure-note.js';
 import { Tabs } from '../parts/tabs.js';
 import { ResultsTab } from '../results/results-tab.js';
@@ -21,7 +22,7 @@ interface OneRunProps {
   readonly onAsked: () => void;
 }
 
-const TABS = ['Curves', 'Results', 'Settings', 'Output'] as const;
+const TABS = ['Curves', 'Results', 'Export', 'Settings', 'Output'] as const;
 
 export function OneRun({ line, run, onAsked }: OneRunProps) {
   const [tab, setTab] = useState<(typeof TABS)[number]>('Curves');
@@ -42,6 +43,7 @@ export function OneRun({ line, run, onAsked }: OneRunProps) {
           <Tabs label="About this run" names={TABS} chosen={tab} onChoose={setTab}>
             {tab === 'Curves' && <Curves runs={[run]} ids={[run.id]} />}
             {tab === 'Results' && <Results line={line} />}
+            {tab === 'Export' && <Export line={line} />}
             {tab === 'Settings' && <Settings details={run.details} />}
             {tab === 'Output' && <Output details={run.details} />}
           </Tabs>
@@ -155,6 +157,11 @@ function Warnings({ run: { series } }: { readonly run: ChosenRun }) {
 function Results({ line }: { readonly line: RunLine }) {
   if (line.isWhole) return <ResultsTab id={line.id} />;
   return <p class="quiet">They are there when the run has ended and saved its model.</p>;
+}
+
+function Export({ line }: { readonly line: RunLine }) {
+  if (line.isWhole) return <ExportTab key={line.id} id={line.id} />;
+  return <p class="quiet">There is something to export when the run has saved its model.</p>;
 }
 
 function Settings({ details }: { readonly details: RunDetails }) {
