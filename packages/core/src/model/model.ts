@@ -5,6 +5,7 @@ import { didYouMean, PeftError } from '@peft/errors';
 import { freezeTensor, hasDeviceMemory, onHost, type Engine, type FrozenWeight } from '@peft/ops';
 import type { Adapter } from '../adapter/adapter.js';
 import { attachAdapter, type AttachOptions } from '../adapter/attach-adapter.js';
+import { rescale } from '../adapter/rescale.js';
 import type { WeightHost } from '../adapter/weight-host.js';
 import type { ModelDescription } from '../description/model-description.js';
 import type { SiteKind } from '../description/sites.js';
@@ -27,10 +28,8 @@ import {
   mergeWarnings,
   probeBatch,
   probedValues,
-  unprobed,
   type MergeResult,
 } from './merging/merge-probe.js';
-import { rescale } from './rescale.js';
 import { BASE_ADAPTER, unmixableAt } from './mixed-batch.js';
 import { ModelRun } from './model-run.js';
 import { forwardPooled, isDecoder } from './pooled-head.js';
@@ -227,17 +226,12 @@ export class Model {
           host,
         ),
       );
-      const isProbed = !hasDeviceMemory(this.engine); // which cannot be read at once
-      const active = isProbed ? this.#probe(chosen) : undefined;
+      const active = this.#probe(chosen);
       this.#merged = { names: chosen, weights };
-      const merged = isProbed ? this.#probe() : undefined;
+      const merged = this.#probe();
       const deviation = active && merged && deviationOf(active, merged);
       const quantized = [...weights.keys()].filter((name) => isQuantized(this.#base(name)));
-      const warnings = mergeWarnings(quantized, deviation);
-      return {
-        deviation,
-        warnings: isProbed ? warnings : [...warnings, unprobed(this.engine.name)],
-      };
+      return { deviation, warnings: mergeWarnings(quantized, deviation, this.engine) };
     } catch (error) {
       for (const weight of weights.values()) weight.dispose();
       this.#merged = undefined;
@@ -287,9 +281,8 @@ export class Model {
   /** float32 values of a parameter in force: merged, else base; the caller disposes. */
   readParameter(name: string): Tensor {
     const merged = this.#merged?.weights.get(name);
-    return merged
-      ? onHost(this.engine, () => readTensor(merged))
-      : this.#weightHost().readBase(name);
+    if (!merged) return this.#weightHost().readBase(name);
+    return onHost(this.engine, () => readTensor(merged));
   }
 
   /**
@@ -358,7 +351,7 @@ export class Model {
   /** Results of the probe batch, with some adapters in force or as it is. */
   #probe(active = this.#active): Float32Array | undefined {
     const batch = probeBatch(this.description, this.configJson);
-    if (!batch) return undefined;
+    if (!batch || hasDeviceMemory(this.engine)) return undefined; // which cannot be read at once
     const outer = this.#active;
     this.#active = active;
     try {

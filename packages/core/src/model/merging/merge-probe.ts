@@ -2,7 +2,7 @@
  * Checks a merge: the same tokens before and after it. What a merge cannot hold exactly shows as a
  * deviation of the results.
  */
-import { randomKey, randomUniform } from '@peft/ops';
+import { hasDeviceMemory, randomKey, randomUniform, type Engine } from '@peft/ops';
 import type { ModelDescription } from '../../description/model-description.js';
 import type { ModelBatch, ModelOutput } from '../architecture.js';
 
@@ -72,6 +72,7 @@ export function deviationOf(active: Float32Array, merged: Float32Array): MergeDe
 export function mergeWarnings(
   quantized: readonly string[],
   deviation: MergeDeviation | undefined,
+  engine: Pick<Engine, 'name' | 'backendName'>,
 ): string[] {
   const warnings: string[] = [];
   if (quantized.length)
@@ -86,10 +87,10 @@ export function mergeWarnings(
         `${(100 * deviation.relative).toPrecision(2)} % of the largest; keep the adapter ` +
         'beside the model where that matters.',
     );
+  if (hasDeviceMemory(engine))
+    warnings.push(
+      `how far the merged model's results lie from those with the adapter was not measured: the ` +
+        `engine ${engine.name} computes on a device, which cannot be read in the middle of a merge.`,
+    );
   return warnings;
 }
-
-/** Instead of a deviation, where the engine cannot be asked for one at once. */
-export const unprobed = (engine: string): string =>
-  `how far the merged model's results lie from those with the adapter was not measured: the engine ` +
-  `${engine} computes on a device, which cannot be read in the middle of a merge.`;

@@ -1,6 +1,6 @@
 /** An adapter's strength. */
 import { PeftError } from '@peft/errors';
-import type { Adapter } from '../adapter/adapter.js';
+import type { Adapter } from './adapter.js';
 
 /**
  * Multiplies it at every site.
