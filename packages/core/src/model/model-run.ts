@@ -104,11 +104,8 @@ export class ModelRun {
     return this.#byAdapter(site, x.shape[0], (part) => {
       const rows = part ? gatherRows(x, part) : x;
       const isWhole = rows.shape[1] === site.size;
-      const normed = this.#wrapped(
-        path,
-        this.#scope.at('norm', path),
-        base,
-      )(isWhole ? rows : (tf.reshape(rows, [-1, site.size]) as Tensor2D));
+      const norm = this.#wrapped(path, this.#scope.at('norm', path), base);
+      const normed = norm(isWhole ? rows : (tf.reshape(rows, [-1, site.size]) as Tensor2D));
       return isWhole ? normed : (tf.reshape(normed, rows.shape) as Tensor2D);
     });
   }
@@ -116,17 +113,14 @@ export class ModelRun {
   /** Rows of an embedding site. ids `[N]`, result `[N, D]`. */
   embed(path: string, ids: Int32Array): Tensor2D {
     const site = siteAt(this.description, 'embedding', path);
+    const table = (): Weight =>
+      site.tiedTo === undefined ? this.matrix(site.weight) : this.#tiedMatrix(site.weight);
     const run = (input: Int32Array): Tensor2D =>
       wrapped(
         [...this.#followed(site), ...this.#scope.at('embedding', path)],
         (some: Int32Array) =>
           this.host.holds(site.weight)
-            ? embed(
-                site.tiedTo === undefined
-                  ? this.matrix(site.weight)
-                  : this.#tiedMatrix(site.weight),
-                some,
-              )
+            ? embed(table(), some)
             : rowsElsewhere(some.length, site.size),
         ({ attachment, owner }, some, inner) =>
           attachment.forward(some, inner, this.#call(owner, path)),

@@ -5,6 +5,7 @@ import { didYouMean, PeftError } from '@peft/errors';
 import { freezeTensor, hasDeviceMemory, onHost, type Engine, type FrozenWeight } from '@peft/ops';
 import type { Adapter } from '../adapter/adapter.js';
 import { attachAdapter, type AttachOptions } from '../adapter/attach-adapter.js';
+import { requireFreeName } from '../adapter/require-free-name.js';
 import { rescale } from '../adapter/rescale.js';
 import type { WeightHost } from '../adapter/weight-host.js';
 import type { ModelDescription } from '../description/model-description.js';
@@ -30,13 +31,13 @@ import {
   probedValues,
   type MergeResult,
 } from './merging/merge-probe.js';
-import { BASE_ADAPTER, unmixableAt } from './mixed-batch.js';
+import { unmixableAt } from './mixed-batch.js';
 import { ModelRun } from './model-run.js';
 import { forwardPooled, isDecoder } from './pooled-head.js';
 import type { RunHost, RunOptions } from './run-options.js';
 import { sharedStartOf } from './shared-start.js';
 import type { Stage } from './stage/stage.js';
-import { weightHostOf } from './weights/weight-host-of.js';
+import { weightHostOf, withBorrowed, type KeepBorrowed } from './weights/weight-host-of.js';
 import { isFrozen, type ModelWeights } from './weights/weights.js';
 
 /**
@@ -91,26 +92,13 @@ export class Model {
    * @throws PEFT_ADAPTER_NAME when the name is taken or not a plain word, PEFT_TARGET_NOT_FOUND
    */
   addAdapter(name: string, spec: MethodSpec, options: AttachOptions = {}): Adapter {
-    if (!/^[A-Za-z0-9][\w-]*$/.test(name) || name === BASE_ADAPTER)
-      throw new PeftError(
-        'PEFT_ADAPTER_NAME',
-        `an adapter's name is letters, digits, "_" and "-", got ${JSON.stringify(name)}.`,
-      );
-    if (this.#adapters.has(name))
-      throw new PeftError('PEFT_ADAPTER_NAME', `there is an adapter "${name}" already.`, {
-        hint: 'delete it first, or choose another name',
-      });
+    requireFreeName(name, this.#adapters);
     this.#refuseMerged('add an adapter');
-    const borrowed: (FrozenWeight | Tensor)[] = [];
-    const host = this.#weightHost((weight) => borrowed.push(weight));
-    let adapter: Adapter;
-    try {
-      adapter = onHost(this.engine, () =>
-        attachAdapter(name, spec, this.description, host, options),
-      );
-    } finally {
-      for (const weight of borrowed) weight.dispose();
-    }
+    const adapter = withBorrowed(
+      (keep) => this.#weightHost(keep),
+      (host) =>
+        onHost(this.engine, () => attachAdapter(name, spec, this.description, host, options)),
+    );
     this.#adapters.set(name, adapter);
     this.#active = [name];
     return adapter;
@@ -218,14 +206,8 @@ export class Model {
     const weights = new Map<string, FrozenWeight | Tensor>();
     try {
       const host = this.#weightHost();
-      onHost(this.engine, () =>
-        mergeInto(
-          weights,
-          chosen.map((name) => this.adapter(name)),
-          host.readBase,
-          host,
-        ),
-      );
+      const adapters = chosen.map((name) => this.adapter(name));
+      onHost(this.engine, () => mergeInto(weights, adapters, host.readBase, host));
       const active = this.#probe(chosen);
       this.#merged = { names: chosen, weights };
       const merged = this.#probe();
@@ -391,7 +373,7 @@ export class Model {
     };
   }
 
-  #weightHost(keep?: (borrowed: FrozenWeight | Tensor) => unknown): WeightHost {
+  #weightHost(keep?: KeepBorrowed): WeightHost {
     return weightHostOf({
       base: (name) => this.#base(name),
       holds: (name) => this.#holds(name),

@@ -5,6 +5,9 @@ import { onHost, type Engine, type FrozenWeight } from '@peft/ops';
 import type { WeightHost } from '../../adapter/weight-host.js';
 import { freezeChanged, readTensor } from '../merging/merge.js';
 
+/** Told of a weight that was borrowed of another stage. */
+export type KeepBorrowed = (borrowed: FrozenWeight | Tensor) => unknown;
+
 /** What a {@link weightHostOf} reads of its model. */
 interface HostParts {
   base(name: string): FrozenWeight | Tensor;
@@ -15,7 +18,7 @@ interface HostParts {
   /** Reads one of another stage; absent where only what is here may be read. */
   readonly borrow: ((name: string) => FrozenWeight | Tensor) | undefined;
   /** Gets what was borrowed as a weight, to dispose it when the adapter is attached. */
-  readonly keep: ((borrowed: FrozenWeight | Tensor) => unknown) | undefined;
+  readonly keep: KeepBorrowed | undefined;
   readonly engine: Engine;
 }
 
@@ -51,4 +54,17 @@ export function weightHostOf(parts: HostParts): WeightHost {
       return base(name) as FrozenWeight; // which says where it is
     },
   };
+}
+
+/** Attaches with weights of other stages at hand, and frees what was borrowed of them. */
+export function withBorrowed<T>(
+  hostOf: (keep: KeepBorrowed) => WeightHost,
+  attach: (host: WeightHost) => T,
+): T {
+  const borrowed: (FrozenWeight | Tensor)[] = [];
+  try {
+    return attach(hostOf((weight) => borrowed.push(weight)));
+  } finally {
+    for (const weight of borrowed) weight.dispose();
+  }
 }
