@@ -198,8 +198,9 @@ class CardEngine implements WebgpuEngine {
     return new WebgpuWeight(this, this.backend, name, stored);
   }
 
+  /** On the device, whatever backend is the current one. */
   #tensor(info: TensorInfo): Tensor2D {
-    return tf.engine().makeTensorFromTensorInfo(info) as Tensor2D;
+    return tf.engine().makeTensorFromTensorInfo(info, this.backend) as Tensor2D;
   }
 
   #own(weight: FrozenWeight): WebgpuWeight {
