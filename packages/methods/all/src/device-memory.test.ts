@@ -81,6 +81,7 @@ const OPTIONS: Readonly<Record<string, readonly object[]>> = {
     { blockSize: 4, cayleyNeumann: false },
     { blockSize: 4, constrained: true, epsilon: 0.6 },
   ],
+  psoft: [{ rank: 2 }],
   miss: [{ rank: 3 }],
   fourierft: [{ frequencies: 12 }],
   waveft: [{ frequencies: 12 }],

@@ -10,7 +10,7 @@
  * follows from V and the base weight. V is unique up to signs alone, so that it is in the file.
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor1D, Tensor2D, Variable } from '@tensorflow/tfjs';
 import {
   definePeftMethod,
   LAYERED_KEYS,
@@ -104,10 +104,10 @@ export const frod = definePeftMethod({
         below: width + 1,
       });
       const factors = () =>
-        layerFactors(rowsOf(v.value.dataSync(), width, width), takeRows(site.dequantizedWeight()));
-      let basis: object | undefined; // what U was made from
+        layerFactors(rowsOf(hostValues(v.value), width, width), takeRows(site.dequantizedWeight()));
+      let basis: Float32Array | undefined; // what U was made from
       const makeLeft = (): Float32Array => {
-        basis = v.value.dataId;
+        basis = hostValues(v.value);
         return factors().u;
       };
       const hidden = { ...frozen, saved: false };
@@ -119,10 +119,12 @@ export const frod = definePeftMethod({
       });
       const first = config.initWeights ? zeros : noise;
       const values = context.param('frod_lambda_s_values', [count], first);
-      /** U, made anew where a file brought another V. */
+      /** U, made anew where a file brought another V; before V goes to a device. */
       const left = (): Tensor2D => {
-        if (basis !== v.value.dataId)
+        const now = hostValues(v.value);
+        if (now !== basis && now.some((value, i) => value !== basis![i]))
           tf.tidy(() => u.value.assign(tf.tensor2d(makeLeft(), [outFeatures, width])));
+        basis = now;
         return u.value;
       };
       const rotations = (): Tensor2D =>
@@ -133,16 +135,18 @@ export const frod = definePeftMethod({
         });
       return {
         forward(x, base, call) {
+          const outer = left();
           const dropped = call.dropout(x, config.dropout);
           const inner: Tensor2D = tf.matMul(dropped, v.value as Tensor2D); // [N, in]
           const scaled = tf.mul<Tensor2D>(inner, lambda.value);
           const turned = tf.add<Tensor2D>(scaled, linear(inner, rotations()));
-          return tf.add(base(x), tf.sub(linear(turned, left()), site.product(dropped)));
+          return tf.add(base(x), tf.sub(linear(turned, outer), site.product(dropped)));
         },
         merge({ weight, bias }) {
+          const outer = left();
           const scales = tf.diag(lambda.value) as Tensor2D;
           const inner = tf.add<Tensor2D>(rotations(), scales);
-          const whole = linear(tf.matMul(left(), inner), v.value);
+          const whole = linear(tf.matMul(outer, inner), v.value);
           const base = site.dequantizedWeight();
           return { weight: tf.add(weight, tf.sub(whole, base)), bias };
         },
@@ -150,6 +154,16 @@ export const frod = definePeftMethod({
     },
   },
 });
+
+/** What a V holds, by its memory: layers share it, and a device is not read at once. */
+const known = new WeakMap<object, Float32Array>();
+
+/** Values of a tensor that was written in host memory and not yet used on a device, or seen before. */
+function hostValues(variable: Variable): Float32Array {
+  const values = known.get(variable.dataId) ?? Float32Array.from(variable.dataSync());
+  known.set(variable.dataId, values);
+  return values;
+}
 
 /**
  * What PEFT calls the layers that share a basis: the end of their path, `self_attn_q_proj`.
