@@ -62,10 +62,11 @@ function shareIn(lines: readonly string[]): number {
   return told === undefined ? 0 : Number(/(\d+) %/.exec(told)![1]) / 100;
 }
 
+/** undefined where it is not yet whole, or an error, which the log tells, too. */
 function resultIn(text: string): PrintedResult | undefined {
-  if (!text.trimEnd().endsWith('}')) return undefined; // not yet whole
   try {
-    return JSON.parse(text) as PrintedResult;
+    const printed = JSON.parse(text) as Partial<PrintedResult>;
+    return Array.isArray(printed.files) ? (printed as PrintedResult) : undefined;
   } catch {
     return undefined;
   }
