@@ -45,7 +45,7 @@ import {
 import { nativeSizing } from './native-sizing.js';
 import { NativeWeight } from './native-weight.js';
 import { outputLoss } from './output-loss.js';
-import { matrixShape, outputShape, shapeError } from './weight-shapes.js';
+import { matrixShape } from './weight-shapes.js';
 
 /** How the native engine computes. */
 export interface NativeEngineOptions {
