@@ -26,7 +26,7 @@ const TYPES = architectures
 const folderOf = (type: string): string => type.replace(/_text$/, '');
 
 /** One of each kind. */
-const SAMPLE = ['distilbert', 'mixtral', 'marian'];
+const SAMPLE = ['distilbert', 'olmo3', 'mixtral', 'marian'];
 const CHOSEN = isLong ? TYPES.filter((_, i) => i % PARTS === PART - 1) : SAMPLE;
 
 /** Whole models, and what to expect of a type that loses nothing. */
