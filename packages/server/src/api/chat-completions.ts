@@ -15,7 +15,7 @@ import {
   type ServerEnv,
 } from './context.js';
 import { streamedTexts, type TextNews } from './streamed-texts.js';
-import { makeTexts, textRequests, usageOf } from './text-choices.js';
+import { finishReasonOf, makeTexts, textRequests, usageOf } from './text-choices.js';
 import { readTextParameters } from './text-parameters.js';
 
 const MOST_TOP_PROBABILITIES = 20;
@@ -74,7 +74,7 @@ export async function chatCompletions(
       index,
       message: { role: 'assistant', content: choice.text, refusal: null },
       logprobs: probabilitiesOf(choice.pieces),
-      finish_reason: choice.end.finishReason,
+      finish_reason: finishReasonOf(choice.end),
     })),
     usage: usageOf(c, context, choices, count),
   });

@@ -14,7 +14,7 @@ import {
   type ServerEnv,
 } from './context.js';
 import { streamedTexts, type TextNews } from './streamed-texts.js';
-import { makeTexts, textRequests, usageOf } from './text-choices.js';
+import { finishReasonOf, makeTexts, textRequests, usageOf } from './text-choices.js';
 import { readTextParameters } from './text-parameters.js';
 
 const MOST_PROBABILITIES = 20;
@@ -66,7 +66,7 @@ export async function completions(
       index,
       text: choice.text,
       logprobs: probabilitiesOf(choice.pieces),
-      finish_reason: choice.end.finishReason,
+      finish_reason: finishReasonOf(choice.end),
     })),
     usage: usageOf(c, context, choices, count),
   });

@@ -22,7 +22,8 @@ const DEFAULT_NEW_TOKENS = 100;
 
 /** How a text ended, in that API's words. */
 const FINISH_REASONS: Readonly<Record<TextEnd['finishReason'], string>> = Object.freeze({
-  stop: 'eos_token',
+  end: 'eos_token',
+  stop: 'stop_sequence',
   length: 'length',
 });
 

@@ -2,7 +2,7 @@
 import type { TextEnd, TextPiece, TextRequest } from '../language/language-messages.js';
 import type { ApiContext, ServerContext } from './context.js';
 import { eventStream } from './event-stream.js';
-import { makeTexts, usageOf } from './text-choices.js';
+import { finishReasonOf, makeTexts, usageOf } from './text-choices.js';
 
 /** What of a text is new: its begin, a piece, or its end. */
 export interface TextNews {
@@ -34,7 +34,7 @@ export function streamedTexts(
   return eventStream(c, async (send, signal) => {
     const usage = includesUsage ? { usage: null } : {};
     const chunk = (index: number, news: TextNews): void => {
-      const finish_reason = news.end?.finishReason ?? null;
+      const finish_reason = news.end ? finishReasonOf(news.end) : null;
       send({ ...head, choices: [{ index, ...choice(news), finish_reason }], ...usage });
     };
     const begun = new Set<number>();

@@ -87,6 +87,10 @@ export async function makeTexts(
   return choices;
 }
 
+/** How a text ended, in OpenAI's words: end tokens and stop strings are one. */
+export const finishReasonOf = ({ finishReason }: TextEnd): 'stop' | 'length' =>
+  finishReason === 'length' ? 'length' : 'stop';
+
 /** @param perPrompt texts that each prompt got */
 export function usageOf(
   c: ServerContext,

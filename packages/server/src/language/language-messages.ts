@@ -74,7 +74,8 @@ export interface TextPiece {
 
 /** How a text ended. */
 export interface TextEnd {
-  readonly finishReason: 'stop' | 'length';
+  /** An end token of the model's, a stop string of the request's, or as long as it may be. */
+  readonly finishReason: 'end' | 'stop' | 'length';
   readonly promptTokens: number;
   readonly completionTokens: number;
 }

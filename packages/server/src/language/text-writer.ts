@@ -75,7 +75,7 @@ export class TextWriter {
       });
       hand(finishReason === 'stop' ? '' : stream.end().text);
       return {
-        finishReason: finishReason === 'end' || finishReason === 'stop' ? 'stop' : 'length',
+        finishReason: finishReason === 'position-limit' ? 'length' : finishReason,
         promptTokens: ids.length,
         completionTokens: made.length,
       };
