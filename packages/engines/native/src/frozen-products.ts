@@ -1,12 +1,12 @@
 /** Products with frozen weights, on their own or with what ends them in the same pass. */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor1D, Tensor2D, TensorInfo } from '@tensorflow/tfjs';
-import { PeftError } from '@peft/errors';
 import type { ActivationName, AddedGradients, AddedGradientsWanted, AddedProduct } from '@peft/ops';
 import { ACTIVATION } from './binding/activations.js';
 import type { NativeBinding } from './binding/native-binding.js';
 import type { NativeBackend } from './native-backend.js';
 import type { NativeWeight } from './native-weight.js';
+import { outputShape, shapeError } from './weight-shapes.js';
 
 interface Owner {
   readonly binding: NativeBinding;
@@ -147,13 +147,6 @@ export function linearInputGradient(
   return tensorOf(dx);
 }
 
-/** `[N, out]` of a product. */
-function outputShape({ name, shape }: NativeWeight, x: Tensor2D): [number, number] {
-  const [rows, columns] = shape as [number, number];
-  if (x.shape[1] !== columns) throw shapeError(name, 'linear', `[N, ${columns}]`, x.shape);
-  return [x.shape[0], rows];
-}
-
 /** `[N, in]` of a gradient. */
 function gradientShape(
   { name, shape }: NativeWeight,
@@ -173,16 +166,4 @@ function rankOf({ name, shape }: NativeWeight, a: Tensor2D, b: Tensor2D): number
   if (b.shape[0] !== rows || b.shape[1] !== rank)
     throw shapeError(name, 'linearAdded', `B [${rows}, ${rank}]`, b.shape);
   return rank;
-}
-
-function shapeError(
-  name: string,
-  operation: string,
-  expected: string,
-  got: readonly number[],
-): PeftError {
-  return new PeftError(
-    'PEFT_SHAPE_MISMATCH',
-    `${operation}: ${name} takes ${expected}, got [${got.join(', ')}].`,
-  );
 }
