@@ -8,5 +8,4 @@ export { listAdapters, type AdapterDescription } from './device/adapters.js';
 export { webgpuEngine } from './webgpu-definition.js';
 export { webgpuSizing } from './webgpu-sizing.js';
 export type { PoolUsage } from './gpu/buffer-pool.js';
-export type { StreamCounts } from './gpu/command-stream.js';
-export type { TransferCounts } from './backend/webgpu-backend.js';
+export type { StreamCounts, TransferCounts } from './gpu/command-stream.js';

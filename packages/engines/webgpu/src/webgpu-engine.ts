@@ -11,12 +11,12 @@ import type {
   QuantizedParts,
   TensorSource,
 } from '@peft/ops';
-import { WEBGPU_BACKEND, WebgpuBackend, type TransferCounts } from './backend/webgpu-backend.js';
+import { WEBGPU_BACKEND, WebgpuBackend } from './backend/webgpu-backend.js';
 import type { AdapterDescription } from './device/adapters.js';
 import { findGpu } from './device/find-gpu.js';
 import { openDevice } from './device/open-device.js';
 import type { PoolUsage } from './gpu/buffer-pool.js';
-import type { StreamCounts } from './gpu/command-stream.js';
+import type { StreamCounts, TransferCounts } from './gpu/command-stream.js';
 import { registerKernels } from './kernels/register-kernels.js';
 import { storeParts, storeSource } from './weights/store-weight.js';
 import type { StoredWeight } from './weights/stored-weight.js';
@@ -51,7 +51,7 @@ export interface WebgpuEngine extends Engine {
 }
 
 interface Opened {
-  readonly gpu: GPU | undefined;
+  readonly gpu: GPU;
   readonly backend: WebgpuBackend;
   readonly adapter: AdapterDescription;
 }
@@ -76,10 +76,13 @@ export async function createWebgpuEngine(options: WebgpuEngineOptions = {}): Pro
   const { gpu, maxBindingBytes } = options;
   if (maxBindingBytes !== undefined)
     check.positiveInteger('webgpu', 'maxBindingBytes', maxBindingBytes);
-  const before = await opened?.catch(() => undefined);
-  if (!before || before.backend.failure.isLost) opened = open(gpu);
+  const before = opened;
+  const there = await before?.catch(() => undefined);
+  const isUsable = there && !there.backend.failure.isLost;
+  // another engine may have opened it meanwhile
+  if (!isUsable && opened === before) opened = open(gpu);
   const { backend, adapter, gpu: first } = await opened!;
-  if (gpu && first && gpu !== first)
+  if (gpu && gpu !== first)
     throw new PeftError(
       'PEFT_CONFIG_INVALID',
       'webgpu: gpu is another than that of the first engine in this process.',
@@ -89,8 +92,9 @@ export async function createWebgpuEngine(options: WebgpuEngineOptions = {}): Pro
   return new CardEngine(backend, adapter, Math.min(maxBindingBytes ?? most, most));
 }
 
-async function open(gpu: GPU | undefined): Promise<Opened> {
-  const { device, failure, adapter } = await openDevice(gpu ?? (await findGpu()));
+async function open(asked: GPU | undefined): Promise<Opened> {
+  const gpu = asked ?? (await findGpu());
+  const { device, failure, adapter } = await openDevice(gpu);
   if (tf.engine().registryFactory[WEBGPU_BACKEND]) tf.removeBackend(WEBGPU_BACKEND);
   const backend = new WebgpuBackend(device, failure);
   // nothing switches to it by itself
@@ -120,8 +124,8 @@ class CardEngine implements WebgpuEngine {
   }
 
   usage(): WebgpuUsage {
-    const { stream, transfers, pool } = this.backend;
-    return { work: stream.counts, transfers, memory: pool.usage };
+    const { stream, pool } = this.backend;
+    return { work: stream.counts, transfers: stream.transfers, memory: pool.usage };
   }
 
   async activate(): Promise<void> {

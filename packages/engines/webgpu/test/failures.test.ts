@@ -24,6 +24,13 @@ describeOnWebgpu('the WebGPU engine, where something cannot be had,', (engine) =
     await expect(createWebgpuEngine({ adaptr: 1 } as object)).rejects.toThrow('adaptr');
   });
 
+  test('refuses another WebGPU than the one that it has opened', async () => {
+    const gpu = { requestAdapter: () => Promise.resolve(null) } as unknown as GPU;
+    await expect(createWebgpuEngine({ gpu })).rejects.toMatchObject({
+      code: 'PEFT_CONFIG_INVALID',
+    });
+  });
+
   test('lists adapters with features and limits', async () => {
     const adapters = await listAdapters();
     expect(adapters).toContainEqual(engine().adapter);

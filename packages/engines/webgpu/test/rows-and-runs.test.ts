@@ -65,6 +65,33 @@ describeOnWebgpu('the WebGPU engine', (engine) => {
     expect(alone.dataSync()).toEqual(together.dataSync().slice(50 * WIDTH, 80 * WIDTH));
   });
 
+  test('counts what weights move as well', () => {
+    const before = engine().usage().transfers;
+    const weight = freeze('moved', 'nf4');
+    const stored = (WIDTH * WIDTH) / 2 + (4 * WIDTH * WIDTH) / 64;
+    engine().quantizedParts(weight);
+    weight.dispose();
+    const { waits, readBytes, uploadBytes } = engine().usage().transfers;
+    expect([readBytes - before.readBytes, uploadBytes - before.uploadBytes]).toEqual([
+      stored,
+      stored,
+    ]);
+    expect(waits - before.waits).toBe(2); // codes and scales
+  });
+
+  test('gives whole numbers that were truths as whole numbers', () => {
+    for (const size of [3, 100]) {
+      const truths = tf.greater(tf.range(0, size), 1);
+      const wanted = Int32Array.from({ length: size }, (_, n) => Number(n > 1));
+      expect(tf.cast(truths, 'int32').dataSync()).toEqual(wanted);
+      const given = tf.tensor1d(
+        Array.from(wanted, (n) => n === 1),
+        'bool',
+      );
+      expect(tf.cast(given, 'int32').dataSync()).toEqual(wanted);
+    }
+  });
+
   test('reads nothing in a step, keeps no buffer of it, and gives the same bytes on every run', () => {
     const frozen = freeze('w', 'nf4');
     const head = freeze('head', 'bf16', 90);

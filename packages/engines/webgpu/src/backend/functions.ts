@@ -9,7 +9,8 @@ export const MATHS = `
 fn erf_of(x: f32) -> f32 {
   let a = abs(x);
   let t = 1.0 / (1.0 + 0.3275911 * a);
-  let sum = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  let tail = t * (1.421413741 + t * (-1.453152027 + t * 1.061405429));
+  let sum = t * (0.254829592 + t * (-0.284496736 + tail));
   let y = 1.0 - sum * exp(-a * a);
   return select(y, -y, x < 0.0);
 }
@@ -26,14 +27,16 @@ fn sine_of(x: f32, quarters: i32) -> f32 {
   let r = ((x - n * 1.5703125) - n * 4.837512969970703e-4) - n * 7.549789954891882e-8;
   let s = r * r;
   let sine = r * (1.0 - s / 6.0 * (1.0 - s / 20.0 * (1.0 - s / 42.0 * (1.0 - s / 72.0))));
-  let cosine = 1.0 - s / 2.0 * (1.0 - s / 12.0 * (1.0 - s / 30.0 * (1.0 - s / 56.0 * (1.0 - s / 90.0))));
+  let tail = 1.0 - s / 30.0 * (1.0 - s / 56.0 * (1.0 - s / 90.0));
+  let cosine = 1.0 - s / 2.0 * (1.0 - s / 12.0 * tail);
   let quadrant = (i32(n) + quarters) & 3;
   let value = select(sine, cosine, (quadrant & 1) == 1);
   return select(value, -value, quadrant >= 2);
 }
 fn sigmoid_of(x: f32) -> f32 { return 1.0 / (1.0 + exp(-x)); }
 fn expm1_of(x: f32) -> f32 {
-  let near = x * (1.0 + x / 2.0 * (1.0 + x / 3.0 * (1.0 + x / 4.0 * (1.0 + x / 5.0 * (1.0 + x / 6.0 * (1.0 + x / 7.0 * (1.0 + x / 8.0)))))));
+  let tail = 1.0 + x / 5.0 * (1.0 + x / 6.0 * (1.0 + x / 7.0 * (1.0 + x / 8.0)));
+  let near = x * (1.0 + x / 2.0 * (1.0 + x / 3.0 * (1.0 + x / 4.0 * tail)));
   return select(exp(x) - 1.0, near, abs(x) < 0.5);
 }
 fn log1p_of(x: f32) -> f32 {

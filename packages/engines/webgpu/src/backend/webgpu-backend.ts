@@ -33,14 +33,6 @@ interface Entry {
   references: number;
 }
 
-/** What was read and written. */
-export interface TransferCounts {
-  /** Times that somebody waited for values of the device. */
-  readonly waits: number;
-  readonly readBytes: number;
-  readonly uploadBytes: number;
-}
-
 export class WebgpuBackend extends tf.KernelBackend {
   /** Values are read later; where the binding can be waited for, `dataSync` waits. */
   readonly hasDeviceMemory = true;
@@ -48,7 +40,6 @@ export class WebgpuBackend extends tf.KernelBackend {
   readonly pool: BufferPool;
   readonly uploads: UploadCache;
   readonly #data: tf.DataStorage<Entry>;
-  #transfers = { waits: 0, readBytes: 0, uploadBytes: 0 };
 
   constructor(
     readonly device: GPUDevice,
@@ -59,10 +50,6 @@ export class WebgpuBackend extends tf.KernelBackend {
     this.pool = new BufferPool(device, (block) => this.stream.forget(block));
     this.uploads = new UploadCache(this.pool, this.stream);
     this.#data = new tf.DataStorage(this, tf.engine());
-  }
-
-  get transfers(): TransferCounts {
-    return { ...this.#transfers };
   }
 
   /** A new tensor of uninitialised values. */
@@ -82,7 +69,6 @@ export class WebgpuBackend extends tf.KernelBackend {
     if (!entry.block) {
       entry.block = this.pool.take(4 * entry.elements);
       this.stream.upload(entry.block, stored(entry.values!));
-      this.#transfers.uploadBytes += 4 * entry.elements;
     }
     return entry.block;
   }
@@ -94,13 +80,9 @@ export class WebgpuBackend extends tf.KernelBackend {
   }
 
   /** The same values under another shape. */
-  reshaped(
-    { dataId, dtype }: TensorInfo,
-    shape: readonly number[],
-    as: DataType = dtype,
-  ): TensorInfo {
+  reshaped({ dataId, dtype }: TensorInfo, shape: readonly number[]): TensorInfo {
     this.incRef(dataId);
-    return { dataId, shape: [...shape], dtype: as };
+    return { dataId, shape: [...shape], dtype };
   }
 
   /** One thread for each of `size` elements. */
@@ -157,7 +139,6 @@ export class WebgpuBackend extends tf.KernelBackend {
     }
     const block = this.pool.take(4 * elements);
     this.stream.upload(block, stored(given));
-    this.#transfers.uploadBytes += 4 * elements;
     this.#data.set(dataId, { dtype, elements, block, references });
   }
 
@@ -165,7 +146,6 @@ export class WebgpuBackend extends tf.KernelBackend {
     const entry = this.#data.get(dataId);
     if (entry.values) return entry.values.slice();
     if (entry.elements === 0) return fromStored(new ArrayBuffer(0), entry);
-    this.#countRead(entry);
     const bytes = await readLater(this.stream, entry.block!, 4 * entry.elements);
     this.failure.check();
     return fromStored(bytes, entry);
@@ -175,7 +155,6 @@ export class WebgpuBackend extends tf.KernelBackend {
     const entry = this.#data.get(dataId);
     if (entry.values) return entry.values.slice();
     if (entry.elements === 0) return fromStored(new ArrayBuffer(0), entry);
-    this.#countRead(entry);
     const bytes = readNow(this.stream, entry.block!, 4 * entry.elements);
     this.failure.check();
     return fromStored(bytes, entry);
@@ -225,11 +204,6 @@ export class WebgpuBackend extends tf.KernelBackend {
     const dataId = {};
     this.#data.set(dataId, entry);
     return { dataId, shape: [...shape], dtype: entry.dtype };
-  }
-
-  #countRead({ elements }: Entry): void {
-    this.#transfers.waits += 1;
-    this.#transfers.readBytes += 4 * elements;
   }
 }
 

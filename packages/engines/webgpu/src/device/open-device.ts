@@ -10,8 +10,6 @@ export interface OpenedDevice {
   readonly adapter: AdapterDescription;
 }
 
-/** Features that kernels are written for where a device has them. */
-const FEATURES = ['shader-f16', 'subgroups'] as const;
 /** Limits that are asked for as high as the adapter has them. */
 const LIMITS = [
   'maxBufferSize',
@@ -23,7 +21,7 @@ const LIMITS = [
 ] as const;
 
 /**
- * The fastest adapter's device with all that the adapter allows.
+ * The fastest adapter's device with the adapter's limits; no kernel needs a feature.
  * @throws PEFT_WEBGPU_NO_ADAPTER where no driver offers one
  */
 export async function openDevice(gpu: GPU): Promise<OpenedDevice> {
@@ -38,7 +36,6 @@ export async function openDevice(gpu: GPU): Promise<OpenedDevice> {
     });
   const device = await withTurns(() =>
     adapter.requestDevice({
-      requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)),
       requiredLimits: Object.fromEntries(LIMITS.map((name) => [name, adapter.limits[name]])),
     }),
   );

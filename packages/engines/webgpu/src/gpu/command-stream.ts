@@ -34,6 +34,14 @@ export interface StreamCounts {
   readonly pipelines: number;
 }
 
+/** What was read and written, weights included. */
+export interface TransferCounts {
+  /** Times that somebody waited for values of the device. */
+  readonly waits: number;
+  readonly readBytes: number;
+  readonly uploadBytes: number;
+}
+
 interface Pipeline {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
@@ -52,6 +60,7 @@ export class CommandStream {
   #hasCopies = false;
   #batch = 1;
   #counts = { dispatches: 0, submissions: 0, boundBytes: 0 };
+  #transfers = { waits: 0, readBytes: 0, uploadBytes: 0 };
 
   constructor(
     readonly device: GPUDevice,
@@ -65,6 +74,10 @@ export class CommandStream {
 
   get counts(): StreamCounts {
     return { ...this.#counts, pipelines: this.#pipelines.size };
+  }
+
+  get transfers(): TransferCounts {
+    return { ...this.#transfers };
   }
 
   /** Records one run. Nothing is computed before {@link flush} or a full batch. */
@@ -102,6 +115,7 @@ export class CommandStream {
   upload(block: Block, values: ArrayBufferView, toByte = 0): void {
     if (values.byteLength === 0) return;
     if (block.batch === this.#batch) this.flush();
+    this.#transfers.uploadBytes += values.byteLength;
     const whole = values.byteLength & ~3;
     const { buffer, byteOffset } = values;
     this.device.queue.writeBuffer(block.buffer, toByte, buffer as ArrayBuffer, byteOffset, whole);
@@ -110,6 +124,14 @@ export class CommandStream {
       tail.set(new Uint8Array(buffer, byteOffset + whole, values.byteLength - whole));
       this.device.queue.writeBuffer(block.buffer, toByte + whole, tail);
     }
+  }
+
+  /** Copies a block's first bytes to `staging` and submits, for somebody who waits for them. */
+  readInto(staging: GPUBuffer, block: Block, bytes: number): void {
+    this.#transfers.waits += 1;
+    this.#transfers.readBytes += bytes;
+    this.copy(block, 0, staging, 0, bytes);
+    this.flush();
   }
 
   /**

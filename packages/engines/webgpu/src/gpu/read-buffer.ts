@@ -41,8 +41,7 @@ function stage(stream: CommandStream, block: Block, bytes: number): GPUBuffer {
     size,
     usage: BUFFER_USAGE.mapRead | BUFFER_USAGE.copyTarget,
   });
-  stream.copy(block, 0, staging, 0, size);
-  stream.flush();
+  stream.readInto(staging, block, size);
   return staging;
 }
 

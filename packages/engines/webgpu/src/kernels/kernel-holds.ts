@@ -4,11 +4,11 @@
  */
 import type { TensorInfo } from '@tensorflow/tfjs';
 import type { EngineSizing, KernelHolds, KernelName } from '@peft/ops';
+import { sizeOf } from '../backend/webgpu-backend.js';
+import { longest } from './attention/items.js';
 
 type Inputs = Readonly<Record<string, TensorInfo>>;
 
-const sizeOf = (shape: readonly number[]): number =>
-  shape.reduce((product, size) => product * size, 1);
 const bytes = (...tensors: readonly (TensorInfo | undefined)[]): number =>
   tensors.reduce((sum, tensor) => sum + (tensor ? 4 * sizeOf(tensor.shape) : 0), 0);
 const nothing: KernelHolds = () => 0;
@@ -31,9 +31,6 @@ const attention: KernelHolds = (inputs, { heads }) => {
 
 /** logΣexp and δ of each query and head. */
 const statsBytes = ({ q }: Inputs, heads: unknown): number => 8 * q!.shape[0]! * (heads as number);
-
-const longest = (offsets: Int32Array): number =>
-  offsets.reduce((most, end, b) => (b === 0 ? 0 : Math.max(most, end - offsets[b - 1]!)), 0);
 
 const attentionGradient: KernelHolds = (inputs, attributes) => {
   const { q, k, v, bias, extraKeys, extraValues } = inputs;

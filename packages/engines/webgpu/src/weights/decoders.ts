@@ -33,6 +33,7 @@ const plain = (name: string, type: string, value: string): Decoder => ({
   declarations: fn(`${at} return ${value};`),
 });
 
+/** @param scale of `block`, in WGSL. */
 const fourBit = (name: string, inputs: readonly string[], scale: string): Decoder => ({
   name,
   inputs: ['words: u32', ...inputs],
@@ -69,7 +70,8 @@ const DECODERS = Object.freeze({
   nested: fourBit(
     '4 bit, nested',
     ['scaleCodes: u32', 'scaleMap', 'scaleMaxima'],
-    `scaleMap[(scaleCodes[block >> 2u] >> ((block & 3u) * 8u)) & 255u] * scaleMaxima[block / p_nestedBlock()] + bitcast<f32>(p_nestedOffset())`,
+    `scaleMap[(scaleCodes[block >> 2u] >> ((block & 3u) * 8u)) & 255u] *
+    scaleMaxima[block / p_nestedBlock()] + bitcast<f32>(p_nestedOffset())`,
   ),
 });
 

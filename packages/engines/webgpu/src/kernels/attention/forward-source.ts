@@ -49,7 +49,7 @@ export const columnRange = ({ causal, hasWindow }: Variant): string => `
       : ''
   }`;
 
-/** `item` of a block of queries: see `query-blocks.ts`. */
+/** `item` of a block of queries: see `queryBlocks`. */
 export const QUERY_ITEM = `
   let number = group.y * groups.x + group.x;
   let head = number % heads;

@@ -173,8 +173,7 @@ function registerSums(): void {
   });
   register<{ dtype: DataType }>('Cast', ({ inputs, attributes: { dtype }, backend }) => {
     const x = inputs['x']!;
-    if (dtype === x.dtype || (x.dtype === 'bool' && dtype === 'int32'))
-      return backend.reshaped(x, x.shape, dtype);
+    if (dtype === x.dtype) return backend.reshaped(x, x.shape);
     const text = {
       float32: 'f32(x0)',
       int32: 'i32(x0)',
