@@ -5,6 +5,7 @@ import { combineMethods, type Collective, type HeadOptions, type MethodSpec } fr
 import { lora } from '@peft/lora';
 import { methodNamed } from '@peft/methods';
 import { prefixTuning, promptTuning } from '@peft/prompt-tuning';
+import { actAsDevice } from '@peft/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   causalLanguageModel,
@@ -19,7 +20,14 @@ import {
   type TrainRequest,
 } from '../src/index.js';
 import { stageModel, stageOf, STAGE_CONFIGS } from './stage-models.js';
-import { adapterBytes, tinyData, tinyOrder, tinyRun, tinyValidation } from './tiny-run.js';
+import {
+  adapterBytes,
+  tinyData,
+  tinyEngine,
+  tinyOrder,
+  tinyRun,
+  tinyValidation,
+} from './tiny-run.js';
 
 /** They share weights among blocks, have two stacks, or make more than a state. */
 const REFUSED = ['albert', 't5', 'mixtral'];
@@ -217,6 +225,47 @@ describe('a language model in stages', () => {
       expect(heldBytes).toBeLessThan(alone.heldBytes);
     }
   });
+});
+
+describe('stages on an engine whose memory is that of a device', () => {
+  it.each<[string, 16 | 32]>([
+    ['learn what they learn in host memory, and read nothing at once', 32],
+    ['send states that are rounded to 16 bits', 16],
+  ])('%s', async (_, bits) => {
+    const [onHost] = await runLocalRanks(2, onStages(2, { bits, isScored: true }));
+    const device = actAsDevice(await tinyEngine());
+    try {
+      for (const { bytes, result } of await runLocalRanks(
+        2,
+        onStages(2, { bits, isScored: true }),
+      )) {
+        expect(result.best!.score).toBeCloseTo(onHost!.result.best!.score, 5);
+        expect(distance(bytes, onHost!.bytes)).toBeLessThanOrEqual(1e-5);
+      }
+    } finally {
+      device.restore();
+    }
+  });
+});
+
+describe('a stage that fails', () => {
+  it.each([1, 3])(
+    'leaves no tensor on any rank: at the loss of micro-batch %d',
+    async (failing) => {
+      let calls = 0;
+      const own = classification({ classes: 2 });
+      const task: typeof own = {
+        ...own,
+        loss: (output, batch) => {
+          if ((calls += 1) === failing) throw new Error('a loss that fails');
+          return own.loss(output, batch);
+        },
+      };
+      await expect(runLocalRanks(2, onStages(2, { changes: { task } }))).rejects.toThrow(
+        'a loss that fails',
+      );
+    },
+  );
 });
 
 describe('what stages refuse', () => {

@@ -4,7 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
-import { decodeFloat32, encodeBfloat16, freezeTensor, isFrozenTensor } from '@peft/ops';
+import { decodeFloat32, encodeBfloat16, freezeTensor, isFrozenTensor, readValues } from '@peft/ops';
 import type { ModelBatch, Stage } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { rankPlace, requireRanks } from './place.js';
@@ -34,6 +34,8 @@ export interface StageLink {
   sent(): Promise<void>;
 }
 
+type Numbers = Int32Array | Float32Array | Uint8Array;
+
 /** What states of a run have in common, which the first of them is preceded by. */
 interface StateForm {
   /** Rows in front of each sequence that are no tokens of it. */
@@ -48,17 +50,23 @@ export function stageLink({ ranks }: Stage): StageLink {
   const [isFirst, isLast] = [stage === 0, stage === stages - 1];
   const [previous, next] = [collective.rank - 1, collective.rank + 1];
   let sending: Promise<void>[] = [];
+  /** Resolves when all sends before have begun: they begin in the order of the calls. */
+  let begun: Promise<unknown> = Promise.resolve();
   let received: StateForm | undefined;
   let sent: StateForm | undefined;
 
-  const send = (values: Int32Array | Float32Array | Uint8Array, to: number): void => {
-    const sentOff = collective.send(values, to);
-    // it is waited for in `sent`; a failure before is no unheard one
-    sentOff.catch(() => undefined);
+  /** As soon as the values have been read. */
+  const send = (reading: Promise<Numbers>, to: number): void => {
+    const turn = Promise.all([reading, begun]);
+    const sentOff = turn.then(([values]) => collective.send(values, to));
+    // they are waited for in `sent`; a failure before is no unheard one
+    for (const each of [turn, sentOff]) each.catch(() => undefined);
+    begun = turn;
     sending.push(sentOff);
   };
   const encoded = (values: Float32Array): Float32Array | Uint8Array =>
     bits === 32 ? values.slice() : new Uint8Array(encodeBfloat16(values).buffer);
+  const read = async (tensor: Tensor2D): Promise<Numbers> => encoded(await readValues(tensor));
   const receive = async (shape: [number, number], from: number): Promise<Tensor2D> => {
     const count = shape[0] * shape[1];
     const values = bits === 32 ? new Float32Array(count) : new Uint8Array(2 * count);
@@ -91,7 +99,7 @@ export function stageLink({ ranks }: Stage): StageLink {
           width,
           isFrozen: isFrozenTensor(state),
         };
-        send(Int32Array.of(sent.extra, width, sent.isFrozen ? 1 : 0), next);
+        send(Promise.resolve(Int32Array.of(sent.extra, width, sent.isFrozen ? 1 : 0)), next);
       }
       if (rows !== rowsOf(batch, sent) || width !== sent.width)
         throw new PeftError(
@@ -99,8 +107,7 @@ export function stageLink({ ranks }: Stage): StageLink {
           `trainer: a state of [${rows}, ${width}] is of another form than the first of this run.`,
           { hint: 'an adapter puts other numbers of rows in front of sequences' },
         );
-      // it goes to another process
-      send(encoded(state.dataSync<'float32'>()), next);
+      send(read(state), next); // it goes to another process
     },
     async receiveGradient(batch) {
       if (isLast || sent?.isFrozen) return undefined;
@@ -108,8 +115,8 @@ export function stageLink({ ranks }: Stage): StageLink {
     },
     sendGradient(state, gradient) {
       if (isFrozenTensor(state)) return;
-      const values = gradient?.dataSync<'float32'>() ?? new Float32Array(state.size);
-      send(encoded(values), previous);
+      const zeros = (): Promise<Numbers> => Promise.resolve(encoded(new Float32Array(state.size)));
+      send(gradient ? read(gradient) : zeros(), previous);
     },
     async sent() {
       const all = sending;

@@ -56,9 +56,10 @@ async function workThrough<B extends ModelBatch>(
     return arriving;
   };
   let arriving = arrive(work[0]);
+  let arrived: Tensor2D | undefined;
   try {
     for (const [i, { pass, microBatch }] of work.entries()) {
-      const arrived = await arriving;
+      arrived = await arriving;
       // what a gradient is like is known once a state was sent
       const isAhead = work[i + 1]?.pass === 'forward' || pending.size > 0;
       if (isAhead) arriving = arrive(work[i + 1]);
@@ -75,6 +76,14 @@ async function workThrough<B extends ModelBatch>(
       await nextTurn();
     }
     await link.sent();
+  } catch (error) {
+    arrived?.dispose();
+    // nobody waits for what is still under way
+    void arriving.then(
+      (late) => late?.dispose(),
+      () => undefined,
+    );
+    throw error;
   } finally {
     for (const { input, recorded } of pending.values()) {
       recorded.dispose();
@@ -96,11 +105,17 @@ async function forward<B extends ModelBatch>(
     return result.kind === 'state' ? result.state : result.output;
   }, [...variablesOf(run), ...(input ? [input] : [])]);
   const { value } = recorded;
-  let loss: number | undefined;
-  if (result?.kind === 'state') link.sendState(whole.batches[microBatch]!, value as Tensor2D);
-  else [loss] = await value.data<'float32'>(); // it is shown, and a NaN must be seen before the update
-  value.dispose();
-  return { pending: { input, recorded }, loss };
+  try {
+    let loss: number | undefined;
+    if (result?.kind === 'state') link.sendState(whole.batches[microBatch]!, value as Tensor2D);
+    else [loss] = await value.data<'float32'>(); // it is shown, and a NaN must be seen in time
+    return { pending: { input, recorded }, loss };
+  } catch (error) {
+    recorded.dispose();
+    throw error;
+  } finally {
+    value.dispose();
+  }
 }
 
 /** @param gradient of what the forward pass sent; none on the last stage, or where none is needed */
@@ -119,9 +134,12 @@ async function backward(
     const found = gradients[i];
     return found ? [[name, found] as const] : [];
   });
-  await run.accumulator.addGradients(Object.fromEntries(made), joins);
-  if (input) link.sendGradient(input, gradients[variables.length] as Tensor2D | undefined);
-  tf.dispose([gradient, input, ...gradients].filter((tensor) => tensor !== undefined));
+  try {
+    await run.accumulator.addGradients(Object.fromEntries(made), joins);
+    if (input) link.sendGradient(input, gradients[variables.length] as Tensor2D | undefined);
+  } finally {
+    tf.dispose([gradient, input, ...gradients].filter((tensor) => tensor !== undefined));
+  }
 }
 
 const variablesOf = ({ trainables }: Pick<RunContext, 'trainables'>) =>

@@ -76,6 +76,8 @@ async function askStages<B extends ModelBatch>({
   if (task.count(batch) === 0) return undefined;
   const lengths = Array.from(rows, (row) => data.lengths[row]!);
   const asked = { lengths, pack: () => Promise.resolve(batch) };
-  const { loss } = await predict(model, { ...task, predict: () => [] }, asked, { withLoss: true });
+  // as one batch, which is what is packed
+  const options = { withLoss: true, batchSize: rows.length };
+  const { loss } = await predict(model, { ...task, predict: () => [] }, asked, options);
   return loss;
 }

@@ -45,7 +45,11 @@ export function scaledLoss<B extends ModelBatch>(
   return extras.reduce(
     (sum, extra) => tf.add(sum, extra),
     tf.div(
-      request.task.loss(output, batch, (measures) => told.push(Promise.resolve(measures))),
+      request.task.loss(output, batch, (measures) => {
+        const reading = Promise.resolve(measures);
+        reading.catch(() => undefined); // it is waited for at the end of the step
+        told.push(reading);
+      }),
       count,
     ),
   ) as Scalar;
