@@ -274,7 +274,7 @@ export class Model {
    */
   readFoldedParameter(name: string): Tensor {
     if (this.#merged) return this.readParameter(name);
-    return onHost(this.engine, () => foldParameter(name, this.#folding()));
+    return foldParameter(name, this.#folding());
   }
 
   /**
@@ -291,12 +291,13 @@ export class Model {
    * @throws PEFT_MERGE_INEXACT naming the first method and place where they cannot
    */
   checkMergeable(): void {
-    if (!this.#merged) onHost(this.engine, () => checkMergeable(this.#folding()));
+    if (!this.#merged) checkMergeable(this.#folding());
   }
 
   #folding(): Folding {
     const adapters = this.#active.map((active) => this.adapter(active));
-    return { adapters, base: (name) => this.#base(name), read: this.#weightHost().readBase };
+    const { readBase } = this.#weightHost();
+    return { adapters, base: (name) => this.#base(name), read: readBase, engine: this.engine };
   }
 
   /** float32 values of a base parameter, whatever is merged or trained; the caller disposes. */

@@ -112,6 +112,14 @@ function valuesOf(model: Model, batch: ModelBatch): Float32Array {
   return values;
 }
 
+/** As an export reads them. */
+const readAll = (tensors: Iterable<tf.Tensor>): number[] =>
+  [...tensors].flatMap((tensor) => {
+    const values = [...tensor.dataSync()];
+    tensor.dispose();
+    return values;
+  });
+
 describe('on an engine that cannot be read at once', () => {
   test.each(cases)(
     '%s %j is attached, trained, saved, loaded and merged',
@@ -138,6 +146,11 @@ describe('on an engine that cannot be read at once', () => {
         again.dispose();
         await model.toHost();
         try {
+          model.checkMergeable();
+          for (const { name: parameter } of model.description.parameters)
+            expect(readAll(model.readFoldedRows(parameter, 40))).toEqual(
+              readAll([model.readFoldedParameter(parameter)]),
+            );
           expect(model.mergeAdapters().warnings.at(-1)).toContain('was not measured');
           valuesOf(model, each.batch);
         } catch (error) {

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import { isQuantizedFormat, memorySource, type Engine, type FrozenWeight } from '@peft/ops';
+import { isQuantizedFormat, memorySource, onHost, type Engine, type FrozenWeight } from '@peft/ops';
 import type { Adapter } from '../../adapter/adapter.js';
 import type { WeightHost } from '../../adapter/weight-host.js';
 import type { ModelDescription } from '../../description/model-description.js';
@@ -16,6 +16,8 @@ export interface Folding {
   readonly base: (name: string) => FrozenWeight | Tensor;
   /** float32 values of one, which the caller disposes. */
   readonly read: (name: string) => Tensor;
+  /** Folding is done in host memory where this one's is a device's. */
+  readonly engine: Engine;
 }
 
 /**
@@ -40,7 +42,7 @@ export function mergeInto(
  * @returns its float32 values, which the caller disposes
  */
 export const foldParameter = (name: string, folding: Folding): Tensor =>
-  changedParameter(name, folding) ?? folding.read(name);
+  onHost(folding.engine, () => changedParameter(name, folding) ?? folding.read(name));
 
 /**
  * The same in pieces of whole rows of at most `most` values, unless a row has more: some of the rows
@@ -51,20 +53,20 @@ export function* foldParameterRows(
   folding: Folding,
   most: number,
 ): Generator<Tensor> {
-  const changed = changedParameter(name, folding);
+  // not around all of it: other work is done between two pieces
+  const here = <T>(body: () => T): T => onHost(folding.engine, body);
+  const changed = here(() => changedParameter(name, folding));
   const weight = folding.base(name);
   const [rows = 0, columns = 0] = weight.shape;
   const atATime = Math.max(1, Math.floor(most / Math.max(columns, 1)));
   if (changed || !isFrozen(weight) || atATime >= rows) {
-    yield changed ?? folding.read(name);
+    yield changed ?? here(() => folding.read(name));
     return;
   }
   for (let first = 0; first < rows; first += atATime) {
     const length = Math.min(atATime, rows - first);
-    yield weight.engine.gather(
-      weight,
-      Int32Array.from({ length }, (_, i) => first + i),
-    );
+    const rowIds = Int32Array.from({ length }, (_, i) => first + i);
+    yield here(() => weight.engine.gather(weight, rowIds));
   }
 }
 
@@ -139,7 +141,11 @@ function madeWith(name: string, [first]: readonly Adapter[]): ReadonlySet<string
  * That folding these adapters will succeed, at the cost of one small merge for each method.
  * @throws PEFT_MERGE_INEXACT
  */
-export function checkMergeable({ adapters, read }: Pick<Folding, 'adapters' | 'read'>): void {
+export function checkMergeable({
+  adapters,
+  read,
+  engine,
+}: Pick<Folding, 'adapters' | 'read' | 'engine'>): void {
   for (const adapter of adapters) {
     for (const { origin, name } of adapter.parameters.values())
       if (origin === 'unfrozen') refuseEmbeddingOnly(adapter, name);
@@ -155,7 +161,7 @@ export function checkMergeable({ adapters, read }: Pick<Folding, 'adapters' | 'r
     }
     // a bias that has no place shows only when it is made
     for (const attached of smallest.values())
-      mergeSite(attached, read, (_, value) => value.dispose());
+      onHost(engine, () => mergeSite(attached, read, (_, value) => value.dispose()));
   }
 }
 
