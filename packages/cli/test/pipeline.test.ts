@@ -1,11 +1,11 @@
-/** Fits whose model lies on several ranks, in stages. */
+/** Fits whose model lies on several ranks, in stages or in parts of each block. */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mpich, openMpi } from '../../mpi/test/mpirun.js';
 import { peft } from './fake-terminal.js';
-import { pipelineOf } from '../src/ranks/pipeline-of.js';
+import { isBaseShared, pipelineOf } from '../src/ranks/pipeline-of.js';
 import { command, completed, program, root, start } from './processes.js';
 import { fixture, NOUNS, tinyLlama, type TinyLlama } from './tiny-llama.js';
 
@@ -58,9 +58,25 @@ describe('flags of a pipeline', () => {
   });
 });
 
-describe.skipIf(!canRun)('a fit in two stages', () => {
+describe('flags of a shared base', () => {
+  it('go together, and with the number of ranks', () => {
+    expect(isBaseShared({}, 2)).toBe(false);
+    expect(isBaseShared({ shardBase: true, pipeline: 1 }, 2)).toBe(true);
+    expect(() => isBaseShared({ shardBase: true }, 1)).toThrow(
+      'fit: --shard-base is given, and one process has nobody to share with.',
+    );
+    expect(() => isBaseShared({ shardBase: true, pipeline: 2 }, 2)).toThrow(
+      'fit: --shard-base is given together with --pipeline',
+    );
+    expect(() => isBaseShared({ shardBase: true, test: ['a.tsv'] }, 2)).toThrow(
+      'fit: --test needs the whole model in one process.',
+    );
+  });
+});
+
+describe.skipIf(!canRun)('a fit of two ranks that hold the model together', () => {
   it(
-    'ends with the bytes and the score of one process',
+    'ends with the bytes and the score of one process, in stages and with a shared base',
     async () => {
       const { out, err, code } = await peft(...fit('alone', '--epochs', '1', '--json'));
       expect(code, err).toBe(0);
@@ -72,6 +88,13 @@ describe.skipIf(!canRun)('a fit in two stages', () => {
       expect(staged.err).toBe('');
       expect(scoreOf(staged.out)).toBe(scoreOf(out));
       expect(adapterOf('two')).toBe(adapterOf('alone'));
+      const shared = await completed(
+        ...command,
+        ...fit('shared', '--epochs', '1', '--json', '--ranks', '2', '--shard-base'),
+      );
+      expect(shared.err).toBe('');
+      expect(scoreOf(shared.out)).toBe(scoreOf(out));
+      expect(adapterOf('shared')).toBe(adapterOf('alone'));
     },
     PROCESSES_MS,
   );
@@ -82,12 +105,17 @@ describe.skipIf(!canRun || !isLong)('fits in stages', () => {
   const nf4 = [...native, '--set', 'model.hf_text.quantization=nf4'];
 
   it(
-    'on a quantised base, with two groups of ranks',
+    'on a quantised base, with two groups of ranks, and with one that two and four ranks share',
     async () => {
       await completed(...command, ...fit('nf4', ...nf4));
       const stages = ['--ranks', '4', '--pipeline', '2'];
       await completed(...command, ...fit('nf4-stages', ...nf4, ...stages));
       expect(adapterOf('nf4-stages')).toBe(adapterOf('nf4'));
+      for (const ranks of ['2', '4']) {
+        const output = `nf4-shared-${ranks}`;
+        await completed(...command, ...fit(output, ...nf4, '--ranks', ranks, '--shard-base'));
+        expect(adapterOf(output)).toBe(adapterOf('nf4'));
+      }
     },
     PROCESSES_MS,
   );
@@ -99,6 +127,9 @@ describe.skipIf(!canRun || !isLong)('fits in stages', () => {
       const words = fit('mpich', '--epochs', '1', '--pipeline', '2');
       await completed(mpich!, '-n', '2', ...program, ...words);
       expect(adapterOf('mpich')).toBe(adapterOf('whole'));
+      const shared = fit('mpich-shared', '--epochs', '1', '--shard-base');
+      await completed(mpich!, '-n', '2', ...program, ...shared);
+      expect(adapterOf('mpich-shared')).toBe(adapterOf('whole'));
     },
     PROCESSES_MS,
   );
@@ -131,6 +162,16 @@ describe.skipIf(!canRun || !isLong)('fits in stages', () => {
       ]).ended;
       expect(dpo.code).not.toBe(0);
       expect(dpo.err).toContain('runs the model before each step');
+      const shared = await start([
+        ...command,
+        ...['fit', pairs, '--task', 'seq2seq', '--map', 'source=source', 'target=target'],
+        ...['--model', fixture('flan-t5'), '--method', 'lora', '--engine', 'portable'],
+        ...['--ranks', '2', '--shard-base', '--output', join(llama.folder, 'none')],
+      ]).ended;
+      expect(shared.code).not.toBe(0);
+      expect(shared.err).toContain(
+        'ranks cannot share its frozen weights block by block: its decoder reads the states of',
+      );
     },
     PROCESSES_MS,
   );

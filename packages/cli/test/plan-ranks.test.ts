@@ -67,3 +67,32 @@ test('a plan of stages that do not divide the ranks is refused', async () => {
   expect(code).toBe(1);
   expect(err).toContain('plan: --pipeline 2 does not divide --ranks 3.');
 });
+
+test('a plan of a shared base tells what each rank holds of it, and what suits the link', async () => {
+  const flags = ['--ranks', '4', '--shard-base', '--micro-batches', '8'];
+  const fast = ['--link', '100Gb/s', '--tokens-per-second', '400', '--json'];
+  const { plan: made, ranks } = JSON.parse((await plan(...flags, ...fast)).out);
+  const { plan: whole } = JSON.parse((await plan('--json')).out);
+  const { sharedBytes, largestBlockBytes, heldBytes } = made.shards;
+  // twelve blocks of BERT's 7.08 million values
+  expect(sharedBytes).toBe(12 * largestBlockBytes);
+  expect(largestBlockBytes).toBe(4 * (4 * 768 * 768 + 2 * 768 * 3072));
+  expect(heldBytes).toBe(sharedBytes / 4 + 3 * largestBlockBytes);
+  expect(made.weightBytes).toBe(whole.weightBytes - sharedBytes + heldBytes);
+  expect(ranks.blockBytesPerStep).toBe(2 * 23 * 0.75 * largestBlockBytes);
+  expect(ranks.efficiency).toBeGreaterThan(ranks.pipelineEfficiency);
+  const { out } = await plan(...flags, '--link', '10Mb/s', '--tokens-per-second', '400');
+  expect(out).toContain('on 4 ranks that share the base, each with the memory above');
+  expect(out).toContain('--pipeline 4 suits this link better');
+});
+
+test('a plan of a shared base is refused for one rank, for stages, and for what cannot be shared', async () => {
+  expect((await plan('--shard-base')).err).toContain('plan: --shard-base needs several --ranks.');
+  const both = await plan('--ranks', '2', '--shard-base', '--pipeline', '2');
+  expect(both.err).toContain('plan: --shard-base and --pipeline are given');
+  const t5 = fileURLToPath(
+    new URL('../../testing/fixtures/models/flan-t5/config.json', import.meta.url),
+  );
+  const { err } = await peft('plan', t5, '--ranks', '2', '--shard-base', '--head', 'seq2seq-lm');
+  expect(err).toContain('PEFT_SHARDS_UNSUPPORTED');
+});

@@ -111,6 +111,8 @@ export {
   type StageRanks,
   type StageResult,
 } from './model/stage/stage.js';
+export { requireShards, sharedMatrices } from './model/shards/shard-loading.js';
+export { ShardedBlocks } from './model/shards/sharded-blocks.js';
 export { blocksOfParameters, stageParameters } from './model/stage/stage-parameters.js';
 export { randomWeights } from './model/weights/random-weights.js';
 export {

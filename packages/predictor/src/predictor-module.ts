@@ -73,6 +73,10 @@ export const MACHINE_MEMORY = token<() => MachineMemory>('the memory of the mach
  * numbers are that go from one to the next.
  */
 export const PIPELINE = token<Pick<StageRanks, 'stages' | 'bits'>>('the pipeline');
+/**
+ * Whether ranks share the frozen matrices of a model's blocks, and gather a block while it computes.
+ */
+export const SHARDED_BASE = token<boolean>('whether the base is shared among ranks');
 /** Where a run's checkpoints go; without a folder, memory. */
 export const CHECKPOINT_STORES =
   token<(folder: string | undefined) => CheckpointStore>('the checkpoint stores');
@@ -165,6 +169,7 @@ export function predictorModule(onListenerError?: (error: unknown) => void): Mod
     bind(CLOCK, () => systemClock);
     bind(COLLECTIVE, () => SINGLE_RANK);
     bind(PIPELINE, () => ({ stages: 1, bits: 32 }) as const);
+    bind(SHARDED_BASE, () => false);
     bind(
       TRAINER,
       ({ get }): Trainer =>

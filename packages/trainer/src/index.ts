@@ -59,8 +59,9 @@ export {
 } from './run-folder/run-record.js';
 export { pipelineCosts, type PipelineCosts, type PipelinePlan } from './pipeline/pipeline-costs.js';
 export { rankPlace, type PipelinePlace } from './pipeline/place.js';
-export { requireStageTask } from './pipeline/require-stage-task.js';
+export { requireSharedTask, type SharedModel } from './ranks/require-shared-task.js';
 export { runLocalRanks } from './ranks/local-ranks.js';
+export { shardCosts, type ShardCosts, type ShardPlan } from './shards/shard-costs.js';
 export { gradientCopies, rankCosts, type RankCosts, type RankPlan } from './ranks/rank-costs.js';
 export { byRankZero, gatherValues } from './ranks/rank-messages.js';
 export { requireSameRanks } from './ranks/run-ranks.js';

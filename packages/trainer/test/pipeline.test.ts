@@ -13,13 +13,19 @@ import {
   memoryCheckpointStore,
   runLocalRanks,
   train,
-  type CausalBatch,
   type CheckpointStore,
   type ClassificationBatch,
-  type TrainingData,
   type TrainRequest,
 } from '../src/index.js';
-import { stageModel, stageOf, STAGE_CONFIGS } from './stage-models.js';
+import {
+  copyOf,
+  distance,
+  REFUSED,
+  stageModel,
+  stageOf,
+  STAGE_CONFIGS,
+  texts,
+} from './stage-models.js';
 import {
   adapterBytes,
   tinyData,
@@ -29,8 +35,6 @@ import {
   tinyValidation,
 } from './tiny-run.js';
 
-/** They share weights among blocks, have two stacks, or make more than a state. */
-const REFUSED = ['albert', 't5', 'mixtral'];
 /** Tried on three stages, too. */
 const THREE = ['llama', 'deberta-v2'];
 /** Blocks read trained parameters of other stages. */
@@ -80,45 +84,6 @@ const onStages =
       model.dispose();
     }
   };
-
-/** Each token of a text is to be told. */
-function texts(): TrainingData<CausalBatch> {
-  const data = tinyData();
-  return {
-    ...data,
-    pack: async (rows) => {
-      const batch = await data.pack(rows);
-      return {
-        ...batch,
-        tokenLabels: batch.inputIds,
-        exampleOffsets: batch.offsets.map((_, i) => i),
-      };
-    },
-  };
-}
-
-/** Of what lies in memory. */
-async function copyOf(store: CheckpointStore): Promise<CheckpointStore> {
-  const copy = memoryCheckpointStore();
-  for (const step of await store.steps()) {
-    const opened = await store.open(step);
-    await copy.save(opened);
-    opened.close();
-  }
-  return copy;
-}
-
-const floats = (hex: string): Float32Array =>
-  new Float32Array(new Uint8Array(Buffer.from(hex, 'hex')).buffer);
-
-/** The largest difference of two adapters' values. */
-function distance(a: Record<string, string>, b: Record<string, string>): number {
-  expect(Object.keys(a)).toEqual(Object.keys(b));
-  return Object.keys(a).reduce((most, name) => {
-    const [left, right] = [floats(a[name]!), floats(b[name]!)];
-    return left.reduce((far, value, i) => Math.max(far, Math.abs(value - right[i]!)), most);
-  }, 0);
-}
 
 let tensors: number;
 beforeEach(() => {
@@ -281,7 +246,7 @@ describe('what stages refuse', () => {
     expect(refusals).toMatchInlineSnapshot(`
       [
         "albert: it cannot be cut into 2 stages: its 4 blocks share the weights of 1.
-        hint: leave out --pipeline: there is little to cut",
+        hint: leave out --pipeline; ranks can share its steps without",
         "t5: it cannot be cut into 2 stages: its decoder reads the states of its encoder.
         hint: leave out --pipeline; ranks can share its steps without",
         "mixtral: it cannot be cut into 2 stages: beside their states, its blocks make logits of routers, which the loss reads.

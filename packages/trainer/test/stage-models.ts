@@ -7,10 +7,18 @@ import {
   type Collective,
   type HeadOptions,
   type Model,
+  type ModelOptions,
   type Stage,
 } from '@peft/core';
 import { architectures } from '@peft/models';
-import { tinyEngine } from './tiny-run.js';
+import { expect } from 'vitest';
+import {
+  memoryCheckpointStore,
+  type CausalBatch,
+  type CheckpointStore,
+  type TrainingData,
+} from '../src/index.js';
+import { tinyData, tinyEngine } from './tiny-run.js';
 
 const SIZES = {
   vocab_size: 24,
@@ -89,6 +97,9 @@ export const STAGE_CONFIGS: Readonly<Record<string, Readonly<Record<string, unkn
   },
 };
 
+/** They share weights among blocks, have two stacks, or make more than a state. */
+export const REFUSED = ['albert', 't5', 'mixtral'];
+
 export const CLASSES: HeadOptions = { kind: 'pooled-linear', outputs: 2 };
 
 /** The stages of ranks: as many of a model's four blocks for each, one more for the last ones. */
@@ -106,7 +117,7 @@ export function stageOf(collective: Collective, stages: number, bits: 16 | 32 = 
 /** With random weights, the same each time. The caller disposes it. */
 export async function stageModel(
   family: string,
-  { head = CLASSES, stage }: { readonly head?: HeadOptions; readonly stage?: Stage } = {},
+  { head = CLASSES, ...options }: ModelOptions = {},
 ): Promise<Model> {
   const config = STAGE_CONFIGS[family]!;
   const architecture = architectureFor(config['model_type'], architectures);
@@ -114,7 +125,46 @@ export async function stageModel(
   const store = randomWeights(description, { seed: 1, standardDeviation: 0.3 });
   return loadModel(architecture, config, store, await tinyEngine(), {
     head,
-    stage,
+    ...options,
     reopen: () => store,
   });
+}
+
+/** Each token of a text is to be told. */
+export function texts(): TrainingData<CausalBatch> {
+  const data = tinyData();
+  return {
+    ...data,
+    pack: async (rows) => {
+      const batch = await data.pack(rows);
+      return {
+        ...batch,
+        tokenLabels: batch.inputIds,
+        exampleOffsets: batch.offsets.map((_, i) => i),
+      };
+    },
+  };
+}
+
+/** Of what lies in memory. */
+export async function copyOf(store: CheckpointStore): Promise<CheckpointStore> {
+  const copy = memoryCheckpointStore();
+  for (const step of await store.steps()) {
+    const opened = await store.open(step);
+    await copy.save(opened);
+    opened.close();
+  }
+  return copy;
+}
+
+const floats = (hex: string): Float32Array =>
+  new Float32Array(new Uint8Array(Buffer.from(hex, 'hex')).buffer);
+
+/** The largest difference of two adapters' values. */
+export function distance(a: Record<string, string>, b: Record<string, string>): number {
+  expect(Object.keys(a)).toEqual(Object.keys(b));
+  return Object.keys(a).reduce((most, name) => {
+    const [left, right] = [floats(a[name]!), floats(b[name]!)];
+    return left.reduce((far, value, i) => Math.max(far, Math.abs(value - right[i]!)), most);
+  }, 0);
 }

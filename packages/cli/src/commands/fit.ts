@@ -36,7 +36,7 @@ import { requestOf } from '../run-file/request-of.js';
 import { readRunFile } from '../run-file/read-run-file.js';
 import { endRank, silent } from '../ranks/end-rank.js';
 import { joinRanks, type JoinedRanks } from '../ranks/join-ranks.js';
-import { pipelineOf } from '../ranks/pipeline-of.js';
+import { isBaseShared, pipelineOf } from '../ranks/pipeline-of.js';
 import { launchRanks } from '../ranks/launch-ranks.js';
 import { withResumeHint } from '../terminal/resume-hint.js';
 import { fitReport, type TestScores } from '../terminal/fit-report.js';
@@ -77,11 +77,12 @@ export function addFit(program: Command, terminal: Terminal, argv: readonly stri
         const inFile = config === undefined ? {} : readRunFile(config);
         const input = mergeFitInputs(inFile, flags);
         const { ranks = 1, hosts } = input;
-        const pipeline = pipelineOf(input, launchOf(process.env)?.size ?? ranks);
+        const size = launchOf(process.env)?.size ?? ranks;
+        const [pipeline, isShared] = [pipelineOf(input, size), isBaseShared(input, size)];
         if (ranks > 1 && !launchOf(process.env))
           return launchRanks(argv, { ranks, hosts }, terminal);
         const plugins = await loadPlugins(allowedPlugins(config, inFile, flags));
-        const joined = await joinRanks(pipeline);
+        const joined = await joinRanks(pipeline, isShared);
         try {
           await fitAsRank(input, plugins, terminal, joined);
         } catch (cause) {

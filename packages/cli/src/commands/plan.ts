@@ -53,14 +53,9 @@ import {
   type RevisionFlag,
   type VocabularyFlag,
 } from '../options/model-flags.js';
-import {
-  addRankFlags,
-  formatRanks,
-  gradientSumsOf,
-  planRanks,
-  type RankFlags,
-} from '../ranks/plan-ranks.js';
+import { addRankFlags, gradientSumsOf, type RankFlags } from '../ranks/plan-ranks.js';
 import { formatPipeline, planPipeline } from '../ranks/plan-pipeline.js';
+import { planOfRanks, shardRanksOf } from '../ranks/plan-shards.js';
 import type { Terminal } from '../terminal/terminal.js';
 
 interface PlanFlags extends HeadFlags, RevisionFlag, VocabularyFlag, RankFlags {
@@ -158,7 +153,9 @@ export function addPlan(program: Command, terminal: Terminal): void {
         '  peft plan bert-base-uncased --engine tensorflow --gpu 16GB\n' +
         '  peft plan bert-base-uncased --ranks 4 --micro-batches 16 --link 1Gb/s\n' +
         '  peft plan ./llama/config.json --head causal-lm --method lora --base nf4 --ranks 4 ' +
-        '--pipeline 2 --micro-batches 16',
+        '--pipeline 2 --micro-batches 16\n' +
+        '  peft plan ./llama/config.json --head causal-lm --method lora --base nf4 --ranks 4 ' +
+        '--shard-base --micro-batches 16 --link 10Gb/s --tokens-per-second 19',
     )
     .action(async (model: string, flags: PlanFlags) =>
       terminal.out(await plan(model, flags, terminal)),
@@ -166,12 +163,12 @@ export function addPlan(program: Command, terminal: Terminal): void {
 }
 
 async function plan(model: string, flags: PlanFlags, terminal: Terminal): Promise<string> {
-  const request = await requestOf(model, flags, terminal);
+  const given = await requestOf(model, flags, terminal);
+  const request = { ...given, shardRanks: shardRanksOf(flags, given) };
   const pipeline = planPipeline(flags, request);
   if (pipeline) return flags.json ? JSON.stringify({ pipeline }) : formatPipeline(pipeline, flags);
   const made = planMemory(request);
-  const { sequences, length } = request.batch!;
-  const shared = planRanks(flags, made, sequences * length);
+  const shared = planOfRanks(flags, request, made);
   const suggestions = made.fits
     ? []
     : suggestSettings(request).filter(({ isExact }) => isExact || !flags.exact);
@@ -179,7 +176,7 @@ async function plan(model: string, flags: PlanFlags, terminal: Terminal): Promis
   if (flags.json)
     return JSON.stringify({
       plan: made,
-      ranks: shared,
+      ranks: shared?.costs,
       suggestions: suggestions.map(toJson),
       chosen: chosen
         ? {
@@ -188,7 +185,7 @@ async function plan(model: string, flags: PlanFlags, terminal: Terminal): Promis
           }
         : null,
     });
-  const told = [formatPlan(made), ...(shared ? [formatRanks(shared, flags)] : [])];
+  const told = [formatPlan(made), ...(shared ? [shared.text] : [])];
   if (made.fits) return told.join('\n\n');
   const flagsOf = ({ kind, settings }: Suggestion): string => flagOf(kind, settings);
   return [

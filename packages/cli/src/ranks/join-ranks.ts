@@ -6,7 +6,7 @@ import type { Collective, Module, StageRanks } from '@peft/core';
 import { resolveModel } from '@peft/hub';
 import { machineMemory, type MachineMemory } from '@peft/memory-plan';
 import { connectMpi, launchOf, type MpiRanks } from '@peft/mpi';
-import { MACHINE_MEMORY, MODEL_RESOLVER, PIPELINE } from '@peft/predictor';
+import { MACHINE_MEMORY, MODEL_RESOLVER, PIPELINE, SHARDED_BASE } from '@peft/predictor';
 import { COLLECTIVE } from '@peft/trainer';
 
 /** What a rank's fit is made with. */
@@ -20,11 +20,13 @@ export interface JoinedRanks {
 
 /**
  * @param pipeline how models are cut. Default: not.
+ * @param isShared whether the ranks share the blocks of their base
  * @returns undefined for a command that is alone.
  * @throws PEFT_MPI_MISSING and what MPI throws
  */
 export async function joinRanks(
   pipeline?: Pick<StageRanks, 'stages' | 'bits'>,
+  isShared = false,
 ): Promise<JoinedRanks | undefined> {
   if ((launchOf(process.env)?.size ?? 1) < 2) return undefined;
   const ranks = await connectMpi();
@@ -35,6 +37,7 @@ export async function joinRanks(
     module: (bind) => {
       bind(COLLECTIVE, () => ranks);
       if (pipeline) bind(PIPELINE, () => pipeline);
+      bind(SHARDED_BASE, () => isShared);
       bind(MACHINE_MEMORY, () => () => memory);
       bind(MODEL_RESOLVER, () => (name, options) => oneByOne(ranks, resolveModel, name, options));
     },

@@ -13,6 +13,7 @@ export interface RankFlags {
   readonly tokensPerSecond?: string;
   readonly pipeline: string;
   readonly stageBits: string;
+  readonly shardBase?: boolean;
 }
 
 /** What is assumed of a message between machines. */
@@ -28,6 +29,10 @@ export const addRankFlags = (command: Command): Command =>
       '1',
     )
     .option('--stage-bits <number>', 'width of the numbers between stages: 32 or 16', '32')
+    .option(
+      '--shard-base',
+      'ranks share the frozen blocks, each keeps a part of them; says whether stages suit the link better',
+    )
     .option('--link <rate>', 'bandwidth between ranks', '1Gb/s')
     .option(
       '--tokens-per-second <number>',

@@ -33,4 +33,13 @@ export const RANK_OPTIONS = {
     choices: ['16', '32'],
     isFlagOnly: true,
   },
+  shardBase: {
+    flags: '--shard-base',
+    kind: 'boolean',
+    help:
+      'each rank keeps its part of the frozen blocks, and gathers one while the one before computes: ' +
+      'for a model that no machine holds, over a fast link',
+    group: 'Run',
+    isFlagOnly: true,
+  },
 } as const satisfies Readonly<Record<string, FitOption>>;

@@ -55,7 +55,8 @@ export function describeModel<Config>(
  * @param store its tensors, also quantised ones (`quantization_config`); may be closed
  *   afterwards unless the engine maps the file.
  * @throws PEFT_MODEL_CONFIG, PEFT_WEIGHT_MISSING, PEFT_WEIGHT_SHAPE, PEFT_QUANTIZATION_METHOD,
- *   PEFT_QUANTIZATION_CONFIG, PEFT_QUANTIZED_PARTS, PEFT_STAGE_UNSUPPORTED
+ *   PEFT_QUANTIZATION_CONFIG, PEFT_QUANTIZED_PARTS, PEFT_STAGE_UNSUPPORTED,
+ *   PEFT_SHARDS_UNSUPPORTED
  */
 export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
   architecture: Architecture<Config, Kinds>,
@@ -76,6 +77,12 @@ export function loadModel<Config, Kinds extends SiteKind = SiteKind>(
   const config = settled(architecture, configJson, readable, warn);
   const description = describeModel(architecture, config, options.head);
   if (options.stage) requireStage(description, options.stage);
+  if (options.stage && options.shardRanks)
+    throw new PeftError(
+      'PEFT_SHARDS_UNSUPPORTED',
+      `${description.modelType}: a stage holds its blocks whole, and cannot share them, too.`,
+      { hint: 'give stage or shardRanks' },
+    );
   const weights = loadWeights(description, readable, engine, options);
   const random = isLanguageModel
     ? weights.fresh.filter((name) => isOutputLayer(name, description))

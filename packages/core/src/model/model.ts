@@ -179,7 +179,7 @@ export class Model {
       throw new PeftError('PEFT_MODEL_DISPOSED', 'the model was disposed of.', {
         hint: 'load it again',
       });
-    const run = new ModelRun(this.#runHost(), options);
+    const run = new ModelRun(this.#runHost(options), options);
     run.layouts.useTokens(batch);
     if (batch.padding) run.layouts.usePadding(batch.padding, batch.offsets);
     run.layouts.useShared(sharedStartOf(batch, this.description, options));
@@ -361,7 +361,7 @@ export class Model {
       );
   }
 
-  #runHost(): RunHost {
+  #runHost({ window }: RunOptions): RunHost {
     const merged = this.#merged;
     return {
       description: this.description,
@@ -369,7 +369,7 @@ export class Model {
       adapter: (name) => this.adapter(name),
       baseWeight: (name) => merged?.weights.get(name) ?? this.#base(name),
       holds: (name) => this.#holds(name),
-      stage: this.stage,
+      stage: window ?? this.stage,
       constants: this.#constants,
     };
   }
@@ -378,6 +378,7 @@ export class Model {
     return weightHostOf({
       base: (name) => this.#base(name),
       holds: (name) => this.#holds(name),
+      sharedWeight: (name) => this.weights.shared?.(name),
       hostValues: (name) => (this.#folded.has(name) ? undefined : this.weights.hostValues?.(name)),
       borrow: keep && this.weights.borrow,
       keep,

@@ -37,6 +37,11 @@ export interface RunOptions {
    */
   readonly cache?: KeyValueCache;
   /**
+   * Run these blocks alone, as a stage would that held them: for a model whose ranks share its blocks
+   * and gather one at a time. Default: all that the model has.
+   */
+  readonly window?: Stage | undefined;
+  /**
    * State `[N, D]` that the stage before came to, for a model that is a later stage; a function makes
    * one of the form that the pass has.
    */
@@ -60,9 +65,9 @@ export interface RunHost {
   readonly active: readonly Adapter[];
   adapter(name: string): Adapter;
   baseWeight(name: string): FrozenWeight | Tensor;
-  /** Whether a base weight lies here, not on another stage. */
+  /** Whether a base weight lies here, and whole. */
   holds(name: string): boolean;
-  /** The blocks that lie here, where not all do. */
+  /** The blocks that run here, where not all do. */
   readonly stage: Stage | undefined;
   /** Tables that outlive the run; the model disposes them. */
   readonly constants: Map<string, readonly Tensor[]>;

@@ -11,6 +11,7 @@
 import {
   convertedWeights,
   quantizableWeights,
+  sharedMatrices,
   type Architecture,
   type HeadOptions,
   type MethodSpec,
@@ -21,6 +22,7 @@ import { storedForm, type StoredForm } from '@peft/hub';
 import { STORED_BYTES, type EngineSizing } from '@peft/ops';
 import { adamw, stateBytes, type Optimizer } from '@peft/optim';
 import { gpuPlan, type GpuPlan, type LoadingBytes, type PlannedGpu } from './gpu-plan.js';
+import { plannedShards, type PlannedShards } from './planned-shards.js';
 import { machineMemory, type MachineMemory } from './machine-memory.js';
 import {
   sizeModel,
@@ -90,6 +92,11 @@ export interface PlanRequest extends RunSettings {
    */
   readonly optimizerStateOn?: 'host' | 'device';
   readonly task?: PlannedTask;
+  /**
+   * Ranks that share the matrices of the blocks: each keeps its part, and has a block whole while it
+   * computes. Default: this one has all of them.
+   */
+  readonly shardRanks?: number | undefined;
   /** The stage that is planned, where a model is cut into several (`cutStages`). Default: all. */
   readonly stage?: PlannedStage;
   /**
@@ -120,6 +127,8 @@ export interface MemoryPlan {
   readonly parameters: number;
   readonly trainableParameters: number;
   readonly weightBytes: number;
+  /** Where ranks share the blocks. */
+  readonly shards?: PlannedShards | undefined;
   readonly adapterBytes: number;
   readonly gradientBytes: number;
   readonly optimizerStateBytes: number;
@@ -200,6 +209,7 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
     storedQuantization = storedForm(config['quantization_config']),
     task,
     stage,
+    shardRanks,
     machine = machineMemory(),
     hasFiles = true,
     gpu,
@@ -250,6 +260,7 @@ export function createPlanner(request: Omit<PlanRequest, keyof RunSettings>): Pl
         runtimeBytes,
         gpu,
         optimizerStateOn,
+        shardRanks,
       }),
     dispose: () => {
       for (const model of models.values()) model.dispose();
@@ -267,6 +278,7 @@ interface Fixed {
   readonly runtimeBytes: number;
   readonly gpu: PlannedGpu | undefined;
   readonly optimizerStateOn: 'host' | 'device';
+  readonly shardRanks: number | undefined;
 }
 
 function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): MemoryPlan {
@@ -286,7 +298,9 @@ function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): Mem
   const evaluationBytes = settings.evaluationBatch
     ? model.measureForward(settings.evaluationBatch).peakBytes
     : 0;
-  const weights = model.weightBytes();
+  const shards =
+    fixed.shardRanks === undefined ? undefined : plannedShards(model, fixed.shardRanks);
+  const weights = model.weightBytes() - (shards ? shards.sharedBytes - shards.heldBytes : 0);
   const sizes = trainables.map(({ shape }) => shape.reduce((product, size) => product * size, 1));
   const trainable = sizes.reduce((sum, size) => sum + size, 0);
   const state = stateBytes(
@@ -301,6 +315,7 @@ function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): Mem
   const gradientBytes = gradientSums * 4 * trainable;
   const parts = {
     weightBytes: weights,
+    shards,
     adapterBytes,
     gradientBytes,
     optimizerStateBytes,
@@ -309,7 +324,7 @@ function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): Mem
     evaluationBytes,
     updateBytes,
   };
-  const loading = loadingBytes(model, settings.quantization, fixed);
+  const loading = loadingBytes(model, settings.quantization, fixed, shards);
   const plan = {
     modelType: description.modelType,
     parameters: model.parameters,
@@ -354,7 +369,9 @@ function loadingBytes(
   { description, weightBytesOf, isQuantized }: MeasuredModel,
   quantization: WeightQuantization | undefined,
   { storedDtype, storedQuantization, engine, hasFiles }: Fixed,
+  shards: PlannedShards | undefined,
 ): LoadingBytes {
+  const shared = shards ? sharedMatrices(description) : undefined;
   const changed = quantization ? convertedWeights(description, quantization) : undefined;
   const decoded =
     storedQuantization?.format === 'bf16'
@@ -362,11 +379,13 @@ function loadingBytes(
       : undefined;
   let [there, most, largest, packed] = [0, 0, 0, 0];
   for (const { name, use, shape } of description.parameters) {
-    there += weightBytesOf(name);
+    const isShared = shared?.has(name) ?? false;
+    there += isShared ? weightBytesOf(name) / shards!.ranks : weightBytesOf(name);
     if (isQuantized(name)) packed += weightBytesOf(name);
     const isDecoded = decoded?.has(name) ?? false;
     const passes =
-      use !== 'vector' && (!engine.mapsFiles || !hasFiles || isDecoded || changed?.has(name));
+      use !== 'vector' &&
+      (!engine.mapsFiles || !hasFiles || isDecoded || isShared || changed?.has(name));
     const bytes = passes
       ? shape.reduce(
           (product, size) => product * size,
@@ -375,5 +394,6 @@ function loadingBytes(
       : 0;
     [most, largest] = [Math.max(most, there + bytes), Math.max(largest, bytes)];
   }
-  return { most, largest, packed };
+  // a block is cut when all of it was read
+  return { most: most + (shards?.largestBlockBytes ?? 0), largest, packed };
 }

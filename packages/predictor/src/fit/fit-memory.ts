@@ -22,7 +22,7 @@ import { COLLECTIVE, createBatchOrder, gradientCopies, type TrainingData } from 
 import { describeBase, withStore, type BaseModel, type EventBody } from '../model/base-model.js';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import { overrideHyperparameters } from '../settings/hyperparameters.js';
-import { MACHINE_MEMORY, PIPELINE } from '../predictor-module.js';
+import { MACHINE_MEMORY, PIPELINE, SHARDED_BASE } from '../predictor-module.js';
 import { optimizerOf, runSizes } from './run-plan.js';
 import type { PredictorTask } from '../tasks/predictor-task.js';
 
@@ -183,6 +183,7 @@ async function requestOf(
     gpu,
     optimizerStateOn: settings['optim.state_device'],
     task: task.loss(settings),
+    shardRanks: app.get(SHARDED_BASE) ? ranks : undefined,
     // a fresh process is the plan's own default
     runtimeBytes: isElsewhere ? undefined : residentBytes + GROWTH_BYTES,
     machine: machineFor(app, settings, residentBytes),

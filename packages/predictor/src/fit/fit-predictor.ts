@@ -2,7 +2,7 @@
 import type { Adapter, App, Model, Stage } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { CLOCK, COLLECTIVE, rankPlace, TRAINER } from '@peft/trainer';
-import { PIPELINE } from '../predictor-module.js';
+import { PIPELINE, SHARDED_BASE } from '../predictor-module.js';
 import { startEngine } from '../engine/start-engine.js';
 import { loadBaseModel } from '../model/base-model.js';
 import { ADAPTER, disposeState, type PredictorState } from '../model/predictor-state.js';
@@ -68,6 +68,7 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
       seed: settings['env.seed'],
       quantization: quantizationOf(memory.settings),
       stage: stageOfRank(request.app, memory.stages),
+      shardRanks: request.app.get(SHARDED_BASE) ? request.app.get(COLLECTIVE) : undefined,
       emit: request.emit,
     });
     const attached = await startAdapter(
@@ -105,13 +106,20 @@ function stageOfRank(app: App, cut: FitMemory['stages']): Stage | undefined {
   return { ...cut[rankPlace(ranks).stage]!, ranks };
 }
 
-/** @throws PEFT_STAGE_UNSUPPORTED for a finished model, which was loaded whole */
+/**
+ * @throws PEFT_STAGE_UNSUPPORTED, PEFT_SHARDS_UNSUPPORTED for a finished model, which was loaded whole
+ */
 function requireWhole(app: App): void {
-  if (app.get(PIPELINE).stages === 1) return;
+  const isCut = app.get(PIPELINE).stages > 1;
+  if (!isCut && !app.get(SHARDED_BASE)) return;
   throw new PeftError(
-    'PEFT_STAGE_UNSUPPORTED',
+    isCut ? 'PEFT_STAGE_UNSUPPORTED' : 'PEFT_SHARDS_UNSUPPORTED',
     'predictor: a finished run is trained further with the whole model on each rank.',
-    { hint: 'leave out --pipeline, or start a new run from its adapter: --adapter FOLDER' },
+    {
+      hint:
+        `leave out ${isCut ? '--pipeline' : '--shard-base'}, or start a new run from its adapter: ` +
+        '--adapter FOLDER',
+    },
   );
 }
 

@@ -1,5 +1,6 @@
 /** What a first fit makes of data and settings before weights are read. */
 import {
+  requireShards,
   requireStages,
   type HeadOptions,
   type MethodSpec,
@@ -12,7 +13,7 @@ import {
   COLLECTIVE,
   rankPlace,
   requireSameRanks,
-  requireStageTask,
+  requireSharedTask,
   type TrainingData,
 } from '@peft/trainer';
 import { rowWarning } from '../data/row-report.js';
@@ -20,7 +21,7 @@ import { namedMethod } from '../methods/named-method.js';
 import { describeBase, openBaseModel, type BaseModel } from '../model/base-model.js';
 import { grownFor, newRows } from '../model/grown-base.js';
 import { vocabularyOptions } from '../model/vocabulary.js';
-import { ARCHITECTURES, MODEL_RESOLVER, PIPELINE } from '../predictor-module.js';
+import { ARCHITECTURES, MODEL_RESOLVER, PIPELINE, SHARDED_BASE } from '../predictor-module.js';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { DataTools } from '../tasks/predictor-task.js';
 import { dataFingerprints, type FitData } from './fit-data.js';
@@ -76,7 +77,12 @@ export async function prepareFit(
     request.emit,
   );
   const spec = isFresh ? freshSpec(method, base, data.task.head(settings), request.emit) : method;
-  requireStagesOf(request, describeBase(base, data.task.head(settings)), data.task.loss(settings));
+  requireSharedModel(
+    request,
+    engine,
+    describeBase(base, data.task.head(settings)),
+    data.task.loss(settings),
+  );
   const ranks = request.app.get(COLLECTIVE);
   await requireSameRanks(ranks, { 'base model': base.fingerprint, ...dataFingerprints(data) });
   // what is left to the plan must be the same everywhere
@@ -98,19 +104,24 @@ export async function prepareFit(
 }
 
 /**
- * That the model can be cut as it is asked for, and the task trains in stages.
- * @throws PEFT_STAGE_UNSUPPORTED, PEFT_STAGE_RANKS
+ * That ranks can hold the model together as they are asked to, and the task trains it so.
+ * @throws PEFT_STAGE_UNSUPPORTED, PEFT_STAGE_RANKS, PEFT_SHARDS_UNSUPPORTED
  */
-function requireStagesOf(
+function requireSharedModel(
   { app }: FitParts,
+  engine: Engine,
   description: ModelDescription,
-  task: Parameters<typeof requireStageTask>[1],
+  task: Parameters<typeof requireSharedTask>[1],
 ): void {
   const { stages } = app.get(PIPELINE);
-  if (stages === 1) return;
-  rankPlace({ collective: app.get(COLLECTIVE), stages });
-  requireStages(description, stages);
-  requireStageTask(stages, task);
+  const isSharded = app.get(SHARDED_BASE);
+  if (isSharded) requireShards(description, engine);
+  if (stages > 1) {
+    rankPlace({ collective: app.get(COLLECTIVE), stages });
+    requireStages(description, stages);
+  }
+  const notCut = isSharded ? 'in shards' : undefined;
+  requireSharedTask(stages > 1 ? 'in stages' : notCut, task);
 }
 
 /** The base model without its weights, downloaded where it is missing. */

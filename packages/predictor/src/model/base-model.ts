@@ -11,6 +11,7 @@ import {
   loadModel,
   withVocabularySize,
   type Architecture,
+  type Collective,
   type HeadOptions,
   type Model,
   type ModelDescription,
@@ -233,6 +234,8 @@ export function loadBaseModel(
     readonly quantization?: WeightQuantization | undefined;
     /** The blocks that this rank holds. Default: all. */
     readonly stage?: Stage | undefined;
+    /** Ranks that share the matrices of the blocks. Default: this one has all of them. */
+    readonly shardRanks?: Collective | undefined;
     readonly isStreamed?: boolean | undefined;
     readonly emit: (event: EventBody) => void;
   },
@@ -248,6 +251,7 @@ export function loadBaseModel(
       vocabularySize: size === stored ? undefined : size,
       quantization: options.quantization,
       stage: options.stage,
+      shardRanks: options.shardRanks,
       reopen: () => openCheckpoint(base.folder),
       onProgress: ({ loadedBytes, totalBytes }) => {
         const now = Math.floor((100 * loadedBytes) / Math.max(1, totalBytes));

@@ -21,19 +21,20 @@ export interface PipelinePlace {
  *   for other ranks
  */
 export function placeOf(
-  { stage }: Pick<Model, 'stage'>,
+  { stage, weights }: Pick<Model, 'stage' | 'weights'>,
   collective: Collective = SINGLE_RANK,
 ): PipelinePlace {
   const { rank, size } = collective;
-  if (!stage) return { stages: 1, stage: 0, replicas: size, replica: rank };
-  const ranks = requireRanks(stage.ranks);
-  if (ranks.collective !== collective)
+  const own = weights.shards?.collective ?? (stage && requireRanks(stage.ranks).collective);
+  if (own && own !== collective)
     throw new PeftError(
       'PEFT_STAGE_RANKS',
-      'trainer: the model is a stage among other ranks than those of the run.',
-      { hint: 'give train the collective that the stage was loaded with' },
+      'trainer: the model lies on other ranks than those of the run.',
+      { hint: 'give train the collective that the model was loaded with' },
     );
-  return rankPlace(ranks);
+  return stage
+    ? rankPlace(requireRanks(stage.ranks))
+    : { stages: 1, stage: 0, replicas: size, replica: rank };
 }
 
 /** @throws PEFT_STAGE_RANKS when the stages do not divide the ranks */

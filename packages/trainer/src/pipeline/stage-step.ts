@@ -101,7 +101,7 @@ async function forward<B extends ModelBatch>(
 ): Promise<{ readonly pending: Pending; readonly loss: number | undefined }> {
   let result: StageResult<Tensor> | undefined;
   const recorded = recordGradients<Tensor>(() => {
-    result = runStage(() => scaledLoss(run, whole, microBatch, input));
+    result = runStage(() => scaledLoss(run, whole, microBatch, { input }));
     return result.kind === 'state' ? result.state : result.output;
   }, [...variablesOf(run), ...(input ? [input] : [])]);
   const { value } = recorded;

@@ -9,6 +9,7 @@ import { hashSettings, differentSettings, type RunSettings } from '../run/run-se
 import type { TrainRequest } from '../run/run-context.js';
 import type { Evaluate, Evaluation } from '../validation/evaluation.js';
 import { byRankZero, gatherValues } from './rank-messages.js';
+import { sharedModel } from './require-shared-task.js';
 import { rankStore } from './rank-store.js';
 import type { StopAgreement } from './stop-agreement.js';
 
@@ -30,7 +31,7 @@ export function requestOfRanks<B extends ModelBatch>(
     store: store && rankStore(store, collective),
     evaluate:
       evaluate &&
-      (given.model.stage ? evaluateTogether : evaluateOnce)(evaluate, {
+      (sharedModel(given.model) ? evaluateTogether : evaluateOnce)(evaluate, {
         collective,
         signal,
         agree,

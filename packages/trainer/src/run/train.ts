@@ -9,7 +9,7 @@ import { START_OF_EARLY_STOPPING } from '../validation/early-stopping.js';
 import { createGradientExchange } from '../ranks/exchange-gradients.js';
 import { byRankZero } from '../ranks/rank-messages.js';
 import { placeOf } from '../pipeline/place.js';
-import { requireStageTask } from '../pipeline/require-stage-task.js';
+import { requireSharedTask, sharedModel } from '../ranks/require-shared-task.js';
 import { requestOfRanks, requireSameRanks } from '../ranks/run-ranks.js';
 import { createDeviceAccumulator } from '../step/device-accumulator.js';
 import { createHostAccumulator } from '../step/host-accumulator.js';
@@ -63,13 +63,15 @@ const PLAIN_GROUP: ParameterGroup = Object.freeze({ learningRateScale: 1, weight
  * @throws PEFT_TRAIN_NOTHING_TRAINABLE, PEFT_TRAIN_NO_GRADIENT, PEFT_TRAIN_NO_DATA,
  *   PEFT_TRAIN_DIVERGED, PEFT_CHECKPOINT_WRITE, PEFT_CHECKPOINT_SETTINGS, PEFT_CHECKPOINT_EXISTS,
  *   PEFT_CONFIG_INVALID, PEFT_RANKS_DIFFER, PEFT_STAGE_RANKS, PEFT_STAGE_UNSUPPORTED,
+ *   PEFT_SHARDS_UNSUPPORTED,
  *   PEFT_MEMORY_EXHAUSTED, PEFT_PAGE_FILE_DISK_FULL, PEFT_PAGE_FILE_MISSING,
  *   PEFT_PAGE_FILE_CORRUPT, and what task, data and evaluation throw; `run/ended` says `failed`
  *   then, or `diverged` with PEFT_TRAIN_DIVERGED.
  */
 export async function train<B extends ModelBatch>(request: TrainRequest<B>): Promise<TrainResult> {
   const { model, task, collective = SINGLE_RANK } = request;
-  requireStageTask(placeOf(model, collective).stages, task);
+  placeOf(model, collective);
+  requireSharedTask(sharedModel(model), task);
   // the first stage has all tables of a model
   const baseWeights = model.stage
     ? await byRankZero(collective, () => probeWeights(model))

@@ -3,6 +3,7 @@ import type { ModelBatch } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { readInScope, readValues } from '@peft/ops';
 import { byRankZero } from '../ranks/rank-messages.js';
+import { sharedModel } from '../ranks/require-shared-task.js';
 import type { RunContext } from '../run/run-context.js';
 import { predict } from '../validation/predict.js';
 import { forwardTask, prepareTask } from '../tasks/task.js';
@@ -38,8 +39,8 @@ export async function requireFiniteLoss<B extends ModelBatch>(
   run: RunContext<B>,
   cause?: unknown,
 ): Promise<void> {
-  const loss = run.model.stage
-    ? await askStages(run)
+  const loss = sharedModel(run.model)
+    ? await askTogether(run)
     : await byRankZero(run.collective, () => askForLoss(run));
   if (loss !== undefined && !Number.isFinite(loss))
     throw divergedError(
@@ -64,8 +65,8 @@ async function askForLoss<B extends ModelBatch>(run: RunContext<B>): Promise<num
   return loss;
 }
 
-/** The same of a model whose stages lie on several ranks, which ask together. */
-async function askStages<B extends ModelBatch>({
+/** The same of a model that several ranks hold together, who ask together. */
+async function askTogether<B extends ModelBatch>({
   request: { task, data, order },
   model,
   state,

@@ -1,7 +1,7 @@
 /** A micro-batch's share of a step's loss. */
 import * as tf from '@tensorflow/tfjs';
 import type { Scalar, Tensor2D } from '@tensorflow/tfjs';
-import type { ModelBatch } from '@peft/core';
+import type { ModelBatch, Stage } from '@peft/core';
 import type { RunContext } from '../run/run-context.js';
 import { forwardTask } from '../tasks/task.js';
 import { chooseCheckpointing } from './checkpointing-choice.js';
@@ -18,13 +18,14 @@ export interface WholeStep<B extends ModelBatch> {
 
 /**
  * Σ loss / count + extra losses / M, with dropout of the step and micro-batch.
- * @param stageInput the state that a later stage begins with
+ * @param part of the model, where it does not run as a whole: the state that it begins with, and the
+ *   blocks that run
  */
 export function scaledLoss<B extends ModelBatch>(
   run: RunContext<B>,
   { batches, count, told }: WholeStep<B>,
   microBatch: number,
-  stageInput?: Tensor2D,
+  part: { readonly input?: Tensor2D | undefined; readonly window?: Stage } = {},
 ): Scalar {
   const { model, options, request, state } = run;
   const batch = batches[microBatch]!;
@@ -37,7 +38,8 @@ export function scaledLoss<B extends ModelBatch>(
       model.description,
       batch.inputIds.length,
     ),
-    stageInput,
+    window: part.window,
+    stageInput: part.input,
   });
   const extras = model.activeAdapters.flatMap((name) =>
     model.adapter(name).extraLosses.map((term) => tf.div(tf.reshape(term(), []), batches.length)),

@@ -10,12 +10,13 @@ import { addStageMicroBatches } from '../pipeline/stage-step.js';
 import { placeOf } from '../pipeline/place.js';
 import type { RunContext } from '../run/run-context.js';
 import type { StepReport } from '../ranks/exchange-gradients.js';
-import { dealSum, sharesOf } from '../ranks/rank-shares.js';
+import { dealSum, sharesOf, type RankShare } from '../ranks/rank-shares.js';
 import { shareWork } from '../ranks/share-work.js';
 import { noGradientError, type StepMeasure } from './gradient-accumulator.js';
 import { scaledLoss, type WholeStep } from './scaled-loss.js';
 import { runHooks } from './step-hooks.js';
 import { meansOf } from './step-metrics.js';
+import { addShardedMicroBatches } from '../shards/sharded-step.js';
 import { joinsAfter, sumTree, type SumNode } from './sum-tree.js';
 import { prepareTask } from '../tasks/task.js';
 
@@ -73,14 +74,11 @@ export async function runStep<B extends ModelBatch>(
     };
   await run.optimizerState.store.prefetch();
   const { collective, exchange } = run;
-  const { stage } = run.model;
   const { replica, replicas } = placeOf(run.model, collective);
   const shares = dealSum(tree, replicas);
   const own = sharesOf(shares).find(({ firstRank }) => firstRank === replica)?.node;
   const whole: WholeStep<B> = { batches, count, told: [] };
-  const { report, measure } = stage
-    ? { report: await addStageMicroBatches(run, stage, whole, own), measure: undefined }
-    : await addMicroBatches(run, whole, own);
+  const { report, measure } = await addOwn(run, whole, shares, own);
   const { losses, told, isAborted } = exchange
     ? await exchange.report(report, run.accumulator.sum)
     : report;
@@ -142,6 +140,21 @@ function placed(losses: readonly number[], start: number, count: number): Float6
 }
 
 /** Puts the sum over this rank's micro-batches, if it has any, into the run's accumulator. */
+async function addOwn<B extends ModelBatch>(
+  run: RunContext<B>,
+  whole: WholeStep<B>,
+  shares: RankShare,
+  node: SumNode | undefined,
+): Promise<{ readonly report: StepReport; readonly measure: StepMeasure | undefined }> {
+  const { stage, weights } = run.model;
+  if (stage)
+    return { report: await addStageMicroBatches(run, stage, whole, node), measure: undefined };
+  if (!weights.shards) return addMicroBatches(run, whole, node);
+  const report = await addShardedMicroBatches(run, weights.shards, whole, { shares, node });
+  return { report, measure: undefined };
+}
+
+/** The same on a model that lies here. */
 async function addMicroBatches<B extends ModelBatch>(
   run: RunContext<B>,
   whole: WholeStep<B>,

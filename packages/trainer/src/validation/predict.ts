@@ -1,13 +1,14 @@
 /** Runs a model over rows: packed batches of like lengths, results in the rows' own order. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Model, ModelBatch, RunOptions, Stage } from '@peft/core';
+import type { Model, ModelBatch, RunOptions, ShardedBlocks, Stage } from '@peft/core';
 import { createEvaluationPlan } from '@peft/data';
 import { readInScope, readValues } from '@peft/ops';
 import { rankPlace, requireRanks } from '../pipeline/place.js';
-import { stageTaskError } from '../pipeline/require-stage-task.js';
 import { stageLink } from '../pipeline/stage-link.js';
 import { throughStages } from '../pipeline/through-stages.js';
 import { gatherValues } from '../ranks/rank-messages.js';
+import { requireSharedTask, sharedModel } from '../ranks/require-shared-task.js';
+import { throughBlocks } from '../shards/through-blocks.js';
 import { forwardTask, prepareTask, type Task } from '../tasks/task.js';
 import type { TrainingData } from './training-data.js';
 
@@ -42,7 +43,8 @@ const DEFAULT_BATCH_TOKENS = 4096;
  * Predicts every row. Batches hold rows of like lengths, longest first, so that memory runs out at
  * once or not at all; since nothing is padded, the result does not depend on what shares a batch.
  * The ranks that hold a model together call it alike and get the same.
- * @throws PEFT_CONFIG_INVALID for limits that are not positive integers; PEFT_STAGE_UNSUPPORTED
+ * @throws PEFT_CONFIG_INVALID for limits that are not positive integers; PEFT_STAGE_UNSUPPORTED,
+ *   PEFT_SHARDS_UNSUPPORTED
  */
 export async function predict<B extends ModelBatch, P>(
   model: Model,
@@ -71,11 +73,8 @@ export async function predict<B extends ModelBatch, P>(
       count: values ? task.count(batch) : 0,
     }));
   };
-  const { stage } = model;
-  if (stage && task.prepare) throw stageTaskError(task.name);
-  const results = stage
-    ? await resultsOfStages(stage, data, plan, read, options)
-    : await resultsHere(model, task, data, plan, read, options);
+  requireSharedTask(sharedModel(model), task);
+  const results = await resultsOf(model, task, data, plan, read, options);
   const predictions = new Array<P>(totalExamples);
   const sum = { loss: 0, count: 0 };
   for (const [b, result] of results.entries()) {
@@ -94,6 +93,20 @@ interface BatchResult<P> {
 }
 
 type ReadBatch<B, P> = (batch: B, run: RunOptions) => Promise<BatchResult<P>>;
+
+function resultsOf<B extends ModelBatch, P>(
+  model: Model,
+  task: Task<B, P>,
+  data: TrainingData<B>,
+  plan: readonly Int32Array[],
+  read: ReadBatch<B, P>,
+  options: PredictOptions,
+): Promise<BatchResult<P>[]> {
+  const { stage, weights } = model;
+  if (stage) return resultsOfStages(stage, data, plan, read, options);
+  if (weights.shards) return resultsOfShards(weights.shards, data, plan, read, options);
+  return resultsHere(model, task, data, plan, read, options);
+}
 
 async function resultsHere<B extends ModelBatch, P>(
   model: Model,
@@ -146,6 +159,34 @@ async function resultsOfStages<B extends ModelBatch, P>(
   const all = await gatherValues(ranks.collective, own);
   signal?.throwIfAborted();
   return all[replica * stages + stages - 1]!;
+}
+
+/**
+ * Each rank runs every N-th batch on blocks that all of them share, and tells the others. A signal
+ * counts at the end.
+ */
+async function resultsOfShards<B extends ModelBatch, P>(
+  shards: ShardedBlocks,
+  data: TrainingData<B>,
+  plan: readonly Int32Array[],
+  read: ReadBatch<B, P>,
+  { signal, onProgress }: PredictOptions,
+): Promise<BatchResult<P>[]> {
+  const { rank, size } = shards.collective;
+  const own: BatchResult<P>[] = [];
+  let examples = 0;
+  for (let first = 0; first < plan.length; first += size) {
+    const rows = plan[first + rank];
+    const batch = rows && (await data.pack(rows));
+    const result = await throughBlocks(shards, batch, read);
+    if (result) own.push(result);
+    for (const part of plan.slice(first, first + size)) examples += part.length;
+    onProgress?.({ examples, totalExamples: data.lengths.length });
+    await nextTurn();
+  }
+  const all = await gatherValues(shards.collective, own);
+  signal?.throwIfAborted();
+  return plan.map((_, b) => all[b % size]![Math.floor(b / size)]!);
 }
 
 /** All batches at once, where what a task prepares depends on all of them. */

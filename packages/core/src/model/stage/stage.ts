@@ -64,12 +64,28 @@ export function runStage<T>(run: () => T): StageResult<T> {
 }
 
 /**
+ * Why a model's blocks cannot run one after the other in different places, each from the state that
+ * the one before came to; undefined where they can.
+ */
+export function whyNotCut(description: ModelDescription): string | undefined {
+  const { layers, sites, besideState } = description;
+  if (layers.encoder > 0 && layers.decoder > 0)
+    return 'its decoder reads the states of its encoder';
+  const blocks = layers.encoder + layers.decoder;
+  const own = new Set(sites.flatMap(({ layer }) => (layer === undefined ? [] : [layer])));
+  if (own.size < blocks) return `its ${blocks} blocks share the weights of ${own.size}`;
+  if (besideState !== undefined)
+    return `beside their states, its blocks make ${besideState}, which the loss reads`;
+  return undefined;
+}
+
+/**
  * That a model can be cut into stages: its blocks form one stack, each has weights of its own, and
  * nothing but one state goes from a block to the next.
  * @throws PEFT_STAGE_UNSUPPORTED
  */
 export function requireStages(description: ModelDescription, stages: number): void {
-  const { modelType, layers, sites, besideState } = description;
+  const { modelType, layers } = description;
   const refuse = (why: string, hint: string): never => {
     throw new PeftError(
       'PEFT_STAGE_UNSUPPORTED',
@@ -77,23 +93,9 @@ export function requireStages(description: ModelDescription, stages: number): vo
       { hint },
     );
   };
-  if (layers.encoder > 0 && layers.decoder > 0)
-    refuse(
-      'its decoder reads the states of its encoder',
-      'leave out --pipeline; ranks can share its steps without',
-    );
+  const why = whyNotCut(description);
+  if (why !== undefined) refuse(why, 'leave out --pipeline; ranks can share its steps without');
   const blocks = layers.encoder + layers.decoder;
-  const own = new Set(sites.flatMap(({ layer }) => (layer === undefined ? [] : [layer])));
-  if (own.size < blocks)
-    refuse(
-      `its ${blocks} blocks share the weights of ${own.size}`,
-      'leave out --pipeline: there is little to cut',
-    );
-  if (besideState !== undefined)
-    refuse(
-      `beside their states, its blocks make ${besideState}, which the loss reads`,
-      'leave out --pipeline; ranks can share its steps without',
-    );
   if (stages > blocks) refuse(`it has ${blocks} blocks`, `ask for ${blocks} stages or fewer`);
 }
 

@@ -1,21 +1,25 @@
 /** The base tensors of a model as adapters reach them. */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor } from '@tensorflow/tfjs';
+import { PeftError } from '@peft/errors';
 import { onHost, type Engine, type FrozenWeight } from '@peft/ops';
 import type { WeightHost } from '../../adapter/weight-host.js';
+import type { ShardedWeight } from '../shards/sharded-weight.js';
 import { freezeChanged, readTensor } from '../merging/merge.js';
 
-/** Told of a weight that was borrowed of another stage. */
-export type KeepBorrowed = (borrowed: FrozenWeight | Tensor) => unknown;
+/** Told of a weight that was borrowed because it lies elsewhere. */
+export type KeepBorrowed = (borrowed: { dispose(): void }) => unknown;
 
 /** What a {@link weightHostOf} reads of its model. */
 interface HostParts {
   base(name: string): FrozenWeight | Tensor;
-  /** Whether a weight lies here, not on another stage. */
+  /** Whether a weight lies here, and whole. */
   holds(name: string): boolean;
+  /** The weight that stands for one whose bytes ranks share. */
+  sharedWeight(name: string): ShardedWeight | undefined;
   /** Values that were kept where the engine's memory is a device's, which is not read at once. */
   hostValues(name: string): Float32Array | undefined;
-  /** Reads one of another stage; absent where only what is here may be read. */
+  /** Reads one that lies elsewhere; absent where only what is here may be read. */
   readonly borrow: ((name: string) => FrozenWeight | Tensor) | undefined;
   /** Gets what was borrowed as a weight, to dispose it when the adapter is attached. */
   readonly keep: KeepBorrowed | undefined;
@@ -24,7 +28,7 @@ interface HostParts {
 
 /** The base tensors of a model, those of other stages among them while an adapter attaches. */
 export function weightHostOf(parts: HostParts): WeightHost {
-  const { base, holds, hostValues, borrow, keep, engine } = parts;
+  const { base, holds, sharedWeight, hostValues, borrow, keep, engine } = parts;
   const own = (name: string): Tensor => {
     const values = hostValues(name);
     return onHost(engine, () =>
@@ -43,6 +47,12 @@ export function weightHostOf(parts: HostParts): WeightHost {
     },
     matrix: (name) => {
       if (holds(name) || !borrow) return base(name) as FrozenWeight;
+      const shared = sharedWeight(name);
+      if (shared) {
+        shared.lend(() => borrow(name) as FrozenWeight);
+        keep?.({ dispose: () => shared.release() });
+        return shared;
+      }
       const weight = borrow(name);
       keep?.(weight);
       return weight as FrozenWeight;
@@ -51,7 +61,14 @@ export function weightHostOf(parts: HostParts): WeightHost {
     freezeMatrix: (name, weight) => {
       if (holds(name)) return freezeChanged(name, weight, engine);
       weight.dispose();
-      return base(name) as FrozenWeight; // which says where it is
+      if (!sharedWeight(name)) return base(name) as FrozenWeight; // which says where it is
+      throw new PeftError(
+        'PEFT_WEIGHT_ELSEWHERE',
+        `${name} lies in parts on several ranks: it cannot be replaced by another weight.`,
+        {
+          hint: 'leave out --shard-base, or take a start of the adapter that leaves the base alone',
+        },
+      );
     },
   };
 }
@@ -61,7 +78,7 @@ export function withBorrowed<T>(
   hostOf: (keep: KeepBorrowed) => WeightHost,
   attach: (host: WeightHost) => T,
 ): T {
-  const borrowed: (FrozenWeight | Tensor)[] = [];
+  const borrowed: { dispose(): void }[] = [];
   try {
     return attach(hostOf((weight) => borrowed.push(weight)));
   } finally {

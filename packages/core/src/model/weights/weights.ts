@@ -18,6 +18,11 @@ import {
 } from '@peft/ops';
 import type { ModelDescription, ParameterSpec } from '../../description/model-description.js';
 import { convertedWeights, type WeightQuantization } from '../../description/quantizable.js';
+import type { Collective } from '../../app/collective.js';
+import { ShardLoading } from '../shards/shard-loading.js';
+import type { ShardedBlocks } from '../shards/sharded-blocks.js';
+import { bytesOfFloats, bytesOfParts, type SharedBytes } from '../shards/shared-bytes.js';
+import { ShardedWeight } from '../shards/sharded-weight.js';
 import type { Stage } from '../stage/stage.js';
 import { stageParameters } from '../stage/stage-parameters.js';
 import {
@@ -54,7 +59,13 @@ export interface LoadWeightsOptions {
   /** Read what this stage needs and leave the rest of the matrices and tables where they are. */
   readonly stage?: Stage;
   /**
-   * Opens the store again, for values of other stages that an adapter asks for while it is attached.
+   * Keep a part of each block's matrices, as large as that of every other of these ranks; train and
+   * predict of `@peft/trainer` gather a block while it computes. Default: all of them.
+   */
+  readonly shardRanks?: Collective;
+  /**
+   * Opens the store again, for values that lie elsewhere and that an adapter asks for while it is
+   * attached.
    * Default: there are none.
    */
   readonly reopen?: () => WeightStore & { close?(): void };
@@ -69,13 +80,17 @@ export interface LoadWeightsOptions {
 export interface ModelWeights {
   /** @throws PEFT_WEIGHT_ELSEWHERE for one that lies on another stage */
   get(name: string): FrozenWeight | Tensor;
-  /** Whether it lies here. Default: all do. */
+  /** Whether it lies here, and whole. Default: all do. */
   holds?(name: string): boolean;
   /**
-   * A weight of another stage, read from its store again as it is there; the caller disposes.
+   * A weight that does not lie here, read from its store again as it is there; the caller disposes.
    * @throws PEFT_WEIGHT_ELSEWHERE where the store cannot be opened again
    */
   borrow?(name: string): FrozenWeight | Tensor;
+  /** The blocks of which this rank keeps a part, where ranks share them. */
+  readonly shards?: ShardedBlocks;
+  /** A matrix of those blocks, which computes while its block is gathered. */
+  shared?(name: string): ShardedWeight | undefined;
   /** Parameters that the store lacked and that were made fresh. */
   readonly fresh: readonly string[];
   readonly byteLength: number;
@@ -107,6 +122,7 @@ export function loadWeights(
     ? convertedWeights(description, options.quantization)
     : new Set<string>();
   const engine = options.isStreamed ? streamedEngine(target) : target;
+  const sharding = options.shardRanks && new ShardLoading(description, engine, options.shardRanks);
   const loaded = new Map<string, FrozenWeight | Tensor>();
   const fresh: string[] = [];
   const onHost = hasDeviceMemory(engine) ? new Map<string, Float32Array>() : undefined;
@@ -129,7 +145,12 @@ export function loadWeights(
       const found = stored.get(spec.name);
       if (!found) fresh.push(spec.name);
       if (held && !held.has(spec.name)) continue;
-      loaded.set(spec.name, frozen(spec, found, engine, options, quantizable, onHost));
+      loaded.set(
+        spec.name,
+        sharding?.isShared(spec.name)
+          ? sharding.add(spec.name, sharedBytes(spec, found, engine, options, quantizable))
+          : frozen(spec, found, engine, options, quantizable, onHost),
+      );
       loadedBytes += storedBytes(found);
       options.onProgress?.({ name: spec.name, loadedBytes, totalBytes });
     }
@@ -151,7 +172,15 @@ export function loadWeights(
     byteLength,
     dispose: release,
     hostValues: onHost && ((name) => onHost.get(name)),
-    holds: (name) => loaded.has(name),
+    shards: sharding?.finish(),
+    shared: (name) => {
+      const found = loaded.get(name);
+      return found instanceof ShardedWeight ? found : undefined;
+    },
+    holds: (name) => {
+      const found = loaded.get(name);
+      return found !== undefined && !(found instanceof ShardedWeight);
+    },
     get: (name) => {
       const found = loaded.get(name);
       if (found) return found;
@@ -192,6 +221,28 @@ function frozen(
     quantizable.has(spec.name) ? quantization : undefined,
     onHost,
   );
+}
+
+/** The same, of a matrix that ranks share. */
+function sharedBytes(
+  spec: ParameterSpec,
+  found: StoredParameter | undefined,
+  engine: Engine,
+  { seed = 0, quantization }: LoadWeightsOptions,
+  quantizable: ReadonlySet<string>,
+): SharedBytes {
+  if (found?.quantized) return bytesOfParts(found.quantized.read());
+  const source = found?.source ?? freshSource(spec, seed);
+  const transposed = spec.transposed ?? false;
+  if (!quantization || !quantizable.has(spec.name)) return bytesOfFloats(source, transposed);
+  const { format } = quantization;
+  if (format === 'f16' || format === 'bf16') return bytesOfFloats(source, transposed, format);
+  const weight = engine.freeze(source, { transposed, ...freezeOptions(quantization) });
+  try {
+    return bytesOfParts(engine.quantizedParts(weight));
+  } finally {
+    weight.dispose();
+  }
 }
 
 function freezeOne(
