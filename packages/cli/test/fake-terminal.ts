@@ -31,6 +31,7 @@ export function fakeTerminal(typed: readonly string[] = []): FakeTerminal {
       handler = own;
       return () => (handler = undefined);
     },
+    sayAtStop: () => undefined,
     async *lines() {
       yield* typed;
     },

@@ -66,7 +66,8 @@ describe('peft serve', () => {
         await expect(fetch(`${url}/health`)).rejects.toThrow();
         await ended;
         expect(command.exitCode, err).toBe(0);
-        expect(err).toContain('letting requests end');
+        expect(err).toContain('letting requests end; press Ctrl-C again to end at once');
+        expect(err).not.toContain('after this step');
       } finally {
         command.kill('SIGKILL');
       }

@@ -48,6 +48,7 @@ describe.skipIf(process.platform === 'win32')('a fit in a clone', () => {
       expect(readdirSync(join(output, 'checkpoints'))).toContainEqual(
         expect.stringMatching(/^checkpoint-\d+$/),
       );
+      expect(err).toContain('stopping after this step; press Ctrl-C again to end at once');
       expect(err).toContain('was stopped after step');
       expect(err).toMatch(/Resume with:\n {2}(npx )?peft fit .* --resume\n/);
       rmSync(output, { recursive: true });

@@ -1,4 +1,7 @@
 /** Steps that several ranks prepare together: what one does for all, none does again. */
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createTrainEventBus, type Collective, type ModelBatch } from '@peft/core';
 import { adamw, constantSchedule } from '@peft/optim';
 import {
@@ -12,6 +15,7 @@ import {
 } from '@peft/trainer';
 import { describe, expect, it, vi } from 'vitest';
 import {
+  fileReferenceCache,
   groupPolicy,
   preference,
   preferenceData,
@@ -114,6 +118,20 @@ describe('ranks end with the values of one, tell its metrics, and do nothing twi
       data: await preferenceData(ROWS, TEXTS),
     });
     expect(references).toBe(ROWS.length);
+  });
+
+  it('of pairs, whose reference rank 0 alone writes down', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'reference-'));
+    try {
+      const data = await preferenceData(ROWS, TEXTS);
+      const run = onRank({ data, task: () => preference({ cache: fileReferenceCache(folder, '') }) });
+      await runLocalRanks(2, run);
+      const [file] = readdirSync(folder);
+      expect(statSync(join(folder, file!)).size).toBe(2 * ROWS.length * 24);
+      expect((await run()).references).toBe(0);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('of single answers, whose baseline is that of the whole step', async () => {

@@ -204,7 +204,23 @@ describe('a pair shares the rows of its prompt', () => {
   it('not where an adapter looks at whole sequences', async () => {
     const model = open('llama', reft({ rank: 2 }));
     const task = preference();
+    const warned: unknown[] = [];
+    const plan = {
+      seed: 0,
+      step: 0,
+      rank: 0,
+      warn: (warning: unknown) => void warned.push(warning),
+      share: () => Promise.resolve([]),
+    };
+    await task.prepare!(model, [], plan);
     const step = await stepOf(model, task, pairs());
+    expect(await stepOf(model, task, pairs())).toEqual(step);
+    expect(warned).toEqual([
+      expect.objectContaining({
+        code: 'PEFT_PROMPT_NOT_SHARED',
+        message: expect.stringContaining(`${SPARED} of ${pairs().inputIds.length} tokens`) as string,
+      }),
+    ]);
     const wanted = await stepOf(model, unshared(task), pairs());
     expect(step).toEqual(wanted);
     const { batch } = sharedStarts(pairs(), 2)!;

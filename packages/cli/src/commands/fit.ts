@@ -148,6 +148,7 @@ async function fit(
   for (const sink of sinks) predictor.listen(sink);
   const tell = (sentence: string): void => terminal.err(`note: ${sentence}`);
   try {
+    terminal.sayAtStop('stopping after this step');
     await predictor.fit(train, {
       rewards: await loadRewards(input.reward ?? []),
       ...(isFurther
@@ -166,6 +167,7 @@ async function fit(
       signal: terminal.signal,
     });
     progress.stop();
+    terminal.sayAtStop('stopping');
     const tests: TestScores[] = [];
     for (const table of input.test ?? [])
       tests.push({ table, scores: await scoresOf(predictor, table, reading, terminal) });

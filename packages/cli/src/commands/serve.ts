@@ -103,8 +103,8 @@ async function serve(model: string, flags: ServeFlags, terminal: Terminal): Prom
       terminal.err(
         `warning: anyone who reaches ${flags.host} may use it: set ${KEY_VARIABLE} to ask for a key`,
       );
+    terminal.sayAtStop('letting requests end');
     await untilAborted(terminal.signal);
-    terminal.err('letting requests end');
   } finally {
     await server.close();
   }

@@ -24,6 +24,7 @@ async function peft(...argv: string[]): Promise<{ code: number; out: string; err
       /* nothing is typed */
     },
     onInterrupt: () => () => undefined,
+    sayAtStop: () => undefined,
     isInteractive: false,
     isForPeople: false,
     columns: 80,

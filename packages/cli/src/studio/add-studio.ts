@@ -64,6 +64,7 @@ async function studio(folder: string, flags: StudioFlags, terminal: Terminal): P
     const { url } = await page.listen({ host: flags.host, port });
     terminal.out(url);
     terminal.err('Ctrl-C ends the page; runs go on.');
+    terminal.sayAtStop('closing the page; runs go on');
     if (flags.open && terminal.isInteractive) openInBrowser(url);
     await untilAborted(terminal.signal);
   } finally {

@@ -20,6 +20,8 @@ export interface Terminal {
    * @returns what gives Ctrl-C its meaning back
    */
   onInterrupt(handler: () => void): () => void;
+  /** What happens from now on when the signal is aborted, for whoever pressed Ctrl-C. Default: stopping. */
+  sayAtStop(what: string): void;
   /** Whether progress may redraw its line. */
   readonly isInteractive: boolean;
   /** Whether results go to a person, not into a file or another program. */
@@ -65,6 +67,7 @@ const SAME_PRESS_MS = 300;
 export function processTerminal(): Terminal {
   const controller = new AbortController();
   let handler: (() => void) | undefined;
+  let atStop = 'stopping';
   let lastAtMs = Number.NEGATIVE_INFINITY;
   const say = (text: string): void => void process.stderr.write(safeText(text));
   const stop = (signal: keyof typeof STOP_EXIT_CODES): void => {
@@ -73,7 +76,7 @@ export function processTerminal(): Terminal {
     lastAtMs = nowMs;
     if (signal === 'SIGINT' && handler) return handler();
     if (controller.signal.aborted) process.exit(STOP_EXIT_CODES[signal]);
-    say('\nstopping after this step; press Ctrl-C again to end at once\n');
+    say(`\n${atStop}; press Ctrl-C again to end at once\n`);
     controller.abort(new StopSignal(signal));
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
@@ -91,6 +94,7 @@ export function processTerminal(): Terminal {
       handler = own;
       return () => (handler = undefined);
     },
+    sayAtStop: (what) => void (atStop = what),
     isInteractive: process.stderr.isTTY === true,
     isForPeople,
     columns: process.stdout.columns ?? process.stderr.columns ?? 80,

@@ -25,34 +25,34 @@ const CHUNK = 4096;
  */
 export function fileReferenceCache(folder: string, base: string): ReferenceCache {
   const path = join(folder, `${createHash('sha256').update(base).digest('hex')}.reference`);
-  let values: Map<string, number> | undefined;
-  /** What is on disk, cut where its whole records end. */
-  const open = (): Map<string, number> =>
-    (values ??= named(path, () => {
-      const { values: read, end } = readRecords(path);
-      if (end !== undefined) truncateSync(path, end);
-      return read;
-    }));
+  let kept: Kept | undefined;
+  const open = (): Kept => (kept ??= named(path, () => readRecords(path)));
   return {
-    get: (key) => open().get(key),
-    add(more) {
-      const known = open();
+    get: (key) => open().values.get(key),
+    add(more, rank = 0) {
+      const { values: known, end } = open();
       const fresh = [...more].filter(([key]) => !known.has(key));
-      if (fresh.length === 0) return;
-      named(path, () => {
-        mkdirSync(folder, { recursive: true });
-        appendFileSync(path, recordsOf(fresh));
-      });
+      if (rank === 0)
+        named(path, () => {
+          // only who writes may cut: what looks half written may be another's that is being written
+          if (end !== undefined) truncateSync(path, end);
+          kept = { values: known };
+          if (fresh.length === 0) return;
+          mkdirSync(folder, { recursive: true });
+          appendFileSync(path, recordsOf(fresh));
+        });
       for (const [key, value] of fresh) known.set(key, Math.fround(value));
     },
   };
 }
 
 /** Values of whole records, and where these end, if something else follows. */
-function readRecords(path: string): {
+interface Kept {
   readonly values: Map<string, number>;
   readonly end?: number;
-} {
+}
+
+function readRecords(path: string): Kept {
   const values = new Map<string, number>();
   let file: number;
   try {

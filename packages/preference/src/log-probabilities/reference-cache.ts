@@ -8,8 +8,12 @@ import { createHash } from 'node:crypto';
 /** ln π_ref of answers, by key. */
 export interface ReferenceCache {
   get(key: string): number | undefined;
-  /** Keeps values that are new. */
-  add(values: ReadonlyMap<string, number>): void;
+  /**
+   * Keeps values that are new.
+   * @param rank of several processes that know the same values: what lies outside them is written by
+   *   0 alone. Default 0.
+   */
+  add(values: ReadonlyMap<string, number>, rank?: number): void;
 }
 
 /** A cache that lives as long as the process. */

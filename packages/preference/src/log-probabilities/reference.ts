@@ -55,7 +55,7 @@ export async function referenceLogProbabilities(
   model: Model,
   batches: readonly CausalBatch[],
   { cache, group }: { readonly cache: ReferenceCache; readonly group: number },
-  { share }: StepPlan,
+  { share, rank }: StepPlan,
 ): Promise<readonly Float32Array[]> {
   const frozen = referenceAdapters(model);
   if (frozen.length > 0) await model.toHost(...frozen); // their values are part of the identity
@@ -67,7 +67,10 @@ export async function referenceLogProbabilities(
       ? Float32Array.from(known)
       : onReference(model, () => sequenceLogProbabilities(task, model, batches[i]!, group));
   });
-  cache.add(new Map(all.flatMap((values, i) => keys[i]!.map((key, b) => [key, values[b]!]))));
+  cache.add(
+    new Map(all.flatMap((values, i) => keys[i]!.map((key, b) => [key, values[b]!]))),
+    rank,
+  );
   return all;
 }
 

@@ -6,6 +6,7 @@
 import type { Model, ModelBatch, ModelOutput, RunOptions } from '@peft/core';
 import { ends, joined } from '@peft/data';
 import { PeftError } from '@peft/errors';
+import type { StepPlan } from '@peft/trainer';
 
 /** A model's output whose rows are those of several sequences at once. */
 export interface SharedOutput extends ModelOutput {
@@ -15,6 +16,13 @@ export interface SharedOutput extends ModelOutput {
 
 /** Models whose adapters need whole sequences, by the adapters in force. */
 const whole = new WeakMap<Model, Set<string>>();
+/** Who is told of a model's first batch that shares nothing. */
+const watchers = new WeakMap<Model, NonNullable<StepPlan['warn']>>();
+
+/** From now on the run is told once of adapters that need whole sequences (`PEFT_PROMPT_NOT_SHARED`). */
+export function watchSharing(model: Model, { warn }: Pick<StepPlan, 'warn'>): void {
+  if (warn) watchers.set(model, warn);
+}
 
 /**
  * Runs the model on sequences of which each `group` in turn may begin alike, as a decoder's answers
@@ -35,8 +43,25 @@ export function forwardShared(
   } catch (error) {
     if (!(error instanceof PeftError) || error.code !== 'PEFT_BATCH_SHARED') throw error;
     whole.set(model, (whole.get(model) ?? new Set()).add(adapters));
+    watchers.get(model)?.(notShared(shared, batch, error));
     return model.forward(batch, options);
   }
+}
+
+/** What it costs, and why. */
+function notShared(
+  { batch: { sharedLengths } }: SharedStarts,
+  { inputIds }: ModelBatch,
+  { message }: PeftError,
+): Parameters<NonNullable<StepPlan['warn']>>[0] {
+  const again = sharedLengths.reduce((sum, length) => sum + length, 0);
+  return {
+    code: 'PEFT_PROMPT_NOT_SHARED',
+    message:
+      'what answers begin with is computed again for each of them, ' +
+      `${again} of ${inputIds.length} tokens of the first micro-batch: ${message}`,
+    hint: 'losses are the same; a method that works row by row, as LoRA does, takes less memory and time',
+  };
 }
 
 /** Sequences without the rows that they share. */

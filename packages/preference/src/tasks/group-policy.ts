@@ -15,7 +15,7 @@ import type { CausalBatch, Measure, Report, StepPlan, Task } from '@peft/trainer
 import type { PromptBatch } from '../data/prompt-data.js';
 import { answerCosts, sequenceOfTokens } from '../log-probabilities/answer-costs.js';
 import { onReference } from '../log-probabilities/reference.js';
-import { forwardShared } from '../log-probabilities/shared-starts.js';
+import { forwardShared, watchSharing } from '../log-probabilities/shared-starts.js';
 import { lossNamed } from '../losses/loss-named.js';
 import type { PolicyLoss } from '../losses/policy/policy-loss.js';
 import { POLICY_LOSSES } from '../losses/policy/policy-losses.js';
@@ -117,6 +117,7 @@ export function groupPolicy(options: GroupPolicyOptions): Task<PromptBatch, neve
       held = state === undefined ? undefined : readSamples(state);
     },
     async prepare(model: Model, batches: readonly PromptBatch[], step: StepPlan) {
+      watchSharing(model, step);
       const sampledAt = step.step - (step.step % updates);
       if (sampledAt !== step.step) return heldFor(held, sampledAt, batches);
       const drawn = await draw(model, batches, step);

@@ -18,7 +18,7 @@ import type { CausalBatch, NamedMeasures, Task } from '@peft/trainer';
 import { answerCosts, answerLengths, sequenceOfTokens } from '../log-probabilities/answer-costs.js';
 import { memoryReferenceCache } from '../log-probabilities/reference-cache.js';
 import { referenceLogProbabilities } from '../log-probabilities/reference.js';
-import { forwardShared } from '../log-probabilities/shared-starts.js';
+import { forwardShared, watchSharing } from '../log-probabilities/shared-starts.js';
 import { resolvePreference, type PreferenceOptions } from './preference-options.js';
 
 /** Pairs: sequence 2p is the chosen answer of pair p, 2p + 1 the rejected one. */
@@ -85,6 +85,7 @@ export function preference(options: PreferenceOptions = {}): Task<PreferenceBatc
     settings: { loss: loss.name, beta, labelSmoothing, margin, likelihoodWeight },
     count: pairsOf,
     async prepare(model, batches, step) {
+      watchSharing(model, step);
       const total = batches.reduce((sum, batch) => sum + pairsOf(batch), 0);
       const tokens = batches.reduce(
         (sum, batch) => sum + likelihoodCount(batch, likelihoodTokens),

@@ -116,7 +116,7 @@ export async function runStep<B extends ModelBatch>(
 
 /** @returns undefined when the run is to stop. */
 async function prepared<B extends ModelBatch>(
-  { request, model, options, state, collective, stop }: RunContext<B>,
+  { request, model, options, state, collective, stop, emit }: RunContext<B>,
   packed: readonly B[],
 ): Promise<readonly B[] | undefined> {
   try {
@@ -124,6 +124,8 @@ async function prepared<B extends ModelBatch>(
       seed: options.seed,
       step: state.step,
       signal: stop.signal,
+      rank: collective.rank,
+      warn: (warning) => emit({ type: 'run/warned', ...warning }),
       share: shareWork(collective, stop),
     });
   } catch (error) {

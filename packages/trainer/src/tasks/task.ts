@@ -3,7 +3,7 @@
  * predictions.
  */
 import type { Scalar } from '@tensorflow/tfjs';
-import type { Model, ModelBatch, ModelOutput, RunOptions } from '@peft/core';
+import type { Model, ModelBatch, ModelOutput, RunOptions, TrainEventOf } from '@peft/core';
 
 /** A mean in the making: Σ value over `count` things. */
 export interface Measure {
@@ -27,6 +27,10 @@ export interface StepPlan {
   /** Steps done before. */
   readonly step: number;
   readonly signal?: AbortSignal | undefined;
+  /** Of those that do the step together, this process; 0 alone writes what all of them know. */
+  readonly rank: number;
+  /** Tells whoever watches the run. Absent where nobody does. */
+  readonly warn?: ((warning: StepWarning) => void) | undefined;
   /**
    * Does pieces of work, each on one of the ranks, which call this alike.
    * @param work gives what `structuredClone` can copy; it must not depend on who does it.
@@ -35,10 +39,14 @@ export interface StepPlan {
   share<T>(pieces: number, work: (piece: number) => T | Promise<T>): Promise<T[]>;
 }
 
+/** What a task tells of a step: the fields of a `run/warned` event. */
+export type StepWarning = Pick<TrainEventOf<'run/warned'>, 'code' | 'message' | 'hint'>;
+
 /** Of what is no step of a run: this process does all. */
 const NO_STEP: StepPlan = Object.freeze({
   seed: 0,
   step: 0,
+  rank: 0,
   share: async (pieces, work) => {
     const results = [];
     for (let piece = 0; piece < pieces; piece += 1) results.push(await work(piece));
