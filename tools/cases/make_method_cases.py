@@ -124,6 +124,8 @@ class Case:
             norms.append(torch.nn.utils.clip_grad_norm_([p for _, p in trained], float("inf")).item())
             losses.append(loss.item())
             optimizer.step()
+            if getattr(self.config(), "use_asa", False):
+                model.base_model.update_and_allocate(step)
             optimizer.zero_grad()
         if self.is_prompt:  # before CPT's encoder runs once more, which shortens its rows
             expected.update({f"trained_parameter.{n}": p.detach().clone() for n, p in trained})

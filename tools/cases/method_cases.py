@@ -151,6 +151,11 @@ CASES = {
     "frod_bert": c(B, "Frod", sparse_rate=0.05, progressbar=False, target_modules=BQV),
     "frod_llama": c(L, "Frod", sparse_rate=0.02, progressbar=False, target_modules=["q_proj", "o_proj"]),
     "frod_mixed": c(M, "Frod", sparse_rate=0.03, regularization_alpha=0.01, projection_prng_key=5, progressbar=False, target_modules=["k_proj", "down_proj"]),
+    # AdaMSS: PEFT 0.21 computes it in float32 alone, and with r of all directions k-means goes by rounding
+    "adamss_bert": c(B, "Adamss", r=6, num_subspaces=3, target_modules=BQV),
+    "adamss_ranks": c(L, "Adamss", r=8, num_subspaces=4, subspace_rank=3, random_seed=7, target_modules=["v_proj", "down_proj"]),
+    "adamss_dynamic": c(M, "Adamss", r=5, num_subspaces=2, subspace_rank=4, use_dynamic_rank=True, svd_threshold=0.4, init_weights=None, target_modules=["q_proj", "up_proj"]),
+    "type_adamss_allocation_bert": c(B, "Adamss", r=5, num_subspaces=3, subspace_rank=2, random_seed=3, use_dynamic_rank=True, svd_threshold=0.3, use_asa=True, asa_target_subspaces=3, init_warmup=0, final_warmup=4, mask_interval=2, asa_schedule_exponent=1.5, asa_importance_beta=0.6, asa_uncertainty_beta=0.7, target_modules=["query", "output.dense"]),
     # older types
     "lora_rslora_dora": c(Q, "Lora", r=4, lora_alpha=4, use_dora=True, use_rslora=True, target_modules=["v_proj", "gate_proj"]),
     "lora_dora_gpt2": c(G, "Lora", NO_MERGE, r=4, lora_alpha=4, use_dora=True, fan_in_fan_out=True, target_modules=["c_attn", "wte"]),

@@ -17,6 +17,7 @@ export function withWeights(
   const needHost = (): WeightHost => host ?? noWeights(site.path);
   return {
     ...site,
+    hasWeights: host !== undefined,
     dequantizedWeight: () => {
       if (site.kind !== 'linear' && site.kind !== 'embedding')
         throw new PeftError(

@@ -186,9 +186,11 @@ export interface AttachContext {
 }
 
 /**
- * A site on a loaded model; each of these throws PEFT_MODEL_WITHOUT_WEIGHTS on a bare description.
+ * A site on a loaded model; each function throws PEFT_MODEL_WITHOUT_WEIGHTS on a bare description.
  */
 export interface SiteWeights {
+  /** Whether there are any: a bare description has none, and only tells shapes. */
+  readonly hasWeights: boolean;
   /**
    * The base weight as float32 `[out, in]` or `[rows, D]`, without adapters; the caller disposes.
    */

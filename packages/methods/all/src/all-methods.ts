@@ -5,7 +5,7 @@ import { beft, bitfit, lnTuning } from '@peft/bitfit';
 import type { AnyMethod, MethodSpec } from '@peft/core';
 import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
-import { deft, delora, glora, gralora, hira, lily, miss, peanut } from '@peft/low-rank';
+import { adamss, deft, delora, glora, gralora, hira, lily, miss, peanut } from '@peft/low-rank';
 import { loha, lokr } from '@peft/lycoris';
 import { boft, hra, oft, osf, psoft, road } from '@peft/oft';
 import {
@@ -65,6 +65,7 @@ export const allMethods: readonly NamedMethod[] = Object.freeze([
   glora,
   peanut,
   lily,
+  adamss,
   fourierft,
   waveft,
   c3a,

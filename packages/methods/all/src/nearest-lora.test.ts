@@ -15,6 +15,7 @@ usePortableEngine((made) => (engine = made));
 const OPTIONS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   adalora: { totalSteps: 10 },
   vblora: { vectors: 300, vectorLength: 3 },
+  adamss: { rank: 4, subspaces: 2 },
   miss: { rank: 6 },
   fourierft: { frequencies: 20 },
   waveft: { frequencies: 20 },

@@ -1,3 +1,5 @@
+export { adamss } from './adamss/adamss.js';
+export type { AdamssConfig, Piece as AdamssPiece } from './adamss/adamss-config.js';
 export { deft, type DeftConfig } from './deft.js';
 export { delora, type DeloraConfig } from './delora.js';
 export { glora, type GloraConfig } from './glora.js';

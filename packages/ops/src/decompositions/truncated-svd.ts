@@ -46,13 +46,18 @@ export function truncatedSvd(w: Rows, rank: number): Svd {
 /**
  * By subspace iteration from a random start (Halko, Martinsson and Tropp 2011, algorithm 4.4):
  * close to the true one after a few rounds, and the time grows with m·n·r alone.
+ *
+ * @param start a seed, or r vectors of n elements to start from
  */
-export function randomizedSvd(w: Rows, rank: number, iterations: number, seed = 0): Svd {
+export function randomizedSvd(
+  w: Rows,
+  rank: number,
+  iterations: number,
+  start: number | Rows = 0,
+): Svd {
   const columns = w[0]!.length;
-  const key = randomKey(seed, 'randomized-svd');
-  let right: Float64Array[] = Array.from({ length: Math.min(rank, w.length, columns) }, (_, k) =>
-    Float64Array.from({ length: columns }, (_value, j) => randomNormal(key, k * columns + j)),
-  );
+  const size = Math.min(rank, w.length, columns);
+  let right = typeof start === 'number' ? randomVectors(size, columns, start) : start;
   let left: Float64Array[] = orthonormal(right.map((v) => times(w, v)));
   for (let round = 0; round < iterations; round += 1) {
     right = orthonormal(left.map((u) => timesTransposed(w, u)));
@@ -69,6 +74,13 @@ export function randomizedSvd(w: Rows, rank: number, iterations: number, seed = 
     ),
   );
   return { values: small.values, left: turned, right: small.right };
+}
+
+function randomVectors(count: number, length: number, seed: number): Rows {
+  const key = randomKey(seed, 'randomized-svd');
+  return Array.from({ length: count }, (_, k) =>
+    Float64Array.from({ length }, (_value, j) => randomNormal(key, k * length + j)),
+  );
 }
 
 /** The first r columns of Q and rows of R of W = Q·R, by Gram and Schmidt, each vector twice. */

@@ -53,16 +53,12 @@ export async function checkTraining(each: Check): Promise<void> {
     const optimizer = adamw({ beta1: betas[0], beta2: betas[1], epsilon: eps });
     const state = optimizer.init(parameters);
     for (let step = 0; step < steps; step += 1) {
-      const { loss, gradients } = gradientsOf(
-        model,
-        adapter,
-        json.task,
-        pack(batches[step % batches.length]!),
-      );
+      const packed = pack(batches[step % batches.length]!);
+      const { loss, gradients, none } = gradientsOf(model, adapter, json.task, packed);
       if (step === 0 && json.kind === 'prompt')
-        compareByName(comparison, 'grad0.', ({ name }) => gradients[name]!, adapter);
+        compareByName(comparison, 'grad0.', ({ name }) => gradients[name] ?? none[name]!, adapter);
       else if (step === 0)
-        compareGradients(comparison, adapter, gradients, record.rank_pattern ?? {});
+        compareGradients(comparison, adapter, { ...none, ...gradients }, record.rank_pattern ?? {});
       comparison.number(`loss of step ${step}`, loss, record.loss[step]!, record.atol_loss);
       comparison.number(
         `gradient norm of step ${step}`,
@@ -78,7 +74,7 @@ export async function checkTraining(each: Check): Promise<void> {
       );
       for (const hook of adapter.stepHooks)
         await hook({ step: step + 1, gradient: ({ name }) => scaled[name] });
-      tf.dispose([gradients, scaled]);
+      tf.dispose([gradients, none, scaled]);
     }
     state.dispose();
     // Before another forward pass: constrained rotations are shortened there.
@@ -107,14 +103,17 @@ export async function checkTraining(each: Check): Promise<void> {
   });
 }
 
-/** Gradients of the trainables by name, and the loss with what the method adds to it. */
+/**
+ * Gradients of the trainables by name, zeros for those that the loss does not depend on, and the loss
+ * with what the method adds to it.
+ */
 function gradientsOf(
   model: Model,
   adapter: Adapter,
   task: Task,
   packed: PackedTask,
   options: RunOptions = {},
-): { loss: number; gradients: Record<string, Tensor> } {
+): { loss: number; gradients: Record<string, Tensor>; none: Record<string, Tensor> } {
   const trained = model.trainables();
   // PEFT leaves it to the training loop to add KaSA's terms
   const isKasa = adapter.spec.parts.some(({ config }) => 'kasa' in config && config['kasa']);
@@ -138,10 +137,12 @@ function gradientsOf(
   return {
     loss,
     gradients: Object.fromEntries(
-      trained.map(({ name, value: variable }) => [
-        name,
-        grads[variable.name] ?? tf.zerosLike(variable),
-      ]),
+      trained.flatMap(({ name, value: { name: key } }) => (grads[key] ? [[name, grads[key]]] : [])),
+    ),
+    none: Object.fromEntries(
+      trained.flatMap(({ name, value: variable }) =>
+        grads[variable.name] ? [] : [[name, tf.zerosLike(variable)]],
+      ),
     ),
   };
 }
