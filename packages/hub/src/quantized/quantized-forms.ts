@@ -6,6 +6,7 @@ import { compressedTensorsForm } from './compressed-tensors/compressed-tensors-f
 import { formSettings, unreadForm } from './form-settings.js';
 import { fp8Form } from './fp8/fp8-form.js';
 import { gptqForm } from './gptq/gptq-form.js';
+import { hqqForm } from './hqq/hqq-form.js';
 import { mxfp4Form } from './mxfp4/mxfp4-form.js';
 import type { FormReader, QuantizedForm, StoredForm } from './quantized-form.js';
 
@@ -17,6 +18,7 @@ export const QUANTIZED_FORMS: readonly QuantizedForm[] = Object.freeze([
   gptqForm,
   awqForm,
   compressedTensorsForm,
+  hqqForm,
 ]);
 
 /**

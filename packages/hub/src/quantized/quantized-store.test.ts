@@ -18,10 +18,13 @@ interface FormCase {
   readonly values: StoredTensor;
 }
 
-/** What transformers reads, see tools/cases/make_form_cases.py. */
-const cases = JSON.parse(
-  readFileSync(new URL('../../test/form-cases.json', import.meta.url), 'utf8'),
-) as Readonly<Record<string, FormCase>>;
+const readCases = (file: string) =>
+  JSON.parse(readFileSync(new URL(`../../test/${file}`, import.meta.url), 'utf8')) as Readonly<
+    Record<string, FormCase>
+  >;
+
+/** What transformers and hqq read, see tools/cases/make_form_cases.py and make_hqq_cases.py. */
+const cases = { ...readCases('form-cases.json'), ...readCases('hqq-cases.json') };
 
 const source = (name: string, { dtype, shape, data }: StoredTensor) =>
   bytesSource(name, dtype, shape, Buffer.from(data, 'base64'));
@@ -33,7 +36,7 @@ const openCase = ({ config, tensors }: FormCase) =>
   );
 
 describe.each(Object.entries(cases))('%s', (_, form) => {
-  test('gives the values of transformers, whole and in any part', async () => {
+  test('gives the values of the reference, whole and in any part', async () => {
     const { name } = form;
     const store = openCase(form);
     const found = store.get(name)!;
@@ -170,6 +173,45 @@ describe('MXFP4', () => {
         tensors[scales] = { ...found, data: bytes.toString('base64') };
       }),
     ).toContain(`${scales}: value 7 is NaN`);
+  });
+});
+
+describe('HQQ', () => {
+  const form = 'hqq of 4 bits in groups along rows';
+  const with4 =
+    (name: string, dtype: StoredDtype, ...bytes: number[]): Change =>
+    (tensors) => {
+      const { shape } = tensors[name]!;
+      tensors[name] = { dtype, shape, data: Buffer.from(bytes).toString('base64') };
+    };
+
+  test.each<[string, Change]>([
+    ['w.W_q: it is missing', without('w.W_q')],
+    ['w.W_q: 96 bytes do not hold [16, 24] in 4 bits', reshaped('w.W_q', [24])],
+    ['w.scale: it is missing', without('w.scale')],
+    ['w.zero: F16 [1, 48], expected [48, 1]', reshaped('w.zero', [1, 48])],
+    ['w.zero: BF16 [48, 1], expected F16', reshaped('w.zero', [48, 1], 'BF16')],
+    ['w.shape: I64 [3], expected [2]', reshaped('w.shape', [3])],
+    ['w.group_size: groups of 0 do not divide 384', with4('w.group_size', 'I32', 0, 0, 0, 0)],
+    ['w.group_size: groups of 7 do not divide 384', with4('w.group_size', 'I32', 7, 0, 0, 0)],
+    ['w.axis: it is 2, not 0 or 1', with4('w.axis', 'I32', 2, 0, 0, 0)],
+    ['w.nbits: 2 bits are packed as 4bit_u8', with4('w.nbits', 'I32', 2, 0, 0, 0)],
+    ['w.packing: "no" is none of 8bit_u8', with4('w.packing', 'U8', 110, 111)],
+  ])('is refused: %s', async (message, change) => {
+    expect(await refusal(form, change)).toContain(`PEFT_QUANTIZED_PARTS hub: ${message}`);
+  });
+
+  test('is refused with scales that are quantised themselves, whichever layer has them', async () => {
+    const quantized = { scale_quant_params: { nbits: 8 } };
+    for (const quant_config of [quantized, { 'self_attn.q_proj': quantized }])
+      expect(await refusal(form, () => undefined, { quant_method: 'hqq', quant_config })).toContain(
+        'PEFT_QUANTIZATION_METHOD hub: the checkpoint is quantised with hqq with scale_quant',
+      );
+    expect(
+      await refusal(form, () => undefined, { quant_method: 'hqq', quant_config: 4 }),
+    ).toContain(
+      'PEFT_QUANTIZATION_CONFIG hub: quantization_config: quant_config must be an object',
+    );
   });
 });
 
