@@ -59,7 +59,8 @@ function refuseQuantizedScales(settings: FormSettings): void {
   const given = settings.value('quant_config') ?? {};
   if (typeof given !== 'object' || Array.isArray(given))
     settings.refuse('quant_config', given, 'an object');
-  for (const each of [given, ...Object.values(given)] as Readonly<Record<string, unknown>>[])
+  type Fields = Readonly<Record<string, unknown>> | undefined;
+  for (const each of [given as Fields, ...Object.values(given as Record<string, Fields>)])
     for (const field of ['scale_quant_params', 'zero_quant_params'])
       if (each?.[field])
         throw unreadForm(
