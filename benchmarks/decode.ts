@@ -1,7 +1,7 @@
 /**
  * Times greedy decoding of a random-weight model and says how much of the memory's bandwidth it
  * uses: `npm run bench:decode -- [--arch benchmarks/configs/llama-3.2-1b.json] [--prompt 64]
- * [--tokens 32] [--batch 1] [--threads 2] [--quantization nf4 [--double-quantization]] [--json]`.
+ * [--tokens 32] [--batch 1] [--threads 2] [--quantization nf4 [--double-quantization]] [--profile] [--json]`.
  *
  * Each token reads every weight once (of the embedding table only the output layer's use of it),
  * and the cached keys and values: used share = tokens/s · bytes per token / bandwidth, the
@@ -24,6 +24,7 @@ import {
 import { generate } from '@peft/generation';
 import { architectures } from '@peft/models';
 import { createNativeEngine } from '@peft/native';
+import { watchKernels } from './kernel-times.js';
 
 const { values: options } = parseArgs({
   options: {
@@ -35,6 +36,7 @@ const { values: options } = parseArgs({
     precision: { type: 'string', default: 'bfloat16' },
     quantization: { type: 'string' },
     'double-quantization': { type: 'boolean', default: false },
+    profile: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -42,7 +44,8 @@ const { values: options } = parseArgs({
 if (options.help) {
   console.log(
     'bench:decode [--arch CONFIG_JSON] [--prompt 64] [--tokens 32] [--batch 1] [--threads N] ' +
-      '[--precision bfloat16|float32] [--quantization nf4|int8] [--double-quantization] [--json]',
+      '[--precision bfloat16|float32] [--quantization nf4|int8] [--double-quantization] ' +
+      '[--profile] [--json]',
   );
   process.exit(0);
 }
@@ -77,10 +80,16 @@ const prompt = Array.from(
 );
 const times: number[] = [];
 const prompts = Array.from({ length: Number(options.batch) }, (_, b) => prompt.map((id) => id + b));
+const kernels = options.profile ? watchKernels(engine) : undefined;
 await generate(model, prompts, {
   maxNewTokens: Number(options.tokens) + 1,
-  onToken: (token) => void (token.prompt === 0 && times.push(performance.now())),
+  onToken: (token) => {
+    if (token.prompt !== 0) return;
+    if (times.length === 0) kernels?.reset(); // the prompt is read
+    times.push(performance.now());
+  },
 });
+if (kernels) console.error(kernels.report(`${options.tokens} tokens`, times.at(-1)! - times[0]!));
 // of a machine that others share it changes from minute to minute
 const bandwidth = Math.max(bandwidthBefore, readBandwidth(threads));
 const steps = times

@@ -28,6 +28,7 @@ import { adamw, clipByGlobalNorm, createOptimizer, type OptimizerName } from '@p
 import { createPortableEngine } from '@peft/portable';
 import { autogluonMethod } from '@peft/methods';
 import { createTensorflowEngine } from '@peft/tensorflow';
+import { watchKernels } from './kernel-times.js';
 import { configPath, precisionOf } from './peers/shapes.js';
 
 const ENGINES: Record<string, (precision: 'float32' | 'bfloat16') => Promise<Engine> | Engine> = {
@@ -247,46 +248,9 @@ function frozenOperations(): number {
   return 2 * (options.checkpointing ? 3 : 2) * elements * batchSize * length;
 }
 
-/** What of an engine a step calls beside tfjs's kernels. */
-const PRODUCTS = [
-  'linear',
-  'linearActivated',
-  'linearAdded',
-  'linearAddedGradient',
-  'linearInputGradient',
-  'linearCrossEntropy',
-  'gather',
-] as const;
-
 /** Milliseconds per kernel of one more step, and those outside of kernels. */
 async function profile(): Promise<void> {
-  const spent = new Map<string, { ms: number; calls: number }>();
-  const run = tf.engine().runKernel.bind(tf.engine());
-  const timedRun = (name: string, ...rest: unknown[]) => {
-    const start = performance.now();
-    try {
-      return (run as (...args: unknown[]) => unknown)(name, ...rest);
-    } finally {
-      const entry = spent.get(name) ?? { ms: 0, calls: 0 };
-      spent.set(name, { ms: entry.ms + performance.now() - start, calls: entry.calls + 1 });
-    }
-  };
-  const patched = tf.engine() as unknown as { runKernel: unknown };
-  const timedMethod = (name: (typeof PRODUCTS)[number]) => {
-    if (!engine[name]) return;
-    const original = (engine[name] as (...args: unknown[]) => unknown).bind(engine);
-    (engine as unknown as Record<string, unknown>)[name] = (...args: unknown[]) => {
-      const start = performance.now();
-      try {
-        return original(...args);
-      } finally {
-        const entry = spent.get(name) ?? { ms: 0, calls: 0 };
-        spent.set(name, { ms: entry.ms + performance.now() - start, calls: entry.calls + 1 });
-      }
-    };
-  };
-  patched.runKernel = timedRun;
-  for (const name of PRODUCTS) timedMethod(name);
+  const times = watchKernels(engine);
   const start = performance.now();
   const { value, gradients: grads } = variableGradients(
     () => tf.tidy(meanLoss),
@@ -295,12 +259,5 @@ async function profile(): Promise<void> {
   value.dataSync();
   const total = performance.now() - start;
   tf.dispose([value, grads]);
-  const inKernels = [...spent.values()].reduce((sum, { ms }) => sum + ms, 0);
-  console.error(
-    `forward and backward ${total.toFixed(0)} ms, outside of kernels ${(total - inKernels).toFixed(0)} ms`,
-  );
-  for (const [name, { ms, calls }] of [...spent].sort((a, b) => b[1].ms - a[1].ms).slice(0, 20))
-    console.error(
-      `${name.padEnd(36)} ${ms.toFixed(1).padStart(9)} ms ${String(calls).padStart(6)} calls`,
-    );
+  console.error(times.report('forward and backward', total));
 }

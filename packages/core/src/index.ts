@@ -56,7 +56,9 @@ export {
   type Initializer,
   type WholeNumbers,
 } from './description/initializers.js';
-export { KeyValueCache, rowsOf, type KeyValues } from './model/key-value-cache.js';
+export { KeyValueCache, rowsOf } from './model/cache/key-value-cache.js';
+export { keyValueBytes } from './model/cache/key-value-bytes.js';
+export type { KeyValues } from './model/cache/cached-rows.js';
 export { adapterCounts } from './model/adapter-counts.js';
 export {
   checkConfigSizes,

@@ -2,7 +2,7 @@ export { activationNamed } from './activations/activation-named.js';
 export { activate } from './activations/activation.js';
 export { add } from './activations/add.js';
 export { arrayKernel, type PeftArrayKernels } from './tape/array-kernels.js';
-export { attention, type AttentionOptions } from './attention/attention.js';
+export { attention, spacedRows, type AttentionOptions } from './attention/attention.js';
 export { checkpoint } from './tape/checkpoint.js';
 export {
   mix32,
@@ -64,7 +64,7 @@ export {
 } from './weights/weight-format.js';
 export { freezeTensor, isFrozenTensor } from './weights/frozen-tensor.js';
 export { gatedActivation } from './activations/gated-activation.js';
-export { appendRows } from './rows/append-rows.js';
+export { eachRange, layRows, rowsOfPlan } from './rows/lay-rows.js';
 export { checkRows, gatherRows, scatterAddRows } from './rows/gather-rows.js';
 export { insertRows, type InsertedRows } from './rows/insert-rows.js';
 export { hasDeviceMemory, type DeviceMemory } from './tape/device-memory.js';
@@ -85,6 +85,7 @@ export type {
   KernelInputs,
   KernelName,
   PeftKernels,
+  RowPlan,
 } from './tape/kernels.js';
 export { layerNorm } from './norms/layer-norm.js';
 export { addThinProducts, type ThinProduct } from './products/add-thin-products.js';

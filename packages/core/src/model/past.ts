@@ -5,7 +5,8 @@ import type { ModelDescription } from '../description/model-description.js';
 import { siteAt, siteIndex } from '../description/site-index.js';
 import type { AttentionSite } from '../description/sites.js';
 import type { AdapterScope } from './adapter-scope.js';
-import type { KeyValueCache, KeyValues } from './key-value-cache.js';
+import type { KeyValues } from './cache/cached-rows.js';
+import type { KeyValueCache } from './cache/key-value-cache.js';
 
 /** The past of each stack of a model in one run. */
 export class Past {

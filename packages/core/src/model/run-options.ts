@@ -3,7 +3,7 @@ import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import type { FrozenWeight } from '@peft/ops';
 import type { Adapter } from '../adapter/adapter.js';
 import type { ModelDescription } from '../description/model-description.js';
-import type { KeyValueCache } from './key-value-cache.js';
+import type { KeyValueCache } from './cache/key-value-cache.js';
 import type { Stage } from './stage/stage.js';
 
 /** What a forward pass is asked for. */

@@ -30,7 +30,7 @@ import { registerNorms } from './kernels/norms.js';
 import { registerOptimizer } from './kernels/optimizer.js';
 import { registerProducts } from './kernels/products.js';
 import { inheritKernels } from './kernels/register.js';
-import { registerAppendRows } from './kernels/append-rows.js';
+import { registerLayRows } from './kernels/lay-rows.js';
 import { registerRows } from './kernels/rows.js';
 import { registerShapes } from './kernels/shapes.js';
 import { MOST_THREADS } from './environment.js';
@@ -117,7 +117,7 @@ function registerBackend(binding: NativeBinding): void {
   registerAttention();
   registerRows();
   registerOptimizer();
-  registerAppendRows();
+  registerLayRows();
 }
 
 class NativeEngine implements Engine {

@@ -11,6 +11,7 @@ const KERNELS: readonly KernelName[] = [
   'PeftGatedActivation',
   'PeftGatedActivationGradient',
   'PeftAttention',
+  'PeftSpacedAttention',
   'PeftAttentionGradient',
   'PeftDisentangledAttention',
   'PeftDisentangledAttentionGradient',
@@ -22,7 +23,7 @@ const KERNELS: readonly KernelName[] = [
   'PeftCrossEntropy',
   'PeftCrossEntropyGradient',
   'PeftAddThinProducts',
-  'PeftAppendRows',
+  'PeftLayRows',
   'PeftGatherRows',
   'PeftScatterAddRows',
 ];

@@ -31,4 +31,24 @@ describeOnWebgpu('functions in WGSL', () => {
     expect(relative(tf.expm1(x).dataSync(), Math.expm1)).toBeLessThan(1e-6);
     expect(relative(tf.log1p(x).dataSync(), Math.log1p)).toBeLessThan(1e-6);
   });
+
+  test('the largest of a row come with their columns, of equal ones the first', () => {
+    const { values, indices } = tf.topk(
+      tf.tensor2d([
+        [1, 5, 5, -2, 0],
+        [-3, -3, -1e30, -3, -4],
+      ]),
+      3,
+    );
+    expect([values.arraySync(), indices.arraySync()]).toEqual([
+      [
+        [5, 5, 1],
+        [-3, -3, -3],
+      ],
+      [
+        [1, 2, 0],
+        [0, 1, 3],
+      ],
+    ]);
+  });
 });

@@ -28,6 +28,7 @@ export const PEFT_KERNEL_SHAPES: Readonly<Record<KernelName, ShapeRule>> = Objec
   PeftGatedActivation: ({ gate }) => like(gate!),
   PeftGatedActivationGradient: ({ gate, up }) => [like(gate!), like(up!)],
   PeftAttention: ({ q }, { heads }) => [like(q!), { shape: [q!.shape[0]!, heads as number] }],
+  PeftSpacedAttention: ({ q }, { heads }) => [like(q!), { shape: [q!.shape[0]!, heads as number] }],
   PeftAttentionGradient: ({ q, k, v, bias, extraKeys, extraValues }, { needBias }) => [
     like(q!),
     like(k!),
@@ -61,8 +62,8 @@ export const PEFT_KERNEL_SHAPES: Readonly<Record<KernelName, ShapeRule>> = Objec
   PeftCrossEntropy: ({ logits }) => [{ shape: [rows(logits!)] }, { shape: [rows(logits!)] }],
   PeftCrossEntropyGradient: ({ logits }) => like(logits!),
   PeftAddThinProducts: ({ y }) => like(y!),
-  PeftAppendRows: ({ x, added }) => ({
-    shape: [x!.shape[0]! + added!.shape[0]!, ...x!.shape.slice(1)],
+  PeftLayRows: ({ x, added }, { size }) => ({
+    shape: [size as number, ...(x ?? added)!.shape.slice(1)],
   }),
   PeftGatherRows: ({ x }, { rows: chosen }) => ({
     shape: [(chosen as Int32Array).length, ...x!.shape.slice(1)],

@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import { attention, gatherRows, type AttentionOptions } from '@peft/ops';
+import { attention, gatherRows, spacedRows, type AttentionOptions } from '@peft/ops';
 import type { ExtraKeyValues, KeyValues, ModelRun } from '@peft/core';
 
 export interface AttendOptions extends Pick<
@@ -62,7 +62,7 @@ function attendOver(
       beside.push(extra);
       continue;
     }
-    const extended = inFront(extra, layout);
+    const extended = inFront(extra, packed(layout));
     // As in adapter-hub, relative positions count keys beside the sequence in front of its own
     // keys, and not in front of its queries.
     shift += extended.offsets[1]! - layout.offsets[1]!;
@@ -72,10 +72,18 @@ function attendOver(
     ...rest,
     queryOffsets: offsets,
     keyOffsets: layout.offsets,
+    keyStarts: layout.starts,
     bias: options.bias && { ...options.bias, origin: options.bias.origin + shift },
     extra: joined(beside),
     dropout: dropoutOf(run, path, dropoutRate),
   });
+}
+
+/** Sequences one after another, whatever room they have in a cache. */
+function packed({ keys, values, offsets, starts }: KeyValues): KeyValues {
+  if (!starts) return { keys, values, offsets };
+  const rows = spacedRows(offsets, starts);
+  return { keys: gatherRows(keys, rows), values: gatherRows(values, rows), offsets };
 }
 
 /** Dropout of the probabilities, live in training only; `parts` name its stream. */

@@ -14,6 +14,7 @@ import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { check, PeftError } from '@peft/errors';
 import { referenceAttention, referenceAttentionGradient } from './attention-reference.js';
 import { differentiable } from '../tape/differentiable.js';
+import { gatherRows } from '../rows/gather-rows.js';
 import { runKernel } from '../tape/kernel.js';
 import type { AttentionAttributes, DropoutAttributes } from '../tape/kernels.js';
 import { checkOffsets } from '../positions/offsets.js';
@@ -24,6 +25,11 @@ export interface AttentionOptions {
   readonly queryOffsets: Int32Array;
   /** `[B+1]` rows of k and v. Default: `queryOffsets` (self-attention). */
   readonly keyOffsets?: Int32Array;
+  /**
+   * Row of k and v at which the keys of each sequence begin `[B]`, where they do not lie one after
+   * another; `keyOffsets` then only counts them. Such keys have no gradient. Default: `keyOffsets`.
+   */
+  readonly keyStarts?: Int32Array;
   /** H */
   readonly heads: number;
   /** Default H. Query head h reads key head floor(h·keyValueHeads/H). */
@@ -59,6 +65,7 @@ export interface AttentionOptions {
 }
 
 type Input = 'q' | 'k' | 'v' | 'bias' | 'extraKeys' | 'extraValues';
+type AttentionInputs = Record<Input, Tensor | undefined>;
 
 /**
  * @param q `[Nq, H·E]`. @param k `[Nk, Hkv·E]`. @param v `[Nk, Hkv·E]`.
@@ -73,8 +80,8 @@ export function attention(
   options: AttentionOptions,
 ): Tensor2D {
   const attributes = attributesOf(q, k, v, options);
-  const { bias, extra, sinks } = options;
-  const inputs: Record<Input, Tensor | undefined> = {
+  const { bias, extra, sinks, keyStarts } = options;
+  const inputs: AttentionInputs = {
     q,
     k,
     v,
@@ -86,15 +93,21 @@ export function attention(
   return differentiable<Input | 'sinks', Tensor2D>(
     { ...inputs, sinks },
     (save) => {
-      const [ownY, ownSum] = runKernel('PeftAttention', inputs, attributes, () =>
-        referenceAttention(inputs, attributes),
-      );
+      const [ownY, ownSum] = keyStarts
+        ? spacedAttention(inputs, { ...attributes, keyStarts })
+        : packedAttention(inputs, attributes);
       const [y, logSumExp] = sinks ? withSinks(ownY!, ownSum!, sinks) : [ownY, ownSum];
       const beside = sinks ? [sinks] : [];
       save([y!, logSumExp!, ...names.map((name) => inputs[name]!), ...beside]);
       return y!;
     },
     ({ dy, saved: [y, logSumExp, ...rest], needs }) => {
+      if (keyStarts)
+        throw new PeftError(
+          'PEFT_ATTENTION_SPACED',
+          'attention: keys with room between sequences have no gradient.',
+          { hint: 'train without a cache' },
+        );
       const kept = Object.fromEntries(names.map((name, i) => [name, rest[i]!])) as Partial<
         Record<Input, Tensor>
       >;
@@ -115,6 +128,31 @@ export function attention(
       };
     },
   );
+}
+
+const packedAttention = (inputs: AttentionInputs, attributes: AttentionAttributes): Tensor[] =>
+  runKernel('PeftAttention', inputs, attributes, () => referenceAttention(inputs, attributes));
+
+/** Without a kernel for it, the keys are put together first. */
+function spacedAttention(
+  inputs: AttentionInputs,
+  { keyStarts, ...attributes }: AttentionAttributes & { readonly keyStarts: Int32Array },
+): Tensor[] {
+  return runKernel('PeftSpacedAttention', inputs, { ...attributes, keyStarts }, () => {
+    const rows = spacedRows(attributes.keyOffsets, keyStarts);
+    const [k, v] = [inputs.k, inputs.v].map((x) => gatherRows(x as Tensor2D, rows));
+    return packedAttention({ ...inputs, k, v }, attributes);
+  });
+}
+
+/** Rows of sequences that begin at `starts`, one after another; `offsets` count them. */
+export function spacedRows(offsets: Int32Array, starts: Int32Array): Int32Array {
+  const rows = new Int32Array(offsets.at(-1)!);
+  starts.forEach((start, b) => {
+    for (let row = offsets[b]!; row < offsets[b + 1]!; row += 1)
+      rows[row] = start + row - offsets[b]!;
+  });
+  return rows;
 }
 
 /**
@@ -194,7 +232,8 @@ function attributesOf(
     throw shapeError(`there are ${options.sinks.shape[0]} sinks for ${heads} heads`);
   if (dropout) check.probability('attention', 'dropout.rate', dropout.rate);
   checkOffsets('attention', queryOffsets, q.shape[0]);
-  checkOffsets('attention', keyOffsets, k.shape[0]);
+  if (options.keyStarts) checkStarts(keyOffsets, options.keyStarts, k.shape[0]);
+  else checkOffsets('attention', keyOffsets, k.shape[0]);
   if (keyOffsets.length !== queryOffsets.length)
     throw shapeError(
       `${queryOffsets.length - 1} sequences of queries, ${keyOffsets.length - 1} of keys`,
@@ -225,6 +264,18 @@ function attributesOf(
     dropout: dropout && dropout.rate > 0 ? dropout : undefined,
     extra: extra?.keys.shape[0] ?? 0,
   };
+}
+
+/** @throws PEFT_OFFSETS_INVALID, PEFT_ATTENTION_SHAPE when a sequence's keys are outside of k */
+function checkStarts(offsets: Int32Array, starts: Int32Array, rows: number): void {
+  checkOffsets('attention', offsets, offsets.at(-1)!);
+  if (starts.length !== offsets.length - 1)
+    throw shapeError(`${starts.length} starts of keys for ${offsets.length - 1} sequences`);
+  starts.forEach((start, b) => {
+    const count = offsets[b + 1]! - offsets[b]!;
+    if (start < 0 || start + count > rows)
+      throw shapeError(`the ${count} keys from row ${start} on are outside of the ${rows} rows`);
+  });
 }
 
 function shapeError(problem: string): PeftError {

@@ -101,6 +101,19 @@ export interface DisentangledAttributes {
   readonly dropout?: DropoutAttributes;
 }
 
+/** Which rows go where. Ranges are triples [from, to, count] one after another. */
+export interface RowPlan {
+  /** Rows of the result. */
+  readonly size: number;
+  /**
+   * Whether the rows of x stay where they are and are moved among themselves, in order; `size` is
+   * then that of x. Else only what a move names is taken over, from x as it was.
+   */
+  readonly isInPlace: boolean;
+  readonly moves: Int32Array;
+  readonly additions: Int32Array;
+}
+
 /** inputs → attributes → outputs of each kernel. */
 export interface PeftKernels {
   /** y = (x−μ)/√(σ²+ε)·γ + β. Outputs y `[N,D]`, mean `[N]`, inverseStd `[N]`. */
@@ -135,6 +148,14 @@ export interface PeftKernels {
   PeftAttention: {
     inputs: 'q' | 'k' | 'v' | 'bias' | 'extraKeys' | 'extraValues';
     attributes: AttentionAttributes;
+  };
+  /**
+   * `PeftAttention` where the keys of sequence b begin at row `keyStarts[b]` of k and v instead of
+   * `keyOffsets[b]`, which still counts them.
+   */
+  PeftSpacedAttention: {
+    inputs: 'q' | 'k' | 'v' | 'bias' | 'extraKeys' | 'extraValues';
+    attributes: AttentionAttributes & { readonly keyStarts: Int32Array };
   };
   /**
    * Inputs as above plus y, logSumExp, dy. Outputs dq, dk, dv, dbias, dextraKeys, dextraValues
@@ -213,13 +234,10 @@ export interface PeftKernels {
     attributes: { rows: readonly Int32Array[]; scales: readonly number[] };
   };
   /**
-   * Sequence b of y: sequence b of x, then of added. x `[M,D]` may be written over. One output
-   * `[M+N,D]`.
+   * Rows of x `[M,D]` and added `[N,D]` at the places of a plan: see `layRows`. Either input may be
+   * absent; x may be written over where the plan is in place. One output `[size,D]`.
    */
-  PeftAppendRows: {
-    inputs: 'x' | 'added';
-    attributes: { offsets: Int32Array; addedOffsets: Int32Array };
-  };
+  PeftLayRows: { inputs: 'x' | 'added'; attributes: RowPlan };
 }
 
 /** The name of a kernel that engines may have. */

@@ -22,6 +22,7 @@ import {
 } from '@peft/ops';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { checkWeight } from '../check-weight.js';
+import { describeCachedRows } from './describe-cached-rows.js';
 import { describeJointProducts } from './describe-joint-products.js';
 import { describeKernels } from './describe-kernels.js';
 import { describeStep } from './describe-step.js';
@@ -140,6 +141,7 @@ export function describeEngine(
       });
     }
 
+    describeCachedRows();
     describeJointProducts((values, shape) => freeze(memorySource('w', shape, values)));
 
     for (const format of ['nf4', 'fp4'] as const) {

@@ -17,6 +17,7 @@ struct AttentionProblem {
   const float* bias = nullptr;
   const float *extraKeys = nullptr, *extraValues = nullptr;
   const int32_t *queryOffsets, *keyOffsets;  // [sequences + 1]
+  const int32_t* keyStarts = nullptr;        // [sequences]: where keys begin, forward only
   int64_t sequences;
   int64_t heads, keyValueHeads, headSize;
   float scale, softCap = 0;
@@ -31,6 +32,10 @@ struct AttentionProblem {
 
   int64_t queryWidth() const { return heads * headSize; }
   int64_t keyWidth() const { return keyValueHeads * headSize; }
+  /** Row of k and v that the keys of a sequence begin at. */
+  int64_t keyRow(int64_t sequence) const {
+    return keyStarts ? keyStarts[sequence] : keyOffsets[sequence];
+  }
   int64_t keyHead(int64_t head) const { return head / (heads / keyValueHeads); }
 };
 

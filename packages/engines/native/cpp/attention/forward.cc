@@ -37,7 +37,7 @@ void forwardBlock(const AttentionProblem& p, const QueryBlock& block, const Rows
   float* biasLine = parts.floats(kQueryBlock + kKeyBlock);
 
   const int64_t queryRow = p.queryOffsets[block.sequence] + block.begin,
-                keyRow = p.keyOffsets[block.sequence];
+                keyRow = p.keyRow(block.sequence);
   const int64_t queryAt = queryRow * p.queryWidth() + row.head * size,
                 keyColumn = p.keyHead(row.head) * size;
   const TileBounds bounds(p, block.sequence, block.begin, block.rows);

@@ -25,6 +25,18 @@ void checkTable(const Arguments& a, const Options::Integers& index, int64_t limi
   }
 }
 
+/** The keys of each sequence are among `rows`. */
+void checkStarts(const Arguments& a, const Options::Integers& offsets,
+                 const Options::Integers& starts, int64_t rows) {
+  if (starts.length != offsets.length - 1) a.fail("keyStarts must have one row per sequence");
+  for (int64_t b = 0; b < starts.length; b++) {
+    const int64_t end = int64_t{starts.data[b]} + offsets.data[b + 1] - offsets.data[b];
+    if (starts.data[b] < 0 || end > rows)
+      a.fail("keyStarts[" + std::to_string(b) + "] leads outside the " + std::to_string(rows) +
+             " rows of keys");
+  }
+}
+
 float rateOf(const Arguments& a, const Options& o) {
   const float rate = o.finite("dropoutRate");
   if (!(rate >= 0 && rate < 1)) a.fail("dropoutRate must be at least 0 and below 1");
@@ -38,10 +50,11 @@ struct Checked {
 
 /** Reads the options, then the arrays that both directions have in common (arguments 0 … 5). */
 Checked attentionProblem(const Arguments& a, size_t optionsIndex) {
-  const Options o(a, optionsIndex,
-                  {"heads", "keyValueHeads", "headSize", "scale", "causal", "window", "softCap",
-                   "biasOrigin", "biasColumns", "extra", "dropoutRate", "dropoutKey0",
-                   "dropoutKey1", "bf16", "queryOffsets", "keyOffsets", "biasIndex"});
+  const Options o(
+      a, optionsIndex,
+      {"heads", "keyValueHeads", "headSize", "scale", "causal", "window", "softCap", "biasOrigin",
+       "biasColumns", "extra", "dropoutRate", "dropoutKey0", "dropoutKey1", "bf16", "queryOffsets",
+       "keyOffsets", "keyStarts", "keyRows", "biasIndex"});
   Checked checked;
   AttentionProblem& p = checked.p;
   p.heads = o.size("heads", 1, 1 << 20);
@@ -64,6 +77,7 @@ Checked attentionProblem(const Arguments& a, size_t optionsIndex) {
   p.bf16 = o.boolean("bf16");
   const Options::Integers queryOffsets = o.integers("queryOffsets"),
                           keyOffsets = o.integers("keyOffsets"),
+                          keyStarts = o.integers("keyStarts", true),
                           biasIndex = o.integers("biasIndex", true);
   checked.queries = rowsOf(a, queryOffsets, "queryOffsets");
   checked.keys = rowsOf(a, keyOffsets, "keyOffsets");
@@ -72,6 +86,11 @@ Checked attentionProblem(const Arguments& a, size_t optionsIndex) {
   p.queryOffsets = queryOffsets.data;
   p.keyOffsets = keyOffsets.data;
   p.sequences = queryOffsets.length - 1;
+  if (keyStarts.data) {
+    checked.keys = o.size("keyRows");
+    checkStarts(a, keyOffsets, keyStarts, checked.keys);
+    p.keyStarts = keyStarts.data;
+  }
   p.q = a.floats(0, "q", product(checked.queries, p.queryWidth()));
   p.k = a.floats(1, "k", product(checked.keys, p.keyWidth()));
   p.v = a.floats(2, "v", product(checked.keys, p.keyWidth()));
@@ -100,6 +119,7 @@ napi_value attention(const Arguments& a) {
 napi_value attentionGradient(const Arguments& a) {
   const Checked checked = attentionProblem(a, 15);
   const AttentionProblem& p = checked.p;
+  if (p.keyStarts) a.fail("keys with room between sequences have no gradient");
   const int64_t queries = product(checked.queries, p.queryWidth()),
                 keys = product(checked.keys, p.keyWidth()), extra = product(p.extra, p.keyWidth());
   AttentionGradients g{};

@@ -9,6 +9,10 @@ type F32 = Float32Array;
 export interface AttentionOptions {
   readonly queryOffsets: Int32Array; // [B+1]
   readonly keyOffsets: Int32Array; // [B+1]
+  /** Where the keys of each sequence begin `[B]`, if not at `keyOffsets`. Forward only. */
+  readonly keyStarts?: Int32Array | undefined;
+  /** Rows of k and v; with `keyStarts`. */
+  readonly keyRows?: number | undefined;
   readonly heads: number;
   readonly keyValueHeads: number;
   readonly headSize: number; // E

@@ -6,23 +6,25 @@ import type { NativeBackend } from '../native-backend.js';
 import { register } from './register.js';
 
 type Inputs = Readonly<Record<string, TensorInfo>>;
+type ForwardAttributes = AttentionAttributes & { readonly keyStarts?: Int32Array };
 
 /** Registers attention, disentangled attention and their gradients. */
 export function registerAttention(): void {
-  register<AttentionAttributes>('PeftAttention', ({ inputs, attributes, backend }) => {
-    const q = inputs['q']!;
-    const [y, logSumExp] = [
-      backend.create(q.shape),
-      backend.create([q.shape[0]!, attributes.heads]),
-    ];
-    backend.binding.attention(
-      ...operands(backend, inputs),
-      y.values,
-      logSumExp.values,
-      attentionOptions(backend, inputs, attributes),
-    );
-    return [y.info, logSumExp.info];
-  });
+  for (const name of ['PeftAttention', 'PeftSpacedAttention'])
+    register<ForwardAttributes>(name, ({ inputs, attributes, backend }) => {
+      const q = inputs['q']!;
+      const [y, logSumExp] = [
+        backend.create(q.shape),
+        backend.create([q.shape[0]!, attributes.heads]),
+      ];
+      backend.binding.attention(
+        ...operands(backend, inputs),
+        y.values,
+        logSumExp.values,
+        attentionOptions(backend, inputs, attributes),
+      );
+      return [y.info, logSumExp.info];
+    });
   register<AttentionAttributes & { needBias: boolean }>(
     'PeftAttentionGradient',
     ({ inputs, attributes, backend }) => {
@@ -142,7 +144,7 @@ function positionOperands(
 function attentionOptions(
   backend: NativeBackend,
   inputs: Inputs,
-  attributes: AttentionAttributes,
+  attributes: ForwardAttributes,
 ): AttentionOptions {
   const {
     queryOffsets,
@@ -159,6 +161,8 @@ function attentionOptions(
   return {
     queryOffsets,
     keyOffsets,
+    keyStarts: attributes.keyStarts,
+    keyRows: inputs['k']!.shape[0],
     heads,
     keyValueHeads,
     scale,

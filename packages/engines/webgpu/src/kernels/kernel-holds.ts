@@ -95,6 +95,7 @@ const HOLDS: Readonly<Record<KernelName, KernelHolds>> = {
   PeftGatedActivation: nothing,
   PeftGatedActivationGradient: nothing,
   PeftAttention: attention,
+  PeftSpacedAttention: attention,
   PeftAttentionGradient: attentionGradient,
   PeftDisentangledAttention: disentangled,
   PeftDisentangledAttentionGradient: disentangledGradient,
@@ -108,7 +109,7 @@ const HOLDS: Readonly<Record<KernelName, KernelHolds>> = {
   PeftGatherRows: nothing,
   PeftScatterAddRows: nothing,
   PeftAddThinProducts: thinProducts,
-  PeftAppendRows: nothing,
+  PeftLayRows: nothing,
 };
 
 export const KERNEL_HOLDS: EngineSizing['kernels'] = Object.freeze(HOLDS);

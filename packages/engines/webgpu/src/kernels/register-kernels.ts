@@ -6,6 +6,7 @@ import { registerRowKernels } from './fused/rows.js';
 import { registerArithmetic } from './plain/arithmetic.js';
 import { registerReductions } from './plain/reductions.js';
 import { registerRows } from './plain/rows.js';
+import { registerTopK } from './plain/top-k.js';
 import { registerViews } from './plain/views.js';
 import { registerProducts } from './products/matrix-product.js';
 
@@ -15,6 +16,7 @@ export function registerKernels(): void {
   registerReductions();
   registerViews();
   registerRows();
+  registerTopK();
   registerProducts();
   registerActivations();
   registerNorms();

@@ -38,7 +38,7 @@ export interface AttentionCall extends Sequences {
 export function attentionCall(
   backend: WebgpuBackend,
   inputs: AttentionInputs,
-  attributes: AttentionAttributes,
+  attributes: AttentionAttributes & { readonly keyStarts?: Int32Array },
 ): AttentionCall {
   const { q, k, v, bias, extraKeys, extraValues } = inputs;
   const { heads, keyValueHeads, extra, causal, window, softCap, dropout } = attributes;
@@ -53,6 +53,7 @@ export function attentionCall(
     backend,
     queryOffsets: attributes.queryOffsets,
     keyOffsets: attributes.keyOffsets,
+    keyStarts: attributes.keyStarts,
     extra,
     variant: {
       size: q!.shape[1]! / heads,

@@ -160,12 +160,13 @@ function dispose(backend: WebgpuBackend, ...tensors: readonly (TensorInfo | unde
 
 /** Registers attention, disentangled attention and their gradients. */
 export function registerAttention(): void {
-  register<AttentionAttributes>('PeftAttention', ({ inputs, attributes, backend }) => {
-    const call = attentionCall(backend, inputs, attributes);
-    const outputs = forward(call);
-    call.release();
-    return outputs;
-  });
+  for (const name of ['PeftAttention', 'PeftSpacedAttention'])
+    register<AttentionAttributes>(name, ({ inputs, attributes, backend }) => {
+      const call = attentionCall(backend, inputs, attributes);
+      const outputs = forward(call);
+      call.release();
+      return outputs;
+    });
   register<AttentionAttributes & { needBias: boolean }>(
     'PeftAttentionGradient',
     ({ inputs, attributes, backend }) => {

@@ -5,6 +5,8 @@ import { ITEM } from './scores.js';
 export interface Sequences {
   readonly queryOffsets: Int32Array;
   readonly keyOffsets: Int32Array;
+  /** Where each sequence's keys begin, if not at `keyOffsets`. */
+  readonly keyStarts?: Int32Array;
   /** Keys before those of the sequences, which all see. */
   readonly extra: number;
 }
@@ -30,14 +32,14 @@ function joined(items: readonly (readonly number[])[], tables: readonly Int32Arr
   return { values, count: items.length, tableStarts };
 }
 
-function sequencesOf({ queryOffsets, keyOffsets, extra }: Sequences) {
+function sequencesOf({ queryOffsets, keyOffsets, keyStarts = keyOffsets, extra }: Sequences) {
   return Array.from({ length: queryOffsets.length - 1 }, (_, b) => {
     const [row, end] = [queryOffsets[b]!, queryOffsets[b + 1]!];
     const keys = keyOffsets[b + 1]! - keyOffsets[b]!;
     return {
       row,
       queries: end - row,
-      keyRow: extra + keyOffsets[b]!,
+      keyRow: extra + keyStarts[b]!,
       keys,
       /** Position of the first query on the axis of the keys. */
       offset: keys - (end - row),

@@ -1,5 +1,6 @@
-/** Rotary positions, cross entropy, thin products, and rows gathered, scattered, summed, appended. */
+/** Rotary positions, cross entropy, thin products, and rows gathered, scattered, summed, laid. */
 import type { TensorInfo } from '@tensorflow/tfjs';
+import { eachRange, rowsOfPlan, type PeftKernels } from '@peft/ops';
 import { register } from '../../backend/register.js';
 import { sizeOf, type WebgpuBackend } from '../../backend/webgpu-backend.js';
 import type { KernelSource } from '../../gpu/kernel-source.js';
@@ -85,18 +86,17 @@ const COPY: KernelSource = {
   if (index < size) { y[index] = x[index]; }`,
 };
 
-/** Row r of y is row r of x where r < kept, else row r − kept of added; `order` says which r. */
-const APPEND: KernelSource = {
-  name: 'append rows',
-  inputs: ['x', 'added', 'order: i32'],
+/** y[places[2n+1]] = x[places[2n]]. */
+const LAY: KernelSource = {
+  name: 'lay rows',
+  inputs: ['x', 'places: i32'],
   outputs: ['y'],
-  counts: ['size', 'width', 'kept'],
+  counts: ['size', 'width'],
   body: `
   if (index >= size) { return; }
-  let row = u32(order[index / width]);
+  let n = 2u * (index / width);
   let column = index % width;
-  if (row < kept) { y[index] = x[row * width + column]; }
-  else { y[index] = added[(row - kept) * width + column]; }`,
+  y[u32(places[n + 1u]) * width + column] = x[u32(places[n]) * width + column];`,
 };
 
 export function copyOf(backend: WebgpuBackend, x: TensorInfo): TensorInfo {
@@ -215,25 +215,38 @@ export function registerRowKernels(): void {
       return sum;
     },
   );
-  register<{ offsets: Int32Array; addedOffsets: Int32Array }>(
-    'PeftAppendRows',
-    ({ inputs, attributes: { offsets, addedOffsets }, backend }) => {
-      const { x, added } = inputs as Record<'x' | 'added', TensorInfo>;
-      const [[kept, width], [more]] = [rowsOf(x), rowsOf(added)];
-      const order = new Int32Array(kept + more);
-      for (let b = 0, n = 0; b + 1 < offsets.length; b += 1) {
-        for (let row = offsets[b]!; row < offsets[b + 1]!; row += 1) order[n++] = row;
-        for (let row = addedOffsets[b]!; row < addedOffsets[b + 1]!; row += 1)
-          order[n++] = kept + row;
+  register<PeftKernels['PeftLayRows']['attributes']>(
+    'PeftLayRows',
+    ({ inputs, attributes: plan, backend }) => {
+      const { x, added } = inputs as Partial<Record<'x' | 'added', TensorInfo>>;
+      const [, width] = rowsOf((x ?? added)!);
+      const shape = [plan.size, width];
+      const isOwn = plan.isInPlace && plan.moves.length === 0 && backend.refCount(x!.dataId) === 1;
+      const y = isOwn ? backend.reshaped(x!, shape) : backend.make(shape);
+      const lay = (from: TensorInfo, pairs: readonly number[]): void => {
+        if (pairs.length === 0) return;
+        const size = (pairs.length / 2) * width;
+        const places = backend.uploads.of(Int32Array.from(pairs));
+        backend.runOver(size, LAY, [backend.block(from), places, backend.block(y)], [size, width]);
+      };
+      if (!isOwn && x) {
+        const order = rowsOfPlan({ ...plan, additions: new Int32Array(0) }, x.shape[0]!);
+        lay(
+          x,
+          [...order].flatMap((row, place) => (row < 0 ? [] : [row, place])),
+        );
       }
-      const y = backend.make([kept + more, width]);
-      backend.runOver(
-        order.length * width,
-        APPEND,
-        [backend.block(x), backend.block(added), backend.uploads.of(order), backend.block(y)],
-        [order.length * width, width, kept],
-      );
+      if (added) lay(added, placesOf(plan.additions));
       return y;
     },
   );
+}
+
+/** [from, to] of each row of ranges. */
+function placesOf(ranges: Int32Array): number[] {
+  const pairs: number[] = [];
+  eachRange(ranges, (from, to, count) => {
+    for (let n = 0; n < count; n += 1) pairs.push(from + n, to + n);
+  });
+  return pairs;
 }

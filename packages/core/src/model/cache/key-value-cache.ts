@@ -2,27 +2,21 @@
  * Keys and values of the tokens that a decoder has read, attention by attention, so that the tokens
  * to come cost no more than their own rows. What cross attention reads is made once.
  *
- * Rows are packed: sequence b is rows offsets[b] … offsets[b+1], virtual tokens and those that a
- * prefix stands for counted.
+ * Each sequence has room to grow, so that a token moves no other sequence's rows. Virtual tokens and
+ * those that a prefix stands for are counted.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import { appendRows, gatherRows, offsetsOf } from '@peft/ops';
-
-/** Keys and values `[N, Hkv·E]` of packed sequences. */
-export interface KeyValues {
-  readonly keys: Tensor2D;
-  readonly values: Tensor2D;
-  readonly offsets: Int32Array; // [B+1]
-}
+import { gatherRows, offsetsOf } from '@peft/ops';
+import { CachedRows, lengthsOf, type KeyValues } from './cached-rows.js';
 
 /**
  * Keys and values of the tokens that a decoder has read, by attention site, so that the next run
  * computes its new tokens alone. It owns its tensors until `dispose`.
  */
 export class KeyValueCache {
-  readonly #past = new Map<string, KeyValues>();
+  readonly #past = new Map<string, CachedRows>();
   readonly #memory = new Map<string, KeyValues>();
   readonly #pinned = new Map<string, string>();
   /** Which of the first run's sequences each one goes on from. */
@@ -31,13 +25,7 @@ export class KeyValueCache {
   /** Rows of each sequence so far `[B]`, undefined before the first run. */
   get lengths(): Int32Array | undefined {
     const [first] = this.#past.values();
-    return (
-      first &&
-      Int32Array.from(
-        { length: first.offsets.length - 1 },
-        (_, b) => first.offsets[b + 1]! - first.offsets[b]!,
-      )
-    );
+    return first?.lengths;
   }
 
   /** Whether an attention's rows are in it. */
@@ -45,10 +33,12 @@ export class KeyValueCache {
     return this.#past.has(path);
   }
 
+  /** Bytes that are held, of rows that are free yet among them. */
   get byteLength(): number {
-    return [...this.#past.values(), ...this.#memory.values()].reduce(
-      (sum, { keys, values }) => sum + 4 * (keys.size + values.size),
-      0,
+    const memory = [...this.#memory.values()];
+    return (
+      memory.reduce((sum, { keys, values }) => sum + 4 * (keys.size + values.size), 0) +
+      [...this.#past.values()].reduce((sum, rows) => sum + rows.byteLength, 0)
     );
   }
 
@@ -57,12 +47,10 @@ export class KeyValueCache {
    * @returns all of them, owned by the cache until its next change.
    */
   extend(path: string, added: KeyValues): KeyValues {
-    const past = this.#past.get(path);
-    const joined = past ? join(past, added) : added;
     this.#origins ??= Int32Array.from({ length: added.offsets.length - 1 }, (_, b) => b);
-    this.#past.set(path, keep(joined));
-    if (past) tf.dispose([past.keys, past.values]);
-    return joined;
+    const known = this.#past.get(path) ?? new CachedRows();
+    this.#past.set(path, known);
+    return known.extend(added);
   }
 
   /**
@@ -103,7 +91,7 @@ export class KeyValueCache {
     if (!origins || sequences.every((b, i) => b === i && sequences.length === origins.length))
       return;
     this.#origins = sequences.map((b) => origins[b]!);
-    replace(this.#past, sequences);
+    for (const rows of this.#past.values()) rows.keep(sequences);
     const isSameMemory =
       sequences.length === origins.length &&
       this.#origins.every((origin, i) => origin === origins[i]);
@@ -132,7 +120,12 @@ export class KeyValueCache {
       throw new PeftError('PEFT_CACHE_STALE', 'the keys of the two caches were made otherwise.', {
         hint: 'go on with each cache in a batch of its own',
       });
-    appendAll(this.#past, other.#past);
+    for (const [path, rows] of other.#past) {
+      const own = this.#past.get(path);
+      if (own) own.append(rows);
+      else this.#past.set(path, rows);
+    }
+    other.#past.clear();
     appendAll(this.#memory, other.#memory);
     const sequences = (this.#origins?.length ?? 0) + (other.#origins?.length ?? 0);
     this.#origins = Int32Array.from({ length: sequences }, (_, b) => b);
@@ -141,10 +134,10 @@ export class KeyValueCache {
   }
 
   dispose(): void {
-    for (const entries of [this.#past, this.#memory]) {
-      for (const { keys, values } of entries.values()) tf.dispose([keys, values]);
-      entries.clear();
-    }
+    for (const rows of this.#past.values()) rows.dispose();
+    for (const { keys, values } of this.#memory.values()) tf.dispose([keys, values]);
+    this.#past.clear();
+    this.#memory.clear();
     this.#pinned.clear();
     this.#origins = undefined;
   }
@@ -159,7 +152,8 @@ function keep(entry: KeyValues): KeyValues {
 function replace(entries: Map<string, KeyValues>, sequences: Int32Array): void {
   for (const [path, { keys, values, offsets }] of entries) {
     const rows = rowsOf(offsets, sequences);
-    const chosen = offsetsOf(Array.from(sequences, (b) => offsets[b + 1]! - offsets[b]!));
+    const lengths = lengthsOf(offsets);
+    const chosen = offsetsOf(Array.from(sequences, (b) => lengths[b]!));
     entries.set(
       path,
       keep(
@@ -205,24 +199,4 @@ export function rowsOf(offsets: Int32Array, sequences: Int32Array): Int32Array {
       Array.from({ length: offsets[b + 1]! - offsets[b]! }, (_, t) => offsets[b]! + t),
     ),
   );
-}
-
-/**
- * Each sequence's new rows behind its old ones, whose memory they go on in where the engine can.
- */
-function join(past: KeyValues, added: KeyValues): KeyValues {
-  const sequences = past.offsets.length - 1;
-  if (added.offsets.length - 1 !== sequences)
-    throw new PeftError(
-      'PEFT_CACHE_SEQUENCES',
-      `the cache holds ${sequences} sequences, the batch goes on with ${added.offsets.length - 1}.`,
-      { hint: 'select the sequences that go on' },
-    );
-  const both = (which: 'keys' | 'values'): Tensor2D =>
-    appendRows(past[which], past.offsets, added[which], added.offsets);
-  return {
-    keys: both('keys'),
-    values: both('values'),
-    offsets: past.offsets.map((offset, b) => offset + added.offsets[b]!),
-  };
 }
