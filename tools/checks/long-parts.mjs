@@ -8,9 +8,17 @@ const CLOSING_LINE = /^\d+ passed, \d+ failed.*$/gm;
 /** Test files that are parts of their own. */
 const APART = {
   kills: 'tools/kills/kills.test.ts',
+  'rank-kills': 'packages/cli/test/rank-kills.test.ts',
   'saved-loads': 'packages/predictor/test/saved-loads.test.ts',
   newcomer: 'tools/newcomer/newcomer.test.ts',
 };
+/** On more ranks and of more methods than for every change; `long-tests` has them, too. */
+const RANKS = [
+  'packages/mpi/test/mpi.test.ts',
+  'packages/cli/test/ranks.test.ts',
+  'packages/cli/test/pipeline.test.ts',
+  'packages/trainer/test/shards.test.ts',
+];
 const CI = '.github/workflows/ci.yml';
 
 export const LONG_PARTS = Object.freeze([
@@ -61,6 +69,20 @@ export const LONG_PARTS = Object.freeze([
     command: vitest(APART.kills),
     env: PEFT_LONG_TESTS,
     figures: /^\d+ kills in \d+ runs$/gm,
+  },
+  {
+    name: 'rank-kills',
+    covers: '50 kills of a rank of three at random instants, where Open MPI is installed',
+    command: vitest(APART['rank-kills']),
+    env: PEFT_LONG_TESTS,
+    figures: /^\d+ kills of ranks .*$/gm,
+  },
+  {
+    name: 'ranks',
+    covers: 'fits, stages and shared bases on Open MPI and MPICH, where they are installed',
+    command: vitest(...RANKS),
+    env: PEFT_LONG_TESTS,
+    figures: CLOSING_LINE,
   },
   {
     name: 'saved-loads',

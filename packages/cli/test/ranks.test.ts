@@ -1,11 +1,12 @@
 /** Fits that several processes share, started by `--ranks` and by launchers themselves. */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mpich, openMpi } from '../../mpi/test/mpirun.js';
 import { command, completed, program, root, start } from './processes.js';
+import { lastStep, ranksOf } from './rank-processes.js';
 import { withoutTune } from '../src/ranks/launch-ranks.js';
 import { NOUNS, tinyLlama, type TinyLlama } from './tiny-llama.js';
 
@@ -14,7 +15,6 @@ const isLong = process.env['PEFT_LONG_TESTS'] === '1';
 const canRun = openMpi !== undefined && isCompiled;
 if (!canRun)
   console.log('not tried: fits on ranks, which need Open MPI and the addon of @peft/mpi');
-const KILLS = 10;
 
 let llama: TinyLlama;
 beforeAll(() => {
@@ -37,30 +37,12 @@ const adapterOf = (output: string): string =>
     .update(readFileSync(join(llama.folder, output, 'adapter/adapter_model.safetensors')))
     .digest('hex');
 
-/** The step of the newest checkpoint; 0 before the first. */
-function lastStep(output: string): number {
-  const folder = join(llama.folder, output, 'checkpoints');
-  const names = existsSync(folder) ? readdirSync(folder) : [];
-  return Math.max(0, ...names.map((name) => Number(/^checkpoint-(\d+)$/.exec(name)?.[1] ?? 0)));
-}
-
 async function firstCheckpoint(output: string): Promise<void> {
-  while (lastStep(output) === 0) await delay(20);
+  while (stepOf(output) === 0) await delay(20);
 }
 
-/** Processes that are ranks of a run, by the folder that it writes to. */
-const ranksOf = (output: string): number[] =>
-  readdirSync('/proc')
-    .map(Number)
-    .filter((pid) => {
-      try {
-        const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-        const variables = readFileSync(`/proc/${pid}/environ`, 'utf8');
-        return words.includes(join(llama.folder, output)) && /OMPI_COMM_WORLD_RANK/.test(variables);
-      } catch {
-        return false; // it has ended
-      }
-    });
+const stepOf = (output: string): number => lastStep(join(llama.folder, output));
+const ranksIn = (output: string): number[] => ranksOf(join(llama.folder, output));
 
 it("keeps --tune from Open MPI's mpirun", () => {
   expect(withoutTune(['fit', 'a', '--tune', 'b', '-o', 'c'])).toEqual([
@@ -150,40 +132,17 @@ describe.skipIf(!canRun || !isLong)('ranks', () => {
     const { code, err } = await ended;
     expect(code, err).toBe(130);
     expect(err).toMatch(/was stopped after step \d+\. Resume with:\n.*--ranks 2 --resume/);
-    expect(ranksOf('stopped')).toEqual([]);
-    const step = lastStep('stopped');
+    expect(ranksIn('stopped')).toEqual([]);
+    const step = stepOf('stopped');
     const until = (last: number): string[] => [...flags, '--set', `optim.max_steps=${last}`];
     const one = start([...command, ...lora('stopped', ...flags, '--resume')]);
-    while (lastStep('stopped') === step) await delay(20);
+    while (stepOf('stopped') === step) await delay(20);
     one.child.kill('SIGINT');
     await one.ended;
-    const last = lastStep('stopped') + 2;
+    const last = stepOf('stopped') + 2;
     await completed(...command, ...lora('stopped', ...until(last), '--resume', '--ranks', '4'));
     await completed(...command, ...lora('whole', ...until(last)));
     expect(adapterOf('stopped')).toBe(adapterOf('whole'));
-  });
-
-  it(`end within 10 s when any of them is killed, ${KILLS} times, and go on to the same bytes`, async () => {
-    const flags = ['--epochs', '400', '--quiet', '--ranks', '3'];
-    for (let kill = 0; kill < KILLS; kill += 1) {
-      const isFirst = kill === 0;
-      const before = lastStep('killed');
-      const words = lora('killed', ...flags, ...(isFirst ? [] : ['--resume']));
-      const { ended } = start([...command, ...words]);
-      while (lastStep('killed') === before) await delay(20);
-      await delay(Math.random() * 1000);
-      const ranks = ranksOf('killed');
-      process.kill(ranks[Math.floor(Math.random() * ranks.length)]!, 'SIGKILL');
-      const killedAtMs = performance.now();
-      const { code } = await ended;
-      expect(performance.now() - killedAtMs).toBeLessThan(10_000);
-      expect(code).not.toBe(0);
-      expect(ranksOf('killed')).toEqual([]);
-    }
-    const until = ['--set', `optim.max_steps=${lastStep('killed') + 2}`];
-    await completed(...command, ...lora('killed', ...flags, ...until, '--resume'));
-    await completed(...command, ...lora('never-killed', ...flags.slice(0, 3), ...until));
-    expect(adapterOf('killed')).toBe(adapterOf('never-killed'));
   });
 
   it('end when their launcher is killed', async () => {
@@ -192,15 +151,15 @@ describe.skipIf(!canRun || !isLong)('ranks', () => {
       ...withoutTune(lora('orphans', '--epochs', '400', '--quiet')),
     ]);
     await firstCheckpoint('orphans');
-    const launcher = ranksOf('orphans')[0]!;
+    const launcher = ranksIn('orphans')[0]!;
     const parent = Number(
       /PPid:\s*(\d+)/.exec(readFileSync(`/proc/${launcher}/status`, 'utf8'))![1],
     );
     process.kill(parent, 'SIGKILL');
     await ended;
-    for (let waited = 0; ranksOf('orphans').length > 0 && waited < 100; waited += 1)
+    for (let waited = 0; ranksIn('orphans').length > 0 && waited < 100; waited += 1)
       await delay(100);
-    expect(ranksOf('orphans')).toEqual([]);
+    expect(ranksIn('orphans')).toEqual([]);
   });
 
   it('end with what rank 0 refuses while the others wait, and say it once', async () => {
