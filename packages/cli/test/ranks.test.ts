@@ -64,6 +64,23 @@ describe.skipIf(!canRun)('a fit on 2 ranks', () => {
   });
 });
 
+describe.skipIf(!canRun)('doctor --mpi', () => {
+  it('tells the library, how many ranks found each other, and how fast they talk', async () => {
+    const { out, err } = await completed(...command, 'doctor', '--mpi', '--ranks', '2', '--json');
+    expect(err).toBe('');
+    const told = JSON.parse(out) as { links: Record<string, number>[] };
+    expect(told).toMatchObject({ ranks: 2, ranksOfFirstMachine: 2 });
+    expect(told).toHaveProperty('version', expect.stringContaining('Open MPI'));
+    expect(told.links).toHaveLength(1);
+    const { rank, latencySeconds, bytesPerSecond } = told.links[0]!;
+    expect(rank).toBe(1);
+    // of one machine, however busy it is
+    expect(latencySeconds).toBeGreaterThan(0);
+    expect(latencySeconds).toBeLessThan(0.1);
+    expect(bytesPerSecond).toBeGreaterThan(1e7);
+  });
+});
+
 /** Losses and metrics of the steps of a run. */
 const stepsOf = (output: string): unknown[] =>
   readFileSync(join(llama.folder, output, 'events.jsonl'), 'utf8')

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { useTemporaryFolder } from '@peft/testing';
 import * as tf from '@tensorflow/tfjs';
 import { describe, expect, it } from 'vitest';
-import { PeftPredictor } from '../src/index.js';
+import { override } from '@peft/core';
+import { PeftPredictor, SHARDED_BASE } from '../src/index.js';
 import { completions, fitted, fixture, NOUNS, predictorOf } from './quick-tasks.js';
 
 const CHAT_TEMPLATE =
@@ -55,6 +56,22 @@ describe('a causal language model', () => {
     expect(await loaded.evaluate(sentences)).toEqual(scores);
     loaded.dispose();
     expect(tf.memory().numTensors).toBe(before);
+  });
+
+  it('refuses, before it is loaded, to be scored by what it writes where ranks hold it together', async () => {
+    const { predictor, events } = predictorOf('causal-lm', 'llama', {
+      columnRoles: { prompt: 'prompt', completion: 'completion' },
+      evalMetric: 'exact_match',
+      modules: [override((bind) => bind(SHARDED_BASE, () => true))],
+    });
+    await expect(predictor.fit(completions)).rejects.toMatchObject({
+      code: 'PEFT_SHARDS_UNSUPPORTED',
+      message: expect.stringContaining(
+        'exact_match looks at texts that the model writes',
+      ) as string,
+    });
+    expect(events.some(({ type }) => type === 'weights/loaded')).toBe(false);
+    predictor.dispose();
   });
 
   it('reads plain text files, a text per paragraph', async () => {

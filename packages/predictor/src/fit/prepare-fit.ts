@@ -7,6 +7,7 @@ import {
   type ModelDescription,
 } from '@peft/core';
 import { chatTemplateSource } from '@peft/data';
+import { PeftError } from '@peft/errors';
 import type { Engine } from '@peft/ops';
 import {
   byRankZero,
@@ -77,12 +78,7 @@ export async function prepareFit(
     request.emit,
   );
   const spec = isFresh ? freshSpec(method, base, data.task.head(settings), request.emit) : method;
-  requireSharedModel(
-    request,
-    engine,
-    describeBase(base, data.task.head(settings)),
-    data.task.loss(settings),
-  );
+  requireSharedModel(request, engine, describeBase(base, data.task.head(settings)), settings, data);
   const ranks = request.app.get(COLLECTIVE);
   await requireSameRanks(ranks, { 'base model': base.fingerprint, ...dataFingerprints(data) });
   // what is left to the plan must be the same everywhere
@@ -111,7 +107,8 @@ function requireSharedModel(
   { app }: FitParts,
   engine: Engine,
   description: ModelDescription,
-  task: Parameters<typeof requireSharedTask>[1],
+  settings: Hyperparameters,
+  { task, metric }: FitData,
 ): void {
   const { stages } = app.get(PIPELINE);
   const isSharded = app.get(SHARDED_BASE);
@@ -121,7 +118,17 @@ function requireSharedModel(
     requireStages(description, stages);
   }
   const notCut = isSharded ? 'in shards' : undefined;
-  requireSharedTask(stages > 1 ? 'in stages' : notCut, task);
+  const how = stages > 1 ? 'in stages' : notCut;
+  requireSharedTask(how, task.loss(settings));
+  if (how && task.writesFor?.(metric))
+    throw new PeftError(
+      stages > 1 ? 'PEFT_STAGE_UNSUPPORTED' : 'PEFT_SHARDS_UNSUPPORTED',
+      `predictor: ${metric.name} looks at texts that the model writes, which ranks that hold it ` +
+        'together do not.',
+      {
+        hint: 'watch perplexity, and score the saved model afterwards: peft evaluate OUTPUT TABLE',
+      },
+    );
 }
 
 /** The base model without its weights, downloaded where it is missing. */

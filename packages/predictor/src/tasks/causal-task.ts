@@ -28,6 +28,7 @@ export function causalTask(columns: ColumnRoles): PredictorTask {
     loss: () => task,
     examples: (table, tools) => format.examples(table, tools),
     metric: languageMetric,
+    writesFor: isTextMetric,
     checkRows(table, metrics) {
       format.check(table);
       const wanted = metrics.find(isTextMetric);

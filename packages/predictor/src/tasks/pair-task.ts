@@ -44,6 +44,7 @@ export function pairTask(columns: ColumnRoles): PredictorTask {
     loss: () => task,
     examples,
     metric: languageMetric,
+    writesFor: isTextMetric,
     checkRows: (table) => void [source, target].map((column) => textsOf(table, column)),
     async scorer(table, metrics, tools, writing) {
       const isWritten = metrics.some(isTextMetric);

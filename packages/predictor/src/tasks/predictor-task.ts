@@ -88,6 +88,8 @@ export interface PredictorTask {
   examples(table: Table, tools: DataTools): Promise<TrainingData>;
   /** The metric of that name, or the task's own. @throws PEFT_METRIC_UNKNOWN */
   metric(given: string | Metric | undefined): WatchedMetric;
+  /** Whether a metric looks at texts that the model writes. Default: none does. */
+  writesFor?(metric: WatchedMetric): boolean;
   /**
    * Whether it learns relative to the model as it is without the adapter that trains. Absent where
    * no setting makes it do so.
