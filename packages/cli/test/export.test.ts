@@ -45,6 +45,13 @@ describe('peft export', () => {
     expect(existsSync(join(folder, 'no'))).toBe(false);
   });
 
+  test('says that it runs, before it knows whether it can', async () => {
+    const processFile = join(folder, 'export.pid');
+    const words = ['--to', 'gguf', '-o', join(folder, 'not-there'), '--process-file', processFile];
+    expect((await peft('export', join(folder, 'missing'), ...words)).code).toBe(1);
+    expect(readFileSync(processFile, 'utf8')).toBe(String(process.pid));
+  });
+
   test('asks for what it needs, and knows its formats', async () => {
     const none = await peft('export', '--to', 'safetensors', '-o', join(folder, 'none'));
     expect(none.err).toContain('give either a folder that fit saved, or --model with --adapter');

@@ -8,6 +8,9 @@ import { tinyLlama, type TinyLlama } from './tiny-llama.js';
 
 const COMMAND = fileURLToPath(new URL('../bin/peft.mjs', import.meta.url));
 
+/** A module that brings what a server has no use for. */
+const FORMATS_ALONE = fileURLToPath(new URL('./names-format.ts', import.meta.url));
+
 let llama: TinyLlama;
 beforeAll(() => {
   llama = tinyLlama();
@@ -88,10 +91,13 @@ describe('peft serve', () => {
     [['--max-waiting', '0'], 'PEFT_CONFIG_INVALID', '--max-waiting'],
     [['--adapter', 'a=no/such/folder'], 'PEFT_ADAPTER_MISSING', 'no/such/folder'],
     [['--engine', 'natve'], 'PEFT_ENGINE_UNKNOWN', 'Did you mean "native"'],
+    [['--plugin', FORMATS_ALONE], 'PEFT_PLUGIN_EMPTY', 'methods, engines and model families'],
+    [['--plugin', './no/such.mjs'], 'PEFT_PLUGIN_LOAD', 'no/such.mjs'],
   ])('%j is a named error', async (flags, code, message) => {
     const { code: exit, err } = await peft('serve', llama.path, '--port', '0', ...flags);
     expect(exit).toBe(1);
     expect(err).toContain(`error ${code}`);
     expect(err).toContain(message);
+    expect(err).not.toContain('listening');
   });
 });

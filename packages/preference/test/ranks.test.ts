@@ -124,7 +124,10 @@ describe('ranks end with the values of one, tell its metrics, and do nothing twi
     const folder = mkdtempSync(join(tmpdir(), 'reference-'));
     try {
       const data = await preferenceData(ROWS, TEXTS);
-      const run = onRank({ data, task: () => preference({ cache: fileReferenceCache(folder, '') }) });
+      const run = onRank({
+        data,
+        task: () => preference({ cache: fileReferenceCache(folder, '') }),
+      });
       await runLocalRanks(2, run);
       const [file] = readdirSync(folder);
       expect(statSync(join(folder, file!)).size).toBe(2 * ROWS.length * 24);

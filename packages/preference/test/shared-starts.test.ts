@@ -218,7 +218,9 @@ describe('a pair shares the rows of its prompt', () => {
     expect(warned).toEqual([
       expect.objectContaining({
         code: 'PEFT_PROMPT_NOT_SHARED',
-        message: expect.stringContaining(`${SPARED} of ${pairs().inputIds.length} tokens`) as string,
+        message: expect.stringContaining(
+          `${SPARED} of ${pairs().inputIds.length} tokens`,
+        ) as string,
       }),
     ]);
     const wanted = await stepOf(model, unshared(task), pairs());

@@ -62,6 +62,16 @@ it('exports a run, again under a number, and tells what a format refuses', async
   expect(existsSync(join(studio.folder, 'exports/topics/gguf.gguf'))).toBe(false);
 });
 
+it('says that it runs where its studio ended before it had written the process down', async () => {
+  const files = exportFiles(studio.folder, 'topics', 'safetensors');
+  const answer = await studio.post('/api/export', { run: 'topics', format: 'safetensors' });
+  expect(answer.status).toBe(200);
+  rmSync(files.pid);
+  const state = (): string | undefined => exportState(files)?.state;
+  await expect.poll(state, { timeout: 60_000, interval: 10 }).toBe('running');
+  await expect.poll(state, { timeout: 60_000 }).toBe('finished');
+});
+
 it.each([
   [{ run: 'topics', format: 'guff' }, 'PEFT_STUDIO_EXPORT'],
   [{ run: 'topics', format: 'safetensors', type: 'q4' }, 'PEFT_STUDIO_EXPORT'],

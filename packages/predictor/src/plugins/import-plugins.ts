@@ -27,7 +27,7 @@ export async function importPlugins(
         'PEFT_PLUGIN_EMPTY',
         `plugin ${show(path)}: it exports ${Object.keys(values).join(', ') || 'nothing'}, and ` +
           `none of it is what is taken here: ${kinds}.`,
-        { hint: 'export what definePeftMethod, defineEngine or defineFormat made, or a family' },
+        { hint: 'leave it out here, or export what is: definePeftMethod and its kin make them' },
       );
     exported.push(...found);
   }

@@ -67,10 +67,7 @@ export async function referenceLogProbabilities(
       ? Float32Array.from(known)
       : onReference(model, () => sequenceLogProbabilities(task, model, batches[i]!, group));
   });
-  cache.add(
-    new Map(all.flatMap((values, i) => keys[i]!.map((key, b) => [key, values[b]!]))),
-    rank,
-  );
+  cache.add(new Map(all.flatMap((values, i) => keys[i]!.map((key, b) => [key, values[b]!]))), rank);
   return all;
 }
 

@@ -54,6 +54,9 @@ export function startExport(
     '-o',
     output,
     '--json',
+    // written by itself: the studio may end before it knows the number
+    '--process-file',
+    files.pid,
   ]);
 }
 

@@ -1,4 +1,5 @@
 /** `peft export` and its short form `peft merge`: what was trained, in the format of others. */
+import { writeFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { PeftError } from '@peft/errors';
 import { allFormats, exportModel } from '@peft/export';
@@ -14,6 +15,7 @@ interface ExportFlags extends Omit<WritingFlags, 'output'>, RevisionFlag {
   readonly adapter?: string;
   readonly output?: string;
   readonly maxShardSize?: string;
+  readonly processFile?: string;
   readonly probe: boolean;
 }
 
@@ -24,7 +26,7 @@ export function addExport(program: Command, terminal: Terminal): void {
     .description('Writes what was trained in the format of another tool: whole, or not at all.')
     .argument('[folder]', 'what fit saved, or a checkpoint')
     .requiredOption('--to <format>', allFormats.map(({ name }) => name).join(', '));
-  addExportFlags(command.option(...RANK_FLAG))
+  addExportFlags(command.option(...RANK_FLAG).option(...PROCESS_FLAG))
     .addHelpText(
       'after',
       `\nFormats:\n${allFormats.map(formatLine).join('\n')}\n\n` +
@@ -59,6 +61,12 @@ export function addMerge(program: Command, terminal: Terminal): void {
 /** Of formats that write the nearest adapter of some rank. */
 export const RANK_FLAG = ['--rank <number>', 'rank of the LoRA that --to lora makes'] as const;
 
+/** Says that it runs, also where whoever started it is gone. */
+const PROCESS_FLAG = [
+  '--process-file <path>',
+  'its process id goes there when it begins, for whoever watches it',
+] as const;
+
 export const formatLine = ({ name, summary, types }: (typeof allFormats)[number]): string =>
   `  ${name.padEnd(12)} ${summary}${types.length ? ` (${types.join(', ')})` : ''}`;
 
@@ -84,7 +92,8 @@ async function exportCommand(
   flags: ExportFlags,
   terminal: Terminal,
 ): Promise<string> {
-  const { output } = flags;
+  const { output, processFile } = flags;
+  if (processFile !== undefined) writeFileSync(processFile, String(process.pid));
   const reference = folder ?? flags.model;
   if (reference === undefined || (folder !== undefined && flags.model !== undefined))
     throw new PeftError(
