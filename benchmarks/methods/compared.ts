@@ -1,6 +1,6 @@
-/** What is compared: every registered method and combination, and LoRA's variants, by name. */
+/** What is compared: every method and LoRA's variants, by name. */
 import type { MethodSpec } from '@peft/core';
-import { methodNamed, methodNames } from '@peft/methods';
+import { allMethods, methodNamed } from '@peft/methods';
 
 /** A row of the table. */
 export interface Compared {
@@ -11,9 +11,6 @@ export interface Compared {
   readonly options: Readonly<Record<string, unknown>>;
 }
 
-/** AutoGluon's names stand for methods that are listed, on other layers. */
-const isListed = (name: string): boolean => !/^(bit_fit|norm_fit|ia3_|lora_)/.test(name);
-
 /** LoRA's own variants, each with what turns it on. */
 const LORA: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   'lora rank-stabilized': { rankStabilized: true },
@@ -23,14 +20,19 @@ const LORA: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   'lora pissa': { init: 'pissa' },
   'lora olora': { init: 'olora' },
   'lora mica': { init: 'mica' },
+  'lora eva': { init: 'eva' },
+  'lora corda': { init: 'corda' },
+  'lora lora-ga': { init: 'lora_ga' },
   'lora kasa': { kasa: { beta: 1e-4, gamma: 1e-3 } },
 };
 
 /** In the table's order. */
 export const COMPARED: readonly Compared[] = [
-  ...methodNames()
-    .filter(isListed)
-    .map((name) => ({ name, method: name, options: {} })),
+  ...allMethods.map(({ name, exampleOptions = {} }) => ({
+    name,
+    method: name,
+    options: exampleOptions,
+  })),
   ...Object.entries(LORA).map(([name, options]) => ({ name, method: 'lora', options })),
 ];
 

@@ -37,10 +37,10 @@ export const RESULT_HEADINGS = [
 
 /** What the columns mean and what was measured, as a paragraph. */
 export function resultsPreface({ budget, machine }: Results): string {
-  const { epochs, batch, length, learningRates, seeds } = budget;
+  const { rows, epochs, batch, length, learningRates, seeds } = budget;
   return (
-    "The quickstart's encoder (10.6 million parameters) learns seven topics from its 701 English rows: " +
-    `${epochs === 1 ? 'one epoch' : `${epochs} epochs`}, batches of ${batch}, at most ${length} tokens, every method ` +
+    "The quickstart's encoder (10.6 million parameters) learns seven topics from " +
+    `${rows} of its English rows: ${epochs === 1 ? 'one epoch' : `${epochs} epochs`}, batches of ${batch}, at most ${length} tokens, every method ` +
     `with its default options and targets. The learning rate is the best of ${learningRates.join(', ')} by the 99 dev ` +
     `rows with seed ${seeds[0]}; the accuracy is that on the 204 test rows, mean ± standard deviation over seeds ` +
     `${seeds.join(', ')}. Trained parameters include the head. Processor seconds are those of fitting on one thread, ` +

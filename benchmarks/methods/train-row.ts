@@ -44,6 +44,7 @@ async function trained({ learningRate, seed }: Pick<MethodRun, 'learningRate' | 
     await predictor.fit(training, {
       tuningData: dev,
       seed,
+      sample: BUDGET.rows,
       method: specOfRow(row),
       standalone: false,
       hyperparameters: {
@@ -57,13 +58,13 @@ async function trained({ learningRate, seed }: Pick<MethodRun, 'learningRate' | 
       },
     });
     const { user, system } = process.cpuUsage(before);
-    const { trainingSeconds, trainableParameters } = predictor.fitSummary();
-    const accuracy = async (rows: typeof dev) => (await predictor.evaluate(rows))['accuracy']!;
-    const scores = { dev: await accuracy(dev), test: await accuracy(test) };
+    const { trainingSeconds, trainableParameters, validationScore } = predictor.fitSummary();
+    const { accuracy } = await predictor.evaluate(test);
     const run: MethodRun = {
       learningRate,
       seed,
-      ...scores,
+      dev: validationScore,
+      test: accuracy!,
       seconds: trainingSeconds,
       processorSeconds: (user + system) / 1e6,
       ...(isFirst ? { peakMemoryBytes: process.resourceUsage().maxRSS * 1024 } : {}),

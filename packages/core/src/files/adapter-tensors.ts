@@ -50,14 +50,15 @@ export function adapterTensors(model: Model, adapter: Adapter, format: AdapterFo
     tensors.push({ name: key, dtype: 'F32', shape, data });
   };
   for (const { part, sites } of adapter.parts) {
-    if (!part.method.fileTensors) continue;
-    computed.add(part.method.name);
-    for (const [name, tensor] of part.method.fileTensors(part.config, {
+    const made = part.method.fileTensors?.(part.config, {
       description: adapter.description,
       sites,
       parameters: adapter.parameters,
       shared: adapter.shared,
-    })) {
+    });
+    if (!made) continue;
+    computed.add(part.method.name);
+    for (const [name, tensor] of made) {
       add(format.keyOfTensor(adapter, name), tensor.shape, valuesOf(tensor));
       tensor.dispose();
     }

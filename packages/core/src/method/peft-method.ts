@@ -16,6 +16,7 @@ import type {
   SiteHandle,
 } from './attach-context.js';
 import type { AttachedSites, SiteAttachments } from './attachment.js';
+import type { ChosenStart, StartFromData } from './start-from-data.js';
 
 /** Open map of method name → options; a method's package adds to it by declaration merging. */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
@@ -80,6 +81,13 @@ export interface PeftMethodDefinition<Name extends MethodName> {
     rows: Readonly<Record<string, readonly number[]>>,
     description: ModelDescription,
   ): PeftConfigs[Name];
+  /** Whether these options start from training batches: `startFromData` is then there, too. */
+  startsFromData?(config: PeftConfigs[Name]): boolean;
+  /** Chooses the start by training batches, before anything is attached. */
+  startFromData?(
+    config: PeftConfigs[Name],
+    call: StartFromData,
+  ): Promise<ChosenStart<PeftConfigs[Name]>>;
   /** A function per kind of site that it can attach to. */
   readonly attach: { readonly [K in SiteKind]?: AttachFunction<K, PeftConfigs[Name]> };
   /**
@@ -115,9 +123,12 @@ export interface PeftMethodDefinition<Name extends MethodName> {
   /**
    * What the file holds in place of the method's own parameters, by name in the file without
    * prefix, where that is computed from them (P-tuning saves what its encoder makes). The caller
-   * disposes of the tensors.
+   * disposes of the tensors. Undefined: the parameters as they are.
    */
-  fileTensors?(config: PeftConfigs[Name], context: PeftConfigContext): Map<string, Tensor>;
+  fileTensors?(
+    config: PeftConfigs[Name],
+    context: PeftConfigContext,
+  ): Map<string, Tensor> | undefined;
 }
 
 /** Shapes of an adapter's tensors by key, where a config does not say all (BOFT's factors). */
@@ -175,7 +186,7 @@ export interface PeftConfigContext {
   /** Sites that it took. */
   readonly sites: readonly Site[];
   /** The adapter's parameters by name. */
-  readonly parameters: ReadonlyMap<string, AdapterParameter>;
+  readonly parameters: ReadonlyMap<string, OwnedParameter>;
   /** What `AttachContext.shared` made, by name. */
   readonly shared: ReadonlyMap<string, unknown>;
 }

@@ -1,6 +1,12 @@
 /** The options of LoRA, their defaults and checks. */
 import { patternFor, valueAt } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
+import {
+  DATA_STARTS,
+  isDataStart,
+  parseDataStart,
+  type DataStartOptions,
+} from './data-starts/data-start-options.js';
 import type { BlockDiagonal, KasaTerms } from './variants/variant-options.js';
 import { loraInitializer } from './variants/lora-init.js';
 import type { LoraInitializer } from './variants/lora-initializer.js';
@@ -28,9 +34,11 @@ export interface LoraConfig {
   readonly gating: boolean;
   /**
    * How A and B start: `default`, `gaussian`, `random`, `orthogonal`, `pissa`, `pissa_niter_16`,
-   * `olora`, `loftq`, or a function of one's own.
+   * `olora`, `loftq`, from training batches `eva`, `corda` and `lora_ga`, or a function of one's own.
    */
   readonly init: string | LoraInitializer;
+  /** How a start looks at training batches, where `init` is one that does. */
+  readonly dataStart?: DataStartOptions;
   /**
    * Ranks of modules whose path is the key or ends with it after a dot; the key is a regular
    * expression. The first that matches counts.
@@ -66,6 +74,7 @@ const KEYS: readonly (keyof LoraConfig)[] = [
   'loraBias',
   'gating',
   'init',
+  'dataStart',
   'rankPattern',
   'alphaPattern',
   'trainableTokens',
@@ -88,6 +97,7 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
     loraBias = false,
     gating = false,
     init = 'default',
+    dataStart,
     rankPattern = {},
     alphaPattern = {},
     trainableTokens,
@@ -105,6 +115,7 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
   check.boolean('lora', 'loraBias', loraBias);
   check.boolean('lora', 'gating', gating);
   loraInitializer(init);
+  checkDataStart({ ...input, init });
   if (dora && loraBias)
     throw new PeftError(
       'PEFT_CONFIG_INVALID',
@@ -135,6 +146,7 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
     loraBias,
     gating,
     init,
+    dataStart,
     rankPattern,
     alphaPattern,
     trainableTokens,
@@ -143,6 +155,36 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
     kasa,
     blockDiagonal,
   });
+}
+
+/** What a start from data goes without. */
+function checkDataStart(input: Partial<LoraConfig>): void {
+  const { init, dataStart, dora, gating, targetParameters } = input;
+  if (!isDataStart(init)) {
+    const isMade = typeof init === 'object'; // by a start that has seen its data
+    if (dataStart === undefined || isMade) return;
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `lora: dataStart is for init ${DATA_STARTS.join(', ')}, got init ${show(init)}.`,
+      { hint: 'leave it out, or choose one of these' },
+    );
+  }
+  parseDataStart(init, dataStart);
+  const { invocationTokens, kasa, blockDiagonal } = input;
+  const others = {
+    ...(init === 'eva' ? {} : { dora, invocationTokens }),
+    gating,
+    kasa,
+    blockDiagonal,
+    targetParameters: targetParameters?.length,
+  };
+  const found = Object.entries(others).find(([, value]) => value);
+  if (found)
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `lora: init '${init}' starts plain LoRA on modules, got ${found[0]}, too.`,
+      { hint: 'leave out one of them' },
+    );
 }
 
 /** Each computes something else in the place of B·A. */

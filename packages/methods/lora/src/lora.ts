@@ -21,10 +21,18 @@ import { blockDiagonalLora } from './variants/block-diagonal.js';
 import { doraEmbedding } from './variants/dora-embedding.js';
 import { doraLinear } from './variants/dora.js';
 import { gatedLora } from './variants/gated-lora.js';
+import { isDataStart } from './data-starts/data-start-options.js';
+import { startFromData } from './data-starts/start-from-data.js';
 import { kasaLinear, truncateBase } from './variants/kasa.js';
 import { loraEmbedding, makeEmbeddingMatrices } from './variants/lora-embedding.js';
 import { loraHub } from './formats/lora-hub.js';
 import { loraLinear, makeMatrices } from './variants/lora-linear.js';
+import {
+  doubledConfig,
+  doubledTensors,
+  isSubtracted,
+  subtractedLora,
+} from './variants/subtracted-start.js';
 import { fromPeftLoraConfig, toPeftLoraConfig } from './formats/lora-peft-config.js';
 
 declare module '@peft/core' {
@@ -84,6 +92,8 @@ export const lora = definePeftMethod({
       if (kasa) return kasaLinear(matrices, config.dropout, kasa, context);
       if (invocationTokens) return activatedLora(matrices, config.dropout, invocationTokens);
       if (config.gating) return gatedLora(site, matrices, config.dropout, context);
+      const { start } = matrices;
+      if (start) return subtractedLora({ ...matrices, start }, config.dropout);
       return config.dora
         ? doraLinear(site, matrices, config.dropout, context)
         : loraLinear(matrices, config.dropout);
@@ -98,7 +108,12 @@ export const lora = definePeftMethod({
     },
   },
 
-  toPeftConfig: toPeftLoraConfig,
+  startsFromData: ({ init }) => isDataStart(init),
+  startFromData,
+  fileTensors: (config, { parameters }) =>
+    isSubtracted(config) ? doubledTensors(parameters) : undefined,
+  toPeftConfig: (config, context) =>
+    toPeftLoraConfig(isSubtracted(config) ? doubledConfig(config) : config, context),
   fromPeftConfig: fromPeftLoraConfig,
   adapterHub: loraHub,
 });

@@ -24,6 +24,7 @@ import {
   stateStoreOf,
   trainOptionsOf,
 } from './run-plan.js';
+import { specFromData } from './start-data.js';
 import { startAdapter, tellReference } from './start-adapter.js';
 
 /**
@@ -74,7 +75,7 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
     const attached = await startAdapter(
       model,
       {
-        spec,
+        spec: isFresh ? await specFromData(model, spec, data, examples, memory.settings) : spec,
         folder: options.adapter,
         beneath: options.baseAdapter,
         seed: settings['env.seed'],

@@ -18,6 +18,7 @@ import {
 import { PeftError } from '@peft/errors';
 import type { LoraConfig } from '../lora-config.js';
 import { loraInitializer } from '../variants/lora-init.js';
+import { doubledConfig } from '../variants/subtracted-start.js';
 import { startOf } from '../variants/lora-linear.js';
 import { takenOver } from './base-parameters.js';
 
@@ -82,10 +83,6 @@ export async function savePlainLora(
   }
 }
 
-/**
- * Twice the rank at the same strength s: α grows as the rank does, or as its root in
- * rank-stabilised LoRA.
- */
 function doubled(part: MethodPart, name: string): MethodPart {
   const config = part.config as LoraConfig;
   if (!loraInitializer(config.init).takesOver) {
@@ -96,21 +93,8 @@ function doubled(part: MethodPart, name: string): MethodPart {
       { hint: 'PiSSA and OLoRA do; save any other with saveAdapter' },
     );
   }
-  const growth = config.rankStabilized ? Math.SQRT2 : 2;
-  const times = (
-    pattern: Readonly<Record<string, number>>,
-    factor: number,
-  ): Record<string, number> =>
-    Object.fromEntries(Object.entries(pattern).map(([key, value]) => [key, value * factor]));
-  const plain: LoraConfig = {
-    ...config,
-    rank: config.rank * 2,
-    alpha: config.alpha * growth,
-    init: 'default',
-    rankPattern: times(config.rankPattern, 2),
-    alphaPattern: times(config.alphaPattern, growth),
-  };
-  return Object.freeze({ ...part, config: Object.freeze(plain) as never }); // LoRA's own, as `part` is
+  const plain = doubledConfig(config);
+  return Object.freeze({ ...part, config: plain as never }); // LoRA's own, as `part` is
 }
 
 function plainValue(target: OwnedParameter, source: OwnedParameter, adapter: Adapter): tf.Tensor {

@@ -9,6 +9,7 @@ import {
   oloraInit,
   pissaInit,
 } from '../decompositions/lora-decompositions.js';
+import { awaitedStart } from '../data-starts/given-start.js';
 import type { LoraInitCall, LoraInitializer } from './lora-initializer.js';
 
 /** A kaiming-uniform (a = √5), B zero: the identity at the start. */
@@ -77,6 +78,9 @@ const NAMED: Readonly<Record<string, () => LoraInitializer>> = {
   olora: () => oloraInit,
   mica: () => micaInit,
   loftq: () => loftqInit(),
+  eva: () => awaitedStart('eva'),
+  corda: () => awaitedStart('corda'),
+  lora_ga: () => awaitedStart('lora_ga'),
 };
 
 /**

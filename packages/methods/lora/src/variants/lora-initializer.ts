@@ -19,6 +19,11 @@ export interface LoraInitializer {
   readonly peftConfig?: Readonly<Record<string, unknown>>;
   /** The start's product s·B·A was taken out of the base weight. Default false. */
   readonly takesOver?: boolean;
+  /**
+   * The start's product is taken off again beside the base weight, which stays as it is, and the file
+   * holds ordinary LoRA of twice the rank. Default false.
+   */
+  readonly isSubtracted?: boolean;
   /** B keeps its start values (MiCA). Default false. */
   readonly freezesB?: boolean;
   /** Chooses the start values; may change the base weight through `context.replaceWeight`. */

@@ -24,6 +24,8 @@ export interface LoraMatrices {
   readonly a: MatrixParameter; // [r, in], of an embedding [r, V]
   readonly b: MatrixParameter; // [out, r], of an embedding [D, r]
   readonly bias?: VectorParameter; // [out]
+  /** Start values whose product is taken off again, of A and B's shapes; they do not train. */
+  readonly start?: { readonly a: MatrixParameter; readonly b: MatrixParameter };
   /** s. */
   scaling: number;
 }
@@ -47,9 +49,18 @@ export function makeMatrices(
     trainable: !initializer.freezesB,
   });
   if (made.a && made.b) starts.set(a, { a: made.a, b: made.b });
+  const fixed = { trainable: false, saved: false };
   return {
     a,
     b,
+    ...(initializer.isSubtracted
+      ? {
+          start: {
+            a: context.param('lora_A.start', [rank, site.inFeatures], start.a, fixed),
+            b: context.param('lora_B.start', [site.outFeatures, rank], start.b, fixed),
+          },
+        }
+      : {}),
     bias: config.loraBias ? context.param('lora_B.bias', [site.outFeatures], zeros) : undefined,
     scaling,
   };
