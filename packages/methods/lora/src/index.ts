@@ -12,6 +12,7 @@ export {
   pissaInit,
 } from './decompositions/lora-decompositions.js';
 export { type LoraConfig, strengthAt } from './lora-config.js';
+export type { DataStartOptions } from './data-starts/data-start-options.js';
 export { defaultInit, gaussianInit, orthogonalInit, randomInit } from './variants/lora-init.js';
 export type { LoraInitCall, LoraInitializer } from './variants/lora-initializer.js';
 export type { BlockDiagonal, KasaTerms } from './variants/variant-options.js';

@@ -29,16 +29,21 @@ export async function cordaStart(
 ): Promise<ReadonlyMap<string, StartMatrices>> {
   const observer = observeInputs(model, part);
   const covariances = new Map<string, Tensor2D>();
+  const counts = new Map<string, number>();
   try {
     for await (const batch of data.batches(batches))
       for (const [path, input] of observer.inputs(batch)) {
         const sum = covariances.get(path);
         covariances.set(path, addCovariance(sum, input));
+        counts.set(path, (counts.get(path) ?? 0) + input.offsets.length - 1);
         tf.dispose([input.x, ...(sum ? [sum] : [])]);
       }
     const matrices = new Map<string, StartMatrices>();
-    for (const [path, covariance] of covariances)
+    for (const [path, sum] of covariances) {
+      const covariance = rowsOf(await readValues(sum), ...sum.shape); // decomposed outside of the backend
+      for (const row of covariance) row.forEach((value, j) => (row[j] = value / counts.get(path)!));
       matrices.set(path, await decomposed(path, observer, covariance, config, mode));
+    }
     return matrices;
   } finally {
     for (const sum of covariances.values()) sum.dispose();
@@ -46,7 +51,7 @@ export async function cordaStart(
   }
 }
 
-/** Σ over sequences of XᵀX/max(X)² `[in, in]`: its mean differs by a factor that cancels. */
+/** Σ over sequences of XᵀX/max(X)² `[in, in]`, with those before. */
 function addCovariance(sum: Tensor2D | undefined, { x, offsets }: LayerInput): Tensor2D {
   return tf.tidy(() => {
     const terms: Tensor2D[] = sum ? [sum] : [];
@@ -62,7 +67,7 @@ function addCovariance(sum: Tensor2D | undefined, { x, offsets }: LayerInput): T
 async function decomposed(
   path: string,
   observer: InputObserver,
-  sum: Tensor2D,
+  covariance: Rows,
   config: LoraConfig,
   mode: DataStart['mode'],
 ): Promise<StartMatrices> {
@@ -75,8 +80,6 @@ async function decomposed(
       `lora: init 'corda' takes ${rank} directions of ${path}, which has ${most}.`,
       { hint: `lower the rank to ${most}, there alone by rankPattern` },
     );
-  // decomposed outside of the backend, in float64
-  const covariance = rowsOf(await readValues(sum), ...sum.shape);
   const mean = covariance.reduce((total, row, i) => total + row[i]!, 0) / covariance.length;
   covariance.forEach((row, i) => (row[i]! += DAMPING * mean));
   const weight = site.dequantizedWeight();
