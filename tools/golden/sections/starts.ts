@@ -73,7 +73,7 @@ function withLabels(task: Task, batch: TaskBatch): LabelledTask {
 
 function dataOf(model: Model, task: Task, packed: readonly LabelledTask[]): StartData {
   return {
-    // eslint-disable-next-line @typescript-eslint/require-await -- the seam is for data that is waited for
+     
     async *batches(count) {
       for (const { batch } of packed.slice(0, count)) yield batch;
     },

@@ -10,7 +10,6 @@ import type { Site, SiteKind } from '../description/sites.js';
 import type { CommonConfig, TargetSelection } from '../description/target-selection.js';
 import type { AdapterAbout, AdapterConfigJson, AdapterSource, FileKey } from './adapter-file.js';
 import type {
-  AdapterParameter,
   AttachContext,
   OwnedParameter,
   SiteHandle,

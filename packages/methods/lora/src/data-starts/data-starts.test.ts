@@ -59,7 +59,7 @@ describe('LoRA started from data', () => {
 
   const logits = () => tf.tidy(() => Array.from(model.forward(BATCH).logits!.dataSync()));
   const data: StartData = {
-    // eslint-disable-next-line @typescript-eslint/require-await -- the seam is for data that is waited for
+     
     async *batches(count) {
       for (let i = 0; i < Math.min(count, 3); i += 1)
         yield { ...BATCH, inputIds: BATCH.inputIds.map((id) => (id + 7 * i) % 60) };
@@ -112,7 +112,7 @@ describe('LoRA started from data', () => {
     expect(() => model.addAdapter('mine', spec)).toThrow(
       "lora: init 'corda' starts from training batches, and none were given.",
     );
-    const none: StartData = { ...data, async *batches() {} }; // eslint-disable-line @typescript-eslint/no-empty-function
+    const none: StartData = { ...data, async *batches() {} };  
     await expect(startedSpec(model, spec, none)).rejects.toThrow(
       "lora: init 'corda' found no layer that a batch went through.",
     );
