@@ -73,7 +73,6 @@ function withLabels(task: Task, batch: TaskBatch): LabelledTask {
 
 function dataOf(model: Model, task: Task, packed: readonly LabelledTask[]): StartData {
   return {
-     
     async *batches(count) {
       for (const { batch } of packed.slice(0, count)) yield batch;
     },

@@ -9,13 +9,8 @@ import type { ModelDescription } from '../description/model-description.js';
 import type { Site, SiteKind } from '../description/sites.js';
 import type { CommonConfig, TargetSelection } from '../description/target-selection.js';
 import type { AdapterAbout, AdapterConfigJson, AdapterSource, FileKey } from './adapter-file.js';
-import type {
-  AttachContext,
-  OwnedParameter,
-  SiteHandle,
-} from './attach-context.js';
+import type { AttachContext, OwnedParameter, SiteHandle } from './attach-context.js';
 import type { AttachedSites, SiteAttachments } from './attachment.js';
-import type { ChosenStart, StartFromData } from './start-from-data.js';
 
 /** Open map of method name → options; a method's package adds to it by declaration merging. */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
@@ -82,10 +77,13 @@ export interface PeftMethodDefinition<Name extends MethodName> {
   ): PeftConfigs[Name];
   /** Whether these options start from training batches: `startFromData` is then there, too. */
   startsFromData?(config: PeftConfigs[Name]): boolean;
-  /** Chooses the start by training batches, before anything is attached. */
+  /**
+   * Chooses the start by training batches, before anything is attached.
+   * @param call a `StartFromData`, which has the model and the batches
+   */
   startFromData?(
     config: PeftConfigs[Name],
-    call: StartFromData,
+    call: StartCall,
   ): Promise<ChosenStart<PeftConfigs[Name]>>;
   /** A function per kind of site that it can attach to. */
   readonly attach: { readonly [K in SiteKind]?: AttachFunction<K, PeftConfigs[Name]> };
@@ -135,6 +133,19 @@ export type AdapterShapes = ReadonlyMap<string, readonly number[]>;
 
 /** Where the values of an expert stand in a tensor of all: see `expertLayouts`. */
 export type ExpertLayout = 'rows' | 'turns';
+
+/** What a start from data is handed: `StartFromData` says the rest. */
+export interface StartCall {
+  /** The part of the spec that asks. */
+  readonly part: MethodPart;
+}
+
+/** Options that attach as a start chose them. */
+export interface ChosenStart<Config> {
+  readonly config: Config;
+  /** Default: as they were. */
+  readonly common?: CommonConfig;
+}
 
 /** A method in the words of the adapter-hub library. */
 export interface AdapterHubMapping<Config> {

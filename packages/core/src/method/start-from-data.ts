@@ -2,8 +2,7 @@
 import type { Scalar } from '@tensorflow/tfjs';
 import type { ModelBatch } from '../model/architecture.js';
 import type { Model } from '../model/model.js';
-import type { CommonConfig } from '../description/target-selection.js';
-import type { MethodPart, MethodSpec } from './peft-method.js';
+import type { MethodPart, MethodSpec, StartCall } from './peft-method.js';
 
 /** What a start may see of the training to come. */
 export interface StartData {
@@ -14,19 +13,10 @@ export interface StartData {
 }
 
 /** What a method is handed to choose its start by. */
-export interface StartFromData {
+export interface StartFromData extends StartCall {
   /** Without the adapter that is to start. */
   readonly model: Model;
-  /** The part of the spec that asks. */
-  readonly part: MethodPart;
   readonly data: StartData;
-}
-
-/** Options that attach as a start chose them. */
-export interface ChosenStart<Config> {
-  readonly config: Config;
-  /** Default: as they were. */
-  readonly common?: CommonConfig;
 }
 
 /** Whether a part of the spec starts from data: {@link startedSpec} then has to see it first. */
@@ -48,8 +38,9 @@ export async function startedSpec(
   if (!startsFromData(spec)) return spec;
   const parts: MethodPart[] = [];
   for (const part of spec.parts) {
+    const call: StartFromData = { model, part, data };
     const chosen = part.method.startsFromData?.(part.config)
-      ? await part.method.startFromData!(part.config, { model, part, data })
+      ? await part.method.startFromData!(part.config, call)
       : undefined;
     // `markPart`'s mark is kept: it is a property of the part
     parts.push(

@@ -59,7 +59,6 @@ describe('LoRA started from data', () => {
 
   const logits = () => tf.tidy(() => Array.from(model.forward(BATCH).logits!.dataSync()));
   const data: StartData = {
-     
     async *batches(count) {
       for (let i = 0; i < Math.min(count, 3); i += 1)
         yield { ...BATCH, inputIds: BATCH.inputIds.map((id) => (id + 7 * i) % 60) };
@@ -112,7 +111,7 @@ describe('LoRA started from data', () => {
     expect(() => model.addAdapter('mine', spec)).toThrow(
       "lora: init 'corda' starts from training batches, and none were given.",
     );
-    const none: StartData = { ...data, async *batches() {} };  
+    const none: StartData = { ...data, async *batches() {} };
     await expect(startedSpec(model, spec, none)).rejects.toThrow(
       "lora: init 'corda' found no layer that a batch went through.",
     );
