@@ -9,6 +9,7 @@ import { gptqForm } from './gptq/gptq-form.js';
 import { hqqForm } from './hqq/hqq-form.js';
 import { mxfp4Form } from './mxfp4/mxfp4-form.js';
 import type { FormReader, QuantizedForm, StoredForm } from './quantized-form.js';
+import { torchaoForm } from './torchao/torchao-form.js';
 
 /** Ways of storing quantised weights that are read, by `quant_method`. */
 export const QUANTIZED_FORMS: readonly QuantizedForm[] = Object.freeze([
@@ -19,6 +20,7 @@ export const QUANTIZED_FORMS: readonly QuantizedForm[] = Object.freeze([
   awqForm,
   compressedTensorsForm,
   hqqForm,
+  torchaoForm,
 ]);
 
 /**

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
-import type { StoredDtype } from '@peft/ops';
+import { quantizedRows, type StoredDtype } from '@peft/ops';
 import { describe, expect, test } from 'vitest';
 import { bytesSource, storeOfSources } from '../../test/support/memory-tensors.js';
 import { errorOf } from '../../test/support/error-code.js';
 import { readFloat32 } from '../tensor-values.js';
-import { quantizedStore } from './quantized-store.js';
+import { storedForm } from './quantized-forms.js';
+import { quantizedStore, type QuantizedStore } from './quantized-store.js';
 
 interface StoredTensor {
   readonly dtype: StoredDtype;
@@ -23,8 +24,12 @@ const readCases = (file: string) =>
     Record<string, FormCase>
   >;
 
-/** What transformers and hqq read, see tools/cases/make_form_cases.py and make_hqq_cases.py. */
-const cases = { ...readCases('form-cases.json'), ...readCases('hqq-cases.json') };
+/** What transformers, hqq and torchao read, see tools/cases/make_*_cases.py. */
+const cases = {
+  ...readCases('form-cases.json'),
+  ...readCases('hqq-cases.json'),
+  ...readCases('torchao-cases.json'),
+};
 
 const source = (name: string, { dtype, shape, data }: StoredTensor) =>
   bytesSource(name, dtype, shape, Buffer.from(data, 'base64'));
@@ -212,6 +217,81 @@ describe('HQQ', () => {
     ).toContain(
       'PEFT_QUANTIZATION_CONFIG hub: quantization_config: quant_config must be an object',
     );
+  });
+});
+
+describe('torchao', () => {
+  const rows = 'torchao int8 by rows';
+  const groups = 'torchao 4 bits in groups with zero points';
+
+  test.each([
+    [rows, 'int8'],
+    [groups, 'int4'],
+    ['torchao 4 bits packed', undefined],
+    ['torchao 8 bits in groups', undefined],
+    ['torchao 8-bit floats by rows', undefined],
+  ] as const)('%s are held as %s', (name, format) => {
+    const store = openCase(cases[name]!) as QuantizedStore;
+    const packed = store.quantized('w.weight');
+    expect(packed?.format).toBe(format);
+    const parts = packed?.read();
+    if (!parts) return;
+    const values = quantizedRows(parts, 0, 8);
+    const dense = readFloat32(store.get('w.weight')!);
+    for (const [i, value] of values.entries())
+      expect(Math.abs(value - dense[i]!)).toBeLessThanOrEqual(Math.abs(value) * 2 ** -8);
+  });
+
+  test.each<[string, string, Change]>([
+    [rows, 'w._weight_qdata: it is missing', without('w._weight_qdata')],
+    [rows, 'w._weight_scale: it is missing', without('w._weight_scale')],
+    [rows, 'w._weight_zero_point: I8 [8, 1], expected [4, 1]', reshaped('w._weight_scale', [4, 1])],
+    [
+      groups,
+      'w._weight_zero_point: I8 [8, 1], expected [8, 2]',
+      reshaped('w._weight_zero_point', [8, 1]),
+    ],
+    [
+      groups,
+      'w._weight_qdata: value 0 is 9, which is none of 4 bits',
+      (tensors) => {
+        const data = Buffer.alloc(8 * 64, 9).toString('base64');
+        tensors['w._weight_qdata'] = { dtype: 'I8', shape: [8, 64], data };
+      },
+    ],
+    [rows, 'w._weight_qdata: it has two axes, got [512]', reshaped('w._weight_qdata', [512])],
+  ])('%s is refused: %s', async (form, message, change) => {
+    expect(await refusal(form, change)).toContain(message);
+  });
+
+  test.each([
+    [
+      'torchao packed as "TILE_PACKED_TO_4D"',
+      {
+        _type: 'Int4WeightOnlyConfig',
+        _data: { int4_packing_format: { _data: 'TILE_PACKED_TO_4D' } },
+      },
+    ],
+    ['torchao\'s "NVFP4"', { _type: 'NVFP4' }],
+    ['torchao\'s "int4_weight_only"', 'int4_weight_only'],
+    ['torchao in "float8"', { _type: 'IntxWeightOnlyConfig', _data: { weight_dtype: 'float8' } }],
+  ])('refuses %s', async (message, config) => {
+    const settings = { quant_method: 'torchao', quant_type: { default: config } };
+    expect(await refusal(rows, () => undefined, settings)).toContain(
+      `PEFT_QUANTIZATION_METHOD hub: the checkpoint is quantised with ${message}`,
+    );
+  });
+
+  test('of several kinds are held as none of them', () => {
+    const [int8, int4] = [rows, groups].map(
+      (name) => (cases[name]!.config as { quant_type: { default: object } }).quant_type.default,
+    );
+    const settings = (...kinds: unknown[]) => ({
+      quant_method: 'torchao',
+      quant_type: { default: { _type: 'FqnToConfig', _data: { fqn_to_config: { ...kinds } } } },
+    });
+    expect(storedForm(settings(int4, int4, null))?.format).toBe('int4');
+    expect(storedForm(settings(int8, int4))?.format).toBe('bf16');
   });
 });
 

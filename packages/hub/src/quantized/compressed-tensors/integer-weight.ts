@@ -3,6 +3,7 @@ import type { TensorSource } from '@peft/ops';
 import { readTensor } from '../../tensor-values.js';
 import { asWords, bitField, wordsOf } from '../integer/bit-fields.js';
 import { columnGroups } from '../integer/column-groups.js';
+import { middleOf, unsigned } from '../integer/signed-codes.js';
 import { swappedNibbles, wordCodes } from '../integer/word-codes.js';
 import { decodedDtype, groupedWeight } from '../integer/grouped-codes.js';
 import { finiteValues, shapedPart, sizeOf, typedPart } from '../parts.js';
@@ -75,9 +76,6 @@ function plainIntegers(tensors: StoredTensors, name: string) {
   return { source, rows, columns };
 }
 
-/** Codes are signed numbers with this added. */
-const middleOf = (bits: number): number => 2 ** (bits - 1);
-
 /** One value of the whole weight is that of every row. */
 const spread = (all: Float32Array | Uint8Array, stored: ArrayLike<number>): void =>
   stored.length === 1 ? void all.fill(stored[0]!) : all.set(stored);
@@ -108,18 +106,6 @@ function wordsOfRows(
 ): Uint32Array {
   const rowBytes = 4 * wordsOf(columns, bits);
   return asWords(source.read(first * rowBytes, count * rowBytes));
-}
-
-/** @throws PEFT_QUANTIZED_PARTS for a number of more bits */
-function unsigned(name: string, bytes: Uint8Array, bits: number): Uint8Array {
-  const [middle, codes] = [middleOf(bits), new Uint8Array(bytes.length)];
-  for (let i = 0; i < codes.length; i += 1) {
-    const code = ((bytes[i]! << 24) >> 24) + middle;
-    if (code < 0 || code >= 2 * middle)
-      throw partsError(name, `value ${i} is ${code - middle}, which is none of ${bits} bits`);
-    codes[i] = code;
-  }
-  return codes;
 }
 
 function groupsOf(scale: TensorSource, rows: number, columns: number, groupSize = columns): number {
