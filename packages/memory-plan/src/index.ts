@@ -5,7 +5,7 @@ export {
   suggestSettings,
   type Suggestion,
 } from './plan/choose-settings.js';
-export { cutStages, type CutRequest } from './plan/cut-stages.js';
+export { cutStages, stageWork, type CutRequest } from './plan/cut-stages.js';
 export { formatPlan, gigabytes } from './plan/format-plan.js';
 export type { GpuPlan, PlannedGpu } from './plan/gpu-plan.js';
 export { machineMemory, type MachineMemory } from './plan/machine-memory.js';

@@ -1,9 +1,11 @@
 /** What `peft plan --pipeline` says of a model that is cut into stages. */
+import { describeModel, type Architecture } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import {
   cutStages,
   gigabytes,
   planMemory,
+  stageWork,
   type MemoryPlan,
   type PlannedStage,
   type PlanRequest,
@@ -43,16 +45,18 @@ export function planPipeline(flags: RankFlags, request: PlanRequest): PlannedPip
   const cut = cutStages({ ...request, stages });
   const parts = cut.map((stage) => ({ stage, plan: planMemory({ ...request, stage }) }));
   const { sequences, length } = request.batch!;
-  const width = request.architecture.describe(
-    request.architecture.parseConfig(request.config) as never,
-    request.head ?? { kind: 'none' },
-  ).hiddenSize;
+  const { architecture, config, head } = request;
+  const description = describeModel(
+    architecture as Architecture<unknown>,
+    architecture.parseConfig(config),
+    head,
+  );
   const tokens = sequences * length;
-  const largest = Math.max(...cut.map(({ first, end }) => end - first));
+  const width = description.hiddenSize;
   const costs = pipelineCosts({
     ...rankPlanOf(flags, parts[0]!.plan.trainableParameters, tokens),
     stages,
-    largestStage: largest / cut[0]!.blocks,
+    largestStage: Math.max(...cut.map((stage) => stageWork(description, stage))),
     stateBytes: (tokens * width * Number(flags.stageBits)) / 8,
   });
   return {

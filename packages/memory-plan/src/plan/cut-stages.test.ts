@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest';
+import { describeModel } from '@peft/core';
 import { lora } from '@peft/lora';
 import { llama, t5 } from '@peft/models';
 import { nativeSizing } from '@peft/native';
-import { cutStages, evenCuts } from './cut-stages.js';
+import { cutStages, evenCuts, stageWork } from './cut-stages.js';
 import { planMemory } from './plan-memory.js';
 
 const BLOCKS = 8;
@@ -36,14 +37,26 @@ it('cuts where the largest part is smallest', () => {
   expect(evenCuts(6, 3, sum)).toEqual([0, 1, 5]);
 });
 
-it('gives the ends fewer blocks, which hold the table and the output layer', () => {
-  const stages = cutStages({ ...request, stages: 3 });
+it('gives the ends fewer blocks where memory is short, which hold the table and the output layer', () => {
+  const machine = { totalBytes: 1, usableBytes: 1 };
+  const stages = cutStages({ ...request, machine, stages: 3 });
   const blocks = stages.map(({ first, end }) => end - first);
   expect(blocks.reduce((sum, count) => sum + count)).toBe(BLOCKS);
   expect(stages[0]!.first).toBe(0);
   expect(blocks[1]).toBeGreaterThan(blocks[0]!);
   expect(blocks[1]).toBeGreaterThan(blocks[2]!);
   expect(stages.map(({ inFlight }) => inFlight)).toEqual([3, 2, 1]);
+});
+
+it('gives each as much to compute where that fits, the output layer included', () => {
+  const machine = { totalBytes: 64e9, usableBytes: 64e9 };
+  const stages = cutStages({ ...request, machine, stages: 3 });
+  // a block has 4·256² + 3·256·512 weights, the output layer 256·32,000: as 12.5 blocks
+  expect(stages.map(({ first, end }) => end - first)).toEqual([3, 4, 1]);
+  const description = describeModel(llama, llama.parseConfig(config), request.head);
+  const work = stages.map((stage) => stageWork(description, stage));
+  expect(work.reduce((sum, share) => sum + share)).toBeCloseTo(1, 12);
+  expect(work[2]).toBeCloseTo((1 + 12.5) / (8 + 12.5), 12);
 });
 
 it('plans each stage: their weights are those of the model, small tensors apart', () => {

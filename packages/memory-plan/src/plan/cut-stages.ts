@@ -1,14 +1,22 @@
 /**
- * Where a model is cut into stages: so that the stage with the most memory has as little as can be.
+ * Where a model is cut into stages: so that the stage that computes most has as little to do as can
+ * be, where each then fits into memory, else so that the stage with the most memory has as little as
+ * can be.
  *
  * A stage holds the weights of its blocks, what stands in front of the blocks (the first) or behind
  * them (the last), and what its blocks keep for the backward passes of as many micro-batches as there
  * are stages from it to the last (one forward, one backward pass in turn).
  */
-import { blocksOfParameters, requireStages, stageParameters, type Stage } from '@peft/core';
+import {
+  blocksOfParameters,
+  requireStages,
+  stageParameters,
+  type ModelDescription,
+  type Stage,
+} from '@peft/core';
 import { activationBytesOfBlock } from './block-activations.js';
 import type { PlannedStage } from '../sizing/measure-step.js';
-import { createPlanner, type PlanRequest } from './plan-memory.js';
+import { createPlanner, planMemory, type PlanRequest } from './plan-memory.js';
 
 /** A run whose model is cut. */
 export interface CutRequest extends PlanRequest {
@@ -40,15 +48,37 @@ export function cutStages({ stages, ...request }: CutRequest): PlannedStage[] {
       outside({ first, end, blocks }) +
       inBlock.slice(first, end).reduce((sum, bytes) => sum + bytes, 0) +
       (stages - index) * (end - first) * kept;
-    return evenCuts(blocks, stages, bytesOf).map((first, index, starts) => ({
-      first,
-      end: starts[index + 1] ?? blocks,
-      blocks,
-      inFlight: stages - index,
-    }));
+    const cutAt = (starts: readonly number[]): PlannedStage[] =>
+      starts.map((first, index) => ({
+        first,
+        end: starts[index + 1] ?? blocks,
+        blocks,
+        inFlight: stages - index,
+      }));
+    const byWork = cutAt(
+      evenCuts(blocks, stages, (first, end) => stageWork(description, { first, end, blocks })),
+    );
+    const fits = byWork.every((stage) => planMemory({ ...request, stage }).fits);
+    return fits ? byWork : cutAt(evenCuts(blocks, stages, bytesOf));
   } finally {
     planner.dispose();
   }
+}
+
+/**
+ * The share of a model's products that a stage computes, by the weights of its linear maps; the
+ * output layer is the last one's.
+ */
+export function stageWork({ sites }: ModelDescription, { first, end, blocks }: Stage): number {
+  let [own, all] = [0, 0];
+  for (const site of sites) {
+    if (site.kind !== 'linear') continue;
+    const weights = site.inFeatures * site.outFeatures;
+    const block = site.layer ?? blocks - 1;
+    if (block >= first && block < end) own += weights;
+    all += weights;
+  }
+  return own / all;
 }
 
 /**
