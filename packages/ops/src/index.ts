@@ -79,6 +79,7 @@ export {
 export { hasKernel, runKernel, watchReferences, withReferenceKernels } from './tape/kernel.js';
 export type {
   ActivationName,
+  AdamWNumber,
   AttentionAttributes,
   DisentangledAttributes,
   DropoutAttributes,

@@ -62,6 +62,7 @@ export const PEFT_KERNEL_SHAPES: Readonly<Record<KernelName, ShapeRule>> = Objec
   PeftCrossEntropy: ({ logits }) => [{ shape: [rows(logits!)] }, { shape: [rows(logits!)] }],
   PeftCrossEntropyGradient: ({ logits }) => like(logits!),
   PeftAddThinProducts: ({ y }) => like(y!),
+  PeftAdamWTensors: ({ values }) => [like(values!), like(values!), like(values!)],
   PeftLayRows: ({ x, added }, { size }) => ({
     shape: [size as number, ...(x ?? added)!.shape.slice(1)],
   }),

@@ -101,6 +101,10 @@ export interface DisentangledAttributes {
   readonly dropout?: DropoutAttributes;
 }
 
+/** A number of AdamW's formula. */
+export type AdamWNumber =
+  'stepSize' | 'rootCorrection' | 'shrink' | 'newFirst' | 'beta2' | 'newSecond' | 'epsilon';
+
 /** Which rows go where. Ranges are triples [from, to, count] one after another. */
 export interface RowPlan {
   /** Rows of the result. */
@@ -232,6 +236,15 @@ export interface PeftKernels {
   PeftAddThinProducts: {
     inputs: 'y' | 'x' | `a${number}` | `b${number}`;
     attributes: { rows: readonly Int32Array[]; scales: readonly number[] };
+  };
+  /**
+   * AdamW on the device, inputs `[n]` and the numbers scalars or `[n]`: m′ = m + (g − m)·newFirst, v′
+   * = v·beta2 + g²·newSecond, θ′ = θ·shrink − stepSize·m′/(√v′/rootCorrection + ε). Outputs θ′, m′,
+   * v′.
+   */
+  PeftAdamWTensors: {
+    inputs: 'values' | 'gradient' | 'm' | 'v' | AdamWNumber;
+    attributes: object;
   };
   /**
    * Rows of x `[M,D]` and added `[N,D]` at the places of a plan: see `layRows`. Either input may be

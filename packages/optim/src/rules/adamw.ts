@@ -7,7 +7,7 @@
  * @see Loshchilov & Hutter 2019, Decoupled Weight Decay Regularization, algorithm 2
  */
 import { check } from '@peft/errors';
-import { arrayKernel } from '@peft/ops';
+import { arrayKernel, runKernel, type AdamWNumber } from '@peft/ops';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D } from '@tensorflow/tfjs';
 import { defineOptimizer, elementwise, type ElementwiseKernel } from './define-optimizer.js';
@@ -149,7 +149,7 @@ const decoupledAdamTensors = ({
   beta1,
   beta2,
   epsilon,
-}: Required<AdamOptions>): TensorRule<AdamCoefficient | 'shrink'> => ({
+}: Required<AdamOptions>): TensorRule<AdamWNumber> => ({
   coefficients: (context) => ({
     ...adamCoefficients(beta1, beta2, context),
     newFirst: 1 - beta1,
@@ -158,8 +158,17 @@ const decoupledAdamTensors = ({
     epsilon,
   }),
   update(values, gradient, slots, numbers) {
-    const { first, second, change } = moments(gradient, slots, numbers);
-    return { values: tf.sub(tf.mul(values, numbers.shrink), change), slots: [first, second] };
+    const [m, v] = slots;
+    const [made, ...moved] = runKernel(
+      'PeftAdamWTensors',
+      { values, gradient, m, v, ...numbers },
+      {},
+      () => {
+        const { first, second, change } = moments(gradient, slots, numbers);
+        return [tf.sub(tf.mul(values, numbers.shrink), change), first, second];
+      },
+    ) as Tensor1D[];
+    return { values: made!, slots: moved };
   },
 });
 

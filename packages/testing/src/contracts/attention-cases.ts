@@ -29,6 +29,8 @@ export function attentionCases(matrix: Matrix): KernelCase[] {
     { name: 'window', queries: [37, 5], options: { window: 6 } },
     { name: 'longer keys, causal', queries: [1, 3], keys: [9, 20], options: { causal: true } },
     { name: 'cross', queries: [7, 1], keys: [2, 35] },
+    { name: 'heads of 300', queries: [7, 1], heads: 2, size: 300, options: { causal: true } },
+    { name: 'heads of 530', queries: [3], keys: [5], heads: 1, size: 530 },
     {
       name: 'single queries',
       queries: [1, 1, 1],

@@ -61,9 +61,15 @@ export function createDeviceAccumulator(
     },
     measure: async () => {
       const count = losses.length;
-      if (count === 0) return { losses: [], norm: () => 0 };
+      const gradients = Object.values(waiting.at(-1) ?? {});
+      if (count + gradients.length === 0) return { losses: [], norm: () => 0 };
       const read = await readInScope(() =>
-        readValues(tf.concat([tf.stack(losses), squaresOf(Object.values(waiting.at(-1) ?? {}))])),
+        readValues(
+          tf.concat([
+            ...(count > 0 ? [tf.stack(losses)] : []),
+            ...(gradients.length > 0 ? [squaresOf(gradients)] : []),
+          ]),
+        ),
       );
       const norm = Math.sqrt(read.slice(count).reduce((sum, square) => sum + square, 0));
       return { losses: [...read.subarray(0, count)], norm: () => norm };

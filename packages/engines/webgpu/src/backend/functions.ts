@@ -1,23 +1,44 @@
 /** Functions of WGSL that kernels share, with errors that float32 allows. */
 
 /**
- * erf by Abramowitz and Stegun 7.1.26 (error below 1.5e-7); tanh, expm1 and log1p by series where a
- * difference would lose digits; sines by series after π/2 was taken off in three parts, since WGSL
- * promises 2⁻¹¹ of its own.
+ * exp(x) = 2ⁿ·exp(r), r = x − n·ln 2 in two parts, by the series to r⁷: within two units of float32, where
+ * drivers are allowed (and take) twenty.
  */
-export const MATHS = `
+export const EXP = `
+fn exp_of(x: f32) -> f32 {
+  if ((bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u) { return x; }
+  let inside = clamp(x, -104.0, 89.0);
+  let n = round(inside * 1.44269504);
+  let r = (inside - n * 0.693145752) - n * 1.42860677e-6;
+  let high = 0.041666668 + r * (0.008333334 + r * (0.0013888889 + r * 0.0001984127));
+  let p = 1.0 + (r + r * r * (0.5 + r * (0.16666667 + r * high)));
+  let half = i32(n) / 2; // 2ⁿ in two factors, of which each is a normal number
+  return p * bitcast<f32>((half + 127) << 23u) * bitcast<f32>((i32(n) - half + 127) << 23u);
+}
+`;
+
+/**
+ * erf by its series below 1, beyond by the fit of erfc in Numerical Recipes (erfcc, 1.2e-7 of erfc);
+ * tanh, expm1 and log1p by series where a difference would lose digits; sines by series after π/2
+ * was taken off in three parts, since WGSL promises 2⁻¹¹ of its own.
+ */
+export const MATHS = `${EXP}
 fn erf_of(x: f32) -> f32 {
   let a = abs(x);
-  let t = 1.0 / (1.0 + 0.3275911 * a);
-  let tail = t * (1.421413741 + t * (-1.453152027 + t * 1.061405429));
-  let sum = t * (0.254829592 + t * (-0.284496736 + tail));
-  let y = 1.0 - sum * exp(-a * a);
+  if (a < 1.0) {
+    let s = x * x;
+    let high = -0.000854832702 + s * (0.00012055333 + s * (-0.0000149256504 + s * (0.00000164621144 + s * (-1.63658447e-7 + s * (1.48071928e-8)))));
+    return x * (1.12837917 + s * (-0.376126389 + s * (0.112837917 + s * (-0.0268661706 + s * (0.00522397763 + s * (high))))));
+  }
+  let t = 1.0 / (1.0 + 0.5 * a);
+  let high = 0.27886807 + t * (-1.13520398 + t * (1.48851587 + t * (-0.82215223 + t * (0.17087277))));
+  let y = 1.0 - t * exp_of(-1.26551223 + t * (1.00002368 + t * (0.37409196 + t * (0.09678418 + t * (-0.18628806 + t * (high))))) - a * a);
   return select(y, -y, x < 0.0);
 }
 fn tanh_of(x: f32) -> f32 {
   let a = abs(x);
   let s = x * x;
-  let e = exp(-2.0 * a);
+  let e = exp_of(-2.0 * a);
   let far = (1.0 - e) / (1.0 + e);
   let near = x * (1.0 + s * (-0.33333334 + s * (0.13333334 + s * (-0.053968254))));
   return select(select(far, -far, x < 0.0), near, a < 0.2);
@@ -33,11 +54,11 @@ fn sine_of(x: f32, quarters: i32) -> f32 {
   let value = select(sine, cosine, (quadrant & 1) == 1);
   return select(value, -value, quadrant >= 2);
 }
-fn sigmoid_of(x: f32) -> f32 { return 1.0 / (1.0 + exp(-x)); }
+fn sigmoid_of(x: f32) -> f32 { return 1.0 / (1.0 + exp_of(-x)); }
 fn expm1_of(x: f32) -> f32 {
   let tail = 1.0 + x / 5.0 * (1.0 + x / 6.0 * (1.0 + x / 7.0 * (1.0 + x / 8.0)));
   let near = x * (1.0 + x / 2.0 * (1.0 + x / 3.0 * (1.0 + x / 4.0 * tail)));
-  return select(exp(x) - 1.0, near, abs(x) < 0.5);
+  return select(exp_of(x) - 1.0, near, abs(x) < 0.5);
 }
 fn log1p_of(x: f32) -> f32 {
   let s = x / (2.0 + x);

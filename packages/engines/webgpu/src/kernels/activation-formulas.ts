@@ -4,7 +4,7 @@ import { MATHS } from '../backend/functions.js';
 
 /** f(x), f′(x) of x, by name. */
 const FORMULAS: Readonly<Record<ActivationName, readonly [string, string]>> = {
-  gelu: ['x * normal_cdf(x)', 'normal_cdf(x) + x * exp(-0.5 * x * x) * 0.3989422804'],
+  gelu: ['x * normal_cdf(x)', 'normal_cdf(x) + x * exp_of(-0.5 * x * x) * 0.3989422804'],
   gelu_tanh: [
     'x * sigmoid_of(two_u(x))',
     'swish_slope(x, two_u(x), (0.134145 * x * x + 1.0) * 1.5957691216)',

@@ -109,6 +109,7 @@ const HOLDS: Readonly<Record<KernelName, KernelHolds>> = {
   PeftGatherRows: nothing,
   PeftScatterAddRows: nothing,
   PeftAddThinProducts: thinProducts,
+  PeftAdamWTensors: nothing,
   PeftLayRows: nothing,
 };
 

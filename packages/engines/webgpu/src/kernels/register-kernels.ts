@@ -1,5 +1,6 @@
 /** All kernels of the backend. */
 import { registerAttention } from './attention/attention.js';
+import { registerAdamW } from './fused/adamw.js';
 import { registerActivations } from './fused/activations.js';
 import { registerNorms } from './fused/norms.js';
 import { registerRowKernels } from './fused/rows.js';
@@ -21,5 +22,6 @@ export function registerKernels(): void {
   registerActivations();
   registerNorms();
   registerRowKernels();
+  registerAdamW();
   registerAttention();
 }

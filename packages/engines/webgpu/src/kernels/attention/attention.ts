@@ -41,8 +41,11 @@ function sourceOf(
   return source;
 }
 
-/** Widest head whose tiles fit into the least workgroup memory that WebGPU promises. */
-const MOST_SIZE = 256;
+/**
+ * Widest head whose tiles fit into the least workgroup memory that WebGPU promises, 16 KiB: two rows
+ * of a head and two of scores, of one query or key.
+ */
+const MOST_SIZE = 1920;
 
 function requireFitting({ size }: Variant): void {
   if (size > MOST_SIZE)

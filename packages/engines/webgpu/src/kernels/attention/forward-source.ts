@@ -131,7 +131,7 @@ ${scoreFunctions(variant)}`,
     for (var n = lane; n < ${STEP}u; n += ${lanes}u) {
       let s = scores[mine * ${STEP}u + n];
       var p = 0.0;
-      if (s > -3.2e38) { p = exp(s - most); }
+      if (s > -3.2e38) { p = exp_of(s - most); }
       sum += p;
       scores[mine * ${STEP}u + n] = p * kept_of(row + mine, head, column + n);
     }
@@ -140,7 +140,7 @@ ${scoreFunctions(variant)}`,
     if (lane == 0u) {
       var total = 0.0;
       for (var n = 0u; n < ${lanes}u; n++) { total += partial[mine * ${lanes}u + n]; }
-      let correction = exp(before - most);
+      let correction = exp_of(before - most);
       corrections[mine] = correction;
       sums[mine] = sums[mine] * correction + total;
       largest[mine] = most;

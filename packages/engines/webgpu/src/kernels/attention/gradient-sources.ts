@@ -107,7 +107,7 @@ ${scoreFunctions(variant)}`,
       var product = 0.0;
       if (c < end && n < count && is_seen(i, j)) {
         let at = 2u * ((row + n) * heads + head);
-        let p = exp(score_of(z[n], i, j, head) - stats[at]);
+        let p = exp_of(score_of(z[n], i, j, head) - stats[at]);
         product = p * (w[n] * kept_of(row + n, head, c) - stats[at + 1u]) * slope_of_score(z[n]);
       }
       products[n * ${STEP}u + local] = product;`,
@@ -203,7 +203,7 @@ ${scoreFunctions(variant)}`,
         var dropped = 0.0;
         if (own < queryCount && n < count && is_seen(i, j)) {
           let at = 2u * (row * heads + head);
-          let p = exp(score_of(z[n], i, j, head) - stats[at]);
+          let p = exp_of(score_of(z[n], i, j, head) - stats[at]);
           let kept = kept_of(row, head, select(u32(firstKey) + n + extra, keyRow + n, isExtra));
           dropped = p * kept;
           product = p * (w[n] * kept - stats[at + 1u]) * slope_of_score(z[n]);
@@ -294,7 +294,7 @@ ${scoreFunctions(variant)}`,
           w += dy[queryAt + e] * v[keyAt + e];
         }
         let at = 2u * ((row + u32(own)) * heads + head);
-        let p = exp(score_of(z, i, j, head) - stats[at]);
+        let p = exp_of(score_of(z, i, j, head) - stats[at]);
         let kept = kept_of(row + u32(own), head, u32(j) + extra);
         product = p * (w * kept - stats[at + 1u])${hasBias ? '' : ' * slope_of_score(z)'};
       }

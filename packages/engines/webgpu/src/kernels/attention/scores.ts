@@ -1,5 +1,5 @@
 /** What the kernels of attention have in common: who sees whom, and how a score is made of a product. */
-import { MATHS } from '../../backend/functions.js';
+import { EXP, MATHS } from '../../backend/functions.js';
 import { RANDOM } from '../fused/activations.js';
 
 /** What is compiled into a kernel. */
@@ -26,8 +26,12 @@ export const variantName = (variant: Variant): string =>
 
 /** Columns of keys (or rows of queries) that a workgroup of as many threads looks at in one step. */
 export const STEP = 64;
-/** Queries (or keys) of a workgroup. */
-export const blockOf = (size: number): number => (size <= 128 ? 8 : 4);
+/** Queries (or keys) of a workgroup: as many as its memory has room for at heads so wide. */
+export function blockOf(size: number): number {
+  if (size <= 128) return 8;
+  if (size <= 256) return 4;
+  return size <= 512 ? 2 : 1;
+}
 
 /** Elements of an item in `items`: one block of queries or keys, then the tables of distances. */
 export const ITEM = 8;
@@ -69,7 +73,7 @@ export function scoreFunctions(variant: Variant): string {
   let visible = hasWindow ? `2 * abs(i - j) <= ${window}` : 'true';
   if (causal) visible = `j <= i${hasWindow ? ` && j > i - ${window}` : ''}`;
   return `
-${hasCap ? MATHS : ''}
+${hasCap ? MATHS : EXP}
 ${hasDropout ? RANDOM : ''}
 fn is_seen(i: i32, j: i32) -> bool { return j < 0 || (${visible}); }
 fn table_row(distance: i32) -> u32 {

@@ -2,6 +2,7 @@
 import type { TensorInfo } from '@tensorflow/tfjs';
 import { eachRange, rowsOfPlan, type PeftKernels } from '@peft/ops';
 import { register } from '../../backend/register.js';
+import { EXP } from '../../backend/functions.js';
 import { sizeOf, type WebgpuBackend } from '../../backend/webgpu-backend.js';
 import type { KernelSource } from '../../gpu/kernel-source.js';
 import { sumOverRows } from '../plain/reductions.js';
@@ -36,13 +37,13 @@ const CROSS_ENTROPY: KernelSource = {
   outputs: ['loss', 'logSumExps'],
   counts: ['rows', 'width'],
   threads: ROW_THREADS,
-  declarations: ROW_PARTS,
+  declarations: ROW_PARTS + EXP,
   body: `${ROW_START}
   var largest = -3.4028234e38;
   ${overRow('largest = max(largest, logits[at]);')}
   ${totalText('largest', 'max(a, b)')}
   var sum = 0.0;
-  ${overRow('sum += exp(logits[at] - largest);')}
+  ${overRow('sum += exp_of(logits[at] - largest);')}
   ${totalText('sum')}
   if (local == 0u && row < rows) {
     let logSumExp = log(sum) + largest;
@@ -57,12 +58,13 @@ const CROSS_ENTROPY_GRADIENT: KernelSource = {
   inputs: ['logits', 'logSumExps', 'dloss', 'labels: i32'],
   outputs: ['dlogits'],
   counts: ['size', 'width'],
+  declarations: EXP,
   body: `
   if (index >= size) { return; }
   let row = index / width;
   let label = labels[row];
   let own = select(0.0, 1.0, label == i32(index % width));
-  dlogits[index] = select(0.0, (exp(logits[index] - logSumExps[row]) - own) * dloss[row], label >= 0);`,
+  dlogits[index] = select(0.0, (exp_of(logits[index] - logSumExps[row]) - own) * dloss[row], label >= 0);`,
 };
 
 /** y[rows[n]] += scale·x[n], each row named at most once. */

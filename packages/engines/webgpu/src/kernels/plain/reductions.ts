@@ -1,6 +1,7 @@
 /** tfjs's reductions and softmax. A row's result depends on its own values and their number alone. */
 import type { DataType, TensorInfo } from '@tensorflow/tfjs';
 import { register, requireFloat, wgslType } from '../../backend/register.js';
+import { EXP } from '../../backend/functions.js';
 import { sizeOf, type WebgpuBackend } from '../../backend/webgpu-backend.js';
 import type { KernelSource } from '../../gpu/kernel-source.js';
 import { transpose } from './views.js';
@@ -159,7 +160,7 @@ function softmaxSource(isLog: boolean): KernelSource {
     outputs: ['y'],
     counts: ['rows', 'width'],
     threads: SHARED,
-    declarations: `var<workgroup> parts: array<f32, ${SHARED}>;`,
+    declarations: `var<workgroup> parts: array<f32, ${SHARED}>;${EXP}`,
     body: `
   let row = group.y * groups.x + group.x;
   let first = row * width;
@@ -171,12 +172,12 @@ function softmaxSource(isLog: boolean): KernelSource {
   largest = parts[0];
   workgroupBarrier();
   var sum = 0.0;
-  for (var column = local; column < end; column += ${SHARED}u) { sum += exp(x[first + column] - largest); }
+  for (var column = local; column < end; column += ${SHARED}u) { sum += exp_of(x[first + column] - largest); }
   parts[local] = sum;
   ${tree('a + b')}
   sum = parts[0];
   for (var column = local; column < end; column += ${SHARED}u) {
-    y[first + column] = ${isLog ? 'x[first + column] - largest - log(sum)' : 'exp(x[first + column] - largest) / sum'};
+    y[first + column] = ${isLog ? 'x[first + column] - largest - log(sum)' : 'exp_of(x[first + column] - largest) / sum'};
   }`,
   };
 }
