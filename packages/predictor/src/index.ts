@@ -108,6 +108,7 @@ export type {
   ScoredPredictions,
   Scores,
 } from './settings/predictor-types.js';
+export type { SpeedEstimate } from './fit/estimate-speed.js';
 export { runSizes, scheduledSteps, type RunSizes } from './fit/run-plan.js';
 export {
   previewFit,

@@ -1,4 +1,5 @@
 /** What the studio's server and its page say to each other, as JSON. */
+import type { SpeedEstimate } from '@peft/predictor';
 import type { ListedRun } from '@peft/trainer';
 
 /** One run of the folder, for the list. */
@@ -161,7 +162,14 @@ export interface StartPreview {
     readonly trainableParameters: number;
     readonly parameters: number;
   };
-  readonly time?: { readonly seconds: number; readonly basis: string };
+  /** What the model's matrices need, and what the engine does of it, measured. */
+  readonly speed?: SpeedEstimate;
+  readonly time?: {
+    readonly seconds: number;
+    readonly basis: string;
+    /** Of no run: it may take more, and not less. */
+    readonly isLeast?: boolean;
+  };
   readonly warnings: readonly Warning[];
 }
 

@@ -3,13 +3,13 @@
  * what a run will do, start it, watch it, look at its mistakes, try a text. All but the drop is done
  * with the keyboard. `PEFT_SCREENSHOTS=1` keeps pictures of it in docs/images.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CHROMIUM, expectReadable, launch, tabTo, webpOf } from './chromium.js';
 import { ROOT } from '../../../tools/packages.mjs';
-import { QUICK_MODEL, writeRun } from './studio-fixture.js';
+import { QUICK_MODEL, TINY_LLAMA, writeRun } from './studio-fixture.js';
 import { startStudio, type StartedStudio } from './started-studio.js';
 
 const TABLE = join(ROOT, 'examples/quickstart/data/en_train.tsv');
@@ -53,7 +53,7 @@ describe.skipIf(!CHROMIUM)('the page in Chromium', () => {
     await page.keyboard.press('Enter');
     await page.getByText('Drop a table here').waitFor();
     await expectReadable(page);
-    await dropTable();
+    await dropTable('en_train.tsv', readFileSync(TABLE, 'utf8'));
     await page.getByText('701 rows').waitFor();
     await tabTo(page, '#columns');
     await page.keyboard.type('topic, text\n');
@@ -150,15 +150,52 @@ describe.skipIf(!CHROMIUM)('the page in Chromium', () => {
     expect(complaints).toEqual([]);
   });
 
+  it('shows conversations as the model reads them, with what it learns in colour', async () => {
+    const model = join(studio.folder, 'chat-model');
+    cpSync(TINY_LLAMA, model, { recursive: true });
+    writeFileSync(
+      join(model, 'chat_template.jinja'),
+      "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{{ eos_token }}{% endfor %}" +
+        '{% if add_generation_prompt %}<assistant>{% endif %}',
+    );
+    const chats = Array.from({ length: 8 }, (_, at) =>
+      JSON.stringify({
+        messages: [
+          { role: 'user', content: `Who won match ${at}?` },
+          { role: 'assistant', content: `The guests did, by ${at}.` },
+        ],
+      }),
+    );
+    await page.goto(new URL('/#/start', studio.url).href);
+    await page.getByText('Drop a table here').waitFor();
+    await dropTable('chats.jsonl', chats.join('\n'));
+    await page.getByText('8 rows').waitFor();
+    await fill('#model', model);
+    const example = page.locator('pre[aria-label="Example 1"]');
+    await example.waitFor();
+    expect(await example.textContent()).toMatch(/<user>Who won match \d\?.*<assistant>The guests/s);
+    const learnt = (await example.locator('mark').allTextContents()).join('');
+    expect(learnt).toMatch(/^The guests did, by \d\./);
+    expect(learnt).not.toContain('match');
+    const colour = (selector: string): Promise<string> =>
+      example
+        .locator(selector)
+        .first()
+        .evaluate((element) => getComputedStyle(element).backgroundColor);
+    expect(await colour('mark')).not.toBe(await colour('span'));
+    await expectReadable(page);
+    expect(complaints).toEqual([]);
+  });
+
   /** A drop as the browser hands it over. */
-  async function dropTable(): Promise<void> {
+  async function dropTable(name: string, content: string): Promise<void> {
     const transfer = await page.evaluateHandle(
-      (text) => {
+      ([file, text]) => {
         const made = new DataTransfer();
-        made.items.add(new File([text], 'en_train.tsv'));
+        made.items.add(new File([text], file));
         return made;
       },
-      readFileSync(TABLE, 'utf8'),
+      [name, content] as const,
     );
     await page.dispatchEvent('.drop', 'drop', { dataTransfer: transfer });
   }

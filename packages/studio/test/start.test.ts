@@ -126,6 +126,12 @@ describe('a request', () => {
       /peft fit \S+topics.csv --label topic --model \S+ --method ia3_bias --set /,
     );
     expect(answer.runFile).toContain('label: topic\n');
+    // nobody has run it: what its matrices need, at a speed that was measured
+    const { time, speed } = answer.preview!;
+    expect(time).toMatchObject({ isLeast: true, basis: expect.stringContaining('an estimate') });
+    const seconds =
+      (2 * trainingRows * tokens.mean * speed!.operationsPerToken) / speed!.operationsPerSecond;
+    expect(time!.seconds).toBeCloseTo(seconds, 9);
   });
 
   it('of a language model shows what the model reads, and what of it is learnt', async () => {
@@ -202,6 +208,7 @@ describe('a request', () => {
     expect(form.settings['optim.lr']).toMatchObject({ type: 'number', default: 1e-4 });
     const again = await asked<PreviewAnswer>('/api/preview', { request: request(train) });
     expect(again.preview!.time!.seconds).toBeGreaterThan(0);
+    expect(again.preview!.time!.basis).toBe('at the speed of first');
     await studio.post('/api/forget', { run: 'bad' });
     const { runs } = await studio.get<{ runs: RunLine[] }>('/api/runs');
     expect(runs.map(({ id }) => id)).toEqual(['first']);

@@ -1,21 +1,25 @@
 /** What a fit would do, told before weights are read: for whoever starts runs from a form. */
 import { compose, override, type App } from '@peft/core';
 import type { TableWarning } from '@peft/data';
-import { check } from '@peft/errors';
+import { check, PeftError } from '@peft/errors';
 import type { MemoryPlan } from '@peft/memory-plan';
+import { fullFineTuning } from '@peft/methods';
+import type { Engine } from '@peft/ops';
 import { plannedSteps } from '@peft/trainer';
 import { startEngine } from '../engine/start-engine.js';
-import type { EventBody } from '../model/base-model.js';
+import { describeBase, type EventBody } from '../model/base-model.js';
 import { predictorModule } from '../predictor-module.js';
 import { FIT_KEYS, PREDICTOR_KEYS } from '../settings/option-keys.js';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { FitOptions, PredictorData, PredictorOptions } from '../settings/predictor-types.js';
 import { checkTaskOptions } from './choose-task.js';
+import { estimateSpeed, type SpeedEstimate } from './estimate-speed.js';
 import { dataFingerprints, prepareData, type FitData } from './fit-data.js';
+import { quantizationOf } from './fit-memory.js';
 import type { FitParts } from './fit-request.js';
 import { fitSettings } from './fit-settings.js';
 import { openBase, prepareFit, type PreparedFit } from './prepare-fit.js';
-import { batchOrderOf, requireStatePlace, trainOptionsOf } from './run-plan.js';
+import { batchOrderOf, requireStatePlace, runSizes, trainOptionsOf } from './run-plan.js';
 
 /** What a fit would learn from. */
 export interface FitDataPreview extends FitData {
@@ -33,6 +37,8 @@ export interface FitPreview extends FitDataPreview, Pick<PreparedFit, 'base' | '
   readonly steps: number;
   /** What would compute it, `native (bf16)`. */
   readonly engine: string;
+  /** How fast, where nothing was trained yet. Absent where the engine cannot hold the base so. */
+  readonly speed?: SpeedEstimate;
 }
 
 /**
@@ -74,11 +80,34 @@ export const previewFit = (
         plan: memory.plan,
         steps: plannedSteps(order, trainOptionsOf(memory.settings, given.metric)),
         engine: `${engine.name} (${engine.precision})`,
+        speed: await speedOf(prepared, engine),
       };
     } finally {
       engine.dispose();
     }
   });
+
+/** @returns undefined where the engine lacks the format */
+async function speedOf(
+  { base, data, spec, memory, examples }: PreparedFit,
+  engine: Engine,
+): Promise<SpeedEstimate | undefined> {
+  const { settings, checkpointing } = memory;
+  const lengths = Array.from(examples.data.lengths);
+  const tokens = lengths.reduce((sum, length) => sum + length, 0);
+  try {
+    return await estimateSpeed(describeBase(base, data.task.head(settings)), engine, {
+      format:
+        quantizationOf(settings)?.format ?? (engine.precision === 'bfloat16' ? 'bf16' : 'f32'),
+      rows: (tokens / lengths.length) * runSizes(settings).microBatchSize,
+      isCheckpointed: typeof checkpointing === 'object' ? checkpointing.size > 0 : !!checkpointing,
+      isWhole: spec.name === fullFineTuning().name,
+    });
+  } catch (error) {
+    if (error instanceof PeftError && error.code === 'PEFT_WEIGHT_FORMAT') return undefined;
+    throw error;
+  }
+}
 
 async function dataOf(parts: FitParts, warnings: readonly TableWarning[]): Promise<FitDataPreview> {
   const settings = fitSettings(parts);

@@ -49,7 +49,7 @@ function Facts({ preview }: { readonly preview: StartPreview }) {
         <Fact name="Rows to learn from" value={wholeNumber(preview.trainingRows)} />
         <Fact name="Held out to validate" value={wholeNumber(preview.validationRows)} />
         <Fact name="Steps" value={wholeNumber(preview.steps)} />
-        <Fact name="Time" value={time ? `about ${duration(time.seconds)}` : 'seen once it runs'} />
+        <Fact name="Time" value={time ? timeText(time) : 'seen once it runs'} />
         {memory && (
           <Fact
             name="Parameters that train"
@@ -95,6 +95,9 @@ function Facts({ preview }: { readonly preview: StartPreview }) {
     </>
   );
 }
+
+const timeText = ({ seconds, isLeast }: NonNullable<StartPreview['time']>): string =>
+  isLeast ? `${duration(seconds)} or more` : `about ${duration(seconds)}`;
 
 const Fact = ({ name, value }: { readonly name: string; readonly value: string }) => (
   <div>

@@ -1,4 +1,4 @@
-/** How long a run may take, by the speed of a run like it. */
+/** How long a run may take, by the speed of a run like it, or else by what its matrices need. */
 import type { StartPreview } from '../api-types.js';
 import { recordIn } from '../runs/run-details.js';
 import type { RunIndex } from '../runs/run-index.js';
@@ -10,12 +10,14 @@ const TIMED_POINTS = 400;
 
 /**
  * Tokens of all steps, by the median speed of the newest run of the same model on the same engine;
- * undefined where there is none.
+ * where there is none, by the operations that they need at least. undefined where nobody knows either.
  */
 export async function expectedTime(
   index: RunIndex,
-  { steps, epochs, tokens, trainingRows, settings, engine }: StartPreview,
+  preview: StartPreview,
 ): Promise<StartPreview['time']> {
+  const { steps, epochs, tokens, trainingRows, settings, engine, speed: estimate } = preview;
+  const rows = Math.min(trainingRows * epochs, steps * Number(settings['env.batch_size']));
   const model = settings['model.hf_text.checkpoint_name'];
   const runs = (await index.list()).filter(({ step }) => (step ?? 0) > 0);
   for (const { id } of runs.slice(0, LOOKED_AT)) {
@@ -28,10 +30,18 @@ export async function expectedTime(
     const log = await index.log(id);
     const speed = median(log.series(0, undefined, TIMED_POINTS).steps.tokensPerSecond);
     if (speed === undefined) continue;
-    const rows = Math.min(trainingRows * epochs, steps * Number(settings['env.batch_size']));
     return { seconds: (tokens.mean * rows) / speed, basis: `at the speed of ${id}` };
   }
-  return undefined;
+  if (!estimate) return undefined;
+  const { operationsPerToken, operationsPerSecond } = estimate;
+  return {
+    seconds: (tokens.mean * rows * operationsPerToken) / operationsPerSecond,
+    basis:
+      `an estimate: no run of this model was seen here yet. Its matrices need ` +
+      `${(operationsPerToken / 1e9).toPrecision(2)} billion operations a token, of which this engine ` +
+      `did ${(operationsPerSecond / 1e9).toPrecision(2)} billion a second just now; all else comes on top`,
+    isLeast: true,
+  };
 }
 
 function median(values: readonly (number | null)[]): number | undefined {

@@ -34,6 +34,7 @@ export async function previewStart(
     tokens: histogram(examples.data.lengths, true),
     examples: task.name === 'causal-lm' ? await examplesOf(preview) : [],
     engine: preview.engine,
+    speed: preview.speed,
     steps: preview.steps,
     epochs: settings['optim.max_epochs'],
     settings: { ...settings },
