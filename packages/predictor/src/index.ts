@@ -108,11 +108,11 @@ export type {
   ScoredPredictions,
   Scores,
 } from './settings/predictor-types.js';
-export type { SpeedEstimate } from './fit/estimate-speed.js';
+export type { SpeedEstimate } from './preview/estimate-speed.js';
 export { runSizes, scheduledSteps, type RunSizes } from './fit/run-plan.js';
 export {
   previewFit,
   previewFitData,
   type FitDataPreview,
   type FitPreview,
-} from './fit/preview-fit.js';
+} from './preview/preview-fit.js';

@@ -12,14 +12,14 @@ import { predictorModule } from '../predictor-module.js';
 import { FIT_KEYS, PREDICTOR_KEYS } from '../settings/option-keys.js';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { FitOptions, PredictorData, PredictorOptions } from '../settings/predictor-types.js';
-import { checkTaskOptions } from './choose-task.js';
+import { checkTaskOptions } from '../fit/choose-task.js';
 import { estimateSpeed, type SpeedEstimate } from './estimate-speed.js';
-import { dataFingerprints, prepareData, type FitData } from './fit-data.js';
-import { quantizationOf } from './fit-memory.js';
-import type { FitParts } from './fit-request.js';
-import { fitSettings } from './fit-settings.js';
-import { openBase, prepareFit, type PreparedFit } from './prepare-fit.js';
-import { batchOrderOf, requireStatePlace, runSizes, trainOptionsOf } from './run-plan.js';
+import { dataFingerprints, prepareData, type FitData } from '../fit/fit-data.js';
+import { quantizationOf } from '../fit/fit-memory.js';
+import type { FitParts } from '../fit/fit-request.js';
+import { fitSettings } from '../fit/fit-settings.js';
+import { openBase, prepareFit, type PreparedFit } from '../fit/prepare-fit.js';
+import { batchOrderOf, requireStatePlace, runSizes, trainOptionsOf } from '../fit/run-plan.js';
 
 /** What a fit would learn from. */
 export interface FitDataPreview extends FitData {
