@@ -5,6 +5,7 @@ export interface PaddedBatch {
   readonly input_ids: readonly (readonly number[])[];
   readonly attention_mask: readonly (readonly number[])[];
   readonly token_type_ids?: readonly (readonly number[])[];
+  readonly task_ids?: readonly number[];
 }
 
 /** Keeps the positions whose mask is 1 (default: all). */
@@ -26,6 +27,7 @@ export function packBatch(batch: PaddedBatch): ModelBatch {
   return {
     inputIds,
     offsets,
+    ...(batch.task_ids && { taskIds: Int32Array.from(batch.task_ids) }),
     ...(batch.token_type_ids && {
       tokenTypeIds: packRows(batch.token_type_ids, batch.attention_mask).values,
     }),
@@ -39,6 +41,7 @@ export function keepPadding(batch: PaddedBatch): ModelBatch {
     inputIds: Int32Array.from(batch.input_ids.flat()),
     offsets: Int32Array.from({ length: batch.input_ids.length + 1 }, (_, b) => b * length),
     padding: Uint8Array.from(batch.attention_mask.flat(), (isToken) => 1 - isToken),
+    ...(batch.task_ids && { taskIds: Int32Array.from(batch.task_ids) }),
     ...(batch.token_type_ids && { tokenTypeIds: Int32Array.from(batch.token_type_ids.flat()) }),
   };
 }

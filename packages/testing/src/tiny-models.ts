@@ -27,6 +27,8 @@ export interface TinyModel {
 }
 
 const VOCABULARY = 23;
+/** What the sequences are of, for adapters of two tasks or more. */
+const TASK_IDS = Int32Array.of(1, 0, 1);
 /** Sequences of unequal length, one of a single token. */
 const OFFSETS = Int32Array.of(0, 3, 4, 9);
 /** As many tokens in all as the encoder has, otherwise cut. */
@@ -97,7 +99,7 @@ export function tinyModels(): readonly TinyModel[] {
     {
       name: 'encoder',
       open: opener(bert, BERT, { kind: 'sequence-classification', outputs: 3 }),
-      batch: { inputIds: ids(1), offsets: OFFSETS },
+      batch: { inputIds: ids(1), offsets: OFFSETS, taskIds: TASK_IDS },
       labels: Int32Array.of(0, 2, 1),
       logitOffsets: Int32Array.of(0, 1, 2, 3),
     },
@@ -107,6 +109,7 @@ export function tinyModels(): readonly TinyModel[] {
       batch: {
         inputIds: ids(1),
         offsets: OFFSETS,
+        taskIds: TASK_IDS,
         decoder: { inputIds: ids(2), offsets: DECODER_OFFSETS },
       },
       labels: ids(3),
@@ -115,7 +118,7 @@ export function tinyModels(): readonly TinyModel[] {
     {
       name: 'decoder',
       open: opener(llama, LLAMA, { kind: 'causal-lm' }),
-      batch: { inputIds: ids(1), offsets: OFFSETS },
+      batch: { inputIds: ids(1), offsets: OFFSETS, taskIds: TASK_IDS },
       labels: ids(3),
       logitOffsets: OFFSETS,
     },

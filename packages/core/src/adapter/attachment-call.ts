@@ -16,15 +16,14 @@ export const attachmentCall = (
   run: Run,
   owner: Adapter,
   path: string,
-  { layout, tokens }: Pick<AttachmentCall, 'layout' | 'tokens'>,
+  rows: Pick<AttachmentCall, 'layout' | 'tokens' | 'sequences' | 'tasks'>,
 ): AttachmentCall => ({
   training: run.training,
   dropout: (x, rate, purpose = 'dropout') =>
     run.training && rate > 0 ? dropout(x, rate, run.randomKey(owner.name, path, purpose)) : x,
   normal: (shape, purpose = 'normal') =>
     standardNormal(shape, run.randomKey(owner.name, path, purpose)),
-  layout,
-  tokens,
+  ...rows,
   adapter: (name) => run.host.adapter(name),
 });
 

@@ -99,7 +99,12 @@ export interface SublayerAttachment {
 export interface SequenceAttachment {
   /** P. Default 0: they take no positions of the model. */
   readonly tokens?: number;
-  /** Virtual tokens `[P, D]` to put in front of every sequence. */
+  /** Every sequence gets tokens of its own. Default false: all get the same. */
+  readonly perSequence?: boolean;
+  /**
+   * Virtual tokens `[P, D]` to put in front of every sequence, or `[B·P, D]`, P rows for each sequence
+   * in turn, with `perSequence`.
+   */
   prefix(call: AttachmentCall): Tensor2D;
 }
 
@@ -121,6 +126,18 @@ export interface AttachmentCall {
    * @throws PEFT_LAYOUT_UNKNOWN as `layout`, and where its rows are not the batch's tokens alone
    */
   tokens(rows: number): { readonly inputIds: Int32Array; readonly offsets: Int32Array };
+  /**
+   * The sequence of each row of a tensor of that many rows, of tokens or one for each sequence; without
+   * a number 0 … B − 1.
+   * @throws PEFT_LAYOUT_UNKNOWN as `layout`
+   */
+  sequences(rows?: number): Int32Array;
+  /**
+   * The task of each sequence `[B]`, of `count` tasks.
+   * @throws PEFT_TASK_ID_MISSING where the batch says none; PEFT_TASK_ID_RANGE for one that there is
+   *   not
+   */
+  tasks(count: number): Int32Array;
   /** Another adapter of the model, for one that combines several. @throws PEFT_ADAPTER_UNKNOWN */
   adapter(name: string): AttachedSites;
 }

@@ -28,6 +28,8 @@ export interface ModelBatch {
    * with an output layer alone (`PEFT_BATCH_SHARED`).
    */
   readonly sharedLengths?: Int32Array; // [B]
+  /** The task of each sequence, from 0, for what learns several tasks at once. */
+  readonly taskIds?: Int32Array; // [B]
   /** Replaces the word embeddings' rows. */
   readonly inputsEmbeds?: Tensor2D; // [N, D]
   /** The encoder's result of an earlier run on the same input, to go on decoding from. */

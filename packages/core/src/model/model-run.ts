@@ -242,9 +242,10 @@ export class ModelRun {
     const isContinued = this.past.cacheOf(stack)?.lengths !== undefined; // they are in the cache
     for (const { attachment, owner } of isContinued ? [] : this.#scope.at('sequence', path)) {
       const prefix = attachment.prefix(this.#call(owner, path));
-      const inserted = insertRows(result.x, this.layouts.rootsOf(result.offsets), prefix);
-      const longer = this.layouts.behindVirtual(prefix.shape[0]) ?? inserted.offsets;
-      result = { x: inserted.x, offsets: longer, extra: result.extra + prefix.shape[0] };
+      const roots = this.layouts.rootsOf(result.offsets);
+      const { count, ...inserted } = insertRows(result.x, roots, prefix, attachment.perSequence);
+      const longer = this.layouts.behindVirtual(count) ?? inserted.offsets;
+      result = { x: inserted.x, offsets: longer, extra: result.extra + count };
     }
     this.layouts.use(result.offsets);
     if (result.extra > 0) this.layouts.shiftPadding(offsets, result.offsets, result.extra);
@@ -359,11 +360,9 @@ export class ModelRun {
   #call(owner: Adapter, path: string): AttachmentCall {
     return attachmentCall(this, owner, path, {
       layout: (rows) => this.#layoutOf(path, rows),
-      tokens: (rows) => {
-        const found = this.layouts.tokensOf(this.#layoutOf(path, rows));
-        if (!found) throw unknownLayout(path, rows);
-        return found;
-      },
+      tokens: (rows) => this.layouts.tokensOf(path, this.#layoutOf(path, rows)),
+      sequences: (rows) => this.layouts.sequencesOf(path, rows, this.#mixed !== undefined),
+      tasks: (count) => this.layouts.tasksOf(path, count),
     });
   }
 

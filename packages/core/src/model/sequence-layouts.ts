@@ -1,5 +1,6 @@
 /** Which rows of a run's tensors belong to which sequence of the batch. */
 import { PeftError } from '@peft/errors';
+import { unknownLayout } from '../adapter/attachment-call.js';
 import type { ModelDescription } from '../description/model-description.js';
 import { siteIndex } from '../description/site-index.js';
 import {
@@ -9,6 +10,13 @@ import {
   sharedError,
   type SharedStart,
 } from './shared-start.js';
+
+/** What a batch says of its sequences. */
+interface Tokens {
+  readonly inputIds: Int32Array;
+  readonly offsets: Int32Array;
+  readonly taskIds?: Int32Array;
+}
 
 /** The layouts that a run has met, `int32[B+1]` each: sequence b is rows `[o[b], o[b+1])`. */
 export class SequenceLayouts {
@@ -20,7 +28,7 @@ export class SequenceLayouts {
   #isShared = false;
   /** What sequences of the batch stand behind. */
   #start: SharedStart | undefined;
-  #tokens: { readonly inputIds: Int32Array; readonly offsets: Int32Array } | undefined;
+  #tokens: Tokens | undefined;
 
   constructor(description: ModelDescription) {
     this.#description = description;
@@ -44,17 +52,58 @@ export class SequenceLayouts {
       .map((end) => end - 1);
   }
 
-  /** The batch's own. */
-  useTokens(batch: { readonly inputIds: Int32Array; readonly offsets: Int32Array }): void {
+  /** The batch's own. @throws PEFT_TASK_ID_RANGE for task ids of another number of sequences */
+  useTokens(batch: Tokens): void {
+    const [given, sequences] = [batch.taskIds?.length, batch.offsets.length - 1];
+    if (given !== undefined && given !== sequences)
+      throw new PeftError(
+        'PEFT_TASK_ID_RANGE',
+        `a batch of ${sequences} sequences has ${given} task ids.`,
+        { hint: 'give each sequence the id of its task' },
+      );
     this.#tokens = batch;
     this.use(batch.offsets);
   }
 
-  /** The tokens that the rows of a layout are; undefined for any but the batch's own. */
-  tokensOf(
-    offsets: Int32Array,
-  ): { readonly inputIds: Int32Array; readonly offsets: Int32Array } | undefined {
-    return this.#tokens && isSameLayout(offsets, this.#tokens.offsets) ? this.#tokens : undefined;
+  /** The tokens that the rows of a layout are. @throws PEFT_LAYOUT_UNKNOWN for any but the batch's own */
+  tokensOf(path: string, offsets: Int32Array): Tokens {
+    if (this.#tokens && isSameLayout(offsets, this.#tokens.offsets)) return this.#tokens;
+    throw unknownLayout(path, offsets.at(-1)!);
+  }
+
+  /**
+   * The sequence of each row of a tensor, or of each of the batch without a number.
+   * @throws PEFT_LAYOUT_UNKNOWN, PEFT_BATCH_SHARED
+   */
+  sequencesOf(path: string, rows: number | undefined, isMixed: boolean): Int32Array {
+    this.refuseSharedStart(path);
+    const count = this.#tokens!.offsets.length - 1;
+    const offsets = this.find(path, rows ?? count);
+    if (isMixed || this.#isShared) throw unknownLayout(path, rows ?? count);
+    if (rows === undefined || rows === count)
+      return Int32Array.from({ length: count }, (_, b) => b);
+    if (offsets?.length !== count + 1) throw unknownLayout(path, rows);
+    const sequences = new Int32Array(rows);
+    for (let b = 0; b < count; b += 1) sequences.fill(b, offsets[b], offsets[b + 1]);
+    return sequences;
+  }
+
+  /** The tasks of the batch. @throws PEFT_TASK_ID_MISSING, PEFT_TASK_ID_RANGE, PEFT_BATCH_SHARED */
+  tasksOf(path: string, count: number): Int32Array {
+    this.refuseSharedStart(path);
+    const ids = this.#tokens?.taskIds;
+    if (!ids)
+      throw new PeftError(
+        'PEFT_TASK_ID_MISSING',
+        `${path}: an adapter there has ${count} tasks, and the batch does not say which its sequences are of.`,
+        { hint: 'give the batch taskIds, a number from 0 for each sequence' },
+      );
+    const bad = ids.find((id) => !(id >= 0 && id < count));
+    if (bad === undefined) return ids;
+    throw new PeftError(
+      'PEFT_TASK_ID_RANGE',
+      `${path}: a sequence is of task ${bad}, and an adapter there has tasks 0 to ${count - 1}.`,
+    );
   }
 
   use(offsets: Int32Array): void {

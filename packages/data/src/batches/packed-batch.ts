@@ -14,6 +14,8 @@ export interface PackedBatch {
   readonly offsets: Int32Array; // [B+1]
   /** Class ids, or numbers for regression. */
   readonly labels?: Int32Array | Float32Array; // [B]
+  /** The task of each sequence, for adapters that learn several. */
+  readonly taskIds?: Int32Array; // [B]
   /** Which row of the table each sequence is. */
   readonly rows: Int32Array; // [B]
 }
@@ -24,11 +26,12 @@ export interface Example {
   readonly tokenTypeIds?: ArrayLike<number>; // [T]
   readonly positionIds?: ArrayLike<number>; // [T]
   readonly label?: number;
+  readonly taskId?: number;
   readonly row: number;
 }
 
 /**
- * Puts examples one after another. Either all or none have segments, positions, labels.
+ * Puts examples one after another. Either all or none have segments, positions, labels, tasks.
  * @param labelType `int32` for class ids, `float32` for numbers.
  * @throws PEFT_BATCH_INVALID for an empty batch, an example without tokens, or examples that do not
  *   go together.
@@ -60,6 +63,9 @@ export function packBatch(
   const labelled = examples.filter(({ label }) => label !== undefined).length;
   if (labelled !== 0 && labelled !== examples.length)
     throw fail(`${labelled} of ${examples.length} examples have a label.`);
+  const tasks = examples.filter(({ taskId }) => taskId !== undefined).length;
+  if (tasks !== 0 && tasks !== examples.length)
+    throw fail(`${tasks} of ${examples.length} examples have a task.`);
   const labels = () =>
     labelType === 'int32'
       ? Int32Array.from(examples, ({ label }) => label!)
@@ -70,6 +76,7 @@ export function packBatch(
     rows: Int32Array.from(examples, ({ row }) => row),
     tokenTypeIds: has('tokenTypeIds') ? joined('tokenTypeIds') : undefined,
     positionIds: has('positionIds') ? joined('positionIds') : undefined,
+    ...(tasks > 0 && { taskIds: Int32Array.from(examples, ({ taskId }) => taskId!) }),
     labels: labelled ? labels() : undefined,
   };
 }

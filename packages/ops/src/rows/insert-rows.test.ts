@@ -37,6 +37,21 @@ onEachBackend('insertRows', () => {
     },
   );
 
+  test('puts rows of its own before each sequence, and gives each its gradient', () => {
+    const offsets = offsetsOf([2, 1]);
+    const own = tf.tensor2d([[10], [20], [30], [40]]);
+    const { x, count } = insertRows(tf.tensor2d([[1], [2], [3]]), offsets, own, true);
+    expect([...x.dataSync()]).toEqual([10, 20, 1, 2, 30, 40, 3]);
+    expect(count).toBe(2);
+    expectGradients(
+      (x: Tensor, p: Tensor) => insertRows(x as Tensor2D, offsets, p as Tensor2D, true).x,
+      [seededTensor('x', [3, 3]), seededTensor('p', [4, 3])],
+    );
+    expect(() => insertRows(x, offsetsOf([4, 3]), tf.zeros([3, 1]), true)).toThrow(
+      '3 rows are no equal number for each of 2 sequences',
+    );
+  });
+
   test('a prefix of another width is named', () => {
     expect(() => insertRows(tf.zeros([2, 3]), offsetsOf([2]), tf.zeros([1, 4]))).toThrow(
       'the prefix is 4 wide, the sequences 3',

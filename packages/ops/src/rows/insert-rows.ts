@@ -19,15 +19,26 @@ export interface InsertedRows {
   readonly offsets: Int32Array;
   /** `[N]`: where row n of the input is now. */
   readonly ownRows: Int32Array;
+  /** P: rows in front of each sequence. */
+  readonly count: number;
 }
 
 /**
- * @param x `[N, D]`. @param offsets `[B+1]`. @param prefix `[P, D]`.
- * @throws PEFT_OFFSETS_INVALID; PEFT_PREFIX_SHAPE when the prefix is not as wide as x.
+ * @param x `[N, D]`. @param offsets `[B+1]`. @param prefix `[P, D]`, or `[B·P, D]`, P rows for each
+ *   sequence in turn, with `perSequence`.
+ * @throws PEFT_OFFSETS_INVALID; PEFT_PREFIX_SHAPE when the prefix is not as wide as x, or has other
+ *   than as many rows for each sequence.
  */
-export function insertRows(x: Tensor2D, offsets: Int32Array, prefix: Tensor2D): InsertedRows {
+export function insertRows(
+  x: Tensor2D,
+  offsets: Int32Array,
+  prefix: Tensor2D,
+  perSequence = false,
+): InsertedRows {
   const [rows, width] = x.shape;
-  const [count, prefixWidth] = prefix.shape;
+  const [prefixRows, prefixWidth] = prefix.shape;
+  const sequences = offsets.length - 1;
+  const count = perSequence ? prefixRows / sequences : prefixRows;
   checkOffsets('insertRows', offsets, rows);
   if (prefixWidth !== width)
     throw new PeftError(
@@ -35,18 +46,23 @@ export function insertRows(x: Tensor2D, offsets: Int32Array, prefix: Tensor2D): 
       `insertRows: the prefix is ${prefixWidth} wide, the sequences ${width}.`,
       { hint: 'the adapter was probably made for another model' },
     );
+  if (!Number.isInteger(count))
+    throw new PeftError(
+      'PEFT_PREFIX_SHAPE',
+      `insertRows: ${prefixRows} rows are no equal number for each of ${sequences} sequences.`,
+    );
   const longer = offsets.map((offset, b) => offset + b * count);
-  const source = new Int32Array(rows + (offsets.length - 1) * count); // rows of [prefix; x]
+  const source = new Int32Array(rows + sequences * count); // rows of [prefix; x]
   const ownRows = new Int32Array(rows);
-  const prefixRows: number[] = []; // those of one sequence after another
-  for (let b = 0; b + 1 < offsets.length; b += 1) {
+  const placed: number[] = []; // the prefix's, of one sequence after another
+  for (let b = 0; b < sequences; b += 1) {
     for (let p = 0; p < count; p += 1) {
-      source[longer[b]! + p] = p;
-      prefixRows.push(longer[b]! + p);
+      source[longer[b]! + p] = perSequence ? b * count + p : p;
+      placed.push(longer[b]! + p);
     }
     for (let n = offsets[b]!; n < offsets[b + 1]!; n += 1) {
       ownRows[n] = n + (b + 1) * count;
-      source[ownRows[n]!] = count + n;
+      source[ownRows[n]!] = prefixRows + n;
     }
   }
   const inserted = differentiable<'x' | 'prefix', Tensor2D>(
@@ -55,17 +71,15 @@ export function insertRows(x: Tensor2D, offsets: Int32Array, prefix: Tensor2D): 
     ({ dy, needs }) => ({
       x: needs.x ? gatherRows(dy as Tensor2D, ownRows) : undefined,
       prefix: needs.prefix
-        ? tf.reshape(
-            sumRows(
-              tf.reshape(gatherRows(dy as Tensor2D, Int32Array.from(prefixRows)), [
-                offsets.length - 1,
-                count * width,
-              ]),
-            ),
-            [count, width],
-          )
+        ? ofPrefix(gatherRows(dy as Tensor2D, Int32Array.from(placed)))
         : undefined,
     }),
   );
-  return { x: inserted, offsets: longer, ownRows };
+  return { x: inserted, offsets: longer, ownRows, count };
+
+  function ofPrefix(dy: Tensor2D): Tensor2D {
+    if (perSequence) return dy;
+    const summed = sumRows(tf.reshape(dy, [sequences, count * width]));
+    return tf.reshape(summed, [count, width]);
+  }
 }
