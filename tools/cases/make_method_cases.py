@@ -68,8 +68,9 @@ class Case:
         return model.eval()
 
     def config(self):
-        # with SEQ_2_SEQ_LM PEFT 0.21 asks T5 for what Transformers 5 no longer has, and only prompts need it
-        kind = {} if self.task == "seq2seq" and not self.is_prompt else dict(task_type=TASKS[self.task])
+        # with SEQ_2_SEQ_LM PEFT 0.21 asks T5 for what Transformers 5 no longer has, and only prompts and task ids need it
+        needs_kind = self.is_prompt or self.config_class == "PolyConfig"
+        kind = {} if self.task == "seq2seq" and not needs_kind else dict(task_type=TASKS[self.task])
         return getattr(peft, self.config_class)(**kind, **copy.deepcopy(self.arguments))
 
     def make_adapter(self):
@@ -193,6 +194,9 @@ def make(name, base, folder, salt):
     config = case.load().config
     batch = make_batch(source, config, case.task, (10, 6), 3)
     batches = [make_batch(source, config, case.task, lengths, 3) for lengths in LENGTHS]
+    tasks = case.arguments.get("num_tasks", case.arguments.get("n_tasks"))
+    for each in [batch, *batches] if tasks else []:
+        each["task_ids"] = torch.randint(0, tasks, (len(each["input_ids"]),), generator=source).tolist()
     invocation = case.arguments.get("alora_invocation_tokens")
     for each in [batch, *batches] if invocation else []:
         length = sum(each["attention_mask"][0])

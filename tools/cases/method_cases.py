@@ -156,6 +156,15 @@ CASES = {
     "adamss_ranks": c(L, "Adamss", r=8, num_subspaces=4, subspace_rank=3, random_seed=7, target_modules=["v_proj", "down_proj"]),
     "adamss_dynamic": c(M, "Adamss", r=5, num_subspaces=2, subspace_rank=4, use_dynamic_rank=True, svd_threshold=0.4, init_weights=None, target_modules=["q_proj", "up_proj"]),
     "type_adamss_allocation_bert": c(B, "Adamss", r=5, num_subspaces=3, subspace_rank=2, random_seed=3, use_dynamic_rank=True, svd_threshold=0.3, use_asa=True, asa_target_subspaces=3, init_warmup=0, final_warmup=4, mask_interval=2, asa_schedule_exponent=1.5, asa_importance_beta=0.6, asa_uncertainty_beta=0.7, target_modules=["query", "output.dense"]),
+    "mpt_bert": c(B, "MultitaskPromptTuning", num_virtual_tokens=3, num_tasks=3, num_ranks=2),
+    "mpt_text": c(Q, "MultitaskPromptTuning", num_virtual_tokens=4, num_tasks=2),
+    "type_multitask_prompt_t5": c(T, "MultitaskPromptTuning", num_virtual_tokens=3, num_tasks=4, num_ranks=3),
+    "mpt_one": c(L, "MultitaskPromptTuning", num_virtual_tokens=3, num_tasks=1, num_ranks=2),
+    # PEFT 0.21 computes Poly in training mode by a random draw for each sequence: the cases train without
+    "type_poly_bert": c(B, "Poly", NO_MERGE, r=3, n_tasks=3, n_skills=2, target_modules=BQV),
+    "poly_splits": c(L, "Poly", NO_MERGE, r=4, n_tasks=2, n_skills=3, n_splits=4, target_modules=["q_proj", "down_proj"]),
+    "poly_t5": c(T, "Poly", NO_MERGE, r=2, n_tasks=4, n_splits=2, init_weights=False, target_modules=["q", "v", "wo"]),
+    "poly_one": c(Q, "Poly", NO_MERGE, r=2, n_tasks=1, target_modules=["v_proj"]),
     # older types
     "lora_rslora_dora": c(Q, "Lora", r=4, lora_alpha=4, use_dora=True, use_rslora=True, target_modules=["v_proj", "gate_proj"]),
     "lora_dora_gpt2": c(G, "Lora", NO_MERGE, r=4, lora_alpha=4, use_dora=True, fan_in_fan_out=True, target_modules=["c_attn", "wte"]),

@@ -19,16 +19,21 @@ import { architectures } from '@peft/models';
 import { methods } from './methods.js';
 import type { Task } from './task.js';
 
-/** Virtual tokens whose logits come first: of a decoder, not of the encoder in front of one. */
+/**
+ * Virtual tokens whose logits come first: of a decoder, not of the encoder in front of one, but for
+ * multitask prompts, which stand in front of both.
+ */
 export function virtualTokens(folder: string, task: Task): number {
-  if (task !== 'causal') return 0;
   const path = join(folder, 'adapter_config.json');
   if (!existsSync(path)) return 0;
   const { peft_type: type, num_virtual_tokens: count } = JSON.parse(readFileSync(path, 'utf8')) as {
     peft_type: string;
     num_virtual_tokens?: number;
   };
-  return ['PROMPT_TUNING', 'P_TUNING', 'CPT'].includes(type) ? count! : 0;
+  if (task === 'seq2seq') return type === 'MULTITASK_PROMPT_TUNING' ? count! : 0;
+  if (task !== 'causal') return 0;
+  const types = ['PROMPT_TUNING', 'MULTITASK_PROMPT_TUNING', 'P_TUNING', 'CPT'];
+  return types.includes(type) ? count! : 0;
 }
 
 /**
@@ -48,7 +53,7 @@ export function readsPadding(folder: string, task: Task, model: string): boolean
   >;
   const architecture = architectureFor(config['model_type'], architectures);
   return (
-    (type === 'PROMPT_TUNING' || type === 'P_TUNING') &&
+    ['PROMPT_TUNING', 'MULTITASK_PROMPT_TUNING', 'P_TUNING'].includes(type) &&
     describeModel(architecture, architecture.parseConfig(config)).layers.encoder === 0
   );
 }
@@ -125,6 +130,7 @@ export function parameterOf(adapter: Adapter, name: string): OwnedParameter {
     .replace(/^base_model\.(.+)\.modules_to_save\.default\./, '$1.');
   const found =
     adapter.parameters.get(own) ??
+    adapter.parameters.get(own.replace(/^prompt_encoder\.(?=prefix_task_)/, '')) ??
     (own === 'prompt_encoder.embedding.weight'
       ? adapter.parameters.get('prompt_embeddings')
       : undefined);

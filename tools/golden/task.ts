@@ -149,7 +149,9 @@ export function taskLoss(
 ): Scalar {
   if (task === 'encoder') return tf.mean(tf.square(output.hidden));
   const wanted =
-    extra === 0 ? labels : withVirtual(labels, firstLabels, batch.offsets, extra, extraLabels);
+    extra === 0
+      ? labels
+      : withVirtual(labels, firstLabels, (batch.decoder ?? batch).offsets, extra, extraLabels);
   const losses = crossEntropy(output.logits!, wanted);
   const weights = extraWeights && virtualWeightsOf(wanted.length, batch.offsets, extraWeights);
   return tf.div(

@@ -5,7 +5,18 @@ import { beft, bitfit, lnTuning } from '@peft/bitfit';
 import type { AnyMethod, MethodSpec } from '@peft/core';
 import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
-import { adamss, deft, delora, glora, gralora, hira, lily, miss, peanut } from '@peft/low-rank';
+import {
+  adamss,
+  deft,
+  delora,
+  glora,
+  gralora,
+  hira,
+  lily,
+  miss,
+  peanut,
+  poly,
+} from '@peft/low-rank';
 import { loha, lokr } from '@peft/lycoris';
 import { boft, hra, oft, osf, psoft, road } from '@peft/oft';
 import {
@@ -14,6 +25,7 @@ import {
   cartridge,
   cpt,
   embeddedPrompt,
+  multitaskPromptTuning,
   prefixTuning,
   promptTuning,
   pTuning,
@@ -43,6 +55,7 @@ export const allMethods: readonly NamedMethod[] = Object.freeze([
   embeddedPrompt,
   prefixTuning,
   promptTuning,
+  multitaskPromptTuning,
   pTuning,
   adaptionPrompt,
   cartridge,
@@ -65,6 +78,7 @@ export const allMethods: readonly NamedMethod[] = Object.freeze([
   glora,
   peanut,
   lily,
+  poly,
   adamss,
   fourierft,
   waveft,

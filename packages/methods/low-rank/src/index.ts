@@ -8,4 +8,5 @@ export { hira, type HiraConfig } from './hira.js';
 export { lily, type LilyConfig } from './lily.js';
 export { miss, type MissConfig } from './miss.js';
 export { orthonormalColumns } from './orthonormal-columns.js';
+export { poly, type PolyConfig } from './poly.js';
 export { peanut, type PeanutConfig } from './peanut.js';

@@ -1,5 +1,5 @@
 import { describeOnBothEngines } from '../../../../tools/test-setup/describe-on-both-engines.js';
-import { deft, delora, glora, gralora, hira, lily, miss, peanut } from './index.js';
+import { deft, delora, glora, gralora, hira, lily, miss, peanut, poly } from './index.js';
 
 describeOnBothEngines(
   miss,
@@ -120,4 +120,23 @@ describeOnBothEngines(
   {
     badOptions: [{ options: { experts: 1 }, message: 'lily: experts must be at least 2, got 1.' }],
   },
+);
+describeOnBothEngines(
+  poly,
+  [
+    {
+      title: 'of two tasks',
+      options: { rank: 2, tasks: 2, skills: 3 },
+      merges: false,
+      mixes: false,
+    },
+    {
+      title: 'of one task and several splits',
+      options: { rank: 2, skills: 2, splits: 2, targets: 'all-linear' },
+      on: ['decoder'],
+      merges: false,
+      mixes: false,
+    },
+  ],
+  { badOptions: [{ options: { tasks: 0 }, message: 'poly: tasks must be a positive integer' }] },
 );

@@ -58,60 +58,7 @@ export const promptTuning = definePeftMethod({
     url: 'https://arxiv.org/abs/2104.08691',
   },
 
-  parseConfig(input): PromptTuningConfig {
-    check.knownKeys(OWNER, input, [
-      'virtualTokens',
-      'init',
-      'initText',
-      'initTokenIds',
-      'tokenizer',
-      'isLoaded',
-      'stacks',
-      'tokenizerOptions',
-    ]);
-    const {
-      virtualTokens = 20,
-      init = 'random',
-      initText,
-      initTokenIds,
-      tokenizer,
-      isLoaded = false,
-      stacks,
-      tokenizerOptions,
-    } = input;
-    check.positiveInteger(OWNER, 'virtualTokens', virtualTokens);
-    check.oneOf(OWNER, 'init', init, ['random', 'text', 'vocabulary']);
-    check.boolean(OWNER, 'isLoaded', isLoaded);
-    if (stacks !== undefined) check.positiveInteger(OWNER, 'stacks', stacks);
-    if (initText !== undefined) check.string(OWNER, 'initText', initText);
-    if (tokenizer !== undefined) check.string(OWNER, 'tokenizer', tokenizer);
-    if (
-      initTokenIds !== undefined &&
-      !(
-        Array.isArray(initTokenIds) &&
-        initTokenIds.length > 0 &&
-        initTokenIds.every((id) => Number.isInteger(id) && id >= 0)
-      )
-    )
-      throw new PeftError(
-        'PEFT_CONFIG_INVALID',
-        `${OWNER}: initTokenIds must be a list of at least one token id, got ${show(initTokenIds)}.`,
-      );
-    if (init === 'text' && !initTokenIds && !isLoaded)
-      throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: init 'text' needs initTokenIds.`, {
-        hint: 'pass the ids that the tokenizer makes of the text: initTokenIds: tokenizer.encode(text).ids',
-      });
-    return Object.freeze({
-      virtualTokens,
-      init,
-      isLoaded,
-      stacks,
-      tokenizerOptions,
-      initText,
-      initTokenIds,
-      tokenizer,
-    });
-  },
+  parseConfig: (input) => parsePrompt(OWNER, input),
 
   defaultTargets: tokenTargets,
 
@@ -163,9 +110,77 @@ export const promptTuning = definePeftMethod({
   },
 });
 
-function startOf(
+/** Options of a prompt that starts from rows, text or vocabulary. */
+const PROMPT_KEYS = [
+  'virtualTokens',
+  'init',
+  'initText',
+  'initTokenIds',
+  'tokenizer',
+  'isLoaded',
+  'stacks',
+  'tokenizerOptions',
+];
+
+/**
+ * @param owner the method, for messages
+ * @param more options that it has besides
+ * @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY
+ */
+export function parsePrompt(
+  owner: string,
+  input: Partial<PromptTuningConfig>,
+  more: readonly string[] = [],
+): PromptTuningConfig {
+  check.knownKeys(owner, input, [...PROMPT_KEYS, ...more]);
+  const {
+    virtualTokens = 20,
+    init = 'random',
+    initText,
+    initTokenIds,
+    tokenizer,
+    isLoaded = false,
+    stacks,
+    tokenizerOptions,
+  } = input;
+  check.positiveInteger(owner, 'virtualTokens', virtualTokens);
+  check.oneOf(owner, 'init', init, ['random', 'text', 'vocabulary']);
+  check.boolean(owner, 'isLoaded', isLoaded);
+  if (stacks !== undefined) check.positiveInteger(owner, 'stacks', stacks);
+  if (initText !== undefined) check.string(owner, 'initText', initText);
+  if (tokenizer !== undefined) check.string(owner, 'tokenizer', tokenizer);
+  if (
+    initTokenIds !== undefined &&
+    !(
+      Array.isArray(initTokenIds) &&
+      initTokenIds.length > 0 &&
+      initTokenIds.every((id) => Number.isInteger(id) && id >= 0)
+    )
+  )
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `${owner}: initTokenIds must be a list of at least one token id, got ${show(initTokenIds)}.`,
+    );
+  if (init === 'text' && !initTokenIds && !isLoaded)
+    throw new PeftError('PEFT_CONFIG_INVALID', `${owner}: init 'text' needs initTokenIds.`, {
+      hint: 'pass the ids that the tokenizer makes of the text: initTokenIds: tokenizer.encode(text).ids',
+    });
+  return Object.freeze({
+    virtualTokens,
+    init,
+    isLoaded,
+    stacks,
+    tokenizerOptions,
+    initText,
+    initTokenIds,
+    tokenizer,
+  });
+}
+
+/** What a table of prompts starts as. */
+export function startOf(
   site: SiteHandle<'sequence'>,
-  { init, initTokenIds, isLoaded }: PromptTuningConfig,
+  { init, initTokenIds, isLoaded }: Pick<PromptTuningConfig, 'init' | 'initTokenIds' | 'isLoaded'>,
   vocabularySize: number,
 ): Initializer {
   if (isLoaded) return zeros;
