@@ -79,6 +79,7 @@ const prompt = Array.from(
   (_, n) => 5 + ((n * 7919) % (description.vocabularySize - 5)),
 );
 const times: number[] = [];
+const processor: number[] = [];
 const prompts = Array.from({ length: Number(options.batch) }, (_, b) => prompt.map((id) => id + b));
 const kernels = options.profile ? watchKernels(engine) : undefined;
 await generate(model, prompts, {
@@ -87,15 +88,19 @@ await generate(model, prompts, {
     if (token.prompt !== 0) return;
     if (times.length === 0) kernels?.reset(); // the prompt is read
     times.push(performance.now());
+    const { user, system } = process.cpuUsage();
+    processor.push((user + system) / 1e3);
   },
 });
 if (kernels) console.error(kernels.report(`${options.tokens} tokens`, times.at(-1)! - times[0]!));
 // of a machine that others share it changes from minute to minute
 const bandwidth = Math.max(bandwidthBefore, readBandwidth(threads));
-const steps = times
-  .slice(1)
-  .map((time, i) => time - times[i]!)
-  .sort((a, b) => a - b);
+const [steps, processorSteps] = [times, processor].map((clock) =>
+  clock
+    .slice(1)
+    .map((time, i) => time - clock[i]!)
+    .sort((a, b) => a - b),
+) as [number[], number[]];
 const median = steps[Math.floor(steps.length / 2)]! / 1e3;
 const weightBytes = readBytes();
 const result = {
@@ -105,6 +110,8 @@ const result = {
   promptTokens: prompt.length,
   tokens: steps.length,
   medianMsPerToken: median * 1e3,
+  // of all threads, what they wait for one another included: clean with one thread
+  processorMsPerToken: processorSteps[Math.floor(processorSteps.length / 4)]!,
   batch: prompts.length,
   tokensPerSecond: prompts.length / median,
   megabytesPerToken: weightBytes / 1e6,
