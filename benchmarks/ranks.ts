@@ -65,10 +65,12 @@ const twoRanks = (): MeasuredSteps =>
   ]);
 
 const ratios: number[] = [];
+const byProcessor: number[] = [];
 const shares: number[] = [];
 for (let round = 0; round < Number(options.rounds); round += 1) {
   const [threads, ranks] = [oneProcess(), twoRanks()];
   ratios.push(ranks.tokensPerSecond / threads.tokensPerSecond);
+  byProcessor.push(ranks.tokensPerProcessorSecond / threads.tokensPerProcessorSecond);
   shares.push(...ranks.seconds.map((seconds) => seconds / median(ranks.seconds)));
   console.log(
     `round ${round + 1}: ${threads.tokensPerSecond.toFixed(0)} tokens/s by two threads, ` +
@@ -76,10 +78,10 @@ for (let round = 0; round < Number(options.rounds); round += 1) {
       `${ratios.at(-1)!.toFixed(3)} (loss ${threads.loss.toFixed(4)} and ${ranks.loss.toFixed(4)})`,
   );
 }
-console.log(
-  `two ranks of one thread ÷ two threads: ${median(ratios).toFixed(3)} ` +
-    `(${Math.min(...ratios).toFixed(3)} to ${Math.max(...ratios).toFixed(3)})`,
-);
+const spread = (values: readonly number[]): string =>
+  `${median(values).toFixed(3)} (${Math.min(...values).toFixed(3)} to ${Math.max(...values).toFixed(3)})`;
+console.log(`two ranks of one thread ÷ two threads: ${spread(ratios)} by the clock`);
+console.log(`the same by processor time: ${spread(byProcessor)}`);
 for (const ranks of [2, 4, 8])
   console.log(
     `simulated, 8B with LoRA of rank 16, ${ranks} ranks at 1 Gbit/s and 1 ms: ` +

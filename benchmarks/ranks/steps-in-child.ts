@@ -77,6 +77,12 @@ const pack = (picked: ArrayLike<number>): CausalBatch => {
 const lengths = new Array<number>(rows * steps).fill(length);
 const bus = createTrainEventBus();
 const ends: number[] = [];
+/** All ranks pack every micro-batch; events are told to the first alone. */
+let [packed, warmSeconds] = [0, 0];
+function processorSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
 let loss = Number.NaN;
 bus.listen((event) => {
   if (event.type !== 'step/completed') return;
@@ -86,7 +92,13 @@ bus.listen((event) => {
 await train({
   model,
   task: causalLanguageModel(),
-  data: { lengths, pack: (picked) => pack(picked) },
+  data: {
+    lengths,
+    pack: (picked) => {
+      if (packed++ === rows) warmSeconds = processorSeconds();
+      return pack(picked);
+    },
+  },
   order: createBatchOrder({ lengths, batchSize: rows, microBatchSize: 1, seed: 0 }),
   optimizer: adamw(),
   schedule: constantSchedule({ learningRate: 1e-4 }),
@@ -95,9 +107,12 @@ await train({
   bus,
 });
 const seconds = ends.slice(1).map((end, i) => (end - ends[i]!) / 1e3);
+const spent = Float64Array.of(processorSeconds() - warmSeconds);
+await collective.allReduce(spent, 'sum');
 const report: MeasuredSteps = {
   seconds,
   tokensPerSecond: (rows * length) / median(seconds),
+  tokensPerProcessorSecond: (rows * length * seconds.length) / spent[0]!,
   loss,
 };
 if (collective.rank === 0) console.log(JSON.stringify(report));
