@@ -16,7 +16,7 @@ if (!canRun)
   console.log('not tried: fits in stages, which need Open MPI and the addon of @peft/mpi');
 
 /** Ranks load everything from source, on a machine that may be busy. */
-const PROCESSES_MS = 300_000;
+const PROCESSES_MS = 600_000;
 
 let llama: TinyLlama;
 beforeAll(() => {
