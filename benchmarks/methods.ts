@@ -4,19 +4,18 @@
  *
  *     npm run bench:methods [-- --only lora,ia3 --minutes 10]   trains what the results lack yet
  *     npm run bench:methods -- --again lora                     forgets these rows and trains them anew
- *     npm run bench:methods -- --page                           only writes the page anew
+ *     npm run bench:methods -- --minutes 0                      only prints the table
  *
  * Results are kept in results/methods.json after each run, so that it may be stopped and started at
- * any time; results/methods.md and docs/methods.md are made from that file. A method trains in a
+ * any time; docs/methods.md is made from that file. A method trains in a
  * process of its own, whose peak memory is that of its first run, loading included.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { fileURLToPath } from 'node:url';
 import { check } from '@peft/errors';
 import { COMPARED } from './methods/compared.js';
-import { resultsPage } from './methods/results-page.js';
+import { comparisonTable } from './methods/results-page.js';
 import { BUDGET, RESULTS, type MethodResult, type Results } from './methods/results.js';
 import { rowsOf } from './methods/runs.js';
 
@@ -25,7 +24,6 @@ const { values: options } = parseArgs({
     only: { type: 'string' },
     again: { type: 'string' },
     minutes: { type: 'string', default: '600' },
-    page: { type: 'boolean', default: false },
   },
 });
 const names = COMPARED.map(({ name }) => name);
@@ -34,20 +32,16 @@ const results = readResults();
 for (const name of named('again', options.again) ?? []) delete results.methods[name];
 
 const end = Date.now() + Number(options.minutes) * 60_000;
-if (!options.page)
-  for (const compared of COMPARED.filter(({ name }) => asked.includes(name))) {
-    if (Date.now() > end) break;
-    await rowsOf(compared, results.methods[compared.name], (result) => keep(compared.name, result));
-  }
-const page = fileURLToPath(new URL('results/methods.md', import.meta.url));
-writeFileSync(page, resultsPage(results));
-console.log(
-  'wrote benchmarks/results/methods.md; docs/methods.md: see tools/checks/methods-page.ts',
-);
+for (const compared of COMPARED.filter(({ name }) => asked.includes(name))) {
+  if (Date.now() > end) break;
+  await rowsOf(compared, results.methods[compared.name], (result) => keep(compared.name, result));
+}
+console.log(['', ...comparisonTable(results)].join('\n'));
+console.log('docs/methods.md shows this: node tools/run-source.mjs tools/checks/methods-page.ts');
 
 function keep(name: string, result: MethodResult): void {
   results.methods[name] = result;
-  writeFileSync(RESULTS, `${JSON.stringify(results, null, 1)}\n`);
+  writeFileSync(RESULTS, `${JSON.stringify(results, null, 2)}\n`);
   const last = result.runs.at(-1);
   console.log(
     name.padEnd(20),

@@ -50,29 +50,25 @@ export function resultsPreface({ budget, machine }: Results): string {
   );
 }
 
-/** The page of results. */
-export function resultsPage(results: Results): string {
-  const rows = COMPARED.map(({ name }) => {
+/** A row for each that trained, the best first, and why others did not. */
+export function comparisonTable(results: Results): string[] {
+  const rows = COMPARED.flatMap(({ name }) => {
     const cells = resultCells(results.methods[name]);
-    return cells && `| ${[name, ...cells].join(' | ')} |`;
-  });
+    return cells ? [{ score: cells[0]!, line: `| ${[name, ...cells].join(' | ')} |` }] : [];
+  }).sort((a, b) => (a.score < b.score ? 1 : -1));
   const refused = COMPARED.flatMap(({ name }) => {
-    const reason = results.methods[name]?.refused;
-    return reason === undefined ? [] : [`- \`${name}\`: ${reason}`];
+    const reason = results.methods[name]?.refused?.split('\n')[0];
+    return reason === undefined ? [] : [`\`${name}\` (${reason.replace(/^\w+: /, '')})`];
   });
+  const missing = COMPARED.filter(({ name }) => !results.methods[name]).map(
+    ({ name }) => `\`${name}\``,
+  );
   return [
-    '# Every method on one task',
-    '',
-    resultsPreface(results),
-    '',
-    'Made by `npm run bench:methods` from [methods.json](methods.json), which holds every run.',
-    '',
     `| ${['method', ...RESULT_HEADINGS].join(' | ')} |`,
     `|---|${RESULT_HEADINGS.map(() => '---:|').join('')}`,
-    ...rows.filter((row) => row !== undefined),
+    ...rows.map(({ line }) => line),
     '',
-    ...(refused.length > 0
-      ? ['Not for this model or without more to go on:', '', ...refused, '']
-      : []),
-  ].join('\n');
+    ...(refused.length > 0 ? [`Not on this model, or not alone: ${refused.join('; ')}.`, ''] : []),
+    ...(missing.length > 0 ? [`Not measured yet: ${missing.join(', ')}.`, ''] : []),
+  ];
 }

@@ -21,12 +21,18 @@ import peft
 import torch
 import transformers
 from peft import PeftModel, get_peft_model_state_dict
+from peft.tuners.lora.variants import QALoraLinearVariant
 from safetensors.torch import load_file, save_file
 
 from make_adapter_cases import ATOL, CLASSES, LENGTHS, compared, make_batch, run
 from method_cases import CASES, PROMPTS
 
 transformers.T5ForConditionalGeneration._prepare_encoder_decoder_kwargs_for_generation = None  # PEFT 0.21 asks for it
+plain_variant = peft.tuners.lora.layer.Linear.resolve_lora_variant
+# PEFT has QA-LoRA for GPTQ's layers alone, by a class that suits any other
+peft.tuners.lora.layer.Linear.resolve_lora_variant = lambda layer, *, config, **more: (
+    QALoraLinearVariant() if config.use_qalora else plain_variant(layer, config=config, **more)
+)
 TASKS = dict(causal="CAUSAL_LM", seqcls="SEQ_CLS", seq2seq="SEQ_2_SEQ_LM")
 STEPS = 5
 TRAINING = dict(lr=0.005, betas=[0.9, 0.98], eps=1e-8, weight_decay=0.02, max_grad_norm=None, steps=STEPS)

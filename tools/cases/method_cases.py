@@ -173,6 +173,8 @@ CASES = {
     "lora_mica": c(M, "Lora", r=3, init_lora_weights="mica", target_modules=["o_proj"]),
     "lora_kasa": c(M, "Lora", r=3, target_modules=["o_proj"], kasa_config=dict()),
     "lora_bdlora": c(L, "Lora", r=4, target_modules=["q_proj", "o_proj", "up_proj"], use_bdlora=dict(target_modules_bd_a=["o_proj"], target_modules_bd_b=["q_proj"], nblocks=2, match_strict=False)),
+    "lora_qalora": c(M, "Lora", NO_MERGE, r=3, lora_alpha=5, use_qalora=True, qalora_group_size=8, target_modules=["q_proj", "down_proj"]),
+    "lora_qalora_bert": c(B, "Lora", NO_MERGE, r=2, lora_alpha=2, use_rslora=True, use_qalora=True, qalora_group_size=4, lora_dropout=0.2, target_modules=["key"]),
     "lora_mica_wide": c(M, "Lora", NO_MERGE, r=3, lora_alpha=5, init_lora_weights="mica", target_modules=["q_proj", "down_proj"]),
     "lora_kasa_bert": c(B, "Lora", r=3, lora_alpha=6, target_modules=["key"], kasa_config=dict(beta=0.01, gamma=0.02), bias="lora_only"),
     "lora_bias_all": c(B, "Lora", r=2, lora_alpha=3, bias="all", target_modules=["key"]),

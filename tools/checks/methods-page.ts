@@ -2,10 +2,13 @@
  * What every method says of itself, as a page: `node tools/run-source.mjs tools/checks/methods-page.ts`
  * prints docs/methods.md.
  */
+import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { architectureFor, describeModel, peftTypeOf, specOf, type OptionLine } from '@peft/core';
 import { allMethods, methodFacts, type MethodFacts, type NamedMethod } from '@peft/methods';
 import { architectures } from '@peft/models';
+import { comparisonTable, resultsPreface } from '../../benchmarks/methods/results-page.js';
+import { RESULTS, type Results } from '../../benchmarks/methods/results.js';
 import { COUNTED_MODELS, type CountedModel } from './count-parameters.js';
 
 const descriptionOf = ({ config, head }: CountedModel) => {
@@ -32,6 +35,7 @@ export function methodsPage(): string {
     `|---|---|---|${COUNTED_MODELS.map(() => '---:|').join('')}`,
     ...allMethods.map(row),
     '',
+    ...comparison(),
     ...allMethods.flatMap(section),
   ].join('\n');
 }
@@ -42,6 +46,18 @@ function row(method: NamedMethod): string {
   const counts = facts.map((each) => each?.trainable.toLocaleString('en') ?? '–');
   const merges = known?.merges ? 'yes' : 'no';
   return `| [\`${method.name}\`](#${anchorOf(method)}) | ${cell(method.formula ?? '')} | ${merges} | ${counts.join(' | ')} |`;
+}
+
+/** What `npm run bench:methods` measured. */
+function comparison(): string[] {
+  const results = JSON.parse(readFileSync(RESULTS, 'utf8')) as Results;
+  return [
+    '## On one task',
+    '',
+    ...comparisonTable(results),
+    `${resultsPreface(results)} Every run: [methods.json](../benchmarks/results/methods.json); made by \`npm run bench:methods\`.`,
+    '',
+  ];
 }
 
 const anchorOf = ({ name }: NamedMethod): string => name;

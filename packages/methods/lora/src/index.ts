@@ -19,4 +19,9 @@ export type { BlockDiagonal, KasaTerms } from './variants/variant-options.js';
 export { loraPeftKeys } from './formats/lora-peft-config.js';
 export { savePlainLora, toPlainLora } from './combinations/plain-lora.js';
 export { nearestLora, type NearestLora, type SiteEnergy } from './combinations/nearest-lora.js';
+export {
+  reduceIntruders,
+  type ReducedIntruders,
+  type ReduceIntrudersOptions,
+} from './combinations/reduce-intruders.js';
 export { mlxFormat } from './formats/mlx-format.js';

@@ -62,6 +62,8 @@ export interface LoraConfig {
   readonly kasa?: KasaTerms;
   /** BD-LoRA: one of the matrices is block-diagonal. */
   readonly blockDiagonal?: BlockDiagonal;
+  /** QA-LoRA: how many neighbouring inputs the low-rank path reads as one. */
+  readonly poolSize?: number;
 }
 
 const KEYS: readonly (keyof LoraConfig)[] = [
@@ -82,6 +84,7 @@ const KEYS: readonly (keyof LoraConfig)[] = [
   'invocationTokens',
   'kasa',
   'blockDiagonal',
+  'poolSize',
 ];
 
 /** @throws PEFT_CONFIG_INVALID, PEFT_CONFIG_UNKNOWN_KEY */
@@ -105,6 +108,7 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
     invocationTokens,
     kasa,
     blockDiagonal,
+    poolSize,
   } = input;
   check.positiveInteger('lora', 'rank', rank);
   check.positive('lora', 'alpha', alpha);
@@ -154,6 +158,7 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
     invocationTokens,
     kasa,
     blockDiagonal,
+    poolSize,
   });
 }
 
@@ -170,12 +175,13 @@ function checkDataStart(input: Partial<LoraConfig>): void {
     );
   }
   parseDataStart(init, dataStart);
-  const { invocationTokens, kasa, blockDiagonal } = input;
+  const { invocationTokens, kasa, blockDiagonal, poolSize } = input;
   const others = {
     ...(init === 'eva' ? {} : { dora, invocationTokens }),
     gating,
     kasa,
     blockDiagonal,
+    poolSize,
     targetParameters: targetParameters?.length,
   };
   const found = Object.entries(others).find(([, value]) => value);
@@ -189,8 +195,10 @@ function checkDataStart(input: Partial<LoraConfig>): void {
 
 /** Each computes something else in the place of B·A. */
 function checkVariants(input: Partial<LoraConfig>): void {
-  const { invocationTokens, kasa, blockDiagonal, dora, loraBias, gating, targetParameters } = input;
-  const asked = { invocationTokens, kasa, blockDiagonal };
+  const { invocationTokens, kasa, blockDiagonal, poolSize } = input;
+  const { dora, loraBias, gating, targetParameters } = input;
+  if (poolSize !== undefined) check.positiveInteger('lora', 'poolSize', poolSize);
+  const asked = { invocationTokens, kasa, blockDiagonal, poolSize };
   const own = Object.entries(asked).flatMap(([name, value]) => (value === undefined ? [] : [name]));
   if (own.length === 0) return;
   const others = { dora, loraBias, gating, targetParameters: targetParameters?.length };

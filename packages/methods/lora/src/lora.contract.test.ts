@@ -55,6 +55,7 @@ const FORMS: readonly MethodCase<'lora'>[] = [
     title: 'with a block-diagonal A (BD-LoRA)',
     options: { rank: 4, blockDiagonal: { a: ['v'], blocks: 2, strict: false } },
   },
+  { title: 'on pools of inputs (QA-LoRA)', options: { rank: 2, alpha: 3, poolSize: 2 } },
   { title: 'from QR (OLoRA)', options: { rank: 2, alpha: 3, init: 'olora' } },
   {
     title: 'for a 4-bit base (LoftQ)',
@@ -159,6 +160,10 @@ describePeftMethod(lora, [{ title: 'by default' }, ...(isLong ? FORMS : onShapes
     {
       options: { blockDiagonal: { blocks: 0 } },
       message: 'lora: blockDiagonal.blocks must be a positive integer, got 0.',
+    },
+    {
+      options: { poolSize: 2, dora: true },
+      message: 'lora: poolSize goes with plain LoRA alone, got dora, too.',
     },
     {
       options: { dora: true, loraBias: true },

@@ -33,6 +33,7 @@ import {
   isSubtracted,
   subtractedLora,
 } from './variants/subtracted-start.js';
+import { pooledLora } from './variants/pooled-lora.js';
 import { fromPeftLoraConfig, toPeftLoraConfig } from './formats/lora-peft-config.js';
 
 declare module '@peft/core' {
@@ -87,6 +88,7 @@ export const lora = definePeftMethod({
       unfreezeBiases(config.bias, site, context);
       const { blockDiagonal, kasa, invocationTokens } = config;
       if (blockDiagonal) return blockDiagonalLora(site, config, blockDiagonal, context);
+      if (config.poolSize) return pooledLora(site, config, config.poolSize, context);
       if (kasa) truncateBase(site, strengthAt(site.path, config).rank, context);
       const matrices = makeMatrices(site, config, context);
       if (kasa) return kasaLinear(matrices, config.dropout, kasa, context);
@@ -120,7 +122,7 @@ export const lora = definePeftMethod({
 
 /** @throws PEFT_CONFIG_UNSUPPORTED */
 function refuseVariant(path: string, config: LoraConfig): void {
-  const named = (['invocationTokens', 'kasa', 'blockDiagonal'] as const).find(
+  const named = (['invocationTokens', 'kasa', 'blockDiagonal', 'poolSize'] as const).find(
     (name) => config[name],
   );
   const own = config.init === 'mica' ? "init 'mica'" : named;

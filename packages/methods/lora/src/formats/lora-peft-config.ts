@@ -16,6 +16,7 @@ export function loraPeftKeys(sites: readonly Site[]): Record<string, unknown> {
     alora_invocation_tokens: null,
     kasa_config: null,
     use_bdlora: null,
+    use_qalora: false,
     r: 8,
     lora_alpha: 8,
     lora_dropout: 0,
@@ -65,6 +66,8 @@ export function toPeftLoraConfig(
     alora_invocation_tokens: config.invocationTokens ?? null,
     kasa_config: config.kasa ?? null,
     use_bdlora: config.blockDiagonal ? toPeftBlocks(config.blockDiagonal) : null,
+    use_qalora: config.poolSize !== undefined,
+    ...(config.poolSize === undefined ? {} : { qalora_group_size: config.poolSize }),
   };
 }
 
@@ -140,6 +143,8 @@ export function fromPeftLoraConfig(json: Readonly<Record<string, unknown>>): Par
     invocationTokens: (json['alora_invocation_tokens'] ??
       undefined) as LoraConfig['invocationTokens'],
     kasa: (json['kasa_config'] ?? undefined) as LoraConfig['kasa'],
+    poolSize:
+      json['use_qalora'] === true ? ((json['qalora_group_size'] ?? 16) as number) : undefined,
     blockDiagonal: isSettings(json['use_bdlora']) ? fromPeftBlocks(json['use_bdlora']) : undefined,
   };
   return Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
@@ -151,7 +156,6 @@ const UNSUPPORTED: readonly { readonly key: string; readonly off: unknown }[] = 
     key,
     off: null,
   })),
-  { key: 'use_qalora', off: false },
 ];
 
 /** These only choose start values, which the file replaces. */
