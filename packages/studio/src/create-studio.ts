@@ -67,6 +67,7 @@ export async function createStudio(options: StudioOptions): Promise<Studio> {
       const { port: own } = server.address() as AddressInfo;
       const name = host.includes(':') ? `[${host}]` : host;
       hosts = [...LOOPBACK, name].map((each) => `${each}:${own}`);
+      void context.index.readAhead();
       return { url: `http://${name}:${own}/?token=${token}` };
     },
     close: async () => {

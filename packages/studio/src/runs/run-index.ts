@@ -55,6 +55,19 @@ export class RunIndex {
     return log;
   }
 
+  /**
+   * Reads what the page asks for first, the events of the newest run, while its browser opens. What
+   * cannot be read is told when it is asked for.
+   */
+  async readAhead(): Promise<void> {
+    try {
+      const [newest] = await this.list();
+      if (newest) await this.log(newest.id);
+    } catch {
+      // a run that is being moved, or no run yet
+    }
+  }
+
   #isReallyInside(path: string): boolean {
     return isInside(realpathSync(this.folder), realpathSync(path));
   }

@@ -38,10 +38,21 @@ export async function expectedTime(
     seconds: (tokens.mean * rows * operationsPerToken) / operationsPerSecond,
     basis:
       `an estimate: no run of this model was seen here yet. Its matrices need ` +
-      `${(operationsPerToken / 1e9).toPrecision(2)} billion operations a token, of which this engine ` +
-      `did ${(operationsPerSecond / 1e9).toPrecision(2)} billion a second just now; all else comes on top`,
+      `${inWords(operationsPerToken)} operations a token, of which this engine did ` +
+      `${inWords(operationsPerSecond)} a second just now; all else comes on top`,
     isLeast: true,
   };
+}
+
+/** `9.4 million`, `130 billion`: two digits say enough of an estimate. */
+function inWords(count: number): string {
+  const [size, name] = (
+    [
+      [1e12, 'trillion'],
+      [1e9, 'billion'],
+    ] as const
+  ).find(([least]) => count >= least) ?? [1e6, 'million'];
+  return `${Number((count / size).toPrecision(2))} ${name}`;
 }
 
 function median(values: readonly (number | null)[]): number | undefined {
