@@ -24,23 +24,9 @@ export function likeliest(logits: Float32Array): number {
  * p = softmax(logits/temperature) over the `topK` likeliest tokens and those as likely as the last
  * of them, then over the fewest of these, likeliest first, whose sum reaches `topP`.
  */
-export function tokenDistribution(
-  logits: Float32Array,
-  { temperature, topK, topP }: Sampling,
-): TokenDistribution {
-  const least =
-    topK > 0 && topK < logits.length ? kthLargest(logits, topK) : Number.NEGATIVE_INFINITY;
-  const largest = logits[likeliest(logits)]!;
-  // plain loops: there are a hundred thousand tokens, and callbacks take five times as long
-  const weights = new Float64Array(logits.length);
-  let total = 0;
-  for (let id = 0; id < logits.length; id += 1) {
-    const logit = logits[id]!;
-    if (!(logit >= least)) continue;
-    const weight = Math.exp((logit - largest) / temperature);
-    weights[id] = weight;
-    total += weight;
-  }
+export function tokenDistribution(logits: Float32Array, options: Sampling): TokenDistribution {
+  const { topP } = options;
+  const { weights, total } = tokenWeights(logits, options);
   // Tokens of at most (1 − topP)/V each have no more than 1 − topP together: they are left out
   // before anything is sorted.
   const cut = topP < 1 ? (total * (1 - topP)) / logits.length : 0;
@@ -56,6 +42,27 @@ export function tokenDistribution(
   let mass = 0;
   for (const id of ids) mass += weights[id]!;
   return { ids, probabilities: ids.map((id) => weights[id]! / mass) };
+}
+
+/** What `topK` leaves of softmax(logits/temperature)·Σ, 0 of the others. */
+function tokenWeights(
+  logits: Float32Array,
+  { temperature, topK }: Sampling,
+): { readonly weights: Float64Array; readonly total: number } {
+  const least =
+    topK > 0 && topK < logits.length ? kthLargest(logits, topK) : Number.NEGATIVE_INFINITY;
+  const largest = logits[likeliest(logits)]!;
+  // plain loops: there are a hundred thousand tokens, and callbacks take five times as long
+  const weights = new Float64Array(logits.length);
+  let total = 0;
+  for (let id = 0; id < logits.length; id += 1) {
+    const logit = logits[id]!;
+    if (!(logit >= least)) continue;
+    const weight = Math.exp((logit - largest) / temperature);
+    weights[id] = weight;
+    total += weight;
+  }
+  return { weights, total };
 }
 
 /** The token of the uniform number `u` in [0, 1). */
@@ -85,7 +92,22 @@ export function chooseToken(
   const key = seeds
     ? randomKey(seeds[prompt]!, 'generate', 0)
     : randomKey(seed, 'generate', prompt);
-  return drawToken(tokenDistribution(logits, options), randomUniform(key, step));
+  const u = randomUniform(key, step);
+  return options.topP < 1
+    ? drawToken(tokenDistribution(logits, options), u)
+    : drawByWeight(tokenWeights(logits, options), u);
+}
+
+/** As `drawToken` of the distribution without `topP`, whose list would be as long as the vocabulary. */
+function drawByWeight({ weights, total }: ReturnType<typeof tokenWeights>, u: number): number {
+  let last = 0;
+  for (let id = 0, sum = 0; id < weights.length; id += 1) {
+    if (!(weights[id]! > 0)) continue;
+    sum += weights[id]! / total;
+    if (u < sum) return id;
+    last = id;
+  }
+  return last;
 }
 
 /** Changes the logits of tokens that stand in the text: z/penalty where z > 0, else z·penalty. */
