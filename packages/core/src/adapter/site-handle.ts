@@ -31,6 +31,10 @@ export function withWeights(
     },
     dequantizedWeightAt: (path) =>
       needHost().readBase(siteAt(adapter.description, 'linear', path).weight) as Tensor2D,
+    baseBias: () =>
+      'bias' in site && typeof site.bias === 'string'
+        ? (needHost().readBase(site.bias) as Tensor1D)
+        : undefined,
     biasInForce: () => {
       if (!('bias' in site) || typeof site.bias !== 'string') return undefined;
       return (adapter.unfrozen(site.bias)?.value ?? needHost().vector(site.bias)) as Tensor1D;

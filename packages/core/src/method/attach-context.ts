@@ -195,6 +195,8 @@ export interface SiteWeights {
    * The base weight as float32 `[out, in]` or `[rows, D]`, without adapters; the caller disposes.
    */
   dequantizedWeight(): Tensor2D;
+  /** The base bias as float32, without adapters; the caller disposes. Undefined where there is none. */
+  baseBias(): Tensor1D | undefined;
   /**
    * The bias in force (the base's, or this adapter's trained copy), owned by the model; undefined
    * where there is none.

@@ -104,7 +104,9 @@ function rowsWithBias(site: SiteHandle<'linear'>): Rows {
   const weight = site.dequantizedWeight();
   const rows = rowsOf(weight.dataSync(), site.outFeatures, site.inFeatures);
   weight.dispose();
-  const bias = site.biasInForce()?.dataSync();
+  const own = site.baseBias();
+  const bias = own?.dataSync();
+  own?.dispose();
   return bias ? rows.map((row, o) => Float64Array.of(...row, bias[o]!)) : rows;
 }
 
