@@ -18,7 +18,7 @@ const ROUNDS = 8;
 const STARTS = 48;
 /** Directions of a site of which all signs are tried together. */
 const WIDEST = 6;
-/** Root mean square of the logits' differences at which the signs are those of the case. */
+/** Root mean square of the logits' differences at which the signs are those of the case, at least. */
 const CLOSE = 2e-5;
 
 /** @returns a copy of the folder whose config says the signs; the caller removes it */
@@ -36,21 +36,27 @@ export async function withSigns({ folder, json, comparison, open, pack }: Check)
     );
     load(adapter, join(copy, 'adapter_model.safetensors'));
     const packed = pack(json.batch);
-    const wanted = comparison.golden.tensors.get('logits')!.values;
+    const { values: wanted, tolerance } = comparison.golden.tensors.get('logits')!;
     const error = (): number =>
       tf.tidy(() => {
         const found = comparedOf(json.task, model.forward(packed.batch), packed);
         const squares = wanted.reduce((sum, value, i) => sum + (value - found[i]!) ** 2, 0);
         return Math.sqrt(squares / wanted.length);
       });
-    config['psoft_signs'] = search(adapter, config['r'] as number, error);
+    const close = Math.max(CLOSE, (tolerance ?? 0) / 2);
+    config['psoft_signs'] = search(adapter, config['r'] as number, error, close);
     return Promise.resolve();
   });
   writeFileSync(path, JSON.stringify(config));
   return copy;
 }
 
-function search(adapter: Adapter, rank: number, error: () => number): Record<string, string> {
+function search(
+  adapter: Adapter,
+  rank: number,
+  error: () => number,
+  close: number,
+): Record<string, string> {
   const sites = adapter.wrappedSites.map(({ path }) => path);
   const signs = new Map(sites.map((path) => [path, new Array<number>(rank).fill(1)]));
   const flip = (path: string, k: number): void => {
@@ -66,24 +72,27 @@ function search(adapter: Adapter, rank: number, error: () => number): Record<str
   const wide = Math.min(rank - 1, WIDEST);
   const steps = Array.from({ length: 2 ** wide }, (_, i) => 1 + Math.log2((i + 1) & -(i + 1)));
   let random = 1;
+  let found = { error: Number.POSITIVE_INFINITY, signs: new Map<string, readonly number[]>() };
   for (let start = 0; start < STARTS; start += 1) {
     let best = error();
-    for (let round = 0; round < ROUNDS && best > CLOSE; round += 1) {
+    for (let round = 0; round < ROUNDS && best > close; round += 1) {
       const before = best;
       for (const path of sites) {
         let [kept, since] = [best, [] as number[]];
         for (const k of steps.slice(0, -1)) {
           flip(path, k);
           since.push(k);
-          const found = error();
-          if (found < kept) [kept, since] = [found, []];
+          const now = error();
+          if (now < kept) [kept, since] = [now, []];
         }
         since.forEach((k) => flip(path, k)); // back to the best
         best = kept;
       }
       if (best === before) break;
     }
-    if (best <= CLOSE) break;
+    if (best < found.error)
+      found = { error: best, signs: new Map([...signs].map(([path, each]) => [path, [...each]])) };
+    if (best <= close) break;
     for (const path of sites)
       for (let k = 1; k < rank; k += 1) {
         random = (Math.imul(random, 1664525) + 1013904223) >>> 0;
@@ -91,7 +100,7 @@ function search(adapter: Adapter, rank: number, error: () => number): Record<str
       }
   }
   return Object.fromEntries(
-    [...signs]
+    [...found.signs]
       .map(([path, each]) => [path, each.map((sign) => (sign > 0 ? '+' : '-')).join('')] as const)
       .sort(([a], [b]) => (a < b ? -1 : 1)),
   );
