@@ -107,7 +107,7 @@ export async function checkTraining(each: Check): Promise<void> {
  * Gradients of the trainables by name, zeros for those that the loss does not depend on, and the loss
  * with what the method adds to it.
  */
-function gradientsOf(
+export function gradientsOf(
   model: Model,
   adapter: Adapter,
   task: Task,
