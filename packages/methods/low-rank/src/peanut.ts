@@ -17,7 +17,8 @@ import {
   queryValueTargets,
   zeros,
 } from '@peft/core';
-import { activate, activationNamed, freezeTensor, linear } from '@peft/ops';
+import { freezeTensor, linear } from '@peft/ops';
+import { sigmaNamed } from './peanut-activation.js';
 
 /** Options of PEANuT. */
 export interface PeanutConfig {
@@ -25,7 +26,7 @@ export interface PeanutConfig {
   readonly rank: number;
   /** Encoders, and as many decoders, between A and B. Default 0. */
   readonly depth: number;
-  /** σ, as Hugging Face's configs name it. Default `relu`. */
+  /** σ, as transformers' `ACT2FN` names it, those with parameters of their own excepted. Default `relu`. */
   readonly activation: string;
   /** s. Default 1. */
   readonly scaling: number;
@@ -57,7 +58,7 @@ export const peanut = definePeftMethod({
     depth: { default: 0, is: 'nonNegativeInteger', peft: 'depth' },
     activation: {
       default: 'relu',
-      is: (_owner, _field, value) => void activationNamed(value as string),
+      is: (_owner, _field, value) => void sigmaNamed(value as string),
       peft: 'act_fn',
     },
     scaling: { default: 1, is: 'finite', peft: 'scaling' },
@@ -68,7 +69,7 @@ export const peanut = definePeftMethod({
   attach: {
     linear(site, config, context) {
       const { rank: r, depth, initWeights } = config;
-      const sigma = activationNamed(config.activation);
+      const sigma = sigmaNamed(config.activation);
       const matrix = (name: string, shape: readonly [number, number], init = kaimingUniform) =>
         context.param(`${name}.weight`, shape, init);
       const layers = (name: string) =>
@@ -81,14 +82,13 @@ export const peanut = definePeftMethod({
       /** g `[in, r]` of a weight `[out, in]`. */
       const network = (weight: Tensor2D): Tensor2D => {
         const turned = freezeTensor(tf.transpose(weight)) as Tensor2D;
-        let h = activate(sigma, linear(turned, a.value));
+        let h = sigma(linear(turned, a.value));
         const read: Tensor2D[] = [];
         for (const { value } of encoders) {
           read.push(h);
-          h = activate(sigma, linear(h, value));
+          h = sigma(linear(h, value));
         }
-        for (const { value } of decoders)
-          h = tf.add(activate(sigma, linear(h, value)), read.pop()!);
+        for (const { value } of decoders) h = tf.add(sigma(linear(h, value)), read.pop()!);
         return h;
       };
       return {
