@@ -105,7 +105,8 @@ export async function checkTraining(each: Check): Promise<void> {
 
 /**
  * Gradients of the trainables by name, zeros for those that the loss does not depend on, and the loss
- * with what the method adds to it.
+ * with what the method adds to it. An expert that no token went to is part of a parameter of PEFT's
+ * that has a gradient, and is updated with it.
  */
 export function gradientsOf(
   model: Model,
@@ -134,6 +135,10 @@ export function gradientsOf(
   );
   const loss = value.dataSync()[0]!;
   value.dispose();
+  for (const { name, value: variable } of trained) {
+    const site = adapter.parameters.get(name)?.site;
+    if (site?.kind === 'linear' && site.entry) grads[variable.name] ??= tf.zerosLike(variable);
+  }
   return {
     loss,
     gradients: Object.fromEntries(
