@@ -12,6 +12,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { MethodSpec } from '@peft/core';
+import { lora } from '@peft/lora';
 import * as tf from '@tensorflow/tfjs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PeftPredictor } from '../src/index.js';
@@ -35,11 +37,13 @@ async function fit(
     resume = false,
     rows = quickRows(40),
     hyperparameters = {},
+    method,
   }: {
     stopAt?: number;
     resume?: boolean;
     rows?: ReturnType<typeof quickRows>;
     hyperparameters?: object;
+    method?: MethodSpec;
   } = {},
 ) {
   const { predictor, events } = quickPredictor({ path, ...OPTIONS, hyperparameters });
@@ -47,7 +51,7 @@ async function fit(
   predictor.listen(
     (event) => event.type === 'step/completed' && event.step === stopAt && controller.abort(),
   );
-  const error: unknown = await predictor.fit(rows, { resume, signal: controller.signal }).then(
+  const error: unknown = await predictor.fit(rows, { resume, method, signal: controller.signal }).then(
     () => undefined,
     (reason: unknown) => reason,
   );
@@ -88,6 +92,23 @@ describe('a fit that is stopped', () => {
     }
     expect(tf.memory().numTensors).toBe(before);
   });
+
+  it.each(['eva', 'corda', 'lora_ga'] as const)(
+    'that started from data as %s goes on to the same adapter, which loads',
+    async (init) => {
+      const method = lora({ rank: 2, init });
+      const [whole, path] = [join(folder, 'whole'), join(folder, 'stopped')];
+      expect((await fit(whole, { method })).error).toBeUndefined();
+      await fit(path, { method, stopAt: 2 });
+      expect((await fit(path, { method, resume: true })).error).toBeUndefined();
+      expect(adapterOf(path).equals(adapterOf(whole))).toBe(true);
+      const texts = quickRows(4).map(({ text }) => ({ text }));
+      const [fitted, loaded] = [await PeftPredictor.load(whole), await PeftPredictor.load(path)];
+      expect(await loaded.predictProba(texts)).toEqual(await fitted.predictProba(texts));
+      fitted.dispose();
+      loaded.dispose();
+    },
+  );
 
   it('refuses to go on with other data or settings, or without being asked', async () => {
     const path = join(folder, 'run');
