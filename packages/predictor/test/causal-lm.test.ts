@@ -1,5 +1,6 @@
 import { cpSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { lora } from '@peft/lora';
 import { useTemporaryFolder } from '@peft/testing';
 import * as tf from '@tensorflow/tfjs';
 import { describe, expect, it } from 'vitest';
@@ -70,6 +71,20 @@ describe('a causal language model', () => {
         'exact_match looks at texts that the model writes',
       ) as string,
     });
+    expect(events.some(({ type }) => type === 'weights/loaded')).toBe(false);
+    predictor.dispose();
+  });
+
+  it('refuses, before it is loaded, to start from data where ranks hold it together', async () => {
+    const { predictor, events } = predictorOf('causal-lm', 'llama', {
+      modules: [override((bind) => bind(SHARDED_BASE, () => true))],
+    });
+    await expect(predictor.fit(sentences, { method: lora({ init: 'eva' }) })).rejects.toMatchObject(
+      {
+        code: 'PEFT_SHARDS_UNSUPPORTED',
+        message: expect.stringContaining('lora starts from data') as string,
+      },
+    );
     expect(events.some(({ type }) => type === 'weights/loaded')).toBe(false);
     predictor.dispose();
   });

@@ -51,10 +51,12 @@ async function fit(
   predictor.listen(
     (event) => event.type === 'step/completed' && event.step === stopAt && controller.abort(),
   );
-  const error: unknown = await predictor.fit(rows, { resume, method, signal: controller.signal }).then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
+  const error: unknown = await predictor
+    .fit(rows, { resume, method, signal: controller.signal })
+    .then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
   predictor.dispose();
   return { events, error };
 }

@@ -2,6 +2,8 @@
 import {
   requireShards,
   requireStages,
+  startsFromData,
+  type App,
   type HeadOptions,
   type MethodSpec,
   type ModelDescription,
@@ -79,6 +81,7 @@ export async function prepareFit(
   );
   const spec = isFresh ? freshSpec(method, base, data.task.head(settings), request.emit) : method;
   requireSharedModel(request, engine, describeBase(base, data.task.head(settings)), settings, data);
+  if (isFresh) requireWholeStart(request.app, spec);
   const ranks = request.app.get(COLLECTIVE);
   await requireSameRanks(ranks, { 'base model': base.fingerprint, ...dataFingerprints(data) });
   // what is left to the plan must be the same everywhere
@@ -129,6 +132,20 @@ function requireSharedModel(
         hint: 'watch perplexity, and score the saved model afterwards: peft evaluate OUTPUT TABLE',
       },
     );
+}
+
+/**
+ * That a start from data sees a whole model.
+ * @throws PEFT_STAGE_UNSUPPORTED, PEFT_SHARDS_UNSUPPORTED
+ */
+function requireWholeStart(app: App, spec: MethodSpec): void {
+  const isSharded = app.get(SHARDED_BASE);
+  if (!startsFromData(spec) || (!isSharded && app.get(PIPELINE).stages === 1)) return;
+  throw new PeftError(
+    isSharded ? 'PEFT_SHARDS_UNSUPPORTED' : 'PEFT_STAGE_UNSUPPORTED',
+    `predictor: ${spec.name} starts from data, which needs the whole model, and each rank holds a part of it.`,
+    { hint: `leave out ${isSharded ? '--shard-base' : '--pipeline'}, or choose another init` },
+  );
 }
 
 /** The base model without its weights, downloaded where it is missing. */

@@ -8,7 +8,6 @@ import {
   type Model,
   type StartData,
 } from '@peft/core';
-import { PeftError } from '@peft/errors';
 import { forwardTask, prepareTask } from '@peft/trainer';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { FitData } from './fit-data.js';
@@ -18,7 +17,6 @@ import { batchOrderOf } from './run-plan.js';
 /**
  * The spec as it attaches: with the start that the first micro-batches of the run's own order choose,
  * where its method asks for them.
- * @throws PEFT_STAGE_UNSUPPORTED where this rank holds a part of the model
  */
 export async function specFromData(
   model: Model,
@@ -28,12 +26,6 @@ export async function specFromData(
   settings: Hyperparameters,
 ): Promise<MethodSpec> {
   if (!startsFromData(spec)) return spec;
-  if (model.stage)
-    throw new PeftError(
-      'PEFT_STAGE_UNSUPPORTED',
-      `predictor: ${spec.name} starts from data, which needs the whole model, and this rank holds a part of it.`,
-      { hint: 'leave out --pipeline, or choose another init' },
-    );
   const loss = task.loss(settings);
   const order = batchOrderOf(data.lengths, settings);
   const source: StartData = {
