@@ -1,14 +1,8 @@
 /** Weights whose bytes lie in parts on several ranks, and the engine that computes with them. */
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import type {
-  Engine,
-  FreezeOptions,
-  FrozenWeight,
-  QuantizedParts,
-  TensorSource,
-  WeightFormat,
-} from '@peft/ops';
+import type { Engine, FrozenWeight, QuantizedParts, WeightFormat } from '@peft/ops';
+import { WrappingEngine } from '../weights/wrapping-engine.js';
 
 /** It computes while it is gathered: what a tape keeps of it is this, not what it was made of. */
 export class ShardedWeight implements FrozenWeight {
@@ -78,13 +72,14 @@ export const shardedEngine = (engine: Engine): Engine => new ShardedEngine(engin
 const using = <T>(weight: FrozenWeight, compute: (whole: FrozenWeight) => T): T =>
   (weight as ShardedWeight).use(compute);
 
-class ShardedEngine implements Engine {
+class ShardedEngine extends WrappingEngine {
   readonly linearActivated?: NonNullable<Engine['linearActivated']>;
   readonly linearAdded?: NonNullable<Engine['linearAdded']>;
   readonly linearAddedGradient?: NonNullable<Engine['linearAddedGradient']>;
   readonly linearCrossEntropy?: NonNullable<Engine['linearCrossEntropy']>;
 
-  constructor(private readonly engine: Engine) {
+  constructor(engine: Engine) {
+    super(engine);
     if (engine.linearActivated)
       this.linearActivated = (x, weight, ...rest) =>
         using(weight, (whole) => engine.linearActivated!(x, whole, ...rest));
@@ -99,35 +94,7 @@ class ShardedEngine implements Engine {
         using(weight, (whole) => engine.linearCrossEntropy!(x, whole, ...rest));
   }
 
-  get name(): string {
-    return this.engine.name;
-  }
-
-  get backendName(): string {
-    return this.engine.backendName;
-  }
-
-  get precision(): Engine['precision'] {
-    return this.engine.precision;
-  }
-
-  get description(): string {
-    return this.engine.description;
-  }
-
-  activate(): Promise<void> {
-    return this.engine.activate();
-  }
-
-  freeze(source: TensorSource, options?: FreezeOptions): FrozenWeight {
-    return this.engine.freeze(source, options);
-  }
-
-  freezeQuantized(parts: QuantizedParts): FrozenWeight {
-    return this.engine.freezeQuantized(parts);
-  }
-
-  quantizedParts(weight: FrozenWeight): QuantizedParts {
+  override quantizedParts(weight: FrozenWeight): QuantizedParts {
     return using(weight, (whole) => this.engine.quantizedParts(whole));
   }
 

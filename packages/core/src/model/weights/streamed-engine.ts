@@ -6,14 +6,8 @@
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import { PeftError } from '@peft/errors';
-import type {
-  Engine,
-  FreezeOptions,
-  FrozenWeight,
-  QuantizedParts,
-  TensorSource,
-  WeightFormat,
-} from '@peft/ops';
+import type { Engine, FreezeOptions, FrozenWeight, TensorSource, WeightFormat } from '@peft/ops';
+import { WrappingEngine } from './wrapping-engine.js';
 
 const MOST = 2 ** 23;
 
@@ -51,44 +45,18 @@ class StreamedWeight implements FrozenWeight {
 
 const FORMATS: Partial<Record<string, WeightFormat>> = { F16: 'f16', BF16: 'bf16' };
 
-class StreamedEngine implements Engine {
+class StreamedEngine extends WrappingEngine {
   constructor(
-    private readonly engine: Engine,
+    engine: Engine,
     private readonly most: number,
-  ) {}
-
-  get name(): string {
-    return this.engine.name;
+  ) {
+    super(engine);
   }
 
-  get backendName(): string {
-    return this.engine.backendName;
-  }
-
-  get precision(): Engine['precision'] {
-    return this.engine.precision;
-  }
-
-  get description(): string {
-    return this.engine.description;
-  }
-
-  activate(): Promise<void> {
-    return this.engine.activate();
-  }
-
-  freeze(source: TensorSource, options: FreezeOptions = {}): FrozenWeight {
+  override freeze(source: TensorSource, options: FreezeOptions = {}): FrozenWeight {
     return options.format === undefined && source.shape.length === 2
       ? new StreamedWeight(this, source, options.transposed ?? false)
-      : this.engine.freeze(source, options);
-  }
-
-  freezeQuantized(parts: QuantizedParts): FrozenWeight {
-    return this.engine.freezeQuantized(parts);
-  }
-
-  quantizedParts(weight: FrozenWeight): QuantizedParts {
-    return this.engine.quantizedParts(weight);
+      : super.freeze(source, options);
   }
 
   linear(x: Tensor2D, weight: FrozenWeight, bias?: Tensor1D): Tensor2D {
