@@ -3,32 +3,15 @@
 Small tensors in the forms of quantised checkpoints and the values that transformers (5.17 here) reads from them on a CPU: 8-bit floats with
 scales of blocks, rows, experts and powers of two by its Fp8Dequantize, MXFP4 by its convert_moe_packed_tensors. Values are bfloat16.
 """
-import base64
 import json
 from pathlib import Path
 
 import torch
+from stored_tensor import stored
 from transformers.integrations.finegrained_fp8 import Fp8Dequantize
 from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 OUT = Path(__file__).resolve().parents[2] / "packages/hub/test/form-cases.json"
-DTYPES = {
-    torch.float32: "F32",
-    torch.bfloat16: "BF16",
-    torch.uint8: "U8",
-    torch.float8_e4m3fn: "F8_E4M3",
-    torch.float8_e5m2: "F8_E5M2",
-    torch.float8_e8m0fnu: "F8_E8M0",
-}
-
-
-def stored(tensor):
-    data = tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()
-    return {
-        "dtype": DTYPES[tensor.dtype],
-        "shape": list(tensor.shape),
-        "data": base64.b64encode(data).decode(),
-    }
 
 
 def float8_cases(random):

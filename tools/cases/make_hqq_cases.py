@@ -3,32 +3,14 @@
 Small linear layers quantised by hqq's own HQQLinear (0.2.8 here, commit e0b1d00) on a CPU: its encoded state, which is what safetensors files
 hold, and the values that its `dequantize` gives, in the layer's type; float32 ones rounded to bfloat16, as all float32 scales are read.
 """
-import base64
 import json
 from pathlib import Path
 
 import torch
+from stored_tensor import stored
 from hqq.core.quantize import BaseQuantizeConfig, HQQLinear
 
 OUT = Path(__file__).resolve().parents[2] / "packages/hub/test/hqq-cases.json"
-DTYPES = {
-    torch.float32: "F32",
-    torch.bfloat16: "BF16",
-    torch.float16: "F16",
-    torch.uint8: "U8",
-    torch.int32: "I32",
-    torch.int64: "I64",
-}
-
-
-def stored(tensor):
-    tensor = tensor.detach()
-    data = tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()
-    return {
-        "dtype": DTYPES[tensor.dtype],
-        "shape": list(tensor.shape),
-        "data": base64.b64encode(data).decode(),
-    }
 
 
 def case(random, shape, dtype, **options):

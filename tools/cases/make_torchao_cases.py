@@ -4,11 +4,11 @@ Small linear layers quantised by torchao's own configs (commit 36027d82d here) o
 into a safetensors file, the config as transformers writes it, and the values that `dequantize` gives, in bfloat16. Its int4 weights want a
 kernel library to be made, so that theirs are made here by the formula of that kernel: w = code·scale + zero, codes from −8 to 7.
 """
-import base64
 import json
 from pathlib import Path
 
 import torch
+from stored_tensor import stored
 from torchao.core.config import config_to_dict
 from torchao.prototype.safetensors.safetensors_support import flatten_tensor_state_dict
 from torchao.quantization import (
@@ -25,23 +25,6 @@ from torchao.quantization import (
 )
 
 OUT = Path(__file__).resolve().parents[2] / "packages/hub/test/torchao-cases.json"
-DTYPES = {
-    torch.float32: "F32",
-    torch.bfloat16: "BF16",
-    torch.uint8: "U8",
-    torch.int8: "I8",
-    torch.float8_e4m3fn: "F8_E4M3",
-}
-
-
-def stored(tensor):
-    tensor = tensor.detach()
-    data = tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()
-    return {
-        "dtype": DTYPES[tensor.dtype],
-        "shape": list(tensor.shape),
-        "data": base64.b64encode(data).decode(),
-    }
 
 
 def settings(config):
