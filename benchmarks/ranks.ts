@@ -75,7 +75,8 @@ for (let round = 0; round < Number(options.rounds); round += 1) {
   console.log(
     `round ${round + 1}: ${threads.tokensPerSecond.toFixed(0)} tokens/s by two threads, ` +
       `${ranks.tokensPerSecond.toFixed(0)} by two ranks${options['shard-base'] ? ' that share the base' : ''}: ` +
-      `${ratios.at(-1)!.toFixed(3)}, ${byProcessor.at(-1)!.toFixed(3)} by processor time (loss ${threads.loss.toFixed(4)} and ${ranks.loss.toFixed(4)})`,
+      `${ratios.at(-1)!.toFixed(3)}, ${byProcessor.at(-1)!.toFixed(3)} by processor time ` +
+      `(loss ${threads.loss.toFixed(4)} and ${ranks.loss.toFixed(4)})`,
   );
 }
 const spread = (values: readonly number[]): string =>

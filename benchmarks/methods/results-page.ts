@@ -40,8 +40,8 @@ export function resultsPreface({ budget, machine }: Results): string {
   const { rows, epochs, batch, length, learningRates, seeds } = budget;
   return (
     "The quickstart's encoder (10.6 million parameters) learns seven topics from " +
-    `${rows} of its English rows: ${epochs === 1 ? 'one epoch' : `${epochs} epochs`}, batches of ${batch}, at most ${length} tokens, every method ` +
-    `with its default options and targets. The learning rate is the best of ${learningRates.join(', ')} by the 99 dev ` +
+    `${rows} of its English rows: ${epochs === 1 ? 'one epoch' : `${epochs} epochs`}, batches of ${batch}, ` +
+    `at most ${length} tokens, every method with its default options and targets. The learning rate is the best of ${learningRates.join(', ')} by the 99 dev ` +
     `rows with seed ${seeds[0]}; the accuracy is that on the 204 test rows, mean ± standard deviation over seeds ` +
     `${seeds.join(', ')}. Trained parameters include the head. Processor seconds are those of fitting on one thread, ` +
     "loading included; MB is the process's peak in its first run, Node included. " +
