@@ -1,4 +1,4 @@
-export { readTable } from './tables/read-table.js';
+export { isTablePath, readTable, TABLE_ENDINGS } from './tables/read-table.js';
 export type { ReadTableOptions, TableFormat } from './tables/read-options.js';
 export {
   tableFromColumns,

@@ -1,19 +1,45 @@
 /** Reads JSON Lines and JSON files of objects. */
-import { readFile } from 'node:fs/promises';
+import { show } from '@peft/errors';
+import { rowsOfJson } from './json-shapes.js';
+import { parseJson } from './parse-json.js';
 import {
   checkCellLength,
   DEFAULT_CELL_LENGTH,
   unreadable,
   type ReadTableOptions,
 } from './read-options.js';
-import { readLines } from './read-text.js';
-import { tableFromRows, type Table } from './table.js';
+import { headOf, readLines, wholeText } from './read-text.js';
+import { tableFromRows, type Table, type TableWarning } from './table.js';
+
+/** Of the file's start, in UTF-16 units, for what kind of JSON it is. */
+const LOOKED_AT = 65_536;
 
 /**
- * One JSON object per line; empty lines are skipped.
+ * One JSON object per line; empty lines are skipped. A file that begins with `[` is read as one JSON
+ * value.
  * @throws PEFT_TABLE_UNREADABLE naming the line, PEFT_CELL_TOO_LARGE, PEFT_TABLE_EMPTY.
  */
-export async function readJsonLines(
+export async function readJsonLines(path: string, options: ReadTableOptions): Promise<Table> {
+  return (await headOf(path, LOOKED_AT)).trimStart().startsWith('[')
+    ? readJsonValue(path, options)
+    : readEachLine(path, options);
+}
+
+/**
+ * A JSON value that holds a table, as {@link rowsOfJson} knows them; a file whose first line is an
+ * object of its own and not its last is read as JSON Lines.
+ * @throws PEFT_TABLE_UNREADABLE, PEFT_CELL_TOO_LARGE, PEFT_TABLE_EMPTY.
+ */
+export async function readJson(path: string, options: ReadTableOptions): Promise<Table> {
+  return hasLines(await headOf(path, LOOKED_AT))
+    ? readEachLine(path, options)
+    : readJsonValue(path, options);
+}
+
+/** Whether a first line that ends with its object is followed by another one. */
+const hasLines = (head: string): boolean => /^\s*\{[^\r\n]*\}[ \t]*[\r\n]+\s*\{/.test(head);
+
+async function readEachLine(
   path: string,
   { limit = Number.POSITIVE_INFINITY, maximumCellLength = DEFAULT_CELL_LENGTH }: ReadTableOptions,
 ): Promise<Table> {
@@ -33,31 +59,25 @@ export async function readJsonLines(
   return tableFromRows(rows, path);
 }
 
-/**
- * A JSON array of objects.
- * @throws PEFT_TABLE_UNREADABLE, PEFT_CELL_TOO_LARGE, PEFT_TABLE_EMPTY.
- */
-export async function readJson(
+async function readJsonValue(
   path: string,
   { limit = Number.POSITIVE_INFINITY, maximumCellLength = DEFAULT_CELL_LENGTH }: ReadTableOptions,
 ): Promise<Table> {
-  const parsed = parseJson((await readFile(path, 'utf8')).replace(/^\ufeff/, ''), path, 'the file');
-  if (!Array.isArray(parsed))
-    throw unreadable(path, 'a JSON table must be an array of objects.', {
-      hint: 'Write [{"text": "…", "label": …}, …], or one object per line as .jsonl.',
-    });
-  const rows = parsed
-    .slice(0, Math.min(limit, parsed.length))
+  const { rows, unread } = rowsOfJson(parseJson(await wholeText(path), path, 'the file'), path);
+  const checked = rows
+    .slice(0, Math.min(limit, rows.length))
     .map((row, i) => checkedRow(row, path, `row ${i}`, maximumCellLength));
-  return tableFromRows(rows, path);
+  return tableFromRows(checked, path, unreadWarning(unread, path));
 }
 
-function parseJson(text: string, path: string, place: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw unreadable(path, `${place} is not JSON (${(cause as Error).message}).`, { cause });
-  }
+function unreadWarning(keys: readonly string[], path: string): readonly TableWarning[] {
+  if (keys.length === 0) return [];
+  return [
+    {
+      code: 'PEFT_COLUMN_UNUSED',
+      message: `${path}: ${keys.map(show).join(', ')} beside the rows ${keys.length > 1 ? 'are' : 'is'} not read.`,
+    },
+  ];
 }
 
 function checkedRow(row: unknown, path: string, place: string, maximumCellLength: number): object {

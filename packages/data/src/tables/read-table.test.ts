@@ -179,6 +179,63 @@ describe('JSON', () => {
     expect(await read('a.json', '[{"a": 1}, {"a": 2}]', { limit: 1 })).toEqual({ a: [1] });
   });
 
+  it.each([
+    ['an array in a file named .jsonl', 'a.jsonl', '[{"a": 1, "b": "x"},\n {"a": 2, "b": "y"}]'],
+    ['lines in a file named .json', 'a.json', '{"a": 1, "b": "x"}\r\n{"a": 2, "b": "y"}\r\n'],
+    ['rows under a name', 'a.json', '{"data": [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]}'],
+    ['columns', 'a.json', '{"a": [1, 2], "b": ["x", "y"]}'],
+    ["pandas' columns", 'a.json', '{"a": {"0": 1, "1": 2}, "b": {"0": "x", "1": "y"}}'],
+    ["pandas' rows by index", 'a.json', '{"0": {"a": 1, "b": "x"}, "1": {"a": 2, "b": "y"}}'],
+    [
+      "pandas' split",
+      'a.json',
+      '{"columns": ["a", "b"], "index": [0, 1], "data": [[1, "x"], [2, "y"]]}',
+    ],
+  ])('reads %s', async (_, name, content) => {
+    const table = { a: [1, 2], b: ['x', 'y'] };
+    expect(await read(name, content)).toEqual(table);
+    expect(await read(`${name}.gz`, gzipSync(content))).toEqual(table);
+  });
+
+  it('reads a single object as a row, and one that holds rows as a value', async () => {
+    expect(await read('one.json', '{"text": "x", "label": 1}\n')).toEqual({
+      text: ['x'],
+      label: [1],
+    });
+    const turns = [{ role: 'user', content: 'hi' }];
+    expect(await read('one.jsonl', JSON.stringify({ messages: turns }))).toEqual({
+      messages: [turns],
+    });
+  });
+
+  it('names what stands beside the rows, and columns of unequal length', async () => {
+    const table = await readTable(file('a.json', '{"data": [{"a": 1}], "version": "1.1"}'));
+    expect(table.warnings).toEqual([
+      expect.objectContaining({
+        message: expect.stringContaining('"version" beside the rows is not read.') as string,
+      }),
+    ]);
+    expect(await failure('a.json', '{"a": [1, 2], "b": [1]}')).toContain(
+      'column "b" has 1 cells, column "a" has 2.',
+    );
+    expect(await failure('a.json', '{"columns": ["a", "b"], "data": [[1, 2], [3]]}')).toContain(
+      'row 1 of "data" has 1 cells for 2 columns.',
+    );
+  });
+
+  it('takes NaN outside of texts for a missing number', async () => {
+    expect(
+      await read('a.jsonl', '{"NaN": NaN, "t": "NaN \\" NaN", "n": [1, NaN]}\n{"NaN": 2}\n'),
+    ).toEqual({ NaN: [null, 2], t: ['NaN " NaN', null], n: [[1, null], null] });
+    expect(await failure('a.jsonl', '{"a": NaNa}\n')).toContain('line 1 is not JSON');
+    expect(await failure('a.jsonl', '{"a": "NaN}\n')).toContain('line 1 is not JSON');
+  });
+
+  it('refuses bytes that are no text', async () =>
+    expect(await failure('a.json', Buffer.from('[{"a": "caf\xe9"}]', 'latin1'))).toContain(
+      'the file is not UTF-8 text.',
+    ));
+
   it('does not let a key of the file reach the prototype of objects', async () => {
     const table = await readTable(file('p.jsonl', '{"__proto__": {"polluted": 1}, "a": 1}'));
     expect(table.columns).toContain('a');
@@ -190,8 +247,10 @@ describe('JSON', () => {
     expect(await failure('a.jsonl', '{"a": 1}\n{"a": \n')).toContain(
       'PEFT_TABLE_UNREADABLE: data: …/a.jsonl: line 2 is not JSON',
     );
-    expect(await failure('a.jsonl', '[1]\n')).toContain('line 1 is not an object');
-    expect(await failure('a.json', '{"a": [1]}')).toContain('must be an array of objects');
+    expect(await failure('a.jsonl', '{"a": 1}\n[1]\n')).toContain('line 2 is not an object');
+    expect(await failure('a.jsonl', '[1]\n')).toContain('row 0 is not an object');
+    expect(await failure('a.json', '{"a": {"b": [1]}}')).toContain('must be an array of objects');
+    expect(await failure('a.json', '3')).toContain('must be an array of objects');
     expect(await failure('a.jsonl', '\n')).toContain('PEFT_TABLE_EMPTY');
     expect(
       await failure('a.jsonl', `{"a": "${'x'.repeat(50)}"}`, { maximumCellLength: 10 }),

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, extname } from 'node:path';
 import { check, didYouMean, PeftError, show } from '@peft/errors';
-import { readDelimited } from './read-delimited.js';
+import { readDelimited } from './delimited/read-delimited.js';
 import { readJson, readJsonLines } from './read-json.js';
 import type { ReadTableOptions, TableFormat } from './read-options.js';
 import { readParquet } from './read-parquet.js';
@@ -22,6 +22,17 @@ const FORMATS: Readonly<Record<string, TableFormat>> = {
   '.conll': 'conll',
 };
 const SPREADSHEETS = new Set(['.xlsx', '.xlsm', '.xlsb', '.xls', '.ods', '.numbers']);
+/** Of the files that are read as tables; all but Parquet's also with `.gz` behind. */
+export const TABLE_ENDINGS: readonly string[] = Object.freeze(Object.keys(FORMATS));
+
+/** The format that the ending of a path stands for. */
+const formatOf = (path: string): TableFormat | undefined => FORMATS[endingOf(path)];
+
+const endingOf = (path: string): string => extname(path.replace(/\.gz$/i, '')).toLowerCase();
+
+/** Whether the path ends as a table's does that `readTable` reads. */
+export const isTablePath = (path: string): boolean => formatOf(path) !== undefined;
+
 const OPTIONS = [
   'format',
   'header',
@@ -35,8 +46,8 @@ const OPTIONS = [
 ];
 
 /**
- * Reads a CSV, TSV, JSON Lines, JSON, Parquet, plain text or CoNLL file. CSV, TSV and JSON Lines
- * are read as streams, so that only the cells are held in memory.
+ * Reads a CSV, TSV, JSON Lines, JSON, Parquet, plain text or CoNLL file, all but Parquet also packed
+ * by gzip. CSV, TSV and JSON Lines are read as streams, so that only the cells are held in memory.
  *
  * @throws PEFT_FILE_MISSING, PEFT_TABLE_FORMAT_UNKNOWN, PEFT_TABLE_EMPTY, PEFT_TABLE_ROW_RAGGED,
  *   PEFT_TABLE_UNREADABLE, PEFT_CELL_TOO_LARGE, PEFT_COLUMN_DUPLICATE, PEFT_CONFIG_INVALID,
@@ -49,7 +60,7 @@ export async function readTable(path: string, options: ReadTableOptions = {}): P
     check.positiveInteger('data', 'maximumCellLength', options.maximumCellLength);
   if (!existsSync(path) || !statSync(path).isFile()) throw missing(path);
   if (options.delimiter !== undefined) check.string('data', 'delimiter', options.delimiter);
-  const format = options.format ?? FORMATS[extname(path).toLowerCase()];
+  const format = options.format ?? formatOf(path);
   switch (format) {
     case 'csv':
       return readDelimited(path, ',', options);
@@ -66,7 +77,7 @@ export async function readTable(path: string, options: ReadTableOptions = {}): P
     case 'conll':
       return readTaggedWords(path, options);
     default:
-      if (SPREADSHEETS.has(extname(path).toLowerCase()))
+      if (SPREADSHEETS.has(endingOf(path)))
         throw new PeftError(
           'PEFT_TABLE_FORMAT_UNKNOWN',
           `data: ${path} is a spreadsheet, which is not read.`,
@@ -74,7 +85,8 @@ export async function readTable(path: string, options: ReadTableOptions = {}): P
         );
       throw new PeftError(
         'PEFT_TABLE_FORMAT_UNKNOWN',
-        `data: ${path} does not end in a known format (${Object.keys(FORMATS).join(', ')}),` +
+        `data: ${path} does not end in a known format (${TABLE_ENDINGS.join(', ')};` +
+          ` all but Parquet also packed, .gz),` +
           ` got format ${show(options.format)}.`,
         {
           hint: 'Rename it or give the option format.',

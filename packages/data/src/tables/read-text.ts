@@ -1,15 +1,15 @@
-/** Reads a text file piece by piece: UTF-8, or UTF-16 with a byte order mark. */
-import { createReadStream } from 'node:fs';
+/** Reads a text file piece by piece: UTF-8, or UTF-16 with a byte order mark, packed by gzip or not. */
+import { constants } from 'node:buffer';
 import { PeftError } from '@peft/errors';
+import { foreignFile } from './foreign-files.js';
+import { readBytes } from './read-bytes.js';
 import { DEFAULT_CELL_LENGTH, unreadable } from './read-options.js';
-
-/** What a zip file begins with, and so an Excel or OpenDocument table. */
-const ZIP = [0x50, 0x4b, 0x03, 0x04];
 
 /**
  * Decoded pieces of the file, without byte order marks at its start and at the start of its lines,
  * where joined files have them.
- * @throws PEFT_TABLE_UNREADABLE if it is neither UTF-8 nor UTF-16 with a byte order mark.
+ * @throws PEFT_TABLE_UNREADABLE if it is neither UTF-8 nor UTF-16 with a byte order mark, or a file
+ *   of another kind, which is named.
  */
 export async function* readText(path: string): AsyncGenerator<string> {
   let decoder: TextDecoder | undefined;
@@ -26,18 +26,15 @@ export async function* readText(path: string): AsyncGenerator<string> {
       return plain;
     } catch (cause) {
       throw unreadable(path, `the file is not ${encoding.toUpperCase()} text.`, {
-        hint: 'Save it as UTF-8.',
+        hint: 'Save it as UTF-8 (Excel: "CSV UTF-8"; in a terminal: iconv -f WINDOWS-1252 -t UTF-8).',
         cause,
       });
     }
   };
-  for await (const chunk of createReadStream(path)) {
-    const bytes = chunk as Uint8Array;
+  for await (const bytes of readBytes(path)) {
     if (!decoder) {
-      if (ZIP.every((byte, i) => bytes[i] === byte))
-        throw unreadable(path, 'this is an Excel, OpenDocument or zip file, not text.', {
-          hint: 'Save the sheet as CSV (UTF-8) and give that file.',
-        });
+      const foreign = foreignFile(path, bytes);
+      if (foreign) throw foreign;
       encoding = encodingOf(bytes);
       decoder = new TextDecoder(encoding, { fatal: true });
     }
@@ -50,6 +47,21 @@ function encodingOf([first, second]: Uint8Array): string {
   if (first === 0xff && second === 0xfe) return 'utf-16le';
   if (first === 0xfe && second === 0xff) return 'utf-16be';
   return 'utf-8';
+}
+
+/** The whole text of a file. @throws PEFT_TABLE_UNREADABLE, also if it is too long for one text. */
+export async function wholeText(path: string): Promise<string> {
+  const pieces: string[] = [];
+  let length = 0;
+  for await (const piece of readText(path)) {
+    length += piece.length;
+    if (length > constants.MAX_STRING_LENGTH)
+      throw unreadable(path, `it has more than ${constants.MAX_STRING_LENGTH} characters.`, {
+        hint: 'Save it as JSON Lines (.jsonl), which is read line by line.',
+      });
+    pieces.push(piece);
+  }
+  return pieces.join('');
 }
 
 /** The first `length` UTF-16 units of the file, or all. @throws PEFT_TABLE_UNREADABLE */

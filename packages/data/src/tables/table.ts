@@ -141,7 +141,11 @@ export function tableFromColumns(
  * object lacks is null there.
  * @throws PEFT_TABLE_EMPTY without rows, PEFT_TABLE_INVALID if one is not an object.
  */
-export function tableFromRows(rows: readonly object[], source = 'rows'): Table {
+export function tableFromRows(
+  rows: readonly object[],
+  source = 'rows',
+  warnings: readonly TableWarning[] = [],
+): Table {
   const columns = new Map<string, unknown[]>();
   rows.forEach((row, i) => {
     if (typeof row !== 'object' || row === null || Array.isArray(row)) {
@@ -156,7 +160,7 @@ export function tableFromRows(rows: readonly object[], source = 'rows'): Table {
       cells[i] = plainValue(value);
     }
   });
-  return tableFromColumns(columns, source);
+  return tableFromColumns(columns, source, { warnings });
 }
 
 /**

@@ -1,4 +1,5 @@
 /** Which task the data and options of a fit pose. */
+import { alikeClasses } from '../data/alike-classes.js';
 import {
   holdsLabelLists,
   inferProblemType,
@@ -108,6 +109,8 @@ const isSingleLabel = (task: PredictorOptions['task']): boolean =>
 export function chooseTask(choice: TaskChoice): PredictorTask {
   const task = taskOf(choice);
   requireReadSettings(task.name, choice.settings);
+  const alike = task.classes && alikeClasses(task.classes);
+  if (alike) choice.tell(alike);
   return task;
 }
 

@@ -2,28 +2,16 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream, existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
-import { basename, extname, isAbsolute, join, resolve } from 'node:path';
+import { basename, isAbsolute, join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ReadableStream } from 'node:stream/web';
+import { isTablePath, TABLE_ENDINGS } from '@peft/data';
 import { PeftError, show } from '@peft/errors';
 import { isInside } from '../runs/run-index.js';
 
 /** Below the studio's folder. */
 const FOLDER = 'tables';
-const ENDINGS = [
-  '.csv',
-  '.tsv',
-  '.tab',
-  '.jsonl',
-  '.ndjson',
-  '.json',
-  '.parquet',
-  '.pq',
-  '.txt',
-  '.conll',
-];
-
 export class TableStore {
   readonly #folder: string;
   readonly #named = new Set<string>();
@@ -37,7 +25,7 @@ export class TableStore {
   dropped(): readonly string[] {
     if (!existsSync(this.#folder)) return [];
     return readdirSync(this.#folder)
-      .filter(isTable)
+      .filter(isTablePath)
       .map((name) => join(this.#folder, name));
   }
 
@@ -47,7 +35,7 @@ export class TableStore {
    * @throws PEFT_STUDIO_TABLE for a relative path, and for what does not end as a table does
    */
   name(path: string): string {
-    if (!isAbsolute(path) || !isTable(path)) throw noTable(path, 'a whole path');
+    if (!isAbsolute(path) || !isTablePath(path)) throw noTable(path, 'a whole path');
     const whole = resolve(path);
     this.#named.add(whole);
     return whole;
@@ -71,7 +59,7 @@ export class TableStore {
    */
   async drop(name: string, content: ReadableStream<Uint8Array>): Promise<string> {
     const plain = basename(name.replaceAll('\\', '/'));
-    if (!isTable(plain)) throw noTable(name, 'a name');
+    if (!isTablePath(plain)) throw noTable(name, 'a name');
     mkdirSync(this.#folder, { recursive: true });
     const half = join(this.#folder, `.${randomUUID()}.tmp`);
     try {
@@ -91,16 +79,14 @@ export class TableStore {
   }
 }
 
-const isTable = (path: string): boolean => ENDINGS.includes(extname(path).toLowerCase());
-
 const noTable = (path: string, what: string): PeftError =>
   new PeftError('PEFT_STUDIO_TABLE', `studio: ${show(path)} names no table.`, {
-    hint: `give ${what} that ends in ${ENDINGS.join(', ')}`,
+    hint: `give ${what} that ends in ${TABLE_ENDINGS.join(', ')}`,
   });
 
 /** `train.csv`, `train-2.csv` … */
 const numbered = (name: string, copy: number): string =>
-  copy === 1 ? name : name.replace(/(\.[^.]*)$/, `-${copy}$1`);
+  copy === 1 ? name : name.replace(/(\.[^.]*(?:\.gz)?)$/i, `-${copy}$1`);
 
 async function hashOf(path: string): Promise<string> {
   const hash = createHash('sha256');

@@ -4,16 +4,16 @@ import { PeftError, show } from '@peft/errors';
 import { CsvError, parse } from 'csv-parse';
 import { duplicateColumn, headerNames, type ColumnNames } from './column-names.js';
 import { looksLikeHeader } from './detect-header.js';
-import { findDelimiter } from './find-delimiter.js';
+import { findDelimiting, type Delimiting } from './find-delimiter.js';
 import {
   checkCellLength,
   DEFAULT_CELL_LENGTH,
   unreadable,
   type ReadTableOptions,
-} from './read-options.js';
-import { readText } from './read-text.js';
+} from '../read-options.js';
+import { readText } from '../read-text.js';
 import { swallowedLines, type LineRange } from './swallowed-lines.js';
-import { tableFromColumns, type Table, type TableWarning } from './table.js';
+import { tableFromColumns, type Table, type TableWarning } from '../table.js';
 import { typeCells } from './type-cells.js';
 
 interface Record {
@@ -24,7 +24,9 @@ interface Record {
 /**
  * Quotes as in RFC 4180, also a lone quote inside an unquoted cell; empty lines are skipped; `\n`,
  * `\r\n` and `\r` end a line, wherever they stand. One empty cell more or less at the end of a row
- * (a trailing delimiter) is no matter.
+ * (a trailing delimiter) is no matter. A blank after each delimiter belongs to no cell, a first line
+ * `sep=;` names the delimiter, and a header that comes again (in files that were joined) is no row,
+ * which is warned of.
  *
  * @param usual what separates cells by the ending of the file's name.
  * @throws PEFT_TABLE_ROW_RAGGED for a line with other than the usual number of cells,
@@ -37,11 +39,15 @@ export async function readDelimited(
   options: ReadTableOptions,
 ): Promise<Table> {
   const { quotes = true, columns: given } = options;
-  const delimiter =
-    options.delimiter ?? (await findDelimiter(path, { usual, quotes, columns: given?.length }));
-  const { first, columns, swallowed } = await readCells(path, delimiter, options);
-  const header = hasHeader(first, columns, options);
-  if (!header) columns.forEach((cells, i) => cells.unshift(first[i]!));
+  const hints = { usual, quotes, columns: given?.length };
+  const delimiting = await findDelimiting(path, hints, options.delimiter);
+  const { delimiter } = delimiting;
+  const read = await readCells(path, delimiting, options);
+  const { first, swallowed, repeats } = read;
+  const header = hasHeader(first, read.columns, options);
+  const columns = header
+    ? withoutRepeats(read.columns, repeats)
+    : read.columns.map((cells, i) => [first[i]!, ...cells]);
   const { names, renamed } = namesOf(first, header, path, options);
   const limit = options.limit ?? Number.POSITIVE_INFINITY;
   const typed = new Map<string, readonly unknown[]>();
@@ -56,7 +62,11 @@ export async function readDelimited(
     );
   });
   return tableFromColumns(typed, path, {
-    warnings: [...swallowedWarning(swallowed, path), ...renamedWarning(renamed, path)],
+    warnings: [
+      ...swallowedWarning(swallowed, path),
+      ...renamedWarning(renamed, path),
+      ...(header ? repeatsWarning(repeats, path) : []),
+    ],
     missingHint:
       header || given
         ? ''
@@ -69,18 +79,28 @@ interface Cells {
   /** Cells of each column below the first line. */
   readonly columns: string[][];
   readonly swallowed: readonly LineRange[];
+  readonly repeats: readonly Repeat[];
+}
+
+/** Where the first line comes again, as in files that were joined. */
+interface Repeat {
+  /** Below the first line, from 0. */
+  readonly row: number;
+  readonly line: number;
 }
 
 async function readCells(
   path: string,
-  delimiter: string,
+  delimiting: Delimiting,
   options: ReadTableOptions,
 ): Promise<Cells> {
   const { limit = Number.POSITIVE_INFINITY, maximumCellLength = DEFAULT_CELL_LENGTH } = options;
   const columns: string[][] = [];
   const swallowed: LineRange[] = [];
+  const repeats: Repeat[] = [];
+  const { delimiter } = delimiting;
   let first: string[] | undefined;
-  for await (const { record, info } of records(path, delimiter, options)) {
+  for await (const { record, info } of records(path, delimiting, options)) {
     record.forEach((cell, i) =>
       checkCellLength(cell, () => `cell ${i} of line ${info.lines} of ${path}`, maximumCellLength),
     );
@@ -94,6 +114,8 @@ async function readCells(
     const cells = withoutTrailing(record, first);
     if (cells.length !== first.length)
       throw ragged(path, info.lines, record.length, first.length, delimiter, options);
+    if (cells.every((cell, i) => cell === first![i]))
+      repeats.push({ row: columns[0]!.length, line: info.lines });
     cells.forEach((cell, i) => columns[i]!.push(cell));
     if (columns[0]!.length >= limit) break;
   }
@@ -101,7 +123,7 @@ async function readCells(
     throw new PeftError('PEFT_TABLE_EMPTY', `data: ${path} is empty.`, {
       hint: 'Give a table with at least one row of data.',
     });
-  return { first, columns, swallowed };
+  return { first, columns, swallowed, repeats };
 }
 
 /** The row with the header's number of cells, if only an empty cell at the end is too many or few. */
@@ -190,9 +212,31 @@ function hasHeader(
   return looksLikeHeader(first, columns);
 }
 
+function withoutRepeats(
+  columns: readonly string[][],
+  repeats: readonly Repeat[],
+): readonly string[][] {
+  if (repeats.length === 0) return columns;
+  const left = new Set(repeats.map(({ row }) => row));
+  return columns.map((cells) => cells.filter((_, row) => !left.has(row)));
+}
+
+function repeatsWarning(repeats: readonly Repeat[], path: string): TableWarning[] {
+  if (repeats.length === 0) return [];
+  const lines = repeats.slice(0, 5).map(({ line }) => line);
+  return [
+    {
+      code: 'PEFT_TABLE_HEADER',
+      message:
+        `${path}: the header comes again ${repeats.length > 1 ? `${repeats.length} times, in lines` : 'in line'}` +
+        ` ${lines.join(', ')}${repeats.length > lines.length ? ', …' : ''}; these are no rows.`,
+    },
+  ];
+}
+
 async function* records(
   path: string,
-  delimiter: string,
+  { delimiter, isNamedByFirstLine, hasBlanks }: Delimiting,
   { quotes = true, maximumCellLength = DEFAULT_CELL_LENGTH }: ReadTableOptions,
 ): AsyncGenerator<Record> {
   const parser = parse({
@@ -202,6 +246,8 @@ async function* records(
     relax_quotes: true,
     relax_column_count: true,
     skip_empty_lines: true,
+    ltrim: hasBlanks,
+    from_line: isNamedByFirstLine ? 2 : 1,
     max_record_size: 64 * maximumCellLength,
     info: true,
   });

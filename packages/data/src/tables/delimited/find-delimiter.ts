@@ -1,5 +1,5 @@
 /** Finds what separates the cells of a delimited file. */
-import { headOf } from './read-text.js';
+import { headOf } from '../read-text.js';
 
 const CANDIDATES = [',', ';', '\t', '|'] as const;
 /** Of the file's start, in UTF-16 units. */
@@ -15,17 +15,49 @@ export interface DelimiterHints {
   readonly columns?: number;
 }
 
+/** How the cells of a file are separated. */
+export interface Delimiting {
+  readonly delimiter: string;
+  /** Whether the first line says no more than that (`sep=;`, as Excel reads and writes it). */
+  readonly isNamedByFirstLine: boolean;
+  /** Whether a blank follows each delimiter, also in front of quotes: it belongs to no cell. */
+  readonly hasBlanks: boolean;
+}
+
+/**
+ * How the cells of a file are separated: as given, else as the file's first line says, else by
+ * {@link delimiterOf}.
+ */
+export async function findDelimiting(
+  path: string,
+  hints: DelimiterHints,
+  given?: string,
+): Promise<Delimiting> {
+  const head = await headOf(path, LOOKED_AT);
+  const [line, named] = /^sep=([^\r\n])(?:\r\n|\r|\n)/i.exec(head) ?? [];
+  const delimiter = given ?? named ?? delimiterOf(head, hints);
+  return {
+    delimiter,
+    isNamedByFirstLine: line !== undefined,
+    hasBlanks: hasBlanks(head.slice(line?.length ?? 0), delimiter, hints.quotes),
+  };
+}
+
+/** Whether each delimiter of the first records is followed by a blank and something else. */
+function hasBlanks(head: string, delimiter: string, quotes: boolean): boolean {
+  if (delimiter.trim() === '') return false;
+  const plain = quotes ? head.replace(/"[^"]*"/g, '""') : head;
+  const lines = plain.split(/[\r\n]+/, RECORDS + 1).slice(0, RECORDS);
+  const followers = lines.flatMap((line) => line.split(delimiter).slice(1));
+  return followers.length > 0 && followers.every((each) => /^ \S/.test(each));
+}
+
 /**
  * The separator that splits the first 50 records into the same number of cells, two at least: the
  * usual one if it does, unless its commas all stand between digits (decimal commas) and semicolons
  * do as well; else the one that gives most cells. Where none does, the usual one.
  */
-export async function findDelimiter(path: string, hints: DelimiterHints): Promise<string> {
-  const head = await headOf(path, LOOKED_AT);
-  return delimiterOf(head, hints);
-}
 
-/** As `findDelimiter`, of the text at the start of a file. */
 export function delimiterOf(head: string, { usual, quotes, columns }: DelimiterHints): string {
   const isWhole = head.length < LOOKED_AT;
   const order = [usual, ...CANDIDATES.filter((each) => each !== usual)];

@@ -1,5 +1,5 @@
 /** Gives the texts of a delimited file their types, column by column. */
-import type { Cell } from './table.js';
+import type { Cell } from '../table.js';
 
 const NUMBER = /^[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?$/;
 /** `1,5`, `-0,25`, `1.234,5`: a comma before the decimals, full stops between thousands. */

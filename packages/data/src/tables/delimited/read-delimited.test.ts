@@ -1,9 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { ReadTableOptions } from './read-options.js';
-import { readTable } from './read-table.js';
+import { readBytes } from '../read-bytes.js';
+import type { ReadTableOptions } from '../read-options.js';
+import { readTable } from '../read-table.js';
 
 const scratch = mkdtempSync(join(tmpdir(), 'peft-delimited-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -102,6 +104,23 @@ describe('delimiters', () => {
       b: ['y'],
     }));
 
+  it('are named by a first line, as Excel has it', async () => {
+    const content = 'sep=;\r\ntext;label\r\ngood, soup;pos\r\nbad, walk;neg\r\n';
+    expect(await read('s.csv', content)).toEqual({
+      text: ['good, soup', 'bad, walk'],
+      label: ['pos', 'neg'],
+    });
+  });
+
+  it('may be followed by a blank each, which belongs to no cell', async () => {
+    expect(await read('b.csv', 'text, label\n"good, soup", "pos"\nbad walk, neg\n')).toEqual({
+      text: ['good, soup', 'bad walk'],
+      label: ['pos', 'neg'],
+    });
+    const some = 'text,label\ngood, pos\nbad,neg\n';
+    expect(await read('b.csv', some)).toEqual({ text: ['good', 'bad'], label: [' pos', 'neg'] });
+  });
+
   it('other than commas leave commas to decimals', async () => {
     expect(await read('n.csv', 'score;text\n1,5;good\n-0,25;bad\n1.234,5;fine\n')).toEqual({
       score: [1.5, -0.25, 1234.5],
@@ -151,6 +170,23 @@ describe('headers', () => {
     expect(await failure('w.csv', content, { wanted: ['note'] })).toContain(
       'PEFT_COLUMN_DUPLICATE: data: …/w.csv has two columns "note".',
     );
+  });
+
+  it('that come again, in files that were joined, are no rows', async () => {
+    const content =
+      'text,label\ngood soup,pos\ntext,label\nbad walk,neg\n\ntext,label\nwarm bread,pos\n';
+    const { source, warnings, ...joined } = await table('joined.csv', content, {
+      wanted: ['label'],
+    });
+    expect(joined.column('label')).toEqual(PLAIN.label);
+    expect(warnings).toEqual([
+      {
+        code: 'PEFT_TABLE_HEADER',
+        message: `${source}: the header comes again 2 times, in lines 3, 6; these are no rows.`,
+      },
+    ]);
+    const all = await table('joined.csv', content, { header: false });
+    expect([all.rows, all.warnings]).toEqual([6, []]);
   });
 
   it('that are not found are named in the error of a missing column', async () => {
@@ -212,5 +248,39 @@ describe('spreadsheets', () => {
     expect(await failure('renamed.csv', Uint8Array.of(0x50, 0x4b, 3, 4, 0, 0))).toContain(
       'this is an Excel, OpenDocument or zip file, not text.',
     );
+  });
+});
+
+describe('files of another kind', () => {
+  it.each([
+    ['<!DOCTYPE html>\n<html><body>Sign in</body></html>', 'this is a web page'],
+    ['version https://git-lfs.github.com/spec/v1\noid sha256:abc\n', 'a pointer of Git LFS'],
+    ['PAR1\x15\x04', 'this is a Parquet file'],
+    ['\x28\xb5\x2f\xfd\x04', 'this is packed by zstd.'],
+    ['%PDF-1.7\n', 'this is a PDF document.'],
+  ])('are named: %j', async (content, said) => {
+    const bytes = Buffer.from(content, 'latin1');
+    for (const name of ['f.csv', 'f.jsonl', 'f.json', 'f.txt', 'f.conll'])
+      expect(await failure(name, bytes)).toContain(said);
+  });
+
+  it('are none when they are packed by gzip, whatever their names', async () => {
+    const content = 'text,label\ngood soup,pos\nbad walk,neg\nwarm bread,pos\n';
+    expect(await read('p.csv.gz', gzipSync(content))).toEqual(PLAIN);
+    expect(await read('p.csv', gzipSync(content))).toEqual(PLAIN);
+    expect(await failure('p.csv.gz', gzipSync(content).subarray(0, 30))).toContain(
+      "gzip's data in it is damaged or cut off",
+    );
+  });
+
+  it('are refused when they unpack to more than a file of their size may', async () => {
+    const path = join(scratch, 'bomb.csv.gz');
+    writeFileSync(path, gzipSync(Buffer.alloc(2_000_000, 97)));
+    const pieces = readBytes(path, () => 1_000_000);
+    await expect(
+      (async () => {
+        for await (const piece of pieces) expect(piece.length).toBeLessThan(1_000_000);
+      })(),
+    ).rejects.toThrowError(/bomb\.csv\.gz: it unpacks to more than 1000000 bytes/);
   });
 });
