@@ -1,5 +1,5 @@
 /** Tokens that a checkpoint has no rows for: from the tokenizer's files, or asked for. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -43,6 +43,7 @@ async function fit(
   predictor.listen((event: TrainEvent) => {
     if (event.type === 'run/warned') codes.push(event.code);
   });
+  let score: Readonly<Record<string, unknown>>;
   try {
     await predictor.fit(rows, {
       tuningData: rows,
@@ -55,17 +56,19 @@ async function fit(
         ...settings,
       },
     });
+    score = await predictor.evaluate(rows);
   } finally {
     predictor.dispose();
   }
   const config = JSON.parse(
     readFileSync(join(path, 'adapter/adapter_config.json'), 'utf8'),
   ) as Record<string, unknown>;
-  return { path, codes, config, shapes: shapesOf(path) };
+  return { path, codes, config, score, shapes: shapesOf(path) };
 }
 
 function shapesOf(path: string): Readonly<Record<string, readonly number[]>> {
-  const store = openSafetensors(join(path, 'adapter/adapter_model.safetensors'));
+  const [file] = readdirSync(join(path, 'adapter')).filter((each) => each.endsWith('tensors'));
+  const store = openSafetensors(join(path, 'adapter', file!));
   const shapes = store.names().map((key) => [key, store.get(key)!.shape] as const);
   store.close();
   return Object.fromEntries(shapes);
@@ -107,6 +110,23 @@ it('a method without rows trains and saves the table whole, and says so', async 
   expect(await loaded.predict(brands)).toHaveLength(brands.length);
   loaded.dispose();
 });
+
+// one whose tokens stand in front of the table, and one whose layout has no rows
+it.each(['prompt-tuning', 'unipelt'])(
+  '%s trains the tables of asked-for tokens whole, and answers the same once loaded',
+  async (method) => {
+    const settings = {
+      'model.hf_text.checkpoint_name': join(FIXTURES, 'llama'),
+      'data.added_tokens': ['<go>', '<stop>'],
+      'optim.peft': method,
+    };
+    const { path, codes, score } = await fit(chats, { task: 'causal-lm' }, settings, method);
+    expect(codes).toContain('PEFT_TABLE_TRAINS_WHOLE');
+    const loaded = await PeftPredictor.load(path, { engine: 'portable' });
+    expect((await loaded.evaluate(chats))['loss']).toBe(score['loss']);
+    loaded.dispose();
+  },
+);
 
 it.each([
   { name: 'llama', modules: ['model.embed_tokens', 'lm_head'], rows: 462, padded: 512 },

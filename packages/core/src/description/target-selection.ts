@@ -23,7 +23,7 @@ export interface CommonConfig {
   readonly layersPattern?: readonly string[] | string;
   /**
    * Modules trained whole and saved with the adapter, beside the head's; an empty list: not even
-   * the head's. They win over targets.
+   * the head's. They win over targets; virtual tokens still come in front of a table that trains.
    */
   readonly modulesToSave?: readonly string[];
   /**
@@ -155,8 +155,10 @@ function permission(selection: TargetSelection, options: SelectOptions): (site: 
   const excluded = excludeModules === undefined ? () => false : exclusion(excludeModules);
   const wanted = typeof layersToTransform === 'number' ? [layersToTransform] : layersToTransform;
   const indexOf = wanted && layerIndex(selection.layersPattern);
-  return ({ path }) => {
-    if (options.modulesToSave && isInModules(path, options.modulesToSave)) return false;
+  return ({ path, kind }) => {
+    // tokens in front of a sequence change nothing of the table that trains beside them
+    const isPart = kind !== 'sequence' && options.modulesToSave !== undefined;
+    if (isPart && isInModules(path, options.modulesToSave)) return false;
     if (excluded(path)) return false;
     if (!wanted || !indexOf) return true;
     const index = indexOf(path);

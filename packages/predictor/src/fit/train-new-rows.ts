@@ -18,8 +18,9 @@ export interface RowTraining {
 
 /**
  * The method with rows of the word table, and of a language model's own output layer: as rows where
- * it has such (LoRA's `trainable_token_indices`), else by training these modules whole
- * (`modules_to_save`), an output layer that reads the table among them.
+ * it has such and its files have a word for them (LoRA's `trainable_token_indices` in PEFT's
+ * layout), else by training these modules whole (`modules_to_save`), an output layer that reads the
+ * table among them.
  * @param rows ids of tokens
  */
 export function trainNewRows(
@@ -29,7 +30,8 @@ export function trainNewRows(
 ): RowTraining {
   if (rows.length === 0 || trainsTables(spec, description)) return { spec, whole: [] };
   const { tables, outputs } = vocabularyModules(description);
-  const at = spec.parts.findIndex(({ method }) => method.withRows);
+  const isPeftLayout = spec.parts.every(({ method }) => method.format === undefined);
+  const at = isPeftLayout ? spec.parts.findIndex(({ method }) => method.withRows) : -1;
   const replaced = (index: number, part: Partial<MethodPart>): MethodSpec => ({
     ...spec,
     parts: spec.parts.map((other, i) => (i === index ? { ...other, ...part } : other)),
