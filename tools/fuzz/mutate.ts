@@ -62,7 +62,7 @@ function changedValues(random: Random, json: unknown): unknown {
         continue;
       }
       if (random(8) === 0) delete place[key];
-      else place[key] = pick(random, ODD_VALUES);
+      else place[key] = structuredClone(pick(random, ODD_VALUES)); // later changes may reach into it
       break;
     }
   }
