@@ -17,6 +17,7 @@ const RANKS = [
   'packages/mpi/test/mpi.test.ts',
   'packages/cli/test/ranks.test.ts',
   'packages/cli/test/pipeline.test.ts',
+  'packages/cli/test/slurm.test.ts',
   'packages/trainer/test/shards.test.ts',
 ];
 const CI = '.github/workflows/ci.yml';
@@ -79,7 +80,7 @@ export const LONG_PARTS = Object.freeze([
   },
   {
     name: 'ranks',
-    covers: 'fits, stages and shared bases on Open MPI and MPICH, where they are installed',
+    covers: 'fits, stages and shared bases on Open MPI, MPICH and Slurm, where they are installed',
     command: vitest(...RANKS),
     env: PEFT_LONG_TESTS,
     figures: CLOSING_LINE,

@@ -36,8 +36,9 @@ test('the manifests for Kubeflow say what its API knows, and start as many ranks
   expect(faultOf(['peft', ...args])).toBeUndefined();
 });
 
-test('the script for Slurm is one of bash, and its command is known', () => {
-  execFileSync('bash', ['-n', join(ROOT, 'deploy/slurm.sh')]);
+test('the scripts for Slurm are ones of bash, and the command is known', () => {
+  for (const name of ['slurm.sh', 'slurm-on-loopback.sh'])
+    execFileSync('bash', ['-n', join(ROOT, 'deploy', name)]);
   const commands = commandsOf(read('slurm.sh')).filter(([program]) => program === 'srun');
   expect(commands).toHaveLength(1);
   expect(commands.map(faultOf)).toEqual([undefined]);

@@ -6,6 +6,8 @@ import { packageFolders, ROOT } from '../../packages.mjs';
 
 /** Programs that start another; that one is looked at. */
 const LAUNCHERS = ['mpirun', 'mpiexec', 'srun'];
+/** The command without npx, which ends by signals that are the command's. */
+const INSTALLED = 'node_modules/.bin/peft';
 /** Programs of every machine; what follows them is theirs. */
 const PLAIN = ['echo', 'printf', 'cd', 'mkdir', 'git', 'curl', 'test', 'apt-get', 'xcode-select'];
 
@@ -45,11 +47,13 @@ export function faultOf([program, ...words]: readonly string[]): string | undefi
   if (program === undefined) return undefined;
   if (PLAIN.includes(program)) return undefined;
   if (LAUNCHERS.includes(program))
-    return faultOf(words.slice(words.findIndex((word) => ['npx', 'node'].includes(word))));
+    return faultOf(
+      words.slice(words.findIndex((word) => ['npx', 'node', INSTALLED].includes(word))),
+    );
   if (program === 'npm') return npmFault(words);
   if (program === 'npx') return npxFault(words);
   if (program === 'node') return nodeFault(words);
-  if (program === 'peft') return peftFault(words);
+  if (program === 'peft' || program === INSTALLED) return peftFault(words);
   if (/^\.?[\w-]*\/[\w./-]+$/.test(program)) return missing(program);
   return `${program} is no program that a reader has`;
 }
