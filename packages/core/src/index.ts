@@ -62,12 +62,13 @@ export type { KeyValues } from './model/cache/cached-rows.js';
 export { adapterCounts } from './model/adapter-counts.js';
 export {
   checkConfigSizes,
-  describeModel,
   loadModel,
   type ModelOptions,
+  type ModelWith,
 } from './model/load-model.js';
+export { describeModel } from './model/form/describe-model.js';
 export type { AdapterStatus } from './model/adapter-status.js';
-export { Model, type ModelWith } from './model/model.js';
+export { Model } from './model/model.js';
 export {
   parameterCount,
   parameterSites,

@@ -2,7 +2,7 @@
 import { bert, debertaV2, distilbert, gpt2, llama, t5 } from '@peft/models';
 import type { HeadOptions, ModelDescription } from '../src/description/model-description.js';
 import type { Architecture } from '../src/model/architecture.js';
-import { describeModel } from '../src/model/load-model.js';
+import { describeModel } from '../src/model/form/describe-model.js';
 
 export const SEQCLS: HeadOptions = { kind: 'sequence-classification', outputs: 2 };
 

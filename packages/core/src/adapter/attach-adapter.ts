@@ -1,6 +1,7 @@
 /** Puts a method on a model: which sites each part takes, and what it makes there. */
 import { PeftError } from '@peft/errors';
 import { type ModelDescription, parameterSites } from '../description/model-description.js';
+import { describedFor } from '../method/repeated-blocks.js';
 import type { Site, SiteKind } from '../description/sites.js';
 import { isInModules, selectSites, type TargetSelection } from '../description/target-selection.js';
 import type { AttachContext, SiteHandle } from '../method/attach-context.js';
@@ -37,8 +38,8 @@ export interface AttachOptions {
  * Puts a method on a model, or on a bare description (`host` undefined) to learn its sites and
  * counts. On failure nothing is left behind.
  *
- * @throws PEFT_TARGET_NOT_FOUND, PEFT_METHOD_UNSUPPORTED, PEFT_CORE_DUPLICATE, and what the method's attach functions
- *   throw.
+ * @throws PEFT_TARGET_NOT_FOUND, PEFT_METHOD_UNSUPPORTED, PEFT_CORE_DUPLICATE, PEFT_BLOCKS_REPEATED, and what
+ *   the method's attach functions throw.
  */
 export function attachAdapter(
   name: string,
@@ -47,7 +48,7 @@ export function attachAdapter(
   host: WeightHost | undefined,
   options: AttachOptions = {},
 ): Adapter {
-  const adapter = new Adapter(name, spec, description);
+  const adapter = new Adapter(name, spec, describedFor(spec, description));
   try {
     for (const part of spec.parts) {
       requireOwnCore(part);

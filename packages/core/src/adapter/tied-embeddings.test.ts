@@ -13,7 +13,8 @@ import { siteAt } from '../description/site-index.js';
 import { loadAdapter, saveAdapter } from '../files/adapter-files.js';
 import type { MethodSpec } from '../method/peft-method.js';
 import type { ModelBatch } from '../model/architecture.js';
-import { describeModel, loadModel } from '../model/load-model.js';
+import { describeModel } from '../model/form/describe-model.js';
+import { loadModel } from '../model/load-model.js';
 import type { Model } from '../model/model.js';
 import { randomWeights } from '../model/weights/random-weights.js';
 

@@ -7,7 +7,8 @@ import { memorySource, type Engine } from '@peft/ops';
 import { seededValues, usePortableEngine, useTemporaryFolder } from '@peft/testing';
 import { describe, expect, it } from 'vitest';
 import { loadAdapter, saveAdapter } from '../files/adapter-files.js';
-import { describeModel, loadModel } from '../model/load-model.js';
+import { describeModel } from '../model/form/describe-model.js';
+import { loadModel } from '../model/load-model.js';
 import type { Model } from '../model/model.js';
 import type { WeightStore } from '../model/weights/weight-store.js';
 

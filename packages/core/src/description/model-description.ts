@@ -76,6 +76,8 @@ export interface ModelDescription {
   readonly basePrefix: string;
   /** What blocks make beside the state that the next one reads, where they do (logits of routers). */
   readonly besideState?: string;
+  /** Ranges of the checkpoint's blocks that run one after the other, where an adapter repeats some. */
+  readonly repeatedBlocks?: readonly (readonly [number, number])[];
   /** What other libraries call its parts; `describeModel` takes it from the family. */
   readonly conventions?: FamilyConventions;
 }

@@ -338,10 +338,13 @@ describe('adapter files', () => {
     const path = join(place, 'adapter_config.json');
     writeFileSync(
       path,
-      JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), layer_replication: [[0, 1]] }),
+      JSON.stringify({
+        ...JSON.parse(readFileSync(path, 'utf8')),
+        velora_config: { num_groups: 2 },
+      }),
     );
     await expect(loadAdapter(model, place, { methods })).rejects.toThrow(
-      'lora: adapter_config.json sets layer_replication to [[0,1]], which is not supported.',
+      'lora: adapter_config.json sets velora_config to {"num_groups":2}, which is not supported.',
     );
   });
 });

@@ -123,8 +123,8 @@ export function planTensors(
   store: TensorStore,
   where: string,
 ): FilePlan {
-  const { description } = model;
   const dry = bareAdapter(model, spec, store, where);
+  const { description } = dry;
   const expected = new Map(
     [...dry.parameters.values()]
       .filter(({ saved }) => saved)

@@ -12,7 +12,8 @@ import { reft } from '@peft/reft';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Architecture, defineArchitecture } from '../model/architecture.js';
 import { loadModel } from '../model/load-model.js';
-import type { Model, ModelWith } from '../model/model.js';
+import type { ModelWith } from '../model/load-model.js';
+import type { Model } from '../model/model.js';
 import { combineMethods } from './define-peft-method.js';
 import type { MethodSpec } from './peft-method.js';
 

@@ -2,7 +2,7 @@ import { lora } from '@peft/lora';
 import { bert } from '@peft/models';
 import { expect, test } from 'vitest';
 import { attachAdapter } from '../adapter/attach-adapter.js';
-import { describeModel } from '../model/load-model.js';
+import { describeModel } from '../model/form/describe-model.js';
 import type { MethodSpec } from './peft-method.js';
 
 const description = describeModel(bert, bert.parseConfig({ model_type: 'bert' }), { kind: 'none' });

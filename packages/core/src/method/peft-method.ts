@@ -75,6 +75,11 @@ export interface PeftMethodDefinition<Name extends MethodName> {
     rows: Readonly<Record<string, readonly number[]>>,
     description: ModelDescription,
   ): PeftConfigs[Name];
+  /**
+   * Ranges of blocks `[first, behind the last]` that the model then consists of, one after the other;
+   * undefined: as it is.
+   */
+  repeatsBlocks?(config: PeftConfigs[Name]): readonly (readonly [number, number])[] | undefined;
   /** Whether these options start from training batches: `startFromData` is then there, too. */
   startsFromData?(config: PeftConfigs[Name]): boolean;
   /**

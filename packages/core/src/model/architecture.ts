@@ -117,6 +117,12 @@ export interface Architecture<Config = unknown, Kinds extends SiteKind = SiteKin
    */
   settle?(config: Config, store: WeightStore, warn: (message: string) => void): Config;
   describe(config: Config, head: HeadOptions): ModelDescription;
+  /**
+   * The config of a model whose blocks are these of this one's, in this order, some more than once;
+   * each is the same as before in all but its number. Absent, or undefined for a config: they cannot
+   * be repeated.
+   */
+  repeatBlocks?(config: Config, order: readonly number[]): Config | undefined;
   /** Runs the model. Tensors of the result belong to the enclosing tidy scope. */
   forward(run: ModelRun, config: Config, batch: ModelBatch): ModelOutput;
 }

@@ -2,12 +2,15 @@
 import { quantizedStore } from '@peft/hub';
 import { PeftError } from '@peft/errors';
 import type { Engine } from '@peft/ops';
+import type { Adapter } from '../adapter/adapter.js';
+import type { AttachOptions } from '../adapter/attach-adapter.js';
 import type { HeadOptions, ModelDescription } from '../description/model-description.js';
 import type { SiteKind } from '../description/sites.js';
 import { withVocabularySize } from '../description/vocabulary.js';
+import type { FittingSpec, MethodSpec } from '../method/peft-method.js';
 import type { Architecture } from './architecture.js';
-import { Model, type ModelWith } from './model.js';
-import { describePooled } from './pooled-head.js';
+import { describeModel } from './form/describe-model.js';
+import { Model } from './model.js';
 import { requireStage } from './stage/stage.js';
 import { requireShapes, storedParameters } from './weights/stored-parameters.js';
 import type { WeightStore } from './weights/weight-store.js';
@@ -22,30 +25,15 @@ export interface ModelOptions extends LoadWeightsOptions {
 }
 
 /**
- * The description of an architecture under a config, with its head.
- * @throws PEFT_MODEL_HEAD for a head it lacks
+ * A model that is known to have sites of these kinds alone: a method that finds none of its own
+ * does not compile.
  */
-export function describeModel<Config>(
-  architecture: Architecture<Config>,
-  config: Config,
-  head: HeadOptions = { kind: 'none' },
-): ModelDescription {
-  if (
-    head.kind !== 'none' &&
-    head.kind !== 'pooled-linear' &&
-    !architecture.heads.includes(head.kind)
-  ) {
-    throw new PeftError(
-      'PEFT_MODEL_HEAD',
-      `${architecture.family}: there is no "${head.kind}" head.`,
-      { hint: `it has ${['none', 'pooled-linear', ...architecture.heads].join(', ')}` },
-    );
-  }
-  const description =
-    head.kind === 'pooled-linear'
-      ? describePooled(architecture, config, head)
-      : architecture.describe(config, head);
-  return { ...description, conventions: architecture.conventions?.[description.modelType] };
+export interface ModelWith<Kinds extends SiteKind> extends Model {
+  addAdapter<Needs extends SiteKind>(
+    name: string,
+    spec: MethodSpec<Needs> & FittingSpec<Needs, Kinds>,
+    options?: AttachOptions,
+  ): Adapter;
 }
 
 /**

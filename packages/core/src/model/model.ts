@@ -9,12 +9,12 @@ import { requireFreeName } from '../adapter/require-free-name.js';
 import { rescale } from '../adapter/rescale.js';
 import type { WeightHost } from '../adapter/weight-host.js';
 import type { ModelDescription } from '../description/model-description.js';
-import type { SiteKind } from '../description/sites.js';
 import type { OwnedParameter } from '../method/attach-context.js';
-import type { FittingSpec, MethodSpec } from '../method/peft-method.js';
+import type { MethodSpec } from '../method/peft-method.js';
 import { adapterCounts, trainablesOf } from './adapter-counts.js';
 import { statusOf, type AdapterStatus } from './adapter-status.js';
 import type { Architecture, ModelBatch, ModelOutput } from './architecture.js';
+import { ModelForm } from './form/model-form.js';
 import {
   checkMergeable,
   foldParameter,
@@ -57,21 +57,33 @@ export class Model {
   readonly #folded = new Map<string, FrozenWeight | Tensor>();
   /** Tables that a forward pass made once for all. */
   readonly #constants = new Map<string, readonly Tensor[]>();
+  readonly #form: ModelForm;
   #isDisposed = false;
 
   /** Use {@link loadModel}. */
   constructor(
     readonly architecture: Architecture<unknown>,
-    readonly config: unknown,
+    config: unknown,
     readonly configJson: Readonly<Record<string, unknown>>,
-    readonly description: ModelDescription,
+    description: ModelDescription,
     readonly weights: ModelWeights,
     readonly engine: Engine,
     /** What loading found that the user should know. */
     readonly warnings: readonly string[] = [],
     /** The blocks that lie here, where others lie on other ranks. */
     readonly stage: Stage | undefined = undefined,
-  ) {}
+  ) {
+    this.#form = new ModelForm(architecture, { config, description });
+  }
+
+  /** The family's config; its blocks are repeated while an adapter asks for it, as the description's. */
+  get config(): unknown {
+    return this.#form.current.config;
+  }
+
+  get description(): ModelDescription {
+    return this.#form.current.description;
+  }
 
   get adapterNames(): readonly string[] {
     return [...this.#adapters.keys()];
@@ -89,15 +101,17 @@ export class Model {
 
   /**
    * Puts an adapter on the model and makes it the active one.
-   * @throws PEFT_ADAPTER_NAME when the name is taken or not a plain word, PEFT_TARGET_NOT_FOUND
+   * @throws PEFT_ADAPTER_NAME (taken or not a plain word), PEFT_TARGET_NOT_FOUND, PEFT_BLOCKS_REPEATED
    */
   addAdapter(name: string, spec: MethodSpec, options: AttachOptions = {}): Adapter {
     requireFreeName(name, this.#adapters);
     this.#refuseMerged('add an adapter');
-    const adapter = withBorrowed(
-      (keep) => this.#weightHost(keep),
-      (host) =>
-        onHost(this.engine, () => attachAdapter(name, spec, this.description, host, options)),
+    const adapter = this.#form.around(spec, this, () =>
+      withBorrowed(
+        (keep) => this.#weightHost(keep),
+        (host) =>
+          onHost(this.engine, () => attachAdapter(name, spec, this.description, host, options)),
+      ),
     );
     this.#adapters.set(name, adapter);
     this.#active = [name];
@@ -107,14 +121,11 @@ export class Model {
   /** @throws PEFT_ADAPTER_UNKNOWN with the nearest names */
   adapter(name: string): Adapter {
     const found = this.#adapters.get(name);
-    if (!found)
-      throw new PeftError('PEFT_ADAPTER_UNKNOWN', `there is no adapter "${name}".`, {
-        hint: (
-          `${didYouMean(name, this.#adapters.keys())} The model has: ` +
-          `${this.adapterNames.join(', ') || 'none'}.`
-        ).trim(),
-      });
-    return found;
+    if (found) return found;
+    const present = `The model has: ${this.adapterNames.join(', ') || 'none'}.`;
+    throw new PeftError('PEFT_ADAPTER_UNKNOWN', `there is no adapter "${name}".`, {
+      hint: `${didYouMean(name, this.#adapters.keys())} ${present}`.trim(),
+    });
   }
 
   /**
@@ -152,6 +163,7 @@ export class Model {
     this.#active = this.#active.filter((other) => other !== name);
     this.#adapters.delete(name);
     adapter.dispose();
+    this.#form.settle(this.#adapters);
   }
 
   /** Trainable parameters of the active adapters, in the order in which they were made. */
@@ -385,16 +397,4 @@ export class Model {
       engine: this.engine,
     });
   }
-}
-
-/**
- * A model that is known to have sites of these kinds alone: a method that finds none of its own
- * does not compile.
- */
-export interface ModelWith<Kinds extends SiteKind> extends Model {
-  addAdapter<Needs extends SiteKind>(
-    name: string,
-    spec: MethodSpec<Needs> & FittingSpec<Needs, Kinds>,
-    options?: AttachOptions,
-  ): Adapter;
 }

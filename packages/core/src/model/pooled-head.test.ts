@@ -5,7 +5,8 @@ import { seededValues, usePortableEngine } from '@peft/testing';
 import { describe, expect, it } from 'vitest';
 import type { HeadOptions } from '../description/model-description.js';
 import type { Architecture } from './architecture.js';
-import { describeModel, loadModel } from './load-model.js';
+import { describeModel } from './form/describe-model.js';
+import { loadModel } from './load-model.js';
 import type { Model } from './model.js';
 
 const SIZES = {

@@ -169,7 +169,7 @@ export function sizeModel(request: MeasureRequest): MeasuredModel {
         0,
       );
       return {
-        description,
+        description: model.description,
         trainables: model.trainables(),
         parameters: model.parameterCounts().total,
         adapterBytes: beforeRuns - afterWeights + replaced,

@@ -62,6 +62,12 @@ export interface LoraConfig {
   readonly kasa?: KasaTerms;
   /** BD-LoRA: one of the matrices is block-diagonal. */
   readonly blockDiagonal?: BlockDiagonal;
+  /**
+   * Layer replication: ranges `[first, behind the last]` of the model's blocks, which then run one
+   * after the other on the weights that they have, each with adapters of its own: `[[0, 4], [2, 5]]`
+   * makes blocks 0 1 2 3 2 3 4. It cannot be merged.
+   */
+  readonly layerReplication?: readonly (readonly [number, number])[];
   /** QA-LoRA: how many neighbouring inputs the low-rank path reads as one. */
   readonly poolSize?: number;
 }
@@ -84,6 +90,7 @@ const KEYS: readonly (keyof LoraConfig)[] = [
   'invocationTokens',
   'kasa',
   'blockDiagonal',
+  'layerReplication',
   'poolSize',
 ];
 
@@ -108,6 +115,7 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
     invocationTokens,
     kasa,
     blockDiagonal,
+    layerReplication,
     poolSize,
   } = input;
   check.positiveInteger('lora', 'rank', rank);
@@ -139,6 +147,7 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
   for (const key of [...Object.keys(rankPattern), ...Object.keys(alphaPattern)]) patternFor(key);
   if (trainableTokens !== undefined) checkTokens(trainableTokens);
   if (targetParameters !== undefined) checkParameters(targetParameters, input);
+  if (layerReplication !== undefined) checkReplication(layerReplication);
   checkVariants({ ...input, dora, loraBias, gating });
   return Object.freeze({
     rank,
@@ -158,6 +167,7 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
     invocationTokens,
     kasa,
     blockDiagonal,
+    layerReplication,
     poolSize,
   });
 }
@@ -229,6 +239,20 @@ function checkVariants(input: Partial<LoraConfig>): void {
     check.knownKeys('lora: blockDiagonal', blockDiagonal, ['a', 'b', 'blocks', 'strict']);
     check.positiveInteger('lora', 'blockDiagonal.blocks', blockDiagonal.blocks);
   }
+}
+
+function checkReplication(ranges: unknown): void {
+  const isRange = (range: unknown): boolean =>
+    Array.isArray(range) &&
+    range.length === 2 &&
+    range.every((end) => Number.isInteger(end) && end >= 0) &&
+    range[0] < range[1];
+  if (!Array.isArray(ranges) || ranges.length === 0 || !ranges.every(isRange))
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `lora: layerReplication must be a list of ranges [first, behind the last], got ${show(ranges)}.`,
+      { hint: 'as [[0, 4], [2, 5]], which makes of blocks 0 … 4 the blocks 0 1 2 3 2 3 4' },
+    );
 }
 
 /** Rank and scaling of a module. */

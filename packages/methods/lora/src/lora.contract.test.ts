@@ -55,6 +55,20 @@ const FORMS: readonly MethodCase<'lora'>[] = [
     title: 'with a block-diagonal A (BD-LoRA)',
     options: { rank: 4, blockDiagonal: { a: ['v'], blocks: 2, strict: false } },
   },
+  {
+    title: 'on blocks that run twice',
+    options: {
+      rank: 2,
+      layerReplication: [
+        [0, 2],
+        [0, 2],
+      ],
+    },
+    on: ['decoder'],
+    identityAtStart: false,
+    merges: false,
+    changesForm: true,
+  },
   { title: 'on pools of inputs (QA-LoRA)', options: { rank: 2, alpha: 3, poolSize: 2 } },
   { title: 'from QR (OLoRA)', options: { rank: 2, alpha: 3, init: 'olora' } },
   {

@@ -110,6 +110,7 @@ export const lora = definePeftMethod({
     },
   },
 
+  repeatsBlocks: ({ layerReplication }) => layerReplication,
   startsFromData: ({ init }) => isDataStart(init),
   startFromData,
   fileTensors: (config, { parameters }) =>

@@ -17,6 +17,7 @@ import { alibiBias } from './alibi-bias.js';
 import type { DecoderConfig } from './decoder-config.js';
 import { decoderAttention, type DecoderAttentionOptions } from './decoder-attention.js';
 import { blockOf, describeDecoder, stackOf } from './describe-decoder.js';
+import { repeatDecoderBlocks } from './repeat-blocks.js';
 import { runExperts } from './experts.js';
 import type { ExpertsConfig } from './experts-config.js';
 import { latentAttention } from './latent-attention.js';
@@ -26,11 +27,12 @@ import { ropeTablesFor } from './rope-tables-for.js';
 /** What the families of this form share beside their config. */
 export const decoderParts: Pick<
   Architecture<DecoderConfig>,
-  'heads' | 'settle' | 'describe' | 'forward'
+  'heads' | 'settle' | 'describe' | 'repeatBlocks' | 'forward'
 > = {
   heads: ['causal-lm', 'sequence-classification', 'token-classification'],
   settle: (config, store, warn) => settleOutputLayer(config, store, outputNames(config), warn),
   describe: describeDecoder,
+  repeatBlocks: repeatDecoderBlocks,
 
   forward(run, config, batch) {
     const stack = stackOf(config, run.description.head);

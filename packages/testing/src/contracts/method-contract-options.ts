@@ -24,6 +24,8 @@ export interface MethodCase<Name extends MethodName> {
    * One batch can hold sequences with and without it. Default true; where false it must be refused.
    */
   readonly mixes?: boolean;
+  /** The model runs its blocks in another order while such an adapter is on it. Default false. */
+  readonly changesForm?: boolean;
   /** Parameters whose gradient is zero by their nature (a key's bias under softmax). */
   readonly withoutGradient?: RegExp;
   /**

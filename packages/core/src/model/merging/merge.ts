@@ -180,7 +180,16 @@ function refuseEmbeddingOnly(adapter: Adapter, name: string): void {
  * A weight that another layer reads, too (a table that is also the output layer's) must not change
  * unless the adapter goes along to all of them.
  */
-function refuseTied({ sites }: ModelDescription, { site, method, attachment }: Attached): void {
+function refuseTied(
+  { sites, repeatedBlocks }: ModelDescription,
+  { site, method, attachment }: Attached,
+): void {
+  if (repeatedBlocks && site.layer !== undefined)
+    throw new PeftError(
+      'PEFT_MERGE_INEXACT',
+      `${method}: the model's blocks are ${JSON.stringify(repeatedBlocks)} of its checkpoint's, and ${site.path} shares its weight with others.`,
+      { hint: 'keep the adapter beside the model' },
+    );
   if (site.kind !== 'embedding' && site.kind !== 'linear') return;
   if (
     site.kind === 'embedding' &&

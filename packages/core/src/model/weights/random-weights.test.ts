@@ -1,7 +1,7 @@
 import { bert } from '@peft/models';
 import { decodeFloat32 } from '@peft/ops';
 import { describe, expect, test } from 'vitest';
-import { describeModel } from '../load-model.js';
+import { describeModel } from '../form/describe-model.js';
 import { randomWeights } from './random-weights.js';
 
 const description = describeModel(

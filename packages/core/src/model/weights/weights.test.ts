@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bert } from '@peft/models';
 import type { Engine, FrozenWeight } from '@peft/ops';
 import { createPortableEngine } from '@peft/portable';
-import { describeModel } from '../load-model.js';
+import { describeModel } from '../form/describe-model.js';
 import { randomWeights } from './random-weights.js';
 import { isFrozen, loadWeights } from './weights.js';
 

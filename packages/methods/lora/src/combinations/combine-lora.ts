@@ -96,6 +96,7 @@ export function combineLora(
     targets: sites.map(({ path }) => path),
     rankPattern: patternOf(ranks, first!),
     alphaPattern: patternOf(ranks, first!),
+    layerReplication: model.description.repeatedBlocks,
     modulesToSave: [],
   });
   const made = model.addAdapter(newName, spec, takenOver(copied));

@@ -225,6 +225,7 @@ function attach(
     targets: parts.map(({ site }) => site.path),
     rankPattern: patternOf(ranks, rank),
     alphaPattern: patternOf(ranks, rank),
+    layerReplication: model.description.repeatedBlocks,
     modulesToSave: modules,
     ensureWeightTying: true,
   });

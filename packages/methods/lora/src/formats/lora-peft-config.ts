@@ -15,6 +15,7 @@ export function loraPeftKeys(sites: readonly Site[]): Record<string, unknown> {
     ...Object.fromEntries(UNSUPPORTED.map(({ key, off }) => [key, off])),
     alora_invocation_tokens: null,
     kasa_config: null,
+    layer_replication: null,
     use_bdlora: null,
     use_qalora: false,
     r: 8,
@@ -65,6 +66,7 @@ export function toPeftLoraConfig(
     target_parameters: config.targetParameters ?? null,
     alora_invocation_tokens: config.invocationTokens ?? null,
     kasa_config: config.kasa ?? null,
+    layer_replication: config.layerReplication ?? null,
     use_bdlora: config.blockDiagonal ? toPeftBlocks(config.blockDiagonal) : null,
     use_qalora: config.poolSize !== undefined,
     ...(config.poolSize === undefined ? {} : { qalora_group_size: config.poolSize }),
@@ -142,6 +144,7 @@ export function fromPeftLoraConfig(json: Readonly<Record<string, unknown>>): Par
     targetParameters: (json['target_parameters'] ?? undefined) as LoraConfig['targetParameters'],
     invocationTokens: (json['alora_invocation_tokens'] ??
       undefined) as LoraConfig['invocationTokens'],
+    layerReplication: (json['layer_replication'] ?? undefined) as LoraConfig['layerReplication'],
     kasa: (json['kasa_config'] ?? undefined) as LoraConfig['kasa'],
     poolSize:
       json['use_qalora'] === true ? ((json['qalora_group_size'] ?? 16) as number) : undefined,
@@ -152,7 +155,7 @@ export function fromPeftLoraConfig(json: Readonly<Record<string, unknown>>): Par
 
 /** Options that change what is computed and that this package lacks. */
 const UNSUPPORTED: readonly { readonly key: string; readonly off: unknown }[] = [
-  ...['arrow_config', 'layer_replication', 'monteclora_config', 'velora_config'].map((key) => ({
+  ...['arrow_config', 'monteclora_config', 'velora_config'].map((key) => ({
     key,
     off: null,
   })),

@@ -108,7 +108,7 @@ export const mlxFormat: AdapterFormat = Object.freeze({
 
 /** @throws PEFT_CONFIG_UNSUPPORTED */
 function refuseOthers(config: ReturnType<typeof lora.parseConfig>): void {
-  const other = (['bias', 'loraBias', 'trainableTokens'] as const).find(
+  const other = (['bias', 'loraBias', 'trainableTokens', 'layerReplication'] as const).find(
     (key) => config[key] !== undefined && config[key] !== false && config[key] !== 'none',
   );
   const pattern = (['rankPattern', 'alphaPattern'] as const).find(

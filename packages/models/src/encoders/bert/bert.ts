@@ -58,6 +58,8 @@ export const bert = defineArchitecture<BertEncoderConfig>({
     });
   },
 
+  repeatBlocks: (config, order) => ({ ...config, layers: order.length }),
+
   forward(run, config, batch) {
     const { head } = run.description;
     const prefix = prefixOf(head);
