@@ -16,6 +16,8 @@ export interface ChatMessage {
   readonly role: string;
   /** null where a turn has nothing to say, since it calls tools. */
   readonly content: string | null;
+  /** 0: a turn of the assistant that is not learnt. No template sees it. */
+  readonly weight?: 0;
   readonly [field: string]: unknown;
 }
 
@@ -61,7 +63,7 @@ export function createChatTemplate(
         template.render({
           ...special,
           ...variables,
-          messages: messages.map((message) => ({ ...message })),
+          messages: messages.map(({ weight: _, ...message }) => message),
           add_generation_prompt: addGenerationPrompt,
         }),
       ),

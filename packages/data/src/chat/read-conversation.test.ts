@@ -58,6 +58,48 @@ describe('conversations', () => {
       { role: 'assistant', content: 'a' },
     ]));
 
+  it("are read from Python's text, as pandas writes them to CSV", () =>
+    expect(
+      read(`[{'role': 'user', 'content': "it's"}\n {'content': 'a "b"', 'role': 'assistant'}]`),
+    ).toEqual([
+      { role: 'user', content: "it's" },
+      { role: 'assistant', content: 'a "b"' },
+    ]));
+
+  it('have roles in small letters, and others as they are', () =>
+    expect(
+      read([
+        { role: 'System', content: 's' },
+        { from: 'Human', value: 'q' },
+        { role: 'ASSISTANT ', content: 'a' },
+        { role: 'Critic', content: 'c' },
+      ]).map(({ role }) => role),
+    ).toEqual(['system', 'user', 'assistant', 'Critic']));
+
+  it('mark turns that are not learnt', () => {
+    expect(
+      read([
+        { role: 'user', content: 'a', weight: 0 },
+        { role: 'assistant', content: 'b', weight: 0 },
+        { role: 'assistant', content: 'c', weight: 1 },
+        { from: 'gpt', value: 'd', train: false },
+        { from: 'gpt', value: 'e', train: true },
+      ]).map(({ content, weight }) => [content, weight]),
+    ).toEqual([
+      ['a', undefined],
+      ['b', 0],
+      ['c', undefined],
+      ['d', 0],
+      ['e', undefined],
+    ]);
+    expect(() => read([{ role: 'assistant', content: 'a', weight: 0.5 }])).toThrow(
+      'weight or train of turn 0 of row 3 must be 0 or 1, true or false, got 0.5.',
+    );
+    expect(() => read([{ role: 'user', content: 'a', train: true }])).toThrow(
+      'turn 0 of row 3 (user) is marked to be learnt.',
+    );
+  });
+
   it("are made of Alpaca's instruction, input and output", () => {
     expect(instructionConversation({ instruction: 'Add.', input: '1 1', output: '2' })).toEqual([
       { role: 'user', content: 'Add.\n\n1 1' },
@@ -74,7 +116,10 @@ describe('conversations', () => {
       'turn 1 of row 3 has no role, got the keys "text".',
     );
     expect(() => read([{ role: 'assistant', content: null }])).toThrow(
-      'turn 0 of row 3 (assistant) has neither content nor tool calls.',
+      'turn 0 of row 3 (assistant) has neither content nor tool calls, got the keys "role", "content".',
+    );
+    expect(() => read([{ role: 'user', text: 'a' }])).toThrow(
+      'turn 0 of row 3 (user) has neither content nor tool calls, got the keys "role", "text".',
     );
   });
 });

@@ -3,6 +3,7 @@
  * write them, `{ from, value }` as ShareGPT does, and Alpaca's instruction, input and output.
  */
 import { PeftError, show } from '@peft/errors';
+import { parsePython } from '../columns/parse-python.js';
 import type { ChatMessage } from './chat-template.js';
 
 /** A conversation with what its template is told beside the messages. */
@@ -12,6 +13,8 @@ export interface Conversation {
   readonly tools?: readonly unknown[];
 }
 
+/** The roles that templates know. */
+const KNOWN_ROLES = ['system', 'developer', 'user', 'assistant', 'tool', 'function', 'ipython'];
 /** Names of roles in data sets, and what templates call them. */
 const ROLES: Readonly<Record<string, string>> = {
   human: 'user',
@@ -26,10 +29,15 @@ const ROLES: Readonly<Record<string, string>> = {
   function_response: 'tool',
 };
 
+/** What an assistant may do without saying anything. */
+const WITHOUT_CONTENT = ['tool_calls', 'function_call', 'reasoning_content', 'thinking'];
+
 /**
- * The messages of a cell: a list, or JSON in a text. Roles of ShareGPT get the names that templates
- * know; a null content stays (an assistant that calls tools says nothing); a content of parts
- * becomes the text of its parts; other fields that are null, as Parquet fills them in, go.
+ * The messages of a cell: a list, or JSON or Python's text of one. Roles of ShareGPT get the names
+ * that templates know, in small letters; a null content stays (an assistant that calls tools says
+ * nothing); a content of parts becomes the text of its parts; other fields that are null, as Parquet
+ * fills them in, go. `weight` of 0 (OpenAI's) or `train: false` becomes `weight: 0`: such a turn of
+ * the assistant is not learnt.
  *
  * @param place names the row in messages.
  * @throws PEFT_DATA_INVALID naming row and turn
@@ -80,25 +88,58 @@ function readMessage(item: unknown, place: string): ChatMessage {
       `${place} must be a message, got ${show(item)}.`,
       '{"role": "user", "content": "…"}',
     );
-  const { role: named, from, content: said, value, ...rest } = item as Record<string, unknown>;
-  const given = named ?? from;
-  if (typeof given !== 'string' || given === '')
-    throw invalid(
-      `${place} has no role, got the keys ${Object.keys(item).map(show).join(', ')}.`,
-      '{"role": "user", "content": "…"}, or ShareGPT\'s {"from": "human", "value": "…"}',
-    );
+  const {
+    role: named,
+    from,
+    content: said,
+    value,
+    weight,
+    train,
+    ...rest
+  } = item as Record<string, unknown>;
+  const role = roleOf(named ?? from, item, place);
   const others = Object.fromEntries(
     Object.entries(rest).flatMap(([name, field]) =>
       field === null || field === undefined ? [] : [[name, withoutNulls(field)]],
     ),
   );
   const content = contentOf(said ?? value, place);
-  if (content === null && Object.keys(others).length === 0)
+  if (content === null && !WITHOUT_CONTENT.some((name) => name in others))
     throw invalid(
-      `${place} (${given}) has neither content nor tool calls.`,
-      'give it a text, or remove it',
+      `${place} (${role}) has neither content nor tool calls, got the keys ` +
+        `${Object.keys(item).map(show).join(', ')}.`,
+      'give it a text as content, or remove it',
     );
-  return { role: ROLES[given.toLowerCase()] ?? given, content, ...others };
+  const isLeftOut = notLearnt(weight ?? train ?? undefined, role, place);
+  return { role, content, ...others, ...(isLeftOut ? { weight: 0 } : {}) };
+}
+
+function roleOf(given: unknown, item: object, place: string): string {
+  if (typeof given !== 'string' || given.trim() === '')
+    throw invalid(
+      `${place} has no role, got the keys ${Object.keys(item).map(show).join(', ')}.`,
+      '{"role": "user", "content": "…"}, or ShareGPT\'s {"from": "human", "value": "…"}',
+    );
+  const plain = given.trim().toLowerCase();
+  const role = ROLES[plain] ?? plain;
+  return KNOWN_ROLES.includes(role) ? role : given; // the template decides
+}
+
+/** Whether a turn of the assistant is marked as one that is not learnt. */
+function notLearnt(mark: unknown, role: string, place: string): boolean {
+  if (mark === undefined) return false;
+  if (![0, 1, true, false].includes(mark as number))
+    throw invalid(
+      `weight or train of ${place} must be 0 or 1, true or false, got ${show(mark)}.`,
+      'weight: 0 or train: false keeps a turn of the assistant from being learnt',
+    );
+  const isLearnt = Boolean(mark);
+  if (isLearnt && role !== 'assistant')
+    throw invalid(
+      `${place} (${role}) is marked to be learnt.`,
+      'only turns of the assistant are learnt; give the others weight 0, or none',
+    );
+  return role === 'assistant' && !isLearnt;
 }
 
 function contentOf(content: unknown, place: string): string | null {
@@ -135,7 +176,7 @@ function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return undefined;
+    return parsePython(text);
   }
 }
 

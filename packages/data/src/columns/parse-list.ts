@@ -1,5 +1,7 @@
 /** Lists that a table holds as text, in the ways that programs write them. */
 
+import { quotedAt } from './quoted-text.js';
+
 /** Wrappers of a whole list: NumPy's, and R's of vectors and lists. */
 const WRAPPED =
   /^(?:c|list|array|np\.array|numpy\.array|tuple)\s*\((.*?)(?:,\s*dtype\s*=\s*[\w.'"<>]+)?\s*\)$/s;
@@ -68,7 +70,8 @@ function itemsOf(inner: string): Item[] | undefined {
   };
   skipBlanks();
   while (at < inner.length) {
-    const item = quotedAt(inner, at) ?? bareAt(inner, at);
+    const quoted = quotedAt(inner, at);
+    const item = quoted ? { ...quoted, isQuoted: true } : bareAt(inner, at);
     if (!item) return undefined;
     items.push({ text: item.text, isQuoted: item.isQuoted });
     const end = item.end;
@@ -84,37 +87,6 @@ function itemsOf(inner: string): Item[] | undefined {
 
 interface FoundItem extends Item {
   readonly end: number;
-}
-
-function quotedAt(text: string, start: number): FoundItem | undefined {
-  const quote = text[start];
-  if (quote !== '"' && quote !== "'") return undefined;
-  let value = '';
-  for (let at = start + 1; at < text.length; at += 1) {
-    const character = text[at]!;
-    if (character === quote) return { text: value, isQuoted: true, end: at + 1 };
-    if (character !== '\\') {
-      value += character;
-      continue;
-    }
-    const [written, plain] = escapeAt(text, at);
-    value += plain;
-    at += written.length - 1;
-  }
-  return undefined;
-}
-
-const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r' };
-
-/** A backslash and what belongs to it, and the character that they stand for. */
-function escapeAt(text: string, at: number): readonly [string, string] {
-  const coded = /^\\(?:x([\da-f]{2})|u([\da-f]{4})|U([\da-f]{8}))/i.exec(text.slice(at, at + 10));
-  if (coded) {
-    const point = Number.parseInt(coded[1] ?? coded[2] ?? coded[3]!, 16);
-    return [coded[0], point <= 0x10ffff ? String.fromCodePoint(point) : '\ufffd'];
-  }
-  const next = text[at + 1] ?? '';
-  return [`\\${next}`, ESCAPES[next] ?? next];
 }
 
 function bareAt(text: string, start: number): FoundItem | undefined {

@@ -21,7 +21,7 @@ export interface ChatOptions {
 /**
  * Each conversation is written by the template and tokenised as one text. An answer is what the
  * text has beyond the turns before it with the template's start of an answer, up to the end of its
- * turn, the token that closes it included. Conversations without an answer within `maxLength` are
+ * turn, the token that closes it included; those of weight 0 do not count. Conversations without an answer within `maxLength` are
  * left out.
  *
  * @throws PEFT_CHAT_TEMPLATE; PEFT_CHAT_TURNS where the template rewrites earlier turns, so that
@@ -47,7 +47,10 @@ export async function chatData(
         const whole = render(messages);
         const ids = tokenizer.ids(whole);
         const turns = messages.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []));
-        const ranges = (answers === 'all' ? turns : turns.slice(-1)).map((i) => {
+        const learnt = (answers === 'all' ? turns : turns.slice(-1)).filter(
+          (i) => messages[i]!.weight !== 0,
+        );
+        const ranges = learnt.map((i) => {
           const question = render(messages.slice(0, i), { addGenerationPrompt: true });
           const answered = render(messages.slice(0, i + 1));
           if (!whole.startsWith(answered) || !answered.startsWith(question))

@@ -107,6 +107,19 @@ describe('conversations', () => {
     ).toEqual([{ all, counted: 'Ciao<|end_of_text|>\n' }]);
   });
 
+  it('leave out answers of weight 0, which no template sees', async () => {
+    const seeing = createChatTemplate(
+      '{% for m in messages %}{{ m.weight }}{{ m.role }}:{{ m.content }};{% endfor %}' +
+        '{% if add_generation_prompt %}assistant:{% endif %}',
+      llama,
+    );
+    const marked = messages.map((each, i) => (i === 1 ? { ...each, weight: 0 as const } : each));
+    const data = await chatData([marked], llama, seeing, { maxLength: 99 });
+    expect(learned(data.pack([0]))).toEqual([
+      { all: 'user:Hi;assistant:Hello!;user:Bye;assistant:Ciao;', counted: 'Ciao;' },
+    ]);
+  });
+
   it('that a template writes otherwise once they go on count the last answer only', async () => {
     const changing = createChatTemplate(
       '{% for m in messages %}{{ m.role }}:{% if loop.last %}(thinks){% endif %}{{ m.content }};{% endfor %}' +
