@@ -104,6 +104,9 @@ void give(Call* call) {
   napi_call_threadsafe_function(state.settled, call, napi_tsfn_nonblocking);
 }
 
+/** What every MPI has at least. */
+constexpr int kMostTag = 32767;
+
 class Arguments {
  public:
   Arguments(napi_env env, napi_callback_info info) : env_(env) {
@@ -209,10 +212,11 @@ napi_value barrier(napi_env env, const Arguments&) {
   return submit(env, std::make_unique<Call>(), {Kind::barrier});
 }
 
-/** (values, rank): of broadcast, send and receive. */
+/** (values, root) of broadcast, (values, rank, tag) of send and receive. */
 template <Kind kind>
 napi_value withPeer(napi_env env, const Arguments& arguments) {
   const int peer = arguments.integer(1, 0, INT_MAX);
+  const int tag = kind == Kind::broadcast ? 0 : arguments.integer(2, 0, kMostTag);
   const auto values = arguments.memory(0);
   auto call = std::make_unique<Call>();
   arguments.hold(1, *call);
@@ -221,7 +225,8 @@ napi_value withPeer(napi_env env, const Arguments& arguments) {
                  .numbers = values.numbers,
                  .values = values.data,
                  .count = values.count,
-                 .peer = peer});
+                 .peer = peer,
+                 .tag = tag});
 }
 
 Reduction reductionOf(const Arguments& arguments, size_t index) {

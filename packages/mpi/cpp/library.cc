@@ -11,7 +11,6 @@ namespace {
 constexpr int kFunneled = 1;        // MPI_THREAD_FUNNELED of both
 constexpr int kLongestText = 8192;  // MPI_MAX_LIBRARY_VERSION_STRING of MPICH; Open MPI's is less
 constexpr int kStatusBytes = 64;    // more than the MPI_Status of either
-constexpr int kMessageTag = 1;
 
 void* symbol(void* library, const char* name) {
   void* found = dlsym(library, name);
@@ -166,9 +165,9 @@ class LibraryOf : public Library {
       case Kind::reduceScatter:
         return call_.reduceScatter(o.values, o.result, o.count, numbers, reduction, world, request);
       case Kind::send:
-        return call_.send(o.values, o.count, numbers, o.peer, kMessageTag, world, request);
+        return call_.send(o.values, o.count, numbers, o.peer, o.tag, world, request);
       case Kind::receive:
-        return call_.receive(o.values, o.count, numbers, o.peer, kMessageTag, world, request);
+        return call_.receive(o.values, o.count, numbers, o.peer, o.tag, world, request);
     }
     throw MpiError("there is no such operation");
   }

@@ -30,6 +30,8 @@ struct Operation {
   int count = 0;
   /** Root of a broadcast, the other side of a message. */
   int peer = 0;
+  /** Of a message. */
+  int tag = 0;
 };
 
 /** An operation under way. */

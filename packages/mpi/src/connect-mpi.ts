@@ -113,15 +113,15 @@ function collectiveOf(
         requireParts('reduce-scatter', own, values, size);
         return binding.reduceScatter(values, own, REDUCTIONS[reduction]);
       }),
-    send: (values, to) =>
+    send: (values, to, channel = 0) =>
       named('send', () => {
         requireRank('send', to, size);
-        return binding.send(values, to);
+        return binding.send(values, to, channel);
       }),
-    receive: (values, from) =>
+    receive: (values, from, channel = 0) =>
       named('receive', () => {
         requireRank('receive', from, size);
-        return binding.receive(values, from);
+        return binding.receive(values, from, channel);
       }),
     abort: (exitCode) => binding.abort(exitCode),
   };

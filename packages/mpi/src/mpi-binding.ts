@@ -24,8 +24,8 @@ export interface MpiBinding {
   allReduce(values: RankNumbers, reduction: number): Promise<void>;
   allGather(own: RankNumbers, all: RankNumbers): Promise<void>;
   reduceScatter(values: RankNumbers, own: RankNumbers, reduction: number): Promise<void>;
-  send(values: RankNumbers, to: number): Promise<void>;
-  receive(values: RankNumbers, from: number): Promise<void>;
+  send(values: RankNumbers, to: number, tag: number): Promise<void>;
+  receive(values: RankNumbers, from: number, tag: number): Promise<void>;
   /** After what was begun before. */
   finish(): Promise<void>;
   /** Does not return. */

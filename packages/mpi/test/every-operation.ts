@@ -54,6 +54,13 @@ const report = {
       await Promise.all([mpi.receive(numbers, from), mpi.send(values(1e6), to)]);
     })
   ).at(-1),
+  // overtaken on another channel
+  channels: await after(new Float32Array(2), async (numbers) => {
+    const sent = [mpi.send(values(1), to, 1), mpi.send(ring, to, 2)];
+    await mpi.receive(numbers, from, 2);
+    await mpi.receive(numbers.subarray(1), from, 1);
+    await Promise.all(sent);
+  }),
   problem: await mpi
     .send(ring, size)
     .catch((error: unknown) => (error as { readonly code: string }).code),

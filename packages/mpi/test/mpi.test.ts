@@ -70,6 +70,7 @@ function expected(rank: number, size: number): object {
     scattered: [sum(2 * rank), sum(2 * rank + 1)],
     received: [10 * left, 10 * left + 1],
     large: Math.fround(10 * left + 1e6 - 1),
+    channels: [10 * left, 10 * left],
     problem: 'PEFT_MPI_ARGUMENT',
     short: `mpi: receive failed: rank ${left} sent 2 numbers, 3 were expected.
   hint: look at what the other ranks say, and at the network between the machines`,

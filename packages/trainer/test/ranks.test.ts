@@ -101,6 +101,13 @@ describe('2, 3 and 4 ranks end with the bytes of one', () => {
     await expectSameOnRanks({ method: loraMethod }, [2, 3, 4]);
   });
 
+  it.each([1, 300])('with gradients in buckets of %i bytes', async (bucketBytes) => {
+    await expectSameOnRanks(
+      { method: ia3Bias, changes: () => ({ options: { bucketBytes } }) },
+      [2, 3, 4],
+    );
+  });
+
   it('with ia3_bias, whose steps have fewer micro-batches than ranks', async () => {
     await expectSameOnRanks({
       method: ia3Bias,

@@ -85,6 +85,7 @@ export function formatRanks(
     ranks,
     bytesPerStep,
     exchangeSeconds,
+    waitSeconds,
     largestShare,
     efficiency,
   }: RankCosts & {
@@ -96,7 +97,10 @@ export function formatRanks(
   return [
     `on ${ranks} ranks, each with the memory above`,
     `wire               ${gigabytes(bytesPerStep)} out of and into each rank in a step: ` +
-      `${exchangeSeconds.toFixed(2)} s over ${link}`,
+      `${exchangeSeconds.toFixed(2)} s over ${link}` +
+      (Number.isNaN(waitSeconds)
+        ? ''
+        : `, ${waitSeconds.toFixed(2)} s of them after the last backward pass`),
     `busiest rank       ${percent(largestShare)} of each step`,
     Number.isNaN(efficiency)
       ? 'efficiency         give --tokens-per-second of one rank'

@@ -37,10 +37,13 @@ export interface Collective {
    * `[size · own.length]`.
    */
   reduceScatter(values: RankNumbers, own: RankNumbers, reduction: Reduction): Promise<void>;
-  /** Two messages from one rank to another arrive in their order. */
-  send(values: RankNumbers, to: number): Promise<void>;
-  /** `values` must be as long as what is sent. */
-  receive(values: RankNumbers, from: number): Promise<void>;
+  /**
+   * Two messages from one rank to another arrive in their order.
+   * @param channel a number from 0 to 32767, default 0: messages of one know nothing of another's
+   */
+  send(values: RankNumbers, to: number, channel?: number): Promise<void>;
+  /** `values` must be as long as what is sent on the channel. */
+  receive(values: RankNumbers, from: number, channel?: number): Promise<void>;
   /** Ends all ranks, this one too. */
   abort(exitCode: number): void;
 }

@@ -6,7 +6,7 @@ import { lora } from '@peft/lora';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { onEachBackend } from '../../test/on-each-backend.js';
 import { crossEntropy } from '../losses/cross-entropy.js';
-import { gradientsOf, variableGradients } from './gradients.js';
+import { gradientsOf, recordGradients, variableGradients } from './gradients.js';
 
 onEachBackend('gradientsOf', () => {
   let [x, w]: Tensor2D[] = [];
@@ -55,6 +55,52 @@ onEachBackend('gradientsOf', () => {
       expect([...gradient!.dataSync()]).toEqual([...expected[i]!.dataSync()]),
     );
     tf.dispose([value, gradients, expected].flat());
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test.each(functions)('gives the same one by one for %s', (_, f) => {
+    const before = tf.memory().numTensors;
+    const xs = [x!, w!].slice(0, f.length);
+    const expected = tf.grads(f)(xs);
+    const recorded = recordGradients(() => f(x!, w!), xs);
+    const seen = [...recorded.oneByOne()];
+    expect(seen.map(([i]) => i).sort()).toEqual(xs.map((_, i) => i));
+    for (const [i, gradient] of seen)
+      expect([...gradient.dataSync()]).toEqual([...expected[i]!.dataSync()]);
+    tf.dispose([recorded.value, expected, seen.map(([, gradient]) => gradient)].flat());
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test('hands a gradient on before it goes back beyond the first use, and can be left there', () => {
+    const [three, two] = [tf.scalar(3), tf.scalar(2)];
+    const before = tf.memory().numTensors;
+    const [late, early] = [tf.variable(three), tf.variable(two)];
+    const walked: string[] = [];
+    const noted = tf.customGrad((input, save) => {
+      (save as (tensors: Tensor[]) => void)([input as Tensor]);
+      return {
+        value: tf.square(input as Tensor),
+        gradFunc: (dy: Tensor, saved: Tensor[]) => {
+          walked.push('square');
+          return tf.mul(dy, tf.mul(2, saved[0]!));
+        },
+      };
+    });
+    const loss = () => tf.add(tf.mul(noted(early), late), late) as Scalar;
+    const whole = recordGradients(loss, [early, late]);
+    for (const [i, gradient] of whole.oneByOne()) {
+      walked.push(`${i}: ${gradient.dataSync()[0]}`);
+      gradient.dispose();
+    }
+    // late: early² + 1, early: 2 · early · late
+    expect(walked).toEqual(['1: 5', 'square', '0: 12']);
+    const half = recordGradients(loss, [early, late]);
+    for (const [, gradient] of half.oneByOne()) {
+      gradient.dispose();
+      break;
+    }
+    expect(walked).toHaveLength(3);
+    tf.dispose([whole.value, half.value, early, late]);
     expect(tf.memory().numTensors).toBe(before);
   });
 

@@ -65,6 +65,13 @@ export interface RecordedValue<T extends Tensor> {
    * @param dy gradient of the value, default ones. The caller keeps it.
    */
   gradients(dy?: Tensor): readonly (Tensor | undefined)[];
+  /**
+   * The same one by one, each as soon as nothing adds to it any more, while the tape in front of its
+   * first use has not been walked. For xs that the tape made none of, as variables are.
+   * @param dy gradient of the value, default ones. The caller keeps it.
+   * @yields the number of an x that the value depends on, and its gradient, which the caller disposes
+   */
+  oneByOne(dy?: Tensor): Generator<readonly [x: number, gradient: Tensor]>;
   /** Frees what the tape saved when no gradient is wanted any more. */
   dispose(): void;
 }
@@ -93,6 +100,13 @@ export function recordGradients<T extends Tensor>(
             'backward',
             () => backward(nodes, xs, value, dy) as unknown as tf.TensorContainer,
           ) as unknown as (Tensor | undefined)[];
+        } finally {
+          freeSaved(tape);
+        }
+      },
+      *oneByOne(dy) {
+        try {
+          yield* backwardOneByOne(nodes, xs, value, dy);
         } finally {
           freeSaved(tape);
         }
@@ -181,25 +195,65 @@ function backward(
 ): (Tensor | undefined)[] {
   const gradients = new Map<number, Tensor>([[y.id, dy ?? tf.onesLike(y)]]);
   const kept = new Set(xs.map(({ id }) => id));
-  for (let step = steps.pop(); step; step = steps.pop()) {
-    const { node } = step;
-    if (!node.gradient) throw new Error(`the tfjs kernel ${node.kernelName} has no gradient`);
-    const dys = node.outputs.map(({ id }) => gradients.get(id) ?? null);
-    const derivatives = node.gradient(dys);
-    for (const name of step.inputs) {
-      const dx = tf.tidy(() => derivatives[name]!());
-      accumulate(gradients, node.inputs[name]!.id, dys.includes(dx) ? tf.clone(dx) : dx);
-    }
-    for (const [i, { id }] of node.outputs.entries()) {
-      const done = dys[i];
-      if (!done || done === dy || kept.has(id)) continue;
-      gradients.delete(id);
-      done.dispose();
-    }
-    if (engineOf().state.gradientDepth === 0)
-      for (const tensor of node.saved ?? []) tensor.dispose();
-  }
+  for (let step = steps.pop(); step; step = steps.pop()) goBack(step, gradients, kept, dy);
   return xs.map(({ id }) => gradients.get(id));
+}
+
+/** Each step's tensors outlive its scope, since the caller may do anything between two of them. */
+function* backwardOneByOne(
+  steps: Step[],
+  xs: readonly Tensor[],
+  y: Tensor,
+  dy: Tensor | undefined,
+): Generator<readonly [number, Tensor]> {
+  const gradients = new Map<number, Tensor>([[y.id, dy ?? tf.keep(tf.onesLike(y))]]);
+  /** By the step that reads them first: nothing adds to their gradients after it. */
+  const complete = new Map<Step, number[]>();
+  for (const [i, { id }] of xs.entries()) {
+    const first = steps.find(({ node, inputs }) =>
+      inputs.some((name) => node.inputs[name]!.id === id),
+    );
+    if (first) complete.set(first, [...(complete.get(first) ?? []), i]);
+  }
+  try {
+    for (let step = steps.pop(); step; step = steps.pop()) {
+      const { node, inputs } = step;
+      tf.tidy('backward', () => {
+        goBack(step!, gradients, new Set(), dy);
+        for (const name of inputs) tf.keep(gradients.get(node.inputs[name]!.id)!);
+      });
+      for (const i of complete.get(step) ?? []) {
+        const gradient = gradients.get(xs[i]!.id)!;
+        gradients.delete(xs[i]!.id);
+        yield [i, gradient];
+      }
+    }
+  } finally {
+    for (const gradient of gradients.values()) if (gradient !== dy) gradient.dispose();
+  }
+}
+
+/** From the gradients of a step's outputs to those of its inputs. */
+function goBack(
+  { node, inputs }: Step,
+  gradients: Map<number, Tensor>,
+  kept: ReadonlySet<number>,
+  dy: Tensor | undefined,
+): void {
+  if (!node.gradient) throw new Error(`the tfjs kernel ${node.kernelName} has no gradient`);
+  const dys = node.outputs.map(({ id }) => gradients.get(id) ?? null);
+  const derivatives = node.gradient(dys);
+  for (const name of inputs) {
+    const dx = tf.tidy(() => derivatives[name]!());
+    accumulate(gradients, node.inputs[name]!.id, dys.includes(dx) ? tf.clone(dx) : dx);
+  }
+  for (const [i, { id }] of node.outputs.entries()) {
+    const done = dys[i];
+    if (!done || done === dy || kept.has(id)) continue;
+    gradients.delete(id);
+    done.dispose();
+  }
+  if (engineOf().state.gradientDepth === 0) for (const tensor of node.saved ?? []) tensor.dispose();
 }
 
 function accumulate(gradients: Map<number, Tensor>, id: number, dx: Tensor): void {

@@ -102,16 +102,16 @@ class LocalGroup {
         this.#meet(rank, `reduce-scatter (${reduction})`, values, own, (all, member) =>
           reduced(all, reduction).subarray(member * own.length, (member + 1) * own.length),
         ),
-      send: (values, to) => {
+      send: (values, to, channel = 0) => {
         if (this.#lost) return Promise.reject(this.#lost);
-        const post = this.#postOf(rank, to);
+        const post = this.#postOf(rank, to, channel);
         post.sent.push(values.slice());
         deliver(post);
         return Promise.resolve();
       },
-      receive: (into, from) =>
+      receive: (into, from, channel = 0) =>
         this.#wait((waiter) => {
-          const post = this.#postOf(from, rank);
+          const post = this.#postOf(from, rank, channel);
           post.wanted.push({ into, waiter });
           deliver(post);
         }),
@@ -166,8 +166,8 @@ class LocalGroup {
     });
   }
 
-  #postOf(from: number, to: number): Post {
-    const key = `${from} to ${to}`;
+  #postOf(from: number, to: number, channel: number): Post {
+    const key = `${from} to ${to} on ${channel}`;
     const post = this.#posts.get(key) ?? { sent: [], wanted: [] };
     this.#posts.set(key, post);
     return post;

@@ -1,4 +1,5 @@
 /** What it costs to share a run among ranks, before it is started. */
+import { defaultBucketBytes } from './gradient-buckets.js';
 import { mostPartialSums, sumTree } from '../step/sum-tree.js';
 import { dealSum, sharesOf } from './rank-shares.js';
 
@@ -19,13 +20,18 @@ export interface RankPlan {
 export interface RankCosts {
   /** What each rank sends, and receives, in a step: 2·(N − 1)/N gradients in float32. */
   readonly bytesPerStep: number;
-  /** While nothing is computed: the exchange begins when the last micro-batch has ended. */
+  /** On the link. */
   readonly exchangeSeconds: number;
+  /** Of these, what is left when the last backward pass is over. */
+  readonly waitSeconds: number;
   /** Of the micro-batches, what the busiest rank computes; 1/N at best. */
   readonly largestShare: number;
   /** Throughput over N times that of one rank. */
   readonly efficiency: number;
 }
+
+/** Of a micro-batch's time its backward pass takes two thirds. */
+const BACKWARD = 2 / 3;
 
 /** A gradient to send and one to receive into. */
 const EXCHANGE_COPIES = 2;
@@ -38,9 +44,10 @@ export const gradientCopies = (microBatches: number, ranks = 1): number =>
   mostPartialSums(microBatches) + (ranks > 1 ? EXCHANGE_COPIES : 0);
 
 /**
- * With M micro-batches of t seconds, N ranks and a busiest share s, a step takes s·M·t + e seconds,
- * where e = 2·(N − 1)/N · 4·P / bandwidth + (N + 2·log₂ N) · latency, and the efficiency is
- * M·t / (N·(s·M·t + e)).
+ * With M micro-batches of t seconds, N ranks, a busiest share s and B buckets of gradients, the link
+ * is busy for e = 2·(N − 1)/N · 4·P / bandwidth + (B·N + 2·log₂ N) · latency. Buckets leave evenly over
+ * the last backward pass, 2t/3: when it is over, w = max(e/B, e − 2t/3 · (B − 1)/B) is left, a step
+ * takes s·M·t + w seconds, and the efficiency is M·t / (N·(s·M·t + w)).
  */
 export function rankCosts({
   trainableParameters,
@@ -54,13 +61,17 @@ export function rankCosts({
   const shares = sharesOf(dealSum(tree, ranks)).map(({ node }) => node.tokens / microBatches);
   const largestShare = Math.max(...shares);
   const bytesPerStep = (2 * (ranks - 1) * 4 * trainableParameters) / ranks;
-  const messages = ranks === 1 ? 0 : ranks + 2 * Math.log2(ranks);
+  const buckets = Math.max(1, Math.ceil((4 * trainableParameters) / defaultBucketBytes(ranks)));
+  const messages = ranks === 1 ? 0 : buckets * ranks + 2 * Math.log2(ranks);
   const exchangeSeconds = bytesPerStep / bytesPerSecond + messages * latencySeconds;
+  const hidden = (BACKWARD * microBatchSeconds * (buckets - 1)) / buckets;
+  const waitSeconds = Math.max(exchangeSeconds / buckets, exchangeSeconds - hidden);
   const alone = microBatches * microBatchSeconds;
   return {
     bytesPerStep,
     exchangeSeconds,
+    waitSeconds,
     largestShare,
-    efficiency: alone / (ranks * (largestShare * alone + exchangeSeconds)),
+    efficiency: alone / (ranks * (largestShare * alone + waitSeconds)),
   };
 }

@@ -56,6 +56,12 @@ export interface TrainOptions {
   readonly topK?: number;
   /** Default `greedy-soup` with validation, else `last`. */
   readonly select?: Selection;
+  /**
+   * Gradients go to other ranks in buckets of so many bytes at least, while the backward pass goes on;
+   * the same on all. No result depends on it. Default 8 MiB, or 256 KiB times the ranks where that is
+   * more; `Infinity` sends all when the pass is over.
+   */
+  readonly bucketBytes?: number;
   /** The run stops after the first step past it. Counts from the call, also when resumed. */
   readonly timeLimitMs?: number;
   /**
@@ -108,6 +114,7 @@ const KEYS: readonly (keyof TrainOptions)[] = [
   'topK',
   'select',
   'timeLimitMs',
+  'bucketBytes',
   'resume',
   'resumeFrom',
   'restateSchedule',
@@ -128,6 +135,8 @@ export function resolveOptions(options: TrainOptions, canEvaluate: boolean): Res
     check.positive('trainer', 'embeddingNoise', options.embeddingNoise);
   if (options.timeLimitMs !== undefined)
     check.positive('trainer', 'timeLimitMs', options.timeLimitMs);
+  if (options.bucketBytes !== undefined && options.bucketBytes !== Infinity)
+    check.positiveInteger('trainer', 'bucketBytes', options.bucketBytes);
   if (options.select !== undefined) check.oneOf('trainer', 'select', options.select, SELECTIONS);
   if (nonFinite?.maxConsecutive !== undefined)
     check.positiveInteger('trainer', 'nonFinite.maxConsecutive', nonFinite.maxConsecutive);

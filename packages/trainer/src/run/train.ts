@@ -82,6 +82,7 @@ export async function train<B extends ModelBatch>(request: TrainRequest<B>): Pro
       ...run.settings,
       engine: run.state.engine,
       'has a checkpoint store': run.store !== undefined,
+      'bytes of a bucket': String(run.options.bucketBytes ?? 'default'),
     });
     await run.store?.prepare?.();
     const resumedAtStep = await resumeRun(run);
@@ -177,7 +178,12 @@ async function createRun<B extends ModelBatch>(
     collective,
     exchange:
       collective.size > 1
-        ? createGradientExchange(collective, trained, placeOf(model, collective).stages)
+        ? createGradientExchange(
+            collective,
+            trained,
+            placeOf(model, collective).stages,
+            options.bucketBytes,
+          )
         : undefined,
     stop,
     store: request.store ?? (options.select === 'last' ? undefined : memoryCheckpointStore()),

@@ -19,9 +19,11 @@ export interface GradientAccumulator {
    * Adds the gradient of a scalar. Parameters that it does not depend on get none.
    * @param loss runs on the tape; its tensors are freed.
    * @param joins how many sums are complete with it: so often the last two become one.
+   * @param handOn hears of parameters whose last sum is complete, while the backward pass goes on; not
+   *   of all, and of none where gradients lie in the memory of a device.
    * @throws PEFT_TRAIN_NO_GRADIENT when it depends on none of them
    */
-  add(loss: () => Scalar, joins: number): Promise<void>;
+  add(loss: () => Scalar, joins: number, handOn?: HandOn): Promise<void>;
   /**
    * Adds gradients that were made elsewhere, by the variables' names; the caller disposes them when
    * they have been added.
@@ -36,6 +38,9 @@ export interface GradientAccumulator {
   /** Frees what is left of the last step. */
   dispose(): void;
 }
+
+/** Gets the complete sum of a parameter, which it must not keep; the backward pass waits for it. */
+export type HandOn = (key: string, sum: Float32Array) => void | Promise<void>;
 
 /** What decides whether and how a step updates the parameters. */
 export interface StepMeasure {

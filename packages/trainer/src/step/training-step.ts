@@ -12,7 +12,7 @@ import type { RunContext } from '../run/run-context.js';
 import type { StepReport } from '../ranks/exchange-gradients.js';
 import { dealSum, sharesOf, type RankShare } from '../ranks/rank-shares.js';
 import { shareWork } from '../ranks/share-work.js';
-import { noGradientError, type StepMeasure } from './gradient-accumulator.js';
+import { noGradientError, type HandOn, type StepMeasure } from './gradient-accumulator.js';
 import { scaledLoss, type WholeStep } from './scaled-loss.js';
 import { runHooks } from './step-hooks.js';
 import { meansOf } from './step-metrics.js';
@@ -78,10 +78,11 @@ export async function runStep<B extends ModelBatch>(
   const shares = dealSum(tree, replicas);
   const own = sharesOf(shares).find(({ firstRank }) => firstRank === replica)?.node;
   const whole: WholeStep<B> = { batches, count, told: [] };
+  exchange?.begin(shares);
   const { report, measure } = await addOwn(run, whole, shares, own);
-  const { losses, told, isAborted } = exchange
-    ? await exchange.report(report, run.accumulator.sum)
-    : report;
+  const { losses, told, isAborted, gradients } = exchange
+    ? await exchange.end(report, run.accumulator.sum)
+    : { ...report, gradients: run.accumulator.sum };
   if (isAborted) {
     run.stop.agree();
     return { kind: 'aborted' };
@@ -89,9 +90,6 @@ export async function runStep<B extends ModelBatch>(
   const loss = losses.reduce((sum, part) => sum + part, 0);
   if (!Number.isFinite(loss))
     return { kind: 'left-out', cause: 'not-finite', what: `the loss is ${loss}`, ...size };
-  const gradients = exchange
-    ? await exchange.add(run.accumulator.sum, shares)
-    : run.accumulator.sum;
   if (Object.keys(gradients).length === 0) throw noGradientError();
   const norm = await (exchange || !measure ? globalNorm(gradients) : measure.norm());
   const { maxGradientNorm } = run.options;
@@ -183,9 +181,23 @@ async function addEach<B extends ModelBatch>(
   if (!node) return run.stop.signal?.aborted === true;
   for (const [i, joins] of joinsAfter(node).entries()) {
     if (run.stop.signal?.aborted) return true;
-    await run.accumulator.add(() => scaledLoss(run, whole, node.start + i), joins);
+    const isLast = node.start + i === node.end - 1;
+    await run.accumulator.add(
+      () => scaledLoss(run, whole, node.start + i),
+      joins,
+      isLast ? handOnOf(run) : undefined,
+    );
     run.memory.sample();
     await nextTurn();
   }
   return false;
+}
+
+/** To the other ranks, while the backward pass goes on. */
+function handOnOf({ exchange }: Pick<RunContext, 'exchange'>): HandOn | undefined {
+  if (!exchange) return undefined;
+  return async (key, sum) => {
+    // what has arrived meanwhile is added, and sent on, in a turn of its own
+    if (exchange.put(key, sum)) await nextTurn();
+  };
 }
