@@ -139,6 +139,12 @@ describe('peft generate', () => {
       ['--file', 'CHATS', '--column', 'promt'],
       'has no column "promt"',
     ],
+    ['a way to route nothing', ['--prompt', 'x', '--route-top', '2'], '--route-top needs --route'],
+    [
+      'an adapter beside those to choose among',
+      ['--prompt', 'x', '--adapter', './a', '--route', './b'],
+      '--adapter and --route exclude each other',
+    ],
     ['an adapter that is not there', ['--prompt', 'x', '--adapter', './nowhere'], 'nowhere'],
   ])('%s is a named error', async (_, words, message) => {
     const { code, err } = await peft(
@@ -150,6 +156,20 @@ describe('peft generate', () => {
     );
     expect(code).toBe(1);
     expect(err).toContain(message);
+  });
+
+  test('chooses among adapters token by token', async () => {
+    const folder = (name: string) =>
+      fixture('llama').replace('models/llama', `adapters/arrow_llama/${name}`);
+    const made = async (...words: readonly string[]) =>
+      (await peft('generate', fixture('llama'), '--prompt', 'The cat', ...common, ...words)).out;
+    const [a, b] = ['a', 'b'].map(folder) as [string, string];
+    const alone = await made('--adapter', a);
+    expect(await made('--route', a, '--route-top', '1')).toBe(alone);
+    const routed = await made('--route', a, b, '--route-temperature', '0.1');
+    expect(routed).not.toBe(await made());
+    // what is left of an adapter without itself is the model
+    expect(await made('--route', a, '--route-general', a)).toBe(await made());
   });
 
   test('a model that writes no text says so', async () => {

@@ -21,7 +21,7 @@ import { checkForward } from './adapters/check-forward.js';
 import { checkStart } from './adapters/check-start.js';
 import { checkTraining } from './adapters/check-training.js';
 import { checkWritten } from './adapters/check-written.js';
-import { checkMixed, checkWeighted } from './adapters/check-combined.js';
+import { checkMixed, checkRouted, checkWeighted } from './adapters/check-combined.js';
 import { withSigns } from './adapters/psoft-signs.js';
 
 export async function check(
@@ -68,6 +68,7 @@ async function checkAll(each: Check): Promise<GoldenResult> {
   const { json } = each;
   if (json.kind === 'mixed_batch') await checkMixed(each);
   else if (json.kind === 'weighted') await checkWeighted(each);
+  else if (json.kind === 'arrow') await checkRouted(each);
   else {
     await checkForward(each);
     if (json.kind === 'svd_init') await checkStart(each);

@@ -14,9 +14,9 @@ import {
   generationOptions,
   type GenerationFlags,
 } from '../options/generation-flags.js';
+import { addRouteFlags, routed, routedFolders, type RouteFlags } from './routing.js';
 
-interface ChatFlags extends GenerationFlags, EngineFlags, RevisionFlag {
-  readonly adapter?: string;
+interface ChatFlags extends GenerationFlags, EngineFlags, RevisionFlag, RouteFlags {
   readonly chatTemplate?: string;
   readonly system?: string;
   readonly sampling: boolean;
@@ -46,6 +46,7 @@ export function addChat(program: Command, terminal: Terminal): void {
       'a folder or hub id of a checkpoint with a chat template, or a folder that fit saved',
     )
     .option('-a, --adapter <folder>', "an adapter for it, ours or PEFT's, of any method");
+  addRouteFlags(command);
   addRevisionFlag(command)
     .option(...CHAT_TEMPLATE_FLAG)
     .option('--system <text>', "the system's turn before the conversation")
@@ -85,9 +86,11 @@ async function chat(reference: string, flags: ChatFlags, terminal: Terminal): Pr
     modules: pluginModules(await loadPlugins(flags.plugin)),
     onEvent: loadingShown(terminal),
     adapter: flags.adapter,
+    alsoFor: routedFolders('chat', flags),
     revision: flags.revision,
   });
   try {
+    await routed('chat', language, flags);
     const conversation = new Conversation(
       language,
       { maxNewTokens: DEFAULT_TOKENS, ...(flags.sampling && language.sampling), ...writing },

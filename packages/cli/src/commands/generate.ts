@@ -18,9 +18,9 @@ import {
   generationOptions,
   type GenerationFlags,
 } from '../options/generation-flags.js';
+import { addRouteFlags, routed, routedFolders, type RouteFlags } from './routing.js';
 
-interface GenerateFlags extends GenerationFlags, EngineFlags, RevisionFlag {
-  readonly adapter?: string;
+interface GenerateFlags extends GenerationFlags, EngineFlags, RevisionFlag, RouteFlags {
   readonly chatTemplate?: string;
   readonly prompt?: readonly string[];
   readonly file?: string;
@@ -40,6 +40,7 @@ export function addGenerate(program: Command, terminal: Terminal): void {
     .description('Continues prompts (or, with an encoder-decoder, answers them).')
     .argument('<model>', 'a folder or hub id of a checkpoint, or a folder that fit saved')
     .option('-a, --adapter <folder>', "an adapter for it, ours or PEFT's, of any method");
+  addRouteFlags(command);
   addRevisionFlag(command)
     .option(...CHAT_TEMPLATE_FLAG)
     .option('-p, --prompt <text...>', 'prompts; \\n is a line end')
@@ -64,6 +65,7 @@ export function addGenerate(program: Command, terminal: Terminal): void {
         '  peft generate ./llama --prompt "The capital of France is" --max-new-tokens 20\n' +
         '  peft generate ./llama --adapter ./out/adapter --file prompts.jsonl --temperature ' +
         '0.7 --top-p 0.9 --seed 1 --json\n' +
+        '  peft generate ./llama --route ./law ./code ./poems --route-top 2 --prompt "Dear "\n' +
         '  peft generate google/flan-t5-small --prompt "Translate to German: Good morning." ' +
         '--beams 4',
     )
@@ -97,9 +99,11 @@ async function generateCommand(
     modules: pluginModules(await loadPlugins(flags.plugin)),
     onEvent: loadingShown(terminal),
     adapter: flags.adapter,
+    alsoFor: routedFolders('generate', flags),
     revision: flags.revision,
   });
   try {
+    await routed('generate', language, flags);
     const options = { ...(flags.sampling && language.sampling), ...writing };
     if (flags.stream) await stream(prompts, language, options, flags, terminal);
     else await print(prompts, language, options, flags, terminal);

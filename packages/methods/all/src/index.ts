@@ -15,3 +15,4 @@ export {
   type KnownMethodName,
   type MethodNamedSettings,
 } from './method-named.js';
+export { routeLora, type RouteLoraOptions } from '@peft/lora';

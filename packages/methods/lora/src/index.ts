@@ -24,4 +24,6 @@ export {
   type ReducedIntruders,
   type ReduceIntrudersOptions,
 } from './combinations/reduce-intruders.js';
+export { arrow, type ArrowConfig } from './routing/arrow.js';
+export { routeLora, type RouteLoraOptions } from './routing/route-lora.js';
 export { mlxFormat } from './formats/mlx-format.js';

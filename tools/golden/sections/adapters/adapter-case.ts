@@ -6,13 +6,21 @@ import type { PackedTask, Task, TaskBatch } from '../../task.js';
 
 export interface AdapterCase {
   readonly kind:
-    'plain' | 'ia3_bias' | 'svd_init' | 'adalora' | 'prompt' | 'mixed_batch' | 'weighted';
+    'plain' | 'ia3_bias' | 'svd_init' | 'adalora' | 'prompt' | 'mixed_batch' | 'weighted' | 'arrow';
   readonly base: string;
   /** Tokens that the model has, where the base has fewer or more. */
   readonly vocabulary?: number;
   readonly task: Task;
   readonly batch: TaskBatch;
   readonly adapter_names?: readonly string[];
+  /** Adapters of general knowledge, and how Arrow chooses among those of `adapter_names`. */
+  readonly general_names?: readonly string[];
+  readonly routes?: Readonly<
+    Record<
+      string,
+      { readonly top_k: number; readonly router_temperature: number; readonly use_gks?: boolean }
+    >
+  >;
   readonly combinations?: Readonly<
     Record<
       string,

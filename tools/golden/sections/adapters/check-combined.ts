@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { loadAdapter, type LinearAttachment } from '@peft/core';
-import { combineLora } from '@peft/lora';
+import { combineLora, routeLora } from '@peft/lora';
 import { methods } from '../../methods.js';
 import { comparedOf } from '../../task.js';
 import { withModel } from '../../with-model.js';
@@ -74,6 +74,31 @@ export async function checkWeighted({
           ),
         );
       }
+      model.deleteAdapter(name);
+    }
+  });
+}
+
+export async function checkRouted({ folder, json, comparison, open, pack }: Check): Promise<void> {
+  await withModel(open, async (model) => {
+    const adapters = json.adapter_names!;
+    const general = json.general_names!;
+    for (const name of [...adapters, ...general])
+      await loadAdapter(model, join(folder, name), { name, methods });
+    const packed = pack(json.batch);
+    for (const [name, options] of Object.entries(json.routes!)) {
+      await routeLora(model, name, {
+        adapters,
+        general: options.use_gks ? general : [],
+        topK: options.top_k,
+        temperature: options.router_temperature,
+      });
+      tf.tidy(() =>
+        comparison.tensor(
+          `logits.${name}`,
+          comparedOf(json.task, model.forward(packed.batch), packed),
+        ),
+      );
       model.deleteAdapter(name);
     }
   });
