@@ -29,37 +29,54 @@ interface Golden {
   readonly dpo: {
     readonly tokens: readonly GoldenTokens[];
     readonly chatTokens: readonly GoldenTokens[];
-    readonly cases: Readonly<Record<string, GoldenCase>>;
+    readonly cases: Readonly<Record<string, TrlCase>>;
   };
   readonly kto: {
     readonly rows: readonly Readonly<Record<'prompt' | 'completion' | 'label', unknown>>[];
-    readonly cases: Readonly<Record<string, GoldenCase>>;
+    readonly cases: Readonly<Record<string, TrlCase>>;
   };
-  readonly withoutReference: { readonly cases: Readonly<Record<string, GoldenCase>> };
+  readonly withoutReference: { readonly cases: Readonly<Record<string, TrlCase>> };
 }
+type TrlCase = GoldenCase & { readonly options: TrlOptions };
 interface GoldenTokens {
   readonly prompt_ids: readonly number[];
   readonly chosen_ids: readonly number[];
   readonly rejected_ids: readonly number[];
 }
 
-const OPTIONS: Readonly<Record<string, PreferenceOptions>> = {
-  sigmoid: {},
-  sigmoid_beta: { beta: 0.5 },
-  robust: { loss: 'robust', labelSmoothing: 0.1 },
-  exo_pair: { loss: 'exo_pair', labelSmoothing: 0.1 },
-  rpo: { likelihoodWeight: 0.7 },
-  keep_end: {},
-  lora_dropout: {},
-  cpo_smoothed: { loss: 'cpo', labelSmoothing: 0.2, likelihoodWeight: 0.5 },
-  simpo: { loss: 'simpo', beta: 2, margin: 1 },
-};
+/** Options of TRL's trainers, as a case names those that are not its defaults. */
+interface TrlOptions {
+  readonly loss_type?: string | readonly [string, ...string[]];
+  readonly loss_weights?: readonly [number, number];
+  readonly beta?: number;
+  readonly label_smoothing?: number;
+  readonly cpo_alpha?: number;
+  readonly simpo_gamma?: number;
+  readonly desirable_weight?: number;
+  readonly undesirable_weight?: number;
+}
 
-const KTO_OPTIONS: Readonly<Record<string, UnpairedOptions>> = {
-  kto: {},
-  kto_weighted: { beta: 0.3, desirableWeight: 1.3, undesirableWeight: 0.6 },
-  apo_zero_unpaired: { loss: 'apo_zero_unpaired' },
-};
+/** Ours for theirs. */
+function pairOptions(label: string, options: TrlOptions): PreferenceOptions {
+  const method = ['cpo', 'orpo'].find((name) => label.startsWith(name)) ?? 'sigmoid';
+  return {
+    loss: [options.loss_type ?? method].flat()[0],
+    beta: options.beta,
+    labelSmoothing: options.label_smoothing,
+    margin: options.simpo_gamma,
+    likelihoodWeight: options.cpo_alpha ?? options.loss_weights?.[1],
+  };
+}
+
+const unpairedOptions = (options: TrlOptions): UnpairedOptions => ({
+  loss: options.loss_type as string | undefined,
+  beta: options.beta,
+  desirableWeight: options.desirable_weight,
+  undesirableWeight: options.undesirable_weight,
+});
+
+/** What a case's adapter drops, where it has dropout; TRL switches it off. */
+const dropoutOf = (label: string): number => (label.endsWith('lora_dropout') ? 0.3 : 0);
 
 const openGolden = useGoldenModels();
 
@@ -103,10 +120,10 @@ describe.each(['llama', 'qwen3'])('a tiny %s, as TRL 1.13 computes it', (name) =
         hasReference ? golden.maxLength : 256,
         label === 'keep_end' ? 'keep_end' : 'keep_start',
       );
-      const model = openGolden(name, { dropout: label === 'lora_dropout' ? 0.3 : 0 });
-      const task = preference(OPTIONS[label] ?? { loss: label });
+      const model = openGolden(name, { dropout: dropoutOf(label) });
+      const task = preference(pairOptions(label, expected.options));
       // a mean over tokens is what TRL logs of a loss that averages
-      const averaged = ['simpo', 'orpo'].includes(label);
+      const averaged = /^(simpo|orpo)/.test(label);
       const { 'logps/chosen': _, 'logps/rejected': __, ...rest } = expected.metrics;
       const wanted = averaged ? { ...expected, metrics: rest } : expected;
       expectGolden(await stepOf(model, task, [data.pack([0, 1, 2, 3])]), wanted);
@@ -117,13 +134,30 @@ describe.each(['llama', 'qwen3'])('a tiny %s, as TRL 1.13 computes it', (name) =
     },
   );
 
+  // TRL's DPO reads it for other losses alone
+  it('smoothed labels of sigmoid weigh the loss of the pair by that of the pair turned round', async () => {
+    const turned = golden.rows.map(({ chosen, rejected, ...row }) => ({
+      ...row,
+      chosen: rejected,
+      rejected: chosen,
+    }));
+    const lossOf = async (rows: readonly PreferenceRow[], labelSmoothing = 0) => {
+      const task = preference({ labelSmoothing, beta: 0.5 });
+      const packed = (await dataOf(rows, golden.maxLength)).pack([0, 1, 2, 3]);
+      return (await stepOf(openGolden(name), task, [packed])).loss;
+    };
+    const [right, wrong] = [await lossOf(golden.rows), await lossOf(turned)];
+    expect(Math.abs(right - wrong)).toBeGreaterThan(1e-3);
+    expect(await lossOf(golden.rows, 0.2)).toBeCloseTo(0.8 * right + 0.2 * wrong, 6);
+  });
+
   it.each(Object.entries(golden.kto.cases))('%s on the whole batch', async (label, expected) => {
     const data = await unpairedData(
       golden.kto.rows.map((row, r) => readUnpaired(row, `row ${r}`)),
       { tokenizer, template: templateOf(golden.template, tokenizer), maxLength: golden.maxLength },
     );
-    const model = openGolden(name);
-    const task = unpairedPreference(KTO_OPTIONS[label]);
+    const model = openGolden(name, { dropout: dropoutOf(label) });
+    const task = unpairedPreference(unpairedOptions(expected.options));
     const whole = await stepOf(model, task, [data.pack([0, 1, 2, 3])]);
     expectGolden(whole, expected);
     const tokensOf = (row: number): number =>

@@ -28,6 +28,8 @@ export interface StepColumns {
   readonly learningRate: readonly (number | null)[];
   readonly gradientNorm: readonly (number | null)[];
   readonly tokensPerSecond: readonly (number | null)[];
+  /** What else a step tells, by name: rewards, margins, KL … Null where a step did not. */
+  readonly metrics: Readonly<Record<string, readonly (number | null)[]>>;
 }
 
 /** A validation check. */

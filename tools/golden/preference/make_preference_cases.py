@@ -132,6 +132,18 @@ DPO = {
     "discopop": {"loss_type": ["discopop"]},
     "sigmoid_norm": {"loss_type": ["sigmoid_norm"]},
     "rpo": {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.7]},
+    "hinge_beta": {"loss_type": ["hinge"], "beta": 2.0},
+    "ipo_beta": {"loss_type": ["ipo"], "beta": 0.5},
+    "ipo_likelihood": {"loss_type": ["ipo", "sft"], "loss_weights": [1.0, 0.7]},
+    "robust_beta": {"loss_type": ["robust"], "label_smoothing": 0.3, "beta": 0.5},
+    "exo_pair_beta": {"loss_type": ["exo_pair"], "label_smoothing": 0.3, "beta": 0.5},
+    "nca_pair_beta": {"loss_type": ["nca_pair"], "beta": 0.5},
+    "bco_pair_beta": {"loss_type": ["bco_pair"], "beta": 0.5},
+    "sppo_hard_beta": {"loss_type": ["sppo_hard"], "beta": 0.5},
+    "apo_zero_beta": {"loss_type": ["apo_zero"], "beta": 0.5},
+    "apo_down_beta": {"loss_type": ["apo_down"], "beta": 0.5},
+    "discopop_beta": {"loss_type": ["discopop"], "beta": 0.5},
+    "sigmoid_norm_beta": {"loss_type": ["sigmoid_norm"], "beta": 0.5},
 }
 
 
@@ -165,16 +177,20 @@ def dpo(name, tokenizer):
 CPO = {
     "cpo": {},
     "cpo_smoothed": {"label_smoothing": 0.2, "cpo_alpha": 0.5},
+    "cpo_beta": {"beta": 0.5},
     "simpo": {"loss_type": "simpo", "cpo_alpha": 0.0, "beta": 2.0, "simpo_gamma": 1.0},
+    "simpo_likelihood": {
+        "loss_type": "simpo", "cpo_alpha": 0.7, "beta": 2.0, "simpo_gamma": 0.5, "label_smoothing": 0.2,
+    },
 }
 
 
 def without_reference(name, tokenizer):
     cases = {}
 
-    def one(case, Trainer, Config, options):
+    def one(case, Trainer, Config, options, dropout=0.0):
         trainer = Trainer(
-            base(name), peft_config=lora(), args=Config(**common(max_length=256, **options)),
+            base(name), peft_config=lora(dropout), args=Config(**common(max_length=256, **options)),
             train_dataset=Dataset.from_list(ROWS), processing_class=tokenizer,
         )
         cases[case] = {"options": options, **run(trainer)}
@@ -185,6 +201,8 @@ def without_reference(name, tokenizer):
     for case, options in CPO.items():
         one(case, CPOTrainer, CPOConfig, options)
     one("orpo", ORPOTrainer, ORPOConfig, {})
+    one("orpo_beta", ORPOTrainer, ORPOConfig, {"beta": 0.5})
+    one("orpo_lora_dropout", ORPOTrainer, ORPOConfig, {}, dropout=0.3)
     return {"cases": cases}
 
 
@@ -192,6 +210,9 @@ KTO = {
     "kto": {},
     "kto_weighted": {"desirable_weight": 1.3, "undesirable_weight": 0.6, "beta": 0.3},
     "apo_zero_unpaired": {"loss_type": "apo_zero_unpaired"},
+    "apo_zero_unpaired_weighted": {
+        "loss_type": "apo_zero_unpaired", "desirable_weight": 1.3, "undesirable_weight": 0.6, "beta": 0.3,
+    },
 }
 
 
@@ -201,9 +222,9 @@ def kto(name, tokenizer):
         {"prompt": row["prompt"], "completion": row["chosen" if label else "rejected"], "label": label}
         for row, label in zip(ROWS, LABELS)
     ]
-    for case, options in KTO.items():
+    for case, options in {**KTO, "kto_lora_dropout": {}}.items():
         trainer = KTOTrainer(
-            base(name), peft_config=lora(), args=KTOConfig(**common(max_length=MAX_LENGTH, **options)),
+            base(name), peft_config=lora(0.3 if case == "kto_lora_dropout" else 0.0), args=KTOConfig(**common(max_length=MAX_LENGTH, **options)),
             train_dataset=Dataset.from_list(rows), processing_class=tokenizer,
         )
         cases[case] = {"options": options, **run(trainer)}
@@ -246,6 +267,8 @@ GRPO = {
     "grpo": {"loss_type": "grpo"},
     "dr_grpo": {"loss_type": "dr_grpo"},
     "grpo_kl": {"loss_type": "grpo", "beta": 0.3, "epsilon": 0.1, "epsilon_high": 0.25},
+    "dapo_kl": {"loss_type": "dapo", "beta": 0.3, "epsilon": 0.1, "epsilon_high": 0.25},
+    "dr_grpo_kl": {"loss_type": "dr_grpo", "beta": 0.3, "epsilon": 0.1, "epsilon_high": 0.25},
 }
 REWARDS = [1.0, 0.0, 0.5, 2.0, -1.0, 0.25]
 GROUP = 3

@@ -5,11 +5,13 @@ import gradientNorm from './gradient-norm.js';
 import learningRate from './learning-rate.js';
 import loss from './loss.js';
 import speed from './speed.js';
+import { stepMetricCharts } from './step-metrics.js';
 import { validationCharts } from './validation.js';
 
 export const chartsOf = (runs: readonly RunSeries[]): readonly Required<Chart>[] => [
   loss,
   ...validationCharts(runs),
+  ...stepMetricCharts(runs),
   learningRate,
   gradientNorm,
   speed,

@@ -149,4 +149,23 @@ describe('the log of a run', () => {
     expect([steps.step[0], steps.step.at(-1)]).toEqual([1, 5000]);
     for (const [at, each] of steps.step.entries()) expect(steps.loss[at]).toBe(losses[each - 1]);
   });
+
+  it('holds what steps tell beside their loss, also where only some do', async () => {
+    const log = new EventLog(path);
+    const told = (at: number, metrics: Record<string, number | null>): TrainEvent =>
+      ({ ...step(at), metrics }) as TrainEvent;
+    write(started('a'), step(1), told(2, { kl: 0.5, 'rewards/chosen': 2 }));
+    // a number that is not finite is null in a log
+    write(told(3, { kl: null }), ...Array.from({ length: 1100 }, (_, i) => told(4 + i, { kl: i })));
+    await log.read();
+    const { step: steps, metrics } = log.series(0, undefined, 5000).steps;
+    expect(metrics['kl']!.slice(0, 5)).toEqual([null, 0.5, null, 0, 1]);
+    expect(metrics['rewards/chosen']!.slice(0, 3)).toEqual([null, 2, null]);
+    expect(metrics['kl']).toHaveLength(steps.length);
+    expect(metrics['kl']!.at(-1)).toBe(1099);
+    // a step that comes again says what it says now
+    write(started('a', 2), told(3, { kl: 7 }));
+    await log.read();
+    expect(log.series(0, undefined, 100).steps.metrics['kl']).toEqual([null, 0.5, 7]);
+  });
 });

@@ -8,13 +8,16 @@ type Column = (typeof COLUMNS)[number];
 /** Steps in the order of a run; a step that comes again replaces itself and what followed it. */
 export class StepLog {
   #columns = emptyColumns(1024);
+  /** What steps tell beside the columns, by name: as long as the columns, NaN where a step did not. */
+  readonly #metrics = new Map<string, Float64Array>();
   #length = 0;
 
   get length(): number {
     return this.#length;
   }
 
-  add({ step, loss, learningRate, gradientNorm, tokens, durationMs }: StepCompleted): void {
+  add(event: StepCompleted): void {
+    const { step, loss, learningRate, gradientNorm, tokens, durationMs, metrics = {} } = event;
     this.keepBefore(step);
     if (this.#length === this.#columns.step.length) this.#grow();
     const at = this.#length;
@@ -23,6 +26,9 @@ export class StepLog {
     this.#columns.learningRate[at] = orNaN(learningRate);
     this.#columns.gradientNorm[at] = orNaN(gradientNorm);
     this.#columns.tokensPerSecond[at] = durationMs > 0 ? (tokens * 1000) / durationMs : Number.NaN;
+    for (const name of Object.keys(metrics))
+      if (!this.#metrics.has(name)) this.#metrics.set(name, unknown(this.#columns.step.length));
+    for (const [name, values] of this.#metrics) values[at] = orNaN(metrics[name] ?? null);
     this.#length += 1;
   }
 
@@ -38,17 +44,16 @@ export class StepLog {
   thinned(after: number, most: number): StepColumns {
     const start = Math.min(after, this.#length);
     const chosen = this.#chosen(start, Math.max(1, Math.floor(most / 4)));
-    const pick = (name: Column): (number | null)[] =>
-      chosen.map((at) => {
-        const value = this.#columns[name][at]!;
-        return Number.isFinite(value) ? value : null;
-      });
+    const of = (values: Float64Array): (number | null)[] =>
+      chosen.map((at) => (Number.isFinite(values[at]) ? values[at]! : null));
+    const pick = (name: Column): (number | null)[] => of(this.#columns[name]);
     return {
       step: pick('step') as number[],
       loss: pick('loss'),
       learningRate: pick('learningRate'),
       gradientNorm: pick('gradientNorm'),
       tokensPerSecond: pick('tokensPerSecond'),
+      metrics: Object.fromEntries([...this.#metrics].map(([name, values]) => [name, of(values)])),
     };
   }
 
@@ -74,9 +79,15 @@ export class StepLog {
   }
 
   #grow(): void {
-    const larger = emptyColumns(this.#columns.step.length * 2);
+    const length = this.#columns.step.length * 2;
+    const larger = emptyColumns(length);
     for (const name of COLUMNS) larger[name].set(this.#columns[name]);
     this.#columns = larger;
+    for (const [name, values] of this.#metrics) {
+      const more = unknown(length);
+      more.set(values);
+      this.#metrics.set(name, more);
+    }
   }
 }
 
@@ -87,6 +98,8 @@ const emptyColumns = (length: number): Record<Column, Float64Array> => ({
   gradientNorm: new Float64Array(length),
   tokensPerSecond: new Float64Array(length),
 });
+
+const unknown = (length: number): Float64Array => new Float64Array(length).fill(Number.NaN);
 
 /** What is not finite is null in a log. */
 const orNaN = (value: number | null): number => value ?? Number.NaN;
