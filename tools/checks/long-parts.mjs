@@ -10,6 +10,7 @@ const APART = {
   kills: 'tools/kills/kills.test.ts',
   'rank-kills': 'packages/cli/test/rank-kills.test.ts',
   'saved-loads': 'packages/predictor/test/saved-loads.test.ts',
+  families: 'packages/cli/test/every-family.test.ts',
   newcomer: 'tools/newcomer/newcomer.test.ts',
 };
 /** On more ranks and of more methods than for every change; `long-tests` has them, too. */
@@ -91,6 +92,13 @@ export const LONG_PARTS = Object.freeze([
     command: vitest(APART['saved-loads']),
     env: PEFT_LONG_TESTS,
     figures: /^\d+ of \d+ combinations .*$/gm,
+  },
+  {
+    name: 'families',
+    covers: 'every family by the command line: inspect, plan, fit by two methods, answers, export',
+    command: vitest(APART.families),
+    env: PEFT_LONG_TESTS,
+    figures: CLOSING_LINE,
   },
   {
     name: 'newcomer',

@@ -20,7 +20,7 @@ const EXPECTED: readonly RegExp[] = [
   /reward_accuracy/,
   /reward_accuracy/,
   /-?\d\.\d+/,
-  /reward -?[\d.]+ on 2 validation rows/,
+  /reward -?[\d.]+ on 2 validation rows[\s\S]*questions\.jsonl +-?[\d.]+/,
 ];
 
 it.each(blocks.map((code, block) => [code.trim().split('\n').at(-1)!, code, block] as const))(

@@ -1,6 +1,6 @@
 /**
- * Each family that is registered, from the look at it to what others load: inspect, plan, fit, write
- * or predict, export. A sample of them; all with `PEFT_LONG_TESTS=1`, or of these the n-th of m parts
+ * Each family that is registered, from the look at it to what others load: inspect, plan, fit by two
+ * methods, write or predict, export. A sample of them; all with `PEFT_LONG_TESTS=1`, or of these the n-th of m parts
  * with `PEFT_PART=n/m`.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -29,6 +29,7 @@ const folderOf = (type: string): string => type.replace(/_text$/, '');
 const SAMPLE = ['distilbert', 'olmo3', 'mixtral', 'marian'];
 const CHOSEN = isLong ? TYPES.filter((_, i) => i % PARTS === PART - 1) : SAMPLE;
 
+const METHODS = ['lora', 'ia3_bias'] as const;
 /** Whole models, and what to expect of a type that loses nothing. */
 const TARGETS = [
   ['safetensors', 'f32'],
@@ -73,6 +74,25 @@ async function told(...words: readonly string[]): Promise<string> {
   return out;
 }
 
+/** Writes it as a whole model that gives the same results, or refuses it by name. */
+async function exportTo([to, exact]: (typeof TARGETS)[number], saved: string): Promise<void> {
+  const output = `${saved}-${to}`;
+  const named = ['--to', to, '--type', exact, '-o', output, '--json'];
+  const { code, out: printed, err } = await peft('export', saved, ...named, ...ENGINE);
+  if (code === 0) {
+    const { deviation } = JSON.parse(printed) as {
+      readonly deviation?: { readonly relative: number };
+    };
+    if (to !== 'onnx') expect(deviation!.relative, to).toBeLessThan(1e-4);
+  } else {
+    expect(to, err).not.toBe('safetensors');
+    expect(err).toContain('PEFT_EXPORT_UNSUPPORTED');
+    expect(err).toMatch(/use safetensors/);
+    expect(existsSync(output), to).toBe(false);
+  }
+  rmSync(output, { recursive: true, force: true });
+}
+
 describe(isLong ? 'every family' : 'a sample of the families', () => {
   test.each(CHOSEN)('%s', { timeout: 120_000 }, async (type) => {
     const model = smallModel(folderOf(type), join(folder, type));
@@ -80,43 +100,31 @@ describe(isLong ? 'every family' : 'a sample of the families', () => {
     const table = join(folder, `${type}.jsonl`);
     writeFileSync(table, rows.map((row) => JSON.stringify(row)).join('\n'));
 
-    const { methods } = JSON.parse(await told('inspect', model, '--method', 'lora', '--json')) as {
-      readonly methods: readonly { readonly trainable: number; readonly total: number }[];
-    };
-    expect(methods[0]!.trainable).toBeGreaterThan(0);
+    for (const method of METHODS) {
+      const { methods } = JSON.parse(
+        await told('inspect', model, '--method', method, '--json'),
+      ) as { readonly methods: readonly { readonly trainable: number }[] };
+      expect(methods[0]!.trainable, method).toBeGreaterThan(0);
+    }
     const { plan } = JSON.parse(await told('plan', model, '--memory', '4GB', '--json')) as {
       readonly plan: { readonly peakBytes: number };
     };
     expect(plan.peakBytes).toBeGreaterThan(0);
 
-    const out = join(folder, `${type}-out`);
-    const what = ['--task', task, ...words, '--model', model, '--tune', table, '--method', 'lora'];
-    await told('fit', table, ...what, '--output', out, ...QUICK);
-    if (task === 'classification') {
-      const answers = await told('predict', out, table, ...ENGINE);
-      expect(answers.trim().split('\n').length).toBeGreaterThanOrEqual(rows.length);
-    } else {
-      const asked = ['--prompt', 'a cat', '--max-new-tokens', '3'];
-      await told('generate', out, ...asked, ...ENGINE); // special tokens alone print nothing
-    }
-
-    for (const [to, exact] of TARGETS) {
-      const output = join(folder, `${type}-${to}`);
-      const named = ['--to', to, '--type', exact, '-o', output, '--json'];
-      const { code, out: printed, err } = await peft('export', out, ...named, ...ENGINE);
-      if (code === 0) {
-        const { deviation } = JSON.parse(printed) as {
-          readonly deviation?: { readonly relative: number };
-        };
-        if (to !== 'onnx') expect(deviation!.relative, to).toBeLessThan(1e-4);
+    for (const method of METHODS) {
+      const out = join(folder, `${type}-${method}`);
+      const what = ['--task', task, ...words, '--model', model, '--tune', table];
+      await told('fit', table, ...what, '--method', method, '--output', out, ...QUICK);
+      if (task === 'classification') {
+        const answers = await told('predict', out, table, ...ENGINE);
+        expect(answers.trim().split('\n').length).toBeGreaterThanOrEqual(rows.length);
       } else {
-        expect(to, err).not.toBe('safetensors');
-        expect(err).toContain('PEFT_EXPORT_UNSUPPORTED');
-        expect(err).toMatch(/use safetensors/);
-        expect(existsSync(output), to).toBe(false);
+        const asked = ['--prompt', 'a cat', '--max-new-tokens', '3'];
+        await told('generate', out, ...asked, ...ENGINE); // special tokens alone print nothing
       }
-      rmSync(output, { recursive: true, force: true });
+      for (const target of method === 'lora' ? TARGETS : TARGETS.slice(0, 2))
+        await exportTo(target, out);
+      rmSync(out, { recursive: true, force: true });
     }
-    rmSync(out, { recursive: true, force: true });
   });
 });

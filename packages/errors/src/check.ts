@@ -38,11 +38,13 @@ export interface Checks {
   probability(owner: string, field: string, value: unknown): asserts value is number;
   boolean(owner: string, field: string, value: unknown): asserts value is boolean;
   string(owner: string, field: string, value: unknown): asserts value is string;
+  /** @param otherNames what to do, by names (in lower case) that others have for one of them. */
   oneOf<const T extends string>(
     owner: string,
     field: string,
     value: unknown,
     allowed: readonly T[],
+    otherNames?: Readonly<Record<string, string>>,
   ): asserts value is T;
   /** Every key of `value` is a known one; an unknown one is an error that names the nearest. */
   knownKeys(owner: string, value: object, known: readonly string[]): void;
@@ -85,9 +87,11 @@ export const check: Checks = {
     field: string,
     value: unknown,
     allowed: readonly T[],
+    otherNames: Readonly<Record<string, string>> = {},
   ): asserts value is T {
     if (!allowed.includes(value as T)) {
-      const near = typeof value === 'string' ? didYouMean(value, allowed) : '';
+      const written = typeof value === 'string' ? value : '';
+      const near = otherNames[written.toLowerCase()] ?? didYouMean(written, allowed);
       throw new PeftError(
         'PEFT_CONFIG_INVALID',
         `${owner}: ${field} must be one of ${allowed.join(', ')}, got ${show(value)}.`,

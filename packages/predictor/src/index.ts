@@ -88,6 +88,7 @@ export {
   isTableTask,
   isWritingDecoder,
   readsLabels,
+  OTHER_TASK_NAMES,
   TASK_NAMES,
   usesAutogluonLayers,
   writesTexts,

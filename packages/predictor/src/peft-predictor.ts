@@ -28,7 +28,14 @@ import type {
   ScoredPredictions,
   Scores,
 } from './settings/predictor-types.js';
-import { FIT_KEYS, LOAD_KEYS, PREDICTOR_KEYS, READING_KEYS } from './settings/option-keys.js';
+import {
+  EVALUATE_KEYS,
+  FIT_KEYS,
+  LOAD_KEYS,
+  PREDICTOR_KEYS,
+  READING_KEYS,
+} from './settings/option-keys.js';
+import { judgedBy } from './tasks/preference/judged-by.js';
 import { requireProbabilities } from './settings/require-probabilities.js';
 import { readNewData } from './data/read-data.js';
 import { rowWarning } from './data/row-report.js';
@@ -141,7 +148,7 @@ export class PeftPredictor {
   /**
    * Scores new rows by the predictor's metric, or others.
    * @throws PEFT_LABEL_UNKNOWN for a label that training did not have, PEFT_COLUMN_MISSING,
-   *   PEFT_METRIC_UNKNOWN, PEFT_METRIC_UNDEFINED
+   *   PEFT_METRIC_UNKNOWN, PEFT_METRIC_UNDEFINED, PEFT_REWARD_MISSING for `grpo` without rewards
    */
   evaluate<P = Label>(
     data: PredictorData,
@@ -155,14 +162,9 @@ export class PeftPredictor {
     data: PredictorData,
     options: EvaluateOptions = {},
   ): Promise<Scores | ScoredPredictions<unknown>> {
-    check.knownKeys('evaluate', options, [
-      'metrics',
-      'writing',
-      'returnPredictions',
-      ...READING_KEYS,
-      'signal',
-    ]);
-    const { task, metric: own } = this.#fitted('evaluate');
+    check.knownKeys('evaluate', options, EVALUATE_KEYS);
+    const { task: fitted, metric: own } = this.#fitted('evaluate');
+    const task = judgedBy(fitted, options.rewards);
     const named = [options.metrics ?? own].flat().map((given) => ({
       name: typeof given === 'string' ? given : given.name,
       metric: given === own ? own : task.metric(given as string | Metric),
@@ -171,18 +173,14 @@ export class PeftPredictor {
     const table = await this.#read(data, options);
     task.checkRows(table, metrics);
     return this.#computing(options.signal, async (tools) => {
-      const made = await (
-        await task.scorer(table, metrics, tools, options.writing)
-      )(options.signal);
+      const score = await task.scorer(table, metrics, tools, options.writing);
+      const made = await score(options.signal);
       const scores = Object.fromEntries(
         named.map(({ name, metric }) => [name, made.metrics[metric.name]!]),
       );
-      return options.returnPredictions
-        ? {
-            scores,
-            predictions: made.predictions ?? (await task.predict(table, tools, options.writing)),
-          }
-        : scores;
+      if (!options.returnPredictions) return scores;
+      const predictions = made.predictions ?? (await task.predict(table, tools, options.writing));
+      return { scores, predictions };
     });
   }
 

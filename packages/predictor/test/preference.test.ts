@@ -47,6 +47,10 @@ describe('preferences', () => {
     expect(Object.keys(steps[0]!.metrics!)).toEqual(
       expect.arrayContaining(['rewards/chosen', 'rewards/rejected', 'logps/chosen']),
     );
+    // all pairs are soon told apart; the margin still grows, and the last check is the best
+    const checks = events.filter((event) => event.type === 'evaluation/completed');
+    expect(checks.map(({ isBest }) => isBest)).toEqual([true, true, true]);
+    expect(steps.at(-1)!.step).toBe(checks.at(-1)!.step);
     const scores = await predictor.evaluate(rows, {
       metrics: ['reward_accuracy', 'reward_margin'],
     });
@@ -151,6 +155,14 @@ describe('preferences', () => {
     const fit = (rows: readonly object[], hyperparameters: object) =>
       fitted(predictorOf('preference', 'llama', { hyperparameters }).predictor, rows);
     await expect(fit(labelled, {})).rejects.toMatchObject({ code: 'PEFT_CONFIG_INVALID' });
+    await expect(fit(pairs, { 'optim.preference_loss': 'DPO' })).rejects.toMatchObject({
+      hint: 'DPO is sigmoid, the default',
+    });
+    expect(() => new PeftPredictor({ task: 'kto' as 'preference' })).toThrow(
+      expect.objectContaining({
+        hint: 'KTO is a loss of preference: give the setting optim.preference_loss=kto',
+      }),
+    );
     await expect(
       fit(pairs, { 'optim.label_smoothing': 0.1, 'optim.preference_loss': 'hinge' }),
     ).rejects.toMatchObject({ code: 'PEFT_CONFIG_INVALID' });
@@ -181,6 +193,9 @@ describe('reward models', () => {
     predictor.dispose();
     const loaded = await PeftPredictor.load(path, { engine: 'portable' });
     expect(await loaded.predict(rows)).toEqual(scores);
+    await expect(
+      loaded.evaluate(pairs, { rewards: [{ name: 'any', score: () => 1 }] }),
+    ).rejects.toThrow('reward is judged by no rewards, and 1 were given');
     loaded.dispose();
   });
 
@@ -234,6 +249,9 @@ describe('rewards', () => {
     const loaded = await PeftPredictor.load(path, { engine: 'portable' });
     expect(await loaded.predict(prompts)).toEqual(texts);
     await expect(loaded.evaluate(prompts)).rejects.toMatchObject({ code: 'PEFT_REWARD_MISSING' });
+    const letters = texts.reduce((sum, text) => sum + text.length, 0) / texts.length;
+    const scores = await loaded.evaluate(prompts, { rewards: rewards.slice(0, 1) });
+    expect(scores['reward']).toBeCloseTo(letters / 10, 6);
     loaded.dispose();
   });
 

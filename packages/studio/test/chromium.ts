@@ -37,6 +37,9 @@ interface AxeResults {
   }[];
 }
 
+/** For what a busy machine may take long over: how fast the page is, is no matter of these tests. */
+export const PATIENT_MS = 180_000;
+
 /** That axe-core finds nothing in light and dark, and that nothing is wider than a small screen. */
 export async function expectReadable(page: Page): Promise<void> {
   const size = page.viewportSize()!;
@@ -50,7 +53,7 @@ export async function expectReadable(page: Page): Promise<void> {
   await page.setViewportSize({ width: 360, height: 740 });
   // charts follow the width a moment later
   const width = (): Promise<number> => page.evaluate('document.documentElement.scrollWidth');
-  await expect.poll(width).toBeLessThanOrEqual(360);
+  await expect.poll(width, { timeout: PATIENT_MS }).toBeLessThanOrEqual(360);
   await page.setViewportSize(size);
 }
 

@@ -24,6 +24,7 @@ export {
   type ClassificationOptions,
 } from './tasks/classification.js';
 export { systemClock, type Clock } from './run/clock.js';
+export { beats, type Score } from './validation/score.js';
 export {
   observeScore,
   START_OF_EARLY_STOPPING,

@@ -2,6 +2,8 @@
 import type { Command } from 'commander';
 import { PeftPredictor, uncheckedMetric } from '@peft/predictor';
 import { table } from '../terminal/format.js';
+import { FIT_OPTIONS } from '../options/fit-option-table.js';
+import { loadRewards } from '../options/modules/load-rewards.js';
 import { loadPlugins, pluginModules } from '../options/plugins.js';
 import { addEngineFlags, engineOptions, type EngineFlags } from '../options/engine-flags.js';
 import { names } from '../options/names.js';
@@ -16,6 +18,7 @@ import type { Terminal } from '../terminal/terminal.js';
 
 interface EvaluateFlags extends GenerationFlags, TableFlags, EngineFlags {
   readonly metrics?: string[];
+  readonly reward?: string[];
   readonly json?: boolean;
 }
 
@@ -33,6 +36,7 @@ export function addEvaluate(program: Command, terminal: Terminal): void {
         'entity_f1, perplexity, exact_match, rouge1, rouge2, rougeL, bleu, ' +
         'mean_reciprocal_rank, ndcg@10, mrr@10, map; default: the one of the fit',
     );
+  command.option(FIT_OPTIONS.reward.flags, FIT_OPTIONS.reward.help);
   addTableFlags(command);
   addGenerationFlags(command);
   addEngineFlags(command)
@@ -57,6 +61,7 @@ async function evaluate(
   try {
     const metrics = flags.metrics && names(flags.metrics);
     const writing = generationOptions('evaluate', flags);
+    const rewards = await loadRewards('evaluate', flags.reward ?? []);
     const results = [];
     for (const path of paths)
       results.push({
@@ -65,6 +70,7 @@ async function evaluate(
           ...tableOptions(flags),
           signal: terminal.signal,
           writing,
+          rewards,
           metrics: metrics?.map(uncheckedMetric),
         }),
       });

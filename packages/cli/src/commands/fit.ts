@@ -150,7 +150,7 @@ async function fit(
   try {
     terminal.sayAtStop('stopping after this step');
     await predictor.fit(train, {
-      rewards: await loadRewards(input.reward ?? []),
+      rewards: await loadRewards('fit', input.reward ?? []),
       ...(isFurther
         ? {
             ...fitOptionsOf(input, tell),
@@ -167,6 +167,7 @@ async function fit(
       signal: terminal.signal,
     });
     progress.stop();
+    await mlflow?.sendFiles(output, filesIn(output)).catch(listenerFailed(terminal));
     terminal.sayAtStop('stopping');
     const tests: TestScores[] = [];
     for (const table of input.test ?? [])
@@ -289,6 +290,15 @@ const mlflowOf = ({ mlflow }: FitInput, output: string): MlflowLog | undefined =
         runName: basename(output),
         parameters: () => settingsIn(join(output, RUN_FILE)),
       });
+
+/** What tells and makes up the adapter, of the files of a saved predictor. */
+const filesIn = (output: string): string[] =>
+  [
+    RUN_FILE,
+    'predictor.json',
+    'adapter/adapter_config.json',
+    'adapter/adapter_model.safetensors',
+  ].filter((path) => existsSync(join(output, path)));
 
 const settingsIn = (file: string): JsonObject =>
   (readJsonObject(file)?.['settings'] ?? {}) as JsonObject;

@@ -3,7 +3,7 @@
  * its help, how its value is read, and the setting that it stands for, if any.
  */
 import { TARGET_NAMES } from '@peft/export';
-import { PRESETS, TASK_NAMES } from '@peft/predictor';
+import { OTHER_TASK_NAMES, PRESETS, TASK_NAMES } from '@peft/predictor';
 import { ENGINES } from './engine-flags.js';
 import { TEMPLATE_NAMES } from './model-flags.js';
 import type { FitOption } from './option-kinds.js';
@@ -17,6 +17,7 @@ export const FIT_OPTIONS = {
     help: `${TASK_NAMES.join(', ')}; default: classification, multi-label-classification or regression, by the labels`,
     group: 'Data',
     choices: TASK_NAMES,
+    otherNames: OTHER_TASK_NAMES,
   },
   label: {
     flags: '-l, --label <column>',
@@ -352,7 +353,7 @@ export const FIT_OPTIONS = {
   mlflow: {
     flags: '--mlflow <url>',
     kind: 'text',
-    help: 'send parameters and metrics to an MLflow server, such as http://127.0.0.1:5000',
+    help: 'send parameters, metrics and the adapter to an MLflow server, such as http://127.0.0.1:5000',
     group: 'Run',
   },
   quiet: {

@@ -57,7 +57,7 @@ export function fitInputOfFlags(train: string | undefined, command: Command): Fi
     const attribute = made!.attributeName();
     if (command.getOptionValueSource(attribute) !== 'cli') return [];
     const value = valueOfFlag(option.kind, 'fit', made!.long!, command.getOptionValue(attribute));
-    if (option.choices) check.oneOf('fit', made!.long!, value, option.choices);
+    if (option.choices) check.oneOf('fit', made!.long!, value, option.choices, option.otherNames);
     return [[name, value] as const];
   });
   return { train, ...Object.fromEntries(given) };
@@ -74,9 +74,9 @@ export function fitInputOfFile(file: string, values: Readonly<Record<string, unk
   return Object.fromEntries(
     Object.entries(values).map(([key, value]) => {
       if (key === 'train') return [key, valueInFile('path', file, key, value)];
-      const { kind, choices } = FIT_OPTIONS[key as FitOptionName] as FitOption;
+      const { kind, choices, otherNames } = FIT_OPTIONS[key as FitOptionName] as FitOption;
       const checked = valueInFile(kind, file, key, value);
-      if (choices) check.oneOf(`run file ${file}`, key, checked, choices);
+      if (choices) check.oneOf(`run file ${file}`, key, checked, choices, otherNames);
       return [key, checked];
     }),
   );

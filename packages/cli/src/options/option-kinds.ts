@@ -185,6 +185,8 @@ export interface FitOption {
   /** Further flag that switches it off, with its help. */
   readonly off?: readonly [flags: string, help: string];
   readonly choices?: readonly string[];
+  /** What to choose, by names that others have for one of the choices. */
+  readonly otherNames?: Readonly<Record<string, string>>;
   /** The setting that it is another name of. */
   readonly setting?: string;
   /** Only on the command line. */

@@ -26,7 +26,7 @@ import type { PredictorTask } from '../tasks/predictor-task.js';
 import { fitRankingTask } from '../tasks/ranking/ranking-task.js';
 import { tableTask } from '../tasks/table-task.js';
 import { fitTagTask } from '../tasks/tag-task.js';
-import { isTableTask, readsLabels, TASK_NAMES } from '../tasks/task-names.js';
+import { isTableTask, OTHER_TASK_NAMES, readsLabels, TASK_NAMES } from '../tasks/task-names.js';
 import { chooseTextColumns } from '../data/text-columns.js';
 
 export interface TaskChoice {
@@ -53,7 +53,7 @@ export function checkTaskOptions({
   columnRoles,
   problemType,
 }: PredictorOptions): void {
-  if (task !== undefined) check.oneOf('PeftPredictor', 'task', task, TASK_NAMES);
+  if (task !== undefined) check.oneOf('PeftPredictor', 'task', task, TASK_NAMES, OTHER_TASK_NAMES);
   const fail = (message: string, hint: string): never => {
     throw new PeftError('PEFT_CONFIG_INVALID', `PeftPredictor: ${message}.`, { hint });
   };

@@ -159,10 +159,12 @@ export function trainOptionsOf(
       metric: metric.name,
       direction: metric.greaterIsBetter ? 'max' : 'min',
       patience: settings['optim.patience'],
+      tieMetric: metric.tieMetric,
       // a metric without a bound is never at its optimum
-      stoppingThreshold: Number.isFinite(metric.optimum)
-        ? metric.optimum + (metric.greaterIsBetter ? -STOPPING_MARGIN : STOPPING_MARGIN)
-        : undefined,
+      stoppingThreshold:
+        Number.isFinite(metric.optimum) && metric.tieMetric === undefined
+          ? metric.optimum + (metric.greaterIsBetter ? -STOPPING_MARGIN : STOPPING_MARGIN)
+          : undefined,
       ...(interval <= 1
         ? { everyEpochs: interval }
         : { everySteps: Math.max(1, Math.round((interval * microBatchSize) / batchSize)) }),

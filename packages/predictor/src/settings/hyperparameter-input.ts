@@ -91,14 +91,35 @@ export function checkedValues(input: HyperparameterInput): Partial<Hyperparamete
       throw new PeftError(
         'PEFT_HYPERPARAMETER_INVALID',
         `hyperparameters: ${written} must be ${must}, got ${show(value)}.`,
-        key === 'model.hf_text.text_trivial_aug_maxscale'
-          ? { hint: 'text augmentation is not available; leave it out' }
-          : {},
+        hintFor(key, value),
       );
     given.set(key, written);
     values[key] = convert ? convert(value) : value;
   }
   return values;
+}
+
+/** What is meant by values that others write so. */
+const OTHER_VALUES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  'optim.preference_loss': {
+    dpo: 'DPO is sigmoid, the default',
+    rpo: 'RPO is sigmoid with optim.likelihood_weight=1',
+    sft: 'weigh the likelihood of the chosen answers by optim.likelihood_weight',
+  },
+};
+
+function hintFor(key: string, value: unknown): { readonly hint?: string } {
+  if (key === 'model.hf_text.text_trivial_aug_maxscale')
+    return { hint: 'text augmentation is not available; leave it out' };
+  if (typeof value !== 'string') return {};
+  const choices = SETTINGS[key as HyperparameterKey].check.schema.enum ?? [];
+  const near =
+    OTHER_VALUES[key]?.[value.toLowerCase()] ??
+    didYouMean(
+      value,
+      choices.filter((choice) => typeof choice === 'string'),
+    );
+  return near ? { hint: near } : {};
 }
 
 function* flatten(input: HyperparameterInput, prefix = ''): Generator<[string, unknown]> {

@@ -1,5 +1,10 @@
 /** The options that are known: any other is an error that names the nearest. */
-import type { FitOptions, LoadOptions, PredictorOptions } from './predictor-types.js';
+import type {
+  EvaluateOptions,
+  FitOptions,
+  LoadOptions,
+  PredictorOptions,
+} from './predictor-types.js';
 
 /** Of `fit`. */
 export const FIT_KEYS: readonly (keyof FitOptions)[] = [
@@ -31,6 +36,16 @@ export const FIT_KEYS: readonly (keyof FitOptions)[] = [
 
 /** How files of new rows are read. */
 export const READING_KEYS = ['columns', 'header', 'delimiter', 'quotes'] as const;
+
+/** Of `evaluate`. */
+export const EVALUATE_KEYS: readonly (keyof EvaluateOptions)[] = [
+  'metrics',
+  'writing',
+  'rewards',
+  'returnPredictions',
+  ...READING_KEYS,
+  'signal',
+];
 
 /** Of a predictor. */
 export const PREDICTOR_KEYS: readonly (keyof PredictorOptions)[] = [

@@ -158,6 +158,8 @@ export interface EvaluateOptions extends ReadOptions {
   readonly metrics?: MetricInput | readonly MetricInput[];
   /** How texts are written, where a metric compares them. Default: greedy. */
   readonly writing?: WritingOptions;
+  /** What judges what a model of `grpo` writes, weighted: functions are not saved with it. */
+  readonly rewards?: readonly Reward[];
   /** Also return the predictions. Default false. */
   readonly returnPredictions?: boolean;
 }

@@ -5,6 +5,7 @@
 import type { HeadOptions, Model, ModelDescription } from '@peft/core';
 import type { Label, Metric, Table, TableWarning } from '@peft/data';
 import type { TextGenerationOptions } from '@peft/generation';
+import type { Reward } from '@peft/preference';
 import type { Evaluation, Task, TrainingData } from '@peft/trainer';
 import type { RowReport } from '../data/row-report.js';
 import type { BaseModel, SavedFields } from '../model/base-model.js';
@@ -14,7 +15,13 @@ import type { TaskName } from './task-names.js';
 import type { TaskRecord } from './task-record.js';
 
 /** What tells the best of several checkpoints. */
-export type WatchedMetric = Pick<Metric, 'name' | 'greaterIsBetter' | 'optimum'>;
+export interface WatchedMetric extends Pick<Metric, 'name' | 'greaterIsBetter' | 'optimum'> {
+  /**
+   * A score of the same task that decides between checks which come to the same, the more the
+   * better. A run does not end at the optimum then: it may still gain in this. Default: none.
+   */
+  readonly tieMetric?: string;
+}
 
 /** What a task reads rows with, before there is a model. */
 export interface DataTools {
@@ -81,6 +88,8 @@ export interface PredictorTask {
   savedFiles?(settings: Hyperparameters, description: ModelDescription): SavedFields;
   /** The task as it is on a base that has just been opened. Default: itself. */
   forBase?(base: BaseModel, settings: Hyperparameters): PredictorTask;
+  /** The same with what judges the texts that it writes. Only where texts are judged. */
+  judgedBy?(rewards: readonly Reward[]): PredictorTask;
   head(settings: Hyperparameters): HeadOptions;
   /** The trainer's side of it. */
   loss(settings: Hyperparameters): Task;

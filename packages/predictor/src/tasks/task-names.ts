@@ -12,6 +12,19 @@ export const TASK_NAMES = Object.freeze([
   'reward',
   'grpo',
 ] as const);
+/** What to ask for, by what else it is called. */
+export const OTHER_TASK_NAMES: Readonly<Record<string, string>> = Object.freeze({
+  dpo: 'DPO is what preference learns by: its setting optim.preference_loss is sigmoid by default',
+  ...Object.fromEntries(
+    ['ipo', 'cpo', 'orpo', 'kto', 'simpo'].map((loss) => [
+      loss,
+      `${loss.toUpperCase()} is a loss of preference: give the setting optim.preference_loss=${loss}`,
+    ]),
+  ),
+  sft: 'supervised training on texts or chats is causal-lm',
+  ppo: 'rewards of what a model writes are learnt from by grpo',
+  rlhf: 'from pairs of answers learns preference, from rewards of what a model writes grpo',
+});
 /** The name of a task. */
 export type TaskName = (typeof TASK_NAMES)[number];
 

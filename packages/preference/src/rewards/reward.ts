@@ -52,13 +52,16 @@ async function scoreOf({ name, score }: Reward, sample: RewardSample): Promise<n
       'PEFT_REWARD_FAILED',
       `preference: the reward ${show(name)} failed on the completion ${show(sample.completion)}: ` +
         `${cause instanceof Error ? cause.message : String(cause)}`,
-      { hint: 'a reward must bear any text; the run can be resumed from its checkpoint', cause },
+      {
+        hint: 'a reward must bear any text; a run that was saved before goes on from its checkpoint',
+        cause,
+      },
     );
   }
   if (typeof value === 'number' && Number.isFinite(value)) return value;
   throw new PeftError(
     'PEFT_REWARD_INVALID',
     `preference: the reward ${show(name)} gave ${show(value)} for the completion ${show(sample.completion)}.`,
-    { hint: 'return a finite number; the run can be resumed from its checkpoint' },
+    { hint: 'return a finite number; a run that was saved before goes on from its checkpoint' },
   );
 }

@@ -32,7 +32,7 @@ describe('a soup', () => {
     const soup = await greedySoup(ranked, 'max', load, (parameters) => {
       tried.push(first(parameters));
       // as good with 10, worse with 20
-      return Promise.resolve(first(parameters) === 2 ? 0.9 : 0.89);
+      return Promise.resolve({ score: first(parameters) === 2 ? 0.9 : 0.89 });
     });
     expect(tried).toEqual([2, 4]);
     expect(soup.steps).toEqual([30, 10]);
@@ -40,9 +40,17 @@ describe('a soup', () => {
     expect(soup.score).toBe(0.9);
   });
 
+  it('of equals takes in what does not lessen the number that breaks ties', async () => {
+    const equal = ranked.map(({ step }) => ({ step, score: 1, tie: step / 10 }));
+    const soup = await greedySoup(equal, 'max', load, (parameters) =>
+      Promise.resolve({ score: 1, tie: first(parameters) === 2 ? 2.9 : 3 }),
+    );
+    expect(soup.steps).toEqual([30, 20]);
+  });
+
   it('goes by the direction of the metric and leaves out what scores NaN', async () => {
     const soup = await greedySoup(ranked, 'min', load, (parameters) =>
-      Promise.resolve(first(parameters) === 2 ? Number.NaN : 0.1),
+      Promise.resolve({ score: first(parameters) === 2 ? Number.NaN : 0.1 }),
     );
     expect(soup.steps).toEqual([30, 20]); // mean of 3 and 8, since 10 was left out
     expect(first(soup.parameters)).toBe(5.5);

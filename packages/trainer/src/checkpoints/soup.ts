@@ -4,7 +4,8 @@
  *
  * @see Wortsman et al. 2022, Model soups, recipe 1
  */
-import { isBetter, type Direction } from '../validation/early-stopping.js';
+import type { Direction } from '../validation/early-stopping.js';
+import { beats, type Score } from '../validation/score.js';
 import type { ScoredCheckpoint } from './top-checkpoints.js';
 
 /** Parameter values by name. */
@@ -54,18 +55,20 @@ export async function greedySoup(
   ranked: readonly ScoredCheckpoint[],
   direction: Direction,
   load: (step: number) => Promise<ParameterValues>,
-  score: (parameters: ParameterValues) => Promise<number>,
+  score: (parameters: ParameterValues) => Promise<Score>,
 ): Promise<SoupResult> {
   const [best, ...rest] = ranked;
   const kept = [await load(best!.step)];
   let soup: SoupResult = { parameters: kept[0]!, steps: [best!.step], score: best!.score };
+  let reachedBefore: Score = best!;
   for (const { step } of rest) {
     const candidate = await load(step);
     const parameters = averageParameters([...kept, candidate]);
     const reached = await score(parameters);
-    if (Number.isNaN(reached) || isBetter(soup.score!, reached, direction)) continue;
+    if (Number.isNaN(reached.score) || beats(reachedBefore, reached, direction)) continue;
     kept.push(candidate);
-    soup = { parameters, steps: [...soup.steps, step], score: reached };
+    reachedBefore = reached;
+    soup = { parameters, steps: [...soup.steps, step], score: reached.score };
   }
   return soup;
 }

@@ -22,6 +22,17 @@ describe('the best checkpoints', () => {
     expect(enterAll([0.5, 0.5, 0.6], 2, 'max').map(({ step }) => step)).toEqual([2, 3]);
   });
 
+  it('of equals are those with more of what breaks ties', () => {
+    const enter = (ties: readonly (number | undefined)[]) =>
+      ties.reduce<readonly ScoredCheckpoint[]>(
+        (top, tie, i) => enterTop(top, { step: i + 1, score: 1, tie }, 2, 'min'),
+        [],
+      );
+    expect(rankTop(enter([1, 3, 2]), 'min').map(({ step }) => step)).toEqual([2, 3]);
+    expect(rankTop(enter([3, 1, 2]), 'min').map(({ step }) => step)).toEqual([1, 3]);
+    expect(enter([undefined, undefined, 5]).map(({ step }) => step)).toEqual([1, 2]);
+  });
+
   it('rank equals by age and never hold a NaN', () => {
     expect(
       rankTop(enterAll([0.5, Number.NaN, 0.6, 0.6], 4, 'max'), 'max').map(({ step }) => step),

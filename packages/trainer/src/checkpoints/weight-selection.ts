@@ -47,7 +47,11 @@ function chosenSoup(run: RunContext, ranked: readonly ScoredCheckpoint[]): Promi
   return greedySoup(ranked, validation.direction, load, async (parameters) => {
     assignParameters(run, parameters);
     const { metrics } = await run.request.evaluate!(run.request.signal);
-    return metrics[validation.metric] ?? Number.NaN;
+    const { metric, tieMetric } = validation;
+    return {
+      score: metrics[metric] ?? Number.NaN,
+      tie: tieMetric === undefined ? undefined : metrics[tieMetric],
+    };
   });
 }
 

@@ -3,8 +3,9 @@
  * metrics by step, and how it ended.
  */
 import type { TrainEvent } from '@peft/core';
-import { PeftError } from '@peft/errors';
 import { scalarsOf } from './event-scalars.js';
+import { sendFile } from './mlflow-files.js';
+import { mlflowRequests, type Ask } from './mlflow-requests.js';
 
 /** Which server a run's numbers go to, and what the run is called there. */
 export interface MlflowLogOptions {
@@ -30,6 +31,12 @@ export interface MlflowLog {
   readonly listen: (event: TrainEvent) => Promise<void>;
   /** When all that was heard has been sent, or given up. */
   readonly sent: () => Promise<void>;
+  /**
+   * Sends files of a folder along, under their paths in it, where the server takes in artifacts
+   * itself. Nothing happens once the rest was given up.
+   * @returns rejects with PEFT_MLFLOW where it does not
+   */
+  readonly sendFiles: (folder: string, paths: readonly string[]) => Promise<void>;
 }
 
 interface MlflowMetric {
@@ -49,8 +56,10 @@ const BATCH_MS = 2000;
 /** A log of one run; the run there begins with the first event that is heard. */
 export function createMlflowLog(options: MlflowLogOptions): MlflowLog {
   const { experiment = 'peft', parameters, runName, timeoutMs = 10_000 } = options;
-  const ask = asker(options.url, timeoutMs);
+  const requests = mlflowRequests(options.url, timeoutMs);
+  const { ask } = requests;
   let runId: string | undefined;
+  let artifacts = '';
   let waiting: MlflowMetric[] = [];
   let sentAtMs = 0;
   let hasParameters = false;
@@ -76,7 +85,7 @@ export function createMlflowLog(options: MlflowLogOptions): MlflowLog {
   const hear = async (event: TrainEvent): Promise<void> => {
     if (event.type === 'run/started') {
       const experimentId = await experimentOf(ask, experiment);
-      runId = await beginRun(ask, experimentId, runName, event);
+      ({ runId, artifacts } = await beginRun(ask, experimentId, runName, event));
       sentAtMs = event.atMs;
       return;
     }
@@ -102,44 +111,13 @@ export function createMlflowLog(options: MlflowLogOptions): MlflowLog {
       return heard;
     },
     sent: () => last,
+    async sendFiles(folder, paths) {
+      await last;
+      if (isGivenUp || runId === undefined) return;
+      for (const path of paths) await sendFile(requests, artifacts, { folder, path });
+    },
   };
 }
-
-type Ask = (
-  path: string,
-  body?: Readonly<Record<string, unknown>>,
-) => Promise<Readonly<Record<string, unknown>> | undefined>;
-
-/** A body is posted; without one the path is got, and undefined where nothing is there. */
-const asker =
-  (url: string, timeoutMs: number): Ask =>
-  async (path, body) => {
-    const address = `${url.replace(/\/+$/, '')}/api/2.0/mlflow/${path}`;
-    const fail = (why: string, cause?: unknown): never => {
-      throw new PeftError(
-        'PEFT_MLFLOW',
-        `trainer: MLflow at ${url} does not take the run: ${why}.`,
-        {
-          hint: 'the run goes on without; is the address that of an MLflow server?',
-          cause,
-        },
-      );
-    };
-    try {
-      const response = await fetch(address, {
-        method: body ? 'POST' : 'GET',
-        headers: body ? { 'Content-Type': 'application/json' } : {},
-        body: body && JSON.stringify(body),
-        signal: AbortSignal.timeout(timeoutMs),
-      });
-      if (response.status === 404 && !body) return undefined;
-      if (!response.ok) return fail(`${path} was answered with ${response.status}`);
-      return (await response.json()) as Readonly<Record<string, unknown>>;
-    } catch (error) {
-      if (error instanceof PeftError) throw error;
-      return fail((error as Error).message, error);
-    }
-  };
 
 async function experimentOf(ask: Ask, name: string): Promise<unknown> {
   const query = new URLSearchParams({ experiment_name: name });
@@ -153,7 +131,7 @@ async function beginRun(
   experimentId: unknown,
   name: string | undefined,
   event: Extract<TrainEvent, { type: 'run/started' }>,
-): Promise<string> {
+): Promise<{ readonly runId: string; readonly artifacts: string }> {
   const { modelType, method, engine, atMs } = event;
   const tags = Object.entries({ modelType, method, engine });
   const made = await ask('runs/create', {
@@ -162,8 +140,10 @@ async function beginRun(
     start_time: atMs,
     tags: tags.map(([key, value]) => ({ key, value })),
   });
-  const { info } = (made?.['run'] ?? {}) as { info?: { run_id?: unknown } };
-  return String(info?.run_id);
+  const { info } = (made?.['run'] ?? {}) as {
+    info?: { run_id?: unknown; artifact_uri?: unknown };
+  };
+  return { runId: String(info?.run_id), artifacts: String(info?.artifact_uri ?? '') };
 }
 
 const metricsOf = (event: TrainEvent): MlflowMetric[] => {

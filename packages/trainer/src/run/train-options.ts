@@ -10,6 +10,11 @@ export interface ValidationOptions extends ValidationInterval {
   readonly metric: string;
   /** Whether more (`max`) or less (`min`) is better. */
   readonly direction: Direction;
+  /**
+   * Of checks that come to the same the one with more of this metric is better. Default: none, the
+   * earlier stays.
+   */
+  readonly tieMetric?: string | undefined;
   /** Checks without an improvement after which the run stops. Default: never. */
   readonly patience?: number;
   /** An improvement must exceed the best by more than it. Default 0. */
@@ -178,6 +183,7 @@ export function resolveOptions(options: TrainOptions, canEvaluate: boolean): Res
 function checkValidation(validation: ValidationOptions): void {
   check.knownKeys('trainer', validation, [
     'metric',
+    'tieMetric',
     'direction',
     'patience',
     'minDelta',
@@ -186,6 +192,8 @@ function checkValidation(validation: ValidationOptions): void {
     'everyEpochs',
   ]);
   check.string('trainer', 'validation.metric', validation.metric);
+  if (validation.tieMetric !== undefined)
+    check.string('trainer', 'validation.tieMetric', validation.tieMetric);
   check.oneOf('trainer', 'validation.direction', validation.direction, ['max', 'min']);
   if (validation.everySteps !== undefined)
     check.positiveInteger('trainer', 'validation.everySteps', validation.everySteps);

@@ -29,6 +29,24 @@ describe('early stopping', () => {
     ).toBeUndefined();
   });
 
+  it('counts an equal score that gains in what breaks ties as an improvement', () => {
+    const options = { direction: 'max', patience: 2 } as const;
+    const seen = (ties: readonly number[]) => {
+      let state = START_OF_EARLY_STOPPING;
+      return ties.map((tie) => {
+        const next = observeScore(state, 1, options, tie);
+        state = next.state;
+        return next.stop;
+      });
+    };
+    expect(seen([1, 2, 2, 3, 3, 3])).toEqual([...Array<undefined>(5), 'patience']);
+    expect(observeScore({ best: 0.5, tie: 9, checksSinceBest: 1 }, 1, options, 1).state).toEqual({
+      best: 1,
+      tie: 1,
+      checksSinceBest: 0,
+    });
+  });
+
   it('asks for more than minDelta, in either direction', () => {
     expect(
       checksUntilStop([1, 0.95, 0.91], { direction: 'min', patience: 2, minDelta: 0.1 }),

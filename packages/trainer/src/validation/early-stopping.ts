@@ -20,6 +20,8 @@ export interface EarlyStoppingOptions {
 /** JSON-safe; goes into checkpoints. */
 export interface EarlyStoppingState {
   readonly best?: number;
+  /** What of equals was the best, where ties are broken. */
+  readonly tie?: number;
   readonly checksSinceBest: number;
 }
 
@@ -32,18 +34,23 @@ export function isBetter(score: number, other: number, direction: Direction): bo
   return direction === 'max' ? score > other : score < other;
 }
 
-/** Takes in the score of a check. `stop` says why the run should stop, if it should. */
+/**
+ * Takes in the score of a check. `stop` says why the run should stop, if it should.
+ * @param tie the more, the better a score that equals the best; such a one is an improvement, too.
+ */
 export function observeScore(
   state: EarlyStoppingState,
   score: number,
   { direction, patience = Infinity, minDelta = 0, stoppingThreshold }: EarlyStoppingOptions,
+  tie?: number,
 ): { readonly state: EarlyStoppingState; readonly stop?: 'patience' | 'threshold' } {
   const improved =
     !Number.isNaN(score) &&
     (state.best === undefined ||
-      isBetter(direction === 'max' ? score - minDelta : score + minDelta, state.best, direction));
+      isBetter(direction === 'max' ? score - minDelta : score + minDelta, state.best, direction) ||
+      (score === state.best && tie !== undefined && tie > (state.tie ?? Infinity)));
   const next: EarlyStoppingState = improved
-    ? { best: score, checksSinceBest: 0 }
+    ? { best: score, ...(tie !== undefined && { tie }), checksSinceBest: 0 }
     : { ...state, checksSinceBest: state.checksSinceBest + 1 };
   if (stoppingThreshold !== undefined && isBetter(score, stoppingThreshold, direction))
     return { state: next, stop: 'threshold' };

@@ -4,8 +4,9 @@ import { requireFinite, saveCheckpoint } from '../checkpoints/run-checkpoints.js
 import { enterTop } from '../checkpoints/top-checkpoints.js';
 import type { RunContext } from '../run/run-context.js';
 import { requireFiniteLoss } from '../step/divergence.js';
-import { isBetter, observeScore } from './early-stopping.js';
+import { observeScore } from './early-stopping.js';
 import type { Evaluation } from './evaluation.js';
+import { beats } from './score.js';
 
 /**
  * Scores the model, ranks what it is now among the best checkpoints and saves it.
@@ -22,19 +23,22 @@ export async function validate(run: RunContext): Promise<boolean> {
   run.memory.sample();
   const { metrics, examples } = evaluation;
   const score = watchedScore(metrics, validation.metric);
+  const { tieMetric } = validation;
+  const tie = tieMetric === undefined ? undefined : watchedScore(metrics, tieMetric);
+  const made = { step: state.step, score, ...(tie !== undefined && { tie }) };
   // some metrics take a NaN for a wrong answer
   const isSuspect = state.nonFinite.consecutive > 0 || !Number.isFinite(metrics['loss'] ?? score);
   if (isSuspect) await requireFiniteLoss(run);
   const isBest =
     !Number.isNaN(score) &&
-    (state.best === undefined || isBetter(score, state.best.score, validation.direction));
-  const stopping = observeScore(state.earlyStopping, score, validation);
+    (state.best === undefined || beats(made, state.best, validation.direction));
+  const stopping = observeScore(state.earlyStopping, score, validation, tie);
   run.state = {
     ...state,
     lastCheckStep: state.step,
     earlyStopping: stopping.state,
-    top: enterTop(state.top, { step: state.step, score }, options.topK, validation.direction),
-    best: isBest ? { step: state.step, score } : state.best,
+    top: enterTop(state.top, made, options.topK, validation.direction),
+    best: isBest ? made : state.best,
     stopped: stopping.stop,
   };
   run.emit({

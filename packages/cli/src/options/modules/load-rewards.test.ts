@@ -15,7 +15,7 @@ const written = (name: string, source: string): string => {
 
 it('loads rewards by the names of their files, with their weights', async () => {
   const exact = written('exact.mjs', 'export default ({ completion }) => completion.length;');
-  const [plain, weighted] = await loadRewards([exact, `${exact}=0.5`]);
+  const [plain, weighted] = await loadRewards('fit', [exact, `${exact}=0.5`]);
   expect([plain!.name, plain!.weight, weighted!.weight]).toEqual(['exact', undefined, 0.5]);
   expect(await plain!.score({ completion: 'four' } as never)).toBe(4); // it reads nothing else
 });
@@ -29,5 +29,5 @@ it.each([
     () => `${written('w.mjs', 'export default () => 1;')}=0`,
   ],
 ])('refuses %s', async (_, code, file) => {
-  await expect(loadRewards([file()])).rejects.toMatchObject({ code });
+  await expect(loadRewards('fit', [file()])).rejects.toMatchObject({ code });
 });

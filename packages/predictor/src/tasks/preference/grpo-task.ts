@@ -54,6 +54,7 @@ export function grpoTask(record: GrpoRecord, parts: GrpoParts): PredictorTask {
     columns: parts.columns ?? [prompt],
     inputs: [prompt],
     head: () => ({ kind: 'causal-lm' }),
+    judgedBy: (given) => grpoTask(record, { ...parts, rewards: given }),
     forBase: (opened) => grpoTask(record, { ...parts, base: opened }),
     loss: (settings) => policyOf(settings, rewards, base),
     async examples(table, tools) {
@@ -177,6 +178,8 @@ function hasTemplate(base: BaseModel): boolean {
 function requireRewards(rewards: readonly Reward[]): void {
   if (rewards.length > 0) return;
   throw new PeftError('PEFT_REWARD_MISSING', 'predictor: grpo was given no reward.', {
-    hint: 'give fit the option rewards: [{ name, score }] (CLI: --reward FILE); a saved predictor has none',
+    hint:
+      'give fit or evaluate the option rewards: [{ name, score }] (CLI: --reward FILE); ' +
+      'a saved predictor has none',
   });
 }

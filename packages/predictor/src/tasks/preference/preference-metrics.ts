@@ -2,11 +2,15 @@
 import { didYouMean, PeftError, show } from '@peft/errors';
 import type { WatchedMetric } from '../predictor-task.js';
 
-/** Share of pairs whose chosen answer has the higher reward; half of equal ones. */
+/**
+ * Share of pairs whose chosen answer has the higher reward; half of equal ones. All of a few are soon
+ * told apart by next to nothing: of equals the one with the larger margin is better.
+ */
 export const REWARD_ACCURACY: WatchedMetric = Object.freeze({
   name: 'reward_accuracy',
   greaterIsBetter: true,
   optimum: 1,
+  tieMetric: 'reward_margin',
 });
 /** Mean reward of chosen answers minus that of rejected ones. */
 export const REWARD_MARGIN: WatchedMetric = Object.freeze({
