@@ -48,7 +48,7 @@ export {
   folderCheckpointStore,
   openCheckpointFolder,
 } from './checkpoints/folder-checkpoint-store.js';
-export { listRuns, type ListedRun } from './run-folder/list-runs.js';
+export { listRuns, type KnownRuns, type ListedRun } from './run-folder/list-runs.js';
 export { createRunFolder, EVENTS_FILE, RUN_FILE, type RunFolder } from './run-folder/run-folder.js';
 export {
   parseRunRecord,

@@ -2,7 +2,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { PeftError, show } from '@peft/errors';
-import { listRuns } from '@peft/trainer';
+import { listRuns, type KnownRuns } from '@peft/trainer';
 import type { RunLine } from '../api-types.js';
 import { EventLog } from './event-log.js';
 import { runsWithoutFolder } from './run-output.js';
@@ -15,6 +15,7 @@ const KEPT_LOGS = 24;
 export class RunIndex {
   readonly folder: string;
   readonly #logs = new Map<string, EventLog>();
+  readonly #known: KnownRuns = new Map();
 
   constructor(folder: string) {
     this.folder = resolve(folder);
@@ -22,7 +23,7 @@ export class RunIndex {
 
   /** The newest first. */
   async list(): Promise<readonly RunLine[]> {
-    const runs = await listRuns(this.folder, DEPTH);
+    const runs = await listRuns(this.folder, DEPTH, this.#known);
     const lines = runs.map(({ path, ...run }): RunLine => ({ id: this.#idOf(path), ...run }));
     const known = new Set(lines.map(({ id }) => id));
     return [...runsWithoutFolder(this.folder, (id) => known.has(id)), ...lines];

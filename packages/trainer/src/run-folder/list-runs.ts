@@ -1,5 +1,5 @@
 /** The runs in and below a folder, with how they stand. */
-import { existsSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { isLiving, readJsonObject } from '@peft/hub';
@@ -35,38 +35,69 @@ export interface ListedRun {
   readonly isWhole: boolean;
 }
 
+/** Runs that were listed before, by their paths: one whose files are as they were is not read again. */
+export type KnownRuns = Map<string, { readonly stamp: string; readonly run: ListedRun }>;
+
 const RECORD_FILE = 'predictor.json';
 const CHECKPOINT_FOLDER = 'checkpoints';
+/** What tells of a run, the first of them when it was last written. */
+const TELLING: readonly string[] = [RUN_FILE, RECORD_FILE, CHECKPOINT_FOLDER];
 
 /**
  * Runs in `folder` and up to `depth` folders below it, the newest first; those without a time last.
  * Also reads folders from before there was a `run.json`: what their `predictor.json` or their
  * checkpoints tell.
  * @param depth default 2
+ * @param known of earlier calls; the runs that are found are put in
  */
-export async function listRuns(folder: string, depth = 2): Promise<readonly ListedRun[]> {
-  const runs = await runsBelow(resolve(folder), depth);
+export async function listRuns(
+  folder: string,
+  depth = 2,
+  known: KnownRuns = new Map(),
+): Promise<readonly ListedRun[]> {
+  const runs = await runsBelow(resolve(folder), depth, known);
   return runs.sort((a, b) => (b.startedAtMs ?? 0) - (a.startedAtMs ?? 0));
 }
 
-async function runsBelow(folder: string, depth: number): Promise<ListedRun[]> {
-  const own = await runIn(folder);
+async function runsBelow(folder: string, depth: number, known: KnownRuns): Promise<ListedRun[]> {
+  const own = await runIn(folder, known);
   if (own) return [own];
   if (depth === 0) return [];
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
   const below: ListedRun[] = [];
   for (const entry of entries)
     if (entry.isDirectory() && !entry.name.startsWith('.') && entry.name !== 'node_modules')
-      below.push(...(await runsBelow(join(folder, entry.name), depth - 1)));
+      below.push(...(await runsBelow(join(folder, entry.name), depth - 1, known)));
   return below;
 }
 
-async function runIn(path: string): Promise<ListedRun | undefined> {
-  const has = (name: string): boolean => existsSync(join(path, name));
-  if (!has(RUN_FILE) && !has(RECORD_FILE) && !has(CHECKPOINT_FOLDER)) return undefined;
+async function runIn(path: string, known: KnownRuns): Promise<ListedRun | undefined> {
+  const files = new Map(
+    TELLING.flatMap((name) => {
+      const found = statSync(join(path, name), { throwIfNoEntry: false });
+      return found ? [[name, found] as const] : [];
+    }),
+  );
+  const [told] = files.values();
+  if (!told) return undefined;
+  const stamp = [...files]
+    .map(([name, { ino, size, mtimeMs }]) => [name, ino, size, mtimeMs].join(' '))
+    .join();
+  const before = known.get(path);
+  if (before?.stamp === stamp) return before.run;
+  const run = await readRun(path, (name) => files.has(name), told.mtimeMs);
+  // whether a process is still at it, no file tells
+  if (run && run.state !== 'running') known.set(path, { stamp, run });
+  else known.delete(path);
+  return run;
+}
+
+async function readRun(
+  path: string,
+  has: (name: string) => boolean,
+  changedAtMs: number,
+): Promise<ListedRun | undefined> {
   const isWhole = has(RECORD_FILE);
-  const told = [RUN_FILE, RECORD_FILE, CHECKPOINT_FOLDER].find(has)!;
-  const changedAtMs = statSync(join(path, told)).mtimeMs;
   try {
     const summary = isWhole ? summaryIn(path) : {};
     if (!has(RUN_FILE)) {

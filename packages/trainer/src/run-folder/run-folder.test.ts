@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 import type { TrainEvent } from '@peft/core';
 import { readJsonObject } from '@peft/hub';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { listRuns } from './list-runs.js';
+import { listRuns, type KnownRuns } from './list-runs.js';
 import { createRunFolder } from './run-folder.js';
 import { parseRunRecord } from './run-record.js';
 
@@ -152,6 +152,26 @@ describe('the runs of a folder', () => {
     const file = join(path, 'run.json');
     writeFileSync(file, JSON.stringify({ ...readJsonObject(file), processId: 2 ** 22 + 1 }));
     expect(await listRuns(path)).toMatchObject([{ state: 'interrupted' }]);
+  });
+
+  it('that were listed before are read again where a file changed, or while they run', async () => {
+    const [ended, running] = [join(folder, 'ended'), join(folder, 'running')];
+    const known: KnownRuns = new Map();
+    const list = async () =>
+      new Map((await listRuns(folder, 2, known)).map((run) => [run.path, run] as const));
+    for (const path of [ended, running]) await createRunFolder(path).listen(started);
+    const file = join(ended, 'run.json');
+    const over = { ...readJsonObject(file), state: 'completed' };
+    writeFileSync(file, JSON.stringify(over));
+    const first = await list();
+    const second = await list();
+    expect(second.get(ended)).toBe(first.get(ended));
+    expect(second.get(running)).not.toBe(first.get(running));
+    expect(second).toEqual(first);
+    writeFileSync(file, JSON.stringify({ ...over, step: 77 }));
+    expect((await list()).get(ended)).toMatchObject({ state: 'completed', step: 77 });
+    rmSync(ended, { recursive: true });
+    expect([...(await list()).keys()]).toEqual([running]);
   });
 
   it('are none where there is no folder', async () => {
