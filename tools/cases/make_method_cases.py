@@ -118,6 +118,8 @@ class Case:
             model.load_state_dict(load_file(str(self.folder / "train_start.safetensors")), strict=False)
         else:
             model = self.adapted(trainable=True, dtype=dtype)
+        if self.extra.get("trains"):  # where training computes otherwise; the base has no dropout
+            model.train()
         count, _ = model.get_nb_trainable_parameters()
         trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         options = {key: TRAINING[key] for key in ("lr", "betas", "eps", "weight_decay")}
@@ -136,7 +138,7 @@ class Case:
             optimizer.zero_grad()
         if self.is_prompt:  # before CPT's encoder runs once more, which shortens its rows
             expected.update({f"trained_parameter.{n}": p.detach().clone() for n, p in trained})
-        self.keep(expected, "trained.", model, None)
+        self.keep(expected, "trained.", model.eval(), None)
         if self.task == "seqcls":
             with torch.no_grad():
                 expected["logits_trained"] = run(model, batch).logits
@@ -159,6 +161,8 @@ class Case:
             return
         if values is None:
             state = {name: value.clone() for name, value in get_peft_model_state_dict(model).items()}
+            if getattr(self.config(), "velora_config", None):  # the last batch's mean, which the next replaces
+                state = {name: value for name, value in state.items() if "velora_embed" not in name}
         else:
             nothing = {n: torch.full_like(v, float("nan"), dtype=torch.float32) for n, v in model.state_dict().items()}
             state = get_peft_model_state_dict(model, state_dict={**nothing, **{n: values[n] for n in nothing if n in values}})
@@ -198,8 +202,9 @@ def make(name, base, folder, salt):
     case.make_adapter()
     source = generator(salt, name, "batch")
     config = case.load().config
+    even = lambda lengths: (lengths[0],) * 2 if case.extra.get("trains") else lengths  # means over padding are PEFT's alone
     batch = make_batch(source, config, case.task, (10, 6), 3)
-    batches = [make_batch(source, config, case.task, lengths, 3) for lengths in LENGTHS]
+    batches = [make_batch(source, config, case.task, even(lengths), 3) for lengths in LENGTHS]
     tasks = case.arguments.get("num_tasks", case.arguments.get("n_tasks"))
     for each in [batch, *batches] if tasks else []:
         each["task_ids"] = torch.randint(0, tasks, (len(each["input_ids"]),), generator=source).tolist()

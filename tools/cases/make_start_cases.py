@@ -38,6 +38,12 @@ CASES = {
                       dict(rank=2, alpha=4, targets=QV, init="lora_ga")),
     "lora_ga_weight_mistral": ("mistral", dict(r=2, lora_alpha=4, target_modules=["k_proj"], init_lora_weights="lora_ga", lora_ga_config=LoraGAConfig(direction="ArBr", scale="weight_svd")),
                                dict(rank=2, alpha=4, targets=["k_proj"], init="lora_ga", dataStart=dict(direction="ArBr", scale="weight_svd"))),
+    "lora_ga_a2r_mistral": ("mistral", dict(r=2, lora_alpha=3, target_modules=["k_proj"], init_lora_weights="lora_ga", lora_ga_config=LoraGAConfig(direction="A2rBr", scale="gd_scale")),
+                            dict(rank=2, alpha=3, targets=["k_proj"], init="lora_ga", dataStart=dict(direction="A2rBr", scale="gd_scale"))),
+    "lora_ga_b2r_mistral": ("mistral", dict(r=2, lora_alpha=4, target_modules=["v_proj"], init_lora_weights="lora_ga", lora_ga_config=LoraGAConfig(direction="ArB2r", scale="stable", stable_gamma=8)),
+                            dict(rank=2, alpha=4, targets=["v_proj"], init="lora_ga", dataStart=dict(direction="ArB2r", scale="stable", stableGamma=8))),
+    "lora_ga_unit_mistral": ("mistral", dict(r=2, lora_alpha=4, use_rslora=True, target_modules=["q_proj"], init_lora_weights="lora_ga", lora_ga_config=LoraGAConfig(direction="A2rBr", scale="unit")),
+                             dict(rank=2, alpha=4, rankStabilized=True, targets=["q_proj"], init="lora_ga", dataStart=dict(direction="A2rBr", scale="unit"))),
 }
 
 

@@ -182,6 +182,8 @@ CASES = {
     "lora_alora": c(L, "Lora", NO_MERGE, r=3, target_modules=["q_proj", "v_proj"], alora_invocation_tokens=[5, 9]),
     "lora_repeated_llama": c(L, "Lora", NO_MERGE, r=2, lora_alpha=6, layer_replication=[[0, 2], [0, 1], [1, 2]], target_modules=QV),
     "lora_repeated_bert": c(B, "Lora", NO_MERGE, r=2, lora_alpha=3, layer_replication=[[0, 2], [1, 3]], layers_to_transform=[1, 2, 3], layers_pattern="layer", target_modules=BQV),
+    "lora_velora_llama": c(("llama", "seqcls"), "Lora", dict(trains=True), r=3, lora_alpha=5, velora_config=dict(num_groups=6, scale=0.8), target_modules=["q_proj", "down_proj"]),
+    "lora_velora_random": c(M, "Lora", dict(trains=True), r=2, velora_config=dict(num_groups=4, init_type="random"), target_modules=["v_proj"]),
     "lora_lm_head": c(M, "Lora", r=2, target_modules=["lm_head", "q_proj"]),
     "loha_t5": c(T, "LoHa", r=2, alpha=8, rank_pattern={"wo": 3}, alpha_pattern={"q": 4}, target_modules=["q", "wo"]),
     "loha_options": c(B, "LoHa", r=2, alpha=8, rank_dropout=0.2, module_dropout=0.1, init_weights=False, target_modules=["key"]),

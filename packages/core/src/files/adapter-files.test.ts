@@ -340,11 +340,11 @@ describe('adapter files', () => {
       path,
       JSON.stringify({
         ...JSON.parse(readFileSync(path, 'utf8')),
-        velora_config: { num_groups: 2 },
+        monteclora_config: { monteclora_n: 2 },
       }),
     );
     await expect(loadAdapter(model, place, { methods })).rejects.toThrow(
-      'lora: adapter_config.json sets velora_config to {"num_groups":2}, which is not supported.',
+      'lora: adapter_config.json sets monteclora_config to {"monteclora_n":2}, which is not supported.',
     );
   });
 });

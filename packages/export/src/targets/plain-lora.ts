@@ -59,6 +59,7 @@ export function moreThanLora(config: JsonObject): string[] {
     return typeof value !== 'object' || Object.keys(value).length > 0;
   };
   return [
+    ...(isSet('velora_config') ? ['it holds projections of VeLoRA (velora_config)'] : []),
     ...(isSet('layer_replication') ? ['it repeats blocks (layer_replication)'] : []),
     ...(isSet('use_dora') ? ['the adapter is DoRA (use_dora)'] : []),
     ...(isSet('lora_bias') ? ['B has a bias (lora_bias)'] : []),

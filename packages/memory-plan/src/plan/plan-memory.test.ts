@@ -16,6 +16,13 @@ describe('a plan', () => {
     machine: machine(16e9),
   };
 
+  test('has less for activations where VeLoRA keeps inputs in short', () => {
+    const bytesWith = (velora?: { readonly groups: number }) =>
+      planMemory({ ...request, method: lora({ rank: 4, targets: 'all-linear', velora }) })
+        .activationBytes;
+    expect(bytesWith({ groups: 4 })).toBeLessThan(0.9 * bytesWith());
+  });
+
   test(
     'has less for activations with checkpointing, less for state in 8 bits or in a page ' +
       'file, less for weights in NF4',

@@ -15,7 +15,7 @@ export { type LoraConfig, strengthAt } from './lora-config.js';
 export type { DataStartOptions } from './data-starts/data-start-options.js';
 export { defaultInit, gaussianInit, orthogonalInit, randomInit } from './variants/lora-init.js';
 export type { LoraInitCall, LoraInitializer } from './variants/lora-initializer.js';
-export type { BlockDiagonal, KasaTerms } from './variants/variant-options.js';
+export type { BlockDiagonal, KasaTerms, VeloraOptions } from './variants/variant-options.js';
 export { loraPeftKeys } from './formats/lora-peft-config.js';
 export { savePlainLora, toPlainLora } from './combinations/plain-lora.js';
 export { nearestLora, type NearestLora, type SiteEnergy } from './combinations/nearest-lora.js';

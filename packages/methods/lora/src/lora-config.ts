@@ -7,7 +7,12 @@ import {
   parseDataStart,
   type DataStartOptions,
 } from './data-starts/data-start-options.js';
-import type { BlockDiagonal, KasaTerms } from './variants/variant-options.js';
+import {
+  parseVelora,
+  type BlockDiagonal,
+  type KasaTerms,
+  type VeloraOptions,
+} from './variants/variant-options.js';
 import { loraInitializer } from './variants/lora-init.js';
 import type { LoraInitializer } from './variants/lora-initializer.js';
 
@@ -68,6 +73,8 @@ export interface LoraConfig {
    * makes blocks 0 1 2 3 2 3 4. It cannot be merged.
    */
   readonly layerReplication?: readonly (readonly [number, number])[];
+  /** VeLoRA: the gradient of A comes from inputs that were kept in short. */
+  readonly velora?: VeloraOptions;
   /** QA-LoRA: how many neighbouring inputs the low-rank path reads as one. */
   readonly poolSize?: number;
 }
@@ -91,6 +98,7 @@ const KEYS: readonly (keyof LoraConfig)[] = [
   'kasa',
   'blockDiagonal',
   'layerReplication',
+  'velora',
   'poolSize',
 ];
 
@@ -116,6 +124,7 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
     kasa,
     blockDiagonal,
     layerReplication,
+    velora,
     poolSize,
   } = input;
   check.positiveInteger('lora', 'rank', rank);
@@ -148,7 +157,7 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
   if (trainableTokens !== undefined) checkTokens(trainableTokens);
   if (targetParameters !== undefined) checkParameters(targetParameters, input);
   if (layerReplication !== undefined) checkReplication(layerReplication);
-  checkVariants({ ...input, dora, loraBias, gating });
+  checkVariants({ ...input, init, dora, loraBias, gating });
   return Object.freeze({
     rank,
     alpha,
@@ -168,6 +177,7 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
     kasa,
     blockDiagonal,
     layerReplication,
+    velora: velora && parseVelora(velora),
     poolSize,
   });
 }
@@ -187,7 +197,7 @@ function checkDataStart(input: Partial<LoraConfig>): void {
   parseDataStart(init, dataStart);
   const { invocationTokens, kasa, blockDiagonal, poolSize } = input;
   const others = {
-    ...(init === 'eva' ? {} : { dora, invocationTokens }),
+    ...(init === 'eva' ? {} : { dora, invocationTokens, velora: input.velora }),
     gating,
     kasa,
     blockDiagonal,
@@ -205,13 +215,19 @@ function checkDataStart(input: Partial<LoraConfig>): void {
 
 /** Each computes something else in the place of B·A. */
 function checkVariants(input: Partial<LoraConfig>): void {
-  const { invocationTokens, kasa, blockDiagonal, poolSize } = input;
-  const { dora, loraBias, gating, targetParameters } = input;
+  const { invocationTokens, kasa, blockDiagonal, poolSize, velora } = input;
+  const { init = 'default', dora, loraBias, gating, targetParameters } = input;
   if (poolSize !== undefined) check.positiveInteger('lora', 'poolSize', poolSize);
-  const asked = { invocationTokens, kasa, blockDiagonal, poolSize };
+  const asked = { invocationTokens, kasa, blockDiagonal, velora, poolSize };
   const own = Object.entries(asked).flatMap(([name, value]) => (value === undefined ? [] : [name]));
   if (own.length === 0) return;
-  const others = { dora, loraBias, gating, targetParameters: targetParameters?.length };
+  const others = {
+    dora,
+    loraBias,
+    gating,
+    targetParameters: targetParameters?.length,
+    ...(velora && { 'an init that is taken off again': loraInitializer(init).isSubtracted }),
+  };
   const more = Object.entries(others).flatMap(([name, value]) => (value ? [name] : []));
   if (own.length + more.length > 1)
     throw new PeftError(

@@ -69,6 +69,11 @@ const FORMS: readonly MethodCase<'lora'>[] = [
     merges: false,
     changesForm: true,
   },
+  {
+    title: 'with inputs kept in short (VeLoRA)',
+    options: { rank: 2, velora: { groups: 3 } },
+    exactGradient: false,
+  },
   { title: 'on pools of inputs (QA-LoRA)', options: { rank: 2, alpha: 3, poolSize: 2 } },
   { title: 'from QR (OLoRA)', options: { rank: 2, alpha: 3, init: 'olora' } },
   {

@@ -34,6 +34,8 @@ import {
   subtractedLora,
 } from './variants/subtracted-start.js';
 import { pooledLora } from './variants/pooled-lora.js';
+import { parseVelora } from './variants/variant-options.js';
+import { veloraLinear } from './variants/velora.js';
 import { fromPeftLoraConfig, toPeftLoraConfig } from './formats/lora-peft-config.js';
 
 declare module '@peft/core' {
@@ -94,6 +96,8 @@ export const lora = definePeftMethod({
       if (kasa) return kasaLinear(matrices, config.dropout, kasa, context);
       if (invocationTokens) return activatedLora(matrices, config.dropout, invocationTokens);
       if (config.gating) return gatedLora(site, matrices, config.dropout, context);
+      if (config.velora)
+        return veloraLinear(site, matrices, config.dropout, parseVelora(config.velora), context);
       const { start } = matrices;
       if (start) return subtractedLora({ ...matrices, start }, config.dropout);
       return config.dora
@@ -123,7 +127,7 @@ export const lora = definePeftMethod({
 
 /** @throws PEFT_CONFIG_UNSUPPORTED */
 function refuseVariant(path: string, config: LoraConfig): void {
-  const named = (['invocationTokens', 'kasa', 'blockDiagonal', 'poolSize'] as const).find(
+  const named = (['invocationTokens', 'kasa', 'blockDiagonal', 'velora', 'poolSize'] as const).find(
     (name) => config[name],
   );
   const own = config.init === 'mica' ? "init 'mica'" : named;

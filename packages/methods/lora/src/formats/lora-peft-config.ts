@@ -1,7 +1,11 @@
 /** LoRA's options in adapter_config.json, both ways. */
 import { valueAt, type PeftConfigContext, type Site } from '@peft/core';
 import { PeftError, show } from '@peft/errors';
-import type { BlockDiagonal } from '../variants/variant-options.js';
+import {
+  parseVelora,
+  type BlockDiagonal,
+  type VeloraOptions,
+} from '../variants/variant-options.js';
 import type { LoraConfig } from '../lora-config.js';
 import { loftqInit } from '../decompositions/lora-decompositions.js';
 import { loraInitializer } from '../variants/lora-init.js';
@@ -16,6 +20,7 @@ export function loraPeftKeys(sites: readonly Site[]): Record<string, unknown> {
     alora_invocation_tokens: null,
     kasa_config: null,
     layer_replication: null,
+    velora_config: null,
     use_bdlora: null,
     use_qalora: false,
     r: 8,
@@ -67,11 +72,27 @@ export function toPeftLoraConfig(
     alora_invocation_tokens: config.invocationTokens ?? null,
     kasa_config: config.kasa ?? null,
     layer_replication: config.layerReplication ?? null,
+    velora_config: config.velora ? toPeftVelora(config.velora) : null,
     use_bdlora: config.blockDiagonal ? toPeftBlocks(config.blockDiagonal) : null,
     use_qalora: config.poolSize !== undefined,
     ...(config.poolSize === undefined ? {} : { qalora_group_size: config.poolSize }),
   };
 }
+
+/** VeLoRA's options in PEFT's words. */
+function toPeftVelora(velora: VeloraOptions): Record<string, unknown> {
+  const { groups, scale, init } = parseVelora(velora);
+  return { num_groups: groups, scale, init_type: init };
+}
+
+const fromPeftVelora = ({
+  num_groups: groups,
+  scale,
+  init_type: init,
+}: Readonly<Record<string, unknown>>): VeloraOptions =>
+  Object.fromEntries(
+    Object.entries({ groups, scale, init }).filter(([, value]) => value !== undefined),
+  );
 
 /** BD-LoRA's lists in PEFT's words. */
 const toPeftBlocks = ({ a, b, blocks, strict = true }: BlockDiagonal): Record<string, unknown> => ({
@@ -145,6 +166,7 @@ export function fromPeftLoraConfig(json: Readonly<Record<string, unknown>>): Par
     invocationTokens: (json['alora_invocation_tokens'] ??
       undefined) as LoraConfig['invocationTokens'],
     layerReplication: (json['layer_replication'] ?? undefined) as LoraConfig['layerReplication'],
+    velora: isSettings(json['velora_config']) ? fromPeftVelora(json['velora_config']) : undefined,
     kasa: (json['kasa_config'] ?? undefined) as LoraConfig['kasa'],
     poolSize:
       json['use_qalora'] === true ? ((json['qalora_group_size'] ?? 16) as number) : undefined,
@@ -155,7 +177,7 @@ export function fromPeftLoraConfig(json: Readonly<Record<string, unknown>>): Par
 
 /** Options that change what is computed and that this package lacks. */
 const UNSUPPORTED: readonly { readonly key: string; readonly off: unknown }[] = [
-  ...['arrow_config', 'monteclora_config', 'velora_config'].map((key) => ({
+  ...['arrow_config', 'monteclora_config'].map((key) => ({
     key,
     off: null,
   })),

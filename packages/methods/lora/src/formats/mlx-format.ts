@@ -108,9 +108,9 @@ export const mlxFormat: AdapterFormat = Object.freeze({
 
 /** @throws PEFT_CONFIG_UNSUPPORTED */
 function refuseOthers(config: ReturnType<typeof lora.parseConfig>): void {
-  const other = (['bias', 'loraBias', 'trainableTokens', 'layerReplication'] as const).find(
-    (key) => config[key] !== undefined && config[key] !== false && config[key] !== 'none',
-  );
+  const other = (
+    ['bias', 'loraBias', 'trainableTokens', 'layerReplication', 'velora'] as const
+  ).find((key) => config[key] !== undefined && config[key] !== false && config[key] !== 'none');
   const pattern = (['rankPattern', 'alphaPattern'] as const).find(
     (key) => Object.keys(config[key]).length > 0,
   );
