@@ -39,7 +39,15 @@ export async function generateTexts(
   prompts: readonly Prompt[],
   options: TextGenerationOptions = {},
 ): Promise<GeneratedText[]> {
-  const { stopStrings = [], endTokens = [], batchSize = 16, onText, adapters, ...rest } = options;
+  const {
+    stopStrings = [],
+    endTokens = [],
+    batchSize = 16,
+    onText,
+    adapters,
+    taskIds,
+    ...rest
+  } = options;
   check.positiveInteger('generation', 'batchSize', batchSize);
   const bad = stopStrings.find((stop) => typeof stop !== 'string' || stop === '');
   if (bad !== undefined)
@@ -81,6 +89,7 @@ export async function generateTexts(
       ...rest,
       endIds,
       adapters: adapters?.slice(first, first + batchSize),
+      taskIds: taskIds?.slice(first, first + batchSize),
       onToken: isStreamed ? receive : undefined,
     });
     made.forEach((result, b) => {

@@ -1,6 +1,6 @@
 /** Continues prompts, token by token, all of them in one batch. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Model } from '@peft/core';
+import { BASE_ADAPTER, modelTasks, requireTaskIds, type Model } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { tokenProbabilities } from './batch/token-probabilities.js';
 import { searchBeams } from './beam-search.js';
@@ -22,7 +22,8 @@ import { isEncoderDecoder, SequenceReader } from './sequence-reader.js';
  * @param prompts token ids: what a decoder continues, or what the encoder of an encoder-decoder
  *   reads.
  * @returns one result per prompt, in their order.
- * @throws PEFT_GENERATION_HEAD, PEFT_CONFIG_INVALID; PEFT_GENERATION_PROMPT for a prompt without
+ * @throws PEFT_GENERATION_HEAD, PEFT_CONFIG_INVALID; PEFT_TASK_ID_MISSING, PEFT_TASK_ID_RANGE and
+ *   PEFT_TASK_ID_UNUSED where adapters and `taskIds` do not go together; PEFT_GENERATION_PROMPT for a prompt without
  *   tokens, or with more than the model has positions; PEFT_CACHE_ADAPTER for
  *   adapters that look at whole sequences, which need `cache: false`; the signal's reason when
  *   aborted.
@@ -41,6 +42,9 @@ export async function generate(
       hint: "start it with the tokenizer's begin token",
     });
   if (prompts.length === 0) return [];
+  const { adapters, taskIds } = resolved;
+  const named = adapters && [...new Set(adapters)].filter((name) => name !== BASE_ADAPTER);
+  requireTaskIds('generation', modelTasks(model, named), taskIds);
   const starts = isPair ? prompts.map(() => resolved.startIds) : prompts;
   const limits = lengthLimits(model, starts, resolved.maxNewTokens, resolved.adapters);
   const reader = new SequenceReader(model, isPair ? prompts : undefined, resolved);
@@ -115,7 +119,7 @@ const resultOf = (
 async function readStarts(
   reader: SequenceReader,
   starts: readonly (readonly number[])[],
-  { adapters }: ResolvedGeneration,
+  { adapters, taskIds }: ResolvedGeneration,
 ): Promise<Float32Array[]> {
   const places = new Map<string, number>();
   const different: (readonly number[])[] = [];
@@ -126,8 +130,8 @@ async function readStarts(
     places.set(name, different.length);
     return different.push(start) - 1;
   });
-  if (different.length === starts.length || adapters || isEncoderDecoder(reader.model))
-    return reader.next(starts);
+  const isOwn = adapters !== undefined || taskIds !== undefined || isEncoderDecoder(reader.model);
+  if (different.length === starts.length || isOwn) return reader.next(starts);
   const logits = await reader.next(different);
   reader.select(Int32Array.from(reads));
   return reads.map((place) => logits[place]!.slice()); // each text changes its own

@@ -78,6 +78,8 @@ export interface GenerationOptions {
   readonly cache?: boolean;
   /** An adapter's name per prompt (`__base__` for none) instead of the active ones. */
   readonly adapters?: readonly string[];
+  /** The task of each prompt, from 0, for adapters that learnt several. */
+  readonly taskIds?: readonly number[] | undefined;
   /** The promise rejects with its reason after the present token. */
   readonly signal?: AbortSignal;
   /** Told of each token as it is made; not with beams. True ends that prompt's text (`stop`). */
@@ -88,7 +90,7 @@ export interface GenerationOptions {
 export interface ResolvedGeneration extends Required<
   Omit<
     GenerationOptions,
-    'signal' | 'onToken' | 'adapters' | 'topK' | 'firstId' | 'lastId' | 'seeds'
+    'signal' | 'onToken' | 'adapters' | 'taskIds' | 'topK' | 'firstId' | 'lastId' | 'seeds'
   >
 > {
   /** 0: all. */
@@ -96,6 +98,7 @@ export interface ResolvedGeneration extends Required<
   readonly firstId: number | undefined;
   readonly lastId: number | undefined;
   readonly adapters: readonly string[] | undefined;
+  readonly taskIds: readonly number[] | undefined;
   readonly seeds: readonly number[] | undefined;
   readonly signal: AbortSignal | undefined;
   readonly onToken: GenerationOptions['onToken'];
@@ -120,6 +123,7 @@ const KEYS: readonly (keyof GenerationOptions)[] = [
   'withLogProbabilities',
   'cache',
   'adapters',
+  'taskIds',
   'signal',
   'onToken',
 ];
@@ -147,6 +151,7 @@ export function resolveGeneration(options: GenerationOptions, prompts: number): 
     withLogProbabilities = false,
     cache = true,
     adapters,
+    taskIds,
     signal,
     onToken,
   } = options;
@@ -196,6 +201,8 @@ export function resolveGeneration(options: GenerationOptions, prompts: number): 
       `${adapters.length} adapters were named for ${prompts} prompts`,
       'give one per prompt, "__base__" for none',
     );
+  if (taskIds && taskIds.length !== prompts)
+    fail(`${taskIds.length} task ids were given for ${prompts} prompts`, 'give one per prompt');
   return {
     maxNewTokens,
     endIds,
@@ -214,6 +221,7 @@ export function resolveGeneration(options: GenerationOptions, prompts: number): 
     withLogProbabilities,
     cache,
     adapters,
+    taskIds,
     signal,
     onToken,
   };

@@ -13,6 +13,8 @@ export interface ReaderOptions {
   readonly cache: boolean;
   /** An adapter's name per sequence. */
   readonly adapters?: readonly string[] | undefined;
+  /** The task of each sequence. */
+  readonly taskIds?: readonly number[] | undefined;
 }
 
 type Tokens = readonly number[];
@@ -23,6 +25,7 @@ export class SequenceReader {
   #sources: readonly Tokens[] | undefined;
   #encoded: { readonly hidden: Tensor2D; readonly offsets: Int32Array } | undefined;
   #adapters: readonly string[] | undefined;
+  #taskIds: readonly number[] | undefined;
   #cache: KeyValueCache | undefined;
   /** Tokens of each sequence that the cache has. */
   #read: readonly number[] = [];
@@ -46,6 +49,7 @@ export class SequenceReader {
       );
     this.#sources = sources;
     this.#adapters = options.adapters;
+    this.#taskIds = options.taskIds;
     this.#cache = options.cache ? new KeyValueCache() : undefined;
   }
 
@@ -75,6 +79,7 @@ export class SequenceReader {
     this.#cache?.select(chosen);
     this.#read = this.#read.length ? pick(this.#read) : [];
     this.#adapters = this.#adapters && pick(this.#adapters);
+    this.#taskIds = this.#taskIds && pick(this.#taskIds);
     const before = this.#sources;
     this.#sources = before && pick(before);
     if (
@@ -120,9 +125,11 @@ export class SequenceReader {
   }
 
   #batch(fresh: Pick<ModelBatch, 'inputIds' | 'offsets'>): ModelBatch {
-    if (!this.#sources) return fresh;
+    const taskIds = this.#taskIds && Int32Array.from(this.#taskIds);
+    if (!this.#sources) return { ...fresh, taskIds };
     return {
       ...packed(this.#sources),
+      taskIds,
       decoder: fresh,
       encoded: this.#encoded,
     };

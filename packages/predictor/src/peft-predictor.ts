@@ -39,6 +39,7 @@ import { judgedBy } from './tasks/preference/judged-by.js';
 import { requireProbabilities } from './settings/require-probabilities.js';
 import { readNewData } from './data/read-data.js';
 import { rowWarning } from './data/row-report.js';
+import { checkModelTasks, rowsOfTexts } from './data/task-ids.js';
 import { embedderOf } from './tasks/pooled-embedding.js';
 import { withDimensions } from './tasks/embeddings/embedding-task.js';
 import { rankerOf, type RankOptions } from './tasks/ranking/rank-options.js';
@@ -88,12 +89,7 @@ export class PeftPredictor {
     try {
       const state = await readPredictor(path, predictor.#app, predictor.#emitter(), options);
       const { task } = state;
-      predictor.#options = {
-        task: task.name,
-        label: labelOf(task.record),
-        path,
-        ...parts,
-      };
+      predictor.#options = { task: task.name, label: labelOf(task.record), path, ...parts };
       predictor.#state = state;
       predictor.#isSaved = true;
       return predictor;
@@ -201,10 +197,11 @@ export class PeftPredictor {
 
   /**
    * A table of texts that were given as they are, for `predict`.
-   * @throws PEFT_DATA_INVALID where a row has several text columns
+   * @param taskId of an adapter that learnt several tasks
+   * @throws PEFT_DATA_INVALID where a row has several text columns; PEFT_TASK_ID_…
    */
-  rowsOfTexts(texts: readonly string[]): Table {
-    return this.#fitted('rowsOfTexts').task.rowsOfTexts(texts);
+  rowsOfTexts(texts: readonly string[], taskId?: number): Table {
+    return rowsOfTexts(this.#fitted('rowsOfTexts').task, texts, taskId);
   }
 
   /**
@@ -270,9 +267,9 @@ export class PeftPredictor {
 
   /** What the trained model predicts, and from what. */
   describe(): PredictorDescription {
-    const { task } = this.#fitted('describe');
+    const { name, taskIdColumn } = this.#fitted('describe').task;
     const { label, classLabels, problemType, textColumns } = this;
-    return { task: task.name, label, classLabels, problemType, textColumns };
+    return { task: name, label, classLabels, problemType, textColumns, taskIdColumn };
   }
 
   /** What is learnt; undefined before the labels have told. */
@@ -381,8 +378,9 @@ export class PeftPredictor {
   }
 
   async #read(data: PredictorData, options: ReadOptions): Promise<Table> {
-    const { task, fileColumns } = this.#fitted('predict');
+    const { task, fileColumns, model } = this.#fitted('predict');
     const table = await readNewData(data, { textColumns: task.inputs, fileColumns }, options);
+    checkModelTasks(task, [table], model);
     const emit = this.#emitter();
     for (const warning of table.warnings ?? []) emit({ type: 'run/warned', ...warning });
     return table;

@@ -9,6 +9,7 @@ import { createServer, type PeftServer } from '../src/index.js';
 import { LLAMA, writeAdapters } from './served-fixture.js';
 
 const NAMES = ['warm', 'cold', 'front'] as const;
+const LOADED = [...NAMES, 'several'];
 const KEY = 'a-key-of-the-test';
 
 let root: string;
@@ -22,7 +23,7 @@ beforeAll(async () => {
     model: LLAMA,
     engine: 'portable',
     chatTemplate: 'chatml',
-    adapters: Object.fromEntries(NAMES.map((name) => [name, join(root, name)])),
+    adapters: Object.fromEntries(LOADED.map((name) => [name, join(root, name)])),
     adapterRoot: root,
     apiKeys: [KEY],
     prefillTokens: 16,
@@ -47,7 +48,7 @@ async function complete(model: string, prompt = 'The headphones are'): Promise<s
 describe("OpenAI's client", () => {
   test('lists the model and its adapters', async () => {
     const ids = (await client.models.list()).data.map(({ id }) => id);
-    expect(ids).toEqual(['llama', ...NAMES]);
+    expect(ids).toEqual(['llama', ...LOADED]);
   });
 
   test('chats, with usage and probabilities', async () => {
@@ -188,6 +189,10 @@ describe("OpenAI's client", () => {
     ['a JSON schema', { response_format: { type: 'json_schema' } }, 400, '"response_format"'],
     ['a temperature that is none', { temperature: 'hot' }, 400, '"temperature" must be a number'],
     ['a typo', { max_token: 3 }, 400, 'or "max_tokens"'],
+    ['a task of one that learnt none', { task_id: 0 }, 400, 'no adapter in force has several'],
+    ['no task of several', { model: 'several' }, 400, 'the adapter learnt 2 tasks'],
+    ['a task too many', { model: 'several', task_id: 2 }, 400, 'has tasks 0 to 1'],
+    ['a task below 0', { model: 'several', task_id: -1 }, 400, '"task_id" must be'],
     ['a message without a role', { messages: [{ content: 'a' }] }, 400, 'has no role'],
     [
       'an image',
@@ -203,6 +208,17 @@ describe("OpenAI's client", () => {
       .catch((caught: unknown) => caught);
     expect(error).toMatchObject({ status });
     expect((error as Error).message).toContain(message);
+  });
+
+  test('says which task a text is of, in one batch with others', async () => {
+    const ask = async (task_id: number): Promise<string> => {
+      const body = { model: 'several', prompt: 'The headphones are', ...greedy, task_id };
+      const { choices } = await client.completions.create(body);
+      return choices[0]!.text;
+    };
+    const [zero, one] = [await ask(0), await ask(1)];
+    expect(zero).not.toBe(one);
+    expect(await Promise.all([ask(1), ask(0), ask(1)])).toEqual([one, zero, one]);
   });
 
   test('needs the key', async () => {

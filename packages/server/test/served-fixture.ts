@@ -7,6 +7,7 @@ import * as tf from '@tensorflow/tfjs';
 import { architectureFor, loadModel, saveAdapter, type MethodSpec, type Model } from '@peft/core';
 import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
+import { poly } from '@peft/low-rank';
 import { openCheckpoint, readModelConfig } from '@peft/hub';
 import { architectures } from '@peft/models';
 import { prefixTuning } from '@peft/prompt-tuning';
@@ -18,9 +19,13 @@ const SPECS: Readonly<Record<string, MethodSpec>> = {
   warm: lora({ rank: 4, targets: ['q_proj', 'v_proj'] }),
   cold: ia3({ targets: ['k_proj', 'v_proj'], feedforwardModules: [] }),
   front: prefixTuning({ virtualTokens: 3 }),
+  several: poly({ rank: 2, tasks: 2, skills: 2 }),
 };
 
-/** Writes the adapters `warm` (LoRA), `cold` (IA3) and `front` (a prefix). @returns their folder */
+/**
+ * Writes the adapters `warm` (LoRA), `cold` (IA3), `front` (a prefix) and `several` (Poly of two tasks).
+ * @returns their folder
+ */
 export async function writeAdapters(): Promise<string> {
   const root = mkdtempSync(join(tmpdir(), 'peft-served-'));
   const engine = await createPortableEngine();

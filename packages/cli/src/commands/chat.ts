@@ -12,11 +12,14 @@ import type { Terminal } from '../terminal/terminal.js';
 import {
   addGenerationFlags,
   generationOptions,
+  TASK_ID_FLAG,
+  taskIdOf,
   type GenerationFlags,
+  type TaskIdFlag,
 } from '../options/generation-flags.js';
 import { addRouteFlags, routed, routedFolders, type RouteFlags } from './routing.js';
 
-interface ChatFlags extends GenerationFlags, EngineFlags, RevisionFlag, RouteFlags {
+interface ChatFlags extends GenerationFlags, TaskIdFlag, EngineFlags, RevisionFlag, RouteFlags {
   readonly chatTemplate?: string;
   readonly system?: string;
   readonly sampling: boolean;
@@ -55,7 +58,7 @@ export function addChat(program: Command, terminal: Terminal): void {
       "take the likeliest token each time (default: sampling as the checkpoint's makers set " +
         'it, generation_config.json)',
     );
-  addGenerationFlags(command, 'streamed');
+  addGenerationFlags(command, 'streamed').option(...TASK_ID_FLAG);
   addEngineFlags(command)
     .addHelpText(
       'after',
@@ -78,7 +81,11 @@ const help = (): string =>
     .join('\n');
 
 async function chat(reference: string, flags: ChatFlags, terminal: Terminal): Promise<void> {
-  const writing = generationOptions('chat', flags);
+  const taskId = taskIdOf('chat', flags);
+  const writing = {
+    ...generationOptions('chat', flags),
+    ...(taskId !== undefined && { taskIds: [taskId] }),
+  };
   const language = await loadLanguageModel(reference, {
     ...engineOptions('chat', flags),
     chatTemplate: flags.chatTemplate,

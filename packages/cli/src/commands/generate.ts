@@ -16,11 +16,14 @@ import {
   addGenerationFlags,
   unescaped,
   generationOptions,
+  TASK_ID_FLAG,
+  taskIdOf,
   type GenerationFlags,
+  type TaskIdFlag,
 } from '../options/generation-flags.js';
 import { addRouteFlags, routed, routedFolders, type RouteFlags } from './routing.js';
 
-interface GenerateFlags extends GenerationFlags, EngineFlags, RevisionFlag, RouteFlags {
+interface GenerateFlags extends GenerationFlags, TaskIdFlag, EngineFlags, RevisionFlag, RouteFlags {
   readonly chatTemplate?: string;
   readonly prompt?: readonly string[];
   readonly file?: string;
@@ -54,6 +57,7 @@ export function addGenerate(program: Command, terminal: Terminal): void {
     .option('--system <text>', "with --chat: the system's turn before it")
     .option('--sampling', "sampling as the checkpoint's makers set it (generation_config.json)");
   addGenerationFlags(command)
+    .option(...TASK_ID_FLAG)
     .option('--stream', 'print the text while it is generated (one prompt at a time)')
     .option('-o, --output <file>', 'write JSON Lines here instead of printing');
   addEngineFlags(command)
@@ -126,6 +130,7 @@ async function stream(
     await generateTexts(language.model, language.tokenizer, [promptOf(prompt, language, flags)], {
       ...(flags.chat ? language.chatEnds() : language.ends),
       ...options,
+      ...taskIdsOf([prompt], flags),
       signal: terminal.signal,
       onText: ({ text }) => terminal.write(text),
     });
@@ -144,7 +149,12 @@ async function print(
     language.model,
     language.tokenizer,
     prompts.map((prompt) => promptOf(prompt, language, flags)),
-    { ...(flags.chat ? language.chatEnds() : language.ends), ...options, signal: terminal.signal },
+    {
+      ...(flags.chat ? language.chatEnds() : language.ends),
+      ...options,
+      ...taskIdsOf(prompts, flags),
+      signal: terminal.signal,
+    },
   );
   const lines = made.map((result, i) => JSON.stringify(rowOf(prompts[i]!, result)));
   if (flags.output !== undefined) {
@@ -160,6 +170,15 @@ async function print(
   const ended = made.filter(({ finishReason }) => finishReason === 'position-limit').length;
   if (ended > 0 && !flags.json)
     terminal.err(`note: ${ended} of ${made.length} texts end where the model has no position left`);
+}
+
+/** All prompts are of the task that was named. */
+function taskIdsOf(
+  prompts: readonly string[],
+  flags: GenerateFlags,
+): { readonly taskIds?: readonly number[] } {
+  const taskId = taskIdOf('generate', flags);
+  return taskId === undefined ? {} : { taskIds: prompts.map(() => taskId) };
 }
 
 const rowOf = (

@@ -15,10 +15,13 @@ import type { Terminal } from '../terminal/terminal.js';
 import {
   addGenerationFlags,
   generationOptions,
+  TASK_ID_FLAG,
+  taskIdOf,
   type GenerationFlags,
+  type TaskIdFlag,
 } from '../options/generation-flags.js';
 
-interface PredictFlags extends GenerationFlags, TableFlags, EngineFlags {
+interface PredictFlags extends GenerationFlags, TaskIdFlag, TableFlags, EngineFlags {
   readonly text?: string[];
   readonly probabilities?: boolean;
   readonly embeddings?: boolean;
@@ -41,6 +44,7 @@ export function addPredict(program: Command, terminal: Terminal): void {
       'CSV, TSV, JSON Lines, Parquet or text, with the columns of the fit that are read',
     )
     .option('-t, --text <text...>', 'texts instead of a table')
+    .option(...TASK_ID_FLAG)
     .option('-p, --probabilities', 'a probability for each class')
     .option('-e, --embeddings', 'the pooled hidden state instead of a label')
     .option('--dimensions <number>', 'the first so many numbers of each embedding');
@@ -67,6 +71,10 @@ async function predict(
     throw new PeftError('PEFT_OPTION_MISSING', 'predict: give either a table or --text.', {
       hint: 'peft predict FOLDER --text "a sentence"',
     });
+  if (flags.taskId !== undefined && flags.text === undefined)
+    throw new PeftError('PEFT_OPTION_INVALID', 'predict: --task-id is for --text.', {
+      hint: "a table's rows say their task in a column",
+    });
   const predictor = await PeftPredictor.load(folder, {
     ...engineOptions('predict', flags),
     signal: terminal.signal,
@@ -75,7 +83,7 @@ async function predict(
   });
   try {
     const table = flags.text
-      ? predictor.rowsOfTexts(flags.text)
+      ? predictor.rowsOfTexts(flags.text, taskIdOf('predict', flags))
       : await predictor.readRows(path!, tableOptions(flags));
     const rows = await predictedRows(
       predictor,

@@ -55,6 +55,7 @@ export const predictorOptionsOf = (input: FitInput, plugins: Plugins): Predictor
   task: input.task,
   label: input.labels ?? input.label,
   sampleWeight: input.sampleWeight,
+  taskIdColumn: input.taskIdColumn,
   columnRoles: columnRolesOf(input),
   modules: pluginModules(plugins),
   problemType: input.problemType,

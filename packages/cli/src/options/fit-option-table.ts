@@ -37,6 +37,14 @@ export const FIT_OPTIONS = {
     help: 'a column that says how much each training row counts',
     group: 'Data',
   },
+  taskIdColumn: {
+    flags: '--task-id-column <column>',
+    kind: 'text',
+    help:
+      'a column that says which task each row is of, from 0, for methods that learn several ' +
+      '(poly, multitask-prompt-tuning)',
+    group: 'Data',
+  },
   labelSeparator: {
     flags: '--label-separator <text>',
     kind: 'text',

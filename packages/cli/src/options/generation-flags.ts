@@ -1,7 +1,7 @@
 /** Flags of commands that let a model generate text. */
 import type { Command } from 'commander';
 import type { WritingOptions } from '@peft/predictor';
-import { finiteNumber } from './numbers.js';
+import { finiteNumber, nonNegativeInteger } from './numbers.js';
 
 /** As the command line gives them. */
 export interface GenerationFlags {
@@ -17,6 +17,20 @@ export interface GenerationFlags {
   readonly batch?: string;
   readonly seed?: string;
 }
+
+/** Of commands whose texts are of one task, where the adapter learnt several. */
+export interface TaskIdFlag {
+  readonly taskId?: string;
+}
+
+export const TASK_ID_FLAG = [
+  '--task-id <number>',
+  'which of the tasks that the adapter learnt the texts are of, from 0 (poly, multitask-prompt-tuning)',
+] as const;
+
+/** @throws PEFT_CONFIG_INVALID unless it is an integer >= 0 */
+export const taskIdOf = (command: string, { taskId }: TaskIdFlag): number | undefined =>
+  taskId === undefined ? undefined : nonNegativeInteger(command, '--task-id', taskId);
 
 /** Flags that are numbers, and the option that each gives. */
 const NUMBERS = {

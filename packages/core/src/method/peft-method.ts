@@ -80,6 +80,8 @@ export interface PeftMethodDefinition<Name extends MethodName> {
    * undefined: as it is.
    */
   repeatsBlocks?(config: PeftConfigs[Name]): readonly (readonly [number, number])[] | undefined;
+  /** Tasks that it learns side by side: several need the task of each sequence. Default 1. */
+  tasks?(config: PeftConfigs[Name]): number;
   /** Whether these options start from training batches: `startFromData` is then there, too. */
   startsFromData?(config: PeftConfigs[Name]): boolean;
   /**

@@ -19,6 +19,8 @@ export interface PlainTextOptions {
   readonly packing?: boolean;
   /** Closes each text. Default: the tokenizer's end token. */
   readonly endId?: number;
+  /** The task of each text, for adapters that learn several. */
+  readonly taskIds?: ArrayLike<number> | undefined;
   readonly signal?: AbortSignal;
 }
 
@@ -33,7 +35,7 @@ export interface PlainTextOptions {
 export async function plainTextData(
   texts: readonly string[],
   tokenizer: TextTokenizer,
-  { maxLength, packing = true, endId = endTokenOf(tokenizer), signal }: PlainTextOptions,
+  { maxLength, packing = true, endId = endTokenOf(tokenizer), taskIds, signal }: PlainTextOptions,
 ): Promise<TokenData> {
   check.positiveInteger('data', 'maxLength - 1', maxLength - 1);
   const { before } = specialAround(tokenizer);
@@ -50,7 +52,7 @@ export async function plainTextData(
         }
         const { ids, isMarked } = markOnce(own, { before, after: [endId] });
         if (isMarked) marked.push(row);
-        return cut(ids, maxLength);
+        return cut(ids, maxLength, taskIds?.[row]);
       },
       signal,
     )
@@ -65,11 +67,15 @@ export function closedText(text: string, endToken: string | undefined): string {
   return endToken && trimmed.endsWith(endToken) ? trimmed : text;
 }
 
-function cut(ids: readonly number[], maxLength: number): LabelledTokens[] {
+function cut(
+  ids: readonly number[],
+  maxLength: number,
+  taskId: number | undefined,
+): LabelledTokens[] {
   const pieces: LabelledTokens[] = [];
   for (let start = 0; start + 1 < ids.length; start += maxLength - 1) {
     const piece = ids.slice(start, start + maxLength);
-    pieces.push({ inputIds: piece, labels: [NO_LABEL, ...piece.slice(1)] });
+    pieces.push({ inputIds: piece, labels: [NO_LABEL, ...piece.slice(1)], taskId });
   }
   return pieces;
 }

@@ -8,6 +8,8 @@ export const NO_LABEL = -100;
 export interface LabelledTokens {
   readonly inputIds: ArrayLike<number>; // [T]
   readonly labels: ArrayLike<number>; // [T]
+  /** The task that it is of, for adapters that learn several. */
+  readonly taskId?: number | undefined;
 }
 
 /** Sequences of some rows, one after another without padding. A row may hold several. */
@@ -17,6 +19,8 @@ export interface TokenBatch {
   readonly offsets: Int32Array; // [B+1]
   /** Label of each token. */
   readonly tokenLabels: Int32Array; // [N]
+  /** The task of each sequence, for adapters that learn several. */
+  readonly taskIds?: Int32Array; // [B]
   /** Which row of the data each example is. */
   readonly rows: Int32Array; // [R]
   /** Example r is sequences exampleOffsets[r] … exampleOffsets[r+1]. */
@@ -67,8 +71,8 @@ export function tokenData(
 }
 
 /**
- * @throws PEFT_BATCH_INVALID for an empty batch, an empty sequence, or labels of another number
- *   than tokens
+ * @throws PEFT_BATCH_INVALID for an empty batch, an empty sequence, labels of another number than
+ *   tokens, or sequences of which some have a task
  */
 function packTokens(
   examples: readonly (readonly LabelledTokens[])[],
@@ -82,10 +86,14 @@ function packTokens(
   );
   if (bad)
     throw fail(`a sequence has ${bad.inputIds.length} tokens and ${bad.labels.length} labels.`);
+  const taskIds = sequences.flatMap(({ taskId }) => taskId ?? []);
+  if (taskIds.length > 0 && taskIds.length !== sequences.length)
+    throw fail(`${taskIds.length} of ${sequences.length} sequences have a task.`);
   return {
     inputIds: joined(sequences.map(({ inputIds }) => inputIds)),
     offsets: ends(sequences.map(({ inputIds }) => inputIds.length)),
     tokenLabels: joined(sequences.map(({ labels }) => labels)),
+    ...(taskIds.length > 0 && { taskIds: Int32Array.from(taskIds) }),
     rows,
     exampleOffsets: ends(examples.map(({ length }) => length)),
   };

@@ -32,6 +32,8 @@ export interface BatchRequest extends Pick<
   readonly promptIds: readonly number[];
   /** The adapter's name on the model, `__base__` for none. Default `__base__`. */
   readonly adapter?: string;
+  /** The task of the text, where the adapter learnt several. */
+  readonly taskId?: number | undefined;
   /** Tokens that the text may have: those below it. Default: all of the model. */
   readonly vocabularySize?: number;
   /** How many likeliest tokens are told of, with their probabilities. Default: no probabilities. */

@@ -8,7 +8,7 @@
  * encoder-decoder, whose source is read at once.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { BASE_ADAPTER, type Model } from '@peft/core';
+import { BASE_ADAPTER, modelTasks, requireTaskIds, type Model } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import { chooseToken, forceToken, penalizeRepetition } from '../choose-token.js';
 import { lengthLimits, limitReason } from '../position-limit.js';
@@ -108,8 +108,8 @@ export class ContinuousBatch {
   /**
    * Makes a text.
    * @throws PEFT_BATCH_FULL when too many wait, PEFT_BATCH_TOO_LONG when it could never fit,
-   *   PEFT_GENERATION_PROMPT for an empty prompt, PEFT_TOKEN_ID_RANGE, PEFT_ADAPTER_UNKNOWN, PEFT_CONFIG_INVALID; the
-   *   signal's reason when aborted; what the model throws
+   *   PEFT_GENERATION_PROMPT for an empty prompt, PEFT_TOKEN_ID_RANGE, PEFT_ADAPTER_UNKNOWN, PEFT_TASK_ID_…,
+   *   PEFT_CONFIG_INVALID; the signal's reason when aborted; what the model throws
    */
   async submit(request: BatchRequest): Promise<Generated> {
     const text = this.#textOf(request);
@@ -145,6 +145,7 @@ export class ContinuousBatch {
     const {
       promptIds,
       adapter = BASE_ADAPTER,
+      taskId,
       logProbabilities: _,
       adjust: __,
       onToken: ___,
@@ -169,7 +170,8 @@ export class ContinuousBatch {
         `generation: the prompt has the token id ${odd}, the model knows those below ${vocabularySize}.`,
         { hint: "use the model's own tokenizer" },
       );
-    if (adapter !== BASE_ADAPTER) this.model.adapter(adapter);
+    const tasks = modelTasks(this.model, adapter === BASE_ADAPTER ? [] : [adapter]);
+    requireTaskIds('generation', tasks, taskId === undefined ? undefined : [taskId]);
     const reserved = promptIds.length + options.maxNewTokens;
     if (reserved > this.#options.maxCacheTokens)
       throw new PeftError(

@@ -116,6 +116,7 @@ export class DecoderLane implements Lane {
     isLast: boolean,
   ): Promise<Float32Array | undefined> {
     const names = this.#texts.map(({ adapter }) => adapter);
+    const taskIds = this.#texts.flatMap(({ request: { taskId } }) => taskId ?? []);
     const isUniform = names.every((name) => name === names[0]);
     if (isUniform) this.model.setActiveAdapters(...names.slice(0, 1).filter(isAdapter));
     return readInScope(() => {
@@ -123,6 +124,8 @@ export class DecoderLane implements Lane {
         {
           inputIds: Int32Array.from(fresh.flat()),
           offsets: offsetsOf(fresh.map(({ length }) => length)),
+          // an adapter of several tasks has a lane of its own, and each of its texts a task
+          ...(taskIds.length > 0 && { taskIds: Int32Array.from(taskIds) }),
         },
         {
           logitRows: isLast ? 'last' : 'none',

@@ -15,7 +15,11 @@ export class PairLane implements Lane {
     text: BatchText,
   ) {
     this.#texts = [text];
-    this.#reader = new SequenceReader(model, [text.request.promptIds], { cache: true });
+    const { promptIds, taskId } = text.request;
+    this.#reader = new SequenceReader(model, [promptIds], {
+      cache: true,
+      taskIds: taskId === undefined ? undefined : [taskId],
+    });
   }
 
   get texts(): readonly BatchText[] {

@@ -67,6 +67,7 @@ export const poly = definePeftMethod({
     { fixed: { poly_type: 'poly' } },
   ),
   defaultTargets: queryValueTargets,
+  tasks: ({ tasks }) => tasks,
 
   attach: {
     linear(site, config, context) {

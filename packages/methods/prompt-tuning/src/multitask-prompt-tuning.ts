@@ -117,6 +117,8 @@ export const multitaskPromptTuning = definePeftMethod({
       ? tokenTargets(description)
       : { targets: pathsOf(description) },
 
+  tasks: ({ tasks }) => tasks,
+
   attach: {
     sequence(site, config, context) {
       const { tasks, ranks, virtualTokens } = config;

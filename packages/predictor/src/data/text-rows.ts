@@ -6,6 +6,7 @@ import { runSizes } from '../fit/run-plan.js';
 import type { DataTools, TaskTools } from '../tasks/predictor-task.js';
 import { textLength } from '../tasks/text-length.js';
 import { tellRows } from './tell-rows.js';
+import { taskIdsOf } from './task-ids.js';
 import { textSettings, tokenizeRows } from './text-columns.js';
 
 /** What tasks of whole rows share. */
@@ -27,7 +28,15 @@ export function textRows(columns: readonly string[]): TextRows {
       ? pairTable(await encodePairs(pairsOf(table, columns), base.tokenizer, { ...how, signal }))
       : await tokenizeRows(table, how, base.tokenizer, signal);
     tellRows(tools, table, data);
-    return data;
+    const taskIds = taskIdsOf(table, tools.taskIdColumn);
+    if (!taskIds) return data;
+    return {
+      ...data,
+      batch: (rows, labels) => ({
+        ...data.batch(rows, labels),
+        taskIds: Int32Array.from(rows, (row) => taskIds[row]!),
+      }),
+    };
   };
   return {
     tokens,

@@ -25,6 +25,7 @@ import { rewardTask } from '../tasks/preference/reward-task.js';
 import type { PredictorTask } from '../tasks/predictor-task.js';
 import { fitRankingTask } from '../tasks/ranking/ranking-task.js';
 import { tableTask } from '../tasks/table-task.js';
+import { taskOfSeveral } from '../tasks/task-of-several.js';
 import { fitTagTask } from '../tasks/tag-task.js';
 import { isTableTask, OTHER_TASK_NAMES, readsLabels, TASK_NAMES } from '../tasks/task-names.js';
 import { chooseTextColumns } from '../data/text-columns.js';
@@ -50,10 +51,12 @@ export function checkTaskOptions({
   task,
   label,
   sampleWeight,
+  taskIdColumn,
   columnRoles,
   problemType,
 }: PredictorOptions): void {
   if (task !== undefined) check.oneOf('PeftPredictor', 'task', task, TASK_NAMES, OTHER_TASK_NAMES);
+  if (taskIdColumn !== undefined) check.string('PeftPredictor', 'taskIdColumn', taskIdColumn);
   const fail = (message: string, hint: string): never => {
     throw new PeftError('PEFT_CONFIG_INVALID', `PeftPredictor: ${message}.`, { hint });
   };
@@ -107,7 +110,9 @@ const isSingleLabel = (task: PredictorOptions['task']): boolean =>
  *   PEFT_LABEL_…, PEFT_TEXT_COLUMN_MISSING, PEFT_TAGS_INVALID
  */
 export function chooseTask(choice: TaskChoice): PredictorTask {
-  const task = taskOf(choice);
+  const { taskIdColumn } = choice.predictor;
+  const task =
+    taskIdColumn === undefined ? taskOf(choice) : taskOfSeveral(taskOf(choice), taskIdColumn);
   requireReadSettings(task.name, choice.settings);
   const alike = task.classes && alikeClasses(task.classes);
   if (alike) choice.tell(alike);
@@ -116,7 +121,7 @@ export function chooseTask(choice: TaskChoice): PredictorTask {
 
 function taskOf(choice: TaskChoice): PredictorTask {
   const {
-    predictor: { task, columnRoles = {} },
+    predictor: { task, taskIdColumn, columnRoles = {} },
     options,
     table,
   } = choice;
@@ -131,7 +136,10 @@ function taskOf(choice: TaskChoice): PredictorTask {
   const name = (task ?? 'token-classification') as RoledTask;
   const columns = chooseColumns(name, table, columnRoles);
   // rewards may read any column
-  const unread = name === 'grpo' ? [] : unreadColumns(table, columns);
+  const unread =
+    name === 'grpo'
+      ? []
+      : unreadColumns(table, columns).filter((column) => column !== taskIdColumn);
   if (unread.length > 0)
     choice.unread(
       `${name} reads ${Object.values(columns).join(', ')}: ${unread.join(', ')} ` +
@@ -213,9 +221,9 @@ function textsBeside(
   labels: readonly string[],
   { predictor, options: { columnTypes, textColumns }, table, validation, warn }: TaskChoice,
 ): readonly string[] {
-  const { sampleWeight } = predictor;
+  const { sampleWeight, taskIdColumn } = predictor;
   const { columns, warnings } = chooseTextColumns(table, {
-    labels: sampleWeight === undefined ? labels : [...labels, sampleWeight],
+    labels: [...labels, sampleWeight ?? [], taskIdColumn ?? []].flat(),
     validation,
     columnTypes,
     textColumns,

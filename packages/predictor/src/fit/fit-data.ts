@@ -24,12 +24,12 @@ export interface FitData {
 
 /** Columns that are named before the table is read: a first line that holds them is a header. */
 function wantedColumns(
-  { label, sampleWeight, columnRoles = {} }: PredictorOptions,
+  { label, sampleWeight, taskIdColumn, columnRoles = {} }: PredictorOptions,
   previous: PredictorState | undefined,
 ): readonly string[] {
   if (previous) return previous.task.columns;
-  if (label === undefined) return Object.values(columnRoles);
-  return [label, sampleWeight ?? []].flat();
+  if (label === undefined) return [...Object.values(columnRoles), taskIdColumn ?? []].flat();
+  return [label, sampleWeight ?? [], taskIdColumn ?? []].flat();
 }
 
 /**

@@ -2,6 +2,7 @@
 import type { Adapter, App, Model, Stage } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { CLOCK, COLLECTIVE, rankPlace, TRAINER } from '@peft/trainer';
+import { checkModelTasks } from '../data/task-ids.js';
 import { PIPELINE, SHARDED_BASE } from '../predictor-module.js';
 import { startEngine } from '../engine/start-engine.js';
 import { loadBaseModel } from '../model/base-model.js';
@@ -49,6 +50,7 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
   options.signal?.throwIfAborted();
   if (previous) {
     requireWhole(request.app);
+    checkModelTasks(given.task, [given.train, given.validation], previous.model);
     options.beforeTraining?.(previous.model);
     return trainOn(
       request,
@@ -83,6 +85,7 @@ async function prepareAndTrain(request: FitRequest): Promise<PredictorState> {
       request.app,
       request.emit,
     );
+    checkModelTasks(data.task, [data.train, data.validation], model);
     if (options.adapter !== undefined) tellReference(data.task, settings, request.emit);
     options.beforeTraining?.(model);
     return await trainOn(request, memory, data, examples, {

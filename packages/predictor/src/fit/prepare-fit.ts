@@ -3,6 +3,7 @@ import {
   requireShards,
   requireStages,
   startsFromData,
+  taskCountOf,
   type App,
   type HeadOptions,
   type MethodSpec,
@@ -20,6 +21,7 @@ import {
   type TrainingData,
 } from '@peft/trainer';
 import { rowWarning } from '../data/row-report.js';
+import { checkTaskIds } from '../data/task-ids.js';
 import { namedMethod } from '../methods/named-method.js';
 import { describeBase, openBaseModel, type BaseModel } from '../model/base-model.js';
 import { grownFor, newRows } from '../model/grown-base.js';
@@ -61,6 +63,9 @@ export async function prepareFit(
   const data = { ...given, task: given.task.forBase?.(opened, settings) ?? given.task };
   const method = options.method ?? namedMethod(request.app, settings, data.task.name);
   const isFresh = options.adapter === undefined;
+  // what a file holds is known once it is on the model
+  if (isFresh && options.baseAdapter === undefined)
+    checkTaskIds(data.task, [data.train, data.validation], taskCountOf(method));
   const room = {
     ...opened,
     virtualTokens: virtualTokens(request, method, describeBase(opened, data.task.head(settings))),

@@ -86,6 +86,12 @@ export function parseRecord(json: JsonObject, where: string): PredictorRecord {
 }
 
 function parseTask(read: Reader): TaskRecord {
+  const taskIdColumn = read.optionalText('taskIdColumn');
+  const record = parseNamedTask(read);
+  return taskIdColumn === undefined ? record : { ...record, taskIdColumn };
+}
+
+function parseNamedTask(read: Reader): TaskRecord {
   const name = read.value['name'] as TaskName;
   if (!TASK_NAMES.includes(name)) return read.fail('name', `one of ${TASK_NAMES.join(', ')}`);
   if (isTableTask(name)) {

@@ -52,6 +52,7 @@ export const PREDICTOR_KEYS: readonly (keyof PredictorOptions)[] = [
   'task',
   'label',
   'sampleWeight',
+  'taskIdColumn',
   'columnRoles',
   'path',
   'problemType',

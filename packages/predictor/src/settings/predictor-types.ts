@@ -29,6 +29,11 @@ export interface PredictorOptions {
    */
   readonly sampleWeight?: string;
   /**
+   * Column of the task of each row, from 0, for methods that learn several at once (`poly`,
+   * `multitask-prompt-tuning`): of training rows and of new ones.
+   */
+  readonly taskIdColumn?: string;
+  /**
    * Which columns the other tasks read, where they have other names: `{ prompt: 'instruction',
    * completion: 'output' }`.
    */
@@ -217,6 +222,8 @@ export interface PredictorDescription {
   readonly problemType: ProblemType | undefined;
   /** Columns that new rows need. */
   readonly textColumns: readonly string[];
+  /** The one of them that says which of the adapter's tasks a row is of. */
+  readonly taskIdColumn: string | undefined;
 }
 
 /** How the last fit went. JSON-safe. */

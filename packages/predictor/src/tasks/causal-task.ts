@@ -8,6 +8,7 @@ import { textsOf, type ColumnRoles } from './column-roles.js';
 import type { CausalFormat } from './causal-format.js';
 import { conversations } from './conversations.js';
 import type { PredictorTask } from './predictor-task.js';
+import { taskIdsOf, withTaskIds } from '../data/task-ids.js';
 import { tellRows } from '../data/tell-rows.js';
 import { textLength } from './text-length.js';
 import { isTextMetric, languageMetric, languageScorer, writeTexts } from './write-texts.js';
@@ -49,6 +50,7 @@ export function causalTask(columns: ColumnRoles): PredictorTask {
           prompts: isWritten ? format.prompts(table, tools) : [],
           references: isWritten ? format.references!(table) : [],
           endIds: isWritten ? format.endIds?.(tools) : [],
+          taskIds: taskIdsOf(table, tools.taskIdColumn),
         },
         metrics,
         tools,
@@ -56,7 +58,10 @@ export function causalTask(columns: ColumnRoles): PredictorTask {
       );
     },
     predict: (table, tools, writing) =>
-      writeTexts(format.prompts(table, tools), tools, writing, format.endIds?.(tools)),
+      writeTexts(format.prompts(table, tools), tools, writing, {
+        endIds: format.endIds?.(tools),
+        taskIds: taskIdsOf(table, tools.taskIdColumn),
+      }),
     rowsOfTexts: (texts) =>
       tableFromRows(
         texts.map((text) => ({
@@ -84,6 +89,7 @@ const plainTexts = (column: string): CausalFormat => ({
   async examples(table, tools) {
     const data = await plainTextData(textsOf(table, column), tools.base.tokenizer, {
       maxLength: textLength(tools),
+      taskIds: taskIdsOf(table, tools.taskIdColumn),
       signal: tools.signal,
     });
     tellRows(tools, table, data);
@@ -104,7 +110,7 @@ const completions = (prompt: string, completion: string): CausalFormat => ({
       { maxLength: textLength(tools), signal: tools.signal },
     );
     tellRows(tools, table, data);
-    return data;
+    return withTaskIds(data, table, tools);
   },
   prompts: (table) => textsOf(table, prompt),
   references: (table) => textsOf(table, completion),

@@ -16,6 +16,7 @@ import { chatTemplateOf } from '../model/chat-template.js';
 import type { CausalFormat } from './causal-format.js';
 import { textsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools } from './predictor-task.js';
+import { withTaskIds } from '../data/task-ids.js';
 import { tellRows } from '../data/tell-rows.js';
 import { textLength } from './text-length.js';
 
@@ -38,7 +39,7 @@ export function conversations(columns: ColumnRoles): CausalFormat {
         signal: tools.signal,
       }).catch(withSetting);
       tellRows(tools, table, data);
-      return data;
+      return withTaskIds(data, table, tools);
     },
     prompts(table, tools) {
       const template = chatTemplateOf(tools);

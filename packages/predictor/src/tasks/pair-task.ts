@@ -5,6 +5,7 @@ import { pairData, tableFromRows, type PairBatch, type Table, type TokenData } f
 import { seq2seqLanguageModel } from '@peft/trainer';
 import { textsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools, PredictorTask } from './predictor-task.js';
+import { taskIdsOf, withTaskIds } from '../data/task-ids.js';
 import { tellRows } from '../data/tell-rows.js';
 import { textLength } from './text-length.js';
 import {
@@ -33,7 +34,7 @@ export function pairTask(columns: ColumnRoles): PredictorTask {
       },
     );
     tellRows(tools, table, data, ['model.hf_text.max_target_len']);
-    return data;
+    return withTaskIds(data, table, tools);
   };
   return Object.freeze<PredictorTask>({
     name: 'seq2seq',
@@ -54,13 +55,17 @@ export function pairTask(columns: ColumnRoles): PredictorTask {
           data: await examples(table, tools),
           prompts: isWritten ? textsOf(table, source) : [],
           references: isWritten ? textsOf(table, target) : [],
+          taskIds: taskIdsOf(table, tools.taskIdColumn),
         },
         metrics,
         tools,
         writing,
       );
     },
-    predict: (table, tools, writing) => writeTexts(textsOf(table, source), tools, writing),
+    predict: (table, tools, writing) =>
+      writeTexts(textsOf(table, source), tools, writing, {
+        taskIds: taskIdsOf(table, tools.taskIdColumn),
+      }),
     rowsOfTexts: (texts) =>
       tableFromRows(
         texts.map((text) => ({ [source]: text })),

@@ -30,6 +30,8 @@ export interface DataTools {
   readonly signal?: AbortSignal | undefined;
   /** Told what became of the rows of each table. */
   readonly tell?: ((rows: RowReport) => void) | undefined;
+  /** The column that says which of the adapter's tasks a row is of. */
+  readonly taskIdColumn?: string | undefined;
   /** Told of what else goes against expectation. */
   readonly warn?: ((warning: TableWarning) => void) | undefined;
 }
@@ -80,6 +82,8 @@ export interface PredictorTask {
   readonly columns: readonly string[];
   /** Columns that new rows need. */
   readonly inputs: readonly string[];
+  /** The one of them that says which of the adapter's tasks a row is of. */
+  readonly taskIdColumn?: string;
   /** Of classes and numbers. */
   readonly problem?: Problem;
   /** Names of the classes that rows are told apart by, or of the labels that they may have. */
@@ -132,9 +136,10 @@ export interface PredictorTask {
   afterFit?(validation: Table, tools: TaskTools): Promise<PredictorTask | undefined>;
   /**
    * Rows of texts that were given as they are.
-   * @throws PEFT_DATA_INVALID when the task needs more than one text a row
+   * @param taskId the task that they are of, where rows say it
+   * @throws PEFT_DATA_INVALID when the task needs more than one text a row; PEFT_TASK_ID_MISSING
    */
-  rowsOfTexts(texts: readonly string[]): Table;
+  rowsOfTexts(texts: readonly string[], taskId?: number): Table;
   /** What of each row must stand on one side of a split: rows of equal texts stay together. */
   groups?(table: Table): readonly string[];
   /** Class of each row, where a split is to keep the classes' shares. */

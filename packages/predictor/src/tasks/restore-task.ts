@@ -12,10 +12,17 @@ import type { PredictorTask } from './predictor-task.js';
 import { tableTask } from './table-task.js';
 import { tagTask } from './tag-task.js';
 import { rankingTask } from './ranking/ranking-task.js';
+import { taskOfSeveral } from './task-of-several.js';
 import type { TaskRecord } from './task-record.js';
 
 /** @param metrics of classes and numbers that may be named. */
 export function restoreTask(record: TaskRecord, metrics: readonly Metric[]): PredictorTask {
+  const { taskIdColumn } = record;
+  const task = restoreNamed(record, metrics);
+  return taskIdColumn === undefined ? task : taskOfSeveral(task, taskIdColumn);
+}
+
+function restoreNamed(record: TaskRecord, metrics: readonly Metric[]): PredictorTask {
   switch (record.name) {
     case 'classification':
     case 'regression':

@@ -19,6 +19,7 @@ import { predict, tagScore, tokenClassification } from '@peft/trainer';
 import { runSizes } from '../fit/run-plan.js';
 import { listsOf, type ColumnRoles } from './column-roles.js';
 import type { DataTools, PredictorTask, TaskTools } from './predictor-task.js';
+import { withTaskIds } from '../data/task-ids.js';
 import { tellRows } from '../data/tell-rows.js';
 import { textLength } from './text-length.js';
 
@@ -60,7 +61,7 @@ export function tagTask(columns: ColumnRoles, tags: readonly string[]): Predicto
       signal: tools.signal,
     });
     tellRows(tools, table, made);
-    return made;
+    return withTaskIds(made, table, tools);
   };
   const run = async (
     rows: TokenData<WordBatch>,

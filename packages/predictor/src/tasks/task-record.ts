@@ -6,7 +6,12 @@ import type { ColumnRoles } from './column-roles.js';
 import type { ClassifierHead } from './labels/classifier-head.js';
 
 /** What is needed to make a task again: its columns, and its classes or scaling. JSON-safe. */
-export type TaskRecord =
+export type TaskRecord = NamedTaskRecord & {
+  /** Column that says which of the adapter's tasks a row is of. */
+  readonly taskIdColumn?: string | undefined;
+};
+
+type NamedTaskRecord =
   | {
       readonly name: 'classification' | 'regression';
       readonly label: string;

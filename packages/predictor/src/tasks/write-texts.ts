@@ -55,7 +55,7 @@ export async function writeTexts(
   prompts: readonly Prompt[],
   tools: TaskTools,
   writing: WritingOptions = {},
-  endIds: readonly number[] = [],
+  { endIds = [], taskIds }: Partial<Pick<LanguageRows, 'endIds' | 'taskIds'>> = {},
 ): Promise<string[]> {
   const { model, base, settings, signal } = tools;
   const given = Object.fromEntries(
@@ -69,6 +69,7 @@ export async function writeTexts(
       maxNewTokens: settings['model.hf_text.max_target_len'],
       batchSize: runSizes(settings).evaluationBatchSize,
       ...given,
+      taskIds: taskIds && [...taskIds],
       signal,
       cache,
     });
@@ -88,6 +89,8 @@ export interface LanguageRows {
   readonly references: readonly References[];
   /** Tokens that end a text beside those that the checkpoint names. */
   readonly endIds?: readonly number[] | undefined;
+  /** The task of each prompt, where the adapter learns several. */
+  readonly taskIds?: Int32Array | undefined;
 }
 
 /** Tells of references that are longer than what may be generated. */
@@ -113,7 +116,7 @@ function warnOfLimit(
 
 /** Loss and perplexity of the data; where a metric asks for texts, these are written, too. */
 export function languageScorer(
-  { task, data, prompts, references, endIds }: LanguageRows,
+  { task, data, prompts, references, endIds, taskIds }: LanguageRows,
   metrics: readonly WatchedMetric[],
   tools: TaskTools,
   writing?: WritingOptions,
@@ -128,7 +131,7 @@ export function languageScorer(
     });
     const scores = { loss: loss!, ...perplexityScore(losses) };
     if (wanted.length === 0) return { metrics: scores, examples: losses.length };
-    const texts = await writeTexts(prompts, { ...tools, signal }, writing, endIds);
+    const texts = await writeTexts(prompts, { ...tools, signal }, writing, { endIds, taskIds });
     return {
       metrics: {
         ...scores,

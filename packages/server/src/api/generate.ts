@@ -15,7 +15,7 @@ import {
   type ServerEnv,
 } from './context.js';
 import { makeTexts, textRequests, usageOf } from './text-choices.js';
-import { readSampling } from './text-parameters.js';
+import { readSampling, readTaskId } from './text-parameters.js';
 
 /** New tokens where a request names no number, as there. */
 const DEFAULT_NEW_TOKENS = 100;
@@ -96,6 +96,7 @@ function readParameters(reader: BodyReader, context: ApiContext): Parameters {
       temperature: isSampled === false ? 0 : temperature,
       maxNewTokens: reader.integer('max_new_tokens', [1, most]) ?? DEFAULT_NEW_TOKENS,
       isMaximum: !reader.has('max_new_tokens'),
+      taskId: readTaskId(reader),
       presencePenalty: 0,
       logitBias: [],
     },

@@ -16,6 +16,7 @@ import {
   type ServerContext,
   type ServerEnv,
 } from './context.js';
+import { readTaskId } from './text-parameters.js';
 
 interface Scored {
   readonly label: string;
@@ -67,8 +68,9 @@ async function classify(
   const given = body.texts('input', context.options.maxTextsPerRequest);
   if (given === undefined) throw body.invalid('input', 'a text or a list of texts', given);
   body.pass('user');
+  const taskId = readTaskId(body);
   body.refuseUnknown();
-  const rows = given.map((text) => rowOf(predictor, [text]));
+  const rows = given.map((text) => rowOf(predictor, [text], taskId));
   noteRows(c, context, rows);
   const made = await probabilities(predictor, rows, c.req.raw.signal);
   return c.json({
@@ -128,18 +130,38 @@ async function plainPredictions(
 
 export type Row = Readonly<Record<string, string>>;
 
-/** A row of the model's columns. @throws ApiError 400 when it has another number of texts */
+/**
+ * A row of the model's columns.
+ * @param taskId which of the adapter's tasks it is of, where that is not among the texts
+ * @throws ApiError 400 when it has another number of texts, or no such task is asked for
+ */
 export function rowOf(
-  { description: { textColumns } }: ServedPredictor,
+  { description: { textColumns, taskIdColumn } }: ServedPredictor,
   texts: readonly string[],
+  taskId?: number,
 ): Row {
-  if (texts.length !== textColumns.length)
+  if (taskId !== undefined && taskIdColumn === undefined)
+    throw new ApiError(400, 'The model learnt one task: leave out "task_id".', {
+      param: 'task_id',
+    });
+  const columns =
+    taskId === undefined ? textColumns : textColumns.filter((column) => column !== taskIdColumn);
+  const isTaskMissing =
+    taskIdColumn !== undefined && taskId === undefined && texts.length + 1 === columns.length;
+  if (isTaskMissing)
+    throw new ApiError(400, 'The model learnt several tasks: say which one with "task_id".', {
+      param: 'task_id',
+    });
+  if (texts.length !== columns.length)
     throw new ApiError(
       400,
-      `An input of this model has ${textColumns.length} texts (${textColumns.join(', ')}), got ${texts.length}.`,
+      `An input of this model has ${columns.length} texts (${columns.join(', ')}), got ${texts.length}.`,
       { param: 'inputs' },
     );
-  return Object.fromEntries(textColumns.map((column, i) => [column, texts[i]!]));
+  return Object.fromEntries([
+    ...columns.map((column, i) => [column, texts[i]!] as const),
+    ...(taskId === undefined ? [] : [[taskIdColumn!, String(taskId)] as const]),
+  ]);
 }
 
 /** One input: a text, or the texts of its columns in a list. Several: a list of such lists. */
@@ -149,12 +171,14 @@ function readInputs(
   most: number,
 ): { readonly rows: readonly Row[]; readonly isBatch: boolean } {
   const given = body.any('inputs');
+  const taskId = readTaskId(body);
   const isTexts = (value: unknown): value is string[] =>
     Array.isArray(value) && value.length > 0 && value.every((text) => typeof text === 'string');
-  if (typeof given === 'string') return { rows: [rowOf(predictor, [given])], isBatch: false };
-  if (isTexts(given)) return { rows: [rowOf(predictor, given)], isBatch: false };
+  if (typeof given === 'string')
+    return { rows: [rowOf(predictor, [given], taskId)], isBatch: false };
+  if (isTexts(given)) return { rows: [rowOf(predictor, given, taskId)], isBatch: false };
   if (Array.isArray(given) && given.length > 0 && given.length <= most && given.every(isTexts))
-    return { rows: given.map((texts) => rowOf(predictor, texts)), isBatch: true };
+    return { rows: given.map((texts) => rowOf(predictor, texts, taskId)), isBatch: true };
   throw body.invalid(
     'inputs',
     `a text, a list of the texts of one input, or a list of at most ${most} such lists`,

@@ -37,11 +37,16 @@ export function readTextParameters(body: BodyReader, defaultNewTokens: number): 
       maxNewTokens: maxCompletionTokens ?? maxTokens ?? defaultNewTokens,
       isMaximum: maxCompletionTokens === undefined && maxTokens === undefined,
       ...readSampling(body),
+      taskId: readTaskId(body),
       presencePenalty: body.number('presence_penalty', [-2, 2]) ?? 0,
       logitBias: logitBias(body),
     },
   };
 }
+
+/** Which task, of adapters that learnt several; whether there is such is known to the adapter. */
+export const readTaskId = (body: BodyReader): number | undefined =>
+  body.integer('task_id', [0, 2 ** 31 - 1]);
 
 /** What OpenAI's API and Text Generation Inference call alike. @throws ApiError 400 */
 export const readSampling = (

@@ -40,6 +40,8 @@ export interface TextRequest {
   /** Public name of an adapter; the model itself where it is undefined. */
   readonly adapter: string | undefined;
   readonly prompt: TextPrompt;
+  /** The task of the text, where the adapter learnt several. */
+  readonly taskId: number | undefined;
   /** New tokens at most. */
   readonly maxNewTokens: number;
   /** Where the context has less room than `maxNewTokens`, its room is enough. */

@@ -1,7 +1,7 @@
 /** Adapters of a running model under their public names, while texts are made with them. */
 import type { LanguageModel, LanguageTexts } from '@peft/predictor';
 import * as tf from '@tensorflow/tfjs';
-import { KeyValueCache, type Model } from '@peft/core';
+import { KeyValueCache, modelTasks, type Model } from '@peft/core';
 import { didYouMean, PeftError, show } from '@peft/errors';
 import { isEncoderDecoder } from '@peft/generation';
 
@@ -135,8 +135,10 @@ export function refuseWithoutCache(model: Model, adapter: string): void {
   const cache = new KeyValueCache();
   model.setActiveAdapters(adapter);
   try {
+    const taskIds = modelTasks(model) > 1 ? Int32Array.of(0) : undefined; // any will do
+    const batch = { ...ONE_TOKEN, taskIds };
     tf.tidy(() => {
-      model.forward(isEncoderDecoder(model) ? { ...ONE_TOKEN, decoder: ONE_TOKEN } : ONE_TOKEN, {
+      model.forward(isEncoderDecoder(model) ? { ...batch, decoder: ONE_TOKEN } : batch, {
         cache,
         logitRows: 'none',
       });

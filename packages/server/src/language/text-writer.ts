@@ -35,7 +35,7 @@ export class TextWriter {
   /**
    * Makes a text.
    * @param tell told of each piece that is certain
-   * @throws PEFT_ADAPTER_UNKNOWN, PEFT_CONTEXT_LENGTH, PEFT_CHAT_TEMPLATE…, PEFT_BATCH_FULL, and what
+   * @throws PEFT_ADAPTER_UNKNOWN, PEFT_TASK_ID_…, PEFT_CONTEXT_LENGTH, PEFT_CHAT_TEMPLATE…, PEFT_BATCH_FULL, and what
    *   `ContinuousBatch.submit` throws
    */
   async write(
@@ -58,6 +58,7 @@ export class TextWriter {
       const { finishReason, ids: made } = await this.batch.submit({
         promptIds: ids,
         adapter: use.id,
+        taskId: request.taskId,
         vocabularySize: use.texts.vocabularySize,
         maxNewTokens,
         ...(isChat ? use.texts.chatEnds() : use.texts.ends),

@@ -11,6 +11,8 @@ export interface Draft {
   readonly columns?: readonly string[];
   readonly task?: string;
   readonly label?: string;
+  /** Column of which task a row is of, for methods that learn several. */
+  readonly taskIdColumn?: string;
   readonly method: string;
   readonly methodOptions: Readonly<Record<string, unknown>>;
   /** By dotted key; what is not there is as by default. */
@@ -45,6 +47,7 @@ const FIELDS: readonly string[] = [
   'columns',
   'task',
   'label',
+  'taskIdColumn',
   'method',
   'methodOptions',
   'hyperparameters',

@@ -95,6 +95,25 @@ export function TableForm({ table, tasks, tables, draft, onChange, onOther }: Ta
             </select>
           </div>
         )}
+        {learnsSeveral(draft) && (
+          <div class="field">
+            <label for="task-ids">Column that says which task a row is of</label>
+            <select
+              id="task-ids"
+              value={draft.taskIdColumn ?? ''}
+              onChange={({ currentTarget }) =>
+                onChange({ taskIdColumn: currentTarget.value || undefined })
+              }
+            >
+              <option value="">choose one</option>
+              {table.columns.map(({ name }) => (
+                <option key={name} value={name}>
+                  {name}
+                </option>
+              ))}
+            </select>
+          </div>
+        )}
         <div class="field">
           <label for="columns">Column names</label>
           <input
@@ -130,6 +149,10 @@ export function TableForm({ table, tasks, tables, draft, onChange, onOther }: Ta
   );
 }
 
+/** Whether rows must say their task. */
+const learnsSeveral = ({ methodOptions, taskIdColumn }: Draft): boolean =>
+  taskIdColumn !== undefined || Number(methodOptions['tasks'] ?? 1) > 1;
+
 /** The label keeps its place when columns get other names. */
 function renamed(text: string, table: TablePreview, { label }: Draft): Partial<Draft> {
   const names = text
@@ -142,6 +165,7 @@ function renamed(text: string, table: TablePreview, { label }: Draft): Partial<D
 
 function roleOf(name: string, draft: Draft, table: TablePreview): string {
   if (name === draft.label) return 'label';
+  if (name === draft.taskIdColumn) return 'task';
   const column = table.columns.find((each) => each.name === name);
   return column?.type === 'null' ? 'one value' : (column?.type ?? '');
 }

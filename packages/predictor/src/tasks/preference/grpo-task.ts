@@ -132,7 +132,7 @@ const writtenTexts = (
     rows.map(({ prompt }): Prompt => writtenPrompt(prompt, tools)),
     tools,
     writing,
-    rows.some(({ prompt }) => typeof prompt !== 'string') ? chatEnds(tools) : [],
+    { endIds: rows.some(({ prompt }) => typeof prompt !== 'string') ? chatEnds(tools) : [] },
   );
 
 const chatEnds = (tools: Pick<DataTools, 'base'>): readonly number[] =>

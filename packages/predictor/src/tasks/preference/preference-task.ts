@@ -69,7 +69,7 @@ export function preferenceTask(record: PreferenceRecord, cache?: ReferenceCache)
         asked.map((prompt) => writtenPrompt(prompt, tools)),
         tools,
         writing,
-        isChat ? turnEndIds(chatTemplateOf(tools), tools.base.tokenizer) : [],
+        { endIds: isChat ? turnEndIds(chatTemplateOf(tools), tools.base.tokenizer) : [] },
       );
     },
     rowsOfTexts: (texts) =>
