@@ -90,12 +90,32 @@ function attachPart(
     const context = createContext(adapter, part, sites, site, host, options);
     const made = attach?.(withWeights(site, adapter, host), config, context);
     if (made === undefined) continue;
+    refuseLooseRows(method.name, site, made);
     const key = `${site.kind} ${site.path}`;
     adapter.attachments.set(key, [
       ...(adapter.attachments.get(key) ?? []),
       { site, method: method.name, attachment: made },
     ]);
   }
+}
+
+/**
+ * That what tells sequences apart meets none but their rows.
+ * @throws PEFT_METHOD_UNSUPPORTED
+ */
+function refuseLooseRows(
+  name: string,
+  site: Site,
+  made: NonNullable<SiteAttachments[SiteKind]>,
+): void {
+  if (site.kind !== 'linear' || site.looseRows === undefined) return;
+  if (!('readsSequences' in made) || made.readsSequences !== true) return;
+  throw new PeftError(
+    'PEFT_METHOD_UNSUPPORTED',
+    `${name}: ${site.path} maps ${site.looseRows}, which no sequence owns, and with these options ` +
+      'the method tells sequences apart.',
+    { hint: 'name other targets (CLI: --option targets=…), or choose another method' },
+  );
 }
 
 /**

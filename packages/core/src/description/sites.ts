@@ -32,6 +32,11 @@ export interface LinearSite extends SiteBase {
    * `all-linear` leaves it out.
    */
   readonly isBareParameter?: boolean;
+  /**
+   * Rows that it maps beside, or instead of, the tokens of a batch, and that belong to no sequence: "a
+   * table of positions". What tells sequences apart cannot stand there.
+   */
+  readonly looseRows?: string;
   /** The expert that it is, of a parameter that holds them all. */
   readonly entry?: TensorEntry;
 }

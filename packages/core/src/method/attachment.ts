@@ -29,6 +29,8 @@ export interface LinearAttachment {
    * pass, and a batch that mixes adapters adds those of all of them in one go.
    */
   added?(run: { readonly training: boolean }): AddedProduct | undefined;
+  /** It asks which sequence a row is of, so that it stands on no site with `looseRows`. */
+  readonly readsSequences?: boolean;
   /** A row's result depends on the other rows, so that no batch can mix it with others. */
   readonly readsWholeBatch?: boolean;
 }

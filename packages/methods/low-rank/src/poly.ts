@@ -121,6 +121,7 @@ export const poly = definePeftMethod({
           return tf.add(base(x), tf.mul(added, scaling));
         },
         rescale: (factor) => void (scaling *= factor),
+        readsSequences: true,
         readsWholeBatch: true,
       };
     },

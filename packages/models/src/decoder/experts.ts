@@ -46,6 +46,7 @@ export function describeExperts(
           bias: form.hasBias,
           transposed: form.transposed,
           isBareParameter: true,
+          looseRows: 'the tokens that a router sends it',
           layer,
         };
         model.linear(`${module}.experts.${x}.gate_up_proj`, {

@@ -30,6 +30,8 @@ export interface LinearOptions {
   readonly tiedTo?: string;
   /** The reference holds it as a bare parameter. */
   readonly isBareParameter?: boolean;
+  /** Rows of no sequence that it maps, in words. */
+  readonly looseRows?: string | undefined;
   /** Other names of its weight in checkpoints. */
   readonly aliases?: readonly string[];
   /** How checkpoints and the reference cut its weight and its bias. */
@@ -109,6 +111,7 @@ export class DescriptionBuilder {
       fresh,
       tiedTo,
       isBareParameter,
+      looseRows,
       aliases,
       cut,
     }: LinearOptions,
@@ -143,6 +146,7 @@ export class DescriptionBuilder {
       transposed,
       isOutputHead,
       isBareParameter,
+      looseRows,
       entry: cut?.weight.entry,
       layer,
     };

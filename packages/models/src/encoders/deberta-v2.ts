@@ -22,6 +22,22 @@ import { DescriptionBuilder, within } from '../description/describe.js';
 import { disentangled, relativeTable } from './disentangled.js';
 import { embedTokens, sum } from '../parts/embed-tokens.js';
 
+/** What the projections of relative embeddings map, in an error's words. */
+const POSITIONS = 'a table of relative positions';
+
+/** Projections of the tokens that project the table of relative embeddings, too. */
+const sharedProjections = ({
+  relative,
+  sharesProjections,
+  contentToPosition,
+  positionToContent,
+}: DebertaConfig): ReadonlySet<string> =>
+  new Set(
+    relative && sharesProjections
+      ? [contentToPosition ? 'key' : [], positionToContent ? 'query' : []].flat()
+      : [],
+  );
+
 /**
  * DeBERTa-v2 and v3, `model_type` `deberta-v2` (He et al. 2020, 2021). The reference is
  * transformers' implementation.
@@ -47,6 +63,7 @@ export const debertaV2 = defineArchitecture<DebertaConfig>({
       relative,
     } = config;
     const model = new DescriptionBuilder();
+    const shared = sharedProjections(config);
     const prefix = prefixOf(head);
     const at = (path: string) => within(prefix, path);
     model.sequence(at('embeddings.word_embeddings'), {
@@ -101,6 +118,7 @@ export const debertaV2 = defineArchitecture<DebertaConfig>({
         model.linear(`${block}.attention.self.${part}_proj`, {
           role: `attention.${part}`,
           shape: [D, D],
+          looseRows: shared.has(part) ? POSITIONS : undefined,
           layer,
         });
       if (relative && !config.sharesProjections) {
@@ -108,12 +126,14 @@ export const debertaV2 = defineArchitecture<DebertaConfig>({
           model.linear(`${block}.attention.self.pos_key_proj`, {
             role: 'attention.position-key',
             shape: [D, D],
+            looseRows: POSITIONS,
             layer,
           });
         if (config.positionToContent)
           model.linear(`${block}.attention.self.pos_query_proj`, {
             role: 'attention.position-query',
             shape: [D, D],
+            looseRows: POSITIONS,
             layer,
           });
       }

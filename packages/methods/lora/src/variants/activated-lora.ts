@@ -28,6 +28,7 @@ export function activatedLora(
       const added = lowRank(call.dropout(x, dropout), matrices);
       return tf.add(base(x), tf.mul<Tensor2D>(added, tf.tensor2d(mask, [mask.length, 1])));
     },
+    readsSequences: true,
     readsWholeBatch: true,
     rescale: (factor) => void (matrices.scaling *= factor),
   };

@@ -30,5 +30,6 @@ export function gatedLora(
       const gate = spreadOverTokens(sequenceGate(x, weight.value, bias.value, offsets), offsets); // [N, 1]
       return tf.add(base(x), tf.mul(lowRank(call.dropout(x, dropout), unscaled), gate));
     },
+    readsSequences: true,
   };
 }
