@@ -95,6 +95,7 @@ export * from './method/attach-context.js';
 export * from './method/attachment.js';
 export * from './method/peft-method.js';
 export * from './method/start-from-data.js';
+export * from './method/importance-scores.js';
 export { modelTasks, requireTaskIds, taskCountOf } from './method/task-count.js';
 export { openModel, type OpenModelOptions } from './open/open-model.js';
 export { type ImportPackage } from './open/installed-packages.js';

@@ -6,7 +6,13 @@
  *   score of direction i = s(E_i) + mean_j s(A_ij) + mean_j s(B_ji)
  */
 import * as tf from '@tensorflow/tfjs';
-import type { AdapterParameter, StepCall, StepMemory, MatrixParameter } from '@peft/core';
+import {
+  ImportanceScores,
+  type AdapterParameter,
+  type MatrixParameter,
+  type StepCall,
+  type StepMemory,
+} from '@peft/core';
 import type { AdaloraConfig } from './adalora-config.js';
 
 /** A layer's triplet: A `[r, in]`, E `[r, 1]`, B `[out, r]`. */
@@ -17,11 +23,6 @@ export interface Triplet {
   readonly b: MatrixParameter;
 }
 
-interface Importance {
-  readonly sensitivity: Float32Array;
-  readonly uncertainty: Float32Array;
-}
-
 /**
  * Counts the importance of every direction while AdaLoRA trains, and prunes those that matter least
  * (Zhang et al. 2023, equations 8 to 12).
@@ -30,9 +31,12 @@ export class RankAllocator implements StepMemory {
   readonly triplets: Triplet[] = [];
   /** Kept directions by `<path>.lora_E`, once ranks were allocated. */
   rankPattern: Readonly<Record<string, readonly boolean[]>> | undefined;
-  readonly #importance = new Map<AdapterParameter, Importance>();
+  readonly #importance: ImportanceScores;
 
-  constructor(readonly config: AdaloraConfig) {}
+  constructor(readonly config: AdaloraConfig) {
+    const { beta1, beta2 } = config;
+    this.#importance = new ImportanceScores({ beta1, beta2, deviation: 'after' });
+  }
 
   /** After an optimiser step. Steps count from 1; PEFT counts them from 0. */
   async update({ step: count, gradient }: StepCall): Promise<void> {
@@ -42,65 +46,31 @@ export class RankAllocator implements StepMemory {
     if (step > lastAllocation) return this.#mask();
     if (step < lastAllocation)
       for (const { a, e, b } of this.triplets)
-        for (const parameter of [a, e, b]) await this.#observe(parameter, gradient(parameter));
+        for (const parameter of [a, e, b])
+          await this.#importance.observe(parameter, gradient(parameter));
     const { budget, isDue } = this.#schedule(step);
     if (isDue || step === lastAllocation) this.#allocate(budget);
     if (step === lastAllocation) this.#importance.clear();
   }
 
   save(): Record<string, Float32Array> {
-    const importance = [...this.#importance].flatMap(
-      ([{ name }, { sensitivity, uncertainty }]) =>
-        [
-          [`${name} sensitivity`, sensitivity],
-          [`${name} uncertainty`, uncertainty],
-        ] as const,
-    );
     const kept = Object.entries(this.rankPattern ?? {}).map(
       ([name, pattern]) => [`${name} kept`, Float32Array.from(pattern, Number)] as const,
     );
-    return Object.fromEntries([...importance, ...kept]);
+    return { ...this.#importance.save(), ...Object.fromEntries(kept) };
   }
 
   restore(values: Readonly<Record<string, Float32Array>>): void {
-    this.#importance.clear();
-    for (const parameter of this.triplets.flatMap(({ a, e, b }) => [a, e, b])) {
-      const [sensitivity, uncertainty] = ['sensitivity', 'uncertainty'].map(
-        (what) => values[`${parameter.name} ${what}`],
-      );
-      if (sensitivity && uncertainty)
-        this.#importance.set(parameter, {
-          sensitivity: sensitivity.slice(),
-          uncertainty: uncertainty.slice(),
-        });
-    }
+    this.#importance.restore(
+      this.triplets.flatMap(({ a, e, b }) => [a, e, b]),
+      values,
+    );
     const kept = this.triplets.flatMap(({ e }) =>
       values[`${e.name} kept`]
         ? [[e.name, Array.from(values[`${e.name} kept`]!, Boolean)] as const]
         : [],
     );
     this.rankPattern = kept.length > 0 ? Object.fromEntries(kept) : undefined;
-  }
-
-  async #observe(parameter: AdapterParameter, gradient: tf.Tensor | undefined): Promise<void> {
-    if (!gradient) return;
-    const { beta1, beta2 } = this.config;
-    // once a step; the scores are sorted here
-    const [values, slopes] = await Promise.all([
-      parameter.value.data<'float32'>(),
-      gradient.data<'float32'>(),
-    ]);
-    const seen = this.#importance.get(parameter) ?? {
-      sensitivity: new Float32Array(values.length),
-      uncertainty: new Float32Array(values.length),
-    };
-    this.#importance.set(parameter, seen);
-    for (let i = 0; i < values.length; i += 1) {
-      const now = Math.abs(values[i]! * slopes[i]!);
-      seen.sensitivity[i] = beta1 * seen.sensitivity[i]! + (1 - beta1) * now;
-      seen.uncertainty[i] =
-        beta2 * seen.uncertainty[i]! + (1 - beta2) * Math.abs(now - seen.sensitivity[i]!);
-    }
   }
 
   #schedule(step: number): { budget: number; isDue: boolean } {
@@ -130,7 +100,7 @@ export class RankAllocator implements StepMemory {
     const rank = e.shape[0]!;
     const [columns, rows] = [a.shape[1]!, b.shape[0]!];
     const score = (parameter: AdapterParameter, i: number): number => {
-      const seen = this.#importance.get(parameter);
+      const seen = this.#importance.of(parameter);
       return seen ? seen.sensitivity[i]! * seen.uncertainty[i]! : 0;
     };
     return Float32Array.from({ length: rank }, (_, i) => {

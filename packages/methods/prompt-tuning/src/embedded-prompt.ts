@@ -18,6 +18,7 @@ import {
   type TargetSelection,
 } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
+import { checkTextStart, embeddingsOf } from './text-start.js';
 
 /** Options of adapter-hub's prompt tuning. */
 export interface EmbeddedPromptConfig {
@@ -77,24 +78,7 @@ export const embeddedPrompt = definePeftMethod({
     check.positiveInteger(OWNER, 'promptLength', promptLength);
     check.oneOf(OWNER, 'init', init, ['uniform', 'text']);
     check.positive(OWNER, 'initRange', initRange);
-    check.boolean(OWNER, 'isLoaded', isLoaded);
-    if (initText !== undefined) check.string(OWNER, 'initText', initText);
-    if (
-      initTokenIds !== undefined &&
-      !(
-        Array.isArray(initTokenIds) &&
-        initTokenIds.length > 0 &&
-        initTokenIds.every((id) => Number.isInteger(id) && id >= 0)
-      )
-    )
-      throw new PeftError(
-        'PEFT_CONFIG_INVALID',
-        `${OWNER}: initTokenIds must be a list of at least one token id, got ${show(initTokenIds)}.`,
-      );
-    if (init === 'text' && !initTokenIds && !isLoaded)
-      throw new PeftError('PEFT_CONFIG_INVALID', `${OWNER}: init 'text' needs initTokenIds.`, {
-        hint: 'pass the ids that the tokenizer makes of the text: initTokenIds: tokenizer.encode(text).ids',
-      });
+    checkTextStart(OWNER, { init, initText, initTokenIds, isLoaded });
     return Object.freeze({
       promptLength,
       init,
@@ -169,12 +153,5 @@ function startOf(
 ): Initializer {
   if (isLoaded) return zeros;
   if (init === 'uniform') return uniform(-initRange, initRange);
-  return (shape) => {
-    const rows = site.baseRows(
-      Int32Array.from({ length: shape[0]! }, (_, p) => initTokenIds![p % initTokenIds!.length]!),
-    );
-    const values = Float32Array.from(rows.dataSync()); // once, while attaching
-    rows.dispose();
-    return values;
-  };
+  return embeddingsOf(site, (p) => initTokenIds![p % initTokenIds!.length]!);
 }

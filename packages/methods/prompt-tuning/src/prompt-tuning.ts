@@ -3,8 +3,9 @@
  * x_1 … x_T]; in an encoder-decoder in front of both stacks. PEFT calls it PROMPT_TUNING.
  */
 import { definePeftMethod, normal, zeros, type Initializer, type SiteHandle } from '@peft/core';
-import { check, PeftError, show } from '@peft/errors';
+import { check } from '@peft/errors';
 import { randomUniform } from '@peft/ops';
+import { checkTextStart, embeddingsOf } from './text-start.js';
 import { ownRows, peftModelWords, stacksIn, tokenTargets, totalTokens } from './virtual-tokens.js';
 
 /** Options of prompt tuning. */
@@ -145,26 +146,9 @@ export function parsePrompt(
   } = input;
   check.positiveInteger(owner, 'virtualTokens', virtualTokens);
   check.oneOf(owner, 'init', init, ['random', 'text', 'vocabulary']);
-  check.boolean(owner, 'isLoaded', isLoaded);
   if (stacks !== undefined) check.positiveInteger(owner, 'stacks', stacks);
-  if (initText !== undefined) check.string(owner, 'initText', initText);
   if (tokenizer !== undefined) check.string(owner, 'tokenizer', tokenizer);
-  if (
-    initTokenIds !== undefined &&
-    !(
-      Array.isArray(initTokenIds) &&
-      initTokenIds.length > 0 &&
-      initTokenIds.every((id) => Number.isInteger(id) && id >= 0)
-    )
-  )
-    throw new PeftError(
-      'PEFT_CONFIG_INVALID',
-      `${owner}: initTokenIds must be a list of at least one token id, got ${show(initTokenIds)}.`,
-    );
-  if (init === 'text' && !initTokenIds && !isLoaded)
-    throw new PeftError('PEFT_CONFIG_INVALID', `${owner}: init 'text' needs initTokenIds.`, {
-      hint: 'pass the ids that the tokenizer makes of the text: initTokenIds: tokenizer.encode(text).ids',
-    });
+  checkTextStart(owner, { init, initText, initTokenIds, isLoaded });
   return Object.freeze({
     virtualTokens,
     init,
@@ -185,15 +169,8 @@ export function startOf(
 ): Initializer {
   if (isLoaded) return zeros;
   if (init === 'random') return normal(1);
-  return (shape, key) => {
-    const ids = Int32Array.from({ length: shape[0]! }, (_, p) =>
-      init === 'text'
-        ? initTokenIds![p % initTokenIds!.length]!
-        : Math.floor(randomUniform(key, p) * vocabularySize),
-    );
-    const rows = site.baseRows(ids);
-    const values = Float32Array.from(rows.dataSync()); // once, while attaching
-    rows.dispose();
-    return values;
-  };
+  const given = initTokenIds ?? [];
+  return embeddingsOf(site, (p, key) =>
+    init === 'text' ? given[p % given.length]! : Math.floor(randomUniform(key, p) * vocabularySize),
+  );
 }

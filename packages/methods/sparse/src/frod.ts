@@ -81,6 +81,7 @@ export const frod = definePeftMethod({
       unfreezeBiases(config.bias, site, context);
       const { inFeatures: width, outFeatures } = site;
       const kind = kindOf(site.path);
+      const known = context.shared('known bases', (): KnownValues => new WeakMap());
       const frozen = { trainable: false };
       const v = context.sharedParam(
         `frod_V.${kind}`,
@@ -104,10 +105,13 @@ export const frod = definePeftMethod({
         below: width + 1,
       });
       const factors = () =>
-        layerFactors(rowsOf(hostValues(v.value), width, width), takeRows(site.dequantizedWeight()));
+        layerFactors(
+          rowsOf(hostValues(v.value, known), width, width),
+          takeRows(site.dequantizedWeight()),
+        );
       let basis: Float32Array | undefined; // what U was made from
       const makeLeft = (): Float32Array => {
-        basis = hostValues(v.value);
+        basis = hostValues(v.value, known);
         return factors().u;
       };
       const hidden = { ...frozen, saved: false };
@@ -121,7 +125,7 @@ export const frod = definePeftMethod({
       const values = context.param('frod_lambda_s_values', [count], first);
       /** U, made anew where a file brought another V; before V goes to a device. */
       const left = (): Tensor2D => {
-        const now = hostValues(v.value);
+        const now = hostValues(v.value, known);
         if (now !== basis && now.some((value, i) => value !== basis![i]))
           tf.tidy(() => u.value.assign(tf.tensor2d(makeLeft(), [outFeatures, width])));
         basis = now;
@@ -156,10 +160,10 @@ export const frod = definePeftMethod({
 });
 
 /** What a V holds, by its memory: layers share it, and a device is not read at once. */
-const known = new WeakMap<object, Float32Array>();
+type KnownValues = WeakMap<object, Float32Array>;
 
 /** Values of a tensor that was written in host memory and not yet used on a device, or seen before. */
-function hostValues(variable: Variable): Float32Array {
+function hostValues(variable: Variable, known: KnownValues): Float32Array {
   const values = known.get(variable.dataId) ?? Float32Array.from(variable.dataSync());
   known.set(variable.dataId, values);
   return values;
