@@ -52,7 +52,9 @@ export class SubspaceAllocator implements StepMemory {
   }
 
   save(): Record<string, Float32Array> {
-    const resting = [...this.#resting].map(({ a }) => [`${a.name} rests`, Float32Array.of(1)]);
+    const resting = [...this.#resting].map(
+      ({ a }) => [`${a.name} rests`, Float32Array.of(1)] as const,
+    );
     return { ...this.#importance.save(), ...Object.fromEntries(resting) };
   }
 
