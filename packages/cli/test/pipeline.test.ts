@@ -1,22 +1,16 @@
 /** Fits whose model lies on several ranks, in stages or in parts of each block. */
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { mpich, openMpi } from '../../mpi/test/mpirun.js';
+import { mpich } from '../../mpi/test/mpirun.js';
 import { peft } from './fake-terminal.js';
 import { isBaseShared, pipelineOf } from '../src/ranks/pipeline-of.js';
-import { command, completed, program, root, start } from './processes.js';
+import { command, completed, program, start } from './processes.js';
+import { adapterHash, canRunRanks, PROCESSES_MS, rankFit } from './rank-processes.js';
 import { fixture, NOUNS, tinyLlama, type TinyLlama } from './tiny-llama.js';
 
-const isCompiled = existsSync(join(root, 'packages/mpi/build/Release/peft_mpi.node'));
 const isLong = process.env['PEFT_LONG_TESTS'] === '1';
-const canRun = openMpi !== undefined && isCompiled;
-if (!canRun)
+if (!canRunRanks)
   console.log('not tried: fits in stages, which need Open MPI and the addon of @peft/mpi');
-
-/** Ranks load everything from source, on a machine that may be busy. */
-const PROCESSES_MS = 600_000;
 
 let llama: TinyLlama;
 beforeAll(() => {
@@ -24,18 +18,10 @@ beforeAll(() => {
 });
 afterAll(() => llama.remove());
 
-/** Steps of 3, 3 and 2 rows, a row at a time. */
-const fit = (output: string, ...further: string[]): string[] => [
-  ...['fit', llama.chats, '--task', 'causal-lm', '--model', llama.path, '--tune', llama.chats],
-  ...['--method', 'lora', '--batch-size', '3', '--engine', 'portable', '--quiet'],
-  ...['--set', 'env.per_gpu_batch_size=1', 'model.hf_text.max_text_len=48', 'optim.lr=1e-2'],
-  ...['--output', join(llama.folder, output), ...further],
-];
+const fit = (output: string, ...further: string[]): string[] =>
+  rankFit(llama, output, '--method', 'lora', '--quiet', ...further);
 
-const adapterOf = (output: string): string =>
-  createHash('sha256')
-    .update(readFileSync(join(llama.folder, output, 'adapter/adapter_model.safetensors')))
-    .digest('hex');
+const adapterOf = (output: string): string => adapterHash(join(llama.folder, output));
 
 const scoreOf = (out: string): number =>
   (JSON.parse(out) as { validationScore: number }).validationScore;
@@ -74,7 +60,7 @@ describe('flags of a shared base', () => {
   });
 });
 
-describe.skipIf(!canRun)('a fit of two ranks that hold the model together', () => {
+describe.skipIf(!canRunRanks)('a fit of two ranks that hold the model together', () => {
   it(
     'ends with the bytes and the score of one process, in stages and with a shared base',
     async () => {
@@ -100,7 +86,7 @@ describe.skipIf(!canRun)('a fit of two ranks that hold the model together', () =
   );
 });
 
-describe.skipIf(!canRun || !isLong)('fits in stages', () => {
+describe.skipIf(!canRunRanks || !isLong)('fits in stages', () => {
   const native = ['--engine', 'native', '--epochs', '2'];
   const nf4 = [...native, '--set', 'model.hf_text.quantization=nf4'];
 

@@ -3,19 +3,23 @@
  * the others end, nothing of them stays, and the run goes on to the bytes of one that was never
  * killed. `PEFT_KILLS` times, 50 by default, with `PEFT_LONG_TESTS=1` alone.
  */
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { randomKey, randomUniform } from '@peft/ops';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openMpi } from '../../mpi/test/mpirun.js';
 import { peft } from './fake-terminal.js';
-import { command, completed, root, start } from './processes.js';
-import { isThere, lastStep, ranksOf, treeOf } from './rank-processes.js';
+import { command, completed, start } from './processes.js';
+import {
+  adapterHash,
+  canRunRanks,
+  isThere,
+  lastStep,
+  rankFit,
+  ranksOf,
+  treeOf,
+} from './rank-processes.js';
 import { tinyLlama, type TinyLlama } from './tiny-llama.js';
 
-const isCompiled = existsSync(join(root, 'packages/mpi/build/Release/peft_mpi.node'));
 const isLong = process.env['PEFT_LONG_TESTS'] === '1';
 const KILLS = Number(process.env['PEFT_KILLS'] ?? 50);
 /** Kills of one run, before it is let through. */
@@ -30,19 +34,10 @@ beforeAll(() => {
 });
 afterAll(() => llama.remove());
 
-/** Steps of 3, 3 and 2 rows, a row at a time, with a checkpoint every few of them. */
-const fit = (output: string, ...further: string[]): string[] => [
-  ...['fit', llama.chats, '--task', 'causal-lm', '--model', llama.path, '--tune', llama.chats],
-  ...['--method', 'lora', '--batch-size', '3', '--engine', 'portable', '--epochs', '400'],
-  ...['--set', 'env.per_gpu_batch_size=1', 'model.hf_text.max_text_len=48', 'optim.lr=1e-2'],
-  ...['--quiet', '--output', output, ...further],
-];
+/** With a checkpoint every few steps. */
+const fit = (output: string, ...further: string[]): string[] =>
+  rankFit(llama, output, '--method', 'lora', '--epochs', '400', '--quiet', ...further);
 const until = (steps: number): string[] => ['--set', `optim.max_steps=${steps}`];
-
-const adapterOf = (output: string): string =>
-  createHash('sha256')
-    .update(readFileSync(join(output, 'adapter/adapter_model.safetensors')))
-    .digest('hex');
 
 /** Numbers from 0 to 1, the same each time. */
 function draws(seed: number): () => number {
@@ -84,7 +79,7 @@ async function killOnce(output: string, draw: () => number): Promise<number> {
   return sinceKill();
 }
 
-describe.skipIf(openMpi === undefined || !isCompiled || !isLong)('a fit on three ranks', () => {
+describe.skipIf(!canRunRanks || !isLong)('a fit on three ranks', () => {
   it(
     `is killed ${KILLS} times, ends within ${END_MS / 1000} s, and goes on to the same bytes`,
     async () => {
@@ -102,8 +97,8 @@ describe.skipIf(openMpi === undefined || !isCompiled || !isLong)('a fit on three
         await completed(...command, ...fit(output, ...until(steps), '--ranks', ranks, '--resume'));
         const { code, err } = await peft(...fit(alone, ...until(steps)));
         expect(code, err).toBe(0);
-        expect(adapterOf(output), `${steps} steps, the last on ${ranks} ranks`).toBe(
-          adapterOf(alone),
+        expect(adapterHash(output), `${steps} steps, the last on ${ranks} ranks`).toBe(
+          adapterHash(alone),
         );
       }
       process.stdout.write(

@@ -1,6 +1,35 @@
 /** Processes that are ranks of a fit. */
+import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+import { openMpi } from '../../mpi/test/mpirun.js';
+import { root } from './processes.js';
+import type { TinyLlama } from './tiny-llama.js';
+
+/** Ranks load everything from source, on a machine that may be busy. */
+export const PROCESSES_MS = 600_000;
+
+/** Whether this machine has what fits on ranks need: Open MPI and the addon of `@peft/mpi`. */
+export const canRunRanks =
+  openMpi !== undefined && existsSync(join(root, 'packages/mpi/build/Release/peft_mpi.node'));
+
+/** A fit of steps of 3, 3 and 2 rows, a row at a time; `output` is in the model's folder. */
+export const rankFit = (
+  { folder, path, chats }: TinyLlama,
+  output: string,
+  ...further: readonly string[]
+): string[] => [
+  ...['fit', chats, '--task', 'causal-lm', '--model', path, '--tune', chats],
+  ...['--batch-size', '3', '--engine', 'portable', '--output', resolve(folder, output)],
+  ...['--set', 'env.per_gpu_batch_size=1', 'model.hf_text.max_text_len=48', 'optim.lr=1e-2'],
+  ...further,
+];
+
+/** Of the adapter that a fit wrote. */
+export const adapterHash = (output: string): string =>
+  createHash('sha256')
+    .update(readFileSync(join(output, 'adapter/adapter_model.safetensors')))
+    .digest('hex');
 
 /** The step of the newest checkpoint of a fit's folder; 0 before the first. */
 export function lastStep(output: string): number {

@@ -1,23 +1,24 @@
 /** Fits that several processes share, started by `--ranks` and by launchers themselves. */
-import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { mpich, openMpi } from '../../mpi/test/mpirun.js';
-import { command, completed, program, root, start } from './processes.js';
-import { lastStep, ranksOf } from './rank-processes.js';
+import { command, completed, program, start } from './processes.js';
+import {
+  adapterHash,
+  canRunRanks,
+  lastStep,
+  PROCESSES_MS,
+  rankFit,
+  ranksOf,
+} from './rank-processes.js';
 import { withoutTune } from '../src/ranks/launch-ranks.js';
 import { NOUNS, tinyLlama, type TinyLlama } from './tiny-llama.js';
 
-const isCompiled = existsSync(join(root, 'packages/mpi/build/Release/peft_mpi.node'));
 const isLong = process.env['PEFT_LONG_TESTS'] === '1';
-const canRun = openMpi !== undefined && isCompiled;
-if (!canRun)
+if (!canRunRanks)
   console.log('not tried: fits on ranks, which need Open MPI and the addon of @peft/mpi');
-
-/** Ranks load everything from source, on a machine that may be busy. */
-const PROCESSES_MS = 600_000;
 
 let llama: TinyLlama;
 beforeAll(() => {
@@ -25,20 +26,11 @@ beforeAll(() => {
 });
 afterAll(() => llama.remove());
 
-/** Steps of 3, 3 and 2 rows, a row at a time. */
-const fit = (output: string, ...further: string[]): string[] => [
-  ...['fit', llama.chats, '--task', 'causal-lm', '--model', llama.path, '--tune', llama.chats],
-  ...['--batch-size', '3', '--engine', 'portable', '--output', join(llama.folder, output)],
-  ...['--set', 'env.per_gpu_batch_size=1', 'model.hf_text.max_text_len=48', 'optim.lr=1e-2'],
-  ...further,
-];
+const fit = (output: string, ...further: string[]): string[] => rankFit(llama, output, ...further);
 const lora = (output: string, ...further: string[]): string[] =>
   fit(output, '--method', 'lora', ...further);
 
-const adapterOf = (output: string): string =>
-  createHash('sha256')
-    .update(readFileSync(join(llama.folder, output, 'adapter/adapter_model.safetensors')))
-    .digest('hex');
+const adapterOf = (output: string): string => adapterHash(join(llama.folder, output));
 
 async function firstCheckpoint(output: string): Promise<void> {
   while (stepOf(output) === 0) await delay(20);
@@ -54,7 +46,7 @@ it("keeps --tune from Open MPI's mpirun", () => {
   expect(withoutTune(['fit', 'a'])).toEqual(['fit', 'a']);
 });
 
-describe.skipIf(!canRun)('a fit on 2 ranks', () => {
+describe.skipIf(!canRunRanks)('a fit on 2 ranks', () => {
   it('ends with the bytes of one process, and says everything once', async () => {
     const flags = ['--epochs', '2', '--json'];
     await completed(...command, ...lora('alone', ...flags));
@@ -67,7 +59,7 @@ describe.skipIf(!canRun)('a fit on 2 ranks', () => {
   });
 });
 
-describe.skipIf(!canRun)('doctor --mpi', () => {
+describe.skipIf(!canRunRanks)('doctor --mpi', () => {
   it('tells the library, how many ranks found each other, and how fast they talk', async () => {
     const { out, err } = await completed(...command, 'doctor', '--mpi', '--ranks', '2', '--json');
     expect(err).toBe('');
@@ -93,7 +85,7 @@ const stepsOf = (output: string): unknown[] =>
     .filter(({ type }) => type === 'step/completed')
     .map(({ step, loss, metrics }) => ({ step, loss, metrics }));
 
-describe.skipIf(!canRun || !isLong)('what is preferred, on 2 ranks', () => {
+describe.skipIf(!canRunRanks || !isLong)('what is preferred, on 2 ranks', () => {
   const rows = NOUNS.map((noun) => ({
     prompt: `Who is the ${noun}?`,
     chosen: ' A friend.',
@@ -132,7 +124,7 @@ describe.skipIf(!canRun || !isLong)('what is preferred, on 2 ranks', () => {
   );
 });
 
-describe.skipIf(!canRun || !isLong)('ranks', () => {
+describe.skipIf(!canRunRanks || !isLong)('ranks', () => {
   it.each(['lora', 'ia3_bias'])(
     'of either MPI, 2 and 4, end with the bytes of one process: %s',
     async (method) => {

@@ -1,6 +1,5 @@
 /** The recipe for Slurm, on a Slurm of this machine alone. */
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -16,7 +15,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openMpi } from '../../mpi/test/mpirun.js';
 import { completed, command, root } from './processes.js';
-import { lastStep } from './rank-processes.js';
+import { adapterHash, lastStep, PROCESSES_MS } from './rank-processes.js';
 
 const has = (program: string): boolean =>
   spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
@@ -28,8 +27,6 @@ const missing = [
 if (missing.length > 0)
   console.log(`not tried: the recipe for Slurm, which needs ${missing.join(', ')}`);
 
-/** Jobs load everything from source, on a machine that may be busy. */
-const JOBS_MS = 600_000;
 const ROWS = 64;
 
 /** Further flags of the fit: steps of four micro-batches. */
@@ -74,10 +71,7 @@ async function ended(job: string): Promise<void> {
 }
 
 const logOf = (output: string): string => readFileSync(join(work, `${output}.log`), 'utf8');
-const adapterOf = (output: string): string =>
-  createHash('sha256')
-    .update(readFileSync(join(work, output, 'adapter/adapter_model.safetensors')))
-    .digest('hex');
+const adapterOf = (output: string): string => adapterHash(join(work, output));
 
 describe.skipIf(missing.length > 0)('the recipe for Slurm', () => {
   beforeAll(() => {
@@ -98,7 +92,7 @@ describe.skipIf(missing.length > 0)('the recipe for Slurm', () => {
       SLURM_CONF: /SLURM_CONF=(.*)/.exec(stdout)![1]!,
       OMPI_MCA_rmaps_base_oversubscribe: '1',
     };
-  }, JOBS_MS);
+  }, PROCESSES_MS);
   afterAll(() => {
     loopback('stop');
     rmSync(folder, { recursive: true, force: true });
@@ -124,6 +118,6 @@ describe.skipIf(missing.length > 0)('the recipe for Slurm', () => {
       );
       expect(adapterOf('out')).toBe(adapterOf('alone'));
     },
-    JOBS_MS,
+    PROCESSES_MS,
   );
 });
