@@ -52,6 +52,42 @@ onEachBackend('differentiable', () => {
     expect(gradient).toBeAllclose(tf.mul(x, y));
   });
 
+  test('outside of a gradient only the result is left, and is no less one that can train', () => {
+    const [x, y] = [seededTensor('x', [3]), freezeTensor(seededTensor('y', [3]))];
+    const before = tf.memory().numTensors;
+    const z = differentiable<'x' | 'y'>(
+      { x, y },
+      (save, needs) => {
+        expect(needs).toEqual({ x: true, y: false });
+        const squared = tf.square(x);
+        save([squared, y]);
+        return tf.mul(squared, y);
+      },
+      () => {
+        throw new Error('nobody asked for a gradient');
+      },
+    );
+    expect(tf.memory().numTensors).toBe(before + 1);
+    expect(isFrozenTensor(z)).toBe(false);
+    expect(z).toBeAllclose(tf.mul(tf.square(x), y));
+    // what was made before the tape began is a constant on it
+    expect([
+      ...tf
+        .grad((a) => tf.mul(a, z))(x)
+        .dataSync(),
+    ]).toEqual([...z.dataSync()]);
+  });
+
+  test('a gradient may be asked for inside of an operation outside of one', () => {
+    const slope = (x: Tensor) =>
+      differentiable<'x'>(
+        { x },
+        () => tf.grad((a: Tensor) => product(a, a))(x),
+        () => ({}),
+      );
+    expect([...slope(tf.tensor1d([2, 3])).dataSync()]).toEqual([4, 6]); // (x²)′ = 2x
+  });
+
   test('a gradient that is dy itself, or the same tensor twice, may be added to others', () => {
     const sum = (x: Tensor, y: Tensor) =>
       differentiable<'x' | 'y'>(

@@ -43,9 +43,14 @@ export function differentiable<K extends string, T extends Tensor = Tensor>(
     K,
     boolean
   >;
+  if (!isTapeOn()) {
+    // what customGrad does then, without its bookkeeping, which every token would wait for
+    const value = tf.tidy(() => forward(keepsNothing, needs)) as T;
+    return wanted.length > 0 ? value : freezeTensor(value);
+  }
   // With no input on the tape customGrad only keeps what `forward` does off it.
   const run = tf.customGrad((...args: unknown[]) => {
-    const save = wanted.length > 0 ? (args.at(-1) as Save) : () => undefined;
+    const save = wanted.length > 0 ? (args.at(-1) as Save) : keepsNothing;
     return {
       value: forward(save, needs),
       gradFunc: (dy: Tensor, saved: Tensor[]) => {
@@ -58,6 +63,11 @@ export function differentiable<K extends string, T extends Tensor = Tensor>(
   const value = run(...wanted.map((name) => inputs[name]!)) as T;
   return wanted.length > 0 ? value : freezeTensor(value);
 }
+
+const keepsNothing: Save = () => undefined;
+
+/** Whether operations are recorded now; inside of one they are not. */
+const isTapeOn = (): boolean => tf.engine().isTapeOn();
 
 /**
  * In the order of `names`, each a tensor of its own: tfjs disposes of gradients one by one while it
