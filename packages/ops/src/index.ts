@@ -69,6 +69,7 @@ export { checkRows, gatherRows, scatterAddRows } from './rows/gather-rows.js';
 export { insertRows, type InsertedRows } from './rows/insert-rows.js';
 export { hasDeviceMemory, type DeviceMemory } from './tape/device-memory.js';
 export { onBackend, onHost, onHostBackend } from './tape/on-backend.js';
+export { heldValues, type HeldMemory } from './tape/held-values.js';
 export { readInScope, readValues } from './tape/read-values.js';
 export {
   gradientsOf,

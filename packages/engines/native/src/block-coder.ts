@@ -19,14 +19,14 @@ const LAYOUTS: Readonly<Record<NativeBlockType, readonly [values: number, bytes:
 
 const READ_ONLY: readonly string[] = ['Q2_K', 'Q3_K'];
 
-const isKnown = (type: string): type is NativeBlockType =>
+export const isBlockType = (type: string): type is NativeBlockType =>
   (BLOCK_TYPES as readonly string[]).includes(type);
 
 /** Reads and writes blocks on all threads; the bytes depend neither on them nor on the processor. */
 export const blockCoder = (binding: NativeBinding): BlockCoder =>
   Object.freeze<BlockCoder>({
     encode(type, values) {
-      if (!isKnown(type) || READ_ONLY.includes(type)) return undefined;
+      if (!isBlockType(type) || READ_ONLY.includes(type)) return undefined;
       const [size, blockBytes] = LAYOUTS[type];
       const blocks = values.length / size;
       const bytes = new Uint8Array(blocks * blockBytes);
@@ -34,7 +34,7 @@ export const blockCoder = (binding: NativeBinding): BlockCoder =>
       return bytes;
     },
     decode(type, bytes) {
-      if (!isKnown(type)) return undefined;
+      if (!isBlockType(type)) return undefined;
       const [size, blockBytes] = LAYOUTS[type];
       const blocks = bytes.length / blockBytes;
       const values = new Float32Array(blocks * size);

@@ -41,6 +41,11 @@ export class NativeBackend extends MathBackendCPU {
     return values;
   }
 
+  /** As `HeldMemory`; a tensor of another backend, which tfjs moves here when it reads it, is read. */
+  heldValues(tensor: TensorInfo): Float32Array | undefined {
+    return this.data.has(tensor.dataId) ? this.values(tensor) : undefined;
+  }
+
   /** A new tensor of uninitialised float32 values, and those values. */
   create(shape: readonly number[]): { readonly info: TensorInfo; readonly values: Float32Array } {
     const values = this.pool.take(shape.reduce((product, size) => product * size, 1));

@@ -19,7 +19,7 @@ import {
   type StoredDtype,
   type TensorSource,
 } from '@peft/ops';
-import { blockCoder } from './block-coder.js';
+import { blockCoder, isBlockType } from './block-coder.js';
 import { loadBinding } from './binding/load-binding.js';
 import type { NativeBinding } from './binding/native-binding.js';
 import type { WeightHandle } from './binding/weights.js';
@@ -343,12 +343,12 @@ class NativeEngine implements Engine {
         columns,
         transposed,
       );
+    const { blocks } = source; // whatever the values are read as
+    if (blocks && isBlockType(blocks.type))
+      return this.binding.weightFromBlocks(blocks.type, blocks.read(), rows, columns, transposed);
     if (format)
       return this.binding.weightFromBytes(source.read(), format, rows, columns, transposed);
-    const { blocks } = source;
-    const values =
-      (blocks && this.blocks.decode(blocks.type, blocks.read())) ??
-      decodeFloat32(source.read(), source.dtype);
+    const values = decodeFloat32(source.read(), source.dtype);
     return this.binding.weightFromBytes(
       new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
       'f32',

@@ -3,6 +3,7 @@ import { BLOCK_TYPES as PLAIN, decodeBlocks, encodeBlocks } from '@peft/hub';
 import { createNativeEngine } from '@peft/native';
 import { expect, test } from 'vitest';
 import { BLOCK_TYPES, type NativeBlockType } from '../src/binding/blocks.js';
+import type { NativeWeight } from '../src/native-weight.js';
 import { describeEachSet, randomFloats } from './addon.js';
 
 /** Rows of 256, an odd number, of kinds that a search treats differently. */
@@ -71,12 +72,27 @@ describeEachSet('blocks', (native, set) => {
     expect(wrong, `${read[wrong]} instead of ${plain[wrong]}`).toBe(-1);
   });
 
+  test.each(BLOCK_TYPES)('%s becomes a weight of the same values', (type) => {
+    const { blockBytes, blockSize } = PLAIN[type];
+    const [rows, columns] = [3, 256];
+    const bytes = new Uint8Array((rows * columns * blockBytes) / blockSize).map((_, i) => i % 61);
+    const weight = native.weightFromBlocks(type, bytes, rows, columns, false);
+    const read = new Float32Array(rows * columns);
+    native.weightDequantize(weight, read);
+    native.weightFree(weight);
+    expect(read).toEqual(decodeBlocks(PLAIN[type], bytes));
+  });
+
   test('arrays that are too short, and types without a writer, are refused', () => {
     const [f, u] = [new Float32Array(256), new Uint8Array(144)];
     expect(() => native.encodeBlocks('Q4_K', f, u, 2)).toThrow('values needs 512 elements');
     expect(() => native.encodeBlocks('Q5_K', f, u, 1)).toThrow('bytes needs 176 elements');
     expect(() => native.decodeBlocks('Q4_K', u, f, 2)).toThrow('bytes needs 288 elements');
     expect(() => native.encodeBlocks('Q2_K', f, u, 1)).toThrow('type is one that is only read');
+    expect(() => native.weightFromBlocks('Q4_K', u, 2, 256, false)).toThrow('bytes needs 288');
+    expect(() => native.weightFromBlocks('Q4_K', u, 3, 32, false)).toThrow(
+      '96 values are no whole number of blocks',
+    );
   });
 
   test('the engine has them for those who write files', () => {
@@ -86,5 +102,23 @@ describeEachSet('blocks', (native, set) => {
     expect(blocks!.encode('F16', values)).toBeUndefined();
     const bytes = encodeBlocks(PLAIN.Q6_K, values);
     expect(blocks!.decode('Q6_K', bytes)).toEqual(decodeBlocks(PLAIN.Q6_K, bytes));
+  });
+
+  test('the engine takes the blocks of a stored matrix, not its values', () => {
+    const engine = createNativeEngine({ precision: 'float32' });
+    const bytes = encodeBlocks(PLAIN.Q6_K, values);
+    const weight = engine.freeze({
+      name: 'w',
+      dtype: 'F32',
+      shape: [values.length / 256, 256],
+      byteLength: 4 * values.length,
+      blocks: { type: 'Q6_K', read: () => bytes },
+      read: () => expect.unreachable('values were read'),
+    });
+    const read = new Float32Array(values.length);
+    const { handle, engine: owner } = weight as NativeWeight;
+    owner.binding.weightDequantize(handle, read);
+    weight.dispose();
+    expect(read).toEqual(decodeBlocks(PLAIN.Q6_K, bytes));
   });
 });

@@ -80,13 +80,18 @@ export function blockCount(file: Pick<GgufFile, 'path' | 'metadata' | 'tensors'>
   throw invalidGguf(file.path, `it says ${count} blocks and holds ${file.tensors.size} tensors`);
 }
 
+interface HeadCounts {
+  readonly heads: number;
+  readonly keyValueHeads: number;
+}
+
 /** Read in whole blocks; one that is in another order in whole. */
 function sourceOf(
   file: GgufFile,
   tensor: GgufTensor,
   name: string,
   form: GgufForm | undefined,
-  heads: { readonly heads: number; readonly keyValueHeads: number },
+  heads: HeadCounts,
 ): TensorSource {
   const { type } = tensor;
   const count = tensor.shape.reduce((product, size) => product * size, 1);
@@ -98,7 +103,7 @@ function sourceOf(
     dtype: 'F32',
     shape: Object.freeze([...shape]),
     byteLength: total,
-    blocks: storedBlocks(file, tensor, form),
+    blocks: storedBlocks(file, tensor, form, heads),
     read(start = 0, length = total - start) {
       checkSpan(name, start, length, total);
       const blockBytes = 4 * type.blockSize;
@@ -112,19 +117,34 @@ function sourceOf(
   });
 }
 
-/** Those of a matrix that is stored in the order of its values. */
+/** Those of a matrix whose rows are rows of the file; in another order heads are read in whole. */
 function storedBlocks(
   file: GgufFile,
   tensor: GgufTensor,
   form: GgufForm | undefined,
+  heads: HeadCounts,
 ): StoredBlocks | undefined {
   const { type, shape } = tensor;
-  if (form !== undefined || shape.length !== 2) return undefined;
+  const isOrdered = form === undefined;
+  const isPaired = form === 'query-pairs' || form === 'key-pairs';
+  if ((!isOrdered && !isPaired) || shape.length !== 2) return undefined;
   const rowBytes = (shape[1]! / type.blockSize) * type.blockBytes;
   return {
     type: type.name,
-    read: (first = 0, rows = shape[0]! - first) =>
-      file.bytes(tensor, first * rowBytes, rows * rowBytes),
+    read(first = 0, rows = shape[0]! - first) {
+      if (isOrdered) return file.bytes(tensor, first * rowBytes, rows * rowBytes);
+      refuseUneven(file, tensor, form, heads);
+      const count = form === 'query-pairs' ? heads.heads : heads.keyValueHeads;
+      const headRows = shape[0]! / count;
+      const firstHead = Math.floor(first / headRows);
+      const inHeads = (Math.ceil((first + rows) / headRows) - firstHead) * headRows;
+      const start = firstHead * headRows;
+      const whole = file.bytes(tensor, start * rowBytes, inHeads * rowBytes);
+      return fromPairs(whole, inHeads / headRows, inHeads).subarray(
+        (first - start) * rowBytes,
+        (first - start + rows) * rowBytes,
+      );
+    },
   };
 }
 
@@ -133,7 +153,7 @@ function refuseUneven(
   { path }: GgufFile,
   { name, shape }: GgufTensor,
   form: GgufForm | undefined,
-  { heads, keyValueHeads }: { readonly heads: number; readonly keyValueHeads: number },
+  { heads, keyValueHeads }: HeadCounts,
 ): void {
   if (form !== 'query-pairs' && form !== 'key-pairs') return;
   const count = form === 'query-pairs' ? heads : keyValueHeads;
@@ -145,7 +165,7 @@ function inForm(
   values: Float32Array,
   { shape }: GgufTensor,
   form: GgufForm | undefined,
-  { heads, keyValueHeads }: { readonly heads: number; readonly keyValueHeads: number },
+  { heads, keyValueHeads }: HeadCounts,
 ): Float32Array {
   const [rows, columns = 1] = shape;
   switch (form) {

@@ -58,6 +58,14 @@ test('as a checkpoint it has the names and rows of Hugging Face, any part of the
   // a head's rows 0 … 3 are pairs (0, 2), (1, 3) of its halves
   const rows = readFloat32(store.get('model.layers.0.self_attn.q_proj.weight')!);
   expect([0, 1, 2, 3].map((row) => rows[32 * row]! / 32)).toEqual([0, 2, 1, 3]);
+  const query = store.get('model.layers.0.self_attn.q_proj.weight')!;
+  for (const [first, count] of [
+    [0, 8],
+    [1, 2],
+    [3, 3],
+    [6, 2],
+  ] as const)
+    expect(query.blocks!.read(first, count)).toEqual(query.read(128 * first, 128 * count));
   const source = store.get('model.embed_tokens.weight')!;
   const whole = source.read();
   expect(source.read(200, 77)).toEqual(whole.slice(200, 277));

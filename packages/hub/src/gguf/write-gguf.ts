@@ -25,7 +25,7 @@ export interface NewGgufTensor {
   readonly shape: readonly number[];
   /**
    * float32 values, bytes in the type, or pieces of either one behind the other, whole blocks each;
-   * made when their turn comes.
+   * made when their turn comes, and no longer read when the next piece is asked for.
    */
   readonly data: () => Float32Array | Uint8Array | Iterable<Float32Array | Uint8Array>;
 }

@@ -9,7 +9,8 @@ import { PeftError } from '@peft/errors';
 import type { Engine, FreezeOptions, FrozenWeight, TensorSource, WeightFormat } from '@peft/ops';
 import { WrappingEngine } from './wrapping-engine.js';
 
-const MOST = 2 ** 23;
+/** Some megabytes: what was read is still in the processor's cache when it is used. */
+const MOST = 2 ** 21;
 
 /**
  * An engine whose weights are read when they are used. Those that are converted, or quantised

@@ -115,6 +115,17 @@ napi_value fromBytes(const Arguments& a) {
                                  shape));
 }
 
+napi_value fromBlocks(const Arguments& a) {
+  const BlockType type = blockTypeOf(a, 0);
+  const WeightShape shape = shapeOf(a, 2);
+  const int64_t size = blockValues(type);
+  if (shape.elements() % size != 0)
+    a.fail(std::to_string(shape.elements()) + " values are no whole number of blocks");
+  const int64_t blocks = shape.elements() / size;
+  const uint8_t* bytes = a.bytes(1, "bytes", product(blocks, blockBytes(type)));
+  return wrap(a, weightFromBlocks(bytes, type, shape));
+}
+
 napi_value fromParts(const Arguments& a) {
   auto weight = std::make_unique<Weight>();
   constexpr Format kPacked[] = {Format::nf4, Format::fp4, Format::int8, Format::int4,
@@ -348,6 +359,7 @@ napi_value linearCrossEntropy(const Arguments& a) {
 void exportWeights(Exports& exports) {
   exports.push_back({"weightFromFile", call<fromFile>});
   exports.push_back({"weightFromBytes", call<fromBytes>});
+  exports.push_back({"weightFromBlocks", call<fromBlocks>});
   exports.push_back({"weightFromParts", call<fromParts>});
   exports.push_back({"weightConvert", call<convert>});
   exports.push_back({"weightInfo", call<infoOf>});

@@ -84,6 +84,15 @@ std::unique_ptr<Weight> weightFromBytes(const uint8_t* bytes, Format format, Wei
   return weight;
 }
 
+std::unique_ptr<Weight> weightFromBlocks(const uint8_t* bytes, BlockType type, WeightShape shape) {
+  auto weight = std::make_unique<Weight>();
+  weight->shape = shape;
+  weight->bytes = allocateBytes(storedBytes(Format::f32, shape.elements()));
+  decodeBlocks(type, bytes, shape.elements() / blockValues(type),
+               reinterpret_cast<float*>(weight->bytes.get()));
+  return weight;
+}
+
 void dequantizeWeight(const Weight& weight, float* out) {
   const MatrixView view = weight.view();
   const int64_t rows = weight.shape.storedRows(), columns = weight.shape.storedColumns();

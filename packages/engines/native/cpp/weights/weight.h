@@ -7,6 +7,7 @@
 
 #include "../core/matrix-view.h"
 #include "../gemm/product.h"
+#include "block-types.h"
 #include "mapped-file.h"
 
 namespace peft {
@@ -52,6 +53,8 @@ std::shared_ptr<uint8_t> allocateBytes(int64_t count);
 std::unique_ptr<Weight> weightFromFile(const std::string& path, int64_t offset, Format format,
                                        WeightShape shape);
 std::unique_ptr<Weight> weightFromBytes(const uint8_t* bytes, Format format, WeightShape shape);
+/** In float32: `bytes` are whole blocks, rows behind each other as they are stored. */
+std::unique_ptr<Weight> weightFromBlocks(const uint8_t* bytes, BlockType type, WeightShape shape);
 std::unique_ptr<Weight> convertWeight(const Weight& source, Format format, int64_t blockSize,
                                       bool doubleQuantization);
 

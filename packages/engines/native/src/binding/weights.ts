@@ -1,5 +1,6 @@
 /** Frozen weights and the products with them: cpp/binding/weights.cc. */
 import type { ConvertibleFormat, StoredOnlyFormat, WeightFormat } from '@peft/ops';
+import type { NativeBlockType } from './blocks.js';
 
 type F32 = Float32Array;
 
@@ -58,6 +59,14 @@ export interface WeightFunctions {
   weightFromBytes(
     bytes: Uint8Array,
     format: 'f32' | 'f16' | 'bf16',
+    rows: number,
+    columns: number,
+    transposed: boolean,
+  ): WeightHandle;
+  /** A float32 weight of the values in whole blocks of a GGUF file. */
+  weightFromBlocks(
+    type: NativeBlockType,
+    bytes: Uint8Array,
     rows: number,
     columns: number,
     transposed: boolean,

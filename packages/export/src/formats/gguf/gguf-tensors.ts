@@ -12,7 +12,10 @@ export interface ParameterPlace {
   readonly name: string;
   /** `[out, in]`. */
   readonly shape: readonly number[];
-  /** float32 values with the adapter folded in, in llama.cpp's order: pieces of whole rows. */
+  /**
+   * float32 values with the adapter folded in, in llama.cpp's order: pieces of whole rows, each of
+   * which counts until the next one is asked for.
+   */
   values(): Iterable<Float32Array>;
 }
 

@@ -4,28 +4,31 @@
  * (h, s, j) here, s < 2.
  */
 
+/** Values of whole rows, or the bytes of blocks that they are stored in. */
+type Rows = Float32Array | Uint8Array;
+
 /** Rows as llama.cpp has them. @param heads of the tensor. */
-export const toPairs = (values: Float32Array, heads: number, rows: number): Float32Array =>
-  reorder(values, heads, rows, (half, j, s) => [2 * j + s, s * half + j]);
+export const toPairs = <T extends Rows>(stored: T, heads: number, rows: number): T =>
+  reorder(stored, heads, rows, (half, j, s) => [2 * j + s, s * half + j]);
 
 /** Rows as Hugging Face has them. */
-export const fromPairs = (values: Float32Array, heads: number, rows: number): Float32Array =>
-  reorder(values, heads, rows, (half, j, s) => [s * half + j, 2 * j + s]);
+export const fromPairs = <T extends Rows>(stored: T, heads: number, rows: number): T =>
+  reorder(stored, heads, rows, (half, j, s) => [s * half + j, 2 * j + s]);
 
-function reorder(
-  values: Float32Array,
+function reorder<T extends Rows>(
+  stored: T,
   heads: number,
   rows: number,
   places: (half: number, j: number, s: number) => readonly [to: number, from: number],
-): Float32Array {
-  const width = values.length / rows;
+): T {
+  const width = stored.length / rows;
   const headSize = rows / heads;
-  const out = new Float32Array(values.length);
+  const out = stored.slice() as T;
   for (let head = 0; head < heads; head += 1) {
     for (let j = 0; j < headSize / 2; j += 1) {
       for (let s = 0; s < 2; s += 1) {
         const [to, from] = places(headSize / 2, j, s).map((row) => (head * headSize + row) * width);
-        out.set(values.subarray(from, from! + width), to);
+        out.set(stored.subarray(from, from! + width), to);
       }
     }
   }

@@ -116,7 +116,7 @@ export function lowRank(x: Tensor2D, { a, b, bias, scaling }: LoraMatrices): Ten
   return linear(narrow, b.value, bias && tf.mul<Tensor1D>(bias.value, scaling));
 }
 
-/** W + s·B·A, b + s·c. */
+/** W + (s·B)·A, b + s·c: the scaling is applied to the narrow matrix, as in the forward pass. */
 function mergeLowRank(
   { weight, bias }: MergedLinear,
   { a, b, bias: own, scaling }: LoraMatrices,
@@ -124,7 +124,7 @@ function mergeLowRank(
   const added = own && tf.mul<Tensor1D>(own.value, scaling);
   const merged = added && bias ? tf.add<Tensor1D>(bias, added) : (added ?? bias);
   return {
-    weight: tf.add(weight, tf.mul(tf.matMul(b.value, a.value), scaling)),
+    weight: tf.add(weight, tf.matMul(tf.mul<Tensor2D>(b.value, scaling), a.value)),
     bias: merged,
   };
 }
