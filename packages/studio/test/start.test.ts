@@ -126,14 +126,17 @@ describe('a request', () => {
       /peft fit \S+topics.csv --label topic --model \S+ --method ia3_bias --set /,
     );
     expect(answer.runFile).toContain('label: topic\n');
-    // nobody has run it: what its matrices need, at a speed that was measured
+    // nobody has run it: what its matrices and its other kernels need, at speeds that were measured
     const { time, speed } = answer.preview!;
     expect(time).toMatchObject({
       isLeast: true,
       basis: expect.stringMatching(/^an estimate: .* need [\d.]+ million operations a token/),
     });
+    const rows = 2 * trainingRows;
     const seconds =
-      (2 * trainingRows * tokens.mean * speed!.operationsPerToken) / speed!.operationsPerSecond;
+      (rows * tokens.mean * speed!.operationsPerToken) / speed!.operationsPerSecond +
+      (rows / speed!.rowsPerMicroBatch) * speed!.secondsPerMicroBatch;
+    expect(speed!.secondsPerMicroBatch).toBeGreaterThan(0);
     expect(time!.seconds).toBeCloseTo(seconds, 9);
   });
 

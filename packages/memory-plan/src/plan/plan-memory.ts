@@ -137,6 +137,8 @@ export interface MemoryPlan {
    */
   readonly pagedStateBytes: number;
   readonly activationBytes: number;
+  /** Tensors that the operations of one micro-batch make, forward and backward. */
+  readonly operations: number;
   /** Of a forward pass without gradients, when the run is scored. */
   readonly evaluationBytes: number;
   /** What an optimiser step needs beside its state. */
@@ -294,7 +296,7 @@ function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): Mem
   check.positiveInteger('memory plan', 'batch.length', batch.length);
   check.positiveInteger('memory plan', 'gradientSums', gradientSums);
   const { description, trainables, adapterBytes } = model;
-  const activationBytes = model.measure(batch, checkpointing).peakBytes;
+  const { peakBytes: activationBytes, operations } = model.measure(batch, checkpointing);
   const evaluationBytes = settings.evaluationBatch
     ? model.measureForward(settings.evaluationBatch).peakBytes
     : 0;
@@ -330,6 +332,7 @@ function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): Mem
     parameters: model.parameters,
     trainableParameters: trainable,
     ...parts,
+    operations,
     runtimeBytes,
     machine,
   };
@@ -349,13 +352,9 @@ function planFor(model: MeasuredModel, settings: RunSettings, fixed: Fixed): Mem
     };
   }
   const loadingPeakBytes = runtimeBytes + loading.most;
+  const held = runtimeBytes + weights + adapterBytes + gradientBytes + optimizerStateBytes;
   const peakBytes = Math.max(
-    runtimeBytes +
-      weights +
-      adapterBytes +
-      gradientBytes +
-      optimizerStateBytes +
-      Math.max(activationBytes, evaluationBytes, updateBytes),
+    held + Math.max(activationBytes, evaluationBytes, updateBytes),
     loadingPeakBytes,
   );
   return { ...plan, loadingPeakBytes, peakBytes, fits: peakBytes <= machine.usableBytes };

@@ -90,6 +90,13 @@ export interface PlannedBatch {
 /** Which blocks are computed again in the backward pass: all, none, or those of these numbers. */
 export type Checkpointing = boolean | ReadonlySet<number>;
 
+/** What one micro-batch takes. */
+export interface MeasuredStep {
+  readonly peakBytes: number;
+  /** Tensors that its operations make: each operation costs time, whatever its size. */
+  readonly operations: number;
+}
+
 /** A model's memory, known from its description without a weight being read. */
 export interface MeasuredModel {
   readonly description: ModelDescription;
@@ -107,9 +114,9 @@ export interface MeasuredModel {
    * The most that lives at once beside weights and adapters, in one micro-batch; tables that the
    * model keeps are in it.
    */
-  measure(batch: PlannedBatch, checkpointing: Checkpointing): { readonly peakBytes: number };
+  measure(batch: PlannedBatch, checkpointing: Checkpointing): MeasuredStep;
   /** The same of a forward pass without gradients. */
-  measureForward(batch: PlannedBatch): { readonly peakBytes: number };
+  measureForward(batch: PlannedBatch): MeasuredStep;
   dispose(): void;
 }
 
@@ -146,12 +153,12 @@ export function sizeModel(request: MeasureRequest): MeasuredModel {
         request.method &&
         model.addAdapter('plan', withoutValues(request.method), { strict: false });
       const beforeRuns = engine.backend.livingBytes;
-      const peaks = new Map<string, number>();
+      const measured = new Map<string, MeasuredStep>();
       const remembered = (
         { sequences, length, decoderLength, packed }: PlannedBatch,
         what: unknown,
-        run: () => number,
-      ): { readonly peakBytes: number } => {
+        run: () => MeasuredStep,
+      ): MeasuredStep => {
         const key = JSON.stringify([
           sequences,
           length,
@@ -160,9 +167,12 @@ export function sizeModel(request: MeasureRequest): MeasuredModel {
           packed && [[...packed.offsets], [...packed.inputIds]],
           what,
         ]);
-        const peakBytes = peaks.get(key) ?? onBackend(engine.backendName, run) - beforeRuns;
-        peaks.set(key, peakBytes);
-        return { peakBytes };
+        const known = measured.get(key);
+        if (known) return known;
+        const { peakBytes, operations } = onBackend(engine.backendName, run);
+        const step = { peakBytes: peakBytes - beforeRuns, operations };
+        measured.set(key, step);
+        return step;
       };
       const replaced = [...(adapter?.replaced.values() ?? [])].reduce(
         (sum, weight) => sum + (weight as SizingWeight).residentBytes,
@@ -209,7 +219,7 @@ function measure(
   request: MeasureRequest,
   planned: PlannedBatch,
   checkpointing: Checkpointing,
-): number {
+): MeasuredStep {
   const variables = model.trainables().map(({ value }) => value);
   if (variables.length === 0) return measureForward(model, engine, request, planned);
   const { stage } = request;
@@ -224,7 +234,7 @@ function measureForward(
   engine: SizingEngine,
   request: MeasureRequest,
   planned: PlannedBatch,
-): number {
+): MeasuredStep {
   const run = lossOf(model, request, planned, {});
   return peakOf(engine, () => tf.tidy(() => void runStage(() => run(stageInput(request.stage)))));
 }
@@ -289,12 +299,12 @@ function lossOf(
     loss.call(task, forward.call(task, model, batch, { ...options, stageInput: input }), batch);
 }
 
-function peakOf({ backend }: SizingEngine, run: () => void): number {
+function peakOf({ backend }: SizingEngine, run: () => void): MeasuredStep {
   backend.resetPeak();
   run();
-  const { peakBytes } = backend;
+  const { peakBytes, operations } = backend;
   backend.resetPeak();
-  return peakBytes;
+  return { peakBytes, operations };
 }
 
 /** As the training loop does it. */

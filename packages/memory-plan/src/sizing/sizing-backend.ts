@@ -26,6 +26,12 @@ export class SizingBackend extends tf.KernelBackend {
   #zeros = new ArrayBuffer(0);
   #livingBytes = 0;
   #peakBytes = 0;
+  #operations = 0;
+
+  /** Tensors that operations made since the peak was reset; another shape of the same is none. */
+  get operations(): number {
+    return this.#operations;
+  }
 
   get livingBytes(): number {
     return this.#livingBytes;
@@ -38,12 +44,14 @@ export class SizingBackend extends tf.KernelBackend {
   /** Starts the peak anew from what lives now, and lets go of the zeros that were read. */
   resetPeak(): void {
     this.#peakBytes = this.#livingBytes;
+    this.#operations = 0;
     this.#zeros = new ArrayBuffer(0);
   }
 
   /** A new tensor of that size. */
   create(shape: readonly number[], dtype: DataType = 'float32'): TensorInfo {
     const dataId = {};
+    this.#operations += 1;
     this.#keep(dataId, shape, dtype, 1);
     return { dataId, shape: [...shape], dtype };
   }

@@ -23,7 +23,14 @@ usePortableEngine((active) => (engine = active));
 
 it('counts two operations a weight and pass, and measures what the engine does of them', async () => {
   const before = tf.memory().numTensors;
-  const how = { format: 'f32', rows: 8, isCheckpointed: false, isWhole: false } as const;
+  const how = {
+    format: 'f32',
+    rows: 8,
+    rowsPerMicroBatch: 2,
+    isCheckpointed: false,
+    isWhole: false,
+    kernels: 100,
+  } as const;
   const estimateOf = (kind: 'causal-lm' | 'none', changes = {}) =>
     estimateSpeed(describeModel(llama, llama.parseConfig(CONFIG), { kind }), engine, {
       ...how,
@@ -38,5 +45,14 @@ it('counts two operations a weight and pass, and measures what the engine does o
   // no machine does a product of 8 × 64 × 64 in no time, nor takes a second for it
   expect(operationsPerSecond).toBeGreaterThan(4 * 8 * 64 * 64);
   expect(operationsPerSecond).toBeLessThan(1e14);
+  // each of its kernels takes the same, some time and no second
+  const { secondsPerMicroBatch, rowsPerMicroBatch } = await estimateOf('none');
+  expect(rowsPerMicroBatch).toBe(2);
+  expect(secondsPerMicroBatch).toBeGreaterThan(100 * 1e-7);
+  expect(secondsPerMicroBatch).toBeLessThan(100);
+  expect((await estimateOf('none', { kernels: 300 })).secondsPerMicroBatch).toBeCloseTo(
+    3 * secondsPerMicroBatch,
+    12,
+  );
   expect(tf.memory().numTensors).toBe(before);
 });

@@ -93,15 +93,18 @@ async function speedOf(
   engine: Engine,
 ): Promise<SpeedEstimate | undefined> {
   const { settings, checkpointing } = memory;
+  const { microBatchSize } = runSizes(settings);
   const lengths = Array.from(examples.data.lengths);
   const tokens = lengths.reduce((sum, length) => sum + length, 0);
   try {
     return await estimateSpeed(describeBase(base, data.task.head(settings)), engine, {
       format:
         quantizationOf(settings)?.format ?? (engine.precision === 'bfloat16' ? 'bf16' : 'f32'),
-      rows: (tokens / lengths.length) * runSizes(settings).microBatchSize,
+      rows: (tokens / lengths.length) * microBatchSize,
+      rowsPerMicroBatch: microBatchSize,
       isCheckpointed: typeof checkpointing === 'object' ? checkpointing.size > 0 : !!checkpointing,
       isWhole: spec.name === fullFineTuning().name,
+      kernels: memory.plan?.operations ?? 0,
     });
   } catch (error) {
     if (error instanceof PeftError && error.code === 'PEFT_WEIGHT_FORMAT') return undefined;

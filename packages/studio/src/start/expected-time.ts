@@ -33,13 +33,16 @@ export async function expectedTime(
     return { seconds: (tokens.mean * rows) / speed, basis: `at the speed of ${id}` };
   }
   if (!estimate) return undefined;
-  const { operationsPerToken, operationsPerSecond } = estimate;
+  const { operationsPerToken, operationsPerSecond, secondsPerMicroBatch } = estimate;
   return {
-    seconds: (tokens.mean * rows * operationsPerToken) / operationsPerSecond,
+    seconds:
+      (tokens.mean * rows * operationsPerToken) / operationsPerSecond +
+      (rows / estimate.rowsPerMicroBatch) * secondsPerMicroBatch,
     basis:
       `an estimate: no run of this model was seen here yet. Its matrices need ` +
       `${inWords(operationsPerToken)} operations a token, of which this engine did ` +
-      `${inWords(operationsPerSecond)} a second just now; all else comes on top`,
+      `${inWords(operationsPerSecond)} a second just now; all else of a micro-batch takes ` +
+      `${milliseconds(secondsPerMicroBatch)} at least`,
     isLeast: true,
   };
 }
@@ -54,6 +57,8 @@ function inWords(count: number): string {
   ).find(([least]) => count >= least) ?? [1e6, 'million'];
   return `${Number((count / size).toPrecision(2))} ${name}`;
 }
+
+const milliseconds = (seconds: number): string => `${Number((seconds * 1e3).toPrecision(2))} ms`;
 
 function median(values: readonly (number | null)[]): number | undefined {
   const sorted = values.filter((value) => value !== null).sort((a, b) => a - b);
