@@ -37,7 +37,7 @@ test('a classifier tells the tasks of its rows apart, saved and loaded, and refu
   const path = join(folder, 'poly');
   const predictor = classifier({
     path,
-    hyperparameters: { 'optim.max_epochs': 2, 'optim.lr': 5e-2 },
+    hyperparameters: { 'optim.max_epochs': 12, 'optim.lr': 5e-2 },
   });
   const fit = { textColumns: ['text'], method: poly({ ...TASKS, initWeights: false }) };
   await fitted(predictor, rows, fit);
