@@ -38,6 +38,14 @@ export interface Checks {
   probability(owner: string, field: string, value: unknown): asserts value is number;
   boolean(owner: string, field: string, value: unknown): asserts value is boolean;
   string(owner: string, field: string, value: unknown): asserts value is string;
+  /** An object of values by names, no list. */
+  record(
+    owner: string,
+    field: string,
+    value: unknown,
+  ): asserts value is Readonly<Record<string, unknown>>;
+  /** A list of texts, none of them empty. */
+  strings(owner: string, field: string, value: unknown): asserts value is readonly string[];
   /** @param otherNames what to do, by names (in lower case) that others have for one of them. */
   oneOf<const T extends string>(
     owner: string,
@@ -81,6 +89,21 @@ export const check: Checks = {
   },
   string(owner: string, field: string, value: unknown): asserts value is string {
     if (typeof value !== 'string') fail(owner, field, 'a string', value);
+  },
+  /** An object of values by names, no list. */
+  record(
+    owner: string,
+    field: string,
+    value: unknown,
+  ): asserts value is Readonly<Record<string, unknown>> {
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      fail(owner, field, 'an object of values by names', value);
+  },
+  /** A list of texts, none of them empty. */
+  strings(owner: string, field: string, value: unknown): asserts value is readonly string[] {
+    const areTexts =
+      Array.isArray(value) && value.every((item) => typeof item === 'string' && item !== '');
+    if (!areTexts) fail(owner, field, 'a list of strings', value);
   },
   oneOf<const T extends string>(
     owner: string,

@@ -242,6 +242,9 @@ describe('nonsense is refused by field and value', () => {
     ).toMatch(
       /^PEFT_MODEL_CONFIG Llama: config.json: rope_scaling must be a supported kind .*\n {2}hint: .* one of default, linear/,
     );
+    expect(() =>
+      llama.parseConfig({ model_type: 'llama', ...small, partial_rotary_factor: 1e7 }),
+    ).toThrow('partial_rotary_factor');
     expect(
       messageOf(() =>
         llama.parseConfig({

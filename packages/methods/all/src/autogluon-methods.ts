@@ -14,7 +14,7 @@ import {
   type ModelDescription,
   type TargetSelection,
 } from '@peft/core';
-import { check, PeftError, show } from '@peft/errors';
+import { check, PeftError } from '@peft/errors';
 import { ia3 } from '@peft/ia3';
 import { lora } from '@peft/lora';
 
@@ -191,25 +191,22 @@ function withOptionalSites(spec: MethodSpec): MethodSpec {
  * layer's own name.
  */
 function layerPattern(filter: readonly string[], moduleFilter: readonly string[] | null): string {
-  const own = filter.map((pattern) => oneOf('filter', pattern, '[^.]*')).join('|');
+  check.strings('optim.lora', 'filter', filter);
+  if (moduleFilter !== null) check.strings('optim.lora', 'module_filter', moduleFilter);
+  const own = filter.map((pattern) => wholePattern(pattern, '[^.]*')).join('|');
   if (own === '')
     throw new PeftError(
       'PEFT_CONFIG_INVALID',
       'optim.lora.filter must name at least one layer, got [].',
     );
   const around = moduleFilter?.length
-    ? `(?:${moduleFilter.map((pattern) => oneOf('module_filter', pattern, '.*')).join('|')})\\.`
+    ? `(?:${moduleFilter.map((pattern) => wholePattern(pattern, '.*')).join('|')})\\.`
     : '(?:.*\\.)?';
   return `${around}(?:${own})`;
 }
 
 /** A pattern that matches from the start of a text, as one for the whole text. */
-function oneOf(field: string, pattern: string, rest: string): string {
-  if (typeof pattern !== 'string' || pattern === '')
-    throw new PeftError(
-      'PEFT_CONFIG_INVALID',
-      `optim.lora.${field} must hold regular expressions, got ${show(pattern)}.`,
-    );
+function wholePattern(pattern: string, rest: string): string {
   const body = pattern.replace(/^\^/, '');
   return body.endsWith('$') && !body.endsWith('\\$') ? body.slice(0, -1) : `${body}${rest}`;
 }

@@ -149,6 +149,8 @@ export function parseLoraConfig(input: Partial<LoraConfig>): LoraConfig {
       'lora: gating goes with plain LoRA alone, without dora, loraBias and rankStabilized.',
       { hint: 'leave out one of them' },
     );
+  check.record('lora', 'rankPattern', rankPattern);
+  check.record('lora', 'alphaPattern', alphaPattern);
   for (const [key, value] of Object.entries(rankPattern))
     check.positiveInteger('lora', `rankPattern[${JSON.stringify(key)}]`, value);
   for (const [key, value] of Object.entries(alphaPattern))
@@ -235,9 +237,11 @@ function checkVariants(input: Partial<LoraConfig>): void {
       `lora: ${own[0]!} goes with plain LoRA alone, got ${[...own.slice(1), ...more].join(', ')}, too.`,
       { hint: 'leave out one of them' },
     );
-  if (invocationTokens) {
-    const areIds = invocationTokens.every((id) => Number.isInteger(id) && id >= 0);
-    if (invocationTokens.length === 0 || !areIds)
+  if (invocationTokens !== undefined) {
+    const areIds =
+      Array.isArray(invocationTokens) &&
+      invocationTokens.every((id) => Number.isInteger(id) && (id as number) >= 0);
+    if (!areIds || invocationTokens.length === 0)
       throw new PeftError(
         'PEFT_CONFIG_INVALID',
         `lora: invocationTokens must be a list of token ids, got ${show(invocationTokens)}.`,

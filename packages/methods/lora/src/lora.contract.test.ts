@@ -169,6 +169,10 @@ describePeftMethod(lora, [{ title: 'by default' }, ...(isLong ? FORMS : onShapes
       message: 'lora: invocationTokens must be a list of token ids, got [].',
     },
     {
+      options: { rankPattern: null as never },
+      message: 'lora: rankPattern must be an object of values by names, got null.',
+    },
+    {
       options: { invocationTokens: [3], dora: true },
       message: 'lora: invocationTokens goes with plain LoRA alone, got dora, too.',
     },

@@ -61,6 +61,8 @@ export function parseLycorisConfig(owner: string, input: Partial<LycorisConfig>)
   check.probability(owner, 'rankDropout', rankDropout);
   check.probability(owner, 'moduleDropout', moduleDropout);
   check.boolean(owner, 'initWeights', initWeights);
+  check.record(owner, 'rankPattern', rankPattern);
+  check.record(owner, 'alphaPattern', alphaPattern);
   for (const [key, value] of Object.entries(rankPattern))
     check.positiveInteger(owner, `rankPattern[${JSON.stringify(key)}]`, value);
   for (const [key, value] of Object.entries(alphaPattern))

@@ -44,10 +44,12 @@ export function parseRope(
       ? value
       : config.refuse(key, value, 'a number > 0');
   };
+  const share = number('partial_rotary_factor', partial);
+  if (share > 1) config.refuse('partial_rotary_factor', share, 'a share of at most 1');
   const rope: RopeConfig = {
     theta: number('rope_theta', theta),
     scaling: Object.keys(values).length ? scalingOf(json, values) : undefined,
-    partial: number('partial_rotary_factor', partial),
+    partial: share,
   };
   try {
     ropeFrequencies({
