@@ -15,6 +15,7 @@ import { addPredictions } from './api/predictions.js';
 import { addRerank } from './api/rerank.js';
 import { addSageMaker } from './api/sagemaker.js';
 import { addState } from './api/state.js';
+import { listenOn } from './http/addresses.js';
 import { ApiError, apiErrorOf, errorBody } from './http/api-error.js';
 import { authorize } from './http/authorize.js';
 import { Metrics } from './http/metrics.js';
@@ -188,24 +189,7 @@ async function listening(
   server.requestTimeout = requestTimeoutMs;
   server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
   server.maxConnections = MAX_CONNECTIONS;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) =>
-      reject(
-        new PeftError(
-          'PEFT_SERVER_ADDRESS',
-          `server: cannot listen on ${host}:${port}: ${cause.message}.`,
-          {
-            hint:
-              cause.code === 'EADDRINUSE'
-                ? 'another program listens there: choose another port, or 0 for a free one'
-                : 'give an address of this machine: 127.0.0.1, or 0.0.0.0 for all of them',
-            cause,
-          },
-        ),
-      ),
-    );
-    server.listen(port, host, resolve);
-  });
+  await listenOn(server, host, port);
   return server;
 }
 

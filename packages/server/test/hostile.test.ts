@@ -2,7 +2,7 @@
 import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createServer, type PeftServer } from '../src/index.js';
+import { createServer, requireFreeAddress, type PeftServer } from '../src/index.js';
 import { LLAMA } from './served-fixture.js';
 
 const MAX_BODY_BYTES = 20_000;
@@ -208,6 +208,9 @@ test('a server that ends lets running texts end, and takes no more', async () =>
 test('an address that is taken, and a second one, are named errors', async () => {
   const refusal = { code: 'PEFT_SERVER_ADDRESS' };
   await expect(server.listen({ port: 0 })).rejects.toMatchObject(refusal);
+  await expect(requireFreeAddress({ port: Number(url.port) })).rejects.toMatchObject(refusal);
+  await expect(requireFreeAddress({ host: '192.0.2.1' })).rejects.toMatchObject(refusal);
+  await requireFreeAddress({ port: 0 });
   const other = await createServer({ model: LLAMA, engine: 'portable' });
   await expect(other.listen({ port: Number(url.port) })).rejects.toMatchObject(refusal);
   await other.close();

@@ -2,7 +2,12 @@
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { PeftError, show } from '@peft/errors';
-import { createServer, type PeftServer, type ServerOptions } from '@peft/server';
+import {
+  createServer,
+  requireFreeAddress,
+  type PeftServer,
+  type ServerOptions,
+} from '@peft/server';
 import { addEngineFlags, type EngineFlags } from '../options/engine-flags.js';
 import { nonNegativeInteger, positiveInteger } from '../options/numbers.js';
 import {
@@ -94,6 +99,7 @@ async function serve(model: string, flags: ServeFlags, terminal: Terminal): Prom
     ...serverOptions(model, flags, (line) => terminal.out(line)),
     signal: terminal.signal,
   };
+  await requireFreeAddress({ host: flags.host, port }); // loading may take minutes
   terminal.err(`loading ${model}`);
   const server = await createServer(options);
   try {

@@ -13,6 +13,7 @@ export function createExportProgress(terminal: Terminal): {
     let last = -1;
     return {
       show({ doneBytes, totalBytes }) {
+        if (totalBytes <= 1) return; // a writer that does not know
         const tenth = Math.floor((10 * doneBytes) / Math.max(totalBytes, 1));
         if (tenth !== last)
           terminal.err(

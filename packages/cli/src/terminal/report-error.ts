@@ -2,6 +2,7 @@
 import { CommanderError } from 'commander';
 import { PeftError } from '@peft/errors';
 import { RanksEnded } from '../ranks/launch-ranks.js';
+import { systemError } from './system-error.js';
 import { StopSignal, type Terminal } from './terminal.js';
 
 /**
@@ -18,7 +19,7 @@ export function reportError(error: unknown, terminal: Terminal, asJson: boolean)
   }
   const code =
     error instanceof PeftError ? error.code : ((error as { code?: string }).code ?? 'ERROR');
-  const message = error instanceof Error ? error.message : String(error);
+  const message = systemError(error) ?? (error instanceof Error ? error.message : String(error));
   if (asJson) terminal.out(JSON.stringify({ error: { code, message } }));
   terminal.err(`error ${code}: ${message}`);
   if (!(error instanceof PeftError) && process.env['PEFT_STACK'] && error instanceof Error)

@@ -144,7 +144,9 @@ export async function refuseFull(path: string): Promise<void> {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return;
     if (code !== 'ENOTDIR') throw error;
-    entries = [basename(path)];
+    throw new PeftError('PEFT_FOLDER_NOT_EMPTY', `hub: ${resolve(path)} exists already.`, {
+      hint: 'Choose another name, or remove it.',
+    });
   }
   if (entries.length > 0)
     throw new PeftError(
