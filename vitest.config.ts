@@ -18,7 +18,11 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     globalSetup: ['./tools/test-setup/quick-model.ts'],
-    setupFiles: ['./tools/test-setup/typed-array-equality.ts', './tools/test-setup/cpu-backend.ts'],
+    setupFiles: [
+      './tools/test-setup/typed-array-equality.ts',
+      './tools/test-setup/cpu-backend.ts',
+      './tools/test-setup/known-driver.ts',
+    ],
     pool: 'forks',
     maxWorkers: 2,
     // A process reads the packages once for all its files: a third of the time of the whole.

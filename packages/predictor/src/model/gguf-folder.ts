@@ -25,7 +25,7 @@ export async function ggufFolder(path: string): Promise<string> {
   const key = `${resolve(path)} ${size} ${mtimeMs}`;
   const known = made.get(key);
   if (known !== undefined) return known;
-  if (made.size === 0) removeLeftOver();
+  removeLeftOver();
   const folder = await mkdtemp(join(tmpdir(), `${prefix()}${process.pid}-`));
   try {
     await writeGgufModelFiles(path, folder);

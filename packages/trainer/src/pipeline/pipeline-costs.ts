@@ -31,8 +31,9 @@ export interface PipelineCosts {
  *
  *   (m + S − 1)·max(b·t, c) + 2·(S − 1)·c + e
  *
- * where e is the exchange of gradients of `rankCosts`: states travel while others are computed,
- * except those that fill and drain the pipeline. The bubble is (S − 1) / (m + S − 1), the efficiency
+ * where e is the exchange of gradients of `rankCosts`, all of it between stages, and what it leaves
+ * after the last backward pass without them: states travel while others are computed, except those
+ * that fill and drain the pipeline. The bubble is (S − 1) / (m + S − 1), the efficiency
  * M·t / (N·step).
  */
 export function pipelineCosts({
@@ -42,7 +43,7 @@ export function pipelineCosts({
   ...plan
 }: PipelinePlan): PipelineCosts {
   const { ranks, microBatches, microBatchSeconds, bytesPerSecond, latencySeconds } = plan;
-  const { bytesPerStep, exchangeSeconds } = rankCosts(plan);
+  const { bytesPerStep, exchangeSeconds, waitSeconds } = rankCosts(plan);
   const tree = sumTree(new Array<number>(microBatches).fill(1), 'pairwise');
   const own = Math.max(...sharesOf(dealSum(tree, ranks / stages)).map(({ node }) => node.tokens));
   const waits = stages - 1;
@@ -50,7 +51,7 @@ export function pipelineCosts({
   const stepSeconds =
     (own + waits) * Math.max(largestStage * microBatchSeconds, waits > 0 ? stateSeconds : 0) +
     2 * waits * stateSeconds +
-    exchangeSeconds;
+    (waits > 0 ? exchangeSeconds : waitSeconds);
   return {
     // a stage in the middle sends forwards and backwards
     stateBytesPerStep: own * stateBytes * Math.min(2, waits),
