@@ -186,6 +186,11 @@ describe.skipIf(!CHROMIUM)('the page in Chromium', () => {
     await page.getByText('Drop a table here').waitFor();
     await dropTable('chats.jsonl', chats.join('\n'));
     await page.getByText('8 rows').waitFor();
+    // a preview that was given up for one that came out of turn is asked for again
+    const problem = { code: 'PEFT_STUDIO_THREAD', message: 'given up' };
+    await page.route('**/api/preview', (route) => route.fulfill({ json: { problem } }), {
+      times: 2,
+    });
     await fill('#model', model);
     const example = page.locator('pre[aria-label="Example 1"]');
     await example.waitFor();

@@ -5,6 +5,12 @@ import { type ApiFailure, post } from '../state/api.js';
 
 /** Time without a change before it is asked. */
 const PAUSE_MS = 350;
+/**
+ * How often it is asked again when it was given up for another request: one that this page took back
+ * may come to the studio after its successor, and a second page may ask as well.
+ */
+const TRIES = 10;
+const GIVEN_UP = 'PEFT_STUDIO_THREAD';
 
 export interface PreviewState {
   /** The last answer, which may be of an earlier request while `isLooking`. */
@@ -24,20 +30,23 @@ export function usePreview(request: Readonly<Record<string, unknown>>): PreviewS
     }
     const controller = new AbortController();
     setIsLooking(true);
-    const timer = setTimeout(() => {
-      post<PreviewAnswer>('/api/preview', { request }, controller.signal).then(
-        (given) => {
-          setAnswer(given);
-          setIsLooking(false);
-        },
-        (failure: Error) => {
-          if (controller.signal.aborted) return;
-          const { code = 'PEFT_STUDIO', hint } = failure as Partial<ApiFailure>;
-          setAnswer({ problem: { code, message: failure.message, hint } });
-          setIsLooking(false);
-        },
-      );
-    }, PAUSE_MS);
+    let timer: ReturnType<typeof setTimeout>;
+    const askSoon = (tries: number): void => {
+      timer = setTimeout(() => {
+        void post<PreviewAnswer>('/api/preview', { request }, controller.signal)
+          .catch((failure: Error): PreviewAnswer => {
+            const { code = 'PEFT_STUDIO', hint } = failure as Partial<ApiFailure>;
+            return { problem: { code, message: failure.message, hint } };
+          })
+          .then((given) => {
+            if (controller.signal.aborted) return;
+            if (given.problem?.code === GIVEN_UP && tries > 1) return askSoon(tries - 1);
+            setAnswer(given);
+            setIsLooking(false);
+          });
+      }, PAUSE_MS);
+    };
+    askSoon(TRIES);
     return () => {
       clearTimeout(timer);
       controller.abort();
