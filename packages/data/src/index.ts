@@ -85,6 +85,7 @@ export { CHAT_TEMPLATES, chatTemplateSource } from './chat/named-templates.js';
 export {
   instructionConversation,
   readConversation,
+  spellsConversation,
   readTools,
   type Conversation,
 } from './chat/read-conversation.js';

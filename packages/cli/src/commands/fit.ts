@@ -1,5 +1,5 @@
 /** `peft fit`: fine-tunes a model on a file of examples and saves it. */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Command } from 'commander';
 import type { Module, TrainEvent } from '@peft/core';
@@ -292,13 +292,12 @@ const mlflowOf = ({ mlflow }: FitInput, output: string): MlflowLog | undefined =
       });
 
 /** What tells and makes up the adapter, of the files of a saved predictor. */
-const filesIn = (output: string): string[] =>
-  [
-    RUN_FILE,
-    'predictor.json',
-    'adapter/adapter_config.json',
-    'adapter/adapter_model.safetensors',
-  ].filter((path) => existsSync(join(output, path)));
+const filesIn = (output: string): string[] => [
+  ...[RUN_FILE, 'predictor.json'].filter((path) => existsSync(join(output, path))),
+  ...(existsSync(join(output, 'adapter')) ? readdirSync(join(output, 'adapter')) : []).map(
+    (name) => `adapter/${name}`,
+  ),
+];
 
 const settingsIn = (file: string): JsonObject =>
   (readJsonObject(file)?.['settings'] ?? {}) as JsonObject;

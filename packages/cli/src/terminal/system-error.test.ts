@@ -27,8 +27,13 @@ it('says in words what was refused, and where', async () => {
 
 it('names the folder of a file that was not complete yet', () => {
   const path = '/models/.x.gguf.15993-c6de2f76.tmp';
-  const error = Object.assign(new Error('EACCES'), { code: 'EACCES', path });
+  const error = Object.assign(new Error('EACCES'), { code: 'EACCES', path, syscall: 'open' });
   expect(systemError(error)).toContain('/models: permission denied.');
+});
+
+it('says so of a file that is open, too', () => {
+  const error = Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', syscall: 'write' });
+  expect(systemError(error)).toContain('write: the disk is full.');
 });
 
 it('leaves other errors alone', () => {

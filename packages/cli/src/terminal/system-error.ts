@@ -33,9 +33,10 @@ const INCOMPLETE = /^\.(.+)\.\d+-[\da-f]{8}\.tmp$/;
 /** The refusal in words, with the path that it is about; undefined for another kind of error. */
 export function systemError(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
-  const { code, path } = error as NodeJS.ErrnoException;
-  const refusal = code === undefined || path === undefined ? undefined : REFUSALS[code];
+  const { code, path, syscall } = error as NodeJS.ErrnoException;
+  const refusal = code === undefined || syscall === undefined ? undefined : REFUSALS[code];
   if (!refusal) return undefined;
-  const place = INCOMPLETE.test(basename(path!)) ? dirname(path!) : path!;
-  return `${place}: ${refusal.problem}.\n  hint: ${refusal.hint}`;
+  const told = `${refusal.problem}.\n  hint: ${refusal.hint}`;
+  if (path === undefined) return `${syscall}: ${told}`; // of a file that is open
+  return `${INCOMPLETE.test(basename(path)) ? dirname(path) : path}: ${told}`;
 }

@@ -84,6 +84,7 @@ describe('conversations', () => {
         { role: 'assistant', content: 'c', weight: 1 },
         { from: 'gpt', value: 'd', train: false },
         { from: 'gpt', value: 'e', train: true },
+        { role: 'assistant', content: 'f', weight: 1, train: false },
       ]).map(({ content, weight }) => [content, weight]),
     ).toEqual([
       ['a', undefined],
@@ -91,6 +92,7 @@ describe('conversations', () => {
       ['c', undefined],
       ['d', 0],
       ['e', undefined],
+      ['f', 0],
     ]);
     expect(() => read([{ role: 'assistant', content: 'a', weight: 0.5 }])).toThrow(
       'weight or train of turn 0 of row 3 must be 0 or 1, true or false, got 0.5.',

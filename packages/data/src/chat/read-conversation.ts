@@ -52,6 +52,16 @@ export function readConversation(cell: unknown, place: string): ChatMessage[] {
   return list.map((item, turn) => readMessage(item, `turn ${turn} of ${place}`));
 }
 
+/** Whether a text spells a list of messages, as JSON or as Python's. */
+export function spellsConversation(text: string): boolean {
+  if (!/^\s*\[\s*\{/.test(text)) return false;
+  const list = parsed(text);
+  return (
+    Array.isArray(list) &&
+    list.every((item) => item instanceof Object && ('role' in item || 'from' in item))
+  );
+}
+
 /**
  * The tools of a cell: a list, or JSON in a text; undefined for a missing one.
  * @throws PEFT_DATA_INVALID
@@ -110,7 +120,7 @@ function readMessage(item: unknown, place: string): ChatMessage {
         `${Object.keys(item).map(show).join(', ')}.`,
       'give it a text as content, or remove it',
     );
-  const isLeftOut = notLearnt(weight ?? train ?? undefined, role, place);
+  const isLeftOut = [weight, train].some((mark) => notLearnt(mark ?? undefined, role, place));
   return { role, content, ...others, ...(isLeftOut ? { weight: 0 } : {}) };
 }
 

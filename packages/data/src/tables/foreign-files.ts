@@ -1,11 +1,13 @@
-/** Files that are no text, or no table, by what they begin with. */
-import { unreadable } from './read-options.js';
-import type { PeftError } from '@peft/errors';
+/** Files that are no table of the format they are read as, by what they begin with. */
+import { readBytes } from './read-bytes.js';
+import { unreadable, type TableFormat } from './read-options.js';
 
 interface ForeignFile {
   readonly start: string | RegExp;
   readonly what: string;
   readonly hint: string;
+  /** The format that may begin so. */
+  readonly except?: TableFormat;
 }
 
 const UNPACK = 'Unpack it and give the file inside.';
@@ -27,10 +29,11 @@ const FOREIGN_FILES: readonly ForeignFile[] = [
     start: 'PAR1',
     what: 'this is a Parquet file, not text.',
     hint: 'Rename it to .parquet.',
+    except: 'parquet',
   },
   { start: '\x28\xb5\x2f\xfd', what: 'this is packed by zstd.', hint: UNPACK },
   { start: '\xfd7zXZ\x00', what: 'this is packed by xz.', hint: UNPACK },
-  { start: 'BZh', what: 'this is packed by bzip2.', hint: UNPACK },
+  { start: /^BZh[1-9]1AY&SY/, what: 'this is packed by bzip2.', hint: UNPACK },
   { start: 'ARROW1', what: 'this is an Arrow file, not text.', hint: 'Save it as Parquet.' },
   {
     start: 'SQLite format 3\0',
@@ -47,19 +50,24 @@ const FOREIGN_FILES: readonly ForeignFile[] = [
     start: /^\s*<(?:!doctype\s+html|html)[\s>]/i,
     what: 'this is a web page, not a table.',
     hint: 'The download went to a page (of a login, or of an error); download the file itself.',
+    except: 'text', // pages are texts, too
   },
 ];
 
 /** Bytes that are looked at. */
 const LOOKED_AT = 256;
 
-/** What a file is that begins with these bytes, if it is certainly no text or no table. */
-export function foreignFile(path: string, bytes: Uint8Array): PeftError | undefined {
-  const text = Buffer.from(bytes.subarray(0, LOOKED_AT))
-    .toString('latin1')
-    .replace(/^\xef\xbb\xbf/, '');
-  const found = FOREIGN_FILES.find(({ start }) =>
-    typeof start === 'string' ? text.startsWith(start) : start.test(text),
+/** @throws PEFT_TABLE_UNREADABLE for a file of another kind, which is named */
+export async function refuseForeign(path: string, format: TableFormat): Promise<void> {
+  const text = (await startOf(path)).toString('latin1').replace(/^\xef\xbb\xbf/, '');
+  const found = FOREIGN_FILES.find(
+    ({ start, except }) =>
+      except !== format && (typeof start === 'string' ? text.startsWith(start) : start.test(text)),
   );
-  return found && unreadable(path, found.what, { hint: found.hint });
+  if (found) throw unreadable(path, found.what, { hint: found.hint });
+}
+
+async function startOf(path: string): Promise<Buffer> {
+  for await (const bytes of readBytes(path)) return Buffer.from(bytes.subarray(0, LOOKED_AT));
+  return Buffer.alloc(0);
 }

@@ -27,7 +27,7 @@ export function rowsOfJson(parsed: unknown, path: string): JsonRows {
     const { columns, data } = parsed;
     if (isTexts(columns) && isArrays(data)) {
       const unread = Object.keys(parsed).filter(
-        (key) => !['columns', 'data', 'index', 'schema'].includes(key),
+        (key) => !['columns', 'data', ...(isTexts(parsed['index']) ? [] : ['index'])].includes(key),
       );
       return { rows: splitRows(columns, data, path), unread };
     }
@@ -62,12 +62,19 @@ function splitRows(
 /** Rows of columns, which are arrays of one length or objects of the same keys. */
 function columnRows(columns: Fields, path: string): readonly Fields[] | undefined {
   const cells = Object.entries(columns).map(([name, values]) => {
-    if (Array.isArray(values)) return { name, values: values as readonly unknown[] };
-    if (isNumbered(values)) return { name, values: Object.values(values) };
+    if (Array.isArray(values)) return { name, rows: '', values: values as readonly unknown[] };
+    if (isNumbered(values))
+      return { name, rows: Object.keys(values).join(), values: Object.values(values) };
     return undefined;
   });
   if (!cells.every((each) => each !== undefined)) return undefined;
   const [first] = cells;
+  const other = cells.find(({ rows }) => rows !== '' && first!.rows !== '' && rows !== first!.rows);
+  if (other)
+    throw unreadable(
+      path,
+      `column ${show(other.name)} has other rows than column ${show(first!.name)}.`,
+    );
   const odd = cells.find(({ values }) => values.length !== first!.values.length);
   if (odd)
     throw unreadable(

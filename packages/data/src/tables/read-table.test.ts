@@ -218,6 +218,13 @@ describe('JSON', () => {
     expect(await failure('a.json', '{"a": [1, 2], "b": [1]}')).toContain(
       'column "b" has 1 cells, column "a" has 2.',
     );
+    expect(await failure('a.json', '{"a": {"0": 1, "1": 2}, "b": {"0": 1, "2": 2}}')).toContain(
+      'column "b" has other rows than column "a".',
+    );
+    expect(
+      (await readTable(file('a.json', '{"columns": ["a"], "index": ["x"], "data": [[1]]}')))
+        .warnings[0]?.message,
+    ).toContain('"index" beside the rows is not read.');
     expect(await failure('a.json', '{"columns": ["a", "b"], "data": [[1, 2], [3]]}')).toContain(
       'row 1 of "data" has 1 cells for 2 columns.',
     );

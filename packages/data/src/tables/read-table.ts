@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { basename, dirname, extname } from 'node:path';
 import { check, didYouMean, PeftError, show } from '@peft/errors';
+import { refuseForeign } from './foreign-files.js';
 import { readDelimited } from './delimited/read-delimited.js';
 import { readJson, readJsonLines } from './read-json.js';
 import type { ReadTableOptions, TableFormat } from './read-options.js';
@@ -61,6 +62,7 @@ export async function readTable(path: string, options: ReadTableOptions = {}): P
   if (!existsSync(path) || !statSync(path).isFile()) throw missing(path);
   if (options.delimiter !== undefined) check.string('data', 'delimiter', options.delimiter);
   const format = options.format ?? formatOf(path);
+  if (format !== undefined) await refuseForeign(path, format);
   switch (format) {
     case 'csv':
       return readDelimited(path, ',', options);

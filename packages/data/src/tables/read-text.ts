@@ -1,15 +1,13 @@
 /** Reads a text file piece by piece: UTF-8, or UTF-16 with a byte order mark, packed by gzip or not. */
 import { constants } from 'node:buffer';
 import { PeftError } from '@peft/errors';
-import { foreignFile } from './foreign-files.js';
 import { readBytes } from './read-bytes.js';
 import { DEFAULT_CELL_LENGTH, unreadable } from './read-options.js';
 
 /**
  * Decoded pieces of the file, without byte order marks at its start and at the start of its lines,
  * where joined files have them.
- * @throws PEFT_TABLE_UNREADABLE if it is neither UTF-8 nor UTF-16 with a byte order mark, or a file
- *   of another kind, which is named.
+ * @throws PEFT_TABLE_UNREADABLE if it is neither UTF-8 nor UTF-16 with a byte order mark.
  */
 export async function* readText(path: string): AsyncGenerator<string> {
   let decoder: TextDecoder | undefined;
@@ -33,8 +31,6 @@ export async function* readText(path: string): AsyncGenerator<string> {
   };
   for await (const bytes of readBytes(path)) {
     if (!decoder) {
-      const foreign = foreignFile(path, bytes);
-      if (foreign) throw foreign;
       encoding = encodingOf(bytes);
       decoder = new TextDecoder(encoding, { fatal: true });
     }

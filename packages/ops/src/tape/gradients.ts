@@ -209,11 +209,14 @@ function* backwardOneByOne(
   const gradients = new Map<number, Tensor>([[y.id, dy ?? tf.keep(tf.onesLike(y))]]);
   /** By the step that reads them first: nothing adds to their gradients after it. */
   const complete = new Map<Step, number[]>();
-  for (const [i, { id }] of xs.entries()) {
-    const first = steps.find(({ node, inputs }) =>
-      inputs.some((name) => node.inputs[name]!.id === id),
-    );
-    if (first) complete.set(first, [...(complete.get(first) ?? []), i]);
+  const unread = new Map(xs.map(({ id }, i) => [id, i]));
+  for (const step of steps) {
+    const read = step.inputs.flatMap((name) => {
+      const { id } = step.node.inputs[name]!;
+      const i = unread.get(id);
+      return i !== undefined && unread.delete(id) ? [i] : [];
+    });
+    if (read.length > 0) complete.set(step, read);
   }
   try {
     for (let step = steps.pop(); step; step = steps.pop()) {

@@ -36,6 +36,31 @@ describe('readPreference', () => {
       'row 0',
     );
     expect(row).toEqual({ prompt: [user], chosen: [says('4')], rejected: [says('5')] });
+    const written = "[{'role': 'assistant', 'content': \"it's\"}]"; // as pandas does
+    expect(
+      readPreference({ prompt: [user], chosen: written, rejected: [says('5')] }, 'row 0').chosen,
+    ).toEqual([says("it's")]);
+  });
+
+  it('refuses answers with turns that are marked as not learnt', () => {
+    const marked = { ...says('4'), weight: 0 };
+    const refused = 'an answer of row 0 has a turn that is marked as not learnt';
+    const rejected = [says('5')];
+    expect(() => readPreference({ prompt: [user], chosen: [marked], rejected }, 'row 0')).toThrow(
+      refused,
+    );
+    expect(() =>
+      readPreference({ chosen: [user, marked], rejected: [user, ...rejected] }, 'row 0'),
+    ).toThrow(refused);
+    expect(() =>
+      readUnpaired(
+        { prompt: [user], completion: [marked], label: true, tools: undefined },
+        'row 0',
+      ),
+    ).toThrow(refused);
+    expect(
+      readPreference({ prompt: [user, marked, user], chosen: rejected, rejected }, 'row 0').prompt,
+    ).toHaveLength(3);
   });
 
   it('finds the prompt that both begin with, as TRL does', () => {

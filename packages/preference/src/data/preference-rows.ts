@@ -2,7 +2,7 @@
  * Preferences in the shapes that data sets have: a prompt with two answers, or two texts that begin
  * alike; each as plain text or as messages.
  */
-import { readConversation, type ChatMessage } from '@peft/data';
+import { readConversation, spellsConversation, type ChatMessage } from '@peft/data';
 import { PeftError, show } from '@peft/errors';
 
 /** What stands in a row: a text, or the turns of a conversation. */
@@ -18,7 +18,7 @@ export interface PreferenceRow {
 }
 
 /**
- * A text, or messages: a list of them, or JSON of one in a text.
+ * A text, or messages: a list of them, or JSON or Python's text of one.
  * @param place names row and column in errors.
  * @throws PEFT_DATA_INVALID
  */
@@ -27,18 +27,9 @@ export function readContent(cell: unknown, place: string): Content {
     throw new PeftError('PEFT_DATA_INVALID', `preference: ${place} is empty.`, {
       hint: 'fill or remove such rows',
     });
-  if (typeof cell === 'string') return holdsMessages(cell) ? readConversation(cell, place) : cell;
+  if (typeof cell === 'string')
+    return spellsConversation(cell) ? readConversation(cell, place) : cell;
   return Array.isArray(cell) ? readConversation(cell, place) : String(cell as number);
-}
-
-function holdsMessages(text: string): boolean {
-  if (!/^\s*\[\s*\{/.test(text)) return false;
-  try {
-    const list = JSON.parse(text) as unknown[];
-    return list.every((item) => item instanceof Object && ('role' in item || 'from' in item));
-  } catch {
-    return false;
-  }
 }
 
 /**
@@ -71,6 +62,7 @@ export function readPreference(
   if (prompt !== undefined) {
     const given = readContent(prompt, `the prompt of ${place}`);
     requireOneKind([given, ...answers], place);
+    answers.forEach((answer) => requireLearnt(answer, place));
     return { prompt: given, chosen: answers[0], rejected: answers[1], tools };
   }
   requireOneKind(answers, place);
@@ -80,7 +72,18 @@ export function readPreference(
       `the chosen and the rejected answer of ${place} belong to prompts that differ`,
       'compare answers to one prompt: begin both with it, or give it in a column of its own',
     );
+  for (const answer of [row.chosen, row.rejected]) requireLearnt(answer, place);
   return { ...row, tools };
+}
+
+/** An answer is learnt as a whole. @throws PEFT_DATA_INVALID for a turn of it that is marked as not learnt */
+export function requireLearnt(answer: Content, place: string): void {
+  if (typeof answer === 'string' || answer.every(({ weight }) => weight !== 0)) return;
+  throw new PeftError(
+    'PEFT_DATA_INVALID',
+    `preference: an answer of ${place} has a turn that is marked as not learnt (weight or train).`,
+    { hint: 'move it to the prompt, or leave the mark out' },
+  );
 }
 
 /** @throws PEFT_PREFERENCE_PROMPT */

@@ -2,6 +2,7 @@
 import { PeftError, show } from '@peft/errors';
 import {
   readContent,
+  requireLearnt,
   requireOneKind,
   type Content,
   type PreferenceRow,
@@ -33,6 +34,7 @@ export function readUnpaired(
   const prompt = readContent(cells.prompt, `the prompt of ${place}`);
   const completion = readContent(cells.completion, `the completion of ${place}`);
   requireOneKind([prompt, completion], place);
+  requireLearnt(completion, place);
   return { prompt, completion, isDesirable: readLabel(cells.label, place), tools: cells.tools };
 }
 

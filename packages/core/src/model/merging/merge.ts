@@ -187,7 +187,8 @@ function refuseTied(
   if (repeatedBlocks && site.layer !== undefined)
     throw new PeftError(
       'PEFT_MERGE_INEXACT',
-      `${method}: the model's blocks are ${JSON.stringify(repeatedBlocks)} of its checkpoint's, and ${site.path} shares its weight with others.`,
+      `${method}: the model's blocks are ${JSON.stringify(repeatedBlocks)} of its checkpoint's, ` +
+        `and ${site.path} shares its weight with others.`,
       { hint: 'keep the adapter beside the model' },
     );
   if (site.kind !== 'embedding' && site.kind !== 'linear') return;

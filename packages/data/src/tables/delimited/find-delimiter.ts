@@ -39,16 +39,18 @@ export async function findDelimiting(
   return {
     delimiter,
     isNamedByFirstLine: line !== undefined,
-    hasBlanks: hasBlanks(head.slice(line?.length ?? 0), delimiter, hints.quotes),
+    hasBlanks: hasBlanks(head, line?.length ?? 0, delimiter, hints.quotes),
   };
 }
 
 /** Whether each delimiter of the first records is followed by a blank and something else. */
-function hasBlanks(head: string, delimiter: string, quotes: boolean): boolean {
+function hasBlanks(head: string, start: number, delimiter: string, quotes: boolean): boolean {
   if (delimiter.trim() === '') return false;
-  const plain = quotes ? head.replace(/"[^"]*"/g, '""') : head;
-  const lines = plain.split(/[\r\n]+/, RECORDS + 1).slice(0, RECORDS);
-  const followers = lines.flatMap((line) => line.split(delimiter).slice(1));
+  const rows = head.slice(start);
+  const plain = quotes ? rows.replace(/"[^"]*"/g, '""') : rows;
+  const lines = plain.split(/[\r\n]+/);
+  if (head.length >= LOOKED_AT) lines.pop(); // it may be cut
+  const followers = lines.slice(0, RECORDS).flatMap((line) => line.split(delimiter).slice(1));
   return followers.length > 0 && followers.every((each) => /^ \S/.test(each));
 }
 

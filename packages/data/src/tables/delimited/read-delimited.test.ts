@@ -117,6 +117,8 @@ describe('delimiters', () => {
       text: ['good, soup', 'bad walk'],
       label: ['pos', 'neg'],
     });
+    const long = `text, label\n${`${'good '.repeat(400)}, pos\n`.repeat(60)}`;
+    expect((await table('b.csv', long)).column('label')[0]).toBe('pos');
     const some = 'text,label\ngood, pos\nbad,neg\n';
     expect(await read('b.csv', some)).toEqual({ text: ['good', 'bad'], label: [' pos', 'neg'] });
   });
@@ -260,8 +262,17 @@ describe('files of another kind', () => {
     ['%PDF-1.7\n', 'this is a PDF document.'],
   ])('are named: %j', async (content, said) => {
     const bytes = Buffer.from(content, 'latin1');
-    for (const name of ['f.csv', 'f.jsonl', 'f.json', 'f.txt', 'f.conll'])
+    for (const name of ['f.csv', 'f.jsonl', 'f.json', 'f.conll'])
       expect(await failure(name, bytes)).toContain(said);
+  });
+
+  it('are named where another file is expected, too, and a page is a text', async () => {
+    const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:abc\n';
+    expect(await failure('f.parquet', pointer)).toContain('a pointer of Git LFS');
+    expect(await failure('f.txt', pointer)).toContain('a pointer of Git LFS');
+    expect(await read('page.txt', '<html>\n<p>Soup</p>\n')).toEqual({
+      text: ['<html>', '<p>Soup</p>'],
+    });
   });
 
   it('are none when they are packed by gzip, whatever their names', async () => {

@@ -63,7 +63,8 @@ function linearSites(model: Model, adapters: readonly Adapter[]): readonly Linea
     const own = [...adapter.parameters.values()].find(({ origin }) => origin === 'unfrozen');
     if (other || own)
       throw refused(
-        `adapter "${adapter.name}" cannot be chosen token by token: at ${(other?.path ?? own?.name)!} it is more than plain LoRA on a linear layer`,
+        `adapter "${adapter.name}" cannot be chosen token by token: at ` +
+          `${(other?.path ?? own?.name)!} it is more than plain LoRA on a linear layer`,
         'train it without biases, rows of embeddings and modulesToSave',
       );
     if (paths(adapter) !== paths(first!))
