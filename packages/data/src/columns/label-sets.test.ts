@@ -59,7 +59,9 @@ describe('labels of rows', () => {
 
   it('with a separator between them are noticed, sentences and plain classes are not', () => {
     expect(separatorInLabels(of('a|b', 'b', 'a|c', 'c|b', 'a'), 'topics')).toBe('|');
+    expect(separatorInLabels(of('news', 'news,sport', 'news', 'news, sport'), 'topics')).toBe(',');
     expect(separatorInLabels(of('a', 'b', 'a', 'b'), 'topics')).toBeUndefined();
+    expect(separatorInLabels(of('B', 'A, Inc.', 'A, Inc.'), 'topics')).toBeUndefined();
     expect(separatorInLabels(of('x|1', 'y|2'), 'topics')).toBeUndefined();
   });
 

@@ -57,17 +57,20 @@ export function holdsLabelLists(table: Table, column: string): boolean {
 const SEPARATORS = ['|', ';', ','];
 
 /**
- * The separator that seems to stand between labels: parts that it makes are fewer than the texts
- * as they are, and a part occurs in several of them.
+ * The separator that seems to stand between labels: the parts that it makes are fewer than the texts
+ * as they are, or one of them is a text by itself elsewhere.
  */
 export function separatorInLabels(table: Table, column: string): string | undefined {
   const cells = table.values(column).filter((cell) => typeof cell === 'string');
-  const whole = new Set(cells).size;
+  const whole = new Set(cells);
   return SEPARATORS.find((separator) => {
     const joined = cells.filter((cell) => cell.includes(separator));
     if (joined.length * 5 < cells.length || joined.length < 2) return false;
     const parts = new Set(cells.flatMap((cell) => partsOf(cell, separator)!));
-    return parts.size < whole;
+    return (
+      parts.size < whole.size ||
+      joined.some((cell) => partsOf(cell, separator)!.some((part) => whole.has(part)))
+    );
   });
 }
 

@@ -8,9 +8,13 @@ import {
 import { readLines } from './read-text.js';
 import { tableFromColumns, type Table } from './table.js';
 
+/** What fastText writes before each label, at the beginning of a line. */
+const LABEL_MARK = '__label__';
+
 /**
  * A `.txt` file as a table with the column `text`: its paragraphs, which blank lines separate;
- * without blank lines, its lines.
+ * without blank lines, its lines. Where every line begins with `__label__`, as in fastText's files,
+ * each is a row with the columns `label` (a list, if any line has several labels) and `text`.
  * @throws PEFT_TABLE_UNREADABLE, PEFT_TABLE_EMPTY, PEFT_CELL_TOO_LARGE
  */
 export async function readPlainText(
@@ -18,6 +22,8 @@ export async function readPlainText(
   { limit = Number.POSITIVE_INFINITY, maximumCellLength = DEFAULT_CELL_LENGTH }: ReadTableOptions,
 ): Promise<Table> {
   const blocks = await blocksOf(path, maximumCellLength);
+  if (blocks.length > 0 && blocks.flat().every(({ line }) => line.startsWith(LABEL_MARK)))
+    return tableFromLabelledLines(blocks.flat().slice(0, limit), path);
   const texts = (
     blocks.length === 1
       ? blocks[0]!.map(({ line }) => line)
@@ -62,6 +68,26 @@ export async function readTaggedWords(
     new Map([
       ['tokens', sentences.map((sentence) => sentence.map(({ word }) => word))],
       ['tags', sentences.map((sentence) => sentence.map(({ tag }) => tag))],
+    ]),
+    path,
+  );
+}
+
+function tableFromLabelledLines(lines: readonly Line[], path: string): Table {
+  const rows = lines.map(({ line }) => {
+    const words = line.trimEnd().split(/\s+/u);
+    const end = words.findIndex((word) => !word.startsWith(LABEL_MARK));
+    const labels = words.slice(0, end < 0 ? words.length : end);
+    return {
+      labels: labels.map((label) => label.slice(LABEL_MARK.length)),
+      text: line.replace(/^(?:__label__\S*\s*)+/u, '').trimEnd(),
+    };
+  });
+  const several = rows.some(({ labels }) => labels.length > 1);
+  return tableFromColumns(
+    new Map<string, unknown[]>([
+      ['label', rows.map(({ labels }) => (several ? labels : labels[0]))],
+      ['text', rows.map(({ text }) => text)],
     ]),
     path,
   );

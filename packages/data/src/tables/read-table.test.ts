@@ -354,6 +354,17 @@ describe('plain text', () => {
       text: ['One.', 'Two.'],
     });
     expect(await failure('a.txt', '\n \n')).toMatch(/^PEFT_TABLE_EMPTY/);
+    expect(await read('a.txt', '__label__pos A  film.\n\n__label__neg Another.\n')).toEqual({
+      label: ['pos', 'neg'],
+      text: ['A  film.', 'Another.'],
+    });
+    expect(await read('a.txt', '__label__a __label__b One.\n__label__a Two.')).toEqual({
+      label: [['a', 'b'], ['a']],
+      text: ['One.', 'Two.'],
+    });
+    expect(await read('a.txt', '__label__a One.\nTwo.')).toEqual({
+      text: ['__label__a One.', 'Two.'],
+    });
   });
 
   it('of CoNLL has a word and its tag per line', async () => {

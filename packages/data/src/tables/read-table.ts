@@ -88,10 +88,10 @@ export async function readTable(path: string, options: ReadTableOptions = {}): P
       throw new PeftError(
         'PEFT_TABLE_FORMAT_UNKNOWN',
         `data: ${path} does not end in a known format (${TABLE_ENDINGS.join(', ')};` +
-          ` all but Parquet also packed, .gz),` +
-          ` got format ${show(options.format)}.`,
+          ` all but Parquet also packed, .gz)` +
+          `${options.format === undefined ? '' : `, and format is ${show(options.format)}`}.`,
         {
-          hint: 'Rename it or give the option format.',
+          hint: 'Save it in one of these formats, or rename it if it is one.',
         },
       );
   }

@@ -1,5 +1,6 @@
 /** Which task the data and options of a fit pose. */
 import { alikeClasses } from '../data/alike-classes.js';
+import { labelOddities } from '../data/label-oddities.js';
 import {
   holdsLabelLists,
   inferProblemType,
@@ -253,7 +254,7 @@ function chooseTableTask(choice: TaskChoice): PredictorTask {
         'several labels per row are learnt with data.label_separator ' +
         `(CLI: --label-separator '${separator}')`,
     });
-  return tableTask(
+  const task = tableTask(
     label,
     textsBeside([label], choice),
     fitProblem(
@@ -265,4 +266,7 @@ function chooseTableTask(choice: TaskChoice): PredictorTask {
     metrics,
     predictor.sampleWeight,
   );
+  if (task.classes)
+    for (const warning of labelOddities(table.column(label), task.classes)) tell(warning);
+  return task;
 }

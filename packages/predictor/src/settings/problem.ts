@@ -202,11 +202,14 @@ export function checkMetric(metric: Metric, problem: Problem, labels: readonly C
 
 /** @throws PEFT_LABEL_MISSING_VALUES for rows without a label */
 export function labelsOf(cells: readonly Cell[], column: string, source: string): readonly Cell[] {
-  const row = cells.indexOf(null);
-  if (row >= 0)
+  const empty = cells.flatMap((cell, row) => (cell === null ? [row] : []));
+  if (empty.length > 0)
     throw new PeftError(
       'PEFT_LABEL_MISSING_VALUES',
-      `predictor: row ${row} of ${source} has no value in the label column ${show(column)}.`,
+      empty.length === 1
+        ? `predictor: row ${empty[0]} of ${source} has no value in the label column ${show(column)}.`
+        : `predictor: ${empty.length} of ${cells.length} rows of ${source} have no value in the ` +
+            `label column ${show(column)} (rows ${empty.slice(0, 5).join(', ')}${empty.length > 5 ? ', …' : ''}).`,
       { hint: 'remove rows without a label' },
     );
   return cells;

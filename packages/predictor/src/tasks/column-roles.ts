@@ -66,16 +66,19 @@ export function chooseColumns(task: RoledTask, table: Table, given: ColumnRoles)
         .map((role) => [bare(role), columnOf(bare(role))]),
     );
   const missing = wanted[0]?.map(bare) ?? known;
+  const spans = task === 'token-classification' ? spanColumn(table) : undefined;
   throw new PeftError(
     'PEFT_COLUMN_MISSING',
     `predictor: ${task} learns from the columns ` +
       `${sets.map((set) => set.map((role) => (isOptional(role) ? `${bare(role)} (optional)` : role)).join(', ')).join('; or ')}. ` +
       `${table.source} has ${table.columns.map(show).join(', ')}.`,
     {
-      hint:
-        'rename the columns, or say which they are with columnRoles: { ' +
-        `${missing.map((role) => `${role}: '…'`).join(', ')} } (CLI: --map ` +
-        `${missing.map((role) => `${role}=COLUMN`).join(' ')})`,
+      hint: spans
+        ? `the column ${show(spans)} says where entities begin and end in a text; write each row's ` +
+          'words and one tag for each, {"tokens": ["Anna", "left"], "tags": ["B-PER", "O"]}'
+        : 'rename the columns, or say which they are with columnRoles: { ' +
+          `${missing.map((role) => `${role}: '…'`).join(', ')} } (CLI: --map ` +
+          `${missing.map((role) => `${role}=COLUMN`).join(' ')})`,
     },
   );
 }
@@ -85,6 +88,18 @@ export const unreadColumns = (table: Table, columns: ColumnRoles): string[] => {
   const read = Object.values(columns);
   return table.columns.filter((column) => !read.includes(column));
 };
+
+/** The column of a table whose cells hold places in a text, `[0, 4, "PER"]` or `{ start, end }`. */
+function spanColumn(table: Table): string | undefined {
+  const isSpan = (item: unknown): boolean =>
+    Array.isArray(item)
+      ? typeof item[0] === 'number' && typeof item[1] === 'number'
+      : typeof item === 'object' && item !== null && 'start' in item && 'end' in item;
+  return table.columns.find((column) => {
+    const cells = table.values(column).filter((cell) => Array.isArray(cell) && cell.length > 0);
+    return cells.length > 0 && cells.every((cell) => (cell as unknown[]).every(isSpan));
+  });
+}
 
 const isOptional = (role: string): boolean => role.endsWith('?');
 const bare = (role: string): string => (isOptional(role) ? role.slice(0, -1) : role);
