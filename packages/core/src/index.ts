@@ -11,6 +11,7 @@ export {
   type LoadedAdapter,
   type SaveAdapterOptions,
 } from './files/adapter-files.js';
+export { readAdapterSpec, type AdapterKinds } from './files/adapter-folder.js';
 export { adapterVocabulary, type AdapterVocabulary } from './files/adapter-vocabulary.js';
 export { adapterCard, type AdapterCard } from './files/adapter-card.js';
 export { adapterHubFormat, hubAbout, hubHeadModules } from './files/adapter-hub-format.js';
@@ -94,6 +95,7 @@ export * from './method/adapter-file.js';
 export * from './method/attach-context.js';
 export * from './method/attachment.js';
 export * from './method/peft-method.js';
+export { computesFromBase } from './method/computes-from-base.js';
 export * from './method/start-from-data.js';
 export * from './method/importance-scores.js';
 export { modelTasks, requireTaskIds, taskCountOf } from './method/task-count.js';

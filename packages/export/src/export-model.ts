@@ -15,6 +15,7 @@ import type {
   FormatRequest,
 } from './format.js';
 import { deviationOfWritten, probe } from './model/probe.js';
+import { trainedBaseWarnings } from './model/trained-base.js';
 
 /** How far an export is. */
 export interface ExportProgress {
@@ -112,13 +113,10 @@ export async function exportModel(
       maxShardBytes: options.maxShardBytes,
       rank: options.rank,
     });
-    let report: ExportReport = {
-      deviation: undefined,
-      approximation: undefined,
-      warnings: job.warnings,
-    };
+    const warnings = [...job.warnings, ...(format.isAdapter ? [] : trainedBaseWarnings(source))];
+    let report: ExportReport = { deviation: undefined, approximation: undefined, warnings };
     const write = async (folder: string): Promise<void> => {
-      report = await writeJob(folder, job, source, options);
+      report = { ...(await writeJob(folder, job, source, options)), warnings };
     };
     await (isFile ? writeOneFile(options.output, write) : writeFolderAtomic(options.output, write));
     return {

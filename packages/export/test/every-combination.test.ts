@@ -79,7 +79,6 @@ const REFUSALS = [
   'PEFT_MERGE_INEXACT',
   'PEFT_LORA_NEAREST',
   'PEFT_FORMAT_UNSUPPORTED', // a layout has no words for the method's options
-  'PEFT_ADAPTER_MISMATCH', // AdaMSS cut its subspaces by values of the quantised base
 ];
 
 const PROMPT = [{ role: 'user', content: 'a cat <new> sleeps' }];

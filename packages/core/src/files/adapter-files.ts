@@ -2,17 +2,9 @@
  * Adapters as folders: `adapter_config.json`, the weights and a model card, in Hugging Face PEFT's
  * layout or a method's own.
  */
-import { statSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { PeftError } from '@peft/errors';
-import {
-  openCheckpoint,
-  readJsonObject,
-  writeFileAtomic,
-  writeFolderAtomic,
-  writeSafetensors,
-  type TensorStore,
-} from '@peft/hub';
+import { writeFileAtomic, writeFolderAtomic, writeSafetensors } from '@peft/hub';
 import { onHost } from '@peft/ops';
 import type { Adapter } from '../adapter/adapter.js';
 import type { AdapterAbout } from '../method/adapter-file.js';
@@ -20,7 +12,7 @@ import type { AdapterFormat, AnyMethod, MethodSpec } from '../method/peft-method
 import { adapterCounts } from '../model/adapter-counts.js';
 import type { Model } from '../model/model.js';
 import { type AdapterCard, adapterCard } from './adapter-card.js';
-import { adapterHubFormat } from './adapter-hub-format.js';
+import { CONFIG_FILE, openWeights, recognisedConfig, specIn } from './adapter-folder.js';
 import {
   adapterTensors,
   assignTensors,
@@ -30,8 +22,6 @@ import {
 } from './adapter-tensors.js';
 import { packExperts, packsExperts, unpackExperts } from './expert-packing.js';
 import { peftFormat } from './peft-format.js';
-
-const CONFIG_FILE = 'adapter_config.json';
 
 /** PEFT's options of how it runs, which say nothing of what it computes. */
 const RUN_KEYS = ['runtime_config', 'progressbar', 'runtime_offload_base_weight'];
@@ -170,39 +160,11 @@ export async function loadAdapter(
   folder: string,
   options: LoadAdapterOptions,
 ): Promise<LoadedAdapter> {
-  const formats = [
-    ...new Set([
-      peftFormat,
-      adapterHubFormat,
-      ...(options.formats ?? []),
-      ...options.methods.map(({ format }) => format).filter((format) => format !== undefined),
-    ]),
-  ];
-  const configs = formats.map((candidate) =>
-    readJsonObject(join(folder, candidate.configFile ?? CONFIG_FILE)),
-  );
-  if (configs.every((found) => found === undefined))
-    throw new PeftError(
-      'PEFT_ADAPTER_MISSING',
-      `${resolve(folder)} holds no adapter_config.json.`,
-      {
-        hint: 'an adapter folder has it beside its weights; PEFT puts adapters with names of their own into subfolders',
-      },
-    );
-  const at = formats.findIndex((candidate, i) => configs[i] && candidate.recognises(configs[i]));
-  const [format, config] = [formats[at], configs[at]];
-  if (!format || !config)
-    throw new PeftError(
-      'PEFT_METHOD_UNKNOWN',
-      `${folder}: adapter_config.json is of none of the formats at hand (${formats.map(({ name }) => name).join(', ')}).`,
-      { hint: "pass the method's package to loadAdapter" },
-    );
+  const { format, config } = recognisedConfig(folder, options);
   const file = openWeights(folder, format);
   try {
-    const keys = file.names();
-    const shapes = new Map(keys.map((key) => [key, file.get(key)!.shape]));
     const spec =
-      options.spec ?? format.readSpec(config, options.methods, model.description, keys, shapes);
+      options.spec ?? specIn({ format, config, file }, options.methods, model.description);
     const where = basename(resolve(folder));
     const store = packsExperts(spec)
       ? unpackExperts(bareAdapter(model, spec, file, where), format, file)
@@ -245,44 +207,6 @@ export async function loadAdapter(
 /** A name that a model takes. */
 const plainName = (name: string | undefined): string | undefined =>
   name !== undefined && /^[A-Za-z0-9][\w-]*$/.test(name) ? name : undefined;
-
-/**
- * The weights, and those of the head where the format stores them apart and the folder has them.
- */
-function openWeights(folder: string, format: AdapterFormat): TensorStore {
-  const find = (names: readonly string[]) =>
-    names
-      .map((name) => join(folder, name))
-      .find((path) => statSync(path, { throwIfNoEntry: false })?.isFile());
-  const file = find(format.weightFiles);
-  if (!file)
-    throw new PeftError(
-      'PEFT_ADAPTER_MISSING',
-      `${resolve(folder)} holds none of ${format.weightFiles.join(', ')}.`,
-      { hint: 'fetch or write the adapter again' },
-    );
-  const store = openCheckpoint(file);
-  const headFile = format.head && find(format.head.weightFiles);
-  if (!headFile) return store;
-  try {
-    return joined(store, openCheckpoint(headFile));
-  } catch (error) {
-    store.close();
-    throw error;
-  }
-}
-
-function joined(first: TensorStore, second: TensorStore): TensorStore {
-  return {
-    names: () => [...first.names(), ...second.names()],
-    get: (name) => first.get(name) ?? second.get(name),
-    metadata: first.metadata,
-    close: () => {
-      first.close();
-      second.close();
-    },
-  };
-}
 
 /** As Python writes it: keys sorted, two spaces, only ASCII. */
 const sortedJson = (value: unknown, floatKeys: readonly string[] = []): string =>

@@ -92,6 +92,13 @@ export interface PeftMethodDefinition<Name extends MethodName> {
     config: PeftConfigs[Name],
     call: StartCall,
   ): Promise<ChosenStart<PeftConfigs[Name]>>;
+  /**
+   * Whether these options have fixed parts that are made of the base's values when it attaches, and
+   * that no file holds whole (PiSSA's base without its largest directions): what was trained is then
+   * exact beside those very values alone, not beside others that they were rounded from. Default
+   * never.
+   */
+  computesFromBase?(config: PeftConfigs[Name]): boolean;
   /** A function per kind of site that it can attach to. */
   readonly attach: { readonly [K in SiteKind]?: AttachFunction<K, PeftConfigs[Name]> };
   /**

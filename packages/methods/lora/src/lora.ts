@@ -26,6 +26,7 @@ import { startFromData } from './data-starts/start-from-data.js';
 import { kasaLinear, truncateBase } from './variants/kasa.js';
 import { loraEmbedding, makeEmbeddingMatrices } from './variants/lora-embedding.js';
 import { loraHub } from './formats/lora-hub.js';
+import { loraInitializer } from './variants/lora-init.js';
 import { loraLinear, makeMatrices } from './variants/lora-linear.js';
 import {
   doubledConfig,
@@ -115,6 +116,8 @@ export const lora = definePeftMethod({
   },
 
   repeatsBlocks: ({ layerReplication }) => layerReplication,
+  computesFromBase: ({ init, kasa }) =>
+    kasa !== undefined || loraInitializer(init).replacesBase === true,
   startsFromData: ({ init }) => isDataStart(init),
   startFromData,
   fileTensors: (config, { parameters }) =>

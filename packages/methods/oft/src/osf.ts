@@ -65,6 +65,7 @@ export const osf = definePeftMethod({
     { fixed: { target_svd_config: null } },
   ),
   defaultTargets: queryValueTargets,
+  computesFromBase: () => true, // the kept directions
 
   attach: {
     linear(site, config, context) {

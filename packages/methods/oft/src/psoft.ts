@@ -117,6 +117,7 @@ export const psoft = definePeftMethod({
     return table.fromPeftConfig(json);
   },
   defaultTargets: queryValueTargets,
+  computesFromBase: () => true, // A and B
 
   attach: {
     linear(site, config, context) {

@@ -75,6 +75,7 @@ export const frod = definePeftMethod({
     { fixed: { save_projection: true }, fanInFanOut: true },
   ),
   defaultTargets: queryValueTargets,
+  computesFromBase: () => true, // U
 
   attach: {
     linear(site, config, context) {

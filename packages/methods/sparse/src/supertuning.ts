@@ -81,6 +81,7 @@ export const supertuning = definePeftMethod({
   parseConfig: ({ alpha, ...input }) =>
     table.parseConfig({ ...input, alpha: alpha ?? (input.rank && 2 * input.rank) }),
   defaultTargets: queryValueTargets,
+  computesFromBase: ({ saveIndices }) => !saveIndices,
 
   attach: {
     linear(site, config, context) {

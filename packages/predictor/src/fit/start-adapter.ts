@@ -13,6 +13,7 @@ import {
 import type { EventBody } from '../model/base-model.js';
 import type { AdapterFolders } from '../model/vocabulary.js';
 import { ADAPTER, BENEATH } from '../model/predictor-state.js';
+import { requireTrainedValues } from '../model/trained-values.js';
 import { ADAPTER_METHODS } from '../predictor-module.js';
 import type { Hyperparameters } from '../settings/hyperparameter-types.js';
 import type { FitOptions } from '../settings/predictor-types.js';
@@ -84,7 +85,9 @@ export async function startAdapter(
     model.addAdapter(ADAPTER, spec, { seed });
     checkSavable(model, ADAPTER);
   } else {
-    const { adapter, warnings } = await loadAdapter(model, adapterPlaces(folder).adapter, {
+    const { adapter: place } = adapterPlaces(folder);
+    requireTrainedValues(model, place, app);
+    const { adapter, warnings } = await loadAdapter(model, place, {
       name: ADAPTER,
       methods: app.get(ADAPTER_METHODS),
       isTrainable: true,
@@ -120,6 +123,7 @@ export async function putBeneath(
   app: App,
   emit: (event: EventBody) => void,
 ): Promise<void> {
+  requireTrainedValues(model, folder, app);
   const methods = app.get(ADAPTER_METHODS);
   const { warnings } = await loadAdapter(model, folder, { name: BENEATH, methods });
   tell(warnings, emit);

@@ -1,10 +1,17 @@
 /** Reads the folder of a predictor. */
 import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { loadAdapter, type App } from '@peft/core';
+import {
+  computesFromBase,
+  loadAdapter,
+  readAdapterSpec,
+  type App,
+  type MethodSpec,
+} from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { readJsonObject } from '@peft/hub';
 import {
+  describeBase,
   loadBaseModel,
   openBaseModel,
   type BaseModel,
@@ -40,8 +47,8 @@ import { restoreTask } from '../tasks/restore-task.js';
 
 export interface ReadPredictorOptions extends LoadOptions {
   /**
-   * The base's weights as their file has them, whatever they were quantised to for training, and
-   * left there until they are used.
+   * The base's weights as their file has them, whatever they were quantised to for training (unless
+   * the adapter has fixed parts that are computed from them), and left there until they are used.
    */
   readonly isAsStored?: boolean;
 }
@@ -69,19 +76,29 @@ export async function readPredictor(
   const settings = overrideHyperparameters(record.settings, [engineSettings(options)]);
   const engine = await startEngine(app, settings, emit);
   try {
+    const named = record.isNamedMethod ? namedMethod(app, settings, task.name) : undefined;
+    const head = task.head(settings);
+    const methods = app.get(ADAPTER_METHODS);
+    const isExact = (place: string, spec?: MethodSpec): boolean =>
+      computesFromBase(
+        spec ?? readAdapterSpec(join(path, place), describeBase(base, head), { methods }),
+      );
+    const isAsTrained =
+      !options.isAsStored ||
+      isExact(ADAPTER_FOLDER, named) ||
+      (isStacked && isExact(BASE_ADAPTER_FOLDER));
     const model = loadBaseModel(base, engine, {
-      head: task.head(settings),
+      head,
       seed: 0,
-      quantization: options.isAsStored ? undefined : quantizationOf(settings),
+      quantization: isAsTrained ? quantizationOf(settings) : undefined,
       isStreamed: options.isAsStored,
       emit,
     });
     try {
       if (isStacked) await putBeneath(model, join(path, BASE_ADAPTER_FOLDER), app, emit);
-      const named = record.isNamedMethod ? namedMethod(app, settings, task.name) : undefined;
       const { warnings } = await loadAdapter(model, join(path, ADAPTER_FOLDER), {
         name: ADAPTER,
-        methods: app.get(ADAPTER_METHODS),
+        methods,
         isTrainable: true,
         spec: named && trainNewRows(named, model.description, newRows(base)).spec,
       });

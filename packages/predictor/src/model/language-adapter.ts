@@ -10,6 +10,7 @@ import { RECORD_FILE } from '../folder/predictor-folder.js';
 import { ADAPTER_METHODS } from '../predictor-module.js';
 import { writesTexts } from '../tasks/task-names.js';
 import type { BaseModel, EventBody } from './base-model.js';
+import { requireTrainedValues } from './trained-values.js';
 import { languageTexts, type LanguageTexts } from './language-texts.js';
 import { adapterTokens } from './vocabulary.js';
 
@@ -49,6 +50,7 @@ export async function addLanguageAdapter(
         `loaded with rows for ${model.description.vocabularySize}.`,
       { hint: 'name the adapter when the model is loaded (alsoFor; peft serve: --adapter)' },
     );
+  requireTrainedValues(model, places.adapter, app);
   const { warnings } = await loadAdapter(model, places.adapter, {
     name,
     methods: app.get(ADAPTER_METHODS),

@@ -21,8 +21,15 @@ import {
 } from '../predictor-module.js';
 import { overrideHyperparameters, resolveHyperparameters } from '../settings/hyperparameters.js';
 import type { LoadOptions } from '../settings/predictor-types.js';
-import { loadBaseModel, openBaseModel, type BaseModel, type EventBody } from './base-model.js';
+import {
+  describeBase,
+  loadBaseModel,
+  openBaseModel,
+  type BaseModel,
+  type EventBody,
+} from './base-model.js';
 import { ADAPTER, type PredictorState } from './predictor-state.js';
+import { trainedValuesOf } from './trained-values.js';
 
 /** What opening needs: the parts, and where to tell what happens. */
 export interface OpeningTools {
@@ -119,7 +126,10 @@ export async function openCheckpoint(
   const engine = await startEngine(app, settings, emit);
   let model: Model | undefined;
   try {
-    model = loadBaseModel(base, engine, { head: headOf(base), seed: 0, isStreamed, emit });
+    const head = headOf(base);
+    const trained = places && trainedValuesOf(places.adapter, describeBase(base, head), app);
+    const { quantization } = trained ?? {};
+    model = loadBaseModel(base, engine, { head, seed: 0, quantization, isStreamed, emit });
     if (!places) return { model, engine, base, method: undefined };
     const { adapter: loaded, warnings } = await loadAdapter(model, places.adapter, {
       name: ADAPTER,

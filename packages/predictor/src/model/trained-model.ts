@@ -1,6 +1,7 @@
 /**
- * What was trained, opened to leave in another form: the base's weights as their file has them, in
- * float32 products, with the adapter beside them.
+ * What was trained, opened to leave in another form: the base's weights as their file has them (as
+ * they were in training, where the method computes from them), in float32 products, with the adapter
+ * beside them.
  */
 import { join } from 'node:path';
 import type { HeadOptions, Model } from '@peft/core';
@@ -55,7 +56,9 @@ export interface TrainedModelOptions extends Pick<
 
 /**
  * @param reference a folder that `PeftPredictor` saved, or a folder or hub id of a checkpoint. The
- *   base's weights are those of its file, whatever the adapter was trained on.
+ *   base's weights are those of its file, whatever the adapter was trained on; unless the method has
+ *   fixed parts that are computed from the values (`computesFromBase`): then they are held as they were
+ *   in training, which `model.weights.quantization` says, and the adapter answers as it did.
  * @throws PEFT_CONFIG_INVALID, and what opening models, adapters and predictors throws; nothing
  *   stays allocated then
  */

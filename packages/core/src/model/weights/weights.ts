@@ -91,6 +91,8 @@ export interface ModelWeights {
   readonly shards?: ShardedBlocks;
   /** A matrix of those blocks, which computes while its block is gathered. */
   shared?(name: string): ShardedWeight | undefined;
+  /** What matrices were quantised or rounded to while they were loaded. Default: they were not. */
+  readonly quantization?: WeightQuantization | undefined;
   /** Parameters that the store lacked and that were made fresh. */
   readonly fresh: readonly string[];
   readonly byteLength: number;
@@ -168,6 +170,7 @@ export function loadWeights(
     if (options.isStreamed) store.close?.();
   };
   return {
+    quantization: options.quantization,
     fresh,
     byteLength,
     dispose: release,

@@ -31,8 +31,7 @@ export function mergedCard(
     '',
     `# ${name}`,
     '',
-    `${what}, stored as ${type}. Merged in float32 from the base's weights as their file has them` +
-      `${wasQuantized(source) ? ', which were quantised: they carry that rounding' : ''}.`,
+    `${what}, stored as ${type}. Merged in float32 from the base's weights ${baseText(source)}.`,
     '',
     ...(deviation
       ? [
@@ -44,6 +43,17 @@ export function mergedCard(
     ...warnings.flatMap((warning) => [warning, '']),
     ...(pooled === undefined ? [] : [headText(pooled), '']),
   ].join('\n');
+}
+
+/** Which values of the base were merged into. */
+function baseText(source: TrainedModel): string {
+  const held = source.model.weights.quantization;
+  if (held)
+    return (
+      `as they were in training, in ${held.format}, since ${source.method} has fixed parts that are ` +
+      'computed from them: they carry that rounding'
+    );
+  return `as their file has them${wasQuantized(source) ? ', which were quantised: they carry that rounding' : ''}`;
 }
 
 /** Quantised by bitsandbytes, or a GGUF file. */

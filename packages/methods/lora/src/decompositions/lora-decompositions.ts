@@ -37,6 +37,7 @@ export const pissaInit: LoraInitializer = Object.freeze({
   name: 'pissa',
   peftValue: 'pissa',
   takesOver: true,
+  replacesBase: true,
   start: (call: LoraInitCall) =>
     takingOver('pissa', call, (w, { rank, scaling }) => balanced(truncatedSvd(w, rank), scaling)),
 });
@@ -53,6 +54,7 @@ export function fastPissaInit(iterations: number): LoraInitializer {
     name,
     peftValue: name,
     takesOver: true,
+    replacesBase: true,
     start: (call: LoraInitCall) =>
       takingOver(name, call, (w, { rank, scaling }) =>
         balanced(randomizedSvd(w, rank, iterations), scaling),
@@ -65,6 +67,7 @@ export const oloraInit: LoraInitializer = Object.freeze({
   name: 'olora',
   peftValue: 'olora',
   takesOver: true,
+  replacesBase: true,
   start: (call: LoraInitCall) =>
     takingOver('olora', call, (w, { rank }) => {
       const { q, r } = truncatedQr(w, rank);
@@ -103,6 +106,7 @@ export function loftqInit(rounds = 1): LoraInitializer {
   return Object.freeze({
     name: 'loftq',
     peftValue: 'loftq',
+    replacesBase: true,
     peftConfig: { loftq_config: { loftq_bits: 4, loftq_iter: rounds } },
     start(call: LoraInitCall) {
       requireDirections('loftq', call);

@@ -20,6 +20,11 @@ export interface LoraInitializer {
   /** The start's product s·B·A was taken out of the base weight. Default false. */
   readonly takesOver?: boolean;
   /**
+   * The base weight gives way to another one, made of its values, while the adapter exists. Default
+   * false.
+   */
+  readonly replacesBase?: boolean;
+  /**
    * The start's product is taken off again beside the base weight, which stays as it is, and the file
    * holds ordinary LoRA of twice the rank. Default false.
    */

@@ -47,6 +47,7 @@ export const adamss = definePeftMethod({
   },
   ...adamssOptions,
   defaultTargets: queryValueTargets,
+  computesFromBase: () => true, // which outputs are a cluster
 
   attach: {
     linear(site, config, context) {
