@@ -1,5 +1,4 @@
 /** Reads the folder of a predictor. */
-import { existsSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import {
   computesFromBase,
@@ -9,7 +8,6 @@ import {
   type MethodSpec,
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
-import { readJsonObject } from '@peft/hub';
 import {
   describeBase,
   loadBaseModel,
@@ -29,7 +27,6 @@ import {
   adapterHash,
   ADAPTER_FOLDER,
   BASE_ADAPTER_FOLDER,
-  CHECKPOINT_FOLDER,
   MODEL_FOLDER,
   RECORD_FILE,
 } from './predictor-folder.js';
@@ -39,7 +36,8 @@ import {
   MODEL_RESOLVER,
   PREDICTOR_METRICS,
 } from '../predictor-module.js';
-import { parseRecord, type PredictorRecord } from './predictor-record.js';
+import type { PredictorRecord } from './predictor-record.js';
+import { readRecord } from './read-record.js';
 import { ADAPTER, BENEATH, type PredictorState } from '../model/predictor-state.js';
 import type { LoadOptions } from '../settings/predictor-types.js';
 import { startEngine } from '../engine/start-engine.js';
@@ -144,25 +142,6 @@ async function requireOwnAdapter(
     'PEFT_ADAPTER_MISMATCH',
     `predictor: ${resolve(path, place)} does not hold the adapter that ${RECORD_FILE} was saved with.`,
     { hint: 'a file was damaged or exchanged: copy the whole folder again' },
-  );
-}
-
-/** @throws PEFT_PREDICTOR_MISSING, PEFT_PREDICTOR_INVALID, PEFT_PREDICTOR_VERSION */
-export function readRecord(path: string): PredictorRecord {
-  const file = join(path, RECORD_FILE);
-  const json = statSync(path, { throwIfNoEntry: false })?.isDirectory()
-    ? readJsonObject(file)
-    : undefined;
-  if (json) return parseRecord(json, file);
-  const isUnfinished = existsSync(join(path, CHECKPOINT_FOLDER));
-  throw new PeftError(
-    'PEFT_PREDICTOR_MISSING',
-    `predictor: ${resolve(path)} holds no ${RECORD_FILE}.`,
-    {
-      hint: isUnfinished
-        ? 'a run there did not finish: go on with fit(…, { resume: true })'
-        : 'give the folder that fit or save wrote',
-    },
   );
 }
 

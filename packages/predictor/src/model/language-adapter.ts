@@ -5,7 +5,7 @@ import { loadAdapter, type App, type Model } from '@peft/core';
 import { hasTokenizer, loadTokenizer } from '@peft/data';
 import { PeftError } from '@peft/errors';
 import { adapterPlaces } from '../fit/start-adapter.js';
-import { readRecord } from '../folder/load-predictor.js';
+import { readRecord } from '../folder/read-record.js';
 import { RECORD_FILE } from '../folder/predictor-folder.js';
 import { ADAPTER_METHODS } from '../predictor-module.js';
 import { writesTexts } from '../tasks/task-names.js';

@@ -15,7 +15,7 @@ import {
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { quantizationOf } from '../fit/fit-memory.js';
-import { readRecord } from '../folder/load-predictor.js';
+import { readRecord } from '../folder/read-record.js';
 import { ADAPTER_FOLDER, BASE_ADAPTER_FOLDER, RECORD_FILE } from '../folder/predictor-folder.js';
 import { ADAPTER_METHODS } from '../predictor-module.js';
 
