@@ -5,8 +5,8 @@
  */
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Browser, Page, Response } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CHROMIUM, expectReadable, launch, PATIENT_MS, tabTo, webpOf } from './chromium.js';
 import { ROOT } from '../../../tools/packages.mjs';
 import { QUICK_MODEL, TINY_LLAMA, writeRun } from './studio-fixture.js';
@@ -34,18 +34,29 @@ describe.skipIf(!CHROMIUM)('the page in Chromium', () => {
   let browser: Browser;
   let page: Page;
   const complaints: string[] = [];
+  /** What was asked and answered, for a test that fails. */
+  const asked: string[] = [];
   beforeAll(async () => {
     studio = await startStudio();
     browser = await launch();
-    page = await browser.newPage({ viewport: { width: 1200, height: 800 } });
+    const context = await browser.newContext({ viewport: { width: 1200, height: 800 } });
+    page = await context.newPage();
     page.setDefaultTimeout(PATIENT_MS);
     page.on('pageerror', ({ message }) => complaints.push(message));
     page.on('console', (message) => {
       if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
     });
+    page.on('response', (response) => void note(response));
+    page.on('requestfailed', (request) =>
+      asked.push(`${request.url()} failed: ${request.failure()?.errorText}`),
+    );
     page.on('request', (request) => {
       if (!request.url().startsWith(new URL(studio.url).origin)) complaints.push(request.url());
     });
+  });
+  afterEach(async ({ task }) => {
+    if (task.result?.state === 'fail')
+      console.log([...asked.slice(-30), page.url(), await page.innerText('main')].join('\n'));
   });
   afterAll(async () => {
     await browser?.close();
@@ -148,6 +159,12 @@ describe.skipIf(!CHROMIUM)('the page in Chromium', () => {
   it('lays a run of another terminal over it, as soon as it begins', async () => {
     await page.goto(new URL('/#/runs/topics', studio.url).href);
     await page.locator('h2', { hasText: 'topics' }).waitFor();
+    // a browser opens six connections at most: its pages take turns in being told
+    const others = await Promise.all(Array.from({ length: 7 }, () => page.context().newPage()));
+    for (const other of others) {
+      await other.goto(page.url());
+      await other.locator('h2', { hasText: 'topics' }).waitFor();
+    }
     await writeRun({
       path: join(studio.folder, 'other'),
       facts: { settings: { 'optim.lr': 0.1 } },
@@ -158,6 +175,10 @@ describe.skipIf(!CHROMIUM)('the page in Chromium', () => {
     await page.keyboard.press('Space');
     await page.getByText('What differs').waitFor();
     await page.locator('th', { hasText: 'optim.lr' }).first().waitFor();
+    for (const other of others) {
+      await other.locator('[aria-label="Compare other"]').waitFor();
+      await other.close();
+    }
     await expectReadable(page);
     await tabTo(page, '[aria-label="Compare topics"]');
     await page.keyboard.press('Space');
@@ -184,14 +205,21 @@ describe.skipIf(!CHROMIUM)('the page in Chromium', () => {
     );
     await page.goto(new URL('/#/start', studio.url).href);
     await page.getByText('Drop a table here').waitFor();
+    let answerNow = (): void => undefined;
+    const isTyped = new Promise<void>((resolve) => (answerNow = resolve));
+    await answerPreviews('PEFT_EXAMPLE', 'An answer to what was before.', 1, isTyped);
     await dropTable('chats.jsonl', chats.join('\n'));
     await page.getByText('8 rows').waitFor();
+    // what is typed stays when an answer comes meanwhile
+    await tabTo(page, '#model');
+    await page.keyboard.type(model.slice(0, 5));
+    answerNow();
+    await page.getByText('An answer to what was before.').waitFor();
     // a preview that was given up for one that came out of turn is asked for again
-    const problem = { code: 'PEFT_STUDIO_THREAD', message: 'given up' };
-    await page.route('**/api/preview', (route) => route.fulfill({ json: { problem } }), {
-      times: 2,
-    });
-    await fill('#model', model);
+    await answerPreviews('PEFT_STUDIO_THREAD', 'given up', 2);
+    await page.keyboard.type(model.slice(5));
+    expect(await page.locator('#model').inputValue()).toBe(model);
+    await page.keyboard.press('Tab');
     const example = page.locator('pre[aria-label="Example 1"]');
     await example.waitFor();
     expect(await example.textContent()).toMatch(/<user>Who won match \d\?.*<assistant>The guests/s);
@@ -208,6 +236,14 @@ describe.skipIf(!CHROMIUM)('the page in Chromium', () => {
     expect(complaints).toEqual([]);
   });
 
+  async function note(response: Response): Promise<void> {
+    const { pathname } = new URL(response.url());
+    const at = `${pathname} ${response.request().postData() ?? ''}: ${response.status()}`;
+    if (pathname !== '/api/preview') return void asked.push(at);
+    const answer = await response.text().catch((error: Error) => error.message);
+    asked.push(`${at} ${answer.slice(0, 1000)}`);
+  }
+
   /** A drop as the browser hands it over. */
   async function dropTable(name: string, content: string): Promise<void> {
     const transfer = await page.evaluateHandle(
@@ -219,6 +255,19 @@ describe.skipIf(!CHROMIUM)('the page in Chromium', () => {
       [name, content] as const,
     );
     await page.dispatchEvent('.drop', 'drop', { dataTransfer: transfer });
+  }
+
+  /** What the studio would have said, once `moment` has come. */
+  async function answerPreviews(
+    code: string,
+    message: string,
+    times: number,
+    moment = Promise.resolve(),
+  ): Promise<void> {
+    const json = { problem: { code, message } };
+    await page.route('**/api/preview', (route) => moment.then(() => route.fulfill({ json })), {
+      times,
+    });
   }
 
   async function fill(selector: string, text: string): Promise<void> {

@@ -131,6 +131,27 @@ describe('runs in a studio', () => {
   });
 });
 
+it('pages take turns in being told what changes: a browser has few connections', async () => {
+  const controller = new AbortController();
+  const { signal } = controller;
+  const open = async (): Promise<ReadableStreamDefaultReader<string>> => {
+    const { body } = await studio.ask('/api/live', { signal });
+    const reader = body!.pipeThrough(new TextDecoderStream()).getReader();
+    expect((await reader.read()).value).toContain('retry: 2000');
+    return reader;
+  };
+  const [first, ...later] = [await open(), await open(), await open(), await open()];
+  while (!(await first!.read()).done); // ends, so that the browser opens it again
+  await writeRun({ path: inFolder('later') });
+  for (const reader of later)
+    for (let heard = ''; !heard.includes('event: runs\n');) {
+      const { value, done } = await reader.read();
+      expect(done).toBe(false);
+      heard = value ?? '';
+    }
+  controller.abort();
+});
+
 describe('a studio', () => {
   it('asks for its token, and keeps it out of the page’s address', async () => {
     const { origin, search } = new URL(studio.url);

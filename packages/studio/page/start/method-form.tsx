@@ -1,5 +1,6 @@
 /** Model and method, with the method's own options. */
 import type { FormParts } from '../../src/api-types.js';
+import { TypedInput } from '../parts/typed-input.js';
 import { MODEL, type Draft } from './draft.js';
 import { SettingField } from './setting-field.js';
 
@@ -23,15 +24,13 @@ export function MethodForm({ form, draft, defaultModel, onChange }: MethodFormPr
       <div class="fields">
         <div class="field double">
           <label for="model">Base model</label>
-          <input
+          <TypedInput
             id="model"
             list="models"
             value={String(draft.hyperparameters[MODEL] ?? '')}
             placeholder={defaultModel}
-            autocomplete="off"
-            spellcheck={false}
             aria-describedby="model-help"
-            onChange={({ currentTarget }) => setModel(currentTarget.value.trim())}
+            onTyped={(text) => setModel(text.trim())}
           />
           <datalist id="models">
             {form.models.map((model) => (

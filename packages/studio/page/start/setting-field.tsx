@@ -1,5 +1,6 @@
 /** A setting: a choice where its values can be counted, else a text. */
 import type { SettingSchema } from '../../src/api-types.js';
+import { TypedInput } from '../parts/typed-input.js';
 import { valueText } from '../state/format.js';
 import { choicesOf, typedValue } from './typed-value.js';
 
@@ -39,14 +40,12 @@ export function SettingField(props: SettingFieldProps) {
           ))}
         </select>
       ) : (
-        <input
+        <TypedInput
           id={id}
           aria-describedby={help}
           value={value === undefined ? '' : valueText(value)}
           placeholder={valueText(fallback)}
-          autocomplete="off"
-          spellcheck={false}
-          onChange={({ currentTarget }) => onChange(typedValue(currentTarget.value, schema))}
+          onTyped={(text) => onChange(typedValue(text, schema))}
         />
       )}
       {help && (

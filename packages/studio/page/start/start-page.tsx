@@ -32,13 +32,21 @@ export function StartPage({ like }: { readonly like: string | undefined }) {
   const columns = draft.columns?.join('\n');
   useEffect(() => {
     setTable(undefined);
-    if (train === undefined) return;
+    if (train === undefined) return undefined;
+    const controller = new AbortController();
     const reading = columns === undefined ? {} : { columns: columns.split('\n') };
-    post<TablePreview>('/api/table', { path: train, reading }).then((read) => {
-      setTable(read);
-      setFailure(undefined);
-      setDraft((before) => withGuess(before, read));
-    }, setFailure);
+    post<TablePreview>('/api/table', { path: train, reading }, controller.signal).then(
+      (read) => {
+        if (controller.signal.aborted) return;
+        setTable(read);
+        setFailure(undefined);
+        setDraft((before) => withGuess(before, read));
+      },
+      (error: Error) => {
+        if (!controller.signal.aborted) setFailure(error);
+      },
+    );
+    return () => controller.abort();
   }, [train, columns]);
 
   const start = async (): Promise<void> => {

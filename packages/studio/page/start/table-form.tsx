@@ -1,5 +1,6 @@
 /** The table, and what of it is learnt. */
 import type { TablePreview } from '../../src/api-types.js';
+import { TypedInput } from '../parts/typed-input.js';
 import { wholeNumber } from '../state/format.js';
 import type { Draft } from './draft.js';
 
@@ -116,12 +117,12 @@ export function TableForm({ table, tasks, tables, draft, onChange, onOther }: Ta
         )}
         <div class="field">
           <label for="columns">Column names</label>
-          <input
+          <TypedInput
             id="columns"
             value={draft.columns?.join(', ') ?? ''}
             placeholder="as in the file"
             aria-describedby="columns-help"
-            onChange={({ currentTarget }) => onChange(renamed(currentTarget.value, table, draft))}
+            onTyped={(text) => onChange(renamed(text, table, draft))}
           />
           <p id="columns-help" class="help">
             For a file without a header: label, text

@@ -22,6 +22,8 @@ export interface Runs {
 
 /** Points of a run that are kept before it is thinned anew. */
 const MOST_POINTS = 6000;
+/** No run's id. */
+const LIST = '';
 
 export function useRuns(ids: readonly string[]): Runs {
   const [list, setList] = useState<readonly RunLine[]>();
@@ -29,10 +31,21 @@ export function useRuns(ids: readonly string[]): Runs {
   const [failure, setFailure] = useState<Error>();
   const latest = useRef(chosen);
   latest.current = chosen;
+  const asked = useRef(0);
+  /** Of each run, and of the list, which request was the last to be answered. */
+  const answered = useRef(new Map<string, number>());
+  /** @returns whether the answer to a request is newer than what is shown. */
+  const isNewer = useCallback((what: string, request: number): boolean => {
+    if (request < (answered.current.get(what) ?? 0)) return false;
+    answered.current.set(what, request);
+    return true;
+  }, []);
 
   const reload = useCallback(async (): Promise<void> => {
+    const request = (asked.current += 1);
     try {
       const { runs } = await get<{ runs: RunLine[] }>('/api/runs');
+      if (!isNewer(LIST, request)) return;
       setList(runs);
       setFailure(undefined);
     } catch (error) {
@@ -41,6 +54,7 @@ export function useRuns(ids: readonly string[]): Runs {
   }, []);
 
   const readRun = useCallback(async (id: string): Promise<void> => {
+    const request = (asked.current += 1);
     const known = latest.current.get(id)?.series;
     const isLong = known !== undefined && pointsOf(known) > MOST_POINTS;
     const [details, series] = await Promise.all([
@@ -51,6 +65,7 @@ export function useRuns(ids: readonly string[]): Runs {
         edition: known?.edition,
       }),
     ]);
+    if (!isNewer(id, request)) return;
     const whole = known && !isLong ? mergedSeries(known, series) : series;
     setChosen((before) => new Map(before).set(id, { id, details, series: whole }));
   }, []);
@@ -64,6 +79,12 @@ export function useRuns(ids: readonly string[]): Runs {
   useEffect(() => {
     void reload();
     const events = new EventSource(address('/api/live', { run: idsIn(key) }));
+    // what changed before it was open; the studio ends streams when many pages are, and the browser
+    // opens them again
+    events.addEventListener('ready', () => {
+      for (const id of idsIn(key)) if (latest.current.has(id)) read(id);
+      void reload();
+    });
     events.addEventListener('runs', () => void reload());
     events.addEventListener('run', ({ data }: MessageEvent<string>) => {
       read(data);

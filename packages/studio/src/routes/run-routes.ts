@@ -4,7 +4,7 @@ import { PeftError } from '@peft/errors';
 import type { JsonObject } from '@peft/hub';
 import type { StudioContext } from '../studio-context.js';
 import { jsonBody, queryText, textField } from '../http/json-body.js';
-import { live } from '../runs/live.js';
+import { LiveStreams } from '../runs/live.js';
 import { stopRun } from '../runs/processes.js';
 import { recordIn, runDetails } from '../runs/run-details.js';
 import { forgetRun } from '../runs/run-output.js';
@@ -28,8 +28,9 @@ export function addRuns(app: Hono, { index, requests, options }: StudioContext):
     return c.json(log.series(after, c.req.query('edition'), points));
   });
 
+  const streams = new LiveStreams(index);
   app.get('/api/live', (c) =>
-    live(c, index, (c.req.queries('run') ?? []).slice(0, MAXIMUM_WATCHED)),
+    streams.answer(c, (c.req.queries('run') ?? []).slice(0, MAXIMUM_WATCHED)),
   );
 
   app.post('/api/stop', async (c) => {

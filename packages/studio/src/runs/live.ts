@@ -1,26 +1,56 @@
-/** Tells a page, as server-sent events, which runs changed. */
+/** Tells pages, as server-sent events, which runs changed. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Context } from 'hono';
-import { streamSSE } from 'hono/streaming';
+import { streamSSE, type SSEStreamingApi } from 'hono/streaming';
 import type { RunIndex } from './run-index.js';
 
 const LOOK_MS = 500;
 /** The folder is listed at every so many looks. */
 const LOOKS_PER_LIST = 4;
-
 /**
- * `runs` when the list changed, `run` with the id when a watched run wrote something. Files are
- * looked at again and again: that works on every file system.
- * @param ids of the watched runs.
+ * Streams that are open at once: a browser has six connections to a host for all of its tabs, and
+ * what a page asks needs some of them.
  */
-export function live(c: Context, index: RunIndex, ids: readonly string[]): Response {
-  return streamSSE(c, async (stream) => {
+const MOST_STREAMS = 3;
+/** Time after which a page whose stream was ended for another's opens it again. */
+const AGAIN_MS = 2000;
+
+export class LiveStreams {
+  readonly #index: RunIndex;
+  /** The longest open one first. */
+  readonly #open = new Set<SSEStreamingApi>();
+
+  constructor(index: RunIndex) {
+    this.#index = index;
+  }
+
+  /**
+   * `ready` when it is open, `runs` when the list changed, `run` with the id when a watched run wrote
+   * something. Files are looked at again and again: that works on every file system. Where too many
+   * are open, the longest open one ends: pages take turns, and read what they missed at `ready`.
+   * @param ids of the watched runs.
+   */
+  answer(c: Context, ids: readonly string[]): Response {
+    return streamSSE(c, async (stream) => {
+      this.#open.add(stream);
+      for (const longest of this.#open)
+        if (this.#open.size > MOST_STREAMS) this.#open.delete(longest);
+      try {
+        await this.#watch(stream, ids);
+      } finally {
+        this.#open.delete(stream);
+      }
+    });
+  }
+
+  async #watch(stream: SSEStreamingApi, ids: readonly string[]): Promise<void> {
+    const index = this.#index;
     let listed = JSON.stringify(await index.list());
     const seen = new Map<string, string>();
     for (const id of ids) seen.set(id, await lookAt(index, id));
-    await stream.writeSSE({ event: 'ready', data: '' });
-    for (let looks = 1; !stream.aborted; looks += 1) {
+    await stream.writeSSE({ event: 'ready', data: '', retry: AGAIN_MS });
+    for (let looks = 1; !stream.aborted && this.#open.has(stream); looks += 1) {
       await stream.sleep(LOOK_MS);
       for (const id of ids) {
         const now = await lookAt(index, id);
@@ -34,7 +64,7 @@ export function live(c: Context, index: RunIndex, ids: readonly string[]): Respo
       else await stream.writeSSE({ event: 'still', data: '' }); // finds out whether anyone listens
       listed = now;
     }
-  });
+  }
 }
 
 /** Changes when the run wrote something. */
